@@ -1,0 +1,42 @@
+//! The bytes that lie on the nodes.
+
+use crate::{ContentHash, Profile};
+
+/// The canonical bytes of a profile, with their hash.
+///
+/// Compact JSON in the form of the OCI runtime specification, keys in a fixed order, `names` never `name`, nothing
+/// that is empty or zero by default. Rules, names and arguments keep their order. The form is frozen: a release
+/// that wrote other bytes would make every node unready, so golden files guard it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Canonical {
+    bytes: Box<[u8]>,
+    hash: ContentHash,
+}
+
+impl Canonical {
+    /// The bytes of the file.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Their hash.
+    #[must_use]
+    pub fn hash(&self) -> ContentHash {
+        self.hash
+    }
+}
+
+impl Profile {
+    /// The canonical bytes of this profile.
+    #[must_use]
+    pub fn canonical(&self) -> Canonical {
+        #[expect(
+            clippy::expect_used,
+            reason = "no key is anything but text, and writing to memory does not fail"
+        )]
+        let bytes = serde_json::to_vec(self).expect("a profile is always JSON").into_boxed_slice();
+        let hash = ContentHash::of(&bytes);
+        Canonical { bytes, hash }
+    }
+}

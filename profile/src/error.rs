@@ -1,0 +1,77 @@
+//! What is wrong with a profile, said so that its author can mend it.
+
+use std::fmt;
+
+/// How many problems one error reports; a file that is not a profile at all would otherwise fill a screen.
+pub(crate) const MOST_PROBLEMS: usize = 10;
+
+/// One field that is wrong.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// Where, from the top of the profile: `syscalls[3].args[0].op`. Empty for the profile itself.
+    pub path: String,
+    /// What is wrong and what would be right.
+    pub message: String,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.path.is_empty() {
+            f.write_str(&self.message)
+        } else {
+            write!(f, "{}: {}", self.path, self.message)
+        }
+    }
+}
+
+/// A profile that cannot be used, with every field that is wrong (ten at most).
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub struct ParseError {
+    problems: Vec<Problem>,
+}
+
+impl ParseError {
+    pub(crate) fn new(problems: Vec<Problem>) -> Self {
+        Self { problems }
+    }
+
+    pub(crate) fn whole(message: impl Into<String>) -> Self {
+        Self { problems: vec![Problem { path: String::new(), message: message.into() }] }
+    }
+
+    /// The fields that are wrong; never empty.
+    #[must_use]
+    pub fn problems(&self) -> &[Problem] {
+        &self.problems
+    }
+
+    /// The same error with its paths below `prefix`, as in `spec.contents`.
+    #[must_use]
+    pub fn under(mut self, prefix: &str) -> Self {
+        for problem in &mut self.problems {
+            problem.path = match problem.path.as_str() {
+                "" => prefix.to_owned(),
+                path => format!("{prefix}.{path}"),
+            };
+        }
+        self
+    }
+
+    /// One word for metric labels, Events and conditions.
+    #[must_use]
+    pub fn reason(&self) -> &'static str {
+        "InvalidProfile"
+    }
+}
+
+impl fmt::Display for ParseError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, problem) in self.problems.iter().enumerate() {
+            if i > 0 {
+                f.write_str("; ")?;
+            }
+            write!(f, "{problem}")?;
+        }
+        Ok(())
+    }
+}

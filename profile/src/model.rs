@@ -1,0 +1,156 @@
+//! A profile whose every part is known to be right.
+//!
+//! The fields are private and only the parser fills them, so that an illegal profile has no value. The order of
+//! the fields is the order of the keys in the canonical bytes.
+
+use serde::{Serialize, Serializer};
+
+use crate::{Action, Architecture, Comparison, Flag};
+
+/// A seccomp profile.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Profile {
+    pub(crate) default_action: Action,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) default_errno_ret: Option<u16>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) architectures: Vec<Architecture>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) flags: Vec<Flag>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) syscalls: Vec<Rule>,
+}
+
+impl Profile {
+    /// What happens to a call that no rule names.
+    #[must_use]
+    pub fn default_action(&self) -> Action {
+        self.default_action
+    }
+
+    /// The errno of the default action, where it takes one and one is given.
+    #[must_use]
+    pub fn default_errno_ret(&self) -> Option<u16> {
+        self.default_errno_ret
+    }
+
+    /// The system call tables that the filter covers beside the native one.
+    #[must_use]
+    pub fn architectures(&self) -> &[Architecture] {
+        &self.architectures
+    }
+
+    /// The flags for `seccomp(2)`.
+    #[must_use]
+    pub fn flags(&self) -> &[Flag] {
+        &self.flags
+    }
+
+    /// The rules, in the order given.
+    #[must_use]
+    pub fn rules(&self) -> &[Rule] {
+        &self.syscalls
+    }
+}
+
+/// One rule: an entry of `syscalls`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Rule {
+    pub(crate) names: Vec<SyscallName>,
+    pub(crate) action: Action,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) errno_ret: Option<u16>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) args: Vec<Argument>,
+}
+
+impl Rule {
+    /// The syscalls that the rule is about; at least one.
+    #[must_use]
+    pub fn names(&self) -> &[SyscallName] {
+        &self.names
+    }
+
+    /// What happens to them.
+    #[must_use]
+    pub fn action(&self) -> Action {
+        self.action
+    }
+
+    /// The errno of the action, where it takes one and one is given.
+    #[must_use]
+    pub fn errno_ret(&self) -> Option<u16> {
+        self.errno_ret
+    }
+
+    /// The comparisons that must hold for the rule to apply.
+    #[must_use]
+    pub fn arguments(&self) -> &[Argument] {
+        &self.args
+    }
+}
+
+/// One comparison: an entry of `args`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Argument {
+    pub(crate) index: u8,
+    pub(crate) value: u64,
+    // Runtimes read an absent `valueTwo` as 0 and leave it out when it is: both spellings are one value.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub(crate) value_two: u64,
+    pub(crate) op: Comparison,
+}
+
+fn is_zero(value: &u64) -> bool {
+    *value == 0
+}
+
+impl Argument {
+    /// Which argument of the call, from 0 to 5.
+    #[must_use]
+    pub fn index(&self) -> u8 {
+        self.index
+    }
+
+    /// The value compared with; the mask, for [`Comparison::MaskedEqual`].
+    #[must_use]
+    pub fn value(&self) -> u64 {
+        self.value
+    }
+
+    /// The value that the masked argument must equal, for [`Comparison::MaskedEqual`].
+    #[must_use]
+    pub fn value_two(&self) -> u64 {
+        self.value_two
+    }
+
+    /// The comparison.
+    #[must_use]
+    pub fn comparison(&self) -> Comparison {
+        self.op
+    }
+}
+
+/// The name of a system call: lower-case letters, digits and underscores.
+///
+/// Whether a kernel has such a call is not asked: runtimes skip names that they do not know, so that one profile
+/// serves old and new kernels.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SyscallName(pub(crate) Box<str>);
+
+impl SyscallName {
+    /// The name.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Serialize for SyscallName {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
+    }
+}

@@ -1,0 +1,379 @@
+//! JSON to a [`Profile`], strictly.
+//!
+//! The parser goes through the whole document and gathers what is wrong (ten problems at most), so that an author
+//! mends a profile in one round. Each function returns `None` where it has reported a problem.
+
+use std::fmt;
+
+use serde_json::{Map, Value};
+
+use crate::error::MOST_PROBLEMS;
+use crate::{
+    Action, Architecture, Argument, Comparison, Flag, ParseError, Problem, Profile, Rule, SyscallName, json,
+    limits,
+};
+
+impl Profile {
+    /// Parses the bytes of a JSON document.
+    ///
+    /// # Errors
+    /// The bytes are not JSON, a key stands twice, or the document is not a valid profile.
+    pub fn from_slice(bytes: &[u8]) -> Result<Self, ParseError> {
+        let value = json::from_slice(bytes).map_err(|error| ParseError::whole(error.to_string()))?;
+        Self::from_value(&value)
+    }
+
+    /// Parses a JSON value, such as `spec.contents` of the custom resource.
+    ///
+    /// # Errors
+    /// The value is not a valid profile; the error names each field that is wrong, from the top of the profile.
+    pub fn from_value(value: &Value) -> Result<Self, ParseError> {
+        let mut parser = Parser { problems: Vec::new() };
+        match parser.profile(value) {
+            Some(profile) if parser.problems.is_empty() => Ok(profile),
+            _ => Err(ParseError::new(parser.problems)),
+        }
+    }
+}
+
+/// Where the parser stands; becomes text only where something is wrong.
+#[derive(Clone, Copy)]
+enum Path<'a> {
+    Top,
+    Key(&'a Path<'a>, &'a str),
+    Index(&'a Path<'a>, usize),
+}
+
+impl fmt::Display for Path<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Top => Ok(()),
+            Self::Key(Self::Top, key) => f.write_str(key),
+            Self::Key(parent, key) => write!(f, "{parent}.{key}"),
+            Self::Index(parent, index) => write!(f, "{parent}[{index}]"),
+        }
+    }
+}
+
+struct Parser {
+    problems: Vec<Problem>,
+}
+
+impl Parser {
+    fn report<T>(&mut self, path: Path<'_>, message: impl fmt::Display) -> Option<T> {
+        if self.problems.len() < MOST_PROBLEMS {
+            self.problems.push(Problem { path: path.to_string(), message: message.to_string() });
+        }
+        None
+    }
+
+    fn profile(&mut self, value: &Value) -> Option<Profile> {
+        const KEYS: &[&str] = &["defaultAction", "defaultErrnoRet", "architectures", "flags", "syscalls"];
+        let top = &Path::Top;
+        let map = self.object(*top, value, KEYS)?;
+        let default_action = self.required(*top, map, "defaultAction", Self::action);
+        let default_errno_ret = self.errno(*top, map, "defaultErrnoRet", "defaultAction", default_action);
+        let architectures =
+            self.list(*top, map, "architectures", limits::ARCHITECTURES, |parser, path, value| {
+                parser.word(path, value, "architecture", Architecture::WORDS, Architecture::from_word)
+            });
+        let flags = self.list(*top, map, "flags", limits::FLAGS, Self::flag);
+        let syscalls = self.list(*top, map, "syscalls", limits::RULES, Self::rule);
+        let (architectures, flags, syscalls) = (architectures?, flags?, syscalls?);
+        self.at_most(*top, "names in all", syscalls.iter().map(|rule| rule.names.len()).sum(), limits::NAMES);
+        self.at_most(
+            *top,
+            "arguments in all",
+            syscalls.iter().map(|rule| rule.args.len()).sum(),
+            limits::ARGUMENTS,
+        );
+        Some(Profile {
+            default_action: default_action?,
+            default_errno_ret: default_errno_ret?,
+            architectures,
+            flags,
+            syscalls,
+        })
+    }
+
+    fn rule(&mut self, path: Path<'_>, value: &Value) -> Option<Rule> {
+        let map = self.object(path, value, &["names", "name", "action", "errnoRet", "args"])?;
+        let names = self.names(path, map);
+        let action = self.required(path, map, "action", Self::action);
+        let errno_ret = self.errno(path, map, "errnoRet", "action", action);
+        let args = self.list(path, map, "args", limits::ARGUMENTS_PER_RULE, Self::argument);
+        Some(Rule { names: names?, action: action?, errno_ret: errno_ret?, args: args? })
+    }
+
+    /// `names`, or the older `name`. An empty `name` beside `names` counts as absent: the first controller of this
+    /// API group stored objects so.
+    fn names(&mut self, path: Path<'_>, map: &Map<String, Value>) -> Option<Vec<SyscallName>> {
+        let name = match map.get("name") {
+            None => None,
+            Some(Value::String(name)) if name.is_empty() => None,
+            Some(value) => Some(self.syscall_name(Path::Key(&path, "name"), value)?),
+        };
+        let names = self.list(path, map, "names", limits::NAMES_PER_RULE, Self::syscall_name)?;
+        match name {
+            Some(_) if map.contains_key("names") => self.report(path, "give either names or name, not both"),
+            Some(name) => Some(vec![name]),
+            None if names.is_empty() => {
+                self.report(Path::Key(&path, "names"), "a rule needs the name of at least one syscall")
+            }
+            None => Some(names),
+        }
+    }
+
+    fn syscall_name(&mut self, path: Path<'_>, value: &Value) -> Option<SyscallName> {
+        let text = self.text(path, value)?;
+        let valid = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_';
+        if text.is_empty() || text.len() > limits::NAME_LENGTH || !text.bytes().all(valid) {
+            return self.report(
+                path,
+                format_args!(
+                    "not the name of a syscall: {}; expected 1 to {} of a-z, 0-9 and _",
+                    quote(text),
+                    limits::NAME_LENGTH
+                ),
+            );
+        }
+        Some(SyscallName(text.into()))
+    }
+
+    fn argument(&mut self, path: Path<'_>, value: &Value) -> Option<Argument> {
+        let map = self.object(path, value, &["index", "value", "valueTwo", "op"])?;
+        let index = self.required(path, map, "index", |parser, path, value| {
+            match value.as_u64().and_then(|index| u8::try_from(index).ok()) {
+                Some(index) if index <= limits::ARGUMENT_INDEX => Some(index),
+                _ => parser.report(
+                    path,
+                    format_args!(
+                        "expected an argument from 0 to {}, found {}",
+                        limits::ARGUMENT_INDEX,
+                        show(value)
+                    ),
+                ),
+            }
+        });
+        let first = self.required(path, map, "value", Self::number);
+        let second = match map.get("valueTwo") {
+            None => Some(0),
+            Some(value) => self.number(Path::Key(&path, "valueTwo"), value),
+        };
+        let op = self.required(path, map, "op", |parser, path, value| {
+            parser.word(path, value, "operator", Comparison::WORDS, Comparison::from_word)
+        });
+        Some(Argument { index: index?, value: first?, value_two: second?, op: op? })
+    }
+
+    /// A full u64: a number, or text where a number could lose digits on its way through other programs (the API
+    /// server's JSON numbers end at 2^63-1).
+    fn number(&mut self, path: Path<'_>, value: &Value) -> Option<u64> {
+        let number = match value {
+            Value::String(text) => match text.strip_prefix("0x") {
+                Some(digits) if !digits.starts_with('+') => u64::from_str_radix(digits, 16).ok(),
+                None if !text.starts_with('+') => text.parse().ok(),
+                _ => None,
+            },
+            other => other.as_u64(),
+        };
+        number.or_else(|| {
+            let found = show(value);
+            self.report(
+                path,
+                format_args!(
+                    "expected a whole number from 0 to 2^64-1 (above 2^63-1 as text), found {found}"
+                ),
+            )
+        })
+    }
+
+    fn action(&mut self, path: Path<'_>, value: &Value) -> Option<Action> {
+        if value.as_str() == Some("SCMP_ACT_NOTIFY") {
+            return self.report(
+                path,
+                "SCMP_ACT_NOTIFY needs a listener, and a pod cannot name one; use another action",
+            );
+        }
+        self.word(path, value, "action", Action::WORDS, Action::from_word)
+    }
+
+    fn flag(&mut self, path: Path<'_>, value: &Value) -> Option<Flag> {
+        if value.as_str() == Some("SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV") {
+            return self.report(path, "this flag needs a listener, and a pod cannot name one; leave it out");
+        }
+        self.word(path, value, "flag", Flag::WORDS, Flag::from_word)
+    }
+
+    /// An optional errno. `Some(None)` where there is none; refused beside an action that takes none.
+    fn errno(
+        &mut self,
+        path: Path<'_>,
+        map: &Map<String, Value>,
+        key: &str,
+        action_key: &str,
+        action: Option<Action>,
+    ) -> Option<Option<u16>> {
+        let Some(value) = map.get(key) else { return Some(None) };
+        let path = Path::Key(&path, key);
+        let errno = value.as_u64().and_then(|n| u16::try_from(n).ok()).filter(|n| *n <= limits::ERRNO);
+        let Some(errno) = errno else {
+            return self.report(
+                path,
+                format_args!("expected an errno from 0 to {}, found {}", limits::ERRNO, show(value)),
+            );
+        };
+        match action {
+            Some(action) if !action.takes_errno() => self.report(
+                path,
+                format_args!(
+                    "{action_key} {} takes none; use SCMP_ACT_ERRNO or SCMP_ACT_TRACE",
+                    action.word()
+                ),
+            ),
+            _ => Some(Some(errno)),
+        }
+    }
+
+    fn word<T>(
+        &mut self,
+        path: Path<'_>,
+        value: &Value,
+        kind: &str,
+        words: &[&str],
+        from_word: impl Fn(&str) -> Option<T>,
+    ) -> Option<T> {
+        let text = self.text(path, value)?;
+        from_word(text).or_else(|| {
+            let advice = advice(text, words);
+            self.report(path, format_args!("unknown {kind} {}; {advice}", quote(text)))
+        })
+    }
+
+    fn text<'v>(&mut self, path: Path<'_>, value: &'v Value) -> Option<&'v str> {
+        match value {
+            Value::String(text) => Some(text),
+            other => self.report(path, format_args!("expected text, found {}", show(other))),
+        }
+    }
+
+    /// An object in which only `keys` may stand.
+    fn object<'v>(
+        &mut self,
+        path: Path<'_>,
+        value: &'v Value,
+        keys: &[&str],
+    ) -> Option<&'v Map<String, Value>> {
+        let Value::Object(map) = value else {
+            return self.report(path, format_args!("expected an object, found {}", show(value)));
+        };
+        for key in map.keys().filter(|key| !keys.contains(&key.as_str())) {
+            let message = match key.as_str() {
+                "archMap" => {
+                    "only Docker reads this, containerd ignores it; list the architectures in architectures"
+                        .to_owned()
+                }
+                "includes" | "excludes" | "minKernel" | "comment" => {
+                    "only Docker reads this, containerd ignores it; leave it out".to_owned()
+                }
+                "listenerPath" | "listenerMetadata" => {
+                    "a pod cannot name a listener; leave it out".to_owned()
+                }
+                other => format!("unknown field; {}", advice(other, keys)),
+            };
+            self.report::<()>(Path::Key(&path, &quote_key(key)), message);
+        }
+        Some(map)
+    }
+
+    fn required<T>(
+        &mut self,
+        path: Path<'_>,
+        map: &Map<String, Value>,
+        key: &str,
+        read: impl FnOnce(&mut Self, Path<'_>, &Value) -> Option<T>,
+    ) -> Option<T> {
+        match map.get(key) {
+            Some(value) => read(self, Path::Key(&path, key), value),
+            None => self.report(Path::Key(&path, key), "is required"),
+        }
+    }
+
+    /// An optional list of at most `most` items; an absent one is empty.
+    fn list<T>(
+        &mut self,
+        path: Path<'_>,
+        map: &Map<String, Value>,
+        key: &str,
+        most: usize,
+        mut read: impl FnMut(&mut Self, Path<'_>, &Value) -> Option<T>,
+    ) -> Option<Vec<T>> {
+        let path = Path::Key(&path, key);
+        let items = match map.get(key) {
+            None => return Some(Vec::new()),
+            Some(Value::Array(items)) => items,
+            Some(other) => return self.report(path, format_args!("expected a list, found {}", show(other))),
+        };
+        if items.len() > most {
+            return self.report(path, format_args!("{} items, at most {most} are allowed", items.len()));
+        }
+        let read: Vec<_> =
+            items.iter().enumerate().map(|(i, item)| read(self, Path::Index(&path, i), item)).collect();
+        read.into_iter().collect()
+    }
+
+    fn at_most(&mut self, top: Path<'_>, what: &str, found: usize, most: usize) {
+        if found > most {
+            self.report::<()>(
+                Path::Key(&top, "syscalls"),
+                format_args!("{found} {what}, at most {most} are allowed"),
+            );
+        }
+    }
+}
+
+/// `did you mean …?` where one of `words` is near, else all of them.
+fn advice(text: &str, words: &[&str]) -> String {
+    // A word of untrusted length must not cost a distance of that length.
+    let near = (text.len() <= limits::NAME_LENGTH)
+        .then(|| {
+            words
+                .iter()
+                .map(|word| (strsim::damerau_levenshtein(&text.to_lowercase(), &word.to_lowercase()), word))
+        })
+        .and_then(|distances| distances.min_by_key(|(distance, _)| *distance))
+        .filter(|(distance, word)| *distance <= word.len() / 4);
+    match near {
+        Some((_, word)) => format!("did you mean {word}?"),
+        None => format!("expected one of {}", words.join(", ")),
+    }
+}
+
+/// Text from a profile, quoted and cut so that a message stays readable.
+fn quote(text: &str) -> String {
+    const MOST: usize = 60;
+    match text.char_indices().nth(MOST) {
+        Some((end, _)) => format!("{:?}…", &text[..end]),
+        None => format!("{text:?}"),
+    }
+}
+
+/// A key for a path: bare where it looks like one.
+fn quote_key(key: &str) -> String {
+    let plain = !key.is_empty()
+        && key.len() <= limits::NAME_LENGTH
+        && key.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+    if plain { key.to_owned() } else { quote(key) }
+}
+
+/// A value for a message: scalars as they stand, the rest by kind.
+fn show(value: &Value) -> String {
+    match value {
+        Value::Null => "null".to_owned(),
+        Value::Bool(b) => b.to_string(),
+        Value::Number(n) => n.to_string(),
+        Value::String(text) => quote(text),
+        Value::Array(_) => "a list".to_owned(),
+        Value::Object(_) => "an object".to_owned(),
+    }
+}

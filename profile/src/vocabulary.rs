@@ -1,0 +1,144 @@
+//! The words of the OCI runtime specification: actions, architectures, comparisons, flags.
+//!
+//! Source: `config-linux.md`, section Seccomp, of the runtime specification 1.3, less the words that only make
+//! sense with a seccomp agent listening on a socket, which Kubernetes cannot name.
+
+/// Defines an enum whose variants are words of the specification, with both directions of the conversion.
+macro_rules! vocabulary {
+    ($(#[$meta:meta])* $name:ident { $($(#[$doc:meta])* $variant:ident = $word:literal,)+ }) => {
+        $(#[$meta])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
+        pub enum $name { $($(#[$doc])* #[serde(rename = $word)] $variant,)+ }
+
+        impl $name {
+            /// Every word, in the order of the specification.
+            pub const WORDS: &'static [&'static str] = &[$($word),+];
+
+            /// The value that `word` stands for, if it is one of [`Self::WORDS`].
+            #[must_use]
+            pub fn from_word(word: &str) -> Option<Self> {
+                match word { $($word => Some(Self::$variant),)+ _ => None }
+            }
+
+            /// The word of the specification.
+            #[must_use]
+            pub fn word(self) -> &'static str {
+                match self { $(Self::$variant => $word,)+ }
+            }
+        }
+    };
+}
+
+vocabulary! {
+    /// What the kernel does with a system call.
+    Action {
+        /// Ends the calling thread: the older name of [`Action::KillThread`].
+        Kill = "SCMP_ACT_KILL",
+        /// Ends the whole process.
+        KillProcess = "SCMP_ACT_KILL_PROCESS",
+        /// Ends the calling thread.
+        KillThread = "SCMP_ACT_KILL_THREAD",
+        /// Sends SIGSYS.
+        Trap = "SCMP_ACT_TRAP",
+        /// Fails the call with an errno: `errnoRet`, or EPERM.
+        Errno = "SCMP_ACT_ERRNO",
+        /// Asks a tracer; without one the call fails with ENOSYS.
+        Trace = "SCMP_ACT_TRACE",
+        /// Lets the call through.
+        Allow = "SCMP_ACT_ALLOW",
+        /// Lets the call through and logs it.
+        Log = "SCMP_ACT_LOG",
+    }
+}
+
+impl Action {
+    /// Whether an `errnoRet` means something beside this action. Runtimes refuse one beside any other.
+    #[must_use]
+    pub fn takes_errno(self) -> bool {
+        matches!(self, Self::Errno | Self::Trace)
+    }
+}
+
+vocabulary! {
+    /// A system call table.
+    Architecture {
+        /// 32-bit x86.
+        X86 = "SCMP_ARCH_X86",
+        /// 64-bit x86.
+        X86_64 = "SCMP_ARCH_X86_64",
+        /// 64-bit x86 with 32-bit pointers.
+        X32 = "SCMP_ARCH_X32",
+        /// 32-bit ARM.
+        Arm = "SCMP_ARCH_ARM",
+        /// 64-bit ARM.
+        Aarch64 = "SCMP_ARCH_AARCH64",
+        /// 32-bit MIPS, big endian.
+        Mips = "SCMP_ARCH_MIPS",
+        /// 64-bit MIPS, big endian.
+        Mips64 = "SCMP_ARCH_MIPS64",
+        /// 64-bit MIPS with 32-bit pointers, big endian.
+        Mips64n32 = "SCMP_ARCH_MIPS64N32",
+        /// 32-bit MIPS, little endian.
+        Mipsel = "SCMP_ARCH_MIPSEL",
+        /// 64-bit MIPS, little endian.
+        Mipsel64 = "SCMP_ARCH_MIPSEL64",
+        /// 64-bit MIPS with 32-bit pointers, little endian.
+        Mipsel64n32 = "SCMP_ARCH_MIPSEL64N32",
+        /// 32-bit PowerPC.
+        Ppc = "SCMP_ARCH_PPC",
+        /// 64-bit PowerPC, big endian.
+        Ppc64 = "SCMP_ARCH_PPC64",
+        /// 64-bit PowerPC, little endian.
+        Ppc64le = "SCMP_ARCH_PPC64LE",
+        /// 31-bit S/390.
+        S390 = "SCMP_ARCH_S390",
+        /// 64-bit S/390.
+        S390x = "SCMP_ARCH_S390X",
+        /// 32-bit PA-RISC.
+        Parisc = "SCMP_ARCH_PARISC",
+        /// 64-bit PA-RISC.
+        Parisc64 = "SCMP_ARCH_PARISC64",
+        /// 64-bit RISC-V.
+        Riscv64 = "SCMP_ARCH_RISCV64",
+        /// 64-bit LoongArch.
+        Loongarch64 = "SCMP_ARCH_LOONGARCH64",
+        /// Motorola 68000.
+        M68k = "SCMP_ARCH_M68K",
+        /// SuperH, little endian.
+        Sh = "SCMP_ARCH_SH",
+        /// SuperH, big endian.
+        Sheb = "SCMP_ARCH_SHEB",
+    }
+}
+
+vocabulary! {
+    /// How an argument of a call is compared with a value.
+    Comparison {
+        /// Not equal.
+        NotEqual = "SCMP_CMP_NE",
+        /// Less than.
+        Less = "SCMP_CMP_LT",
+        /// Less than or equal.
+        LessOrEqual = "SCMP_CMP_LE",
+        /// Equal.
+        Equal = "SCMP_CMP_EQ",
+        /// Greater than or equal.
+        GreaterOrEqual = "SCMP_CMP_GE",
+        /// Greater than.
+        Greater = "SCMP_CMP_GT",
+        /// Equal to `valueTwo` once masked with `value`.
+        MaskedEqual = "SCMP_CMP_MASKED_EQ",
+    }
+}
+
+vocabulary! {
+    /// A flag of `seccomp(2)`.
+    Flag {
+        /// Applies the filter to every thread of the process.
+        Tsync = "SECCOMP_FILTER_FLAG_TSYNC",
+        /// Logs every action but allow.
+        Log = "SECCOMP_FILTER_FLAG_LOG",
+        /// Leaves speculative store bypass on.
+        SpecAllow = "SECCOMP_FILTER_FLAG_SPEC_ALLOW",
+    }
+}

@@ -1,0 +1,185 @@
+//! What holds for every profile, and for everything that is none.
+
+use profile::{Action, Architecture, Comparison, Flag, Profile};
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::sample::select;
+use serde_json::{Map, Value, json};
+
+fn word(words: &'static [&'static str]) -> impl Strategy<Value = Value> {
+    select(words).prop_map(Value::from)
+}
+
+fn number() -> impl Strategy<Value = Value> {
+    prop_oneof![
+        any::<u64>().prop_map(Value::from),
+        any::<u64>().prop_map(|n| n.to_string().into()),
+        any::<u64>().prop_map(|n| format!("{n:#x}").into()),
+    ]
+}
+
+fn argument() -> impl Strategy<Value = Value> {
+    (0..=5u8, number(), proptest::option::of(number()), word(Comparison::WORDS)).prop_map(
+        |(index, value, second, op)| {
+            let mut argument = json!({ "index": index, "value": value, "op": op });
+            if let Some(second) = second {
+                argument["valueTwo"] = second;
+            }
+            argument
+        },
+    )
+}
+
+fn action() -> impl Strategy<Value = (Value, Option<u16>)> {
+    (select(Action::WORDS), proptest::option::of(0..=4095u16)).prop_map(|(word, errno)| {
+        let takes = Action::from_word(word).is_some_and(Action::takes_errno);
+        (word.into(), errno.filter(|_| takes))
+    })
+}
+
+fn rule() -> impl Strategy<Value = Value> {
+    (vec("[a-z0-9_]{1,64}", 1..5), action(), vec(argument(), 0..4)).prop_map(
+        |(names, (action, errno), args)| {
+            let mut rule = json!({ "names": names, "action": action });
+            if let Some(errno) = errno {
+                rule["errnoRet"] = errno.into();
+            }
+            if !args.is_empty() {
+                rule["args"] = args.into();
+            }
+            rule
+        },
+    )
+}
+
+/// A valid profile as a person might write it.
+fn document() -> impl Strategy<Value = Value> {
+    let lists = (vec(word(Architecture::WORDS), 0..4), vec(word(Flag::WORDS), 0..3), vec(rule(), 0..6));
+    (action(), lists).prop_map(|((action, errno), (architectures, flags, rules))| {
+        let mut profile = json!({ "defaultAction": action, "architectures": architectures, "flags": flags, "syscalls": rules });
+        if let Some(errno) = errno {
+            profile["defaultErrnoRet"] = errno.into();
+        }
+        profile
+    })
+}
+
+/// The same value as text, with the keys of every object in the order that `seed` gives.
+fn shuffled(value: &Value, seed: u64) -> String {
+    match value {
+        Value::Array(items) => {
+            let items: Vec<_> = items.iter().map(|item| shuffled(item, seed.rotate_left(7))).collect();
+            format!("[{}]", items.join(","))
+        }
+        Value::Object(map) => {
+            let mut entries: Vec<_> = map.iter().collect();
+            entries.sort_by_key(|(key, _)| {
+                key.bytes().fold(seed, |h, b| h.wrapping_mul(0x0100_0000_01b3) ^ u64::from(b))
+            });
+            let entries: Vec<_> =
+                entries.iter().map(|(k, v)| format!(" {k:?} : {}", shuffled(v, seed))).collect();
+            format!("{{{}}}", entries.join(","))
+        }
+        scalar => scalar.to_string(),
+    }
+}
+
+/// `names: ["x"]` written as `name: "x"`, and `name: ""` put beside longer lists.
+fn older_spelling(mut value: Value) -> Value {
+    for rule in value["syscalls"].as_array_mut().into_iter().flatten().filter_map(Value::as_object_mut) {
+        let names = rule["names"].as_array().cloned().unwrap_or_default();
+        match names.as_slice() {
+            [only] => {
+                rule.remove("names");
+                rule.insert("name".into(), only.clone());
+            }
+            _ => {
+                rule.insert("name".into(), "".into());
+            }
+        }
+    }
+    value
+}
+
+fn any_json() -> impl Strategy<Value = Value> {
+    const WORDS: &[&str] = &[
+        "defaultAction",
+        "syscalls",
+        "names",
+        "args",
+        "action",
+        "op",
+        "SCMP_ACT_ERRNO",
+        "SCMP_CMP_EQ",
+        "index",
+        "value",
+        "errnoRet",
+    ];
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<f64>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        any::<String>().prop_map(Value::from),
+        select(WORDS).prop_map(Value::from),
+    ];
+    leaf.prop_recursive(6, 64, 8, move |inner| {
+        let key = prop_oneof![select(WORDS).prop_map(String::from), any::<String>()];
+        prop_oneof![
+            vec(inner.clone(), 0..8).prop_map(Value::from),
+            vec((key, inner), 0..8)
+                .prop_map(|entries| Value::Object(entries.into_iter().collect::<Map<_, _>>())),
+        ]
+    })
+}
+
+proptest! {
+    #[test]
+    fn parsing_the_canonical_bytes_gives_the_profile_back(document in document()) {
+        let profile = Profile::from_value(&document).unwrap();
+        prop_assert_eq!(Profile::from_slice(profile.canonical().bytes()).unwrap(), profile);
+    }
+
+    #[test]
+    fn canonical_bytes_are_a_fixed_point(document in document()) {
+        let canonical = Profile::from_value(&document).unwrap().canonical();
+        prop_assert_eq!(Profile::from_slice(canonical.bytes()).unwrap().canonical(), canonical);
+    }
+
+    #[test]
+    fn the_order_of_keys_does_not_change_the_hash(document in document(), seed: u64) {
+        let text = shuffled(&document, seed);
+        let hash = Profile::from_slice(text.as_bytes()).unwrap().canonical().hash();
+        prop_assert_eq!(hash, Profile::from_value(&document).unwrap().canonical().hash());
+    }
+
+    #[test]
+    fn name_and_names_give_the_same_hash(document in document()) {
+        let older = older_spelling(document.clone());
+        let hash = Profile::from_value(&older).unwrap().canonical().hash();
+        prop_assert_eq!(hash, Profile::from_value(&document).unwrap().canonical().hash());
+    }
+
+    #[test]
+    fn no_bytes_make_the_parser_panic(bytes in vec(any::<u8>(), 0..256)) {
+        let _ = Profile::from_slice(&bytes);
+    }
+
+    #[test]
+    fn no_json_makes_the_parser_panic(value in any_json()) {
+        let from_value = Profile::from_value(&value);
+        let from_text = Profile::from_slice(value.to_string().as_bytes());
+        prop_assert_eq!(from_value.is_ok(), from_text.is_ok());
+    }
+
+    #[test]
+    fn a_changed_byte_never_panics_and_never_parses_to_what_its_bytes_do_not_say(document in document(), at: prop::sample::Index, byte: u8) {
+        let mut bytes = document.to_string().into_bytes();
+        let at = at.index(bytes.len());
+        bytes[at] = byte;
+        if let Ok(profile) = Profile::from_slice(&bytes) {
+            let value: Value = serde_json::from_slice(&bytes).unwrap();
+            prop_assert_eq!(Profile::from_value(&value).unwrap(), profile);
+        }
+    }
+}

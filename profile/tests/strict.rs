@@ -1,0 +1,173 @@
+//! What a runtime would ignore, misread or refuse is refused here, with the field and what would be right.
+
+use profile::Profile;
+use serde_json::json;
+
+/// The problems of a profile, one a line.
+fn problems(value: &serde_json::Value) -> String {
+    let error = Profile::from_value(value).expect_err("the profile should be refused");
+    assert_eq!(error.reason(), "InvalidProfile");
+    error.problems().iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+}
+
+fn rule(rule: serde_json::Value) -> serde_json::Value {
+    json!({ "defaultAction": "SCMP_ACT_ALLOW", "syscalls": [rule] })
+}
+
+fn argument(argument: serde_json::Value) -> serde_json::Value {
+    rule(json!({ "names": ["clone"], "action": "SCMP_ACT_ERRNO", "args": [argument] }))
+}
+
+#[test]
+fn an_unknown_action_is_refused_with_the_nearest_word() {
+    insta::assert_snapshot!(problems(&json!({ "defaultAction": "SCMP_ACT_ALOW" })),
+        @r#"defaultAction: unknown action "SCMP_ACT_ALOW"; did you mean SCMP_ACT_ALLOW?"#);
+    insta::assert_snapshot!(problems(&json!({ "defaultAction": "allow" })),
+        @r#"defaultAction: unknown action "allow"; expected one of SCMP_ACT_KILL, SCMP_ACT_KILL_PROCESS, SCMP_ACT_KILL_THREAD, SCMP_ACT_TRAP, SCMP_ACT_ERRNO, SCMP_ACT_TRACE, SCMP_ACT_ALLOW, SCMP_ACT_LOG"#);
+}
+
+#[test]
+fn what_needs_a_listener_is_refused() {
+    insta::assert_snapshot!(problems(&json!({
+        "defaultAction": "SCMP_ACT_NOTIFY", "flags": ["SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV"], "listenerPath": "/run/s" })),
+        @r"
+    listenerPath: a pod cannot name a listener; leave it out
+    defaultAction: SCMP_ACT_NOTIFY needs a listener, and a pod cannot name one; use another action
+    flags[0]: this flag needs a listener, and a pod cannot name one; leave it out
+    ");
+}
+
+#[test]
+fn dockers_dialect_is_refused() {
+    insta::assert_snapshot!(problems(&json!({ "defaultAction": "SCMP_ACT_ERRNO", "archMap": [], "syscalls": [
+        { "names": ["read"], "action": "SCMP_ACT_ALLOW", "comment": "", "includes": {}, "excludes": {} } ] })),
+        @r"
+    archMap: only Docker reads this, containerd ignores it; list the architectures in architectures
+    syscalls[0].comment: only Docker reads this, containerd ignores it; leave it out
+    syscalls[0].excludes: only Docker reads this, containerd ignores it; leave it out
+    syscalls[0].includes: only Docker reads this, containerd ignores it; leave it out
+    ");
+}
+
+#[test]
+fn an_unknown_field_architecture_operator_or_flag_is_refused() {
+    insta::assert_snapshot!(problems(&json!({ "defaultAction": "SCMP_ACT_ERRNO", "syscall": [],
+        "architectures": ["SCMP_ARCH_X8664"], "flags": ["SECCOMP_FILTER_FLAG_LOGS"] })),
+        @r#"
+    syscall: unknown field; did you mean syscalls?
+    architectures[0]: unknown architecture "SCMP_ARCH_X8664"; did you mean SCMP_ARCH_X86_64?
+    flags[0]: unknown flag "SECCOMP_FILTER_FLAG_LOGS"; did you mean SECCOMP_FILTER_FLAG_LOG?
+    "#);
+    insta::assert_snapshot!(problems(&argument(json!({ "index": 0, "value": 1, "op": "SCMP_CMP_EQQ" }))),
+        @r#"syscalls[0].args[0].op: unknown operator "SCMP_CMP_EQQ"; did you mean SCMP_CMP_EQ?"#);
+}
+
+#[test]
+fn an_argument_index_over_five_is_refused() {
+    insta::assert_snapshot!(problems(&argument(json!({ "index": 6, "value": 1, "op": "SCMP_CMP_EQ" }))),
+        @"syscalls[0].args[0].index: expected an argument from 0 to 5, found 6");
+}
+
+#[test]
+fn a_value_that_is_no_u64_is_refused() {
+    for bad in [
+        json!(-1),
+        json!(1.5),
+        json!("18446744073709551616"),
+        json!("1e3"),
+        json!("+1"),
+        json!("0x+1"),
+        json!(""),
+    ] {
+        let found = problems(&argument(json!({ "index": 0, "value": bad, "op": "SCMP_CMP_EQ" })));
+        assert!(
+            found.starts_with("syscalls[0].args[0].value: expected a whole number from 0 to 2^64-1"),
+            "{found}"
+        );
+    }
+}
+
+#[test]
+fn an_empty_rule_is_refused() {
+    insta::assert_snapshot!(problems(&rule(json!({ "names": [], "action": "SCMP_ACT_LOG" }))),
+        @"syscalls[0].names: a rule needs the name of at least one syscall");
+    insta::assert_snapshot!(problems(&rule(json!({ "name": "", "action": "SCMP_ACT_LOG" }))),
+        @"syscalls[0].names: a rule needs the name of at least one syscall");
+    insta::assert_snapshot!(problems(&rule(json!({}))),
+        @r"
+    syscalls[0].names: a rule needs the name of at least one syscall
+    syscalls[0].action: is required
+    ");
+}
+
+#[test]
+fn name_and_names_together_are_refused() {
+    insta::assert_snapshot!(problems(&rule(json!({ "name": "read", "names": ["write"], "action": "SCMP_ACT_LOG" }))),
+        @"syscalls[0]: give either names or name, not both");
+}
+
+#[test]
+fn an_errno_beside_an_action_that_takes_none_is_refused() {
+    insta::assert_snapshot!(problems(&json!({ "defaultAction": "SCMP_ACT_ALLOW", "defaultErrnoRet": 1, "syscalls": [
+        { "names": ["read"], "action": "SCMP_ACT_KILL", "errnoRet": 1 },
+        { "names": ["read"], "action": "SCMP_ACT_ERRNO", "errnoRet": 4096 } ] })),
+        @r"
+    defaultErrnoRet: defaultAction SCMP_ACT_ALLOW takes none; use SCMP_ACT_ERRNO or SCMP_ACT_TRACE
+    syscalls[0].errnoRet: action SCMP_ACT_KILL takes none; use SCMP_ACT_ERRNO or SCMP_ACT_TRACE
+    syscalls[1].errnoRet: expected an errno from 0 to 4095, found 4096
+    ");
+}
+
+#[test]
+fn a_name_that_no_syscall_can_have_is_refused() {
+    for bad in [json!("Read"), json!("re ad"), json!(""), json!("r".repeat(65)), json!(7), json!("é")] {
+        let found = problems(&rule(json!({ "names": [bad], "action": "SCMP_ACT_LOG" })));
+        assert!(found.starts_with("syscalls[0].names[0]: "), "{found}");
+    }
+}
+
+#[test]
+fn every_bound_holds_and_is_named() {
+    let rule = |names: usize, args: usize| {
+        json!({ "names": vec!["read"; names], "action": "SCMP_ACT_LOG",
+                "args": vec![json!({ "index": 0, "value": 0, "op": "SCMP_CMP_EQ" }); args] })
+    };
+    let profile =
+        |rules: Vec<serde_json::Value>| json!({ "defaultAction": "SCMP_ACT_ALLOW", "syscalls": rules });
+    assert!(Profile::from_value(&profile(vec![rule(8, 2); 512])).is_ok());
+    for (bad, message) in [
+        (profile(vec![rule(1, 0); 513]), "syscalls: 513 items, at most 512 are allowed"),
+        (profile(vec![rule(1025, 0)]), "syscalls[0].names: 1025 items, at most 1024 are allowed"),
+        (profile(vec![rule(17, 0); 241]), "syscalls: 4097 names in all, at most 4096 are allowed"),
+        (profile(vec![rule(1, 17)]), "syscalls[0].args: 17 items, at most 16 are allowed"),
+        (profile(vec![rule(1, 5); 205]), "syscalls: 1025 arguments in all, at most 1024 are allowed"),
+    ] {
+        assert_eq!(problems(&bad), message);
+    }
+}
+
+#[test]
+fn a_key_that_stands_twice_is_refused() {
+    let error =
+        Profile::from_slice(br#"{"defaultAction":"SCMP_ACT_ALLOW","defaultAction":"SCMP_ACT_ERRNO"}"#)
+            .unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        r#"the key "defaultAction" stands twice in one object at line 1 column 49"#
+    );
+}
+
+#[test]
+fn paths_can_be_put_below_the_field_that_holds_the_profile() {
+    let error = Profile::from_value(&json!([])).unwrap_err().under("spec.contents");
+    assert_eq!(error.to_string(), "spec.contents: expected an object, found a list");
+    let error = Profile::from_value(&json!({})).unwrap_err().under("spec.contents");
+    assert_eq!(error.to_string(), "spec.contents.defaultAction: is required");
+}
+
+#[test]
+fn a_wholly_wrong_document_reports_ten_problems_at_most() {
+    let error =
+        Profile::from_value(&rule(json!({ "names": vec![json!(null); 500], "action": 1 }))).unwrap_err();
+    assert_eq!(error.problems().len(), 10);
+}
