@@ -1,1 +1,28 @@
-//! placeholder
+//! The custom resources, and the names that the agent and the operator share.
+//!
+//! - [`SeccompProfile`]: what a person applies; its `status` is the operator's word on it.
+//! - [`NodeProfileStatus`]: what one node's agent reports, and the operator's judgement of that node.
+//! - [`Untrusted`]: any stored object as a program reads it, whatever the schema was when it was written.
+//! - [`names`]: profile and node names, the finalizer, the annotation, field managers.
+//! - [`crds`]: the CustomResourceDefinitions as YAML, for the chart.
+//!
+//! No behaviour lives here: what to do with these objects is the agent's and the operator's business.
+
+pub mod conditions;
+mod contents_schema;
+#[cfg(feature = "crds")]
+pub mod crds;
+pub mod names;
+mod node_profile_status;
+mod seccomp_profile;
+mod untrusted;
+
+pub use names::{InvalidName, NodeName, ProfileName};
+pub use node_profile_status::{
+    FileProblem, FileState, MOST_PROBLEMS, NodeProfileStatus, NodeProfileStatusSpec, NodeProfileStatusStatus,
+    Report,
+};
+pub use seccomp_profile::{
+    NodeCounts, NodeFailure, Removal, SeccompProfile, SeccompProfileSpec, SeccompProfileStatus, State,
+};
+pub use untrusted::Untrusted;

@@ -17,7 +17,7 @@ pub const ARGUMENTS_PER_RULE: usize = 16;
 /// Arguments in all rules together.
 pub const ARGUMENTS: usize = 1024;
 /// Architectures: more than there are, since one may be listed twice.
-pub const ARCHITECTURES: usize = 32;
+pub const ARCHITECTURES: usize = 24;
 /// Flags: more than there are, for the same reason.
 pub const FLAGS: usize = 8;
 /// Highest argument index: a system call has six arguments.

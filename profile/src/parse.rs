@@ -171,9 +171,10 @@ impl Parser {
     fn number(&mut self, path: Path<'_>, value: &Value) -> Option<u64> {
         let number = match value {
             Value::String(text) => match text.strip_prefix("0x") {
-                Some(digits) if !digits.starts_with('+') => u64::from_str_radix(digits, 16).ok(),
-                None if !text.starts_with('+') => text.parse().ok(),
-                _ => None,
+                Some(digits) => plain(digits, 16, 16).then(|| u64::from_str_radix(digits, 16).ok()).flatten(),
+                // A leading zero reads as octal in C, so it is no number here.
+                None if text.len() > 1 && text.starts_with('0') => None,
+                None => plain(text, 10, 20).then(|| text.parse().ok()).flatten(),
             },
             other => other.as_u64(),
         };
@@ -330,6 +331,11 @@ impl Parser {
             );
         }
     }
+}
+
+/// Whether `text` has 1 to `most` digits of `radix` and nothing else (a sign, say).
+fn plain(text: &str, radix: u32, most: usize) -> bool {
+    (1..=most).contains(&text.len()) && text.chars().all(|c| c.is_digit(radix))
 }
 
 /// `did you mean …?` where one of `words` is near, else all of them.

@@ -1,5 +1,7 @@
 //! What a runtime would ignore, misread or refuse is refused here, with the field and what would be right.
 
+#![expect(clippy::expect_used, reason = "a helper of tests may fail")]
+
 use profile::Profile;
 use serde_json::json;
 
@@ -77,6 +79,8 @@ fn a_value_that_is_no_u64_is_refused() {
         json!("1e3"),
         json!("+1"),
         json!("0x+1"),
+        json!("007"),
+        json!("0x00000000000000001"),
         json!(""),
     ] {
         let found = problems(&argument(json!({ "index": 0, "value": bad, "op": "SCMP_CMP_EQ" })));

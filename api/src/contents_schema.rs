@@ -1,0 +1,150 @@
+//! The schema of `spec.contents`: the strict model of the `profile` crate, as far as a schema can say it.
+//!
+//! The API server answers with this schema alone, there is no webhook. Two rules of its own shape it: CEL rules are
+//! only evaluated once every structural check has passed, so what can be an enum, a bound or a pattern is one; and
+//! every list and text needs a bound, or the estimated cost of a CEL rule on it is refused.
+
+use profile::{Action, Architecture, Comparison, Flag, limits};
+use schemars::{Schema, SchemaGenerator, json_schema};
+use serde_json::{Value, json};
+
+const ERRNO_ACTIONS: &str = "['SCMP_ACT_ERRNO','SCMP_ACT_TRACE']";
+
+/// The schema of an OCI seccomp object.
+pub(crate) fn contents(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "description": "The profile: the seccomp object of the OCI runtime specification, as JSON.",
+        "type": "object",
+        "required": ["defaultAction"],
+        "x-kubernetes-validations": [
+            {
+                "rule": format!("!has(self.defaultErrnoRet) || self.defaultAction in {ERRNO_ACTIONS}"),
+                "message": "defaultErrnoRet needs defaultAction SCMP_ACT_ERRNO or SCMP_ACT_TRACE",
+                "fieldPath": ".defaultErrnoRet"
+            },
+            {
+                "rule": format!("!has(self.syscalls) || self.syscalls.map(s, has(s.names) ? size(s.names) : 0).sum() <= {}", limits::NAMES),
+                "message": format!("at most {} names in all", limits::NAMES),
+                "fieldPath": ".syscalls"
+            },
+            {
+                "rule": format!("!has(self.syscalls) || self.syscalls.map(s, has(s.args) ? size(s.args) : 0).sum() <= {}", limits::ARGUMENTS),
+                "message": format!("at most {} arguments in all", limits::ARGUMENTS),
+                "fieldPath": ".syscalls"
+            }
+        ],
+        "properties": {
+            "defaultAction": word(Action::WORDS, "What happens to a call that no rule names."),
+            "defaultErrnoRet": errno("The errno of the default action, where that is SCMP_ACT_ERRNO or SCMP_ACT_TRACE."),
+            "architectures": {
+                "description": "System call tables that the filter covers beside the native one.",
+                "type": "array",
+                "maxItems": limits::ARCHITECTURES,
+                "items": word(Architecture::WORDS, "A system call table.")
+            },
+            "flags": {
+                "description": "Flags for seccomp(2).",
+                "type": "array",
+                "maxItems": limits::FLAGS,
+                "items": word(Flag::WORDS, "A flag.")
+            },
+            "syscalls": {
+                "description": "The rules.",
+                "type": "array",
+                "maxItems": limits::RULES,
+                "items": rule()
+            }
+        }
+    })
+}
+
+fn rule() -> Value {
+    let name = |at_least: usize| {
+        let repeat = if at_least == 0 { '*' } else { '+' };
+        json!({
+            "description": "The name of a system call.",
+            "type": "string",
+            "minLength": at_least,
+            "maxLength": limits::NAME_LENGTH,
+            "pattern": format!("^[a-z0-9_]{repeat}$")
+        })
+    };
+    json!({
+        "description": "Gives an action to some system calls.",
+        "type": "object",
+        "required": ["action"],
+        "x-kubernetes-validations": [
+            { "rule": "has(self.names) != (has(self.name) && self.name != '')", "message": "give either names or name" },
+            {
+                "rule": format!("!has(self.errnoRet) || self.action in {ERRNO_ACTIONS}"),
+                "message": "errnoRet needs action SCMP_ACT_ERRNO or SCMP_ACT_TRACE",
+                "fieldPath": ".errnoRet"
+            }
+        ],
+        "properties": {
+            "name": name(0),
+            "names": {
+                "description": "The system calls that the rule is about.",
+                "type": "array",
+                "minItems": 1,
+                "maxItems": limits::NAMES_PER_RULE,
+                "items": name(1)
+            },
+            "action": word(Action::WORDS, "What happens to them."),
+            "errnoRet": errno("The errno of the action, where that is SCMP_ACT_ERRNO or SCMP_ACT_TRACE."),
+            "args": {
+                "description": "Comparisons that must all hold for the rule to apply.",
+                "type": "array",
+                "maxItems": limits::ARGUMENTS_PER_RULE,
+                "items": argument()
+            }
+        }
+    })
+}
+
+fn argument() -> Value {
+    // A u64 does not fit the API server's JSON numbers, which end at 2^63-1: above that it is text.
+    let value = |what: &str| {
+        json!({
+            "description": format!("{what} From 0 to 2^64-1; above 2^63-1 as text."),
+            "x-kubernetes-int-or-string": true,
+            "maxLength": 20
+        })
+    };
+    // Two decimal texts of twenty digits compare as their numbers do.
+    let in_range = |field: &str| {
+        let text = format!(
+            "self.{field}.matches('^(0x[0-9a-fA-F]{{1,16}}|0|[1-9][0-9]{{0,19}})$') && \
+             (size(self.{field}) < 20 || self.{field} <= '{}')",
+            u64::MAX
+        );
+        json!({
+            "rule": format!("!has(self.{field}) || (type(self.{field}) == int ? self.{field} >= 0 : {text})"),
+            "message": format!("{field}: a whole number from 0 to 2^64-1, above 2^63-1 as a string"),
+            "fieldPath": format!(".{field}")
+        })
+    };
+    json!({
+        "description": "Compares one argument of a call with a value.",
+        "type": "object",
+        "required": ["index", "value", "op"],
+        "x-kubernetes-validations": [in_range("value"), in_range("valueTwo")],
+        "properties": {
+            "index": {
+                "description": "Which argument, from 0 to 5.",
+                "type": "integer", "format": "int32", "minimum": 0, "maximum": limits::ARGUMENT_INDEX
+            },
+            "value": value("What the argument is compared with; the mask, for SCMP_CMP_MASKED_EQ."),
+            "valueTwo": value("What the masked argument must equal, for SCMP_CMP_MASKED_EQ."),
+            "op": word(Comparison::WORDS, "The comparison.")
+        }
+    })
+}
+
+fn word(words: &[&str], description: &str) -> Value {
+    json!({ "description": description, "type": "string", "enum": words })
+}
+
+fn errno(description: &str) -> Value {
+    json!({ "description": description, "type": "integer", "format": "int32", "minimum": 0, "maximum": limits::ERRNO })
+}

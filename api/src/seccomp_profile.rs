@@ -1,0 +1,149 @@
+//! `SeccompProfile`: a profile that every node should hold.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::CustomResource;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::{conditions, contents_schema};
+
+/// What a person asks for.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema, CustomResource)]
+#[kube(
+    group = "seccomp.imjasonh.dev",
+    version = "v1alpha1",
+    kind = "SeccompProfile",
+    doc = "A seccomp profile that every node holds as a file for its pods.",
+    plural = "seccompprofiles",
+    singular = "seccompprofile",
+    shortname = "scp",
+    category = "seccomp",
+    status = "SeccompProfileStatus",
+    annotation("helm.sh/resource-policy", "keep"),
+    validation = Rule::new("size(self.metadata.name) <= 240")
+        .message("metadata.name: at most 240 characters, because it becomes a file name"),
+    printcolumn(name = "Ready", type_ = "string", json_path = ".status.ready", description = "Nodes that hold it, of those that should"),
+    printcolumn(name = "Status", type_ = "string", json_path = ".status.state", description = "The state in one word"),
+    printcolumn(name = "In-Use", type_ = "boolean", json_path = ".status.inUse", description = "Whether a live pod uses it"),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    printcolumn(name = "Path", type_ = "string", json_path = ".status.localhostProfile", priority = 1, description = "What a pod writes into localhostProfile"),
+    printcolumn(name = "Hash", type_ = "string", json_path = ".status.contentHash", priority = 1, description = "SHA-256 of the file")
+)]
+pub struct SeccompProfileSpec {
+    /// The profile, as JSON.
+    // A plain value, not the strict model: a type that refuses what is stored would stop the whole watch.
+    #[schemars(schema_with = "contents_schema::contents")]
+    pub contents: Value,
+}
+
+/// What the operator knows of it.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SeccompProfileStatus {
+    /// The metadata.generation that this status is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// `sha256:` and the SHA-256 of the bytes that each node should hold.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 71))]
+    pub content_hash: Option<String>,
+    /// What a pod writes into `seccompProfile.localhostProfile`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 512))]
+    pub localhost_profile: Option<String>,
+    /// Nodes that hold exactly these bytes, of those that should: `2/2`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 32))]
+    pub ready: Option<String>,
+    /// The state in one word.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state: Option<State>,
+    /// The nodes that should have it, by state.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nodes: Option<NodeCounts>,
+    /// Nodes where it failed; ten at most, the first by name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 10))]
+    pub failures: Vec<NodeFailure>,
+    /// Whether a live pod uses it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub in_use: Option<bool>,
+    /// `Approved` once the file may go from the nodes; never taken back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub removal: Option<Removal>,
+    /// `Accepted`, `Ready` and, while it is being deleted, `Deleting`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "conditions::schema")]
+    pub conditions: Vec<Condition>,
+}
+
+/// The state of a profile in one word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+pub enum State {
+    /// Every node that must have it has it.
+    Ready,
+    /// Some node does not have it yet.
+    Progressing,
+    /// Some node cannot have it.
+    Failed,
+    /// Its contents are no valid profile.
+    Rejected,
+    /// It is being deleted.
+    Deleting,
+}
+
+impl State {
+    /// The word.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Ready => "Ready",
+            Self::Progressing => "Progressing",
+            Self::Failed => "Failed",
+            Self::Rejected => "Rejected",
+            Self::Deleting => "Deleting",
+        }
+    }
+}
+
+/// Leave for the agents to remove the file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Removal {
+    /// No live pod needs the file.
+    Approved,
+}
+
+/// The nodes that should hold a profile; each is in exactly one of the states, so that they add up to `desired`.
+// Signed, because the API server knows no unsigned formats and warns of them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct NodeCounts {
+    /// Nodes that should hold it.
+    pub desired: i32,
+    /// Nodes whose disk holds exactly these bytes.
+    pub ready: i32,
+    /// Nodes that do not hold it yet.
+    pub pending: i32,
+    /// Nodes whose agent says that it cannot write it.
+    pub failed: i32,
+    /// New nodes whose agent has not reported yet. Not waited for.
+    pub joining: i32,
+    /// Nodes that are not Ready in the cluster. Not waited for.
+    pub unreachable: i32,
+}
+
+/// Why a node cannot hold a profile.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct NodeFailure {
+    /// The node.
+    #[schemars(length(max = 253))]
+    pub node: String,
+    /// Why, in one word.
+    #[schemars(length(max = 64))]
+    pub reason: String,
+    /// Why, for a person.
+    #[schemars(length(max = 1024))]
+    pub message: String,
+}

@@ -1,0 +1,131 @@
+//! A stored object as a program reads it, whatever the schema was when somebody wrote it.
+
+use std::borrow::Cow;
+use std::marker::PhantomData;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::Resource;
+use profile::{ParseError, Profile};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::{NodeProfileStatus, NodeProfileStatusStatus, SeccompProfile, SeccompProfileStatus};
+
+/// An object of kind `K` of which only the metadata is known to be right.
+///
+/// A watch that decodes into `K` ends at the first object that does not fit, and with it the news of all others:
+/// one bad profile, written under an older schema or with validation off, would stop every agent. This type decodes
+/// any object; what it holds is judged one object at a time.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(bound = "")]
+pub struct Untrusted<K> {
+    /// The object's metadata.
+    pub metadata: ObjectMeta,
+    /// Whatever stands in `spec`.
+    #[serde(default)]
+    pub spec: Value,
+    /// Whatever stands in `status`.
+    #[serde(default)]
+    pub status: Value,
+    #[serde(skip)]
+    kind: PhantomData<fn() -> K>,
+}
+
+impl<K> Untrusted<K> {
+    fn status_as<T: DeserializeOwned>(&self) -> Option<T> {
+        T::deserialize(&self.status).ok()
+    }
+}
+
+impl Untrusted<SeccompProfile> {
+    /// The profile in `spec.contents`.
+    ///
+    /// # Errors
+    /// It is missing or not a valid profile; paths start at `spec.contents`.
+    pub fn profile(&self) -> Result<Profile, ParseError> {
+        let contents = self.spec.get("contents").unwrap_or(&Value::Null);
+        Profile::from_value(contents).map_err(|error| error.under("spec.contents"))
+    }
+
+    /// Whether the operator has given leave to remove the file.
+    #[must_use]
+    pub fn removal_approved(&self) -> bool {
+        self.status.get("removal").and_then(Value::as_str) == Some("Approved")
+    }
+
+    /// The status, if it is one.
+    #[must_use]
+    pub fn status(&self) -> Option<SeccompProfileStatus> {
+        self.status_as()
+    }
+}
+
+impl Untrusted<NodeProfileStatus> {
+    /// The status, if it is one.
+    #[must_use]
+    pub fn status(&self) -> Option<NodeProfileStatusStatus> {
+        self.status_as()
+    }
+}
+
+impl<K: Resource<DynamicType = ()>> Resource for Untrusted<K> {
+    type DynamicType = ();
+    type Scope = K::Scope;
+
+    fn kind(_: &()) -> Cow<'_, str> {
+        K::kind(&())
+    }
+
+    fn group(_: &()) -> Cow<'_, str> {
+        K::group(&())
+    }
+
+    fn version(_: &()) -> Cow<'_, str> {
+        K::version(&())
+    }
+
+    fn plural(_: &()) -> Cow<'_, str> {
+        K::plural(&())
+    }
+
+    fn meta(&self) -> &ObjectMeta {
+        &self.metadata
+    }
+
+    fn meta_mut(&mut self) -> &mut ObjectMeta {
+        &mut self.metadata
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn object(rest: Value) -> Untrusted<SeccompProfile> {
+        let mut object = json!({ "metadata": { "name": "audit" } });
+        object.as_object_mut().unwrap().extend(rest.as_object().unwrap().clone());
+        serde_json::from_value(object).unwrap()
+    }
+
+    #[test]
+    fn any_stored_object_decodes_and_is_judged_by_itself() {
+        for bad in [json!({}), json!({ "spec": 7, "status": [] }), json!({ "spec": { "contents": null } })] {
+            let object = object(bad);
+            assert_eq!(object.profile().unwrap_err().problems()[0].path, "spec.contents");
+            assert!(!object.removal_approved());
+        }
+    }
+
+    #[test]
+    fn a_good_object_gives_its_profile_and_status() {
+        let object = object(json!({
+            "spec": { "contents": { "defaultAction": "SCMP_ACT_LOG" } },
+            "status": { "removal": "Approved", "observedGeneration": 3 }
+        }));
+        assert_eq!(object.profile().unwrap().canonical().bytes(), br#"{"defaultAction":"SCMP_ACT_LOG"}"#);
+        assert!(object.removal_approved());
+        assert_eq!(object.status().unwrap().observed_generation, Some(3));
+    }
+}
