@@ -1,1 +1,18 @@
-//! placeholder
+//! What the agent and the operator both have around them, and nothing of what they are for.
+//!
+//! - [`logging`]: log lines as text or JSON.
+//! - [`client`]: the connection to the API server.
+//! - [`Readiness`]: which parts of a program have yet to start.
+//! - [`http`]: `/metrics`, `/healthz` and `/readyz`.
+//! - [`metrics`]: a registry that starts with `build_info`.
+//! - [`shutdown_signal`]: the end that Kubernetes asks for.
+
+pub mod client;
+pub mod http;
+pub mod logging;
+pub mod metrics;
+mod readiness;
+mod signal;
+
+pub use readiness::{Readiness, ReadyHandle};
+pub use signal::shutdown_signal;

@@ -1,0 +1,52 @@
+//! Log lines, one an event, as text for people or JSON for collectors.
+
+use std::io::IsTerminal;
+
+use clap::{Args, ValueEnum};
+use tracing_subscriber::EnvFilter;
+
+/// The logging options of both programs.
+#[derive(Debug, Clone, Args)]
+pub struct LoggingArgs {
+    /// What a log line looks like.
+    #[arg(long, env = "LOG_FORMAT", value_enum, default_value = "text")]
+    pub log_format: LogFormat,
+    /// What is logged: a level (error, warn, info, debug, trace), or filters such as `info,kube=debug`.
+    #[arg(long, env = "LOG_LEVEL", default_value = "info")]
+    pub log_level: String,
+}
+
+/// What a log line looks like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// A log level or filter that cannot be read.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "--log-level {filter:?}: {source}; expected a level such as info, or filters such as info,kube=debug"
+)]
+pub struct InvalidFilter {
+    filter: String,
+    source: tracing_subscriber::filter::ParseError,
+}
+
+/// Sends the log lines of this process to standard error.
+///
+/// # Errors
+/// The filter cannot be read.
+pub fn init(args: &LoggingArgs) -> Result<(), InvalidFilter> {
+    let filter = EnvFilter::builder()
+        .parse(&args.log_level)
+        .map_err(|source| InvalidFilter { filter: args.log_level.clone(), source })?;
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match args.log_format {
+        LogFormat::Text => lines.with_ansi(std::io::stderr().is_terminal()).init(),
+        LogFormat::Json => lines.json().flatten_event(true).with_current_span(false).init(),
+    }
+    Ok(())
+}
