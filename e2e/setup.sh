@@ -1,0 +1,20 @@
+#!/bin/sh
+# Installs the Debian packages that the local cluster and the build of its programs need, as far as
+# they are missing. `cargo run -p e2e -- doctor` says what else is.
+set -eu
+
+packages="busybox-static gcc iproute2 libseccomp-dev make nftables openssl pkg-config"
+
+missing=
+for package in $packages; do
+    dpkg-query --show --showformat='${db:Status-Status}' "$package" 2>/dev/null | grep -qx installed ||
+        missing="$missing $package"
+done
+[ -n "$missing" ] || exit 0
+
+as_root=
+[ "$(id -u)" = 0 ] || as_root=sudo
+# The lists of a new machine or image are absent or too old to install from.
+$as_root apt-get update
+# shellcheck disable=SC2086 # one word a package
+$as_root env DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends $missing

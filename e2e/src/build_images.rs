@@ -1,0 +1,119 @@
+//! Builds the project's own programs and packs each as a container image: one static binary, no
+//! shell, no base image.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::command::{self, CommandError};
+use crate::files::{self, FileError};
+use crate::image::{Image, ImageError, Program};
+
+/// The release that the images are tagged with.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// An image of ours that could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildImagesError {
+    /// `cargo build` failed.
+    #[error(transparent)]
+    Command(#[from] CommandError),
+    /// An archive could not be written.
+    #[error(transparent)]
+    Image(#[from] ImageError),
+    /// The directory for the archives could not be made.
+    #[error(transparent)]
+    File(#[from] FileError),
+}
+
+/// Builds the operator and the node agent of the workspace in `repository` for release, and writes
+/// `operator.tar` and `node-agent.tar` into `directory`. Returns the archives.
+///
+/// # Errors
+/// When the build fails or an archive cannot be written.
+pub fn build_images(repository: &Path, directory: &Path) -> Result<Vec<PathBuf>, BuildImagesError> {
+    let triple = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
+    let flags = format!("CARGO_TARGET_{}_RUSTFLAGS", triple.to_uppercase().replace('-', "_"));
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo
+        .current_dir(repository)
+        .env(flags, "-C target-feature=+crt-static")
+        // It would take precedence over the flags above.
+        .env_remove("RUSTFLAGS")
+        .env_remove("CARGO_ENCODED_RUSTFLAGS")
+        .args(["build", "--release", "--target", &triple, "-p", "operator", "-p", "node-agent"]);
+    command::output(&mut cargo)?;
+
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| "target".into(), PathBuf::from);
+    let release = repository.join(target).join(&triple).join("release");
+    files::create_dir(directory)?;
+    let mut archives = Vec::new();
+    for (name, user) in [("operator", 65532), ("node-agent", 0)] {
+        let archive = directory.join(format!("{name}.tar"));
+        let path = format!("/{name}");
+        let image = Image {
+            reference: format!("registry.local/seccomp-profile/{name}:{VERSION}"),
+            programs: vec![Program { source: release.join(name), path: path.clone(), links: vec![] }],
+            entrypoint: vec![path],
+            user,
+            env: vec![],
+        };
+        image.write(&archive)?;
+        archives.push(archive);
+    }
+    Ok(archives)
+}
+
+/// The root of this workspace, as it was when this crate was built.
+pub fn repository() -> &'static Path {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    here.parent().unwrap_or(here)
+}
+
+/// Writes the two images that every node needs whatever is tested: `pause`, which containerd runs in
+/// each pod to hold its namespaces, and `busybox`. Returns the archives.
+///
+/// # Errors
+/// When busybox cannot be asked for its applets or an archive cannot be written.
+pub(crate) fn base_images(directory: &Path) -> Result<Vec<PathBuf>, BuildImagesError> {
+    let busybox = crate::doctor::find("busybox").unwrap_or_else(|| "busybox".into());
+    let applets = command::output(Command::new(&busybox).arg("--list"))?;
+    let links = applets.lines().filter(|applet| *applet != "busybox");
+    let images = [
+        // containerd ends a sandbox with SIGKILL, so any program that sleeps will do.
+        (
+            "pause",
+            Image {
+                reference: PAUSE.into(),
+                programs: vec![Program { source: busybox.clone(), path: "/busybox".into(), links: vec![] }],
+                entrypoint: ["/busybox", "sleep", "infinity"].map(String::from).into(),
+                user: 65535,
+                env: vec![],
+            },
+        ),
+        (
+            "busybox",
+            Image {
+                reference: "docker.io/library/busybox:latest".into(),
+                programs: vec![Program {
+                    source: busybox,
+                    path: "/bin/busybox".into(),
+                    links: links.map(|applet| format!("/bin/{applet}")).collect(),
+                }],
+                entrypoint: vec!["sh".into()],
+                user: 0,
+                env: vec!["PATH=/bin:/usr/bin:/sbin".into()],
+            },
+        ),
+    ];
+    files::create_dir(directory)?;
+    let mut archives = Vec::new();
+    for (name, image) in images {
+        let archive = directory.join(format!("{name}.tar"));
+        image.write(&archive)?;
+        archives.push(archive);
+    }
+    Ok(archives)
+}
+
+/// The reference of the image that holds a pod's namespaces.
+pub(crate) const PAUSE: &str = "registry.local/pause:1";

@@ -1,0 +1,194 @@
+//! The command line. Progress goes to standard error; standard output is for what a shell evaluates.
+
+use std::path::PathBuf;
+use std::process::{Command, ExitCode};
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::build_images;
+use crate::cluster::{Client, Cluster, ClusterError, Layout, NAMESPACE, Options};
+use crate::command;
+use crate::programs::Programs;
+use crate::step::step;
+use crate::{doctor, interrupt};
+
+/// A real Kubernetes cluster on this machine, in namespaces and cgroups of its own.
+#[derive(Debug, Parser)]
+#[command(name = "e2e")]
+struct Cli {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// Check whether this machine can run the cluster
+    Doctor,
+    /// Build the cluster's programs into the cache
+    Build,
+    /// Start a cluster, or replace the one that runs, and print what a shell needs to use it
+    Up(Target),
+    /// End the cluster and remove everything of it
+    Down,
+    /// Start one more node
+    AddNode,
+    /// Start a cluster, run a command with it and end it; exits as the command does
+    Run {
+        #[command(flatten)]
+        target: Target,
+        /// The command and its arguments, after `--`
+        #[arg(last = true, required = true)]
+        command: Vec<String>,
+    },
+}
+
+#[derive(Debug, Args)]
+struct Target {
+    /// How many nodes to start
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(0..=32))]
+    nodes: u8,
+    /// Leave the cluster empty: build no images and install no chart
+    #[arg(long)]
+    no_chart: bool,
+    /// Let etcd sync to the disk, as tests of durability need it
+    #[arg(long)]
+    etcd_fsync: bool,
+    /// Use the cluster of this kubeconfig and start none; its nodes must be able to get the images
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["nodes", "etcd_fsync"])]
+    kubeconfig: Option<PathBuf>,
+}
+
+/// Parses the arguments and does what they say.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let result = match interrupt::install() {
+        Ok(()) => cli.action.perform(),
+        Err(error) => {
+            eprintln!("error: cannot listen for signals: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    match (interrupt::received(), result) {
+        (Some(interrupted), _) => ExitCode::from(interrupted.exit_code()),
+        (None, Ok(code)) => code,
+        (None, Err(error)) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+impl Action {
+    fn perform(self) -> Result<ExitCode, ClusterError> {
+        match self {
+            Action::Doctor => doctor::check(true)?,
+            Action::Build => Programs::in_cache().build()?,
+            Action::Up(target) => {
+                let running = target.start()?;
+                println!(
+                    "export KUBECONFIG={}",
+                    quoted(&running.client().kubeconfig().display().to_string())
+                );
+                println!("export PATH={}:\"$PATH\"", quoted(&running.programs_directory()));
+            }
+            Action::Down => Cluster::clear(&Layout::from_environment())?,
+            Action::AddNode => {
+                Cluster::attach(&Layout::from_environment())?.add_node()?;
+            }
+            Action::Run { target, command } => return run(&target, &command),
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+fn run(target: &Target, words: &[String]) -> Result<ExitCode, ClusterError> {
+    let running = target.start()?;
+    let mut command = Command::new(&words[0]);
+    command.args(&words[1..]).env("KUBECONFIG", running.client().kubeconfig());
+    command.env(
+        "PATH",
+        format!("{}:{}", running.programs_directory(), std::env::var("PATH").unwrap_or_default()),
+    );
+    if let Running::Local(cluster) = &running {
+        command.env("SECCOMP_E2E_DIR", cluster.directory());
+    }
+    let status = command::attended(&mut command);
+    if let Running::Local(cluster) = running {
+        cluster.down()?;
+    }
+    // A program that a signal ended has no code of its own; the shell's convention gives it one.
+    use std::os::unix::process::ExitStatusExt;
+    let status = status?;
+    let code = status.code().or_else(|| status.signal().map(|signal| 128 + signal)).unwrap_or(1);
+    Ok(ExitCode::from(u8::try_from(code).unwrap_or(1)))
+}
+
+/// A cluster that can be used.
+enum Running {
+    Local(Cluster),
+    Foreign(Client),
+}
+
+impl Running {
+    fn client(&self) -> &Client {
+        match self {
+            Running::Local(cluster) => cluster.client(),
+            Running::Foreign(client) => client,
+        }
+    }
+
+    fn programs_directory(&self) -> String {
+        self.client().programs().directory().display().to_string()
+    }
+}
+
+impl Target {
+    fn start(&self) -> Result<Running, ClusterError> {
+        let Some(kubeconfig) = &self.kubeconfig else { return self.start_local().map(Running::Local) };
+        let programs = Programs::in_cache();
+        programs.build_clients()?;
+        let client =
+            Client::new(programs, std::path::absolute(kubeconfig).unwrap_or_else(|_| kubeconfig.clone()));
+        if !self.no_chart {
+            let chart = build_images::repository().join("charts").join(NAMESPACE);
+            step("install the chart", || client.install_chart(&chart, &[]).map_err(ClusterError::from))?;
+        }
+        Ok(Running::Foreign(client))
+    }
+
+    fn start_local(&self) -> Result<Cluster, ClusterError> {
+        let cluster =
+            Cluster::up(&Options { nodes: self.nodes, etcd_fsync: self.etcd_fsync, ..Options::default() })?;
+        if !self.no_chart
+            && let Err(error) = cluster.install_chart(&[])
+        {
+            // The first error is the one worth telling.
+            let _ = cluster.down();
+            return Err(error);
+        }
+        Ok(cluster)
+    }
+}
+
+/// Single quotes, so that a shell takes the text as it is.
+fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', r"'\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_arguments_are_consistent() {
+        use clap::CommandFactory;
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn what_is_printed_survives_a_shell() {
+        let printed =
+            command::output(Command::new("sh").args(["-c", &format!("printf %s {}", quoted("a'b $c"))]));
+        assert_eq!(printed.unwrap(), "a'b $c");
+    }
+}

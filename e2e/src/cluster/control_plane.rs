@@ -1,0 +1,190 @@
+//! etcd, the API server, the controller manager and the scheduler, on the host behind the bridge's
+//! address.
+
+use std::time::Duration;
+
+use super::client::Client;
+use super::layout::{CONTROL_PLANE, CONTROL_PLANE_GROUP, Layout, SERVICE_NETWORK};
+use super::process::Daemon;
+use super::{ClusterError, cgroup};
+use crate::files;
+use crate::programs::Programs;
+use crate::wait;
+
+/// How long the API server may take until it is ready; about 3 s on an idle machine.
+const READY: Duration = Duration::from_secs(120);
+/// Ports of our own, so that an etcd of somebody else is not in the way.
+const ETCD_CLIENT: &str = "http://127.0.0.1:23790";
+const ETCD_PEER: &str = "http://127.0.0.1:23800";
+
+/// The requests of our own service accounts are logged, one line a request, and no others: tests count
+/// them.
+const AUDIT_POLICY: &str = "\
+apiVersion: audit.k8s.io/v1
+kind: Policy
+omitStages: [RequestReceived]
+rules:
+- level: Metadata
+  userGroups: [\"system:serviceaccounts:seccomp-profile\"]
+- level: None
+";
+
+/// A program of the control plane.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Component {
+    /// The store.
+    Etcd,
+    /// The API server.
+    ApiServer,
+    /// The controller manager.
+    ControllerManager,
+    /// The scheduler.
+    Scheduler,
+}
+
+impl Component {
+    fn name(self) -> &'static str {
+        match self {
+            Component::Etcd => "etcd",
+            Component::ApiServer => "kube-apiserver",
+            Component::ControllerManager => "kube-controller-manager",
+            Component::Scheduler => "kube-scheduler",
+        }
+    }
+}
+
+/// The control plane of the cluster at `layout`.
+pub(crate) struct ControlPlane<'a> {
+    pub(crate) layout: &'a Layout,
+    pub(crate) programs: &'a Programs,
+    pub(crate) etcd_fsync: bool,
+}
+
+impl ControlPlane<'_> {
+    /// Starts everything and returns when pods could be created.
+    pub(crate) fn up(&self, client: &Client) -> Result<(), ClusterError> {
+        files::write(&self.layout.audit_policy(), AUDIT_POLICY)?;
+        self.start(Component::Etcd)?;
+        self.start(Component::ApiServer)?;
+        self.wait_ready(client)?;
+        self.start(Component::ControllerManager)?;
+        self.start(Component::Scheduler)?;
+        client.kubectl([
+            "create",
+            "clusterrolebinding",
+            "node-proxier",
+            "--clusterrole=system:node-proxier",
+            "--user=system:kube-proxy",
+        ])?;
+        // No pod can be created before the controller manager has made its service account.
+        self.wait(Component::ControllerManager, "the default service account", || {
+            client.kubectl(["get", "serviceaccount", "default"]).is_ok()
+        })
+    }
+
+    /// Waits until the API server says that it is ready.
+    pub(crate) fn wait_ready(&self, client: &Client) -> Result<(), ClusterError> {
+        self.wait(Component::ApiServer, "the API server's readiness", || {
+            client.kubectl(["get", "--raw", "/readyz"]).is_ok()
+        })
+    }
+
+    fn wait(&self, by: Component, what: &str, holds: impl Fn() -> bool) -> Result<(), ClusterError> {
+        wait::until(what, READY, || {
+            self.daemon(Component::Etcd).expect_running()?;
+            self.daemon(by).expect_running()?;
+            Ok(holds().then_some(()))
+        })
+    }
+
+    pub(crate) fn daemon(&self, component: Component) -> Daemon {
+        Daemon::new(self.layout, component.name())
+    }
+
+    /// Starts one component. It need not be ready when this returns.
+    pub(crate) fn start(&self, component: Component) -> Result<(), ClusterError> {
+        let groups = cgroup::Hierarchies::of_this_machine()?.create(CONTROL_PLANE_GROUP)?;
+        let program = self.programs.path(component.name()).display().to_string();
+        let arguments = match component {
+            Component::Etcd => self.etcd(),
+            Component::ApiServer => self.api_server(),
+            Component::ControllerManager => self.controller_manager(),
+            Component::Scheduler => self.scheduler(),
+        };
+        Ok(self.daemon(component).start(&groups, [program].into_iter().chain(arguments))?)
+    }
+
+    fn etcd(&self) -> Vec<String> {
+        let mut arguments = vec![
+            format!("--data-dir={}", self.layout.etcd().display()),
+            format!("--listen-client-urls={ETCD_CLIENT}"),
+            format!("--advertise-client-urls={ETCD_CLIENT}"),
+            format!("--listen-peer-urls={ETCD_PEER}"),
+            format!("--initial-advertise-peer-urls={ETCD_PEER}"),
+            format!("--initial-cluster=default={ETCD_PEER}"),
+        ];
+        if !self.etcd_fsync {
+            arguments.push("--unsafe-no-fsync".into());
+        }
+        arguments
+    }
+
+    fn api_server(&self) -> Vec<String> {
+        let pki = |file: &str| self.layout.pki(file).display().to_string();
+        vec![
+            format!("--etcd-servers={ETCD_CLIENT}"),
+            format!("--bind-address={CONTROL_PLANE}"),
+            format!("--advertise-address={CONTROL_PLANE}"),
+            "--secure-port=6443".into(),
+            format!("--cert-dir={}", pki("")),
+            format!("--tls-cert-file={}", pki("apiserver.crt")),
+            format!("--tls-private-key-file={}", pki("apiserver.key")),
+            format!("--client-ca-file={}", pki("ca.crt")),
+            format!("--kubelet-client-certificate={}", pki("admin.crt")),
+            format!("--kubelet-client-key={}", pki("admin.key")),
+            // The machine's resolver does not know the nodes' names.
+            "--kubelet-preferred-address-types=InternalIP".into(),
+            format!("--service-account-key-file={}", pki("service-accounts.pub")),
+            format!("--service-account-signing-key-file={}", pki("service-accounts.key")),
+            "--service-account-issuer=https://kubernetes.default.svc".into(),
+            format!("--service-cluster-ip-range={SERVICE_NETWORK}"),
+            "--authorization-mode=Node,RBAC".into(),
+            "--enable-admission-plugins=NodeRestriction".into(),
+            "--allow-privileged=true".into(),
+            format!("--requestheader-client-ca-file={}", pki("ca.crt")),
+            // One authority signs for both kinds of client; 1.37 then insists on the names.
+            "--requestheader-allowed-names=front-proxy".into(),
+            format!("--proxy-client-cert-file={}", pki("front-proxy.crt")),
+            format!("--proxy-client-key-file={}", pki("front-proxy.key")),
+            format!("--audit-policy-file={}", self.layout.audit_policy().display()),
+            format!("--audit-log-path={}", self.layout.audit_log().display()),
+            // In megabytes. A rotated log would lose what tests count.
+            "--audit-log-maxsize=10000".into(),
+        ]
+    }
+
+    fn controller_manager(&self) -> Vec<String> {
+        let pki = |file: &str| self.layout.pki(file).display().to_string();
+        vec![
+            format!("--kubeconfig={}", self.layout.kubeconfig("controller-manager").display()),
+            "--secure-port=0".into(),
+            format!("--root-ca-file={}", pki("ca.crt")),
+            format!("--service-account-private-key-file={}", pki("service-accounts.key")),
+            format!("--cluster-signing-cert-file={}", pki("ca.crt")),
+            format!("--cluster-signing-key-file={}", pki("ca.key")),
+            "--use-service-account-credentials".into(),
+            format!("--service-cluster-ip-range={SERVICE_NETWORK}"),
+            "--leader-elect=false".into(),
+            // Half of the default, so that a test of a lost node need not wait so long.
+            "--node-monitor-grace-period=20s".into(),
+        ]
+    }
+
+    fn scheduler(&self) -> Vec<String> {
+        vec![
+            format!("--kubeconfig={}", self.layout.kubeconfig("scheduler").display()),
+            "--secure-port=0".into(),
+            "--leader-elect=false".into(),
+        ]
+    }
+}

@@ -1,0 +1,351 @@
+//! A real Kubernetes cluster on this machine: the programs that production runs, no container engine,
+//! no virtual machines.
+//!
+//! [`Cluster`] is the whole of it, [`Node`] one machine of it. The control plane runs on the host behind
+//! a bridge (`control_plane`), each node in namespaces of its own (`node`, `node_config`, `network`),
+//! all below cgroups of ours (`cgroup`), with certificates from `pki`. `process` starts and ends
+//! daemons, `client` runs kubectl and helm, `undo` and `teardown` leave the machine as it was, `layout`
+//! knows every path and name. There is one cluster a machine (`lock`), since the kernel's names are one
+//! a machine.
+
+pub(crate) mod cgroup;
+mod client;
+mod control_plane;
+mod error;
+mod layout;
+mod lock;
+mod network;
+mod node;
+mod node_config;
+mod pki;
+mod process;
+mod teardown;
+mod undo;
+
+use std::ffi::OsStr;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::thread;
+
+use serde::{Deserialize, Serialize};
+
+pub use cgroup::CgroupError;
+pub use client::{Client, NAMESPACE};
+pub use control_plane::Component;
+pub use error::ClusterError;
+pub use layout::{Layout, NoSuchNode, NodeId};
+pub use lock::LockError;
+pub use node::{Node, NodeDaemon};
+pub use pki::PkiError;
+pub use process::ProcessError;
+
+use crate::build_images::{self, base_images, build_images};
+use crate::command::CommandError;
+use crate::files::{self, FileError, NamePath};
+use crate::programs::Programs;
+use crate::step::step;
+use crate::{doctor, interrupt};
+use control_plane::ControlPlane;
+use lock::Lock;
+
+/// What a cluster should be like.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// How many nodes it starts with.
+    pub nodes: u8,
+    /// Where its state goes.
+    pub layout: Layout,
+    /// Where its programs are, or are built into.
+    pub programs: Programs,
+    /// Whether etcd syncs to the disk. Only a test of durability needs it; everything is faster without.
+    pub etcd_fsync: bool,
+}
+
+impl Default for Options {
+    /// Two nodes, in the places that the environment names.
+    fn default() -> Self {
+        Options {
+            nodes: 2,
+            layout: Layout::from_environment(),
+            programs: Programs::in_cache(),
+            etcd_fsync: false,
+        }
+    }
+}
+
+/// What [`Cluster::attach`] needs to know of a running cluster.
+#[derive(Debug, Serialize, Deserialize)]
+struct Description {
+    programs: PathBuf,
+    etcd_fsync: bool,
+}
+
+/// A local cluster. It goes on when this value is dropped; [`Cluster::down`] ends it.
+#[derive(Debug)]
+pub struct Cluster {
+    layout: Layout,
+    client: Client,
+    etcd_fsync: bool,
+    /// Held by whoever started it, so that no second one is started meanwhile.
+    lock: Option<Lock>,
+}
+
+impl Cluster {
+    /// Starts a cluster and returns when every node is Ready. What an earlier one left behind is removed
+    /// first, and an earlier one that still runs is replaced. A failed or interrupted start is torn down.
+    ///
+    /// # Errors
+    /// What this machine lacks, or the step that failed.
+    pub fn up(options: &Options) -> Result<Self, ClusterError> {
+        let lock = Lock::take()?;
+        step("check this machine", || doctor::check(!options.programs.complete()))?;
+        options.programs.build()?;
+        if teardown::anything_left(&options.layout)? {
+            step("clear what an earlier cluster left", || teardown::everything(&options.layout))?;
+        }
+        let client = Client::new(options.programs.clone(), options.layout.kubeconfig("admin"));
+        let cluster = Cluster {
+            layout: options.layout.clone(),
+            client,
+            etcd_fsync: options.etcd_fsync,
+            lock: Some(lock),
+        };
+        match cluster.start(options.nodes) {
+            Ok(()) => Ok(cluster),
+            Err(error) => {
+                // The first error is the one worth telling; the step says by itself if it fails too.
+                let _ = step("tear down what was started", || teardown::everything(&cluster.layout));
+                Err(error)
+            }
+        }
+    }
+
+    /// The cluster that runs with its state in this place.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn attach(layout: &Layout) -> Result<Self, ClusterError> {
+        let path = layout.description();
+        let text =
+            fs::read_to_string(&path).map_err(|_| ClusterError::NoCluster(layout.directory().to_owned()))?;
+        let description: Description = serde_json::from_str(&text)
+            .map_err(|_| ClusterError::NoCluster(layout.directory().to_owned()))?;
+        let client = Client::new(Programs::in_directory(description.programs), layout.kubeconfig("admin"));
+        Ok(Cluster { layout: layout.clone(), client, etcd_fsync: description.etcd_fsync, lock: None })
+    }
+
+    /// Ends the cluster and removes everything of it.
+    ///
+    /// # Errors
+    /// When something does not go; calling it again goes on from there.
+    pub fn down(self) -> Result<(), ClusterError> {
+        match self.lock {
+            Some(_) => Ok(step("tear down the cluster", || teardown::everything(&self.layout))?),
+            None => Self::clear(&self.layout),
+        }
+    }
+
+    /// Removes whatever there is of a cluster, also when too little is left to [`Cluster::attach`] to.
+    ///
+    /// # Errors
+    /// When another process is about to start or end a cluster, or something does not go.
+    pub fn clear(layout: &Layout) -> Result<(), ClusterError> {
+        let _lock = Lock::take()?;
+        if teardown::anything_left(layout)? {
+            step("tear down the cluster", || teardown::everything(layout))?;
+        }
+        Ok(())
+    }
+
+    /// kubectl and helm, as the cluster's administrator.
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// The administrator's kubeconfig.
+    pub fn kubeconfig(&self) -> &Path {
+        self.client.kubeconfig()
+    }
+
+    /// The directory with the cluster's state.
+    pub fn directory(&self) -> &Path {
+        self.layout.directory()
+    }
+
+    /// The API server's audit log: one JSON object a line for every request of a service account in the
+    /// namespace [`NAMESPACE`].
+    pub fn audit_log(&self) -> PathBuf {
+        self.layout.audit_log()
+    }
+
+    /// Runs kubectl and returns its standard output.
+    ///
+    /// # Errors
+    /// When it fails, with its standard error.
+    pub fn kubectl(
+        &self,
+        arguments: impl IntoIterator<Item = impl AsRef<OsStr>>,
+    ) -> Result<String, CommandError> {
+        self.client.kubectl(arguments)
+    }
+
+    /// Runs helm and returns its standard output.
+    ///
+    /// # Errors
+    /// When it fails, with its standard error.
+    pub fn helm(
+        &self,
+        arguments: impl IntoIterator<Item = impl AsRef<OsStr>>,
+    ) -> Result<String, CommandError> {
+        self.client.helm(arguments)
+    }
+
+    /// The nodes that have a disk, with or without power, by number.
+    ///
+    /// # Errors
+    /// When the state directory cannot be read.
+    pub fn nodes(&self) -> Result<Vec<Node>, FileError> {
+        let paths = files::entries(&self.layout.nodes())?;
+        let names = paths.iter().filter_map(|path| path.file_name()?.to_str()?.parse().ok());
+        let mut ids: Vec<NodeId> = names.collect();
+        ids.sort();
+        Ok(ids.into_iter().map(|id| self.node(id)).collect())
+    }
+
+    /// One node, whether it is there or not.
+    pub fn node(&self, id: NodeId) -> Node {
+        Node::new(id, &self.layout, &self.client)
+    }
+
+    /// Starts one more node, with the lowest number that is free, and waits until it is Ready. A failed
+    /// one is removed again.
+    ///
+    /// # Errors
+    /// When it does not start, or there are [`NodeId::MAX`] already.
+    pub fn add_node(&self) -> Result<Node, ClusterError> {
+        let node = self.claim_node()?;
+        if let Err(error) = self.start_node(&node) {
+            let _shield = interrupt::shield();
+            let _ = node.remove();
+            return Err(error);
+        }
+        Ok(node)
+    }
+
+    /// Makes an image known to every node that has power, and to those that start later.
+    ///
+    /// # Errors
+    /// When a node refuses the archive.
+    pub fn load_image(&self, archive: &Path) -> Result<(), ClusterError> {
+        let kept = self.layout.images().join(archive.file_name().unwrap_or_default());
+        if kept != archive {
+            fs::copy(archive, &kept).name_path("copy to", &kept)?;
+        }
+        let nodes = self.nodes()?;
+        in_parallel(nodes.iter().filter(|node| node.is_running()), |node| node.import_image(&kept))
+    }
+
+    /// Builds the project's own images, loads them and installs the chart of the workspace. `values` are
+    /// further arguments for helm.
+    ///
+    /// # Errors
+    /// The step that failed.
+    pub fn install_chart(&self, values: &[&str]) -> Result<(), ClusterError> {
+        let repository = build_images::repository();
+        let archives = step("build the project's images", || {
+            build_images(repository, &self.layout.images()).map_err(ClusterError::from)
+        })?;
+        step("load them into the nodes", || {
+            archives.iter().try_for_each(|archive| self.load_image(archive))
+        })?;
+        let chart = repository.join("charts").join(NAMESPACE);
+        step("install the chart", || self.client.install_chart(&chart, values).map_err(ClusterError::from))?;
+        Ok(())
+    }
+
+    /// Ends one component of the control plane: SIGTERM, and SIGKILL when that does not help.
+    ///
+    /// # Errors
+    /// When it does not end.
+    pub fn stop(&self, component: Component) -> Result<(), ClusterError> {
+        Ok(self.control_plane().daemon(component).stop()?)
+    }
+
+    /// Kills one component of the control plane, as a crash would.
+    ///
+    /// # Errors
+    /// When it does not die.
+    pub fn kill(&self, component: Component) -> Result<(), ClusterError> {
+        Ok(self.control_plane().daemon(component).kill()?)
+    }
+
+    /// Starts one component of the control plane again and waits until the API server is ready, which it
+    /// cannot be while another one that it needs is stopped.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub fn restart(&self, component: Component) -> Result<(), ClusterError> {
+        self.control_plane().start(component)?;
+        self.control_plane().wait_ready(&self.client)
+    }
+
+    fn start(&self, nodes: u8) -> Result<(), ClusterError> {
+        step("prepare certificates, images and the network", || self.prepare())?;
+        step("start the control plane", || self.control_plane().up(&self.client))?;
+        let claimed: Vec<Node> = (0..nodes).map(|_| self.claim_node()).collect::<Result<_, _>>()?;
+        in_parallel(&claimed, |node| self.start_node(node))
+    }
+
+    fn prepare(&self) -> Result<(), ClusterError> {
+        files::create_dir(self.layout.directory())?;
+        let description =
+            Description { programs: self.client.programs().directory().into(), etcd_fsync: self.etcd_fsync };
+        files::write(&self.layout.description(), serde_json::to_string(&description).unwrap_or_default())?;
+        for directory in [self.layout.log(""), self.layout.pid_file(""), self.layout.nodes()] {
+            files::create_dir(&directory)?;
+        }
+        undo::Undo::prepare(&self.layout)?;
+        pki::create(&self.layout)?;
+        base_images(&self.layout.images())?;
+        Ok(network::create_bridge()?)
+    }
+
+    /// Making its directory is what claims a number, so two processes never get the same one.
+    fn claim_node(&self) -> Result<Node, ClusterError> {
+        for id in NodeId::all() {
+            let path = self.layout.node(id);
+            match fs::create_dir(&path) {
+                Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+                result => {
+                    return result.name_path("create", &path).map(|()| self.node(id)).map_err(Into::into);
+                }
+            }
+        }
+        Err(ClusterError::Full)
+    }
+
+    fn start_node(&self, node: &Node) -> Result<(), ClusterError> {
+        step(format!("start {}", node.name()), || node.boot())?;
+        Ok(step(format!("wait until {} is Ready", node.name()), || node.wait_ready())?)
+    }
+
+    fn control_plane(&self) -> ControlPlane<'_> {
+        ControlPlane { layout: &self.layout, programs: self.client.programs(), etcd_fsync: self.etcd_fsync }
+    }
+}
+
+/// Does the work for all nodes side by side and returns the first error, after all have ended.
+fn in_parallel<'a>(
+    nodes: impl IntoIterator<Item = &'a Node>,
+    work: impl Fn(&Node) -> Result<(), ClusterError> + Sync,
+) -> Result<(), ClusterError> {
+    let work = &work;
+    thread::scope(|scope| {
+        let threads: Vec<_> = nodes.into_iter().map(|node| scope.spawn(move || work(node))).collect();
+        let results: Vec<_> = threads
+            .into_iter()
+            .map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+            .collect();
+        results.into_iter().collect()
+    })
+}

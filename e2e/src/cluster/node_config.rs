@@ -1,0 +1,122 @@
+//! What a node's daemons read when they start.
+
+use std::path::Path;
+
+use serde_json::json;
+
+use super::layout::{Layout, NodeId};
+use crate::build_images::PAUSE;
+
+/// A point-to-point link for each pod; the node routes. No masquerading: all networks know the way.
+pub(crate) fn cni(node: NodeId, addresses: &Path) -> String {
+    json!({
+        "cniVersion": "1.0.0",
+        "name": "pods",
+        "plugins": [{
+            "type": "ptp",
+            "mtu": 1400,
+            "ipam": {
+                "type": "host-local",
+                "dataDir": addresses,
+                "ranges": [[{"subnet": node.pod_network()}]],
+                "routes": [{"dst": "0.0.0.0/0"}],
+            },
+        }],
+    })
+    .to_string()
+}
+
+/// containerd's configuration, version 3 (containerd 2.x).
+pub(crate) fn containerd(programs: &Path, cni: &Path) -> String {
+    let (programs, cni) = (programs.display(), cni.display());
+    format!(
+        r#"version = 3
+root = "/var/lib/containerd"
+state = "/run/containerd"
+# Nothing of the host's own containerd.
+imports = []
+disabled_plugins = ["io.containerd.nri.v1.nri"]
+
+[grpc]
+address = "/run/containerd/containerd.sock"
+
+[plugins."io.containerd.internal.v1.opt"]
+path = "/var/lib/containerd/opt"
+
+[plugins."io.containerd.cri.v1.images"]
+snapshotter = "overlayfs"
+
+[plugins."io.containerd.cri.v1.images".pinned_images]
+sandbox = "{PAUSE}"
+
+[plugins."io.containerd.cri.v1.runtime"]
+# Where the machine is itself a container, it may not lower a score.
+restrict_oom_score_adj = true
+
+[plugins."io.containerd.cri.v1.runtime".cni]
+bin_dirs = ["{programs}"]
+conf_dir = "{cni}"
+
+[plugins."io.containerd.cri.v1.runtime".containerd.runtimes.runc]
+runtime_type = "io.containerd.runc.v2"
+
+[plugins."io.containerd.cri.v1.runtime".containerd.runtimes.runc.options]
+BinaryName = "{programs}/runc"
+"#
+    )
+}
+
+/// The kubelet's configuration, as JSON, which is YAML.
+pub(crate) fn kubelet(node: NodeId, layout: &Layout) -> String {
+    json!({
+        "apiVersion": "kubelet.config.k8s.io/v1beta1",
+        "kind": "KubeletConfiguration",
+        "authentication": {
+            "anonymous": {"enabled": false},
+            "webhook": {"enabled": true},
+            "x509": {"clientCAFile": layout.pki("ca.crt")},
+        },
+        "authorization": {"mode": "Webhook"},
+        "tlsCertFile": layout.pki(&format!("{node}.crt")),
+        "tlsPrivateKeyFile": layout.pki(&format!("{node}.key")),
+        // Version 1 of cgroups is refused by default since 1.35.
+        "failCgroupV1": false,
+        "cgroupDriver": "cgroupfs",
+        "cgroupRoot": format!("/{}", node.kernel_name()),
+        "enforceNodeAllocatable": [],
+        "failSwapOn": false,
+        "containerRuntimeEndpoint": "unix:///run/containerd/containerd.sock",
+        "volumePluginDir": "/var/lib/kubelet/volume-plugins",
+        "resolvConf": "",
+        "nodeStatusUpdateFrequency": "4s",
+        "nodeStatusReportFrequency": "5m",
+        "syncFrequency": "10s",
+        // The images come from archives: what is collected could not be pulled again.
+        "imageGCHighThresholdPercent": 100,
+        // A full disk of the developer's must not evict pods.
+        "evictionHard": {"memory.available": "100Mi"},
+        "localStorageCapacityIsolation": false,
+        "makeIPTablesUtilChains": false,
+    })
+    .to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_nodes_pods_get_addresses_from_its_own_network_only() {
+        let node = NodeId::new(7).unwrap();
+        let config: serde_json::Value = serde_json::from_str(&cni(node, Path::new("/x"))).unwrap();
+        assert_eq!(config["plugins"][0]["ipam"]["ranges"], json!([[{"subnet": "10.244.7.0/24"}]]));
+    }
+
+    #[test]
+    fn containers_of_a_node_live_below_its_cgroup() {
+        let config = kubelet(NodeId::new(2).unwrap(), &Layout::new("/state"));
+        let config: serde_json::Value = serde_json::from_str(&config).unwrap();
+        assert_eq!(config["cgroupRoot"], "/spe2e-node-2");
+        assert_eq!(config["tlsCertFile"], "/state/pki/node-2.crt");
+    }
+}

@@ -1,0 +1,109 @@
+//! Removes the cluster, whatever is there of it: a whole one, half a start, what a killed run left.
+//!
+//! It goes by what the kernel knows under our names and not by what was written down, so it needs no
+//! state directory; and it takes the steps in an order in which each can be repeated.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use super::layout::Layout;
+use super::undo::Undo;
+use super::{ClusterError, cgroup, network};
+use crate::command;
+use crate::files::{self, FileError, NamePath};
+use crate::interrupt;
+
+/// Whether anything of a cluster is there.
+pub(crate) fn anything_left(layout: &Layout) -> Result<bool, ClusterError> {
+    let cgroups = cgroup::Hierarchies::of_this_machine()?.ours()?;
+    Ok(!cgroups.is_empty() || !network::Leftovers::find()?.is_empty() || layout.directory().exists())
+}
+
+/// Removes everything. Signals do not stop it half-way.
+pub(crate) fn everything(layout: &Layout) -> Result<(), ClusterError> {
+    let _shield = interrupt::shield();
+    let hierarchies = cgroup::Hierarchies::of_this_machine()?;
+    // No grace: what they would save is thrown away below.
+    for name in hierarchies.ours()? {
+        hierarchies.kill(&name)?;
+        hierarchies.remove(&name)?;
+    }
+    network::Leftovers::find()?.remove()?;
+    unmount_below(layout.directory())?;
+    Undo::restore(layout);
+    remove_state(layout)
+}
+
+/// The nodes' mounts are in namespaces that ended with their processes. Should one have got out, then
+/// removing the state directory would remove what is mounted there.
+fn unmount_below(directory: &Path) -> Result<(), ClusterError> {
+    let mountinfo = files::read(Path::new("/proc/self/mountinfo"))?;
+    for mount in mounts_below(&mountinfo, directory).into_iter().rev() {
+        command::output(Command::new("umount").arg("--lazy").arg(&mount))?;
+    }
+    Ok(())
+}
+
+/// Mount points strictly below `directory`, in the order in which they were mounted.
+fn mounts_below(mountinfo: &str, directory: &Path) -> Vec<PathBuf> {
+    let points = mountinfo.lines().filter_map(|line| line.split(' ').nth(4)).map(PathBuf::from);
+    points.filter(|point| point != directory && point.starts_with(directory)).collect()
+}
+
+/// Removes the state directory only if a cluster described itself in it, since its path is the user's.
+fn remove_state(layout: &Layout) -> Result<(), ClusterError> {
+    let directory = layout.directory();
+    if is_empty(directory)? {
+        return Ok(files::or_absent(fs::remove_dir(directory)).name_path("remove", directory)?);
+    }
+    if !layout.description().exists() {
+        return Err(ClusterError::ForeignDirectory(directory.to_owned()));
+    }
+    // The description goes last, so that an interrupted removal is still known as ours.
+    for path in files::entries(directory)?.into_iter().filter(|path| *path != layout.description()) {
+        let removed = if path.is_dir() && !path.is_symlink() {
+            fs::remove_dir_all(&path)
+        } else {
+            fs::remove_file(&path)
+        };
+        files::or_absent(removed).name_path("remove", &path)?;
+    }
+    Ok(fs::remove_dir_all(directory).name_path("remove", directory)?)
+}
+
+fn is_empty(directory: &Path) -> Result<bool, FileError> {
+    Ok(files::entries(directory)?.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_mounts_below_the_state_directory_are_found() {
+        let mountinfo = "1 0 8:1 / / rw - ext4 x rw\n2 1 0:5 / /tmp/state rw - tmpfs x rw\n\
+                         3 2 0:6 / /tmp/state/a rw - tmpfs x rw\n4 1 0:7 / /tmp/state-of-others rw - tmpfs x rw\n";
+        assert_eq!(mounts_below(mountinfo, Path::new("/tmp/state")), [Path::new("/tmp/state/a")]);
+    }
+
+    #[test]
+    fn a_directory_that_is_not_a_clusters_is_never_removed() {
+        let directory = tempfile::tempdir().unwrap();
+        fs::write(directory.path().join("letters"), "dear").unwrap();
+        let error = remove_state(&Layout::new(directory.path())).unwrap_err();
+        assert!(matches!(error, ClusterError::ForeignDirectory(_)));
+        assert!(directory.path().join("letters").exists());
+    }
+
+    #[test]
+    fn a_clusters_directory_is_removed_and_an_absent_one_is_fine() {
+        let directory = tempfile::tempdir().unwrap();
+        let layout = Layout::new(directory.path().join("state"));
+        remove_state(&layout).unwrap();
+        fs::create_dir_all(layout.directory().join("etcd")).unwrap();
+        fs::write(layout.description(), "{}").unwrap();
+        remove_state(&layout).unwrap();
+        assert!(!layout.directory().exists());
+    }
+}

@@ -1,0 +1,173 @@
+//! Runs a program to its end and returns what it printed, or an error that says why it failed.
+
+use std::io::{self, Read, Write};
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::thread;
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+
+use crate::interrupt;
+
+/// How often a wait for a program looks whether the process was asked to end.
+const INTERRUPT_CHECK: Timespec = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
+
+/// A program that could not be run or that failed.
+#[derive(Debug, thiserror::Error)]
+pub enum CommandError {
+    /// It could not be started or waited for.
+    #[error("cannot run {program}: {source}")]
+    NotRun {
+        /// The program's name.
+        program: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// It ended with something other than success.
+    #[error("`{command}` failed ({status}): {stderr}")]
+    Failed {
+        /// The program and its arguments.
+        command: String,
+        /// How it ended.
+        status: ExitStatus,
+        /// What it printed on its standard error, without the newline at the end.
+        stderr: String,
+    },
+    /// This process was asked to end, and ended the program.
+    #[error(transparent)]
+    Interrupted(#[from] interrupt::Interrupted),
+}
+
+/// Runs the program without standard input and returns its standard output.
+///
+/// # Errors
+/// When it cannot be run, fails, or a signal interrupts the wait.
+pub fn output(command: &mut Command) -> Result<String, CommandError> {
+    output_of(command, None)
+}
+
+/// As [`output`], with `input` as the program's standard input.
+///
+/// # Errors
+/// As [`output`].
+pub fn output_with_input(command: &mut Command, input: &str) -> Result<String, CommandError> {
+    output_of(command, Some(input))
+}
+
+fn output_of(command: &mut Command, input: Option<&str>) -> Result<String, CommandError> {
+    // A group of its own: the terminal's Ctrl-C reaches this process only, which ends the program itself.
+    command.stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
+    command.stdin(if input.is_some() { Stdio::piped() } else { Stdio::null() });
+    let mut child = start(command)?;
+    if let (Some(mut pipe), Some(input)) = (child.stdin.take(), input.map(str::to_owned)) {
+        // A program that ends without reading everything says itself why.
+        thread::spawn(move || pipe.write_all(input.as_bytes()));
+    }
+    let stdout = collect(child.stdout.take());
+    let stderr = collect(child.stderr.take());
+    let status = wait(&mut child, command, Patience::None)?;
+    let (stdout, stderr) = (stdout.join().unwrap_or_default(), stderr.join().unwrap_or_default());
+    if status.success() {
+        return Ok(stdout);
+    }
+    Err(CommandError::Failed { command: display(command), status, stderr: stderr.trim_end().to_owned() })
+}
+
+/// Runs the program with this process's own input and output and returns how it ended. When a signal
+/// arrives, the program gets SIGTERM and some seconds to end by itself.
+///
+/// # Errors
+/// When it cannot be run, or a signal interrupts the wait.
+pub fn attended(command: &mut Command) -> Result<ExitStatus, CommandError> {
+    let mut child = start(command)?;
+    wait(&mut child, command, Patience::Seconds(20))
+}
+
+/// How long a program may go on after SIGTERM before it is killed.
+enum Patience {
+    None,
+    Seconds(i64),
+}
+
+fn start(command: &mut Command) -> Result<Child, CommandError> {
+    interrupt::check()?;
+    command.spawn().map_err(|source| not_run(command, source))
+}
+
+fn collect(pipe: Option<impl Read + Send + 'static>) -> thread::JoinHandle<String> {
+    thread::spawn(move || {
+        let mut bytes = Vec::new();
+        if let Some(mut pipe) = pipe {
+            // What was read before an error is still worth showing.
+            let _ = pipe.read_to_end(&mut bytes);
+        }
+        String::from_utf8_lossy(&bytes).into_owned()
+    })
+}
+
+/// Waits through a pidfd: it wakes at once when the program ends and cannot mean another process.
+fn wait(child: &mut Child, command: &Command, patience: Patience) -> Result<ExitStatus, CommandError> {
+    let fail = |error: rustix::io::Errno| not_run(command, error.into());
+    let pidfd = pidfd_open(rustix::process::Pid::from_child(child), PidfdFlags::empty()).map_err(fail)?;
+    let ended = |limit: &Timespec| match poll(&mut [PollFd::new(&pidfd, PollFlags::IN)], Some(limit)) {
+        Ok(ready) => Ok(ready > 0),
+        Err(rustix::io::Errno::INTR) => Ok(false),
+        Err(error) => Err(fail(error)),
+    };
+    let interrupted = loop {
+        if ended(&INTERRUPT_CHECK)? {
+            break None;
+        }
+        if let Err(interrupted) = interrupt::check() {
+            break Some(interrupted);
+        }
+    };
+    if let Some(interrupted) = interrupted {
+        // The program may just have ended; then there is nobody to signal, which is fine.
+        let _ = pidfd_send_signal(&pidfd, Signal::TERM);
+        let gone = match patience {
+            Patience::None => ended(&Timespec { tv_sec: 1, tv_nsec: 0 })?,
+            Patience::Seconds(seconds) => ended(&Timespec { tv_sec: seconds, tv_nsec: 0 })?,
+        };
+        if !gone {
+            let _ = pidfd_send_signal(&pidfd, Signal::KILL);
+        }
+        let _ = child.wait();
+        return Err(interrupted.into());
+    }
+    child.wait().map_err(|source| not_run(command, source))
+}
+
+fn not_run(command: &Command, source: io::Error) -> CommandError {
+    CommandError::NotRun { program: command.get_program().to_string_lossy().into_owned(), source }
+}
+
+fn display(command: &Command) -> String {
+    let mut words = vec![command.get_program().to_string_lossy()];
+    words.extend(command.get_args().map(|argument| argument.to_string_lossy()));
+    words.join(" ")
+}
+
+/// Waits until the program behind `pidfd` has ended, for at most `limit`; says whether it has.
+pub(crate) fn ended_within(pidfd: &impl std::os::fd::AsFd, limit: Duration) -> io::Result<bool> {
+    let limit = Timespec::try_from(limit).map_err(io::Error::other)?;
+    Ok(poll(&mut [PollFd::new(pidfd, PollFlags::IN)], Some(&limit))? > 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_output_of_a_success_is_returned() {
+        assert_eq!(output(Command::new("echo").arg("well")).unwrap(), "well\n");
+    }
+
+    #[test]
+    fn a_failure_shows_the_command_the_status_and_the_standard_error() {
+        let error = output(Command::new("sh").args(["-c", "echo broken >&2; exit 3"])).unwrap_err();
+        assert_eq!(error.to_string(), "`sh -c echo broken >&2; exit 3` failed (exit status: 3): broken");
+    }
+}

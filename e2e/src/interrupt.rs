@@ -1,0 +1,83 @@
+//! SIGINT and SIGTERM ask for an orderly end: whatever waits here notices and returns an error, and
+//! the cluster is then torn down behind a [`shield`].
+
+use std::sync::atomic::{AtomicI32, AtomicUsize, Ordering};
+use std::{io, thread};
+
+use tokio::signal::unix::{SignalKind, signal};
+
+static RECEIVED: AtomicI32 = AtomicI32::new(0);
+static SHIELDS: AtomicUsize = AtomicUsize::new(0);
+
+/// The process was asked to end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("interrupted by signal {0}")]
+pub struct Interrupted(pub i32);
+
+impl Interrupted {
+    /// What a shell would report for a program that this signal ended: 130 for SIGINT, 143 for SIGTERM.
+    pub fn exit_code(self) -> u8 {
+        u8::try_from(128 + self.0).unwrap_or(1)
+    }
+}
+
+/// Listens for SIGINT and SIGTERM from now on, in a thread of its own. Without it they end the
+/// process as usual, and the next [`Cluster::up`](crate::cluster::Cluster::up) clears what it left.
+///
+/// # Errors
+/// When the handlers cannot be installed.
+pub fn install() -> io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
+    let _context = runtime.enter();
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    drop(_context);
+    thread::Builder::new().name("signals".into()).spawn(move || {
+        runtime.block_on(async {
+            loop {
+                let number = tokio::select! {
+                    _ = interrupt.recv() => SignalKind::interrupt(),
+                    _ = terminate.recv() => SignalKind::terminate(),
+                };
+                RECEIVED.store(number.as_raw_value(), Ordering::SeqCst);
+            }
+        });
+    })?;
+    Ok(())
+}
+
+/// Fails once a signal has arrived, except behind a [`shield`].
+///
+/// # Errors
+/// The signal that arrived last.
+pub fn check() -> Result<(), Interrupted> {
+    if SHIELDS.load(Ordering::SeqCst) > 0 {
+        return Ok(());
+    }
+    received().map_or(Ok(()), Err)
+}
+
+/// While it lives, signals are remembered but interrupt nothing: a teardown must finish.
+#[derive(Debug)]
+#[must_use]
+pub struct Shield(());
+
+/// Raises a [`Shield`].
+pub fn shield() -> Shield {
+    SHIELDS.fetch_add(1, Ordering::SeqCst);
+    Shield(())
+}
+
+impl Drop for Shield {
+    fn drop(&mut self) {
+        SHIELDS.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+/// The signal that arrived last, also behind a [`shield`].
+pub fn received() -> Option<Interrupted> {
+    match RECEIVED.load(Ordering::SeqCst) {
+        0 => None,
+        number => Some(Interrupted(number)),
+    }
+}

@@ -1,0 +1,20 @@
+//! A real Kubernetes cluster on one Linux machine, for end-to-end tests, the demo and benchmarks.
+//!
+//! [`doctor`] says what the machine lacks, [`programs`] builds Kubernetes and what it needs from Go
+//! modules, [`cluster`] starts and ends it, [`image`] and [`build_images`] make container images without
+//! a build tool, and [`cli`] is the command. Below them lie [`command`] and [`files`] (programs and files
+//! with errors that say which), [`wait`] (conditions with a deadline), [`step`] (progress) and
+//! [`interrupt`] (an orderly end on SIGINT and SIGTERM). What the tests assert is not in here.
+
+pub mod build_images;
+pub mod cli;
+pub mod cluster;
+pub mod command;
+pub mod doctor;
+mod elf;
+pub mod files;
+pub mod image;
+pub mod interrupt;
+pub mod programs;
+pub mod step;
+pub mod wait;
