@@ -1,0 +1,40 @@
+# syntax=docker/dockerfile:1
+#
+# The two images, for people who have Docker:
+#
+#   docker buildx build --platform linux/amd64,linux/arm64 --target operator \
+#     --tag "$REGISTRY/seccomp-profile/operator:0.1.0" --push .
+#   docker buildx build --platform linux/amd64,linux/arm64 --target node-agent \
+#     --tag "$REGISTRY/seccomp-profile/node-agent:0.1.0" --push .
+#
+# Not run in our tests: they write the same images without Docker (e2e/src/build_images.rs).
+#
+# Each platform is built by a compiler of its own. One that differs from the builder's is emulated, which is right but
+# slow; a builder with a native node for each is not.
+
+FROM rust:1.95-trixie AS build
+WORKDIR /source
+COPY . .
+# Naming the target keeps the flags from build scripts and macros, which cannot be static.
+RUN --mount=type=cache,target=/usr/local/cargo/registry \
+    set -eu; \
+    triple="$(uname -m)-unknown-linux-gnu"; \
+    RUSTFLAGS="-C target-feature=+crt-static" \
+    cargo build --locked --release --target "$triple" --package operator --package node-agent; \
+    mkdir /programs; \
+    cp "target/$triple/release/operator" "target/$triple/release/node-agent" /programs/
+
+FROM scratch AS operator
+LABEL org.opencontainers.image.source="https://github.com/imjasonh/seccomp-profile" \
+      org.opencontainers.image.licenses="Apache-2.0"
+COPY --from=build /programs/operator /operator
+USER 65532:65532
+ENTRYPOINT ["/operator"]
+
+FROM scratch AS node-agent
+LABEL org.opencontainers.image.source="https://github.com/imjasonh/seccomp-profile" \
+      org.opencontainers.image.licenses="Apache-2.0"
+COPY --from=build /programs/node-agent /node-agent
+# The kubelet's directories belong to root; the chart takes every capability from it.
+USER 0:0
+ENTRYPOINT ["/node-agent"]

@@ -1,0 +1,84 @@
+{{/* Prefix of every object's name; short enough for the hashes that controllers append. */}}
+{{- define "seccomp-profile.name" -}}
+{{- if .Values.fullnameOverride -}}
+{{ .Values.fullnameOverride }}
+{{- else if contains .Chart.Name .Release.Name -}}
+{{ .Release.Name | trunc 50 | trimSuffix "-" }}
+{{- else -}}
+{{ printf "%s-%s" .Release.Name .Chart.Name | trunc 50 | trimSuffix "-" }}
+{{- end -}}
+{{- end -}}
+
+{{/* Labels of every object. */}}
+{{- define "seccomp-profile.labels" -}}
+{{- $own := dict
+  "app.kubernetes.io/name" .Chart.Name
+  "app.kubernetes.io/instance" .Release.Name
+  "app.kubernetes.io/version" .Chart.AppVersion
+  "app.kubernetes.io/managed-by" .Release.Service
+  "helm.sh/chart" (printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_") -}}
+{{ mergeOverwrite dict (.Values.commonLabels | default dict) $own | toYaml }}
+{{- end -}}
+
+{{/* What tells a component's pods from all others: (list $ "operator"). Never changes, selectors are immutable. */}}
+{{- define "seccomp-profile.selector" -}}
+{{- $root := first . -}}
+app.kubernetes.io/name: {{ $root.Chart.Name }}
+app.kubernetes.io/instance: {{ $root.Release.Name | quote }}
+app.kubernetes.io/component: {{ last . }}
+{{- end -}}
+
+{{/* Metadata of a component's pods: (list $ "operator" .Values.operator). */}}
+{{- define "seccomp-profile.podMetadata" -}}
+{{- $root := index . 0 -}}
+{{- $values := index . 2 -}}
+{{- $selector := include "seccomp-profile.selector" (list $root (index . 1)) | fromYaml -}}
+{{- $version := dict "app.kubernetes.io/version" $root.Chart.AppVersion -}}
+{{- $scrape := dict -}}
+{{- if $root.Values.metrics.annotations -}}
+{{- $scrape = dict "prometheus.io/scrape" "true" "prometheus.io/port" "8080" "prometheus.io/path" "/metrics" -}}
+{{- end -}}
+labels: {{- mergeOverwrite dict ($root.Values.commonLabels | default dict) ($values.podLabels | default dict) $version $selector | toYaml | nindent 2 }}
+{{- with mergeOverwrite dict $scrape ($values.podAnnotations | default dict) }}
+annotations: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end -}}
+
+{{/* A component's image: (list $ .Values.operator.image). */}}
+{{- define "seccomp-profile.image" -}}
+{{- $root := first . -}}
+{{- $image := last . -}}
+{{- with $root.Values.image.registry }}{{ . }}/{{ end }}{{ $image.repository -}}
+{{- if $image.digest }}@{{ $image.digest }}{{ else }}:{{ $image.tag | default $root.Chart.AppVersion }}{{ end -}}
+{{- end -}}
+
+{{/* How the API server names a component's service account: (list $ "operator"). */}}
+{{- define "seccomp-profile.account" -}}
+{{- $root := first . -}}
+system:serviceaccount:{{ $root.Release.Namespace }}:{{ include "seccomp-profile.name" $root }}-{{ last . }}
+{{- end -}}
+
+{{/* Options that both programs take. */}}
+{{- define "seccomp-profile.commonArgs" -}}
+- --directory={{ .Values.directory }}
+- --listen={{ .Values.listenAddress }}:8080
+- --log-format={{ .Values.log.format }}
+- --log-level={{ .Values.log.level }}
+{{- end -}}
+
+{{/* Port and probes of both programs. */}}
+{{- define "seccomp-profile.probes" -}}
+ports:
+  - name: http
+    containerPort: 8080
+    protocol: TCP
+livenessProbe:
+  httpGet: {path: /healthz, port: http}
+  periodSeconds: 10
+  timeoutSeconds: 5
+  failureThreshold: 6
+readinessProbe:
+  httpGet: {path: /readyz, port: http}
+  periodSeconds: 5
+  timeoutSeconds: 5
+{{- end -}}
