@@ -61,7 +61,7 @@ pub(crate) struct ControlPlane<'a> {
 }
 
 impl ControlPlane<'_> {
-    /// Starts everything and returns when pods could be created.
+    /// Starts everything and returns when the API server is ready.
     pub(crate) fn up(&self, client: &Client) -> Result<(), ClusterError> {
         files::write(&self.layout.audit_policy(), AUDIT_POLICY)?;
         self.start(Component::Etcd)?;
@@ -76,7 +76,11 @@ impl ControlPlane<'_> {
             "--clusterrole=system:node-proxier",
             "--user=system:kube-proxy",
         ])?;
-        // No pod can be created before the controller manager has made its service account.
+        Ok(())
+    }
+
+    /// Waits until pods can be created: not before the controller manager has made their service account.
+    pub(crate) fn wait_for_pods(&self, client: &Client) -> Result<(), ClusterError> {
         self.wait(Component::ControllerManager, "the default service account", || {
             client.kubectl(["get", "serviceaccount", "default"]).is_ok()
         })
@@ -122,6 +126,9 @@ impl ControlPlane<'_> {
             format!("--listen-peer-urls={ETCD_PEER}"),
             format!("--initial-advertise-peer-urls={ETCD_PEER}"),
             format!("--initial-cluster=default={ETCD_PEER}"),
+            // In milliseconds. A single member elects itself after this time, and nobody is far away.
+            "--heartbeat-interval=10".into(),
+            "--election-timeout=100".into(),
         ];
         if !self.etcd_fsync {
             arguments.push("--unsafe-no-fsync".into());
@@ -173,8 +180,13 @@ impl ControlPlane<'_> {
             format!("--cluster-signing-cert-file={}", pki("ca.crt")),
             format!("--cluster-signing-key-file={}", pki("ca.key")),
             "--use-service-account-credentials".into(),
+            // It asks for a token a controller when it starts: 5 s with the default of 20 a second.
+            "--kube-api-qps=1000".into(),
+            "--kube-api-burst=1000".into(),
             format!("--service-cluster-ip-range={SERVICE_NETWORK}"),
             "--leader-elect=false".into(),
+            // Made when it is not there; the default is in /usr.
+            format!("--flex-volume-plugin-dir={}", self.layout.directory().join("volume-plugins").display()),
             // Half of the default, so that a test of a lost node need not wait so long.
             "--node-monitor-grace-period=20s".into(),
         ]

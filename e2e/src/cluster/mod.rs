@@ -293,7 +293,8 @@ impl Cluster {
         step("prepare certificates, images and the network", || self.prepare())?;
         step("start the control plane", || self.control_plane().up(&self.client))?;
         let claimed: Vec<Node> = (0..nodes).map(|_| self.claim_node()).collect::<Result<_, _>>()?;
-        in_parallel(&claimed, |node| self.start_node(node))
+        in_parallel(&claimed, |node| self.start_node(node))?;
+        Ok(step("wait until pods can be created", || self.control_plane().wait_for_pods(&self.client))?)
     }
 
     fn prepare(&self) -> Result<(), ClusterError> {

@@ -3,14 +3,14 @@
 //! It goes by what the kernel knows under our names and not by what was written down, so it needs no
 //! state directory; and it takes the steps in an order in which each can be repeated.
 
-use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::{fs, io};
+
+use rustix::mount::{UnmountFlags, unmount};
 
 use super::layout::Layout;
 use super::undo::Undo;
 use super::{ClusterError, cgroup, network};
-use crate::command;
 use crate::files::{self, FileError, NamePath};
 use crate::interrupt;
 
@@ -40,7 +40,7 @@ pub(crate) fn everything(layout: &Layout) -> Result<(), ClusterError> {
 fn unmount_below(directory: &Path) -> Result<(), ClusterError> {
     let mountinfo = files::read(Path::new("/proc/self/mountinfo"))?;
     for mount in mounts_below(&mountinfo, directory).into_iter().rev() {
-        command::output(Command::new("umount").arg("--lazy").arg(&mount))?;
+        unmount(&mount, UnmountFlags::DETACH).map_err(io::Error::from).name_path("unmount", &mount)?;
     }
     Ok(())
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use rustix::mount::UnmountFlags;
 use serde::{Deserialize, Serialize};
 
 use super::layout::Layout;
@@ -73,7 +74,11 @@ impl Undo {
         }
         for path in undo.made.iter().filter(|path| MOUNT_POINTS.iter().any(|ours| Path::new(ours) == *path)) {
             // Only when empty: somebody else may use it by now.
-            let _ = fs::remove_dir(path);
+            if files::entries(path).is_ok_and(|entries| entries.is_empty()) {
+                // `ip netns add` mounts /run/netns on itself. The others are no mount points.
+                let _ = rustix::mount::unmount(path, UnmountFlags::empty());
+                let _ = fs::remove_dir(path);
+            }
         }
     }
 }
