@@ -189,6 +189,18 @@ impl Cluster {
         self.client.kubectl(arguments)
     }
 
+    /// Runs kubectl with `input` as its standard input, as `kubectl apply -f -` wants it.
+    ///
+    /// # Errors
+    /// When it fails, with its standard error.
+    pub fn kubectl_input(
+        &self,
+        arguments: impl IntoIterator<Item = impl AsRef<OsStr>>,
+        input: &str,
+    ) -> Result<String, CommandError> {
+        self.client.kubectl_input(arguments, input)
+    }
+
     /// Runs helm and returns its standard output.
     ///
     /// # Errors
