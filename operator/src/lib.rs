@@ -1,1 +1,21 @@
-//! placeholder
+//! The cluster's side: from the nodes' reports to a judgement of each profile.
+//!
+//! News flows one way. [`watch`] follows profiles, reports, Nodes and Pods and turns each object into plain
+//! [`facts`]. The [`index`] takes the facts in and says what is due; [`trigger`] hands that to the controllers. A
+//! look ([`reconcile`]) asks the index for a verdict and has the [`writer`] carry it out, bound to the version that
+//! was judged. The index, the [`status`] it wants and the [`notice`]s worth an Event are pure and synchronous; time
+//! is an argument. [`run`] wires it all.
+
+pub mod cluster;
+pub mod facts;
+pub mod index;
+pub mod metrics;
+pub mod notice;
+pub mod options;
+pub mod reconcile;
+pub mod run;
+pub mod selection;
+pub mod status;
+pub mod trigger;
+pub mod watch;
+pub mod writer;

@@ -1,0 +1,86 @@
+//! What the index needs to know of an object: plain data, taken from the objects at the edge.
+//!
+//! The watched types hold only the fields that are read, so that a cluster's ten thousand pods are decoded and
+//! dropped one page at a time instead of being kept.
+
+mod node;
+mod pod;
+mod profile;
+mod report;
+
+pub use node::{NodeFacts, WatchedNode};
+pub use pod::{AgentPods, PodFacts, PodKind, WatchedPod};
+pub use profile::ProfileFacts;
+pub use report::ReportFacts;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use k8s_openapi::jiff::Timestamp;
+
+/// Which object this is, and which version of it was seen.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Version {
+    /// Tells an object from one that was recreated under its name.
+    pub uid: String,
+    /// The precondition of every write that is based on this version.
+    pub resource_version: String,
+}
+
+impl Version {
+    /// The version in an object's metadata.
+    #[must_use]
+    pub fn of(metadata: &ObjectMeta) -> Self {
+        Self {
+            uid: metadata.uid.clone().unwrap_or_default(),
+            resource_version: metadata.resource_version.clone().unwrap_or_default(),
+        }
+    }
+
+    /// Whether this is an earlier version of the same object as `other`.
+    ///
+    /// Resource versions of one kind grow and compare as numbers (KEP-5504; so they did in every release before).
+    /// What cannot be compared is never called older: it is then taken as news.
+    #[must_use]
+    pub fn is_older_than(&self, other: &Self) -> bool {
+        let number = |version: &Self| version.resource_version.parse::<u64>().ok();
+        self.uid == other.uid && matches!((number(self), number(other)), (Some(a), Some(b)) if a < b)
+    }
+}
+
+fn created(metadata: &ObjectMeta) -> Timestamp {
+    metadata.creation_timestamp.as_ref().map_or(Timestamp::UNIX_EPOCH, |time| time.0)
+}
+
+/// Makes a watched type a Kubernetes resource of the kind that it is a part of.
+macro_rules! watched_as {
+    ($watched:ty, $kind:ty) => {
+        impl kube::Resource for $watched {
+            type DynamicType = ();
+            type Scope = <$kind as kube::Resource>::Scope;
+
+            fn kind(_: &()) -> std::borrow::Cow<'_, str> {
+                <$kind as kube::Resource>::kind(&())
+            }
+
+            fn group(_: &()) -> std::borrow::Cow<'_, str> {
+                <$kind as kube::Resource>::group(&())
+            }
+
+            fn version(_: &()) -> std::borrow::Cow<'_, str> {
+                <$kind as kube::Resource>::version(&())
+            }
+
+            fn plural(_: &()) -> std::borrow::Cow<'_, str> {
+                <$kind as kube::Resource>::plural(&())
+            }
+
+            fn meta(&self) -> &ObjectMeta {
+                &self.metadata
+            }
+
+            fn meta_mut(&mut self) -> &mut ObjectMeta {
+                &mut self.metadata
+            }
+        }
+    };
+}
+use watched_as;

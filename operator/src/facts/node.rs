@@ -1,0 +1,66 @@
+//! What the index needs to know of a Node.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::core::v1::Node;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use k8s_openapi::jiff::Timestamp;
+use serde::Deserialize;
+
+use super::{created, watched_as};
+use crate::selection::Selection;
+
+/// The fields of a Node that are watched.
+#[derive(Debug, Clone, Deserialize)]
+pub struct WatchedNode {
+    /// Metadata, with the labels that the selection looks at.
+    pub metadata: ObjectMeta,
+    #[serde(default)]
+    status: NodeStatus,
+}
+watched_as!(WatchedNode, Node);
+
+#[derive(Debug, Clone, Default, Deserialize)]
+struct NodeStatus {
+    #[serde(default)]
+    conditions: Vec<NodeCondition>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+struct NodeCondition {
+    #[serde(rename = "type")]
+    kind: String,
+    status: String,
+}
+
+/// A Node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NodeFacts {
+    /// Its name.
+    pub name: String,
+    /// Its uid, which owns the node's report.
+    pub uid: String,
+    /// When it joined the cluster.
+    pub created: Timestamp,
+    /// Whether agents run there: it matches the agents' node selector and required affinity.
+    pub selected: bool,
+    /// Whether its Ready condition is True. The scheduler puts no pod on a node of which that is not so.
+    pub reachable: bool,
+}
+
+impl NodeFacts {
+    /// What a watched Node says.
+    #[must_use]
+    pub fn of(node: &WatchedNode, selection: &Selection) -> Self {
+        let none = BTreeMap::new();
+        let name = node.metadata.name.clone().unwrap_or_default();
+        let labels = node.metadata.labels.as_ref().unwrap_or(&none);
+        Self {
+            uid: node.metadata.uid.clone().unwrap_or_default(),
+            created: created(&node.metadata),
+            selected: selection.matches(&name, labels),
+            reachable: node.status.conditions.iter().any(|c| c.kind == "Ready" && c.status == "True"),
+            name,
+        }
+    }
+}

@@ -1,0 +1,65 @@
+//! What the index needs to know of a `SeccompProfile`.
+
+use api::names::{DELETE_IN_USE, FINALIZER};
+use api::{SeccompProfile, SeccompProfileStatus, Untrusted};
+use profile::ContentHash;
+
+use super::Version;
+
+/// A `SeccompProfile`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ProfileFacts {
+    /// Its name.
+    pub name: String,
+    /// The version that these facts are of.
+    pub version: Version,
+    /// `metadata.generation`.
+    pub generation: Option<i64>,
+    /// The hash that every node should report, or why there is none.
+    pub content: Result<ContentHash, String>,
+    /// Whether somebody deleted it.
+    pub deleting: bool,
+    /// Where our finalizer stands among its finalizers.
+    pub finalizer: Option<usize>,
+    /// Whether it has any finalizer.
+    pub has_finalizers: bool,
+    /// Whether its file may go although pods use it.
+    pub delete_in_use: bool,
+    /// The status that is stored; `None` where there is none, or none that can be read.
+    pub status: Option<SeccompProfileStatus>,
+}
+
+impl ProfileFacts {
+    /// What a stored profile says.
+    #[must_use]
+    pub fn of(object: &Untrusted<SeccompProfile>) -> Self {
+        let metadata = &object.metadata;
+        let name = metadata.name.clone().unwrap_or_default();
+        let finalizers = metadata.finalizers.as_deref().unwrap_or_default();
+        let annotation = |key| metadata.annotations.as_ref().and_then(|all| all.get(key)).map(String::as_str);
+        let content = match name.parse::<api::ProfileName>() {
+            Ok(_) => {
+                object.profile().map(|profile| profile.canonical().hash()).map_err(|error| error.to_string())
+            }
+            Err(error) => Err(format!("metadata.name: {error}")),
+        };
+        Self {
+            version: Version::of(metadata),
+            generation: metadata.generation,
+            content,
+            deleting: metadata.deletion_timestamp.is_some(),
+            finalizer: finalizers.iter().position(|finalizer| finalizer == FINALIZER),
+            has_finalizers: !finalizers.is_empty(),
+            delete_in_use: annotation(DELETE_IN_USE) == Some("true"),
+            // An object that was never judged has no status, or an empty one; both read as none.
+            status: object.status().filter(|status| *status != SeccompProfileStatus::default()),
+            name,
+        }
+    }
+
+    /// Whether the file may go from the nodes. Never taken back.
+    #[must_use]
+    pub fn removal_approved(&self) -> bool {
+        self.status.as_ref().is_some_and(|status| status.removal.is_some())
+    }
+}

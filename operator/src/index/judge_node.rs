@@ -1,0 +1,108 @@
+//! What to do about one node.
+
+use std::time::Duration;
+
+use api::conditions;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use k8s_openapi::jiff::Timestamp;
+
+use super::node::Class;
+use super::{Index, after};
+use crate::facts::Version;
+use crate::status;
+
+/// How long a node may be behind before its condition says so: a rollout should not cost two writes a node.
+const GRACE: Duration = Duration::from_secs(30);
+/// How long the garbage collector may take with the report of an earlier node of the same name.
+const COLLECTED: Duration = Duration::from_secs(5);
+
+/// What to do about a node, and when to ask again if nothing happens before.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NodeVerdict {
+    /// What to do.
+    pub step: NodeStep,
+    /// When time alone changes the answer.
+    pub look_again: Option<Timestamp>,
+}
+
+/// One write, or none.
+#[derive(Debug, Clone, PartialEq)]
+pub enum NodeStep {
+    /// All is said.
+    Nothing,
+    /// Create the node's report, owned by the Node with this uid.
+    CreateReport {
+        /// The Node's uid.
+        owner: String,
+    },
+    /// Delete the report: no agent runs on the node any more.
+    DeleteReport {
+        /// The version that was judged.
+        version: Version,
+    },
+    /// Write the condition `Ready`.
+    WriteCondition {
+        /// The version that was judged.
+        version: Version,
+        /// Whether the object has a status to write it into.
+        has_status: bool,
+        /// The condition.
+        condition: Condition,
+    },
+}
+
+impl Index {
+    /// What to do about the node `name`; `None` if there is no such Node.
+    #[must_use]
+    pub fn judge_node(&self, name: &str, now: Timestamp) -> Option<NodeVerdict> {
+        let node = self.nodes.get(name)?;
+        let object = node.object.as_ref()?;
+        let verdict = |step, look_again| Some(NodeVerdict { step, look_again });
+        let (class, report) = match (node.class, &node.report) {
+            (None, Some(report)) => {
+                return verdict(NodeStep::DeleteReport { version: report.version.clone() }, None);
+            }
+            (None, None) => return verdict(NodeStep::Nothing, None),
+            (Some(_), None) => return verdict(NodeStep::CreateReport { owner: object.uid.clone() }, None),
+            // It belongs to an earlier node of this name: the garbage collector takes it.
+            (Some(_), Some(_)) if node.own_report().is_none() => {
+                return verdict(NodeStep::Nothing, Some(after(now, COLLECTED)));
+            }
+            (Some(class), Some(report)) => (class, report),
+        };
+        let time = node.next_class_change();
+        let late = node.behind.map(|since| after(since, GRACE));
+        let in_grace = late.is_some_and(|late| now < late);
+        let wanted = match class {
+            Class::Unreachable => {
+                Some(("Unknown", "NodeUnreachable", "the node is not Ready in the cluster"))
+            }
+            Class::AgentDown => {
+                Some(("False", "AgentDown", "no agent is ready on the node: nobody watches its files"))
+            }
+            Class::Joining => None,
+            Class::Silent | Class::Reporting if in_grace => None,
+            Class::Silent => Some(("False", "NoReport", "the node's agent has never reported")),
+            Class::Reporting if late.is_some() => {
+                Some(("False", "Behind", "the node lacks a profile; status.report says what it has"))
+            }
+            Class::Reporting => Some(("True", "AllProfiles", "the node has every profile")),
+        };
+        let time = if in_grace { [time, late].into_iter().flatten().min() } else { time };
+        let Some((status, reason, message)) = wanted else { return verdict(NodeStep::Nothing, time) };
+        if report.ready.as_ref().is_some_and(|ready| ready.status == status && ready.reason == reason) {
+            return verdict(NodeStep::Nothing, time);
+        }
+        let condition = Condition {
+            type_: conditions::READY.to_owned(),
+            status: status.to_owned(),
+            reason: reason.to_owned(),
+            message: message.to_owned(),
+            observed_generation: None,
+            last_transition_time: status::transition_time(report.ready.as_ref(), status)
+                .unwrap_or(Time(status::whole_seconds(now))),
+        };
+        let (version, has_status) = (report.version.clone(), report.has_status);
+        verdict(NodeStep::WriteCondition { version, has_status, condition }, time)
+    }
+}

@@ -1,0 +1,331 @@
+//! What to do about one profile.
+
+use std::time::Duration;
+
+use api::names::DELETE_IN_USE;
+use api::{NodeCounts, NodeFailure, ProfileName, Removal, SeccompProfileStatus, State, conditions};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use k8s_openapi::jiff::Timestamp;
+
+use super::node::{Class, Node};
+use super::profile::Profile;
+use super::users::{UNSCHEDULED, User};
+use super::{Index, NodeState, after};
+use crate::facts::Version;
+use crate::notice::{self, Notice};
+use crate::status::{self, Urgency};
+
+/// How long nodes that are reachable may take to confirm that they removed a file. After that the profile goes
+/// without them; their agents remove the file when they are back.
+const CONFIRMATION: Duration = Duration::from_secs(120);
+/// Names in a message; the rest is counted.
+const NAMED: usize = 5;
+
+/// What to do about a profile, and when to ask again if nothing happens before.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ProfileVerdict {
+    /// The version that was judged: the precondition of what is done.
+    pub version: Version,
+    /// What to do.
+    pub step: ProfileStep,
+    /// When time alone changes the answer.
+    pub look_again: Option<Timestamp>,
+}
+
+/// One write, or none.
+#[derive(Debug, Clone, PartialEq)]
+pub enum ProfileStep {
+    /// All is said.
+    Nothing,
+    /// Put our finalizer on.
+    AddFinalizer {
+        /// Whether there is a list of finalizers to add it to.
+        has_finalizers: bool,
+    },
+    /// Replace the status.
+    WriteStatus {
+        /// The whole new status.
+        status: Box<SeccompProfileStatus>,
+        /// What is worth an Event once it is written.
+        notices: Vec<Notice>,
+    },
+    /// Take our finalizer off.
+    Release {
+        /// Where it stands in the list.
+        finalizer: usize,
+        /// Nodes that have not confirmed that they removed the file; more than none after a time-out only.
+        unconfirmed: Vec<String>,
+    },
+}
+
+/// The pods that use a profile.
+#[derive(Debug, Default)]
+struct Usage {
+    in_use: bool,
+    /// How many are live, and the first by name; counted for a deletion only.
+    live: Vec<String>,
+    /// Some are on a node that is there and cannot be reached.
+    cut_off: bool,
+    /// When the last pod that holds it has been unscheduled for too long.
+    until: Option<Timestamp>,
+}
+
+impl Index {
+    /// What to do about the profile `name`; `None` if there is no such profile.
+    #[must_use]
+    pub fn judge_profile(&self, name: &str, now: Timestamp) -> Option<ProfileVerdict> {
+        let profile = self.profiles.get(name)?;
+        let facts = &profile.facts;
+        let verdict =
+            |step, look_again| Some(ProfileVerdict { version: facts.version.clone(), step, look_again });
+        match (facts.deleting, facts.finalizer) {
+            (false, None) => {
+                return verdict(ProfileStep::AddFinalizer { has_finalizers: facts.has_finalizers }, None);
+            }
+            // It goes, or others hold it: no business of ours either way.
+            (true, None) => return verdict(ProfileStep::Nothing, None),
+            (true, Some(finalizer)) if facts.removal_approved() => {
+                let over = profile.approved_since.is_some_and(|since| after(since, CONFIRMATION) <= now);
+                if profile.tally.holding == 0 || over {
+                    let unconfirmed = self.holding(name, profile).map(str::to_owned).collect();
+                    return verdict(ProfileStep::Release { finalizer, unconfirmed }, None);
+                }
+            }
+            (_, Some(_)) => {}
+        }
+        let usage = self.usage(name, profile, now);
+        let wanted = self.status(name, profile, &usage, now);
+        let confirmation =
+            profile.approved_since.filter(|_| facts.deleting).map(|since| after(since, CONFIRMATION));
+        let time = [usage.until, confirmation].into_iter().flatten().min();
+        match status::urgency(facts.status.as_ref(), &wanted) {
+            Urgency::None => verdict(ProfileStep::Nothing, time),
+            Urgency::Whenever
+                if let Some(due) = self.next_write(profile, &wanted).filter(|due| *due > now) =>
+            {
+                verdict(ProfileStep::Nothing, Some(time.map_or(due, |time| time.min(due))))
+            }
+            Urgency::Whenever | Urgency::Now => {
+                let notices = notice::of_change(
+                    facts.status.as_ref(),
+                    &wanted,
+                    facts.delete_in_use && usage.in_use,
+                    usage.cut_off,
+                );
+                verdict(ProfileStep::WriteStatus { status: Box::new(wanted), notices }, time)
+            }
+        }
+    }
+
+    /// Remembers when this process wrote the status of `name`.
+    pub fn status_written(&mut self, name: &str, now: Timestamp) {
+        if let Some(profile) = self.profiles.get_mut(name) {
+            profile.written = Some(now);
+        }
+    }
+
+    /// When a change of mere counts may be written: each write goes to every watcher with the profile's contents, so
+    /// a settled profile waits from 5 s in a small cluster to 60 s at a thousand nodes.
+    fn next_write(&self, profile: &Profile, wanted: &SeccompProfileStatus) -> Option<Timestamp> {
+        let settled = matches!(wanted.state, Some(State::Ready));
+        let spread = if settled { 55 * self.nodes.len().min(1000) as u64 / 1000 } else { 0 };
+        profile.written.map(|written| after(written, Duration::from_secs(5 + spread)))
+    }
+
+    fn usage(&self, name: &str, profile: &Profile, now: Timestamp) -> Usage {
+        let mut usage = Usage::default();
+        let node_of = |user: &User| user.node.as_ref().map(|node| self.nodes.get(node));
+        let mut bound = false;
+        for user in self.users.of(name) {
+            let live = match node_of(user) {
+                Some(node) => {
+                    let live = node.is_some_and(Node::hosts_live_pods);
+                    bound |= live;
+                    usage.cut_off |= !live && node.is_some_and(|node| node.object.is_some());
+                    live
+                }
+                None => {
+                    let until = after(user.created, UNSCHEDULED);
+                    usage.until = usage.until.max(Some(until).filter(|until| *until > now));
+                    until > now
+                }
+            };
+            usage.in_use |= live;
+            // Whether one is live is all that a settled profile needs to know; a deletion names them.
+            match profile.facts.deleting {
+                true if live => usage.live.push(user.display.clone()),
+                false if bound => break,
+                _ => {}
+            }
+        }
+        usage.live.sort_unstable();
+        if bound {
+            usage.until = None;
+        }
+        usage
+    }
+
+    fn status(&self, name: &str, profile: &Profile, usage: &Usage, now: Timestamp) -> SeccompProfileStatus {
+        let facts = &profile.facts;
+        let tally = profile.tally;
+        let approve = facts.removal_approved() || facts.deleting && (!usage.in_use || facts.delete_in_use);
+        let (ready, ready_reason, ready_message) = self.ready(name, profile);
+        let (accepted, accepted_reason, accepted_message) = match &facts.content {
+            Ok(_) => (true, "Valid", "the profile is valid".to_owned()),
+            Err(error) => (false, "InvalidProfile", status::bounded(error, 2048)),
+        };
+        let mut conditions = vec![
+            condition(conditions::ACCEPTED, accepted, accepted_reason, accepted_message, facts.generation),
+            condition(conditions::READY, ready, ready_reason, ready_message, facts.generation),
+        ];
+        if facts.deleting {
+            let (reason, message) = self.deleting(name, profile, usage, approve);
+            conditions.push(condition(conditions::DELETING, true, reason, message, facts.generation));
+        }
+        status::keep_transition_times(facts.status.as_ref(), &mut conditions, now);
+        let state = match &facts.content {
+            _ if facts.deleting => State::Deleting,
+            Err(_) => State::Rejected,
+            Ok(_) if tally.failed > 0 => State::Failed,
+            Ok(_) if ready => State::Ready,
+            Ok(_) => State::Progressing,
+        };
+        SeccompProfileStatus {
+            observed_generation: facts.generation,
+            content_hash: facts.content.as_ref().ok().map(ToString::to_string),
+            localhost_profile: name
+                .parse()
+                .ok()
+                .map(|name: ProfileName| name.localhost_profile(&self.directory)),
+            ready: Some(format!("{}/{}", tally.ready, tally.desired())),
+            state: Some(state),
+            nodes: Some(NodeCounts {
+                desired: count(tally.desired()),
+                ready: count(tally.ready),
+                pending: count(tally.pending),
+                failed: count(tally.failed),
+                joining: count(tally.joining),
+                unreachable: count(tally.unreachable),
+            }),
+            failures: if tally.failed > 0 { self.failures(name, profile) } else { Vec::new() },
+            in_use: Some(usage.in_use),
+            removal: approve.then_some(Removal::Approved),
+            conditions,
+        }
+    }
+
+    fn ready(&self, name: &str, profile: &Profile) -> (bool, &'static str, String) {
+        let tally = profile.tally;
+        if profile.facts.content.is_err() {
+            return (false, "InvalidProfile", "the profile is invalid; files stay as they were".to_owned());
+        }
+        if profile.facts.removal_approved() {
+            return (false, "RemovalApproved", "the file is being removed from the nodes".to_owned());
+        }
+        let mut message = format!("{} of {} nodes hold it", tally.ready, tally.desired());
+        for (number, what) in
+            [(tally.failed, "failed"), (tally.joining, "joining"), (tally.unreachable, "unreachable")]
+        {
+            if number > 0 {
+                message += &format!("; {number} {what}");
+            }
+        }
+        if tally.pending > 0 {
+            message += "; waiting for ";
+            message += &named(
+                self.nodes.iter().filter_map(|(node_name, node)| {
+                    let pending = node.contribution(name, profile).state == Some(NodeState::Pending);
+                    pending.then(|| match node.class {
+                        Some(Class::AgentDown) => format!("{node_name} (AgentDown)"),
+                        Some(Class::Silent) => format!("{node_name} (NoReport)"),
+                        _ => node_name.clone(),
+                    })
+                }),
+                tally.pending as usize,
+            );
+        }
+        if tally.failed > 0 {
+            (false, "NodesFailed", message)
+        } else if tally.pending > 0 {
+            (false, "RollingOut", message)
+        } else if tally.ready > 0 {
+            (true, "AllNodesReady", message)
+        } else {
+            (false, "NoNodes", message)
+        }
+    }
+
+    fn deleting(
+        &self,
+        name: &str,
+        profile: &Profile,
+        usage: &Usage,
+        approve: bool,
+    ) -> (&'static str, String) {
+        if approve {
+            let holding = profile.tally.holding as usize;
+            if holding == 0 {
+                return ("RemovingFiles", "no reachable node holds the file".to_owned());
+            }
+            let names = named(self.holding(name, profile).map(str::to_owned), holding);
+            ("RemovingFiles", format!("waiting for nodes to remove the file: {names}"))
+        } else {
+            let pods = usage.live.len();
+            let names = named(usage.live.iter().cloned(), pods);
+            let plural = if pods == 1 { "pod uses" } else { "pods use" };
+            (
+                "InUse",
+                format!(
+                    "{pods} {plural} it: {names}; the annotation {DELETE_IN_USE}: \"true\" deletes it all the same"
+                ),
+            )
+        }
+    }
+
+    /// The nodes that a deletion waits for.
+    fn holding<'a>(&'a self, name: &'a str, profile: &'a Profile) -> impl Iterator<Item = &'a str> {
+        let holds = move |node: &Node| node.contribution(name, profile).holding;
+        self.nodes.iter().filter(move |(_, node)| holds(node)).map(|(name, _)| name.as_str())
+    }
+
+    fn failures(&self, name: &str, profile: &Profile) -> Vec<NodeFailure> {
+        let failed = |node: &&Node| node.contribution(name, profile).state == Some(NodeState::Failed);
+        self.nodes
+            .iter()
+            .filter(|(_, node)| failed(node))
+            .filter_map(|(node_name, node)| {
+                let problem = node.own_report()?.problems.get(name)?;
+                Some(NodeFailure {
+                    node: node_name.clone(),
+                    reason: status::bounded(&problem.reason, 64),
+                    message: status::bounded(&problem.message, 512),
+                })
+            })
+            .take(10)
+            .collect()
+    }
+}
+
+fn count(number: u32) -> i32 {
+    i32::try_from(number).unwrap_or(i32::MAX)
+}
+
+/// The first few of `all` names, and how many more there are.
+fn named(names: impl Iterator<Item = String>, all: usize) -> String {
+    let mut text = names.take(NAMED).collect::<Vec<_>>().join(", ");
+    if all > NAMED {
+        text += &format!(" and {} more", all - NAMED);
+    }
+    text
+}
+
+fn condition(kind: &str, status: bool, reason: &str, message: String, generation: Option<i64>) -> Condition {
+    Condition {
+        type_: kind.to_owned(),
+        status: if status { "True" } else { "False" }.to_owned(),
+        reason: reason.to_owned(),
+        message,
+        observed_generation: generation,
+        last_transition_time: Time(Timestamp::UNIX_EPOCH),
+    }
+}

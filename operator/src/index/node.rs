@@ -1,0 +1,194 @@
+//! One node in the index: the Node, its report, its agent's pods.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use api::FileProblem;
+use k8s_openapi::jiff::Timestamp;
+
+use super::profile::Profile;
+use super::tally::{Contribution, NodeState};
+use super::{Sign, after};
+use crate::facts::{NodeFacts, ReportFacts};
+
+/// How long a new node may take to its first report before it counts as pending: agents have no host network, so a
+/// node turns Ready before its agent can run.
+pub(super) const JOINING: Duration = Duration::from_secs(120);
+/// How long an agent may be down before nobody counts as watching the node's files.
+pub(super) const AGENT_DOWN: Duration = Duration::from_secs(300);
+
+/// How a node stands, apart from any profile.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Class {
+    /// Its Ready condition is not True.
+    Unreachable,
+    /// No agent has been ready there for [`AGENT_DOWN`].
+    AgentDown,
+    /// It is younger than [`JOINING`] and has not reported.
+    Joining,
+    /// It has not reported.
+    Silent,
+    /// It has reported.
+    Reporting,
+}
+
+/// One node. Each part may come before the others.
+#[derive(Debug)]
+pub(super) struct Node {
+    pub(super) object: Option<NodeFacts>,
+    pub(super) report: Option<ReportFacts>,
+    /// By uid, whether it is ready: during an update there are two.
+    agents: BTreeMap<String, bool>,
+    /// Since when no agent is ready, if none is.
+    agent_down: Option<Timestamp>,
+    /// `None` where no agent should run: there is no Node, or it is not selected.
+    pub(super) class: Option<Class>,
+    /// How many profiles the node should have and has not reported.
+    lacking: u32,
+    /// Since when it lacks some, or has been silent.
+    pub(super) behind: Option<Timestamp>,
+}
+
+/// All of a node that can matter to one profile's status.
+#[derive(Debug, PartialEq)]
+pub(super) struct View {
+    pub(super) contribution: Contribution,
+    class: Option<Class>,
+    problem: Option<FileProblem>,
+}
+
+impl Node {
+    pub(super) fn new(now: Timestamp) -> Self {
+        Self {
+            object: None,
+            report: None,
+            agents: BTreeMap::new(),
+            agent_down: Some(now),
+            class: None,
+            lacking: 0,
+            behind: None,
+        }
+    }
+
+    /// Whether nothing is known of it any more.
+    pub(super) fn is_empty(&self) -> bool {
+        self.object.is_none() && self.report.is_none() && self.agents.is_empty()
+    }
+
+    /// Whether pods on it are as live under these facts as under the present ones.
+    pub(super) fn hosts_like(&self, facts: &NodeFacts) -> bool {
+        self.object.as_ref().is_some_and(|object| object.reachable == facts.reachable)
+    }
+
+    /// Whether a pod on it can be alive.
+    pub(super) fn hosts_live_pods(&self) -> bool {
+        self.object.as_ref().is_some_and(|object| object.reachable)
+    }
+
+    pub(super) fn agent_pods(&self) -> impl Iterator<Item = &str> {
+        self.agents.keys().map(String::as_str)
+    }
+
+    /// An agent's pod is ready, not ready, or gone (`None`), since `since`.
+    pub(super) fn agent_pod(&mut self, uid: &str, ready: Option<bool>, since: Timestamp) {
+        match ready {
+            Some(ready) => self.agents.insert(uid.to_owned(), ready),
+            None => self.agents.remove(uid),
+        };
+        if self.agents.values().any(|ready| *ready) {
+            self.agent_down = None;
+        } else {
+            self.agent_down.get_or_insert(since);
+        }
+    }
+
+    /// The report, if it is about this node and not about an earlier one of its name.
+    pub(super) fn own_report(&self) -> Option<&ReportFacts> {
+        let uid = &self.object.as_ref()?.uid;
+        self.report.as_ref().filter(|report| report.owner.as_ref() == Some(uid))
+    }
+
+    pub(super) fn has_reported(&self) -> bool {
+        self.own_report().is_some_and(|report| report.files.is_some())
+    }
+
+    pub(super) fn classify(&self, now: Timestamp) -> Option<Class> {
+        let object = self.object.as_ref().filter(|object| object.selected)?;
+        Some(if !object.reachable {
+            Class::Unreachable
+        } else if self.agent_down.is_some_and(|since| after(since, AGENT_DOWN) <= now) {
+            Class::AgentDown
+        } else if self.has_reported() {
+            Class::Reporting
+        } else if now < after(object.created, JOINING) {
+            Class::Joining
+        } else {
+            Class::Silent
+        })
+    }
+
+    /// When [`Self::classify`] gives another answer with nothing but time passing.
+    pub(super) fn next_class_change(&self) -> Option<Timestamp> {
+        let agent_down = self.agent_down.map(|since| after(since, AGENT_DOWN));
+        match self.class? {
+            Class::Unreachable | Class::AgentDown => None,
+            Class::Reporting | Class::Silent => agent_down,
+            Class::Joining => {
+                let grown = self.object.as_ref().map(|object| after(object.created, JOINING));
+                [agent_down, grown].into_iter().flatten().min()
+            }
+        }
+    }
+
+    pub(super) fn contribution(&self, name: &str, profile: &Profile) -> Contribution {
+        let Some(class) = self.class else { return Contribution::default() };
+        let report = self.own_report();
+        let held = report.and_then(|report| report.files.as_ref()?.get(name));
+        let has = profile.want().is_some_and(|want| held == Some(&want));
+        let failed = || report.is_some_and(|report| report.problems.contains_key(name));
+        let state = match class {
+            Class::Unreachable => NodeState::Unreachable,
+            Class::Joining => NodeState::Joining,
+            Class::AgentDown | Class::Silent => NodeState::Pending,
+            Class::Reporting if has => NodeState::Ready,
+            Class::Reporting if failed() => NodeState::Failed,
+            Class::Reporting => NodeState::Pending,
+        };
+        Contribution {
+            state: Some(state),
+            holding: class != Class::Unreachable && held.is_some(),
+            lacking: profile.demanded() && !has,
+        }
+    }
+
+    pub(super) fn view(&self, name: &str, profile: &Profile) -> View {
+        let problem = self.own_report().and_then(|report| report.problems.get(name));
+        View { contribution: self.contribution(name, profile), class: self.class, problem: problem.cloned() }
+    }
+
+    /// One profile more or less that the node lacks; says whether that changes the node's condition.
+    pub(super) fn lack(&mut self, sign: Sign, now: Timestamp) -> bool {
+        let before = self.lacking;
+        let lacking = match sign {
+            Sign::Plus => before + 1,
+            Sign::Minus => before - 1,
+        };
+        self.set_lacking(lacking, now);
+        (before == 0) != (lacking == 0)
+    }
+
+    pub(super) fn set_lacking(&mut self, lacking: u32, now: Timestamp) {
+        self.lacking = lacking;
+        if lacking == 0 && self.class != Some(Class::Silent) {
+            self.behind = None;
+        } else {
+            self.behind.get_or_insert(now);
+        }
+    }
+
+    /// How many profiles the node should have and has not reported.
+    #[cfg(test)]
+    pub(super) fn lacking(&self) -> u32 {
+        self.lacking
+    }
+}

@@ -1,0 +1,75 @@
+//! Which pods use which profile.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::time::Duration;
+
+use k8s_openapi::jiff::Timestamp;
+
+use crate::facts::{PodFacts, PodKind};
+
+/// How long a pod that no node has taken may hold a profile.
+pub(super) const UNSCHEDULED: Duration = Duration::from_secs(600);
+
+/// The pods that name a profile and have not ended.
+#[derive(Debug, Default)]
+pub(super) struct Users {
+    pods: HashMap<String, User>,
+    /// Uids by profile.
+    by_profile: BTreeMap<String, BTreeSet<String>>,
+}
+
+/// A pod that names a profile and has not ended.
+#[derive(Debug)]
+pub(super) struct User {
+    /// `namespace/name`.
+    pub(super) display: String,
+    pub(super) node: Option<String>,
+    pub(super) created: Timestamp,
+    profiles: BTreeSet<String>,
+}
+
+impl Users {
+    /// A pod as it is now; gives the profiles that this concerns.
+    pub(super) fn apply(&mut self, pod: PodFacts) -> BTreeSet<String> {
+        let mut concerned = self.delete(&pod.uid);
+        if let PodKind::User(profiles) = pod.kind {
+            for name in &profiles {
+                self.by_profile.entry(name.clone()).or_default().insert(pod.uid.clone());
+            }
+            concerned.extend(profiles.iter().cloned());
+            let user = User { display: pod.display, node: pod.node, created: pod.created, profiles };
+            self.pods.insert(pod.uid, user);
+        }
+        concerned
+    }
+
+    /// A pod is gone; gives the profiles that this concerns.
+    pub(super) fn delete(&mut self, uid: &str) -> BTreeSet<String> {
+        let Some(user) = self.pods.remove(uid) else { return BTreeSet::new() };
+        for name in &user.profiles {
+            if let Some(uids) = self.by_profile.get_mut(name) {
+                uids.remove(uid);
+                if uids.is_empty() {
+                    self.by_profile.remove(name);
+                }
+            }
+        }
+        user.profiles
+    }
+
+    /// Drops every pod that is not among `uids`; gives the profiles that this concerns.
+    pub(super) fn retain(&mut self, uids: &BTreeSet<String>) -> BTreeSet<String> {
+        let gone: Vec<_> = self.pods.keys().filter(|uid| !uids.contains(*uid)).cloned().collect();
+        gone.iter().flat_map(|uid| self.delete(uid)).collect()
+    }
+
+    /// The profiles that some pod names.
+    pub(super) fn used(&self) -> impl Iterator<Item = &String> {
+        self.by_profile.keys()
+    }
+
+    /// The pods that name a profile.
+    pub(super) fn of(&self, profile: &str) -> impl Iterator<Item = &User> {
+        self.by_profile.get(profile).into_iter().flatten().filter_map(|uid| self.pods.get(uid))
+    }
+}

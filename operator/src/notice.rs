@@ -1,0 +1,123 @@
+//! What of a profile's life is worth an Event.
+//!
+//! The notes are fixed texts: the API server's Events of one reason are one object with a counter, so that a note
+//! with changing parts would show the first parts for ever. What changes stands in the status, and the note says
+//! where.
+
+use api::{Removal, SeccompProfileStatus, State};
+use kube_runtime::events::{Event, EventType};
+
+/// What of a profile's life is worth an Event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Notice {
+    /// Every node that must have it has it.
+    Ready,
+    /// A node cannot hold it.
+    NodesFailed,
+    /// Its contents are no valid profile.
+    Rejected,
+    /// Its deletion waits for pods.
+    DeletionWaits,
+    /// Its file goes although pods use it.
+    RemovalForced,
+    /// Its file goes while pods on a node that cannot be reached may use it.
+    CutOffPods,
+    /// It goes although some node has not confirmed that the file is gone.
+    Unconfirmed,
+}
+
+impl Notice {
+    /// The Event's reason.
+    #[must_use]
+    pub fn reason(self) -> &'static str {
+        match self {
+            Self::Ready => "Ready",
+            Self::NodesFailed => "NodesFailed",
+            Self::Rejected => "InvalidProfile",
+            Self::DeletionWaits => "DeletionWaits",
+            Self::RemovalForced => "RemovalForced",
+            Self::CutOffPods => "CutOffPods",
+            Self::Unconfirmed => "RemovalUnconfirmed",
+        }
+    }
+
+    /// The Event. `detail` follows the note where it cannot change for one object.
+    #[must_use]
+    pub fn event(self, detail: Option<&str>) -> Event {
+        let (kind, action, note) = match self {
+            Self::Ready => (EventType::Normal, "Distribute", "Every node that must have the profile has it."),
+            Self::NodesFailed => (
+                EventType::Warning,
+                "Distribute",
+                "A node cannot hold the profile; status.failures says which and why.",
+            ),
+            Self::Rejected => (
+                EventType::Warning,
+                "Judge",
+                "The profile is invalid; the condition Accepted says why. Files stay as they were.",
+            ),
+            Self::DeletionWaits => (
+                EventType::Normal,
+                "Delete",
+                "Pods use the profile; the condition Deleting names them. It goes when they have ended.",
+            ),
+            Self::RemovalForced => (
+                EventType::Warning,
+                "Delete",
+                "The file is removed although pods use it, because the annotation delete-in-use says so.",
+            ),
+            Self::CutOffPods => (
+                EventType::Warning,
+                "Delete",
+                "Pods on a node that cannot be reached use the profile; they lose the file when the node is back.",
+            ),
+            Self::Unconfirmed => (
+                EventType::Warning,
+                "Delete",
+                "A node did not confirm in time that it removed the file; its agent removes it when it runs again.",
+            ),
+        };
+        let note = match detail {
+            Some(detail) => format!("{note} {detail}"),
+            None => note.to_owned(),
+        };
+        Event {
+            type_: kind,
+            reason: self.reason().into(),
+            note: Some(note),
+            action: action.into(),
+            secondary: None,
+        }
+    }
+}
+
+/// What is worth an Event when `wanted` replaces `stored`.
+#[must_use]
+pub fn of_change(
+    stored: Option<&SeccompProfileStatus>,
+    wanted: &SeccompProfileStatus,
+    forced: bool,
+    cut_off: bool,
+) -> Vec<Notice> {
+    let was = |state| stored.is_some_and(|stored| stored.state == Some(state));
+    let same_hash = stored.is_some_and(|stored| stored.content_hash == wanted.content_hash);
+    let approved_now =
+        wanted.removal == Some(Removal::Approved) && stored.is_none_or(|stored| stored.removal.is_none());
+    match wanted.state {
+        Some(State::Ready) if !(was(State::Ready) && same_hash) => vec![Notice::Ready],
+        Some(State::Failed) if !was(State::Failed) => vec![Notice::NodesFailed],
+        Some(State::Rejected) if !was(State::Rejected) => vec![Notice::Rejected],
+        Some(State::Deleting) if approved_now => {
+            let mut notices = Vec::new();
+            if forced {
+                notices.push(Notice::RemovalForced);
+            }
+            if cut_off {
+                notices.push(Notice::CutOffPods);
+            }
+            notices
+        }
+        Some(State::Deleting) if !was(State::Deleting) => vec![Notice::DeletionWaits],
+        _ => Vec::new(),
+    }
+}

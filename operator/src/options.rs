@@ -1,0 +1,98 @@
+//! The operator's options, as the chart sets them.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+use clap::Parser;
+use daemon::logging::LoggingArgs;
+use k8s_openapi::api::core::v1::NodeSelector;
+
+use crate::facts::AgentPods;
+use crate::selection::Selection;
+
+/// Judges from the nodes' reports whether each seccomp profile is where it should be.
+#[derive(Debug, Clone, Parser)]
+#[command(name = "operator", version)]
+pub struct Options {
+    /// Namespace of the agents' pods.
+    #[arg(long, env = "POD_NAMESPACE")]
+    pub namespace: String,
+    /// Labels of the agents' pods: `key=value,key=value`.
+    #[arg(long, value_parser = labels, default_value = "app.kubernetes.io/component=node-agent")]
+    pub agent_label_selector: Labels,
+    /// The agents' node selector, as a JSON object of labels.
+    #[arg(long, value_parser = json::<Labels>, default_value = r#"{"kubernetes.io/os":"linux"}"#)]
+    pub node_selector: Labels,
+    /// The agents' required node affinity, as JSON: `{"nodeSelectorTerms": [...]}`.
+    #[arg(long, value_parser = json::<NodeSelector>)]
+    pub node_affinity: Option<NodeSelector>,
+    /// Where profiles lie below the kubelet's `seccomp/`.
+    #[arg(long, default_value = api::names::DEFAULT_DIRECTORY)]
+    pub directory: String,
+    /// Where `/metrics`, `/healthz` and `/readyz` are served.
+    #[arg(long, default_value = "0.0.0.0:8080")]
+    pub listen: SocketAddr,
+    /// Logging.
+    #[command(flatten)]
+    pub logging: LoggingArgs,
+}
+
+/// Labels. (A name of its own, because clap takes a bare map for an option that may be repeated.)
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Deserialize)]
+#[serde(transparent)]
+pub struct Labels(pub BTreeMap<String, String>);
+
+impl Options {
+    /// Which nodes have an agent.
+    #[must_use]
+    pub fn selection(&self) -> Selection {
+        Selection { labels: self.node_selector.0.clone(), affinity: self.node_affinity.clone() }
+    }
+
+    /// Which pods are agents.
+    #[must_use]
+    pub fn agents(&self) -> AgentPods {
+        AgentPods { namespace: self.namespace.clone(), labels: self.agent_label_selector.0.clone() }
+    }
+}
+
+fn json<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, serde_json::Error> {
+    serde_json::from_str(text)
+}
+
+fn labels(text: &str) -> Result<Labels, String> {
+    let pair = |pair: &str| match pair.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+        _ => Err(format!("{pair:?} is no label; expected key=value,key=value")),
+    };
+    text.split(',').map(pair).collect::<Result<_, _>>().map(Labels)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_of_the_chart_are_read() {
+        let options = Options::try_parse_from([
+            "operator",
+            "--namespace=ns",
+            "--agent-label-selector=a=b,c=",
+            r#"--node-selector={"kubernetes.io/os":"linux"}"#,
+            r#"--node-affinity={"nodeSelectorTerms":[{"matchExpressions":[{"key":"x","operator":"Exists"}]}]}"#,
+        ])
+        .unwrap();
+        assert_eq!(
+            options.agents().labels,
+            BTreeMap::from([("a".into(), "b".into()), ("c".into(), String::new())])
+        );
+        assert_eq!(options.selection().affinity.unwrap().node_selector_terms.len(), 1);
+    }
+
+    #[test]
+    fn options_that_mean_nothing_are_refused() {
+        for bad in ["--agent-label-selector=a", "--node-selector=[]", "--node-affinity={}x"] {
+            assert!(Options::try_parse_from(["operator", "--namespace=ns", bad]).is_err(), "{bad}");
+        }
+    }
+}

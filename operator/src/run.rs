@@ -1,0 +1,128 @@
+//! The operator, wired: four watches, two controllers, the endpoints.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use api::{SeccompProfile, Untrusted};
+use daemon::{Readiness, client, http};
+use futures::{FutureExt, Stream, StreamExt};
+use kube::Resource;
+use kube::core::PartialObjectMeta;
+use kube_runtime::applier;
+use kube_runtime::controller::Config;
+use kube_runtime::reflector::{self, ObjectRef};
+use tokio::sync::watch;
+use tracing::info;
+
+use crate::cluster::Cluster;
+use crate::facts::WatchedNode;
+use crate::index::Index;
+use crate::metrics::{ClusterMetrics, Metrics};
+use crate::options::Options;
+use crate::reconcile::{self, Context};
+use crate::trigger::Trigger;
+use crate::watch::{Nodes, Pods, Profiles, Reports, Watched, follow};
+use crate::writer::Writer;
+
+/// Writes under way at once, of each controller: enough to keep a slow API server busy, few enough not to flood it.
+const CONCURRENCY: u16 = 16;
+
+/// Why the operator ended.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The metrics could not be set up.
+    #[error("metrics: {0}")]
+    Metrics(#[from] prometheus::Error),
+    /// There is no way to the API server.
+    #[error(transparent)]
+    Connect(#[from] client::ConnectError),
+    /// The endpoints cannot be served.
+    #[error(transparent)]
+    Listen(#[from] http::ListenError),
+    /// Signals cannot be received.
+    #[error("signals: {0}")]
+    Signal(std::io::Error),
+}
+
+/// Runs until SIGTERM, then finishes the writes under way.
+///
+/// # Errors
+/// It could not start; once it runs, it goes on whatever happens.
+pub async fn run(options: Options) -> Result<(), RunError> {
+    let (stop, stopped) = watch::channel(false);
+    let stopping = move || {
+        let mut stopped = stopped.clone();
+        async move {
+            // An error means that the sender is gone, which is the end too.
+            let _ = stopped.wait_for(|stop| *stop).await;
+        }
+    };
+    let signal = daemon::shutdown_signal().map_err(RunError::Signal)?;
+    let registry = daemon::metrics::registry("operator", env!("CARGO_PKG_VERSION"))?;
+    let kinds = [Profiles::KIND, Reports::KIND, Nodes::KIND, Pods::KIND];
+    let cluster = Arc::new(Cluster::new(Index::new(&options.directory), kinds, Metrics::new(&registry)?));
+    registry.register(Box::new(ClusterMetrics::new(Arc::downgrade(&cluster))?))?;
+    let readiness = Readiness::default();
+    let parts = kinds.map(|kind| readiness.part(kind));
+    let endpoints = http::serve(options.listen, registry, readiness, stopping()).await?;
+    let client = client::connect().await?;
+    info!(version = env!("CARGO_PKG_VERSION"), listen = %options.listen, directory = options.directory, "operator starts");
+
+    let (profile_names, profile_store) = reflector::store::<PartialObjectMeta<Untrusted<SeccompProfile>>>();
+    let (node_names, node_store) = reflector::store::<PartialObjectMeta<WatchedNode>>();
+    let [profiles, reports, nodes, pods] = parts;
+    let pod_kind = Pods { directory: options.directory.clone(), agents: options.agents() };
+    let watches = futures::future::join4(
+        follow(Profiles, client.clone(), cluster.clone(), Some(profile_store), profiles),
+        follow(Reports, client.clone(), cluster.clone(), None, reports),
+        follow(Nodes(options.selection()), client.clone(), cluster.clone(), Some(node_store), nodes),
+        follow(pod_kind, client.clone(), cluster.clone(), None, pods),
+    );
+
+    let context =
+        Arc::new(Context::new(cluster.clone(), Writer::new(client, cluster.metrics.writes.clone())));
+    // The controllers schedule and nothing else: they watch nothing themselves, the index says what is due. Failures
+    // are logged, counted and tried again where they happen; an object that went meanwhile is none.
+    let config = || Config::default().concurrency(CONCURRENCY);
+    let profile_controller = applier(
+        |object, context| reconcile::profile(object, context).boxed(),
+        reconcile::profile_failed,
+        context.clone(),
+        profile_names,
+        due(&cluster.profiles, stopping()),
+        config(),
+    );
+    let node_controller = applier(
+        |object, context| reconcile::node(object, context).boxed(),
+        reconcile::node_failed,
+        context,
+        node_names,
+        due(&cluster.nodes, stopping()),
+        config(),
+    );
+    let controllers = futures::future::join(
+        profile_controller.for_each(|_| async {}),
+        node_controller.for_each(|_| async {}),
+    );
+
+    let work = futures::future::join(controllers, endpoints);
+    let end = signal.map(|()| {
+        info!("operator stops");
+        // Nobody listening any more is as good as told.
+        let _ = stop.send(true);
+    });
+    tokio::select! {
+        _ = futures::future::join(work, end) => {}
+        // The watches never end by themselves.
+        _ = watches => {}
+    }
+    Ok(())
+}
+
+/// The objects that `trigger` says are due, until `end`.
+fn due<K: Resource<DynamicType = ()> + 'static>(
+    trigger: &Trigger,
+    end: impl Future<Output = ()>,
+) -> impl Stream<Item = Result<ObjectRef<K>, Infallible>> {
+    trigger.clone().stream().map(|name| Ok(ObjectRef::new(&name))).take_until(end)
+}

@@ -1,0 +1,220 @@
+//! The watches: objects become facts, facts change the index, and what is due goes to the controllers.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Debug;
+use std::sync::Arc;
+
+use api::{NodeProfileStatus, SeccompProfile, Untrusted};
+use daemon::ReadyHandle;
+use futures::{StreamExt, TryStreamExt};
+use k8s_openapi::jiff::Timestamp;
+use kube::core::{ObjectMeta, PartialObjectMeta, PartialObjectMetaExt};
+use kube::{Api, Client, Resource};
+use kube_runtime::reflector::store::Writer;
+use kube_runtime::watcher::{self, Event};
+use kube_runtime::{WatchStreamExt, watcher as watch};
+use serde::de::DeserializeOwned;
+use tracing::warn;
+
+use crate::cluster::Cluster;
+use crate::facts::{AgentPods, NodeFacts, PodFacts, ProfileFacts, ReportFacts, WatchedNode, WatchedPod};
+use crate::index::Index;
+use crate::selection::Selection;
+
+/// How one kind of object changes the index.
+pub trait Watched {
+    /// The kind.
+    type Object: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + 'static;
+
+    /// Its name in logs and metrics.
+    const KIND: &'static str;
+    /// Objects in one page of a list: pages of large objects are small, so that memory is too.
+    const PAGE: u32;
+
+    /// An object was created or changed.
+    fn apply(&self, index: &mut Index, object: &Self::Object, now: Timestamp);
+
+    /// An object is gone.
+    fn delete(&self, index: &mut Index, object: &Self::Object, now: Timestamp);
+
+    /// A list is complete: what is not among `listed` (uids) is gone.
+    fn retain(&self, index: &mut Index, listed: &BTreeSet<String>, now: Timestamp);
+}
+
+/// Follows one kind for ever. `store`, if any, holds the names that its controller may look at.
+pub async fn follow<W: Watched>(
+    kind: W,
+    client: Client,
+    cluster: Arc<Cluster>,
+    mut store: Option<Writer<PartialObjectMeta<W::Object>>>,
+    ready: ReadyHandle,
+) where
+    PartialObjectMeta<W::Object>: Resource<DynamicType = ()>,
+{
+    let config = watch::Config::default().page_size(W::PAGE);
+    let events = watcher::watcher(Api::<W::Object>::all(client), config).default_backoff();
+    let mut events = std::pin::pin!(events.into_stream());
+    let mut ready = Some(ready);
+    let mut listed = BTreeSet::new();
+    while let Some(event) = events.next().await {
+        let event = match event {
+            Ok(event) => event,
+            Err(error) => {
+                // The watcher starts again by itself, with back-off; what is known stays.
+                warn!(kind = W::KIND, %error, "watch failed");
+                cluster.metrics.watch_failures.with_label_values(&[W::KIND]).inc();
+                continue;
+            }
+        };
+        if let Some(store) = &mut store {
+            store.apply_watcher_event(&names_only(&event));
+        }
+        let now = Timestamp::now();
+        match event {
+            Event::Init => listed.clear(),
+            Event::InitApply(object) => {
+                listed.extend(object.meta().uid.clone());
+                cluster.change(|index| kind.apply(index, &object, now));
+            }
+            Event::InitDone => {
+                let listed = std::mem::take(&mut listed);
+                cluster.change(|index| kind.retain(index, &listed, now));
+                if let Some(ready) = ready.take() {
+                    ready.ready();
+                    cluster.listed(W::KIND);
+                }
+            }
+            Event::Apply(object) => cluster.change(|index| kind.apply(index, &object, now)),
+            Event::Delete(object) => cluster.change(|index| kind.delete(index, &object, now)),
+        }
+    }
+}
+
+/// The same event about nothing but a name: a controller asks the index for the rest.
+fn names_only<K: Resource<DynamicType = ()>>(event: &Event<K>) -> Event<PartialObjectMeta<K>> {
+    let name = |object: &K| {
+        ObjectMeta { name: object.meta().name.clone(), ..ObjectMeta::default() }.into_response_partial()
+    };
+    match event {
+        Event::Init => Event::Init,
+        Event::InitApply(object) => Event::InitApply(name(object)),
+        Event::InitDone => Event::InitDone,
+        Event::Apply(object) => Event::Apply(name(object)),
+        Event::Delete(object) => Event::Delete(name(object)),
+    }
+}
+
+fn key<K: Resource>(object: &K) -> (&str, &str) {
+    let metadata = object.meta();
+    (metadata.name.as_deref().unwrap_or_default(), metadata.uid.as_deref().unwrap_or_default())
+}
+
+/// Those of `known` (name to uid) that are not among `listed`.
+fn unlisted(
+    known: BTreeMap<String, String>,
+    listed: &BTreeSet<String>,
+) -> impl Iterator<Item = (String, String)> {
+    known.into_iter().filter(|(_, uid)| !listed.contains(uid))
+}
+
+/// The profiles.
+#[derive(Debug)]
+pub struct Profiles;
+
+impl Watched for Profiles {
+    type Object = Untrusted<SeccompProfile>;
+    const KIND: &'static str = "SeccompProfile";
+    const PAGE: u32 = 50;
+
+    fn apply(&self, index: &mut Index, object: &Self::Object, now: Timestamp) {
+        index.apply_profile(ProfileFacts::of(object), now);
+    }
+
+    fn delete(&self, index: &mut Index, object: &Self::Object, now: Timestamp) {
+        let (name, uid) = key(object);
+        index.delete_profile(name, uid, now);
+    }
+
+    fn retain(&self, index: &mut Index, listed: &BTreeSet<String>, now: Timestamp) {
+        for (name, uid) in unlisted(index.profile_keys(), listed) {
+            index.delete_profile(&name, &uid, now);
+        }
+    }
+}
+
+/// The nodes' reports.
+#[derive(Debug)]
+pub struct Reports;
+
+impl Watched for Reports {
+    type Object = Untrusted<NodeProfileStatus>;
+    const KIND: &'static str = "NodeProfileStatus";
+    const PAGE: u32 = 50;
+
+    fn apply(&self, index: &mut Index, object: &Self::Object, now: Timestamp) {
+        index.apply_report(ReportFacts::of(object), now);
+    }
+
+    fn delete(&self, index: &mut Index, object: &Self::Object, now: Timestamp) {
+        let (name, uid) = key(object);
+        index.delete_report(name, uid, now);
+    }
+
+    fn retain(&self, index: &mut Index, listed: &BTreeSet<String>, now: Timestamp) {
+        for (name, uid) in unlisted(index.report_keys(), listed) {
+            index.delete_report(&name, &uid, now);
+        }
+    }
+}
+
+/// The Nodes.
+#[derive(Debug)]
+pub struct Nodes(pub Selection);
+
+impl Watched for Nodes {
+    type Object = WatchedNode;
+    const KIND: &'static str = "Node";
+    const PAGE: u32 = 100;
+
+    fn apply(&self, index: &mut Index, object: &Self::Object, now: Timestamp) {
+        index.apply_node(NodeFacts::of(object, &self.0), now);
+    }
+
+    fn delete(&self, index: &mut Index, object: &Self::Object, now: Timestamp) {
+        let (name, uid) = key(object);
+        index.delete_node(name, uid, now);
+    }
+
+    fn retain(&self, index: &mut Index, listed: &BTreeSet<String>, now: Timestamp) {
+        for (name, uid) in unlisted(index.node_keys(), listed) {
+            index.delete_node(&name, &uid, now);
+        }
+    }
+}
+
+/// The Pods: users of profiles, and the agents.
+#[derive(Debug)]
+pub struct Pods {
+    /// Where profiles lie below the kubelet's `seccomp/`.
+    pub directory: String,
+    /// Which of them are agents.
+    pub agents: AgentPods,
+}
+
+impl Watched for Pods {
+    type Object = WatchedPod;
+    const KIND: &'static str = "Pod";
+    const PAGE: u32 = 100;
+
+    fn apply(&self, index: &mut Index, object: &Self::Object, now: Timestamp) {
+        index.apply_pod(PodFacts::of(object, &self.directory, &self.agents), now);
+    }
+
+    fn delete(&self, index: &mut Index, object: &Self::Object, now: Timestamp) {
+        index.delete_pod(&PodFacts::of(object, &self.directory, &self.agents), now);
+    }
+
+    fn retain(&self, index: &mut Index, listed: &BTreeSet<String>, now: Timestamp) {
+        index.retain_pods(listed, now);
+    }
+}

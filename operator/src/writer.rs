@@ -1,0 +1,234 @@
+//! Writes to the API server: every one is bound to the version that was judged.
+//!
+//! Each patch sets `metadata.resourceVersion`, which makes the API server answer 409 if the object has changed since
+//! (tried: without it a late status patch lands on a profile that was recreated under the same name, whatever `uid`
+//! stands in the patch). The answer holds the new version, and goes into the index at once.
+
+use api::names::{FINALIZER, GROUP, OPERATOR_FIELD_MANAGER};
+use api::{NodeProfileStatus, NodeProfileStatusSpec, SeccompProfile, SeccompProfileStatus, Untrusted};
+use daemon::client::within;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, OwnerReference};
+use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions};
+use kube::{Api, Client, Resource};
+use kube_runtime::events::{Recorder, Reporter};
+use prometheus::IntCounterVec;
+use serde_json::{Value, json};
+use tracing::debug;
+
+use crate::facts::Version;
+use crate::notice::Notice;
+
+/// A write that did not happen.
+#[derive(Debug, thiserror::Error)]
+pub enum WriteError {
+    /// The object has changed since it was judged; the news of it is under way.
+    #[error("changed since it was judged")]
+    Conflict,
+    /// The object is gone; the news of it is under way.
+    #[error("gone since it was judged")]
+    Gone,
+    /// The API server refuses.
+    #[error("refused: {0}")]
+    Refused(kube::Error),
+    /// The API server did not answer, or not sensibly.
+    #[error("no answer: {0}")]
+    Unavailable(kube::Error),
+}
+
+impl WriteError {
+    /// One word of a bounded vocabulary, for metrics and logs.
+    #[must_use]
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::Conflict => "Conflict",
+            Self::Gone => "Gone",
+            Self::Refused(_) => "Refused",
+            Self::Unavailable(_) => "Unavailable",
+        }
+    }
+}
+
+impl From<kube::Error> for WriteError {
+    fn from(error: kube::Error) -> Self {
+        match &error {
+            kube::Error::Api(status) => match status.code {
+                409 => Self::Conflict,
+                404 => Self::Gone,
+                429 | 500.. => Self::Unavailable(error),
+                _ => Self::Refused(error),
+            },
+            _ => Self::Unavailable(error),
+        }
+    }
+}
+
+/// The operator's writes.
+#[derive(Clone)]
+pub struct Writer {
+    profiles: Api<Untrusted<SeccompProfile>>,
+    reports: Api<Untrusted<NodeProfileStatus>>,
+    new_reports: Api<NodeProfileStatus>,
+    recorder: Recorder,
+    count: IntCounterVec,
+}
+
+impl Writer {
+    /// Writes through `client`; `count` counts them by what was written and outcome.
+    #[must_use]
+    pub fn new(client: Client, count: IntCounterVec) -> Self {
+        let reporter =
+            Reporter { controller: OPERATOR_FIELD_MANAGER.into(), instance: std::env::var("POD_NAME").ok() };
+        Self {
+            profiles: Api::all(client.clone()),
+            reports: Api::all(client.clone()),
+            new_reports: Api::all(client.clone()),
+            recorder: Recorder::new(client, reporter),
+            count,
+        }
+    }
+
+    /// Puts our finalizer on a profile.
+    ///
+    /// # Errors
+    /// The write did not happen.
+    pub async fn add_finalizer(
+        &self,
+        name: &str,
+        version: &Version,
+        has_finalizers: bool,
+    ) -> Result<Untrusted<SeccompProfile>, WriteError> {
+        let add = if has_finalizers {
+            json!({ "op": "add", "path": "/metadata/finalizers/-", "value": FINALIZER })
+        } else {
+            json!({ "op": "add", "path": "/metadata/finalizers", "value": [FINALIZER] })
+        };
+        let (params, patch) = bound_to(version, vec![add])?;
+        self.counted("finalizer", within(self.profiles.patch(name, &params, &patch)).await)
+    }
+
+    /// Takes our finalizer off a profile; the object may be gone with it.
+    ///
+    /// # Errors
+    /// The write did not happen.
+    pub async fn remove_finalizer(
+        &self,
+        name: &str,
+        version: &Version,
+        at: usize,
+    ) -> Result<Untrusted<SeccompProfile>, WriteError> {
+        let path = format!("/metadata/finalizers/{at}");
+        let remove = vec![
+            json!({ "op": "test", "path": path, "value": FINALIZER }),
+            json!({ "op": "remove", "path": path }),
+        ];
+        let (params, patch) = bound_to(version, remove)?;
+        self.counted("finalizer", within(self.profiles.patch(name, &params, &patch)).await)
+    }
+
+    /// Replaces a profile's status.
+    ///
+    /// # Errors
+    /// The write did not happen.
+    pub async fn profile_status(
+        &self,
+        name: &str,
+        version: &Version,
+        status: &SeccompProfileStatus,
+    ) -> Result<Untrusted<SeccompProfile>, WriteError> {
+        let replace = json!({ "op": "add", "path": "/status", "value": status });
+        let (params, patch) = bound_to(version, vec![replace])?;
+        self.counted("profile-status", within(self.profiles.patch_status(name, &params, &patch)).await)
+    }
+
+    /// Creates the report of a node, owned by the Node with uid `owner`.
+    ///
+    /// # Errors
+    /// The write did not happen.
+    pub async fn create_report(
+        &self,
+        node: &str,
+        owner: &str,
+    ) -> Result<Untrusted<NodeProfileStatus>, WriteError> {
+        let mut object = NodeProfileStatus::new(node, NodeProfileStatusSpec {});
+        object.metadata.owner_references = Some(vec![OwnerReference {
+            api_version: "v1".into(),
+            kind: "Node".into(),
+            name: node.into(),
+            uid: owner.into(),
+            block_owner_deletion: Some(false),
+            controller: None,
+        }]);
+        let post = PostParams { field_manager: Some(OPERATOR_FIELD_MANAGER.into()), ..PostParams::default() };
+        let created = within(self.new_reports.create(&post, &object)).await;
+        let created = created.and_then(|object| {
+            serde_json::to_value(object).and_then(serde_json::from_value).map_err(kube::Error::SerdeError)
+        });
+        self.counted("node-report", created)
+    }
+
+    /// Deletes the report of a node on which no agent runs any more.
+    ///
+    /// # Errors
+    /// The write did not happen.
+    pub async fn delete_report(&self, node: &str, version: &Version) -> Result<(), WriteError> {
+        let preconditions = Preconditions { uid: Some(version.uid.clone()), resource_version: None };
+        let params = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() };
+        let deleted = within(self.reports.delete(node, &params)).await;
+        self.counted("node-report", deleted.map(|_| ()))
+    }
+
+    /// Writes the condition of a node's report.
+    ///
+    /// # Errors
+    /// The write did not happen.
+    pub async fn node_condition(
+        &self,
+        node: &str,
+        version: &Version,
+        has_status: bool,
+        condition: &Condition,
+    ) -> Result<Untrusted<NodeProfileStatus>, WriteError> {
+        let write = if has_status {
+            json!({ "op": "add", "path": "/status/conditions", "value": [condition] })
+        } else {
+            json!({ "op": "add", "path": "/status", "value": { "conditions": [condition] } })
+        };
+        let (params, patch) = bound_to(version, vec![write])?;
+        self.counted("node-condition", within(self.reports.patch_status(node, &params, &patch)).await)
+    }
+
+    /// Publishes an Event about a profile. One that is lost is not worth stopping for: the status says the same.
+    pub async fn publish(&self, name: &str, version: &Version, notice: Notice, detail: Option<&str>) {
+        let reference = k8s_openapi::api::core::v1::ObjectReference {
+            api_version: Some(format!("{GROUP}/v1alpha1")),
+            kind: Some(SeccompProfile::kind(&()).into_owned()),
+            name: Some(name.to_owned()),
+            uid: Some(version.uid.clone()),
+            ..Default::default()
+        };
+        let published = within(self.recorder.publish(&notice.event(detail), &reference)).await;
+        if let Err(error) = self.counted("event", published) {
+            debug!(profile = name, reason = notice.reason(), %error, "event lost");
+        }
+    }
+
+    fn counted<T>(&self, write: &str, result: Result<T, kube::Error>) -> Result<T, WriteError> {
+        let result = result.map_err(WriteError::from);
+        let outcome = result.as_ref().map_or_else(WriteError::reason, |_| "Ok");
+        self.count.with_label_values(&[write, outcome]).inc();
+        result
+    }
+}
+
+/// A JSON patch of `operations` that only applies to `version` of the object.
+fn bound_to(version: &Version, operations: Vec<Value>) -> Result<(PatchParams, Patch<()>), WriteError> {
+    let mut patch = vec![
+        json!({ "op": "test", "path": "/metadata/uid", "value": version.uid }),
+        json!({ "op": "replace", "path": "/metadata/resourceVersion", "value": version.resource_version }),
+    ];
+    patch.extend(operations);
+    let patch =
+        serde_json::from_value(patch.into()).map_err(kube::Error::SerdeError).map_err(WriteError::Refused)?;
+    let params = PatchParams { field_manager: Some(OPERATOR_FIELD_MANAGER.into()), ..PatchParams::default() };
+    Ok((params, Patch::Json(patch)))
+}
