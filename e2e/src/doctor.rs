@@ -80,6 +80,7 @@ pub fn check(build: bool) -> Result<(), Missing> {
             .filter(|(path, _)| !Path::new(path).exists())
             .map(|(path, feature)| format!("the kernel lacks {feature}: there is no {path}")),
     );
+    lacks.extend(nftables());
     lacks.extend(filesystem("overlay", "containerd's snapshots (CONFIG_OVERLAY_FS)"));
     match Hierarchies::of_this_machine() {
         Ok(hierarchies) => lacks.extend(hierarchies.lacks()),
@@ -124,6 +125,13 @@ fn libseccomp() -> Option<String> {
 fn busybox() -> Option<String> {
     let bytes = std::fs::read(find("busybox")?).ok()?;
     elf::is_dynamic(&bytes).then(|| "busybox is not static: apt-get install busybox-static".to_owned())
+}
+
+/// kube-proxy's mode. Without root the question is refused, which the check for root says better.
+fn nftables() -> Option<String> {
+    let ask = find("nft").filter(|_| rustix::process::geteuid().is_root())?;
+    let refused = command::output(Command::new(ask).args(["list", "tables"])).is_err();
+    refused.then(|| "the kernel lacks nftables (CONFIG_NF_TABLES)".to_owned())
 }
 
 fn filesystem(name: &str, use_: &str) -> Option<String> {

@@ -97,15 +97,17 @@ impl FromStr for NodeId {
 pub struct Layout(PathBuf);
 
 impl Layout {
-    /// The state in this directory, which should be an absolute path.
+    /// The state in this directory; a relative path starts at the working directory.
     pub fn new(directory: impl Into<PathBuf>) -> Self {
-        Layout(directory.into())
+        let directory = directory.into();
+        // Daemons work in another directory. Only an empty path has no absolute form.
+        Layout(std::path::absolute(&directory).unwrap_or(directory))
     }
 
     /// `$SECCOMP_E2E_DIR`, or `/tmp/seccomp-profile-e2e`.
     pub fn from_environment() -> Self {
         let set = std::env::var_os("SECCOMP_E2E_DIR").filter(|value| !value.is_empty());
-        Layout(set.map_or_else(|| "/tmp/seccomp-profile-e2e".into(), PathBuf::from))
+        Self::new(set.map_or_else(|| "/tmp/seccomp-profile-e2e".into(), PathBuf::from))
     }
 
     /// The directory itself.
@@ -118,11 +120,6 @@ impl Layout {
         self.0.join("cluster.json")
     }
 
-    /// What must be put back on the host when the cluster goes.
-    pub(crate) fn undo(&self) -> PathBuf {
-        self.0.join("undo.json")
-    }
-
     pub(crate) fn pki(&self, file: &str) -> PathBuf {
         self.0.join("pki").join(file)
     }
@@ -132,6 +129,7 @@ impl Layout {
         self.0.join("kubeconfig").join(user)
     }
 
+    /// The log of a daemon, or the directory of all logs for the empty name.
     pub(crate) fn log(&self, daemon: &str) -> PathBuf {
         self.0.join("log").join(daemon)
     }

@@ -4,7 +4,7 @@
 //! [`Cluster`] is the whole of it, [`Node`] one machine of it. The control plane runs on the host behind
 //! a bridge (`control_plane`), each node in namespaces of its own (`node`, `node_config`, `network`),
 //! all below cgroups of ours (`cgroup`), with certificates from `pki`. `process` starts and ends
-//! daemons, `client` runs kubectl and helm, `undo` and `teardown` leave the machine as it was, `layout`
+//! daemons, `client` runs kubectl and helm, `record` and `teardown` leave the machine as it was, `layout`
 //! knows every path and name. There is one cluster a machine (`lock`), since the kernel's names are one
 //! a machine.
 
@@ -19,8 +19,8 @@ mod node;
 mod node_config;
 mod pki;
 mod process;
+mod record;
 mod teardown;
-mod undo;
 
 use std::ffi::OsStr;
 use std::fs;
@@ -47,6 +47,7 @@ use crate::step::step;
 use crate::{doctor, interrupt};
 use control_plane::ControlPlane;
 use lock::Lock;
+use record::Record;
 
 /// What a cluster should be like.
 #[derive(Debug, Clone)]
@@ -310,6 +311,7 @@ impl Cluster {
     }
 
     fn prepare(&self) -> Result<(), ClusterError> {
+        let record = Record::write(&self.layout)?;
         files::create_dir(self.layout.directory())?;
         let description =
             Description { programs: self.client.programs().directory().into(), etcd_fsync: self.etcd_fsync };
@@ -317,7 +319,7 @@ impl Cluster {
         for directory in [self.layout.log(""), self.layout.pid_file(""), self.layout.nodes()] {
             files::create_dir(&directory)?;
         }
-        undo::Undo::prepare(&self.layout)?;
+        record.prepare_host()?;
         pki::create(&self.layout)?;
         base_images(&self.layout.images())?;
         Ok(network::create_bridge()?)

@@ -1,7 +1,7 @@
 //! Removes the cluster, whatever is there of it: a whole one, half a start, what a killed run left.
 //!
-//! It goes by what the kernel knows under our names and not by what was written down, so it needs no
-//! state directory; and it takes the steps in an order in which each can be repeated.
+//! It goes by what the kernel knows under our names, so it needs no state directory; and it takes the
+//! steps in an order in which each can be repeated.
 
 use std::path::{Path, PathBuf};
 use std::{fs, io};
@@ -9,7 +9,7 @@ use std::{fs, io};
 use rustix::mount::{UnmountFlags, unmount};
 
 use super::layout::Layout;
-use super::undo::Undo;
+use super::record::Record;
 use super::{ClusterError, cgroup, network};
 use crate::files::{self, FileError, NamePath};
 use crate::interrupt;
@@ -17,7 +17,8 @@ use crate::interrupt;
 /// Whether anything of a cluster is there.
 pub(crate) fn anything_left(layout: &Layout) -> Result<bool, ClusterError> {
     let cgroups = cgroup::Hierarchies::of_this_machine()?.ours()?;
-    Ok(!cgroups.is_empty() || !network::Leftovers::find()?.is_empty() || layout.directory().exists())
+    let links = network::Leftovers::find()?;
+    Ok(!cgroups.is_empty() || !links.is_empty() || Record::read().is_some() || layout.directory().exists())
 }
 
 /// Removes everything. Signals do not stop it half-way.
@@ -30,9 +31,30 @@ pub(crate) fn everything(layout: &Layout) -> Result<(), ClusterError> {
         hierarchies.remove(&name)?;
     }
     network::Leftovers::find()?.remove()?;
-    unmount_below(layout.directory())?;
-    Undo::restore(layout);
-    remove_state(layout)
+    keep_logs(layout)?;
+    if let Some(record) = Record::read() {
+        record.restore_host();
+        // Usually the same directory; not when the environment names another one by now.
+        remove_state(&Layout::new(&record.directory), Owner::Recorded)?;
+    }
+    remove_state(layout, Owner::Unknown)?;
+    Ok(Record::remove()?)
+}
+
+/// Copies the daemons' logs to `$SECCOMP_E2E_LOGS`, if that is set: in CI nobody can look into a cluster
+/// that has failed.
+fn keep_logs(layout: &Layout) -> Result<(), ClusterError> {
+    let Some(target) = std::env::var_os("SECCOMP_E2E_LOGS").filter(|value| !value.is_empty()) else {
+        return Ok(());
+    };
+    let target = PathBuf::from(target);
+    files::create_dir(&target)?;
+    for log in files::entries(&layout.log(""))?.into_iter().chain([layout.audit_log()]) {
+        if let Some(name) = log.file_name().filter(|_| log.is_file()) {
+            fs::copy(&log, target.join(name)).name_path("copy", &log)?;
+        }
+    }
+    Ok(())
 }
 
 /// The nodes' mounts are in namespaces that ended with their processes. Should one have got out, then
@@ -51,25 +73,28 @@ fn mounts_below(mountinfo: &str, directory: &Path) -> Vec<PathBuf> {
     points.filter(|point| point != directory && point.starts_with(directory)).collect()
 }
 
-/// Removes the state directory only if a cluster described itself in it, since its path is the user's.
-fn remove_state(layout: &Layout) -> Result<(), ClusterError> {
+/// Whether a directory is known to be a cluster's.
+#[derive(PartialEq)]
+enum Owner {
+    Recorded,
+    Unknown,
+}
+
+/// Removes the state directory only if it is known to be a cluster's or one described itself in it, since
+/// its path is the user's.
+fn remove_state(layout: &Layout, owner: Owner) -> Result<(), ClusterError> {
     let directory = layout.directory();
-    if is_empty(directory)? {
-        return Ok(files::or_absent(fs::remove_dir(directory)).name_path("remove", directory)?);
-    }
-    if !layout.description().exists() {
+    unmount_below(directory)?;
+    if owner == Owner::Unknown && !is_empty(directory)? && !layout.description().exists() {
         return Err(ClusterError::ForeignDirectory(directory.to_owned()));
     }
     // The description goes last, so that an interrupted removal is still known as ours.
     for path in files::entries(directory)?.into_iter().filter(|path| *path != layout.description()) {
-        let removed = if path.is_dir() && !path.is_symlink() {
-            fs::remove_dir_all(&path)
-        } else {
-            fs::remove_file(&path)
-        };
+        let is_directory = path.is_dir() && !path.is_symlink();
+        let removed = if is_directory { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
         files::or_absent(removed).name_path("remove", &path)?;
     }
-    Ok(fs::remove_dir_all(directory).name_path("remove", directory)?)
+    Ok(files::or_absent(fs::remove_dir_all(directory)).name_path("remove", directory)?)
 }
 
 fn is_empty(directory: &Path) -> Result<bool, FileError> {
@@ -91,7 +116,7 @@ mod tests {
     fn a_directory_that_is_not_a_clusters_is_never_removed() {
         let directory = tempfile::tempdir().unwrap();
         fs::write(directory.path().join("letters"), "dear").unwrap();
-        let error = remove_state(&Layout::new(directory.path())).unwrap_err();
+        let error = remove_state(&Layout::new(directory.path()), Owner::Unknown).unwrap_err();
         assert!(matches!(error, ClusterError::ForeignDirectory(_)));
         assert!(directory.path().join("letters").exists());
     }
@@ -100,10 +125,13 @@ mod tests {
     fn a_clusters_directory_is_removed_and_an_absent_one_is_fine() {
         let directory = tempfile::tempdir().unwrap();
         let layout = Layout::new(directory.path().join("state"));
-        remove_state(&layout).unwrap();
+        remove_state(&layout, Owner::Unknown).unwrap();
         fs::create_dir_all(layout.directory().join("etcd")).unwrap();
         fs::write(layout.description(), "{}").unwrap();
-        remove_state(&layout).unwrap();
+        remove_state(&layout, Owner::Unknown).unwrap();
+        assert!(!layout.directory().exists());
+        fs::create_dir_all(layout.directory().join("nodes")).unwrap();
+        remove_state(&layout, Owner::Recorded).unwrap();
         assert!(!layout.directory().exists());
     }
 }
