@@ -40,8 +40,9 @@ pub struct InvalidFilter {
 /// # Errors
 /// The filter cannot be read.
 pub fn init(args: &LoggingArgs) -> Result<(), InvalidFilter> {
+    // kube-runtime puts every line of a controller into a span that says the same again. What stands behind wins.
     let filter = EnvFilter::builder()
-        .parse(&args.log_level)
+        .parse(format!("kube_runtime=warn,{}", args.log_level))
         .map_err(|source| InvalidFilter { filter: args.log_level.clone(), source })?;
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     match args.log_format {

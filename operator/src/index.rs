@@ -13,6 +13,8 @@ mod judge_profile;
 mod node;
 mod profile;
 mod tally;
+#[cfg(test)]
+mod tests;
 mod users;
 
 use std::collections::{BTreeMap, BTreeSet};

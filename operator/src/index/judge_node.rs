@@ -72,7 +72,8 @@ impl Index {
         };
         let time = node.next_class_change();
         let late = node.behind.map(|since| after(since, GRACE));
-        let in_grace = late.is_some_and(|late| now < late);
+        let in_grace =
+            matches!(class, Class::Silent | Class::Reporting) && late.is_some_and(|late| now < late);
         let wanted = match class {
             Class::Unreachable => {
                 Some(("Unknown", "NodeUnreachable", "the node is not Ready in the cluster"))
@@ -81,7 +82,7 @@ impl Index {
                 Some(("False", "AgentDown", "no agent is ready on the node: nobody watches its files"))
             }
             Class::Joining => None,
-            Class::Silent | Class::Reporting if in_grace => None,
+            _ if in_grace => None,
             Class::Silent => Some(("False", "NoReport", "the node's agent has never reported")),
             Class::Reporting if late.is_some() => {
                 Some(("False", "Behind", "the node lacks a profile; status.report says what it has"))

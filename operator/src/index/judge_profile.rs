@@ -169,7 +169,7 @@ impl Index {
         let facts = &profile.facts;
         let tally = profile.tally;
         let approve = facts.removal_approved() || facts.deleting && (!usage.in_use || facts.delete_in_use);
-        let (ready, ready_reason, ready_message) = self.ready(name, profile);
+        let (ready, ready_reason, ready_message) = self.ready(name, profile, approve);
         let (accepted, accepted_reason, accepted_message) = match &facts.content {
             Ok(_) => (true, "Valid", "the profile is valid".to_owned()),
             Err(error) => (false, "InvalidProfile", status::bounded(error, 2048)),
@@ -214,12 +214,12 @@ impl Index {
         }
     }
 
-    fn ready(&self, name: &str, profile: &Profile) -> (bool, &'static str, String) {
+    fn ready(&self, name: &str, profile: &Profile, approve: bool) -> (bool, &'static str, String) {
         let tally = profile.tally;
         if profile.facts.content.is_err() {
             return (false, "InvalidProfile", "the profile is invalid; files stay as they were".to_owned());
         }
-        if profile.facts.removal_approved() {
+        if approve {
             return (false, "RemovalApproved", "the file is being removed from the nodes".to_owned());
         }
         let mut message = format!("{} of {} nodes hold it", tally.ready, tally.desired());

@@ -20,12 +20,12 @@ pub(super) const AGENT_DOWN: Duration = Duration::from_secs(300);
 /// How a node stands, apart from any profile.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Class {
+    /// It is younger than [`JOINING`] and has not reported.
+    Joining,
     /// Its Ready condition is not True.
     Unreachable,
     /// No agent has been ready there for [`AGENT_DOWN`].
     AgentDown,
-    /// It is younger than [`JOINING`] and has not reported.
-    Joining,
     /// It has not reported.
     Silent,
     /// It has reported.
@@ -114,14 +114,15 @@ impl Node {
 
     pub(super) fn classify(&self, now: Timestamp) -> Option<Class> {
         let object = self.object.as_ref().filter(|object| object.selected)?;
-        Some(if !object.reachable {
+        let young = now < after(object.created, JOINING);
+        Some(if !self.has_reported() && young {
+            Class::Joining
+        } else if !object.reachable {
             Class::Unreachable
         } else if self.agent_down.is_some_and(|since| after(since, AGENT_DOWN) <= now) {
             Class::AgentDown
         } else if self.has_reported() {
             Class::Reporting
-        } else if now < after(object.created, JOINING) {
-            Class::Joining
         } else {
             Class::Silent
         })
@@ -133,10 +134,7 @@ impl Node {
         match self.class? {
             Class::Unreachable | Class::AgentDown => None,
             Class::Reporting | Class::Silent => agent_down,
-            Class::Joining => {
-                let grown = self.object.as_ref().map(|object| after(object.created, JOINING));
-                [agent_down, grown].into_iter().flatten().min()
-            }
+            Class::Joining => self.object.as_ref().map(|object| after(object.created, JOINING)),
         }
     }
 
@@ -186,7 +184,11 @@ impl Node {
         }
     }
 
-    /// How many profiles the node should have and has not reported.
+    #[cfg(test)]
+    pub(super) fn agents_down_since(&self) -> Option<Timestamp> {
+        self.agent_down
+    }
+
     #[cfg(test)]
     pub(super) fn lacking(&self) -> u32 {
         self.lacking
