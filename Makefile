@@ -1,0 +1,48 @@
+# `make demo` shows everything, `make test` proves it. `make help` lists the rest.
+
+SHELL := /bin/bash
+CARGO ?= cargo
+E2E := $(CARGO) run --quiet --package e2e --
+NODES ?= 2
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo cluster-up cluster-down test lint test-unit test-cluster bench-latency generate images fmt
+
+help: ## List the targets
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: ## Install the Debian packages that are missing
+	@e2e/setup.sh
+
+demo: setup ## Show the whole life of a profile on a local cluster (KEEP=1 leaves the cluster up)
+	@$(E2E) demo $(if $(filter-out 0,$(KEEP)),--keep)
+
+cluster-up: setup ## Start a local cluster with the chart installed (NODES=3)
+	@$(E2E) up --nodes $(NODES)
+
+cluster-down: ## End the local cluster
+	@$(E2E) down
+
+test: setup lint test-unit test-cluster ## Formatting, lints, unit and property tests, cluster tests
+
+lint: ## Formatting and lints
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets --all-features -- --deny warnings
+
+test-unit: ## Tests that need no cluster
+	$(CARGO) test --workspace --quiet
+
+test-cluster: setup ## Tests on a real local cluster
+	$(E2E) run --nodes 2 -- $(CARGO) test --package e2e --features cluster --test cluster -- --test-threads=1
+
+bench-latency: setup ## Measure apply to disk and to Ready, against a bare watch echo
+	@$(E2E) bench-latency
+
+generate: ## Write the generated files anew: the CRDs in the chart
+	$(CARGO) run --quiet --package api --features crds --bin crds -- charts/seccomp-profile/charts/crds/templates
+
+images: setup ## Write the two images as OCI archives into dist/
+	@$(E2E) images dist
+
+fmt: ## Format the code
+	$(CARGO) fmt --all
