@@ -1,0 +1,286 @@
+//! What the operator says to the API server, word for word, and what it makes of the answers.
+
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests may fail")]
+
+use std::sync::Arc;
+
+use api::{SeccompProfile, Untrusted};
+use http::{Method, Request, Response};
+use k8s_openapi::jiff::{Timestamp, ToSpan};
+use kube::Client;
+use kube::client::Body;
+use operator::cluster::Cluster;
+use operator::facts::{NodeFacts, ProfileFacts, ReportFacts};
+use operator::index::Index;
+use operator::metrics::Metrics;
+use operator::reconcile::{self, Context};
+use operator::writer::{WriteError, Writer};
+use serde_json::{Value, json};
+use tower_test::mock::Handle;
+
+const PROFILE: &str = "/apis/seccomp.imjasonh.dev/v1alpha1/seccompprofiles/audit";
+const HASH: &str = "sha256:ada4d9a50895dd58cd1fd2a2deb4d6c96fd3a0126a4dd1da48ab9cb4fbc7b9f1";
+
+/// The API server's side of the conversation.
+struct Server(Handle<Request<Body>, Response<Body>>);
+
+impl Server {
+    /// Takes the next request, checks its method and path, hands its body to `check` and answers.
+    async fn expect(&mut self, method: Method, path: &str, answer: (u16, Value), check: impl FnOnce(Value)) {
+        let (request, send) = self.0.next_request().await.expect("the operator sends nothing more");
+        assert_eq!((request.method(), request.uri().path()), (&method, path));
+        let body = request.into_body().collect_bytes().await.unwrap();
+        check(serde_json::from_slice(&body).unwrap());
+        let (status, body) = answer;
+        let body = Body::from(serde_json::to_vec(&body).unwrap());
+        send.send_response(Response::builder().status(status).body(body).unwrap());
+    }
+}
+
+/// A failure as the API server says it.
+fn failure(code: u16, reason: &str) -> (u16, Value) {
+    (
+        code,
+        json!({ "kind": "Status", "apiVersion": "v1", "status": "Failure", "code": code, "reason": reason, "message": reason }),
+    )
+}
+
+fn object(version: &str, rest: Value) -> Value {
+    let mut object = json!({
+        "apiVersion": "seccomp.imjasonh.dev/v1alpha1",
+        "kind": "SeccompProfile",
+        "metadata": { "name": "audit", "uid": "u1", "resourceVersion": version, "generation": 1 },
+        "spec": { "contents": { "defaultAction": "SCMP_ACT_LOG" } }
+    });
+    for (key, value) in rest.as_object().unwrap() {
+        match value {
+            Value::Object(entries) => object[key].as_object_mut().unwrap().extend(entries.clone()),
+            other => object[key] = other.clone(),
+        }
+    }
+    object
+}
+
+fn held(version: &str) -> Value {
+    object(version, json!({ "metadata": { "finalizers": ["seccomp.imjasonh.dev/node-files"] } }))
+}
+
+fn facts(object: &Value) -> ProfileFacts {
+    ProfileFacts::of(&serde_json::from_value::<Untrusted<SeccompProfile>>(object.clone()).unwrap())
+}
+
+/// A cluster with one old, reachable node; `files` is what it reports, if it has an object to report in.
+fn cluster(profile: &Value, files: Option<Value>) -> Arc<Cluster> {
+    let metrics = Metrics::new(&prometheus::Registry::new()).unwrap();
+    let cluster = Cluster::new(Index::new("profiles"), [], metrics);
+    let now = Timestamp::now();
+    let node = NodeFacts {
+        name: "n1".into(),
+        uid: "nu1".into(),
+        created: now - 1.hour(),
+        selected: true,
+        reachable: true,
+    };
+    cluster.change(|index| {
+        index.apply_node(node, now);
+        if let Some(files) = files {
+            let report = json!({
+                "metadata": {
+                    "name": "n1", "uid": "ru1", "resourceVersion": "5",
+                    "ownerReferences": [{ "apiVersion": "v1", "kind": "Node", "name": "n1", "uid": "nu1" }]
+                },
+                "status": { "report": { "agentVersion": "1", "directory": "/d", "files": files, "fileCount": 1 } }
+            });
+            index.apply_report(ReportFacts::of(&serde_json::from_value(report).unwrap()), now);
+        }
+        index.apply_profile(facts(profile), now);
+    });
+    Arc::new(cluster)
+}
+
+fn start(cluster: Arc<Cluster>) -> (Arc<Context>, Server) {
+    let (service, handle) = tower_test::mock::pair();
+    let writer = Writer::new(Client::new(service, "default"), cluster.metrics.writes.clone());
+    (Arc::new(Context::new(cluster, writer)), Server(handle))
+}
+
+fn named<K: for<'de> serde::Deserialize<'de>>(name: &str) -> Arc<K> {
+    Arc::new(serde_json::from_value(json!({ "metadata": { "name": name } })).unwrap())
+}
+
+async fn look_at_profile(context: &Arc<Context>) -> Result<(), WriteError> {
+    reconcile::profile(named::<Untrusted<SeccompProfile>>("audit"), context.clone()).await.map(|_| ())
+}
+
+async fn look_at_node(context: &Arc<Context>) -> Result<(), WriteError> {
+    reconcile::node(named::<operator::facts::WatchedNode>("n1"), context.clone()).await.map(|_| ())
+}
+
+fn precondition(patch: &Value, uid: &str, version: &str) {
+    assert_eq!(patch[0], json!({ "op": "test", "path": "/metadata/uid", "value": uid }));
+    assert_eq!(patch[1], json!({ "op": "replace", "path": "/metadata/resourceVersion", "value": version }));
+}
+
+#[tokio::test]
+async fn a_new_profile_gets_the_finalizer_first_and_then_its_status() {
+    let (context, mut server) = start(cluster(&object("10", json!({})), Some(json!({}))));
+    let conversation = async {
+        server
+            .expect(Method::PATCH, PROFILE, (200, held("11")), |patch| {
+                precondition(&patch, "u1", "10");
+                let add = json!({ "op": "add", "path": "/metadata/finalizers", "value": ["seccomp.imjasonh.dev/node-files"] });
+                assert_eq!(patch[2], add);
+            })
+            .await;
+        server
+            .expect(Method::PATCH, &format!("{PROFILE}/status"), (200, held("12")), |patch| {
+                // The version that the first answer brought, not the one that the watch has shown so far.
+                precondition(&patch, "u1", "11");
+                let status = &patch[2]["value"];
+                assert_eq!(patch[2]["path"], "/status");
+                assert_eq!((&status["state"], &status["ready"]), (&json!("Progressing"), &json!("0/1")));
+                assert_eq!(status["contentHash"], HASH);
+                assert_eq!(status["localhostProfile"], "profiles/audit.json");
+                assert_eq!(status["observedGeneration"], 1);
+            })
+            .await;
+    };
+    let looks = async {
+        look_at_profile(&context).await.unwrap();
+        look_at_profile(&context).await.unwrap();
+    };
+    tokio::join!(looks, conversation);
+}
+
+#[tokio::test]
+async fn a_profile_on_every_node_is_called_ready_with_an_event() {
+    let (context, mut server) = start(cluster(&held("10"), Some(json!({ "audit": &HASH[7..39] }))));
+    let conversation = async {
+        server
+            .expect(Method::PATCH, &format!("{PROFILE}/status"), (200, held("11")), |patch| {
+                let ready = &patch[2]["value"]["conditions"][1];
+                assert_eq!((&ready["type"], &ready["status"]), (&json!("Ready"), &json!("True")));
+            })
+            .await;
+        let events = "/apis/events.k8s.io/v1/namespaces/default/events";
+        server
+            .expect(Method::POST, events, (201, json!({ "metadata": { "name": "e" } })), |event| {
+                assert_eq!((&event["reason"], &event["type"]), (&json!("Ready"), &json!("Normal")));
+                assert_eq!(event["regarding"]["name"], "audit");
+            })
+            .await;
+    };
+    let (look, ()) = tokio::join!(look_at_profile(&context), conversation);
+    look.unwrap();
+}
+
+#[tokio::test]
+async fn a_write_that_comes_too_late_is_a_conflict_and_changes_nothing() {
+    let (context, mut server) = start(cluster(&held("10"), Some(json!({}))));
+    let path = format!("{PROFILE}/status");
+    let conversation = server.expect(Method::PATCH, &path, failure(409, "Conflict"), |_| {});
+    let (look, ()) = tokio::join!(look_at_profile(&context), conversation);
+    assert!(matches!(look, Err(WriteError::Conflict)), "{look:?}");
+    context
+        .cluster
+        .change(|index| assert_eq!(index.profile_version("audit").unwrap().resource_version, "10"));
+}
+
+#[tokio::test]
+async fn a_failing_api_server_is_an_error_to_try_again_and_a_lost_event_is_none() {
+    let (context, mut server) = start(cluster(&held("10"), Some(json!({ "audit": &HASH[7..39] }))));
+    let path = format!("{PROFILE}/status");
+    let conversation = async {
+        server.expect(Method::PATCH, &path, failure(500, "InternalError"), |_| {}).await;
+        server.expect(Method::PATCH, &path, (200, held("11")), |_| {}).await;
+        let events = "/apis/events.k8s.io/v1/namespaces/default/events";
+        server.expect(Method::POST, events, failure(403, "Forbidden"), |_| {}).await;
+    };
+    let looks = async {
+        let first = look_at_profile(&context).await;
+        assert!(matches!(first, Err(WriteError::Unavailable(_))), "{first:?}");
+        look_at_profile(&context).await.unwrap();
+    };
+    tokio::join!(looks, conversation);
+}
+
+#[tokio::test]
+async fn an_approved_profile_that_no_node_holds_loses_exactly_our_finalizer() {
+    let going = json!({
+        "metadata": {
+            "deletionTimestamp": "2026-01-01T00:00:00Z",
+            "finalizers": ["example.com/other", "seccomp.imjasonh.dev/node-files"]
+        }
+    });
+    let mut profile = object("10", going);
+    profile["status"] = json!({ "removal": "Approved" });
+    let (context, mut server) = start(cluster(&profile, Some(json!({}))));
+    let answer = object("11", json!({ "metadata": { "finalizers": ["example.com/other"] } }));
+    let conversation = server.expect(Method::PATCH, PROFILE, (200, answer), |patch| {
+        precondition(&patch, "u1", "10");
+        let path = "/metadata/finalizers/1";
+        assert_eq!(
+            patch[2],
+            json!({ "op": "test", "path": path, "value": "seccomp.imjasonh.dev/node-files" })
+        );
+        assert_eq!(patch[3], json!({ "op": "remove", "path": path }));
+    });
+    let (look, ()) = tokio::join!(look_at_profile(&context), conversation);
+    look.unwrap();
+}
+
+#[tokio::test]
+async fn a_desired_node_gets_a_report_that_goes_with_it() {
+    let (context, mut server) = start(cluster(&held("10"), None));
+    let path = "/apis/seccomp.imjasonh.dev/v1alpha1/nodeprofilestatuses";
+    let mut created = json!(null);
+    let conversation = async {
+        let (request, send) = server.0.next_request().await.unwrap();
+        assert_eq!((request.method(), request.uri().path()), (&Method::POST, path));
+        created = serde_json::from_slice(&request.into_body().collect_bytes().await.unwrap()).unwrap();
+        let mut answer = created.clone();
+        answer["metadata"]["uid"] = json!("ru1");
+        answer["metadata"]["resourceVersion"] = json!("7");
+        send.send_response(
+            Response::builder().status(201).body(Body::from(answer.to_string().into_bytes())).unwrap(),
+        );
+    };
+    let (look, ()) = tokio::join!(look_at_node(&context), conversation);
+    look.unwrap();
+    assert_eq!(created["metadata"]["name"], "n1");
+    let owner = &created["metadata"]["ownerReferences"][0];
+    assert_eq!(
+        (&owner["kind"], &owner["uid"], &owner["blockOwnerDeletion"]),
+        (&json!("Node"), &json!("nu1"), &json!(false))
+    );
+    // A second look finds it there although no watch has shown it yet.
+    look_at_node(&context).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_node_that_has_every_profile_is_told_so_beside_its_report() {
+    let (context, mut server) = start(cluster(&held("10"), Some(json!({ "audit": &HASH[7..39] }))));
+    let path = "/apis/seccomp.imjasonh.dev/v1alpha1/nodeprofilestatuses/n1/status";
+    let answer = json!({ "metadata": { "name": "n1", "uid": "ru1", "resourceVersion": "6" } });
+    let conversation = server.expect(Method::PATCH, path, (200, answer), |patch| {
+        precondition(&patch, "ru1", "5");
+        assert_eq!(patch[2]["path"], "/status/conditions");
+        assert_eq!(
+            (&patch[2]["value"][0]["status"], &patch[2]["value"][0]["reason"]),
+            (&json!("True"), &json!("AllProfiles"))
+        );
+    });
+    let (look, ()) = tokio::join!(look_at_node(&context), conversation);
+    look.unwrap();
+}
+
+#[tokio::test]
+async fn nothing_is_judged_before_every_kind_has_been_listed() {
+    let metrics = Metrics::new(&prometheus::Registry::new()).unwrap();
+    let cluster = Cluster::new(Index::new("profiles"), ["Pod"], metrics);
+    cluster.change(|index| index.apply_profile(facts(&object("10", json!({}))), Timestamp::now()));
+    let (context, server) = start(Arc::new(cluster));
+    // No answer is prepared: a request would fail.
+    drop(server);
+    look_at_profile(&context).await.unwrap();
+}
