@@ -6,7 +6,7 @@ E2E := $(CARGO) run --quiet --package e2e --
 NODES ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo cluster-up cluster-down test lint test-unit test-cluster bench-latency generate images fmt
+.PHONY: help setup demo cluster-up cluster-down test lint test-unit test-cluster bench-latency bench-memory generate images fmt
 
 help: ## List the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,8 +35,11 @@ test-unit: ## Tests that need no cluster
 test-cluster: setup ## Tests on a real local cluster
 	$(E2E) run --nodes 2 -- $(CARGO) test --package e2e --features cluster --test cluster -- --test-threads=1
 
-bench-latency: setup ## Measure apply to disk and to Ready, against a bare watch echo
-	@$(E2E) bench-latency
+bench-latency: setup ## Measure apply to disk and to Ready, beside a bare watch echo
+	@$(E2E) run --nodes $(NODES) -- $(E2E) bench latency --rounds 200
+
+bench-memory: setup ## Measure what the programs take with up to 1,000 profiles
+	@$(E2E) run --nodes $(NODES) -- $(E2E) bench memory
 
 generate: ## Write the generated files anew: the CRDs in the chart
 	$(CARGO) run --quiet --package api --features crds --bin crds -- charts/seccomp-profile/charts/crds/templates

@@ -5,6 +5,7 @@ use std::process::{Command, ExitCode};
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::bench::Bench;
 use crate::build_images;
 use crate::cluster::{Client, Cluster, ClusterError, Layout, NAMESPACE, Options};
 use crate::command;
@@ -32,6 +33,14 @@ enum Action {
     Down,
     /// Start one more node
     AddNode,
+    /// Build our images for the nodes and write them as OCI archives
+    Images {
+        /// Where to
+        directory: PathBuf,
+    },
+    /// Measure on the cluster that runs; fails where a bar is not reached
+    #[command(subcommand)]
+    Bench(Bench),
     /// Start a cluster, run a command with it and end it; exits as the command does
     Run {
         #[command(flatten)]
@@ -94,6 +103,19 @@ impl Action {
             Action::Down => Cluster::clear(&Layout::from_environment())?,
             Action::AddNode => {
                 Cluster::attach(&Layout::from_environment())?.add_node()?;
+            }
+            Action::Images { directory } => {
+                let built = step("build the images", || {
+                    build_images::build_images(build_images::repository(), &directory)
+                })
+                .map_err(|error| ClusterError::from(error.source))?;
+                built.iter().for_each(|archive| println!("{}", archive.display()));
+            }
+            Action::Bench(bench) => {
+                if let Err(error) = bench.perform() {
+                    eprintln!("error: {error}");
+                    return Ok(ExitCode::FAILURE);
+                }
             }
             Action::Run { target, command } => return run(&target, &command),
         }

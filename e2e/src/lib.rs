@@ -2,19 +2,24 @@
 //!
 //! [`doctor`] says what the machine lacks, [`programs`] builds Kubernetes and what it needs from Go
 //! modules, [`cluster`] starts and ends it, [`image`] and [`build_images`] make container images without
-//! a build tool, and [`cli`] is the command. Below them lie [`command`] and [`files`] (programs and files
+//! a build tool, [`view`] reads what a cluster shows of the profiles, [`demo`] tells their whole life, and [`cli`] is
+//! the command. Below them lie [`command`] and [`files`] (programs and files
 //! with errors that say which), [`wait`] (conditions with a deadline), [`step`] (progress) and
 //! [`interrupt`] (an orderly end on SIGINT and SIGTERM). What the tests assert is not in here.
 
+pub mod bench;
 pub mod build_images;
 pub mod cli;
 pub mod cluster;
 pub mod command;
+pub mod demo;
 pub mod doctor;
 mod elf;
 pub mod files;
 pub mod image;
 pub mod interrupt;
 pub mod programs;
+mod running;
 pub mod step;
+pub mod view;
 pub mod wait;

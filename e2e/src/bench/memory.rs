@@ -1,0 +1,113 @@
+//! What the programs take with many profiles, and with the largest one.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+
+use super::session::{BenchError, Session, largest, realistic};
+use crate::step::note;
+
+/// The programs that are read, by the path of their image's one binary.
+const PROGRAMS: [&str; 2] = ["/node-agent", "/operator"];
+
+/// One row: how many profiles, and the agent's bar in KiB.
+const ROWS: [(usize, u64); 3] = [(0, 10 * 1024), (100, 10 * 1024), (1000, 16 * 1024)];
+
+/// Reads the programs' resident memory with 0, 100 and 1,000 profiles of 3 KB and with the largest profile that the
+/// schema admits, and prints a table.
+///
+/// # Errors
+/// The cluster failed, or a bar was not reached.
+pub async fn measure(kubeconfig: &Path) -> Result<(), BenchError> {
+    let session = Session::open(kubeconfig).await?;
+    session.clear().await?;
+    println!("{:<34}{:>16}{:>16}", "resident now (peak), MiB", "agent (largest)", "operator");
+    let mut missed = Vec::new();
+    for (count, bar) in ROWS {
+        note(format_args!("{count} profiles"));
+        let all = (0..count).map(|number| (format!("bench-{number}"), Arc::new(realistic(number)))).collect();
+        session.apply_all(all).await?;
+        all_ready(&session, count).await?;
+        let sizes = resident()?;
+        print_row(&format!("{count} profiles of 3 KB"), &sizes);
+        if let Some((now, _)) = sizes.get("/node-agent").filter(|(now, _)| *now > bar) {
+            missed.push(format!("agent with {count} profiles: {now} KiB, bar {bar} KiB"));
+        }
+    }
+    session.clear().await?;
+    let before = agents()?;
+    session.apply_all(vec![("bench-largest".to_owned(), Arc::new(largest()))]).await?;
+    all_ready(&session, 1).await?;
+    print_row("the largest profile of the schema", &resident()?);
+    if agents()? != before {
+        missed.push("an agent did not survive the largest profile".to_owned());
+    }
+    session.clear().await?;
+    if missed.is_empty() { Ok(()) } else { Err(BenchError::Bar(missed.join("; "))) }
+}
+
+async fn all_ready(session: &Session, count: usize) -> Result<(), BenchError> {
+    session
+        .until("every profile is Ready", 300, async || {
+            let all = session.profiles.list(&kube::api::ListParams::default()).await?;
+            let ready = |profile: &&api::Untrusted<api::SeccompProfile>| {
+                profile.status().is_some_and(|status| {
+                    status.state == Some(api::State::Ready)
+                        && status.observed_generation == profile.metadata.generation
+                })
+            };
+            Ok(all.items.iter().filter(ready).count() >= count)
+        })
+        .await
+}
+
+fn print_row(name: &str, sizes: &BTreeMap<&'static str, (u64, u64)>) {
+    let cell = |program| {
+        sizes.get(program).map_or("-".to_owned(), |(now, peak)| {
+            format!("{:.1} ({:.1})", *now as f64 / 1024.0, *peak as f64 / 1024.0)
+        })
+    };
+    println!("{name:<34}{:>16}{:>16}", cell(PROGRAMS[0]), cell(PROGRAMS[1]));
+}
+
+/// The largest resident size, now and at its peak, of the processes of each program, in KiB.
+fn resident() -> Result<BTreeMap<&'static str, (u64, u64)>, BenchError> {
+    let mut sizes = BTreeMap::new();
+    for (program, pid) in processes()? {
+        let Ok(status) = fs::read_to_string(format!("/proc/{pid}/status")) else { continue };
+        let field = |name: &str| {
+            let line = status.lines().find_map(|line| line.strip_prefix(name))?;
+            line.trim_start_matches(':').trim().trim_end_matches(" kB").parse::<u64>().ok()
+        };
+        if let (Some(now), Some(peak)) = (field("VmRSS"), field("VmHWM")) {
+            let entry: &mut (u64, u64) = sizes.entry(program).or_default();
+            *entry = (entry.0.max(now), entry.1.max(peak));
+        }
+    }
+    Ok(sizes)
+}
+
+/// The agents' process ids: others after a restart.
+fn agents() -> Result<Vec<u32>, BenchError> {
+    let mut pids: Vec<_> =
+        processes()?.into_iter().filter(|(name, _)| *name == PROGRAMS[0]).map(|(_, pid)| pid).collect();
+    pids.sort_unstable();
+    Ok(pids)
+}
+
+/// The processes whose first word is the path of one of our binaries in its image.
+fn processes() -> Result<Vec<(&'static str, u32)>, BenchError> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir("/proc").map_err(BenchError::io("/proc"))? {
+        let entry = entry.map_err(BenchError::io("/proc"))?;
+        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
+        // A process may end while it is looked at.
+        let Ok(command) = fs::read(entry.path().join("cmdline")) else { continue };
+        let first = command.split(|byte| *byte == 0).next().unwrap_or_default();
+        if let Some(program) = PROGRAMS.into_iter().find(|program| program.as_bytes() == first) {
+            found.push((program, pid));
+        }
+    }
+    Ok(found)
+}

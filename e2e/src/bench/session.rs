@@ -1,0 +1,145 @@
+//! A client of the cluster under measurement, and the profiles that are applied to it.
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use api::{SeccompProfile, Untrusted};
+use futures::{StreamExt, TryStreamExt};
+use kube::api::{DeleteParams, Patch, PatchParams};
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::{Api, Client, Config};
+use serde_json::{Value, json};
+
+use crate::wait::WaitError;
+
+/// Why there is no measurement.
+#[derive(Debug, thiserror::Error)]
+pub enum BenchError {
+    /// The kubeconfig cannot be used.
+    #[error("kubeconfig: {0}")]
+    Kubeconfig(#[from] kube::config::KubeconfigError),
+    /// The API server refused or did not answer.
+    #[error("API server: {0}")]
+    Api(#[from] kube::Error),
+    /// A file or directory could not be read.
+    #[error("{what}: {source}")]
+    Io {
+        /// What was read.
+        what: String,
+        /// Why it failed.
+        source: io::Error,
+    },
+    /// Something did not happen in time.
+    #[error("{0}: not in time")]
+    TooLate(String),
+    /// The wait was too long, or the process was asked to end.
+    #[error(transparent)]
+    Wait(#[from] WaitError),
+    /// A bar of the design was not reached.
+    #[error("not reached: {0}")]
+    Bar(String),
+}
+
+impl BenchError {
+    pub(super) fn io(what: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
+        let what = what.into();
+        |source| Self::Io { what, source }
+    }
+}
+
+/// The profiles that a measurement applies carry this label, so that it finds and removes all of them.
+const LABEL: &str = "seccomp-profile-bench";
+
+/// A client and what it did.
+#[derive(Clone)]
+pub(super) struct Session {
+    pub(super) client: Client,
+    pub(super) profiles: Api<Untrusted<SeccompProfile>>,
+}
+
+impl Session {
+    pub(super) async fn open(kubeconfig: &Path) -> Result<Self, BenchError> {
+        // A second call finds the first provider in place, which is as good.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let kubeconfig = Kubeconfig::read_from(kubeconfig)?;
+        let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?;
+        let client = Client::try_from(config)?;
+        Ok(Self { profiles: Api::all(client.clone()), client })
+    }
+
+    /// Applies a profile as `kubectl apply --server-side` does; returns its generation.
+    pub(super) async fn apply(&self, name: &str, contents: &Value) -> Result<Option<i64>, BenchError> {
+        let object = json!({
+            "apiVersion": "seccomp.imjasonh.dev/v1alpha1",
+            "kind": "SeccompProfile",
+            "metadata": { "name": name, "labels": { LABEL: "true" } },
+            "spec": { "contents": contents }
+        });
+        let params = PatchParams::apply("seccomp-profile-bench").force();
+        Ok(self.profiles.patch(name, &params, &Patch::Apply(&object)).await?.metadata.generation)
+    }
+
+    /// Applies many profiles, eight at once.
+    pub(super) async fn apply_all(&self, all: Vec<(String, Arc<Value>)>) -> Result<(), BenchError> {
+        futures::stream::iter(all)
+            .map(|(name, contents)| async move { self.apply(&name, &contents).await })
+            .buffer_unordered(8)
+            .try_for_each(|_| async { Ok(()) })
+            .await
+    }
+
+    /// Deletes every profile that a measurement applied and waits until they are gone.
+    pub(super) async fn clear(&self) -> Result<(), BenchError> {
+        let ours = kube::api::ListParams::default().labels(LABEL);
+        self.profiles.delete_collection(&DeleteParams::default(), &ours).await?;
+        self.until("profiles are gone", 120, async || {
+            Ok(self.profiles.list_metadata(&ours).await?.items.is_empty())
+        })
+        .await
+    }
+
+    /// Asks `holds` until it does, for at most `seconds`.
+    pub(super) async fn until(
+        &self,
+        what: &str,
+        seconds: u64,
+        mut holds: impl AsyncFnMut() -> Result<bool, BenchError>,
+    ) -> Result<(), BenchError> {
+        let ask = async {
+            while !holds().await? {
+                tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+            }
+            Ok(())
+        };
+        let limit = std::time::Duration::from_secs(seconds);
+        tokio::time::timeout(limit, ask).await.map_err(|_| BenchError::TooLate(what.to_owned()))?
+    }
+}
+
+/// A profile of about 3 KB, as people write them; different for each `number`.
+pub(super) fn realistic(number: usize) -> Value {
+    let names: Vec<_> = (0..190).map(|i| format!("syscall_{i:03}_x")).collect();
+    json!({
+        "defaultAction": "SCMP_ACT_ERRNO",
+        "defaultErrnoRet": number % 4096,
+        "architectures": ["SCMP_ARCH_X86_64", "SCMP_ARCH_X86", "SCMP_ARCH_X32"],
+        "syscalls": [
+            { "names": names, "action": "SCMP_ACT_ALLOW" },
+            { "names": ["personality"], "action": "SCMP_ACT_ALLOW",
+              "args": [{ "index": 0, "value": number, "op": "SCMP_CMP_EQ" }] }
+        ]
+    })
+}
+
+/// The largest profile that the schema admits.
+pub(super) fn largest() -> Value {
+    let rules: Vec<_> = (0..512)
+        .map(|rule| {
+            let names: Vec<_> = (0..8).map(|name| format!("{:x<64}", format!("syscall_{rule}_{name}_"))).collect();
+            let argument = |index| json!({ "index": index, "value": u64::MAX.to_string(), "valueTwo": u64::MAX.to_string(), "op": "SCMP_CMP_MASKED_EQ" });
+            json!({ "names": names, "action": "SCMP_ACT_ERRNO", "errnoRet": 4095, "args": [argument(0), argument(5)] })
+        })
+        .collect();
+    json!({ "defaultAction": "SCMP_ACT_KILL_PROCESS", "syscalls": rules })
+}
