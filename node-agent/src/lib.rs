@@ -1,1 +1,31 @@
-//! placeholder
+//! The agent on one node: it brings the profiles from the API server to files, keeps them there, and reports what
+//! lies on the disk. It writes nothing to the API server but its own report, and judges nothing.
+//!
+//! Pure or synchronous, tested without a cluster:
+//! - [`desired`]: what should lie on the disk, from the events of the watch.
+//! - [`disk`]: the directory: atomic writes, the ledger of what is ours, what to do about one name.
+//! - [`keeper`]: brings the one to the other.
+//! - [`report`]: what lies on the disk, in the words of the custom resource.
+//!
+//! Around them, with a clock, a thread and the API server:
+//! - [`worker`]: the thread that owns the keeper.
+//! - [`notify`]: news of the directory. [`watches`]: news of the profiles and of the node's own status.
+//! - [`reporter`]: sends the report when it has changed.
+//! - [`run()`]: puts the parts together.
+
+pub mod desired;
+pub mod disk;
+pub mod keeper;
+pub mod metrics;
+pub mod notify;
+pub mod options;
+pub mod own_status;
+pub mod report;
+pub mod reporter;
+#[cfg(test)]
+mod reporter_tests;
+mod run;
+pub mod watches;
+pub mod worker;
+
+pub use run::{Fatal, run};

@@ -1,0 +1,300 @@
+//! What should lie on the disk, from the events of the profiles' watch: plain, synchronous state.
+
+use std::collections::BTreeMap;
+
+use api::{ProfileName, SeccompProfile, Untrusted};
+use profile::ContentHash;
+
+use crate::disk::Goal;
+
+/// What one profile asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Want {
+    /// A file with these bytes.
+    File {
+        /// The canonical bytes: kept so that a file is mended while the API server is away.
+        bytes: Box<[u8]>,
+        /// Their hash.
+        hash: ContentHash,
+    },
+    /// The profile is invalid, and this is why; its file stays as it is.
+    Invalid(Box<str>),
+    /// The operator has given leave to remove the file.
+    Removal,
+}
+
+/// One profile as the agent reads it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Object {
+    /// The name, which need not be one that a file can have.
+    pub name: Box<str>,
+    /// Tells a profile from its successor of the same name.
+    pub uid: Box<str>,
+    /// What it asks for.
+    pub want: Want,
+}
+
+impl From<Untrusted<SeccompProfile>> for Object {
+    fn from(object: Untrusted<SeccompProfile>) -> Self {
+        // A deletionTimestamp alone changes nothing: pods may still need the file.
+        let want = if object.removal_approved() {
+            Want::Removal
+        } else {
+            match object.profile() {
+                Ok(profile) => {
+                    let canonical = profile.canonical();
+                    Want::File { bytes: canonical.bytes().into(), hash: canonical.hash() }
+                }
+                Err(error) => Want::Invalid(error.to_string().into()),
+            }
+        };
+        Self {
+            name: object.metadata.name.unwrap_or_default().into(),
+            uid: object.metadata.uid.unwrap_or_default().into(),
+            want,
+        }
+    }
+}
+
+/// One event of the watch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Change {
+    /// A list begins.
+    Init,
+    /// An object of the list.
+    InitApply(Object),
+    /// The list was complete: what was not in it does not exist.
+    InitDone,
+    /// An object was created or changed.
+    Apply(Object),
+    /// An object is gone.
+    Delete {
+        /// Its name.
+        name: Box<str>,
+        /// Its uid.
+        uid: Box<str>,
+    },
+}
+
+#[derive(Debug)]
+struct Entry {
+    uid: Box<str>,
+    want: Want,
+    /// The list that it was last seen in or after.
+    list: u64,
+}
+
+/// All profiles, as far as they are known.
+#[derive(Debug, Default)]
+pub struct Desired {
+    profiles: BTreeMap<ProfileName, Entry>,
+    /// Profiles whose name no file can have: the schema refuses them, but a stored object may be older than it.
+    misnamed: BTreeMap<Box<str>, Entry>,
+    list: u64,
+    complete: bool,
+}
+
+impl Desired {
+    /// Takes an event in; the names whose goal may have changed.
+    pub fn change(&mut self, change: Change) -> Vec<ProfileName> {
+        match change {
+            Change::Init => {
+                self.list += 1;
+                Vec::new()
+            }
+            Change::InitApply(object) | Change::Apply(object) => self.apply(object).into_iter().collect(),
+            Change::InitDone => self.end_of_list(),
+            Change::Delete { name, uid } => self.delete(&name, &uid).into_iter().collect(),
+        }
+    }
+
+    fn apply(&mut self, object: Object) -> Option<ProfileName> {
+        let entry = Entry { uid: object.uid, want: object.want, list: self.list };
+        match object.name.parse::<ProfileName>() {
+            Ok(name) => {
+                let old = self.profiles.insert(name.clone(), entry);
+                let new = self.profiles.get(&name);
+                (old.map(|old| old.want).as_ref() != new.map(|new| &new.want)).then_some(name)
+            }
+            Err(error) => {
+                let want = Want::Invalid(error.to_string().into());
+                self.misnamed.insert(object.name, Entry { want, ..entry });
+                None
+            }
+        }
+    }
+
+    fn delete(&mut self, name: &str, uid: &str) -> Option<ProfileName> {
+        // News of an earlier object of this name says nothing of the one that is there now.
+        if self.misnamed.get(name).is_some_and(|entry| *entry.uid == *uid) {
+            self.misnamed.remove(name);
+        }
+        if self.profiles.get(name).is_some_and(|entry| *entry.uid == *uid) {
+            self.profiles.remove_entry(name).map(|(name, _)| name)
+        } else {
+            None
+        }
+    }
+
+    fn end_of_list(&mut self) -> Vec<ProfileName> {
+        self.complete = true;
+        let list = self.list;
+        self.misnamed.retain(|_, entry| entry.list == list);
+        self.profiles.extract_if(.., |_, entry| entry.list != list).map(|(name, _)| name).collect()
+    }
+
+    /// Whether there has been a complete list. Before that, absence says nothing.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        self.complete
+    }
+
+    /// What should lie under a name.
+    #[must_use]
+    pub fn goal(&self, name: &ProfileName) -> Goal {
+        match self.profiles.get(name).map(|entry| &entry.want) {
+            Some(Want::File { hash, .. }) => Goal::Hold(*hash),
+            Some(Want::Invalid(_)) => Goal::Leave,
+            Some(Want::Removal) => Goal::Gone,
+            None if self.complete => Goal::Gone,
+            None => Goal::Leave,
+        }
+    }
+
+    /// What the profile of this name asks for, if there is one.
+    #[must_use]
+    pub fn want(&self, name: &ProfileName) -> Option<&Want> {
+        self.profiles.get(name).map(|entry| &entry.want)
+    }
+
+    /// The names of all profiles that a file can have.
+    pub fn names(&self) -> impl Iterator<Item = &ProfileName> {
+        self.profiles.keys()
+    }
+
+    /// Profiles whose name no file can have, with the reason.
+    pub fn misnamed(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.misnamed.iter().map(|(name, entry)| match &entry.want {
+            Want::Invalid(message) => (&**name, &**message),
+            Want::File { .. } | Want::Removal => (&**name, ""),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name(name: &str) -> ProfileName {
+        name.parse().unwrap()
+    }
+
+    fn file(bytes: &[u8]) -> Want {
+        Want::File { bytes: bytes.into(), hash: ContentHash::of(bytes) }
+    }
+
+    fn object(name: &str, uid: &str, want: Want) -> Object {
+        Object { name: name.into(), uid: uid.into(), want }
+    }
+
+    fn delete(name: &str, uid: &str) -> Change {
+        Change::Delete { name: name.into(), uid: uid.into() }
+    }
+
+    fn listed(objects: &[Object]) -> Desired {
+        let mut desired = Desired::default();
+        desired.change(Change::Init);
+        for object in objects {
+            desired.change(Change::InitApply(object.clone()));
+        }
+        desired.change(Change::InitDone);
+        desired
+    }
+
+    fn decoded(json: serde_json::Value) -> Object {
+        serde_json::from_value::<Untrusted<SeccompProfile>>(json).unwrap().into()
+    }
+
+    #[test]
+    fn a_deletion_timestamp_alone_changes_nothing_and_leave_to_remove_removes() {
+        let contents = serde_json::json!({ "defaultAction": "SCMP_ACT_LOG" });
+        let metadata =
+            serde_json::json!({ "name": "a", "uid": "1", "deletionTimestamp": "2026-01-01T00:00:00Z" });
+        let deleting = decoded(serde_json::json!({ "metadata": metadata, "spec": { "contents": contents } }));
+        assert_eq!(deleting.want, file(br#"{"defaultAction":"SCMP_ACT_LOG"}"#));
+        let approved = decoded(serde_json::json!({
+            "metadata": metadata, "spec": { "contents": contents }, "status": { "removal": "Approved" }
+        }));
+        assert_eq!(listed(&[approved]).goal(&name("a")), Goal::Gone);
+    }
+
+    #[test]
+    fn an_invalid_profile_leaves_its_file_and_stops_no_other() {
+        let bad = decoded(serde_json::json!({ "metadata": { "name": "bad", "uid": "1" }, "spec": 7 }));
+        let desired = listed(&[bad, object("good", "2", file(b"{}"))]);
+        assert_eq!(desired.goal(&name("bad")), Goal::Leave);
+        assert!(
+            matches!(desired.want(&name("bad")), Some(Want::Invalid(why)) if why.contains("spec.contents"))
+        );
+        assert_eq!(desired.goal(&name("good")), Goal::Hold(ContentHash::of(b"{}")));
+    }
+
+    #[test]
+    fn a_name_that_no_file_can_have_is_told_and_goes_with_its_object() {
+        let mut desired = listed(&[object("../etc", "1", file(b"{}"))]);
+        assert_eq!(desired.names().count(), 0);
+        assert_eq!(desired.misnamed().map(|(name, _)| name).collect::<Vec<_>>(), ["../etc"]);
+        desired.change(delete("../etc", "1"));
+        assert_eq!(desired.misnamed().count(), 0);
+    }
+
+    #[test]
+    fn before_the_first_complete_list_absence_removes_nothing() {
+        let mut desired = Desired::default();
+        assert_eq!(desired.goal(&name("a")), Goal::Leave);
+        desired.change(Change::Init);
+        desired.change(Change::InitApply(object("b", "1", file(b"{}"))));
+        assert_eq!(desired.goal(&name("a")), Goal::Leave);
+        assert_eq!(desired.change(Change::InitDone), []);
+        assert_eq!(desired.goal(&name("a")), Goal::Gone);
+    }
+
+    #[test]
+    fn a_list_that_breaks_off_removes_nothing_and_the_next_complete_one_does() {
+        let mut desired = listed(&[object("a", "1", file(b"a")), object("b", "2", file(b"b"))]);
+        desired.change(Change::Init);
+        desired.change(Change::InitApply(object("b", "2", file(b"b"))));
+        assert_eq!(desired.goal(&name("a")), Goal::Hold(ContentHash::of(b"a")));
+        desired.change(Change::Init);
+        desired.change(Change::InitApply(object("b", "2", file(b"b"))));
+        assert_eq!(desired.change(Change::InitDone), [name("a")]);
+        assert_eq!(desired.goal(&name("a")), Goal::Gone);
+        assert_eq!(desired.goal(&name("b")), Goal::Hold(ContentHash::of(b"b")));
+    }
+
+    #[test]
+    fn a_profile_recreated_under_its_name_wins_over_its_predecessor_in_any_order() {
+        let old = object("a", "1", file(b"old"));
+        let new = object("a", "2", file(b"new"));
+        for changes in [
+            vec![Change::Apply(old.clone()), delete("a", "1"), Change::Apply(new.clone())],
+            vec![Change::Apply(old.clone()), Change::Apply(new.clone()), delete("a", "1")],
+            vec![Change::Apply(new.clone()), delete("a", "1")],
+        ] {
+            let mut desired = listed(&[]);
+            for change in changes {
+                desired.change(change);
+            }
+            assert_eq!(desired.goal(&name("a")), Goal::Hold(ContentHash::of(b"new")));
+        }
+    }
+
+    #[test]
+    fn an_event_that_changes_no_bytes_is_no_work() {
+        let mut desired = listed(&[object("a", "1", file(b"a"))]);
+        assert_eq!(desired.change(Change::Apply(object("a", "1", file(b"a")))), []);
+        assert_eq!(desired.change(Change::Apply(object("a", "1", file(b"b")))), [name("a")]);
+        assert_eq!(desired.change(delete("a", "1")), [name("a")]);
+        assert_eq!(desired.change(delete("a", "1")), []);
+    }
+}

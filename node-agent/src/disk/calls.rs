@@ -1,0 +1,232 @@
+//! Every system call on the directory, one method each.
+//!
+//! All of them go through [`Calls::call`], so that a test can fail any one of them, or end the process between any
+//! two. A name is always a single component: nothing is opened through a link or outside the directory.
+
+use std::fmt;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, RenameFlags, ResolveFlags, Stat};
+use rustix::io::Errno;
+
+use super::error::Failure;
+
+/// One kind of system call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Step {
+    /// Look at a name without following links.
+    Stat,
+    /// Open for reading.
+    Open,
+    /// Read bytes.
+    Read,
+    /// Read a directory's entries.
+    List,
+    /// Create a temporary file.
+    Create,
+    /// Write bytes to it.
+    Write,
+    /// Set its permissions.
+    SetMode,
+    /// Flush it to the disk.
+    Sync,
+    /// Rename it.
+    Rename,
+    /// Give it a second name, where the file system cannot rename without replacing.
+    Link,
+    /// Remove a name.
+    Unlink,
+    /// Remove an empty directory.
+    RemoveDirectory,
+    /// Flush the directory to the disk.
+    SyncDirectory,
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Stat => "look at",
+            Self::Open => "open",
+            Self::Read => "read",
+            Self::List => "list",
+            Self::Create => "create",
+            Self::Write => "write",
+            Self::SetMode => "set the permissions of",
+            Self::Sync => "flush",
+            Self::Rename => "rename",
+            Self::Link => "link",
+            Self::Unlink => "remove",
+            Self::RemoveDirectory => "remove the directory",
+            Self::SyncDirectory => "flush the directory",
+        })
+    }
+}
+
+/// What happens before each system call; tests fail calls or end the process here.
+pub trait Faults: Send + 'static {
+    /// Called before `step` on `name`.
+    ///
+    /// # Errors
+    /// The call is not made and fails with this error instead.
+    fn before(&mut self, step: Step, name: &str) -> Result<(), Errno>;
+}
+
+/// No faults but the disk's own.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct NoFaults;
+
+impl Faults for NoFaults {
+    #[inline]
+    fn before(&mut self, _: Step, _: &str) -> Result<(), Errno> {
+        Ok(())
+    }
+}
+
+/// The directory's descriptor and the system calls on it.
+#[derive(Debug)]
+pub(crate) struct Calls<F> {
+    directory: OwnedFd,
+    faults: F,
+}
+
+impl<F: Faults> Calls<F> {
+    pub(crate) fn new(directory: OwnedFd, faults: F) -> Self {
+        Self { directory, faults }
+    }
+
+    pub(crate) fn directory(&self) -> BorrowedFd<'_> {
+        self.directory.as_fd()
+    }
+
+    fn call<T>(
+        &mut self,
+        step: Step,
+        name: &str,
+        mut call: impl FnMut(BorrowedFd<'_>) -> Result<T, Errno>,
+    ) -> Result<T, Failure> {
+        self.faults
+            .before(step, name)
+            .and_then(|()| rustix::io::retry_on_intr(|| call(self.directory.as_fd())))
+            .map_err(|errno| Failure { step, name: name.into(), errno })
+    }
+
+    /// What has the name, without following a link; `None` if nothing has.
+    pub(crate) fn stat(&mut self, name: &str) -> Result<Option<Stat>, Failure> {
+        absent(self.call(Step::Stat, name, |dir| rustix::fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW)))
+    }
+
+    /// What an open file is.
+    pub(crate) fn stat_open(&mut self, name: &str, file: &OwnedFd) -> Result<Stat, Failure> {
+        self.call(Step::Stat, name, |_| rustix::fs::fstat(file))
+    }
+
+    /// Opens a file for reading; a FIFO that took its place does not block.
+    pub(crate) fn open(&mut self, name: &str) -> Result<OwnedFd, Failure> {
+        self.openat2(Step::Open, name, OFlags::RDONLY | OFlags::NONBLOCK, Mode::empty())
+    }
+
+    /// Reads once into `buffer`; 0 at the end of the file.
+    pub(crate) fn read(&mut self, name: &str, file: &OwnedFd, buffer: &mut [u8]) -> Result<usize, Failure> {
+        self.call(Step::Read, name, |_| rustix::io::read(file, &mut *buffer))
+    }
+
+    /// Whether a directory has no entries.
+    pub(crate) fn is_empty_directory(&mut self, name: &str) -> Result<bool, Failure> {
+        let opened = self.openat2(Step::Open, name, OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty())?;
+        self.call(Step::List, name, |_| {
+            let mut buffer = [MaybeUninit::uninit(); 1024];
+            let mut entries = rustix::fs::RawDir::new(&opened, &mut buffer);
+            while let Some(entry) = entries.next() {
+                if !matches!(entry?.file_name().to_bytes(), b"." | b"..") {
+                    return Ok(false);
+                }
+            }
+            Ok(true)
+        })
+    }
+
+    /// The names of all files and links in the directory that are text and that `wanted` picks.
+    pub(crate) fn list(&mut self, mut wanted: impl FnMut(&str) -> bool) -> Result<Vec<String>, Failure> {
+        self.call(Step::List, ".", |dir| {
+            let mut names = Vec::new();
+            for entry in Dir::read_from(dir)? {
+                let entry = entry?;
+                let name = entry.file_name().to_str().ok().filter(|name| wanted(name));
+                if let Some(name) = name.filter(|_| entry.file_type() != FileType::Directory) {
+                    names.push(name.to_owned());
+                }
+            }
+            Ok(names)
+        })
+    }
+
+    /// Creates a file that nobody else can open yet; the name must be free.
+    pub(crate) fn create(&mut self, name: &str) -> Result<OwnedFd, Failure> {
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL;
+        self.openat2(Step::Create, name, flags, Mode::RUSR | Mode::WUSR)
+    }
+
+    /// Writes once; tells how much.
+    pub(crate) fn write(&mut self, name: &str, file: &OwnedFd, bytes: &[u8]) -> Result<usize, Failure> {
+        self.call(Step::Write, name, |_| rustix::io::write(file, bytes))
+    }
+
+    /// Makes the file readable for all: runtimes need not run as root.
+    pub(crate) fn set_mode(&mut self, name: &str, file: &OwnedFd) -> Result<(), Failure> {
+        self.call(Step::SetMode, name, |_| rustix::fs::fchmod(file, super::MODE))
+    }
+
+    pub(crate) fn sync(&mut self, name: &str, file: &OwnedFd) -> Result<(), Failure> {
+        self.call(Step::Sync, name, |_| rustix::fs::fsync(file))
+    }
+
+    /// Renames over whatever has the name.
+    pub(crate) fn rename(&mut self, from: &str, to: &str) -> Result<(), Failure> {
+        self.call(Step::Rename, to, |dir| rustix::fs::renameat(dir, from, dir, to))
+    }
+
+    /// Renames to a name that must be free.
+    pub(crate) fn rename_to_free(&mut self, from: &str, to: &str) -> Result<(), Failure> {
+        let flags = RenameFlags::NOREPLACE;
+        let renamed = self.call(Step::Rename, to, |dir| rustix::fs::renameat_with(dir, from, dir, to, flags));
+        match renamed {
+            // NFS and some others cannot; a second name is as strict, and the first one goes after it.
+            Err(Failure { errno: Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP, .. }) => {
+                self.call(Step::Link, to, |dir| rustix::fs::linkat(dir, from, dir, to, AtFlags::empty()))?;
+                self.unlink(from)
+            }
+            renamed => renamed,
+        }
+    }
+
+    /// Removes a file or link; a name that nothing has is as good as removed.
+    pub(crate) fn unlink(&mut self, name: &str) -> Result<(), Failure> {
+        absent(self.call(Step::Unlink, name, |dir| rustix::fs::unlinkat(dir, name, AtFlags::empty())))
+            .map(drop)
+    }
+
+    pub(crate) fn remove_directory(&mut self, name: &str) -> Result<(), Failure> {
+        let removed =
+            self.call(Step::RemoveDirectory, name, |dir| rustix::fs::unlinkat(dir, name, AtFlags::REMOVEDIR));
+        absent(removed).map(drop)
+    }
+
+    pub(crate) fn sync_directory(&mut self) -> Result<(), Failure> {
+        self.call(Step::SyncDirectory, ".", |dir| rustix::fs::fsync(dir))
+    }
+
+    fn openat2(&mut self, step: Step, name: &str, flags: OFlags, mode: Mode) -> Result<OwnedFd, Failure> {
+        let inside = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
+        let flags = flags | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        self.call(step, name, |dir| rustix::fs::openat2(dir, name, flags, mode, inside))
+    }
+}
+
+fn absent<T>(result: Result<T, Failure>) -> Result<Option<T>, Failure> {
+    match result {
+        Ok(value) => Ok(Some(value)),
+        Err(Failure { errno: Errno::NOENT, .. }) => Ok(None),
+        Err(failure) => Err(failure),
+    }
+}

@@ -1,0 +1,167 @@
+//! What to do about one name: a pure function of what should lie there, what the ledger says and what lies there.
+
+use profile::ContentHash;
+
+use super::error::DiskError;
+use super::found::Found;
+use super::ledger::{Claim, LedgerError};
+
+/// What should lie under a name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Goal {
+    /// A file with these bytes.
+    Hold(ContentHash),
+    /// Whatever lies there: the profile is invalid, or it is not yet known whether there is one.
+    Leave,
+    /// Nothing of ours.
+    Gone,
+}
+
+/// What the ledger says of a name, if it can be asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Owner<'a> {
+    /// The ledger can be used.
+    Known(Option<Claim>),
+    /// It cannot: nothing may be touched.
+    Unknown(&'a LedgerError),
+}
+
+/// What a new file takes the place of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Over {
+    /// Nothing; if something appears there meanwhile, it stays.
+    Nothing,
+    /// A file of ours, or what took its place.
+    Ours,
+    /// An empty directory that took the place of a file of ours.
+    EmptyDirectory,
+}
+
+/// How a file of ours had drifted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Drift {
+    /// Other bytes or permissions.
+    Changed,
+    /// Gone.
+    Removed,
+    /// A link, a directory or the like in its place.
+    Replaced,
+}
+
+impl Drift {
+    /// One word for metric labels and log lines.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Changed => "changed",
+            Self::Removed => "removed",
+            Self::Replaced => "replaced",
+        }
+    }
+}
+
+/// What to do about a name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Action {
+    /// Nothing: all is as it should be.
+    Rest,
+    /// The ledger learns that the file is ours; then, if `rewrite`, the file is put there anew.
+    Claim {
+        /// Whether its bytes or permissions are not as they should be.
+        rewrite: bool,
+    },
+    /// The intent goes into the ledger unless the name is written already; then the file is put there.
+    Put {
+        /// What it takes the place of.
+        over: Over,
+        /// How a file that was as it should be has changed, if that is why.
+        drift: Option<Drift>,
+    },
+    /// What is ours is removed, then the ledger forgets the name.
+    Remove {
+        /// Whether an empty directory took our file's place.
+        directory: bool,
+    },
+    /// The ledger forgets the name.
+    Forget,
+    /// Nothing can be done now.
+    Refuse(DiskError),
+}
+
+/// Decides.
+///
+/// `verified` is the hash that was last found to be as it should be under this name: a file that differs from it has
+/// drifted, while one that differs from a new `goal` is merely old.
+#[must_use]
+pub fn decide(goal: Goal, owner: Owner<'_>, found: &Found, verified: Option<ContentHash>) -> Action {
+    match (goal, owner) {
+        (Goal::Leave, _) => Action::Rest,
+        (Goal::Hold(want), Owner::Known(claim)) => hold(want, claim, found, verified),
+        (Goal::Hold(want), Owner::Unknown(error)) => match found {
+            Found::File { hash, .. } if *hash == Some(want) => Action::Rest,
+            _ => Action::Refuse(error.clone().into()),
+        },
+        (Goal::Gone, Owner::Known(claim)) => gone(claim, found),
+        (Goal::Gone, Owner::Unknown(error)) => match found {
+            Found::Absent => Action::Rest,
+            _ => Action::Refuse(error.clone().into()),
+        },
+    }
+}
+
+fn hold(want: ContentHash, claim: Option<Claim>, found: &Found, verified: Option<ContentHash>) -> Action {
+    match claim {
+        Some(Claim::Written) => hold_written(want, found, verified),
+        Some(Claim::Intended(intended)) => hold_unwritten(want, Some(intended), found),
+        None => hold_unwritten(want, None, found),
+    }
+}
+
+/// The name is ours, whatever lies there.
+fn hold_written(want: ContentHash, found: &Found, verified: Option<ContentHash>) -> Action {
+    let put = |over, drift| Action::Put { over, drift };
+    let changed = (verified == Some(want)).then_some(Drift::Changed);
+    match found {
+        Found::Absent => put(Over::Nothing, Some(Drift::Removed)),
+        Found::File { hash, mode_is_right: true, .. } if *hash == Some(want) => Action::Rest,
+        Found::File { .. } | Found::Unreadable { .. } => put(Over::Ours, changed),
+        Found::Special(_) => put(Over::Ours, Some(Drift::Replaced)),
+        Found::EmptyDirectory => put(Over::EmptyDirectory, Some(Drift::Replaced)),
+        Found::Directory => Action::Refuse(DiskError::DirectoryInTheWay),
+        Found::Unknown(error) => Action::Refuse(error.clone()),
+    }
+}
+
+/// Only a file with the intended or the wanted bytes is ours.
+fn hold_unwritten(want: ContentHash, intended: Option<ContentHash>, found: &Found) -> Action {
+    match found {
+        Found::Absent => Action::Put { over: Over::Nothing, drift: None },
+        Found::File { hash: Some(hash), mode_is_right, .. } if *hash == want => {
+            Action::Claim { rewrite: !mode_is_right }
+        }
+        Found::File { hash: Some(hash), .. } if intended == Some(*hash) => Action::Claim { rewrite: true },
+        Found::File { .. } => Action::Refuse(DiskError::NotOurs("a file")),
+        Found::Special(kind) => Action::Refuse(DiskError::NotOurs(kind)),
+        Found::EmptyDirectory | Found::Directory => Action::Refuse(DiskError::DirectoryInTheWay),
+        Found::Unreadable { error, .. } | Found::Unknown(error) => Action::Refuse(error.clone()),
+    }
+}
+
+fn gone(claim: Option<Claim>, found: &Found) -> Action {
+    let Some(claim) = claim else { return Action::Rest };
+    match (claim, found) {
+        (_, Found::Unknown(error)) | (Claim::Intended(_), Found::Unreadable { error, .. }) => {
+            Action::Refuse(error.clone())
+        }
+        (Claim::Intended(intended), Found::File { hash, .. }) if *hash == Some(intended) => {
+            Action::Remove { directory: false }
+        }
+        (Claim::Written, Found::File { .. } | Found::Special(_) | Found::Unreadable { .. }) => {
+            Action::Remove { directory: false }
+        }
+        (Claim::Written, Found::EmptyDirectory) => Action::Remove { directory: true },
+        // Nothing of ours is left: a directory with something in it is somebody's, as is a file that is not what
+        // we intended.
+        (Claim::Written, Found::Absent | Found::Directory) | (Claim::Intended(_), _) => Action::Forget,
+    }
+}

@@ -1,0 +1,257 @@
+//! The opened directory.
+
+use std::io;
+use std::os::fd::BorrowedFd;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+
+use api::ProfileName;
+use rustix::fs::{FlockOperation, Mode, OFlags};
+use rustix::io::Errno;
+
+use super::calls::{Calls, Faults, NoFaults, Step};
+use super::decide::Over;
+use super::error::Failure;
+use super::fingerprint::Fingerprint;
+use super::found::{self, Found};
+use super::identity::{Displaced, Identity};
+use super::ledger::{Ledger, LedgerError};
+
+/// The ledger's file.
+pub const LEDGER: &str = ".seccomp-profile-ledger";
+const LEDGER_TEMPORARY: &str = ".seccomp-profile-ledger.seccomp-tmp";
+
+/// With the dot before it and a name of 240 characters, 253 bytes: a file name has 255.
+const TEMPORARY: &str = ".seccomp-tmp";
+
+/// No ledger is larger: 10,000 names of 240 characters with a hash each take 3.3 MB.
+const LARGEST_LEDGER: u64 = 4 * 1024 * 1024;
+
+/// Why the directory cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// It is not there and cannot be made, or is not a directory.
+    #[error("cannot open the directory {path}: {source}", path = path.display())]
+    Open {
+        /// The directory.
+        path: PathBuf,
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// Another agent has it open. Two would take each other's writes for drift.
+    #[error("another agent keeps the directory {path}", path = path.display())]
+    Locked {
+        /// The directory.
+        path: PathBuf,
+    },
+}
+
+/// The directory with the profiles' files, opened once; no other agent has it open at the same time.
+#[derive(Debug)]
+pub struct Directory<F = NoFaults> {
+    calls: Calls<F>,
+    identity: Identity,
+}
+
+impl Directory {
+    /// Opens the directory, which is made if it is not there.
+    ///
+    /// # Errors
+    /// It cannot be opened or made, or another agent has it open.
+    pub fn open(path: &Path) -> Result<Self, OpenError> {
+        Self::with_faults(path, NoFaults)
+    }
+}
+
+impl<F: Faults> Directory<F> {
+    /// Opens the directory; `faults` is asked before each system call on it.
+    ///
+    /// # Errors
+    /// It cannot be opened or made, or another agent has it open.
+    pub fn with_faults(path: &Path, faults: F) -> Result<Self, OpenError> {
+        let failed = |source: io::Error| OpenError::Open { path: path.to_owned(), source };
+        std::fs::DirBuilder::new().recursive(true).mode(0o755).create(path).map_err(failed)?;
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let directory = rustix::fs::open(path, flags, Mode::empty()).map_err(|errno| failed(errno.into()))?;
+        match rustix::fs::flock(&directory, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => {}
+            Err(Errno::WOULDBLOCK) => return Err(OpenError::Locked { path: path.to_owned() }),
+            Err(errno) => return Err(failed(errno.into())),
+        }
+        let calls = Calls::new(directory, faults);
+        let identity = Identity::of(path, calls.directory()).map_err(|errno| failed(errno.into()))?;
+        Ok(Self { calls, identity })
+    }
+
+    /// Its path.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        self.identity.path()
+    }
+
+    /// Its descriptor.
+    #[must_use]
+    pub fn descriptor(&self) -> BorrowedFd<'_> {
+        self.calls.directory()
+    }
+
+    /// Whether the path still leads to it.
+    ///
+    /// # Errors
+    /// It was removed, moved or replaced.
+    pub fn check_identity(&self) -> Result<(), Displaced> {
+        self.identity.check(self.calls.directory())
+    }
+
+    /// What lies under the name of a profile's file, with every byte read.
+    pub fn find(&mut self, name: &ProfileName) -> Found {
+        found::find(&mut self.calls, name)
+    }
+
+    /// What a profile's file looks like, without reading it; `None` if there is none or it cannot be looked at.
+    pub fn fingerprint(&mut self, name: &ProfileName) -> Option<Fingerprint> {
+        self.calls.stat(&name.file_name()).ok().flatten().map(|stat| Fingerprint::of(&stat))
+    }
+
+    /// Puts a file with these bytes under the profile's name; nobody ever sees a part of it.
+    ///
+    /// The bytes are on the disk when this returns, but the name is only after [`Self::sync`].
+    ///
+    /// # Errors
+    /// Whatever lay there lies there still.
+    pub fn put(&mut self, name: &ProfileName, bytes: &[u8], over: Over) -> Result<(), Failure> {
+        let (file, temporary) = (name.file_name(), temporary_name(name));
+        self.through_temporary(&temporary, bytes, |calls| match over {
+            Over::Ours => calls.rename(&temporary, &file),
+            Over::Nothing => calls.rename_to_free(&temporary, &file),
+            Over::EmptyDirectory => {
+                calls.remove_directory(&file)?;
+                calls.rename_to_free(&temporary, &file)
+            }
+        })
+    }
+
+    /// Removes what lies under the profile's name: a file, a link or, if `directory`, an empty directory.
+    ///
+    /// # Errors
+    /// It is still there.
+    pub fn remove(&mut self, name: &ProfileName, directory: bool) -> Result<(), Failure> {
+        let file = name.file_name();
+        if directory { self.calls.remove_directory(&file) } else { self.calls.unlink(&file) }
+    }
+
+    /// Makes renames and removals last.
+    ///
+    /// # Errors
+    /// They may be undone by a power cut.
+    pub fn sync(&mut self) -> Result<(), Failure> {
+        self.calls.sync_directory()
+    }
+
+    /// Reads the ledger; where there is none it is empty.
+    ///
+    /// # Errors
+    /// It cannot be used.
+    pub fn load_ledger(&mut self) -> Result<Ledger, LedgerError> {
+        match found::read_regular(&mut self.calls, LEDGER, LARGEST_LEDGER) {
+            Ok(Some((Some(bytes), _))) => Ledger::from_bytes(&bytes),
+            Ok(Some((None, _))) => Err(LedgerError::NotALedger("too large a file")),
+            Ok(None) => Err(LedgerError::NotALedger("no regular file")),
+            Err(Failure { errno: Errno::NOENT, .. }) => Ok(Ledger::default()),
+            Err(failure) => Err(LedgerError::Read(failure)),
+        }
+    }
+
+    /// What the ledger's file looks like; `None` if there is none or it cannot be looked at.
+    pub fn ledger_fingerprint(&mut self) -> Option<Fingerprint> {
+        self.calls.stat(LEDGER).ok().flatten().map(|stat| Fingerprint::of(&stat))
+    }
+
+    /// Writes the ledger; it is on the disk when this returns.
+    ///
+    /// # Errors
+    /// The old one is still there, or which of the two a power cut would leave is unknown.
+    pub fn store_ledger(&mut self, ledger: &Ledger) -> Result<(), Failure> {
+        let bytes = ledger.to_bytes();
+        self.through_temporary(LEDGER_TEMPORARY, &bytes, |calls| calls.rename(LEDGER_TEMPORARY, LEDGER))?;
+        self.sync()
+    }
+
+    /// Removes what an agent that was ended in the middle of a write left behind.
+    ///
+    /// # Errors
+    /// The directory cannot be read, or one of the files cannot be removed.
+    pub fn sweep(&mut self) -> Result<(), Failure> {
+        for name in self.calls.list(is_temporary)? {
+            self.calls.unlink(&name)?;
+        }
+        Ok(())
+    }
+
+    fn through_temporary(
+        &mut self,
+        temporary: &str,
+        bytes: &[u8],
+        publish: impl FnOnce(&mut Calls<F>) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        let result = self.write_temporary(temporary, bytes).and_then(|()| publish(&mut self.calls));
+        if result.is_err() {
+            // What cannot be removed now is overwritten by the next attempt or swept at the next start.
+            let _ = self.calls.unlink(temporary);
+        }
+        result
+    }
+
+    fn write_temporary(&mut self, name: &str, bytes: &[u8]) -> Result<(), Failure> {
+        let calls = &mut self.calls;
+        let file = match calls.create(name) {
+            Err(Failure { errno: Errno::EXIST, .. }) => {
+                calls.unlink(name)?;
+                calls.create(name)?
+            }
+            created => created?,
+        };
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let written = calls.write(name, &file, rest)?;
+            if written == 0 {
+                return Err(Failure { step: Step::Write, name: name.into(), errno: Errno::NOSPC });
+            }
+            rest = &rest[written..];
+        }
+        calls.set_mode(name, &file)?;
+        calls.sync(name, &file)
+    }
+}
+
+fn temporary_name(name: &ProfileName) -> String {
+    format!(".{name}{TEMPORARY}")
+}
+
+/// Whether a file has a name that only an agent's temporary file has.
+fn is_temporary(file: &str) -> bool {
+    let profile = file.strip_prefix('.').and_then(|rest| rest.strip_suffix(TEMPORARY));
+    file == LEDGER_TEMPORARY || profile.is_some_and(|name| name.parse::<ProfileName>().is_ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_temporary_name_of_the_longest_profile_name_fits_a_file_name() {
+        let name: ProfileName = "a".repeat(240).parse().unwrap();
+        assert!(temporary_name(&name).len() <= 255);
+        assert!(is_temporary(&temporary_name(&name)));
+    }
+
+    #[test]
+    fn only_the_agents_own_temporary_names_are_swept() {
+        for kept in
+            [LEDGER, "a.json", ".a.tmp", "a.seccomp-tmp", "..seccomp-tmp", ".A.seccomp-tmp", ".a.json.swp"]
+        {
+            assert!(!is_temporary(kept), "{kept}");
+        }
+        assert!(is_temporary(LEDGER_TEMPORARY));
+    }
+}

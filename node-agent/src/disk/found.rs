@@ -1,0 +1,134 @@
+//! What lies under a name.
+
+use std::time::SystemTime;
+
+use api::ProfileName;
+use profile::ContentHash;
+use rustix::fs::{FileType, Mode};
+use rustix::io::Errno;
+
+use super::calls::{Calls, Faults, Step};
+use super::error::{DiskError, Failure};
+use super::fingerprint::Fingerprint;
+
+/// What lies under a name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Found {
+    /// Nothing.
+    Absent,
+    /// A regular file whose bytes were read.
+    File {
+        /// Their hash; `None` if the file is larger than any profile.
+        hash: Option<ContentHash>,
+        /// Whether its permissions are those of a profile's file.
+        mode_is_right: bool,
+        /// What it looked like before its bytes were read.
+        print: Fingerprint,
+        /// Whether it may have changed since without looking any different.
+        racy: bool,
+    },
+    /// A regular file whose bytes cannot be read.
+    Unreadable {
+        /// Why not.
+        error: DiskError,
+        /// What it looks like.
+        print: Fingerprint,
+    },
+    /// A symbolic link, FIFO, socket or device; in words.
+    Special(&'static str),
+    /// A directory with nothing in it.
+    EmptyDirectory,
+    /// A directory with something in it, or one that cannot be read.
+    Directory,
+    /// Nobody knows: the name cannot even be looked at.
+    Unknown(DiskError),
+}
+
+/// No profile's file is larger: 512 rules with 4,096 names of 64 characters and 1,024 arguments take 0.4 MB. A larger
+/// file is not read, so that nobody can exhaust the agent's memory with one.
+const LARGEST_FILE: u64 = 1024 * 1024;
+
+/// How often a name is looked at again when it changes between the look and the opening.
+const ATTEMPTS: usize = 3;
+
+/// Looks at the file of a profile and reads every byte of it.
+pub(crate) fn find<F: Faults>(calls: &mut Calls<F>, name: &ProfileName) -> Found {
+    let file = name.file_name();
+    for _ in 0..ATTEMPTS {
+        match look(calls, &file) {
+            Ok(Some(found)) => return found,
+            Ok(None) => {}
+            Err(failure) => return Found::Unknown(failure.into()),
+        }
+    }
+    Found::Unknown(DiskError::Io(Failure { step: Step::Open, name: file.into(), errno: Errno::AGAIN }))
+}
+
+/// `None` if the name changed between the look and the opening.
+fn look<F: Faults>(calls: &mut Calls<F>, file: &str) -> Result<Option<Found>, Failure> {
+    let Some(stat) = calls.stat(file)? else { return Ok(Some(Found::Absent)) };
+    Ok(match FileType::from_raw_mode(stat.st_mode) {
+        FileType::RegularFile => match read(calls, file) {
+            Ok(found) => found,
+            Err(Failure { errno: Errno::NOENT | Errno::LOOP, .. }) => None,
+            Err(failure) => Some(Found::Unreadable { error: failure.into(), print: Fingerprint::of(&stat) }),
+        },
+        FileType::Directory => match calls.is_empty_directory(file) {
+            Ok(true) => Some(Found::EmptyDirectory),
+            Err(Failure { errno: Errno::NOENT | Errno::LOOP | Errno::NOTDIR, .. }) => None,
+            Ok(false) | Err(_) => Some(Found::Directory),
+        },
+        FileType::Symlink => Some(Found::Special("a symbolic link")),
+        FileType::Fifo => Some(Found::Special("a FIFO")),
+        FileType::Socket => Some(Found::Special("a socket")),
+        _ => Some(Found::Special("a device")),
+    })
+}
+
+fn read<F: Faults>(calls: &mut Calls<F>, file: &str) -> Result<Option<Found>, Failure> {
+    let Some((bytes, stat)) = read_regular(calls, file, LARGEST_FILE)? else { return Ok(None) };
+    let print = Fingerprint::of(&stat);
+    Ok(Some(Found::File {
+        hash: bytes.map(|bytes| ContentHash::of(&bytes)),
+        mode_is_right: Mode::from_raw_mode(stat.st_mode) == super::MODE,
+        racy: print.is_racy(SystemTime::now()),
+        print,
+    }))
+}
+
+/// The bytes of a regular file (`None` if there are more than `most`), and what it looked like before they were
+/// read. `None` if it is not a regular file.
+#[expect(clippy::type_complexity, reason = "two options that say what they are")]
+pub(crate) fn read_regular<F: Faults>(
+    calls: &mut Calls<F>,
+    file: &str,
+    most: u64,
+) -> Result<Option<(Option<Vec<u8>>, rustix::fs::Stat)>, Failure> {
+    let opened = calls.open(file)?;
+    let stat = calls.stat_open(file, &opened)?;
+    if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
+        return Ok(None);
+    }
+    let size = Fingerprint::of(&stat).size();
+    if size > most {
+        return Ok(Some((None, stat)));
+    }
+    // One byte more than the file has, so that the end shows without growing the buffer.
+    let mut bytes = vec![0; usize::try_from(size).unwrap_or_default() + 1];
+    let mut filled = 0;
+    loop {
+        let read = calls.read(file, &opened, &mut bytes[filled..])?;
+        if read == 0 {
+            break;
+        }
+        filled += read;
+        if filled == bytes.len() {
+            if filled as u64 > most {
+                return Ok(Some((None, stat)));
+            }
+            bytes.resize(filled * 2, 0);
+        }
+    }
+    bytes.truncate(filled);
+    Ok(Some((Some(bytes), stat)))
+}

@@ -1,0 +1,35 @@
+//! The directory with the profiles' files, and nothing of Kubernetes.
+//!
+//! - [`calls`]: every system call, one method each, with a place for tests to fail them.
+//! - [`Directory`]: the opened directory: atomic writes, removal, the ledger's file, whether it is still the one.
+//! - [`Found`]: what lies under a name, with its bytes read and hashed.
+//! - [`Ledger`]: what in the directory is ours.
+//! - [`decide()`]: what to do about a name; pure.
+//! - [`DiskError`]: what can be wrong, in a bounded vocabulary.
+
+pub mod calls;
+mod decide;
+#[cfg(test)]
+mod decide_tests;
+mod directory;
+#[cfg(test)]
+mod directory_tests;
+mod error;
+mod fingerprint;
+mod found;
+mod identity;
+mod ledger;
+
+use rustix::fs::Mode;
+
+pub use calls::{Faults, NoFaults, Step};
+pub use decide::{Action, Drift, Goal, Over, Owner, decide};
+pub use directory::{Directory, LEDGER, OpenError};
+pub use error::{DiskError, Failure};
+pub use fingerprint::Fingerprint;
+pub use found::Found;
+pub use identity::Displaced;
+pub use ledger::{Claim, Ledger, LedgerError};
+
+/// Permissions of a profile's file: runtimes that do not run as root read it too.
+const MODE: Mode = Mode::from_raw_mode(0o644);

@@ -1,0 +1,226 @@
+//! Brings the directory to what is desired and keeps it there: plain, synchronous, one owner.
+//!
+//! Events mark names: [`Keeper::change`] for news from the API server, [`Keeper::touched`] for news from the
+//! directory, [`Keeper::check_all`] and [`Keeper::retry`] for the clock. [`Keeper::sync`] then looks at the marked
+//! names and does what is to be done, many names with one write of the ledger. [`Keeper::report`] says what lies
+//! there. Neither Kubernetes nor a clock nor a thread is known here.
+
+mod record;
+mod sync;
+#[cfg(test)]
+mod tests;
+#[cfg(test)]
+mod tests_crash;
+#[cfg(test)]
+mod tests_random;
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use api::{NodeName, ProfileName, Report};
+
+use crate::desired::{Change, Desired, Want};
+use crate::disk::{
+    Claim, Directory, Displaced, Faults, Fingerprint, Goal, LEDGER, Ledger, LedgerError, NoFaults,
+};
+use crate::metrics::{FileCounts, Metrics};
+use crate::report::{self, Line};
+
+pub use record::Problem;
+use record::Record;
+
+/// What a pass came to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Pass {
+    /// The report says something else than before.
+    pub changed: bool,
+    /// Something could not be done.
+    pub failed: bool,
+}
+
+/// The keeper of the directory.
+#[derive(Debug)]
+pub struct Keeper<F = NoFaults> {
+    node: NodeName,
+    directory: Directory<F>,
+    desired: Desired,
+    /// As it lies on the disk; an error where that cannot be used.
+    ledger: Result<Ledger, LedgerError>,
+    ledger_print: Option<Fingerprint>,
+    /// Somebody changed the ledger's file under us.
+    ledger_is_stale: bool,
+    /// The last flush of the directory failed: what was renamed before may be undone by a power cut.
+    names_may_be_lost: bool,
+    records: BTreeMap<ProfileName, Record>,
+    /// Names to look at, with the time of the event that changed what should lie there.
+    marked: BTreeMap<ProfileName, Option<Instant>>,
+    /// Whether every name is marked.
+    checks_all: bool,
+    /// What has happened since the last pass.
+    pass: Pass,
+    metrics: Metrics,
+}
+
+impl<F: Faults> Keeper<F> {
+    /// Takes the directory over: removes what an agent left in the middle of a write, and reads the ledger.
+    #[must_use]
+    pub fn new(node: NodeName, mut directory: Directory<F>, metrics: Metrics) -> Self {
+        if let Err(error) = directory.sweep() {
+            tracing::warn!(%node, %error, "temporary files of an earlier run may be left");
+        }
+        let ledger = directory.load_ledger();
+        if let Err(error) = &ledger {
+            metrics.failed(error.reason());
+            tracing::error!(%node, %error, "no file is written or removed until the ledger can be used");
+        }
+        let ledger_print = directory.ledger_fingerprint();
+        Self {
+            node,
+            directory,
+            desired: Desired::default(),
+            ledger,
+            ledger_print,
+            ledger_is_stale: false,
+            names_may_be_lost: false,
+            records: BTreeMap::new(),
+            marked: BTreeMap::new(),
+            checks_all: false,
+            pass: Pass::default(),
+            metrics,
+        }
+    }
+
+    /// The directory.
+    #[must_use]
+    pub fn directory(&self) -> &Directory<F> {
+        &self.directory
+    }
+
+    /// Whether there has been a complete list of the profiles.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        self.desired.is_complete()
+    }
+
+    /// Takes in an event of the profiles' watch that came at `at`.
+    pub fn change(&mut self, change: Change, at: Instant) {
+        let (was_complete, misnamed) = (self.desired.is_complete(), self.desired.misnamed().count());
+        for name in self.desired.change(change) {
+            self.marked.entry(name).or_default().get_or_insert(at);
+        }
+        self.pass.changed |= self.desired.misnamed().count() != misnamed;
+        if self.desired.is_complete() && !was_complete {
+            // Only now is it known which files nobody wants any more.
+            self.pass.changed = true;
+            self.mark_ledger();
+            // Every name that is not marked was read while the list came.
+            self.checks_all = true;
+        }
+    }
+
+    /// Takes in that something happened to a file of this name in the directory.
+    pub fn touched(&mut self, file: &str) {
+        if file == LEDGER {
+            return self.check_ledger(false);
+        }
+        let Some(name) = ProfileName::from_file_name(file) else { return };
+        let Some(record) = self.records.get(&name) else { return };
+        let now = self.directory.fingerprint(&name);
+        // Our own writes end here: the file looks as it did when it was read back.
+        let untouched = match (&record.seen, &now) {
+            (Some(seen), Some(now)) => seen.print == *now && !seen.racy,
+            (None, None) => true,
+            _ => false,
+        };
+        if !untouched {
+            self.marked.entry(name).or_default();
+        }
+    }
+
+    /// Marks every name, so that every byte is read.
+    pub fn check_all(&mut self) {
+        for name in self.desired.names().chain(self.records.keys()) {
+            self.marked.entry(name.clone()).or_default();
+        }
+        self.mark_ledger();
+        self.check_ledger(true);
+        self.checks_all = true;
+    }
+
+    /// Marks what went wrong or was left undone, and tries a ledger that could not be used again.
+    ///
+    /// # Errors
+    /// The directory is not the one any more that the kubelet's runtime sees.
+    pub fn retry(&mut self) -> Result<(), Displaced> {
+        self.directory.check_identity()?;
+        if self.ledger.is_err() {
+            self.ledger = self.directory.load_ledger();
+            self.ledger_print = self.directory.ledger_fingerprint();
+            if self.ledger.is_ok() {
+                tracing::info!(node = %self.node, "the ledger can be used again");
+                self.check_all();
+            }
+        }
+        for (name, record) in &mut self.records {
+            record.repairs = 0;
+            if record.wants_retry() {
+                self.marked.entry(name.clone()).or_default();
+            }
+        }
+        Ok(())
+    }
+
+    /// What lies on the disk.
+    #[must_use]
+    pub fn report(&self) -> Report {
+        let lines = self.records.iter().filter(|(name, record)| self.is_reported(name, record));
+        let lines = lines.map(|(name, record)| Line {
+            name: name.as_str(),
+            hash: record.hash().map(|hash| hash.short()),
+            problem: record.problem.as_ref(),
+        });
+        report::build(self.directory.path(), lines, self.desired.misnamed())
+    }
+
+    /// A file is told of while its name is a profile's or the agent's own. Once leave to remove a profile is given,
+    /// a file that is not the agent's has nothing to do with it any more.
+    fn is_reported(&self, name: &ProfileName, record: &Record) -> bool {
+        match self.desired.want(name) {
+            Some(Want::File { .. } | Want::Invalid(_)) => true,
+            Some(Want::Removal) | None => self.claim(name).is_some() || record.problem.is_some(),
+        }
+    }
+
+    fn claim(&self, name: &ProfileName) -> Option<Claim> {
+        self.ledger.as_ref().ok().and_then(|ledger| ledger.claim(name))
+    }
+
+    fn mark_ledger(&mut self) {
+        for name in self.ledger.iter().flat_map(Ledger::names) {
+            self.marked.entry(name.clone()).or_default();
+        }
+    }
+
+    /// Finds out whether somebody changed the ledger's file; the one in memory then replaces it.
+    fn check_ledger(&mut self, read: bool) {
+        if self.ledger.is_ok() && (read || self.directory.ledger_fingerprint() != self.ledger_print) {
+            self.ledger_is_stale |= self.directory.load_ledger() != self.ledger;
+        }
+    }
+
+    fn count_files(&self) {
+        let mut counts = FileCounts::default();
+        for (name, record) in &self.records {
+            match (&record.problem, self.desired.goal(name)) {
+                (Some(problem), _) => match problem.state {
+                    api::FileState::Failed => counts.failed += 1,
+                    api::FileState::Conflict => counts.conflict += 1,
+                    api::FileState::Rejected => counts.rejected += 1,
+                },
+                (None, Goal::Hold(want)) if record.hash() == Some(want) => counts.ready += 1,
+                (None, _) => {}
+            }
+        }
+        self.metrics.set_files(counts);
+    }
+}

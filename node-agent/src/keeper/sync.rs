@@ -1,0 +1,278 @@
+//! One pass over the marked names.
+//!
+//! The order is what makes a crash at any point harmless: what will be ours is in the ledger before it is in the
+//! directory, and out of the directory before it is out of the ledger.
+
+use api::{FileState, ProfileName};
+
+use super::record::{Problem, Record, Seen, Work};
+use super::{Keeper, Pass, Want};
+use crate::disk::{Action, Claim, DiskError, Faults, Found, Goal, Ledger, Over, Owner, decide};
+
+/// Repairs of one file between two retries. Who changes a file more often than that fights the agent, and is not
+/// fought faster than the retries come.
+const MOST_REPAIRS: u8 = 10;
+
+impl<F: Faults> Keeper<F> {
+    /// Brings the marked names to what is desired.
+    pub fn sync(&mut self) -> Pass {
+        let unflushed = self.names_may_be_lost.then(|| self.flush_names().err()).flatten();
+        let mut work = Vec::new();
+        for (name, since) in std::mem::take(&mut self.marked) {
+            let found = self.directory.find(&name);
+            match (self.decide(&name, &found), &unflushed) {
+                (Action::Rest, None) => self.rest(name, &found),
+                (Action::Rest, Some(error)) => self.refuse(name, &found, error),
+                (Action::Refuse(error), _) => self.refuse(name, &found, &error),
+                (action, _) => work.push(Work::new(name, since, found, action)),
+            }
+        }
+        if !work.is_empty() || self.ledger_is_stale {
+            self.state_intents(&mut work);
+            self.act(&mut work);
+            self.read_back(&mut work);
+            self.settle_ledger(&mut work);
+            for work in work {
+                self.finish(work);
+            }
+        }
+        if std::mem::take(&mut self.checks_all) {
+            self.metrics.checked();
+        }
+        let pass = std::mem::take(&mut self.pass);
+        if pass.changed {
+            self.count_files();
+        }
+        pass
+    }
+
+    fn decide(&self, name: &ProfileName, found: &Found) -> Action {
+        let owner = match &self.ledger {
+            Ok(ledger) => Owner::Known(ledger.claim(name)),
+            Err(error) => Owner::Unknown(error),
+        };
+        let verified = self.records.get(name).and_then(|record| record.verified);
+        decide(self.desired.goal(name), owner, found, verified)
+    }
+
+    /// The ledger learns what is about to be put into the directory.
+    fn state_intents(&mut self, work: &mut [Work]) {
+        let Ok(ledger) = &self.ledger else { return };
+        let mut next = ledger.clone();
+        for work in work.iter() {
+            let claim = match (&work.action, ledger.claim(&work.name), self.desired.goal(&work.name)) {
+                (Action::Claim { .. }, _, _) => Claim::Written,
+                (Action::Put { .. }, None | Some(Claim::Intended(_)), Goal::Hold(want)) => {
+                    Claim::Intended(want)
+                }
+                _ => continue,
+            };
+            next.set(&work.name, Some(claim));
+        }
+        if next == *ledger && !self.ledger_is_stale {
+            return;
+        }
+        let unclaimed = |work: &&mut Work| next.claim(&work.name) != ledger.claim(&work.name);
+        match self.directory.store_ledger(&next).map_err(DiskError::from) {
+            Ok(()) => self.take_ledger(next),
+            Err(error) => {
+                tracing::warn!(node = %self.node, %error, "the ledger cannot be written");
+                self.metrics.failed(error.reason());
+                work.iter_mut().filter(unclaimed).for_each(|work| work.error = Some(error.clone()));
+            }
+        }
+    }
+
+    /// Files are put and removed, and the directory is flushed once for all of them.
+    fn act(&mut self, work: &mut [Work]) {
+        for work in work.iter_mut().filter(|work| work.goes_on()) {
+            let (over, record) = (over(&work.action), self.records.get(&work.name));
+            if work.drift().is_some() && record.is_some_and(|record| record.repairs >= MOST_REPAIRS) {
+                work.deferred = true;
+                continue;
+            }
+            let acted = match (&work.action, over, self.desired.want(&work.name)) {
+                (_, Some(over), Some(Want::File { bytes, .. })) => {
+                    self.directory.put(&work.name, bytes, over)
+                }
+                (Action::Remove { directory }, ..) => self.directory.remove(&work.name, *directory),
+                _ => continue,
+            };
+            work.acted = true;
+            work.error = acted.err().map(DiskError::from);
+        }
+        if work.iter().any(|work| work.acted)
+            && let Err(error) = self.flush_names()
+        {
+            work.iter_mut().filter(|work| work.acted).for_each(|work| {
+                work.error.get_or_insert_with(|| error.clone());
+            });
+        }
+    }
+
+    /// What counts is what can be read from the disk.
+    fn read_back(&mut self, work: &mut [Work]) {
+        for work in work.iter_mut() {
+            if work.acted {
+                work.found = self.directory.find(&work.name);
+            }
+            work.done = work.goes_on()
+                && match (self.desired.goal(&work.name), &work.found) {
+                    (Goal::Hold(want), Found::File { hash, mode_is_right, .. }) => {
+                        *hash == Some(want) && *mode_is_right
+                    }
+                    (Goal::Hold(_), _) => false,
+                    (Goal::Gone | Goal::Leave, found) => {
+                        matches!(work.action, Action::Forget) || *found == Found::Absent
+                    }
+                };
+            if work.done
+                && let Some(since) = work.since
+                && over(&work.action).is_some()
+            {
+                self.metrics.synced(since.elapsed());
+            }
+        }
+    }
+
+    /// The ledger learns what is now in the directory, and forgets what is not.
+    fn settle_ledger(&mut self, work: &mut [Work]) {
+        let Ok(ledger) = &self.ledger else { return };
+        let mut next = ledger.clone();
+        for work in work.iter().filter(|work| work.done) {
+            match work.action {
+                Action::Put { .. } => next.set(&work.name, Some(Claim::Written)),
+                Action::Remove { .. } | Action::Forget => next.set(&work.name, None),
+                Action::Claim { .. } | Action::Rest | Action::Refuse(_) => {}
+            }
+        }
+        if next == *ledger {
+            return;
+        }
+        let unsettled = |work: &&mut Work| next.claim(&work.name) != ledger.claim(&work.name);
+        match self.directory.store_ledger(&next).map_err(DiskError::from) {
+            Ok(()) => self.take_ledger(next),
+            Err(error) => {
+                tracing::warn!(node = %self.node, %error, "the ledger cannot be written");
+                self.metrics.failed(error.reason());
+                // The files are right all the same; the ledger is tried again.
+                work.iter_mut().filter(unsettled).for_each(|work| work.deferred = true);
+            }
+        }
+    }
+
+    fn take_ledger(&mut self, ledger: Ledger) {
+        self.ledger = Ok(ledger);
+        self.ledger_print = self.directory.ledger_fingerprint();
+        self.ledger_is_stale = false;
+    }
+
+    fn flush_names(&mut self) -> Result<(), DiskError> {
+        let flushed = self.directory.sync();
+        self.names_may_be_lost = flushed.is_err();
+        Ok(flushed?)
+    }
+
+    /// Nothing was to be done.
+    fn rest(&mut self, name: ProfileName, found: &Found) {
+        let problem = match self.desired.want(&name) {
+            Some(Want::Invalid(message)) => Some(Problem {
+                state: FileState::Rejected,
+                reason: "InvalidProfile",
+                message: message.clone(),
+            }),
+            _ => None,
+        };
+        self.remember(name, found, problem, false);
+    }
+
+    /// Nothing can be done.
+    fn refuse(&mut self, name: ProfileName, found: &Found, error: &DiskError) {
+        self.metrics.failed(error.reason());
+        self.pass.failed = true;
+        self.remember(name, found, Some(error.into()), false);
+    }
+
+    /// Something was done, or not.
+    fn finish(&mut self, work: Work) {
+        if let Some(error) = &work.error {
+            return self.refuse(work.name, &work.found, error);
+        }
+        if work.done {
+            self.log(&work);
+        }
+        if work.done
+            && let Some(drift) = work.drift()
+        {
+            self.metrics.repaired(drift);
+            let record = self.records.entry(work.name.clone()).or_default();
+            record.repairs = record.repairs.saturating_add(1);
+        }
+        // Even a name that the ledger forgot may have been in the last report.
+        self.pass.changed |= matches!(work.action, Action::Remove { .. } | Action::Forget);
+        self.remember(work.name, &work.found, None, work.deferred || !work.done);
+    }
+
+    fn remember(&mut self, name: ProfileName, found: &Found, problem: Option<Problem>, unfinished: bool) {
+        let goal = self.desired.goal(&name);
+        let forgotten = self.desired.want(&name).is_none() && self.claim(&name).is_none();
+        let record = self.records.entry(name.clone()).or_default();
+        let seen = Seen::of(found);
+        let hash = seen.and_then(|seen| seen.hash);
+        if record.problem != problem {
+            log_problem(&self.node, &name, record, problem.as_ref());
+            self.pass.changed = true;
+        }
+        self.pass.changed |= record.hash() != hash;
+        if let Goal::Hold(want) = goal
+            && hash == Some(want)
+            && problem.is_none()
+        {
+            record.verified = Some(want);
+        }
+        (record.seen, record.problem, record.unfinished) = (seen, problem, unfinished);
+        if forgotten && !record.wants_retry() {
+            self.records.remove(&name);
+            self.pass.changed = true;
+        }
+    }
+
+    fn log(&self, work: &Work) {
+        let (node, profile) = (&self.node, &work.name);
+        let hash = Seen::of(&work.found).and_then(|seen| seen.hash).map(tracing::field::display);
+        match (&work.action, work.drift()) {
+            (Action::Put { .. }, Some(drift)) => {
+                tracing::warn!(%node, %profile, hash, drift = drift.as_str(), "file mended");
+            }
+            (Action::Put { .. }, None) => tracing::info!(%node, %profile, hash, "file written"),
+            (Action::Claim { rewrite: false }, _) => tracing::info!(%node, %profile, hash, "file adopted"),
+            (Action::Claim { rewrite: true }, _) => {
+                tracing::info!(%node, %profile, hash, "file adopted and written");
+            }
+            (Action::Remove { .. }, _) => tracing::info!(%node, %profile, "file removed"),
+            (Action::Forget, _) => tracing::info!(%node, %profile, "file is gone already or not ours"),
+            (Action::Rest | Action::Refuse(_), _) => {}
+        }
+    }
+}
+
+/// What a new file takes the place of, if one is to be put there.
+fn over(action: &Action) -> Option<Over> {
+    match action {
+        Action::Put { over, .. } => Some(*over),
+        Action::Claim { rewrite: true } => Some(Over::Ours),
+        _ => None,
+    }
+}
+
+fn log_problem(node: &api::NodeName, profile: &ProfileName, record: &Record, problem: Option<&Problem>) {
+    match problem {
+        Some(Problem { reason, message, .. }) => {
+            tracing::warn!(%node, %profile, reason, message = &**message, "file is not as it should be");
+        }
+        None => {
+            let hash = record.hash().map(tracing::field::display);
+            tracing::info!(%node, %profile, hash, "file is as it should be again");
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! The report: what lies on the disk, in the words of the custom resource. Pure.
+
+use std::path::Path;
+
+use api::{FileProblem, FileState, MOST_PROBLEMS, Report};
+use profile::ShortHash;
+
+use crate::keeper::Problem;
+
+/// Longest message of a problem in characters, as the schema of the custom resource has it.
+const LONGEST_MESSAGE: usize = 1024;
+
+/// What there is to say of one name.
+#[derive(Debug, Clone, Copy)]
+pub struct Line<'a> {
+    /// The profile.
+    pub name: &'a str,
+    /// The hash of the bytes that lie in its file, if there is one that can be read.
+    pub hash: Option<ShortHash>,
+    /// What is wrong with it.
+    pub problem: Option<&'a Problem>,
+}
+
+/// Builds the report from the lines and from the profiles whose name no file can have (with the reason).
+#[must_use]
+pub fn build<'a>(
+    directory: &Path,
+    lines: impl Iterator<Item = Line<'a>>,
+    misnamed: impl Iterator<Item = (&'a str, &'a str)>,
+) -> Report {
+    let mut report = Report {
+        agent_version: env!("CARGO_PKG_VERSION").to_owned(),
+        directory: directory.to_string_lossy().into_owned(),
+        ..Report::default()
+    };
+    for line in lines {
+        if let Some(hash) = line.hash {
+            report.files.insert(line.name.to_owned(), hash.to_string());
+        }
+        if let Some(Problem { state, reason, message }) = line.problem {
+            report.problems.push(problem(line.name, *state, reason, message));
+        }
+    }
+    for (name, message) in misnamed {
+        report.problems.push(problem(name, FileState::Rejected, "InvalidProfile", message));
+    }
+    report.problems.sort_by(|a, b| a.name.cmp(&b.name));
+    report.problems.truncate(MOST_PROBLEMS);
+    report.file_count = i32::try_from(report.files.len()).unwrap_or(i32::MAX);
+    report
+}
+
+fn problem(name: &str, state: FileState, reason: &str, message: &str) -> FileProblem {
+    FileProblem {
+        name: name.to_owned(),
+        state,
+        reason: reason.to_owned(),
+        message: message.chars().take(LONGEST_MESSAGE).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use profile::ContentHash;
+
+    fn failed(message: &str) -> Problem {
+        Problem { state: FileState::Failed, reason: "DiskFull", message: message.into() }
+    }
+
+    fn built(lines: &[Line<'_>], misnamed: &[(&str, &str)]) -> Report {
+        build(Path::new("/var/lib/kubelet/seccomp/profiles"), lines.iter().copied(), misnamed.iter().copied())
+    }
+
+    #[test]
+    fn a_report_lists_what_lies_on_the_disk() {
+        let hash = ContentHash::of(b"{}").short();
+        let report = built(
+            &[
+                Line { name: "b", hash: Some(hash), problem: None },
+                Line { name: "a", hash: None, problem: Some(&failed("full")) },
+            ],
+            &[("../x", "no file name")],
+        );
+        assert_eq!(
+            serde_json::to_value(report).unwrap(),
+            serde_json::json!({
+                "agentVersion": env!("CARGO_PKG_VERSION"),
+                "directory": "/var/lib/kubelet/seccomp/profiles",
+                "files": { "b": "44136fa355b3678a1146ad16f7e8649e" },
+                "fileCount": 1,
+                "problems": [
+                    { "name": "../x", "state": "Rejected", "reason": "InvalidProfile", "message": "no file name" },
+                    { "name": "a", "state": "Failed", "reason": "DiskFull", "message": "full" },
+                ],
+            })
+        );
+    }
+
+    #[test]
+    fn a_report_stays_within_the_bounds_of_its_schema() {
+        let problem = failed(&"é".repeat(5000));
+        let names: Vec<String> = (0..150).rev().map(|i| format!("p{i:03}")).collect();
+        let lines: Vec<_> =
+            names.iter().map(|name| Line { name, hash: None, problem: Some(&problem) }).collect();
+        let report = built(&lines, &[]);
+        assert_eq!(report.problems.len(), MOST_PROBLEMS);
+        assert_eq!(report.problems[0].name, "p000");
+        assert_eq!(report.problems[0].message.chars().count(), LONGEST_MESSAGE);
+    }
+}

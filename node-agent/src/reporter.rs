@@ -1,0 +1,204 @@
+//! Sends the report: once after each change, and again when the node's own status does not hold it.
+//!
+//! Nothing is sent at rest, and nothing that the object already holds. Who owns the object is not asked: without
+//! one the reporter waits until the watch shows it.
+
+use std::future;
+use std::time::Duration;
+
+use api::names::AGENT_FIELD_MANAGER;
+use api::{NodeName, NodeProfileStatus, Report};
+use kube::api::{Patch, PatchParams};
+use kube::core::{PartialObjectMeta, Request};
+use kube::{Client, Resource};
+use kube_runtime::utils::Backoff;
+use kube_runtime::watcher::DefaultBackoff;
+use serde_json::{Value, json};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::{Instant, sleep, timeout_at};
+
+use crate::metrics::{Metrics, ReportOutcome};
+use crate::own_status::{Held, Own, ReportHash};
+use crate::worker::{Command, Revision};
+
+/// A change is reported once nothing has changed for this long...
+const QUIET: Duration = Duration::from_millis(50);
+/// ...but no later than this after the first.
+const LATEST: Duration = Duration::from_millis(500);
+
+/// The answer to a patch without what was just sent: a thousand nodes do not read their reports back.
+const METADATA_ONLY: &str = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1";
+
+/// What one report needs and where it goes.
+pub struct Reporter {
+    client: Client,
+    node: NodeName,
+    own: watch::Receiver<Own>,
+    revision: watch::Receiver<Revision>,
+    worker: mpsc::Sender<Command>,
+    metrics: Metrics,
+    /// What the object held after our last write.
+    applied: Option<Held>,
+    /// The last report, so that news of the object alone does not build another.
+    built: Option<(Revision, ReportHash)>,
+}
+
+/// Why a report did not arrive.
+#[derive(Debug, thiserror::Error)]
+enum SendError {
+    /// The object does not exist.
+    #[error("the node has no status object")]
+    NotFound,
+    /// The API server refused, or did not answer.
+    #[error(transparent)]
+    Request(kube::Error),
+}
+
+impl Reporter {
+    /// A reporter for this node; it learns of the disk from `revision` and `worker`, of the object from `own`.
+    #[must_use]
+    pub fn new(
+        client: Client,
+        node: NodeName,
+        own: watch::Receiver<Own>,
+        revision: watch::Receiver<Revision>,
+        worker: mpsc::Sender<Command>,
+        metrics: Metrics,
+    ) -> Self {
+        Self { client, node, own, revision, worker, metrics, applied: None, built: None }
+    }
+
+    /// Reports for as long as it is polled.
+    pub async fn run(&mut self) {
+        let mut backoff = DefaultBackoff::default();
+        loop {
+            self.cause().await;
+            self.quiet().await;
+            while let Err(error) = self.report().await {
+                self.pause(error, backoff.next().unwrap_or(LATEST)).await;
+            }
+            backoff.reset();
+        }
+    }
+
+    /// Reports what has not been reported yet, once.
+    pub async fn last(&mut self) {
+        if let Err(error) = self.report().await {
+            tracing::warn!(node = %self.node, %error, "the last report did not arrive");
+        }
+    }
+
+    /// Waits until the disk or the object has changed.
+    async fn cause(&mut self) {
+        let changed = tokio::select! {
+            changed = self.own.changed() => changed,
+            changed = self.revision.changed() => changed,
+        };
+        if changed.is_err() {
+            // The worker or the watch has ended, and with it the program.
+            future::pending::<()>().await;
+        }
+    }
+
+    /// Waits until the disk has been quiet for a moment.
+    async fn quiet(&mut self) {
+        let latest = Instant::now() + LATEST;
+        while let Ok(Ok(())) = timeout_at(latest.min(Instant::now() + QUIET), self.revision.changed()).await {
+        }
+    }
+
+    async fn pause(&mut self, error: SendError, pause: Duration) {
+        match error {
+            SendError::NotFound => {
+                tracing::info!(node = %self.node, "the node has no status object yet; nothing is reported");
+                // The watch will tell. It may be ahead of an API server that answers 404 while it starts, so that
+                // nothing more would come: that is what the pause is for.
+                tokio::select! {
+                    _ = self.own.changed() => {}
+                    () = sleep(pause) => {}
+                }
+            }
+            SendError::Request(error) => {
+                tracing::warn!(node = %self.node, %error, "the report did not arrive; it is sent again");
+                sleep(pause).await;
+            }
+        }
+    }
+
+    /// Sends the report if there is one, somewhere to send it, and the object does not hold it.
+    async fn report(&mut self) -> Result<(), SendError> {
+        let revision = *self.revision.borrow_and_update();
+        let Some(held) = self.held().filter(|_| revision > 0) else { return Ok(()) };
+        if held.report.is_some() && self.built == held.report.map(|hash| (revision, hash)) {
+            return Ok(());
+        }
+        let Some(report) = self.build().await else { return Ok(()) };
+        let hash = ReportHash::of(&report);
+        self.built = Some((revision, hash));
+        if held.report == Some(hash) {
+            return Ok(());
+        }
+        let files = report["fileCount"].as_i64();
+        let sent = self.send(report).await;
+        self.metrics.reported(outcome(&sent));
+        let object = sent?;
+        tracing::debug!(node = %self.node, files, "reported");
+        self.applied = Some(Held {
+            uid: object.metadata.uid.unwrap_or_default().into(),
+            version: object.metadata.resource_version.and_then(|version| version.parse().ok()),
+            report: Some(hash),
+        });
+        Ok(())
+    }
+
+    /// What the object holds, as far as is known: an event that is older than our last write says nothing.
+    fn held(&mut self) -> Option<Held> {
+        match (&*self.own.borrow_and_update(), &self.applied) {
+            (Own::Watched(held), Some(applied))
+                if held.uid == applied.uid
+                    && held.version.zip(applied.version).is_some_and(|(event, write)| event < write) =>
+            {
+                Some(applied.clone())
+            }
+            (Own::Watched(held) | Own::Listed(held), _) => Some(held.clone()),
+            (Own::Unknown | Own::Absent, _) => None,
+        }
+    }
+
+    /// `None` if the worker has ended.
+    async fn build(&self) -> Option<Value> {
+        let (reply, report) = oneshot::channel::<Report>();
+        self.worker.send(Command::Report(reply)).await.ok()?;
+        serde_json::to_value(report.await.ok()?).ok()
+    }
+
+    async fn send(&self, report: Value) -> Result<PartialObjectMeta<NodeProfileStatus>, SendError> {
+        let name = self.node.as_str();
+        let object = json!({
+            "apiVersion": NodeProfileStatus::api_version(&()),
+            "kind": NodeProfileStatus::kind(&()),
+            "metadata": { "name": name },
+            "status": { "report": report },
+        });
+        let params = PatchParams::apply(AGENT_FIELD_MANAGER).force();
+        let mut request = Request::new(NodeProfileStatus::url_path(&(), None))
+            .patch_subresource("status", name, &params, &Patch::Apply(object))
+            .map_err(|error| SendError::Request(kube::Error::BuildRequest(error)))?;
+        if let Ok(metadata_only) = METADATA_ONLY.parse() {
+            request.headers_mut().insert("accept", metadata_only);
+        }
+        daemon::client::within(self.client.request(request)).await.map_err(|error| match error {
+            kube::Error::Api(status) if status.code == 404 => SendError::NotFound,
+            error => SendError::Request(error),
+        })
+    }
+}
+
+fn outcome<T>(sent: &Result<T, SendError>) -> ReportOutcome {
+    match sent {
+        Ok(_) => ReportOutcome::Applied,
+        Err(SendError::NotFound) => ReportOutcome::NotFound,
+        Err(SendError::Request(kube::Error::Api(status))) if status.code < 500 => ReportOutcome::Refused,
+        Err(SendError::Request(_)) => ReportOutcome::Failed,
+    }
+}

@@ -1,0 +1,215 @@
+//! Puts the parts together.
+
+use std::future;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::Path;
+use std::time::Duration;
+
+use api::NodeName;
+use daemon::{Readiness, ReadyHandle};
+use tokio::sync::{mpsc, watch};
+use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
+
+use crate::disk::{Directory, Displaced, OpenError};
+use crate::keeper::Keeper;
+use crate::metrics::Metrics;
+use crate::notify::{News, Watch};
+use crate::options::Options;
+use crate::own_status::Own;
+use crate::reporter::Reporter;
+use crate::worker::{Command, Revision};
+use crate::{watches, worker};
+
+/// How often what went wrong is tried again, and whether the directory is still the one.
+const RETRY: Duration = Duration::from_secs(5);
+
+/// How long the last report may take once the program is to end.
+const LAST_REPORT: Duration = Duration::from_secs(2);
+
+/// How long the write under way may take then.
+const LAST_WRITE: Duration = Duration::from_secs(5);
+
+/// How often a directory that another agent still has is asked for.
+const LOCKED: Duration = Duration::from_millis(500);
+
+/// Why the agent cannot go on.
+#[derive(Debug, thiserror::Error)]
+pub enum Fatal {
+    /// The directory cannot be opened.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The directory is not the one any more that the kubelet's runtime sees.
+    #[error("{0}; a new start opens the one that is there now")]
+    Displaced(#[from] Displaced),
+    /// There is no way to the API server.
+    #[error(transparent)]
+    Connect(#[from] daemon::client::ConnectError),
+    /// The probes cannot be served.
+    #[error(transparent)]
+    Listen(#[from] daemon::http::ListenError),
+    /// A metric is registered twice.
+    #[error("metrics: {0}")]
+    Metrics(#[from] prometheus::Error),
+    /// The kernel refused a thread, a descriptor or a signal handler.
+    #[error("the system refused: {0}")]
+    System(#[from] io::Error),
+    /// The thread that owns the directory is gone.
+    #[error("the disk's thread ended")]
+    Worker,
+}
+
+/// Runs the agent until it is told to end.
+///
+/// # Errors
+/// What it cannot go on without is missing or lost.
+pub async fn run(options: Options) -> Result<(), Fatal> {
+    let mut shutdown = std::pin::pin!(daemon::shutdown_signal()?);
+    let registry = daemon::metrics::registry("node-agent", env!("CARGO_PKG_VERSION"))?;
+    let metrics = Metrics::new(&registry)?;
+    let readiness = Readiness::default();
+    let (opened, listed) = (readiness.part("directory"), readiness.part("profiles"));
+    tokio::spawn(daemon::http::serve(options.listen, registry, readiness, future::pending()).await?);
+
+    let node = &options.node_name;
+    let path = options.path();
+    let directory = tokio::select! {
+        directory = open(&path, node) => directory?,
+        () = &mut shutdown => return Ok(()),
+    };
+    opened.ready();
+    tracing::info!(%node, directory = %path.display(), version = env!("CARGO_PKG_VERSION"), "agent started");
+
+    let client = daemon::client::connect().await?;
+    let descriptor = directory.descriptor().try_clone_to_owned()?;
+    let mut worker = worker::start(Keeper::new(node.clone(), directory, metrics.clone()))?;
+    let (own, own_status) = watch::channel(Own::Unknown);
+    let mut reporter = Reporter::new(
+        client.clone(),
+        node.clone(),
+        own_status,
+        worker.revision.clone(),
+        worker.commands.clone(),
+        metrics,
+    );
+    let outcome = {
+        let parts = futures::future::join5(
+            watches::profiles(client.clone(), node.clone(), worker.commands.clone()),
+            watches::own_status(client, node.clone(), own),
+            directory_news(descriptor, node, options.check_interval, worker.commands.clone()),
+            ticks(options.check_interval, worker.commands.clone()),
+            ready(worker.revision.clone(), listed),
+        );
+        tokio::select! {
+            ended = &mut worker.ended => Err(ended),
+            _ = parts => Ok(()),
+            () = reporter.run() => Ok(()),
+            () = &mut shutdown => Ok(()),
+        }
+    };
+    match outcome {
+        Err(Ok(Err(displaced))) => return Err(displaced.into()),
+        Err(_) => return Err(Fatal::Worker),
+        Ok(()) => {}
+    }
+    tracing::info!(%node, "ending");
+    if timeout(LAST_REPORT, reporter.last()).await.is_err() {
+        tracing::warn!(%node, "the last report took too long");
+    }
+    // With the last sender gone the worker ends after what it is doing.
+    drop((reporter, worker.commands));
+    if timeout(LAST_WRITE, &mut worker.ended).await.is_err() {
+        tracing::warn!(%node, "the disk does not answer; the ledger knows what was under way");
+    }
+    Ok(())
+}
+
+/// Opens the directory, once an agent that is still ending has let it go.
+async fn open(path: &Path, node: &NodeName) -> Result<Directory, OpenError> {
+    let mut waited = false;
+    loop {
+        match Directory::open(path) {
+            Err(error @ OpenError::Locked { .. }) => {
+                if !std::mem::replace(&mut waited, true) {
+                    tracing::warn!(%node, %error, "waiting for it to end");
+                }
+                sleep(LOCKED).await;
+            }
+            opened => return opened,
+        }
+    }
+}
+
+/// Hands what happens in the directory to the worker.
+async fn directory_news(
+    directory: OwnedFd,
+    node: &NodeName,
+    check_interval: Duration,
+    worker: mpsc::Sender<Command>,
+) {
+    let mut watched_before = false;
+    loop {
+        match Watch::new(std::os::fd::AsFd::as_fd(&directory)) {
+            Ok(watch) => {
+                if std::mem::replace(&mut watched_before, true) {
+                    // What happened without a watch is unknown.
+                    let _ = worker.send(Command::Check).await;
+                }
+                if let Err(error) = forward(&watch, &worker).await {
+                    tracing::warn!(%node, %error, "the watch on the directory is lost");
+                }
+            }
+            Err(error) => {
+                watched_before = true;
+                tracing::warn!(%node, %error, "no watch on the directory: only the full checks find changes");
+            }
+        }
+        sleep(check_interval.min(RETRY)).await;
+    }
+}
+
+async fn forward(watch: &Watch, worker: &mpsc::Sender<Command>) -> io::Result<()> {
+    loop {
+        let news = watch.next().await?;
+        let lost = news == News::Lost;
+        let command = match news {
+            News::Files(files) => Command::Touched(files),
+            News::Directory | News::Lost => Command::Retry,
+            News::Everything => Command::Check,
+        };
+        if worker.send(command).await.is_err() {
+            future::pending::<()>().await;
+        }
+        if lost {
+            return Err(io::ErrorKind::NotFound.into());
+        }
+    }
+}
+
+/// Tells the worker the time.
+async fn ticks(check_interval: Duration, worker: mpsc::Sender<Command>) {
+    let ticker = |period| {
+        let mut ticker = interval(period);
+        ticker.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        ticker.reset();
+        ticker
+    };
+    let (mut retry, mut check) = (ticker(RETRY), ticker(check_interval));
+    loop {
+        let command = tokio::select! {
+            _ = retry.tick() => Command::Retry,
+            _ = check.tick() => Command::Check,
+        };
+        if worker.send(command).await.is_err() {
+            future::pending::<()>().await;
+        }
+    }
+}
+
+/// Ready once the first complete list is on the disk. The report does not count: the operator may be away.
+async fn ready(mut revision: watch::Receiver<Revision>, listed: ReadyHandle) {
+    if revision.wait_for(|revision| *revision > 0).await.is_ok() {
+        listed.ready();
+    }
+    future::pending::<()>().await;
+}

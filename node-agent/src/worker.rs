@@ -1,0 +1,100 @@
+//! The thread that owns the [`Keeper`].
+//!
+//! A flush can take seconds on a busy disk, so that the watches, the probes and the reports run on another thread.
+//! Commands come through a bounded channel; all that wait are taken in before one pass over the directory, so that
+//! many changes cost one write of the ledger.
+
+use std::io;
+use std::thread;
+use std::time::Instant;
+
+use api::Report;
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::desired::Change;
+use crate::disk::{Displaced, Faults};
+use crate::keeper::Keeper;
+
+/// Commands that wait at most; a profile on its way to the disk takes some KB.
+const QUEUE: usize = 64;
+
+/// The stack is small because every page of it that was ever touched stays in memory.
+const STACK: usize = 256 * 1024;
+
+/// What the thread is told.
+#[derive(Debug)]
+pub enum Command {
+    /// An event of the profiles' watch, and when it came.
+    Change(Change, Instant),
+    /// Something happened to files of these names.
+    Touched(Vec<String>),
+    /// Every byte is to be read.
+    Check,
+    /// What went wrong is to be tried again.
+    Retry,
+    /// The report is wanted.
+    Report(oneshot::Sender<Report>),
+}
+
+/// How many times the report has changed since the start; 0 until the first complete list is on the disk.
+pub type Revision = u64;
+
+/// The thread, from outside.
+#[derive(Debug)]
+pub struct Worker {
+    /// Takes commands. The thread ends when all senders are gone.
+    pub commands: mpsc::Sender<Command>,
+    /// Tells when the report has changed.
+    pub revision: watch::Receiver<Revision>,
+    /// Tells that the thread has ended: with an error if the directory is lost.
+    pub ended: oneshot::Receiver<Result<(), Displaced>>,
+}
+
+/// Starts the thread.
+///
+/// # Errors
+/// There can be no more threads.
+pub fn start<F: Faults>(keeper: Keeper<F>) -> io::Result<Worker> {
+    let (commands, queue) = mpsc::channel(QUEUE);
+    let (revisions, revision) = watch::channel(0);
+    let (end, ended) = oneshot::channel();
+    thread::Builder::new().name("disk".to_owned()).stack_size(STACK).spawn(move || {
+        // Nobody listens any more if the program is ending for another reason.
+        let _ = end.send(run(keeper, queue, &revisions));
+    })?;
+    Ok(Worker { commands, revision, ended })
+}
+
+fn run<F: Faults>(
+    mut keeper: Keeper<F>,
+    mut queue: mpsc::Receiver<Command>,
+    revisions: &watch::Sender<Revision>,
+) -> Result<(), Displaced> {
+    let mut wanted = Vec::new();
+    while let Some(first) = queue.blocking_recv() {
+        let mut next = Some(first);
+        while let Some(command) = next {
+            match command {
+                Command::Change(change, at) => keeper.change(change, at),
+                Command::Touched(files) => files.iter().for_each(|file| keeper.touched(file)),
+                Command::Check => keeper.check_all(),
+                Command::Retry => keeper.retry()?,
+                Command::Report(reply) => wanted.push(reply),
+            }
+            next = queue.try_recv().ok();
+        }
+        let pass = keeper.sync();
+        if pass.failed {
+            // Of all failures, this one does not pass by itself.
+            keeper.directory().check_identity()?;
+        }
+        if pass.changed && keeper.is_complete() {
+            revisions.send_modify(|revision| *revision += 1);
+        }
+        for reply in wanted.drain(..) {
+            // Whoever asked may have been cancelled.
+            let _ = reply.send(keeper.report());
+        }
+    }
+    Ok(())
+}
