@@ -20,8 +20,8 @@ pub struct Options {
     /// Labels of the agents' pods: `key=value,key=value`.
     #[arg(long, value_parser = labels, default_value = "app.kubernetes.io/component=node-agent")]
     pub agent_label_selector: Labels,
-    /// The agents' node selector, as a JSON object of labels.
-    #[arg(long, value_parser = json::<Labels>, default_value = r#"{"kubernetes.io/os":"linux"}"#)]
+    /// The agents' node selector, as a JSON object of labels; every node where there is none.
+    #[arg(long, value_parser = json::<Labels>, default_value = "{}")]
     pub node_selector: Labels,
     /// The agents' required node affinity, as JSON: `{"nodeSelectorTerms": [...]}`.
     #[arg(long, value_parser = json::<NodeSelector>)]

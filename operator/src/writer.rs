@@ -77,7 +77,7 @@ impl Writer {
     #[must_use]
     pub fn new(client: Client, count: IntCounterVec) -> Self {
         let reporter =
-            Reporter { controller: OPERATOR_FIELD_MANAGER.into(), instance: std::env::var("POD_NAME").ok() };
+            Reporter { controller: OPERATOR_FIELD_MANAGER.into(), instance: std::env::var("HOSTNAME").ok() };
         Self {
             profiles: Api::all(client.clone()),
             reports: Api::all(client.clone()),
