@@ -1,1 +1,164 @@
+//! The decision, for every combination of goal, claim and finding.
 
+use std::os::fd::AsFd;
+
+use profile::ContentHash;
+use rustix::io::Errno;
+
+use super::*;
+
+fn wanted() -> ContentHash {
+    ContentHash::of(b"wanted")
+}
+
+fn intended() -> ContentHash {
+    ContentHash::of(b"intended")
+}
+
+fn other() -> ContentHash {
+    ContentHash::of(b"other")
+}
+
+fn unreadable() -> DiskError {
+    Failure { step: Step::Open, name: "a.json".into(), errno: Errno::ACCESS }.into()
+}
+
+fn print() -> Fingerprint {
+    Fingerprint::of(&rustix::fs::fstat(tempfile::tempfile().unwrap().as_fd()).unwrap())
+}
+
+fn file(hash: Option<ContentHash>, mode_is_right: bool) -> Found {
+    Found::File { hash, mode_is_right, print: print(), racy: false }
+}
+
+fn findings() -> Vec<Found> {
+    vec![
+        Found::Absent,
+        file(Some(wanted()), true),
+        file(Some(wanted()), false),
+        file(Some(intended()), true),
+        file(Some(other()), true),
+        file(None, true),
+        Found::Unreadable { error: unreadable(), print: print() },
+        Found::Special("a symbolic link"),
+        Found::EmptyDirectory,
+        Found::Directory,
+        Found::Unknown(unreadable()),
+    ]
+}
+
+fn claims() -> [Option<Claim>; 3] {
+    [None, Some(Claim::Intended(intended())), Some(Claim::Written)]
+}
+
+fn decided(goal: Goal, claim: Option<Claim>, found: &Found) -> Action {
+    decide(goal, Owner::Known(claim), found, None)
+}
+
+#[test]
+fn what_is_not_ours_is_never_touched() {
+    for claim in claims() {
+        for found in findings() {
+            let hash = if let Found::File { hash, .. } = &found { *hash } else { None };
+            for goal in [Goal::Hold(wanted()), Goal::Leave, Goal::Gone] {
+                let is_ours = found == Found::Absent
+                    || claim == Some(Claim::Written)
+                    || (hash == Some(intended()) && claim == Some(Claim::Intended(intended())))
+                    || (hash == Some(wanted()) && goal == Goal::Hold(wanted()));
+                let action = decided(goal, claim, &found);
+                let hands_off = matches!(action, Action::Rest | Action::Forget | Action::Refuse(_));
+                assert!(is_ours || hands_off, "{goal:?} {claim:?} {found:?}: {action:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn what_is_ours_is_always_brought_to_the_goal() {
+    for found in findings() {
+        let action = decided(Goal::Hold(wanted()), Some(Claim::Written), &found);
+        let expected = match &found {
+            Found::Absent => Action::Put { over: Over::Nothing, drift: Some(Drift::Removed) },
+            Found::File { hash, mode_is_right: true, .. } if *hash == Some(wanted()) => Action::Rest,
+            Found::File { .. } | Found::Unreadable { .. } => Action::Put { over: Over::Ours, drift: None },
+            Found::Special(_) => Action::Put { over: Over::Ours, drift: Some(Drift::Replaced) },
+            Found::EmptyDirectory => Action::Put { over: Over::EmptyDirectory, drift: Some(Drift::Replaced) },
+            Found::Directory => Action::Refuse(DiskError::DirectoryInTheWay),
+            Found::Unknown(error) => Action::Refuse(error.clone()),
+        };
+        assert_eq!(action, expected, "{found:?}");
+    }
+}
+
+#[test]
+fn an_invalid_or_unknown_profile_changes_nothing() {
+    for claim in claims() {
+        for found in findings() {
+            assert_eq!(decided(Goal::Leave, claim, &found), Action::Rest);
+        }
+    }
+}
+
+#[test]
+fn a_ledger_that_cannot_be_used_stops_everything_but_what_is_right_already() {
+    let error = LedgerError::TooNew(2);
+    for found in findings() {
+        let decide = |goal| decide(goal, Owner::Unknown(&error), &found, None);
+        let is_right = matches!(&found, Found::File { hash, .. } if *hash == Some(wanted()));
+        let refused = Action::Refuse(error.clone().into());
+        let expected = |right| if right { Action::Rest } else { refused.clone() };
+        assert_eq!(decide(Goal::Hold(wanted())), expected(is_right), "{found:?}");
+        assert_eq!(decide(Goal::Gone), expected(found == Found::Absent), "{found:?}");
+    }
+}
+
+#[test]
+fn the_same_bytes_are_adopted_and_their_permissions_mended() {
+    for claim in [None, Some(Claim::Intended(intended()))] {
+        let adopted =
+            |mode_is_right| decided(Goal::Hold(wanted()), claim, &file(Some(wanted()), mode_is_right));
+        assert_eq!(adopted(true), Action::Claim { rewrite: false });
+        assert_eq!(adopted(false), Action::Claim { rewrite: true });
+    }
+}
+
+#[test]
+fn an_intended_file_is_claimed_before_new_bytes_replace_it() {
+    let found = file(Some(intended()), true);
+    let action = decided(Goal::Hold(wanted()), Some(Claim::Intended(intended())), &found);
+    assert_eq!(action, Action::Claim { rewrite: true });
+}
+
+#[test]
+fn only_a_file_that_was_right_before_has_drifted() {
+    let drift = |verified| match decide(
+        Goal::Hold(wanted()),
+        Owner::Known(Some(Claim::Written)),
+        &file(Some(other()), true),
+        verified,
+    ) {
+        Action::Put { drift, .. } => drift,
+        action => panic!("{action:?}"),
+    };
+    assert_eq!(drift(None), None);
+    assert_eq!(drift(Some(other())), None, "the profile changed, not the file");
+    assert_eq!(drift(Some(wanted())), Some(Drift::Changed));
+}
+
+#[test]
+fn the_ledger_forgets_a_name_only_when_nothing_of_ours_lies_there() {
+    let gone = |claim, found: &Found| decided(Goal::Gone, Some(claim), found);
+    let (written, promised) = (Claim::Written, Claim::Intended(intended()));
+    assert_eq!(gone(written, &Found::Absent), Action::Forget);
+    assert_eq!(gone(written, &Found::Directory), Action::Forget);
+    assert_eq!(gone(written, &Found::EmptyDirectory), Action::Remove { directory: true });
+    assert_eq!(gone(written, &file(Some(other()), true)), Action::Remove { directory: false });
+    assert_eq!(gone(promised, &file(Some(intended()), true)), Action::Remove { directory: false });
+    assert_eq!(gone(promised, &file(Some(other()), true)), Action::Forget);
+    assert_eq!(gone(promised, &file(None, true)), Action::Forget);
+    let error = unreadable();
+    let hidden = Found::Unreadable { error: error.clone(), print: print() };
+    assert_eq!(gone(promised, &hidden), Action::Refuse(error.clone()));
+    assert_eq!(gone(written, &hidden), Action::Remove { directory: false });
+    assert_eq!(gone(written, &Found::Unknown(error.clone())), Action::Refuse(error));
+}

@@ -1,1 +1,250 @@
+//! The directory on a real file system.
 
+use std::fs;
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, symlink};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+
+use api::ProfileName;
+use profile::ContentHash;
+use rustix::io::Errno;
+
+use super::testing::Script;
+use super::*;
+
+struct World {
+    root: tempfile::TempDir,
+    script: Script,
+    directory: Directory<Script>,
+}
+
+impl World {
+    fn new() -> Self {
+        let (root, script) = (tempfile::tempdir().unwrap(), Script::default());
+        let directory = Directory::with_faults(&root.path().join("profiles"), script.clone()).unwrap();
+        Self { root, script, directory }
+    }
+
+    fn path(&self, file: &str) -> PathBuf {
+        self.root.path().join("profiles").join(file)
+    }
+
+    fn files(&self) -> Vec<String> {
+        let entries = fs::read_dir(self.path("")).unwrap();
+        let mut names: Vec<_> =
+            entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+}
+
+fn a() -> ProfileName {
+    "a".parse().unwrap()
+}
+
+fn hash_of(found: &Found) -> Option<ContentHash> {
+    match found {
+        Found::File { hash, .. } => *hash,
+        _ => None,
+    }
+}
+
+#[test]
+fn the_directory_is_made_with_its_parents_and_readable_for_all() {
+    let root = tempfile::tempdir().unwrap();
+    let path = root.path().join("kubelet/seccomp/profiles");
+    let _directory = Directory::open(&path).unwrap();
+    for made in [&path, path.parent().unwrap()] {
+        assert_eq!(fs::metadata(made).unwrap().mode() & 0o777, 0o755, "{}", made.display());
+    }
+}
+
+#[test]
+fn two_agents_never_keep_one_directory() {
+    let world = World::new();
+    let second = Directory::open(&world.path(""));
+    assert!(matches!(second, Err(OpenError::Locked { .. })));
+    let path = world.path("");
+    drop(world.directory);
+    assert!(Directory::open(&path).is_ok());
+}
+
+#[test]
+fn a_path_that_is_no_directory_is_refused() {
+    let root = tempfile::tempdir().unwrap();
+    fs::write(root.path().join("profiles"), "").unwrap();
+    assert!(matches!(Directory::open(&root.path().join("profiles")), Err(OpenError::Open { .. })));
+}
+
+#[test]
+fn at_no_moment_is_a_part_of_a_file_there() {
+    let mut world = World::new();
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let (path, sink) = (world.path("a.json"), Arc::clone(&seen));
+    world.script.on(move |_, _| {
+        sink.lock().unwrap().push(fs::read(&path).ok());
+        Ok(())
+    });
+    world.directory.put(&a(), b"one", Over::Nothing).unwrap();
+    world.directory.put(&a(), b"two", Over::Ours).unwrap();
+    world.directory.sync().unwrap();
+    let mut seen = std::mem::take(&mut *seen.lock().unwrap());
+    seen.dedup();
+    assert_eq!(seen, [None, Some(b"one".to_vec()), Some(b"two".to_vec())]);
+}
+
+#[test]
+fn bytes_are_flushed_before_the_rename_and_readable_for_all() {
+    let mut world = World::new();
+    world.directory.put(&a(), b"one", Over::Nothing).unwrap();
+    let steps: Vec<_> = world.script.log().into_iter().map(|(step, _)| step).collect();
+    assert_eq!(steps, [Step::Create, Step::Write, Step::SetMode, Step::Sync, Step::Rename]);
+    assert_eq!(fs::metadata(world.path("a.json")).unwrap().mode() & 0o777, 0o644);
+    assert_eq!(world.files(), ["a.json"]);
+}
+
+#[test]
+fn where_any_step_fails_the_old_file_stays_and_nothing_is_left_behind() {
+    for step in [Step::Create, Step::Write, Step::SetMode, Step::Sync, Step::Rename] {
+        let mut world = World::new();
+        world.directory.put(&a(), b"old", Over::Nothing).unwrap();
+        world.script.fail(step, Errno::NOSPC);
+        let failure = world.directory.put(&a(), b"new", Over::Ours).unwrap_err();
+        assert_eq!((failure.step, failure.errno), (step, Errno::NOSPC));
+        assert_eq!(fs::read(world.path("a.json")).unwrap(), b"old");
+        assert_eq!(world.files(), ["a.json"]);
+    }
+}
+
+#[test]
+fn what_takes_a_free_name_meanwhile_is_not_overwritten() {
+    let mut world = World::new();
+    let path = world.path("a.json");
+    world.script.on(move |step, _| {
+        if step == Step::Rename {
+            fs::write(&path, "theirs").unwrap();
+        }
+        Ok(())
+    });
+    let failure = world.directory.put(&a(), b"ours", Over::Nothing).unwrap_err();
+    assert_eq!(DiskError::from(failure).reason(), "NotOurs");
+    assert_eq!(fs::read(world.path("a.json")).unwrap(), b"theirs");
+    assert_eq!(world.files(), ["a.json"]);
+}
+
+#[test]
+fn a_file_system_that_cannot_rename_without_replacing_is_as_strict() {
+    let mut world = World::new();
+    world.script.fail(Step::Rename, Errno::INVAL);
+    world.directory.put(&a(), b"ours", Over::Nothing).unwrap();
+    assert_eq!(world.files(), ["a.json"]);
+    let failure = world.directory.put(&a(), b"more", Over::Nothing).unwrap_err();
+    assert_eq!((failure.step, failure.errno), (Step::Link, Errno::EXIST));
+    assert_eq!(fs::read(world.path("a.json")).unwrap(), b"ours");
+    assert_eq!(world.files(), ["a.json"]);
+}
+
+#[test]
+fn a_link_under_the_temporary_name_leads_nowhere() {
+    let mut world = World::new();
+    let outside = world.root.path().join("outside");
+    fs::write(&outside, "theirs").unwrap();
+    symlink(&outside, world.path(".a.seccomp-tmp")).unwrap();
+    world.directory.put(&a(), b"ours", Over::Nothing).unwrap();
+    assert_eq!(fs::read(&outside).unwrap(), b"theirs");
+    assert_eq!(fs::read(world.path("a.json")).unwrap(), b"ours");
+}
+
+#[test]
+fn a_link_is_seen_as_one_even_if_it_appears_after_the_look() {
+    let mut world = World::new();
+    let outside = world.root.path().join("outside");
+    fs::write(&outside, "theirs").unwrap();
+    fs::write(world.path("a.json"), "ours").unwrap();
+    let (path, target) = (world.path("a.json"), outside.clone());
+    world.script.on(move |step, _| {
+        if step == Step::Open {
+            fs::remove_file(&path).unwrap();
+            symlink(&target, &path).unwrap();
+        }
+        Ok(())
+    });
+    assert_eq!(world.directory.find(&a()), Found::Special("a symbolic link"));
+    world.script.calm();
+    world.directory.put(&a(), b"ours", Over::Ours).unwrap();
+    assert_eq!(fs::read(&outside).unwrap(), b"theirs");
+    assert!(fs::symlink_metadata(world.path("a.json")).unwrap().is_file());
+}
+
+#[test]
+fn everything_that_can_have_a_name_is_told_apart() {
+    let mut world = World::new();
+    assert_eq!(world.directory.find(&a()), Found::Absent);
+    fs::write(world.path("a.json"), "{}").unwrap();
+    assert_eq!(hash_of(&world.directory.find(&a())), Some(ContentHash::of(b"{}")));
+    fs::set_permissions(world.path("a.json"), fs::Permissions::from_mode(0o4644)).unwrap();
+    assert!(matches!(world.directory.find(&a()), Found::File { mode_is_right: false, .. }));
+    fs::remove_file(world.path("a.json")).unwrap();
+    fs::create_dir(world.path("a.json")).unwrap();
+    assert_eq!(world.directory.find(&a()), Found::EmptyDirectory);
+    fs::write(world.path("a.json/x"), "").unwrap();
+    assert_eq!(world.directory.find(&a()), Found::Directory);
+    fs::remove_dir_all(world.path("a.json")).unwrap();
+    // Opening a FIFO without a writer would wait forever.
+    rustix::fs::mknodat(
+        rustix::fs::CWD,
+        world.path("a.json"),
+        rustix::fs::FileType::Fifo,
+        rustix::fs::Mode::RUSR,
+        0,
+    )
+    .unwrap();
+    assert!(fs::symlink_metadata(world.path("a.json")).unwrap().file_type().is_fifo());
+    assert_eq!(world.directory.find(&a()), Found::Special("a FIFO"));
+}
+
+#[test]
+fn a_file_larger_than_any_profile_is_not_read() {
+    let mut world = World::new();
+    fs::File::create(world.path("a.json")).unwrap().set_len(1 << 40).unwrap();
+    assert!(matches!(world.directory.find(&a()), Found::File { hash: None, .. }));
+    assert_eq!(world.script.count(Step::Read), 0);
+}
+
+#[test]
+fn a_file_that_cannot_be_opened_or_looked_at_is_told() {
+    let mut world = World::new();
+    fs::write(world.path("a.json"), "{}").unwrap();
+    world.script.fail(Step::Open, Errno::ACCESS);
+    let found = world.directory.find(&a());
+    assert!(matches!(found, Found::Unreadable { error: DiskError::PermissionDenied(_), .. }), "{found:?}");
+    world.script.fail(Step::Stat, Errno::IO);
+    let found = world.directory.find(&a());
+    assert!(matches!(found, Found::Unknown(DiskError::Io(_))), "{found:?}");
+}
+
+#[test]
+fn only_the_temporary_files_of_agents_are_swept() {
+    let mut world = World::new();
+    for kept in [".a.json.swp", ".notes.tmp", "a.json", "b.seccomp-tmp"] {
+        fs::write(world.path(kept), "theirs").unwrap();
+    }
+    fs::create_dir(world.path(".d.seccomp-tmp")).unwrap();
+    for swept in [".a.seccomp-tmp", ".seccomp-profile-ledger.seccomp-tmp"] {
+        fs::write(world.path(swept), "half").unwrap();
+    }
+    world.directory.sweep().unwrap();
+    assert_eq!(world.files(), [".a.json.swp", ".d.seccomp-tmp", ".notes.tmp", "a.json", "b.seccomp-tmp"]);
+}
+
+#[test]
+fn a_ledger_that_is_a_link_or_no_file_is_not_used() {
+    let mut world = World::new();
+    let outside = world.root.path().join("outside");
+    fs::write(&outside, Ledger::default().to_bytes()).unwrap();
+    symlink(&outside, world.path(LEDGER)).unwrap();
+    assert!(matches!(world.directory.load_ledger(), Err(LedgerError::Read(_))));
+    fs::remove_file(world.path(LEDGER)).unwrap();
+    fs::create_dir(world.path(LEDGER)).unwrap();
+    assert!(matches!(world.directory.load_ledger(), Err(LedgerError::NotALedger(_))));
+}

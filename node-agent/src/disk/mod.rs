@@ -19,6 +19,8 @@ mod fingerprint;
 mod found;
 mod identity;
 mod ledger;
+#[cfg(test)]
+pub(crate) mod testing;
 
 use rustix::fs::Mode;
 

@@ -1,1 +1,101 @@
+//! The process is killed before each of its system calls in turn, and another one starts.
 
+use std::fs;
+
+use super::tests::{keeper, name, object};
+use super::*;
+use crate::disk::testing::Script;
+
+type Profiles = &'static [(&'static str, &'static str)];
+
+/// Brings the directory from `before` towards `after`, is killed before the `n`th call, and starts again with
+/// `later`. False once the process reaches the end.
+fn killed_at(n: usize, before: Profiles, after: Profiles, later: Profiles) -> bool {
+    let root = tempfile::tempdir().unwrap();
+    let path = root.path().join("profiles");
+    let script = Script::default();
+    let listed = |script: &Script, profiles: Profiles| {
+        let mut keeper = keeper(&path, script);
+        for change in [Change::Init]
+            .into_iter()
+            .chain(profiles.iter().map(|(name, bytes)| Change::InitApply(object(name, bytes))))
+            .chain([Change::InitDone])
+        {
+            keeper.change(change, Instant::now());
+        }
+        keeper.sync();
+        keeper
+    };
+    drop(listed(&script, before));
+    fs::write(path.join("theirs.json"), "theirs").unwrap();
+    fs::write(path.join("clash.json"), "theirs").unwrap();
+
+    let crashed = script.crash_at(n);
+    drop(listed(&script, after));
+    let crashed = crashed();
+    script.calm();
+
+    // Whatever lies there is whole.
+    for (profile, _) in before.iter().chain(after) {
+        let bytes = fs::read_to_string(path.join(name(profile).file_name())).ok();
+        let whole = |of: Profiles| of.iter().any(|(p, b)| p == profile && Some(*b) == bytes.as_deref());
+        let absent = |of: Profiles| !of.iter().any(|(p, _)| p == profile);
+        let or_absent = bytes.is_none() && (absent(before) || absent(after));
+        let is_whole = *profile == "clash" || whole(before) || whole(after) || or_absent;
+        assert!(is_whole, "before call {n}: {profile} is {bytes:?}");
+    }
+
+    let mut keeper = listed(&Script::default(), later);
+    keeper.retry().unwrap();
+    keeper.sync();
+    let mut left: Vec<String> = fs::read_dir(&path)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .filter(|file| !["theirs.json", "clash.json", LEDGER].contains(&file.as_str()))
+        .collect();
+    left.sort();
+    let ours: Vec<_> = later.iter().filter(|(profile, _)| *profile != "clash").collect();
+    let expected: Vec<_> = ours.iter().map(|(profile, _)| format!("{profile}.json")).collect();
+    assert_eq!(left, expected, "before call {n}");
+    for (profile, bytes) in ours {
+        assert_eq!(fs::read_to_string(path.join(name(profile).file_name())).unwrap(), *bytes);
+        assert_eq!(keeper.claim(&name(profile)), Some(Claim::Written));
+    }
+    for theirs in ["theirs.json", "clash.json"] {
+        assert_eq!(fs::read_to_string(path.join(theirs)).unwrap(), "theirs", "before call {n}");
+    }
+    let problems: Vec<_> = keeper.report().problems.into_iter().map(|problem| problem.name).collect();
+    let clashes: Vec<_> =
+        later.iter().filter(|(profile, _)| *profile == "clash").map(|(profile, _)| *profile).collect();
+    assert_eq!(problems, clashes, "before call {n}");
+    crashed
+}
+
+fn killed_everywhere(before: Profiles, after: Profiles, later: Profiles) {
+    let calls = (0..).take_while(|&n| killed_at(n, before, after, later)).count();
+    assert!(calls > 10, "only {calls} calls");
+}
+
+#[test]
+fn killed_anywhere_in_the_first_writes_the_agent_converges() {
+    killed_everywhere(
+        &[],
+        &[("a", "1"), ("b", "1"), ("clash", "1")],
+        &[("a", "1"), ("b", "1"), ("clash", "1")],
+    );
+}
+
+#[test]
+fn killed_anywhere_in_the_first_writes_the_agent_knows_its_files_under_other_goals() {
+    killed_everywhere(&[], &[("a", "1"), ("b", "1")], &[("a", "2")]);
+}
+
+#[test]
+fn killed_anywhere_in_an_update_the_agent_converges_on_what_is_wanted_then() {
+    killed_everywhere(&[("a", "1"), ("b", "1")], &[("a", "2"), ("b", "2")], &[("a", "3"), ("b", "2")]);
+}
+
+#[test]
+fn killed_anywhere_in_a_removal_the_agent_finishes_it_or_takes_it_back() {
+    killed_everywhere(&[("a", "1"), ("b", "1"), ("c", "1")], &[("b", "1")], &[("b", "1"), ("c", "2")]);
+}

@@ -1,0 +1,68 @@
+//! For tests: a log of all system calls, and faults by script.
+
+use std::sync::{Arc, Mutex};
+
+use rustix::io::Errno;
+
+use super::{Faults, Step};
+
+type Hook = Box<dyn FnMut(Step, &str) -> Result<(), Errno> + Send>;
+
+/// Logs every system call and asks a hook before each.
+#[derive(Clone, Default)]
+pub(crate) struct Script(Arc<Mutex<State>>);
+
+#[derive(Default)]
+struct State {
+    log: Vec<(Step, String)>,
+    hook: Option<Hook>,
+}
+
+impl Script {
+    /// From now on `hook` is asked before each call.
+    pub(crate) fn on(&self, hook: impl FnMut(Step, &str) -> Result<(), Errno> + Send + 'static) {
+        self.0.lock().unwrap().hook = Some(Box::new(hook));
+    }
+
+    /// No more faults.
+    pub(crate) fn calm(&self) {
+        self.0.lock().unwrap().hook = None;
+    }
+
+    /// Every `step` fails with `errno`.
+    pub(crate) fn fail(&self, step: Step, errno: Errno) {
+        self.on(move |tried, _| if tried == step { Err(errno) } else { Ok(()) });
+    }
+
+    /// No call from the `n`th on is made, as if the process had been killed before it. Tells whether one was left
+    /// out.
+    pub(crate) fn crash_at(&self, n: usize) -> impl Fn() -> bool + use<> {
+        let made = Arc::new(Mutex::new(0));
+        let seen = Arc::clone(&made);
+        self.on(move |_, _| {
+            let mut made = made.lock().unwrap();
+            *made += 1;
+            if *made > n { Err(Errno::IO) } else { Ok(()) }
+        });
+        move || *seen.lock().unwrap() > n
+    }
+
+    /// The calls since the last time.
+    pub(crate) fn log(&self) -> Vec<(Step, String)> {
+        std::mem::take(&mut self.0.lock().unwrap().log)
+    }
+
+    /// How many of the calls since the last time were of one kind.
+    pub(crate) fn count(&self, step: Step) -> usize {
+        self.log().iter().filter(|(made, _)| *made == step).count()
+    }
+}
+
+impl Faults for Script {
+    fn before(&mut self, step: Step, name: &str) -> Result<(), Errno> {
+        // The hook may look at the directory, but not at this script.
+        let mut state = self.0.lock().unwrap();
+        state.log.push((step, name.to_owned()));
+        state.hook.as_mut().map_or(Ok(()), |hook| hook(step, name))
+    }
+}
