@@ -7,11 +7,12 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::bench::Bench;
 use crate::build_images;
-use crate::cluster::{Client, Cluster, ClusterError, Layout, NAMESPACE, Options};
+use crate::cluster::{Cluster, ClusterError, Layout, Options};
 use crate::command;
 use crate::programs::Programs;
+use crate::running::Running;
 use crate::step::step;
-use crate::{doctor, interrupt};
+use crate::{demo, doctor, interrupt};
 
 /// A real Kubernetes cluster on this machine, in namespaces and cgroups of its own.
 #[derive(Debug, Parser)]
@@ -41,6 +42,18 @@ enum Action {
     /// Measure on the cluster that runs; fails where a bar is not reached
     #[command(subcommand)]
     Bench(Bench),
+    /// Show the whole life of a profile, and check every claim on the way
+    Demo {
+        /// Leave the cluster up and print what a shell needs to use it
+        #[arg(long)]
+        keep: bool,
+        /// Use the cluster of this kubeconfig and start none; its nodes must be able to get the images
+        #[arg(long, value_name = "FILE")]
+        kubeconfig: Option<PathBuf>,
+        /// The other cluster has the chart already
+        #[arg(long, requires = "kubeconfig")]
+        no_chart: bool,
+    },
     /// Start a cluster, run a command with it and end it; exits as the command does
     Run {
         #[command(flatten)]
@@ -93,16 +106,18 @@ impl Action {
             Action::Doctor => doctor::check(true)?,
             Action::Build => Programs::in_cache().build()?,
             Action::Up(target) => {
-                let running = target.start()?;
-                println!(
-                    "export KUBECONFIG={}",
-                    quoted(&running.client().kubeconfig().display().to_string())
-                );
-                println!("export PATH={}:\"$PATH\"", quoted(&running.programs_directory()));
+                println!("{}", target.start()?.exports());
             }
             Action::Down => Cluster::clear(&Layout::from_environment())?,
             Action::AddNode => {
                 Cluster::attach(&Layout::from_environment())?.add_node()?;
+            }
+            Action::Demo { keep, kubeconfig, no_chart } => {
+                let start = || match kubeconfig {
+                    Some(kubeconfig) => Running::attach(&kubeconfig, !no_chart),
+                    None => Running::start(&Options::default(), true),
+                };
+                return demo::run(start, keep);
             }
             Action::Images { directory } => {
                 let built = step("build the images", || {
@@ -135,9 +150,7 @@ fn run(target: &Target, words: &[String]) -> Result<ExitCode, ClusterError> {
         command.env("SECCOMP_E2E_DIR", cluster.directory());
     }
     let status = command::attended(&mut command);
-    if let Running::Local(cluster) = running {
-        cluster.down()?;
-    }
+    running.end()?;
     // A program that a signal ended has no code of its own; the shell's convention gives it one.
     use std::os::unix::process::ExitStatusExt;
     let status = status?;
@@ -145,56 +158,16 @@ fn run(target: &Target, words: &[String]) -> Result<ExitCode, ClusterError> {
     Ok(ExitCode::from(u8::try_from(code).unwrap_or(1)))
 }
 
-/// A cluster that can be used.
-enum Running {
-    Local(Cluster),
-    Foreign(Client),
-}
-
-impl Running {
-    fn client(&self) -> &Client {
-        match self {
-            Running::Local(cluster) => cluster.client(),
-            Running::Foreign(client) => client,
-        }
-    }
-
-    fn programs_directory(&self) -> String {
-        self.client().programs().directory().display().to_string()
-    }
-}
-
 impl Target {
     fn start(&self) -> Result<Running, ClusterError> {
-        let Some(kubeconfig) = &self.kubeconfig else { return self.start_local().map(Running::Local) };
-        let programs = Programs::in_cache();
-        programs.build_clients()?;
-        let client =
-            Client::new(programs, std::path::absolute(kubeconfig).unwrap_or_else(|_| kubeconfig.clone()));
-        if !self.no_chart {
-            let chart = build_images::repository().join("charts").join(NAMESPACE);
-            step("install the chart", || client.install_chart(&chart, &[]).map_err(ClusterError::from))?;
+        match &self.kubeconfig {
+            Some(kubeconfig) => Running::attach(kubeconfig, !self.no_chart),
+            None => {
+                let (nodes, etcd_fsync) = (self.nodes, self.etcd_fsync);
+                Running::start(&Options { nodes, etcd_fsync, ..Options::default() }, !self.no_chart)
+            }
         }
-        Ok(Running::Foreign(client))
     }
-
-    fn start_local(&self) -> Result<Cluster, ClusterError> {
-        let cluster =
-            Cluster::up(&Options { nodes: self.nodes, etcd_fsync: self.etcd_fsync, ..Options::default() })?;
-        if !self.no_chart
-            && let Err(error) = cluster.install_chart(&[])
-        {
-            // The first error is the one worth telling.
-            let _ = cluster.down();
-            return Err(error);
-        }
-        Ok(cluster)
-    }
-}
-
-/// Single quotes, so that a shell takes the text as it is.
-fn quoted(text: &str) -> String {
-    format!("'{}'", text.replace('\'', r"'\''"))
 }
 
 #[cfg(test)]
@@ -205,12 +178,5 @@ mod tests {
     fn the_arguments_are_consistent() {
         use clap::CommandFactory;
         Cli::command().debug_assert();
-    }
-
-    #[test]
-    fn what_is_printed_survives_a_shell() {
-        let printed =
-            command::output(Command::new("sh").args(["-c", &format!("printf %s {}", quoted("a'b $c"))]));
-        assert_eq!(printed.unwrap(), "a'b $c");
     }
 }

@@ -79,7 +79,7 @@ impl Client {
         command::output(helm.args(values))
     }
 
-    fn command(&self, program: &str) -> Command {
+    pub(crate) fn command(&self, program: &str) -> Command {
         let mut command = self.programs.command(program);
         command.env("KUBECONFIG", &self.kubeconfig);
         command

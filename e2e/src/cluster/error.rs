@@ -59,6 +59,9 @@ pub enum ClusterError {
     /// The state directory holds something else.
     #[error("{} holds something that is not a cluster's state; it stays. Name another directory in SECCOMP_E2E_DIR", .0.display())]
     ForeignDirectory(PathBuf),
+    /// The demo would overwrite something on a cluster of somebody else.
+    #[error("the cluster has {0} already, which the demo would overwrite and delete")]
+    InTheWay(String),
     /// There are as many nodes as there can be.
     #[error("there are {max} nodes already, which is the most", max = NodeId::MAX)]
     Full,

@@ -1,0 +1,112 @@
+//! The whole life of a profile on a real cluster, told and checked: every sentence that claims something is asserted.
+//!
+//! The acts, in order: [`rollout`] (applied, Ready on every node), [`pods`] (the kernel obeys), [`growth`] (a node
+//! joins), then [`rollout`] again (edited, deleted). [`story`] prints and counts, [`evidence`] is what the nodes hold.
+
+mod evidence;
+mod growth;
+mod pods;
+mod rollout;
+mod story;
+
+use std::process::ExitCode;
+
+use crate::build_images;
+use crate::cluster::{Client, Cluster, ClusterError, NAMESPACE};
+use crate::running::Running;
+use evidence::Evidence;
+use story::Story;
+
+/// The profiles of the project's folder `profiles/`.
+const PROFILES: [&str; 3] = ["audit", "fine-grained", "violation"];
+
+/// What the acts play on.
+struct Stage<'a> {
+    client: &'a Client,
+    /// `None` where somebody else runs the cluster: then no node is added.
+    local: Option<&'a Cluster>,
+    evidence: Evidence<'a>,
+    story: Story,
+}
+
+/// Tells the story on the cluster that `start` gives, which has the chart. Ends it unless it shall be kept.
+pub(crate) fn run(
+    start: impl FnOnce() -> Result<Running, ClusterError>,
+    keep: bool,
+) -> Result<ExitCode, ClusterError> {
+    let mut story = Story::new();
+    story.section("A real Kubernetes is started, and the chart installed");
+    let running = start()?;
+    let local = match &running {
+        Running::Local(cluster) => Some(cluster),
+        Running::Foreign(_) => None,
+    };
+    let client = running.client();
+    let evidence = local.map_or(Evidence::Reports(client), Evidence::Disks);
+    let mut stage = Stage { client, local, evidence, story };
+    let told = stage.play();
+    let cleared = if local.is_none() && !keep { stage.clear() } else { Ok(()) };
+    let mut story = stage.story;
+    story.section("The end");
+    let exports = running.exports();
+    let ended = if keep { Ok(()) } else { running.end() };
+    if keep {
+        story.say("The cluster stays. A shell that evaluates these lines can use it:");
+        println!("{exports}");
+    }
+    told.and(cleared).and(ended)?;
+    Ok(story.end())
+}
+
+impl Stage<'_> {
+    fn play(&mut self) -> Result<(), ClusterError> {
+        self.refuse_to_overwrite()?;
+        self.show_the_cluster()?;
+        self.profiles_become_ready()?;
+        self.pods_run_under_them()?;
+        if let Some(cluster) = self.local {
+            self.a_node_joins(cluster)?;
+        }
+        self.a_profile_is_edited()?;
+        self.a_profile_is_deleted()
+    }
+
+    /// On a cluster of somebody else, profiles and pods of our names may be theirs.
+    fn refuse_to_overwrite(&mut self) -> Result<(), ClusterError> {
+        if self.local.is_some() {
+            return Ok(());
+        }
+        let folders = ["profiles", "pods"].map(folder);
+        let there = ["get", "--ignore-not-found", "-o", "name", "-f", &folders[0], "-f", &folders[1]];
+        match self.client.kubectl(there)?.trim() {
+            "" => Ok(()),
+            names => Err(ClusterError::InTheWay(names.replace('\n', ", "))),
+        }
+    }
+
+    fn show_the_cluster(&mut self) -> Result<(), ClusterError> {
+        self.kubectl(&["get", "nodes"])?;
+        self.kubectl(&["get", "pods", "--namespace", NAMESPACE, "-o", "wide"])?;
+        Ok(())
+    }
+
+    /// Removes what the demo made.
+    fn clear(&mut self) -> Result<(), ClusterError> {
+        let folders = ["pods", "profiles"].map(folder);
+        self.client.kubectl(["delete", "--ignore-not-found", "-f", &folders[0], "-f", &folders[1]])?;
+        Ok(())
+    }
+
+    /// Runs kubectl and shows the command with what it printed.
+    fn kubectl(&mut self, arguments: &[&str]) -> Result<String, ClusterError> {
+        self.story.command(arguments);
+        let printed = self.client.kubectl(arguments)?;
+        self.story.printed(&printed);
+        Ok(printed)
+    }
+}
+
+/// A folder of the repository.
+fn folder(name: &str) -> String {
+    build_images::repository().join(name).display().to_string()
+}

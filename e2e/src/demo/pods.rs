@@ -1,0 +1,36 @@
+//! Pods run under the profiles, and the kernel lets them or stops them.
+
+use std::time::Duration;
+
+use super::{Stage, folder};
+use crate::cluster::ClusterError;
+use crate::view::PodEnd;
+
+/// How long a pod may take from its creation to its end; some seconds on an idle machine.
+const LIMIT: Duration = Duration::from_secs(90);
+
+/// The project's pods, and how each must end.
+const PODS: [(&str, &str, &str); 3] = [
+    ("audit-pod", "Succeeded", "Completed"),
+    ("fine-grained-pod", "Succeeded", "Completed"),
+    ("violation-pod", "Failed", "StartError"),
+];
+
+impl Stage<'_> {
+    pub(super) fn pods_run_under_them(&mut self) -> Result<(), ClusterError> {
+        self.story.section("Pods name the profiles, and the kernel obeys");
+        self.kubectl(&["apply", "-f", &folder("pods")])?;
+        for (name, phase, reason) in PODS {
+            let end = PodEnd::wait(self.client, name, LIMIT)?;
+            let wanted = PodEnd { phase: phase.to_owned(), reason: reason.to_owned() };
+            self.story.claim(&format!("{name} ends as {wanted}"), end == wanted, || end.to_string());
+        }
+        self.kubectl(&["get", "pods"])?;
+        for name in ["audit-pod", "fine-grained-pod"] {
+            let printed = self.kubectl(&["logs", name])?;
+            let said = printed == "making some syscalls\n";
+            self.story.claim(&format!("{name} did its work"), said, || format!("it printed {printed:?}"));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,88 @@
+//! A cluster that can be used, whoever runs it.
+
+use std::path::Path;
+
+use crate::build_images;
+use crate::cluster::{Client, Cluster, ClusterError, NAMESPACE, Options};
+use crate::programs::Programs;
+use crate::step::step;
+
+/// A cluster that can be used, whoever runs it.
+pub(crate) enum Running {
+    /// Started here, and ended here.
+    Local(Cluster),
+    /// Somebody else's.
+    Foreign(Client),
+}
+
+impl Running {
+    /// Starts a local cluster, with the project's chart if `chart` says so.
+    pub(crate) fn start(options: &Options, chart: bool) -> Result<Self, ClusterError> {
+        let cluster = Cluster::up(options)?;
+        if chart && let Err(error) = cluster.install_chart(&[]) {
+            // The first error is the one worth telling.
+            let _ = cluster.down();
+            return Err(error);
+        }
+        Ok(Running::Local(cluster))
+    }
+
+    /// Uses the cluster of a kubeconfig, whose nodes must be able to get the images.
+    pub(crate) fn attach(kubeconfig: &Path, chart: bool) -> Result<Self, ClusterError> {
+        let programs = Programs::in_cache();
+        programs.build_clients()?;
+        let kubeconfig = std::path::absolute(kubeconfig).unwrap_or_else(|_| kubeconfig.to_owned());
+        let client = Client::new(programs, kubeconfig);
+        if chart {
+            let chart = build_images::repository().join("charts").join(NAMESPACE);
+            step("install the chart", || client.install_chart(&chart, &[]).map_err(ClusterError::from))?;
+        }
+        Ok(Running::Foreign(client))
+    }
+
+    pub(crate) fn client(&self) -> &Client {
+        match self {
+            Running::Local(cluster) => cluster.client(),
+            Running::Foreign(client) => client,
+        }
+    }
+
+    pub(crate) fn programs_directory(&self) -> String {
+        self.client().programs().directory().display().to_string()
+    }
+
+    /// What a shell evaluates to use it.
+    pub(crate) fn exports(&self) -> String {
+        let kubeconfig = quoted(&self.client().kubeconfig().display().to_string());
+        let programs = quoted(&self.programs_directory());
+        format!("export KUBECONFIG={kubeconfig}\nexport PATH={programs}:\"$PATH\"")
+    }
+
+    /// Ends it if it was started here.
+    pub(crate) fn end(self) -> Result<(), ClusterError> {
+        match self {
+            Running::Local(cluster) => cluster.down(),
+            Running::Foreign(_) => Ok(()),
+        }
+    }
+}
+
+/// Single quotes, so that a shell takes the text as it is.
+fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', r"'\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use super::*;
+    use crate::command;
+
+    #[test]
+    fn what_is_printed_survives_a_shell() {
+        let printed =
+            command::output(Command::new("sh").args(["-c", &format!("printf %s {}", quoted("a'b $c"))]));
+        assert_eq!(printed.unwrap(), "a'b $c");
+    }
+}
