@@ -23,6 +23,22 @@ pub enum Want {
     Removal,
 }
 
+impl From<&Untrusted<SeccompProfile>> for Want {
+    fn from(object: &Untrusted<SeccompProfile>) -> Self {
+        // A deletionTimestamp alone changes nothing: pods may still need the file.
+        if object.removal_approved() {
+            return Self::Removal;
+        }
+        match object.profile() {
+            Ok(profile) => {
+                let canonical = profile.canonical();
+                Self::File { bytes: canonical.bytes().into(), hash: canonical.hash() }
+            }
+            Err(error) => Self::Invalid(error.to_string().into()),
+        }
+    }
+}
+
 /// One profile as the agent reads it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Object {
@@ -32,28 +48,6 @@ pub struct Object {
     pub uid: Box<str>,
     /// What it asks for.
     pub want: Want,
-}
-
-impl From<Untrusted<SeccompProfile>> for Object {
-    fn from(object: Untrusted<SeccompProfile>) -> Self {
-        // A deletionTimestamp alone changes nothing: pods may still need the file.
-        let want = if object.removal_approved() {
-            Want::Removal
-        } else {
-            match object.profile() {
-                Ok(profile) => {
-                    let canonical = profile.canonical();
-                    Want::File { bytes: canonical.bytes().into(), hash: canonical.hash() }
-                }
-                Err(error) => Want::Invalid(error.to_string().into()),
-            }
-        };
-        Self {
-            name: object.metadata.name.unwrap_or_default().into(),
-            uid: object.metadata.uid.unwrap_or_default().into(),
-            want,
-        }
-    }
 }
 
 /// One event of the watch.
@@ -212,7 +206,9 @@ mod tests {
     }
 
     fn decoded(json: serde_json::Value) -> Object {
-        serde_json::from_value::<Untrusted<SeccompProfile>>(json).unwrap().into()
+        let object: Untrusted<SeccompProfile> = serde_json::from_value(json).unwrap();
+        let want = Want::from(&object);
+        self::object(&object.metadata.name.unwrap(), &object.metadata.uid.unwrap(), want)
     }
 
     #[test]

@@ -26,6 +26,10 @@ pub mod reporter;
 mod reporter_tests;
 mod run;
 pub mod watches;
+#[cfg(test)]
+mod watches_tests;
 pub mod worker;
+#[cfg(test)]
+mod worker_tests;
 
 pub use run::{Fatal, run};

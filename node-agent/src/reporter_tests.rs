@@ -1,1 +1,277 @@
+//! Conversations of the reporter with the API server.
 
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use api::Report;
+use http::{Request, Response};
+use kube::Client;
+use kube::client::Body;
+use prometheus::Registry;
+use serde_json::{Value, json};
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, sleep, timeout};
+use tower_test::mock::{Handle, SendResponse};
+
+use crate::metrics::Metrics;
+use crate::own_status::{Held, Own, ReportHash};
+use crate::reporter::Reporter;
+use crate::worker::{Command, Revision};
+
+/// Longer than any pause of the reporter.
+const AGES: Duration = Duration::from_secs(600);
+
+/// The API server and the disk, as the reporter sees them.
+struct World {
+    server: Handle<Request<Body>, Response<Body>>,
+    own: watch::Sender<Own>,
+    revision: watch::Sender<Revision>,
+    report: Arc<Mutex<Report>>,
+}
+
+impl World {
+    fn new() -> (Self, Reporter) {
+        let (service, server) = tower_test::mock::pair();
+        let client = Client::new(service, "default");
+        let (own, own_seen) = watch::channel(Own::Unknown);
+        let (revision, revision_seen) = watch::channel(0);
+        let (commands, mut queue) = mpsc::channel(8);
+        let report = Arc::new(Mutex::new(Report::default()));
+        let disk = Arc::clone(&report);
+        tokio::spawn(async move {
+            while let Some(Command::Report(reply)) = queue.recv().await {
+                reply.send(disk.lock().unwrap().clone()).unwrap();
+            }
+        });
+        let metrics = Metrics::new(&Registry::new()).unwrap();
+        let node = "node-1".parse().unwrap();
+        let reporter = Reporter::new(client, node, own_seen, revision_seen, commands, metrics);
+        (Self { server, own, revision, report }, reporter)
+    }
+
+    fn started() -> Self {
+        let (world, mut reporter) = Self::new();
+        tokio::spawn(async move { reporter.run().await });
+        world
+    }
+
+    /// The disk changes.
+    fn disk(&self, name: &str) {
+        self.report.lock().unwrap().files.insert(name.to_owned(), "0".repeat(32));
+        self.revision.send_modify(|revision| *revision += 1);
+    }
+
+    /// What the disk says.
+    fn truth(&self) -> Value {
+        serde_json::to_value(&*self.report.lock().unwrap()).unwrap()
+    }
+
+    fn held(uid: &str, version: u64, report: Option<&Value>) -> Held {
+        Held { uid: uid.into(), version: Some(version), report: report.map(ReportHash::of) }
+    }
+
+    /// The next request; what was asked, and the way to answer.
+    async fn request(&mut self) -> (Value, SendResponse<Response<Body>>) {
+        let (request, answer) = timeout(AGES, self.server.next_request()).await.unwrap().unwrap();
+        let (parts, body) = request.into_parts();
+        let body: Value = serde_json::from_slice(&body.collect_bytes().await.unwrap()).unwrap();
+        let header = |name: &str| parts.headers[name].to_str().unwrap().to_owned();
+        let asked = json!({
+            "request": format!("{} {}", parts.method, parts.uri),
+            "type": header("content-type"),
+            "accept": header("accept"),
+            "body": body,
+        });
+        (asked, answer)
+    }
+
+    /// Takes a report, as an object of this uid and version.
+    async fn take(&mut self, uid: &str, version: u64) -> Value {
+        let (asked, answer) = self.request().await;
+        answer.send_response(
+            Response::new(
+                json!({
+                    "apiVersion": "meta.k8s.io/v1", "kind": "PartialObjectMetadata",
+                    "metadata": { "name": "node-1", "uid": uid, "resourceVersion": version.to_string() }
+                })
+                .to_string()
+                .into_bytes(),
+            )
+            .map(Body::from),
+        );
+        asked["body"]["status"]["report"].clone()
+    }
+
+    async fn refuse(&mut self, code: u16) {
+        let (_, answer) = self.request().await;
+        let status =
+            json!({ "kind": "Status", "status": "Failure", "reason": "No", "message": "no", "code": code });
+        let response = Response::builder().status(code).body(Body::from(status.to_string().into_bytes()));
+        answer.send_response(response.unwrap());
+    }
+
+    async fn is_silent(&mut self) {
+        assert!(timeout(AGES, self.server.next_request()).await.is_err(), "a request that nobody needs");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_report_is_one_forced_apply_of_status_report_and_nothing_else() {
+    let mut world = World::started();
+    world.own.send_replace(Own::Listed(World::held("1", 1, None)));
+    world.disk("a");
+    let (asked, _answer) = world.request().await;
+    assert_eq!(
+        asked,
+        json!({
+            "request": "PATCH /apis/seccomp.imjasonh.dev/v1alpha1/nodeprofilestatuses/node-1/status?&force=true&fieldManager=seccomp-profile-agent",
+            "type": "application/apply-patch+yaml",
+            "accept": "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1",
+            "body": {
+                "apiVersion": "seccomp.imjasonh.dev/v1alpha1",
+                "kind": "NodeProfileStatus",
+                "metadata": { "name": "node-1" },
+                "status": { "report": world.truth() },
+            },
+        })
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_sent_before_the_first_complete_list_or_without_an_object() {
+    let mut world = World::started();
+    world.own.send_replace(Own::Listed(World::held("1", 1, None)));
+    world.is_silent().await;
+    world.own.send_replace(Own::Absent);
+    world.disk("a");
+    world.is_silent().await;
+    world.own.send_replace(Own::Watched(World::held("1", 2, None)));
+    assert_eq!(world.take("1", 3).await, world.truth());
+    world.is_silent().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_sent_when_the_object_holds_the_same() {
+    let mut world = World::started();
+    world.report.lock().unwrap().files.insert("a".into(), "0".repeat(32));
+    world.own.send_replace(Own::Listed(World::held("1", 1, Some(&world.truth()))));
+    world.disk("a");
+    world.is_silent().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn changes_are_gathered_until_the_disk_is_quiet() {
+    let mut world = World::started();
+    world.own.send_replace(Own::Listed(World::held("1", 1, None)));
+    let start = Instant::now();
+    for name in ["a", "b", "c"] {
+        world.disk(name);
+        sleep(Duration::from_millis(40)).await;
+    }
+    assert_eq!(world.take("1", 2).await["files"].as_object().unwrap().len(), 3);
+    assert!(start.elapsed() < Duration::from_millis(150), "{:?}", start.elapsed());
+    world.is_silent().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn changes_without_end_are_reported_all_the_same() {
+    let mut world = World::started();
+    world.own.send_replace(Own::Listed(World::held("1", 1, None)));
+    let (start, revision) = (Instant::now(), world.revision.clone());
+    tokio::spawn(async move {
+        loop {
+            revision.send_modify(|revision| *revision += 1);
+            sleep(Duration::from_millis(20)).await;
+        }
+    });
+    world.take("1", 2).await;
+    assert!(start.elapsed() <= Duration::from_millis(510), "{:?}", start.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_object_that_loses_the_report_gets_it_again() {
+    let mut world = World::started();
+    world.own.send_replace(Own::Listed(World::held("1", 1, None)));
+    world.disk("a");
+    world.take("1", 5).await;
+    // Recreated under the same name.
+    world.own.send_replace(Own::Watched(World::held("2", 6, None)));
+    assert_eq!(world.take("2", 7).await, world.truth());
+    // Written by somebody else.
+    world.own.send_replace(Own::Watched(World::held("2", 8, Some(&json!({ "files": {} })))));
+    assert_eq!(world.take("2", 9).await, world.truth());
+    // Restored from a backup, which also sets the versions back.
+    world.own.send_replace(Own::Listed(World::held("2", 3, None)));
+    assert_eq!(world.take("2", 4).await, world.truth());
+}
+
+#[tokio::test(start_paused = true)]
+async fn news_older_than_our_write_and_the_operators_writes_cause_nothing() {
+    let mut world = World::started();
+    world.own.send_replace(Own::Listed(World::held("1", 1, None)));
+    world.disk("a");
+    let sent = world.take("1", 5).await;
+    world.own.send_replace(Own::Watched(World::held("1", 4, None)));
+    world.is_silent().await;
+    for version in [5, 6] {
+        world.own.send_replace(Own::Watched(World::held("1", version, Some(&sent))));
+        world.is_silent().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_report_is_sent_again_with_what_is_true_then() {
+    let mut world = World::started();
+    world.own.send_replace(Own::Listed(World::held("1", 1, None)));
+    world.disk("a");
+    for code in [409, 500, 403] {
+        world.refuse(code).await;
+    }
+    world.disk("b");
+    assert_eq!(world.take("1", 2).await, world.truth());
+    world.is_silent().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_an_object_the_reporter_waits_for_the_watch() {
+    let mut world = World::started();
+    world.own.send_replace(Own::Listed(World::held("1", 1, None)));
+    world.disk("a");
+    world.refuse(404).await;
+    world.own.send_replace(Own::Absent);
+    world.is_silent().await;
+    world.own.send_replace(Own::Watched(World::held("2", 2, None)));
+    assert_eq!(world.take("2", 3).await, world.truth());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_answers_404_while_it_starts_is_asked_again_at_leisure() {
+    let mut world = World::started();
+    world.own.send_replace(Own::Listed(World::held("1", 1, None)));
+    world.disk("a");
+    let start = Instant::now();
+    for _ in 0..6 {
+        world.refuse(404).await;
+    }
+    assert!(start.elapsed() > Duration::from_secs(20), "{:?}", start.elapsed());
+    assert_eq!(world.take("1", 2).await, world.truth());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_has_not_been_reported_is_reported_at_the_end() {
+    let (mut world, mut reporter) = World::new();
+    world.own.send_replace(Own::Listed(World::held("1", 1, None)));
+    world.disk("a");
+    let ending = tokio::spawn(async move {
+        reporter.last().await;
+        reporter.last().await;
+    });
+    assert_eq!(world.take("1", 2).await, world.truth());
+    ending.await.unwrap();
+}
+
+#[test]
+fn a_report_hashes_alike_whatever_the_order_of_its_keys() {
+    let hash = |text: &str| ReportHash::of(&serde_json::from_str(text).unwrap());
+    assert_eq!(hash(r#"{"a":1,"b":{"c":2,"d":3}}"#), hash(r#"{"b":{"d":3,"c":2},"a":1}"#));
+}

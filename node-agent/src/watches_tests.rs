@@ -1,0 +1,107 @@
+//! Conversations of the watches with the API server.
+
+use std::time::Duration;
+
+use api::NodeName;
+use http::{Request, Response};
+use kube::Client;
+use kube::client::Body;
+use profile::ContentHash;
+use serde_json::{Value, json};
+use tokio::sync::{mpsc, watch};
+use tokio::time::timeout;
+use tower_test::mock::Handle;
+
+use crate::desired::{Change, Object, Want};
+use crate::own_status::{Held, Own, ReportHash};
+use crate::watches;
+use crate::worker::Command;
+
+type Server = Handle<Request<Body>, Response<Body>>;
+
+fn node() -> NodeName {
+    "node-1".parse().unwrap()
+}
+
+/// Answers the next request; what was asked.
+async fn answer(server: &mut Server, code: u16, body: &str) -> String {
+    let next = timeout(Duration::from_secs(600), server.next_request()).await.unwrap();
+    let (request, reply) = next.unwrap();
+    let response = Response::builder().status(code).body(Body::from(body.as_bytes().to_vec()));
+    reply.send_response(response.unwrap());
+    request.uri().to_string()
+}
+
+fn list(items: &[Value], next: Option<&str>) -> String {
+    json!({ "metadata": { "resourceVersion": "7", "continue": next }, "items": items }).to_string()
+}
+
+fn profile(name: &str) -> Value {
+    json!({ "metadata": { "name": name, "uid": name }, "spec": { "contents": { "defaultAction": "SCMP_ACT_LOG" } } })
+}
+
+fn object(name: &str) -> Object {
+    let bytes = br#"{"defaultAction":"SCMP_ACT_LOG"}"#;
+    let want = Want::File { bytes: bytes.as_slice().into(), hash: ContentHash::of(bytes) };
+    Object { name: name.into(), uid: name.into(), want }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failed_list_is_an_error_and_never_an_empty_one() {
+    let (service, mut server) = tower_test::mock::pair();
+    let (commands, mut queue) = mpsc::channel(64);
+    tokio::spawn(watches::profiles(Client::new(service, "default"), node(), commands));
+    let mut next = async || match queue.recv().await {
+        Some(Command::Change(change, _)) => change,
+        command => panic!("{command:?}"),
+    };
+
+    let asked = answer(&mut server, 404, r#"{"kind":"Status","code":404,"reason":"NotFound"}"#).await;
+    // Without a resource version a list is a consistent read.
+    assert_eq!(asked, "/apis/seccomp.imjasonh.dev/v1alpha1/seccompprofiles?&limit=8");
+    assert_eq!(next().await, Change::Init);
+    // The second page fails: the list begins again.
+    answer(&mut server, 200, &list(&[profile("a")], Some("more"))).await;
+    assert_eq!(next().await, Change::Init);
+    assert_eq!(next().await, Change::InitApply(object("a")));
+    let asked = answer(&mut server, 410, r#"{"kind":"Status","code":410,"reason":"Expired"}"#).await;
+    assert!(asked.contains("continue=more"), "{asked}");
+    answer(&mut server, 200, &list(&[profile("a"), profile("b")], None)).await;
+    assert_eq!(next().await, Change::Init);
+    assert_eq!(next().await, Change::InitApply(object("a")));
+    assert_eq!(next().await, Change::InitApply(object("b")));
+    assert_eq!(next().await, Change::InitDone);
+
+    let event = |kind: &str, object: Value| json!({ "type": kind, "object": object }).to_string() + "\n";
+    let mut changed = profile("b");
+    changed["metadata"]["resourceVersion"] = "8".into();
+    let broken = json!({ "metadata": { "name": "c", "uid": "c", "resourceVersion": "9" }, "spec": [] });
+    let events = event("MODIFIED", changed.clone()) + &event("ADDED", broken) + &event("DELETED", changed);
+    let asked = answer(&mut server, 200, &events).await;
+    assert!(asked.contains("watch=true") && asked.contains("resourceVersion=7"), "{asked}");
+    assert_eq!(next().await, Change::Apply(object("b")));
+    assert!(matches!(next().await, Change::Apply(Object { want: Want::Invalid(_), .. })));
+    assert_eq!(next().await, Change::Delete { name: "b".into(), uid: "b".into() });
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_the_status_objects_only_the_nodes_own_is_watched() {
+    let (service, mut server) = tower_test::mock::pair();
+    let (own, mut seen) = watch::channel(Own::Unknown);
+    tokio::spawn(watches::own_status(Client::new(service, "default"), node(), own));
+    let asked = answer(&mut server, 200, &list(&[], None)).await;
+    assert_eq!(
+        asked,
+        "/apis/seccomp.imjasonh.dev/v1alpha1/nodeprofilestatuses?&fieldSelector=metadata.name%3Dnode-1&limit=8"
+    );
+    assert_eq!(*seen.wait_for(|own| *own != Own::Unknown).await.unwrap(), Own::Absent);
+    let report = json!({ "files": {} });
+    let object = json!({
+        "metadata": { "name": "node-1", "uid": "1", "resourceVersion": "8" }, "status": { "report": report }
+    });
+    let events = json!({ "type": "ADDED", "object": object }).to_string() + "\n";
+    let asked = answer(&mut server, 200, &events).await;
+    assert!(asked.contains("fieldSelector=metadata.name%3Dnode-1"), "{asked}");
+    let held = Held { uid: "1".into(), version: Some(8), report: Some(ReportHash::of(&report)) };
+    assert_eq!(*seen.wait_for(|own| *own != Own::Absent).await.unwrap(), Own::Watched(held));
+}

@@ -1,0 +1,109 @@
+//! The thread, with a real directory and a real watch on it.
+
+use std::fs;
+use std::os::fd::AsFd;
+use std::path::Path;
+use std::time::Instant;
+
+use prometheus::Registry;
+use tokio::sync::oneshot;
+
+use crate::desired::{Change, Object, Want};
+use crate::disk::Directory;
+use crate::keeper::Keeper;
+use crate::metrics::Metrics;
+use crate::notify::{News, Watch};
+use crate::worker::{self, Command, Worker};
+
+fn started(path: &Path) -> Worker {
+    let metrics = Metrics::new(&Registry::new()).unwrap();
+    let keeper = Keeper::new("node-1".parse().unwrap(), Directory::open(path).unwrap(), metrics);
+    worker::start(keeper).unwrap()
+}
+
+async fn change(worker: &Worker, change: Change) {
+    worker.commands.send(Command::Change(change, Instant::now())).await.unwrap();
+}
+
+/// The report, once all that was told before is done.
+async fn report(worker: &Worker) -> api::Report {
+    let (reply, report) = oneshot::channel();
+    worker.commands.send(Command::Report(reply)).await.unwrap();
+    report.await.unwrap()
+}
+
+fn object(name: &str) -> Object {
+    let bytes = b"{}";
+    let want = Want::File { bytes: bytes.as_slice().into(), hash: profile::ContentHash::of(bytes) };
+    Object { name: name.into(), uid: name.into(), want }
+}
+
+#[tokio::test]
+async fn there_is_nothing_to_report_before_the_first_complete_list_is_on_the_disk() {
+    let root = tempfile::tempdir().unwrap();
+    let worker = started(root.path());
+    change(&worker, Change::Init).await;
+    change(&worker, Change::InitApply(object("a"))).await;
+    assert_eq!(report(&worker).await.file_count, 1);
+    assert_eq!(*worker.revision.borrow(), 0);
+    change(&worker, Change::InitDone).await;
+    report(&worker).await;
+    assert_eq!(*worker.revision.borrow(), 1);
+    assert_eq!(fs::read(root.path().join("a.json")).unwrap(), b"{}");
+}
+
+#[tokio::test]
+async fn our_own_writes_end_in_silence() {
+    let root = tempfile::tempdir().unwrap();
+    let worker = started(root.path());
+    let watch = Watch::new(fs::File::open(root.path()).unwrap().as_fd()).unwrap();
+    change(&worker, Change::Init).await;
+    for name in ["a", "b"] {
+        change(&worker, Change::InitApply(object(name))).await;
+    }
+    change(&worker, Change::InitDone).await;
+    report(&worker).await;
+    let revision = *worker.revision.borrow();
+    let News::Files(files) = watch.next().await.unwrap() else { panic!("only files have changed") };
+    assert!(files.contains(&"a.json".to_owned()) && files.contains(&"b.json".to_owned()));
+    worker.commands.send(Command::Touched(files)).await.unwrap();
+    report(&worker).await;
+    worker.commands.send(Command::Check).await.unwrap();
+    report(&worker).await;
+    assert!(futures::FutureExt::now_or_never(watch.next()).is_none(), "looking makes no news");
+    assert_eq!(*worker.revision.borrow(), revision);
+}
+
+#[tokio::test]
+async fn the_thread_ends_with_an_error_once_the_directory_is_replaced() {
+    let root = tempfile::tempdir().unwrap();
+    let path = root.path().join("profiles");
+    let worker = started(&path);
+    fs::rename(&path, root.path().join("aside")).unwrap();
+    fs::create_dir(&path).unwrap();
+    worker.commands.send(Command::Retry).await.unwrap();
+    let error = worker.ended.await.unwrap().unwrap_err().to_string();
+    assert!(error.contains("was replaced"), "{error}");
+}
+
+#[tokio::test]
+async fn a_write_into_a_directory_that_is_gone_ends_the_thread_at_once() {
+    let root = tempfile::tempdir().unwrap();
+    let path = root.path().join("profiles");
+    let worker = started(&path);
+    fs::remove_dir(&path).unwrap();
+    change(&worker, Change::Init).await;
+    change(&worker, Change::InitApply(object("a"))).await;
+    assert!(worker.ended.await.unwrap().is_err());
+}
+
+#[tokio::test]
+async fn the_thread_ends_when_nobody_tells_it_anything_any_more() {
+    let root = tempfile::tempdir().unwrap();
+    let worker = started(root.path());
+    change(&worker, Change::Init).await;
+    change(&worker, Change::InitApply(object("a"))).await;
+    drop(worker.commands);
+    assert_eq!(worker.ended.await.unwrap(), Ok(()));
+    assert!(root.path().join("a.json").exists(), "what was told is done");
+}
