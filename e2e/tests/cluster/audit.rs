@@ -1,0 +1,100 @@
+//! The API server's audit log: what our service accounts wrote.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use e2e::cluster::Cluster;
+use serde_json::Value;
+
+use super::support::until;
+
+/// The log from some moment on.
+pub(crate) struct Log {
+    path: PathBuf,
+    from: u64,
+}
+
+/// A write that the API server answered, whatever the answer was.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Write {
+    pub(crate) account: String,
+    pub(crate) verb: String,
+    pub(crate) resource: String,
+    pub(crate) name: String,
+    pub(crate) code: i64,
+}
+
+impl fmt::Display for Write {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {} {} {} ({})", self.account, self.verb, self.resource, self.name, self.code)
+    }
+}
+
+impl Log {
+    /// The log from now on.
+    pub(crate) fn from_now(cluster: &Cluster) -> Self {
+        let path = cluster.audit_log();
+        let from = path.metadata().unwrap().len();
+        Log { path, from }
+    }
+
+    /// Every write of our accounts so far, leases aside.
+    pub(crate) fn writes(&self) -> Vec<Write> {
+        let mut file = File::open(&self.path).unwrap();
+        file.seek(SeekFrom::Start(self.from)).unwrap();
+        let mut text = String::new();
+        file.read_to_string(&mut text).unwrap();
+        // The last line may be half there.
+        let whole = text.rfind('\n').map_or("", |end| &text[..end]);
+        whole.lines().filter_map(write_of).collect()
+    }
+
+    /// Waits until nothing has been written for a while: longer than what waits longest to be written in a small
+    /// cluster, which is 5 s for counts.
+    pub(crate) fn quiet(cluster: &Cluster) -> Self {
+        const QUIET: Duration = Duration::from_secs(8);
+        let mut log = Log::from_now(cluster);
+        let mut since = Instant::now();
+        until("our accounts having nothing to write", Duration::from_secs(90), || {
+            if !log.writes().is_empty() {
+                log = Log::from_now(cluster);
+                since = Instant::now();
+            }
+            (since.elapsed() > QUIET).then_some(())
+        });
+        log
+    }
+}
+
+fn write_of(line: &str) -> Option<Write> {
+    let event: Value = serde_json::from_str(line).unwrap();
+    let text = |pointer| event.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let (verb, resource) = (text("/verb"), text("/objectRef/resource"));
+    let is_write = !["get", "list", "watch"].contains(&verb.as_str()) && resource != "leases";
+    let resource = match text("/objectRef/subresource") {
+        part if part.is_empty() => resource,
+        part => format!("{resource}/{part}"),
+    };
+    is_write.then(|| Write {
+        account: text("/user/username").rsplit(':').next().unwrap_or_default().to_owned(),
+        verb,
+        resource,
+        name: text("/objectRef/name"),
+        code: event.pointer("/responseStatus/code").and_then(Value::as_i64).unwrap_or_default(),
+    })
+}
+
+/// The writes by kind, one a line.
+pub(crate) fn summary(writes: &[Write]) -> String {
+    let mut kinds: BTreeMap<String, usize> = BTreeMap::new();
+    for write in writes {
+        *kinds
+            .entry(format!("{} {} {} ({})", write.account, write.verb, write.resource, write.code))
+            .or_default() += 1;
+    }
+    kinds.iter().map(|(kind, count)| format!("\n  {count:4} {kind}")).collect()
+}

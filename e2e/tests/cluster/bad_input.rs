@@ -1,0 +1,234 @@
+//! Profiles that must not be: each is refused by `kubectl apply` itself, with a message that helps.
+
+use serde_json::{Value, json};
+
+use super::support::{Session, bytes_of, harmless, object, said, say, shared, text};
+
+/// Something that nobody should write, and what the answer must say: the field, and what would be right.
+struct Bad {
+    what: &'static str,
+    object: Value,
+    says: &'static [&'static str],
+}
+
+const NAME: &str = "mistaken";
+
+fn contents(what: &'static str, contents: Value, says: &'static [&'static str]) -> Bad {
+    Bad { what, object: object(NAME, &contents), says }
+}
+
+fn rules(what: &'static str, rules: Value, says: &'static [&'static str]) -> Bad {
+    contents(what, json!({ "defaultAction": "SCMP_ACT_ALLOW", "syscalls": rules }), says)
+}
+
+fn rule(what: &'static str, rule: Value, says: &'static [&'static str]) -> Bad {
+    rules(what, json!([rule]), says)
+}
+
+fn argument(what: &'static str, argument: Value, says: &'static [&'static str]) -> Bad {
+    let mut whole = json!({ "index": 0, "value": 1, "op": "SCMP_CMP_EQ" });
+    whole.as_object_mut().unwrap().extend(argument.as_object().unwrap().clone());
+    rule(what, json!({ "names": ["read"], "action": "SCMP_ACT_LOG", "args": [whole] }), says)
+}
+
+fn named(what: &'static str, name: &str, says: &'static [&'static str]) -> Bad {
+    Bad { what, object: object(name, &harmless(1)), says }
+}
+
+fn names(count: usize) -> Vec<String> {
+    (0..count).map(|number| format!("never_called_{number}")).collect()
+}
+
+fn all() -> Vec<Bad> {
+    let simple = || json!({ "names": ["read"], "action": "SCMP_ACT_LOG" });
+    let arguments = |count: usize| {
+        let argument = json!({ "index": 0, "value": 1, "op": "SCMP_CMP_EQ" });
+        json!({ "names": ["read"], "action": "SCMP_ACT_LOG", "args": vec![argument; count] })
+    };
+    const VALUE: &str = "value: a whole number from 0 to 2^64-1, above 2^63-1 as a string";
+    let mut many_names = vec![json!({ "names": names(1024), "action": "SCMP_ACT_LOG" }); 4];
+    many_names.push(simple());
+    let mut many_arguments = vec![arguments(16); 64];
+    many_arguments.push(arguments(1));
+    vec![
+        contents(
+            "unknown action",
+            json!({ "defaultAction": "SCMP_ACT_DENY" }),
+            &["spec.contents.defaultAction", r#""SCMP_ACT_DENY""#, r#""SCMP_ACT_ERRNO""#],
+        ),
+        contents(
+            "SCMP_ACT_NOTIFY, for which there is no listener",
+            json!({ "defaultAction": "SCMP_ACT_NOTIFY" }),
+            &["spec.contents.defaultAction", r#""SCMP_ACT_NOTIFY""#, r#""SCMP_ACT_ERRNO""#],
+        ),
+        contents(
+            "no default action",
+            json!({ "syscalls": [] }),
+            &["spec.contents.defaultAction", "Required value"],
+        ),
+        contents(
+            "unknown architecture",
+            json!({ "defaultAction": "SCMP_ACT_LOG", "architectures": ["SCMP_ARCH_X86_65"] }),
+            &["spec.contents.architectures[0]", r#""SCMP_ARCH_X86_65""#, r#""SCMP_ARCH_X86_64""#],
+        ),
+        contents(
+            "unknown field",
+            json!({ "defaultAction": "SCMP_ACT_LOG", "syscall": [] }),
+            &[r#"unknown field "spec.contents.syscall""#],
+        ),
+        contents(
+            "errno of an action that takes none, by default",
+            json!({ "defaultAction": "SCMP_ACT_LOG", "defaultErrnoRet": 1 }),
+            &["spec.contents.defaultErrnoRet", "needs defaultAction SCMP_ACT_ERRNO or SCMP_ACT_TRACE"],
+        ),
+        rule(
+            "errno of an action that takes none, in a rule",
+            json!({ "names": ["read"], "action": "SCMP_ACT_ALLOW", "errnoRet": 1 }),
+            &["spec.contents.syscalls[0].errnoRet", "needs action SCMP_ACT_ERRNO or SCMP_ACT_TRACE"],
+        ),
+        rule(
+            "empty names",
+            json!({ "names": [], "action": "SCMP_ACT_LOG" }),
+            &["spec.contents.syscalls[0].names", "at least 1 items"],
+        ),
+        rule(
+            "neither names nor name",
+            json!({ "action": "SCMP_ACT_LOG" }),
+            &["spec.contents.syscalls[0]", "give either names or name"],
+        ),
+        rule(
+            "both names and name",
+            json!({ "names": ["read"], "name": "write", "action": "SCMP_ACT_LOG" }),
+            &["spec.contents.syscalls[0]", "give either names or name"],
+        ),
+        rule(
+            "a system call with a capital",
+            json!({ "names": ["Read"], "action": "SCMP_ACT_LOG" }),
+            &["spec.contents.syscalls[0].names[0]", r#""Read""#, "^[a-z0-9_]+$"],
+        ),
+        argument(
+            "misspelt operator",
+            json!({ "op": "SCMP_CMP_EQQ" }),
+            &["spec.contents.syscalls[0].args[0].op", r#""SCMP_CMP_EQQ""#, r#""SCMP_CMP_EQ""#],
+        ),
+        argument(
+            "argument index 6",
+            json!({ "index": 6 }),
+            &["spec.contents.syscalls[0].args[0].index", "less than or equal to 5"],
+        ),
+        argument("value -1", json!({ "value": -1 }), &["spec.contents.syscalls[0].args[0].value", VALUE]),
+        argument(
+            "value 2^64, as text",
+            json!({ "value": "18446744073709551616" }),
+            &["spec.contents.syscalls[0].args[0].value", VALUE],
+        ),
+        argument(
+            "value 2^64-1, as a bare number",
+            json!({ "value": u64::MAX }),
+            &["spec.contents.syscalls[0].args[0].value", "must be of type integer,string"],
+        ),
+        rules("513 rules", vec![simple(); 513].into(), &["spec.contents.syscalls", "at most 512 items"]),
+        rule(
+            "1,025 names in a rule",
+            json!({ "names": names(1025), "action": "SCMP_ACT_LOG" }),
+            &["spec.contents.syscalls[0].names", "at most 1024 items"],
+        ),
+        rules(
+            "4,097 names in all",
+            many_names.into(),
+            &["spec.contents.syscalls", "at most 4096 names in all"],
+        ),
+        rule(
+            "17 arguments in a rule",
+            arguments(17),
+            &["spec.contents.syscalls[0].args", "at most 16 items"],
+        ),
+        rules(
+            "1,025 arguments in all",
+            many_arguments.into(),
+            &["spec.contents.syscalls", "at most 1024 arguments in all"],
+        ),
+        named(
+            "a name with a capital",
+            "Mistaken",
+            &["metadata.name", r#""Mistaken""#, "lowercase RFC 1123 subdomain"],
+        ),
+        named(
+            "a name with a slash",
+            "mis/taken",
+            &["Name:", r#"invalid resource name "mis/taken""#, "may not contain '/'"],
+        ),
+        named(
+            "a name of 253 characters",
+            Box::leak("n".repeat(253).into_boxed_str()),
+            &["metadata.name: at most 240 characters, because it becomes a file name"],
+        ),
+    ]
+}
+
+#[test]
+fn bad_input_is_refused_with_a_message_that_helps_and_the_files_stay() {
+    let cluster = shared();
+    let applied = cluster.profile(NAME, &harmless(0));
+    applied.ready();
+    let listings = listings(&cluster);
+    let mut table = String::from("\nWhat kubectl apply answers to bad input:\n");
+    for bad in all() {
+        let answer = cluster.try_apply(&bad.object).expect_err(bad.what);
+        table += &format!("\n{}\n    {}\n", bad.what, shortened(&answer));
+        for words in bad.says {
+            assert!(answer.contains(words), "{}: {answer}\nshould say: {words}", bad.what);
+        }
+        for (node, found) in applied.on_disks() {
+            assert_eq!(text(&found), text(&Some(bytes_of(&harmless(0)))), "{} on {node}", bad.what);
+        }
+    }
+    say(&table);
+    assert_eq!(self::listings(&cluster), listings, "no other file came");
+    // With more than the API server's own word for it.
+    applied.ready();
+}
+
+/// The names of all files of profiles on every node, of this test's names.
+fn listings(cluster: &Session) -> Vec<String> {
+    let mut names = Vec::new();
+    for node in cluster.disks() {
+        for entry in std::fs::read_dir(node.seccomp_dir().join("profiles")).unwrap() {
+            let name = entry.unwrap().file_name().into_string().unwrap();
+            if name.to_lowercase().starts_with("mis") || name.starts_with("nnn") {
+                names.push(format!("{} {name}", node.name()));
+            }
+        }
+    }
+    names.sort();
+    names
+}
+
+/// An answer, on one line that can be quoted: beginning and end, where it holds the whole object in between.
+fn shortened(answer: &str) -> String {
+    const MOST: usize = 700;
+    let line: Vec<char> = answer.split_whitespace().collect::<Vec<_>>().join(" ").chars().collect();
+    if line.len() <= MOST {
+        return line.into_iter().collect();
+    }
+    let (begin, end) = (&line[..100], &line[line.len() - 200..]);
+    format!("{} … {}", begin.iter().collect::<String>(), end.iter().collect::<String>())
+}
+
+#[test]
+fn the_largest_profile_that_the_schema_admits_becomes_ready() {
+    let cluster = shared();
+    let names = |rule: usize| -> Vec<_> {
+        (0..8).map(|name| format!("{:x<64}", format!("never_called_{rule}_{name}_"))).collect()
+    };
+    let number = u64::MAX.to_string();
+    let argument = |index: u8| json!({ "index": index, "value": number, "valueTwo": number, "op": "SCMP_CMP_MASKED_EQ" });
+    let rule = |rule| json!({ "names": names(rule), "action": "SCMP_ACT_ERRNO", "errnoRet": 4095, "args": [argument(0), argument(5)] });
+    let contents =
+        json!({ "defaultAction": "SCMP_ACT_ALLOW", "syscalls": (0..512).map(rule).collect::<Vec<_>>() });
+    // An annotation with a copy of all of it, as `kubectl apply` makes one without this, would be too long.
+    let apply = ["apply", "--server-side", "-f", "-"];
+    let _ = said(cluster.kubectl_input(apply, &object("largest", &contents).to_string())).unwrap();
+    let applied = cluster.applied("largest");
+    applied.ready();
+}

@@ -1,0 +1,82 @@
+//! What people and programs do to the files by hand.
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::Path;
+
+use e2e::view::disk;
+
+use super::support::{LIMIT, MENDED, bytes_of, harmless, say, shared, until_mended};
+
+type Damage = (&'static str, fn(&Path, &Path));
+
+/// Each does something to the first path; the second is a file of somebody else.
+const DAMAGES: [Damage; 7] = [
+    ("changed in place", |path, _| fs::write(path, "{}").unwrap()),
+    ("emptied", |path, _| fs::write(path, "").unwrap()),
+    ("removed", |path, _| fs::remove_file(path).unwrap()),
+    ("replaced by another file", |path, elsewhere| {
+        fs::copy(elsewhere, path.with_extension("new")).unwrap();
+        fs::rename(path.with_extension("new"), path).unwrap();
+    }),
+    ("replaced by a link", |path, elsewhere| {
+        fs::remove_file(path).unwrap();
+        symlink(elsewhere, path).unwrap();
+    }),
+    ("replaced by an empty directory", |path, _| {
+        fs::remove_file(path).unwrap();
+        fs::create_dir(path).unwrap();
+    }),
+    ("made unreadable", |path, _| fs::set_permissions(path, Permissions::from_mode(0o600)).unwrap()),
+];
+
+#[test]
+fn what_is_done_to_a_file_by_hand_is_undone_and_the_status_stays_true() {
+    let cluster = shared();
+    let applied = cluster.profile("drifting", &harmless(0));
+    let before = applied.ready();
+    let node = &cluster.disks()[0];
+    let elsewhere = tempfile::NamedTempFile::new().unwrap();
+    fs::write(elsewhere.path(), "not a profile").unwrap();
+    for (what, damage) in DAMAGES {
+        damage(&applied.path(node), elsewhere.path());
+        let took = until_mended(node, "drifting", &bytes_of(&harmless(0)));
+        say(&format!("{what}: mended after {:.2} s", took.as_secs_f64()));
+        let view = applied.ready();
+        assert_eq!(view.content_hash(), before.content_hash(), "{what}");
+        assert_eq!(fs::read_to_string(elsewhere.path()).unwrap(), "not a profile", "{what}");
+    }
+}
+
+#[test]
+fn a_file_of_somebody_else_under_a_profiles_name_is_shown_and_stays_until_it_is_removed() {
+    let cluster = shared();
+    let disks = cluster.disks();
+    let path = disk::path(&disks[0], "claimed");
+    fs::write(&path, "somebody's").unwrap();
+    let applied = cluster.profile("claimed", &harmless(0));
+    let view = applied.until("being Failed", LIMIT, |view| view.state() == "Failed");
+    let failure = &view.json()["status"]["failures"][0];
+    assert_eq!(failure["node"], disks[0].name());
+    assert_eq!(failure["reason"], "NotOurs");
+    assert_eq!(
+        failure["message"],
+        "a file that is not the agent's has this name; remove it or rename the profile"
+    );
+    assert_eq!(view.count("failed"), Some(1));
+    assert_eq!(view.condition("Ready").unwrap()["reason"], "NodesFailed");
+    let report = cluster.json(["get", "nodeprofilestatus", &disks[0].name()]);
+    let problems = report["status"]["report"]["problems"].as_array().unwrap();
+    assert!(problems.iter().any(|problem| problem["name"] == "claimed" && problem["state"] == "Conflict"));
+    assert_eq!(fs::read_to_string(&path).unwrap(), "somebody's");
+
+    // Not when its profile goes either.
+    drop(applied);
+    assert_eq!(fs::read_to_string(&path).unwrap(), "somebody's");
+
+    let applied = cluster.profile("claimed", &harmless(1));
+    applied.until("being Failed again", LIMIT, |view| view.state() == "Failed");
+    fs::remove_file(&path).unwrap();
+    applied.until("being Ready without that file", MENDED, |view| view.is_ready());
+    applied.ready();
+}

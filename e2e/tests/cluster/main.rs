@@ -1,0 +1,26 @@
+//! What the whole system promises, on a real cluster:
+//! `cargo run -p e2e -- run -- cargo test -p e2e --features cluster --test cluster`.
+//!
+//! The tests share the cluster that runs. Each makes objects of names of its own and removes them; those that change
+//! the cluster itself, or count what is written to it, run alone ([`support::alone`]).
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "clippy's leave to panic in tests does not reach the helpers of an integration test"
+)]
+
+mod audit;
+mod bad_input;
+mod deletion;
+mod distribution;
+mod drift;
+mod lifecycle;
+mod nodes;
+mod pods;
+mod restarts;
+mod rights;
+mod runc;
+mod support;
+mod thief;
+mod writes;

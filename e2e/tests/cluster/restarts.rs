@@ -1,0 +1,156 @@
+//! The programs stop and start; the files stay.
+
+use std::os::unix::fs::MetadataExt;
+
+use e2e::view::{ProfileView, disk};
+
+use super::audit::{Log, summary};
+use super::support::{LIMIT, Session, alone, bytes_of, complain, harmless, text, until};
+
+const AGENTS: &str = "daemonset/seccomp-profile-node-agent";
+const OPERATOR: &str = "deployment/seccomp-profile-operator";
+const AGENT_PODS: &str = "--selector=app.kubernetes.io/component=node-agent";
+const OPERATOR_PODS: &str = "--selector=app.kubernetes.io/component=operator";
+
+/// A workload without pods, until this is dropped.
+struct Stopped<'a> {
+    session: &'a Session,
+    workload: &'static str,
+    start: &'static str,
+}
+
+impl<'a> Stopped<'a> {
+    /// No node carries the label.
+    fn agents(session: &'a Session) -> Self {
+        let stop = r#"{"spec":{"template":{"spec":{"nodeSelector":{"nowhere":"true"}}}}}"#;
+        let start = r#"{"spec":{"template":{"spec":{"nodeSelector":{"nowhere":null}}}}}"#;
+        Self::stop(session, AGENTS, AGENT_PODS, stop, start)
+    }
+
+    fn operator(session: &'a Session) -> Self {
+        let (stop, start) = (r#"{"spec":{"replicas":0}}"#, r#"{"spec":{"replicas":1}}"#);
+        Self::stop(session, OPERATOR, OPERATOR_PODS, stop, start)
+    }
+
+    fn stop(
+        session: &'a Session,
+        workload: &'static str,
+        pods: &str,
+        stop: &str,
+        start: &'static str,
+    ) -> Self {
+        session.ok(["-n", "seccomp-profile", "patch", workload, "--patch", stop]);
+        let stopped = Stopped { session, workload, start };
+        until(&format!("no pod of {workload}"), LIMIT, || {
+            let left = session.ok(["-n", "seccomp-profile", "get", "pods", pods, "-o", "name"]);
+            left.is_empty().then_some(())
+        });
+        stopped
+    }
+
+    fn start(self) {}
+}
+
+impl Drop for Stopped<'_> {
+    fn drop(&mut self) {
+        let patch = ["-n", "seccomp-profile", "patch", self.workload, "--patch", self.start];
+        complain(self.session.kubectl(patch).map(drop));
+        let status = ["-n", "seccomp-profile", "rollout", "status", "--timeout=60s", self.workload];
+        complain(self.session.kubectl(status).map(drop));
+    }
+}
+
+fn delete_pods(cluster: &Session, pods: &str) {
+    cluster.ok(["-n", "seccomp-profile", "delete", "pods", pods, "--timeout=60s"]);
+    cluster.rolled_out();
+}
+
+#[test]
+fn an_agent_that_starts_again_leaves_good_files_alone() {
+    let cluster = alone();
+    let profile = cluster.profile("untouched", &harmless(0));
+    profile.ready();
+    let files = || -> Vec<_> {
+        cluster.disks().iter().map(|node| profile.path(node).metadata().unwrap()).collect::<Vec<_>>()
+    };
+    let identity = |files: Vec<std::fs::Metadata>| -> Vec<_> {
+        files.iter().map(|file| (file.ino(), file.mtime_nsec(), file.ctime_nsec())).collect()
+    };
+    let before = identity(files());
+    delete_pods(&cluster, AGENT_PODS);
+    profile.ready();
+    assert_eq!(identity(files()), before, "no file was written again");
+}
+
+#[test]
+fn files_stay_while_agents_are_down_and_leftovers_are_swept_when_they_are_back() {
+    let cluster = alone();
+    let kept = cluster.profile("kept", &harmless(0));
+    let lost = cluster.profile("lost", &harmless(1));
+    kept.ready();
+    lost.ready();
+
+    let stopped = Stopped::agents(&cluster);
+    // Deleted without the operator's consent, as it is when its finalizer is taken off by hand.
+    cluster.ok(["delete", "seccompprofile", "lost", "--wait=false"]);
+    let release = r#"{"metadata":{"finalizers":null}}"#;
+    // It is gone if the operator was faster.
+    let _ = cluster.kubectl(["patch", "seccompprofile", "lost", "--type=merge", "--patch", release]);
+    cluster.ok(["wait", "--for=delete", "seccompprofile/lost", "--timeout=30s"]);
+    for (profile, number) in [(&kept, 0), (&lost, 1)] {
+        for (node, found) in profile.on_disks() {
+            assert_eq!(text(&found), text(&Some(bytes_of(&harmless(number)))), "{} on {node}", profile.name);
+        }
+    }
+
+    stopped.start();
+    for node in cluster.disks() {
+        until(&format!("no leftover on {}", node.name()), LIMIT, || {
+            disk::bytes(&node, "lost").unwrap().is_none().then_some(())
+        });
+    }
+    kept.ready();
+}
+
+#[test]
+fn while_the_operator_is_down_files_stay_and_new_profiles_still_arrive() {
+    let cluster = alone();
+    let old = cluster.profile("before-the-stop", &harmless(0));
+    old.ready();
+    let stopped = Stopped::operator(&cluster);
+    let new = cluster.profile("during-the-stop", &harmless(1));
+    for node in cluster.disks() {
+        until(&format!("the new file on {}", node.name()), LIMIT, || {
+            disk::bytes(&node, "during-the-stop").unwrap().filter(|found| *found == bytes_of(&harmless(1)))
+        });
+    }
+    assert!(new.view().json()["status"].is_null(), "nobody has judged it");
+    for (node, found) in old.on_disks() {
+        assert_eq!(text(&found), text(&Some(bytes_of(&harmless(0)))), "{node}");
+    }
+    stopped.start();
+    new.ready();
+    old.ready();
+}
+
+#[test]
+fn an_operator_that_starts_again_writes_nothing_and_changes_no_status() {
+    let cluster = alone();
+    let profiles: Vec<_> =
+        (0..3).map(|number| cluster.profile(&format!("steady-{number}"), &harmless(number))).collect();
+    for profile in &profiles {
+        profile.ready();
+    }
+    let versions = || -> Vec<String> {
+        let all = ProfileView::all(cluster.client()).unwrap();
+        all.iter().map(|view| format!("{} {}", view.name(), view.text("/metadata/resourceVersion"))).collect()
+    };
+    let log = Log::quiet(&cluster);
+    let before = versions();
+    delete_pods(&cluster, OPERATOR_PODS);
+    let after = Log::quiet(&cluster);
+    assert_eq!(after.writes(), []);
+    let writes = log.writes();
+    assert!(writes.is_empty(), "{}", summary(&writes));
+    assert_eq!(versions(), before);
+}

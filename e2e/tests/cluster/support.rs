@@ -1,0 +1,312 @@
+//! The cluster under test, and the profiles and pods that a test makes and removes.
+
+use std::fmt::Display;
+use std::io::Write;
+use std::ops::Deref;
+use std::path::PathBuf;
+use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::time::{Duration, Instant};
+use std::{fs, thread};
+
+use e2e::build_images::repository;
+use e2e::cluster::{Cluster, Layout, Node};
+use e2e::command::CommandError;
+use e2e::view::{ProfileView, disk};
+use e2e::wait::{self, WaitError};
+use profile::Profile;
+use serde_json::{Value, json};
+
+/// How long something may take that takes a second on an idle machine.
+pub(crate) const LIMIT: Duration = Duration::from_secs(30);
+/// How soon what went wrong with a file must be mended.
+pub(crate) const MENDED: Duration = Duration::from_secs(8);
+
+static TURN: RwLock<()> = RwLock::new(());
+
+/// The cluster, for as long as a test has its turn.
+pub(crate) struct Session {
+    cluster: Cluster,
+    start: Instant,
+    _turn: Turn,
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        let seconds = self.start.elapsed().as_secs_f64();
+        say(&format!("{}: {seconds:.1} s", thread::current().name().unwrap_or_default()));
+    }
+}
+
+enum Turn {
+    Shared { _guard: RwLockReadGuard<'static, ()> },
+    Alone { _guard: RwLockWriteGuard<'static, ()> },
+}
+
+/// The cluster, beside other tests.
+pub(crate) fn shared() -> Session {
+    let guard = TURN.read().unwrap_or_else(PoisonError::into_inner);
+    Session { cluster: attach(), start: Instant::now(), _turn: Turn::Shared { _guard: guard } }
+}
+
+/// The cluster, and no other test meanwhile.
+pub(crate) fn alone() -> Session {
+    let guard = TURN.write().unwrap_or_else(PoisonError::into_inner);
+    Session { cluster: attach(), start: Instant::now(), _turn: Turn::Alone { _guard: guard } }
+}
+
+fn attach() -> Cluster {
+    Cluster::attach(&Layout::from_environment()).unwrap_or_else(|error| panic!("{error}"))
+}
+
+impl Deref for Session {
+    type Target = Cluster;
+
+    fn deref(&self) -> &Cluster {
+        &self.cluster
+    }
+}
+
+impl Session {
+    /// Runs kubectl, which must succeed.
+    pub(crate) fn ok<const N: usize>(&self, arguments: [&str; N]) -> String {
+        self.kubectl(arguments).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// What kubectl prints as JSON, for one object or a list.
+    pub(crate) fn json<const N: usize>(&self, arguments: [&str; N]) -> Value {
+        let printed = self.kubectl(["-o", "json"].iter().chain(&arguments)).unwrap_or_else(|e| panic!("{e}"));
+        serde_json::from_str(&printed).unwrap()
+    }
+
+    /// Applies any object and returns what kubectl says when it is refused.
+    pub(crate) fn try_apply(&self, object: &Value) -> Result<String, String> {
+        said(self.kubectl_input(["apply", "-f", "-"], &object.to_string()))
+    }
+
+    /// Applies a profile, to be removed when this is dropped.
+    pub(crate) fn profile(&self, name: &str, contents: &Value) -> Applied<'_> {
+        let applied = self.applied(name);
+        applied.update(contents);
+        applied
+    }
+
+    /// A profile that is there, to be removed when this is dropped.
+    pub(crate) fn applied(&self, name: &str) -> Applied<'_> {
+        Applied { session: self, name: name.to_owned() }
+    }
+
+    /// Creates a pod, to be removed when this is dropped.
+    pub(crate) fn pod(&self, pod: &Value) -> Pod<'_> {
+        let name = pod["metadata"]["name"].as_str().unwrap().to_owned();
+        self.kubectl_input(["create", "-f", "-"], &pod.to_string()).unwrap_or_else(|e| panic!("{e}"));
+        Pod { session: self, name }
+    }
+
+    /// The nodes with their disks.
+    pub(crate) fn disks(&self) -> Vec<Node> {
+        self.nodes().unwrap()
+    }
+
+    /// One of the project's YAML files as JSON.
+    pub(crate) fn file(&self, path: &str) -> Value {
+        let path = repository().join(path).display().to_string();
+        self.json(["create", "--dry-run=client", "-f", &path])
+    }
+
+    /// Waits until the agents and the operator run as they should.
+    pub(crate) fn rolled_out(&self) {
+        for workload in ["deployment/seccomp-profile-operator", "daemonset/seccomp-profile-node-agent"] {
+            self.ok(["-n", "seccomp-profile", "rollout", "status", "--timeout=60s", workload]);
+        }
+    }
+}
+
+/// What kubectl printed, or what it said when it failed.
+pub(crate) fn said(result: Result<String, CommandError>) -> Result<String, String> {
+    result.map_err(|error| match error {
+        CommandError::Failed { stderr, .. } => stderr,
+        other => panic!("{other}"),
+    })
+}
+
+/// A profile on the cluster, until this is dropped.
+pub(crate) struct Applied<'a> {
+    session: &'a Session,
+    pub(crate) name: String,
+}
+
+impl Applied<'_> {
+    /// Applies it with these contents.
+    pub(crate) fn update(&self, contents: &Value) {
+        self.session.try_apply(&object(&self.name, contents)).unwrap_or_else(|error| panic!("{error}"));
+    }
+
+    /// How the API server shows it.
+    pub(crate) fn view(&self) -> ProfileView {
+        ProfileView::get(self.session.client(), &self.name).unwrap().unwrap()
+    }
+
+    /// Waits as a person would until it is Ready, then checks every disk. Returns how it is shown.
+    pub(crate) fn ready(&self) -> ProfileView {
+        let named = format!("seccompprofile/{}", self.name);
+        self.session.ok(["wait", "--for=condition=Ready", "--timeout=30s", &named]);
+        let bytes = self.on_disks();
+        let view = self.view();
+        assert!(view.is_ready(), "{}", view.json());
+        let wanted = view.canonical().unwrap();
+        assert_eq!(view.content_hash(), wanted.hash().to_string());
+        for (node, bytes) in bytes {
+            assert_eq!(text(&bytes), text(&Some(wanted.bytes().to_vec())), "{} on {node}", self.name);
+        }
+        view
+    }
+
+    /// What lies on each node's disk.
+    pub(crate) fn on_disks(&self) -> Vec<(String, Option<Vec<u8>>)> {
+        let disks = self.session.disks();
+        disks.iter().map(|node| (node.name(), disk::bytes(node, &self.name).unwrap())).collect()
+    }
+
+    /// Its file on a node.
+    pub(crate) fn path(&self, node: &Node) -> PathBuf {
+        disk::path(node, &self.name)
+    }
+
+    /// Waits until the object is as `holds` says.
+    pub(crate) fn until(
+        &self,
+        what: &str,
+        limit: Duration,
+        holds: impl Fn(&ProfileView) -> bool,
+    ) -> ProfileView {
+        let what = format!("{} {what}", self.name);
+        until(&what, limit, || Some(self.view()).filter(&holds))
+    }
+
+    /// Waits until its condition `kind` has this reason, and returns the condition's message.
+    pub(crate) fn condition(&self, kind: &str, reason: &str) -> String {
+        let is = |view: &ProfileView| view.condition(kind).is_some_and(|shown| shown["reason"] == reason);
+        let view = self.until(&format!("being {kind} because {reason}"), LIMIT, is);
+        view.condition(kind).unwrap()["message"].as_str().unwrap().to_owned()
+    }
+}
+
+impl Drop for Applied<'_> {
+    fn drop(&mut self) {
+        let delete = ["delete", "seccompprofile", &self.name, "--ignore-not-found", "--timeout=60s"];
+        let removed = self.session.kubectl(delete).map(drop);
+        complain(removed);
+    }
+}
+
+/// A pod on the cluster, until this is dropped.
+pub(crate) struct Pod<'a> {
+    session: &'a Session,
+    pub(crate) name: String,
+}
+
+impl Pod<'_> {
+    /// Waits until its container runs.
+    pub(crate) fn running(&self) {
+        let named = format!("pod/{}", self.name);
+        self.session.ok(["wait", "--for=condition=Ready", "--timeout=60s", &named]);
+    }
+
+    /// Removes it, and returns when it is gone.
+    pub(crate) fn remove(self) {}
+}
+
+impl Drop for Pod<'_> {
+    fn drop(&mut self) {
+        let delete = ["delete", "pod", &self.name, "--ignore-not-found", "--timeout=60s"];
+        let removed = self.session.kubectl(delete).map(drop);
+        complain(removed);
+    }
+}
+
+/// A second panic would hide the first.
+pub(crate) fn complain<E: Display>(result: Result<(), E>) {
+    match result {
+        Err(error) if thread::panicking() => say(&format!("cannot clean up: {error}")),
+        result => result.unwrap_or_else(|error| panic!("cannot clean up: {error}")),
+    }
+}
+
+/// A profile as an object.
+pub(crate) fn object(name: &str, contents: &Value) -> Value {
+    json!({
+        "apiVersion": "seccomp.imjasonh.dev/v1alpha1",
+        "kind": "SeccompProfile",
+        "metadata": { "name": name },
+        "spec": { "contents": contents },
+    })
+}
+
+/// Contents that let everything through and differ for each number.
+pub(crate) fn harmless(number: usize) -> Value {
+    json!({
+        "defaultAction": "SCMP_ACT_ALLOW",
+        "syscalls": [{ "names": [format!("never_called_{number}")], "action": "SCMP_ACT_LOG" }],
+    })
+}
+
+/// The bytes that contents stand for.
+pub(crate) fn bytes_of(contents: &Value) -> Vec<u8> {
+    Profile::from_value(contents).unwrap().canonical().bytes().to_vec()
+}
+
+/// A pod that sleeps under a profile until it is told to stop.
+pub(crate) fn sleeper(name: &str, profile: &str) -> Value {
+    pod_under(name, profile, "trap exit TERM; sleep infinity & wait")
+}
+
+/// A pod that runs a script under a profile, on any node.
+pub(crate) fn pod_under(name: &str, profile: &str, script: &str) -> Value {
+    json!({
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": { "name": name, "namespace": "default" },
+        "spec": {
+            "restartPolicy": "Never",
+            "terminationGracePeriodSeconds": 2,
+            "containers": [{
+                "name": "main",
+                "image": "docker.io/library/busybox:latest",
+                "imagePullPolicy": "IfNotPresent",
+                "command": ["sh", "-c", script],
+                "securityContext": { "seccompProfile": {
+                    "type": "Localhost", "localhostProfile": format!("profiles/{profile}.json"),
+                } },
+            }],
+        },
+    })
+}
+
+/// Asks until there is an answer.
+pub(crate) fn until<T>(what: &str, limit: Duration, mut ask: impl FnMut() -> Option<T>) -> T {
+    wait::until(what, limit, || Ok::<_, WaitError>(ask())).unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// Waits until a node's file holds these bytes as a plain file of its usual permissions.
+pub(crate) fn until_mended(node: &Node, name: &str, bytes: &[u8]) -> Duration {
+    use std::os::unix::fs::MetadataExt;
+    let start = Instant::now();
+    let path = disk::path(node, name);
+    until(&format!("{} as it was", path.display()), MENDED, || {
+        let found = fs::symlink_metadata(&path).ok()?;
+        let right = found.is_file() && found.mode() & 0o7777 == 0o644;
+        (right && fs::read(&path).ok()? == bytes).then_some(())
+    });
+    start.elapsed()
+}
+
+/// Bytes in a form that reads well in a failed assertion.
+pub(crate) fn text(bytes: &Option<Vec<u8>>) -> Option<String> {
+    bytes.as_ref().map(|bytes| String::from_utf8_lossy(bytes).into_owned())
+}
+
+/// Says something that is worth reading although the test passes.
+pub(crate) fn say(text: &str) {
+    // Not `eprintln!`, which the harness keeps to itself.
+    let _ = writeln!(std::io::stderr(), "{text}");
+}

@@ -1,0 +1,45 @@
+//! What our accounts write to the API server, counted in its audit log.
+
+use std::time::{Duration, Instant};
+
+use super::audit::{Log, summary};
+use super::support::{LIMIT, alone, harmless, say, until};
+
+#[test]
+fn a_rollout_costs_few_writes() {
+    const PROFILES: usize = 5;
+    let cluster = alone();
+    let nodes = cluster.disks().len();
+    let log = Log::quiet(&cluster);
+    let applied: Vec<_> = (0..PROFILES)
+        .map(|number| cluster.profile(&format!("counted-{number}"), &harmless(number)))
+        .collect();
+    for profile in &applied {
+        profile.until("being Ready", LIMIT, |view| view.is_ready());
+    }
+    // What follows late counts too.
+    Log::quiet(&cluster);
+    let writes = log.writes();
+    let (most, all) = (2 * nodes + 4 * PROFILES + 50, writes.len());
+    say(&format!("{PROFILES} profiles on {nodes} nodes: {all} writes (at most {most}){}", summary(&writes)));
+    assert!(all <= most);
+}
+
+#[test]
+fn at_rest_nothing_is_written_for_two_minutes() {
+    const REST: Duration = Duration::from_secs(120);
+    let cluster = alone();
+    let applied: Vec<_> =
+        (0..3).map(|number| cluster.profile(&format!("resting-{number}"), &harmless(number))).collect();
+    for profile in &applied {
+        profile.ready();
+    }
+    Log::quiet(&cluster);
+    let log = Log::from_now(&cluster);
+    let start = Instant::now();
+    let writes = until("the end of two minutes, or a write", REST * 2, || {
+        let writes = log.writes();
+        (!writes.is_empty() || start.elapsed() >= REST).then_some(writes)
+    });
+    assert!(writes.is_empty(), "after {:?}:{}", start.elapsed(), summary(&writes));
+}
