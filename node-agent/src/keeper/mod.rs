@@ -8,11 +8,15 @@
 mod record;
 mod sync;
 #[cfg(test)]
+mod testing;
+#[cfg(test)]
 mod tests;
 #[cfg(test)]
 mod tests_crash;
 #[cfg(test)]
 mod tests_random;
+#[cfg(test)]
+mod tests_trouble;
 
 use std::collections::BTreeMap;
 use std::time::Instant;

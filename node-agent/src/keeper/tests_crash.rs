@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use super::tests::{keeper, name, object};
+use super::testing::{keeper, name, object};
 use super::*;
 use crate::disk::testing::Script;
 

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use proptest::prelude::*;
 use rustix::io::Errno;
 
-use super::tests::{keeper, object};
+use super::testing::{keeper, object};
 use super::*;
 use crate::disk::testing::Script;
 
@@ -258,7 +258,7 @@ impl World {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn the_directory_converges_and_what_is_not_ours_survives(

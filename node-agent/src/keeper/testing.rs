@@ -1,0 +1,134 @@
+//! For tests: a keeper with its directory, and the API server's and the meddler's hands.
+
+use std::fs;
+use std::path::PathBuf;
+
+use api::FileState;
+use profile::ContentHash;
+use prometheus::Registry;
+
+use super::*;
+use crate::desired::Object;
+use crate::disk::Drift;
+use crate::disk::testing::Script;
+
+/// A keeper with its directory, and the API server's and the meddler's hands.
+pub(super) struct World {
+    pub(super) root: tempfile::TempDir,
+    pub(super) script: Script,
+    pub(super) keeper: Keeper<Script>,
+}
+
+pub(super) fn name(name: &str) -> ProfileName {
+    name.parse().unwrap()
+}
+
+pub(super) fn object(name: &str, bytes: &str) -> Object {
+    let want = Want::File { bytes: bytes.as_bytes().into(), hash: ContentHash::of(bytes.as_bytes()) };
+    Object { name: name.into(), uid: name.into(), want }
+}
+
+pub(super) fn keeper(path: &std::path::Path, script: &Script) -> Keeper<Script> {
+    let directory = Directory::with_faults(path, script.clone()).unwrap();
+    Keeper::new("node".parse().unwrap(), directory, Metrics::new(&Registry::new()).unwrap())
+}
+
+impl World {
+    pub(super) fn new() -> Self {
+        let (root, script) = (tempfile::tempdir().unwrap(), Script::default());
+        let keeper = keeper(&root.path().join("profiles"), &script);
+        Self { root, script, keeper }
+    }
+
+    /// A world in which profiles with these bytes are on the disk.
+    pub(super) fn with(profiles: &[(&str, &str)]) -> Self {
+        let mut world = Self::new();
+        world.list(profiles);
+        assert_eq!(world.keeper.report().problems, []);
+        world.script.log();
+        world
+    }
+
+    pub(super) fn path(&self, file: &str) -> PathBuf {
+        self.root.path().join("profiles").join(file)
+    }
+
+    pub(super) fn change(&mut self, change: Change) {
+        self.keeper.change(change, Instant::now());
+    }
+
+    pub(super) fn list(&mut self, profiles: &[(&str, &str)]) -> Pass {
+        self.change(Change::Init);
+        for (name, bytes) in profiles {
+            self.change(Change::InitApply(object(name, bytes)));
+        }
+        self.change(Change::InitDone);
+        self.keeper.sync()
+    }
+
+    pub(super) fn apply(&mut self, name: &str, bytes: &str) -> Pass {
+        self.change(Change::Apply(object(name, bytes)));
+        self.keeper.sync()
+    }
+
+    pub(super) fn delete(&mut self, name: &str) -> Pass {
+        self.change(Change::Delete { name: name.into(), uid: name.into() });
+        self.keeper.sync()
+    }
+
+    pub(super) fn touch(&mut self, file: &str) -> Pass {
+        self.keeper.touched(file);
+        self.keeper.sync()
+    }
+
+    pub(super) fn retry(&mut self) -> Pass {
+        self.keeper.retry().unwrap();
+        self.keeper.sync()
+    }
+
+    pub(super) fn check(&mut self) -> Pass {
+        self.keeper.check_all();
+        self.keeper.sync()
+    }
+
+    /// The process ends and another one starts, with the same profiles.
+    pub(super) fn restart(&mut self, profiles: &[(&str, &str)]) -> Pass {
+        // The lock goes with the old one.
+        self.restart_unlisted();
+        self.list(profiles)
+    }
+
+    pub(super) fn restart_unlisted(&mut self) {
+        let elsewhere = tempfile::tempdir().unwrap();
+        self.keeper = keeper(elsewhere.path(), &self.script);
+        self.keeper = keeper(&self.root.path().join("profiles"), &self.script);
+    }
+
+    pub(super) fn read(&self, file: &str) -> Option<String> {
+        fs::read_to_string(self.path(file)).ok()
+    }
+
+    pub(super) fn ledger(&self) -> Ledger {
+        Ledger::from_bytes(&fs::read(self.path(LEDGER)).unwrap()).unwrap()
+    }
+
+    /// State and reason of the only problem.
+    pub(super) fn problem(&self) -> (FileState, String) {
+        match self.keeper.report().problems.as_slice() {
+            [problem] => (problem.state, problem.reason.clone()),
+            problems => panic!("{problems:?}"),
+        }
+    }
+
+    pub(super) fn reported(&self) -> Vec<(String, String)> {
+        self.keeper.report().files.into_iter().collect()
+    }
+
+    pub(super) fn repairs(&self) -> [u64; 3] {
+        [Drift::Changed, Drift::Removed, Drift::Replaced].map(|drift| self.keeper.metrics.repairs(drift))
+    }
+}
+
+pub(super) fn short(bytes: &str) -> String {
+    ContentHash::of(bytes.as_bytes()).short().to_string()
+}

@@ -1,0 +1,219 @@
+//! The keeper on a real directory: disks that refuse, restarts, ledgers and profiles that cannot be used.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+
+use api::FileState;
+use rustix::io::Errno;
+
+use super::testing::{World, name, object, short};
+use super::*;
+use crate::desired::Object;
+use crate::disk::Step;
+
+#[test]
+fn a_disk_that_refuses_keeps_the_old_file_and_heals_by_itself() {
+    for (step, errno, reason) in [
+        (Step::Write, Errno::NOSPC, "DiskFull"),
+        (Step::Create, Errno::NOSPC, "DiskFull"),
+        (Step::Write, Errno::DQUOT, "QuotaExceeded"),
+        (Step::Create, Errno::ROFS, "ReadOnly"),
+        (Step::Create, Errno::ACCESS, "PermissionDenied"),
+        (Step::Rename, Errno::PERM, "PermissionDenied"),
+        (Step::Sync, Errno::IO, "Io"),
+        (Step::Create, Errno::MFILE, "Io"),
+    ] {
+        let mut world = World::with(&[("a", "one")]);
+        world.script.fail(step, errno);
+        let pass = world.apply("a", "two");
+        assert!(pass.changed && pass.failed);
+        assert_eq!(world.problem(), (FileState::Failed, reason.into()), "{step} {errno}");
+        assert_eq!(world.reported(), [("a".into(), short("one"))]);
+        assert_eq!(world.retry(), Pass { changed: false, failed: true }, "nothing new to report");
+        world.script.calm();
+        assert!(world.retry().changed);
+        assert_eq!(world.keeper.report().problems, []);
+        assert_eq!(world.read("a.json").as_deref(), Some("two"));
+    }
+}
+
+#[test]
+fn a_new_profile_is_not_written_before_the_ledger_knows() {
+    let mut world = World::with(&[("a", "one")]);
+    world.script.on(
+        |step, name| {
+            if step == Step::Rename && name == LEDGER { Err(Errno::ROFS) } else { Ok(()) }
+        },
+    );
+    world.change(Change::Apply(object("a", "two")));
+    world.apply("b", "one");
+    assert_eq!(world.problem(), (FileState::Failed, "ReadOnly".into()));
+    assert_eq!(world.read("b.json"), None);
+    assert_eq!(world.read("a.json").as_deref(), Some("two"), "what is ours already goes on");
+    world.script.calm();
+    world.retry();
+    assert_eq!(world.read("b.json").as_deref(), Some("one"));
+}
+
+#[test]
+fn a_directory_that_cannot_be_flushed_is_a_problem_until_it_can() {
+    let mut world = World::with(&[("a", "one")]);
+    world.script.fail(Step::SyncDirectory, Errno::IO);
+    world.apply("a", "two");
+    assert_eq!(world.problem(), (FileState::Failed, "Io".into()));
+    world.retry();
+    assert_eq!(world.problem(), (FileState::Failed, "Io".into()));
+    world.script.calm();
+    world.retry();
+    assert_eq!(world.keeper.report().problems, []);
+    assert!(world.script.count(Step::SyncDirectory) > 0);
+}
+
+#[test]
+fn leftovers_go_only_after_a_complete_list_and_only_if_they_are_ours() {
+    let mut world = World::with(&[("a", "one"), ("b", "one")]);
+    fs::write(world.path("theirs.json"), "x").unwrap();
+    world.restart_unlisted();
+    world.change(Change::Init);
+    world.change(Change::InitApply(object("a", "one")));
+    world.keeper.sync();
+    world.check();
+    world.retry();
+    assert_eq!(world.read("b.json").as_deref(), Some("one"));
+    world.change(Change::InitDone);
+    world.keeper.sync();
+    assert_eq!(world.read("a.json").as_deref(), Some("one"));
+    assert_eq!(world.read("b.json"), None);
+    assert_eq!(world.read("theirs.json").as_deref(), Some("x"));
+    assert_eq!(world.reported(), [("a".into(), short("one"))]);
+}
+
+#[test]
+fn a_restart_changes_nothing_and_mends_what_happened_meanwhile() {
+    let mut world = World::with(&[("a", "one"), ("b", "one")]);
+    let inode = fs::metadata(world.path("a.json")).unwrap().ino();
+    fs::write(world.path("b.json"), "evil").unwrap();
+    world.restart(&[("a", "one"), ("b", "one")]);
+    assert_eq!(fs::metadata(world.path("a.json")).unwrap().ino(), inode);
+    assert_eq!(world.read("b.json").as_deref(), Some("one"));
+}
+
+#[test]
+fn a_ledger_that_cannot_be_used_is_kept_and_nothing_is_touched() {
+    for (bytes, reason) in
+        [(r#"{"version":2,"files":{}}"#, "LedgerTooNew"), (r#"{"version":1,"wri"#, "LedgerUnreadable")]
+    {
+        let mut world = World::with(&[("a", "one"), ("b", "one"), ("c", "one")]);
+        world.restart_unlisted();
+        fs::write(world.path(LEDGER), bytes).unwrap();
+        world.restart(&[("a", "one"), ("b", "two")]);
+        world.retry();
+        world.check();
+        assert_eq!(world.read(LEDGER).as_deref(), Some(bytes));
+        assert_eq!(world.problem(), (FileState::Failed, reason.into()));
+        assert_eq!(world.keeper.report().problems[0].name, "b");
+        for file in ["a.json", "b.json", "c.json"] {
+            assert_eq!(world.read(file).as_deref(), Some("one"));
+        }
+        assert_eq!(world.reported().len(), 2, "what lies there is told: a is right, b is old");
+        // The operator removes it: what has the right bytes is adopted, the rest is nobody's.
+        fs::remove_file(world.path(LEDGER)).unwrap();
+        world.retry();
+        assert_eq!(world.ledger().claim(&name("a")), Some(Claim::Written));
+        assert_eq!(world.problem(), (FileState::Conflict, "NotOurs".into()));
+    }
+}
+
+#[test]
+fn a_ledger_changed_under_the_running_agent_is_written_again() {
+    let mut world = World::with(&[("a", "one")]);
+    let ledger = world.read(LEDGER);
+    fs::write(world.path(LEDGER), "x").unwrap();
+    world.touch(LEDGER);
+    assert_eq!(world.read(LEDGER), ledger);
+    fs::remove_file(world.path(LEDGER)).unwrap();
+    world.check();
+    assert_eq!(world.read(LEDGER), ledger);
+}
+
+#[test]
+fn an_invalid_profile_keeps_its_file_and_stops_no_other() {
+    let mut world = World::with(&[("a", "one")]);
+    let want = Want::Invalid("spec.contents: wrong".into());
+    world.change(Change::Apply(Object { want, ..object("a", "") }));
+    world.apply("b", "one");
+    assert_eq!(world.problem(), (FileState::Rejected, "InvalidProfile".into()));
+    assert_eq!(world.read("a.json").as_deref(), Some("one"));
+    assert_eq!(world.reported(), [("a".into(), short("one")), ("b".into(), short("one"))]);
+    assert!(!world.retry().failed, "its author mends it, not trying");
+    world.restart_unlisted();
+    let want = Want::Invalid("spec.contents: wrong".into());
+    world.change(Change::Init);
+    world.change(Change::InitApply(Object { want, ..object("a", "") }));
+    world.change(Change::InitDone);
+    world.keeper.sync();
+    assert_eq!(world.read("a.json").as_deref(), Some("one"));
+    assert_eq!(world.read("b.json"), None);
+    assert!(world.apply("a", "two").changed);
+    assert_eq!(world.read("a.json").as_deref(), Some("two"));
+    assert_eq!(world.keeper.report().problems, []);
+}
+
+#[test]
+fn a_name_that_no_file_can_have_is_reported() {
+    let mut world = World::with(&[]);
+    assert!(world.apply("../../etc/passwd", "one").changed);
+    assert_eq!(world.problem(), (FileState::Rejected, "InvalidProfile".into()));
+    assert!(world.delete("../../etc/passwd").changed);
+    assert_eq!(world.keeper.report().problems, []);
+}
+
+#[test]
+fn leave_to_remove_ends_the_report_on_the_file_whether_or_not_it_was_ours() {
+    let mut world = World::with(&[("a", "one")]);
+    fs::write(world.path("b.json"), "theirs").unwrap();
+    world.apply("b", "one");
+    for profile in ["a", "b"] {
+        world.change(Change::Apply(Object { want: Want::Removal, ..object(profile, "") }));
+    }
+    assert!(world.keeper.sync().changed);
+    assert_eq!(world.read("a.json"), None);
+    assert_eq!(world.read("b.json").as_deref(), Some("theirs"));
+    assert_eq!(world.reported(), []);
+    assert_eq!(world.keeper.report().problems, []);
+}
+
+#[test]
+fn a_file_that_cannot_be_removed_is_told_and_tried_again() {
+    let mut world = World::with(&[("a", "one")]);
+    world.script.fail(Step::Unlink, Errno::PERM);
+    world.delete("a");
+    assert_eq!(world.problem(), (FileState::Failed, "PermissionDenied".into()));
+    assert_eq!(world.reported(), [("a".into(), short("one"))]);
+    world.script.calm();
+    world.retry();
+    assert_eq!(world.read("a.json"), None);
+    assert_eq!(world.keeper.report().problems, []);
+    assert_eq!(world.ledger(), Ledger::default());
+}
+
+#[test]
+fn a_profile_recreated_while_its_removal_fails_converges_on_the_new_bytes() {
+    let mut world = World::with(&[("a", "one")]);
+    world.script.fail(Step::Unlink, Errno::PERM);
+    world.delete("a");
+    world.script.calm();
+    world.apply("a", "two");
+    world.retry();
+    assert_eq!(world.read("a.json").as_deref(), Some("two"));
+    assert_eq!(world.reported(), [("a".into(), short("two"))]);
+    assert_eq!(world.keeper.report().problems, []);
+}
+
+#[test]
+fn a_directory_that_was_replaced_ends_the_keeper() {
+    let mut world = World::with(&[("a", "one")]);
+    fs::rename(world.path(""), world.root.path().join("aside")).unwrap();
+    fs::create_dir(world.path("")).unwrap();
+    assert!(world.keeper.retry().is_err());
+}
