@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use tokio::time::Instant;
+
 use crate::index::Index;
 use crate::metrics::Metrics;
 use crate::trigger::Trigger;
@@ -13,12 +15,40 @@ pub struct Cluster {
     index: Mutex<Index>,
     /// Kinds whose first list is not complete.
     unlisted: Mutex<BTreeSet<&'static str>>,
+    /// Until when this process may write.
+    leads_until: Mutex<Lead>,
     /// Profiles that are due for a look.
     pub profiles: Trigger,
     /// Nodes that are due for a look.
     pub nodes: Trigger,
     /// The operator's metrics.
     pub metrics: Metrics,
+}
+
+/// Until when this process may write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Lead {
+    /// Not at all.
+    Never,
+    /// Until then.
+    Until(Instant),
+    /// For ever: there is no election.
+    Always,
+}
+
+impl Lead {
+    fn holds(self, now: Instant) -> bool {
+        match self {
+            Self::Never => false,
+            Self::Until(until) => now < until,
+            Self::Always => true,
+        }
+    }
+}
+
+/// Locks what is whole after any panic; a panic ends the process anyway (`panic = "abort"`) but in tests.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Cluster {
@@ -28,15 +58,34 @@ impl Cluster {
         Self {
             index: Mutex::new(index),
             unlisted: Mutex::new(kinds.into_iter().collect()),
+            leads_until: Mutex::new(Lead::Always),
             profiles: Trigger::default(),
             nodes: Trigger::default(),
             metrics,
         }
     }
 
+    /// This process may write until then and no longer; `None` if it may not at all. With the first leave everything
+    /// is due: another one may have stopped in the middle of it.
+    pub fn lead_until(&self, until: Option<Instant>) {
+        let lead = until.map_or(Lead::Never, Lead::Until);
+        let before = std::mem::replace(&mut *lock(&self.leads_until), lead);
+        let now = Instant::now();
+        self.metrics.leader.set(i64::from(lead.holds(now)));
+        if lead.holds(now) && !before.holds(now) {
+            self.change(Index::touch_all);
+        }
+    }
+
+    /// Whether verdicts may be carried out: everything is known that they rest on, and this process leads.
+    #[must_use]
+    pub fn may_write(&self) -> bool {
+        lock(&self.leads_until).holds(Instant::now()) && self.is_complete()
+    }
+
     /// Changes the index and passes on what has become due.
     pub fn change<T>(&self, change: impl FnOnce(&mut Index) -> T) -> T {
-        let mut index = self.lock();
+        let mut index = lock(&self.index);
         let result = change(&mut index);
         let dirty = index.take_dirty();
         drop(index);
@@ -51,7 +100,7 @@ impl Cluster {
 
     /// The first list of a kind is complete.
     pub fn listed(&self, kind: &'static str) {
-        let mut unlisted = self.unlisted.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut unlisted = lock(&self.unlisted);
         unlisted.remove(kind);
         if unlisted.is_empty() {
             drop(unlisted);
@@ -63,11 +112,6 @@ impl Cluster {
     /// could let a file go that the pod needs.
     #[must_use]
     pub fn is_complete(&self) -> bool {
-        self.unlisted.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Index> {
-        // A panic ends the whole process (`panic = "abort"`), so a poisoned index is met in tests only.
-        self.index.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.unlisted).is_empty()
     }
 }

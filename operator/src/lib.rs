@@ -4,11 +4,12 @@
 //! [`facts`]. The [`index`] takes the facts in and says what is due; [`trigger`] hands that to the controllers. A
 //! look ([`reconcile`]) asks the index for a verdict and has the [`writer`] carry it out, bound to the version that
 //! was judged. The index, the [`status`] it wants and the [`notice`]s worth an Event are pure and synchronous; time
-//! is an argument. [`run`] wires it all.
+//! is an argument. Of several operators the one that holds the [`lease`] writes. [`run`] wires it all.
 
 pub mod cluster;
 pub mod facts;
 pub mod index;
+pub mod lease;
 pub mod metrics;
 pub mod notice;
 pub mod options;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
-use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, Registry};
+use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
 
 use crate::cluster::Cluster;
 use crate::index::Index;
@@ -21,6 +21,8 @@ pub struct Metrics {
     pub writes: IntCounterVec,
     /// Watches that failed and were started again.
     pub watch_failures: IntCounterVec,
+    /// Whether this process leads.
+    pub leader: IntGauge,
 }
 
 impl Metrics {
@@ -65,6 +67,10 @@ impl Metrics {
                 "seccomp_profile_watch_failures_total",
                 "Watches that failed and were started again, by kind.",
                 &["kind"],
+            )?,
+            leader: keep(
+                registry,
+                IntGauge::new("seccomp_profile_leader", "1 where this operator is the one that writes.")?,
             )?,
         })
     }

@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use clap::Parser;
 use daemon::logging::LoggingArgs;
 use k8s_openapi::api::core::v1::NodeSelector;
 
 use crate::facts::AgentPods;
+use crate::lease::election::{Timing, UnsafeTiming};
 use crate::selection::Selection;
 
 /// Judges from the nodes' reports whether each seccomp profile is where it should be.
@@ -32,6 +34,19 @@ pub struct Options {
     /// Where `/metrics`, `/healthz` and `/readyz` are served.
     #[arg(long, default_value = "0.0.0.0:8080")]
     pub listen: SocketAddr,
+    /// Name of the lease, in the namespace, by which several operators agree on the one that writes. Without it this
+    /// operator always does, and must be the only one.
+    #[arg(long)]
+    pub lease: Option<String>,
+    /// How long another operator waits after the leader's last renewal before it takes over.
+    #[arg(long, default_value = "15s", value_parser = duration)]
+    pub lease_duration: Duration,
+    /// How long after its last renewal the leader stops writing.
+    #[arg(long, default_value = "10s", value_parser = duration)]
+    pub lease_renew_deadline: Duration,
+    /// How often the lease is renewed, or looked at.
+    #[arg(long, default_value = "2s", value_parser = duration)]
+    pub lease_retry: Duration,
     /// Logging.
     #[command(flatten)]
     pub logging: LoggingArgs,
@@ -49,6 +64,15 @@ impl Options {
         Selection { labels: self.node_selector.0.clone(), affinity: self.node_affinity.clone() }
     }
 
+    /// The timing of the election.
+    ///
+    /// # Errors
+    /// The durations are not in order.
+    pub fn timing(&self) -> Result<Timing, UnsafeTiming> {
+        let (duration, renew_deadline) = (self.lease_duration, self.lease_renew_deadline);
+        Timing { duration, renew_deadline, retry: self.lease_retry }.checked()
+    }
+
     /// Which pods are agents.
     #[must_use]
     pub fn agents(&self) -> AgentPods {
@@ -58,6 +82,10 @@ impl Options {
 
 fn json<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, serde_json::Error> {
     serde_json::from_str(text)
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    text.parse::<kube::core::Duration>().map(Into::into).map_err(|error| error.to_string())
 }
 
 fn labels(text: &str) -> Result<Labels, String> {

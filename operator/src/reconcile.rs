@@ -102,8 +102,8 @@ async fn look(
     context: &Context,
     step: impl Future<Output = Result<Option<Timestamp>, WriteError>>,
 ) -> Result<Action, WriteError> {
-    // The last list to be completed makes everything due.
-    if !context.cluster.is_complete() {
+    // Leave to write makes everything due.
+    if !context.cluster.may_write() {
         return Ok(Action::await_change());
     }
     let started = Instant::now();

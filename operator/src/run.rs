@@ -1,13 +1,14 @@
 //! The operator, wired: four watches, two controllers, the endpoints.
 
 use std::convert::Infallible;
+use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
 use api::{SeccompProfile, Untrusted};
 use daemon::{Readiness, client, http};
 use futures::{FutureExt, Stream, StreamExt};
-use kube::Resource;
 use kube::core::PartialObjectMeta;
+use kube::{Client, Resource};
 use kube_runtime::applier;
 use kube_runtime::controller::Config;
 use kube_runtime::reflector::{self, ObjectRef};
@@ -17,6 +18,8 @@ use tracing::info;
 use crate::cluster::Cluster;
 use crate::facts::WatchedNode;
 use crate::index::Index;
+use crate::lease::Leadership;
+use crate::lease::election::UnsafeTiming;
 use crate::metrics::{ClusterMetrics, Metrics};
 use crate::options::Options;
 use crate::reconcile::{self, Context};
@@ -39,6 +42,9 @@ pub enum RunError {
     /// The endpoints cannot be served.
     #[error(transparent)]
     Listen(#[from] http::ListenError),
+    /// Two operators could lead at once.
+    #[error(transparent)]
+    Timing(#[from] UnsafeTiming),
     /// Signals cannot be received.
     #[error("signals: {0}")]
     Signal(std::io::Error),
@@ -80,7 +86,8 @@ pub async fn run(options: Options) -> Result<(), RunError> {
     );
 
     let context =
-        Arc::new(Context::new(cluster.clone(), Writer::new(client, cluster.metrics.writes.clone())));
+        Arc::new(Context::new(cluster.clone(), Writer::new(client.clone(), cluster.metrics.writes.clone())));
+    let mut leadership = leadership(&options, &client, &cluster)?;
     // The controllers schedule and nothing else: they watch nothing themselves, the index says what is due. Failures
     // are logged, counted and tried again where they happen; an object that went meanwhile is none.
     let config = || Config::default().concurrency(CONCURRENCY);
@@ -113,10 +120,36 @@ pub async fn run(options: Options) -> Result<(), RunError> {
     });
     tokio::select! {
         _ = futures::future::join(work, end) => {}
-        // The watches never end by themselves.
+        // Neither the watches nor the election ever end by themselves.
         _ = watches => {}
+        () = hold(leadership.as_mut()) => {}
+    }
+    if let Some(leadership) = &mut leadership {
+        leadership.release().await;
     }
     Ok(())
+}
+
+/// The election, if there is one.
+fn leadership(
+    options: &Options,
+    client: &Client,
+    cluster: &Arc<Cluster>,
+) -> Result<Option<Leadership>, UnsafeTiming> {
+    let Some(name) = &options.lease else { return Ok(None) };
+    cluster.lead_until(None);
+    // In a pod, HOSTNAME is the pod's name, but a restarted container is another process under it.
+    let host = std::env::var("HOSTNAME").unwrap_or_else(|_| "operator".to_owned());
+    let identity = format!("{host}_{:016x}", RandomState::new().hash_one(std::process::id()));
+    let (client, cluster) = (client.clone(), cluster.clone());
+    Ok(Some(Leadership::new(client, &options.namespace, name, identity, options.timing()?, cluster)))
+}
+
+async fn hold(leadership: Option<&mut Leadership>) {
+    match leadership {
+        Some(leadership) => leadership.hold().await,
+        None => std::future::pending().await,
+    }
 }
 
 /// The objects that `trigger` says are due, until `end`.

@@ -1,0 +1,172 @@
+//! Which of several operators writes: the one that holds the lease.
+//!
+//! All of them watch, so that the next one knows everything already; only the leader writes. [`election`] is the pure
+//! part: what to do about the lease that was read, and until when we lead. This module reads and writes the lease.
+//!
+//! Two operators never lead at the same time as far as clocks run alike: a leader stops one `renew deadline` after it
+//! *began* its last successful renewal, and another one takes over no earlier than one `duration`, which is longer,
+//! after it *saw* that renewal. Both measure with their own monotonic clocks; times in the lease are for people. Where
+//! that fails, because a process was paused in the middle of a write, the write's `resourceVersion` refuses it.
+
+pub mod election;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use api::names::OPERATOR_FIELD_MANAGER;
+use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
+use k8s_openapi::jiff::Timestamp;
+use kube::api::PostParams;
+use kube::{Api, Client};
+use tokio::time::{Instant, sleep, timeout};
+use tracing::{info, warn};
+
+use crate::cluster::Cluster;
+use election::{Election, Held, Step, Timing};
+
+/// The lease, and who we are.
+pub struct Leadership {
+    api: Api<Lease>,
+    name: String,
+    election: Election,
+    /// The lease as it was last read, to be written back with our changes.
+    lease: Option<Lease>,
+    cluster: Arc<Cluster>,
+}
+
+impl Leadership {
+    /// Stands for election by the lease `name` in `namespace`, as `identity`, which no other process has.
+    #[must_use]
+    pub fn new(
+        client: Client,
+        namespace: &str,
+        name: &str,
+        identity: String,
+        timing: Timing,
+        cluster: Arc<Cluster>,
+    ) -> Self {
+        Self {
+            api: Api::namespaced(client, namespace),
+            name: name.to_owned(),
+            election: Election::new(identity, timing),
+            lease: None,
+            cluster,
+        }
+    }
+
+    /// Takes and renews the lease for ever.
+    pub async fn hold(&mut self) {
+        let mut led = false;
+        loop {
+            let failure = self.round().await.err();
+            let until = self.election.leads_until();
+            let leads = until.is_some_and(|until| Instant::now() < until);
+            self.cluster.lead_until(until);
+            match (led, leads) {
+                (false, true) => info!(identity = self.election.identity(), "leads"),
+                (true, false) => warn!(identity = self.election.identity(), "leads no more"),
+                _ => {}
+            }
+            led = leads;
+            if let Some(error) = failure {
+                warn!(lease = self.name, %error, "lease");
+            }
+            sleep(self.election.pause(Instant::now())).await;
+        }
+    }
+
+    /// Gives the lease back if we hold it, so that the next operator need not wait for it to expire. Nothing may be
+    /// written any more.
+    pub async fn release(&mut self) {
+        self.cluster.lead_until(None);
+        if self.election.leads_until().is_none() {
+            return;
+        }
+        let free = |spec: &mut LeaseSpec| {
+            spec.holder_identity = None;
+            // What other implementations look at where they do not understand an absent holder.
+            spec.lease_duration_seconds = Some(1);
+        };
+        match self.write(free).await {
+            Ok(_) => info!(lease = self.name, "lease given back"),
+            Err(error) => warn!(lease = self.name, %error, "lease not given back; it expires by itself"),
+        }
+    }
+
+    /// Reads the lease and does what is to be done about it.
+    async fn round(&mut self) -> Result<(), kube::Error> {
+        // The next round must come before the lease is over, whatever becomes of this one.
+        let limit = self.election.timing().retry;
+        let limited = |error: tokio::time::error::Elapsed| kube::Error::Service(Box::new(error));
+        // Our own lease is known as we wrote it: another's write shows as a conflict.
+        if self.election.leads_until().is_none() || self.lease.is_none() {
+            let lease = timeout(limit, self.api.get_opt(&self.name)).await.map_err(limited)??;
+            self.election.read(lease.as_ref().map(held), Instant::now());
+            self.lease = lease;
+        }
+        let started = Instant::now();
+        let identity = self.election.identity().to_owned();
+        let duration = i32::try_from(self.election.timing().duration.as_secs()).unwrap_or(i32::MAX);
+        let now = MicroTime(Timestamp::now());
+        let take = |spec: &mut LeaseSpec| {
+            if spec.holder_identity.as_ref() != Some(&identity) {
+                spec.acquire_time = Some(now.clone());
+                spec.lease_transitions =
+                    Some(spec.lease_transitions.map_or(0, |count| count.saturating_add(1)));
+            }
+            spec.holder_identity = Some(identity);
+            spec.lease_duration_seconds = Some(duration);
+            spec.renew_time = Some(now);
+        };
+        match self.election.step(started) {
+            Step::Wait => Ok(()),
+            Step::Take => match timeout(limit, self.write(take)).await.map_err(limited)? {
+                Ok(lease) => {
+                    self.election.written(held(&lease), started);
+                    self.lease = Some(lease);
+                    Ok(())
+                }
+                Err(error) => {
+                    // Whoever was faster, or whatever happened to our write: look again.
+                    self.lease = None;
+                    match error {
+                        kube::Error::Api(status) if status.code == 409 => {
+                            self.election.lost();
+                            Ok(())
+                        }
+                        error => Err(error),
+                    }
+                }
+            },
+        }
+    }
+
+    /// Writes the lease as it was read, changed; refused if it is another by now.
+    async fn write(&self, change: impl FnOnce(&mut LeaseSpec)) -> Result<Lease, kube::Error> {
+        let params =
+            PostParams { field_manager: Some(OPERATOR_FIELD_MANAGER.into()), ..PostParams::default() };
+        match self.lease.clone() {
+            Some(mut lease) => {
+                change(lease.spec.get_or_insert_default());
+                self.api.replace(&self.name, &params, &lease).await
+            }
+            None => {
+                let metadata = ObjectMeta { name: Some(self.name.clone()), ..ObjectMeta::default() };
+                let mut spec = LeaseSpec::default();
+                change(&mut spec);
+                self.api.create(&params, &Lease { metadata, spec: Some(spec) }).await
+            }
+        }
+    }
+}
+
+fn held(lease: &Lease) -> Held {
+    let spec = lease.spec.clone().unwrap_or_default();
+    let seconds = spec.lease_duration_seconds.and_then(|seconds| u64::try_from(seconds).ok()).unwrap_or(0);
+    Held {
+        version: lease.metadata.resource_version.clone().unwrap_or_default(),
+        holder: spec.holder_identity.filter(|holder| !holder.is_empty()),
+        duration: Duration::from_secs(seconds),
+    }
+}

@@ -1,0 +1,231 @@
+//! What to do about the lease that was read: plain state, time as an argument.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// How long things take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Timing {
+    /// How long after its last visible renewal another's lease counts as held.
+    pub duration: Duration,
+    /// How long after the beginning of our last renewal we lead; less than `duration`.
+    pub renew_deadline: Duration,
+    /// The pause between two looks or renewals; less than `renew_deadline`.
+    pub retry: Duration,
+}
+
+impl Default for Timing {
+    fn default() -> Self {
+        Self {
+            duration: Duration::from_secs(15),
+            renew_deadline: Duration::from_secs(10),
+            retry: Duration::from_secs(2),
+        }
+    }
+}
+
+/// Timing under which two could lead, or nobody for long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("expected --lease-duration > --lease-renew-deadline > --lease-retry > 0")]
+pub struct UnsafeTiming;
+
+impl Timing {
+    /// Checks the order that everything rests on.
+    ///
+    /// # Errors
+    /// The durations are not in order.
+    pub fn checked(self) -> Result<Self, UnsafeTiming> {
+        let ordered =
+            self.duration > self.renew_deadline && self.renew_deadline > self.retry && !self.retry.is_zero();
+        if ordered { Ok(self) } else { Err(UnsafeTiming) }
+    }
+}
+
+/// A lease as it was read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Held {
+    /// Its resource version.
+    pub version: String,
+    /// Who holds it, if anybody does.
+    pub holder: Option<String>,
+    /// For how long after a renewal.
+    pub duration: Duration,
+}
+
+/// What to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// Nothing: somebody else leads.
+    Wait,
+    /// Write our name into the lease: it is absent, free, expired or ours.
+    Take,
+}
+
+/// One candidate's view of the election.
+#[derive(Debug)]
+pub struct Election {
+    identity: String,
+    timing: Timing,
+    /// The lease, and since when we see it as it is.
+    seen: Option<(Held, Instant)>,
+    /// When the last renewal of ours began that succeeded.
+    renewed: Option<Instant>,
+}
+
+impl Election {
+    /// A candidate that has seen nothing. `identity` is no other process's.
+    #[must_use]
+    pub fn new(identity: String, timing: Timing) -> Self {
+        Self { identity, timing, seen: None, renewed: None }
+    }
+
+    /// Who we are.
+    #[must_use]
+    pub fn identity(&self) -> &str {
+        &self.identity
+    }
+
+    /// The timing.
+    #[must_use]
+    pub fn timing(&self) -> Timing {
+        self.timing
+    }
+
+    /// The lease was read; `None` if there is none.
+    pub fn read(&mut self, lease: Option<Held>, now: Instant) {
+        self.seen = match (lease, self.seen.take()) {
+            (Some(lease), Some((seen, since))) if lease == seen => Some((seen, since)),
+            (Some(lease), _) => Some((lease, now)),
+            (None, _) => None,
+        };
+        if self.seen.as_ref().is_none_or(|(lease, _)| lease.holder.as_ref() != Some(&self.identity)) {
+            self.renewed = None;
+        }
+    }
+
+    /// What to do about it.
+    #[must_use]
+    pub fn step(&self, now: Instant) -> Step {
+        match &self.seen {
+            Some((Held { holder: Some(holder), duration, .. }, since))
+                if *holder != self.identity && now < *since + *duration =>
+            {
+                Step::Wait
+            }
+            _ => Step::Take,
+        }
+    }
+
+    /// A write that began at `started` made the lease ours.
+    pub fn written(&mut self, lease: Held, started: Instant) {
+        self.seen = Some((lease, started));
+        self.renewed = Some(started);
+    }
+
+    /// Somebody else wrote the lease.
+    pub fn lost(&mut self) {
+        self.renewed = None;
+    }
+
+    /// Until when we lead, unless we renew; `None` if we do not.
+    #[must_use]
+    pub fn leads_until(&self) -> Option<Instant> {
+        self.renewed.map(|renewed| renewed + self.timing.renew_deadline)
+    }
+
+    /// How long to wait before the next look: until another's lease may expire, if that is sooner than usual.
+    #[must_use]
+    pub fn pause(&self, now: Instant) -> Duration {
+        let expires = match &self.seen {
+            Some((Held { holder: Some(holder), duration, .. }, since)) if *holder != self.identity => {
+                Some((*since + *duration).saturating_duration_since(now))
+            }
+            _ => None,
+        };
+        expires
+            .map_or(self.timing.retry, |expires| expires.clamp(Duration::from_millis(10), self.timing.retry))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn candidate(identity: &str) -> Election {
+        Election::new(identity.to_owned(), Timing::default())
+    }
+
+    fn lease(version: u32, holder: Option<&str>) -> Held {
+        Held {
+            version: version.to_string(),
+            holder: holder.map(str::to_owned),
+            duration: Duration::from_secs(15),
+        }
+    }
+
+    fn after(start: Instant, seconds: u64) -> Instant {
+        start + Duration::from_secs(seconds)
+    }
+
+    #[test]
+    fn an_absent_or_free_lease_is_taken_at_once() {
+        let mut a = candidate("a");
+        assert_eq!(a.step(Instant::now()), Step::Take);
+        a.read(Some(lease(1, None)), Instant::now());
+        assert_eq!(a.step(Instant::now()), Step::Take);
+    }
+
+    #[test]
+    fn anothers_lease_is_taken_one_duration_after_it_was_last_seen_to_change() {
+        let (mut a, start) = (candidate("a"), Instant::now());
+        a.read(Some(lease(1, Some("b"))), start);
+        a.read(Some(lease(1, Some("b"))), after(start, 14));
+        assert_eq!(a.step(after(start, 14)), Step::Wait);
+        assert_eq!(a.pause(after(start, 14)), Duration::from_secs(1));
+        a.read(Some(lease(2, Some("b"))), after(start, 14));
+        assert_eq!(a.step(after(start, 28)), Step::Wait);
+        assert_eq!(a.step(after(start, 29)), Step::Take);
+    }
+
+    #[test]
+    fn a_leader_stops_a_deadline_after_its_last_renewal_began() {
+        let (mut a, start) = (candidate("a"), Instant::now());
+        assert_eq!(a.leads_until(), None);
+        a.written(lease(1, Some("a")), start);
+        assert_eq!(a.leads_until(), Some(after(start, 10)));
+        a.read(Some(lease(1, Some("a"))), after(start, 5));
+        assert_eq!(a.leads_until(), Some(after(start, 10)));
+        a.lost();
+        assert_eq!(a.leads_until(), None);
+    }
+
+    #[test]
+    fn a_leader_that_finds_anothers_name_in_the_lease_leads_no_more() {
+        let (mut a, start) = (candidate("a"), Instant::now());
+        a.written(lease(1, Some("a")), start);
+        a.read(Some(lease(2, Some("b"))), after(start, 1));
+        assert_eq!((a.leads_until(), a.step(after(start, 1))), (None, Step::Wait));
+    }
+
+    #[test]
+    fn a_leader_has_stopped_before_anybody_else_can_take_over() {
+        let start = Instant::now();
+        let (mut a, mut b) = (candidate("a"), candidate("b"));
+        a.written(lease(1, Some("a")), start);
+        // At the earliest, b sees the renewal at the moment when it began.
+        b.read(Some(lease(1, Some("a"))), start);
+        let first =
+            (0..60).map(|second| after(start, second)).find(|now| b.step(*now) == Step::Take).unwrap();
+        assert!(a.leads_until().unwrap() < first);
+    }
+
+    #[test]
+    fn timing_out_of_order_is_refused() {
+        assert!(Timing::default().checked().is_ok());
+        let default = Timing::default();
+        assert!(Timing { renew_deadline: default.duration, ..default }.checked().is_err());
+        assert!(Timing { retry: default.renew_deadline, ..default }.checked().is_err());
+        assert!(Timing { retry: Duration::ZERO, ..default }.checked().is_err());
+    }
+}
