@@ -5,18 +5,25 @@ use std::time::{Duration, Instant};
 use e2e::cluster::Node;
 use e2e::view::{self, disk};
 
-use super::support::{alone, complain, harmless, say};
+use super::support::{Session, alone, complain, harmless, say};
 
 /// Counts alone may wait up to 5 s in a small cluster.
 const AT_ONCE: Duration = Duration::from_secs(6);
 
 /// A node that a test added, until this is dropped.
-struct Guest(Node);
+struct Guest<'a> {
+    session: &'a Session,
+    node: Node,
+}
 
-impl Drop for Guest {
+impl Drop for Guest<'_> {
     fn drop(&mut self) {
-        complain(self.0.remove());
-        complain(self.0.delete_object());
+        complain(self.node.remove());
+        complain(self.node.delete_object());
+        // Kubernetes collects the pods of a node that is gone after a minute, and others would wait for them.
+        let of_node = format!("--field-selector=spec.nodeName={}", self.node.name());
+        let delete = ["delete", "pods", "--all-namespaces", "--force", &of_node];
+        complain(self.session.kubectl(delete).map(drop));
     }
 }
 
@@ -32,21 +39,21 @@ fn a_new_node_is_counted_only_with_every_file_and_a_removed_one_drops_out_at_onc
     let before = cluster.disks().len() as i64;
 
     let join = view::add_node(&cluster, &names).unwrap_or_else(|error| panic!("{error}"));
-    let guest = Guest(join.node);
+    let guest = Guest { session: &cluster, node: join.node };
     assert_eq!(join.premature, Vec::<String>::new());
     for (name, after) in &join.counted {
         say(&format!("{name} counted on the new node {:.1} s after its start", after.as_secs_f64()));
     }
-    let report = format!("nodeprofilestatus/{}", guest.0.name());
+    let report = format!("nodeprofilestatus/{}", guest.node.name());
     cluster.ok(["wait", "--for=condition=Ready", "--timeout=30s", &report]);
     for profile in &applied {
-        assert_eq!(disk::hash(&guest.0, &profile.name).unwrap().unwrap(), profile.view().content_hash());
+        assert_eq!(disk::hash(&guest.node, &profile.name).unwrap().unwrap(), profile.view().content_hash());
         profile.ready();
     }
 
-    guest.0.remove().unwrap();
+    guest.node.remove().unwrap();
     let start = Instant::now();
-    guest.0.delete_object().unwrap();
+    guest.node.delete_object().unwrap();
     for profile in &applied {
         let left = AT_ONCE.saturating_sub(start.elapsed());
         let view =

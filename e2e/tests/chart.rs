@@ -1,0 +1,272 @@
+//! The Helm chart as it renders, without a cluster: what it must have in common with the programs, and what nobody
+//! may change in passing.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "clippy's leave to panic in tests does not reach the helpers of an integration test"
+)]
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::PathBuf;
+use std::sync::LazyLock;
+
+use e2e::build_images::repository;
+use e2e::cluster::{Client, NAMESPACE};
+use e2e::programs::Programs;
+use serde_json::{Value, json};
+
+/// helm, built once.
+static CLIENT: LazyLock<Client> = LazyLock::new(|| {
+    let programs = Programs::in_cache();
+    programs.build_clients().unwrap_or_else(|error| panic!("{error}"));
+    Client::new(programs, "/dev/null")
+});
+
+/// The chart with its default values.
+static RENDERED: LazyLock<Vec<Value>> = LazyLock::new(|| render(&[]).unwrap());
+
+fn chart() -> PathBuf {
+    repository().join("charts").join(NAMESPACE)
+}
+
+fn render(values: &[&str]) -> Result<Vec<Value>, String> {
+    let chart = chart().display().to_string();
+    let arguments = ["template", NAMESPACE, &chart, "--namespace", NAMESPACE, "--kube-version", "1.33"];
+    let text = CLIENT.helm(arguments.iter().chain(values)).map_err(|error| error.to_string())?;
+    let objects: Vec<Value> = serde_saphyr::from_multiple(&text).map_err(|error| error.to_string())?;
+    Ok(objects.into_iter().filter(|object| !object.is_null()).collect())
+}
+
+fn of_kind(kind: &str) -> Vec<&'static Value> {
+    RENDERED.iter().filter(|object| object["kind"] == kind).collect()
+}
+
+fn only(kind: &str) -> &'static Value {
+    match of_kind(kind)[..] {
+        [object] => object,
+        ref objects => panic!("{} objects of kind {kind}", objects.len()),
+    }
+}
+
+fn operators_argument(name: &str) -> &'static str {
+    let container = &only("Deployment")["spec"]["template"]["spec"]["containers"][0];
+    let arguments = container["args"].as_array().unwrap().iter().map(|argument| argument.as_str().unwrap());
+    arguments.filter_map(|argument| argument.strip_prefix(&format!("--{name}="))).next().unwrap()
+}
+
+#[test]
+fn the_chart_holds_the_definitions_that_the_types_generate_byte_for_byte() {
+    for (file, text) in api::crds::files().unwrap() {
+        let held = fs::read_to_string(chart().join("charts/crds/templates").join(file)).unwrap();
+        assert!(held == text, "{file} differs from the types of the crate api: run `make generate`");
+    }
+}
+
+#[test]
+fn the_definitions_and_nothing_else_stay_when_the_chart_is_uninstalled() {
+    let kept = RENDERED
+        .iter()
+        .filter(|object| object["metadata"]["annotations"]["helm.sh/resource-policy"] == "keep")
+        .map(|object| object["metadata"]["name"].as_str().unwrap());
+    let mut kept: Vec<_> = kept.collect();
+    kept.sort_unstable();
+    assert_eq!(kept, ["nodeprofilestatuses.seccomp.imjasonh.dev", "seccompprofiles.seccomp.imjasonh.dev"]);
+}
+
+#[test]
+fn the_policy_lets_the_operator_change_the_finalizer_that_it_uses() {
+    let policies = of_kind("ValidatingAdmissionPolicy");
+    let policy =
+        policies.iter().find(|policy| policy["metadata"]["name"].as_str().unwrap().contains("operator"));
+    let validations = policy.unwrap()["spec"]["validations"].to_string();
+    assert_eq!(validations.matches(&format!("f != '{}'", api::names::FINALIZER)).count(), 2, "{validations}");
+    assert_eq!(validations.matches("f != '").count(), 2, "{validations}");
+}
+
+#[test]
+fn every_policy_is_bound_and_denies() {
+    let name = |object: &Value| object["metadata"]["name"].as_str().unwrap().to_owned();
+    let policies: Vec<_> = of_kind("ValidatingAdmissionPolicy").into_iter().map(name).collect();
+    let bindings = of_kind("ValidatingAdmissionPolicyBinding");
+    let bound: Vec<_> =
+        bindings.iter().map(|binding| binding["spec"]["policyName"].as_str().unwrap()).collect();
+    assert_eq!(policies.len(), 2);
+    assert_eq!(bound, policies);
+    for binding in bindings {
+        assert_eq!(binding["spec"], json!({ "policyName": name(binding), "validationActions": ["Deny"] }));
+    }
+    for policy in of_kind("ValidatingAdmissionPolicy") {
+        assert_eq!(policy["spec"]["failurePolicy"], "Fail");
+    }
+}
+
+#[test]
+fn the_operator_knows_agents_by_the_labels_of_the_daemon_set() {
+    let spec = &only("DaemonSet")["spec"];
+    let wanted: BTreeMap<&str, &str> = operators_argument("agent-label-selector")
+        .split(',')
+        .map(|label| label.split_once('=').unwrap())
+        .collect();
+    assert_eq!(json!(wanted), spec["selector"]["matchLabels"]);
+    for (key, value) in wanted {
+        assert_eq!(spec["template"]["metadata"]["labels"][key], value);
+    }
+}
+
+#[test]
+fn the_operator_waits_for_the_nodes_that_the_daemon_set_runs_on() {
+    let terms = r#"agent.nodeAffinity.nodeSelectorTerms=[{"matchExpressions":[{"key":"type","operator":"NotIn","values":["virtual"]}]}]"#;
+    let rendered = render(&["--set-json", terms, "--set", "agent.nodeSelector.disk=fast"]).unwrap();
+    let object = |kind: &str| rendered.iter().find(|object| object["kind"] == kind).unwrap();
+    let agents = &object("DaemonSet")["spec"]["template"]["spec"];
+    let arguments = &object("Deployment")["spec"]["template"]["spec"]["containers"][0]["args"];
+    let argument = |name: &str| -> Value {
+        let all = arguments.as_array().unwrap().iter().map(|argument| argument.as_str().unwrap());
+        let text = all.filter_map(|argument| argument.strip_prefix(name)).next().unwrap();
+        serde_json::from_str(text).unwrap()
+    };
+    assert_eq!(argument("--node-selector="), agents["nodeSelector"]);
+    assert_eq!(agents["nodeSelector"], json!({ "disk": "fast", "kubernetes.io/os": "linux" }));
+    assert_eq!(
+        argument("--node-affinity="),
+        agents["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]
+    );
+}
+
+#[test]
+fn the_rights_are_exactly_these() {
+    let mut rights = BTreeMap::new();
+    for kind in ["ClusterRole", "Role"] {
+        for role in of_kind(kind) {
+            let place =
+                role["metadata"]["namespace"].as_str().map_or(String::new(), |place| format!(" in {place}"));
+            let name = format!("{kind} {}{place}", role["metadata"]["name"].as_str().unwrap());
+            let rules: Vec<_> = role["rules"].as_array().unwrap().iter().map(rule).collect();
+            rights.insert(name, rules);
+        }
+    }
+    let text: String =
+        rights.iter().map(|(role, rules)| format!("{role}\n  {}\n", rules.join("\n  "))).collect();
+    assert!(!text.contains('*'), "a wildcard:\n{text}");
+    insta::assert_snapshot!(text);
+}
+
+/// A rule on a line: verbs, then resources with their group.
+fn rule(rule: &Value) -> String {
+    assert_eq!(rule.as_object().unwrap().len(), 3, "{rule}");
+    let words = |field: &str| -> Vec<&str> {
+        rule[field].as_array().unwrap().iter().map(|word| word.as_str().unwrap()).collect()
+    };
+    let groups = words("apiGroups").join(",");
+    format!("{} {} ({groups:?})", words("verbs").join(","), words("resources").join(","))
+}
+
+#[test]
+fn the_operators_pod_is_fully_restricted() {
+    let spec = &only("Deployment")["spec"]["template"]["spec"];
+    assert_eq!(
+        spec["securityContext"],
+        json!({
+            "runAsNonRoot": true, "runAsUser": 65532, "runAsGroup": 65532,
+            "seccompProfile": { "type": "RuntimeDefault" },
+        })
+    );
+    assert_eq!(
+        spec["containers"][0]["securityContext"],
+        json!({
+            "allowPrivilegeEscalation": false, "readOnlyRootFilesystem": true, "capabilities": { "drop": ["ALL"] },
+        })
+    );
+    assert_eq!(spec["volumes"], Value::Null);
+    one_plain_container(spec);
+}
+
+#[test]
+fn the_agents_pod_is_root_without_capabilities_and_sees_its_own_directory_only() {
+    let spec = &only("DaemonSet")["spec"]["template"]["spec"];
+    assert_eq!(
+        spec["securityContext"],
+        json!({ "runAsUser": 0, "runAsGroup": 0, "seccompProfile": { "type": "RuntimeDefault" } })
+    );
+    assert_eq!(
+        spec["containers"][0]["securityContext"],
+        json!({
+            "allowPrivilegeEscalation": false, "readOnlyRootFilesystem": true, "capabilities": { "drop": ["ALL"] },
+        })
+    );
+    let directory = "/var/lib/kubelet/seccomp/profiles";
+    assert_eq!(
+        spec["volumes"],
+        json!([{ "name": "profiles", "hostPath": { "path": directory, "type": "DirectoryOrCreate" } }])
+    );
+    assert_eq!(
+        spec["containers"][0]["volumeMounts"],
+        json!([{ "name": "profiles", "mountPath": directory }])
+    );
+    assert_eq!(spec["tolerations"], json!([{ "operator": "Exists" }]));
+    assert_eq!(spec["priorityClassName"], "system-node-critical");
+    one_plain_container(spec);
+}
+
+fn one_plain_container(spec: &Value) {
+    assert_eq!(spec["containers"].as_array().unwrap().len(), 1);
+    for absent in ["initContainers", "hostNetwork", "hostPID", "hostIPC", "hostUsers"] {
+        assert_eq!(spec[absent], Value::Null, "{absent}");
+    }
+    let ports: Vec<_> = spec["containers"][0]["ports"].as_array().unwrap().iter().collect();
+    assert_eq!(ports, [&json!({ "name": "http", "containerPort": 8080, "protocol": "TCP" })]);
+    assert!(spec["containers"][0]["resources"]["limits"]["memory"].is_string());
+}
+
+#[test]
+fn helm_has_nothing_to_say_against_the_chart() {
+    let chart = chart().display().to_string();
+    let said =
+        CLIENT.helm(["lint", "--strict", "--with-subcharts", &chart]).unwrap_or_else(|e| panic!("{e}"));
+    assert!(said.contains("0 chart(s) failed"), "{said}");
+}
+
+#[test]
+fn the_schema_of_the_values_is_closed_everywhere() {
+    let text = fs::read_to_string(chart().join("values.schema.json")).unwrap();
+    let schema: Value = serde_json::from_str(&text).unwrap();
+    let mut open = Vec::new();
+    find_open("", &schema, &mut open);
+    // Helm hands it to every chart with whatever the parent chart has.
+    assert_eq!(open, ["/definitions/global"]);
+}
+
+fn find_open(path: &str, schema: &Value, open: &mut Vec<String>) {
+    let more = &schema["additionalProperties"];
+    if schema["type"] == "object" && (more.is_null() || *more == true) {
+        open.push(path.to_owned());
+    }
+    match schema {
+        Value::Object(fields) => {
+            fields.iter().for_each(|(key, value)| find_open(&format!("{path}/{key}"), value, open));
+        }
+        Value::Array(items) => {
+            items.iter().enumerate().for_each(|(at, value)| find_open(&format!("{path}/{at}"), value, open));
+        }
+        _ => {}
+    }
+}
+
+#[test]
+fn a_misspelt_or_senseless_value_is_refused_by_name() {
+    for (value, named) in [
+        ("agent.imagee.tag=1", "imagee"),
+        ("log.level=loud", "level"),
+        ("directory=/absolute", "directory"),
+        ("directory=../up", "directory"),
+        ("kubeletRoot=relative", "kubeletRoot"),
+        ("agent.checkIntervalSeconds=0", "checkIntervalSeconds"),
+        ("image.pullPolicy=Sometimes", "pullPolicy"),
+        ("operator.resources.limits.memory=much", "memory"),
+    ] {
+        let refusal = render(&["--set", value]).unwrap_err();
+        assert!(refusal.contains(named), "{value}: {refusal}");
+    }
+}
