@@ -35,14 +35,41 @@ impl Version {
         }
     }
 
-    /// Whether this is an earlier version of the same object as `other`.
+    /// Whether this version is earlier than `other`, of the same object or of another one of its name.
     ///
     /// Resource versions of one kind grow and compare as numbers (KEP-5504; so they did in every release before).
     /// What cannot be compared is never called older: it is then taken as news.
     #[must_use]
     pub fn is_older_than(&self, other: &Self) -> bool {
         let number = |version: &Self| version.resource_version.parse::<u64>().ok();
-        self.uid == other.uid && matches!((number(self), number(other)), (Some(a), Some(b)) if a < b)
+        matches!((number(self), number(other)), (Some(a), Some(b)) if a < b)
+    }
+}
+
+/// Where news of an object comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Source {
+    /// A list: the truth as of now, even where versions went back because the API server's store was restored.
+    List,
+    /// A watch: dropped where something newer is known already.
+    Watch,
+    /// The answer to a write of ours. It may come after the watch has shown that the object is gone or another one,
+    /// so it changes what is known and never brings anything back.
+    Answer,
+    /// The answer to a create: new, unless the watch was faster.
+    Created,
+}
+
+impl Source {
+    /// Whether news of version `new` counts where `known` is known.
+    #[must_use]
+    pub fn counts(self, new: &Version, known: Option<&Version>) -> bool {
+        match (self, known) {
+            (Self::List, _) | (Self::Watch | Self::Created, None) => true,
+            (Self::Watch | Self::Created, Some(known)) => !new.is_older_than(known),
+            (Self::Answer, None) => false,
+            (Self::Answer, Some(known)) => new.uid == known.uid && !new.is_older_than(known),
+        }
     }
 }
 

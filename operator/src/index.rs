@@ -12,17 +12,18 @@ mod judge_node;
 mod judge_profile;
 mod node;
 mod profile;
+mod steadiness;
 mod tally;
 #[cfg(test)]
 mod tests;
 mod users;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
 use k8s_openapi::jiff::Timestamp;
 
-use crate::facts::{NodeFacts, PodFacts, PodKind, ProfileFacts, ReportFacts, Version};
+use crate::facts::{NodeFacts, PodFacts, PodKind, ProfileFacts, ReportFacts, Source, Version};
 
 pub use judge_node::{NodeStep, NodeVerdict};
 pub use judge_profile::{ProfileStep, ProfileVerdict};
@@ -40,6 +41,10 @@ pub struct Index {
     profiles: BTreeMap<String, Profile>,
     nodes: BTreeMap<String, Node>,
     users: Users,
+    /// The node of each agent's pod, by the pod's uid.
+    agents: HashMap<String, String>,
+    /// Until when it is doubtful whether every pod is known.
+    pods_doubtful: Option<Timestamp>,
     dirty: Dirty,
 }
 
@@ -61,6 +66,8 @@ impl Index {
             profiles: BTreeMap::new(),
             nodes: BTreeMap::new(),
             users: Users::default(),
+            agents: HashMap::new(),
+            pods_doubtful: None,
             dirty: Dirty::default(),
         }
     }
@@ -76,36 +83,41 @@ impl Index {
         self.dirty.nodes.extend(self.nodes.keys().cloned());
     }
 
-    /// A profile was created or changed, or we changed it ourselves. Older news than what is known is dropped.
-    pub fn apply_profile(&mut self, facts: ProfileFacts, now: Timestamp) {
+    /// A profile was created or changed, or we changed it ourselves.
+    pub fn apply_profile(&mut self, facts: ProfileFacts, source: Source, now: Timestamp) {
         let name = facts.name.clone();
-        if self.profiles.get(&name).is_some_and(|known| facts.version.is_older_than(&known.facts.version)) {
+        if !source.counts(&facts.version, self.profile_version(&name)) {
             return;
         }
-        let mut profile = match self.profiles.remove(&name) {
-            Some(profile) if profile.facts.version.uid == facts.version.uid => profile,
-            // Deleted and recreated while nobody looked: nothing of the old one counts.
-            Some(old) => {
-                self.count_everywhere(&name, &old, Sign::Minus, now);
-                self.count_in_new(&name, facts, now);
-                return;
+        self.dirty.profiles.insert(name.clone());
+        let known = self.profiles.remove(&name);
+        let mut profile = match known {
+            Some(mut profile) if profile.facts.version.uid == facts.version.uid => {
+                let recount = !profile.counts_like(&facts);
+                if !recount {
+                    profile.update(facts, now);
+                    self.profiles.insert(name, profile);
+                    return;
+                }
+                self.count_lacking(&name, &profile, Sign::Minus, now);
+                profile.update(facts, now);
+                profile.clear_counts();
+                profile
             }
-            None => {
-                self.count_in_new(&name, facts, now);
-                return;
+            // New, or deleted and recreated while nobody looked: nothing of the old one counts.
+            old => {
+                if let Some(old) = old {
+                    self.count_lacking(&name, &old, Sign::Minus, now);
+                }
+                Profile::new(facts, now)
             }
         };
-        let recount = !profile.counts_like(&facts);
-        if recount {
-            self.count_everywhere(&name, &profile, Sign::Minus, now);
+        for node in self.nodes.values() {
+            let contribution = node.contribution(&name, &profile);
+            profile.count(&node.name, contribution, Sign::Plus);
         }
-        profile.update(facts, now);
-        if recount {
-            profile.tally = Tally::default();
-            self.count_in(&name, &mut profile, now);
-        }
-        self.profiles.insert(name.clone(), profile);
-        self.dirty.profiles.insert(name);
+        self.count_lacking(&name, &profile, Sign::Plus, now);
+        self.profiles.insert(name, profile);
     }
 
     /// A profile is gone.
@@ -113,7 +125,7 @@ impl Index {
         if self.profiles.get(name).is_some_and(|profile| profile.facts.version.uid == uid)
             && let Some(profile) = self.profiles.remove(name)
         {
-            self.count_everywhere(name, &profile, Sign::Minus, now);
+            self.count_lacking(name, &profile, Sign::Minus, now);
             self.dirty.profiles.insert(name.to_owned());
         }
     }
@@ -134,46 +146,55 @@ impl Index {
         }
     }
 
-    /// A report was created or changed, or we changed its conditions. Older news than what is known is dropped.
-    pub fn apply_report(&mut self, facts: ReportFacts, now: Timestamp) {
+    /// A report was created or changed, or we changed its conditions.
+    pub fn apply_report(&mut self, facts: ReportFacts, source: Source, now: Timestamp) {
         let name = facts.node.clone();
         let known = self.nodes.get(&name).and_then(|node| node.report.as_ref());
-        if known.is_some_and(|known| facts.version.is_older_than(&known.version)) {
-            return;
+        if source.counts(&facts.version, known.map(|known| &known.version)) {
+            self.change_node(&name, now, |node| node.set_report(Some(facts)));
         }
-        self.change_node(&name, now, |node| node.report = Some(facts));
     }
 
     /// A report is gone.
     pub fn delete_report(&mut self, name: &str, uid: &str, now: Timestamp) {
         let known = self.nodes.get(name).and_then(|node| node.report.as_ref());
         if known.is_some_and(|known| known.version.uid == uid) {
-            self.change_node(name, now, |node| node.report = None);
+            self.change_node(name, now, |node| node.set_report(None));
         }
     }
 
-    /// A Pod was created or changed.
+    /// A Pod was created or changed. It may have been something else to us before: labels change.
     pub fn apply_pod(&mut self, pod: PodFacts, now: Timestamp) {
-        match (&pod.kind, &pod.node) {
+        let agent = match (&pod.kind, &pod.node) {
             (PodKind::Agent { ready, since }, Some(node)) => {
-                let (ready, since) = (*ready, *since);
-                self.change_node(node, now, |node| {
-                    node.agent_pod(&pod.uid, Some(ready), since.unwrap_or(now).min(now))
-                });
+                Some((node.clone(), *ready, since.unwrap_or(now).min(now)))
             }
-            (PodKind::Agent { .. }, None) => {}
-            (PodKind::User(_) | PodKind::Other, _) => self.dirty.profiles.extend(self.users.apply(pod)),
+            _ => None,
+        };
+        let known = match &agent {
+            Some((node, ..)) => self.agents.insert(pod.uid.clone(), node.clone()),
+            None => self.agents.remove(&pod.uid),
+        };
+        if let Some(node) = known.filter(|known| agent.as_ref().is_none_or(|(node, ..)| node != known)) {
+            self.change_node(&node, now, |node| node.agent_pod(&pod.uid, None, now));
         }
+        if let Some((node, ready, since)) = agent {
+            self.change_node(&node, now, |node| node.agent_pod(&pod.uid, Some(ready), since));
+        }
+        self.dirty.profiles.extend(self.users.apply(pod));
     }
 
     /// A Pod is gone.
-    pub fn delete_pod(&mut self, pod: &PodFacts, now: Timestamp) {
-        match (&pod.kind, &pod.node) {
-            (PodKind::Agent { .. }, Some(node)) => {
-                self.change_node(node, now, |node| node.agent_pod(&pod.uid, None, now));
-            }
-            _ => self.dirty.profiles.extend(self.users.delete(&pod.uid)),
+    pub fn delete_pod(&mut self, uid: &str, now: Timestamp) {
+        if let Some(node) = self.agents.remove(uid) {
+            self.change_node(&node, now, |node| node.agent_pod(uid, None, now));
         }
+        self.dirty.profiles.extend(self.users.delete(uid));
+    }
+
+    /// News of pods may be missing: until `until` no file goes that some pod may need.
+    pub fn doubt_pods(&mut self, until: Timestamp) {
+        self.pods_doubtful = self.pods_doubtful.max(Some(until));
     }
 
     /// Lets the time that has passed change a node's class.
@@ -210,18 +231,13 @@ impl Index {
     /// Drops every pod whose uid a relist did not bring.
     pub fn retain_pods(&mut self, uids: &BTreeSet<String>, now: Timestamp) {
         self.dirty.profiles.extend(self.users.retain(uids));
-        let gone: Vec<_> = self
-            .nodes
-            .iter()
-            .flat_map(|(name, node)| node.agent_pods().map(move |uid| (name.clone(), uid.to_owned())))
-            .filter(|(_, uid)| !uids.contains(uid))
-            .collect();
-        for (node, uid) in gone {
-            self.change_node(&node, now, |node| node.agent_pod(&uid, None, now));
+        let gone: Vec<_> = self.agents.keys().filter(|uid| !uids.contains(*uid)).cloned().collect();
+        for uid in gone {
+            self.delete_pod(&uid, now);
         }
     }
 
-    /// How many profiles are known, by what the stored status says of them.
+    /// Every profile, with the count of its nodes.
     pub fn profiles(&self) -> impl Iterator<Item = (&str, &Tally, &ProfileFacts)> {
         self.profiles.iter().map(|(name, profile)| (name.as_str(), &profile.tally, &profile.facts))
     }
@@ -232,24 +248,8 @@ impl Index {
         Some(&self.profiles.get(name)?.facts.version)
     }
 
-    fn count_in_new(&mut self, name: &str, facts: ProfileFacts, now: Timestamp) {
-        let mut profile = Profile::new(facts, now);
-        self.count_in(name, &mut profile, now);
-        self.profiles.insert(name.to_owned(), profile);
-        self.dirty.profiles.insert(name.to_owned());
-    }
-
-    fn count_in(&mut self, name: &str, profile: &mut Profile, now: Timestamp) {
-        let mut tally = std::mem::take(&mut profile.tally);
-        for node in self.nodes.values() {
-            tally.add(node.contribution(name, profile), Sign::Plus);
-        }
-        profile.tally = tally;
-        self.count_everywhere(name, profile, Sign::Plus, now);
-    }
-
     /// Changes what each node lacks by what it lacks of this profile.
-    fn count_everywhere(&mut self, name: &str, profile: &Profile, sign: Sign, now: Timestamp) {
+    fn count_lacking(&mut self, name: &str, profile: &Profile, sign: Sign, now: Timestamp) {
         for (node_name, node) in &mut self.nodes {
             let contribution = node.contribution(name, profile);
             if contribution.lacking && node.lack(sign, now) {
@@ -260,7 +260,7 @@ impl Index {
 
     /// Changes one node between taking its contributions out and putting them back in.
     fn change_node(&mut self, name: &str, now: Timestamp, change: impl FnOnce(&mut Node)) {
-        let mut node = self.nodes.remove(name).unwrap_or_else(|| Node::new(now));
+        let mut node = self.nodes.remove(name).unwrap_or_else(|| Node::new(name, now));
         let before: Vec<_> = self.profiles.iter().map(|(name, profile)| node.view(name, profile)).collect();
         change(&mut node);
         node.class = node.classify(now);
@@ -269,8 +269,8 @@ impl Index {
             let after = node.view(profile_name, profile);
             lacks += u32::from(after.contribution.lacking);
             if before != after {
-                profile.tally.add(before.contribution, Sign::Minus);
-                profile.tally.add(after.contribution, Sign::Plus);
+                profile.count(&node.name, before.contribution, Sign::Minus);
+                profile.count(&node.name, after.contribution, Sign::Plus);
                 self.dirty.profiles.insert(profile_name.clone());
             }
         }

@@ -4,7 +4,7 @@
 //! the object due again if more is to be done.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use k8s_openapi::jiff::Timestamp;
@@ -13,7 +13,7 @@ use kube_runtime::controller::Action;
 use tracing::{info, warn};
 
 use crate::cluster::Cluster;
-use crate::facts::{ProfileFacts, ReportFacts};
+use crate::facts::{ProfileFacts, ReportFacts, Source};
 use crate::index::{NodeStep, ProfileStep};
 use crate::notice::Notice;
 use crate::writer::{WriteError, Writer};
@@ -24,8 +24,16 @@ pub struct Context {
     pub cluster: Arc<Cluster>,
     /// The way out.
     pub writer: Writer,
-    /// Failed looks in a row, by kind and name.
-    failures: Mutex<HashMap<(&'static str, String), u32>>,
+    /// What has failed and not succeeded since, by kind and name.
+    failures: Mutex<HashMap<(&'static str, String), Failure>>,
+}
+
+/// Failed looks in a row.
+struct Failure {
+    count: u32,
+    /// No look before then, whatever the news: a thousand reports must not be a thousand writes to an API server that
+    /// is in trouble.
+    not_before: Instant,
 }
 
 impl Context {
@@ -38,15 +46,31 @@ impl Context {
     /// How long to wait after one more failure: from 0.2 s, doubling, to a minute, with jitter, so that a thousand
     /// objects that failed together do not come back together.
     fn back_off(&self, kind: &'static str, name: &str) -> Duration {
-        let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = failures.entry((kind, name.to_owned())).or_default();
-        let delay = Duration::from_millis(200 << (*count).min(9)).min(Duration::from_secs(60));
-        *count += 1;
-        delay.mul_f64(0.5 + jitter(name, *count))
+        let mut failures = self.failures();
+        let failure = failures
+            .entry((kind, name.to_owned()))
+            .or_insert(Failure { count: 0, not_before: Instant::now() });
+        let delay = Duration::from_millis(200 << failure.count.min(9)).min(Duration::from_secs(60));
+        let delay = delay.mul_f64(0.5 + jitter(name, failure.count));
+        failure.count += 1;
+        failure.not_before = Instant::now() + delay;
+        delay
     }
 
-    fn succeeded(&self, kind: &'static str, name: &str) {
-        self.failures.lock().unwrap_or_else(PoisonError::into_inner).remove(&(kind, name.to_owned()));
+    /// How long it is to be left alone.
+    fn rest(&self, kind: &'static str, name: &str) -> Option<Duration> {
+        let failures = self.failures();
+        let failure = failures.get(&(kind, name.to_owned()))?;
+        Some(failure.not_before.saturating_duration_since(Instant::now())).filter(|rest| !rest.is_zero())
+    }
+
+    fn forget_failures(&self, kind: &'static str, name: &str) {
+        self.failures().remove(&(kind, name.to_owned()));
+    }
+
+    fn failures(&self) -> MutexGuard<'_, HashMap<(&'static str, String), Failure>> {
+        // Each entry is whole after any panic.
+        self.failures.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -86,12 +110,13 @@ pub fn node_failed<K: Resource>(object: Arc<K>, error: &WriteError, context: Arc
 
 fn try_again<K: Resource>(kind: &'static str, object: &K, error: &WriteError, context: &Context) -> Action {
     let name = object.meta().name.as_deref().unwrap_or_default();
-    let delay = context.back_off(kind, name);
-    match error {
+    if matches!(error, WriteError::Conflict | WriteError::Gone) {
         // The watch brings the news that the judgement lacked; the timer is for the case that it does not.
-        WriteError::Conflict | WriteError::Gone => {}
-        _ => warn!(kind, name, %error, reason = error.reason(), retry_in = ?delay, "write failed"),
+        context.forget_failures(kind, name);
+        return Action::requeue(Duration::from_secs(1));
     }
+    let delay = context.back_off(kind, name);
+    warn!(kind, name, %error, reason = error.reason(), retry_in = ?delay, "write failed");
     Action::requeue(delay)
 }
 
@@ -106,12 +131,15 @@ async fn look(
     if !context.cluster.may_write() {
         return Ok(Action::await_change());
     }
+    if let Some(rest) = context.rest(kind, name) {
+        return Ok(Action::requeue(rest));
+    }
     let started = Instant::now();
     let result = step.await;
     let outcome = result.as_ref().map_or_else(WriteError::reason, |_| "Ok");
     context.cluster.metrics.reconciled(kind, outcome, started.elapsed());
     let look_again = result?;
-    context.succeeded(kind, name);
+    context.forget_failures(kind, name);
     Ok(look_again.map_or_else(Action::await_change, |time| {
         let wait = Duration::try_from(time.duration_since(Timestamp::now())).unwrap_or_default();
         // A little late rather than a little early, which would be a look for nothing.
@@ -128,13 +156,13 @@ async fn step_profile(name: &str, context: &Context) -> Result<Option<Timestamp>
         ProfileStep::Nothing => {}
         ProfileStep::AddFinalizer { has_finalizers } => {
             let answer = writer.add_finalizer(name, version, has_finalizers).await?;
-            cluster.change(|index| index.apply_profile(ProfileFacts::of(&answer), now));
+            cluster.change(|index| index.apply_profile(ProfileFacts::of(&answer), Source::Answer, now));
         }
         ProfileStep::WriteStatus { status, notices } => {
             let answer = writer.profile_status(name, version, &status).await?;
             cluster.change(|index| {
-                index.apply_profile(ProfileFacts::of(&answer), now);
-                index.status_written(name, now);
+                index.apply_profile(ProfileFacts::of(&answer), Source::Answer, now);
+                index.status_written(name, &status, now);
             });
             info!(
                 profile = name,
@@ -148,18 +176,18 @@ async fn step_profile(name: &str, context: &Context) -> Result<Option<Timestamp>
             }
         }
         ProfileStep::Release { finalizer, unconfirmed } => {
-            if !unconfirmed.is_empty() {
-                let detail = format!("Nodes: {}", crate::status::bounded(&unconfirmed.join(", "), 800));
-                warn!(profile = name, nodes = %unconfirmed.join(","), "removal not confirmed in time");
-                writer.publish(name, version, Notice::Unconfirmed, Some(&detail)).await;
-            }
             let answer = writer.remove_finalizer(name, version, finalizer).await?;
             info!(profile = name, "released");
             cluster.change(|index| match answer.metadata.finalizers.as_deref().unwrap_or_default() {
                 // With the last finalizer the object goes; the watch says so too, but a name may be used again before.
                 [] => index.delete_profile(name, &version.uid, now),
-                _ => index.apply_profile(ProfileFacts::of(&answer), now),
+                _ => index.apply_profile(ProfileFacts::of(&answer), Source::Answer, now),
             });
+            if !unconfirmed.is_empty() {
+                let detail = format!("Nodes: {}", crate::status::bounded(&unconfirmed.join(", "), 800));
+                warn!(profile = name, nodes = %unconfirmed.join(","), "removal not confirmed in time");
+                writer.publish(name, version, Notice::Unconfirmed, Some(&detail)).await;
+            }
         }
     }
     Ok(verdict.look_again)
@@ -177,12 +205,12 @@ async fn step_node(name: &str, context: &Context) -> Result<Option<Timestamp>, W
         NodeStep::Nothing => {}
         NodeStep::CreateReport { owner } => {
             let answer = writer.create_report(name, &owner).await?;
-            cluster.change(|index| index.apply_report(ReportFacts::of(&answer), now));
+            cluster.change(|index| index.apply_report(ReportFacts::of(&answer), Source::Created, now));
         }
         NodeStep::DeleteReport { version } => writer.delete_report(name, &version).await?,
         NodeStep::WriteCondition { version, has_status, condition } => {
             let answer = writer.node_condition(name, &version, has_status, &condition).await?;
-            cluster.change(|index| index.apply_report(ReportFacts::of(&answer), now));
+            cluster.change(|index| index.apply_report(ReportFacts::of(&answer), Source::Answer, now));
             info!(node = name, status = condition.status, reason = condition.reason, "node condition");
         }
     }

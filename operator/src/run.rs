@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
+use std::time::Duration;
 
 use api::{SeccompProfile, Untrusted};
 use daemon::{Readiness, client, http};
@@ -29,6 +30,9 @@ use crate::writer::Writer;
 
 /// Writes under way at once, of each controller: enough to keep a slow API server busy, few enough not to flood it.
 const CONCURRENCY: u16 = 16;
+
+/// How long writes under way may take once the operator is told to stop; the pod has a little longer.
+const LAST_WRITES: Duration = Duration::from_secs(8);
 
 /// Why the operator ended.
 #[derive(Debug, thiserror::Error)]
@@ -113,13 +117,19 @@ pub async fn run(options: Options) -> Result<(), RunError> {
     );
 
     let work = futures::future::join(controllers, endpoints);
-    let end = signal.map(|()| {
+    let end = async {
+        signal.await;
         info!("operator stops");
         // Nobody listening any more is as good as told.
         let _ = stop.send(true);
-    });
+        // A controller whose first list never came does not end by itself; it has nothing under way either.
+        if cluster.is_complete() {
+            tokio::time::sleep(LAST_WRITES).await;
+        }
+    };
     tokio::select! {
-        _ = futures::future::join(work, end) => {}
+        _ = work => {}
+        () = end => {}
         // Neither the watches nor the election ever end by themselves.
         _ = watches => {}
         () = hold(leadership.as_mut()) => {}

@@ -1,6 +1,6 @@
 //! Old and new status of a profile: what changed, and how soon it must be said.
 
-use api::SeccompProfileStatus;
+use api::{SeccompProfileStatus, conditions};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use k8s_openapi::jiff::Timestamp;
 
@@ -22,27 +22,33 @@ pub fn urgency(stored: Option<&SeccompProfileStatus>, wanted: &SeccompProfileSta
     if stored == wanted {
         return Urgency::None;
     }
-    let acted_on = |status: &SeccompProfileStatus| {
-        let conditions: Vec<_> = status
-            .conditions
-            .iter()
-            .map(|condition| {
-                let Condition { type_, status, reason, observed_generation, .. } = condition.clone();
-                (type_, status, reason, observed_generation)
-            })
-            .collect();
-        let failed = status.nodes.is_some_and(|nodes| nodes.failed > 0);
-        (
-            status.observed_generation,
-            status.content_hash.clone(),
-            status.localhost_profile.clone(),
-            status.state,
-            status.removal,
-            failed,
-            conditions,
-        )
-    };
     if acted_on(stored) == acted_on(wanted) { Urgency::Whenever } else { Urgency::Now }
+}
+
+/// What people and programs act on. Why a profile is not ready can wait: a node that keeps changing its mind about
+/// that would otherwise cost a write to every watcher each time.
+fn acted_on(status: &SeccompProfileStatus) -> impl PartialEq {
+    let condition = |kind: &str| {
+        let found = status.conditions.iter().find(|condition| condition.type_ == kind)?;
+        let reason = (kind != conditions::READY).then(|| found.reason.clone());
+        Some((found.status.clone(), found.observed_generation, reason))
+    };
+    (
+        status.observed_generation,
+        status.content_hash.clone(),
+        status.localhost_profile.clone(),
+        status.removal,
+        [conditions::ACCEPTED, conditions::READY, conditions::DELETING].map(condition),
+    )
+}
+
+/// Whether a status calls its profile ready.
+#[must_use]
+pub fn is_ready(status: &SeccompProfileStatus) -> bool {
+    status
+        .conditions
+        .iter()
+        .any(|condition| condition.type_ == conditions::READY && condition.status == "True")
 }
 
 /// Gives each condition the time of its last transition: the stored one where the status is the same, else `now`.
@@ -96,7 +102,16 @@ mod tests {
         assert_eq!(urgency(Some(&stored), &stored), Urgency::None);
         let counted = SeccompProfileStatus { ready: Some("2/3".into()), ..stored.clone() };
         assert_eq!(urgency(Some(&stored), &counted), Urgency::Whenever);
-        let flipped = SeccompProfileStatus { state: Some(api::State::Ready), ..stored.clone() };
+        let ready = Condition {
+            type_: conditions::READY.to_owned(),
+            status: "True".to_owned(),
+            reason: "AllNodesReady".to_owned(),
+            message: String::new(),
+            observed_generation: Some(1),
+            last_transition_time: Time(Timestamp::UNIX_EPOCH),
+        };
+        let flipped = SeccompProfileStatus { conditions: vec![ready], ..stored.clone() };
+        assert!(is_ready(&flipped) && !is_ready(&stored));
         assert_eq!(urgency(Some(&stored), &flipped), Urgency::Now);
         assert_eq!(urgency(None, &stored), Urgency::Now);
     }

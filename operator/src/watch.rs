@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 use std::sync::Arc;
+use std::time::Duration;
 
 use api::{NodeProfileStatus, SeccompProfile, Untrusted};
 use daemon::ReadyHandle;
@@ -17,7 +18,9 @@ use serde::de::DeserializeOwned;
 use tracing::warn;
 
 use crate::cluster::Cluster;
-use crate::facts::{AgentPods, NodeFacts, PodFacts, ProfileFacts, ReportFacts, WatchedNode, WatchedPod};
+use crate::facts::{
+    AgentPods, NodeFacts, PodFacts, ProfileFacts, ReportFacts, Source, WatchedNode, WatchedPod,
+};
 use crate::index::Index;
 use crate::selection::Selection;
 
@@ -32,10 +35,13 @@ pub trait Watched {
     const PAGE: u32;
 
     /// An object was created or changed.
-    fn apply(&self, index: &mut Index, object: &Self::Object, now: Timestamp);
+    fn apply(&self, index: &mut Index, object: &Self::Object, source: Source, now: Timestamp);
 
     /// An object is gone.
     fn delete(&self, index: &mut Index, object: &Self::Object, now: Timestamp);
+
+    /// The watch failed; it starts again with a back-off of half a minute at most, and fails again if it must.
+    fn failed(&self, _: &mut Index, _: Timestamp) {}
 
     /// A list is complete: what is not among `listed` (uids) is gone.
     fn retain(&self, index: &mut Index, listed: &BTreeSet<String>, now: Timestamp);
@@ -51,7 +57,8 @@ pub async fn follow<W: Watched>(
 ) where
     PartialObjectMeta<W::Object>: Resource<DynamicType = ()>,
 {
-    let config = watch::Config::default().page_size(W::PAGE);
+    // A connection that died without a word is noticed when the time is up: kube sets no limit on reading.
+    let config = watch::Config::default().page_size(W::PAGE).timeout(60);
     let events = watcher::watcher(Api::<W::Object>::all(client), config).default_backoff();
     let mut events = std::pin::pin!(events.into_stream());
     let mut ready = Some(ready);
@@ -62,6 +69,7 @@ pub async fn follow<W: Watched>(
             Err(error) => {
                 // The watcher starts again by itself, with back-off; what is known stays.
                 warn!(kind = W::KIND, %error, "watch failed");
+                cluster.change(|index| kind.failed(index, Timestamp::now()));
                 cluster.metrics.watch_failures.with_label_values(&[W::KIND]).inc();
                 continue;
             }
@@ -74,17 +82,21 @@ pub async fn follow<W: Watched>(
             Event::Init => listed.clear(),
             Event::InitApply(object) => {
                 listed.extend(object.meta().uid.clone());
-                cluster.change(|index| kind.apply(index, &object, now));
+                cluster.change(|index| kind.apply(index, &object, Source::List, now));
             }
             Event::InitDone => {
                 let listed = std::mem::take(&mut listed);
-                cluster.change(|index| kind.retain(index, &listed, now));
+                cluster.change(|index| {
+                    kind.retain(index, &listed, now);
+                    // What became due during the list was looked at before the store had it, or not at all.
+                    index.touch_all();
+                });
                 if let Some(ready) = ready.take() {
                     ready.ready();
                     cluster.listed(W::KIND);
                 }
             }
-            Event::Apply(object) => cluster.change(|index| kind.apply(index, &object, now)),
+            Event::Apply(object) => cluster.change(|index| kind.apply(index, &object, Source::Watch, now)),
             Event::Delete(object) => cluster.change(|index| kind.delete(index, &object, now)),
         }
     }
@@ -124,10 +136,11 @@ pub struct Profiles;
 impl Watched for Profiles {
     type Object = Untrusted<SeccompProfile>;
     const KIND: &'static str = "SeccompProfile";
-    const PAGE: u32 = 50;
+    // One that was stored without bounds takes megabytes decoded.
+    const PAGE: u32 = 10;
 
-    fn apply(&self, index: &mut Index, object: &Self::Object, now: Timestamp) {
-        index.apply_profile(ProfileFacts::of(object), now);
+    fn apply(&self, index: &mut Index, object: &Self::Object, source: Source, now: Timestamp) {
+        index.apply_profile(ProfileFacts::of(object), source, now);
     }
 
     fn delete(&self, index: &mut Index, object: &Self::Object, now: Timestamp) {
@@ -151,8 +164,8 @@ impl Watched for Reports {
     const KIND: &'static str = "NodeProfileStatus";
     const PAGE: u32 = 50;
 
-    fn apply(&self, index: &mut Index, object: &Self::Object, now: Timestamp) {
-        index.apply_report(ReportFacts::of(object), now);
+    fn apply(&self, index: &mut Index, object: &Self::Object, source: Source, now: Timestamp) {
+        index.apply_report(ReportFacts::of(object), source, now);
     }
 
     fn delete(&self, index: &mut Index, object: &Self::Object, now: Timestamp) {
@@ -176,7 +189,7 @@ impl Watched for Nodes {
     const KIND: &'static str = "Node";
     const PAGE: u32 = 100;
 
-    fn apply(&self, index: &mut Index, object: &Self::Object, now: Timestamp) {
+    fn apply(&self, index: &mut Index, object: &Self::Object, _: Source, now: Timestamp) {
         index.apply_node(NodeFacts::of(object, &self.0), now);
     }
 
@@ -192,6 +205,9 @@ impl Watched for Nodes {
     }
 }
 
+/// How long after a failure of the watch pods may be missing: longer than its back-off.
+const DOUBT: Duration = Duration::from_secs(60);
+
 /// The Pods: users of profiles, and the agents.
 #[derive(Debug)]
 pub struct Pods {
@@ -206,12 +222,16 @@ impl Watched for Pods {
     const KIND: &'static str = "Pod";
     const PAGE: u32 = 100;
 
-    fn apply(&self, index: &mut Index, object: &Self::Object, now: Timestamp) {
+    fn apply(&self, index: &mut Index, object: &Self::Object, _: Source, now: Timestamp) {
         index.apply_pod(PodFacts::of(object, &self.directory, &self.agents), now);
     }
 
     fn delete(&self, index: &mut Index, object: &Self::Object, now: Timestamp) {
-        index.delete_pod(&PodFacts::of(object, &self.directory, &self.agents), now);
+        index.delete_pod(key(object).1, now);
+    }
+
+    fn failed(&self, index: &mut Index, now: Timestamp) {
+        index.doubt_pods(now.checked_add(DOUBT).unwrap_or(Timestamp::MAX));
     }
 
     fn retain(&self, index: &mut Index, listed: &BTreeSet<String>, now: Timestamp) {

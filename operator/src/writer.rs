@@ -118,11 +118,17 @@ impl Writer {
     ) -> Result<Untrusted<SeccompProfile>, WriteError> {
         let path = format!("/metadata/finalizers/{at}");
         let remove = vec![
+            json!({ "op": "test", "path": "/metadata/uid", "value": version.uid }),
             json!({ "op": "test", "path": path, "value": FINALIZER }),
             json!({ "op": "remove", "path": path }),
         ];
         let (params, patch) = bound_to(version, remove)?;
-        self.counted("finalizer", within(self.profiles.patch(name, &params, &patch)).await)
+        let answer = within(self.profiles.patch(name, &params, &patch)).await;
+        self.counted("finalizer", answer).map_err(|error| match error {
+            // A `test` that fails: the object is another one by now.
+            WriteError::Refused(kube::Error::Api(status)) if status.code == 422 => WriteError::Conflict,
+            error => error,
+        })
     }
 
     /// Replaces a profile's status.
@@ -171,7 +177,10 @@ impl Writer {
     /// # Errors
     /// The write did not happen.
     pub async fn delete_report(&self, node: &str, version: &Version) -> Result<(), WriteError> {
-        let preconditions = Preconditions { uid: Some(version.uid.clone()), resource_version: None };
+        let preconditions = Preconditions {
+            uid: Some(version.uid.clone()),
+            resource_version: Some(version.resource_version.clone()),
+        };
         let params = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() };
         let deleted = within(self.reports.delete(node, &params)).await;
         self.counted("node-report", deleted.map(|_| ()))
@@ -223,7 +232,6 @@ impl Writer {
 /// A JSON patch of `operations` that only applies to `version` of the object.
 fn bound_to(version: &Version, operations: Vec<Value>) -> Result<(PatchParams, Patch<()>), WriteError> {
     let mut patch = vec![
-        json!({ "op": "test", "path": "/metadata/uid", "value": version.uid }),
         json!({ "op": "replace", "path": "/metadata/resourceVersion", "value": version.resource_version }),
     ];
     patch.extend(operations);

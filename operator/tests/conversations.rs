@@ -2,18 +2,24 @@
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests may fail")]
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use api::{SeccompProfile, Untrusted};
+use daemon::Readiness;
+use futures::StreamExt;
 use http::{Method, Request, Response};
 use k8s_openapi::jiff::{Timestamp, ToSpan};
 use kube::Client;
 use kube::client::Body;
+use kube_runtime::reflector;
 use operator::cluster::Cluster;
-use operator::facts::{NodeFacts, ProfileFacts, ReportFacts};
+use operator::facts::{NodeFacts, ProfileFacts, ReportFacts, Source};
 use operator::index::Index;
 use operator::metrics::Metrics;
 use operator::reconcile::{self, Context};
+use operator::watch::{Profiles, follow};
 use operator::writer::{WriteError, Writer};
 use serde_json::{Value, json};
 use tower_test::mock::Handle;
@@ -91,9 +97,9 @@ fn cluster(profile: &Value, files: Option<Value>) -> Arc<Cluster> {
                 },
                 "status": { "report": { "agentVersion": "1", "directory": "/d", "files": files, "fileCount": 1 } }
             });
-            index.apply_report(ReportFacts::of(&serde_json::from_value(report).unwrap()), now);
+            index.apply_report(ReportFacts::of(&serde_json::from_value(report).unwrap()), Source::List, now);
         }
-        index.apply_profile(facts(profile), now);
+        index.apply_profile(facts(profile), Source::List, now);
     });
     Arc::new(cluster)
 }
@@ -116,9 +122,8 @@ async fn look_at_node(context: &Arc<Context>) -> Result<(), WriteError> {
     reconcile::node(named::<operator::facts::WatchedNode>("n1"), context.clone()).await.map(|_| ())
 }
 
-fn precondition(patch: &Value, uid: &str, version: &str) {
-    assert_eq!(patch[0], json!({ "op": "test", "path": "/metadata/uid", "value": uid }));
-    assert_eq!(patch[1], json!({ "op": "replace", "path": "/metadata/resourceVersion", "value": version }));
+fn precondition(patch: &Value, version: &str) {
+    assert_eq!(patch[0], json!({ "op": "replace", "path": "/metadata/resourceVersion", "value": version }));
 }
 
 #[tokio::test]
@@ -127,17 +132,17 @@ async fn a_new_profile_gets_the_finalizer_first_and_then_its_status() {
     let conversation = async {
         server
             .expect(Method::PATCH, PROFILE, (200, held("11")), |patch| {
-                precondition(&patch, "u1", "10");
+                precondition(&patch, "10");
                 let add = json!({ "op": "add", "path": "/metadata/finalizers", "value": ["seccomp.imjasonh.dev/node-files"] });
-                assert_eq!(patch[2], add);
+                assert_eq!(patch[1], add);
             })
             .await;
         server
             .expect(Method::PATCH, &format!("{PROFILE}/status"), (200, held("12")), |patch| {
                 // The version that the first answer brought, not the one that the watch has shown so far.
-                precondition(&patch, "u1", "11");
-                let status = &patch[2]["value"];
-                assert_eq!(patch[2]["path"], "/status");
+                precondition(&patch, "11");
+                let status = &patch[1]["value"];
+                assert_eq!(patch[1]["path"], "/status");
                 assert_eq!((&status["state"], &status["ready"]), (&json!("Progressing"), &json!("0/1")));
                 assert_eq!(status["contentHash"], HASH);
                 assert_eq!(status["localhostProfile"], "profiles/audit.json");
@@ -158,7 +163,7 @@ async fn a_profile_on_every_node_is_called_ready_with_an_event() {
     let conversation = async {
         server
             .expect(Method::PATCH, &format!("{PROFILE}/status"), (200, held("11")), |patch| {
-                let ready = &patch[2]["value"]["conditions"][1];
+                let ready = &patch[1]["value"]["conditions"][1];
                 assert_eq!((&ready["type"], &ready["status"]), (&json!("Ready"), &json!("True")));
             })
             .await;
@@ -217,7 +222,8 @@ async fn an_approved_profile_that_no_node_holds_loses_exactly_our_finalizer() {
     let (context, mut server) = start(cluster(&profile, Some(json!({}))));
     let answer = object("11", json!({ "metadata": { "finalizers": ["example.com/other"] } }));
     let conversation = server.expect(Method::PATCH, PROFILE, (200, answer), |patch| {
-        precondition(&patch, "u1", "10");
+        precondition(&patch, "10");
+        assert_eq!(patch[1], json!({ "op": "test", "path": "/metadata/uid", "value": "u1" }));
         let path = "/metadata/finalizers/1";
         assert_eq!(
             patch[2],
@@ -263,10 +269,10 @@ async fn a_node_that_has_every_profile_is_told_so_beside_its_report() {
     let path = "/apis/seccomp.imjasonh.dev/v1alpha1/nodeprofilestatuses/n1/status";
     let answer = json!({ "metadata": { "name": "n1", "uid": "ru1", "resourceVersion": "6" } });
     let conversation = server.expect(Method::PATCH, path, (200, answer), |patch| {
-        precondition(&patch, "ru1", "5");
-        assert_eq!(patch[2]["path"], "/status/conditions");
+        precondition(&patch, "5");
+        assert_eq!(patch[1]["path"], "/status/conditions");
         assert_eq!(
-            (&patch[2]["value"][0]["status"], &patch[2]["value"][0]["reason"]),
+            (&patch[1]["value"][0]["status"], &patch[1]["value"][0]["reason"]),
             (&json!("True"), &json!("AllProfiles"))
         );
     });
@@ -278,9 +284,61 @@ async fn a_node_that_has_every_profile_is_told_so_beside_its_report() {
 async fn nothing_is_judged_before_every_kind_has_been_listed() {
     let metrics = Metrics::new(&prometheus::Registry::new()).unwrap();
     let cluster = Cluster::new(Index::new("profiles"), ["Pod"], metrics);
-    cluster.change(|index| index.apply_profile(facts(&object("10", json!({}))), Timestamp::now()));
+    cluster
+        .change(|index| index.apply_profile(facts(&object("10", json!({}))), Source::List, Timestamp::now()));
     let (context, server) = start(Arc::new(cluster));
     // No answer is prepared: a request would fail.
     drop(server);
     look_at_profile(&context).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_became_due_in_the_middle_of_a_list_is_due_again_at_its_end() {
+    let cluster = cluster(&held("10"), None);
+    let (service, handle) = tower_test::mock::pair();
+    let mut server = Server(handle);
+    let ready = Readiness::default();
+    let (_, writer) = reflector::store();
+    let watch = follow(
+        Profiles,
+        Client::new(service, "default"),
+        cluster.clone(),
+        Some(writer),
+        ready.part("profiles"),
+    );
+    let mut due = std::pin::pin!(cluster.profiles.clone().stream());
+    let mut next = async || due.next().await.unwrap();
+    assert_eq!(next().await, "audit");
+    let page = |next: &str, name: &str| {
+        let mut item = held("11");
+        item["metadata"]["name"] = json!(name);
+        item["metadata"]["uid"] = json!(name);
+        let list = json!({
+            "apiVersion": "seccomp.imjasonh.dev/v1alpha1", "kind": "SeccompProfileList",
+            "metadata": { "resourceVersion": "12", "continue": next }, "items": [item]
+        });
+        Response::builder().status(200).body(Body::from(list.to_string().into_bytes())).unwrap()
+    };
+    let conversation = async {
+        let (request, send) = server.0.next_request().await.unwrap();
+        assert!(request.uri().query().unwrap().contains("limit=10"), "{}", request.uri());
+        send.send_response(page("more", "b"));
+        // A controller takes the name now, when its store does not hold the object yet.
+        assert_eq!(next().await, "b");
+        let (request, send) = server.0.next_request().await.unwrap();
+        assert!(request.uri().query().unwrap().contains("continue=more"), "{}", request.uri());
+        send.send_response(page("", "c"));
+        let mut names = BTreeSet::new();
+        while names.len() < 2 || !names.contains("b") {
+            names.insert(next().await);
+        }
+        names
+    };
+    let names = tokio::select! {
+        () = watch => panic!("a watch never ends"),
+        names = tokio::time::timeout(Duration::from_secs(10), conversation) => names.expect("b was never due again"),
+    };
+    assert!(names.contains("b"), "{names:?}");
+    // What the list did not bring is gone.
+    cluster.change(|index| assert_eq!(index.profile_version("audit"), None));
 }

@@ -25,6 +25,9 @@ pub struct ProfileFacts {
     pub has_finalizers: bool,
     /// Whether its file may go although pods use it.
     pub delete_in_use: bool,
+    /// Whether the file may go from the nodes: read by itself, as the agents do, so that a status with a word of
+    /// another release in it does not take it back.
+    pub removal_approved: bool,
     /// The status that is stored; `None` where there is none, or none that can be read.
     pub status: Option<SeccompProfileStatus>,
 }
@@ -50,16 +53,11 @@ impl ProfileFacts {
             deleting: metadata.deletion_timestamp.is_some(),
             finalizer: finalizers.iter().position(|finalizer| finalizer == FINALIZER),
             has_finalizers: !finalizers.is_empty(),
+            removal_approved: object.removal_approved(),
             delete_in_use: annotation(DELETE_IN_USE) == Some("true"),
             // An object that was never judged has no status, or an empty one; both read as none.
             status: object.status().filter(|status| *status != SeccompProfileStatus::default()),
             name,
         }
-    }
-
-    /// Whether the file may go from the nodes. Never taken back.
-    #[must_use]
-    pub fn removal_approved(&self) -> bool {
-        self.status.as_ref().is_some_and(|status| status.removal.is_some())
     }
 }

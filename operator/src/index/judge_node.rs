@@ -13,8 +13,6 @@ use crate::status;
 
 /// How long a node may be behind before its condition says so: a rollout should not cost two writes a node.
 const GRACE: Duration = Duration::from_secs(30);
-/// How long the garbage collector may take with the report of an earlier node of the same name.
-const COLLECTED: Duration = Duration::from_secs(5);
 
 /// What to do about a node, and when to ask again if nothing happens before.
 #[derive(Debug, Clone, PartialEq)]
@@ -35,7 +33,7 @@ pub enum NodeStep {
         /// The Node's uid.
         owner: String,
     },
-    /// Delete the report: no agent runs on the node any more.
+    /// Delete the report: no agent runs on the node any more, or it is not about this node.
     DeleteReport {
         /// The version that was judged.
         version: Version,
@@ -64,9 +62,9 @@ impl Index {
             }
             (None, None) => return verdict(NodeStep::Nothing, None),
             (Some(_), None) => return verdict(NodeStep::CreateReport { owner: object.uid.clone() }, None),
-            // It belongs to an earlier node of this name: the garbage collector takes it.
-            (Some(_), Some(_)) if node.own_report().is_none() => {
-                return verdict(NodeStep::Nothing, Some(after(now, COLLECTED)));
+            // It belongs to an earlier node of this name, or to none, and then no garbage collector would take it.
+            (Some(_), Some(report)) if node.own_report().is_none() => {
+                return verdict(NodeStep::DeleteReport { version: report.version.clone() }, None);
             }
             (Some(class), Some(report)) => (class, report),
         };

@@ -1,5 +1,6 @@
 //! What to do about one profile.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use api::names::DELETE_IN_USE;
@@ -10,7 +11,7 @@ use k8s_openapi::jiff::Timestamp;
 use super::node::{Class, Node};
 use super::profile::Profile;
 use super::users::{UNSCHEDULED, User};
-use super::{Index, NodeState, after};
+use super::{Index, Tally, after};
 use crate::facts::Version;
 use crate::notice::{self, Notice};
 use crate::status::{self, Urgency};
@@ -18,6 +19,8 @@ use crate::status::{self, Urgency};
 /// How long nodes that are reachable may take to confirm that they removed a file. After that the profile goes
 /// without them; their agents remove the file when they are back.
 const CONFIRMATION: Duration = Duration::from_secs(120);
+/// How long a deletion waits for news of pods that were created just before it: the two watches are not in order.
+const PODS_SEEN: Duration = Duration::from_secs(1);
 /// Names in a message; the rest is counted.
 const NAMED: usize = 5;
 
@@ -84,7 +87,7 @@ impl Index {
             }
             // It goes, or others hold it: no business of ours either way.
             (true, None) => return verdict(ProfileStep::Nothing, None),
-            (true, Some(finalizer)) if facts.removal_approved() => {
+            (true, Some(finalizer)) if facts.removal_approved => {
                 let over = profile.approved_since.is_some_and(|since| after(since, CONFIRMATION) <= now);
                 if profile.tally.holding == 0 || over {
                     let unconfirmed = self.holding(name, profile).map(str::to_owned).collect();
@@ -94,15 +97,19 @@ impl Index {
             (_, Some(_)) => {}
         }
         let usage = self.usage(name, profile, now);
-        let wanted = self.status(name, profile, &usage, now);
+        let begun = profile.deleting_since.filter(|_| !facts.removal_approved && !facts.delete_in_use);
+        if let Some(seen) = begun.map(|since| after(since, PODS_SEEN)).filter(|seen| *seen > now) {
+            return verdict(ProfileStep::Nothing, Some(seen));
+        }
+        let withheld = profile.steadiness.ready_from(now).filter(|_| is_ready(&profile.tally));
+        let wanted = self.status(name, profile, &usage, withheld.is_some(), now);
         let confirmation =
             profile.approved_since.filter(|_| facts.deleting).map(|since| after(since, CONFIRMATION));
-        let time = [usage.until, confirmation].into_iter().flatten().min();
+        let doubt = self.pods_doubtful.filter(|until| facts.deleting && *until > now);
+        let time = [usage.until, confirmation, doubt, withheld].into_iter().flatten().min();
         match status::urgency(facts.status.as_ref(), &wanted) {
             Urgency::None => verdict(ProfileStep::Nothing, time),
-            Urgency::Whenever
-                if let Some(due) = self.next_write(profile, &wanted).filter(|due| *due > now) =>
-            {
+            Urgency::Whenever if let Some(due) = self.next_write(profile, now).filter(|due| *due > now) => {
                 verdict(ProfileStep::Nothing, Some(time.map_or(due, |time| time.min(due))))
             }
             Urgency::Whenever | Urgency::Now => {
@@ -117,17 +124,19 @@ impl Index {
         }
     }
 
-    /// Remembers when this process wrote the status of `name`.
-    pub fn status_written(&mut self, name: &str, now: Timestamp) {
+    /// Remembers when this process wrote which status of `name`.
+    pub fn status_written(&mut self, name: &str, status: &SeccompProfileStatus, now: Timestamp) {
         if let Some(profile) = self.profiles.get_mut(name) {
             profile.written = Some(now);
+            profile.steadiness.said(profile.want(), status::is_ready(status), now);
         }
     }
 
-    /// When a change of mere counts may be written: each write goes to every watcher with the profile's contents, so
-    /// a settled profile waits from 5 s in a small cluster to 60 s at a thousand nodes.
-    fn next_write(&self, profile: &Profile, wanted: &SeccompProfileStatus) -> Option<Timestamp> {
-        let settled = matches!(wanted.state, Some(State::Ready));
+    /// When a change of mere counts and texts may be written: each write goes to every watcher with the profile's
+    /// contents. During a rollout that is every five seconds; of a settled profile, from that in a small cluster to a
+    /// minute at a thousand nodes.
+    fn next_write(&self, profile: &Profile, now: Timestamp) -> Option<Timestamp> {
+        let settled = profile.steadiness.is_settled(now);
         let spread = if settled { 55 * self.nodes.len().min(1000) as u64 / 1000 } else { 0 };
         profile.written.map(|written| after(written, Duration::from_secs(5 + spread)))
     }
@@ -165,11 +174,20 @@ impl Index {
         usage
     }
 
-    fn status(&self, name: &str, profile: &Profile, usage: &Usage, now: Timestamp) -> SeccompProfileStatus {
+    fn status(
+        &self,
+        name: &str,
+        profile: &Profile,
+        usage: &Usage,
+        withheld: bool,
+        now: Timestamp,
+    ) -> SeccompProfileStatus {
         let facts = &profile.facts;
         let tally = profile.tally;
-        let approve = facts.removal_approved() || facts.deleting && (!usage.in_use || facts.delete_in_use);
-        let (ready, ready_reason, ready_message) = self.ready(name, profile, approve);
+        let sure = self.pods_doubtful.is_none_or(|until| until <= now);
+        let unused = !usage.in_use && sure;
+        let approve = facts.removal_approved || facts.deleting && (unused || facts.delete_in_use);
+        let (ready, ready_reason, ready_message) = self.ready(profile, approve, withheld);
         let (accepted, accepted_reason, accepted_message) = match &facts.content {
             Ok(_) => (true, "Valid", "the profile is valid".to_owned()),
             Err(error) => (false, "InvalidProfile", status::bounded(error, 2048)),
@@ -214,7 +232,7 @@ impl Index {
         }
     }
 
-    fn ready(&self, name: &str, profile: &Profile, approve: bool) -> (bool, &'static str, String) {
+    fn ready(&self, profile: &Profile, approve: bool, withheld: bool) -> (bool, &'static str, String) {
         let tally = profile.tally;
         if profile.facts.content.is_err() {
             return (false, "InvalidProfile", "the profile is invalid; files stay as they were".to_owned());
@@ -231,27 +249,30 @@ impl Index {
             }
         }
         if tally.pending > 0 {
+            let pending = profile.pending.iter().map(|name| {
+                match self.nodes.get(&**name).and_then(|node| node.class) {
+                    Some(Class::AgentDown) => format!("{name} (AgentDown)"),
+                    Some(Class::Silent) => format!("{name} (NoReport)"),
+                    _ => name.to_string(),
+                }
+            });
             message += "; waiting for ";
-            message += &named(
-                self.nodes.iter().filter_map(|(node_name, node)| {
-                    let pending = node.contribution(name, profile).state == Some(NodeState::Pending);
-                    pending.then(|| match node.class {
-                        Some(Class::AgentDown) => format!("{node_name} (AgentDown)"),
-                        Some(Class::Silent) => format!("{node_name} (NoReport)"),
-                        _ => node_name.clone(),
-                    })
-                }),
-                tally.pending as usize,
-            );
+            message += &named(pending, profile.pending.len());
         }
         if tally.failed > 0 {
             (false, "NodesFailed", message)
         } else if tally.pending > 0 {
             (false, "RollingOut", message)
-        } else if tally.ready > 0 {
-            (true, "AllNodesReady", message)
-        } else {
+        } else if tally.ready == 0 {
             (false, "NoNodes", message)
+        } else if withheld {
+            (
+                false,
+                "RollingOut",
+                format!("{message}; waiting until the reports are sure to be of these contents"),
+            )
+        } else {
+            (true, "AllNodesReady", message)
         }
     }
 
@@ -269,6 +290,11 @@ impl Index {
             }
             let names = named(self.holding(name, profile).map(str::to_owned), holding);
             ("RemovingFiles", format!("waiting for nodes to remove the file: {names}"))
+        } else if !usage.in_use {
+            (
+                "PodsUnknown",
+                "news of pods is missing: the file stays until it is known that none uses it".to_owned(),
+            )
         } else {
             let pods = usage.live.len();
             let names = named(usage.live.iter().cloned(), pods);
@@ -289,21 +315,21 @@ impl Index {
     }
 
     fn failures(&self, name: &str, profile: &Profile) -> Vec<NodeFailure> {
-        let failed = |node: &&Node| node.contribution(name, profile).state == Some(NodeState::Failed);
-        self.nodes
-            .iter()
-            .filter(|(_, node)| failed(node))
-            .filter_map(|(node_name, node)| {
-                let problem = node.own_report()?.problems.get(name)?;
-                Some(NodeFailure {
-                    node: node_name.clone(),
-                    reason: status::bounded(&problem.reason, 64),
-                    message: status::bounded(&problem.message, 512),
-                })
+        let failure = |node: &Arc<str>| {
+            let problem = self.nodes.get(&**node)?.own_report()?.problems.get(name)?;
+            Some(NodeFailure {
+                node: node.to_string(),
+                reason: status::bounded(&problem.reason, 64),
+                message: status::bounded(&problem.message, 512),
             })
-            .take(10)
-            .collect()
+        };
+        profile.failed.iter().filter_map(failure).take(10).collect()
     }
+}
+
+/// Whether every node that is waited for has it.
+fn is_ready(tally: &Tally) -> bool {
+    tally.ready > 0 && tally.pending == 0 && tally.failed == 0
 }
 
 fn count(number: u32) -> i32 {

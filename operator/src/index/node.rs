@@ -1,6 +1,7 @@
 //! One node in the index: the Node, its report, its agent's pods.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use api::FileProblem;
@@ -35,18 +36,29 @@ pub(super) enum Class {
 /// One node. Each part may come before the others.
 #[derive(Debug)]
 pub(super) struct Node {
+    pub(super) name: Arc<str>,
     pub(super) object: Option<NodeFacts>,
     pub(super) report: Option<ReportFacts>,
     /// By uid, whether it is ready: during an update there are two.
     agents: BTreeMap<String, bool>,
     /// Since when no agent is ready, if none is.
-    agent_down: Option<Timestamp>,
+    agent_down: Option<Down>,
+    /// When this process first heard of it.
+    first_seen: Timestamp,
     /// `None` where no agent should run: there is no Node, or it is not selected.
     pub(super) class: Option<Class>,
     /// How many profiles the node should have and has not reported.
     lacking: u32,
     /// Since when it lacks some, or has been silent.
     pub(super) behind: Option<Timestamp>,
+}
+
+/// Since when no agent is ready.
+#[derive(Debug, Clone, Copy)]
+struct Down {
+    since: Timestamp,
+    /// This process has just begun and does not know better yet.
+    guess: bool,
 }
 
 /// All of a node that can matter to one profile's status.
@@ -58,12 +70,14 @@ pub(super) struct View {
 }
 
 impl Node {
-    pub(super) fn new(now: Timestamp) -> Self {
+    pub(super) fn new(name: &str, now: Timestamp) -> Self {
         Self {
+            name: name.into(),
             object: None,
             report: None,
             agents: BTreeMap::new(),
-            agent_down: Some(now),
+            agent_down: Some(Down { since: now, guess: true }),
+            first_seen: now,
             class: None,
             lacking: 0,
             behind: None,
@@ -85,21 +99,32 @@ impl Node {
         self.object.as_ref().is_some_and(|object| object.reachable)
     }
 
-    pub(super) fn agent_pods(&self) -> impl Iterator<Item = &str> {
-        self.agents.keys().map(String::as_str)
-    }
-
     /// An agent's pod is ready, not ready, or gone (`None`), since `since`.
     pub(super) fn agent_pod(&mut self, uid: &str, ready: Option<bool>, since: Timestamp) {
         match ready {
             Some(ready) => self.agents.insert(uid.to_owned(), ready),
             None => self.agents.remove(uid),
         };
-        if self.agents.values().any(|ready| *ready) {
-            self.agent_down = None;
-        } else {
-            self.agent_down.get_or_insert(since);
+        self.agent_down = match self.agent_down {
+            _ if self.agents.values().any(|ready| *ready) => None,
+            Some(Down { since: known, guess: false }) => Some(Down { since: known, guess: false }),
+            Some(Down { since: guess, guess: true }) => Some(Down { since: since.min(guess), guess: false }),
+            None => Some(Down { since, guess: false }),
+        };
+    }
+
+    /// The report as it is now. Where this process does not know since when the agent is down, what an earlier one
+    /// made of it counts.
+    pub(super) fn set_report(&mut self, report: Option<ReportFacts>) {
+        let said_down = report
+            .as_ref()
+            .and_then(|report| report.ready.as_ref())
+            .filter(|ready| ready.reason == "AgentDown");
+        if let (Some(Down { since, guess: true }), Some(ready)) = (self.agent_down, said_down) {
+            let said = ready.last_transition_time.0.checked_sub(AGENT_DOWN).unwrap_or(since);
+            self.agent_down = Some(Down { since: said.min(since), guess: true });
         }
+        self.report = report;
     }
 
     /// The report, if it is about this node and not about an earlier one of its name.
@@ -114,12 +139,12 @@ impl Node {
 
     pub(super) fn classify(&self, now: Timestamp) -> Option<Class> {
         let object = self.object.as_ref().filter(|object| object.selected)?;
-        let young = now < after(object.created, JOINING);
+        let young = now < self.grown(object);
         Some(if !self.has_reported() && young {
             Class::Joining
         } else if !object.reachable {
             Class::Unreachable
-        } else if self.agent_down.is_some_and(|since| after(since, AGENT_DOWN) <= now) {
+        } else if self.agent_down.is_some_and(|down| after(down.since, AGENT_DOWN) <= now) {
             Class::AgentDown
         } else if self.has_reported() {
             Class::Reporting
@@ -128,13 +153,18 @@ impl Node {
         })
     }
 
+    /// When it is no longer new. Its own word counts as far as it is not of a time to come.
+    fn grown(&self, object: &NodeFacts) -> Timestamp {
+        after(object.created.min(self.first_seen), JOINING)
+    }
+
     /// When [`Self::classify`] gives another answer with nothing but time passing.
     pub(super) fn next_class_change(&self) -> Option<Timestamp> {
-        let agent_down = self.agent_down.map(|since| after(since, AGENT_DOWN));
+        let agent_down = self.agent_down.map(|down| after(down.since, AGENT_DOWN));
         match self.class? {
             Class::Unreachable | Class::AgentDown => None,
             Class::Reporting | Class::Silent => agent_down,
-            Class::Joining => self.object.as_ref().map(|object| after(object.created, JOINING)),
+            Class::Joining => self.object.as_ref().map(|object| self.grown(object)),
         }
     }
 
@@ -185,8 +215,13 @@ impl Node {
     }
 
     #[cfg(test)]
+    pub(super) fn first_seen(&self) -> Timestamp {
+        self.first_seen
+    }
+
+    #[cfg(test)]
     pub(super) fn agents_down_since(&self) -> Option<Timestamp> {
-        self.agent_down
+        self.agent_down.map(|down| down.since)
     }
 
     #[cfg(test)]

@@ -1,9 +1,14 @@
 //! One profile in the index.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
 use k8s_openapi::jiff::Timestamp;
 use profile::ShortHash;
 
-use super::Tally;
+use super::steadiness::Steadiness;
+use super::tally::{Contribution, NodeState};
+use super::{Sign, Tally};
 use crate::facts::ProfileFacts;
 
 /// One profile, with the count of its nodes.
@@ -11,6 +16,14 @@ use crate::facts::ProfileFacts;
 pub(super) struct Profile {
     pub(super) facts: ProfileFacts,
     pub(super) tally: Tally,
+    /// The nodes that `tally` counts as pending.
+    pub(super) pending: BTreeSet<Arc<str>>,
+    /// The nodes that `tally` counts as failed.
+    pub(super) failed: BTreeSet<Arc<str>>,
+    /// What has happened to it lately.
+    pub(super) steadiness: Steadiness,
+    /// Since when it is being deleted, as far as this process knows.
+    pub(super) deleting_since: Option<Timestamp>,
     /// Since when its file may go from the nodes, as far as this process knows: a restart starts it anew.
     pub(super) approved_since: Option<Timestamp>,
     /// When this process last wrote its status.
@@ -19,15 +32,57 @@ pub(super) struct Profile {
 
 impl Profile {
     pub(super) fn new(facts: ProfileFacts, now: Timestamp) -> Self {
-        let approved_since = facts.removal_approved().then_some(now);
-        Self { facts, tally: Tally::default(), approved_since, written: None }
+        let mut profile = Self {
+            tally: Tally::default(),
+            pending: BTreeSet::new(),
+            failed: BTreeSet::new(),
+            steadiness: Steadiness::new(now),
+            deleting_since: None,
+            approved_since: None,
+            written: None,
+            facts,
+        };
+        profile.note_times(now);
+        profile
     }
 
     pub(super) fn update(&mut self, facts: ProfileFacts, now: Timestamp) {
-        if facts.removal_approved() {
-            self.approved_since.get_or_insert(now);
+        let (old, new) = (self.want(), want(&facts));
+        if old != new {
+            self.steadiness.contents_changed(old, new, now);
         }
         self.facts = facts;
+        self.note_times(now);
+    }
+
+    fn note_times(&mut self, now: Timestamp) {
+        if self.facts.deleting {
+            self.deleting_since.get_or_insert(now);
+        }
+        if self.facts.removal_approved {
+            self.approved_since.get_or_insert(now);
+        }
+    }
+
+    /// Puts a node's contribution into the counts or takes it out.
+    pub(super) fn count(&mut self, node: &Arc<str>, contribution: Contribution, sign: Sign) {
+        self.tally.add(contribution, sign);
+        let names = match contribution.state {
+            Some(NodeState::Pending) => &mut self.pending,
+            Some(NodeState::Failed) => &mut self.failed,
+            _ => return,
+        };
+        match sign {
+            Sign::Plus => names.insert(node.clone()),
+            Sign::Minus => names.remove(node),
+        };
+    }
+
+    /// Forgets every count.
+    pub(super) fn clear_counts(&mut self) {
+        self.tally = Tally::default();
+        self.pending.clear();
+        self.failed.clear();
     }
 
     /// What each node should report, if the contents are valid.
@@ -51,5 +106,5 @@ fn want(facts: &ProfileFacts) -> Option<ShortHash> {
 }
 
 fn demanded(facts: &ProfileFacts) -> bool {
-    facts.content.is_ok() && !facts.removal_approved()
+    facts.content.is_ok() && !facts.removal_approved
 }

@@ -3,13 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use api::{FileProblem, FileState, Removal, SeccompProfileStatus};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use k8s_openapi::jiff::Timestamp;
 use profile::ContentHash;
 use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::{Index, NodeStep, ProfileStep, Tally};
-use crate::facts::{NodeFacts, PodFacts, PodKind, ProfileFacts, ReportFacts, Version};
+use crate::facts::{NodeFacts, PodFacts, PodKind, ProfileFacts, ReportFacts, Source, Version};
 
 const START: i64 = 1_800_000_000;
 
@@ -35,6 +36,7 @@ fn profile(name: &str, content: u8) -> ProfileFacts {
         finalizer: Some(0),
         has_finalizers: true,
         delete_in_use: false,
+        removal_approved: false,
         status: None,
     }
 }
@@ -86,10 +88,10 @@ fn two_nodes() -> Index {
     let mut index = Index::new("profiles");
     for name in ["n1", "n2"] {
         index.apply_node(node(name), at(0));
-        index.apply_report(report(name, &[("a", 1)]), at(0));
+        index.apply_report(report(name, &[("a", 1)]), Source::Watch, at(0));
         index.apply_pod(agent(name, true), at(0));
     }
-    index.apply_profile(profile("a", 1), at(0));
+    index.apply_profile(profile("a", 1), Source::Watch, at(0));
     index
 }
 
@@ -105,11 +107,12 @@ fn status(index: &Index, now: i64) -> SeccompProfileStatus {
 fn store(index: &mut Index, mut facts: ProfileFacts, now: i64) -> ProfileFacts {
     let verdict = index.judge_profile("a", at(now)).unwrap();
     if let ProfileStep::WriteStatus { status, .. } = verdict.step {
-        facts.status = Some(*status);
+        facts.removal_approved = status.removal.is_some();
+        facts.status = Some((*status).clone());
         facts.version.resource_version =
             format!("{}", 1 + facts.version.resource_version.parse::<u32>().unwrap());
-        index.apply_profile(facts.clone(), at(now));
-        index.status_written("a", at(now));
+        index.apply_profile(facts.clone(), Source::Watch, at(now));
+        index.status_written("a", &status, at(now));
     }
     facts
 }
@@ -130,7 +133,11 @@ fn node_condition(index: &Index, node: &str, now: i64) -> Option<(String, String
 fn a_profile_is_ready_once_every_node_reports_its_bytes() {
     let mut index = two_nodes();
     assert_eq!(ready_condition(&status(&index, 1)), ("True", "AllNodesReady"));
-    index.apply_report(ReportFacts { version: version(7, 2), ..report("n2", &[("a", 2)]) }, at(1));
+    index.apply_report(
+        ReportFacts { version: version(7, 2), ..report("n2", &[("a", 2)]) },
+        Source::Watch,
+        at(1),
+    );
     let behind = status(&index, 1);
     assert_eq!(ready_condition(&behind), ("False", "RollingOut"));
     assert_eq!(behind.ready.as_deref(), Some("1/2"));
@@ -139,7 +146,7 @@ fn a_profile_is_ready_once_every_node_reports_its_bytes() {
 #[test]
 fn a_profile_recreated_under_its_name_is_not_ready_with_the_old_bytes() {
     let mut index = two_nodes();
-    index.apply_profile(ProfileFacts { version: version(2, 9), ..profile("a", 2) }, at(1));
+    index.apply_profile(ProfileFacts { version: version(2, 9), ..profile("a", 2) }, Source::Watch, at(1));
     assert_eq!(status(&index, 1).ready.as_deref(), Some("0/2"));
     // News of the old one that comes late changes nothing.
     index.delete_profile("a", "uid-1", at(1));
@@ -149,8 +156,8 @@ fn a_profile_recreated_under_its_name_is_not_ready_with_the_old_bytes() {
 #[test]
 fn late_news_of_an_older_version_is_dropped() {
     let mut index = two_nodes();
-    index.apply_profile(ProfileFacts { version: version(1, 10), ..profile("a", 2) }, at(1));
-    index.apply_profile(ProfileFacts { version: version(1, 9), ..profile("a", 1) }, at(1));
+    index.apply_profile(ProfileFacts { version: version(1, 10), ..profile("a", 2) }, Source::Watch, at(1));
+    index.apply_profile(ProfileFacts { version: version(1, 9), ..profile("a", 1) }, Source::Watch, at(1));
     assert_eq!(status(&index, 1).ready.as_deref(), Some("0/2"));
 }
 
@@ -170,7 +177,7 @@ fn a_new_node_is_not_waited_for_until_it_has_had_its_time() {
     index.apply_node(NodeFacts { created: at(0), ..node("n3") }, at(1));
     assert_eq!(ready_condition(&status(&index, 1)), ("True", "AllNodesReady"));
     assert_eq!(index.judge_node("n3", at(1)).unwrap().step, NodeStep::CreateReport { owner: "n3-1".into() });
-    index.apply_report(ReportFacts { files: None, ..report("n3", &[]) }, at(1));
+    index.apply_report(ReportFacts { files: None, ..report("n3", &[]) }, Source::Watch, at(1));
     assert_eq!(index.judge_node("n3", at(1)).unwrap().look_again, Some(at(120)));
     index.pass_time("n3", at(120));
     assert_eq!(ready_condition(&status(&index, 120)), ("False", "RollingOut"));
@@ -179,7 +186,7 @@ fn a_new_node_is_not_waited_for_until_it_has_had_its_time() {
 #[test]
 fn a_node_that_cannot_be_reached_is_shown_and_not_waited_for() {
     let mut index = two_nodes();
-    index.apply_report(ReportFacts { version: version(7, 2), ..report("n2", &[]) }, at(1));
+    index.apply_report(ReportFacts { version: version(7, 2), ..report("n2", &[]) }, Source::Watch, at(1));
     index.apply_node(NodeFacts { reachable: false, ..node("n2") }, at(1));
     let status = status(&index, 1);
     assert_eq!(ready_condition(&status), ("True", "AllNodesReady"));
@@ -189,7 +196,7 @@ fn a_node_that_cannot_be_reached_is_shown_and_not_waited_for() {
 #[test]
 fn no_node_at_all_is_not_ready() {
     let mut index = Index::new("profiles");
-    index.apply_profile(profile("a", 1), at(0));
+    index.apply_profile(profile("a", 1), Source::Watch, at(0));
     assert_eq!(ready_condition(&status(&index, 0)), ("False", "NoNodes"));
 }
 
@@ -203,7 +210,11 @@ fn a_node_that_cannot_write_shows_why() {
         message: "no space".repeat(1000),
     };
     let problems = BTreeMap::from([("a".to_owned(), problem)]);
-    index.apply_report(ReportFacts { version: version(7, 2), problems, ..report("n2", &[("a", 9)]) }, at(1));
+    index.apply_report(
+        ReportFacts { version: version(7, 2), problems, ..report("n2", &[("a", 9)]) },
+        Source::Watch,
+        at(1),
+    );
     let status = status(&index, 1);
     assert_eq!(ready_condition(&status), ("False", "NodesFailed"));
     assert_eq!((status.failures[0].node.as_str(), status.failures[0].reason.as_str()), ("n2", "DiskFull"));
@@ -231,7 +242,7 @@ fn an_agent_that_has_been_down_for_too_long_makes_its_node_pending() {
 fn a_nodes_condition_turns_false_only_when_it_has_been_behind_for_long() {
     let mut index = two_nodes();
     assert_eq!(node_condition(&index, "n1", 0), Some(("True".into(), "AllProfiles".into())));
-    index.apply_profile(profile("b", 5), at(10));
+    index.apply_profile(profile("b", 5), Source::Watch, at(10));
     assert_eq!(node_condition(&index, "n1", 39), None);
     assert_eq!(index.judge_node("n1", at(39)).unwrap().look_again, Some(at(40)));
     assert_eq!(node_condition(&index, "n1", 40), Some(("False".into(), "Behind".into())));
@@ -254,19 +265,19 @@ fn a_deletion_waits_for_live_pods_and_then_for_the_nodes() {
     let mut facts = store(&mut index, profile("a", 1), 0);
     index.apply_pod(user("web", Some("n1"), "a"), at(1));
     facts = store(&mut index, ProfileFacts { deleting: true, ..facts }, 1);
-    index.apply_profile(facts.clone(), at(1));
+    index.apply_profile(facts.clone(), Source::Watch, at(1));
     facts = store(&mut index, facts, 2);
     let stored = facts.status.clone().unwrap();
     assert_eq!((stored.in_use, stored.removal), (Some(true), None));
     let deleting = stored.conditions.iter().find(|condition| condition.type_ == "Deleting").unwrap();
     assert!(deleting.message.starts_with("1 pod uses it: shop/web;"), "{}", deleting.message);
 
-    index.delete_pod(&user("web", Some("n1"), "a"), at(3));
+    index.delete_pod("web", at(3));
     facts = store(&mut index, facts, 3);
     assert_eq!(facts.status.as_ref().unwrap().removal, Some(Removal::Approved));
     // Approved, but both nodes still hold it.
     assert_eq!(index.judge_profile("a", at(4)).unwrap().step, ProfileStep::Nothing);
-    index.apply_report(ReportFacts { version: version(7, 2), ..report("n1", &[]) }, at(4));
+    index.apply_report(ReportFacts { version: version(7, 2), ..report("n1", &[]) }, Source::Watch, at(4));
     index.apply_node(NodeFacts { reachable: false, ..node("n2") }, at(4));
     let step = index.judge_profile("a", at(4)).unwrap().step;
     assert_eq!(step, ProfileStep::Release { finalizer: 0, unconfirmed: vec![] });
@@ -275,21 +286,21 @@ fn a_deletion_waits_for_live_pods_and_then_for_the_nodes() {
 #[test]
 fn a_node_that_never_confirms_holds_a_deletion_for_two_minutes() {
     let mut index = two_nodes();
-    let facts = store(&mut index, profile("a", 1), 0);
-    index.apply_profile(ProfileFacts { deleting: true, ..facts.clone() }, at(0));
-    store(&mut index, ProfileFacts { deleting: true, ..facts }, 0);
-    let waiting = index.judge_profile("a", at(119)).unwrap();
-    assert_eq!((waiting.step, waiting.look_again), (ProfileStep::Nothing, Some(at(120))));
-    let step = index.judge_profile("a", at(120)).unwrap().step;
+    let facts = ProfileFacts { deleting: true, ..store(&mut index, profile("a", 1), 0) };
+    index.apply_profile(facts.clone(), Source::Watch, at(0));
+    store(&mut index, facts, 1);
+    let waiting = index.judge_profile("a", at(120)).unwrap();
+    assert_eq!((waiting.step, waiting.look_again), (ProfileStep::Nothing, Some(at(121))));
+    let step = index.judge_profile("a", at(121)).unwrap().step;
     assert_eq!(step, ProfileStep::Release { finalizer: 0, unconfirmed: vec!["n1".into(), "n2".into()] });
 }
 
 #[test]
 fn an_unscheduled_pod_holds_a_profile_for_ten_minutes_and_one_on_a_lost_node_not_at_all() {
     let mut index = two_nodes();
-    index.apply_profile(ProfileFacts { deleting: true, ..profile("a", 1) }, at(0));
+    index.apply_profile(ProfileFacts { deleting: true, ..profile("a", 1) }, Source::Watch, at(0));
     index.apply_pod(user("lost", Some("n9"), "a"), at(0));
-    assert_eq!(status(&index, 0).removal, Some(Removal::Approved));
+    assert_eq!(status(&index, 1).removal, Some(Removal::Approved));
     index.apply_pod(user("new", None, "a"), at(0));
     assert_eq!(status(&index, 599).removal, None);
     assert_eq!(index.judge_profile("a", at(599)).unwrap().look_again, Some(at(600)));
@@ -300,7 +311,11 @@ fn an_unscheduled_pod_holds_a_profile_for_ten_minutes_and_one_on_a_lost_node_not
 fn the_annotation_lets_a_profile_in_use_go() {
     let mut index = two_nodes();
     index.apply_pod(user("web", Some("n1"), "a"), at(0));
-    index.apply_profile(ProfileFacts { deleting: true, delete_in_use: true, ..profile("a", 1) }, at(0));
+    index.apply_profile(
+        ProfileFacts { deleting: true, delete_in_use: true, ..profile("a", 1) },
+        Source::Watch,
+        at(0),
+    );
     assert_eq!(status(&index, 0).removal, Some(Removal::Approved));
 }
 
@@ -322,6 +337,141 @@ fn a_node_that_claims_an_impossible_time_harms_nobody() {
     index.apply_node(NodeFacts { created: Timestamp::MAX, ..node("n1") }, at(0));
     index.pass_time("n2", at(300));
     assert_eq!(status(&index, 300).nodes.unwrap().pending, 1);
+}
+
+#[test]
+fn a_deletion_waits_a_moment_for_news_of_pods_and_longer_while_that_news_is_missing() {
+    let mut index = two_nodes();
+    index.apply_profile(ProfileFacts { deleting: true, ..profile("a", 1) }, Source::Watch, at(0));
+    let waiting = index.judge_profile("a", at(0)).unwrap();
+    assert_eq!((waiting.step, waiting.look_again), (ProfileStep::Nothing, Some(at(1))));
+    index.doubt_pods(at(60));
+    let doubtful = status(&index, 1);
+    assert_eq!(doubtful.removal, None);
+    assert_eq!(doubtful.conditions[2].reason, "PodsUnknown");
+    assert_eq!(index.judge_profile("a", at(1)).unwrap().look_again, Some(at(60)));
+    assert_eq!(status(&index, 60).removal, Some(Removal::Approved));
+}
+
+#[test]
+fn leave_to_remove_is_not_taken_back_by_a_status_that_cannot_be_read() {
+    let mut index = two_nodes();
+    let facts = ProfileFacts { deleting: true, removal_approved: true, status: None, ..profile("a", 1) };
+    index.apply_profile(facts, Source::Watch, at(0));
+    index.apply_pod(user("web", Some("n1"), "a"), at(0));
+    assert_eq!(status(&index, 1).removal, Some(Removal::Approved));
+}
+
+#[test]
+fn contents_that_come_back_at_once_are_not_called_ready_by_the_report_of_their_first_turn() {
+    let mut index = two_nodes();
+    store(&mut index, profile("a", 1), 0);
+    for (content, generation) in [(2, 2), (1, 3)] {
+        let facts = ProfileFacts {
+            version: version(1, 10 + u32::from(content)),
+            generation: Some(generation),
+            ..profile("a", content)
+        };
+        index.apply_profile(facts, Source::List, at(1));
+    }
+    assert_eq!(ready_condition(&status(&index, 2)), ("False", "RollingOut"));
+    assert_eq!(index.judge_profile("a", at(2)).unwrap().look_again, Some(at(3)));
+    assert_eq!(ready_condition(&status(&index, 3)), ("True", "AllNodesReady"));
+}
+
+#[test]
+fn a_node_that_keeps_changing_its_mind_cannot_make_the_operator_write_as_often() {
+    let mut index = two_nodes();
+    let mut facts = store(&mut index, profile("a", 1), 0);
+    let mut writes = 0;
+    for turn in 0..200u32 {
+        let second = i64::from(turn / 2);
+        let files: &[(&str, u8)] = if turn % 2 == 0 { &[] } else { &[("a", 1)] };
+        let report = ReportFacts { version: version(7, 10 + turn), ..report("n2", files) };
+        index.apply_report(report, Source::Watch, at(second));
+        let before = facts.version.clone();
+        facts = store(&mut index, facts, second);
+        writes += u32::from(facts.version != before);
+    }
+    // One every five seconds for the counts, and eight times to and fro as the wait doubles to a minute.
+    assert!(writes <= 20 + 16, "{writes} writes for 200 reports within 100 s");
+    // And it is called ready once the node has made up its mind.
+    assert_eq!(ready_condition(&status(&index, 100 + 61)), ("True", "AllNodesReady"));
+}
+
+#[test]
+fn a_restarted_operator_does_not_call_a_node_ready_whose_agent_was_down() {
+    let mut index = Index::new("profiles");
+    index.apply_node(node("n1"), at(0));
+    index.apply_report(report("n1", &[("a", 1)]), Source::List, at(0));
+    let since = Some(at(-3600));
+    index.apply_pod(PodFacts { kind: PodKind::Agent { ready: false, since }, ..agent("n1", false) }, at(0));
+    index.apply_profile(profile("a", 1), Source::List, at(0));
+    assert_eq!(ready_condition(&status(&index, 0)), ("False", "RollingOut"));
+}
+
+#[test]
+fn a_restarted_operator_believes_an_earlier_one_where_the_agent_has_no_pod() {
+    let mut index = Index::new("profiles");
+    index.apply_node(node("n1"), at(0));
+    let down = Condition {
+        type_: "Ready".into(),
+        status: "False".into(),
+        reason: "AgentDown".into(),
+        message: String::new(),
+        observed_generation: None,
+        last_transition_time: Time(at(-60)),
+    };
+    index.apply_report(ReportFacts { ready: Some(down), ..report("n1", &[("a", 1)]) }, Source::List, at(0));
+    index.apply_profile(profile("a", 1), Source::List, at(0));
+    assert_eq!(ready_condition(&status(&index, 0)), ("False", "RollingOut"));
+}
+
+#[test]
+fn an_agents_pod_that_loses_its_label_is_no_agent_any_more() {
+    let mut index = two_nodes();
+    index.apply_pod(PodFacts { kind: PodKind::Other, ..agent("n2", true) }, at(0));
+    index.delete_pod("agent-n2", at(1));
+    index.pass_time("n2", at(300));
+    assert_eq!(ready_condition(&status(&index, 300)), ("False", "RollingOut"));
+}
+
+#[test]
+fn an_answer_that_comes_late_neither_replaces_a_successor_nor_brings_anything_back() {
+    let mut index = two_nodes();
+    index.apply_profile(ProfileFacts { version: version(2, 9), ..profile("a", 2) }, Source::Watch, at(1));
+    index.apply_profile(ProfileFacts { version: version(1, 8), ..profile("a", 1) }, Source::Answer, at(1));
+    assert_eq!(index.profile_version("a"), Some(&version(2, 9)));
+    index.apply_profile(ProfileFacts { version: version(1, 10), ..profile("a", 1) }, Source::Answer, at(1));
+    assert_eq!(index.profile_version("a"), Some(&version(2, 9)));
+    index.delete_profile("a", "uid-2", at(1));
+    index.apply_profile(ProfileFacts { version: version(2, 11), ..profile("a", 2) }, Source::Answer, at(1));
+    assert_eq!(index.profile_version("a"), None);
+    index.delete_report("n1", "uid-7", at(1));
+    index.apply_report(ReportFacts { version: version(7, 12), ..report("n1", &[]) }, Source::Answer, at(1));
+    assert_eq!(index.judge_node("n1", at(1)).unwrap().step, NodeStep::CreateReport { owner: "n1-1".into() });
+}
+
+#[test]
+fn a_list_counts_even_where_versions_went_back_with_a_restored_store() {
+    let mut index = two_nodes();
+    index.apply_profile(ProfileFacts { version: version(1, 900), ..profile("a", 2) }, Source::Watch, at(1));
+    index.apply_profile(ProfileFacts { version: version(1, 5), ..profile("a", 1) }, Source::List, at(2));
+    assert_eq!(index.profile_version("a"), Some(&version(1, 5)));
+}
+
+#[test]
+fn a_report_that_no_node_owns_is_replaced() {
+    let mut index = two_nodes();
+    index.apply_report(
+        ReportFacts { version: version(8, 9), owner: None, ..report("n1", &[("a", 1)]) },
+        Source::Watch,
+        at(1),
+    );
+    assert_eq!(
+        index.judge_node("n1", at(1)).unwrap().step,
+        NodeStep::DeleteReport { version: version(8, 9) }
+    );
 }
 
 /// News that a watch can bring.
@@ -389,10 +539,11 @@ fn deliver(index: &mut Index, news: &News, now: Timestamp, number: u32) {
             let facts = ProfileFacts {
                 version: version(uid, number),
                 content,
+                removal_approved: approved,
                 status,
                 ..profile(&format!("p{name}"), 0)
             };
-            index.apply_profile(facts, now);
+            index.apply_profile(facts, Source::Watch, now);
         }
         News::ProfileGone { name, uid } => {
             index.delete_profile(&format!("p{name}"), &format!("uid-{uid}"), now)
@@ -425,6 +576,7 @@ fn deliver(index: &mut Index, news: &News, now: Timestamp, number: u32) {
                     problems: problems.iter().map(problem).collect(),
                     ..report(&node, &[])
                 },
+                Source::Watch,
                 now,
             );
         }
@@ -432,7 +584,7 @@ fn deliver(index: &mut Index, news: &News, now: Timestamp, number: u32) {
             index.delete_report(&format!("n{node}"), &format!("uid-{uid}"), now)
         }
         News::Agent { node, ready } => index.apply_pod(agent(&format!("n{node}"), ready), now),
-        News::AgentGone { node } => index.delete_pod(&agent(&format!("n{node}"), false), now),
+        News::AgentGone { node } => index.delete_pod(&format!("agent-n{node}"), now),
         News::Time { .. } => {
             for node in index.nodes.keys().cloned().collect::<Vec<_>>() {
                 index.pass_time(&node, now);
@@ -456,7 +608,7 @@ fn recount(index: &Index, now: Timestamp) -> (BTreeMap<String, Tally>, BTreeMap<
             let same = want.is_some() && held == want.as_ref();
             let down =
                 node.agents_down_since().is_some_and(|since| since.as_second() + 300 <= now.as_second());
-            let young = now.as_second() < object.created.as_second() + 120;
+            let young = now.as_second() < object.created.min(node.first_seen()).as_second() + 120;
             let unreachable = (files.is_some() || !young) && !object.reachable;
             let count = if files.is_none() && young {
                 &mut tally.joining
@@ -474,7 +626,7 @@ fn recount(index: &Index, now: Timestamp) -> (BTreeMap<String, Tally>, BTreeMap<
             *count += 1;
             tally.holding += u32::from(!unreachable && held.is_some());
             *lacking.get_mut(node_name).unwrap() +=
-                u32::from(want.is_some() && !profile.facts.removal_approved() && !same);
+                u32::from(want.is_some() && !profile.facts.removal_approved && !same);
         }
         tallies.insert(name.clone(), tally);
     }
@@ -496,6 +648,10 @@ proptest! {
             let (tallies, lacking) = recount(&index, at(second));
             let counted: BTreeMap<_, _> = index.profiles().map(|(name, tally, _)| (name.to_owned(), *tally)).collect();
             prop_assert_eq!(counted, tallies);
+            for profile in index.profiles.values() {
+                let named = (profile.pending.len(), profile.failed.len());
+                prop_assert_eq!(named, (profile.tally.pending as usize, profile.tally.failed as usize));
+            }
             let counted: BTreeMap<_, _> = index.nodes.iter().map(|(name, node)| (name.clone(), node.lacking())).collect();
             prop_assert_eq!(counted, lacking);
         }
