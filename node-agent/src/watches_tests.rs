@@ -9,7 +9,7 @@ use kube::client::Body;
 use profile::ContentHash;
 use serde_json::{Value, json};
 use tokio::sync::{mpsc, watch};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tower_test::mock::Handle;
 
 use crate::desired::{Change, Object, Want};
@@ -82,6 +82,35 @@ async fn a_failed_list_is_an_error_and_never_an_empty_one() {
     assert_eq!(next().await, Change::Apply(object("b")));
     assert!(matches!(next().await, Change::Apply(Object { want: Want::Invalid(_), .. })));
     assert_eq!(next().await, Change::Delete { name: "b".into(), uid: "b".into() });
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_list_that_goes_on_failing_is_asked_for_ever_more_slowly() {
+    let (service, mut server) = tower_test::mock::pair();
+    let (commands, mut queue) = mpsc::channel(64);
+    tokio::spawn(watches::profiles(Client::new(service, "default"), node(), commands));
+    tokio::spawn(async move { while queue.recv().await.is_some() {} });
+    let start = Instant::now();
+    for _ in 0..7 {
+        answer(&mut server, 404, r#"{"kind":"Status","code":404,"reason":"NotFound"}"#).await;
+    }
+    assert!(start.elapsed() > Duration::from_secs(40), "{:?}", start.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_version_that_the_server_does_not_know_ends_in_a_new_list() {
+    for code in [410, 504] {
+        let (service, mut server) = tower_test::mock::pair();
+        let (commands, mut queue) = mpsc::channel(64);
+        tokio::spawn(watches::profiles(Client::new(service, "default"), node(), commands));
+        tokio::spawn(async move { while queue.recv().await.is_some() {} });
+        answer(&mut server, 200, &list(&[], None)).await;
+        let status = json!({ "kind": "Status", "code": code, "reason": "Expired" }).to_string();
+        let asked = answer(&mut server, code, &status).await;
+        assert!(asked.contains("watch=true"), "{asked}");
+        let asked = answer(&mut server, 200, &list(&[], None)).await;
+        assert!(!asked.contains("watch=true"), "{asked}");
+    }
 }
 
 #[tokio::test(start_paused = true)]
