@@ -1,0 +1,171 @@
+//! What a candidate says to the API server about the lease, and when it may write.
+
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests may fail")]
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{Method, Request, Response};
+use kube::Client;
+use kube::client::Body;
+use operator::cluster::Cluster;
+use operator::index::Index;
+use operator::lease::Leadership;
+use operator::lease::election::Timing;
+use operator::metrics::Metrics;
+use serde_json::{Value, json};
+use tower_test::mock::Handle;
+
+const LEASES: &str = "/apis/coordination.k8s.io/v1/namespaces/ns/leases";
+
+struct Server(Handle<Request<Body>, Response<Body>>);
+
+impl Server {
+    /// Takes the next request, checks it, answers, and gives its body.
+    async fn expect(
+        &mut self,
+        method: Method,
+        path: &str,
+        status: u16,
+        answer: impl FnOnce(&Value) -> Value,
+    ) -> Value {
+        let (request, send) = self.0.next_request().await.expect("no more requests");
+        assert_eq!((request.method(), request.uri().path()), (&method, path));
+        let body = request.into_body().collect_bytes().await.unwrap();
+        let body = if body.is_empty() { Value::Null } else { serde_json::from_slice(&body).unwrap() };
+        let answer = answer(&body).to_string().into_bytes();
+        send.send_response(Response::builder().status(status).body(Body::from(answer)).unwrap());
+        body
+    }
+}
+
+fn start() -> (Leadership, Arc<Cluster>, Server) {
+    let metrics = Metrics::new(&prometheus::Registry::new()).unwrap();
+    let cluster = Arc::new(Cluster::new(Index::new("profiles"), [], metrics));
+    cluster.lead_until(None);
+    let (service, handle) = tower_test::mock::pair();
+    let client = Client::new(service, "ns");
+    let leadership = Leadership::new(client, "ns", "lease", "me".into(), Timing::default(), cluster.clone());
+    (leadership, cluster, Server(handle))
+}
+
+fn failure(code: u16) -> Value {
+    let reason = if code == 404 { "NotFound" } else { "Conflict" };
+    json!({ "kind": "Status", "apiVersion": "v1", "status": "Failure", "code": code, "reason": reason, "message": reason })
+}
+
+fn lease(version: &str, holder: Option<&str>) -> Value {
+    json!({
+        "apiVersion": "coordination.k8s.io/v1", "kind": "Lease",
+        "metadata": { "name": "lease", "namespace": "ns", "resourceVersion": version },
+        "spec": { "holderIdentity": holder, "leaseDurationSeconds": 15, "leaseTransitions": 3 }
+    })
+}
+
+fn stored(version: &'static str) -> impl FnOnce(&Value) -> Value {
+    move |body| {
+        let mut body = body.clone();
+        body["metadata"]["resourceVersion"] = json!(version);
+        body
+    }
+}
+
+fn path() -> String {
+    format!("{LEASES}/lease")
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_candidate_creates_the_lease_renews_what_it_wrote_and_gives_it_back() {
+    let (mut leadership, cluster, mut server) = start();
+    assert!(!cluster.may_write());
+    let conversation = async {
+        server.expect(Method::GET, &path(), 404, |_| failure(404)).await;
+        let created = server.expect(Method::POST, LEASES, 201, stored("1")).await;
+        assert_eq!(
+            (&created["spec"]["holderIdentity"], &created["spec"]["leaseTransitions"]),
+            (&json!("me"), &json!(0))
+        );
+        // No read in between: another's write would show as a conflict.
+        let renewed = server.expect(Method::PUT, &path(), 200, stored("2")).await;
+        assert_eq!(renewed["metadata"]["resourceVersion"], "1");
+        assert!(cluster.may_write());
+    };
+    tokio::select! {
+        () = leadership.hold() => unreachable!(),
+        () = conversation => {}
+    }
+    // What was stopped in the middle of a round is read anew or known: either way it is ours to give back.
+    let back = async {
+        let freed = server.expect(Method::PUT, &path(), 200, stored("3")).await;
+        assert_eq!(freed["spec"].get("holderIdentity"), None);
+    };
+    tokio::join!(leadership.release(), back);
+    assert!(!cluster.may_write());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_leader_that_meets_a_conflict_writes_no_more() {
+    let (mut leadership, cluster, mut server) = start();
+    let conversation = async {
+        server.expect(Method::GET, &path(), 200, |_| lease("1", None)).await;
+        let taken = server.expect(Method::PUT, &path(), 200, stored("2")).await;
+        assert_eq!(
+            (&taken["metadata"]["resourceVersion"], &taken["spec"]["leaseTransitions"]),
+            (&json!("1"), &json!(4))
+        );
+        server.expect(Method::PUT, &path(), 409, |_| failure(409)).await;
+        server.expect(Method::GET, &path(), 200, |_| lease("3", Some("other"))).await;
+        assert!(!cluster.may_write());
+    };
+    tokio::select! {
+        () = leadership.hold() => unreachable!(),
+        () = conversation => {}
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_leader_that_is_cut_off_stops_at_its_deadline_by_itself() {
+    let (mut leadership, cluster, mut server) = start();
+    let begun = tokio::time::Instant::now();
+    let conversation = async {
+        server.expect(Method::GET, &path(), 404, |_| failure(404)).await;
+        server.expect(Method::POST, LEASES, 201, stored("1")).await;
+        // No answer any more.
+        let mut unanswered = Vec::new();
+        while begun.elapsed() < Duration::from_secs(11) {
+            let request = tokio::time::timeout(Duration::from_millis(100), server.0.next_request()).await;
+            unanswered.extend(request.ok().flatten());
+            let leads = begun.elapsed() < Duration::from_secs(10);
+            // To the step of this loop, it may write for ten seconds and no longer.
+            let near = begun.elapsed().abs_diff(Duration::from_secs(10)) < Duration::from_millis(200);
+            assert!(near || cluster.may_write() == leads, "{:?}", begun.elapsed());
+        }
+    };
+    tokio::select! {
+        () = leadership.hold() => unreachable!(),
+        () = conversation => {}
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn anothers_lease_is_left_alone_until_it_has_not_changed_for_its_duration() {
+    let (mut leadership, cluster, mut server) = start();
+    let begun = tokio::time::Instant::now();
+    let conversation = async {
+        loop {
+            let (request, send) = server.0.next_request().await.unwrap();
+            if request.method() == Method::PUT {
+                break;
+            }
+            let answer = lease("7", Some("other")).to_string().into_bytes();
+            send.send_response(Response::builder().status(200).body(Body::from(answer)).unwrap());
+        }
+        assert!(begun.elapsed() >= Duration::from_secs(15), "{:?}", begun.elapsed());
+        assert!(begun.elapsed() < Duration::from_secs(18), "{:?}", begun.elapsed());
+        assert!(!cluster.may_write());
+    };
+    tokio::select! {
+        () = leadership.hold() => unreachable!(),
+        () = conversation => {}
+    }
+}
