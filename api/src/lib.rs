@@ -3,6 +3,7 @@
 //! - [`SeccompProfile`]: what a person applies; its `status` is the operator's word on it.
 //! - [`NodeProfileStatus`]: what one node's agent reports, and the operator's judgement of that node.
 //! - [`Untrusted`]: any stored object as a program reads it, whatever the schema was when it was written.
+//! - [`metadata`]: metadata decoded so that no object ends a watch.
 //! - [`names`]: profile and node names, the finalizer, the annotation, field managers.
 //! - [`crds`]: the CustomResourceDefinitions as YAML, for the chart.
 //!
@@ -12,6 +13,7 @@ pub mod conditions;
 mod contents_schema;
 #[cfg(feature = "crds")]
 pub mod crds;
+pub mod metadata;
 pub mod names;
 mod node_profile_status;
 mod seccomp_profile;

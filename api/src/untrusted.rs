@@ -20,7 +20,8 @@ use crate::{NodeProfileStatus, NodeProfileStatusStatus, SeccompProfile, SeccompP
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(bound = "")]
 pub struct Untrusted<K> {
-    /// The object's metadata.
+    /// The object's metadata, without `managedFields`.
+    #[serde(deserialize_with = "crate::metadata::lenient")]
     pub metadata: ObjectMeta,
     /// Whatever stands in `spec`.
     #[serde(default)]
@@ -116,6 +117,14 @@ mod tests {
             assert_eq!(object.profile().unwrap_err().problems()[0].path, "spec.contents");
             assert!(!object.removal_approved());
         }
+    }
+
+    #[test]
+    fn a_time_that_cannot_be_held_does_not_end_the_watch() {
+        let fields = json!([{ "manager": "m", "time": "9999-12-31T23:59:59Z" }]);
+        let object = json!({ "metadata": { "name": "audit", "managedFields": fields } });
+        let object: Untrusted<SeccompProfile> = serde_json::from_str(&object.to_string()).unwrap();
+        assert_eq!(object.metadata, ObjectMeta { name: Some("audit".into()), ..ObjectMeta::default() });
     }
 
     #[test]
