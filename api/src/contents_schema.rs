@@ -79,6 +79,11 @@ fn rule() -> Value {
                 "rule": format!("!has(self.errnoRet) || self.action in {ERRNO_ACTIONS}"),
                 "message": "errnoRet needs action SCMP_ACT_ERRNO or SCMP_ACT_TRACE",
                 "fieldPath": ".errnoRet"
+            },
+            {
+                "rule": "!has(self.args) || self.args.all(a, self.args.exists_one(b, b.index == a.index))",
+                "message": "two comparisons of one argument: runtimes take these as alternatives; write two rules",
+                "fieldPath": ".args"
             }
         ],
         "properties": {

@@ -20,6 +20,7 @@ pub mod limits;
 mod model;
 mod parse;
 mod vocabulary;
+mod wording;
 
 pub use canonical::Canonical;
 pub use error::{ParseError, Problem};

@@ -12,8 +12,8 @@ pub const NAMES_PER_RULE: usize = 1024;
 pub const NAMES: usize = 4096;
 /// Characters in one syscall name. The longest in Linux 6.18 has 28 (`sched_rr_get_interval_time64`).
 pub const NAME_LENGTH: usize = 64;
-/// Arguments in one rule.
-pub const ARGUMENTS_PER_RULE: usize = 16;
+/// Arguments in one rule: a system call has six, and a rule compares each once.
+pub const ARGUMENTS_PER_RULE: usize = 6;
 /// Arguments in all rules together.
 pub const ARGUMENTS: usize = 1024;
 /// Architectures: more than there are, since one may be listed twice.

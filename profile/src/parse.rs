@@ -8,6 +8,7 @@ use std::fmt;
 use serde_json::{Map, Value};
 
 use crate::error::MOST_PROBLEMS;
+use crate::wording::{advice, quote, quote_key, show};
 use crate::{
     Action, Architecture, Argument, Comparison, Flag, ParseError, Problem, Profile, Rule, SyscallName, json,
     limits,
@@ -101,7 +102,7 @@ impl Parser {
         let names = self.names(path, map);
         let action = self.required(path, map, "action", Self::action);
         let errno_ret = self.errno(path, map, "errnoRet", "action", action);
-        let args = self.list(path, map, "args", limits::ARGUMENTS_PER_RULE, Self::argument);
+        let args = self.arguments(path, map);
         Some(Rule { names: names?, action: action?, errno_ret: errno_ret?, args: args? })
     }
 
@@ -138,6 +139,25 @@ impl Parser {
             );
         }
         Some(SyscallName(text.into()))
+    }
+
+    fn arguments(&mut self, path: Path<'_>, map: &Map<String, Value>) -> Option<Vec<Argument>> {
+        let arguments = self.list(path, map, "args", limits::ARGUMENTS_PER_RULE, Self::argument)?;
+        let mut seen = [false; limits::ARGUMENT_INDEX as usize + 1];
+        for (i, argument) in arguments.iter().enumerate() {
+            // Both runc (`matchCall` in libcontainer/seccomp/seccomp_linux.go) and crun (src/libcrun/seccomp.c) then
+            // make a rule of each comparison, so that any one of them is enough; libseccomp itself says EINVAL.
+            if std::mem::replace(&mut seen[usize::from(argument.index)], true) {
+                return self.report(
+                    Path::Index(&Path::Key(&path, "args"), i),
+                    format_args!(
+                        "two comparisons of argument {}: runtimes take these as alternatives; write two rules",
+                        argument.index
+                    ),
+                );
+            }
+        }
+        Some(arguments)
     }
 
     fn argument(&mut self, path: Path<'_>, value: &Value) -> Option<Argument> {
@@ -336,50 +356,4 @@ impl Parser {
 /// Whether `text` has 1 to `most` digits of `radix` and nothing else (a sign, say).
 fn plain(text: &str, radix: u32, most: usize) -> bool {
     (1..=most).contains(&text.len()) && text.chars().all(|c| c.is_digit(radix))
-}
-
-/// `did you mean …?` where one of `words` is near, else all of them.
-fn advice(text: &str, words: &[&str]) -> String {
-    // A word of untrusted length must not cost a distance of that length.
-    let near = (text.len() <= limits::NAME_LENGTH)
-        .then(|| {
-            words
-                .iter()
-                .map(|word| (strsim::damerau_levenshtein(&text.to_lowercase(), &word.to_lowercase()), word))
-        })
-        .and_then(|distances| distances.min_by_key(|(distance, _)| *distance))
-        .filter(|(distance, word)| *distance <= word.len() / 4);
-    match near {
-        Some((_, word)) => format!("did you mean {word}?"),
-        None => format!("expected one of {}", words.join(", ")),
-    }
-}
-
-/// Text from a profile, quoted and cut so that a message stays readable.
-fn quote(text: &str) -> String {
-    const MOST: usize = 60;
-    match text.char_indices().nth(MOST) {
-        Some((end, _)) => format!("{:?}…", &text[..end]),
-        None => format!("{text:?}"),
-    }
-}
-
-/// A key for a path: bare where it looks like one.
-fn quote_key(key: &str) -> String {
-    let plain = !key.is_empty()
-        && key.len() <= limits::NAME_LENGTH
-        && key.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
-    if plain { key.to_owned() } else { quote(key) }
-}
-
-/// A value for a message: scalars as they stand, the rest by kind.
-fn show(value: &Value) -> String {
-    match value {
-        Value::Null => "null".to_owned(),
-        Value::Bool(b) => b.to_string(),
-        Value::Number(n) => n.to_string(),
-        Value::String(text) => quote(text),
-        Value::Array(_) => "a list".to_owned(),
-        Value::Object(_) => "an object".to_owned(),
-    }
 }

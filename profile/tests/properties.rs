@@ -3,7 +3,7 @@
 use profile::{Action, Architecture, Comparison, Flag, Profile};
 use proptest::collection::vec;
 use proptest::prelude::*;
-use proptest::sample::select;
+use proptest::sample::{select, subsequence};
 use serde_json::{Map, Value, json};
 
 fn word(words: &'static [&'static str]) -> impl Strategy<Value = Value> {
@@ -18,9 +18,9 @@ fn number() -> impl Strategy<Value = Value> {
     ]
 }
 
-fn argument() -> impl Strategy<Value = Value> {
-    (0..=5u8, number(), proptest::option::of(number()), word(Comparison::WORDS)).prop_map(
-        |(index, value, second, op)| {
+fn argument(index: u8) -> impl Strategy<Value = Value> {
+    (number(), proptest::option::of(number()), word(Comparison::WORDS)).prop_map(
+        move |(value, second, op)| {
             let mut argument = json!({ "index": index, "value": value, "op": op });
             if let Some(second) = second {
                 argument["valueTwo"] = second;
@@ -28,6 +28,13 @@ fn argument() -> impl Strategy<Value = Value> {
             argument
         },
     )
+}
+
+/// Comparisons of some arguments in any order, each once.
+fn arguments() -> impl Strategy<Value = Vec<Value>> {
+    subsequence(vec![0, 1, 2, 3, 4, 5], 0..4)
+        .prop_shuffle()
+        .prop_flat_map(|indexes| indexes.into_iter().map(argument).collect::<Vec<_>>())
 }
 
 fn action() -> impl Strategy<Value = (Value, Option<u16>)> {
@@ -38,18 +45,16 @@ fn action() -> impl Strategy<Value = (Value, Option<u16>)> {
 }
 
 fn rule() -> impl Strategy<Value = Value> {
-    (vec("[a-z0-9_]{1,64}", 1..5), action(), vec(argument(), 0..4)).prop_map(
-        |(names, (action, errno), args)| {
-            let mut rule = json!({ "names": names, "action": action });
-            if let Some(errno) = errno {
-                rule["errnoRet"] = errno.into();
-            }
-            if !args.is_empty() {
-                rule["args"] = args.into();
-            }
-            rule
-        },
-    )
+    (vec("[a-z0-9_]{1,64}", 1..5), action(), arguments()).prop_map(|(names, (action, errno), args)| {
+        let mut rule = json!({ "names": names, "action": action });
+        if let Some(errno) = errno {
+            rule["errnoRet"] = errno.into();
+        }
+        if !args.is_empty() {
+            rule["args"] = args.into();
+        }
+        rule
+    })
 }
 
 /// A valid profile as a person might write it.
