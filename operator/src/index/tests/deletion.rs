@@ -1,0 +1,86 @@
+//! What a deletion waits for.
+
+use super::*;
+
+#[test]
+fn a_deletion_waits_for_live_pods_and_then_for_the_nodes() {
+    let mut index = two_nodes();
+    let mut facts = store(&mut index, profile("a", 1), 0);
+    index.apply_pod(user("web", Some("n1"), "a"), at(1));
+    facts = store(&mut index, ProfileFacts { deleting: true, ..facts }, 1);
+    index.apply_profile(facts.clone(), Source::Watch, at(1));
+    facts = store(&mut index, facts, 2);
+    let stored = facts.status.clone().unwrap();
+    assert_eq!((stored.in_use, stored.removal), (Some(true), None));
+    let deleting = stored.conditions.iter().find(|condition| condition.type_ == "Deleting").unwrap();
+    assert!(deleting.message.starts_with("1 pod uses it: shop/web;"), "{}", deleting.message);
+
+    index.delete_pod("web", at(3));
+    facts = store(&mut index, facts, 3);
+    assert_eq!(facts.status.as_ref().unwrap().removal, Some(Removal::Approved));
+    // Approved, but both nodes still hold it.
+    assert_eq!(index.judge_profile("a", at(4)).unwrap().step, ProfileStep::Nothing);
+    index.apply_report(ReportFacts { version: version(7, 2), ..report("n1", &[]) }, Source::Watch, at(4));
+    index.apply_node(NodeFacts { reachable: false, ..node("n2") }, at(4));
+    let step = index.judge_profile("a", at(4)).unwrap().step;
+    assert_eq!(step, ProfileStep::Release { finalizer: 0, unconfirmed: vec![] });
+}
+
+#[test]
+fn a_node_that_never_confirms_holds_a_deletion_for_two_minutes() {
+    let mut index = two_nodes();
+    let facts = ProfileFacts { deleting: true, ..store(&mut index, profile("a", 1), 0) };
+    index.apply_profile(facts.clone(), Source::Watch, at(0));
+    store(&mut index, facts, 1);
+    let waiting = index.judge_profile("a", at(120)).unwrap();
+    assert_eq!((waiting.step, waiting.look_again), (ProfileStep::Nothing, Some(at(121))));
+    let step = index.judge_profile("a", at(121)).unwrap().step;
+    assert_eq!(step, ProfileStep::Release { finalizer: 0, unconfirmed: vec!["n1".into(), "n2".into()] });
+}
+
+#[test]
+fn an_unscheduled_pod_holds_a_profile_for_ten_minutes_and_one_on_a_lost_node_not_at_all() {
+    let mut index = two_nodes();
+    index.apply_profile(ProfileFacts { deleting: true, ..profile("a", 1) }, Source::Watch, at(0));
+    index.apply_pod(user("lost", Some("n9"), "a"), at(0));
+    assert_eq!(status(&index, 1).removal, Some(Removal::Approved));
+    index.apply_pod(user("new", None, "a"), at(0));
+    assert_eq!(status(&index, 599).removal, None);
+    assert_eq!(index.judge_profile("a", at(599)).unwrap().look_again, Some(at(600)));
+    assert_eq!(status(&index, 600).removal, Some(Removal::Approved));
+}
+
+#[test]
+fn the_annotation_lets_a_profile_in_use_go() {
+    let mut index = two_nodes();
+    index.apply_pod(user("web", Some("n1"), "a"), at(0));
+    index.apply_profile(
+        ProfileFacts { deleting: true, delete_in_use: true, ..profile("a", 1) },
+        Source::Watch,
+        at(0),
+    );
+    assert_eq!(status(&index, 0).removal, Some(Removal::Approved));
+}
+
+#[test]
+fn a_deletion_waits_a_moment_for_news_of_pods_and_longer_while_that_news_is_missing() {
+    let mut index = two_nodes();
+    index.apply_profile(ProfileFacts { deleting: true, ..profile("a", 1) }, Source::Watch, at(0));
+    let waiting = index.judge_profile("a", at(0)).unwrap();
+    assert_eq!((waiting.step, waiting.look_again), (ProfileStep::Nothing, Some(at(1))));
+    index.doubt_pods(at(60));
+    let doubtful = status(&index, 1);
+    assert_eq!(doubtful.removal, None);
+    assert_eq!(doubtful.conditions[2].reason, "PodsUnknown");
+    assert_eq!(index.judge_profile("a", at(1)).unwrap().look_again, Some(at(60)));
+    assert_eq!(status(&index, 60).removal, Some(Removal::Approved));
+}
+
+#[test]
+fn leave_to_remove_is_not_taken_back_by_a_status_that_cannot_be_read() {
+    let mut index = two_nodes();
+    let facts = ProfileFacts { deleting: true, removal_approved: true, status: None, ..profile("a", 1) };
+    index.apply_profile(facts, Source::Watch, at(0));
+    index.apply_pod(user("web", Some("n1"), "a"), at(0));
+    assert_eq!(status(&index, 1).removal, Some(Removal::Approved));
+}

@@ -1,0 +1,134 @@
+//! The index, driven by hand: news in, verdicts out.
+
+mod deletion;
+mod nodes;
+mod random;
+mod readiness;
+mod trust;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use api::{FileProblem, FileState, Removal, SeccompProfileStatus};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use k8s_openapi::jiff::Timestamp;
+use profile::ContentHash;
+
+use super::{Index, NodeStep, ProfileStep, Tally};
+use crate::facts::{NodeFacts, PodFacts, PodKind, ProfileFacts, ReportFacts, Source, Version};
+
+const START: i64 = 1_800_000_000;
+
+fn at(second: i64) -> Timestamp {
+    Timestamp::from_second(START + second).unwrap()
+}
+
+fn version(uid: u32, resource_version: u32) -> Version {
+    Version { uid: format!("uid-{uid}"), resource_version: resource_version.to_string() }
+}
+
+fn hash(content: u8) -> ContentHash {
+    ContentHash::of(&[content])
+}
+
+fn profile(name: &str, content: u8) -> ProfileFacts {
+    ProfileFacts {
+        name: name.to_owned(),
+        version: version(1, 1),
+        generation: Some(1),
+        content: Ok(hash(content)),
+        deleting: false,
+        finalizer: Some(0),
+        has_finalizers: true,
+        delete_in_use: false,
+        removal_approved: false,
+        status: None,
+    }
+}
+
+fn node(name: &str) -> NodeFacts {
+    NodeFacts {
+        name: name.to_owned(),
+        uid: format!("{name}-1"),
+        created: at(-1000),
+        selected: true,
+        reachable: true,
+    }
+}
+
+fn report(node: &str, files: &[(&str, u8)]) -> ReportFacts {
+    ReportFacts {
+        node: node.to_owned(),
+        version: version(7, 1),
+        owner: Some(format!("{node}-1")),
+        files: Some(files.iter().map(|(name, content)| (name.to_string(), hash(*content).short())).collect()),
+        problems: BTreeMap::new(),
+        has_status: true,
+        ready: None,
+    }
+}
+
+fn agent(node: &str, ready: bool) -> PodFacts {
+    PodFacts {
+        uid: format!("agent-{node}"),
+        display: format!("ns/agent-{node}"),
+        node: Some(node.to_owned()),
+        created: at(0),
+        kind: PodKind::Agent { ready, since: None },
+    }
+}
+
+fn user(uid: &str, node: Option<&str>, profile: &str) -> PodFacts {
+    PodFacts {
+        uid: uid.to_owned(),
+        display: format!("shop/{uid}"),
+        node: node.map(str::to_owned),
+        created: at(0),
+        kind: PodKind::User(BTreeSet::from([profile.to_owned()])),
+    }
+}
+
+/// Two nodes that have profile `a` with content 1, with their agents.
+fn two_nodes() -> Index {
+    let mut index = Index::new("profiles");
+    for name in ["n1", "n2"] {
+        index.apply_node(node(name), at(0));
+        index.apply_report(report(name, &[("a", 1)]), Source::Watch, at(0));
+        index.apply_pod(agent(name, true), at(0));
+    }
+    index.apply_profile(profile("a", 1), Source::Watch, at(0));
+    index
+}
+
+/// What the operator would write for `a` now.
+fn status(index: &Index, now: i64) -> SeccompProfileStatus {
+    match index.judge_profile("a", at(now)).unwrap().step {
+        ProfileStep::WriteStatus { status, .. } => *status,
+        other => panic!("expected a status, found {other:?}"),
+    }
+}
+
+/// Stores what the operator would write for `a`, as the API server would.
+fn store(index: &mut Index, mut facts: ProfileFacts, now: i64) -> ProfileFacts {
+    let verdict = index.judge_profile("a", at(now)).unwrap();
+    if let ProfileStep::WriteStatus { status, .. } = verdict.step {
+        facts.removal_approved = status.removal.is_some();
+        facts.status = Some((*status).clone());
+        facts.version.resource_version =
+            format!("{}", 1 + facts.version.resource_version.parse::<u32>().unwrap());
+        index.apply_profile(facts.clone(), Source::Watch, at(now));
+        index.status_written("a", &status, at(now));
+    }
+    facts
+}
+
+fn ready_condition(status: &SeccompProfileStatus) -> (&str, &str) {
+    let condition = status.conditions.iter().find(|condition| condition.type_ == "Ready").unwrap();
+    (&condition.status, &condition.reason)
+}
+
+fn node_condition(index: &Index, node: &str, now: i64) -> Option<(String, String)> {
+    match index.judge_node(node, at(now)).unwrap().step {
+        NodeStep::WriteCondition { condition, .. } => Some((condition.status, condition.reason)),
+        _ => None,
+    }
+}

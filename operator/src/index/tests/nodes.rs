@@ -1,0 +1,65 @@
+//! What becomes of a node: new, lost, left out, without an agent.
+
+use super::*;
+
+#[test]
+fn a_new_node_is_not_waited_for_until_it_has_had_its_time() {
+    let mut index = two_nodes();
+    index.apply_node(NodeFacts { created: at(0), reachable: false, ..node("n3") }, at(0));
+    assert_eq!(ready_condition(&status(&index, 1)), ("True", "AllNodesReady"));
+    index.apply_node(NodeFacts { created: at(0), ..node("n3") }, at(1));
+    assert_eq!(ready_condition(&status(&index, 1)), ("True", "AllNodesReady"));
+    assert_eq!(index.judge_node("n3", at(1)).unwrap().step, NodeStep::CreateReport { owner: "n3-1".into() });
+    index.apply_report(ReportFacts { files: None, ..report("n3", &[]) }, Source::Watch, at(1));
+    assert_eq!(index.judge_node("n3", at(1)).unwrap().look_again, Some(at(120)));
+    index.pass_time("n3", at(120));
+    assert_eq!(ready_condition(&status(&index, 120)), ("False", "RollingOut"));
+}
+
+#[test]
+fn a_node_that_cannot_be_reached_is_shown_and_not_waited_for() {
+    let mut index = two_nodes();
+    index.apply_report(ReportFacts { version: version(7, 2), ..report("n2", &[]) }, Source::Watch, at(1));
+    index.apply_node(NodeFacts { reachable: false, ..node("n2") }, at(1));
+    let status = status(&index, 1);
+    assert_eq!(ready_condition(&status), ("True", "AllNodesReady"));
+    assert_eq!((status.ready.as_deref(), status.nodes.unwrap().unreachable), (Some("1/2"), 1));
+}
+
+#[test]
+fn an_agent_that_has_been_down_for_too_long_makes_its_node_pending() {
+    let mut index = two_nodes();
+    index.apply_pod(agent("n2", false), at(0));
+    index.pass_time("n2", at(299));
+    assert_eq!(ready_condition(&status(&index, 299)), ("True", "AllNodesReady"));
+    index.pass_time("n2", at(300));
+    let down = status(&index, 300);
+    assert_eq!(ready_condition(&down), ("False", "RollingOut"));
+    assert!(
+        down.conditions[1].message.ends_with("waiting for n2 (AgentDown)"),
+        "{}",
+        down.conditions[1].message
+    );
+    assert_eq!(node_condition(&index, "n2", 300), Some(("False".into(), "AgentDown".into())));
+}
+
+#[test]
+fn a_nodes_condition_turns_false_only_when_it_has_been_behind_for_long() {
+    let mut index = two_nodes();
+    assert_eq!(node_condition(&index, "n1", 0), Some(("True".into(), "AllProfiles".into())));
+    index.apply_profile(profile("b", 5), Source::Watch, at(10));
+    assert_eq!(node_condition(&index, "n1", 39), None);
+    assert_eq!(index.judge_node("n1", at(39)).unwrap().look_again, Some(at(40)));
+    assert_eq!(node_condition(&index, "n1", 40), Some(("False".into(), "Behind".into())));
+}
+
+#[test]
+fn a_node_that_is_no_longer_selected_loses_its_report() {
+    let mut index = two_nodes();
+    index.apply_node(NodeFacts { selected: false, ..node("n2") }, at(1));
+    assert_eq!(status(&index, 1).ready.as_deref(), Some("1/1"));
+    assert_eq!(
+        index.judge_node("n2", at(1)).unwrap().step,
+        NodeStep::DeleteReport { version: version(7, 1) }
+    );
+}

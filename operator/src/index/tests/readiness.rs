@@ -1,0 +1,55 @@
+//! When a profile is ready, and how often that is written.
+
+use super::*;
+
+#[test]
+fn a_profile_is_ready_once_every_node_reports_its_bytes() {
+    let mut index = two_nodes();
+    assert_eq!(ready_condition(&status(&index, 1)), ("True", "AllNodesReady"));
+    index.apply_report(
+        ReportFacts { version: version(7, 2), ..report("n2", &[("a", 2)]) },
+        Source::Watch,
+        at(1),
+    );
+    let behind = status(&index, 1);
+    assert_eq!(ready_condition(&behind), ("False", "RollingOut"));
+    assert_eq!(behind.ready.as_deref(), Some("1/2"));
+}
+
+#[test]
+fn no_node_at_all_is_not_ready() {
+    let mut index = Index::new("profiles");
+    index.apply_profile(profile("a", 1), Source::Watch, at(0));
+    assert_eq!(ready_condition(&status(&index, 0)), ("False", "NoNodes"));
+}
+
+#[test]
+fn a_node_that_cannot_write_shows_why() {
+    let mut index = two_nodes();
+    let problem = FileProblem {
+        name: "a".into(),
+        state: FileState::Failed,
+        reason: "DiskFull".into(),
+        message: "no space".repeat(1000),
+    };
+    let problems = BTreeMap::from([("a".to_owned(), problem)]);
+    index.apply_report(
+        ReportFacts { version: version(7, 2), problems, ..report("n2", &[("a", 9)]) },
+        Source::Watch,
+        at(1),
+    );
+    let status = status(&index, 1);
+    assert_eq!(ready_condition(&status), ("False", "NodesFailed"));
+    assert_eq!((status.failures[0].node.as_str(), status.failures[0].reason.as_str()), ("n2", "DiskFull"));
+    assert!(status.failures[0].message.chars().count() <= 512);
+}
+
+#[test]
+fn counts_alone_are_written_at_most_every_five_seconds_in_a_small_cluster() {
+    let mut index = two_nodes();
+    store(&mut index, profile("a", 1), 0);
+    index.apply_node(NodeFacts { reachable: false, ..node("n2") }, at(1));
+    let waiting = index.judge_profile("a", at(1)).unwrap();
+    assert_eq!((waiting.step, waiting.look_again), (ProfileStep::Nothing, Some(at(5))));
+    assert_eq!(status(&index, 5).ready.as_deref(), Some("1/2"));
+}
