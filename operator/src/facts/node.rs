@@ -14,6 +14,7 @@ use crate::selection::Selection;
 #[derive(Debug, Clone, Deserialize)]
 pub struct WatchedNode {
     /// Metadata, with the labels that the selection looks at.
+    #[serde(deserialize_with = "api::metadata::lenient")]
     pub metadata: ObjectMeta,
     #[serde(default)]
     status: NodeStatus,

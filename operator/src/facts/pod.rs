@@ -14,6 +14,7 @@ use super::{created, watched_as};
 #[derive(Debug, Clone, Deserialize)]
 pub struct WatchedPod {
     /// Metadata.
+    #[serde(deserialize_with = "api::metadata::lenient")]
     pub metadata: ObjectMeta,
     #[serde(default)]
     spec: PodSpec,
@@ -185,6 +186,21 @@ mod tests {
             "ephemeralContainers": [{ "securityContext": using("profiles/d.json") }],
         });
         assert_eq!(kind(spec, "Running"), users(&["a", "b", "c", "d"]));
+    }
+
+    #[test]
+    fn a_time_that_cannot_be_held_does_not_end_the_watch_of_all_pods() {
+        let late = "9999-12-31T23:59:59Z";
+        let pod = json!({
+            "metadata": {
+                "name": "web", "namespace": "shop", "uid": "u", "deletionTimestamp": late,
+                "managedFields": [{ "manager": "m", "operation": "Update", "time": late }]
+            },
+            "status": { "conditions": [{ "type": "Ready", "status": "False", "lastTransitionTime": late }] }
+        });
+        let pod: WatchedPod = serde_json::from_value(pod).unwrap();
+        assert_eq!(pod.metadata.uid.as_deref(), Some("u"));
+        assert!(pod.metadata.deletion_timestamp.is_some());
     }
 
     #[test]
