@@ -10,6 +10,16 @@ use serde_json::{Value, json};
 
 const ERRNO_ACTIONS: &str = "['SCMP_ACT_ERRNO','SCMP_ACT_TRACE']";
 
+/// True unless the list holds architectures of both byte orders.
+fn one_byte_order() -> String {
+    let big = |word: &&&str| Architecture::from_word(word).is_some_and(Architecture::is_big_endian);
+    let big: Vec<_> = Architecture::WORDS.iter().filter(big).map(|word| format!("'{word}'")).collect();
+    let big = format!("a in [{}]", big.join(","));
+    format!(
+        "!has(self.architectures) || self.architectures.all(a, {big}) || !self.architectures.exists(a, {big})"
+    )
+}
+
 /// The schema of an OCI seccomp object.
 pub(crate) fn contents(_: &mut SchemaGenerator) -> Schema {
     json_schema!({
@@ -17,6 +27,11 @@ pub(crate) fn contents(_: &mut SchemaGenerator) -> Schema {
         "type": "object",
         "required": ["defaultAction"],
         "x-kubernetes-validations": [
+            {
+                "rule": one_byte_order(),
+                "message": "no node is both big-endian and little-endian; leave one kind out",
+                "fieldPath": ".architectures"
+            },
             {
                 "rule": format!("!has(self.defaultErrnoRet) || self.defaultAction in {ERRNO_ACTIONS}"),
                 "message": "defaultErrnoRet needs defaultAction SCMP_ACT_ERRNO or SCMP_ACT_TRACE",

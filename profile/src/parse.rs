@@ -74,10 +74,7 @@ impl Parser {
         let map = self.object(*top, value, KEYS)?;
         let default_action = self.required(*top, map, "defaultAction", Self::action);
         let default_errno_ret = self.errno(*top, map, "defaultErrnoRet", "defaultAction", default_action);
-        let architectures =
-            self.list(*top, map, "architectures", limits::ARCHITECTURES, |parser, path, value| {
-                parser.word(path, value, "architecture", Architecture::WORDS, Architecture::from_word)
-            });
+        let architectures = self.architectures(*top, map);
         let flags = self.list(*top, map, "flags", limits::FLAGS, Self::flag);
         let syscalls = self.list(*top, map, "syscalls", limits::RULES, Self::rule);
         let (architectures, flags, syscalls) = (architectures?, flags?, syscalls?);
@@ -95,6 +92,25 @@ impl Parser {
             flags,
             syscalls,
         })
+    }
+
+    fn architectures(&mut self, top: Path<'_>, map: &Map<String, Value>) -> Option<Vec<Architecture>> {
+        let read = |parser: &mut Self, path: Path<'_>, value: &Value| {
+            parser.word(path, value, "architecture", Architecture::WORDS, Architecture::from_word)
+        };
+        let list = self.list(top, map, "architectures", limits::ARCHITECTURES, read)?;
+        let one_of = |big: bool| list.iter().find(|architecture| architecture.is_big_endian() == big);
+        match (one_of(true), one_of(false)) {
+            (Some(big), Some(little)) => self.report(
+                Path::Key(&top, "architectures"),
+                format_args!(
+                    "no node is both big-endian ({}) and little-endian ({}); leave one kind out",
+                    big.word(),
+                    little.word()
+                ),
+            ),
+            _ => Some(list),
+        }
     }
 
     fn rule(&mut self, path: Path<'_>, value: &Value) -> Option<Rule> {

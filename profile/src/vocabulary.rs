@@ -104,6 +104,18 @@ vocabulary! {
     }
 }
 
+impl Architecture {
+    /// Whether its most significant byte comes first. libseccomp refuses a filter for both kinds (EDOM), as no
+    /// machine runs both.
+    #[must_use]
+    pub const fn is_big_endian(self) -> bool {
+        matches!(
+            self,
+            Self::Mips | Self::Mips64 | Self::Mips64n32 | Self::Ppc | Self::Ppc64 | Self::S390 | Self::S390x
+        )
+    }
+}
+
 vocabulary! {
     /// How an argument of a call is compared with a value.
     Comparison {

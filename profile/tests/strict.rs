@@ -65,6 +65,18 @@ fn an_unknown_field_architecture_operator_or_flag_is_refused() {
 }
 
 #[test]
+fn architectures_of_both_byte_orders_are_refused() {
+    let listing = |words: &[&str]| json!({ "defaultAction": "SCMP_ACT_LOG", "architectures": words });
+    insta::assert_snapshot!(problems(&listing(&["SCMP_ARCH_ARM", "SCMP_ARCH_S390X", "SCMP_ARCH_S390"])),
+        @"architectures: no node is both big-endian (SCMP_ARCH_S390X) and little-endian (SCMP_ARCH_ARM); leave one kind out");
+    let (big, little): (Vec<_>, Vec<_>) = profile::Architecture::WORDS
+        .iter()
+        .partition(|word| profile::Architecture::from_word(word).unwrap().is_big_endian());
+    assert_eq!(big.len(), 7);
+    assert!(Profile::from_value(&listing(&big)).is_ok() && Profile::from_value(&listing(&little)).is_ok());
+}
+
+#[test]
 fn an_argument_index_over_five_is_refused() {
     insta::assert_snapshot!(problems(&argument(json!({ "index": 6, "value": 1, "op": "SCMP_CMP_EQ" }))),
         @"syscalls[0].args[0].index: expected an argument from 0 to 5, found 6");
