@@ -4,7 +4,7 @@
 //! only evaluated once every structural check has passed, so what can be an enum, a bound or a pattern is one; and
 //! every list and text needs a bound, or the estimated cost of a CEL rule on it is refused.
 
-use profile::{Action, Architecture, Comparison, Flag, limits};
+use profile::{Action, Architecture, Comparison, Flag, dialect, limits};
 use schemars::{Schema, SchemaGenerator, json_schema};
 use serde_json::{Value, json};
 
@@ -22,7 +22,7 @@ fn one_byte_order() -> String {
 
 /// The schema of an OCI seccomp object.
 pub(crate) fn contents(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({
+    let mut schema = json_schema!({
         "description": "The profile: the seccomp object of the OCI runtime specification, as JSON.",
         "type": "object",
         "required": ["defaultAction"],
@@ -38,7 +38,7 @@ pub(crate) fn contents(_: &mut SchemaGenerator) -> Schema {
                 "fieldPath": ".defaultErrnoRet"
             },
             {
-                "rule": format!("!has(self.syscalls) || self.syscalls.map(s, has(s.names) ? size(s.names) : 0).sum() <= {}", limits::NAMES),
+                "rule": format!("!has(self.syscalls) || self.syscalls.map(s, has(s.names) ? size(s.names) : 1).sum() <= {}", limits::NAMES),
                 "message": format!("at most {} names in all", limits::NAMES),
                 "fieldPath": ".syscalls"
             },
@@ -70,10 +70,34 @@ pub(crate) fn contents(_: &mut SchemaGenerator) -> Schema {
                 "items": rule()
             }
         }
-    })
+    });
+    for (field, message) in dialect::PROFILE {
+        refuse(&mut schema, field, message);
+    }
+    schema
 }
 
-fn rule() -> Value {
+/// Declares a field of another dialect and refuses it: one that the schema does not know is dropped in silence for a
+/// client that does not ask for strict validation. CEL sees only fields that have a type.
+fn refuse(schema: &mut Schema, field: &str, message: &str) {
+    let mut shape = match field {
+        "archMap" => json!({
+            "type": "array", "maxItems": 64,
+            "items": { "type": "object", "x-kubernetes-preserve-unknown-fields": true }
+        }),
+        "includes" | "excludes" => json!({ "type": "object", "x-kubernetes-preserve-unknown-fields": true }),
+        _ => json!({ "type": "string", "maxLength": 4096 }),
+    };
+    shape["description"] = format!("Refused: {message}.").into();
+    let schema = schema.ensure_object();
+    schema["properties"][field] = shape;
+    if let Some(rules) = schema["x-kubernetes-validations"].as_array_mut() {
+        let rule = format!("!has(self.{field})");
+        rules.push(json!({ "rule": rule, "message": message, "fieldPath": format!(".{field}") }));
+    }
+}
+
+fn rule() -> Schema {
     let name = |at_least: usize| {
         let repeat = if at_least == 0 { '*' } else { '+' };
         json!({
@@ -84,7 +108,7 @@ fn rule() -> Value {
             "pattern": format!("^[a-z0-9_]{repeat}$")
         })
     };
-    json!({
+    let mut rule = json_schema!({
         "description": "Gives an action to some system calls.",
         "type": "object",
         "required": ["action"],
@@ -119,7 +143,11 @@ fn rule() -> Value {
                 "items": argument()
             }
         }
-    })
+    });
+    for (field, message) in dialect::RULE {
+        refuse(&mut rule, field, message);
+    }
+    rule
 }
 
 fn argument() -> Value {
@@ -128,7 +156,9 @@ fn argument() -> Value {
         json!({
             "description": format!("{what} From 0 to 2^64-1; above 2^63-1 as text."),
             "x-kubernetes-int-or-string": true,
-            "maxLength": 20
+            "maxLength": 20,
+            // Said because kube's derive makes an optional value of two types nullable unless it is told.
+            "nullable": false
         })
     };
     // Two decimal texts of twenty digits compare as their numbers do.

@@ -10,8 +10,8 @@ use serde_json::{Map, Value};
 use crate::error::MOST_PROBLEMS;
 use crate::wording::{advice, quote, quote_key, show};
 use crate::{
-    Action, Architecture, Argument, Comparison, Flag, ParseError, Problem, Profile, Rule, SyscallName, json,
-    limits,
+    Action, Architecture, Argument, Comparison, Flag, ParseError, Problem, Profile, Rule, SyscallName,
+    dialect, json, limits,
 };
 
 impl Profile {
@@ -305,19 +305,8 @@ impl Parser {
             return self.report(path, format_args!("expected an object, found {}", show(value)));
         };
         for key in map.keys().filter(|key| !keys.contains(&key.as_str())) {
-            let message = match key.as_str() {
-                "archMap" => {
-                    "only Docker reads this, containerd ignores it; list the architectures in architectures"
-                        .to_owned()
-                }
-                "includes" | "excludes" | "minKernel" | "comment" => {
-                    "only Docker reads this, containerd ignores it; leave it out".to_owned()
-                }
-                "listenerPath" | "listenerMetadata" => {
-                    "a pod cannot name a listener; leave it out".to_owned()
-                }
-                other => format!("unknown field; {}", advice(other, keys)),
-            };
+            let message = dialect::refusal(key)
+                .map_or_else(|| format!("unknown field; {}", advice(key, keys)), str::to_owned);
             self.report::<()>(Path::Key(&path, &quote_key(key)), message);
         }
         Some(map)

@@ -1,0 +1,98 @@
+//! The schema of `spec.contents` says what the parser says, as far as a schema can.
+
+#![expect(clippy::expect_used, reason = "a helper of tests may fail")]
+
+use api::SeccompProfile;
+use kube::CustomResourceExt;
+use profile::{Action, Architecture, Comparison, Flag, dialect, limits};
+use serde_json::{Value, json};
+
+/// The part of the schema at a JSON pointer.
+fn schema(pointer: &str) -> Value {
+    let crd = serde_json::to_value(SeccompProfile::crd()).expect("a definition is JSON");
+    let contents = &crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"]
+        ["contents"];
+    contents.pointer(pointer).cloned().unwrap_or_default()
+}
+
+const RULE: &str = "/properties/syscalls/items";
+const ARGUMENT: &str = "/properties/syscalls/items/properties/args/items";
+
+fn rules(pointer: &str) -> Vec<Value> {
+    schema(&format!("{pointer}/x-kubernetes-validations")).as_array().cloned().unwrap_or_default()
+}
+
+#[test]
+fn bounds_and_words_are_the_parsers() {
+    let at = |parent: &str, rest: &str| schema(&format!("{parent}{rest}"));
+    for (found, wanted) in [
+        (at("", "/properties/architectures/maxItems"), json!(limits::ARCHITECTURES)),
+        (at("", "/properties/flags/maxItems"), json!(limits::FLAGS)),
+        (at("", "/properties/syscalls/maxItems"), json!(limits::RULES)),
+        (at("", "/properties/defaultErrnoRet/maximum"), json!(f64::from(limits::ERRNO))),
+        (at(RULE, "/properties/errnoRet/maximum"), json!(f64::from(limits::ERRNO))),
+        (at(RULE, "/properties/names/maxItems"), json!(limits::NAMES_PER_RULE)),
+        (at(RULE, "/properties/names/items/maxLength"), json!(limits::NAME_LENGTH)),
+        (at(RULE, "/properties/name/maxLength"), json!(limits::NAME_LENGTH)),
+        (at(RULE, "/properties/args/maxItems"), json!(limits::ARGUMENTS_PER_RULE)),
+        (at(ARGUMENT, "/properties/index/maximum"), json!(f64::from(limits::ARGUMENT_INDEX))),
+        (at("", "/properties/defaultAction/enum"), json!(Action::WORDS)),
+        (at("", "/properties/architectures/items/enum"), json!(Architecture::WORDS)),
+        (at("", "/properties/flags/items/enum"), json!(Flag::WORDS)),
+        (at(RULE, "/properties/action/enum"), json!(Action::WORDS)),
+        (at(ARGUMENT, "/properties/op/enum"), json!(Comparison::WORDS)),
+    ] {
+        assert_eq!(found, wanted);
+    }
+}
+
+#[test]
+fn what_counts_in_all_is_bounded_as_by_the_parser() {
+    let sums: Vec<_> = rules("").iter().filter_map(|rule| rule["rule"].as_str()).map(str::to_owned).collect();
+    for sum in [
+        // A rule in the older spelling has one name.
+        format!("(has(s.names) ? size(s.names) : 1).sum() <= {}", limits::NAMES),
+        format!("(has(s.args) ? size(s.args) : 0).sum() <= {}", limits::ARGUMENTS),
+    ] {
+        let sum = sum.replacen('(', ".map(s, ", 1);
+        assert!(sums.iter().any(|rule| rule.ends_with(&sum)), "{sum} in {sums:#?}");
+    }
+}
+
+#[test]
+fn a_value_is_never_null() {
+    for value in ["value", "valueTwo"] {
+        let value = schema(&format!("{ARGUMENT}/properties/{value}"));
+        assert_eq!(value["x-kubernetes-int-or-string"], true);
+        assert_ne!(value["nullable"], true);
+    }
+}
+
+#[test]
+fn fields_of_other_dialects_are_kept_long_enough_to_be_refused() {
+    for (parent, fields) in [("", dialect::PROFILE), (RULE, dialect::RULE)] {
+        for (field, message) in fields {
+            // CEL does not see a field that has no type.
+            assert!(schema(&format!("{parent}/properties/{field}/type")).is_string(), "{field}");
+            let refusal = json!({ "rule": format!("!has(self.{field})"), "message": message, "fieldPath": format!(".{field}") });
+            assert!(rules(parent).contains(&refusal), "{field}");
+        }
+    }
+}
+
+#[test]
+fn architectures_and_arguments_are_compared_by_rules() {
+    let rule = |parent: &str, field: &str| {
+        let of = |rule: &&Value| rule["fieldPath"] == field;
+        rules(parent)
+            .iter()
+            .find(of)
+            .and_then(|rule| rule["rule"].as_str().map(str::to_owned))
+            .unwrap_or_default()
+    };
+    for word in Architecture::WORDS {
+        let big = Architecture::from_word(word).is_some_and(Architecture::is_big_endian);
+        assert_eq!(rule("", ".architectures").contains(&format!("'{word}'")), big, "{word}");
+    }
+    assert!(rule(RULE, ".args").contains("exists_one(b, b.index == a.index)"));
+}
