@@ -13,6 +13,7 @@
 //! The crate is pure: no Kubernetes, no async, no I/O.
 
 mod canonical;
+mod clash;
 pub mod dialect;
 mod error;
 mod hash;

@@ -93,7 +93,7 @@ impl Rule {
 }
 
 /// One comparison: an entry of `args`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Argument {
     pub(crate) index: u8,

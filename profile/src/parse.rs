@@ -7,6 +7,7 @@ use std::fmt;
 
 use serde_json::{Map, Value};
 
+use crate::clash::{self, Clash};
 use crate::error::MOST_PROBLEMS;
 use crate::wording::{advice, quote, quote_key, show};
 use crate::{
@@ -85,13 +86,32 @@ impl Parser {
             syscalls.iter().map(|rule| rule.args.len()).sum(),
             limits::ARGUMENTS,
         );
-        Some(Profile {
+        let profile = Profile {
             default_action: default_action?,
             default_errno_ret: default_errno_ret?,
             architectures,
             flags,
             syscalls,
-        })
+        };
+        // Only of a profile within its bounds: there the search is cheap.
+        if self.problems.is_empty() {
+            self.clashes(&profile);
+        }
+        Some(profile)
+    }
+
+    fn clashes(&mut self, profile: &Profile) {
+        let syscalls = Path::Key(&Path::Top, "syscalls");
+        for Clash { rule, earlier, longer, name } in clash::clashes(profile) {
+            let what = if longer { "these comparisons and more" } else { "the same comparisons" };
+            self.report::<()>(
+                Path::Index(&syscalls, rule),
+                format_args!(
+                    "{name} with {what} has another action in syscalls[{earlier}], and no container starts \
+                     under both; leave one out"
+                ),
+            );
+        }
     }
 
     fn architectures(&mut self, top: Path<'_>, map: &Map<String, Value>) -> Option<Vec<Architecture>> {
