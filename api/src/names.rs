@@ -32,13 +32,24 @@ pub struct NodeName(Box<str>);
 
 /// A name that cannot be one.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "{kind} name {name:?}: expected 1 to {longest} lower-case letters, digits, '-' and '.', with a letter or digit at both ends of each part"
-)]
+#[error("{kind} name {name:?}: {rule}")]
 pub struct InvalidName {
     kind: &'static str,
     name: String,
-    longest: usize,
+    rule: BrokenRule,
+}
+
+/// The rule that a name breaks.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+enum BrokenRule {
+    #[error("is empty")]
+    Empty,
+    #[error("{length} characters, at most {longest} are allowed")]
+    Length { length: usize, longest: usize },
+    #[error("{0:?} is not allowed; expected a-z, 0-9, '-' and '.'")]
+    Character(char),
+    #[error("each part between dots must start and end with a letter or digit")]
+    Edge,
 }
 
 impl ProfileName {
@@ -94,15 +105,25 @@ impl FromStr for NodeName {
 
 /// RFC 1123 subdomain, the rule of the API server for names of this kind.
 fn subdomain(kind: &'static str, name: &str, longest: usize) -> Result<Box<str>, InvalidName> {
-    let inner = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
-    let edge = |b: Option<u8>| b.is_some_and(|b| inner(b) && b != b'-');
-    let label =
-        |part: &str| edge(part.bytes().next()) && edge(part.bytes().next_back()) && part.bytes().all(inner);
-    if name.len() <= longest && name.split('.').all(label) {
-        Ok(name.into())
-    } else {
-        Err(InvalidName { kind, name: name.to_owned(), longest })
+    match broken_rule(name, longest) {
+        None => Ok(name.into()),
+        Some(rule) => Err(InvalidName { kind, name: name.to_owned(), rule }),
     }
+}
+
+fn broken_rule(name: &str, longest: usize) -> Option<BrokenRule> {
+    let alphanumeric = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+    if name.is_empty() {
+        return Some(BrokenRule::Empty);
+    }
+    if let Some(wrong) = name.chars().find(|c| !alphanumeric(*c) && !matches!(c, '-' | '.')) {
+        return Some(BrokenRule::Character(wrong));
+    }
+    if name.len() > longest {
+        return Some(BrokenRule::Length { length: name.len(), longest });
+    }
+    let part = |part: &str| part.starts_with(alphanumeric) && part.ends_with(alphanumeric);
+    (!name.split('.').all(part)).then_some(BrokenRule::Edge)
 }
 
 macro_rules! text {
@@ -146,6 +167,22 @@ mod tests {
         {
             assert!(bad.parse::<ProfileName>().is_err(), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn an_invalid_name_says_which_rule_it_breaks() {
+        for (bad, message) in [
+            ("", r#"profile name "": is empty"#),
+            ("a_b", r#"profile name "a_b": '_' is not allowed; expected a-z, 0-9, '-' and '.'"#),
+            (
+                "a-.b",
+                r#"profile name "a-.b": each part between dots must start and end with a letter or digit"#,
+            ),
+        ] {
+            assert_eq!(bad.parse::<ProfileName>().unwrap_err().to_string(), message);
+        }
+        let long = "a".repeat(254).parse::<NodeName>().unwrap_err().to_string();
+        assert!(long.ends_with(r#"a": 254 characters, at most 253 are allowed"#), "{long}");
     }
 
     #[test]
