@@ -28,7 +28,10 @@ pub enum ConnectError {
 pub async fn connect() -> Result<Client, ConnectError> {
     // One provider for the whole process; a second call finds it in place, which is as good.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    Ok(Client::try_from(Config::infer().await?)?)
+    let mut config = Config::infer().await?;
+    // It would try again for minutes within one request, where each caller has a back-off of its own.
+    config.default_retry = false;
+    Ok(Client::try_from(config)?)
 }
 
 /// Waits for the answer to one request, for [`REQUEST_TIMEOUT`] at most.

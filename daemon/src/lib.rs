@@ -2,6 +2,7 @@
 //!
 //! - [`logging`]: log lines as text or JSON.
 //! - [`client`]: the connection to the API server.
+//! - [`watch`]: one watch, for ever.
 //! - [`Readiness`]: which parts of a program have yet to start.
 //! - [`http`]: `/metrics`, `/healthz` and `/readyz`.
 //! - [`metrics`]: a registry that starts with `build_info`.
@@ -13,6 +14,7 @@ pub mod logging;
 pub mod metrics;
 mod readiness;
 mod signal;
+pub mod watch;
 
 pub use readiness::{Readiness, ReadyHandle};
 pub use signal::shutdown_signal;

@@ -5,16 +5,13 @@ use std::fmt;
 use std::time::{Duration, Instant};
 
 use api::{NodeName, NodeProfileStatus, SeccompProfile, Untrusted};
-use futures::StreamExt;
-use futures::stream::BoxStream;
+use daemon::watch::Events;
 use kube::api::ObjectMeta;
 use kube::{Api, Client, Resource};
-use kube_runtime::utils::Backoff;
-use kube_runtime::watcher::{self, Config, DefaultBackoff, Event};
+use kube_runtime::watcher::{Config, Event};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use tokio::sync::{mpsc, watch};
-use tokio::time::sleep;
 
 use crate::desired::{Change, Object, Want};
 use crate::own_status::{Held, Own};
@@ -36,8 +33,9 @@ fn config() -> Config {
 /// Hands every event of the profiles' watch to the worker, until that ends.
 pub async fn profiles(client: Client, node: NodeName, commands: mpsc::Sender<Command>) {
     let api = Api::<Watched>::all(client);
-    let mut events = Events::new(api, config(), node, "profiles");
-    while let Some(event) = events.next().await {
+    let mut events = Told::new(api, config(), node, "profiles");
+    loop {
+        let event = events.next().await;
         let at = Instant::now();
         if commands.send(Command::Change(change(event), at)).await.is_err() {
             return;
@@ -115,10 +113,10 @@ fn change(event: Event<Watched>) -> Change {
 pub async fn own_status(client: Client, node: NodeName, own: watch::Sender<Own>) {
     let api = Api::<Untrusted<NodeProfileStatus>>::all(client);
     let config = config().fields(&format!("metadata.name={node}"));
-    let mut events = Events::new(api, config, node, "node status");
+    let mut events = Told::new(api, config, node, "node status");
     let mut listed = None;
-    while let Some(event) = events.next().await {
-        match event {
+    loop {
+        match events.next().await {
             Event::Init => listed = None,
             Event::InitApply(object) => listed = Some(Held::from(object)),
             Event::InitDone => {
@@ -134,61 +132,37 @@ pub async fn own_status(client: Client, node: NodeName, own: watch::Sender<Own>)
     }
 }
 
-/// The events of one watch, for ever.
-struct Events<K> {
-    api: Api<K>,
-    config: Config,
-    stream: BoxStream<'static, Result<Event<K>, watcher::Error>>,
-    backoff: DefaultBackoff,
+/// The events of one watch, with its failures in the log.
+struct Told<K> {
+    events: Events<K>,
     interrupted: bool,
     node: NodeName,
     what: &'static str,
 }
 
-impl<K> Events<K>
+impl<K> Told<K>
 where
     K: Resource<DynamicType = ()> + Clone + fmt::Debug + DeserializeOwned + Send + 'static,
 {
     fn new(api: Api<K>, config: Config, node: NodeName, what: &'static str) -> Self {
-        let stream = watcher::watcher(api.clone(), config.clone()).boxed();
-        Self { api, config, stream, backoff: DefaultBackoff::default(), interrupted: false, node, what }
+        Self { events: Events::new(api, config), interrupted: false, node, what }
     }
 
-    /// The next event. What fails is tried again, with growing pauses.
-    ///
-    /// Not with the library's own combinator: a watcher says `Init` before it asks for the list, and the combinator
-    /// takes that for success, so that a list that fails is asked for every second by every node.
-    async fn next(&mut self) -> Option<Event<K>> {
+    async fn next(&mut self) -> Event<K> {
         loop {
             let (node, watch) = (&self.node, self.what);
-            match self.stream.next().await? {
-                Ok(Event::Init) => return Some(Event::Init),
+            match self.events.next().await {
                 Ok(event) => {
-                    self.backoff.reset();
-                    if std::mem::take(&mut self.interrupted) {
+                    if !matches!(event, Event::Init) && std::mem::take(&mut self.interrupted) {
                         tracing::info!(%node, watch, "the watch goes on");
                     }
-                    return Some(event);
+                    return event;
                 }
                 Err(error) => {
                     self.interrupted = true;
                     tracing::warn!(%node, watch, %error, "the watch is interrupted; files stay as they are");
-                    if is_lost(&error) {
-                        self.stream = watcher::watcher(self.api.clone(), self.config.clone()).boxed();
-                    }
-                    sleep(self.backoff.next().unwrap_or(WATCH)).await;
                 }
             }
         }
-    }
-}
-
-/// Whether the API server does not know the version to go on from: it is too old (410), or lies in the future (504)
-/// because the cluster was restored from a backup. The watcher asks for the same version again, so that a new one,
-/// which begins with a list, has to take its place.
-fn is_lost(error: &watcher::Error) -> bool {
-    match error {
-        watcher::Error::WatchStartFailed(kube::Error::Api(status)) => matches!(status.code, 410 | 504),
-        _ => false,
     }
 }

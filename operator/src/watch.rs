@@ -7,13 +7,12 @@ use std::time::Duration;
 
 use api::{NodeProfileStatus, SeccompProfile, Untrusted};
 use daemon::ReadyHandle;
-use futures::{StreamExt, TryStreamExt};
+use daemon::watch::Events;
 use k8s_openapi::jiff::Timestamp;
 use kube::core::{ObjectMeta, PartialObjectMeta, PartialObjectMetaExt};
 use kube::{Api, Client, Resource};
 use kube_runtime::reflector::store::Writer;
-use kube_runtime::watcher::{self, Event};
-use kube_runtime::{WatchStreamExt, watcher as watch};
+use kube_runtime::watcher::{Config, Event};
 use serde::de::DeserializeOwned;
 use tracing::warn;
 
@@ -58,13 +57,12 @@ pub async fn follow<W: Watched>(
     PartialObjectMeta<W::Object>: Resource<DynamicType = ()>,
 {
     // A connection that died without a word is noticed when the time is up: kube sets no limit on reading.
-    let config = watch::Config::default().page_size(W::PAGE).timeout(60);
-    let events = watcher::watcher(Api::<W::Object>::all(client), config).default_backoff();
-    let mut events = std::pin::pin!(events.into_stream());
+    let config = Config::default().page_size(W::PAGE).timeout(60);
+    let mut events = Events::new(Api::<W::Object>::all(client), config);
     let mut ready = Some(ready);
     let mut listed = BTreeSet::new();
-    while let Some(event) = events.next().await {
-        let event = match event {
+    loop {
+        let event = match events.next().await {
             Ok(event) => event,
             Err(error) => {
                 // The watcher starts again by itself, with back-off; what is known stays.

@@ -46,10 +46,11 @@ fn all() -> Vec<Bad> {
         json!({ "names": ["read"], "action": "SCMP_ACT_LOG", "args": vec![argument; count] })
     };
     const VALUE: &str = "value: a whole number from 0 to 2^64-1, above 2^63-1 as a string";
-    let mut many_names = vec![json!({ "names": names(1024), "action": "SCMP_ACT_LOG" }); 4];
-    many_names.push(simple());
-    let mut many_arguments = vec![arguments(16); 64];
-    many_arguments.push(arguments(1));
+    let full = |rule: Value, most: usize, per_rule: usize| vec![rule; most / per_rule + 1];
+    let names_rule = json!({ "names": names(limits::NAMES_PER_RULE), "action": "SCMP_ACT_LOG" });
+    let many_names = full(names_rule, limits::NAMES, limits::NAMES_PER_RULE);
+    let many_arguments =
+        full(arguments(limits::ARGUMENTS_PER_RULE), limits::ARGUMENTS, limits::ARGUMENTS_PER_RULE);
     vec![
         contents(
             "unknown action",

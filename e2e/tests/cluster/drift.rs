@@ -6,7 +6,7 @@ use std::path::Path;
 
 use e2e::view::disk;
 
-use super::support::{LIMIT, MENDED, bytes_of, harmless, say, shared, until_mended};
+use super::support::{LIMIT, MENDED, bytes_of, harmless, say, shared, until, until_mended};
 
 type Damage = (&'static str, fn(&Path, &Path));
 
@@ -20,12 +20,15 @@ const DAMAGES: [Damage; 7] = [
         fs::rename(path.with_extension("new"), path).unwrap();
     }),
     ("replaced by a link", |path, elsewhere| {
-        fs::remove_file(path).unwrap();
-        symlink(elsewhere, path).unwrap();
+        symlink(elsewhere, path.with_extension("new")).unwrap();
+        fs::rename(path.with_extension("new"), path).unwrap();
     }),
     ("replaced by an empty directory", |path, _| {
-        fs::remove_file(path).unwrap();
-        fs::create_dir(path).unwrap();
+        // A directory cannot be renamed over a file, and the agent may put the file back in between.
+        until("a directory in its place", LIMIT, || {
+            fs::remove_file(path).ok()?;
+            fs::create_dir(path).ok()
+        })
     }),
     ("made unreadable", |path, _| fs::set_permissions(path, Permissions::from_mode(0o600)).unwrap()),
 ];
