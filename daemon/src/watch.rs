@@ -1,0 +1,84 @@
+//! One watch, for ever: every event in order, every failure told, and asked again ever more slowly.
+
+use std::fmt;
+use std::time::Duration;
+
+use futures::StreamExt;
+use futures::stream::BoxStream;
+use kube::{Api, Resource};
+use kube_runtime::utils::Backoff;
+use kube_runtime::watcher::{self, Config, DefaultBackoff, Event};
+use serde::de::DeserializeOwned;
+use tokio::time::sleep;
+
+/// The pause should the back-off ever end; it does not.
+const LONGEST: Duration = Duration::from_secs(30);
+
+/// The events of one watch.
+pub struct Events<K> {
+    api: Api<K>,
+    config: Config,
+    stream: BoxStream<'static, Result<Event<K>, watcher::Error>>,
+    backoff: DefaultBackoff,
+    /// How long to wait before the next question.
+    pause: Option<Duration>,
+}
+
+impl<K> Events<K>
+where
+    K: Resource<DynamicType = ()> + Clone + fmt::Debug + DeserializeOwned + Send + 'static,
+{
+    /// Begins with a list, which is asked for with the first [`Self::next`].
+    #[must_use]
+    pub fn new(api: Api<K>, config: Config) -> Self {
+        let stream = watcher::watcher(api.clone(), config.clone()).boxed();
+        Self { api, config, stream, backoff: DefaultBackoff::default(), pause: None }
+    }
+
+    /// The next event. After a failure the next call waits before it asks again, from 0.8 s to 30 s, until something
+    /// has come.
+    ///
+    /// Not with the library's own combinator: a watcher says `Init` before it asks for the list, and the combinator
+    /// takes that for success, so that a list that fails is asked for every second by every node.
+    ///
+    /// # Errors
+    /// The list or the watch failed. What was known before stays true as far as anybody knows.
+    pub async fn next(&mut self) -> Result<Event<K>, watcher::Error> {
+        if let Some(pause) = self.pause.take() {
+            sleep(pause).await;
+        }
+        loop {
+            match self.stream.next().await {
+                Some(Ok(event)) => {
+                    if !matches!(event, Event::Init) {
+                        self.backoff.reset();
+                    }
+                    return Ok(event);
+                }
+                Some(Err(error)) => {
+                    self.pause = Some(self.backoff.next().unwrap_or(LONGEST));
+                    if is_lost(&error) {
+                        self.start_anew();
+                    }
+                    return Err(error);
+                }
+                // A watcher never ends; should it, a new one goes on.
+                None => self.start_anew(),
+            }
+        }
+    }
+
+    fn start_anew(&mut self) {
+        self.stream = watcher::watcher(self.api.clone(), self.config.clone()).boxed();
+    }
+}
+
+/// Whether the API server does not know the version to go on from: it is too old (410), or lies in the future (504)
+/// because the cluster was restored from a backup. The watcher asks for the same version again, so that a new one,
+/// which begins with a list, has to take its place.
+fn is_lost(error: &watcher::Error) -> bool {
+    match error {
+        watcher::Error::WatchStartFailed(kube::Error::Api(status)) => matches!(status.code, 410 | 504),
+        _ => false,
+    }
+}
