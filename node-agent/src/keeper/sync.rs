@@ -4,8 +4,9 @@
 //! directory, and out of the directory before it is out of the ledger.
 
 use api::{FileState, ProfileName};
+use profile::ContentHash;
 
-use super::record::{Problem, Record, Seen, Work};
+use super::record::{Problem, Seen, Work};
 use super::{Keeper, Pass, Want};
 use crate::disk::{Action, Claim, DiskError, Faults, Found, Goal, Ledger, Over, Owner, decide};
 
@@ -220,7 +221,7 @@ impl<F: Faults> Keeper<F> {
         let seen = Seen::of(found);
         let hash = seen.and_then(|seen| seen.hash);
         if record.problem != problem {
-            log_problem(&self.node, &name, record, problem.as_ref());
+            log_problem(&self.node, &name, hash, problem.as_ref());
             self.pass.changed = true;
         }
         self.pass.changed |= record.hash() != hash;
@@ -265,14 +266,20 @@ fn over(action: &Action) -> Option<Over> {
     }
 }
 
-fn log_problem(node: &api::NodeName, profile: &ProfileName, record: &Record, problem: Option<&Problem>) {
+fn log_problem(
+    node: &api::NodeName,
+    profile: &ProfileName,
+    hash: Option<ContentHash>,
+    problem: Option<&Problem>,
+) {
     match problem {
         Some(Problem { reason, message, .. }) => {
             tracing::warn!(%node, %profile, reason, message = &**message, "file is not as it should be");
         }
         None => {
-            let hash = record.hash().map(tracing::field::display);
-            tracing::info!(%node, %profile, hash, "file is as it should be again");
+            let hash = hash.map(tracing::field::display);
+            // Also when the profile is gone, and what was in its way stays.
+            tracing::info!(%node, %profile, hash, "the problem with the file is over");
         }
     }
 }
