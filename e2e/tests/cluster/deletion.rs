@@ -61,6 +61,24 @@ fn a_profile_in_use_waits_names_its_pod_and_goes_soon_after_it() {
 }
 
 #[test]
+fn a_pod_created_just_before_the_deletion_holds_the_profile() {
+    const ROUNDS: usize = 3;
+    let cluster = shared();
+    for round in 0..ROUNDS {
+        let profile = cluster.profile(&format!("late-user-{round}"), &harmless(round));
+        profile.ready();
+        // News of the one may reach the operator before news of the other.
+        let pod = cluster.pod(&sleeper(&format!("late-user-{round}"), &profile.name));
+        delete_without_waiting(&cluster, &profile);
+        profile.condition("Deleting", "InUse");
+        pod.running();
+        drop(pod);
+        cluster.ok(["wait", "--for=delete", "--timeout=30s", &format!("seccompprofile/{}", profile.name)]);
+        assert_nowhere(&profile);
+    }
+}
+
+#[test]
 fn the_annotation_deletes_a_profile_in_use() {
     let cluster = shared();
     let profile = cluster.profile("forced", &harmless(0));
