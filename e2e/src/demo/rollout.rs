@@ -5,7 +5,9 @@ use std::time::{Duration, Instant};
 
 use super::{PROFILES, Stage, folder};
 use crate::cluster::ClusterError;
+use crate::interrupt;
 use crate::view::{ProfileView, Watch};
+use crate::wait::WaitError;
 
 /// How long a rollout may take; under a second on an idle machine.
 const LIMIT: Duration = Duration::from_secs(30);
@@ -20,6 +22,7 @@ impl Stage<'_> {
         self.story.command(&["get", "seccompprofiles", "--watch"]);
         let mut waiting: BTreeSet<&str> = PROFILES.into();
         while !waiting.is_empty() && start.elapsed() < LIMIT {
+            interrupt::check().map_err(WaitError::from)?;
             let Some(line) = columns.next(Duration::from_millis(100)) else { continue };
             self.story.came(&line, start);
             if let [name, ready, "Ready", ..] = line.split_whitespace().collect::<Vec<_>>()[..]

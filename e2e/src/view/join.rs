@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use super::{ProfileView, Watch, disk};
 use crate::cluster::{Cluster, ClusterError, Node};
 use crate::files::FileError;
+use crate::interrupt;
 use crate::wait::WaitError;
 
 /// How long after its start a node may take to be counted everywhere; some seconds on an idle machine.
@@ -37,7 +38,8 @@ pub fn add_node(cluster: &Cluster, profiles: &[&str]) -> Result<Join, ClusterErr
         let mut counted = Vec::new();
         let mut premature = Vec::new();
         while !missing.is_empty() && start.elapsed() < LIMIT {
-            if adding.is_finished() && cluster.nodes()?.len() < nodes {
+            let failed = adding.is_finished() && cluster.nodes()?.len() < nodes;
+            if failed || interrupt::check().is_err() {
                 break;
             }
             let Some(event) = watch.next(Duration::from_millis(100)) else { continue };
@@ -50,6 +52,7 @@ pub fn add_node(cluster: &Cluster, profiles: &[&str]) -> Result<Join, ClusterErr
                 counted.push((view.name().to_owned(), start.elapsed()));
             }
         }
+        // What failed, or was interrupted, says so here.
         let node = adding.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
         if missing.is_empty() {
             return Ok(Join { node, counted, premature });
