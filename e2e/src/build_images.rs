@@ -41,6 +41,16 @@ pub fn build_images(repository: &Path, directory: &Path) -> Result<Vec<PathBuf>,
         .env_remove("RUSTFLAGS")
         .env_remove("CARGO_ENCODED_RUSTFLAGS")
         .args(["build", "--release", "--target", &triple, "-p", "operator", "-p", "node-agent"]);
+    // What `cargo run` tells this program of its own package would look like a change to build scripts.
+    for (name, _) in std::env::vars_os() {
+        let name = name.to_string_lossy();
+        if ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_CRATE_"]
+            .iter()
+            .any(|of_package| name.starts_with(of_package))
+        {
+            cargo.env_remove(&*name);
+        }
+    }
     command::output(&mut cargo)?;
 
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| "target".into(), PathBuf::from);
