@@ -172,13 +172,17 @@ async fn forward(watch: &Watch, worker: &mpsc::Sender<Command>) -> io::Result<()
     loop {
         let news = watch.next().await?;
         let lost = news == News::Lost;
-        let command = match news {
-            News::Files(files) => Command::Touched(files),
-            News::Directory | News::Lost => Command::Retry,
-            News::Everything => Command::Check,
+        let commands = match news {
+            News::Files(files) => [Some(Command::Touched(files)), None],
+            News::Lost => [Some(Command::Retry), None],
+            // Is it the same directory still, and if so, what else was done in it?
+            News::Directory => [Some(Command::Retry), Some(Command::Check)],
+            News::Everything => [Some(Command::Check), None],
         };
-        if worker.send(command).await.is_err() {
-            future::pending::<()>().await;
+        for command in commands.into_iter().flatten() {
+            if worker.send(command).await.is_err() {
+                future::pending::<()>().await;
+            }
         }
         if lost {
             return Err(io::ErrorKind::NotFound.into());
@@ -212,4 +216,30 @@ async fn ready(mut revision: watch::Receiver<Revision>, listed: ReadyHandle) {
         listed.ready();
     }
     future::pending::<()>().await;
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::AsFd;
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_is_done_to_files_together_with_the_directory_is_not_lost() {
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::write(directory.path().join("a.json"), "{}").unwrap();
+        let opened = std::fs::File::open(directory.path()).unwrap();
+        let watch = Watch::new(opened.as_fd()).unwrap();
+        std::fs::set_permissions(directory.path(), PermissionsExt::from_mode(0o755)).unwrap();
+        std::fs::remove_file(directory.path().join("a.json")).unwrap();
+        let (sender, mut commands) = mpsc::channel(4);
+        let told = async { (commands.recv().await, commands.recv().await) };
+        let (first, second) = tokio::select! {
+            _ = forward(&watch, &sender) => panic!("the directory is still there"),
+            told = told => told,
+        };
+        assert!(matches!(first, Some(Command::Retry)), "{first:?}");
+        assert!(matches!(second, Some(Command::Check)), "{second:?}");
+    }
 }
