@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use api::FileProblem;
+use api::{FileProblem, FileState};
 use k8s_openapi::jiff::Timestamp;
 
 use super::profile::Profile;
@@ -173,18 +173,20 @@ impl Node {
         let report = self.own_report();
         let held = report.and_then(|report| report.files.as_ref()?.get(name));
         let has = profile.want().is_some_and(|want| held == Some(&want));
-        let failed = || report.is_some_and(|report| report.problems.contains_key(name));
+        let problem = report.and_then(|report| report.problems.get(name));
         let state = match class {
             Class::Unreachable => NodeState::Unreachable,
             Class::Joining => NodeState::Joining,
             Class::AgentDown | Class::Silent => NodeState::Pending,
             Class::Reporting if has => NodeState::Ready,
-            Class::Reporting if failed() => NodeState::Failed,
+            Class::Reporting if problem.is_some() => NodeState::Failed,
             Class::Reporting => NodeState::Pending,
         };
         Contribution {
             state: Some(state),
-            holding: class != Class::Unreachable && held.is_some(),
+            // A file that can be neither removed nor read is there all the same.
+            holding: class != Class::Unreachable
+                && (held.is_some() || problem.is_some_and(|problem| problem.state == FileState::Failed)),
             lacking: profile.demanded() && !has,
         }
     }

@@ -84,3 +84,22 @@ fn leave_to_remove_is_not_taken_back_by_a_status_that_cannot_be_read() {
     index.apply_pod(user("web", Some("n1"), "a"), at(0));
     assert_eq!(status(&index, 1).removal, Some(Removal::Approved));
 }
+
+#[test]
+fn a_node_that_cannot_remove_a_file_holds_the_deletion_even_where_it_cannot_read_it() {
+    let mut index = two_nodes();
+    let facts = ProfileFacts { deleting: true, ..store(&mut index, profile("a", 1), 0) };
+    index.apply_profile(facts.clone(), Source::Watch, at(0));
+    store(&mut index, facts, 1);
+    index.apply_report(ReportFacts { version: version(7, 2), ..report("n1", &[]) }, Source::Watch, at(2));
+    let problem = FileProblem {
+        name: "a".into(),
+        state: FileState::Failed,
+        reason: "Io".into(),
+        message: "input/output error".into(),
+    };
+    let problems = BTreeMap::from([("a".to_owned(), problem)]);
+    let stuck = ReportFacts { version: version(7, 3), problems, ..report("n2", &[]) };
+    index.apply_report(stuck, Source::Watch, at(2));
+    assert!(!matches!(index.judge_profile("a", at(2)).unwrap().step, ProfileStep::Release { .. }));
+}

@@ -155,7 +155,8 @@ fn recount(index: &Index, now: Timestamp) -> (BTreeMap<String, Tally>, BTreeMap<
                 &mut tally.pending
             };
             *count += 1;
-            tally.holding += u32::from(!unreachable && held.is_some());
+            let stuck = report.is_some_and(|report| report.problems.contains_key(name));
+            tally.holding += u32::from(!unreachable && (held.is_some() || stuck));
             *lacking.get_mut(node_name).unwrap() +=
                 u32::from(want.is_some() && !profile.facts.removal_approved && !same);
         }
