@@ -2,10 +2,12 @@
 
 SHELL := /bin/bash
 CARGO ?= cargo
-E2E := $(CARGO) run --quiet --package e2e --
+E2E := $(CARGO) run --locked --package e2e --
 NODES ?= 2
 
 .DEFAULT_GOAL := help
+# The parts share one machine and one cluster.
+.NOTPARALLEL:
 .PHONY: help setup demo cluster-up cluster-down test lint test-unit test-cluster bench-latency bench-memory generate images fmt
 
 help: ## List the targets

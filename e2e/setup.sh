@@ -12,6 +12,9 @@ for package in $packages; do
 done
 [ -n "$missing" ] || exit 0
 
+# Standard output belongs to commands whose lines a shell evaluates.
+exec >&2
+
 as_root=
 [ "$(id -u)" = 0 ] || as_root=sudo
 # The lists of a new machine or image are absent or too old to install from.

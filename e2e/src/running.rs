@@ -34,6 +34,10 @@ impl Running {
         let kubeconfig = std::path::absolute(kubeconfig).unwrap_or_else(|_| kubeconfig.to_owned());
         let client = Client::new(programs, kubeconfig);
         if chart {
+            // An upgrade with our values would take somebody's own away.
+            if client.helm(["status", NAMESPACE, "--namespace", NAMESPACE]).is_ok() {
+                return Err(ClusterError::Installed);
+            }
             let chart = build_images::repository().join("charts").join(NAMESPACE);
             step("install the chart", || client.install_chart(&chart, &[]).map_err(ClusterError::from))?;
         }

@@ -56,6 +56,9 @@ pub enum ClusterError {
     /// There is no cluster to attach to.
     #[error("there is no cluster in {}; start one with `up`", .0.display())]
     NoCluster(PathBuf),
+    /// The chart is on somebody else's cluster already.
+    #[error("the chart is installed on that cluster already; --no-chart uses it as it is")]
+    Installed,
     /// The state directory holds something else.
     #[error("{} holds something that is not a cluster's state; it stays. Name another directory in SECCOMP_E2E_DIR", .0.display())]
     ForeignDirectory(PathBuf),

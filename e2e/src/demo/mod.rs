@@ -44,8 +44,11 @@ pub(crate) fn run(
     let client = running.client();
     let evidence = local.map_or(Evidence::Reports(client), Evidence::Disks);
     let mut stage = Stage { client, local, evidence, story };
-    let told = stage.play();
-    let cleared = if local.is_none() && !keep { stage.clear() } else { Ok(()) };
+    // Where the names are somebody else's, nothing of ours is there to be cleared.
+    let free = stage.refuse_to_overwrite();
+    let clears = local.is_none() && !keep && free.is_ok();
+    let told = free.and_then(|()| stage.play());
+    let cleared = if clears { stage.clear() } else { Ok(()) };
     let mut story = stage.story;
     story.section("The end");
     let exports = running.exports();
@@ -60,7 +63,6 @@ pub(crate) fn run(
 
 impl Stage<'_> {
     fn play(&mut self) -> Result<(), ClusterError> {
-        self.refuse_to_overwrite()?;
         self.show_the_cluster()?;
         self.profiles_become_ready()?;
         self.pods_run_under_them()?;
