@@ -23,6 +23,11 @@ fn a_rollout_costs_few_writes() {
     let (most, all) = (2 * nodes + 4 * PROFILES + 50, writes.len());
     say(&format!("{PROFILES} profiles on {nodes} nodes: {all} writes (at most {most}){}", summary(&writes)));
     assert!(all <= most);
+    // An audit log that shows nothing would prove nothing.
+    let by = |account: &str| writes.iter().filter(|write| write.account == account).count();
+    let (agents, operator) = (by("seccomp-profile-node-agent"), by("seccomp-profile-operator"));
+    assert!((nodes..=nodes * PROFILES).contains(&agents), "{agents} by the agents");
+    assert!((2 * PROFILES..=6 * PROFILES).contains(&operator), "{operator} by the operator");
 }
 
 #[test]
