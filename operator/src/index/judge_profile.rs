@@ -107,7 +107,15 @@ impl Index {
             profile.approved_since.filter(|_| facts.deleting).map(|since| after(since, CONFIRMATION));
         let doubt = self.pods_doubtful.filter(|until| facts.deleting && *until > now);
         let time = [usage.until, confirmation, doubt, withheld].into_iter().flatten().min();
-        match status::urgency(facts.status.as_ref(), &wanted) {
+        let urgency = match status::urgency(facts.status.as_ref(), &wanted) {
+            Urgency::Whenever
+                if wanted.state == Some(State::Failed) && profile.steadiness.failure_is_news() =>
+            {
+                Urgency::Now
+            }
+            urgency => urgency,
+        };
+        match urgency {
             Urgency::None => verdict(ProfileStep::Nothing, time),
             Urgency::Whenever if let Some(due) = self.next_write(profile, now).filter(|due| *due > now) => {
                 verdict(ProfileStep::Nothing, Some(time.map_or(due, |time| time.min(due))))
@@ -128,7 +136,8 @@ impl Index {
     pub fn status_written(&mut self, name: &str, status: &SeccompProfileStatus, now: Timestamp) {
         if let Some(profile) = self.profiles.get_mut(name) {
             profile.written = Some(now);
-            profile.steadiness.said(profile.want(), status::is_ready(status), now);
+            let failed = status.state == Some(State::Failed);
+            profile.steadiness.said(profile.want(), status::is_ready(status), failed, now);
         }
     }
 

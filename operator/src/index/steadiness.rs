@@ -38,11 +38,13 @@ pub(super) struct Steadiness {
     changed: Timestamp,
     /// What was last said of which contents.
     said: Option<(ShortHash, bool)>,
+    /// Whether it has been said of the present contents that a node cannot hold them.
+    failure_said: bool,
 }
 
 impl Steadiness {
     pub(super) fn new(now: Timestamp) -> Self {
-        Self { past: Vec::new(), doubt: None, falls: None, changed: now, said: None }
+        Self { past: Vec::new(), doubt: None, falls: None, changed: now, said: None, failure_said: false }
     }
 
     /// The contents that nodes should have are others now.
@@ -58,11 +60,12 @@ impl Steadiness {
         self.past.extend(old.map(|old| (old, now)));
         let surplus = self.past.len().saturating_sub(REMEMBERED);
         self.past.drain(..surplus);
-        (self.changed, self.falls) = (now, None);
+        (self.changed, self.falls, self.failure_said) = (now, None, false);
     }
 
     /// What was just written of contents with this hash.
-    pub(super) fn said(&mut self, hash: Option<ShortHash>, ready: bool, now: Timestamp) {
+    pub(super) fn said(&mut self, hash: Option<ShortHash>, ready: bool, failed: bool, now: Timestamp) {
+        self.failure_said |= failed;
         let said = hash.map(|hash| (hash, ready));
         if let (Some((before, true)), Some((hash, false))) = (self.said, said)
             && before == hash
@@ -71,6 +74,11 @@ impl Steadiness {
             self.falls = Some((recent.map_or(0, |(count, _)| count).saturating_add(1), now));
         }
         self.said = said;
+    }
+
+    /// Whether it is news that a node cannot hold the present contents. The first time is said at once.
+    pub(super) fn failure_is_news(&self) -> bool {
+        !self.failure_said
     }
 
     /// From when on the profile may be called ready, if that is not now.
@@ -124,14 +132,14 @@ mod tests {
         let mut steadiness = Steadiness::new(at(0));
         let mut waits = Vec::new();
         for _ in 0..10 {
-            steadiness.said(hash(1), true, at(0));
-            steadiness.said(hash(1), false, at(0));
+            steadiness.said(hash(1), true, false, at(0));
+            steadiness.said(hash(1), false, false, at(0));
             waits.push(steadiness.ready_from(at(0)).map_or(0, |from| from.as_second() - at(0).as_second()));
         }
         assert_eq!(waits, [0, 1, 2, 4, 8, 16, 32, 60, 60, 60]);
         // Ten quiet minutes later it is a first time again.
-        steadiness.said(hash(1), true, at(1));
-        steadiness.said(hash(1), false, at(601_000));
+        steadiness.said(hash(1), true, false, at(1));
+        steadiness.said(hash(1), false, false, at(601_000));
         assert_eq!(steadiness.ready_from(at(601_000)), None);
     }
 
@@ -139,8 +147,8 @@ mod tests {
     fn new_contents_start_anew() {
         let mut steadiness = Steadiness::new(at(0));
         for _ in 0..5 {
-            steadiness.said(hash(1), true, at(0));
-            steadiness.said(hash(1), false, at(0));
+            steadiness.said(hash(1), true, false, at(0));
+            steadiness.said(hash(1), false, false, at(0));
         }
         steadiness.contents_changed(hash(1), hash(2), at(0));
         assert_eq!(steadiness.ready_from(at(0)), None);

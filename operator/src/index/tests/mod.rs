@@ -8,7 +8,7 @@ mod trust;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use api::{FileProblem, FileState, Removal, SeccompProfileStatus};
+use api::{FileProblem, FileState, Removal, SeccompProfileStatus, State};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use k8s_openapi::jiff::Timestamp;
 use profile::ContentHash;

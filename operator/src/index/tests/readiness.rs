@@ -53,3 +53,36 @@ fn counts_alone_are_written_at_most_every_five_seconds_in_a_small_cluster() {
     assert_eq!((waiting.step, waiting.look_again), (ProfileStep::Nothing, Some(at(5))));
     assert_eq!(status(&index, 5).ready.as_deref(), Some("1/2"));
 }
+
+#[test]
+fn that_a_node_cannot_hold_new_contents_is_said_at_once_the_first_time() {
+    let mut index = two_nodes();
+    let behind = ReportFacts { version: version(7, 2), ..report("n2", &[]) };
+    index.apply_report(behind.clone(), Source::Watch, at(0));
+    let mut facts = store(&mut index, profile("a", 1), 0);
+    assert_eq!(facts.status.as_ref().unwrap().state, Some(State::Progressing));
+    for turn in [3u32, 5] {
+        let problem = FileProblem {
+            name: "a".into(),
+            state: FileState::Conflict,
+            reason: "NotOurs".into(),
+            message: "a file".into(),
+        };
+        let problems = BTreeMap::from([("a".to_owned(), problem)]);
+        index.apply_report(
+            ReportFacts { version: version(7, turn), problems, ..behind.clone() },
+            Source::Watch,
+            at(1),
+        );
+        facts = store(&mut index, facts, 1);
+        assert_eq!(facts.status.as_ref().unwrap().state, Some(State::Failed));
+        index.apply_report(
+            ReportFacts { version: version(7, turn + 1), ..behind.clone() },
+            Source::Watch,
+            at(1),
+        );
+        facts = store(&mut index, facts, 1);
+        // Neither that it may yet come, nor that it failed again, is worth a write at once.
+        assert_eq!(facts.status.as_ref().unwrap().state, Some(State::Failed));
+    }
+}
