@@ -4,6 +4,7 @@
 //! - [`NodeProfileStatus`]: what one node's agent reports, and the operator's judgement of that node.
 //! - [`Untrusted`]: any stored object as a program reads it, whatever the schema was when it was written.
 //! - [`metadata`]: metadata decoded so that no object ends a watch.
+//! - [`watched_as`]: makes a type that holds only what is read of a kind fit for a watch.
 //! - [`names`]: profile and node names, the finalizer, the annotation, field managers.
 //! - [`crds`]: the CustomResourceDefinitions as YAML, for the chart.
 //!
@@ -18,6 +19,7 @@ pub mod names;
 mod node_profile_status;
 mod seccomp_profile;
 mod untrusted;
+mod watched;
 
 pub use names::{InvalidName, NodeName, ProfileName};
 pub use node_profile_status::{

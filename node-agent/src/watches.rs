@@ -1,6 +1,5 @@
 //! The two watches: all profiles, and the node's own status. They go on forever; what fails is tried again.
 
-use std::borrow::Cow;
 use std::fmt;
 use std::time::{Duration, Instant};
 
@@ -67,34 +66,7 @@ impl From<Watched> for Object {
     }
 }
 
-impl Resource for Watched {
-    type DynamicType = ();
-    type Scope = <SeccompProfile as Resource>::Scope;
-
-    fn kind(_: &()) -> Cow<'_, str> {
-        SeccompProfile::kind(&())
-    }
-
-    fn group(_: &()) -> Cow<'_, str> {
-        SeccompProfile::group(&())
-    }
-
-    fn version(_: &()) -> Cow<'_, str> {
-        SeccompProfile::version(&())
-    }
-
-    fn plural(_: &()) -> Cow<'_, str> {
-        SeccompProfile::plural(&())
-    }
-
-    fn meta(&self) -> &ObjectMeta {
-        &self.metadata
-    }
-
-    fn meta_mut(&mut self) -> &mut ObjectMeta {
-        &mut self.metadata
-    }
-}
+api::watched_as!(Watched, SeccompProfile);
 
 fn change(event: Event<Watched>) -> Change {
     match event {

@@ -7,7 +7,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use k8s_openapi::jiff::Timestamp;
 use serde::Deserialize;
 
-use super::{created, watched_as};
+use super::created;
 use crate::selection::Selection;
 
 /// The fields of a Node that are watched.
@@ -19,7 +19,7 @@ pub struct WatchedNode {
     #[serde(default)]
     status: NodeStatus,
 }
-watched_as!(WatchedNode, Node);
+api::watched_as!(WatchedNode, Node);
 
 #[derive(Debug, Clone, Default, Deserialize)]
 struct NodeStatus {

@@ -8,7 +8,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use k8s_openapi::jiff::Timestamp;
 use serde::Deserialize;
 
-use super::{created, watched_as};
+use super::created;
 
 /// The fields of a Pod that are watched.
 #[derive(Debug, Clone, Deserialize)]
@@ -21,7 +21,7 @@ pub struct WatchedPod {
     #[serde(default)]
     status: PodStatus,
 }
-watched_as!(WatchedPod, Pod);
+api::watched_as!(WatchedPod, Pod);
 
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
