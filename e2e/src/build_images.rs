@@ -11,9 +11,6 @@ use crate::image::{Image, ImageError, Program};
 /// The release that the images are tagged with.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
-/// What an image of ours may take: every node of a cluster pulls it.
-const LARGEST: u64 = 10_000_000;
-
 /// An image of ours that could not be made.
 #[derive(Debug, thiserror::Error)]
 pub enum BuildImagesError {
@@ -26,14 +23,6 @@ pub enum BuildImagesError {
     /// The directory for the archives could not be made.
     #[error(transparent)]
     File(#[from] FileError),
-    /// It has grown beyond its bound.
-    #[error("{} has {bytes} bytes, the bound is {LARGEST}", archive.display())]
-    TooLarge {
-        /// The image.
-        archive: PathBuf,
-        /// Its size.
-        bytes: u64,
-    },
 }
 
 /// Builds the operator and the node agent of the workspace in `repository` for release, and writes
@@ -79,10 +68,6 @@ pub fn build_images(repository: &Path, directory: &Path) -> Result<Vec<PathBuf>,
             env: vec![],
         };
         image.write(&archive)?;
-        let bytes = files::size(&archive)?;
-        if bytes > LARGEST {
-            return Err(BuildImagesError::TooLarge { archive, bytes });
-        }
         archives.push(archive);
     }
     Ok(archives)

@@ -46,11 +46,6 @@ pub(crate) fn write_in_place(path: &Path, contents: &str) -> Result<(), FileErro
     fs::write(path, contents).name_path("write", path)
 }
 
-/// How many bytes a file has.
-pub(crate) fn size(path: &Path) -> Result<u64, FileError> {
-    fs::metadata(path).map(|metadata| metadata.len()).name_path("look at", path)
-}
-
 /// Reads a text file.
 pub(crate) fn read(path: &Path) -> Result<String, FileError> {
     fs::read_to_string(path).name_path("read", path)

@@ -15,6 +15,7 @@ mod bad_input;
 mod deletion;
 mod distribution;
 mod drift;
+mod images;
 mod lifecycle;
 mod nodes;
 mod pods;
