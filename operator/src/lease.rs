@@ -107,7 +107,7 @@ impl Leadership {
         }
         let started = Instant::now();
         let identity = self.election.identity().to_owned();
-        let duration = i32::try_from(self.election.timing().duration.as_secs()).unwrap_or(i32::MAX);
+        let duration = lease_seconds(self.election.timing().duration);
         let now = MicroTime(Timestamp::now());
         let take = |spec: &mut LeaseSpec| {
             if spec.holder_identity.as_ref() != Some(&identity) {
@@ -161,6 +161,12 @@ impl Leadership {
     }
 }
 
+/// A duration as a lease holds it. Never less than it is: others take over when what the lease says has passed.
+fn lease_seconds(duration: Duration) -> i32 {
+    let whole = duration.as_secs().saturating_add(u64::from(duration.subsec_nanos() > 0));
+    i32::try_from(whole).unwrap_or(i32::MAX)
+}
+
 fn held(lease: &Lease) -> Held {
     let spec = lease.spec.clone().unwrap_or_default();
     let seconds = spec.lease_duration_seconds.and_then(|seconds| u64::try_from(seconds).ok()).unwrap_or(0);
@@ -168,5 +174,18 @@ fn held(lease: &Lease) -> Held {
         version: lease.metadata.resource_version.clone().unwrap_or_default(),
         holder: spec.holder_identity.filter(|holder| !holder.is_empty()),
         duration: Duration::from_secs(seconds),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_lease_says_less_than_the_time_that_its_holder_counts_on() {
+        for (milliseconds, seconds) in [(1, 1), (999, 1), (1000, 1), (1001, 2), (1500, 2), (15_000, 15)] {
+            assert_eq!(lease_seconds(Duration::from_millis(milliseconds)), seconds, "{milliseconds} ms");
+        }
+        assert_eq!(lease_seconds(Duration::MAX), i32::MAX);
     }
 }
