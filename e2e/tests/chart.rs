@@ -136,6 +136,38 @@ fn the_operator_waits_for_the_nodes_that_the_daemon_set_runs_on() {
 }
 
 #[test]
+fn operators_stand_for_election_by_the_lease_that_they_have_a_right_to() {
+    let roles = of_kind("Role");
+    let rules = roles.iter().flat_map(|role| role["rules"].as_array().unwrap());
+    let named: Vec<_> = rules.filter_map(|rule| rule.get("resourceNames")).collect();
+    assert_eq!(named, [&json!([operators_argument("lease")])]);
+}
+
+#[test]
+fn there_are_two_operators_rather_on_different_nodes_and_never_none() {
+    let spec = &only("Deployment")["spec"];
+    assert_eq!(spec["replicas"], 2);
+    assert_eq!(spec["strategy"]["rollingUpdate"], json!({ "maxSurge": 1, "maxUnavailable": 0 }));
+    let apart = &spec["template"]["spec"]["affinity"]["podAntiAffinity"];
+    let terms = apart["preferredDuringSchedulingIgnoredDuringExecution"].as_array().unwrap();
+    let topologies: Vec<_> = terms.iter().map(|term| &term["podAffinityTerm"]["topologyKey"]).collect();
+    assert_eq!(topologies, ["kubernetes.io/hostname", "topology.kubernetes.io/zone"]);
+    for term in terms {
+        assert_eq!(term["podAffinityTerm"]["labelSelector"], spec["selector"]);
+    }
+    let budget = &only("PodDisruptionBudget")["spec"];
+    assert_eq!((&budget["maxUnavailable"], &budget["selector"]), (&json!(1), &spec["selector"]));
+}
+
+#[test]
+fn a_single_operator_may_be_drained() {
+    let rendered = render(&["--set", "operator.replicas=1"]).unwrap();
+    assert!(rendered.iter().all(|object| object["kind"] != "PodDisruptionBudget"));
+    let deployment = rendered.iter().find(|object| object["kind"] == "Deployment").unwrap();
+    assert_eq!(deployment["spec"]["template"]["spec"]["affinity"], Value::Null);
+}
+
+#[test]
 fn the_rights_are_exactly_these() {
     let mut rights = BTreeMap::new();
     for kind in ["ClusterRole", "Role"] {
@@ -153,14 +185,16 @@ fn the_rights_are_exactly_these() {
     insta::assert_snapshot!(text);
 }
 
-/// A rule on a line: verbs, then resources with their group.
+/// A rule on a line: verbs, then resources with their group, then the objects if only some are meant.
 fn rule(rule: &Value) -> String {
-    assert_eq!(rule.as_object().unwrap().len(), 3, "{rule}");
+    let named = rule.get("resourceNames").is_some();
+    assert_eq!(rule.as_object().unwrap().len(), if named { 4 } else { 3 }, "{rule}");
     let words = |field: &str| -> Vec<&str> {
         rule[field].as_array().unwrap().iter().map(|word| word.as_str().unwrap()).collect()
     };
     let groups = words("apiGroups").join(",");
-    format!("{} {} ({groups:?})", words("verbs").join(","), words("resources").join(","))
+    let names = if named { format!(" named {}", words("resourceNames").join(",")) } else { String::new() };
+    format!("{} {} ({groups:?}){names}", words("verbs").join(","), words("resources").join(","))
 }
 
 #[test]
@@ -265,6 +299,7 @@ fn a_misspelt_or_senseless_value_is_refused_by_name() {
         ("agent.checkIntervalSeconds=0", "checkIntervalSeconds"),
         ("image.pullPolicy=Sometimes", "pullPolicy"),
         ("operator.resources.limits.memory=much", "memory"),
+        ("operator.replicas=0", "replicas"),
     ] {
         let refusal = render(&["--set", value]).unwrap_err();
         assert!(refusal.contains(named), "{value}: {refusal}");

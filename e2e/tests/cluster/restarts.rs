@@ -28,7 +28,7 @@ impl<'a> Stopped<'a> {
     }
 
     fn operator(session: &'a Session) -> Self {
-        let (stop, start) = (r#"{"spec":{"replicas":0}}"#, r#"{"spec":{"replicas":1}}"#);
+        let (stop, start) = (r#"{"spec":{"replicas":0}}"#, r#"{"spec":{"replicas":2}}"#);
         Self::stop(session, OPERATOR, OPERATOR_PODS, stop, start)
     }
 
