@@ -32,4 +32,4 @@ pub mod worker;
 #[cfg(test)]
 mod worker_tests;
 
-pub use run::{Fatal, run};
+pub use run::{Agent, Fatal, run};

@@ -3,11 +3,12 @@
 use std::future;
 use std::io;
 use std::os::fd::OwnedFd;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use api::NodeName;
 use daemon::{Readiness, ReadyHandle};
+use kube::Client;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
@@ -59,69 +60,105 @@ pub enum Fatal {
     Worker,
 }
 
-/// Runs the agent until it is told to end.
+/// Runs the agent until the process is told to end.
 ///
 /// # Errors
 /// What it cannot go on without is missing or lost.
 pub async fn run(options: Options) -> Result<(), Fatal> {
-    let mut shutdown = std::pin::pin!(daemon::shutdown_signal()?);
+    let shutdown = daemon::shutdown_signal()?;
     let registry = daemon::metrics::registry("node-agent", env!("CARGO_PKG_VERSION"))?;
     let metrics = Metrics::new(&registry)?;
     let readiness = Readiness::default();
     let (opened, listed) = (readiness.part("directory"), readiness.part("profiles"));
     tokio::spawn(daemon::http::serve(options.listen, registry, readiness, future::pending()).await?);
-
-    let node = &options.node_name;
-    let path = options.path();
-    let directory = tokio::select! {
-        directory = open(&path, node) => directory?,
-        () = &mut shutdown => return Ok(()),
-    };
-    opened.ready();
-    tracing::info!(%node, directory = %path.display(), version = env!("CARGO_PKG_VERSION"), "agent started");
-
-    let client = daemon::client::connect().await?;
-    let descriptor = directory.descriptor().try_clone_to_owned()?;
-    let mut worker = worker::start(Keeper::new(node.clone(), directory, metrics.clone()))?;
-    let (own, own_status) = watch::channel(Own::Unknown);
-    let mut reporter = Reporter::new(
-        client.clone(),
-        node.clone(),
-        own_status,
-        worker.revision.clone(),
-        worker.commands.clone(),
+    let agent = Agent {
+        path: options.path(),
+        node: options.node_name,
+        check_interval: options.check_interval,
+        client: daemon::client::connect().await?,
         metrics,
-    );
-    let outcome = {
-        let parts = futures::future::join5(
-            watches::profiles(client.clone(), node.clone(), worker.commands.clone()),
-            watches::own_status(client, node.clone(), own),
-            directory_news(descriptor, node, options.check_interval, worker.commands.clone()),
-            ticks(options.check_interval, worker.commands.clone()),
-            ready(worker.revision.clone(), listed),
-        );
-        tokio::select! {
-            ended = &mut worker.ended => Err(ended),
-            _ = parts => Ok(()),
-            () = reporter.run() => Ok(()),
-            () = &mut shutdown => Ok(()),
-        }
+        opened,
+        listed,
     };
-    match outcome {
-        Err(Ok(Err(displaced))) => return Err(displaced.into()),
-        Err(_) => return Err(Fatal::Worker),
-        Ok(()) => {}
+    agent.run(shutdown).await
+}
+
+/// An agent without the process around it.
+pub struct Agent {
+    /// The node that it keeps the files of.
+    pub node: NodeName,
+    /// The directory that it keeps.
+    pub path: PathBuf,
+    /// How often every byte of every file is read.
+    pub check_interval: Duration,
+    /// The API server.
+    pub client: Client,
+    /// What it counts.
+    pub metrics: Metrics,
+    /// Told once it has the directory.
+    pub opened: ReadyHandle,
+    /// Told once the first complete list is on the disk.
+    pub listed: ReadyHandle,
+}
+
+impl Agent {
+    /// Keeps the files until `shutdown`.
+    ///
+    /// # Errors
+    /// What it cannot go on without is missing or lost.
+    pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<(), Fatal> {
+        let Self { node, path, check_interval, client, metrics, opened, listed } = self;
+        let node = &node;
+        let mut shutdown = std::pin::pin!(shutdown);
+        let directory = tokio::select! {
+            directory = open(&path, node) => directory?,
+            () = &mut shutdown => return Ok(()),
+        };
+        opened.ready();
+        tracing::info!(%node, directory = %path.display(), version = env!("CARGO_PKG_VERSION"), "agent started");
+
+        let descriptor = directory.descriptor().try_clone_to_owned()?;
+        let mut worker = worker::start(Keeper::new(node.clone(), directory, metrics.clone()))?;
+        let (own, own_status) = watch::channel(Own::Unknown);
+        let mut reporter = Reporter::new(
+            client.clone(),
+            node.clone(),
+            own_status,
+            worker.revision.clone(),
+            worker.commands.clone(),
+            metrics,
+        );
+        let outcome = {
+            let parts = futures::future::join5(
+                watches::profiles(client.clone(), node.clone(), worker.commands.clone()),
+                watches::own_status(client, node.clone(), own),
+                directory_news(descriptor, node, check_interval, worker.commands.clone()),
+                ticks(check_interval, worker.commands.clone()),
+                ready(worker.revision.clone(), listed),
+            );
+            tokio::select! {
+                ended = &mut worker.ended => Err(ended),
+                _ = parts => Ok(()),
+                () = reporter.run() => Ok(()),
+                () = &mut shutdown => Ok(()),
+            }
+        };
+        match outcome {
+            Err(Ok(Err(displaced))) => return Err(displaced.into()),
+            Err(_) => return Err(Fatal::Worker),
+            Ok(()) => {}
+        }
+        tracing::info!(%node, "ending");
+        if timeout(LAST_REPORT, reporter.last()).await.is_err() {
+            tracing::warn!(%node, "the last report took too long");
+        }
+        // With the last sender gone the worker ends after what it is doing.
+        drop((reporter, worker.commands));
+        if timeout(LAST_WRITE, &mut worker.ended).await.is_err() {
+            tracing::warn!(%node, "the disk does not answer; the ledger knows what was under way");
+        }
+        Ok(())
     }
-    tracing::info!(%node, "ending");
-    if timeout(LAST_REPORT, reporter.last()).await.is_err() {
-        tracing::warn!(%node, "the last report took too long");
-    }
-    // With the last sender gone the worker ends after what it is doing.
-    drop((reporter, worker.commands));
-    if timeout(LAST_WRITE, &mut worker.ended).await.is_err() {
-        tracing::warn!(%node, "the disk does not answer; the ledger knows what was under way");
-    }
-    Ok(())
 }
 
 /// Opens the directory, once an agent that is still ending has let it go.
