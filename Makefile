@@ -8,7 +8,7 @@ NODES ?= 2
 .DEFAULT_GOAL := help
 # The parts share one machine and one cluster.
 .NOTPARALLEL:
-.PHONY: help setup demo cluster-up cluster-down test lint test-unit test-cluster bench-latency bench-memory generate images fmt
+.PHONY: help setup demo cluster-up cluster-down test lint test-unit test-api-server test-cluster test-long bench-latency bench-memory generate images fmt
 
 help: ## List the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -25,7 +25,7 @@ cluster-up: setup ## Start a local cluster with the chart installed (NODES=3)
 cluster-down: ## End the local cluster
 	@$(E2E) down
 
-test: setup lint test-unit test-cluster ## Formatting, lints, unit and property tests, cluster tests
+test: setup lint test-unit test-api-server test-cluster ## Formatting, lints, unit and property tests, tests on an API server, cluster tests
 
 lint: ## Formatting and lints
 	$(CARGO) fmt --all --check
@@ -34,8 +34,17 @@ lint: ## Formatting and lints
 test-unit: ## Tests that need no cluster
 	$(CARGO) test --workspace --quiet
 
+test-api-server: setup ## Tests of many nodes and many faults, on a real API server without a cluster
+	$(E2E) build
+	$(CARGO) test --locked --package e2e --features api-server --test api_server -- --test-threads=1
+
 test-cluster: setup ## Tests on a real local cluster
 	$(E2E) run --nodes 2 -- $(CARGO) test --package e2e --features cluster --test cluster -- --test-threads=1
+
+test-long: setup ## The tests that are too long for every change; under an hour
+	$(E2E) build
+	$(CARGO) test --locked --package e2e --features api-server --test api_server -- --test-threads=1 --ignored
+	$(E2E) run --nodes 2 -- $(CARGO) test --locked --package e2e --features cluster --test cluster -- --test-threads=1 --ignored
 
 bench-latency: setup ## Measure apply to disk and to Ready, beside a bare watch echo
 	@$(E2E) run --nodes $(NODES) -- $(E2E) bench latency --rounds 200

@@ -33,28 +33,21 @@ pub enum BuildImagesError {
 pub fn build_images(repository: &Path, directory: &Path) -> Result<Vec<PathBuf>, BuildImagesError> {
     let triple = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
     let flags = format!("CARGO_TARGET_{}_RUSTFLAGS", triple.to_uppercase().replace('-', "_"));
-    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    cargo
-        .current_dir(repository)
-        .env(flags, "-C target-feature=+crt-static")
-        // It would take precedence over the flags above.
-        .env_remove("RUSTFLAGS")
-        .env_remove("CARGO_ENCODED_RUSTFLAGS")
-        .args(["build", "--locked", "--release", "--target", &triple, "-p", "operator", "-p", "node-agent"]);
-    // What `cargo run` tells this program of its own package would look like a change to build scripts.
-    for (name, _) in std::env::vars_os() {
-        let name = name.to_string_lossy();
-        if ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_CRATE_"]
-            .iter()
-            .any(|of_package| name.starts_with(of_package))
-        {
-            cargo.env_remove(&*name);
-        }
-    }
+    let mut cargo = cargo(repository);
+    cargo.env(flags, "-C target-feature=+crt-static").args([
+        "build",
+        "--locked",
+        "--release",
+        "--target",
+        &triple,
+        "-p",
+        "operator",
+        "-p",
+        "node-agent",
+    ]);
     command::output(&mut cargo)?;
 
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| "target".into(), PathBuf::from);
-    let release = repository.join(target).join(&triple).join("release");
+    let release = target_directory(repository).join(&triple).join("release");
     files::create_dir(directory)?;
     let mut archives = Vec::new();
     for (name, user) in [("operator", 65532), ("node-agent", 0)] {
@@ -71,6 +64,30 @@ pub fn build_images(repository: &Path, directory: &Path) -> Result<Vec<PathBuf>,
         archives.push(archive);
     }
     Ok(archives)
+}
+
+/// A cargo that builds in `repository` whoever started this program.
+pub(crate) fn cargo(repository: &Path) -> Command {
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    // They would take precedence over flags that a caller sets.
+    cargo.current_dir(repository).env_remove("RUSTFLAGS").env_remove("CARGO_ENCODED_RUSTFLAGS");
+    // What `cargo run` tells this program of its own package would look like a change to build scripts.
+    for (name, _) in std::env::vars_os() {
+        let name = name.to_string_lossy();
+        if ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_CRATE_"]
+            .iter()
+            .any(|of_package| name.starts_with(of_package))
+        {
+            cargo.env_remove(&*name);
+        }
+    }
+    cargo
+}
+
+/// Where cargo puts what it builds in `repository`.
+pub(crate) fn target_directory(repository: &Path) -> PathBuf {
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| "target".into(), PathBuf::from);
+    repository.join(target)
 }
 
 /// The root of this workspace, as it was when this crate was built.

@@ -1,0 +1,71 @@
+//! Who asks: everybody has a token of their own, so that the audit log tells them apart.
+
+use kube::Config;
+use kube::config::AuthInfo;
+
+use crate::cluster::NAMESPACE;
+
+/// Groups of every service account of the chart.
+const SERVICE_ACCOUNTS: &str =
+    "system:serviceaccounts,system:serviceaccounts:seccomp-profile,system:authenticated";
+
+/// Where the API server puts the node that a pod's token is bound to.
+const NODE_NAME: &str = "impersonate-extra-authentication.kubernetes.io%2fnode-name";
+
+/// Operators that have a token.
+const OPERATORS: usize = 3;
+
+/// Somebody with a token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Account {
+    /// May do everything, and act as anybody.
+    Admin,
+    /// The service account of the chart's operator; the number (from 0) tells replicas apart in the audit log.
+    Operator(usize),
+}
+
+impl Account {
+    /// What the API server calls this one's `uid`; the audit log shows it.
+    #[must_use]
+    pub fn uid(self) -> String {
+        match self {
+            Account::Admin => "admin".to_owned(),
+            Account::Operator(number) => format!("operator-{number}"),
+        }
+    }
+
+    pub(super) fn token(self) -> String {
+        // No secret: the server listens on loopback, for one test.
+        format!("{}-token", self.uid())
+    }
+}
+
+/// The name of one of the chart's service accounts.
+pub(super) fn service_account(component: &str) -> String {
+    format!("system:serviceaccount:{NAMESPACE}:{NAMESPACE}-{component}")
+}
+
+/// The API server's list of tokens.
+pub(super) fn tokens() -> String {
+    let mut lines = format!("{},admin,admin,\"system:masters\"\n", Account::Admin.token());
+    for account in (0..OPERATORS).map(Account::Operator) {
+        let (token, uid) = (account.token(), account.uid());
+        lines.push_str(&format!("{token},{},{uid},\"{SERVICE_ACCOUNTS}\"\n", service_account("operator")));
+    }
+    lines
+}
+
+/// Makes requests of `config`, which is the admin's, those of the agent on `node`, as its pod's token would: with the
+/// account's groups and the name of the node, on which the chart's policy rests.
+#[must_use]
+pub fn agent_of(node: &str, mut config: Config) -> Config {
+    config.auth_info = AuthInfo {
+        impersonate: Some(service_account("node-agent")),
+        impersonate_groups: Some(SERVICE_ACCOUNTS.split(',').map(str::to_owned).collect()),
+        ..config.auth_info
+    };
+    if let Ok(value) = node.parse() {
+        config.headers.push((http::HeaderName::from_static(NODE_NAME), value));
+    }
+    config
+}

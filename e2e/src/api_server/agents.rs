@@ -1,0 +1,161 @@
+//! Our agents, many in one process: each with a node, an identity, a connection and a directory of its own.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use api::NodeName;
+use daemon::Readiness;
+use k8s_openapi::api::core::v1::{Node, NodeCondition, NodeStatus};
+use kube::api::{ObjectMeta, Patch, PatchParams, PostParams};
+use kube::{Api, Client, Config};
+use node_agent::{Agent, Fatal};
+use prometheus::Registry;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+use super::{ApiServerError, agent_of};
+
+/// How often an agent reads every byte.
+const CHECK_INTERVAL: Duration = Duration::from_secs(60);
+
+/// A node as a kubelet registers it.
+#[must_use]
+pub fn node(name: &str) -> Node {
+    let labels = BTreeMap::from([("kubernetes.io/os".to_owned(), "linux".to_owned())]);
+    Node {
+        metadata: ObjectMeta { name: Some(name.to_owned()), labels: Some(labels), ..ObjectMeta::default() },
+        ..Node::default()
+    }
+}
+
+/// Running agents.
+#[derive(Debug)]
+pub struct Agents {
+    /// The admin's way to the API server, which each agent goes as itself.
+    config: Config,
+    nodes: Api<Node>,
+    root: PathBuf,
+    running: BTreeMap<String, Running>,
+}
+
+#[derive(Debug)]
+struct Running {
+    stop: oneshot::Sender<()>,
+    task: JoinHandle<Result<(), Fatal>>,
+}
+
+impl Agents {
+    /// No agents yet. They will go the way of `config`, which is the admin's; their directories lie below `root`.
+    ///
+    /// # Errors
+    /// The configuration is wrong.
+    pub fn new(config: Config, admin: Client, root: &Path) -> Self {
+        Self { config, nodes: Api::all(admin), root: root.to_owned(), running: BTreeMap::new() }
+    }
+
+    /// The names of those that run.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.running.keys().map(String::as_str)
+    }
+
+    /// The directory of the agent on `node`.
+    #[must_use]
+    pub fn directory(&self, node: &str) -> PathBuf {
+        self.root.join(node)
+    }
+
+    /// Registers the node `name`, which is Ready at once, and starts its agent.
+    ///
+    /// # Errors
+    /// The API server refuses the node.
+    pub async fn join(&mut self, name: &str) -> Result<(), ApiServerError> {
+        self.nodes.create(&PostParams::default(), &node(name)).await?;
+        self.call(name, true).await?;
+        self.start(name).await
+    }
+
+    /// Says of the node whether its kubelet answers.
+    ///
+    /// # Errors
+    /// The API server refuses.
+    pub async fn call(&self, name: &str, ready: bool) -> Result<(), ApiServerError> {
+        let condition = NodeCondition {
+            type_: "Ready".to_owned(),
+            status: if ready { "True" } else { "Unknown" }.to_owned(),
+            ..NodeCondition::default()
+        };
+        let status = NodeStatus { conditions: Some(vec![condition]), ..NodeStatus::default() };
+        let patch = Patch::Strategic(serde_json::json!({ "status": status }));
+        self.nodes.patch_status(name, &PatchParams::default(), &patch).await?;
+        Ok(())
+    }
+
+    /// Starts the agent of a node that there is.
+    ///
+    /// # Errors
+    /// No client can be made for it.
+    pub async fn start(&mut self, name: &str) -> Result<(), ApiServerError> {
+        let wrong = |error: String| ApiServerError::Config(error);
+        let readiness = Readiness::default();
+        let agent = Agent {
+            node: name.parse::<NodeName>().map_err(|error| wrong(error.to_string()))?,
+            path: self.directory(name),
+            check_interval: CHECK_INTERVAL,
+            client: Client::try_from(agent_of(name, self.config.clone()))?,
+            metrics: node_agent::metrics::Metrics::new(&Registry::new())
+                .map_err(|error| wrong(error.to_string()))?,
+            opened: readiness.part("directory"),
+            listed: readiness.part("profiles"),
+        };
+        let (stop, stopped) = oneshot::channel();
+        let task = tokio::spawn(agent.run(async move {
+            // A sender that is gone wants the same.
+            let _ = stopped.await;
+        }));
+        self.running.insert(name.to_owned(), Running { stop, task });
+        Ok(())
+    }
+
+    /// Stops the agent of a node, which stays.
+    ///
+    /// # Errors
+    /// The agent had failed.
+    pub async fn stop(&mut self, name: &str) -> Result<(), ApiServerError> {
+        if let Some(Running { stop, task }) = self.running.remove(name) {
+            // It may have ended by itself; then the task says why.
+            let _ = stop.send(());
+            task.await
+                .map_err(|error| ApiServerError::Config(error.to_string()))?
+                .map_err(|error| ApiServerError::Config(error.to_string()))?;
+        }
+        Ok(())
+    }
+
+    /// Takes the power from a node: its agent ends in the middle of whatever it does.
+    pub fn power_off(&mut self, name: &str) {
+        if let Some(Running { task, .. }) = self.running.remove(name) {
+            task.abort();
+        }
+    }
+
+    /// Removes a node: its agent ends, the object and the disk go.
+    ///
+    /// # Errors
+    /// The API server refuses.
+    pub async fn leave(&mut self, name: &str) -> Result<(), ApiServerError> {
+        self.power_off(name);
+        self.nodes.delete(name, &Default::default()).await?;
+        crate::files::or_absent(std::fs::remove_dir_all(self.directory(name))).map_err(|source| {
+            ApiServerError::System { action: "remove", program: format!("the disk of {name}"), source }
+        })
+    }
+}
+
+impl Drop for Agents {
+    fn drop(&mut self) {
+        for Running { task, .. } in std::mem::take(&mut self.running).into_values() {
+            task.abort();
+        }
+    }
+}

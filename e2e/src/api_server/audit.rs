@@ -1,0 +1,131 @@
+//! What was asked of the API server, from its audit log.
+
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom};
+use std::path::PathBuf;
+
+use serde::Deserialize;
+
+/// The log from some moment on.
+#[derive(Debug, Clone)]
+pub struct Log {
+    path: PathBuf,
+    from: u64,
+}
+
+/// A request that was answered, or a watch that began.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Request {
+    /// `ResponseStarted` for a watch that goes on, else `ResponseComplete`.
+    pub stage: String,
+    /// `get`, `list`, `watch`, `create`, `update`, `patch`, `delete`, …
+    pub verb: String,
+    /// Whose token it was.
+    pub user: User,
+    /// As whom, if not as oneself.
+    pub impersonated_user: Option<User>,
+    /// What was asked for.
+    #[serde(default)]
+    pub object_ref: Object,
+    /// The answer.
+    #[serde(default)]
+    pub response_status: Status,
+    /// When it came in; RFC 3339 with microseconds.
+    pub request_received_timestamp: String,
+    /// When it was answered.
+    pub stage_timestamp: String,
+}
+
+/// Somebody.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+pub struct User {
+    /// The account's name.
+    #[serde(default)]
+    pub username: String,
+    /// What tells several apart under one name.
+    #[serde(default)]
+    pub uid: String,
+}
+
+/// What was asked for.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+pub struct Object {
+    /// The plural.
+    #[serde(default)]
+    pub resource: String,
+    /// `status`, say.
+    #[serde(default)]
+    pub subresource: String,
+    /// The object's name; empty for all of them.
+    #[serde(default)]
+    pub name: String,
+}
+
+/// The answer.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+pub struct Status {
+    /// The HTTP status.
+    #[serde(default)]
+    pub code: u16,
+}
+
+impl Request {
+    /// Whether it would change something. A lease is not counted: it is how operators agree.
+    #[must_use]
+    pub fn is_write(&self) -> bool {
+        !["get", "list", "watch"].contains(&self.verb.as_str()) && self.object_ref.resource != "leases"
+    }
+
+    /// The account that it was made as, without what all of ours share.
+    #[must_use]
+    pub fn account(&self) -> &str {
+        let user = self.impersonated_user.as_ref().unwrap_or(&self.user);
+        user.username.rsplit(':').next().unwrap_or_default()
+    }
+
+    /// The resource with its subresource.
+    #[must_use]
+    pub fn resource(&self) -> String {
+        match self.object_ref.subresource.as_str() {
+            "" => self.object_ref.resource.clone(),
+            part => format!("{}/{part}", self.object_ref.resource),
+        }
+    }
+}
+
+impl Log {
+    pub(super) fn from_now(path: PathBuf) -> Self {
+        let from = path.metadata().map_or(0, |found| found.len());
+        Log { path, from }
+    }
+
+    /// Every request of our accounts so far.
+    ///
+    /// # Errors
+    /// The log cannot be read, or has lines that are none of an audit log.
+    pub fn requests(&self) -> io::Result<Vec<Request>> {
+        let mut file = File::open(&self.path)?;
+        file.seek(SeekFrom::Start(self.from))?;
+        let mut text = String::new();
+        file.read_to_string(&mut text)?;
+        // The last line may be half there.
+        let whole = text.rfind('\n').map_or("", |end| &text[..end]);
+        let mut requests = Vec::new();
+        for line in whole.lines() {
+            let request: Request = serde_json::from_str(line)?;
+            if request.account().starts_with(crate::cluster::NAMESPACE) {
+                requests.push(request);
+            }
+        }
+        Ok(requests)
+    }
+
+    /// Every write of our accounts so far.
+    ///
+    /// # Errors
+    /// As [`Self::requests`].
+    pub fn writes(&self) -> io::Result<Vec<Request>> {
+        Ok(self.requests()?.into_iter().filter(Request::is_write).collect())
+    }
+}

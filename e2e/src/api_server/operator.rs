@@ -1,0 +1,77 @@
+//! Our operator as a process.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use super::program::Program;
+use super::server::free_port;
+use super::{Account, ApiServer, ApiServerError};
+use crate::build_images::{cargo, repository, target_directory};
+use crate::cluster::NAMESPACE;
+use crate::command;
+
+/// How an operator is started.
+#[derive(Debug, Clone)]
+pub struct OperatorOptions {
+    /// Which one it is; its token and its log are of this number.
+    pub number: usize,
+    /// Where it finds the API server, if not directly.
+    pub url: Option<String>,
+    /// Duration, renew deadline and retry period of its lease; without them it leads alone.
+    pub lease: Option<[Duration; 3]>,
+}
+
+/// A running operator; killed when this is dropped.
+#[derive(Debug)]
+pub struct OperatorProcess {
+    /// The process.
+    pub program: Program,
+    /// Where its metrics and probes are.
+    pub endpoint: String,
+}
+
+/// Builds the operator of this workspace; `release` as in the images, else quickly.
+///
+/// # Errors
+/// It does not build.
+pub fn build_operator(release: bool) -> Result<PathBuf, ApiServerError> {
+    let mut build = cargo(repository());
+    build.args(["build", "--locked", "-p", "operator"]);
+    if release {
+        build.arg("--release");
+    }
+    command::output(&mut build)?;
+    Ok(target_directory(repository()).join(if release { "release" } else { "debug" }).join("operator"))
+}
+
+impl OperatorProcess {
+    /// Starts the operator `binary` against `server`.
+    ///
+    /// # Errors
+    /// It cannot be started.
+    pub fn start(
+        binary: &Path,
+        server: &ApiServer,
+        options: &OperatorOptions,
+    ) -> Result<Self, ApiServerError> {
+        let account = Account::Operator(options.number);
+        let name = account.uid();
+        let endpoint = format!("127.0.0.1:{}", free_port()?);
+        let mut command = Command::new(binary);
+        command
+            .env("KUBECONFIG", server.kubeconfig(&name, account, options.url.as_deref())?)
+            .env("HOSTNAME", &name)
+            .args(["--namespace", NAMESPACE, "--listen", &endpoint]);
+        if let Some([duration, renew_deadline, retry]) = options.lease {
+            command.args(["--lease", "seccomp-profile-operator"]);
+            for (option, value) in
+                [("duration", duration), ("renew-deadline", renew_deadline), ("retry", retry)]
+            {
+                command.arg(format!("--lease-{option}={}ms", value.as_millis()));
+            }
+        }
+        let program = Program::start(&name, &command, &server.path(&format!("{name}.log")))?;
+        Ok(Self { program, endpoint })
+    }
+}

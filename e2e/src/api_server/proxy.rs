@@ -1,0 +1,216 @@
+//! What stands between our programs and the API server, and lets through what a test wants.
+//!
+//! It speaks plain HTTP to our side, on loopback, so that it can read and change what passes.
+
+use std::convert::Infallible;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bytes::Bytes;
+use futures::StreamExt;
+use futures::stream::{self, BoxStream};
+use http::{Request, Response, StatusCode};
+use http_body_util::{BodyExt, StreamBody};
+use hyper::body::{Frame, Incoming};
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use kube::Client;
+use kube::client::Body;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::AbortHandle;
+
+use super::{ApiServer, ApiServerError};
+use crate::api_server::program::failed;
+
+/// What the proxy does with what comes to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Behaviour {
+    /// Lets everything through.
+    Pass,
+    /// Nothing gets through in either direction, and nobody is told: the cable is cut. What is on its way arrives
+    /// when it is whole again, if the sender still waits then.
+    Cut,
+    /// Answers every new request with this status, and lets go on what runs.
+    Answer(StatusCode),
+    /// Tells every watch that its version is too old, inside the stream, and lets everything else through.
+    Expire,
+    /// Ends each list after this many bytes, as a server that crashes does.
+    TruncateLists(usize),
+    /// Ends every connection, and refuses new ones.
+    Refuse,
+}
+
+/// A proxy, until this is dropped.
+#[derive(Debug)]
+pub struct Proxy {
+    url: String,
+    behaviour: watch::Sender<Behaviour>,
+    requests: Arc<AtomicU64>,
+    accepting: AbortHandle,
+}
+
+type Out = StreamBody<BoxStream<'static, Result<Frame<Bytes>, io::Error>>>;
+
+impl Proxy {
+    /// Starts one, on a port of its own.
+    ///
+    /// # Errors
+    /// There is no port, or no client for the API server.
+    pub async fn start(server: &ApiServer) -> Result<Self, ApiServerError> {
+        let client = server.transparent_client().await?;
+        let listener = TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))
+            .await
+            .map_err(failed("bind", "the proxy"))?;
+        let address = listener.local_addr().map_err(failed("bind", "the proxy"))?;
+        let (behaviour, now) = watch::channel(Behaviour::Pass);
+        let requests = Arc::new(AtomicU64::new(0));
+        let counted = requests.clone();
+        let accepting = tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                tokio::spawn(serve(stream, client.clone(), now.clone(), counted.clone()));
+            }
+        })
+        .abort_handle();
+        Ok(Self { url: format!("http://{address}"), behaviour, requests, accepting })
+    }
+
+    /// Where our programs find it.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Behaves so from now on.
+    pub fn behave(&self, behaviour: Behaviour) {
+        self.behaviour.send_replace(behaviour);
+    }
+
+    /// How many requests have come so far.
+    #[must_use]
+    pub fn requests(&self) -> u64 {
+        self.requests.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        self.accepting.abort();
+        self.behave(Behaviour::Refuse);
+    }
+}
+
+async fn serve(
+    stream: TcpStream,
+    client: Client,
+    behaviour: watch::Receiver<Behaviour>,
+    requests: Arc<AtomicU64>,
+) {
+    let mut refused = behaviour.clone();
+    let service = service_fn(move |request| {
+        requests.fetch_add(1, Ordering::Relaxed);
+        answer(request, client.clone(), behaviour.clone())
+    });
+    let connection =
+        hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service);
+    let refused = pin!(refused.wait_for(|now| *now == Behaviour::Refuse));
+    // A connection that breaks is what tests are about.
+    let _ = futures::future::select(pin!(connection), refused).await;
+}
+
+async fn answer(
+    request: Request<Incoming>,
+    client: Client,
+    mut behaviour: watch::Receiver<Behaviour>,
+) -> Result<Response<Out>, io::Error> {
+    let now = whole(&mut behaviour).await;
+    let query = request.uri().query().unwrap_or_default();
+    let is_watch = query.contains("watch=true") || query.contains("watch=1");
+    let is_list = !is_watch && query.contains("limit=");
+    match now {
+        Behaviour::Answer(status) => return Ok(refusal(status)),
+        Behaviour::Expire if is_watch => return Ok(expired()),
+        _ => {}
+    }
+    let (parts, body) = request.into_parts();
+    let body = body.collect().await.map_err(io::Error::other)?.to_bytes();
+    let response =
+        client.send(Request::from_parts(parts, Body::from(body))).await.map_err(io::Error::other)?;
+    // The answer does not get through either while the cable is cut.
+    let now = whole(&mut behaviour).await;
+    let (parts, body) = response.into_parts();
+    let left = match now {
+        Behaviour::TruncateLists(bytes) if is_list => Some(bytes),
+        _ => None,
+    };
+    Ok(Response::from_parts(parts, StreamBody::new(frames(body, behaviour, left).boxed())))
+}
+
+/// Waits until something gets through, and returns how.
+async fn whole(behaviour: &mut watch::Receiver<Behaviour>) -> Behaviour {
+    match behaviour.wait_for(|now| *now != Behaviour::Cut).await {
+        Ok(now) => *now,
+        Err(_) => Behaviour::Refuse,
+    }
+}
+
+/// The parts of an answer as they come, while they get through; an error after `left` bytes.
+fn frames(
+    body: Body,
+    behaviour: watch::Receiver<Behaviour>,
+    left: Option<usize>,
+) -> impl futures::Stream<Item = Result<Frame<Bytes>, io::Error>> + Send + 'static {
+    stream::unfold((body, behaviour, left), |(mut body, mut behaviour, left)| async move {
+        let frame = body.frame().await?;
+        whole(&mut behaviour).await;
+        let frame = frame.map_err(io::Error::other);
+        let (frame, left) = match (frame, left) {
+            (Ok(frame), Some(left)) => match frame.into_data() {
+                Ok(data) if data.len() > left => (Err(io::ErrorKind::ConnectionReset.into()), Some(0)),
+                Ok(data) => {
+                    let left = left - data.len();
+                    (Ok(Frame::data(data)), Some(left))
+                }
+                Err(frame) => (Ok(frame), Some(left)),
+            },
+            (frame, left) => (frame, left),
+        };
+        Some((frame, (body, behaviour, left)))
+    })
+}
+
+/// What an API server says that cannot answer.
+fn refusal(status: StatusCode) -> Response<Out> {
+    let reason = match status {
+        StatusCode::TOO_MANY_REQUESTS => "TooManyRequests",
+        StatusCode::GONE => "Expired",
+        _ => "InternalError",
+    };
+    let text = serde_json::json!({
+        "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
+        "message": "the proxy answers", "reason": reason, "code": status.as_u16(),
+    });
+    said(status, text.to_string())
+}
+
+/// What an API server says in a watch from a version that was compacted.
+fn expired() -> Response<Out> {
+    let event = serde_json::json!({ "type": "ERROR", "object": {
+        "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
+        "message": "too old resource version", "reason": "Expired", "code": 410,
+    } });
+    said(StatusCode::OK, format!("{event}\n"))
+}
+
+fn said(status: StatusCode, text: String) -> Response<Out> {
+    let frame = Ok::<_, Infallible>(Frame::data(Bytes::from(text))).map_err(|never| match never {});
+    let mut response = Response::new(StreamBody::new(stream::iter([frame]).boxed()));
+    *response.status_mut() = status;
+    response
+        .headers_mut()
+        .insert(http::header::CONTENT_TYPE, http::HeaderValue::from_static("application/json"));
+    response
+}

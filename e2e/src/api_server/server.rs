@@ -1,0 +1,296 @@
+//! etcd and the API server, as child processes.
+
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use kube::config::{AuthInfo, KubeConfigOptions, Kubeconfig};
+use kube::{Client, Config};
+use serde_json::json;
+use tempfile::TempDir;
+
+use super::account::{self, Account};
+use super::program::{Program, failed};
+use super::{ApiServerError, audit};
+use crate::build_images::repository;
+use crate::cluster::{Client as CommandLine, NAMESPACE};
+use crate::command;
+use crate::files::{self, NamePath};
+use crate::programs::Programs;
+use crate::wait;
+
+/// How long the API server may take until it is ready; about 3 s on an idle machine.
+const READY: Duration = Duration::from_secs(120);
+
+/// Every request of our accounts is logged once it is answered; a watch when it begins, too.
+const AUDIT_POLICY: &str = "\
+apiVersion: audit.k8s.io/v1
+kind: Policy
+omitStages: [RequestReceived]
+rules:
+- level: Metadata
+";
+
+/// What the server should be like.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// Whether etcd syncs to the disk.
+    pub etcd_fsync: bool,
+    /// Values of the chart, as helm takes them: `--set` and what it sets.
+    pub values: Vec<String>,
+}
+
+/// An API server with the chart's definitions, rights and policies, until this is dropped.
+#[derive(Debug)]
+pub struct ApiServer {
+    programs: Programs,
+    options: Options,
+    ports: Ports,
+    etcd: Option<Program>,
+    server: Option<Program>,
+    collector: Option<Program>,
+    // Last: it must be there until the programs have gone.
+    directory: TempDir,
+}
+
+#[derive(Debug)]
+struct Ports {
+    etcd: u16,
+    peer: u16,
+    server: u16,
+}
+
+impl ApiServer {
+    /// Builds the programs where they are missing, starts them and installs the chart's objects.
+    ///
+    /// # Errors
+    /// When a part does not start, with the end of its log.
+    pub fn start(options: Options) -> Result<Self, ApiServerError> {
+        let programs = Programs::in_cache();
+        programs.build()?;
+        let directory = tempfile::Builder::new()
+            .prefix("seccomp-profile-api-server-")
+            .tempdir()
+            .name_path("create a directory in", &std::env::temp_dir())?;
+        let ports = Ports { etcd: free_port()?, peer: free_port()?, server: free_port()? };
+        let mut server =
+            ApiServer { programs, options, ports, etcd: None, server: None, collector: None, directory };
+        server.prepare()?;
+        server.start_etcd()?;
+        server.start_server()?;
+        server.install()?;
+        server.start_collector()?;
+        Ok(server)
+    }
+
+    /// Where its files are: logs, and what tests put there.
+    #[must_use]
+    pub fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// Its address.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("https://127.0.0.1:{}", self.ports.server)
+    }
+
+    /// The certificate that it shows.
+    #[must_use]
+    pub fn certificate(&self) -> PathBuf {
+        self.path("pki/apiserver.crt")
+    }
+
+    /// What was asked from now on.
+    #[must_use]
+    pub fn audit(&self) -> audit::Log {
+        audit::Log::from_now(self.path("audit.log"))
+    }
+
+    /// What a client needs to ask as `account`; at `url`, or directly.
+    ///
+    /// # Errors
+    /// The configuration is wrong.
+    pub async fn config(&self, account: Account, url: Option<&str>) -> Result<Config, ApiServerError> {
+        let kubeconfig: Kubeconfig = serde_json::from_value(self.kubeconfig_of(account, url))
+            .map_err(|error| ApiServerError::Config(error.to_string()))?;
+        let mut config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
+            .await
+            .map_err(|error| ApiServerError::Config(error.to_string()))?;
+        config.default_retry = false;
+        Ok(config)
+    }
+
+    /// A client that passes on whatever credentials a request brings.
+    pub(super) async fn transparent_client(&self) -> Result<Client, ApiServerError> {
+        let mut config = self.config(Account::Admin, None).await?;
+        config.auth_info = AuthInfo::default();
+        config.read_timeout = None;
+        Ok(Client::try_from(config)?)
+    }
+
+    /// A client that asks as the admin.
+    ///
+    /// # Errors
+    /// None can be made.
+    pub async fn admin(&self) -> Result<Client, ApiServerError> {
+        Ok(Client::try_from(self.config(Account::Admin, None).await?)?)
+    }
+
+    /// Writes a kubeconfig under the name `name`.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn kubeconfig(
+        &self,
+        name: &str,
+        account: Account,
+        url: Option<&str>,
+    ) -> Result<PathBuf, ApiServerError> {
+        let path = self.path(&format!("{name}.kubeconfig"));
+        files::write(&path, self.kubeconfig_of(account, url).to_string())?;
+        Ok(path)
+    }
+
+    /// kubectl and helm as the admin.
+    ///
+    /// # Errors
+    /// The kubeconfig cannot be written.
+    pub fn command_line(&self) -> Result<CommandLine, ApiServerError> {
+        Ok(CommandLine::new(self.programs.clone(), self.kubeconfig("admin", Account::Admin, None)?))
+    }
+
+    /// Kills the API server.
+    pub fn kill_server(&mut self) {
+        self.server = None;
+    }
+
+    /// Kills etcd.
+    pub fn kill_etcd(&mut self) {
+        self.etcd = None;
+    }
+
+    /// Starts etcd, on the data that it has.
+    ///
+    /// # Errors
+    /// It does not start.
+    pub fn start_etcd(&mut self) -> Result<(), ApiServerError> {
+        let [client, peer] =
+            [self.ports.etcd, self.ports.peer].map(|port| format!("http://127.0.0.1:{port}"));
+        let mut etcd = self.programs.command("etcd");
+        etcd.arg(format!("--data-dir={}", self.path("etcd").display()))
+            .arg(format!("--listen-client-urls={client}"))
+            .arg(format!("--advertise-client-urls={client}"))
+            .arg(format!("--listen-peer-urls={peer}"))
+            .arg(format!("--initial-advertise-peer-urls={peer}"))
+            .arg(format!("--initial-cluster=default={peer}"))
+            // In milliseconds. A single member elects itself after this time, and nobody is far away.
+            .args(["--heartbeat-interval=10", "--election-timeout=100"]);
+        if !self.options.etcd_fsync {
+            etcd.arg("--unsafe-no-fsync");
+        }
+        self.etcd = Some(Program::start("etcd", &etcd, &self.path("etcd.log"))?);
+        Ok(())
+    }
+
+    /// Starts the API server and returns when it is ready.
+    ///
+    /// # Errors
+    /// It does not start.
+    pub fn start_server(&mut self) -> Result<(), ApiServerError> {
+        let mut command = self.programs.command("kube-apiserver");
+        command
+            .arg(format!("--etcd-servers=http://127.0.0.1:{}", self.ports.etcd))
+            .arg(format!("--secure-port={}", self.ports.server))
+            .args(["--bind-address=127.0.0.1", "--endpoint-reconciler-type=none"])
+            .arg(format!("--cert-dir={}", self.path("pki").display()))
+            .arg(format!("--token-auth-file={}", self.path("tokens.csv").display()))
+            .args(["--authorization-mode=RBAC", "--service-cluster-ip-range=10.96.0.0/16"])
+            .arg(format!("--service-account-key-file={}", self.path("accounts.pub").display()))
+            .arg(format!("--service-account-signing-key-file={}", self.path("accounts.key").display()))
+            .arg("--service-account-issuer=https://kubernetes.default.svc")
+            .arg(format!("--audit-policy-file={}", self.path("audit.yaml").display()))
+            .arg(format!("--audit-log-path={}", self.path("audit.log").display()))
+            // In megabytes. A rotated log would lose what tests count.
+            .arg("--audit-log-maxsize=100000");
+        self.server = Some(Program::start("kube-apiserver", &command, &self.path("kube-apiserver.log"))?);
+        let client = self.command_line()?;
+        wait::until("the API server's readiness", READY, || {
+            for program in [&mut self.etcd, &mut self.server].into_iter().flatten() {
+                program.expect_running()?;
+            }
+            Ok(client.kubectl(["get", "--raw", "/readyz"]).is_ok().then_some(()))
+        })
+    }
+
+    /// The garbage collector, which removes what a removed node owned.
+    fn start_collector(&mut self) -> Result<(), ApiServerError> {
+        let mut command = self.programs.command("kube-controller-manager");
+        command
+            .arg(format!("--kubeconfig={}", self.path("admin.kubeconfig").display()))
+            .args(["--controllers=garbage-collector-controller", "--secure-port=0", "--leader-elect=false"])
+            .args(["--kube-api-qps=1000", "--kube-api-burst=1000"])
+            // Made when it is not there; the default is in /usr.
+            .arg(format!("--flex-volume-plugin-dir={}", self.path("plugins").display()));
+        let log = self.path("kube-controller-manager.log");
+        self.collector = Some(Program::start("kube-controller-manager", &command, &log)?);
+        Ok(())
+    }
+
+    fn prepare(&self) -> Result<(), ApiServerError> {
+        files::write(&self.path("audit.yaml"), AUDIT_POLICY)?;
+        files::write(&self.path("tokens.csv"), account::tokens())?;
+        let key = self.path("accounts.key");
+        let mut openssl = Command::new("openssl");
+        openssl
+            .args(["genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256", "-out"])
+            .arg(&key);
+        command::output(&mut openssl)?;
+        let mut openssl = Command::new("openssl");
+        openssl.args(["pkey", "-pubout", "-in"]).arg(&key).arg("-out").arg(self.path("accounts.pub"));
+        command::output(&mut openssl)?;
+        Ok(())
+    }
+
+    /// The chart without its workloads' pods: nothing here runs any.
+    fn install(&self) -> Result<(), ApiServerError> {
+        let client = self.command_line()?;
+        client.kubectl(["create", "namespace", NAMESPACE])?;
+        let chart = repository().join("charts").join(NAMESPACE);
+        let mut arguments = vec!["template".into(), NAMESPACE.into(), chart.display().to_string()];
+        arguments.extend(["--namespace", NAMESPACE, "--no-hooks"].map(String::from));
+        arguments.extend(self.options.values.iter().cloned());
+        let objects = client.helm(&arguments)?;
+        client.kubectl_input(["apply", "--server-side", "-f", "-"], &objects)?;
+        let crds = ["seccompprofiles", "nodeprofilestatuses"]
+            .map(|kind| format!("crd/{kind}.{}", api::names::GROUP));
+        let established = ["wait", "--for=condition=Established", "--timeout=30s"].map(String::from);
+        client.kubectl(established.into_iter().chain(crds))?;
+        Ok(())
+    }
+
+    fn kubeconfig_of(&self, account: Account, url: Option<&str>) -> serde_json::Value {
+        let server = url.map_or_else(|| self.url(), str::to_owned);
+        json!({
+            "apiVersion": "v1",
+            "kind": "Config",
+            "clusters": [{ "name": "it", "cluster": {
+                "server": server, "certificate-authority": self.certificate(),
+            } }],
+            "users": [{ "name": "me", "user": { "token": account.token() } }],
+            "contexts": [{ "name": "it", "context": { "cluster": "it", "user": "me" } }],
+            "current-context": "it",
+        })
+    }
+
+    pub(super) fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+}
+
+/// A port that nobody listens on now.
+pub(super) fn free_port() -> Result<u16, ApiServerError> {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).map_err(failed("bind", "a port"))?;
+    listener.local_addr().map(|address| address.port()).map_err(failed("bind", "a port"))
+}

@@ -1,0 +1,12 @@
+//! What needs many nodes, many elections or an API server that behaves badly: our programs against a real API server
+//! without a cluster around it: `cargo run -p e2e -- build`, then
+//! `cargo test -p e2e --features api-server --test api_server`.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "clippy's leave to panic in tests does not reach the helpers of an integration test"
+)]
+
+mod rollout;
+mod support;

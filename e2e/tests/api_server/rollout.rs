@@ -1,0 +1,38 @@
+//! The simplest thing first: agents and an operator work here as they do on a cluster.
+
+use std::fs;
+use std::time::Instant;
+
+use e2e::api_server::{OperatorOptions, OperatorProcess};
+use kube::api::DeleteParams;
+
+use super::support::{LIMIT, World, bytes_of, contents, operator, say, until};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_profile_reaches_every_simulated_node_and_goes_again() {
+    let world = World::new().await;
+    let options = OperatorOptions { number: 0, url: None, lease: None };
+    let _operator = OperatorProcess::start(&operator(), &world.server, &options).unwrap();
+    let mut agents = world.agents(None).await;
+    for number in 0..5 {
+        agents.join(&format!("n{number}")).await.unwrap();
+    }
+    world.apply("first", &contents(0)).await;
+    until("first being Ready on five nodes", LIMIT, async || {
+        let shown = world.get("first").await.unwrap();
+        (shown["status"]["ready"] == "5/5" && shown["status"]["state"] == "Ready").then_some(())
+    })
+    .await;
+    let files: Vec<_> = agents.names().map(|node| agents.directory(node).join("first.json")).collect();
+    for file in &files {
+        assert_eq!(fs::read(file).unwrap(), bytes_of(&contents(0)));
+    }
+
+    world.profiles.delete("first", &DeleteParams::default()).await.unwrap();
+    let start = Instant::now();
+    until("first being gone", LIMIT, async || world.get("first").await.is_none().then_some(())).await;
+    say(&format!("gone after {:.2} s", start.elapsed().as_secs_f64()));
+    for file in &files {
+        assert!(!file.exists(), "{}", file.display());
+    }
+}

@@ -1,0 +1,94 @@
+//! The API server under test, our programs around it, and the profiles that a test applies.
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+use api::{SeccompProfile, Untrusted};
+use e2e::api_server::{Account, Agents, ApiServer, Options, build_operator};
+use kube::api::{Patch, PatchParams};
+use kube::{Api, Client};
+use profile::Profile;
+use serde_json::{Value, json};
+use tokio::time::sleep;
+
+/// How long something may take that takes a second on an idle machine.
+pub(crate) const LIMIT: Duration = Duration::from_secs(30);
+
+/// An API server of one test, and its admin.
+pub(crate) struct World {
+    pub(crate) server: ApiServer,
+    pub(crate) admin: Client,
+    pub(crate) profiles: Api<Untrusted<SeccompProfile>>,
+}
+
+impl World {
+    pub(crate) async fn new() -> Self {
+        // Another test may have been first.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let server = ApiServer::start(Options::default()).unwrap_or_else(|error| panic!("{error}"));
+        let admin = server.admin().await.unwrap();
+        Self { profiles: Api::all(admin.clone()), server, admin }
+    }
+
+    /// Agents that go to the API server directly, or to `url`.
+    pub(crate) async fn agents(&self, url: Option<&str>) -> Agents {
+        let config = self.server.config(Account::Admin, url).await.unwrap();
+        Agents::new(config, self.admin.clone(), &self.server.directory().join("nodes"))
+    }
+
+    /// Applies a profile.
+    pub(crate) async fn apply(&self, name: &str, contents: &Value) {
+        let object = json!({
+            "apiVersion": "seccomp.imjasonh.dev/v1alpha1",
+            "kind": "SeccompProfile",
+            "metadata": { "name": name },
+            "spec": { "contents": contents },
+        });
+        self.profiles.patch(name, &PatchParams::apply("test").force(), &Patch::Apply(&object)).await.unwrap();
+    }
+
+    /// A profile as JSON.
+    pub(crate) async fn get(&self, name: &str) -> Option<Value> {
+        let found: Option<Untrusted<SeccompProfile>> = self.profiles.get_opt(name).await.unwrap();
+        found.map(|found| serde_json::to_value(found).unwrap())
+    }
+}
+
+/// The operator, built once.
+pub(crate) fn operator() -> PathBuf {
+    static BINARY: OnceLock<PathBuf> = OnceLock::new();
+    BINARY.get_or_init(|| build_operator(false).unwrap_or_else(|error| panic!("{error}"))).clone()
+}
+
+/// Asks until there is an answer.
+pub(crate) async fn until<T>(what: &str, limit: Duration, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
+    let start = Instant::now();
+    loop {
+        if let Some(answer) = ask().await {
+            return answer;
+        }
+        assert!(start.elapsed() < limit, "{what}: not within {limit:?}");
+        sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// Contents that differ for each number.
+pub(crate) fn contents(number: usize) -> Value {
+    json!({
+        "defaultAction": "SCMP_ACT_ALLOW",
+        "syscalls": [{ "names": [format!("never_called_{number}")], "action": "SCMP_ACT_LOG" }],
+    })
+}
+
+/// The bytes that contents stand for.
+pub(crate) fn bytes_of(contents: &Value) -> Vec<u8> {
+    Profile::from_value(contents).unwrap().canonical().bytes().to_vec()
+}
+
+/// Says something that is worth reading although the test passes.
+pub(crate) fn say(text: &str) {
+    // Not `eprintln!`, which the harness keeps to itself.
+    let _ = writeln!(std::io::stderr(), "{text}");
+}
