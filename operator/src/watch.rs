@@ -60,14 +60,14 @@ pub async fn follow<W: Watched>(
     let config = Config::default().page_size(W::PAGE).timeout(60);
     let mut events = Events::new(Api::<W::Object>::all(client), config);
     let mut ready = Some(ready);
-    let mut listed = BTreeSet::new();
+    let mut intake = Intake::new(kind);
     loop {
         let event = match events.next().await {
             Ok(event) => event,
             Err(error) => {
                 // The watcher starts again by itself, with back-off; what is known stays.
                 warn!(kind = W::KIND, %error, "watch failed");
-                cluster.change(|index| kind.failed(index, Timestamp::now()));
+                cluster.change(|index| intake.failed(index, Timestamp::now()));
                 cluster.metrics.watch_failures.with_label_values(&[W::KIND]).inc();
                 continue;
             }
@@ -75,28 +75,52 @@ pub async fn follow<W: Watched>(
         if let Some(store) = &mut store {
             store.apply_watcher_event(&names_only(&event));
         }
-        let now = Timestamp::now();
+        cluster.change(|index| intake.take(index, &event, Timestamp::now()));
+        if matches!(event, Event::InitDone)
+            && let Some(ready) = ready.take()
+        {
+            ready.ready();
+            cluster.listed(W::KIND);
+        }
+    }
+}
+
+/// What the events of one kind do to the index, one after the other.
+#[derive(Debug)]
+pub struct Intake<W> {
+    kind: W,
+    /// Uids that the list which is under way has brought.
+    listed: BTreeSet<String>,
+}
+
+impl<W: Watched> Intake<W> {
+    /// Before the first event.
+    #[must_use]
+    pub fn new(kind: W) -> Self {
+        Self { kind, listed: BTreeSet::new() }
+    }
+
+    /// Takes one event in.
+    pub fn take(&mut self, index: &mut Index, event: &Event<W::Object>, now: Timestamp) {
         match event {
-            Event::Init => listed.clear(),
+            Event::Init => self.listed.clear(),
             Event::InitApply(object) => {
-                listed.extend(object.meta().uid.clone());
-                cluster.change(|index| kind.apply(index, &object, Source::List, now));
+                self.listed.extend(object.meta().uid.clone());
+                self.kind.apply(index, object, Source::List, now);
             }
             Event::InitDone => {
-                let listed = std::mem::take(&mut listed);
-                cluster.change(|index| {
-                    kind.retain(index, &listed, now);
-                    // What became due during the list was looked at before the store had it, or not at all.
-                    index.touch_all();
-                });
-                if let Some(ready) = ready.take() {
-                    ready.ready();
-                    cluster.listed(W::KIND);
-                }
+                self.kind.retain(index, &std::mem::take(&mut self.listed), now);
+                // What became due during the list was looked at before the store had it, or not at all.
+                index.touch_all();
             }
-            Event::Apply(object) => cluster.change(|index| kind.apply(index, &object, Source::Watch, now)),
-            Event::Delete(object) => cluster.change(|index| kind.delete(index, &object, now)),
+            Event::Apply(object) => self.kind.apply(index, object, Source::Watch, now),
+            Event::Delete(object) => self.kind.delete(index, object, now),
         }
+    }
+
+    /// The watch failed.
+    pub fn failed(&self, index: &mut Index, now: Timestamp) {
+        self.kind.failed(index, now);
     }
 }
 
