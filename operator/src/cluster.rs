@@ -1,6 +1,7 @@
 //! The index among the tasks that share it.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::time::Instant;
@@ -17,6 +18,8 @@ pub struct Cluster {
     unlisted: Mutex<BTreeSet<&'static str>>,
     /// Until when this process may write.
     leads_until: Mutex<Lead>,
+    /// Whether it is about to end.
+    stopping: AtomicBool,
     /// Profiles that are due for a look.
     pub profiles: Trigger,
     /// Nodes that are due for a look.
@@ -59,6 +62,7 @@ impl Cluster {
             index: Mutex::new(index),
             unlisted: Mutex::new(kinds.into_iter().collect()),
             leads_until: Mutex::new(Lead::Always),
+            stopping: AtomicBool::new(false),
             profiles: Trigger::default(),
             nodes: Trigger::default(),
             metrics,
@@ -77,10 +81,17 @@ impl Cluster {
         }
     }
 
+    /// This process begins no more writes, whether it leads or not: it is about to end.
+    pub fn stop_writing(&self) {
+        self.stopping.store(true, Ordering::Release);
+    }
+
     /// Whether verdicts may be carried out: everything is known that they rest on, and this process leads.
     #[must_use]
     pub fn may_write(&self) -> bool {
-        lock(&self.leads_until).holds(Instant::now()) && self.is_complete()
+        !self.stopping.load(Ordering::Acquire)
+            && lock(&self.leads_until).holds(Instant::now())
+            && self.is_complete()
     }
 
     /// Changes the index and passes on what has become due.

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use k8s_openapi::jiff::Timestamp;
 use kube::Resource;
 use kube_runtime::controller::Action;
+use tokio::sync::watch;
 use tracing::{info, warn};
 
 use crate::cluster::Cluster;
@@ -26,6 +27,24 @@ pub struct Context {
     pub writer: Writer,
     /// What has failed and not succeeded since, by kind and name.
     failures: Mutex<HashMap<(&'static str, String), Failure>>,
+    /// Looks under way.
+    under_way: watch::Sender<usize>,
+}
+
+/// A look under way, for as long as it lives.
+struct UnderWay<'a>(&'a watch::Sender<usize>);
+
+impl<'a> UnderWay<'a> {
+    fn begin(count: &'a watch::Sender<usize>) -> Self {
+        count.send_modify(|count| *count += 1);
+        Self(count)
+    }
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.0.send_modify(|count| *count -= 1);
+    }
 }
 
 /// Failed looks in a row.
@@ -40,7 +59,13 @@ impl Context {
     /// A context in which nothing has failed yet.
     #[must_use]
     pub fn new(cluster: Arc<Cluster>, writer: Writer) -> Self {
-        Self { cluster, writer, failures: Mutex::new(HashMap::new()) }
+        Self { cluster, writer, failures: Mutex::new(HashMap::new()), under_way: watch::Sender::new(0) }
+    }
+
+    /// Waits until no look is under way.
+    pub async fn idle(&self) {
+        // An error means that nobody looks any more, which is the same.
+        let _ = self.under_way.subscribe().wait_for(|count| *count == 0).await;
     }
 
     /// How long to wait after one more failure: from 0.2 s, doubling, to a minute, with jitter, so that a thousand
@@ -127,6 +152,7 @@ async fn look(
     context: &Context,
     step: impl Future<Output = Result<Option<Timestamp>, WriteError>>,
 ) -> Result<Action, WriteError> {
+    let _under_way = UnderWay::begin(&context.under_way);
     // Leave to write makes everything due.
     if !context.cluster.may_write() {
         return Ok(Action::await_change());

@@ -13,8 +13,8 @@ use kube::{Client, Resource};
 use kube_runtime::applier;
 use kube_runtime::controller::Config;
 use kube_runtime::reflector::{self, ObjectRef};
-use tokio::sync::watch;
-use tracing::info;
+use tokio::time::timeout;
+use tracing::{info, warn};
 
 use crate::cluster::Cluster;
 use crate::facts::WatchedNode;
@@ -59,14 +59,6 @@ pub enum RunError {
 /// # Errors
 /// It could not start; once it runs, it goes on whatever happens.
 pub async fn run(options: Options) -> Result<(), RunError> {
-    let (stop, stopped) = watch::channel(false);
-    let stopping = move || {
-        let mut stopped = stopped.clone();
-        async move {
-            // An error means that the sender is gone, which is the end too.
-            let _ = stopped.wait_for(|stop| *stop).await;
-        }
-    };
     let signal = daemon::shutdown_signal().map_err(RunError::Signal)?;
     let registry = daemon::metrics::registry("operator", env!("CARGO_PKG_VERSION"))?;
     let kinds = [Profiles::KIND, Reports::KIND, Nodes::KIND, Pods::KIND];
@@ -74,7 +66,7 @@ pub async fn run(options: Options) -> Result<(), RunError> {
     registry.register(Box::new(ClusterMetrics::new(Arc::downgrade(&cluster))?))?;
     let readiness = Readiness::default();
     let parts = kinds.map(|kind| readiness.part(kind));
-    let endpoints = http::serve(options.listen, registry, readiness, stopping()).await?;
+    let endpoints = http::serve(options.listen, registry, readiness, std::future::pending()).await?;
     let client = client::connect().await?;
     info!(version = env!("CARGO_PKG_VERSION"), listen = %options.listen, directory = options.directory, "operator starts");
 
@@ -100,15 +92,15 @@ pub async fn run(options: Options) -> Result<(), RunError> {
         reconcile::profile_failed,
         context.clone(),
         profile_names,
-        due(&cluster.profiles, stopping()),
+        due(&cluster.profiles),
         config(),
     );
     let node_controller = applier(
         |object, context| reconcile::node(object, context).boxed(),
         reconcile::node_failed,
-        context,
+        context.clone(),
         node_names,
-        due(&cluster.nodes, stopping()),
+        due(&cluster.nodes),
         config(),
     );
     let controllers = futures::future::join(
@@ -120,11 +112,10 @@ pub async fn run(options: Options) -> Result<(), RunError> {
     let end = async {
         signal.await;
         info!("operator stops");
-        // Nobody listening any more is as good as told.
-        let _ = stop.send(true);
-        // A controller whose first list never came does not end by itself; it has nothing under way either.
-        if cluster.is_complete() {
-            tokio::time::sleep(LAST_WRITES).await;
+        cluster.stop_writing();
+        // Not for the end of the controllers: they also wait for looks that are due in a minute.
+        if timeout(LAST_WRITES, context.idle()).await.is_err() {
+            warn!("a write under way takes too long");
         }
     };
     tokio::select! {
@@ -162,10 +153,9 @@ async fn hold(leadership: Option<&mut Leadership>) {
     }
 }
 
-/// The objects that `trigger` says are due, until `end`.
+/// The objects that `trigger` says are due.
 fn due<K: Resource<DynamicType = ()> + 'static>(
     trigger: &Trigger,
-    end: impl Future<Output = ()>,
 ) -> impl Stream<Item = Result<ObjectRef<K>, Infallible>> {
-    trigger.clone().stream().map(|name| Ok(ObjectRef::new(&name))).take_until(end)
+    trigger.clone().stream().map(|name| Ok(ObjectRef::new(&name)))
 }
