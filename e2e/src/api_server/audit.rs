@@ -71,10 +71,22 @@ pub struct Status {
 }
 
 impl Request {
-    /// Whether it would change something. A lease is not counted: it is how operators agree.
+    /// Whether it would change something.
+    #[must_use]
+    pub fn changes(&self) -> bool {
+        !["get", "list", "watch"].contains(&self.verb.as_str())
+    }
+
+    /// Whether it counts as a write. A lease does not: it is how operators agree.
     #[must_use]
     pub fn is_write(&self) -> bool {
-        !["get", "list", "watch"].contains(&self.verb.as_str()) && self.object_ref.resource != "leases"
+        self.changes() && self.object_ref.resource != "leases"
+    }
+
+    /// Whether the API server did it.
+    #[must_use]
+    pub fn was_accepted(&self) -> bool {
+        (200..300).contains(&self.response_status.code)
     }
 
     /// The account that it was made as, without what all of ours share.

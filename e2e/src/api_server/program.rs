@@ -92,12 +92,20 @@ impl Program {
         self.signal(Signal::CONT)
     }
 
+    /// Asks it to end.
+    ///
+    /// # Errors
+    /// It has been waited for.
+    pub fn terminate(&self) -> Result<(), ApiServerError> {
+        self.signal(Signal::TERM)
+    }
+
     /// Asks it to end, and returns when it has.
     ///
     /// # Errors
     /// It does not end.
     pub fn stop(mut self) -> Result<(), ApiServerError> {
-        self.signal(Signal::TERM)?;
+        self.terminate()?;
         let pidfd = pidfd_open(Pid::from_child(&self.child), PidfdFlags::empty())
             .map_err(|error| failed("watch", &self.name)(error.into()))?;
         if !ended_within(&pidfd, PATIENCE).map_err(failed("wait for", &self.name))? {
@@ -108,7 +116,14 @@ impl Program {
     }
 
     /// Kills it, as a crash would, and returns when it has gone.
-    pub fn kill(self) {}
+    ///
+    /// # Errors
+    /// It cannot be waited for.
+    pub fn kill(&mut self) -> Result<(), ApiServerError> {
+        self.child.kill().map_err(failed("kill", &self.name))?;
+        self.child.wait().map_err(failed("wait for", &self.name))?;
+        Ok(())
+    }
 
     fn signal(&self, signal: Signal) -> Result<(), ApiServerError> {
         // It is our child and has not been waited for, so that the id is still its own.

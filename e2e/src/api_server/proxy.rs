@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream::{self, BoxStream};
-use http::{Request, Response, StatusCode};
+use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, StreamBody};
 use hyper::body::{Frame, Incoming};
 use hyper::service::service_fn;
@@ -49,8 +49,14 @@ pub enum Behaviour {
 pub struct Proxy {
     url: String,
     behaviour: watch::Sender<Behaviour>,
-    requests: Arc<AtomicU64>,
+    counts: Arc<Counts>,
     accepting: AbortHandle,
+}
+
+#[derive(Debug, Default)]
+struct Counts {
+    requests: AtomicU64,
+    held_writes: AtomicU64,
 }
 
 type Out = StreamBody<BoxStream<'static, Result<Frame<Bytes>, io::Error>>>;
@@ -67,15 +73,15 @@ impl Proxy {
             .map_err(failed("bind", "the proxy"))?;
         let address = listener.local_addr().map_err(failed("bind", "the proxy"))?;
         let (behaviour, now) = watch::channel(Behaviour::Pass);
-        let requests = Arc::new(AtomicU64::new(0));
-        let counted = requests.clone();
+        let counts = Arc::new(Counts::default());
+        let counted = counts.clone();
         let accepting = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 tokio::spawn(serve(stream, client.clone(), now.clone(), counted.clone()));
             }
         })
         .abort_handle();
-        Ok(Self { url: format!("http://{address}"), behaviour, requests, accepting })
+        Ok(Self { url: format!("http://{address}"), behaviour, counts, accepting })
     }
 
     /// Where our programs find it.
@@ -92,7 +98,13 @@ impl Proxy {
     /// How many requests have come so far.
     #[must_use]
     pub fn requests(&self) -> u64 {
-        self.requests.load(Ordering::Relaxed)
+        self.counts.requests.load(Ordering::Relaxed)
+    }
+
+    /// How many writes wait for the end of a [`Behaviour::Cut`].
+    #[must_use]
+    pub fn held_writes(&self) -> u64 {
+        self.counts.held_writes.load(Ordering::Relaxed)
     }
 }
 
@@ -107,12 +119,12 @@ async fn serve(
     stream: TcpStream,
     client: Client,
     behaviour: watch::Receiver<Behaviour>,
-    requests: Arc<AtomicU64>,
+    counts: Arc<Counts>,
 ) {
     let mut refused = behaviour.clone();
     let service = service_fn(move |request| {
-        requests.fetch_add(1, Ordering::Relaxed);
-        answer(request, client.clone(), behaviour.clone())
+        counts.requests.fetch_add(1, Ordering::Relaxed);
+        answer(request, client.clone(), behaviour.clone(), counts.clone())
     });
     let connection =
         hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service);
@@ -125,8 +137,14 @@ async fn answer(
     request: Request<Incoming>,
     client: Client,
     mut behaviour: watch::Receiver<Behaviour>,
+    counts: Arc<Counts>,
 ) -> Result<Response<Out>, io::Error> {
-    let now = whole(&mut behaviour).await;
+    let now = if request.method() == Method::GET {
+        whole(&mut behaviour).await
+    } else {
+        let _held = Held::new(&counts.held_writes);
+        whole(&mut behaviour).await
+    };
     let query = request.uri().query().unwrap_or_default();
     let is_watch = query.contains("watch=true") || query.contains("watch=1");
     let is_list = !is_watch && query.contains("limit=");
@@ -147,6 +165,22 @@ async fn answer(
         _ => None,
     };
     Ok(Response::from_parts(parts, StreamBody::new(frames(body, behaviour, left).boxed())))
+}
+
+/// Counted while it lives.
+struct Held<'a>(&'a AtomicU64);
+
+impl<'a> Held<'a> {
+    fn new(count: &'a AtomicU64) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(count)
+    }
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// Waits until something gets through, and returns how.

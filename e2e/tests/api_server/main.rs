@@ -8,5 +8,6 @@
     reason = "clippy's leave to panic in tests does not reach the helpers of an integration test"
 )]
 
+mod elections;
 mod rollout;
 mod support;

@@ -87,6 +87,11 @@ pub(crate) fn bytes_of(contents: &Value) -> Vec<u8> {
     Profile::from_value(contents).unwrap().canonical().bytes().to_vec()
 }
 
+/// Their hash, as a status shows it.
+pub(crate) fn hash_of(contents: &Value) -> String {
+    Profile::from_value(contents).unwrap().canonical().hash().to_string()
+}
+
 /// Says something that is worth reading although the test passes.
 pub(crate) fn say(text: &str) {
     // Not `eprintln!`, which the harness keeps to itself.
