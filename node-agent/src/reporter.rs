@@ -88,6 +88,20 @@ impl Reporter {
         }
     }
 
+    /// Reports that the directory is lost, once.
+    pub async fn lost(&mut self, report: &Report) {
+        let Ok(report) = serde_json::to_value(report) else { return };
+        // An object that nobody has seen yet holds no report that could be wrong.
+        if self.held().is_none_or(|held| held.report.is_none()) {
+            return;
+        }
+        let sent = self.send(report).await;
+        self.metrics.reported(outcome(&sent));
+        if let Err(error) = sent {
+            tracing::warn!(node = %self.node, %error, "the last report did not arrive");
+        }
+    }
+
     /// Waits until the disk or the object has changed.
     async fn cause(&mut self) {
         let changed = tokio::select! {

@@ -270,6 +270,23 @@ async fn what_has_not_been_reported_is_reported_at_the_end() {
     ending.await.unwrap();
 }
 
+#[tokio::test(start_paused = true)]
+async fn that_the_directory_is_lost_is_reported_although_the_disk_answers_no_more() {
+    let (mut world, mut reporter) = World::new();
+    let lost = api::Report { directory: "/lost".into(), ..api::Report::default() };
+    reporter.lost(&lost).await; // There is no object: nothing is sent.
+    world.own.send_replace(Own::Listed(World::held("1", 1, None)));
+    reporter.lost(&lost).await; // Nobody believes in any file of this node.
+    let held = world.truth();
+    world.own.send_replace(Own::Watched(World::held("1", 1, Some(&held))));
+    let ending = tokio::spawn({
+        let lost = lost.clone();
+        async move { reporter.lost(&lost).await }
+    });
+    assert_eq!(world.take("1", 2).await, serde_json::to_value(&lost).unwrap());
+    ending.await.unwrap();
+}
+
 #[test]
 fn a_report_hashes_alike_whatever_the_order_of_its_keys() {
     let hash = |text: &str| ReportHash::of(&serde_json::from_str(text).unwrap());

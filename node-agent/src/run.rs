@@ -144,7 +144,12 @@ impl Agent {
             }
         };
         match outcome {
-            Err(Ok(Err(displaced))) => return Err(displaced.into()),
+            Err(Ok(Err(lost))) => {
+                if timeout(LAST_REPORT, reporter.lost(&lost.report)).await.is_err() {
+                    tracing::warn!(%node, "the last report took too long");
+                }
+                return Err(lost.why.into());
+            }
             Err(_) => return Err(Fatal::Worker),
             Ok(()) => {}
         }
@@ -209,17 +214,13 @@ async fn forward(watch: &Watch, worker: &mpsc::Sender<Command>) -> io::Result<()
     loop {
         let news = watch.next().await?;
         let lost = news == News::Lost;
-        let commands = match news {
-            News::Files(files) => [Some(Command::Touched(files)), None],
-            News::Lost => [Some(Command::Retry), None],
-            // Is it the same directory still, and if so, what else was done in it?
-            News::Directory => [Some(Command::Retry), Some(Command::Check)],
-            News::Everything => [Some(Command::Check), None],
+        let command = match news {
+            News::Files(files) => Command::Touched(files),
+            News::Lost | News::Directory => Command::Directory,
+            News::Everything => Command::Check,
         };
-        for command in commands.into_iter().flatten() {
-            if worker.send(command).await.is_err() {
-                future::pending::<()>().await;
-            }
+        if worker.send(command).await.is_err() {
+            future::pending::<()>().await;
         }
         if lost {
             return Err(io::ErrorKind::NotFound.into());
@@ -271,12 +272,11 @@ mod tests {
         std::fs::set_permissions(directory.path(), PermissionsExt::from_mode(0o755)).unwrap();
         std::fs::remove_file(directory.path().join("a.json")).unwrap();
         let (sender, mut commands) = mpsc::channel(4);
-        let told = async { (commands.recv().await, commands.recv().await) };
-        let (first, second) = tokio::select! {
+        let told = tokio::select! {
             _ = forward(&watch, &sender) => panic!("the directory is still there"),
-            told = told => told,
+            told = commands.recv() => told,
         };
-        assert!(matches!(first, Some(Command::Retry)), "{first:?}");
-        assert!(matches!(second, Some(Command::Check)), "{second:?}");
+        // It says nothing of files, but all are looked at then.
+        assert!(matches!(told, Some(Command::Directory)), "{told:?}");
     }
 }

@@ -12,8 +12,8 @@ use api::Report;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::desired::Change;
-use crate::disk::{Displaced, Faults};
-use crate::keeper::Keeper;
+use crate::disk::Faults;
+use crate::keeper::{Keeper, Lost};
 
 /// Commands that wait at most; a profile on its way to the disk takes some KB.
 const QUEUE: usize = 64;
@@ -28,6 +28,8 @@ pub enum Command {
     Change(Change, Instant),
     /// Something happened to files of these names.
     Touched(Vec<String>),
+    /// Something happened to the directory itself.
+    Directory,
     /// Every byte is to be read.
     Check,
     /// What went wrong is to be tried again.
@@ -47,7 +49,7 @@ pub struct Worker {
     /// Tells when the report has changed.
     pub revision: watch::Receiver<Revision>,
     /// Tells that the thread has ended: with an error if the directory is lost.
-    pub ended: oneshot::Receiver<Result<(), Displaced>>,
+    pub ended: oneshot::Receiver<Result<(), Box<Lost>>>,
 }
 
 /// Starts the thread.
@@ -69,7 +71,7 @@ fn run<F: Faults>(
     mut keeper: Keeper<F>,
     mut queue: mpsc::Receiver<Command>,
     revisions: &watch::Sender<Revision>,
-) -> Result<(), Displaced> {
+) -> Result<(), Box<Lost>> {
     let mut wanted = Vec::new();
     while let Some(first) = queue.blocking_recv() {
         let mut next = Some(first);
@@ -77,8 +79,9 @@ fn run<F: Faults>(
             match command {
                 Command::Change(change, at) => keeper.change(change, at),
                 Command::Touched(files) => files.iter().for_each(|file| keeper.touched(file)),
+                Command::Directory => keeper.directory_touched().map_err(|why| keeper.lost(why))?,
                 Command::Check => keeper.check_all(),
-                Command::Retry => keeper.retry()?,
+                Command::Retry => keeper.retry().map_err(|why| keeper.lost(why))?,
                 Command::Report(reply) => wanted.push(reply),
             }
             next = queue.try_recv().ok();
@@ -86,7 +89,7 @@ fn run<F: Faults>(
         let pass = keeper.sync();
         if pass.failed {
             // Of all failures, this one does not pass by itself.
-            keeper.directory().check_identity()?;
+            keeper.directory().check_identity().map_err(|why| keeper.lost(why))?;
         }
         if pass.changed && keeper.is_complete() {
             revisions.send_modify(|revision| *revision += 1);

@@ -82,7 +82,7 @@ async fn the_thread_ends_with_an_error_once_the_directory_is_replaced() {
     fs::rename(&path, root.path().join("aside")).unwrap();
     fs::create_dir(&path).unwrap();
     worker.commands.send(Command::Retry).await.unwrap();
-    let error = worker.ended.await.unwrap().unwrap_err().to_string();
+    let error = worker.ended.await.unwrap().unwrap_err().why.to_string();
     assert!(error.contains("was replaced"), "{error}");
 }
 

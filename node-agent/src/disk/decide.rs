@@ -40,7 +40,7 @@ pub enum Over {
 /// How a file of ours had drifted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Drift {
-    /// Other bytes or permissions.
+    /// Other bytes, permissions or another owner.
     Changed,
     /// Gone.
     Removed,
@@ -67,7 +67,7 @@ pub enum Action {
     Rest,
     /// The ledger learns that the file is ours; then, if `rewrite`, the file is put there anew.
     Claim {
-        /// Whether its bytes or permissions are not as they should be.
+        /// Whether its bytes, permissions or owner are not as they should be.
         rewrite: bool,
     },
     /// The intent goes into the ledger unless the name is written already; then the file is put there.
@@ -123,8 +123,8 @@ fn hold_written(want: ContentHash, found: &Found, verified: Option<ContentHash>)
     let changed = (verified == Some(want)).then_some(Drift::Changed);
     match found {
         Found::Absent => put(Over::Nothing, Some(Drift::Removed)),
-        Found::File { hash, mode_is_right: true, .. } if *hash == Some(want) => Action::Rest,
-        Found::File { .. } | Found::Unreadable { .. } => put(Over::Ours, changed),
+        Found::File { hash, access_is_right: true, .. } if *hash == Some(want) => Action::Rest,
+        Found::File { .. } | Found::Unreadable(_) => put(Over::Ours, changed),
         Found::Special(_) => put(Over::Ours, Some(Drift::Replaced)),
         Found::EmptyDirectory => put(Over::EmptyDirectory, Some(Drift::Replaced)),
         Found::Directory => Action::Refuse(DiskError::DirectoryInTheWay),
@@ -136,27 +136,27 @@ fn hold_written(want: ContentHash, found: &Found, verified: Option<ContentHash>)
 fn hold_unwritten(want: ContentHash, intended: Option<ContentHash>, found: &Found) -> Action {
     match found {
         Found::Absent => Action::Put { over: Over::Nothing, drift: None },
-        Found::File { hash: Some(hash), mode_is_right, .. } if *hash == want => {
-            Action::Claim { rewrite: !mode_is_right }
+        Found::File { hash: Some(hash), access_is_right, .. } if *hash == want => {
+            Action::Claim { rewrite: !access_is_right }
         }
         Found::File { hash: Some(hash), .. } if intended == Some(*hash) => Action::Claim { rewrite: true },
         Found::File { .. } => Action::Refuse(DiskError::NotOurs("a file")),
         Found::Special(kind) => Action::Refuse(DiskError::NotOurs(kind)),
         Found::EmptyDirectory | Found::Directory => Action::Refuse(DiskError::DirectoryInTheWay),
-        Found::Unreadable { error, .. } | Found::Unknown(error) => Action::Refuse(error.clone()),
+        Found::Unreadable(error) | Found::Unknown(error) => Action::Refuse(error.clone()),
     }
 }
 
 fn gone(claim: Option<Claim>, found: &Found) -> Action {
     let Some(claim) = claim else { return Action::Rest };
     match (claim, found) {
-        (_, Found::Unknown(error)) | (Claim::Intended(_), Found::Unreadable { error, .. }) => {
+        (_, Found::Unknown(error)) | (Claim::Intended(_), Found::Unreadable(error)) => {
             Action::Refuse(error.clone())
         }
         (Claim::Intended(intended), Found::File { hash, .. }) if *hash == Some(intended) => {
             Action::Remove { directory: false }
         }
-        (Claim::Written, Found::File { .. } | Found::Special(_) | Found::Unreadable { .. }) => {
+        (Claim::Written, Found::File { .. } | Found::Special(_) | Found::Unreadable(_)) => {
             Action::Remove { directory: false }
         }
         (Claim::Written, Found::EmptyDirectory) => Action::Remove { directory: true },

@@ -1,7 +1,5 @@
 //! The decision, for every combination of goal, claim and finding.
 
-use std::os::fd::AsFd;
-
 use profile::ContentHash;
 use rustix::io::Errno;
 
@@ -23,12 +21,8 @@ fn unreadable() -> DiskError {
     Failure { step: Step::Open, name: "a.json".into(), errno: Errno::ACCESS }.into()
 }
 
-fn print() -> Fingerprint {
-    Fingerprint::of(&rustix::fs::fstat(tempfile::tempfile().unwrap().as_fd()).unwrap())
-}
-
-fn file(hash: Option<ContentHash>, mode_is_right: bool) -> Found {
-    Found::File { hash, mode_is_right, print: print(), racy: false }
+fn file(hash: Option<ContentHash>, access_is_right: bool) -> Found {
+    Found::File { hash, access_is_right }
 }
 
 fn findings() -> Vec<Found> {
@@ -39,7 +33,7 @@ fn findings() -> Vec<Found> {
         file(Some(intended()), true),
         file(Some(other()), true),
         file(None, true),
-        Found::Unreadable { error: unreadable(), print: print() },
+        Found::Unreadable(unreadable()),
         Found::Special("a symbolic link"),
         Found::EmptyDirectory,
         Found::Directory,
@@ -79,8 +73,8 @@ fn what_is_ours_is_always_brought_to_the_goal() {
         let action = decided(Goal::Hold(wanted()), Some(Claim::Written), &found);
         let expected = match &found {
             Found::Absent => Action::Put { over: Over::Nothing, drift: Some(Drift::Removed) },
-            Found::File { hash, mode_is_right: true, .. } if *hash == Some(wanted()) => Action::Rest,
-            Found::File { .. } | Found::Unreadable { .. } => Action::Put { over: Over::Ours, drift: None },
+            Found::File { hash, access_is_right: true, .. } if *hash == Some(wanted()) => Action::Rest,
+            Found::File { .. } | Found::Unreadable(_) => Action::Put { over: Over::Ours, drift: None },
             Found::Special(_) => Action::Put { over: Over::Ours, drift: Some(Drift::Replaced) },
             Found::EmptyDirectory => Action::Put { over: Over::EmptyDirectory, drift: Some(Drift::Replaced) },
             Found::Directory => Action::Refuse(DiskError::DirectoryInTheWay),
@@ -116,7 +110,7 @@ fn a_ledger_that_cannot_be_used_stops_everything_but_what_is_right_already() {
 fn the_same_bytes_are_adopted_and_their_permissions_mended() {
     for claim in [None, Some(Claim::Intended(intended()))] {
         let adopted =
-            |mode_is_right| decided(Goal::Hold(wanted()), claim, &file(Some(wanted()), mode_is_right));
+            |access_is_right| decided(Goal::Hold(wanted()), claim, &file(Some(wanted()), access_is_right));
         assert_eq!(adopted(true), Action::Claim { rewrite: false });
         assert_eq!(adopted(false), Action::Claim { rewrite: true });
     }
@@ -157,7 +151,7 @@ fn the_ledger_forgets_a_name_only_when_nothing_of_ours_lies_there() {
     assert_eq!(gone(promised, &file(Some(other()), true)), Action::Forget);
     assert_eq!(gone(promised, &file(None, true)), Action::Forget);
     let error = unreadable();
-    let hidden = Found::Unreadable { error: error.clone(), print: print() };
+    let hidden = Found::Unreadable(error.clone());
     assert_eq!(gone(promised, &hidden), Action::Refuse(error.clone()));
     assert_eq!(gone(written, &hidden), Action::Remove { directory: false });
     assert_eq!(gone(written, &Found::Unknown(error.clone())), Action::Refuse(error));

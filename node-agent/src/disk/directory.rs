@@ -15,7 +15,7 @@ use super::error::Failure;
 use super::fingerprint::Fingerprint;
 use super::found::{self, Found};
 use super::identity::{Displaced, Identity};
-use super::ledger::{Ledger, LedgerError};
+use super::ledger::{self, Ledger, LedgerError};
 
 /// The ledger's file.
 pub const LEDGER: &str = ".seccomp-profile-ledger";
@@ -23,9 +23,6 @@ const LEDGER_TEMPORARY: &str = ".seccomp-profile-ledger.seccomp-tmp";
 
 /// With the dot before it and a name of 240 characters, 253 bytes: a file name has 255.
 const TEMPORARY: &str = ".seccomp-tmp";
-
-/// No ledger is larger: 10,000 names of 240 characters with a hash each take 3.3 MB.
-const LARGEST_LEDGER: u64 = 4 * 1024 * 1024;
 
 /// Why the directory cannot be opened.
 #[derive(Debug, thiserror::Error)]
@@ -51,6 +48,8 @@ pub enum OpenError {
 pub struct Directory<F = NoFaults> {
     calls: Calls<F>,
     identity: Identity,
+    /// The user that files made here belong to: not the agent's own where the file system maps users (NFS does).
+    owner: u32,
 }
 
 impl Directory {
@@ -80,7 +79,7 @@ impl<F: Faults> Directory<F> {
         }
         let calls = Calls::new(directory, faults);
         let identity = Identity::of(path, calls.directory()).map_err(|errno| failed(errno.into()))?;
-        Ok(Self { calls, identity })
+        Ok(Self { calls, identity, owner: rustix::process::geteuid().as_raw() })
     }
 
     /// Its path.
@@ -105,12 +104,7 @@ impl<F: Faults> Directory<F> {
 
     /// What lies under the name of a profile's file, with every byte read.
     pub fn find(&mut self, name: &ProfileName) -> Found {
-        found::find(&mut self.calls, name)
-    }
-
-    /// What a profile's file looks like, without reading it; `None` if there is none or it cannot be looked at.
-    pub fn fingerprint(&mut self, name: &ProfileName) -> Option<Fingerprint> {
-        self.calls.stat(&name.file_name()).ok().flatten().map(|stat| Fingerprint::of(&stat))
+        found::find(&mut self.calls, name, self.owner)
     }
 
     /// Puts a file with these bytes under the profile's name; nobody ever sees a part of it.
@@ -153,7 +147,7 @@ impl<F: Faults> Directory<F> {
     /// # Errors
     /// It cannot be used.
     pub fn load_ledger(&mut self) -> Result<Ledger, LedgerError> {
-        match found::read_regular(&mut self.calls, LEDGER, LARGEST_LEDGER) {
+        match found::read_regular(&mut self.calls, LEDGER, ledger::LARGEST as u64) {
             Ok(Some((Some(bytes), _))) => Ledger::from_bytes(&bytes),
             Ok(Some((None, _))) => Err(LedgerError::NotALedger("too large a file")),
             Ok(None) => Err(LedgerError::NotALedger("no regular file")),
@@ -211,6 +205,7 @@ impl<F: Faults> Directory<F> {
             }
             created => created?,
         };
+        self.owner = calls.stat_open(name, &file)?.st_uid;
         let mut rest = bytes;
         while !rest.is_empty() {
             let written = calls.write(name, &file, rest)?;
@@ -243,6 +238,21 @@ mod tests {
         let name: ProfileName = "a".repeat(240).parse().unwrap();
         assert!(temporary_name(&name).len() <= 255);
         assert!(is_temporary(&temporary_name(&name)));
+    }
+
+    #[test]
+    fn a_file_of_another_owner_is_not_as_it_should_be_unless_the_file_system_maps_users() {
+        let root = tempfile::tempdir().unwrap();
+        let mut directory = Directory::open(root.path()).unwrap();
+        let name: ProfileName = "a".parse().unwrap();
+        directory.put(&name, b"{}", Over::Nothing).unwrap();
+        assert!(matches!(directory.find(&name), Found::File { access_is_right: true, .. }));
+        // As if the file belonged to somebody else than the agent.
+        directory.owner += 1;
+        assert!(matches!(directory.find(&name), Found::File { access_is_right: false, .. }));
+        // What belongs to somebody else right after it was made does so for good reason.
+        directory.put(&name, b"{}", Over::Ours).unwrap();
+        assert!(matches!(directory.find(&name), Found::File { access_is_right: true, .. }));
     }
 
     #[test]

@@ -98,14 +98,14 @@ fn bytes_are_flushed_before_the_rename_and_readable_for_all() {
     let mut world = World::new();
     world.directory.put(&a(), b"one", Over::Nothing).unwrap();
     let steps: Vec<_> = world.script.log().into_iter().map(|(step, _)| step).collect();
-    assert_eq!(steps, [Step::Create, Step::Write, Step::SetMode, Step::Sync, Step::Rename]);
+    assert_eq!(steps, [Step::Create, Step::Stat, Step::Write, Step::SetMode, Step::Sync, Step::Rename]);
     assert_eq!(fs::metadata(world.path("a.json")).unwrap().mode() & 0o777, 0o644);
     assert_eq!(world.files(), ["a.json"]);
 }
 
 #[test]
 fn where_any_step_fails_the_old_file_stays_and_nothing_is_left_behind() {
-    for step in [Step::Create, Step::Write, Step::SetMode, Step::Sync, Step::Rename] {
+    for step in [Step::Create, Step::Stat, Step::Write, Step::SetMode, Step::Sync, Step::Rename] {
         let mut world = World::new();
         world.directory.put(&a(), b"old", Over::Nothing).unwrap();
         world.script.fail(step, Errno::NOSPC);
@@ -183,7 +183,7 @@ fn everything_that_can_have_a_name_is_told_apart() {
     fs::write(world.path("a.json"), "{}").unwrap();
     assert_eq!(hash_of(&world.directory.find(&a())), Some(ContentHash::of(b"{}")));
     fs::set_permissions(world.path("a.json"), fs::Permissions::from_mode(0o4644)).unwrap();
-    assert!(matches!(world.directory.find(&a()), Found::File { mode_is_right: false, .. }));
+    assert!(matches!(world.directory.find(&a()), Found::File { access_is_right: false, .. }));
     fs::remove_file(world.path("a.json")).unwrap();
     fs::create_dir(world.path("a.json")).unwrap();
     assert_eq!(world.directory.find(&a()), Found::EmptyDirectory);
@@ -217,7 +217,7 @@ fn a_file_that_cannot_be_opened_or_looked_at_is_told() {
     fs::write(world.path("a.json"), "{}").unwrap();
     world.script.fail(Step::Open, Errno::ACCESS);
     let found = world.directory.find(&a());
-    assert!(matches!(found, Found::Unreadable { error: DiskError::PermissionDenied(_), .. }), "{found:?}");
+    assert!(matches!(found, Found::Unreadable(DiskError::PermissionDenied(_))), "{found:?}");
     world.script.fail(Step::Stat, Errno::IO);
     let found = world.directory.find(&a());
     assert!(matches!(found, Found::Unknown(DiskError::Io(_))), "{found:?}");

@@ -1,7 +1,5 @@
 //! What lies under a name.
 
-use std::time::SystemTime;
-
 use api::ProfileName;
 use profile::ContentHash;
 use rustix::fs::{FileType, Mode};
@@ -9,7 +7,6 @@ use rustix::io::Errno;
 
 use super::calls::{Calls, Faults, Step};
 use super::error::{DiskError, Failure};
-use super::fingerprint::Fingerprint;
 
 /// What lies under a name.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,20 +17,11 @@ pub enum Found {
     File {
         /// Their hash; `None` if the file is larger than any profile.
         hash: Option<ContentHash>,
-        /// Whether its permissions are those of a profile's file.
-        mode_is_right: bool,
-        /// What it looked like before its bytes were read.
-        print: Fingerprint,
-        /// Whether it may have changed since without looking any different.
-        racy: bool,
+        /// Whether all may read it and nobody but the agent's user may change it.
+        access_is_right: bool,
     },
     /// A regular file whose bytes cannot be read.
-    Unreadable {
-        /// Why not.
-        error: DiskError,
-        /// What it looks like.
-        print: Fingerprint,
-    },
+    Unreadable(DiskError),
     /// A symbolic link, FIFO, socket or device; in words.
     Special(&'static str),
     /// A directory with nothing in it.
@@ -51,11 +39,11 @@ const LARGEST_FILE: u64 = 1024 * 1024;
 /// How often a name is looked at again when it changes between the look and the opening.
 const ATTEMPTS: usize = 3;
 
-/// Looks at the file of a profile and reads every byte of it.
-pub(crate) fn find<F: Faults>(calls: &mut Calls<F>, name: &ProfileName) -> Found {
+/// Looks at the file of a profile and reads every byte of it; `owner` is the user whose files are the agent's.
+pub(crate) fn find<F: Faults>(calls: &mut Calls<F>, name: &ProfileName, owner: u32) -> Found {
     let file = name.file_name();
     for _ in 0..ATTEMPTS {
-        match look(calls, &file) {
+        match look(calls, &file, owner) {
             Ok(Some(found)) => return found,
             Ok(None) => {}
             Err(failure) => return Found::Unknown(failure.into()),
@@ -65,13 +53,13 @@ pub(crate) fn find<F: Faults>(calls: &mut Calls<F>, name: &ProfileName) -> Found
 }
 
 /// `None` if the name changed between the look and the opening.
-fn look<F: Faults>(calls: &mut Calls<F>, file: &str) -> Result<Option<Found>, Failure> {
+fn look<F: Faults>(calls: &mut Calls<F>, file: &str, owner: u32) -> Result<Option<Found>, Failure> {
     let Some(stat) = calls.stat(file)? else { return Ok(Some(Found::Absent)) };
     Ok(match FileType::from_raw_mode(stat.st_mode) {
-        FileType::RegularFile => match read(calls, file) {
+        FileType::RegularFile => match read(calls, file, owner) {
             Ok(found) => found,
             Err(Failure { errno: Errno::NOENT | Errno::LOOP, .. }) => None,
-            Err(failure) => Some(Found::Unreadable { error: failure.into(), print: Fingerprint::of(&stat) }),
+            Err(failure) => Some(Found::Unreadable(failure.into())),
         },
         FileType::Directory => match calls.is_empty_directory(file) {
             Ok(true) => Some(Found::EmptyDirectory),
@@ -85,19 +73,15 @@ fn look<F: Faults>(calls: &mut Calls<F>, file: &str) -> Result<Option<Found>, Fa
     })
 }
 
-fn read<F: Faults>(calls: &mut Calls<F>, file: &str) -> Result<Option<Found>, Failure> {
+fn read<F: Faults>(calls: &mut Calls<F>, file: &str, owner: u32) -> Result<Option<Found>, Failure> {
     let Some((bytes, stat)) = read_regular(calls, file, LARGEST_FILE)? else { return Ok(None) };
-    let print = Fingerprint::of(&stat);
-    Ok(Some(Found::File {
-        hash: bytes.map(|bytes| ContentHash::of(&bytes)),
-        mode_is_right: Mode::from_raw_mode(stat.st_mode) == super::MODE,
-        racy: print.is_racy(SystemTime::now()),
-        print,
-    }))
+    // The permissions of a file bind everybody but its owner, who may change them.
+    let access_is_right = Mode::from_raw_mode(stat.st_mode) == super::MODE && stat.st_uid == owner;
+    Ok(Some(Found::File { hash: bytes.map(|bytes| ContentHash::of(&bytes)), access_is_right }))
 }
 
-/// The bytes of a regular file (`None` if there are more than `most`), and what it looked like before they were
-/// read. `None` if it is not a regular file.
+/// The bytes of a regular file (`None` if there are more than `most`), and its metadata from before they were read.
+/// `None` if it is not a regular file.
 #[expect(clippy::type_complexity, reason = "two options that say what they are")]
 pub(crate) fn read_regular<F: Faults>(
     calls: &mut Calls<F>,
@@ -109,7 +93,7 @@ pub(crate) fn read_regular<F: Faults>(
     if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
         return Ok(None);
     }
-    let size = Fingerprint::of(&stat).size();
+    let size = u64::try_from(stat.st_size).unwrap_or_default();
     if size > most {
         return Ok(Some((None, stat)));
     }

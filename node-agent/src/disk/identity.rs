@@ -16,6 +16,11 @@ pub struct Displaced {
     what: &'static str,
 }
 
+impl Displaced {
+    /// One word for reports.
+    pub const REASON: &'static str = "DirectoryLost";
+}
+
 /// Where the directory was when it was opened.
 #[derive(Debug)]
 pub(crate) struct Identity {

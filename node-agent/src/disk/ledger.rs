@@ -15,6 +15,16 @@ use super::error::Failure;
 /// The version of the ledger's format that this agent writes and reads.
 const VERSION: u32 = 1;
 
+/// The largest file that is read as a ledger, in bytes, and so the largest that is written: room for 13,000 names of
+/// 240 characters.
+pub(crate) const LARGEST: usize = 4 * 1024 * 1024;
+
+/// What a ledger takes without any name.
+const FRAME: usize = r#"{"version":4294967295,"written":[],"intended":{}}"#.len();
+
+/// What a name takes at most, beside itself: a hash and all punctuation.
+const LINE: usize = r#""":"sha256:","#.len() + 64;
+
 /// What the ledger says of one name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Claim {
@@ -28,9 +38,11 @@ pub enum Claim {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Ledger {
     claims: BTreeMap<ProfileName, Claim>,
+    /// What all names take at most, in bytes: whatever becomes of their claims, there is room for it.
+    lines: usize,
 }
 
-/// Why the ledger cannot be used. It is then left as it is, and nothing that lies in the directory is touched.
+/// Why the ledger cannot be used. It is then left as it is, and nothing that it does not list is touched.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum LedgerError {
     /// It cannot be read.
@@ -44,6 +56,9 @@ pub enum LedgerError {
         "the ledger is damaged: {0}; remove it to start a new one (files with the right bytes are then adopted)"
     )]
     Damaged(Box<str>),
+    /// It has no room for another name: a larger file would not be read.
+    #[error("the ledger is full: it holds {0} names; remove profiles that nobody needs")]
+    Full(usize),
     /// A newer agent wrote it.
     #[error("the ledger has version {0}, from a newer agent; this agent reads version {VERSION}")]
     TooNew(u32),
@@ -55,6 +70,7 @@ impl LedgerError {
     pub fn reason(&self) -> &'static str {
         match self {
             Self::Read(_) | Self::NotALedger(_) | Self::Damaged(_) => "LedgerUnreadable",
+            Self::Full(_) => "LedgerFull",
             Self::TooNew(_) => "LedgerTooNew",
         }
     }
@@ -83,15 +99,33 @@ impl Ledger {
         self.claims.get(name).copied()
     }
 
-    /// Sets what it says of a name.
-    pub fn set(&mut self, name: &ProfileName, claim: Option<Claim>) {
-        match claim {
-            Some(claim) => {
-                self.claims.insert(name.clone(), claim);
+    /// Claims a name.
+    ///
+    /// # Errors
+    /// [`LedgerError::Full`]; it is as it was.
+    pub fn add(&mut self, name: &ProfileName, claim: Claim) -> Result<(), LedgerError> {
+        if !self.claims.contains_key(name) {
+            let lines = self.lines + name.as_str().len() + LINE;
+            if FRAME + lines > LARGEST {
+                return Err(LedgerError::Full(self.claims.len()));
             }
-            None => {
-                self.claims.remove(name);
-            }
+            self.lines = lines;
+        }
+        self.claims.insert(name.clone(), claim);
+        Ok(())
+    }
+
+    /// A file of ours lies under a name that it lists.
+    pub fn written(&mut self, name: &ProfileName) {
+        if let Some(claim) = self.claims.get_mut(name) {
+            *claim = Claim::Written;
+        }
+    }
+
+    /// Nothing of ours lies under a name any more.
+    pub fn forget(&mut self, name: &ProfileName) {
+        if self.claims.remove(name).is_some() {
+            self.lines -= name.as_str().len() + LINE;
         }
     }
 
@@ -141,7 +175,9 @@ impl Ledger {
                 return Err(damaged(&format_args!("{name} stands twice")));
             }
         }
-        Ok(Self { claims })
+        // One that is full of written names is read, although it would not be if all were intended ones.
+        let lines = claims.keys().map(|name: &ProfileName| name.as_str().len() + LINE).sum();
+        Ok(Self { claims, lines })
     }
 }
 
@@ -156,16 +192,48 @@ mod tests {
     #[test]
     fn a_ledger_survives_the_way_through_its_file() {
         let mut ledger = Ledger::default();
-        ledger.set(&name("a"), Some(Claim::Written));
-        ledger.set(&name("b"), Some(Claim::Intended(ContentHash::of(b"{}"))));
-        ledger.set(&name("c"), Some(Claim::Written));
-        ledger.set(&name("c"), None);
+        ledger.add(&name("a"), Claim::Intended(ContentHash::of(b"{}"))).unwrap();
+        ledger.written(&name("a"));
+        ledger.add(&name("b"), Claim::Intended(ContentHash::of(b"{}"))).unwrap();
+        ledger.add(&name("c"), Claim::Written).unwrap();
+        ledger.forget(&name("c"));
         let bytes = ledger.to_bytes();
         assert_eq!(
             String::from_utf8_lossy(&bytes),
             r#"{"version":1,"written":["a"],"intended":{"b":"sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a"}}"#
         );
         assert_eq!(Ledger::from_bytes(&bytes), Ok(ledger));
+    }
+
+    #[test]
+    fn what_a_ledger_has_room_for_is_read_again_whatever_becomes_of_it() {
+        let hash = ContentHash::of(b"{}");
+        let mut ledger = Ledger::default();
+        let names = (0..).map(|number| name(&format!("{number:0>240}")));
+        let (refused, full) = names
+            .map(|name| (ledger.add(&name, Claim::Intended(hash)), name))
+            .find_map(|(added, name)| added.err().map(|full| (name, full)))
+            .unwrap();
+        assert_eq!(full.reason(), "LedgerFull");
+        assert!(ledger.names().count() > 13_000);
+        assert_eq!(ledger.claim(&refused), None);
+        assert_eq!(full, LedgerError::Full(ledger.names().count()), "it is as it was");
+        let intended = ledger.to_bytes();
+        assert!(intended.len() <= LARGEST && intended.len() + 2 * 320 > LARGEST, "{}", intended.len());
+        assert_eq!(Ledger::from_bytes(&intended), Ok(ledger.clone()));
+        // Half and half, and all written.
+        let names: Vec<_> = ledger.names().cloned().collect();
+        for part in names.chunks(names.len() / 2 + 1) {
+            part.iter().for_each(|name| ledger.written(name));
+            assert!(ledger.to_bytes().len() <= LARGEST);
+            assert_eq!(Ledger::from_bytes(&ledger.to_bytes()), Ok(ledger.clone()));
+        }
+        // What is in it may be claimed anew, and what is forgotten makes room for one more.
+        ledger.add(&names[0], Claim::Intended(hash)).unwrap();
+        ledger.forget(&names[1]);
+        ledger.forget(&names[1]);
+        ledger.add(&refused, Claim::Written).unwrap();
+        assert!(ledger.add(&names[1], Claim::Written).is_err());
     }
 
     #[test]

@@ -12,7 +12,11 @@ mod testing;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
+mod tests_clock;
+#[cfg(test)]
 mod tests_crash;
+#[cfg(test)]
+mod tests_fight;
 #[cfg(test)]
 mod tests_random;
 #[cfg(test)]
@@ -21,7 +25,7 @@ mod tests_trouble;
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use api::{NodeName, ProfileName, Report};
+use api::{FileState, NodeName, ProfileName, Report};
 
 use crate::desired::{Change, Desired, Want};
 use crate::disk::{
@@ -42,6 +46,15 @@ pub struct Pass {
     pub failed: bool,
 }
 
+/// The directory is lost.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Lost {
+    /// How.
+    pub why: Displaced,
+    /// What is left on the disk, as far as the kubelet's runtime sees: nothing.
+    pub report: Report,
+}
+
 /// The keeper of the directory.
 #[derive(Debug)]
 pub struct Keeper<F = NoFaults> {
@@ -53,6 +66,8 @@ pub struct Keeper<F = NoFaults> {
     ledger_print: Option<Fingerprint>,
     /// Somebody changed the ledger's file under us.
     ledger_is_stale: bool,
+    /// How often it was written since the last retry for no other reason.
+    ledger_repairs: u8,
     /// The last flush of the directory failed: what was renamed before may be undone by a power cut.
     names_may_be_lost: bool,
     records: BTreeMap<ProfileName, Record>,
@@ -85,6 +100,7 @@ impl<F: Faults> Keeper<F> {
             ledger,
             ledger_print,
             ledger_is_stale: false,
+            ledger_repairs: 0,
             names_may_be_lost: false,
             records: BTreeMap::new(),
             marked: BTreeMap::new(),
@@ -129,16 +145,22 @@ impl<F: Faults> Keeper<F> {
         }
         let Some(name) = ProfileName::from_file_name(file) else { return };
         let Some(record) = self.records.get(&name) else { return };
-        let now = self.directory.fingerprint(&name);
-        // Our own writes end here: the file looks as it did when it was read back.
-        let untouched = match (&record.seen, &now) {
-            (Some(seen), Some(now)) => seen.print == *now && !seen.racy,
-            (None, None) => true,
-            _ => false,
-        };
-        if !untouched {
+        // Our own writes are read once more for it: no time stamp tells that nothing else has changed the file since,
+        // because clocks are set back and time stamps as one likes.
+        if !(record.is_fought_over() && record.wants_retry()) {
             self.marked.entry(name).or_default();
         }
+    }
+
+    /// Takes in that something happened to the directory itself, so that anything in it may have changed.
+    ///
+    /// # Errors
+    /// It is not the one any more that the kubelet's runtime sees.
+    pub fn directory_touched(&mut self) -> Result<(), Displaced> {
+        self.directory.check_identity()?;
+        self.retry_ledger();
+        self.check_all();
+        Ok(())
     }
 
     /// Marks every name, so that every byte is read.
@@ -157,14 +179,8 @@ impl<F: Faults> Keeper<F> {
     /// The directory is not the one any more that the kubelet's runtime sees.
     pub fn retry(&mut self) -> Result<(), Displaced> {
         self.directory.check_identity()?;
-        if self.ledger.is_err() {
-            self.ledger = self.directory.load_ledger();
-            self.ledger_print = self.directory.ledger_fingerprint();
-            if self.ledger.is_ok() {
-                tracing::info!(node = %self.node, "the ledger can be used again");
-                self.check_all();
-            }
-        }
+        self.retry_ledger();
+        self.ledger_repairs = 0;
         for (name, record) in &mut self.records {
             record.repairs = 0;
             if record.wants_retry() {
@@ -180,10 +196,22 @@ impl<F: Faults> Keeper<F> {
         let lines = self.records.iter().filter(|(name, record)| self.is_reported(name, record));
         let lines = lines.map(|(name, record)| Line {
             name: name.as_str(),
-            hash: record.hash().map(|hash| hash.short()),
+            hash: record.hash.map(|hash| hash.short()),
             problem: record.problem.as_ref(),
         });
         report::build(self.directory.path(), lines, self.desired.misnamed())
+    }
+
+    /// What is to be said when the directory is lost: whoever starts next may have to wait before it can put the files
+    /// back, because the kubelet starts a container that ends often ever more slowly.
+    #[must_use]
+    pub fn lost(&self, why: Displaced) -> Box<Lost> {
+        let problem =
+            Problem { state: FileState::Failed, reason: Displaced::REASON, message: why.to_string().into() };
+        let wanted = self.desired.names().filter(|name| matches!(self.desired.goal(name), Goal::Hold(_)));
+        let lines = wanted.map(|name| Line { name: name.as_str(), hash: None, problem: Some(&problem) });
+        let report = report::build(self.directory.path(), lines, self.desired.misnamed());
+        Box::new(Lost { why, report })
     }
 
     /// A file is told of while its name is a profile's or the agent's own. Once leave to remove a profile is given,
@@ -205,10 +233,30 @@ impl<F: Faults> Keeper<F> {
         }
     }
 
-    /// Finds out whether somebody changed the ledger's file; the one in memory then replaces it.
+    /// Finds out whether somebody changed the ledger's file; the one in memory then replaces it, unless it is one
+    /// of a newer agent.
     fn check_ledger(&mut self, read: bool) {
-        if self.ledger.is_ok() && (read || self.directory.ledger_fingerprint() != self.ledger_print) {
-            self.ledger_is_stale |= self.directory.load_ledger() != self.ledger;
+        if self.ledger.is_err() || !(read || self.directory.ledger_fingerprint() != self.ledger_print) {
+            return;
+        }
+        match self.directory.load_ledger() {
+            Err(error @ LedgerError::TooNew(_)) => {
+                self.metrics.failed(error.reason());
+                tracing::error!(node = %self.node, %error, "no file is written or removed until it is gone");
+                self.ledger = Err(error);
+            }
+            found => self.ledger_is_stale |= found != self.ledger,
+        }
+    }
+
+    fn retry_ledger(&mut self) {
+        if self.ledger.is_err() {
+            self.ledger = self.directory.load_ledger();
+            self.ledger_print = self.directory.ledger_fingerprint();
+            if self.ledger.is_ok() {
+                tracing::info!(node = %self.node, "the ledger can be used again");
+                self.check_all();
+            }
         }
     }
 
@@ -221,7 +269,7 @@ impl<F: Faults> Keeper<F> {
                     api::FileState::Conflict => counts.conflict += 1,
                     api::FileState::Rejected => counts.rejected += 1,
                 },
-                (None, Goal::Hold(want)) if record.hash() == Some(want) => counts.ready += 1,
+                (None, Goal::Hold(want)) if record.hash == Some(want) => counts.ready += 1,
                 (None, _) => {}
             }
         }

@@ -5,7 +5,7 @@ use std::time::Instant;
 use api::{FileState, ProfileName};
 use profile::ContentHash;
 
-use crate::disk::{Action, DiskError, Drift, Fingerprint, Found};
+use crate::disk::{Action, DiskError, Drift, Found, Over};
 
 /// Why a profile's file is not as it should be, as it goes into the report.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,44 +24,29 @@ impl From<&DiskError> for Problem {
     }
 }
 
-/// A regular file, when it was last looked at.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Seen {
-    /// The hash of its bytes, if they could be read.
-    pub(super) hash: Option<ContentHash>,
-    pub(super) print: Fingerprint,
-    /// Whether the same fingerprint may hide another change.
-    pub(super) racy: bool,
-}
-
-impl Seen {
-    pub(super) fn of(found: &Found) -> Option<Self> {
-        match found {
-            Found::File { hash, print, racy, .. } => Some(Self { hash: *hash, print: *print, racy: *racy }),
-            Found::Unreadable { print, .. } => Some(Self { hash: None, print: *print, racy: true }),
-            _ => None,
-        }
-    }
-}
+/// Repairs of one file between two retries. Who changes a file more often than that fights the agent, and is not
+/// fought faster than the retries come.
+pub(super) const MOST_REPAIRS: u8 = 10;
 
 /// What the agent remembers of one name.
 #[derive(Debug, Default)]
 pub(super) struct Record {
-    /// The file that lies there.
-    pub(super) seen: Option<Seen>,
+    /// The hash of the file that lies there, if there is one that could be read.
+    pub(super) hash: Option<ContentHash>,
     /// The hash that was last found to be as it should be.
     pub(super) verified: Option<ContentHash>,
     /// What is wrong.
     pub(super) problem: Option<Problem>,
     /// Something is left to do that is no problem yet.
     pub(super) unfinished: bool,
-    /// Repairs since the last retry.
+    /// How often it was written or removed since the last retry without news of its profile.
     pub(super) repairs: u8,
 }
 
 impl Record {
-    pub(super) fn hash(&self) -> Option<ContentHash> {
-        self.seen.and_then(|seen| seen.hash)
+    /// Whether somebody changes it faster than it is to be mended: the next retry goes on.
+    pub(super) fn is_fought_over(&self) -> bool {
+        self.repairs >= MOST_REPAIRS
     }
 
     /// Whether the next retry looks at it again. An invalid profile is mended by its author, not by trying.
@@ -101,7 +86,34 @@ impl Work {
         }
     }
 
+    /// Whether its way leads to a system call that changes what lies under the name.
+    pub(super) fn acts(&self) -> bool {
+        over(&self.action).is_some() || matches!(self.action, Action::Remove { .. })
+    }
+
+    /// Whether nobody asked for it: it undoes what something else did to the file.
+    pub(super) fn is_repair(&self) -> bool {
+        self.since.is_none() && self.acts()
+    }
+
     pub(super) fn goes_on(&self) -> bool {
         self.error.is_none() && !self.deferred
+    }
+}
+
+/// The hash of a regular file whose bytes could be read.
+pub(super) fn hash_of(found: &Found) -> Option<ContentHash> {
+    match found {
+        Found::File { hash, .. } => *hash,
+        _ => None,
+    }
+}
+
+/// What a new file takes the place of, if one is to be put there.
+pub(super) fn over(action: &Action) -> Option<Over> {
+    match action {
+        Action::Put { over, .. } => Some(*over),
+        Action::Claim { rewrite: true } => Some(Over::Ours),
+        _ => None,
     }
 }

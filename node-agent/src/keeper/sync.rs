@@ -6,13 +6,9 @@
 use api::{FileState, ProfileName};
 use profile::ContentHash;
 
-use super::record::{Problem, Seen, Work};
+use super::record::{MOST_REPAIRS, Problem, Record, Work, hash_of, over};
 use super::{Keeper, Pass, Want};
-use crate::disk::{Action, Claim, DiskError, Faults, Found, Goal, Ledger, Over, Owner, decide};
-
-/// Repairs of one file between two retries. Who changes a file more often than that fights the agent, and is not
-/// fought faster than the retries come.
-const MOST_REPAIRS: u8 = 10;
+use crate::disk::{Action, Claim, DiskError, Faults, Found, Goal, Ledger, Owner, decide};
 
 impl<F: Faults> Keeper<F> {
     /// Brings the marked names to what is desired.
@@ -28,7 +24,7 @@ impl<F: Faults> Keeper<F> {
                 (action, _) => work.push(Work::new(name, since, found, action)),
             }
         }
-        if !work.is_empty() || self.ledger_is_stale {
+        if !work.is_empty() || self.mends_ledger() {
             self.state_intents(&mut work);
             self.act(&mut work);
             self.read_back(&mut work);
@@ -59,8 +55,8 @@ impl<F: Faults> Keeper<F> {
     /// The ledger learns what is about to be put into the directory.
     fn state_intents(&mut self, work: &mut [Work]) {
         let Ok(ledger) = &self.ledger else { return };
-        let mut next = ledger.clone();
-        for work in work.iter() {
+        let (mut next, mut claiming) = (ledger.clone(), Vec::new());
+        for (at, work) in work.iter_mut().enumerate() {
             let claim = match (&work.action, ledger.claim(&work.name), self.desired.goal(&work.name)) {
                 (Action::Claim { .. }, _, _) => Claim::Written,
                 (Action::Put { .. }, None | Some(Claim::Intended(_)), Goal::Hold(want)) => {
@@ -68,27 +64,35 @@ impl<F: Faults> Keeper<F> {
                 }
                 _ => continue,
             };
-            next.set(&work.name, Some(claim));
-        }
-        if next == *ledger && !self.ledger_is_stale {
-            return;
-        }
-        let unclaimed = |work: &&mut Work| next.claim(&work.name) != ledger.claim(&work.name);
-        match self.directory.store_ledger(&next).map_err(DiskError::from) {
-            Ok(()) => self.take_ledger(next),
-            Err(error) => {
-                tracing::warn!(node = %self.node, %error, "the ledger cannot be written");
-                self.metrics.failed(error.reason());
-                work.iter_mut().filter(unclaimed).for_each(|work| work.error = Some(error.clone()));
+            if ledger.claim(&work.name) == Some(claim) {
+                continue;
+            }
+            match next.add(&work.name, claim) {
+                Ok(()) => claiming.push(at),
+                Err(full) => work.error = Some(full.into()),
             }
         }
+        if claiming.is_empty() {
+            if !self.mends_ledger() {
+                return;
+            }
+            self.ledger_repairs += 1;
+        }
+        if let Err(error) = self.store_ledger(next) {
+            claiming.into_iter().for_each(|at| work[at].error = Some(error.clone()));
+        }
+    }
+
+    /// Whether the ledger is to be written although nothing in it changes.
+    fn mends_ledger(&self) -> bool {
+        self.ledger_is_stale && self.ledger_repairs < MOST_REPAIRS
     }
 
     /// Files are put and removed, and the directory is flushed once for all of them.
     fn act(&mut self, work: &mut [Work]) {
         for work in work.iter_mut().filter(|work| work.goes_on()) {
             let (over, record) = (over(&work.action), self.records.get(&work.name));
-            if work.drift().is_some() && record.is_some_and(|record| record.repairs >= MOST_REPAIRS) {
+            if work.is_repair() && record.is_some_and(Record::is_fought_over) {
                 work.deferred = true;
                 continue;
             }
@@ -119,8 +123,8 @@ impl<F: Faults> Keeper<F> {
             }
             work.done = work.goes_on()
                 && match (self.desired.goal(&work.name), &work.found) {
-                    (Goal::Hold(want), Found::File { hash, mode_is_right, .. }) => {
-                        *hash == Some(want) && *mode_is_right
+                    (Goal::Hold(want), Found::File { hash, access_is_right, .. }) => {
+                        *hash == Some(want) && *access_is_right
                     }
                     (Goal::Hold(_), _) => false,
                     (Goal::Gone | Goal::Leave, found) => {
@@ -139,33 +143,40 @@ impl<F: Faults> Keeper<F> {
     /// The ledger learns what is now in the directory, and forgets what is not.
     fn settle_ledger(&mut self, work: &mut [Work]) {
         let Ok(ledger) = &self.ledger else { return };
-        let mut next = ledger.clone();
-        for work in work.iter().filter(|work| work.done) {
-            match work.action {
-                Action::Put { .. } => next.set(&work.name, Some(Claim::Written)),
-                Action::Remove { .. } | Action::Forget => next.set(&work.name, None),
-                Action::Claim { .. } | Action::Rest | Action::Refuse(_) => {}
+        let (mut next, mut settling) = (ledger.clone(), Vec::new());
+        for (at, work) in work.iter().enumerate().filter(|(_, work)| work.done) {
+            match (&work.action, ledger.claim(&work.name)) {
+                (Action::Put { .. }, Some(Claim::Intended(_))) => next.written(&work.name),
+                (Action::Remove { .. } | Action::Forget, Some(_)) => next.forget(&work.name),
+                _ => continue,
             }
+            settling.push(at);
         }
-        if next == *ledger {
-            return;
-        }
-        let unsettled = |work: &&mut Work| next.claim(&work.name) != ledger.claim(&work.name);
-        match self.directory.store_ledger(&next).map_err(DiskError::from) {
-            Ok(()) => self.take_ledger(next),
-            Err(error) => {
-                tracing::warn!(node = %self.node, %error, "the ledger cannot be written");
-                self.metrics.failed(error.reason());
-                // The files are right all the same; the ledger is tried again.
-                work.iter_mut().filter(unsettled).for_each(|work| work.deferred = true);
-            }
+        if !settling.is_empty() && self.store_ledger(next).is_err() {
+            // The files are right all the same; the ledger is tried again.
+            settling.into_iter().for_each(|at| work[at].deferred = true);
         }
     }
 
-    fn take_ledger(&mut self, ledger: Ledger) {
-        self.ledger = Ok(ledger);
-        self.ledger_print = self.directory.ledger_fingerprint();
-        self.ledger_is_stale = false;
+    fn store_ledger(&mut self, next: Ledger) -> Result<(), DiskError> {
+        // A newer agent's may have taken its place since the last look.
+        self.check_ledger(false);
+        let stored = match &self.ledger {
+            Ok(_) => self.directory.store_ledger(&next).map_err(DiskError::from),
+            Err(error) => Err(error.clone().into()),
+        };
+        match &stored {
+            Ok(()) => {
+                self.ledger = Ok(next);
+                self.ledger_print = self.directory.ledger_fingerprint();
+                self.ledger_is_stale = false;
+            }
+            Err(error) => {
+                tracing::warn!(node = %self.node, %error, "the ledger cannot be written");
+                self.metrics.failed(error.reason());
+            }
+        }
+        stored
     }
 
     fn flush_names(&mut self) -> Result<(), DiskError> {
@@ -196,6 +207,11 @@ impl<F: Faults> Keeper<F> {
 
     /// Something was done, or not.
     fn finish(&mut self, work: Work) {
+        if work.acted && work.is_repair() {
+            // Whether or not it came to anything: who is faster than the reading back is fought no faster either.
+            let record = self.records.entry(work.name.clone()).or_default();
+            record.repairs = record.repairs.saturating_add(1);
+        }
         if let Some(error) = &work.error {
             return self.refuse(work.name, &work.found, error);
         }
@@ -206,32 +222,33 @@ impl<F: Faults> Keeper<F> {
             && let Some(drift) = work.drift()
         {
             self.metrics.repaired(drift);
-            let record = self.records.entry(work.name.clone()).or_default();
-            record.repairs = record.repairs.saturating_add(1);
         }
         // Even a name that the ledger forgot may have been in the last report.
         self.pass.changed |= matches!(work.action, Action::Remove { .. } | Action::Forget);
-        self.remember(work.name, &work.found, None, work.deferred || !work.done);
+        // What was not even tried is as wrong as it was.
+        let untried = work.deferred && !work.acted;
+        let problem = self.records.get(&work.name).and_then(|record| record.problem.clone());
+        let problem = problem.filter(|_| untried);
+        self.remember(work.name, &work.found, problem, work.deferred || !work.done);
     }
 
     fn remember(&mut self, name: ProfileName, found: &Found, problem: Option<Problem>, unfinished: bool) {
         let goal = self.desired.goal(&name);
         let forgotten = self.desired.want(&name).is_none() && self.claim(&name).is_none();
         let record = self.records.entry(name.clone()).or_default();
-        let seen = Seen::of(found);
-        let hash = seen.and_then(|seen| seen.hash);
+        let hash = hash_of(found);
         if record.problem != problem {
             log_problem(&self.node, &name, hash, problem.as_ref());
             self.pass.changed = true;
         }
-        self.pass.changed |= record.hash() != hash;
+        self.pass.changed |= record.hash != hash;
         if let Goal::Hold(want) = goal
             && hash == Some(want)
             && problem.is_none()
         {
             record.verified = Some(want);
         }
-        (record.seen, record.problem, record.unfinished) = (seen, problem, unfinished);
+        (record.hash, record.problem, record.unfinished) = (hash, problem, unfinished);
         if forgotten && !record.wants_retry() {
             self.records.remove(&name);
             self.pass.changed = true;
@@ -240,7 +257,7 @@ impl<F: Faults> Keeper<F> {
 
     fn log(&self, work: &Work) {
         let (node, profile) = (&self.node, &work.name);
-        let hash = Seen::of(&work.found).and_then(|seen| seen.hash).map(tracing::field::display);
+        let hash = hash_of(&work.found).map(tracing::field::display);
         match (&work.action, work.drift()) {
             (Action::Put { .. }, Some(drift)) => {
                 tracing::warn!(%node, %profile, hash, drift = drift.as_str(), "file mended");
@@ -254,15 +271,6 @@ impl<F: Faults> Keeper<F> {
             (Action::Forget, _) => tracing::info!(%node, %profile, "file is gone already or not ours"),
             (Action::Rest | Action::Refuse(_), _) => {}
         }
-    }
-}
-
-/// What a new file takes the place of, if one is to be put there.
-fn over(action: &Action) -> Option<Over> {
-    match action {
-        Action::Put { over, .. } => Some(*over),
-        Action::Claim { rewrite: true } => Some(Over::Ours),
-        _ => None,
     }
 }
 

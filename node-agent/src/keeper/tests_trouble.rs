@@ -125,6 +125,59 @@ fn a_ledger_that_cannot_be_used_is_kept_and_nothing_is_touched() {
 }
 
 #[test]
+fn a_newer_ledger_that_appears_under_the_running_agent_is_kept_and_nothing_is_touched() {
+    const NEWER: &str = r#"{"version":2,"files":{}}"#;
+    // Seen by an event, by the full check, or not before the next write of the ledger.
+    for look in
+        [|world: &mut World| world.touch(LEDGER), World::check, |world: &mut World| world.apply("c", "one")]
+    {
+        let mut world = World::with(&[("a", "one"), ("b", "one")]);
+        fs::write(world.path(LEDGER), NEWER).unwrap();
+        look(&mut world);
+        world.delete("b");
+        world.apply("a", "two");
+        world.retry();
+        world.check();
+        assert_eq!(world.read(LEDGER).as_deref(), Some(NEWER));
+        assert_eq!(world.read("a.json").as_deref(), Some("one"));
+        assert_eq!(world.read("b.json").as_deref(), Some("one"));
+        assert_eq!(world.read("c.json"), None);
+        let problems = world.keeper.report().problems;
+        assert!(problems.iter().all(|problem| problem.reason == "LedgerTooNew"), "{problems:?}");
+        assert!(problems.iter().any(|problem| problem.name == "a"));
+    }
+}
+
+#[test]
+fn a_ledger_without_room_is_not_made_larger_and_the_report_says_so() {
+    let new = "b".repeat(240);
+    let mut world = World::with(&[("a", "one")]);
+    world.restart_unlisted();
+    let mut full = world.ledger();
+    let mut names = (0..).map(|number| name(&format!("{number:0>240}")));
+    while full.add(&names.next().unwrap(), Claim::Written).is_ok() {}
+    fs::write(world.path(LEDGER), full.to_bytes()).unwrap();
+    world.restart_unlisted();
+    world.change(Change::Init);
+    for (profile, bytes) in [("a", "two"), (new.as_str(), "one")] {
+        world.change(Change::InitApply(object(profile, bytes)));
+    }
+    world.keeper.sync();
+    assert_eq!(world.problem(), (FileState::Failed, "LedgerFull".into()));
+    assert_eq!(world.keeper.report().problems[0].name, new);
+    assert_eq!(world.read(&format!("{new}.json")), None);
+    assert_eq!(world.read("a.json").as_deref(), Some("two"), "what has its place goes on");
+    assert_eq!(world.ledger(), full);
+    // The list is complete: what nobody wants any more makes room.
+    world.change(Change::InitDone);
+    world.keeper.sync();
+    world.retry();
+    assert_eq!(world.read(&format!("{new}.json")).as_deref(), Some("one"));
+    assert_eq!(world.keeper.report().problems, []);
+    assert_eq!(world.ledger().names().count(), 2);
+}
+
+#[test]
 fn a_ledger_changed_under_the_running_agent_is_written_again() {
     let mut world = World::with(&[("a", "one")]);
     let ledger = world.read(LEDGER);
@@ -215,5 +268,11 @@ fn a_directory_that_was_replaced_ends_the_keeper() {
     let mut world = World::with(&[("a", "one")]);
     fs::rename(world.path(""), world.root.path().join("aside")).unwrap();
     fs::create_dir(world.path("")).unwrap();
-    assert!(world.keeper.retry().is_err());
+    let why = world.keeper.retry().unwrap_err();
+    let report = world.keeper.lost(why).report;
+    assert_eq!(report.files.len(), 0, "the runtime sees none of them");
+    let [problem] = report.problems.as_slice() else { panic!("{report:?}") };
+    assert_eq!((problem.name.as_str(), problem.state), ("a", FileState::Failed));
+    assert_eq!(problem.reason, "DirectoryLost");
+    assert!(problem.message.contains("was replaced"), "{}", problem.message);
 }

@@ -1,0 +1,142 @@
+//! Somebody who changes the files or the ledger faster than the agent mends them is not fought without end.
+
+use std::fs;
+
+use super::testing::{World, short};
+use super::*;
+use crate::disk::Step;
+
+/// How often the name was given to a file or taken from one since the last time.
+fn acts(world: &World, file: &str) -> usize {
+    let log = world.script.log();
+    log.iter().filter(|(step, name)| matches!(step, Step::Rename | Step::Unlink) && name == file).count()
+}
+
+/// Somebody writes the file anew right after the agent has written or removed it, before it is read back.
+fn fast_fighter(world: &World, file: &str) {
+    let path = world.path(file);
+    world.script.on(move |step, _| {
+        if step == Step::SyncDirectory {
+            fs::write(&path, "evil").unwrap();
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn who_changes_a_file_without_end_is_fought_at_the_pace_of_the_retries() {
+    let mut world = World::with(&[("a", "one")]);
+    for _ in 0..50 {
+        fs::write(world.path("a.json"), "evil").unwrap();
+        world.touch("a.json");
+    }
+    assert_eq!(world.repairs(), [10, 0, 0]);
+    assert_eq!(world.reported(), [("a".into(), short("evil"))], "the report says what lies there");
+    world.retry();
+    assert_eq!(world.read("a.json").as_deref(), Some("one"));
+}
+
+#[test]
+fn who_is_faster_than_the_reading_back_is_fought_no_faster() {
+    let mut world = World::with(&[("a", "one")]);
+    fast_fighter(&world, "a.json");
+    fs::write(world.path("a.json"), "evil").unwrap();
+    for _ in 0..50 {
+        world.touch("a.json");
+    }
+    assert_eq!(acts(&world, "a.json"), 10);
+    assert_eq!(world.reported(), [("a".into(), short("evil"))]);
+    // Not even looked at until the next retry, which is as patient with it.
+    world.touch("a.json");
+    assert_eq!(world.script.log(), []);
+    world.retry();
+    for _ in 0..50 {
+        world.touch("a.json");
+    }
+    assert_eq!(acts(&world, "a.json"), 10);
+    world.script.calm();
+    world.retry();
+    assert_eq!(world.read("a.json").as_deref(), Some("one"));
+    assert_eq!(world.reported(), [("a".into(), short("one"))]);
+}
+
+#[test]
+fn what_the_author_asks_for_is_written_whoever_fights_over_it() {
+    let mut world = World::with(&[("a", "one")]);
+    fast_fighter(&world, "a.json");
+    fs::write(world.path("a.json"), "evil").unwrap();
+    for _ in 0..50 {
+        world.touch("a.json");
+    }
+    world.script.calm();
+    world.apply("a", "two");
+    assert_eq!(world.read("a.json").as_deref(), Some("two"));
+}
+
+#[test]
+fn a_file_that_was_never_right_yet_is_fought_over_no_faster() {
+    let mut world = World::with(&[]);
+    fast_fighter(&world, "a.json");
+    world.apply("a", "one");
+    world.script.log();
+    // What is under an intended name is somebody else's until it has the intended bytes.
+    assert_eq!(world.read("a.json").as_deref(), Some("evil"));
+    fs::write(world.path("a.json"), "one").unwrap();
+    world.touch("a.json");
+    fs::write(world.path("a.json"), "evil").unwrap();
+    for _ in 0..50 {
+        world.touch("a.json");
+    }
+    assert!(acts(&world, "a.json") <= 10);
+}
+
+#[test]
+fn who_puts_a_removed_file_back_without_end_is_fought_no_faster() {
+    let mut world = World::with(&[("a", "one")]);
+    fast_fighter(&world, "a.json");
+    world.delete("a");
+    for _ in 0..50 {
+        world.touch("a.json");
+    }
+    assert_eq!(acts(&world, "a.json"), 1 + 10, "the profile's end, and what undoes it");
+    world.script.calm();
+    world.retry();
+    assert_eq!(world.read("a.json"), None);
+}
+
+#[test]
+fn changing_the_directory_itself_wins_no_fight() {
+    let mut world = World::with(&[("a", "one")]);
+    fast_fighter(&world, "a.json");
+    fs::write(world.path("a.json"), "evil").unwrap();
+    for _ in 0..50 {
+        world.keeper.directory_touched().unwrap();
+        world.keeper.sync();
+    }
+    assert_eq!(acts(&world, "a.json"), 10);
+}
+
+#[test]
+fn a_problem_stays_in_the_report_while_the_fight_rests() {
+    let mut world = World::with(&[("a", "one")]);
+    world.script.fail(Step::Create, rustix::io::Errno::NOSPC);
+    fs::write(world.path("a.json"), "evil").unwrap();
+    for _ in 0..20 {
+        world.check();
+    }
+    assert_eq!(world.problem(), (FileState::Failed, "DiskFull".into()));
+}
+
+#[test]
+fn who_changes_the_ledger_without_end_is_fought_at_the_pace_of_the_retries() {
+    let mut world = World::with(&[("a", "one")]);
+    let ledger = world.read(LEDGER);
+    for _ in 0..50 {
+        fs::write(world.path(LEDGER), "x").unwrap();
+        world.touch(LEDGER);
+    }
+    assert_eq!(acts(&world, LEDGER), 10);
+    assert_eq!(world.read(LEDGER).as_deref(), Some("x"));
+    world.retry();
+    assert_eq!(world.read(LEDGER), ledger);
+}
