@@ -19,6 +19,8 @@ mod images;
 mod lifecycle;
 mod nodes;
 mod pods;
+#[path = "../rendered/mod.rs"]
+mod rendered;
 mod restarts;
 mod rights;
 mod runc;

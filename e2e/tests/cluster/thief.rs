@@ -1,28 +1,117 @@
 //! Somebody with a token and nothing else, who asks the API server directly: kubectl would first ask for what it is
 //! about to change, and be refused that.
 
-use kube::api::{Api, ApiResource, DeleteParams, DynamicObject, ListParams, Patch, PatchParams};
+use std::fmt;
+use std::fs;
+
+use e2e::rights::attempts::Attempt;
+use e2e::rights::request::Request;
+use futures::StreamExt;
+use futures::stream;
+use kube::client::Body;
 use kube::config::{KubeConfigOptions, Kubeconfig};
-use kube::core::GroupVersionKind;
-use kube::{Client, Config, Error};
+use kube::{Client, Config};
 use serde_json::{Value, json};
 use tokio::runtime::{Builder, Runtime};
 
 use super::support::Session;
+
+/// The group and version of our kinds, as a path.
+pub(crate) const OURS: &str = "/apis/seccomp.imjasonh.dev/v1alpha1";
+
+/// How many requests are under way at once.
+const AT_ONCE: usize = 16;
 
 pub(crate) struct Thief {
     runtime: Runtime,
     client: Client,
 }
 
+/// What the server said.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) code: u16,
+    /// What was refused and why; empty where it was granted.
+    pub(crate) message: String,
+    /// What it answered with; null for a watch.
+    pub(crate) body: Value,
+}
+
+impl fmt::Display for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.code, self.message)
+    }
+}
+
+/// A request as it goes over the wire.
+pub(crate) struct Raw {
+    pub(crate) method: &'static str,
+    pub(crate) path: String,
+    pub(crate) content_type: &'static str,
+    pub(crate) body: Vec<u8>,
+    pub(crate) headers: Vec<(&'static str, &'static str)>,
+}
+
+impl Raw {
+    pub(crate) fn get(path: &str) -> Self {
+        Raw {
+            method: "GET",
+            path: path.to_owned(),
+            content_type: "application/json",
+            body: Vec::new(),
+            headers: Vec::new(),
+        }
+    }
+
+    /// A merge patch of an object of ours.
+    pub(crate) fn merge(path: &str, patch: &Value) -> Self {
+        Raw {
+            method: "PATCH",
+            path: format!("{OURS}{path}"),
+            content_type: "application/merge-patch+json",
+            body: patch.to_string().into(),
+            headers: Vec::new(),
+        }
+    }
+}
+
+impl From<&Request> for Raw {
+    fn from(request: &Request) -> Self {
+        Raw {
+            method: request.method(),
+            content_type: request.content_type(),
+            body: request.body().into(),
+            ..Raw::get(&request.path())
+        }
+    }
+}
+
+impl From<&Attempt> for Raw {
+    fn from(attempt: &Attempt) -> Self {
+        Raw {
+            method: attempt.method,
+            content_type: attempt.content_type,
+            body: attempt.body.to_string().into(),
+            ..Raw::get(&format!("{OURS}{}", attempt.path))
+        }
+    }
+}
+
 impl Thief {
+    /// Somebody who talks to the API server.
     pub(crate) fn new(cluster: &Session, token: &str) -> Self {
+        let admin = cluster.json(["config", "view", "--raw", "--minify"]);
+        let server = admin["clusters"][0]["cluster"]["server"].as_str().unwrap().to_owned();
+        Self::at(cluster, &server, token)
+    }
+
+    /// Somebody who talks to another server of the cluster's.
+    pub(crate) fn at(cluster: &Session, server: &str, token: &str) -> Self {
         // Another test may have been first.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let admin = cluster.json(["config", "view", "--raw", "--minify"]);
         let config = json!({
             "clusters": [{ "name": "it", "cluster": {
-                "server": admin["clusters"][0]["cluster"]["server"],
+                "server": server,
                 "certificate-authority": cluster.directory().join("pki/ca.crt"),
             } }],
             "users": [{ "name": "thief", "user": { "token": token.trim() } }],
@@ -38,34 +127,57 @@ impl Thief {
         Thief { runtime, client }
     }
 
-    /// Objects of a kind of ours, or of the core.
-    fn all(&self, kind: &str) -> Api<DynamicObject> {
-        let ours = ["SeccompProfile", "NodeProfileStatus"].contains(&kind);
-        let (group, version) = if ours { (api::names::GROUP, "v1alpha1") } else { ("", "v1") };
-        let resource = ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, kind));
-        Api::all_with(self.client.clone(), &resource)
+    /// Asks one thing.
+    pub(crate) fn ask(&self, request: Raw) -> Answer {
+        self.runtime.block_on(ask(self.client.clone(), request))
     }
 
-    fn wait<T>(&self, request: impl Future<Output = Result<T, Error>>) -> Result<(), String> {
-        self.runtime.block_on(request).map(drop).map_err(|error| match error {
-            Error::Api(status) => status.message,
-            other => panic!("{other}"),
-        })
+    /// Asks many things at once; the answers are in the order of the requests.
+    pub(crate) fn ask_all(&self, requests: impl IntoIterator<Item = Raw>) -> Vec<Answer> {
+        let asked = requests.into_iter().map(|request| ask(self.client.clone(), request));
+        self.runtime.block_on(stream::iter(asked).buffered(AT_ONCE).collect())
     }
+}
 
-    pub(crate) fn list(&self, kind: &str) -> Result<(), String> {
-        self.wait(self.all(kind).list(&ListParams::default()))
+async fn ask(client: Client, raw: Raw) -> Answer {
+    let request = http::Request::builder().method(raw.method).uri(&raw.path);
+    let request =
+        raw.headers.iter().fold(request.header("content-type", raw.content_type), |request, (key, value)| {
+            request.header(*key, *value)
+        });
+    let response = client.send(request.body(Body::from(raw.body)).unwrap()).await;
+    let response = response.unwrap_or_else(|error| panic!("{} {}: {error}", raw.method, raw.path));
+    let code = response.status().as_u16();
+    let granted = response.status().is_success();
+    if granted && raw.path.contains("watch=true") {
+        // It goes on.
+        return Answer { code, message: String::new(), body: Value::Null };
     }
+    let bytes = response.into_body().collect_bytes().await.unwrap();
+    let body: Value = serde_json::from_slice(&bytes).unwrap_or_default();
+    let message = match body["message"].as_str() {
+        _ if granted => String::new(),
+        Some(message) => message.to_owned(),
+        None => String::from_utf8_lossy(&bytes).into_owned(),
+    };
+    Answer { code, message, body }
+}
 
-    pub(crate) fn delete(&self, kind: &str, name: &str) -> Result<(), String> {
-        self.wait(self.all(kind).delete(name, &DeleteParams::default()))
-    }
+/// The token that a running program of ours holds: the agent of a node, or one of the operators.
+pub(crate) fn token_of_program(words: &[&str]) -> String {
+    let pid = program(words);
+    // The machine's root sees into the container, as somebody who broke out of it or into the node would.
+    fs::read_to_string(format!("/proc/{pid}/root/var/run/secrets/kubernetes.io/serviceaccount/token"))
+        .unwrap()
+}
 
-    pub(crate) fn patch(&self, kind: &str, name: &str, patch: &Value) -> Result<(), String> {
-        self.wait(self.all(kind).patch(name, &PatchParams::default(), &Patch::Merge(patch)))
-    }
-
-    pub(crate) fn patch_status(&self, kind: &str, name: &str, patch: &Value) -> Result<(), String> {
-        self.wait(self.all(kind).patch_status(name, &PatchParams::default(), &Patch::Merge(patch)))
-    }
+/// The process whose command line has all these words.
+pub(crate) fn program(words: &[&str]) -> u32 {
+    let processes = fs::read_dir("/proc").unwrap().filter_map(|entry| {
+        let pid = entry.ok()?.file_name().to_str()?.parse::<u32>().ok()?;
+        let line = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
+        let held: Vec<&[u8]> = line.split(|byte| *byte == 0).collect();
+        words.iter().all(|word| held.contains(&word.as_bytes())).then_some(pid)
+    });
+    processes.min().unwrap_or_else(|| panic!("no process with {words:?}"))
 }
