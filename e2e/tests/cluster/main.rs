@@ -16,6 +16,7 @@ mod deletion;
 mod distribution;
 mod drift;
 mod images;
+mod liar;
 mod lifecycle;
 mod nodes;
 mod pods;
