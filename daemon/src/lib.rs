@@ -3,11 +3,13 @@
 //! - [`logging`]: log lines as text or JSON.
 //! - [`client`]: the connection to the API server.
 //! - [`watch`]: one watch, for ever.
+//! - [`backoff`]: how long to wait before something is tried again.
 //! - [`Readiness`]: which parts of a program have yet to start.
 //! - [`http`]: `/metrics`, `/healthz` and `/readyz`.
 //! - [`metrics`]: a registry that starts with `build_info`.
 //! - [`shutdown_signal`]: the end that Kubernetes asks for.
 
+pub mod backoff;
 pub mod client;
 pub mod http;
 pub mod logging;

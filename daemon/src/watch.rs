@@ -6,20 +6,18 @@ use std::time::Duration;
 use futures::StreamExt;
 use futures::stream::BoxStream;
 use kube::{Api, Resource};
-use kube_runtime::utils::Backoff;
-use kube_runtime::watcher::{self, Config, DefaultBackoff, Event};
+use kube_runtime::watcher::{self, Config, Event};
 use serde::de::DeserializeOwned;
 use tokio::time::sleep;
 
-/// The pause should the back-off ever end; it does not.
-const LONGEST: Duration = Duration::from_secs(30);
+use crate::backoff::Backoff;
 
 /// The events of one watch.
 pub struct Events<K> {
     api: Api<K>,
     config: Config,
     stream: BoxStream<'static, Result<Event<K>, watcher::Error>>,
-    backoff: DefaultBackoff,
+    backoff: Backoff,
     /// How long to wait before the next question.
     pause: Option<Duration>,
 }
@@ -32,14 +30,16 @@ where
     #[must_use]
     pub fn new(api: Api<K>, config: Config) -> Self {
         let stream = watcher::watcher(api.clone(), config.clone()).boxed();
-        Self { api, config, stream, backoff: DefaultBackoff::default(), pause: None }
+        Self { api, config, stream, backoff: Backoff::default(), pause: None }
     }
 
-    /// The next event. After a failure the next call waits before it asks again, from 0.8 s to 30 s, until something
-    /// has come.
+    /// The next event. After a failure the next call waits before it asks again, from 0.8 s to
+    /// [`LONGEST`](crate::backoff::LONGEST), until the watch works.
     ///
-    /// Not with the library's own combinator: a watcher says `Init` before it asks for the list, and the combinator
-    /// takes that for success, so that a list that fails is asked for every second by every node.
+    /// Only news shows that it does, or time without a failure. A watcher says `Init` before it asks for the list; a
+    /// list may break off behind its first page, again and again; and one that is complete may be too old for every
+    /// watch. Whoever took any of these for success, as the library's own combinator does, would ask for the whole list
+    /// every second, on every node.
     ///
     /// # Errors
     /// The list or the watch failed. What was known before stays true as far as anybody knows.
@@ -50,13 +50,13 @@ where
         loop {
             match self.stream.next().await {
                 Some(Ok(event)) => {
-                    if !matches!(event, Event::Init) {
-                        self.backoff.reset();
+                    if matches!(event, Event::Apply(_) | Event::Delete(_)) {
+                        self.backoff.succeeded();
                     }
                     return Ok(event);
                 }
                 Some(Err(error)) => {
-                    self.pause = Some(self.backoff.next().unwrap_or(LONGEST));
+                    self.pause = Some(self.backoff.failed());
                     if is_lost(&error) {
                         self.start_anew();
                     }

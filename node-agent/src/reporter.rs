@@ -8,11 +8,10 @@ use std::time::Duration;
 
 use api::names::AGENT_FIELD_MANAGER;
 use api::{NodeName, NodeProfileStatus, Report};
+use daemon::backoff::Backoff;
 use kube::api::{Patch, PatchParams};
 use kube::core::{PartialObjectMeta, Request};
 use kube::{Client, Resource};
-use kube_runtime::utils::Backoff;
-use kube_runtime::watcher::DefaultBackoff;
 use serde_json::{Value, json};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep, timeout_at};
@@ -70,14 +69,14 @@ impl Reporter {
 
     /// Reports for as long as it is polled.
     pub async fn run(&mut self) {
-        let mut backoff = DefaultBackoff::default();
+        let mut backoff = Backoff::default();
         loop {
             self.cause().await;
             self.quiet().await;
             while let Err(error) = self.report().await {
-                self.pause(error, backoff.next().unwrap_or(LATEST)).await;
+                self.pause(error, backoff.failed()).await;
             }
-            backoff.reset();
+            backoff.succeeded();
         }
     }
 

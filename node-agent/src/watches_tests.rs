@@ -84,17 +84,57 @@ async fn a_failed_list_is_an_error_and_never_an_empty_one() {
     assert_eq!(next().await, Change::Delete { name: "b".into(), uid: "b".into() });
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_list_that_goes_on_failing_is_asked_for_ever_more_slowly() {
+/// Asks for the profiles, and answers `times` times as `answers` says; how long each question let itself be waited for.
+async fn pauses(times: usize, answers: impl AsyncFn(&mut Server)) -> Vec<Duration> {
     let (service, mut server) = tower_test::mock::pair();
     let (commands, mut queue) = mpsc::channel(64);
     tokio::spawn(watches::profiles(Client::new(service, "default"), node(), commands));
     tokio::spawn(async move { while queue.recv().await.is_some() {} });
-    let start = Instant::now();
-    for _ in 0..7 {
-        answer(&mut server, 404, r#"{"kind":"Status","code":404,"reason":"NotFound"}"#).await;
+    let mut pauses = Vec::new();
+    for _ in 0..times {
+        let start = Instant::now();
+        answers(&mut server).await;
+        pauses.push(start.elapsed());
     }
-    assert!(start.elapsed() > Duration::from_secs(40), "{:?}", start.elapsed());
+    pauses
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_list_that_goes_on_failing_is_asked_for_ever_more_slowly() {
+    let not_found = r#"{"kind":"Status","code":404,"reason":"NotFound"}"#;
+    let pauses = pauses(7, async |server| drop(answer(server, 404, not_found).await)).await;
+    assert!(pauses.iter().sum::<Duration>() > Duration::from_secs(30), "{pauses:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_list_whose_end_never_comes_is_asked_for_ever_more_slowly() {
+    let pauses = pauses(7, async |server| {
+        answer(server, 200, &list(&[profile("a")], Some("more"))).await;
+        answer(server, 500, r#"{"kind":"Status","code":500,"reason":"InternalError"}"#).await;
+    });
+    let pauses = pauses.await;
+    assert!(pauses.iter().sum::<Duration>() > Duration::from_secs(30), "{pauses:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_list_that_is_too_old_for_every_watch_is_asked_for_ever_more_slowly() {
+    let expired =
+        json!({ "type": "ERROR", "object": { "kind": "Status", "code": 410, "reason": "Expired" } });
+    let pauses = pauses(7, async |server| {
+        answer(server, 200, &list(&[profile("a")], None)).await;
+        let asked = answer(server, 200, &format!("{expired}\n")).await;
+        assert!(asked.contains("watch=true"), "{asked}");
+    });
+    let pauses = pauses.await;
+    assert!(pauses.iter().sum::<Duration>() > Duration::from_secs(30), "{pauses:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn however_long_an_api_server_was_away_it_is_asked_again_within_20_s_of_its_return() {
+    let no_answer = r#"{"kind":"Status","code":503,"reason":"ServiceUnavailable"}"#;
+    let pauses = pauses(40, async |server| drop(answer(server, 503, no_answer).await)).await;
+    let longest = pauses.iter().max().unwrap();
+    assert!(*longest < Duration::from_millis(20_100), "{pauses:?}");
 }
 
 #[tokio::test(start_paused = true)]

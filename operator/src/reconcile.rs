@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use daemon::backoff;
 use k8s_openapi::jiff::Timestamp;
 use kube::Resource;
 use kube_runtime::controller::Action;
@@ -47,8 +48,15 @@ impl Drop for UnderWay<'_> {
     }
 }
 
-/// Failed looks in a row.
+/// The longest first pause after a write that failed.
+const FIRST: Duration = Duration::from_millis(400);
+
+/// The longest pause after a refusal, which is more likely to last than silence is.
+const LONGEST_REFUSED: Duration = Duration::from_secs(60);
+
+/// Looks that failed in a row, for the same reason.
 struct Failure {
+    reason: &'static str,
     count: u32,
     /// No look before then, whatever the news: a thousand reports must not be a thousand writes to an API server that
     /// is in trouble.
@@ -68,16 +76,25 @@ impl Context {
         let _ = self.under_way.subscribe().wait_for(|count| *count == 0).await;
     }
 
-    /// How long to wait after one more failure: from 0.2 s, doubling, to a minute, with jitter, so that a thousand
-    /// objects that failed together do not come back together.
-    fn back_off(&self, kind: &'static str, name: &str) -> Duration {
+    /// How long to wait after one more failure: from 0.2 s, doubling, to 20 s, or to a minute after a refusal.
+    fn back_off(&self, kind: &'static str, name: &str, error: &WriteError) -> Duration {
+        let reason = error.reason();
+        let longest = match error {
+            WriteError::Refused(_) => LONGEST_REFUSED,
+            _ => backoff::LONGEST,
+        };
         let mut failures = self.failures();
-        let failure = failures
-            .entry((kind, name.to_owned()))
-            .or_insert(Failure { count: 0, not_before: Instant::now() });
-        let delay = Duration::from_millis(200 << failure.count.min(9)).min(Duration::from_secs(60));
-        let delay = delay.mul_f64(0.5 + jitter(name, failure.count));
-        failure.count += 1;
+        let failure = failures.entry((kind, name.to_owned())).or_insert(Failure {
+            reason,
+            count: 0,
+            not_before: Instant::now(),
+        });
+        // An API server that has just come back may refuse what it will allow in a moment.
+        if std::mem::replace(&mut failure.reason, reason) != reason {
+            failure.count = 0;
+        }
+        let delay = backoff::after(failure.count, FIRST, longest);
+        failure.count = failure.count.saturating_add(1);
         failure.not_before = Instant::now() + delay;
         delay
     }
@@ -97,12 +114,6 @@ impl Context {
         // Each entry is whole after any panic.
         self.failures.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// From 0 to 1, different for each name and attempt.
-fn jitter(name: &str, attempt: u32) -> f64 {
-    use std::hash::{BuildHasher, RandomState};
-    f64::from((RandomState::new().hash_one((name, attempt)) >> 32) as u32) / f64::from(u32::MAX)
 }
 
 /// One look at the profile `object`.
@@ -140,7 +151,7 @@ fn try_again<K: Resource>(kind: &'static str, object: &K, error: &WriteError, co
         context.forget_failures(kind, name);
         return Action::requeue(Duration::from_secs(1));
     }
-    let delay = context.back_off(kind, name);
+    let delay = context.back_off(kind, name, error);
     warn!(kind, name, %error, reason = error.reason(), retry_in = ?delay, "write failed");
     Action::requeue(delay)
 }
@@ -241,4 +252,45 @@ async fn step_node(name: &str, context: &Context) -> Result<Option<Timestamp>, W
         }
     }
     Ok(verdict.look_again)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::index::Index;
+    use crate::metrics::Metrics;
+
+    fn context() -> Context {
+        let (service, _) =
+            tower_test::mock::pair::<http::Request<kube::client::Body>, http::Response<kube::client::Body>>();
+        let metrics = Metrics::new(&prometheus::Registry::new()).unwrap();
+        let writer = Writer::new(kube::Client::new(service, "default"), metrics.writes.clone());
+        Context::new(Arc::new(Cluster::new(Index::new("profiles"), [], metrics)), writer)
+    }
+
+    fn answer(code: u16) -> WriteError {
+        let status = kube::core::Status { code, ..kube::core::Status::failure("no", "No") };
+        kube::Error::Api(status.boxed()).into()
+    }
+
+    #[tokio::test]
+    async fn however_long_an_api_server_was_away_a_write_is_tried_again_within_20_s_of_its_return() {
+        let context = context();
+        for code in [429, 500, 410, 503] {
+            for _ in 0..40 {
+                assert!(context.back_off("profile", "a", &answer(code)) <= Duration::from_secs(20));
+            }
+        }
+        // It refuses everybody until it knows who may do what.
+        assert!(context.back_off("profile", "a", &answer(403)) < Duration::from_secs(1));
+    }
+
+    #[tokio::test]
+    async fn what_is_refused_again_and_again_is_tried_ever_more_slowly() {
+        let context = context();
+        let pauses = [(); 12].map(|()| context.back_off("profile", "a", &answer(422)));
+        assert!(pauses[0] < Duration::from_secs(1) && pauses[11] >= Duration::from_secs(30), "{pauses:?}");
+        context.forget_failures("profile", "a");
+        assert!(context.back_off("profile", "a", &answer(422)) < Duration::from_secs(1));
+    }
 }

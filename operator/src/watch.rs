@@ -39,7 +39,7 @@ pub trait Watched {
     /// An object is gone.
     fn delete(&self, index: &mut Index, object: &Self::Object, now: Timestamp);
 
-    /// The watch failed; it starts again with a back-off of half a minute at most, and fails again if it must.
+    /// The watch failed; it starts again after 20 s at most, and fails again if it must.
     fn failed(&self, _: &mut Index, _: Timestamp) {}
 
     /// A list is complete: what is not among `listed` (uids) is gone.

@@ -54,7 +54,8 @@ impl From<kube::Error> for WriteError {
             kube::Error::Api(status) => match status.code {
                 409 => Self::Conflict,
                 404 => Self::Gone,
-                429 | 500.. => Self::Unavailable(error),
+                // 410: the API server does not say that of a write; something in between that is out of order does.
+                410 | 429 | 500.. => Self::Unavailable(error),
                 _ => Self::Refused(error),
             },
             _ => Self::Unavailable(error),
