@@ -25,6 +25,9 @@ use tracing::{info, warn};
 use crate::cluster::Cluster;
 use election::{Election, Held, Step, Timing};
 
+/// How long giving the lease back may take; the pod has little time left.
+const RELEASE: Duration = Duration::from_secs(3);
+
 /// The lease, and who we are.
 pub struct Leadership {
     api: Api<Lease>,
@@ -80,17 +83,33 @@ impl Leadership {
     /// written any more.
     pub async fn release(&mut self) {
         self.cluster.lead_until(None);
-        if self.election.leads_until().is_none() {
-            return;
+        match timeout(RELEASE, self.give_back()).await {
+            Ok(Ok(true)) => info!(lease = self.name, "lease given back"),
+            Ok(Ok(false)) => {}
+            Ok(Err(error)) => warn!(lease = self.name, %error, "lease not given back; it expires by itself"),
+            Err(_) => warn!(lease = self.name, "no answer about the lease; it expires by itself"),
         }
+    }
+
+    /// Whether it was ours.
+    async fn give_back(&mut self) -> Result<bool, kube::Error> {
         let free = |spec: &mut LeaseSpec| {
             spec.holder_identity = None;
             // What other implementations look at where they do not understand an absent holder.
             spec.lease_duration_seconds = Some(1);
         };
-        match self.write(free).await {
-            Ok(_) => info!(lease = self.name, "lease given back"),
-            Err(error) => warn!(lease = self.name, %error, "lease not given back; it expires by itself"),
+        loop {
+            // A renewal may have been under way when the election ended: what we know may be old by one write, and
+            // that write may even come between the two requests here.
+            self.lease = self.api.get_opt(&self.name).await?;
+            let holder = self.lease.as_ref().and_then(|lease| held(lease).holder);
+            if holder.as_deref() != Some(self.election.identity()) {
+                return Ok(false);
+            }
+            match self.write(free).await {
+                Err(kube::Error::Api(status)) if status.code == 409 => {}
+                answer => return answer.map(|_| true),
+            }
         }
     }
 

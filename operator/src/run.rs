@@ -31,8 +31,9 @@ use crate::writer::Writer;
 /// Writes under way at once, of each controller: enough to keep a slow API server busy, few enough not to flood it.
 const CONCURRENCY: u16 = 16;
 
-/// How long writes under way may take once the operator is told to stop; the pod has a little longer.
-const LAST_WRITES: Duration = Duration::from_secs(8);
+/// How long writes under way may take once the operator is told to stop. The next leader must not wait for one that an
+/// API server in trouble does not answer: such a write is refused or repeated.
+const LAST_WRITES: Duration = Duration::from_secs(2);
 
 /// Why the operator ended.
 #[derive(Debug, thiserror::Error)]
