@@ -79,7 +79,7 @@ pub(crate) fn or_absent(result: io::Result<()>) -> io::Result<()> {
 }
 
 /// The last `lines` lines of a log, or why it cannot be read: for error messages.
-pub(crate) fn tail(path: &Path, lines: usize) -> String {
+pub fn tail(path: &Path, lines: usize) -> String {
     let text = match fs::read(path) {
         Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
         Err(error) => return format!("(no log: {error})"),

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use e2e::api_server::audit::{Log, Request};
 use e2e::api_server::{Account, Agents, Behaviour, OperatorOptions, OperatorProcess, Proxy};
 use e2e::cluster::NAMESPACE;
+use e2e::files::tail;
 use futures::future::join;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::jiff::Timestamp;
@@ -86,6 +87,18 @@ struct Election {
     late: (usize, usize),
 }
 
+impl Drop for Election {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            for replica in &self.replicas {
+                let name = uid(replica.options.number);
+                let log = self.world.server.directory().join(&name).with_extension("log");
+                say(&format!("{name}:\n{}", tail(&log, 40)));
+            }
+        }
+    }
+}
+
 /// Profiles that change one after the other.
 #[derive(Default)]
 struct Work {
@@ -126,7 +139,7 @@ impl Election {
             let process = Some(OperatorProcess::start(&operator(), &world.server, &options).unwrap());
             started.push(Replica { options, proxy, process });
         }
-        Self {
+        let mut election = Self {
             world,
             replicas: started,
             bounds,
@@ -134,7 +147,13 @@ impl Election {
             _agents: agents,
             taken_over: BTreeMap::new(),
             late: (0, 0),
+        };
+        // A new API server takes seconds for the first writes of a kind.
+        for _ in 0..PROFILES {
+            election.work.step(&election.world).await;
         }
+        election.settled(LIMIT).await;
+        election
     }
 
     /// One leader meets its fate in the middle of its work, after `delay`.
