@@ -34,6 +34,8 @@ pub enum Behaviour {
     /// Nothing gets through in either direction, and nobody is told: the cable is cut. What is on its way arrives
     /// when it is whole again, if the sender still waits then.
     Cut,
+    /// As [`Behaviour::Cut`] for requests that would change something; reads and watches go on.
+    HoldWrites,
     /// Answers every new request with this status, and lets go on what runs.
     Answer(StatusCode),
     /// Tells every watch that its version is too old, inside the stream, and lets everything else through.
@@ -56,7 +58,7 @@ pub struct Proxy {
 #[derive(Debug, Default)]
 struct Counts {
     requests: AtomicU64,
-    held_writes: AtomicU64,
+    held_patches: AtomicU64,
 }
 
 type Out = StreamBody<BoxStream<'static, Result<Frame<Bytes>, io::Error>>>;
@@ -101,10 +103,10 @@ impl Proxy {
         self.counts.requests.load(Ordering::Relaxed)
     }
 
-    /// How many writes wait for the end of a [`Behaviour::Cut`].
+    /// How many patches are held.
     #[must_use]
-    pub fn held_writes(&self) -> u64 {
-        self.counts.held_writes.load(Ordering::Relaxed)
+    pub fn held_patches(&self) -> u64 {
+        self.counts.held_patches.load(Ordering::Relaxed)
     }
 }
 
@@ -139,12 +141,12 @@ async fn answer(
     mut behaviour: watch::Receiver<Behaviour>,
     counts: Arc<Counts>,
 ) -> Result<Response<Out>, io::Error> {
-    let now = if request.method() == Method::GET {
-        whole(&mut behaviour).await
-    } else {
-        let _held = Held::new(&counts.held_writes);
-        whole(&mut behaviour).await
+    let held = (request.method() == Method::PATCH).then(|| Held::new(&counts.held_patches));
+    let now = match *request.method() {
+        Method::GET => whole(&mut behaviour).await,
+        _ => until_not(&mut behaviour, &[Behaviour::Cut, Behaviour::HoldWrites]).await,
     };
+    drop(held);
     let query = request.uri().query().unwrap_or_default();
     let is_watch = query.contains("watch=true") || query.contains("watch=1");
     let is_list = !is_watch && query.contains("limit=");
@@ -185,7 +187,12 @@ impl Drop for Held<'_> {
 
 /// Waits until something gets through, and returns how.
 async fn whole(behaviour: &mut watch::Receiver<Behaviour>) -> Behaviour {
-    match behaviour.wait_for(|now| *now != Behaviour::Cut).await {
+    until_not(behaviour, &[Behaviour::Cut]).await
+}
+
+/// Waits for another behaviour than these, and returns it.
+async fn until_not(behaviour: &mut watch::Receiver<Behaviour>, these: &[Behaviour]) -> Behaviour {
+    match behaviour.wait_for(|now| !these.contains(now)).await {
         Ok(now) => *now,
         Err(_) => Behaviour::Refuse,
     }

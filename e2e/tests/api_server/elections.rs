@@ -83,7 +83,7 @@ struct Election {
     work: Work,
     _agents: Agents,
     taken_over: BTreeMap<Fate, Vec<Duration>>,
-    /// Late writes that their preconditions refused, and those that got through.
+    /// Late writes that their preconditions refused, and those that got through; leases aside.
     late: (usize, usize),
 }
 
@@ -176,9 +176,10 @@ impl Election {
                 Fate::Killed => process.program.kill().unwrap(),
                 Fate::Paused => process.program.pause().unwrap(),
                 Fate::PausedInAWrite => {
-                    replica.proxy.behave(Behaviour::Cut);
+                    replica.proxy.behave(Behaviour::HoldWrites);
+                    // Statuses and finalizers are patched, leases and Events are not.
                     until("a write on its way", LIMIT, async || {
-                        (replica.proxy.held_writes() > 0).then_some(())
+                        (replica.proxy.held_patches() > 0).then_some(())
                     })
                     .await;
                     process.program.pause().unwrap();
@@ -203,6 +204,16 @@ impl Election {
                 process = OperatorProcess::start(&operator(), &self.world.server, &replica.options).unwrap();
             }
             Fate::Paused | Fate::PausedInAWrite | Fate::CutOff => {
+                let knows = async |process: &OperatorProcess| {
+                    until("the old leader knowing it", LIMIT, async || {
+                        (process.program.log().matches(LEADS_NO_MORE).count() > told).then_some(())
+                    })
+                    .await;
+                };
+                if fate == Fate::CutOff {
+                    // By itself: nobody can tell it.
+                    knows(&process).await;
+                }
                 replica.proxy.behave(Behaviour::Pass);
                 if fate == Fate::PausedInAWrite {
                     until("what was on its way arriving", LIMIT, async || {
@@ -213,10 +224,7 @@ impl Election {
                 if fate != Fate::CutOff {
                     process.program.resume().unwrap();
                 }
-                until("the old leader knowing it", LIMIT, async || {
-                    (process.program.log().matches(LEADS_NO_MORE).count() > told).then_some(())
-                })
-                .await;
+                knows(&process).await;
             }
         }
         process.program.expect_running().unwrap();
@@ -249,17 +257,28 @@ impl Election {
         for write in late(log, old, new) {
             if !write.was_accepted() {
                 assert_eq!(write.response_status.code, 409, "{write:?}");
-                self.late.0 += 1;
+                self.late.0 += usize::from(write.is_write());
                 continue;
             }
             assert_ne!(write.object_ref.resource, "leases", "a lease of another one was taken: {write:?}");
             self.late.1 += 1;
-            // It judged as the new leader does, or the new leader said so.
-            let corrected = requests.iter().find(|request| {
+            let by_new = |request: &&Request| {
                 request.object_ref == write.object_ref
                     && request.user.uid == uid(new)
-                    && time(&request.stage_timestamp) > time(&write.stage_timestamp)
-            });
+                    && request.changes()
+                    && request.was_accepted()
+            };
+            // An object that was written meanwhile has another version than the late write asks for.
+            let between = requests
+                .iter()
+                .filter(by_new)
+                .find(|request| time(&request.stage_timestamp) < time(&write.request_received_timestamp));
+            assert_eq!(between, None, "it should have been refused: {write:?}");
+            // It judged as the new leader does, or the new leader said so.
+            let corrected = requests
+                .iter()
+                .filter(by_new)
+                .find(|request| time(&request.stage_timestamp) > time(&write.stage_timestamp));
             if let Some(corrected) = corrected {
                 let after = time(&corrected.stage_timestamp).duration_since(time(&write.stage_timestamp));
                 assert!(after.unsigned_abs() <= CORRECTED, "{write:?}, corrected after {after}");
