@@ -230,3 +230,39 @@ fn absent<T>(result: Result<T, Failure>) -> Result<Option<T>, Failure> {
         Err(failure) => Err(failure),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::symlink;
+
+    use super::super::NoFaults;
+    use super::*;
+
+    #[test]
+    fn no_path_leads_out_of_the_directory_even_if_a_name_were_one() {
+        let root = tempfile::tempdir().unwrap();
+        let inside = root.path().join("inside");
+        fs::create_dir_all(inside.join("sub")).unwrap();
+        fs::write(root.path().join("file"), "theirs").unwrap();
+        symlink(root.path(), inside.join("link")).unwrap();
+        symlink("sub", inside.join("harmless")).unwrap();
+        symlink("../file", inside.join("to-file")).unwrap();
+        let mut calls = Calls::new(fs::File::open(&inside).unwrap().into(), NoFaults);
+        let absolute = root.path().join("file").display().to_string();
+        for path in ["..", "../file", "sub/../../file", "link/file", "to-file", "/proc/self/cwd", &absolute] {
+            let errno = calls.open(path).unwrap_err().errno;
+            assert!(matches!(errno, Errno::XDEV | Errno::LOOP), "{path}: {errno}");
+        }
+        let new = root.path().join("new").display().to_string();
+        for path in ["../new", "sub/../../new", "link/new", "harmless/new", &new] {
+            let errno = calls.create(path).unwrap_err().errno;
+            assert!(matches!(errno, Errno::XDEV | Errno::LOOP), "{path}: {errno}");
+        }
+        assert!(!root.path().join("new").exists() && !inside.join("sub/new").exists());
+        for path in ["..", "link", "harmless"] {
+            let errno = calls.is_empty_directory(path).unwrap_err().errno;
+            assert!(matches!(errno, Errno::XDEV | Errno::LOOP | Errno::NOTDIR), "{path}: {errno}");
+        }
+    }
+}

@@ -18,6 +18,8 @@ mod tests_crash;
 #[cfg(test)]
 mod tests_fight;
 #[cfg(test)]
+mod tests_links;
+#[cfg(test)]
 mod tests_random;
 #[cfg(test)]
 mod tests_trouble;
