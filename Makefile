@@ -45,6 +45,7 @@ test-long: setup ## The tests that are too long for every change; under an hour
 	$(E2E) build
 	$(CARGO) test --locked --package e2e --features api-server --test api_server -- --test-threads=1 --ignored
 	$(E2E) run --nodes 2 -- $(CARGO) test --locked --package e2e --features cluster --test cluster -- --test-threads=1 --ignored
+	$(CARGO) test --locked --package e2e --test local_cluster -- --ignored
 
 bench-latency: setup ## Measure apply to disk and to Ready, beside a bare watch echo
 	@$(E2E) run --nodes $(NODES) -- $(E2E) bench latency --rounds 200
