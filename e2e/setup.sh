@@ -3,7 +3,7 @@
 # they are missing. `cargo run -p e2e -- doctor` says what else is.
 set -eu
 
-packages="busybox-static gcc iproute2 libseccomp-dev make nftables openssl pkg-config"
+packages="busybox-static e2fsprogs gcc iproute2 libseccomp-dev make nftables openssl pkg-config"
 
 missing=
 for package in $packages; do

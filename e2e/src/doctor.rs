@@ -20,7 +20,7 @@ impl fmt::Display for Missing {
 }
 
 /// A program and the Debian package that holds it.
-const PROGRAMS: [(&str, &str); 11] = [
+const PROGRAMS: [(&str, &str); 13] = [
     ("ip", "iproute2"),
     ("nft", "nftables"),
     ("openssl", "openssl"),
@@ -29,6 +29,8 @@ const PROGRAMS: [(&str, &str); 11] = [
     ("unshare", "util-linux"),
     ("setsid", "util-linux"),
     ("mount", "mount"),
+    ("umount", "mount"),
+    ("mke2fs", "e2fsprogs"),
     ("hostname", "hostname"),
     ("sh", "dash"),
     ("sleep", "coreutils"),

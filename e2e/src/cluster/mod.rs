@@ -35,7 +35,7 @@ pub use control_plane::Component;
 pub use error::ClusterError;
 pub use layout::{Layout, NoSuchNode, NodeId};
 pub use lock::LockError;
-pub use node::{Node, NodeDaemon};
+pub use node::{Node, NodeDaemon, SmallDisk};
 pub use pki::PkiError;
 pub use process::ProcessError;
 

@@ -42,6 +42,18 @@ impl NodeDaemon {
     }
 }
 
+/// A file system that is soon full.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SmallDisk {
+    /// On a loop device, of 8 MiB.
+    Ext4,
+    /// In memory, of 1 MiB.
+    Tmpfs,
+}
+
+/// The image of a small ext4, in the node's directory.
+const SMALL_DISK: &str = "small-disk.img";
+
 /// One node of a local cluster. It is a name with its paths: nothing happens when it is dropped.
 #[derive(Debug, Clone)]
 pub struct Node {
@@ -255,6 +267,58 @@ impl Node {
             let wait = |what| self.client.kubectl(["wait", what, "--timeout=5s", &name]).is_ok();
             Ok((wait("--for=create") && wait("--for=condition=Ready")).then_some(()))
         })
+    }
+
+    /// Its root directory as its own processes see it, with all that is mounted there. Valid while it has power.
+    ///
+    /// # Errors
+    /// When it has no power.
+    pub fn root(&self) -> Result<PathBuf, ClusterError> {
+        let machine = self.machine().expect_running()?;
+        Ok(format!("/proc/{}/root", machine.pid().as_raw_nonzero()).into())
+    }
+
+    /// Runs a program on it and returns what it printed.
+    ///
+    /// # Errors
+    /// When it has no power, or the program fails.
+    pub fn run(&self, words: &[&str]) -> Result<String, ClusterError> {
+        let inside = self.inside()?;
+        let mut command = std::process::Command::new(&inside[0]);
+        Ok(command::output(command.args(&inside[1..]).args(words))?)
+    }
+
+    /// Mounts a small, empty file system at a directory of it. What lies there is hidden until [`Node::unmount`].
+    ///
+    /// # Errors
+    /// When something is mounted there already that came from here, or the kernel refuses.
+    pub fn mount(&self, kind: SmallDisk, at: &str) -> Result<(), ClusterError> {
+        match kind {
+            SmallDisk::Ext4 => {
+                let image = self.file(SMALL_DISK);
+                fs::File::create_new(&image)
+                    .and_then(|file| file.set_len(8 * 1024 * 1024))
+                    .name_path("create", Path::new(&image))?;
+                // No blocks are kept back for root, and there are few inodes, so that both can be used up.
+                self.run(&["mke2fs", "-q", "-t", "ext4", "-b", "1024", "-m", "0", "-N", "64", &image])?;
+                self.run(&["mount", "-o", "loop", &image, at])?;
+            }
+            SmallDisk::Tmpfs => {
+                self.run(&["mount", "-t", "tmpfs", "-o", "size=1m,nr_inodes=64,mode=755", "tmpfs", at])?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends a [`Node::mount`]. Processes that have it open keep it until they end.
+    ///
+    /// # Errors
+    /// When nothing is mounted there.
+    pub fn unmount(&self, at: &str) -> Result<(), ClusterError> {
+        self.run(&["umount", "--lazy", at])?;
+        let image = self.file(SMALL_DISK);
+        // The kernel keeps what it has open, and the loop device goes with it.
+        Ok(files::or_absent(fs::remove_file(&image)).name_path("remove", Path::new(&image))?)
     }
 
     fn start_machine(&self) -> Result<(), ClusterError> {

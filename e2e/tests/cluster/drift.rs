@@ -1,17 +1,18 @@
 //! What people and programs do to the files by hand.
 
-use std::fs::{self, Permissions};
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::fs::{self, File, Permissions};
+use std::io::Write;
+use std::os::unix::fs::{PermissionsExt, chown, symlink};
 use std::path::Path;
 
 use e2e::view::disk;
 
 use super::support::{LIMIT, MENDED, bytes_of, harmless, say, shared, until, until_mended};
 
-type Damage = (&'static str, fn(&Path, &Path));
+pub(crate) type Damage = (&'static str, fn(&Path, &Path));
 
 /// Each does something to the first path; the second is a file of somebody else.
-const DAMAGES: [Damage; 7] = [
+pub(crate) const DAMAGES: [Damage; 10] = [
     ("changed in place", |path, _| fs::write(path, "{}").unwrap()),
     ("emptied", |path, _| fs::write(path, "").unwrap()),
     ("removed", |path, _| fs::remove_file(path).unwrap()),
@@ -31,6 +32,14 @@ const DAMAGES: [Damage; 7] = [
         })
     }),
     ("made unreadable", |path, _| fs::set_permissions(path, Permissions::from_mode(0o600)).unwrap()),
+    ("opened to all", |path, _| fs::set_permissions(path, Permissions::from_mode(0o666)).unwrap()),
+    ("given to another user", |path, _| chown(path, Some(1000), None).unwrap()),
+    ("changed with its size and time kept", |path, _| {
+        let modified = fs::metadata(path).unwrap().modified().unwrap();
+        let mut file = File::options().write(true).open(path).unwrap();
+        file.write_all(b"[").unwrap();
+        file.set_modified(modified).unwrap();
+    }),
 ];
 
 #[test]

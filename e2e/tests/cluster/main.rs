@@ -13,6 +13,8 @@
 mod audit;
 mod bad_input;
 mod deletion;
+mod disks;
+mod displaced;
 mod distribution;
 mod drift;
 mod images;

@@ -3,7 +3,7 @@
 use std::fmt::Display;
 use std::io::Write;
 use std::ops::Deref;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Duration, Instant};
 use std::{fs, thread};
@@ -287,15 +287,19 @@ pub(crate) fn until<T>(what: &str, limit: Duration, mut ask: impl FnMut() -> Opt
     wait::until(what, limit, || Ok::<_, WaitError>(ask())).unwrap_or_else(|error| panic!("{error}"))
 }
 
-/// Waits until a node's file holds these bytes as a plain file of its usual permissions.
+/// Waits until a node's file holds these bytes as a plain file of its usual permissions and owner.
 pub(crate) fn until_mended(node: &Node, name: &str, bytes: &[u8]) -> Duration {
+    until_as_it_was(&disk::path(node, name), bytes)
+}
+
+/// As [`until_mended`], for a file anywhere.
+pub(crate) fn until_as_it_was(path: &Path, bytes: &[u8]) -> Duration {
     use std::os::unix::fs::MetadataExt;
     let start = Instant::now();
-    let path = disk::path(node, name);
     until(&format!("{} as it was", path.display()), MENDED, || {
-        let found = fs::symlink_metadata(&path).ok()?;
-        let right = found.is_file() && found.mode() & 0o7777 == 0o644;
-        (right && fs::read(&path).ok()? == bytes).then_some(())
+        let found = fs::symlink_metadata(path).ok()?;
+        let right = found.is_file() && found.mode() & 0o7777 == 0o644 && found.uid() == 0;
+        (right && fs::read(path).ok()? == bytes).then_some(())
     });
     start.elapsed()
 }

@@ -1,7 +1,7 @@
 //! Links that somebody puts in the agent's way, at every moment: nothing outside the directory is ever changed.
 
 use std::fs;
-use std::os::unix::fs::{MetadataExt, symlink};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -23,6 +23,8 @@ impl Place {
         let root = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
         fs::create_dir(root.path().join("outside")).unwrap();
         fs::write(root.path().join("outside/treasure"), TREASURE).unwrap();
+        // Other permissions than a profile's file, so that it shows if they are set.
+        fs::set_permissions(root.path().join("outside/treasure"), fs::Permissions::from_mode(0o600)).unwrap();
         Self(root)
     }
 
