@@ -4,7 +4,8 @@
 //! [`facts`]. The [`index`] takes the facts in and says what is due; [`trigger`] hands that to the controllers. A
 //! look ([`reconcile`]) asks the index for a verdict and has the [`writer`] carry it out, bound to the version that
 //! was judged. The index, the [`status`] it wants and the [`notice`]s worth an Event are pure and synchronous; time
-//! is an argument. Of several operators the one that holds the [`lease`] writes. [`run`] wires it all.
+//! is an argument. Of several operators the one that holds the [`lease`] writes. [`run`] wires it all. What a cluster
+//! is left with when the operator goes for good is up to [`uninstall`].
 
 pub mod cluster;
 pub mod facts;
@@ -18,5 +19,6 @@ pub mod run;
 pub mod selection;
 pub mod status;
 pub mod trigger;
+pub mod uninstall;
 pub mod watch;
 pub mod writer;

@@ -1,18 +1,25 @@
 //! The operator: see the crate's documentation.
 
+use std::fmt::Display;
 use std::process::ExitCode;
 
-use clap::Parser;
-use operator::options::Options;
+use operator::options::Task;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    let options = Options::parse();
-    if let Err(error) = daemon::logging::init(&options.logging) {
+    let task = Task::of(std::env::args_os()).unwrap_or_else(|error| error.exit());
+    if let Err(error) = daemon::logging::init(task.logging()) {
         eprintln!("operator: {error}");
         return ExitCode::from(2);
     }
-    match operator::run::run(options).await {
+    match task {
+        Task::Operate(options) => exit_code(operator::run::run(options).await),
+        Task::LiftFinalizers(options) => exit_code(operator::uninstall::run(options).await),
+    }
+}
+
+fn exit_code<E: Display>(result: Result<(), E>) -> ExitCode {
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!(%error, "operator failed");

@@ -1,16 +1,83 @@
 //! The operator's options, as the chart sets them.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use clap::Parser;
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use daemon::logging::LoggingArgs;
 use k8s_openapi::api::core::v1::NodeSelector;
 
 use crate::facts::AgentPods;
 use crate::lease::election::{Timing, UnsafeTiming};
 use crate::selection::Selection;
+
+#[derive(Debug, Clone, Subcommand)]
+enum Errand {
+    /// Take the operator's finalizer off every profile, once the operator is gone for good
+    LiftFinalizers(LiftOptions),
+}
+
+/// What a process is to do.
+#[derive(Debug, Clone)]
+pub enum Task {
+    /// Be the operator.
+    Operate(Options),
+    /// Take the operator's finalizer off every profile, once the operator is gone for good.
+    LiftFinalizers(LiftOptions),
+}
+
+impl Task {
+    /// Reads the arguments, of which the first is the program.
+    ///
+    /// # Errors
+    /// They make no sense, or ask for help.
+    pub fn of(arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> Result<Self, clap::Error> {
+        let command = Errand::augment_subcommands(Options::command())
+            .subcommand_negates_reqs(true)
+            .args_conflicts_with_subcommands(true);
+        let matches = command.try_get_matches_from(arguments)?;
+        match matches.subcommand_name() {
+            None => Options::from_arg_matches(&matches).map(Self::Operate),
+            Some(_) => {
+                Errand::from_arg_matches(&matches).map(|Errand::LiftFinalizers(o)| Self::LiftFinalizers(o))
+            }
+        }
+    }
+
+    /// How to log meanwhile.
+    #[must_use]
+    pub fn logging(&self) -> &LoggingArgs {
+        match self {
+            Self::Operate(options) => &options.logging,
+            Self::LiftFinalizers(options) => &options.logging,
+        }
+    }
+}
+
+/// Options of [`Task::LiftFinalizers`].
+#[derive(Debug, Clone, Args)]
+pub struct LiftOptions {
+    /// Namespace that the operator and the agents ran in.
+    #[arg(long, env = "POD_NAMESPACE")]
+    pub namespace: String,
+    /// Which pods there are theirs: a label selector, as kubectl takes it.
+    #[arg(long)]
+    pub pods: String,
+    /// How long to wait until these pods are gone. One on a node that is cut off never is.
+    #[arg(long, default_value = "20s", value_parser = duration)]
+    pub patience: Duration,
+    /// The lease in the namespace to delete, if any.
+    #[arg(long)]
+    pub lease: Option<String>,
+    /// When to give up in all.
+    #[arg(long, default_value = "2m", value_parser = duration)]
+    pub limit: Duration,
+    /// Logging.
+    #[command(flatten)]
+    pub logging: LoggingArgs,
+}
 
 /// Judges from the nodes' reports whether each seccomp profile is where it should be.
 #[derive(Debug, Clone, Parser)]
@@ -102,7 +169,7 @@ mod tests {
 
     #[test]
     fn options_of_the_chart_are_read() {
-        let options = Options::try_parse_from([
+        let task = Task::of([
             "operator",
             "--namespace=ns",
             "--agent-label-selector=a=b,c=",
@@ -110,6 +177,7 @@ mod tests {
             r#"--node-affinity={"nodeSelectorTerms":[{"matchExpressions":[{"key":"x","operator":"Exists"}]}]}"#,
         ])
         .unwrap();
+        let Task::Operate(options) = task else { panic!("{task:?}") };
         assert_eq!(
             options.agents().labels,
             BTreeMap::from([("a".into(), "b".into()), ("c".into(), String::new())])
@@ -120,7 +188,17 @@ mod tests {
     #[test]
     fn options_that_mean_nothing_are_refused() {
         for bad in ["--agent-label-selector=a", "--node-selector=[]", "--node-affinity={}x"] {
-            assert!(Options::try_parse_from(["operator", "--namespace=ns", bad]).is_err(), "{bad}");
+            assert!(Task::of(["operator", "--namespace=ns", bad]).is_err(), "{bad}");
         }
+        for missing in [&["operator"][..], &["operator", "--lease=l"], &["operator", "lift-finalizers"]] {
+            assert!(Task::of(missing).is_err(), "{missing:?}");
+        }
+    }
+
+    #[test]
+    fn an_errand_needs_none_of_the_operators_own_options() {
+        let task = Task::of(["operator", "lift-finalizers", "--namespace=ns", "--pods=a=b", "--patience=3s"]);
+        let Ok(Task::LiftFinalizers(options)) = task else { panic!("{task:?}") };
+        assert_eq!((options.patience, options.lease), (Duration::from_secs(3), None));
     }
 }

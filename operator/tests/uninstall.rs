@@ -1,0 +1,198 @@
+//! What is said to the API server when the operator goes for good.
+
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests may fail")]
+
+use std::time::Duration;
+
+use clap::Parser;
+use http::{Method, Request, Response};
+use kube::Client;
+use kube::client::Body;
+use operator::options::LiftOptions;
+use operator::uninstall::{Leave, LiftError};
+use serde_json::{Value, json};
+use tokio::time::Instant;
+use tower_test::mock::Handle;
+
+const PROFILES: &str = "/apis/seccomp.imjasonh.dev/v1alpha1/seccompprofiles";
+const PODS: &str = "/api/v1/namespaces/ns/pods";
+const LEASE: &str = "/apis/coordination.k8s.io/v1/namespaces/ns/leases/operator";
+const OURS: &str = "seccomp.imjasonh.dev/node-files";
+
+#[derive(Parser)]
+struct Program {
+    #[command(flatten)]
+    options: LiftOptions,
+}
+
+struct Server(Handle<Request<Body>, Response<Body>>);
+
+impl Server {
+    /// Takes the next request, checks its method and path, answers, and gives its query and its body.
+    async fn expect(&mut self, method: Method, path: &str, answer: (u16, Value)) -> (String, Value) {
+        let (request, send) = self.0.next_request().await.expect("no more requests");
+        assert_eq!((request.method(), request.uri().path()), (&method, path));
+        let query = request.uri().query().unwrap_or_default().to_owned();
+        if method == Method::GET {
+            let accepted = request.headers()["accept"].to_str().unwrap();
+            assert!(accepted.contains("as=PartialObjectMetadataList"), "{accepted}");
+        }
+        let body = request.into_body().collect_bytes().await.unwrap();
+        let body = if body.is_empty() { Value::Null } else { serde_json::from_slice(&body).unwrap() };
+        let (status, answer) = answer;
+        let answer = Body::from(answer.to_string().into_bytes());
+        send.send_response(Response::builder().status(status).body(answer).unwrap());
+        (query, body)
+    }
+
+    async fn no_pods(&mut self) {
+        self.expect(Method::GET, PODS, list(&[], "")).await;
+    }
+}
+
+fn start(arguments: &[&str]) -> (Leave, Server) {
+    let (service, handle) = tower_test::mock::pair();
+    let arguments = ["lift", "--namespace=ns", "--pods=app in (a,b)"].iter().chain(arguments);
+    let options = Program::parse_from(arguments).options;
+    (Leave::new(Client::new(service, "ns"), options).unwrap(), Server(handle))
+}
+
+fn failure(code: u16) -> (u16, Value) {
+    let reason = match code {
+        403 => "Forbidden",
+        404 => "NotFound",
+        409 => "Conflict",
+        _ => "InternalError",
+    };
+    let status = json!({ "kind": "Status", "apiVersion": "v1", "status": "Failure", "code": code, "reason": reason, "message": reason });
+    (code, status)
+}
+
+fn list(items: &[Value], more: &str) -> (u16, Value) {
+    let metadata = json!({ "resourceVersion": "99", "continue": more });
+    (
+        200,
+        json!({ "kind": "PartialObjectMetadataList", "apiVersion": "meta.k8s.io/v1", "metadata": metadata, "items": items }),
+    )
+}
+
+fn named(name: &str, version: &str, finalizers: &[&str]) -> Value {
+    json!({
+        "kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1",
+        "metadata": {
+            "name": name, "uid": format!("uid-{name}"), "resourceVersion": version, "finalizers": finalizers,
+            // Anybody may have written a time that the client library cannot hold.
+            "managedFields": [{ "manager": "m", "operation": "Update", "time": "9999-12-31T23:59:59Z" }],
+        },
+    })
+}
+
+fn profile(name: &str) -> String {
+    format!("{PROFILES}/{name}")
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_page_loses_exactly_our_finalizer_once_no_pod_is_left() {
+    let (leave, mut server) = start(&["--lease=operator"]);
+    let conversation = async {
+        let (query, _) = server.expect(Method::GET, PODS, list(&[named("operator-1", "1", &[])], "")).await;
+        assert!(query.contains("labelSelector=app+in+%28a%2Cb%29"), "{query}");
+        server.expect(Method::GET, PODS, failure(403)).await;
+        server.no_pods().await;
+
+        let first = [named("a", "7", &["example.com/other", OURS]), named("b", "8", &["example.com/other"])];
+        let (query, _) = server.expect(Method::GET, PROFILES, list(&first, "more")).await;
+        assert!(query.contains("limit="), "{query}");
+        let (_, patch) = server.expect(Method::PATCH, &profile("a"), (200, named("a", "9", &[]))).await;
+        let path = "/metadata/finalizers/1";
+        assert_eq!(
+            patch,
+            json!([
+                { "op": "replace", "path": "/metadata/resourceVersion", "value": "7" },
+                { "op": "test", "path": "/metadata/uid", "value": "uid-a" },
+                { "op": "test", "path": path, "value": OURS },
+                { "op": "remove", "path": path },
+            ])
+        );
+        let (query, _) = server.expect(Method::GET, PROFILES, list(&[named("c", "3", &[OURS])], "")).await;
+        assert!(query.contains("continue=more"), "{query}");
+        server.expect(Method::PATCH, &profile("c"), (200, named("c", "4", &[]))).await;
+        // Only a whole list without any is the end.
+        server.expect(Method::GET, PROFILES, list(&[named("b", "8", &["example.com/other"])], "")).await;
+        server.expect(Method::DELETE, LEASE, (200, json!({ "kind": "Status", "status": "Success" }))).await;
+    };
+    let (lifted, ()) = tokio::join!(leave.carry_out(), conversation);
+    assert_eq!(lifted.unwrap(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_changed_meanwhile_is_looked_at_again_and_what_failed_is_tried_again() {
+    let (leave, mut server) = start(&[]);
+    let conversation = async {
+        server.no_pods().await;
+        let both = [named("a", "7", &[OURS]), named("b", "8", &[OURS])];
+        server.expect(Method::GET, PROFILES, list(&both, "")).await;
+        server.expect(Method::PATCH, &profile("a"), failure(409)).await;
+        server.expect(Method::PATCH, &profile("b"), failure(404)).await;
+        server.expect(Method::GET, PROFILES, list(&[named("a", "10", &["example.com/x", OURS])], "")).await;
+        server.expect(Method::PATCH, &profile("a"), failure(500)).await;
+        server.expect(Method::GET, PROFILES, failure(500)).await;
+        server.expect(Method::GET, PROFILES, list(&[named("a", "11", &[OURS])], "")).await;
+        let (_, patch) = server.expect(Method::PATCH, &profile("a"), (200, named("a", "12", &[]))).await;
+        assert_eq!(patch[0]["value"], "11");
+        server.expect(Method::GET, PROFILES, list(&[], "")).await;
+    };
+    let (lifted, ()) = tokio::join!(leave.carry_out(), conversation);
+    assert_eq!(lifted.unwrap(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pod_that_never_goes_is_waited_for_no_longer_than_told() {
+    let (leave, mut server) = start(&["--patience=20s"]);
+    let begun = Instant::now();
+    let conversation = async {
+        let path = loop {
+            let (request, send) = server.0.next_request().await.unwrap();
+            let path = request.uri().path().to_owned();
+            let items = if path == PODS { vec![named("cut-off", "1", &[])] } else { Vec::new() };
+            send.send_response(Response::new(Body::from(list(&items, "").1.to_string().into_bytes())));
+            if path != PODS {
+                break path;
+            }
+        };
+        assert_eq!(path, PROFILES);
+        assert!(begun.elapsed().abs_diff(Duration::from_secs(20)) < Duration::from_secs(1));
+    };
+    let (lifted, ()) = tokio::join!(leave.carry_out(), conversation);
+    assert_eq!(lifted.unwrap(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_the_kind_there_is_nothing_to_lift() {
+    let (leave, mut server) = start(&["--lease=operator"]);
+    let conversation = async {
+        server.no_pods().await;
+        server.expect(Method::GET, PROFILES, failure(404)).await;
+        server.expect(Method::DELETE, LEASE, failure(404)).await;
+    };
+    let (lifted, ()) = tokio::join!(leave.carry_out(), conversation);
+    assert_eq!(lifted.unwrap(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_cannot_be_lifted_is_named_when_the_time_is_up() {
+    let (leave, mut server) = start(&["--limit=30s"]);
+    let conversation = async {
+        server.no_pods().await;
+        loop {
+            server.expect(Method::GET, PROFILES, list(&[named("a", "7", &[OURS])], "")).await;
+            server.expect(Method::PATCH, &profile("a"), failure(403)).await;
+        }
+    };
+    let error = tokio::select! {
+        result = leave.carry_out() => result.unwrap_err(),
+        () = conversation => unreachable!(),
+    };
+    assert!(matches!(&error, LiftError::TooLate { .. }), "{error}");
+    assert!(error.to_string().contains("finalizer of a: refused"), "{error}");
+}
