@@ -85,6 +85,57 @@ fn the_policy_lets_the_operator_change_the_finalizer_that_it_uses() {
     assert_eq!(validations.matches("f != '").count(), 2, "{validations}");
 }
 
+/// What Helm creates after all else is deleted.
+fn hooks(rendered: &[Value]) -> Vec<&Value> {
+    let hook = |object: &&Value| !object["metadata"]["annotations"]["helm.sh/hook"].is_null();
+    rendered.iter().filter(hook).collect()
+}
+
+#[test]
+fn what_the_uninstallation_adds_comes_last_and_goes_with_it() {
+    let hooks = hooks(&RENDERED);
+    for hook in &hooks {
+        let annotations = &hook["metadata"]["annotations"];
+        assert_eq!(annotations["helm.sh/hook"], "post-delete");
+        assert_eq!(annotations["helm.sh/hook-delete-policy"], "before-hook-creation,hook-succeeded");
+        assert!(hook["metadata"]["name"].as_str().unwrap().starts_with("seccomp-profile-uninstall"));
+    }
+    let weight = |kind: &str| -> i32 {
+        let hook = hooks.iter().find(|hook| hook["kind"] == kind).unwrap();
+        hook["metadata"]["annotations"]["helm.sh/hook-weight"].as_str().unwrap().parse().unwrap()
+    };
+    // Whoever runs it has been told by then what it may do.
+    assert!(weight("ValidatingAdmissionPolicyBinding") < weight("ClusterRoleBinding"));
+    assert!(weight("ClusterRoleBinding") < weight("Job") && weight("RoleBinding") < weight("Job"));
+    assert_eq!(hooks.len(), 8);
+    let without = render(&["--set", "uninstall.liftFinalizers=false"]).unwrap();
+    assert_eq!(self::hooks(&without), Vec::<&Value>::new());
+    assert_eq!(without.len(), RENDERED.len() - hooks.len());
+}
+
+#[test]
+fn the_uninstallation_waits_for_the_pods_of_both_programs_and_for_none_else() {
+    let pod = &only("Job")["spec"]["template"];
+    let container = &pod["spec"]["containers"][0];
+    let arguments = container["args"].as_array().unwrap().iter().map(|argument| argument.as_str().unwrap());
+    let selector = arguments.filter_map(|argument| argument.strip_prefix("--pods=")).next().unwrap();
+    let (labels, component) = selector.split_once(",app.kubernetes.io/component in ").unwrap();
+    assert_eq!(component, "(operator,node-agent)");
+    for kind in ["Deployment", "DaemonSet"] {
+        let selected = &only(kind)["spec"]["selector"]["matchLabels"];
+        assert_eq!(selected.as_object().unwrap().len(), 3);
+        for label in labels.split(',') {
+            let (key, value) = label.split_once('=').unwrap();
+            assert_eq!(selected[key], value);
+        }
+        let own = selected["app.kubernetes.io/component"].as_str().unwrap();
+        assert!(component.contains(own), "{own}");
+    }
+    assert_eq!(pod["metadata"]["labels"]["app.kubernetes.io/component"], "uninstall");
+    let lease = format!("--lease={}", operators_argument("lease"));
+    assert!(container["args"].as_array().unwrap().contains(&json!(lease)), "{lease}");
+}
+
 #[test]
 fn every_policy_is_bound_and_denies() {
     let name = |object: &Value| object["metadata"]["name"].as_str().unwrap().to_owned();
@@ -92,7 +143,7 @@ fn every_policy_is_bound_and_denies() {
     let bindings = of_kind("ValidatingAdmissionPolicyBinding");
     let bound: Vec<_> =
         bindings.iter().map(|binding| binding["spec"]["policyName"].as_str().unwrap()).collect();
-    assert_eq!(policies.len(), 2);
+    assert_eq!(policies.len(), 3);
     assert_eq!(bound, policies);
     for binding in bindings {
         assert_eq!(binding["spec"], json!({ "policyName": name(binding), "validationActions": ["Deny"] }));
@@ -140,7 +191,8 @@ fn operators_stand_for_election_by_the_lease_that_they_have_a_right_to() {
     let roles = of_kind("Role");
     let rules = roles.iter().flat_map(|role| role["rules"].as_array().unwrap());
     let named: Vec<_> = rules.filter_map(|rule| rule.get("resourceNames")).collect();
-    assert_eq!(named, [&json!([operators_argument("lease")])]);
+    // The second is the uninstallation's, to delete it.
+    assert_eq!(named, [&json!([operators_argument("lease")]); 2]);
 }
 
 #[test]
@@ -198,8 +250,14 @@ fn rule(rule: &Value) -> String {
 }
 
 #[test]
-fn the_operators_pod_is_fully_restricted() {
-    let spec = &only("Deployment")["spec"]["template"]["spec"];
+fn the_pods_of_the_operator_and_the_uninstallation_are_fully_restricted() {
+    for kind in ["Deployment", "Job"] {
+        fully_restricted(&only(kind)["spec"]["template"]["spec"]);
+    }
+    one_port(&only("Deployment")["spec"]["template"]["spec"]);
+}
+
+fn fully_restricted(spec: &Value) {
     assert_eq!(
         spec["securityContext"],
         json!({
@@ -242,6 +300,7 @@ fn the_agents_pod_is_root_without_capabilities_and_sees_its_own_directory_only()
     assert_eq!(spec["tolerations"], json!([{ "operator": "Exists" }]));
     assert_eq!(spec["priorityClassName"], "system-node-critical");
     one_plain_container(spec);
+    one_port(spec);
 }
 
 fn one_plain_container(spec: &Value) {
@@ -249,9 +308,12 @@ fn one_plain_container(spec: &Value) {
     for absent in ["initContainers", "hostNetwork", "hostPID", "hostIPC", "hostUsers"] {
         assert_eq!(spec[absent], Value::Null, "{absent}");
     }
+    assert!(spec["containers"][0]["resources"]["limits"]["memory"].is_string());
+}
+
+fn one_port(spec: &Value) {
     let ports: Vec<_> = spec["containers"][0]["ports"].as_array().unwrap().iter().collect();
     assert_eq!(ports, [&json!({ "name": "http", "containerPort": 8080, "protocol": "TCP" })]);
-    assert!(spec["containers"][0]["resources"]["limits"]["memory"].is_string());
 }
 
 #[test]

@@ -120,7 +120,8 @@ fn no_role_of_the_chart_has_a_wildcard_or_a_right_to_more_rights() {
 fn nobody_of_ours_changes_a_pod_or_a_node() {
     for (account, rule) in rules() {
         if rule.resources.iter().any(|resource| ["pods", "nodes"].contains(&resource.as_str())) {
-            assert_eq!(rule.verbs, ["get", "list", "watch"], "{account}");
+            let reads = |verb: &String| ["get", "list", "watch"].contains(&verb.as_str());
+            assert!(rule.verbs.iter().all(reads), "{account}: {:?}", rule.verbs);
         }
     }
 }

@@ -82,3 +82,27 @@ readinessProbe:
   periodSeconds: 5
   timeoutSeconds: 5
 {{- end -}}
+
+{{/* What an account that may patch profiles may do with that, as validations: (list "the operator"). */}}
+{{- define "seccomp-profile.finalizerOnly" -}}
+{{- $who := first . -}}
+- expression: request.operation == 'UPDATE'
+  message: {{ $who }} neither creates nor deletes a profile
+- expression: request.operation != 'UPDATE' || object.?spec == oldObject.?spec
+  message: {{ $who }} does not change what a profile says
+- expression: >-
+    request.operation != 'UPDATE' || (
+    object.metadata.?labels == oldObject.metadata.?labels &&
+    object.metadata.?annotations == oldObject.metadata.?annotations &&
+    object.metadata.?ownerReferences == oldObject.metadata.?ownerReferences &&
+    object.metadata.?finalizers.orValue([]).filter(f, f != 'seccomp.imjasonh.dev/node-files') ==
+    oldObject.metadata.?finalizers.orValue([]).filter(f, f != 'seccomp.imjasonh.dev/node-files'))
+  message: of a profile's metadata {{ $who }} changes its own finalizer only
+{{- end -}}
+
+{{/* Annotations of what is there for the end of an uninstallation only: its weight, lowest first. */}}
+{{- define "seccomp-profile.afterUninstall" -}}
+helm.sh/hook: post-delete
+helm.sh/hook-weight: {{ . | quote }}
+helm.sh/hook-delete-policy: before-hook-creation,hook-succeeded
+{{- end -}}

@@ -19,9 +19,10 @@ mod distribution;
 mod drift;
 mod images;
 mod liar;
-mod lifecycle;
 mod nodes;
+mod pod_security;
 mod pods;
+mod removal;
 #[path = "../rendered/mod.rs"]
 mod rendered;
 mod restarts;

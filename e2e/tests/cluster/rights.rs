@@ -27,14 +27,14 @@ fn operators_token() -> String {
 }
 
 /// What the chart grants to an account of its own.
-fn granted_by_chart(cluster: &Session, account: &str) -> Rights {
+pub(crate) fn granted_by_chart(cluster: &Session, account: &str) -> Rights {
     let accounts = rendered::accounts(&rendered::objects(cluster.client()));
     accounts.into_iter().find(|held| held.name == account).unwrap().rights
 }
 
 /// Sends every request of the grid. Each that no role grants must be refused in so many words; each that reads and is
 /// granted must be answered.
-fn try_everything(whose: &str, thief: &Thief, rights: &Rights) {
+pub(crate) fn try_everything(whose: &str, thief: &Thief, rights: &Rights) {
     let everybody = rules::of_everybody();
     let all: Vec<Request> = request::all().collect();
     let granted = |request: &Request| rights.allow(request) || everybody.allow(request);

@@ -1,47 +1,9 @@
-//! The chart comes and goes.
+//! What the chart asks of the namespace that it is installed in.
 
-use e2e::build_images::repository;
 use e2e::cluster::NAMESPACE;
 use serde_json::{Value, json};
 
-use super::support::{LIMIT, Session, alone, bytes_of, complain, harmless, said, shared, text, until};
-
-/// The chart on the cluster again, when this is dropped.
-struct Reinstall<'a>(&'a Session);
-
-impl Drop for Reinstall<'_> {
-    fn drop(&mut self) {
-        let chart = repository().join("charts").join(NAMESPACE);
-        complain(self.0.client().install_chart(&chart, &[]).map(drop));
-    }
-}
-
-#[test]
-fn uninstalling_the_chart_keeps_definitions_profiles_and_files_and_installing_it_goes_on() {
-    let cluster = alone();
-    let profile = cluster.profile("survivor", &harmless(0));
-    profile.ready();
-    {
-        let _reinstall = Reinstall(&cluster);
-        cluster.helm(["uninstall", NAMESPACE, "--namespace", NAMESPACE, "--wait"]).unwrap();
-        until("nothing of the chart being left in its namespace", LIMIT, || {
-            let kinds = "pods,serviceaccounts,deployments,daemonsets,resourcequotas";
-            let left = cluster.ok(["-n", NAMESPACE, "get", kinds, "-o", "name"]);
-            (left.trim() == "serviceaccount/default").then_some(())
-        });
-        let crds = cluster.ok(["get", "crds", "-o", "name"]);
-        for kind in ["seccompprofiles", "nodeprofilestatuses"] {
-            assert!(crds.contains(&format!("{kind}.seccomp.imjasonh.dev")), "{crds}");
-        }
-        assert_eq!(profile.view().text("/metadata/name"), "survivor");
-        for (node, found) in profile.on_disks() {
-            assert_eq!(text(&found), text(&Some(bytes_of(&harmless(0)))), "{node}");
-        }
-    }
-    cluster.rolled_out();
-    profile.update(&harmless(1));
-    profile.ready();
-}
+use super::support::{Session, complain, said, shared};
 
 /// A namespace that enforces Pod Security, until this is dropped.
 struct Enforcing<'a> {

@@ -1,0 +1,323 @@
+//! The chart is uninstalled, or somebody removes the operator by force, and it comes back.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::process::Command;
+use std::thread;
+use std::time::Instant;
+
+use e2e::build_images::repository;
+use e2e::cluster::NAMESPACE;
+use e2e::command;
+use serde_json::{Value, json};
+
+use super::audit::{Log, summary};
+use super::rights;
+use super::support::{
+    Applied, LIMIT, Session, alone, bytes_of, complain, harmless, say, shared, sleeper, text, until,
+};
+use super::thief::{Raw, Thief, program};
+
+/// The account that lifts the finalizers.
+const UNINSTALLATION: &str = "seccomp-profile-uninstall";
+/// A finalizer of somebody else.
+const OTHERS: &str = "example.org/other";
+
+/// The chart on the cluster again, when this is dropped.
+struct Reinstall<'a>(&'a Session);
+
+impl Drop for Reinstall<'_> {
+    fn drop(&mut self) {
+        let chart = repository().join("charts").join(NAMESPACE);
+        complain(self.0.client().install_chart(&chart, &[]).map(drop));
+    }
+}
+
+/// A finalizer of somebody else on a profile, until this is dropped.
+struct Foreign<'a>(&'a Session, &'a str);
+
+impl<'a> Foreign<'a> {
+    fn put_on(session: &'a Session, profile: &'a Applied<'_>) -> Self {
+        // Before ours, so that ours does not stand where it is usually.
+        let add = json!([{ "op": "add", "path": "/metadata/finalizers/0", "value": OTHERS }]).to_string();
+        session.ok(["patch", "seccompprofile", &profile.name, "--type=json", "--patch", &add]);
+        Foreign(session, &profile.name)
+    }
+}
+
+impl Drop for Foreign<'_> {
+    fn drop(&mut self) {
+        let Foreign(session, name) = self;
+        let all = "jsonpath={.metadata.finalizers}";
+        let found = session.kubectl(["get", "seccompprofile", name, "-o", all]).unwrap_or_default();
+        let left: Vec<String> = serde_json::from_str(&found).unwrap_or_default();
+        let left: Vec<_> = left.into_iter().filter(|finalizer| finalizer != OTHERS).collect();
+        let patch = json!({ "metadata": { "finalizers": left } }).to_string();
+        complain(
+            session.kubectl(["patch", "seccompprofile", name, "--type=merge", "--patch", &patch]).map(drop),
+        );
+    }
+}
+
+/// Each profile that has finalizers, with them.
+fn finalizers(cluster: &Session) -> Vec<(String, Vec<String>)> {
+    let all = cluster.json(["get", "seccompprofiles"]);
+    let found = all["items"].as_array().unwrap().iter().filter_map(|profile| {
+        let metadata = &profile["metadata"];
+        let all: Vec<String> = serde_json::from_value(metadata.get("finalizers")?.clone()).unwrap();
+        Some((metadata["name"].as_str().unwrap().to_owned(), all))
+    });
+    found.collect()
+}
+
+/// An agent that is stopped in the middle of what it does, so that its pod ends late: it is killed when its time to
+/// end is over.
+struct Paused(String);
+
+impl Paused {
+    fn agent() -> Self {
+        let pid = program(&["/node-agent"]).to_string();
+        command::output(Command::new("kill").args(["-STOP", &pid])).unwrap();
+        Paused(pid)
+    }
+}
+
+impl Drop for Paused {
+    fn drop(&mut self) {
+        // It is gone if all went well.
+        let _ = command::output(Command::new("kill").args(["-CONT", &self.0]));
+    }
+}
+
+/// Uninstalls the chart, and fails if the finalizer is off some profile while a pod of ours is left.
+fn uninstall(cluster: &Session, held: usize) {
+    let ours = |cluster: &Session| {
+        let left = finalizers(cluster);
+        left.into_iter().filter(|(_, all)| all.iter().any(|one| one == api::names::FINALIZER)).count()
+    };
+    thread::scope(|scope| {
+        let helm = scope.spawn(|| cluster.helm(["uninstall", NAMESPACE, "--namespace", NAMESPACE]));
+        while !helm.is_finished() {
+            let lifted = ours(cluster) < held;
+            let pods = "--selector=app.kubernetes.io/component in (operator,node-agent)";
+            let pods = cluster.ok(["-n", NAMESPACE, "get", "pods", pods, "-o", "name"]);
+            assert!(!lifted || pods.is_empty(), "a finalizer was lifted before these were gone: {pods}");
+        }
+        helm.join().unwrap().unwrap_or_else(|error| panic!("{error}"));
+    });
+}
+
+fn assert_on_every_disk(profile: &Applied<'_>, number: usize) {
+    for (node, found) in profile.on_disks() {
+        let wanted = Some(bytes_of(&harmless(number)));
+        assert_eq!(text(&found), text(&wanted), "{} on {node}", profile.name);
+    }
+}
+
+/// What a release leaves in its namespace and beside it.
+fn left_of_the_release(cluster: &Session) -> String {
+    let kinds = "pods,serviceaccounts,deployments,daemonsets,jobs,roles,rolebindings,resourcequotas,leases";
+    let inside = cluster.ok(["-n", NAMESPACE, "get", kinds, "-o", "name"]);
+    let kinds =
+        "clusterroles,clusterrolebindings,validatingadmissionpolicies,validatingadmissionpolicybindings";
+    let ours = "--selector=app.kubernetes.io/name=seccomp-profile";
+    let beside = cluster.ok(["get", kinds, ours, "-o", "name"]);
+    inside.replace("serviceaccount/default", "").trim().to_owned() + beside.trim()
+}
+
+#[test]
+fn uninstalling_lifts_the_finalizers_and_keeps_the_files_and_installing_it_again_goes_on() {
+    const MORE: usize = 20;
+    let cluster = alone();
+    let kept = cluster.profile("kept", &harmless(0));
+    let shared = cluster.profile("held-by-others", &harmless(1));
+    let going = cluster.profile("going", &harmless(2));
+    let more: Vec<_> =
+        (0..MORE).map(|number| cluster.profile(&format!("one-of-{number}"), &harmless(3))).collect();
+    for profile in [&kept, &shared, &going].into_iter().chain(&more) {
+        profile.ready();
+    }
+    let foreign = Foreign::put_on(&cluster, &shared);
+    let users =
+        [cluster.pod(&sleeper("user-of-kept", "kept")), cluster.pod(&sleeper("user-of-going", "going"))];
+    users.iter().for_each(|pod| pod.running());
+    cluster.ok(["delete", "seccompprofile", "going", "--wait=false"]);
+    going.condition("Deleting", "InUse");
+    let identity = || -> Vec<_> {
+        let files = cluster.disks().into_iter().map(|node| kept.path(&node).metadata().unwrap());
+        files.map(|file| (file.ino(), file.mtime_nsec(), file.ctime_nsec())).collect()
+    };
+    let before = identity();
+    {
+        let _reinstall = Reinstall(&cluster);
+        let log = Log::from_now(&cluster);
+        let start = Instant::now();
+        let _paused = Paused::agent();
+        uninstall(&cluster, MORE + 3);
+        let took = start.elapsed();
+        let found = finalizers(&cluster);
+        say(&format!(
+            "{} finalizers were lifted when the uninstallation returned after {took:.1?}",
+            MORE + 3
+        ));
+        assert_eq!(found, [("held-by-others".to_owned(), vec![OTHERS.to_owned()])]);
+        assert!(took < LIMIT, "{took:?}");
+        // What it was created with for the end goes a moment after it.
+        until("nothing of the release being left", LIMIT, || {
+            left_of_the_release(&cluster).is_empty().then_some(())
+        });
+
+        // Nobody is left who could put the finalizer on again, and nobody has tried since the first was lifted.
+        let writes = log.writes();
+        let lifted = writes.iter().position(|write| write.account == UNINSTALLATION).unwrap();
+        let late: Vec<_> =
+            writes[lifted..].iter().filter(|write| write.account != UNINSTALLATION).cloned().collect();
+        assert_eq!(late, [], "{}", summary(&late));
+
+        assert_eq!(cluster.ok(["get", "seccompprofile", "going", "--ignore-not-found", "-o", "name"]), "");
+        cluster.ok(["delete", "seccompprofile", "one-of-0", "--timeout=5s"]);
+        assert_on_every_disk(&kept, 0);
+        assert_on_every_disk(&shared, 1);
+        assert_on_every_disk(&going, 2);
+        more.iter().for_each(|profile| assert_on_every_disk(profile, 3));
+        let crds = cluster.ok(["get", "crds", "-o", "name"]);
+        for kind in ["seccompprofiles", "nodeprofilestatuses"] {
+            assert!(crds.contains(&format!("{kind}.seccomp.imjasonh.dev")), "{crds}");
+        }
+    }
+    cluster.rolled_out();
+    kept.ready();
+    assert_eq!(identity(), before, "no file was written again");
+    let ours = |(_, all): &(String, Vec<String>)| all.iter().any(|one| one == api::names::FINALIZER);
+    until("the finalizer on each profile", LIMIT, || {
+        (finalizers(&cluster).iter().filter(|found| ours(found)).count() == MORE + 1).then_some(())
+    });
+    // What was deleted meanwhile is swept.
+    for profile in [&going, &more[0]] {
+        until(&format!("{} being swept", profile.name), LIMIT, || {
+            profile.on_disks().iter().all(|(_, found)| found.is_none()).then_some(())
+        });
+    }
+    kept.update(&harmless(5));
+    kept.ready();
+    drop((users, foreign));
+    // All at once, because each takes a second.
+    cluster.ok(["delete", "seccompprofile", "--all", "--timeout=60s"]);
+}
+
+/// The command that lifts the finalizers by hand, as the documentation has it.
+fn documented_command() -> String {
+    let page = fs::read_to_string(repository().join("docs/removal.md")).unwrap();
+    let (_, after) = page.split_once("```sh lift\n").unwrap();
+    after.split_once("```").unwrap().0.to_owned()
+}
+
+#[test]
+fn where_the_operator_was_removed_by_force_the_documented_command_lifts_its_finalizer() {
+    let cluster = alone();
+    let kept = cluster.profile("kept", &harmless(0));
+    let shared = cluster.profile("held-by-others", &harmless(1));
+    let stuck = cluster.profile("stuck", &harmless(2));
+    for profile in [&kept, &shared, &stuck] {
+        profile.ready();
+    }
+    let _foreign = Foreign::put_on(&cluster, &shared);
+    {
+        let _reinstall = Reinstall(&cluster);
+        cluster.ok(["delete", "namespace", NAMESPACE, "--timeout=120s"]);
+        let deletion = cluster.kubectl(["delete", "seccompprofile", "stuck", "--timeout=2s"]);
+        assert!(deletion.is_err(), "nobody holds it: {deletion:?}");
+        let lift = || {
+            let client = cluster.client();
+            let path =
+                format!("{}:{}", client.programs().directory().display(), std::env::var("PATH").unwrap());
+            let mut shell = Command::new("sh");
+            shell.args(["-eu", "-c", &documented_command()]);
+            shell.env("KUBECONFIG", client.kubeconfig()).env("PATH", path);
+            command::output(&mut shell).unwrap_or_else(|error| panic!("{error}"))
+        };
+        let said = lift();
+        assert_eq!(said.lines().count(), 3, "{said}");
+        assert_eq!(finalizers(&cluster), [("held-by-others".to_owned(), vec![OTHERS.to_owned()])]);
+        cluster.ok(["wait", "--for=delete", "seccompprofile/stuck", "--timeout=5s"]);
+        assert_eq!(lift(), "", "nothing is left to do");
+        for (number, profile) in [&kept, &shared, &stuck].into_iter().enumerate() {
+            assert_on_every_disk(profile, number);
+        }
+    }
+    cluster.rolled_out();
+    kept.ready();
+    until("stuck being swept", LIMIT, || {
+        stuck.on_disks().iter().all(|(_, found)| found.is_none()).then_some(())
+    });
+}
+
+/// The account of the uninstallation with its rights and its policy, until this is dropped.
+struct Account<'a>(&'a Session, String);
+
+impl<'a> Account<'a> {
+    fn new(session: &'a Session) -> Self {
+        let chart = repository().join("charts").join(NAMESPACE).display().to_string();
+        let shown = ["templates/uninstall/rbac.yaml", "templates/uninstall/policy.yaml"];
+        let [rbac, policy] = shown.map(|file| format!("--show-only={file}"));
+        let template = ["template", NAMESPACE, &chart, "--namespace", NAMESPACE, &rbac, &policy];
+        let objects = session.helm(template).unwrap();
+        let account = Account(session, objects);
+        session.kubectl_input(["apply", "-f", "-"], &account.1).unwrap_or_else(|error| panic!("{error}"));
+        account
+    }
+}
+
+impl Drop for Account<'_> {
+    fn drop(&mut self) {
+        complain(self.0.kubectl_input(["delete", "--ignore-not-found", "-f", "-"], &self.1).map(drop));
+    }
+}
+
+#[test]
+fn a_stolen_account_of_the_uninstallation_can_take_our_finalizer_off_and_nothing_else() {
+    const OWN_ONLY: &str = "the uninstallation changes its own finalizer only";
+    let cluster = shared();
+    let profile = cluster.profile("orphaned", &harmless(0));
+    let before = profile.ready();
+    let account = Account::new(&cluster);
+    let token = cluster.ok(["-n", NAMESPACE, "create", "token", UNINSTALLATION]);
+    let thief = Thief::new(&cluster, &token);
+    let patch = |patch: Value| thief.ask(Raw::merge("/seccompprofiles/orphaned", &patch));
+    let mut tries = 0;
+    until("the API server knowing the rights and the policy", LIMIT, || {
+        // Another one each time: without the policy yet, it succeeds.
+        tries += 1;
+        let answer = patch(json!({ "metadata": { "labels": { "a": tries.to_string() } } }));
+        answer.message.contains(OWN_ONLY).then_some(())
+    });
+    rights::try_everything("the uninstallation", &thief, &rights::granted_by_chart(&cluster, UNINSTALLATION));
+    for (change, words) in [
+        (
+            json!({ "spec": { "contents": harmless(1) } }),
+            "the uninstallation does not change what a profile says",
+        ),
+        (json!({ "metadata": { "annotations": { api::names::DELETE_IN_USE: "true" } } }), OWN_ONLY),
+        (
+            json!({ "metadata": { "ownerReferences": [
+            { "apiVersion": "v1", "kind": "Node", "name": "gone", "uid": "0" },
+        ] } }),
+            OWN_ONLY,
+        ),
+        (json!({ "metadata": { "finalizers": [OTHERS] } }), OWN_ONLY),
+    ] {
+        let answer = patch(change);
+        assert!(answer.code == 422 && answer.message.contains(words), "{answer}\nshould contain: {words}");
+    }
+    let none = patch(json!({ "metadata": { "finalizers": [] } }));
+    assert_eq!(none.code, 200, "{none}");
+    // Nor may it come back this way; the operator is not hindered.
+    let again = patch(json!({ "metadata": { "finalizers": [api::names::FINALIZER] } }));
+    assert!(again.message.contains("the uninstallation takes the operator's finalizer off"), "{again}");
+    let back = until("the operator's finalizer", LIMIT, || {
+        finalizers(&cluster).into_iter().find(|(name, _)| name == "orphaned")
+    });
+    assert_eq!(back.1, [api::names::FINALIZER]);
+    drop(account);
+    assert_eq!(profile.ready().json()["spec"], before.json()["spec"]);
+}
