@@ -23,8 +23,8 @@ mod watched;
 
 pub use names::{InvalidName, NodeName, ProfileName};
 pub use node_profile_status::{
-    FileProblem, FileState, MOST_PROBLEMS, NodeProfileStatus, NodeProfileStatusSpec, NodeProfileStatusStatus,
-    Report,
+    FileProblem, FileState, MOST_FILES, MOST_PROBLEMS, NodeProfileStatus, NodeProfileStatusSpec,
+    NodeProfileStatusStatus, Report,
 };
 pub use seccomp_profile::{
     NodeCounts, NodeFailure, Removal, SeccompProfile, SeccompProfileSpec, SeccompProfileStatus, State,

@@ -82,6 +82,9 @@ pub struct Report {
     pub file_count: i32,
 }
 
+/// Files that one report lists at most.
+pub const MOST_FILES: usize = 10_000;
+
 /// Problems that one report lists at most.
 pub const MOST_PROBLEMS: usize = 100;
 
@@ -117,7 +120,7 @@ fn files(_: &mut SchemaGenerator) -> Schema {
     json_schema!({
         "description": "Profile name to the first 32 hexadecimal digits of the SHA-256 of what lies in its file.",
         "type": "object",
-        "maxProperties": 10000,
+        "maxProperties": MOST_FILES,
         "additionalProperties": { "type": "string", "maxLength": 32 }
     })
 }

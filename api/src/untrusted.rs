@@ -3,14 +3,13 @@
 use std::borrow::Cow;
 use std::marker::PhantomData;
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, ObjectMeta};
 use kube::Resource;
 use profile::{ParseError, Profile};
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{NodeProfileStatus, NodeProfileStatusStatus, SeccompProfile, SeccompProfileStatus};
+use crate::{NodeProfileStatus, NodeProfileStatusStatus, Report, SeccompProfile, SeccompProfileStatus};
 
 /// An object of kind `K` of which only the metadata is known to be right.
 ///
@@ -33,12 +32,6 @@ pub struct Untrusted<K> {
     kind: PhantomData<fn() -> K>,
 }
 
-impl<K> Untrusted<K> {
-    fn status_as<T: DeserializeOwned>(&self) -> Option<T> {
-        T::deserialize(&self.status).ok()
-    }
-}
-
 impl Untrusted<SeccompProfile> {
     /// The profile in `spec.contents`.
     ///
@@ -58,15 +51,25 @@ impl Untrusted<SeccompProfile> {
     /// The status, if it is one.
     #[must_use]
     pub fn status(&self) -> Option<SeccompProfileStatus> {
-        self.status_as()
+        SeccompProfileStatus::deserialize(&self.status).ok()
     }
 }
 
 impl Untrusted<NodeProfileStatus> {
-    /// The status, if it is one.
+    /// The status, if it is one. The report and each condition are read by themselves, because they have different
+    /// authors: a condition that the operator has written is there, whatever stands beside it.
     #[must_use]
     pub fn status(&self) -> Option<NodeProfileStatusStatus> {
-        self.status_as()
+        let status = self.status.as_object()?;
+        let conditions = status.get("conditions").and_then(Value::as_array);
+        Some(NodeProfileStatusStatus {
+            report: status.get("report").and_then(|report| Report::deserialize(report).ok()),
+            conditions: conditions
+                .into_iter()
+                .flatten()
+                .filter_map(|it| Condition::deserialize(it).ok())
+                .collect(),
+        })
     }
 }
 
@@ -116,6 +119,23 @@ mod tests {
             let object = object(bad);
             assert_eq!(object.profile().unwrap_err().problems()[0].path, "spec.contents");
             assert!(!object.removal_approved());
+        }
+    }
+
+    #[test]
+    fn an_unreadable_report_hides_no_condition_and_an_unreadable_condition_no_report() {
+        let ready = json!({
+            "type": "Ready", "status": "True", "reason": "R", "message": "", "lastTransitionTime": "2026-01-02T03:04:05Z"
+        });
+        let late = json!({ "type": "Ready", "status": "True", "lastTransitionTime": "9999-12-31T23:59:59Z" });
+        let report = json!({ "agentVersion": "1", "directory": "d", "fileCount": 0 });
+        for (report, conditions, has_report) in
+            [(json!({ "fileCount": 3e9 }), json!([ready]), false), (report, json!([late, ready, 7]), true)]
+        {
+            let object = json!({ "metadata": {}, "status": { "report": report, "conditions": conditions } });
+            let status =
+                serde_json::from_value::<Untrusted<NodeProfileStatus>>(object).unwrap().status().unwrap();
+            assert_eq!((status.report.is_some(), status.conditions.len()), (has_report, 1));
         }
     }
 

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use api::{FileProblem, NodeProfileStatus, Untrusted, conditions};
+use api::{FileProblem, MOST_FILES, MOST_PROBLEMS, NodeProfileStatus, ProfileName, Untrusted, conditions};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use profile::ShortHash;
 
 use super::Version;
+use crate::status::bounded;
 
 /// A `NodeProfileStatus`.
 #[derive(Debug, Clone, PartialEq)]
@@ -28,22 +29,14 @@ pub struct ReportFacts {
 }
 
 impl ReportFacts {
-    /// What a stored report says. A report that does not fit its schema reads as none.
+    /// What a stored report says. A report that does not fit its schema reads as none; of one that says more than any
+    /// agent would, no more is kept than the schema allows.
     #[must_use]
     pub fn of(object: &Untrusted<NodeProfileStatus>) -> Self {
         let owner = object.metadata.owner_references.iter().flatten().find(|owner| owner.kind == "Node");
         let status = object.status().unwrap_or_default();
         let (files, problems) = match status.report {
-            Some(report) => (
-                Some(
-                    report
-                        .files
-                        .into_iter()
-                        .filter_map(|(name, hash)| Some((name, hash.parse().ok()?)))
-                        .collect(),
-                ),
-                report.problems.into_iter().map(|problem| (problem.name.clone(), problem)).collect(),
-            ),
+            Some(report) => (Some(files(report.files)), problems(report.problems)),
             None => (None, BTreeMap::new()),
         };
         Self {
@@ -56,4 +49,29 @@ impl ReportFacts {
             ready: status.conditions.into_iter().find(|condition| condition.type_ == conditions::READY),
         }
     }
+}
+
+fn is_profile(name: &str) -> bool {
+    name.parse::<ProfileName>().is_ok()
+}
+
+fn files(files: BTreeMap<String, String>) -> BTreeMap<String, ShortHash> {
+    files
+        .into_iter()
+        .filter(|(name, _)| is_profile(name))
+        .filter_map(|(name, hash)| Some((name, hash.parse().ok()?)))
+        .take(MOST_FILES)
+        .collect()
+}
+
+fn problems(problems: Vec<FileProblem>) -> BTreeMap<String, FileProblem> {
+    problems
+        .into_iter()
+        .take(MOST_PROBLEMS)
+        .filter(|problem| is_profile(&problem.name))
+        .map(|problem| {
+            let (reason, message) = (bounded(&problem.reason, 64), bounded(&problem.message, 512));
+            (problem.name.clone(), FileProblem { reason, message, ..problem })
+        })
+        .collect()
 }
