@@ -134,7 +134,7 @@ impl Index {
     pub fn apply_node(&mut self, facts: NodeFacts, now: Timestamp) {
         let name = facts.name.clone();
         self.touch_used_if(self.nodes.get(&name).is_none_or(|node| !node.hosts_like(&facts)));
-        self.change_node(&name, now, |node| node.object = Some(facts));
+        self.change_node(&name, now, |node| node.set_object(facts, now));
     }
 
     /// A Node is gone.

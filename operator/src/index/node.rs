@@ -38,12 +38,14 @@ pub(super) enum Class {
 pub(super) struct Node {
     pub(super) name: Arc<str>,
     pub(super) object: Option<NodeFacts>,
+    /// The uid of the last Node of this name.
+    uid: Option<String>,
     pub(super) report: Option<ReportFacts>,
     /// By uid, whether it is ready: during an update there are two.
     agents: BTreeMap<String, bool>,
     /// Since when no agent is ready, if none is.
     agent_down: Option<Down>,
-    /// When this process first heard of it.
+    /// When this process first heard of the last Node of this name.
     first_seen: Timestamp,
     /// `None` where no agent should run: there is no Node, or it is not selected.
     pub(super) class: Option<Class>,
@@ -74,6 +76,7 @@ impl Node {
         Self {
             name: name.into(),
             object: None,
+            uid: None,
             report: None,
             agents: BTreeMap::new(),
             agent_down: Some(Down { since: now, guess: true }),
@@ -97,6 +100,20 @@ impl Node {
     /// Whether a pod on it can be alive.
     pub(super) fn hosts_live_pods(&self) -> bool {
         self.object.as_ref().is_some_and(|object| object.reachable)
+    }
+
+    /// The Node as it is now. What was known of an earlier one of its name is not known of it: it is new, whatever
+    /// report or pod of the earlier one is still there.
+    pub(super) fn set_object(&mut self, facts: NodeFacts, now: Timestamp) {
+        if self.uid.as_ref() != Some(&facts.uid) {
+            let succeeds = self.uid.replace(facts.uid.clone()).is_some();
+            self.first_seen = now;
+            if succeeds {
+                self.behind = None;
+                self.agent_down = self.agent_down.map(|_| Down { since: now, guess: true });
+            }
+        }
+        self.object = Some(facts);
     }
 
     /// An agent's pod is ready, not ready, or gone (`None`), since `since`.

@@ -63,3 +63,16 @@ fn a_node_that_is_no_longer_selected_loses_its_report() {
         NodeStep::DeleteReport { version: version(7, 1) }
     );
 }
+
+#[test]
+fn a_node_recreated_under_its_name_is_as_new_as_any_other() {
+    let mut index = two_nodes();
+    index.apply_pod(agent("n2", false), at(1));
+    index.delete_node("n2", "n2-1", at(5000));
+    // Its report and its agent's pod are still there when the next Node of the name comes.
+    index.apply_node(NodeFacts { uid: "n2-2".into(), created: at(9000), ..node("n2") }, at(9000));
+    assert_eq!(status(&index, 9000).nodes.unwrap().joining, 1);
+    let own = ReportFacts { owner: Some("n2-2".into()), version: version(8, 2), ..report("n2", &[("a", 1)]) };
+    index.apply_report(own, Source::Watch, at(9010));
+    assert_eq!(ready_condition(&status(&index, 9010)), ("True", "AllNodesReady"));
+}
