@@ -45,6 +45,8 @@ pub struct Index {
     agents: HashMap<String, String>,
     /// Until when it is doubtful whether every pod is known.
     pods_doubtful: Option<Timestamp>,
+    /// The latest version of any report that the watch has brought: what was created before is known, or gone.
+    reports_seen: Option<Version>,
     dirty: Dirty,
 }
 
@@ -68,6 +70,7 @@ impl Index {
             users: Users::default(),
             agents: HashMap::new(),
             pods_doubtful: None,
+            reports_seen: None,
             dirty: Dirty::default(),
         }
     }
@@ -150,7 +153,14 @@ impl Index {
     pub fn apply_report(&mut self, facts: ReportFacts, source: Source, now: Timestamp) {
         let name = facts.node.clone();
         let known = self.nodes.get(&name).and_then(|node| node.report.as_ref());
+        let seen = self.reports_seen.as_ref();
+        if source == Source::Created && seen.is_some_and(|seen| !seen.is_older_than(&facts.version)) {
+            return;
+        }
         if source.counts(&facts.version, known.map(|known| &known.version)) {
+            if source == Source::Watch && seen.is_none_or(|seen| seen.is_older_than(&facts.version)) {
+                self.reports_seen = Some(facts.version.clone());
+            }
             self.change_node(&name, now, |node| node.set_report(Some(facts)));
         }
     }

@@ -149,3 +149,14 @@ fn a_report_that_no_node_owns_is_replaced() {
         NodeStep::DeleteReport { version: version(8, 9) }
     );
 }
+
+#[test]
+fn the_answer_to_a_create_brings_nothing_back_that_came_and_went_meanwhile() {
+    let mut index = two_nodes();
+    index.delete_report("n1", "uid-7", at(1));
+    let new = ReportFacts { version: version(8, 20), files: None, ..report("n1", &[]) };
+    index.apply_report(new.clone(), Source::Watch, at(1));
+    index.delete_report("n1", "uid-8", at(1));
+    index.apply_report(new, Source::Created, at(1));
+    assert_eq!(index.judge_node("n1", at(1)).unwrap().step, NodeStep::CreateReport { owner: "n1-1".into() });
+}
