@@ -5,6 +5,7 @@ mod nodes;
 mod random;
 mod readiness;
 mod trust;
+mod world;
 
 use std::collections::{BTreeMap, BTreeSet};
 

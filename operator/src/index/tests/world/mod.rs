@@ -1,0 +1,218 @@
+//! The whole operator against a naive recomputation: a world that changes at random, watches that bring it late, twice
+//! or not at all, writes that fail or whose answers are late. Once the news is in, what is stored must be what follows
+//! from the objects alone. The operator looks at nothing but what is due, so a change that made nothing due shows too.
+
+mod feed;
+mod naive;
+mod operator;
+mod script;
+mod server;
+
+use std::time::Duration;
+
+use api::{SeccompProfileStatus, conditions};
+use k8s_openapi::jiff::Timestamp;
+use proptest::collection::vec;
+use proptest::test_runner::{Config, TestCaseError, TestRunner};
+use serde_json::Value;
+
+use self::naive::{Expected, Naive};
+use self::operator::Operator;
+use self::script::{Act, act};
+use self::server::{KINDS, Kind, Server};
+
+/// The longest that mere counts, or a doubt about what is ready, may keep a status back.
+const KEPT_BACK: Duration = Duration::from_secs(60);
+/// No judgement turns on what is longer ago.
+const LONG: Duration = Duration::from_secs(7200);
+
+struct World {
+    server: Server,
+    operator: Operator,
+    now: Timestamp,
+}
+
+impl World {
+    fn new() -> Self {
+        Self { server: Server::default(), operator: Operator::new(), now: super::at(0) }
+    }
+
+    fn play(&mut self, act: &Act) -> Result<(), String> {
+        let Self { server, operator, now } = self;
+        match act {
+            Act::Change(change) => change.make(server, *now),
+            Act::Time { seconds } => {
+                let to = now.checked_add(Duration::from_secs(*seconds)).unwrap();
+                operator.pass(server, *now, to, false)?;
+                *now = to;
+            }
+            Act::Deliver { kind, events } => {
+                for _ in 0..*events {
+                    operator.deliver(KINDS[*kind], server, *now);
+                }
+            }
+            Act::Lose { kind, told } => operator.lose(KINDS[*kind], *told, *now),
+            Act::Rewind { kind, changes } => operator.rewind(KINDS[*kind], *changes),
+            Act::Look { most } => {
+                operator.look(*most, server, *now);
+            }
+            Act::Answer => {
+                operator.answer();
+            }
+            Act::Trouble { happens } => operator.trouble = Some(*happens),
+            Act::Restart => *operator = Operator::new(),
+            Act::Settle => {
+                operator.settle(server, *now)?;
+                self.compare(self.now)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// To the end of all that is under way.
+    fn end(&mut self) -> Result<(), String> {
+        let known = self.now;
+        self.operator.settle(&mut self.server, self.now)?;
+        self.compare(known)?;
+        for wait in [Duration::from_secs(31), Duration::from_secs(90), LONG] {
+            let to = self.now.checked_add(wait).unwrap();
+            self.operator.pass(&mut self.server, self.now, to, true)?;
+            self.now = to;
+            self.compare(known)?;
+        }
+        if !self.operator.timers.is_empty() {
+            return Err(format!("long after the last news there are timers: {:?}", self.operator.timers));
+        }
+        // One more look at everything finds nothing to write.
+        let version = self.server.version();
+        self.operator.index.touch_all();
+        self.operator.settle(&mut self.server, self.now)?;
+        if self.server.version() != version {
+            return Err("a write at rest".to_owned());
+        }
+        Ok(())
+    }
+
+    /// Holds what is stored to what follows from the objects.
+    fn compare(&self, known: Timestamp) -> Result<(), String> {
+        let naive = Naive { server: &self.server, operator: &self.operator, now: self.now, known };
+        for (name, profile) in self.server.all(Kind::Profile) {
+            self.compare_profile(name, profile, naive.profile(profile))
+                .map_err(|error| format!("profile {name}: {error}\nstored: {profile:#}"))?;
+        }
+        for (name, node) in self.server.all(Kind::Node) {
+            self.compare_node(name, node, &naive)
+                .map_err(|error| format!("node {name}: {error}\n{node:#}"))?;
+        }
+        Ok(())
+    }
+
+    fn due_by(&self, kind: Kind, name: &str, time: Timestamp) -> bool {
+        self.operator.timers.get(&(kind, name.to_owned())).is_some_and(|due| *due <= time)
+    }
+
+    fn compare_profile(&self, name: &str, profile: &Value, expected: Expected) -> Result<(), String> {
+        let wanted = match expected {
+            Expected::NotOurs => return Ok(()),
+            Expected::Overdue(what) => return Err(what.to_owned()),
+            Expected::Later(time) if self.due_by(Kind::Profile, name, time) => return Ok(()),
+            Expected::Later(time) => return Err(format!("must be due at {time}")),
+            Expected::Status(wanted) => *wanted,
+        };
+        let stored = serde_json::from_value::<SeccompProfileStatus>(profile["status"].clone())
+            .map_err(|error| format!("{error}; wanted {wanted:#?}"))?;
+        let (stored, wanted) = (timeless(stored), timeless(wanted));
+        if stored == wanted {
+            return Ok(());
+        }
+        let kept_back = self.due_by(Kind::Profile, name, self.now.checked_add(KEPT_BACK).unwrap());
+        if kept_back && acted_on(&stored, true) == acted_on(&wanted, is_ready(&stored)) {
+            return Ok(());
+        }
+        Err(format!("kept back: {kept_back}; wanted: {wanted:#?}"))
+    }
+
+    fn compare_node(&self, name: &str, node: &Value, naive: &Naive<'_>) -> Result<(), String> {
+        let report = self.server.get(Kind::Report, name);
+        let Some(class) = naive.class(node) else {
+            return match report {
+                Some(report) => Err(format!("no agent runs there and it has a report: {report:#}")),
+                None => Ok(()),
+            };
+        };
+        let report = report.ok_or("it has no report")?;
+        if report["metadata"]["ownerReferences"][0]["uid"] != node["metadata"]["uid"] {
+            return Err(format!("its report belongs to another: {report:#}"));
+        }
+        let conditions = report["status"]["conditions"].as_array().into_iter().flatten();
+        let stored: Vec<_> = conditions
+            .filter(|condition| condition["type"] == conditions::READY)
+            .map(|ready| (ready["status"].as_str().unwrap(), ready["reason"].as_str().unwrap()))
+            .collect();
+        match naive.node(node) {
+            None => Ok(()),
+            Some(wanted) if stored == [wanted] => Ok(()),
+            Some(wanted) => Err(format!("{class:?} wants {wanted:?}, stored: {stored:?}")),
+        }
+    }
+}
+
+fn is_ready(status: &SeccompProfileStatus) -> bool {
+    status.conditions.iter().any(|it| it.type_ == conditions::READY && it.status == "True")
+}
+
+/// The status with every time of a transition alike.
+fn timeless(mut status: SeccompProfileStatus) -> SeccompProfileStatus {
+    for condition in &mut status.conditions {
+        condition.last_transition_time.0 = Timestamp::UNIX_EPOCH;
+    }
+    status
+}
+
+/// What nothing may keep back. To be called ready may wait; not to be called ready never does.
+fn acted_on(status: &SeccompProfileStatus, says_ready: bool) -> impl PartialEq {
+    let conditions: Vec<_> = status
+        .conditions
+        .iter()
+        .map(|it| match it.type_.as_str() {
+            conditions::READY => (it.type_.clone(), (says_ready && it.status == "True").to_string(), None),
+            _ => (it.type_.clone(), it.status.clone(), Some(it.reason.clone())),
+        })
+        .collect();
+    let SeccompProfileStatus { observed_generation, content_hash, removal, .. } = status.clone();
+    (observed_generation, content_hash, removal, conditions)
+}
+
+fn play(acts: &[Act]) -> Result<(), TestCaseError> {
+    let mut world = World::new();
+    for (number, act) in acts.iter().enumerate() {
+        world
+            .play(act)
+            .map_err(|error| TestCaseError::fail(format!("after act {number}, {act:?}: {error}")))?;
+    }
+    world.end().map_err(|error| TestCaseError::fail(format!("at the end: {error}")))
+}
+
+fn run(cases: u32, most: usize) {
+    let mut runner = TestRunner::new(Config {
+        cases,
+        max_shrink_iters: 20_000,
+        failure_persistence: None,
+        ..Config::default()
+    });
+    let result = runner.run(&vec(act(), 1..most), |acts| play(&acts));
+    if let Err(error) = result {
+        panic!("{error}");
+    }
+}
+
+#[test]
+fn whatever_the_watches_lose_or_bring_late_the_verdicts_are_those_of_a_naive_recomputation() {
+    run(400, 80);
+}
+
+#[test]
+#[ignore = "long: fifty times as many worlds, and longer ones"]
+fn whatever_the_watches_lose_or_bring_late_the_verdicts_are_those_of_a_naive_recomputation_at_length() {
+    run(10_000, 160);
+}

@@ -1,0 +1,336 @@
+//! The judgement from nothing but the objects as they are: every profile times every node, every time.
+//!
+//! Of what only a process can know (since when it has known of a node, that no agent is ready there, that a node is
+//! behind, that a profile is being deleted) the index is asked, and what it says is held to the objects.
+
+use api::names::{DELETE_IN_USE, FINALIZER};
+use api::{NodeCounts, NodeFailure, Removal, Report, SeccompProfileStatus, State};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use k8s_openapi::jiff::Timestamp;
+use profile::Profile;
+use serde_json::Value;
+
+use super::operator::Operator;
+use super::server::{Kind, Server, text};
+
+pub(super) struct Naive<'a> {
+    pub(super) server: &'a Server,
+    pub(super) operator: &'a Operator,
+    pub(super) now: Timestamp,
+    /// Since when the operator has known everything.
+    pub(super) known: Timestamp,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Class {
+    Joining,
+    Unreachable,
+    AgentDown,
+    Silent,
+    Reporting,
+}
+
+/// What must be stored.
+#[derive(Debug, PartialEq)]
+pub(super) enum Expected {
+    /// Our finalizer is off, so it is somebody else's to end.
+    NotOurs,
+    /// Another object, or none, must be there by now.
+    Overdue(&'static str),
+    /// Nothing before this time.
+    Later(Timestamp),
+    /// This, but for the times of transition.
+    Status(Box<SeccompProfileStatus>),
+}
+
+fn seconds(from: Timestamp, to: Timestamp) -> i64 {
+    to.as_second().saturating_sub(from.as_second())
+}
+
+fn time(object: &Value, pointer: &str) -> Option<Timestamp> {
+    object.pointer(pointer)?.as_str()?.parse().ok()
+}
+
+fn created(object: &Value) -> Timestamp {
+    time(object, "/metadata/creationTimestamp").unwrap_or(Timestamp::UNIX_EPOCH)
+}
+
+fn is_deleted(object: &Value) -> bool {
+    !object["metadata"]["deletionTimestamp"].is_null()
+}
+
+fn is_agent(pod: &Value) -> bool {
+    text(pod, "/metadata/namespace") == "ns" && text(pod, "/metadata/labels/agent") == "yes"
+}
+
+fn condition<'a>(object: &'a Value, kind: &str) -> Option<&'a Value> {
+    object["status"]["conditions"].as_array()?.iter().find(|condition| condition["type"] == kind)
+}
+
+fn is_true(object: &Value, kind: &str) -> bool {
+    condition(object, kind).is_some_and(|condition| condition["status"] == "True")
+}
+
+impl Naive<'_> {
+    fn report_of(&self, node: &Value) -> Option<Report> {
+        let report = self.server.get(Kind::Report, &text(node, "/metadata/name"))?;
+        let owner = report["metadata"]["ownerReferences"].as_array()?.iter().find(|o| o["kind"] == "Node")?;
+        let said = report["status"]["report"].clone();
+        (owner["uid"] == node["metadata"]["uid"]).then(|| serde_json::from_value(said).ok())?
+    }
+
+    fn agent_ready(&self, node: &str) -> bool {
+        self.server.all(Kind::Pod).any(|(_, pod)| {
+            is_agent(pod) && text(pod, "/spec/nodeName") == node && is_true(pod, "Ready") && !is_deleted(pod)
+        })
+    }
+
+    pub(super) fn class(&self, node: &Value) -> Option<Class> {
+        let name = text(node, "/metadata/name");
+        if node["metadata"]["labels"]["selected"] != "yes" {
+            return None;
+        }
+        let remembered = &self.operator.index.nodes[&name];
+        let arrived = self.operator.arrived[&text(node, "/metadata/uid")];
+        // A time to come is not believed: then what counts is when it was first heard of.
+        let born = if created(node) <= arrived { created(node) } else { remembered.first_seen() };
+        assert!(born <= arrived, "{name} is remembered from {born}, and came at {arrived}");
+        let reported = self.report_of(node).is_some();
+        let down = remembered.agents_down_since();
+        assert_eq!(down.is_none(), self.agent_ready(&name), "whether an agent is ready on {name}");
+        let down =
+            down.is_some_and(|since| seconds(since, self.now) >= 300 || seconds(self.known, self.now) >= 300);
+        Some(if !reported && seconds(born, self.now) < 120 {
+            Class::Joining
+        } else if !is_true(node, "Ready") {
+            Class::Unreachable
+        } else if down {
+            Class::AgentDown
+        } else if reported {
+            Class::Reporting
+        } else {
+            Class::Silent
+        })
+    }
+
+    fn contents(profile: &Value) -> Result<Profile, String> {
+        let contents = profile["spec"].get("contents").unwrap_or(&Value::Null);
+        Profile::from_value(contents).map_err(|error| error.under("spec.contents").to_string())
+    }
+
+    fn lacks(&self, profile: &Value, node: &Value) -> bool {
+        let Ok(contents) = Self::contents(profile) else { return false };
+        let hash = contents.canonical().hash().short().to_string();
+        let report = self.report_of(node);
+        profile["status"]["removal"] != "Approved"
+            && report.and_then(|report| report.files.get(&text(profile, "/metadata/name")).cloned())
+                != Some(hash)
+    }
+
+    /// The pods that keep a profile, and whether any of them counts as a user.
+    fn live_pods(&self, profile: &str) -> Vec<String> {
+        let path = format!("profiles/{profile}.json");
+        let names = |holder: &Value| {
+            holder.pointer("/securityContext/seccompProfile/localhostProfile").is_some_and(|it| *it == path)
+        };
+        let live = |pod: &Value| {
+            let spec = &pod["spec"];
+            let containers = ["containers", "initContainers", "ephemeralContainers"];
+            let mut all = containers.iter().filter_map(|kind| spec[kind].as_array()).flatten();
+            let ended = ["Succeeded", "Failed"].contains(&text(pod, "/status/phase").as_str());
+            let node = text(pod, "/spec/nodeName");
+            let placed = match self.server.get(Kind::Node, &node) {
+                Some(node) => is_true(node, "Ready"),
+                None => node.is_empty() && seconds(created(pod), self.now) < 600,
+            };
+            !is_agent(pod) && !ended && placed && (names(spec) || all.any(names))
+        };
+        let mut pods: Vec<_> = self
+            .server
+            .all(Kind::Pod)
+            .filter(|(_, pod)| live(pod))
+            .map(|(name, pod)| format!("{}/{name}", text(pod, "/metadata/namespace")))
+            .collect();
+        pods.sort();
+        pods
+    }
+
+    /// What the status of the profile `object` must be.
+    pub(super) fn profile(&self, object: &Value) -> Expected {
+        let name = text(object, "/metadata/name");
+        let deleting = is_deleted(object);
+        let ours =
+            object["metadata"]["finalizers"].as_array().is_some_and(|l| l.iter().any(|f| f == FINALIZER));
+        let approved = object["status"]["removal"] == "Approved";
+        match (deleting, ours) {
+            (false, false) => return Expected::Overdue("it must have our finalizer"),
+            (true, false) => return Expected::NotOurs,
+            _ => {}
+        }
+        let contents = Self::contents(object);
+        let hash = contents.as_ref().ok().map(|contents| contents.canonical().hash());
+        let mut counts = NodeCounts::default();
+        let (mut waiting, mut holding, mut failures) = (Vec::new(), Vec::new(), Vec::new());
+        for (node_name, node) in self.server.all(Kind::Node) {
+            let Some(class) = self.class(node) else { continue };
+            let report = self.report_of(node).unwrap_or_default();
+            let is_hash = |text: &&String| text.parse::<profile::ShortHash>().is_ok();
+            let file = report.files.get(&name).filter(is_hash);
+            let has = file.is_some() && file == hash.as_ref().map(|hash| hash.short().to_string()).as_ref();
+            let problem = report.problems.iter().rfind(|problem| problem.name == name);
+            counts.desired += 1;
+            let mut pending = |why: &str| {
+                counts.pending += 1;
+                waiting.push(format!("{node_name}{why}"));
+            };
+            match (class, problem) {
+                (Class::Joining, _) => counts.joining += 1,
+                (Class::Unreachable, _) => counts.unreachable += 1,
+                (Class::AgentDown, _) => pending(" (AgentDown)"),
+                (Class::Silent, _) => pending(" (NoReport)"),
+                (Class::Reporting, _) if has => counts.ready += 1,
+                (Class::Reporting, Some(problem)) => {
+                    counts.failed += 1;
+                    failures.push(NodeFailure {
+                        node: node_name.clone(),
+                        reason: problem.reason.clone(),
+                        message: problem.message.clone(),
+                    });
+                }
+                (Class::Reporting, None) => pending(""),
+            }
+            let stuck = problem.is_some_and(|problem| problem.state == api::FileState::Failed);
+            if class != Class::Unreachable && (file.is_some() || stuck) {
+                holding.push(node_name.clone());
+            }
+        }
+        let remembered = &self.operator.index.profiles[&name];
+        if deleting && approved {
+            let since = remembered.approved_since.unwrap();
+            if holding.is_empty() || seconds(since, self.now) >= 120 {
+                return Expected::Overdue("it must be released");
+            }
+        }
+        let pods = self.live_pods(&name);
+        let forced = object["metadata"]["annotations"][DELETE_IN_USE] == "true";
+        if deleting && !approved && !forced {
+            let since = remembered.deleting_since.unwrap();
+            if seconds(since, self.now) < 1 {
+                return Expected::Later(since.checked_add(std::time::Duration::from_secs(1)).unwrap());
+            }
+        }
+        let doubtful = self.operator.doubt.is_some_and(|until| self.now < until);
+        let approve = approved || deleting && (forced || pods.is_empty() && !doubtful);
+        Expected::Status(Box::new(SeccompProfileStatus {
+            observed_generation: object["metadata"]["generation"].as_i64(),
+            content_hash: hash.map(|hash| hash.to_string()),
+            localhost_profile: Some(format!("profiles/{name}.json")),
+            ready: Some(format!("{}/{}", counts.ready, counts.desired)),
+            state: Some(match &contents {
+                _ if deleting => State::Deleting,
+                Err(_) => State::Rejected,
+                Ok(_) if counts.failed > 0 => State::Failed,
+                Ok(_) if is_ready(counts) && !approve => State::Ready,
+                Ok(_) => State::Progressing,
+            }),
+            nodes: Some(counts),
+            failures,
+            in_use: Some(!pods.is_empty()),
+            removal: approve.then_some(Removal::Approved),
+            conditions: conditions(object, &contents, counts, approve, &waiting, &holding, &pods),
+        }))
+    }
+
+    /// Status and reason of the condition that the report of the node `object` must have; `None` where none is due.
+    pub(super) fn node(&self, object: &Value) -> Option<(&'static str, &'static str)> {
+        let behind = self.operator.index.nodes[&text(object, "/metadata/name")].behind;
+        let class = self.class(object)?;
+        let lacks = self.server.all(Kind::Profile).any(|(_, profile)| self.lacks(profile, object));
+        assert_eq!(behind.is_some(), lacks || class == Class::Silent, "whether it is behind");
+        let in_grace = behind.is_some_and(|since| seconds(since, self.now) < 30);
+        match class {
+            Class::Joining => None,
+            Class::Unreachable => Some(("Unknown", "NodeUnreachable")),
+            Class::AgentDown => Some(("False", "AgentDown")),
+            _ if in_grace => None,
+            Class::Silent => Some(("False", "NoReport")),
+            Class::Reporting if lacks => Some(("False", "Behind")),
+            Class::Reporting => Some(("True", "AllProfiles")),
+        }
+    }
+}
+
+pub(super) fn is_ready(counts: NodeCounts) -> bool {
+    counts.ready > 0 && counts.pending == 0 && counts.failed == 0
+}
+
+fn conditions(
+    object: &Value,
+    contents: &Result<Profile, String>,
+    counts: NodeCounts,
+    approve: bool,
+    waiting: &[String],
+    holding: &[String],
+    pods: &[String],
+) -> Vec<Condition> {
+    let list = |names: &[String]| match names.len() {
+        0..=5 => names.join(", "),
+        all => format!("{} and {} more", names[..5].join(", "), all - 5),
+    };
+    let condition = |kind: &str, status: bool, reason: &str, message: String| Condition {
+        type_: kind.into(),
+        status: if status { "True" } else { "False" }.into(),
+        reason: reason.into(),
+        message,
+        observed_generation: object["metadata"]["generation"].as_i64(),
+        last_transition_time: Time(Timestamp::UNIX_EPOCH),
+    };
+    let (accepted, why) = match contents {
+        Ok(_) => ("Valid", "the profile is valid".to_owned()),
+        Err(error) => ("InvalidProfile", error.clone()),
+    };
+    let mut message = format!("{} of {} nodes hold it", counts.ready, counts.desired);
+    for (number, what) in
+        [(counts.failed, "failed"), (counts.joining, "joining"), (counts.unreachable, "unreachable")]
+    {
+        if number > 0 {
+            message += &format!("; {number} {what}");
+        }
+    }
+    if !waiting.is_empty() {
+        message += &format!("; waiting for {}", list(waiting));
+    }
+    let (reason, message) = match () {
+        () if contents.is_err() => {
+            ("InvalidProfile", "the profile is invalid; files stay as they were".to_owned())
+        }
+        () if approve => ("RemovalApproved", "the file is being removed from the nodes".to_owned()),
+        () if counts.failed > 0 => ("NodesFailed", message),
+        () if counts.pending > 0 => ("RollingOut", message),
+        () if counts.ready == 0 => ("NoNodes", message),
+        () => ("AllNodesReady", message),
+    };
+    let mut conditions = vec![
+        condition("Accepted", contents.is_ok(), accepted, why),
+        condition("Ready", reason == "AllNodesReady", reason, message),
+    ];
+    if is_deleted(object) {
+        let (reason, message) = if approve && holding.is_empty() {
+            ("RemovingFiles", "no reachable node holds the file".to_owned())
+        } else if approve {
+            ("RemovingFiles", format!("waiting for nodes to remove the file: {}", list(holding)))
+        } else if pods.is_empty() {
+            (
+                "PodsUnknown",
+                "news of pods is missing: the file stays until it is known that none uses it".to_owned(),
+            )
+        } else {
+            let plural = if pods.len() == 1 { "pod uses" } else { "pods use" };
+            let (number, names) = (pods.len(), list(pods));
+            let how = "the annotation seccomp.imjasonh.dev/delete-in-use: \"true\" deletes it all the same";
+            ("InUse", format!("{number} {plural} it: {names}; {how}"))
+        };
+        conditions.push(condition("Deleting", true, reason, message));
+    }
+    conditions
+}

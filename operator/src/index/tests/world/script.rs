@@ -1,0 +1,347 @@
+//! What can happen: to the world, to the watches, to the operator.
+
+use k8s_openapi::jiff::Timestamp;
+use proptest::prelude::*;
+use proptest::sample::select;
+use serde_json::{Value, json};
+
+use super::server::{Kind, Server, text};
+
+#[derive(Debug, Clone)]
+pub(super) enum Act {
+    Change(Change),
+    Time { seconds: u64 },
+    Deliver { kind: usize, events: usize },
+    Lose { kind: usize, told: bool },
+    Rewind { kind: usize, changes: usize },
+    Look { most: usize },
+    Answer,
+    Trouble { happens: bool },
+    Restart,
+    Settle,
+}
+
+/// A change that somebody other than the operator makes.
+#[derive(Debug, Clone)]
+pub(super) enum Change {
+    Profile {
+        name: u8,
+        content: u8,
+    },
+    DeleteProfile {
+        name: u8,
+    },
+    Force {
+        name: u8,
+        on: bool,
+    },
+    /// Somebody else's finalizer.
+    Hold {
+        name: u8,
+        on: bool,
+    },
+    /// A status that is not the operator's.
+    ProfileStatus {
+        name: u8,
+        status: Value,
+    },
+    Node {
+        name: u8,
+        selected: bool,
+        ready: bool,
+        created: Option<&'static str>,
+    },
+    DeleteNode {
+        name: u8,
+    },
+    /// The agent says the truth about what it would have.
+    Agent {
+        node: u8,
+    },
+    Report {
+        node: u8,
+        status: Value,
+    },
+    /// A report that no operator created.
+    Orphan {
+        node: u8,
+    },
+    DeleteReport {
+        node: u8,
+    },
+    AgentPod {
+        node: u8,
+        turn: u8,
+        ready: bool,
+        labelled: bool,
+    },
+    UserPod {
+        name: u8,
+        node: Option<u8>,
+        profile: u8,
+        place: &'static str,
+    },
+    EndPod {
+        name: u8,
+        phase: &'static str,
+    },
+    DeletePod {
+        name: String,
+    },
+    /// What the garbage collector takes.
+    Collect,
+}
+
+fn contents(content: u8) -> Value {
+    match content {
+        0 => json!({ "defaultAction": "SCMP_ACT_LOG" }),
+        1 => json!({ "defaultAction": "SCMP_ACT_ALLOW" }),
+        2 => json!({ "defaultAction": "SCMP_ACT_ERRNO" }),
+        3 => json!({ "defaultAction": "SCMP_ACT_NONSENSE" }),
+        _ => json!(7),
+    }
+}
+
+fn hash(content: u8) -> String {
+    let parsed = profile::Profile::from_value(&contents(content));
+    parsed.map_or_else(|_| "nonsense".into(), |profile| profile.canonical().hash().short().to_string())
+}
+
+/// A status that an agent may write, and some that none should.
+fn report_status() -> impl Strategy<Value = Value> {
+    let file = (0..4u8, 0..5u8).prop_map(|(name, content)| (format!("p{name}"), hash(content)));
+    let problem = (0..4u8, select(vec!["Failed", "Conflict", "Rejected"]), 0..3u8)
+        .prop_map(|(name, state, number)| json!({ "name": format!("p{name}"), "state": state, "reason": "Io", "message": format!("message {number}") }));
+    let files = proptest::collection::btree_map("p[0-3]|x", file.prop_map(|(_, hash)| hash), 0..4);
+    let problems = proptest::collection::vec(problem, 0..3);
+    prop_oneof![
+        8 => (files, problems).prop_map(|(files, problems)| json!({ "report": {
+            "agentVersion": "1", "directory": "d", "fileCount": files.len(), "files": files, "problems": problems
+        } })),
+        1 => select(vec![
+            json!(null), json!(7), json!({}), json!({ "report": 7 }), json!({ "report": { "files": [] } }),
+            json!({ "conditions": [{ "type": "Ready", "status": "True", "reason": "AllProfiles" }] }),
+            json!({ "conditions": [{
+                "type": "Ready", "status": "False", "reason": "AgentDown", "message": "",
+                "lastTransitionTime": "2027-01-15T07:00:00Z"
+            }] }),
+        ]),
+    ]
+}
+
+fn profile_status() -> impl Strategy<Value = Value> {
+    select(vec![
+        json!(null),
+        json!(7),
+        json!({ "state": "Unheard" }),
+        json!({ "ready": "9/9", "conditions": [] }),
+        json!({ "removal": "Approved" }),
+    ])
+}
+
+fn change() -> impl Strategy<Value = Change> {
+    let name = || 0..4u8;
+    let node = || 0..3u8;
+    let created = select(vec![
+        None,
+        None,
+        None,
+        Some("2001-01-01T00:00:00Z"),
+        Some("9998-01-01T00:00:00Z"),
+        Some("9999-12-31T23:59:59Z"),
+    ]);
+    let on = || proptest::bool::weighted(0.8);
+    let place = select(vec!["pod", "containers", "initContainers", "ephemeralContainers"]);
+    prop_oneof![
+        6 => (name(), 0..5u8).prop_map(|(name, content)| Change::Profile { name, content }),
+        3 => name().prop_map(|name| Change::DeleteProfile { name }),
+        1 => (name(), on()).prop_map(|(name, on)| Change::Force { name, on }),
+        1 => (name(), any::<bool>()).prop_map(|(name, on)| Change::Hold { name, on }),
+        1 => (name(), profile_status()).prop_map(|(name, status)| Change::ProfileStatus { name, status }),
+        5 => (node(), on(), on(), created)
+            .prop_map(|(name, selected, ready, created)| Change::Node { name, selected, ready, created }),
+        2 => node().prop_map(|name| Change::DeleteNode { name }),
+        8 => node().prop_map(|node| Change::Agent { node }),
+        3 => (node(), report_status()).prop_map(|(node, status)| Change::Report { node, status }),
+        1 => node().prop_map(|node| Change::Orphan { node }),
+        1 => node().prop_map(|node| Change::DeleteReport { node }),
+        5 => (node(), 0..2u8, on(), proptest::bool::weighted(0.9))
+            .prop_map(|(node, turn, ready, labelled)| Change::AgentPod { node, turn, ready, labelled }),
+        4 => (0..7u8, proptest::option::weighted(0.6, node()), name(), place)
+            .prop_map(|(name, node, profile, place)| Change::UserPod { name, node, profile, place }),
+        2 => (0..7u8, select(vec!["Running", "Succeeded", "Failed"]))
+            .prop_map(|(name, phase)| Change::EndPod { name, phase }),
+        2 => (0..7u8).prop_map(|name| Change::DeletePod { name: format!("web{name}") }),
+        1 => (node(), 0..2u8)
+            .prop_map(|(node, turn)| Change::DeletePod { name: format!("agent-n{node}-{turn}") }),
+        2 => Just(Change::Collect),
+    ]
+}
+
+pub(super) fn act() -> impl Strategy<Value = Act> {
+    let kind = || 0..4usize;
+    prop_oneof![
+        30 => change().prop_map(Act::Change),
+        6 => prop_oneof![1..10u64, 10..200u64, 200..1000u64].prop_map(|seconds| Act::Time { seconds }),
+        20 => (kind(), 1..8usize).prop_map(|(kind, events)| Act::Deliver { kind, events }),
+        3 => (kind(), any::<bool>()).prop_map(|(kind, told)| Act::Lose { kind, told }),
+        1 => (kind(), 1..4usize).prop_map(|(kind, changes)| Act::Rewind { kind, changes }),
+        8 => (1..5usize).prop_map(|most| Act::Look { most }),
+        8 => Just(Act::Answer),
+        2 => any::<bool>().prop_map(|happens| Act::Trouble { happens }),
+        1 => Just(Act::Restart),
+        6 => Just(Act::Settle),
+    ]
+}
+
+impl Change {
+    /// Makes it, if it can be made.
+    pub(super) fn make(&self, server: &mut Server, now: Timestamp) {
+        // What cannot be made is none.
+        let _ = match self {
+            Self::Profile { name, content } => {
+                let (name, spec) = (format!("p{name}"), json!({ "contents": contents(*content) }));
+                let object = json!({ "spec": spec });
+                server
+                    .create(Kind::Profile, &name, &now.to_string(), object)
+                    .or_else(|_| server.change(Kind::Profile, &name, |object| object["spec"] = spec))
+            }
+            Self::DeleteProfile { name } => server.delete(Kind::Profile, &format!("p{name}"), now),
+            Self::Force { name, on } => server.change(Kind::Profile, &format!("p{name}"), |object| {
+                object["metadata"]["annotations"] = json!({ api::names::DELETE_IN_USE: on.to_string() });
+            }),
+            Self::Hold { name, on } => server.change(Kind::Profile, &format!("p{name}"), |object| {
+                let list = &mut object["metadata"]["finalizers"];
+                let mut held: Vec<_> = list.as_array().cloned().unwrap_or_default();
+                held.retain(|it| it != "someone/else");
+                if *on {
+                    held.insert(0, json!("someone/else"));
+                }
+                *list = json!(held);
+            }),
+            Self::ProfileStatus { name, status } => {
+                server.change(Kind::Profile, &format!("p{name}"), |object| object["status"] = status.clone())
+            }
+            Self::Node { name, selected, ready, created } => {
+                let name = format!("n{name}");
+                let labels = json!({ "selected": if *selected { "yes" } else { "no" } });
+                let ready = if *ready { "True" } else { "Unknown" };
+                let status = json!({ "conditions": [{ "type": "Ready", "status": ready }] });
+                let created = created.map_or_else(|| now.to_string(), str::to_owned);
+                let object = json!({ "metadata": { "labels": labels }, "status": status });
+                server.create(Kind::Node, &name, &created, object).or_else(|_| {
+                    server.change(Kind::Node, &name, |object| {
+                        object["metadata"]["labels"] = labels;
+                        object["status"] = status;
+                    })
+                })
+            }
+            Self::DeleteNode { name } => server.delete(Kind::Node, &format!("n{name}"), now),
+            Self::Agent { node } => {
+                let files: serde_json::Map<_, _> = server
+                    .all(Kind::Profile)
+                    .filter(|(_, profile)| profile["status"]["removal"] != "Approved")
+                    .filter_map(|(name, profile)| {
+                        let parsed = profile::Profile::from_value(&profile["spec"]["contents"]).ok()?;
+                        Some((name.clone(), json!(parsed.canonical().hash().short().to_string())))
+                    })
+                    .collect();
+                let report = json!({
+                    "agentVersion": "1", "directory": "d", "fileCount": files.len(), "files": files
+                });
+                server.change(Kind::Report, &format!("n{node}"), |object| {
+                    if !object["status"].is_object() {
+                        object["status"] = json!({});
+                    }
+                    object["status"]["report"] = report;
+                })
+            }
+            Self::Report { node, status } => {
+                server.change(Kind::Report, &format!("n{node}"), |object| object["status"] = status.clone())
+            }
+            Self::Orphan { node } => {
+                server.create(Kind::Report, &format!("n{node}"), &now.to_string(), json!({ "spec": {} }))
+            }
+            Self::DeleteReport { node } => server.delete(Kind::Report, &format!("n{node}"), now),
+            Self::AgentPod { node, turn, ready, labelled } => {
+                let name = format!("agent-n{node}-{turn}");
+                let labels = json!({ "agent": if *labelled { "yes" } else { "no" } });
+                let ready = if *ready { "True" } else { "False" };
+                let status = json!({ "phase": "Running", "conditions": [
+                    { "type": "Ready", "status": ready, "lastTransitionTime": now.to_string() }
+                ] });
+                let object = json!({
+                    "metadata": { "namespace": "ns", "labels": labels },
+                    "spec": { "nodeName": format!("n{node}") },
+                    "status": status
+                });
+                server.create(Kind::Pod, &name, &now.to_string(), object).or_else(|_| {
+                    server.change(Kind::Pod, &name, |object| {
+                        object["metadata"]["labels"] = labels;
+                        if text(object, "/status/conditions/0/status") != ready {
+                            object["status"] = status;
+                        }
+                    })
+                })
+            }
+            Self::UserPod { name, node, profile, place } => {
+                let name = format!("web{name}");
+                let context = json!({ "seccompProfile": {
+                    "type": "Localhost", "localhostProfile": format!("profiles/p{profile}.json")
+                } });
+                let mut spec = match *place {
+                    "pod" => json!({ "securityContext": context }),
+                    place => json!({ place: [{}, { "securityContext": context }] }),
+                };
+                if let Some(node) = node {
+                    spec["nodeName"] = json!(format!("n{node}"));
+                }
+                let object = json!({ "metadata": { "namespace": "shop" }, "spec": spec });
+                server.create(Kind::Pod, &name, &now.to_string(), object).or_else(|_| {
+                    server.change(Kind::Pod, &name, |object| {
+                        // It is bound once, and an ephemeral container may be added.
+                        if let (Value::Null, Some(node)) = (&object["spec"]["nodeName"], node) {
+                            object["spec"]["nodeName"] = json!(format!("n{node}"));
+                        }
+                        if *place == "ephemeralContainers" {
+                            object["spec"]["ephemeralContainers"] = json!([{ "securityContext": context }]);
+                        }
+                    })
+                })
+            }
+            Self::EndPod { name, phase } => server.change(Kind::Pod, &format!("web{name}"), |object| {
+                object["status"] = json!({ "phase": phase })
+            }),
+            Self::DeletePod { name } => server.delete(Kind::Pod, name, now),
+            Self::Collect => {
+                collect(server, now);
+                return;
+            }
+        };
+    }
+}
+
+/// Reports whose Node is gone go, and pods on Nodes that are.
+fn collect(server: &mut Server, now: Timestamp) {
+    let nodes: Vec<_> =
+        server.all(Kind::Node).map(|(name, node)| (name.clone(), text(node, "/metadata/uid"))).collect();
+    let orphans: Vec<_> = server
+        .all(Kind::Report)
+        .filter(|(_, report)| {
+            let owner = text(report, "/metadata/ownerReferences/0/uid");
+            !owner.is_empty() && nodes.iter().all(|(_, uid)| *uid != owner)
+        })
+        .map(|(name, _)| (Kind::Report, name.clone()))
+        .collect();
+    let lost: Vec<_> = server
+        .all(Kind::Pod)
+        .filter(|(_, pod)| {
+            let node = text(pod, "/spec/nodeName");
+            !node.is_empty() && nodes.iter().all(|(name, _)| *name != node)
+        })
+        .map(|(name, _)| (Kind::Pod, name.clone()))
+        .collect();
+    for (kind, name) in orphans.into_iter().chain(lost) {
+        let _ = server.delete(kind, &name, now);
+    }
+}
