@@ -69,7 +69,8 @@ struct Usage {
     live: Vec<String>,
     /// Some are on a node that is there and cannot be reached.
     cut_off: bool,
-    /// When the last pod that holds it has been unscheduled for too long.
+    /// When time alone changes this: the last pod that holds it has been unscheduled for too long, or, where the pods
+    /// are named, the next one.
     until: Option<Timestamp>,
 }
 
@@ -164,7 +165,10 @@ impl Index {
                 }
                 None => {
                     let until = after(user.created, UNSCHEDULED);
-                    usage.until = usage.until.max(Some(until).filter(|until| *until > now));
+                    let sooner = usage.until.is_none_or(|known| (until < known) == profile.facts.deleting);
+                    if until > now && sooner {
+                        usage.until = Some(until);
+                    }
                     until > now
                 }
             };
@@ -177,7 +181,7 @@ impl Index {
             }
         }
         usage.live.sort_unstable();
-        if bound {
+        if bound && !profile.facts.deleting {
             usage.until = None;
         }
         usage

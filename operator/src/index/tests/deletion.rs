@@ -103,3 +103,19 @@ fn a_node_that_cannot_remove_a_file_holds_the_deletion_even_where_it_cannot_read
     index.apply_report(stuck, Source::Watch, at(2));
     assert!(!matches!(index.judge_profile("a", at(2)).unwrap().step, ProfileStep::Release { .. }));
 }
+
+#[test]
+fn a_pod_that_is_unscheduled_for_too_long_is_no_longer_named_however_many_others_hold_the_profile() {
+    let mut index = two_nodes();
+    index.apply_pod(user("bound", Some("n1"), "a"), at(0));
+    for (pod, created) in [("first", 0), ("second", 100)] {
+        index.apply_pod(PodFacts { created: at(created), ..user(pod, None, "a") }, at(100));
+    }
+    index.apply_profile(ProfileFacts { deleting: true, ..profile("a", 1) }, Source::Watch, at(100));
+    for (now, until, named) in [(101, Some(600), 3), (600, Some(700), 2), (700, None, 1)] {
+        let verdict = index.judge_profile("a", at(now)).unwrap();
+        assert_eq!(verdict.look_again, until.map(at));
+        let message = &status(&index, now).conditions[2].message;
+        assert!(message.starts_with(&format!("{named} pod")), "{message}");
+    }
+}
