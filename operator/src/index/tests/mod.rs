@@ -1,6 +1,7 @@
 //! The index, driven by hand: news in, verdicts out.
 
 mod deletion;
+mod liar;
 mod nodes;
 mod random;
 mod readiness;

@@ -1,0 +1,171 @@
+//! A node's agent in the wrong hands: whatever it reports, it can only make its own node look wrong.
+
+use api::{NodeProfileStatus, Untrusted};
+use proptest::collection::{btree_map, vec};
+use proptest::prelude::*;
+use proptest::sample::select;
+use serde_json::{Value, json};
+
+use super::*;
+
+/// What one report may take in the index: what the schema lets through, names and all.
+const MOST_KEPT: usize = 10_000 * 256 + 100 * (256 + 4 * (64 + 512));
+/// What a status of a profile may take, whatever the reports hold: ten failures and some texts.
+const MOST_STATUS: usize = 16 * 1024;
+
+/// Names that are profiles', that are none, and that are nodes'.
+fn name() -> impl Strategy<Value = String> {
+    prop_oneof![
+        4 => select(vec!["p0", "p1", "p2"]).prop_map(str::to_owned),
+        1 => select(vec!["n0", "n1", "", "../p0", "P0", "p0\u{0}", "ünï", "unknown"]).prop_map(str::to_owned),
+        1 => (1..4000usize).prop_map(|length| "x".repeat(length)),
+    ]
+}
+
+fn anything() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        6 => Just(Value::Null),
+        6 => any::<bool>().prop_map(Value::from),
+        6 => any::<i64>().prop_map(Value::from),
+        6 => any::<f64>().prop_map(Value::from),
+        6 => ".{0,10}".prop_map(Value::from),
+        1 => (1..50_000usize).prop_map(|length| "é".repeat(length).into()),
+    ];
+    leaf.prop_recursive(3, 12, 3, |inner| {
+        prop_oneof![
+            vec(inner.clone(), 0..3).prop_map(Value::from),
+            btree_map(name(), inner, 0..3).prop_map(|map| Value::Object(map.into_iter().collect())),
+        ]
+    })
+}
+
+/// What nodes really hold, what they do not, and what is no hash.
+fn file() -> impl Strategy<Value = Value> {
+    prop_oneof![
+        4 => (0..3u8).prop_map(|content| hash(content).short().to_string().into()),
+        1 => (0..3u8).prop_map(|content| hash(content).to_string().into()),
+        1 => anything(),
+    ]
+}
+
+fn problem() -> impl Strategy<Value = Value> {
+    let state = prop_oneof![4 => select(vec![json!("Failed"), json!("Conflict"), json!("Rejected")]), 1 => anything()];
+    let text = prop_oneof![5 => ".{0,10}".prop_map(Value::from), 1 => (1..9_000usize).prop_map(|n| "ß".repeat(n).into()), 1 => anything()];
+    (name(), state, text.clone(), text).prop_map(
+        |(name, state, reason, message)| json!({ "name": name, "state": state, "reason": reason, "message": message }),
+    )
+}
+
+fn report() -> impl Strategy<Value = Value> {
+    let files = prop_oneof![
+        30 => btree_map(name(), file(), 0..8).prop_map(|map| Value::Object(map.into_iter().collect())),
+        1 => (0..12_000usize).prop_map(|all| {
+            let same = json!(hash(1).short().to_string());
+            Value::Object((0..all).map(|number| (format!("p{number}"), same.clone())).collect())
+        }),
+        1 => anything(),
+    ];
+    let problems = prop_oneof![20 => vec(problem(), 0..4).prop_map(Value::from), 1 => vec(problem(), 100..120).prop_map(Value::from), 1 => anything()];
+    let count = prop_oneof![any::<i32>().prop_map(Value::from), Just(json!(4_000_000_000_u64)), anything()];
+    (files, problems, count, 0..40u8).prop_map(|(files, problems, count, missing)| {
+        let mut report = json!({
+            "agentVersion": "1", "directory": "d", "files": files, "problems": problems, "fileCount": 3, "more": 1
+        });
+        match missing {
+            0..4 => report["fileCount"] = count,
+            4 => drop(report.as_object_mut().unwrap().remove("agentVersion")),
+            5 => drop(report.as_object_mut().unwrap().remove("problems")),
+            6 => report["directory"] = problems_as_text(&report),
+            _ => {}
+        }
+        report
+    })
+}
+
+fn problems_as_text(report: &Value) -> Value {
+    report["problems"].to_string().into()
+}
+
+/// A status that the liar writes: the admission policy keeps it from the conditions, so it may hold any here.
+fn lie() -> impl Strategy<Value = Value> {
+    prop_oneof![
+        8 => report().prop_map(|report| json!({ "report": report })),
+        1 => (report(), anything()).prop_map(|(report, it)| json!({ "report": report, "conditions": it })),
+        1 => (report(), anything()).prop_map(|(report, it)| json!({ "report": report, "conditions": [it] })),
+        1 => anything().prop_map(|it| json!({ "report": it })),
+        1 => anything(),
+    ]
+}
+
+/// Three nodes and three profiles; `n0` is the liar's, the others have every profile but one.
+fn cluster() -> Index {
+    let mut index = Index::new("profiles");
+    for number in 0..3u32 {
+        let name = format!("n{number}");
+        index.apply_node(node(&name), at(0));
+        index.apply_pod(agent(&name, true), at(0));
+        index.apply_report(super::report(&name, &[("p0", 0), ("p1", 1)]), Source::Watch, at(0));
+        let version = version(number + 1, number + 1);
+        let content = u8::try_from(number).unwrap();
+        let name = format!("p{number}");
+        index.apply_profile(ProfileFacts { version, ..profile(&name, content) }, Source::Watch, at(0));
+    }
+    index
+}
+
+/// What is counted of the nodes other than the liar's.
+fn of_others(index: &Index) -> Vec<(Tally, Option<NodeStep>)> {
+    let mut all = Vec::new();
+    for (name, profile) in &index.profiles {
+        let liar = index.nodes["n0"].contribution(name, profile);
+        let mut rest = profile.tally;
+        rest.add(liar, super::super::Sign::Minus);
+        all.push((rest, None));
+    }
+    let steps = ["n1", "n2"].map(|node| index.judge_node(node, at(1)).map(|verdict| verdict.step));
+    all.extend(steps.map(|step| (Tally::default(), step)));
+    all
+}
+
+fn kept(index: &Index) -> usize {
+    let report = index.nodes["n0"].report.as_ref().unwrap();
+    let problems = report.problems.values().map(|it| 2 * it.name.len() + it.reason.len() + it.message.len());
+    let files = report.files.iter().flatten().map(|(name, _)| name.len() + size_of::<profile::ShortHash>());
+    files.sum::<usize>() + problems.sum::<usize>()
+}
+
+proptest! {
+    // Each case is ten reports.
+    #![proptest_config(ProptestConfig { cases: 100, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_lying_agent_can_only_make_its_own_node_look_wrong(lies in vec(lie(), 10)) {
+        let mut index = cluster();
+        let before = of_others(&index);
+        for (number, status) in (2..).zip(lies) {
+            let metadata = json!({
+                "name": "n0", "uid": "uid-7", "resourceVersion": number.to_string(),
+                "ownerReferences": [{ "apiVersion": "v1", "kind": "Node", "name": "n0", "uid": "n0-1" }]
+            });
+            // From text, as a watch reads it: no lie may end the watch.
+            let text = json!({ "metadata": metadata, "status": status }).to_string();
+            let object: Untrusted<NodeProfileStatus> = serde_json::from_str(&text).unwrap();
+            index.take_dirty();
+            index.apply_report(ReportFacts::of(&object), Source::Watch, at(1));
+            prop_assert_eq!(&of_others(&index), &before);
+            prop_assert!(kept(&index) <= MOST_KEPT, "{} bytes kept", kept(&index));
+            prop_assert!(index.nodes.len() == 3 && index.profiles.len() == 3);
+            let due = index.take_dirty();
+            prop_assert!(due.nodes.iter().all(|node| node == "n0"), "{:?}", due.nodes);
+            for name in ["p0", "p1", "p2"] {
+                let ProfileStep::WriteStatus { status, .. } = index.judge_profile(name, at(1)).unwrap().step else {
+                    panic!("a status that was never written must be");
+                };
+                let accused: Vec<_> = status.failures.iter().filter(|failure| failure.node != "n0").collect();
+                prop_assert!(accused.is_empty(), "{:?}", accused);
+                let size = serde_json::to_string(&status).unwrap().len();
+                prop_assert!(size <= MOST_STATUS, "{size} bytes");
+            }
+        }
+    }
+}
