@@ -47,6 +47,8 @@ pub struct Index {
     pods_doubtful: Option<Timestamp>,
     /// The latest version of any report that the watch has brought: what was created before is known, or gone.
     reports_seen: Option<Version>,
+    /// When the reports were last listed: what was created before is known, or gone, or the watch brings it.
+    reports_listed: Option<Timestamp>,
     dirty: Dirty,
 }
 
@@ -71,6 +73,7 @@ impl Index {
             agents: HashMap::new(),
             pods_doubtful: None,
             reports_seen: None,
+            reports_listed: None,
             dirty: Dirty::default(),
         }
     }
@@ -149,12 +152,14 @@ impl Index {
         }
     }
 
-    /// A report was created or changed, or we changed its conditions.
+    /// A report was created or changed, or we created it or changed its conditions; then `now` is when that was begun.
     pub fn apply_report(&mut self, facts: ReportFacts, source: Source, now: Timestamp) {
         let name = facts.node.clone();
         let known = self.nodes.get(&name).and_then(|node| node.report.as_ref());
         let seen = self.reports_seen.as_ref();
-        if source == Source::Created && seen.is_some_and(|seen| !seen.is_older_than(&facts.version)) {
+        let passed = seen.is_some_and(|seen| !seen.is_older_than(&facts.version))
+            || self.reports_listed.is_some_and(|listed| now <= listed);
+        if source == Source::Created && passed {
             return;
         }
         if source.counts(&facts.version, known.map(|known| &known.version)) {
@@ -230,12 +235,15 @@ impl Index {
         self.nodes.iter().filter_map(key).collect()
     }
 
-    /// Names and uids of all reports.
-    #[must_use]
-    pub fn report_keys(&self) -> BTreeMap<String, String> {
-        let key =
-            |(name, node): (&String, &Node)| Some((name.clone(), node.report.as_ref()?.version.uid.clone()));
-        self.nodes.iter().filter_map(key).collect()
+    /// Drops every report whose uid a relist did not bring.
+    pub fn retain_reports(&mut self, uids: &BTreeSet<String>, now: Timestamp) {
+        let report = |node: &Node| Some(node.report.as_ref()?.version.uid.clone());
+        let key = |(name, node): (&String, &Node)| Some((name.clone(), report(node)?));
+        let known: Vec<_> = self.nodes.iter().filter_map(key).collect();
+        for (name, uid) in known.into_iter().filter(|(_, uid)| !uids.contains(uid)) {
+            self.delete_report(&name, &uid, now);
+        }
+        self.reports_listed = Some(now);
     }
 
     /// Drops every pod whose uid a relist did not bring.

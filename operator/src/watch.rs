@@ -196,9 +196,7 @@ impl Watched for Reports {
     }
 
     fn retain(&self, index: &mut Index, listed: &BTreeSet<String>, now: Timestamp) {
-        for (name, uid) in unlisted(index.report_keys(), listed) {
-            index.delete_report(&name, &uid, now);
-        }
+        index.retain_reports(listed, now);
     }
 }
 

@@ -157,6 +157,13 @@ fn the_answer_to_a_create_brings_nothing_back_that_came_and_went_meanwhile() {
     let new = ReportFacts { version: version(8, 20), files: None, ..report("n1", &[]) };
     index.apply_report(new.clone(), Source::Watch, at(1));
     index.delete_report("n1", "uid-8", at(1));
-    index.apply_report(new, Source::Created, at(1));
+    index.apply_report(new.clone(), Source::Created, at(1));
     assert_eq!(index.judge_node("n1", at(1)).unwrap().step, NodeStep::CreateReport { owner: "n1-1".into() });
+    // The same where nothing but a list came.
+    index.retain_reports(&BTreeSet::from(["uid-7".to_owned()]), at(3));
+    let late = ReportFacts { version: version(9, 30), ..new };
+    index.apply_report(late.clone(), Source::Created, at(2));
+    assert_eq!(index.judge_node("n1", at(3)).unwrap().step, NodeStep::CreateReport { owner: "n1-1".into() });
+    index.apply_report(late, Source::Created, at(4));
+    assert_ne!(index.judge_node("n1", at(4)).unwrap().step, NodeStep::CreateReport { owner: "n1-1".into() });
 }

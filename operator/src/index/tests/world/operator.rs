@@ -97,8 +97,6 @@ impl Operator {
     }
 
     pub(super) fn lose(&mut self, kind: Kind, told: bool, now: Timestamp) {
-        // A list says nothing of a report that came and went during the look that created it; the first write to it does.
-        while kind == Kind::Report && self.answer() {}
         self.feeds[kind as usize].lose(&mut self.index, told, now);
         if told && kind == Kind::Pod {
             self.doubt = Some(after(now, 60));
