@@ -4,11 +4,12 @@ SHELL := /bin/bash
 CARGO ?= cargo
 E2E := $(CARGO) run --locked --package e2e --
 NODES ?= 2
+CARGO_DENY_VERSION := 0.20.2
 
 .DEFAULT_GOAL := help
 # The parts share one machine and one cluster.
 .NOTPARALLEL:
-.PHONY: help setup demo cluster-up cluster-down test lint test-unit test-api-server test-cluster test-long bench-latency bench-memory generate images fmt
+.PHONY: help setup demo cluster-up cluster-down test lint deny advisories test-unit test-api-server test-cluster test-long bench-latency bench-memory generate images fmt
 
 help: ## List the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -25,11 +26,17 @@ cluster-up: setup ## Start a local cluster with the chart installed (NODES=3)
 cluster-down: ## End the local cluster
 	@$(E2E) down
 
-test: setup lint test-unit test-api-server test-cluster ## Formatting, lints, unit and property tests, tests on an API server, cluster tests
+test: setup lint deny test-unit test-api-server test-cluster ## Formatting, lints, unit and property tests, tests on an API server, cluster tests
 
 lint: ## Formatting and lints
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets --all-features -- --deny warnings
+
+deny: ## What the dependencies are: licences, sources, versions that stand twice (deny.toml)
+	$$(CARGO=$(CARGO) e2e/tools.sh cargo-deny $(CARGO_DENY_VERSION)) --locked check --hide-inclusion-graph licenses bans sources
+
+advisories: ## Known faults of the dependencies; needs GitHub, which `make test` does not
+	$$(CARGO=$(CARGO) e2e/tools.sh cargo-deny $(CARGO_DENY_VERSION)) --locked check advisories
 
 test-unit: ## Tests that need no cluster
 	$(CARGO) test --workspace --quiet
@@ -42,6 +49,7 @@ test-cluster: setup ## Tests on a real local cluster
 	$(E2E) run --nodes 2 -- $(CARGO) test --package e2e --features cluster --test cluster -- --test-threads=1
 
 test-long: setup ## The tests that are too long for every change; under an hour
+	$(CARGO) test --locked --package operator --lib -- --ignored
 	$(E2E) build
 	$(CARGO) test --locked --package e2e --features api-server --test api_server -- --test-threads=1 --ignored
 	$(E2E) run --nodes 2 -- $(CARGO) test --locked --package e2e --features cluster --test cluster -- --test-threads=1 --ignored
