@@ -17,7 +17,10 @@ pub struct Events<K> {
     api: Api<K>,
     config: Config,
     stream: BoxStream<'static, Result<Event<K>, watcher::Error>>,
+    /// Of failures.
     backoff: Backoff,
+    /// Of versions that turn out to be lost. An API server that was away says so when it is back, and pauses would add up.
+    lost: Backoff,
     /// How long to wait before the next question.
     pause: Option<Duration>,
 }
@@ -30,7 +33,7 @@ where
     #[must_use]
     pub fn new(api: Api<K>, config: Config) -> Self {
         let stream = watcher::watcher(api.clone(), config.clone()).boxed();
-        Self { api, config, stream, backoff: Backoff::default(), pause: None }
+        Self { api, config, stream, backoff: Backoff::default(), lost: Backoff::default(), pause: None }
     }
 
     /// The next event. After a failure the next call waits before it asks again, from 0.8 s to
@@ -52,12 +55,14 @@ where
                 Some(Ok(event)) => {
                     if matches!(event, Event::Apply(_) | Event::Delete(_)) {
                         self.backoff.succeeded();
+                        self.lost.succeeded();
                     }
                     return Ok(event);
                 }
                 Some(Err(error)) => {
-                    self.pause = Some(self.backoff.failed());
-                    if is_lost(&error) {
+                    let lost = is_lost(&error);
+                    self.pause = Some(if lost { self.lost.failed() } else { self.backoff.failed() });
+                    if lost {
                         self.start_anew();
                     }
                     return Err(error);
@@ -74,11 +79,12 @@ where
 }
 
 /// Whether the API server does not know the version to go on from: it is too old (410), or lies in the future (504)
-/// because the cluster was restored from a backup. The watcher asks for the same version again, so that a new one,
-/// which begins with a list, has to take its place.
+/// because the cluster was restored from a backup. Where that is the answer to the request, and no event, the watcher
+/// asks for the same version again, so that a new one, which begins with a list, has to take its place.
 fn is_lost(error: &watcher::Error) -> bool {
     match error {
         watcher::Error::WatchStartFailed(kube::Error::Api(status)) => matches!(status.code, 410 | 504),
+        watcher::Error::WatchError(status) => status.code == 410,
         _ => false,
     }
 }

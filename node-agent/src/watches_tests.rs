@@ -130,6 +130,25 @@ async fn a_list_that_is_too_old_for_every_watch_is_asked_for_ever_more_slowly() 
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_api_server_that_has_forgotten_while_it_was_away_is_asked_for_a_list_at_once() {
+    let (service, mut server) = tower_test::mock::pair();
+    let (commands, mut queue) = mpsc::channel(64);
+    tokio::spawn(watches::profiles(Client::new(service, "default"), node(), commands));
+    tokio::spawn(async move { while queue.recv().await.is_some() {} });
+    answer(&mut server, 200, &list(&[], None)).await;
+    for _ in 0..10 {
+        answer(&mut server, 503, r#"{"kind":"Status","code":503,"reason":"ServiceUnavailable"}"#).await;
+    }
+    let expired =
+        json!({ "type": "ERROR", "object": { "kind": "Status", "code": 410, "reason": "Expired" } });
+    answer(&mut server, 200, &format!("{expired}\n")).await;
+    let start = Instant::now();
+    let asked = answer(&mut server, 200, &list(&[], None)).await;
+    assert!(!asked.contains("watch=true"), "{asked}");
+    assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
 async fn however_long_an_api_server_was_away_it_is_asked_again_within_20_s_of_its_return() {
     let no_answer = r#"{"kind":"Status","code":503,"reason":"ServiceUnavailable"}"#;
     let pauses = pauses(40, async |server| drop(answer(server, 503, no_answer).await)).await;
