@@ -1,13 +1,14 @@
 //! Our agents, many in one process: each with a node, an identity, a connection and a directory of its own.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use api::NodeName;
 use daemon::Readiness;
-use k8s_openapi::api::core::v1::{Node, NodeCondition, NodeStatus};
-use kube::api::{ObjectMeta, Patch, PatchParams, PostParams};
+use k8s_openapi::api::core::v1::{Node, NodeCondition, NodeStatus, Pod};
+use kube::api::{DeleteParams, ObjectMeta, Patch, PatchParams, PostParams};
 use kube::{Api, Client, Config};
 use node_agent::{Agent, Fatal};
 use prometheus::Registry;
@@ -15,9 +16,18 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use super::{ApiServerError, agent_of};
+use crate::cluster::NAMESPACE;
 
 /// How often an agent reads every byte.
 const CHECK_INTERVAL: Duration = Duration::from_secs(60);
+
+/// How long an agent's thread may go on writing once the agent has ended.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The name of the pod of a node's agent.
+fn pod_of(node: &str) -> String {
+    format!("node-agent-{node}")
+}
 
 /// A node as a kubelet registers it.
 #[must_use]
@@ -35,6 +45,7 @@ pub struct Agents {
     /// The admin's way to the API server, which each agent goes as itself.
     config: Config,
     nodes: Api<Node>,
+    pods: Api<Pod>,
     root: PathBuf,
     running: BTreeMap<String, Running>,
 }
@@ -51,7 +62,8 @@ impl Agents {
     /// # Errors
     /// The configuration is wrong.
     pub fn new(config: Config, admin: Client, root: &Path) -> Self {
-        Self { config, nodes: Api::all(admin), root: root.to_owned(), running: BTreeMap::new() }
+        let pods = Api::namespaced(admin.clone(), NAMESPACE);
+        Self { config, nodes: Api::all(admin), pods, root: root.to_owned(), running: BTreeMap::new() }
     }
 
     /// The names of those that run.
@@ -65,14 +77,37 @@ impl Agents {
         self.root.join(node)
     }
 
-    /// Registers the node `name`, which is Ready at once, and starts its agent.
+    /// Registers the node `name`, which is Ready at once, with the pod that its agent would run in, and starts that.
     ///
     /// # Errors
-    /// The API server refuses the node.
+    /// The API server refuses the node or the pod.
     pub async fn join(&mut self, name: &str) -> Result<(), ApiServerError> {
         self.nodes.create(&PostParams::default(), &node(name)).await?;
         self.call(name, true).await?;
+        self.create_pod(name).await?;
         self.start(name).await
+    }
+
+    /// The operator sees from it that the agent lives; the agent itself runs here and never in it.
+    async fn create_pod(&self, node: &str) -> Result<(), ApiServerError> {
+        let name = pod_of(node);
+        let account = format!("{NAMESPACE}-node-agent");
+        let pod = serde_json::from_value(serde_json::json!({
+            "metadata": { "name": name, "labels": { "app.kubernetes.io/component": "node-agent" } },
+            "spec": {
+                "nodeName": node,
+                "serviceAccountName": account,
+                "automountServiceAccountToken": false,
+                "containers": [{ "name": "node-agent", "image": "none" }],
+            },
+        }))
+        .map_err(|error| ApiServerError::Config(error.to_string()))?;
+        self.pods.create(&PostParams::default(), &pod).await?;
+        let ready = serde_json::json!({ "status": {
+            "phase": "Running", "conditions": [{ "type": "Ready", "status": "True" }],
+        } });
+        self.pods.patch_status(&name, &PatchParams::default(), &Patch::Strategic(ready)).await?;
+        Ok(())
     }
 
     /// Says of the node whether its kubelet answers.
@@ -132,6 +167,19 @@ impl Agents {
         Ok(())
     }
 
+    /// Fails when one has ended that should run.
+    ///
+    /// # Errors
+    /// One has ended.
+    pub fn expect_running(&self) -> Result<(), ApiServerError> {
+        match self.running.iter().find(|(_, agent)| agent.task.is_finished()) {
+            None => Ok(()),
+            Some((node, _)) => {
+                Err(ApiServerError::Ended { program: format!("the agent of {node}"), log: String::new() })
+            }
+        }
+    }
+
     /// Takes the power from a node: its agent ends in the middle of whatever it does.
     pub fn power_off(&mut self, name: &str) {
         if let Some(Running { task, .. }) = self.running.remove(name) {
@@ -139,16 +187,31 @@ impl Agents {
         }
     }
 
-    /// Removes a node: its agent ends, the object and the disk go.
+    /// Removes a node: its agent ends, the objects and the disk go.
     ///
     /// # Errors
     /// The API server refuses.
     pub async fn leave(&mut self, name: &str) -> Result<(), ApiServerError> {
         self.power_off(name);
         self.nodes.delete(name, &Default::default()).await?;
-        crate::files::or_absent(std::fs::remove_dir_all(self.directory(name))).map_err(|source| {
-            ApiServerError::System { action: "remove", program: format!("the disk of {name}"), source }
-        })
+        // Without a kubelet nobody confirms its end.
+        self.pods.delete(&pod_of(name), &DeleteParams::default().grace_period(0)).await?;
+        let start = Instant::now();
+        loop {
+            match crate::files::or_absent(std::fs::remove_dir_all(self.directory(name))) {
+                Ok(()) => return Ok(()),
+                // The agent's thread may still be writing.
+                Err(error)
+                    if error.kind() == io::ErrorKind::DirectoryNotEmpty && start.elapsed() < PATIENCE =>
+                {
+                    tokio::time::sleep(Duration::from_millis(10)).await;
+                }
+                Err(source) => {
+                    let program = format!("the disk of {name}");
+                    return Err(ApiServerError::System { action: "remove", program, source });
+                }
+            }
+        }
     }
 }
 

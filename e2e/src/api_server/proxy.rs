@@ -51,6 +51,7 @@ pub enum Behaviour {
 pub struct Proxy {
     url: String,
     behaviour: watch::Sender<Behaviour>,
+    severed: watch::Sender<()>,
     counts: Arc<Counts>,
     accepting: AbortHandle,
 }
@@ -75,15 +76,18 @@ impl Proxy {
             .map_err(failed("bind", "the proxy"))?;
         let address = listener.local_addr().map_err(failed("bind", "the proxy"))?;
         let (behaviour, now) = watch::channel(Behaviour::Pass);
+        let (severed, severing) = watch::channel(());
         let counts = Arc::new(Counts::default());
         let counted = counts.clone();
         let accepting = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                tokio::spawn(serve(stream, client.clone(), now.clone(), counted.clone()));
+                let mut severed = severing.clone();
+                severed.mark_unchanged();
+                tokio::spawn(serve(stream, client.clone(), now.clone(), severed, counted.clone()));
             }
         })
         .abort_handle();
-        Ok(Self { url: format!("http://{address}"), behaviour, counts, accepting })
+        Ok(Self { url: format!("http://{address}"), behaviour, severed, counts, accepting })
     }
 
     /// Where our programs find it.
@@ -95,6 +99,11 @@ impl Proxy {
     /// Behaves so from now on.
     pub fn behave(&self, behaviour: Behaviour) {
         self.behaviour.send_replace(behaviour);
+    }
+
+    /// Ends every connection that there is, as an API server does that is restarted behind a load balancer.
+    pub fn sever(&self) {
+        self.severed.send_replace(());
     }
 
     /// How many requests have come so far.
@@ -121,6 +130,7 @@ async fn serve(
     stream: TcpStream,
     client: Client,
     behaviour: watch::Receiver<Behaviour>,
+    mut severed: watch::Receiver<()>,
     counts: Arc<Counts>,
 ) {
     let mut refused = behaviour.clone();
@@ -131,8 +141,10 @@ async fn serve(
     let connection =
         hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service);
     let refused = pin!(refused.wait_for(|now| *now == Behaviour::Refuse));
+    let severed = pin!(severed.changed());
+    let ended = futures::future::select(severed, refused);
     // A connection that breaks is what tests are about.
-    let _ = futures::future::select(pin!(connection), refused).await;
+    let _ = futures::future::select(pin!(connection), ended).await;
 }
 
 async fn answer(
