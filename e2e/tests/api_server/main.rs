@@ -9,5 +9,7 @@
 )]
 
 mod elections;
+mod eye;
+mod outages;
 mod rollout;
 mod support;
