@@ -8,8 +8,10 @@
     reason = "clippy's leave to panic in tests does not reach the helpers of an integration test"
 )]
 
+mod churn;
 mod elections;
 mod eye;
+mod naive;
 mod outages;
 mod rollout;
 mod support;

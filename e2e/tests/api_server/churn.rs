@@ -1,0 +1,384 @@
+//! A cluster in which nothing stays as it is: when it comes to rest, everything is as a naive recomputation says.
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+use api::names::DELETE_IN_USE;
+use e2e::api_server::{Agents, OperatorOptions, OperatorProcess};
+use k8s_openapi::api::core::v1::{Pod, ServiceAccount};
+use kube::Api;
+use kube::api::{DeleteParams, ObjectMeta, Patch, PatchParams, PostParams};
+use serde_json::json;
+use tokio::time::sleep;
+
+use super::naive::Objects;
+use super::support::{World, contents, operator, say};
+
+/// How large and how long.
+#[derive(Debug, Clone, Copy)]
+struct Size {
+    nodes: usize,
+    profiles: usize,
+    lasts: Duration,
+    /// How soon after the last change everything must be right. Mere counts of settled profiles may wait for a minute
+    /// at a thousand nodes, and a profile that kept falling back is called Ready a minute later.
+    rests: Duration,
+}
+
+/// How long nobody may write once everything is right.
+const STILL: Duration = Duration::from_secs(5);
+
+/// A node, as far as the test needs to know it.
+#[derive(Debug)]
+struct Place {
+    name: String,
+    running: bool,
+    ready: bool,
+}
+
+struct Churn {
+    size: Size,
+    random: Random,
+    world: World,
+    agents: Agents,
+    places: Vec<Place>,
+    pods: Api<Pod>,
+    pod_names: Vec<String>,
+    /// Numbers contents and pods.
+    number: usize,
+    done: [usize; KINDS.len()],
+}
+
+/// What can happen, and how often relative to the others.
+const KINDS: [(&str, usize); 10] = [
+    ("nodes joined", 12),
+    ("nodes left", 10),
+    ("nodes lost or found", 10),
+    ("agents stopped", 6),
+    ("agents started", 8),
+    ("profiles applied", 20),
+    ("profiles deleted", 8),
+    ("pods created", 14),
+    ("pods ended", 8),
+    ("pods deleted", 4),
+];
+
+impl Churn {
+    async fn new(size: Size, seed: u64) -> Self {
+        let world = World::new().await;
+        let agents = world.agents(None).await;
+        // A cluster's controller makes it; without it no pod is admitted.
+        let accounts = Api::<ServiceAccount>::namespaced(world.admin.clone(), "default");
+        let metadata = ObjectMeta { name: Some("default".to_owned()), ..ObjectMeta::default() };
+        let account = ServiceAccount { metadata, ..ServiceAccount::default() };
+        accounts.create(&PostParams::default(), &account).await.unwrap();
+        Self {
+            size,
+            random: Random(seed),
+            pods: Api::namespaced(world.admin.clone(), "default"),
+            world,
+            agents,
+            places: Vec::new(),
+            pod_names: Vec::new(),
+            number: 0,
+            done: [0; KINDS.len()],
+        }
+    }
+
+    /// One thing happens, if it can.
+    async fn step(&mut self) {
+        let mut left = self.random.below(KINDS.iter().map(|(_, weight)| weight).sum());
+        let kind = KINDS.iter().position(|(_, weight)| {
+            let chosen = left < *weight;
+            left = left.saturating_sub(*weight);
+            chosen
+        });
+        let kind = kind.unwrap();
+        let happened = match KINDS[kind].0 {
+            "nodes joined" => self.join().await,
+            "nodes left" => self.leave().await,
+            "nodes lost or found" => self.flip().await,
+            "agents stopped" => self.stop().await,
+            "agents started" => self.start().await,
+            "profiles applied" => self.apply().await,
+            "profiles deleted" => self.delete().await,
+            "pods created" => self.create_pod().await,
+            "pods ended" => self.end_pod().await,
+            _ => self.delete_pod().await,
+        };
+        self.done[kind] += usize::from(happened);
+    }
+
+    async fn join(&mut self) -> bool {
+        let name = format!("n{}", self.random.below(self.size.nodes));
+        if self.places.iter().any(|place| place.name == name) {
+            return false;
+        }
+        self.agents.join(&name).await.unwrap();
+        self.places.push(Place { name, running: true, ready: true });
+        true
+    }
+
+    async fn leave(&mut self) -> bool {
+        if self.places.len() <= self.size.nodes * 4 / 5 {
+            return false;
+        }
+        let place = self.places.swap_remove(self.random.below(self.places.len()));
+        self.agents.leave(&place.name).await.unwrap();
+        true
+    }
+
+    async fn flip(&mut self) -> bool {
+        let at = self.random.below(self.places.len());
+        let place = &mut self.places[at];
+        // More come back than are lost.
+        if place.ready && self.random.below(2) == 0 {
+            return false;
+        }
+        place.ready = !place.ready;
+        self.agents.call(&place.name, place.ready).await.unwrap();
+        true
+    }
+
+    async fn stop(&mut self) -> bool {
+        let at = self.random.below(self.places.len());
+        let place = &mut self.places[at];
+        if !std::mem::take(&mut place.running) {
+            return false;
+        }
+        match self.random.below(2) {
+            0 => self.agents.stop(&place.name).await.unwrap(),
+            _ => self.agents.power_off(&place.name),
+        }
+        true
+    }
+
+    async fn start(&mut self) -> bool {
+        let at = self.random.below(self.places.len());
+        let place = &mut self.places[at];
+        if std::mem::replace(&mut place.running, true) {
+            return false;
+        }
+        self.agents.start(&place.name).await.unwrap();
+        true
+    }
+
+    fn profile(&mut self) -> String {
+        format!("p{}", self.random.below(self.size.profiles))
+    }
+
+    /// A profile is created, or changed if it is there, also while it is being deleted; sometimes back to what it was.
+    async fn apply(&mut self) -> bool {
+        self.number += 1;
+        let number = if self.random.below(4) == 0 { 0 } else { self.number };
+        let name = self.profile();
+        self.world.apply(&name, &contents(number)).await;
+        true
+    }
+
+    async fn delete(&mut self) -> bool {
+        let name = self.profile();
+        if self.random.below(4) == 0 {
+            let annotation = json!({ "metadata": { "annotations": { DELETE_IN_USE: "true" } } });
+            let patched =
+                self.world.profiles.patch(&name, &PatchParams::default(), &Patch::Merge(annotation)).await;
+            unless_absent(patched);
+        }
+        unless_absent(self.world.profiles.delete(&name, &DeleteParams::default()).await)
+    }
+
+    /// A pod that uses a profile runs on some node, or waits for one.
+    async fn create_pod(&mut self) -> bool {
+        if self.pod_names.len() > 3 * self.size.profiles {
+            return false;
+        }
+        self.number += 1;
+        let name = format!("pod-{}", self.number);
+        let path = format!("profiles/{}.json", self.profile());
+        let node = match self.random.below(8) {
+            0 => None,
+            _ => Some(self.places[self.random.below(self.places.len())].name.clone()),
+        };
+        let pod = serde_json::from_value(json!({
+            "metadata": { "name": name },
+            "spec": {
+                "nodeName": node,
+                "automountServiceAccountToken": false,
+                "securityContext": { "seccompProfile": { "type": "Localhost", "localhostProfile": path } },
+                "containers": [{ "name": "user", "image": "none" }],
+            },
+        }));
+        self.pods.create(&PostParams::default(), &pod.unwrap()).await.unwrap();
+        if node.is_some() {
+            self.phase(&name, "Running").await;
+        }
+        self.pod_names.push(name);
+        true
+    }
+
+    /// Some pod that has not ended, which the test then forgets.
+    fn take_pod(&mut self) -> Option<String> {
+        match self.pod_names.len() {
+            0 => None,
+            pods => Some(self.pod_names.swap_remove(self.random.below(pods))),
+        }
+    }
+
+    async fn end_pod(&mut self) -> bool {
+        let Some(name) = self.take_pod() else { return false };
+        let phase = ["Succeeded", "Failed"][self.random.below(2)];
+        self.phase(&name, phase).await;
+        true
+    }
+
+    async fn delete_pod(&mut self) -> bool {
+        let Some(name) = self.take_pod() else { return false };
+        self.pods.delete(&name, &DeleteParams::default().grace_period(0)).await.unwrap();
+        true
+    }
+
+    async fn phase(&self, name: &str, phase: &str) {
+        let status = Patch::Merge(json!({ "status": { "phase": phase } }));
+        self.pods.patch_status(name, &PatchParams::default(), &status).await.unwrap();
+    }
+
+    /// Every agent that was stopped comes back.
+    async fn start_all(&mut self) {
+        for place in self.places.iter().filter(|place| !place.running) {
+            self.agents.start(&place.name).await.unwrap();
+        }
+    }
+
+    /// Waits until everything is as a naive recomputation says, and stays so without a write.
+    async fn comes_to_rest(&self, operator: &OperatorProcess) {
+        let start = Instant::now();
+        let objects = loop {
+            let objects = Objects::read(&self.world.admin).await;
+            match objects.wrong(&self.agents) {
+                Ok(()) => break objects,
+                Err(wrong) if start.elapsed() > self.size.rests => {
+                    panic!("after {:?}: {wrong}\nthe operator:\n{}", start.elapsed(), operator.program.tail())
+                }
+                Err(_) => sleep(Duration::from_millis(500)).await,
+            }
+        };
+        let (profiles, nodes) = objects.count();
+        let (deleting, unreachable) = objects.oddities();
+        say(&format!(
+            "  right after {:.1} s: {profiles} profiles, {deleting} of them waiting for pods; {nodes} nodes, {unreachable} of them lost",
+            start.elapsed().as_secs_f64()
+        ));
+        let log = self.world.server.audit();
+        sleep(STILL).await;
+        let writes = log.writes().unwrap();
+        assert!(writes.is_empty(), "{} writes at rest, such as {:?}", writes.len(), writes[0]);
+        self.agents.expect_running().unwrap();
+    }
+}
+
+/// Whether it was there; panics on any other failure.
+fn unless_absent<T>(answer: Result<T, kube::Error>) -> bool {
+    match answer {
+        Ok(_) => true,
+        Err(kube::Error::Api(status)) if status.code == 404 => false,
+        Err(error) => panic!("{error}"),
+    }
+}
+
+async fn churn(size: Size) {
+    let seed = std::env::var("SEED").map_or_else(|_| Random::seed(), |seed| seed.parse().unwrap());
+    say(&format!("SEED={seed} {size:?}"));
+    let _inotify = Inotify::raise(size.nodes);
+    let mut churn = Churn::new(size, seed).await;
+    let options = OperatorOptions { number: 0, url: None, lease: None };
+    let mut operator_process = OperatorProcess::start(&operator(), &churn.world.server, &options).unwrap();
+    while churn.places.len() < size.nodes {
+        churn.join().await;
+    }
+    let log = churn.world.server.audit();
+    let start = Instant::now();
+    let mut restarted = false;
+    while start.elapsed() < size.lasts {
+        churn.step().await;
+        operator_process.program.expect_running().unwrap();
+        if !restarted && start.elapsed() > size.lasts / 2 {
+            restarted = true;
+            operator_process.program.kill().unwrap();
+            operator_process = OperatorProcess::start(&operator(), &churn.world.server, &options).unwrap();
+        }
+    }
+    churn.start_all().await;
+    for ((kind, _), done) in KINDS.iter().zip(churn.done) {
+        assert!(done > 0, "no {kind}");
+        say(&format!("  {done} {kind}"));
+    }
+    let writes = log.writes().unwrap().len();
+    say(&format!(
+        "  {writes} writes by our accounts, {:.1} a second",
+        writes as f64 / start.elapsed().as_secs_f64()
+    ));
+    churn.comes_to_rest(&operator_process).await;
+    operator_process.program.expect_running().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_nodes_profiles_and_pods_came_and_went_every_status_is_what_all_objects_give() {
+    churn(Size { nodes: 60, profiles: 10, lasts: Duration::from_secs(12), rests: Duration::from_secs(90) })
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "long: five minutes of 500 nodes and 50 profiles"]
+async fn after_five_minutes_of_five_hundred_nodes_every_status_is_what_all_objects_give() {
+    churn(Size {
+        nodes: 500,
+        profiles: 50,
+        lasts: Duration::from_secs(300),
+        rests: Duration::from_secs(150),
+    })
+    .await;
+}
+
+/// Numbers that look random and are the same for the same seed: splitmix64, <https://prng.di.unimi.it/splitmix64.c>.
+struct Random(u64);
+
+impl Random {
+    fn seed() -> u64 {
+        use std::hash::{BuildHasher, RandomState};
+        RandomState::new().hash_one(())
+    }
+
+    fn below(&mut self, most: usize) -> usize {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        ((mixed ^ (mixed >> 31)) % most as u64) as usize
+    }
+}
+
+/// How many directories one user may watch, raised for a while where we may. Without, agents find changes by their
+/// full checks alone, which is not what is tried here.
+struct Inotify(Option<[String; 2]>);
+
+impl Inotify {
+    const SETTING: &str = "/proc/sys/fs/inotify/max_user_instances";
+
+    fn raise(agents: usize) -> Self {
+        let before = fs::read_to_string(Self::SETTING).unwrap().trim().to_owned();
+        let wanted = (agents + 200).to_string();
+        let enough = before.parse::<usize>().unwrap() >= agents + 200;
+        let raised = !enough && fs::write(Self::SETTING, &wanted).is_ok();
+        Self(raised.then_some([before, wanted]))
+    }
+}
+
+impl Drop for Inotify {
+    fn drop(&mut self) {
+        if let Some([before, raised]) = &self.0
+            && fs::read_to_string(Self::SETTING).is_ok_and(|now| now.trim() == raised)
+        {
+            // Somebody else may have set it meanwhile; then it is theirs.
+            let _ = fs::write(Self::SETTING, before);
+        }
+    }
+}
