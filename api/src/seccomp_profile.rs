@@ -21,7 +21,10 @@ use crate::{conditions, contents_schema};
     category = "seccomp",
     status = "SeccompProfileStatus",
     annotation("helm.sh/resource-policy", "keep"),
-    validation = Rule::new("size(self.metadata.name) <= 240")
+    // For a new object only: a longer name that an older definition let in could not be deleted, because the API
+    // server would refuse to take the finalizer off.
+    validation = Rule::new("oldSelf.hasValue() || size(self.metadata.name) <= 240")
+        .optional_old_self(true)
         .message("metadata.name: at most 240 characters, because it becomes a file name"),
     printcolumn(name = "Ready", type_ = "string", json_path = ".status.ready", description = "Nodes that hold it, of those that should"),
     printcolumn(name = "Status", type_ = "string", json_path = ".status.state", description = "The state in one word"),

@@ -12,6 +12,7 @@
 
 mod audit;
 mod bad_input;
+mod bypass;
 mod deletion;
 mod disks;
 mod displaced;

@@ -1,0 +1,284 @@
+//! Profiles that no schema would take: written while the definition took anything, as an older one did, or one that
+//! somebody replaced.
+
+use std::time::Duration;
+
+use e2e::view::disk;
+use serde_json::{Value, json};
+
+use super::support::{
+    Applied, LIMIT, Session, alone, bytes_of, complain, harmless, object, said, text, until,
+};
+
+const DEFINITION: &str = "seccompprofiles.seccomp.imjasonh.dev";
+
+/// The definition that takes anything, until this is dropped.
+struct Permissive<'a> {
+    session: &'a Session,
+    strict: Value,
+}
+
+impl<'a> Permissive<'a> {
+    fn new(session: &'a Session) -> Self {
+        let strict = session.json(["get", "crd", DEFINITION])["spec"]["versions"].take();
+        let mut open = strict.clone();
+        open[0]["schema"]["openAPIV3Schema"] =
+            json!({ "type": "object", "x-kubernetes-preserve-unknown-fields": true });
+        put(session, &open).unwrap();
+        let permissive = Permissive { session, strict };
+        let probe = object("probe", &json!("no object"));
+        until("any object being taken", LIMIT, || permissive.dry_run(&probe).is_ok().then_some(()));
+        permissive
+    }
+
+    fn dry_run(&self, object: &Value) -> Result<String, String> {
+        said(self.session.kubectl_input(["create", "--dry-run=server", "-f", "-"], &object.to_string()))
+    }
+
+    /// Puts the right definition back and waits until it is in force.
+    fn end(self) {
+        put(self.session, &self.strict).unwrap();
+        let probe = object("probe", &json!("no object"));
+        until("a bad object being refused again", LIMIT, || self.dry_run(&probe).is_err().then_some(()));
+    }
+}
+
+impl Drop for Permissive<'_> {
+    fn drop(&mut self) {
+        complain(put(self.session, &self.strict));
+    }
+}
+
+fn put(session: &Session, versions: &Value) -> Result<(), String> {
+    let patch = json!([{ "op": "replace", "path": "/spec/versions", "value": versions }]).to_string();
+    said(session.kubectl(["patch", "crd", DEFINITION, "--type=json", "--patch", &patch])).map(drop)
+}
+
+/// Those whose types the rules of the right definition cannot be evaluated on: once it is back, the API server refuses
+/// every write of theirs, the removal of a finalizer among them, until somebody puts contents in that are a profile.
+const HELD_BY_SCHEMA: [&str; 9] = [
+    "bad-no-spec",
+    "bad-spec-null",
+    "bad-contents-text",
+    "bad-contents-list",
+    "bad-rules-object",
+    "bad-names-text",
+    "bad-go-arguments",
+    "bad-value-float",
+    "bad-index-text",
+];
+
+/// Objects with their names and what the condition `Accepted` must say of them.
+fn bad() -> Vec<(String, Value, &'static str)> {
+    let whole = |name: &str, rest: Value, says| {
+        let mut whole = object(name, &Value::Null);
+        whole.as_object_mut().unwrap().remove("spec");
+        whole.as_object_mut().unwrap().extend(rest.as_object().unwrap().clone());
+        (name.to_owned(), whole, says)
+    };
+    let contents = |name: &str, contents: Value, says| (name.to_owned(), object(name, &contents), says);
+    let rule = |name: &str, rule: Value, says| {
+        contents(name, json!({ "defaultAction": "SCMP_ACT_ALLOW", "syscalls": [rule] }), says)
+    };
+    let argument = |name: &str, argument: Value, says| {
+        rule(name, json!({ "names": ["read"], "action": "SCMP_ACT_LOG", "args": [argument] }), says)
+    };
+    let many = |count: usize| -> Vec<String> { (0..count).map(|n| format!("never_called_{n}")).collect() };
+    let (long, longest) = ("n".repeat(241), "n".repeat(253));
+    vec![
+        whole("bad-no-spec", json!({}), "spec.contents"),
+        whole("bad-spec-null", json!({ "spec": null }), "spec.contents"),
+        whole("bad-spec-number", json!({ "spec": 7 }), "spec.contents"),
+        whole("bad-spec-list", json!({ "spec": [{ "contents": harmless(0) }] }), "spec.contents"),
+        whole("bad-no-contents", json!({ "spec": {} }), "spec.contents"),
+        contents("bad-contents-text", json!("{\"defaultAction\":\"SCMP_ACT_LOG\"}"), "spec.contents"),
+        contents("bad-contents-list", json!([]), "spec.contents"),
+        contents("bad-contents-empty", json!({}), "spec.contents.defaultAction"),
+        contents(
+            "bad-action-unknown",
+            json!({ "defaultAction": "SCMP_ACT_DENY" }),
+            "spec.contents.defaultAction",
+        ),
+        contents("bad-action-number", json!({ "defaultAction": 1 }), "spec.contents.defaultAction"),
+        contents(
+            "bad-rules-object",
+            json!({ "defaultAction": "SCMP_ACT_LOG", "syscalls": { "read": "SCMP_ACT_LOG" } }),
+            "spec.contents.syscalls",
+        ),
+        rule(
+            "bad-names-text",
+            json!({ "names": "read", "action": "SCMP_ACT_LOG" }),
+            "spec.contents.syscalls[0].names",
+        ),
+        rule(
+            "bad-names-numbers",
+            json!({ "names": [0], "action": "SCMP_ACT_LOG" }),
+            "spec.contents.syscalls[0].names",
+        ),
+        // The sketch that this grew from had text for arguments.
+        rule(
+            "bad-go-arguments",
+            json!({ "names": ["read"], "action": "SCMP_ACT_LOG", "args": ["0", "1"] }),
+            "spec.contents.syscalls[0].args",
+        ),
+        argument("bad-value-float", json!({ "index": 0, "value": 1.5, "op": "SCMP_CMP_EQ" }), ".value"),
+        argument("bad-value-negative", json!({ "index": 0, "value": -1, "op": "SCMP_CMP_EQ" }), ".value"),
+        argument("bad-index-text", json!({ "index": "0", "value": 1, "op": "SCMP_CMP_EQ" }), ".index"),
+        argument("bad-operator", json!({ "index": 0, "value": 1, "op": "==" }), ".op"),
+        contents("bad-deep", (0..100).fold(json!(0), |deep, _| json!({ "contents": deep })), "spec.contents"),
+        contents(
+            "bad-many-names",
+            json!({ "defaultAction": "SCMP_ACT_LOG", "syscalls": (0..20).map(|_| json!({ "names": many(1000), "action": "SCMP_ACT_ALLOW" })).collect::<Vec<_>>() }),
+            "spec.contents.syscalls",
+        ),
+        contents(
+            "bad-huge",
+            json!({ "defaultAction": "SCMP_ACT_LOG", "syscalls": (0..60).map(|_| json!({ "names": many(1000), "action": "SCMP_ACT_ALLOW" })).collect::<Vec<_>>() }),
+            "spec.contents",
+        ),
+        (long.clone(), object(&long, &harmless(0)), "at most 240"),
+        (longest.clone(), object(&longest, &harmless(0)), "at most 240"),
+    ]
+}
+
+/// Uid and restarts of every pod of ours.
+fn pods(cluster: &Session) -> Vec<String> {
+    let pods = cluster.json(["-n", "seccomp-profile", "get", "pods"]);
+    let line = |pod: &Value| {
+        let status = &pod["status"]["containerStatuses"][0];
+        format!("{} restarts {}", pod["metadata"]["name"], status["restartCount"])
+    };
+    pods["items"].as_array().unwrap().iter().map(line).collect()
+}
+
+/// One profile comes, changes and goes as ever.
+fn a_good_one_lives(cluster: &Session, name: &str) {
+    let good = cluster.profile(name, &harmless(0));
+    good.ready();
+    good.update(&harmless(1));
+    good.until("being Ready anew", LIMIT, |view| view.is_ready());
+    good.ready();
+    cluster.ok(["delete", "seccompprofile", name, "--timeout=30s"]);
+    for node in cluster.disks() {
+        assert_eq!(disk::bytes(&node, name).unwrap(), None, "{}", node.name());
+    }
+}
+
+fn rejected(bad: &[(Applied<'_>, &'static str)]) {
+    for (profile, says) in bad {
+        let name = &profile.name;
+        let view = profile.until("being Rejected", LIMIT, |view| view.state() == "Rejected");
+        let accepted = view.condition("Accepted").unwrap();
+        assert_eq!(
+            (&accepted["status"], &accepted["reason"]),
+            (&json!("False"), &json!("InvalidProfile")),
+            "{name}"
+        );
+        let message = accepted["message"].as_str().unwrap();
+        assert!(message.contains(says), "{name}: {message}\nshould say {says}");
+        assert_eq!(view.condition("Ready").unwrap()["status"], "False", "{name}");
+        if name.len() <= 240 {
+            assert!(profile.on_disks().iter().all(|(_, found)| found.is_none()), "{name} has a file");
+        }
+    }
+}
+
+#[test]
+fn profiles_that_no_schema_would_take_are_rejected_one_by_one_and_stop_no_other() {
+    let cluster = alone();
+    let standing = cluster.profile("standing", &harmless(0));
+    standing.ready();
+    let spoilt = cluster.profile("spoilt", &harmless(0));
+    spoilt.ready();
+    let before = pods(&cluster);
+
+    let permissive = Permissive::new(&cluster);
+    let mut bad_ones = Vec::new();
+    for (name, object, says) in bad() {
+        let profile = cluster.applied(&name);
+        said(cluster.kubectl_input(["create", "-f", "-"], &object.to_string())).unwrap_or_else(|error| {
+            panic!("{name}: {}", error.chars().take(500).collect::<String>());
+        });
+        bad_ones.push((profile, says));
+    }
+    // Two more, to be deleted under the definition that they came with.
+    let brief =
+        [("brief-text", json!("text")), ("brief-arguments", json!({ "syscalls": [{ "args": ["0"] }] }))];
+    let _brief = brief.each_ref().map(|(name, contents)| cluster.profile(name, contents));
+    // What the sketch's webhook stored: an empty name beside names. It is good.
+    let of_the_sketch = json!({
+        "defaultAction": "SCMP_ACT_ALLOW",
+        "syscalls": [{ "name": "", "names": ["never_called"], "action": "SCMP_ACT_LOG", "args": [] }],
+    });
+    let sketch = cluster.profile("of-the-sketch", &of_the_sketch);
+    // A profile that was good keeps its files.
+    let patch = json!({ "spec": { "contents": { "defaultAction": 0 } } }).to_string();
+    cluster.ok(["patch", "seccompprofile", "spoilt", "--type=merge", "--patch", &patch]);
+    // A status of another world.
+    let patch =
+        json!({ "status": { "state": 7, "conditions": "none", "nodes": [], "removal": ["Approved"] } });
+    let status = ["patch", "seccompprofile", "standing", "--subresource=status", "--type=merge", "--patch"];
+    cluster.ok([status[0], status[1], status[2], status[3], status[4], status[5], &patch.to_string()]);
+
+    rejected(&bad_ones);
+    until("the true status of standing", LIMIT, || (standing.view().state() == "Ready").then_some(()));
+    standing.ready();
+    sketch.ready();
+    spoilt.until("being Rejected", LIMIT, |view| view.state() == "Rejected");
+    a_good_one_lives(&cluster, "good-beside-bad");
+    assert_eq!(pods(&cluster), before, "nobody crashed");
+
+    for (name, _) in &brief {
+        cluster.ok(["delete", "seccompprofile", name, "--timeout=30s"]);
+    }
+
+    // As it is once the cluster has the right definition again.
+    permissive.end();
+    a_good_one_lives(&cluster, "good-after-bad");
+    assert_eq!(pods(&cluster), before, "nobody crashed");
+    for component in ["node-agent", "operator"] {
+        let selector = format!("--selector=app.kubernetes.io/component={component}");
+        cluster.ok(["-n", "seccomp-profile", "delete", "pods", &selector, "--timeout=60s"]);
+    }
+    cluster.rolled_out();
+    a_good_one_lives(&cluster, "good-after-restart");
+    rejected(&bad_ones);
+    standing.ready();
+    sketch.ready();
+    for (node, found) in spoilt.on_disks() {
+        assert_eq!(text(&found), text(&Some(bytes_of(&harmless(0)))), "the spoilt one's file on {node}");
+    }
+    let restarts: Vec<String> =
+        pods(&cluster).into_iter().filter(|pod| !pod.ends_with(" restarts 0")).collect();
+    assert!(restarts.is_empty(), "{restarts:?}");
+
+    // Each can be deleted.
+    for (profile, _) in &bad_ones {
+        cluster.ok(["delete", "seccompprofile", &profile.name, "--wait=false"]);
+    }
+    let (held, free): (Vec<&str>, Vec<&str>) = bad_ones
+        .iter()
+        .map(|(profile, _)| profile.name.as_str())
+        .partition(|name| HELD_BY_SCHEMA.contains(name));
+    for name in free {
+        cluster.ok(["wait", "--for=delete", "--timeout=30s", &format!("seccompprofile/{name}")]);
+    }
+    for name in held {
+        let finalizers = r#"{"metadata":{"finalizers":null}}"#;
+        let by_hand =
+            cluster.kubectl(["patch", "seccompprofile", name, "--type=merge", "--patch", finalizers]);
+        assert!(by_hand.is_err(), "{name}: the API server lets nobody take a finalizer off");
+        let mend = r#"{"spec":{"contents":{"defaultAction":"SCMP_ACT_ALLOW","syscalls":null}}}"#;
+        cluster.ok(["patch", "seccompprofile", name, "--type=merge", "--patch", mend]);
+        cluster.ok(["wait", "--for=delete", "--timeout=30s", &format!("seccompprofile/{name}")]);
+    }
+    cluster.ok(["delete", "seccompprofile", "spoilt", "--timeout=30s"]);
+    for (node, found) in spoilt.on_disks() {
+        assert_eq!(text(&found), None, "the spoilt one's file on {node}");
+    }
+    standing.ready();
+    until("no bad profile left", Duration::from_secs(5), || {
+        let left = cluster.ok(["get", "seccompprofiles", "-o", "name"]);
+        (!left.contains("bad-") && !left.contains("nnn")).then_some(())
+    });
+}
