@@ -42,10 +42,12 @@ impl Untrusted<SeccompProfile> {
         Profile::from_value(contents).map_err(|error| error.under("spec.contents"))
     }
 
-    /// Whether the operator has given leave to remove the file.
+    /// Whether somebody has deleted it and the operator has given leave to remove the file. Leave alone is not enough:
+    /// whoever has the operator's token could take every file off every node.
     #[must_use]
     pub fn removal_approved(&self) -> bool {
-        self.status.get("removal").and_then(Value::as_str) == Some("Approved")
+        let approved = self.status.get("removal").and_then(Value::as_str) == Some("Approved");
+        approved && self.metadata.deletion_timestamp.is_some()
     }
 
     /// The status, if it is one.
@@ -154,7 +156,20 @@ mod tests {
             "status": { "removal": "Approved", "observedGeneration": 3 }
         }));
         assert_eq!(object.profile().unwrap().canonical().bytes(), br#"{"defaultAction":"SCMP_ACT_LOG"}"#);
-        assert!(object.removal_approved());
         assert_eq!(object.status().unwrap().observed_generation, Some(3));
+    }
+
+    #[test]
+    fn leave_to_remove_the_file_of_a_profile_that_nobody_deleted_is_no_leave() {
+        for (deleted, approved, leave) in
+            [(true, true, true), (false, true, false), (true, false, false), (false, false, false)]
+        {
+            let deleted = if deleted { json!("2026-01-01T00:00:00Z") } else { Value::Null };
+            let approved = if approved { json!("Approved") } else { Value::Null };
+            let object = object(json!({
+                "metadata": { "name": "audit", "deletionTimestamp": deleted }, "status": { "removal": approved }
+            }));
+            assert_eq!(object.removal_approved(), leave);
+        }
     }
 }

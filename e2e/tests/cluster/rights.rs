@@ -2,6 +2,7 @@
 //! running pods hold.
 
 use std::collections::BTreeSet;
+use std::os::unix::fs::MetadataExt;
 
 use e2e::cluster::NAMESPACE;
 use e2e::rights::attempts::{self, Answer as Expected, Attempt};
@@ -177,6 +178,28 @@ fn a_stolen_operator_cannot_change_what_a_profile_says() {
     for field in ["finalizers", "labels", "annotations", "ownerReferences", "deletionTimestamp", "uid"] {
         assert_eq!(after.json()["metadata"][field], before.json()["metadata"][field], "{field}");
     }
+}
+
+/// It may say so in the status: agents look for a deletion by somebody too, whom the API server let do it.
+#[test]
+fn a_stolen_operator_cannot_take_away_the_file_of_a_profile_that_nobody_deleted() {
+    let cluster = shared();
+    let profile = cluster.profile("not-deleted", &harmless(0));
+    profile.ready();
+    let files = || -> Vec<_> {
+        let files = cluster.disks().into_iter().map(|node| profile.path(&node).metadata().unwrap());
+        files.map(|file| (file.ino(), file.ctime(), file.ctime_nsec())).collect()
+    };
+    let before = files();
+    let thief = Thief::new(&cluster, &operators_token());
+    let approve = json!({ "status": { "removal": "Approved" } });
+    let answer = thief.ask(Raw::merge("/seccompprofiles/not-deleted/status", &approve));
+    assert_eq!((answer.code, &answer.body["status"]["removal"]), (200, &json!("Approved")), "{answer}");
+    profile.until("being without leave to go", LIMIT, |view| view.json()["status"]["removal"].is_null());
+    // The agents have seen all that came before it.
+    cluster.profile("after-not-deleted", &harmless(1)).ready();
+    assert_eq!(files(), before, "the same files, never removed");
+    profile.ready();
 }
 
 #[test]
