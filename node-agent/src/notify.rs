@@ -20,7 +20,8 @@ use crate::disk::LEDGER;
 pub enum News {
     /// Something happened to files of these names.
     Files(Vec<String>),
-    /// Something happened to the directory itself.
+    /// Something happened to the directory itself: it was moved or its attributes were changed. That it was removed
+    /// makes no news while somebody has it open (Linux tells when the inode goes); the retries find it.
     Directory,
     /// The watch is over: its directory is gone, or no longer mounted.
     Lost,
@@ -106,7 +107,7 @@ fn read(inotify: &OwnedFd) -> io::Result<Option<News>> {
     } else if own.contains(ReadFlags::QUEUE_OVERFLOW) {
         Some(News::Everything)
     } else if !own.is_empty() {
-        // Attributes count: its permissions have changed, or its last link is gone.
+        // Attributes count: its permissions may keep the agent out.
         Some(News::Directory)
     } else if files.is_empty() {
         None
