@@ -8,6 +8,7 @@ mod operator;
 mod script;
 mod server;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use api::{SeccompProfileStatus, conditions};
@@ -19,7 +20,8 @@ use serde_json::Value;
 use self::naive::{Expected, Naive};
 use self::operator::Operator;
 use self::script::{Act, act};
-use self::server::{KINDS, Kind, Server};
+use self::server::{KINDS, Kind, Server, text};
+use crate::index::node::Node;
 
 /// The longest that mere counts, or a doubt about what is ready, may keep a status back.
 const KEPT_BACK: Duration = Duration::from_secs(60);
@@ -95,6 +97,7 @@ impl World {
 
     /// Holds what is stored to what follows from the objects.
     fn compare(&self, known: Timestamp) -> Result<(), String> {
+        self.compare_known()?;
         let naive = Naive { server: &self.server, operator: &self.operator, now: self.now, known };
         for (name, profile) in self.server.all(Kind::Profile) {
             self.compare_profile(name, profile, naive.profile(profile))
@@ -103,6 +106,26 @@ impl World {
         for (name, node) in self.server.all(Kind::Node) {
             self.compare_node(name, node, &naive)
                 .map_err(|error| format!("node {name}: {error}\n{node:#}"))?;
+        }
+        Ok(())
+    }
+
+    /// What is known is what there is: nothing stays that a list did not bring.
+    fn compare_known(&self) -> Result<(), String> {
+        let index = &self.operator.index;
+        let nodes = index.nodes.values();
+        let object = |node: &Node| Some((node.name.to_string(), node.object.as_ref()?.uid.clone()));
+        let report = |node: &Node| Some((node.name.to_string(), node.report.as_ref()?.version.uid.clone()));
+        for (kind, known) in [
+            (Kind::Profile, index.profile_keys()),
+            (Kind::Node, nodes.clone().filter_map(object).collect()),
+            (Kind::Report, nodes.filter_map(report).collect()),
+        ] {
+            let uid = |(name, object): (&String, &Value)| (name.clone(), text(object, "/metadata/uid"));
+            let there: BTreeMap<_, _> = self.server.all(kind).map(uid).collect();
+            if known != there {
+                return Err(format!("{kind:?}: known {known:?}, there {there:?}"));
+            }
         }
         Ok(())
     }

@@ -40,6 +40,10 @@ pub(super) enum Change {
         name: u8,
         on: bool,
     },
+    /// Somebody takes every finalizer off.
+    Strip {
+        name: u8,
+    },
     /// A status that is not the operator's.
     ProfileStatus {
         name: u8,
@@ -157,6 +161,7 @@ fn change() -> impl Strategy<Value = Change> {
         3 => name().prop_map(|name| Change::DeleteProfile { name }),
         1 => (name(), on()).prop_map(|(name, on)| Change::Force { name, on }),
         1 => (name(), any::<bool>()).prop_map(|(name, on)| Change::Hold { name, on }),
+        1 => name().prop_map(|name| Change::Strip { name }),
         1 => (name(), profile_status()).prop_map(|(name, status)| Change::ProfileStatus { name, status }),
         5 => (node(), on(), on(), created)
             .prop_map(|(name, selected, ready, created)| Change::Node { name, selected, ready, created }),
@@ -218,6 +223,9 @@ impl Change {
                     held.insert(0, json!("someone/else"));
                 }
                 *list = json!(held);
+            }),
+            Self::Strip { name } => server.change(Kind::Profile, &format!("p{name}"), |object| {
+                object["metadata"]["finalizers"] = json!([]);
             }),
             Self::ProfileStatus { name, status } => {
                 server.change(Kind::Profile, &format!("p{name}"), |object| object["status"] = status.clone())
