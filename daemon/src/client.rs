@@ -10,6 +10,11 @@ use kube::{Client, Config};
 /// [`within`].
 pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
 
+/// How long a connection may be silent while an answer is awaited. An API server that died without a word, and one
+/// behind a cable that is cut, would be listened to for ever. Longer than any watch of ours lasts: its end, at the
+/// latest, is a word.
+const SILENCE: Duration = Duration::from_secs(130);
+
 /// Why there is no client.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
@@ -28,10 +33,20 @@ pub enum ConnectError {
 pub async fn connect() -> Result<Client, ConnectError> {
     // One provider for the whole process; a second call finds it in place, which is as good.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let mut config = Config::infer().await?;
+    Ok(client(Config::infer().await?)?)
+}
+
+/// A client that neither tries again by itself nor waits for ever.
+///
+/// # Errors
+/// The configuration cannot be used.
+pub fn client(mut config: Config) -> Result<Client, kube::Error> {
     // It would try again for minutes within one request, where each caller has a back-off of its own.
     config.default_retry = false;
-    Ok(Client::try_from(config)?)
+    config.read_timeout = Some(SILENCE);
+    // Otherwise the time for which a connection was not used at all counts, too.
+    config.reset_reader_on_write = true;
+    Client::try_from(config)
 }
 
 /// Waits for the answer to one request, for [`REQUEST_TIMEOUT`] at most.
@@ -42,5 +57,40 @@ pub async fn within<T>(request: impl Future<Output = Result<T, kube::Error>>) ->
     match tokio::time::timeout(REQUEST_TIMEOUT, request).await {
         Ok(answer) => answer,
         Err(elapsed) => Err(kube::Error::Service(Box::new(elapsed))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::api::core::v1::Namespace;
+    use kube::Api;
+    use kube::api::ListParams;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+    use tokio::time::timeout;
+
+    use super::*;
+
+    /// Asks a server for a list that says `said` and then nothing more, and keeps the connection; whether that ends.
+    async fn ends(said: &'static str) -> bool {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
+        let silent = tokio::spawn(async move {
+            let (mut connection, _) = listener.accept().await.unwrap();
+            let mut request = [0; 1024];
+            while connection.read(&mut request).await.unwrap() > 0 {
+                connection.write_all(said.as_bytes()).await.unwrap();
+            }
+        });
+        let namespaces = Api::<Namespace>::all(client(Config::new(url)).unwrap());
+        let answer = timeout(Duration::from_secs(3600), namespaces.list(&ListParams::default())).await;
+        silent.abort();
+        answer.is_ok_and(|answer| answer.is_err())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_server_that_died_without_a_word_is_not_listened_to_for_ever() {
+        assert!(ends("").await);
+        assert!(ends("HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n{").await);
     }
 }

@@ -137,7 +137,7 @@ impl Agents {
             node: name.parse::<NodeName>().map_err(|error| wrong(error.to_string()))?,
             path: self.directory(name),
             check_interval: CHECK_INTERVAL,
-            client: Client::try_from(agent_of(name, self.config.clone()))?,
+            client: daemon::client::client(agent_of(name, self.config.clone()))?,
             metrics: node_agent::metrics::Metrics::new(&Registry::new())
                 .map_err(|error| wrong(error.to_string()))?,
             opened: readiness.part("directory"),
