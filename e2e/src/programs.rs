@@ -5,6 +5,7 @@
 //! was built from, so a killed build goes on where it stopped and a new version rebuilds only what it
 //! concerns.
 
+use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::{env, fs};
@@ -92,11 +93,14 @@ impl Programs {
     }
 
     fn build_those(&self, wanted: impl Fn(&Recipe) -> bool) -> Result<(), ProgramsError> {
-        let recipes: Vec<_> = recipes().into_iter().filter(|r| wanted(r) && !self.has(r)).collect();
-        if recipes.is_empty() {
+        let missing = || recipes().into_iter().filter(|recipe| wanted(recipe) && !self.has(recipe));
+        if missing().next().is_none() {
             return Ok(());
         }
         files::create_dir(&self.stamps())?;
+        let _lock = self.lock()?;
+        // What another process built while this one waited is there.
+        let recipes: Vec<_> = missing().collect();
         note(format!("building {} programs into {}", recipes.len(), self.0.display()));
         // Inside the cache, so that the finished program can be renamed into its place.
         let scratch = tempfile::Builder::new()
@@ -114,6 +118,17 @@ impl Programs {
             .map_err(Box::new)?;
         }
         Ok(())
+    }
+
+    /// Two processes that build the same programs at once would take twice as long; held until the file is closed.
+    fn lock(&self) -> Result<File, FileError> {
+        let path = self.stamps().join(".lock");
+        let file = File::create(&path).name_path("create", &path)?;
+        if let Err(TryLockError::WouldBlock) = file.try_lock() {
+            note(format!("waiting for another process that builds into {}", self.0.display()));
+            file.lock().name_path("lock", &path)?;
+        }
+        Ok(file)
     }
 
     fn has(&self, recipe: &Recipe) -> bool {
@@ -305,6 +320,18 @@ mod tests {
             "\ngodebug default=go1.26\n\nreplace k8s.io/api => k8s.io/api v0.37.2\n\
              \nreplace k8s.io/x => k8s.io/x v0.37.2\n"
         );
+    }
+
+    #[test]
+    fn one_process_builds_at_a_time() {
+        let directory = tempfile::tempdir().unwrap();
+        let programs = Programs::in_directory(directory.path());
+        files::create_dir(&programs.stamps()).unwrap();
+        let lock = programs.lock().unwrap();
+        let other = File::open(programs.stamps().join(".lock")).unwrap();
+        assert!(matches!(other.try_lock(), Err(TryLockError::WouldBlock)));
+        drop(lock);
+        other.try_lock().unwrap();
     }
 
     #[test]
