@@ -40,7 +40,8 @@ pub enum Behaviour {
     Answer(StatusCode),
     /// Tells every watch that its version is too old, inside the stream, and lets everything else through.
     Expire,
-    /// Ends each list after this many bytes, as a server that crashes does.
+    /// Ends each list after this many bytes, as a server that crashes does, and tells every watch that its version is
+    /// too old, so that it has to list.
     TruncateLists(usize),
     /// Ends every connection, and refuses new ones.
     Refuse,
@@ -164,7 +165,7 @@ async fn answer(
     let is_list = !is_watch && query.contains("limit=");
     match now {
         Behaviour::Answer(status) => return Ok(refusal(status)),
-        Behaviour::Expire if is_watch => return Ok(expired()),
+        Behaviour::Expire | Behaviour::TruncateLists(_) if is_watch => return Ok(expired()),
         _ => {}
     }
     let (parts, body) = request.into_parts();
