@@ -5,10 +5,12 @@
 //! because the process may have ended before the rename and somebody else may have taken the name.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use api::ProfileName;
 use profile::ContentHash;
-use serde::{Deserialize, Serialize};
+use serde::de::{Error, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::error::Failure;
 
@@ -83,8 +85,33 @@ struct Stored<'a> {
     version: u32,
     #[serde(borrow)]
     written: Vec<&'a str>,
-    #[serde(borrow)]
+    #[serde(borrow, deserialize_with = "unique")]
     intended: BTreeMap<&'a str, String>,
+}
+
+/// An object in which no key stands twice: of two intentions none is known to be the later one.
+fn unique<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<&'de str, String>, D::Error> {
+    struct Unique;
+
+    impl<'de> Visitor<'de> for Unique {
+        type Value = BTreeMap<&'de str, String>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("names with their hashes")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Self::Value, A::Error> {
+            let mut map = BTreeMap::new();
+            while let Some((name, hash)) = entries.next_entry()? {
+                if map.insert(name, hash).is_some() {
+                    return Err(A::Error::custom(format_args!("{name} stands twice")));
+                }
+            }
+            Ok(map)
+        }
+    }
+
+    deserializer.deserialize_map(Unique)
 }
 
 #[derive(Deserialize)]
@@ -167,7 +194,10 @@ impl Ledger {
         }
         let mut claims = BTreeMap::new();
         for name in stored.written {
-            claims.insert(name.parse().map_err(|error| damaged(&error))?, Claim::Written);
+            let parsed = name.parse().map_err(|error| damaged(&error))?;
+            if claims.insert(parsed, Claim::Written).is_some() {
+                return Err(damaged(&format_args!("{name} stands twice")));
+            }
         }
         for (name, hash) in stored.intended {
             let claim = Claim::Intended(hash.parse().map_err(|error| damaged(&error))?);
@@ -256,6 +286,8 @@ mod tests {
             r#"{"version":1,"written":[],"intended":{"a":"sha256:0"}}"#,
             r#"{"version":1,"written":["a"],"intended":{"a":"sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a"}}"#,
             r#"{"version":1,"written":["a"],"intended":{}"#,
+            r#"{"version":1,"written":["a","a"],"intended":{}}"#,
+            r#"{"version":1,"written":[],"intended":{"a":"sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a","a":"sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a"}}"#,
         ] {
             let error = Ledger::from_bytes(bytes.as_bytes()).unwrap_err();
             assert_eq!(error.reason(), "LedgerUnreadable", "{bytes}: {error}");
