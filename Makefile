@@ -5,11 +5,13 @@ CARGO ?= cargo
 E2E := $(CARGO) run --locked --package e2e --
 NODES ?= 2
 CARGO_DENY_VERSION := 0.20.2
+CARGO_FUZZ_VERSION := 0.13.1
+FUZZ_SECONDS ?= 20
 
 .DEFAULT_GOAL := help
 # The parts share one machine and one cluster.
 .NOTPARALLEL:
-.PHONY: help setup demo cluster-up cluster-down test lint deny advisories test-unit test-api-server test-cluster test-long bench-latency bench-memory generate images fmt
+.PHONY: help setup demo cluster-up cluster-down test lint deny advisories test-unit fuzz fuzz-keep test-api-server test-cluster test-long bench-latency bench-memory generate images fmt
 
 help: ## List the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -26,10 +28,12 @@ cluster-up: setup ## Start a local cluster with the chart installed (NODES=3)
 cluster-down: ## End the local cluster
 	@$(E2E) down
 
-test: setup lint deny test-unit test-api-server test-cluster ## Formatting, lints, unit and property tests, tests on an API server, cluster tests
+test: FUZZ_SECONDS := 10
+test: setup lint deny test-unit fuzz test-api-server test-cluster ## Formatting, lints, unit and property tests, fuzzing, tests on an API server, cluster tests
 
 lint: ## Formatting and lints
 	$(CARGO) fmt --all --check
+	$(CARGO) fmt --manifest-path fuzz/Cargo.toml --check
 	$(CARGO) clippy --workspace --all-targets --all-features -- --deny warnings
 
 deny: ## What the dependencies are: licences, sources, versions that stand twice (deny.toml)
@@ -40,6 +44,12 @@ advisories: ## Known faults of the dependencies; needs GitHub, which `make test`
 
 test-unit: ## Tests that need no cluster
 	$(CARGO) test --workspace --quiet
+
+fuzz: setup ## Throw bytes at all that reads what others wrote (FUZZ_SECONDS=600 a target, FUZZ_SANITIZER=address)
+	@export CARGO_FUZZ && CARGO_FUZZ=$$(CARGO=$(CARGO) e2e/tools.sh cargo-fuzz $(CARGO_FUZZ_VERSION)) && fuzz/run.sh run $(FUZZ_SECONDS)
+
+fuzz-keep: setup ## Keep in fuzz/corpus what the fuzzing has found that reaches new code
+	@export CARGO_FUZZ && CARGO_FUZZ=$$(CARGO=$(CARGO) e2e/tools.sh cargo-fuzz $(CARGO_FUZZ_VERSION)) && fuzz/run.sh keep
 
 test-api-server: setup ## Tests of many nodes and many faults, on a real API server without a cluster
 	$(E2E) build
@@ -70,3 +80,4 @@ images: setup ## Write the two images as OCI archives into dist/
 
 fmt: ## Format the code
 	$(CARGO) fmt --all
+	$(CARGO) fmt --manifest-path fuzz/Cargo.toml

@@ -187,6 +187,9 @@ fn every_crate_and_every_binary_forbids_unsafe_code() {
     for program in ["operator", "node-agent", "crds", "e2e"] {
         assert!(programs.contains_key(program), "{program} is not among {programs:?}");
     }
+    // A workspace of its own, which cannot take the lints of this one.
+    let fuzz = fs::read_to_string(repository().join("fuzz/Cargo.toml")).unwrap();
+    assert!(section(&fuzz, "lints.rust").contains(&"unsafe_code = \"forbid\""));
 }
 
 /// The lines of a section of a manifest, without comments and empty ones.

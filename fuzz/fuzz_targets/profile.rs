@@ -1,0 +1,101 @@
+//! A profile's JSON, from whoever may create a `SeccompProfile`.
+#![no_main]
+
+use libfuzzer_sys::{fuzz_mutator, fuzz_target};
+use profile::{Action, Architecture, Comparison, ContentHash, Flag, ParseError, Profile};
+use serde_json::Value;
+
+fuzz_mutator!(|data: &mut [u8], size: usize, max_size: usize, seed: u32| {
+    fuzz::mutate::mutate(data, size, max_size, seed)
+});
+
+fuzz_target!(
+    init: for words in [Action::WORDS, Architecture::WORDS, Comparison::WORDS, Flag::WORDS] {
+        fuzz::mutate::assert_known(words);
+    },
+    |bytes: &[u8]| {
+        match Profile::from_slice(bytes) {
+            Ok(profile) => check(bytes, &profile),
+            Err(error) => check_error(bytes, &error),
+        }
+    }
+);
+
+fn check(bytes: &[u8], profile: &Profile) {
+    let canonical = profile.canonical();
+    let again = Profile::from_slice(canonical.bytes()).expect("canonical bytes are a profile");
+    assert_eq!(again, *profile, "canonical bytes are the same profile");
+    assert_eq!(again.canonical(), canonical, "canonical bytes are their own canonical bytes");
+    assert_eq!(canonical.hash(), ContentHash::of(canonical.bytes()));
+    assert_eq!(canonical.hash().to_string().parse(), Ok(canonical.hash()));
+
+    let document: Value = serde_json::from_slice(bytes).expect("a profile is JSON");
+    assert_eq!(Profile::from_value(&document).as_ref(), Ok(profile), "a value reads as its text does");
+    let kept: Value = serde_json::from_slice(canonical.bytes()).expect("canonical bytes are JSON");
+    assert_eq!(kept, plain(document), "canonical bytes say what the author said");
+}
+
+/// The document without what a profile may leave out, in the spelling of the canonical bytes.
+fn plain(value: Value) -> Value {
+    let map = match value {
+        Value::Array(items) => return items.into_iter().map(plain).collect(),
+        Value::Object(map) => map,
+        scalar => return scalar,
+    };
+    map.into_iter()
+        .filter_map(|(key, value)| match (key.as_str(), value) {
+            ("name", Value::String(name)) => {
+                (!name.is_empty()).then(|| ("names".to_owned(), Value::Array(vec![name.into()])))
+            }
+            ("value" | "valueTwo", value) => {
+                let number = match &value {
+                    Value::String(text) => match text.strip_prefix("0x") {
+                        Some(digits) => u64::from_str_radix(digits, 16).ok(),
+                        None => text.parse().ok(),
+                    },
+                    other => other.as_u64(),
+                };
+                let number = number.expect("a number");
+                (key == "value" || number != 0).then(|| (key, number.into()))
+            }
+            (_, Value::Array(items)) if items.is_empty() => None,
+            (_, value) => Some((key, plain(value))),
+        })
+        .collect()
+}
+
+fn check_error(bytes: &[u8], error: &ParseError) {
+    assert!((1..=10).contains(&error.problems().len()), "{error}");
+    let document: Option<Value> = serde_json::from_slice(bytes).ok();
+    for problem in error.problems() {
+        assert!(!problem.message.is_empty() && problem.message.len() < 2048, "{problem}");
+        assert!(problem.path.len() < 1024, "{problem}");
+        match &document {
+            Some(document) => assert!(leads_somewhere(document, &problem.path), "{problem}"),
+            None => assert_eq!(problem.path, "", "what is no JSON has no fields"),
+        }
+    }
+}
+
+/// Whether there is an object or a list where the path's last part stands or is missing.
+fn leads_somewhere(document: &Value, path: &str) -> bool {
+    let (mut here, mut rest) = (Some(document), path);
+    while !rest.is_empty() {
+        let Some(value) = here else { return false };
+        (here, rest) = if let Some(index) = rest.strip_prefix('[') {
+            let Some((index, rest)) = index.split_once(']') else { return false };
+            (index.parse::<usize>().ok().and_then(|index| value.get(index)), rest)
+        } else if rest.trim_start_matches('.').starts_with('"') {
+            // A key that needs quotes is one that no profile has, and so the last part.
+            return value.is_object();
+        } else {
+            let key = rest.trim_start_matches('.');
+            let end = key.find(['.', '[']).unwrap_or(key.len());
+            if !value.is_object() {
+                return false;
+            }
+            (value.get(&key[..end]), &key[end..])
+        };
+    }
+    true
+}

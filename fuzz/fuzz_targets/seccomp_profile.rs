@@ -1,0 +1,80 @@
+//! A stored `SeccompProfile`, as the watches of the agents and of the operator read it.
+#![no_main]
+
+use api::names::FINALIZER;
+use api::{ProfileName, SeccompProfile, Untrusted};
+use libfuzzer_sys::{fuzz_mutator, fuzz_target};
+use node_agent::desired::{Change, Desired, Object, Want};
+use node_agent::disk::Goal;
+use operator::facts::ProfileFacts;
+use profile::{ContentHash, Profile};
+use serde_json::Value;
+
+type Stored = Untrusted<SeccompProfile>;
+
+fuzz_mutator!(|data: &mut [u8], size: usize, max_size: usize, seed: u32| {
+    fuzz::mutate::mutate(data, size, max_size, seed)
+});
+
+fuzz_target!(|bytes: &[u8]| {
+    if let Ok(object) = serde_json::from_slice::<Stored>(bytes) {
+        check_agreement(&object);
+    }
+    if let Some(document) = fuzz::stored(bytes) {
+        let object = serde_json::from_str::<Stored>(&document.to_string()).expect("no object ends the watch");
+        check_facts(&document, &object);
+    }
+});
+
+/// The agents and the operator, each by its own code, come to the same.
+fn check_agreement(object: &Stored) {
+    let (want, facts) = (Want::from(object), ProfileFacts::of(object));
+    let name = facts.name.parse::<ProfileName>();
+    assert_eq!(want == Want::Removal, facts.removal_approved);
+    assert!(facts.deleting || !facts.removal_approved, "no file goes of a profile that nobody deleted");
+    let goal = match &want {
+        Want::File { bytes, hash } => {
+            assert_eq!(*hash, ContentHash::of(bytes));
+            let profile = Profile::from_slice(bytes).expect("the file holds a profile");
+            assert_eq!(*profile.canonical().bytes(), **bytes);
+            assert_eq!(facts.content.as_ref().ok(), name.is_ok().then_some(hash));
+            Goal::Hold(*hash)
+        }
+        Want::Invalid(why) => {
+            assert!(why.starts_with("spec.contents"), "{why}");
+            if name.is_ok() {
+                assert_eq!(facts.content.as_ref().err().map(String::as_str), Some(&**why));
+            }
+            Goal::Leave
+        }
+        Want::Removal => Goal::Gone,
+    };
+
+    let mut desired = Desired::default();
+    desired.change(Change::Init);
+    let uid = facts.version.uid.as_str().into();
+    desired.change(Change::InitApply(Object { name: facts.name.as_str().into(), uid, want }));
+    desired.change(Change::InitDone);
+    match name {
+        Ok(name) => assert_eq!((desired.goal(&name), desired.misnamed().count()), (goal, 0)),
+        Err(_) => assert_eq!((desired.names().count(), desired.misnamed().count()), (0, 1)),
+    }
+}
+
+fn check_facts(document: &Value, object: &Stored) {
+    let facts = ProfileFacts::of(object);
+    let metadata = &document["metadata"];
+    assert_eq!(facts.name, metadata["name"].as_str().unwrap_or_default());
+    assert_eq!(facts.version.uid, metadata["uid"].as_str().unwrap_or_default());
+    assert_eq!(facts.version.resource_version, metadata["resourceVersion"].as_str().unwrap_or_default());
+    assert_eq!(facts.deleting, !metadata["deletionTimestamp"].is_null(), "a deletion is never overlooked");
+    let finalizers: Vec<_> =
+        metadata["finalizers"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    assert_eq!(facts.finalizer, finalizers.iter().position(|finalizer| *finalizer == FINALIZER));
+    assert_eq!(facts.has_finalizers, !finalizers.is_empty());
+    assert_eq!(facts.delete_in_use, metadata["annotations"][api::names::DELETE_IN_USE] == "true");
+
+    let again = serde_json::to_string(object).expect("it can be written");
+    let again = serde_json::from_str(&again).expect("what was written can be read");
+    assert_eq!(ProfileFacts::of(&again), facts);
+}
