@@ -37,7 +37,9 @@ lint: ## Formatting and lints
 	$(CARGO) clippy --workspace --all-targets --all-features -- --deny warnings
 
 deny: ## What the dependencies are: licences, sources, versions that stand twice (deny.toml)
-	$$(CARGO=$(CARGO) e2e/tools.sh cargo-deny $(CARGO_DENY_VERSION)) --locked check --hide-inclusion-graph licenses bans sources
+	@deny=$$(CARGO=$(CARGO) e2e/tools.sh cargo-deny $(CARGO_DENY_VERSION)) && set -x && \
+	$$deny --locked check --allow license-exception-not-encountered --hide-inclusion-graph licenses bans sources && \
+	$$deny --manifest-path fuzz/Cargo.toml --config deny.toml --locked check --hide-inclusion-graph licenses bans sources
 
 advisories: ## Known faults of the dependencies; needs GitHub, which `make test` does not
 	$$(CARGO=$(CARGO) e2e/tools.sh cargo-deny $(CARGO_DENY_VERSION)) --locked check advisories
