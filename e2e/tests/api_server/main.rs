@@ -9,6 +9,7 @@
 )]
 
 mod churn;
+mod deletion;
 mod elections;
 mod eye;
 mod naive;
