@@ -109,6 +109,11 @@ impl Node {
         self.kubelet_dir().join("seccomp")
     }
 
+    /// Where the manifests of its static pods lie, as the host sees it.
+    pub fn static_pods_dir(&self) -> PathBuf {
+        self.kubelet_dir().join("manifests")
+    }
+
     /// The log of one of its daemons.
     pub fn log(&self, daemon: NodeDaemon) -> PathBuf {
         self.layout.log(&self.daemon_name(daemon.name()))
@@ -349,6 +354,7 @@ impl Node {
             }
             files::create_dir(&path)?;
         }
+        files::create_dir(&self.static_pods_dir())?;
         if !self.layout.kubeconfig(&self.name()).exists() {
             pki::create_node(&self.layout, self.id)?;
         }

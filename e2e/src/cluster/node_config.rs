@@ -87,6 +87,7 @@ pub(crate) fn kubelet(node: NodeId, layout: &Layout) -> String {
         "failSwapOn": false,
         "containerRuntimeEndpoint": "unix:///run/containerd/containerd.sock",
         "volumePluginDir": "/var/lib/kubelet/volume-plugins",
+        "staticPodPath": "/var/lib/kubelet/manifests",
         "resolvConf": "",
         "nodeStatusUpdateFrequency": "4s",
         "nodeStatusReportFrequency": "5m",

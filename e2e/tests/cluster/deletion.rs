@@ -19,10 +19,6 @@ fn assert_nowhere(profile: &Applied<'_>) {
     }
 }
 
-fn delete_without_waiting(cluster: &Session, profile: &Applied<'_>) {
-    cluster.ok(["delete", "seccompprofile", &profile.name, "--wait=false"]);
-}
-
 #[test]
 fn when_a_deletion_returns_object_and_files_are_gone() {
     let cluster = shared();
@@ -41,7 +37,7 @@ fn a_profile_in_use_waits_names_its_pod_and_goes_soon_after_it() {
     pod.running();
     profile.until("being in use", LIMIT, |view| view.json()["status"]["inUse"] == true);
 
-    delete_without_waiting(&cluster, &profile);
+    profile.begin_deletion();
     let message = profile.condition("Deleting", "InUse");
     assert!(message.contains("default/user-of-in-use"), "{message}");
     assert!(message.contains("seccomp.imjasonh.dev/delete-in-use"), "{message}");
@@ -53,7 +49,7 @@ fn a_profile_in_use_waits_names_its_pod_and_goes_soon_after_it() {
 
     pod.remove();
     let ended = Instant::now();
-    cluster.ok(["wait", "--for=delete", "seccompprofile/in-use", "--timeout=30s"]);
+    profile.gone(LIMIT);
     let took = ended.elapsed();
     say(&format!("a profile was gone {:.2} s after its last pod", took.as_secs_f64()));
     assert!(took < SOON, "{took:?}");
@@ -69,11 +65,11 @@ fn a_pod_created_just_before_the_deletion_holds_the_profile() {
         profile.ready();
         // News of the one may reach the operator before news of the other.
         let pod = cluster.pod(&sleeper(&format!("late-user-{round}"), &profile.name));
-        delete_without_waiting(&cluster, &profile);
+        profile.begin_deletion();
         profile.condition("Deleting", "InUse");
         pod.running();
         drop(pod);
-        cluster.ok(["wait", "--for=delete", "--timeout=30s", &format!("seccompprofile/{}", profile.name)]);
+        profile.gone(LIMIT);
         assert_nowhere(&profile);
     }
 }
@@ -85,13 +81,15 @@ fn the_annotation_deletes_a_profile_in_use() {
     profile.ready();
     let pod = cluster.pod(&sleeper("user-of-forced", "forced"));
     pod.running();
-    delete_without_waiting(&cluster, &profile);
+    profile.begin_deletion();
     profile.condition("Deleting", "InUse");
 
     let consent = "seccomp.imjasonh.dev/delete-in-use=true";
     cluster.ok(["annotate", "seccompprofile", "forced", consent]);
-    cluster.ok(["wait", "--for=delete", "seccompprofile/forced", "--timeout=30s"]);
+    profile.gone(LIMIT);
     assert_gone(&cluster, &profile);
+    let note = cluster.event("forced", "RemovalForced");
+    assert!(note.contains("although pods use it"), "{note}");
 }
 
 #[test]
@@ -101,7 +99,7 @@ fn a_profile_recreated_at_once_is_ready_only_with_its_new_bytes() {
     let profile = cluster.profile("recreated", &harmless(0));
     for round in 1..=ROUNDS {
         profile.ready();
-        delete_without_waiting(&cluster, &profile);
+        profile.begin_deletion();
         // Refused while the finalizer holds the old one.
         let new = object("recreated", &harmless(round)).to_string();
         super::support::until("a new object under the name", LIMIT, || {

@@ -19,6 +19,7 @@ mod displaced;
 mod distribution;
 mod drift;
 mod images;
+mod in_use;
 mod liar;
 mod nodes;
 mod pod_security;

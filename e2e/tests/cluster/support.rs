@@ -102,6 +102,15 @@ impl Session {
         Pod { session: self, name }
     }
 
+    /// The note of the Event of this reason about the object of this name, once there is one.
+    pub(crate) fn event(&self, name: &str, reason: &str) -> String {
+        let selector = format!("--field-selector=involvedObject.name={name},reason={reason}");
+        until(&format!("an Event {reason} about {name}"), LIMIT, || {
+            let events = self.json(["get", "events", "--all-namespaces", &selector]);
+            Some(events["items"][0]["message"].as_str()?.to_owned())
+        })
+    }
+
     /// The nodes with their disks.
     pub(crate) fn disks(&self) -> Vec<Node> {
         self.nodes().unwrap()
@@ -159,6 +168,18 @@ impl Applied<'_> {
             assert_eq!(text(&bytes), text(&Some(wanted.bytes().to_vec())), "{} on {node}", self.name);
         }
         view
+    }
+
+    /// Deletes it as a person does who does not wait.
+    pub(crate) fn begin_deletion(&self) {
+        self.session.ok(["delete", "seccompprofile", &self.name, "--wait=false"]);
+    }
+
+    /// Waits until the object is gone.
+    pub(crate) fn gone(&self, limit: Duration) {
+        let (named, limit) =
+            (format!("seccompprofile/{}", self.name), format!("--timeout={}s", limit.as_secs()));
+        self.session.ok(["wait", "--for=delete", &limit, &named]);
     }
 
     /// What lies on each node's disk.
