@@ -2,30 +2,13 @@
 
 use std::time::{Duration, Instant};
 
-use e2e::cluster::Node;
 use e2e::view::{self, disk};
 
 use super::audit::Log;
-use super::support::{Session, alone, complain, harmless, say};
+use super::guests::Guest;
+use super::support::{alone, harmless, say};
 
 const AT_ONCE: Duration = Duration::from_secs(2);
-
-/// A node that a test added, until this is dropped.
-struct Guest<'a> {
-    session: &'a Session,
-    node: Node,
-}
-
-impl Drop for Guest<'_> {
-    fn drop(&mut self) {
-        complain(self.node.remove());
-        complain(self.node.delete_object());
-        // Kubernetes collects the pods of a node that is gone after a minute, and others would wait for them.
-        let of_node = format!("--field-selector=spec.nodeName={}", self.node.name());
-        let delete = ["delete", "pods", "--all-namespaces", "--force", &of_node];
-        complain(self.session.kubectl(delete).map(drop));
-    }
-}
 
 #[test]
 fn a_new_node_is_counted_only_with_every_file_and_a_removed_one_drops_out_at_once() {
@@ -39,7 +22,7 @@ fn a_new_node_is_counted_only_with_every_file_and_a_removed_one_drops_out_at_onc
     let before = cluster.disks().len() as i64;
 
     let join = view::add_node(&cluster, &names).unwrap_or_else(|error| panic!("{error}"));
-    let guest = Guest { session: &cluster, node: join.node };
+    let guest = Guest::new(&cluster, join.node);
     assert_eq!(join.premature, Vec::<String>::new());
     for (name, after) in &join.counted {
         say(&format!("{name} counted on the new node {:.1} s after its start", after.as_secs_f64()));

@@ -5,60 +5,8 @@ use std::os::unix::fs::MetadataExt;
 use e2e::view::{ProfileView, disk};
 
 use super::audit::{Log, summary};
-use super::support::{LIMIT, Session, alone, bytes_of, complain, harmless, text, until};
-
-const AGENTS: &str = "daemonset/seccomp-profile-node-agent";
-const OPERATOR: &str = "deployment/seccomp-profile-operator";
-const AGENT_PODS: &str = "--selector=app.kubernetes.io/component=node-agent";
-const OPERATOR_PODS: &str = "--selector=app.kubernetes.io/component=operator";
-
-/// A workload without pods, until this is dropped.
-struct Stopped<'a> {
-    session: &'a Session,
-    workload: &'static str,
-    start: &'static str,
-}
-
-impl<'a> Stopped<'a> {
-    /// No node carries the label.
-    fn agents(session: &'a Session) -> Self {
-        let stop = r#"{"spec":{"template":{"spec":{"nodeSelector":{"nowhere":"true"}}}}}"#;
-        let start = r#"{"spec":{"template":{"spec":{"nodeSelector":{"nowhere":null}}}}}"#;
-        Self::stop(session, AGENTS, AGENT_PODS, stop, start)
-    }
-
-    fn operator(session: &'a Session) -> Self {
-        let (stop, start) = (r#"{"spec":{"replicas":0}}"#, r#"{"spec":{"replicas":2}}"#);
-        Self::stop(session, OPERATOR, OPERATOR_PODS, stop, start)
-    }
-
-    fn stop(
-        session: &'a Session,
-        workload: &'static str,
-        pods: &str,
-        stop: &str,
-        start: &'static str,
-    ) -> Self {
-        session.ok(["-n", "seccomp-profile", "patch", workload, "--patch", stop]);
-        let stopped = Stopped { session, workload, start };
-        until(&format!("no pod of {workload}"), LIMIT, || {
-            let left = session.ok(["-n", "seccomp-profile", "get", "pods", pods, "-o", "name"]);
-            left.is_empty().then_some(())
-        });
-        stopped
-    }
-
-    fn start(self) {}
-}
-
-impl Drop for Stopped<'_> {
-    fn drop(&mut self) {
-        let patch = ["-n", "seccomp-profile", "patch", self.workload, "--patch", self.start];
-        complain(self.session.kubectl(patch).map(drop));
-        let status = ["-n", "seccomp-profile", "rollout", "status", "--timeout=60s", self.workload];
-        complain(self.session.kubectl(status).map(drop));
-    }
-}
+use super::stopped::{AGENT_PODS, OPERATOR_PODS, Stopped};
+use super::support::{LIMIT, Session, alone, bytes_of, harmless, text, until};
 
 fn delete_pods(cluster: &Session, pods: &str) {
     cluster.ok(["-n", "seccomp-profile", "delete", "pods", pods, "--timeout=60s"]);

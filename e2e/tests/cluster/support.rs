@@ -182,6 +182,17 @@ impl Applied<'_> {
         self.session.ok(["wait", "--for=delete", &limit, &named]);
     }
 
+    /// Waits until these nodes have reported that they do not have its file.
+    pub(crate) fn confirmed<'n>(&self, nodes: impl IntoIterator<Item = &'n Node>) {
+        for name in nodes.into_iter().map(Node::name) {
+            until(&format!("{name} confirming that {} is removed", self.name), LIMIT, || {
+                let report = self.session.json(["get", "nodeprofilestatus", &name]);
+                let files = report["status"]["report"]["files"].as_object()?;
+                (!files.contains_key(&self.name)).then_some(())
+            });
+        }
+    }
+
     /// What lies on each node's disk.
     pub(crate) fn on_disks(&self) -> Vec<(String, Option<Vec<u8>>)> {
         let disks = self.session.disks();
