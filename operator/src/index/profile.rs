@@ -59,9 +59,8 @@ impl Profile {
         if self.facts.deleting {
             self.deleting_since.get_or_insert(now);
         }
-        if self.facts.removal_approved {
-            self.approved_since.get_or_insert(now);
-        }
+        // Somebody else may have wiped it off the status; then nothing is waited for any more.
+        self.approved_since = self.facts.removal_approved.then(|| self.approved_since.unwrap_or(now));
     }
 
     /// Puts a node's contribution into the counts or takes it out.

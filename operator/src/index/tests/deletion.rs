@@ -119,3 +119,19 @@ fn a_pod_that_is_unscheduled_for_too_long_is_no_longer_named_however_many_others
         assert!(message.starts_with(&format!("{named} pod")), "{message}");
     }
 }
+
+#[test]
+fn a_deletion_whose_leave_was_wiped_away_waits_for_its_pods_and_for_no_time_that_has_passed() {
+    let mut index = two_nodes();
+    let facts = ProfileFacts { deleting: true, ..store(&mut index, profile("a", 1), 0) };
+    index.apply_profile(facts.clone(), Source::Watch, at(0));
+    let approved = store(&mut index, facts, 1);
+    assert_eq!(index.judge_profile("a", at(1)).unwrap().look_again, Some(at(121)));
+    index.apply_pod(user("web", Some("n1"), "a"), at(2));
+    let version = Version { resource_version: "9".into(), ..approved.version.clone() };
+    let wiped = ProfileFacts { status: None, removal_approved: false, version, ..approved };
+    index.apply_profile(wiped.clone(), Source::Watch, at(2));
+    store(&mut index, wiped, 2);
+    let waiting = index.judge_profile("a", at(130)).unwrap();
+    assert_eq!((waiting.step, waiting.look_again), (ProfileStep::Nothing, None));
+}
