@@ -32,7 +32,7 @@ pub(super) struct Operator {
     complete: bool,
     /// Until when a failed watch leaves pods in doubt.
     pub(super) doubt: Option<Timestamp>,
-    /// When each Node, by uid, was first heard of.
+    /// When each Node that is known, by uid, was heard of. One whose predecessor a watch brings once more is new again.
     pub(super) arrived: BTreeMap<String, Timestamp>,
 }
 
@@ -89,9 +89,8 @@ impl Operator {
             self.complete = true;
             self.index.touch_all();
         }
-        for node in self.index.nodes.values().filter_map(|node| node.object.as_ref()) {
-            self.arrived.entry(node.uid.clone()).or_insert(now);
-        }
+        let known = self.index.nodes.values().filter_map(|node| Some(node.object.as_ref()?.uid.clone()));
+        self.arrived = known.map(|uid| (uid.clone(), *self.arrived.get(&uid).unwrap_or(&now))).collect();
         self.collect();
         brought
     }
