@@ -1,5 +1,6 @@
 //! A cluster in which nothing stays as it is: when it comes to rest, everything is as a naive recomputation says.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::time::{Duration, Instant};
 
@@ -110,10 +111,13 @@ impl Churn {
     }
 
     async fn join(&mut self) -> bool {
-        let name = format!("n{}", self.random.below(self.size.nodes));
-        if self.places.iter().any(|place| place.name == name) {
+        let there: BTreeSet<_> = self.places.iter().map(|place| place.name.as_str()).collect();
+        let mut absent: Vec<_> = (0..self.size.nodes).map(|number| format!("n{number}")).collect();
+        absent.retain(|name| !there.contains(name.as_str()));
+        if absent.is_empty() {
             return false;
         }
+        let name = absent.swap_remove(self.random.below(absent.len()));
         self.agents.join(&name).await.unwrap();
         self.places.push(Place { name, running: true, ready: true });
         true
@@ -154,11 +158,12 @@ impl Churn {
     }
 
     async fn start(&mut self) -> bool {
-        let at = self.random.below(self.places.len());
-        let place = &mut self.places[at];
-        if std::mem::replace(&mut place.running, true) {
+        let stopped: Vec<_> = (0..self.places.len()).filter(|at| !self.places[*at].running).collect();
+        if stopped.is_empty() {
             return false;
         }
+        let place = &mut self.places[stopped[self.random.below(stopped.len())]];
+        place.running = true;
         self.agents.start(&place.name).await.unwrap();
         true
     }

@@ -256,7 +256,10 @@ impl Election {
         let requests = log.requests().unwrap();
         for write in late(log, old, new) {
             if !write.was_accepted() {
-                assert_eq!(write.response_status.code, 409, "{write:?}");
+                // 504: whoever asked did not wait for the answer, as a candidate waits for the lease one retry period
+                // only. Had it taken the lease all the same, the new leader would not be the one that writes below.
+                let gave_up = write.response_status.code == 504 && write.object_ref.resource == "leases";
+                assert!(gave_up || write.response_status.code == 409, "{write:?}");
                 self.late.0 += usize::from(write.is_write());
                 continue;
             }
