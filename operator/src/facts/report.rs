@@ -75,3 +75,32 @@ fn problems(problems: Vec<FileProblem>) -> BTreeMap<String, FileProblem> {
         })
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn no_more_is_kept_of_a_report_than_its_schema_allows() {
+        let hash = "44136fa355b3678a1146ad16f7e8649e";
+        let files: BTreeMap<_, _> = (0..MOST_FILES + 7).map(|number| (format!("p{number}"), hash)).collect();
+        let problem = |number: usize| {
+            let long = "x".repeat(5000);
+            json!({ "name": format!("p{number}"), "state": "Failed", "reason": long, "message": long })
+        };
+        let problems: Vec<_> = (0..MOST_PROBLEMS + 7).map(problem).collect();
+        let object = json!({
+            "metadata": { "name": "n1" },
+            "status": { "report": {
+                "agentVersion": "1", "directory": "d", "fileCount": files.len(), "files": files, "problems": problems,
+            } },
+        });
+        let facts = ReportFacts::of(&serde_json::from_value(object).unwrap());
+        assert_eq!(facts.files.unwrap().len(), MOST_FILES);
+        assert_eq!(facts.problems.len(), MOST_PROBLEMS);
+        for problem in facts.problems.values() {
+            assert!(problem.reason.chars().count() <= 64 && problem.message.chars().count() <= 512);
+        }
+    }
+}

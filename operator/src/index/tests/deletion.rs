@@ -135,3 +135,16 @@ fn a_deletion_whose_leave_was_wiped_away_waits_for_its_pods_and_for_no_time_that
     let waiting = index.judge_profile("a", at(130)).unwrap();
     assert_eq!((waiting.step, waiting.look_again), (ProfileStep::Nothing, None));
 }
+
+#[test]
+fn of_many_pods_that_hold_a_profile_five_are_named_and_all_are_counted() {
+    let mut index = two_nodes();
+    for pod in ["a", "b", "c", "d", "e", "f", "g"] {
+        index.apply_pod(user(pod, Some("n1"), "a"), at(0));
+    }
+    let facts = ProfileFacts { deleting: true, ..store(&mut index, profile("a", 1), 0) };
+    index.apply_profile(facts, Source::Watch, at(0));
+    let message = &status(&index, 1).conditions[2].message;
+    let wanted = "7 pods use it: shop/a, shop/b, shop/c, shop/d, shop/e and 2 more;";
+    assert!(message.starts_with(wanted), "{message}");
+}
