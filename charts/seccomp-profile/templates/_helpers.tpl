@@ -106,3 +106,41 @@ helm.sh/hook: post-delete
 helm.sh/hook-weight: {{ . | quote }}
 helm.sh/hook-delete-policy: before-hook-creation,hook-succeeded
 {{- end -}}
+
+{{/* Egress to the API server and nowhere else. No DNS: the programs know it by address (KUBERNETES_SERVICE_HOST). */}}
+{{- define "seccomp-profile.toApiServer" -}}
+- ports:
+    {{- range .Values.networkPolicy.apiServer.ports }}
+    - {protocol: TCP, port: {{ . | int }}}
+    {{- end }}
+  {{- with .Values.networkPolicy.apiServer.cidrs }}
+  to:
+    {{- range . }}
+    - ipBlock: {cidr: {{ . | quote }}}
+    {{- end }}
+  {{- end }}
+{{- end -}}
+
+{{/* What may reach a component's pods, and what they may reach: (list $ "operator"). */}}
+{{- define "seccomp-profile.networkPolicy" -}}
+{{- $root := first . -}}
+{{- $component := last . -}}
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata:
+  name: {{ include "seccomp-profile.name" $root }}-{{ $component }}
+  namespace: {{ $root.Release.Namespace }}
+  labels: {{- include "seccomp-profile.labels" $root | nindent 4 }}
+    app.kubernetes.io/component: {{ $component }}
+spec:
+  podSelector:
+    matchLabels: {{- include "seccomp-profile.selector" . | nindent 6 }}
+  policyTypes: [Ingress, Egress]
+  ingress:
+    - ports:
+        - {protocol: TCP, port: http}
+      {{- with $root.Values.networkPolicy.from }}
+      from: {{- toYaml . | nindent 8 }}
+      {{- end }}
+  egress: {{- include "seccomp-profile.toApiServer" $root | nindent 4 }}
+{{- end -}}
