@@ -11,7 +11,7 @@ FUZZ_SECONDS ?= 20
 .DEFAULT_GOAL := help
 # The parts share one machine and one cluster.
 .NOTPARALLEL:
-.PHONY: help setup demo cluster-up cluster-down test lint deny advisories test-unit fuzz fuzz-keep test-api-server test-cluster test-long bench-latency bench-memory generate images fmt
+.PHONY: help setup demo cluster-up cluster-down test lint deny advisories chart test-unit fuzz fuzz-keep test-api-server test-cluster test-long bench-latency bench-memory generate images fmt
 
 help: ## List the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,7 +29,7 @@ cluster-down: ## End the local cluster
 	@$(E2E) down
 
 test: FUZZ_SECONDS := 10
-test: setup lint deny test-unit fuzz test-api-server test-cluster ## Formatting, lints, unit and property tests, fuzzing, tests on an API server, cluster tests
+test: setup lint deny chart test-unit fuzz test-api-server test-cluster ## Formatting, lints, the chart, unit and property tests, fuzzing, tests on an API server, cluster tests
 
 lint: ## Formatting and lints
 	$(CARGO) fmt --all --check
@@ -43,6 +43,9 @@ deny: ## What the dependencies are: licences, sources, versions that stand twice
 
 advisories: ## Known faults of the dependencies; needs GitHub, which `make test` does not
 	$$(CARGO=$(CARGO) e2e/tools.sh cargo-deny $(CARGO_DENY_VERSION)) --locked check advisories
+
+chart: ## The chart without a cluster: lint, unit tests, schemas of Kubernetes 1.33 to 1.37, its README
+	$(E2E) chart
 
 test-unit: ## Tests that need no cluster
 	$(CARGO) test --workspace --quiet
@@ -73,8 +76,9 @@ bench-latency: setup ## Measure apply to disk and to Ready, beside a bare watch 
 bench-memory: setup ## Measure what the programs take with up to 1,000 profiles
 	@$(E2E) run --nodes $(NODES) -- $(E2E) bench memory
 
-generate: ## Write the generated files anew: the CRDs in the chart, the tables in docs/security.md
+generate: ## Write the generated files anew: the CRDs in the chart and its README, the tables in docs/security.md
 	$(CARGO) run --quiet --package api --features crds --bin crds -- charts/seccomp-profile/charts/crds/templates
+	$(E2E) chart --readme
 	UPDATE_DOCS=1 $(CARGO) test --quiet --package e2e --test security the_tables_in_the_docs
 
 images: setup ## Write the two images as OCI archives into dist/

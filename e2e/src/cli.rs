@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::bench::Bench;
 use crate::build_images;
+use crate::chart;
 use crate::cluster::{Cluster, ClusterError, Layout, Options};
 use crate::command;
 use crate::programs::Programs;
@@ -38,6 +39,12 @@ enum Action {
     Images {
         /// Where to
         directory: PathBuf,
+    },
+    /// Check the chart in every way that needs no cluster
+    Chart {
+        /// Write its README from the values' comments instead
+        #[arg(long)]
+        readme: bool,
     },
     /// Measure on the cluster that runs; fails where a bar is not reached
     #[command(subcommand)]
@@ -125,6 +132,12 @@ impl Action {
                 })
                 .map_err(|error| ClusterError::from(error.source))?;
                 built.iter().for_each(|archive| println!("{}", archive.display()));
+            }
+            Action::Chart { readme } => {
+                if let Err(error) = if readme { chart::write_readme() } else { chart::check() } {
+                    eprintln!("error: {error}");
+                    return Ok(ExitCode::FAILURE);
+                }
             }
             Action::Bench(bench) => {
                 if let Err(error) = bench.perform() {

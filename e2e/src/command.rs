@@ -32,7 +32,8 @@ pub enum CommandError {
         command: String,
         /// How it ended.
         status: ExitStatus,
-        /// What it printed on its standard error, without the newline at the end.
+        /// What it printed on its standard error, or on its standard output if that is all, as linters do; without
+        /// the newline at the end.
         stderr: String,
     },
     /// This process was asked to end, and ended the program.
@@ -72,7 +73,8 @@ fn output_of(command: &mut Command, input: Option<&str>) -> Result<String, Comma
     if status.success() {
         return Ok(stdout);
     }
-    Err(CommandError::Failed { command: display(command), status, stderr: stderr.trim_end().to_owned() })
+    let said = if stderr.trim().is_empty() { stdout } else { stderr };
+    Err(CommandError::Failed { command: display(command), status, stderr: said.trim_end().to_owned() })
 }
 
 /// Runs the program with this process's own input and output and returns how it ended. When a signal
@@ -169,5 +171,11 @@ mod tests {
     fn a_failure_shows_the_command_the_status_and_the_standard_error() {
         let error = output(Command::new("sh").args(["-c", "echo broken >&2; exit 3"])).unwrap_err();
         assert_eq!(error.to_string(), "`sh -c echo broken >&2; exit 3` failed (exit status: 3): broken");
+    }
+
+    #[test]
+    fn a_failure_shows_the_standard_output_where_nothing_else_was_said() {
+        let error = output(Command::new("sh").args(["-c", "echo wrong; exit 1"])).unwrap_err();
+        assert!(error.to_string().ends_with(": wrong"), "{error}");
     }
 }

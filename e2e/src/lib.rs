@@ -3,7 +3,7 @@
 //! [`doctor`] says what the machine lacks, [`programs`] builds Kubernetes and what it needs from Go
 //! modules, [`cluster`] starts and ends it, [`image`] and [`build_images`] make container images without
 //! a build tool, [`api_server`] is an API server without nodes for what needs hundreds of them, [`view`] reads what a
-//! cluster shows of the profiles, [`rights`] holds what our accounts may ask, [`demo`] tells their whole life, and [`cli`] is
+//! cluster shows of the profiles, [`chart`] checks the chart without a cluster, [`rights`] holds what our accounts may ask, [`demo`] tells their whole life, and [`cli`] is
 //! the command. Below them lie [`command`] and [`files`] (programs and files
 //! with errors that say which), [`wait`] (conditions with a deadline), [`step`] (progress) and
 //! [`interrupt`] (an orderly end on SIGINT and SIGTERM). What the tests assert is not in here.
@@ -11,6 +11,7 @@
 pub mod api_server;
 pub mod bench;
 pub mod build_images;
+pub mod chart;
 pub mod cli;
 pub mod cluster;
 pub mod command;

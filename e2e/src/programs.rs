@@ -1,5 +1,5 @@
 //! Builds the programs of a real Kubernetes from their published Go modules, once: etcd, the control
-//! plane, kubelet, kubectl, kube-proxy, containerd, runc, the CNI plugins and helm.
+//! plane, kubelet, kubectl, kube-proxy, containerd, runc, the CNI plugins and helm; and those that check the chart.
 //!
 //! They are cached outside the work tree, by Kubernetes version. Each has a stamp that names what it
 //! was built from, so a killed build goes on where it stopped and a new version rebuilds only what it
@@ -21,6 +21,9 @@ const CONTAINERD: &str = "2.4.2";
 const RUNC: &str = "1.5.2";
 const CNI: &str = "1.9.1";
 const HELM: &str = "4.3.1";
+const HELM_DOCS: &str = "1.14.2";
+const HELM_UNITTEST: &str = "1.1.2";
+const KUBECONFORM: &str = "0.8.0";
 
 /// Something built wrongly, or not at all.
 #[derive(Debug, thiserror::Error)]
@@ -36,19 +39,24 @@ pub enum ProgramsError {
     Build(#[from] Box<StepError<ProgramsError>>),
 }
 
+/// Where everything lies that is made once and kept outside the work tree: `$SECCOMP_E2E_CACHE`, or
+/// `seccomp-profile-e2e` in the user's cache directory.
+pub(crate) fn cache() -> PathBuf {
+    let set = |name| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    set("SECCOMP_E2E_CACHE").unwrap_or_else(|| {
+        let user = set("XDG_CACHE_HOME").or_else(|| Some(set("HOME")?.join(".cache")));
+        user.unwrap_or_else(env::temp_dir).join("seccomp-profile-e2e")
+    })
+}
+
 /// The directory that holds the built programs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Programs(PathBuf);
 
 impl Programs {
-    /// The cache: `$SECCOMP_E2E_CACHE`, or `seccomp-profile-e2e` in the user's cache directory.
+    /// The cache.
     pub fn in_cache() -> Self {
-        let set = |name| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-        let cache = set("SECCOMP_E2E_CACHE").unwrap_or_else(|| {
-            let user = set("XDG_CACHE_HOME").or_else(|| Some(set("HOME")?.join(".cache")));
-            user.unwrap_or_else(env::temp_dir).join("seccomp-profile-e2e")
-        });
-        Programs(cache.join(KUBERNETES))
+        Programs(cache().join(KUBERNETES))
     }
 
     /// The programs in this directory.
@@ -76,7 +84,7 @@ impl Programs {
     /// # Errors
     /// The first program that does not build, with what the compiler said.
     pub fn build(&self) -> Result<(), ProgramsError> {
-        self.build_those(|_| true)
+        self.build_those(recipes())
     }
 
     /// Builds only what talks to a cluster that someone else runs: kubectl and helm.
@@ -84,7 +92,16 @@ impl Programs {
     /// # Errors
     /// As [`Programs::build`].
     pub fn build_clients(&self) -> Result<(), ProgramsError> {
-        self.build_those(|recipe| ["kubectl", "helm"].contains(&recipe.name))
+        self.build_those(recipes().into_iter().filter(|recipe| ["kubectl", "helm"].contains(&recipe.name)))
+    }
+
+    /// Builds only what checks the chart: helm, helm-docs, helm-unittest and kubeconform.
+    ///
+    /// # Errors
+    /// As [`Programs::build`].
+    pub fn build_chart_tools(&self) -> Result<(), ProgramsError> {
+        let helm = recipes().into_iter().filter(|recipe| recipe.name == "helm");
+        self.build_those(helm.chain(chart_recipes()))
     }
 
     /// Whether every program is there in the wanted version.
@@ -92,15 +109,15 @@ impl Programs {
         recipes().iter().all(|recipe| self.has(recipe))
     }
 
-    fn build_those(&self, wanted: impl Fn(&Recipe) -> bool) -> Result<(), ProgramsError> {
-        let missing = || recipes().into_iter().filter(|recipe| wanted(recipe) && !self.has(recipe));
-        if missing().next().is_none() {
+    fn build_those(&self, wanted: impl IntoIterator<Item = Recipe>) -> Result<(), ProgramsError> {
+        let mut recipes: Vec<_> = wanted.into_iter().filter(|recipe| !self.has(recipe)).collect();
+        if recipes.is_empty() {
             return Ok(());
         }
         files::create_dir(&self.stamps())?;
         let _lock = self.lock()?;
         // What another process built while this one waited is there.
-        let recipes: Vec<_> = missing().collect();
+        recipes.retain(|recipe| !self.has(recipe));
         note(format!("building {} programs into {}", recipes.len(), self.0.display()));
         // Inside the cache, so that the finished program can be renamed into its place.
         let scratch = tempfile::Builder::new()
@@ -150,7 +167,8 @@ impl Programs {
 enum Source {
     /// No replace directives: `go install` takes it as it is.
     Plain,
-    /// `go install` refuses a module with replace directives; a module that requires it builds it.
+    /// `go install` refuses a module with replace directives; a module that requires it builds it, with those of them
+    /// that name a published version.
     Required(&'static str),
     /// As above, and its staging modules must be replaced by the versions published with it.
     Kubernetes,
@@ -208,11 +226,13 @@ impl Recipe {
         match self.source {
             Source::Plain => go.arg("install"),
             Source::Required(module) => {
-                let module = self.module(scratch, module, "")?;
+                let replaced = published_replacements(&self.go_mod(scratch, module)?);
+                let module = self.module(scratch, module, &replaced)?;
                 go.current_dir(module).arg("build").arg("-o").arg(&built)
             }
             Source::Kubernetes => {
-                let replaced = self.staging_modules(scratch)?;
+                let go_mod = self.go_mod(scratch, "k8s.io/kubernetes")?;
+                let replaced = staging_replacements(&go_mod, self.version);
                 let module = self.module(scratch, "k8s.io/kubernetes", &replaced)?;
                 go.current_dir(module).arg("build").arg("-o").arg(&built)
             }
@@ -244,19 +264,27 @@ impl Recipe {
         Ok(directory)
     }
 
-    /// Kubernetes replaces its staging modules by folders of its repository, which its module does not
-    /// hold: `=> ./staging/src/k8s.io/api` becomes `=> k8s.io/api v0.37.2`.
-    fn staging_modules(&self, scratch: &Path) -> Result<String, ProgramsError> {
-        let module = format!("k8s.io/kubernetes@v{}", self.version);
+    /// The go.mod of a module in this recipe's version.
+    fn go_mod(&self, scratch: &Path, module: &str) -> Result<String, ProgramsError> {
+        let module = format!("{module}@v{}", self.version);
         let mut go = Command::new("go");
         go.args(["mod", "download", "-json", &module]).current_dir(scratch).env("GOWORK", "off");
         let downloaded: serde_json::Value =
             serde_json::from_str(&command::output(&mut go)?).unwrap_or_default();
-        let go_mod = files::read(Path::new(downloaded["GoMod"].as_str().unwrap_or_default()))?;
-        Ok(staging_replacements(&go_mod, self.version))
+        Ok(files::read(Path::new(downloaded["GoMod"].as_str().unwrap_or_default()))?)
     }
 }
 
+/// The replace directives of `go_mod` that name a published version and not a folder of its repository.
+fn published_replacements(go_mod: &str) -> String {
+    let lines = go_mod.lines().map(|line| line.trim().trim_start_matches("replace "));
+    let published = lines.filter(|line| line.split_once(" => ").is_some_and(|(_, to)| !to.starts_with('.')));
+    published.map(|line| format!("\nreplace {line}\n")).collect()
+}
+
+/// Kubernetes replaces its staging modules by folders of its repository, which its module does not
+/// hold: `=> ./staging/src/k8s.io/api` becomes `=> k8s.io/api v0.37.2`.
+///
 /// The replace directives that name the published versions of the staging modules in `go_mod`, with
 /// the godebug line that Kubernetes is built and tested with.
 fn staging_replacements(go_mod: &str, version: &str) -> String {
@@ -307,9 +335,36 @@ fn recipes() -> Vec<Recipe> {
     ]
 }
 
+/// What checks the chart, and no cluster needs.
+fn chart_recipes() -> [Recipe; 3] {
+    [
+        Recipe::plain("helm-docs", "github.com/norwoodj/helm-docs/cmd/helm-docs", HELM_DOCS),
+        Recipe {
+            source: Source::Required("github.com/helm-unittest/helm-unittest"),
+            ..Recipe::plain(
+                "helm-unittest",
+                "github.com/helm-unittest/helm-unittest/cmd/helm-unittest",
+                HELM_UNITTEST,
+            )
+        },
+        Recipe::plain("kubeconform", "github.com/yannh/kubeconform/cmd/kubeconform", KUBECONFORM),
+    ]
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn of_the_replacements_those_by_published_modules_are_taken_over() {
+        let go_mod = "module m\n\nreplace example.org/a v1.0.0 => example.org/b v1.2.0\n\nreplace (\n\
+                      \texample.org/c => ../c\n\texample.org/d => example.org/e v3.0.0\n)\n";
+        assert_eq!(
+            published_replacements(go_mod),
+            "\nreplace example.org/a v1.0.0 => example.org/b v1.2.0\n\
+             \nreplace example.org/d => example.org/e v3.0.0\n"
+        );
+    }
 
     #[test]
     fn staging_modules_are_replaced_by_their_published_versions() {

@@ -1,0 +1,209 @@
+//! What is checked of the chart without a cluster, by the field's own tools: `helm lint`, helm-unittest, kubeconform
+//! with the schemas of every Kubernetes release that the chart is for, and helm-docs, which makes its README.
+//!
+//! What the chart must have in common with the programs is checked in `tests/chart.rs`; what it does in a cluster, in
+//! `tests/cluster/`.
+
+mod openapi;
+mod schemas;
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::build_images::repository;
+use crate::cluster::NAMESPACE;
+use crate::command::{self, CommandError};
+use crate::files::{self, FileError, NamePath};
+use crate::programs::{Programs, ProgramsError};
+use crate::step::{StepError, note, step};
+
+/// The folders of the project whose files are checked beside the chart.
+const FOLDERS: [&str; 2] = ["profiles", "pods"];
+
+/// A chart that is not as it should be, or that could not be looked at.
+#[derive(Debug, thiserror::Error)]
+pub enum ChartError {
+    /// The tools do not build.
+    #[error(transparent)]
+    Programs(#[from] ProgramsError),
+    /// A tool failed, which is how it says that something is wrong.
+    #[error(transparent)]
+    Command(#[from] CommandError),
+    /// Helm has something to say against it, and has said it.
+    #[error("helm lint finds the faults above")]
+    Lint,
+    /// A file refused.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// What a tool printed, or a document of Kubernetes, is no JSON.
+    #[error("not JSON: {0}")]
+    Json(#[from] serde_json::Error),
+    /// A release of Kubernetes whose document describes nothing.
+    #[error("the OpenAPI document of Kubernetes {0} has no kinds")]
+    NoKinds(String),
+    /// A schema that lets a misspelt field pass checks nothing.
+    #[error("the schemas of Kubernetes {0} let a misspelt field of a container pass")]
+    Lenient(String),
+    /// The committed README is not what the values' comments make.
+    #[error("{} is not what the comments of values.yaml make: run `make generate`", .0.display())]
+    Drift(PathBuf),
+    /// Values without a comment.
+    #[error("values without a comment that begins with `# --`: {}", .0.join(", "))]
+    Undocumented(Vec<String>),
+    /// A part of the check failed.
+    #[error(transparent)]
+    Step(#[from] Box<StepError<ChartError>>),
+}
+
+impl From<StepError<ChartError>> for ChartError {
+    fn from(error: StepError<ChartError>) -> Self {
+        ChartError::Step(Box::new(error))
+    }
+}
+
+/// Checks the chart in every way that needs no cluster.
+///
+/// # Errors
+/// The first thing that is wrong with it.
+pub fn check() -> Result<(), ChartError> {
+    let chart = Chart::new()?;
+    step("helm lint --strict", || chart.lint())?;
+    step("helm-unittest", || chart.unit_tests())?;
+    step("README.md is what the values' comments make", || chart.readme_is_current())?;
+    for release in schemas::RELEASES {
+        let root = schemas::of_release(release)?;
+        step(format!("kubeconform for Kubernetes {release}"), || chart.conforms(release, &root))?;
+    }
+    Ok(())
+}
+
+/// Writes the chart's README from the values' comments.
+///
+/// # Errors
+/// When helm-docs fails, a value has no comment, or the file cannot be written.
+pub fn write_readme() -> Result<(), ChartError> {
+    let chart = Chart::new()?;
+    Ok(files::write(&chart.readme_path(), chart.readme()?)?)
+}
+
+/// The chart in the work tree, and the tools.
+struct Chart {
+    programs: Programs,
+    directory: PathBuf,
+}
+
+impl Chart {
+    fn new() -> Result<Self, ChartError> {
+        let programs = Programs::in_cache();
+        programs.build_chart_tools()?;
+        Ok(Chart { programs, directory: repository().join("charts").join(NAMESPACE) })
+    }
+
+    /// What is tried beside the defaults: the files in `ci/`, by the convention of Helm's chart-testing.
+    fn values(&self) -> Result<Vec<Option<PathBuf>>, ChartError> {
+        let files = files::entries(&self.directory.join("ci"))?;
+        Ok([None].into_iter().chain(files.into_iter().map(Some)).collect())
+    }
+
+    fn lint(&self) -> Result<(), ChartError> {
+        for values in self.values()? {
+            let mut helm = self.programs.command("helm");
+            helm.args(["lint", "--strict", "--quiet", "--with-subcharts"]).arg(&self.directory);
+            // What is wrong it says on its standard output, and on the other only how much.
+            let ended = command::attended(with(&mut helm, values.as_deref()))?;
+            if !ended.success() {
+                return Err(ChartError::Lint);
+            }
+        }
+        Ok(())
+    }
+
+    fn unit_tests(&self) -> Result<(), ChartError> {
+        let mut tests = self.programs.command("helm-unittest");
+        let said = command::output(tests.args(["--strict", "--color=false"]).arg(&self.directory))?;
+        said.lines().filter(|line| line.starts_with("Tests:")).for_each(note);
+        Ok(())
+    }
+
+    fn readme_path(&self) -> PathBuf {
+        self.directory.join("README.md")
+    }
+
+    /// The README as helm-docs makes it now.
+    fn readme(&self) -> Result<String, ChartError> {
+        let mut docs = self.programs.command("helm-docs");
+        docs.arg("--chart-search-root").arg(&self.directory).arg("--chart-to-generate").arg(&self.directory);
+        docs.args(["--sort-values-order", "file", "--dry-run", "--log-level", "error"]);
+        let readme = command::output(&mut docs)?;
+        let bare: Vec<_> = undocumented(&readme).map(str::to_owned).collect();
+        if bare.is_empty() { Ok(readme) } else { Err(ChartError::Undocumented(bare)) }
+    }
+
+    fn readme_is_current(&self) -> Result<(), ChartError> {
+        let path = self.readme_path();
+        if files::read(&path)? == self.readme()? { Ok(()) } else { Err(ChartError::Drift(path)) }
+    }
+
+    /// Whether what the chart renders, our profiles and our pods are what this release of Kubernetes knows.
+    fn conforms(&self, release: &str, root: &Path) -> Result<(), ChartError> {
+        let scratch = tempfile::tempdir().name_path("create a directory for", &self.directory)?;
+        schemas::of_ours(release, scratch.path())?;
+        let kubeconform = || {
+            let mut kubeconform = self.programs.command("kubeconform");
+            kubeconform.args(["-strict", "-summary", "-output", "text", "-kubernetes-version", release]);
+            for location in [root, scratch.path()] {
+                kubeconform.arg("-schema-location").arg(location);
+            }
+            kubeconform
+        };
+        let mut all = kubeconform();
+        let mut first = None;
+        for (number, values) in self.values()?.iter().enumerate() {
+            let mut helm = self.programs.command("helm");
+            helm.args(["template", NAMESPACE, "--namespace", NAMESPACE, "--kube-version", release]);
+            let rendered = command::output(with(helm.arg(&self.directory), values.as_deref()))?;
+            let path = scratch.path().join(format!("rendered-{number}.yaml"));
+            files::write(&path, &rendered)?;
+            all.arg(path);
+            first.get_or_insert(rendered);
+        }
+        all.args(FOLDERS.map(|folder| repository().join(folder)));
+        // The summary on a line of its own says how many objects it looked at.
+        note(command::output(&mut all)?.trim_end());
+
+        let misspelt =
+            first.unwrap_or_default().replace("readOnlyRootFilesystem:", "readOnlyRootFileSystem:");
+        let path = scratch.path().join("misspelt.yaml");
+        files::write(&path, misspelt)?;
+        match command::output(kubeconform().arg(path)) {
+            Err(CommandError::Failed { .. }) => Ok(()),
+            Err(error) => Err(error.into()),
+            Ok(_) => Err(ChartError::Lenient(release.to_owned())),
+        }
+    }
+}
+
+/// Adds a file of values, if there is one.
+fn with<'a>(helm: &'a mut Command, values: Option<&Path>) -> &'a mut Command {
+    if let Some(values) = values {
+        helm.arg("--values").arg(values);
+    }
+    helm
+}
+
+/// The values in the README's table that nothing is said about.
+fn undocumented(readme: &str) -> impl Iterator<Item = &str> {
+    let rows = readme.lines().filter(|line| line.starts_with("| `") && line.ends_with("|  |"));
+    rows.filter_map(|row| row.split('`').nth(1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_that_nothing_is_said_about_is_named() {
+        let table = "| Key | Default | |\n|-|-|-|\n| `a` | `1` | one |\n| `b.c` | `{}` |  |\n";
+        assert_eq!(undocumented(table).collect::<Vec<_>>(), ["b.c"]);
+    }
+}

@@ -1,0 +1,80 @@
+//! The schemas of each Kubernetes release that the chart is for, made once and cached beside the programs.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use kube::CustomResourceExt;
+use serde_json::Value;
+
+use super::{ChartError, openapi};
+use crate::command;
+use crate::files::{self, NamePath};
+use crate::programs::{self, KUBERNETES};
+use crate::step::step;
+
+/// The newest patch of each minor release whose module was published when this was written; the last is the one that
+/// the cluster runs.
+pub(super) const RELEASES: [&str; 5] = ["1.33.13", "1.34.4", "1.35.4", "1.36.3", KUBERNETES];
+
+/// Changes with what [`openapi`] makes of a document, so that older schemas are made anew.
+const FORM: u32 = 1;
+
+/// The directory with the schemas of a release, as kubeconform's `-schema-location` wants it.
+///
+/// # Errors
+/// When the module cannot be downloaded or the schemas cannot be written.
+pub(super) fn of_release(release: &str) -> Result<PathBuf, ChartError> {
+    let root = programs::cache().join("schemas").join(FORM.to_string());
+    let directory = root.join(format!("v{release}-standalone-strict"));
+    if directory.is_dir() {
+        return Ok(root);
+    }
+    files::create_dir(&root)?;
+    step(format!("make the schemas of Kubernetes {release}"), || {
+        let scratch = tempfile::Builder::new().prefix(".new-").tempdir_in(&root);
+        let scratch = scratch.name_path("create a directory in", &root)?;
+        let schemas = openapi::kinds(&swagger(release, scratch.path())?);
+        if schemas.is_empty() {
+            return Err(ChartError::NoKinds(release.to_owned()));
+        }
+        let made = scratch.path().join("schemas");
+        write(&schemas, &made)?;
+        // Whole or not at all.
+        fs::rename(&made, &directory).name_path("rename to", &directory)?;
+        Ok(())
+    })?;
+    Ok(root)
+}
+
+/// The OpenAPI document of a release, from the module of Kubernetes itself. The module is 20 MB, and 100 MB unpacked,
+/// of which nothing else is needed: it goes into a module cache of its own.
+fn swagger(release: &str, scratch: &Path) -> Result<Value, ChartError> {
+    let module = format!("k8s.io/kubernetes@v{release}");
+    let mut go = Command::new("go");
+    go.args(["mod", "download", "-modcacherw", "-json", &module]).current_dir(scratch);
+    go.env("GOWORK", "off").env("GOMODCACHE", scratch.join("modules"));
+    let downloaded: Value = serde_json::from_str(&command::output(&mut go)?)?;
+    let directory = Path::new(downloaded["Dir"].as_str().unwrap_or_default());
+    Ok(serde_json::from_str(&files::read(&directory.join("api/openapi-spec/swagger.json"))?)?)
+}
+
+/// Writes the schemas of our own kinds for a release into `root`, beside none of Kubernetes'.
+///
+/// # Errors
+/// When they cannot be written.
+pub(super) fn of_ours(release: &str, root: &Path) -> Result<(), ChartError> {
+    for definition in [api::SeccompProfile::crd(), api::NodeProfileStatus::crd()] {
+        let schemas = openapi::custom(&serde_json::to_value(definition)?);
+        write(&schemas, &root.join(format!("v{release}-standalone-strict")))?;
+    }
+    Ok(())
+}
+
+fn write(schemas: &openapi::Schemas, directory: &Path) -> Result<(), ChartError> {
+    files::create_dir(directory)?;
+    for (name, schema) in schemas {
+        files::write(&directory.join(name), schema.to_string())?;
+    }
+    Ok(())
+}
