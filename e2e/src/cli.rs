@@ -1,5 +1,6 @@
 //! The command line. Progress goes to standard error; standard output is for what a shell evaluates.
 
+use std::fmt::Display;
 use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 
@@ -13,7 +14,7 @@ use crate::command;
 use crate::programs::Programs;
 use crate::running::Running;
 use crate::step::step;
-use crate::{demo, doctor, interrupt};
+use crate::{demo, doctor, interrupt, runtime_default};
 
 /// A real Kubernetes cluster on this machine, in namespaces and cgroups of its own.
 #[derive(Debug, Parser)]
@@ -41,11 +42,9 @@ enum Action {
         directory: PathBuf,
     },
     /// Check the chart in every way that needs no cluster
-    Chart {
-        /// Write its README from the values' comments instead
-        #[arg(long)]
-        readme: bool,
-    },
+    Chart,
+    /// Write anew what programs of others generate: the chart's README and the profile runtime-default
+    Generate,
     /// Measure on the cluster that runs; fails where a bar is not reached
     #[command(subcommand)]
     Bench(Bench),
@@ -100,10 +99,7 @@ pub fn main() -> ExitCode {
     match (interrupt::received(), result) {
         (Some(interrupted), _) => ExitCode::from(interrupted.exit_code()),
         (None, Ok(code)) => code,
-        (None, Err(error)) => {
-            eprintln!("error: {error}");
-            ExitCode::FAILURE
-        }
+        (None, Err(error)) => said(Err(error)),
     }
 }
 
@@ -133,21 +129,27 @@ impl Action {
                 .map_err(|error| ClusterError::from(error.source))?;
                 built.iter().for_each(|archive| println!("{}", archive.display()));
             }
-            Action::Chart { readme } => {
-                if let Err(error) = if readme { chart::write_readme() } else { chart::check() } {
-                    eprintln!("error: {error}");
-                    return Ok(ExitCode::FAILURE);
-                }
+            Action::Chart => return Ok(said(chart::check())),
+            Action::Generate => {
+                let generated = chart::write_readme().map_err(|error| error.to_string());
+                let written = || runtime_default::write().map_err(|error| error.to_string());
+                return Ok(said(generated.and_then(|()| written())));
             }
-            Action::Bench(bench) => {
-                if let Err(error) = bench.perform() {
-                    eprintln!("error: {error}");
-                    return Ok(ExitCode::FAILURE);
-                }
-            }
+            Action::Bench(bench) => return Ok(said(bench.perform())),
             Action::Run { target, command } => return run(&target, &command),
         }
         Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// Says what went wrong, if anything did.
+fn said(result: Result<(), impl Display>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
     }
 }
 

@@ -17,7 +17,8 @@ use crate::step::{StepError, note, step};
 /// The Kubernetes that the cluster runs.
 pub const KUBERNETES: &str = "1.37.2";
 const ETCD: &str = "3.7.3";
-const CONTAINERD: &str = "2.4.2";
+/// The containerd that the nodes run.
+pub const CONTAINERD: &str = "2.4.2";
 const RUNC: &str = "1.5.2";
 const CNI: &str = "1.9.1";
 const HELM: &str = "4.3.1";
@@ -266,12 +267,36 @@ impl Recipe {
 
     /// The go.mod of a module in this recipe's version.
     fn go_mod(&self, scratch: &Path, module: &str) -> Result<String, ProgramsError> {
-        let module = format!("{module}@v{}", self.version);
+        Ok(files::read(&Module::download(module, self.version, scratch, None)?.go_mod)?)
+    }
+}
+
+/// A module in Go's cache.
+pub(crate) struct Module {
+    go_mod: PathBuf,
+    /// Its files.
+    pub(crate) directory: PathBuf,
+}
+
+impl Module {
+    /// Downloads it into the user's module cache, or into one of its own that can be deleted. `scratch` is a directory
+    /// that belongs to no module.
+    pub(crate) fn download(
+        module: &str,
+        version: &str,
+        scratch: &Path,
+        cache: Option<&Path>,
+    ) -> Result<Self, ProgramsError> {
         let mut go = Command::new("go");
-        go.args(["mod", "download", "-json", &module]).current_dir(scratch).env("GOWORK", "off");
+        go.args(["mod", "download", "-modcacherw", "-json", &format!("{module}@v{version}")]);
+        go.current_dir(scratch).env("GOWORK", "off");
+        if let Some(cache) = cache {
+            go.env("GOMODCACHE", cache);
+        }
         let downloaded: serde_json::Value =
             serde_json::from_str(&command::output(&mut go)?).unwrap_or_default();
-        Ok(files::read(Path::new(downloaded["GoMod"].as_str().unwrap_or_default()))?)
+        let path = |field: &str| PathBuf::from(downloaded[field].as_str().unwrap_or_default());
+        Ok(Module { go_mod: path("GoMod"), directory: path("Dir") })
     }
 }
 

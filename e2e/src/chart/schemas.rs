@@ -2,15 +2,13 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use kube::CustomResourceExt;
 use serde_json::Value;
 
 use super::{ChartError, openapi};
-use crate::command;
 use crate::files::{self, NamePath};
-use crate::programs::{self, KUBERNETES};
+use crate::programs::{self, KUBERNETES, Module};
 use crate::step::step;
 
 /// The newest patch of each minor release whose module was published when this was written; the last is the one that
@@ -50,13 +48,9 @@ pub(super) fn of_release(release: &str) -> Result<PathBuf, ChartError> {
 /// The OpenAPI document of a release, from the module of Kubernetes itself. The module is 20 MB, and 100 MB unpacked,
 /// of which nothing else is needed: it goes into a module cache of its own.
 fn swagger(release: &str, scratch: &Path) -> Result<Value, ChartError> {
-    let module = format!("k8s.io/kubernetes@v{release}");
-    let mut go = Command::new("go");
-    go.args(["mod", "download", "-modcacherw", "-json", &module]).current_dir(scratch);
-    go.env("GOWORK", "off").env("GOMODCACHE", scratch.join("modules"));
-    let downloaded: Value = serde_json::from_str(&command::output(&mut go)?)?;
-    let directory = Path::new(downloaded["Dir"].as_str().unwrap_or_default());
-    Ok(serde_json::from_str(&files::read(&directory.join("api/openapi-spec/swagger.json"))?)?)
+    let modules = scratch.join("modules");
+    let module = Module::download("k8s.io/kubernetes", release, scratch, Some(&modules))?;
+    Ok(serde_json::from_str(&files::read(&module.directory.join("api/openapi-spec/swagger.json"))?)?)
 }
 
 /// Writes the schemas of our own kinds for a release into `root`, beside none of Kubernetes'.

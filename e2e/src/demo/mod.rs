@@ -18,7 +18,7 @@ use evidence::Evidence;
 use story::Story;
 
 /// The profiles of the project's folder `profiles/`.
-const PROFILES: [&str; 3] = ["audit", "fine-grained", "violation"];
+const PROFILES: [&str; 4] = ["audit", "fine-grained", "runtime-default", "violation"];
 
 /// What the acts play on.
 struct Stage<'a> {

@@ -10,9 +10,10 @@ use crate::view::PodEnd;
 const LIMIT: Duration = Duration::from_secs(90);
 
 /// The project's pods, and how each must end.
-const PODS: [(&str, &str, &str); 3] = [
+const PODS: [(&str, &str, &str); 4] = [
     ("audit-pod", "Succeeded", "Completed"),
     ("fine-grained-pod", "Succeeded", "Completed"),
+    ("runtime-default-pod", "Succeeded", "Completed"),
     ("violation-pod", "Failed", "StartError"),
 ];
 
@@ -26,7 +27,7 @@ impl Stage<'_> {
             self.story.claim(&format!("{name} ends as {wanted}"), end == wanted, || end.to_string());
         }
         self.kubectl(&["get", "pods"])?;
-        for name in ["audit-pod", "fine-grained-pod"] {
+        for name in ["audit-pod", "fine-grained-pod", "runtime-default-pod"] {
             let printed = self.kubectl(&["logs", name])?;
             let said = printed == "making some syscalls\n";
             self.story.claim(&format!("{name} did its work"), said, || format!("it printed {printed:?}"));

@@ -65,7 +65,7 @@ impl Stage<'_> {
         let claim = format!("when kubectl returns, none of {} nodes has the file", held.len());
         self.story.claim(&claim, left.is_empty() && !held.is_empty(), || format!("{left:?} still do"));
         self.kubectl(&["get", "seccompprofiles"])?;
-        for name in ["audit", "fine-grained"] {
+        for name in ["audit", "fine-grained", "runtime-default"] {
             self.every_node_holds(name)?;
         }
         Ok(())

@@ -25,6 +25,7 @@ fn the_kernel_obeys_the_projects_profiles() {
         ("audit", "Succeeded", "Completed"),
         ("violation", "Failed", "StartError"),
         ("fine-grained", "Succeeded", "Completed"),
+        ("runtime-default", "Succeeded", "Completed"),
     ];
     let profiles = expected.map(|(name, ..)| {
         let contents = cluster.file(&format!("profiles/{name}.yaml"))["spec"]["contents"].take();
