@@ -4,13 +4,14 @@ use std::fmt::Display;
 use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::bench::Bench;
 use crate::build_images;
 use crate::chart;
 use crate::cluster::{Cluster, ClusterError, Layout, Options};
 use crate::command;
+use crate::kind::Kind;
 use crate::programs::Programs;
 use crate::running::Running;
 use crate::step::step;
@@ -33,7 +34,11 @@ enum Action {
     /// Start a cluster, or replace the one that runs, and print what a shell needs to use it
     Up(Target),
     /// End the cluster and remove everything of it
-    Down,
+    Down {
+        /// Which
+        #[arg(long, value_enum, default_value_t)]
+        cluster: Where,
+    },
     /// Start one more node
     AddNode,
     /// Build our images for the nodes and write them as OCI archives
@@ -53,8 +58,11 @@ enum Action {
         /// Leave the cluster up and print what a shell needs to use it
         #[arg(long)]
         keep: bool,
+        /// Where the cluster runs
+        #[arg(long, value_enum, default_value_t)]
+        cluster: Where,
         /// Use the cluster of this kubeconfig and start none; its nodes must be able to get the images
-        #[arg(long, value_name = "FILE")]
+        #[arg(long, value_name = "FILE", conflicts_with = "cluster")]
         kubeconfig: Option<PathBuf>,
         /// The other cluster has the chart already
         #[arg(long, requires = "kubeconfig")]
@@ -72,6 +80,9 @@ enum Action {
 
 #[derive(Debug, Args)]
 struct Target {
+    /// Where the cluster runs
+    #[arg(long, value_enum, default_value_t)]
+    cluster: Where,
     /// How many nodes to start
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(0..=32))]
     nodes: u8,
@@ -79,11 +90,21 @@ struct Target {
     #[arg(long)]
     no_chart: bool,
     /// Let etcd sync to the disk, as tests of durability need it
-    #[arg(long)]
+    #[arg(long, conflicts_with = "cluster")]
     etcd_fsync: bool,
     /// Use the cluster of this kubeconfig and start none; its nodes must be able to get the images
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["nodes", "etcd_fsync"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["cluster", "nodes", "etcd_fsync"])]
     kubeconfig: Option<PathBuf>,
+}
+
+/// Where a cluster runs that is started here.
+#[derive(Debug, Clone, Copy, Default, ValueEnum)]
+enum Where {
+    /// On this machine, without Docker
+    #[default]
+    Local,
+    /// In Docker, by kind; not run where the project is tested
+    Kind,
 }
 
 /// Parses the arguments and does what they say.
@@ -111,14 +132,16 @@ impl Action {
             Action::Up(target) => {
                 println!("{}", target.start()?.exports());
             }
-            Action::Down => Cluster::clear(&Layout::from_environment())?,
+            Action::Down { cluster: Where::Local } => Cluster::clear(&Layout::from_environment())?,
+            Action::Down { cluster: Where::Kind } => Kind::on_this_machine()?.down()?,
             Action::AddNode => {
                 Cluster::attach(&Layout::from_environment())?.add_node()?;
             }
-            Action::Demo { keep, kubeconfig, no_chart } => {
-                let start = || match kubeconfig {
-                    Some(kubeconfig) => Running::attach(&kubeconfig, !no_chart),
-                    None => Running::start(&Options::default(), true),
+            Action::Demo { keep, cluster, kubeconfig, no_chart } => {
+                let start = || match (kubeconfig, cluster) {
+                    (Some(kubeconfig), _) => Running::attach(&kubeconfig, !no_chart),
+                    (None, Where::Local) => Running::start(&Options::default(), true),
+                    (None, Where::Kind) => Kind::up(Options::default().nodes, true).map(Running::Kind),
                 };
                 return demo::run(start, keep);
             }
@@ -175,9 +198,10 @@ fn run(target: &Target, words: &[String]) -> Result<ExitCode, ClusterError> {
 
 impl Target {
     fn start(&self) -> Result<Running, ClusterError> {
-        match &self.kubeconfig {
-            Some(kubeconfig) => Running::attach(kubeconfig, !self.no_chart),
-            None => {
+        match (&self.kubeconfig, self.cluster) {
+            (Some(kubeconfig), _) => Running::attach(kubeconfig, !self.no_chart),
+            (None, Where::Kind) => Kind::up(self.nodes, !self.no_chart).map(Running::Kind),
+            (None, Where::Local) => {
                 let (nodes, etcd_fsync) = (self.nodes, self.etcd_fsync);
                 Running::start(&Options { nodes, etcd_fsync, ..Options::default() }, !self.no_chart)
             }

@@ -21,6 +21,7 @@ mod elf;
 pub mod files;
 pub mod image;
 pub mod interrupt;
+mod kind;
 pub mod programs;
 pub mod rights;
 mod running;

@@ -25,6 +25,7 @@ const HELM: &str = "4.3.1";
 const HELM_DOCS: &str = "1.14.2";
 const HELM_UNITTEST: &str = "1.1.2";
 const KUBECONFORM: &str = "0.8.0";
+const KIND: &str = "0.33.0";
 
 /// Something built wrongly, or not at all.
 #[derive(Debug, thiserror::Error)]
@@ -103,6 +104,14 @@ impl Programs {
     pub fn build_chart_tools(&self) -> Result<(), ProgramsError> {
         let helm = recipes().into_iter().filter(|recipe| recipe.name == "helm");
         self.build_those(helm.chain(chart_recipes()))
+    }
+
+    /// Builds only kind, which no other cluster needs.
+    ///
+    /// # Errors
+    /// As [`Programs::build`].
+    pub(crate) fn build_kind(&self) -> Result<(), ProgramsError> {
+        self.build_those([Recipe::plain("kind", "sigs.k8s.io/kind", KIND)])
     }
 
     /// Whether every program is there in the wanted version.

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use crate::build_images;
 use crate::cluster::{Client, Cluster, ClusterError, NAMESPACE, Options};
+use crate::kind::Kind;
 use crate::programs::Programs;
 use crate::step::step;
 
@@ -11,6 +12,8 @@ use crate::step::step;
 pub(crate) enum Running {
     /// Started here, and ended here.
     Local(Cluster),
+    /// In Docker, started and ended here.
+    Kind(Kind),
     /// Somebody else's.
     Foreign(Client),
 }
@@ -47,6 +50,7 @@ impl Running {
     pub(crate) fn client(&self) -> &Client {
         match self {
             Running::Local(cluster) => cluster.client(),
+            Running::Kind(kind) => kind.client(),
             Running::Foreign(client) => client,
         }
     }
@@ -66,6 +70,7 @@ impl Running {
     pub(crate) fn end(self) -> Result<(), ClusterError> {
         match self {
             Running::Local(cluster) => cluster.down(),
+            Running::Kind(kind) => kind.down(),
             Running::Foreign(_) => Ok(()),
         }
     }

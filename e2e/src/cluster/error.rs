@@ -17,6 +17,9 @@ pub enum ClusterError {
     /// This machine cannot run it.
     #[error(transparent)]
     Missing(#[from] Missing),
+    /// A kind cluster needs Docker.
+    #[error("a kind cluster needs Docker, and none answers: {0}")]
+    NoDocker(#[source] CommandError),
     /// Its programs do not build.
     #[error(transparent)]
     Programs(#[from] ProgramsError),

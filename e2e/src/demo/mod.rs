@@ -39,14 +39,14 @@ pub(crate) fn run(
     let running = start()?;
     let local = match &running {
         Running::Local(cluster) => Some(cluster),
-        Running::Foreign(_) => None,
+        Running::Kind(_) | Running::Foreign(_) => None,
     };
     let client = running.client();
     let evidence = local.map_or(Evidence::Reports(client), Evidence::Disks);
     let mut stage = Stage { client, local, evidence, story };
     // Where the names are somebody else's, nothing of ours is there to be cleared.
     let free = stage.refuse_to_overwrite();
-    let clears = local.is_none() && !keep && free.is_ok();
+    let clears = matches!(running, Running::Foreign(_)) && !keep && free.is_ok();
     let told = free.and_then(|()| stage.play());
     let cleared = if clears { stage.clear() } else { Ok(()) };
     let mut story = stage.story;
