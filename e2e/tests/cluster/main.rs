@@ -36,5 +36,7 @@ mod stopped;
 mod support;
 mod thief;
 mod unconfirmed;
+mod upgrade;
+mod watched;
 mod witness;
 mod writes;

@@ -1,10 +1,14 @@
 //! Pods under the project's own profiles.
 
+use std::collections::BTreeSet;
+use std::fs;
 use std::time::Duration;
 
 use e2e::view::PodEnd;
+use profile::Profile;
+use serde_json::{Value, json};
 
-use super::support::{Pod, Session, shared};
+use super::support::{Pod, Session, shared, sleeper};
 
 const ENDED: Duration = Duration::from_secs(90);
 
@@ -46,4 +50,34 @@ fn the_kernel_obeys_the_projects_profiles() {
             .unwrap_or_else(|error| panic!("{error}\n{}", cluster.ok(["describe", "pod", &pod.name])));
         assert_eq!((end.phase.as_str(), end.reason.as_str()), (*phase, *reason), "{}", pod.name);
     }
+}
+
+/// The filter that containerd gave a running pod's container, as a set of rules in our canonical form.
+fn rules_of(cluster: &Session, pod: &Pod<'_>) -> BTreeSet<String> {
+    let shown = cluster.json(["get", "pod", &pod.name]);
+    let node = cluster.disks().into_iter().find(|node| shown["spec"]["nodeName"] == node.name()).unwrap();
+    let id = shown["status"]["containerStatuses"][0]["containerID"].as_str().unwrap();
+    let bundles = node.kubelet_dir().with_file_name("run").join("io.containerd.runtime.v2.task/k8s.io");
+    let config = bundles.join(id.strip_prefix("containerd://").unwrap()).join("config.json");
+    let config: Value = serde_json::from_slice(&fs::read(config).unwrap()).unwrap();
+    let profile = Profile::from_value(&config["linux"]["seccomp"]).unwrap_or_else(|error| panic!("{error}"));
+    let canonical: Value = serde_json::from_slice(profile.canonical().bytes()).unwrap();
+    canonical["syscalls"].as_array().unwrap().iter().map(Value::to_string).collect()
+}
+
+#[test]
+fn under_runtime_default_a_pod_has_the_rules_that_the_runtime_gives_and_those_of_the_other_architecture() {
+    let cluster = shared();
+    let contents = cluster.file("profiles/runtime-default.yaml")["spec"]["contents"].take();
+    let profile = cluster.profile("as-the-runtime", &contents);
+    profile.ready();
+    let ours = cluster.pod(&sleeper("under-ours", "as-the-runtime"));
+    let mut pod = sleeper("under-the-runtimes", "unused");
+    pod["spec"]["containers"][0]["securityContext"]["seccompProfile"] = json!({ "type": "RuntimeDefault" });
+    let theirs = cluster.pod(&pod);
+    ours.running();
+    theirs.running();
+    let (ours, theirs) = (rules_of(&cluster, &ours), rules_of(&cluster, &theirs));
+    assert_eq!(theirs.difference(&ours).collect::<Vec<_>>(), Vec::<&String>::new());
+    assert_eq!(ours.difference(&theirs).count(), 1, "{:?}", ours.difference(&theirs));
 }

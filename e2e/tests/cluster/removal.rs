@@ -24,7 +24,7 @@ const UNINSTALLATION: &str = "seccomp-profile-uninstall";
 const OTHERS: &str = "example.org/other";
 
 /// The chart on the cluster again, when this is dropped.
-struct Reinstall<'a>(&'a Session);
+pub(crate) struct Reinstall<'a>(pub(crate) &'a Session);
 
 impl Drop for Reinstall<'_> {
     fn drop(&mut self) {

@@ -1,0 +1,156 @@
+//! The chart is taken away, installed as it was before its last change, upgraded and rolled back, while pods run under
+//! profiles.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use e2e::build_images::{VERSION, repository};
+use e2e::cluster::NAMESPACE;
+use e2e::command;
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::removal::Reinstall;
+use super::support::{Applied, LIMIT, Session, alone, bytes_of, harmless, say, sleeper, until};
+use super::watched::Watched;
+
+/// What of the chart makes a difference in a cluster.
+const RENDERED: [&str; 3] = ["templates", "charts", "values.yaml"];
+
+/// The chart as it was before its last change. The images are the same: what is tried is the chart.
+struct Earlier {
+    _directory: TempDir,
+    chart: PathBuf,
+}
+
+impl Earlier {
+    /// From the newest commit whose chart differs from the one in the work tree. Where the history does not reach as
+    /// far (a shallow clone, no repository), the chart itself: its pods are replaced all the same.
+    fn extract() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let path = Path::new("charts").join(NAMESPACE);
+        let Some(commit) = newest_that_differs(&path) else {
+            say("no earlier chart in the history; it is upgraded to itself");
+            return Earlier { _directory: directory, chart: repository().join(path) };
+        };
+        say(&format!("the earlier chart is that of {commit}"));
+        let archive = directory.path().join("chart.tar");
+        let mut archiver = git(&["archive", "--format=tar", &commit]);
+        command::output(archiver.arg("--output").arg(&archive).arg(&path)).unwrap();
+        tar::Archive::new(File::open(&archive).unwrap()).unpack(directory.path()).unwrap();
+        let chart = directory.path().join(path);
+        Earlier { _directory: directory, chart }
+    }
+}
+
+fn newest_that_differs(chart: &Path) -> Option<String> {
+    let rendered = RENDERED.map(|part| chart.join(part));
+    // A parent that is not there says so itself: neither 0 nor 1.
+    let differs = |commit: &str| {
+        let mut diff = git(&["diff", "--quiet", commit, "--"]);
+        diff.args(&rendered).status().is_ok_and(|ended| ended.code() == Some(1))
+    };
+    let touching = command::output(git(&["log", "--format=%H", "--"]).args(&rendered)).unwrap_or_default();
+    let parents = touching.lines().map(|commit| format!("{commit}^"));
+    ["HEAD".to_owned()].into_iter().chain(parents).find(|commit| differs(commit))
+}
+
+fn git(arguments: &[&str]) -> Command {
+    let mut git = Command::new("git");
+    git.arg("-C").arg(repository()).args(arguments);
+    git
+}
+
+/// Installs a chart, or upgrades to it, so that its pods differ from those of any other round.
+fn install(cluster: &Session, chart: &Path, round: &str, more: &[&str]) {
+    let mut values = Vec::new();
+    for program in ["operator", "agent"] {
+        values.push(format!("--set={program}.podAnnotations.round={round}"));
+        values.push(format!("--set={program}.image.tag={VERSION}"));
+    }
+    let values: Vec<_> = values.iter().map(String::as_str).chain(more.iter().copied()).collect();
+    cluster.client().install_chart(chart, &values).unwrap_or_else(|error| panic!("{error}"));
+}
+
+fn helm(cluster: &Session, arguments: &[&str]) {
+    let arguments = ["--namespace", NAMESPACE].iter().chain(arguments);
+    cluster.helm(arguments).unwrap_or_else(|error| panic!("{error}"));
+}
+
+/// Waits until the pods of both programs are those of a round, and no others.
+fn are_of(cluster: &Session, round: &str) {
+    until(&format!("every pod being of the round {round:?}"), LIMIT, || {
+        let selector = "--selector=app.kubernetes.io/component in (operator,node-agent)";
+        let pods = cluster.json(["-n", NAMESPACE, "get", "pods", selector]);
+        let rounds =
+            pods["items"].as_array().unwrap().iter().map(|pod| &pod["metadata"]["annotations"]["round"]);
+        let rounds: Vec<&Value> = rounds.collect();
+        // Two operators and an agent a node.
+        (rounds.len() == 2 + cluster.disks().len() && rounds.iter().all(|found| **found == round))
+            .then_some(())
+    });
+}
+
+fn policies(cluster: &Session) -> usize {
+    cluster.json(["-n", NAMESPACE, "get", "networkpolicies"])["items"].as_array().unwrap().len()
+}
+
+/// The profile's file is there for new pods, and changes of another one still arrive.
+fn works(cluster: &Session, changing: &Applied<'_>, round: &str, number: usize) {
+    cluster.pod(&sleeper(&format!("pod-of-{round}"), "in-use")).running();
+    changing.update(&harmless(number));
+    changing.ready();
+}
+
+#[test]
+fn no_file_in_use_is_touched_while_the_chart_is_reinstalled_upgraded_and_rolled_back() {
+    let cluster = alone();
+    let used = cluster.profile("in-use", &harmless(0));
+    let changing = cluster.profile("changing", &harmless(1));
+    used.ready();
+    let nodes = cluster.disks();
+    let users: Vec<_> = nodes
+        .iter()
+        .map(|node| {
+            let mut pod = sleeper(&format!("user-on-{}", node.name()), "in-use");
+            pod["spec"]["nodeName"] = node.name().into();
+            cluster.pod(&pod)
+        })
+        .collect();
+    users.iter().for_each(|pod| pod.running());
+
+    let watched = Watched::on(&nodes, &BTreeMap::from([("in-use".to_owned(), bytes_of(&harmless(0)))]));
+    {
+        let _reinstall = Reinstall(&cluster);
+        helm(&cluster, &["uninstall", NAMESPACE]);
+        cluster.pod(&sleeper("pod-of-nobody", "in-use")).running();
+
+        install(&cluster, &Earlier::extract().chart, "earlier", &[]);
+        are_of(&cluster, "earlier");
+        works(&cluster, &changing, "earlier", 2);
+
+        let chart = repository().join("charts").join(NAMESPACE);
+        install(&cluster, &chart, "upgraded", &["--set=networkPolicy.enabled=true"]);
+        are_of(&cluster, "upgraded");
+        assert_eq!(policies(&cluster), 2);
+        works(&cluster, &changing, "upgraded", 3);
+
+        helm(&cluster, &["rollback", NAMESPACE, "1", "--wait", "--timeout", "2m"]);
+        are_of(&cluster, "earlier");
+        assert_eq!(policies(&cluster), 0);
+        works(&cluster, &changing, "rolled-back", 4);
+    }
+    cluster.rolled_out();
+    used.ready();
+    let seen = watched.end();
+    say(&format!("the files in use were read {} times", seen.reads));
+    assert!(seen.reads > 1000, "{}", seen.reads);
+    assert_eq!(seen.happened, Vec::<String>::new());
+    for user in &users {
+        let pod = cluster.json(["get", "pod", &user.name]);
+        assert_eq!(pod["status"]["containerStatuses"][0]["restartCount"], 0, "{pod:#}");
+        assert_eq!(pod["status"]["phase"], "Running", "{pod:#}");
+    }
+}
