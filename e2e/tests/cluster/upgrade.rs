@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use e2e::build_images::{VERSION, repository};
 use e2e::cluster::NAMESPACE;
@@ -50,7 +50,7 @@ fn newest_that_differs(chart: &Path) -> Option<String> {
     // A parent that is not there says so itself: neither 0 nor 1.
     let differs = |commit: &str| {
         let mut diff = git(&["diff", "--quiet", commit, "--"]);
-        diff.args(&rendered).status().is_ok_and(|ended| ended.code() == Some(1))
+        diff.args(&rendered).stderr(Stdio::null()).status().is_ok_and(|ended| ended.code() == Some(1))
     };
     let touching = command::output(git(&["log", "--format=%H", "--"]).args(&rendered)).unwrap_or_default();
     let parents = touching.lines().map(|commit| format!("{commit}^"));
