@@ -32,7 +32,7 @@ impl Stage<'_> {
             }
         }
         drop(columns);
-        let claim = "the columns of all three went to Ready";
+        let claim = "the columns of all went to Ready";
         self.story.claim(claim, waiting.is_empty(), || format!("not {waiting:?}"));
         self.kubectl(&["wait", "--for=condition=Ready", "seccompprofile", "--all", "--timeout=30s"])?;
         self.kubectl(&["get", "seccompprofiles", "-o", "wide"])?;
