@@ -8,7 +8,8 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use crate::{Action, Argument, Comparison, Profile, Rule};
+use crate::effect::{Effect, comparisons};
+use crate::{Argument, Profile};
 
 /// A rule that clashes with an earlier one.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -21,34 +22,6 @@ pub(crate) struct Clash<'a> {
     pub(crate) longer: bool,
     /// A syscall that both name.
     pub(crate) name: &'a str,
-}
-
-/// What a runtime hands to libseccomp as the action.
-type Effect = (Action, u16);
-
-/// runc and crun read `SCMP_ACT_KILL` as `SCMP_ACT_KILL_THREAD` and an absent errno as EPERM.
-fn effect(action: Action, errno: Option<u16>) -> Effect {
-    const EPERM: u16 = 1;
-    match action {
-        Action::Kill => (Action::KillThread, 0),
-        action if action.takes_errno() => (action, errno.unwrap_or(EPERM)),
-        action => (action, 0),
-    }
-}
-
-/// The comparisons as libseccomp compares them: by argument, without what they do not look at.
-fn path(rule: &Rule) -> Vec<Argument> {
-    let mut path: Vec<_> = rule
-        .args
-        .iter()
-        .map(|argument| {
-            let masked = argument.op == Comparison::MaskedEqual;
-            let value_two = if masked { argument.value_two & argument.value } else { 0 };
-            Argument { value_two, ..*argument }
-        })
-        .collect();
-    path.sort_unstable_by_key(|argument| argument.index);
-    path
 }
 
 /// What one syscall's tree holds at a path.
@@ -71,10 +44,13 @@ impl Place {
 
 /// The rules that clash with an earlier one, in order; one syscall for each two rules.
 pub(crate) fn clashes(profile: &Profile) -> Vec<Clash<'_>> {
-    let default = effect(profile.default_action, profile.default_errno_ret);
+    let default = Effect::of(profile.default_action, profile.default_errno_ret);
     // Runtimes skip a rule that says what the default says.
-    let rules: Vec<_> =
-        profile.syscalls.iter().map(|rule| (effect(rule.action, rule.errno_ret), path(rule))).collect();
+    let rules: Vec<_> = profile
+        .syscalls
+        .iter()
+        .map(|rule| (Effect::of(rule.action, rule.errno_ret), comparisons(rule)))
+        .collect();
     let mut uses: Vec<(&str, usize)> = profile
         .syscalls
         .iter()

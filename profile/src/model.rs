@@ -93,7 +93,7 @@ impl Rule {
 }
 
 /// One comparison: an entry of `args`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Argument {
     pub(crate) index: u8,

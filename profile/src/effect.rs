@@ -1,0 +1,74 @@
+//! What a runtime makes of a rule: two spellings that it reads alike are one here.
+
+use std::fmt;
+
+use serde::Serialize;
+
+use crate::{Action, Argument, Comparison, Rule};
+
+/// What runtimes take for an absent errno.
+const EPERM: u16 = 1;
+
+/// What happens to a call: an action, with the errno that it gives where it gives one.
+///
+/// runc and crun read `SCMP_ACT_KILL` as `SCMP_ACT_KILL_THREAD` and an absent errno as EPERM.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Effect {
+    action: Action,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    errno_ret: Option<u16>,
+}
+
+impl Effect {
+    /// The effect of an action beside which `errno_ret` stands.
+    #[must_use]
+    pub fn of(action: Action, errno_ret: Option<u16>) -> Self {
+        let errno_ret = action.takes_errno().then(|| errno_ret.unwrap_or(EPERM));
+        Self { action: if action == Action::Kill { Action::KillThread } else { action }, errno_ret }
+    }
+
+    /// The action; never [`Action::Kill`].
+    #[must_use]
+    pub fn action(self) -> Action {
+        self.action
+    }
+
+    /// How much it lets through, as the kernel ranks actions (`seccomp(2)`, from the one that takes precedence to the
+    /// one that yields to all), where logging counts for nothing.
+    pub(crate) fn leniency(self) -> u8 {
+        match self.action {
+            Action::KillProcess => 0,
+            Action::Kill | Action::KillThread => 1,
+            Action::Trap => 2,
+            Action::Errno => 3,
+            Action::Trace => 4,
+            Action::Log | Action::Allow => 5,
+        }
+    }
+}
+
+impl fmt::Display for Effect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.action.word())?;
+        match self.errno_ret {
+            Some(errno) => write!(f, " (errno {errno})"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// A rule's comparisons as libseccomp compares them: by argument, without what it does not look at.
+pub(crate) fn comparisons(rule: &Rule) -> Vec<Argument> {
+    let mut comparisons: Vec<_> = rule
+        .args
+        .iter()
+        .map(|argument| {
+            let masked = argument.op == Comparison::MaskedEqual;
+            let value_two = if masked { argument.value_two & argument.value } else { 0 };
+            Argument { value_two, ..*argument }
+        })
+        .collect();
+    comparisons.sort_unstable_by_key(|argument| argument.index);
+    comparisons
+}
