@@ -3,6 +3,7 @@
 //! - [`SeccompProfile`]: what a person applies; its `status` is the operator's word on it.
 //! - [`NodeProfileStatus`]: what one node's agent reports, and the operator's judgement of that node.
 //! - [`Untrusted`]: any stored object as a program reads it, whatever the schema was when it was written.
+//! - [`WatchedPod`]: a Pod, of which only what matters here is read: the profiles that it names, whether it is ready.
 //! - [`metadata`]: metadata decoded so that no object ends a watch.
 //! - [`watched_as`]: makes a type that holds only what is read of a kind fit for a watch.
 //! - [`names`]: profile and node names, the finalizer, the annotation, field managers.
@@ -17,6 +18,7 @@ pub mod crds;
 pub mod metadata;
 pub mod names;
 mod node_profile_status;
+mod pod;
 mod seccomp_profile;
 mod untrusted;
 mod watched;
@@ -26,6 +28,7 @@ pub use node_profile_status::{
     FileProblem, FileState, MOST_FILES, MOST_PROBLEMS, NodeProfileStatus, NodeProfileStatusSpec,
     NodeProfileStatusStatus, Report,
 };
+pub use pod::{PodReadiness, PodSpec, WatchedPod};
 pub use seccomp_profile::{
     NodeCounts, NodeFailure, Removal, SeccompProfile, SeccompProfileSpec, SeccompProfileStatus, State,
 };

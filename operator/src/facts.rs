@@ -8,8 +8,9 @@ mod pod;
 mod profile;
 mod report;
 
+pub use api::WatchedPod;
 pub use node::{NodeFacts, WatchedNode};
-pub use pod::{AgentPods, PodFacts, PodKind, WatchedPod};
+pub use pod::{AgentPods, PodFacts, PodKind};
 pub use profile::ProfileFacts;
 pub use report::ReportFacts;
 

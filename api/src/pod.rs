@@ -1,0 +1,174 @@
+//! What a Pod says that matters here: the profiles that it names, and whether it is ready.
+
+use std::collections::BTreeSet;
+
+use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use k8s_openapi::jiff::Timestamp;
+use serde::Deserialize;
+
+use crate::ProfileName;
+
+/// The fields of a Pod that are watched.
+#[derive(Debug, Clone, Deserialize)]
+pub struct WatchedPod {
+    /// Metadata.
+    #[serde(deserialize_with = "crate::metadata::lenient")]
+    pub metadata: ObjectMeta,
+    /// Its spec.
+    #[serde(default)]
+    pub spec: PodSpec,
+    #[serde(default)]
+    status: PodStatus,
+}
+crate::watched_as!(WatchedPod, Pod);
+
+/// The spec of a Pod, or of the template of one.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct PodSpec {
+    node_name: Option<String>,
+    security_context: Option<SecurityContext>,
+    containers: Vec<Container>,
+    init_containers: Vec<Container>,
+    ephemeral_containers: Vec<Container>,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Container {
+    security_context: Option<SecurityContext>,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct SecurityContext {
+    seccomp_profile: Option<SeccompField>,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct SeccompField {
+    localhost_profile: Option<String>,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+struct PodStatus {
+    phase: Option<String>,
+    conditions: Vec<PodCondition>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct PodCondition {
+    #[serde(rename = "type")]
+    kind: String,
+    status: String,
+    // Text, because the node writes it: one time that cannot be read must not end the watch.
+    last_transition_time: Option<String>,
+}
+
+/// Whether a pod is ready.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PodReadiness {
+    /// Whether its Ready condition is True and nobody has told it to stop.
+    pub ready: bool,
+    /// When that condition last changed, as far as it says.
+    pub since: Option<Timestamp>,
+}
+
+impl WatchedPod {
+    /// Whether it is ready.
+    #[must_use]
+    pub fn readiness(&self) -> PodReadiness {
+        let ready = self.status.conditions.iter().find(|condition| condition.kind == "Ready");
+        PodReadiness {
+            ready: ready.is_some_and(|condition| condition.status == "True")
+                && self.metadata.deletion_timestamp.is_none(),
+            since: ready.and_then(|condition| condition.last_transition_time.as_ref()?.parse().ok()),
+        }
+    }
+
+    /// Its phase: `Pending`, `Running`, `Succeeded`, `Failed`, `Unknown`.
+    #[must_use]
+    pub fn phase(&self) -> Option<&str> {
+        self.status.phase.as_deref()
+    }
+
+    /// Whether all its containers have ended for good.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        matches!(self.phase(), Some("Succeeded" | "Failed"))
+    }
+}
+
+impl PodSpec {
+    /// The node that the pod is bound to.
+    #[must_use]
+    pub fn node(&self) -> Option<&str> {
+        self.node_name.as_deref().filter(|node| !node.is_empty())
+    }
+
+    /// The profiles that it names. `directory` is where they lie below the kubelet's `seccomp/`.
+    ///
+    /// Every kind of container is started under a profile file; one that has ended may be restarted.
+    #[must_use]
+    pub fn profiles(&self, directory: &str) -> BTreeSet<ProfileName> {
+        let containers = [&self.containers, &self.init_containers, &self.ephemeral_containers];
+        std::iter::once(&self.security_context)
+            .chain(containers.into_iter().flatten().map(|container| &container.security_context))
+            .filter_map(|context| context.as_ref()?.seccomp_profile.as_ref()?.localhost_profile.as_deref())
+            .filter_map(|path| ProfileName::from_localhost_profile(path, directory))
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    fn using(path: &str) -> Value {
+        json!({ "seccompProfile": { "type": "Localhost", "localhostProfile": path } })
+    }
+
+    fn profiles(spec: Value) -> Vec<String> {
+        let spec: PodSpec = serde_json::from_value(spec).unwrap();
+        spec.profiles("profiles").iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn every_place_of_a_pod_that_names_a_profile_counts() {
+        let spec = json!({
+            "securityContext": using("profiles/a.json"),
+            "containers": [{ "securityContext": using("profiles/b.json") }, {}],
+            "initContainers": [{ "securityContext": using("profiles//c.json") }],
+            "ephemeralContainers": [{ "securityContext": using("profiles/d.json") }],
+        });
+        assert_eq!(profiles(spec), ["a", "b", "c", "d"]);
+    }
+
+    #[test]
+    fn a_profile_of_somebody_else_does_not_count() {
+        assert!(profiles(json!({ "securityContext": using("other/a.json") })).is_empty());
+        let default = json!({ "securityContext": { "seccompProfile": { "type": "RuntimeDefault" } } });
+        assert!(profiles(default).is_empty());
+    }
+
+    #[test]
+    fn a_time_that_cannot_be_held_does_not_end_the_watch_of_all_pods() {
+        let late = "9999-12-31T23:59:59Z";
+        let pod = json!({
+            "metadata": {
+                "name": "web", "namespace": "shop", "uid": "u", "deletionTimestamp": late,
+                "managedFields": [{ "manager": "m", "operation": "Update", "time": late }]
+            },
+            "status": { "conditions": [{ "type": "Ready", "status": "False", "lastTransitionTime": late }] }
+        });
+        let pod: WatchedPod = serde_json::from_value(pod).unwrap();
+        assert_eq!(pod.metadata.uid.as_deref(), Some("u"));
+        assert!(pod.metadata.deletion_timestamp.is_some());
+        assert_eq!(pod.readiness(), PodReadiness { ready: false, since: None });
+    }
+}
