@@ -9,6 +9,23 @@ pub const READY: &str = "Ready";
 /// On a profile, while it is being deleted: what the deletion waits for.
 pub const DELETING: &str = "Deleting";
 
+/// Why a node's [`READY`] is as it is: the reasons that the operator writes there.
+pub mod node {
+    /// The node is not Ready in the cluster; nobody waits for it.
+    pub const UNREACHABLE: &str = "NodeUnreachable";
+    /// No agent has been ready on the node for some time: nobody watches its files.
+    pub const AGENT_DOWN: &str = "AgentDown";
+    /// The node's agent has never reported.
+    pub const NO_REPORT: &str = "NoReport";
+    /// The node lacks a profile, and has for [`GRACE`].
+    pub const BEHIND: &str = "Behind";
+    /// The node has every profile.
+    pub const ALL_PROFILES: &str = "AllProfiles";
+
+    /// How long a node may be behind before its condition says so: a rollout should not cost two writes a node.
+    pub const GRACE: std::time::Duration = std::time::Duration::from_secs(30);
+}
+
 /// `metav1.Condition` with bounds, merged by type.
 ///
 /// Written by hand because the generated schema of the upstream type has no bounds, and without them the API server

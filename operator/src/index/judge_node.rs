@@ -1,8 +1,6 @@
 //! What to do about one node.
 
-use std::time::Duration;
-
-use api::conditions;
+use api::conditions::{self, node::GRACE};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use k8s_openapi::jiff::Timestamp;
 
@@ -10,9 +8,6 @@ use super::node::Class;
 use super::{Index, after};
 use crate::facts::Version;
 use crate::status;
-
-/// How long a node may be behind before its condition says so: a rollout should not cost two writes a node.
-const GRACE: Duration = Duration::from_secs(30);
 
 /// What to do about a node, and when to ask again if nothing happens before.
 #[derive(Debug, Clone, PartialEq)]
@@ -74,18 +69,24 @@ impl Index {
             matches!(class, Class::Silent | Class::Reporting) && late.is_some_and(|late| now < late);
         let wanted = match class {
             Class::Unreachable => {
-                Some(("Unknown", "NodeUnreachable", "the node is not Ready in the cluster"))
+                Some(("Unknown", conditions::node::UNREACHABLE, "the node is not Ready in the cluster"))
             }
-            Class::AgentDown => {
-                Some(("False", "AgentDown", "no agent is ready on the node: nobody watches its files"))
-            }
+            Class::AgentDown => Some((
+                "False",
+                conditions::node::AGENT_DOWN,
+                "no agent is ready on the node: nobody watches its files",
+            )),
             Class::Joining => None,
             _ if in_grace => None,
-            Class::Silent => Some(("False", "NoReport", "the node's agent has never reported")),
-            Class::Reporting if late.is_some() => {
-                Some(("False", "Behind", "the node lacks a profile; status.report says what it has"))
+            Class::Silent => {
+                Some(("False", conditions::node::NO_REPORT, "the node's agent has never reported"))
             }
-            Class::Reporting => Some(("True", "AllProfiles", "the node has every profile")),
+            Class::Reporting if late.is_some() => Some((
+                "False",
+                conditions::node::BEHIND,
+                "the node lacks a profile; status.report says what it has",
+            )),
+            Class::Reporting => Some(("True", conditions::node::ALL_PROFILES, "the node has every profile")),
         };
         let time = if in_grace { [time, late].into_iter().flatten().min() } else { time };
         let Some((status, reason, message)) = wanted else { return verdict(NodeStep::Nothing, time) };

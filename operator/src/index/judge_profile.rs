@@ -264,8 +264,8 @@ impl Index {
         if tally.pending > 0 {
             let pending = profile.pending.iter().map(|name| {
                 match self.nodes.get(&**name).and_then(|node| node.class) {
-                    Some(Class::AgentDown) => format!("{name} (AgentDown)"),
-                    Some(Class::Silent) => format!("{name} (NoReport)"),
+                    Some(Class::AgentDown) => format!("{name} ({})", conditions::node::AGENT_DOWN),
+                    Some(Class::Silent) => format!("{name} ({})", conditions::node::NO_REPORT),
                     _ => name.to_string(),
                 }
             });

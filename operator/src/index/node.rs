@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use api::{FileProblem, FileState};
+use api::{FileProblem, FileState, conditions};
 use k8s_openapi::jiff::Timestamp;
 
 use super::profile::Profile;
@@ -136,7 +136,7 @@ impl Node {
         let said_down = report
             .as_ref()
             .and_then(|report| report.ready.as_ref())
-            .filter(|ready| ready.reason == "AgentDown");
+            .filter(|ready| ready.reason == conditions::node::AGENT_DOWN);
         if let (Some(Down { since, guess: true }), Some(ready)) = (self.agent_down, said_down) {
             let said = ready.last_transition_time.0.checked_sub(AGENT_DOWN).unwrap_or(since);
             self.agent_down = Some(Down { since: said.min(since), guess: true });
