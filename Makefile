@@ -76,10 +76,11 @@ bench-latency: setup ## Measure apply to disk and to Ready, beside a bare watch 
 bench-memory: setup ## Measure what the programs take with up to 1,000 profiles
 	@$(E2E) run --nodes $(NODES) -- $(E2E) bench memory
 
-generate: ## Write the generated files anew: the CRDs in the chart and its README, runtime-default, the tables in docs/security.md
+generate: ## Write the generated files anew: the CRDs and README of the chart, runtime-default, the tables in docs, the manual pages
 	$(CARGO) run --quiet --package api --features crds --bin crds -- charts/seccomp-profile/charts/crds/templates
 	$(E2E) generate
 	UPDATE_DOCS=1 $(CARGO) test --quiet --package e2e --test security the_tables_in_the_docs
+	UPDATE_DOCS=1 $(CARGO) test --quiet --package cli --test pages the_manual_pages
 
 images: setup ## Write the two images as OCI archives into dist/
 	@$(E2E) images dist

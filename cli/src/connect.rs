@@ -1,0 +1,38 @@
+//! The connection to the cluster that the options name.
+
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::{Client, Config};
+
+use crate::error::{CliError, chain};
+use crate::options::ClusterOptions;
+
+/// A client as kubectl would have it: from the kubeconfig or, in a pod that has none, from its service account.
+///
+/// # Errors
+/// There is no kubeconfig, or it cannot be used.
+pub async fn connect(options: &ClusterOptions) -> Result<Client, CliError> {
+    // One provider for the whole process; a second call finds it in place, which is as good.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let config = config(options).await?;
+    daemon::client::client(config).map_err(|error| CliError::Kubeconfig(chain(&error)))
+}
+
+async fn config(options: &ClusterOptions) -> Result<Config, CliError> {
+    let ClusterOptions { kubeconfig, context, cluster, user } = options.clone();
+    let asked = kubeconfig.is_some() || context.is_some() || cluster.is_some() || user.is_some();
+    let read = match &kubeconfig {
+        Some(path) => Kubeconfig::read_from(path),
+        None => Kubeconfig::read(),
+    };
+    let result = match read {
+        Ok(read) => Config::from_custom_kubeconfig(read, &KubeConfigOptions { context, cluster, user }).await,
+        Err(error) => Err(error),
+    };
+    match result {
+        Ok(config) => Ok(config),
+        Err(error) => match Config::incluster() {
+            Ok(config) if !asked => Ok(config),
+            _ => Err(CliError::Kubeconfig(chain(&error))),
+        },
+    }
+}

@@ -1,0 +1,28 @@
+//! `kubectl seccomp`: shows people where their seccomp profiles are, where not, and why. It changes nothing.
+//!
+//! - [`options`]: the command line; [`manual`] makes completion scripts from it.
+//! - [`connect`], [`read`], [`live`]: the conversation with the API server, once or for as long as something is watched.
+//! - [`facts`]: what is read, as plain data; [`standing`]: how one node stands for one profile.
+//! - [`status`], [`nodes`], [`wait`], [`users`], [`diff`], [`verify`]: one task each: facts in, a view out, which is
+//!   shown as text or given to programs.
+//! - [`show`]: tables, colours, ages.
+//! - [`run`]: from the options to an answer.
+
+pub mod connect;
+pub mod diff;
+pub mod error;
+pub mod facts;
+pub mod live;
+pub mod manual;
+pub mod nodes;
+pub mod options;
+pub mod read;
+pub mod run;
+pub mod show;
+pub mod standing;
+pub mod status;
+#[cfg(test)]
+mod testing;
+pub mod users;
+pub mod verify;
+pub mod wait;

@@ -1,0 +1,13 @@
+//! `kubectl seccomp`.
+
+#![forbid(unsafe_code)]
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use cli::options::Options;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    cli::run::main(Options::parse()).await
+}

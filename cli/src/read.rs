@@ -1,0 +1,173 @@
+//! What the commands ask the API server for, once.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Debug;
+
+use api::{NodeProfileStatus, SeccompProfile, Untrusted, WatchedPod};
+use daemon::client::within;
+use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, ReplicaSet, StatefulSet};
+use k8s_openapi::api::batch::v1::{CronJob, Job};
+use k8s_openapi::api::core::v1::ReplicationController;
+use kube::api::ListParams;
+use kube::core::NamespaceResourceScope;
+use kube::{Api, Client, Resource};
+use serde::de::DeserializeOwned;
+
+use crate::error::{CliError, VIEW, VIEWER};
+use crate::facts::{Agents, NodeFacts, ProfileFacts, Snapshot};
+use crate::users::{Candidate, Unread};
+
+/// Which pods are agents: as the chart labels them, whatever the release is called.
+pub(crate) const AGENT_PODS: &str =
+    "app.kubernetes.io/name=seccomp-profile,app.kubernetes.io/component=node-agent";
+/// What the kinds are called in the API.
+pub(crate) const PROFILES: &str = "seccompprofiles";
+pub(crate) const NODES: &str = "nodeprofilestatuses";
+
+/// Objects in one page: one profile that was stored without bounds takes megabytes.
+const PROFILES_A_PAGE: u32 = 20;
+const PAGE: u32 = 250;
+
+/// The profile of this name as it is stored.
+///
+/// # Errors
+/// There is none, or it cannot be read.
+pub async fn profile(client: &Client, name: &str) -> Result<Untrusted<SeccompProfile>, CliError> {
+    let profiles = Api::<Untrusted<SeccompProfile>>::all(client.clone());
+    match within(profiles.get(name)).await {
+        Ok(profile) => Ok(profile),
+        // For a kind that there is not the answer names no object.
+        Err(kube::Error::Api(status))
+            if status.code == 404 && status.details.as_ref().is_some_and(|details| details.name == name) =>
+        {
+            Err(CliError::NoProfile(name.to_owned()))
+        }
+        Err(error) => Err(CliError::of(&error, PROFILES, VIEWER)),
+    }
+}
+
+/// The profiles, or the one of this name, with all nodes.
+///
+/// # Errors
+/// There is no such profile, or something cannot be read. The agents' pods are left out where they may not be listed.
+pub async fn snapshot(client: &Client, only: Option<&str>) -> Result<Snapshot, CliError> {
+    let profiles = profiles(client, only).await?;
+    let nodes = list(Api::<Untrusted<NodeProfileStatus>>::all(client.clone()), PAGE, None).await;
+    let nodes = nodes.map_err(|error| CliError::of(&error, NODES, VIEWER))?;
+    let agents = match list(Api::<WatchedPod>::all(client.clone()), PAGE, Some(AGENT_PODS)).await {
+        Ok(pods) => Agents::of(&pods),
+        Err(kube::Error::Api(status)) if status.code == 403 => Agents::Unknown,
+        Err(error) => return Err(CliError::of(&error, "pods", VIEW)),
+    };
+    let nodes = nodes.iter().map(NodeFacts::of).map(|node| (node.name.clone(), node)).collect();
+    Ok(Snapshot { profiles, nodes, agents })
+}
+
+async fn profiles(client: &Client, only: Option<&str>) -> Result<BTreeMap<String, ProfileFacts>, CliError> {
+    let profiles = match only {
+        Some(name) => vec![profile(client, name).await?],
+        None => list(Api::<Untrusted<SeccompProfile>>::all(client.clone()), PROFILES_A_PAGE, None)
+            .await
+            .map_err(|error| CliError::of(&error, PROFILES, VIEWER))?,
+    };
+    Ok(profiles.iter().map(ProfileFacts::of).map(|profile| (profile.name.clone(), profile)).collect())
+}
+
+/// The pods and workloads of a cluster, or of one namespace.
+#[derive(Debug, Default)]
+pub struct Workloads {
+    /// What may name a profile.
+    pub candidates: Vec<Candidate>,
+    /// The kinds that could be listed.
+    pub read: BTreeSet<&'static str>,
+    /// The kinds that could not.
+    pub unread: Vec<Unread>,
+}
+
+/// Lists everything that may name a profile, as far as that is allowed.
+///
+/// # Errors
+/// The API server cannot be asked. A kind that may not be listed is no error.
+pub async fn workloads(client: &Client, namespace: Option<&str>) -> Result<Workloads, CliError> {
+    let mut found = Workloads::default();
+    let pods = list(namespaced::<WatchedPod>(client, namespace), PAGE, None).await;
+    if let Some(pods) = found.take("Pod", "pods", pods)? {
+        found.candidates.extend(pods.iter().filter_map(Candidate::pod));
+    }
+    found.add::<Deployment>(client, namespace, "deployments").await?;
+    found.add::<DaemonSet>(client, namespace, "daemonsets").await?;
+    found.add::<StatefulSet>(client, namespace, "statefulsets").await?;
+    found.add::<ReplicaSet>(client, namespace, "replicasets").await?;
+    found.add::<Job>(client, namespace, "jobs").await?;
+    found.add::<CronJob>(client, namespace, "cronjobs").await?;
+    found.add::<ReplicationController>(client, namespace, "replicationcontrollers").await?;
+    Ok(found)
+}
+
+impl Workloads {
+    async fn add<K>(
+        &mut self,
+        client: &Client,
+        namespace: Option<&str>,
+        plural: &'static str,
+    ) -> Result<(), CliError>
+    where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + k8s_openapi::Resource + Clone + Debug,
+    {
+        let listed = list(namespaced::<Untrusted<K>>(client, namespace), PAGE, None).await;
+        if let Some(objects) = self.take(K::KIND, plural, listed)? {
+            let candidates =
+                objects.iter().filter_map(|it| Candidate::workload(K::KIND, &it.metadata, &it.spec));
+            self.candidates.extend(candidates);
+        }
+        Ok(())
+    }
+
+    /// Notes whether a kind could be listed.
+    fn take<T>(
+        &mut self,
+        kind: &'static str,
+        plural: &'static str,
+        listed: Result<T, kube::Error>,
+    ) -> Result<Option<T>, CliError> {
+        match listed {
+            Ok(listed) => {
+                self.read.insert(kind);
+                Ok(Some(listed))
+            }
+            Err(kube::Error::Api(status)) if matches!(status.code, 403 | 404) => {
+                self.unread.push(Unread { kind: plural.to_owned(), message: status.message.clone() });
+                Ok(None)
+            }
+            Err(error) => Err(CliError::of(&error, plural, VIEW)),
+        }
+    }
+}
+
+fn namespaced<K>(client: &Client, namespace: Option<&str>) -> Api<K>
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
+{
+    match namespace {
+        Some(namespace) => Api::namespaced(client.clone(), namespace),
+        None => Api::all(client.clone()),
+    }
+}
+
+/// A whole list, page by page.
+async fn list<K>(api: Api<K>, page: u32, labels: Option<&str>) -> Result<Vec<K>, kube::Error>
+where
+    K: Clone + DeserializeOwned + Debug,
+{
+    let mut params = ListParams::default().limit(page);
+    params.label_selector = labels.map(str::to_owned);
+    let mut all = Vec::new();
+    loop {
+        let list = within(api.list(&params)).await?;
+        all.extend(list.items);
+        match list.metadata.continue_.filter(|next| !next.is_empty()) {
+            Some(next) => params.continue_token = Some(next),
+            None => return Ok(all),
+        }
+    }
+}

@@ -1,0 +1,291 @@
+//! From the options to an answer.
+
+use std::collections::BTreeSet;
+use std::io::{self, IsTerminal, Read, Write};
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use daemon::client::REQUEST_TIMEOUT;
+use k8s_openapi::jiff::Timestamp;
+use kube::Client;
+use serde::Serialize;
+use tokio::time::{Instant, sleep, timeout, timeout_at};
+
+use crate::connect::connect;
+use crate::diff::{DiffView, profile_in};
+use crate::error::CliError;
+use crate::facts::Snapshot;
+use crate::live::Live;
+use crate::manual;
+use crate::nodes::NodesView;
+use crate::options::{Format, Options, OutputOption, Task};
+use crate::read;
+use crate::show::{Paint, Tone};
+use crate::status::StatusView;
+use crate::users::{self, UsersView};
+use crate::verify::VerifyView;
+use crate::wait::{Goal, Progress};
+
+/// How soon after a redraw the next one may follow.
+const REDRAW: Duration = Duration::from_millis(200);
+/// How often a terminal is redrawn although nothing happens: ages grow.
+const TICK: Duration = Duration::from_secs(1);
+/// Moves to the top left and clears what is below.
+const HOME: &str = "\x1b[H\x1b[J";
+/// The exit code where there is no answer.
+const NO_ANSWER: u8 = 2;
+
+/// What a task comes to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// For standard output.
+    pub text: String,
+    /// For standard error: what the answer leaves out.
+    pub remarks: Vec<String>,
+    /// Whether all is well.
+    pub yes: bool,
+}
+
+impl Answer {
+    fn yes(text: String) -> Self {
+        Self { text, remarks: Vec::new(), yes: true }
+    }
+}
+
+/// Does what the options say.
+pub async fn main(options: Options) -> ExitCode {
+    match perform(&options).await {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            // Whoever closed the pipe has seen enough.
+            if !matches!(&error, CliError::Output(error) if error.kind() == io::ErrorKind::BrokenPipe) {
+                remark(&format!("error: {error}"));
+            }
+            ExitCode::from(NO_ANSWER)
+        }
+    }
+}
+
+async fn perform(options: &Options) -> Result<bool, CliError> {
+    if let Task::Completion { shell } = &options.task {
+        print(&String::from_utf8_lossy(&manual::completion(*shell)))?;
+        return Ok(true);
+    }
+    let client = connect(&options.cluster).await?;
+    match &options.task {
+        Task::Status { profile, watch: true, .. } => watch(&client, profile.as_deref()).await,
+        Task::Wait { profiles, goal, timeout } => {
+            wait(&client, profiles, *goal, Instant::now() + *timeout, &mut |line| print(line)).await
+        }
+        task => {
+            let answer = answer(task, &client, paint()).await?;
+            print(&answer.text)?;
+            answer.remarks.iter().for_each(|it| remark(it));
+            Ok(answer.yes)
+        }
+    }
+}
+
+/// The answer to a task that asks once.
+///
+/// # Errors
+/// There is none.
+pub async fn answer(task: &Task, client: &Client, paint: Paint) -> Result<Answer, CliError> {
+    let now = Timestamp::now();
+    match task {
+        Task::Status { profile, output, .. } => {
+            let snapshot = read::snapshot(client, profile.as_deref()).await?;
+            let view = match profile.as_ref().and_then(|name| snapshot.profiles.get(name)) {
+                Some(profile) => StatusView::of_one(profile, &snapshot),
+                None => StatusView::of_all(&snapshot),
+            };
+            Ok(Answer::yes(shown(&view, *output, || view.render(paint, now))?))
+        }
+        Task::Nodes { output } => {
+            let view = NodesView::of(&read::snapshot(client, None).await?);
+            Ok(Answer::yes(shown(&view, *output, || view.render(paint, now))?))
+        }
+        Task::Users { profile, namespace, output } => {
+            who_uses(client, profile.as_deref(), namespace.as_deref(), *output, paint).await
+        }
+        Task::Diff { profile, filename, output } => {
+            let stored = read::profile(client, profile).await?.profile();
+            let before = stored.map_err(|error| CliError::Stored { name: profile.clone(), error })?;
+            let text = read_file(filename)?;
+            let after = profile_in(&text, profile)
+                .map_err(|error| CliError::Document { path: filename.clone(), error })?;
+            let view = DiffView::of((profile, &before), (&filename.display().to_string(), &after));
+            let text = shown(&view, *output, || view.render(paint))?;
+            Ok(Answer { yes: view.same, ..Answer::yes(text) })
+        }
+        Task::Verify { profile, output } => {
+            let view = VerifyView::of(&read::snapshot(client, profile.as_deref()).await?, profile.as_deref());
+            let text = shown(&view, *output, || view.render(paint))?;
+            Ok(Answer { yes: view.verified, ..Answer::yes(text) })
+        }
+        // They ask more than once, or nobody.
+        Task::Wait { .. } | Task::Completion { .. } => Ok(Answer::yes(String::new())),
+    }
+}
+
+async fn who_uses(
+    client: &Client,
+    profile: Option<&str>,
+    namespace: Option<&str>,
+    output: OutputOption,
+    paint: Paint,
+) -> Result<Answer, CliError> {
+    // One that there is not may be named all the same.
+    let snapshot = match read::snapshot(client, profile).await {
+        Err(CliError::NoProfile(_)) => read::snapshot(client, None).await?,
+        snapshot => snapshot?,
+    };
+    let directory = users::directory(&snapshot.profiles, &snapshot.nodes);
+    let workloads = read::workloads(client, namespace).await?;
+    let mut view =
+        UsersView::of(&workloads.candidates, &workloads.read, &snapshot.profiles, &directory, profile);
+    view.unread = workloads.unread;
+    let text = shown(&view, output, || view.render(paint))?;
+    let remarks =
+        view.unread.iter().map(|it| format!("not looked at: {}: {}", it.kind, it.message)).collect();
+    Ok(Answer { remarks, ..Answer::yes(text) })
+}
+
+/// Waits for some profiles, or for all that there are, and says what it has come to.
+///
+/// # Errors
+/// A profile is not there, or nothing can be read.
+pub async fn wait(
+    client: &Client,
+    names: &[String],
+    goal: Goal,
+    until: Instant,
+    say: &mut dyn FnMut(&str) -> Result<(), CliError>,
+) -> Result<bool, CliError> {
+    let mut live = Live::new(client);
+    // One look there is, however short the time.
+    live.complete(until.max(Instant::now() + REQUEST_TIMEOUT)).await?;
+    let mut open = begin(names, goal, &live.snapshot())?;
+    loop {
+        let snapshot = live.snapshot();
+        let mut left = Vec::new();
+        for name in std::mem::take(&mut open) {
+            match Progress::of(&snapshot, &name, goal) {
+                Progress::Reached(said) => say(&format!("{said}\n"))?,
+                Progress::Never(why) => {
+                    remark(&why);
+                    return Ok(false);
+                }
+                Progress::NotYet(why) => {
+                    left.push(why);
+                    open.insert(name);
+                }
+            }
+        }
+        if open.is_empty() {
+            return Ok(true);
+        }
+        match timeout_at(until, live.next()).await {
+            Ok(news) => news?.iter().for_each(|warning| remark(warning)),
+            Err(_) => {
+                left.iter().for_each(|why| remark(why));
+                return Ok(false);
+            }
+        }
+    }
+}
+
+/// The profiles that are waited for.
+fn begin(names: &[String], goal: Goal, snapshot: &Snapshot) -> Result<BTreeSet<String>, CliError> {
+    if names.is_empty() {
+        return Ok(snapshot.profiles.keys().cloned().collect());
+    }
+    let missing = names.iter().find(|name| !snapshot.profiles.contains_key(*name));
+    match missing.filter(|_| goal == Goal::Ready) {
+        Some(name) => Err(CliError::NoProfile(name.clone())),
+        None => Ok(names.iter().cloned().collect()),
+    }
+}
+
+/// Shows the status again and again: on a terminal in place, elsewhere whenever it has changed.
+async fn watch(client: &Client, only: Option<&str>) -> Result<bool, CliError> {
+    let mut live = Live::new(client);
+    live.complete(Instant::now() + REQUEST_TIMEOUT).await?;
+    let terminal = io::stdout().is_terminal();
+    let mut shown = None;
+    loop {
+        let snapshot = live.snapshot();
+        let view = match only {
+            None => StatusView::of_all(&snapshot),
+            Some(name) => match (snapshot.profiles.get(name), &shown) {
+                (Some(profile), _) => StatusView::of_one(profile, &snapshot),
+                (None, None) => return Err(CliError::NoProfile(name.to_owned())),
+                (None, Some(_)) => {
+                    print(&format!("{name} is gone\n"))?;
+                    return Ok(true);
+                }
+            },
+        };
+        let text = || view.render(paint(), Timestamp::now());
+        if terminal {
+            print(&format!("{HOME}{}", text()))?;
+        } else if shown.as_ref() != Some(&view) {
+            print(&format!("{}\n", text()))?;
+        }
+        shown = Some(view);
+        let tick = if terminal { TICK } else { Duration::MAX };
+        sleep(REDRAW).await;
+        if let Ok(news) = timeout(tick, live.next()).await {
+            news?.iter().for_each(|warning| remark(warning));
+        }
+    }
+}
+
+/// The view for a program or, by `text`, for a person.
+fn shown(
+    view: &impl Serialize,
+    output: OutputOption,
+    text: impl FnOnce() -> String,
+) -> Result<String, CliError> {
+    match output.output {
+        None => Ok(text()),
+        Some(Format::Json) => {
+            serde_json::to_string_pretty(view).map(|json| json + "\n").map_err(|error| output_error(&error))
+        }
+        Some(Format::Yaml) => serde_saphyr::to_string(view).map_err(|error| output_error(&error)),
+    }
+}
+
+fn output_error(error: &dyn std::fmt::Display) -> CliError {
+    CliError::Output(io::Error::other(error.to_string()))
+}
+
+fn read_file(path: &Path) -> Result<String, CliError> {
+    let read = if path == Path::new("-") {
+        let mut text = String::new();
+        io::stdin().read_to_string(&mut text).map(|_| text)
+    } else {
+        std::fs::read_to_string(path)
+    };
+    read.map_err(|error| CliError::File { path: path.to_owned(), error })
+}
+
+fn paint() -> Paint {
+    let set = |name| std::env::var(name).ok();
+    Paint::on(io::stdout().is_terminal(), set("NO_COLOR").as_deref(), set("TERM").as_deref())
+}
+
+fn print(text: &str) -> Result<(), CliError> {
+    let mut out = io::stdout().lock();
+    out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(CliError::Output)
+}
+
+/// Says something on standard error, where nothing is lost if nobody listens.
+fn remark(text: &str) {
+    let mut err = io::stderr().lock();
+    for line in text.lines() {
+        let _ = writeln!(err, "{}", Paint::Plain.text(line, Tone::Plain));
+    }
+}

@@ -1,0 +1,248 @@
+//! How one node stands for one profile, why, and since when.
+//!
+//! The operator judges nodes by facts that not every reader may see (the Nodes); this is its judgement as far as it
+//! shows in the two kinds that every reader sees, and in the agents' pods where those may be listed.
+
+use std::fmt;
+
+use api::conditions::{self, node as reasons};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use serde::Serialize;
+
+use crate::facts::{Agents, NodeFacts, ProfileFacts, Snapshot};
+
+/// How one node stands for one profile.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Standing {
+    /// The node.
+    pub node: String,
+    /// In one word.
+    pub state: NodeState,
+    /// Why it is not as it should be, in one word.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Why, for a person.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+    /// Since when, at the earliest: the node and the profile were both as they should be before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub since: Option<Time>,
+}
+
+/// How one node stands for one profile, in one word; the worst comes first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub enum NodeState {
+    /// Its agent says that it cannot hold it.
+    Failed,
+    /// It does not hold it, and is waited for.
+    Pending,
+    /// It has yet to remove the file of a profile that goes.
+    Removing,
+    /// Its agent has never reported, and is new.
+    Joining,
+    /// It is not Ready in the cluster. Not waited for.
+    Unreachable,
+    /// It holds exactly these bytes.
+    Ready,
+    /// It holds no file of a profile that goes.
+    Removed,
+}
+
+impl NodeState {
+    /// Whether all is as it should be.
+    #[must_use]
+    pub fn is_right(self) -> bool {
+        matches!(self, Self::Ready | Self::Removed)
+    }
+}
+
+impl fmt::Display for NodeState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self, f)
+    }
+}
+
+impl Snapshot {
+    /// How every node stands for a profile, the worst first.
+    #[must_use]
+    pub fn standings(&self, profile: &ProfileFacts) -> Vec<Standing> {
+        let mut all: Vec<_> =
+            self.nodes.values().map(|node| Standing::of(profile, node, &self.agents)).collect();
+        // Stable: by name among equals.
+        all.sort_by_key(|standing| standing.state);
+        all
+    }
+}
+
+impl Standing {
+    /// How `node` stands for `profile`.
+    #[must_use]
+    pub fn of(profile: &ProfileFacts, node: &NodeFacts, agents: &Agents) -> Self {
+        let standing = |state, why: Option<(&str, String)>, since: Option<Time>| {
+            let (reason, message) = why.map(|(reason, message)| (reason.to_owned(), message)).unzip();
+            Self { node: node.name.clone(), state, reason, message, since }
+        };
+        let since = node.not_ready_since().cloned();
+        if node.reason() == Some(reasons::UNREACHABLE) {
+            let why = "the node is not Ready in the cluster, and nobody waits for it".to_owned();
+            return standing(NodeState::Unreachable, Some((reasons::UNREACHABLE, why)), since);
+        }
+        let Some(report) = &node.report else {
+            let (state, reason, since) = match node.reason() {
+                Some(reasons::NO_REPORT) => (NodeState::Pending, reasons::NO_REPORT, since),
+                _ => (NodeState::Joining, "Joining", node.created.clone()),
+            };
+            let (trouble, _) = agents.trouble(&node.name).unzip();
+            return standing(state, Some((reason, and("its agent has never reported", trouble))), since);
+        };
+        let trouble = agents.trouble(&node.name);
+        if node.reason() == Some(reasons::AGENT_DOWN) {
+            // The operator says so only when it has been down for some time.
+            let (trouble, down_since) = trouble.unzip();
+            let why = and("no agent is ready on it, so that nobody watches its files", trouble);
+            let since = down_since.flatten().cloned().or(since);
+            return standing(NodeState::Pending, Some((reasons::AGENT_DOWN, why)), since);
+        }
+        let held = node.held(&profile.name);
+        if profile.removal_approved {
+            return match held {
+                Some(_) => {
+                    let why = and("it has yet to remove the file", trouble.unzip().0);
+                    standing(NodeState::Removing, Some(("HoldsFile", why)), lacking_since(profile, node))
+                }
+                None => standing(NodeState::Removed, None, None),
+            };
+        }
+        if held.is_some() && held == profile.wanted() {
+            return standing(NodeState::Ready, None, None);
+        }
+        if let Some(problem) = report.problems.iter().find(|problem| problem.name == profile.name) {
+            let why = (problem.reason.as_str(), problem.message.clone());
+            return standing(NodeState::Failed, Some(why), lacking_since(profile, node));
+        }
+        let (trouble, down_since) = match trouble {
+            Some((trouble, since)) => (Some(trouble), since.cloned()),
+            None => (None, None),
+        };
+        let (reason, lacks) = match held {
+            Some(held) => ("OtherContents", format!("its file has other contents ({held})")),
+            None => ("NoFile", "it has no file yet".to_owned()),
+        };
+        let reason = if trouble.is_some() { "AgentNotReady" } else { reason };
+        let since = down_since.max(lacking_since(profile, node));
+        standing(NodeState::Pending, Some((reason, and(&lacks, trouble))), since)
+    }
+}
+
+fn and(what: &str, more: Option<String>) -> String {
+    more.map_or_else(|| what.to_owned(), |more| format!("{what}; {more}"))
+}
+
+/// Since when a node lacks a profile, at the earliest: as long as it does, neither is ready. A node's condition says so
+/// later than it is.
+fn lacking_since(profile: &ProfileFacts, node: &NodeFacts) -> Option<Time> {
+    let not_ready = profile.condition(conditions::READY).filter(|ready| ready.status != "True");
+    let by_profile = not_ready.map(|ready| ready.last_transition_time.clone());
+    let by_node =
+        node.not_ready_since().map(|said| Time(said.0.checked_sub(reasons::GRACE).unwrap_or(said.0)));
+    by_profile.max(by_node)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{agents, node, profile, report};
+    use serde_json::json;
+
+    const WANTED: &str = "ada4d9a50895dd58cd1fd2a2deb4d6c9";
+
+    fn shown(standing: &Standing) -> String {
+        let part = |part: &Option<String>| part.clone().unwrap_or_default();
+        let since = standing.since.as_ref().map(|since| since.0.to_string()).unwrap_or_default();
+        format!("{} {} {} | {}", standing.state, part(&standing.reason), since, part(&standing.message))
+    }
+
+    fn of(node: &NodeFacts) -> String {
+        shown(&Standing::of(&profile("audit", 50), node, &Agents::Unknown))
+    }
+
+    #[test]
+    fn a_node_is_ready_by_the_hash_that_its_agent_read_back_and_by_nothing_else() {
+        let held = |hash: &str| {
+            node("n1", Some(("True", reasons::ALL_PROFILES, 10)), report(json!({ "audit": hash }), json!([])))
+        };
+        assert_eq!(of(&held(WANTED)), "Ready   | ");
+        insta::assert_snapshot!(of(&held(&WANTED.replace('a', "b"))),
+            @"Pending OtherContents 1970-01-01T00:00:50Z | its file has other contents (bdb4d9b50895dd58cd1fd2b2deb4d6c9)");
+        assert!(of(&held("no hash")).starts_with("Pending NoFile"));
+    }
+
+    #[test]
+    fn an_agent_that_says_why_it_cannot_is_quoted() {
+        let conflict =
+            json!([{ "name": "audit", "state": "Conflict", "reason": "NotOurs", "message": "somebody's" }]);
+        let node = node("n1", Some(("False", reasons::BEHIND, 90)), report(json!({}), conflict));
+        assert_eq!(of(&node), "Failed NotOurs 1970-01-01T00:01:00Z | somebody's");
+    }
+
+    #[test]
+    fn a_node_lacks_a_profile_since_the_later_of_both_at_the_earliest() {
+        for (since, at) in [(70, "1970-01-01T00:00:50Z"), (90, "1970-01-01T00:01:00Z")] {
+            let node = node("n1", Some(("False", reasons::BEHIND, since)), report(json!({}), json!([])));
+            assert!(of(&node).contains(at), "{}", of(&node));
+        }
+    }
+
+    #[test]
+    fn the_right_bytes_under_nobodys_eyes_are_not_ready() {
+        let held = || report(json!({ "audit": WANTED }), json!([]));
+        insta::assert_snapshot!(of(&node("n1", Some(("False", reasons::AGENT_DOWN, 90)), held())),
+            @"Pending AgentDown 1970-01-01T00:01:30Z | no agent is ready on it, so that nobody watches its files");
+        insta::assert_snapshot!(of(&node("n1", Some(("Unknown", reasons::UNREACHABLE, 90)), held())),
+            @"Unreachable NodeUnreachable 1970-01-01T00:01:30Z | the node is not Ready in the cluster, and nobody waits for it");
+    }
+
+    #[test]
+    fn a_node_without_a_report_is_new_until_the_operator_calls_it_silent() {
+        insta::assert_snapshot!(of(&node("n1", None, None)), @"Joining Joining 1970-01-01T00:00:00Z | its agent has never reported");
+        insta::assert_snapshot!(of(&node("n1", Some(("False", reasons::NO_REPORT, 90)), None)),
+            @"Pending NoReport 1970-01-01T00:01:30Z | its agent has never reported");
+    }
+
+    #[test]
+    fn an_agent_whose_pod_is_not_ready_is_named_before_the_operator_gives_it_up() {
+        let node = node("n1", Some(("True", reasons::ALL_PROFILES, 10)), report(json!({}), json!([])));
+        let standing = |agents: &Agents| shown(&Standing::of(&profile("audit", 50), &node, agents));
+        insta::assert_snapshot!(standing(&agents(&[("n1", false, 95)])),
+            @"Pending AgentNotReady 1970-01-01T00:01:35Z | it has no file yet; the pod of its agent, seccomp-profile/agent-n1, is not ready");
+        insta::assert_snapshot!(standing(&agents(&[])),
+            @"Pending AgentNotReady 1970-01-01T00:00:50Z | it has no file yet; no pod of an agent is on it");
+        assert!(standing(&agents(&[("n1", true, 95)])).starts_with("Pending NoFile"));
+    }
+
+    #[test]
+    fn of_a_profile_that_goes_a_node_is_right_without_the_file() {
+        let mut profile = profile("audit", 50);
+        (profile.deleted, profile.removal_approved) = (true, true);
+        let state = |files| {
+            let node = node("n1", None, report(files, json!([])));
+            Standing::of(&profile, &node, &Agents::Unknown).state
+        };
+        assert_eq!(state(json!({ "audit": WANTED })), NodeState::Removing);
+        assert_eq!(state(json!({})), NodeState::Removed);
+    }
+
+    #[test]
+    fn the_worst_comes_first() {
+        let nodes = [
+            node("a", None, report(json!({ "audit": WANTED }), json!([]))),
+            node("b", None, report(json!({}), json!([]))),
+            node("c", None, None),
+        ];
+        let nodes = nodes.into_iter().map(|node| (node.name.clone(), node)).collect();
+        let snapshot = Snapshot { nodes, ..Snapshot::default() };
+        let order: Vec<_> = snapshot.standings(&profile("audit", 50)).into_iter().map(|it| it.node).collect();
+        assert_eq!(order, ["b", "c", "a"]);
+    }
+}

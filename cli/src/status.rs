@@ -1,0 +1,348 @@
+//! `status`: how far each profile is, and where it is not and why.
+
+use api::{State, conditions};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use k8s_openapi::jiff::Timestamp;
+use serde::Serialize;
+
+use crate::facts::{ProfileFacts, Snapshot};
+use crate::show::{Cell, Paint, Table, Tone, age};
+use crate::standing::{NodeState, Standing};
+
+/// Nodes that the overview names of one profile; its own page names all.
+const NAMED: usize = 10;
+
+/// Some profiles, or one.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct StatusView {
+    /// The profiles.
+    pub profiles: Vec<ProfileStatus>,
+    /// Whether one was asked for: every node is shown then.
+    #[serde(skip)]
+    single: bool,
+}
+
+/// One profile.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ProfileStatus {
+    /// Its name.
+    pub name: String,
+    /// The operator's word, or `Unknown` before it says anything.
+    pub state: String,
+    /// Nodes that hold it, of those that should.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ready: Option<String>,
+    /// Since when it is ready, or is not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub since: Option<Time>,
+    /// Why it is not as it should be.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub why: Vec<String>,
+    /// Whether a live pod uses it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub in_use: Option<bool>,
+    /// What a pod writes into `localhostProfile`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub localhost_profile: Option<String>,
+    /// SHA-256 of the file that every node should hold.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub content_hash: Option<String>,
+    /// How each node stands, the worst first.
+    pub nodes: Vec<Standing>,
+}
+
+impl StatusView {
+    /// All profiles.
+    #[must_use]
+    pub fn of_all(snapshot: &Snapshot) -> Self {
+        let profiles = snapshot.profiles.values().map(|it| ProfileStatus::of(it, snapshot)).collect();
+        Self { profiles, single: false }
+    }
+
+    /// One profile.
+    #[must_use]
+    pub fn of_one(profile: &ProfileFacts, snapshot: &Snapshot) -> Self {
+        Self { profiles: vec![ProfileStatus::of(profile, snapshot)], single: true }
+    }
+
+    /// The view for a person.
+    #[must_use]
+    pub fn render(&self, paint: Paint, now: Timestamp) -> String {
+        match &self.profiles[..] {
+            [profile] if self.single => profile.render(paint, now),
+            [] => "There are no profiles.\n".to_owned(),
+            profiles => overview(profiles, paint, now),
+        }
+    }
+}
+
+impl ProfileStatus {
+    /// How a profile stands.
+    #[must_use]
+    pub fn of(profile: &ProfileFacts, snapshot: &Snapshot) -> Self {
+        let status = profile.status.as_ref();
+        let ready = profile.condition(conditions::READY);
+        Self {
+            name: profile.name.clone(),
+            state: status.and_then(|status| status.state).map_or("Unknown", State::as_str).to_owned(),
+            ready: status.and_then(|status| status.ready.clone()),
+            since: ready.map(|ready| ready.last_transition_time.clone()),
+            why: why(profile, ready),
+            in_use: status.and_then(|status| status.in_use),
+            localhost_profile: status.and_then(|status| status.localhost_profile.clone()),
+            content_hash: profile.content.as_ref().ok().map(ToString::to_string),
+            nodes: snapshot.standings(profile),
+        }
+    }
+
+    /// The nodes where not all is as it should be.
+    pub fn behind(&self) -> impl Iterator<Item = &Standing> {
+        self.nodes.iter().filter(|standing| !standing.state.is_right())
+    }
+
+    fn tone(&self) -> Tone {
+        match self.state.as_str() {
+            "Ready" if self.why.is_empty() => Tone::Good,
+            "Failed" | "Rejected" => Tone::Bad,
+            _ => Tone::Waiting,
+        }
+    }
+
+    fn render(&self, paint: Paint, now: Timestamp) -> String {
+        let since = age(self.since.as_ref(), now);
+        let state = if since.is_empty() { self.state.clone() } else { format!("{} for {since}", self.state) };
+        let mut lines = format!(
+            "Profile:   {}\nState:     {}",
+            paint.text(&self.name, Tone::Heading),
+            paint.text(&state, self.tone())
+        );
+        if let Some(ready) = &self.ready {
+            lines += &format!(", on {ready} nodes");
+        }
+        lines.push('\n');
+        for why in &self.why {
+            lines += &format!("           {}\n", paint.text(why, Tone::Plain));
+        }
+        let field = |name: &str, value: Option<&str>| {
+            value.map(|value| format!("{name:<11}{}\n", paint.text(value, Tone::Plain))).unwrap_or_default()
+        };
+        lines += &field("Path:", self.localhost_profile.as_deref());
+        lines += &field("Hash:", self.content_hash.as_deref());
+        lines += &field("In use:", self.in_use.map(|in_use| if in_use { "yes" } else { "no" }));
+        lines.push('\n');
+        if self.nodes.is_empty() {
+            return lines
+                + "No node should hold it: does the operator run, and do the agents' node selector and affinity match a node?\n";
+        }
+        let mut table = Table::new(["NODE", "STATE", "SINCE", "WHY"]);
+        for standing in &self.nodes {
+            table.row([
+                (&standing.node).into(),
+                state_cell(standing.state),
+                age(standing.since.as_ref(), now).into(),
+                because(standing).into(),
+            ]);
+        }
+        lines + &table.render(paint)
+    }
+}
+
+fn overview(profiles: &[ProfileStatus], paint: Paint, now: Timestamp) -> String {
+    let mut table = Table::new(["PROFILE", "STATE", "READY", "SINCE", "IN USE", "WHY"]);
+    for profile in profiles {
+        table.row([
+            (&profile.name).into(),
+            Cell::toned(&profile.state, profile.tone()),
+            profile.ready.as_deref().unwrap_or("?").into(),
+            age(profile.since.as_ref(), now).into(),
+            profile.in_use.map_or("?", |in_use| if in_use { "yes" } else { "no" }).into(),
+            profile.why.join("; ").into(),
+        ]);
+    }
+    let mut text = table.render(paint);
+    if profiles.iter().any(|profile| profile.behind().next().is_some()) {
+        let mut table = Table::new(["PROFILE", "NODE", "STATE", "SINCE", "WHY"]);
+        for profile in profiles {
+            for standing in profile.behind().take(NAMED) {
+                table.row([
+                    (&profile.name).into(),
+                    (&standing.node).into(),
+                    state_cell(standing.state),
+                    age(standing.since.as_ref(), now).into(),
+                    because(standing).into(),
+                ]);
+            }
+            let more = profile.behind().count().saturating_sub(NAMED);
+            if more > 0 {
+                let all = format!("kubectl seccomp status {}", profile.name);
+                table.row([
+                    (&profile.name).into(),
+                    format!("and {more} more").into(),
+                    "".into(),
+                    "".into(),
+                    all.into(),
+                ]);
+            }
+        }
+        text.push('\n');
+        text += &table.render(paint);
+    }
+    text
+}
+
+/// Why a profile is not as it should be, by the conditions that say so.
+fn why(profile: &ProfileFacts, ready: Option<&Condition>) -> Vec<String> {
+    let mut why = Vec::new();
+    match &profile.status {
+        None => why.push("the operator has not said anything of it: does it run?".to_owned()),
+        Some(status) if !profile.is_judged() => why.push(format!(
+            "the operator has judged generation {}, not {}",
+            status.observed_generation.unwrap_or_default(),
+            profile.generation.unwrap_or_default()
+        )),
+        Some(_) => {}
+    }
+    // The operator's words on contents that it has refused are ours, too: it is the same parser.
+    if let Err(error) = &profile.content {
+        why.push(error.clone());
+    }
+    if let Some(ready) = ready.filter(|ready| ready.status != "True" && profile.content.is_ok()) {
+        why.push(format!("{}: {}", ready.reason, ready.message));
+    }
+    if let Some(deleting) = profile.condition(conditions::DELETING) {
+        why.push(format!("{}: {}", deleting.reason, deleting.message));
+    }
+    why
+}
+
+/// A node's state in its colour.
+#[must_use]
+pub fn state_cell(state: NodeState) -> Cell {
+    let tone = match state {
+        NodeState::Ready | NodeState::Removed => Tone::Good,
+        NodeState::Failed => Tone::Bad,
+        NodeState::Pending | NodeState::Removing | NodeState::Joining | NodeState::Unreachable => {
+            Tone::Waiting
+        }
+    };
+    Cell::toned(state, tone)
+}
+
+/// Reason and message of a node that is not as it should be.
+#[must_use]
+pub fn because(standing: &Standing) -> String {
+    match (&standing.reason, &standing.message) {
+        (Some(reason), Some(message)) => format!("{reason}: {message}"),
+        (reason, message) => reason.clone().or_else(|| message.clone()).unwrap_or_default(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{node, profile, profile_with, report, snapshot};
+    use api::conditions::node as reasons;
+    use serde_json::json;
+
+    const HASH: &str = "ada4d9a50895dd58cd1fd2a2deb4d6c9";
+
+    fn now() -> Timestamp {
+        Timestamp::from_second(100).unwrap()
+    }
+
+    fn ready(name: &str) -> ProfileFacts {
+        profile_with(name, "Ready", ("True", "AllNodesReady", "2 of 2 nodes hold it"), 40)
+    }
+
+    fn failed(name: &str) -> ProfileFacts {
+        profile_with(name, "Failed", ("False", "NodesFailed", "1 of 2 nodes hold it; 1 failed"), 58)
+    }
+
+    fn conflict() -> Snapshot {
+        let problem = json!([{
+            "name": "claimed", "state": "Conflict", "reason": "NotOurs",
+            "message": "a file that is not the agent's has this name; remove it or rename the profile",
+        }]);
+        snapshot(
+            vec![ready("audit"), failed("claimed")],
+            vec![
+                node(
+                    "node-1",
+                    Some(("False", reasons::BEHIND, 88)),
+                    report(json!({ "audit": HASH }), problem),
+                ),
+                node(
+                    "node-2",
+                    Some(("True", reasons::ALL_PROFILES, 10)),
+                    report(json!({ "audit": HASH, "claimed": HASH }), json!([])),
+                ),
+            ],
+        )
+    }
+
+    #[test]
+    fn the_overview_shows_every_profile_and_every_node_that_is_behind() {
+        insta::assert_snapshot!(StatusView::of_all(&conflict()).render(Paint::Plain, now()));
+    }
+
+    #[test]
+    fn a_profiles_own_page_shows_every_node() {
+        let snapshot = conflict();
+        let view = StatusView::of_one(&snapshot.profiles["claimed"], &snapshot);
+        insta::assert_snapshot!(view.render(Paint::Plain, now()));
+    }
+
+    #[test]
+    fn colours_say_what_is_right_and_what_is_wrong() {
+        let snapshot = conflict();
+        let view = StatusView::of_one(&snapshot.profiles["claimed"], &snapshot);
+        insta::assert_snapshot!(view.render(Paint::Colours, now()).replace('\x1b', "ESC"));
+    }
+
+    #[test]
+    fn programs_read_the_same_as_people() {
+        insta::assert_snapshot!(serde_json::to_string_pretty(&StatusView::of_all(&conflict())).unwrap());
+    }
+
+    #[test]
+    fn an_operator_that_says_nothing_or_lags_behind_is_not_taken_at_its_word() {
+        let mut silent = profile("audit", 50);
+        silent.status = None;
+        let mut late = ready("late");
+        late.generation = Some(4);
+        insta::assert_snapshot!(
+            StatusView::of_all(&snapshot(vec![silent, late], vec![])).render(Paint::Plain, now())
+        );
+    }
+
+    #[test]
+    fn contents_that_are_no_profile_are_named_with_the_field() {
+        let mut rejected =
+            profile_with("misspelt", "Rejected", ("False", "InvalidProfile", "the profile is invalid"), 50);
+        rejected.content = Err("spec.contents.defaultAction: is required".into());
+        insta::assert_snapshot!(
+            StatusView::of_all(&snapshot(vec![rejected], vec![])).render(Paint::Plain, now())
+        );
+    }
+
+    #[test]
+    fn the_overview_of_a_large_cluster_stays_readable() {
+        let nodes =
+            (0..300).map(|i| node(&format!("node-{i:03}"), None, report(json!({}), json!([])))).collect();
+        let text =
+            StatusView::of_all(&snapshot(vec![profile("audit", 50)], nodes)).render(Paint::Plain, now());
+        assert_eq!(text.lines().count(), 2 + 1 + 1 + NAMED + 1);
+        let last = text.lines().last().unwrap();
+        assert_eq!(last, "audit     and 290 more                     kubectl seccomp status audit");
+    }
+
+    #[test]
+    fn nothing_at_all_says_so() {
+        assert_eq!(
+            StatusView::of_all(&Snapshot::default()).render(Paint::Plain, now()),
+            "There are no profiles.\n"
+        );
+    }
+}

@@ -1,0 +1,161 @@
+//! `wait`: whether what is waited for is so.
+
+use std::fmt::Write;
+
+use api::conditions;
+use clap::ValueEnum;
+
+use crate::facts::{ProfileFacts, Snapshot};
+use crate::status::because;
+
+/// Nodes that are named of one profile.
+const NAMED: usize = 10;
+
+/// What is waited for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Goal {
+    /// Every node that must hold the present contents does
+    Ready,
+    /// There is no such profile any more, and no file of it on a node that can be reached
+    Deleted,
+}
+
+/// How far it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Progress {
+    /// It is so.
+    Reached(String),
+    /// Not yet, and why.
+    NotYet(String),
+    /// It will not be so unless somebody changes something.
+    Never(String),
+}
+
+impl Progress {
+    /// How far a profile is.
+    #[must_use]
+    pub fn of(snapshot: &Snapshot, name: &str, goal: Goal) -> Self {
+        match (snapshot.profiles.get(name), goal) {
+            (None, Goal::Deleted) => Self::Reached(format!("{name} is gone")),
+            (None, Goal::Ready) => Self::Never(format!("{name} is gone: somebody deleted it")),
+            (Some(profile), Goal::Ready) => ready(profile, snapshot),
+            (Some(profile), Goal::Deleted) => deleted(profile, snapshot),
+        }
+    }
+}
+
+fn ready(profile: &ProfileFacts, snapshot: &Snapshot) -> Progress {
+    let name = &profile.name;
+    if profile.deleted {
+        return Progress::Never(format!("{name} is being deleted"));
+    }
+    if let Err(error) = &profile.content {
+        return Progress::Never(format!("{name} is no valid profile: {error}"));
+    }
+    let said = profile.condition(conditions::READY);
+    if profile.is_ready() {
+        let message = said.map(|ready| ready.message.as_str()).unwrap_or_default();
+        return Progress::Reached(format!("{name} is ready: {message}"));
+    }
+    let why = match said {
+        Some(ready) if profile.is_judged() => {
+            format!("{name} is not ready: {}: {}", ready.reason, ready.message)
+        }
+        _ => format!("{name} is not ready: the operator has not judged its present contents; does it run?"),
+    };
+    Progress::NotYet(why + &nodes(profile, snapshot))
+}
+
+fn deleted(profile: &ProfileFacts, snapshot: &Snapshot) -> Progress {
+    let name = &profile.name;
+    if !profile.deleted {
+        return Progress::NotYet(format!(
+            "{name} is there, and nobody has deleted it: kubectl delete seccompprofile {name}"
+        ));
+    }
+    match profile.condition(conditions::DELETING) {
+        Some(deleting) => {
+            let nodes = if profile.removal_approved { nodes(profile, snapshot) } else { String::new() };
+            Progress::NotYet(format!(
+                "{name} is being deleted: {}: {}{nodes}",
+                deleting.reason, deleting.message
+            ))
+        }
+        None => Progress::NotYet(format!(
+            "{name} is being deleted, and the operator has not said what that waits for; does it run?"
+        )),
+    }
+}
+
+/// A line for each of the first nodes that are not as they should be.
+fn nodes(profile: &ProfileFacts, snapshot: &Snapshot) -> String {
+    let standings = snapshot.standings(profile);
+    let behind: Vec<_> = standings.iter().filter(|standing| !standing.state.is_right()).collect();
+    let mut lines = String::new();
+    for standing in behind.iter().take(NAMED) {
+        // Writing to memory does not fail.
+        let _ = write!(lines, "\n  {}: {}, {}", standing.node, standing.state, because(standing));
+    }
+    if behind.len() > NAMED {
+        let _ = write!(lines, "\n  and {} more", behind.len() - NAMED);
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{node, profile, profile_with, report, snapshot};
+    use serde_json::json;
+
+    fn of(profile: ProfileFacts, goal: Goal) -> Progress {
+        let node = node("node-1", None, report(json!({}), json!([])));
+        Progress::of(&snapshot(vec![profile], vec![node]), "audit", goal)
+    }
+
+    #[test]
+    fn ready_is_about_the_present_contents_alone() {
+        let ready = || profile_with("audit", "Ready", ("True", "AllNodesReady", "2 of 2 nodes hold it"), 40);
+        assert_eq!(
+            of(ready(), Goal::Ready),
+            Progress::Reached("audit is ready: 2 of 2 nodes hold it".into())
+        );
+        let mut changed = ready();
+        changed.generation = Some(2);
+        insta::assert_snapshot!(format!("{:?}", of(changed, Goal::Ready)),
+            @r#"NotYet("audit is not ready: the operator has not judged its present contents; does it run?\n  node-1: Pending, NoFile: it has no file yet")"#);
+    }
+
+    #[test]
+    fn what_is_waited_for_says_which_node_and_why() {
+        insta::assert_snapshot!(format!("{:?}", of(profile("audit", 50), Goal::Ready)),
+            @r#"NotYet("audit is not ready: RollingOut: 0 of 1 nodes hold it\n  node-1: Pending, NoFile: it has no file yet")"#);
+        assert!(
+            matches!(of(profile("audit", 50), Goal::Deleted), Progress::NotYet(why) if why.ends_with("kubectl delete seccompprofile audit"))
+        );
+    }
+
+    #[test]
+    fn what_cannot_come_by_itself_is_not_waited_for() {
+        let mut invalid = profile("audit", 50);
+        invalid.content = Err("spec.contents: is required".into());
+        let mut deleted = profile("audit", 50);
+        deleted.deleted = true;
+        for profile in [invalid, deleted, profile("other", 50)] {
+            assert!(matches!(of(profile, Goal::Ready), Progress::Never(_)));
+        }
+    }
+
+    #[test]
+    fn a_deletion_says_what_it_waits_for() {
+        let mut going = profile("audit", 50);
+        going.deleted = true;
+        insta::assert_snapshot!(format!("{:?}", of(going.clone(), Goal::Deleted)),
+            @r#"NotYet("audit is being deleted, and the operator has not said what that waits for; does it run?")"#);
+        let condition = going.status.as_mut().unwrap().conditions.first_mut().unwrap();
+        condition.type_ = "Deleting".into();
+        (condition.reason, condition.message) = ("InUse".into(), "1 pod uses it: shop/web".into());
+        insta::assert_snapshot!(format!("{:?}", of(going, Goal::Deleted)), @r#"NotYet("audit is being deleted: InUse: 1 pod uses it: shop/web")"#);
+        assert_eq!(of(profile("other", 50), Goal::Deleted), Progress::Reached("audit is gone".into()));
+    }
+}

@@ -1,0 +1,313 @@
+//! What the commands ask the API server for, word for word, and what they make of the answers.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "clippy's leave to panic in tests does not reach the helpers of an integration test"
+)]
+
+use std::io::Write;
+use std::time::Duration;
+
+use clap::Parser;
+use cli::error::CliError;
+use cli::options::Options;
+use cli::run::{self, Answer};
+use cli::show::Paint;
+use cli::wait::Goal;
+use http::{Method, Request, Response};
+use kube::Client;
+use kube::client::Body;
+use serde_json::{Value, json};
+use tokio::time::Instant;
+use tower_test::mock::Handle;
+
+const OURS: &str = "/apis/seccomp.imjasonh.dev/v1alpha1";
+const HASH: &str = "sha256:ada4d9a50895dd58cd1fd2a2deb4d6c96fd3a0126a4dd1da48ab9cb4fbc7b9f1";
+
+/// The API server's side of the conversation.
+struct Server(Handle<Request<Body>, Response<Body>>);
+
+impl Server {
+    /// Takes the next request, which must be a GET of this path and query, and answers.
+    async fn expect(&mut self, uri: &str, (status, body): (u16, Value)) {
+        let (request, send) = self.0.next_request().await.unwrap();
+        assert_eq!((request.method(), request.uri().to_string().as_str()), (&Method::GET, uri));
+        send.send_response(answer(status, &body));
+    }
+
+    /// Answers everything by path, for as long as anybody asks; watches stay open without news.
+    async fn serve(&mut self, of: impl Fn(&str) -> (u16, Value)) {
+        let mut open = Vec::new();
+        while let Some((request, send)) = self.0.next_request().await {
+            assert_eq!(request.method(), Method::GET, "{}", request.uri());
+            if request.uri().query().unwrap_or_default().contains("watch=true") {
+                open.push(send);
+            } else {
+                let (status, body) = of(request.uri().path());
+                send.send_response(answer(status, &body));
+            }
+        }
+    }
+}
+
+fn answer(status: u16, body: &Value) -> Response<Body> {
+    Response::builder().status(status).body(Body::from(body.to_string().into_bytes())).unwrap()
+}
+
+fn list(items: &[Value]) -> (u16, Value) {
+    page(items, "")
+}
+
+fn page(items: &[Value], next: &str) -> (u16, Value) {
+    (
+        200,
+        json!({ "kind": "List", "apiVersion": "v1", "metadata": { "resourceVersion": "5", "continue": next }, "items": items }),
+    )
+}
+
+fn failure(code: u16, reason: &str, message: &str) -> (u16, Value) {
+    (
+        code,
+        json!({ "kind": "Status", "apiVersion": "v1", "status": "Failure", "code": code, "reason": reason, "message": message }),
+    )
+}
+
+fn forbidden(what: &str) -> (u16, Value) {
+    failure(
+        403,
+        "Forbidden",
+        &format!(
+            r#"{what} is forbidden: User "eve" cannot list resource "{what}" in API group "" at the cluster scope"#
+        ),
+    )
+}
+
+fn profile(name: &str, ready: &str) -> Value {
+    json!({
+        "apiVersion": "seccomp.imjasonh.dev/v1alpha1", "kind": "SeccompProfile",
+        "metadata": { "name": name, "uid": name, "resourceVersion": "3", "generation": 1 },
+        "spec": { "contents": { "defaultAction": "SCMP_ACT_LOG" } },
+        "status": {
+            "observedGeneration": 1, "contentHash": HASH, "localhostProfile": format!("profiles/{name}.json"),
+            "state": if ready == "True" { "Ready" } else { "Progressing" }, "ready": "1/1", "inUse": false,
+            "conditions": [{
+                "type": "Ready", "status": ready, "reason": "R", "message": "1 of 1 nodes hold it", "observedGeneration": 1,
+                "lastTransitionTime": "2026-01-01T00:00:00Z"
+            }],
+        },
+    })
+}
+
+fn node(files: &Value) -> Value {
+    json!({
+        "apiVersion": "seccomp.imjasonh.dev/v1alpha1", "kind": "NodeProfileStatus",
+        "metadata": { "name": "node-1", "uid": "r1", "resourceVersion": "4" },
+        "status": { "report": { "agentVersion": "0.1.0", "directory": "/d", "files": files, "fileCount": 1 } },
+    })
+}
+
+/// Asks what these arguments say, while `conversation` goes on.
+async fn ask<const N: usize>(
+    arguments: [&str; N],
+    conversation: impl AsyncFnOnce(&mut Server),
+) -> Result<Answer, CliError> {
+    let options = Options::try_parse_from(std::iter::once("kubectl-seccomp").chain(arguments)).unwrap();
+    let (service, handle) = tower_test::mock::pair();
+    let client = Client::new(service, "default");
+    let mut server = Server(handle);
+    let (answer, ()) =
+        tokio::join!(run::answer(&options.task, &client, Paint::Plain), conversation(&mut server));
+    answer
+}
+
+const AGENTS: &str = "/api/v1/pods?&labelSelector=app.kubernetes.io%2Fname%3Dseccomp-profile%2Capp.kubernetes.io%2Fcomponent%3Dnode-agent&limit=250";
+
+#[tokio::test]
+async fn status_asks_for_the_two_kinds_page_by_page_and_for_the_agents_pods() {
+    let answer = ask(["status", "-o", "json"], async |server| {
+        server
+            .expect(&format!("{OURS}/seccompprofiles?&limit=20"), page(&[profile("audit", "True")], "more"))
+            .await;
+        server
+            .expect(
+                &format!("{OURS}/seccompprofiles?&limit=20&continue=more"),
+                list(&[profile("trace", "False")]),
+            )
+            .await;
+        server
+            .expect(
+                &format!("{OURS}/nodeprofilestatuses?&limit=250"),
+                list(&[node(&json!({ "audit": &HASH[7..39] }))]),
+            )
+            .await;
+        let pod = json!({ "metadata": { "name": "a", "namespace": "n" }, "spec": { "nodeName": "node-1" }, "status": {} });
+        server.expect(AGENTS, list(&[pod])).await;
+    });
+    let shown: Value = serde_json::from_str(&answer.await.unwrap().text).unwrap();
+    assert_eq!(shown.pointer("/profiles/0/nodes/0/state"), Some(&json!("Ready")));
+    let lacking = &shown["profiles"][1]["nodes"][0];
+    assert_eq!(lacking["message"], "it has no file yet; the pod of its agent, n/a, is not ready");
+}
+
+#[tokio::test]
+async fn one_profile_is_asked_for_by_name_and_agents_that_may_not_be_seen_are_left_out() {
+    let answer = ask(["status", "audit"], async |server| {
+        server.expect(&format!("{OURS}/seccompprofiles/audit"), (200, profile("audit", "True"))).await;
+        server
+            .expect(
+                &format!("{OURS}/nodeprofilestatuses?&limit=250"),
+                list(&[node(&json!({ "audit": &HASH[7..39] }))]),
+            )
+            .await;
+        server.expect(AGENTS, forbidden("pods")).await;
+    });
+    let text = answer.await.unwrap().text;
+    assert!(text.ends_with("NODE     STATE   SINCE   WHY\nnode-1   Ready\n"), "{text}");
+}
+
+#[tokio::test]
+async fn an_error_names_the_object_and_says_what_to_do() {
+    let of = async |answer: (u16, Value)| {
+        let asked = ask(["status", "audit"], async |server| {
+            server.expect(&format!("{OURS}/seccompprofiles/audit"), answer).await;
+        });
+        asked.await.unwrap_err().to_string()
+    };
+    let mut none = failure(404, "NotFound", r#"seccompprofiles.seccomp.imjasonh.dev "audit" not found"#);
+    none.1["details"] =
+        json!({ "name": "audit", "group": "seccomp.imjasonh.dev", "kind": "seccompprofiles" });
+    insta::assert_snapshot!(of(none).await);
+    insta::assert_snapshot!("no_definitions", of(failure(404, "NotFound", "404 page not found")).await);
+    insta::assert_snapshot!("no_right", of(forbidden("seccompprofiles.seccomp.imjasonh.dev")).await);
+    insta::assert_snapshot!("no_login", of(failure(401, "Unauthorized", "Unauthorized")).await);
+    insta::assert_snapshot!("other_answer", of(failure(503, "ServiceUnavailable", "etcd is away")).await);
+}
+
+#[tokio::test]
+async fn a_definition_without_a_body_is_told_from_a_profile_that_there_is_not() {
+    // The API server answers a path that it does not know with text.
+    let asked = ask(["status"], async |server| {
+        let (request, send) = server.0.next_request().await.unwrap();
+        assert_eq!(request.uri().path(), format!("{OURS}/seccompprofiles"));
+        send.send_response(
+            Response::builder().status(404).body(Body::from(b"404 page not found\n".to_vec())).unwrap(),
+        );
+    });
+    assert!(matches!(asked.await, Err(CliError::NotInstalled { what: "seccompprofiles" })));
+}
+
+#[tokio::test]
+async fn users_shows_what_it_may_see_and_says_what_it_may_not() {
+    let using = |profile: &str| json!({ "containers": [{ "securityContext": { "seccompProfile": { "type": "Localhost", "localhostProfile": format!("profiles/{profile}.json") } } }] });
+    let of = |path: &str| match path.rsplit_once('/').unwrap().1 {
+        "seccompprofiles" => list(&[profile("audit", "True")]),
+        "nodeprofilestatuses" => list(&[]),
+        "pods" => list(&[
+            json!({ "metadata": { "name": "web-1", "namespace": "shop" }, "spec": using("audit"), "status": { "phase": "Pending" } }),
+        ]),
+        "deployments" => list(&[
+            json!({ "metadata": { "name": "web", "namespace": "shop" }, "spec": { "template": { "spec": using("adult") } } }),
+        ]),
+        plural @ ("jobs" | "cronjobs") => forbidden(plural),
+        _ => list(&[]),
+    };
+    let options = Options::try_parse_from(["kubectl-seccomp", "users"]).unwrap();
+    let (service, handle) = tower_test::mock::pair();
+    let client = Client::new(service, "default");
+    let mut server = Server(handle);
+    let answer = tokio::select! {
+        () = server.serve(of) => panic!("nobody asks any more"),
+        answer = run::answer(&options.task, &client, Paint::Plain) => answer.unwrap(),
+    };
+    insta::assert_snapshot!(answer.text);
+    insta::assert_snapshot!("what_was_not_looked_at", answer.remarks.join("\n"));
+    assert!(answer.yes);
+}
+
+#[tokio::test]
+async fn diff_says_by_its_exit_code_whether_the_filters_differ() {
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    file.write_all(br#"{ "defaultAction": "SCMP_ACT_LOG", "syscalls": [{ "names": ["bpf"], "action": "SCMP_ACT_TRAP" }] }"#).unwrap();
+    let path = file.path().to_str().unwrap().to_owned();
+    let mut differ = ask(["diff", "audit", "-f", &path], async |server| {
+        server.expect(&format!("{OURS}/seccompprofiles/audit"), (200, profile("audit", "True"))).await;
+    })
+    .await
+    .unwrap();
+    differ.text = differ.text.replace(&path, "FILE");
+    assert!(!differ.yes);
+    insta::assert_snapshot!(differ.text);
+    std::fs::write(&path, "defaultAction: SCMP_ACT_LOG").unwrap();
+    let same = ask(["diff", "audit", "-f", &path], async |server| {
+        server.expect(&format!("{OURS}/seccompprofiles/audit"), (200, profile("audit", "True"))).await;
+    });
+    assert_eq!(same.await.unwrap(), Answer { text: String::new(), remarks: vec![], yes: true });
+    std::fs::write(&path, "defaultAction: LOG").unwrap();
+    let wrong = ask(["diff", "audit", "-f", &path], async |server| {
+        server.expect(&format!("{OURS}/seccompprofiles/audit"), (200, profile("audit", "True"))).await;
+    });
+    assert!(wrong.await.unwrap_err().to_string().contains("defaultAction: unknown action \"LOG\""));
+}
+
+#[tokio::test]
+async fn verify_says_no_where_a_report_differs_although_the_status_says_ready() {
+    let verify = async |files: Value| {
+        let asked = ask(["verify", "audit", "-o", "yaml"], async |server| {
+            server.expect(&format!("{OURS}/seccompprofiles/audit"), (200, profile("audit", "True"))).await;
+            server.expect(&format!("{OURS}/nodeprofilestatuses?&limit=250"), list(&[node(&files)])).await;
+            server.expect(AGENTS, forbidden("pods")).await;
+        });
+        asked.await.unwrap()
+    };
+    let right = verify(json!({ "audit": &HASH[7..39] })).await;
+    assert!(right.yes && right.text.starts_with("verified: true\n"), "{}", right.text);
+    let wrong = verify(json!({ "audit": "0".repeat(32) })).await;
+    assert!(!wrong.yes && wrong.text.contains("kind: OtherContents"), "{}", wrong.text);
+}
+
+/// Waits for `audit`, with an API server of which the profile is always as given.
+async fn wait(object: Option<Value>, names: &[&str], goal: Goal) -> (Result<bool, CliError>, String) {
+    let (service, handle) = tower_test::mock::pair();
+    let client = Client::new(service, "default");
+    let mut server = Server(handle);
+    let items: Vec<_> = object.into_iter().collect();
+    let of = |path: &str| match path.rsplit_once('/').unwrap().1 {
+        "seccompprofiles" => list(&items),
+        "nodeprofilestatuses" => list(&[node(&json!({}))]),
+        _ => forbidden("pods"),
+    };
+    let names: Vec<_> = names.iter().map(ToString::to_string).collect();
+    let mut said = String::new();
+    let mut say = |line: &str| {
+        said += line;
+        Ok(())
+    };
+    let until = Instant::now() + Duration::from_millis(200);
+    let result = tokio::select! {
+        () = server.serve(of) => panic!("nobody asks any more"),
+        result = run::wait(&client, &names, goal, until, &mut say) => result,
+    };
+    (result, said)
+}
+
+#[tokio::test]
+async fn waiting_ends_at_once_where_all_is_as_it_should_be_or_never_will_be() {
+    let (result, said) = wait(Some(profile("audit", "True")), &["audit"], Goal::Ready).await;
+    assert!(result.unwrap());
+    assert_eq!(said, "audit is ready: 1 of 1 nodes hold it\n");
+    let (result, said) = wait(None, &["audit"], Goal::Deleted).await;
+    assert!(result.unwrap());
+    assert_eq!(said, "audit is gone\n");
+    let (result, _) = wait(None, &["audit"], Goal::Ready).await;
+    assert!(matches!(result, Err(CliError::NoProfile(name)) if name == "audit"));
+    let (result, _) = wait(None, &[], Goal::Ready).await;
+    assert!(result.unwrap(), "there is nothing to wait for");
+}
+
+#[tokio::test]
+async fn waiting_ends_with_no_when_the_time_is_up() {
+    let (result, said) = wait(Some(profile("audit", "False")), &[], Goal::Ready).await;
+    assert!(!result.unwrap());
+    assert_eq!(said, "");
+}
