@@ -1,6 +1,4 @@
-//! `kubectl seccomp`.
-
-#![forbid(unsafe_code)]
+//! `kubectl seccomp`: see the crate's documentation.
 
 use std::process::ExitCode;
 

@@ -33,6 +33,8 @@ const REDRAW: Duration = Duration::from_millis(200);
 const TICK: Duration = Duration::from_secs(1);
 /// Moves to the top left and clears what is below.
 const HOME: &str = "\x1b[H\x1b[J";
+/// Longer than anybody waits.
+const FOR_EVER: Duration = Duration::from_secs(1_000_000_000);
 /// The exit code where there is no answer.
 const NO_ANSWER: u8 = 2;
 
@@ -77,7 +79,10 @@ async fn perform(options: &Options) -> Result<bool, CliError> {
     match &options.task {
         Task::Status { profile, watch: true, .. } => watch(&client, profile.as_deref()).await,
         Task::Wait { profiles, goal, timeout } => {
-            wait(&client, profiles, *goal, Instant::now() + *timeout, &mut |line| print(line)).await
+            // A time beyond all clocks is for ever, as far as anybody will see.
+            let now = Instant::now();
+            let until = now.checked_add(*timeout).unwrap_or(now + FOR_EVER);
+            wait(&client, profiles, *goal, until, &mut |line| print(line)).await
         }
         task => {
             let answer = answer(task, &client, paint()).await?;

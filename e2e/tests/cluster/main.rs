@@ -24,6 +24,7 @@ mod images;
 mod in_use;
 mod liar;
 mod nodes;
+mod plugin;
 mod pod_security;
 mod pods;
 mod removal;

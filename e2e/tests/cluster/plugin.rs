@@ -1,0 +1,310 @@
+//! `kubectl seccomp`, run by kubectl, for people with nothing but the rights that the chart's roles give.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::path::PathBuf;
+use std::process::{Command, Output, Stdio};
+use std::sync::LazyLock;
+
+use e2e::build_images::{build_plugin, repository};
+use e2e::view::disk;
+use serde_json::{Value, json};
+
+use super::stopped::Stopped;
+use super::support::{Applied, LIMIT, Session, alone, complain, harmless, object, say, shared, sleeper};
+
+static PLUGIN: LazyLock<PathBuf> =
+    LazyLock::new(|| build_plugin(repository()).unwrap_or_else(|error| panic!("{error}")));
+
+/// Somebody with an account of their own, bound to some ClusterRoles, until this is dropped.
+struct Person<'a> {
+    cluster: &'a Session,
+    name: &'static str,
+    home: tempfile::TempDir,
+}
+
+impl<'a> Person<'a> {
+    fn with(cluster: &'a Session, name: &'static str, roles: &[&str]) -> Self {
+        let home = tempfile::tempdir().unwrap();
+        let person = Person { cluster, name, home };
+        cluster.ok(["-n", "default", "create", "serviceaccount", name]);
+        for role in roles {
+            let (role, account) =
+                (format!("--clusterrole={role}"), format!("--serviceaccount=default:{name}"));
+            let binding = format!("{name}-{}", role.rsplit('=').next().unwrap());
+            cluster.ok(["create", "clusterrolebinding", &binding, &role, &account]);
+            cluster.ok(["label", "clusterrolebinding", &binding, &format!("plugin-test={name}")]);
+        }
+        let admin = cluster.json(["config", "view", "--raw", "--minify"]);
+        let config = json!({
+            "apiVersion": "v1", "kind": "Config", "current-context": "it",
+            "clusters": [{ "name": "it", "cluster": {
+                "server": admin["clusters"][0]["cluster"]["server"],
+                "certificate-authority": cluster.directory().join("pki/ca.crt"),
+            } }],
+            "users": [{ "name": name, "user": { "token": cluster.ok(["-n", "default", "create", "token", name]).trim() } }],
+            "contexts": [{ "name": "it", "context": { "cluster": "it", "user": name } }],
+        });
+        fs::write(person.kubeconfig(), config.to_string()).unwrap();
+        person
+    }
+
+    fn kubeconfig(&self) -> PathBuf {
+        self.home.path().join("config")
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = self.cluster.client().programs().command("kubectl");
+        let path = std::env::var("PATH").unwrap_or_default();
+        command.env("PATH", format!("{}:{path}", PLUGIN.display())).env("KUBECONFIG", self.kubeconfig());
+        command.arg("seccomp").args(arguments);
+        command
+    }
+
+    /// What `kubectl seccomp` prints, with its exit code, which must be this one.
+    #[track_caller]
+    fn sees(&self, code: i32, arguments: &[&str]) -> String {
+        self.sees_both(code, arguments).0
+    }
+
+    /// Standard output and standard error.
+    #[track_caller]
+    fn sees_both(&self, code: i32, arguments: &[&str]) -> (String, String) {
+        let Output { status, stdout, stderr } = self.command(arguments).output().unwrap();
+        let (stdout, stderr) = (String::from_utf8(stdout).unwrap(), String::from_utf8(stderr).unwrap());
+        say(&format!("$ kubectl seccomp {}\n{stdout}{stderr}", arguments.join(" ")));
+        // kubectl hands its exit code on.
+        assert_eq!(status.code(), Some(code), "kubectl seccomp {arguments:?}:\n{stdout}{stderr}");
+        (stdout, stderr)
+    }
+}
+
+impl Drop for Person<'_> {
+    fn drop(&mut self) {
+        let label = format!("--selector=plugin-test={}", self.name);
+        complain(self.cluster.kubectl(["delete", "clusterrolebindings", &label]).map(drop));
+        complain(self.cluster.kubectl(["-n", "default", "delete", "serviceaccount", self.name]).map(drop));
+    }
+}
+
+/// The fields of the line that begins with these.
+fn line(text: &str, begins: &[&str]) -> Vec<String> {
+    let lines = text.lines().map(|line| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>());
+    let mut found =
+        lines.filter(|fields| begins.iter().zip(fields).all(|(a, b)| a == b) && fields.len() >= begins.len());
+    found.next_back().unwrap_or_else(|| panic!("no line that begins with {begins:?}:\n{text}"))
+}
+
+/// A deployment without pods whose template names a profile, until this is dropped.
+struct Template<'a>(&'a Session, &'static str);
+
+impl<'a> Template<'a> {
+    fn naming(cluster: &'a Session, name: &'static str, profile: &str) -> Self {
+        let pod = sleeper(name, profile)["spec"].take();
+        let mut pod = pod;
+        pod["restartPolicy"] = json!("Always");
+        let deployment = json!({
+            "apiVersion": "apps/v1", "kind": "Deployment",
+            "metadata": { "name": name, "namespace": "default" },
+            "spec": {
+                "replicas": 0,
+                "selector": { "matchLabels": { "app": name } },
+                "template": { "metadata": { "labels": { "app": name } }, "spec": pod },
+            },
+        });
+        cluster.try_apply(&deployment).unwrap();
+        Template(cluster, name)
+    }
+}
+
+impl Drop for Template<'_> {
+    fn drop(&mut self) {
+        complain(self.0.kubectl(["-n", "default", "delete", "deployment", self.1]).map(drop));
+    }
+}
+
+#[test]
+fn whoever_may_view_the_cluster_sees_a_files_conflict_its_node_and_its_end() {
+    let cluster = shared();
+    let viewer = Person::with(&cluster, "plugin-viewer", &["view"]);
+    let node = &cluster.disks()[0];
+    let path = disk::path(node, "plugin-claimed");
+    fs::write(&path, "somebody's").unwrap();
+    let applied = cluster.profile("plugin-claimed", &harmless(0));
+    applied.until("failed on one node", LIMIT, |view| {
+        view.count("failed") == Some(1) && view.count("ready") == Some(1)
+    });
+
+    let why = "NotOurs: a file that is not the agent's has this name; remove it or rename the profile";
+    for text in [viewer.sees(0, &["status"]), viewer.sees(0, &["status", "plugin-claimed"])] {
+        assert!(text.contains(why) && !text.contains('\x1b'), "{text}");
+    }
+    let page = viewer.sees(0, &["status", "plugin-claimed"]);
+    assert_eq!(line(&page, &["node-1"])[1], "Failed");
+    assert_eq!(line(&page, &["node-2"]), ["node-2", "Ready"]);
+    let nodes = viewer.sees(0, &["nodes"]);
+    assert!(nodes.contains("lacks plugin-claimed (NotOurs)"), "{nodes}");
+    let verified = viewer.sees(1, &["verify", "plugin-claimed"]);
+    assert_eq!(line(&verified, &["plugin-claimed", "node-1"])[2], "OtherContents");
+    assert!(
+        verified
+            .ends_with("Not verified: 1 profile on 2 nodes: 1 of 2 files as the spec says, 1 difference\n"),
+        "{verified}"
+    );
+    let (_, late) = viewer.sees_both(1, &["wait", "plugin-claimed", "--timeout=1s"]);
+    assert!(late.contains(&format!("\n  node-1: Failed, {why}\n")), "{late}");
+
+    fs::remove_file(&path).unwrap();
+    assert_eq!(
+        viewer.sees(0, &["wait", "plugin-claimed", "--timeout=30s"]),
+        "plugin-claimed is ready: 2 of 2 nodes hold it\n"
+    );
+    assert_eq!(
+        viewer.sees(0, &["verify", "plugin-claimed"]),
+        "Verified: 1 profile on 2 nodes: 2 of 2 files as the spec says\n"
+    );
+    let shown: Value =
+        serde_json::from_str(&viewer.sees(0, &["status", "plugin-claimed", "-o", "json"])).unwrap();
+    assert_eq!(shown["profiles"][0]["contentHash"], applied.view().content_hash());
+    assert_eq!(shown["profiles"][0]["nodes"][0]["state"], "Ready");
+}
+
+#[test]
+fn agents_that_are_down_are_seen_long_before_the_operator_gives_them_up() {
+    let cluster = alone();
+    let viewer = Person::with(&cluster, "plugin-watchman", &["view"]);
+    let applied = cluster.profile("plugin-unwatched", &harmless(0));
+    applied.ready();
+    viewer.sees(0, &["verify", "plugin-unwatched"]);
+
+    let stopped = Stopped::agents(&cluster);
+    let nodes = viewer.sees(0, &["nodes"]);
+    assert_eq!(nodes.matches("no pod of an agent is on it").count(), 2, "{nodes}");
+    let verified = viewer.sees(1, &["verify", "plugin-unwatched"]);
+    assert_eq!(verified.matches("Unwatched").count(), 2, "{verified}");
+    applied.update(&harmless(1));
+    applied.until("judged anew", LIMIT, |view| !view.is_ready());
+    let page = viewer.sees(0, &["status", "plugin-unwatched"]);
+    assert_eq!(line(&page, &["node-2"])[1], "Pending");
+    assert!(page.contains("AgentNotReady: its file has other contents ("), "{page}");
+    assert!(page.contains("); no pod of an agent is on it"), "{page}");
+
+    stopped.start();
+    viewer.sees(0, &["wait", "plugin-unwatched", "--timeout=60s"]);
+    viewer.sees(0, &["verify", "plugin-unwatched"]);
+}
+
+#[test]
+fn users_finds_pods_and_templates_and_says_what_it_may_not_look_at() {
+    let cluster = shared();
+    let profile = cluster.profile("plugin-used", &harmless(0));
+    profile.ready();
+    let pod = cluster.pod(&sleeper("plugin-user", "plugin-used"));
+    pod.running();
+    let _right = Template::naming(&cluster, "plugin-right", "plugin-used");
+    let _wrong = Template::naming(&cluster, "plugin-wrong", "plugin-usde");
+
+    let viewer = Person::with(&cluster, "plugin-clerk", &["view"]);
+    let users = viewer.sees(0, &["users", "plugin-used"]);
+    assert_eq!(line(&users, &["plugin-used", "default", "Pod", "plugin-user"])[4], "Running");
+    line(&users, &["plugin-used", "default", "Deployment", "plugin-right"]);
+    let missing = viewer.sees(0, &["users", "plugin-usde"]);
+    assert!(
+        missing.contains("plugin-usde   default     Deployment   plugin-wrong   there is no such profile"),
+        "{missing}"
+    );
+    let all = viewer.sees(0, &["users", "--namespace=default"]);
+    assert!(all.contains("plugin-used") && all.contains("plugin-usde"), "{all}");
+
+    let narrow = Person::with(&cluster, "plugin-narrow", &["seccomp-profile-viewer"]);
+    let (users, unread) = narrow.sees_both(0, &["users", "plugin-used"]);
+    assert_eq!(users, "No pod or workload that could be read names plugin-used.\n");
+    assert_eq!(unread.lines().filter(|line| line.starts_with("not looked at: ")).count(), 8, "{unread}");
+    assert_eq!(line(&narrow.sees(0, &["status", "plugin-used"]), &["node-1"]), ["node-1", "Ready"]);
+}
+
+#[test]
+fn whoever_may_not_read_is_told_which_role_is_missing() {
+    let cluster = shared();
+    let nobody = Person::with(&cluster, "plugin-nobody", &[]);
+    for arguments in [&["status"][..], &["nodes"], &["verify"], &["users"], &["wait"], &["status", "--watch"]]
+    {
+        let (_, error) = nobody.sees_both(2, arguments);
+        assert!(error.contains(r#"User "system:serviceaccount:default:plugin-nobody" cannot"#), "{error}");
+        assert!(error.contains("--clusterrole=seccomp-profile-viewer"), "{error}");
+    }
+    let viewer = Person::with(&cluster, "plugin-seeker", &["view"]);
+    let (_, error) = viewer.sees_both(2, &["status", "plugin-absent"]);
+    assert!(error.starts_with(r#"error: there is no SeccompProfile "plugin-absent""#), "{error}");
+    let (_, error) = viewer.sees_both(2, &["status", "--context=nowhere"]);
+    assert!(error.contains("nowhere") && error.contains("--context"), "{error}");
+}
+
+/// Whether somebody may do something with profiles.
+fn may(cluster: &Session, person: &Person<'_>, verb: &str) -> bool {
+    let who = format!("--as=system:serviceaccount:default:{}", person.name);
+    cluster.kubectl(["auth", "can-i", verb, "seccompprofiles", &who]).is_ok_and(|said| said.trim() == "yes")
+}
+
+#[test]
+fn to_edit_profiles_is_a_right_of_its_own() {
+    let cluster = shared();
+    let general = Person::with(&cluster, "plugin-general", &["edit"]);
+    let editor = Person::with(&cluster, "plugin-editor", &["seccomp-profile-editor"]);
+    assert!(
+        may(&cluster, &general, "list")
+            && !may(&cluster, &general, "create")
+            && !may(&cluster, &general, "patch")
+    );
+    assert!(
+        may(&cluster, &editor, "list") && may(&cluster, &editor, "create") && may(&cluster, &editor, "patch")
+    );
+    editor.sees(0, &["nodes"]);
+}
+
+#[test]
+fn diff_tells_a_looser_filter_from_another_spelling() {
+    let cluster = shared();
+    let contents = json!({ "defaultAction": "SCMP_ACT_ERRNO", "syscalls": [{ "names": ["read", "write"], "action": "SCMP_ACT_ALLOW" }] });
+    let _applied = cluster.profile("plugin-compared", &contents);
+    let viewer = Person::with(&cluster, "plugin-critic", &["view"]);
+    let file = |contents: &Value| {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(contents.to_string().as_bytes()).unwrap();
+        file
+    };
+    let diff = |code: i32, contents: &Value| {
+        let file = file(contents);
+        viewer.sees(code, &["diff", "plugin-compared", "-f", file.path().to_str().unwrap()])
+    };
+    assert_eq!(diff(0, &object("plugin-compared", &contents)), "");
+    let spelt = json!({ "defaultAction": "SCMP_ACT_ERRNO", "defaultErrnoRet": 1, "syscalls": [{ "names": ["write", "read"], "action": "SCMP_ACT_ALLOW" }] });
+    assert!(
+        diff(0, &spelt)
+            .ends_with("The same filter in other bytes: to apply it writes the file anew on every node.\n")
+    );
+    let looser = json!({ "defaultAction": "SCMP_ACT_ERRNO", "syscalls": [{ "names": ["read", "write", "bpf"], "action": "SCMP_ACT_ALLOW" }] });
+    assert!(
+        diff(1, &looser)
+            .ends_with("looser: bpf\n  - SCMP_ACT_ERRNO (errno 1) by default\n  + SCMP_ACT_ALLOW\n")
+    );
+    diff(2, &json!({ "defaultAction": "ALLOW" }));
+}
+
+#[test]
+fn a_watch_shows_each_change_and_ends_with_the_profile() {
+    let cluster = shared();
+    let viewer = Person::with(&cluster, "plugin-guard", &["view"]);
+    let applied: Applied<'_> = cluster.profile("plugin-watched", &harmless(0));
+    applied.ready();
+    let mut watch =
+        viewer.command(&["status", "plugin-watched", "--watch"]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(watch.stdout.take().unwrap()).lines().map(Result::unwrap);
+    assert!(lines.any(|line| line.starts_with("State:     Ready")));
+    applied.update(&json!({ "defaultAction": "SCMP_ACT_LOG" }));
+    let hash = applied.ready().content_hash().to_owned();
+    assert!(lines.any(|line| line.ends_with(&hash)), "the new contents were never shown");
+    drop(applied);
+    assert_eq!(lines.last().as_deref(), Some("plugin-watched is gone"));
+    assert!(watch.wait().unwrap().success());
+}
