@@ -27,7 +27,7 @@ use serde_json::Value;
 /// ```
 ///
 /// Name, namespace, uid, resource version, generation, labels, annotations, finalizers, owners and the two times are
-/// read, the rest is left empty. A deletion time that is there but cannot be read becomes [`Timestamp::MAX`], because
+/// read, the rest is left empty. A deletion time that is there but cannot be read becomes the latest one, because
 /// that it is there means that the object is being deleted; a creation time that cannot be read is absent.
 ///
 /// # Errors
@@ -67,11 +67,14 @@ impl From<Fields> for ObjectMeta {
             finalizers: list(fields.finalizers),
             owner_references: list::<OwnerReference>(fields.owner_references),
             creation_timestamp: time(&fields.creation_timestamp),
-            deletion_timestamp: time(&fields.deletion_timestamp).or(deleted.then_some(Time(Timestamp::MAX))),
+            deletion_timestamp: time(&fields.deletion_timestamp).or(deleted.then_some(Time(LATEST))),
             ..Self::default()
         }
     }
 }
+
+/// What stands for a time that cannot be read: the latest one in whole seconds, as which times are written.
+const LATEST: Timestamp = Timestamp::constant(253_402_207_200, 0);
 
 fn read<T: DeserializeOwned>(value: Value) -> Option<T> {
     serde_json::from_value(value).ok()
@@ -136,7 +139,7 @@ mod tests {
     fn an_object_is_being_deleted_however_unreadable_the_time() {
         for unreadable in [json!(TOO_LATE), json!("soon"), json!(7), json!({})] {
             let metadata = decode(&json!({ "deletionTimestamp": unreadable }));
-            assert_eq!(metadata.deletion_timestamp, Some(Time(Timestamp::MAX)));
+            assert_eq!(metadata.deletion_timestamp, Some(Time(LATEST)));
         }
         assert_eq!(decode(&json!({ "deletionTimestamp": null })).deletion_timestamp, None);
     }

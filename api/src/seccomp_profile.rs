@@ -97,6 +97,9 @@ pub enum State {
 }
 
 impl State {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Ready, Self::Progressing, Self::Failed, Self::Rejected, Self::Deleting];
+
     /// The word.
     #[must_use]
     pub fn as_str(self) -> &'static str {

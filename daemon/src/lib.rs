@@ -6,7 +6,7 @@
 //! - [`backoff`]: how long to wait before something is tried again.
 //! - [`Readiness`]: which parts of a program have yet to start.
 //! - [`http`]: `/metrics`, `/healthz` and `/readyz`.
-//! - [`metrics`]: a registry that starts with `build_info`.
+//! - [`metrics`]: a registry that starts with `build_info`, and what is measured of the watches.
 //! - [`shutdown_signal`]: the end that Kubernetes asks for.
 
 pub mod backoff;

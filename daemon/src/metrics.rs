@@ -1,6 +1,9 @@
-//! A metrics registry that starts with `seccomp_profile_build_info`.
+//! A metrics registry that starts with `seccomp_profile_build_info`, and what both programs measure of their watches.
 
-use prometheus::{IntGaugeVec, Opts, Registry};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use prometheus::core::Collector;
+use prometheus::{Gauge, GaugeVec, IntCounter, IntCounterVec, IntGaugeVec, Opts, Registry};
 
 /// A registry for the program `component` at `version`.
 ///
@@ -15,4 +18,93 @@ pub fn registry(component: &str, version: &str) -> Result<Registry, prometheus::
     info.with_label_values(&[component, version]).set(1);
     registry.register(Box::new(info))?;
     Ok(registry)
+}
+
+/// Registers `metric`, and gives it back.
+///
+/// # Errors
+/// `registry` holds a metric of this name already.
+pub fn register<C: Collector + Clone + 'static>(
+    registry: &Registry,
+    metric: C,
+) -> Result<C, prometheus::Error> {
+    registry.register(Box::new(metric.clone()))?;
+    Ok(metric)
+}
+
+/// The time in seconds since 1970, for gauges that people read and alerts compare with `time()`.
+#[must_use]
+pub fn now() -> f64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64()
+}
+
+/// What is measured of a program's watches, by kind.
+#[derive(Debug, Clone)]
+pub struct Watches {
+    failures: IntCounterVec,
+    last_answer: GaugeVec,
+}
+
+impl Watches {
+    /// New metrics in `registry`, with series for each of `kinds`.
+    ///
+    /// # Errors
+    /// `registry` holds metrics of these names already.
+    pub fn new(registry: &Registry, kinds: &[&str]) -> Result<Self, prometheus::Error> {
+        let failures = Opts::new(
+            "seccomp_profile_watch_failures_total",
+            "Lists and watches that failed and were started again, by kind.",
+        );
+        let last_answer = Opts::new(
+            "seccomp_profile_watch_last_answer_timestamp_seconds",
+            "When the API server last took a list or a watch of the kind, or sent news of it; at the start, when that was. \
+             A watch is asked for anew every minute (by an agent, every two): an older time means that news may be missing.",
+        );
+        let watches = Self {
+            failures: register(registry, IntCounterVec::new(failures, &["kind"])?)?,
+            last_answer: register(registry, GaugeVec::new(last_answer, &["kind"])?)?,
+        };
+        kinds.iter().for_each(|kind| watches.of(kind).answered());
+        Ok(watches)
+    }
+
+    /// What is measured of one kind.
+    #[must_use]
+    pub fn of(&self, kind: &str) -> Watch {
+        Watch {
+            failures: self.failures.with_label_values(&[kind]),
+            last_answer: self.last_answer.with_label_values(&[kind]),
+        }
+    }
+}
+
+/// What is measured of one watch.
+#[derive(Debug, Clone)]
+pub struct Watch {
+    failures: IntCounter,
+    last_answer: Gauge,
+}
+
+impl Watch {
+    /// The API server has just shown that it is there for this watch.
+    pub fn answered(&self) {
+        self.last_answer.set(now());
+    }
+
+    /// The list or the watch failed.
+    pub fn failed(&self) {
+        self.failures.inc();
+    }
+
+    /// Failures so far.
+    #[must_use]
+    pub fn failures(&self) -> u64 {
+        self.failures.get()
+    }
+
+    /// When [`Self::answered`] was last called, in seconds since 1970.
+    #[must_use]
+    pub fn last_answer(&self) -> f64 {
+        self.last_answer.get()
+    }
 }

@@ -31,7 +31,10 @@ fn check_agreement(object: &Stored) {
     let (want, facts) = (Want::from(object), ProfileFacts::of(object));
     let name = facts.name.parse::<ProfileName>();
     assert_eq!(want == Want::Removal, facts.removal_approved);
-    assert!(facts.deleting || !facts.removal_approved, "no file goes of a profile that nobody deleted");
+    assert!(
+        facts.deletion.is_some() || !facts.removal_approved,
+        "no file goes of a profile that nobody deleted"
+    );
     let goal = match &want {
         Want::File { bytes, hash } => {
             assert_eq!(*hash, ContentHash::of(bytes));
@@ -67,7 +70,11 @@ fn check_facts(document: &Value, object: &Stored) {
     assert_eq!(facts.name, metadata["name"].as_str().unwrap_or_default());
     assert_eq!(facts.version.uid, metadata["uid"].as_str().unwrap_or_default());
     assert_eq!(facts.version.resource_version, metadata["resourceVersion"].as_str().unwrap_or_default());
-    assert_eq!(facts.deleting, !metadata["deletionTimestamp"].is_null(), "a deletion is never overlooked");
+    assert_eq!(
+        facts.deletion.is_some(),
+        !metadata["deletionTimestamp"].is_null(),
+        "a deletion is never overlooked"
+    );
     let finalizers: Vec<_> =
         metadata["finalizers"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
     assert_eq!(facts.finalizer, finalizers.iter().position(|finalizer| *finalizer == FINALIZER));

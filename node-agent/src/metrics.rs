@@ -1,12 +1,12 @@
 //! What the agent counts. Units are seconds; every label has a bounded set of values.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
-use prometheus::{
-    Gauge, Histogram, HistogramOpts, IntCounterVec, IntGaugeVec, Opts, Registry, core::Collector,
-};
+use daemon::metrics::{Watches, now, register};
+use prometheus::{Gauge, Histogram, HistogramOpts, IntCounterVec, IntGaugeVec, Opts, Registry};
 
-use crate::disk::Drift;
+use crate::disk::{DiskError, Drift};
+use crate::watches;
 
 /// The agent's metrics.
 #[derive(Debug, Clone)]
@@ -17,6 +17,8 @@ pub struct Metrics {
     failures: IntCounterVec,
     reports: IntCounterVec,
     last_full_check: Gauge,
+    /// Watches.
+    pub watches: Watches,
 }
 
 /// What became of sending a report.
@@ -30,6 +32,19 @@ pub enum ReportOutcome {
     Refused,
     /// The API server did not answer.
     Failed,
+}
+
+impl ReportOutcome {
+    const ALL: [Self; 4] = [Self::Applied, Self::NotFound, Self::Refused, Self::Failed];
+
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Applied => "Applied",
+            Self::NotFound => "NotFound",
+            Self::Refused => "Refused",
+            Self::Failed => "Failed",
+        }
+    }
 }
 
 /// The states of files that the gauge tells apart.
@@ -51,54 +66,52 @@ impl Metrics {
     /// # Errors
     /// None in practice: all names are fixed, valid and different.
     pub fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
-        let sync_duration = Histogram::with_opts(
-            HistogramOpts::new(
-                "seccomp_profile_agent_sync_duration_seconds",
-                "Time from the event that changed a profile until its bytes were read back from the disk.",
-            )
-            .buckets(vec![
-                0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0,
-            ]),
-        )?;
-        let files = gauges(
-            "seccomp_profile_agent_files",
-            "Profiles on this node by the state of their file.",
-            "state",
-        )?;
-        let repairs = counters(
-            "seccomp_profile_agent_drift_repairs_total",
-            "Files mended after something else changed, removed or replaced them.",
-            "kind",
-        )?;
-        let failures = counters(
-            "seccomp_profile_agent_failures_total",
-            "Attempts at a file that did not succeed, by reason.",
-            "reason",
-        )?;
-        let reports = counters(
-            "seccomp_profile_agent_report_writes_total",
-            "Reports sent to the API server, by outcome.",
-            "outcome",
-        )?;
+        let sync_duration = HistogramOpts::new(
+            "seccomp_profile_agent_sync_duration_seconds",
+            "Time from the event that changed a profile until its bytes were read back from the disk.",
+        );
+        let sync_duration = sync_duration.buckets(vec![
+            0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0,
+        ]);
+        let files =
+            Opts::new("seccomp_profile_agent_files", "Profiles on this node by the state of their file.");
+        let counter = |name: &str, help: &str, label: &str| {
+            register(registry, IntCounterVec::new(Opts::new(name, help), &[label])?)
+        };
         let last_full_check = Gauge::new(
             "seccomp_profile_agent_last_full_check_timestamp_seconds",
-            "When every byte of every file was last read, in seconds since 1970.",
-        )?;
-        let metrics = Self { sync_duration, files, repairs, failures, reports, last_full_check };
-        let all: [Box<dyn Collector>; 6] = [
-            Box::new(metrics.sync_duration.clone()),
-            Box::new(metrics.files.clone()),
-            Box::new(metrics.repairs.clone()),
-            Box::new(metrics.failures.clone()),
-            Box::new(metrics.reports.clone()),
-            Box::new(metrics.last_full_check.clone()),
-        ];
-        for collector in all {
-            registry.register(collector)?;
-        }
+            "When every byte of every file was last read, in seconds since 1970; 0 before the first time.",
+        );
+        let metrics = Self {
+            sync_duration: register(registry, Histogram::with_opts(sync_duration)?)?,
+            files: register(registry, IntGaugeVec::new(files, &["state"])?)?,
+            repairs: counter(
+                "seccomp_profile_agent_drift_repairs_total",
+                "Files mended after something else changed, removed or replaced them.",
+                "kind",
+            )?,
+            failures: counter(
+                "seccomp_profile_agent_failures_total",
+                "Attempts at a file that did not succeed, by reason.",
+                "reason",
+            )?,
+            reports: counter(
+                "seccomp_profile_agent_report_writes_total",
+                "Reports sent to the API server, by outcome.",
+                "outcome",
+            )?,
+            last_full_check: register(registry, last_full_check?)?,
+            watches: Watches::new(registry, &[watches::PROFILES, watches::OWN_STATUS])?,
+        };
         // Series that exist from the start, so that a rate over the first repair is not lost.
         for drift in [Drift::Changed, Drift::Removed, Drift::Replaced] {
             metrics.repairs.with_label_values(&[drift.as_str()]);
+        }
+        for reason in DiskError::REASONS {
+            metrics.failures.with_label_values(&[reason]);
+        }
+        for outcome in ReportOutcome::ALL {
+            metrics.reports.with_label_values(&[outcome.as_str()]);
         }
         metrics.set_files(FileCounts::default());
         Ok(metrics)
@@ -139,27 +152,35 @@ impl Metrics {
 
     /// A report was sent.
     pub fn reported(&self, outcome: ReportOutcome) {
-        let outcome = match outcome {
-            ReportOutcome::Applied => "Applied",
-            ReportOutcome::NotFound => "NotFound",
-            ReportOutcome::Refused => "Refused",
-            ReportOutcome::Failed => "Failed",
-        };
-        self.reports.with_label_values(&[outcome]).inc();
+        self.reports.with_label_values(&[outcome.as_str()]).inc();
     }
 
     /// Every byte of every file was just read.
     #[expect(clippy::disallowed_methods, reason = "for people; nothing reads it back")]
     pub fn checked(&self) {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        self.last_full_check.set(now.as_secs_f64());
+        self.last_full_check.set(now());
     }
 }
 
-fn counters(name: &str, help: &str, label: &str) -> Result<IntCounterVec, prometheus::Error> {
-    IntCounterVec::new(Opts::new(name, help), &[label])
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-fn gauges(name: &str, help: &str, label: &str) -> Result<IntGaugeVec, prometheus::Error> {
-    IntGaugeVec::new(Opts::new(name, help), &[label])
+    #[test]
+    fn every_series_is_there_before_anything_has_happened() {
+        let registry = Registry::new();
+        let metrics = Metrics::new(&registry).unwrap();
+        let series = || -> Vec<(String, usize)> {
+            let families = registry.gather();
+            families.iter().map(|family| (family.name().to_owned(), family.get_metric().len())).collect()
+        };
+        let before = series();
+        assert_eq!(before.len(), 8, "{before:?}");
+        metrics.synced(Duration::ZERO);
+        metrics.repaired(Drift::Replaced);
+        DiskError::REASONS.iter().for_each(|reason| metrics.failed(reason));
+        ReportOutcome::ALL.iter().for_each(|outcome| metrics.reported(*outcome));
+        metrics.checked();
+        assert_eq!(series(), before);
+    }
 }

@@ -126,12 +126,18 @@ impl Agent {
             own_status,
             worker.revision.clone(),
             worker.commands.clone(),
-            metrics,
+            metrics.clone(),
         );
+        let measured = &metrics.watches;
         let outcome = {
             let parts = futures::future::join5(
-                watches::profiles(client.clone(), node.clone(), worker.commands.clone()),
-                watches::own_status(client, node.clone(), own),
+                watches::profiles(
+                    client.clone(),
+                    node.clone(),
+                    worker.commands.clone(),
+                    measured.of(watches::PROFILES),
+                ),
+                watches::own_status(client, node.clone(), own, measured.of(watches::OWN_STATUS)),
                 directory_news(descriptor, node, check_interval, worker.commands.clone()),
                 ticks(check_interval, worker.commands.clone()),
                 ready(worker.revision.clone(), listed),

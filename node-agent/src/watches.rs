@@ -4,9 +4,10 @@ use std::fmt;
 use std::time::{Duration, Instant};
 
 use api::{NodeName, NodeProfileStatus, SeccompProfile, Untrusted};
+use daemon::metrics::Watch;
 use daemon::watch::Events;
 use kube::api::ObjectMeta;
-use kube::{Api, Client, Resource};
+use kube::{Client, Resource};
 use kube_runtime::watcher::{Config, Event};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -29,10 +30,15 @@ fn config() -> Config {
     Config::default().page_size(PAGE).timeout(u32::try_from(WATCH.as_secs()).unwrap_or(u32::MAX))
 }
 
+/// The kind of profiles, as a label.
+pub const PROFILES: &str = "SeccompProfile";
+/// The kind of the node's own status, as a label.
+pub const OWN_STATUS: &str = "NodeProfileStatus";
+
 /// Hands every event of the profiles' watch to the worker, until that ends.
-pub async fn profiles(client: Client, node: NodeName, commands: mpsc::Sender<Command>) {
-    let api = Api::<Watched>::all(client);
-    let mut events = Told::new(api, config(), node, "profiles");
+pub async fn profiles(client: Client, node: NodeName, commands: mpsc::Sender<Command>, measured: Watch) {
+    let events = Events::<Watched>::measured(client, config(), measured);
+    let mut events = Told::new(events, node, "profiles");
     loop {
         let event = events.next().await;
         let at = Instant::now();
@@ -82,10 +88,10 @@ fn change(event: Event<Watched>) -> Change {
 }
 
 /// Keeps `own` at what the API server last said of the node's own status.
-pub async fn own_status(client: Client, node: NodeName, own: watch::Sender<Own>) {
-    let api = Api::<Untrusted<NodeProfileStatus>>::all(client);
+pub async fn own_status(client: Client, node: NodeName, own: watch::Sender<Own>, measured: Watch) {
     let config = config().fields(&format!("metadata.name={node}"));
-    let mut events = Told::new(api, config, node, "node status");
+    let events = Events::<Untrusted<NodeProfileStatus>>::measured(client, config, measured);
+    let mut events = Told::new(events, node, "node status");
     let mut listed = None;
     loop {
         match events.next().await {
@@ -116,8 +122,8 @@ impl<K> Told<K>
 where
     K: Resource<DynamicType = ()> + Clone + fmt::Debug + DeserializeOwned + Send + 'static,
 {
-    fn new(api: Api<K>, config: Config, node: NodeName, what: &'static str) -> Self {
-        Self { events: Events::new(api, config), interrupted: false, node, what }
+    fn new(events: Events<K>, node: NodeName, what: &'static str) -> Self {
+        Self { events, interrupted: false, node, what }
     }
 
     async fn next(&mut self) -> Event<K> {

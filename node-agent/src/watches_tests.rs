@@ -3,10 +3,12 @@
 use std::time::Duration;
 
 use api::NodeName;
+use daemon::metrics::{Watch, Watches};
 use http::{Request, Response};
 use kube::Client;
 use kube::client::Body;
 use profile::ContentHash;
+use prometheus::Registry;
 use serde_json::{Value, json};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, timeout};
@@ -18,6 +20,10 @@ use crate::watches;
 use crate::worker::Command;
 
 type Server = Handle<Request<Body>, Response<Body>>;
+
+fn measured() -> Watch {
+    Watches::new(&Registry::new(), &[]).unwrap().of(watches::PROFILES)
+}
 
 fn node() -> NodeName {
     "node-1".parse().unwrap()
@@ -50,7 +56,7 @@ fn object(name: &str) -> Object {
 async fn a_failed_list_is_an_error_and_never_an_empty_one() {
     let (service, mut server) = tower_test::mock::pair();
     let (commands, mut queue) = mpsc::channel(64);
-    tokio::spawn(watches::profiles(Client::new(service, "default"), node(), commands));
+    tokio::spawn(watches::profiles(Client::new(service, "default"), node(), commands, measured()));
     let mut next = async || match queue.recv().await {
         Some(Command::Change(change, _)) => change,
         command => panic!("{command:?}"),
@@ -88,7 +94,7 @@ async fn a_failed_list_is_an_error_and_never_an_empty_one() {
 async fn pauses(times: usize, answers: impl AsyncFn(&mut Server)) -> Vec<Duration> {
     let (service, mut server) = tower_test::mock::pair();
     let (commands, mut queue) = mpsc::channel(64);
-    tokio::spawn(watches::profiles(Client::new(service, "default"), node(), commands));
+    tokio::spawn(watches::profiles(Client::new(service, "default"), node(), commands, measured()));
     tokio::spawn(async move { while queue.recv().await.is_some() {} });
     let mut pauses = Vec::new();
     for _ in 0..times {
@@ -133,7 +139,7 @@ async fn a_list_that_is_too_old_for_every_watch_is_asked_for_ever_more_slowly() 
 async fn an_api_server_that_has_forgotten_while_it_was_away_is_asked_for_a_list_at_once() {
     let (service, mut server) = tower_test::mock::pair();
     let (commands, mut queue) = mpsc::channel(64);
-    tokio::spawn(watches::profiles(Client::new(service, "default"), node(), commands));
+    tokio::spawn(watches::profiles(Client::new(service, "default"), node(), commands, measured()));
     tokio::spawn(async move { while queue.recv().await.is_some() {} });
     answer(&mut server, 200, &list(&[], None)).await;
     for _ in 0..10 {
@@ -161,7 +167,7 @@ async fn a_version_that_the_server_does_not_know_ends_in_a_new_list() {
     for code in [410, 504] {
         let (service, mut server) = tower_test::mock::pair();
         let (commands, mut queue) = mpsc::channel(64);
-        tokio::spawn(watches::profiles(Client::new(service, "default"), node(), commands));
+        tokio::spawn(watches::profiles(Client::new(service, "default"), node(), commands, measured()));
         tokio::spawn(async move { while queue.recv().await.is_some() {} });
         answer(&mut server, 200, &list(&[], None)).await;
         let status = json!({ "kind": "Status", "code": code, "reason": "Expired" }).to_string();
@@ -176,7 +182,7 @@ async fn a_version_that_the_server_does_not_know_ends_in_a_new_list() {
 async fn of_the_status_objects_only_the_nodes_own_is_watched() {
     let (service, mut server) = tower_test::mock::pair();
     let (own, mut seen) = watch::channel(Own::Unknown);
-    tokio::spawn(watches::own_status(Client::new(service, "default"), node(), own));
+    tokio::spawn(watches::own_status(Client::new(service, "default"), node(), own, measured()));
     let asked = answer(&mut server, 200, &list(&[], None)).await;
     assert_eq!(
         asked,

@@ -75,7 +75,6 @@ impl Cluster {
         let lead = until.map_or(Lead::Never, Lead::Until);
         let before = std::mem::replace(&mut *lock(&self.leads_until), lead);
         let now = Instant::now();
-        self.metrics.leader.set(i64::from(lead.holds(now)));
         if lead.holds(now) && !before.holds(now) {
             self.change(Index::touch_all);
         }
@@ -86,20 +85,27 @@ impl Cluster {
         self.stopping.store(true, Ordering::Release);
     }
 
+    /// Whether this process leads now.
+    #[must_use]
+    pub fn leads(&self) -> bool {
+        lock(&self.leads_until).holds(Instant::now())
+    }
+
     /// Whether verdicts may be carried out: everything is known that they rest on, and this process leads.
     #[must_use]
     pub fn may_write(&self) -> bool {
-        !self.stopping.load(Ordering::Acquire)
-            && lock(&self.leads_until).holds(Instant::now())
-            && self.is_complete()
+        !self.stopping.load(Ordering::Acquire) && self.leads() && self.is_complete()
     }
 
     /// Changes the index and passes on what has become due.
     pub fn change<T>(&self, change: impl FnOnce(&mut Index) -> T) -> T {
         let mut index = lock(&self.index);
         let result = change(&mut index);
-        let dirty = index.take_dirty();
+        let (dirty, rollouts) = (index.take_dirty(), index.take_rollouts());
         drop(index);
+        if self.leads() {
+            rollouts.into_iter().for_each(|took| self.metrics.rolled_out(took));
+        }
         if !dirty.profiles.is_empty() {
             self.profiles.extend(dirty.profiles);
         }

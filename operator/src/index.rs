@@ -27,6 +27,7 @@ use crate::facts::{NodeFacts, PodFacts, PodKind, ProfileFacts, ReportFacts, Sour
 
 pub use judge_node::{NodeStep, NodeVerdict};
 pub use judge_profile::{ProfileStep, ProfileVerdict};
+pub use node::Class;
 pub use tally::{NodeState, Tally};
 
 use node::Node;
@@ -50,6 +51,8 @@ pub struct Index {
     /// When the reports were last listed: what was created before is known, or gone, or the watch brings it.
     reports_listed: Option<Timestamp>,
     dirty: Dirty,
+    /// How long contents took that have become Ready since somebody asked.
+    rollouts: Vec<Duration>,
 }
 
 /// Names of what is worth another look.
@@ -75,12 +78,19 @@ impl Index {
             reports_seen: None,
             reports_listed: None,
             dirty: Dirty::default(),
+            rollouts: Vec::new(),
         }
     }
 
     /// What is worth another look since the last call.
     pub fn take_dirty(&mut self) -> Dirty {
         std::mem::take(&mut self.dirty)
+    }
+
+    /// How long new contents took from when this process saw them until it saw a status that calls them Ready; those that
+    /// have become so since the last call.
+    pub fn take_rollouts(&mut self) -> Vec<Duration> {
+        std::mem::take(&mut self.rollouts)
     }
 
     /// Marks everything as worth a look, as at the start.
@@ -101,12 +111,12 @@ impl Index {
             Some(mut profile) if profile.facts.version.uid == facts.version.uid => {
                 let recount = !profile.counts_like(&facts);
                 if !recount {
-                    profile.update(facts, now);
+                    self.rollouts.extend(profile.update(facts, now));
                     self.profiles.insert(name, profile);
                     return;
                 }
                 self.count_lacking(&name, &profile, Sign::Minus, now);
-                profile.update(facts, now);
+                self.rollouts.extend(profile.update(facts, now));
                 profile.clear_counts();
                 profile
             }
@@ -260,10 +270,27 @@ impl Index {
         self.profiles.iter().map(|(name, profile)| (name.as_str(), &profile.tally, &profile.facts))
     }
 
+    /// How many pods name a profile and have not ended.
+    #[must_use]
+    pub fn pods_naming(&self, profile: &str) -> usize {
+        self.users.of(profile).count()
+    }
+
+    /// How each node stands that should have an agent, as of now.
+    pub fn classes(&self, now: Timestamp) -> impl Iterator<Item = Class> {
+        self.nodes.values().filter_map(move |node| node.classify(now))
+    }
+
     /// The version of a profile that is known, for writes.
     #[must_use]
     pub fn profile_version(&self, name: &str) -> Option<&Version> {
         Some(&self.profiles.get(name)?.facts.version)
+    }
+
+    /// The version of a node's report that is known.
+    #[must_use]
+    pub fn report_version(&self, node: &str) -> Option<&Version> {
+        Some(&self.nodes.get(node)?.report.as_ref()?.version)
     }
 
     /// Changes what each node lacks by what it lacks of this profile.

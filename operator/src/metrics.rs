@@ -1,146 +1,162 @@
-//! What the operator counts and measures.
+//! What the operator counts and measures. Every label has a bounded set of values: a profile's name at most.
 
-use std::sync::Weak;
 use std::time::Duration;
 
-use prometheus::core::{Collector, Desc};
-use prometheus::proto::MetricFamily;
-use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
+use daemon::metrics::{Watches, register};
+use prometheus::{Histogram, HistogramOpts, HistogramVec, IntCounterVec, Opts, Registry};
 
-use crate::cluster::Cluster;
-use crate::index::Index;
+use crate::echo::Echoes;
+use crate::watch::{Nodes, Pods, Profiles, Reports, Watched};
+use crate::writer::{Write, WriteError};
+
+/// The kinds that are watched.
+pub const KINDS: [&str; 4] = [Profiles::KIND, Reports::KIND, Nodes::KIND, Pods::KIND];
+
+/// What is looked at, as labels.
+const LOOKS: [&str; 2] = ["profile", "node"];
+
+/// The outcome of what went well.
+const OK: &str = "Ok";
 
 /// The operator's metrics.
 #[derive(Debug, Clone)]
 pub struct Metrics {
-    /// Looks at a profile or a node, by what and outcome.
-    pub reconciles: IntCounterVec,
-    /// How long they took.
-    pub reconcile_seconds: HistogramVec,
-    /// Writes to the API server, by kind and outcome.
-    pub writes: IntCounterVec,
-    /// Watches that failed and were started again.
-    pub watch_failures: IntCounterVec,
-    /// Whether this process leads.
-    pub leader: IntGauge,
+    reconciles: IntCounterVec,
+    reconcile_seconds: HistogramVec,
+    rollout_seconds: Histogram,
+    /// Writes to the API server.
+    pub writes: Writes,
+    /// Watches.
+    pub watches: Watches,
+    /// What the watches bring of the operator's own writes.
+    pub echoes: Echoes,
 }
 
+/// Writes to the API server, counted.
+#[derive(Debug, Clone)]
+pub struct Writes(IntCounterVec);
+
 impl Metrics {
-    /// New metrics in `registry`.
+    /// New metrics in `registry`, with series for all values of their labels, so that the first event is not lost to a
+    /// rate.
     ///
     /// # Errors
     /// `registry` holds metrics of these names already.
     pub fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
-        fn keep<C: Collector + Clone + 'static>(
-            registry: &Registry,
-            metric: C,
-        ) -> Result<C, prometheus::Error> {
-            registry.register(Box::new(metric.clone()))?;
-            Ok(metric)
-        }
-        let counter = |name: &str, help: &str, labels: &[&str]| {
-            keep(registry, IntCounterVec::new(Opts::new(name, help), labels)?)
+        let reconciles = Opts::new(
+            "seccomp_profile_reconciles_total",
+            "Looks at a profile or a node, by outcome. Only the leader looks.",
+        );
+        let reconcile_seconds = HistogramOpts::new(
+            "seccomp_profile_reconcile_duration_seconds",
+            "How long a look took, writes included.",
+        );
+        let reconcile_seconds =
+            reconcile_seconds.buckets(vec![0.0001, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0]);
+        let rollout_seconds = HistogramOpts::new(
+            "seccomp_profile_rollout_duration_seconds",
+            "Time from when the leader saw new contents of a profile until its status was Ready for them.",
+        );
+        let rollout_seconds = rollout_seconds
+            .buckets(vec![0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0]);
+        let metrics = Self {
+            reconciles: register(registry, IntCounterVec::new(reconciles, &["kind", "outcome"])?)?,
+            reconcile_seconds: register(registry, HistogramVec::new(reconcile_seconds, &["kind"])?)?,
+            rollout_seconds: register(registry, Histogram::with_opts(rollout_seconds)?)?,
+            writes: Writes::new(registry)?,
+            watches: Watches::new(registry, &KINDS)?,
+            echoes: Echoes::new(registry, &[Profiles::KIND, Reports::KIND])?,
         };
-        Ok(Self {
-            reconciles: counter(
-                "seccomp_profile_reconciles_total",
-                "Looks at a profile or a node, by outcome.",
-                &["kind", "outcome"],
-            )?,
-            reconcile_seconds: keep(
-                registry,
-                HistogramVec::new(
-                    HistogramOpts::new(
-                        "seccomp_profile_reconcile_duration_seconds",
-                        "How long a look took, writes included.",
-                    )
-                    .buckets(vec![0.0001, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0]),
-                    &["kind"],
-                )?,
-            )?,
-            writes: counter(
-                "seccomp_profile_api_writes_total",
-                "Writes to the API server, by what was written and outcome.",
-                &["write", "outcome"],
-            )?,
-            watch_failures: counter(
-                "seccomp_profile_watch_failures_total",
-                "Watches that failed and were started again, by kind.",
-                &["kind"],
-            )?,
-            leader: keep(
-                registry,
-                IntGauge::new("seccomp_profile_leader", "1 where this operator is the one that writes.")?,
-            )?,
-        })
+        for kind in LOOKS {
+            metrics.reconcile_seconds.with_label_values(&[kind]);
+            for outcome in outcomes() {
+                metrics.reconciles.with_label_values(&[kind, outcome]);
+            }
+        }
+        Ok(metrics)
     }
 
     /// Counts one look.
-    pub fn reconciled(&self, kind: &str, outcome: &str, took: Duration) {
-        self.reconciles.with_label_values(&[kind, outcome]).inc();
+    pub fn reconciled(&self, kind: &str, result: Result<(), &WriteError>, took: Duration) {
+        self.reconciles.with_label_values(&[kind, outcome(result)]).inc();
         self.reconcile_seconds.with_label_values(&[kind]).observe(took.as_secs_f64());
     }
-}
 
-/// Gauges that are taken from the index whenever somebody asks: a profile that is gone leaves no label behind, and
-/// nothing is counted while nobody does.
-#[derive(Debug)]
-pub struct ClusterMetrics {
-    cluster: Weak<Cluster>,
-    profiles: IntGaugeVec,
-    nodes: IntGaugeVec,
-}
-
-impl ClusterMetrics {
-    /// Gauges of `cluster`, as long as it is there.
-    ///
-    /// # Errors
-    /// None in practice: the names are fixed and valid.
-    pub fn new(cluster: Weak<Cluster>) -> Result<Self, prometheus::Error> {
-        Ok(Self {
-            cluster,
-            profiles: IntGaugeVec::new(
-                Opts::new("seccomp_profile_profiles", "Profiles, by state."),
-                &["state"],
-            )?,
-            nodes: IntGaugeVec::new(
-                Opts::new(
-                    "seccomp_profile_nodes",
-                    "Nodes that should hold a profile, by how they stand with it.",
-                ),
-                &["profile", "state"],
-            )?,
-        })
+    /// New contents of a profile have become Ready.
+    pub fn rolled_out(&self, took: Duration) {
+        self.rollout_seconds.observe(took.as_secs_f64());
     }
+}
 
-    fn observe(&self, index: &Index) {
-        self.profiles.reset();
-        self.nodes.reset();
-        for (name, tally, facts) in index.profiles() {
-            let state = facts.status.as_ref().and_then(|status| status.state);
-            self.profiles.with_label_values(&[state.map_or("Unknown", api::State::as_str)]).inc();
-            for (state, count) in [
-                ("ready", tally.ready),
-                ("pending", tally.pending),
-                ("failed", tally.failed),
-                ("joining", tally.joining),
-                ("unreachable", tally.unreachable),
-            ] {
-                self.nodes.with_label_values(&[name, state]).set(i64::from(count));
+impl Writes {
+    fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
+        let writes = Opts::new(
+            "seccomp_profile_api_writes_total",
+            "Writes to the API server, by what was written and outcome. The lease is not among them.",
+        );
+        let writes = Self(register(registry, IntCounterVec::new(writes, &["write", "outcome"])?)?);
+        for write in Write::ALL {
+            for outcome in outcomes() {
+                writes.0.with_label_values(&[write.as_str(), outcome]);
             }
         }
+        Ok(writes)
+    }
+
+    /// Counts one.
+    pub fn count(&self, write: Write, result: Result<(), &WriteError>) {
+        self.0.with_label_values(&[write.as_str(), outcome(result)]).inc();
     }
 }
 
-impl Collector for ClusterMetrics {
-    fn desc(&self) -> Vec<&Desc> {
-        self.profiles.desc().into_iter().chain(self.nodes.desc()).collect()
+fn outcome(result: Result<(), &WriteError>) -> &'static str {
+    result.map_or_else(WriteError::reason, |()| OK)
+}
+
+fn outcomes() -> impl Iterator<Item = &'static str> {
+    std::iter::once(OK).chain(WriteError::REASONS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn series(registry: &Registry, name: &str) -> usize {
+        let families = registry.gather();
+        families.iter().find(|family| family.name() == name).map_or(0, |family| family.get_metric().len())
     }
 
-    fn collect(&self) -> Vec<MetricFamily> {
-        if let Some(cluster) = self.cluster.upgrade() {
-            cluster.change(|index| self.observe(index));
+    #[test]
+    fn every_series_with_bounded_labels_is_there_before_anything_has_happened() {
+        let registry = Registry::new();
+        let metrics = Metrics::new(&registry).unwrap();
+        let expected = [
+            ("seccomp_profile_reconciles_total", LOOKS.len() * 5),
+            ("seccomp_profile_reconcile_duration_seconds", LOOKS.len()),
+            ("seccomp_profile_rollout_duration_seconds", 1),
+            ("seccomp_profile_api_writes_total", Write::ALL.len() * 5),
+            ("seccomp_profile_watch_failures_total", KINDS.len()),
+            ("seccomp_profile_watch_last_answer_timestamp_seconds", KINDS.len()),
+            ("seccomp_profile_watch_lag_seconds", 2),
+        ];
+        let check = || {
+            for (name, count) in expected {
+                assert_eq!(series(&registry, name), count, "{name}");
+            }
+            assert_eq!(registry.gather().len(), expected.len());
+        };
+        check();
+        let error = |code| {
+            let status = kube::core::Status { code, ..kube::core::Status::failure("no", "No") };
+            WriteError::from(kube::Error::Api(status.boxed()))
+        };
+        for error in [404, 409, 422, 500].map(error) {
+            metrics.writes.count(Write::Event, Err(&error));
+            metrics.reconciled("node", Err(&error), Duration::ZERO);
         }
-        self.profiles.collect().into_iter().chain(self.nodes.collect()).collect()
+        metrics.rolled_out(Duration::ZERO);
+        metrics.writes.count(Write::Finalizer, Ok(()));
+        metrics.reconciled("profile", Ok(()), Duration::ZERO);
+        check();
     }
 }

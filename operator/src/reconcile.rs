@@ -16,8 +16,9 @@ use tracing::{info, warn};
 
 use crate::cluster::Cluster;
 use crate::facts::{ProfileFacts, ReportFacts, Source};
-use crate::index::{NodeStep, ProfileStep};
+use crate::index::{Index, NodeStep, ProfileStep};
 use crate::notice::Notice;
+use crate::watch::{Profiles, Reports, Watched};
 use crate::writer::{WriteError, Writer};
 
 /// What both controllers work with.
@@ -173,8 +174,7 @@ async fn look(
     }
     let started = Instant::now();
     let result = step.await;
-    let outcome = result.as_ref().map_or_else(WriteError::reason, |_| "Ok");
-    context.cluster.metrics.reconciled(kind, outcome, started.elapsed());
+    context.cluster.metrics.reconciled(kind, result.as_ref().map(drop), started.elapsed());
     let look_again = result?;
     context.forget_failures(kind, name);
     Ok(look_again.map_or_else(Action::await_change, |time| {
@@ -193,12 +193,12 @@ async fn step_profile(name: &str, context: &Context) -> Result<Option<Timestamp>
         ProfileStep::Nothing => {}
         ProfileStep::AddFinalizer { has_finalizers } => {
             let answer = writer.add_finalizer(name, version, has_finalizers).await?;
-            cluster.change(|index| index.apply_profile(ProfileFacts::of(&answer), Source::Answer, now));
+            cluster.change(|index| profile_answered(cluster, index, ProfileFacts::of(&answer)));
         }
         ProfileStep::WriteStatus { status, notices } => {
             let answer = writer.profile_status(name, version, &status).await?;
             cluster.change(|index| {
-                index.apply_profile(ProfileFacts::of(&answer), Source::Answer, now);
+                profile_answered(cluster, index, ProfileFacts::of(&answer));
                 index.status_written(name, &status, now);
             });
             info!(
@@ -218,7 +218,7 @@ async fn step_profile(name: &str, context: &Context) -> Result<Option<Timestamp>
             cluster.change(|index| match answer.metadata.finalizers.as_deref().unwrap_or_default() {
                 // With the last finalizer the object goes; the watch says so too, but a name may be used again before.
                 [] => index.delete_profile(name, &version.uid, now),
-                _ => index.apply_profile(ProfileFacts::of(&answer), Source::Answer, now),
+                _ => profile_answered(cluster, index, ProfileFacts::of(&answer)),
             });
             if !unconfirmed.is_empty() {
                 let detail = format!("Nodes: {}", crate::status::bounded(&unconfirmed.join(", "), 800));
@@ -228,6 +228,13 @@ async fn step_profile(name: &str, context: &Context) -> Result<Option<Timestamp>
         }
     }
     Ok(verdict.look_again)
+}
+
+/// The answer to a write says what a profile is now.
+fn profile_answered(cluster: &Cluster, index: &mut Index, facts: ProfileFacts) {
+    let known = index.profile_version(&facts.name);
+    cluster.metrics.echoes.written(Profiles::KIND, &facts.name, &facts.version, known, Instant::now());
+    index.apply_profile(facts, Source::Answer, Timestamp::now());
 }
 
 async fn step_node(name: &str, context: &Context) -> Result<Option<Timestamp>, WriteError> {
@@ -247,7 +254,13 @@ async fn step_node(name: &str, context: &Context) -> Result<Option<Timestamp>, W
         NodeStep::DeleteReport { version } => writer.delete_report(name, &version).await?,
         NodeStep::WriteCondition { version, has_status, condition } => {
             let answer = writer.node_condition(name, &version, has_status, &condition).await?;
-            cluster.change(|index| index.apply_report(ReportFacts::of(&answer), Source::Answer, now));
+            cluster.change(|index| {
+                let facts = ReportFacts::of(&answer);
+                let known = index.report_version(name);
+                let at = Instant::now();
+                cluster.metrics.echoes.written(Reports::KIND, name, &facts.version, known, at);
+                index.apply_report(facts, Source::Answer, now);
+            });
             info!(node = name, status = condition.status, reason = condition.reason, "node condition");
         }
     }
@@ -257,7 +270,6 @@ async fn step_node(name: &str, context: &Context) -> Result<Option<Timestamp>, W
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::index::Index;
     use crate::metrics::Metrics;
 
     fn context() -> Context {

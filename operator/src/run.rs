@@ -18,14 +18,15 @@ use tracing::{info, warn};
 
 use crate::cluster::Cluster;
 use crate::facts::WatchedNode;
+use crate::gauges::Gauges;
 use crate::index::Index;
 use crate::lease::Leadership;
 use crate::lease::election::UnsafeTiming;
-use crate::metrics::{ClusterMetrics, Metrics};
+use crate::metrics::{KINDS, Metrics};
 use crate::options::Options;
 use crate::reconcile::{self, Context};
 use crate::trigger::Trigger;
-use crate::watch::{Nodes, Pods, Profiles, Reports, Watched, follow};
+use crate::watch::{Nodes, Pods, Profiles, Reports, follow};
 use crate::writer::Writer;
 
 /// Writes under way at once, of each controller: enough to keep a slow API server busy, few enough not to flood it.
@@ -62,11 +63,10 @@ pub enum RunError {
 pub async fn run(options: Options) -> Result<(), RunError> {
     let signal = daemon::shutdown_signal().map_err(RunError::Signal)?;
     let registry = daemon::metrics::registry("operator", env!("CARGO_PKG_VERSION"))?;
-    let kinds = [Profiles::KIND, Reports::KIND, Nodes::KIND, Pods::KIND];
-    let cluster = Arc::new(Cluster::new(Index::new(&options.directory), kinds, Metrics::new(&registry)?));
-    registry.register(Box::new(ClusterMetrics::new(Arc::downgrade(&cluster))?))?;
+    let cluster = Arc::new(Cluster::new(Index::new(&options.directory), KINDS, Metrics::new(&registry)?));
+    registry.register(Box::new(Gauges::new(Arc::downgrade(&cluster))?))?;
     let readiness = Readiness::default();
-    let parts = kinds.map(|kind| readiness.part(kind));
+    let parts = KINDS.map(|kind| readiness.part(kind));
     let endpoints = http::serve(options.listen, registry, readiness, std::future::pending()).await?;
     let client = client::connect().await?;
     info!(version = env!("CARGO_PKG_VERSION"), listen = %options.listen, directory = options.directory, "operator starts");

@@ -42,13 +42,16 @@ fn acted_on(status: &SeccompProfileStatus) -> impl PartialEq {
     )
 }
 
+/// The condition that says whether a profile is ready.
+#[must_use]
+pub fn ready_condition(status: &SeccompProfileStatus) -> Option<&Condition> {
+    status.conditions.iter().find(|condition| condition.type_ == conditions::READY)
+}
+
 /// Whether a status calls its profile ready.
 #[must_use]
 pub fn is_ready(status: &SeccompProfileStatus) -> bool {
-    status
-        .conditions
-        .iter()
-        .any(|condition| condition.type_ == conditions::READY && condition.status == "True")
+    ready_condition(status).is_some_and(|condition| condition.status == "True")
 }
 
 /// Gives each condition the time of its last transition: the stored one where the status is the same, else `now`.

@@ -3,14 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use api::{NodeProfileStatus, SeccompProfile, Untrusted};
 use daemon::ReadyHandle;
 use daemon::watch::Events;
 use k8s_openapi::jiff::Timestamp;
 use kube::core::{ObjectMeta, PartialObjectMeta, PartialObjectMetaExt};
-use kube::{Api, Client, Resource};
+use kube::{Client, Resource};
 use kube_runtime::reflector::store::Writer;
 use kube_runtime::watcher::{Config, Event};
 use serde::de::DeserializeOwned;
@@ -18,7 +18,7 @@ use tracing::warn;
 
 use crate::cluster::Cluster;
 use crate::facts::{
-    AgentPods, NodeFacts, PodFacts, ProfileFacts, ReportFacts, Source, WatchedNode, WatchedPod,
+    AgentPods, NodeFacts, PodFacts, ProfileFacts, ReportFacts, Source, Version, WatchedNode, WatchedPod,
 };
 use crate::index::Index;
 use crate::selection::Selection;
@@ -58,7 +58,7 @@ pub async fn follow<W: Watched>(
 {
     // A connection that died without a word is noticed when the time is up: kube sets no limit on reading.
     let config = Config::default().page_size(W::PAGE).timeout(60);
-    let mut events = Events::new(Api::<W::Object>::all(client), config);
+    let mut events = Events::<W::Object>::measured(client, config, cluster.metrics.watches.of(W::KIND));
     let mut ready = Some(ready);
     let mut intake = Intake::new(kind);
     loop {
@@ -68,12 +68,20 @@ pub async fn follow<W: Watched>(
                 // The watcher starts again by itself, with back-off; what is known stays.
                 warn!(kind = W::KIND, %error, "watch failed");
                 cluster.change(|index| intake.failed(index, Timestamp::now()));
-                cluster.metrics.watch_failures.with_label_values(&[W::KIND]).inc();
                 continue;
             }
         };
         if let Some(store) = &mut store {
             store.apply_watcher_event(&names_only(&event));
+        }
+        let echoes = &cluster.metrics.echoes;
+        match &event {
+            Event::Apply(object) | Event::Delete(object) => {
+                let name = object.meta().name.as_deref().unwrap_or_default();
+                echoes.heard(W::KIND, name, &Version::of(object.meta()), Instant::now());
+            }
+            Event::Init => echoes.forget(W::KIND),
+            Event::InitApply(_) | Event::InitDone => {}
         }
         cluster.change(|index| intake.take(index, &event, Timestamp::now()));
         if matches!(event, Event::InitDone)

@@ -11,11 +11,11 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, OwnerReference};
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions};
 use kube::{Api, Client, Resource};
 use kube_runtime::events::{Recorder, Reporter};
-use prometheus::IntCounterVec;
 use serde_json::{Value, json};
 use tracing::debug;
 
 use crate::facts::Version;
+use crate::metrics::Writes;
 use crate::notice::Notice;
 
 /// A write that did not happen.
@@ -36,6 +36,9 @@ pub enum WriteError {
 }
 
 impl WriteError {
+    /// Every [`Self::reason`].
+    pub const REASONS: [&str; 4] = ["Conflict", "Gone", "Refused", "Unavailable"];
+
     /// One word of a bounded vocabulary, for metrics and logs.
     #[must_use]
     pub fn reason(&self) -> &'static str {
@@ -63,6 +66,39 @@ impl From<kube::Error> for WriteError {
     }
 }
 
+/// What the operator writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Write {
+    /// Its finalizer, on or off a profile.
+    Finalizer,
+    /// A profile's status.
+    ProfileStatus,
+    /// A node's report, created or deleted.
+    NodeReport,
+    /// The condition of a node's report.
+    NodeCondition,
+    /// An Event.
+    Event,
+}
+
+impl Write {
+    /// All of them.
+    pub const ALL: [Self; 5] =
+        [Self::Finalizer, Self::ProfileStatus, Self::NodeReport, Self::NodeCondition, Self::Event];
+
+    /// One word for a metric label.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Finalizer => "finalizer",
+            Self::ProfileStatus => "profile-status",
+            Self::NodeReport => "node-report",
+            Self::NodeCondition => "node-condition",
+            Self::Event => "event",
+        }
+    }
+}
+
 /// The operator's writes.
 #[derive(Clone)]
 pub struct Writer {
@@ -70,13 +106,13 @@ pub struct Writer {
     reports: Api<Untrusted<NodeProfileStatus>>,
     new_reports: Api<NodeProfileStatus>,
     recorder: Recorder,
-    count: IntCounterVec,
+    count: Writes,
 }
 
 impl Writer {
-    /// Writes through `client`; `count` counts them by what was written and outcome.
+    /// Writes through `client`; `count` counts them.
     #[must_use]
-    pub fn new(client: Client, count: IntCounterVec) -> Self {
+    pub fn new(client: Client, count: Writes) -> Self {
         let reporter =
             Reporter { controller: OPERATOR_FIELD_MANAGER.into(), instance: std::env::var("HOSTNAME").ok() };
         Self {
@@ -104,7 +140,7 @@ impl Writer {
             json!({ "op": "add", "path": "/metadata/finalizers", "value": [FINALIZER] })
         };
         let (params, patch) = bound_to(version, vec![add])?;
-        self.counted("finalizer", within(self.profiles.patch(name, &params, &patch)).await)
+        self.counted(Write::Finalizer, within(self.profiles.patch(name, &params, &patch)).await)
     }
 
     /// Takes our finalizer off a profile; the object may be gone with it.
@@ -125,7 +161,7 @@ impl Writer {
         ];
         let (params, patch) = bound_to(version, remove)?;
         let answer = within(self.profiles.patch(name, &params, &patch)).await;
-        self.counted("finalizer", answer).map_err(|error| match error {
+        self.counted(Write::Finalizer, answer).map_err(|error| match error {
             // A `test` that fails: the object is another one by now.
             WriteError::Refused(kube::Error::Api(status)) if status.code == 422 => WriteError::Conflict,
             error => error,
@@ -144,7 +180,7 @@ impl Writer {
     ) -> Result<Untrusted<SeccompProfile>, WriteError> {
         let replace = json!({ "op": "add", "path": "/status", "value": status });
         let (params, patch) = bound_to(version, vec![replace])?;
-        self.counted("profile-status", within(self.profiles.patch_status(name, &params, &patch)).await)
+        self.counted(Write::ProfileStatus, within(self.profiles.patch_status(name, &params, &patch)).await)
     }
 
     /// Creates the report of a node, owned by the Node with uid `owner`.
@@ -170,7 +206,7 @@ impl Writer {
         let created = created.and_then(|object| {
             serde_json::to_value(object).and_then(serde_json::from_value).map_err(kube::Error::SerdeError)
         });
-        self.counted("node-report", created)
+        self.counted(Write::NodeReport, created)
     }
 
     /// Deletes the report of a node on which no agent runs any more.
@@ -184,7 +220,7 @@ impl Writer {
         };
         let params = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() };
         let deleted = within(self.reports.delete(node, &params)).await;
-        self.counted("node-report", deleted.map(|_| ()))
+        self.counted(Write::NodeReport, deleted.map(|_| ()))
     }
 
     /// Writes the condition of a node's report.
@@ -204,7 +240,7 @@ impl Writer {
             json!({ "op": "add", "path": "/status", "value": { "conditions": [condition] } })
         };
         let (params, patch) = bound_to(version, vec![write])?;
-        self.counted("node-condition", within(self.reports.patch_status(node, &params, &patch)).await)
+        self.counted(Write::NodeCondition, within(self.reports.patch_status(node, &params, &patch)).await)
     }
 
     /// Publishes an Event about a profile. One that is lost is not worth stopping for: the status says the same.
@@ -217,15 +253,14 @@ impl Writer {
             ..Default::default()
         };
         let published = within(self.recorder.publish(&notice.event(detail), &reference)).await;
-        if let Err(error) = self.counted("event", published) {
+        if let Err(error) = self.counted(Write::Event, published) {
             debug!(profile = name, reason = notice.reason(), %error, "event lost");
         }
     }
 
-    fn counted<T>(&self, write: &str, result: Result<T, kube::Error>) -> Result<T, WriteError> {
+    fn counted<T>(&self, write: Write, result: Result<T, kube::Error>) -> Result<T, WriteError> {
         let result = result.map_err(WriteError::from);
-        let outcome = result.as_ref().map_or_else(WriteError::reason, |_| "Ok");
-        self.count.with_label_values(&[write, outcome]).inc();
+        self.count.count(write, result.as_ref().map(drop));
         result
     }
 }

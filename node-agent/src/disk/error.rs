@@ -55,6 +55,20 @@ pub enum DiskError {
 }
 
 impl DiskError {
+    /// Every [`Self::reason`].
+    pub const REASONS: [&str; 10] = [
+        "DiskFull",
+        "QuotaExceeded",
+        "ReadOnly",
+        "PermissionDenied",
+        "NotOurs",
+        "DirectoryInTheWay",
+        "Io",
+        "LedgerUnreadable",
+        "LedgerFull",
+        "LedgerTooNew",
+    ];
+
     /// One word for metric labels and reports.
     #[must_use]
     pub fn reason(&self) -> &'static str {
@@ -117,6 +131,7 @@ mod tests {
             (Errno::MFILE, "Io"),
         ] {
             assert_eq!(reason(errno), expected, "{errno}");
+            assert!(DiskError::REASONS.contains(&expected), "{expected}");
         }
     }
 

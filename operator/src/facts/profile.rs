@@ -2,6 +2,7 @@
 
 use api::names::{DELETE_IN_USE, FINALIZER};
 use api::{SeccompProfile, SeccompProfileStatus, Untrusted};
+use k8s_openapi::jiff::Timestamp;
 use profile::ContentHash;
 
 use super::Version;
@@ -17,8 +18,8 @@ pub struct ProfileFacts {
     pub generation: Option<i64>,
     /// The hash that every node should report, or why there is none.
     pub content: Result<ContentHash, String>,
-    /// Whether somebody deleted it.
-    pub deleting: bool,
+    /// When somebody deleted it.
+    pub deletion: Option<Timestamp>,
     /// Where our finalizer stands among its finalizers.
     pub finalizer: Option<usize>,
     /// Whether it has any finalizer.
@@ -33,6 +34,12 @@ pub struct ProfileFacts {
 }
 
 impl ProfileFacts {
+    /// Whether somebody deleted it.
+    #[must_use]
+    pub fn deleting(&self) -> bool {
+        self.deletion.is_some()
+    }
+
     /// What a stored profile says.
     #[must_use]
     pub fn of(object: &Untrusted<SeccompProfile>) -> Self {
@@ -50,7 +57,7 @@ impl ProfileFacts {
             version: Version::of(metadata),
             generation: metadata.generation,
             content,
-            deleting: metadata.deletion_timestamp.is_some(),
+            deletion: metadata.deletion_timestamp.as_ref().map(|time| time.0),
             finalizer: finalizers.iter().position(|finalizer| finalizer == FINALIZER),
             has_finalizers: !finalizers.is_empty(),
             removal_approved: object.removal_approved(),

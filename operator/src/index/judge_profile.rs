@@ -82,7 +82,7 @@ impl Index {
         let facts = &profile.facts;
         let verdict =
             |step, look_again| Some(ProfileVerdict { version: facts.version.clone(), step, look_again });
-        match (facts.deleting, facts.finalizer) {
+        match (facts.deleting(), facts.finalizer) {
             (false, None) => {
                 return verdict(ProfileStep::AddFinalizer { has_finalizers: facts.has_finalizers }, None);
             }
@@ -105,8 +105,8 @@ impl Index {
         let withheld = profile.steadiness.ready_from(now).filter(|_| is_ready(&profile.tally));
         let wanted = self.status(name, profile, &usage, withheld.is_some(), now);
         let confirmation =
-            profile.approved_since.filter(|_| facts.deleting).map(|since| after(since, CONFIRMATION));
-        let doubt = self.pods_doubtful.filter(|until| facts.deleting && *until > now);
+            profile.approved_since.filter(|_| facts.deleting()).map(|since| after(since, CONFIRMATION));
+        let doubt = self.pods_doubtful.filter(|until| facts.deleting() && *until > now);
         let time = [usage.until, confirmation, doubt, withheld].into_iter().flatten().min();
         let urgency = match status::urgency(facts.status.as_ref(), &wanted) {
             Urgency::Whenever
@@ -165,7 +165,7 @@ impl Index {
                 }
                 None => {
                     let until = after(user.created, UNSCHEDULED);
-                    let sooner = usage.until.is_none_or(|known| (until < known) == profile.facts.deleting);
+                    let sooner = usage.until.is_none_or(|known| (until < known) == profile.facts.deleting());
                     if until > now && sooner {
                         usage.until = Some(until);
                     }
@@ -174,14 +174,14 @@ impl Index {
             };
             usage.in_use |= live;
             // Whether one is live is all that a settled profile needs to know; a deletion names them.
-            match profile.facts.deleting {
+            match profile.facts.deleting() {
                 true if live => usage.live.push(user.display.clone()),
                 false if bound => break,
                 _ => {}
             }
         }
         usage.live.sort_unstable();
-        if bound && !profile.facts.deleting {
+        if bound && !profile.facts.deleting() {
             usage.until = None;
         }
         usage
@@ -199,7 +199,7 @@ impl Index {
         let tally = profile.tally;
         let sure = self.pods_doubtful.is_none_or(|until| until <= now);
         let unused = !usage.in_use && sure;
-        let approve = facts.removal_approved || facts.deleting && (unused || facts.delete_in_use);
+        let approve = facts.removal_approved || facts.deleting() && (unused || facts.delete_in_use);
         let (ready, ready_reason, ready_message) = self.ready(profile, approve, withheld);
         let (accepted, accepted_reason, accepted_message) = match &facts.content {
             Ok(_) => (true, "Valid", "the profile is valid".to_owned()),
@@ -209,13 +209,13 @@ impl Index {
             condition(conditions::ACCEPTED, accepted, accepted_reason, accepted_message, facts.generation),
             condition(conditions::READY, ready, ready_reason, ready_message, facts.generation),
         ];
-        if facts.deleting {
+        if facts.deleting() {
             let (reason, message) = self.deleting(name, profile, usage, approve);
             conditions.push(condition(conditions::DELETING, true, reason, message, facts.generation));
         }
         status::keep_transition_times(facts.status.as_ref(), &mut conditions, now);
         let state = match &facts.content {
-            _ if facts.deleting => State::Deleting,
+            _ if facts.deleting() => State::Deleting,
             Err(_) => State::Rejected,
             Ok(_) if tally.failed > 0 => State::Failed,
             Ok(_) if ready => State::Ready,

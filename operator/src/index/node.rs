@@ -20,17 +20,35 @@ pub(super) const AGENT_DOWN: Duration = Duration::from_secs(300);
 
 /// How a node stands, apart from any profile.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Class {
-    /// It is younger than [`JOINING`] and has not reported.
+pub enum Class {
+    /// It is younger than two minutes and has not reported.
     Joining,
     /// Its Ready condition is not True.
     Unreachable,
-    /// No agent has been ready there for [`AGENT_DOWN`].
+    /// No agent has been ready there for five minutes.
     AgentDown,
     /// It has not reported.
     Silent,
     /// It has reported.
     Reporting,
+}
+
+impl Class {
+    /// All of them.
+    pub const ALL: [Self; 5] =
+        [Self::Joining, Self::Unreachable, Self::AgentDown, Self::Silent, Self::Reporting];
+
+    /// One word for a metric label.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Joining => "joining",
+            Self::Unreachable => "unreachable",
+            Self::AgentDown => "down",
+            Self::Silent => "silent",
+            Self::Reporting => "reporting",
+        }
+    }
 }
 
 /// One node. Each part may come before the others.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use k8s_openapi::jiff::Timestamp;
 use profile::ShortHash;
@@ -10,6 +11,7 @@ use super::steadiness::Steadiness;
 use super::tally::{Contribution, NodeState};
 use super::{Sign, Tally};
 use crate::facts::ProfileFacts;
+use crate::status::is_ready;
 
 /// One profile, with the count of its nodes.
 #[derive(Debug)]
@@ -26,12 +28,17 @@ pub(super) struct Profile {
     pub(super) deleting_since: Option<Timestamp>,
     /// Since when its file may go from the nodes, as far as this process knows: a restart starts it anew.
     pub(super) approved_since: Option<Timestamp>,
+    /// Since when this process sees its contents on their way to the nodes; none once a status calls them Ready.
+    rollout: Option<Timestamp>,
     /// When this process last wrote its status.
     pub(super) written: Option<Timestamp>,
 }
 
 impl Profile {
     pub(super) fn new(facts: ProfileFacts, now: Timestamp) -> Self {
+        // What an earlier leader has judged already has been under way for who knows how long.
+        let judged =
+            facts.status.as_ref().is_some_and(|status| status.observed_generation == facts.generation);
         let mut profile = Self {
             tally: Tally::default(),
             pending: BTreeSet::new(),
@@ -39,6 +46,7 @@ impl Profile {
             steadiness: Steadiness::new(now),
             deleting_since: None,
             approved_since: None,
+            rollout: (facts.content.is_ok() && !judged).then_some(now),
             written: None,
             facts,
         };
@@ -46,17 +54,27 @@ impl Profile {
         profile
     }
 
-    pub(super) fn update(&mut self, facts: ProfileFacts, now: Timestamp) {
+    /// News of the same object. Gives how long its contents have taken to become Ready, if that is the news.
+    pub(super) fn update(&mut self, facts: ProfileFacts, now: Timestamp) -> Option<Duration> {
         let (old, new) = (self.want(), want(&facts));
         if old != new {
             self.steadiness.contents_changed(old, new, now);
+            self.rollout = new.map(|_| now);
         }
         self.facts = facts;
         self.note_times(now);
+        let since = if self.called_ready() { self.rollout.take() } else { None };
+        since.map(|since| Duration::try_from(now.duration_since(since)).unwrap_or_default())
+    }
+
+    /// Whether the stored status calls the present contents Ready, and not those of an earlier generation.
+    fn called_ready(&self) -> bool {
+        let ProfileFacts { status, generation, .. } = &self.facts;
+        status.as_ref().is_some_and(|status| status.observed_generation == *generation && is_ready(status))
     }
 
     fn note_times(&mut self, now: Timestamp) {
-        if self.facts.deleting {
+        if self.facts.deleting() {
             self.deleting_since.get_or_insert(now);
         }
         // Somebody else may have wiped it off the status; then nothing is waited for any more.

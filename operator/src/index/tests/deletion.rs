@@ -7,7 +7,7 @@ fn a_deletion_waits_for_live_pods_and_then_for_the_nodes() {
     let mut index = two_nodes();
     let mut facts = store(&mut index, profile("a", 1), 0);
     index.apply_pod(user("web", Some("n1"), "a"), at(1));
-    facts = store(&mut index, ProfileFacts { deleting: true, ..facts }, 1);
+    facts = store(&mut index, ProfileFacts { deletion: Some(at(0)), ..facts }, 1);
     index.apply_profile(facts.clone(), Source::Watch, at(1));
     facts = store(&mut index, facts, 2);
     let stored = facts.status.clone().unwrap();
@@ -29,7 +29,7 @@ fn a_deletion_waits_for_live_pods_and_then_for_the_nodes() {
 #[test]
 fn a_node_that_never_confirms_holds_a_deletion_for_two_minutes() {
     let mut index = two_nodes();
-    let facts = ProfileFacts { deleting: true, ..store(&mut index, profile("a", 1), 0) };
+    let facts = ProfileFacts { deletion: Some(at(0)), ..store(&mut index, profile("a", 1), 0) };
     index.apply_profile(facts.clone(), Source::Watch, at(0));
     store(&mut index, facts, 1);
     let waiting = index.judge_profile("a", at(120)).unwrap();
@@ -41,7 +41,7 @@ fn a_node_that_never_confirms_holds_a_deletion_for_two_minutes() {
 #[test]
 fn an_unscheduled_pod_holds_a_profile_for_ten_minutes_and_one_on_a_lost_node_not_at_all() {
     let mut index = two_nodes();
-    index.apply_profile(ProfileFacts { deleting: true, ..profile("a", 1) }, Source::Watch, at(0));
+    index.apply_profile(ProfileFacts { deletion: Some(at(0)), ..profile("a", 1) }, Source::Watch, at(0));
     index.apply_pod(user("lost", Some("n9"), "a"), at(0));
     assert_eq!(status(&index, 1).removal, Some(Removal::Approved));
     index.apply_pod(user("new", None, "a"), at(0));
@@ -55,7 +55,7 @@ fn the_annotation_lets_a_profile_in_use_go() {
     let mut index = two_nodes();
     index.apply_pod(user("web", Some("n1"), "a"), at(0));
     index.apply_profile(
-        ProfileFacts { deleting: true, delete_in_use: true, ..profile("a", 1) },
+        ProfileFacts { deletion: Some(at(0)), delete_in_use: true, ..profile("a", 1) },
         Source::Watch,
         at(0),
     );
@@ -65,7 +65,7 @@ fn the_annotation_lets_a_profile_in_use_go() {
 #[test]
 fn a_deletion_waits_a_moment_for_news_of_pods_and_longer_while_that_news_is_missing() {
     let mut index = two_nodes();
-    index.apply_profile(ProfileFacts { deleting: true, ..profile("a", 1) }, Source::Watch, at(0));
+    index.apply_profile(ProfileFacts { deletion: Some(at(0)), ..profile("a", 1) }, Source::Watch, at(0));
     let waiting = index.judge_profile("a", at(0)).unwrap();
     assert_eq!((waiting.step, waiting.look_again), (ProfileStep::Nothing, Some(at(1))));
     index.doubt_pods(at(60));
@@ -79,7 +79,8 @@ fn a_deletion_waits_a_moment_for_news_of_pods_and_longer_while_that_news_is_miss
 #[test]
 fn leave_to_remove_is_not_taken_back_by_a_status_that_cannot_be_read() {
     let mut index = two_nodes();
-    let facts = ProfileFacts { deleting: true, removal_approved: true, status: None, ..profile("a", 1) };
+    let facts =
+        ProfileFacts { deletion: Some(at(0)), removal_approved: true, status: None, ..profile("a", 1) };
     index.apply_profile(facts, Source::Watch, at(0));
     index.apply_pod(user("web", Some("n1"), "a"), at(0));
     assert_eq!(status(&index, 1).removal, Some(Removal::Approved));
@@ -88,7 +89,7 @@ fn leave_to_remove_is_not_taken_back_by_a_status_that_cannot_be_read() {
 #[test]
 fn a_node_that_cannot_remove_a_file_holds_the_deletion_even_where_it_cannot_read_it() {
     let mut index = two_nodes();
-    let facts = ProfileFacts { deleting: true, ..store(&mut index, profile("a", 1), 0) };
+    let facts = ProfileFacts { deletion: Some(at(0)), ..store(&mut index, profile("a", 1), 0) };
     index.apply_profile(facts.clone(), Source::Watch, at(0));
     store(&mut index, facts, 1);
     index.apply_report(ReportFacts { version: version(7, 2), ..report("n1", &[]) }, Source::Watch, at(2));
@@ -111,7 +112,7 @@ fn a_pod_that_is_unscheduled_for_too_long_is_no_longer_named_however_many_others
     for (pod, created) in [("first", 0), ("second", 100)] {
         index.apply_pod(PodFacts { created: at(created), ..user(pod, None, "a") }, at(100));
     }
-    index.apply_profile(ProfileFacts { deleting: true, ..profile("a", 1) }, Source::Watch, at(100));
+    index.apply_profile(ProfileFacts { deletion: Some(at(0)), ..profile("a", 1) }, Source::Watch, at(100));
     for (now, until, named) in [(101, Some(600), 3), (600, Some(700), 2), (700, None, 1)] {
         let verdict = index.judge_profile("a", at(now)).unwrap();
         assert_eq!(verdict.look_again, until.map(at));
@@ -123,7 +124,7 @@ fn a_pod_that_is_unscheduled_for_too_long_is_no_longer_named_however_many_others
 #[test]
 fn a_deletion_whose_leave_was_wiped_away_waits_for_its_pods_and_for_no_time_that_has_passed() {
     let mut index = two_nodes();
-    let facts = ProfileFacts { deleting: true, ..store(&mut index, profile("a", 1), 0) };
+    let facts = ProfileFacts { deletion: Some(at(0)), ..store(&mut index, profile("a", 1), 0) };
     index.apply_profile(facts.clone(), Source::Watch, at(0));
     let approved = store(&mut index, facts, 1);
     assert_eq!(index.judge_profile("a", at(1)).unwrap().look_again, Some(at(121)));
@@ -142,7 +143,7 @@ fn of_many_pods_that_hold_a_profile_five_are_named_and_all_are_counted() {
     for pod in ["a", "b", "c", "d", "e", "f", "g"] {
         index.apply_pod(user(pod, Some("n1"), "a"), at(0));
     }
-    let facts = ProfileFacts { deleting: true, ..store(&mut index, profile("a", 1), 0) };
+    let facts = ProfileFacts { deletion: Some(at(0)), ..store(&mut index, profile("a", 1), 0) };
     index.apply_profile(facts, Source::Watch, at(0));
     let message = &status(&index, 1).conditions[2].message;
     let wanted = "7 pods use it: shop/a, shop/b, shop/c, shop/d, shop/e and 2 more;";

@@ -5,6 +5,7 @@ mod liar;
 mod nodes;
 mod random;
 mod readiness;
+mod rollouts;
 mod trust;
 mod world;
 
@@ -38,7 +39,7 @@ fn profile(name: &str, content: u8) -> ProfileFacts {
         version: version(1, 1),
         generation: Some(1),
         content: Ok(hash(content)),
-        deleting: false,
+        deletion: None,
         finalizer: Some(0),
         has_finalizers: true,
         delete_in_use: false,

@@ -1,0 +1,141 @@
+//! How far a watch is behind, measured by the operator's own writes: the answer to a write says which version it made,
+//! and the watch brings that version sooner or later.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use daemon::metrics::register;
+use prometheus::{HistogramOpts, HistogramVec, Registry};
+
+use crate::facts::Version;
+
+/// The versions that were made and that the watch has not brought yet.
+#[derive(Debug, Clone)]
+pub struct Echoes {
+    lag: HistogramVec,
+    awaited: Arc<Mutex<Awaited>>,
+}
+
+/// By kind and name, which version was made and when that was known.
+type Awaited = HashMap<(&'static str, String), (Version, Instant)>;
+
+impl Echoes {
+    /// Measures into a histogram in `registry`.
+    ///
+    /// # Errors
+    /// `registry` holds a metric of its name already.
+    pub fn new(registry: &Registry, kinds: &[&str]) -> Result<Self, prometheus::Error> {
+        let lag = HistogramOpts::new(
+            "seccomp_profile_watch_lag_seconds",
+            "Time from the answer to a write of the operator's own until the watch of the kind brought what was written; \
+             0 where the watch was faster.",
+        );
+        let lag = lag.buckets(vec![0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 60.0]);
+        let lag = register(registry, HistogramVec::new(lag, &["kind"])?)?;
+        kinds.iter().for_each(|kind| drop(lag.with_label_values(&[kind])));
+        Ok(Self { lag, awaited: Arc::default() })
+    }
+
+    /// The answer to a write says that it made version `made` of an object; `known` is the one that is known otherwise.
+    pub fn written(
+        &self,
+        kind: &'static str,
+        name: &str,
+        made: &Version,
+        known: Option<&Version>,
+        at: Instant,
+    ) {
+        match known {
+            Some(known) if known == made => self.observe(kind, Duration::ZERO),
+            // Something newer has come, or the object is gone: nothing will be heard of this version any more.
+            Some(known) if !known.is_older_than(made) => {}
+            None => {}
+            Some(_) => drop(self.awaited().insert((kind, name.to_owned()), (made.clone(), at))),
+        }
+    }
+
+    /// The watch brings a version of an object, or its end.
+    pub fn heard(&self, kind: &'static str, name: &str, version: &Version, at: Instant) {
+        let mut awaited = self.awaited();
+        let key = (kind, name.to_owned());
+        let Some((made, since)) = awaited.get(&key) else { return };
+        if made == version {
+            self.observe(kind, at.saturating_duration_since(*since));
+        } else if version.is_older_than(made) && version.uid == made.uid {
+            return;
+        }
+        awaited.remove(&key);
+    }
+
+    /// The watch of a kind begins anew: what comes now says nothing of how late it is.
+    pub fn forget(&self, kind: &'static str) {
+        self.awaited().retain(|(awaited, _), _| *awaited != kind);
+    }
+
+    fn observe(&self, kind: &str, lag: Duration) {
+        self.lag.with_label_values(&[kind]).observe(lag.as_secs_f64());
+    }
+
+    fn awaited(&self) -> MutexGuard<'_, Awaited> {
+        // Each entry is whole after any panic.
+        self.awaited.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KIND: &str = "SeccompProfile";
+
+    fn version(number: u32) -> Version {
+        Version { uid: "u".into(), resource_version: number.to_string() }
+    }
+
+    /// How often something was measured, and the sum in seconds.
+    fn measured(echoes: &Echoes) -> (u64, f64) {
+        let lag = echoes.lag.with_label_values(&[KIND]);
+        (lag.get_sample_count(), lag.get_sample_sum())
+    }
+
+    #[test]
+    fn the_lag_is_from_the_answer_to_the_news_of_the_same_version() {
+        let echoes = Echoes::new(&Registry::new(), &[KIND]).unwrap();
+        let start = Instant::now();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        echoes.written(KIND, "a", &version(5), Some(&version(3)), at(0));
+        echoes.heard(KIND, "a", &version(4), at(1));
+        assert_eq!(measured(&echoes), (0, 0.0), "that was an earlier version");
+        echoes.heard(KIND, "b", &version(5), at(1));
+        assert_eq!(measured(&echoes), (0, 0.0), "that was another object");
+        echoes.heard(KIND, "a", &version(5), at(2));
+        echoes.heard(KIND, "a", &version(5), at(3));
+        assert_eq!(measured(&echoes), (1, 2.0));
+        assert!(echoes.awaited().is_empty());
+    }
+
+    #[test]
+    fn a_watch_that_was_faster_than_the_answer_has_no_lag() {
+        let echoes = Echoes::new(&Registry::new(), &[KIND]).unwrap();
+        echoes.written(KIND, "a", &version(5), Some(&version(5)), Instant::now());
+        assert_eq!(measured(&echoes), (1, 0.0));
+        assert!(echoes.awaited().is_empty());
+    }
+
+    #[test]
+    fn what_the_watch_will_never_bring_is_not_waited_for() {
+        let echoes = Echoes::new(&Registry::new(), &[KIND]).unwrap();
+        let now = Instant::now();
+        echoes.written(KIND, "newer", &version(5), Some(&version(6)), now);
+        echoes.written(KIND, "gone", &version(5), None, now);
+        assert!(echoes.awaited().is_empty());
+        echoes.written(KIND, "passed-over", &version(5), Some(&version(4)), now);
+        echoes.heard(KIND, "passed-over", &version(6), now);
+        assert!(echoes.awaited().is_empty());
+        echoes.written(KIND, "listed", &version(5), Some(&version(4)), now);
+        echoes.forget(KIND);
+        assert!(echoes.awaited().is_empty());
+        assert_eq!(measured(&echoes), (0, 0.0));
+    }
+}

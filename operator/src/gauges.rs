@@ -1,0 +1,281 @@
+//! Gauges that are taken from the index whenever somebody asks: a profile that is gone leaves no label behind, and
+//! nothing is counted while nobody asks.
+//!
+//! The leader alone tells of profiles and nodes, once it knows all of them: whoever does not look at them lets no time
+//! pass for them, and two operators that tell the same would be added up.
+
+use std::sync::{Mutex, PoisonError, Weak};
+
+use api::State;
+use k8s_openapi::jiff::Timestamp;
+use prometheus::core::{Collector, Desc};
+use prometheus::proto::MetricFamily;
+use prometheus::{GaugeVec, IntGauge, IntGaugeVec, Opts};
+
+use crate::cluster::Cluster;
+use crate::facts::ProfileFacts;
+use crate::index::{Class, Index};
+use crate::status;
+
+/// What a profile that was never judged is counted as.
+const UNKNOWN: &str = "Unknown";
+
+/// The gauges of a cluster, as long as it is there.
+#[derive(Debug)]
+pub struct Gauges {
+    cluster: Weak<Cluster>,
+    /// Each scrape empties and fills them: one at a time.
+    families: Mutex<Families>,
+    descriptions: Vec<Desc>,
+}
+
+#[derive(Debug)]
+struct Families {
+    leader: IntGauge,
+    profiles: IntGaugeVec,
+    nodes: IntGaugeVec,
+    pods: IntGaugeVec,
+    not_ready: GaugeVec,
+    deletion: GaugeVec,
+    agents: IntGaugeVec,
+}
+
+impl Gauges {
+    /// Gauges of `cluster`.
+    ///
+    /// # Errors
+    /// None in practice: the names are fixed and valid.
+    pub fn new(cluster: Weak<Cluster>) -> Result<Self, prometheus::Error> {
+        let families = Families::new()?;
+        let descriptions = families.all().iter().flat_map(|family| family.desc()).cloned().collect();
+        Ok(Self { cluster, families: Mutex::new(families), descriptions })
+    }
+}
+
+impl Families {
+    fn new() -> Result<Self, prometheus::Error> {
+        let whole = |name: &str, help: &str, labels: &[&str]| IntGaugeVec::new(Opts::new(name, help), labels);
+        let time = |name: &str, help: &str| GaugeVec::new(Opts::new(name, help), &["profile"]);
+        Ok(Self {
+            leader: IntGauge::new("seccomp_profile_leader", "1 where this operator is the one that writes.")?,
+            profiles: whole("seccomp_profile_profiles", "Profiles, by state.", &["state"])?,
+            nodes: whole(
+                "seccomp_profile_nodes",
+                "Nodes that should hold a profile, by how they stand with it.",
+                &["profile", "state"],
+            )?,
+            pods: whole(
+                "seccomp_profile_pods",
+                "Pods that name a profile and have not ended.",
+                &["profile"],
+            )?,
+            not_ready: time(
+                "seccomp_profile_not_ready_since_timestamp_seconds",
+                "Since when a profile is not Ready; absent while it is.",
+            )?,
+            deletion: time(
+                "seccomp_profile_deletion_timestamp_seconds",
+                "When a profile was deleted that is still there; absent for all others.",
+            )?,
+            agents: whole(
+                "seccomp_profile_agents",
+                "Nodes that should have an agent, by how the agent stands: down is not to have been ready for 5 minutes, \
+                 silent is never to have reported although the node is not new.",
+                &["state"],
+            )?,
+        })
+    }
+
+    fn all(&self) -> [&dyn Collector; 7] {
+        [&self.leader, &self.profiles, &self.nodes, &self.pods, &self.not_ready, &self.deletion, &self.agents]
+    }
+
+    fn clear(&self) {
+        self.leader.set(0);
+        for family in [&self.profiles, &self.nodes, &self.pods, &self.agents] {
+            family.reset();
+        }
+        self.not_ready.reset();
+        self.deletion.reset();
+    }
+
+    fn fill(&self, index: &Index, now: Timestamp) {
+        for state in State::ALL.map(State::as_str).into_iter().chain([UNKNOWN]) {
+            self.profiles.with_label_values(&[state]).set(0);
+        }
+        for class in Class::ALL {
+            self.agents.with_label_values(&[class.as_str()]).set(0);
+        }
+        for class in index.classes(now) {
+            self.agents.with_label_values(&[class.as_str()]).inc();
+        }
+        for (name, tally, facts) in index.profiles() {
+            let state = facts.status.as_ref().and_then(|status| status.state);
+            self.profiles.with_label_values(&[state.map_or(UNKNOWN, State::as_str)]).inc();
+            for (state, count) in [
+                ("ready", tally.ready),
+                ("pending", tally.pending),
+                ("failed", tally.failed),
+                ("joining", tally.joining),
+                ("unreachable", tally.unreachable),
+            ] {
+                self.nodes.with_label_values(&[name, state]).set(i64::from(count));
+            }
+            let pods = i64::try_from(index.pods_naming(name)).unwrap_or(i64::MAX);
+            self.pods.with_label_values(&[name]).set(pods);
+            if let Some(since) = not_ready_since(facts) {
+                self.not_ready.with_label_values(&[name]).set(seconds(since));
+            }
+            if let Some(deletion) = facts.deletion {
+                self.deletion.with_label_values(&[name]).set(seconds(deletion));
+            }
+        }
+    }
+}
+
+/// What the stored status says: it outlives the operator that wrote it.
+fn not_ready_since(facts: &ProfileFacts) -> Option<Timestamp> {
+    let ready = status::ready_condition(facts.status.as_ref()?)?;
+    (ready.status != "True").then_some(ready.last_transition_time.0)
+}
+
+fn seconds(time: Timestamp) -> f64 {
+    time.as_duration().as_secs_f64()
+}
+
+impl Collector for Gauges {
+    fn desc(&self) -> Vec<&Desc> {
+        self.descriptions.iter().collect()
+    }
+
+    fn collect(&self) -> Vec<MetricFamily> {
+        // Emptied first, whatever became of the last time.
+        let families = self.families.lock().unwrap_or_else(PoisonError::into_inner);
+        families.clear();
+        if let Some(cluster) = self.cluster.upgrade() {
+            let leads = cluster.leads();
+            families.leader.set(i64::from(leads));
+            if leads && cluster.is_complete() {
+                cluster.change(|index| families.fill(index, Timestamp::now()));
+            }
+        }
+        families.all().iter().flat_map(|family| family.collect()).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::sync::Arc;
+
+    use prometheus::{Encoder, Registry, TextEncoder};
+    use tokio::time::Instant;
+
+    use super::*;
+    use crate::facts::{PodFacts, PodKind, Source, Version};
+    use crate::metrics::Metrics;
+
+    fn cluster() -> (Arc<Cluster>, Registry) {
+        let cluster = Cluster::new(Index::new("profiles"), ["Pod"], Metrics::new(&Registry::new()).unwrap());
+        let (cluster, registry) = (Arc::new(cluster), Registry::new());
+        registry.register(Box::new(Gauges::new(Arc::downgrade(&cluster)).unwrap())).unwrap();
+        (cluster, registry)
+    }
+
+    fn apply(cluster: &Cluster, name: &str, status: serde_json::Value) {
+        let object = serde_json::json!({
+            "metadata": { "name": name, "uid": "u1", "resourceVersion": "1" },
+            "spec": { "contents": { "defaultAction": "SCMP_ACT_LOG" } },
+            "status": status,
+        });
+        let facts = ProfileFacts::of(&serde_json::from_value(object).unwrap());
+        cluster.change(|index| index.apply_profile(facts, Source::List, Timestamp::now()));
+    }
+
+    fn scraped(registry: &Registry) -> String {
+        let mut text = Vec::new();
+        TextEncoder::new().encode(&registry.gather(), &mut text).unwrap();
+        String::from_utf8(text).unwrap()
+    }
+
+    #[test]
+    fn a_profile_that_is_gone_leaves_no_series_and_a_state_that_is_over_counts_zero() {
+        let (cluster, registry) = cluster();
+        cluster.listed("Pod");
+        let not_ready = serde_json::json!({ "state": "Progressing", "conditions": [
+            { "type": "Ready", "status": "False", "reason": "RollingOut", "message": "", "lastTransitionTime": "2026-01-01T00:00:00Z" },
+        ] });
+        apply(&cluster, "audit", not_ready);
+        let user = |uid: &str, profile: &str| PodFacts {
+            uid: uid.to_owned(),
+            display: format!("ns/{uid}"),
+            node: None,
+            created: Timestamp::now(),
+            kind: PodKind::User(BTreeSet::from([profile.to_owned()])),
+        };
+        cluster.change(|index| index.apply_pod(user("p1", "audit"), Timestamp::now()));
+        cluster.change(|index| index.apply_pod(user("p2", "no-such-profile"), Timestamp::now()));
+        let text = scraped(&registry);
+        for line in [
+            r#"seccomp_profile_profiles{state="Progressing"} 1"#,
+            r#"seccomp_profile_profiles{state="Ready"} 0"#,
+            r#"seccomp_profile_nodes{profile="audit",state="ready"} 0"#,
+            r#"seccomp_profile_pods{profile="audit"} 1"#,
+            r#"seccomp_profile_not_ready_since_timestamp_seconds{profile="audit"} 1767225600"#,
+        ] {
+            assert!(text.lines().any(|found| found == line), "no {line} in\n{text}");
+        }
+        assert!(!text.contains("no-such-profile"), "whoever creates pods makes up no series:\n{text}");
+
+        let ready = serde_json::json!({ "state": "Ready", "conditions": [
+            { "type": "Ready", "status": "True", "reason": "AllNodesReady", "message": "", "lastTransitionTime": "2026-01-01T00:00:01Z" },
+        ] });
+        apply(&cluster, "audit", ready);
+        let text = scraped(&registry);
+        assert!(!text.contains("not_ready_since"), "{text}");
+        assert!(text.contains(r#"seccomp_profile_profiles{state="Progressing"} 0"#), "{text}");
+
+        cluster.change(|index| index.delete_profile("audit", "u1", Timestamp::now()));
+        let text = scraped(&registry);
+        assert!(!text.contains("audit"), "{text}");
+        assert!(text.contains(r#"seccomp_profile_profiles{state="Ready"} 0"#), "{text}");
+    }
+
+    #[test]
+    fn a_profile_that_is_being_deleted_says_since_when() {
+        let (cluster, registry) = cluster();
+        cluster.listed("Pod");
+        let version = Version { uid: "u1".into(), resource_version: "1".into() };
+        apply(&cluster, "audit", serde_json::Value::Null);
+        assert!(!scraped(&registry).contains("deletion"));
+        cluster.change(|index| {
+            let (_, _, facts) = index.profiles().next().unwrap();
+            let deletion = Some(Timestamp::from_second(1_800_000_000).unwrap());
+            let facts = ProfileFacts { deletion, version, ..facts.clone() };
+            index.apply_profile(facts, Source::List, Timestamp::now());
+        });
+        let text = scraped(&registry);
+        assert!(
+            text.contains(r#"seccomp_profile_deletion_timestamp_seconds{profile="audit"} 1800000000"#),
+            "{text}"
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn only_the_leader_tells_of_profiles_and_only_while_it_leads_and_knows_all() {
+        let (cluster, registry) = cluster();
+        apply(&cluster, "audit", serde_json::Value::Null);
+        assert!(!scraped(&registry).contains("audit"), "not every kind has been listed");
+        cluster.listed("Pod");
+        assert!(scraped(&registry).contains("audit"));
+        cluster.lead_until(None);
+        let text = scraped(&registry);
+        assert!(!text.contains("audit") && text.contains("seccomp_profile_leader 0"), "{text}");
+        cluster.lead_until(Some(Instant::now() + std::time::Duration::from_secs(10)));
+        let text = scraped(&registry);
+        assert!(text.contains("audit") && text.contains("seccomp_profile_leader 1"), "{text}");
+        // A leader that hangs says so although it did not notice itself.
+        tokio::time::advance(std::time::Duration::from_secs(11)).await;
+        assert!(scraped(&registry).contains("seccomp_profile_leader 0"));
+    }
+}
