@@ -3,7 +3,8 @@
 //! [`doctor`] says what the machine lacks, [`programs`] builds Kubernetes and what it needs from Go
 //! modules, [`cluster`] starts and ends it, [`image`] and [`build_images`] make container images without
 //! a build tool, [`api_server`] is an API server without nodes for what needs hundreds of them, [`view`] reads what a
-//! cluster shows of the profiles, [`chart`] checks the chart without a cluster, [`rights`] holds what our accounts may ask, [`runtime_default`] asks containerd what it allows, [`demo`] tells their whole life, and [`cli`] is
+//! cluster shows of the profiles, [`chart`] checks the chart without a cluster, [`rights`] holds what our accounts may
+//! ask, [`runtime_default`] asks containerd what it allows, [`prometheus`] is Debian's, [`demo`] tells their whole life, and [`cli`] is
 //! the command. Below them lie [`command`] and [`files`] (programs and files
 //! with errors that say which), [`wait`] (conditions with a deadline), [`step`] (progress) and
 //! [`interrupt`] (an orderly end on SIGINT and SIGTERM). What the tests assert is not in here.
@@ -23,6 +24,7 @@ pub mod image;
 pub mod interrupt;
 mod kind;
 pub mod programs;
+pub mod prometheus;
 pub mod rights;
 mod running;
 pub mod runtime_default;

@@ -1,0 +1,212 @@
+//! What both programs measure, held against what the docs, the alerts and the dashboard say of it. Without a cluster.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "clippy's leave to panic in tests does not reach the helpers of an integration test"
+)]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write;
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+
+use api::names::FINALIZER;
+use e2e::build_images::repository;
+use e2e::prometheus::promtool;
+use e2e::rights::table;
+use k8s_openapi::jiff::Timestamp;
+use operator::cluster::Cluster;
+use operator::facts::{ProfileFacts, Source};
+use operator::gauges::Gauges;
+use operator::index::Index;
+use prometheus::proto::{MetricFamily, MetricType};
+use prometheus::{Registry, TextEncoder};
+use serde_json::{Value, json};
+
+/// Labels whose values are not listed: there is one for each profile or release.
+const UNLISTED: [&str; 2] = ["profile", "version"];
+
+/// What an operator serves that leads a cluster with one profile, which is not ready and is being deleted.
+fn of_the_operator() -> Vec<MetricFamily> {
+    let registry = daemon::metrics::registry("operator", "0").unwrap();
+    let metrics = operator::metrics::Metrics::new(&registry).unwrap();
+    let cluster = Arc::new(Cluster::new(Index::new("profiles"), [], metrics));
+    registry.register(Box::new(Gauges::new(Arc::downgrade(&cluster)).unwrap())).unwrap();
+    let profile = json!({
+        "metadata": {
+            "name": "audit", "uid": "u", "resourceVersion": "1", "finalizers": [FINALIZER],
+            "deletionTimestamp": "2026-01-01T00:00:00Z",
+        },
+        "spec": { "contents": { "defaultAction": "SCMP_ACT_LOG" } },
+        "status": { "conditions": [{
+            "type": "Ready", "status": "False", "reason": "RollingOut", "message": "",
+            "lastTransitionTime": "2026-01-01T00:00:00Z",
+        }] },
+    });
+    let facts = ProfileFacts::of(&serde_json::from_value(profile).unwrap());
+    cluster.change(|index| index.apply_profile(facts, Source::List, Timestamp::now()));
+    registry.gather()
+}
+
+/// What an agent serves.
+fn of_the_agent() -> Vec<MetricFamily> {
+    let registry: Registry = daemon::metrics::registry("node-agent", "0").unwrap();
+    node_agent::metrics::Metrics::new(&registry).unwrap();
+    registry.gather()
+}
+
+fn table_of(families: &[MetricFamily]) -> String {
+    let mut text = String::from("| metric | type | labels | meaning |\n|---|---|---|---|\n");
+    for family in families {
+        let kind = match family.get_field_type() {
+            MetricType::COUNTER => "counter",
+            MetricType::GAUGE => "gauge",
+            MetricType::HISTOGRAM => "histogram",
+            other => panic!("{}: {other:?}", family.name()),
+        };
+        let mut labels = BTreeMap::<&str, Vec<&str>>::new();
+        for label in family.get_metric().iter().flat_map(|metric| metric.get_label()) {
+            let values = labels.entry(label.name()).or_default();
+            if !UNLISTED.contains(&label.name()) && !values.contains(&label.value()) {
+                values.push(label.value());
+            }
+        }
+        let labels = labels.into_iter().map(|(label, values)| match values[..] {
+            [] => format!("`{label}`"),
+            _ => format!("`{label}`: {}", values.join(", ")),
+        });
+        let labels = labels.collect::<Vec<_>>().join("; ");
+        let _ = writeln!(text, "| `{}` | {kind} | {labels} | {} |", family.name(), family.help());
+    }
+    text
+}
+
+/// With `UPDATE_DOCS=1` (`make generate`) it writes them.
+#[test]
+fn the_reference_in_the_docs_is_what_the_programs_serve() {
+    let path = repository().join("docs/reference/metrics.md");
+    let held = fs::read_to_string(&path).unwrap();
+    let tables = [
+        ("metrics of the operator", table_of(&of_the_operator())),
+        ("metrics of the agent", table_of(&of_the_agent())),
+    ];
+    let right = tables.iter().fold(held.clone(), |text, (mark, table)| {
+        table::replace_marked(&text, mark, table)
+            .unwrap_or_else(|mark| panic!("{}: no {mark}", path.display()))
+    });
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        fs::write(&path, &right).unwrap();
+    } else {
+        assert!(held == right, "docs/reference/metrics.md differs from the programs: run `make generate`");
+    }
+}
+
+fn served() -> BTreeSet<String> {
+    let all = of_the_operator().into_iter().chain(of_the_agent());
+    all.map(|family| family.name().to_owned()).collect()
+}
+
+/// A metric without any series would be missing from the reference, and from every dashboard until something happens.
+#[test]
+fn every_metric_that_is_named_in_the_code_has_series_from_the_start() {
+    let mut named = BTreeSet::new();
+    for program in ["daemon", "operator", "node-agent"] {
+        for_each_source(&repository().join(program).join("src"), &mut |text| {
+            named.extend(words(text).filter(|word| text.contains(&format!("\"{word}\""))).map(str::to_owned));
+        });
+    }
+    assert_eq!(named, served());
+}
+
+fn for_each_source(directory: &Path, each: &mut impl FnMut(&str)) {
+    for entry in fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            for_each_source(&path, each);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            each(&fs::read_to_string(&path).unwrap());
+        }
+    }
+}
+
+/// The names of our metrics in a text.
+fn words(text: &str) -> impl Iterator<Item = &str> {
+    let word = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    text.split(move |c| !word(c)).filter(|word| word.starts_with("seccomp_profile_"))
+}
+
+#[test]
+fn promtool_finds_no_fault_with_the_metrics() {
+    for families in [of_the_operator(), of_the_agent()] {
+        let text = TextEncoder::new().encode_to_string(&families).unwrap();
+        let said = promtool(["check", "metrics"], &text).unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(said, "");
+    }
+}
+
+fn alerts() -> Vec<Value> {
+    let text = fs::read_to_string(repository().join("charts/seccomp-profile/files/alerts.yaml")).unwrap();
+    let file: Value = serde_saphyr::from_str(&text).unwrap();
+    file["groups"][0]["rules"].as_array().unwrap().clone()
+}
+
+#[test]
+fn promtool_finds_no_fault_with_the_alerts_and_they_fire_when_they_should() {
+    let path = |path: &str| repository().join(path).display().to_string();
+    let rules = path("charts/seccomp-profile/files/alerts.yaml");
+    promtool(["check", "rules", "--lint-fatal", &rules], "").unwrap_or_else(|error| panic!("{error}"));
+    let tests = path("e2e/tests/alerts_test.yaml");
+    promtool(["test", "rules", &tests], "").unwrap_or_else(|error| panic!("{error}"));
+    let text = fs::read_to_string(tests).unwrap();
+    for alert in alerts() {
+        let name = alert["alert"].as_str().unwrap();
+        assert!(text.contains(&format!("alertname: {name}")), "{name} is not tested");
+    }
+}
+
+#[test]
+fn every_alert_has_a_page_that_says_what_to_do_and_every_page_an_alert() {
+    let directory = repository().join("docs/runbooks");
+    let contents = fs::read_to_string(directory.join("README.md")).unwrap();
+    let mut pages = BTreeSet::from(["README.md".to_owned()]);
+    for alert in alerts() {
+        let name = alert["alert"].as_str().unwrap();
+        let url = alert["annotations"]["runbook_url"].as_str().unwrap();
+        let page =
+            url.strip_prefix("https://github.com/imjasonh/seccomp-profile/blob/main/docs/runbooks/").unwrap();
+        assert_eq!(page, format!("{name}.md"));
+        let text = fs::read_to_string(directory.join(page)).unwrap();
+        let headings: Vec<_> = text.lines().filter(|line| line.starts_with('#')).collect();
+        let title = format!("# {name}");
+        assert_eq!(headings, [&title, "## What it does to pods", "## Find out", "## What to do"]);
+        let severity = alert["labels"]["severity"].as_str().unwrap();
+        assert!(contents.contains(&format!("| [{name}]({page}) | {severity} |")), "{name} in the contents");
+        pages.insert(page.to_owned());
+    }
+    let found =
+        fs::read_dir(&directory).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    assert_eq!(found.collect::<BTreeSet<_>>(), pages);
+}
+
+/// Expressions of alerts and dashboard, and what the runbooks name.
+#[test]
+fn alerts_dashboard_and_runbooks_name_metrics_that_there_are() {
+    let served = served();
+    let mut files: Vec<_> =
+        fs::read_dir(repository().join("docs/runbooks")).unwrap().map(|e| e.unwrap().path()).collect();
+    let chart = repository().join("charts/seccomp-profile/files");
+    files.extend([chart.join("alerts.yaml"), chart.join("dashboard.json")]);
+    let mut named = BTreeSet::new();
+    for file in files {
+        for word in words(&fs::read_to_string(&file).unwrap()) {
+            let base =
+                ["_bucket", "_count", "_sum"].iter().find_map(|part| word.strip_suffix(part)).unwrap_or(word);
+            assert!(served.contains(base), "{}: {word}", file.display());
+            named.insert(base.to_owned());
+        }
+    }
+    // What nobody looks at need not be measured.
+    assert_eq!(named, served);
+}
