@@ -1,0 +1,27 @@
+{{/* Labels of what Prometheus' operator reads: (list $ .Values.metrics.podMonitor). */}}
+{{- define "seccomp-profile.monitorLabels" -}}
+{{- $own := include "seccomp-profile.labels" (first .) | fromYaml -}}
+{{ mergeOverwrite dict ((last .).labels | default dict) $own | toYaml }}
+{{- end -}}
+
+{{/* Selects what belongs to both programs, and not the uninstallation's Job. */}}
+{{- define "seccomp-profile.monitored" -}}
+matchLabels:
+  app.kubernetes.io/name: {{ .Chart.Name }}
+  app.kubernetes.io/instance: {{ .Release.Name | quote }}
+matchExpressions:
+  - {key: app.kubernetes.io/component, operator: In, values: [operator, node-agent]}
+{{- end -}}
+
+{{/* How one pod is scraped: .Values.metrics.podMonitor. */}}
+{{- define "seccomp-profile.endpoint" -}}
+port: http
+path: /metrics
+{{- with .interval }}
+interval: {{ . }}
+{{- end }}
+relabelings:
+  # Which node an agent is on is what its metrics are worth reading for.
+  - sourceLabels: [__meta_kubernetes_pod_node_name]
+    targetLabel: node
+{{- end -}}
