@@ -273,7 +273,7 @@ impl Index {
     /// How many pods name a profile and have not ended.
     #[must_use]
     pub fn pods_naming(&self, profile: &str) -> usize {
-        self.users.of(profile).count()
+        self.users.count(profile)
     }
 
     /// How each node stands that should have an agent, as of now.

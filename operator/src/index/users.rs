@@ -68,6 +68,11 @@ impl Users {
         self.by_profile.keys()
     }
 
+    /// How many pods name a profile.
+    pub(super) fn count(&self, profile: &str) -> usize {
+        self.by_profile.get(profile).map_or(0, BTreeSet::len)
+    }
+
     /// The pods that name a profile.
     pub(super) fn of(&self, profile: &str) -> impl Iterator<Item = &User> {
         self.by_profile.get(profile).into_iter().flatten().filter_map(|uid| self.pods.get(uid))
