@@ -106,7 +106,7 @@ fn nothing_of_it_is_there_unless_asked_for_nor_where_the_cluster_does_not_know_t
 fn endpoint(endpoint: &Value) {
     let expected = json!({
         "port": "http", "path": "/metrics", "interval": "15s",
-        "relabelings": [{ "sourceLabels": ["__meta_kubernetes_pod_node_name"], "targetLabel": "node" }],
+        "relabelings": [{ "action": "replace", "sourceLabels": ["__meta_kubernetes_pod_node_name"], "targetLabel": "node" }],
     });
     assert_eq!(*endpoint, expected);
 }

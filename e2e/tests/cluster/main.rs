@@ -27,12 +27,14 @@ mod nodes;
 mod plugin;
 mod pod_security;
 mod pods;
+mod prometheus;
 mod removal;
 #[path = "../rendered/mod.rs"]
 mod rendered;
 mod restarts;
 mod rights;
 mod runc;
+mod scraper;
 mod stopped;
 mod support;
 mod thief;

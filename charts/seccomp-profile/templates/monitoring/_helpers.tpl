@@ -22,6 +22,7 @@ interval: {{ . }}
 {{- end }}
 relabelings:
   # Which node an agent is on is what its metrics are worth reading for.
-  - sourceLabels: [__meta_kubernetes_pod_node_name]
+  - action: replace
+    sourceLabels: [__meta_kubernetes_pod_node_name]
     targetLabel: node
 {{- end -}}

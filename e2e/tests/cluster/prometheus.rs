@@ -1,0 +1,256 @@
+//! What somebody on call sees: a real Prometheus scrapes both programs as the chart sets it up, and the alerts and the
+//! dashboard ask it.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::time::Duration;
+
+use e2e::build_images::repository;
+use e2e::cluster::NAMESPACE;
+use e2e::command::CommandError;
+use e2e::prometheus::{operator_definitions, promtool};
+use e2e::view::disk;
+use serde_json::Value;
+
+use super::scraper::{Prometheus, Sample, pod_monitor};
+use super::support::{
+    LIMIT, Session, alone, bytes_of, complain, harmless, say, shared, sleeper, until, until_mended,
+};
+
+/// Longer than what the alerts wait for.
+const LATER: Duration = Duration::from_secs(1000);
+
+fn file(path: &str) -> String {
+    fs::read_to_string(repository().join(path)).unwrap()
+}
+
+/// The names in the reference.
+fn documented() -> BTreeSet<String> {
+    let text = file("docs/reference/metrics.md");
+    let rows = text.lines().filter_map(|line| line.strip_prefix("| `seccomp_profile_")?.split('`').next());
+    rows.map(|name| format!("seccomp_profile_{name}")).collect()
+}
+
+fn alerts() -> Vec<(String, String)> {
+    let rules: Value = serde_saphyr::from_str(&file("charts/seccomp-profile/files/alerts.yaml")).unwrap();
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    let rules = rules["groups"][0]["rules"].as_array().unwrap().clone();
+    rules.iter().map(|rule| (text(&rule["alert"]), text(&rule["expr"]))).collect()
+}
+
+fn alert(name: &str) -> String {
+    alerts().into_iter().find(|(alert, _)| alert == name).unwrap().1
+}
+
+/// Title and expression of each query of the dashboard.
+fn panels() -> Vec<(String, String)> {
+    let dashboard: Value =
+        serde_json::from_str(&file("charts/seccomp-profile/files/dashboard.json")).unwrap();
+    let mut queries = Vec::new();
+    for panel in dashboard["panels"].as_array().unwrap() {
+        for target in panel["targets"].as_array().into_iter().flatten() {
+            let text = |value: &Value| value.as_str().unwrap().to_owned();
+            queries.push((text(&panel["title"]), text(&target["expr"])));
+        }
+    }
+    queries
+}
+
+fn of_profile<'a>(samples: &'a [Sample], name: &str) -> Option<&'a Sample> {
+    samples.iter().find(|sample| sample.labels["profile"] == name)
+}
+
+#[test]
+fn a_prometheus_that_follows_the_pod_monitor_sees_every_metric_and_what_the_alerts_are_about() {
+    let cluster = shared();
+    cluster.rolled_out();
+    let prometheus = Prometheus::start(&cluster);
+
+    // A node cannot hold one profile, and another one is deleted while a pod uses it.
+    let path = disk::path(&cluster.disks()[0], "scraped-conflict");
+    fs::write(&path, "somebody's").unwrap();
+    let conflict = cluster.profile("scraped-conflict", &harmless(0));
+    conflict.until("being Failed", LIMIT, |view| view.state() == "Failed");
+    let held = cluster.profile("scraped-held", &harmless(1));
+    held.ready();
+    let pod = cluster.pod(&sleeper("scraped", "scraped-held"));
+    pod.running();
+    cluster.ok(["delete", "seccompprofile", "scraped-held", "--wait=false"]);
+    held.condition("Deleting", "InUse");
+
+    let names = documented();
+    assert!(names.len() > 20, "{names:?}");
+    for name in &names {
+        let either = format!("{{__name__=~\"{name}(_count)?\"}}");
+        until(name, LIMIT, || (!prometheus.query(&either).is_empty()).then_some(()));
+    }
+    let happened = "sum(seccomp_profile_rollout_duration_seconds_count) > 0 and \
+                    sum(seccomp_profile_agent_sync_duration_seconds_count) > 0 and \
+                    sum(seccomp_profile_watch_lag_seconds_count) > 0";
+    until("measured durations", LIMIT, || (!prometheus.query(happened).is_empty()).then_some(()));
+    for sample in prometheus.query("seccomp_profile_rollout_duration_seconds_sum > 0") {
+        say(&format!("rollouts took {} s in all", sample.value));
+    }
+    for text in prometheus.scraped() {
+        let said = promtool(["check", "metrics"], &text).unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(said, "");
+    }
+
+    // The failing node, at once and to whoever waits; Prometheus waits for five minutes.
+    let failing = alert("SeccompProfileFailing");
+    let sample = until("the failing node", LIMIT, || {
+        of_profile(&prometheus.query(&failing), "scraped-conflict").cloned()
+    });
+    assert_eq!((sample.value, sample.labels.as_object().unwrap().len()), (1.0, 1), "{sample:?}");
+    let pending = "ALERTS{alertname=\"SeccompProfileFailing\", alertstate=\"pending\"}";
+    until("a pending alert", LIMIT, || of_profile(&prometheus.query(pending), "scraped-conflict").cloned());
+    // The deletion, once it is old.
+    let stuck = alert("SeccompProfileDeletionStuck");
+    assert!(of_profile(&prometheus.query(&stuck), "scraped-held").is_none());
+    let later = until("the stuck deletion", LIMIT, || {
+        of_profile(&prometheus.query_in(&stuck, LATER), "scraped-held").cloned()
+    });
+    assert!((LATER.as_secs_f64()..LATER.as_secs_f64() + 60.0).contains(&later.value), "{later:?}");
+    // Neither is a rollout that nobody can explain.
+    let unexplained = prometheus.query_in(&alert("SeccompProfileRolloutStuck"), LATER);
+    assert!(
+        unexplained.iter().all(|sample| !sample.labels["profile"].as_str().unwrap().starts_with("scraped-"))
+    );
+    for quiet in
+        ["SeccompProfileOperatorWithoutLeader", "SeccompProfileWatchStale", "SeccompProfileAgentMissing"]
+    {
+        let said = prometheus.query(&alert(quiet));
+        assert!(said.is_empty(), "{quiet}: {said:?}");
+    }
+    let held_by = prometheus.query("seccomp_profile_pods{profile=\"scraped-held\"}");
+    assert_eq!(held_by.iter().map(|sample| sample.value).collect::<Vec<_>>(), [1.0], "of the leader alone");
+
+    every_expression_is_taken(&prometheus);
+
+    // What is over is not told of any more, also to a query that looks back for hours.
+    fs::remove_file(&path).unwrap();
+    conflict.ready();
+    until("no failing node", LIMIT, || {
+        of_profile(&prometheus.query(&failing), "scraped-conflict").is_none().then_some(())
+    });
+    pod.remove();
+    cluster.ok(["wait", "--for=delete", "seccompprofile/scraped-held", "--timeout=30s"]);
+    let any = "count({profile=\"scraped-held\"})";
+    until("no series of a profile that is gone", LIMIT, || prometheus.query(any).is_empty().then_some(()));
+    assert!(!prometheus.query("count({profile=\"scraped-conflict\"})").is_empty());
+}
+
+fn every_expression_is_taken(prometheus: &Prometheus) {
+    let alerts = alerts();
+    let rules = until("every rule evaluated", LIMIT, || {
+        let rules = prometheus.rules();
+        rules.iter().all(|rule| rule["health"] != "unknown").then_some(rules)
+    });
+    assert_eq!(rules.len(), alerts.len());
+    for rule in rules {
+        assert_eq!(rule["health"], "ok", "{rule}");
+    }
+    for (name, expression) in alerts {
+        say(&format!("{name}: {} now", prometheus.query(&expression).len()));
+    }
+    let panels = panels();
+    assert!(panels.len() > 20);
+    for (title, expression) in panels {
+        let shown = until(&title, LIMIT, || {
+            let samples = prometheus.query(&expression);
+            (!samples.is_empty()).then_some(samples)
+        });
+        say(&format!("{title}: {} series", shown.len()));
+    }
+}
+
+/// The definitions of Prometheus' operator, and the chart as it was, once this is dropped.
+struct Defined<'a>(&'a Session, [String; 3]);
+
+impl Drop for Defined<'_> {
+    fn drop(&mut self) {
+        // While the kinds are there, so that helm removes what it made of them.
+        complain(install(self.0, &[]));
+        for definition in &self.1 {
+            complain(self.0.kubectl(["delete", "-f", definition, "--timeout=60s"]).map(drop));
+        }
+    }
+}
+
+fn install(cluster: &Session, values: &[&str]) -> Result<(), CommandError> {
+    let chart = repository().join("charts").join(NAMESPACE);
+    // Otherwise helm keeps the values of the last time.
+    let values: Vec<_> = ["--reset-values"].iter().chain(values).copied().collect();
+    cluster.client().install_chart(&chart, &values).map(drop)
+}
+
+#[test]
+fn an_api_server_that_knows_prometheus_operator_takes_every_object_that_the_chart_makes_for_it() {
+    const MONITORS: [&str; 4] = [
+        "--set=metrics.podMonitor.enabled=true",
+        "--set=metrics.podMonitor.interval=15s",
+        "--set=metrics.prometheusRule.enabled=true",
+        "--set=metrics.dashboard.enabled=true",
+    ];
+    let cluster = alone();
+    cluster.rolled_out();
+    install(&cluster, &MONITORS).unwrap_or_else(|error| panic!("without the kinds: {error}"));
+    let listed =
+        |kinds: &str| cluster.ok(["-n", NAMESPACE, "get", kinds, "-o", "name", "--ignore-not-found"]);
+    assert_eq!(listed("configmaps,services").lines().filter(|name| name.contains(NAMESPACE)).count(), 1);
+
+    let plurals = ["podmonitors", "servicemonitors", "prometheusrules"];
+    let files = operator_definitions(plurals).unwrap_or_else(|error| panic!("{error}"));
+    let defined = Defined(&cluster, files.map(|file| file.display().to_string()));
+    for (plural, file) in plurals.iter().zip(&defined.1) {
+        cluster.ok(["apply", "--server-side", "-f", file]);
+        let name = format!("crd/{plural}.monitoring.coreos.com");
+        cluster.ok(["wait", "--for=condition=Established", "--timeout=30s", &name]);
+    }
+    let kinds = "podmonitors,servicemonitors,prometheusrules";
+    install(&cluster, &MONITORS).unwrap_or_else(|error| panic!("{error}"));
+    let monitored = "podmonitor.monitoring.coreos.com/seccomp-profile\n\
+                     prometheusrule.monitoring.coreos.com/seccomp-profile\n";
+    assert_eq!(listed(kinds), monitored);
+    // What the API server stores is what was meant: it drops what a definition does not know.
+    let rule = cluster.json(["-n", NAMESPACE, "get", "prometheusrule", NAMESPACE]);
+    let alerts: Value = serde_saphyr::from_str(&file("charts/seccomp-profile/files/alerts.yaml")).unwrap();
+    assert_eq!(rule["spec"], alerts);
+    let monitor = cluster.json(["-n", NAMESPACE, "get", "podmonitor", NAMESPACE]);
+    assert_eq!(monitor["spec"], pod_monitor(&cluster, &["--set=metrics.podMonitor.interval=15s"])["spec"]);
+
+    let services = ["--set=metrics.serviceMonitor.enabled=true"];
+    install(&cluster, &services).unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(listed(kinds), "servicemonitor.monitoring.coreos.com/seccomp-profile\n");
+    for (component, pods) in [("operator", 2), ("node-agent", cluster.disks().len())] {
+        let label = format!("kubernetes.io/service-name=seccomp-profile-{component}-metrics");
+        until(&label, LIMIT, || {
+            let slices = cluster.json(["-n", NAMESPACE, "get", "endpointslices", "-l", &label]);
+            let found = slices["items"].as_array().unwrap().iter();
+            let found = found.flat_map(|slice| slice["endpoints"].as_array().into_iter().flatten()).count();
+            (found == pods).then_some(())
+        });
+    }
+    drop(defined);
+    assert_eq!(listed("configmaps,services").lines().filter(|name| name.contains(NAMESPACE)).count(), 0);
+}
+
+#[test]
+fn a_file_that_is_removed_again_and_again_raises_the_alert_with_its_node() {
+    let cluster = shared();
+    let applied = cluster.profile("scraped-drift", &harmless(0));
+    applied.ready();
+    let prometheus = Prometheus::start(&cluster);
+    let node = &cluster.disks()[0];
+    let expression = alert("SeccompProfileDriftRepeated");
+    let on_node =
+        || prometheus.query(&expression).into_iter().find(|sample| sample.labels["node"] == node.name());
+    // Other tests have drift, too, but not while this Prometheus looks.
+    assert!(on_node().is_none());
+    for _ in 0..7 {
+        fs::remove_file(applied.path(node)).unwrap();
+        until_mended(node, "scraped-drift", &bytes_of(&harmless(0)));
+    }
+    let sample = until("the alert", LIMIT, on_node);
+    assert!(sample.labels["pod"].as_str().unwrap().starts_with("seccomp-profile-node-agent-"), "{sample:?}");
+}

@@ -1,0 +1,250 @@
+//! A real Prometheus on the host, which reaches pods as the API server does, and chooses its targets by what the chart's
+//! PodMonitor says.
+//!
+//! Debian builds it without Kubernetes' client library, so that it cannot ask the API server itself. What its own
+//! discovery would tell it of every container port in the cluster is written into a file for it; to choose among them and
+//! to label them is its own work.
+
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::{fs, io};
+
+use e2e::build_images::repository;
+use e2e::cluster::NAMESPACE;
+use e2e::prometheus;
+use serde_json::{Value, json};
+
+use super::support::{LIMIT, Session, until};
+
+/// How long Prometheus may take until it serves.
+const START: Duration = Duration::from_secs(60);
+
+/// A Prometheus, until this is dropped.
+pub(crate) struct Prometheus {
+    child: Child,
+    address: String,
+    directory: tempfile::TempDir,
+}
+
+/// One line of what a query gives.
+#[derive(Debug, Clone)]
+pub(crate) struct Sample {
+    pub(crate) labels: Value,
+    pub(crate) value: f64,
+}
+
+impl Prometheus {
+    /// Starts one that scrapes both programs and evaluates the chart's alerts, each once a second, and waits until it
+    /// has scraped every pod of theirs.
+    pub(crate) fn start(cluster: &Session) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let (config, targets) =
+            (directory.path().join("prometheus.json"), directory.path().join("targets.json"));
+        fs::write(&targets, container_ports(cluster).to_string()).unwrap();
+        fs::write(&config, config_of(&pod_monitor(cluster, &[]), &targets).to_string()).unwrap();
+        let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+        let log = fs::File::create(directory.path().join("log")).unwrap();
+        // Ends with this thread, should that be killed.
+        let mut command = Command::new("setpriv");
+        command.args(["--pdeathsig", "KILL"]).arg(prometheus::program("prometheus").unwrap());
+        command.arg(format!("--config.file={}", config.display()));
+        command.arg(format!("--storage.tsdb.path={}", directory.path().join("data").display()));
+        command.arg(format!("--web.listen-address={address}"));
+        // So that a query can ask what an expression will say in some time, if nothing changes until then.
+        command.arg("--query.lookback-delta=2h");
+        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn().unwrap();
+        let mut prometheus = Self { child, address, directory };
+        until("Prometheus serves", START, || {
+            assert!(prometheus.child.try_wait().unwrap().is_none(), "{}", prometheus.log());
+            get(&prometheus.address, "/-/ready").ok()
+        });
+        prometheus.until_all_scraped(cluster);
+        prometheus
+    }
+
+    fn log(&self) -> String {
+        fs::read_to_string(self.directory.path().join("log")).unwrap_or_default()
+    }
+
+    fn until_all_scraped(&self, cluster: &Session) {
+        let selector = "app.kubernetes.io/component in (operator,node-agent)";
+        let pods = cluster.json(["-n", NAMESPACE, "get", "pods", "-l", selector]);
+        let text = |value: &Value| value.as_str().unwrap().to_owned();
+        let mut wanted: Vec<_> = pods["items"].as_array().unwrap().iter().collect();
+        // One that is about to go was not chosen to be watched.
+        wanted.retain(|pod| pod["metadata"]["deletionTimestamp"].is_null());
+        let wanted =
+            wanted.into_iter().map(|pod| (text(&pod["metadata"]["name"]), text(&pod["spec"]["nodeName"])));
+        let mut wanted: Vec<_> = wanted.collect();
+        wanted.sort();
+        until("every pod scraped", LIMIT, || {
+            let up =
+                self.query("up == 1").into_iter().map(|s| (text(&s.labels["pod"]), text(&s.labels["node"])));
+            let mut up: Vec<_> = up.collect();
+            up.sort();
+            (up == wanted).then_some(())
+        });
+    }
+
+    /// What an expression says now.
+    pub(crate) fn query(&self, expression: &str) -> Vec<Sample> {
+        self.query_in(expression, Duration::ZERO)
+    }
+
+    /// What an expression will say if every value stays as it is until then.
+    pub(crate) fn query_in(&self, expression: &str, ahead: Duration) -> Vec<Sample> {
+        let time = SystemTime::now().duration_since(UNIX_EPOCH).unwrap() + ahead;
+        let path = format!("/api/v1/query?time={}&query={}", time.as_secs_f64(), encoded(expression));
+        let data = self.api(&path).unwrap_or_else(|error| panic!("{expression}: {error}"));
+        assert_eq!(data["resultType"], "vector", "{expression}");
+        let sample = |result: &Value| Sample {
+            labels: result["metric"].clone(),
+            value: result["value"][1].as_str().unwrap().parse().unwrap(),
+        };
+        data["result"].as_array().unwrap().iter().map(sample).collect()
+    }
+
+    /// The rules, with their state.
+    pub(crate) fn rules(&self) -> Vec<Value> {
+        let groups = self.api("/api/v1/rules").unwrap_or_else(|error| panic!("{error}"));
+        let groups = groups["groups"].as_array().unwrap();
+        groups.iter().flat_map(|group| group["rules"].as_array().unwrap().clone()).collect()
+    }
+
+    /// What each target serves, as it is scraped.
+    pub(crate) fn scraped(&self) -> Vec<String> {
+        let targets = self.api("/api/v1/targets?state=active").unwrap_or_else(|error| panic!("{error}"));
+        let urls =
+            targets["activeTargets"].as_array().unwrap().iter().map(|target| target["scrapeUrl"].as_str());
+        urls.map(|url| {
+            let (address, path) = url.unwrap().strip_prefix("http://").unwrap().split_once('/').unwrap();
+            get(address, &format!("/{path}")).unwrap()
+        })
+        .collect()
+    }
+
+    fn api(&self, path: &str) -> Result<Value, String> {
+        let body = get(&self.address, path).map_err(|error| error.to_string())?;
+        let mut answer: Value = serde_json::from_str(&body).map_err(|error| format!("{error}: {body}"))?;
+        if answer["status"] == "success" { Ok(answer["data"].take()) } else { Err(answer.to_string()) }
+    }
+}
+
+impl Drop for Prometheus {
+    fn drop(&mut self) {
+        // It has ended already otherwise; what it wrote goes with its directory.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The chart's PodMonitor, for the release that runs.
+pub(crate) fn pod_monitor(cluster: &Session, values: &[&str]) -> Value {
+    let chart = repository().join("charts").join(NAMESPACE).display().to_string();
+    let arguments = ["template", NAMESPACE, &chart, "--namespace", NAMESPACE, "--kube-version", "1.33"];
+    let asked =
+        ["--api-versions=monitoring.coreos.com/v1/PodMonitor", "--set=metrics.podMonitor.enabled=true"];
+    let text =
+        cluster.helm(arguments.iter().chain(&asked).chain(values)).unwrap_or_else(|error| panic!("{error}"));
+    let objects: Vec<Value> = serde_saphyr::from_multiple(&text).unwrap();
+    objects.into_iter().find(|object| object["kind"] == "PodMonitor").unwrap()
+}
+
+/// A label of discovery, from a pod's.
+fn pod_label(kind: &str, key: &str) -> String {
+    let plain: String = key.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();
+    format!("__meta_kubernetes_pod_{kind}_{plain}")
+}
+
+/// What the role `pod` of Prometheus' Kubernetes discovery tells: one target for each port of each container.
+fn container_ports(cluster: &Session) -> Value {
+    let pods = cluster.json(["get", "pods", "--all-namespaces"]);
+    let mut targets = Vec::new();
+    for pod in pods["items"].as_array().unwrap() {
+        let (metadata, spec, status) = (&pod["metadata"], &pod["spec"], &pod["status"]);
+        let mut labels = json!({
+            "__meta_kubernetes_namespace": metadata["namespace"],
+            "__meta_kubernetes_pod_name": metadata["name"],
+            "__meta_kubernetes_pod_node_name": spec["nodeName"],
+            "__meta_kubernetes_pod_phase": status["phase"],
+        });
+        for (kind, of) in [("label", &metadata["labels"]), ("annotation", &metadata["annotations"])] {
+            for (key, value) in of.as_object().into_iter().flatten() {
+                labels[pod_label(kind, key)] = value.clone();
+                labels[pod_label(&format!("{kind}present"), key)] = "true".into();
+            }
+        }
+        for container in spec["containers"].as_array().unwrap() {
+            labels["__meta_kubernetes_pod_container_name"] = container["name"].clone();
+            for port in container["ports"].as_array().into_iter().flatten() {
+                labels["__meta_kubernetes_pod_container_port_name"] = port["name"].clone();
+                let target = format!("{}:{}", status["podIP"].as_str().unwrap(), port["containerPort"]);
+                targets.push(json!({ "targets": [target], "labels": labels }));
+            }
+        }
+    }
+    targets.into()
+}
+
+/// What Prometheus' operator makes of a PodMonitor, as far as ours goes. JSON is YAML.
+fn config_of(monitor: &Value, targets: &Path) -> Value {
+    let spec = &monitor["spec"];
+    let [endpoint] = &spec["podMetricsEndpoints"].as_array().unwrap()[..] else { panic!("{monitor}") };
+    let keep =
+        |label: &str, regex: &str| json!({ "action": "keep", "source_labels": [label], "regex": regex });
+    // Without a selector of namespaces it is about its own.
+    let mut relabel =
+        vec![keep("__meta_kubernetes_namespace", monitor["metadata"]["namespace"].as_str().unwrap())];
+    for (key, value) in spec["selector"]["matchLabels"].as_object().unwrap() {
+        relabel.push(keep(&pod_label("label", key), value.as_str().unwrap()));
+    }
+    for listed in spec["selector"]["matchExpressions"].as_array().unwrap() {
+        assert_eq!(listed["operator"], "In");
+        let values = listed["values"].as_array().unwrap().iter().map(|value| value.as_str().unwrap());
+        relabel.push(keep(
+            &pod_label("label", listed["key"].as_str().unwrap()),
+            &values.collect::<Vec<_>>().join("|"),
+        ));
+    }
+    relabel.push(keep("__meta_kubernetes_pod_container_port_name", endpoint["port"].as_str().unwrap()));
+    for (from, to) in [("__meta_kubernetes_namespace", "namespace"), ("__meta_kubernetes_pod_name", "pod")] {
+        relabel.push(json!({ "source_labels": [from], "target_label": to }));
+    }
+    for rule in endpoint["relabelings"].as_array().unwrap() {
+        let (from, to) = (&rule["sourceLabels"], &rule["targetLabel"]);
+        relabel.push(json!({ "action": rule["action"], "source_labels": from, "target_label": to }));
+    }
+    let (namespace, name) = (&monitor["metadata"]["namespace"], &monitor["metadata"]["name"]);
+    json!({
+        "global": { "scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s" },
+        "rule_files": [repository().join("charts/seccomp-profile/files/alerts.yaml")],
+        "scrape_configs": [{
+            "job_name": format!("{}/{}", namespace.as_str().unwrap(), name.as_str().unwrap()),
+            "metrics_path": endpoint["path"],
+            "file_sd_configs": [{ "files": [targets] }],
+            "relabel_configs": relabel,
+        }],
+    })
+}
+
+/// The body of an answer. HTTP/1.0, so that it ends with the connection and comes in one piece.
+fn get(address: &str, path: &str) -> io::Result<String> {
+    let mut connection = TcpStream::connect(address)?;
+    connection.set_read_timeout(Some(LIMIT))?;
+    write!(connection, "GET {path} HTTP/1.0\r\nHost: {address}\r\n\r\n")?;
+    let mut answer = String::new();
+    connection.read_to_string(&mut answer)?;
+    let (head, body) = answer.split_once("\r\n\r\n").ok_or(io::ErrorKind::InvalidData)?;
+    // An expression that Prometheus does not take is answered with 400 and a body that says why.
+    match head.split(' ').nth(1) {
+        Some("200" | "400" | "422") => Ok(body.to_owned()),
+        _ => Err(io::Error::other(head.to_owned())),
+    }
+}
+
+fn encoded(text: &str) -> String {
+    text.bytes().map(|byte| format!("%{byte:02X}")).collect()
+}
