@@ -4,6 +4,13 @@ SHELL := /bin/bash
 CARGO ?= cargo
 E2E := $(CARGO) run --locked --package e2e --
 NODES ?= 2
+PROFILES ?= 20
+PODS ?= 0
+ROUNDS ?= 3
+REST ?= 300
+# The agents' own code runs in this process: as fast as it is in the images.
+BENCH := $(CARGO) run --locked --profile bench-fast --package e2e -- bench
+BENCH_OPTIONS = --profiles $(PROFILES) --pods $(PODS) --rounds $(ROUNDS) --rest $(REST)
 CARGO_DENY_VERSION := 0.20.2
 CARGO_FUZZ_VERSION := 0.13.1
 FUZZ_SECONDS ?= 20
@@ -11,7 +18,7 @@ FUZZ_SECONDS ?= 20
 .DEFAULT_GOAL := help
 # The parts share one machine and one cluster.
 .NOTPARALLEL:
-.PHONY: help setup demo cluster-up cluster-down test lint deny advisories chart test-unit fuzz fuzz-keep test-api-server test-cluster test-long bench-latency bench-memory generate images fmt
+.PHONY: help setup demo cluster-up cluster-down test lint deny advisories chart test-unit fuzz fuzz-keep test-api-server test-cluster test-long bench bench-sweep bench-latency bench-memory generate images fmt
 
 help: ## List the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -69,6 +76,12 @@ test-long: setup ## The tests that are too long for every change; under an hour
 	$(CARGO) test --locked --package e2e --features api-server --test api_server -- --test-threads=1 --ignored
 	$(E2E) run --nodes 2 -- $(CARGO) test --locked --package e2e --features cluster --test cluster -- --test-threads=1 --ignored
 	$(CARGO) test --locked --package e2e --test local_cluster -- --ignored
+
+bench: setup ## Measure what many nodes cost, beside a floor (NODES=1000 PROFILES=20 PODS=0 ROUNDS=3 REST=300)
+	@$(BENCH) scale --nodes $(if $(filter file default,$(origin NODES)),1000,$(NODES)) $(BENCH_OPTIONS)
+
+bench-sweep: setup ## The same from 100 to 1,000 nodes, and the plot in docs/images
+	@$(BENCH) sweep $(BENCH_OPTIONS)
 
 bench-latency: setup ## Measure apply to disk and to Ready, beside a bare watch echo
 	@$(E2E) run --nodes $(NODES) -- $(E2E) bench latency --rounds 200

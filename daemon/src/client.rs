@@ -40,13 +40,19 @@ pub async fn connect() -> Result<Client, ConnectError> {
 ///
 /// # Errors
 /// The configuration cannot be used.
-pub fn client(mut config: Config) -> Result<Client, kube::Error> {
+pub fn client(config: Config) -> Result<Client, kube::Error> {
+    Client::try_from(guarded(config))
+}
+
+/// The configuration of such a client, for whoever puts layers of its own around it.
+#[must_use]
+pub fn guarded(mut config: Config) -> Config {
     // It would try again for minutes within one request, where each caller has a back-off of its own.
     config.default_retry = false;
     config.read_timeout = Some(SILENCE);
     // Otherwise the time for which a connection was not used at all counts, too.
     config.reset_reader_on_write = true;
-    Client::try_from(config)
+    config
 }
 
 /// Waits for the answer to one request, for [`REQUEST_TIMEOUT`] at most.

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use api::NodeName;
 use daemon::Readiness;
+use futures::{StreamExt, TryStreamExt};
 use k8s_openapi::api::core::v1::{Node, NodeCondition, NodeStatus, Pod};
 use kube::api::{DeleteParams, ObjectMeta, Patch, PatchParams, PostParams};
 use kube::{Api, Client, Config};
@@ -15,7 +16,7 @@ use prometheus::Registry;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-use super::{ApiServerError, agent_of};
+use super::{ApiServerError, Traffic, agent_of};
 use crate::cluster::NAMESPACE;
 
 /// How often an agent reads every byte.
@@ -23,6 +24,9 @@ const CHECK_INTERVAL: Duration = Duration::from_secs(60);
 
 /// How long an agent's thread may go on writing once the agent has ended.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Nodes that register at once.
+const REGISTERING: usize = 16;
 
 /// The name of the pod of a node's agent.
 fn pod_of(node: &str) -> String {
@@ -47,11 +51,13 @@ pub struct Agents {
     nodes: Api<Node>,
     pods: Api<Pod>,
     root: PathBuf,
+    traffic: Traffic,
     running: BTreeMap<String, Running>,
 }
 
 #[derive(Debug)]
 struct Running {
+    readiness: Readiness,
     stop: oneshot::Sender<()>,
     task: JoinHandle<Result<(), Fatal>>,
 }
@@ -63,7 +69,20 @@ impl Agents {
     /// The configuration is wrong.
     pub fn new(config: Config, admin: Client, root: &Path) -> Self {
         let pods = Api::namespaced(admin.clone(), NAMESPACE);
-        Self { config, nodes: Api::all(admin), pods, root: root.to_owned(), running: BTreeMap::new() }
+        let (traffic, running) = (Traffic::default(), BTreeMap::new());
+        Self { config, nodes: Api::all(admin), pods, root: root.to_owned(), traffic, running }
+    }
+
+    /// What all of them have received.
+    #[must_use]
+    pub fn traffic(&self) -> &Traffic {
+        &self.traffic
+    }
+
+    /// Those that have not yet brought the first complete list of profiles to their disk.
+    pub fn starting(&self) -> impl Iterator<Item = &str> {
+        let starting = self.running.iter().filter(|(_, agent)| !agent.readiness.pending().is_empty());
+        starting.map(|(node, _)| node.as_str())
     }
 
     /// The names of those that run.
@@ -82,10 +101,34 @@ impl Agents {
     /// # Errors
     /// The API server refuses the node or the pod.
     pub async fn join(&mut self, name: &str) -> Result<(), ApiServerError> {
+        self.register(name).await?;
+        self.start(name).await
+    }
+
+    /// As [`Self::join`], of many at once.
+    ///
+    /// # Errors
+    /// The API server refuses a node or a pod.
+    pub async fn join_all(&mut self, names: &[String]) -> Result<(), ApiServerError> {
+        futures::stream::iter(names)
+            .map(|name| self.register(name))
+            .buffer_unordered(REGISTERING)
+            .try_collect::<()>()
+            .await?;
+        for name in names {
+            self.start(name).await?;
+        }
+        Ok(())
+    }
+
+    /// Registers the node `name`, which is Ready at once, with the pod that its agent would run in.
+    ///
+    /// # Errors
+    /// The API server refuses the node or the pod.
+    pub async fn register(&self, name: &str) -> Result<(), ApiServerError> {
         self.nodes.create(&PostParams::default(), &node(name)).await?;
         self.call(name, true).await?;
-        self.create_pod(name).await?;
-        self.start(name).await
+        self.create_pod(name).await
     }
 
     /// The operator sees from it that the agent lives; the agent itself runs here and never in it.
@@ -137,7 +180,7 @@ impl Agents {
             node: name.parse::<NodeName>().map_err(|error| wrong(error.to_string()))?,
             path: self.directory(name),
             check_interval: CHECK_INTERVAL,
-            client: daemon::client::client(agent_of(name, self.config.clone()))?,
+            client: self.client(name)?,
             metrics: node_agent::metrics::Metrics::new(&Registry::new())
                 .map_err(|error| wrong(error.to_string()))?,
             opened: readiness.part("directory"),
@@ -148,7 +191,25 @@ impl Agents {
             // A sender that is gone wants the same.
             let _ = stopped.await;
         }));
-        self.running.insert(name.to_owned(), Running { stop, task });
+        self.running.insert(name.to_owned(), Running { readiness, stop, task });
+        Ok(())
+    }
+
+    /// A client with connections and with the identity that the agent on `name` has; what it receives counts.
+    ///
+    /// # Errors
+    /// None can be made.
+    pub fn client(&self, name: &str) -> Result<Client, ApiServerError> {
+        Ok(self.traffic.client(daemon::client::guarded(agent_of(name, self.config.clone())))?)
+    }
+
+    /// Stops all agents at once; the nodes stay.
+    ///
+    /// # Errors
+    /// An agent had failed.
+    pub async fn stop_all(&mut self) -> Result<(), ApiServerError> {
+        let ending = std::mem::take(&mut self.running).into_values().map(Running::stop);
+        futures::future::try_join_all(ending).await?;
         Ok(())
     }
 
@@ -157,14 +218,10 @@ impl Agents {
     /// # Errors
     /// The agent had failed.
     pub async fn stop(&mut self, name: &str) -> Result<(), ApiServerError> {
-        if let Some(Running { stop, task }) = self.running.remove(name) {
-            // It may have ended by itself; then the task says why.
-            let _ = stop.send(());
-            task.await
-                .map_err(|error| ApiServerError::Config(error.to_string()))?
-                .map_err(|error| ApiServerError::Config(error.to_string()))?;
+        match self.running.remove(name) {
+            Some(agent) => agent.stop().await,
+            None => Ok(()),
         }
-        Ok(())
     }
 
     /// Fails when one has ended that should run.
@@ -212,6 +269,17 @@ impl Agents {
                 }
             }
         }
+    }
+}
+
+impl Running {
+    async fn stop(self) -> Result<(), ApiServerError> {
+        // It may have ended by itself; then the task says why.
+        let _ = self.stop.send(());
+        self.task
+            .await
+            .map_err(|error| ApiServerError::Config(error.to_string()))?
+            .map_err(|error| ApiServerError::Config(error.to_string()))
     }
 }
 

@@ -117,12 +117,27 @@ impl Log {
     /// # Errors
     /// The log cannot be read, or has lines that are none of an audit log.
     pub fn requests(&self) -> io::Result<Vec<Request>> {
+        Ok(self.read()?.0)
+    }
+
+    /// Every request of our accounts since the last call.
+    ///
+    /// # Errors
+    /// As [`Self::requests`].
+    pub fn take(&mut self) -> io::Result<Vec<Request>> {
+        let (requests, read) = self.read()?;
+        self.from += read;
+        Ok(requests)
+    }
+
+    /// The requests of our accounts, and how many bytes of the log they were in.
+    fn read(&self) -> io::Result<(Vec<Request>, u64)> {
         let mut file = File::open(&self.path)?;
         file.seek(SeekFrom::Start(self.from))?;
         let mut text = String::new();
         file.read_to_string(&mut text)?;
         // The last line may be half there.
-        let whole = text.rfind('\n').map_or("", |end| &text[..end]);
+        let whole = text.rfind('\n').map_or("", |end| &text[..=end]);
         let mut requests = Vec::new();
         for line in whole.lines() {
             let request: Request = serde_json::from_str(line)?;
@@ -130,7 +145,7 @@ impl Log {
                 requests.push(request);
             }
         }
-        Ok(requests)
+        Ok((requests, whole.len() as u64))
     }
 
     /// Every write of our accounts so far.

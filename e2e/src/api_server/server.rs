@@ -183,6 +183,23 @@ impl ApiServer {
         Ok(())
     }
 
+    /// How much of etcd's file holds data, in bytes.
+    ///
+    /// # Errors
+    /// It does not say.
+    pub async fn etcd_bytes(&self) -> Result<u64, ApiServerError> {
+        let status = self.ask_etcd("maintenance/status", json!({})).await?;
+        // 64-bit numbers are text in protobuf's JSON.
+        let bytes = status["dbSizeInUse"].as_str().and_then(|bytes| bytes.parse().ok());
+        bytes.ok_or_else(|| ApiServerError::Config(format!("etcd says of its size: {status}")))
+    }
+
+    /// The process ids of the API server and of etcd, where they run.
+    #[must_use]
+    pub fn ids(&self) -> [Option<u32>; 2] {
+        [&self.server, &self.etcd].map(|program| program.as_ref().map(Program::id))
+    }
+
     /// One call of etcd's API as JSON: <https://etcd.io/docs/v3.6/dev-guide/api_grpc_gateway/>.
     async fn ask_etcd(
         &self,

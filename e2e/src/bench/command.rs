@@ -1,9 +1,13 @@
-//! `e2e bench`: measurements on the cluster that runs.
+//! `e2e bench`: measurements on the cluster that runs, or on an API server of their own.
+
+use std::time::Duration;
 
 use clap::Subcommand;
 
-use super::{BenchError, latency, memory};
+use super::{BenchError, latency, memory, scale};
 use crate::cluster::{Cluster, ClusterError, Layout};
+use crate::interrupt;
+use crate::wait::WaitError;
 
 /// What to measure.
 #[derive(Debug, Clone, Subcommand)]
@@ -16,6 +20,17 @@ pub enum Bench {
     },
     /// The programs' resident memory with 0, 100 and 1,000 profiles, and with the largest one
     Memory,
+    /// Many nodes on an API server without a cluster, beside a floor
+    Scale {
+        /// Nodes
+        #[arg(long, default_value_t = 1000)]
+        nodes: usize,
+        /// What is measured
+        #[command(flatten)]
+        options: scale::Options,
+    },
+    /// The same at several numbers of nodes, with a plot
+    Sweep(scale::Sweep),
 }
 
 /// A measurement that did not come about, or a bar that was not reached.
@@ -36,24 +51,50 @@ pub enum BenchCommandError {
 }
 
 impl Bench {
-    /// Measures on the local cluster that runs.
+    /// Measures on the local cluster that runs, if it takes one.
     ///
     /// # Errors
     /// There is no cluster, it failed, or a bar was not reached.
     pub fn perform(self) -> Result<(), BenchCommandError> {
-        let cluster = Cluster::attach(&Layout::from_environment())?;
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .map_err(BenchCommandError::Runtime)?;
+        let runtime = match self {
+            Self::Latency { .. } | Self::Memory => tokio::runtime::Builder::new_current_thread(),
+            Self::Scale { .. } | Self::Sweep(_) => tokio::runtime::Builder::new_multi_thread(),
+        }
+        .enable_all()
+        .build()
+        .map_err(BenchCommandError::Runtime)?;
+        let attach = || Cluster::attach(&Layout::from_environment());
         match self {
             Self::Latency { rounds } => {
+                let cluster = attach()?;
                 let directories: Vec<_> =
                     cluster.nodes()?.iter().map(|node| node.seccomp_dir().join("profiles")).collect();
                 runtime.block_on(latency::measure(cluster.kubeconfig(), &directories, rounds))?;
             }
-            Self::Memory => runtime.block_on(memory::measure(cluster.kubeconfig()))?,
+            Self::Memory => runtime.block_on(memory::measure(attach()?.kubeconfig()))?,
+            Self::Scale { nodes, options } => {
+                runtime.block_on(unless_interrupted(scale::measure(nodes, &options)))?;
+            }
+            Self::Sweep(sweep) => runtime.block_on(unless_interrupted(scale::sweep(&sweep)))?,
         }
         Ok(())
+    }
+}
+
+/// Lets go of a measurement, and with it of everything that it started, when a signal asks for the end.
+async fn unless_interrupted(
+    measurement: impl Future<Output = Result<(), BenchError>>,
+) -> Result<(), BenchError> {
+    let interrupted = async {
+        loop {
+            if let Err(interrupted) = interrupt::check() {
+                return interrupted;
+            }
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    };
+    tokio::select! {
+        measured = measurement => measured,
+        interrupted = interrupted => Err(WaitError::from(interrupted).into()),
     }
 }

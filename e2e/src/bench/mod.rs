@@ -1,12 +1,13 @@
-//! Measurements on the real local cluster, each beside a floor that the same run measures.
+//! Measurements, each beside a floor that the same run measures.
 //!
-//! [`latency`] times a profile from apply to disk and to Ready. [`memory`] reads what the programs take with many
-//! profiles. Both print a table, and fail where a bar of the design is not reached: figures on a shared machine are
+//! On the real local cluster [`latency`] times a profile from apply to disk and to Ready, and [`memory`] reads what the
+//! programs take with many profiles. [`scale`] has many nodes on an API server without a cluster. All print a table, and fail where a bar of the design is not reached: figures on a shared machine are
 //! judged here and never in a test.
 
 mod command;
 pub mod latency;
 pub mod memory;
+pub mod scale;
 mod session;
 mod statistics;
 

@@ -11,6 +11,7 @@ use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Api, Client, Config};
 use serde_json::{Value, json};
 
+use crate::api_server::ApiServerError;
 use crate::wait::WaitError;
 
 /// Why there is no measurement.
@@ -22,6 +23,9 @@ pub enum BenchError {
     /// The API server refused or did not answer.
     #[error("API server: {0}")]
     Api(#[from] kube::Error),
+    /// What is measured does not start, or has ended.
+    #[error(transparent)]
+    Server(#[from] ApiServerError),
     /// A file or directory could not be read.
     #[error("{what}: {source}")]
     Io {
@@ -64,8 +68,11 @@ impl Session {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let kubeconfig = Kubeconfig::read_from(kubeconfig)?;
         let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?;
-        let client = Client::try_from(config)?;
-        Ok(Self { profiles: Api::all(client.clone()), client })
+        Ok(Self::of(Client::try_from(config)?))
+    }
+
+    pub(super) fn of(client: Client) -> Self {
+        Self { profiles: Api::all(client.clone()), client }
     }
 
     /// Applies a profile as `kubectl apply --server-side` does; returns its generation.
@@ -119,7 +126,17 @@ impl Session {
 
 /// A profile of about 3 KB, as people write them; different for each `number`.
 pub(super) fn realistic(number: usize) -> Value {
-    let names: Vec<_> = (0..190).map(|i| format!("syscall_{i:03}_x")).collect();
+    of_names(number, 190)
+}
+
+/// As [`realistic`], of about `bytes`.
+pub(super) fn sized(number: usize, bytes: usize) -> Value {
+    // Each name takes 17 bytes, everything else 300.
+    of_names(number, bytes.saturating_sub(300) / 17)
+}
+
+fn of_names(number: usize, names: usize) -> Value {
+    let names: Vec<_> = (0..names).map(|i| format!("syscall_{i:03}_x")).collect();
     json!({
         "defaultAction": "SCMP_ACT_ERRNO",
         "defaultErrnoRet": number % 4096,

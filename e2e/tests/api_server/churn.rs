@@ -1,11 +1,10 @@
 //! A cluster in which nothing stays as it is: when it comes to rest, everything is as a naive recomputation says.
 
 use std::collections::BTreeSet;
-use std::fs;
 use std::time::{Duration, Instant};
 
 use api::names::DELETE_IN_USE;
-use e2e::api_server::{Agents, OperatorOptions, OperatorProcess};
+use e2e::api_server::{Agents, Limits, OperatorOptions, OperatorProcess};
 use k8s_openapi::api::core::v1::{Pod, ServiceAccount};
 use kube::Api;
 use kube::api::{DeleteParams, ObjectMeta, Patch, PatchParams, PostParams};
@@ -293,7 +292,7 @@ fn unless_absent<T>(answer: Result<T, kube::Error>) -> bool {
 async fn churn(size: Size) {
     let seed = std::env::var("SEED").map_or_else(|_| Random::seed(), |seed| seed.parse().unwrap());
     say(&format!("SEED={seed} {size:?}"));
-    let _inotify = Inotify::raise(size.nodes);
+    let _limits = Limits::raise(size.nodes).unwrap();
     let mut churn = Churn::new(size, seed).await;
     let options = OperatorOptions { number: 0, url: None, lease: None };
     let mut operator_process = OperatorProcess::start(&operator(), &churn.world.server, &options).unwrap();
@@ -358,32 +357,5 @@ impl Random {
         let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         ((mixed ^ (mixed >> 31)) % most as u64) as usize
-    }
-}
-
-/// How many directories one user may watch, raised for a while where we may. Without, agents find changes by their
-/// full checks alone, which is not what is tried here.
-struct Inotify(Option<[String; 2]>);
-
-impl Inotify {
-    const SETTING: &str = "/proc/sys/fs/inotify/max_user_instances";
-
-    fn raise(agents: usize) -> Self {
-        let before = fs::read_to_string(Self::SETTING).unwrap().trim().to_owned();
-        let wanted = (agents + 200).to_string();
-        let enough = before.parse::<usize>().unwrap() >= agents + 200;
-        let raised = !enough && fs::write(Self::SETTING, &wanted).is_ok();
-        Self(raised.then_some([before, wanted]))
-    }
-}
-
-impl Drop for Inotify {
-    fn drop(&mut self) {
-        if let Some([before, raised]) = &self.0
-            && fs::read_to_string(Self::SETTING).is_ok_and(|now| now.trim() == raised)
-        {
-            // Somebody else may have set it meanwhile; then it is theirs.
-            let _ = fs::write(Self::SETTING, before);
-        }
     }
 }

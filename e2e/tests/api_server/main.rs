@@ -15,4 +15,5 @@ mod eye;
 mod naive;
 mod outages;
 mod rollout;
+mod scale;
 mod support;

@@ -1,0 +1,72 @@
+//! The bars of the design, and which were not reached.
+
+use super::phases::Phase;
+use super::result::{Figures, Sample};
+
+/// The operator's largest resident size, in KiB.
+const OPERATOR_KIB: u64 = 64 * 1024;
+
+/// Every bar that `figures` miss, in words.
+pub(super) fn missed(figures: &Figures) -> Vec<String> {
+    let mut missed = Vec::new();
+    let mut at_most = |what: String, found: Option<f64>, bar: f64| {
+        if let Some(found) = found.filter(|found| *found > bar) {
+            missed.push(format!("{what}: {found:.2}, bar {bar:.2}"));
+        }
+    };
+    #[expect(clippy::cast_precision_loss, reason = "counts and bytes far below 2^53")]
+    let number = |count: u64| count as f64;
+    let Figures { nodes, profiles, stored, .. } = figures;
+    for phase in [Phase::Rollout, Phase::Update] {
+        at_most(format!("{} against its floor", phase.name()), figures.ratio(phase), 1.5);
+    }
+    for phase in [Phase::Rollout, Phase::Update, Phase::Delete] {
+        let writes = figures.worst(phase, |sample| sample.writes).map(number);
+        at_most(format!("writes of a {}", phase.name()), writes, number(figures.most_writes()));
+    }
+    for (phase, bar) in [(Phase::Rest, 0), (Phase::NotReady, 2 * profiles + 2 * nodes)] {
+        let writes = figures.worst(phase, |sample| sample.writes).map(number);
+        at_most(format!("writes, {}", phase.name()), writes, number(bar as u64));
+    }
+    let to_one = |sample: &Sample| number(sample.received) / number(*nodes as u64);
+    let received = figures.median(Phase::Rollout, to_one).map(|bytes| bytes / number(*stored));
+    at_most("bytes to one agent in a rollout, times the stored objects".to_owned(), received, 4.0);
+    let each = |sample: &Sample| 1000.0 * sample.processor.operator / number(sample.reports.max(1));
+    let per_report = figures.median(Phase::Rollout, each);
+    at_most("the operator's processor seconds for 1,000 reports".to_owned(), per_report, 1.0);
+    for phase in Phase::ALL {
+        let name = phase.name();
+        let peak = figures.worst(phase, |sample| sample.operator_peak).map(number);
+        at_most(format!("the operator's KiB, {name}"), peak, number(OPERATOR_KIB));
+        let too_many = figures.worst(phase, |sample| sample.too_many).map(number);
+        at_most(format!("requests that were too many (429), {name}"), too_many, 0.0);
+    }
+    let first = figures.median(Phase::FirstReport, |sample| sample.wall);
+    at_most("seconds from an agent's start to its first report".to_owned(), first, 1.0);
+    missed
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    #[test]
+    fn a_rollout_that_is_slow_chatty_and_large_misses_three_bars_and_one_that_is_not_misses_none() {
+        let figures = |wall, writes, received| {
+            let sample = Sample { wall, writes, received, reports: 10, ..Sample::default() };
+            let floor = Sample { wall: 1.0, ..Sample::default() };
+            Figures {
+                nodes: 10,
+                profiles: 1,
+                stored: 100,
+                phases: BTreeMap::from([(Phase::Rollout, vec![sample])]),
+                floors: BTreeMap::from([(Phase::Rollout, vec![floor])]),
+                ..Figures::default()
+            }
+        };
+        assert_eq!(missed(&figures(1.5, 74, 4000)), Vec::<String>::new());
+        assert_eq!(missed(&figures(1.6, 75, 4001)).len(), 3);
+    }
+}

@@ -1,0 +1,206 @@
+//! What something took: requests from the audit log, bytes from the agents' connections, processor time and memory
+//! from `/proc`.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use rustix::param::clock_ticks_per_second;
+use serde::{Deserialize, Serialize};
+
+use super::world::World;
+use crate::api_server::audit;
+use crate::bench::BenchError;
+use crate::files;
+
+/// How long nobody may have written before something counts as over: longer than the five seconds for which the
+/// operator holds back the counts of a rollout.
+const QUIET: Duration = Duration::from_secs(6);
+
+/// Processor seconds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct Seconds {
+    /// Of the operator.
+    pub operator: f64,
+    /// Of all agents, and of the bench, which runs in their process and does little.
+    pub agents: f64,
+    /// Of the API server.
+    pub api_server: f64,
+    /// Of etcd.
+    pub etcd: f64,
+    /// Of everything else on the machine: where this is much, times say little.
+    pub others: f64,
+}
+
+/// What one round of a phase took, until nobody had written for six seconds.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Sample {
+    /// Until it was done, in seconds.
+    pub wall: f64,
+    /// Requests of our accounts, by account, verb and resource.
+    pub requests: BTreeMap<String, u64>,
+    /// Those that would change something; leases aside, Events included.
+    pub writes: u64,
+    /// Reports that arrived.
+    pub reports: u64,
+    /// Requests that the API server was too busy for (429).
+    pub too_many: u64,
+    /// What all agents received, in bytes.
+    pub received: u64,
+    /// Events of profiles that each watcher saw.
+    pub events: u64,
+    /// Processor time.
+    pub processor: Seconds,
+    /// The operator's largest resident size in it, in KiB.
+    pub operator_peak: u64,
+    /// What etcd's file holds, in bytes.
+    pub etcd: u64,
+}
+
+/// A measurement that runs.
+#[derive(Debug)]
+pub(super) struct Meter {
+    log: audit::Log,
+    before: Counters,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Counters {
+    received: u64,
+    events: u64,
+    processor: Seconds,
+}
+
+impl Meter {
+    pub(super) fn start(world: &World) -> Result<Self, BenchError> {
+        if let Some(id) = world.operator_id() {
+            // Forgets the largest size until now: proc(5).
+            files::write_in_place(Path::new(&format!("/proc/{id}/clear_refs")), "5")
+                .map_err(|error| BenchError::io("the operator's memory")(error.source))?;
+        }
+        Ok(Self { log: world.server().audit(), before: Counters::read(world)? })
+    }
+
+    /// Waits until nobody has written for a while, and says what it took since the start.
+    pub(super) async fn stop(mut self, world: &World, wall: Duration) -> Result<Sample, BenchError> {
+        let mut sample = Sample { wall: wall.as_secs_f64(), ..Sample::default() };
+        let mut last = Instant::now();
+        while last.elapsed() < QUIET {
+            if self.count(&mut sample)? {
+                last = Instant::now();
+            }
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
+        self.finish(sample, world).await
+    }
+
+    /// Says what it took since the start, now.
+    pub(super) async fn stop_now(mut self, world: &World, wall: Duration) -> Result<Sample, BenchError> {
+        let mut sample = Sample { wall: wall.as_secs_f64(), ..Sample::default() };
+        self.count(&mut sample)?;
+        self.finish(sample, world).await
+    }
+
+    async fn finish(self, mut sample: Sample, world: &World) -> Result<Sample, BenchError> {
+        let (before, now) = (self.before, Counters::read(world)?);
+        sample.received = now.received - before.received;
+        sample.events = now.events - before.events;
+        sample.processor = now.processor.since(&before.processor);
+        sample.etcd = world.server().etcd_bytes().await?;
+        if let Some(id) = world.operator_id() {
+            sample.operator_peak = peak(id)?;
+        }
+        Ok(sample)
+    }
+
+    /// Adds what has been asked since the last time; whether there was a write.
+    fn count(&mut self, sample: &mut Sample) -> Result<bool, BenchError> {
+        let before = sample.writes;
+        for request in self.log.take().map_err(BenchError::io("the audit log"))? {
+            // The second line of a watch, at its end, is no second request.
+            if request.verb == "watch" && request.stage != "ResponseStarted" {
+                continue;
+            }
+            let (account, resource) = (request.account(), request.resource());
+            let account = account.strip_prefix("seccomp-profile-").unwrap_or(account);
+            *sample.requests.entry(format!("{account} {} {resource}", request.verb)).or_default() += 1;
+            sample.writes += u64::from(request.is_write());
+            sample.too_many += u64::from(request.response_status.code == 429);
+            let report = account == "node-agent" && request.verb == "patch" && request.was_accepted();
+            sample.reports += u64::from(report);
+        }
+        Ok(sample.writes > before)
+    }
+}
+
+impl Counters {
+    fn read(world: &World) -> Result<Self, BenchError> {
+        Ok(Self {
+            received: world.agents().traffic().bytes(),
+            events: world.profiles().now(|profiles| profiles.events),
+            processor: Seconds::read(world)?,
+        })
+    }
+}
+
+impl Seconds {
+    fn read(world: &World) -> Result<Self, BenchError> {
+        let of = |id: Option<u32>| id.map_or(Ok(0.0), processor);
+        let [api_server, etcd] = world.server().ids();
+        let mut seconds = Self {
+            // One that has ended is counted by whoever ended it.
+            operator: world.operator_before + of(world.operator_id())?,
+            agents: of(Some(std::process::id()))?,
+            api_server: of(api_server)?,
+            etcd: of(etcd)?,
+            others: 0.0,
+        };
+        seconds.others = machine()? - seconds.ours();
+        Ok(seconds)
+    }
+
+    fn ours(&self) -> f64 {
+        self.operator + self.agents + self.api_server + self.etcd
+    }
+
+    fn since(&self, before: &Self) -> Self {
+        Self {
+            operator: self.operator - before.operator,
+            agents: self.agents - before.agents,
+            api_server: self.api_server - before.api_server,
+            etcd: self.etcd - before.etcd,
+            others: self.others - before.others,
+        }
+    }
+}
+
+/// Processor seconds of a process so far.
+pub(super) fn processor(id: u32) -> Result<f64, BenchError> {
+    let path = format!("/proc/{id}/stat");
+    let text = std::fs::read_to_string(&path).map_err(BenchError::io(&path))?;
+    // proc_pid_stat(5): utime and stime are the 14th and 15th, in ticks; the second may hold spaces.
+    let fields = text.rsplit(')').next().unwrap_or_default().split_ascii_whitespace();
+    Ok(seconds(fields.skip(11).take(2)))
+}
+
+/// Processor seconds of the whole machine so far.
+fn machine() -> Result<f64, BenchError> {
+    let text = std::fs::read_to_string("/proc/stat").map_err(BenchError::io("/proc/stat"))?;
+    // proc_stat(5): user, nice and system come first; idle and waiting after them.
+    Ok(seconds(text.lines().next().unwrap_or_default().split_ascii_whitespace().skip(1).take(3)))
+}
+
+fn seconds<'a>(ticks: impl Iterator<Item = &'a str>) -> f64 {
+    let ticks: u64 = ticks.filter_map(|ticks| ticks.parse::<u64>().ok()).sum();
+    #[expect(clippy::cast_precision_loss, reason = "ticks of some hours")]
+    let seconds = ticks as f64 / clock_ticks_per_second() as f64;
+    seconds
+}
+
+/// The largest resident size of a process, in KiB.
+fn peak(id: u32) -> Result<u64, BenchError> {
+    let path = format!("/proc/{id}/status");
+    let text = std::fs::read_to_string(&path).map_err(BenchError::io(&path))?;
+    let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    Ok(line.and_then(|line| line.split_ascii_whitespace().next()?.parse().ok()).unwrap_or_default())
+}

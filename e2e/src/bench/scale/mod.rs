@@ -1,0 +1,24 @@
+//! Many nodes on one API server: what the life of the profiles costs there, beside the least that it could cost.
+//!
+//! [`World`] holds an API server and etcd that sync to the disk, the agents of N nodes (their own code, each with a
+//! connection, an identity and a directory in memory of its own) and a real operator process. [`Phase`] is what
+//! happens to it: a rollout, an update, a restart. [`meter`] says what each took, from the audit log, the agents'
+//! connections and `/proc`. [`floor`] has bare watchers in the agents' place do the least that a rollout asks of the
+//! API server, in the same run. [`result`] holds the figures, [`table`] and [`plot`] show them, [`bars`] judges them,
+//! and [`run`] does one after the other.
+
+mod bars;
+pub mod floor;
+mod meter;
+mod phases;
+mod plot;
+pub mod result;
+mod run;
+mod seen;
+mod svg;
+mod table;
+mod world;
+
+pub use phases::Phase;
+pub use run::{Options, Sweep, measure, sweep};
+pub use world::{Size, World};

@@ -1,0 +1,188 @@
+//! One size after the other: every phase, every round, the floor beside it.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::Args;
+
+use super::floor::{self, Plan};
+use super::phases::{self, Phase};
+use super::result::{Figures, Sample};
+use super::seen::Reports;
+use super::world::{Size, World};
+use super::{bars, plot, table};
+use crate::api_server::build_operator;
+use crate::bench::BenchError;
+use crate::build_images::repository;
+use crate::files;
+use crate::step::note;
+
+/// What is measured.
+#[derive(Debug, Clone, Args)]
+pub struct Options {
+    /// Profiles
+    #[arg(long, default_value_t = 20)]
+    profiles: usize,
+    /// Bytes of each profile's contents
+    #[arg(long, default_value_t = 10_000)]
+    bytes: usize,
+    /// Pods that use some profile
+    #[arg(long, default_value_t = 0)]
+    pods: usize,
+    /// Rounds of each phase, after one that does not count
+    #[arg(long, default_value_t = 3)]
+    rounds: usize,
+    /// Seconds of rest
+    #[arg(long, default_value_t = 300)]
+    rest: u64,
+    /// The phases, all if none is named; profiles are applied and deleted in any case
+    #[arg(long, value_delimiter = ',')]
+    phases: Vec<Phase>,
+    /// Measure no floor
+    #[arg(long)]
+    no_floor: bool,
+    /// Where the JSON files go
+    #[arg(long, default_value = "dist/bench")]
+    out: PathBuf,
+}
+
+/// What is measured at several sizes.
+#[derive(Debug, Clone, Args)]
+pub struct Sweep {
+    /// Nodes
+    #[arg(long, value_delimiter = ',', default_value = "100,250,500,1000")]
+    nodes: Vec<usize>,
+    #[command(flatten)]
+    options: Options,
+    /// The plot
+    #[arg(long, default_value = "docs/images/scale.svg")]
+    plot: PathBuf,
+}
+
+/// Measures one size, prints the table and writes the JSON file.
+///
+/// # Errors
+/// Something fails, or a bar is not reached.
+pub async fn measure(nodes: usize, options: &Options) -> Result<(), BenchError> {
+    judged(&[figures(nodes, options).await?])
+}
+
+/// Measures several sizes, prints the tables and writes the JSON files and the plot.
+///
+/// # Errors
+/// Something fails, or a bar is not reached.
+pub async fn sweep(sweep: &Sweep) -> Result<(), BenchError> {
+    let mut all = Vec::new();
+    for nodes in &sweep.nodes {
+        all.push(figures(*nodes, &sweep.options).await?);
+    }
+    write(&repository().join(&sweep.plot), &plot::of(&all))?;
+    judged(&all)
+}
+
+fn judged(all: &[Figures]) -> Result<(), BenchError> {
+    let missed: Vec<_> = all
+        .iter()
+        .flat_map(|figures| {
+            bars::missed(figures).into_iter().map(|bar| format!("{} nodes: {bar}", figures.nodes))
+        })
+        .collect();
+    if missed.is_empty() { Ok(()) } else { Err(BenchError::Bar(missed.join("\n  "))) }
+}
+
+async fn figures(nodes: usize, options: &Options) -> Result<Figures, BenchError> {
+    note("building the operator as in the images");
+    let binary = build_operator(true)?;
+    let size = Size { nodes, profiles: options.profiles, bytes: options.bytes, pods: options.pods };
+    let mut world = World::start(size, binary).await?;
+    let mut figures = Figures {
+        nodes,
+        profiles: options.profiles,
+        profile_bytes: options.bytes,
+        pods: options.pods,
+        ..Figures::default()
+    };
+    note("a round that does not count");
+    for phase in [Phase::Rollout, Phase::Update, Phase::Delete] {
+        phase.perform(&mut world, Duration::ZERO).await?;
+    }
+    for round in 1..=options.rounds {
+        note(format_args!("round {round} of {}", options.rounds));
+        Round { options, number: round, world: &mut world, figures: &mut figures }.perform().await?;
+    }
+    println!("{}", table::table(&figures));
+    let name = format!("scale-{nodes}-{}-{}.json", options.profiles, options.pods);
+    let json =
+        serde_json::to_string_pretty(&figures).map_err(|error| BenchError::TooLate(error.to_string()))?;
+    write(&repository().join(&options.out).join(name), &json)?;
+    Ok(figures)
+}
+
+fn write(path: &Path, text: &str) -> Result<(), BenchError> {
+    let failed = |error: files::FileError| BenchError::io(path.display().to_string())(error.source);
+    if let Some(directory) = path.parent() {
+        files::create_dir(directory).map_err(failed)?;
+    }
+    files::write(path, text).map_err(failed)?;
+    note(format_args!("wrote {}", path.display()));
+    Ok(())
+}
+
+/// One round of every phase that is wanted.
+struct Round<'a> {
+    options: &'a Options,
+    number: usize,
+    world: &'a mut World,
+    figures: &'a mut Figures,
+}
+
+impl Round<'_> {
+    async fn perform(&mut self) -> Result<(), BenchError> {
+        let mut plans = BTreeMap::new();
+        for phase in Phase::ALL {
+            if !self.wants(phase) {
+                continue;
+            }
+            let sample = phase.perform(self.world, Duration::from_secs(self.options.rest)).await?;
+            say(phase.name(), &sample);
+            if [Phase::Rollout, Phase::Update].contains(&phase) {
+                self.figures.stored = self.world.stored().await?;
+                plans.insert(phase, Plan::of(self.world, &sample).await?);
+            }
+            self.figures.phases.entry(phase).or_default().push(sample);
+        }
+        if !self.options.no_floor {
+            self.floor(&plans).await?;
+        }
+        Ok(())
+    }
+
+    /// Rest is long; once is enough.
+    fn wants(&self, phase: Phase) -> bool {
+        let always = [Phase::Rollout, Phase::Delete].contains(&phase);
+        let named = self.options.phases.is_empty() || self.options.phases.contains(&phase);
+        (always || named) && (phase != Phase::Rest || self.number == self.options.rounds)
+    }
+
+    async fn floor(&mut self, plans: &BTreeMap<Phase, Plan>) -> Result<(), BenchError> {
+        self.world.stop_operator()?;
+        self.world.agents_mut().stop_all().await?;
+        for (index, (phase, plan)) in plans.iter().enumerate() {
+            let sample = floor::measure(self.world, plan, 2 * self.number + index).await?;
+            say(&format!("floor of {}", phase.name()), &sample);
+            self.figures.floors.entry(*phase).or_default().push(sample);
+        }
+        self.world.session().clear().await?;
+        self.world.start_operator()?;
+        self.world.operator_ready().await?;
+        phases::start_agents(self.world).await?;
+        let reports = Reports::follow(self.world.session().client.clone());
+        let right = reports.until(|reports| reports.all_hold(self.world.nodes().iter(), 0));
+        World::within("every report being right again", right).await
+    }
+}
+
+fn say(what: &str, sample: &Sample) {
+    note(format_args!("{what}: {:.2} s, {} writes", sample.wall, sample.writes));
+}

@@ -1,0 +1,63 @@
+//! The table on the terminal.
+
+use super::phases::Phase;
+use super::result::{Figures, Sample};
+
+/// The whole table, with the requests of each phase below it.
+pub(super) fn table(figures: &Figures) -> String {
+    let Figures { nodes, profiles, profile_bytes, pods, .. } = figures;
+    let mut text = format!(
+        "{nodes} nodes, {profiles} profiles of {:.1} KB, {pods} pods; the median of each phase's rounds\n\n{}\n",
+        *profile_bytes as f64 / 1e3,
+        heading()
+    );
+    for phase in figures.phases.keys() {
+        text.push_str(&row(figures, *phase));
+        text.push('\n');
+    }
+    for (phase, samples) in &figures.phases {
+        let Some(sample) = samples.last().filter(|sample| !sample.requests.is_empty()) else { continue };
+        text.push_str(&format!("\nrequests, {} (last round)\n", phase.name()));
+        for (request, count) in &sample.requests {
+            text.push_str(&format!("{count:>8} {request}\n"));
+        }
+    }
+    text
+}
+
+fn heading() -> String {
+    let columns = [
+        "seconds", "floor", "ratio", "writes", "most", "KB/agent", "operator", "agents", "server", "etcd",
+        "others", "op. MiB", "etcd MB",
+    ];
+    let mut text = format!("{:<24}", "");
+    columns.iter().for_each(|column| text.push_str(&format!("{column:>9}")));
+    text
+}
+
+fn row(figures: &Figures, phase: Phase) -> String {
+    let median = |of: fn(&Sample) -> f64| figures.median(phase, of);
+    let bound = [Phase::Rollout, Phase::Update, Phase::Delete].contains(&phase);
+    let to_one = figures.median(phase, |sample| sample.received as f64 / figures.nodes.max(1) as f64 / 1e3);
+    let cells = [
+        (median(|sample| sample.wall), 2),
+        (figures.floor(phase, |sample| sample.wall), 2),
+        (figures.ratio(phase), 2),
+        (median(|sample| sample.writes as f64), 0),
+        (bound.then_some(figures.most_writes() as f64), 0),
+        (to_one, 1),
+        (median(|sample| sample.processor.operator), 2),
+        (median(|sample| sample.processor.agents), 2),
+        (median(|sample| sample.processor.api_server), 2),
+        (median(|sample| sample.processor.etcd), 2),
+        (median(|sample| sample.processor.others), 2),
+        (median(|sample| sample.operator_peak as f64 / 1024.0), 1),
+        (median(|sample| sample.etcd as f64 / 1e6), 1),
+    ];
+    let mut text = format!("{:<24}", phase.name());
+    for (figure, digits) in cells {
+        let cell = figure.map_or_else(String::new, |figure| format!("{figure:.digits$}"));
+        text.push_str(&format!("{cell:>9}"));
+    }
+    text
+}
