@@ -18,7 +18,7 @@ FUZZ_SECONDS ?= 20
 .DEFAULT_GOAL := help
 # The parts share one machine and one cluster.
 .NOTPARALLEL:
-.PHONY: help setup demo cluster-up cluster-down test lint deny advisories chart test-unit fuzz fuzz-keep test-api-server test-cluster test-long bench bench-sweep bench-latency bench-memory generate images fmt
+.PHONY: help setup demo cluster-up cluster-down test lint deny advisories chart test-unit fuzz fuzz-keep test-api-server test-cluster test-long bench bench-sweep bench-code bench-latency bench-memory generate images fmt
 
 help: ## List the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -82,6 +82,11 @@ bench: setup ## Measure what many nodes cost, beside a floor (NODES=1000 PROFILE
 
 bench-sweep: setup ## The same from 100 to 1,000 nodes, and the plot in docs/images
 	@$(BENCH) sweep $(BENCH_OPTIONS)
+
+bench-code: ## Measure the parts: the operator's index, the canonical bytes, the agent's full check
+	$(CARGO) bench --locked --profile bench-fast --package e2e --bench index -- --instructions
+	$(CARGO) bench --locked --profile bench-fast --package e2e --bench canonical
+	$(CARGO) bench --locked --profile bench-fast --package e2e --bench check
 
 bench-latency: setup ## Measure apply to disk and to Ready, beside a bare watch echo
 	@$(E2E) run --nodes $(NODES) -- $(E2E) bench latency --rounds 200

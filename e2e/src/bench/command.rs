@@ -31,6 +31,15 @@ pub enum Bench {
     },
     /// The same at several numbers of nodes, with a plot
     Sweep(scale::Sweep),
+    /// What other ways to learn of profiles and to report would cost, on bare watchers
+    Ways {
+        /// Nodes
+        #[arg(long, default_value_t = 1000)]
+        nodes: usize,
+        /// What is measured
+        #[command(flatten)]
+        options: scale::Options,
+    },
 }
 
 /// A measurement that did not come about, or a bar that was not reached.
@@ -58,7 +67,9 @@ impl Bench {
     pub fn perform(self) -> Result<(), BenchCommandError> {
         let runtime = match self {
             Self::Latency { .. } | Self::Memory => tokio::runtime::Builder::new_current_thread(),
-            Self::Scale { .. } | Self::Sweep(_) => tokio::runtime::Builder::new_multi_thread(),
+            Self::Scale { .. } | Self::Ways { .. } | Self::Sweep(_) => {
+                tokio::runtime::Builder::new_multi_thread()
+            }
         }
         .enable_all()
         .build()
@@ -74,6 +85,9 @@ impl Bench {
             Self::Memory => runtime.block_on(memory::measure(attach()?.kubeconfig()))?,
             Self::Scale { nodes, options } => {
                 runtime.block_on(unless_interrupted(scale::measure(nodes, &options)))?;
+            }
+            Self::Ways { nodes, options } => {
+                runtime.block_on(unless_interrupted(scale::ways(nodes, &options)))?;
             }
             Self::Sweep(sweep) => runtime.block_on(unless_interrupted(scale::sweep(&sweep)))?,
         }

@@ -6,14 +6,14 @@
 //! and nothing else, touch no file, and nobody judges. What the operator writes in a real rollout comes from the
 //! driver. Time ends when every watcher has had every event and its answer is acknowledged.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
 use api::names::AGENT_FIELD_MANAGER;
 use api::{NodeProfileStatus, SeccompProfile, SeccompProfileStatus, Untrusted};
 use futures::{StreamExt, TryStreamExt};
-use kube::api::{ListParams, Patch, PatchParams, WatchEvent, WatchParams};
+use kube::api::{GetParams, ListParams, Patch, PatchParams, WatchEvent, WatchParams};
 use kube::core::{PartialObjectMeta, Request};
 use kube::{Api, Client, Resource};
 use serde::Deserialize;
@@ -32,6 +32,25 @@ const AT_ONCE: usize = 16;
 
 /// The answer to a patch without what was just sent; the agents ask for the same.
 const METADATA_ONLY: &str = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1";
+
+/// How bare watchers learn of profiles and answer. The agents' way is the default; the others are what was tried
+/// against it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Way {
+    /// They watch metadata, and get each profile once it has a new generation.
+    pub(super) metadata: bool,
+    /// They answer with a merge patch.
+    pub(super) merge: bool,
+}
+
+impl Way {
+    /// What can be tried, with its name.
+    pub(super) const ALL: [(&str, Self); 3] = [
+        ("whole objects, server-side apply", Self { metadata: false, merge: false }),
+        ("metadata and a GET, server-side apply", Self { metadata: true, merge: false }),
+        ("whole objects, merge patch", Self { metadata: false, merge: true }),
+    ];
+}
 
 /// What a real rollout was like.
 #[derive(Debug, Clone)]
@@ -72,7 +91,12 @@ impl Plan {
 ///
 /// # Errors
 /// The API server refuses, or a watch ends early.
-pub(super) async fn measure(world: &mut World, plan: &Plan, round: usize) -> Result<Sample, BenchError> {
+pub(super) async fn measure(
+    world: &mut World,
+    plan: &Plan,
+    way: Way,
+    round: usize,
+) -> Result<Sample, BenchError> {
     let profiles = world.new_contents();
     let listed = world.session().profiles.list_metadata(&ListParams::default()).await?;
     let task = Arc::new(Task {
@@ -80,6 +104,7 @@ pub(super) async fn measure(world: &mut World, plan: &Plan, round: usize) -> Res
         profiles: profiles.len(),
         events: plan.events * profiles.len() as u64,
         report: plan.report(round),
+        way,
     });
     let (connected, mut connecting) = mpsc::channel(1);
     let mut watchers = JoinSet::new();
@@ -132,6 +157,7 @@ struct Task {
     profiles: usize,
     events: u64,
     report: Value,
+    way: Way,
 }
 
 /// As much of a profile as it decodes.
@@ -143,6 +169,7 @@ struct Bare {
 #[derive(Debug, Clone, Deserialize)]
 struct Named {
     name: String,
+    generation: i64,
 }
 
 /// Sees every event, and answers once it has seen every profile.
@@ -153,23 +180,31 @@ async fn watch(
     connected: mpsc::Sender<()>,
 ) -> Result<(), BenchError> {
     let params = WatchParams::default().disable_bookmarks().timeout(290);
-    let request = Request::new(SeccompProfile::url_path(&(), None))
-        .watch(&params, &task.from)
-        .map_err(kube::Error::BuildRequest)?;
+    let url = SeccompProfile::url_path(&(), None);
+    let request = Request::new(url.clone());
+    let request = match task.way.metadata {
+        true => request.watch_metadata(&params, &task.from),
+        false => request.watch(&params, &task.from),
+    }
+    .map_err(kube::Error::BuildRequest)?;
     let mut events = client.request_events::<Bare>(request).await?.boxed();
     // The connection for the answer, too, is there before the start, as an agent's is.
     Api::<NodeProfileStatus>::all(client.clone()).get_metadata(&node).await?;
     let _ = connected.send(()).await;
     drop(connected);
 
-    let (mut seen, mut left) = (BTreeSet::new(), task.events);
+    let (mut seen, mut left) = (BTreeMap::new(), task.events);
     let mut answer = None;
     while left > 0 {
         let ended = || BenchError::TooLate(format!("{left} events for the bare watcher of {node}"));
         match events.next().await.ok_or_else(ended)?? {
             WatchEvent::Added(object) | WatchEvent::Modified(object) => {
                 left -= 1;
-                seen.insert(object.metadata.name);
+                let Named { name, generation } = object.metadata;
+                if seen.insert(name.clone(), generation) != Some(generation) && task.way.metadata {
+                    let request = Request::new(url.clone()).get(&name, &GetParams::default());
+                    client.request::<Bare>(request.map_err(kube::Error::BuildRequest)?).await?;
+                }
             }
             _ => return Err(ended()),
         }
@@ -190,9 +225,12 @@ async fn report(client: Client, node: String, task: Arc<Task>) -> Result<(), Ben
         "metadata": { "name": node },
         "status": { "report": task.report },
     });
-    let params = PatchParams::apply(AGENT_FIELD_MANAGER).force();
+    let (params, patch) = match task.way.merge {
+        true => (PatchParams::default(), Patch::Merge(object)),
+        false => (PatchParams::apply(AGENT_FIELD_MANAGER).force(), Patch::Apply(object)),
+    };
     let mut request = Request::new(NodeProfileStatus::url_path(&(), None))
-        .patch_subresource("status", &node, &params, &Patch::Apply(object))
+        .patch_subresource("status", &node, &params, &patch)
         .map_err(kube::Error::BuildRequest)?;
     if let Ok(metadata_only) = METADATA_ONLY.parse() {
         request.headers_mut().insert("accept", metadata_only);

@@ -20,5 +20,5 @@ mod table;
 mod world;
 
 pub use phases::Phase;
-pub use run::{Options, Sweep, measure, sweep};
+pub use run::{Options, Sweep, measure, sweep, ways};
 pub use world::{Size, World};

@@ -61,7 +61,7 @@ impl Figures {
 }
 
 /// The middle one, or the mean of the two in the middle.
-fn median(samples: &[Sample], of: impl Fn(&Sample) -> f64) -> Option<f64> {
+pub(super) fn median(samples: &[Sample], of: impl Fn(&Sample) -> f64) -> Option<f64> {
     let mut figures: Vec<_> = samples.iter().map(of).collect();
     figures.sort_by(f64::total_cmp);
     let upper = *figures.get(figures.len() / 2)?;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::floor::{self, Plan};
+use super::floor::{self, Plan, Way};
 use super::phases::{self, Phase};
 use super::result::{Figures, Sample};
 use super::seen::Reports;
@@ -42,9 +42,22 @@ pub struct Options {
     /// Measure no floor
     #[arg(long)]
     no_floor: bool,
+    /// An operator that is built already; without, it is built as in the images
+    #[arg(long)]
+    operator: Option<PathBuf>,
     /// Where the JSON files go
     #[arg(long, default_value = "dist/bench")]
     out: PathBuf,
+}
+
+impl Options {
+    fn operator(&self) -> Result<PathBuf, BenchError> {
+        if let Some(operator) = &self.operator {
+            return Ok(operator.clone());
+        }
+        note("building the operator as in the images");
+        Ok(build_operator(true)?)
+    }
 }
 
 /// What is measured at several sizes.
@@ -81,6 +94,35 @@ pub async fn sweep(sweep: &Sweep) -> Result<(), BenchError> {
     judged(&all)
 }
 
+/// Measures, on bare watchers alone, what other ways to learn of profiles and to report would cost, and prints a table.
+///
+/// # Errors
+/// Something fails.
+pub async fn ways(nodes: usize, options: &Options) -> Result<(), BenchError> {
+    let size = Size { nodes, profiles: options.profiles, bytes: options.bytes, pods: options.pods };
+    let mut world = World::start(size, options.operator()?).await?;
+    let rollout = Phase::Rollout.perform(&mut world, Duration::ZERO).await?;
+    let plan = Plan::of(&world, &rollout).await?;
+    Phase::Delete.perform(&mut world, Duration::ZERO).await?;
+    world.stop_operator()?;
+    world.agents_mut().stop_all().await?;
+    let mut samples = BTreeMap::<_, Vec<_>>::new();
+    for round in 0..=options.rounds {
+        for (index, (name, way)) in Way::ALL.into_iter().enumerate() {
+            let sample = floor::measure(&mut world, &plan, way, Way::ALL.len() * round + index).await?;
+            say(name, &sample);
+            world.session().clear().await?;
+            // The first is not warm.
+            if round > 0 {
+                samples.entry(name).or_default().push(sample);
+            }
+        }
+    }
+    println!("{nodes} bare watchers, {} profiles, {} events each", options.profiles, plan.events);
+    println!("{}", table::ways(nodes, &samples));
+    Ok(())
+}
+
 fn judged(all: &[Figures]) -> Result<(), BenchError> {
     let missed: Vec<_> = all
         .iter()
@@ -92,10 +134,8 @@ fn judged(all: &[Figures]) -> Result<(), BenchError> {
 }
 
 async fn figures(nodes: usize, options: &Options) -> Result<Figures, BenchError> {
-    note("building the operator as in the images");
-    let binary = build_operator(true)?;
     let size = Size { nodes, profiles: options.profiles, bytes: options.bytes, pods: options.pods };
-    let mut world = World::start(size, binary).await?;
+    let mut world = World::start(size, options.operator()?).await?;
     let mut figures = Figures {
         nodes,
         profiles: options.profiles,
@@ -169,7 +209,7 @@ impl Round<'_> {
         self.world.stop_operator()?;
         self.world.agents_mut().stop_all().await?;
         for (index, (phase, plan)) in plans.iter().enumerate() {
-            let sample = floor::measure(self.world, plan, 2 * self.number + index).await?;
+            let sample = floor::measure(self.world, plan, Way::default(), 2 * self.number + index).await?;
             say(&format!("floor of {}", phase.name()), &sample);
             self.figures.floors.entry(*phase).or_default().push(sample);
         }

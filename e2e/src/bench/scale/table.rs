@@ -1,7 +1,9 @@
 //! The table on the terminal.
 
+use std::collections::BTreeMap;
+
 use super::phases::Phase;
-use super::result::{Figures, Sample};
+use super::result::{Figures, Sample, median};
 
 /// The whole table, with the requests of each phase below it.
 pub(super) fn table(figures: &Figures) -> String {
@@ -21,6 +23,25 @@ pub(super) fn table(figures: &Figures) -> String {
         for (request, count) in &sample.requests {
             text.push_str(&format!("{count:>8} {request}\n"));
         }
+    }
+    text
+}
+
+/// What each way costs, the median of its rounds.
+pub(super) fn ways(nodes: usize, samples: &BTreeMap<&str, Vec<Sample>>) -> String {
+    let columns = ["seconds", "clients", "server", "etcd", "KB/client"];
+    let mut text = format!("{:<40}", "processor seconds of");
+    columns.iter().for_each(|column| text.push_str(&format!("{column:>10}")));
+    for (name, samples) in samples {
+        let cells = [
+            median(samples, |sample| sample.wall),
+            median(samples, |sample| sample.processor.agents),
+            median(samples, |sample| sample.processor.api_server),
+            median(samples, |sample| sample.processor.etcd),
+            median(samples, |sample| sample.received as f64 / nodes.max(1) as f64 / 1e3),
+        ];
+        text.push_str(&format!("\n{name:<40}"));
+        cells.into_iter().for_each(|cell| text.push_str(&format!("{:>10.2}", cell.unwrap_or_default())));
     }
     text
 }

@@ -30,12 +30,13 @@ const AT_ONCE: usize = 16;
 
 /// An API server with many nodes, until this is dropped.
 pub struct World {
+    // First: it would complain of a server that is gone.
+    seen: Seen<Profiles>,
     server: ApiServer,
     session: Session,
     agents: Agents,
     operator: Option<OperatorProcess>,
     binary: PathBuf,
-    seen: Seen<Profiles>,
     nodes: Vec<String>,
     profiles: usize,
     bytes: usize,

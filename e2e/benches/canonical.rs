@@ -1,0 +1,44 @@
+//! What it takes to read a profile strictly and to hash its canonical bytes: every agent and every operator does it for
+//! every event of a profile. `cargo bench -p e2e --bench canonical`.
+
+mod clock;
+
+use std::hint::black_box;
+
+use profile::Profile;
+use serde_json::{Value, json};
+
+const ROUNDS: usize = 20;
+const PIECES: u32 = 50;
+
+fn main() {
+    println!("{:<28}{:>12}{:>14}{:>14}", "profile", "bytes", "µs, decoded", "µs, canonical");
+    for (what, contents) in
+        [("3 KB", of_names(190)), ("10 KB", of_names(600)), ("the most names", of_names(4_096))]
+    {
+        let text = contents.to_string();
+        let decoded = clock::least(ROUNDS, PIECES, || {
+            for _ in 0..PIECES {
+                black_box(serde_json::from_str::<Value>(black_box(&text)).is_ok());
+            }
+        });
+        let canonical = clock::least(ROUNDS, PIECES, || {
+            for _ in 0..PIECES {
+                if let Ok(profile) = Profile::from_value(black_box(&contents)) {
+                    black_box(profile.canonical().hash());
+                }
+            }
+        });
+        let micros = [decoded, canonical].map(|time| time.as_secs_f64() * 1e6);
+        println!("{what:<28}{:>12}{:>14.1}{:>14.1}", text.len(), micros[0], micros[1]);
+    }
+}
+
+fn of_names(count: usize) -> Value {
+    let names: Vec<_> = (0..count).map(|name| format!("syscall_{name:04}_x")).collect();
+    json!({
+        "defaultAction": "SCMP_ACT_ERRNO",
+        "architectures": ["SCMP_ARCH_X86_64", "SCMP_ARCH_X86", "SCMP_ARCH_X32"],
+        "syscalls": [{ "names": names, "action": "SCMP_ACT_ALLOW" }],
+    })
+}

@@ -1,0 +1,55 @@
+//! What the agent's full check of unchanged files takes: every byte is read and hashed, every minute.
+//! `cargo bench -p e2e --bench check`; it fails where a check takes more than the bar.
+
+mod clock;
+
+use std::error::Error;
+use std::time::{Duration, Instant};
+
+use node_agent::desired::{Change, Object, Want};
+use node_agent::disk::Directory;
+use node_agent::keeper::Keeper;
+use node_agent::metrics::Metrics;
+use profile::ContentHash;
+use prometheus::Registry;
+
+/// Processor time of one check of 1,000 files.
+const BAR: Duration = Duration::from_millis(50);
+/// How often the agent checks, as the chart has it.
+const INTERVAL: Duration = Duration::from_secs(60);
+const ROUNDS: usize = 20;
+
+fn main() -> Result<(), Box<dyn Error>> {
+    println!("{:<10}{:>8}{:>20}{:>20}", "files", "KB", "ms of a processor", "% of a core");
+    let mut missed = false;
+    for (files, bytes) in [(100, 3_000), (1_000, 3_000), (1_000, 10_000)] {
+        let root = tempfile::tempdir()?;
+        let directory = Directory::open(&root.path().join("profiles"))?;
+        let mut keeper = Keeper::new("node".parse()?, directory, Metrics::new(&Registry::new())?);
+        keeper.change(Change::Init, Instant::now());
+        for file in 0..files {
+            let bytes = vec![u8::try_from(file % 251)?; bytes];
+            let want = Want::File { hash: ContentHash::of(&bytes), bytes: bytes.into() };
+            let name = format!("profile-{file:04}");
+            let object = Object { name: name.clone().into(), uid: name.into(), want };
+            keeper.change(Change::InitApply(object), Instant::now());
+        }
+        keeper.change(Change::InitDone, Instant::now());
+        keeper.sync();
+        assert_eq!(keeper.report().files.len(), files);
+        let mut changed = false;
+        let check = clock::least(ROUNDS, 1, || {
+            keeper.check_all();
+            changed |= keeper.sync().changed;
+        });
+        assert!(!changed, "the files were not unchanged");
+        println!(
+            "{files:<10}{:>8}{:>20.2}{:>20.4}",
+            bytes / 1_000,
+            check.as_secs_f64() * 1e3,
+            100.0 * check.as_secs_f64() / INTERVAL.as_secs_f64()
+        );
+        missed |= check > BAR;
+    }
+    if missed { Err("a check takes more than the bar".into()) } else { Ok(()) }
+}

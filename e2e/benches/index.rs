@@ -1,0 +1,173 @@
+//! What one report costs the operator's index, as the cluster grows: `cargo bench -p e2e --bench index`.
+//!
+//! A report comes in of which one profile differs from the last one, as when a file is mended, or all, as after an
+//! update; what became due is taken, and one profile is judged. Each report is of another node, so that nothing is in
+//! the processor's caches. Instructions are of the first kind.
+
+mod clock;
+
+use std::collections::BTreeMap;
+use std::hint::black_box;
+
+use k8s_openapi::jiff::{SignedDuration, Timestamp};
+use operator::facts::{NodeFacts, ProfileFacts, ReportFacts, Source, Version};
+use operator::index::Index;
+use profile::{ContentHash, ShortHash};
+
+const NODES: [usize; 4] = [10, 100, 1_000, 5_000];
+const PROFILES: [usize; 3] = [10, 100, 500];
+/// Reports that are measured together.
+const REPORTS: usize = 1_000;
+const ROUNDS: usize = 5;
+
+fn main() {
+    let arguments: Vec<_> = std::env::args().skip(1).collect();
+    // The program calls itself so under valgrind.
+    if let [word, nodes, profiles, reports] = arguments.as_slice()
+        && word == "once"
+    {
+        let number = |text: &String| text.parse().unwrap_or_default();
+        let mut world = World::new(number(nodes), number(profiles));
+        let reports = world.reports(number(reports), Change::One);
+        world.take(reports);
+        return;
+    }
+    let count = arguments.iter().any(|argument| argument == "--instructions");
+    println!(
+        "{:<10}{:>8}{:>16}{:>16}{:>18}",
+        "profiles", "nodes", "µs, one differs", "µs, all differ", "instructions, one"
+    );
+    for profiles in PROFILES {
+        for nodes in NODES {
+            let mut world = World::new(nodes, profiles);
+            let [one, all] = [Change::One, Change::All].map(|change| world.least(change));
+            let instructions = if count { each(nodes, profiles) } else { None };
+            let instructions = instructions.map_or_else(String::new, |count| count.to_string());
+            println!("{profiles:<10}{nodes:>8}{one:>16.2}{all:>16.2}{instructions:>18}");
+        }
+    }
+}
+
+/// Instructions of one report: of two runs that differ by some, the difference.
+fn each(nodes: usize, profiles: usize) -> Option<u64> {
+    let run = |reports: u64| {
+        let numbers = [nodes as u64, profiles as u64, reports].map(|number| number.to_string());
+        clock::instructions(&[vec!["once".to_owned()], numbers.to_vec()].concat())
+    };
+    Some((run(101)? - run(1)?) / 100)
+}
+
+/// What differs between a node's report and its last one.
+#[derive(Debug, Clone, Copy)]
+enum Change {
+    One,
+    All,
+}
+
+struct World {
+    index: Index,
+    nodes: usize,
+    profiles: usize,
+    now: Timestamp,
+    version: u64,
+    /// Makes the next reports differ.
+    turn: usize,
+}
+
+impl World {
+    /// A cluster in which every node has reported every profile.
+    fn new(nodes: usize, profiles: usize) -> Self {
+        let now = Timestamp::UNIX_EPOCH + SignedDuration::from_hours(500_000);
+        let mut world = Self { index: Index::new("profiles"), nodes, profiles, now, version: 1, turn: 0 };
+        for profile in 0..profiles {
+            let facts = ProfileFacts {
+                name: name(profile),
+                version: version(&name(profile), 1),
+                generation: Some(1),
+                content: Ok(hash(0)),
+                deletion: None,
+                finalizer: Some(0),
+                has_finalizers: true,
+                delete_in_use: false,
+                removal_approved: false,
+                status: None,
+            };
+            world.index.apply_profile(facts, Source::List, now);
+        }
+        for node in 0..nodes {
+            let facts = NodeFacts {
+                name: format!("node-{node:05}"),
+                uid: format!("uid-{node}"),
+                created: Timestamp::UNIX_EPOCH,
+                selected: true,
+                reachable: true,
+            };
+            world.index.apply_node(facts, now);
+            let report = world.report(node, |_| 0);
+            world.index.apply_report(report, Source::List, now);
+        }
+        world.index.take_dirty();
+        world
+    }
+
+    fn report(&mut self, node: usize, content: impl Fn(usize) -> usize) -> ReportFacts {
+        self.version += 1;
+        let files: BTreeMap<String, ShortHash> =
+            (0..self.profiles).map(|profile| (name(profile), hash(content(profile)).short())).collect();
+        let name = format!("node-{node:05}");
+        ReportFacts {
+            version: version(&name, self.version),
+            node: name,
+            owner: Some(format!("uid-{node}")),
+            files: Some(files),
+            problems: BTreeMap::new(),
+            has_status: true,
+            ready: None,
+        }
+    }
+
+    /// Reports of all nodes in turn that differ so from what the index holds of these nodes.
+    fn reports(&mut self, count: usize, change: Change) -> Vec<ReportFacts> {
+        (0..count)
+            .map(|_| {
+                let (node, lap) = (self.turn % self.nodes, self.turn / self.nodes + 1);
+                self.turn += 1;
+                match change {
+                    Change::One => self.report(node, |profile| if profile == 0 { lap } else { 0 }),
+                    Change::All => self.report(node, |_| lap),
+                }
+            })
+            .collect()
+    }
+
+    fn take(&mut self, reports: Vec<ReportFacts>) {
+        for report in reports {
+            self.index.apply_report(report, Source::Watch, self.now);
+            let due = self.index.take_dirty();
+            if let Some(name) = due.profiles.first() {
+                black_box(self.index.judge_profile(name, self.now));
+            }
+        }
+    }
+
+    /// The least microseconds of processor time for one report.
+    fn least(&mut self, change: Change) -> f64 {
+        let times = (0..ROUNDS).map(|_| {
+            let reports = self.reports(REPORTS, change);
+            clock::processor_time(|| self.take(reports)).as_secs_f64() * 1e6 / REPORTS as f64
+        });
+        times.fold(f64::INFINITY, f64::min)
+    }
+}
+
+fn name(profile: usize) -> String {
+    format!("profile-{profile:04}")
+}
+
+fn hash(content: usize) -> ContentHash {
+    ContentHash::of(&content.to_le_bytes())
+}
+
+fn version(uid: &str, version: u64) -> Version {
+    Version { uid: uid.to_owned(), resource_version: version.to_string() }
+}
