@@ -20,15 +20,29 @@ use crate::metrics::{Metrics, ReportOutcome};
 use crate::own_status::{Held, Own, ReportHash};
 use crate::worker::{Command, Revision};
 
-/// A change is reported once nothing has changed for this long...
-const QUIET: Duration = Duration::from_millis(50);
-/// ...but no later than this after the first.
-const LATEST: Duration = Duration::from_millis(500);
+/// A change is reported once nothing has changed for so long, but no later than so long after the first.
+#[derive(Debug, Clone, Copy)]
+struct Gather {
+    quiet: Duration,
+    latest: Duration,
+}
+
+/// While the API server answers at once.
+const PROMPT: Gather = Gather { quiet: Duration::from_millis(50), latest: Duration::from_millis(500) };
+/// While it does not, at most. The operator counts on this: [`Reporter`].
+const PATIENT: Gather = Gather { quiet: Duration::from_secs(1), latest: Duration::from_secs(4) };
+/// For how long it counts that the API server was slow.
+const SLOW: Duration = Duration::from_secs(10);
 
 /// The answer to a patch without what was just sent: a thousand nodes do not read their reports back.
 const METADATA_ONLY: &str = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1";
 
 /// What one report needs and where it goes.
+///
+/// An API server that is busy with a rollout on a thousand nodes brings the news of it late and bit by bit, and a
+/// report for each bit would make it busier. So who waited for the answer to one report gathers for twice as long before
+/// the next: the slower the answers, the fewer the reports. How long that can be is the operator's to know: until a report
+/// is surely over, contents that came back are not trusted to it (`index/steadiness.rs`).
 pub struct Reporter {
     client: Client,
     node: NodeName,
@@ -40,6 +54,8 @@ pub struct Reporter {
     applied: Option<Held>,
     /// The last report, so that news of the object alone does not build another.
     built: Option<(Revision, ReportHash)>,
+    /// How long the answer to the last one took, and when it came.
+    answered: Option<(Duration, Instant)>,
 }
 
 /// Why a report did not arrive.
@@ -64,7 +80,7 @@ impl Reporter {
         worker: mpsc::Sender<Command>,
         metrics: Metrics,
     ) -> Self {
-        Self { client, node, own, revision, worker, metrics, applied: None, built: None }
+        Self { client, node, own, revision, worker, metrics, applied: None, built: None, answered: None }
     }
 
     /// Reports for as long as it is polled.
@@ -115,8 +131,20 @@ impl Reporter {
 
     /// Waits until the disk has been quiet for a moment.
     async fn quiet(&mut self) {
-        let latest = Instant::now() + LATEST;
-        while let Ok(Ok(())) = timeout_at(latest.min(Instant::now() + QUIET), self.revision.changed()).await {
+        let Gather { quiet, latest } = self.gather();
+        let latest = Instant::now() + latest;
+        while let Ok(Ok(())) = timeout_at(latest.min(Instant::now() + quiet), self.revision.changed()).await {
+        }
+    }
+
+    fn gather(&self) -> Gather {
+        let took = match self.answered {
+            Some((took, at)) if at.elapsed() < SLOW => took,
+            _ => Duration::ZERO,
+        };
+        Gather {
+            quiet: (2 * took).clamp(PROMPT.quiet, PATIENT.quiet),
+            latest: (8 * took).clamp(PROMPT.latest, PATIENT.latest),
         }
     }
 
@@ -152,7 +180,9 @@ impl Reporter {
             return Ok(());
         }
         let files = report["fileCount"].as_i64();
+        let start = Instant::now();
         let sent = self.send(report).await;
+        self.answered = Some((start.elapsed(), Instant::now()));
         self.metrics.reported(outcome(&sent));
         let object = sent?;
         tracing::debug!(node = %self.node, files, "reported");

@@ -143,11 +143,11 @@ impl Index {
     }
 
     /// When a change of mere counts and texts may be written: each write goes to every watcher with the profile's
-    /// contents. During a rollout that is every five seconds; of a settled profile, from that in a small cluster to a
-    /// minute at a thousand nodes.
+    /// contents. That is every five seconds in a small cluster; at a thousand nodes every twenty during a rollout,
+    /// which such writes make longer, and once a minute of a settled profile.
     fn next_write(&self, profile: &Profile, now: Timestamp) -> Option<Timestamp> {
-        let settled = profile.steadiness.is_settled(now);
-        let spread = if settled { 55 * self.nodes.len().min(1000) as u64 / 1000 } else { 0 };
+        let most = if profile.steadiness.is_settled(now) { 55 } else { 15 };
+        let spread = most * self.nodes.len().min(1000) as u64 / 1000;
         profile.written.map(|written| after(written, Duration::from_secs(5 + spread)))
     }
 

@@ -12,8 +12,9 @@ use profile::ShortHash;
 
 use super::after;
 
-/// How long a report of earlier contents may still be under way: agents gather for half a second at most.
-const REPORT: Duration = Duration::from_secs(2);
+/// How long a report of earlier contents may still be under way: agents gather for four seconds at most, while the API
+/// server is slow.
+const REPORT: Duration = Duration::from_secs(6);
 /// How long ago contents must have been demanded for their report to be surely over.
 const FORGOTTEN: Duration = Duration::from_secs(10);
 /// Contents that are remembered.
@@ -115,8 +116,8 @@ mod tests {
         steadiness.contents_changed(hash(1), hash(2), at(1000));
         assert_eq!(steadiness.ready_from(at(1000)), None);
         steadiness.contents_changed(hash(2), hash(1), at(1100));
-        assert_eq!(steadiness.ready_from(at(1100)), Some(at(3100)));
-        assert_eq!(steadiness.ready_from(at(3100)), None);
+        assert_eq!(steadiness.ready_from(at(1100)), Some(at(7100)));
+        assert_eq!(steadiness.ready_from(at(7100)), None);
     }
 
     #[test]

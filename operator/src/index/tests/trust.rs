@@ -51,8 +51,8 @@ fn contents_that_come_back_at_once_are_not_called_ready_by_the_report_of_their_f
         index.apply_profile(facts, Source::List, at(1));
     }
     assert_eq!(ready_condition(&status(&index, 2)), ("False", "RollingOut"));
-    assert_eq!(index.judge_profile("a", at(2)).unwrap().look_again, Some(at(3)));
-    assert_eq!(ready_condition(&status(&index, 3)), ("True", "AllNodesReady"));
+    assert_eq!(index.judge_profile("a", at(2)).unwrap().look_again, Some(at(7)));
+    assert_eq!(ready_condition(&status(&index, 7)), ("True", "AllNodesReady"));
 }
 
 #[test]
