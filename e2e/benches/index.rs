@@ -130,15 +130,15 @@ impl World {
         }
     }
 
-    /// Reports of all nodes in turn that differ so from what the index holds of these nodes.
+    /// Reports of all nodes in turn, each to and fro, so that each changes how its node stands.
     fn reports(&mut self, count: usize, change: Change) -> Vec<ReportFacts> {
         (0..count)
             .map(|_| {
                 let (node, lap) = (self.turn % self.nodes, self.turn / self.nodes + 1);
                 self.turn += 1;
                 match change {
-                    Change::One => self.report(node, |profile| if profile == 0 { lap } else { 0 }),
-                    Change::All => self.report(node, |_| lap),
+                    Change::One => self.report(node, |profile| if profile == 0 { lap % 2 } else { 0 }),
+                    Change::All => self.report(node, |_| lap % 2),
                 }
             })
             .collect()
