@@ -52,9 +52,6 @@ impl Drop for UnderWay<'_> {
 /// The longest first pause after a write that failed.
 const FIRST: Duration = Duration::from_millis(400);
 
-/// The longest pause after a refusal, which is more likely to last than silence is.
-const LONGEST_REFUSED: Duration = Duration::from_secs(60);
-
 /// Looks that failed in a row, for the same reason.
 struct Failure {
     reason: &'static str,
@@ -77,13 +74,10 @@ impl Context {
         let _ = self.under_way.subscribe().wait_for(|count| *count == 0).await;
     }
 
-    /// How long to wait after one more failure: from 0.2 s, doubling, to 20 s, or to a minute after a refusal.
+    /// How long to wait after one more failure: from 0.2 s, doubling, to 20 s. A refusal may last longer than silence, but
+    /// whoever mends what is refused is not to wait for longer.
     fn back_off(&self, kind: &'static str, name: &str, error: &WriteError) -> Duration {
         let reason = error.reason();
-        let longest = match error {
-            WriteError::Refused(_) => LONGEST_REFUSED,
-            _ => backoff::LONGEST,
-        };
         let mut failures = self.failures();
         let failure = failures.entry((kind, name.to_owned())).or_insert(Failure {
             reason,
@@ -94,7 +88,7 @@ impl Context {
         if std::mem::replace(&mut failure.reason, reason) != reason {
             failure.count = 0;
         }
-        let delay = backoff::after(failure.count, FIRST, longest);
+        let delay = backoff::after(failure.count, FIRST, backoff::LONGEST);
         failure.count = failure.count.saturating_add(1);
         failure.not_before = Instant::now() + delay;
         delay
@@ -301,7 +295,7 @@ mod tests {
     async fn what_is_refused_again_and_again_is_tried_ever_more_slowly() {
         let context = context();
         let pauses = [(); 12].map(|()| context.back_off("profile", "a", &answer(422)));
-        assert!(pauses[0] < Duration::from_secs(1) && pauses[11] >= Duration::from_secs(30), "{pauses:?}");
+        assert!(pauses[0] < Duration::from_secs(1) && pauses[11] >= Duration::from_secs(10), "{pauses:?}");
         context.forget_failures("profile", "a");
         assert!(context.back_off("profile", "a", &answer(422)) < Duration::from_secs(1));
     }
