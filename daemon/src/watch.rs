@@ -27,6 +27,8 @@ pub struct Events<K> {
     /// How long to wait before the next question.
     pause: Option<Duration>,
     measured: Option<metrics::Watch>,
+    /// Whether every failure, and not only a version that is lost, is followed by a list.
+    lists_after_failures: bool,
 }
 
 impl<K> Events<K>
@@ -38,7 +40,7 @@ where
     pub fn new(api: Api<K>, config: Config) -> Self {
         let stream = watcher::watcher(api.clone(), config.clone()).boxed();
         let (backoff, lost) = (Backoff::default(), Backoff::default());
-        Self { api, config, stream, backoff, lost, pause: None, measured: None }
+        Self { api, config, stream, backoff, lost, pause: None, measured: None, lists_after_failures: false }
     }
 
     /// As [`Self::new`], for all objects of the kind that `config` selects. What there is to measure goes into `measured`.
@@ -49,6 +51,14 @@ where
     pub fn measured(client: Client, config: Config, measured: metrics::Watch) -> Self {
         let api = Api::all(heard(client, measured.clone()));
         Self { measured: Some(measured), ..Self::new(api, config) }
+    }
+
+    /// Begins with a list again after every failure, for whoever has to know when everything is known again: a watch that
+    /// goes on brings what was missed without a word about its end.
+    #[must_use]
+    pub fn listing_after_failures(mut self) -> Self {
+        self.lists_after_failures = true;
+        self
     }
 
     /// The next event. After a failure the next call waits before it asks again, from 0.8 s to
@@ -79,7 +89,7 @@ where
                     self.measured.iter().for_each(metrics::Watch::failed);
                     let lost = is_lost(&error);
                     self.pause = Some(if lost { self.lost.failed() } else { self.backoff.failed() });
-                    if lost {
+                    if lost || self.lists_after_failures {
                         self.start_anew();
                     }
                     return Err(error);

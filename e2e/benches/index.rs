@@ -105,6 +105,7 @@ impl World {
                 created: Timestamp::UNIX_EPOCH,
                 selected: true,
                 reachable: true,
+                answers: true,
             };
             world.index.apply_node(facts, now);
             let report = world.report(node, |_| 0);

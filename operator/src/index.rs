@@ -44,8 +44,8 @@ pub struct Index {
     users: Users,
     /// The node of each agent's pod, by the pod's uid.
     agents: HashMap<String, String>,
-    /// Until when it is doubtful whether every pod is known.
-    pods_doubtful: Option<Timestamp>,
+    /// Kinds of which some objects may not be known.
+    doubtful: BTreeSet<&'static str>,
     /// The latest version of any report that the watch has brought: what was created before is known, or gone.
     reports_seen: Option<Version>,
     /// When the reports were last listed: what was created before is known, or gone, or the watch brings it.
@@ -74,7 +74,7 @@ impl Index {
             nodes: BTreeMap::new(),
             users: Users::default(),
             agents: HashMap::new(),
-            pods_doubtful: None,
+            doubtful: BTreeSet::new(),
             reports_seen: None,
             reports_listed: None,
             dirty: Dirty::default(),
@@ -217,9 +217,14 @@ impl Index {
         self.dirty.profiles.extend(self.users.delete(uid));
     }
 
-    /// News of pods may be missing: until `until` no file goes that some pod may need.
-    pub fn doubt_pods(&mut self, until: Timestamp) {
-        self.pods_doubtful = self.pods_doubtful.max(Some(until));
+    /// News of Pods or Nodes may be missing: until [`Self::is_whole`] no file goes that some pod may need.
+    pub fn doubt(&mut self, kind: &'static str) {
+        self.doubtful.insert(kind);
+    }
+
+    /// A whole list of the kind is known.
+    pub fn is_whole(&mut self, kind: &'static str) {
+        self.doubtful.remove(kind);
     }
 
     /// Lets the time that has passed change a node's class.

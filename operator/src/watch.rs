@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use api::{NodeProfileStatus, SeccompProfile, Untrusted};
 use daemon::ReadyHandle;
@@ -39,8 +39,9 @@ pub trait Watched {
     /// An object is gone.
     fn delete(&self, index: &mut Index, object: &Self::Object, now: Timestamp);
 
-    /// The watch failed; it starts again after 20 s at most, and fails again if it must.
-    fn failed(&self, _: &mut Index, _: Timestamp) {}
+    /// Whether a deletion rests on there being no object of the kind that is not known. After a failure such a kind is
+    /// listed: only the end of a list says that all are known again.
+    const MUST_BE_WHOLE: bool = false;
 
     /// A list is complete: what is not among `listed` (uids) is gone.
     fn retain(&self, index: &mut Index, listed: &BTreeSet<String>, now: Timestamp);
@@ -59,6 +60,9 @@ pub async fn follow<W: Watched>(
     // A connection that died without a word is noticed when the time is up: kube sets no limit on reading.
     let config = Config::default().page_size(W::PAGE).timeout(60);
     let mut events = Events::<W::Object>::measured(client, config, cluster.metrics.watches.of(W::KIND));
+    if W::MUST_BE_WHOLE {
+        events = events.listing_after_failures();
+    }
     let mut ready = Some(ready);
     let mut intake = Intake::new(kind);
     loop {
@@ -67,7 +71,7 @@ pub async fn follow<W: Watched>(
             Err(error) => {
                 // The watcher starts again by itself, with back-off; what is known stays.
                 warn!(kind = W::KIND, %error, "watch failed");
-                cluster.change(|index| intake.failed(index, Timestamp::now()));
+                cluster.change(|index| intake.failed(index));
                 continue;
             }
         };
@@ -111,13 +115,19 @@ impl<W: Watched> Intake<W> {
     /// Takes one event in.
     pub fn take(&mut self, index: &mut Index, event: &Event<W::Object>, now: Timestamp) {
         match event {
-            Event::Init => self.listed.clear(),
+            Event::Init => {
+                self.listed.clear();
+                self.failed(index);
+            }
             Event::InitApply(object) => {
                 self.listed.extend(object.meta().uid.clone());
                 self.kind.apply(index, object, Source::List, now);
             }
             Event::InitDone => {
                 self.kind.retain(index, &std::mem::take(&mut self.listed), now);
+                if W::MUST_BE_WHOLE {
+                    index.is_whole(W::KIND);
+                }
                 // What became due during the list was looked at before the store had it, or not at all.
                 index.touch_all();
             }
@@ -126,9 +136,11 @@ impl<W: Watched> Intake<W> {
         }
     }
 
-    /// The watch failed.
-    pub fn failed(&self, index: &mut Index, now: Timestamp) {
-        self.kind.failed(index, now);
+    /// The watch failed, or begins anew: some objects may not be known.
+    pub fn failed(&self, index: &mut Index) {
+        if W::MUST_BE_WHOLE {
+            index.doubt(W::KIND);
+        }
     }
 }
 
@@ -216,6 +228,7 @@ impl Watched for Nodes {
     type Object = WatchedNode;
     const KIND: &'static str = "Node";
     const PAGE: u32 = 100;
+    const MUST_BE_WHOLE: bool = true;
 
     fn apply(&self, index: &mut Index, object: &Self::Object, _: Source, now: Timestamp) {
         index.apply_node(NodeFacts::of(object, &self.0), now);
@@ -233,9 +246,6 @@ impl Watched for Nodes {
     }
 }
 
-/// How long after a failure of the watch pods may be missing: longer than its back-off.
-const DOUBT: Duration = Duration::from_secs(60);
-
 /// The Pods: users of profiles, and the agents.
 #[derive(Debug)]
 pub struct Pods {
@@ -249,6 +259,7 @@ impl Watched for Pods {
     type Object = WatchedPod;
     const KIND: &'static str = "Pod";
     const PAGE: u32 = 100;
+    const MUST_BE_WHOLE: bool = true;
 
     fn apply(&self, index: &mut Index, object: &Self::Object, _: Source, now: Timestamp) {
         index.apply_pod(PodFacts::of(object, &self.directory, &self.agents), now);
@@ -256,10 +267,6 @@ impl Watched for Pods {
 
     fn delete(&self, index: &mut Index, object: &Self::Object, now: Timestamp) {
         index.delete_pod(key(object).1, now);
-    }
-
-    fn failed(&self, index: &mut Index, now: Timestamp) {
-        index.doubt_pods(now.checked_add(DOUBT).unwrap_or(Timestamp::MAX));
     }
 
     fn retain(&self, index: &mut Index, listed: &BTreeSet<String>, now: Timestamp) {

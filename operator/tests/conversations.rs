@@ -86,6 +86,7 @@ fn cluster(profile: &Value, files: Option<Value>) -> Arc<Cluster> {
         created: now - 1.hour(),
         selected: true,
         reachable: true,
+        answers: true,
     };
     cluster.change(|index| {
         index.apply_node(node, now);

@@ -157,7 +157,7 @@ impl Objects {
             let ended =
                 ["Succeeded", "Failed"].contains(&pod["status"]["phase"].as_str().unwrap_or_default());
             let node = pod["spec"]["nodeName"].as_str();
-            uses && !ended && node.is_none_or(|node| self.nodes.get(node).is_some_and(is_reachable))
+            uses && !ended && node.is_none_or(|node| self.nodes.get(node).is_some_and(answers))
         };
         self.pods.iter().filter(is_live).count()
     }
@@ -179,6 +179,12 @@ fn by_name(objects: Vec<Value>) -> BTreeMap<String, Value> {
 fn is_reachable(node: &Value) -> bool {
     let conditions = node["status"]["conditions"].as_array();
     conditions.into_iter().flatten().any(|found| found["type"] == "Ready" && found["status"] == "True")
+}
+
+/// Whether its kubelet says anything of itself, be it that it is not ready.
+fn answers(node: &Value) -> bool {
+    let conditions = node["status"]["conditions"].as_array();
+    conditions.into_iter().flatten().any(|found| found["type"] == "Ready" && found["status"] != "Unknown")
 }
 
 fn is_deleting(profile: &Value) -> bool {

@@ -204,6 +204,21 @@ impl Scene {
             start.elapsed().as_secs_f64()
         ));
         self.everything_ready(CONVERGED).await;
+        self.deletes().await;
+    }
+
+    /// What nobody uses goes when it is deleted, as if nothing had been.
+    async fn deletes(&self) {
+        let (name, contents) = ("passing", contents(7));
+        self.world.apply(name, &contents).await;
+        self.ready(name, &contents, CONVERGED).await;
+        let start = Instant::now();
+        self.world.profiles.delete(name, &DeleteParams::default()).await.unwrap();
+        until("the deletion being over", CONVERGED, async || {
+            self.world.get(name).await.is_none().then_some(())
+        })
+        .await;
+        say(&format!("  a profile deleted: gone after {:.1} s", start.elapsed().as_secs_f64()));
     }
 
     /// All ways to the API server.

@@ -47,6 +47,9 @@ pub struct NodeFacts {
     pub selected: bool,
     /// Whether its Ready condition is True. The scheduler puts no pod on a node of which that is not so.
     pub reachable: bool,
+    /// Whether its kubelet answers: the Ready condition is True or False, both of which the kubelet says itself. Of one
+    /// that is silent the control plane says Unknown. On a node that is not ready, pods run all the same.
+    pub answers: bool,
 }
 
 impl NodeFacts {
@@ -56,11 +59,16 @@ impl NodeFacts {
         let none = BTreeMap::new();
         let name = node.metadata.name.clone().unwrap_or_default();
         let labels = node.metadata.labels.as_ref().unwrap_or(&none);
+        let ready_is = |statuses: &[&str]| {
+            let mut conditions = node.status.conditions.iter();
+            conditions.any(|it| it.kind == "Ready" && statuses.contains(&it.status.as_str()))
+        };
         Self {
             uid: node.metadata.uid.clone().unwrap_or_default(),
             created: created(&node.metadata),
             selected: selection.matches(&name, labels),
-            reachable: node.status.conditions.iter().any(|c| c.kind == "Ready" && c.status == "True"),
+            reachable: ready_is(&["True"]),
+            answers: ready_is(&["True", "False"]),
             name,
         }
     }

@@ -106,8 +106,7 @@ impl Index {
         let wanted = self.status(name, profile, &usage, withheld.is_some(), now);
         let confirmation =
             profile.approved_since.filter(|_| facts.deleting()).map(|since| after(since, CONFIRMATION));
-        let doubt = self.pods_doubtful.filter(|until| facts.deleting() && *until > now);
-        let time = [usage.until, confirmation, doubt, withheld].into_iter().flatten().min();
+        let time = [usage.until, confirmation, withheld].into_iter().flatten().min();
         let urgency = match status::urgency(facts.status.as_ref(), &wanted) {
             Urgency::Whenever
                 if wanted.state == Some(State::Failed) && profile.steadiness.failure_is_news() =>
@@ -197,8 +196,7 @@ impl Index {
     ) -> SeccompProfileStatus {
         let facts = &profile.facts;
         let tally = profile.tally;
-        let sure = self.pods_doubtful.is_none_or(|until| until <= now);
-        let unused = !usage.in_use && sure;
+        let unused = !usage.in_use && self.doubtful.is_empty();
         let approve = facts.removal_approved || facts.deleting() && (unused || facts.delete_in_use);
         let (ready, ready_reason, ready_message) = self.ready(profile, approve, withheld);
         let (accepted, accepted_reason, accepted_message) = match &facts.content {
@@ -306,7 +304,8 @@ impl Index {
         } else if !usage.in_use {
             (
                 "PodsUnknown",
-                "news of pods is missing: the file stays until it is known that none uses it".to_owned(),
+                "news of pods or nodes is missing: the file stays until it is known that no pod uses it"
+                    .to_owned(),
             )
         } else {
             let pods = usage.live.len();

@@ -112,12 +112,12 @@ impl Node {
 
     /// Whether pods on it are as live under these facts as under the present ones.
     pub(super) fn hosts_like(&self, facts: &NodeFacts) -> bool {
-        self.object.as_ref().is_some_and(|object| object.reachable == facts.reachable)
+        self.object.as_ref().is_some_and(|object| object.answers == facts.answers)
     }
 
     /// Whether a pod on it can be alive.
     pub(super) fn hosts_live_pods(&self) -> bool {
-        self.object.as_ref().is_some_and(|object| object.reachable)
+        self.object.as_ref().is_some_and(|object| object.answers)
     }
 
     /// The Node as it is now. What was known of an earlier one of its name is not known of it: it is new, whatever

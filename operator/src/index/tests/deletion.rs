@@ -43,6 +43,8 @@ fn an_unscheduled_pod_holds_a_profile_for_ten_minutes_and_one_on_a_lost_node_not
     let mut index = two_nodes();
     index.apply_profile(ProfileFacts { deletion: Some(at(0)), ..profile("a", 1) }, Source::Watch, at(0));
     index.apply_pod(user("lost", Some("n9"), "a"), at(0));
+    index.apply_node(NodeFacts { reachable: false, answers: false, ..node("n2") }, at(0));
+    index.apply_pod(user("cut-off", Some("n2"), "a"), at(0));
     assert_eq!(status(&index, 1).removal, Some(Removal::Approved));
     index.apply_pod(user("new", None, "a"), at(0));
     assert_eq!(status(&index, 599).removal, None);
@@ -63,17 +65,21 @@ fn the_annotation_lets_a_profile_in_use_go() {
 }
 
 #[test]
-fn a_deletion_waits_a_moment_for_news_of_pods_and_longer_while_that_news_is_missing() {
+fn a_deletion_waits_a_moment_for_news_of_pods_and_while_any_may_be_missing() {
     let mut index = two_nodes();
     index.apply_profile(ProfileFacts { deletion: Some(at(0)), ..profile("a", 1) }, Source::Watch, at(0));
     let waiting = index.judge_profile("a", at(0)).unwrap();
     assert_eq!((waiting.step, waiting.look_again), (ProfileStep::Nothing, Some(at(1))));
-    index.doubt_pods(at(60));
+    index.doubt("Pod");
+    index.doubt("Node");
     let doubtful = status(&index, 1);
     assert_eq!(doubtful.removal, None);
     assert_eq!(doubtful.conditions[2].reason, "PodsUnknown");
-    assert_eq!(index.judge_profile("a", at(1)).unwrap().look_again, Some(at(60)));
-    assert_eq!(status(&index, 60).removal, Some(Removal::Approved));
+    // However long that lasts.
+    index.is_whole("Pod");
+    assert_eq!(status(&index, 9999).removal, None);
+    index.is_whole("Node");
+    assert_eq!(status(&index, 9999).removal, Some(Removal::Approved));
 }
 
 #[test]
@@ -148,4 +154,15 @@ fn of_many_pods_that_hold_a_profile_five_are_named_and_all_are_counted() {
     let message = &status(&index, 1).conditions[2].message;
     let wanted = "7 pods use it: shop/a, shop/b, shop/c, shop/d, shop/e and 2 more;";
     assert!(message.starts_with(wanted), "{message}");
+}
+
+#[test]
+fn a_pod_on_a_node_that_says_itself_that_it_is_not_ready_holds_a_profile() {
+    let mut index = two_nodes();
+    index.apply_pod(user("web", Some("n1"), "a"), at(0));
+    index.apply_profile(ProfileFacts { deletion: Some(at(0)), ..profile("a", 1) }, Source::Watch, at(0));
+    index.apply_node(NodeFacts { reachable: false, ..node("n1") }, at(1));
+    assert_eq!(status(&index, 2).conditions[2].reason, "InUse");
+    index.apply_node(NodeFacts { reachable: false, answers: false, ..node("n1") }, at(3));
+    assert_eq!(status(&index, 4).removal, Some(Removal::Approved));
 }

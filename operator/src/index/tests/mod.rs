@@ -55,6 +55,7 @@ fn node(name: &str) -> NodeFacts {
         created: at(-1000),
         selected: true,
         reachable: true,
+        answers: true,
     }
 }
 

@@ -82,7 +82,10 @@ fn deliver(index: &mut Index, news: &News, now: Timestamp, number: u32) {
         News::Node { name, uid, created, selected, reachable } => {
             let name = format!("n{name}");
             let uid = format!("{name}-{uid}");
-            index.apply_node(NodeFacts { name, uid, created: at(created), selected, reachable }, now);
+            index.apply_node(
+                NodeFacts { name, uid, created: at(created), selected, reachable, answers: reachable },
+                now,
+            );
         }
         News::NodeGone { name, uid } => {
             index.delete_node(&format!("n{name}"), &format!("n{name}-{uid}"), now)

@@ -36,7 +36,7 @@ pub(super) trait AnyFeed {
     /// Brings the next event into the index, if there is one.
     fn next(&mut self, server: &Server, index: &mut Index, now: Timestamp) -> bool;
     /// Begins anew with a list. `told`: the failure is seen.
-    fn lose(&mut self, index: &mut Index, told: bool, now: Timestamp);
+    fn lose(&mut self, index: &mut Index, told: bool);
     /// Brings the last few changes once more.
     fn rewind(&mut self, changes: usize);
     /// The names that are known to be there.
@@ -106,9 +106,9 @@ impl<W: Watched> AnyFeed for Feed<W> {
         true
     }
 
-    fn lose(&mut self, index: &mut Index, told: bool, now: Timestamp) {
+    fn lose(&mut self, index: &mut Index, told: bool) {
         if told {
-            self.intake.failed(index, now);
+            self.intake.failed(index);
         }
         self.state = State::Lost;
     }

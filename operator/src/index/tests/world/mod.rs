@@ -53,7 +53,7 @@ impl World {
                     operator.deliver(KINDS[*kind], server, *now);
                 }
             }
-            Act::Lose { kind, told } => operator.lose(KINDS[*kind], *told, *now),
+            Act::Lose { kind, told } => operator.lose(KINDS[*kind], *told),
             Act::Rewind { kind, changes } => operator.rewind(KINDS[*kind], *changes),
             Act::Look { most } => {
                 operator.look(*most, server, *now);

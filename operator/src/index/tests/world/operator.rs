@@ -30,8 +30,6 @@ pub(super) struct Operator {
     /// Whether the next write fails, and if so, whether it happens all the same.
     pub(super) trouble: Option<bool>,
     complete: bool,
-    /// Until when a failed watch leaves pods in doubt.
-    pub(super) doubt: Option<Timestamp>,
     /// When each Node that is known, by uid, was heard of. One whose predecessor a watch brings once more is new again.
     pub(super) arrived: BTreeMap<String, Timestamp>,
 }
@@ -48,10 +46,6 @@ enum News {
     Profile(Value, Option<Box<SeccompProfileStatus>>),
     Released(Value, String),
     Report(Value, Source),
-}
-
-fn after(time: Timestamp, seconds: u64) -> Timestamp {
-    time.checked_add(std::time::Duration::from_secs(seconds)).unwrap()
 }
 
 impl Operator {
@@ -77,7 +71,6 @@ impl Operator {
             answers: VecDeque::new(),
             trouble: None,
             complete: false,
-            doubt: None,
             arrived: BTreeMap::new(),
         }
     }
@@ -95,11 +88,8 @@ impl Operator {
         brought
     }
 
-    pub(super) fn lose(&mut self, kind: Kind, told: bool, now: Timestamp) {
-        self.feeds[kind as usize].lose(&mut self.index, told, now);
-        if told && kind == Kind::Pod {
-            self.doubt = Some(after(now, 60));
-        }
+    pub(super) fn lose(&mut self, kind: Kind, told: bool) {
+        self.feeds[kind as usize].lose(&mut self.index, told);
     }
 
     pub(super) fn rewind(&mut self, kind: Kind, changes: usize) {

@@ -52,7 +52,8 @@ pub(super) enum Change {
     Node {
         name: u8,
         selected: bool,
-        ready: bool,
+        /// The status of its Ready condition.
+        ready: &'static str,
         created: Option<&'static str>,
     },
     DeleteNode {
@@ -163,7 +164,7 @@ fn change() -> impl Strategy<Value = Change> {
         1 => (name(), any::<bool>()).prop_map(|(name, on)| Change::Hold { name, on }),
         1 => name().prop_map(|name| Change::Strip { name }),
         1 => (name(), profile_status()).prop_map(|(name, status)| Change::ProfileStatus { name, status }),
-        5 => (node(), on(), on(), created)
+        5 => (node(), on(), select(vec!["True", "True", "Unknown", "False"]), created)
             .prop_map(|(name, selected, ready, created)| Change::Node { name, selected, ready, created }),
         2 => node().prop_map(|name| Change::DeleteNode { name }),
         8 => node().prop_map(|node| Change::Agent { node }),
@@ -233,7 +234,6 @@ impl Change {
             Self::Node { name, selected, ready, created } => {
                 let name = format!("n{name}");
                 let labels = json!({ "selected": if *selected { "yes" } else { "no" } });
-                let ready = if *ready { "True" } else { "Unknown" };
                 let status = json!({ "conditions": [{ "type": "Ready", "status": ready }] });
                 let created = created.map_or_else(|| now.to_string(), str::to_owned);
                 let object = json!({ "metadata": { "labels": labels }, "status": status });
