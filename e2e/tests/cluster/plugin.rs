@@ -1,17 +1,22 @@
 //! `kubectl seccomp`, run by kubectl, for people with nothing but the rights that the chart's roles give.
 
-use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::path::PathBuf;
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::LazyLock;
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::thread;
+use std::time::Instant;
+use std::{fs, iter};
 
 use e2e::build_images::{build_plugin, repository};
 use e2e::view::disk;
 use serde_json::{Value, json};
 
 use super::stopped::Stopped;
-use super::support::{Applied, LIMIT, Session, alone, complain, harmless, object, say, shared, sleeper};
+use super::support::{
+    Applied, LIMIT, Session, alone, complain, harmless, object, say, shared, sleeper, until,
+};
 
 static PLUGIN: LazyLock<PathBuf> =
     LazyLock::new(|| build_plugin(repository()).unwrap_or_else(|error| panic!("{error}")));
@@ -291,20 +296,70 @@ fn diff_tells_a_looser_filter_from_another_spelling() {
     diff(2, &json!({ "defaultAction": "ALLOW" }));
 }
 
+/// A command that shows something until it is over; it is killed when this is dropped.
+struct Watch {
+    child: Child,
+    lines: Receiver<String>,
+}
+
+impl Watch {
+    fn start(command: &mut Command) -> Self {
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+        let printed = BufReader::new(child.stdout.take().unwrap()).lines();
+        let (sender, lines) = mpsc::channel();
+        // Ends with the command.
+        thread::spawn(move || printed.map_while(Result::ok).try_for_each(|line| sender.send(line)));
+        Self { child, lines }
+    }
+
+    /// The next line before then; none at the end of what it prints.
+    fn line(&self, what: &str, deadline: Instant) -> Option<String> {
+        match self.lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+            Ok(line) => Some(line),
+            Err(RecvTimeoutError::Disconnected) => None,
+            Err(RecvTimeoutError::Timeout) => panic!("{what} was not shown within {LIMIT:?}"),
+        }
+    }
+
+    fn until(&self, what: &str, is: impl Fn(&str) -> bool) {
+        let deadline = Instant::now() + LIMIT;
+        while let Some(line) = self.line(what, deadline) {
+            if is(&line) {
+                return;
+            }
+        }
+        panic!("it ended, and {what} was not shown");
+    }
+
+    /// The last line, and how it ended by itself.
+    fn end(&mut self) -> (Option<String>, ExitStatus) {
+        let deadline = Instant::now() + LIMIT;
+        let last = iter::from_fn(|| self.line("the end", deadline)).last();
+        (last, until("its end", LIMIT, || self.child.try_wait().unwrap()))
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        // It has ended already where all is well.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
 #[test]
 fn a_watch_shows_each_change_and_ends_with_the_profile() {
     let cluster = shared();
     let viewer = Person::with(&cluster, "plugin-guard", &["view"]);
     let applied: Applied<'_> = cluster.profile("plugin-watched", &harmless(0));
     applied.ready();
-    let mut watch =
-        viewer.command(&["status", "plugin-watched", "--watch"]).stdout(Stdio::piped()).spawn().unwrap();
-    let mut lines = BufReader::new(watch.stdout.take().unwrap()).lines().map(Result::unwrap);
-    assert!(lines.any(|line| line.starts_with("State:     Ready")));
+    let mut watch = Watch::start(&mut viewer.command(&["status", "plugin-watched", "--watch"]));
+    watch.until("the present state", |line| line.starts_with("State:     Ready"));
     applied.update(&json!({ "defaultAction": "SCMP_ACT_LOG" }));
     let hash = applied.ready().content_hash().to_owned();
-    assert!(lines.any(|line| line.ends_with(&hash)), "the new contents were never shown");
+    watch.until("the new contents", |line| line.ends_with(&hash));
     drop(applied);
-    assert_eq!(lines.last().as_deref(), Some("plugin-watched is gone"));
-    assert!(watch.wait().unwrap().success());
+    let (last, status) = watch.end();
+    assert_eq!(last.as_deref(), Some("plugin-watched is gone"));
+    assert!(status.success());
 }
