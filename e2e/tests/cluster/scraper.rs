@@ -38,8 +38,9 @@ pub(crate) struct Sample {
 
 impl Prometheus {
     /// Starts one that scrapes both programs and evaluates the chart's alerts, each once a second, and waits until it
-    /// has scraped every pod of theirs.
+    /// has scraped every pod of theirs. They run before it looks: it learns of no pod that comes later.
     pub(crate) fn start(cluster: &Session) -> Self {
+        cluster.rolled_out();
         let directory = tempfile::tempdir().unwrap();
         let (config, targets) =
             (directory.path().join("prometheus.json"), directory.path().join("targets.json"));
@@ -159,12 +160,15 @@ fn pod_label(kind: &str, key: &str) -> String {
     format!("__meta_kubernetes_pod_{kind}_{plain}")
 }
 
-/// What the role `pod` of Prometheus' Kubernetes discovery tells: one target for each port of each container.
+/// What the role `pod` of Prometheus' Kubernetes discovery tells: one target for each port of each container of a pod
+/// that has an address.
 fn container_ports(cluster: &Session) -> Value {
     let pods = cluster.json(["get", "pods", "--all-namespaces"]);
     let mut targets = Vec::new();
     for pod in pods["items"].as_array().unwrap() {
         let (metadata, spec, status) = (&pod["metadata"], &pod["spec"], &pod["status"]);
+        // Another test's, that has none yet.
+        let Some(address) = status["podIP"].as_str() else { continue };
         let mut labels = json!({
             "__meta_kubernetes_namespace": metadata["namespace"],
             "__meta_kubernetes_pod_name": metadata["name"],
@@ -181,7 +185,7 @@ fn container_ports(cluster: &Session) -> Value {
             labels["__meta_kubernetes_pod_container_name"] = container["name"].clone();
             for port in container["ports"].as_array().into_iter().flatten() {
                 labels["__meta_kubernetes_pod_container_port_name"] = port["name"].clone();
-                let target = format!("{}:{}", status["podIP"].as_str().unwrap(), port["containerPort"]);
+                let target = format!("{address}:{}", port["containerPort"]);
                 targets.push(json!({ "targets": [target], "labels": labels }));
             }
         }
