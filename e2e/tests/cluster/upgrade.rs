@@ -4,11 +4,11 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use e2e::build_images::{VERSION, repository};
 use e2e::cluster::NAMESPACE;
-use e2e::command;
+use e2e::command::{self, CommandError};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -27,7 +27,8 @@ struct Earlier {
 
 impl Earlier {
     /// From the newest commit whose chart differs from the one in the work tree. Where the history does not reach as
-    /// far (a shallow clone, no repository), the chart itself: its pods are replaced all the same.
+    /// far (a shallow clone, the chart's first commit, no repository), the chart itself: its pods are replaced all the
+    /// same. A git that cannot be asked fails the test: it would be about less than it says.
     fn extract() -> Self {
         let directory = tempfile::tempdir().unwrap();
         let path = Path::new("charts").join(NAMESPACE);
@@ -38,7 +39,7 @@ impl Earlier {
         say(&format!("the earlier chart is that of {commit}"));
         let archive = directory.path().join("chart.tar");
         let mut archiver = git(&["archive", "--format=tar", &commit]);
-        command::output(archiver.arg("--output").arg(&archive).arg(&path)).unwrap();
+        ask(archiver.arg("--output").arg(&archive).arg(&path));
         tar::Archive::new(File::open(&archive).unwrap()).unpack(directory.path()).unwrap();
         let chart = directory.path().join(path);
         Earlier { _directory: directory, chart }
@@ -46,20 +47,38 @@ impl Earlier {
 }
 
 fn newest_that_differs(chart: &Path) -> Option<String> {
+    if !repository().join(".git").exists() {
+        return None;
+    }
     let rendered = RENDERED.map(|part| chart.join(part));
-    // A parent that is not there says so itself: neither 0 nor 1.
-    let differs = |commit: &str| {
-        let mut diff = git(&["diff", "--quiet", commit, "--"]);
-        diff.args(&rendered).stderr(Stdio::null()).status().is_ok_and(|ended| ended.code() == Some(1))
-    };
-    let touching = command::output(git(&["log", "--format=%H", "--"]).args(&rendered)).unwrap_or_default();
-    let parents = touching.lines().map(|commit| format!("{commit}^"));
-    ["HEAD".to_owned()].into_iter().chain(parents).find(|commit| differs(commit))
+    // A commit at which a shallow clone ends says that it has no parents.
+    let touching = ask(git(&["log", "--format=%P", "--"]).args(&rendered));
+    let parents = touching.lines().filter_map(|parents| parents.split(' ').next());
+    let mut commits = ["HEAD"].into_iter().chain(parents.filter(|parent| !parent.is_empty()));
+    commits.find(|commit| has(commit, chart) && differs(commit, &rendered)).map(str::to_owned)
+}
+
+/// Whether there is a chart in that commit.
+fn has(commit: &str, chart: &Path) -> bool {
+    !ask(git(&["ls-tree", "--name-only", commit, "--"]).arg(chart.join("Chart.yaml"))).is_empty()
+}
+
+fn differs(commit: &str, rendered: &[PathBuf]) -> bool {
+    match command::output(git(&["diff", "--quiet", commit, "--"]).args(rendered)) {
+        Ok(_) => false,
+        Err(CommandError::Failed { status, .. }) if status.code() == Some(1) => true,
+        Err(error) => panic!("{error}"),
+    }
+}
+
+fn ask(git: &mut Command) -> String {
+    command::output(git).unwrap_or_else(|error| panic!("{error}"))
 }
 
 fn git(arguments: &[&str]) -> Command {
     let mut git = Command::new("git");
-    git.arg("-C").arg(repository()).args(arguments);
+    // The tests run as root, on a work tree of whoever checked it out.
+    git.args(["-c", "safe.directory=*", "-C"]).arg(repository()).args(arguments);
     git
 }
 
