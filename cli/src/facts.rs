@@ -147,6 +147,18 @@ impl NodeFacts {
     }
 }
 
+impl Snapshot {
+    /// The nodes with an agent's pod that the operator keeps no object for, with that pod.
+    pub fn unreported(&self) -> impl Iterator<Item = (&str, &str)> {
+        let by_node = match &self.agents {
+            Agents::Known(by_node) => Some(by_node),
+            Agents::Unknown => None,
+        };
+        let absent = by_node.into_iter().flatten().filter(|(node, _)| !self.nodes.contains_key(*node));
+        absent.filter_map(|(node, pods)| Some((node.as_str(), pods.first()?.display.as_str())))
+    }
+}
+
 impl Agents {
     /// The pods in a list.
     #[must_use]

@@ -21,7 +21,7 @@ use crate::manual;
 use crate::nodes::NodesView;
 use crate::options::{Format, Options, OutputOption, Task};
 use crate::read;
-use crate::show::{Paint, Tone};
+use crate::show::{NO_PROFILES, Paint, Tone};
 use crate::status::StatusView;
 use crate::users::{self, UsersView};
 use crate::verify::VerifyView;
@@ -126,9 +126,10 @@ pub async fn answer(task: &Task, client: &Client, paint: Paint) -> Result<Answer
             Ok(Answer { yes: view.same, ..Answer::yes(text) })
         }
         Task::Verify { profile, output } => {
-            let view = VerifyView::of(&read::snapshot(client, profile.as_deref()).await?, profile.as_deref());
+            let snapshot = read::snapshot(client, profile.as_deref()).await?;
+            let view = VerifyView::of(&snapshot, profile.as_deref());
             let text = shown(&view, *output, || view.render(paint))?;
-            Ok(Answer { yes: view.verified, ..Answer::yes(text) })
+            Ok(Answer { text, remarks: view.remarks(&snapshot), yes: view.verified })
         }
         // They ask more than once, or nobody.
         Task::Wait { .. } | Task::Completion { .. } => Ok(Answer::yes(String::new())),
@@ -173,6 +174,9 @@ pub async fn wait(
     // One look there is, however short the time.
     live.complete(until.max(Instant::now() + REQUEST_TIMEOUT)).await?;
     let mut open = begin(names, goal, &live.snapshot())?;
+    if open.is_empty() {
+        remark(NO_PROFILES);
+    }
     loop {
         let snapshot = live.snapshot();
         let mut left = Vec::new();

@@ -5,6 +5,9 @@ use std::fmt::Write;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
 
+/// What is said where there is nothing to look at.
+pub(crate) const NO_PROFILES: &str = "there are no profiles";
+
 /// Whether there are colours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Paint {

@@ -9,8 +9,8 @@ use api::conditions::node as reasons;
 use profile::{ContentHash, ShortHash};
 use serde::Serialize;
 
-use crate::facts::{NodeFacts, ProfileFacts, Snapshot};
-use crate::show::{Paint, Table, Tone, count};
+use crate::facts::{Agents, NodeFacts, ProfileFacts, Snapshot};
+use crate::show::{NO_PROFILES, Paint, Table, Tone, count};
 
 /// What was compared, and what differs.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -94,7 +94,15 @@ impl VerifyView {
                 .count();
             differences.extend(found);
         }
-        if snapshot.nodes.is_empty() {
+        let unreported: Vec<_> = snapshot.unreported().collect();
+        differences.extend(unreported.iter().map(|(node, pod)| Difference {
+            profile: None,
+            node: Some((*node).to_owned()),
+            kind: Kind::NoReport,
+            message: format!("its agent is {pod}, and nobody waits for its report: does the operator run?"),
+        }));
+        let nodes = snapshot.nodes.len() + unreported.len();
+        if nodes == 0 {
             differences.push(Difference {
                 profile: None,
                 node: None,
@@ -105,12 +113,26 @@ impl VerifyView {
         Self {
             verified: differences.is_empty(),
             profiles: profiles.len(),
-            nodes: snapshot.nodes.len(),
-            wanted: profiles.iter().filter(|profile| profile.wanted().is_some()).count()
-                * snapshot.nodes.len(),
+            nodes,
+            wanted: profiles.iter().filter(|profile| profile.wanted().is_some()).count() * nodes,
             right,
             differences,
         }
+    }
+
+    /// What an answer about this snapshot leaves out.
+    #[must_use]
+    pub fn remarks(&self, snapshot: &Snapshot) -> Vec<String> {
+        let mut remarks = Vec::new();
+        if self.profiles == 0 {
+            remarks.push(NO_PROFILES.to_owned());
+        }
+        if matches!(snapshot.agents, Agents::Unknown) {
+            remarks.push(
+                "the agents' pods may not be listed: only nodes with a report were looked at".to_owned(),
+            );
+        }
+        remarks
     }
 
     /// The view for a person.
@@ -286,6 +308,29 @@ mod tests {
         assert!(!view.verified);
         insta::assert_snapshot!(view.render(Paint::Plain));
         insta::assert_snapshot!("one_profile", VerifyView::of(&snapshot, Some("going")).render(Paint::Plain));
+    }
+
+    #[test]
+    fn a_node_that_only_its_agents_pod_tells_of_is_not_verified() {
+        let mut snapshot = snapshot(vec![audit()], vec![good("node-1")]);
+        snapshot.agents = agents(&[("node-1", true, 1), ("node-2", true, 1)]);
+        let view = VerifyView::of(&snapshot, None);
+        assert!(!view.verified);
+        assert_eq!((view.nodes, view.wanted, view.right), (2, 2, 1));
+        let [difference] = &view.differences[..] else { panic!("{view:?}") };
+        assert_eq!((difference.node.as_deref(), difference.kind), (Some("node-2"), Kind::NoReport));
+        assert_eq!(view.remarks(&snapshot), Vec::<String>::new());
+    }
+
+    #[test]
+    fn what_was_not_looked_at_is_said() {
+        let unseen = snapshot(vec![audit()], vec![good("node-1")]);
+        let view = VerifyView::of(&unseen, None);
+        assert!(view.verified);
+        insta::assert_snapshot!(view.remarks(&unseen).join("\n"), @"the agents' pods may not be listed: only nodes with a report were looked at");
+        let mut empty = snapshot(vec![], vec![good("node-1")]);
+        empty.agents = agents(&[("node-1", true, 1)]);
+        assert_eq!(VerifyView::of(&empty, None).remarks(&empty), ["there are no profiles"]);
     }
 
     #[test]

@@ -262,6 +262,7 @@ async fn verify_says_no_where_a_report_differs_although_the_status_says_ready() 
     };
     let right = verify(json!({ "audit": &HASH[7..39] })).await;
     assert!(right.yes && right.text.starts_with("verified: true\n"), "{}", right.text);
+    assert_eq!(right.remarks.len(), 1, "the agents are not known: {:?}", right.remarks);
     let wrong = verify(json!({ "audit": "0".repeat(32) })).await;
     assert!(!wrong.yes && wrong.text.contains("kind: OtherContents"), "{}", wrong.text);
 }
