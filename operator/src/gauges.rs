@@ -13,9 +13,7 @@ use prometheus::proto::MetricFamily;
 use prometheus::{GaugeVec, IntGauge, IntGaugeVec, Opts};
 
 use crate::cluster::Cluster;
-use crate::facts::ProfileFacts;
 use crate::index::{Class, Index};
-use crate::status;
 
 /// What a profile that was never judged is counted as.
 const UNKNOWN: &str = "Unknown";
@@ -109,7 +107,7 @@ impl Families {
         for class in index.classes(now) {
             self.agents.with_label_values(&[class.as_str()]).inc();
         }
-        for (name, tally, facts) in index.profiles() {
+        for (name, tally, facts, not_ready_since) in index.profiles() {
             let state = facts.status.as_ref().and_then(|status| status.state);
             self.profiles.with_label_values(&[state.map_or(UNKNOWN, State::as_str)]).inc();
             for (state, count) in [
@@ -123,7 +121,7 @@ impl Families {
             }
             let pods = i64::try_from(index.pods_naming(name)).unwrap_or(i64::MAX);
             self.pods.with_label_values(&[name]).set(pods);
-            if let Some(since) = not_ready_since(facts) {
+            if let Some(since) = not_ready_since {
                 self.not_ready.with_label_values(&[name]).set(seconds(since));
             }
             if let Some(deletion) = facts.deletion {
@@ -131,12 +129,6 @@ impl Families {
             }
         }
     }
-}
-
-/// What the stored status says: it outlives the operator that wrote it.
-fn not_ready_since(facts: &ProfileFacts) -> Option<Timestamp> {
-    let ready = status::ready_condition(facts.status.as_ref()?)?;
-    (ready.status != "True").then_some(ready.last_transition_time.0)
 }
 
 fn seconds(time: Timestamp) -> f64 {
@@ -172,7 +164,7 @@ mod tests {
     use tokio::time::Instant;
 
     use super::*;
-    use crate::facts::{PodFacts, PodKind, Source, Version};
+    use crate::facts::{PodFacts, PodKind, ProfileFacts, Source, Version};
     use crate::metrics::Metrics;
 
     fn cluster() -> (Arc<Cluster>, Registry) {
@@ -242,6 +234,37 @@ mod tests {
     }
 
     #[test]
+    fn contents_that_nobody_has_judged_are_not_ready_since_they_are_there() {
+        let (cluster, registry) = cluster();
+        cluster.listed("Pod");
+        let change = |version: &str, action: &str, generation: i64, status: serde_json::Value, at: i64| {
+            let object = serde_json::json!({
+                "metadata": { "name": "audit", "uid": "u1", "resourceVersion": version, "generation": generation },
+                "spec": { "contents": { "defaultAction": action } },
+                "status": status,
+            });
+            let facts = ProfileFacts::of(&serde_json::from_value(object).unwrap());
+            let at = Timestamp::from_second(at).unwrap();
+            cluster.change(|index| index.apply_profile(facts, Source::List, at));
+            let text = scraped(&registry);
+            let since = text.lines().find(|line| line.starts_with("seccomp_profile_not_ready_since"));
+            since.map(|line| line.rsplit(' ').next().unwrap().to_owned())
+        };
+        let status = |observed: i64, ready: &str| {
+            serde_json::json!({ "observedGeneration": observed, "conditions": [
+                { "type": "Ready", "status": ready, "reason": "R", "message": "", "lastTransitionTime": "1970-01-01T00:05:00Z" },
+            ] })
+        };
+        let since = |at: &str| Some(at.to_owned());
+        assert_eq!(change("1", "SCMP_ACT_LOG", 1, serde_json::Value::Null, 100), since("100"));
+        assert_eq!(change("2", "SCMP_ACT_LOG", 1, status(1, "True"), 400), None);
+        assert_eq!(change("3", "SCMP_ACT_ERRNO", 2, status(1, "True"), 500), since("500"));
+        assert_eq!(change("4", "SCMP_ACT_ERRNO", 2, status(2, "True"), 600), None);
+        // One that was not Ready before is so since then.
+        assert_eq!(change("5", "SCMP_ACT_LOG", 3, status(2, "False"), 700), since("300"));
+    }
+
+    #[test]
     fn a_profile_that_is_being_deleted_says_since_when() {
         let (cluster, registry) = cluster();
         cluster.listed("Pod");
@@ -249,7 +272,7 @@ mod tests {
         apply(&cluster, "audit", serde_json::Value::Null);
         assert!(!scraped(&registry).contains("deletion"));
         cluster.change(|index| {
-            let (_, _, facts) = index.profiles().next().unwrap();
+            let (_, _, facts, _) = index.profiles().next().unwrap();
             let deletion = Some(Timestamp::from_second(1_800_000_000).unwrap());
             let facts = ProfileFacts { deletion, version, ..facts.clone() };
             index.apply_profile(facts, Source::List, Timestamp::now());

@@ -270,9 +270,11 @@ impl Index {
         }
     }
 
-    /// Every profile, with the count of its nodes.
-    pub fn profiles(&self) -> impl Iterator<Item = (&str, &Tally, &ProfileFacts)> {
-        self.profiles.iter().map(|(name, profile)| (name.as_str(), &profile.tally, &profile.facts))
+    /// Every profile, with the count of its nodes, and since when it is not Ready.
+    pub fn profiles(&self) -> impl Iterator<Item = (&str, &Tally, &ProfileFacts, Option<Timestamp>)> {
+        self.profiles
+            .iter()
+            .map(|(name, profile)| (name.as_str(), &profile.tally, &profile.facts, profile.not_ready_since()))
     }
 
     /// How many pods name a profile and have not ended.

@@ -11,7 +11,7 @@ use super::steadiness::Steadiness;
 use super::tally::{Contribution, NodeState};
 use super::{Sign, Tally};
 use crate::facts::ProfileFacts;
-use crate::status::is_ready;
+use crate::status::{is_ready, ready_condition};
 
 /// One profile, with the count of its nodes.
 #[derive(Debug)]
@@ -71,6 +71,14 @@ impl Profile {
     fn called_ready(&self) -> bool {
         let ProfileFacts { status, generation, .. } = &self.facts;
         status.as_ref().is_some_and(|status| status.observed_generation == *generation && is_ready(status))
+    }
+
+    /// Since when it is not Ready. The stored status outlives the operator that wrote it, but where it calls earlier
+    /// contents Ready, or nothing was ever stored, this process alone knows.
+    pub(super) fn not_ready_since(&self) -> Option<Timestamp> {
+        let ready = self.facts.status.as_ref().and_then(ready_condition);
+        let stored = ready.filter(|ready| ready.status != "True").map(|ready| ready.last_transition_time.0);
+        stored.or(self.rollout)
     }
 
     fn note_times(&mut self, now: Timestamp) {

@@ -181,7 +181,7 @@ proptest! {
             // Time may have passed since a node's class was last looked at; a look brings it up to date.
             deliver(&mut index, &News::Time { seconds: 0 }, at(second), number);
             let (tallies, lacking) = recount(&index, at(second));
-            let counted: BTreeMap<_, _> = index.profiles().map(|(name, tally, _)| (name.to_owned(), *tally)).collect();
+            let counted: BTreeMap<_, _> = index.profiles().map(|(name, tally, ..)| (name.to_owned(), *tally)).collect();
             prop_assert_eq!(counted, tallies);
             for profile in index.profiles.values() {
                 let named = (profile.pending.len(), profile.failed.len());
