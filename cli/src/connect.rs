@@ -24,12 +24,14 @@ async fn config(options: &ClusterOptions) -> Result<Config, CliError> {
         Some(path) => Kubeconfig::read_from(path),
         None => Kubeconfig::read(),
     };
+    let chosen = KubeConfigOptions { context, cluster, user };
     let result = match read {
-        Ok(read) => Config::from_custom_kubeconfig(read, &KubeConfigOptions { context, cluster, user }).await,
+        Ok(read) => Config::from_custom_kubeconfig(read.clone(), &chosen).await.map(|config| (config, read)),
         Err(error) => Err(error),
     };
     match result {
-        Ok(config) => Ok(config),
+        Ok((config, read)) => daemon::client::direct(config, &read, &chosen)
+            .map_err(|error| CliError::Kubeconfig(error.to_string())),
         Err(error) => match Config::incluster() {
             Ok(config) if !asked => Ok(config),
             _ => Err(CliError::Kubeconfig(chain(&error))),

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 
 /// How long a request other than a watch may take before it counts as failed.
@@ -21,10 +22,18 @@ pub enum ConnectError {
     /// Neither a kubeconfig nor a service account was found.
     #[error("no way to the API server: {0}; run in a pod with a service account, or set KUBECONFIG")]
     Config(#[from] kube::config::InferConfigError),
+    /// The kubeconfig asks for a proxy.
+    #[error(transparent)]
+    Proxy(#[from] ProxyUnsupported),
     /// The configuration could not be used.
     #[error("the API server's configuration cannot be used: {0}")]
     Client(#[from] kube::Error),
 }
+
+/// A kubeconfig asks for a proxy, and no client of ours goes through one.
+#[derive(Debug, thiserror::Error)]
+#[error("the kubeconfig's cluster has the proxy-url {0}, and proxies are not supported")]
+pub struct ProxyUnsupported(String);
 
 /// A client from the kubeconfig that `KUBECONFIG` names or, in a pod, from its service account.
 ///
@@ -33,7 +42,40 @@ pub enum ConnectError {
 pub async fn connect() -> Result<Client, ConnectError> {
     // One provider for the whole process; a second call finds it in place, which is as good.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    Ok(client(Config::infer().await?)?)
+    let mut config = Config::infer().await?;
+    // In a pod there is no kubeconfig, and kube takes no proxy.
+    if config.proxy_url.is_some()
+        && let Ok(kubeconfig) = Kubeconfig::read()
+    {
+        config = direct(config, &kubeconfig, &KubeConfigOptions::default())?;
+    }
+    Ok(client(config)?)
+}
+
+/// The configuration that was made from a kubeconfig, without the proxy that kube takes from `HTTPS_PROXY`, which is
+/// about other programs, too. Without this no client could be made of it.
+///
+/// # Errors
+/// The kubeconfig itself asks for a proxy.
+pub fn direct(
+    mut config: Config,
+    kubeconfig: &Kubeconfig,
+    options: &KubeConfigOptions,
+) -> Result<Config, ProxyUnsupported> {
+    config.proxy_url = None;
+    match proxy_url(kubeconfig, options) {
+        Some(url) => Err(ProxyUnsupported(url.to_owned())),
+        None => Ok(config),
+    }
+}
+
+/// What the chosen cluster of a kubeconfig has as its `proxy-url`; kube does not say where it has its own from.
+fn proxy_url<'a>(kubeconfig: &'a Kubeconfig, options: &KubeConfigOptions) -> Option<&'a str> {
+    let context = options.context.as_ref().or(kubeconfig.current_context.as_ref())?;
+    let context = kubeconfig.contexts.iter().find(|it| it.name == *context)?.context.as_ref()?;
+    let cluster = options.cluster.as_ref().unwrap_or(&context.cluster);
+    let cluster = kubeconfig.clusters.iter().find(|it| it.name == *cluster)?.cluster.as_ref()?;
+    cluster.proxy_url.as_deref().filter(|url| !url.is_empty())
 }
 
 /// A client that neither tries again by itself nor waits for ever.
@@ -92,6 +134,35 @@ mod tests {
         let answer = timeout(Duration::from_secs(3600), namespaces.list(&ListParams::default())).await;
         silent.abort();
         answer.is_ok_and(|answer| answer.is_err())
+    }
+
+    #[tokio::test]
+    async fn a_proxy_is_left_out_unless_the_chosen_cluster_asks_for_it() {
+        let kubeconfig = Kubeconfig::from_yaml(
+            "
+            current-context: near
+            clusters:
+            - { name: near, cluster: { server: 'http://127.0.0.1:1' } }
+            - { name: far, cluster: { server: 'http://127.0.0.1:1', proxy-url: 'http://proxy:3128' } }
+            contexts:
+            - { name: near, context: { cluster: near } }
+            - { name: far, context: { cluster: far } }
+            ",
+        )
+        .unwrap();
+        let taken = |context: Option<&str>, cluster: Option<&str>| {
+            let mut config = Config::new("http://127.0.0.1:1".parse().unwrap());
+            config.proxy_url = Some("http://proxy:3128".parse().unwrap());
+            let (context, cluster) = (context.map(str::to_owned), cluster.map(str::to_owned));
+            let options = KubeConfigOptions { context, cluster, user: None };
+            direct(config, &kubeconfig, &options).map_err(|error| error.to_string())
+        };
+        let refused =
+            "the kubeconfig's cluster has the proxy-url http://proxy:3128, and proxies are not supported";
+        client(taken(None, None).unwrap()).unwrap();
+        client(taken(Some("far"), Some("near")).unwrap()).unwrap();
+        assert_eq!(taken(Some("far"), None).unwrap_err(), refused);
+        assert_eq!(taken(None, Some("far")).unwrap_err(), refused);
     }
 
     #[tokio::test(start_paused = true)]
