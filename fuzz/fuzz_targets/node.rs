@@ -46,7 +46,8 @@ fn check(node: &Value, facts: &NodeFacts) {
     assert_eq!(facts.uid, metadata["uid"].as_str().unwrap_or_default());
     assert_eq!(facts.selected, metadata["labels"]["app"] == "agent");
     let conditions = node["status"]["conditions"].as_array().into_iter().flatten();
-    let ready_is = |status: &str| conditions.clone().any(|it| it["type"] == "Ready" && it["status"] == status);
+    let ready_is =
+        |status: &str| conditions.clone().any(|it| it["type"] == "Ready" && it["status"] == status);
     assert_eq!(facts.reachable, ready_is("True"));
     assert_eq!(facts.answers, ready_is("True") || ready_is("False"));
 }

@@ -247,7 +247,9 @@ mod tests {
             let at = Timestamp::from_second(at).unwrap();
             cluster.change(|index| index.apply_profile(facts, Source::List, at));
             let text = scraped(&registry);
-            let since = text.lines().find(|line| line.starts_with("seccomp_profile_not_ready_since"));
+            let since = text
+                .lines()
+                .find(|line| line.starts_with("seccomp_profile_not_ready_since_timestamp_seconds"));
             since.map(|line| line.rsplit(' ').next().unwrap().to_owned())
         };
         let status = |observed: i64, ready: &str| {
