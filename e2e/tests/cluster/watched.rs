@@ -50,6 +50,8 @@ impl Watched {
                     let _ = poll(&mut [PollFd::new(&news, PollFlags::IN)], Some(&PAUSE));
                     read(&news, &directory, &files, &mut seen);
                 }
+                // The kernel keeps what happened between the last look and the end, or before the first one.
+                read(&news, &directory, &files, &mut seen);
                 seen
             })
         });
