@@ -3,6 +3,7 @@
 //! - [`SeccompProfile`]: what a person applies; its `status` is the operator's word on it.
 //! - [`NodeProfileStatus`]: what one node's agent reports, and the operator's judgement of that node.
 //! - [`Untrusted`]: any stored object as a program reads it, whatever the schema was when it was written.
+//! - [`Text`]: JSON that is decoded without being read.
 //! - [`WatchedPod`]: a Pod, of which only what matters here is read: the profiles that it names, whether it is ready.
 //! - [`metadata`]: metadata decoded so that no object ends a watch.
 //! - [`watched_as`]: makes a type that holds only what is read of a kind fit for a watch.
@@ -20,6 +21,7 @@ pub mod names;
 mod node_profile_status;
 mod pod;
 mod seccomp_profile;
+mod text;
 mod untrusted;
 mod watched;
 
@@ -32,4 +34,5 @@ pub use pod::{PodReadiness, PodSpec, WatchedPod};
 pub use seccomp_profile::{
     NodeCounts, NodeFailure, Removal, SeccompProfile, SeccompProfileSpec, SeccompProfileStatus, State,
 };
+pub use text::Text;
 pub use untrusted::Untrusted;

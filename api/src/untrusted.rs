@@ -16,15 +16,17 @@ use crate::{NodeProfileStatus, NodeProfileStatusStatus, Report, SeccompProfile, 
 /// A watch that decodes into `K` ends at the first object that does not fit, and with it the news of all others:
 /// one bad profile, written under an older schema or with validation off, would stop every agent. This type decodes
 /// any object; what it holds is judged one object at a time.
+///
+/// `S` is how `spec` is held: as a tree, or as [`Text`](crate::Text) that is read only where it is news.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(bound = "")]
-pub struct Untrusted<K> {
+#[serde(bound(serialize = "S: Serialize", deserialize = "S: Deserialize<'de> + Default"))]
+pub struct Untrusted<K, S = Value> {
     /// The object's metadata, without `managedFields`.
     #[serde(deserialize_with = "crate::metadata::lenient")]
     pub metadata: ObjectMeta,
     /// Whatever stands in `spec`.
     #[serde(default)]
-    pub spec: Value,
+    pub spec: S,
     /// Whatever stands in `status`.
     #[serde(default)]
     pub status: Value,
@@ -38,22 +40,32 @@ impl Untrusted<SeccompProfile> {
     /// # Errors
     /// It is missing or not a valid profile; paths start at `spec.contents`.
     pub fn profile(&self) -> Result<Profile, ParseError> {
-        let contents = self.spec.get("contents").unwrap_or(&Value::Null);
-        Profile::from_value(contents).map_err(|error| error.under("spec.contents"))
+        Self::profile_in(&self.spec)
     }
 
-    /// Whether somebody has deleted it and the operator has given leave to remove the file. Leave alone is not enough:
-    /// whoever has the operator's token could take every file off every node.
-    #[must_use]
-    pub fn removal_approved(&self) -> bool {
-        let approved = self.status.get("removal").and_then(Value::as_str) == Some("Approved");
-        approved && self.metadata.deletion_timestamp.is_some()
+    /// The profile in the `contents` of a `spec`.
+    ///
+    /// # Errors
+    /// As of [`Self::profile`].
+    pub fn profile_in(spec: &Value) -> Result<Profile, ParseError> {
+        let contents = spec.get("contents").unwrap_or(&Value::Null);
+        Profile::from_value(contents).map_err(|error| error.under("spec.contents"))
     }
 
     /// The status, if it is one.
     #[must_use]
     pub fn status(&self) -> Option<SeccompProfileStatus> {
         SeccompProfileStatus::deserialize(&self.status).ok()
+    }
+}
+
+impl<S> Untrusted<SeccompProfile, S> {
+    /// Whether somebody has deleted it and the operator has given leave to remove the file. Leave alone is not enough:
+    /// whoever has the operator's token could take every file off every node.
+    #[must_use]
+    pub fn removal_approved(&self) -> bool {
+        let approved = self.status.get("removal").and_then(Value::as_str) == Some("Approved");
+        approved && self.metadata.deletion_timestamp.is_some()
     }
 }
 
@@ -75,7 +87,7 @@ impl Untrusted<NodeProfileStatus> {
     }
 }
 
-impl<K: Resource<DynamicType = ()>> Resource for Untrusted<K> {
+impl<K: Resource<DynamicType = ()>, S> Resource for Untrusted<K, S> {
     type DynamicType = ();
     type Scope = K::Scope;
 

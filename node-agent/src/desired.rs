@@ -1,9 +1,10 @@
 //! What should lie on the disk, from the events of the profiles' watch: plain, synchronous state.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use api::{ProfileName, SeccompProfile, Untrusted};
-use profile::ContentHash;
+use api::ProfileName;
+use profile::{ContentHash, ParseError, Profile};
 
 use crate::disk::Goal;
 
@@ -13,7 +14,7 @@ pub enum Want {
     /// A file with these bytes.
     File {
         /// The canonical bytes: kept so that a file is mended while the API server is away.
-        bytes: Box<[u8]>,
+        bytes: Arc<[u8]>,
         /// Their hash.
         hash: ContentHash,
     },
@@ -23,13 +24,9 @@ pub enum Want {
     Removal,
 }
 
-impl From<&Untrusted<SeccompProfile>> for Want {
-    fn from(object: &Untrusted<SeccompProfile>) -> Self {
-        // A deletionTimestamp alone changes nothing: pods may still need the file.
-        if object.removal_approved() {
-            return Self::Removal;
-        }
-        match object.profile() {
+impl From<Result<Profile, ParseError>> for Want {
+    fn from(read: Result<Profile, ParseError>) -> Self {
+        match read {
             Ok(profile) => {
                 let canonical = profile.canonical();
                 Self::File { bytes: canonical.bytes().into(), hash: canonical.hash() }
@@ -205,34 +202,18 @@ mod tests {
         desired
     }
 
-    fn decoded(json: serde_json::Value) -> Object {
-        let object: Untrusted<SeccompProfile> = serde_json::from_value(json).unwrap();
-        let want = Want::from(&object);
-        self::object(&object.metadata.name.unwrap(), &object.metadata.uid.unwrap(), want)
-    }
-
-    #[test]
-    fn a_deletion_timestamp_alone_changes_nothing_and_leave_to_remove_removes() {
-        let contents = serde_json::json!({ "defaultAction": "SCMP_ACT_LOG" });
-        let metadata =
-            serde_json::json!({ "name": "a", "uid": "1", "deletionTimestamp": "2026-01-01T00:00:00Z" });
-        let deleting = decoded(serde_json::json!({ "metadata": metadata, "spec": { "contents": contents } }));
-        assert_eq!(deleting.want, file(br#"{"defaultAction":"SCMP_ACT_LOG"}"#));
-        let approved = decoded(serde_json::json!({
-            "metadata": metadata, "spec": { "contents": contents }, "status": { "removal": "Approved" }
-        }));
-        assert_eq!(listed(&[approved]).goal(&name("a")), Goal::Gone);
-    }
-
     #[test]
     fn an_invalid_profile_leaves_its_file_and_stops_no_other() {
-        let bad = decoded(serde_json::json!({ "metadata": { "name": "bad", "uid": "1" }, "spec": 7 }));
-        let desired = listed(&[bad, object("good", "2", file(b"{}"))]);
+        let want = Want::Invalid("spec.contents: is required".into());
+        let desired = listed(&[object("bad", "1", want.clone()), object("good", "2", file(b"{}"))]);
         assert_eq!(desired.goal(&name("bad")), Goal::Leave);
-        assert!(
-            matches!(desired.want(&name("bad")), Some(Want::Invalid(why)) if why.contains("spec.contents"))
-        );
+        assert_eq!(desired.want(&name("bad")), Some(&want));
         assert_eq!(desired.goal(&name("good")), Goal::Hold(ContentHash::of(b"{}")));
+    }
+
+    #[test]
+    fn leave_to_remove_removes() {
+        assert_eq!(listed(&[object("a", "1", Want::Removal)]).goal(&name("a")), Goal::Gone);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! lies on the disk. It writes nothing to the API server but its own report, and judges nothing.
 //!
 //! Pure or synchronous, tested without a cluster:
+//! - [`reading`]: profiles as the watch brings them, read strictly once.
 //! - [`desired`]: what should lie on the disk, from the events of the watch.
 //! - [`disk`]: the directory: atomic writes, the ledger of what is ours, what to do about one name.
 //! - [`keeper`]: brings the one to the other.
@@ -20,6 +21,7 @@ pub mod metrics;
 pub mod notify;
 pub mod options;
 pub mod own_status;
+pub mod reading;
 pub mod report;
 pub mod reporter;
 #[cfg(test)]

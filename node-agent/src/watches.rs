@@ -3,18 +3,16 @@
 use std::fmt;
 use std::time::{Duration, Instant};
 
-use api::{NodeName, NodeProfileStatus, SeccompProfile, Untrusted};
+use api::{NodeName, NodeProfileStatus, Untrusted};
 use daemon::metrics::Watch;
 use daemon::watch::Events;
-use kube::api::ObjectMeta;
 use kube::{Client, Resource};
 use kube_runtime::watcher::{Config, Event};
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use tokio::sync::{mpsc, watch};
 
-use crate::desired::{Change, Object, Want};
 use crate::own_status::{Held, Own};
+use crate::reading::{Reading, Watched};
 use crate::worker::Command;
 
 /// Profiles in one page of a list. All of a page is in memory at once, twice as text and once as [`Watched`]: 1.3 MB
@@ -39,50 +37,12 @@ pub const OWN_STATUS: &str = "NodeProfileStatus";
 pub async fn profiles(client: Client, node: NodeName, commands: mpsc::Sender<Command>, measured: Watch) {
     let events = Events::<Watched>::measured(client, config(), measured);
     let mut events = Told::new(events, node, "profiles");
+    let mut reading = Reading::default();
     loop {
         let event = events.next().await;
         let at = Instant::now();
-        if commands.send(Command::Change(change(event), at)).await.is_err() {
+        if commands.send(Command::Change(reading.change(event), at)).await.is_err() {
             return;
-        }
-    }
-}
-
-/// A profile as the watch decodes it: no more than is needed, and judged at once, so that of a page of large profiles
-/// only one at a time is in memory as a tree of values.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(from = "Untrusted<SeccompProfile>")]
-struct Watched {
-    metadata: ObjectMeta,
-    want: Want,
-}
-
-impl From<Untrusted<SeccompProfile>> for Watched {
-    fn from(object: Untrusted<SeccompProfile>) -> Self {
-        let want = Want::from(&object);
-        let ObjectMeta { name, uid, resource_version, .. } = object.metadata;
-        Self { metadata: ObjectMeta { name, uid, resource_version, ..ObjectMeta::default() }, want }
-    }
-}
-
-impl From<Watched> for Object {
-    fn from(Watched { metadata, want }: Watched) -> Self {
-        let text = |text: Option<String>| text.unwrap_or_default().into_boxed_str();
-        Self { name: text(metadata.name), uid: text(metadata.uid), want }
-    }
-}
-
-api::watched_as!(Watched, SeccompProfile);
-
-fn change(event: Event<Watched>) -> Change {
-    match event {
-        Event::Init => Change::Init,
-        Event::InitApply(object) => Change::InitApply(object.into()),
-        Event::InitDone => Change::InitDone,
-        Event::Apply(object) => Change::Apply(object.into()),
-        Event::Delete(object) => {
-            let Object { name, uid, .. } = object.into();
-            Change::Delete { name, uid }
         }
     }
 }

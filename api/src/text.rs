@@ -1,0 +1,177 @@
+//! JSON that is decoded without being read.
+
+use std::fmt;
+
+use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// Any JSON value as compact text: keys in the order in which they stood, each as often as it stood.
+///
+/// For what is mostly known already: a rollout brings the same `spec` in every event of a profile, and text is made and
+/// compared for a small part of what a tree of values costs. `serde_json` has a type for text as it stands, but it
+/// fails where serde holds a value back, and a watch does that wherever `object` stands before `type` in an event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Text(Box<[u8]>);
+
+impl Text {
+    /// The text.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// The value, as `serde_json` would have decoded it in the first place: of a key that stands twice, the last.
+    #[must_use]
+    pub fn value(&self) -> Value {
+        // What cannot be decoded was no JSON, and could not have become text.
+        serde_json::from_slice(&self.0).unwrap_or_default()
+    }
+}
+
+impl Default for Text {
+    fn default() -> Self {
+        Self(b"null".as_slice().into())
+    }
+}
+
+impl<'de> Deserialize<'de> for Text {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let mut text = Vec::new();
+        Write(&mut text).deserialize(deserializer)?;
+        Ok(Self(text.into()))
+    }
+}
+
+/// Writes one value behind what is there.
+struct Write<'a>(&'a mut Vec<u8>);
+
+impl Write<'_> {
+    fn scalar<E: serde::de::Error>(self, value: impl Serialize) -> Result<(), E> {
+        serde_json::to_writer(self.0, &value).map_err(E::custom)
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Write<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Write<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("JSON")
+    }
+
+    fn visit_bool<E: serde::de::Error>(self, value: bool) -> Result<(), E> {
+        self.scalar(value)
+    }
+
+    fn visit_i64<E: serde::de::Error>(self, value: i64) -> Result<(), E> {
+        self.scalar(value)
+    }
+
+    fn visit_u64<E: serde::de::Error>(self, value: u64) -> Result<(), E> {
+        self.scalar(value)
+    }
+
+    fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<(), E> {
+        self.scalar(value)
+    }
+
+    fn visit_str<E: serde::de::Error>(self, value: &str) -> Result<(), E> {
+        self.scalar(value)
+    }
+
+    fn visit_unit<E: serde::de::Error>(self) -> Result<(), E> {
+        self.scalar(())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
+        let Self(text) = self;
+        let mut before = b'[';
+        text.push(before);
+        loop {
+            let start = text.len();
+            if before == b',' {
+                text.push(before);
+            }
+            if items.next_element_seed(Write(text))?.is_none() {
+                text.truncate(start);
+                break;
+            }
+            before = b',';
+        }
+        text.push(b']');
+        Ok(())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<(), A::Error> {
+        let Self(text) = self;
+        let mut before = b'{';
+        text.push(before);
+        loop {
+            let start = text.len();
+            if before == b',' {
+                text.push(before);
+            }
+            if entries.next_key_seed(Write(text))?.is_none() {
+                text.truncate(start);
+                break;
+            }
+            text.push(b':');
+            entries.next_value_seed(Write(text))?;
+            before = b',';
+        }
+        text.push(b'}');
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kube::core::WatchEvent;
+
+    use super::*;
+
+    const JSON: &str =
+        r#" { "b" : [ ], "a":[1,-2,3.5,18446744073709551615, {},"\"\\\u0041\n",null,true], "a" : {"c":{}}} "#;
+    const COMPACT: &str =
+        r#"{"b":[],"a":[1,-2,3.5,18446744073709551615,{},"\"\\A\n",null,true],"a":{"c":{}}}"#;
+
+    #[test]
+    fn text_keeps_everything_but_the_spaces() {
+        let text: Text = serde_json::from_str(JSON).unwrap();
+        assert_eq!(String::from_utf8_lossy(text.as_bytes()), COMPACT);
+        assert_eq!(text.value(), serde_json::from_str::<Value>(JSON).unwrap());
+    }
+
+    #[test]
+    fn what_is_no_json_is_no_text() {
+        for wrong in ["", "{", "[1,]", r#"{"a"}"#, "nul", "[1] 2"] {
+            assert!(serde_json::from_str::<Text>(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn an_event_may_name_its_type_behind_its_object() {
+        for event in [
+            format!(r#"{{"type":"ADDED","object":{JSON}}}"#),
+            format!(r#"{{"object":{JSON},"type":"ADDED"}}"#),
+        ] {
+            let Ok(WatchEvent::Added(text)) = serde_json::from_str::<WatchEvent<Text>>(&event) else {
+                panic!("{event}");
+            };
+            assert_eq!(String::from_utf8_lossy(text.as_bytes()), COMPACT);
+        }
+    }
+
+    #[test]
+    fn nothing_is_null() {
+        assert_eq!(Text::default().value(), Value::Null);
+    }
+}

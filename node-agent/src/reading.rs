@@ -1,0 +1,201 @@
+//! Profiles as the watch brings them, read strictly once.
+//!
+//! A rollout brings the same contents to each node four times and more: as applied, with the finalizer, and with each
+//! status. To read them is most of what an agent does, so that what has been read is known again by its text.
+
+use std::collections::BTreeMap;
+
+use api::{SeccompProfile, Text, Untrusted};
+use kube::api::ObjectMeta;
+use kube_runtime::watcher::Event;
+use profile::ContentHash;
+use serde::Deserialize;
+
+use crate::desired::{Change, Object, Want};
+
+/// A profile as the watch decodes it: no more than is needed, and its contents as text, so that of a page of large
+/// profiles only one at a time is in memory as a tree of values.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(from = "Untrusted<SeccompProfile, Text>")]
+pub struct Watched {
+    metadata: ObjectMeta,
+    spec: Text,
+    removal_approved: bool,
+}
+
+impl From<Untrusted<SeccompProfile, Text>> for Watched {
+    fn from(object: Untrusted<SeccompProfile, Text>) -> Self {
+        let removal_approved = object.removal_approved();
+        let ObjectMeta { name, uid, resource_version, .. } = object.metadata;
+        let metadata = ObjectMeta { name, uid, resource_version, ..ObjectMeta::default() };
+        Self { metadata, spec: object.spec, removal_approved }
+    }
+}
+
+api::watched_as!(Watched, SeccompProfile);
+
+/// What has been read of each profile that there is.
+#[derive(Debug, Default)]
+pub struct Reading {
+    read: BTreeMap<Box<str>, Read>,
+    /// While a list comes: what has not been in it so far.
+    before: BTreeMap<Box<str>, Read>,
+}
+
+#[derive(Debug)]
+struct Read {
+    /// SHA-256 of the text: who may write a profile must not be able to make one that passes for another.
+    text: ContentHash,
+    want: Want,
+}
+
+impl Reading {
+    /// What an event of the watch asks for.
+    pub fn change(&mut self, event: Event<Watched>) -> Change {
+        match event {
+            Event::Init => {
+                // The end of the list before may never have come.
+                self.before.append(&mut self.read);
+                Change::Init
+            }
+            Event::InitApply(object) => Change::InitApply(self.object(object)),
+            Event::InitDone => {
+                self.before.clear();
+                Change::InitDone
+            }
+            Event::Apply(object) => Change::Apply(self.object(object)),
+            Event::Delete(object) => {
+                let (name, uid) = (text(object.metadata.name), text(object.metadata.uid));
+                self.read.remove(&name);
+                Change::Delete { name, uid }
+            }
+        }
+    }
+
+    fn object(&mut self, object: Watched) -> Object {
+        let (name, uid) = (text(object.metadata.name), text(object.metadata.uid));
+        // A deletionTimestamp alone changes nothing: pods may still need the file.
+        let want = if object.removal_approved { Want::Removal } else { self.want(&name, &object.spec) };
+        Object { name, uid, want }
+    }
+
+    fn want(&mut self, name: &str, spec: &Text) -> Want {
+        let text = ContentHash::of(spec.as_bytes());
+        let known = self.before.remove_entry(name).or_else(|| self.read.remove_entry(name));
+        let (name, read) = match known {
+            Some((name, read)) if read.text == text => (name, read),
+            _ => (name.into(), Read { text, want: Untrusted::profile_in(&spec.value()).into() }),
+        };
+        let want = read.want.clone();
+        self.read.insert(name, read);
+        want
+    }
+}
+
+fn text(text: Option<String>) -> Box<str> {
+    text.unwrap_or_default().into_boxed_str()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn watched(object: Value) -> Watched {
+        serde_json::from_value(object).unwrap()
+    }
+
+    fn profile(name: &str, action: &str) -> Watched {
+        watched(json!({
+            "metadata": { "name": name, "uid": name }, "spec": { "contents": { "defaultAction": action } }
+        }))
+    }
+
+    fn want(change: Change) -> Want {
+        match change {
+            Change::Apply(object) | Change::InitApply(object) => object.want,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn bytes(want: Want) -> Arc<[u8]> {
+        match want {
+            Want::File { bytes, hash } => {
+                assert_eq!(hash, ContentHash::of(&bytes));
+                bytes
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn contents_that_have_been_read_are_not_read_again() {
+        let mut reading = Reading::default();
+        reading.change(Event::Init);
+        let listed = bytes(want(reading.change(Event::InitApply(profile("a", "SCMP_ACT_LOG")))));
+        reading.change(Event::InitDone);
+        assert_eq!(&*listed, br#"{"defaultAction":"SCMP_ACT_LOG"}"#);
+        let again = bytes(want(reading.change(Event::Apply(profile("a", "SCMP_ACT_LOG")))));
+        assert!(Arc::ptr_eq(&listed, &again));
+        // Neither does a list that broke off lose them.
+        reading.change(Event::Init);
+        reading.change(Event::Init);
+        let again = bytes(want(reading.change(Event::InitApply(profile("a", "SCMP_ACT_LOG")))));
+        assert!(Arc::ptr_eq(&listed, &again));
+    }
+
+    #[test]
+    fn contents_that_change_are_read_and_so_are_those_that_change_back() {
+        let mut reading = Reading::default();
+        for action in ["SCMP_ACT_LOG", "SCMP_ACT_ALLOW", "SCMP_ACT_LOG"] {
+            let bytes = bytes(want(reading.change(Event::Apply(profile("a", action)))));
+            assert_eq!(*bytes, *format!(r#"{{"defaultAction":"{action}"}}"#).as_bytes());
+        }
+    }
+
+    #[test]
+    fn what_is_gone_is_not_kept() {
+        let mut reading = Reading::default();
+        for name in ["a", "b", "c"] {
+            reading.change(Event::Apply(profile(name, "SCMP_ACT_LOG")));
+        }
+        reading.change(Event::Delete(profile("c", "SCMP_ACT_LOG")));
+        reading.change(Event::Init);
+        reading.change(Event::InitApply(profile("a", "SCMP_ACT_LOG")));
+        reading.change(Event::InitDone);
+        assert_eq!(reading.read.keys().map(|name| &**name).collect::<Vec<_>>(), ["a"]);
+        assert!(reading.before.is_empty());
+    }
+
+    #[test]
+    fn a_deletion_timestamp_alone_changes_nothing_and_leave_to_remove_removes() {
+        let mut reading = Reading::default();
+        let contents = json!({ "defaultAction": "SCMP_ACT_LOG" });
+        let metadata = json!({ "name": "a", "uid": "1", "deletionTimestamp": "2026-01-01T00:00:00Z" });
+        let mut object = json!({ "metadata": metadata, "spec": { "contents": contents } });
+        let deleting = reading.change(Event::Apply(watched(object.clone())));
+        assert_eq!(*bytes(want(deleting)), *br#"{"defaultAction":"SCMP_ACT_LOG"}"#);
+        object["status"] = json!({ "removal": "Approved" });
+        let approved = reading.change(Event::Apply(watched(object.clone())));
+        assert_eq!(want(approved), Want::Removal);
+        object["metadata"]["deletionTimestamp"] = Value::Null;
+        let recreated = reading.change(Event::Apply(watched(object)));
+        assert_eq!(*bytes(want(recreated)), *br#"{"defaultAction":"SCMP_ACT_LOG"}"#);
+    }
+
+    #[test]
+    fn whatever_stands_in_an_object_is_judged_by_itself() {
+        let mut reading = Reading::default();
+        for bad in [json!({}), json!({ "spec": 7, "status": [] }), json!({ "spec": { "contents": null } })] {
+            let mut object = json!({ "metadata": { "name": "a", "uid": "1" } });
+            object.as_object_mut().unwrap().extend(bad.as_object().unwrap().clone());
+            match want(reading.change(Event::Apply(watched(object)))) {
+                Want::Invalid(why) => assert!(why.contains("spec.contents"), "{why}"),
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+}
