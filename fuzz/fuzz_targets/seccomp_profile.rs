@@ -4,8 +4,9 @@
 use api::names::FINALIZER;
 use api::{ProfileName, SeccompProfile, Untrusted};
 use libfuzzer_sys::{fuzz_mutator, fuzz_target};
-use node_agent::desired::{Change, Desired, Object, Want};
+use node_agent::desired::{Change, Desired, Want};
 use node_agent::disk::Goal;
+use node_agent::reading::{Reading, Watched};
 use operator::facts::ProfileFacts;
 use profile::{ContentHash, Profile};
 use serde_json::Value;
@@ -17,8 +18,11 @@ fuzz_mutator!(|data: &mut [u8], size: usize, max_size: usize, seed: u32| {
 });
 
 fuzz_target!(|bytes: &[u8]| {
-    if let Ok(object) = serde_json::from_slice::<Stored>(bytes) {
-        check_agreement(&object);
+    let (agents, operators) =
+        (serde_json::from_slice::<Watched>(bytes), serde_json::from_slice::<Stored>(bytes));
+    assert_eq!(agents.is_ok(), operators.is_ok(), "what ends one watch ends the other");
+    if let (Ok(watched), Ok(object)) = (agents, operators) {
+        check_agreement(watched, &object);
     }
     if let Some(document) = fuzz::stored(bytes) {
         let object = serde_json::from_str::<Stored>(&document.to_string()).expect("no object ends the watch");
@@ -27,15 +31,18 @@ fuzz_target!(|bytes: &[u8]| {
 });
 
 /// The agents and the operator, each by its own code, come to the same.
-fn check_agreement(object: &Stored) {
-    let (want, facts) = (Want::from(object), ProfileFacts::of(object));
+fn check_agreement(watched: Watched, object: &Stored) {
+    let mut reading = Reading::default();
+    let (read, facts) = (reading.object(watched.clone()), ProfileFacts::of(object));
+    assert_eq!(reading.object(watched), read, "what is known already is what was read");
+    let want = &read.want;
     let name = facts.name.parse::<ProfileName>();
-    assert_eq!(want == Want::Removal, facts.removal_approved);
+    assert_eq!(*want == Want::Removal, facts.removal_approved);
     assert!(
         facts.deletion.is_some() || !facts.removal_approved,
         "no file goes of a profile that nobody deleted"
     );
-    let goal = match &want {
+    let goal = match want {
         Want::File { bytes, hash } => {
             assert_eq!(*hash, ContentHash::of(bytes));
             let profile = Profile::from_slice(bytes).expect("the file holds a profile");
@@ -55,8 +62,8 @@ fn check_agreement(object: &Stored) {
 
     let mut desired = Desired::default();
     desired.change(Change::Init);
-    let uid = facts.version.uid.as_str().into();
-    desired.change(Change::InitApply(Object { name: facts.name.as_str().into(), uid, want }));
+    assert_eq!((&*read.name, &*read.uid), (&*facts.name, facts.version.uid.as_str()));
+    desired.change(Change::InitApply(read));
     desired.change(Change::InitDone);
     match name {
         Ok(name) => assert_eq!((desired.goal(&name), desired.misnamed().count()), (goal, 0)),

@@ -72,7 +72,8 @@ impl Reading {
         }
     }
 
-    fn object(&mut self, object: Watched) -> Object {
+    /// What a profile that is there asks for.
+    pub fn object(&mut self, object: Watched) -> Object {
         let (name, uid) = (text(object.metadata.name), text(object.metadata.uid));
         // A deletionTimestamp alone changes nothing: pods may still need the file.
         let want = if object.removal_approved { Want::Removal } else { self.want(&name, &object.spec) };
