@@ -98,8 +98,9 @@ generate: ## Write the generated files anew: the CRDs and README of the chart, r
 	$(CARGO) run --quiet --package api --features crds --bin crds -- charts/seccomp-profile/charts/crds/templates
 	$(E2E) generate
 	UPDATE_DOCS=1 $(CARGO) test --quiet --package e2e --test security the_tables_in_the_docs
-	UPDATE_DOCS=1 $(CARGO) test --quiet --package cli --test pages the_manual_pages
+	UPDATE_DOCS=1 $(CARGO) test --quiet --package cli --test pages
 	UPDATE_DOCS=1 $(CARGO) test --quiet --package e2e --test metrics the_reference_in_the_docs
+	UPDATE_DOCS=1 $(CARGO) test --quiet --package e2e --test api_reference the_api_reference
 
 images: setup ## Write the two images as OCI archives into dist/
 	@$(E2E) images dist
