@@ -197,6 +197,12 @@ fn the_status_is_read_as_documented() {
 }
 
 #[test]
+fn a_privileged_pod_has_no_filter_as_documented() {
+    let cluster = alone();
+    Reader::of(&cluster).follows(&mut Page::read("docs/explanation/limits.md"), |_| true);
+}
+
+#[test]
 fn the_readmes_profiles_and_pods_are_applied_as_documented() {
     let cluster = alone();
     let reader = Reader::of(&cluster);

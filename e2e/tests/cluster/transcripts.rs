@@ -42,6 +42,7 @@ fn every_failure_looks_as_the_docs_show_it() {
     let page = Transcript::of(&cluster);
     page.shows("A profile that is refused");
     a_file_that_is_somebody_elses(&cluster, &page);
+    a_pod_whose_profile_is_not_there(&cluster, &page);
     a_deletion_that_waits_for_pods(&cluster, &page);
     a_file_that_somebody_changed(&cluster, &page);
     disks_that_refuse(&cluster, &page);
@@ -63,6 +64,19 @@ fn a_file_that_is_somebody_elses(cluster: &Session, page: &Transcript<'_>) {
     });
     page.shows("A file that is somebody else's");
     fs::remove_file(&path).unwrap();
+}
+
+fn a_pod_whose_profile_is_not_there(cluster: &Session, page: &Transcript<'_>) {
+    let mut lost = sleeper("lost", "misspelt");
+    lost["spec"]["nodeName"] = cluster.disks()[0].name().into();
+    let lost = cluster.pod(&lost);
+    until("the kubelet telling why it does not start", LIMIT, || {
+        let shown = cluster.json(["get", "pod", "lost"]);
+        let waiting = &shown["status"]["containerStatuses"][0]["state"]["waiting"];
+        (waiting["reason"] == "CreateContainerError").then_some(())
+    });
+    page.shows("A pod that names a profile that is not there");
+    lost.remove();
 }
 
 fn a_deletion_that_waits_for_pods(cluster: &Session, page: &Transcript<'_>) {
