@@ -171,6 +171,40 @@ fn every_page_of_the_docs_is_in_the_book_once() {
     assert_eq!(listed, there);
 }
 
+/// The files below a directory whose names end so.
+fn files(directory: &Path, extension: &str) -> Vec<PathBuf> {
+    let entries = fs::read_dir(directory).unwrap_or_else(|e| panic!("{}: {e}", directory.display()));
+    let below = entries.flat_map(|entry| match entry.unwrap().path() {
+        path if path.is_dir() => files(&path, extension),
+        path => vec![path],
+    });
+    below.filter(|path| path.extension().is_some_and(|found| found == extension)).collect()
+}
+
+#[test]
+#[ignore = "needs the book: make docs"]
+fn no_link_within_the_book_that_was_built_is_dead() {
+    let book = repository().join("target/book");
+    let mut dead = BTreeSet::new();
+    let mut followed = 0;
+    for page in files(&book, "html") {
+        let text = fs::read_to_string(&page).unwrap();
+        for link in
+            text.split("href=\"").skip(1).map(|rest| rest.split(['"', '#']).next().unwrap_or_default())
+        {
+            // The page for what is not found has links from the root.
+            if link.is_empty() || link.contains(':') || page.ends_with("404.html") {
+                continue;
+            }
+            followed += 1;
+            if !page.parent().unwrap().join(link).exists() {
+                dead.insert(format!("{}: {link}", page.display()));
+            }
+        }
+    }
+    assert!(followed >= LINKS && dead.is_empty(), "of {followed} these are dead: {dead:#?}");
+}
+
 /// What the tests do not run, and what runs it instead, if anything can.
 #[test]
 fn only_these_commands_are_not_run() {
