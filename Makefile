@@ -13,12 +13,13 @@ BENCH := $(CARGO) run --locked --profile bench-fast --package e2e -- bench
 BENCH_OPTIONS = --profiles $(PROFILES) --pods $(PODS) --rounds $(ROUNDS) --rest $(REST)
 CARGO_DENY_VERSION := 0.20.2
 CARGO_FUZZ_VERSION := 0.13.1
+MDBOOK_VERSION := 0.5.4
 FUZZ_SECONDS ?= 20
 
 .DEFAULT_GOAL := help
 # The parts share one machine and one cluster.
 .NOTPARALLEL:
-.PHONY: help setup demo cluster-up cluster-down test lint deny advisories chart test-unit fuzz fuzz-keep test-api-server test-cluster test-long bench bench-sweep bench-code bench-latency bench-memory generate images fmt
+.PHONY: help setup demo cluster-up cluster-down test lint deny advisories chart docs test-unit fuzz fuzz-keep test-api-server test-cluster test-long bench bench-sweep bench-code bench-latency bench-memory generate images fmt
 
 help: ## List the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,7 +37,7 @@ cluster-down: ## End the local cluster
 	@$(E2E) down
 
 test: FUZZ_SECONDS := 10
-test: setup lint deny chart test-unit fuzz test-api-server test-cluster ## Formatting, lints, the chart, unit and property tests, fuzzing, tests on an API server, cluster tests
+test: setup lint deny chart docs test-unit fuzz test-api-server test-cluster ## Formatting, lints, the chart, the book, unit and property tests, fuzzing, tests on an API server, cluster tests
 
 lint: ## Formatting and lints
 	$(CARGO) fmt --all --check
@@ -53,6 +54,10 @@ advisories: ## Known faults of the dependencies; needs GitHub, which `make test`
 
 chart: ## The chart without a cluster: lint, unit tests, schemas of Kubernetes 1.33 to 1.37, its README
 	$(E2E) chart
+
+docs: ## The book, in target/book; fails on dead links and on pages that are not in it
+	$$(CARGO=$(CARGO) e2e/tools.sh mdbook $(MDBOOK_VERSION) --no-default-features) build docs
+	$(CARGO) test --locked --package e2e --test docs -- --include-ignored
 
 test-unit: ## Tests that need no cluster
 	$(CARGO) test --workspace --quiet
@@ -98,8 +103,9 @@ generate: ## Write the generated files anew: the CRDs and README of the chart, r
 	$(CARGO) run --quiet --package api --features crds --bin crds -- charts/seccomp-profile/charts/crds/templates
 	$(E2E) generate
 	UPDATE_DOCS=1 $(CARGO) test --quiet --package e2e --test security the_tables_in_the_docs
-	UPDATE_DOCS=1 $(CARGO) test --quiet --package cli --test pages the_manual_pages
+	UPDATE_DOCS=1 $(CARGO) test --quiet --package cli --test pages
 	UPDATE_DOCS=1 $(CARGO) test --quiet --package e2e --test metrics the_reference_in_the_docs
+	UPDATE_DOCS=1 $(CARGO) test --quiet --package e2e --test api_reference the_api_reference
 
 images: setup ## Write the two images as OCI archives into dist/
 	@$(E2E) images dist

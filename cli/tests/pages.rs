@@ -1,4 +1,4 @@
-//! The manual pages in the docs are those that the options give.
+//! The manual pages and the reference in the docs are those that the options give.
 
 #![allow(
     clippy::unwrap_used,
@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use clap::ValueEnum;
+use clap::{CommandFactory, ValueEnum};
 
 fn pages(directory: &Path) -> BTreeMap<String, String> {
     let page = |entry: std::io::Result<fs::DirEntry>| {
@@ -46,4 +46,31 @@ fn every_shell_gets_a_script_that_completes_the_tasks() {
             assert!(script.contains(word), "{shell}: no {word}");
         }
     }
+}
+
+/// What `--help` says of the whole and of each task.
+fn help() -> String {
+    let mut command = cli::options::Options::command();
+    command.build();
+    let whole = command.render_long_help().to_string();
+    let mut page =
+        format!("{}\n## kubectl seccomp\n\n```text\n{}\n```\n", include_str!("cli_head.md"), whole.trim());
+    for task in command.get_subcommands_mut() {
+        let (name, help) = (task.get_name().to_owned(), task.render_long_help().to_string());
+        page += &format!("\n## kubectl seccomp {name}\n\n```text\n{}\n```\n", help.trim());
+    }
+    let lines: Vec<_> = page.lines().map(str::trim_end).collect();
+    lines.join("\n") + "\n"
+}
+
+/// With `UPDATE_DOCS=1` (`make generate`) it writes it.
+#[test]
+fn the_reference_in_the_docs_is_what_help_says() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/reference/cli.md");
+    let right = help();
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        fs::write(&path, &right).unwrap();
+    }
+    let held = fs::read_to_string(&path).unwrap_or_default();
+    assert!(held == right, "docs/reference/cli.md differs from the options: run `make generate`");
 }

@@ -15,13 +15,13 @@ use super::support::{
 const DEFINITION: &str = "seccompprofiles.seccomp.imjasonh.dev";
 
 /// The definition that takes anything, until this is dropped.
-struct Permissive<'a> {
+pub(crate) struct Permissive<'a> {
     session: &'a Session,
     strict: Value,
 }
 
 impl<'a> Permissive<'a> {
-    fn new(session: &'a Session) -> Self {
+    pub(crate) fn new(session: &'a Session) -> Self {
         let strict = session.json(["get", "crd", DEFINITION])["spec"]["versions"].take();
         let mut open = strict.clone();
         open[0]["schema"]["openAPIV3Schema"] =
@@ -38,7 +38,7 @@ impl<'a> Permissive<'a> {
     }
 
     /// Puts the right definition back and waits until it is in force.
-    fn end(self) {
+    pub(crate) fn end(self) {
         put(self.session, &self.strict).unwrap();
         let probe = object("probe", &json!("no object"));
         until("a bad object being refused again", LIMIT, || self.dry_run(&probe).is_err().then_some(()));

@@ -105,9 +105,9 @@ fn ballast(disk: &OnSmallDisk<'_>) -> PathBuf {
 }
 
 /// Name, the reason that must be given, how it comes and how it goes.
-type Fault = (&'static str, &'static str, fn(&OnSmallDisk<'_>), fn(&OnSmallDisk<'_>));
+pub(crate) type Fault = (&'static str, &'static str, fn(&OnSmallDisk<'_>), fn(&OnSmallDisk<'_>));
 
-const FAULTS: [Fault; 4] = [
+pub(crate) const FAULTS: [Fault; 4] = [
     (
         "no space left",
         "DiskFull",
@@ -141,7 +141,7 @@ const FAULTS: [Fault; 4] = [
 ];
 
 /// A disk that is as it should be again, also after a failed assertion: else it cannot even be unmounted in order.
-struct Faulty<'a>(&'a OnSmallDisk<'a>, fn(&OnSmallDisk<'_>));
+pub(crate) struct Faulty<'a>(pub(crate) &'a OnSmallDisk<'a>, pub(crate) fn(&OnSmallDisk<'_>));
 
 impl Drop for Faulty<'_> {
     fn drop(&mut self) {

@@ -18,6 +18,13 @@ impl<'a> Guest<'a> {
         Guest { session, node }
     }
 
+    /// Starts one more node, and waits until its agent has every file.
+    pub(crate) fn one(session: &'a Session) -> Self {
+        let guest = Guest::new(session, session.add_node().unwrap_or_else(|error| panic!("{error}")));
+        guest.reported();
+        guest
+    }
+
     /// Starts two more nodes, and waits until their agents have every file.
     pub(crate) fn two(session: &'a Session) -> [Self; 2] {
         let guests = thread::scope(|scope| {

@@ -18,7 +18,8 @@ use super::support::{
     Applied, LIMIT, Session, alone, complain, harmless, object, say, shared, sleeper, until,
 };
 
-static PLUGIN: LazyLock<PathBuf> =
+/// The directory with `kubectl-seccomp` in it.
+pub(crate) static PLUGIN: LazyLock<PathBuf> =
     LazyLock::new(|| build_plugin(repository()).unwrap_or_else(|error| panic!("{error}")));
 
 /// Somebody with an account of their own, bound to some ClusterRoles, until this is dropped.

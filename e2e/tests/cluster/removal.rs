@@ -1,6 +1,5 @@
 //! The chart is uninstalled, or somebody removes the operator by force, and it comes back.
 
-use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::process::Command;
 use std::thread;
@@ -12,6 +11,7 @@ use e2e::command;
 use serde_json::{Value, json};
 
 use super::audit::{Log, summary};
+use super::pages::Page;
 use super::rights;
 use super::support::{
     Applied, LIMIT, Session, alone, bytes_of, complain, harmless, say, shared, sleeper, text, until,
@@ -207,9 +207,8 @@ fn uninstalling_lifts_the_finalizers_and_keeps_the_files_and_installing_it_again
 
 /// The command that lifts the finalizers by hand, as the documentation has it.
 fn documented_command() -> String {
-    let page = fs::read_to_string(repository().join("docs/removal.md")).unwrap();
-    let (_, after) = page.split_once("```sh lift\n").unwrap();
-    after.split_once("```").unwrap().0.to_owned()
+    let blocks = Page::read("docs/removal.md").blocks();
+    blocks.into_iter().find(|block| block.script.starts_with("finalizer=")).unwrap().script
 }
 
 #[test]

@@ -1,0 +1,252 @@
+//! Every command in the documentation is run, and prints what the page shows. With `UPDATE_DOCS=1` the pages are made to
+//! show what is printed.
+
+use std::fmt::Write;
+use std::fs;
+use std::ops::Range;
+use std::os::unix::fs::symlink;
+use std::process::{Command, Output};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use e2e::build_images::repository;
+use e2e::cluster::NAMESPACE;
+use e2e::rights::table;
+use e2e::view::disk;
+
+use super::disks;
+use super::pages::{Block, How, Page, is_shown};
+use super::plugin::PLUGIN;
+use super::removal::Reinstall;
+use super::support::{LIMIT, Session, alone, harmless, say, sleeper, until};
+use super::thief::program;
+
+/// How long a reader needs at most from an empty cluster to a profile that is shown to be in force.
+const FIVE_MINUTES: Duration = Duration::from_secs(300);
+
+/// A reader with a checkout, the cluster's administrator.
+pub(crate) struct Reader<'a> {
+    cluster: &'a Session,
+    directory: tempfile::TempDir,
+    /// Words that stand for names on the page, with the names.
+    names: Vec<(&'static str, String)>,
+}
+
+/// What was typed, what came, and how long it took.
+struct Told {
+    script: String,
+    printed: String,
+    took: Duration,
+}
+
+impl<'a> Reader<'a> {
+    pub(crate) fn of(cluster: &'a Session) -> Self {
+        // A node of an earlier test is gone before its report is.
+        until("a report for each node", LIMIT, || {
+            let reports = cluster.json(["get", "nodeprofilestatuses"]);
+            (reports["items"].as_array()?.len() == cluster.disks().len()).then_some(())
+        });
+        let directory = tempfile::tempdir().unwrap();
+        for folder in ["charts", "pods", "profiles"] {
+            symlink(repository().join(folder), directory.path().join(folder)).unwrap();
+        }
+        Self { cluster, directory, names: vec![] }
+    }
+
+    fn where_stands(mut self, word: &'static str, name: &str) -> Self {
+        self.names.push((word, name.to_owned()));
+        self
+    }
+
+    /// Runs the blocks of a page that `wanted` picks, in order, and holds what they print against the page.
+    pub(crate) fn follows(&self, page: &mut Page, wanted: impl Fn(&Block) -> bool) {
+        self.goes_through(page, wanted);
+    }
+
+    fn goes_through(&self, page: &mut Page, wanted: impl Fn(&Block) -> bool) -> Vec<Told> {
+        let (mut told, mut shown) = (Vec::new(), Vec::new());
+        for block in page.blocks().into_iter().filter(wanted) {
+            let How::ExitsWith(code) = block.how else { continue };
+            let start = Instant::now();
+            let printed = self.types(&block.script, code, &page.path);
+            told.push(Told { script: block.script, printed: printed.clone(), took: start.elapsed() });
+            shown.extend(block.printed.map(|at| (at, printed)));
+        }
+        assert!(!told.is_empty(), "{}: no commands", page.path);
+        page.holds(shown);
+        told
+    }
+
+    /// What a script prints, on both channels in one. It must end with this code.
+    fn types(&self, script: &str, code: i32, page: &str) -> String {
+        let script =
+            self.names.iter().fold(script.to_owned(), |script, (word, name)| script.replace(word, name));
+        let client = self.cluster.client();
+        let path = std::env::var("PATH").unwrap_or_default();
+        let mut shell = Command::new("timeout");
+        shell.args(["240", "bash", "-euo", "pipefail", "-c", &format!("exec 2>&1\n{script}")]);
+        shell.current_dir(self.directory.path()).env("KUBECONFIG", client.kubeconfig());
+        let programs = client.programs().directory().display();
+        shell
+            .env("PATH", format!("{programs}:{}:{path}", PLUGIN.display()))
+            .env("REGISTRY", "registry.local");
+        let Output { status, stdout, .. } = shell.output().unwrap();
+        let printed = String::from_utf8(stdout).unwrap();
+        say(&format!("{page}$ {script}{printed}"));
+        assert_eq!(status.code(), Some(code), "{page}: {script}{printed}");
+        printed
+    }
+}
+
+impl Drop for Reader<'_> {
+    /// What a page did not come to clear up would hold the next one.
+    fn drop(&mut self) {
+        if thread::panicking() {
+            let _ = self.cluster.kubectl(["delete", "deployments,pods", "--all", "--now", "--timeout=60s"]);
+            let _ = self.cluster.kubectl(["delete", "seccompprofiles", "--all", "--timeout=60s"]);
+        }
+    }
+}
+
+/// Whether the pages are to be made to show what is printed.
+fn update() -> bool {
+    std::env::var_os("UPDATE_DOCS").is_some()
+}
+
+impl Page {
+    /// Holds what was printed against what the page shows, or writes it there.
+    fn holds(&mut self, printed: Vec<(Range<usize>, String)>) {
+        // From the end, so that what is before stays where it is.
+        for (at, printed) in printed.into_iter().rev() {
+            // Nobody sees spaces at the end of a line, and editors take them away.
+            let lines: Vec<_> = printed.lines().map(str::trim_end).collect();
+            let printed = format!("{}\n", lines.join("\n"));
+            let differs = !is_shown(self.shown(&at), &printed);
+            if update() && differs {
+                self.text.replace_range(at, &printed);
+            } else {
+                assert!(
+                    !differs,
+                    "{} shows\n{}\nand this is printed:\n{printed}",
+                    self.path,
+                    self.shown(&at)
+                );
+            }
+        }
+        if update() {
+            fs::write(repository().join(&self.path), &self.text).unwrap();
+        }
+    }
+}
+
+/// What a release and its profiles leave, other than files on nodes.
+fn left(cluster: &Session) -> String {
+    let crds = cluster.ok(["get", "crds", "-o", "name"]);
+    let kinds = "all,serviceaccounts,roles,rolebindings,leases,clusterroles,clusterrolebindings,validatingadmissionpolicies,validatingadmissionpolicybindings";
+    let ours =
+        cluster.ok(["get", kinds, "-A", "--selector=app.kubernetes.io/name=seccomp-profile", "-o", "name"]);
+    let crds: Vec<_> = crds.lines().filter(|name| name.contains("seccomp.imjasonh.dev")).collect();
+    crds.join(" ") + ours.trim()
+}
+
+#[test]
+fn everything_is_removed_as_documented_and_five_minutes_later_a_profile_is_in_force_again() {
+    let cluster = alone();
+    let _reinstall = Reinstall(&cluster);
+    let swept = cluster.profile("swept", &harmless(0));
+    swept.ready();
+    let files: Vec<_> = cluster.disks().iter().map(|node| swept.path(node)).collect();
+    let reader = Reader::of(&cluster);
+    reader.follows(&mut Page::read("docs/removal.md"), |block| block.script.contains("delete crd"));
+    assert!(files.iter().all(|file| !file.exists()), "{files:?}");
+    until("nothing being left", LIMIT, || left(&cluster).is_empty().then_some(()));
+
+    let start = Instant::now();
+    let told = reader.goes_through(&mut Page::read("docs/tutorial/getting-started.md"), |_| true);
+    let took = start.elapsed();
+    say(&format!("from nothing to a profile in force, and cleared up, in {:.1} s", took.as_secs_f64()));
+    assert!(took < FIVE_MINUTES, "{took:?}");
+    if update() {
+        let mut text = format!("{:.0} s in all.\n", took.as_secs_f64());
+        for Told { script, printed, took } in told {
+            let typed = script.trim_end().replace('\n', "\n> ");
+            let _ = write!(text, "\n{:.1} s:\n\n```console\n$ {typed}\n{printed}```\n", took.as_secs_f64());
+        }
+        let path = repository().join("docs/transcripts/five-minutes.md");
+        let page = fs::read_to_string(&path).unwrap();
+        fs::write(path, table::replace_marked(&page, "the run", &text).unwrap()).unwrap();
+    }
+}
+
+#[test]
+fn a_first_profile_is_written_as_documented() {
+    let cluster = alone();
+    Reader::of(&cluster).follows(&mut Page::read("docs/how-to/first-profile.md"), |_| true);
+}
+
+#[test]
+fn a_mitigation_is_rolled_out_and_proved_as_documented() {
+    let cluster = alone();
+    Reader::of(&cluster).follows(&mut Page::read("docs/how-to/cve-mitigation.md"), |_| true);
+}
+
+#[test]
+fn the_status_is_read_as_documented() {
+    let cluster = alone();
+    Reader::of(&cluster).follows(&mut Page::read("docs/how-to/read-the-status.md"), |_| true);
+}
+
+#[test]
+fn a_privileged_pod_has_no_filter_as_documented() {
+    let cluster = alone();
+    Reader::of(&cluster).follows(&mut Page::read("docs/explanation/limits.md"), |_| true);
+}
+
+#[test]
+fn the_readmes_profiles_and_pods_are_applied_as_documented() {
+    let cluster = alone();
+    let reader = Reader::of(&cluster);
+    reader.follows(&mut Page::read("README.md"), |_| true);
+    let clear = "kubectl delete --filename pods/ --now && kubectl delete --filename profiles/\n";
+    reader.types(clear, 0, "README.md");
+}
+
+#[test]
+fn every_runbooks_commands_find_something_out() {
+    let cluster = alone();
+    let node = cluster.disks().remove(0);
+    let profile = cluster.profile("looked-at", &harmless(0));
+    profile.ready();
+    let user = cluster.pod(&sleeper("looker", "looked-at"));
+    user.running();
+    // So that there is a container before the present one, and something that was mended.
+    let agent = |cluster: &Session| disks::agent(cluster, &node);
+    let restarts = |cluster: &Session| {
+        agent(cluster)["status"]["containerStatuses"][0]["restartCount"].as_i64().filter(|count| *count > 0)
+    };
+    if restarts(&cluster).is_none() {
+        // As the kernel does where memory is short. The kubelet starts it again.
+        let pid = program(&["/node-agent", &format!("--node-name={}", node.name())]).to_string();
+        e2e::command::output(Command::new("kill").args(["-KILL", &pid])).unwrap();
+        until("the agent's next container", 2 * LIMIT, || restarts(&cluster));
+        cluster.rolled_out();
+    }
+    fs::write(disk::path(&node, "looked-at"), "{}").unwrap();
+    let pod = agent(&cluster)["metadata"]["name"].as_str().unwrap().to_owned();
+    until("the log saying what was mended", LIMIT, || {
+        cluster.ok(["-n", NAMESPACE, "logs", &pod]).contains("\"file mended\"").then_some(())
+    });
+    let reader = Reader::of(&cluster).where_stands("PROFILE", "looked-at");
+    let reader = reader.where_stands("NODE", &node.name()).where_stands("POD", &pod);
+    let mut pages = fs::read_dir(repository().join("docs/runbooks")).unwrap();
+    let mut number = 0;
+    while let Some(Ok(page)) = pages.next() {
+        let mut page = Page::read(&format!("docs/runbooks/{}", page.file_name().display()));
+        if page.blocks().is_empty() {
+            continue;
+        }
+        reader.follows(&mut page, |_| true);
+        number += 1;
+    }
+    assert_eq!(number, 7);
+}
