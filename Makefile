@@ -73,7 +73,8 @@ test-api-server: setup ## Tests of many nodes and many faults, on a real API ser
 	$(CARGO) test --locked --package e2e --features api-server --test api_server -- --test-threads=1
 
 test-cluster: setup ## Tests on a real local cluster
-	$(E2E) run --nodes 2 -- $(CARGO) test --package e2e --features cluster --test cluster -- --test-threads=1
+	$(E2E) run --nodes 2 -- $(CARGO) test --locked --package e2e --features cluster --test cluster -- --test-threads=1 --skip documented:: --skip transcripts::
+	$(E2E) run --nodes 2 -- $(CARGO) test --locked --package e2e --features cluster --test cluster -- --test-threads=1 documented:: transcripts::
 
 test-long: setup ## The tests that are too long for every change; under an hour
 	$(CARGO) test --locked --package operator --lib -- --ignored
