@@ -6,6 +6,9 @@ use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+/// Bytes of an ordinary profile's `spec`, so that its text need not move while it grows.
+const USUAL: usize = 8 * 1024;
+
 /// Any JSON value as compact text: keys in the order in which they stood, each as often as it stood.
 ///
 /// For what is mostly known already: a rollout brings the same `spec` in every event of a profile, and text is made and
@@ -37,7 +40,7 @@ impl Default for Text {
 
 impl<'de> Deserialize<'de> for Text {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let mut text = Vec::new();
+        let mut text = Vec::with_capacity(USUAL);
         Write(&mut text).deserialize(deserializer)?;
         Ok(Self(text.into()))
     }

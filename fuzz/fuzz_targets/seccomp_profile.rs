@@ -3,6 +3,7 @@
 
 use api::names::FINALIZER;
 use api::{ProfileName, SeccompProfile, Untrusted};
+use kube_runtime::watcher::Event;
 use libfuzzer_sys::{fuzz_mutator, fuzz_target};
 use node_agent::desired::{Change, Desired, Want};
 use node_agent::disk::Goal;
@@ -33,8 +34,13 @@ fuzz_target!(|bytes: &[u8]| {
 /// The agents and the operator, each by its own code, come to the same.
 fn check_agreement(watched: Watched, object: &Stored) {
     let mut reading = Reading::default();
-    let (read, facts) = (reading.object(watched.clone()), ProfileFacts::of(object));
-    assert_eq!(reading.object(watched), read, "what is known already is what was read");
+    let facts = ProfileFacts::of(object);
+    let Some(Change::Apply(read)) = reading.change(Event::Apply(watched.clone())) else {
+        panic!("what comes for the first time is news");
+    };
+    assert_eq!(reading.change(Event::Apply(watched.clone())), None, "what is known is no news");
+    let listed = reading.change(Event::InitApply(watched));
+    assert_eq!(listed, Some(Change::InitApply(read.clone())), "what is known is what was read");
     let want = &read.want;
     let name = facts.name.parse::<ProfileName>();
     assert_eq!(*want == Want::Removal, facts.removal_approved);

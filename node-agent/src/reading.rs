@@ -44,52 +44,57 @@ pub struct Reading {
 
 #[derive(Debug)]
 struct Read {
+    uid: Box<str>,
     /// SHA-256 of the text: who may write a profile must not be able to make one that passes for another.
     text: ContentHash,
-    want: Want,
+    /// What the text asks for.
+    contents: Want,
+    removal_approved: bool,
 }
 
 impl Reading {
-    /// What an event of the watch asks for.
-    pub fn change(&mut self, event: Event<Watched>) -> Change {
-        match event {
+    /// What an event of the watch asks for; `None` if it says what is known, as most events of a rollout do, so that
+    /// the thread that keeps the files need not wake for it.
+    pub fn change(&mut self, event: Event<Watched>) -> Option<Change> {
+        Some(match event {
             Event::Init => {
                 // The end of the list before may never have come.
                 self.before.append(&mut self.read);
                 Change::Init
             }
-            Event::InitApply(object) => Change::InitApply(self.object(object)),
+            // Known or not, it says that the object is in the list.
+            Event::InitApply(object) => Change::InitApply(self.object(object).0),
             Event::InitDone => {
                 self.before.clear();
                 Change::InitDone
             }
-            Event::Apply(object) => Change::Apply(self.object(object)),
+            Event::Apply(object) => {
+                let (object, is_news) = self.object(object);
+                return is_news.then_some(Change::Apply(object));
+            }
             Event::Delete(object) => {
                 let (name, uid) = (text(object.metadata.name), text(object.metadata.uid));
                 self.read.remove(&name);
                 Change::Delete { name, uid }
             }
-        }
+        })
     }
 
-    /// What a profile that is there asks for.
-    pub fn object(&mut self, object: Watched) -> Object {
-        let (name, uid) = (text(object.metadata.name), text(object.metadata.uid));
-        // A deletionTimestamp alone changes nothing: pods may still need the file.
-        let want = if object.removal_approved { Want::Removal } else { self.want(&name, &object.spec) };
-        Object { name, uid, want }
-    }
-
-    fn want(&mut self, name: &str, spec: &Text) -> Want {
-        let text = ContentHash::of(spec.as_bytes());
-        let known = self.before.remove_entry(name).or_else(|| self.read.remove_entry(name));
-        let (name, read) = match known {
-            Some((name, read)) if read.text == text => (name, read),
-            _ => (name.into(), Read { text, want: Untrusted::profile_in(&spec.value()).into() }),
+    /// What a profile that is there asks for, and whether that is news.
+    fn object(&mut self, object: Watched) -> (Object, bool) {
+        let Watched { metadata, spec, removal_approved } = object;
+        let (name, uid, hash) = (text(metadata.name), text(metadata.uid), ContentHash::of(spec.as_bytes()));
+        let known = self.before.remove(&name).or_else(|| self.read.remove(&name));
+        let (is_news, contents) = match known {
+            Some(known) if known.text == hash => {
+                (known.uid != uid || known.removal_approved != removal_approved, known.contents)
+            }
+            _ => (true, Untrusted::profile_in(&spec.value()).into()),
         };
-        let want = read.want.clone();
-        self.read.insert(name, read);
-        want
+        // A deletionTimestamp alone changes nothing: pods may still need the file.
+        let want = if removal_approved { Want::Removal } else { contents.clone() };
+        self.read.insert(name.clone(), Read { uid: uid.clone(), text: hash, contents, removal_approved });
+        (Object { name, uid, want }, is_news)
     }
 }
 
@@ -115,9 +120,9 @@ mod tests {
         }))
     }
 
-    fn want(change: Change) -> Want {
+    fn want(change: Option<Change>) -> Want {
         match change {
-            Change::Apply(object) | Change::InitApply(object) => object.want,
+            Some(Change::Apply(object) | Change::InitApply(object)) => object.want,
             other => panic!("{other:?}"),
         }
     }
@@ -139,13 +144,38 @@ mod tests {
         let listed = bytes(want(reading.change(Event::InitApply(profile("a", "SCMP_ACT_LOG")))));
         reading.change(Event::InitDone);
         assert_eq!(&*listed, br#"{"defaultAction":"SCMP_ACT_LOG"}"#);
-        let again = bytes(want(reading.change(Event::Apply(profile("a", "SCMP_ACT_LOG")))));
-        assert!(Arc::ptr_eq(&listed, &again));
-        // Neither does a list that broke off lose them.
+        // A list that broke off does not lose them either.
         reading.change(Event::Init);
         reading.change(Event::Init);
         let again = bytes(want(reading.change(Event::InitApply(profile("a", "SCMP_ACT_LOG")))));
         assert!(Arc::ptr_eq(&listed, &again));
+    }
+
+    #[test]
+    fn an_event_is_news_if_it_changes_the_contents_the_uid_or_the_leave_to_remove() {
+        let mut reading = Reading::default();
+        let contents = json!({ "defaultAction": "SCMP_ACT_LOG" });
+        let mut object = json!({ "metadata": { "name": "a", "uid": "1" }, "spec": { "contents": contents } });
+        let mut is_news = |object: &Value| {
+            let first = reading.change(Event::Apply(watched(object.clone())));
+            assert_eq!(reading.change(Event::Apply(watched(object.clone()))), None);
+            first.is_some()
+        };
+        assert!(is_news(&object));
+        for (pointer, value, news) in [
+            ("/metadata/resourceVersion", json!("2"), false),
+            ("/metadata/finalizers", json!(["a/b"]), false),
+            ("/metadata/deletionTimestamp", json!("2026-01-01T00:00:00Z"), false),
+            ("/status", json!({ "state": "Ready" }), false),
+            ("/status/removal", json!("Approved"), true),
+            ("/metadata/uid", json!("2"), true),
+            ("/spec/contents/defaultAction", json!("SCMP_ACT_ALLOW"), true),
+            ("/spec/contents/defaultAction", json!(7), true),
+        ] {
+            let (parent, key) = pointer.rsplit_once('/').unwrap();
+            object.pointer_mut(parent).unwrap()[key] = value;
+            assert_eq!(is_news(&object), news, "{pointer}");
+        }
     }
 
     #[test]

@@ -33,7 +33,7 @@ pub const PROFILES: &str = "SeccompProfile";
 /// The kind of the node's own status, as a label.
 pub const OWN_STATUS: &str = "NodeProfileStatus";
 
-/// Hands every event of the profiles' watch to the worker, until that ends.
+/// Hands the news of the profiles' watch to the worker, until that ends.
 pub async fn profiles(client: Client, node: NodeName, commands: mpsc::Sender<Command>, measured: Watch) {
     let events = Events::<Watched>::measured(client, config(), measured);
     let mut events = Told::new(events, node, "profiles");
@@ -41,7 +41,8 @@ pub async fn profiles(client: Client, node: NodeName, commands: mpsc::Sender<Com
     loop {
         let event = events.next().await;
         let at = Instant::now();
-        if commands.send(Command::Change(reading.change(event), at)).await.is_err() {
+        let Some(change) = reading.change(event) else { continue };
+        if commands.send(Command::Change(change, at)).await.is_err() {
             return;
         }
     }

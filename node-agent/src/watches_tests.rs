@@ -79,15 +79,22 @@ async fn a_failed_list_is_an_error_and_never_an_empty_one() {
     assert_eq!(next().await, Change::InitDone);
 
     let event = |kind: &str, object: Value| json!({ "type": kind, "object": object }).to_string() + "\n";
+    let mut known = profile("a");
+    known["metadata"]["resourceVersion"] = "8".into();
     let mut changed = profile("b");
     changed["metadata"]["resourceVersion"] = "8".into();
+    changed["metadata"]["uid"] = "new".into();
     let broken = json!({ "metadata": { "name": "c", "uid": "c", "resourceVersion": "9" }, "spec": [] });
-    let events = event("MODIFIED", changed.clone()) + &event("ADDED", broken) + &event("DELETED", changed);
+    let events = event("MODIFIED", known)
+        + &event("MODIFIED", changed.clone())
+        + &event("ADDED", broken)
+        + &event("DELETED", changed);
     let asked = answer(&mut server, 200, &events).await;
     assert!(asked.contains("watch=true") && asked.contains("resourceVersion=7"), "{asked}");
-    assert_eq!(next().await, Change::Apply(object("b")));
+    // Of what is known the worker is not told.
+    assert_eq!(next().await, Change::Apply(Object { uid: "new".into(), ..object("b") }));
     assert!(matches!(next().await, Change::Apply(Object { want: Want::Invalid(_), .. })));
-    assert_eq!(next().await, Change::Delete { name: "b".into(), uid: "b".into() });
+    assert_eq!(next().await, Change::Delete { name: "b".into(), uid: "new".into() });
 }
 
 /// Asks for the profiles, and answers `times` times as `answers` says; how long each question let itself be waited for.
