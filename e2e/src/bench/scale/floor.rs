@@ -8,10 +8,11 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use api::names::AGENT_FIELD_MANAGER;
 use api::{NodeProfileStatus, SeccompProfile, SeccompProfileStatus, Untrusted};
+use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt};
 use kube::api::{GetParams, ListParams, Patch, PatchParams, WatchEvent, WatchParams};
 use kube::core::{PartialObjectMeta, Request};
@@ -20,6 +21,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
+use tokio::time::sleep;
 
 use super::meter::Meter;
 use super::result::Sample;
@@ -118,7 +120,8 @@ pub(super) async fn measure(
         count += 1;
     }
     if count < world.nodes().len() {
-        return Err(BenchError::TooLate("a bare watcher's connection".to_owned()));
+        // Who did not connect has ended, with the reason.
+        all_ended(&mut watchers).await?;
     }
 
     let meter = Meter::start(world)?;
@@ -128,14 +131,16 @@ pub(super) async fn measure(
         .map(|(name, contents)| write(session, &plan, name, contents))
         .buffer_unordered(AT_ONCE)
         .try_collect::<()>();
-    let read = async {
-        while let Some(ended) = watchers.join_next().await {
-            ended.map_err(|error| BenchError::TooLate(error.to_string()))??;
-        }
-        Ok(())
-    };
+    let read = all_ended(&mut watchers);
     World::within("the floor", futures::future::try_join(write, read)).await??;
     meter.stop_now(world, start.elapsed()).await
+}
+
+async fn all_ended(watchers: &mut JoinSet<Result<(), BenchError>>) -> Result<(), BenchError> {
+    while let Some(ended) = watchers.join_next().await {
+        ended.map_err(|error| BenchError::TooLate(error.to_string()))??;
+    }
+    Ok(())
 }
 
 /// What happens to one profile: it is applied, and its status changes until there were enough events.
@@ -167,9 +172,11 @@ struct Bare {
 }
 
 #[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct Named {
     name: String,
     generation: i64,
+    resource_version: String,
 }
 
 /// Sees every event, and answers once it has seen every profile.
@@ -179,34 +186,34 @@ async fn watch(
     task: Arc<Task>,
     connected: mpsc::Sender<()>,
 ) -> Result<(), BenchError> {
-    let params = WatchParams::default().disable_bookmarks().timeout(290);
-    let url = SeccompProfile::url_path(&(), None);
-    let request = Request::new(url.clone());
-    let request = match task.way.metadata {
-        true => request.watch_metadata(&params, &task.from),
-        false => request.watch(&params, &task.from),
-    }
-    .map_err(kube::Error::BuildRequest)?;
-    let mut events = client.request_events::<Bare>(request).await?.boxed();
+    let mut from = task.from.clone();
+    let mut events = follow(&client, task.way, &from).await?;
     // The connection for the answer, too, is there before the start, as an agent's is.
-    Api::<NodeProfileStatus>::all(client.clone()).get_metadata(&node).await?;
+    let own = Api::<NodeProfileStatus>::all(client.clone());
+    patiently(|| own.get_metadata(&node)).await?;
     let _ = connected.send(()).await;
     drop(connected);
 
     let (mut seen, mut left) = (BTreeMap::new(), task.events);
     let mut answer = None;
     while left > 0 {
-        let ended = || BenchError::TooLate(format!("{left} events for the bare watcher of {node}"));
-        match events.next().await.ok_or_else(ended)?? {
-            WatchEvent::Added(object) | WatchEvent::Modified(object) => {
+        match events.try_next().await? {
+            Some(WatchEvent::Added(object) | WatchEvent::Modified(object)) => {
                 left -= 1;
-                let Named { name, generation } = object.metadata;
+                let Named { name, generation, resource_version } = object.metadata;
+                from = resource_version;
                 if seen.insert(name.clone(), generation) != Some(generation) && task.way.metadata {
-                    let request = Request::new(url.clone()).get(&name, &GetParams::default());
+                    let request = Request::new(SeccompProfile::url_path(&(), None));
+                    let request = request.get(&name, &GetParams::default());
                     client.request::<Bare>(request.map_err(kube::Error::BuildRequest)?).await?;
                 }
             }
-            _ => return Err(ended()),
+            // The API server ends the watch of whoever is too slow for it, the agents' as well; they go on from where they
+            // were, and so does this.
+            None => events = follow(&client, task.way, &from).await?,
+            Some(other) => {
+                return Err(BenchError::TooLate(format!("{left} events for {node}, after {other:?}")));
+            }
         }
         if seen.len() == task.profiles && answer.is_none() {
             answer = Some(tokio::spawn(report(client.clone(), node.clone(), task.clone())));
@@ -215,6 +222,35 @@ async fn watch(
     match answer {
         Some(answer) => answer.await.map_err(|error| BenchError::TooLate(error.to_string()))?,
         None => Err(BenchError::TooLate(format!("every profile at the bare watcher of {node}"))),
+    }
+}
+
+/// The events after version `from`.
+async fn follow(
+    client: &Client,
+    way: Way,
+    from: &str,
+) -> Result<BoxStream<'static, Result<WatchEvent<Bare>, kube::Error>>, BenchError> {
+    let params = WatchParams::default().disable_bookmarks().timeout(290);
+    let request = Request::new(SeccompProfile::url_path(&(), None));
+    let request = match way.metadata {
+        true => request.watch_metadata(&params, from),
+        false => request.watch(&params, from),
+    }
+    .map_err(kube::Error::BuildRequest)?;
+    Ok(patiently(|| client.request_events::<Bare>(request.clone())).await?.boxed())
+}
+
+/// Asks again where the API server has too much to do: it names a second, and every client waits for so long.
+async fn patiently<T, A>(ask: impl Fn() -> A) -> Result<T, kube::Error>
+where
+    A: Future<Output = Result<T, kube::Error>>,
+{
+    loop {
+        match ask().await {
+            Err(kube::Error::Api(status)) if status.code == 429 => sleep(Duration::from_secs(1)).await,
+            answer => return answer,
+        }
     }
 }
 
@@ -235,6 +271,6 @@ async fn report(client: Client, node: String, task: Arc<Task>) -> Result<(), Ben
     if let Ok(metadata_only) = METADATA_ONLY.parse() {
         request.headers_mut().insert("accept", metadata_only);
     }
-    client.request::<PartialObjectMeta<NodeProfileStatus>>(request).await?;
+    patiently(|| client.request::<PartialObjectMeta<NodeProfileStatus>>(request.clone())).await?;
     Ok(())
 }
