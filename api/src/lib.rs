@@ -8,6 +8,7 @@
 //! - [`metadata`]: metadata decoded so that no object ends a watch.
 //! - [`watched_as`]: makes a type that holds only what is read of a kind fit for a watch.
 //! - [`names`]: profile and node names, the finalizer, the annotation, field managers.
+//! - [`pace`]: how long agents gather, which the operator counts on.
 //! - [`crds`]: the CustomResourceDefinitions as YAML, for the chart.
 //!
 //! No behaviour lives here: what to do with these objects is the agent's and the operator's business.
@@ -19,6 +20,7 @@ pub mod crds;
 pub mod metadata;
 pub mod names;
 mod node_profile_status;
+pub mod pace;
 mod pod;
 mod seccomp_profile;
 mod text;

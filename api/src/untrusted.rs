@@ -67,6 +67,12 @@ impl<S> Untrusted<SeccompProfile, S> {
         let approved = self.status.get("removal").and_then(Value::as_str) == Some("Approved");
         approved && self.metadata.deletion_timestamp.is_some()
     }
+
+    /// How many nodes should hold it, as far as the operator has said so.
+    #[must_use]
+    pub fn desired_nodes(&self) -> Option<u64> {
+        self.status.get("nodes")?.get("desired")?.as_u64()
+    }
 }
 
 impl Untrusted<NodeProfileStatus> {

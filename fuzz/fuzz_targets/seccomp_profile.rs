@@ -1,13 +1,15 @@
 //! A stored `SeccompProfile`, as the watches of the agents and of the operator read it.
 #![no_main]
 
+use std::time::Instant;
+
 use api::names::FINALIZER;
 use api::{ProfileName, SeccompProfile, Untrusted};
 use kube_runtime::watcher::Event;
 use libfuzzer_sys::{fuzz_mutator, fuzz_target};
 use node_agent::desired::{Change, Desired, Want};
 use node_agent::disk::Goal;
-use node_agent::reading::{Reading, Watched};
+use node_agent::reading::{Outcome, Reading, Watched};
 use operator::facts::ProfileFacts;
 use profile::{ContentHash, Profile};
 use serde_json::Value;
@@ -35,12 +37,13 @@ fuzz_target!(|bytes: &[u8]| {
 fn check_agreement(watched: Watched, object: &Stored) {
     let mut reading = Reading::default();
     let facts = ProfileFacts::of(object);
-    let Some(Change::Apply(read)) = reading.change(Event::Apply(watched.clone())) else {
+    let mut event = |event| reading.event(event, Instant::now());
+    let Outcome::News(Change::Apply(read)) = event(Event::Apply(watched.clone())) else {
         panic!("what comes for the first time is news");
     };
-    assert_eq!(reading.change(Event::Apply(watched.clone())), None, "what is known is no news");
-    let listed = reading.change(Event::InitApply(watched));
-    assert_eq!(listed, Some(Change::InitApply(read.clone())), "what is known is what was read");
+    assert_eq!(event(Event::Apply(watched.clone())), Outcome::Echo, "what is known is no news");
+    let listed = event(Event::InitApply(watched));
+    assert_eq!(listed, Outcome::News(Change::InitApply(read.clone())), "what is known is what was read");
     let want = &read.want;
     let name = facts.name.parse::<ProfileName>();
     assert_eq!(*want == Want::Removal, facts.removal_approved);

@@ -27,6 +27,7 @@ pub mod reporter;
 #[cfg(test)]
 mod reporter_tests;
 mod run;
+mod spread;
 pub mod watches;
 #[cfg(test)]
 mod watches_tests;

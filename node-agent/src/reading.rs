@@ -4,6 +4,7 @@
 //! status. To read them is most of what an agent does, so that what has been read is known again by its text.
 
 use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
 use api::{SeccompProfile, Text, Untrusted};
 use kube::api::ObjectMeta;
@@ -21,18 +22,41 @@ pub struct Watched {
     metadata: ObjectMeta,
     spec: Text,
     removal_approved: bool,
+    desired_nodes: Option<u64>,
+}
+
+impl Watched {
+    /// How many nodes should hold it, as far as the operator has said so.
+    #[must_use]
+    pub fn desired_nodes(&self) -> Option<u64> {
+        self.desired_nodes
+    }
 }
 
 impl From<Untrusted<SeccompProfile, Text>> for Watched {
     fn from(object: Untrusted<SeccompProfile, Text>) -> Self {
-        let removal_approved = object.removal_approved();
+        let (removal_approved, desired_nodes) = (object.removal_approved(), object.desired_nodes());
         let ObjectMeta { name, uid, resource_version, .. } = object.metadata;
         let metadata = ObjectMeta { name, uid, resource_version, ..ObjectMeta::default() };
-        Self { metadata, spec: object.spec, removal_approved }
+        Self { metadata, spec: object.spec, removal_approved, desired_nodes }
     }
 }
 
 api::watched_as!(Watched, SeccompProfile);
+
+/// What an event of the watch comes to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// Something may have to be done.
+    News(Change),
+    /// What is known, of a profile that was news a moment ago: its rollout is still under way.
+    Echo,
+    /// What is known. The thread that keeps the files need not wake for it, as for most events of a rollout.
+    Known,
+}
+
+/// For how long a profile echoes.
+const ECHO: Duration = Duration::from_secs(5);
 
 /// What has been read of each profile that there is.
 #[derive(Debug, Default)]
@@ -50,27 +74,32 @@ struct Read {
     /// What the text asks for.
     contents: Want,
     removal_approved: bool,
+    /// When it was last news.
+    since: Instant,
 }
 
 impl Reading {
-    /// What an event of the watch asks for; `None` if it says what is known, as most events of a rollout do, so that
-    /// the thread that keeps the files need not wake for it.
-    pub fn change(&mut self, event: Event<Watched>) -> Option<Change> {
-        Some(match event {
+    /// What an event of the watch that came at `at` comes to.
+    pub fn event(&mut self, event: Event<Watched>, at: Instant) -> Outcome {
+        Outcome::News(match event {
             Event::Init => {
                 // The end of the list before may never have come.
                 self.before.append(&mut self.read);
                 Change::Init
             }
             // Known or not, it says that the object is in the list.
-            Event::InitApply(object) => Change::InitApply(self.object(object).0),
+            Event::InitApply(object) => Change::InitApply(self.object(object, at).0),
             Event::InitDone => {
                 self.before.clear();
                 Change::InitDone
             }
             Event::Apply(object) => {
-                let (object, is_news) = self.object(object);
-                return is_news.then_some(Change::Apply(object));
+                let (object, known_since) = self.object(object, at);
+                match known_since {
+                    Some(since) if at < since + ECHO => return Outcome::Echo,
+                    Some(_) => return Outcome::Known,
+                    None => Change::Apply(object),
+                }
             }
             Event::Delete(object) => {
                 let (name, uid) = (text(object.metadata.name), text(object.metadata.uid));
@@ -80,21 +109,24 @@ impl Reading {
         })
     }
 
-    /// What a profile that is there asks for, and whether that is news.
-    fn object(&mut self, object: Watched) -> (Object, bool) {
-        let Watched { metadata, spec, removal_approved } = object;
+    /// What a profile that is there asks for, and since when that is known if it is no news.
+    fn object(&mut self, object: Watched, at: Instant) -> (Object, Option<Instant>) {
+        let Watched { metadata, spec, removal_approved, .. } = object;
         let (name, uid, hash) = (text(metadata.name), text(metadata.uid), ContentHash::of(spec.as_bytes()));
         let known = self.before.remove(&name).or_else(|| self.read.remove(&name));
-        let (is_news, contents) = match known {
+        let (known_since, contents) = match known {
             Some(known) if known.text == hash => {
-                (known.uid != uid || known.removal_approved != removal_approved, known.contents)
+                let same = known.uid == uid && known.removal_approved == removal_approved;
+                (same.then_some(known.since), known.contents)
             }
-            _ => (true, Untrusted::profile_in(&spec.value()).into()),
+            _ => (None, Untrusted::profile_in(&spec.value()).into()),
         };
         // A deletionTimestamp alone changes nothing: pods may still need the file.
         let want = if removal_approved { Want::Removal } else { contents.clone() };
-        self.read.insert(name.clone(), Read { uid: uid.clone(), text: hash, contents, removal_approved });
-        (Object { name, uid, want }, is_news)
+        let since = known_since.unwrap_or(at);
+        let read = Read { uid: uid.clone(), text: hash, contents, removal_approved, since };
+        self.read.insert(name.clone(), read);
+        (Object { name, uid, want }, known_since)
     }
 }
 
@@ -120,9 +152,14 @@ mod tests {
         }))
     }
 
-    fn want(change: Option<Change>) -> Want {
-        match change {
-            Some(Change::Apply(object) | Change::InitApply(object)) => object.want,
+    /// As [`Reading::event`], now.
+    fn event(reading: &mut Reading, event: Event<Watched>) -> Outcome {
+        reading.event(event, Instant::now())
+    }
+
+    fn want(outcome: Outcome) -> Want {
+        match outcome {
+            Outcome::News(Change::Apply(object) | Change::InitApply(object)) => object.want,
             other => panic!("{other:?}"),
         }
     }
@@ -140,26 +177,29 @@ mod tests {
     #[test]
     fn contents_that_have_been_read_are_not_read_again() {
         let mut reading = Reading::default();
-        reading.change(Event::Init);
-        let listed = bytes(want(reading.change(Event::InitApply(profile("a", "SCMP_ACT_LOG")))));
-        reading.change(Event::InitDone);
+        event(&mut reading, Event::Init);
+        let listed = bytes(want(event(&mut reading, Event::InitApply(profile("a", "SCMP_ACT_LOG")))));
+        event(&mut reading, Event::InitDone);
         assert_eq!(&*listed, br#"{"defaultAction":"SCMP_ACT_LOG"}"#);
         // A list that broke off does not lose them either.
-        reading.change(Event::Init);
-        reading.change(Event::Init);
-        let again = bytes(want(reading.change(Event::InitApply(profile("a", "SCMP_ACT_LOG")))));
+        event(&mut reading, Event::Init);
+        event(&mut reading, Event::Init);
+        let again = bytes(want(event(&mut reading, Event::InitApply(profile("a", "SCMP_ACT_LOG")))));
         assert!(Arc::ptr_eq(&listed, &again));
     }
 
     #[test]
     fn an_event_is_news_if_it_changes_the_contents_the_uid_or_the_leave_to_remove() {
-        let mut reading = Reading::default();
+        let (start, mut reading) = (Instant::now(), Reading::default());
         let contents = json!({ "defaultAction": "SCMP_ACT_LOG" });
         let mut object = json!({ "metadata": { "name": "a", "uid": "1" }, "spec": { "contents": contents } });
         let mut is_news = |object: &Value| {
-            let first = reading.change(Event::Apply(watched(object.clone())));
-            assert_eq!(reading.change(Event::Apply(watched(object.clone()))), None);
-            first.is_some()
+            let mut at = |after| reading.event(Event::Apply(watched(object.clone())), start + after);
+            let first = at(Duration::ZERO);
+            // What follows tells that the others hear of it, too, for a while.
+            assert_eq!(at(Duration::from_secs(4)), Outcome::Echo);
+            assert_eq!(at(Duration::from_secs(5)), Outcome::Known);
+            matches!(first, Outcome::News(_))
         };
         assert!(is_news(&object));
         for (pointer, value, news) in [
@@ -182,7 +222,7 @@ mod tests {
     fn contents_that_change_are_read_and_so_are_those_that_change_back() {
         let mut reading = Reading::default();
         for action in ["SCMP_ACT_LOG", "SCMP_ACT_ALLOW", "SCMP_ACT_LOG"] {
-            let bytes = bytes(want(reading.change(Event::Apply(profile("a", action)))));
+            let bytes = bytes(want(event(&mut reading, Event::Apply(profile("a", action)))));
             assert_eq!(*bytes, *format!(r#"{{"defaultAction":"{action}"}}"#).as_bytes());
         }
     }
@@ -191,12 +231,12 @@ mod tests {
     fn what_is_gone_is_not_kept() {
         let mut reading = Reading::default();
         for name in ["a", "b", "c"] {
-            reading.change(Event::Apply(profile(name, "SCMP_ACT_LOG")));
+            event(&mut reading, Event::Apply(profile(name, "SCMP_ACT_LOG")));
         }
-        reading.change(Event::Delete(profile("c", "SCMP_ACT_LOG")));
-        reading.change(Event::Init);
-        reading.change(Event::InitApply(profile("a", "SCMP_ACT_LOG")));
-        reading.change(Event::InitDone);
+        event(&mut reading, Event::Delete(profile("c", "SCMP_ACT_LOG")));
+        event(&mut reading, Event::Init);
+        event(&mut reading, Event::InitApply(profile("a", "SCMP_ACT_LOG")));
+        event(&mut reading, Event::InitDone);
         assert_eq!(reading.read.keys().map(|name| &**name).collect::<Vec<_>>(), ["a"]);
         assert!(reading.before.is_empty());
     }
@@ -207,13 +247,13 @@ mod tests {
         let contents = json!({ "defaultAction": "SCMP_ACT_LOG" });
         let metadata = json!({ "name": "a", "uid": "1", "deletionTimestamp": "2026-01-01T00:00:00Z" });
         let mut object = json!({ "metadata": metadata, "spec": { "contents": contents } });
-        let deleting = reading.change(Event::Apply(watched(object.clone())));
+        let deleting = event(&mut reading, Event::Apply(watched(object.clone())));
         assert_eq!(*bytes(want(deleting)), *br#"{"defaultAction":"SCMP_ACT_LOG"}"#);
         object["status"] = json!({ "removal": "Approved" });
-        let approved = reading.change(Event::Apply(watched(object.clone())));
+        let approved = event(&mut reading, Event::Apply(watched(object.clone())));
         assert_eq!(want(approved), Want::Removal);
         object["metadata"]["deletionTimestamp"] = Value::Null;
-        let recreated = reading.change(Event::Apply(watched(object)));
+        let recreated = event(&mut reading, Event::Apply(watched(object)));
         assert_eq!(*bytes(want(recreated)), *br#"{"defaultAction":"SCMP_ACT_LOG"}"#);
     }
 
@@ -223,7 +263,7 @@ mod tests {
         for bad in [json!({}), json!({ "spec": 7, "status": [] }), json!({ "spec": { "contents": null } })] {
             let mut object = json!({ "metadata": { "name": "a", "uid": "1" } });
             object.as_object_mut().unwrap().extend(bad.as_object().unwrap().clone());
-            match want(reading.change(Event::Apply(watched(object)))) {
+            match want(event(&mut reading, Event::Apply(watched(object)))) {
                 Want::Invalid(why) => assert!(why.contains("spec.contents"), "{why}"),
                 other => panic!("{other:?}"),
             }

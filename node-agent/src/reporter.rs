@@ -4,10 +4,11 @@
 //! one the reporter waits until the watch shows it.
 
 use std::future;
+use std::ops::Range;
 use std::time::Duration;
 
 use api::names::AGENT_FIELD_MANAGER;
-use api::{NodeName, NodeProfileStatus, Report};
+use api::{NodeName, NodeProfileStatus, Report, pace};
 use daemon::backoff::Backoff;
 use kube::api::{Patch, PatchParams};
 use kube::core::{PartialObjectMeta, Request};
@@ -18,6 +19,8 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::metrics::{Metrics, ReportOutcome};
 use crate::own_status::{Held, Own, ReportHash};
+use crate::spread;
+use crate::watches::Around;
 use crate::worker::{Command, Revision};
 
 /// A change is reported once nothing has changed for so long, but no later than so long after the first.
@@ -27,10 +30,15 @@ struct Gather {
     latest: Duration,
 }
 
-/// While the API server answers at once.
+/// While the API server answers at once, in a small cluster.
 const PROMPT: Gather = Gather { quiet: Duration::from_millis(50), latest: Duration::from_millis(500) };
-/// While it does not, at most. The operator counts on this: [`Reporter`].
-const PATIENT: Gather = Gather { quiet: Duration::from_secs(1), latest: Duration::from_secs(4) };
+/// Microseconds of quiet that each node of the cluster adds: the reports of all nodes take the API server about as long.
+/// Each node has its own number, so that they do not all come in one instant: an API server takes 300 requests of one
+/// account into its queues, and answers 429 to the rest.
+const QUIET_A_NODE: Range<u32> = 1000..3000;
+/// The longest quiet that is waited for: because answers are slow, and because there are many nodes.
+/// [`pace::longest_gather`] says for how long.
+const LONGEST_QUIET: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(3)];
 /// For how long it counts that the API server was slow.
 const SLOW: Duration = Duration::from_secs(10);
 
@@ -40,13 +48,15 @@ const METADATA_ONLY: &str = "application/json;as=PartialObjectMetadata;g=meta.k8
 /// What one report needs and where it goes.
 ///
 /// An API server that is busy with a rollout on a thousand nodes brings the news of it late and bit by bit, and a
-/// report for each bit would make it busier. So who waited for the answer to one report gathers for twice as long before
-/// the next: the slower the answers, the fewer the reports. How long that can be is the operator's to know: until a report
-/// is surely over, contents that came back are not trusted to it (`index/steadiness.rs`).
+/// report for each bit would make it busier. So an agent gathers for longer the more nodes there are, and while the
+/// profiles that changed are still told of; and who waited for the answer to one report gathers for twice as long before
+/// the next: the slower the answers, the fewer the reports. How long that can be is the operator's to know: until a report is surely over, contents that came back are not trusted to
+/// it (`index/steadiness.rs`).
 pub struct Reporter {
     client: Client,
     node: NodeName,
     own: watch::Receiver<Own>,
+    around: watch::Receiver<Around>,
     revision: watch::Receiver<Revision>,
     worker: mpsc::Sender<Command>,
     metrics: Metrics,
@@ -70,17 +80,30 @@ enum SendError {
 }
 
 impl Reporter {
-    /// A reporter for this node; it learns of the disk from `revision` and `worker`, of the object from `own`.
+    /// A reporter for this node; it learns of the disk from `revision` and `worker`, of the object from `own`, and of
+    /// the cluster from `around`.
     #[must_use]
     pub fn new(
         client: Client,
         node: NodeName,
         own: watch::Receiver<Own>,
+        around: watch::Receiver<Around>,
         revision: watch::Receiver<Revision>,
         worker: mpsc::Sender<Command>,
         metrics: Metrics,
     ) -> Self {
-        Self { client, node, own, revision, worker, metrics, applied: None, built: None, answered: None }
+        Self {
+            client,
+            node,
+            own,
+            around,
+            revision,
+            worker,
+            metrics,
+            applied: None,
+            built: None,
+            answered: None,
+        }
     }
 
     /// Reports for as long as it is polled.
@@ -129,12 +152,17 @@ impl Reporter {
         }
     }
 
-    /// Waits until the disk has been quiet for a moment.
+    /// Waits until the disk has been quiet for a moment, and the API server has had nothing more to say of what changed.
     async fn quiet(&mut self) {
         let Gather { quiet, latest } = self.gather();
         let latest = Instant::now() + latest;
-        while let Ok(Ok(())) = timeout_at(latest.min(Instant::now() + quiet), self.revision.changed()).await {
-        }
+        let mut goes_on = async || {
+            tokio::select! {
+                changed = self.revision.changed() => changed,
+                changed = self.around.changed() => changed,
+            }
+        };
+        while let Ok(Ok(())) = timeout_at(latest.min(Instant::now() + quiet), goes_on()).await {}
     }
 
     fn gather(&self) -> Gather {
@@ -142,10 +170,13 @@ impl Reporter {
             Some((took, at)) if at.elapsed() < SLOW => took,
             _ => Duration::ZERO,
         };
-        Gather {
-            quiet: (2 * took).clamp(PROMPT.quiet, PATIENT.quiet),
-            latest: (8 * took).clamp(PROMPT.latest, PATIENT.latest),
-        }
+        let nodes = self.around.borrow().nodes;
+        let among_all = |each: Duration| each.saturating_mul(u32::try_from(nodes).unwrap_or(u32::MAX));
+        let own = QUIET_A_NODE.start + spread::below(QUIET_A_NODE.end - QUIET_A_NODE.start, &self.node);
+        let [slow, large] = LONGEST_QUIET;
+        let quiet = (2 * took).min(slow).max(among_all(Duration::from_micros(own.into())).min(large));
+        let latest = among_all(pace::A_NODE).max(8 * took).min(pace::longest_gather(nodes));
+        Gather { quiet: quiet.max(PROMPT.quiet), latest: latest.max(PROMPT.latest) }
     }
 
     async fn pause(&mut self, error: SendError, pause: Duration) {

@@ -16,6 +16,7 @@ use tower_test::mock::{Handle, SendResponse};
 use crate::metrics::Metrics;
 use crate::own_status::{Held, Own, ReportHash};
 use crate::reporter::Reporter;
+use crate::watches::Around;
 use crate::worker::{Command, Revision};
 
 /// Longer than any pause of the reporter.
@@ -25,6 +26,7 @@ const AGES: Duration = Duration::from_secs(600);
 struct World {
     server: Handle<Request<Body>, Response<Body>>,
     own: watch::Sender<Own>,
+    around: watch::Sender<Around>,
     revision: watch::Sender<Revision>,
     report: Arc<Mutex<Report>>,
 }
@@ -34,6 +36,7 @@ impl World {
         let (service, server) = tower_test::mock::pair();
         let client = Client::new(service, "default");
         let (own, own_seen) = watch::channel(Own::Unknown);
+        let (around, around_seen) = watch::channel(Around::default());
         let (revision, revision_seen) = watch::channel(0);
         let (commands, mut queue) = mpsc::channel(8);
         let report = Arc::new(Mutex::new(Report::default()));
@@ -45,8 +48,8 @@ impl World {
         });
         let metrics = Metrics::new(&Registry::new()).unwrap();
         let node = "node-1".parse().unwrap();
-        let reporter = Reporter::new(client, node, own_seen, revision_seen, commands, metrics);
-        (Self { server, own, revision, report }, reporter)
+        let reporter = Reporter::new(client, node, own_seen, around_seen, revision_seen, commands, metrics);
+        (Self { server, own, around, revision, report }, reporter)
     }
 
     fn started() -> Self {
@@ -178,6 +181,24 @@ async fn changes_are_gathered_until_the_disk_is_quiet() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn while_a_rollout_is_under_way_more_is_gathered() {
+    let mut world = World::started();
+    world.own.send_replace(Own::Listed(World::held("1", 1, None)));
+    let start = Instant::now();
+    world.disk("a");
+    for _ in 0..5 {
+        sleep(Duration::from_millis(40)).await;
+        world.around.send_modify(|around| around.echoes += 1);
+    }
+    world.disk("b");
+    assert_eq!(world.take("1", 2).await["files"].as_object().unwrap().len(), 2);
+    assert!(start.elapsed() < Duration::from_millis(300), "{:?}", start.elapsed());
+    // An echo alone is nothing to report.
+    world.around.send_modify(|around| around.echoes += 1);
+    world.is_silent().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn changes_without_end_are_reported_all_the_same() {
     let mut world = World::started();
     world.own.send_replace(Own::Listed(World::held("1", 1, None)));
@@ -214,6 +235,23 @@ async fn while_the_api_server_is_slow_more_is_gathered_and_no_longer() {
     world.disk("e");
     world.take("1", 4).await;
     assert!(start.elapsed() < Duration::from_millis(100), "{:?}", start.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_more_nodes_there_are_the_more_is_gathered_and_no_longer() {
+    for (nodes, apart, most) in [(2, 40, 150), (300, 250, 1700), (1000, 900, 5800), (1_000_000, 900, 5800)] {
+        let mut world = World::started();
+        world.own.send_replace(Own::Listed(World::held("1", 1, None)));
+        world.around.send_modify(|around| around.nodes = nodes);
+        let start = Instant::now();
+        for name in ["a", "b", "c"] {
+            world.disk(name);
+            sleep(Duration::from_millis(apart)).await;
+        }
+        assert_eq!(world.take("1", 2).await["files"].as_object().unwrap().len(), 3, "{nodes} nodes");
+        assert!(start.elapsed() < Duration::from_millis(most), "{nodes} nodes: {:?}", start.elapsed());
+        world.is_silent().await;
+    }
 }
 
 #[tokio::test(start_paused = true)]

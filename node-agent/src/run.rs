@@ -19,6 +19,7 @@ use crate::notify::{News, Watch};
 use crate::options::Options;
 use crate::own_status::Own;
 use crate::reporter::Reporter;
+use crate::watches::Around;
 use crate::worker::{Command, Revision};
 use crate::{watches, worker};
 
@@ -120,10 +121,12 @@ impl Agent {
         let descriptor = directory.descriptor().try_clone_to_owned()?;
         let mut worker = worker::start(Keeper::new(node.clone(), directory, metrics.clone()))?;
         let (own, own_status) = watch::channel(Own::Unknown);
+        let (around, around_seen) = watch::channel(Around::default());
         let mut reporter = Reporter::new(
             client.clone(),
             node.clone(),
             own_status,
+            around_seen,
             worker.revision.clone(),
             worker.commands.clone(),
             metrics.clone(),
@@ -135,6 +138,7 @@ impl Agent {
                     client.clone(),
                     node.clone(),
                     worker.commands.clone(),
+                    around,
                     measured.of(watches::PROFILES),
                 ),
                 watches::own_status(client, node.clone(), own, measured.of(watches::OWN_STATUS)),

@@ -1,7 +1,8 @@
 //! The two watches: all profiles, and the node's own status. They go on forever; what fails is tried again.
 
 use std::fmt;
-use std::time::{Duration, Instant};
+use std::ops::Range;
+use std::time::Instant;
 
 use api::{NodeName, NodeProfileStatus, Untrusted};
 use daemon::metrics::Watch;
@@ -12,20 +13,24 @@ use serde::de::DeserializeOwned;
 use tokio::sync::{mpsc, watch};
 
 use crate::own_status::{Held, Own};
-use crate::reading::{Reading, Watched};
+use crate::reading::{Outcome, Reading, Watched};
+use crate::spread;
 use crate::worker::Command;
 
 /// Profiles in one page of a list. All of a page is in memory at once, twice as text and once as [`Watched`]: 1.3 MB
 /// for each of the largest that the schema admits.
 const PAGE: u32 = 8;
 
-/// How long one watch request lasts, and so how long a connection that died in silence goes unnoticed.
-const WATCH: Duration = Duration::from_secs(120);
+/// How many seconds one watch request lasts, and so how long a connection that died in silence goes unnoticed. Each node
+/// has its own number: agents that were started together would ask again together, every time, and the API server would
+/// turn most of a thousand of them away.
+const WATCH: Range<u32> = 90..150;
 
 /// A list that is served to the end is complete (the default semantics are a consistent read: an older answer might
 /// lack a profile whose file is in use).
-fn config() -> Config {
-    Config::default().page_size(PAGE).timeout(u32::try_from(WATCH.as_secs()).unwrap_or(u32::MAX))
+pub(crate) fn config(node: &NodeName) -> Config {
+    let own = WATCH.start + spread::below(WATCH.end - WATCH.start, node);
+    Config::default().page_size(PAGE).timeout(own)
 }
 
 /// The kind of profiles, as a label.
@@ -33,15 +38,42 @@ pub const PROFILES: &str = "SeccompProfile";
 /// The kind of the node's own status, as a label.
 pub const OWN_STATUS: &str = "NodeProfileStatus";
 
-/// Hands the news of the profiles' watch to the worker, until that ends.
-pub async fn profiles(client: Client, node: NodeName, commands: mpsc::Sender<Command>, measured: Watch) {
-    let events = Events::<Watched>::measured(client, config(), measured);
+/// What the profiles' watch shows of the cluster around the node.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Around {
+    /// How many nodes there are, as the latest status of any profile has it.
+    pub nodes: u64,
+    /// Grows while rollouts are under way.
+    pub echoes: u64,
+}
+
+/// Hands the news of the profiles' watch to the worker, until that ends, and what else it shows to `around`.
+pub async fn profiles(
+    client: Client,
+    node: NodeName,
+    commands: mpsc::Sender<Command>,
+    around: watch::Sender<Around>,
+    measured: Watch,
+) {
+    let events = Events::<Watched>::measured(client, config(&node), measured);
     let mut events = Told::new(events, node, "profiles");
     let mut reading = Reading::default();
     loop {
         let event = events.next().await;
         let at = Instant::now();
-        let Some(change) = reading.change(event) else { continue };
+        if let Event::InitApply(profile) | Event::Apply(profile) = &event
+            && let Some(nodes) = profile.desired_nodes()
+        {
+            around.send_if_modified(|around| std::mem::replace(&mut around.nodes, nodes) != nodes);
+        }
+        let change = match reading.event(event, at) {
+            Outcome::News(change) => change,
+            Outcome::Echo => {
+                around.send_modify(|around| around.echoes += 1);
+                continue;
+            }
+            Outcome::Known => continue,
+        };
         if commands.send(Command::Change(change, at)).await.is_err() {
             return;
         }
@@ -50,7 +82,7 @@ pub async fn profiles(client: Client, node: NodeName, commands: mpsc::Sender<Com
 
 /// Keeps `own` at what the API server last said of the node's own status.
 pub async fn own_status(client: Client, node: NodeName, own: watch::Sender<Own>, measured: Watch) {
-    let config = config().fields(&format!("metadata.name={node}"));
+    let config = config(&node).fields(&format!("metadata.name={node}"));
     let events = Events::<Untrusted<NodeProfileStatus>>::measured(client, config, measured);
     let mut events = Told::new(events, node, "node status");
     let mut listed = None;

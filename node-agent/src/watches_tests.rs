@@ -1,5 +1,6 @@
 //! Conversations of the watches with the API server.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use api::NodeName;
@@ -12,7 +13,7 @@ use prometheus::Registry;
 use serde_json::{Value, json};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, timeout};
-use tower_test::mock::Handle;
+use tower_test::mock::{Handle, Mock};
 
 use crate::desired::{Change, Object, Want};
 use crate::own_status::{Held, Own, ReportHash};
@@ -27,6 +28,14 @@ fn measured() -> Watch {
 
 fn node() -> NodeName {
     "node-1".parse().unwrap()
+}
+
+fn profiles(
+    service: Mock<Request<Body>, Response<Body>>,
+    commands: mpsc::Sender<Command>,
+) -> impl Future<Output = ()> {
+    let (around, _) = watch::channel(watches::Around::default());
+    watches::profiles(Client::new(service, "default"), node(), commands, around, measured())
 }
 
 /// Answers the next request; what was asked.
@@ -56,7 +65,7 @@ fn object(name: &str) -> Object {
 async fn a_failed_list_is_an_error_and_never_an_empty_one() {
     let (service, mut server) = tower_test::mock::pair();
     let (commands, mut queue) = mpsc::channel(64);
-    tokio::spawn(watches::profiles(Client::new(service, "default"), node(), commands, measured()));
+    tokio::spawn(profiles(service, commands));
     let mut next = async || match queue.recv().await {
         Some(Command::Change(change, _)) => change,
         command => panic!("{command:?}"),
@@ -101,7 +110,7 @@ async fn a_failed_list_is_an_error_and_never_an_empty_one() {
 async fn pauses(times: usize, answers: impl AsyncFn(&mut Server)) -> Vec<Duration> {
     let (service, mut server) = tower_test::mock::pair();
     let (commands, mut queue) = mpsc::channel(64);
-    tokio::spawn(watches::profiles(Client::new(service, "default"), node(), commands, measured()));
+    tokio::spawn(profiles(service, commands));
     tokio::spawn(async move { while queue.recv().await.is_some() {} });
     let mut pauses = Vec::new();
     for _ in 0..times {
@@ -146,7 +155,7 @@ async fn a_list_that_is_too_old_for_every_watch_is_asked_for_ever_more_slowly() 
 async fn an_api_server_that_has_forgotten_while_it_was_away_is_asked_for_a_list_at_once() {
     let (service, mut server) = tower_test::mock::pair();
     let (commands, mut queue) = mpsc::channel(64);
-    tokio::spawn(watches::profiles(Client::new(service, "default"), node(), commands, measured()));
+    tokio::spawn(profiles(service, commands));
     tokio::spawn(async move { while queue.recv().await.is_some() {} });
     answer(&mut server, 200, &list(&[], None)).await;
     for _ in 0..10 {
@@ -174,7 +183,7 @@ async fn a_version_that_the_server_does_not_know_ends_in_a_new_list() {
     for code in [410, 504] {
         let (service, mut server) = tower_test::mock::pair();
         let (commands, mut queue) = mpsc::channel(64);
-        tokio::spawn(watches::profiles(Client::new(service, "default"), node(), commands, measured()));
+        tokio::spawn(profiles(service, commands));
         tokio::spawn(async move { while queue.recv().await.is_some() {} });
         answer(&mut server, 200, &list(&[], None)).await;
         let status = json!({ "kind": "Status", "code": code, "reason": "Expired" }).to_string();
@@ -205,4 +214,11 @@ async fn of_the_status_objects_only_the_nodes_own_is_watched() {
     assert!(asked.contains("fieldSelector=metadata.name%3Dnode-1"), "{asked}");
     let held = Held { uid: "1".into(), version: Some(8), report: Some(ReportHash::of(&report)) };
     assert_eq!(*seen.wait_for(|own| *own != Own::Absent).await.unwrap(), Own::Watched(held));
+}
+
+#[test]
+fn watches_of_nodes_that_started_together_do_not_end_together() {
+    let lasts = |number| watches::config(&format!("node-{number}").parse().unwrap()).timeout.unwrap();
+    let all: BTreeSet<_> = (0..1000).map(lasts).collect();
+    assert!(all.len() == 60 && all.iter().all(|seconds| (90..150).contains(seconds)), "{all:?}");
 }

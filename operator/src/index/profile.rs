@@ -58,7 +58,10 @@ impl Profile {
     pub(super) fn update(&mut self, facts: ProfileFacts, now: Timestamp) -> Option<Duration> {
         let (old, new) = (self.want(), want(&facts));
         if old != new {
-            self.steadiness.contents_changed(old, new, now);
+            // Agents go by the last status.
+            let said = self.facts.status.as_ref().and_then(|status| status.nodes.as_ref());
+            let said = said.map_or(0, |nodes| u32::try_from(nodes.desired).unwrap_or_default());
+            self.steadiness.contents_changed(old, new, said.max(self.tally.desired()), now);
             self.rollout = new.map(|_| now);
         }
         self.facts = facts;

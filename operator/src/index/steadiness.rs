@@ -12,11 +12,10 @@ use profile::ShortHash;
 
 use super::after;
 
-/// How long a report of earlier contents may still be under way: agents gather for four seconds at most, while the API
-/// server is slow.
-const REPORT: Duration = Duration::from_secs(6);
-/// How long ago contents must have been demanded for their report to be surely over.
-const FORGOTTEN: Duration = Duration::from_secs(10);
+/// How long a report is under way at most, once it has been gathered.
+const SENT: Duration = Duration::from_secs(2);
+/// How much longer ago contents must have been demanded for their report to be surely over.
+const MARGIN: Duration = Duration::from_secs(4);
 /// Contents that are remembered.
 const REMEMBERED: usize = 8;
 /// The longest wait before a profile that keeps falling back is called ready again.
@@ -48,16 +47,18 @@ impl Steadiness {
         Self { past: Vec::new(), doubt: None, falls: None, changed: now, said: None, failure_said: false }
     }
 
-    /// The contents that nodes should have are others now.
+    /// The contents that so many nodes should have are others now.
     pub(super) fn contents_changed(
         &mut self,
         old: Option<ShortHash>,
         new: Option<ShortHash>,
+        nodes: u32,
         now: Timestamp,
     ) {
-        self.past.retain(|(_, until)| after(*until, FORGOTTEN) > now);
+        let report = api::pace::longest_gather(nodes.into()) + SENT;
+        self.past.retain(|(_, until)| after(*until, report + MARGIN) > now);
         let again = self.past.iter().any(|(hash, _)| Some(*hash) == new);
-        self.doubt = again.then(|| after(now, REPORT));
+        self.doubt = again.then(|| after(now, report));
         self.past.extend(old.map(|old| (old, now)));
         let surplus = self.past.len().saturating_sub(REMEMBERED);
         self.past.drain(..surplus);
@@ -113,18 +114,26 @@ mod tests {
     #[test]
     fn contents_that_come_back_at_once_are_not_trusted_to_an_old_report() {
         let mut steadiness = Steadiness::new(at(0));
-        steadiness.contents_changed(hash(1), hash(2), at(1000));
+        steadiness.contents_changed(hash(1), hash(2), 2, at(1000));
         assert_eq!(steadiness.ready_from(at(1000)), None);
-        steadiness.contents_changed(hash(2), hash(1), at(1100));
+        steadiness.contents_changed(hash(2), hash(1), 2, at(1100));
         assert_eq!(steadiness.ready_from(at(1100)), Some(at(7100)));
         assert_eq!(steadiness.ready_from(at(7100)), None);
     }
 
     #[test]
+    fn in_a_large_cluster_where_reports_are_gathered_for_longer_they_are_not_trusted_for_longer() {
+        let mut steadiness = Steadiness::new(at(0));
+        steadiness.contents_changed(hash(1), hash(2), 1000, at(0));
+        steadiness.contents_changed(hash(2), hash(1), 1000, at(25_000));
+        assert_eq!(steadiness.ready_from(at(25_000)), Some(at(47_000)));
+    }
+
+    #[test]
     fn contents_that_come_back_later_are() {
         let mut steadiness = Steadiness::new(at(0));
-        steadiness.contents_changed(hash(1), hash(2), at(0));
-        steadiness.contents_changed(hash(2), hash(1), at(11_000));
+        steadiness.contents_changed(hash(1), hash(2), 2, at(0));
+        steadiness.contents_changed(hash(2), hash(1), 2, at(11_000));
         assert_eq!(steadiness.ready_from(at(11_000)), None);
     }
 
@@ -151,7 +160,7 @@ mod tests {
             steadiness.said(hash(1), true, false, at(0));
             steadiness.said(hash(1), false, false, at(0));
         }
-        steadiness.contents_changed(hash(1), hash(2), at(0));
+        steadiness.contents_changed(hash(1), hash(2), 2, at(0));
         assert_eq!(steadiness.ready_from(at(0)), None);
         assert!(!steadiness.is_settled(at(59_999)));
         assert!(steadiness.is_settled(at(60_000)));
