@@ -62,6 +62,15 @@ fn the_definitions_and_nothing_else_stay_when_the_chart_is_uninstalled() {
 }
 
 #[test]
+fn the_definitions_and_nothing_else_are_left_out_where_somebody_else_installs_them() {
+    let without = render(&["--set", "crds.install=false"]).unwrap();
+    let rest: Vec<_> =
+        RENDERED.iter().filter(|object| object["kind"] != "CustomResourceDefinition").cloned().collect();
+    assert_eq!(without, rest);
+    assert_eq!(RENDERED.len() - rest.len(), 2);
+}
+
+#[test]
 fn the_policy_lets_the_operator_change_the_finalizer_that_it_uses() {
     let policies = of_kind("ValidatingAdmissionPolicy");
     let policy =
@@ -307,8 +316,9 @@ fn every_template_has_a_suite_of_unit_tests() {
     let relative = |path: &Path| path.strip_prefix(chart()).unwrap().display().to_string();
     let suites: Vec<_> =
         files(&chart().join("tests")).iter().map(|p| fs::read_to_string(p).unwrap()).collect();
-    for template in files(&chart().join("templates")) {
-        let template = relative(&template);
+    let templates = ["templates", "charts/crds/templates"].map(|folder| files(&chart().join(folder)));
+    for template in templates.iter().flatten() {
+        let template = relative(template);
         let line = format!("templates: [{template}]");
         let tested = suites.iter().any(|suite| suite.lines().any(|found| found == line));
         assert!(tested || template.ends_with(".tpl"), "no suite in tests/ has the line `{line}`");
