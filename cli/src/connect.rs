@@ -1,9 +1,10 @@
 //! The connection to the cluster that the options name.
 
+use daemon::chain;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 
-use crate::error::{CliError, chain};
+use crate::error::CliError;
 use crate::options::ClusterOptions;
 
 /// A client as kubectl would have it: from the kubeconfig or, in a pod that has none, from its service account.

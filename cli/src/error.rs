@@ -1,7 +1,8 @@
 //! What went wrong, and what to do about it.
 
-use std::error::Error;
 use std::path::PathBuf;
+
+use daemon::chain;
 
 use crate::diff::DocumentError;
 
@@ -127,18 +128,4 @@ impl CliError {
             Self::Output(_) => "Output",
         }
     }
-}
-
-/// An error with its causes, each said once.
-pub(crate) fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        let said = cause.to_string();
-        if !text.contains(&said) {
-            text = format!("{text}: {said}");
-        }
-        next = cause.source();
-    }
-    text
 }

@@ -1,6 +1,6 @@
 //! `kubectl seccomp`: shows people where their seccomp profiles are, where not, and why. It changes nothing.
 //!
-//! - [`options`]: the command line; [`manual`] makes completion scripts from it.
+//! - [`options`]: the command line; [`manual`] makes completion scripts from it, [`complete`] serves kubectl's.
 //! - [`connect`], [`read`], [`live`]: the conversation with the API server, once or for as long as something is watched.
 //! - [`facts`]: what is read, as plain data; [`standing`]: how one node stands for one profile.
 //! - [`status`], [`nodes`], [`wait`], [`users`], [`diff`], [`verify`]: one task each: facts in, a view out, which is
@@ -8,6 +8,7 @@
 //! - [`show`]: tables, colours, ages.
 //! - [`run`]: from the options to an answer.
 
+pub mod complete;
 pub mod connect;
 pub mod diff;
 pub mod error;

@@ -172,7 +172,7 @@ fn follow<K>(
 fn failed(error: &watcher::Error, what: &'static str, complete: bool) -> Result<Option<String>, CliError> {
     match cause(error) {
         Some(cause) if !complete => Err(CliError::of(cause, what, VIEWER)),
-        _ => Ok(Some(format!("news of {what} is missing, asking again: {}", crate::error::chain(error)))),
+        _ => Ok(Some(format!("news of {what} is missing, asking again: {}", daemon::chain(error)))),
     }
 }
 

@@ -1,5 +1,6 @@
 //! `kubectl seccomp`: see the crate's documentation.
 
+use std::io::Write;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -7,5 +8,12 @@ use cli::options::Options;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    cli::run::main(Options::parse()).await
+    match cli::complete::answer(std::env::args_os()) {
+        // Whoever does not listen any more has nothing to complete.
+        Some(answer) => match std::io::stdout().write_all(answer.as_bytes()) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(_) => ExitCode::FAILURE,
+        },
+        None => cli::run::main(Options::parse()).await,
+    }
 }

@@ -122,6 +122,9 @@ pub enum Task {
         output: OutputOption,
     },
     /// Print a completion script for a shell
+    ///
+    /// It completes `kubectl-seccomp`. kubectl's own script completes `kubectl seccomp` as soon as there is a link to this
+    /// program by the name kubectl_complete-seccomp in PATH.
     Completion {
         /// The shell
         shell: Shell,

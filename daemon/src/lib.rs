@@ -1,6 +1,6 @@
 //! What the agent and the operator both have around them, and nothing of what they are for.
 //!
-//! - [`logging`]: log lines as text or JSON.
+//! - [`logging`]: log lines as text or JSON; [`chain`]: an error in one.
 //! - [`client`]: the connection to the API server.
 //! - [`watch`]: one watch, for ever.
 //! - [`backoff`]: how long to wait before something is tried again.
@@ -10,6 +10,7 @@
 //! - [`shutdown_signal`]: the end that Kubernetes asks for.
 
 pub mod backoff;
+mod cause;
 pub mod client;
 pub mod http;
 pub mod logging;
@@ -18,5 +19,6 @@ mod readiness;
 mod signal;
 pub mod watch;
 
+pub use cause::chain;
 pub use readiness::{Readiness, ReadyHandle};
 pub use signal::shutdown_signal;

@@ -3,7 +3,10 @@
 use std::io::IsTerminal;
 
 use clap::{Args, ValueEnum};
+use tracing::Dispatch;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::util::SubscriberInitExt;
 
 /// The logging options of both programs.
 #[derive(Debug, Clone, Args)]
@@ -40,14 +43,26 @@ pub struct InvalidFilter {
 /// # Errors
 /// The filter cannot be read.
 pub fn init(args: &LoggingArgs) -> Result<(), InvalidFilter> {
+    subscriber(args, std::io::stderr, std::io::stderr().is_terminal())?.init();
+    Ok(())
+}
+
+/// What makes lines of this process's events, and hands them to `out`, in colours or not if they are text.
+///
+/// # Errors
+/// The filter cannot be read.
+pub fn subscriber(
+    args: &LoggingArgs,
+    out: impl for<'a> MakeWriter<'a> + Send + Sync + 'static,
+    colours: bool,
+) -> Result<Dispatch, InvalidFilter> {
     // kube-runtime puts every line of a controller into a span that says the same again. What stands behind wins.
     let filter = EnvFilter::builder()
         .parse(format!("kube_runtime=warn,{}", args.log_level))
         .map_err(|source| InvalidFilter { filter: args.log_level.clone(), source })?;
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    match args.log_format {
-        LogFormat::Text => lines.with_ansi(std::io::stderr().is_terminal()).init(),
-        LogFormat::Json => lines.json().flatten_event(true).with_current_span(false).init(),
-    }
-    Ok(())
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(out);
+    Ok(match args.log_format {
+        LogFormat::Text => lines.with_ansi(colours).into(),
+        LogFormat::Json => lines.json().flatten_event(true).with_current_span(false).into(),
+    })
 }

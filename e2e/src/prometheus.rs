@@ -1,10 +1,11 @@
 //! Debian's Prometheus with its promtool, and the definitions of Prometheus' operator.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::build_images::repository;
 use crate::command::{self, CommandError};
+use crate::programs::{Module, ProgramsError};
 
 /// Where `prometheus` or `promtool` is, unpacked first if it is missing.
 ///
@@ -24,19 +25,16 @@ pub fn promtool<const N: usize>(arguments: [&str; N], input: &str) -> Result<Str
 }
 
 /// The release of Prometheus' operator whose definitions the chart's objects are tried with.
-const OPERATOR: &str = "github.com/prometheus-operator/prometheus-operator@v0.85.0";
+const OPERATOR: (&str, &str) = ("github.com/prometheus-operator/prometheus-operator", "0.85.0");
 
 /// The files that define the kinds with these plurals, such as `podmonitors`: from the operator's Go module, which is
 /// downloaded once.
 ///
 /// # Errors
 /// It cannot be downloaded.
-pub fn operator_definitions<const N: usize>(plurals: [&str; N]) -> Result<[PathBuf; N], CommandError> {
-    let mut go = Command::new("go");
-    // Away from any module, none of which requires it.
-    go.args(["mod", "download", "-json", OPERATOR]).current_dir("/").env("GOWORK", "off");
-    let downloaded: serde_json::Value = serde_json::from_str(&command::output(&mut go)?).unwrap_or_default();
-    let directory = PathBuf::from(downloaded["Dir"].as_str().unwrap_or_default());
-    let directory = directory.join("example/prometheus-operator-crd");
+pub fn operator_definitions<const N: usize>(plurals: [&str; N]) -> Result<[PathBuf; N], ProgramsError> {
+    let (module, version) = OPERATOR;
+    let module = Module::download(module, version, Path::new("/"), None)?;
+    let directory = module.directory.join("example/prometheus-operator-crd");
     Ok(plurals.map(|plural| directory.join(format!("monitoring.coreos.com_{plural}.yaml"))))
 }

@@ -13,16 +13,9 @@ use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
 use e2e::build_images::repository;
-use e2e::cluster::{Client, NAMESPACE};
-use e2e::programs::Programs;
+use e2e::chart::rendered::{self, RenderError};
+use e2e::cluster::NAMESPACE;
 use serde_json::{Value, json};
-
-/// helm, built once.
-static CLIENT: LazyLock<Client> = LazyLock::new(|| {
-    let programs = Programs::in_cache();
-    programs.build_clients().unwrap_or_else(|error| panic!("{error}"));
-    Client::new(programs, "/dev/null")
-});
 
 /// The chart with its default values.
 static RENDERED: LazyLock<Vec<Value>> = LazyLock::new(|| render(&[]).unwrap());
@@ -31,23 +24,16 @@ fn chart() -> PathBuf {
     repository().join("charts").join(NAMESPACE)
 }
 
-fn render(values: &[&str]) -> Result<Vec<Value>, String> {
-    let chart = chart().display().to_string();
-    let arguments = ["template", NAMESPACE, &chart, "--namespace", NAMESPACE, "--kube-version", "1.33"];
-    let text = CLIENT.helm(arguments.iter().chain(values)).map_err(|error| error.to_string())?;
-    let objects: Vec<Value> = serde_saphyr::from_multiple(&text).map_err(|error| error.to_string())?;
-    Ok(objects.into_iter().filter(|object| !object.is_null()).collect())
+fn render(values: &[&str]) -> Result<Vec<Value>, RenderError> {
+    rendered::objects(values)
 }
 
 fn of_kind(kind: &str) -> Vec<&'static Value> {
-    RENDERED.iter().filter(|object| object["kind"] == kind).collect()
+    rendered::of_kind(&RENDERED, kind)
 }
 
 fn only(kind: &str) -> &'static Value {
-    match of_kind(kind)[..] {
-        [object] => object,
-        ref objects => panic!("{} objects of kind {kind}", objects.len()),
-    }
+    rendered::only(&RENDERED, kind).unwrap_or_else(|| panic!("not one {kind}"))
 }
 
 fn operators_argument(name: &str) -> &'static str {
@@ -73,6 +59,15 @@ fn the_definitions_and_nothing_else_stay_when_the_chart_is_uninstalled() {
     let mut kept: Vec<_> = kept.collect();
     kept.sort_unstable();
     assert_eq!(kept, ["nodeprofilestatuses.seccomp.imjasonh.dev", "seccompprofiles.seccomp.imjasonh.dev"]);
+}
+
+#[test]
+fn the_definitions_and_nothing_else_are_left_out_where_somebody_else_installs_them() {
+    let without = render(&["--set", "crds.install=false"]).unwrap();
+    let rest: Vec<_> =
+        RENDERED.iter().filter(|object| object["kind"] != "CustomResourceDefinition").cloned().collect();
+    assert_eq!(without, rest);
+    assert_eq!(RENDERED.len() - rest.len(), 2);
 }
 
 #[test]
@@ -321,8 +316,9 @@ fn every_template_has_a_suite_of_unit_tests() {
     let relative = |path: &Path| path.strip_prefix(chart()).unwrap().display().to_string();
     let suites: Vec<_> =
         files(&chart().join("tests")).iter().map(|p| fs::read_to_string(p).unwrap()).collect();
-    for template in files(&chart().join("templates")) {
-        let template = relative(&template);
+    let templates = ["templates", "charts/crds/templates"].map(|folder| files(&chart().join(folder)));
+    for template in templates.iter().flatten() {
+        let template = relative(template);
         let line = format!("templates: [{template}]");
         let tested = suites.iter().any(|suite| suite.lines().any(|found| found == line));
         assert!(tested || template.ends_with(".tpl"), "no suite in tests/ has the line `{line}`");
@@ -381,7 +377,7 @@ fn a_misspelt_or_senseless_value_is_refused_by_name() {
         ("operator.affinity.nodeAfinity.a=b", "nodeAfinity"),
         ("networkPolicy.apiServer.cidrs[0]=everywhere", "cidrs"),
     ] {
-        let refusal = render(&["--set", value]).unwrap_err();
+        let refusal = render(&["--set", value]).unwrap_err().to_string();
         assert!(refusal.contains(named), "{value}: {refusal}");
     }
 }

@@ -7,48 +7,24 @@
 )]
 
 use std::fs;
-use std::sync::LazyLock;
 
 use e2e::build_images::repository;
-use e2e::cluster::{Client, NAMESPACE};
-use e2e::programs::Programs;
+use e2e::chart::rendered::{self, RenderError, of_kind};
+use e2e::cluster::NAMESPACE;
 use serde_json::{Value, json};
-
-/// helm, built once.
-static CLIENT: LazyLock<Client> = LazyLock::new(|| {
-    let programs = Programs::in_cache();
-    programs.build_clients().unwrap_or_else(|error| panic!("{error}"));
-    Client::new(programs, "/dev/null")
-});
 
 const KINDS: [&str; 3] = ["PodMonitor", "ServiceMonitor", "PrometheusRule"];
 const EVERYTHING: [&str; 4] = ["podMonitor", "serviceMonitor", "prometheusRule", "dashboard"];
 
 /// The chart for a cluster with Prometheus' operator, or without, with these values below `metrics`.
-fn render(prometheus_operator: bool, values: &[&str]) -> Result<Vec<Value>, String> {
-    let chart = repository().join("charts").join(NAMESPACE).display().to_string();
-    let mut arguments: Vec<String> =
-        ["template", NAMESPACE, &chart, "--namespace", NAMESPACE, "--kube-version", "1.33"]
-            .map(str::to_owned)
-            .into();
-    if prometheus_operator {
-        arguments.extend(KINDS.map(|kind| format!("--api-versions=monitoring.coreos.com/v1/{kind}")));
-    }
-    arguments.extend(values.iter().map(|value| format!("--set=metrics.{value}")));
-    let text = CLIENT.helm(arguments).map_err(|error| error.to_string())?;
-    let objects: Vec<Value> = serde_saphyr::from_multiple(&text).map_err(|error| error.to_string())?;
-    Ok(objects.into_iter().filter(|object| !object.is_null()).collect())
-}
-
-fn of_kind<'a>(objects: &'a [Value], kind: &str) -> Vec<&'a Value> {
-    objects.iter().filter(|object| object["kind"] == kind).collect()
+fn render(prometheus_operator: bool, values: &[&str]) -> Result<Vec<Value>, RenderError> {
+    let kinds = KINDS.iter().filter(|_| prometheus_operator);
+    let known = kinds.map(|kind| format!("--api-versions=monitoring.coreos.com/v1/{kind}"));
+    rendered::objects(known.chain(values.iter().map(|value| format!("--set=metrics.{value}"))))
 }
 
 fn only<'a>(objects: &'a [Value], kind: &str) -> &'a Value {
-    match of_kind(objects, kind)[..] {
-        [object] => object,
-        ref objects => panic!("{} objects of kind {kind}", objects.len()),
-    }
+    rendered::only(objects, kind).unwrap_or_else(|| panic!("not one {kind}"))
 }
 
 /// Whether labels are what a selector with equalities and one list of values wants.
@@ -156,7 +132,8 @@ fn the_service_monitor_selects_services_without_an_address_that_select_the_pods_
 
 #[test]
 fn nothing_is_scraped_twice() {
-    let refusal = render(true, &["podMonitor.enabled=true", "serviceMonitor.enabled=true"]).unwrap_err();
+    let refusal =
+        render(true, &["podMonitor.enabled=true", "serviceMonitor.enabled=true"]).unwrap_err().to_string();
     assert!(refusal.contains("enable one of them"), "{refusal}");
 }
 
@@ -193,7 +170,7 @@ fn no_label_of_ours_is_taken_away_and_no_senseless_value_taken() {
         ("prometheusRule.enabled=perhaps", "enabled"),
         ("dashboard.label=1", "label"),
     ] {
-        let refusal = render(true, &[value]).unwrap_err();
+        let refusal = render(true, &[value]).unwrap_err().to_string();
         assert!(refusal.contains(named), "{value}: {refusal}");
     }
 }

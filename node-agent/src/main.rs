@@ -11,6 +11,7 @@ fn main() -> ExitCode {
         eprintln!("node-agent: {error}");
         return ExitCode::FAILURE;
     }
+    let node = options.node_name.clone();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let outcome = match runtime {
         Ok(runtime) => runtime.block_on(node_agent::run(options)),
@@ -19,7 +20,7 @@ fn main() -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            tracing::error!("{error}");
+            tracing::error!(%node, error = %daemon::chain(&error), "agent failed");
             ExitCode::FAILURE
         }
     }

@@ -10,6 +10,7 @@ use std::time::Duration;
 use api::names::AGENT_FIELD_MANAGER;
 use api::{NodeName, NodeProfileStatus, Report, pace};
 use daemon::backoff::Backoff;
+use daemon::chain;
 use kube::api::{Patch, PatchParams};
 use kube::core::{PartialObjectMeta, Request};
 use kube::{Client, Resource};
@@ -75,8 +76,8 @@ enum SendError {
     #[error("the node has no status object")]
     NotFound,
     /// The API server refused, or did not answer.
-    #[error(transparent)]
-    Request(kube::Error),
+    #[error("{0}")]
+    Request(#[source] kube::Error),
 }
 
 impl Reporter {
@@ -122,7 +123,7 @@ impl Reporter {
     /// Reports what has not been reported yet, once.
     pub async fn last(&mut self) {
         if let Err(error) = self.report().await {
-            tracing::warn!(node = %self.node, %error, "the last report did not arrive");
+            tracing::warn!(node = %self.node, error = %chain(&error), "the last report did not arrive");
         }
     }
 
@@ -136,7 +137,7 @@ impl Reporter {
         let sent = self.send(report).await;
         self.metrics.reported(outcome(&sent));
         if let Err(error) = sent {
-            tracing::warn!(node = %self.node, %error, "the last report did not arrive");
+            tracing::warn!(node = %self.node, error = %chain(&error), "the last report did not arrive");
         }
     }
 
@@ -191,6 +192,7 @@ impl Reporter {
                 }
             }
             SendError::Request(error) => {
+                let error = chain(&error);
                 tracing::warn!(node = %self.node, %error, "the report did not arrive; it is sent again");
                 sleep(pause).await;
             }

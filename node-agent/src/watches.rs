@@ -5,6 +5,7 @@ use std::ops::Range;
 use std::time::Instant;
 
 use api::{NodeName, NodeProfileStatus, Untrusted};
+use daemon::chain;
 use daemon::metrics::Watch;
 use daemon::watch::Events;
 use kube::{Client, Resource};
@@ -33,9 +34,9 @@ pub(crate) fn config(node: &NodeName) -> Config {
     Config::default().page_size(PAGE).timeout(own)
 }
 
-/// The kind of profiles, as a label.
+/// The kind of profiles, in logs and metrics.
 pub const PROFILES: &str = "SeccompProfile";
-/// The kind of the node's own status, as a label.
+/// The kind of the node's own status, in logs and metrics.
 pub const OWN_STATUS: &str = "NodeProfileStatus";
 
 /// What the profiles' watch shows of the cluster around the node.
@@ -56,7 +57,7 @@ pub async fn profiles(
     measured: Watch,
 ) {
     let events = Events::<Watched>::measured(client, config(&node), measured);
-    let mut events = Told::new(events, node, "profiles");
+    let mut events = Told::new(events, node, PROFILES);
     let mut reading = Reading::default();
     loop {
         let event = events.next().await;
@@ -84,7 +85,7 @@ pub async fn profiles(
 pub async fn own_status(client: Client, node: NodeName, own: watch::Sender<Own>, measured: Watch) {
     let config = config(&node).fields(&format!("metadata.name={node}"));
     let events = Events::<Untrusted<NodeProfileStatus>>::measured(client, config, measured);
-    let mut events = Told::new(events, node, "node status");
+    let mut events = Told::new(events, node, OWN_STATUS);
     let mut listed = None;
     loop {
         match events.next().await {
@@ -108,30 +109,31 @@ struct Told<K> {
     events: Events<K>,
     interrupted: bool,
     node: NodeName,
-    what: &'static str,
+    kind: &'static str,
 }
 
 impl<K> Told<K>
 where
     K: Resource<DynamicType = ()> + Clone + fmt::Debug + DeserializeOwned + Send + 'static,
 {
-    fn new(events: Events<K>, node: NodeName, what: &'static str) -> Self {
-        Self { events, interrupted: false, node, what }
+    fn new(events: Events<K>, node: NodeName, kind: &'static str) -> Self {
+        Self { events, interrupted: false, node, kind }
     }
 
     async fn next(&mut self) -> Event<K> {
         loop {
-            let (node, watch) = (&self.node, self.what);
+            let (node, kind) = (&self.node, self.kind);
             match self.events.next().await {
                 Ok(event) => {
                     if !matches!(event, Event::Init) && std::mem::take(&mut self.interrupted) {
-                        tracing::info!(%node, watch, "the watch goes on");
+                        tracing::info!(%node, kind, "the watch goes on");
                     }
                     return event;
                 }
                 Err(error) => {
                     self.interrupted = true;
-                    tracing::warn!(%node, watch, %error, "the watch is interrupted; files stay as they are");
+                    let error = chain(&error);
+                    tracing::warn!(%node, kind, %error, "the watch is interrupted; files stay as they are");
                 }
             }
         }

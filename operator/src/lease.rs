@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use api::names::OPERATOR_FIELD_MANAGER;
+use daemon::chain;
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
 use k8s_openapi::jiff::Timestamp;
@@ -73,7 +74,7 @@ impl Leadership {
             }
             led = leads;
             if let Some(error) = failure {
-                warn!(lease = self.name, %error, "lease");
+                warn!(lease = self.name, error = %chain(&error), "the lease cannot be read or written");
             }
             sleep(self.election.pause(Instant::now())).await;
         }
@@ -86,7 +87,9 @@ impl Leadership {
         match timeout(RELEASE, self.give_back()).await {
             Ok(Ok(true)) => info!(lease = self.name, "lease given back"),
             Ok(Ok(false)) => {}
-            Ok(Err(error)) => warn!(lease = self.name, %error, "lease not given back; it expires by itself"),
+            Ok(Err(error)) => {
+                warn!(lease = self.name, error = %chain(&error), "lease not given back; it expires by itself");
+            }
             Err(_) => warn!(lease = self.name, "no answer about the lease; it expires by itself"),
         }
     }

@@ -1,6 +1,6 @@
 //! The operator: see the crate's documentation.
 
-use std::fmt::Display;
+use std::error::Error;
 use std::process::ExitCode;
 
 use operator::options::Task;
@@ -18,11 +18,11 @@ async fn main() -> ExitCode {
     }
 }
 
-fn exit_code<E: Display>(result: Result<(), E>) -> ExitCode {
+fn exit_code<E: Error + 'static>(result: Result<(), E>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            tracing::error!(%error, "operator failed");
+            tracing::error!(error = %daemon::chain(&error), "operator failed");
             ExitCode::FAILURE
         }
     }

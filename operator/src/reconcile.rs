@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use daemon::backoff;
+use daemon::{backoff, chain};
 use k8s_openapi::jiff::Timestamp;
 use kube::Resource;
 use kube_runtime::controller::Action;
@@ -147,7 +147,15 @@ fn try_again<K: Resource>(kind: &'static str, object: &K, error: &WriteError, co
         return Action::requeue(Duration::from_secs(1));
     }
     let delay = context.back_off(kind, name, error);
-    warn!(kind, name, %error, reason = error.reason(), retry_in = ?delay, "write failed");
+    let of = |other| (kind == other).then_some(name);
+    warn!(
+        profile = of("profile"),
+        node = of("node"),
+        reason = error.reason(),
+        error = %chain(error),
+        retry_in = ?delay,
+        "write failed"
+    );
     Action::requeue(delay)
 }
 
@@ -208,11 +216,13 @@ async fn step_profile(name: &str, context: &Context) -> Result<Option<Timestamp>
         }
         ProfileStep::Release { finalizer, unconfirmed } => {
             let answer = writer.remove_finalizer(name, version, finalizer).await?;
-            info!(profile = name, "released");
+            let facts = ProfileFacts::of(&answer);
+            let hash = facts.content.as_ref().ok().map(tracing::field::display);
+            info!(profile = name, hash, "released");
             cluster.change(|index| match answer.metadata.finalizers.as_deref().unwrap_or_default() {
                 // With the last finalizer the object goes; the watch says so too, but a name may be used again before.
                 [] => index.delete_profile(name, &version.uid, now),
-                _ => profile_answered(cluster, index, ProfileFacts::of(&answer)),
+                _ => profile_answered(cluster, index, facts),
             });
             if !unconfirmed.is_empty() {
                 let detail = format!("Nodes: {}", crate::status::bounded(&unconfirmed.join(", "), 800));

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use api::names::FINALIZER;
 use api::{SeccompProfile, Untrusted};
+use daemon::chain;
 use daemon::client::{self, within};
 use futures::{StreamExt, stream};
 use k8s_openapi::api::coordination::v1::Lease;
@@ -112,8 +113,8 @@ impl Leave {
                 match self.pass(&mut lifted).await {
                     Ok(()) => return,
                     Err(error) => {
-                        warn!(%error, retry_in = ?pause, "not done");
-                        trouble = error.to_string();
+                        trouble = chain(&error);
+                        warn!(error = %trouble, retry_in = ?pause, "not done");
                     }
                 }
                 sleep(pause).await;
@@ -142,7 +143,7 @@ impl Leave {
                         info!(pods = bounded(&names.join(","), 1000), "waiting for pods to end");
                     }
                 }
-                Err(error) => warn!(%error, "pods"),
+                Err(error) => warn!(error = %chain(&error), "pods cannot be listed"),
             }
             sleep(FIRST_PAUSE).await;
         }
@@ -220,16 +221,17 @@ impl Leave {
 enum PassError {
     /// The profiles cannot be listed.
     #[error("list of profiles: {0}")]
-    List(kube::Error),
+    List(#[source] kube::Error),
     /// A finalizer does not go.
     #[error("finalizer of {name}: {error}")]
     Lift {
         /// The profile.
         name: String,
         /// Why not.
+        #[source]
         error: WriteError,
     },
     /// The lease does not go.
     #[error("lease: {0}")]
-    Lease(kube::Error),
+    Lease(#[source] kube::Error),
 }

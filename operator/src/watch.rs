@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use api::{NodeProfileStatus, SeccompProfile, Untrusted};
-use daemon::ReadyHandle;
 use daemon::watch::Events;
+use daemon::{ReadyHandle, chain};
 use k8s_openapi::jiff::Timestamp;
 use kube::core::{ObjectMeta, PartialObjectMeta, PartialObjectMetaExt};
 use kube::{Client, Resource};
@@ -70,7 +70,7 @@ pub async fn follow<W: Watched>(
             Ok(event) => event,
             Err(error) => {
                 // The watcher starts again by itself, with back-off; what is known stays.
-                warn!(kind = W::KIND, %error, "watch failed");
+                warn!(kind = W::KIND, error = %chain(&error), "watch failed");
                 cluster.change(|index| intake.failed(index));
                 continue;
             }

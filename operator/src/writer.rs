@@ -6,6 +6,7 @@
 
 use api::names::{FINALIZER, GROUP, OPERATOR_FIELD_MANAGER};
 use api::{NodeProfileStatus, NodeProfileStatusSpec, SeccompProfile, SeccompProfileStatus, Untrusted};
+use daemon::chain;
 use daemon::client::within;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, OwnerReference};
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions};
@@ -29,10 +30,10 @@ pub enum WriteError {
     Gone,
     /// The API server refuses.
     #[error("refused: {0}")]
-    Refused(kube::Error),
+    Refused(#[source] kube::Error),
     /// The API server did not answer, or not sensibly.
     #[error("no answer: {0}")]
-    Unavailable(kube::Error),
+    Unavailable(#[source] kube::Error),
 }
 
 impl WriteError {
@@ -254,7 +255,7 @@ impl Writer {
         };
         let published = within(self.recorder.publish(&notice.event(detail), &reference)).await;
         if let Err(error) = self.counted(Write::Event, published) {
-            debug!(profile = name, reason = notice.reason(), %error, "event lost");
+            debug!(profile = name, reason = notice.reason(), error = %chain(&error), "event lost");
         }
     }
 

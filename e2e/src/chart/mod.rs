@@ -5,6 +5,7 @@
 //! `tests/cluster/`.
 
 mod openapi;
+pub mod rendered;
 mod schemas;
 
 use std::path::{Path, PathBuf};

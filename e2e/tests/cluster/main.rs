@@ -32,8 +32,6 @@ mod pod_security;
 mod pods;
 mod prometheus;
 mod removal;
-#[path = "../rendered/mod.rs"]
-mod rendered;
 mod restarts;
 mod rights;
 mod runc;

@@ -1,6 +1,7 @@
 //! `kubectl seccomp`, run by kubectl, for people with nothing but the rights that the chart's roles give.
 
 use std::io::{BufRead, BufReader, Write};
+use std::os::unix::fs::symlink;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::LazyLock;
@@ -363,4 +364,18 @@ fn a_watch_shows_each_change_and_ends_with_the_profile() {
     let (last, status) = watch.end();
     assert_eq!(last.as_deref(), Some("plugin-watched is gone"));
     assert!(status.success());
+}
+
+#[test]
+fn kubectl_completes_the_plugin_once_there_is_a_link_by_the_name_that_it_looks_for() {
+    let cluster = shared();
+    let directory = tempfile::tempdir().unwrap();
+    for name in ["kubectl-seccomp", "kubectl_complete-seccomp"] {
+        symlink(PLUGIN.join("kubectl-seccomp"), directory.path().join(name)).unwrap();
+    }
+    let mut kubectl = cluster.client().programs().command("kubectl");
+    let completed =
+        kubectl.args(["__complete", "seccomp", "v"]).env("PATH", directory.path()).output().unwrap();
+    let lines = String::from_utf8(completed.stdout).unwrap();
+    assert_eq!(lines, "verify\tHold every node's report against the contents in the spec\n:4\n");
 }

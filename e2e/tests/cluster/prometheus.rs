@@ -219,7 +219,7 @@ fn an_api_server_that_knows_prometheus_operator_takes_every_object_that_the_char
     let alerts: Value = serde_saphyr::from_str(&file("charts/seccomp-profile/files/alerts.yaml")).unwrap();
     assert_eq!(rule["spec"], alerts);
     let monitor = cluster.json(["-n", NAMESPACE, "get", "podmonitor", NAMESPACE]);
-    assert_eq!(monitor["spec"], pod_monitor(&cluster, &["--set=metrics.podMonitor.interval=15s"])["spec"]);
+    assert_eq!(monitor["spec"], pod_monitor(&["--set=metrics.podMonitor.interval=15s"])["spec"]);
 
     let services = ["--set=metrics.serviceMonitor.enabled=true"];
     install(&cluster, &services).unwrap_or_else(|error| panic!("{error}"));

@@ -290,7 +290,7 @@ fn a_stolen_account_of_the_uninstallation_can_take_our_finalizer_off_and_nothing
         let answer = patch(json!({ "metadata": { "labels": { "a": tries.to_string() } } }));
         answer.message.contains(OWN_ONLY).then_some(())
     });
-    rights::try_everything("the uninstallation", &thief, &rights::granted_by_chart(&cluster, UNINSTALLATION));
+    rights::try_everything("the uninstallation", &thief, &rights::granted_by_chart(UNINSTALLATION));
     for (change, words) in [
         (
             json!({ "spec": { "contents": harmless(1) } }),

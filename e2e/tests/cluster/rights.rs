@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::os::unix::fs::MetadataExt;
 
+use e2e::chart::rendered;
 use e2e::cluster::NAMESPACE;
 use e2e::rights::attempts::{self, Answer as Expected, Attempt};
 use e2e::rights::kinds::{Kind, SERVED};
@@ -11,7 +12,6 @@ use e2e::rights::request::{self, Request};
 use e2e::rights::rules::{self, Rights};
 use serde_json::{Value, json};
 
-use super::rendered;
 use super::support::{Applied, LIMIT, Session, complain, harmless, object, say, shared, until};
 use super::thief::{OURS, Raw, Thief, token_of_program};
 
@@ -28,8 +28,8 @@ fn operators_token() -> String {
 }
 
 /// What the chart grants to an account of its own.
-pub(crate) fn granted_by_chart(cluster: &Session, account: &str) -> Rights {
-    let accounts = rendered::accounts(&rendered::objects(cluster.client()));
+pub(crate) fn granted_by_chart(account: &str) -> Rights {
+    let accounts = rendered::accounts(&rendered::objects([""; 0]).unwrap());
     accounts.into_iter().find(|held| held.name == account).unwrap().rights
 }
 
@@ -100,7 +100,7 @@ fn a_stolen_agent_can_lie_about_its_own_node_and_nothing_else() {
     let profile = cluster.profile("coveted", &harmless(0));
     profile.ready();
     let thief = Thief::new(&cluster, &agents_token("node-1"));
-    try_everything("the agent of node-1", &thief, &granted_by_chart(&cluster, AGENT));
+    try_everything("the agent of node-1", &thief, &granted_by_chart(AGENT));
 
     let other = cluster.json(["get", "nodeprofilestatus", "node-2"]);
     let own = kept(&cluster, "node-1");
@@ -117,7 +117,7 @@ fn a_stolen_agent_can_lie_about_its_own_node_and_nothing_else() {
 fn an_agents_token_that_is_bound_to_no_pod_reads_the_two_kinds_and_writes_nothing() {
     let cluster = shared();
     let thief = Thief::new(&cluster, &cluster.ok(["-n", NAMESPACE, "create", "token", AGENT]));
-    try_everything("an agent in no pod", &thief, &granted_by_chart(&cluster, AGENT));
+    try_everything("an agent in no pod", &thief, &granted_by_chart(AGENT));
     let unbound = Expected::Refused(422, "the token is bound to no node");
     let other = cluster.json(["get", "nodeprofilestatus", "node-2"]);
     try_attempts(&thief, &attempts::on_another_node(unbound));
@@ -131,7 +131,7 @@ fn an_agents_token_that_is_bound_to_no_pod_reads_the_two_kinds_and_writes_nothin
 fn the_token_of_an_agent_on_another_node_is_refused_this_nodes_report() {
     let cluster = shared();
     let thief = Thief::new(&cluster, &agents_token("node-2"));
-    try_everything("the agent of node-2", &thief, &granted_by_chart(&cluster, AGENT));
+    try_everything("the agent of node-2", &thief, &granted_by_chart(AGENT));
     let before = cluster.json(["get", "nodeprofilestatus", "node-1"]);
     let lie = json!({ "status": { "report": attempts::lie() } });
     let answer = thief.ask(Raw::merge("/nodeprofilestatuses/node-1/status", &lie));
@@ -171,7 +171,7 @@ fn a_stolen_operator_cannot_change_what_a_profile_says() {
     let held = Held::new(&cluster, attempts::PROFILE);
     let before = held.profile.ready();
     let thief = Thief::new(&cluster, &operators_token());
-    try_everything("the operator", &thief, &granted_by_chart(&cluster, OPERATOR));
+    try_everything("the operator", &thief, &granted_by_chart(OPERATOR));
     try_attempts(&thief, &attempts::of_the_operator());
     let after = held.profile.ready();
     assert_eq!(after.json()["spec"], before.json()["spec"]);

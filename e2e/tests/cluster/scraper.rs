@@ -13,6 +13,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use std::{fs, io};
 
 use e2e::build_images::repository;
+use e2e::chart::rendered;
 use e2e::cluster::NAMESPACE;
 use e2e::prometheus;
 use serde_json::{Value, json};
@@ -45,7 +46,7 @@ impl Prometheus {
         let (config, targets) =
             (directory.path().join("prometheus.json"), directory.path().join("targets.json"));
         fs::write(&targets, container_ports(cluster).to_string()).unwrap();
-        fs::write(&config, config_of(&pod_monitor(cluster, &[]), &targets).to_string()).unwrap();
+        fs::write(&config, config_of(&pod_monitor(&[]), &targets).to_string()).unwrap();
         let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
         let log = fs::File::create(directory.path().join("log")).unwrap();
         // Ends with this thread, should that be killed.
@@ -143,15 +144,11 @@ impl Drop for Prometheus {
 }
 
 /// The chart's PodMonitor, for the release that runs.
-pub(crate) fn pod_monitor(cluster: &Session, values: &[&str]) -> Value {
-    let chart = repository().join("charts").join(NAMESPACE).display().to_string();
-    let arguments = ["template", NAMESPACE, &chart, "--namespace", NAMESPACE, "--kube-version", "1.33"];
+pub(crate) fn pod_monitor(values: &[&str]) -> Value {
     let asked =
         ["--api-versions=monitoring.coreos.com/v1/PodMonitor", "--set=metrics.podMonitor.enabled=true"];
-    let text =
-        cluster.helm(arguments.iter().chain(&asked).chain(values)).unwrap_or_else(|error| panic!("{error}"));
-    let objects: Vec<Value> = serde_saphyr::from_multiple(&text).unwrap();
-    objects.into_iter().find(|object| object["kind"] == "PodMonitor").unwrap()
+    let objects = rendered::objects(asked.iter().chain(values)).unwrap_or_else(|error| panic!("{error}"));
+    rendered::only(&objects, "PodMonitor").unwrap().clone()
 }
 
 /// A label of discovery, from a pod's.

@@ -1,9 +1,12 @@
 //! What our accounts write to the API server, counted in its audit log.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use e2e::cluster::NAMESPACE;
+
 use super::audit::{Log, summary};
-use super::support::{LIMIT, alone, harmless, say, until};
+use super::support::{LIMIT, Session, alone, harmless, say, until};
 
 #[test]
 fn a_rollout_costs_few_writes() {
@@ -30,8 +33,16 @@ fn a_rollout_costs_few_writes() {
     assert!((2 * PROFILES..=6 * PROFILES).contains(&operator), "{operator} by the operator");
 }
 
+/// What each pod of ours has logged so far.
+fn logs(cluster: &Session) -> BTreeMap<String, String> {
+    let selector = "--selector=app.kubernetes.io/component in (operator,node-agent)";
+    let pods = cluster.json(["-n", NAMESPACE, "get", "pods", selector]);
+    let names = pods["items"].as_array().unwrap().iter().map(|pod| pod["metadata"]["name"].as_str().unwrap());
+    names.map(|name| (name.to_owned(), cluster.ok(["-n", NAMESPACE, "logs", name]))).collect()
+}
+
 #[test]
-fn at_rest_nothing_is_written_for_two_minutes() {
+fn at_rest_nothing_is_written_and_nothing_logged_for_two_minutes() {
     const REST: Duration = Duration::from_secs(120);
     let cluster = alone();
     let applied: Vec<_> =
@@ -41,10 +52,17 @@ fn at_rest_nothing_is_written_for_two_minutes() {
     }
     Log::quiet(&cluster);
     let log = Log::from_now(&cluster);
+    let said = logs(&cluster);
+    // Pods whose logs show nothing would prove nothing.
+    assert!(said.len() > cluster.disks().len(), "{said:?}");
+    assert!(said.values().all(|text| text.contains("\"level\":\"INFO\"")), "{said:?}");
     let start = Instant::now();
     let writes = until("the end of two minutes, or a write", REST * 2, || {
         let writes = log.writes();
         (!writes.is_empty() || start.elapsed() >= REST).then_some(writes)
     });
     assert!(writes.is_empty(), "after {:?}:{}", start.elapsed(), summary(&writes));
+    for (pod, text) in logs(&cluster) {
+        assert_eq!(text.strip_prefix(&*said[&pod]), Some(""), "{pod} said more, or less");
+    }
 }

@@ -64,6 +64,8 @@ pub(super) struct Work {
     pub(super) since: Option<Instant>,
     pub(super) found: Found,
     pub(super) action: Action,
+    /// The hash of the file that was to be removed, if it could be read.
+    pub(super) removed: Option<ContentHash>,
     /// Whether a system call may have changed the directory.
     pub(super) acted: bool,
     /// Why the rest of its way is left out.
@@ -76,7 +78,17 @@ pub(super) struct Work {
 
 impl Work {
     pub(super) fn new(name: ProfileName, since: Option<Instant>, found: Found, action: Action) -> Self {
-        Self { name, since, found, action, acted: false, error: None, deferred: false, done: false }
+        Self {
+            name,
+            since,
+            found,
+            action,
+            removed: None,
+            acted: false,
+            error: None,
+            deferred: false,
+            done: false,
+        }
     }
 
     pub(super) fn drift(&self) -> Option<Drift> {

@@ -100,7 +100,10 @@ impl<F: Faults> Keeper<F> {
                 (_, Some(over), Some(Want::File { bytes, .. })) => {
                     self.directory.put(&work.name, bytes, over)
                 }
-                (Action::Remove { directory }, ..) => self.directory.remove(&work.name, *directory),
+                (Action::Remove { directory }, ..) => {
+                    work.removed = hash_of(&work.found);
+                    self.directory.remove(&work.name, *directory)
+                }
                 _ => continue,
             };
             work.acted = true;
@@ -257,7 +260,11 @@ impl<F: Faults> Keeper<F> {
 
     fn log(&self, work: &Work) {
         let (node, profile) = (&self.node, &work.name);
-        let hash = hash_of(&work.found).map(tracing::field::display);
+        let hash = match work.action {
+            Action::Remove { .. } => work.removed,
+            _ => hash_of(&work.found),
+        };
+        let hash = hash.map(tracing::field::display);
         match (&work.action, work.drift()) {
             (Action::Put { .. }, Some(drift)) => {
                 tracing::warn!(%node, %profile, hash, drift = drift.as_str(), "file mended");
@@ -267,8 +274,10 @@ impl<F: Faults> Keeper<F> {
             (Action::Claim { rewrite: true }, _) => {
                 tracing::info!(%node, %profile, hash, "file adopted and written");
             }
-            (Action::Remove { .. }, _) => tracing::info!(%node, %profile, "file removed"),
-            (Action::Forget, _) => tracing::info!(%node, %profile, "file is gone already or not ours"),
+            (Action::Remove { .. }, _) => tracing::info!(%node, %profile, hash, "file removed"),
+            (Action::Forget, _) => {
+                tracing::info!(%node, %profile, hash, "file is gone already or not ours");
+            }
             (Action::Rest | Action::Refuse(_), _) => {}
         }
     }
@@ -280,12 +289,13 @@ fn log_problem(
     hash: Option<ContentHash>,
     problem: Option<&Problem>,
 ) {
+    let hash = hash.map(tracing::field::display);
     match problem {
         Some(Problem { reason, message, .. }) => {
-            tracing::warn!(%node, %profile, reason, message = &**message, "file is not as it should be");
+            // Not named `message`: a line has one, which is what stands behind the fields.
+            tracing::warn!(%node, %profile, hash, reason, why = &**message, "file is not as it should be");
         }
         None => {
-            let hash = hash.map(tracing::field::display);
             // Also when the profile is gone, and what was in its way stays.
             tracing::info!(%node, %profile, hash, "the problem with the file is over");
         }

@@ -214,7 +214,8 @@ impl Node {
             Class::Joining => NodeState::Joining,
             Class::AgentDown | Class::Silent => NodeState::Pending,
             Class::Reporting if has => NodeState::Ready,
-            Class::Reporting if problem.is_some() => NodeState::Failed,
+            // What is no profile no node can hold: that is the profile's fault, and said by `Accepted`.
+            Class::Reporting if problem.is_some() && profile.want().is_some() => NodeState::Failed,
             Class::Reporting => NodeState::Pending,
         };
         Contribution {

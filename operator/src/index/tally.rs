@@ -9,7 +9,7 @@ pub enum NodeState {
     Ready,
     /// It does not hold them yet.
     Pending,
-    /// Its agent says that it cannot hold them.
+    /// Its agent says that it cannot hold them, although they are a profile.
     Failed,
     /// It is new and has not reported yet.
     Joining,

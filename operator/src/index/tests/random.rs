@@ -152,7 +152,7 @@ fn recount(index: &Index, now: Timestamp) -> (BTreeMap<String, Tally>, BTreeMap<
                 &mut tally.pending
             } else if same {
                 &mut tally.ready
-            } else if report.is_some_and(|report| report.problems.contains_key(name)) {
+            } else if want.is_some() && report.is_some_and(|report| report.problems.contains_key(name)) {
                 &mut tally.failed
             } else {
                 &mut tally.pending

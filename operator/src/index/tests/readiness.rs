@@ -44,6 +44,46 @@ fn a_node_that_cannot_write_shows_why() {
     assert!(status.failures[0].message.chars().count() <= 512);
 }
 
+/// Two nodes whose agents have refused the contents of `a`, which are these to the operator.
+fn refused(content: Result<ContentHash, String>) -> Index {
+    let mut index = two_nodes();
+    index.apply_profile(
+        ProfileFacts { version: version(1, 2), generation: Some(2), content, ..profile("a", 1) },
+        Source::Watch,
+        at(1),
+    );
+    for name in ["n1", "n2"] {
+        let problem = FileProblem {
+            name: "a".into(),
+            state: FileState::Rejected,
+            reason: "InvalidProfile".into(),
+            message: "unknown action".into(),
+        };
+        let problems = BTreeMap::from([("a".to_owned(), problem)]);
+        let facts = ReportFacts { version: version(7, 2), problems, ..report(name, &[("a", 1)]) };
+        index.apply_report(facts, Source::Watch, at(1));
+    }
+    index
+}
+
+#[test]
+fn of_contents_that_are_no_profile_no_node_is_said_to_have_failed() {
+    let status = status(&refused(Err("unknown action".to_owned())), 1);
+    assert_eq!(
+        (status.state, ready_condition(&status)),
+        (Some(State::Rejected), ("False", "InvalidProfile"))
+    );
+    let nodes = status.nodes.unwrap();
+    assert_eq!((nodes.pending, nodes.failed, status.failures), (2, 0, vec![]));
+}
+
+#[test]
+fn agents_that_are_too_old_for_a_profile_have_failed_and_say_why() {
+    let status = status(&refused(Ok(hash(2))), 1);
+    assert_eq!((status.state, ready_condition(&status)), (Some(State::Failed), ("False", "NodesFailed")));
+    assert_eq!((status.nodes.unwrap().failed, status.failures[0].reason.as_str()), (2, "InvalidProfile"));
+}
+
 #[test]
 fn counts_alone_are_written_at_most_every_five_seconds_in_a_small_cluster() {
     let mut index = two_nodes();

@@ -190,7 +190,7 @@ impl Naive<'_> {
                 (Class::AgentDown, _) => pending(" (AgentDown)"),
                 (Class::Silent, _) => pending(" (NoReport)"),
                 (Class::Reporting, _) if has => counts.ready += 1,
-                (Class::Reporting, Some(problem)) => {
+                (Class::Reporting, Some(problem)) if hash.is_some() => {
                     counts.failed += 1;
                     failures.push(NodeFailure {
                         node: node_name.clone(),
@@ -198,7 +198,7 @@ impl Naive<'_> {
                         message: problem.message.clone(),
                     });
                 }
-                (Class::Reporting, None) => pending(""),
+                (Class::Reporting, _) => pending(""),
             }
             let stuck = problem.is_some_and(|problem| problem.state == api::FileState::Failed);
             if class != Class::Unreachable && (file.is_some() || stuck) {

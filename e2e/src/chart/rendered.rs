@@ -1,0 +1,65 @@
+//! The chart as helm renders it, without a cluster.
+
+use std::ffi::OsStr;
+
+use serde_json::Value;
+
+use crate::build_images::repository;
+use crate::cluster::{Client, NAMESPACE};
+use crate::command::CommandError;
+use crate::programs::{Programs, ProgramsError};
+use crate::rights::rules::Rights;
+use crate::rights::table::Account;
+
+/// Why nothing is rendered.
+#[derive(Debug, thiserror::Error)]
+pub enum RenderError {
+    /// helm does not build.
+    #[error(transparent)]
+    Programs(#[from] ProgramsError),
+    /// helm refuses, which may be what is wanted.
+    #[error(transparent)]
+    Helm(#[from] CommandError),
+    /// What it printed is no YAML.
+    #[error("not YAML: {0}")]
+    Yaml(#[from] serde_saphyr::Error),
+}
+
+/// Every object of the chart, hooks among them, for the oldest Kubernetes that it is for. `more` is what else helm is
+/// told, such as values.
+///
+/// # Errors
+/// helm refuses, with what it says.
+pub fn objects(more: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Result<Vec<Value>, RenderError> {
+    let programs = Programs::in_cache();
+    programs.build_clients()?;
+    let chart = repository().join("charts").join(NAMESPACE).display().to_string();
+    let arguments = ["template", NAMESPACE, &chart, "--namespace", NAMESPACE, "--kube-version", "1.33"];
+    let more: Vec<_> = more.into_iter().collect();
+    let all = arguments.iter().map(OsStr::new).chain(more.iter().map(AsRef::as_ref));
+    let text = Client::new(programs, "/dev/null").helm(all)?;
+    let objects: Vec<Value> = serde_saphyr::from_multiple(&text)?;
+    Ok(objects.into_iter().filter(|object| !object.is_null()).collect())
+}
+
+/// Those of a kind.
+pub fn of_kind<'a>(objects: &'a [Value], kind: &str) -> Vec<&'a Value> {
+    objects.iter().filter(|object| object["kind"] == kind).collect()
+}
+
+/// The one of a kind of which there is one.
+pub fn only<'a>(objects: &'a [Value], kind: &str) -> Option<&'a Value> {
+    match of_kind(objects, kind)[..] {
+        [object] => Some(object),
+        _ => None,
+    }
+}
+
+/// Every service account of the chart, with what its roles grant.
+pub fn accounts(objects: &[Value]) -> Vec<Account> {
+    let names = of_kind(objects, "ServiceAccount").into_iter();
+    let names = names.filter_map(|account| account["metadata"]["name"].as_str());
+    names
+        .map(|name| Account { rights: Rights::of(NAMESPACE, name, objects), name: name.to_owned() })
+        .collect()
+}

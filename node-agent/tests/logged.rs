@@ -1,0 +1,92 @@
+//! What the agent logs of a file, as a collector of log lines reads it.
+//!
+//! One test, in a program of its own: whether an event is logged at all is decided by the first thread that comes to it.
+
+#![allow(clippy::unwrap_used, reason = "clippy's leave to panic in tests does not reach their helpers")]
+
+use std::fs;
+use std::io::{self, Seek};
+use std::sync::Arc;
+use std::time::Instant;
+
+use daemon::logging::{LogFormat, LoggingArgs};
+use node_agent::desired::{Change, Object, Want};
+use node_agent::disk::Directory;
+use node_agent::keeper::Keeper;
+use node_agent::metrics::Metrics;
+use profile::ContentHash;
+use prometheus::Registry;
+use serde::Deserialize;
+
+/// One line. A key that is there twice is refused, and one that is not named here.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Line {
+    #[serde(rename = "timestamp")]
+    _timestamp: String,
+    #[serde(rename = "target")]
+    _target: String,
+    level: String,
+    message: String,
+    node: String,
+    profile: String,
+    hash: Option<String>,
+    reason: Option<String>,
+    why: Option<String>,
+}
+
+/// What `act` logs.
+fn logged(act: impl FnOnce()) -> Vec<Line> {
+    let file = Arc::new(tempfile::tempfile().unwrap());
+    let args = LoggingArgs { log_format: LogFormat::Json, log_level: "info".into() };
+    let subscriber = daemon::logging::subscriber(&args, Arc::clone(&file), false).unwrap();
+    tracing::dispatcher::with_default(&subscriber, act);
+    (&*file).rewind().unwrap();
+    let text = io::read_to_string(&*file).unwrap();
+    let read = |line| serde_json::from_str(line).map_err(|error| format!("{error}: {line}")).unwrap();
+    text.lines().map(read).collect()
+}
+
+fn object(bytes: &str) -> Object {
+    let want = Want::File { bytes: bytes.as_bytes().into(), hash: ContentHash::of(bytes.as_bytes()) };
+    Object { name: "a".into(), uid: "a".into(), want }
+}
+
+#[test]
+fn every_line_about_a_file_names_its_profile_and_hash_and_a_problem_its_cause() {
+    let root = tempfile::tempdir().unwrap();
+    let path = root.path().join("a.json");
+    let metrics = Metrics::new(&Registry::new()).unwrap();
+    let mut keeper = Keeper::new("node".parse().unwrap(), Directory::open(root.path()).unwrap(), metrics);
+    let mut why = None;
+    let lines = logged(|| {
+        for change in [Change::Init, Change::InitDone] {
+            keeper.change(change, Instant::now());
+        }
+        fs::write(&path, "theirs").unwrap();
+        keeper.change(Change::Apply(object("ours")), Instant::now());
+        keeper.sync();
+        why = keeper.report().problems.pop().map(|problem| problem.message);
+        fs::remove_file(&path).unwrap();
+        keeper.retry().unwrap();
+        keeper.sync();
+        keeper.change(Change::Delete { name: "a".into(), uid: "a".into() }, Instant::now());
+        keeper.sync();
+    });
+    let said: Vec<_> = lines
+        .iter()
+        .map(|line| (&*line.level, &*line.message, line.hash.as_deref(), line.reason.as_deref()))
+        .collect();
+    let [theirs, ours] = ["theirs", "ours"].map(|bytes| ContentHash::of(bytes.as_bytes()).to_string());
+    assert_eq!(
+        said,
+        [
+            ("WARN", "file is not as it should be", Some(&*theirs), Some("NotOurs")),
+            ("INFO", "file written", Some(&*ours), None),
+            ("INFO", "the problem with the file is over", Some(&*ours), None),
+            ("INFO", "file removed", Some(&*ours), None),
+        ]
+    );
+    assert!(why.is_some() && lines[0].why == why, "{lines:?}");
+    assert!(lines.iter().all(|line| line.node == "node" && line.profile == "a"), "{lines:?}");
+}
