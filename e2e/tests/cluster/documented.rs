@@ -212,6 +212,21 @@ fn the_readmes_profiles_and_pods_are_applied_as_documented() {
 }
 
 #[test]
+fn the_logs_are_read_as_documented() {
+    let cluster = alone();
+    // Another agent's log begins with this profile.
+    let node = cluster.disks().remove(0);
+    disks::replace_agent(&cluster, &node);
+    let _audit = cluster.profile("audit", &cluster.file("profiles/audit.yaml")["spec"]["contents"]);
+    let pod = disks::agent(&cluster, &node)["metadata"]["name"].as_str().unwrap().to_owned();
+    until("the log telling of the file", LIMIT, || {
+        cluster.ok(["-n", NAMESPACE, "logs", &pod]).contains("\"file written\"").then_some(())
+    });
+    let reader = Reader::of(&cluster).where_stands("POD", &pod);
+    reader.follows(&mut Page::read("docs/reference/logs.md"), |_| true);
+}
+
+#[test]
 fn every_runbooks_commands_find_something_out() {
     let cluster = alone();
     let node = cluster.disks().remove(0);
