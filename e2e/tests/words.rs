@@ -54,6 +54,27 @@ fn every_reason_of_an_agent_has_a_cure() {
     }
 }
 
+/// What no transcript shows: it takes too long.
+#[test]
+fn what_takes_minutes_to_come_about_is_told_in_the_words_of_the_operator() {
+    let page = page("docs/transcripts/failures.md");
+    for notice in [Notice::Unconfirmed, Notice::CutOffPods] {
+        let note = notice.event(None).note.unwrap();
+        assert!(page.contains(&format!("`{note}")), "{note}");
+    }
+    for (file, message) in [
+        ("judge_node.rs", "no agent is ready on the node: nobody watches its files"),
+        ("judge_node.rs", "the node's agent has never reported"),
+        (
+            "judge_profile.rs",
+            "news of pods or nodes is missing: the file stays until it is known that no pod uses it",
+        ),
+    ] {
+        let said = self::page(&format!("operator/src/index/{file}")).contains(&format!("\"{message}\""));
+        assert!(said && page.contains(&format!("`{message}`")), "{message}");
+    }
+}
+
 /// The rest of a source behind each call of one of tracing's macros, with the level.
 fn calls(source: &str) -> impl Iterator<Item = (&'static str, &str)> {
     let code = source.split("#[cfg(test)]").next().unwrap_or_default();

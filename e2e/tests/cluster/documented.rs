@@ -5,6 +5,7 @@ use std::fmt::Write;
 use std::fs;
 use std::ops::Range;
 use std::os::unix::fs::symlink;
+use std::path::Path;
 use std::process::{Command, Output};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -56,6 +57,11 @@ impl<'a> Reader<'a> {
     fn where_stands(mut self, word: &'static str, name: &str) -> Self {
         self.names.push((word, name.to_owned()));
         self
+    }
+
+    /// Gives the reader a file.
+    pub(crate) fn is_given(&self, name: &str, file: &Path) {
+        fs::copy(file, self.directory.path().join(name)).unwrap();
     }
 
     /// Runs the blocks of a page that `wanted` picks, in order, and holds what they print against the page.
