@@ -2,15 +2,14 @@
 #
 # The two images, for people who have Docker:
 #
-#   docker buildx build --platform linux/amd64,linux/arm64 --target operator \
-#     --tag "$REGISTRY/seccomp-profile/operator:0.1.0" --push .
-#   docker buildx build --platform linux/amd64,linux/arm64 --target node-agent \
-#     --tag "$REGISTRY/seccomp-profile/node-agent:0.1.0" --push .
+#   docker buildx build --target operator --tag "$REGISTRY/seccomp-profile/operator:0.1.0" --push .
+#   docker buildx build --target node-agent --tag "$REGISTRY/seccomp-profile/node-agent:0.1.0" --push .
 #
 # Not run in our tests: they write the same images without Docker (e2e/src/build_images.rs).
 #
-# Each platform is built by a compiler of its own. One that differs from the builder's is emulated, which is right but
-# slow; a builder with a native node for each is not.
+# For several platforms at once (`--platform linux/amd64,linux/arm64`) Docker's default builder does not do; make another
+# with `docker buildx create --use --driver docker-container`. Each platform is built by a compiler of its own. One that
+# differs from the builder's is emulated, which is right but slow; a builder with a native node for each is not.
 
 # Where an SBOM is asked for (`--sbom=true`), it is made of what the images are built from, Cargo.lock above all: in a
 # stripped binary there is nothing to find.

@@ -34,7 +34,8 @@ pub enum CliError {
     },
     /// Whoever asks has not the right to.
     #[error(
-        "{message}\nAsk an administrator to bind the ClusterRole {role}: `kubectl create clusterrolebinding NAME --clusterrole={role} --user=YOU`."
+        "{message}\nAsk an administrator to bind the ClusterRole {role}{}: `kubectl create clusterrolebinding NAME --clusterrole={role} --user=YOU`.",
+        of_a_release(.role)
     )]
     Forbidden {
         /// What the API server said: who may not do what.
@@ -95,6 +96,11 @@ pub enum CliError {
 pub const VIEWER: &str = "seccomp-profile-viewer";
 /// Kubernetes' own role that lets people read pods and workloads.
 pub const VIEW: &str = "view";
+
+/// What to say behind the name of a role: the chart's own are called after the release.
+fn of_a_release(role: &str) -> &'static str {
+    if role == VIEWER { " (or your release's …-viewer)" } else { "" }
+}
 
 impl CliError {
     /// Why a list, or a get, of `what` failed, where `role` gives the right to it.

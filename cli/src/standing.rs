@@ -11,6 +11,23 @@ use serde::Serialize;
 
 use crate::facts::{Agents, NodeFacts, ProfileFacts, Snapshot};
 
+/// Why a node is not as it should be, in the plugin's own words: others are the operator's and the agents'.
+pub mod words {
+    /// Its agent has never reported, and is new.
+    pub const JOINING: &str = "Joining";
+    /// It has yet to remove the file of a profile that goes.
+    pub const HOLDS_FILE: &str = "HoldsFile";
+    /// It has no file of the profile.
+    pub const NO_FILE: &str = "NoFile";
+    /// Its file has other contents.
+    pub const OTHER_CONTENTS: &str = "OtherContents";
+    /// One of these two, and no agent is ready to change it.
+    pub const AGENT_NOT_READY: &str = "AgentNotReady";
+
+    /// All of them.
+    pub const ALL: [&str; 5] = [JOINING, HOLDS_FILE, NO_FILE, OTHER_CONTENTS, AGENT_NOT_READY];
+}
+
 /// How one node stands for one profile.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -50,6 +67,17 @@ pub enum NodeState {
 }
 
 impl NodeState {
+    /// All of them.
+    pub const ALL: [Self; 7] = [
+        Self::Failed,
+        Self::Pending,
+        Self::Removing,
+        Self::Joining,
+        Self::Unreachable,
+        Self::Ready,
+        Self::Removed,
+    ];
+
     /// Whether all is as it should be.
     #[must_use]
     pub fn is_right(self) -> bool {
@@ -91,7 +119,7 @@ impl Standing {
         let Some(report) = &node.report else {
             let (state, reason, since) = match node.reason() {
                 Some(reasons::NO_REPORT) => (NodeState::Pending, reasons::NO_REPORT, since),
-                _ => (NodeState::Joining, "Joining", node.created.clone()),
+                _ => (NodeState::Joining, words::JOINING, node.created.clone()),
             };
             let (trouble, _) = agents.trouble(&node.name).unzip();
             return standing(state, Some((reason, and("its agent has never reported", trouble))), since);
@@ -109,7 +137,11 @@ impl Standing {
             return match held {
                 Some(_) => {
                     let why = and("it has yet to remove the file", trouble.unzip().0);
-                    standing(NodeState::Removing, Some(("HoldsFile", why)), lacking_since(profile, node))
+                    standing(
+                        NodeState::Removing,
+                        Some((words::HOLDS_FILE, why)),
+                        lacking_since(profile, node),
+                    )
                 }
                 None => standing(NodeState::Removed, None, None),
             };
@@ -126,10 +158,10 @@ impl Standing {
             None => (None, None),
         };
         let (reason, lacks) = match held {
-            Some(held) => ("OtherContents", format!("its file has other contents ({held})")),
-            None => ("NoFile", "it has no file yet".to_owned()),
+            Some(held) => (words::OTHER_CONTENTS, format!("its file has other contents ({held})")),
+            None => (words::NO_FILE, "it has no file yet".to_owned()),
         };
-        let reason = if trouble.is_some() { "AgentNotReady" } else { reason };
+        let reason = if trouble.is_some() { words::AGENT_NOT_READY } else { reason };
         let since = down_since.max(lacking_since(profile, node));
         standing(NodeState::Pending, Some((reason, and(&lacks, trouble))), since)
     }

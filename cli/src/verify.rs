@@ -67,6 +67,20 @@ pub enum Kind {
     NoNodes,
 }
 
+impl Kind {
+    /// All of them.
+    pub const ALL: [Self; 8] = [
+        Self::InvalidProfile,
+        Self::StatusDiffers,
+        Self::Missing,
+        Self::OtherContents,
+        Self::Leftover,
+        Self::NoReport,
+        Self::Unwatched,
+        Self::NoNodes,
+    ];
+}
+
 impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Debug::fmt(self, f)

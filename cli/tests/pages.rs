@@ -10,6 +10,8 @@ use std::fs;
 use std::path::Path;
 
 use clap::{CommandFactory, ValueEnum};
+use cli::standing::{NodeState, words};
+use cli::verify;
 
 fn pages(directory: &Path) -> BTreeMap<String, String> {
     let page = |entry: std::io::Result<fs::DirEntry>| {
@@ -35,6 +37,24 @@ fn the_manual_pages_are_those_that_the_options_give() {
     assert_eq!(held.keys().collect::<Vec<_>>(), made.keys().collect::<Vec<_>>(), "run `make generate`");
     for (name, page) in made {
         assert!(held[&name] == page, "docs/man/{name} differs from the options: run `make generate`");
+    }
+}
+
+/// A word is explained in a row of a table, in its first or, below a state, its second column.
+#[test]
+fn every_word_of_the_answers_is_explained() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/how-to/read-the-status.md");
+    let page = fs::read_to_string(path).unwrap();
+    let cells: Vec<&str> = page
+        .lines()
+        .filter_map(|line| line.strip_prefix("| "))
+        .flat_map(|row| row.split(" | ").take(2))
+        .map(|cell| cell.trim_start_matches("| "))
+        .collect();
+    let states = NodeState::ALL.iter().map(ToString::to_string);
+    let differences = verify::Kind::ALL.iter().map(ToString::to_string);
+    for word in states.chain(differences).chain(words::ALL.map(str::to_owned)) {
+        assert!(cells.contains(&&*format!("`{word}`")), "{word} is not explained");
     }
 }
 

@@ -27,6 +27,17 @@ pub enum Notice {
 }
 
 impl Notice {
+    /// All of them.
+    pub const ALL: [Self; 7] = [
+        Self::Ready,
+        Self::NodesFailed,
+        Self::Rejected,
+        Self::DeletionWaits,
+        Self::RemovalForced,
+        Self::CutOffPods,
+        Self::Unconfirmed,
+    ];
+
     /// The Event's reason.
     #[must_use]
     pub fn reason(self) -> &'static str {

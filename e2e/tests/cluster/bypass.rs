@@ -8,6 +8,7 @@ use e2e::cluster::NAMESPACE;
 use e2e::view::disk;
 use serde_json::{Value, json};
 
+use super::pages::Page;
 use super::support::{
     Applied, LIMIT, Session, alone, bytes_of, complain, harmless, object, said, text, until,
 };
@@ -72,6 +73,9 @@ const HELD_BY_SCHEMA: [&str; 9] = [
     "bad-value-float",
     "bad-index-text",
 ];
+
+/// What lets such a one be written again.
+const MEND: &str = r#"{"spec":{"contents":{"defaultAction":"SCMP_ACT_ALLOW","syscalls":null}}}"#;
 
 /// Objects with their names and what the condition `Accepted` must say of them.
 fn bad() -> Vec<(String, Value, &'static str)> {
@@ -268,13 +272,15 @@ fn profiles_that_no_schema_would_take_are_rejected_one_by_one_and_stop_no_other(
     for name in free {
         cluster.ok(["wait", "--for=delete", "--timeout=30s", &format!("seccompprofile/{name}")]);
     }
+    // As the runbook says.
+    let runbook = Page::read("docs/runbooks/SeccompProfileDeletionStuck.md").text;
+    assert!(runbook.contains(&format!("`kubectl patch seccompprofile PROFILE --type=merge -p '{MEND}'`")));
     for name in held {
         let finalizers = r#"{"metadata":{"finalizers":null}}"#;
         let by_hand =
             cluster.kubectl(["patch", "seccompprofile", name, "--type=merge", "--patch", finalizers]);
         assert!(by_hand.is_err(), "{name}: the API server lets nobody take a finalizer off");
-        let mend = r#"{"spec":{"contents":{"defaultAction":"SCMP_ACT_ALLOW","syscalls":null}}}"#;
-        cluster.ok(["patch", "seccompprofile", name, "--type=merge", "--patch", mend]);
+        cluster.ok(["patch", "seccompprofile", name, "--type=merge", "--patch", MEND]);
         cluster.ok(["wait", "--for=delete", "--timeout=30s", &format!("seccompprofile/{name}")]);
     }
     cluster.ok(["delete", "seccompprofile", "spoilt", "--timeout=30s"]);

@@ -63,11 +63,11 @@ pub(crate) fn directory(node: &Node) -> PathBuf {
     node.root().unwrap().join(SECCOMP.trim_start_matches('/')).join("profiles")
 }
 
-/// The agent's pod on a node.
+/// The agent's pod on a node; null where there is none.
 pub(crate) fn agent(cluster: &Session, node: &Node) -> Value {
     let on = format!("--field-selector=spec.nodeName={}", node.name());
     let mut pods = cluster.json(["-n", "seccomp-profile", "get", "pods", AGENTS, &on]);
-    pods["items"][0].take()
+    pods["items"].get_mut(0).map(Value::take).unwrap_or_default()
 }
 
 const AGENTS: &str = "--selector=app.kubernetes.io/component=node-agent";
@@ -220,7 +220,8 @@ fn blocked(disk: &OnSmallDisk<'_>, profile: &Applied<'_>, number: usize) {
     say(&format!("a full directory in its place: Ready {:.2} s after its end", gone.elapsed().as_secs_f64()));
 }
 
-fn put_directory(path: &Path) {
+/// Puts a directory with something in it in the place of a file.
+pub(crate) fn put_directory(path: &Path) {
     let prepared = path.with_extension("prepared");
     fs::create_dir(&prepared).unwrap();
     fs::write(prepared.join("theirs"), "theirs").unwrap();

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use e2e::cluster::{Node, SmallDisk};
+use e2e::view::ProfileView;
 
 use super::disks::{HEALED, OnSmallDisk, agent, directory, replace_agent, shown_ready};
 use super::support::{Applied, LIMIT, Session, alone, bytes_of, harmless, say, until};
@@ -90,18 +91,23 @@ fn a_directory_on_a_tmpfs_that_goes_away_is_made_again_by_a_new_container() {
     displaced_in_every_way(&cluster, &disk.node);
 }
 
+/// Removes the directory twice, since the second restart within ten minutes comes after 10 s: returns within these, and
+/// says when it was.
+pub(crate) fn lost(cluster: &Session, node: &Node, profile: &Applied<'_>) -> (ProfileView, Instant) {
+    replace_agent(cluster, node);
+    profile.ready();
+    displace(cluster, node, profile, DISPLACEMENTS[0], HEALED);
+    let start = Instant::now();
+    DISPLACEMENTS[0].1(&directory(node), Path::new("/nowhere"));
+    (profile.until("Failed without its file", LIMIT, |view| view.state() == "Failed"), start)
+}
+
 #[test]
 fn while_the_kubelet_makes_the_agent_wait_the_profile_is_not_shown_as_ready() {
     let cluster = alone();
     let node = cluster.disks().remove(0);
-    replace_agent(&cluster, &node);
     let profile = cluster.profile("displaced", &harmless(0));
-    profile.ready();
-    displace(&cluster, &node, &profile, DISPLACEMENTS[0], HEALED);
-    // The second restart within ten minutes comes after 10 s.
-    let start = Instant::now();
-    DISPLACEMENTS[0].1(&directory(&node), Path::new("/nowhere"));
-    let view = profile.until("Failed without its file", LIMIT, |view| view.state() == "Failed");
+    let (view, start) = lost(&cluster, &node, &profile);
     let told = start.elapsed();
     let failure = &view.json()["status"]["failures"][0];
     assert_eq!((&failure["node"], &failure["reason"]), (&node.name().into(), &"DirectoryLost".into()));

@@ -5,6 +5,7 @@ use std::fmt::Write;
 use std::fs;
 use std::ops::Range;
 use std::os::unix::fs::symlink;
+use std::path::Path;
 use std::process::{Command, Output};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -56,6 +57,11 @@ impl<'a> Reader<'a> {
     fn where_stands(mut self, word: &'static str, name: &str) -> Self {
         self.names.push((word, name.to_owned()));
         self
+    }
+
+    /// Gives the reader a file.
+    pub(crate) fn is_given(&self, name: &str, file: &Path) {
+        fs::copy(file, self.directory.path().join(name)).unwrap();
     }
 
     /// Runs the blocks of a page that `wanted` picks, in order, and holds what they print against the page.
@@ -209,6 +215,21 @@ fn the_readmes_profiles_and_pods_are_applied_as_documented() {
     reader.follows(&mut Page::read("README.md"), |_| true);
     let clear = "kubectl delete --filename pods/ --now && kubectl delete --filename profiles/\n";
     reader.types(clear, 0, "README.md");
+}
+
+#[test]
+fn the_logs_are_read_as_documented() {
+    let cluster = alone();
+    // Another agent's log begins with this profile.
+    let node = cluster.disks().remove(0);
+    disks::replace_agent(&cluster, &node);
+    let _audit = cluster.profile("audit", &cluster.file("profiles/audit.yaml")["spec"]["contents"]);
+    let pod = disks::agent(&cluster, &node)["metadata"]["name"].as_str().unwrap().to_owned();
+    until("the log telling of the file", LIMIT, || {
+        cluster.ok(["-n", NAMESPACE, "logs", &pod]).contains("\"file written\"").then_some(())
+    });
+    let reader = Reader::of(&cluster).where_stands("POD", &pod);
+    reader.follows(&mut Page::read("docs/reference/logs.md"), |_| true);
 }
 
 #[test]

@@ -24,14 +24,14 @@ pub(crate) static PLUGIN: LazyLock<PathBuf> =
     LazyLock::new(|| build_plugin(repository()).unwrap_or_else(|error| panic!("{error}")));
 
 /// Somebody with an account of their own, bound to some ClusterRoles, until this is dropped.
-struct Person<'a> {
+pub(crate) struct Person<'a> {
     cluster: &'a Session,
     name: &'static str,
     home: tempfile::TempDir,
 }
 
 impl<'a> Person<'a> {
-    fn with(cluster: &'a Session, name: &'static str, roles: &[&str]) -> Self {
+    pub(crate) fn with(cluster: &'a Session, name: &'static str, roles: &[&str]) -> Self {
         let home = tempfile::tempdir().unwrap();
         let person = Person { cluster, name, home };
         cluster.ok(["-n", "default", "create", "serviceaccount", name]);
@@ -56,7 +56,7 @@ impl<'a> Person<'a> {
         person
     }
 
-    fn kubeconfig(&self) -> PathBuf {
+    pub(crate) fn kubeconfig(&self) -> PathBuf {
         self.home.path().join("config")
     }
 

@@ -4,17 +4,23 @@ use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::fs;
 
-use e2e::cluster::{Component, SmallDisk};
+use e2e::cluster::{Component, NAMESPACE, SmallDisk};
 use e2e::view::disk;
+use node_agent::disk::LEDGER;
 use serde_json::json;
 
 use super::bypass::Permissive;
-use super::disks::{FAULTS, Faulty, OnSmallDisk, shown_ready};
+use super::disks::{self, FAULTS, Faulty, OnSmallDisk, shown_ready};
+use super::displaced;
 use super::documented::Reader;
 use super::guests::Guest;
 use super::pages::Page;
-use super::stopped::Stopped;
-use super::support::{LIMIT, Session, alone, bytes_of, harmless, object, sleeper, until, until_mended};
+use super::plugin::Person;
+use super::removal::Reinstall;
+use super::stopped::{OPERATOR_PODS, Stopped};
+use super::support::{
+    LIMIT, Session, alone, bytes_of, complain, harmless, object, sleeper, until, until_mended,
+};
 
 const PAGE: &str = "docs/transcripts/failures.md";
 
@@ -42,12 +48,17 @@ fn every_failure_looks_as_the_docs_show_it() {
     let page = Transcript::of(&cluster);
     page.shows("A profile that is refused");
     a_file_that_is_somebody_elses(&cluster, &page);
+    a_directory_in_the_place_of_a_file(&cluster, &page);
+    a_directory_that_somebody_removed(&cluster, &page);
     a_pod_whose_profile_is_not_there(&cluster, &page);
     a_deletion_that_waits_for_pods(&cluster, &page);
     a_file_that_somebody_changed(&cluster, &page);
     disks_that_refuse(&cluster, &page);
     no_agents(&cluster, &page);
     no_operator(&cluster, &page);
+    no_leader(&cluster, &page);
+    pods_that_pod_security_refuses(&cluster, &page);
+    a_reader_without_rights(&cluster, &page);
     a_node_that_is_cut_off(&cluster, &page);
     a_profile_that_no_schema_took(&cluster, &page);
     no_api_server(&cluster, &page);
@@ -64,6 +75,32 @@ fn a_file_that_is_somebody_elses(cluster: &Session, page: &Transcript<'_>) {
     });
     page.shows("A file that is somebody else's");
     fs::remove_file(&path).unwrap();
+}
+
+fn a_directory_in_the_place_of_a_file(cluster: &Session, page: &Transcript<'_>) {
+    let [held, blocked] = ["held", "blocked"].map(|name| cluster.profile(name, &harmless(0)));
+    held.ready();
+    blocked.ready();
+    let node = &cluster.disks()[0];
+    let path = blocked.path(node);
+    disks::put_directory(&path);
+    blocked.until("being Failed", LIMIT, |view| view.state() == "Failed");
+    // A node's condition says so later.
+    let report = format!("nodeprofilestatus/{}", node.name());
+    cluster.ok(["wait", "--for=condition=Ready=False", "--timeout=60s", &report]);
+    page.shows("A directory in the place of a file");
+    fs::remove_dir_all(&path).unwrap();
+    shown_ready(&blocked, LIMIT);
+}
+
+fn a_directory_that_somebody_removed(cluster: &Session, page: &Transcript<'_>) {
+    let displaced = cluster.profile("displaced", &harmless(0));
+    let node = &cluster.disks()[0];
+    displaced::lost(cluster, node, &displaced);
+    page.shows("A directory that somebody removed");
+    shown_ready(&displaced, 2 * LIMIT);
+    // So that the next test's agent is not kept waiting.
+    disks::replace_agent(cluster, node);
 }
 
 fn a_pod_whose_profile_is_not_there(cluster: &Session, page: &Transcript<'_>) {
@@ -87,6 +124,8 @@ fn a_deletion_that_waits_for_pods(cluster: &Session, page: &Transcript<'_>) {
     needed.begin_deletion();
     needed.condition("Deleting", "InUse");
     page.shows("A deletion that waits for pods");
+    page.shows("A deletion that does not wait for pods");
+    needed.gone(LIMIT);
     user.remove();
 }
 
@@ -133,22 +172,107 @@ fn no_agents(cluster: &Session, page: &Transcript<'_>) {
     unwatched.update(&harmless(1));
     unwatched.until("judged anew", LIMIT, |view| !view.is_ready() && view.count("pending") == Some(2));
     page.shows("No agent on the nodes");
+
+    let node = &cluster.disks()[0];
+    let file = unwatched.path(node);
+    let ledger = file.with_file_name(LEDGER);
+    fs::write(&ledger, "damaged").unwrap();
     stopped.start();
+    unwatched.until("failed on one node", LIMIT, |view| {
+        view.count("failed") == Some(1) && view.count("ready") == Some(1)
+    });
+    page.shows("A ledger that is damaged");
+    // Without the ledger the file with the earlier contents is nobody's.
+    fs::remove_file(&ledger).unwrap();
+    fs::remove_file(&file).unwrap();
+    shown_ready(&unwatched, LIMIT);
 }
 
 fn no_operator(cluster: &Session, page: &Transcript<'_>) {
+    let stuck = cluster.profile("stuck", &harmless(0));
+    stuck.ready();
     let stopped = Stopped::operator(cluster);
     let unjudged = cluster.profile("unjudged", &harmless(0));
     let node_holds = |node: &_| disk::bytes(node, "unjudged").unwrap().is_some();
     until("the file on every node", LIMIT, || cluster.disks().iter().all(node_holds).then_some(()));
+    until_reported(cluster, "unjudged");
+    page.shows("No operator");
+    page.shows("A deletion while no operator runs");
+    stopped.start();
+    unjudged.ready();
+    stuck.gone(LIMIT);
+}
+
+fn until_reported(cluster: &Session, profile: &str) {
     until("every report having it", LIMIT, || {
         let reports = cluster.json(["get", "nodeprofilestatuses"]);
         let all = reports["items"].as_array().unwrap();
-        all.iter().all(|node| node["status"]["report"]["files"]["unjudged"].is_string()).then_some(())
+        all.iter().all(|node| node["status"]["report"]["files"][profile].is_string()).then_some(())
     });
-    page.shows("No operator");
-    stopped.start();
-    unjudged.ready();
+}
+
+/// The operators run, and may not have the lease any more.
+fn no_leader(cluster: &Session, page: &Transcript<'_>) {
+    let unled = cluster.applied("unled");
+    {
+        let _reinstall = Reinstall(cluster);
+        cluster.ok(["-n", NAMESPACE, "delete", "rolebinding", "seccomp-profile-operator"]);
+        until("nobody leading", LIMIT, || {
+            let logs = ["-n", NAMESPACE, "logs", OPERATOR_PODS, "--tail=-1"];
+            cluster.ok(logs).contains("\"leads no more\"").then_some(())
+        });
+        unled.update(&harmless(0));
+        until_reported(cluster, "unled");
+        page.shows("No operator that leads");
+    }
+    unled.ready();
+}
+
+/// The namespace of the release enforces Pod Security, until this is dropped.
+struct Enforced<'a>(&'a Session);
+
+impl<'a> Enforced<'a> {
+    fn at(session: &'a Session, level: &str) -> Self {
+        let label = format!("pod-security.kubernetes.io/enforce={level}");
+        session.ok(["label", "namespace", NAMESPACE, &label]);
+        Enforced(session)
+    }
+}
+
+impl Drop for Enforced<'_> {
+    fn drop(&mut self) {
+        let unlabel = ["label", "namespace", NAMESPACE, "pod-security.kubernetes.io/enforce-"];
+        complain(self.0.kubectl(unlabel).map(drop));
+    }
+}
+
+fn pods_that_pod_security_refuses(cluster: &Session, page: &Transcript<'_>) {
+    let enforced = Enforced::at(cluster, "baseline");
+    let agent = disks::agent(cluster, &cluster.disks()[0]);
+    let name = agent["metadata"]["name"].as_str().unwrap();
+    cluster.ok(["-n", NAMESPACE, "delete", "pod", name, "--timeout=60s"]);
+    until("one pod that is not there, and why", LIMIT, || {
+        let agents = cluster.json(["-n", NAMESPACE, "get", "daemonset", "seccomp-profile-node-agent"]);
+        let refused =
+            cluster.json(["-n", NAMESPACE, "get", "events", "--field-selector=reason=FailedCreate"]);
+        let told = refused["items"].as_array().is_some_and(|events| !events.is_empty());
+        (told && agents["status"]["currentNumberScheduled"] == 1 && agents["status"]["numberReady"] == 1)
+            .then_some(())
+    });
+    page.shows("Pods that Pod Security refuses");
+    drop(enforced);
+    // The controller of the DaemonSet tries again, ever more slowly.
+    until("the agent's next pod", 2 * LIMIT, || {
+        let next = disks::agent(cluster, &cluster.disks()[0]);
+        next["metadata"]["name"].is_string().then_some(())
+    });
+    cluster.rolled_out();
+}
+
+fn a_reader_without_rights(cluster: &Session, page: &Transcript<'_>) {
+    let reader = Person::with(cluster, "reader", &[]);
+    page.reader.is_given("reader.kubeconfig", &reader.kubeconfig());
+    page.shows("A reader without rights");
 }
 
 fn a_node_that_is_cut_off(cluster: &Session, page: &Transcript<'_>) {

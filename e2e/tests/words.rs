@@ -1,0 +1,151 @@
+//! Every word that the programs say is explained in the docs: Events, reasons, log lines. Without a cluster.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "clippy's leave to panic in tests does not reach the helpers of an integration test"
+)]
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+use api::conditions::node as reasons;
+use e2e::build_images::repository;
+use node_agent::disk::{DiskError, Displaced};
+use operator::notice::Notice;
+
+/// The fewest log lines that there may be; that they are found at all shows in this.
+const LINES: usize = 50;
+
+fn page(path: &str) -> String {
+    fs::read_to_string(repository().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+/// What stands in backticks in the first two columns of a page's tables.
+fn explained(path: &str) -> BTreeSet<String> {
+    let page = page(path);
+    let rows = page.lines().filter(|line| line.starts_with("| "));
+    let cells = rows.flat_map(|row| row.split(" | ").take(2));
+    cells.flat_map(|cell| cell.split('`').skip(1).step_by(2)).map(str::to_owned).collect()
+}
+
+#[test]
+fn every_event_and_every_reason_of_a_node_is_explained() {
+    let explained = explained("docs/how-to/read-the-status.md");
+    let events = Notice::ALL.map(Notice::reason);
+    let conditions = [
+        reasons::ALL_PROFILES,
+        reasons::BEHIND,
+        reasons::AGENT_DOWN,
+        reasons::NO_REPORT,
+        reasons::UNREACHABLE,
+    ];
+    for word in events.into_iter().chain(conditions) {
+        assert!(explained.contains(word), "{word} is not explained");
+    }
+}
+
+#[test]
+fn every_reason_of_an_agent_has_a_cure() {
+    let explained = explained("docs/runbooks/SeccompProfileFailing.md");
+    for reason in DiskError::REASONS.into_iter().chain([Displaced::REASON]) {
+        assert!(explained.contains(reason), "{reason} is not explained");
+    }
+}
+
+/// What no transcript shows: it takes too long.
+#[test]
+fn what_takes_minutes_to_come_about_is_told_in_the_words_of_the_operator() {
+    let page = page("docs/transcripts/failures.md");
+    for notice in [Notice::Unconfirmed, Notice::CutOffPods] {
+        let note = notice.event(None).note.unwrap();
+        assert!(page.contains(&format!("`{note}")), "{note}");
+    }
+    for (file, message) in [
+        ("judge_node.rs", "no agent is ready on the node: nobody watches its files"),
+        ("judge_node.rs", "the node's agent has never reported"),
+        (
+            "judge_profile.rs",
+            "news of pods or nodes is missing: the file stays until it is known that no pod uses it",
+        ),
+    ] {
+        let said = self::page(&format!("operator/src/index/{file}")).contains(&format!("\"{message}\""));
+        assert!(said && page.contains(&format!("`{message}`")), "{message}");
+    }
+}
+
+/// The rest of a source behind each call of one of tracing's macros, with the level.
+fn calls(source: &str) -> impl Iterator<Item = (&'static str, &str)> {
+    let code = source.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
+    ["error", "warn", "info", "debug"].into_iter().flat_map(move |level| {
+        let at = code.match_indices(level).map(|(at, _)| at);
+        let own = at.filter(|at| !code[..*at].ends_with(|c: char| c.is_alphanumeric() || c == '_'));
+        own.filter_map(move |at| Some((level, code[at + level.len()..].strip_prefix("!(")?)))
+    })
+}
+
+/// The message of a call, which is the last text among its own arguments.
+fn message(arguments: &str) -> Option<&str> {
+    let (mut depth, mut found, mut rest) = (1, None, arguments);
+    while depth > 0 {
+        let at = rest.find(['(', ')', '"'])?;
+        let (mark, behind) = (rest.as_bytes()[at], &rest[at + 1..]);
+        rest = match mark {
+            b'"' => {
+                let end = behind.find('"')?;
+                if depth == 1 {
+                    found = Some(&behind[..end]);
+                }
+                &behind[end + 1..]
+            }
+            _ => {
+                depth = if mark == b'(' { depth + 1 } else { depth - 1 };
+                behind
+            }
+        };
+    }
+    found
+}
+
+fn for_each_source(directory: &Path, each: &mut impl FnMut(&str)) {
+    for entry in fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        if path.file_name().unwrap().to_string_lossy().contains("test") {
+            continue;
+        }
+        if path.is_dir() {
+            for_each_source(&path, each);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            each(&fs::read_to_string(&path).unwrap());
+        }
+    }
+}
+
+#[test]
+fn every_log_line_is_explained_with_its_level() {
+    let page = page("docs/reference/logs.md");
+    let mut number = 0;
+    for program in ["daemon", "operator", "node-agent"] {
+        for_each_source(&repository().join(program).join("src"), &mut |source| {
+            for (level, arguments) in calls(source) {
+                let message = message(arguments).unwrap_or_else(|| panic!("no message: {arguments:.100}"));
+                // The words of an error alone are as they come.
+                if message.starts_with('{') {
+                    continue;
+                }
+                number += 1;
+                // A line may be said of at more length than it is itself.
+                assert!(page.contains(&format!("| {level} | `{message}")), "{level} {message:?}");
+            }
+        });
+    }
+    assert!(number >= LINES, "only {number} lines were found");
+}
+
+#[test]
+fn a_message_is_told_from_a_field() {
+    let source = "fn a() { tracing::warn!(%node, version = env!(\"V\"), \"it (once) said\"); my_info!(\"no\") }\n#[cfg(test)]\nmod tests { info!(\"no\") }";
+    let found: Vec<_> = calls(source).map(|(level, arguments)| (level, message(arguments))).collect();
+    assert_eq!(found, [("warn", Some("it (once) said"))]);
+}
