@@ -34,8 +34,8 @@ struct Gather {
 /// While the API server answers at once, in a small cluster.
 const PROMPT: Gather = Gather { quiet: Duration::from_millis(50), latest: Duration::from_millis(500) };
 /// Microseconds of quiet that each node of the cluster adds: the reports of all nodes take the API server about as long.
-/// Each node has its own number, so that they do not all come in one instant: an API server takes 300 requests of one
-/// account into its queues, and answers 429 to the rest.
+/// Each node has its own number, so that they do not all come in one instant: by default an API server lets 300 requests of
+/// one account wait (six queues of 50), and answers 429 to the rest.
 const QUIET_A_NODE: Range<u32> = 1000..3000;
 /// The longest quiet that is waited for: because answers are slow, and because there are many nodes.
 /// [`pace::longest_gather`] says for how long.
@@ -51,8 +51,8 @@ const METADATA_ONLY: &str = "application/json;as=PartialObjectMetadata;g=meta.k8
 /// An API server that is busy with a rollout on a thousand nodes brings the news of it late and bit by bit, and a
 /// report for each bit would make it busier. So an agent gathers for longer the more nodes there are, and while the
 /// profiles that changed are still told of; and who waited for the answer to one report gathers for twice as long before
-/// the next: the slower the answers, the fewer the reports. How long that can be is the operator's to know: until a report is surely over, contents that came back are not trusted to
-/// it (`index/steadiness.rs`).
+/// the next: the slower the answers, the fewer the reports. How long that can be is the operator's to know: until a report
+/// is surely over, contents that came back are not trusted to it (`index/steadiness.rs`).
 pub struct Reporter {
     client: Client,
     node: NodeName,
