@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-/// What each node of the cluster adds. All reports take the API server 2 to 3 ms of a processor each, and an event of a
-/// profile as long as a few of its kilobytes; a rollout of twenty profiles takes longer than this.
+/// What each node of the cluster adds. At a thousand nodes a rollout of twenty profiles takes as long as that in all, and
+/// each report in the middle of it costs the API server 3 ms (`docs/performance.md`).
 pub const A_NODE: Duration = Duration::from_millis(20);
 
 /// In a cluster of any size, while the API server answers slowly.

@@ -173,9 +173,9 @@ impl Reporter {
         };
         let nodes = self.around.borrow().nodes;
         let among_all = |each: Duration| each.saturating_mul(u32::try_from(nodes).unwrap_or(u32::MAX));
-        let own = QUIET_A_NODE.start + spread::below(QUIET_A_NODE.end - QUIET_A_NODE.start, &self.node);
+        let own = Duration::from_micros(spread::within(QUIET_A_NODE, &self.node).into());
         let [slow, large] = LONGEST_QUIET;
-        let quiet = (2 * took).min(slow).max(among_all(Duration::from_micros(own.into())).min(large));
+        let quiet = (2 * took).min(slow).max(among_all(own).min(large));
         let latest = among_all(pace::A_NODE).max(8 * took).min(pace::longest_gather(nodes));
         Gather { quiet: quiet.max(PROMPT.quiet), latest: latest.max(PROMPT.latest) }
     }

@@ -1,15 +1,17 @@
 //! What a thousand agents would otherwise all do in the same instant.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::ops::Range;
 
 use api::NodeName;
 
-/// A number below `end` that is the node's own and stays the same.
+/// A number within `range` that is the node's own and stays the same; its start if there is none within.
 #[must_use]
-pub(crate) fn below(end: u32, node: &NodeName) -> u32 {
+pub(crate) fn within(range: Range<u32>, node: &NodeName) -> u32 {
     let mut hasher = DefaultHasher::new();
     node.hash(&mut hasher);
-    u32::try_from(hasher.finish() % u64::from(end.max(1))).unwrap_or_default()
+    let count = range.end.saturating_sub(range.start).max(1);
+    range.start + u32::try_from(hasher.finish() % u64::from(count)).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -21,14 +23,14 @@ mod tests {
         let mut counts = [0_u32; 10];
         for number in 0..1000 {
             let node = format!("node-{number}").parse().unwrap();
-            counts[below(10, &node) as usize] += 1;
-            assert_eq!(below(10, &node), below(10, &node));
+            counts[within(5..15, &node) as usize - 5] += 1;
+            assert_eq!(within(5..15, &node), within(5..15, &node));
         }
         assert!(counts.iter().all(|count| (60..140).contains(count)), "{counts:?}");
     }
 
     #[test]
-    fn nothing_is_below_nothing_but_zero() {
-        assert_eq!(below(0, &"node-1".parse().unwrap()), 0);
+    fn within_an_empty_range_there_is_its_start() {
+        assert_eq!(within(7..7, &"node-1".parse().unwrap()), 7);
     }
 }

@@ -30,8 +30,7 @@ const WATCH: Range<u32> = 90..150;
 /// A list that is served to the end is complete (the default semantics are a consistent read: an older answer might
 /// lack a profile whose file is in use).
 pub(crate) fn config(node: &NodeName) -> Config {
-    let own = WATCH.start + spread::below(WATCH.end - WATCH.start, node);
-    Config::default().page_size(PAGE).timeout(own)
+    Config::default().page_size(PAGE).timeout(spread::within(WATCH, node))
 }
 
 /// The kind of profiles, in logs and metrics.
