@@ -50,7 +50,7 @@ pub struct Standing {
 /// How one node stands for one profile, in one word; the worst comes first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub enum NodeState {
-    /// Its agent says that it cannot hold it.
+    /// Its agent says that it cannot hold it, though the contents are a profile.
     Failed,
     /// It does not hold it, and is waited for.
     Pending,
@@ -151,7 +151,10 @@ impl Standing {
         }
         if let Some(problem) = report.problems.iter().find(|problem| problem.name == profile.name) {
             let why = (problem.reason.as_str(), problem.message.clone());
-            return standing(NodeState::Failed, Some(why), lacking_since(profile, node));
+            // Where the contents are no profile there is nothing that the node could do better; the operator, too, counts
+            // it as one that is waited for.
+            let state = if profile.content.is_ok() { NodeState::Failed } else { NodeState::Pending };
+            return standing(state, Some(why), lacking_since(profile, node));
         }
         let (trouble, down_since) = match trouble {
             Some((trouble, since)) => (Some(trouble), since.cloned()),
@@ -216,6 +219,16 @@ mod tests {
             json!([{ "name": "audit", "state": "Conflict", "reason": "NotOurs", "message": "somebody's" }]);
         let node = node("n1", Some(("False", reasons::BEHIND, 90)), report(json!({}), conflict));
         assert_eq!(of(&node), "Failed NotOurs 1970-01-01T00:01:00Z | somebody's");
+    }
+
+    #[test]
+    fn contents_that_are_no_profile_are_not_the_nodes_failure() {
+        let invalid = json!([{ "name": "audit", "state": "Rejected", "reason": "InvalidProfile", "message": "no action" }]);
+        let node = node("n1", Some(("False", reasons::BEHIND, 90)), report(json!({}), invalid));
+        let mut profile = profile("audit", 50);
+        profile.content = Err("no action".to_owned());
+        let standing = Standing::of(&profile, &node, &Agents::Unknown);
+        assert_eq!(shown(&standing), "Pending InvalidProfile 1970-01-01T00:01:00Z | no action");
     }
 
     #[test]
