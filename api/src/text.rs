@@ -87,7 +87,16 @@ impl<'de> Visitor<'de> for Write<'_> {
     }
 
     fn visit_str<E: serde::de::Error>(self, value: &str) -> Result<(), E> {
-        self.scalar(value)
+        // Most of a profile is names, which JSON writes as they are.
+        if value.bytes().any(|byte| byte < b' ' || byte == b'"' || byte == b'\\') {
+            return self.scalar(value);
+        }
+        let Self(text) = self;
+        text.reserve(value.len() + 2);
+        text.push(b'"');
+        text.extend_from_slice(value.as_bytes());
+        text.push(b'"');
+        Ok(())
     }
 
     fn visit_unit<E: serde::de::Error>(self) -> Result<(), E> {
