@@ -8,8 +8,9 @@ pub const A_NODE: Duration = Duration::from_millis(20);
 
 /// In a cluster of any size, while the API server answers slowly.
 const SHORTEST: Duration = Duration::from_secs(4);
-/// In the largest.
+/// In the largest. Shorter than the time for which a node may be behind unsaid, so that a rollout costs no conditions.
 const LONGEST: Duration = Duration::from_secs(20);
+const _: () = assert!(LONGEST.as_secs() < crate::conditions::node::GRACE.as_secs());
 
 /// How long after the first change an agent reports it at the latest, in a cluster of so many nodes.
 #[must_use]

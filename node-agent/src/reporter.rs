@@ -33,15 +33,36 @@ struct Gather {
 
 /// While the API server answers at once, in a small cluster.
 const PROMPT: Gather = Gather { quiet: Duration::from_millis(50), latest: Duration::from_millis(500) };
+/// Before any profile's status has said how many nodes there are: in a large cluster it soon will.
+const UNKNOWN: Gather = Gather { quiet: Duration::from_millis(500), latest: Duration::from_secs(4) };
 /// Microseconds of quiet that each node of the cluster adds: the reports of all nodes take the API server about as long.
 /// Each node has its own number, so that they do not all come in one instant: by default an API server lets 300 requests of
 /// one account wait (six queues of 50), and answers 429 to the rest.
 const QUIET_A_NODE: Range<u32> = 1000..3000;
-/// The longest quiet that is waited for: because answers are slow, and because there are many nodes.
-/// [`pace::longest_gather`] says for how long.
-const LONGEST_QUIET: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(3)];
+/// So many nodes add to it. More than 15 s of quiet nobody would call news.
+const QUIET_NODES: u64 = 5000;
+/// The same before a node's first report. Nodes join one after the other, and somebody waits for each.
+const FIRST_A_NODE: Range<u32> = 100..500;
+const FIRST_NODES: u64 = 1000;
+/// The longest quiet that is waited for because answers are slow.
+const LONGEST_SLOW_QUIET: Duration = Duration::from_secs(1);
 /// For how long it counts that the API server was slow.
 const SLOW: Duration = Duration::from_secs(10);
+
+/// For how long the agent of `node` waits for more, in a cluster of so many nodes.
+#[must_use]
+pub fn quiet_among(nodes: u64, node: &NodeName) -> Duration {
+    own_share(QUIET_A_NODE, nodes.min(QUIET_NODES), node)
+}
+
+/// The node's own microseconds, for each of so many nodes.
+fn own_share(range: Range<u32>, nodes: u64, node: &NodeName) -> Duration {
+    among(nodes, Duration::from_micros(spread::within(range, node).into()))
+}
+
+fn among(nodes: u64, each: Duration) -> Duration {
+    each.saturating_mul(u32::try_from(nodes).unwrap_or(u32::MAX))
+}
 
 /// The answer to a patch without what was just sent: a thousand nodes do not read their reports back.
 const METADATA_ONLY: &str = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1";
@@ -155,15 +176,21 @@ impl Reporter {
 
     /// Waits until the disk has been quiet for a moment, and the API server has had nothing more to say of what changed.
     async fn quiet(&mut self) {
-        let Gather { quiet, latest } = self.gather();
-        let latest = Instant::now() + latest;
-        let mut goes_on = async || {
-            tokio::select! {
-                changed = self.revision.changed() => changed,
-                changed = self.around.changed() => changed,
+        let start = Instant::now();
+        loop {
+            // Each time anew: what comes may say for the first time how many nodes there are.
+            let Gather { quiet, latest } = self.gather();
+            let goes_on = async {
+                tokio::select! {
+                    changed = self.revision.changed() => changed,
+                    changed = self.around.changed() => changed,
+                }
+            };
+            let until = (start + latest).min(Instant::now() + quiet);
+            if !matches!(timeout_at(until, goes_on).await, Ok(Ok(()))) {
+                return;
             }
-        };
-        while let Ok(Ok(())) = timeout_at(latest.min(Instant::now() + quiet), goes_on()).await {}
+        }
     }
 
     fn gather(&self) -> Gather {
@@ -171,13 +198,21 @@ impl Reporter {
             Some((took, at)) if at.elapsed() < SLOW => took,
             _ => Duration::ZERO,
         };
-        let nodes = self.around.borrow().nodes;
-        let among_all = |each: Duration| each.saturating_mul(u32::try_from(nodes).unwrap_or(u32::MAX));
-        let own = Duration::from_micros(spread::within(QUIET_A_NODE, &self.node).into());
-        let [slow, large] = LONGEST_QUIET;
-        let quiet = (2 * took).min(slow).max(among_all(own).min(large));
-        let latest = among_all(pace::A_NODE).max(8 * took).min(pace::longest_gather(nodes));
-        Gather { quiet: quiet.max(PROMPT.quiet), latest: latest.max(PROMPT.latest) }
+        let (base, nodes) = match self.around.borrow().nodes {
+            Some(nodes) => (PROMPT, nodes),
+            None => (UNKNOWN, 0),
+        };
+        let is_first = match &*self.own.borrow() {
+            Own::Listed(held) | Own::Watched(held) => held.report.is_none(),
+            Own::Unknown | Own::Absent => false,
+        };
+        let among_all = match is_first {
+            true => own_share(FIRST_A_NODE, nodes.min(FIRST_NODES), &self.node),
+            false => quiet_among(nodes, &self.node),
+        };
+        let quiet = (2 * took).min(LONGEST_SLOW_QUIET).max(among_all);
+        let latest = among(nodes, pace::A_NODE).max(8 * took).min(pace::longest_gather(nodes));
+        Gather { quiet: quiet.max(base.quiet), latest: latest.max(base.latest) }
     }
 
     async fn pause(&mut self, error: SendError, pause: Duration) {

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use api::Report;
+use api::{Report, pace};
 use http::{Request, Response};
 use kube::Client;
 use kube::client::Body;
@@ -15,7 +15,7 @@ use tower_test::mock::{Handle, SendResponse};
 
 use crate::metrics::Metrics;
 use crate::own_status::{Held, Own, ReportHash};
-use crate::reporter::Reporter;
+use crate::reporter::{Reporter, quiet_among};
 use crate::watches::Around;
 use crate::worker::{Command, Revision};
 
@@ -32,11 +32,12 @@ struct World {
 }
 
 impl World {
+    /// On one of two nodes.
     fn new() -> (Self, Reporter) {
         let (service, server) = tower_test::mock::pair();
         let client = Client::new(service, "default");
         let (own, own_seen) = watch::channel(Own::Unknown);
-        let (around, around_seen) = watch::channel(Around::default());
+        let (around, around_seen) = watch::channel(Around { nodes: Some(2), echoes: 0 });
         let (revision, revision_seen) = watch::channel(0);
         let (commands, mut queue) = mpsc::channel(8);
         let report = Arc::new(Mutex::new(Report::default()));
@@ -237,12 +238,18 @@ async fn while_the_api_server_is_slow_more_is_gathered_and_no_longer() {
     assert!(start.elapsed() < Duration::from_millis(100), "{:?}", start.elapsed());
 }
 
+/// An object that holds some report.
+fn reported() -> Own {
+    Own::Listed(World::held("1", 1, Some(&json!({}))))
+}
+
 #[tokio::test(start_paused = true)]
 async fn the_more_nodes_there_are_the_more_is_gathered_and_no_longer() {
-    for (nodes, apart, most) in [(2, 40, 150), (300, 250, 1700), (1000, 900, 5800), (1_000_000, 900, 5800)] {
+    for (nodes, apart, most) in [(2, 40, 150), (300, 250, 1700), (1000, 900, 5800), (1_000_000, 4000, 27_000)]
+    {
         let mut world = World::started();
-        world.own.send_replace(Own::Listed(World::held("1", 1, None)));
-        world.around.send_modify(|around| around.nodes = nodes);
+        world.own.send_replace(reported());
+        world.around.send_modify(|around| around.nodes = Some(nodes));
         let start = Instant::now();
         for name in ["a", "b", "c"] {
             world.disk(name);
@@ -251,6 +258,81 @@ async fn the_more_nodes_there_are_the_more_is_gathered_and_no_longer() {
         assert_eq!(world.take("1", 2).await["files"].as_object().unwrap().len(), 3, "{nodes} nodes");
         assert!(start.elapsed() < Duration::from_millis(most), "{nodes} nodes: {:?}", start.elapsed());
         world.is_silent().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn in_the_largest_cluster_changes_without_end_are_reported_when_the_operator_counts_on_it() {
+    for nodes in [1000, 1_000_000] {
+        let mut world = World::started();
+        world.own.send_replace(reported());
+        world.around.send_modify(|around| around.nodes = Some(nodes));
+        let (start, around) = (Instant::now(), world.around.clone());
+        world.disk("a");
+        tokio::spawn(async move {
+            loop {
+                sleep(Duration::from_millis(100)).await;
+                around.send_modify(|around| around.echoes += 1);
+            }
+        });
+        world.take("1", 2).await;
+        let (after, latest) = (start.elapsed(), pace::longest_gather(nodes));
+        assert!(after <= latest && latest < after + Duration::from_millis(200), "{nodes} nodes: {after:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_large_cluster_is_noticed_while_the_first_rollout_is_gathered() {
+    let mut world = World::started();
+    world.own.send_replace(reported());
+    world.around.send_modify(|around| around.nodes = None);
+    let start = Instant::now();
+    world.disk("a");
+    sleep(Duration::from_millis(400)).await;
+    world.around.send_modify(|around| around.nodes = Some(1000));
+    sleep(Duration::from_millis(900)).await;
+    world.disk("b");
+    assert_eq!(world.take("1", 2).await["files"].as_object().unwrap().len(), 2);
+    assert!(start.elapsed() < Duration::from_millis(4400), "{:?}", start.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_nobody_says_how_many_nodes_there_are_half_a_second_is_enough() {
+    let mut world = World::started();
+    world.own.send_replace(Own::Listed(World::held("1", 1, None)));
+    world.around.send_modify(|around| around.nodes = None);
+    let start = Instant::now();
+    world.disk("a");
+    world.take("1", 2).await;
+    assert!(start.elapsed() < Duration::from_millis(510), "{:?}", start.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_first_report_of_a_node_comes_within_half_a_second_in_any_cluster() {
+    for nodes in [2, 1000, 1_000_000] {
+        let mut world = World::started();
+        world.own.send_replace(Own::Listed(World::held("1", 1, None)));
+        world.around.send_modify(|around| around.nodes = Some(nodes));
+        let start = Instant::now();
+        world.disk("a");
+        world.take("1", 2).await;
+        assert!(start.elapsed() <= Duration::from_millis(510), "{nodes} nodes: {:?}", start.elapsed());
+    }
+}
+
+#[test]
+fn the_reports_of_many_nodes_are_spread_evenly() {
+    for nodes in [1000, 5000, 15_000] {
+        let mut a_tenth = [0_u64; 10];
+        for number in 0..nodes {
+            let quiet = quiet_among(nodes, &format!("node-{number}").parse().unwrap());
+            let [least, most] = [1, 3].map(|millis| Duration::from_millis(millis * nodes.min(5000)));
+            assert!((least..most).contains(&quiet), "{nodes} nodes: {quiet:?}");
+            let tenth = 10 * (quiet - least).as_micros() / (most - least).as_micros();
+            a_tenth[usize::try_from(tenth).unwrap()] += 1;
+        }
+        let even = nodes / 10;
+        assert!(a_tenth.iter().all(|count| (even * 7 / 10..even * 13 / 10).contains(count)), "{a_tenth:?}");
     }
 }
 

@@ -41,8 +41,8 @@ pub const OWN_STATUS: &str = "NodeProfileStatus";
 /// What the profiles' watch shows of the cluster around the node.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Around {
-    /// How many nodes there are, as the latest status of any profile has it.
-    pub nodes: u64,
+    /// How many nodes there are, as the latest status of any profile has it; `None` before there was any.
+    pub nodes: Option<u64>,
     /// Grows while rollouts are under way.
     pub echoes: u64,
 }
@@ -62,7 +62,7 @@ pub async fn profiles(
         let event = events.next().await;
         let at = Instant::now();
         if let Event::InitApply(profile) | Event::Apply(profile) = &event
-            && let Some(nodes) = profile.desired_nodes()
+            && let nodes @ Some(_) = profile.desired_nodes()
         {
             around.send_if_modified(|around| std::mem::replace(&mut around.nodes, nodes) != nodes);
         }

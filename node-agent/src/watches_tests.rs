@@ -17,7 +17,7 @@ use tower_test::mock::{Handle, Mock};
 
 use crate::desired::{Change, Object, Want};
 use crate::own_status::{Held, Own, ReportHash};
-use crate::watches;
+use crate::watches::{self, Around};
 use crate::worker::Command;
 
 type Server = Handle<Request<Body>, Response<Body>>;
@@ -34,8 +34,7 @@ fn profiles(
     service: Mock<Request<Body>, Response<Body>>,
     commands: mpsc::Sender<Command>,
 ) -> impl Future<Output = ()> {
-    let (around, _) = watch::channel(watches::Around::default());
-    watches::profiles(Client::new(service, "default"), node(), commands, around, measured())
+    watches::profiles(Client::new(service, "default"), node(), commands, watch::Sender::default(), measured())
 }
 
 /// Answers the next request; what was asked.
@@ -104,6 +103,40 @@ async fn a_failed_list_is_an_error_and_never_an_empty_one() {
     assert_eq!(next().await, Change::Apply(Object { uid: "new".into(), ..object("b") }));
     assert!(matches!(next().await, Change::Apply(Object { want: Want::Invalid(_), .. })));
     assert_eq!(next().await, Change::Delete { name: "b".into(), uid: "new".into() });
+}
+
+#[tokio::test(start_paused = true)]
+async fn statuses_tell_how_many_nodes_there_are_and_echoes_that_a_rollout_goes_on() {
+    let (service, mut server) = tower_test::mock::pair();
+    let (commands, mut queue) = mpsc::channel(64);
+    tokio::spawn(async move { while queue.recv().await.is_some() {} });
+    let around = watch::Sender::new(Around::default());
+    let mut seen = around.subscribe();
+    let client = Client::new(service, "default");
+    tokio::spawn(watches::profiles(client, node(), commands, around, measured()));
+    let mut until = async |nodes, echoes| {
+        let around = Around { nodes, echoes };
+        let told = timeout(Duration::from_secs(600), seen.wait_for(|seen| *seen == around)).await;
+        told.unwrap_or_else(|_| panic!("never {around:?}")).unwrap();
+    };
+    let with_status = |version: &str, nodes: Value| {
+        let mut profile = profile("a");
+        profile["metadata"]["resourceVersion"] = version.into();
+        profile["status"] = json!({ "nodes": nodes });
+        profile
+    };
+
+    answer(&mut server, 200, &list(&[profile("a")], None)).await;
+    until(None, 0).await;
+    let event = |object: Value| json!({ "type": "MODIFIED", "object": object }).to_string() + "\n";
+    // Each is the same contents: an echo, with or without a number that can be read.
+    let events = [json!({ "desired": 7 }), json!({ "desired": "8" }), json!(null)];
+    for (number, nodes) in events.into_iter().enumerate() {
+        answer(&mut server, 200, &event(with_status(&format!("{}", 8 + number), nodes))).await;
+        until(Some(7), number as u64 + 1).await;
+    }
+    answer(&mut server, 200, &event(with_status("11", json!({ "desired": 9 })))).await;
+    until(Some(9), 4).await;
 }
 
 /// Asks for the profiles, and answers `times` times as `answers` says; how long each question let itself be waited for.
