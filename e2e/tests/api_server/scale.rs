@@ -1,9 +1,10 @@
 //! The measurement of many nodes, small: what must hold at any size is asserted here, what depends on the machine in
 //! `make bench`.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use e2e::bench::scale::{Phase, Size, World};
+use e2e::bench::scale::{Beside, Phase, Plan, Size, World, beside};
 
 use super::support::{operator, say};
 
@@ -34,4 +35,16 @@ async fn fifty_nodes_cost_no_more_writes_than_promised() {
         let wrote = !matches!(phase, Phase::Rest);
         assert_eq!(sample.writes > 0, wrote, "{}: the audit log is not read", phase.name());
     }
+    let rollout =
+        Phase::Rollout.perform(&mut world, Duration::ZERO).await.unwrap_or_else(|error| panic!("{error}"));
+    let plan = Plan::of(&world, &rollout).await.unwrap_or_else(|error| panic!("{error}"));
+    let plans = BTreeMap::from([(Phase::Rollout, plan)]);
+    let Beside { floors, elsewhere } =
+        beside(&mut world, &plans, 1).await.unwrap_or_else(|error| panic!("{error}"));
+    // One report a node and nothing else: what is measured against is what it says that it is.
+    let floor = &floors[&Phase::Rollout];
+    assert_eq!((floor.writes, floor.reports, floor.too_many), (50, 50, 0), "{:?}", floor.requests);
+    let elsewhere = elsewhere.unwrap();
+    assert!((50..=most_writes(size)).contains(&elsewhere.writes), "{:?}", elsewhere.requests);
+    assert!(elsewhere.reports >= 50 && elsewhere.too_many == 0, "{:?}", elsewhere.requests);
 }

@@ -14,7 +14,8 @@ use crate::bench::BenchError;
 use crate::files;
 
 /// How long nobody may have written before something counts as over: longer than the five seconds for which the
-/// operator holds back the counts of a rollout.
+/// operator holds back the counts of a rollout in a small cluster. In a large one it does for longer, and what is measured
+/// waits for the counts itself where nothing else changes.
 const QUIET: Duration = Duration::from_secs(6);
 
 /// Processor seconds.
@@ -32,7 +33,8 @@ pub struct Seconds {
     pub others: f64,
 }
 
-/// What one round of a phase took, until nobody had written for six seconds.
+/// What one round of a phase or its floor took, until nobody had written for six seconds; of rest and of a first report,
+/// until it was done.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Sample {
     /// Until it was done, in seconds.
@@ -186,8 +188,10 @@ pub(super) fn processor(id: u32) -> Result<f64, BenchError> {
 /// Processor seconds of the whole machine so far.
 fn machine() -> Result<f64, BenchError> {
     let text = std::fs::read_to_string("/proc/stat").map_err(BenchError::io("/proc/stat"))?;
-    // proc_stat(5): user, nice and system come first; idle and waiting after them.
-    Ok(seconds(text.lines().next().unwrap_or_default().split_ascii_whitespace().skip(1).take(3)))
+    // proc_stat(5): user, nice and system come first, then idle and waiting, then interrupts, hard and soft, whose time the
+    // kernel may count as a process's as well.
+    let fields: Vec<_> = text.lines().next().unwrap_or_default().split_ascii_whitespace().skip(1).collect();
+    Ok(seconds([0, 1, 2, 5, 6].iter().filter_map(|field| fields.get(*field).copied())))
 }
 
 fn seconds<'a>(ticks: impl Iterator<Item = &'a str>) -> f64 {

@@ -4,11 +4,14 @@
 //! connection, an identity and a directory in memory of its own) and a real operator process. [`Phase`] is what
 //! happens to it: a rollout, an update, a restart. [`meter`] says what each took, from the audit log, the agents'
 //! connections and `/proc`. [`floor`] has bare watchers in the agents' place do the least that a rollout asks of the
-//! API server, in the same run. [`result`] holds the figures, [`table`] and [`plot`] show them, [`bars`] judges them,
-//! and [`run`] does one after the other.
+//! API server, in the same run, and [`elsewhere`] has most of them stand in for agents beside the real operator.
+//! [`result`] holds the figures, [`table`] and [`plot`] show them, [`bars`] judges them, and [`run`] does one after the
+//! other.
 
+mod bare;
 mod bars;
-pub mod floor;
+mod elsewhere;
+mod floor;
 mod meter;
 mod phases;
 mod plot;
@@ -19,6 +22,7 @@ mod svg;
 mod table;
 mod world;
 
+pub use floor::Plan;
 pub use phases::Phase;
-pub use run::{Options, Sweep, measure, sweep, ways};
+pub use run::{Beside, Options, Sweep, beside, measure, sweep, ways};
 pub use world::{Size, World};

@@ -90,12 +90,13 @@ impl Phase {
 async fn roll_out(world: &mut World) -> Result<Sample, BenchError> {
     let meter = Meter::start(world)?;
     let start = Instant::now();
+    world.renew_contents();
     world.apply_all().await?;
     let hashes = world.hashes()?;
     let ready = world.profiles().until(|profiles| profiles.all_ready(&hashes));
     World::within("every profile being Ready", ready).await?;
     let wall = start.elapsed();
-    // Ready means bytes: nobody waits for them here.
+    // Not later: Ready means bytes, and nobody waits for them here.
     world.expect_files(world.nodes())?;
     meter.stop(world, wall).await
 }
@@ -122,15 +123,16 @@ async fn restart_operator(world: &mut World) -> Result<Sample, BenchError> {
 async fn restart_agents(world: &mut World) -> Result<Sample, BenchError> {
     let meter = Meter::start(world)?;
     world.agents_mut().stop_all().await?;
-    let wall = start_agents(world).await?;
+    let nodes = world.nodes().to_vec();
+    let wall = start_agents(world, &nodes).await?;
     meter.stop(world, wall).await
 }
 
-/// Starts the agents of all nodes at once; how long it takes until each has the list on its disk.
-pub(super) async fn start_agents(world: &mut World) -> Result<Duration, BenchError> {
+/// Starts the agents of `nodes` at once; how long it takes until each has the list on its disk.
+pub(super) async fn start_agents(world: &mut World, nodes: &[String]) -> Result<Duration, BenchError> {
     let start = Instant::now();
-    for node in world.nodes().to_vec() {
-        world.agents_mut().start(&node).await?;
+    for node in nodes {
+        world.agents_mut().start(node).await?;
     }
     let agents = world.agents();
     let listed = async {

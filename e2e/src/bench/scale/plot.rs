@@ -1,7 +1,7 @@
 //! The plot of a sweep: four panels over the number of nodes.
 
 use super::phases::Phase;
-use super::result::{Figures, Sample};
+use super::result::{Figures, Sample, median};
 use super::svg::{Anchor, Svg};
 
 const PANEL: (f64, f64) = (460.0, 290.0);
@@ -38,6 +38,7 @@ pub(super) fn of(all: &[Figures]) -> String {
             vec![
                 line("rollout", "#1f5fa8", false, &|figures| figures.median(Phase::Rollout, wall)),
                 line("its floor", "#1f5fa8", true, &|figures| figures.floor(Phase::Rollout, wall)),
+                line("agents elsewhere", "#2e7d4f", false, &|figures| median(&figures.elsewhere, wall)),
                 line("update", "#b5570a", false, &|figures| figures.median(Phase::Update, wall)),
                 line("its floor", "#b5570a", true, &|figures| figures.floor(Phase::Update, wall)),
             ],
@@ -148,11 +149,12 @@ mod tests {
             let mut figures = Figures { nodes, profiles: 5, stored: 1000, ..Figures::default() };
             let sample = Sample { wall: nodes as f64, ..Sample::default() };
             figures.phases.insert(Phase::Rollout, vec![sample.clone()]);
+            figures.elsewhere.push(sample.clone());
             figures.floors.insert(Phase::Rollout, vec![sample]);
             figures
         };
         let text = of(&[figures(100), figures(1000)]);
-        for part in [">100<", ">1000<", ">its floor<", ">rollout<", ">2N + 4P + 50<"] {
+        for part in [">100<", ">1000<", ">its floor<", ">rollout<", ">agents elsewhere<", ">2N + 4P + 50<"] {
             assert!(text.contains(part), "{part}");
         }
     }

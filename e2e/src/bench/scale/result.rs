@@ -26,6 +26,9 @@ pub struct Figures {
     pub phases: BTreeMap<Phase, Vec<Sample>>,
     /// Each round of the floor of a rollout and of an update.
     pub floors: BTreeMap<Phase, Vec<Sample>>,
+    /// Each round of a rollout whose agents take their processor time elsewhere.
+    #[serde(default)]
+    pub elsewhere: Vec<Sample>,
 }
 
 impl Figures {
@@ -45,6 +48,13 @@ impl Figures {
     #[must_use]
     pub fn ratio(&self, phase: Phase) -> Option<f64> {
         Some(self.median(phase, |sample| sample.wall)? / self.floor(phase, |sample| sample.wall)?)
+    }
+
+    /// How many times its floor a rollout took whose agents take their processor time elsewhere.
+    #[must_use]
+    pub fn ratio_elsewhere(&self) -> Option<f64> {
+        let wall = median(&self.elsewhere, |sample| sample.wall)?;
+        Some(wall / self.floor(Phase::Rollout, |sample| sample.wall)?)
     }
 
     /// The worst round of a phase.

@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::floor::{self, Plan, Way};
+use super::bare::Way;
+use super::floor::{self, Plan};
 use super::phases::{self, Phase};
 use super::result::{Figures, Sample};
 use super::seen::Reports;
 use super::world::{Size, World};
-use super::{bars, plot, table};
+use super::{bars, elsewhere, plot, table};
 use crate::api_server::build_operator;
 use crate::bench::BenchError;
 use crate::build_images::repository;
@@ -143,19 +144,21 @@ async fn figures(nodes: usize, options: &Options) -> Result<Figures, BenchError>
         pods: options.pods,
         ..Figures::default()
     };
-    note("a round that does not count");
-    for phase in [Phase::Rollout, Phase::Update, Phase::Delete] {
-        phase.perform(&mut world, Duration::ZERO).await?;
-    }
+    let name = format!("scale-{nodes}-{}-{}.json", options.profiles, options.pods);
+    let path = repository().join(&options.out).join(name);
     for round in 1..=options.rounds {
+        // Agents that are new do not know how many nodes there are before a first rollout.
+        note("a round that does not count");
+        for phase in [Phase::Rollout, Phase::Update, Phase::Delete] {
+            phase.perform(&mut world, Duration::ZERO).await?;
+        }
         note(format_args!("round {round} of {}", options.rounds));
         Round { options, number: round, world: &mut world, figures: &mut figures }.perform().await?;
+        let json =
+            serde_json::to_string_pretty(&figures).map_err(|error| BenchError::TooLate(error.to_string()))?;
+        write(&path, &json)?;
     }
     println!("{}", table::table(&figures));
-    let name = format!("scale-{nodes}-{}-{}.json", options.profiles, options.pods);
-    let json =
-        serde_json::to_string_pretty(&figures).map_err(|error| BenchError::TooLate(error.to_string()))?;
-    write(&repository().join(&options.out).join(name), &json)?;
     Ok(figures)
 }
 
@@ -205,22 +208,61 @@ impl Round<'_> {
         (always || named) && (phase != Phase::Rest || self.number == self.options.rounds)
     }
 
+    /// Agents and operator run before and after it.
     async fn floor(&mut self, plans: &BTreeMap<Phase, Plan>) -> Result<(), BenchError> {
-        self.world.stop_operator()?;
-        self.world.agents_mut().stop_all().await?;
-        for (index, (phase, plan)) in plans.iter().enumerate() {
-            let sample = floor::measure(self.world, plan, Way::default(), 2 * self.number + index).await?;
-            say(&format!("floor of {}", phase.name()), &sample);
-            self.figures.floors.entry(*phase).or_default().push(sample);
+        let Beside { floors, elsewhere } = beside(self.world, plans, self.number).await?;
+        for (phase, floor) in floors {
+            self.figures.floors.entry(phase).or_default().push(floor);
         }
-        self.world.session().clear().await?;
+        self.figures.elsewhere.extend(elsewhere);
+        if self.number == self.options.rounds {
+            return Ok(());
+        }
         self.world.start_operator()?;
         self.world.operator_ready().await?;
-        phases::start_agents(self.world).await?;
+        let nodes = self.world.nodes().to_vec();
+        phases::start_agents(self.world, &nodes).await?;
         let reports = Reports::follow(self.world.session().client.clone());
         let right = reports.until(|reports| reports.all_hold(self.world.nodes().iter(), 0));
         World::within("every report being right again", right).await
     }
+}
+
+/// What stands beside a round.
+#[derive(Debug)]
+pub struct Beside {
+    /// The floor of each phase that has a plan.
+    pub floors: BTreeMap<Phase, Sample>,
+    /// The rollout whose agents take their processor time elsewhere, if there is a plan of it.
+    pub elsewhere: Option<Sample>,
+}
+
+/// Measures what stands beside a round. Afterwards there are no profiles, and neither agents nor an operator run.
+///
+/// # Errors
+/// It does not come about.
+pub async fn beside(
+    world: &mut World,
+    plans: &BTreeMap<Phase, Plan>,
+    round: usize,
+) -> Result<Beside, BenchError> {
+    world.stop_operator()?;
+    world.agents_mut().stop_all().await?;
+    world.drop_all().await?;
+    let mut floors = BTreeMap::new();
+    for (index, (phase, plan)) in plans.iter().enumerate() {
+        let sample = floor::measure(world, plan, Way::default(), 2 * round + index).await?;
+        say(&format!("floor of {}", phase.name()), &sample);
+        floors.insert(*phase, sample);
+    }
+    world.session().clear().await?;
+    let mut elsewhere = None;
+    if let Some(plan) = plans.get(&Phase::Rollout) {
+        let sample = elsewhere::measure(world, plan).await?;
+        say("rollout, agents elsewhere", &sample);
+        elsewhere = Some(sample);
+    }
+    Ok(Beside { floors, elsewhere })
 }
 
 fn say(what: &str, sample: &Sample) {

@@ -16,6 +16,10 @@ pub(super) fn table(figures: &Figures) -> String {
     for phase in figures.phases.keys() {
         text.push_str(&row(figures, *phase));
         text.push('\n');
+        if *phase == Phase::Rollout && !figures.elsewhere.is_empty() {
+            text.push_str(&elsewhere(figures));
+            text.push('\n');
+        }
     }
     for (phase, samples) in &figures.phases {
         let Some(sample) = samples.last().filter(|sample| !sample.requests.is_empty()) else { continue };
@@ -57,16 +61,27 @@ fn heading() -> String {
 }
 
 fn row(figures: &Figures, phase: Phase) -> String {
-    let median = |of: fn(&Sample) -> f64| figures.median(phase, of);
-    let bound = [Phase::Rollout, Phase::Update, Phase::Delete].contains(&phase);
-    let to_one = figures.median(phase, |sample| sample.received as f64 / figures.nodes.max(1) as f64 / 1e3);
+    let most = [Phase::Rollout, Phase::Update, Phase::Delete].contains(&phase).then(|| figures.most_writes());
+    let samples = figures.phases.get(&phase).map_or(&[][..], Vec::as_slice);
+    cells(phase.name(), figures, samples, figures.floor(phase, |sample| sample.wall), most)
+}
+
+/// The row of the rollout to agents that take their processor time elsewhere.
+fn elsewhere(figures: &Figures) -> String {
+    let floor = figures.floor(Phase::Rollout, |sample| sample.wall);
+    cells("same, agents elsewhere", figures, &figures.elsewhere, floor, Some(figures.most_writes()))
+}
+
+fn cells(name: &str, figures: &Figures, samples: &[Sample], floor: Option<f64>, most: Option<u64>) -> String {
+    let median = |of: fn(&Sample) -> f64| median(samples, of);
+    let wall = median(|sample| sample.wall);
     let cells = [
-        (median(|sample| sample.wall), 2),
-        (figures.floor(phase, |sample| sample.wall), 2),
-        (figures.ratio(phase), 2),
+        (wall, 2),
+        (floor, 2),
+        (wall.zip(floor).map(|(wall, floor)| wall / floor), 2),
         (median(|sample| sample.writes as f64), 0),
-        (bound.then_some(figures.most_writes() as f64), 0),
-        (to_one, 1),
+        (most.map(|most| most as f64), 0),
+        (median(|sample| sample.received as f64 / 1e3).map(|all| all / figures.nodes.max(1) as f64), 1),
         (median(|sample| sample.processor.operator), 2),
         (median(|sample| sample.processor.agents), 2),
         (median(|sample| sample.processor.api_server), 2),
@@ -75,7 +90,7 @@ fn row(figures: &Figures, phase: Phase) -> String {
         (median(|sample| sample.operator_peak as f64 / 1024.0), 1),
         (median(|sample| sample.etcd as f64 / 1e6), 1),
     ];
-    let mut text = format!("{:<24}", phase.name());
+    let mut text = format!("{name:<24}");
     for (figure, digits) in cells {
         let cell = figure.map_or_else(String::new, |figure| format!("{figure:.digits$}"));
         text.push_str(&format!("{cell:>9}"));

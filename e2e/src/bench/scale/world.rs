@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 
 use futures::{StreamExt, TryStreamExt};
 use k8s_openapi::api::core::v1::{Pod, ServiceAccount};
-use kube::api::{ObjectMeta, PostParams};
+use kube::api::{ObjectMeta, Patch, PatchParams, PostParams};
 use kube::{Api, Client, Config};
-use profile::Profile;
+use profile::{Profile, ShortHash};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -184,9 +184,13 @@ impl World {
         }
     }
 
-    /// Applies new contents of every profile; they are other ones each time.
-    pub(super) async fn apply_all(&mut self) -> Result<(), BenchError> {
+    /// Makes new contents of every profile; they are other ones each time.
+    pub(super) fn renew_contents(&mut self) {
         self.contents = self.new_contents();
+    }
+
+    /// Applies the contents.
+    pub(super) async fn apply_all(&self) -> Result<(), BenchError> {
         self.session.apply_all(self.contents.clone()).await
     }
 
@@ -210,9 +214,23 @@ impl World {
         Ok(())
     }
 
+    /// Deletes every profile while no operator runs that would let it go.
+    pub(super) async fn drop_all(&mut self) -> Result<(), BenchError> {
+        let patch = Patch::Merge(json!({ "metadata": { "finalizers": null } }));
+        for (name, _) in std::mem::take(&mut self.contents) {
+            self.session.profiles.patch_metadata(&name, &PatchParams::default(), &patch).await?;
+        }
+        self.session.clear().await
+    }
+
     /// The hashes of what is applied, as a status shows them.
     pub(super) fn hashes(&self) -> Result<BTreeMap<String, String>, BenchError> {
         self.canonical().map(|all| all.into_iter().map(|(name, it)| (name, it.hash().to_string())).collect())
+    }
+
+    /// The same as a report shows them.
+    pub(super) fn short_hashes(&self) -> Result<BTreeMap<String, ShortHash>, BenchError> {
+        self.canonical().map(|all| all.into_iter().map(|(name, it)| (name, it.hash().short())).collect())
     }
 
     /// Fails unless every file of every one of `nodes` holds its bytes and nothing else is there.
