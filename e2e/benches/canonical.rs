@@ -1,5 +1,5 @@
-//! What it takes to read a profile strictly and to hash its canonical bytes: every agent and every operator does it for
-//! every event of a profile. `cargo bench -p e2e --bench canonical`.
+//! What it takes to read a profile strictly and to hash its canonical bytes: every agent does it for every profile whose
+//! text is news, and the operator for every event. `cargo bench -p e2e --bench canonical`.
 
 mod clock;
 

@@ -142,10 +142,10 @@ impl Index {
     }
 
     /// When a change of mere counts and texts may be written: each write goes to every watcher with the profile's
-    /// contents. That is every five seconds in a small cluster; at a thousand nodes every twenty during a rollout,
-    /// which such writes make longer, and once a minute of a settled profile.
+    /// contents. That is every five seconds in a small cluster; at a thousand nodes every forty during a rollout,
+    /// which such writes make longer and which is over by then most often, and once a minute of a settled profile.
     fn next_write(&self, profile: &Profile, now: Timestamp) -> Option<Timestamp> {
-        let most = if profile.steadiness.is_settled(now) { 55 } else { 15 };
+        let most = if profile.steadiness.is_settled(now) { 55 } else { 35 };
         let spread = most * self.nodes.len().min(1000) as u64 / 1000;
         profile.written.map(|written| after(written, Duration::from_secs(5 + spread)))
     }

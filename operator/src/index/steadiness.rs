@@ -12,7 +12,9 @@ use profile::ShortHash;
 
 use super::after;
 
-/// How long a report is under way at most, once it has been gathered.
+/// How long a report is under way, once it has been gathered, unless the API server is in trouble. One that takes longer may
+/// pass for a report of the contents' present turn: Ready then comes before the node has put them on its disk again, by as
+/// long as that takes.
 const SENT: Duration = Duration::from_secs(2);
 /// How much longer ago contents must have been demanded for their report to be surely over.
 const MARGIN: Duration = Duration::from_secs(4);

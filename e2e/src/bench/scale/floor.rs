@@ -25,8 +25,9 @@ use super::world::World;
 use crate::bench::BenchError;
 use crate::bench::session::Session;
 
-/// Profiles that are written at once, as the operator does.
-const AT_ONCE: usize = 16;
+/// Profiles that are written at once. More of them only makes the API server end watches that cannot keep up, and the floor
+/// longer.
+const AT_ONCE: usize = 4;
 
 /// What a real rollout was like.
 #[derive(Debug, Clone)]

@@ -95,6 +95,24 @@ fn counts_alone_are_written_at_most_every_five_seconds_in_a_small_cluster() {
 }
 
 #[test]
+fn counts_alone_are_written_more_rarely_in_a_large_cluster_and_even_more_of_a_settled_profile() {
+    let mut index = two_nodes();
+    for number in 3..=1000 {
+        index.apply_node(node(&format!("n{number}")), at(0));
+    }
+    let facts = store(&mut index, profile("a", 1), 0);
+    // Both say nothing but another count: of those that lack it, in either case.
+    for (now, due) in [(1, 40), (100, 160)] {
+        if now > 1 {
+            store(&mut index, facts.clone(), now);
+        }
+        index.apply_node(NodeFacts { reachable: now > 1, ..node("n2") }, at(now));
+        let waiting = index.judge_profile("a", at(now)).unwrap();
+        assert_eq!((waiting.step, waiting.look_again), (ProfileStep::Nothing, Some(at(due))));
+    }
+}
+
+#[test]
 fn that_a_node_cannot_hold_new_contents_is_said_at_once_the_first_time() {
     let mut index = two_nodes();
     let behind = ReportFacts { version: version(7, 2), ..report("n2", &[]) };
