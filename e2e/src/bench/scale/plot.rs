@@ -55,9 +55,7 @@ pub(super) fn of(all: &[Figures]) -> String {
         (
             "KB to one agent in a rollout",
             vec![
-                line("4 x the stored objects", "#777777", true, &|figures| {
-                    Some(4.0 * figures.stored as f64 / 1e3)
-                }),
+                line("4 x the stored", "#777777", true, &|figures| Some(4.0 * figures.stored as f64 / 1e3)),
                 line("received", "#1f5fa8", false, &|figures| {
                     let nodes = figures.nodes.max(1) as f64;
                     figures.median(Phase::Rollout, |sample| sample.received as f64 / nodes / 1e3)
