@@ -249,13 +249,13 @@ impl Node {
             self.daemon(NodeDaemon::Containerd).expect_running()?;
             Ok::<_, ClusterError>(socket.exists().then_some(()))
         })?;
-        // The kubelet needs no image before its first pod, and registering takes it some seconds.
-        self.start(NodeDaemon::Kubelet)?;
-        self.start(NodeDaemon::KubeProxy)?;
+        // Before the kubelet: a pod of a daemon set comes within a second of its registration, and containerd would ask a
+        // registry that is not there for its images, for longer than any test waits.
         for archive in files::entries(&self.layout.images())? {
             self.import_image(&archive)?;
         }
-        Ok(())
+        self.start(NodeDaemon::Kubelet)?;
+        self.start(NodeDaemon::KubeProxy)
     }
 
     /// Waits until Kubernetes calls it Ready.
