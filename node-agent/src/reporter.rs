@@ -211,8 +211,9 @@ impl Reporter {
             false => quiet_among(nodes, &self.node),
         };
         let quiet = (2 * took).min(LONGEST_SLOW_QUIET).max(among_all);
-        let latest = among(nodes, pace::A_NODE).max(8 * took).min(pace::longest_gather(nodes));
-        Gather { quiet: quiet.max(base.quiet), latest: latest.max(base.latest) }
+        let latest = among(nodes, pace::A_NODE).max(8 * took).max(base.latest);
+        // The operator counts on it, whatever the reason for waiting.
+        Gather { quiet: quiet.max(base.quiet), latest: latest.min(pace::longest_gather(nodes)) }
     }
 
     async fn pause(&mut self, error: SendError, pause: Duration) {
