@@ -117,11 +117,16 @@ impl Watcher {
         &self.node
     }
 
-    /// The profile that the next event is of. Nothing is lost where this is dropped, unless it watches metadata.
+    /// How many profiles it has seen.
+    pub(super) fn seen(&self) -> usize {
+        self.seen.len()
+    }
+
+    /// Waits for the next event. Nothing is lost where this is dropped, unless it watches metadata.
     ///
     /// # Errors
     /// The watch brings something that is no profile, or a profile that is gone.
-    pub(super) async fn next(&mut self) -> Result<String, BenchError> {
+    pub(super) async fn next(&mut self) -> Result<(), BenchError> {
         loop {
             let events = match &mut self.events {
                 Some(events) => events,
@@ -131,12 +136,13 @@ impl Watcher {
                 Some(WatchEvent::Added(object) | WatchEvent::Modified(object)) => {
                     let Named { name, generation, resource_version } = object.metadata;
                     self.from = resource_version;
-                    if self.seen.insert(name.clone(), generation) != Some(generation) && self.way.metadata {
+                    if self.way.metadata && self.seen.get(&name) != Some(&generation) {
                         let request = Request::new(SeccompProfile::url_path(&(), None));
                         let request = request.get(&name, &GetParams::default());
                         self.client.request::<Bare>(request.map_err(kube::Error::BuildRequest)?).await?;
                     }
-                    return Ok(name);
+                    self.seen.insert(name, generation);
+                    return Ok(());
                 }
                 // The API server ends the watch of whoever is too slow for it, the agents' as well; they go on from where
                 // they were, and so does this.

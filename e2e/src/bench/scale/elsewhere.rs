@@ -6,9 +6,9 @@
 //! all and have heard nothing more for as long as an agent waits. The operator is the real one and cannot tell them apart.
 //! They know how many profiles come and never report twice; what agents do about that is in the first rollout.
 
-use std::collections::BTreeSet;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
+use api::NodeName;
 use node_agent::reporter::quiet_among;
 use serde_json::Value;
 use tokio::task::JoinSet;
@@ -74,11 +74,12 @@ async fn stand_in(
     profiles: usize,
     report: Value,
 ) -> Result<(), BenchError> {
-    let mut seen = BTreeSet::new();
-    while seen.len() < profiles {
-        seen.insert(watcher.next().await?);
+    let node = watcher.node().parse::<NodeName>();
+    let node = node.map_err(|error| BenchError::TooLate(format!("{}: {error}", watcher.node())))?;
+    let quiet = quiet_among(nodes, &node);
+    while watcher.seen() < profiles {
+        watcher.next().await?;
     }
-    let quiet = watcher.node().parse().map_or(Duration::ZERO, |node| quiet_among(nodes, &node));
     while let Ok(event) = timeout(quiet, watcher.next()).await {
         event?;
     }

@@ -31,7 +31,7 @@ pub struct Options {
     /// Pods that use some profile
     #[arg(long, default_value_t = 0)]
     pods: usize,
-    /// Rounds of each phase, after one that does not count
+    /// Rounds of each phase, each after one that does not count
     #[arg(long, default_value_t = 3)]
     rounds: usize,
     /// Seconds of rest
