@@ -6,6 +6,7 @@
 //! - [`desired`]: what should lie on the disk, from the events of the watch.
 //! - [`disk`]: the directory: atomic writes, the ledger of what is ours, what to do about one name.
 //! - [`keeper`]: brings the one to the other.
+//! - [`gather`]: how long changes are gathered before they are reported.
 //! - [`report`]: what lies on the disk, in the words of the custom resource.
 //!
 //! Around them, with a clock, a thread and the API server:
@@ -16,6 +17,7 @@
 
 pub mod desired;
 pub mod disk;
+pub mod gather;
 pub mod keeper;
 pub mod metrics;
 pub mod notify;

@@ -4,11 +4,10 @@
 //! one the reporter waits until the watch shows it.
 
 use std::future;
-use std::ops::Range;
 use std::time::Duration;
 
 use api::names::AGENT_FIELD_MANAGER;
-use api::{NodeName, NodeProfileStatus, Report, pace};
+use api::{NodeName, NodeProfileStatus, Report};
 use daemon::backoff::Backoff;
 use daemon::chain;
 use kube::api::{Patch, PatchParams};
@@ -18,62 +17,19 @@ use serde_json::{Value, json};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep, timeout_at};
 
+use crate::gather::Gather;
 use crate::metrics::{Metrics, ReportOutcome};
 use crate::own_status::{Held, Own, ReportHash};
-use crate::spread;
 use crate::watches::Around;
 use crate::worker::{Command, Revision};
-
-/// A change is reported once nothing has changed for so long, but no later than so long after the first.
-#[derive(Debug, Clone, Copy)]
-struct Gather {
-    quiet: Duration,
-    latest: Duration,
-}
-
-/// While the API server answers at once, in a small cluster.
-const PROMPT: Gather = Gather { quiet: Duration::from_millis(50), latest: Duration::from_millis(500) };
-/// Before any profile's status has said how many nodes there are: in a large cluster it soon will.
-const UNKNOWN: Gather = Gather { quiet: Duration::from_millis(500), latest: Duration::from_secs(4) };
-/// Microseconds of quiet that each node of the cluster adds: the reports of all nodes take the API server about as long.
-/// Each node has its own number, so that they do not all come in one instant: by default an API server lets 300 requests of
-/// one account wait (six queues of 50), and answers 429 to the rest.
-const QUIET_A_NODE: Range<u32> = 1000..3000;
-/// So many nodes add to it. More than 15 s of quiet nobody would call news.
-const QUIET_NODES: u64 = 5000;
-/// The same before a node's first report. Nodes join one after the other, and somebody waits for each.
-const FIRST_A_NODE: Range<u32> = 100..500;
-const FIRST_NODES: u64 = 1000;
-/// The longest quiet that is waited for because answers are slow.
-const LONGEST_SLOW_QUIET: Duration = Duration::from_secs(1);
-/// For how long it counts that the API server was slow.
-const SLOW: Duration = Duration::from_secs(10);
-
-/// For how long the agent of `node` waits for more, in a cluster of so many nodes.
-#[must_use]
-pub fn quiet_among(nodes: u64, node: &NodeName) -> Duration {
-    own_share(QUIET_A_NODE, nodes.min(QUIET_NODES), node)
-}
-
-/// The node's own microseconds, for each of so many nodes.
-fn own_share(range: Range<u32>, nodes: u64, node: &NodeName) -> Duration {
-    among(nodes, Duration::from_micros(spread::within(range, node).into()))
-}
-
-fn among(nodes: u64, each: Duration) -> Duration {
-    each.saturating_mul(u32::try_from(nodes).unwrap_or(u32::MAX))
-}
 
 /// The answer to a patch without what was just sent: a thousand nodes do not read their reports back.
 const METADATA_ONLY: &str = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1";
 
-/// What one report needs and where it goes.
-///
-/// An API server that is busy with a rollout on a thousand nodes brings the news of it late and bit by bit, and a
-/// report for each bit would make it busier. So an agent gathers for longer the more nodes there are, and while the
-/// profiles that changed are still told of; and who waited for the answer to one report gathers for twice as long before
-/// the next: the slower the answers, the fewer the reports. How long that can be is the operator's to know: until a report
-/// is surely over, contents that came back are not trusted to it (`index/steadiness.rs`).
+/// For how long it counts that the API server was slow.
+const SLOW: Duration = Duration::from_secs(10);
+
+/// What one report needs and where it goes. How long it waits for more is in [`gather`](crate::gather).
 pub struct Reporter {
     client: Client,
     node: NodeName,
@@ -198,22 +154,11 @@ impl Reporter {
             Some((took, at)) if at.elapsed() < SLOW => took,
             _ => Duration::ZERO,
         };
-        let (base, nodes) = match self.around.borrow().nodes {
-            Some(nodes) => (PROMPT, nodes),
-            None => (UNKNOWN, 0),
-        };
         let is_first = match &*self.own.borrow() {
             Own::Listed(held) | Own::Watched(held) => held.report.is_none(),
             Own::Unknown | Own::Absent => false,
         };
-        let among_all = match is_first {
-            true => own_share(FIRST_A_NODE, nodes.min(FIRST_NODES), &self.node),
-            false => quiet_among(nodes, &self.node),
-        };
-        let quiet = (2 * took).min(LONGEST_SLOW_QUIET).max(among_all);
-        let latest = among(nodes, pace::A_NODE).max(8 * took).max(base.latest);
-        // The operator counts on it, whatever the reason for waiting.
-        Gather { quiet: quiet.max(base.quiet), latest: latest.min(pace::longest_gather(nodes)) }
+        Gather::of(self.around.borrow().nodes, &self.node, is_first, took)
     }
 
     async fn pause(&mut self, error: SendError, pause: Duration) {
