@@ -12,8 +12,9 @@ use kube::{Client, Config};
 pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// How long a connection may be silent while an answer is awaited. An API server that died without a word, and one
-/// behind a cable that is cut, would be listened to for ever. Longer than any watch of ours lasts: its end, at the
-/// latest, is a word.
+/// behind a cable that is cut, would be listened to for ever. A watch that goes on has a bookmark every minute, and one 2 s
+/// before its end (`defaultBookmarkFrequency` in k8s.io/apiserver 0.37, `pkg/storage/cacher/cacher.go`): two have to be
+/// missing.
 const SILENCE: Duration = Duration::from_secs(130);
 
 /// Why there is no client.

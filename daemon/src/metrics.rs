@@ -58,7 +58,7 @@ impl Watches {
         let last_answer = Opts::new(
             "seccomp_profile_watch_last_answer_timestamp_seconds",
             "When the API server last took a list or a watch of the kind, or sent news of it; at the start, when that was. \
-             A watch is asked for anew every minute (by an agent, every two): an older time means that news may be missing.",
+             A watch is asked for anew every minute (by an agent, every four): an older time means that news may be missing.",
         );
         let watches = Self {
             failures: register(registry, IntCounterVec::new(failures, &["kind"])?)?,

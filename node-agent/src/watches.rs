@@ -22,10 +22,11 @@ use crate::worker::Command;
 /// for each of the largest that the schema admits.
 const PAGE: u32 = 8;
 
-/// How many seconds one watch request lasts, and so how long a connection that died in silence goes unnoticed. Each node
-/// has its own number: agents that were started together would ask again together, every time, and the API server would
-/// turn most of a thousand of them away.
-const WATCH: Range<u32> = 90..150;
+/// How many seconds one watch request lasts. Asking again is what a thousand nodes at rest cost the API server, so that it
+/// is rare; but it is all that is heard of a quiet kind, and `SeccompProfileWatchStale` calls five minutes without a word too
+/// long. Each node has its own number: agents that were started together would ask again together, every time, and the API
+/// server would turn most of a thousand of them away.
+const WATCH: Range<u32> = 180..240;
 
 /// A list that is served to the end is complete (the default semantics are a consistent read: an older answer might
 /// lack a profile whose file is in use).
