@@ -13,8 +13,31 @@ pub const LONGEST: Duration = Duration::from_secs(20);
 /// The longest first pause.
 const FIRST: Duration = Duration::from_millis(1600);
 
+/// Pauses after an answer of 429, at least and, of the first, at most. A thousand agents that start at once are too many for
+/// the places where an API server lets one account's requests wait (300 by default), and those that are turned away would be
+/// too many again if they all came back within a second. The least is what the API server asks for in `Retry-After`.
+const CROWDED: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(8)];
+
 /// What has not failed for this long after a pause is well again.
 const QUIET: Duration = Duration::from_secs(60);
+
+/// Why something has to be tried again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Failure {
+    /// The API server has too many requests (429), mostly of those that do the same at the same time.
+    Crowded,
+    /// Anything else.
+    Other,
+}
+
+impl From<&kube::Error> for Failure {
+    fn from(error: &kube::Error) -> Self {
+        match error {
+            kube::Error::Api(status) if status.code == 429 => Self::Crowded,
+            _ => Self::Other,
+        }
+    }
+}
 
 /// The pauses of one thing that is tried again and again: from 0.8 s, doubling, to [`LONGEST`].
 #[derive(Debug, Default)]
@@ -26,12 +49,15 @@ pub struct Backoff {
 
 impl Backoff {
     /// It failed; how long to wait.
-    pub fn failed(&mut self) -> Duration {
+    pub fn failed(&mut self, failure: Failure) -> Duration {
         let now = Instant::now();
         if self.over.is_some_and(|over| now > over + QUIET) {
             self.failures = 0;
         }
-        let pause = after(self.failures, FIRST, LONGEST);
+        let pause = match failure {
+            Failure::Crowded => spread(self.failures),
+            Failure::Other => after(self.failures, FIRST, LONGEST),
+        };
         self.failures = self.failures.saturating_add(1);
         self.over = Some(now + pause);
         pause
@@ -47,8 +73,19 @@ impl Backoff {
 /// random, so that those that failed together do not come back together.
 #[must_use]
 pub fn after(failures: u32, first: Duration, longest: Duration) -> Duration {
-    let most = first.saturating_mul(1 << failures.min(20)).min(longest);
+    let most = doubled(first, failures).min(longest);
     most.mul_f64(0.5 + 0.5 * random())
+}
+
+/// A pause after a 429 and `failures` earlier failures.
+fn spread(failures: u32) -> Duration {
+    let [least, first] = CROWDED;
+    let most = doubled(first, failures).min(LONGEST);
+    least + most.saturating_sub(least).mul_f64(random())
+}
+
+fn doubled(first: Duration, times: u32) -> Duration {
+    first.saturating_mul(1 << times.min(20))
 }
 
 /// From 0 to 1.
@@ -64,7 +101,7 @@ mod tests {
     async fn pauses_double_up_to_the_longest_and_are_never_the_same_for_all() {
         let mut backoff = Backoff::default();
         for most in [1.6, 3.2, 6.4, 12.8, 20.0, 20.0] {
-            let pause = backoff.failed();
+            let pause = backoff.failed(Failure::Other);
             assert!((most / 2.0..=most).contains(&pause.as_secs_f64()), "{pause:?}");
             tokio::time::sleep(pause).await;
         }
@@ -72,22 +109,35 @@ mod tests {
         assert!(pauses.iter().any(|pause| pause.abs_diff(pauses[0]) > Duration::from_secs(1)), "{pauses:?}");
     }
 
+    #[test]
+    fn a_crowd_that_was_turned_away_comes_back_spread_over_seconds() {
+        let mut seconds = [0; 8];
+        for _ in 0..1000 {
+            let pause = Backoff::default().failed(Failure::Crowded).as_secs_f64();
+            assert!((1.0..=8.0).contains(&pause), "{pause}");
+            seconds[pause as usize % 8] += 1;
+        }
+        assert!(seconds[1..].iter().all(|count| (90..200).contains(count)), "{seconds:?}");
+        let mut backoff = Backoff::default();
+        assert!((0..20).map(|_| backoff.failed(Failure::Crowded)).all(|pause| pause <= LONGEST));
+    }
+
     #[tokio::test(start_paused = true)]
     async fn what_works_or_has_not_failed_for_a_minute_starts_anew() {
         let mut backoff = Backoff::default();
         let mut failed_often = |then: &mut dyn FnMut(&mut Backoff)| {
             for _ in 0..8 {
-                backoff.failed();
+                backoff.failed(Failure::Other);
             }
             then(&mut backoff);
-            backoff.failed()
+            backoff.failed(Failure::Other)
         };
         assert!(failed_often(&mut Backoff::succeeded) <= FIRST);
         assert!(failed_often(&mut |_| ()) > FIRST);
         for _ in 0..8 {
-            backoff.failed();
+            backoff.failed(Failure::Other);
         }
         tokio::time::advance(LONGEST + QUIET + Duration::from_secs(1)).await;
-        assert!(backoff.failed() <= FIRST);
+        assert!(backoff.failed(Failure::Other) <= FIRST);
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use api::names::AGENT_FIELD_MANAGER;
 use api::{NodeName, NodeProfileStatus, Report};
-use daemon::backoff::Backoff;
+use daemon::backoff::{Backoff, Failure};
 use daemon::chain;
 use kube::api::{Patch, PatchParams};
 use kube::core::{PartialObjectMeta, Request};
@@ -57,6 +57,15 @@ enum SendError {
     Request(#[source] kube::Error),
 }
 
+impl SendError {
+    fn failure(&self) -> Failure {
+        match self {
+            Self::NotFound => Failure::Other,
+            Self::Request(error) => error.into(),
+        }
+    }
+}
+
 impl Reporter {
     /// A reporter for this node; it learns of the disk from `revision` and `worker`, of the object from `own`, and of
     /// the cluster from `around`.
@@ -91,7 +100,8 @@ impl Reporter {
             self.cause().await;
             self.quiet().await;
             while let Err(error) = self.report().await {
-                self.pause(error, backoff.failed()).await;
+                let pause = backoff.failed(error.failure());
+                self.pause(error, pause).await;
             }
             backoff.succeeded();
         }
