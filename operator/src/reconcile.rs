@@ -15,9 +15,10 @@ use tokio::sync::watch;
 use tracing::{info, warn};
 
 use crate::cluster::Cluster;
-use crate::facts::{ProfileFacts, ReportFacts, Source};
+use crate::facts::{ProfileFacts, ReportFacts, Source, Version};
 use crate::index::{Index, NodeStep, ProfileStep};
 use crate::notice::Notice;
+use crate::outdated::Outdated;
 use crate::watch::{Profiles, Reports, Watched};
 use crate::writer::{WriteError, Writer};
 
@@ -29,6 +30,8 @@ pub struct Context {
     pub writer: Writer,
     /// What has failed and not succeeded since, by kind and name.
     failures: Mutex<HashMap<(&'static str, String), Failure>>,
+    /// What the watches are behind of.
+    outdated: Outdated,
     /// Looks under way.
     under_way: watch::Sender<usize>,
 }
@@ -65,7 +68,31 @@ impl Context {
     /// A context in which nothing has failed yet.
     #[must_use]
     pub fn new(cluster: Arc<Cluster>, writer: Writer) -> Self {
-        Self { cluster, writer, failures: Mutex::new(HashMap::new()), under_way: watch::Sender::new(0) }
+        Self {
+            cluster,
+            writer,
+            failures: Mutex::new(HashMap::new()),
+            outdated: Outdated::default(),
+            under_way: watch::Sender::new(0),
+        }
+    }
+
+    /// The answer to `write`, which is bound to `version`; it is not sent while that is known to be outdated.
+    async fn bound<T>(
+        &self,
+        kind: &'static str,
+        name: &str,
+        version: &Version,
+        write: impl Future<Output = Result<T, WriteError>>,
+    ) -> Result<T, WriteError> {
+        if self.outdated.rest(kind, name, version, Instant::now()).is_some() {
+            return Err(WriteError::Conflict);
+        }
+        let answer = write.await;
+        if matches!(answer, Err(WriteError::Conflict)) {
+            self.outdated.refused(kind, name, version, Instant::now());
+        }
+        answer
     }
 
     /// Waits until no look is under way.
@@ -179,6 +206,7 @@ async fn look(
     context.cluster.metrics.reconciled(kind, result.as_ref().map(drop), started.elapsed());
     let look_again = result?;
     context.forget_failures(kind, name);
+    context.outdated.forget(kind, name);
     Ok(look_again.map_or_else(Action::await_change, |time| {
         let wait = Duration::try_from(time.duration_since(Timestamp::now())).unwrap_or_default();
         // A little late rather than a little early, which would be a look for nothing.
@@ -194,11 +222,13 @@ async fn step_profile(name: &str, context: &Context) -> Result<Option<Timestamp>
     match verdict.step {
         ProfileStep::Nothing => {}
         ProfileStep::AddFinalizer { has_finalizers } => {
-            let answer = writer.add_finalizer(name, version, has_finalizers).await?;
+            let write = writer.add_finalizer(name, version, has_finalizers);
+            let answer = context.bound("profile", name, version, write).await?;
             cluster.change(|index| profile_answered(cluster, index, ProfileFacts::of(&answer)));
         }
         ProfileStep::WriteStatus { status, notices } => {
-            let answer = writer.profile_status(name, version, &status).await?;
+            let write = writer.profile_status(name, version, &status);
+            let answer = context.bound("profile", name, version, write).await?;
             cluster.change(|index| {
                 profile_answered(cluster, index, ProfileFacts::of(&answer));
                 index.status_written(name, &status, now);
@@ -215,7 +245,8 @@ async fn step_profile(name: &str, context: &Context) -> Result<Option<Timestamp>
             }
         }
         ProfileStep::Release { finalizer, unconfirmed } => {
-            let answer = writer.remove_finalizer(name, version, finalizer).await?;
+            let write = writer.remove_finalizer(name, version, finalizer);
+            let answer = context.bound("profile", name, version, write).await?;
             let facts = ProfileFacts::of(&answer);
             let hash = facts.content.as_ref().ok().map(tracing::field::display);
             info!(profile = name, hash, "released");
@@ -255,9 +286,12 @@ async fn step_node(name: &str, context: &Context) -> Result<Option<Timestamp>, W
             let answer = writer.create_report(name, &owner).await?;
             cluster.change(|index| index.apply_report(ReportFacts::of(&answer), Source::Created, now));
         }
-        NodeStep::DeleteReport { version } => writer.delete_report(name, &version).await?,
+        NodeStep::DeleteReport { version } => {
+            context.bound("node", name, &version, writer.delete_report(name, &version)).await?;
+        }
         NodeStep::WriteCondition { version, has_status, condition } => {
-            let answer = writer.node_condition(name, &version, has_status, &condition).await?;
+            let write = writer.node_condition(name, &version, has_status, &condition);
+            let answer = context.bound("node", name, &version, write).await?;
             cluster.change(|index| {
                 let facts = ReportFacts::of(&answer);
                 let known = index.report_version(name);

@@ -193,6 +193,29 @@ async fn a_write_that_comes_too_late_is_a_conflict_and_changes_nothing() {
 }
 
 #[tokio::test]
+async fn what_was_called_outdated_is_not_written_again_before_there_is_news_of_it() {
+    let (context, mut server) = start(cluster(&held("10"), Some(json!({}))));
+    let path = format!("{PROFILE}/status");
+    let conversation = async {
+        server.expect(Method::PATCH, &path, failure(409, "Conflict"), |_| {}).await;
+        server
+            .expect(Method::PATCH, &path, (200, held("12")), |patch| assert_eq!(patch[0]["value"], "11"))
+            .await;
+    };
+    let looks = async {
+        for _ in 0..10 {
+            let look = look_at_profile(&context).await;
+            assert!(matches!(look, Err(WriteError::Conflict)), "{look:?}");
+        }
+        let news = serde_json::from_value::<Untrusted<SeccompProfile>>(held("11")).unwrap();
+        let now = Timestamp::now();
+        context.cluster.change(|index| index.apply_profile(ProfileFacts::of(&news), Source::Watch, now));
+        look_at_profile(&context).await.unwrap();
+    };
+    tokio::join!(looks, conversation);
+}
+
+#[tokio::test]
 async fn a_failing_api_server_is_an_error_to_try_again_and_a_lost_event_is_none() {
     let (context, mut server) = start(cluster(&held("10"), Some(json!({ "audit": &HASH[7..39] }))));
     let path = format!("{PROFILE}/status");
