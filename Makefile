@@ -10,6 +10,8 @@ ROUNDS ?= 3
 REST ?= 300
 # The agents' own code runs in this process: as fast as it is in the images.
 BENCH := $(CARGO) run --locked --profile bench-fast --package e2e -- bench
+# A cluster has two nodes unless told, a bench a thousand.
+BENCH_NODES = $(if $(filter file default,$(origin NODES)),1000,$(NODES))
 BENCH_OPTIONS = --profiles $(PROFILES) --pods $(PODS) --rounds $(ROUNDS) --rest $(REST)
 CARGO_DENY_VERSION := 0.20.2
 CARGO_FUZZ_VERSION := 0.13.1
@@ -19,7 +21,7 @@ FUZZ_SECONDS ?= 20
 .DEFAULT_GOAL := help
 # The parts share one machine and one cluster.
 .NOTPARALLEL:
-.PHONY: help setup demo cluster-up cluster-down test lint deny advisories chart docs test-unit fuzz fuzz-keep test-api-server test-cluster test-long bench bench-sweep bench-code bench-latency bench-memory generate images fmt
+.PHONY: help setup demo cluster-up cluster-down test lint deny advisories chart docs test-unit fuzz fuzz-keep test-api-server test-cluster test-long bench bench-sweep bench-ways bench-code bench-latency bench-memory generate images fmt
 
 help: ## List the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -84,12 +86,16 @@ test-long: setup ## The tests that are too long for every change; under an hour
 	$(CARGO) test --locked --package e2e --test local_cluster -- --ignored
 
 bench: setup ## Measure what many nodes cost, beside a floor (NODES=1000 PROFILES=20 PODS=0 ROUNDS=3 REST=300)
-	@$(BENCH) scale --nodes $(if $(filter file default,$(origin NODES)),1000,$(NODES)) $(BENCH_OPTIONS)
+	@$(BENCH) scale --nodes $(BENCH_NODES) $(BENCH_OPTIONS)
 
 bench-sweep: setup ## The same from 100 to 1,000 nodes, and the plot in docs/images
 	@$(BENCH) sweep $(BENCH_OPTIONS)
 
+bench-ways: setup ## Compare other ways to learn of profiles and to report, on bare watchers
+	@$(BENCH) ways --nodes $(BENCH_NODES) $(BENCH_OPTIONS)
+
 bench-code: ## Measure the parts: the operator's index, the canonical bytes, the agent's full check
+	@e2e/setup.sh valgrind
 	$(CARGO) bench --locked --profile bench-fast --package e2e --bench index -- --instructions
 	$(CARGO) bench --locked --profile bench-fast --package e2e --bench canonical
 	$(CARGO) bench --locked --profile bench-fast --package e2e --bench check

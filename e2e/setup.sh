@@ -1,12 +1,12 @@
 #!/bin/sh
 # Installs the Debian packages that the local cluster, the build of its programs and the fuzzing (g++) need, as far as
-# they are missing. `cargo run -p e2e -- doctor` says what else is.
+# they are missing, and those that it is called with. `cargo run -p e2e -- doctor` says what else is missing.
 set -eu
 
 packages="busybox-static e2fsprogs g++ gcc iproute2 libseccomp-dev make nftables openssl pkg-config"
 
 missing=
-for package in $packages; do
+for package in $packages "$@"; do
     dpkg-query --show --showformat='${db:Status-Status}' "$package" 2>/dev/null | grep -qx installed ||
         missing="$missing $package"
 done

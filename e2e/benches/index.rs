@@ -2,7 +2,8 @@
 //!
 //! A report comes in of which one profile differs from the last one, as when a file is mended, or all, as after an
 //! update; what became due is taken, and one profile is judged. Each report is of another node, so that nothing is in
-//! the processor's caches. Instructions are of the first kind.
+//! the processor's caches. Instructions are of the first kind; where they are counted (`--instructions`, which needs valgrind), it
+//! fails if they grow by more than the bar.
 
 mod clock;
 
@@ -21,8 +22,10 @@ const REPORTS: usize = 1_000;
 const ROUNDS: usize = 5;
 /// Reports whose instructions are counted.
 const COUNTED: usize = 100;
+/// So many times as much a report may cost in the largest cluster as in the smallest.
+const BAR: f64 = 1.5;
 
-fn main() {
+fn main() -> Result<(), String> {
     let arguments: Vec<_> = std::env::args().skip(1).collect();
     // The program calls itself so under valgrind.
     if let [word, nodes, profiles, reports] = arguments.as_slice()
@@ -34,22 +37,34 @@ fn main() {
         let mut all = world.reports(1 + COUNTED, Change::One);
         all.truncate(number(reports));
         world.take(all);
-        return;
+        return Ok(());
     }
     let count = arguments.iter().any(|argument| argument == "--instructions");
     println!(
         "{:<10}{:>8}{:>16}{:>16}{:>18}",
         "profiles", "nodes", "µs, one differs", "µs, all differ", "instructions, one"
     );
+    let mut missed = Vec::new();
     for profiles in PROFILES {
+        let mut growth = Vec::new();
         for nodes in NODES {
             let mut world = World::new(nodes, profiles);
             let [one, all] = [Change::One, Change::All].map(|change| world.least(change));
-            let instructions = if count { each(nodes, profiles) } else { None };
-            let instructions = instructions.map_or_else(String::new, |count| count.to_string());
-            println!("{profiles:<10}{nodes:>8}{one:>16.2}{all:>16.2}{instructions:>18}");
+            let mut cell = String::new();
+            if count {
+                let instructions = each(nodes, profiles).ok_or("valgrind is needed to count instructions")?;
+                growth.push(instructions);
+                cell = instructions.to_string();
+            }
+            println!("{profiles:<10}{nodes:>8}{one:>16.2}{all:>16.2}{cell:>18}");
+        }
+        if let [smallest, .., largest] = growth[..]
+            && largest as f64 > BAR * smallest as f64
+        {
+            missed.push(format!("{profiles} profiles: {smallest} instructions became {largest}"));
         }
     }
+    if missed.is_empty() { Ok(()) } else { Err(format!("more than {BAR} times: {}", missed.join("; "))) }
 }
 
 /// Instructions of one report: of two runs that differ by some, the difference.
