@@ -34,6 +34,9 @@ use node::Node;
 use profile::Profile;
 use users::Users;
 
+/// How long mere counts wait for the report of a node that joins.
+const JOIN: Duration = Duration::from_secs(5);
+
 /// The cluster as the operator knows it.
 #[derive(Debug)]
 pub struct Index {
@@ -50,6 +53,8 @@ pub struct Index {
     reports_seen: Option<Version>,
     /// When the reports were last listed: what was created before is known, or gone, or the watch brings it.
     reports_listed: Option<Timestamp>,
+    /// When the counts began to wait for a node that joins.
+    joined: Option<Timestamp>,
     dirty: Dirty,
     /// How long contents took that have become Ready since somebody asked.
     rollouts: Vec<Duration>,
@@ -77,6 +82,7 @@ impl Index {
             doubtful: BTreeSet::new(),
             reports_seen: None,
             reports_listed: None,
+            joined: None,
             dirty: Dirty::default(),
             rollouts: Vec::new(),
         }
@@ -315,7 +321,11 @@ impl Index {
         let mut node = self.nodes.remove(name).unwrap_or_else(|| Node::new(name, now));
         let before: Vec<_> = self.profiles.iter().map(|(name, profile)| node.view(name, profile)).collect();
         change(&mut node);
+        let was = node.class;
         node.class = node.classify(now);
+        if node.class == Some(Class::Joining) && was != node.class {
+            self.joins(now);
+        }
         let mut lacks = 0;
         for (before, (profile_name, profile)) in before.into_iter().zip(&mut self.profiles) {
             let after = node.view(profile_name, profile);
@@ -330,6 +340,14 @@ impl Index {
         self.dirty.nodes.insert(name.to_owned());
         if !node.is_empty() {
             self.nodes.insert(name.to_owned(), node);
+        }
+    }
+
+    /// A node joins. Its agent will report in a moment, and its coming and its report are one write of each profile, not
+    /// two, if the first waits. Where nodes join all the time, counts wait for half of it at most.
+    fn joins(&mut self, now: Timestamp) {
+        if self.joined.is_none_or(|joined| after(joined, 2 * JOIN) <= now) {
+            self.joined = Some(now);
         }
     }
 

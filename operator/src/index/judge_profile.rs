@@ -11,7 +11,7 @@ use k8s_openapi::jiff::Timestamp;
 use super::node::{Class, Node};
 use super::profile::Profile;
 use super::users::{UNSCHEDULED, User};
-use super::{Index, Tally, after};
+use super::{Index, JOIN, Tally, after};
 use crate::facts::Version;
 use crate::notice::{self, Notice};
 use crate::status::{self, Urgency};
@@ -143,11 +143,14 @@ impl Index {
 
     /// When a change of mere counts and texts may be written: each write goes to every watcher with the profile's
     /// contents. That is every five seconds in a small cluster; at a thousand nodes every forty during a rollout,
-    /// which such writes make longer and which is over by then most often, and once a minute of a settled profile.
+    /// which such writes make longer and which is over by then most often, and once a minute of a settled profile. And not
+    /// in the seconds in which a node that joins is about to report.
     fn next_write(&self, profile: &Profile, now: Timestamp) -> Option<Timestamp> {
         let most = if profile.steadiness.is_settled(now) { 55 } else { 35 };
         let spread = most * self.nodes.len().min(1000) as u64 / 1000;
-        profile.written.map(|written| after(written, Duration::from_secs(5 + spread)))
+        let written = profile.written.map(|written| after(written, Duration::from_secs(5 + spread)));
+        let joined = self.joined.filter(|_| profile.tally.joining > 0).map(|joined| after(joined, JOIN));
+        written.max(joined)
     }
 
     fn usage(&self, name: &str, profile: &Profile, now: Timestamp) -> Usage {

@@ -64,6 +64,43 @@ fn a_node_that_is_no_longer_selected_loses_its_report() {
     );
 }
 
+/// When the counts of `a` are written, if nothing happens before.
+fn counted(index: &Index, now: i64) -> Option<i64> {
+    let verdict = index.judge_profile("a", at(now)).unwrap();
+    match verdict.step {
+        ProfileStep::WriteStatus { .. } => Some(now),
+        _ => verdict.look_again.map(|time| time.as_second() - START),
+    }
+}
+
+#[test]
+fn a_node_that_joins_and_reports_in_time_is_one_write_of_each_profile() {
+    let mut index = two_nodes();
+    let facts = store(&mut index, profile("a", 1), 0);
+    index.apply_node(NodeFacts { created: at(100), ..node("n3") }, at(100));
+    assert_eq!(counted(&index, 100), Some(105));
+    index.apply_report(
+        ReportFacts { version: version(9, 2), ..report("n3", &[("a", 1)]) },
+        Source::Watch,
+        at(102),
+    );
+    assert_eq!(status(&index, 102).ready.as_deref(), Some("3/3"));
+    store(&mut index, facts, 102);
+    assert_eq!(counted(&index, 102), None);
+}
+
+#[test]
+fn however_many_nodes_join_counts_are_written_in_half_of_the_time() {
+    let mut index = two_nodes();
+    store(&mut index, profile("a", 1), 0);
+    for second in 100..200 {
+        let name = format!("joins-{second}");
+        index.apply_node(NodeFacts { created: at(second), ..node(&name) }, at(second));
+        let waits = (second - 100) % 10 < 5;
+        assert_eq!(counted(&index, second) == Some(second), !waits, "{second}");
+    }
+}
+
 #[test]
 fn a_node_recreated_under_its_name_is_as_new_as_any_other() {
     let mut index = two_nodes();
