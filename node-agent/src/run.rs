@@ -29,6 +29,9 @@ const RETRY: Duration = Duration::from_secs(5);
 /// How long the last report may take once the program is to end.
 const LAST_REPORT: Duration = Duration::from_secs(2);
 
+/// How long the node's own status is not asked for while there is no list of profiles.
+const WITHOUT_LIST: Duration = Duration::from_secs(10);
+
 /// How long the write under way may take then.
 const LAST_WRITE: Duration = Duration::from_secs(5);
 
@@ -141,7 +144,10 @@ impl Agent {
                     around,
                     measured.of(watches::PROFILES),
                 ),
-                watches::own_status(client, node.clone(), own, measured.of(watches::OWN_STATUS)),
+                async {
+                    first_list(worker.revision.clone()).await;
+                    watches::own_status(client, node.clone(), own, measured.of(watches::OWN_STATUS)).await;
+                },
                 directory_news(descriptor, node, check_interval, worker.commands.clone()),
                 ticks(check_interval, worker.commands.clone()),
                 ready(worker.revision.clone(), listed),
@@ -256,6 +262,13 @@ async fn ticks(check_interval: Duration, worker: mpsc::Sender<Command>) {
             future::pending::<()>().await;
         }
     }
+}
+
+/// Until the first complete list is on the disk: before, there is nothing to report, and of agents that start together each
+/// would ask for two lists at once where an API server lets no more wait than it has places for. Not for ever: that the
+/// directory is lost is told even if no list comes.
+async fn first_list(mut revision: watch::Receiver<Revision>) {
+    let _ = timeout(WITHOUT_LIST, revision.wait_for(|revision| *revision > 0)).await;
 }
 
 /// Ready once the first complete list is on the disk. The report does not count: the operator may be away.
