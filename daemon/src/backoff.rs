@@ -15,7 +15,8 @@ const FIRST: Duration = Duration::from_millis(1600);
 
 /// Pauses after an answer of 429, at least and, of the first, at most. A thousand agents that start at once are too many for
 /// the places where an API server lets one account's requests wait (300 by default), and those that are turned away would be
-/// too many again if they all came back within a second. The least is what the API server asks for in `Retry-After`.
+/// too many again if they all came back within a second. The least is the least that the API server asks
+/// for in `Retry-After`, a header that kube does not pass on.
 const CROWDED: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(8)];
 
 /// What has not failed for this long after a pause is well again.
@@ -39,7 +40,7 @@ impl From<&kube::Error> for Failure {
     }
 }
 
-/// The pauses of one thing that is tried again and again: from 0.8 s, doubling, to [`LONGEST`].
+/// The pauses of one thing that is tried again and again: from 0.8 s, after a 429 from 1 to 8 s, doubling, to [`LONGEST`].
 #[derive(Debug, Default)]
 pub struct Backoff {
     failures: u32,
@@ -107,6 +108,14 @@ mod tests {
         }
         let pauses = [(); 20].map(|()| after(9, FIRST, LONGEST));
         assert!(pauses.iter().any(|pause| pause.abs_diff(pauses[0]) > Duration::from_secs(1)), "{pauses:?}");
+    }
+
+    #[test]
+    fn only_an_answer_of_429_is_a_crowd() {
+        for (code, failure) in [(429, Failure::Crowded), (503, Failure::Other), (409, Failure::Other)] {
+            let status = kube::core::Status { code, ..kube::core::Status::failure("no", "No") };
+            assert_eq!(Failure::from(&kube::Error::Api(status.boxed())), failure, "{code}");
+        }
     }
 
     #[test]

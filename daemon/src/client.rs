@@ -12,10 +12,13 @@ use kube::{Client, Config};
 pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// How long a connection may be silent while an answer is awaited. An API server that died without a word, and one
-/// behind a cable that is cut, would be listened to for ever. A watch that goes on has a bookmark every minute, and one 2 s
-/// before its end (`defaultBookmarkFrequency` in k8s.io/apiserver 0.37, `pkg/storage/cacher/cacher.go`): two have to be
-/// missing.
-const SILENCE: Duration = Duration::from_secs(130);
+/// behind a cable that is cut, would be listened to for ever. So much longer than the longest watch, whose end, at the latest,
+/// is a word: where nothing of its kind has changed since it began, it brings no bookmark either (`process` in
+/// k8s.io/apiserver 0.37, `pkg/storage/cacher/cache_watcher.go`).
+const SILENCE: Duration = Duration::from_secs(10);
+
+/// The longest watch of a client that was not told of another.
+const ANY_WATCH: Duration = Duration::from_secs(120);
 
 /// Why there is no client.
 #[derive(Debug, thiserror::Error)]
@@ -36,11 +39,12 @@ pub enum ConnectError {
 #[error("the kubeconfig's cluster has the proxy-url {0}, and proxies are not supported")]
 pub struct ProxyUnsupported(String);
 
-/// A client from the kubeconfig that `KUBECONFIG` names or, in a pod, from its service account.
+/// A client from the kubeconfig that `KUBECONFIG` names or, in a pod, from its service account, for watches that last
+/// `watch` at most.
 ///
 /// # Errors
 /// No configuration was found, or it cannot be used. Whether the API server answers is not tried.
-pub async fn connect() -> Result<Client, ConnectError> {
+pub async fn connect(watch: Duration) -> Result<Client, ConnectError> {
     // One provider for the whole process; a second call finds it in place, which is as good.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let mut config = Config::infer().await?;
@@ -50,7 +54,7 @@ pub async fn connect() -> Result<Client, ConnectError> {
     {
         config = direct(config, &kubeconfig, &KubeConfigOptions::default())?;
     }
-    Ok(client(config)?)
+    Ok(Client::try_from(guarded(config, watch))?)
 }
 
 /// The configuration that was made from a kubeconfig, without the proxy that kube takes from `HTTPS_PROXY`, which is
@@ -84,15 +88,15 @@ fn proxy_url<'a>(kubeconfig: &'a Kubeconfig, options: &KubeConfigOptions) -> Opt
 /// # Errors
 /// The configuration cannot be used.
 pub fn client(config: Config) -> Result<Client, kube::Error> {
-    Client::try_from(guarded(config))
+    Client::try_from(guarded(config, ANY_WATCH))
 }
 
-/// The configuration of such a client, for whoever puts layers of its own around it.
+/// The configuration of such a client, whose watches last `watch` at most, for whoever puts layers of its own around it.
 #[must_use]
-pub fn guarded(mut config: Config) -> Config {
+pub fn guarded(mut config: Config, watch: Duration) -> Config {
     // It would try again for minutes within one request, where each caller has a back-off of its own.
     config.default_retry = false;
-    config.read_timeout = Some(SILENCE);
+    config.read_timeout = Some(watch + SILENCE);
     // Otherwise the time for which a connection was not used at all counts, too.
     config.reset_reader_on_write = true;
     config

@@ -156,6 +156,18 @@ mod tests {
     use super::*;
     use crate::metrics::Watches;
 
+    #[test]
+    fn a_list_and_a_watch_that_are_refused_for_being_too_many_are_a_crowd() {
+        let refused = || {
+            kube::Error::Api(
+                kube::core::Status { code: 429, ..kube::core::Status::failure("no", "No") }.boxed(),
+            )
+        };
+        assert_eq!(failure(&watcher::Error::InitialListFailed(refused())), Failure::Crowded);
+        assert_eq!(failure(&watcher::Error::WatchStartFailed(refused())), Failure::Crowded);
+        assert_eq!(failure(&watcher::Error::NoResourceVersion), Failure::Other);
+    }
+
     const LIST: &str =
         r#"{"kind":"NamespaceList","apiVersion":"v1","metadata":{"resourceVersion":"1"},"items":[]}"#;
 

@@ -117,8 +117,9 @@ impl Reporter {
     /// Reports that the directory is lost, once.
     pub async fn lost(&mut self, report: &Report) {
         let Ok(report) = serde_json::to_value(report) else { return };
-        // An object that nobody has seen yet holds no report that could be wrong.
-        if self.held().is_none_or(|held| held.report.is_none()) {
+        // Before anybody has looked, the object may hold the report of an earlier agent.
+        let is_known = *self.own.borrow() != Own::Unknown;
+        if is_known && self.held().is_none_or(|held| held.report.is_none()) {
             return;
         }
         let sent = self.send(report).await;
@@ -166,7 +167,8 @@ impl Reporter {
         };
         let is_first = match &*self.own.borrow() {
             Own::Listed(held) | Own::Watched(held) => held.report.is_none(),
-            Own::Unknown | Own::Absent => false,
+            // Nobody has heard of this node yet, or will hear what its object holds already.
+            Own::Unknown | Own::Absent => true,
         };
         Gather::of(self.around.borrow().nodes, &self.node, is_first, took)
     }

@@ -426,6 +426,7 @@ async fn what_has_not_been_reported_is_reported_at_the_end() {
 async fn that_the_directory_is_lost_is_reported_although_the_disk_answers_no_more() {
     let (mut world, mut reporter) = World::new();
     let lost = api::Report { directory: "/lost".into(), ..api::Report::default() };
+    world.own.send_replace(Own::Absent);
     reporter.lost(&lost).await; // There is no object: nothing is sent.
     world.own.send_replace(Own::Listed(World::held("1", 1, None)));
     reporter.lost(&lost).await; // Nobody believes in any file of this node.
@@ -437,6 +438,30 @@ async fn that_the_directory_is_lost_is_reported_although_the_disk_answers_no_mor
     });
     assert_eq!(world.take("1", 2).await, serde_json::to_value(&lost).unwrap());
     ending.await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn that_the_directory_is_lost_is_reported_before_anybody_has_looked_at_the_object() {
+    let (mut world, mut reporter) = World::new();
+    let lost = api::Report { directory: "/lost".into(), ..api::Report::default() };
+    let ending = tokio::spawn({
+        let lost = lost.clone();
+        async move { reporter.lost(&lost).await }
+    });
+    assert_eq!(world.take("1", 2).await, serde_json::to_value(&lost).unwrap());
+    ending.await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_first_report_is_no_later_because_the_object_is_known_later_than_the_disk() {
+    let mut world = World::started();
+    world.around.send_modify(|around| around.nodes = Some(1000));
+    let start = Instant::now();
+    world.disk("a");
+    sleep(Duration::from_millis(40)).await;
+    world.own.send_replace(Own::Listed(World::held("1", 1, None)));
+    world.take("1", 2).await;
+    assert!(start.elapsed() <= Duration::from_millis(510), "{:?}", start.elapsed());
 }
 
 #[test]

@@ -79,7 +79,7 @@ pub async fn run(options: Options) -> Result<(), Fatal> {
         path: options.path(),
         node: options.node_name,
         check_interval: options.check_interval,
-        client: daemon::client::connect().await?,
+        client: daemon::client::connect(watches::LONGEST_WATCH).await?,
         metrics,
         opened,
         listed,

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::ops::Range;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use api::{NodeName, NodeProfileStatus, Untrusted};
 use daemon::chain;
@@ -23,10 +23,12 @@ use crate::worker::Command;
 const PAGE: u32 = 8;
 
 /// How many seconds one watch request lasts. Asking again is what a thousand nodes at rest cost the API server, so that it
-/// is rare; but it is all that is heard of a quiet kind, and `SeccompProfileWatchStale` calls five minutes without a word too
-/// long. Each node has its own number: agents that were started together would ask again together, every time, and the API
+/// is rare; but it is all that is heard of a quiet kind, and of a connection that died. `SeccompProfileWatchStale` calls ten
+/// minutes without a word too long. Each node has its own number: agents that were started together would ask again together, every time, and the API
 /// server would turn most of a thousand of them away.
 const WATCH: Range<u32> = 180..240;
+/// The longest of any node.
+pub const LONGEST_WATCH: Duration = Duration::from_secs(WATCH.end as u64);
 
 /// A list that is served to the end is complete (the default semantics are a consistent read: an older answer might
 /// lack a profile whose file is in use).

@@ -26,7 +26,7 @@ use crate::metrics::{KINDS, Metrics};
 use crate::options::Options;
 use crate::reconcile::{self, Context};
 use crate::trigger::Trigger;
-use crate::watch::{Nodes, Pods, Profiles, Reports, follow};
+use crate::watch::{Nodes, Pods, Profiles, Reports, WATCH, follow};
 use crate::writer::Writer;
 
 /// Writes under way at once, of each controller: enough to keep a slow API server busy, few enough not to flood it.
@@ -68,7 +68,7 @@ pub async fn run(options: Options) -> Result<(), RunError> {
     let readiness = Readiness::default();
     let parts = KINDS.map(|kind| readiness.part(kind));
     let endpoints = http::serve(options.listen, registry, readiness, std::future::pending()).await?;
-    let client = client::connect().await?;
+    let client = client::connect(WATCH).await?;
     info!(version = env!("CARGO_PKG_VERSION"), listen = %options.listen, directory = options.directory, "operator starts");
 
     let (profile_names, profile_store) = reflector::store::<PartialObjectMeta<Untrusted<SeccompProfile>>>();

@@ -68,7 +68,7 @@ pub enum LiftError {
 /// Finalizers may be left.
 pub async fn run(options: LiftOptions) -> Result<(), LiftError> {
     let signal = daemon::shutdown_signal().map_err(LiftError::Signal)?;
-    let leave = Leave::new(client::connect().await?, options)?;
+    let leave = Leave::new(client::connect(crate::watch::WATCH).await?, options)?;
     tokio::select! {
         done = leave.carry_out() => done.map(drop),
         () = signal => Err(LiftError::Stopped),

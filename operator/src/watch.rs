@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use api::{NodeProfileStatus, SeccompProfile, Untrusted};
 use daemon::watch::Events;
@@ -47,6 +47,9 @@ pub trait Watched {
     fn retain(&self, index: &mut Index, listed: &BTreeSet<String>, now: Timestamp);
 }
 
+/// How long one watch request lasts, and so how long a connection that died without a word goes unnoticed.
+pub const WATCH: Duration = Duration::from_secs(60);
+
 /// Follows one kind for ever. `store`, if any, holds the names that its controller may look at.
 pub async fn follow<W: Watched>(
     kind: W,
@@ -57,8 +60,7 @@ pub async fn follow<W: Watched>(
 ) where
     PartialObjectMeta<W::Object>: Resource<DynamicType = ()>,
 {
-    // A connection that died without a word is noticed when the time is up: kube sets no limit on reading.
-    let config = Config::default().page_size(W::PAGE).timeout(60);
+    let config = Config::default().page_size(W::PAGE).timeout(WATCH.as_secs() as u32);
     let mut events = Events::<W::Object>::measured(client, config, cluster.metrics.watches.of(W::KIND));
     if W::MUST_BE_WHOLE {
         events = events.listing_after_failures();

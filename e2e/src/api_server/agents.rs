@@ -11,6 +11,7 @@ use futures::{StreamExt, TryStreamExt};
 use k8s_openapi::api::core::v1::{Node, NodeCondition, NodeStatus, Pod};
 use kube::api::{DeleteParams, ObjectMeta, Patch, PatchParams, PostParams};
 use kube::{Api, Client, Config};
+use node_agent::watches::LONGEST_WATCH;
 use node_agent::{Agent, Fatal};
 use prometheus::Registry;
 use tokio::sync::oneshot;
@@ -200,7 +201,9 @@ impl Agents {
     /// # Errors
     /// None can be made.
     pub fn client(&self, name: &str) -> Result<Client, ApiServerError> {
-        Ok(self.traffic.client(daemon::client::guarded(agent_of(name, self.config.clone())))?)
+        Ok(self
+            .traffic
+            .client(daemon::client::guarded(agent_of(name, self.config.clone()), LONGEST_WATCH))?)
     }
 
     /// Stops all agents at once; the nodes stay.
