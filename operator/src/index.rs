@@ -53,8 +53,8 @@ pub struct Index {
     reports_seen: Option<Version>,
     /// When the reports were last listed: what was created before is known, or gone, or the watch brings it.
     reports_listed: Option<Timestamp>,
-    /// When the counts began to wait for a node that joins.
-    joined: Option<Timestamp>,
+    /// Since when mere counts wait for the report of a node that joins.
+    counts_wait_since: Option<Timestamp>,
     dirty: Dirty,
     /// How long contents took that have become Ready since somebody asked.
     rollouts: Vec<Duration>,
@@ -82,7 +82,7 @@ impl Index {
             doubtful: BTreeSet::new(),
             reports_seen: None,
             reports_listed: None,
-            joined: None,
+            counts_wait_since: None,
             dirty: Dirty::default(),
             rollouts: Vec::new(),
         }
@@ -343,11 +343,12 @@ impl Index {
         }
     }
 
-    /// A node joins. Its agent will report in a moment, and its coming and its report are one write of each profile, not
-    /// two, if the first waits. Where nodes join all the time, counts wait for half of it at most.
+    /// A node joins. If its agent reports within [`JOIN`], its coming and its report are one write of each profile and not
+    /// two, because what is no flip of a condition waits for so long. Where nodes join all the time, it waits for half of
+    /// the time at most.
     fn joins(&mut self, now: Timestamp) {
-        if self.joined.is_none_or(|joined| after(joined, 2 * JOIN) <= now) {
-            self.joined = Some(now);
+        if self.counts_wait_since.is_none_or(|since| after(since, 2 * JOIN) <= now) {
+            self.counts_wait_since = Some(now);
         }
     }
 

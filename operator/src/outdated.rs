@@ -52,6 +52,14 @@ impl Outdated {
         Some(refused.not_before.saturating_duration_since(now)).filter(|rest| !rest.is_zero())
     }
 
+    /// How long until a write is tried once more whatever the news.
+    #[must_use]
+    pub fn until(&self, kind: &'static str, name: &str, now: Instant) -> Option<Duration> {
+        let all = self.all();
+        let refused = all.get(&(kind, name.to_owned()))?;
+        Some(refused.not_before.saturating_duration_since(now)).filter(|rest| !rest.is_zero())
+    }
+
     /// A write went through, or there is nothing to write.
     pub fn forget(&self, kind: &'static str, name: &str) {
         self.all().remove(&(kind, name.to_owned()));
@@ -81,6 +89,7 @@ mod tests {
             assert_eq!(outdated.rest("node", "a", &version(2), now), None);
             assert_eq!(outdated.rest("node", "b", &version(1), now), None);
             assert_eq!(outdated.rest("profile", "a", &version(1), now), None);
+            assert_eq!(outdated.until("node", "a", now), Some(rest));
             now += rest;
             assert_eq!(outdated.rest("node", "a", &version(1), now), None);
         }

@@ -171,7 +171,8 @@ fn try_again<K: Resource>(kind: &'static str, object: &K, error: &WriteError, co
     if matches!(error, WriteError::Conflict | WriteError::Gone) {
         // The watch brings the news that the judgement lacked; the timer is for the case that it does not.
         context.forget_failures(kind, name);
-        return Action::requeue(Duration::from_secs(1));
+        let rest = context.outdated.until(kind, name, Instant::now());
+        return Action::requeue(rest.unwrap_or(Duration::from_secs(1)));
     }
     let delay = context.back_off(kind, name, error);
     let of = |other| (kind == other).then_some(name);

@@ -149,7 +149,8 @@ impl Index {
         let most = if profile.steadiness.is_settled(now) { 55 } else { 35 };
         let spread = most * self.nodes.len().min(1000) as u64 / 1000;
         let written = profile.written.map(|written| after(written, Duration::from_secs(5 + spread)));
-        let joined = self.joined.filter(|_| profile.tally.joining > 0).map(|joined| after(joined, JOIN));
+        let joined =
+            self.counts_wait_since.filter(|_| profile.tally.joining > 0).map(|since| after(since, JOIN));
         written.max(joined)
     }
 

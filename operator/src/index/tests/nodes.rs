@@ -90,6 +90,17 @@ fn a_node_that_joins_and_reports_in_time_is_one_write_of_each_profile() {
 }
 
 #[test]
+fn a_node_that_joins_holds_up_no_verdict_and_is_counted_if_it_does_not_report() {
+    let mut index = two_nodes();
+    store(&mut index, profile("a", 1), 0);
+    index.apply_node(NodeFacts { created: at(100), ..node("n3") }, at(100));
+    assert_eq!(status(&index, 105).nodes.unwrap().joining, 1);
+    // Another one loses the file meanwhile.
+    index.apply_report(ReportFacts { version: version(7, 2), ..report("n1", &[]) }, Source::Watch, at(101));
+    assert_eq!(ready_condition(&status(&index, 101)).0, "False");
+}
+
+#[test]
 fn however_many_nodes_join_counts_are_written_in_half_of_the_time() {
     let mut index = two_nodes();
     store(&mut index, profile("a", 1), 0);
