@@ -52,7 +52,8 @@ fn main() -> Result<(), String> {
             let [one, all] = [Change::One, Change::All].map(|change| world.least(change));
             let mut cell = String::new();
             if count {
-                let instructions = each(nodes, profiles).ok_or("valgrind is needed to count instructions")?;
+                let instructions =
+                    each(nodes, profiles).ok_or("callgrind counted nothing; is valgrind installed?")?;
                 growth.push(instructions);
                 cell = instructions.to_string();
             }
@@ -73,7 +74,7 @@ fn each(nodes: usize, profiles: usize) -> Option<u64> {
         let numbers = [nodes as u64, profiles as u64, reports].map(|number| number.to_string());
         clock::instructions(&[vec!["once".to_owned()], numbers.to_vec()].concat())
     };
-    Some((run(1 + COUNTED as u64)? - run(1)?) / COUNTED as u64)
+    Some(run(1 + COUNTED as u64)?.checked_sub(run(1)?)? / COUNTED as u64)
 }
 
 /// What differs between a node's report and its last one.
