@@ -422,6 +422,14 @@ async fn what_has_not_been_reported_is_reported_at_the_end() {
     ending.await.unwrap();
 }
 
+/// The directory is lost; the report of it arrives.
+async fn reports_the_loss(world: &mut World, mut reporter: Reporter, lost: api::Report) {
+    let expected = serde_json::to_value(&lost).unwrap();
+    let ending = tokio::spawn(async move { reporter.lost(&lost).await });
+    assert_eq!(world.take("1", 2).await, expected);
+    ending.await.unwrap();
+}
+
 #[tokio::test(start_paused = true)]
 async fn that_the_directory_is_lost_is_reported_although_the_disk_answers_no_more() {
     let (mut world, mut reporter) = World::new();
@@ -432,24 +440,14 @@ async fn that_the_directory_is_lost_is_reported_although_the_disk_answers_no_mor
     reporter.lost(&lost).await; // Nobody believes in any file of this node.
     let held = world.truth();
     world.own.send_replace(Own::Watched(World::held("1", 1, Some(&held))));
-    let ending = tokio::spawn({
-        let lost = lost.clone();
-        async move { reporter.lost(&lost).await }
-    });
-    assert_eq!(world.take("1", 2).await, serde_json::to_value(&lost).unwrap());
-    ending.await.unwrap();
+    reports_the_loss(&mut world, reporter, lost).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn that_the_directory_is_lost_is_reported_before_anybody_has_looked_at_the_object() {
-    let (mut world, mut reporter) = World::new();
+    let (mut world, reporter) = World::new();
     let lost = api::Report { directory: "/lost".into(), ..api::Report::default() };
-    let ending = tokio::spawn({
-        let lost = lost.clone();
-        async move { reporter.lost(&lost).await }
-    });
-    assert_eq!(world.take("1", 2).await, serde_json::to_value(&lost).unwrap());
-    ending.await.unwrap();
+    reports_the_loss(&mut world, reporter, lost).await;
 }
 
 #[tokio::test(start_paused = true)]
