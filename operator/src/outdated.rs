@@ -27,6 +27,12 @@ struct Refused {
     not_before: Instant,
 }
 
+impl Refused {
+    fn rest(&self, now: Instant) -> Option<Duration> {
+        Some(self.not_before.saturating_duration_since(now)).filter(|rest| !rest.is_zero())
+    }
+}
+
 impl Outdated {
     /// A write that was bound to `version` was refused, because there is a newer one.
     pub fn refused(&self, kind: &'static str, name: &str, version: &Version, now: Instant) {
@@ -48,16 +54,13 @@ impl Outdated {
     #[must_use]
     pub fn rest(&self, kind: &'static str, name: &str, version: &Version, now: Instant) -> Option<Duration> {
         let all = self.all();
-        let refused = all.get(&(kind, name.to_owned())).filter(|refused| refused.version == *version)?;
-        Some(refused.not_before.saturating_duration_since(now)).filter(|rest| !rest.is_zero())
+        all.get(&(kind, name.to_owned())).filter(|refused| refused.version == *version)?.rest(now)
     }
 
     /// How long until a write is tried once more whatever the news.
     #[must_use]
     pub fn until(&self, kind: &'static str, name: &str, now: Instant) -> Option<Duration> {
-        let all = self.all();
-        let refused = all.get(&(kind, name.to_owned()))?;
-        Some(refused.not_before.saturating_duration_since(now)).filter(|rest| !rest.is_zero())
+        self.all().get(&(kind, name.to_owned()))?.rest(now)
     }
 
     /// A write went through, or there is nothing to write.
