@@ -2,7 +2,7 @@
 //!
 //! Plain, synchronous state: objects go in as facts, in any order that watches can deliver, and out come the names
 //! of the profiles and nodes that are worth another look ([`Index::take_dirty`]). What to do about one of them is a
-//! question to [`Index::judge_profile`] and [`Index::judge_node`]. Time is an argument everywhere.
+//! question to [`Index::look_at_profile`] and [`Index::judge_node`]. Time is an argument everywhere.
 //!
 //! Everything is incremental. Each profile holds a [`Tally`] of its nodes, each node the number of profiles that it
 //! lacks; a change takes the old contributions out, changes the facts and puts the new ones in. News about a node
@@ -330,9 +330,7 @@ impl Index {
         for (before, (profile_name, profile)) in before.into_iter().zip(&mut self.profiles) {
             let after = node.view(profile_name, profile);
             lacks += u32::from(after.contribution.lacking);
-            if before != after {
-                profile.count(&node.name, before.contribution, Sign::Minus);
-                profile.count(&node.name, after.contribution, Sign::Plus);
+            if before != after && profile.recount(&node.name, before.contribution, after.contribution, now) {
                 self.dirty.profiles.insert(profile_name.clone());
             }
         }

@@ -218,10 +218,10 @@ async fn look(
 async fn step_profile(name: &str, context: &Context) -> Result<Option<Timestamp>, WriteError> {
     let Context { cluster, writer, .. } = context;
     let now = Timestamp::now();
-    let Some(verdict) = cluster.change(|index| index.judge_profile(name, now)) else { return Ok(None) };
+    let Some(verdict) = cluster.change(|index| index.look_at_profile(name, now)) else { return Ok(None) };
     let version = &verdict.version;
     match verdict.step {
-        ProfileStep::Nothing => {}
+        ProfileStep::Nothing | ProfileStep::HoldBack => {}
         ProfileStep::AddFinalizer { has_finalizers } => {
             let write = writer.add_finalizer(name, version, has_finalizers);
             let answer = context.bound("profile", name, version, write).await?;

@@ -184,6 +184,12 @@ impl Watched for Profiles {
     const PAGE: u32 = 10;
 
     fn apply(&self, index: &mut Index, object: &Self::Object, source: Source, now: Timestamp) {
+        let known = index.profile_version(key(object).0);
+        // The answer to a write of the operator's own has said all of it. To read the contents once more, only to find
+        // nothing new and look at the profile again, would double what such a write costs.
+        if source == Source::Watch && known.is_some_and(|known| *known == Version::of(object.meta())) {
+            return;
+        }
         index.apply_profile(ProfileFacts::of(object), source, now);
     }
 

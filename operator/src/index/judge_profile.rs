@@ -11,7 +11,7 @@ use k8s_openapi::jiff::Timestamp;
 use super::node::{Class, Node};
 use super::profile::Profile;
 use super::users::{UNSCHEDULED, User};
-use super::{Index, JOIN, Tally, after};
+use super::{Index, JOIN, after};
 use crate::facts::Version;
 use crate::notice::{self, Notice};
 use crate::status::{self, Urgency};
@@ -40,6 +40,8 @@ pub struct ProfileVerdict {
 pub enum ProfileStep {
     /// All is said.
     Nothing,
+    /// Only counts and texts have changed, and [`ProfileVerdict::look_again`] is soon enough for them.
+    HoldBack,
     /// Put our finalizer on.
     AddFinalizer {
         /// Whether there is a list of finalizers to add it to.
@@ -75,9 +77,18 @@ struct Usage {
 }
 
 impl Index {
-    /// What to do about the profile `name`; `None` if there is no such profile.
-    #[must_use]
-    pub fn judge_profile(&self, name: &str, now: Timestamp) -> Option<ProfileVerdict> {
+    /// What to do about the profile `name`; `None` if there is no such profile. Whoever asks does it, and asks again by
+    /// [`ProfileVerdict::look_again`]: what may wait for that makes the profile due no sooner.
+    pub fn look_at_profile(&mut self, name: &str, now: Timestamp) -> Option<ProfileVerdict> {
+        let verdict = self.judge_profile(name, now)?;
+        if let Some(profile) = self.profiles.get_mut(name) {
+            profile.held_until = verdict.look_again.filter(|_| verdict.step == ProfileStep::HoldBack);
+        }
+        Some(verdict)
+    }
+
+    /// The answer to [`Self::look_at_profile`].
+    pub(super) fn judge_profile(&self, name: &str, now: Timestamp) -> Option<ProfileVerdict> {
         let profile = self.profiles.get(name)?;
         let facts = &profile.facts;
         let verdict =
@@ -102,7 +113,7 @@ impl Index {
         if let Some(seen) = begun.map(|since| after(since, PODS_SEEN)).filter(|seen| *seen > now) {
             return verdict(ProfileStep::Nothing, Some(seen));
         }
-        let withheld = profile.steadiness.ready_from(now).filter(|_| is_ready(&profile.tally));
+        let withheld = profile.steadiness.ready_from(now).filter(|_| profile.tally.is_ready());
         let wanted = self.status(name, profile, &usage, withheld.is_some(), now);
         let confirmation =
             profile.approved_since.filter(|_| facts.deleting()).map(|since| after(since, CONFIRMATION));
@@ -118,7 +129,7 @@ impl Index {
         match urgency {
             Urgency::None => verdict(ProfileStep::Nothing, time),
             Urgency::Whenever if let Some(due) = self.next_write(profile, now).filter(|due| *due > now) => {
-                verdict(ProfileStep::Nothing, Some(time.map_or(due, |time| time.min(due))))
+                verdict(ProfileStep::HoldBack, Some(time.map_or(due, |time| time.min(due))))
             }
             Urgency::Whenever | Urgency::Now => {
                 let notices = notice::of_change(
@@ -341,11 +352,6 @@ impl Index {
         };
         profile.failed.iter().filter_map(failure).take(10).collect()
     }
-}
-
-/// Whether every node that is waited for has it.
-fn is_ready(tally: &Tally) -> bool {
-    tally.ready > 0 && tally.pending == 0 && tally.failed == 0
 }
 
 fn count(number: u32) -> i32 {

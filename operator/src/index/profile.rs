@@ -32,6 +32,8 @@ pub(super) struct Profile {
     rollout: Option<Timestamp>,
     /// When this process last wrote its status.
     pub(super) written: Option<Timestamp>,
+    /// Until when changes of mere counts and texts wait. It is looked at then, whatever comes before.
+    pub(super) held_until: Option<Timestamp>,
 }
 
 impl Profile {
@@ -48,6 +50,7 @@ impl Profile {
             approved_since: None,
             rollout: (facts.content.is_ok() && !judged).then_some(now),
             written: None,
+            held_until: None,
             facts,
         };
         profile.note_times(now);
@@ -90,6 +93,27 @@ impl Profile {
         }
         // Somebody else may have wiped it off the status; then nothing is waited for any more.
         self.approved_since = self.facts.removal_approved.then(|| self.approved_since.unwrap_or(now));
+    }
+
+    /// Another contribution of a node takes the place of its earlier one; says whether the profile is due for a look.
+    pub(super) fn recount(
+        &mut self,
+        node: &Arc<str>,
+        earlier: Contribution,
+        present: Contribution,
+        now: Timestamp,
+    ) -> bool {
+        let before = self.urgent();
+        self.count(node, earlier, Sign::Minus);
+        self.count(node, present, Sign::Plus);
+        let held = self.held_until.is_some_and(|until| now < until) && !self.facts.deleting();
+        !held || self.urgent() != before
+    }
+
+    /// What of the counts can make a status urgent that is held back: what flips the condition, what says for the first
+    /// time that a node cannot hold the contents, and that no node is waited for any more that is about to report.
+    fn urgent(&self) -> impl PartialEq + use<> {
+        (self.tally.is_ready(), self.tally.failed > 0, self.tally.joining > 0)
     }
 
     /// Puts a node's contribution into the counts or takes it out.

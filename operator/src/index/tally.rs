@@ -52,6 +52,11 @@ impl Tally {
         self.ready + self.pending + self.failed + self.joining + self.unreachable
     }
 
+    /// Whether every node that is waited for has it.
+    pub(super) fn is_ready(&self) -> bool {
+        self.ready > 0 && self.pending == 0 && self.failed == 0
+    }
+
     pub(super) fn add(&mut self, contribution: Contribution, sign: Sign) {
         let apply = |count: &mut u32| match sign {
             Sign::Plus => *count += 1,

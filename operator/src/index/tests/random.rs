@@ -193,17 +193,37 @@ proptest! {
     }
 
     #[test]
-    fn a_change_of_what_would_be_written_is_always_due(news in vec(news(), 1..40)) {
+    fn what_is_to_be_written_is_due_and_what_may_wait_is_planned(news in vec((news(), any::<bool>()), 1..60)) {
         let mut index = Index::new("profiles");
-        for (number, news) in (1u32..).zip(&news) {
-            index.take_dirty();
-            let before: BTreeMap<_, _> = index.profile_keys().into_keys().map(|name| (name.clone(), index.judge_profile(&name, at(0)))).collect();
-            deliver(&mut index, news, at(0), number);
-            let dirty = index.take_dirty();
-            for (name, before) in before {
-                if index.judge_profile(&name, at(0)) != before {
-                    prop_assert!(dirty.profiles.contains(&name), "{} changed and is not due", name);
+        let (mut due, mut planned) = (BTreeSet::new(), BTreeMap::<String, Timestamp>::new());
+        let mut second = 0;
+        for (number, (news, look)) in (1u32..).step_by(2).zip(&news) {
+            if let News::Time { seconds } = news {
+                second += seconds % 10;
+            }
+            let now = at(second);
+            deliver(&mut index, news, now, number);
+            due.extend(index.take_dirty().profiles);
+            planned.retain(|name, time| *time > now || !due.insert(name.clone()));
+            for name in if *look { std::mem::take(&mut due) } else { BTreeSet::new() } {
+                let Some(verdict) = index.look_at_profile(&name, now) else { continue };
+                planned.remove(&name);
+                planned.extend(verdict.look_again.map(|time| (name.clone(), time)));
+                if let ProfileStep::WriteStatus { status, .. } = verdict.step {
+                    let mut facts = index.profiles[&name].facts.clone();
+                    facts.version.resource_version = (number + 1).to_string();
+                    facts.removal_approved = status.removal.is_some();
+                    facts.status = Some((*status).clone());
+                    index.apply_profile(facts, Source::Answer, now);
+                    index.status_written(&name, &status, now);
                 }
+            }
+            due.extend(index.take_dirty().profiles);
+            for name in index.profile_keys().into_keys().filter(|name| !due.contains(name)) {
+                let verdict = index.judge_profile(&name, now).unwrap();
+                prop_assert!(matches!(verdict.step, ProfileStep::Nothing | ProfileStep::HoldBack), "{name}: {verdict:?}");
+                let planned = planned.get(&name);
+                prop_assert!(verdict.look_again.is_none_or(|time| planned.is_some_and(|planned| *planned <= time)), "{name}: {verdict:?}, {planned:?}");
             }
         }
     }

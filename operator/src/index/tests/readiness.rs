@@ -90,8 +90,38 @@ fn counts_alone_are_written_at_most_every_five_seconds_in_a_small_cluster() {
     store(&mut index, profile("a", 1), 0);
     index.apply_node(NodeFacts { reachable: false, ..node("n2") }, at(1));
     let waiting = index.judge_profile("a", at(1)).unwrap();
-    assert_eq!((waiting.step, waiting.look_again), (ProfileStep::Nothing, Some(at(5))));
+    assert_eq!((waiting.step, waiting.look_again), (ProfileStep::HoldBack, Some(at(5))));
     assert_eq!(status(&index, 5).ready.as_deref(), Some("1/2"));
+}
+
+#[test]
+fn while_counts_wait_only_what_cannot_makes_a_profile_due() {
+    let mut index = two_nodes();
+    index.apply_node(node("n3"), at(0));
+    let behind = |number| ReportFacts { version: version(7, number), ..report("n3", &[]) };
+    index.apply_report(behind(1), Source::Watch, at(0));
+    store(&mut index, profile("a", 1), 0);
+    let due_after = |index: &mut Index, node, reachable, now| {
+        index.take_dirty();
+        index.apply_node(NodeFacts { reachable, ..super::node(node) }, at(now));
+        index.take_dirty().profiles.contains("a")
+    };
+    assert!(due_after(&mut index, "n2", false, 1), "nobody has looked since the last write");
+    let waiting = index.look_at_profile("a", at(1)).unwrap();
+    assert_eq!((waiting.step, waiting.look_again), (ProfileStep::HoldBack, Some(at(5))));
+    assert!(!due_after(&mut index, "n2", true, 2), "a look at 5 s is planned");
+    assert!(!due_after(&mut index, "n2", false, 3));
+    // The last node that is waited for has it now: that is Ready.
+    index.apply_report(
+        ReportFacts { version: version(7, 2), ..report("n3", &[("a", 1)]) },
+        Source::Watch,
+        at(4),
+    );
+    assert!(index.take_dirty().profiles.contains("a"));
+    assert_eq!(ready_condition(&status(&index, 4)), ("True", "AllNodesReady"));
+    assert!(!due_after(&mut index, "n2", true, 4));
+    // A look that did not come in time, because writes fail, is no reason to wait for longer.
+    assert!(due_after(&mut index, "n2", false, 5));
 }
 
 #[test]
@@ -108,7 +138,7 @@ fn counts_alone_are_written_more_rarely_in_a_large_cluster_and_even_more_of_a_se
         }
         index.apply_node(NodeFacts { reachable: now > 1, ..node("n2") }, at(now));
         let waiting = index.judge_profile("a", at(now)).unwrap();
-        assert_eq!((waiting.step, waiting.look_again), (ProfileStep::Nothing, Some(at(due))));
+        assert_eq!((waiting.step, waiting.look_again), (ProfileStep::HoldBack, Some(at(due))));
     }
 }
 

@@ -140,17 +140,17 @@ impl Operator {
     }
 
     fn step_profile(
-        &self,
+        &mut self,
         name: &str,
         server: &mut Server,
         now: Timestamp,
     ) -> Option<(Result<News, Refused>, Option<Timestamp>)> {
-        let verdict = self.index.judge_profile(name, now)?;
+        let verdict = self.index.look_at_profile(name, now)?;
         let version = verdict.version.resource_version;
         let mut write =
             |change: &mut dyn FnMut(&mut Value)| server.change_version(Kind::Profile, name, &version, change);
         let done = match verdict.step {
-            ProfileStep::Nothing => Ok(News::Nothing),
+            ProfileStep::Nothing | ProfileStep::HoldBack => Ok(News::Nothing),
             ProfileStep::AddFinalizer { has_finalizers } => {
                 write(&mut |object| match &mut object["metadata"]["finalizers"] {
                     Value::Array(list) if has_finalizers => list.push(json!(FINALIZER)),
