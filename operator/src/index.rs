@@ -121,7 +121,7 @@ impl Index {
                     self.profiles.insert(name, profile);
                     return;
                 }
-                self.count_lacking(&name, &profile, Sign::Minus, now);
+                self.lacks_no_more(&name, &profile, now);
                 self.rollouts.extend(profile.update(facts, now));
                 profile.clear_counts();
                 profile
@@ -129,16 +129,18 @@ impl Index {
             // New, or deleted and recreated while nobody looked: nothing of the old one counts.
             old => {
                 if let Some(old) = old {
-                    self.count_lacking(&name, &old, Sign::Minus, now);
+                    self.lacks_no_more(&name, &old, now);
                 }
                 Profile::new(facts, now)
             }
         };
-        for node in self.nodes.values() {
+        for (node_name, node) in &mut self.nodes {
             let contribution = node.contribution(&name, &profile);
             profile.count(&node.name, contribution, Sign::Plus);
+            if contribution.lacking && node.lack(Sign::Plus, now) {
+                self.dirty.nodes.insert(node_name.clone());
+            }
         }
-        self.count_lacking(&name, &profile, Sign::Plus, now);
         self.profiles.insert(name, profile);
     }
 
@@ -147,7 +149,7 @@ impl Index {
         if self.profiles.get(name).is_some_and(|profile| profile.facts.version.uid == uid)
             && let Some(profile) = self.profiles.remove(name)
         {
-            self.count_lacking(name, &profile, Sign::Minus, now);
+            self.lacks_no_more(name, &profile, now);
             self.dirty.profiles.insert(name.to_owned());
         }
     }
@@ -306,11 +308,11 @@ impl Index {
         Some(&self.nodes.get(node)?.report.as_ref()?.version)
     }
 
-    /// Changes what each node lacks by what it lacks of this profile.
-    fn count_lacking(&mut self, name: &str, profile: &Profile, sign: Sign, now: Timestamp) {
+    /// Takes what each node lacks of this profile off what it lacks.
+    fn lacks_no_more(&mut self, name: &str, profile: &Profile, now: Timestamp) {
         for (node_name, node) in &mut self.nodes {
             let contribution = node.contribution(name, profile);
-            if contribution.lacking && node.lack(sign, now) {
+            if contribution.lacking && node.lack(Sign::Minus, now) {
                 self.dirty.nodes.insert(node_name.clone());
             }
         }
@@ -319,7 +321,9 @@ impl Index {
     /// Changes one node between taking its contributions out and putting them back in.
     fn change_node(&mut self, name: &str, now: Timestamp, change: impl FnOnce(&mut Node)) {
         let mut node = self.nodes.remove(name).unwrap_or_else(|| Node::new(name, now));
-        let before: Vec<_> = self.profiles.iter().map(|(name, profile)| node.view(name, profile)).collect();
+        let mut words = node.words();
+        let before: Vec<_> =
+            self.profiles.iter().map(|(name, profile)| node.view(words.of(name), profile)).collect();
         change(&mut node);
         let was = node.class;
         node.class = node.classify(now);
@@ -327,8 +331,9 @@ impl Index {
             self.joins(now);
         }
         let mut lacks = 0;
+        let mut words = node.words();
         for (before, (profile_name, profile)) in before.into_iter().zip(&mut self.profiles) {
-            let after = node.view(profile_name, profile);
+            let after = node.view(words.of(profile_name), profile);
             lacks += u32::from(after.contribution.lacking);
             if before != after && profile.recount(&node.name, before.contribution, after.contribution, now) {
                 self.dirty.profiles.insert(profile_name.clone());

@@ -1,11 +1,13 @@
 //! One node in the index: the Node, its report, its agent's pods.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, btree_map};
+use std::iter::Peekable;
 use std::sync::Arc;
 use std::time::Duration;
 
 use api::{FileProblem, FileState, conditions};
 use k8s_openapi::jiff::Timestamp;
+use profile::ShortHash;
 
 use super::profile::Profile;
 use super::tally::{Contribution, NodeState};
@@ -87,6 +89,38 @@ pub(super) struct View {
     pub(super) contribution: Contribution,
     class: Option<Class>,
     problem: Option<FileProblem>,
+}
+
+/// What a node's report says of one profile.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Word<'a> {
+    /// Which bytes the disk holds.
+    held: Option<ShortHash>,
+    problem: Option<&'a FileProblem>,
+}
+
+/// What a node's report says of one profile after the other. Each step is one comparison of names or two, where a search
+/// for each profile takes a dozen: of two hundred profiles that was a tenth of all that the operator does.
+#[derive(Debug)]
+pub(super) struct Words<'a> {
+    files: Option<InOrder<'a, ShortHash>>,
+    problems: Option<InOrder<'a, FileProblem>>,
+}
+
+type InOrder<'a, T> = Peekable<btree_map::Iter<'a, String, T>>;
+
+impl<'a> Words<'a> {
+    /// What it says of the profile `name`, which comes after every one that was asked for before.
+    pub(super) fn of(&mut self, name: &str) -> Word<'a> {
+        let held = self.files.as_mut().and_then(|files| advance(files, name));
+        Word { held: held.copied(), problem: self.problems.as_mut().and_then(|all| advance(all, name)) }
+    }
+}
+
+/// The entry of `name`, after leaving those before it behind.
+fn advance<'a, T>(entries: &mut InOrder<'a, T>, name: &str) -> Option<&'a T> {
+    while entries.next_if(|(key, _)| key.as_str() < name).is_some() {}
+    entries.next_if(|(key, _)| *key == name).map(|(_, value)| value)
 }
 
 impl Node {
@@ -204,11 +238,12 @@ impl Node {
     }
 
     pub(super) fn contribution(&self, name: &str, profile: &Profile) -> Contribution {
+        self.contribution_with(self.word(name), profile)
+    }
+
+    fn contribution_with(&self, Word { held, problem }: Word<'_>, profile: &Profile) -> Contribution {
         let Some(class) = self.class else { return Contribution::default() };
-        let report = self.own_report();
-        let held = report.and_then(|report| report.files.as_ref()?.get(name));
-        let has = profile.want().is_some_and(|want| held == Some(&want));
-        let problem = report.and_then(|report| report.problems.get(name));
+        let has = profile.want().is_some_and(|want| held == Some(want));
         let state = match class {
             Class::Unreachable => NodeState::Unreachable,
             Class::Joining => NodeState::Joining,
@@ -227,9 +262,26 @@ impl Node {
         }
     }
 
-    pub(super) fn view(&self, name: &str, profile: &Profile) -> View {
-        let problem = self.own_report().and_then(|report| report.problems.get(name));
-        View { contribution: self.contribution(name, profile), class: self.class, problem: problem.cloned() }
+    /// What its report says of one profile.
+    fn word(&self, name: &str) -> Word<'_> {
+        let Some(report) = self.own_report() else { return Word::default() };
+        let held = report.files.as_ref().and_then(|files| files.get(name));
+        Word { held: held.copied(), problem: report.problems.get(name) }
+    }
+
+    /// What its report says, for whoever goes through all profiles.
+    pub(super) fn words(&self) -> Words<'_> {
+        let report = self.own_report();
+        let files = report.and_then(|report| report.files.as_ref());
+        Words {
+            files: files.map(|files| files.iter().peekable()),
+            problems: report.map(|report| report.problems.iter().peekable()),
+        }
+    }
+
+    pub(super) fn view(&self, word: Word<'_>, profile: &Profile) -> View {
+        let contribution = self.contribution_with(word, profile);
+        View { contribution, class: self.class, problem: word.problem.cloned() }
     }
 
     /// One profile more or less that the node lacks; says whether that changes the node's condition.
