@@ -3,11 +3,10 @@
 //! The index says what to do; this module does it, one write a look, and puts the answer into the index, which makes
 //! the object due again if more is to be done.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use daemon::{backoff, chain};
+use daemon::chain;
 use k8s_openapi::jiff::Timestamp;
 use kube::Resource;
 use kube_runtime::controller::Action;
@@ -18,7 +17,7 @@ use crate::cluster::Cluster;
 use crate::facts::{ProfileFacts, ReportFacts, Source, Version};
 use crate::index::{Index, NodeStep, ProfileStep};
 use crate::notice::Notice;
-use crate::outdated::Outdated;
+use crate::rests::Rests;
 use crate::watch::{Profiles, Reports, Watched};
 use crate::writer::{WriteError, Writer};
 
@@ -28,10 +27,13 @@ pub struct Context {
     pub cluster: Arc<Cluster>,
     /// The way out.
     pub writer: Writer,
-    /// What has failed and not succeeded since, by kind and name.
-    failures: Mutex<HashMap<(&'static str, String), Failure>>,
-    /// What the watches are behind of.
-    outdated: Outdated,
+    /// What is not looked at, whatever the news, because writes failed for a reason: a thousand reports must not be a
+    /// thousand writes to an API server that is in trouble.
+    failures: Rests<&'static str>,
+    /// Versions that the API server has called outdated. Only news of the object helps then. While the watch is late, news of
+    /// everything else goes on making the object due, and without a memory each look would send the same write to an API
+    /// server that is too busy as it is.
+    outdated: Rests<Version>,
     /// Looks under way.
     under_way: watch::Sender<usize>,
 }
@@ -52,17 +54,12 @@ impl Drop for UnderWay<'_> {
     }
 }
 
-/// The longest first pause after a write that failed.
-const FIRST: Duration = Duration::from_millis(400);
-
-/// Looks that failed in a row, for the same reason.
-struct Failure {
-    reason: &'static str,
-    count: u32,
-    /// No look before then, whatever the news: a thousand reports must not be a thousand writes to an API server that
-    /// is in trouble.
-    not_before: Instant,
-}
+/// The longest first pause after a write that failed. A refusal may last longer than silence, but whoever mends what is
+/// refused is not to wait for longer than the longest.
+const FAILED: Duration = Duration::from_millis(400);
+/// The longest first pause before a write is bound once more to a version that was called outdated: the API server itself
+/// may have been wrong, as one is that was restored from a backup.
+const OUTDATED: Duration = Duration::from_secs(2);
 
 impl Context {
     /// A context in which nothing has failed yet.
@@ -71,8 +68,8 @@ impl Context {
         Self {
             cluster,
             writer,
-            failures: Mutex::new(HashMap::new()),
-            outdated: Outdated::default(),
+            failures: Rests::new(FAILED),
+            outdated: Rests::new(OUTDATED),
             under_way: watch::Sender::new(0),
         }
     }
@@ -85,12 +82,12 @@ impl Context {
         version: &Version,
         write: impl Future<Output = Result<T, WriteError>>,
     ) -> Result<T, WriteError> {
-        if self.outdated.rest(kind, name, version, Instant::now()).is_some() {
+        if self.outdated.left_for(kind, name, version, Instant::now()).is_some() {
             return Err(WriteError::Conflict);
         }
         let answer = write.await;
         if matches!(answer, Err(WriteError::Conflict)) {
-            self.outdated.refused(kind, name, version, Instant::now());
+            self.outdated.begin(kind, name, version.clone(), Instant::now());
         }
         answer
     }
@@ -99,42 +96,6 @@ impl Context {
     pub async fn idle(&self) {
         // An error means that nobody looks any more, which is the same.
         let _ = self.under_way.subscribe().wait_for(|count| *count == 0).await;
-    }
-
-    /// How long to wait after one more failure: from 0.2 s, doubling, to 20 s. A refusal may last longer than silence, but
-    /// whoever mends what is refused is not to wait for longer.
-    fn back_off(&self, kind: &'static str, name: &str, error: &WriteError) -> Duration {
-        let reason = error.reason();
-        let mut failures = self.failures();
-        let failure = failures.entry((kind, name.to_owned())).or_insert(Failure {
-            reason,
-            count: 0,
-            not_before: Instant::now(),
-        });
-        // An API server that has just come back may refuse what it will allow in a moment.
-        if std::mem::replace(&mut failure.reason, reason) != reason {
-            failure.count = 0;
-        }
-        let delay = backoff::after(failure.count, FIRST, backoff::LONGEST);
-        failure.count = failure.count.saturating_add(1);
-        failure.not_before = Instant::now() + delay;
-        delay
-    }
-
-    /// How long it is to be left alone.
-    fn rest(&self, kind: &'static str, name: &str) -> Option<Duration> {
-        let failures = self.failures();
-        let failure = failures.get(&(kind, name.to_owned()))?;
-        Some(failure.not_before.saturating_duration_since(Instant::now())).filter(|rest| !rest.is_zero())
-    }
-
-    fn forget_failures(&self, kind: &'static str, name: &str) {
-        self.failures().remove(&(kind, name.to_owned()));
-    }
-
-    fn failures(&self) -> MutexGuard<'_, HashMap<(&'static str, String), Failure>> {
-        // Each entry is whole after any panic.
-        self.failures.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -170,11 +131,12 @@ fn try_again<K: Resource>(kind: &'static str, object: &K, error: &WriteError, co
     let name = object.meta().name.as_deref().unwrap_or_default();
     if matches!(error, WriteError::Conflict | WriteError::Gone) {
         // The watch brings the news that the judgement lacked; the timer is for the case that it does not.
-        context.forget_failures(kind, name);
-        let rest = context.outdated.until(kind, name, Instant::now());
+        context.failures.forget(kind, name);
+        let rest = context.outdated.left(kind, name, Instant::now());
         return Action::requeue(rest.unwrap_or(Duration::from_secs(1)));
     }
-    let delay = context.back_off(kind, name, error);
+    // For another reason it begins anew: an API server that has just come back may refuse what it will allow in a moment.
+    let delay = context.failures.begin(kind, name, error.reason(), Instant::now());
     let of = |other| (kind == other).then_some(name);
     warn!(
         profile = of("profile"),
@@ -199,14 +161,14 @@ async fn look(
     if !context.cluster.may_write() {
         return Ok(Action::await_change());
     }
-    if let Some(rest) = context.rest(kind, name) {
+    if let Some(rest) = context.failures.left(kind, name, Instant::now()) {
         return Ok(Action::requeue(rest));
     }
     let started = Instant::now();
     let result = step.await;
     context.cluster.metrics.reconciled(kind, result.as_ref().map(drop), started.elapsed());
     let look_again = result?;
-    context.forget_failures(kind, name);
+    context.failures.forget(kind, name);
     context.outdated.forget(kind, name);
     Ok(look_again.map_or_else(Action::await_change, |time| {
         let wait = Duration::try_from(time.duration_since(Timestamp::now())).unwrap_or_default();
@@ -310,6 +272,7 @@ async fn step_node(name: &str, context: &Context) -> Result<Option<Timestamp>, W
 mod tests {
     use super::*;
     use crate::metrics::Metrics;
+    use kube::core::PartialObjectMetaExt;
 
     fn context() -> Context {
         let (service, _) =
@@ -319,9 +282,13 @@ mod tests {
         Context::new(Arc::new(Cluster::new(Index::new("profiles"), [], metrics)), writer)
     }
 
-    fn answer(code: u16) -> WriteError {
+    /// How long the profile rests after an answer.
+    fn rest_after(context: &Context, code: u16) -> Duration {
         let status = kube::core::Status { code, ..kube::core::Status::failure("no", "No") };
-        kube::Error::Api(status.boxed()).into()
+        let error = WriteError::from(kube::Error::Api(status.boxed()));
+        let metadata = kube::core::ObjectMeta { name: Some("a".to_owned()), ..Default::default() };
+        try_again("profile", &metadata.into_response_partial::<api::SeccompProfile>(), &error, context);
+        context.failures.left("profile", "a", Instant::now()).unwrap()
     }
 
     #[tokio::test]
@@ -329,19 +296,19 @@ mod tests {
         let context = context();
         for code in [429, 500, 410, 503] {
             for _ in 0..40 {
-                assert!(context.back_off("profile", "a", &answer(code)) <= Duration::from_secs(20));
+                assert!(rest_after(&context, code) <= Duration::from_secs(20));
             }
         }
         // It refuses everybody until it knows who may do what.
-        assert!(context.back_off("profile", "a", &answer(403)) < Duration::from_secs(1));
+        assert!(rest_after(&context, 403) < Duration::from_secs(1));
     }
 
     #[tokio::test]
     async fn what_is_refused_again_and_again_is_tried_ever_more_slowly() {
         let context = context();
-        let pauses = [(); 12].map(|()| context.back_off("profile", "a", &answer(422)));
+        let pauses = [(); 12].map(|()| rest_after(&context, 422));
         assert!(pauses[0] < Duration::from_secs(1) && pauses[11] >= Duration::from_secs(10), "{pauses:?}");
-        context.forget_failures("profile", "a");
-        assert!(context.back_off("profile", "a", &answer(422)) < Duration::from_secs(1));
+        context.failures.forget("profile", "a");
+        assert!(rest_after(&context, 422) < Duration::from_secs(1));
     }
 }
