@@ -275,6 +275,24 @@ impl Agents {
     }
 }
 
+impl Drop for Agents {
+    /// An agent mends a directory that is removed under it: none may run on when the disks go.
+    fn drop(&mut self) {
+        let running = std::mem::take(&mut self.running);
+        running.values().for_each(|agent| agent.task.abort());
+        let start = Instant::now();
+        let in_time = || start.elapsed() < PATIENCE;
+        while in_time() && !running.values().all(|agent| agent.task.is_finished()) {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        // Their threads end a moment later.
+        let remains = |error: io::Error| error.kind() != io::ErrorKind::NotFound;
+        while in_time() && std::fs::remove_dir_all(&self.root).is_err_and(remains) {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+}
+
 impl Running {
     async fn stop(self) -> Result<(), ApiServerError> {
         // It may have ended by itself; then the task says why.
@@ -283,13 +301,5 @@ impl Running {
             .await
             .map_err(|error| ApiServerError::Config(error.to_string()))?
             .map_err(|error| ApiServerError::Config(error.to_string()))
-    }
-}
-
-impl Drop for Agents {
-    fn drop(&mut self) {
-        for Running { task, .. } in std::mem::take(&mut self.running).into_values() {
-            task.abort();
-        }
     }
 }
