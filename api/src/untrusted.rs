@@ -51,15 +51,15 @@ impl Untrusted<SeccompProfile> {
         let contents = spec.get("contents").unwrap_or(&Value::Null);
         Profile::from_value(contents).map_err(|error| error.under("spec.contents"))
     }
+}
 
+impl<S> Untrusted<SeccompProfile, S> {
     /// The status, if it is one.
     #[must_use]
     pub fn status(&self) -> Option<SeccompProfileStatus> {
         SeccompProfileStatus::deserialize(&self.status).ok()
     }
-}
 
-impl<S> Untrusted<SeccompProfile, S> {
     /// Whether somebody has deleted it and the operator has given leave to remove the file. Leave alone is not enough:
     /// whoever has the operator's token could take every file off every node.
     #[must_use]

@@ -104,6 +104,7 @@ impl World {
                 name: name(profile),
                 version: version(&name(profile), 1),
                 generation: Some(1),
+                text: hash(0),
                 content: Ok(hash(0)),
                 deletion: None,
                 finalizer: Some(0),

@@ -11,7 +11,7 @@ mod report;
 pub use api::WatchedPod;
 pub use node::{NodeFacts, WatchedNode};
 pub use pod::{AgentPods, PodFacts, PodKind};
-pub use profile::ProfileFacts;
+pub use profile::{ProfileFacts, WatchedProfile};
 pub use report::ReportFacts;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;

@@ -296,10 +296,16 @@ impl Index {
         self.nodes.values().filter_map(move |node| node.classify(now))
     }
 
+    /// What is known of a profile.
+    #[must_use]
+    pub fn profile(&self, name: &str) -> Option<&ProfileFacts> {
+        Some(&self.profiles.get(name)?.facts)
+    }
+
     /// The version of a profile that is known, for writes.
     #[must_use]
     pub fn profile_version(&self, name: &str) -> Option<&Version> {
-        Some(&self.profiles.get(name)?.facts.version)
+        Some(&self.profile(name)?.version)
     }
 
     /// The version of a node's report that is known.

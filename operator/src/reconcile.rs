@@ -14,7 +14,7 @@ use tokio::sync::watch;
 use tracing::{info, warn};
 
 use crate::cluster::Cluster;
-use crate::facts::{ProfileFacts, ReportFacts, Source, Version};
+use crate::facts::{ProfileFacts, ReportFacts, Source, Version, WatchedProfile};
 use crate::index::{Index, NodeStep, ProfileStep};
 use crate::notice::Notice;
 use crate::rests::Rests;
@@ -187,13 +187,13 @@ async fn step_profile(name: &str, context: &Context) -> Result<Option<Timestamp>
         ProfileStep::AddFinalizer { has_finalizers } => {
             let write = writer.add_finalizer(name, version, has_finalizers);
             let answer = context.bound("profile", name, version, write).await?;
-            cluster.change(|index| profile_answered(cluster, index, ProfileFacts::of(&answer)));
+            cluster.change(|index| profile_answered(cluster, index, &answer));
         }
         ProfileStep::WriteStatus { status, notices } => {
             let write = writer.profile_status(name, version, &status);
             let answer = context.bound("profile", name, version, write).await?;
             cluster.change(|index| {
-                profile_answered(cluster, index, ProfileFacts::of(&answer));
+                profile_answered(cluster, index, &answer);
                 index.status_written(name, &status, now);
             });
             info!(
@@ -210,14 +210,16 @@ async fn step_profile(name: &str, context: &Context) -> Result<Option<Timestamp>
         ProfileStep::Release { finalizer, unconfirmed } => {
             let write = writer.remove_finalizer(name, version, finalizer);
             let answer = context.bound("profile", name, version, write).await?;
-            let facts = ProfileFacts::of(&answer);
-            let hash = facts.content.as_ref().ok().map(tracing::field::display);
-            info!(profile = name, hash, "released");
-            cluster.change(|index| match answer.metadata.finalizers.as_deref().unwrap_or_default() {
-                // With the last finalizer the object goes; the watch says so too, but a name may be used again before.
-                [] => index.delete_profile(name, &version.uid, now),
-                _ => profile_answered(cluster, index, facts),
+            let hash = cluster.change(|index| {
+                let hash = index.profile(name).and_then(|profile| profile.content.clone().ok());
+                match answer.metadata.finalizers.as_deref().unwrap_or_default() {
+                    // With the last finalizer the object goes; the watch says so too, but a name may be used again before.
+                    [] => index.delete_profile(name, &version.uid, now),
+                    _ => profile_answered(cluster, index, &answer),
+                }
+                hash
             });
+            info!(profile = name, hash = hash.as_ref().map(tracing::field::display), "released");
             if !unconfirmed.is_empty() {
                 let detail = format!("Nodes: {}", crate::status::bounded(&unconfirmed.join(", "), 800));
                 warn!(profile = name, nodes = %unconfirmed.join(","), "removal not confirmed in time");
@@ -229,8 +231,10 @@ async fn step_profile(name: &str, context: &Context) -> Result<Option<Timestamp>
 }
 
 /// The answer to a write says what a profile is now.
-fn profile_answered(cluster: &Cluster, index: &mut Index, facts: ProfileFacts) {
-    let known = index.profile_version(&facts.name);
+fn profile_answered(cluster: &Cluster, index: &mut Index, answer: &WatchedProfile) {
+    let known = index.profile(answer.metadata.name.as_deref().unwrap_or_default());
+    let facts = ProfileFacts::given(known, answer);
+    let known = known.map(|known| &known.version);
     cluster.metrics.echoes.written(Profiles::KIND, &facts.name, &facts.version, known, Instant::now());
     index.apply_profile(facts, Source::Answer, Timestamp::now());
 }

@@ -5,7 +5,6 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::time::Duration;
 
-use api::{SeccompProfile, Untrusted};
 use daemon::{Readiness, client, http};
 use futures::{FutureExt, Stream, StreamExt};
 use kube::core::PartialObjectMeta;
@@ -17,7 +16,7 @@ use tokio::time::timeout;
 use tracing::{info, warn};
 
 use crate::cluster::Cluster;
-use crate::facts::WatchedNode;
+use crate::facts::{WatchedNode, WatchedProfile};
 use crate::gauges::Gauges;
 use crate::index::Index;
 use crate::lease::Leadership;
@@ -71,7 +70,7 @@ pub async fn run(options: Options) -> Result<(), RunError> {
     let client = client::connect(WATCH).await?;
     info!(version = env!("CARGO_PKG_VERSION"), listen = %options.listen, directory = options.directory, "operator starts");
 
-    let (profile_names, profile_store) = reflector::store::<PartialObjectMeta<Untrusted<SeccompProfile>>>();
+    let (profile_names, profile_store) = reflector::store::<PartialObjectMeta<WatchedProfile>>();
     let (node_names, node_store) = reflector::store::<PartialObjectMeta<WatchedNode>>();
     let [profiles, reports, nodes, pods] = parts;
     let pod_kind = Pods { directory: options.directory.clone(), agents: options.agents() };

@@ -19,10 +19,11 @@ use kube::api::{DeleteParams, ListParams};
 use kube::core::{ObjectList, Request};
 use kube::{Api, Client, Resource, ResourceExt};
 use prometheus::Registry;
+use serde::de::DeserializeOwned;
 use tokio::time::{Instant, sleep, timeout};
 use tracing::{info, warn};
 
-use crate::facts::{ProfileFacts, Version};
+use crate::facts::{ProfileFacts, Version, WatchedProfile};
 use crate::metrics::Metrics;
 use crate::options::LiftOptions;
 use crate::status::bounded;
@@ -135,7 +136,7 @@ impl Leave {
         let params = ListParams::default().labels(&self.options.pods).limit(PAGE);
         let mut known = None;
         loop {
-            match self.list::<Pod>(&request, &params).await {
+            match self.list::<Untrusted<Pod>>(&request, &params).await {
                 Ok(left) if left.items.is_empty() => return,
                 Ok(left) => {
                     let names: Vec<_> = left.items.iter().map(|pod| pod.name_any()).collect();
@@ -161,7 +162,7 @@ impl Leave {
         let mut params = ListParams::default().limit(PAGE);
         let mut held = 0;
         loop {
-            let page = match self.list::<SeccompProfile>(&request, &params).await {
+            let page = match self.list::<WatchedProfile>(&request, &params).await {
                 Err(kube::Error::Api(status)) if status.code == 404 => return Ok(0),
                 page => page.map_err(PassError::List)?,
             };
@@ -206,11 +207,11 @@ impl Leave {
     }
 
     /// One page of a list, of nothing but metadata, whatever anybody wrote there.
-    async fn list<K: Clone>(
+    async fn list<K: Clone + DeserializeOwned>(
         &self,
         request: &Request,
         params: &ListParams,
-    ) -> Result<ObjectList<Untrusted<K>>, kube::Error> {
+    ) -> Result<ObjectList<K>, kube::Error> {
         let request = request.list_metadata(params).map_err(kube::Error::BuildRequest)?;
         within(self.client.request(request)).await
     }

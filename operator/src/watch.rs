@@ -5,7 +5,7 @@ use std::fmt::Debug;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use api::{NodeProfileStatus, SeccompProfile, Untrusted};
+use api::{NodeProfileStatus, Untrusted};
 use daemon::watch::Events;
 use daemon::{ReadyHandle, chain};
 use k8s_openapi::jiff::Timestamp;
@@ -19,6 +19,7 @@ use tracing::warn;
 use crate::cluster::Cluster;
 use crate::facts::{
     AgentPods, NodeFacts, PodFacts, ProfileFacts, ReportFacts, Source, Version, WatchedNode, WatchedPod,
+    WatchedProfile,
 };
 use crate::index::Index;
 use crate::selection::Selection;
@@ -178,19 +179,20 @@ fn unlisted(
 pub struct Profiles;
 
 impl Watched for Profiles {
-    type Object = Untrusted<SeccompProfile>;
+    type Object = WatchedProfile;
     const KIND: &'static str = "SeccompProfile";
     // One that was stored without bounds takes megabytes decoded.
     const PAGE: u32 = 10;
 
     fn apply(&self, index: &mut Index, object: &Self::Object, source: Source, now: Timestamp) {
-        let known = index.profile_version(key(object).0);
-        // The answer to a write of the operator's own has said all of it. To read the contents once more, only to find
-        // nothing new and look at the profile again, would double what such a write costs.
-        if source == Source::Watch && known.is_some_and(|known| *known == Version::of(object.meta())) {
+        let known = index.profile(key(object).0);
+        let version = Version::of(object.meta());
+        // The answer to a write of the operator's own has said all of it.
+        if source == Source::Watch && known.is_some_and(|known| known.version == version) {
             return;
         }
-        index.apply_profile(ProfileFacts::of(object), source, now);
+        let facts = ProfileFacts::given(known, object);
+        index.apply_profile(facts, source, now);
     }
 
     fn delete(&self, index: &mut Index, object: &Self::Object, now: Timestamp) {

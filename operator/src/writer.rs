@@ -15,7 +15,7 @@ use kube_runtime::events::{Recorder, Reporter};
 use serde_json::{Value, json};
 use tracing::debug;
 
-use crate::facts::Version;
+use crate::facts::{Version, WatchedProfile};
 use crate::metrics::Writes;
 use crate::notice::Notice;
 
@@ -103,7 +103,7 @@ impl Write {
 /// The operator's writes.
 #[derive(Clone)]
 pub struct Writer {
-    profiles: Api<Untrusted<SeccompProfile>>,
+    profiles: Api<WatchedProfile>,
     reports: Api<Untrusted<NodeProfileStatus>>,
     new_reports: Api<NodeProfileStatus>,
     recorder: Recorder,
@@ -134,7 +134,7 @@ impl Writer {
         name: &str,
         version: &Version,
         has_finalizers: bool,
-    ) -> Result<Untrusted<SeccompProfile>, WriteError> {
+    ) -> Result<WatchedProfile, WriteError> {
         let add = if has_finalizers {
             json!({ "op": "add", "path": "/metadata/finalizers/-", "value": FINALIZER })
         } else {
@@ -153,7 +153,7 @@ impl Writer {
         name: &str,
         version: &Version,
         at: usize,
-    ) -> Result<Untrusted<SeccompProfile>, WriteError> {
+    ) -> Result<WatchedProfile, WriteError> {
         let path = format!("/metadata/finalizers/{at}");
         let remove = vec![
             json!({ "op": "test", "path": "/metadata/uid", "value": version.uid }),
@@ -178,7 +178,7 @@ impl Writer {
         name: &str,
         version: &Version,
         status: &SeccompProfileStatus,
-    ) -> Result<Untrusted<SeccompProfile>, WriteError> {
+    ) -> Result<WatchedProfile, WriteError> {
         let replace = json!({ "op": "add", "path": "/status", "value": status });
         let (params, patch) = bound_to(version, vec![replace])?;
         self.counted(Write::ProfileStatus, within(self.profiles.patch_status(name, &params, &patch)).await)

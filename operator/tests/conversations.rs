@@ -6,20 +6,19 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use api::{SeccompProfile, Untrusted};
 use daemon::Readiness;
-use futures::StreamExt;
+use futures::{FutureExt, StreamExt};
 use http::{Method, Request, Response};
 use k8s_openapi::jiff::{Timestamp, ToSpan};
 use kube::Client;
 use kube::client::Body;
 use kube_runtime::reflector;
 use operator::cluster::Cluster;
-use operator::facts::{NodeFacts, ProfileFacts, ReportFacts, Source};
+use operator::facts::{NodeFacts, ProfileFacts, ReportFacts, Source, WatchedProfile};
 use operator::index::Index;
 use operator::metrics::Metrics;
 use operator::reconcile::{self, Context};
-use operator::watch::{Profiles, follow};
+use operator::watch::{Profiles, Watched, follow};
 use operator::writer::{WriteError, Writer};
 use serde_json::{Value, json};
 use tower_test::mock::Handle;
@@ -72,7 +71,19 @@ fn held(version: &str) -> Value {
 }
 
 fn facts(object: &Value) -> ProfileFacts {
-    ProfileFacts::of(&serde_json::from_value::<Untrusted<SeccompProfile>>(object.clone()).unwrap())
+    ProfileFacts::of(&serde_json::from_value::<WatchedProfile>(object.clone()).unwrap())
+}
+
+/// What the agent on `n1` says, in an object that the Node with uid `owner` owns.
+fn report(version: &str, owner: &str, files: &Value) -> ReportFacts {
+    let report = json!({
+        "metadata": {
+            "name": "n1", "uid": "ru1", "resourceVersion": version,
+            "ownerReferences": [{ "apiVersion": "v1", "kind": "Node", "name": "n1", "uid": owner }]
+        },
+        "status": { "report": { "agentVersion": "1", "directory": "/d", "files": files, "fileCount": 1 } }
+    });
+    ReportFacts::of(&serde_json::from_value(report).unwrap())
 }
 
 /// A cluster with one old, reachable node; `files` is what it reports, if it has an object to report in.
@@ -91,14 +102,7 @@ fn cluster(profile: &Value, files: Option<Value>) -> Arc<Cluster> {
     cluster.change(|index| {
         index.apply_node(node, now);
         if let Some(files) = files {
-            let report = json!({
-                "metadata": {
-                    "name": "n1", "uid": "ru1", "resourceVersion": "5",
-                    "ownerReferences": [{ "apiVersion": "v1", "kind": "Node", "name": "n1", "uid": "nu1" }]
-                },
-                "status": { "report": { "agentVersion": "1", "directory": "/d", "files": files, "fileCount": 1 } }
-            });
-            index.apply_report(ReportFacts::of(&serde_json::from_value(report).unwrap()), Source::List, now);
+            index.apply_report(report("5", "nu1", &files), Source::List, now);
         }
         index.apply_profile(facts(profile), Source::List, now);
     });
@@ -116,7 +120,7 @@ fn named<K: for<'de> serde::Deserialize<'de>>(name: &str) -> Arc<K> {
 }
 
 async fn look_at_profile(context: &Arc<Context>) -> Result<(), WriteError> {
-    reconcile::profile(named::<Untrusted<SeccompProfile>>("audit"), context.clone()).await.map(|_| ())
+    reconcile::profile(named::<WatchedProfile>("audit"), context.clone()).await.map(|_| ())
 }
 
 async fn look_at_node(context: &Arc<Context>) -> Result<(), WriteError> {
@@ -207,12 +211,63 @@ async fn what_was_called_outdated_is_not_written_again_before_there_is_news_of_i
             let look = look_at_profile(&context).await;
             assert!(matches!(look, Err(WriteError::Conflict)), "{look:?}");
         }
-        let news = serde_json::from_value::<Untrusted<SeccompProfile>>(held("11")).unwrap();
+        let news = serde_json::from_value::<WatchedProfile>(held("11")).unwrap();
         let now = Timestamp::now();
         context.cluster.change(|index| index.apply_profile(ProfileFacts::of(&news), Source::Watch, now));
         look_at_profile(&context).await.unwrap();
     };
     tokio::join!(looks, conversation);
+}
+
+#[tokio::test]
+async fn what_was_called_outdated_of_a_node_is_neither_written_nor_deleted_before_there_is_news_of_it() {
+    let reports = "/apis/seccomp.imjasonh.dev/v1alpha1/nodeprofilestatuses/n1";
+    let files = json!({ "audit": &HASH[7..39] });
+    // The report is about the node, which has every profile, or about an earlier one of its name.
+    for (owner, method, path) in
+        [("nu1", Method::PATCH, &*format!("{reports}/status")), ("gone", Method::DELETE, reports)]
+    {
+        let (context, mut server) = start(cluster(&held("10"), Some(files.clone())));
+        let news = |version: &str| {
+            let report = report(version, owner, &files);
+            context.cluster.change(|index| index.apply_report(report, Source::Watch, Timestamp::now()));
+        };
+        news("6");
+        let answer = json!({ "metadata": { "name": "n1", "uid": "ru1", "resourceVersion": "8" } });
+        let conversation = async {
+            let of = |request: &Value, version| {
+                let bound = [&request[0]["value"], &request["preconditions"]["resourceVersion"]];
+                assert!(bound.contains(&&json!(version)), "{request}");
+            };
+            server.expect(method.clone(), path, failure(409, "Conflict"), |request| of(&request, "6")).await;
+            server.expect(method.clone(), path, (200, answer), |request| of(&request, "7")).await;
+        };
+        let looks = async {
+            for _ in 0..10 {
+                let look = look_at_node(&context).await;
+                assert!(matches!(look, Err(WriteError::Conflict)), "{look:?}");
+            }
+            news("7");
+            look_at_node(&context).await.unwrap();
+        };
+        tokio::join!(looks, conversation);
+    }
+}
+
+#[test]
+fn the_watch_makes_a_profile_due_for_what_the_answer_to_a_write_has_not_told() {
+    let cluster = cluster(&held("10"), None);
+    let mut due = std::pin::pin!(cluster.profiles.clone().stream());
+    let mut news = |version: &str, source| {
+        let object = serde_json::from_value(held(version)).unwrap();
+        cluster.change(|index| Profiles.apply(index, &object, source, Timestamp::now()));
+        due.next().now_or_never().flatten()
+    };
+    assert_eq!(news("11", Source::Answer).as_deref(), Some("audit"));
+    assert_eq!(news("11", Source::Watch), None);
+    assert_eq!(news("12", Source::Watch).as_deref(), Some("audit"));
+    // A list is the truth, also where a restored API server numbers anew.
+    assert_eq!(news("12", Source::List).as_deref(), Some("audit"));
 }
 
 #[tokio::test]

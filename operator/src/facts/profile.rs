@@ -1,11 +1,14 @@
 //! What the index needs to know of a `SeccompProfile`.
 
 use api::names::{DELETE_IN_USE, FINALIZER};
-use api::{SeccompProfile, SeccompProfileStatus, Untrusted};
+use api::{SeccompProfile, SeccompProfileStatus, Text, Untrusted};
 use k8s_openapi::jiff::Timestamp;
 use profile::ContentHash;
 
 use super::Version;
+
+/// A `SeccompProfile` as it is watched, and as it comes in answers: its contents are text, to be read where they are news.
+pub type WatchedProfile = Untrusted<SeccompProfile, Text>;
 
 /// A `SeccompProfile`.
 #[derive(Debug, Clone, PartialEq)]
@@ -16,6 +19,9 @@ pub struct ProfileFacts {
     pub version: Version,
     /// `metadata.generation`.
     pub generation: Option<i64>,
+    /// SHA-256 of the text that the contents were read from: who may write a profile must not be able to make one that
+    /// passes for another.
+    pub text: ContentHash,
     /// The hash that every node should report, or why there is none.
     pub content: Result<ContentHash, String>,
     /// When somebody deleted it.
@@ -42,20 +48,31 @@ impl ProfileFacts {
 
     /// What a stored profile says.
     #[must_use]
-    pub fn of(object: &Untrusted<SeccompProfile>) -> Self {
+    pub fn of(object: &WatchedProfile) -> Self {
+        Self::given(None, object)
+    }
+
+    /// What a stored profile says, where `known` is what it said before: a rollout brings the same contents with every
+    /// status, and to read them strictly takes longer than all the rest.
+    #[must_use]
+    pub fn given(known: Option<&Self>, object: &WatchedProfile) -> Self {
         let metadata = &object.metadata;
         let name = metadata.name.clone().unwrap_or_default();
+        let text = ContentHash::of(object.spec.as_bytes());
         let finalizers = metadata.finalizers.as_deref().unwrap_or_default();
         let annotation = |key| metadata.annotations.as_ref().and_then(|all| all.get(key)).map(String::as_str);
-        let content = match name.parse::<api::ProfileName>() {
-            Ok(_) => {
-                object.profile().map(|profile| profile.canonical().hash()).map_err(|error| error.to_string())
-            }
+        let read = || match name.parse::<api::ProfileName>() {
+            Ok(_) => Untrusted::<SeccompProfile>::profile_in(&object.spec.value())
+                .map(|profile| profile.canonical().hash())
+                .map_err(|error| error.to_string()),
             Err(error) => Err(format!("metadata.name: {error}")),
         };
+        let known = known.filter(|known| known.name == name && known.text == text);
+        let content = known.map_or_else(read, |known| known.content.clone());
         Self {
             version: Version::of(metadata),
             generation: metadata.generation,
+            text,
             content,
             deletion: metadata.deletion_timestamp.as_ref().map(|time| time.0),
             finalizer: finalizers.iter().position(|finalizer| finalizer == FINALIZER),
@@ -66,5 +83,28 @@ impl ProfileFacts {
             status: object.status().filter(|status| *status != SeccompProfileStatus::default()),
             name,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn contents_are_read_where_their_text_is_news() {
+        let object = |name: &str, action: &str| {
+            let contents = json!({ "defaultAction": action });
+            serde_json::from_value(json!({ "metadata": { "name": name }, "spec": { "contents": contents } }))
+                .unwrap()
+        };
+        let (logs, allows) = (object("audit", "SCMP_ACT_LOG"), object("audit", "SCMP_ACT_ALLOW"));
+        let known = ProfileFacts { content: Err("not read again".to_owned()), ..ProfileFacts::of(&logs) };
+        let content = |object| ProfileFacts::given(Some(&known), object).content;
+        assert_eq!(content(&logs), known.content);
+        assert_eq!(content(&allows), ProfileFacts::of(&allows).content);
+        // Whether it is one profile's depends on the name, too.
+        let misnamed = object("Audit", "SCMP_ACT_LOG");
+        assert!(content(&misnamed).unwrap_err().starts_with("metadata.name"));
     }
 }

@@ -38,6 +38,7 @@ fn profile(name: &str, content: u8) -> ProfileFacts {
         name: name.to_owned(),
         version: version(1, 1),
         generation: Some(1),
+        text: hash(content),
         content: Ok(hash(content)),
         deletion: None,
         finalizer: Some(0),

@@ -205,18 +205,23 @@ impl Operator {
     /// The answer to an earlier write comes.
     pub(super) fn answer(&mut self) -> bool {
         let Some(Answer { about, looked, look_again, news }) = self.answers.pop_front() else { return false };
-        let profile = |object| ProfileFacts::of(&serde_json::from_value::<Untrusted<_>>(object).unwrap());
+        let profile = |index: &Index, object| {
+            let known = index.profile(&about.1);
+            ProfileFacts::given(known, &serde_json::from_value(object).unwrap())
+        };
         match news {
             News::Nothing => {}
             News::Profile(object, status) => {
-                self.index.apply_profile(profile(object), Source::Answer, looked);
+                let facts = profile(&self.index, object);
+                self.index.apply_profile(facts, Source::Answer, looked);
                 if let Some(status) = status {
                     self.index.status_written(&about.1, &status, looked);
                 }
             }
             News::Released(object, uid) => match object["metadata"]["finalizers"].as_array() {
                 Some(list) if !list.is_empty() => {
-                    self.index.apply_profile(profile(object), Source::Answer, looked);
+                    let facts = profile(&self.index, object);
+                    self.index.apply_profile(facts, Source::Answer, looked);
                 }
                 _ => self.index.delete_profile(&about.1, &uid, looked),
             },
