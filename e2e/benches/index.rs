@@ -1,8 +1,8 @@
 //! What one report costs the operator's index, as the cluster grows: `cargo bench -p e2e --bench index`.
 //!
 //! A report comes in of which one profile differs from the last one, as when a file is mended, or all, as after an
-//! update; what became due is taken, and one profile is judged. Each report is of another node, so that nothing is in
-//! the processor's caches. Instructions are of the first kind; where they are counted (`--instructions`, which needs valgrind), it
+//! update; what became due is taken, and one profile is looked at. One more node lacks every profile, and each has its
+//! status, as in the middle of a rollout. Each report is of another node, so that nothing is in the processor's caches. Instructions are of the first kind; where they are counted (`--instructions`, which needs valgrind), it
 //! fails if they grow by more than the bar.
 
 mod clock;
@@ -12,7 +12,7 @@ use std::hint::black_box;
 
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use operator::facts::{NodeFacts, ProfileFacts, ReportFacts, Source, Version};
-use operator::index::Index;
+use operator::index::{Index, ProfileStep};
 use profile::{ContentHash, ShortHash};
 
 const NODES: [usize; 4] = [10, 100, 1_000, 5_000];
@@ -115,7 +115,7 @@ impl World {
             };
             world.index.apply_profile(facts, Source::List, now);
         }
-        for node in 0..nodes {
+        for node in 0..=nodes {
             let facts = NodeFacts {
                 name: format!("node-{node:05}"),
                 uid: format!("uid-{node}"),
@@ -125,11 +125,27 @@ impl World {
                 answers: true,
             };
             world.index.apply_node(facts, now);
-            let report = world.report(node, |_| 0);
+            let report = world.report(node, |_| usize::from(node == nodes));
             world.index.apply_report(report, Source::List, now);
+        }
+        for profile in 0..profiles {
+            world.store_status(&name(profile));
         }
         world.index.take_dirty();
         world
+    }
+
+    /// Writes the status of a profile, as the operator would.
+    fn store_status(&mut self, profile: &str) {
+        let verdict = self.index.look_at_profile(profile, self.now);
+        let Some(ProfileStep::WriteStatus { status, .. }) = verdict.map(|verdict| verdict.step) else {
+            return;
+        };
+        if let Some(facts) = self.index.profile(profile).cloned() {
+            let facts = ProfileFacts { status: Some((*status).clone()), ..facts };
+            self.index.apply_profile(facts, Source::Answer, self.now);
+            self.index.status_written(profile, &status, self.now);
+        }
     }
 
     fn report(&mut self, node: usize, content: impl Fn(usize) -> usize) -> ReportFacts {

@@ -211,13 +211,13 @@ async fn step_profile(name: &str, context: &Context) -> Result<Option<Timestamp>
             let write = writer.remove_finalizer(name, version, finalizer);
             let answer = context.bound("profile", name, version, write).await?;
             let hash = cluster.change(|index| {
-                let hash = index.profile(name).and_then(|profile| profile.content.clone().ok());
+                let ProfileFacts { content, .. } = ProfileFacts::given(index.profile(name), &answer);
                 match answer.metadata.finalizers.as_deref().unwrap_or_default() {
                     // With the last finalizer the object goes; the watch says so too, but a name may be used again before.
                     [] => index.delete_profile(name, &version.uid, now),
                     _ => profile_answered(cluster, index, &answer),
                 }
-                hash
+                content.ok()
             });
             info!(profile = name, hash = hash.as_ref().map(tracing::field::display), "released");
             if !unconfirmed.is_empty() {
@@ -275,6 +275,7 @@ async fn step_node(name: &str, context: &Context) -> Result<Option<Timestamp>, W
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::facts::NodeFacts;
     use crate::metrics::Metrics;
     use kube::core::PartialObjectMetaExt;
 
@@ -305,6 +306,41 @@ mod tests {
         }
         // It refuses everybody until it knows who may do what.
         assert!(rest_after(&context, 403) < Duration::from_secs(1));
+    }
+
+    #[tokio::test]
+    async fn counts_that_are_held_back_are_looked_at_again_when_they_may_be_written() {
+        let (context, now) = (context(), Timestamp::now());
+        let node = |name: &str, reachable| NodeFacts {
+            name: name.to_owned(),
+            uid: name.to_owned(),
+            created: Timestamp::UNIX_EPOCH,
+            selected: true,
+            reachable,
+            answers: true,
+        };
+        context.cluster.change(|index| {
+            index.apply_node(node("n1", true), now);
+            index.apply_node(node("n2", true), now);
+            let object = serde_json::json!({
+                "metadata": { "name": "a", "uid": "u", "resourceVersion": "1", "finalizers": [api::names::FINALIZER] },
+                "spec": { "contents": { "defaultAction": "SCMP_ACT_LOG" } },
+            });
+            let mut facts = ProfileFacts::of(&serde_json::from_value(object).unwrap());
+            index.apply_profile(facts.clone(), Source::List, now);
+            let ProfileStep::WriteStatus { status, .. } = index.look_at_profile("a", now).unwrap().step else {
+                panic!("there is a status to write");
+            };
+            facts.status = Some((*status).clone());
+            index.apply_profile(facts, Source::List, now);
+            index.status_written("a", &status, now);
+            index.apply_node(node("n2", false), now);
+        });
+        // No request is answered: that would be an error.
+        let again = step_profile("a", &context).await.unwrap();
+        assert_eq!(again, Some(now + Duration::from_secs(5)));
+        let action = look("profile", "a", &context, async { Ok(again) }).await.unwrap();
+        assert_ne!(action, Action::await_change());
     }
 
     #[tokio::test]

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use daemon::backoff::{self, LONGEST};
 
-/// How long a rest that is over is remembered, so that the next one for the same cause is longer. Whatever is tried again
-/// is so long before that; what is not is gone from the cluster.
+/// How long a rest that is over is remembered, so that the next one for the same cause is longer: what is still there is
+/// tried again sooner. Those that are older go when the next rest begins.
 const REMEMBERED: Duration = LONGEST.saturating_mul(3);
 
 /// Rests by kind and name, each for a cause: ever longer while the cause stays the same.

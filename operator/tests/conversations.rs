@@ -263,6 +263,8 @@ fn the_watch_makes_a_profile_due_for_what_the_answer_to_a_write_has_not_told() {
         cluster.change(|index| Profiles.apply(index, &object, source, Timestamp::now()));
         due.next().now_or_never().flatten()
     };
+    assert_eq!(news("10", Source::Watch).as_deref(), Some("audit"), "it is due from the start");
+    assert_eq!(news("10", Source::Watch), None);
     assert_eq!(news("11", Source::Answer).as_deref(), Some("audit"));
     assert_eq!(news("11", Source::Watch), None);
     assert_eq!(news("12", Source::Watch).as_deref(), Some("audit"));

@@ -275,21 +275,26 @@ impl Agents {
     }
 }
 
+/// Asks, at least once, until it is so or [`PATIENCE`] is over.
+fn in_time(is_so: impl Fn() -> bool) {
+    let start = Instant::now();
+    while !is_so() && start.elapsed() < PATIENCE {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
 impl Drop for Agents {
-    /// An agent mends a directory that is removed under it: none may run on when the disks go.
+    /// An agent puts back files that are removed under it, and then its directory cannot be removed: all end before their
+    /// disks go. Their runtime must have another thread to end them on than the one that drops them.
     fn drop(&mut self) {
         let running = std::mem::take(&mut self.running);
         running.values().for_each(|agent| agent.task.abort());
-        let start = Instant::now();
-        let in_time = || start.elapsed() < PATIENCE;
-        while in_time() && !running.values().all(|agent| agent.task.is_finished()) {
-            std::thread::sleep(Duration::from_millis(10));
-        }
+        in_time(|| running.values().all(|agent| agent.task.is_finished()));
         // Their threads end a moment later.
-        let remains = |error: io::Error| error.kind() != io::ErrorKind::NotFound;
-        while in_time() && std::fs::remove_dir_all(&self.root).is_err_and(remains) {
-            std::thread::sleep(Duration::from_millis(10));
-        }
+        in_time(|| match std::fs::remove_dir_all(&self.root) {
+            Ok(()) => true,
+            Err(error) => error.kind() == io::ErrorKind::NotFound,
+        });
     }
 }
 

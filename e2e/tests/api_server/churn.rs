@@ -37,10 +37,11 @@ struct Place {
 }
 
 struct Churn {
+    /// First: they end before the world goes, with their disks in it.
+    agents: Agents,
     size: Size,
     random: Random,
     world: World,
-    agents: Agents,
     places: Vec<Place>,
     pods: Api<Pod>,
     pod_names: Vec<String>,

@@ -13,8 +13,9 @@ use super::support::{LIMIT, World, bytes_of, contents, operator, say, until};
 
 /// Nodes with agents, an operator, and a profile that is Ready on all nodes.
 struct Scene {
-    world: World,
+    /// First: they end before the world goes, with their disks in it.
     agents: Agents,
+    world: World,
     _operator: OperatorProcess,
 }
 

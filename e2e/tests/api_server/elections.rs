@@ -77,11 +77,12 @@ struct Replica {
 
 /// Operators that elect, agents that report, and profiles that change.
 struct Election {
+    /// First: they end before the world goes, with their disks in it.
+    _agents: Agents,
     world: World,
     replicas: Vec<Replica>,
     bounds: Bounds,
     work: Work,
-    _agents: Agents,
     taken_over: BTreeMap<Fate, Vec<Duration>>,
     /// Late writes that their preconditions refused, and those that got through; leases aside.
     late: (usize, usize),

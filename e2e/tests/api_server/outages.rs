@@ -45,10 +45,11 @@ struct Group {
 
 /// An operator and groups of agents, each with a way of its own to the API server.
 struct Scene {
+    /// First: their agents end before the world goes, with their disks in it.
+    groups: Vec<Group>,
     world: World,
     operator_proxy: Proxy,
     operator: OperatorProcess,
-    groups: Vec<Group>,
     /// The contents of [`CHANGING`] by number.
     number: usize,
 }

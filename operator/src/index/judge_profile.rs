@@ -21,6 +21,8 @@ use crate::status::{self, Urgency};
 const CONFIRMATION: Duration = Duration::from_secs(120);
 /// How long a deletion waits for news of pods that were created just before it: the two watches are not in order.
 const PODS_SEEN: Duration = Duration::from_secs(1);
+/// How long a change of mere counts and texts waits at most.
+pub(super) const LONGEST_HOLD: Duration = Duration::from_secs(60);
 /// Names in a message; the rest is counted.
 const NAMED: usize = 5;
 
@@ -79,6 +81,7 @@ struct Usage {
 impl Index {
     /// What to do about the profile `name`; `None` if there is no such profile. Whoever asks does it, and asks again by
     /// [`ProfileVerdict::look_again`]: what may wait for that makes the profile due no sooner.
+    #[must_use = "nobody looks again before the verdict says so"]
     pub fn look_at_profile(&mut self, name: &str, now: Timestamp) -> Option<ProfileVerdict> {
         let verdict = self.judge_profile(name, now)?;
         if let Some(profile) = self.profiles.get_mut(name) {
@@ -157,11 +160,14 @@ impl Index {
     /// which such writes make longer and which is over by then most often, and once a minute of a settled profile. And not
     /// in the seconds in which a node that joins is about to report.
     fn next_write(&self, profile: &Profile, now: Timestamp) -> Option<Timestamp> {
-        let most = if profile.steadiness.is_settled(now) { 55 } else { 35 };
+        let most = if profile.steadiness.is_settled(now) { LONGEST_HOLD.as_secs() - 5 } else { 35 };
         let spread = most * self.nodes.len().min(1000) as u64 / 1000;
-        let written = profile.written.map(|written| after(written, Duration::from_secs(5 + spread)));
-        let joined =
-            self.counts_wait_since.filter(|_| profile.tally.joining > 0).map(|since| after(since, JOIN));
+        // A clock that was set back would make them wait for as long as it was ahead.
+        let past = |time: &Timestamp| *time <= now;
+        let written =
+            profile.written.filter(past).map(|written| after(written, Duration::from_secs(5 + spread)));
+        let joins = self.counts_wait_since.filter(|_| profile.tally.joining > 0);
+        let joined = joins.filter(past).map(|since| after(since, JOIN));
         written.max(joined)
     }
 

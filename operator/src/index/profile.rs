@@ -7,9 +7,10 @@ use std::time::Duration;
 use k8s_openapi::jiff::Timestamp;
 use profile::ShortHash;
 
+use super::judge_profile::LONGEST_HOLD;
 use super::steadiness::Steadiness;
 use super::tally::{Contribution, NodeState};
-use super::{Sign, Tally};
+use super::{Sign, Tally, after};
 use crate::facts::ProfileFacts;
 use crate::status::{is_ready, ready_condition};
 
@@ -106,7 +107,9 @@ impl Profile {
         let before = self.urgent();
         self.count(node, earlier, Sign::Minus);
         self.count(node, present, Sign::Plus);
-        let held = self.held_until.is_some_and(|until| now < until) && !self.facts.deleting();
+        // One that is further away is of a clock that was set back.
+        let ahead = |until: Timestamp| now < until && until <= after(now, LONGEST_HOLD);
+        let held = self.held_until.is_some_and(ahead) && !self.facts.deleting();
         !held || self.urgent() != before
     }
 

@@ -204,10 +204,13 @@ proptest! {
             let now = at(second);
             deliver(&mut index, news, now, number);
             due.extend(index.take_dirty().profiles);
-            planned.retain(|name, time| *time > now || !due.insert(name.clone()));
+            planned.retain(|name, time| *time > now || {
+                due.insert(name.clone());
+                false
+            });
             for name in if *look { std::mem::take(&mut due) } else { BTreeSet::new() } {
-                let Some(verdict) = index.look_at_profile(&name, now) else { continue };
                 planned.remove(&name);
+                let Some(verdict) = index.look_at_profile(&name, now) else { continue };
                 planned.extend(verdict.look_again.map(|time| (name.clone(), time)));
                 if let ProfileStep::WriteStatus { status, .. } = verdict.step {
                     let mut facts = index.profiles[&name].facts.clone();

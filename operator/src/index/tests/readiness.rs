@@ -125,6 +125,19 @@ fn while_counts_wait_only_what_cannot_makes_a_profile_due() {
 }
 
 #[test]
+fn a_clock_that_is_set_back_makes_no_counts_wait_for_it() {
+    let mut index = two_nodes();
+    store(&mut index, profile("a", 1), 3600);
+    index.apply_node(NodeFacts { reachable: false, ..node("n2") }, at(3601));
+    assert_eq!(index.look_at_profile("a", at(3601)).unwrap().step, ProfileStep::HoldBack);
+    index.take_dirty();
+    index.apply_node(NodeFacts { reachable: true, ..node("n2") }, at(1));
+    index.apply_node(NodeFacts { reachable: false, ..node("n2") }, at(1));
+    assert!(index.take_dirty().profiles.contains("a"));
+    assert_eq!(status(&index, 1).ready.as_deref(), Some("1/2"));
+}
+
+#[test]
 fn counts_alone_are_written_more_rarely_in_a_large_cluster_and_even_more_of_a_settled_profile() {
     let mut index = two_nodes();
     for number in 3..=1000 {
