@@ -79,16 +79,15 @@ impl Untrusted<NodeProfileStatus> {
     /// The status, if it is one. The report and each condition are read by themselves, because they have different
     /// authors: a condition that the operator has written is there, whatever stands beside it.
     #[must_use]
-    pub fn status(&self) -> Option<NodeProfileStatusStatus> {
-        let status = self.status.as_object()?;
-        let conditions = status.get("conditions").and_then(Value::as_array);
+    pub fn into_status(self) -> Option<NodeProfileStatusStatus> {
+        let Value::Object(mut status) = self.status else { return None };
+        let conditions = match status.remove("conditions") {
+            Some(Value::Array(conditions)) => conditions,
+            _ => Vec::new(),
+        };
         Some(NodeProfileStatusStatus {
-            report: status.get("report").and_then(|report| Report::deserialize(report).ok()),
-            conditions: conditions
-                .into_iter()
-                .flatten()
-                .filter_map(|it| Condition::deserialize(it).ok())
-                .collect(),
+            report: status.remove("report").and_then(|report| Report::deserialize(report).ok()),
+            conditions: conditions.into_iter().filter_map(|it| Condition::deserialize(it).ok()).collect(),
         })
     }
 }
@@ -153,8 +152,10 @@ mod tests {
             [(json!({ "fileCount": 3e9 }), json!([ready]), false), (report, json!([late, ready, 7]), true)]
         {
             let object = json!({ "metadata": {}, "status": { "report": report, "conditions": conditions } });
-            let status =
-                serde_json::from_value::<Untrusted<NodeProfileStatus>>(object).unwrap().status().unwrap();
+            let status = serde_json::from_value::<Untrusted<NodeProfileStatus>>(object)
+                .unwrap()
+                .into_status()
+                .unwrap();
             assert_eq!((status.report.is_some(), status.conditions.len()), (has_report, 1));
         }
     }

@@ -119,7 +119,7 @@ impl NodeFacts {
     /// What a stored `NodeProfileStatus` says.
     #[must_use]
     pub fn of(object: &Untrusted<NodeProfileStatus>) -> Self {
-        let status = object.status().unwrap_or_default();
+        let status = object.clone().into_status().unwrap_or_default();
         Self {
             name: object.metadata.name.clone().unwrap_or_default(),
             created: object.metadata.creation_timestamp.clone(),

@@ -16,7 +16,7 @@ fuzz_mutator!(|data: &mut [u8], size: usize, max_size: usize, seed: u32| {
 
 fuzz_target!(|bytes: &[u8]| {
     if let Ok(object) = serde_json::from_slice::<Stored>(bytes) {
-        check_bounds(&ReportFacts::of(&object));
+        check_bounds(&ReportFacts::of(object));
     }
     if let Some(document) = fuzz::stored(bytes) {
         let object = serde_json::from_str::<Stored>(&document.to_string()).expect("no object ends the watch");
@@ -36,7 +36,7 @@ fn check_bounds(facts: &ReportFacts) {
 }
 
 fn check_facts(document: &Value, object: Stored) {
-    let facts = ReportFacts::of(&object);
+    let facts = ReportFacts::of(object.clone());
     check_bounds(&facts);
     let (metadata, status) = (&document["metadata"], &document["status"]);
     assert_eq!(facts.node, metadata["name"].as_str().unwrap_or_default());
@@ -63,7 +63,7 @@ fn check_facts(document: &Value, object: Stored) {
 
     let again = serde_json::to_string(&object).expect("it can be written");
     let again: Stored = serde_json::from_str(&again).expect("what was written can be read");
-    assert_eq!(ReportFacts::of(&again), facts);
+    assert_eq!(ReportFacts::of(again.clone()), facts);
     let held = Held::from(object);
     assert_eq!(held, Held::from(again));
     let report = status.get("report").filter(|report| !report.is_null());

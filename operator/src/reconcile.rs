@@ -251,7 +251,7 @@ async fn step_node(name: &str, context: &Context) -> Result<Option<Timestamp>, W
         NodeStep::Nothing => {}
         NodeStep::CreateReport { owner } => {
             let answer = writer.create_report(name, &owner).await?;
-            cluster.change(|index| index.apply_report(ReportFacts::of(&answer), Source::Created, now));
+            cluster.change(|index| index.apply_report(ReportFacts::of(answer), Source::Created, now));
         }
         NodeStep::DeleteReport { version } => {
             context.bound("node", name, &version, writer.delete_report(name, &version)).await?;
@@ -260,7 +260,7 @@ async fn step_node(name: &str, context: &Context) -> Result<Option<Timestamp>, W
             let write = writer.node_condition(name, &version, has_status, &condition);
             let answer = context.bound("node", name, &version, write).await?;
             cluster.change(|index| {
-                let facts = ReportFacts::of(&answer);
+                let facts = ReportFacts::of(answer);
                 let known = index.report_version(name);
                 let at = Instant::now();
                 cluster.metrics.echoes.written(Reports::KIND, name, &facts.version, known, at);

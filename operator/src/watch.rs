@@ -35,7 +35,7 @@ pub trait Watched {
     const PAGE: u32;
 
     /// An object was created or changed.
-    fn apply(&self, index: &mut Index, object: &Self::Object, source: Source, now: Timestamp);
+    fn apply(&self, index: &mut Index, object: Self::Object, source: Source, now: Timestamp);
 
     /// An object is gone.
     fn delete(&self, index: &mut Index, object: &Self::Object, now: Timestamp);
@@ -90,10 +90,9 @@ pub async fn follow<W: Watched>(
             Event::Init => echoes.forget(W::KIND),
             Event::InitApply(_) | Event::InitDone => {}
         }
-        cluster.change(|index| intake.take(index, &event, Timestamp::now()));
-        if matches!(event, Event::InitDone)
-            && let Some(ready) = ready.take()
-        {
+        let listed = matches!(event, Event::InitDone);
+        cluster.change(|index| intake.take(index, event, Timestamp::now()));
+        if listed && let Some(ready) = ready.take() {
             ready.ready();
             cluster.listed(W::KIND);
         }
@@ -116,7 +115,7 @@ impl<W: Watched> Intake<W> {
     }
 
     /// Takes one event in.
-    pub fn take(&mut self, index: &mut Index, event: &Event<W::Object>, now: Timestamp) {
+    pub fn take(&mut self, index: &mut Index, event: Event<W::Object>, now: Timestamp) {
         match event {
             Event::Init => {
                 self.listed.clear();
@@ -135,7 +134,7 @@ impl<W: Watched> Intake<W> {
                 index.touch_all();
             }
             Event::Apply(object) => self.kind.apply(index, object, Source::Watch, now),
-            Event::Delete(object) => self.kind.delete(index, object, now),
+            Event::Delete(object) => self.kind.delete(index, &object, now),
         }
     }
 
@@ -184,14 +183,14 @@ impl Watched for Profiles {
     // One that was stored without bounds takes megabytes decoded.
     const PAGE: u32 = 10;
 
-    fn apply(&self, index: &mut Index, object: &Self::Object, source: Source, now: Timestamp) {
-        let known = index.profile(key(object).0);
+    fn apply(&self, index: &mut Index, object: Self::Object, source: Source, now: Timestamp) {
+        let known = index.profile(key(&object).0);
         let version = Version::of(object.meta());
         // The answer to a write of the operator's own has said all of it.
         if source == Source::Watch && known.is_some_and(|known| known.version == version) {
             return;
         }
-        let facts = ProfileFacts::given(known, object);
+        let facts = ProfileFacts::given(known, &object);
         index.apply_profile(facts, source, now);
     }
 
@@ -216,7 +215,7 @@ impl Watched for Reports {
     const KIND: &'static str = "NodeProfileStatus";
     const PAGE: u32 = 50;
 
-    fn apply(&self, index: &mut Index, object: &Self::Object, source: Source, now: Timestamp) {
+    fn apply(&self, index: &mut Index, object: Self::Object, source: Source, now: Timestamp) {
         index.apply_report(ReportFacts::of(object), source, now);
     }
 
@@ -240,8 +239,8 @@ impl Watched for Nodes {
     const PAGE: u32 = 100;
     const MUST_BE_WHOLE: bool = true;
 
-    fn apply(&self, index: &mut Index, object: &Self::Object, _: Source, now: Timestamp) {
-        index.apply_node(NodeFacts::of(object, &self.0), now);
+    fn apply(&self, index: &mut Index, object: Self::Object, _: Source, now: Timestamp) {
+        index.apply_node(NodeFacts::of(&object, &self.0), now);
     }
 
     fn delete(&self, index: &mut Index, object: &Self::Object, now: Timestamp) {
@@ -271,8 +270,8 @@ impl Watched for Pods {
     const PAGE: u32 = 100;
     const MUST_BE_WHOLE: bool = true;
 
-    fn apply(&self, index: &mut Index, object: &Self::Object, _: Source, now: Timestamp) {
-        index.apply_pod(PodFacts::of(object, &self.directory, &self.agents), now);
+    fn apply(&self, index: &mut Index, object: Self::Object, _: Source, now: Timestamp) {
+        index.apply_pod(PodFacts::of(&object, &self.directory, &self.agents), now);
     }
 
     fn delete(&self, index: &mut Index, object: &Self::Object, now: Timestamp) {

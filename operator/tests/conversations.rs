@@ -83,7 +83,7 @@ fn report(version: &str, owner: &str, files: &Value) -> ReportFacts {
         },
         "status": { "report": { "agentVersion": "1", "directory": "/d", "files": files, "fileCount": 1 } }
     });
-    ReportFacts::of(&serde_json::from_value(report).unwrap())
+    ReportFacts::of(serde_json::from_value(report).unwrap())
 }
 
 /// A cluster with one old, reachable node; `files` is what it reports, if it has an object to report in.
@@ -260,7 +260,7 @@ fn the_watch_makes_a_profile_due_for_what_the_answer_to_a_write_has_not_told() {
     let mut due = std::pin::pin!(cluster.profiles.clone().stream());
     let mut news = |version: &str, source| {
         let object = serde_json::from_value(held(version)).unwrap();
-        cluster.change(|index| Profiles.apply(index, &object, source, Timestamp::now()));
+        cluster.change(|index| Profiles.apply(index, object, source, Timestamp::now()));
         due.next().now_or_never().flatten()
     };
     assert_eq!(news("10", Source::Watch).as_deref(), Some("audit"), "it is due from the start");

@@ -32,20 +32,24 @@ impl ReportFacts {
     /// What a stored report says. A report that does not fit its schema reads as none; of one that says more than any
     /// agent would, no more is kept than the schema allows.
     #[must_use]
-    pub fn of(object: &Untrusted<NodeProfileStatus>) -> Self {
-        let owner = object.metadata.owner_references.iter().flatten().find(|owner| owner.kind == "Node");
-        let status = object.status().unwrap_or_default();
+    pub fn of(mut object: Untrusted<NodeProfileStatus>) -> Self {
+        let metadata = std::mem::take(&mut object.metadata);
+        let has_status = object.status.is_object();
+        let status = object.into_status().unwrap_or_default();
         let (files, problems) = match status.report {
             Some(report) => (Some(files(report.files)), problems(report.problems)),
             None => (None, BTreeMap::new()),
         };
+        let version = Version::of(&metadata);
+        let mut owners = metadata.owner_references.into_iter().flatten();
+        let owner = owners.find(|owner| owner.kind == "Node");
         Self {
-            node: object.metadata.name.clone().unwrap_or_default(),
-            version: Version::of(&object.metadata),
-            owner: owner.map(|owner| owner.uid.clone()),
+            version,
+            node: metadata.name.unwrap_or_default(),
+            owner: owner.map(|owner| owner.uid),
             files,
             problems,
-            has_status: object.status.is_object(),
+            has_status,
             ready: status.conditions.into_iter().find(|condition| condition.type_ == conditions::READY),
         }
     }
@@ -96,7 +100,7 @@ mod tests {
                 "agentVersion": "1", "directory": "d", "fileCount": files.len(), "files": files, "problems": problems,
             } },
         });
-        let facts = ReportFacts::of(&serde_json::from_value(object).unwrap());
+        let facts = ReportFacts::of(serde_json::from_value(object).unwrap());
         assert_eq!(facts.files.unwrap().len(), MOST_FILES);
         assert_eq!(facts.problems.len(), MOST_PROBLEMS);
         for problem in facts.problems.values() {

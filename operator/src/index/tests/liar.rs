@@ -151,7 +151,7 @@ proptest! {
             let text = json!({ "metadata": metadata, "status": status }).to_string();
             let object: Untrusted<NodeProfileStatus> = serde_json::from_str(&text).unwrap();
             index.take_dirty();
-            index.apply_report(ReportFacts::of(&object), Source::Watch, at(1));
+            index.apply_report(ReportFacts::of(object), Source::Watch, at(1));
             prop_assert_eq!(&of_others(&index), &before);
             prop_assert!(kept(&index) <= MOST_KEPT, "{} bytes kept", kept(&index));
             prop_assert!(index.nodes.len() == 3 && index.profiles.len() == 3);

@@ -102,7 +102,7 @@ impl<W: Watched> AnyFeed for Feed<W> {
                 self.names.remove(&name(object));
             }
         }
-        self.intake.take(index, &event, now);
+        self.intake.take(index, event, now);
         true
     }
 

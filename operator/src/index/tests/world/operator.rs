@@ -3,8 +3,8 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use api::SeccompProfileStatus;
 use api::names::FINALIZER;
-use api::{SeccompProfileStatus, Untrusted};
 use k8s_openapi::jiff::Timestamp;
 use serde_json::{Value, json};
 
@@ -226,7 +226,7 @@ impl Operator {
                 _ => self.index.delete_profile(&about.1, &uid, looked),
             },
             News::Report(object, source) => {
-                let report = ReportFacts::of(&serde_json::from_value::<Untrusted<_>>(object).unwrap());
+                let report = ReportFacts::of(serde_json::from_value(object).unwrap());
                 self.index.apply_report(report, source, looked);
             }
         }
