@@ -2,8 +2,9 @@
 //!
 //! A report comes in of which one profile differs from the last one, as when a file is mended, or all, as after an
 //! update; what became due is taken, and one profile is looked at. One more node lacks every profile, and each has its
-//! status, as in the middle of a rollout. Each report is of another node, so that nothing is in the processor's caches. Instructions are of the first kind; where they are counted (`--instructions`, which needs valgrind), it
-//! fails if they grow by more than the bar.
+//! status, as in the middle of a rollout. Each report is of another node, so that nothing is in the processor's caches.
+//! Instructions are of the first kind; where they are counted (`--instructions`, which needs valgrind), it fails if they
+//! grow by more than the bar.
 
 mod clock;
 
