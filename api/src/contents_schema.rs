@@ -37,6 +37,7 @@ pub(crate) fn contents(_: &mut SchemaGenerator) -> Schema {
                 "message": "defaultErrnoRet needs defaultAction SCMP_ACT_ERRNO or SCMP_ACT_TRACE",
                 "fieldPath": ".defaultErrnoRet"
             },
+            errno_in_range("defaultErrnoRet", "defaultAction"),
             {
                 "rule": format!("!has(self.syscalls) || self.syscalls.map(s, has(s.names) ? size(s.names) : 1).sum() <= {}", limits::NAMES),
                 "message": format!("at most {} names in all", limits::NAMES),
@@ -50,7 +51,7 @@ pub(crate) fn contents(_: &mut SchemaGenerator) -> Schema {
         ],
         "properties": {
             "defaultAction": word(Action::WORDS, "What happens to a call that no rule names."),
-            "defaultErrnoRet": errno("The errno of the default action, where that is SCMP_ACT_ERRNO or SCMP_ACT_TRACE."),
+            "defaultErrnoRet": errno("The errno of the default action SCMP_ACT_ERRNO (EPERM where there is none), or the number that SCMP_ACT_TRACE hands to the tracer."),
             "architectures": {
                 "description": "System call tables that the filter covers beside the native one.",
                 "type": "array",
@@ -119,6 +120,7 @@ fn rule() -> Schema {
                 "message": "errnoRet needs action SCMP_ACT_ERRNO or SCMP_ACT_TRACE",
                 "fieldPath": ".errnoRet"
             },
+            errno_in_range("errnoRet", "action"),
             {
                 "rule": "!has(self.args) || self.args.all(a, self.args.exists_one(b, b.index == a.index))",
                 "message": "two comparisons of one argument: runtimes take these as alternatives; write two rules",
@@ -135,7 +137,7 @@ fn rule() -> Schema {
                 "items": name(1)
             },
             "action": word(Action::WORDS, "What happens to them."),
-            "errnoRet": errno("The errno of the action, where that is SCMP_ACT_ERRNO or SCMP_ACT_TRACE."),
+            "errnoRet": errno("The errno of the action SCMP_ACT_ERRNO (EPERM where there is none), or the number that SCMP_ACT_TRACE hands to the tracer."),
             "args": {
                 "description": "Comparisons that must all hold for the rule to apply.",
                 "type": "array",
@@ -195,6 +197,15 @@ fn word(words: &[&str], description: &str) -> Value {
     json!({ "description": description, "type": "string", "enum": words })
 }
 
+/// For every action; [`errno_in_range`] has the rest.
 fn errno(description: &str) -> Value {
-    json!({ "description": description, "type": "integer", "format": "int32", "minimum": 0, "maximum": limits::ERRNO })
+    json!({ "description": description, "type": "integer", "format": "int32", "minimum": 0, "maximum": limits::TRACE })
+}
+
+fn errno_in_range(field: &str, action: &str) -> Value {
+    json!({
+        "rule": format!("!has(self.{field}) || self.{action} != 'SCMP_ACT_ERRNO' || self.{field} <= {}", limits::ERRNO),
+        "message": format!("at most {} beside SCMP_ACT_ERRNO: with more no runtime starts a container", limits::ERRNO),
+        "fieldPath": format!(".{field}")
+    })
 }

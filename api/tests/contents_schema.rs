@@ -29,8 +29,8 @@ fn bounds_and_words_are_the_parsers() {
         (at("", "/properties/architectures/maxItems"), json!(limits::ARCHITECTURES)),
         (at("", "/properties/flags/maxItems"), json!(limits::FLAGS)),
         (at("", "/properties/syscalls/maxItems"), json!(limits::RULES)),
-        (at("", "/properties/defaultErrnoRet/maximum"), json!(f64::from(limits::ERRNO))),
-        (at(RULE, "/properties/errnoRet/maximum"), json!(f64::from(limits::ERRNO))),
+        (at("", "/properties/defaultErrnoRet/maximum"), json!(f64::from(limits::TRACE))),
+        (at(RULE, "/properties/errnoRet/maximum"), json!(f64::from(limits::TRACE))),
         (at(RULE, "/properties/names/maxItems"), json!(limits::NAMES_PER_RULE)),
         (at(RULE, "/properties/names/items/maxLength"), json!(limits::NAME_LENGTH)),
         (at(RULE, "/properties/name/maxLength"), json!(limits::NAME_LENGTH)),
@@ -56,6 +56,18 @@ fn what_counts_in_all_is_bounded_as_by_the_parser() {
     ] {
         let sum = sum.replacen('(', ".map(s, ", 1);
         assert!(sums.iter().any(|rule| rule.ends_with(&sum)), "{sum} in {sums:#?}");
+    }
+}
+
+#[test]
+fn a_number_beside_errno_is_bounded_by_a_rule_and_one_beside_trace_by_its_type() {
+    for (parent, field, action) in [("", "defaultErrnoRet", "defaultAction"), (RULE, "errnoRet", "action")] {
+        let bound = format!(
+            "!has(self.{field}) || self.{action} != 'SCMP_ACT_ERRNO' || self.{field} <= {}",
+            limits::ERRNO
+        );
+        let bounds = |rule: &Value| rule["rule"] == bound && rule["fieldPath"] == format!(".{field}");
+        assert!(rules(parent).iter().any(bounds), "{bound}");
     }
 }
 

@@ -126,7 +126,8 @@ fn change_text(text: &mut String, random: &mut Random) {
 }
 
 fn scalar(random: &mut Random) -> Value {
-    const NUMBERS: [u64; 12] = [0, 1, 2, 5, 6, 38, 4095, 4096, 65_536, 1 << 32, i64::MAX as u64, u64::MAX];
+    const NUMBERS: [u64; 13] =
+        [0, 1, 2, 5, 6, 38, 4094, 4095, 65_535, 65_536, 1 << 32, i64::MAX as u64, u64::MAX];
     match random.below(8) {
         0 => Value::Null,
         1 => Value::Bool(true),

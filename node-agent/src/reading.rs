@@ -258,6 +258,18 @@ mod tests {
     }
 
     #[test]
+    fn contents_that_an_earlier_release_took_and_no_runtime_takes_are_refused_by_name() {
+        let mut reading = Reading::default();
+        let contents = json!({ "defaultAction": "SCMP_ACT_ERRNO", "defaultErrnoRet": 4095 });
+        let object =
+            watched(json!({ "metadata": { "name": "a", "uid": "1" }, "spec": { "contents": contents } }));
+        match want(event(&mut reading, Event::Apply(object))) {
+            Want::Invalid(why) => assert!(why.starts_with("spec.contents.defaultErrnoRet: "), "{why}"),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
     fn whatever_stands_in_an_object_is_judged_by_itself() {
         let mut reading = Reading::default();
         for bad in [json!({}), json!({ "spec": 7, "status": [] }), json!({ "spec": { "contents": null } })] {

@@ -22,5 +22,9 @@ pub const ARCHITECTURES: usize = 24;
 pub const FLAGS: usize = 8;
 /// Highest argument index: a system call has six arguments.
 pub const ARGUMENT_INDEX: u8 = 5;
-/// Highest errno that a filter can return: `MAX_ERRNO` in the kernel's `include/linux/err.h`.
-pub const ERRNO: u16 = 4095;
+/// Highest `errnoRet` beside `SCMP_ACT_ERRNO`. The kernel would return one more (`MAX_ERRNO` in its
+/// `include/linux/err.h`), but libseccomp, which runc, crun and youki make filters with, answers EINVAL to that one
+/// (measured with 2.5.4 and 2.6.1), and no container starts.
+pub const ERRNO: u16 = 4094;
+/// Highest `errnoRet` beside `SCMP_ACT_TRACE`: a filter hands the tracer 16 bits (`SECCOMP_RET_DATA`).
+pub const TRACE: u16 = u16::MAX;

@@ -273,12 +273,11 @@ impl Parser {
     ) -> Option<Option<u16>> {
         let Some(value) = map.get(key) else { return Some(None) };
         let path = Path::Key(&path, key);
-        let errno = value.as_u64().and_then(|n| u16::try_from(n).ok()).filter(|n| *n <= limits::ERRNO);
+        let highest = action.and_then(Action::highest_errno).unwrap_or(limits::TRACE);
+        let errno = value.as_u64().and_then(|n| u16::try_from(n).ok()).filter(|n| *n <= highest);
         let Some(errno) = errno else {
-            return self.report(
-                path,
-                format_args!("expected an errno from 0 to {}, found {}", limits::ERRNO, show(value)),
-            );
+            return self
+                .report(path, format_args!("expected a number from 0 to {highest}, found {}", show(value)));
         };
         match action {
             Some(action) if !action.takes_errno() => self.report(

@@ -3,6 +3,8 @@
 //! Source: `config-linux.md`, section Seccomp, of the runtime specification 1.3, less the words that only make
 //! sense with a seccomp agent listening on a socket, which Kubernetes cannot name.
 
+use crate::limits;
+
 /// Defines an enum whose variants are words of the specification, with both directions of the conversion.
 macro_rules! vocabulary {
     ($(#[$meta:meta])* $name:ident { $($(#[$doc:meta])* $variant:ident = $word:literal,)+ }) => {
@@ -52,10 +54,21 @@ vocabulary! {
 }
 
 impl Action {
-    /// Whether an `errnoRet` means something beside this action. Runtimes refuse one beside any other.
+    /// Whether an `errnoRet` means something beside this action. Beside any other one, crun refuses it and runc and
+    /// youki ignore it (crun 1.28, runc 1.5.2, youki 0.7.0), so that it says nothing that holds everywhere.
     #[must_use]
     pub fn takes_errno(self) -> bool {
-        matches!(self, Self::Errno | Self::Trace)
+        self.highest_errno().is_some()
+    }
+
+    /// The highest `errnoRet` that a filter can be loaded with beside this action; `None` where it takes none.
+    #[must_use]
+    pub fn highest_errno(self) -> Option<u16> {
+        match self {
+            Self::Errno => Some(limits::ERRNO),
+            Self::Trace => Some(limits::TRACE),
+            _ => None,
+        }
     }
 }
 

@@ -38,9 +38,9 @@ fn arguments() -> impl Strategy<Value = Vec<Value>> {
 }
 
 fn action() -> impl Strategy<Value = (Value, Option<u16>)> {
-    (select(Action::WORDS), proptest::option::of(0..=4095u16)).prop_map(|(word, errno)| {
-        let takes = Action::from_word(word).is_some_and(Action::takes_errno);
-        (word.into(), errno.filter(|_| takes))
+    (select(Action::WORDS), proptest::option::of(any::<u16>())).prop_map(|(word, errno)| {
+        let highest = Action::from_word(word).and_then(Action::highest_errno);
+        (word.into(), errno.zip(highest).map(|(errno, highest)| errno.min(highest)))
     })
 }
 

@@ -136,12 +136,34 @@ fn name_and_names_together_are_refused() {
 fn an_errno_beside_an_action_that_takes_none_is_refused() {
     insta::assert_snapshot!(problems(&json!({ "defaultAction": "SCMP_ACT_ALLOW", "defaultErrnoRet": 1, "syscalls": [
         { "names": ["read"], "action": "SCMP_ACT_KILL", "errnoRet": 1 },
-        { "names": ["read"], "action": "SCMP_ACT_ERRNO", "errnoRet": 4096 } ] })),
-        @r"
+        { "names": ["read"], "action": "SCMP_ACT_ERRNO", "errnoRet": "EPERM" } ] })),
+        @r#"
     defaultErrnoRet: defaultAction SCMP_ACT_ALLOW takes none; use SCMP_ACT_ERRNO or SCMP_ACT_TRACE
     syscalls[0].errnoRet: action SCMP_ACT_KILL takes none; use SCMP_ACT_ERRNO or SCMP_ACT_TRACE
-    syscalls[1].errnoRet: expected an errno from 0 to 4095, found 4096
-    ");
+    syscalls[1].errnoRet: expected a number from 0 to 4094, found "EPERM"
+    "#);
+}
+
+#[test]
+fn a_number_that_libseccomp_refuses_beside_an_action_is_refused() {
+    let with = |action: &str, number: u32| {
+        json!({ "defaultAction": action, "defaultErrnoRet": number, "syscalls": [
+            { "names": ["read"], "action": action, "errnoRet": number } ] })
+    };
+    for (action, highest) in [("SCMP_ACT_ERRNO", 4094), ("SCMP_ACT_TRACE", 65_535)] {
+        for number in [0, 1, highest] {
+            assert!(Profile::from_value(&with(action, number)).is_ok(), "{action} {number}");
+        }
+        for number in [highest + 1, 70_000] {
+            assert_eq!(
+                problems(&with(action, number)),
+                format!(
+                    "defaultErrnoRet: expected a number from 0 to {highest}, found {number}\n\
+                     syscalls[0].errnoRet: expected a number from 0 to {highest}, found {number}"
+                )
+            );
+        }
+    }
 }
 
 #[test]

@@ -155,7 +155,7 @@ pub(super) fn largest() -> Value {
         .map(|rule| {
             let names: Vec<_> = (0..8).map(|name| format!("{:x<64}", format!("syscall_{rule}_{name}_"))).collect();
             let argument = |index| json!({ "index": index, "value": u64::MAX.to_string(), "valueTwo": u64::MAX.to_string(), "op": "SCMP_CMP_MASKED_EQ" });
-            json!({ "names": names, "action": "SCMP_ACT_ERRNO", "errnoRet": 4095, "args": [argument(0), argument(5)] })
+            json!({ "names": names, "action": "SCMP_ACT_ERRNO", "errnoRet": 4094, "args": [argument(0), argument(5)] })
         })
         .collect();
     json!({ "defaultAction": "SCMP_ACT_KILL_PROCESS", "syscalls": rules })

@@ -105,6 +105,21 @@ fn all() -> Vec<Bad> {
             json!({ "names": ["read"], "action": "SCMP_ACT_ALLOW", "errnoRet": 1 }),
             &["spec.contents.syscalls[0].errnoRet", "needs action SCMP_ACT_ERRNO or SCMP_ACT_TRACE"],
         ),
+        contents(
+            "an errno that libseccomp refuses, by default",
+            json!({ "defaultAction": "SCMP_ACT_ERRNO", "defaultErrnoRet": 4095 }),
+            &["spec.contents.defaultErrnoRet", "at most 4094 beside SCMP_ACT_ERRNO"],
+        ),
+        rule(
+            "an errno that libseccomp refuses, in a rule",
+            json!({ "names": ["read"], "action": "SCMP_ACT_ERRNO", "errnoRet": 4095 }),
+            &["spec.contents.syscalls[0].errnoRet", "at most 4094 beside SCMP_ACT_ERRNO"],
+        ),
+        rule(
+            "a number for the tracer that has more than 16 bits",
+            json!({ "names": ["read"], "action": "SCMP_ACT_TRACE", "errnoRet": 65_536 }),
+            &["spec.contents.syscalls[0].errnoRet", "less than or equal to 65535"],
+        ),
         rule(
             "empty names",
             json!({ "names": [], "action": "SCMP_ACT_LOG" }),
@@ -245,7 +260,7 @@ fn the_largest_profile_that_the_schema_admits_becomes_ready() {
     };
     let number = u64::MAX.to_string();
     let argument = |index: u8| json!({ "index": index, "value": number, "valueTwo": number, "op": "SCMP_CMP_MASKED_EQ" });
-    let rule = |rule| json!({ "names": names(rule), "action": "SCMP_ACT_ERRNO", "errnoRet": 4095, "args": [argument(0), argument(5)] });
+    let rule = |rule| json!({ "names": names(rule), "action": "SCMP_ACT_ERRNO", "errnoRet": 4094, "args": [argument(0), argument(5)] });
     let contents =
         json!({ "defaultAction": "SCMP_ACT_ALLOW", "syscalls": (0..512).map(rule).collect::<Vec<_>>() });
     // An annotation with a copy of all of it, as `kubectl apply` makes one without this, would be too long.

@@ -74,6 +74,10 @@ const HELD_BY_SCHEMA: [&str; 9] = [
     "bad-index-text",
 ];
 
+/// Those that a stricter release would refuse. They stay editable: the API server asks no more of a field that an
+/// update leaves as it was.
+const OF_AN_EARLIER_RELEASE: [&str; 2] = ["bad-default-errno-4095", "bad-errno-4095"];
+
 /// What lets such a one be written again.
 const MEND: &str = r#"{"spec":{"contents":{"defaultAction":"SCMP_ACT_ALLOW","syscalls":null}}}"#;
 
@@ -134,6 +138,17 @@ fn bad() -> Vec<(String, Value, &'static str)> {
         argument("bad-value-negative", json!({ "index": 0, "value": -1, "op": "SCMP_CMP_EQ" }), ".value"),
         argument("bad-index-text", json!({ "index": "0", "value": 1, "op": "SCMP_CMP_EQ" }), ".index"),
         argument("bad-operator", json!({ "index": 0, "value": 1, "op": "==" }), ".op"),
+        // An earlier definition took these, and no container started under them.
+        contents(
+            OF_AN_EARLIER_RELEASE[0],
+            json!({ "defaultAction": "SCMP_ACT_ERRNO", "defaultErrnoRet": 4095 }),
+            "spec.contents.defaultErrnoRet: expected a number from 0 to 4094, found 4095",
+        ),
+        rule(
+            OF_AN_EARLIER_RELEASE[1],
+            json!({ "names": ["read"], "action": "SCMP_ACT_ERRNO", "errnoRet": 4095 }),
+            "spec.contents.syscalls[0].errnoRet: expected a number from 0 to 4094, found 4095",
+        ),
         contents("bad-deep", (0..100).fold(json!(0), |deep, _| json!({ "contents": deep })), "spec.contents"),
         contents(
             "bad-many-names",
@@ -256,6 +271,12 @@ fn profiles_that_no_schema_would_take_are_rejected_one_by_one_and_stop_no_other(
     sketch.ready();
     for (node, found) in spoilt.on_disks() {
         assert_eq!(text(&found), text(&Some(bytes_of(&harmless(0)))), "the spoilt one's file on {node}");
+    }
+    for name in OF_AN_EARLIER_RELEASE {
+        cluster.ok(["label", "seccompprofile", name, "team=security"]);
+        let unmended = r#"{"spec":{"contents":{"defaultAction":"SCMP_ACT_ERRNO","defaultErrnoRet":4096}}}"#;
+        let patch = ["patch", "seccompprofile", name, "--type=merge", "--patch", unmended];
+        assert!(cluster.kubectl(patch).is_err(), "{name}: what changes is held to the definition");
     }
     let restarts: Vec<String> =
         pods(&cluster).into_iter().filter(|pod| !pod.ends_with(" restarts 0")).collect();
