@@ -28,6 +28,11 @@ pub(crate) fn contents(_: &mut SchemaGenerator) -> Schema {
         "required": ["defaultAction"],
         "x-kubernetes-validations": [
             {
+                "rule": format!("!has(self.architectures) || !('{}' in self.architectures)", dialect::NATIVE),
+                "message": dialect::NATIVE_REFUSED,
+                "fieldPath": ".architectures"
+            },
+            {
                 "rule": one_byte_order(),
                 "message": "no node is both big-endian and little-endian; leave one kind out",
                 "fieldPath": ".architectures"
@@ -53,10 +58,11 @@ pub(crate) fn contents(_: &mut SchemaGenerator) -> Schema {
             "defaultAction": word(Action::WORDS, "What happens to a call that no rule names."),
             "defaultErrnoRet": errno("The errno of the default action SCMP_ACT_ERRNO (EPERM where there is none), or the number that SCMP_ACT_TRACE hands to the tracer."),
             "architectures": {
-                "description": "System call tables that the filter covers beside the native one.",
+                "description": "System call tables that the filter covers beside the node's own, which it always covers. Calls through any other end the program, also where the default action lets calls through: 32-bit programs need SCMP_ARCH_X86 or SCMP_ARCH_ARM.",
                 "type": "array",
                 "maxItems": limits::ARCHITECTURES,
-                "items": word(Architecture::WORDS, "A system call table.")
+                // One more, so that the answer to it says why.
+                "items": word(&[Architecture::WORDS, &[dialect::NATIVE]].concat(), "A system call table.")
             },
             "flags": {
                 "description": "Flags for seccomp(2).",

@@ -37,7 +37,6 @@ fn bounds_and_words_are_the_parsers() {
         (at(RULE, "/properties/args/maxItems"), json!(limits::ARGUMENTS_PER_RULE)),
         (at(ARGUMENT, "/properties/index/maximum"), json!(f64::from(limits::ARGUMENT_INDEX))),
         (at("", "/properties/defaultAction/enum"), json!(Action::WORDS)),
-        (at("", "/properties/architectures/items/enum"), json!(Architecture::WORDS)),
         (at("", "/properties/flags/items/enum"), json!(Flag::WORDS)),
         (at(RULE, "/properties/action/enum"), json!(Action::WORDS)),
         (at(ARGUMENT, "/properties/op/enum"), json!(Comparison::WORDS)),
@@ -93,14 +92,27 @@ fn fields_of_other_dialects_are_kept_long_enough_to_be_refused() {
 }
 
 #[test]
+fn the_native_architecture_is_taken_long_enough_to_be_refused_by_name() {
+    let words: Vec<_> = Architecture::WORDS.iter().copied().chain([dialect::NATIVE]).collect();
+    assert_eq!(schema("/properties/architectures/items/enum"), json!(words));
+    let refusal = json!({
+        "rule": "!has(self.architectures) || !('SCMP_ARCH_NATIVE' in self.architectures)",
+        "message": dialect::NATIVE_REFUSED,
+        "fieldPath": ".architectures"
+    });
+    assert!(rules("").contains(&refusal));
+}
+
+#[test]
 fn architectures_and_arguments_are_compared_by_rules() {
     let rule = |parent: &str, field: &str| {
         let of = |rule: &&Value| rule["fieldPath"] == field;
         rules(parent)
             .iter()
-            .find(of)
-            .and_then(|rule| rule["rule"].as_str().map(str::to_owned))
-            .unwrap_or_default()
+            .filter(of)
+            .filter_map(|rule| rule["rule"].as_str().map(str::to_owned))
+            .collect::<Vec<_>>()
+            .join("\n")
     };
     for word in Architecture::WORDS {
         let big = Architecture::from_word(word).is_some_and(Architecture::is_big_endian);

@@ -1,25 +1,58 @@
-//! Fields that others write into a profile and that a pod's profile cannot have, each with what to do about it.
+//! Fields and words that others write into a profile and that containerd does not read, each with what to do about it.
 //!
-//! Dropping one in silence would be worse than refusing it: a rule that Docker applies to some containers
-//! (`includes`, `excludes`) would then apply to all.
+//! Docker (`profiles/seccomp` of moby), Podman and CRI-O (`pkg/seccomp` of containers/common) turn such a file into a
+//! profile of the OCI specification when they start a container; containerd takes the file as it is. Dropping a field
+//! in silence would be worse than refusing it: a rule for some containers (`includes`, `excludes`) would then apply to
+//! all, and one file would be two filters in a cluster with both.
 
-const DOCKER: &str = "only Docker reads this, containerd ignores it; leave it out";
-const LISTENER: &str = "a pod cannot name a listener; leave it out";
+use serde_json::Value;
+
+const CONDITION: &str = "Docker, Podman and CRI-O read this, containerd ignores it; leave it out, and the rule too where its \
+                         condition does not hold";
+const EMPTY: &str = "is empty and changes nothing; leave it out";
 
 /// Fields of a profile that change what it means.
 pub const PROFILE: &[(&str, &str)] = &[
-    ("archMap", "only Docker reads this, containerd ignores it; list the architectures in architectures"),
-    ("listenerPath", LISTENER),
-    ("listenerMetadata", LISTENER),
+    (
+        "archMap",
+        "Docker, Podman and CRI-O read this, containerd ignores it; list the architectures in architectures",
+    ),
+    ("listenerPath", "a pod cannot name a listener; leave it out"),
+    ("listenerMetadata", "a pod cannot name a listener; leave it out"),
+    ("defaultErrno", "Podman and CRI-O read this, containerd ignores it; give the number in defaultErrnoRet"),
 ];
 
 /// Fields of a rule that change what it means.
-pub const RULE: &[(&str, &str)] = &[("includes", DOCKER), ("excludes", DOCKER)];
+pub const RULE: &[(&str, &str)] = &[
+    ("includes", CONDITION),
+    ("excludes", CONDITION),
+    ("errno", "Podman and CRI-O read this, containerd ignores it; give the number in errnoRet"),
+];
 
-/// Fields that change nothing.
-const IDLE: &[(&str, &str)] = &[("minKernel", DOCKER), ("comment", DOCKER)];
+/// Fields that a schema need not hold: it is enough that they are unknown.
+const OTHERS: &[(&str, &str)] = &[("minKernel", CONDITION), ("comment", "changes nothing; leave it out")];
+
+/// The word for the node's own architecture, which libseccomp has and neither the specification nor a runtime.
+pub const NATIVE: &str = "SCMP_ARCH_NATIVE";
+
+/// What to do about [`NATIVE`].
+pub const NATIVE_REFUSED: &str =
+    "SCMP_ARCH_NATIVE is no architecture to a runtime: the node's own is always covered; leave it out";
 
 /// What is wrong with a field, if it is one of these.
-pub(crate) fn refusal(key: &str) -> Option<&'static str> {
-    [PROFILE, RULE, IDLE].into_iter().flatten().find(|(known, _)| *known == key).map(|(_, message)| *message)
+pub(crate) fn refusal(key: &str, value: &Value) -> Option<&'static str> {
+    let fields = [PROFILE, RULE, OTHERS];
+    let (_, message) = fields.into_iter().flatten().find(|(known, _)| *known == key)?;
+    Some(if says_nothing(value) { EMPTY } else { message })
+}
+
+/// Whether a value is what programs write that write every field.
+fn says_nothing(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::String(text) => text.is_empty(),
+        Value::Array(items) => items.is_empty(),
+        Value::Object(map) => map.values().all(says_nothing),
+        Value::Bool(_) | Value::Number(_) => false,
+    }
 }

@@ -116,6 +116,9 @@ impl Parser {
 
     fn architectures(&mut self, top: Path<'_>, map: &Map<String, Value>) -> Option<Vec<Architecture>> {
         let read = |parser: &mut Self, path: Path<'_>, value: &Value| {
+            if value.as_str() == Some(dialect::NATIVE) {
+                return parser.report(path, dialect::NATIVE_REFUSED);
+            }
             parser.word(path, value, "architecture", Architecture::WORDS, Architecture::from_word)
         };
         let list = self.list(top, map, "architectures", limits::ARCHITECTURES, read)?;
@@ -323,8 +326,8 @@ impl Parser {
         let Value::Object(map) = value else {
             return self.report(path, format_args!("expected an object, found {}", show(value)));
         };
-        for key in map.keys().filter(|key| !keys.contains(&key.as_str())) {
-            let message = dialect::refusal(key)
+        for (key, value) in map.iter().filter(|(key, _)| !keys.contains(&key.as_str())) {
+            let message = dialect::refusal(key, value)
                 .map_or_else(|| format!("unknown field; {}", advice(key, keys)), str::to_owned);
             self.report::<()>(Path::Key(&path, &quote_key(key)), message);
         }

@@ -40,15 +40,43 @@ fn what_needs_a_listener_is_refused() {
 }
 
 #[test]
-fn dockers_dialect_is_refused() {
-    insta::assert_snapshot!(problems(&json!({ "defaultAction": "SCMP_ACT_ERRNO", "archMap": [], "syscalls": [
-        { "names": ["read"], "action": "SCMP_ACT_ALLOW", "comment": "", "includes": {}, "excludes": {} } ] })),
+fn what_containerd_ignores_is_refused_with_who_reads_it() {
+    insta::assert_snapshot!(problems(&json!({ "defaultAction": "SCMP_ACT_ERRNO", "defaultErrno": "ENOSYS",
+        "archMap": [{ "architecture": "SCMP_ARCH_X86_64" }], "syscalls": [
+        { "names": ["bpf"], "action": "SCMP_ACT_ALLOW", "errno": "EPERM", "comment": "why", "minKernel": "4.8",
+          "includes": { "caps": ["CAP_BPF"] }, "excludes": { "caps": ["CAP_SYS_ADMIN"] } } ] })),
         @r"
-    archMap: only Docker reads this, containerd ignores it; list the architectures in architectures
-    syscalls[0].comment: only Docker reads this, containerd ignores it; leave it out
-    syscalls[0].excludes: only Docker reads this, containerd ignores it; leave it out
-    syscalls[0].includes: only Docker reads this, containerd ignores it; leave it out
+    archMap: Docker, Podman and CRI-O read this, containerd ignores it; list the architectures in architectures
+    defaultErrno: Podman and CRI-O read this, containerd ignores it; give the number in defaultErrnoRet
+    syscalls[0].comment: changes nothing; leave it out
+    syscalls[0].errno: Podman and CRI-O read this, containerd ignores it; give the number in errnoRet
+    syscalls[0].excludes: Docker, Podman and CRI-O read this, containerd ignores it; leave it out, and the rule too where its condition does not hold
+    syscalls[0].includes: Docker, Podman and CRI-O read this, containerd ignores it; leave it out, and the rule too where its condition does not hold
+    syscalls[0].minKernel: Docker, Podman and CRI-O read this, containerd ignores it; leave it out, and the rule too where its condition does not hold
     ");
+}
+
+#[test]
+fn what_is_empty_in_such_a_field_is_said_to_change_nothing() {
+    insta::assert_snapshot!(problems(&json!({ "defaultAction": "SCMP_ACT_ERRNO", "defaultErrno": "", "archMap": [],
+        "syscalls": [{ "names": ["read"], "action": "SCMP_ACT_ALLOW", "comment": "", "errno": "", "includes": {},
+          "excludes": { "caps": [] }, "minKernel": null }] })),
+        @r"
+    archMap: is empty and changes nothing; leave it out
+    defaultErrno: is empty and changes nothing; leave it out
+    syscalls[0].comment: is empty and changes nothing; leave it out
+    syscalls[0].errno: is empty and changes nothing; leave it out
+    syscalls[0].excludes: is empty and changes nothing; leave it out
+    syscalls[0].includes: is empty and changes nothing; leave it out
+    syscalls[0].minKernel: is empty and changes nothing; leave it out
+    ");
+}
+
+#[test]
+fn the_native_architecture_need_not_be_named() {
+    insta::assert_snapshot!(problems(&json!({ "defaultAction": "SCMP_ACT_LOG",
+        "architectures": ["SCMP_ARCH_X86", "SCMP_ARCH_NATIVE"] })),
+        @"architectures[1]: SCMP_ARCH_NATIVE is no architecture to a runtime: the node's own is always covered; leave it out");
 }
 
 #[test]

@@ -93,7 +93,25 @@ fn all() -> Vec<Bad> {
         rule(
             "Docker's conditions",
             json!({ "names": ["read"], "action": "SCMP_ACT_LOG", "includes": { "caps": ["CAP_SYS_ADMIN"] } }),
-            &["spec.contents.syscalls[0].includes", "containerd ignores it; leave it out"],
+            &[
+                "spec.contents.syscalls[0].includes",
+                "Docker, Podman and CRI-O read this, containerd ignores it",
+            ],
+        ),
+        contents(
+            "Podman's name of an errno, by default",
+            json!({ "defaultAction": "SCMP_ACT_ERRNO", "defaultErrno": "ENOSYS" }),
+            &["spec.contents.defaultErrno", "give the number in defaultErrnoRet"],
+        ),
+        rule(
+            "Podman's name of an errno, in a rule",
+            json!({ "names": ["read"], "action": "SCMP_ACT_ERRNO", "errno": "ENOSYS" }),
+            &["spec.contents.syscalls[0].errno", "give the number in errnoRet"],
+        ),
+        contents(
+            "the native architecture",
+            json!({ "defaultAction": "SCMP_ACT_LOG", "architectures": ["SCMP_ARCH_NATIVE"] }),
+            &["spec.contents.architectures", "the node's own is always covered; leave it out"],
         ),
         contents(
             "errno of an action that takes none, by default",
