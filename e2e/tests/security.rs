@@ -16,7 +16,7 @@ use e2e::chart::rendered;
 use e2e::rights::attempts::{self, Answer};
 use e2e::rights::rules::Rule;
 use e2e::rights::table;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 static OBJECTS: LazyLock<Vec<Value>> = LazyLock::new(|| rendered::objects([""; 0]).unwrap());
 
@@ -93,8 +93,6 @@ fn no_role_of_the_chart_has_a_wildcard_or_a_right_to_more_rights() {
                 "pods/status",
                 "nodes/proxy",
                 "nodes/status",
-                "daemonsets",
-                "deployments",
                 "jobs",
                 "cronjobs",
                 "rbac.authorization.k8s.io",
@@ -103,6 +101,15 @@ fn no_role_of_the_chart_has_a_wildcard_or_a_right_to_more_rights() {
                 "certificates.k8s.io",
             ] {
                 assert!(!words.contains(&never), "{never} in {rule}");
+            }
+            // Whether its own release is there is all that anybody of ours may know of a workload.
+            if ["daemonsets", "deployments"].iter().any(|workload| words.contains(workload)) {
+                assert_eq!(
+                    (&rule["verbs"], role["kind"].as_str()),
+                    (&json!(["get"]), Some("Role")),
+                    "{rule}"
+                );
+                assert_eq!(rule["resourceNames"].as_array().map(Vec::len), Some(1), "{rule}");
             }
         }
     }

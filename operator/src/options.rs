@@ -65,6 +65,12 @@ pub struct LiftOptions {
     /// Which pods there are theirs: a label selector, as kubectl takes it.
     #[arg(long)]
     pub pods: String,
+    /// The operator's Deployment there. While it exists and is not being deleted, nothing is done.
+    #[arg(long)]
+    pub deployment: Option<String>,
+    /// The agents' DaemonSet there, for which the same holds.
+    #[arg(long)]
+    pub daemon_set: Option<String>,
     /// How long to wait until these pods are gone. One on a node that is cut off never is.
     #[arg(long, default_value = "20s", value_parser = duration)]
     pub patience: Duration,

@@ -1,11 +1,15 @@
 //! The operator goes for good: its finalizer is taken off every profile, so that none waits for ever for leave that
 //! nobody gives.
 //!
-//! The chart runs this when all else of it is deleted. First it waits until the pods of the operator and of the agents
-//! are gone: an operator would put the finalizer on again, and an agent would take the absence of a profile that is
-//! being deleted for leave to remove its file. Then it takes the finalizer off, until a whole list shows none.
-//! Started again, it goes on from there.
+//! The chart runs this as a Helm hook when all else of it is deleted. Whoever renders the chart and applies what comes
+//! out (`helm template | kubectl apply`) runs it at the installation, because to them a hook is an object like any
+//! other. So it does nothing while the operator's Deployment or the agents' DaemonSet is there to stay.
+//!
+//! Otherwise it waits first until the pods of the operator and of the agents are gone: an operator would put the
+//! finalizer on again, and an agent would take the absence of a profile that is being deleted for leave to remove its
+//! file. Then it takes the finalizer off, until a whole list shows none. Started again, it goes on from there.
 
+use std::fmt;
 use std::time::Duration;
 
 use api::names::FINALIZER;
@@ -13,14 +17,15 @@ use api::{SeccompProfile, Untrusted};
 use daemon::chain;
 use daemon::client::{self, within};
 use futures::{StreamExt, stream};
+use k8s_openapi::api::apps::v1::{DaemonSet, Deployment};
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::Pod;
-use kube::api::{DeleteParams, ListParams};
+use kube::api::{DeleteParams, GetParams, ListParams};
 use kube::core::{ObjectList, Request};
 use kube::{Api, Client, Resource, ResourceExt};
 use prometheus::Registry;
 use serde::de::DeserializeOwned;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{sleep, timeout};
 use tracing::{info, warn};
 
 use crate::facts::{ProfileFacts, Version, WatchedProfile};
@@ -71,9 +76,54 @@ pub async fn run(options: LiftOptions) -> Result<(), LiftError> {
     let signal = daemon::shutdown_signal().map_err(LiftError::Signal)?;
     let leave = Leave::new(client::connect(crate::watch::WATCH).await?, options)?;
     tokio::select! {
-        done = leave.carry_out() => done.map(drop),
+        done = leave.carry_out() => done.map(|outcome| outcome.log()),
         () = signal => Err(LiftError::Stopped),
     }
+}
+
+/// A workload of the release, by whose presence the release is known to be installed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Workload {
+    kind: &'static str,
+    name: String,
+}
+
+impl fmt::Display for Workload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.kind, self.name)
+    }
+}
+
+/// How it ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// No profile has the finalizer; it was taken off this many.
+    Lifted(usize),
+    /// Nothing was done, because this workload exists and nobody has deleted it.
+    StillInstalled(Workload),
+}
+
+impl Outcome {
+    fn log(&self) {
+        match self {
+            Self::Lifted(lifted) => info!(lifted, "no profile has the finalizer"),
+            Self::StillInstalled(workload) => warn!(
+                %workload,
+                "the release is installed and not being deleted, so the finalizers and the lease stay as they are. \
+                 This Job is for the end of helm uninstall; leave it out of rendered manifests with helm template \
+                 --no-hooks"
+            ),
+        }
+    }
+}
+
+/// How far the work has come.
+#[derive(Default)]
+struct Progress {
+    /// Nobody waits for pods a second time.
+    pods_waited_for: bool,
+    /// Finalizers taken off so far.
+    lifted: usize,
 }
 
 /// The operator's leave from a cluster.
@@ -95,24 +145,18 @@ impl Leave {
         Ok(Self { client, writer, options })
     }
 
-    /// Waits for the pods, then takes every finalizer off and the lease away; says how many finalizers it was.
+    /// Waits for the pods, then takes every finalizer off and the lease away, unless the release is installed.
     ///
     /// # Errors
     /// The time is up.
-    pub async fn carry_out(&self) -> Result<usize, LiftError> {
-        let started = Instant::now();
-        let patience = self.options.patience;
-        if timeout(patience, self.pods_gone()).await.is_err() {
-            // On a node that is cut off a pod is never gone. It has lost its rights, and cannot be heard anyway.
-            warn!(?patience, "pods are left; not waiting for them any longer");
-        }
-        let mut lifted = 0;
+    pub async fn carry_out(&self) -> Result<Outcome, LiftError> {
+        let mut progress = Progress::default();
         let mut trouble = String::new();
         let all = async {
             let mut pause = FIRST_PAUSE;
             loop {
-                match self.pass(&mut lifted).await {
-                    Ok(()) => return,
+                match self.pass(&mut progress).await {
+                    Ok(outcome) => return outcome,
                     Err(error) => {
                         trouble = chain(&error);
                         warn!(error = %trouble, retry_in = ?pause, "not done");
@@ -123,11 +167,59 @@ impl Leave {
             }
         };
         let limit = self.options.limit;
-        if timeout(limit.saturating_sub(started.elapsed()), all).await.is_err() {
-            return Err(LiftError::TooLate { limit, trouble: bounded(&trouble, 1000) });
+        let done = timeout(limit, all).await;
+        done.map_err(|_| LiftError::TooLate { limit, trouble: bounded(&trouble, 1000) })
+    }
+
+    /// One whole round; an error leaves something to be done.
+    async fn pass(&self, progress: &mut Progress) -> Result<Outcome, PassError> {
+        if let Some(workload) = self.installed().await? {
+            return Ok(Outcome::StillInstalled(workload));
         }
-        info!(lifted, took = ?started.elapsed(), "no profile has the finalizer");
-        Ok(lifted)
+        if !progress.pods_waited_for {
+            let patience = self.options.patience;
+            if timeout(patience, self.pods_gone()).await.is_err() {
+                // On a node that is cut off a pod is never gone. It has lost its rights, and cannot be heard anyway.
+                warn!(?patience, "pods are left; not waiting for them any longer");
+            }
+            progress.pods_waited_for = true;
+            // Somebody may have installed it again meanwhile.
+            if let Some(workload) = self.installed().await? {
+                return Ok(Outcome::StillInstalled(workload));
+            }
+        }
+        while self.lift_listed(&mut progress.lifted).await? > 0 {}
+        self.delete_lease().await?;
+        Ok(Outcome::Lifted(progress.lifted))
+    }
+
+    /// A workload of the release that exists and that nobody has deleted.
+    async fn installed(&self) -> Result<Option<Workload>, PassError> {
+        let (deployment, daemon_set) = (&self.options.deployment, &self.options.daemon_set);
+        if let Some(found) = self.stays::<Deployment>("Deployment", deployment.as_deref()).await? {
+            return Ok(Some(found));
+        }
+        self.stays::<DaemonSet>("DaemonSet", daemon_set.as_deref()).await
+    }
+
+    async fn stays<K>(&self, kind: &'static str, name: Option<&str>) -> Result<Option<Workload>, PassError>
+    where
+        K: Resource<DynamicType = ()>,
+    {
+        let Some(name) = name else { return Ok(None) };
+        let workload = Workload { kind, name: name.to_owned() };
+        let request = Request::new(K::url_path(&(), Some(&self.options.namespace)));
+        let request = request.get_metadata(name, &GetParams::default()).map_err(kube::Error::BuildRequest);
+        let answer = match request {
+            Ok(request) => within(self.client.request::<Untrusted<K>>(request)).await,
+            Err(error) => Err(error),
+        };
+        match answer {
+            Ok(found) if found.metadata.deletion_timestamp.is_none() => Ok(Some(workload)),
+            Ok(_) => Ok(None),
+            Err(kube::Error::Api(status)) if status.code == 404 => Ok(None),
+            Err(error) => Err(PassError::Workload { workload, error }),
+        }
     }
 
     /// Returns when no pod of ours is left.
@@ -148,12 +240,6 @@ impl Leave {
             }
             sleep(FIRST_PAUSE).await;
         }
-    }
-
-    /// One whole round; an error leaves something to be done.
-    async fn pass(&self, lifted: &mut usize) -> Result<(), PassError> {
-        while self.lift_listed(lifted).await? > 0 {}
-        self.delete_lease().await
     }
 
     /// Lists all profiles and takes the finalizer off those that have it; says how many these were.
@@ -220,6 +306,15 @@ impl Leave {
 /// Why a round did not end well.
 #[derive(Debug, thiserror::Error)]
 enum PassError {
+    /// It is not known whether the release is installed.
+    #[error("{workload}: {error}")]
+    Workload {
+        /// What was asked for.
+        workload: Workload,
+        /// Why there was no answer.
+        #[source]
+        error: kube::Error,
+    },
     /// The profiles cannot be listed.
     #[error("list of profiles: {0}")]
     List(#[source] kube::Error),

@@ -9,7 +9,7 @@ use http::{Method, Request, Response};
 use kube::Client;
 use kube::client::Body;
 use operator::options::LiftOptions;
-use operator::uninstall::{Leave, LiftError};
+use operator::uninstall::{Leave, LiftError, Outcome};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 use tower_test::mock::Handle;
@@ -17,6 +17,10 @@ use tower_test::mock::Handle;
 const PROFILES: &str = "/apis/seccomp.imjasonh.dev/v1alpha1/seccompprofiles";
 const PODS: &str = "/api/v1/namespaces/ns/pods";
 const LEASE: &str = "/apis/coordination.k8s.io/v1/namespaces/ns/leases/operator";
+const DEPLOYMENT: &str = "/apis/apps/v1/namespaces/ns/deployments/the-operator";
+const DAEMON_SET: &str = "/apis/apps/v1/namespaces/ns/daemonsets/the-agents";
+/// The two workloads, whose absence is what the chart's Job checks.
+const WORKLOADS: [&str; 2] = ["--deployment=the-operator", "--daemon-set=the-agents"];
 const OURS: &str = "seccomp.imjasonh.dev/node-files";
 
 #[derive(Parser)]
@@ -35,7 +39,7 @@ impl Server {
         let query = request.uri().query().unwrap_or_default().to_owned();
         if method == Method::GET {
             let accepted = request.headers()["accept"].to_str().unwrap();
-            assert!(accepted.contains("as=PartialObjectMetadataList"), "{accepted}");
+            assert!(accepted.contains("as=PartialObjectMetadata"), "{accepted}");
         }
         let body = request.into_body().collect_bytes().await.unwrap();
         let body = if body.is_empty() { Value::Null } else { serde_json::from_slice(&body).unwrap() };
@@ -47,6 +51,13 @@ impl Server {
 
     async fn no_pods(&mut self) {
         self.expect(Method::GET, PODS, list(&[], "")).await;
+    }
+
+    /// Both workloads are gone.
+    async fn no_workloads(&mut self) {
+        for path in [DEPLOYMENT, DAEMON_SET] {
+            self.expect(Method::GET, path, failure(404)).await;
+        }
     }
 }
 
@@ -87,6 +98,13 @@ fn named(name: &str, version: &str, finalizers: &[&str]) -> Value {
     })
 }
 
+/// As [`named`], but deleted and not gone yet.
+fn being_deleted(name: &str) -> Value {
+    let mut object = named(name, "1", &["foregroundDeletion"]);
+    object["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z".into();
+    object
+}
+
 fn profile(name: &str) -> String {
     format!("{PROFILES}/{name}")
 }
@@ -121,8 +139,8 @@ async fn every_page_loses_exactly_our_finalizer_once_no_pod_is_left() {
         server.expect(Method::GET, PROFILES, list(&[named("b", "8", &["example.com/other"])], "")).await;
         server.expect(Method::DELETE, LEASE, (200, json!({ "kind": "Status", "status": "Success" }))).await;
     };
-    let (lifted, ()) = tokio::join!(leave.carry_out(), conversation);
-    assert_eq!(lifted.unwrap(), 2);
+    let (done, ()) = tokio::join!(leave.carry_out(), conversation);
+    assert_eq!(done.unwrap(), Outcome::Lifted(2));
 }
 
 #[tokio::test(start_paused = true)]
@@ -142,8 +160,8 @@ async fn what_changed_meanwhile_is_looked_at_again_and_what_failed_is_tried_agai
         assert_eq!(patch[0]["value"], "11");
         server.expect(Method::GET, PROFILES, list(&[], "")).await;
     };
-    let (lifted, ()) = tokio::join!(leave.carry_out(), conversation);
-    assert_eq!(lifted.unwrap(), 1);
+    let (done, ()) = tokio::join!(leave.carry_out(), conversation);
+    assert_eq!(done.unwrap(), Outcome::Lifted(1));
 }
 
 #[tokio::test(start_paused = true)]
@@ -163,8 +181,8 @@ async fn a_pod_that_never_goes_is_waited_for_no_longer_than_told() {
         assert_eq!(path, PROFILES);
         assert!(begun.elapsed().abs_diff(Duration::from_secs(20)) < Duration::from_secs(1));
     };
-    let (lifted, ()) = tokio::join!(leave.carry_out(), conversation);
-    assert_eq!(lifted.unwrap(), 0);
+    let (done, ()) = tokio::join!(leave.carry_out(), conversation);
+    assert_eq!(done.unwrap(), Outcome::Lifted(0));
 }
 
 #[tokio::test(start_paused = true)]
@@ -175,8 +193,8 @@ async fn without_the_kind_there_is_nothing_to_lift() {
         server.expect(Method::GET, PROFILES, failure(404)).await;
         server.expect(Method::DELETE, LEASE, failure(404)).await;
     };
-    let (lifted, ()) = tokio::join!(leave.carry_out(), conversation);
-    assert_eq!(lifted.unwrap(), 0);
+    let (done, ()) = tokio::join!(leave.carry_out(), conversation);
+    assert_eq!(done.unwrap(), Outcome::Lifted(0));
 }
 
 #[tokio::test(start_paused = true)]
@@ -195,4 +213,78 @@ async fn what_cannot_be_lifted_is_named_when_the_time_is_up() {
     };
     assert!(matches!(&error, LiftError::TooLate { .. }), "{error}");
     assert!(error.to_string().contains("finalizer of a: refused"), "{error}");
+}
+
+/// `helm template | kubectl apply` and whatever else renders the chart knows no hooks, and runs the Job at the
+/// installation.
+#[tokio::test(start_paused = true)]
+async fn while_the_release_is_installed_nothing_is_waited_for_lifted_or_deleted() {
+    let there = |name: &str| (200, named(name, "1", &[]));
+    for answers in [
+        vec![(DEPLOYMENT, there("the-operator"))],
+        vec![(DEPLOYMENT, failure(404)), (DAEMON_SET, there("the-agents"))],
+        vec![(DEPLOYMENT, (200, being_deleted("the-operator"))), (DAEMON_SET, there("the-agents"))],
+    ] {
+        let (leave, mut server) = start(&[&["--lease=operator"][..], &WORKLOADS].concat());
+        let begun = Instant::now();
+        let conversation = async {
+            for (path, answer) in answers {
+                server.expect(Method::GET, path, answer).await;
+            }
+        };
+        let (done, ()) = tokio::join!(leave.carry_out(), conversation);
+        let Outcome::StillInstalled(workload) = done.unwrap() else { panic!("it was not noticed") };
+        assert!(workload.to_string().contains("the-"), "{workload}");
+        assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
+        drop(leave);
+        assert!(server.0.next_request().await.is_none(), "nothing else was asked for");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_workload_that_is_being_deleted_is_as_good_as_gone() {
+    let (leave, mut server) = start(&WORKLOADS);
+    let conversation = async {
+        server.expect(Method::GET, DEPLOYMENT, (200, being_deleted("the-operator"))).await;
+        server.expect(Method::GET, DAEMON_SET, failure(404)).await;
+        server.no_pods().await;
+        server.no_workloads().await;
+        server.expect(Method::GET, PROFILES, list(&[named("a", "7", &[OURS])], "")).await;
+        server.expect(Method::PATCH, &profile("a"), (200, named("a", "8", &[]))).await;
+        server.expect(Method::GET, PROFILES, list(&[], "")).await;
+    };
+    let (done, ()) = tokio::join!(leave.carry_out(), conversation);
+    assert_eq!(done.unwrap(), Outcome::Lifted(1));
+}
+
+/// The roles of the Job may come into force after it has started, and an answer may be lost. Without an answer it is not
+/// known whether the operator lives.
+#[tokio::test(start_paused = true)]
+async fn where_it_cannot_be_asked_whether_the_release_is_installed_nothing_is_lifted() {
+    let (leave, mut server) = start(&[&["--limit=30s"][..], &WORKLOADS].concat());
+    let conversation = async {
+        for code in [403, 500].into_iter().cycle() {
+            server.expect(Method::GET, DEPLOYMENT, failure(code)).await;
+        }
+    };
+    let error = tokio::select! {
+        result = leave.carry_out() => result.unwrap_err(),
+        () = conversation => unreachable!(),
+    };
+    assert!(matches!(&error, LiftError::TooLate { .. }), "{error}");
+    assert!(error.to_string().contains("Deployment the-operator"), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_installs_it_again_meanwhile_keeps_the_finalizers_and_the_lease() {
+    let (leave, mut server) = start(&[&["--lease=operator"][..], &WORKLOADS].concat());
+    let conversation = async {
+        server.no_workloads().await;
+        server.no_pods().await;
+        server.no_workloads().await;
+        server.expect(Method::GET, PROFILES, failure(500)).await;
+        server.expect(Method::GET, DEPLOYMENT, (200, named("the-operator", "2", &[]))).await;
+    };
+    let (done, ()) = tokio::join!(leave.carry_out(), conversation);
+    assert!(matches!(done, Ok(Outcome::StillInstalled(_))), "{done:?}");
 }
