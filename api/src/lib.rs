@@ -3,6 +3,7 @@
 //! - [`SeccompProfile`]: what a person applies; its `status` is the operator's word on it.
 //! - [`NodeProfileStatus`]: what one node's agent reports, and the operator's judgement of that node.
 //! - [`Untrusted`]: any stored object as a program reads it, whatever the schema was when it was written.
+//! - [`OpenEnum`]: a word of a vocabulary that grows: what another release writes is kept as it was written.
 //! - [`Text`]: JSON that is decoded without being read.
 //! - [`WatchedPod`]: a Pod, of which only what matters here is read: the profiles that it names, whether it is ready.
 //! - [`metadata`]: metadata decoded so that no object ends a watch.
@@ -17,9 +18,11 @@ pub mod conditions;
 mod contents_schema;
 #[cfg(feature = "crds")]
 pub mod crds;
+mod lenient;
 pub mod metadata;
 pub mod names;
 mod node_profile_status;
+mod open_enum;
 pub mod pace;
 mod pod;
 mod seccomp_profile;
@@ -32,6 +35,7 @@ pub use node_profile_status::{
     FileProblem, FileState, MOST_FILES, MOST_PROBLEMS, NodeProfileStatus, NodeProfileStatusSpec,
     NodeProfileStatusStatus, Report,
 };
+pub use open_enum::{OpenEnum, Vocabulary};
 pub use pod::{PodReadiness, PodSpec, WatchedPod};
 pub use seccomp_profile::{
     NodeCounts, NodeFailure, Removal, SeccompProfile, SeccompProfileSpec, SeccompProfileStatus, State,

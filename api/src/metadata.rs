@@ -6,13 +6,12 @@
 //! itself, what cannot be read is as if it were absent, and `managedFields`, which nobody here needs, is skipped
 //! without a copy.
 
-use std::collections::BTreeMap;
-
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference, Time};
 use k8s_openapi::jiff::Timestamp;
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
+
+use crate::lenient::{list, read, texts};
 
 /// Decodes `metadata`, for a field of a type that is watched:
 ///
@@ -76,28 +75,14 @@ impl From<Fields> for ObjectMeta {
 /// What stands for a time that cannot be read: the latest one in whole seconds, as which times are written.
 const LATEST: Timestamp = Timestamp::constant(253_402_207_200, 0);
 
-fn read<T: DeserializeOwned>(value: Value) -> Option<T> {
-    serde_json::from_value(value).ok()
-}
-
 fn time(value: &Value) -> Option<Time> {
     value.as_str()?.parse().ok().map(Time)
 }
 
-/// The entries that are text.
-fn texts(value: Value) -> Option<BTreeMap<String, String>> {
-    let Value::Object(entries) = value else { return None };
-    Some(entries.into_iter().filter_map(|(key, value)| Some((key, read(value)?))).collect())
-}
-
-/// The items that are what they should be.
-fn list<T: DeserializeOwned>(value: Value) -> Option<Vec<T>> {
-    let Value::Array(items) = value else { return None };
-    Some(items.into_iter().filter_map(read).collect())
-}
-
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
     use serde_json::json;
 

@@ -5,9 +5,11 @@ use std::collections::BTreeMap;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::CustomResource;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::{Deserialize, Serialize};
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::Value;
 
-use crate::conditions;
+use crate::{OpenEnum, Vocabulary, conditions, lenient};
 
 /// Nothing yet: the operator creates the object, and that is all it asks of the node.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema, CustomResource)]
@@ -59,7 +61,7 @@ pub struct NodeProfileStatusStatus {
 
 /// What lies on the node's disk.
 // Atomic, so that managedFields does not name every file: 148 KB instead of 227 KB for 1,000 files.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("x-kubernetes-map-type" = "atomic"))]
 pub struct Report {
@@ -95,8 +97,8 @@ pub struct FileProblem {
     /// The profile.
     #[schemars(length(max = 253))]
     pub name: String,
-    /// What kind of problem it is.
-    pub state: FileState,
+    /// What kind of problem it is: `Failed`, `Conflict` or `Rejected`. Another release may write another.
+    pub state: OpenEnum<FileState>,
     /// Why, in one word of a bounded vocabulary.
     #[schemars(length(max = 64))]
     pub reason: String,
@@ -106,7 +108,7 @@ pub struct FileProblem {
 }
 
 /// What kind of problem a file has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum FileState {
     /// It could not be written, read or removed; the agent goes on trying.
     Failed,
@@ -114,6 +116,46 @@ pub enum FileState {
     Conflict,
     /// The profile's contents are invalid; the file stays as it was.
     Rejected,
+}
+
+impl Vocabulary for FileState {
+    const ALL: &'static [Self] = &[Self::Failed, Self::Conflict, Self::Rejected];
+
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Failed => "Failed",
+            Self::Conflict => "Conflict",
+            Self::Rejected => "Rejected",
+        }
+    }
+}
+
+/// Each field and each entry is read by itself: an agent of another release may say more, or say it otherwise, and what
+/// its disk holds counts all the same.
+impl<'de> Deserialize<'de> for Report {
+    /// # Errors
+    /// It is no object, or its `files` are there and are none: then nobody knows what the disk holds, and no report is
+    /// better than one of an empty disk.
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Default, Deserialize)]
+        #[serde(rename_all = "camelCase", default)]
+        struct Fields {
+            #[serde(deserialize_with = "lenient::field")]
+            agent_version: String,
+            #[serde(deserialize_with = "lenient::field")]
+            directory: String,
+            files: Option<Value>,
+            #[serde(deserialize_with = "lenient::items")]
+            problems: Vec<FileProblem>,
+            #[serde(deserialize_with = "lenient::field")]
+            file_count: i32,
+        }
+        let Fields { agent_version, directory, files, problems, file_count } =
+            Fields::deserialize(deserializer)?;
+        let files = files.map_or_else(|| Some(BTreeMap::new()), lenient::texts);
+        let files = files.ok_or_else(|| D::Error::custom("files: expected an object"))?;
+        Ok(Self { agent_version, directory, files, problems, file_count })
+    }
 }
 
 fn files(_: &mut SchemaGenerator) -> Schema {

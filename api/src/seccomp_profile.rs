@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{conditions, contents_schema};
+use crate::{OpenEnum, Vocabulary, conditions, contents_schema, lenient};
 
 /// What a person asks for.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema, CustomResource)]
@@ -41,48 +41,50 @@ pub struct SeccompProfileSpec {
 }
 
 /// What the operator knows of it.
+// Each field is read by itself: an operator of another release may say more, or say it otherwise.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SeccompProfileStatus {
     /// The metadata.generation that this status is about.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "lenient::field")]
     pub observed_generation: Option<i64>,
     /// `sha256:` and the SHA-256 of the bytes that each node should hold.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "lenient::field")]
     #[schemars(length(max = 71))]
     pub content_hash: Option<String>,
     /// What a pod writes into `seccompProfile.localhostProfile`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "lenient::field")]
     #[schemars(length(max = 512))]
     pub localhost_profile: Option<String>,
     /// Nodes that hold exactly these bytes, of those that should: `2/2`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "lenient::field")]
     #[schemars(length(max = 32))]
     pub ready: Option<String>,
-    /// The state in one word.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub state: Option<State>,
+    /// The state in one word: `Ready`, `Progressing`, `Failed`, `Rejected` or `Deleting`. Another release may write
+    /// another.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "lenient::field")]
+    pub state: Option<OpenEnum<State>>,
     /// The nodes that should have it, by state.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "lenient::field")]
     pub nodes: Option<NodeCounts>,
     /// Nodes where it failed; ten at most, the first by name.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "lenient::items")]
     #[schemars(length(max = 10))]
     pub failures: Vec<NodeFailure>,
     /// Whether a live pod uses it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "lenient::field")]
     pub in_use: Option<bool>,
-    /// `Approved` once the file may go from the nodes; never taken back.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub removal: Option<Removal>,
+    /// `Approved` once the file may go from the nodes; never taken back. Any other word is no leave.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "lenient::field")]
+    pub removal: Option<OpenEnum<Removal>>,
     /// `Accepted`, `Ready` and, while it is being deleted, `Deleting`.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "lenient::items")]
     #[schemars(schema_with = "conditions::schema")]
     pub conditions: Vec<Condition>,
 }
 
 /// The state of a profile in one word.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum State {
     /// Every node that must have it has it.
     Ready,
@@ -96,13 +98,11 @@ pub enum State {
     Deleting,
 }
 
-impl State {
-    /// All of them.
-    pub const ALL: [Self; 5] = [Self::Ready, Self::Progressing, Self::Failed, Self::Rejected, Self::Deleting];
+impl Vocabulary for State {
+    const ALL: &'static [Self] =
+        &[Self::Ready, Self::Progressing, Self::Failed, Self::Rejected, Self::Deleting];
 
-    /// The word.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
+    fn as_str(self) -> &'static str {
         match self {
             Self::Ready => "Ready",
             Self::Progressing => "Progressing",
@@ -113,11 +113,21 @@ impl State {
     }
 }
 
-/// Leave for the agents to remove the file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+/// Leave for the agents to remove the file. Any other word is no leave.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Removal {
     /// No live pod needs the file.
     Approved,
+}
+
+impl Vocabulary for Removal {
+    const ALL: &'static [Self] = &[Self::Approved];
+
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Approved => "Approved",
+        }
+    }
 }
 
 /// The nodes that should hold a profile; each is in exactly one of the states, so that they add up to `desired`.

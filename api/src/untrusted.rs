@@ -149,7 +149,7 @@ mod tests {
         let late = json!({ "type": "Ready", "status": "True", "lastTransitionTime": "9999-12-31T23:59:59Z" });
         let report = json!({ "agentVersion": "1", "directory": "d", "fileCount": 0 });
         for (report, conditions, has_report) in
-            [(json!({ "fileCount": 3e9 }), json!([ready]), false), (report, json!([late, ready, 7]), true)]
+            [(json!({ "files": 7 }), json!([ready]), false), (report, json!([late, ready, 7]), true)]
         {
             let object = json!({ "metadata": {}, "status": { "report": report, "conditions": conditions } });
             let status = serde_json::from_value::<Untrusted<NodeProfileStatus>>(object)

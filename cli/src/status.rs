@@ -1,6 +1,6 @@
 //! `status`: how far each profile is, and where it is not and why.
 
-use api::{State, conditions};
+use api::{OpenEnum, conditions};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use k8s_openapi::jiff::Timestamp;
 use serde::Serialize;
@@ -86,7 +86,10 @@ impl ProfileStatus {
         let ready = profile.condition(conditions::READY);
         Self {
             name: profile.name.clone(),
-            state: status.and_then(|status| status.state).map_or("Unknown", State::as_str).to_owned(),
+            state: status
+                .and_then(|status| status.state.as_ref())
+                .map_or("Unknown", OpenEnum::as_str)
+                .to_owned(),
             ready: status.and_then(|status| status.ready.clone()),
             since: ready.map(|ready| ready.last_transition_time.clone()),
             why: why(profile, ready),

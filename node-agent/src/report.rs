@@ -53,7 +53,7 @@ pub fn build<'a>(
 fn problem(name: &str, state: FileState, reason: &str, message: &str) -> FileProblem {
     FileProblem {
         name: name.to_owned(),
-        state,
+        state: state.into(),
         reason: reason.to_owned(),
         message: message.chars().take(LONGEST_MESSAGE).collect(),
     }

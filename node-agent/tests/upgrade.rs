@@ -78,8 +78,8 @@ fn the_directory_and_the_ledger_of_version_1_are_taken_over() {
     assert_eq!(untouched.map(inode), before, "what is right, and what is not ours, is the same file still");
     let report = keeper.report();
     let problems: Vec<_> =
-        report.problems.iter().map(|problem| (&*problem.name, problem.state, &*problem.reason)).collect();
-    assert_eq!(problems, [("taken", FileState::Conflict, "NotOurs")]);
+        report.problems.iter().map(|problem| (&*problem.name, &problem.state, &*problem.reason)).collect();
+    assert_eq!(problems, [("taken", &FileState::Conflict.into(), "NotOurs")]);
     let right = PROFILES.iter().filter(|(name, _)| *name != "taken");
     for (name, bytes) in right {
         assert_eq!(report.files[*name], ContentHash::of(bytes.as_bytes()).short().to_string());

@@ -6,7 +6,7 @@
 
 use std::sync::{Mutex, PoisonError, Weak};
 
-use api::State;
+use api::{State, Vocabulary};
 use k8s_openapi::jiff::Timestamp;
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
@@ -98,7 +98,7 @@ impl Families {
     }
 
     fn fill(&self, index: &Index, now: Timestamp) {
-        for state in State::ALL.map(State::as_str).into_iter().chain([UNKNOWN]) {
+        for state in State::ALL.iter().map(|state| state.as_str()).chain([UNKNOWN]) {
             self.profiles.with_label_values(&[state]).set(0);
         }
         for class in Class::ALL {
@@ -108,7 +108,7 @@ impl Families {
             self.agents.with_label_values(&[class.as_str()]).inc();
         }
         for (name, tally, facts, not_ready_since) in index.profiles() {
-            let state = facts.status.as_ref().and_then(|status| status.state);
+            let state = facts.status.as_ref().and_then(|status| status.state.as_ref()?.known());
             self.profiles.with_label_values(&[state.map_or(UNKNOWN, State::as_str)]).inc();
             for (state, count) in [
                 ("ready", tally.ready),

@@ -4,7 +4,7 @@
 //! with changing parts would show the first parts for ever. What changes stands in the status, and the note says
 //! where.
 
-use api::{Removal, SeccompProfileStatus, State};
+use api::{OpenEnum, Removal, SeccompProfileStatus, State};
 use kube_runtime::events::{Event, EventType};
 
 /// What of a profile's life is worth an Event.
@@ -110,11 +110,12 @@ pub fn of_change(
     forced: bool,
     cut_off: bool,
 ) -> Vec<Notice> {
-    let was = |state| stored.is_some_and(|stored| stored.state == Some(state));
+    let known = |status: &SeccompProfileStatus| status.state.as_ref().and_then(OpenEnum::known);
+    let was = |state| stored.and_then(known) == Some(state);
     let same_hash = stored.is_some_and(|stored| stored.content_hash == wanted.content_hash);
-    let approved_now =
-        wanted.removal == Some(Removal::Approved) && stored.is_none_or(|stored| stored.removal.is_none());
-    match wanted.state {
+    let approved = |status: &SeccompProfileStatus| status.removal == Some(Removal::Approved.into());
+    let approved_now = approved(wanted) && !stored.is_some_and(approved);
+    match known(wanted) {
         Some(State::Ready) if !(was(State::Ready) && same_hash) => vec![Notice::Ready],
         Some(State::Failed) if !was(State::Failed) => vec![Notice::NodesFailed],
         Some(State::Rejected) if !was(State::Rejected) => vec![Notice::Rejected],

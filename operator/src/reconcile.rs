@@ -198,7 +198,7 @@ async fn step_profile(name: &str, context: &Context) -> Result<Option<Timestamp>
             });
             info!(
                 profile = name,
-                state = status.state.map_or("", api::State::as_str),
+                state = status.state.as_ref().map_or("", api::OpenEnum::as_str),
                 ready = status.ready.as_deref().unwrap_or_default(),
                 hash = status.content_hash.as_deref().unwrap_or_default(),
                 "status"

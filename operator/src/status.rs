@@ -37,7 +37,7 @@ fn acted_on(status: &SeccompProfileStatus) -> impl PartialEq {
         status.observed_generation,
         status.content_hash.clone(),
         status.localhost_profile.clone(),
-        status.removal,
+        status.removal.clone(),
         [conditions::ACCEPTED, conditions::READY, conditions::DELETING].map(condition),
     )
 }

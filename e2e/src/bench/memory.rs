@@ -92,7 +92,7 @@ async fn all_ready(session: &Session, count: usize) -> Result<(), BenchError> {
             let all = session.profiles.list(&ListParams::default()).await?;
             let ready = |profile: &&api::Untrusted<api::SeccompProfile>| {
                 profile.status().is_some_and(|status| {
-                    status.state == Some(api::State::Ready)
+                    status.state == Some(api::State::Ready.into())
                         && status.observed_generation == profile.metadata.generation
                 })
             };

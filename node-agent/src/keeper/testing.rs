@@ -115,7 +115,7 @@ impl World {
     /// State and reason of the only problem.
     pub(super) fn problem(&self) -> (FileState, String) {
         match self.keeper.report().problems.as_slice() {
-            [problem] => (problem.state, problem.reason.clone()),
+            [problem] => (problem.state.known().unwrap(), problem.reason.clone()),
             problems => panic!("{problems:?}"),
         }
     }

@@ -272,7 +272,7 @@ fn a_directory_that_was_replaced_ends_the_keeper() {
     let report = world.keeper.lost(why).report;
     assert_eq!(report.files.len(), 0, "the runtime sees none of them");
     let [problem] = report.problems.as_slice() else { panic!("{report:?}") };
-    assert_eq!((problem.name.as_str(), problem.state), ("a", FileState::Failed));
+    assert_eq!((problem.name.as_str(), &problem.state), ("a", &FileState::Failed.into()));
     assert_eq!(problem.reason, "DirectoryLost");
     assert!(problem.message.contains("was replaced"), "{}", problem.message);
 }

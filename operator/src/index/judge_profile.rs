@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use api::names::DELETE_IN_USE;
-use api::{NodeCounts, NodeFailure, ProfileName, Removal, SeccompProfileStatus, State, conditions};
+use api::{NodeCounts, NodeFailure, OpenEnum, ProfileName, Removal, SeccompProfileStatus, State, conditions};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use k8s_openapi::jiff::Timestamp;
 
@@ -123,7 +123,7 @@ impl Index {
         let time = [usage.until, confirmation, withheld].into_iter().flatten().min();
         let urgency = match status::urgency(facts.status.as_ref(), &wanted) {
             Urgency::Whenever
-                if wanted.state == Some(State::Failed) && profile.steadiness.failure_is_news() =>
+                if wanted.state == Some(State::Failed.into()) && profile.steadiness.failure_is_news() =>
             {
                 Urgency::Now
             }
@@ -150,7 +150,7 @@ impl Index {
     pub fn status_written(&mut self, name: &str, status: &SeccompProfileStatus, now: Timestamp) {
         if let Some(profile) = self.profiles.get_mut(name) {
             profile.written = Some(now);
-            let failed = status.state == Some(State::Failed);
+            let failed = status.state == Some(State::Failed.into());
             profile.steadiness.said(profile.want(), status::is_ready(status), failed, now);
         }
     }
@@ -248,7 +248,7 @@ impl Index {
                 .ok()
                 .map(|name: ProfileName| name.localhost_profile(&self.directory)),
             ready: Some(format!("{}/{}", tally.ready, tally.desired())),
-            state: Some(state),
+            state: Some(state.into()),
             nodes: Some(NodeCounts {
                 desired: count(tally.desired()),
                 ready: count(tally.ready),
@@ -259,7 +259,7 @@ impl Index {
             }),
             failures: if tally.failed > 0 { self.failures(name, profile) } else { Vec::new() },
             in_use: Some(usage.in_use),
-            removal: approve.then_some(Removal::Approved),
+            removal: approve.then(|| Removal::Approved.into()),
             conditions,
         }
     }
@@ -350,10 +350,16 @@ impl Index {
     fn failures(&self, name: &str, profile: &Profile) -> Vec<NodeFailure> {
         let failure = |node: &Arc<str>| {
             let problem = self.nodes.get(&**node)?.own_report()?.problems.get(name)?;
+            let message = match &problem.state {
+                OpenEnum::Known(_) => problem.message.clone(),
+                OpenEnum::Unknown(state) => {
+                    format!("the agent says {state}, which this operator does not know: {}", problem.message)
+                }
+            };
             Some(NodeFailure {
                 node: node.to_string(),
                 reason: status::bounded(&problem.reason, 64),
-                message: status::bounded(&problem.message, 512),
+                message: status::bounded(&message, 512),
             })
         };
         profile.failed.iter().filter_map(failure).take(10).collect()

@@ -5,7 +5,7 @@ use std::iter::Peekable;
 use std::sync::Arc;
 use std::time::Duration;
 
-use api::{FileProblem, FileState, conditions};
+use api::{FileProblem, FileState, OpenEnum, conditions};
 use k8s_openapi::jiff::Timestamp;
 use profile::ShortHash;
 
@@ -121,6 +121,12 @@ impl<'a> Words<'a> {
 fn advance<'a, T>(entries: &mut InOrder<'a, T>, name: &str) -> Option<&'a T> {
     while entries.next_if(|(key, _)| key.as_str() < name).is_some() {}
     entries.next_if(|(key, _)| *key == name).map(|(_, value)| value)
+}
+
+/// Whether the file may be there although the report does not list it: one that can be neither removed nor read is, and
+/// what an agent of another release says may mean that.
+fn may_hold(problem: &FileProblem) -> bool {
+    !matches!(problem.state, OpenEnum::Known(FileState::Conflict | FileState::Rejected))
 }
 
 impl Node {
@@ -255,9 +261,7 @@ impl Node {
         };
         Contribution {
             state: Some(state),
-            // A file that can be neither removed nor read is there all the same.
-            holding: class != Class::Unreachable
-                && (held.is_some() || problem.is_some_and(|problem| problem.state == FileState::Failed)),
+            holding: class != Class::Unreachable && (held.is_some() || problem.is_some_and(may_hold)),
             lacking: profile.demanded() && !has,
         }
     }

@@ -78,7 +78,7 @@ impl Profiles {
             self.statuses.get(name).is_some_and(|(generation, status)| {
                 let ready = |condition: &_| is_ready(condition) && status.observed_generation == *generation;
                 status.content_hash.as_ref() == Some(hash)
-                    && status.state == Some(State::Ready)
+                    && status.state == Some(State::Ready.into())
                     && status.conditions.iter().any(ready)
             })
         })

@@ -17,7 +17,7 @@ fn a_deletion_waits_for_live_pods_and_then_for_the_nodes() {
 
     index.delete_pod("web", at(3));
     facts = store(&mut index, facts, 3);
-    assert_eq!(facts.status.as_ref().unwrap().removal, Some(Removal::Approved));
+    assert_eq!(facts.status.as_ref().unwrap().removal, Some(Removal::Approved.into()));
     // Approved, but both nodes still hold it.
     assert_eq!(index.judge_profile("a", at(4)).unwrap().step, ProfileStep::Nothing);
     index.apply_report(ReportFacts { version: version(7, 2), ..report("n1", &[]) }, Source::Watch, at(4));
@@ -45,11 +45,11 @@ fn an_unscheduled_pod_holds_a_profile_for_ten_minutes_and_one_on_a_lost_node_not
     index.apply_pod(user("lost", Some("n9"), "a"), at(0));
     index.apply_node(NodeFacts { reachable: false, answers: false, ..node("n2") }, at(0));
     index.apply_pod(user("cut-off", Some("n2"), "a"), at(0));
-    assert_eq!(status(&index, 1).removal, Some(Removal::Approved));
+    assert_eq!(status(&index, 1).removal, Some(Removal::Approved.into()));
     index.apply_pod(user("new", None, "a"), at(0));
     assert_eq!(status(&index, 599).removal, None);
     assert_eq!(index.judge_profile("a", at(599)).unwrap().look_again, Some(at(600)));
-    assert_eq!(status(&index, 600).removal, Some(Removal::Approved));
+    assert_eq!(status(&index, 600).removal, Some(Removal::Approved.into()));
 }
 
 #[test]
@@ -61,7 +61,7 @@ fn the_annotation_lets_a_profile_in_use_go() {
         Source::Watch,
         at(0),
     );
-    assert_eq!(status(&index, 0).removal, Some(Removal::Approved));
+    assert_eq!(status(&index, 0).removal, Some(Removal::Approved.into()));
 }
 
 #[test]
@@ -79,7 +79,7 @@ fn a_deletion_waits_a_moment_for_news_of_pods_and_while_any_may_be_missing() {
     index.is_whole("Pod");
     assert_eq!(status(&index, 9999).removal, None);
     index.is_whole("Node");
-    assert_eq!(status(&index, 9999).removal, Some(Removal::Approved));
+    assert_eq!(status(&index, 9999).removal, Some(Removal::Approved.into()));
 }
 
 #[test]
@@ -89,7 +89,7 @@ fn leave_to_remove_is_not_taken_back_by_a_status_that_cannot_be_read() {
         ProfileFacts { deletion: Some(at(0)), removal_approved: true, status: None, ..profile("a", 1) };
     index.apply_profile(facts, Source::Watch, at(0));
     index.apply_pod(user("web", Some("n1"), "a"), at(0));
-    assert_eq!(status(&index, 1).removal, Some(Removal::Approved));
+    assert_eq!(status(&index, 1).removal, Some(Removal::Approved.into()));
 }
 
 #[test]
@@ -99,16 +99,21 @@ fn a_node_that_cannot_remove_a_file_holds_the_deletion_even_where_it_cannot_read
     index.apply_profile(facts.clone(), Source::Watch, at(0));
     store(&mut index, facts, 1);
     index.apply_report(ReportFacts { version: version(7, 2), ..report("n1", &[]) }, Source::Watch, at(2));
-    let problem = FileProblem {
-        name: "a".into(),
-        state: FileState::Failed,
-        reason: "Io".into(),
-        message: "input/output error".into(),
-    };
-    let problems = BTreeMap::from([("a".to_owned(), problem)]);
-    let stuck = ReportFacts { version: version(7, 3), problems, ..report("n2", &[]) };
-    index.apply_report(stuck, Source::Watch, at(2));
-    assert!(!matches!(index.judge_profile("a", at(2)).unwrap().step, ProfileStep::Release { .. }));
+    for (number, state, holds) in
+        [(3, "Failed", true), (4, "Quarantined", true), (5, "Conflict", false), (6, "Rejected", false)]
+    {
+        let problem = FileProblem {
+            name: "a".into(),
+            state: OpenEnum::of(state),
+            reason: "Io".into(),
+            message: "input/output error".into(),
+        };
+        let problems = BTreeMap::from([("a".to_owned(), problem)]);
+        let stuck = ReportFacts { version: version(7, number), problems, ..report("n2", &[]) };
+        index.apply_report(stuck, Source::Watch, at(2));
+        let released = matches!(index.judge_profile("a", at(2)).unwrap().step, ProfileStep::Release { .. });
+        assert_eq!(!released, holds, "{state}");
+    }
 }
 
 #[test]
@@ -164,5 +169,5 @@ fn a_pod_on_a_node_that_says_itself_that_it_is_not_ready_holds_a_profile() {
     index.apply_node(NodeFacts { reachable: false, ..node("n1") }, at(1));
     assert_eq!(status(&index, 2).conditions[2].reason, "InUse");
     index.apply_node(NodeFacts { reachable: false, answers: false, ..node("n1") }, at(3));
-    assert_eq!(status(&index, 4).removal, Some(Removal::Approved));
+    assert_eq!(status(&index, 4).removal, Some(Removal::Approved.into()));
 }

@@ -64,8 +64,10 @@ fn news() -> impl Strategy<Value = News> {
 fn deliver(index: &mut Index, news: &News, now: Timestamp, number: u32) {
     match news.clone() {
         News::Profile { name, uid, content, approved } => {
-            let status = approved
-                .then(|| SeccompProfileStatus { removal: Some(Removal::Approved), ..Default::default() });
+            let status = approved.then(|| SeccompProfileStatus {
+                removal: Some(Removal::Approved.into()),
+                ..Default::default()
+            });
             let content = content.map(hash).ok_or_else(|| "bad".to_owned());
             let facts = ProfileFacts {
                 version: version(uid, number),
@@ -95,7 +97,7 @@ fn deliver(index: &mut Index, news: &News, now: Timestamp, number: u32) {
             let problem = |name: &u8| {
                 let name = format!("p{name}");
                 let (reason, message) = ("Io".to_owned(), format!("{number}"));
-                (name.clone(), FileProblem { name, state: FileState::Failed, reason, message })
+                (name.clone(), FileProblem { name, state: FileState::Failed.into(), reason, message })
             };
             index.apply_report(
                 ReportFacts {

@@ -28,7 +28,7 @@ fn a_node_that_cannot_write_shows_why() {
     let mut index = two_nodes();
     let problem = FileProblem {
         name: "a".into(),
-        state: FileState::Failed,
+        state: FileState::Failed.into(),
         reason: "DiskFull".into(),
         message: "no space".repeat(1000),
     };
@@ -44,6 +44,49 @@ fn a_node_that_cannot_write_shows_why() {
     assert!(status.failures[0].message.chars().count() <= 512);
 }
 
+/// What `n2` reports of `a`, as the API server stores it, where its agent is of another release.
+fn reported_by_another_release(state: &str, files: &serde_json::Value) -> ReportFacts {
+    let owner = [serde_json::json!({ "apiVersion": "v1", "kind": "Node", "name": "n2", "uid": "n2-1" })];
+    let object = serde_json::json!({
+        "metadata": { "name": "n2", "uid": "uid-7", "resourceVersion": "2", "ownerReferences": owner },
+        "status": { "report": {
+            "agentVersion": "99.0.0", "directory": "/d", "fileCount": 1, "files": files, "mood": ["new"],
+            "problems": [
+                { "name": "b", "state": 7 },
+                { "name": "a", "state": state, "reason": "Attested", "message": "no signature", "since": 7 },
+            ],
+        } },
+    });
+    ReportFacts::of(serde_json::from_value(object).unwrap())
+}
+
+#[test]
+fn a_state_that_only_a_newer_agent_knows_is_a_failure_with_that_word_and_costs_nothing_else() {
+    let mut index = two_nodes();
+    let old = hash(9).short().to_string();
+    let facts = reported_by_another_release("Quarantined", &serde_json::json!({ "a": old, "c": 7 }));
+    assert_eq!(facts.files, Some(BTreeMap::from([("a".to_owned(), hash(9).short())])));
+    assert_eq!(facts.problems.keys().collect::<Vec<_>>(), ["a"]);
+    index.apply_report(facts, Source::Watch, at(1));
+    let status = status(&index, 1);
+    assert_eq!(ready_condition(&status), ("False", "NodesFailed"));
+    let failure = &status.failures[0];
+    assert_eq!((&*failure.node, &*failure.reason), ("n2", "Attested"));
+    assert_eq!(
+        failure.message,
+        "the agent says Quarantined, which this operator does not know: no signature"
+    );
+}
+
+#[test]
+fn whatever_a_newer_agent_calls_it_the_right_bytes_are_ready() {
+    let mut index = two_nodes();
+    let right = hash(1).short().to_string();
+    let facts = reported_by_another_release("Quarantined", &serde_json::json!({ "a": right }));
+    index.apply_report(facts, Source::Watch, at(1));
+    assert_eq!(ready_condition(&status(&index, 1)), ("True", "AllNodesReady"));
+}
+
 /// Two nodes whose agents have refused the contents of `a`, which are these to the operator.
 fn refused(content: Result<ContentHash, String>) -> Index {
     let mut index = two_nodes();
@@ -55,7 +98,7 @@ fn refused(content: Result<ContentHash, String>) -> Index {
     for name in ["n1", "n2"] {
         let problem = FileProblem {
             name: "a".into(),
-            state: FileState::Rejected,
+            state: FileState::Rejected.into(),
             reason: "InvalidProfile".into(),
             message: "unknown action".into(),
         };
@@ -70,8 +113,8 @@ fn refused(content: Result<ContentHash, String>) -> Index {
 fn of_contents_that_are_no_profile_no_node_is_said_to_have_failed() {
     let status = status(&refused(Err("unknown action".to_owned())), 1);
     assert_eq!(
-        (status.state, ready_condition(&status)),
-        (Some(State::Rejected), ("False", "InvalidProfile"))
+        (&status.state, ready_condition(&status)),
+        (&Some(State::Rejected.into()), ("False", "InvalidProfile"))
     );
     let nodes = status.nodes.unwrap();
     assert_eq!((nodes.pending, nodes.failed, status.failures), (2, 0, vec![]));
@@ -80,7 +123,10 @@ fn of_contents_that_are_no_profile_no_node_is_said_to_have_failed() {
 #[test]
 fn agents_that_are_too_old_for_a_profile_have_failed_and_say_why() {
     let status = status(&refused(Ok(hash(2))), 1);
-    assert_eq!((status.state, ready_condition(&status)), (Some(State::Failed), ("False", "NodesFailed")));
+    assert_eq!(
+        (&status.state, ready_condition(&status)),
+        (&Some(State::Failed.into()), ("False", "NodesFailed"))
+    );
     assert_eq!((status.nodes.unwrap().failed, status.failures[0].reason.as_str()), (2, "InvalidProfile"));
 }
 
@@ -161,11 +207,11 @@ fn that_a_node_cannot_hold_new_contents_is_said_at_once_the_first_time() {
     let behind = ReportFacts { version: version(7, 2), ..report("n2", &[]) };
     index.apply_report(behind.clone(), Source::Watch, at(0));
     let mut facts = store(&mut index, profile("a", 1), 0);
-    assert_eq!(facts.status.as_ref().unwrap().state, Some(State::Progressing));
+    assert_eq!(facts.status.as_ref().unwrap().state, Some(State::Progressing.into()));
     for turn in [3u32, 5] {
         let problem = FileProblem {
             name: "a".into(),
-            state: FileState::Conflict,
+            state: FileState::Conflict.into(),
             reason: "NotOurs".into(),
             message: "a file".into(),
         };
@@ -176,7 +222,7 @@ fn that_a_node_cannot_hold_new_contents_is_said_at_once_the_first_time() {
             at(1),
         );
         facts = store(&mut index, facts, 1);
-        assert_eq!(facts.status.as_ref().unwrap().state, Some(State::Failed));
+        assert_eq!(facts.status.as_ref().unwrap().state, Some(State::Failed.into()));
         index.apply_report(
             ReportFacts { version: version(7, turn + 1), ..behind.clone() },
             Source::Watch,
@@ -184,6 +230,6 @@ fn that_a_node_cannot_hold_new_contents_is_said_at_once_the_first_time() {
         );
         facts = store(&mut index, facts, 1);
         // Neither that it may yet come, nor that it failed again, is worth a write at once.
-        assert_eq!(facts.status.as_ref().unwrap().state, Some(State::Failed));
+        assert_eq!(facts.status.as_ref().unwrap().state, Some(State::Failed.into()));
     }
 }

@@ -4,7 +4,7 @@
 //! behind, that a profile is being deleted) the index is asked, and what it says is held to the objects.
 
 use api::names::{DELETE_IN_USE, FINALIZER};
-use api::{NodeCounts, NodeFailure, Removal, Report, SeccompProfileStatus, State};
+use api::{NodeCounts, NodeFailure, OpenEnum, Removal, Report, SeccompProfileStatus, State};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use k8s_openapi::jiff::Timestamp;
 use profile::Profile;
@@ -226,17 +226,17 @@ impl Naive<'_> {
             content_hash: hash.map(|hash| hash.to_string()),
             localhost_profile: Some(format!("profiles/{name}.json")),
             ready: Some(format!("{}/{}", counts.ready, counts.desired)),
-            state: Some(match &contents {
+            state: Some(OpenEnum::Known(match &contents {
                 _ if deleting => State::Deleting,
                 Err(_) => State::Rejected,
                 Ok(_) if counts.failed > 0 => State::Failed,
                 Ok(_) if is_ready(counts) && !approve => State::Ready,
                 Ok(_) => State::Progressing,
-            }),
+            })),
             nodes: Some(counts),
             failures,
             in_use: Some(!pods.is_empty()),
-            removal: approve.then_some(Removal::Approved),
+            removal: approve.then(|| Removal::Approved.into()),
             conditions: conditions(object, &contents, counts, approve, &waiting, &holding, &pods),
         }))
     }

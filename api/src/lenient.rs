@@ -1,0 +1,39 @@
+//! Values that are read one by one: what cannot be read is as if it were absent, and costs nothing beside it.
+
+use std::collections::BTreeMap;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer};
+use serde_json::Value;
+
+/// The value as a `T`, if it is one.
+pub(crate) fn read<T: DeserializeOwned>(value: Value) -> Option<T> {
+    serde_json::from_value(value).ok()
+}
+
+/// The items of a list that are a `T`; `None` where it is no list.
+pub(crate) fn list<T: DeserializeOwned>(value: Value) -> Option<Vec<T>> {
+    let Value::Array(items) = value else { return None };
+    Some(items.into_iter().filter_map(read).collect())
+}
+
+/// The entries of an object that are text; `None` where it is no object.
+pub(crate) fn texts(value: Value) -> Option<BTreeMap<String, String>> {
+    let Value::Object(entries) = value else { return None };
+    let text = |(key, value)| if let Value::String(text) = value { Some((key, text)) } else { None };
+    Some(entries.into_iter().filter_map(text).collect())
+}
+
+/// Decodes one field of a struct; what is no `T` is the default.
+pub(crate) fn field<'de, D: Deserializer<'de>, T: DeserializeOwned + Default>(
+    deserializer: D,
+) -> Result<T, D::Error> {
+    Ok(read(Value::deserialize(deserializer)?).unwrap_or_default())
+}
+
+/// Decodes a list in a field of a struct; of what is none, nothing.
+pub(crate) fn items<'de, D: Deserializer<'de>, T: DeserializeOwned>(
+    deserializer: D,
+) -> Result<Vec<T>, D::Error> {
+    Ok(list(Value::deserialize(deserializer)?).unwrap_or_default())
+}

@@ -1,0 +1,231 @@
+//! What another release has written: each program reads what it knows, whatever stands beside it.
+
+#![allow(
+    clippy::unwrap_used,
+    reason = "clippy's leave in tests does not reach the helpers of an integration test"
+)]
+
+use std::collections::BTreeMap;
+
+use api::{
+    FileState, NodeProfileStatus, OpenEnum, Removal, Report, SeccompProfile, SeccompProfileStatus, State,
+    Untrusted, Vocabulary,
+};
+use kube::CustomResourceExt;
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+/// The report that is read of a stored object.
+fn read(report: &Value) -> Option<Report> {
+    let object = json!({ "metadata": {}, "status": { "report": report } });
+    // From text, as a watch reads it.
+    let object: Untrusted<NodeProfileStatus> = serde_json::from_str(&object.to_string()).unwrap();
+    object.into_status().unwrap().report
+}
+
+fn status(status: &Value) -> SeccompProfileStatus {
+    let object = json!({ "metadata": { "deletionTimestamp": "2026-01-01T00:00:00Z" }, "status": status });
+    let object: Untrusted<SeccompProfile> = serde_json::from_str(&object.to_string()).unwrap();
+    object.status().unwrap()
+}
+
+#[test]
+fn a_new_word_in_a_report_is_kept_as_it_was_written() {
+    let report = read(&json!({
+        "agentVersion": "99", "directory": "/d", "files": { "a": "44136fa355b3678a1146ad16f7e8649e" }, "fileCount": 1,
+        "problems": [{ "name": "a", "state": "Quarantined", "reason": "R", "message": "m" }],
+    }));
+    let problem = &report.unwrap().problems[0];
+    assert_eq!((problem.state.known(), problem.state.as_str()), (None, "Quarantined"));
+    assert_eq!(serde_json::to_value(problem).unwrap()["state"], "Quarantined");
+}
+
+#[test]
+fn a_malformed_problem_costs_itself_alone() {
+    let good = json!({ "name": "a", "state": "Failed", "reason": "R", "message": "m", "new": {} });
+    let report = read(&json!({
+        "agentVersion": "1", "directory": "/d", "fileCount": 0,
+        "problems": [7, null, { "name": "b" }, { "name": "c", "state": 7, "reason": "R", "message": "m" }, good],
+    }));
+    let problems = report.unwrap().problems;
+    assert_eq!(problems.iter().map(|problem| &*problem.name).collect::<Vec<_>>(), ["a"]);
+    assert_eq!(problems[0].state, FileState::Failed);
+}
+
+#[test]
+fn a_report_whose_files_are_no_files_is_none_and_no_report_of_an_empty_disk() {
+    for files in [json!(7), json!([]), json!("a")] {
+        assert_eq!(
+            read(&json!({ "agentVersion": "1", "directory": "/d", "fileCount": 0, "files": files })),
+            None
+        );
+    }
+}
+
+#[test]
+fn a_word_that_no_schema_let_in_is_cut() {
+    let word: OpenEnum<State> = serde_json::from_value(json!("é".repeat(5000))).unwrap();
+    assert_eq!(word.as_str().chars().count(), 64);
+}
+
+#[test]
+fn a_new_word_or_a_wrong_field_in_a_status_costs_itself_alone() {
+    let ready = json!({
+        "type": "Ready", "status": "True", "reason": "R", "message": "", "lastTransitionTime": "2026-01-02T03:04:05Z"
+    });
+    let late = json!({ "type": "Accepted", "status": "True", "lastTransitionTime": "9999-12-31T23:59:59Z" });
+    let read = status(&json!({
+        "observedGeneration": 3, "state": "Paused", "ready": 7, "nodes": { "desired": 2 }, "inUse": true,
+        "removal": "Postponed", "failures": [{ "node": "n" }, { "node": "n", "reason": "R", "message": "m" }],
+        "conditions": [late, ready, 7], "contentHash": "sha256:0", "new": [],
+    }));
+    assert_eq!(read.observed_generation, Some(3));
+    assert_eq!(read.state.as_ref().map(OpenEnum::as_str), Some("Paused"));
+    assert_eq!((read.ready, read.nodes, read.in_use), (None, None, Some(true)));
+    assert_eq!((read.failures.len(), read.conditions.len()), (1, 1));
+    assert_eq!(read.content_hash.as_deref(), Some("sha256:0"));
+}
+
+#[test]
+fn a_word_that_is_not_approved_is_no_leave_to_remove_a_file() {
+    for removal in [
+        json!("Postponed"),
+        json!("approved"),
+        json!("ApprovedLater"),
+        json!("Approved "),
+        json!(""),
+        json!(true),
+        json!(["Approved"]),
+        json!({ "Approved": {} }),
+    ] {
+        let object = json!({
+            "metadata": { "deletionTimestamp": "2026-01-01T00:00:00Z" }, "status": { "removal": removal }
+        });
+        let object: Untrusted<SeccompProfile> = serde_json::from_str(&object.to_string()).unwrap();
+        assert!(!object.removal_approved(), "{removal}");
+        assert_ne!(object.status().unwrap().removal, Some(Removal::Approved.into()), "{removal}");
+    }
+}
+
+/// Every schema of a definition at or below `schema`, with where it stands.
+fn schemas(path: &str, schema: &Value, found: &mut Vec<(String, Value)>) {
+    found.push((path.to_owned(), schema.clone()));
+    for (name, field) in schema["properties"].as_object().into_iter().flatten() {
+        schemas(&format!("{path}.{name}"), field, found);
+    }
+    if schema["items"].is_object() {
+        schemas(&format!("{path}[]"), &schema["items"], found);
+    }
+}
+
+#[test]
+fn no_definition_refuses_a_word_that_only_a_newer_program_knows() {
+    let definitions = [SeccompProfile::crd(), NodeProfileStatus::crd()];
+    let mut open = Vec::new();
+    for definition in definitions.map(|crd| serde_json::to_value(crd).unwrap()) {
+        let schema = &definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["status"];
+        let mut found = Vec::new();
+        schemas("status", schema, &mut found);
+        for (path, schema) in found {
+            // Kubernetes itself says which words the status of a condition has.
+            assert!(schema["enum"].is_null() || path == "status.conditions[].status", "{path}: {schema}");
+            if schema["pattern"] == "^[A-Za-z][A-Za-z0-9]*$" {
+                assert_eq!(schema["maxLength"], 64.0, "{path}");
+                let description = schema["description"].as_str().unwrap_or_default().to_owned();
+                open.push((path, description));
+            }
+        }
+    }
+    open.sort();
+    let [(removal, leave), (problem, problems), (state, states)] = &*open else { panic!("{open:?}") };
+    assert_eq!(
+        [removal, problem, state],
+        ["status.removal", "status.report.problems[].state", "status.state"]
+    );
+    // The definition no longer says them by itself.
+    assert_eq!(quoted(leave), words::<Removal>());
+    assert_eq!(quoted(problems), words::<FileState>());
+    assert_eq!(quoted(states), words::<State>());
+}
+
+fn words<T: Vocabulary>() -> Vec<&'static str> {
+    T::ALL.iter().map(|word| word.as_str()).collect()
+}
+
+/// What stands between backticks.
+fn quoted(text: &str) -> Vec<&str> {
+    text.split('`').skip(1).step_by(2).collect()
+}
+
+#[test]
+fn every_word_of_this_release_is_one_that_the_definitions_admit() {
+    fn admitted<T: Vocabulary>() -> bool {
+        T::ALL.iter().all(|word| {
+            let text = word.as_str();
+            OpenEnum::<T>::of(text) == *word
+                && text.len() <= 64
+                && text.bytes().all(|byte| byte.is_ascii_alphanumeric())
+        })
+    }
+    assert!(admitted::<FileState>() && admitted::<State>() && admitted::<Removal>());
+}
+
+fn anything() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        "[A-Za-z]{0,9}".prop_map(Value::from),
+    ];
+    leaf.prop_recursive(3, 12, 3, |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..3).prop_map(Value::from),
+            prop::collection::btree_map("[a-z]{1,5}", inner, 0..3)
+                .prop_map(|map| Value::Object(map.into_iter().collect())),
+        ]
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn of_any_report_with_words_and_fields_of_another_release_every_hash_is_read(
+        files in prop::collection::btree_map("[a-z]{1,5}", "[0-9a-f]{32}", 0..5),
+        beside in prop::collection::btree_map("[0-9]{1,3}", anything(), 0..3),
+        fields in prop::collection::btree_map(
+            prop::sample::select(vec!["agentVersion", "directory", "problems", "fileCount", "new", "state"]),
+            anything(),
+            0..6,
+        ),
+        states in prop::collection::vec(anything(), 0..3),
+    ) {
+        let strange = beside.into_iter().filter(|(_, value)| !value.is_string());
+        let all = files.iter().map(|(name, hash)| (name.clone(), json!(hash))).chain(strange);
+        let problem = |state| json!({ "name": "a", "state": state, "reason": "R", "message": "m" });
+        let mut report = json!({
+            "agentVersion": "1", "directory": "/d", "fileCount": 0,
+            "problems": states.into_iter().map(problem).collect::<Vec<_>>(),
+        });
+        let entries = report.as_object_mut().unwrap();
+        entries.extend(fields.into_iter().map(|(name, value)| (name.to_owned(), value)));
+        entries.insert("files".to_owned(), Value::Object(all.collect()));
+        let read: BTreeMap<_, _> = read(&report).unwrap().files;
+        prop_assert_eq!(read, files);
+    }
+
+    #[test]
+    fn a_report_of_this_release_is_read_as_it_was_written(
+        files in prop::collection::btree_map("[a-z]{1,5}", "[0-9a-f]{32}", 0..5),
+        state in prop::sample::select(FileState::ALL),
+        file_count in any::<i32>(),
+    ) {
+        let problem = api::FileProblem {
+            name: "a".to_owned(), state: state.into(), reason: "R".to_owned(), message: "m".to_owned()
+        };
+        let report = Report {
+            agent_version: "1".to_owned(), directory: "/d".to_owned(), files, problems: vec![problem], file_count
+        };
+        prop_assert_eq!(read(&serde_json::to_value(&report).unwrap()), Some(report));
+    }
+}
