@@ -7,6 +7,7 @@ use std::process::Command;
 use crate::command::{self, CommandError};
 use crate::files::{self, FileError};
 use crate::image::{Image, ImageError, Program};
+use crate::progress::Compiler;
 
 /// The release that the images are tagged with.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -25,32 +26,37 @@ pub enum BuildImagesError {
     File(#[from] FileError),
 }
 
+/// The programs that have an image, and the user that each runs as.
+const PROGRAMS: [(&str, u32); 2] = [("operator", 65532), ("node-agent", 0)];
+
+/// Compiles the operator and the node agent of the workspace in `repository` for release, as static programs. Returns
+/// the directory that they lie in.
+///
+/// # Errors
+/// When the build fails.
+pub(crate) fn compile(repository: &Path) -> Result<PathBuf, BuildImagesError> {
+    let triple = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
+    let flags = format!("CARGO_TARGET_{}_RUSTFLAGS", triple.to_uppercase().replace('-', "_"));
+    let mut cargo = cargo(repository);
+    cargo.env(flags, "-C target-feature=+crt-static");
+    cargo.args(["build", "--locked", "--release", "--target", &triple]);
+    for (name, _) in PROGRAMS {
+        cargo.args(["-p", name]);
+    }
+    command::compile(&mut cargo, Compiler::Cargo)?;
+    Ok(target_directory(repository).join(triple).join("release"))
+}
+
 /// Builds the operator and the node agent of the workspace in `repository` for release, and writes
 /// `operator.tar` and `node-agent.tar` into `directory`. Returns the archives.
 ///
 /// # Errors
 /// When the build fails or an archive cannot be written.
 pub fn build_images(repository: &Path, directory: &Path) -> Result<Vec<PathBuf>, BuildImagesError> {
-    let triple = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
-    let flags = format!("CARGO_TARGET_{}_RUSTFLAGS", triple.to_uppercase().replace('-', "_"));
-    let mut cargo = cargo(repository);
-    cargo.env(flags, "-C target-feature=+crt-static").args([
-        "build",
-        "--locked",
-        "--release",
-        "--target",
-        &triple,
-        "-p",
-        "operator",
-        "-p",
-        "node-agent",
-    ]);
-    command::output(&mut cargo)?;
-
-    let release = target_directory(repository).join(&triple).join("release");
+    let release = compile(repository)?;
     files::create_dir(directory)?;
     let mut archives = Vec::new();
-    for (name, user) in [("operator", 65532), ("node-agent", 0)] {
+    for (name, user) in PROGRAMS {
         let archive = directory.join(format!("{name}.tar"));
         let path = format!("/{name}");
         let image = Image {
@@ -71,7 +77,9 @@ pub fn build_images(repository: &Path, directory: &Path) -> Result<Vec<PathBuf>,
 /// # Errors
 /// When the build fails.
 pub fn build_plugin(repository: &Path) -> Result<PathBuf, BuildImagesError> {
-    command::output(cargo(repository).args(["build", "--locked", "-p", "cli", "--bin", "kubectl-seccomp"]))?;
+    let mut cargo = cargo(repository);
+    cargo.args(["build", "--locked", "-p", "cli", "--bin", "kubectl-seccomp"]);
+    command::compile(&mut cargo, Compiler::Cargo)?;
     Ok(target_directory(repository).join("debug"))
 }
 

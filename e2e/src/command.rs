@@ -1,15 +1,17 @@
 //! Runs a program to its end and returns what it printed, or an error that says why it failed.
 
-use std::io::{self, Read, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 use crate::interrupt;
+use crate::progress::{Compiler, Progress};
 
 /// How often a wait for a program looks whether the process was asked to end.
 const INTERRUPT_CHECK: Timespec = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
@@ -68,8 +70,53 @@ fn output_of(command: &mut Command, input: Option<&str>) -> Result<String, Comma
     }
     let stdout = collect(child.stdout.take());
     let stderr = collect(child.stderr.take());
-    let status = wait(&mut child, command, Patience::None)?;
+    let status = wait(&mut child, command, Patience::None, || ())?;
     let (stdout, stderr) = (stdout.join().unwrap_or_default(), stderr.join().unwrap_or_default());
+    ended(command, status, stdout, stderr)
+}
+
+/// Runs a compiler without standard input, says from time to time how far it is, and returns its standard output.
+///
+/// # Errors
+/// As [`output`]; the error shows what the compiler printed without its lines of progress.
+pub fn compile(command: &mut Command, compiler: Compiler) -> Result<String, CommandError> {
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
+    let mut child = start(command)?;
+    let progress = Arc::new(Mutex::new(Progress::new(compiler, Instant::now())));
+    let stdout = collect(child.stdout.take());
+    let stderr = child.stderr.take().map(|pipe| {
+        let progress = Arc::clone(&progress);
+        thread::spawn(move || errors(pipe, &progress))
+    });
+    let tell = || progress.lock().unwrap_or_else(PoisonError::into_inner).tell(Instant::now());
+    let status = wait(&mut child, command, Patience::None, tell)?;
+    let stdout = stdout.join().unwrap_or_default();
+    let stderr = stderr.and_then(|stderr| stderr.join().ok()).unwrap_or_default();
+    ended(command, status, stdout, stderr)
+}
+
+/// The lines of a compiler that are not about its progress, which is counted.
+fn errors(pipe: impl Read, progress: &Mutex<Progress>) -> String {
+    let mut errors = String::new();
+    let mut lines = BufReader::new(pipe);
+    let mut line = Vec::new();
+    while lines.read_until(b'\n', &mut line).is_ok_and(|read| read > 0) {
+        let text = String::from_utf8_lossy(&line);
+        if !progress.lock().unwrap_or_else(PoisonError::into_inner).count(text.trim_end()) {
+            errors.push_str(&text);
+        }
+        line.clear();
+    }
+    errors
+}
+
+/// The output of a success, or what a failure said.
+fn ended(
+    command: &Command,
+    status: ExitStatus,
+    stdout: String,
+    stderr: String,
+) -> Result<String, CommandError> {
     if status.success() {
         return Ok(stdout);
     }
@@ -84,7 +131,7 @@ fn output_of(command: &mut Command, input: Option<&str>) -> Result<String, Comma
 /// When it cannot be run, or a signal interrupts the wait.
 pub fn attended(command: &mut Command) -> Result<ExitStatus, CommandError> {
     let mut child = start(command)?;
-    wait(&mut child, command, Patience::Seconds(20))
+    wait(&mut child, command, Patience::Seconds(20), || ())
 }
 
 /// How long a program may go on after SIGTERM before it is killed.
@@ -109,8 +156,14 @@ fn collect(pipe: Option<impl Read + Send + 'static>) -> thread::JoinHandle<Strin
     })
 }
 
-/// Waits through a pidfd: it wakes at once when the program ends and cannot mean another process.
-fn wait(child: &mut Child, command: &Command, patience: Patience) -> Result<ExitStatus, CommandError> {
+/// Waits through a pidfd: it wakes at once when the program ends and cannot mean another process. Calls `meanwhile` at
+/// each look for a signal.
+fn wait(
+    child: &mut Child,
+    command: &Command,
+    patience: Patience,
+    mut meanwhile: impl FnMut(),
+) -> Result<ExitStatus, CommandError> {
     let fail = |error: rustix::io::Errno| not_run(command, error.into());
     let pidfd = pidfd_open(rustix::process::Pid::from_child(child), PidfdFlags::empty()).map_err(fail)?;
     let ended = |limit: &Timespec| match poll(&mut [PollFd::new(&pidfd, PollFlags::IN)], Some(limit)) {
@@ -125,6 +178,7 @@ fn wait(child: &mut Child, command: &Command, patience: Patience) -> Result<Exit
         if let Err(interrupted) = interrupt::check() {
             break Some(interrupted);
         }
+        meanwhile();
     };
     if let Some(interrupted) = interrupted {
         // The program may just have ended; then there is nobody to signal, which is fine.
@@ -171,6 +225,14 @@ mod tests {
     fn a_failure_shows_the_command_the_status_and_the_standard_error() {
         let error = output(Command::new("sh").args(["-c", "echo broken >&2; exit 3"])).unwrap_err();
         assert_eq!(error.to_string(), "`sh -c echo broken >&2; exit 3` failed (exit status: 3): broken");
+    }
+
+    #[test]
+    fn a_compiler_that_fails_shows_its_errors_without_its_progress() {
+        let script =
+            "echo 'go: downloading example.org/m v1' >&2; echo '# a' >&2; echo 'x.go: bad name' >&2; exit 1";
+        let error = compile(Command::new("sh").args(["-c", script]), Compiler::Go).unwrap_err();
+        assert!(error.to_string().ends_with(": # a\nx.go: bad name"), "{error}");
     }
 
     #[test]

@@ -6,8 +6,8 @@
 //! cluster shows of the profiles, [`chart`] checks the chart without a cluster, [`rights`] holds what our accounts may
 //! ask, [`runtime_default`] asks containerd what it allows, [`prometheus`] is Debian's, [`demo`] tells their whole life, and [`cli`] is
 //! the command. Below them lie [`command`] and [`files`] (programs and files
-//! with errors that say which), [`wait`] (conditions with a deadline), [`step`] (progress) and
-//! [`interrupt`] (an orderly end on SIGINT and SIGTERM). What the tests assert is not in here.
+//! with errors that say which), [`wait`] (conditions with a deadline), [`step`] and [`progress`] (what is
+//! under way) and [`interrupt`] (an orderly end on SIGINT and SIGTERM). What the tests assert is not in here.
 
 pub mod api_server;
 pub mod bench;
@@ -24,6 +24,7 @@ pub mod image;
 pub mod interrupt;
 mod kind;
 pub mod programs;
+pub mod progress;
 pub mod prometheus;
 pub mod rights;
 mod running;

@@ -21,7 +21,7 @@ pub(crate) enum Running {
 impl Running {
     /// Starts a local cluster, with the project's chart if `chart` says so.
     pub(crate) fn start(options: &Options, chart: bool) -> Result<Self, ClusterError> {
-        let cluster = Cluster::up(options)?;
+        let cluster = Cluster::up(&Options { images: chart, ..options.clone() })?;
         if chart && let Err(error) = cluster.install_chart(&[]) {
             // The first error is the one worth telling.
             let _ = cluster.down();

@@ -43,7 +43,7 @@ use crate::build_images::{self, base_images, build_images};
 use crate::command::CommandError;
 use crate::files::{self, FileError, NamePath};
 use crate::programs::Programs;
-use crate::step::step;
+use crate::step::{note, step};
 use crate::{doctor, interrupt};
 use control_plane::ControlPlane;
 use lock::Lock;
@@ -60,6 +60,8 @@ pub struct Options {
     pub programs: Programs,
     /// Whether etcd syncs to the disk. Only a test of durability needs it; everything is faster without.
     pub etcd_fsync: bool,
+    /// Whether the project's images are compiled beside its programs, for a chart that is installed afterwards.
+    pub images: bool,
 }
 
 impl Default for Options {
@@ -70,7 +72,29 @@ impl Default for Options {
             layout: Layout::from_environment(),
             programs: Programs::in_cache(),
             etcd_fsync: false,
+            images: false,
         }
+    }
+}
+
+impl Options {
+    /// Builds the programs, and the images' beside them where there are programs to build: the linker that optimises a
+    /// whole image uses one core, and leaves the others to the Go compiler.
+    fn build(&self) -> Result<(), ClusterError> {
+        if !self.images || self.programs.complete() {
+            return Ok(self.programs.build()?);
+        }
+        note("nothing is cached yet: the first start builds Kubernetes and takes some tens of minutes");
+        thread::scope(|scope| {
+            let images = scope.spawn(|| {
+                step("compile the project's images beside them", || {
+                    build_images::compile(build_images::repository()).map_err(ClusterError::from)
+                })
+                .map_err(ClusterError::from)
+            });
+            self.programs.build()?;
+            images.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)).map(drop)
+        })
     }
 }
 
@@ -100,7 +124,7 @@ impl Cluster {
     pub fn up(options: &Options) -> Result<Self, ClusterError> {
         let lock = Lock::take()?;
         step("check this machine", || doctor::check(!options.programs.complete()))?;
-        options.programs.build()?;
+        options.build()?;
         if teardown::anything_left(&options.layout)? {
             step("clear what an earlier cluster left", || teardown::everything(&options.layout))?;
         }

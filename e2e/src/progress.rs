@@ -1,0 +1,126 @@
+//! What a compiler that takes minutes has done so far, told in a line every quarter of a minute.
+
+use std::fmt;
+use std::time::{Duration, Instant};
+
+use crate::step::note;
+
+/// How long a build may be silent.
+const EVERY: Duration = Duration::from_secs(15);
+
+/// The compiler whose lines are counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Compiler {
+    /// `go build -v`: a line for each module that it downloads and for each package that it begins.
+    Go,
+    /// `cargo build`: a line for each crate that it downloads and for each that it begins.
+    Cargo,
+}
+
+/// Counts what a compiler prints on its standard error, and says from time to time how far it is.
+#[derive(Debug)]
+pub struct Progress {
+    compiler: Compiler,
+    start: Instant,
+    told: Instant,
+    downloaded: usize,
+    begun: usize,
+    last: String,
+}
+
+impl Progress {
+    /// Of a build that starts `now`.
+    pub fn new(compiler: Compiler, now: Instant) -> Self {
+        Progress { compiler, start: now, told: now, downloaded: 0, begun: 0, last: String::new() }
+    }
+
+    /// Counts a line of the compiler's. Says whether it was one of progress; any other is part of an error.
+    pub fn count(&mut self, line: &str) -> bool {
+        match self.compiler {
+            Compiler::Go if line.starts_with("go: downloading ") => self.downloaded += 1,
+            // A package's path has no blanks; a sentence of the compiler's has.
+            Compiler::Go if line.starts_with("go: ") && line.contains(": added ") => {}
+            Compiler::Go if !line.is_empty() && !line.contains([' ', '#']) => self.begin(line),
+            Compiler::Cargo => match line.trim_start().split_once(' ') {
+                Some(("Downloaded", _)) => self.downloaded += 1,
+                Some(("Compiling", rest)) => self.begin(rest.split(' ').next().unwrap_or(rest)),
+                Some(("Downloading" | "Updating" | "Finished" | "Blocking" | "Locking", _)) => {}
+                _ => return false,
+            },
+            Compiler::Go => return false,
+        }
+        true
+    }
+
+    fn begin(&mut self, what: &str) {
+        self.begun += 1;
+        self.last.clear();
+        self.last.push_str(what);
+    }
+
+    /// Says how far the build is if it has been silent for long enough.
+    pub fn tell(&mut self, now: Instant) {
+        if now.duration_since(self.told) >= EVERY {
+            self.told = now;
+            note(format!("{} s: {self}", now.duration_since(self.start).as_secs()));
+        }
+    }
+}
+
+impl fmt::Display for Progress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (downloads, units) = match self.compiler {
+            Compiler::Go => ("modules", "packages"),
+            Compiler::Cargo => ("crates", "crates"),
+        };
+        if self.downloaded > 0 {
+            write!(f, "{} {downloads} downloaded, ", self.downloaded)?;
+        }
+        write!(f, "{} {units} begun", self.begun)?;
+        if !self.last.is_empty() {
+            write!(f, ", the last {}", self.last)?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn after(compiler: Compiler, lines: &[&str]) -> (String, Vec<bool>) {
+        let mut progress = Progress::new(compiler, Instant::now());
+        let counted = lines.iter().map(|line| progress.count(line)).collect();
+        (progress.to_string(), counted)
+    }
+
+    #[test]
+    fn what_go_downloads_and_compiles_is_counted_and_its_errors_are_kept() {
+        let (said, counted) = after(
+            Compiler::Go,
+            &[
+                "go: downloading example.org/m v1.2.3",
+                "example.org/m/package",
+                "internal/cpu",
+                "# example.org/m/package",
+                "./x.go:3:1: undefined: y",
+            ],
+        );
+        assert_eq!(said, "1 modules downloaded, 2 packages begun, the last internal/cpu");
+        assert_eq!(counted, [true, true, true, false, false]);
+    }
+
+    #[test]
+    fn what_cargo_downloads_and_compiles_is_counted_and_its_errors_are_kept() {
+        let (said, counted) = after(
+            Compiler::Cargo,
+            &[
+                "   Compiling operator v0.1.0 (/somewhere)",
+                "    Finished `release` profile [optimized] target(s) in 1.0s",
+                "error[E0425]: cannot find value `x` in this scope",
+            ],
+        );
+        assert_eq!(said, "1 crates begun, the last operator");
+        assert_eq!(counted, [true, true, false]);
+    }
+}
