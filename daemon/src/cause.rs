@@ -4,8 +4,10 @@ use std::error::Error;
 
 use kube::core::Status;
 
+use crate::tls;
+
 /// What `error` says with all its causes, each said once. What an API server answered is its code, reason and message;
-/// kube alone would print the whole object.
+/// kube alone would print the whole object. A certificate that cannot be verified is told by the name of its algorithm.
 #[must_use]
 pub fn chain(error: &(dyn Error + 'static)) -> String {
     if let Some(status) = answer(error) {
@@ -13,6 +15,9 @@ pub fn chain(error: &(dyn Error + 'static)) -> String {
             "" => format!("{}: {}", status.code, status.message),
             reason => format!("{} {reason}: {}", status.code, status.message),
         };
+    }
+    if let Some(explained) = tls::explain(error) {
+        return explained;
     }
     let text = error.to_string();
     let Some(cause) = error.source() else { return text };

@@ -17,6 +17,7 @@ pub mod logging;
 pub mod metrics;
 mod readiness;
 mod signal;
+mod tls;
 pub mod watch;
 
 pub use cause::chain;
