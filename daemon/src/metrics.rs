@@ -57,7 +57,8 @@ impl Watches {
         );
         let last_answer = Opts::new(
             "seccomp_profile_watch_last_answer_timestamp_seconds",
-            "When the API server last took a list or a watch of the kind, or sent news of it; at the start, when that was. \
+            "When a list or news of the kind last came from the API server and could be read, or a watch that had ended well \
+             was taken up again; at the start, when that was. \
              A watch is asked for anew every minute (by an agent, every four): an older time means that news may be missing.",
         );
         let watches = Self {
@@ -86,7 +87,7 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// The API server has just shown that it is there for this watch.
+    /// The API server has just shown that it is there for this watch, and that what it says can be read.
     pub fn answered(&self) {
         self.last_answer.set(now());
     }

@@ -1,16 +1,20 @@
 //! One watch, for ever: every event in order, every failure told, and asked again ever more slowly.
 
 use std::fmt;
-use std::time::Duration;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
+use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream::BoxStream;
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
 use kube::client::Body;
 use kube::{Api, Client, Resource};
 use kube_runtime::watcher::{self, Config, Event};
 use serde::de::DeserializeOwned;
-use tokio::time::sleep;
-use tower::service_fn;
+use tokio::time::{Instant, sleep_until};
+use tower::{BoxError, service_fn};
 
 use crate::backoff::{Backoff, Failure};
 use crate::metrics;
@@ -24,9 +28,9 @@ pub struct Events<K> {
     backoff: Backoff,
     /// Of versions that turn out to be lost. An API server that was away says so when it is back, and pauses would add up.
     lost: Backoff,
-    /// How long to wait before the next question.
-    pause: Option<Duration>,
-    measured: Option<metrics::Watch>,
+    /// When the next question may be asked.
+    pause: Option<Instant>,
+    measured: Option<Heard>,
     /// Whether every failure, and not only a version that is lost, is followed by a list.
     lists_after_failures: bool,
 }
@@ -49,8 +53,9 @@ where
     /// Outside of a tokio runtime.
     #[must_use]
     pub fn measured(client: Client, config: Config, measured: metrics::Watch) -> Self {
-        let api = Api::all(heard(client, measured.clone()));
-        Self { measured: Some(measured), ..Self::new(api, config) }
+        let heard = Heard { measured, whole: Arc::default(), pages: Arc::default() };
+        let api = Api::all(heard.of(client));
+        Self { measured: Some(heard), ..Self::new(api, config) }
     }
 
     /// Begins with a list again after every failure, for whoever has to know when everything is known again: a watch that
@@ -61,6 +66,36 @@ where
         self
     }
 
+    /// Where a page of a list has more than `longest` bytes, it is not read to its end, and the list begins again with pages
+    /// of half as many objects; the page of one object is read whatever its length. Pages have some KB as a rule, and a
+    /// program that has little memory would be ended by one of objects as large as they may be.
+    #[must_use]
+    pub fn with_pages_of(self, longest: usize) -> Self {
+        if let Some(Heard { pages, .. }) = &self.measured {
+            pages.longest.store(longest, Ordering::Relaxed);
+        }
+        self
+    }
+
+    /// Begins with a list again.
+    pub fn list_again(&mut self) {
+        self.start_anew();
+    }
+
+    /// Whether the failure was a page of more than one object that was too long. Pages are shorter then.
+    fn shortens_pages(&mut self) -> bool {
+        let Some(Heard { pages, .. }) = &self.measured else { return false };
+        let was_too_long = pages.was_too_long.swap(false, Ordering::Relaxed);
+        let shorter = self.config.page_size.unwrap_or(1) / 2;
+        if was_too_long {
+            self.config.page_size = Some(shorter.max(1));
+            if shorter <= 1 {
+                pages.longest.store(0, Ordering::Relaxed);
+            }
+        }
+        was_too_long
+    }
+
     /// The next event. After a failure the next call waits before it asks again, from 0.8 s (1 to 8 s after a 429) to
     /// [`LONGEST`](crate::backoff::LONGEST), until the watch works.
     ///
@@ -69,11 +104,14 @@ where
     /// watch. Whoever took any of these for success, as the library's own combinator does, would ask for the whole list
     /// every second, on every node.
     ///
+    /// Nothing is lost if the future is dropped before it is done.
+    ///
     /// # Errors
     /// The list or the watch failed. What was known before stays true as far as anybody knows.
     pub async fn next(&mut self) -> Result<Event<K>, watcher::Error> {
-        if let Some(pause) = self.pause.take() {
-            sleep(pause).await;
+        if let Some(until) = self.pause {
+            sleep_until(until).await;
+            self.pause = None;
         }
         loop {
             match self.stream.next().await {
@@ -81,18 +119,21 @@ where
                     if matches!(event, Event::Apply(_) | Event::Delete(_)) {
                         self.backoff.succeeded();
                         self.lost.succeeded();
-                        self.measured.iter().for_each(metrics::Watch::answered);
+                    }
+                    if !matches!(event, Event::Init) {
+                        self.measured.iter().for_each(Heard::decoded);
                     }
                     return Ok(event);
                 }
+                Some(Err(_)) if self.shortens_pages() => self.start_anew(),
                 Some(Err(error)) => {
-                    self.measured.iter().for_each(metrics::Watch::failed);
+                    self.measured.iter().for_each(Heard::failed);
                     let lost = is_lost(&error);
-                    self.pause = Some(if lost {
-                        self.lost.failed(Failure::Other)
-                    } else {
-                        self.backoff.failed(failure(&error))
-                    });
+                    let pause = match lost {
+                        true => self.lost.failed(Failure::Other),
+                        false => self.backoff.failed(failure(&error)),
+                    };
+                    self.pause = Some(Instant::now() + pause);
                     if lost || self.lists_after_failures {
                         self.start_anew();
                     }
@@ -109,21 +150,88 @@ where
     }
 }
 
-/// `client`, which tells `measured` of every request that the API server grants: a watcher says nothing of a watch that
-/// ended in time and was taken up again, and on a quiet kind that is all there is to hear.
-fn heard(client: Client, measured: metrics::Watch) -> Client {
-    let namespace = client.default_namespace().to_owned();
-    let service = service_fn(move |request: http::Request<Body>| {
-        let (client, measured) = (client.clone(), measured.clone());
-        async move {
-            let answer = client.send(request).await?;
-            if answer.status().is_success() {
-                measured.answered();
-            }
-            Ok::<_, kube::Error>(answer)
+/// What shows that the API server is there for a watch, and that what it says can be read.
+///
+/// A list counts once it is decoded, an event likewise. A watch of a quiet kind brings nothing to decode for as long as it
+/// lasts, and the watcher says nothing of its end: there the request for the next one counts, if the one before did not
+/// fail. The grant alone would not do: an answer that never decodes is granted again and again.
+#[derive(Debug, Clone)]
+struct Heard {
+    measured: metrics::Watch,
+    /// Nothing has failed since the last grant or the last news.
+    whole: Arc<AtomicBool>,
+    pages: Arc<Pages>,
+}
+
+/// The body of an answer.
+type Answer = UnsyncBoxBody<Bytes, BoxError>;
+
+/// How long a page of a list may be.
+#[derive(Debug, Default)]
+struct Pages {
+    /// Bytes; 0 where that does not matter.
+    longest: AtomicUsize,
+    /// One was longer.
+    was_too_long: AtomicBool,
+}
+
+impl Pages {
+    /// `page`, which fails where it is too long.
+    fn bound(self: &Arc<Self>, page: Body) -> Answer {
+        let pages = Arc::clone(self);
+        match pages.longest.load(Ordering::Relaxed) {
+            0 => page.map_err(Into::into).boxed_unsync(),
+            longest => Limited::new(page, longest)
+                .map_err(move |error| {
+                    if error.is::<LengthLimitError>() {
+                        pages.was_too_long.store(true, Ordering::Relaxed);
+                    }
+                    error
+                })
+                .boxed_unsync(),
         }
-    });
-    Client::new(service, namespace)
+    }
+}
+
+impl Heard {
+    /// A list or an event was decoded.
+    fn decoded(&self) {
+        self.whole.store(true, Ordering::Relaxed);
+        self.measured.answered();
+    }
+
+    /// The list or the watch failed.
+    fn failed(&self) {
+        self.whole.store(false, Ordering::Relaxed);
+        self.measured.failed();
+    }
+
+    /// A watch is granted.
+    fn granted(&self) {
+        if self.whole.swap(true, Ordering::Relaxed) {
+            self.measured.answered();
+        }
+    }
+
+    /// `client`, which tells of every watch that is granted.
+    fn of(&self, client: Client) -> Client {
+        let (namespace, heard) = (client.default_namespace().to_owned(), self.clone());
+        let service = service_fn(move |request: http::Request<Body>| {
+            let (client, heard) = (client.clone(), heard.clone());
+            let is_watch = request.uri().query().is_some_and(|query| query.contains("watch=true"));
+            async move {
+                let answer = client.send(request).await?;
+                if is_watch && answer.status().is_success() {
+                    heard.granted();
+                }
+                Ok::<_, kube::Error>(answer.map(|body| match is_watch {
+                    true => body.map_err(Into::into).boxed_unsync(),
+                    false => heard.pages.bound(body),
+                }))
+            }
+        });
+        Client::new(service, namespace)
+    }
 }
 
 /// Whether the API server does not know the version to go on from: it is too old (410), or lies in the future (504)
@@ -150,8 +258,7 @@ fn failure(error: &watcher::Error) -> Failure {
 mod tests {
     use k8s_openapi::api::core::v1::Namespace;
     use prometheus::Registry;
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    use tokio::net::{TcpListener, TcpStream};
+    use tower_test::mock::Handle;
 
     use super::*;
     use crate::metrics::Watches;
@@ -171,38 +278,112 @@ mod tests {
     const LIST: &str =
         r#"{"kind":"NamespaceList","apiVersion":"v1","metadata":{"resourceVersion":"1"},"items":[]}"#;
 
-    async fn answer(connection: &mut TcpStream, status: &str, body: &str) {
-        let mut request = [0; 4096];
-        assert!(connection.read(&mut request).await.unwrap() > 0);
-        let head = format!(
-            "HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n",
-            body.len()
-        );
-        connection.write_all((head + body).as_bytes()).await.unwrap();
+    /// What is granted, and is no answer to what was asked.
+    const NONSENSE: &str = r#"{"type":"ADDED","object":7,"items":7}"#;
+
+    type Server = Handle<http::Request<Body>, http::Response<Body>>;
+
+    /// A watch that is followed whatever fails, what is measured of it, and the server that it asks.
+    fn followed() -> (metrics::Watch, Server) {
+        let (service, server) = tower_test::mock::pair::<http::Request<Body>, http::Response<Body>>();
+        let measured = Watches::new(&Registry::new(), &["Namespace"]).unwrap().of("Namespace");
+        let client = Client::new(service, "default");
+        let mut events = Events::<Namespace>::measured(client, Config::default(), measured.clone());
+        tokio::spawn(async move {
+            loop {
+                let _ = events.next().await;
+            }
+        });
+        (measured, server)
     }
 
-    #[tokio::test]
+    /// Answers the next request; whether it asked for a watch.
+    async fn answer(server: &mut Server, status: u16, body: &str) -> bool {
+        let (request, reply) = server.next_request().await.unwrap();
+        let answer = http::Response::builder().status(status).body(Body::from(body.as_bytes().to_vec()));
+        reply.send_response(answer.unwrap());
+        request.uri().query().is_some_and(|query| query.contains("watch=true"))
+    }
+
+    /// Waits for the next request, which shows that the answer to the one before was read, and refuses it.
+    async fn refuse(server: &mut Server) {
+        answer(server, 500, "").await;
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_watch_that_is_taken_up_again_without_news_counts_as_an_answer_and_a_failure_does_not() {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
-        let client = crate::client::client(kube::Config::new(url)).unwrap();
-        let measured = Watches::new(&Registry::new(), &["Namespace"]).unwrap().of("Namespace");
+        let (measured, mut server) = followed();
         let begun = measured.last_answer();
-        let mut events = Events::<Namespace>::measured(client, Config::default(), measured.clone());
-        let follows = tokio::spawn(async move { while events.next().await.is_ok() {} });
-
-        let (mut connection, _) = listener.accept().await.unwrap();
-        answer(&mut connection, "200 OK", LIST).await;
-        // This watch ends at once, as one does whose time is up. The next request shows that its answer was read.
-        answer(&mut connection, "200 OK", "").await;
-        let mut request = [0; 4096];
-        assert!(connection.read(&mut request).await.unwrap() > 0);
+        assert!(!answer(&mut server, 200, LIST).await);
+        // This watch ends at once, as one does whose time is up.
+        assert!(answer(&mut server, 200, "").await);
+        let listed = measured.last_answer();
+        assert!(listed > begun, "{listed} after {begun}");
+        assert!(answer(&mut server, 200, "").await);
+        refuse(&mut server).await;
         let answered = measured.last_answer();
-        assert!(answered > begun, "{answered} after {begun}");
+        assert!(answered > listed, "{answered} after {listed}");
         assert_eq!(measured.failures(), 0);
-
-        connection.write_all(b"HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n").await.unwrap();
-        follows.await.unwrap();
+        refuse(&mut server).await;
         assert_eq!((measured.last_answer(), measured.failures()), (answered, 1));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_list_that_arrives_and_never_decodes_does_not_count_as_an_answer() {
+        let (measured, mut server) = followed();
+        let begun = measured.last_answer();
+        for _ in 0..5 {
+            assert!(!answer(&mut server, 200, NONSENSE).await);
+        }
+        refuse(&mut server).await;
+        assert_eq!((measured.last_answer(), measured.failures()), (begun, 5));
+        answer(&mut server, 200, LIST).await;
+        refuse(&mut server).await;
+        assert!(measured.last_answer() > begun);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_page_that_is_too_long_is_not_read_and_the_list_begins_again_with_shorter_ones() {
+        let (service, mut server) = tower_test::mock::pair::<http::Request<Body>, http::Response<Body>>();
+        let measured = Watches::new(&Registry::new(), &["Namespace"]).unwrap().of("Namespace");
+        let config = Config::default().page_size(5);
+        let mut events =
+            Events::<Namespace>::measured(Client::new(service, "default"), config, measured.clone())
+                .with_pages_of(1000);
+        let listed = tokio::spawn(async move {
+            while !matches!(events.next().await.unwrap(), Event::InitDone) {}
+            events
+        });
+        let start = Instant::now();
+        // Even an object that is too long by itself is read where it is alone.
+        let long = format!(r#"{}{LIST}"#, " ".repeat(2000));
+        for limit in [5, 2, 1] {
+            let (request, reply) = server.next_request().await.unwrap();
+            assert!(request.uri().query().unwrap().ends_with(&format!("limit={limit}")), "{}", request.uri());
+            reply.send_response(http::Response::new(Body::from(long.clone().into_bytes())));
+        }
+        listed.await.unwrap();
+        assert_eq!((measured.failures(), start.elapsed()), (0, std::time::Duration::ZERO));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_watch_that_is_granted_and_never_decodes_does_not_count_as_an_answer() {
+        let (measured, mut server) = followed();
+        answer(&mut server, 200, LIST).await;
+        // The grant behind the list counts: nothing has failed.
+        assert!(answer(&mut server, 200, NONSENSE).await);
+        let (request, reply) = server.next_request().await.unwrap();
+        let answered = measured.last_answer();
+        assert!(request.uri().query().unwrap().contains("watch=true") && measured.failures() > 0);
+        reply.send_response(http::Response::new(Body::from(NONSENSE.as_bytes().to_vec())));
+        for _ in 0..5 {
+            assert!(answer(&mut server, 200, NONSENSE).await);
+        }
+        assert_eq!(measured.last_answer(), answered);
+        // One that ends well, and is taken up again, shows that all is well.
+        assert!(answer(&mut server, 200, "").await);
+        assert!(answer(&mut server, 200, "").await);
+        refuse(&mut server).await;
+        assert!(measured.last_answer() > answered);
     }
 }
