@@ -4,7 +4,7 @@
 //! - [`client`]: the connection to the API server.
 //! - [`watch`]: one watch, for ever.
 //! - [`backoff`]: how long to wait before something is tried again.
-//! - [`Readiness`]: which parts of a program have yet to start.
+//! - [`Readiness`]: which parts of a program have yet to start, and which hang.
 //! - [`http`]: `/metrics`, `/healthz` and `/readyz`.
 //! - [`metrics`]: a registry that starts with `build_info`, and what is measured of the watches.
 //! - [`shutdown_signal`]: the end that Kubernetes asks for.
@@ -21,5 +21,5 @@ mod tls;
 pub mod watch;
 
 pub use cause::chain;
-pub use readiness::{Readiness, ReadyHandle};
+pub use readiness::{Pulse, Readiness, ReadyHandle};
 pub use signal::shutdown_signal;

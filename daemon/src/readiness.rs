@@ -1,15 +1,33 @@
-//! Which parts of a program have yet to start.
+//! Which parts of a program have yet to start, and which hang.
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
-/// A set of parts that are not ready yet; the program is ready once it is empty.
+/// How long a step may take before its part counts as not ready. Nobody depends on a probe for it: the operator says that
+/// the node has no working agent.
+const SLOW: Duration = Duration::from_secs(60);
+
+/// How long a step may take before the program counts as dead, and the kubelet starts it again.
+///
+/// It must be longer than whatever ends by itself, because a new start does not make a slow disk faster: the kernel gives
+/// up a command to a SCSI disk after 30 s and five repetitions, a lost iSCSI session after 120 s, and calls a task hung
+/// after 120 s. What has not come back after ten minutes does not.
+const HUNG: Duration = Duration::from_secs(600);
+
+/// A set of parts that are not ready yet, and of parts that can hang; the program is ready once none is and none does.
 ///
 /// Each part holds a [`ReadyHandle`] and lets it go with [`ReadyHandle::ready`]. A part that ends without having
-/// been ready stays in the set.
+/// been ready stays in the set. A part that works in steps which might never end has a [`Pulse`].
 #[derive(Debug, Clone, Default)]
 pub struct Readiness {
-    pending: Arc<Mutex<BTreeSet<&'static str>>>,
+    parts: Arc<Mutex<Parts>>,
+}
+
+#[derive(Debug, Default)]
+struct Parts {
+    pending: BTreeSet<&'static str>,
+    pulses: Vec<(&'static str, Pulse)>,
 }
 
 /// The promise of one part to become ready.
@@ -20,51 +38,116 @@ pub struct ReadyHandle {
     readiness: Readiness,
 }
 
+/// Since when a part has been at the step that it does now, if it does one.
+#[derive(Debug, Clone, Default)]
+pub struct Pulse {
+    since: Arc<Mutex<Option<Instant>>>,
+}
+
 impl Readiness {
     /// Adds a part that is not ready.
     pub fn part(&self, part: &'static str) -> ReadyHandle {
-        self.lock().insert(part);
+        lock(&self.parts).pending.insert(part);
         ReadyHandle { part, readiness: self.clone() }
     }
 
-    /// The parts that are not ready, by name.
+    /// Adds a part that works in steps.
     #[must_use]
-    pub fn pending(&self) -> Vec<&'static str> {
-        self.lock().iter().copied().collect()
+    pub fn pulse(&self, part: &'static str) -> Pulse {
+        let pulse = Pulse::default();
+        lock(&self.parts).pulses.push((part, pulse.clone()));
+        pulse
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeSet<&'static str>> {
-        // A set of names is whole after any panic.
-        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
+    /// The parts that are not ready at `now`, by name, and those that have been at one step for a minute, with how long.
+    #[must_use]
+    pub fn pending(&self, now: Instant) -> Vec<String> {
+        let pending = lock(&self.parts).pending.iter().map(|part| (*part).to_owned()).collect::<Vec<_>>();
+        pending.into_iter().chain(self.slower_than(SLOW, now)).collect()
+    }
+
+    /// The parts that have been at one step for so long at `now`, ten minutes, that they will not end it, with how long.
+    #[must_use]
+    pub fn stuck(&self, now: Instant) -> Vec<String> {
+        self.slower_than(HUNG, now)
+    }
+
+    fn slower_than(&self, limit: Duration, now: Instant) -> Vec<String> {
+        let parts = lock(&self.parts);
+        let of_each = parts.pulses.iter().map(|(part, pulse)| (part, pulse.step(now)));
+        of_each
+            .filter(|(_, step)| *step > limit)
+            .map(|(part, step)| format!("{part} has done nothing for {} s", step.as_secs()))
+            .collect()
     }
 }
 
 impl ReadyHandle {
     /// Says that the part is ready, for good.
     pub fn ready(self) {
-        self.readiness.lock().remove(self.part);
+        lock(&self.readiness.parts).pending.remove(self.part);
     }
+}
+
+impl Pulse {
+    /// A step begins, and the one before has ended.
+    pub fn begins(&self) {
+        *lock(&self.since) = Some(Instant::now());
+    }
+
+    /// The step has ended, and there is nothing to do.
+    pub fn ends(&self) {
+        *lock(&self.since) = None;
+    }
+
+    /// How long the step under way has taken.
+    fn step(&self, now: Instant) -> Duration {
+        lock(&self.since).map(|since| now.saturating_duration_since(since)).unwrap_or_default()
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // What is in these is whole after any panic.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn pending(readiness: &Readiness) -> Vec<String> {
+        readiness.pending(Instant::now())
+    }
+
     #[test]
     fn a_program_is_ready_once_every_part_has_said_so() {
         let readiness = Readiness::default();
         let (nodes, pods) = (readiness.part("nodes"), readiness.part("pods"));
-        assert_eq!(readiness.pending(), ["nodes", "pods"]);
+        assert_eq!(pending(&readiness), ["nodes", "pods"]);
         pods.ready();
-        assert_eq!(readiness.pending(), ["nodes"]);
+        assert_eq!(pending(&readiness), ["nodes"]);
         nodes.ready();
-        assert!(readiness.pending().is_empty());
+        assert!(pending(&readiness).is_empty());
     }
 
     #[test]
     fn a_part_that_ended_early_never_counts_as_ready() {
         let readiness = Readiness::default();
         drop(readiness.part("nodes"));
-        assert_eq!(readiness.pending(), ["nodes"]);
+        assert_eq!(pending(&readiness), ["nodes"]);
+    }
+
+    #[test]
+    fn many_slow_steps_are_no_hanging_one() {
+        let readiness = Readiness::default();
+        let disk = readiness.pulse("disk");
+        let start = Instant::now();
+        disk.begins();
+        assert!(readiness.pending(start + Duration::from_secs(59)).is_empty());
+        // The next step takes as long, and nothing is wrong with it.
+        disk.begins();
+        assert!(readiness.pending(start + SLOW).is_empty());
+        assert_eq!(readiness.pending(start + SLOW * 2), ["disk has done nothing for 119 s"]);
+        assert!(readiness.stuck(start + SLOW * 2).is_empty());
     }
 }

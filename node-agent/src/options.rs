@@ -24,8 +24,8 @@ pub struct Options {
     /// The directory for the profiles, below <kubelet-root>/seccomp/; pods name it in localhostProfile.
     #[arg(long, env = "DIRECTORY", default_value = DEFAULT_DIRECTORY)]
     pub directory: RelativeDirectory,
-    /// Where /metrics, /healthz and /readyz are served.
-    #[arg(long, env = "LISTEN", default_value = "0.0.0.0:8080")]
+    /// Where /metrics, /healthz and /readyz are served; [::] is IPv4, too, and alone where there is no IPv6.
+    #[arg(long, env = "LISTEN", default_value = "[::]:8080")]
     pub listen: SocketAddr,
     /// How often every byte of every file is read, whether or not something seems to have changed (such as 60s).
     #[arg(long, env = "CHECK_INTERVAL", default_value = "60s", value_parser = interval)]

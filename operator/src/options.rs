@@ -104,8 +104,8 @@ pub struct Options {
     /// Where profiles lie below the kubelet's `seccomp/`.
     #[arg(long, default_value = api::names::DEFAULT_DIRECTORY)]
     pub directory: String,
-    /// Where `/metrics`, `/healthz` and `/readyz` are served.
-    #[arg(long, default_value = "0.0.0.0:8080")]
+    /// Where `/metrics`, `/healthz` and `/readyz` are served; `[::]` is IPv4, too, and alone where there is no IPv6.
+    #[arg(long, default_value = "[::]:8080")]
     pub listen: SocketAddr,
     /// Name of the lease, in the namespace, by which several operators agree on the one that writes. Without it this
     /// operator always does, and must be the only one.

@@ -82,7 +82,8 @@ impl Agents {
 
     /// Those that have not yet brought the first complete list of profiles to their disk.
     pub fn starting(&self) -> impl Iterator<Item = &str> {
-        let starting = self.running.iter().filter(|(_, agent)| !agent.readiness.pending().is_empty());
+        let now = Instant::now();
+        let starting = self.running.iter().filter(move |(_, agent)| !agent.readiness.pending(now).is_empty());
         starting.map(|(node, _)| node.as_str())
     }
 
