@@ -2,7 +2,6 @@
 
 use profile::{Change, Changes, Direction, Effect, Profile, SetChange, SyscallChange, Treatment};
 use serde::Serialize;
-use serde_json::Value;
 
 use crate::show::{Paint, Tone};
 
@@ -27,81 +26,6 @@ pub struct Side {
     pub name: String,
     /// `sha256:…` of the canonical bytes.
     pub hash: String,
-}
-
-/// A file that holds no profile to compare with.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum DocumentError {
-    /// It is neither YAML nor JSON.
-    #[error("neither YAML nor JSON: {0}")]
-    Syntax(String),
-    /// It holds neither a `SeccompProfile` nor a profile as runtimes read it.
-    #[error(
-        "no SeccompProfile, and no profile in the form of the OCI runtime specification (with a defaultAction)"
-    )]
-    NoProfile,
-    /// It holds several, none of which has the name that was asked for.
-    #[error("several SeccompProfiles ({}), none of them named {wanted}", .found.join(", "))]
-    Several {
-        /// Their names.
-        found: Vec<String>,
-        /// The name that was asked for.
-        wanted: String,
-    },
-    /// The profile is not valid.
-    #[error("{0}")]
-    Invalid(#[from] profile::ParseError),
-}
-
-impl DocumentError {
-    /// One word of a bounded vocabulary.
-    #[must_use]
-    pub fn reason(&self) -> &'static str {
-        match self {
-            Self::Syntax(_) => "Syntax",
-            Self::NoProfile => "NoProfile",
-            Self::Several { .. } => "SeveralProfiles",
-            Self::Invalid(error) => error.reason(),
-        }
-    }
-}
-
-/// The profile in a file: a `SeccompProfile` (if there are several, the one named `wanted`), or a profile as runtimes
-/// read it.
-///
-/// # Errors
-/// There is none, or it is not valid.
-pub fn profile_in(text: &str, wanted: &str) -> Result<Profile, DocumentError> {
-    let documents: Vec<Value> =
-        serde_saphyr::from_multiple(text).map_err(|error| DocumentError::Syntax(error.to_string()))?;
-    let name = |object: &Value| object["metadata"]["name"].as_str().unwrap_or_default().to_owned();
-    let listed = documents.iter().flat_map(|document| match (&document["kind"], &document["items"]) {
-        (Value::String(kind), Value::Array(items)) if kind.ends_with("List") => items.iter().collect(),
-        _ => vec![document],
-    });
-    let objects: Vec<_> = listed.filter(|object| object["kind"] == "SeccompProfile").collect();
-    let object = match &objects[..] {
-        [] => {
-            let [document] = &documents[..] else { return Err(DocumentError::NoProfile) };
-            if document.get("defaultAction").is_none() {
-                return Err(DocumentError::NoProfile);
-            }
-            // A file that a runtime could read is read as strictly as one: a key that stands twice is an error.
-            return Ok(match text.trim_start().starts_with('{') {
-                true => Profile::from_slice(text.as_bytes())?,
-                false => Profile::from_value(document)?,
-            });
-        }
-        [only] => only,
-        several => {
-            several.iter().find(|object| name(object) == wanted).ok_or_else(|| DocumentError::Several {
-                found: several.iter().map(|object| name(object)).collect(),
-                wanted: wanted.to_owned(),
-            })?
-        }
-    };
-    let contents = object.pointer("/spec/contents").unwrap_or(&Value::Null);
-    Ok(Profile::from_value(contents).map_err(|error| error.under("spec.contents"))?)
 }
 
 impl DiffView {
@@ -198,6 +122,7 @@ fn set<T: Copy>(paint: Paint, what: &str, change: &SetChange<T>, word: impl Fn(T
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::manifest::profile_in;
 
     const BEFORE: &str = r"
 apiVersion: seccomp.imjasonh.dev/v1alpha1
@@ -257,49 +182,5 @@ syscalls:
         assert!(view.render(Paint::Plain).ends_with(
             "\nThe same filter in other bytes: to apply it writes the file anew on every node.\n"
         ));
-    }
-
-    #[test]
-    fn a_file_may_hold_the_object_one_among_others_or_what_a_runtime_reads() {
-        let plain = r#"{ "defaultAction": "SCMP_ACT_LOG" }"#;
-        let named = |name: &str| {
-            format!("kind: SeccompProfile\nmetadata: {{ name: {name} }}\nspec: {{ contents: {plain} }}\n")
-        };
-        let list = format!(
-            r#"{{ "kind": "List", "items": [{{ "kind": "SeccompProfile", "spec": {{ "contents": {plain} }} }}] }}"#
-        );
-        for text in [
-            plain.to_owned(),
-            "defaultAction: SCMP_ACT_LOG".to_owned(),
-            named("another"),
-            format!("kind: ConfigMap\n---\n{}---\n{}", named("other"), named("web")),
-            list,
-        ] {
-            let profile = profile_in(&text, "web").unwrap();
-            assert_eq!(profile.canonical().bytes(), plain.replace(' ', "").as_bytes(), "{text}");
-        }
-    }
-
-    #[test]
-    fn a_file_without_the_profile_says_what_it_holds() {
-        let error = |text: &str| profile_in(text, "web").unwrap_err().to_string();
-        insta::assert_snapshot!(error("kind: ConfigMap"), @"no SeccompProfile, and no profile in the form of the OCI runtime specification (with a defaultAction)");
-        insta::assert_snapshot!(error(""), @"no SeccompProfile, and no profile in the form of the OCI runtime specification (with a defaultAction)");
-        let two =
-            "kind: SeccompProfile\nmetadata: { name: a }\n---\nkind: SeccompProfile\nmetadata: { name: b }\n";
-        insta::assert_snapshot!(error(two), @"several SeccompProfiles (a, b), none of them named web");
-        insta::assert_snapshot!(error("kind: SeccompProfile\nspec: { contents: { defaultAction: ALLOW } }"),
-            @"spec.contents.defaultAction: unknown action \"ALLOW\"; expected one of SCMP_ACT_KILL, SCMP_ACT_KILL_PROCESS, SCMP_ACT_KILL_THREAD, SCMP_ACT_TRAP, SCMP_ACT_ERRNO, SCMP_ACT_TRACE, SCMP_ACT_ALLOW, SCMP_ACT_LOG");
-        assert!(
-            error(r#"{ "defaultAction": "SCMP_ACT_LOG", "defaultAction": "SCMP_ACT_ALLOW" }"#)
-                .contains("defaultAction")
-        );
-        assert!(matches!(profile_in("a: [", "web"), Err(DocumentError::Syntax(_))));
-    }
-
-    #[test]
-    fn a_whole_64_bit_value_arrives() {
-        let text = "defaultAction: SCMP_ACT_LOG\nsyscalls: [{ names: [a], action: SCMP_ACT_TRAP, args: [{ index: 0, value: 18446744073709551615, op: SCMP_CMP_EQ }] }]";
-        assert_eq!(profile_in(text, "web").unwrap().rules()[0].arguments()[0].value(), u64::MAX);
     }
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use daemon::chain;
 
-use crate::diff::DocumentError;
+use crate::manifest::DocumentError;
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]

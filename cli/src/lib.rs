@@ -5,6 +5,7 @@
 //! - [`facts`]: what is read, as plain data; [`standing`]: how one node stands for one profile.
 //! - [`status`], [`nodes`], [`wait`], [`users`], [`diff`], [`verify`]: one task each: facts in, a view out, which is
 //!   shown as text or given to programs.
+//! - [`manifest`]: a file as kubectl reads it and the API server stores it.
 //! - [`show`]: tables, colours, ages.
 //! - [`run`]: from the options to an answer.
 
@@ -14,6 +15,7 @@ pub mod diff;
 pub mod error;
 pub mod facts;
 pub mod live;
+pub mod manifest;
 pub mod manual;
 pub mod nodes;
 pub mod options;

@@ -13,10 +13,11 @@ use serde::Serialize;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use crate::connect::connect;
-use crate::diff::{DiffView, profile_in};
+use crate::diff::DiffView;
 use crate::error::CliError;
 use crate::facts::Snapshot;
 use crate::live::Live;
+use crate::manifest::profile_in;
 use crate::manual;
 use crate::nodes::NodesView;
 use crate::options::{Format, Options, OutputOption, Task};

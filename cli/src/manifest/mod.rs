@@ -1,0 +1,121 @@
+//! A file as kubectl reads it and the API server stores it: which profile `kubectl apply` would put on the cluster.
+//!
+//! - [`profile_in`]: the profile in a file.
+//! - [`DocumentError`]: why there is none, with the line or the field.
+//! - `stream` tells the documents apart, `yaml` and `scalar` make JSON of one, `stored` is the API server's part.
+//!
+//! What is compared here and what is stored there must be one profile. Where kubectl drops something in silence (the
+//! first of two equal keys), or where readers of YAML disagree, the file is refused with what would be right.
+
+mod error;
+mod scalar;
+mod stored;
+mod stream;
+#[cfg(test)]
+mod tests;
+mod yaml;
+
+use profile::Profile;
+use serde_json::Value;
+
+use error::API_VERSION;
+pub use error::{DocumentError, Fault, Found, SyntaxError};
+pub use scalar::ScalarError;
+
+/// The group of the Security Profiles Operator, whose kind has our kind's name.
+const OTHER_OPERATOR: &str = "security-profiles-operator.x-k8s.io/";
+
+/// The profile in a file: a `SeccompProfile` (if there are several, the one named `wanted`), or a profile as runtimes
+/// read it.
+///
+/// # Errors
+/// There is none, or it is not valid, or kubectl would not take the file.
+pub fn profile_in(text: &str, wanted: &str) -> Result<Profile, DocumentError> {
+    let documents = stream::documents(text)?;
+    if let [document] = &documents[..]
+        && document.get("kind").is_none()
+        && document.get("defaultAction").is_some()
+    {
+        let mut contents = document.clone();
+        stored::whole_numbers(&mut contents);
+        stored::contents_without_nulls(&mut contents);
+        return Ok(Profile::from_value(&contents)?);
+    }
+    let mut objects = Vec::new();
+    documents.into_iter().for_each(|document| flatten(document, &mut objects));
+    let (mut ours, others): (Vec<_>, Vec<_>) = objects.into_iter().partition(is_ours);
+    let object = match ours.len() {
+        0 => return Err(none_in(&others)),
+        1 => ours.pop(),
+        _ => match ours.iter().position(|object| name(object) == Some(wanted)) {
+            Some(index) => Some(ours.swap_remove(index)),
+            None => {
+                let found = ours.iter().map(|object| name(object).unwrap_or_default().to_owned()).collect();
+                return Err(DocumentError::Several { found, wanted: wanted.to_owned() });
+            }
+        },
+    };
+    let spec = object.and_then(|mut object| object.get_mut("spec").map(Value::take));
+    let Some(Value::Object(mut spec)) = spec else { return Err(DocumentError::NoContents) };
+    stored::without_nulls(&mut spec);
+    if let Some(field) = stored::unknown_field(&spec) {
+        return Err(DocumentError::UnknownField(format!("spec.{field}")));
+    }
+    let mut contents = spec.remove("contents").ok_or(DocumentError::NoContents)?;
+    stored::numbers(&mut contents);
+    Ok(Profile::from_value(&contents).map_err(|error| error.under("spec.contents"))?)
+}
+
+/// The objects in a document: a list is what it holds, also a list of lists.
+fn flatten(mut document: Value, objects: &mut Vec<Value>) {
+    let Some(Value::Array(items)) = document.get_mut("items").map(Value::take) else {
+        objects.push(document);
+        return;
+    };
+    let (version, kind) = (text(&document, "apiVersion"), text(&document, "kind"));
+    let kind = kind.map(|kind| kind.strip_suffix("List").unwrap_or(kind));
+    for mut item in items {
+        // Such items have the kind of the list (`decodeToList` of k8s.io/apimachinery, unstructured).
+        if let (Some(object), None, None) =
+            (item.as_object().cloned(), text(&item, "kind"), text(&item, "apiVersion"))
+        {
+            let mut object = object;
+            object.extend(
+                [("kind", kind), ("apiVersion", version)]
+                    .into_iter()
+                    .filter_map(|(key, value)| Some((key.to_owned(), value?.into()))),
+            );
+            item = object.into();
+        }
+        flatten(item, objects);
+    }
+}
+
+fn text<'v>(object: &'v Value, key: &str) -> Option<&'v str> {
+    object.get(key)?.as_str()
+}
+
+fn name(object: &Value) -> Option<&str> {
+    text(object.get("metadata")?, "name")
+}
+
+fn is_ours(object: &Value) -> bool {
+    text(object, "kind") == Some("SeccompProfile") && text(object, "apiVersion") == Some(API_VERSION)
+}
+
+/// Says what there is instead of a profile of ours.
+fn none_in(others: &[Value]) -> DocumentError {
+    let found = |object: &Value| Found {
+        api_version: text(object, "apiVersion").map(str::to_owned),
+        kind: text(object, "kind").map(str::to_owned),
+        name: name(object).map(str::to_owned),
+    };
+    let is_theirs = |object: &&Value| {
+        text(object, "kind") == Some("SeccompProfile")
+            && text(object, "apiVersion").is_some_and(|version| version.starts_with(OTHER_OPERATOR))
+    };
+    match others.iter().find(is_theirs) {
+        Some(object) => DocumentError::OtherOperator(found(object)),
+        None => DocumentError::NoProfile(others.iter().map(found).collect()),
+    }
+}

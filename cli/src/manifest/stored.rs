@@ -1,0 +1,90 @@
+//! What the API server stores of an object that kubectl sends.
+
+use std::sync::LazyLock;
+
+use api::SeccompProfile;
+use kube::CustomResourceExt;
+use serde_json::{Map, Number, Value};
+
+/// The schema of `spec`.
+static SPEC: LazyLock<Value> = LazyLock::new(|| {
+    let definition = serde_json::to_value(SeccompProfile::crd()).unwrap_or_default();
+    let schema = definition.pointer("/spec/versions/0/schema/openAPIV3Schema/properties/spec");
+    schema.cloned().unwrap_or_default()
+});
+
+/// The numbers of an object as they arrive in the API server: those between -2^63 and 2^63-1 that are whole as whole
+/// numbers, however they were written, all others as floating-point numbers, which lose digits.
+///
+/// kubectl writes them as Go's `encoding/json` does, in digits up to 10^21; the API server reads digits that fit into
+/// 64 bits with a sign as an integer (`UnmarshalCaseSensitivePreserveInts` of sigs.k8s.io/json).
+pub(crate) fn numbers(value: &mut Value) {
+    match value {
+        Value::Number(number) => {
+            if let Some(whole) = whole(number) {
+                *number = whole.into();
+            } else if let Some(float) = number.as_f64().and_then(Number::from_f64) {
+                *number = float;
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(numbers),
+        Value::Object(map) => map.values_mut().for_each(numbers),
+        _ => {}
+    }
+}
+
+/// The same for the numbers of a file that a runtime reads, which takes whole numbers up to 2^64-1 as they are.
+pub(crate) fn whole_numbers(value: &mut Value) {
+    match value {
+        Value::Number(number) => {
+            if let Some(whole) = whole(number) {
+                *number = whole.into();
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(whole_numbers),
+        Value::Object(map) => map.values_mut().for_each(whole_numbers),
+        _ => {}
+    }
+}
+
+fn whole(number: &Number) -> Option<i64> {
+    const END: f64 = 9_223_372_036_854_775_808.0;
+    number.as_i64().or_else(|| {
+        let float = number.as_f64().filter(|_| number.is_f64())?;
+        #[expect(clippy::cast_possible_truncation, reason = "it is whole and within the bounds")]
+        let whole = (float.fract() == 0.0 && (-END..END).contains(&float)).then_some(float as i64);
+        whole
+    })
+}
+
+/// Takes out of a `spec` what the API server takes out: nulls in fields that may not be null. Unknown fields stay, and so
+/// do nulls in lists. (`PruneNonNullableNullsWithoutDefaults` of k8s.io/apiextensions-apiserver 0.37.)
+pub(crate) fn without_nulls(spec: &mut Map<String, Value>) {
+    prune_map(spec, &SPEC);
+}
+
+/// The same for the profile alone.
+pub(crate) fn contents_without_nulls(contents: &mut Value) {
+    prune(contents, &SPEC["properties"]["contents"]);
+}
+
+fn prune(value: &mut Value, schema: &Value) {
+    match value {
+        Value::Object(map) => prune_map(map, schema),
+        Value::Array(items) => items.iter_mut().for_each(|item| prune(item, &schema["items"])),
+        _ => {}
+    }
+}
+
+fn prune_map(map: &mut Map<String, Value>, schema: &Value) {
+    map.retain(|key, value| {
+        let Some(schema) = schema["properties"].get(key) else { return true };
+        prune(value, schema);
+        !value.is_null() || schema["nullable"] == true
+    });
+}
+
+/// A field of a `spec` that the schema does not have.
+pub(crate) fn unknown_field(spec: &Map<String, Value>) -> Option<&str> {
+    spec.keys().map(String::as_str).find(|key| SPEC["properties"].get(*key).is_none())
+}

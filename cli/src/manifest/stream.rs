@@ -1,0 +1,84 @@
+//! The documents in a file, as kubectl tells them apart.
+//!
+//! A text that begins with `{` is a series of JSON objects for kubectl; where that fails after at most one object, it
+//! reads the rest as YAML, so that `{"value": 04000}` is YAML in braces. YAML documents are separated by lines that
+//! begin with `---`, whatever they stand in. (`YAMLOrJSONDecoder` of k8s.io/apimachinery 0.37, pkg/util/yaml.)
+
+use serde::de::IgnoredAny;
+use serde_json::{Deserializer, Value};
+
+use super::error::{Fault, SyntaxError};
+use super::yaml::{self, Form};
+
+/// The documents of a file that are not empty.
+///
+/// # Errors
+/// kubectl would not read it, or drop a part of it.
+pub(crate) fn documents(text: &str) -> Result<Vec<Value>, SyntaxError> {
+    let mut documents = Vec::new();
+    let mut begin = 0;
+    if text.trim_start().starts_with('{') {
+        let mut objects = Deserializer::from_str(text).into_iter::<IgnoredAny>();
+        loop {
+            match objects.next() {
+                None => return Ok(documents),
+                Some(Ok(_)) => {
+                    let end = objects.byte_offset();
+                    documents.extend(json(text, begin, end)?);
+                    begin = end;
+                }
+                Some(Err(error)) if documents.len() > 1 => {
+                    return Err(SyntaxError { line: error.line(), fault: Fault::Syntax(error.to_string()) });
+                }
+                // YAML from here on; what stands behind an object on its line must be nothing.
+                Some(Err(_)) => break,
+            }
+        }
+        begin += blank(&text[begin..]);
+    }
+    yaml_documents(text, begin, &mut documents)?;
+    Ok(documents)
+}
+
+/// One JSON object: the parser of YAML 1.2 takes all of JSON.
+fn json(text: &str, begin: usize, end: usize) -> Result<Option<Value>, SyntaxError> {
+    yaml::document(&text[begin..end], Form::Json, lines(&text[..begin]))
+}
+
+/// White space up to the end of the line.
+fn blank(rest: &str) -> usize {
+    let space = rest.len() - rest.trim_start().len();
+    rest[..space].find('\n').map_or(space, |newline| newline + 1)
+}
+
+fn lines(text: &str) -> usize {
+    text.matches('\n').count()
+}
+
+fn yaml_documents(text: &str, begin: usize, documents: &mut Vec<Value>) -> Result<(), SyntaxError> {
+    let above = lines(&text[..begin]);
+    let (mut first, mut from, mut at) = (above, begin, begin);
+    for (i, line) in text[begin..].split_inclusive('\n').enumerate() {
+        if let Some(beside) = line.strip_prefix("---") {
+            let beside = beside.trim();
+            if !(beside.is_empty() || beside.starts_with('#')) {
+                let fault = Fault::Separator(beside.to_owned());
+                return Err(SyntaxError { line: above + i + 1, fault });
+            }
+            documents.extend(yaml_document(&text[from..at], first)?);
+            (first, from) = (above + i + 1, at + line.len());
+        }
+        at += line.len();
+    }
+    documents.extend(yaml_document(&text[from..], first)?);
+    Ok(())
+}
+
+/// A document, unless there is nothing in it.
+fn yaml_document(text: &str, above: usize) -> Result<Option<Value>, SyntaxError> {
+    match yaml::document(text, Form::Yaml, above)? {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::Object(map)) => Ok(Some(map.into())),
+        Some(other) => Err(SyntaxError { line: above + 1, fault: Fault::NoObject(other.to_string()) }),
+    }
+}

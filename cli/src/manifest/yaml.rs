@@ -1,0 +1,271 @@
+//! One YAML document as the JSON that kubectl makes of it.
+//!
+//! The syntax is read by a parser of YAML 1.2, the values by [`scalar`](super::scalar). Where kubectl drops something
+//! in silence, or other readers of YAML disagree with it, the document is refused with what would be right.
+
+use std::collections::HashMap;
+
+use granit_parser::{Event, Parser, ScalarStyle, Span, StructureStyle, Tag, options};
+use serde_json::{Map, Value};
+
+use super::error::{Fault, SyntaxError};
+use super::scalar::{self, ScalarError};
+
+/// Values that one file may hold once its aliases are written out: the largest profile has some 20,000.
+const MOST_VALUES: usize = 500_000;
+
+/// What a document is written in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// YAML.
+    Yaml,
+    /// JSON, which is known to be right.
+    Json,
+}
+
+/// The document in `text`, whose first line is the line `above` + 1 of the file; none where there is nothing in it.
+///
+/// # Errors
+/// It is no YAML, or kubectl would not take it, or drop a part of it.
+pub(crate) fn document(text: &str, form: Form, above: usize) -> Result<Option<Value>, SyntaxError> {
+    let at = |line: usize, fault: Fault| SyntaxError { line: above + line, fault };
+    let text = text.trim_start_matches('\u{feff}');
+    if form == Form::Yaml {
+        for (i, line) in text.lines().enumerate() {
+            if let Some(c) = line.chars().find(|c| is_no_text(*c)) {
+                return Err(at(i + 1, Fault::Character(c)));
+            }
+        }
+    }
+    let options = options! { emit_comments: false, disallow_directives: true };
+    let mut reader = Reader {
+        text,
+        form,
+        parser: Parser::new_from_str_with_options(text, options),
+        flow: 0,
+        line: 1,
+        anchors: HashMap::new(),
+        values: 0,
+    };
+    reader.whole().map_err(|fault| at(reader.line, fault))
+}
+
+/// What libyaml, which reads YAML 1.1, refuses or takes for the end of a line, and a parser of YAML 1.2 for text.
+fn is_no_text(c: char) -> bool {
+    (c.is_control() && !matches!(c, '\t' | '\r')) || matches!(c, '\u{2028}' | '\u{2029}' | '\u{feff}')
+}
+
+struct Reader<'a> {
+    text: &'a str,
+    form: Form,
+    parser: Parser<'a, granit_parser::StrInput<'a>>,
+    /// How many lists in brackets and objects in braces are open.
+    flow: usize,
+    /// The line of the last event.
+    line: usize,
+    /// What anchors stand for; what is still being read is not in it.
+    anchors: HashMap<usize, Value>,
+    /// Values so far, those of aliases counted anew.
+    values: usize,
+}
+
+impl<'a> Reader<'a> {
+    fn whole(&mut self) -> Result<Option<Value>, Fault> {
+        let mut document = None;
+        loop {
+            match self.next()? {
+                None | Some(Event::StreamEnd) => return Ok(document),
+                Some(Event::StreamStart | Event::DocumentStart(..) | Event::DocumentEnd) => {}
+                Some(_) if document.is_some() => return Err(Fault::BehindTheEnd),
+                Some(event) => document = Some(self.value(event)?),
+            }
+        }
+    }
+
+    fn next(&mut self) -> Result<Option<Event<'a>>, Fault> {
+        let Some(next) = self.parser.next_event() else { return Ok(None) };
+        let (event, span): (Event<'a>, Span) = next.map_err(|error| {
+            self.line = error.marker().line();
+            Fault::Syntax(error.info())
+        })?;
+        self.line = span.start.line();
+        if let Event::Scalar(text, style, ..) = &event {
+            self.check(text, *style, span)?;
+        }
+        Ok(Some(event))
+    }
+
+    /// Whether kubectl reads a scalar of YAML as the same text.
+    fn check(&self, text: &str, style: ScalarStyle, span: Span) -> Result<(), Fault> {
+        match style {
+            _ if self.form == Form::Json => Ok(()),
+            ScalarStyle::DoubleQuoted => match span.slice(self.text).and_then(json_escape) {
+                Some(escape) => Err(Fault::Escape(escape.to_owned())),
+                None => Ok(()),
+            },
+            ScalarStyle::Plain if self.flow > 0 && text.contains('?') => {
+                Err(Fault::Question(text.to_owned()))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The next event within a list or an object; the parser ends neither of them early.
+    fn inner(&mut self) -> Result<Event<'a>, Fault> {
+        self.next()?.ok_or_else(|| Fault::Syntax("it ends too early".to_owned()))
+    }
+
+    fn value(&mut self, event: Event<'a>) -> Result<Value, Fault> {
+        let (anchor, value) = match event {
+            Event::Alias(id) => {
+                let value = self.anchors.get(&id).cloned().ok_or(Fault::ContainsItself)?;
+                self.count(size(&value))?;
+                return Ok(value);
+            }
+            Event::Scalar(text, style, anchor, tag) => {
+                let value = read(&text, style, tag.as_deref())?;
+                // JSON has no plain text: this is a number that is too large for a float.
+                if self.form == Form::Json && style == ScalarStyle::Plain && value.is_string() {
+                    return Err(ScalarError::NotFinite(text.into_owned()).into());
+                }
+                (anchor, value)
+            }
+            Event::SequenceStart(style, anchor, _) => (anchor, self.within(style, Self::list)?),
+            Event::MappingStart(style, anchor, _) => {
+                (anchor, Value::Object(self.within(style, Self::object)?))
+            }
+            other => return Err(Fault::Syntax(format!("{other:?} is not expected here"))),
+        };
+        self.count(1)?;
+        if anchor > 0 {
+            self.anchors.insert(anchor, value.clone());
+        }
+        Ok(value)
+    }
+
+    fn count(&mut self, values: usize) -> Result<(), Fault> {
+        self.values += values;
+        if self.values > MOST_VALUES { Err(Fault::TooLarge(MOST_VALUES)) } else { Ok(()) }
+    }
+
+    fn within<T>(
+        &mut self,
+        style: StructureStyle,
+        read: impl FnOnce(&mut Self) -> Result<T, Fault>,
+    ) -> Result<T, Fault> {
+        let deeper = usize::from(style == StructureStyle::Flow);
+        self.flow += deeper;
+        let value = read(self)?;
+        self.flow -= deeper;
+        Ok(value)
+    }
+
+    fn list(&mut self) -> Result<Value, Fault> {
+        let mut items = Vec::new();
+        loop {
+            match self.inner()? {
+                Event::SequenceEnd => return Ok(Value::Array(items)),
+                event => items.push(self.value(event)?),
+            }
+        }
+    }
+
+    fn object(&mut self) -> Result<Map<String, Value>, Fault> {
+        let mut own = Map::new();
+        let mut merged = Map::new();
+        loop {
+            let key = match self.inner()? {
+                Event::MappingEnd => break,
+                Event::Scalar(text, ScalarStyle::Plain, _, None) if text == "<<" => {
+                    let event = self.inner()?;
+                    let value = self.value(event)?;
+                    for (key, value) in brought(value)? {
+                        // The library lets what comes later win, YAML says that an object's own key wins.
+                        if own.contains_key(&key) {
+                            return Err(Fault::LateMerge(key));
+                        }
+                        merged.insert(key, value);
+                    }
+                    continue;
+                }
+                event => {
+                    let key = self.value(event)?;
+                    name(&key)?
+                }
+            };
+            let event = self.inner()?;
+            let line = self.line;
+            let value = self.value(event)?;
+            if own.insert(key.clone(), value).is_some() {
+                self.line = line;
+                return Err(Fault::KeyTwice(key));
+            }
+        }
+        merged.append(&mut own);
+        Ok(merged)
+    }
+}
+
+/// The text of a key.
+fn name(key: &Value) -> Result<String, Fault> {
+    Ok(match key {
+        Value::String(text) => text.clone(),
+        Value::Bool(yes) => yes.to_string(),
+        Value::Number(number) if number.is_i64() => number.to_string(),
+        // Go writes some numbers in other digits, and refuses the rest.
+        other => return Err(Fault::Key(other.to_string())),
+    })
+}
+
+/// What the value of `<<` brings in: of several objects the earlier ones win.
+fn brought(value: Value) -> Result<Map<String, Value>, Fault> {
+    match value {
+        Value::Object(map) => Ok(map),
+        Value::Array(items) => items.into_iter().rev().try_fold(Map::new(), |mut all, item| match item {
+            Value::Object(mut map) => {
+                all.append(&mut map);
+                Ok(all)
+            }
+            _ => Err(Fault::Merge),
+        }),
+        _ => Err(Fault::Merge),
+    }
+}
+
+fn read(text: &str, style: ScalarStyle, tag: Option<&Tag>) -> Result<Value, Fault> {
+    const OWN: &str = "tag:yaml.org,2002:";
+    match tag {
+        Some(tag) => match tag.suffix_in_namespace(OWN) {
+            Some(name) => Ok(scalar::tagged(text, &name)?),
+            None => Ok(text.into()),
+        },
+        None if style == ScalarStyle::Plain => Ok(scalar::plain(text)?),
+        None => Ok(text.into()),
+    }
+}
+
+/// An escape in a text in double quotes that JSON has and YAML 1.1 has not.
+fn json_escape(quoted: &str) -> Option<&str> {
+    let mut rest = quoted;
+    while let Some(at) = rest.find('\\') {
+        let escape = &rest[at..];
+        let is_half = |b: &u8| matches!(b, b'd' | b'D');
+        match escape.as_bytes() {
+            [_, b'/', ..] => return escape.get(..2),
+            [_, b'u', first, b'8'..=b'9' | b'a'..=b'f' | b'A'..=b'F', ..] if is_half(first) => {
+                return escape.get(..6);
+            }
+            _ => rest = escape.get(1..)?.get(escape[1..].chars().next()?.len_utf8()..)?,
+        }
+    }
+    None
+}
+
+/// How many values there are in one.
+fn size(value: &Value) -> usize {
+    1 + match value {
+        Value::Array(items) => items.iter().map(size).sum(),
+        Value::Object(map) => map.values().map(size).sum(),
+        _ => 0,
+    }
+}
