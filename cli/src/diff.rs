@@ -1,6 +1,8 @@
 //! `diff`: what a file would change about a profile, by what happens to each syscall.
 
-use profile::{Change, Changes, Direction, Effect, Profile, SetChange, SyscallChange, Treatment};
+use profile::{
+    Change, Changes, Direction, Effect, Profile, SetChange, SyscallChange, SyscallName, Treatment, Uncompared,
+};
 use serde::Serialize;
 
 use crate::show::{Paint, Tone};
@@ -13,9 +15,9 @@ pub struct DiffView {
     pub before: Side,
     /// What the file holds, and its hash.
     pub after: Side,
-    /// Whether both are one filter.
+    /// Whether both are known to be one filter; not where something could not be compared.
     pub same: bool,
-    /// What changes.
+    /// What changes, and what could not be compared.
     pub changes: Changes,
 }
 
@@ -64,8 +66,46 @@ impl DiffView {
             let names: Vec<_> = change.names.iter().map(|name| name.as_str()).collect();
             text += &block(paint, change.direction, &names.join(", "), &lines_of(change));
         }
+        for uncompared in &self.changes.uncompared {
+            let (what, why) = explained(uncompared);
+            let word = paint.text("not compared", Tone::Waiting);
+            text +=
+                &format!("{word}: {}\n  {}\n", paint.text(what, Tone::Plain), paint.text(&why, Tone::Plain));
+        }
         text
     }
+}
+
+/// What was not compared, and why it may differ.
+fn explained(uncompared: &Uncompared) -> (&'static str, String) {
+    match uncompared {
+        Uncompared::EnosysBorder { added, removed } => {
+            let news = [("now name", added), ("no longer name", removed)]
+                .into_iter()
+                .filter(|(_, names)| !names.is_empty())
+                .map(|(verb, names)| format!("{verb} {}", some(names)));
+            let why = format!(
+                "runc answers ENOSYS instead of the default to every call with a number above the highest that the rules \
+                 name. They {}, so that the highest may be another one, also where a rule only repeats the default.",
+                news.collect::<Vec<_>>().join(" and ")
+            );
+            ("which calls runc answers with ENOSYS", why)
+        }
+        Uncompared::FlagSupport => {
+            let why = "Only one of the two names flags. runc before 1.2 starts no container under a profile that names any.";
+            ("whether containers start", why.to_owned())
+        }
+    }
+}
+
+/// Names in a sentence, at most this many of them.
+fn some(names: &[SyscallName]) -> String {
+    const NAMED: usize = 8;
+    let mut shown: Vec<_> = names.iter().take(NAMED).map(|name| name.as_str().to_owned()).collect();
+    if names.len() > NAMED {
+        shown.push(format!("{} more", names.len() - NAMED));
+    }
+    shown.join(", ")
 }
 
 /// What changes, and which way it goes, with the lines that go and come.
@@ -171,6 +211,39 @@ syscalls:
     #[test]
     fn programs_read_the_same_as_people() {
         insta::assert_snapshot!(serde_json::to_string_pretty(&view(BEFORE, AFTER)).unwrap());
+    }
+
+    /// What may differ is no answer that all is the same, for people, programs and scripts.
+    #[test]
+    fn what_could_not_be_compared_is_said_and_is_not_called_the_same() {
+        let more = BEFORE.replace("[read, write, bpf, ptrace]", "[read, write, bpf, ptrace, statx]");
+        let repeated = format!("{BEFORE}      - {{ names: [clone3], action: SCMP_ACT_ERRNO }}\n");
+        let many = (0..20).map(|i| format!("call_{i:02}")).collect::<Vec<_>>().join(", ");
+        let many = format!("{BEFORE}      - {{ names: [{many}], action: SCMP_ACT_ERRNO }}\n");
+        let named =
+            BEFORE.replace("    syscalls:", "    flags: [SECCOMP_FILTER_FLAG_SPEC_ALLOW]\n    syscalls:");
+        let log = named.replace("SPEC_ALLOW", "LOG");
+        let mut shown = String::new();
+        for (one, other) in [
+            (BEFORE, &*more),
+            (BEFORE, &repeated),
+            (&repeated, &more),
+            (BEFORE, &many),
+            (BEFORE, &named),
+            (&log, BEFORE),
+        ] {
+            let view = view(one, other);
+            assert!(!view.same && !view.changes.uncompared.is_empty(), "{other}");
+            let text = view.render(Paint::Plain);
+            // Behind the two lines with the hashes.
+            shown += &text.splitn(3, '\n').nth(2).unwrap_or_default().to_owned();
+            shown.push('\n');
+        }
+        insta::assert_snapshot!(shown);
+        insta::assert_snapshot!(
+            "uncompared_for_programs",
+            serde_json::to_string_pretty(&view(BEFORE, &repeated)).unwrap()
+        );
     }
 
     #[test]

@@ -18,7 +18,7 @@ use crate::wait::Goal;
     bin_name = "kubectl seccomp",
     version,
     disable_help_subcommand = true,
-    after_help = "Exits with 0 if all is well, 1 if the answer is no (diff: it differs; verify: something differs; wait: \
+    after_help = "Exits with 0 if all is well, 1 if the answer is no (diff: it differs, or may; verify: something differs; wait: \
                   not in time), and 2 if there is no answer."
 )]
 pub struct Options {
@@ -86,7 +86,9 @@ pub enum Task {
     },
     /// Show the pods and workloads that name a profile, also one that does not exist
     ///
-    /// Kinds that you may not list are named on standard error.
+    /// STATE says, too, where the filter is not in force although a pod asks for it: by an annotation that Kubernetes no
+    /// longer reads, in privileged containers, or under a RuntimeClass of a sandbox (gVisor, Kata Containers). Kinds that
+    /// you may not list are named on standard error.
     Users {
         /// The profile; all of them otherwise
         profile: Option<String>,
@@ -99,7 +101,9 @@ pub enum Task {
     },
     /// Show what a file would change about a profile, syscall by syscall
     ///
-    /// Compares what the two filters do, not how they are written. Exits with 0 if they are the same, 1 if they differ.
+    /// The file is read as `kubectl apply` reads it and as the API server stores it. Compares what runc, crun and youki make
+    /// of the two filters, not how they are written. What the profiles alone do not tell is said as not compared. Exits
+    /// with 0 only if both are known to be the same, with 1 if they differ or something was not compared.
     Diff {
         /// The profile on the cluster
         profile: String,
@@ -113,7 +117,8 @@ pub enum Task {
     /// Hold every node's report against the contents in the spec
     ///
     /// Exits with 1 if a node lacks a file, has other contents or one too many, has not reported, or is not watched by
-    /// an agent now.
+    /// an agent now. A NodeProfileStatus whose Node does not exist is named on standard error and does not count, where
+    /// you may list Nodes.
     Verify {
         /// One profile; all of them otherwise
         profile: Option<String>,

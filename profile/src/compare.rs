@@ -2,8 +2,10 @@
 //!
 //! Two profiles may be spelt differently and be one filter: rules in another order, split or joined, an errno that
 //! runtimes take anyway, a rule that says what the default says. What is compared is what happens to each syscall. Of
-//! conditional rules with different actions the order may matter, so that another order counts as a difference; nothing
-//! that could be one is left out.
+//! conditional rules with different actions the order may matter, so that another order counts as a difference. What
+//! cannot be decided by the profiles alone is said as [`Uncompared`]: nothing that could be a difference is left out.
+//!
+//! Compared is what runc, crun and youki make of a profile; gVisor reads rules in another way.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -11,9 +13,9 @@ use std::fmt;
 use serde::Serialize;
 
 use crate::effect::comparisons;
-use crate::{Architecture, Argument, Comparison, Effect, Flag, Profile, SyscallName};
+use crate::{Action, Architecture, Argument, Comparison, Effect, Flag, Profile, SyscallName};
 
-/// All that changes from one profile to another; empty where both are one filter.
+/// All that changes from one profile to another; empty where both are known to be one filter.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Changes {
@@ -23,12 +25,32 @@ pub struct Changes {
     /// The system call tables that the filter covers beside the native one.
     #[serde(skip_serializing_if = "SetChange::is_empty")]
     pub architectures: SetChange<Architecture>,
-    /// The flags for `seccomp(2)`.
+    /// The flags for `seccomp(2)`, with the one that runtimes set where a profile names none.
     #[serde(skip_serializing_if = "SetChange::is_empty")]
     pub flags: SetChange<Flag>,
     /// The syscalls that are treated differently, those with the same change together.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub syscalls: Vec<SyscallChange>,
+    /// What may differ besides, and cannot be decided by the two profiles alone.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub uncompared: Vec<Uncompared>,
+}
+
+/// Something in which two filters may differ, and which the profiles alone do not tell.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "what")]
+pub enum Uncompared {
+    /// Which calls runc answers with ENOSYS instead of the default: those with a number above the highest of all names
+    /// in the rules, on each architecture. The rules name other syscalls, so that the highest may be another one; which
+    /// one it is depends on the libseccomp of the node.
+    EnosysBorder {
+        /// The syscalls that only the rules of the second profile name.
+        added: Vec<SyscallName>,
+        /// Those that only the rules of the first name.
+        removed: Vec<SyscallName>,
+    },
+    /// Whether containers start at all: only one of the two names flags, and runc before 1.2 refuses every flag.
+    FlagSupport,
 }
 
 /// Something before and after.
@@ -116,16 +138,56 @@ impl Changes {
             default: (old.default != new.default)
                 .then_some(Change { before: old.default, after: new.default }),
             architectures: SetChange::between(&before.architectures, &after.architectures),
-            flags: SetChange::between(&before.flags, &after.flags),
+            flags: SetChange::between(flags(before), flags(after)),
             syscalls,
+            uncompared: enosys_border(before, after).into_iter().chain(flag_support(before, after)).collect(),
         }
     }
 
-    /// Whether both profiles are one filter.
+    /// Whether both profiles are known to be one filter.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }
+}
+
+/// The flags that a filter is loaded with: runc (since 1.2) and crun take a profile without flags for one that leaves
+/// speculative store bypass on, and a profile with flags at its word. An empty list is as if it were absent here: the
+/// canonical bytes have no place for it.
+fn flags(profile: &Profile) -> &[Flag] {
+    if profile.flags.is_empty() { &[Flag::SpecAllow] } else { &profile.flags }
+}
+
+fn flag_support(before: &Profile, after: &Profile) -> Option<Uncompared> {
+    (before.flags.is_empty() != after.flags.is_empty()).then_some(Uncompared::FlagSupport)
+}
+
+/// Whether runc puts its stub before the filter, which answers ENOSYS to every call above the highest that a rule
+/// names: not where the default lets calls through, asks a tracer or is ENOSYS itself. (`PatchAndLoad` and
+/// `findLastSyscalls` in libcontainer/seccomp/patchbpf of runc 1.1 to 1.6.)
+fn has_stub(profile: &Profile) -> bool {
+    const ENOSYS: u16 = 38;
+    match profile.default_action {
+        Action::Errno => profile.default_errno_ret != Some(ENOSYS),
+        Action::Kill | Action::KillProcess | Action::KillThread | Action::Trap => true,
+        _ => false,
+    }
+}
+
+/// A rule counts for the border although it says what the default says and is skipped.
+fn enosys_border(before: &Profile, after: &Profile) -> Option<Uncompared> {
+    fn names(profile: &Profile) -> BTreeSet<&SyscallName> {
+        profile.syscalls.iter().flat_map(|rule| &rule.names).collect()
+    }
+    if !(has_stub(before) && has_stub(after)) {
+        return None;
+    }
+    let (before, after) = (names(before), names(after));
+    let only = |these: &BTreeSet<&SyscallName>, those: &BTreeSet<&SyscallName>| -> Vec<SyscallName> {
+        these.difference(those).map(|name| (*name).clone()).collect()
+    };
+    let (added, removed) = (only(&after, &before), only(&before, &after));
+    (before != after).then_some(Uncompared::EnosysBorder { added, removed })
 }
 
 impl Change<Effect> {

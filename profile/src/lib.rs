@@ -28,7 +28,7 @@ mod vocabulary;
 mod wording;
 
 pub use canonical::Canonical;
-pub use compare::{Branch, Change, Changes, Direction, SetChange, SyscallChange, Treatment};
+pub use compare::{Branch, Change, Changes, Direction, SetChange, SyscallChange, Treatment, Uncompared};
 pub use effect::Effect;
 pub use error::{ParseError, Problem};
 pub use hash::{ContentHash, InvalidHash, ShortHash};

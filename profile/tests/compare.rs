@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests may fail")]
 
-use profile::{Changes, Direction, Profile};
+use profile::{Changes, Direction, Flag, Profile, Uncompared};
 use proptest::prelude::*;
 use proptest::sample::select;
 use serde_json::{Value, json};
@@ -62,9 +62,22 @@ fn another_spelling_of_one_filter_is_no_change() {
             denying(json!([rule(&["ptrace"], "SCMP_ACT_KILL_THREAD")])),
         ),
         (
-            "a rule that says what the default says",
-            denying(json!([rule(&["ptrace"], "SCMP_ACT_ERRNO")])),
-            denying(json!([])),
+            "a rule that says what the default says beside one of the same name",
+            denying(json!([
+                rule(&["ptrace"], "SCMP_ACT_ERRNO"),
+                json!({ "names": ["ptrace"], "action": "SCMP_ACT_ALLOW", "args": [compare(0, 1)] })
+            ])),
+            denying(json!([{ "names": ["ptrace"], "action": "SCMP_ACT_ALLOW", "args": [compare(0, 1)] }])),
+        ),
+        (
+            "a rule that says what a default says that lets calls through",
+            json!({ "defaultAction": "SCMP_ACT_LOG", "syscalls": [rule(&["ptrace"], "SCMP_ACT_LOG")] }),
+            json!({ "defaultAction": "SCMP_ACT_LOG" }),
+        ),
+        (
+            "flags twice and in another order",
+            json!({ "defaultAction": "SCMP_ACT_LOG", "flags": ["SECCOMP_FILTER_FLAG_LOG", "SECCOMP_FILTER_FLAG_TSYNC"] }),
+            json!({ "defaultAction": "SCMP_ACT_LOG", "flags": ["SECCOMP_FILTER_FLAG_TSYNC", "SECCOMP_FILTER_FLAG_LOG", "SECCOMP_FILTER_FLAG_TSYNC"] }),
         ),
         (
             "alternatives in another order",
@@ -135,9 +148,63 @@ fn a_default_that_is_turned_round_shows_only_the_syscalls_that_do_not_stay_as_th
 #[test]
 fn architectures_and_flags_are_sets() {
     let before = json!({ "defaultAction": "SCMP_ACT_LOG", "architectures": ["SCMP_ARCH_X86"], "flags": ["SECCOMP_FILTER_FLAG_LOG"] });
-    let after = json!({ "defaultAction": "SCMP_ACT_LOG", "architectures": ["SCMP_ARCH_X32"] });
+    let after = json!({ "defaultAction": "SCMP_ACT_LOG", "architectures": ["SCMP_ARCH_X32"], "flags": ["SECCOMP_FILTER_FLAG_TSYNC"] });
     insta::assert_snapshot!(serde_json::to_string(&between(&before, &after)).unwrap(),
-        @r#"{"architectures":{"added":["SCMP_ARCH_X32"],"removed":["SCMP_ARCH_X86"]},"flags":{"added":[],"removed":["SECCOMP_FILTER_FLAG_LOG"]}}"#);
+        @r#"{"architectures":{"added":["SCMP_ARCH_X32"],"removed":["SCMP_ARCH_X86"]},"flags":{"added":["SECCOMP_FILTER_FLAG_TSYNC"],"removed":["SECCOMP_FILTER_FLAG_LOG"]}}"#);
+}
+
+/// Measured with runc 1.3.6 and 1.5.2 and crun 1.8.1 to 1.28: without flags the filter leaves speculative store bypass
+/// on, with any flag only what is named counts. runc 1.1 refuses every flag.
+#[test]
+fn a_profile_that_names_a_flag_no_longer_has_the_one_that_runtimes_set_by_default() {
+    let with = |flags: &[&str]| json!({ "defaultAction": "SCMP_ACT_LOG", "flags": flags });
+    let (log, spec_allow) = ("SECCOMP_FILTER_FLAG_LOG", "SECCOMP_FILTER_FLAG_SPEC_ALLOW");
+    let changes = between(&with(&[]), &with(&[log]));
+    assert_eq!((changes.flags.added, changes.flags.removed), (vec![Flag::Log], vec![Flag::SpecAllow]));
+    assert_eq!(changes.uncompared, [Uncompared::FlagSupport]);
+    // The same filter where it can be loaded, and no container where it cannot.
+    let named = between(&with(&[]), &with(&[spec_allow]));
+    assert!(named.flags.is_empty() && !named.is_empty());
+    assert_eq!(named.uncompared, [Uncompared::FlagSupport]);
+    let dropped = between(&with(&[log, spec_allow]), &with(&[log]));
+    assert_eq!((dropped.flags.removed, dropped.uncompared), (vec![Flag::SpecAllow], vec![]));
+    assert!(between(&with(&[]), &json!({ "defaultAction": "SCMP_ACT_LOG" })).is_empty());
+}
+
+/// The largest number that a rule names is where runc's ENOSYS ends: clone3 above it fails with ENOSYS, so that the C
+/// library falls back to clone, and below it with the default's errno, so that no thread starts.
+#[test]
+fn rules_that_name_other_syscalls_may_move_what_runc_answers_with_enosys() {
+    let names = |names: &[&str]| {
+        names.iter().map(|name| json!({ "names": [name], "action": "SCMP_ACT_ERRNO" })).collect::<Vec<_>>()
+    };
+    let with = |default: &str, rules: &[&str]| json!({ "defaultAction": default, "syscalls": names(rules) });
+    for default in
+        ["SCMP_ACT_ERRNO", "SCMP_ACT_KILL", "SCMP_ACT_KILL_PROCESS", "SCMP_ACT_KILL_THREAD", "SCMP_ACT_TRAP"]
+    {
+        let changes = between(&with(default, &["read"]), &with(default, &["read", "openat2"]));
+        assert_eq!(
+            serde_json::to_value(&changes.uncompared).unwrap(),
+            json!([{ "what": "EnosysBorder", "added": ["openat2"], "removed": [] }]),
+            "{default}"
+        );
+        assert!(
+            between(&with(default, &["read", "write"]), &with(default, &["write", "read"]))
+                .uncompared
+                .is_empty()
+        );
+    }
+    let moved = between(&with("SCMP_ACT_ERRNO", &["statx"]), &with("SCMP_ACT_ERRNO", &["openat2"]));
+    assert!(
+        moved.syscalls.is_empty() && !moved.is_empty(),
+        "no call of these is treated otherwise: {moved:?}"
+    );
+    for default in ["SCMP_ACT_ALLOW", "SCMP_ACT_LOG", "SCMP_ACT_TRACE"] {
+        let changes = between(&with(default, &["read"]), &with(default, &["read", "openat2"]));
+        assert!(changes.uncompared.is_empty(), "{default}");
+    }
+    let enosys = |rules: &[&str]| json!({ "defaultAction": "SCMP_ACT_ERRNO", "defaultErrnoRet": 38, "syscalls": names(rules) });
+    assert!(between(&enosys(&["read"]), &enosys(&["read", "openat2"])).uncompared.is_empty());
 }
 
 #[test]
