@@ -15,6 +15,7 @@ use std::sync::LazyLock;
 use e2e::build_images::repository;
 use e2e::chart::rendered::{self, RenderError};
 use e2e::cluster::NAMESPACE;
+use operator::selection::Selection;
 use serde_json::{Value, json};
 
 /// The chart with its default values.
@@ -165,10 +166,9 @@ fn the_operator_knows_agents_by_the_labels_of_the_daemon_set() {
     }
 }
 
-#[test]
-fn the_operator_waits_for_the_nodes_that_the_daemon_set_runs_on() {
-    let terms = r#"agent.nodeAffinity.nodeSelectorTerms=[{"matchExpressions":[{"key":"type","operator":"NotIn","values":["virtual"]}]}]"#;
-    let rendered = render(&["--set-json", terms, "--set", "agent.nodeSelector.disk=fast"]).unwrap();
+/// The node selection that the chart gives to the agents and to the operator with these values; both must be the same.
+fn selection(values: &[&str]) -> Selection {
+    let rendered = render(values).unwrap();
     let object = |kind: &str| rendered.iter().find(|object| object["kind"] == kind).unwrap();
     let agents = &object("DaemonSet")["spec"]["template"]["spec"];
     let arguments = &object("Deployment")["spec"]["template"]["spec"]["containers"][0]["args"];
@@ -177,12 +177,59 @@ fn the_operator_waits_for_the_nodes_that_the_daemon_set_runs_on() {
         let text = all.filter_map(|argument| argument.strip_prefix(name)).next().unwrap();
         serde_json::from_str(text).unwrap()
     };
-    assert_eq!(argument("--node-selector="), agents["nodeSelector"]);
-    assert_eq!(agents["nodeSelector"], json!({ "disk": "fast", "kubernetes.io/os": "linux" }));
+    let (labels, affinity) = (argument("--node-selector="), argument("--node-affinity="));
+    assert_eq!(labels, agents["nodeSelector"]);
     assert_eq!(
-        argument("--node-affinity="),
+        affinity,
         agents["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]
     );
+    Selection {
+        labels: serde_json::from_value(labels).unwrap(),
+        affinity: serde_json::from_value(affinity).unwrap(),
+    }
+}
+
+/// Whether a Linux node with these labels is selected.
+fn selects(selection: &Selection, labels: &[(&str, &str)]) -> bool {
+    let os = ("kubernetes.io/os", "linux");
+    let all = labels.iter().chain([&os]).map(|(key, value)| (key.to_string(), value.to_string()));
+    selection.matches("node-1", &all.collect())
+}
+
+#[test]
+fn the_operator_waits_for_the_nodes_that_the_daemon_set_runs_on() {
+    let terms = r#"agent.nodeAffinity.nodeSelectorTerms=[{"matchExpressions":[{"key":"type","operator":"NotIn","values":["virtual"]}]}]"#;
+    let selection = selection(&["--set-json", terms, "--set", "agent.nodeSelector.disk=fast"]);
+    assert!(selects(&selection, &[("disk", "fast")]));
+    assert!(!selects(&selection, &[]));
+    assert!(!selects(&selection, &[("disk", "fast"), ("type", "virtual")]));
+    // A list of one's own takes the place of the default.
+    assert!(selects(&selection, &[("disk", "fast"), ("type", "virtual-kubelet")]));
+}
+
+#[test]
+fn nobody_waits_for_fargate_or_a_virtual_node() {
+    let selection = selection(&[]);
+    for virtual_node in [
+        ("eks.amazonaws.com/compute-type", "fargate"),
+        ("type", "virtual-kubelet"),
+        ("virtualization", "virtualnode2"),
+        ("node.kubernetes.io/instance-type", "eklet"),
+        ("node-role.kubernetes.io/virtual-node", ""),
+        ("liqo.io/type", "virtual-node"),
+    ] {
+        assert!(!selects(&selection, &[virtual_node]), "{virtual_node:?}");
+    }
+    for machine in [
+        ("eks.amazonaws.com/compute-type", "ec2"),
+        ("eks.amazonaws.com/compute-type", "hybrid"),
+        ("type", "vm"),
+        ("node.kubernetes.io/instance-type", "m7g.large"),
+        ("node-role.kubernetes.io/control-plane", ""),
+    ] {
+        assert!(selects(&selection, &[machine]), "{machine:?}");
+    }
+    assert!(selects(&selection, &[]));
 }
 
 #[test]
