@@ -2,7 +2,7 @@
 //!
 //! [`doctor`] says what the machine lacks, [`programs`] builds Kubernetes and what it needs from Go
 //! modules, [`cluster`] starts and ends it, [`image`] and [`build_images`] make container images without
-//! a build tool, [`api_server`] is an API server without nodes for what needs hundreds of them, [`view`] reads what a
+//! a build tool, [`earlier`] those of the release before, [`api_server`] is an API server without nodes for what needs hundreds of them, [`view`] reads what a
 //! cluster shows of the profiles, [`chart`] checks the chart without a cluster, [`rights`] holds what our accounts may
 //! ask, [`runtime_default`] asks containerd what it allows, [`prometheus`] is Debian's, [`demo`] tells their whole life, and [`cli`] is
 //! the command. Below them lie [`command`] and [`files`] (programs and files
@@ -18,6 +18,7 @@ pub mod cluster;
 pub mod command;
 pub mod demo;
 pub mod doctor;
+pub mod earlier;
 mod elf;
 pub mod files;
 pub mod image;

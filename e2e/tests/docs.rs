@@ -222,6 +222,7 @@ fn only_these_commands_are_not_run() {
         ("charts/seccomp-profile/README.md", "the registry is yours"),
         ("docs/how-to/first-profile.md", "reads the kernel log of a node"),
         ("docs/removal.md", "e2e/tests/cluster/removal.rs runs it"),
+        ("docs/removal.md", "e2e/tests/cluster/installing.rs runs it"),
         ("docs/removal.md", "e2e/tests/cluster/removal.rs runs it"),
         ("docs/runbooks/SeccompProfileDriftRepeated.md", "needs auditd on the node"),
         ("docs/tutorial/getting-started.md", "the registry is yours"),

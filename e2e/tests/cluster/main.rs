@@ -23,6 +23,7 @@ mod drift;
 mod guests;
 mod images;
 mod in_use;
+mod installing;
 mod liar;
 mod nodes;
 #[path = "../pages/mod.rs"]
@@ -36,6 +37,7 @@ mod restarts;
 mod rights;
 mod runc;
 mod scraper;
+mod skew;
 mod stopped;
 mod support;
 mod thief;

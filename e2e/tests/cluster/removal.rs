@@ -19,7 +19,7 @@ use super::support::{
 use super::thief::{Raw, Thief, program};
 
 /// The account that lifts the finalizers.
-const UNINSTALLATION: &str = "seccomp-profile-uninstall";
+pub(crate) const UNINSTALLATION: &str = "seccomp-profile-uninstall";
 /// A finalizer of somebody else.
 const OTHERS: &str = "example.org/other";
 
@@ -29,7 +29,8 @@ pub(crate) struct Reinstall<'a>(pub(crate) &'a Session);
 impl Drop for Reinstall<'_> {
     fn drop(&mut self) {
         let chart = repository().join("charts").join(NAMESPACE);
-        complain(self.0.client().install_chart(&chart, &[]).map(drop));
+        // A test may have installed the definitions in another way, or as another release.
+        complain(self.0.client().install_chart(&chart, &["--take-ownership"]).map(drop));
     }
 }
 
@@ -60,7 +61,7 @@ impl Drop for Foreign<'_> {
 }
 
 /// Each profile that has finalizers, with them.
-fn finalizers(cluster: &Session) -> Vec<(String, Vec<String>)> {
+pub(crate) fn finalizers(cluster: &Session) -> Vec<(String, Vec<String>)> {
     let all = cluster.json(["get", "seccompprofiles"]);
     let found = all["items"].as_array().unwrap().iter().filter_map(|profile| {
         let metadata = &profile["metadata"];

@@ -1,0 +1,162 @@
+//! The release before this one, built from the repository's history: for tests of two versions beside each other.
+//!
+//! It is the newest tag `v…` that this commit descends from. Before there is a tag, it is a commit that is named here.
+//! What was built is kept in the cache, by commit. The dependencies are those that were built for this commit's images
+//! already, where both have the same.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::build_images::{cargo, repository, target_directory};
+use crate::command::{self, CommandError};
+use crate::files::{self, FileError, NamePath};
+use crate::image::{Image, ImageError, Program};
+use crate::programs;
+
+/// What counts as the release before, as long as nothing has been released: the last commit whose programs knew only the
+/// words of their own version.
+const FIRST: &str = "681ef5bdb1b878fabc2d5fd083315d01cc0f50b3";
+
+/// The programs, with the user that each image runs as.
+const PROGRAMS: [(&str, u32); 2] = [("operator", 65532), ("node-agent", 0)];
+const PLUGIN: &str = "kubectl-seccomp";
+
+/// An earlier release that could not be built.
+#[derive(Debug, thiserror::Error)]
+pub enum EarlierError {
+    /// git or cargo failed.
+    #[error(transparent)]
+    Command(#[from] CommandError),
+    /// A file refused.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// An image could not be made.
+    #[error(transparent)]
+    Image(#[from] ImageError),
+}
+
+/// The release before this one, with its programs built.
+#[derive(Debug)]
+pub struct Earlier {
+    directory: PathBuf,
+    commit: String,
+}
+
+impl Earlier {
+    /// Builds what is not there yet. `None` where the history does not reach as far: in a shallow clone, or without a
+    /// repository.
+    ///
+    /// # Errors
+    /// git, cargo or the disk.
+    pub fn build() -> Result<Option<Self>, EarlierError> {
+        let Some(commit) = commit()? else { return Ok(None) };
+        let earlier = Earlier { directory: programs::cache().join("earlier").join(&commit), commit };
+        if !earlier.programs().exists() {
+            earlier.build_programs()?;
+        }
+        Ok(Some(earlier))
+    }
+
+    /// The commit, which is also the tag of the images.
+    pub fn commit(&self) -> &str {
+        &self.commit
+    }
+
+    /// Its chart.
+    pub fn chart(&self) -> PathBuf {
+        self.source().join("charts").join(crate::cluster::NAMESPACE)
+    }
+
+    /// Its `kubectl-seccomp`.
+    pub fn plugin(&self) -> PathBuf {
+        self.programs().join(PLUGIN)
+    }
+
+    /// Writes its two images into `directory`, and returns the archives.
+    ///
+    /// # Errors
+    /// When a program or an archive refuses.
+    pub fn images(&self, directory: &Path) -> Result<Vec<PathBuf>, EarlierError> {
+        let mut archives = Vec::new();
+        for (name, user) in PROGRAMS {
+            let (archive, path) = (directory.join(format!("earlier-{name}.tar")), format!("/{name}"));
+            let source = self.programs().join(name);
+            let image = Image {
+                reference: format!("registry.local/seccomp-profile/{name}:{}", self.commit),
+                programs: vec![Program { source, path: path.clone(), links: vec![] }],
+                entrypoint: vec![path],
+                user,
+                env: vec![],
+            };
+            image.write(&archive)?;
+            archives.push(archive);
+        }
+        Ok(archives)
+    }
+
+    fn source(&self) -> PathBuf {
+        self.directory.join("source")
+    }
+
+    fn programs(&self) -> PathBuf {
+        self.directory.join("programs")
+    }
+
+    fn build_programs(&self) -> Result<(), EarlierError> {
+        self.extract()?;
+        let triple = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
+        let flags = format!("CARGO_TARGET_{}_RUSTFLAGS", triple.to_uppercase().replace('-', "_"));
+        let target = target_directory(repository());
+        let mut build = cargo(&self.source());
+        build.env(flags, "-C target-feature=+crt-static").env("CARGO_TARGET_DIR", &target);
+        build.args(["build", "--locked", "--release", "--target", &triple]);
+        command::output(build.args(["-p", "operator", "-p", "node-agent", "-p", "cli"]))?;
+
+        // All or nothing, so that a killed build is not taken for a whole one. The next build of this commit's own programs
+        // puts them in the place of these again.
+        let built = target.join(&triple).join("release");
+        let unfinished = self.directory.join("unfinished");
+        files::create_dir(&unfinished)?;
+        for name in PROGRAMS.map(|(name, _)| name).into_iter().chain([PLUGIN]) {
+            let to = unfinished.join(name);
+            fs::copy(built.join(name), &to).name_path("copy to", &to)?;
+        }
+        Ok(fs::rename(&unfinished, self.programs()).name_path("rename to", &self.programs())?)
+    }
+
+    fn extract(&self) -> Result<(), EarlierError> {
+        let (archive, source) = (self.directory.join("source.tar"), self.source());
+        files::create_dir(&source)?;
+        let mut git = git();
+        command::output(git.args(["archive", "--format=tar", &self.commit, "--output"]).arg(&archive))?;
+        let file = File::open(&archive).name_path("open", &archive)?;
+        Ok(tar::Archive::new(file).unpack(&source).name_path("unpack into", &source)?)
+    }
+}
+
+/// The commit of the release before this one, if the history has it.
+fn commit() -> Result<Option<String>, EarlierError> {
+    if !repository().join(".git").exists() {
+        return Ok(None);
+    }
+    let tag = ask(&["describe", "--tags", "--abbrev=0", "--match=v*", "HEAD^"])?;
+    let name = tag.unwrap_or_else(|| FIRST.to_owned());
+    ask(&["rev-parse", "--quiet", "--verify", &format!("{name}^{{commit}}")])
+}
+
+/// What git answers; nothing where it says that there is no such thing.
+fn ask(question: &[&str]) -> Result<Option<String>, EarlierError> {
+    match command::output(git().args(question)) {
+        Ok(answer) => Ok(Some(answer.trim().to_owned())),
+        Err(CommandError::Failed { status, .. }) if matches!(status.code(), Some(1 | 128)) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn git() -> Command {
+    let mut git = Command::new("git");
+    // The tests run as root, on a work tree of whoever checked it out.
+    git.args(["-c", "safe.directory=*", "-C"]).arg(repository());
+    git
+}

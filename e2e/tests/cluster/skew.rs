@@ -1,0 +1,168 @@
+//! Two releases beside each other, as during every upgrade: programs of the release before this one with those of the
+//! work tree. Each older program has the workload of its own chart; everything else, definitions, rights and policies
+//! among them, is the newer chart's, because Helm changes that first.
+
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use e2e::build_images::{VERSION, repository};
+use e2e::cluster::NAMESPACE;
+use e2e::command;
+use e2e::earlier::Earlier;
+
+use super::plugin::PLUGIN;
+use super::removal::Reinstall;
+use super::support::{LIMIT, Session, alone, bytes_of, complain, harmless, say, sleeper, until};
+
+/// How long a rollout of pods may take.
+const ROLLOUT: Duration = Duration::from_secs(90);
+
+/// One of our two workloads.
+#[derive(Clone, Copy)]
+struct Workload {
+    kind: &'static str,
+    component: &'static str,
+    template: &'static str,
+}
+
+const OPERATOR: Workload =
+    Workload { kind: "deployment", component: "operator", template: "templates/operator/deployment.yaml" };
+const AGENT: Workload =
+    Workload { kind: "daemonset", component: "node-agent", template: "templates/agent/daemonset.yaml" };
+
+impl Workload {
+    fn name(self) -> String {
+        format!("{NAMESPACE}-{}", self.component)
+    }
+
+    /// Waits until its pods, all of them, run the image of this tag.
+    fn runs(self, cluster: &Session, tag: &str) {
+        let named = format!("{}/{}", self.kind, self.name());
+        cluster.ok(["-n", NAMESPACE, "rollout", "status", "--timeout=90s", &named]);
+        let selector = format!("--selector=app.kubernetes.io/component={}", self.component);
+        let wanted = format!("registry.local/seccomp-profile/{}:{tag}", self.component);
+        until(&format!("every pod running {wanted}"), ROLLOUT, || {
+            let pods = cluster.json(["-n", NAMESPACE, "get", "pods", &selector]);
+            let pods = pods["items"].as_array()?;
+            let image = |pod: &serde_json::Value| pod["spec"]["containers"][0]["image"] == wanted.as_str();
+            (!pods.is_empty() && pods.iter().all(image)).then_some(())
+        });
+    }
+}
+
+/// A workload of the earlier release in the place of the newer one, until this is dropped.
+struct Older<'a>(&'a Session, Workload);
+
+impl<'a> Older<'a> {
+    fn replaces(cluster: &'a Session, workload: Workload, earlier: &Earlier) -> Self {
+        let chart = earlier.chart().display().to_string();
+        let tags = tags(earlier.commit());
+        let template = ["template", NAMESPACE, &chart, "--namespace", NAMESPACE];
+        let template = template.into_iter().chain(["--show-only", workload.template]);
+        let rendered = cluster.helm(template.chain(tags.iter().map(String::as_str))).unwrap();
+        let older = Older(cluster, workload);
+        cluster.kubectl_input(["replace", "--filename=-"], &rendered).unwrap_or_else(|e| panic!("{e}"));
+        workload.runs(cluster, earlier.commit());
+        older
+    }
+}
+
+impl Drop for Older<'_> {
+    fn drop(&mut self) {
+        // Helm makes what is missing; what somebody else has changed it would not take.
+        let Older(cluster, workload) = self;
+        let named = format!("{}/{}", workload.kind, workload.name());
+        complain(cluster.kubectl(["-n", NAMESPACE, "delete", &named, "--timeout=60s"]).map(drop));
+        let chart = repository().join("charts").join(NAMESPACE);
+        complain(cluster.client().install_chart(&chart, &["--take-ownership"]).map(drop));
+    }
+}
+
+fn tags(tag: &str) -> [String; 2] {
+    ["operator", "agent"].map(|program| format!("--set={program}.image.tag={tag}"))
+}
+
+/// What `kubectl seccomp` prints; it must succeed.
+fn plugin(cluster: &Session, program: &Path, arguments: &[&str]) -> String {
+    let mut plugin = Command::new(program);
+    plugin.args(arguments).env("KUBECONFIG", cluster.client().kubeconfig());
+    command::output(&mut plugin).unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// What both releases promise: a profile becomes Ready, a change reaches every node, one in use is held and goes with its
+/// pod, and both plugins see all of it.
+fn all_works(cluster: &Session, earlier: &Earlier, name: &str) {
+    let plugins = [earlier.plugin(), PLUGIN.join("kubectl-seccomp")];
+    let profile = cluster.profile(name, &harmless(1));
+    profile.ready();
+    profile.update(&harmless(2));
+    for program in &plugins {
+        let waited = plugin(cluster, program, &["wait", name, "--timeout=30s"]);
+        assert!(waited.contains("is ready"), "{}: {waited}", program.display());
+    }
+    profile.ready();
+    for program in &plugins {
+        // With the code of success: every node's report is as the specs say.
+        let verified = plugin(cluster, program, &["verify"]);
+        assert!(verified.starts_with("Verified:"), "{}: {verified}", program.display());
+        let status = plugin(cluster, program, &["status"]);
+        let line = status.lines().find(|line| line.starts_with(name)).unwrap_or_default();
+        assert!(line.contains("Ready"), "{}: {status}", program.display());
+        let nodes = plugin(cluster, program, &["nodes"]);
+        assert!(nodes.contains("node-1"), "{}: {nodes}", program.display());
+    }
+    let user = cluster.pod(&sleeper(&format!("user-of-{name}"), name));
+    user.running();
+    profile.begin_deletion();
+    profile.condition("Deleting", "InUse");
+    user.remove();
+    profile.gone(LIMIT);
+    until(&format!("{name} being off every disk"), LIMIT, || {
+        profile.on_disks().iter().all(|(_, found)| found.is_none()).then_some(())
+    });
+}
+
+#[test]
+#[ignore = "long: builds the programs of the release before"]
+fn programs_of_the_release_before_work_with_those_of_this_one_and_the_other_way_round() {
+    let cluster = alone();
+    let Some(earlier) = Earlier::build().unwrap_or_else(|error| panic!("{error}")) else {
+        say("the history does not reach to the release before; nothing is tried");
+        return;
+    };
+    say(&format!("the release before is {}", earlier.commit()));
+    let images = tempfile::tempdir().unwrap();
+    for archive in earlier.images(images.path()).unwrap() {
+        cluster.load_image(&archive).unwrap_or_else(|error| panic!("{error}"));
+    }
+    let kept = cluster.profile("kept", &harmless(0));
+    kept.ready();
+    let _reinstall = Reinstall(&cluster);
+
+    for (workload, other) in [(AGENT, OPERATOR), (OPERATOR, AGENT)] {
+        let older = Older::replaces(&cluster, workload, &earlier);
+        other.runs(&cluster, VERSION);
+        kept.ready();
+        all_works(&cluster, &earlier, &format!("with-an-older-{}", workload.component));
+        drop(older);
+    }
+
+    // The whole earlier release with its own definitions, seen by the newer plugin, and the upgrade from it.
+    cluster.helm(["uninstall", NAMESPACE, "--namespace", NAMESPACE]).unwrap();
+    let tags = tags(earlier.commit());
+    let values: Vec<_> = tags.iter().map(String::as_str).chain(["--take-ownership"]).collect();
+    cluster.client().install_chart(&earlier.chart(), &values).unwrap_or_else(|error| panic!("{error}"));
+    OPERATOR.runs(&cluster, earlier.commit());
+    AGENT.runs(&cluster, earlier.commit());
+    kept.ready();
+    all_works(&cluster, &earlier, "of-the-older-alone");
+
+    let chart = repository().join("charts").join(NAMESPACE);
+    cluster.client().install_chart(&chart, &[]).unwrap_or_else(|error| panic!("{error}"));
+    OPERATOR.runs(&cluster, VERSION);
+    AGENT.runs(&cluster, VERSION);
+    kept.ready();
+    all_works(&cluster, &earlier, "after-the-upgrade");
+    assert!(kept.on_disks().iter().all(|(_, found)| *found == Some(bytes_of(&harmless(0)))));
+}
