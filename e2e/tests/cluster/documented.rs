@@ -203,6 +203,13 @@ fn the_status_is_read_as_documented() {
 }
 
 #[test]
+fn pods_that_still_name_the_peers_files_are_looked_for_as_documented() {
+    let cluster = alone();
+    let page = "docs/how-to/migrate-from-security-profiles-operator.md";
+    Reader::of(&cluster).follows(&mut Page::read(page), |_| true);
+}
+
+#[test]
 fn a_privileged_pod_has_no_filter_as_documented() {
     let cluster = alone();
     Reader::of(&cluster).follows(&mut Page::read("docs/explanation/limits.md"), |_| true);
