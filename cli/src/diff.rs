@@ -236,7 +236,7 @@ syscalls:
             assert!(!view.same && !view.changes.uncompared.is_empty(), "{other}");
             let text = view.render(Paint::Plain);
             // Behind the two lines with the hashes.
-            shown += &text.splitn(3, '\n').nth(2).unwrap_or_default().to_owned();
+            shown += text.splitn(3, '\n').nth(2).unwrap_or_default();
             shown.push('\n');
         }
         insta::assert_snapshot!(shown);
