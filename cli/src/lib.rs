@@ -5,6 +5,7 @@
 //! - [`facts`]: what is read, as plain data; [`standing`]: how one node stands for one profile.
 //! - [`status`], [`nodes`], [`wait`], [`users`], [`diff`], [`verify`]: one task each: facts in, a view out, which is
 //!   shown as text or given to programs.
+//! - [`unenforced`]: why a pod that asks for a profile may run without its filter.
 //! - [`manifest`]: a file as kubectl reads it and the API server stores it.
 //! - [`show`]: tables, colours, ages.
 //! - [`run`]: from the options to an answer.
@@ -26,6 +27,7 @@ pub mod standing;
 pub mod status;
 #[cfg(test)]
 mod testing;
+pub mod unenforced;
 pub mod users;
 pub mod verify;
 pub mod wait;

@@ -7,10 +7,13 @@ use api::{NodeProfileStatus, SeccompProfile, Untrusted, WatchedPod};
 use daemon::client::within;
 use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, ReplicaSet, StatefulSet};
 use k8s_openapi::api::batch::v1::{CronJob, Job};
-use k8s_openapi::api::core::v1::ReplicationController;
+use k8s_openapi::api::core::v1::{Pod, ReplicationController};
+use k8s_openapi::api::node::v1::RuntimeClass;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::ListParams;
 use kube::core::NamespaceResourceScope;
 use kube::{Api, Client, Resource};
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use crate::error::{CliError, VIEW, VIEWER};
@@ -90,10 +93,9 @@ pub struct Workloads {
 /// The API server cannot be asked. A kind that may not be listed is no error.
 pub async fn workloads(client: &Client, namespace: Option<&str>) -> Result<Workloads, CliError> {
     let mut found = Workloads::default();
-    let pods = list(namespaced::<WatchedPod>(client, namespace), PAGE, None).await;
-    if let Some(pods) = found.take("Pod", "pods", pods)? {
-        found.candidates.extend(pods.iter().filter_map(Candidate::pod));
-    }
+    let pods = list_as(namespaced::<Untrusted<Pod>>(client, namespace), PAGE, None, |it| Candidate::pod(&it));
+    let pods = found.take("Pod", "pods", pods.await)?;
+    found.candidates.extend(pods.into_iter().flatten());
     found.add::<Deployment>(client, namespace, "deployments").await?;
     found.add::<DaemonSet>(client, namespace, "daemonsets").await?;
     found.add::<StatefulSet>(client, namespace, "statefulsets").await?;
@@ -114,13 +116,22 @@ impl Workloads {
     where
         K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + k8s_openapi::Resource + Clone + Debug,
     {
-        let listed = list(namespaced::<Untrusted<K>>(client, namespace), PAGE, None).await;
-        if let Some(objects) = self.take(K::KIND, plural, listed)? {
-            let candidates =
-                objects.iter().filter_map(|it| Candidate::workload(K::KIND, &it.metadata, &it.spec));
-            self.candidates.extend(candidates);
-        }
+        let candidate = |it: Untrusted<K>| Candidate::workload(K::KIND, &it.metadata, &it.spec);
+        let listed = list_as(namespaced(client, namespace), PAGE, None, candidate).await;
+        let candidates = self.take(K::KIND, plural, listed)?;
+        self.candidates.extend(candidates.into_iter().flatten());
         Ok(())
+    }
+
+    /// The handlers of the `RuntimeClasses`, by name; none where they may not be listed, which is noted.
+    ///
+    /// # Errors
+    /// The API server cannot be asked.
+    pub async fn handlers(&mut self, client: &Client) -> Result<BTreeMap<String, String>, CliError> {
+        let named = |class: Handler| Some((class.metadata.name?, class.handler));
+        let listed = list_as(Api::<Handler>::all(client.clone()), PAGE, None, named).await;
+        let classes = self.take("RuntimeClass", "runtimeclasses.node.k8s.io", listed)?;
+        Ok(classes.into_iter().flatten().collect())
     }
 
     /// Notes whether a kind could be listed.
@@ -144,6 +155,16 @@ impl Workloads {
     }
 }
 
+/// The fields of a `RuntimeClass` that are read.
+#[derive(Debug, Clone, Deserialize)]
+struct Handler {
+    #[serde(deserialize_with = "api::metadata::lenient")]
+    metadata: ObjectMeta,
+    #[serde(default)]
+    handler: String,
+}
+api::watched_as!(Handler, RuntimeClass);
+
 fn namespaced<K>(client: &Client, namespace: Option<&str>) -> Api<K>
 where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
@@ -159,12 +180,25 @@ async fn list<K>(api: Api<K>, page: u32, labels: Option<&str>) -> Result<Vec<K>,
 where
     K: Clone + DeserializeOwned + Debug,
 {
+    list_as(api, page, labels, Some).await
+}
+
+/// What is kept of the objects of a whole list: no more than a page of objects is held at once.
+async fn list_as<K, T>(
+    api: Api<K>,
+    page: u32,
+    labels: Option<&str>,
+    kept: impl Fn(K) -> Option<T>,
+) -> Result<Vec<T>, kube::Error>
+where
+    K: Clone + DeserializeOwned + Debug,
+{
     let mut params = ListParams::default().limit(page);
     params.label_selector = labels.map(str::to_owned);
     let mut all = Vec::new();
     loop {
         let list = within(api.list(&params)).await?;
-        all.extend(list.items);
+        all.extend(list.items.into_iter().filter_map(&kept));
         match list.metadata.continue_.filter(|next| !next.is_empty()) {
             Some(next) => params.continue_token = Some(next),
             None => return Ok(all),

@@ -1,6 +1,6 @@
 //! From the options to an answer.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, IsTerminal, Read, Write};
 use std::path::Path;
 use std::process::ExitCode;
@@ -150,9 +150,17 @@ async fn who_uses(
         snapshot => snapshot?,
     };
     let directory = users::directory(&snapshot.profiles, &snapshot.nodes);
-    let workloads = read::workloads(client, namespace).await?;
-    let mut view =
-        UsersView::of(&workloads.candidates, &workloads.read, &snapshot.profiles, &directory, profile);
+    let mut workloads = read::workloads(client, namespace).await?;
+    let view = |workloads: &read::Workloads, handlers: &BTreeMap<String, String>| {
+        let (candidates, read) = (&workloads.candidates, &workloads.read);
+        UsersView::of(candidates, read, &snapshot.profiles, &directory, handlers, profile)
+    };
+    let mut found = view(&workloads, &BTreeMap::new());
+    if found.wants_handlers() {
+        let handlers = workloads.handlers(client).await?;
+        found = view(&workloads, &handlers);
+    }
+    let mut view = found;
     view.unread = workloads.unread;
     let text = shown(&view, output, || view.render(paint))?;
     let remarks =

@@ -2,13 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use api::{PodSpec, WatchedPod};
+use api::{PodSpec, ProfileName, Untrusted};
+use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::facts::{NodeFacts, ProfileFacts};
 use crate::show::{Cell, Paint, Table, Tone};
+use crate::unenforced::{Circumstances, Unenforced};
 
 /// What was found, and what could not be looked at.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
@@ -42,6 +44,9 @@ pub struct User {
     /// The node of a pod.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub node: Option<String>,
+    /// Why the filter may not be in force all the same.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub unenforced: Vec<Unenforced>,
 }
 
 /// A kind that could not be listed.
@@ -63,27 +68,36 @@ pub struct Candidate {
     owner: Option<String>,
     phase: Option<String>,
     spec: PodSpec,
+    circumstances: Circumstances,
 }
 
 impl Candidate {
-    /// A pod, unless it has ended.
+    /// A pod; `None` if it has ended, or its spec cannot be read.
     #[must_use]
-    pub fn pod(pod: &WatchedPod) -> Option<Self> {
-        (!pod.has_ended()).then(|| Self {
-            phase: pod.phase().map(str::to_owned),
-            ..Self::new("Pod", &pod.metadata, pod.spec.clone())
-        })
+    pub fn pod(pod: &Untrusted<Pod>) -> Option<Self> {
+        let phase = pod.status.get("phase").and_then(Value::as_str);
+        if matches!(phase, Some("Succeeded" | "Failed")) {
+            return None;
+        }
+        let spec = PodSpec::deserialize(&pod.spec).ok()?;
+        let circumstances = Circumstances::of(&pod.metadata, &pod.spec);
+        Some(Self { phase: phase.map(str::to_owned), ..Self::new("Pod", &pod.metadata, spec, circumstances) })
     }
 
     /// A workload, by its `spec`; `None` if it has no template that can be read.
     #[must_use]
     pub fn workload(kind: &'static str, metadata: &ObjectMeta, spec: &Value) -> Option<Self> {
         let job = spec.pointer("/jobTemplate/spec").unwrap_or(spec);
-        let template = PodSpec::deserialize(job.pointer("/template/spec")?).ok()?;
-        Some(Self::new(kind, metadata, template))
+        let template = job.get("template")?;
+        let pod = template.get("spec")?;
+        let spec = PodSpec::deserialize(pod).ok()?;
+        let annotations = template.pointer("/metadata/annotations").cloned().unwrap_or_default();
+        let of_pods =
+            ObjectMeta { annotations: serde_json::from_value(annotations).ok(), ..ObjectMeta::default() };
+        Some(Self::new(kind, metadata, spec, Circumstances::of(&of_pods, pod)))
     }
 
-    fn new(kind: &'static str, metadata: &ObjectMeta, spec: PodSpec) -> Self {
+    fn new(kind: &'static str, metadata: &ObjectMeta, spec: PodSpec, circumstances: Circumstances) -> Self {
         let mut owners = metadata.owner_references.iter().flatten();
         Self {
             namespace: metadata.namespace.clone().unwrap_or_default(),
@@ -92,7 +106,26 @@ impl Candidate {
             owner: owners.find(|owner| owner.controller == Some(true)).map(|owner| owner.kind.clone()),
             phase: None,
             spec,
+            circumstances,
         }
+    }
+
+    /// The profiles that it asks for, each with why its filter may not be in force.
+    fn asks(
+        &self,
+        directory: &str,
+        handlers: &BTreeMap<String, String>,
+    ) -> BTreeMap<ProfileName, Vec<Unenforced>> {
+        let annotated = self.circumstances.annotated(directory).into_iter();
+        let mut asks: BTreeMap<_, _> = annotated
+            .map(|(profile, key)| (profile, vec![Unenforced::Annotation { annotation: key.to_owned() }]))
+            .collect();
+        // A field counts, whatever annotation stands beside it.
+        for profile in self.spec.profiles(directory) {
+            let unenforced = self.circumstances.unenforced(&profile, directory, handlers);
+            asks.insert(profile, unenforced);
+        }
+        asks
     }
 
     /// Whether it is only a step from a workload that is shown itself to its pods.
@@ -102,20 +135,22 @@ impl Candidate {
 }
 
 impl UsersView {
-    /// Which of `candidates` name the profile `only`, or any; `read` are the kinds that could be listed.
+    /// Which of `candidates` name the profile `only`, or any; `read` are the kinds that could be listed, `handlers` those of
+    /// the `RuntimeClasses` by name.
     #[must_use]
     pub fn of(
         candidates: &[Candidate],
         read: &BTreeSet<&str>,
         profiles: &BTreeMap<String, ProfileFacts>,
         directory: &str,
+        handlers: &BTreeMap<String, String>,
         only: Option<&str>,
     ) -> Self {
         let mut users: Vec<_> = candidates
             .iter()
             .filter(|candidate| !candidate.is_step(read))
             .flat_map(|candidate| {
-                candidate.spec.profiles(directory).into_iter().map(move |profile| User {
+                candidate.asks(directory, handlers).into_iter().map(move |(profile, unenforced)| User {
                     exists: profiles.contains_key(profile.as_str()),
                     profile: profile.to_string(),
                     namespace: candidate.namespace.clone(),
@@ -123,12 +158,20 @@ impl UsersView {
                     name: candidate.name.clone(),
                     phase: candidate.phase.clone(),
                     node: candidate.spec.node().map(str::to_owned),
+                    unenforced,
                 })
             })
             .filter(|user| only.is_none_or(|only| only == user.profile))
             .collect();
         users.sort_unstable();
         Self { users, unread: Vec::new(), only: only.map(str::to_owned) }
+    }
+
+    /// Whether the handler of some `RuntimeClass` would say more.
+    #[must_use]
+    pub fn wants_handlers(&self) -> bool {
+        let mut unenforced = self.users.iter().flat_map(|user| &user.unenforced);
+        unenforced.any(|it| matches!(it, Unenforced::UnknownRuntime { handler: None, .. }))
     }
 
     /// The view for a person. What could not be read is said elsewhere.
@@ -148,7 +191,12 @@ impl UsersView {
                 (Some(phase), Some(node)) => state.push(format!("{phase} on {node}")),
                 (phase, _) => state.extend(phase.clone()),
             }
-            let tone = if user.exists { Tone::Plain } else { Tone::Bad };
+            state.extend(user.unenforced.iter().map(ToString::to_string));
+            let tone = match (user.exists, user.unenforced.is_empty()) {
+                (false, _) => Tone::Bad,
+                (true, false) => Tone::Waiting,
+                (true, true) => Tone::Plain,
+            };
             table.row([
                 Cell::toned(&user.profile, tone),
                 (&user.namespace).into(),
@@ -233,8 +281,78 @@ mod tests {
 
     fn view(read: &[&str], only: Option<&str>) -> String {
         let profiles = snapshot(vec![profile("audit", 1), profile("unused", 1)], vec![]).profiles;
-        UsersView::of(&shop(), &read.iter().copied().collect(), &profiles, "profiles", only)
+        UsersView::of(&shop(), &read.iter().copied().collect(), &profiles, "profiles", &handlers(), only)
             .render(Paint::Plain)
+    }
+
+    fn handlers() -> BTreeMap<String, String> {
+        let handlers = [("gvisor", "runsc"), ("kata", "kata-qemu"), ("gpu", "nvidia"), ("wasm", "spin")];
+        handlers.map(|(name, handler)| (name.to_owned(), handler.to_owned())).into()
+    }
+
+    /// A pod with this spec and these annotations besides what [`pod`] gives it.
+    fn odd(name: &str, profiles: &[&str], annotations: &Value, more: &Value) -> Candidate {
+        let mut spec = spec(profiles);
+        spec.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let mut metadata = metadata(name, None);
+        metadata["annotations"] = annotations.clone();
+        let pod = json!({ "metadata": metadata, "spec": spec, "status": { "phase": "Running" } });
+        Candidate::pod(&serde_json::from_value(pod).unwrap()).unwrap()
+    }
+
+    fn view_of(candidates: &[Candidate]) -> UsersView {
+        let profiles = snapshot(vec![profile("audit", 1)], vec![]).profiles;
+        UsersView::of(candidates, &BTreeSet::from(["Pod"]), &profiles, "profiles", &handlers(), None)
+    }
+
+    #[test]
+    fn who_asks_by_the_annotation_that_kubernetes_no_longer_reads_is_shown_as_without_the_filter() {
+        const POD: &str = "seccomp.security.alpha.kubernetes.io/pod";
+        const MAIN: &str = "container.seccomp.security.alpha.kubernetes.io/main";
+        let none = json!({});
+        let template = json!({ "template": {
+            "metadata": { "annotations": { (POD): "localhost/profiles/audit.json" } }, "spec": { "containers": [{}] },
+        } });
+        let view = view_of(&[
+            odd("by-pod", &[], &json!({ (POD): "localhost/profiles/audit.json" }), &none),
+            odd("by-container", &[], &json!({ (MAIN): "localhost/profiles//adult.json" }), &none),
+            odd("by-both", &["audit"], &json!({ (POD): "localhost/profiles/audit.json" }), &none),
+            odd(
+                "others",
+                &[],
+                &json!({ (POD): "runtime/default", (MAIN): "localhost/other/audit.json", "a": "b" }),
+                &none,
+            ),
+            workload("Deployment", "old", None, &template).unwrap(),
+        ]);
+        insta::assert_snapshot!(view.render(Paint::Plain));
+        assert!(!view.wants_handlers());
+    }
+
+    #[test]
+    fn where_the_filter_holds_only_inside_a_sandbox_or_not_at_all_that_is_said() {
+        let class = |name: &str| json!({ "runtimeClassName": name });
+        let none = json!({});
+        let privileged = json!({
+            "securityContext": { "seccompProfile": { "type": "Localhost", "localhostProfile": "profiles/audit.json" } },
+            "containers": [
+                { "name": "plain" },
+                { "name": "big", "securityContext": { "privileged": true } },
+                { "name": "own", "securityContext": { "privileged": true, "seccompProfile": { "type": "RuntimeDefault" } } },
+            ],
+        });
+        let view = view_of(&[
+            odd("gvisor", &["audit"], &none, &class("gvisor")),
+            odd("kata", &["audit"], &none, &class("kata")),
+            odd("gpu", &["audit"], &none, &class("gpu")),
+            odd("wasm", &["audit"], &none, &class("wasm")),
+            odd("gone", &["audit"], &none, &class("gone")),
+            odd("idle", &[], &none, &class("kata")),
+            odd("privileged", &[], &none, &privileged),
+        ]);
+        insta::assert_snapshot!(view.render(Paint::Plain));
+        insta::assert_snapshot!("unenforced_for_programs", serde_json::to_string_pretty(&view).unwrap());
+        assert!(view.wants_handlers(), "of the class that is gone");
     }
 
     #[test]

@@ -267,6 +267,42 @@ async fn verify_says_no_where_a_report_differs_although_the_status_says_ready() 
     assert!(!wrong.yes && wrong.text.contains("kind: OtherContents"), "{}", wrong.text);
 }
 
+#[tokio::test]
+async fn users_asks_for_runtime_classes_only_where_a_pod_has_one() {
+    let answer = |class: Option<&'static str>| async move {
+        let of = move |path: &str| match path.rsplit_once('/').unwrap().1 {
+            "seccompprofiles" => list(&[profile("audit", "True")]),
+            "pods" => list(&[json!({
+                "metadata": { "name": "web", "namespace": "shop" }, "status": { "phase": "Running" },
+                "spec": { "runtimeClassName": class, "containers": [{ "name": "main", "securityContext": {
+                    "seccompProfile": { "type": "Localhost", "localhostProfile": "profiles/audit.json" } } }] },
+            })]),
+            "runtimeclasses" => match class {
+                Some("boxed") => list(&[json!({ "metadata": { "name": "boxed" }, "handler": "runsc" })]),
+                Some(_) => forbidden("runtimeclasses"),
+                None => panic!("nobody has one"),
+            },
+            _ => list(&[]),
+        };
+        let options = Options::try_parse_from(["kubectl-seccomp", "users"]).unwrap();
+        let (service, handle) = tower_test::mock::pair();
+        let client = Client::new(service, "default");
+        let mut server = Server(handle);
+        tokio::select! {
+            () = server.serve(of) => panic!("nobody asks any more"),
+            answer = run::answer(&options.task, &client, Paint::Plain) => answer.unwrap(),
+        }
+    };
+    let plain = answer(None).await;
+    assert!(plain.text.ends_with("Running\n") && plain.remarks.is_empty(), "{plain:?}");
+    let boxed = answer(Some("boxed")).await;
+    assert!(boxed.text.contains("RuntimeClass boxed (handler runsc) is gVisor"), "{boxed:?}");
+    let hidden = answer(Some("hidden")).await;
+    assert!(hidden.text.contains("RuntimeClass hidden, which could not be read"), "{hidden:?}");
+    assert_eq!(hidden.remarks.len(), 1, "{hidden:?}");
+    assert!(hidden.remarks[0].starts_with("not looked at: runtimeclasses.node.k8s.io: "), "{hidden:?}");
+}
+
 /// Waits for `audit`, with an API server of which the profile is always as given.
 async fn wait(object: Option<Value>, names: &[&str], goal: Goal) -> (Result<bool, CliError>, String) {
     let (service, handle) = tower_test::mock::pair();
