@@ -1,6 +1,6 @@
 //! What the commands judge by: plain data, taken from the objects at the edge.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use api::{
     NodeProfileStatus, ProfileName, Report, SeccompProfile, SeccompProfileStatus, Untrusted, WatchedPod,
@@ -18,6 +18,8 @@ pub struct Snapshot {
     pub nodes: BTreeMap<String, NodeFacts>,
     /// The agents' pods.
     pub agents: Agents,
+    /// The names of the cluster's Nodes, where whoever asks may list them and has asked.
+    pub existing: Option<BTreeSet<String>>,
 }
 
 /// A `SeccompProfile`.
@@ -148,6 +150,12 @@ impl NodeFacts {
 }
 
 impl Snapshot {
+    /// Whether a node is known not to exist: what is kept of it tells of nobody's disk.
+    #[must_use]
+    pub fn is_gone(&self, node: &str) -> bool {
+        self.existing.as_ref().is_some_and(|existing| !existing.contains(node))
+    }
+
     /// The nodes with an agent's pod that the operator keeps no object for, with that pod.
     pub fn unreported(&self) -> impl Iterator<Item = (&str, &str)> {
         let by_node = match &self.agents {

@@ -96,6 +96,7 @@ impl Live {
             profiles: self.profiles.all.clone(),
             nodes: self.nodes.all.clone(),
             agents: if self.pods_forbidden { Agents::Unknown } else { Agents::of(&pods) },
+            existing: None,
         }
     }
 

@@ -7,7 +7,7 @@ use api::{NodeProfileStatus, SeccompProfile, Untrusted, WatchedPod};
 use daemon::client::within;
 use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, ReplicaSet, StatefulSet};
 use k8s_openapi::api::batch::v1::{CronJob, Job};
-use k8s_openapi::api::core::v1::{Pod, ReplicationController};
+use k8s_openapi::api::core::v1::{Node, Pod, ReplicationController};
 use k8s_openapi::api::node::v1::RuntimeClass;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::ListParams;
@@ -63,7 +63,19 @@ pub async fn snapshot(client: &Client, only: Option<&str>) -> Result<Snapshot, C
         Err(error) => return Err(CliError::of(&error, "pods", VIEW)),
     };
     let nodes = nodes.iter().map(NodeFacts::of).map(|node| (node.name.clone(), node)).collect();
-    Ok(Snapshot { profiles, nodes, agents })
+    Ok(Snapshot { profiles, nodes, agents, existing: None })
+}
+
+/// The names of the cluster's Nodes; `None` where they may not be listed.
+///
+/// # Errors
+/// The API server cannot be asked.
+pub async fn existing_nodes(client: &Client) -> Result<Option<BTreeSet<String>>, CliError> {
+    match list_as(Api::<Untrusted<Node>>::all(client.clone()), PAGE, None, |node| node.metadata.name).await {
+        Ok(names) => Ok(Some(names.into_iter().collect())),
+        Err(kube::Error::Api(status)) if status.code == 403 => Ok(None),
+        Err(error) => Err(CliError::of(&error, "nodes", VIEW)),
+    }
 }
 
 async fn profiles(client: &Client, only: Option<&str>) -> Result<BTreeMap<String, ProfileFacts>, CliError> {

@@ -127,7 +127,9 @@ pub async fn answer(task: &Task, client: &Client, paint: Paint) -> Result<Answer
             Ok(Answer { yes: view.same, ..Answer::yes(text) })
         }
         Task::Verify { profile, output } => {
-            let snapshot = read::snapshot(client, profile.as_deref()).await?;
+            let mut snapshot = read::snapshot(client, profile.as_deref()).await?;
+            // After the reports: a Node that comes in between is not taken for one that there is not.
+            snapshot.existing = read::existing_nodes(client).await?;
             let view = VerifyView::of(&snapshot, profile.as_deref());
             let text = shown(&view, *output, || view.render(paint))?;
             Ok(Answer { text, remarks: view.remarks(&snapshot), yes: view.verified })

@@ -83,5 +83,6 @@ pub(crate) fn snapshot(profiles: Vec<ProfileFacts>, nodes: Vec<NodeFacts>) -> Sn
         profiles: profiles.into_iter().map(|profile| (profile.name.clone(), profile)).collect(),
         nodes: nodes.into_iter().map(|node| (node.name.clone(), node)).collect(),
         agents: Agents::Unknown,
+        existing: None,
     }
 }

@@ -28,6 +28,9 @@ pub struct VerifyView {
     pub right: usize,
     /// What differs.
     pub differences: Vec<Difference>,
+    /// Names of `NodeProfileStatuses` that were not looked at, because there is no such Node.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub gone: Vec<String>,
 }
 
 /// Something that is not as the spec says.
@@ -98,7 +101,9 @@ impl VerifyView {
             .collect();
         let mut differences: Vec<_> = profiles.iter().flat_map(|profile| of_object(profile)).collect();
         let mut right = 0;
-        for node in snapshot.nodes.values() {
+        let (gone, nodes): (Vec<_>, Vec<_>) =
+            snapshot.nodes.values().partition(|node| snapshot.is_gone(&node.name));
+        for node in &nodes {
             let found = of_node(node, &profiles, snapshot, only);
             right += profiles
                 .iter()
@@ -115,7 +120,7 @@ impl VerifyView {
             kind: Kind::NoReport,
             message: format!("its agent is {pod}, and nobody waits for its report: does the operator run?"),
         }));
-        let nodes = snapshot.nodes.len() + unreported.len();
+        let nodes = nodes.len() + unreported.len();
         if nodes == 0 {
             differences.push(Difference {
                 profile: None,
@@ -131,6 +136,7 @@ impl VerifyView {
             wanted: profiles.iter().filter(|profile| profile.wanted().is_some()).count() * nodes,
             right,
             differences,
+            gone: gone.into_iter().map(|node| node.name.clone()).collect(),
         }
     }
 
@@ -144,6 +150,20 @@ impl VerifyView {
         if matches!(snapshot.agents, Agents::Unknown) {
             remarks.push(
                 "the agents' pods may not be listed: only nodes with a report were looked at".to_owned(),
+            );
+        }
+        remarks.extend(self.gone.iter().map(|node| {
+            format!("not looked at: the NodeProfileStatus {node}, because there is no such Node; the operator removes it")
+        }));
+        // Of a node that there is not no agent lives.
+        let of_nodes = self.differences.iter().any(|difference| {
+            let node = difference.node.as_ref().filter(|node| snapshot.nodes.contains_key(*node));
+            node.is_some() && matches!(difference.kind, Kind::NoReport | Kind::Unwatched)
+        });
+        if of_nodes && snapshot.existing.is_none() {
+            remarks.push(
+                "the Nodes may not be listed: one that no longer exists cannot be told from one that is behind"
+                    .to_owned(),
             );
         }
         remarks
@@ -345,6 +365,33 @@ mod tests {
         let mut empty = snapshot(vec![], vec![good("node-1")]);
         empty.agents = agents(&[("node-1", true, 1)]);
         assert_eq!(VerifyView::of(&empty, None).remarks(&empty), ["there are no profiles"]);
+    }
+
+    /// What a backup brings back, or a copied manifest: no agent will ever report for it.
+    #[test]
+    fn what_is_kept_of_a_node_that_there_is_not_makes_nothing_unverified() {
+        let mut snapshot = snapshot(
+            vec![audit()],
+            vec![
+                good("node-1"),
+                node("node-2", Some(("False", reasons::NO_REPORT, 88)), None),
+                node("node-3", None, report(json!({ "audit": "0".repeat(32), "gone": HASH }), json!([]))),
+            ],
+        );
+        snapshot.agents = agents(&[("node-1", true, 1)]);
+        let unknown = VerifyView::of(&snapshot, None);
+        assert!(!unknown.verified);
+        insta::assert_snapshot!(unknown.remarks(&snapshot).join("\n"), @"the Nodes may not be listed: one that no longer exists cannot be told from one that is behind");
+        snapshot.existing = Some(["node-1".to_owned()].into());
+        let view = VerifyView::of(&snapshot, None);
+        assert_eq!((view.verified, view.nodes, view.wanted, view.right), (true, 1, 1, 1));
+        assert_eq!(view.gone, ["node-2", "node-3"]);
+        insta::assert_snapshot!(view.remarks(&snapshot).join("\n"), @r"
+        not looked at: the NodeProfileStatus node-2, because there is no such Node; the operator removes it
+        not looked at: the NodeProfileStatus node-3, because there is no such Node; the operator removes it
+        ");
+        snapshot.existing = Some(["node-9".to_owned()].into());
+        assert_eq!(VerifyView::of(&snapshot, None).differences[0].kind, Kind::NoNodes);
     }
 
     #[test]

@@ -257,6 +257,7 @@ async fn verify_says_no_where_a_report_differs_although_the_status_says_ready() 
             server.expect(&format!("{OURS}/seccompprofiles/audit"), (200, profile("audit", "True"))).await;
             server.expect(&format!("{OURS}/nodeprofilestatuses?&limit=250"), list(&[node(&files)])).await;
             server.expect(AGENTS, forbidden("pods")).await;
+            server.expect("/api/v1/nodes?&limit=250", forbidden("nodes")).await;
         });
         asked.await.unwrap()
     };
@@ -265,6 +266,30 @@ async fn verify_says_no_where_a_report_differs_although_the_status_says_ready() 
     assert_eq!(right.remarks.len(), 1, "the agents are not known: {:?}", right.remarks);
     let wrong = verify(json!({ "audit": "0".repeat(32) })).await;
     assert!(!wrong.yes && wrong.text.contains("kind: OtherContents"), "{}", wrong.text);
+}
+
+#[tokio::test]
+async fn verify_leaves_out_what_is_kept_of_a_node_that_there_is_not() {
+    let mut ghost = node(&json!({}));
+    ghost["metadata"]["name"] = json!("node-2");
+    let asked = ask(["verify", "audit"], async |server| {
+        server.expect(&format!("{OURS}/seccompprofiles/audit"), (200, profile("audit", "True"))).await;
+        let reports = list(&[node(&json!({ "audit": &HASH[7..39] })), ghost]);
+        server.expect(&format!("{OURS}/nodeprofilestatuses?&limit=250"), reports).await;
+        let pod = json!({ "metadata": { "name": "a", "namespace": "n" }, "spec": { "nodeName": "node-1" },
+            "status": { "conditions": [{ "type": "Ready", "status": "True" }] } });
+        server.expect(AGENTS, list(&[pod])).await;
+        let nodes = list(&[json!({ "metadata": { "name": "node-1" }, "spec": {}, "status": {} })]);
+        server.expect("/api/v1/nodes?&limit=250", nodes).await;
+    });
+    let answer = asked.await.unwrap();
+    assert!(answer.yes, "{}", answer.text);
+    assert_eq!(
+        answer.remarks,
+        [
+            "not looked at: the NodeProfileStatus node-2, because there is no such Node; the operator removes it"
+        ]
+    );
 }
 
 #[tokio::test]
