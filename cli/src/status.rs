@@ -341,6 +341,26 @@ mod tests {
         assert_eq!(last, "audit     and 290 more                     kubectl seccomp status audit");
     }
 
+    /// Programs of two releases run beside each other during every upgrade, and people upgrade the plugin last.
+    #[test]
+    fn words_of_a_newer_operator_or_agent_are_shown_as_they_are() {
+        let paused = profile_with("audit", "Paused", ("False", "SomebodyPausedIt", "till Monday"), 40);
+        let newer = json!([
+            { "name": "audit", "state": "Frozen", "reason": "NewReason", "message": "a new word", "since": {} },
+            { "name": 7 },
+        ]);
+        let mut behind = node("node-1", Some(("False", reasons::BEHIND, 88)), None);
+        let object = json!({ "metadata": { "name": "node-1" }, "status": { "report": {
+            "agentVersion": "9.0.0", "directory": "/d", "fileCount": 1, "files": { "trace": HASH }, "problems": newer, "news": [],
+        } } });
+        behind.report = crate::facts::NodeFacts::of(&serde_json::from_value(object).unwrap()).report;
+        let snapshot = snapshot(vec![paused, ready("trace")], vec![behind]);
+        let view = StatusView::of_all(&snapshot);
+        insta::assert_snapshot!(view.render(Paint::Plain, now()));
+        assert_eq!(view.profiles[1].nodes[0].state, NodeState::Ready, "the rest of the report counts");
+        assert_eq!(serde_json::to_value(&view).unwrap()["profiles"][0]["state"], "Paused");
+    }
+
     #[test]
     fn nothing_at_all_says_so() {
         assert_eq!(
