@@ -63,7 +63,7 @@ pub enum CliError {
     NoProfile(String),
     /// The profile on the cluster is no valid one, so that nothing can be compared with it.
     #[error(
-        "the SeccompProfile {name:?} on the cluster is not valid: {error}\nMend it with `kubectl edit seccompprofile {name}`."
+        "the SeccompProfile {name:?} on the cluster is not valid: {error}\nMend it with `kubectl edit seccompprofiles.seccomp.imjasonh.dev {name}`."
     )]
     Stored {
         /// The profile.

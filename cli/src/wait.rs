@@ -70,7 +70,7 @@ fn deleted(profile: &ProfileFacts, snapshot: &Snapshot) -> Progress {
     let name = &profile.name;
     if !profile.deleted {
         return Progress::NotYet(format!(
-            "{name} is there, and nobody has deleted it: kubectl delete seccompprofile {name}"
+            "{name} is there, and nobody has deleted it: kubectl delete seccompprofiles.seccomp.imjasonh.dev {name}"
         ));
     }
     match profile.condition(conditions::DELETING) {
@@ -131,7 +131,7 @@ mod tests {
         insta::assert_snapshot!(format!("{:?}", of(profile("audit", 50), Goal::Ready)),
             @r#"NotYet("audit is not ready: RollingOut: 0 of 1 nodes hold it\n  node-1: Pending, NoFile: it has no file yet")"#);
         assert!(
-            matches!(of(profile("audit", 50), Goal::Deleted), Progress::NotYet(why) if why.ends_with("kubectl delete seccompprofile audit"))
+            matches!(of(profile("audit", 50), Goal::Deleted), Progress::NotYet(why) if why.ends_with("kubectl delete seccompprofiles.seccomp.imjasonh.dev audit"))
         );
     }
 

@@ -34,7 +34,13 @@ impl Stage<'_> {
         drop(columns);
         let claim = "the columns of all went to Ready";
         self.story.claim(claim, waiting.is_empty(), || format!("not {waiting:?}"));
-        self.kubectl(&["wait", "--for=condition=Ready", "seccompprofile", "--all", "--timeout=30s"])?;
+        self.kubectl(&[
+            "wait",
+            "--for=condition=Ready",
+            "seccompprofiles.seccomp.imjasonh.dev",
+            "--all",
+            "--timeout=30s",
+        ])?;
         self.kubectl(&["get", "seccompprofiles", "-o", "wide"])?;
         self.kubectl(&["get", "nodeprofilestatuses"])?;
         PROFILES.iter().try_for_each(|name| self.every_node_holds(name).map(drop))
@@ -44,8 +50,20 @@ impl Stage<'_> {
         self.story.section("A profile is edited, and every node gets the new bytes");
         let before = self.shown("audit")?.content_hash().to_owned();
         let edit = r#"{"spec":{"contents":{"syscalls":[{"names":["ptrace"],"action":"SCMP_ACT_ERRNO"}]}}}"#;
-        self.kubectl(&["patch", "seccompprofile", "audit", "--type=merge", "--patch", edit])?;
-        self.kubectl(&["wait", "--for=condition=Ready", "seccompprofile/audit", "--timeout=30s"])?;
+        self.kubectl(&[
+            "patch",
+            "seccompprofiles.seccomp.imjasonh.dev",
+            "audit",
+            "--type=merge",
+            "--patch",
+            edit,
+        ])?;
+        self.kubectl(&[
+            "wait",
+            "--for=condition=Ready",
+            "seccompprofiles.seccomp.imjasonh.dev/audit",
+            "--timeout=30s",
+        ])?;
         let after = self.every_node_holds("audit")?;
         self.kubectl(&["get", "seccompprofile", "audit", "-o", "wide"])?;
         self.story.say(&format!("{}:", self.evidence.source()));
@@ -58,7 +76,7 @@ impl Stage<'_> {
 
     pub(super) fn a_profile_is_deleted(&mut self) -> Result<(), ClusterError> {
         self.story.section("A profile is deleted, and its file is gone from every node");
-        self.kubectl(&["delete", "seccompprofile", "violation", "--timeout=60s"])?;
+        self.kubectl(&["delete", "seccompprofiles.seccomp.imjasonh.dev", "violation", "--timeout=60s"])?;
         let held = self.evidence.of("violation")?;
         let left: Vec<_> =
             held.iter().filter(|held| held.hash.is_some()).map(|held| held.node.as_str()).collect();

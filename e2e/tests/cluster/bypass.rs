@@ -295,7 +295,9 @@ fn profiles_that_no_schema_would_take_are_rejected_one_by_one_and_stop_no_other(
     }
     // As the runbook says.
     let runbook = Page::read("docs/runbooks/SeccompProfileDeletionStuck.md").text;
-    assert!(runbook.contains(&format!("`kubectl patch seccompprofile PROFILE --type=merge -p '{MEND}'`")));
+    assert!(runbook.contains(&format!(
+        "`kubectl patch seccompprofiles.seccomp.imjasonh.dev PROFILE --type=merge -p '{MEND}'`"
+    )));
     for name in held {
         let finalizers = r#"{"metadata":{"finalizers":null}}"#;
         let by_hand =
