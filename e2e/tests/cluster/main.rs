@@ -29,6 +29,7 @@ mod nodes;
 #[path = "../pages/mod.rs"]
 mod pages;
 mod plugin;
+mod plugin_files;
 mod pod_security;
 mod pods;
 mod prometheus;
