@@ -85,8 +85,8 @@ fn explained(uncompared: &Uncompared) -> (&'static str, String) {
                 .filter(|(_, names)| !names.is_empty())
                 .map(|(verb, names)| format!("{verb} {}", some(names)));
             let why = format!(
-                "runc answers ENOSYS instead of the default to every call with a number above the highest that the rules \
-                 name. They {}, so that the highest may be another one, also where a rule only repeats the default.",
+                "runc answers ENOSYS instead of the default to every call with a number above the highest that the \
+                 rules name, rules that repeat the default included. The rules {}: the highest may be another one.",
                 news.collect::<Vec<_>>().join(" and ")
             );
             ("which calls runc answers with ENOSYS", why)

@@ -75,17 +75,13 @@ fn flatten(mut document: Value, objects: &mut Vec<Value>) {
     let (version, kind) = (text(&document, "apiVersion"), text(&document, "kind"));
     let kind = kind.map(|kind| kind.strip_suffix("List").unwrap_or(kind));
     for mut item in items {
-        // Such items have the kind of the list (`decodeToList` of k8s.io/apimachinery, unstructured).
-        if let (Some(object), None, None) =
-            (item.as_object().cloned(), text(&item, "kind"), text(&item, "apiVersion"))
+        // An item that says neither has those of the list (`decodeToList` of k8s.io/apimachinery, unstructured).
+        if text(&item, "kind").is_none()
+            && text(&item, "apiVersion").is_none()
+            && let Some(object) = item.as_object_mut()
         {
-            let mut object = object;
-            object.extend(
-                [("kind", kind), ("apiVersion", version)]
-                    .into_iter()
-                    .filter_map(|(key, value)| Some((key.to_owned(), value?.into()))),
-            );
-            item = object.into();
+            let of_the_list = [("kind", kind), ("apiVersion", version)].into_iter();
+            object.extend(of_the_list.filter_map(|(key, value)| Some((key.to_owned(), value?.into()))));
         }
         flatten(item, objects);
     }
