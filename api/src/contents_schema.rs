@@ -4,6 +4,8 @@
 //! only evaluated once every structural check has passed, so what can be an enum, a bound or a pattern is one; and
 //! every list and text needs a bound, or the estimated cost of a CEL rule on it is refused.
 
+mod listener;
+
 use profile::{Action, Architecture, Comparison, Flag, dialect, limits};
 use schemars::{Schema, SchemaGenerator, json_schema};
 use serde_json::{Value, json};
@@ -43,6 +45,11 @@ pub(crate) fn contents(_: &mut SchemaGenerator) -> Schema {
                 "fieldPath": ".defaultErrnoRet"
             },
             errno_in_range("defaultErrnoRet", "defaultAction"),
+            listener::PATH_IS_ABSOLUTE.rule(),
+            listener::NOTIFY_NEEDS_PATH.rule(),
+            listener::PATH_NEEDS_NOTIFY.rule(),
+            listener::METADATA_NEED_PATH.rule(),
+            listener::FLAG_NEEDS_PATH.rule(),
             {
                 "rule": format!("!has(self.syscalls) || self.syscalls.map(s, has(s.names) ? size(s.names) : 1).sum() <= {}", limits::NAMES),
                 "message": format!("at most {} names in all", limits::NAMES),
@@ -55,7 +62,7 @@ pub(crate) fn contents(_: &mut SchemaGenerator) -> Schema {
             }
         ],
         "properties": {
-            "defaultAction": word(Action::WORDS, "What happens to a call that no rule names."),
+            "defaultAction": word(Action::DEFAULT_WORDS, "What happens to a call that no rule names."),
             "defaultErrnoRet": errno("The errno of the default action SCMP_ACT_ERRNO (EPERM where there is none), or the number that SCMP_ACT_TRACE hands to the tracer."),
             "architectures": {
                 "description": "System call tables that the filter covers beside the node's own, which it always covers. Calls through any other end the program, also where the default action lets calls through: 32-bit programs need SCMP_ARCH_X86 or SCMP_ARCH_ARM.",
@@ -70,6 +77,8 @@ pub(crate) fn contents(_: &mut SchemaGenerator) -> Schema {
                 "maxItems": limits::FLAGS,
                 "items": word(Flag::WORDS, "A flag.")
             },
+            "listenerPath": listener::path(),
+            "listenerMetadata": listener::metadata(),
             "syscalls": {
                 "description": "The rules.",
                 "type": "array",
@@ -127,6 +136,7 @@ fn rule() -> Schema {
                 "fieldPath": ".errnoRet"
             },
             errno_in_range("errnoRet", "action"),
+            listener::WRITE_IS_NEVER_NOTIFIED.rule(),
             {
                 "rule": "!has(self.args) || self.args.all(a, self.args.exists_one(b, b.index == a.index))",
                 "message": "two comparisons of one argument: runtimes take these as alternatives; write two rules",

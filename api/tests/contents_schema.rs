@@ -36,7 +36,9 @@ fn bounds_and_words_are_the_parsers() {
         (at(RULE, "/properties/name/maxLength"), json!(limits::NAME_LENGTH)),
         (at(RULE, "/properties/args/maxItems"), json!(limits::ARGUMENTS_PER_RULE)),
         (at(ARGUMENT, "/properties/index/maximum"), json!(f64::from(limits::ARGUMENT_INDEX))),
-        (at("", "/properties/defaultAction/enum"), json!(Action::WORDS)),
+        (at("", "/properties/listenerPath/maxLength"), json!(limits::LISTENER_PATH)),
+        (at("", "/properties/listenerMetadata/maxLength"), json!(limits::LISTENER_METADATA)),
+        (at("", "/properties/defaultAction/enum"), json!(Action::DEFAULT_WORDS)),
         (at("", "/properties/flags/items/enum"), json!(Flag::WORDS)),
         (at(RULE, "/properties/action/enum"), json!(Action::WORDS)),
         (at(ARGUMENT, "/properties/op/enum"), json!(Comparison::WORDS)),
@@ -67,6 +69,32 @@ fn a_number_beside_errno_is_bounded_by_a_rule_and_one_beside_trace_by_its_type()
         );
         let bounds = |rule: &Value| rule["rule"] == bound && rule["fieldPath"] == format!(".{field}");
         assert!(rules(parent).iter().any(bounds), "{bound}");
+    }
+}
+
+#[test]
+fn no_part_of_a_listener_is_taken_without_the_others() {
+    let notifies = "(has(self.syscalls) && self.syscalls.exists(s, s.action == 'SCMP_ACT_NOTIFY'))";
+    for (parent, field, rule) in [
+        ("", "listenerPath", format!("has(self.listenerPath) || !{notifies}")),
+        ("", "listenerPath", format!("!has(self.listenerPath) || {notifies}")),
+        ("", "listenerMetadata", "has(self.listenerPath) || !has(self.listenerMetadata)".to_owned()),
+        (
+            "",
+            "flags",
+            "has(self.listenerPath) || !has(self.flags) || !('SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV' in self.flags)"
+                .to_owned(),
+        ),
+        (
+            RULE,
+            "action",
+            "self.action != 'SCMP_ACT_NOTIFY' || !(has(self.names) && 'write' in self.names || \
+             has(self.name) && self.name == 'write')"
+                .to_owned(),
+        ),
+    ] {
+        let stands = |found: &Value| found["rule"] == rule && found["fieldPath"] == format!(".{field}");
+        assert!(rules(parent).iter().any(stands), "{field}: {rule}\n{:#?}", rules(parent));
     }
 }
 

@@ -1,7 +1,8 @@
 //! `diff`: what a file would change about a profile, by what happens to each syscall.
 
 use profile::{
-    Change, Changes, Direction, Effect, Profile, SetChange, SyscallChange, SyscallName, Treatment, Uncompared,
+    Change, Changes, Direction, Effect, Listener, Profile, SetChange, SyscallChange, SyscallName, Treatment,
+    Uncompared,
 };
 use serde::Serialize;
 
@@ -62,6 +63,10 @@ impl DiffView {
         }
         text += &set(paint, "architectures", &self.changes.architectures, |it| it.word());
         text += &set(paint, "flags", &self.changes.flags, |it| it.word());
+        if let Some(change) = &self.changes.listener {
+            let line = |side: &Option<Listener>| side.iter().map(ToString::to_string).collect();
+            text += &block(paint, Direction::Other, "listener", &(line(&change.before), line(&change.after)));
+        }
         for change in &self.changes.syscalls {
             let names: Vec<_> = change.names.iter().map(|name| name.as_str()).collect();
             text += &block(paint, change.direction, &names.join(", "), &lines_of(change));
@@ -244,6 +249,17 @@ syscalls:
             "uncompared_for_programs",
             serde_json::to_string_pretty(&view(BEFORE, &repeated)).unwrap()
         );
+    }
+
+    #[test]
+    fn another_listener_is_shown() {
+        let notifying = |metadata: &str| {
+            let syscalls = "syscalls: [{ names: [mkdir], action: SCMP_ACT_NOTIFY }]";
+            format!("defaultAction: SCMP_ACT_ALLOW\nlistenerPath: /run/a.sock\n{metadata}\n{syscalls}\n")
+        };
+        let text = view(&notifying(""), &notifying("listenerMetadata: b")).render(Paint::Plain);
+        let shown = "changed: listener\n  - /run/a.sock\n  + /run/a.sock (metadata \"b\")\n";
+        assert!(text.ends_with(shown), "{text}");
     }
 
     #[test]

@@ -58,6 +58,7 @@ fn plain(value: Value) -> Value {
                 let number = number.expect("a number");
                 (key == "value" || number != 0).then(|| (key, number.into()))
             }
+            ("listenerMetadata", Value::String(metadata)) if metadata.is_empty() => None,
             (_, Value::Array(items)) if items.is_empty() => None,
             (_, value) => Some((key, plain(value))),
         })

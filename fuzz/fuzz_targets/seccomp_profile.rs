@@ -7,7 +7,7 @@ use api::names::FINALIZER;
 use api::{ProfileName, SeccompProfile, Untrusted};
 use kube_runtime::watcher::Event;
 use libfuzzer_sys::{fuzz_mutator, fuzz_target};
-use node_agent::desired::{Change, Desired, Want};
+use node_agent::desired::{Change, Desired, Listeners, Want};
 use node_agent::disk::Goal;
 use node_agent::reading::{Outcome, Reading, Watched};
 use operator::facts::{ProfileFacts, WatchedProfile};
@@ -34,16 +34,21 @@ fuzz_target!(|bytes: &[u8]| {
 
 /// The agents and the operator, each by its own code, come to the same.
 fn check_agreement(watched: Watched, object: &WatchedProfile) {
-    let mut reading = Reading::default();
+    let mut reading = Reading::new(Listeners::Admitted);
     let facts = ProfileFacts::of(object);
     let mut event = |event| reading.event(event, Instant::now());
     let Outcome::News(Change::Apply(read)) = event(Event::Apply(watched.clone())) else {
         panic!("what comes for the first time is news");
     };
     assert_eq!(event(Event::Apply(watched.clone())), Outcome::Echo, "what is known is no news");
+    let known = watched.clone();
     let listed = event(Event::InitApply(watched));
     assert_eq!(listed, Outcome::News(Change::InitApply(read.clone())), "what is known is what was read");
     let want = &read.want;
+    let careful = match Reading::default().event(Event::Apply(known), Instant::now()) {
+        Outcome::News(Change::Apply(read)) => read.want,
+        other => panic!("{other:?}"),
+    };
     let name = facts.name.parse::<ProfileName>();
     assert_eq!(*want == Want::Removal, facts.removal_approved);
     assert!(
@@ -56,9 +61,13 @@ fn check_agreement(watched: Watched, object: &WatchedProfile) {
             let profile = Profile::from_slice(bytes).expect("the file holds a profile");
             assert_eq!(*profile.canonical().bytes(), **bytes);
             assert_eq!(facts.content.as_ref().ok(), name.is_ok().then_some(hash));
+            match profile.listener() {
+                Some(_) => assert!(matches!(careful, Want::Rejected { reason: "ListenersDisabled", .. })),
+                None => assert_eq!(careful, *want),
+            }
             Goal::Hold(*hash)
         }
-        Want::Invalid(why) => {
+        Want::Rejected { message: why, .. } => {
             assert!(why.starts_with("spec.contents"), "{why}");
             if name.is_ok() {
                 assert_eq!(facts.content.as_ref().err().map(String::as_str), Some(&**why));

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use api::ProfileName;
-use profile::{ContentHash, ParseError, Profile};
+use profile::{ContentHash, Listener, ParseError, Profile};
 
 use crate::disk::Goal;
 
@@ -18,21 +18,56 @@ pub enum Want {
         /// Their hash.
         hash: ContentHash,
     },
-    /// The profile is invalid, and this is why; its file stays as it is.
-    Invalid(Box<str>),
+    /// No file is made of what it says; one that is there stays as it is.
+    Rejected {
+        /// Why, in one word.
+        reason: &'static str,
+        /// Why, for a person.
+        message: Box<str>,
+    },
     /// The operator has given leave to remove the file.
     Removal,
 }
 
-impl From<Result<Profile, ParseError>> for Want {
-    fn from(read: Result<Profile, ParseError>) -> Self {
+/// Whether profiles may name a listener, for which the runtime connects to a socket on this node.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Listeners {
+    /// No file of one that does is written: the API server may have let one in, before its policy was in force.
+    #[default]
+    Refused,
+    /// They may.
+    Admitted,
+}
+
+/// Why no file is made of a profile whose name no file can have, in one word.
+pub(crate) const MISNAMED: &str = "InvalidProfile";
+
+/// Why no file is made of a profile that names a listener, in one word.
+const LISTENERS_DISABLED: &str = "ListenersDisabled";
+
+impl Want {
+    /// What contents ask for that were read so.
+    #[must_use]
+    pub fn of(read: Result<Profile, ParseError>, listeners: Listeners) -> Self {
         match read {
-            Ok(profile) => {
-                let canonical = profile.canonical();
-                Self::File { bytes: canonical.bytes().into(), hash: canonical.hash() }
-            }
-            Err(error) => Self::Invalid(error.to_string().into()),
+            Ok(profile) => match (profile.listener(), listeners) {
+                (Some(listener), Listeners::Refused) => Self::listening(listener),
+                _ => {
+                    let canonical = profile.canonical();
+                    Self::File { bytes: canonical.bytes().into(), hash: canonical.hash() }
+                }
+            },
+            Err(error) => Self::Rejected { reason: error.reason(), message: error.to_string().into() },
         }
+    }
+
+    fn listening(listener: &Listener) -> Self {
+        let message = format!(
+            "spec.contents.listenerPath: {} is a socket that the runtime would connect to, and no profile may name one \
+             in this cluster (the chart's value listeners.enabled)",
+            listener.path()
+        );
+        Self::Rejected { reason: LISTENERS_DISABLED, message: message.into() }
     }
 }
 
@@ -108,7 +143,7 @@ impl Desired {
                 (old.map(|old| old.want).as_ref() != new.map(|new| &new.want)).then_some(name)
             }
             Err(error) => {
-                let want = Want::Invalid(error.to_string().into());
+                let want = Want::Rejected { reason: MISNAMED, message: error.to_string().into() };
                 self.misnamed.insert(object.name, Entry { want, ..entry });
                 None
             }
@@ -145,7 +180,7 @@ impl Desired {
     pub fn goal(&self, name: &ProfileName) -> Goal {
         match self.profiles.get(name).map(|entry| &entry.want) {
             Some(Want::File { hash, .. }) => Goal::Hold(*hash),
-            Some(Want::Invalid(_)) => Goal::Leave,
+            Some(Want::Rejected { .. }) => Goal::Leave,
             Some(Want::Removal) => Goal::Gone,
             None if self.complete => Goal::Gone,
             None => Goal::Leave,
@@ -166,7 +201,7 @@ impl Desired {
     /// Profiles whose name no file can have, with the reason.
     pub fn misnamed(&self) -> impl Iterator<Item = (&str, &str)> {
         self.misnamed.iter().map(|(name, entry)| match &entry.want {
-            Want::Invalid(message) => (&**name, &**message),
+            Want::Rejected { message, .. } => (&**name, &**message),
             Want::File { .. } | Want::Removal => (&**name, ""),
         })
     }
@@ -188,6 +223,10 @@ mod tests {
         Object { name: name.into(), uid: uid.into(), want }
     }
 
+    fn rejected(message: &str) -> Want {
+        Want::Rejected { reason: "InvalidProfile", message: message.into() }
+    }
+
     fn delete(name: &str, uid: &str) -> Change {
         Change::Delete { name: name.into(), uid: uid.into() }
     }
@@ -204,11 +243,27 @@ mod tests {
 
     #[test]
     fn an_invalid_profile_leaves_its_file_and_stops_no_other() {
-        let want = Want::Invalid("spec.contents: is required".into());
+        let want = rejected("spec.contents: is required");
         let desired = listed(&[object("bad", "1", want.clone()), object("good", "2", file(b"{}"))]);
         assert_eq!(desired.goal(&name("bad")), Goal::Leave);
         assert_eq!(desired.want(&name("bad")), Some(&want));
         assert_eq!(desired.goal(&name("good")), Goal::Hold(ContentHash::of(b"{}")));
+    }
+
+    #[test]
+    fn where_listeners_are_refused_no_file_is_made_of_a_profile_that_names_one() {
+        let contents = serde_json::json!({
+            "defaultAction": "SCMP_ACT_ALLOW", "listenerPath": "/run/a.sock",
+            "syscalls": [{ "names": ["mkdir"], "action": "SCMP_ACT_NOTIFY" }]
+        });
+        let want = |listeners| Want::of(Profile::from_value(&contents), listeners);
+        assert!(matches!(want(Listeners::Admitted), Want::File { .. }));
+        let Want::Rejected { reason, message } = want(Listeners::Refused) else { panic!("it is admitted") };
+        assert_eq!(reason, "ListenersDisabled");
+        assert!(message.contains("/run/a.sock") && message.contains("listeners.enabled"), "{message}");
+        // What lies there already stays: pods may be about to start under it.
+        let desired = listed(&[object("a", "1", want(Listeners::Refused))]);
+        assert_eq!(desired.goal(&name("a")), Goal::Leave);
     }
 
     #[test]

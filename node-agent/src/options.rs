@@ -11,6 +11,8 @@ use api::names::{DEFAULT_DIRECTORY, DEFAULT_KUBELET_ROOT};
 use clap::Parser;
 use daemon::logging::LoggingArgs;
 
+use crate::desired::Listeners;
+
 /// Keeps this node's seccomp profiles on its disk, and reports what lies there.
 #[derive(Debug, Clone, Parser)]
 #[command(name = "node-agent", version)]
@@ -30,12 +32,21 @@ pub struct Options {
     /// How often every byte of every file is read, whether or not something seems to have changed (such as 60s).
     #[arg(long, env = "CHECK_INTERVAL", default_value = "60s", value_parser = interval)]
     pub check_interval: Duration,
+    /// Write files of profiles that name a listener, for which the container runtime connects to a socket on this node.
+    #[arg(long, env = "LISTENERS")]
+    pub listeners: bool,
     /// What is logged, and how.
     #[command(flatten)]
     pub logging: LoggingArgs,
 }
 
 impl Options {
+    /// Whether profiles may name a listener.
+    #[must_use]
+    pub fn listeners(&self) -> Listeners {
+        if self.listeners { Listeners::Admitted } else { Listeners::Refused }
+    }
+
     /// The absolute path of the directory that the agent keeps.
     #[must_use]
     pub fn path(&self) -> PathBuf {
@@ -99,6 +110,12 @@ mod tests {
         let options = parsed(&[]).unwrap();
         assert_eq!(options.path(), Path::new("/var/lib/kubelet/seccomp/profiles"));
         assert_eq!(options.check_interval, Duration::from_secs(60));
+    }
+
+    #[test]
+    fn listeners_are_refused_unless_they_are_asked_for() {
+        assert_eq!(parsed(&[]).unwrap().listeners(), Listeners::Refused);
+        assert_eq!(parsed(&["--listeners"]).unwrap().listeners(), Listeners::Admitted);
     }
 
     #[test]

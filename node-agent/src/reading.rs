@@ -12,7 +12,7 @@ use kube_runtime::watcher::Event;
 use profile::ContentHash;
 use serde::Deserialize;
 
-use crate::desired::{Change, Object, Want};
+use crate::desired::{Change, Listeners, Object, Want};
 
 /// A profile as the watch decodes it: no more than is needed, and its contents as text, so that of a page of large
 /// profiles only one at a time is in memory as a tree of values.
@@ -64,6 +64,7 @@ pub struct Reading {
     read: BTreeMap<Box<str>, Read>,
     /// While a list comes: what has not been in it so far.
     before: BTreeMap<Box<str>, Read>,
+    listeners: Listeners,
 }
 
 #[derive(Debug)]
@@ -79,6 +80,12 @@ struct Read {
 }
 
 impl Reading {
+    /// Nothing has been read.
+    #[must_use]
+    pub fn new(listeners: Listeners) -> Self {
+        Self { listeners, ..Self::default() }
+    }
+
     /// What an event of the watch that came at `at` comes to.
     pub fn event(&mut self, event: Event<Watched>, at: Instant) -> Outcome {
         Outcome::News(match event {
@@ -119,7 +126,7 @@ impl Reading {
                 let same = known.uid == uid && known.removal_approved == removal_approved;
                 (same.then_some(known.since), known.contents)
             }
-            _ => (None, Untrusted::profile_in(&spec.value()).into()),
+            _ => (None, Want::of(Untrusted::profile_in(&spec.value()), self.listeners)),
         };
         // A deletionTimestamp alone changes nothing: pods may still need the file.
         let want = if removal_approved { Want::Removal } else { contents.clone() };
@@ -264,7 +271,9 @@ mod tests {
         let object =
             watched(json!({ "metadata": { "name": "a", "uid": "1" }, "spec": { "contents": contents } }));
         match want(event(&mut reading, Event::Apply(object))) {
-            Want::Invalid(why) => assert!(why.starts_with("spec.contents.defaultErrnoRet: "), "{why}"),
+            Want::Rejected { message: why, .. } => {
+                assert!(why.starts_with("spec.contents.defaultErrnoRet: "), "{why}")
+            }
             other => panic!("{other:?}"),
         }
     }
@@ -276,7 +285,7 @@ mod tests {
             let mut object = json!({ "metadata": { "name": "a", "uid": "1" } });
             object.as_object_mut().unwrap().extend(bad.as_object().unwrap().clone());
             match want(event(&mut reading, Event::Apply(watched(object)))) {
-                Want::Invalid(why) => assert!(why.contains("spec.contents"), "{why}"),
+                Want::Rejected { message: why, .. } => assert!(why.contains("spec.contents"), "{why}"),
                 other => panic!("{other:?}"),
             }
         }

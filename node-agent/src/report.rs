@@ -5,6 +5,7 @@ use std::path::Path;
 use api::{FileProblem, FileState, MOST_PROBLEMS, Report};
 use profile::ShortHash;
 
+use crate::desired::MISNAMED;
 use crate::keeper::Problem;
 
 /// Longest message of a problem in characters, as the schema of the custom resource has it.
@@ -42,7 +43,7 @@ pub fn build<'a>(
         }
     }
     for (name, message) in misnamed {
-        report.problems.push(problem(name, FileState::Rejected, "InvalidProfile", message));
+        report.problems.push(problem(name, FileState::Rejected, MISNAMED, message));
     }
     report.problems.sort_by(|a, b| a.name.cmp(&b.name));
     report.problems.truncate(MOST_PROBLEMS);

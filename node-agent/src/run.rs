@@ -12,6 +12,7 @@ use kube::Client;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
+use crate::desired::Listeners;
 use crate::disk::{Directory, Displaced, OpenError};
 use crate::keeper::Keeper;
 use crate::metrics::Metrics;
@@ -77,6 +78,7 @@ pub async fn run(options: Options) -> Result<(), Fatal> {
     tokio::spawn(daemon::http::serve(options.listen, registry, readiness, future::pending()).await?);
     let agent = Agent {
         path: options.path(),
+        listeners: options.listeners(),
         node: options.node_name,
         check_interval: options.check_interval,
         client: daemon::client::connect(watches::LONGEST_WATCH).await?,
@@ -95,6 +97,8 @@ pub struct Agent {
     pub path: PathBuf,
     /// How often every byte of every file is read.
     pub check_interval: Duration,
+    /// Whether profiles may name a listener.
+    pub listeners: Listeners,
     /// The API server.
     pub client: Client,
     /// What it counts.
@@ -111,7 +115,7 @@ impl Agent {
     /// # Errors
     /// What it cannot go on without is missing or lost.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<(), Fatal> {
-        let Self { node, path, check_interval, client, metrics, opened, listed } = self;
+        let Self { node, path, check_interval, listeners, client, metrics, opened, listed } = self;
         let node = &node;
         let mut shutdown = std::pin::pin!(shutdown);
         let directory = tokio::select! {
@@ -140,6 +144,7 @@ impl Agent {
                 watches::profiles(
                     client.clone(),
                     node.clone(),
+                    listeners,
                     worker.commands.clone(),
                     around,
                     measured.of(watches::PROFILES),

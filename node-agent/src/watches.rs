@@ -13,6 +13,7 @@ use kube_runtime::watcher::{Config, Event};
 use serde::de::DeserializeOwned;
 use tokio::sync::{mpsc, watch};
 
+use crate::desired::Listeners;
 use crate::own_status::{Held, Own};
 use crate::reading::{Outcome, Reading, Watched};
 use crate::spread;
@@ -54,13 +55,14 @@ pub struct Around {
 pub async fn profiles(
     client: Client,
     node: NodeName,
+    listeners: Listeners,
     commands: mpsc::Sender<Command>,
     around: watch::Sender<Around>,
     measured: Watch,
 ) {
     let events = Events::<Watched>::measured(client, config(&node), measured);
     let mut events = Told::new(events, node, PROFILES);
-    let mut reading = Reading::default();
+    let mut reading = Reading::new(listeners);
     loop {
         let event = events.next().await;
         let at = Instant::now();

@@ -15,7 +15,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, timeout};
 use tower_test::mock::{Handle, Mock};
 
-use crate::desired::{Change, Object, Want};
+use crate::desired::{Change, Listeners, Object, Want};
 use crate::own_status::{Held, Own, ReportHash};
 use crate::watches::{self, Around};
 use crate::worker::Command;
@@ -34,7 +34,14 @@ fn profiles(
     service: Mock<Request<Body>, Response<Body>>,
     commands: mpsc::Sender<Command>,
 ) -> impl Future<Output = ()> {
-    watches::profiles(Client::new(service, "default"), node(), commands, watch::Sender::default(), measured())
+    watches::profiles(
+        Client::new(service, "default"),
+        node(),
+        Listeners::Refused,
+        commands,
+        watch::Sender::default(),
+        measured(),
+    )
 }
 
 /// Answers the next request; what was asked.
@@ -101,7 +108,7 @@ async fn a_failed_list_is_an_error_and_never_an_empty_one() {
     assert!(asked.contains("watch=true") && asked.contains("resourceVersion=7"), "{asked}");
     // Of what is known the worker is not told.
     assert_eq!(next().await, Change::Apply(Object { uid: "new".into(), ..object("b") }));
-    assert!(matches!(next().await, Change::Apply(Object { want: Want::Invalid(_), .. })));
+    assert!(matches!(next().await, Change::Apply(Object { want: Want::Rejected { .. }, .. })));
     assert_eq!(next().await, Change::Delete { name: "b".into(), uid: "new".into() });
 }
 
@@ -113,7 +120,7 @@ async fn statuses_tell_how_many_nodes_there_are_and_echoes_that_a_rollout_goes_o
     let around = watch::Sender::new(Around::default());
     let mut seen = around.subscribe();
     let client = Client::new(service, "default");
-    tokio::spawn(watches::profiles(client, node(), commands, around, measured()));
+    tokio::spawn(watches::profiles(client, node(), Listeners::Refused, commands, around, measured()));
     let mut until = async |nodes, echoes| {
         let around = Around { nodes, echoes };
         let told = timeout(Duration::from_secs(600), seen.wait_for(|seen| *seen == around)).await;

@@ -13,7 +13,7 @@ use std::fmt;
 use serde::Serialize;
 
 use crate::effect::comparisons;
-use crate::{Action, Architecture, Argument, Comparison, Effect, Flag, Profile, SyscallName};
+use crate::{Action, Architecture, Argument, Comparison, Effect, Flag, Listener, Profile, SyscallName};
 
 /// All that changes from one profile to another; empty where both are known to be one filter.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -28,6 +28,9 @@ pub struct Changes {
     /// The flags for `seccomp(2)`, with the one that runtimes set where a profile names none.
     #[serde(skip_serializing_if = "SetChange::is_empty")]
     pub flags: SetChange<Flag>,
+    /// Who is asked about calls; one that is asked instead of another may answer anything.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub listener: Option<Change<Option<Listener>>>,
     /// The syscalls that are treated differently, those with the same change together.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub syscalls: Vec<SyscallChange>,
@@ -139,6 +142,8 @@ impl Changes {
                 .then_some(Change { before: old.default, after: new.default }),
             architectures: SetChange::between(&before.architectures, &after.architectures),
             flags: SetChange::between(flags(before), flags(after)),
+            listener: (before.listener != after.listener)
+                .then(|| Change { before: before.listener.clone(), after: after.listener.clone() }),
             syscalls,
             uncompared: enosys_border(before, after).into_iter().chain(flag_support(before, after)).collect(),
         }
@@ -315,6 +320,14 @@ impl Treatment {
         if self.branches.windows(2).all(|two| two[0].effect == two[1].effect) {
             self.branches.sort_unstable();
         }
+    }
+}
+
+impl fmt::Display for Listener {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.path)?;
+        // Quoted, with all that would move a cursor or turn the writing round escaped.
+        if self.metadata.is_empty() { Ok(()) } else { write!(f, " (metadata {:?})", self.metadata) }
     }
 }
 

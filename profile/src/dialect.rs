@@ -17,8 +17,6 @@ pub const PROFILE: &[(&str, &str)] = &[
         "archMap",
         "Docker, Podman and CRI-O read this, containerd ignores it; list the architectures in architectures",
     ),
-    ("listenerPath", "a pod cannot name a listener; leave it out"),
-    ("listenerMetadata", "a pod cannot name a listener; leave it out"),
     ("defaultErrno", "Podman and CRI-O read this, containerd ignores it; give the number in defaultErrnoRet"),
 ];
 

@@ -42,8 +42,9 @@ impl Effect {
             Action::Kill | Action::KillThread => 1,
             Action::Trap => 2,
             Action::Errno => 3,
-            Action::Trace => 4,
-            Action::Log | Action::Allow => 5,
+            Action::Notify => 4,
+            Action::Trace => 5,
+            Action::Log | Action::Allow => 6,
         }
     }
 }

@@ -3,7 +3,8 @@
 //! Terms, from the outside in. A *profile* says what the kernel does with each system call of a container: it has
 //! a *default action* and *rules*. A *rule* names *syscalls* and gives them an *action*; it may hold *arguments*,
 //! comparisons that must all be true of a call's arguments for the rule to apply. An *architecture* is a system
-//! call table that the filter also covers. A *flag* is handed to `seccomp(2)` with the filter.
+//! call table that the filter also covers. A *flag* is handed to `seccomp(2)` with the filter. A *listener* is the
+//! socket of a program that is asked about some calls (*seccomp agent*).
 //!
 //! - [`Profile::from_value`] and [`Profile::from_slice`] parse strictly: what a runtime would ignore, misread or
 //!   refuse is an error that names the field and what would be right. There is no other way to make a [`Profile`].
@@ -32,5 +33,5 @@ pub use compare::{Branch, Change, Changes, Direction, SetChange, SyscallChange, 
 pub use effect::Effect;
 pub use error::{ParseError, Problem};
 pub use hash::{ContentHash, InvalidHash, ShortHash};
-pub use model::{Argument, Profile, Rule, SyscallName};
+pub use model::{Argument, Listener, Profile, Rule, SyscallName};
 pub use vocabulary::{Action, Architecture, Comparison, Flag};

@@ -20,6 +20,11 @@ pub const ARGUMENTS: usize = 1024;
 pub const ARCHITECTURES: usize = 24;
 /// Flags: more than there are, for the same reason.
 pub const FLAGS: usize = 8;
+/// Bytes in the path of a socket: `sun_path` of unix(7), less the byte that ends it.
+pub const LISTENER_PATH: usize = 107;
+/// Characters in what a listener is told. Agents read all that a runtime sends them, of which this is a part, into a
+/// buffer of 4 KiB (`tests/cmd/seccompagent` of runc).
+pub const LISTENER_METADATA: usize = 1024;
 /// Highest argument index: a system call has six arguments.
 pub const ARGUMENT_INDEX: u8 = 5;
 /// Highest `errnoRet` beside `SCMP_ACT_ERRNO`. The kernel would return one more (`MAX_ERRNO` in its

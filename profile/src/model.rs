@@ -18,6 +18,8 @@ pub struct Profile {
     pub(crate) architectures: Vec<Architecture>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) flags: Vec<Flag>,
+    #[serde(flatten)]
+    pub(crate) listener: Option<Listener>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) syscalls: Vec<Rule>,
 }
@@ -47,10 +49,41 @@ impl Profile {
         &self.flags
     }
 
+    /// Who is asked about calls with the action [`Action::Notify`]; there is one exactly where a rule has that.
+    #[must_use]
+    pub fn listener(&self) -> Option<&Listener> {
+        self.listener.as_ref()
+    }
+
     /// The rules, in the order given.
     #[must_use]
     pub fn rules(&self) -> &[Rule] {
         &self.syscalls
+    }
+}
+
+/// The socket of a *seccomp agent*: a program on the node to which the runtime hands a descriptor when it starts a
+/// container, and which answers through it for every call with the action [`Action::Notify`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Listener {
+    #[serde(rename = "listenerPath")]
+    pub(crate) path: Box<str>,
+    // Runtimes leave empty metadata out of what they send.
+    #[serde(rename = "listenerMetadata", skip_serializing_if = "str::is_empty")]
+    pub(crate) metadata: Box<str>,
+}
+
+impl Listener {
+    /// Where the socket is on the node: an absolute path without `.` and `..`.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// What the runtime tells the agent besides the container's state; means what the agent makes of it.
+    #[must_use]
+    pub fn metadata(&self) -> &str {
+        &self.metadata
     }
 }
 

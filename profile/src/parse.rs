@@ -3,6 +3,8 @@
 //! The parser goes through the whole document and gathers what is wrong (ten problems at most), so that an author
 //! mends a profile in one round. Each function returns `None` where it has reported a problem.
 
+mod listener;
+
 use std::fmt;
 
 use serde_json::{Map, Value};
@@ -70,15 +72,25 @@ impl Parser {
     }
 
     fn profile(&mut self, value: &Value) -> Option<Profile> {
-        const KEYS: &[&str] = &["defaultAction", "defaultErrnoRet", "architectures", "flags", "syscalls"];
+        const KEYS: &[&str] = &[
+            "defaultAction",
+            "defaultErrnoRet",
+            "architectures",
+            "flags",
+            "listenerPath",
+            "listenerMetadata",
+            "syscalls",
+        ];
         let top = &Path::Top;
         let map = self.object(*top, value, KEYS)?;
-        let default_action = self.required(*top, map, "defaultAction", Self::action);
+        let default_action = self.required(*top, map, "defaultAction", Self::default_action);
         let default_errno_ret = self.errno(*top, map, "defaultErrnoRet", "defaultAction", default_action);
         let architectures = self.architectures(*top, map);
         let flags = self.list(*top, map, "flags", limits::FLAGS, Self::flag);
         let syscalls = self.list(*top, map, "syscalls", limits::RULES, Self::rule);
+        let listener = self.listener(*top, map);
         let (architectures, flags, syscalls) = (architectures?, flags?, syscalls?);
+        self.listener_is_whole(*top, map, &flags, &syscalls);
         self.at_most(*top, "names in all", syscalls.iter().map(|rule| rule.names.len()).sum(), limits::NAMES);
         self.at_most(
             *top,
@@ -91,6 +103,7 @@ impl Parser {
             default_errno_ret: default_errno_ret?,
             architectures,
             flags,
+            listener: listener?,
             syscalls,
         };
         // Only of a profile within its bounds: there the search is cheap.
@@ -142,6 +155,9 @@ impl Parser {
         let action = self.required(path, map, "action", Self::action);
         let errno_ret = self.errno(path, map, "errnoRet", "action", action);
         let args = self.arguments(path, map);
+        if let (Some(Action::Notify), Some(names)) = (action, &names) {
+            self.can_be_notified_of(path, names);
+        }
         Some(Rule { names: names?, action: action?, errno_ret: errno_ret?, args: args? })
     }
 
@@ -249,19 +265,10 @@ impl Parser {
     }
 
     fn action(&mut self, path: Path<'_>, value: &Value) -> Option<Action> {
-        if value.as_str() == Some("SCMP_ACT_NOTIFY") {
-            return self.report(
-                path,
-                "SCMP_ACT_NOTIFY needs a listener, and a pod cannot name one; use another action",
-            );
-        }
         self.word(path, value, "action", Action::WORDS, Action::from_word)
     }
 
     fn flag(&mut self, path: Path<'_>, value: &Value) -> Option<Flag> {
-        if value.as_str() == Some("SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV") {
-            return self.report(path, "this flag needs a listener, and a pod cannot name one; leave it out");
-        }
         self.word(path, value, "flag", Flag::WORDS, Flag::from_word)
     }
 

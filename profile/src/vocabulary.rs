@@ -1,7 +1,6 @@
 //! The words of the OCI runtime specification: actions, architectures, comparisons, flags.
 //!
-//! Source: `config-linux.md`, section Seccomp, of the runtime specification 1.3, less the words that only make
-//! sense with a seccomp agent listening on a socket, which Kubernetes cannot name.
+//! Source: `config-linux.md`, section Seccomp, of the runtime specification 1.3.
 
 use crate::limits;
 
@@ -50,10 +49,19 @@ vocabulary! {
         Allow = "SCMP_ACT_ALLOW",
         /// Lets the call through and logs it.
         Log = "SCMP_ACT_LOG",
+        /// Asks the seccomp agent that listens on the profile's socket; without one the call fails with ENOSYS.
+        Notify = "SCMP_ACT_NOTIFY",
     }
 }
 
 impl Action {
+    /// The words of the actions that a profile can have by default: all but [`Action::Notify`], because runc would need
+    /// an answer before there is anybody to give one (`InitSeccomp` in its libcontainer/seccomp/seccomp_linux.go).
+    pub const DEFAULT_WORDS: &'static [&'static str] = match Self::WORDS.split_last() {
+        Some((_, others)) => others,
+        None => &[],
+    };
+
     /// Whether an `errnoRet` means something beside this action. Beside any other one, crun refuses it and runc and
     /// youki ignore it (crun 1.28, runc 1.5.2, youki 0.7.0), so that it says nothing that holds everywhere.
     #[must_use]
@@ -158,5 +166,7 @@ vocabulary! {
         Log = "SECCOMP_FILTER_FLAG_LOG",
         /// Leaves speculative store bypass on.
         SpecAllow = "SECCOMP_FILTER_FLAG_SPEC_ALLOW",
+        /// While an agent deals with a call, only fatal signals end the wait for its answer (Linux 5.19).
+        WaitKillableRecv = "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV",
     }
 }

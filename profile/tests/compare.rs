@@ -208,6 +208,28 @@ fn rules_that_name_other_syscalls_may_move_what_runc_answers_with_enosys() {
 }
 
 #[test]
+fn another_listener_is_a_change_and_so_are_other_metadata() {
+    let notifying = |listener: Value| {
+        let rules = json!([{ "names": ["mkdir"], "action": "SCMP_ACT_NOTIFY" }]);
+        let mut profile = json!({ "defaultAction": "SCMP_ACT_ALLOW", "syscalls": rules });
+        profile.as_object_mut().unwrap().extend(listener.as_object().unwrap().clone());
+        profile
+    };
+    let one = notifying(json!({ "listenerPath": "/run/a.sock" }));
+    let spelt_out = notifying(json!({ "listenerPath": "/run/a.sock", "listenerMetadata": "" }));
+    assert!(between(&one, &spelt_out).is_empty());
+    let other = notifying(json!({ "listenerPath": "/run/a.sock", "listenerMetadata": "b" }));
+    insta::assert_snapshot!(serde_json::to_string(&between(&one, &other)).unwrap(),
+        @r#"{"listener":{"before":{"listenerPath":"/run/a.sock"},"after":{"listenerPath":"/run/a.sock","listenerMetadata":"b"}}}"#);
+    // What would turn the writing round, or move a cursor, is escaped.
+    let sly = notifying(json!({ "listenerPath": "/run/a.sock", "listenerMetadata": "\u{202e}\u{1b}[1A" }));
+    assert_eq!(parse(&sly).listener().unwrap().to_string(), r#"/run/a.sock (metadata "\u{202e}\u{1b}[1A")"#);
+    let nobody = json!({ "defaultAction": "SCMP_ACT_ALLOW" });
+    assert_eq!(between(&one, &nobody).listener.unwrap().after, None);
+    insta::assert_snapshot!(lines(&nobody, &one), @"Tighter mkdir: SCMP_ACT_ALLOW by default -> SCMP_ACT_NOTIFY");
+}
+
+#[test]
 fn the_order_of_conditional_rules_with_different_actions_counts() {
     let rules = |order: [usize; 2]| {
         let both = [("SCMP_ACT_ALLOW", compare(0, 1)), ("SCMP_ACT_TRAP", compare(1, 2))];

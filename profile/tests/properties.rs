@@ -37,24 +37,26 @@ fn arguments() -> impl Strategy<Value = Vec<Value>> {
         .prop_flat_map(|indexes| indexes.into_iter().map(argument).collect::<Vec<_>>())
 }
 
-fn action() -> impl Strategy<Value = (Value, Option<u16>)> {
-    (select(Action::WORDS), proptest::option::of(any::<u16>())).prop_map(|(word, errno)| {
+fn action(words: &'static [&'static str]) -> impl Strategy<Value = (Value, Option<u16>)> {
+    (select(words), proptest::option::of(any::<u16>())).prop_map(|(word, errno)| {
         let highest = Action::from_word(word).and_then(Action::highest_errno);
         (word.into(), errno.zip(highest).map(|(errno, highest)| errno.min(highest)))
     })
 }
 
 fn rule() -> impl Strategy<Value = Value> {
-    (vec("[a-z0-9_]{1,64}", 1..5), action(), arguments()).prop_map(|(names, (action, errno), args)| {
-        let mut rule = json!({ "names": names, "action": action });
-        if let Some(errno) = errno {
-            rule["errnoRet"] = errno.into();
-        }
-        if !args.is_empty() {
-            rule["args"] = args.into();
-        }
-        rule
-    })
+    (vec("[a-z0-9_]{1,64}", 1..5), action(Action::WORDS), arguments()).prop_map(
+        |(names, (action, errno), args)| {
+            let mut rule = json!({ "names": names, "action": action });
+            if let Some(errno) = errno {
+                rule["errnoRet"] = errno.into();
+            }
+            if !args.is_empty() {
+                rule["args"] = args.into();
+            }
+            rule
+        },
+    )
 }
 
 /// Rules of which no two with comparisons name one syscall: they could not be loaded together.
@@ -81,14 +83,25 @@ fn architectures() -> impl Strategy<Value = Vec<&'static str>> {
 
 /// A valid profile as a person might write it.
 fn document() -> impl Strategy<Value = Value> {
-    let lists = (architectures(), vec(word(Flag::WORDS), 0..3), rules());
-    (action(), lists).prop_map(|((action, errno), (architectures, flags, rules))| {
-        let mut profile = json!({ "defaultAction": action, "architectures": architectures, "flags": flags, "syscalls": rules });
-        if let Some(errno) = errno {
-            profile["defaultErrnoRet"] = errno.into();
-        }
-        profile
-    })
+    let lists = (architectures(), vec(select(Flag::WORDS), 0..3), rules());
+    let listener = ("(/[a-z.]{3,9}){1,3}", proptest::option::of(".{0,20}"));
+    (action(Action::DEFAULT_WORDS), lists, listener).prop_map(
+        |((action, errno), (architectures, mut flags, rules), (path, metadata))| {
+            let listens = rules.iter().any(|rule| rule["action"] == Action::Notify.word());
+            flags.retain(|flag| listens || *flag != Flag::WaitKillableRecv.word());
+            let mut profile = json!({ "defaultAction": action, "architectures": architectures, "flags": flags, "syscalls": rules });
+            if listens {
+                profile["listenerPath"] = path.into();
+                if let Some(metadata) = metadata {
+                    profile["listenerMetadata"] = metadata.into();
+                }
+            }
+            if let Some(errno) = errno {
+                profile["defaultErrnoRet"] = errno.into();
+            }
+            profile
+        },
+    )
 }
 
 /// The same value as text, with the keys of every object in the order that `seed` gives.

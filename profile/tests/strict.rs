@@ -29,17 +29,6 @@ fn an_unknown_action_is_refused_with_the_nearest_word() {
 }
 
 #[test]
-fn what_needs_a_listener_is_refused() {
-    insta::assert_snapshot!(problems(&json!({
-        "defaultAction": "SCMP_ACT_NOTIFY", "flags": ["SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV"], "listenerPath": "/run/s" })),
-        @r"
-    listenerPath: a pod cannot name a listener; leave it out
-    defaultAction: SCMP_ACT_NOTIFY needs a listener, and a pod cannot name one; use another action
-    flags[0]: this flag needs a listener, and a pod cannot name one; leave it out
-    ");
-}
-
-#[test]
 fn what_containerd_ignores_is_refused_with_who_reads_it() {
     insta::assert_snapshot!(problems(&json!({ "defaultAction": "SCMP_ACT_ERRNO", "defaultErrno": "ENOSYS",
         "archMap": [{ "architecture": "SCMP_ARCH_X86_64" }], "syscalls": [

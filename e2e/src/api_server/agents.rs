@@ -11,6 +11,7 @@ use futures::{StreamExt, TryStreamExt};
 use k8s_openapi::api::core::v1::{Node, NodeCondition, NodeStatus, Pod};
 use kube::api::{DeleteParams, ObjectMeta, Patch, PatchParams, PostParams};
 use kube::{Api, Client, Config};
+use node_agent::desired::Listeners;
 use node_agent::watches::LONGEST_WATCH;
 use node_agent::{Agent, Fatal};
 use prometheus::Registry;
@@ -182,6 +183,7 @@ impl Agents {
             node: name.parse::<NodeName>().map_err(|error| wrong(error.to_string()))?,
             path: self.directory(name),
             check_interval: CHECK_INTERVAL,
+            listeners: Listeners::Refused,
             client: self.client(name)?,
             metrics: node_agent::metrics::Metrics::new(&Registry::new())
                 .map_err(|error| wrong(error.to_string()))?,

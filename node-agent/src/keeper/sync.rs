@@ -191,11 +191,9 @@ impl<F: Faults> Keeper<F> {
     /// Nothing was to be done.
     fn rest(&mut self, name: ProfileName, found: &Found) {
         let problem = match self.desired.want(&name) {
-            Some(Want::Invalid(message)) => Some(Problem {
-                state: FileState::Rejected,
-                reason: "InvalidProfile",
-                message: message.clone(),
-            }),
+            Some(Want::Rejected { reason, message }) => {
+                Some(Problem { state: FileState::Rejected, reason, message: message.clone() })
+            }
             _ => None,
         };
         self.remember(name, found, problem, false);

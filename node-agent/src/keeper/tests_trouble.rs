@@ -192,7 +192,7 @@ fn a_ledger_changed_under_the_running_agent_is_written_again() {
 #[test]
 fn an_invalid_profile_keeps_its_file_and_stops_no_other() {
     let mut world = World::with(&[("a", "one")]);
-    let want = Want::Invalid("spec.contents: wrong".into());
+    let want = Want::Rejected { reason: "InvalidProfile", message: "spec.contents: wrong".into() };
     world.change(Change::Apply(Object { want, ..object("a", "") }));
     world.apply("b", "one");
     assert_eq!(world.problem(), (FileState::Rejected, "InvalidProfile".into()));
@@ -200,7 +200,7 @@ fn an_invalid_profile_keeps_its_file_and_stops_no_other() {
     assert_eq!(world.reported(), [("a".into(), short("one")), ("b".into(), short("one"))]);
     assert!(!world.retry().failed, "its author mends it, not trying");
     world.restart_unlisted();
-    let want = Want::Invalid("spec.contents: wrong".into());
+    let want = Want::Rejected { reason: "InvalidProfile", message: "spec.contents: wrong".into() };
     world.change(Change::Init);
     world.change(Change::InitApply(Object { want, ..object("a", "") }));
     world.change(Change::InitDone);
@@ -210,6 +210,24 @@ fn an_invalid_profile_keeps_its_file_and_stops_no_other() {
     assert!(world.apply("a", "two").changed);
     assert_eq!(world.read("a.json").as_deref(), Some("two"));
     assert_eq!(world.keeper.report().problems, []);
+}
+
+#[test]
+fn a_profile_that_may_not_be_keeps_the_file_that_is_there_and_says_why() {
+    let mut world = World::with(&[("a", "one")]);
+    let refused = || Want::Rejected { reason: "ListenersDisabled", message: "/run/a.sock".into() };
+    world.change(Change::Apply(Object { want: refused(), ..object("a", "") }));
+    assert_eq!(world.problem(), (FileState::Rejected, "ListenersDisabled".into()));
+    assert_eq!(world.read("a.json").as_deref(), Some("one"));
+    // As an agent that is restarted because listeners were turned off, and whose file was removed meanwhile.
+    world.restart_unlisted();
+    fs::remove_file(world.path("a.json")).unwrap();
+    world.change(Change::Init);
+    world.change(Change::InitApply(Object { want: refused(), ..object("a", "") }));
+    world.change(Change::InitDone);
+    world.keeper.sync();
+    assert_eq!(world.problem(), (FileState::Rejected, "ListenersDisabled".into()));
+    assert_eq!(world.read("a.json"), None);
 }
 
 #[test]
