@@ -4,8 +4,8 @@
 //! modules, [`cluster`] starts and ends it, [`image`] and [`build_images`] make container images without
 //! a build tool, [`earlier`] those of the release before, [`api_server`] is an API server without nodes for what needs hundreds of them, [`view`] reads what a
 //! cluster shows of the profiles, [`chart`] checks the chart without a cluster, [`rights`] holds what our accounts may
-//! ask, [`runtime_default`] asks containerd what it allows, [`prometheus`] is Debian's, [`demo`] tells their whole life, and [`cli`] is
-//! the command. Below them lie [`command`] and [`files`] (programs and files
+//! ask, [`runtime_default`] asks containerd what it allows, [`seccomp_agent`] answers for containers' calls, [`prometheus`] is
+//! Debian's, [`demo`] tells their whole life, and [`cli`] is the command. Below them lie [`command`] and [`files`] (programs and files
 //! with errors that say which), [`wait`] (conditions with a deadline), [`step`] and [`progress`] (what is
 //! under way) and [`interrupt`] (an orderly end on SIGINT and SIGTERM). What the tests assert is not in here.
 
@@ -30,6 +30,7 @@ pub mod prometheus;
 pub mod rights;
 mod running;
 pub mod runtime_default;
+pub mod seccomp_agent;
 pub mod step;
 pub mod view;
 pub mod wait;

@@ -288,9 +288,18 @@ impl Node {
     /// # Errors
     /// When it has no power, or the program fails.
     pub fn run(&self, words: &[&str]) -> Result<String, ClusterError> {
+        Ok(command::output(&mut self.command(words)?)?)
+    }
+
+    /// A program that runs on it once it is started. The process is the program's own.
+    ///
+    /// # Errors
+    /// When it has no power.
+    pub fn command(&self, words: &[&str]) -> Result<std::process::Command, ClusterError> {
         let inside = self.inside()?;
         let mut command = std::process::Command::new(&inside[0]);
-        Ok(command::output(command.args(&inside[1..]).args(words))?)
+        command.args(&inside[1..]).args(words);
+        Ok(command)
     }
 
     /// Mounts a small, empty file system at a directory of it. What lies there is hidden until [`Node::unmount`].

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::listeners::SOCKET;
 use super::support::{Session, bytes_of, harmless, object, said, say, shared, text};
 
 /// Something that nobody should write, and what the answer must say: the field, and what would be right.
@@ -23,6 +24,13 @@ fn rules(what: &'static str, rules: Value, says: &'static [&'static str]) -> Bad
 
 fn rule(what: &'static str, rule: Value, says: &'static [&'static str]) -> Bad {
     rules(what, json!([rule]), says)
+}
+
+/// A profile with a listener that is as it should be, but for `fields`.
+fn listening(what: &'static str, fields: Value, says: &'static [&'static str]) -> Bad {
+    let mut whole = super::listeners::contents(SOCKET);
+    whole.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+    contents(what, whole, says)
 }
 
 fn argument(what: &'static str, argument: Value, says: &'static [&'static str]) -> Bad {
@@ -58,9 +66,57 @@ fn all() -> Vec<Bad> {
             &["spec.contents.defaultAction", r#""SCMP_ACT_DENY""#, r#""SCMP_ACT_ERRNO""#],
         ),
         contents(
-            "SCMP_ACT_NOTIFY, for which there is no listener",
+            "SCMP_ACT_NOTIFY by default",
             json!({ "defaultAction": "SCMP_ACT_NOTIFY" }),
             &["spec.contents.defaultAction", r#""SCMP_ACT_NOTIFY""#, r#""SCMP_ACT_ERRNO""#],
+        ),
+        rule(
+            "SCMP_ACT_NOTIFY without a listener",
+            json!({ "names": ["mkdir"], "action": "SCMP_ACT_NOTIFY" }),
+            &["spec.contents.listenerPath", "SCMP_ACT_NOTIFY needs it"],
+        ),
+        contents(
+            "a listener that is told of nothing",
+            json!({ "defaultAction": "SCMP_ACT_LOG", "listenerPath": SOCKET }),
+            &["spec.contents.listenerPath", "no rule has the action SCMP_ACT_NOTIFY"],
+        ),
+        contents(
+            "metadata without a listener",
+            json!({ "defaultAction": "SCMP_ACT_LOG", "listenerMetadata": "a" }),
+            &["spec.contents.listenerMetadata", "give listenerPath, too, or leave it out"],
+        ),
+        contents(
+            "the flag of a listener without one",
+            json!({ "defaultAction": "SCMP_ACT_LOG", "flags": ["SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV"] }),
+            &["spec.contents.flags", "give listenerPath, too, or leave it out"],
+        ),
+        listening(
+            "a listener by a relative path",
+            json!({ "listenerPath": "agent.sock" }),
+            &["spec.contents.listenerPath", "the absolute path of a socket on the nodes"],
+        ),
+        listening(
+            "a listener by a path that leads elsewhere",
+            json!({ "listenerPath": "/run/agents/../containerd/containerd.sock" }),
+            &["spec.contents.listenerPath", "the absolute path of a socket on the nodes"],
+        ),
+        listening(
+            "a listener by a path that no socket can have",
+            json!({ "listenerPath": format!("/{}", "s".repeat(107)) }),
+            &["spec.contents.listenerPath", "may not be more than 107"],
+        ),
+        listening(
+            "SCMP_ACT_NOTIFY for write",
+            json!({ "syscalls": [{ "names": ["mkdir", "write"], "action": "SCMP_ACT_NOTIFY" }] }),
+            &["spec.contents.syscalls[0].action", "runc hands the listener over with it"],
+        ),
+        listening(
+            "a listener, where the chart admits none",
+            json!({}),
+            &[
+                "ValidatingAdmissionPolicy 'seccomp-profile-no-listeners'",
+                "no profile may name a listener in this cluster; the chart's value listeners.enabled lets them",
+            ],
         ),
         contents(
             "no default action",

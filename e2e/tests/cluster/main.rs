@@ -25,6 +25,7 @@ mod images;
 mod in_use;
 mod installing;
 mod liar;
+mod listeners;
 mod nodes;
 #[path = "../pages/mod.rs"]
 mod pages;
