@@ -8,6 +8,10 @@ pub const ACCEPTED: &str = "Accepted";
 pub const READY: &str = "Ready";
 /// On a profile, while it is being deleted: what the deletion waits for.
 pub const DELETING: &str = "Deleting";
+/// On a profile, as True, where it will not become ready before somebody changes it: kstatus' word for failed.
+pub const STALLED: &str = "Stalled";
+/// Why [`READY`] is Unknown on a profile that no operator has judged.
+pub const PENDING: &str = "Pending";
 
 /// Why a node's [`READY`] is as it is: the reasons that the operator writes there.
 pub mod node {

@@ -4,7 +4,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::{OpenEnum, Vocabulary, conditions, contents_schema, lenient};
 
@@ -42,8 +42,11 @@ pub struct SeccompProfileSpec {
 
 /// What the operator knows of it.
 // Each field is read by itself: an operator of another release may say more, or say it otherwise.
+// The API server shows the default where nothing is stored. Without it kstatus, by which Flux and `helm --wait` go, takes
+// a profile that nobody has judged for ready (sigs.k8s.io/cli-utils, pkg/kstatus/status: no condition is a good one).
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(extend("default" = unjudged()))]
 pub struct SeccompProfileStatus {
     /// The metadata.generation that this status is about.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "lenient::field")]
@@ -77,10 +80,31 @@ pub struct SeccompProfileStatus {
     /// `Approved` once the file may go from the nodes; never taken back. Any other word is no leave.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "lenient::field")]
     pub removal: Option<OpenEnum<Removal>>,
-    /// `Accepted`, `Ready` and, while it is being deleted, `Deleting`.
+    /// `Accepted`, `Ready`; while it is being deleted, `Deleting`; where its contents are refused, `Stalled`.
     #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "lenient::items")]
     #[schemars(schema_with = "conditions::schema")]
     pub conditions: Vec<Condition>,
+}
+
+impl SeccompProfileStatus {
+    /// Whether an operator has written it. The one that the API server gives by default says nothing of the profile.
+    #[must_use]
+    pub fn is_judgement(&self) -> bool {
+        self.observed_generation.is_some() || self.state.is_some()
+    }
+}
+
+/// The status of a profile that no operator has judged.
+fn unjudged() -> Value {
+    json!({
+        "conditions": [{
+            "type": conditions::READY,
+            "status": "Unknown",
+            "reason": conditions::PENDING,
+            "message": "no operator has judged it yet",
+            "lastTransitionTime": "1970-01-01T00:00:00Z",
+        }],
+    })
 }
 
 /// The state of a profile in one word.
@@ -162,4 +186,33 @@ pub struct NodeFailure {
     /// Why, for a person.
     #[schemars(length(max = 1024))]
     pub message: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use kube::CustomResourceExt;
+
+    #[test]
+    fn a_profile_that_nobody_has_judged_is_not_ready_by_default() {
+        let definition = serde_json::to_value(SeccompProfile::crd()).unwrap();
+        let schema = &definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["status"];
+        assert_eq!(schema["default"], unjudged());
+        let status: SeccompProfileStatus = serde_json::from_value(unjudged()).unwrap();
+        let [ready] = &status.conditions[..] else { panic!("there is one condition") };
+        assert_eq!((ready.type_.as_str(), ready.status.as_str()), ("Ready", "Unknown"));
+        assert!(!status.is_judgement());
+        // Nothing but conditions: what programs read as the operator's word is absent.
+        assert_eq!(
+            SeccompProfileStatus { conditions: Vec::new(), ..status },
+            SeccompProfileStatus::default()
+        );
+    }
+
+    #[test]
+    fn what_an_operator_has_written_is_its_judgement() {
+        let judged = SeccompProfileStatus { state: Some(State::Progressing.into()), ..Default::default() };
+        assert!(judged.is_judgement());
+        assert!(!SeccompProfileStatus::default().is_judgement());
+    }
 }

@@ -88,7 +88,7 @@ impl ProfileFacts {
             content,
             deleted: object.metadata.deletion_timestamp.is_some(),
             removal_approved: object.removal_approved(),
-            status: object.status().filter(|status| *status != SeccompProfileStatus::default()),
+            status: object.status().filter(SeccompProfileStatus::is_judgement),
         }
     }
 

@@ -38,7 +38,7 @@ fn acted_on(status: &SeccompProfileStatus) -> impl PartialEq {
         status.content_hash.clone(),
         status.localhost_profile.clone(),
         status.removal.clone(),
-        [conditions::ACCEPTED, conditions::READY, conditions::DELETING].map(condition),
+        [conditions::ACCEPTED, conditions::READY, conditions::DELETING, conditions::STALLED].map(condition),
     )
 }
 

@@ -201,6 +201,7 @@ fn rejected(bad: &[(Applied<'_>, &'static str)]) {
         let message = accepted["message"].as_str().unwrap();
         assert!(message.contains(says), "{name}: {message}\nshould say {says}");
         assert_eq!(view.condition("Ready").unwrap()["status"], "False", "{name}");
+        assert_eq!(view.condition("Stalled").unwrap()["status"], "True", "{name}");
         if name.len() <= 240 {
             assert!(profile.on_disks().iter().all(|(_, found)| found.is_none()), "{name} has a file");
         }

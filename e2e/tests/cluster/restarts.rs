@@ -3,6 +3,7 @@
 use std::os::unix::fs::MetadataExt;
 
 use e2e::view::{ProfileView, disk};
+use serde_json::json;
 
 use super::audit::{Log, summary};
 use super::stopped::{AGENT_PODS, OPERATOR_PODS, Stopped};
@@ -72,7 +73,16 @@ fn while_the_operator_is_down_files_stay_and_new_profiles_still_arrive() {
             disk::bytes(&node, "during-the-stop").unwrap().filter(|found| *found == bytes_of(&harmless(1)))
         });
     }
-    assert!(new.view().json()["status"].is_null(), "nobody has judged it");
+    // Nobody has judged it, and whoever goes by conditions must not take that for ready.
+    let unjudged = json!([{
+        "type": "Ready", "status": "Unknown", "reason": "Pending", "message": "no operator has judged it yet",
+        "lastTransitionTime": "1970-01-01T00:00:00Z",
+    }]);
+    assert_eq!(new.view().json()["status"], json!({ "conditions": unjudged }));
+    let listed = cluster.json(["get", "seccompprofiles"]);
+    let mut listed = listed["items"].as_array().unwrap().iter();
+    let listed = listed.find(|object| object["metadata"]["name"] == "during-the-stop").unwrap();
+    assert_eq!(listed["status"]["conditions"], unjudged, "a list says the same");
     for (node, found) in old.on_disks() {
         assert_eq!(text(&found), text(&Some(bytes_of(&harmless(0)))), "{node}");
     }

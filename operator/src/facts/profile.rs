@@ -35,7 +35,7 @@ pub struct ProfileFacts {
     /// Whether the file may go from the nodes: read by itself, as the agents do, so that a status with a word of
     /// another release in it does not take it back.
     pub removal_approved: bool,
-    /// The status that is stored; `None` where there is none, or none that can be read.
+    /// The status that is stored; `None` where there is none of an operator's, or none that can be read.
     pub status: Option<SeccompProfileStatus>,
 }
 
@@ -79,8 +79,8 @@ impl ProfileFacts {
             has_finalizers: !finalizers.is_empty(),
             removal_approved: object.removal_approved(),
             delete_in_use: annotation(DELETE_IN_USE) == Some("true"),
-            // An object that was never judged has no status, or an empty one; both read as none.
-            status: object.status().filter(|status| *status != SeccompProfileStatus::default()),
+            // An object that was never judged has no status, an empty one or the default; all read as none.
+            status: object.status().filter(SeccompProfileStatus::is_judgement),
             name,
         }
     }
@@ -90,6 +90,19 @@ impl ProfileFacts {
 mod tests {
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn the_status_that_an_object_has_by_default_is_none() {
+        let of = |status| {
+            let spec = json!({ "contents": { "defaultAction": "SCMP_ACT_LOG" } });
+            let object = json!({ "metadata": { "name": "a" }, "spec": spec, "status": status });
+            ProfileFacts::of(&serde_json::from_value(object).unwrap()).status
+        };
+        let ready = json!({ "type": "Ready", "status": "Unknown", "reason": "Pending", "message": "", "lastTransitionTime": "1970-01-01T00:00:00Z" });
+        assert_eq!(of(json!({ "conditions": [ready] })), None);
+        assert_eq!(of(json!({})), None);
+        assert!(of(json!({ "observedGeneration": 1, "conditions": [ready] })).is_some());
+    }
 
     #[test]
     fn contents_are_read_where_their_text_is_news() {

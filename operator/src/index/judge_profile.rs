@@ -231,6 +231,9 @@ impl Index {
         if facts.deleting() {
             let (reason, message) = self.deleting(name, profile, usage, approve);
             conditions.push(condition(conditions::DELETING, true, reason, message, facts.generation));
+        } else if facts.content.is_err() {
+            let message = "it will not become ready as it is: the condition Accepted says why".to_owned();
+            conditions.push(condition(conditions::STALLED, true, accepted_reason, message, facts.generation));
         }
         status::keep_transition_times(facts.status.as_ref(), &mut conditions, now);
         let state = match &facts.content {

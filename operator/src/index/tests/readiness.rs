@@ -121,6 +121,24 @@ fn of_contents_that_are_no_profile_no_node_is_said_to_have_failed() {
 }
 
 #[test]
+fn only_a_profile_that_will_not_become_ready_as_it_is_is_stalled() {
+    let stalled = |status: &SeccompProfileStatus| {
+        let mut conditions = status.conditions.iter();
+        conditions.find(|it| it.type_ == "Stalled").map(|it| (it.status.clone(), it.reason.clone()))
+    };
+    let refused_contents = refused(Err("unknown action".to_owned()));
+    assert_eq!(stalled(&status(&refused_contents, 1)), Some(("True".into(), "InvalidProfile".into())));
+    // The agents go on trying, and whoever waits has a time-out.
+    assert_eq!(stalled(&status(&refused(Ok(hash(2))), 1)), None);
+    assert_eq!(stalled(&status(&two_nodes(), 1)), None);
+    let mut index = refused_contents;
+    let deletion = Some(at(2));
+    let deleted = ProfileFacts { deletion, ..index.profiles["a"].facts.clone() };
+    index.apply_profile(deleted, Source::Watch, at(2));
+    assert_eq!(stalled(&status(&index, 5)), None);
+}
+
+#[test]
 fn agents_that_are_too_old_for_a_profile_have_failed_and_say_why() {
     let status = status(&refused(Ok(hash(2))), 1);
     assert_eq!(

@@ -331,6 +331,9 @@ fn conditions(
             ("InUse", format!("{number} {plural} it: {names}; {how}"))
         };
         conditions.push(condition("Deleting", true, reason, message));
+    } else if contents.is_err() {
+        let message = "it will not become ready as it is: the condition Accepted says why".to_owned();
+        conditions.push(condition("Stalled", true, "InvalidProfile", message));
     }
     conditions
 }
