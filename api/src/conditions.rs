@@ -12,6 +12,8 @@ pub const DELETING: &str = "Deleting";
 pub const STALLED: &str = "Stalled";
 /// Why [`READY`] is Unknown on a profile that no operator has judged.
 pub const PENDING: &str = "Pending";
+/// On a node's status, as False, while containers there do not start although the node has their profile.
+pub const CONTAINERS_START: &str = "ContainersStart";
 
 /// Why a node's [`READY`] is as it is: the reasons that the operator writes there.
 pub mod node {
@@ -25,6 +27,11 @@ pub mod node {
     pub const BEHIND: &str = "Behind";
     /// The node has every profile.
     pub const ALL_PROFILES: &str = "AllProfiles";
+
+    /// Of [`CONTAINERS_START`](super::CONTAINERS_START): the runtime does not find the file that the agent keeps.
+    pub const FILE_NOT_FOUND: &str = "FileNotFound";
+    /// Of [`CONTAINERS_START`](super::CONTAINERS_START): the runtime starts no container under the profile.
+    pub const START_FAILED: &str = "StartFailed";
 
     /// How long a node may be behind before its condition says so: a rollout should not cost two writes a node.
     pub const GRACE: std::time::Duration = std::time::Duration::from_secs(30);

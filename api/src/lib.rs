@@ -5,7 +5,8 @@
 //! - [`Untrusted`]: any stored object as a program reads it, whatever the schema was when it was written.
 //! - [`OpenEnum`]: a word of a vocabulary that grows: what another release writes is kept as it was written.
 //! - [`Text`]: JSON that is decoded without being read.
-//! - [`WatchedPod`]: a Pod, of which only what matters here is read: the profiles that it names, whether it is ready.
+//! - [`WatchedPod`]: a Pod, of which only what matters here is read: the profiles that it names, whether it is ready,
+//!   why its containers do not start.
 //! - [`metadata`]: metadata decoded so that no object ends a watch.
 //! - [`watched_as`]: makes a type that holds only what is read of a kind fit for a watch.
 //! - [`names`]: profile and node names, the finalizer, the annotation, field managers.
@@ -15,6 +16,7 @@
 //! No behaviour lives here: what to do with these objects is the agent's and the operator's business.
 
 pub mod conditions;
+mod container_status;
 mod contents_schema;
 #[cfg(feature = "crds")]
 pub mod crds;
@@ -30,10 +32,11 @@ mod text;
 mod untrusted;
 mod watched;
 
+pub use container_status::NotStarted;
 pub use names::{InvalidName, NodeName, ProfileName};
 pub use node_profile_status::{
-    FileProblem, FileState, MOST_FILES, MOST_PROBLEMS, NodeProfileStatus, NodeProfileStatusSpec,
-    NodeProfileStatusStatus, Report,
+    FileProblem, FileState, MOST_FILES, MOST_PROBLEMS, MOST_START_FAILURES, NodeProfileStatus,
+    NodeProfileStatusSpec, NodeProfileStatusStatus, Report, StartFailure,
 };
 pub use open_enum::{OpenEnum, Vocabulary};
 pub use pod::{PodReadiness, PodSpec, WatchedPod};

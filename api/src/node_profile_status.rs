@@ -46,7 +46,7 @@ use crate::{OpenEnum, Vocabulary, conditions, lenient};
 )]
 pub struct NodeProfileStatusSpec {}
 
-/// Two parts with two authors: the agent's report, the operator's conditions.
+/// Two authors: the report is the agent's, all else is the operator's.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct NodeProfileStatusStatus {
@@ -57,6 +57,29 @@ pub struct NodeProfileStatusStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "conditions::schema")]
     pub conditions: Vec<Condition>,
+    /// Profiles under which containers do not start on the node although it has their files, as pods say; the first
+    /// by name. It counts beside the condition `ContainersStart` only. Only the operator writes it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    pub start_failures: Vec<StartFailure>,
+}
+
+/// Start failures that one status lists at most.
+pub const MOST_START_FAILURES: usize = 16;
+
+/// Why containers do not start under a profile on a node that has its file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct StartFailure {
+    /// The profile.
+    #[schemars(length(max = 253))]
+    pub profile: String,
+    /// Why, in one word: `FileNotFound` or `StartFailed`.
+    #[schemars(length(max = 64))]
+    pub reason: String,
+    /// The likely cause, and a pod of which it is so, for a person.
+    #[schemars(length(max = 1024))]
+    pub message: String,
 }
 
 /// What lies on the node's disk.

@@ -8,6 +8,7 @@ use k8s_openapi::jiff::Timestamp;
 use serde::Deserialize;
 
 use crate::ProfileName;
+use crate::container_status::{ContainerStatus, NotStarted};
 
 /// The fields of a Pod that are watched.
 #[derive(Debug, Clone, Deserialize)]
@@ -37,6 +38,7 @@ pub struct PodSpec {
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 struct Container {
+    name: String,
     security_context: Option<SecurityContext>,
 }
 
@@ -53,10 +55,13 @@ struct SeccompField {
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default)]
+#[serde(rename_all = "camelCase", default)]
 struct PodStatus {
     phase: Option<String>,
     conditions: Vec<PodCondition>,
+    container_statuses: Vec<ContainerStatus>,
+    init_container_statuses: Vec<ContainerStatus>,
+    ephemeral_container_statuses: Vec<ContainerStatus>,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -101,6 +106,14 @@ impl WatchedPod {
     pub fn has_ended(&self) -> bool {
         matches!(self.phase(), Some("Succeeded" | "Failed"))
     }
+
+    /// Its containers of every kind that wait to be started, or could not be.
+    pub fn not_started(&self) -> impl Iterator<Item = NotStarted<'_>> {
+        let PodStatus { container_statuses, init_container_statuses, ephemeral_container_statuses, .. } =
+            &self.status;
+        let all = [container_statuses, init_container_statuses, ephemeral_container_statuses];
+        all.into_iter().flatten().filter_map(ContainerStatus::not_started)
+    }
 }
 
 impl PodSpec {
@@ -121,6 +134,16 @@ impl PodSpec {
             .filter_map(|context| context.as_ref()?.seccomp_profile.as_ref()?.localhost_profile.as_deref())
             .filter_map(|path| ProfileName::from_localhost_profile(path, directory))
             .collect()
+    }
+
+    /// The profile that a container is started under: its own, or the pod's where it names none.
+    #[must_use]
+    pub fn profile_of(&self, container: &str, directory: &str) -> Option<ProfileName> {
+        let containers = [&self.containers, &self.init_containers, &self.ephemeral_containers];
+        let container = containers.into_iter().flatten().find(|it| it.name == container)?;
+        let field = |context: &Option<SecurityContext>| context.as_ref()?.seccomp_profile.clone();
+        let field = field(&container.security_context).or_else(|| field(&self.security_context))?;
+        ProfileName::from_localhost_profile(field.localhost_profile.as_deref()?, directory)
     }
 }
 
@@ -147,6 +170,23 @@ mod tests {
             "ephemeralContainers": [{ "securityContext": using("profiles/d.json") }],
         });
         assert_eq!(profiles(spec), ["a", "b", "c", "d"]);
+    }
+
+    #[test]
+    fn a_containers_own_profile_goes_before_the_pods() {
+        let default = json!({ "seccompProfile": { "type": "RuntimeDefault" } });
+        let spec = json!({
+            "securityContext": using("profiles/a.json"),
+            "containers": [{ "name": "own", "securityContext": using("profiles/b.json") }, { "name": "pods" }],
+            "initContainers": [{ "name": "default", "securityContext": default }],
+            "ephemeralContainers": [{ "name": "debug", "securityContext": { "runAsUser": 7 } }],
+        });
+        let spec: PodSpec = serde_json::from_value(spec).unwrap();
+        let of = |container| spec.profile_of(container, "profiles").map(|name| name.to_string());
+        assert_eq!(of("own").as_deref(), Some("b"));
+        assert_eq!(of("pods").as_deref(), Some("a"));
+        assert_eq!(of("debug").as_deref(), Some("a"));
+        assert_eq!((of("default"), of("absent")), (None, None));
     }
 
     #[test]

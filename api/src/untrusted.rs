@@ -9,7 +9,10 @@ use profile::{ParseError, Profile};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{NodeProfileStatus, NodeProfileStatusStatus, Report, SeccompProfile, SeccompProfileStatus};
+use crate::{
+    MOST_START_FAILURES, NodeProfileStatus, NodeProfileStatusStatus, Report, SeccompProfile,
+    SeccompProfileStatus, StartFailure,
+};
 
 /// An object of kind `K` of which only the metadata is known to be right.
 ///
@@ -76,18 +79,23 @@ impl<S> Untrusted<SeccompProfile, S> {
 }
 
 impl Untrusted<NodeProfileStatus> {
-    /// The status, if it is one. The report and each condition are read by themselves, because they have different
-    /// authors: a condition that the operator has written is there, whatever stands beside it.
+    /// The status, if it is one. The report, each condition and each start failure are read by themselves, because they
+    /// have different authors: a condition that the operator has written is there, whatever stands beside it.
     #[must_use]
     pub fn into_status(self) -> Option<NodeProfileStatusStatus> {
         let Value::Object(mut status) = self.status else { return None };
-        let conditions = match status.remove("conditions") {
-            Some(Value::Array(conditions)) => conditions,
-            _ => Vec::new(),
+        let report = status.remove("report").and_then(|report| Report::deserialize(report).ok());
+        let mut list = |field| match status.remove(field) {
+            Some(Value::Array(list)) => list.into_iter(),
+            _ => Vec::new().into_iter(),
         };
         Some(NodeProfileStatusStatus {
-            report: status.remove("report").and_then(|report| Report::deserialize(report).ok()),
-            conditions: conditions.into_iter().filter_map(|it| Condition::deserialize(it).ok()).collect(),
+            report,
+            conditions: list("conditions").filter_map(|it| Condition::deserialize(it).ok()).collect(),
+            start_failures: list("startFailures")
+                .filter_map(|it| StartFailure::deserialize(it).ok())
+                .take(MOST_START_FAILURES)
+                .collect(),
         })
     }
 }

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use api::{
-    NodeProfileStatus, ProfileName, Report, SeccompProfile, SeccompProfileStatus, Untrusted, WatchedPod,
-    conditions,
+    NodeProfileStatus, ProfileName, Report, SeccompProfile, SeccompProfileStatus, StartFailure, Untrusted,
+    WatchedPod, conditions,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use profile::{ContentHash, ShortHash};
@@ -50,6 +50,10 @@ pub struct NodeFacts {
     pub report: Option<Report>,
     /// What the operator makes of it.
     pub ready: Option<Condition>,
+    /// Profiles that it has and under which containers do not start, as the operator says.
+    pub start_failures: Vec<StartFailure>,
+    /// Since when it says so.
+    pub start_failures_since: Option<Time>,
 }
 
 /// The agents' pods.
@@ -122,11 +126,16 @@ impl NodeFacts {
     #[must_use]
     pub fn of(object: &Untrusted<NodeProfileStatus>) -> Self {
         let status = object.clone().into_status().unwrap_or_default();
+        let find = |kind| status.conditions.iter().find(|condition| condition.type_ == kind);
+        // An operator of an earlier release that takes over knows the conditions alone, and drops this one.
+        let do_not_start = find(conditions::CONTAINERS_START).filter(|condition| condition.status == "False");
         Self {
             name: object.metadata.name.clone().unwrap_or_default(),
             created: object.metadata.creation_timestamp.clone(),
+            ready: find(conditions::READY).cloned(),
+            start_failures_since: do_not_start.map(|condition| condition.last_transition_time.clone()),
+            start_failures: if do_not_start.is_some() { status.start_failures } else { Vec::new() },
             report: status.report,
-            ready: status.conditions.into_iter().find(|condition| condition.type_ == conditions::READY),
         }
     }
 

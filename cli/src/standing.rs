@@ -98,12 +98,18 @@ impl Snapshot {
         let mut all: Vec<_> =
             self.nodes.values().map(|node| Standing::of(profile, node, &self.agents)).collect();
         // Stable: by name among equals.
-        all.sort_by_key(|standing| standing.state);
+        all.sort_by_key(|standing| (standing.state, standing.is_right()));
         all
     }
 }
 
 impl Standing {
+    /// Whether all is as it should be: also, as far as pods say, that containers start there.
+    #[must_use]
+    pub fn is_right(&self) -> bool {
+        self.state.is_right() && self.reason.is_none()
+    }
+
     /// How `node` stands for `profile`.
     #[must_use]
     pub fn of(profile: &ProfileFacts, node: &NodeFacts, agents: &Agents) -> Self {
@@ -147,7 +153,11 @@ impl Standing {
             };
         }
         if held.is_some() && held == profile.wanted() {
-            return standing(NodeState::Ready, None, None);
+            // Whatever pods say, the bytes are there.
+            let failure = node.start_failures.iter().find(|failure| failure.profile == profile.name);
+            let why = failure.map(|failure| (failure.reason.as_str(), failure.message.clone()));
+            let since = why.as_ref().and(node.start_failures_since.clone());
+            return standing(NodeState::Ready, why, since);
         }
         if let Some(problem) = report.problems.iter().find(|problem| problem.name == profile.name) {
             let why = (problem.reason.as_str(), problem.message.clone());
@@ -237,6 +247,36 @@ mod tests {
             let node = node("n1", Some(("False", reasons::BEHIND, since)), report(json!({}), json!([])));
             assert!(of(&node).contains(at), "{}", of(&node));
         }
+    }
+
+    /// A node that has the profile, and the operator's word that containers do not start there under `failing`.
+    fn not_starting(failing: &str, condition_kind: &str) -> NodeFacts {
+        let condition = |kind: &str, status: &str, at: &str| json!({ "type": kind, "status": status, "reason": "", "message": "", "lastTransitionTime": at });
+        let conditions = [
+            condition("Ready", "True", "1970-01-01T00:00:10Z"),
+            condition(condition_kind, "False", "1970-01-01T00:01:30Z"),
+        ];
+        let failure =
+            json!({ "profile": failing, "reason": "FileNotFound", "message": "it looks elsewhere" });
+        let object = json!({
+            "metadata": { "name": "n1" },
+            "status": {
+                "report": report(json!({ "audit": WANTED }), json!([])),
+                "conditions": conditions,
+                "startFailures": [failure],
+            },
+        });
+        NodeFacts::of(&serde_json::from_value(object).unwrap())
+    }
+
+    #[test]
+    fn a_node_that_has_the_bytes_and_where_no_container_starts_says_why() {
+        let failing = not_starting("audit", "ContainersStart");
+        assert_eq!(of(&failing), "Ready FileNotFound 1970-01-01T00:01:30Z | it looks elsewhere");
+        assert!(!Standing::of(&profile("audit", 50), &failing, &Agents::Unknown).is_right());
+        assert_eq!(of(&not_starting("other", "ContainersStart")), "Ready   | ");
+        // Left behind by an operator that knew more than the one that writes now.
+        assert_eq!(of(&not_starting("audit", "Other")), "Ready   | ");
     }
 
     #[test]

@@ -102,7 +102,7 @@ impl ProfileStatus {
 
     /// The nodes where not all is as it should be.
     pub fn behind(&self) -> impl Iterator<Item = &Standing> {
-        self.nodes.iter().filter(|standing| !standing.state.is_right())
+        self.nodes.iter().filter(|standing| !standing.is_right())
     }
 
     fn tone(&self) -> Tone {
@@ -143,7 +143,7 @@ impl ProfileStatus {
         for standing in &self.nodes {
             table.row([
                 (&standing.node).into(),
-                state_cell(standing.state),
+                state_cell(standing),
                 age(standing.since.as_ref(), now).into(),
                 because(standing).into(),
             ]);
@@ -172,7 +172,7 @@ fn overview(profiles: &[ProfileStatus], paint: Paint, now: Timestamp) -> String 
                 table.row([
                     (&profile.name).into(),
                     (&standing.node).into(),
-                    state_cell(standing.state),
+                    state_cell(standing),
                     age(standing.since.as_ref(), now).into(),
                     because(standing).into(),
                 ]);
@@ -221,9 +221,10 @@ fn why(profile: &ProfileFacts, ready: Option<&Condition>) -> Vec<String> {
 }
 
 /// A node's state in its colour.
-#[must_use]
-pub fn state_cell(state: NodeState) -> Cell {
+fn state_cell(standing: &Standing) -> Cell {
+    let state = standing.state;
     let tone = match state {
+        NodeState::Ready if !standing.is_right() => Tone::Bad,
         NodeState::Ready | NodeState::Removed => Tone::Good,
         NodeState::Failed => Tone::Bad,
         NodeState::Pending | NodeState::Removing | NodeState::Joining | NodeState::Unreachable => {
@@ -288,6 +289,36 @@ mod tests {
     #[test]
     fn the_overview_shows_every_profile_and_every_node_that_is_behind() {
         insta::assert_snapshot!(StatusView::of_all(&conflict()).render(Paint::Plain, now()));
+    }
+
+    #[test]
+    fn a_node_where_no_container_starts_has_a_row_although_it_has_the_bytes() {
+        let failing = json!({
+            "metadata": { "name": "node-2", "creationTimestamp": "1970-01-01T00:00:00Z" },
+            "status": {
+                "report": report(json!({ "audit": HASH }), json!([])),
+                "conditions": [{
+                    "type": "ContainersStart", "status": "False", "reason": "StartFailed", "message": "",
+                    "lastTransitionTime": "1970-01-01T00:01:10Z",
+                }],
+                "startFailures": [{
+                    "profile": "audit", "reason": "StartFailed",
+                    "message": "the container runtime starts no container under it (pod shop/web)",
+                }],
+            },
+        });
+        let failing = crate::facts::NodeFacts::of(&serde_json::from_value(failing).unwrap());
+        let other = node("node-1", None, report(json!({ "audit": HASH }), json!([])));
+        let snapshot = snapshot(vec![ready("audit")], vec![other, failing]);
+        insta::assert_snapshot!(StatusView::of_all(&snapshot).render(Paint::Plain, now()), @r"
+        PROFILE   STATE   READY   SINCE   IN USE   WHY
+        audit     Ready   1/2     60s     yes
+
+        PROFILE   NODE     STATE   SINCE   WHY
+        audit     node-2   Ready   30s     StartFailed: the container runtime starts no container under it (pod shop/web)
+        ");
+        let own = StatusView::of_one(&snapshot.profiles["audit"], &snapshot).render(Paint::Plain, now());
+        assert!(own.contains("\nnode-2   Ready   30s     StartFailed: "), "{own}");
     }
 
     #[test]

@@ -162,6 +162,8 @@ impl World {
             problems: BTreeMap::new(),
             has_status: true,
             ready: None,
+            containers_start: None,
+            start_failures: Vec::new(),
         }
     }
 

@@ -40,6 +40,8 @@ fn every_event_and_every_reason_of_a_node_is_explained() {
         reasons::AGENT_DOWN,
         reasons::NO_REPORT,
         reasons::UNREACHABLE,
+        reasons::FILE_NOT_FOUND,
+        reasons::START_FAILED,
     ];
     for word in events.into_iter().chain(conditions) {
         assert!(explained.contains(word), "{word} is not explained");

@@ -11,6 +11,8 @@ use serde_json::Value;
 
 const DIRECTORY: &str = "profiles";
 const CONTAINERS: [&str; 3] = ["containers", "initContainers", "ephemeralContainers"];
+/// The lists of statuses, one for each.
+const STATUSES: [&str; 3] = ["containerStatuses", "initContainerStatuses", "ephemeralContainerStatuses"];
 
 fuzz_mutator!(|data: &mut [u8], size: usize, max_size: usize, seed: u32| {
     fuzz::mutate::mutate(data, size, max_size, seed)
@@ -52,12 +54,29 @@ fn is_pod(pod: &Value) -> bool {
             && optional(profile, Value::is_object)
             && optional(&profile["localhostProfile"], Value::is_string)
     };
+    let text = |parent: &Value, key: &str| parent.get(key).is_none_or(Value::is_string);
+    let words = |it: &Value| {
+        text(it, "reason") && text(it, "message") && optional(&it["finishedAt"], Value::is_string)
+    };
+    let state = |parent: &Value, key: &str| {
+        let state = &parent[key];
+        object(parent, key)
+            && ["waiting", "terminated"]
+                .iter()
+                .all(|key| optional(&state[*key], |it| it.is_object() && words(it)))
+    };
+    let container = |it: &Value| it.is_object() && text(it, "name") && context(it);
     let (spec, status) = (&pod["spec"], &pod["status"]);
     object(pod, "spec")
         && object(pod, "status")
         && optional(&spec["nodeName"], Value::is_string)
         && context(spec)
-        && CONTAINERS.iter().all(|key| list(spec, key, |it| it.is_object() && context(it)))
+        && CONTAINERS.iter().all(|key| list(spec, key, container))
+        && STATUSES.iter().all(|key| {
+            list(status, key, |it| {
+                it.is_object() && text(it, "name") && state(it, "state") && state(it, "lastState")
+            })
+        })
         && optional(&status["phase"], Value::is_string)
         && list(status, "conditions", |it| {
             it["type"].is_string()
@@ -75,6 +94,13 @@ fn check(pod: &Value, facts: &PodFacts) {
     let is_agent = metadata["namespace"] == "system" && metadata["labels"]["app"] == "agent";
     let ended = status["phase"] == "Succeeded" || status["phase"] == "Failed";
     let used = used(spec);
+    assert!(facts.failed_starts.len() <= 8);
+    for start in &facts.failed_starts {
+        assert!(used.contains(&start.profile), "a profile that the pod does not use is to blame: {start:?}");
+        assert!(
+            start.place.as_ref().is_none_or(|place| place.len() <= 256 && !place.contains(char::is_control))
+        );
+    }
     match &facts.kind {
         PodKind::Agent { ready: said, .. } => {
             assert!(is_agent);

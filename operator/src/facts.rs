@@ -7,12 +7,14 @@ mod node;
 mod pod;
 mod profile;
 mod report;
+mod start;
 
 pub use api::WatchedPod;
 pub use node::{NodeFacts, WatchedNode};
 pub use pod::{AgentPods, PodFacts, PodKind};
 pub use profile::{ProfileFacts, WatchedProfile};
 pub use report::ReportFacts;
+pub use start::{Cause, FailedStart};
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use k8s_openapi::jiff::Timestamp;

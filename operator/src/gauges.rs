@@ -204,6 +204,7 @@ mod tests {
             node: None,
             created: Timestamp::now(),
             kind: PodKind::User(BTreeSet::from([profile.to_owned()])),
+            failed_starts: Vec::new(),
         };
         cluster.change(|index| index.apply_pod(user("p1", "audit"), Timestamp::now()));
         cluster.change(|index| index.apply_pod(user("p2", "no-such-profile"), Timestamp::now()));

@@ -12,6 +12,7 @@ mod judge_node;
 mod judge_profile;
 mod node;
 mod profile;
+mod starts;
 mod steadiness;
 mod tally;
 #[cfg(test)]
@@ -32,6 +33,7 @@ pub use tally::{NodeState, Tally};
 
 use node::Node;
 use profile::Profile;
+use starts::Witnesses;
 use users::Users;
 
 /// How long mere counts wait for the report of a node that joins.
@@ -45,6 +47,8 @@ pub struct Index {
     profiles: BTreeMap<String, Profile>,
     nodes: BTreeMap<String, Node>,
     users: Users,
+    /// Pods of which some container does not start because of a profile.
+    witnesses: Witnesses,
     /// The node of each agent's pod, by the pod's uid.
     agents: HashMap<String, String>,
     /// Kinds of which some objects may not be known.
@@ -78,6 +82,7 @@ impl Index {
             profiles: BTreeMap::new(),
             nodes: BTreeMap::new(),
             users: Users::default(),
+            witnesses: Witnesses::default(),
             agents: HashMap::new(),
             doubtful: BTreeSet::new(),
             reports_seen: None,
@@ -137,7 +142,9 @@ impl Index {
         for (node_name, node) in &mut self.nodes {
             let contribution = node.contribution(&name, &profile);
             profile.count(&node.name, contribution, Sign::Plus);
-            if contribution.lacking && node.lack(Sign::Plus, now) {
+            let lacks = contribution.lacking && node.lack(Sign::Plus, now);
+            // New contents may start.
+            if lacks || !node.starts.is_empty() {
                 self.dirty.nodes.insert(node_name.clone());
             }
         }
@@ -197,7 +204,7 @@ impl Index {
     }
 
     /// A Pod was created or changed. It may have been something else to us before: labels change.
-    pub fn apply_pod(&mut self, pod: PodFacts, now: Timestamp) {
+    pub fn apply_pod(&mut self, mut pod: PodFacts, now: Timestamp) {
         let agent = match (&pod.kind, &pod.node) {
             (PodKind::Agent { ready, since }, Some(node)) => {
                 Some((node.clone(), *ready, since.unwrap_or(now).min(now)))
@@ -214,6 +221,7 @@ impl Index {
         if let Some((node, ready, since)) = agent {
             self.change_node(&node, now, |node| node.agent_pod(&pod.uid, Some(ready), since));
         }
+        self.dirty.nodes.extend(self.witnesses.apply(&mut pod));
         self.dirty.profiles.extend(self.users.apply(pod));
     }
 
@@ -222,6 +230,7 @@ impl Index {
         if let Some(node) = self.agents.remove(uid) {
             self.change_node(&node, now, |node| node.agent_pod(uid, None, now));
         }
+        self.dirty.nodes.extend(self.witnesses.delete(uid));
         self.dirty.profiles.extend(self.users.delete(uid));
     }
 
@@ -235,11 +244,12 @@ impl Index {
         self.doubtful.remove(kind);
     }
 
-    /// Lets the time that has passed change a node's class.
+    /// Lets the time that has passed change a node's class, and what is known of the starts there.
     pub fn pass_time(&mut self, node: &str, now: Timestamp) {
         if self.nodes.get(node).is_some_and(|node| node.classify(now) != node.class) {
             self.change_node(node, now, |_| {});
         }
+        self.note_starts(node, now);
     }
 
     /// Names and uids of all profiles: a relist drops those that it did not bring.
@@ -272,6 +282,7 @@ impl Index {
     /// Drops every pod whose uid a relist did not bring.
     pub fn retain_pods(&mut self, uids: &BTreeSet<String>, now: Timestamp) {
         self.dirty.profiles.extend(self.users.retain(uids));
+        self.dirty.nodes.extend(self.witnesses.retain(uids));
         let gone: Vec<_> = self.agents.keys().filter(|uid| !uids.contains(*uid)).cloned().collect();
         for uid in gone {
             self.delete_pod(&uid, now);
@@ -318,7 +329,8 @@ impl Index {
     fn lacks_no_more(&mut self, name: &str, profile: &Profile, now: Timestamp) {
         for (node_name, node) in &mut self.nodes {
             let contribution = node.contribution(name, profile);
-            if contribution.lacking && node.lack(Sign::Minus, now) {
+            let lacks_none = contribution.lacking && node.lack(Sign::Minus, now);
+            if lacks_none || !node.starts.is_empty() {
                 self.dirty.nodes.insert(node_name.clone());
             }
         }

@@ -1,4 +1,4 @@
-//! What of a profile's life is worth an Event.
+//! What of a profile's life, and of a node's, is worth an Event.
 //!
 //! The notes are fixed texts: the API server's Events of one reason are one object with a counter, so that a note
 //! with changing parts would show the first parts for ever. What changes stands in the status, and the note says
@@ -7,7 +7,9 @@
 use api::{OpenEnum, Removal, SeccompProfileStatus, State};
 use kube_runtime::events::{Event, EventType};
 
-/// What of a profile's life is worth an Event.
+use crate::facts::Cause;
+
+/// What of a profile's life, and of a node's, is worth an Event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Notice {
     /// Every node that must have it has it.
@@ -24,11 +26,15 @@ pub enum Notice {
     CutOffPods,
     /// It goes although some node has not confirmed that the file is gone.
     Unconfirmed,
+    /// On a node the runtime does not find a file that the agent keeps.
+    FileNotFound,
+    /// On a node the runtime starts no container under a profile.
+    StartFailed,
 }
 
 impl Notice {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 9] = [
         Self::Ready,
         Self::NodesFailed,
         Self::Rejected,
@@ -36,7 +42,18 @@ impl Notice {
         Self::RemovalForced,
         Self::CutOffPods,
         Self::Unconfirmed,
+        Self::FileNotFound,
+        Self::StartFailed,
     ];
+
+    /// The one about containers that do not start.
+    #[must_use]
+    pub fn of_start(cause: Cause) -> Self {
+        match cause {
+            Cause::FileNotFound => Self::FileNotFound,
+            Cause::StartFailed => Self::StartFailed,
+        }
+    }
 
     /// The Event's reason.
     #[must_use]
@@ -49,6 +66,8 @@ impl Notice {
             Self::RemovalForced => "RemovalForced",
             Self::CutOffPods => "CutOffPods",
             Self::Unconfirmed => "RemovalUnconfirmed",
+            Self::FileNotFound => Cause::FileNotFound.reason(),
+            Self::StartFailed => Cause::StartFailed.reason(),
         }
     }
 
@@ -86,6 +105,16 @@ impl Notice {
                 EventType::Warning,
                 "Delete",
                 "A node did not confirm in time that it removed the file; its agent removes it when it runs again.",
+            ),
+            Self::FileNotFound => (
+                EventType::Warning,
+                "Start",
+                "Containers do not start: the runtime does not find a profile that the node has. Likely the kubelet's root directory is not the chart's kubeletRoot; status.startFailures says more.",
+            ),
+            Self::StartFailed => (
+                EventType::Warning,
+                "Start",
+                "The runtime starts no container under a profile that the node has. Likely the profile denies a call that the runtime makes; status.startFailures says more.",
             ),
         };
         let note = match detail {

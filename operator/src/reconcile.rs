@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use daemon::chain;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use k8s_openapi::jiff::Timestamp;
 use kube::Resource;
 use kube_runtime::controller::Action;
@@ -256,8 +257,9 @@ async fn step_node(name: &str, context: &Context) -> Result<Option<Timestamp>, W
         NodeStep::DeleteReport { version } => {
             context.bound("node", name, &version, writer.delete_report(name, &version)).await?;
         }
-        NodeStep::WriteCondition { version, has_status, condition } => {
-            let write = writer.node_condition(name, &version, has_status, &condition);
+        NodeStep::WriteConditions { version, has_status, conditions, start_failures, notices } => {
+            let failures = start_failures.as_deref();
+            let write = writer.node_conditions(name, &version, has_status, &conditions, failures);
             let answer = context.bound("node", name, &version, write).await?;
             cluster.change(|index| {
                 let facts = ReportFacts::of(answer);
@@ -265,8 +267,16 @@ async fn step_node(name: &str, context: &Context) -> Result<Option<Timestamp>, W
                 let at = Instant::now();
                 cluster.metrics.echoes.written(Reports::KIND, name, &facts.version, known, at);
                 index.apply_report(facts, Source::Answer, now);
+                if let Some(failures) = failures {
+                    index.starts_written(name, failures.len(), now);
+                }
             });
-            info!(node = name, status = condition.status, reason = condition.reason, "node condition");
+            for Condition { type_, status, reason, .. } in &conditions {
+                info!(node = name, condition = type_, status, reason, "node condition");
+            }
+            for notice in notices {
+                writer.publish_about_node(name, &version, notice).await;
+            }
         }
     }
     Ok(verdict.look_again)

@@ -5,7 +5,9 @@
 //! stands in the patch). The answer holds the new version, and goes into the index at once.
 
 use api::names::{FINALIZER, GROUP, OPERATOR_FIELD_MANAGER};
-use api::{NodeProfileStatus, NodeProfileStatusSpec, SeccompProfile, SeccompProfileStatus, Untrusted};
+use api::{
+    NodeProfileStatus, NodeProfileStatusSpec, SeccompProfile, SeccompProfileStatus, StartFailure, Untrusted,
+};
 use daemon::chain;
 use daemon::client::within;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, OwnerReference};
@@ -76,7 +78,7 @@ pub enum Write {
     ProfileStatus,
     /// A node's report, created or deleted.
     NodeReport,
-    /// The condition of a node's report.
+    /// The conditions of a node's report.
     NodeCondition,
     /// An Event.
     Event,
@@ -224,38 +226,63 @@ impl Writer {
         self.counted(Write::NodeReport, deleted.map(|_| ()))
     }
 
-    /// Writes the condition of a node's report.
+    /// Writes the conditions of a node's report, and the start failures where they are given.
     ///
     /// # Errors
     /// The write did not happen.
-    pub async fn node_condition(
+    pub async fn node_conditions(
         &self,
         node: &str,
         version: &Version,
         has_status: bool,
-        condition: &Condition,
+        conditions: &[Condition],
+        start_failures: Option<&[StartFailure]>,
     ) -> Result<Untrusted<NodeProfileStatus>, WriteError> {
-        let write = if has_status {
-            json!({ "op": "add", "path": "/status/conditions", "value": [condition] })
-        } else {
-            json!({ "op": "add", "path": "/status", "value": { "conditions": [condition] } })
-        };
-        let (params, patch) = bound_to(version, vec![write])?;
+        let mut writes = Vec::new();
+        if !has_status {
+            writes.push(json!({ "op": "add", "path": "/status", "value": {} }));
+        }
+        writes.push(json!({ "op": "add", "path": "/status/conditions", "value": conditions }));
+        if let Some(failures) = start_failures {
+            let path = "/status/startFailures";
+            writes.push(json!({ "op": "add", "path": path, "value": failures }));
+            if failures.is_empty() {
+                // Removed only now, because what is not there cannot be removed.
+                writes.push(json!({ "op": "remove", "path": path }));
+            }
+        }
+        let (params, patch) = bound_to(version, writes)?;
         self.counted(Write::NodeCondition, within(self.reports.patch_status(node, &params, &patch)).await)
     }
 
     /// Publishes an Event about a profile. One that is lost is not worth stopping for: the status says the same.
     pub async fn publish(&self, name: &str, version: &Version, notice: Notice, detail: Option<&str>) {
+        self.publish_about(SeccompProfile::kind(&()).into_owned(), name, version, notice, detail).await;
+    }
+
+    /// Publishes an Event about a node's report.
+    pub async fn publish_about_node(&self, name: &str, version: &Version, notice: Notice) {
+        self.publish_about(NodeProfileStatus::kind(&()).into_owned(), name, version, notice, None).await;
+    }
+
+    async fn publish_about(
+        &self,
+        kind: String,
+        name: &str,
+        version: &Version,
+        notice: Notice,
+        detail: Option<&str>,
+    ) {
         let reference = k8s_openapi::api::core::v1::ObjectReference {
             api_version: Some(format!("{GROUP}/v1alpha1")),
-            kind: Some(SeccompProfile::kind(&()).into_owned()),
+            kind: Some(kind),
             name: Some(name.to_owned()),
             uid: Some(version.uid.clone()),
             ..Default::default()
         };
         let published = within(self.recorder.publish(&notice.event(detail), &reference)).await;
         if let Err(error) = self.counted(Write::Event, published) {
-            debug!(profile = name, reason = notice.reason(), error = %chain(&error), "event lost");
+            debug!(name, reason = notice.reason(), error = %chain(&error), "event lost");
         }
     }
 

@@ -14,7 +14,9 @@ use kube::Client;
 use kube::client::Body;
 use kube_runtime::reflector;
 use operator::cluster::Cluster;
-use operator::facts::{NodeFacts, ProfileFacts, ReportFacts, Source, WatchedProfile};
+use operator::facts::{
+    Cause, FailedStart, NodeFacts, PodFacts, PodKind, ProfileFacts, ReportFacts, Source, WatchedProfile,
+};
 use operator::index::Index;
 use operator::metrics::Metrics;
 use operator::reconcile::{self, Context};
@@ -357,6 +359,69 @@ async fn a_node_that_has_every_profile_is_told_so_beside_its_report() {
             (&json!("True"), &json!("AllProfiles"))
         );
     });
+    let (look, ()) = tokio::join!(look_at_node(&context), conversation);
+    look.unwrap();
+}
+
+#[tokio::test]
+async fn a_node_on_which_no_container_starts_is_told_so_with_its_ready_condition_and_an_event() {
+    let cluster = cluster(&held("10"), Some(json!({ "audit": &HASH[7..39] })));
+    let (before, since) = (Timestamp::now() - 1.hour(), Timestamp::now() - 1.minute());
+    cluster.change(|index| {
+        let start = FailedStart {
+            profile: "audit".into(),
+            cause: Cause::FileNotFound,
+            place: Some("/data/kubelet/seccomp/profiles".into()),
+            at: None,
+            until: None,
+        };
+        let pod = PodFacts {
+            uid: "p1".into(),
+            display: "shop/web".into(),
+            node: Some("n1".into()),
+            created: before,
+            kind: PodKind::User(BTreeSet::from(["audit".into()])),
+            failed_starts: vec![start],
+        };
+        index.apply_pod(pod, since);
+        index.pass_time("n1", since);
+    });
+    let (context, mut server) = start(cluster);
+    let path = "/apis/seccomp.imjasonh.dev/v1alpha1/nodeprofilestatuses/n1";
+    let answer = json!({ "metadata": { "name": "n1", "uid": "ru1", "resourceVersion": "6" } });
+    let conversation = async {
+        server
+            .expect(Method::PATCH, &format!("{path}/status"), (200, answer), |patch| {
+                precondition(&patch, "5");
+                assert_eq!(patch[1]["path"], "/status/conditions");
+                let said = patch[1]["value"].as_array().unwrap();
+                let said: Vec<_> =
+                    said.iter().map(|it| (&it["type"], &it["status"], &it["reason"])).collect();
+                assert_eq!(
+                    said,
+                    [
+                        (&json!("Ready"), &json!("True"), &json!("AllProfiles")),
+                        (&json!("ContainersStart"), &json!("False"), &json!("FileNotFound")),
+                    ]
+                );
+                assert_eq!(patch[2]["path"], "/status/startFailures");
+                let failure = &patch[2]["value"][0];
+                assert_eq!(
+                    (&failure["profile"], &failure["reason"]),
+                    (&json!("audit"), &json!("FileNotFound"))
+                );
+                assert_eq!(patch.as_array().unwrap().len(), 3);
+            })
+            .await;
+        let events = "/apis/events.k8s.io/v1/namespaces/default/events";
+        server
+            .expect(Method::POST, events, (201, json!({ "metadata": { "name": "e" } })), |event| {
+                assert_eq!((&event["reason"], &event["type"]), (&json!("FileNotFound"), &json!("Warning")));
+                let about = &event["regarding"];
+                assert_eq!((&about["kind"], &about["name"]), (&json!("NodeProfileStatus"), &json!("n1")));
+            })
+            .await;
+    };
     let (look, ()) = tokio::join!(look_at_node(&context), conversation);
     look.unwrap();
 }

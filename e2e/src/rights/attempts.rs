@@ -247,6 +247,13 @@ pub fn on_its_own_node() -> Vec<Attempt> {
         patch("its own conditions emptied", OWN, MERGE, json!({ "status": { "conditions": [] } }), REFUSED),
         patch("its own status removed", OWN, MERGE, json!({ "status": null }), REFUSED),
         patch(
+            "a start failure of its own",
+            OWN,
+            MERGE,
+            json!({ "status": { "startFailures": [{ "profile": "p", "reason": "Lie", "message": "m" }] } }),
+            Answer::Refused(422, "the start failures of a NodeProfileStatus are the operator's"),
+        ),
+        patch(
             "another node's name in the body",
             OWN,
             MERGE,

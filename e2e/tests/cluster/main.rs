@@ -40,6 +40,7 @@ mod rights;
 mod runc;
 mod scraper;
 mod skew;
+mod starts;
 mod stopped;
 mod support;
 mod thief;

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use api::{PodReadiness, WatchedPod};
 use k8s_openapi::jiff::Timestamp;
 
-use super::created;
+use super::{FailedStart, created};
 
 /// Which pods are agents.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,6 +29,8 @@ pub struct PodFacts {
     pub created: Timestamp,
     /// What it is to us.
     pub kind: PodKind,
+    /// Its containers that do not start, likely because of a profile.
+    pub failed_starts: Vec<FailedStart>,
 }
 
 /// What a pod is to us.
@@ -59,6 +61,7 @@ impl PodFacts {
             node: pod.spec.node().map(str::to_owned),
             created: created(&pod.metadata),
             kind: PodKind::of(pod, directory, namespace, agents),
+            failed_starts: FailedStart::of(pod, directory),
         }
     }
 }

@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use api::{FileProblem, MOST_FILES, MOST_PROBLEMS, NodeProfileStatus, ProfileName, Untrusted, conditions};
+use api::{
+    FileProblem, MOST_FILES, MOST_PROBLEMS, NodeProfileStatus, ProfileName, StartFailure, Untrusted,
+    conditions,
+};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use profile::ShortHash;
 
@@ -26,6 +29,10 @@ pub struct ReportFacts {
     pub has_status: bool,
     /// The `Ready` condition that is stored.
     pub ready: Option<Condition>,
+    /// The `ContainersStart` condition that is stored.
+    pub containers_start: Option<Condition>,
+    /// What is stored of profiles under which containers do not start.
+    pub start_failures: Vec<StartFailure>,
 }
 
 impl ReportFacts {
@@ -41,6 +48,11 @@ impl ReportFacts {
             None => (None, BTreeMap::new()),
         };
         let version = Version::of(&metadata);
+        let mut conditions = status.conditions;
+        let mut condition = |kind| {
+            let at = conditions.iter().position(|condition| condition.type_ == kind)?;
+            Some(conditions.swap_remove(at))
+        };
         let mut owners = metadata.owner_references.into_iter().flatten();
         let owner = owners.find(|owner| owner.kind == "Node");
         Self {
@@ -50,7 +62,9 @@ impl ReportFacts {
             files,
             problems,
             has_status,
-            ready: status.conditions.into_iter().find(|condition| condition.type_ == conditions::READY),
+            ready: condition(conditions::READY),
+            containers_start: condition(conditions::CONTAINERS_START),
+            start_failures: status.start_failures,
         }
     }
 }

@@ -1,12 +1,15 @@
 //! What to do about one node.
 
+use api::StartFailure;
 use api::conditions::{self, node::GRACE};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use k8s_openapi::jiff::Timestamp;
 
 use super::node::Class;
+use super::starts::StartsToWrite;
 use super::{Index, after};
 use crate::facts::Version;
+use crate::notice::Notice;
 use crate::status;
 
 /// What to do about a node, and when to ask again if nothing happens before.
@@ -33,14 +36,18 @@ pub enum NodeStep {
         /// The version that was judged.
         version: Version,
     },
-    /// Write the condition `Ready`.
-    WriteCondition {
+    /// Write all conditions, and what belongs to them.
+    WriteConditions {
         /// The version that was judged.
         version: Version,
-        /// Whether the object has a status to write it into.
+        /// Whether the object has a status to write them into.
         has_status: bool,
-        /// The condition.
-        condition: Condition,
+        /// The conditions.
+        conditions: Vec<Condition>,
+        /// The profiles under which containers do not start, where that is another list than the stored one.
+        start_failures: Option<Vec<StartFailure>>,
+        /// What is worth an Event once it is written.
+        notices: Vec<Notice>,
     },
 }
 
@@ -88,12 +95,16 @@ impl Index {
             )),
             Class::Reporting => Some(("True", conditions::node::ALL_PROFILES, "the node has every profile")),
         };
-        let time = if in_grace { [time, late].into_iter().flatten().min() } else { time };
-        let Some((status, reason, message)) = wanted else { return verdict(NodeStep::Nothing, time) };
-        if report.ready.as_ref().is_some_and(|ready| ready.status == status && ready.reason == reason) {
+        let (starts, starts_time) = self.judge_starts(node, now);
+        let late = late.filter(|_| in_grace);
+        let time = [time, late, starts_time].into_iter().flatten().min();
+        let ready = wanted.filter(|(status, reason, _)| {
+            report.ready.as_ref().is_none_or(|ready| ready.status != *status || ready.reason != *reason)
+        });
+        if ready.is_none() && starts.is_none() {
             return verdict(NodeStep::Nothing, time);
         }
-        let condition = Condition {
+        let ready = ready.map(|(status, reason, message)| Condition {
             type_: conditions::READY.to_owned(),
             status: status.to_owned(),
             reason: reason.to_owned(),
@@ -101,8 +112,15 @@ impl Index {
             observed_generation: None,
             last_transition_time: status::transition_time(report.ready.as_ref(), status)
                 .unwrap_or(Time(status::whole_seconds(now))),
+        });
+        let (containers_start, start_failures, notices) = match starts {
+            Some(StartsToWrite { condition, failures, cause }) => {
+                (condition, Some(failures), cause.map(Notice::of_start).into_iter().collect())
+            }
+            None => (report.containers_start.clone(), None, Vec::new()),
         };
+        let conditions = ready.or_else(|| report.ready.clone()).into_iter().chain(containers_start).collect();
         let (version, has_status) = (report.version.clone(), report.has_status);
-        verdict(NodeStep::WriteCondition { version, has_status, condition }, time)
+        verdict(NodeStep::WriteConditions { version, has_status, conditions, start_failures, notices }, time)
     }
 }

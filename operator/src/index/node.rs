@@ -10,6 +10,7 @@ use k8s_openapi::jiff::Timestamp;
 use profile::ShortHash;
 
 use super::profile::Profile;
+use super::starts::Starts;
 use super::tally::{Contribution, NodeState};
 use super::{Sign, after};
 use crate::facts::{NodeFacts, ReportFacts};
@@ -73,6 +74,8 @@ pub(super) struct Node {
     lacking: u32,
     /// Since when it lacks some, or has been silent.
     pub(super) behind: Option<Timestamp>,
+    /// Under which profiles that it has containers do not start.
+    pub(super) starts: Starts,
 }
 
 /// Since when no agent is ready.
@@ -142,6 +145,7 @@ impl Node {
             class: None,
             lacking: 0,
             behind: None,
+            starts: Starts::default(),
         }
     }
 
@@ -168,6 +172,7 @@ impl Node {
             self.first_seen = now;
             if succeeds {
                 self.behind = None;
+                self.starts = Starts::default();
                 self.agent_down = self.agent_down.map(|_| Down { since: now, guess: true });
             }
         }

@@ -25,6 +25,8 @@ pub(super) struct Profile {
     pub(super) failed: BTreeSet<Arc<str>>,
     /// What has happened to it lately.
     pub(super) steadiness: Steadiness,
+    /// When its contents changed, as far as this process has seen them change.
+    pub(super) changed: Option<Timestamp>,
     /// Since when it is being deleted, as far as this process knows.
     pub(super) deleting_since: Option<Timestamp>,
     /// Since when its file may go from the nodes, as far as this process knows: a restart starts it anew.
@@ -47,6 +49,7 @@ impl Profile {
             pending: BTreeSet::new(),
             failed: BTreeSet::new(),
             steadiness: Steadiness::new(now),
+            changed: None,
             deleting_since: None,
             approved_since: None,
             rollout: (facts.content.is_ok() && !judged).then_some(now),
@@ -67,6 +70,7 @@ impl Profile {
             let said = said.map_or(0, |nodes| u32::try_from(nodes.desired).unwrap_or_default());
             self.steadiness.contents_changed(old, new, said.max(self.tally.desired()), now);
             self.rollout = new.map(|_| now);
+            self.changed = Some(now);
         }
         self.facts = facts;
         self.note_times(now);

@@ -6,6 +6,7 @@ mod nodes;
 mod random;
 mod readiness;
 mod rollouts;
+mod starts;
 mod trust;
 mod world;
 
@@ -69,6 +70,8 @@ fn report(node: &str, files: &[(&str, u8)]) -> ReportFacts {
         problems: BTreeMap::new(),
         has_status: true,
         ready: None,
+        containers_start: None,
+        start_failures: Vec::new(),
     }
 }
 
@@ -79,6 +82,7 @@ fn agent(node: &str, ready: bool) -> PodFacts {
         node: Some(node.to_owned()),
         created: at(0),
         kind: PodKind::Agent { ready, since: None },
+        failed_starts: Vec::new(),
     }
 }
 
@@ -89,6 +93,7 @@ fn user(uid: &str, node: Option<&str>, profile: &str) -> PodFacts {
         node: node.map(str::to_owned),
         created: at(0),
         kind: PodKind::User(BTreeSet::from([profile.to_owned()])),
+        failed_starts: Vec::new(),
     }
 }
 
@@ -133,7 +138,10 @@ fn ready_condition(status: &SeccompProfileStatus) -> (&str, &str) {
 
 fn node_condition(index: &Index, node: &str, now: i64) -> Option<(String, String)> {
     match index.judge_node(node, at(now)).unwrap().step {
-        NodeStep::WriteCondition { condition, .. } => Some((condition.status, condition.reason)),
+        NodeStep::WriteConditions { conditions, .. } => {
+            let ready = conditions.into_iter().find(|condition| condition.type_ == "Ready")?;
+            Some((ready.status, ready.reason))
+        }
         _ => None,
     }
 }

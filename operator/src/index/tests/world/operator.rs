@@ -192,10 +192,10 @@ impl Operator {
                 }
                 _ => Err(Refused),
             },
-            NodeStep::WriteCondition { version, has_status, condition } => server
+            NodeStep::WriteConditions { version, has_status, conditions, .. } => server
                 .change_version(Kind::Report, name, &version.resource_version, |object| match has_status {
-                    true => object["status"]["conditions"] = json!([condition]),
-                    false => object["status"] = json!({ "conditions": [condition] }),
+                    true => object["status"]["conditions"] = json!(conditions),
+                    false => object["status"] = json!({ "conditions": conditions }),
                 })
                 .map(|object| News::Report(object, Source::Answer)),
         };

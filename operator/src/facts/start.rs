@@ -1,0 +1,245 @@
+//! Whether a container does not start because of its profile, by what the kubelet and the runtimes say.
+//!
+//! Their messages hold what the pod's author likes: commands, users, paths. Nothing of them is kept but a directory of
+//! harmless characters, and what they are taken to mean is called likely: whoever may create a pod can make one fail
+//! this way.
+
+use std::time::Duration;
+
+use api::conditions::node::{FILE_NOT_FOUND, START_FAILED};
+use api::{NotStarted, ProfileName, WatchedPod};
+use k8s_openapi::jiff::Timestamp;
+
+/// Why containers do not start under a profile.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Cause {
+    /// The runtime does not find the profile's file.
+    FileNotFound,
+    /// The runtime cannot load the filter, or itself ends under it.
+    StartFailed,
+}
+
+impl Cause {
+    /// One word of a bounded vocabulary.
+    #[must_use]
+    pub fn reason(self) -> &'static str {
+        match self {
+            Self::FileNotFound => FILE_NOT_FOUND,
+            Self::StartFailed => START_FAILED,
+        }
+    }
+}
+
+/// A container that does not start under a profile, likely because of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FailedStart {
+    /// The profile.
+    pub profile: String,
+    /// Why.
+    pub cause: Cause,
+    /// Where the runtime looked for the file, if it said so.
+    pub place: Option<String>,
+    /// When the start failed, as far as it is known.
+    pub at: Option<Timestamp>,
+    /// Until when this says anything; `None` for as long as the pod says so.
+    pub until: Option<Timestamp>,
+}
+
+/// How long a pod that has ended for good speaks for the present: a Job makes one after the other.
+const ENDED: Duration = Duration::from_secs(600);
+/// Failed starts of one pod that are kept.
+const MOST: usize = 8;
+/// The longest directory that is kept of a message.
+const LONGEST_PLACE: usize = 256;
+
+impl FailedStart {
+    /// The starts of a pod that failed because of a profile. `directory` is where profiles lie below the kubelet's
+    /// `seccomp/`.
+    #[must_use]
+    pub fn of(pod: &WatchedPod, directory: &str) -> Vec<Self> {
+        let mut found: Vec<Self> = Vec::new();
+        for start in pod.not_started() {
+            let Some(profile) = pod.spec.profile_of(start.container, directory) else { continue };
+            let Some((cause, place)) = judge(&start, &profile, directory) else { continue };
+            let until = match (pod.has_ended(), start.ended) {
+                (false, _) => None,
+                (true, Some(ended)) => Some(ended.checked_add(ENDED).unwrap_or(Timestamp::MAX)),
+                // Nobody knows how long ago that was.
+                (true, None) => continue,
+            };
+            let profile = profile.to_string();
+            if found.len() < MOST && found.iter().all(|it| (&it.profile, it.cause) != (&profile, cause)) {
+                found.push(Self { profile, cause, place, at: start.ended, until });
+            }
+        }
+        found
+    }
+}
+
+fn judge(start: &NotStarted<'_>, profile: &ProfileName, directory: &str) -> Option<(Cause, Option<String>)> {
+    // The kubelet's words for a container that could not be created and one that could not be started; containerd's for
+    // the same afterwards, and the one that Docker has.
+    let (create, run) = ("CreateContainerError", ["RunContainerError", "StartError", "ContainerCannotRun"]);
+    if start.reason == create
+        && let Some(path) = not_found(start.message)
+    {
+        let place = path.strip_suffix(&format!("/{profile}.json"))?;
+        let ours = place.strip_suffix(directory).is_some_and(|rest| rest.ends_with("/seccomp/"));
+        return ours.then(|| (Cause::FileNotFound, harmless(place)));
+    }
+    let tried = start.reason == create || run.contains(&start.reason);
+    (tried && filter_failed(start.message)).then_some((Cause::StartFailed, None))
+}
+
+/// The path of a profile that is not there. containerd (contrib/seccomp/seccomp.go): `cannot load seccomp profile "P":
+/// open P: no such file or directory`; CRI-O (internal/config/seccomp/seccomp.go): `unable to load local profile "P": open
+/// P: no such file or directory`; both behind words about the container.
+fn not_found(message: &str) -> Option<&str> {
+    let (before, after) = message.trim_end().rsplit_once("\": open ")?;
+    let path = after.strip_suffix(": no such file or directory")?;
+    let before = before.strip_suffix(path)?;
+    (before.ends_with("seccomp profile \"") || before.ends_with("local profile \"")).then_some(path)
+}
+
+/// Whether a message is one of those that runtimes have where they cannot load a filter, or end under it themselves.
+fn filter_failed(message: &str) -> bool {
+    // What the container's own command has to do with it comes behind this word.
+    let said = message.split("exec: ").next().unwrap_or_default();
+    let denied = |text: &str| ["not permitted", "not implemented"].iter().any(|word| text.contains(word));
+    // runc 1.5.2, libcontainer/container_linux.go: its init process was killed, or ended, under the filter.
+    let runc_ended = ["container process is already dead", "cannot start an already running container"];
+    runc_ended.iter().any(|words| said.contains(words))
+        // runc: `unable to init seccomp`, `error loading seccomp filter into kernel`, `error adding seccomp rule for
+        // syscall`; crun: `seccomp (SECCOMP_SET_MODE_FILTER)`, `invalid seccomp syscall`; CRI-O: `load local profile`.
+        || said.contains("seccomp") && !said.contains("no such file or directory")
+        || said.contains("load local profile: ")
+        // runc without no_new_privs loads the filter before its last calls; mounts are made before that.
+        || said.contains("error during container init") && !said.contains("mount") && denied(said)
+        // crun's last call is the execve.
+        || said.contains("exec container process") && denied(said)
+}
+
+/// A directory that may stand in a status. It is the kubelet's, but what names it came through a stranger's pod.
+fn harmless(place: &str) -> Option<String> {
+    let harmless = |c: char| c.is_ascii_alphanumeric() || "/._-".contains(c);
+    let fits = place.len() <= LONGEST_PLACE && place.starts_with('/') && place.chars().all(harmless);
+    fits.then(|| place.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    const FOUND_NOT: &str = "failed to create containerd container: cannot load seccomp profile \
+        \"/var/lib/kubelet/seccomp/profiles/a.json\": open /var/lib/kubelet/seccomp/profiles/a.json: no such file or directory";
+
+    /// A pod under the profile `a`, whose container says this.
+    fn pod(phase: &str, state: Value) -> WatchedPod {
+        let using =
+            json!({ "seccompProfile": { "type": "Localhost", "localhostProfile": "profiles/a.json" } });
+        serde_json::from_value(json!({
+            "metadata": { "name": "web", "namespace": "shop" },
+            "spec": { "securityContext": using, "containers": [{ "name": "c" }] },
+            "status": { "phase": phase, "containerStatuses": [{ "name": "c", "state": state }] },
+        }))
+        .unwrap()
+    }
+
+    fn waiting(reason: &str, message: &str) -> Option<(Cause, Option<String>)> {
+        let state = json!({ "waiting": { "reason": reason, "message": message } });
+        let found = FailedStart::of(&pod("Pending", state), "profiles");
+        found.into_iter().next().map(|start| (start.cause, start.place))
+    }
+
+    #[test]
+    fn a_file_that_the_runtime_does_not_find_is_known_in_the_words_of_containerd_and_of_cri_o() {
+        let at = |place: &str| Some((Cause::FileNotFound, Some(place.to_owned())));
+        assert_eq!(waiting("CreateContainerError", FOUND_NOT), at("/var/lib/kubelet/seccomp/profiles"));
+        let older = "failed to generate container \"f00\" spec: failed to generate spec opts: failed to generate \
+            seccomp spec opts: cannot load seccomp profile \"/data/kubelet/seccomp/profiles/a.json\": open \
+            /data/kubelet/seccomp/profiles/a.json: no such file or directory";
+        assert_eq!(waiting("CreateContainerError", older), at("/data/kubelet/seccomp/profiles"));
+        let crio = "setup seccomp: unable to load local profile \"/data/kubelet/seccomp/profiles/a.json\": open \
+            /data/kubelet/seccomp/profiles/a.json: no such file or directory";
+        assert_eq!(waiting("CreateContainerError", crio), at("/data/kubelet/seccomp/profiles"));
+    }
+
+    #[test]
+    fn another_file_that_is_not_there_is_not_the_profiles() {
+        for message in [
+            &FOUND_NOT.replace("a.json", "b.json"),
+            &FOUND_NOT.replace("/seccomp/", "/other/"),
+            "failed to create containerd container: get apparmor_parser version: open a.json: no such file or directory",
+            "failed to create containerd task: exec: \"/bin/a.json\": stat /bin/a.json: no such file or directory",
+        ] {
+            assert_eq!(waiting("CreateContainerError", message), None, "{message}");
+        }
+        assert_eq!(waiting("ImagePullBackOff", FOUND_NOT), None);
+    }
+
+    #[test]
+    fn a_filter_under_which_a_runtime_ends_itself_is_known_in_the_words_of_runc_and_of_crun() {
+        let shim = "failed to create containerd task: failed to create shim task: OCI runtime create failed: runc \
+            create failed: unable to start container process: error during container init: ";
+        for message in [
+            "failed to start containerd task \"f00\": OCI runtime start failed: container process is already dead: unknown",
+            "failed to start containerd task \"f00\": cannot start an already running container: unknown",
+            &format!(
+                "{shim}unable to init seccomp: error loading seccomp filter into kernel: error loading seccomp filter: errno 22"
+            ),
+            &format!(
+                "{shim}error closing exec fds: open /proc/thread-self/fd: operation not permitted: unknown"
+            ),
+            "container create failed: seccomp (SECCOMP_SET_MODE_FILTER): Invalid argument",
+            "container create failed: exec container process `/bin/sh`: Operation not permitted",
+            "load local profile: decoding seccomp profile failed",
+        ] {
+            assert_eq!(waiting("RunContainerError", message), Some((Cause::StartFailed, None)), "{message}");
+        }
+    }
+
+    #[test]
+    fn what_a_command_a_mount_or_a_stranger_is_to_blame_for_is_not_the_filters() {
+        let shim = "failed to create containerd task: failed to create shim task: OCI runtime create failed: runc \
+            create failed: unable to start container process: error during container init: ";
+        for message in [
+            &format!(
+                "{shim}exec: \"error loading seccomp filter\": executable file not found in $PATH: unknown"
+            ),
+            &format!("{shim}error mounting \"proc\" to rootfs at \"/proc\": operation not permitted"),
+            "failed to create containerd task: context deadline exceeded",
+            "",
+        ] {
+            assert_eq!(waiting("RunContainerError", message), None, "{message}");
+        }
+        assert_eq!(waiting("ImagePullBackOff", "seccomp"), None);
+        assert_eq!(waiting("Error", "container process is already dead"), None);
+    }
+
+    #[test]
+    fn of_a_strangers_message_nothing_is_kept_but_a_harmless_directory() {
+        let path = format!("/{}/seccomp/profiles", "x".repeat(5000));
+        for path in [path.as_str(), "/a b/seccomp/profiles", "/a\n/seccomp/profiles", "a/seccomp/profiles"] {
+            let message =
+                format!("seccomp profile \"{path}/a.json\": open {path}/a.json: no such file or directory");
+            assert_eq!(waiting("CreateContainerError", &message), Some((Cause::FileNotFound, None)));
+        }
+    }
+
+    #[test]
+    fn a_pod_that_has_ended_speaks_for_ten_minutes() {
+        let state = |finished: Option<&str>| {
+            json!({ "terminated": {
+                "reason": "StartError", "message": "container process is already dead", "finishedAt": finished,
+            } })
+        };
+        let found = |phase, finished| FailedStart::of(&pod(phase, state(finished)), "profiles");
+        let time = |text: &str| text.parse::<Timestamp>().unwrap();
+        let at = "2026-01-01T00:00:00Z";
+        let [start] = &found("Failed", Some(at))[..] else { panic!("it fails once") };
+        assert_eq!((start.at, start.until), (Some(time(at)), Some(time("2026-01-01T00:10:00Z"))));
+        assert_eq!(found("Failed", None), []);
+        assert_eq!(found("Running", None)[0].until, None);
+    }
+}
