@@ -10,8 +10,9 @@ use crate::wait::Goal;
 
 /// Shows where seccomp profiles are, where they are not, and why
 ///
-/// Reads SeccompProfiles, NodeProfileStatuses and, where that is allowed, pods and workloads; changes nothing. The
-/// ClusterRole seccomp-profile-viewer, which is a part of Kubernetes' own role view, is enough.
+/// Reads SeccompProfiles, NodeProfileStatuses and, where that is allowed, pods, workloads, the names of Nodes and
+/// RuntimeClasses; changes nothing. The ClusterRole seccomp-profile-viewer, which is a part of Kubernetes' own role view,
+/// is enough.
 #[derive(Debug, Clone, Parser)]
 #[command(
     name = "kubectl-seccomp",

@@ -223,8 +223,8 @@ fn ambiguous(text: &str) -> Vec<String> {
         ["seccompprofile", "seccompprofiles", "scp"].contains(&word)
     };
     let is_evaluated = |command: &str| {
-        let form = command.split(["-o ", "-o=", "--output ", "--output="]).nth(1);
-        form.is_some_and(|form| FORMS.iter().any(|known| form.starts_with(known)))
+        let output = ["-o ", "-o=", "--output ", "--output="].map(|flag| command.split_once(flag));
+        output.iter().flatten().any(|(_, form)| FORMS.iter().any(|known| form.starts_with(known)))
     };
     let found = commands.filter(|command| {
         let mut words = command.split_whitespace().filter(|word| !word.starts_with('-'));
