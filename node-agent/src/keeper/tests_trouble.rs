@@ -217,6 +217,7 @@ fn a_profile_that_may_not_be_keeps_the_file_that_is_there_and_says_why() {
     let mut world = World::with(&[("a", "one")]);
     let refused = || Want::Rejected { reason: "ListenersDisabled", message: "/run/a.sock".into() };
     world.change(Change::Apply(Object { want: refused(), ..object("a", "") }));
+    world.keeper.sync();
     assert_eq!(world.problem(), (FileState::Rejected, "ListenersDisabled".into()));
     assert_eq!(world.read("a.json").as_deref(), Some("one"));
     // As an agent that is restarted because listeners were turned off, and whose file was removed meanwhile.
