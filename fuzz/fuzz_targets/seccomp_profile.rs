@@ -74,6 +74,7 @@ fn check_agreement(watched: Watched, object: &WatchedProfile) {
             }
             Goal::Leave
         }
+        Want::Refused(refusal) => panic!("{refusal}"),
         Want::Removal => Goal::Gone,
     };
 

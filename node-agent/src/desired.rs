@@ -6,6 +6,7 @@ use std::sync::Arc;
 use api::ProfileName;
 use profile::{ContentHash, Listener, ParseError, Profile};
 
+use crate::budget::Refusal;
 use crate::disk::Goal;
 
 /// What one profile asks for.
@@ -25,6 +26,8 @@ pub enum Want {
         /// Why, for a person.
         message: Box<str>,
     },
+    /// There is no room for the profile; its file stays as it is.
+    Refused(Refusal),
     /// The operator has given leave to remove the file.
     Removal,
 }
@@ -180,7 +183,7 @@ impl Desired {
     pub fn goal(&self, name: &ProfileName) -> Goal {
         match self.profiles.get(name).map(|entry| &entry.want) {
             Some(Want::File { hash, .. }) => Goal::Hold(*hash),
-            Some(Want::Rejected { .. }) => Goal::Leave,
+            Some(Want::Rejected { .. } | Want::Refused(_)) => Goal::Leave,
             Some(Want::Removal) => Goal::Gone,
             None if self.complete => Goal::Gone,
             None => Goal::Leave,
@@ -202,7 +205,7 @@ impl Desired {
     pub fn misnamed(&self) -> impl Iterator<Item = (&str, &str)> {
         self.misnamed.iter().map(|(name, entry)| match &entry.want {
             Want::Rejected { message, .. } => (&**name, &**message),
-            Want::File { .. } | Want::Removal => (&**name, ""),
+            Want::File { .. } | Want::Refused(_) | Want::Removal => (&**name, ""),
         })
     }
 }

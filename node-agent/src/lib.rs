@@ -3,6 +3,7 @@
 //!
 //! Pure or synchronous, tested without a cluster:
 //! - [`reading`]: profiles as the watch brings them, read strictly once.
+//! - [`budget`]: how many profiles there is room for.
 //! - [`desired`]: what should lie on the disk, from the events of the watch.
 //! - [`disk`]: the directory: atomic writes, the ledger of what is ours, what to do about one name.
 //! - [`keeper`]: brings the one to the other.
@@ -15,6 +16,7 @@
 //! - [`reporter`]: sends the report when it has changed.
 //! - [`run()`]: puts the parts together.
 
+pub mod budget;
 pub mod desired;
 pub mod disk;
 pub mod gather;

@@ -17,6 +17,7 @@ pub struct Metrics {
     failures: IntCounterVec,
     reports: IntCounterVec,
     last_full_check: Gauge,
+    check_interval: Gauge,
     /// Watches.
     pub watches: Watches,
 }
@@ -80,7 +81,11 @@ impl Metrics {
         };
         let last_full_check = Gauge::new(
             "seccomp_profile_agent_last_full_check_timestamp_seconds",
-            "When every byte of every file was last read, in seconds since 1970; 0 before the first time.",
+            "When every byte of every file was last read, in seconds since 1970; at the start, when that was.",
+        );
+        let check_interval = Gauge::new(
+            "seccomp_profile_agent_check_interval_seconds",
+            "How often every byte of every file is to be read.",
         );
         let metrics = Self {
             sync_duration: register(registry, Histogram::with_opts(sync_duration)?)?,
@@ -101,6 +106,7 @@ impl Metrics {
                 "outcome",
             )?,
             last_full_check: register(registry, last_full_check?)?,
+            check_interval: register(registry, check_interval?)?,
             watches: Watches::new(registry, &[watches::PROFILES, watches::OWN_STATUS])?,
         };
         // Series that exist from the start, so that a rate over the first repair is not lost.
@@ -114,6 +120,7 @@ impl Metrics {
             metrics.reports.with_label_values(&[outcome.as_str()]);
         }
         metrics.set_files(FileCounts::default());
+        metrics.checked();
         Ok(metrics)
     }
 
@@ -155,6 +162,11 @@ impl Metrics {
         self.reports.with_label_values(&[outcome.as_str()]).inc();
     }
 
+    /// How often every byte of every file is to be read.
+    pub fn checks_every(&self, interval: Duration) {
+        self.check_interval.set(interval.as_secs_f64());
+    }
+
     /// Every byte of every file was just read.
     #[expect(clippy::disallowed_methods, reason = "for people; nothing reads it back")]
     pub fn checked(&self) {
@@ -175,7 +187,7 @@ mod tests {
             families.iter().map(|family| (family.name().to_owned(), family.get_metric().len())).collect()
         };
         let before = series();
-        assert_eq!(before.len(), 8, "{before:?}");
+        assert_eq!(before.len(), 9, "{before:?}");
         metrics.synced(Duration::ZERO);
         metrics.repaired(Drift::Replaced);
         DiskError::REASONS.iter().for_each(|reason| metrics.failed(reason));

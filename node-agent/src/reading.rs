@@ -12,6 +12,7 @@ use kube_runtime::watcher::Event;
 use profile::ContentHash;
 use serde::Deserialize;
 
+use crate::budget::{Account, Budget, Cost};
 use crate::desired::{Change, Listeners, Object, Want};
 
 /// A profile as the watch decodes it: no more than is needed, and its contents as text, so that of a page of large
@@ -65,6 +66,10 @@ pub struct Reading {
     /// While a list comes: what has not been in it so far.
     before: BTreeMap<Box<str>, Read>,
     listeners: Listeners,
+    /// What those take that there is room for.
+    account: Account,
+    /// Something has let go of its room since it was last looked whether somebody waits for some.
+    has_freed: bool,
 }
 
 #[derive(Debug)]
@@ -74,16 +79,26 @@ struct Read {
     text: ContentHash,
     /// What the text asks for.
     contents: Want,
+    /// What it takes, or would take.
+    cost: Cost,
     removal_approved: bool,
     /// When it was last news.
     since: Instant,
 }
 
 impl Reading {
-    /// Nothing has been read.
+    /// Nothing is known; there is room for `budget`.
     #[must_use]
-    pub fn new(listeners: Listeners) -> Self {
-        Self { listeners, ..Self::default() }
+    pub fn new(listeners: Listeners, budget: Budget) -> Self {
+        Self { listeners, account: Account::new(budget), ..Self::default() }
+    }
+
+    /// Whether there is room again for a profile that was refused, whose contents only a list brings. It says so once.
+    pub fn wants_list(&mut self) -> bool {
+        let waits = |read: &Read| {
+            matches!(read.contents, Want::Refused(_)) && self.account.has_room(read.cost).is_ok()
+        };
+        std::mem::take(&mut self.has_freed) && self.read.values().any(waits)
     }
 
     /// What an event of the watch that came at `at` comes to.
@@ -97,7 +112,9 @@ impl Reading {
             // Known or not, it says that the object is in the list.
             Event::InitApply(object) => Change::InitApply(self.object(object, at).0),
             Event::InitDone => {
-                self.before.clear();
+                for read in std::mem::take(&mut self.before).into_values() {
+                    self.leaves(&read);
+                }
                 Change::InitDone
             }
             Event::Apply(object) => {
@@ -110,7 +127,9 @@ impl Reading {
             }
             Event::Delete(object) => {
                 let (name, uid) = (text(object.metadata.name), text(object.metadata.uid));
-                self.read.remove(&name);
+                if let Some(read) = self.read.remove(&name) {
+                    self.leaves(&read);
+                }
                 Change::Delete { name, uid }
             }
         })
@@ -121,19 +140,54 @@ impl Reading {
         let Watched { metadata, spec, removal_approved, .. } = object;
         let (name, uid, hash) = (text(metadata.name), text(metadata.uid), ContentHash::of(spec.as_bytes()));
         let known = self.before.remove(&name).or_else(|| self.read.remove(&name));
-        let (known_since, contents) = match known {
-            Some(known) if known.text == hash => {
+        if let Some(known) = &known {
+            let had_freed = self.has_freed;
+            self.leaves(known);
+            // What is as it was frees nothing.
+            self.has_freed &= had_freed || known.text != hash;
+        }
+        let (known_since, contents, cost) = match known {
+            Some(known) if known.text == hash && !self.can_now_enter(&known) => {
                 let same = known.uid == uid && known.removal_approved == removal_approved;
-                (same.then_some(known.since), known.contents)
+                (same.then_some(known.since), known.contents, known.cost)
             }
-            _ => (None, Want::of(Untrusted::profile_in(&spec.value()), self.listeners)),
+            _ => {
+                let contents = Want::of(Untrusted::profile_in(&spec.value()), self.listeners);
+                let (contents, cost) = self.within_budget(&name, contents);
+                (None, contents, cost)
+            }
         };
+        if matches!(contents, Want::File { .. }) {
+            self.account.enters(cost);
+        }
         // A deletionTimestamp alone changes nothing: pods may still need the file.
         let want = if removal_approved { Want::Removal } else { contents.clone() };
         let since = known_since.unwrap_or(at);
-        let read = Read { uid: uid.clone(), text: hash, contents, removal_approved, since };
+        let read = Read { uid: uid.clone(), text: hash, contents, cost, removal_approved, since };
         self.read.insert(name.clone(), read);
         (Object { name, uid, want }, known_since)
+    }
+
+    /// What a profile asks for, unless there is no room for it, and what it takes.
+    fn within_budget(&self, name: &str, contents: Want) -> (Want, Cost) {
+        let Want::File { bytes, .. } = &contents else { return (contents, Cost::of(name, 0)) };
+        let cost = Cost::of(name, bytes.len());
+        match self.account.has_room(cost) {
+            Ok(()) => (contents, cost),
+            Err(refusal) => (Want::Refused(refusal), cost),
+        }
+    }
+
+    /// Whether it was refused, and there is room for it now.
+    fn can_now_enter(&self, known: &Read) -> bool {
+        matches!(known.contents, Want::Refused(_)) && self.account.has_room(known.cost).is_ok()
+    }
+
+    fn leaves(&mut self, read: &Read) {
+        if matches!(read.contents, Want::File { .. }) {
+            self.account.leaves(read.cost);
+            self.has_freed = true;
+        }
     }
 }
 
@@ -246,6 +300,57 @@ mod tests {
         event(&mut reading, Event::InitDone);
         assert_eq!(reading.read.keys().map(|name| &**name).collect::<Vec<_>>(), ["a"]);
         assert!(reading.before.is_empty());
+    }
+
+    /// Room for the contents of `count` profiles as [`profile`] makes them, in the chart's terms.
+    fn room_for(count: u64) -> Reading {
+        let each = 2048 + br#"{"defaultAction":"SCMP_ACT_LOG"}"#.len() as u64;
+        Reading::new(Listeners::Refused, Budget::of(16 * 1024 * 1024 + count * each + 8))
+    }
+
+    fn refused(outcome: Outcome) -> bool {
+        matches!(want(outcome), Want::Refused(_))
+    }
+
+    #[test]
+    fn a_profile_that_there_is_no_room_for_is_refused_alone_and_taken_once_there_is() {
+        let mut reading = room_for(2);
+        let listed = |name| Event::InitApply(profile(name, "SCMP_ACT_LOG"));
+        event(&mut reading, Event::Init);
+        for (name, too_much) in [("a", false), ("b", false), ("c", true), ("d", true)] {
+            assert_eq!(refused(event(&mut reading, listed(name))), too_much, "{name}");
+        }
+        event(&mut reading, Event::InitDone);
+        assert!(!reading.wants_list());
+        // What is known keeps its place, whoever comes or is told of again.
+        assert!(refused(event(&mut reading, Event::Apply(profile("0", "SCMP_ACT_LOG")))));
+        assert_eq!(event(&mut reading, Event::Apply(profile("a", "SCMP_ACT_LOG"))), Outcome::Echo);
+        assert_eq!(event(&mut reading, Event::Apply(profile("c", "SCMP_ACT_LOG"))), Outcome::Echo);
+        assert!(!reading.wants_list());
+        // A change is measured without what it replaces.
+        bytes(want(event(&mut reading, Event::Apply(profile("a", "SCMP_ACT_TRAP")))));
+
+        event(&mut reading, Event::Delete(profile("b", "SCMP_ACT_LOG")));
+        assert!(reading.wants_list() && !reading.wants_list(), "once");
+        event(&mut reading, Event::Init);
+        for (name, too_much) in [("0", false), ("a", false), ("c", true), ("d", true)] {
+            let action = if name == "a" { "SCMP_ACT_TRAP" } else { "SCMP_ACT_LOG" };
+            let outcome = event(&mut reading, Event::InitApply(profile(name, action)));
+            assert_eq!(refused(outcome), too_much, "{name}");
+        }
+        event(&mut reading, Event::InitDone);
+        assert!(!reading.wants_list());
+    }
+
+    #[test]
+    fn profiles_that_went_while_nobody_watched_leave_their_room() {
+        let mut reading = room_for(1);
+        event(&mut reading, Event::Apply(profile("gone", "SCMP_ACT_LOG")));
+        event(&mut reading, Event::Init);
+        assert!(refused(event(&mut reading, Event::InitApply(profile("new", "SCMP_ACT_LOG")))));
+        event(&mut reading, Event::InitDone);
+        assert!(reading.wants_list());
+        bytes(want(event(&mut reading, Event::Apply(profile("new", "SCMP_ACT_LOG")))));
     }
 
     #[test]

@@ -2,9 +2,10 @@
 
 use std::path::Path;
 
-use api::{FileProblem, FileState, MOST_PROBLEMS, Report};
+use api::{FileProblem, FileState, MOST_FILES, MOST_PROBLEMS, Report};
 use profile::ShortHash;
 
+use crate::budget::{LONGEST_LIST, listed};
 use crate::desired::MISNAMED;
 use crate::keeper::Problem;
 
@@ -47,6 +48,13 @@ pub fn build<'a>(
     }
     report.problems.sort_by(|a, b| a.name.cmp(&b.name));
     report.problems.truncate(MOST_PROBLEMS);
+    // A report that the API server refuses would say nothing of any profile.
+    let mut length = report.files.keys().map(|name| listed(name)).sum::<usize>();
+    while (report.files.len() > MOST_FILES || length > LONGEST_LIST)
+        && let Some((name, _)) = report.files.pop_last()
+    {
+        length -= listed(&name);
+    }
     report.file_count = i32::try_from(report.files.len()).unwrap_or(i32::MAX);
     report
 }
@@ -108,5 +116,19 @@ mod tests {
         assert_eq!(report.problems.len(), MOST_PROBLEMS);
         assert_eq!(report.problems[0].name, "p000");
         assert_eq!(report.problems[0].message.chars().count(), LONGEST_MESSAGE);
+    }
+
+    #[test]
+    fn a_report_lists_no_more_files_than_its_schema_and_etcd_take_and_always_the_same() {
+        let hash = Some(ContentHash::of(b"{}").short());
+        for (width, most) in [(6, MOST_FILES), (240, LONGEST_LIST / (240 + 38))] {
+            let names: Vec<_> = (0..MOST_FILES + 7).map(|number| format!("p{number:0>width$}")).collect();
+            let lines: Vec<_> = names.iter().rev().map(|name| Line { name, hash, problem: None }).collect();
+            let report = built(&lines, &[]);
+            assert!(report.files.len().abs_diff(most) <= 20, "{}", report.files.len());
+            assert_eq!(report.file_count as usize, report.files.len());
+            assert!(report.files.keys().eq(&names[..report.files.len()]), "the first by name");
+            assert!(serde_json::to_vec(&report.files).unwrap().len() <= LONGEST_LIST);
+        }
     }
 }

@@ -7,11 +7,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use api::NodeName;
-use daemon::{Readiness, ReadyHandle};
+use daemon::{Pulse, Readiness, ReadyHandle};
 use kube::Client;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
+use crate::budget::Budget;
 use crate::desired::Listeners;
 use crate::disk::{Directory, Displaced, OpenError};
 use crate::keeper::Keeper;
@@ -73,8 +74,10 @@ pub async fn run(options: Options) -> Result<(), Fatal> {
     let shutdown = daemon::shutdown_signal()?;
     let registry = daemon::metrics::registry("node-agent", env!("CARGO_PKG_VERSION"))?;
     let metrics = Metrics::new(&registry)?;
+    metrics.checks_every(options.check_interval);
     let readiness = Readiness::default();
     let (opened, listed) = (readiness.part("directory"), readiness.part("profiles"));
+    let disk = readiness.pulse("disk");
     tokio::spawn(daemon::http::serve(options.listen, registry, readiness, future::pending()).await?);
     let agent = Agent {
         path: options.path(),
@@ -83,6 +86,8 @@ pub async fn run(options: Options) -> Result<(), Fatal> {
         check_interval: options.check_interval,
         client: daemon::client::connect(watches::LONGEST_WATCH).await?,
         metrics,
+        budget: options.memory_limit.map(Budget::of).unwrap_or_default(),
+        disk,
         opened,
         listed,
     };
@@ -103,6 +108,10 @@ pub struct Agent {
     pub client: Client,
     /// What it counts.
     pub metrics: Metrics,
+    /// What it has room for.
+    pub budget: Budget,
+    /// Shows that the thread which owns the directory does not hang.
+    pub disk: Pulse,
     /// Told once it has the directory.
     pub opened: ReadyHandle,
     /// Told once the first complete list is on the disk.
@@ -115,18 +124,21 @@ impl Agent {
     /// # Errors
     /// What it cannot go on without is missing or lost.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<(), Fatal> {
-        let Self { node, path, check_interval, listeners, client, metrics, opened, listed } = self;
+        let Self { node, path, check_interval, listeners, client, metrics, budget, disk, opened, listed } =
+            self;
         let node = &node;
         let mut shutdown = std::pin::pin!(shutdown);
         let directory = tokio::select! {
-            directory = open(&path, node) => directory?,
+            directory = open(&path, node, &disk) => directory?,
             () = &mut shutdown => return Ok(()),
         };
         opened.ready();
         tracing::info!(%node, directory = %path.display(), version = env!("CARGO_PKG_VERSION"), "agent started");
 
         let descriptor = directory.descriptor().try_clone_to_owned()?;
-        let mut worker = worker::start(Keeper::new(node.clone(), directory, metrics.clone()))?;
+        let keeper = Keeper::new(node.clone(), directory, metrics.clone());
+        disk.ends();
+        let mut worker = worker::start(keeper, disk)?;
         let (own, own_status) = watch::channel(Own::Unknown);
         let (around, around_seen) = watch::channel(Around::default());
         let mut reporter = Reporter::new(
@@ -148,6 +160,7 @@ impl Agent {
                     worker.commands.clone(),
                     around,
                     measured.of(watches::PROFILES),
+                    budget,
                 ),
                 async {
                     first_list(worker.revision.clone()).await;
@@ -188,10 +201,10 @@ impl Agent {
 }
 
 /// Opens the directory, once an agent that is still ending has let it go.
-async fn open(path: &Path, node: &NodeName) -> Result<Directory, OpenError> {
+async fn open(path: &Path, node: &NodeName, disk: &Pulse) -> Result<Directory<Pulse>, OpenError> {
     let mut waited = false;
     loop {
-        match Directory::open(path) {
+        match Directory::with_faults(path, disk.clone()) {
             Err(error @ OpenError::Locked { .. }) => {
                 if !std::mem::replace(&mut waited, true) {
                     tracing::warn!(%node, %error, "waiting for it to end");

@@ -12,16 +12,25 @@ use kube::{Client, Resource};
 use kube_runtime::watcher::{Config, Event};
 use serde::de::DeserializeOwned;
 use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant as Deadline, sleep_until};
 
+use crate::budget::Budget;
 use crate::desired::Listeners;
 use crate::own_status::{Held, Own};
 use crate::reading::{Outcome, Reading, Watched};
 use crate::spread;
 use crate::worker::Command;
 
-/// Profiles in one page of a list. All of a page is in memory at once, twice as text and once as [`Watched`]: 1.3 MB
-/// for each of the largest that the schema admits.
+/// Profiles in one page of a list. All of a page is in memory at once, twice as text and once as [`Watched`].
 const PAGE: u32 = 8;
+
+/// Bytes of a page; where eight profiles are longer, there are fewer in a page. The largest that the schema admits have
+/// 450 KB each, and eight of them would take as much as the agent without any profile, and half as much again.
+const LONGEST_PAGE: usize = 1024 * 1024;
+
+/// In how many seconds a list is asked for, once there is room for a profile that was refused: others may be deleted, too,
+/// and not all nodes ask at once.
+const LIST_AGAIN: Range<u32> = 10..70;
 
 /// How many seconds one watch request lasts. Asking again is what a thousand nodes at rest cost the API server, so that it
 /// is rare; but it is all that is heard of a quiet kind, and of a connection that died. `SeccompProfileWatchStale` calls ten
@@ -59,12 +68,25 @@ pub async fn profiles(
     commands: mpsc::Sender<Command>,
     around: watch::Sender<Around>,
     measured: Watch,
+    budget: Budget,
 ) {
-    let events = Events::<Watched>::measured(client, config(&node), measured);
+    let list_again = Duration::from_secs(spread::within(LIST_AGAIN, &node).into());
+    let events = Events::<Watched>::measured(client, config(&node), measured).with_pages_of(LONGEST_PAGE);
     let mut events = Told::new(events, node, PROFILES);
-    let mut reading = Reading::new(listeners);
+    let mut reading = Reading::new(listeners, budget);
+    let mut list_at = None;
     loop {
-        let event = events.next().await;
+        if list_at.is_none() && reading.wants_list() {
+            list_at = Some(Deadline::now() + list_again);
+        }
+        let event = tokio::select! {
+            event = events.next() => event,
+            () = sleep_until(list_at.unwrap_or_else(Deadline::now)), if list_at.is_some() => {
+                list_at = None;
+                events.events.list_again();
+                continue;
+            }
+        };
         let at = Instant::now();
         if let Event::InitApply(profile) | Event::Apply(profile) = &event
             && let nodes @ Some(_) = profile.desired_nodes()

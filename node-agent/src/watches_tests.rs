@@ -15,6 +15,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, timeout};
 use tower_test::mock::{Handle, Mock};
 
+use crate::budget::Budget;
 use crate::desired::{Change, Listeners, Object, Want};
 use crate::own_status::{Held, Own, ReportHash};
 use crate::watches::{self, Around};
@@ -41,6 +42,7 @@ fn profiles(
         commands,
         watch::Sender::default(),
         measured(),
+        Budget::default(),
     )
 }
 
@@ -113,6 +115,48 @@ async fn a_failed_list_is_an_error_and_never_an_empty_one() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn once_there_is_room_again_a_refused_profile_is_listed_within_a_minute_or_so_and_taken() {
+    let (service, mut server) = tower_test::mock::pair();
+    let (commands, mut queue) = mpsc::channel(64);
+    let client = Client::new(service, "default");
+    let room_for_one = Budget::of(16 * 1024 * 1024 + 3000);
+    tokio::spawn(watches::profiles(
+        client,
+        node(),
+        Listeners::Refused,
+        commands,
+        watch::Sender::default(),
+        measured(),
+        room_for_one,
+    ));
+    let mut told = async |name: &str| loop {
+        if let Some(Command::Change(Change::InitApply(object), _)) = queue.recv().await
+            && *object.name == *name
+        {
+            return object.want;
+        }
+    };
+    let both = list(&[profile("a"), profile("b")], None);
+    answer(&mut server, 200, &both).await;
+    assert!(matches!(told("a").await, Want::File { .. }));
+    assert!(matches!(told("b").await, Want::Refused(_)));
+    let mut gone = profile("a");
+    gone["metadata"]["resourceVersion"] = "8".into();
+    let asked =
+        answer(&mut server, 200, &(json!({ "type": "DELETED", "object": gone }).to_string() + "\n")).await;
+    assert!(asked.contains("watch=true"), "{asked}");
+    let start = Instant::now();
+    // The watch is taken up again as often as it ends; then comes the list.
+    let mut asked = answer(&mut server, 200, "").await;
+    while asked.contains("watch=true") {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        asked = answer(&mut server, 200, &list(&[profile("b")], None)).await;
+    }
+    assert!(start.elapsed() < Duration::from_secs(71), "{:?}", start.elapsed());
+    assert!(matches!(told("b").await, Want::File { .. }));
+}
+
+#[tokio::test(start_paused = true)]
 async fn statuses_tell_how_many_nodes_there_are_and_echoes_that_a_rollout_goes_on() {
     let (service, mut server) = tower_test::mock::pair();
     let (commands, mut queue) = mpsc::channel(64);
@@ -120,7 +164,15 @@ async fn statuses_tell_how_many_nodes_there_are_and_echoes_that_a_rollout_goes_o
     let around = watch::Sender::new(Around::default());
     let mut seen = around.subscribe();
     let client = Client::new(service, "default");
-    tokio::spawn(watches::profiles(client, node(), Listeners::Refused, commands, around, measured()));
+    tokio::spawn(watches::profiles(
+        client,
+        node(),
+        Listeners::Refused,
+        commands,
+        around,
+        measured(),
+        Budget::default(),
+    ));
     let mut until = async |nodes, echoes| {
         let around = Around { nodes, echoes };
         let told = timeout(Duration::from_secs(600), seen.wait_for(|seen| *seen == around)).await;

@@ -9,6 +9,7 @@ use std::thread;
 use std::time::Instant;
 
 use api::Report;
+use daemon::Pulse;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::desired::Change;
@@ -52,17 +53,17 @@ pub struct Worker {
     pub ended: oneshot::Receiver<Result<(), Box<Lost>>>,
 }
 
-/// Starts the thread.
+/// Starts the thread, which shows by `pulse` that it does not hang.
 ///
 /// # Errors
 /// There can be no more threads.
-pub fn start<F: Faults>(keeper: Keeper<F>) -> io::Result<Worker> {
+pub fn start<F: Faults>(keeper: Keeper<F>, pulse: Pulse) -> io::Result<Worker> {
     let (commands, queue) = mpsc::channel(QUEUE);
     let (revisions, revision) = watch::channel(0);
     let (end, ended) = oneshot::channel();
     thread::Builder::new().name("disk".to_owned()).stack_size(STACK).spawn(move || {
         // Nobody listens any more if the program is ending for another reason.
-        let _ = end.send(run(keeper, queue, &revisions));
+        let _ = end.send(run(keeper, queue, &revisions, &pulse));
     })?;
     Ok(Worker { commands, revision, ended })
 }
@@ -71,9 +72,11 @@ fn run<F: Faults>(
     mut keeper: Keeper<F>,
     mut queue: mpsc::Receiver<Command>,
     revisions: &watch::Sender<Revision>,
+    pulse: &Pulse,
 ) -> Result<(), Box<Lost>> {
     let mut wanted = Vec::new();
     while let Some(first) = queue.blocking_recv() {
+        pulse.begins();
         let mut next = Some(first);
         while let Some(command) = next {
             match command {
@@ -98,6 +101,7 @@ fn run<F: Faults>(
             // Whoever asked may have been cancelled.
             let _ = reply.send(keeper.report());
         }
+        pulse.ends();
     }
     Ok(())
 }

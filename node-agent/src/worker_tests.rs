@@ -3,13 +3,15 @@
 use std::fs;
 use std::os::fd::AsFd;
 use std::path::Path;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use daemon::{Pulse, Readiness};
 use prometheus::Registry;
+use rustix::io::Errno;
 use tokio::sync::oneshot;
 
 use crate::desired::{Change, Object, Want};
-use crate::disk::Directory;
+use crate::disk::{Directory, Faults, Step};
 use crate::keeper::Keeper;
 use crate::metrics::Metrics;
 use crate::notify::{News, Watch};
@@ -18,7 +20,7 @@ use crate::worker::{self, Command, Worker};
 fn started(path: &Path) -> Worker {
     let metrics = Metrics::new(&Registry::new()).unwrap();
     let keeper = Keeper::new("node-1".parse().unwrap(), Directory::open(path).unwrap(), metrics);
-    worker::start(keeper).unwrap()
+    worker::start(keeper, Pulse::default()).unwrap()
 }
 
 async fn change(worker: &Worker, change: Change) {
@@ -95,6 +97,59 @@ async fn a_write_into_a_directory_that_is_gone_ends_the_thread_at_once() {
     change(&worker, Change::Init).await;
     change(&worker, Change::InitApply(object("a"))).await;
     assert!(worker.ended.await.unwrap().is_err());
+}
+
+/// A disk that answers until its first write, and then not before it is told to.
+struct Hangs {
+    disk: Pulse,
+    answers: std::sync::mpsc::Receiver<()>,
+}
+
+impl Faults for Hangs {
+    fn before(&mut self, step: Step, name: &str) -> Result<(), Errno> {
+        self.disk.before(step, name)?;
+        if step == Step::Write {
+            // A sender that is gone answers, too.
+            let _ = self.answers.recv();
+        }
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn while_the_disk_hangs_the_agent_is_soon_not_ready_and_much_later_not_alive() {
+    let root = tempfile::tempdir().unwrap();
+    let readiness = Readiness::default();
+    let disk = readiness.pulse("disk");
+    let (answer, answers) = std::sync::mpsc::channel();
+    let directory = Directory::with_faults(root.path(), Hangs { disk: disk.clone(), answers }).unwrap();
+    let metrics = Metrics::new(&Registry::new()).unwrap();
+    let keeper = Keeper::new("node-1".parse().unwrap(), directory, metrics);
+    disk.ends();
+    let worker = worker::start(keeper, disk).unwrap();
+    let after = |minutes: u64| {
+        let now = Instant::now() + Duration::from_secs(60 * minutes);
+        (readiness.pending(now).len(), readiness.stuck(now).len())
+    };
+    assert_eq!(after(60), (0, 0), "a thread that waits for something to do is well");
+    change(&worker, Change::Init).await;
+    change(&worker, Change::InitApply(object("a"))).await;
+    let hangs = async {
+        while after(2) == (0, 0) {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), hangs).await.unwrap();
+    assert_eq!(after(2), (1, 0));
+    assert_eq!(after(11), (1, 1));
+    drop(answer);
+    report(&worker).await;
+    let well = async {
+        while after(60) != (0, 0) {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), well).await.unwrap();
 }
 
 #[tokio::test]

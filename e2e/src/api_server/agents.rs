@@ -187,6 +187,8 @@ impl Agents {
             client: self.client(name)?,
             metrics: node_agent::metrics::Metrics::new(&Registry::new())
                 .map_err(|error| wrong(error.to_string()))?,
+            budget: node_agent::budget::Budget::default(),
+            disk: readiness.pulse("disk"),
             opened: readiness.part("directory"),
             listed: readiness.part("profiles"),
         };

@@ -220,7 +220,7 @@ impl<F: Faults> Keeper<F> {
     /// a file that is not the agent's has nothing to do with it any more.
     fn is_reported(&self, name: &ProfileName, record: &Record) -> bool {
         match self.desired.want(name) {
-            Some(Want::File { .. } | Want::Rejected { .. }) => true,
+            Some(Want::File { .. } | Want::Rejected { .. } | Want::Refused(_)) => true,
             Some(Want::Removal) | None => self.claim(name).is_some() || record.problem.is_some(),
         }
     }

@@ -5,6 +5,7 @@ use std::time::Instant;
 use api::{FileState, ProfileName};
 use profile::ContentHash;
 
+use crate::budget::Refusal;
 use crate::disk::{Action, DiskError, Drift, Found, Over};
 
 /// Why a profile's file is not as it should be, as it goes into the report.
@@ -49,10 +50,13 @@ impl Record {
         self.repairs >= MOST_REPAIRS
     }
 
-    /// Whether the next retry looks at it again. An invalid profile is mended by its author, not by trying.
+    /// Whether the next retry looks at it again. An invalid profile is mended by its author, not by trying, and room for
+    /// one that was refused comes with news.
     pub(super) fn wants_retry(&self) -> bool {
-        let failed = self.problem.as_ref().is_some_and(|problem| problem.state != FileState::Rejected);
-        self.unfinished || failed
+        let can_be_tried = |problem: &Problem| {
+            problem.state != FileState::Rejected && !Refusal::REASONS.contains(&problem.reason)
+        };
+        self.unfinished || self.problem.as_ref().is_some_and(can_be_tried)
     }
 }
 

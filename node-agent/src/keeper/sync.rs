@@ -194,6 +194,11 @@ impl<F: Faults> Keeper<F> {
             Some(Want::Rejected { reason, message }) => {
                 Some(Problem { state: FileState::Rejected, reason, message: message.clone() })
             }
+            Some(Want::Refused(refusal)) => Some(Problem {
+                state: FileState::Failed,
+                reason: refusal.reason(),
+                message: refusal.to_string().into(),
+            }),
             _ => None,
         };
         self.remember(name, found, problem, false);

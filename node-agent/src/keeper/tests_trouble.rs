@@ -8,6 +8,7 @@ use rustix::io::Errno;
 
 use super::testing::{World, name, object, short};
 use super::*;
+use crate::budget::Refusal;
 use crate::desired::Object;
 use crate::disk::Step;
 
@@ -187,6 +188,34 @@ fn a_ledger_changed_under_the_running_agent_is_written_again() {
     fs::remove_file(world.path(LEDGER)).unwrap();
     world.check();
     assert_eq!(world.read(LEDGER), ledger);
+}
+
+#[test]
+fn a_profile_that_there_is_no_room_for_keeps_its_file_and_stops_no_other() {
+    let mut world = World::with(&[("a", "old"), ("b", "b")]);
+    let refusal = Refusal::Memory { limit: 24 << 20 };
+    let refused = |name| Object { want: Want::Refused(refusal), ..object(name, "") };
+    world.change(Change::Apply(refused("a")));
+    world.change(Change::Apply(refused("new")));
+    world.keeper.sync();
+    let report = world.keeper.report();
+    let problems: Vec<_> =
+        report.problems.iter().map(|it| (&*it.name, it.state.known(), &*it.reason)).collect();
+    let failed = Some(FileState::Failed);
+    assert_eq!(problems, [("a", failed, "MemoryLimit"), ("new", failed, "MemoryLimit")]);
+    // The operator holds what lies there against what should.
+    assert_eq!(world.reported(), [("a".to_owned(), short("old")), ("b".to_owned(), short("b"))]);
+    assert_eq!(world.read("a.json").unwrap(), "old");
+    assert_eq!(world.read("new.json"), None);
+    // Trying does not make room.
+    world.script.log();
+    world.retry();
+    assert!(world.script.log().iter().all(|(_, name)| name != "new.json"));
+    world.apply("a", "new");
+    assert_eq!(world.read("a.json").unwrap(), "new");
+    world.change(Change::Apply(Object { want: Want::Removal, ..object("new", "") }));
+    world.keeper.sync();
+    assert_eq!(world.keeper.report().problems, [], "leave to remove it is enough");
 }
 
 #[test]

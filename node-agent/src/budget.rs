@@ -1,0 +1,185 @@
+//! How many profiles an agent takes: what its memory and its report have room for. Pure.
+//!
+//! An agent keeps the contents of every profile, to mend files while the API server is away. One profile too many would
+//! end it for lack of memory at every start, or make its report too large for the API server, and with it the node would
+//! lose all. So a profile for which there is no room is refused by itself: its file stays as it is, and the report says why.
+
+use std::fmt;
+
+use api::MOST_FILES;
+
+/// Bytes that an agent takes without any profile, and while it reads the largest one (docs/performance.md: 6.3 and
+/// 7.2 MiB), with some more for what the allocator does not give back.
+const RESERVED: u64 = 16 * 1024 * 1024;
+
+/// Bytes that a profile takes beside its contents: its name and hash in what is read, desired, remembered and reported.
+const BESIDE: u64 = 2048;
+
+/// Bytes of the names and hashes in one report. etcd takes 1.5 MiB in one request, of which a hundred problems can take a
+/// third.
+pub const LONGEST_LIST: usize = 1_000_000;
+
+/// What there is room for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Budget {
+    /// Bytes in memory, [`BESIDE`] each profile included.
+    memory: u64,
+    /// The limit that follows from.
+    limit: u64,
+}
+
+impl Budget {
+    /// For an agent that may take `limit` bytes of memory in all.
+    #[must_use]
+    pub fn of(limit: u64) -> Self {
+        Self { memory: limit.saturating_sub(RESERVED), limit }
+    }
+}
+
+/// No limit on the memory.
+impl Default for Budget {
+    fn default() -> Self {
+        Self::of(u64::MAX)
+    }
+}
+
+/// Why there is no room for a profile.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    /// The report has no room for its name.
+    TooMany,
+    /// The memory has no room for its contents.
+    Memory {
+        /// What the agent may take in all.
+        limit: u64,
+    },
+}
+
+impl Refusal {
+    /// Every reason that there is.
+    pub const REASONS: [&'static str; 2] = ["TooManyProfiles", "MemoryLimit"];
+
+    /// Why, in one word.
+    #[must_use]
+    pub fn reason(self) -> &'static str {
+        let [too_many, memory] = Self::REASONS;
+        match self {
+            Self::TooMany => too_many,
+            Self::Memory { .. } => memory,
+        }
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TooMany => write!(
+                f,
+                "there are more profiles than a node can report: {MOST_FILES}, with names of {LONGEST_LIST} bytes in all; \
+                 the file stays as it is until others are deleted"
+            ),
+            Self::Memory { limit } => write!(
+                f,
+                "with all profiles before it, its contents do not fit into the agent's memory limit of {} MiB; the file \
+                 stays as it is until agent.resources.limits.memory is raised, or other profiles are deleted or made smaller",
+                limit / (1024 * 1024)
+            ),
+        }
+    }
+}
+
+/// Bytes that a file takes in a report: `"name":"hash",`, with 32 digits of the hash.
+#[must_use]
+pub fn listed(name: &str) -> usize {
+    name.len() + 38
+}
+
+/// What is taken of a budget.
+#[derive(Debug, Default)]
+pub(crate) struct Account {
+    budget: Budget,
+    profiles: usize,
+    listed: usize,
+    memory: u64,
+}
+
+/// What one profile takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Cost {
+    listed: usize,
+    memory: u64,
+}
+
+impl Cost {
+    /// Of a profile with contents of so many bytes.
+    pub(crate) fn of(name: &str, contents: usize) -> Self {
+        Self { listed: listed(name), memory: contents as u64 + BESIDE }
+    }
+}
+
+impl Account {
+    pub(crate) fn new(budget: Budget) -> Self {
+        Self { budget, ..Self::default() }
+    }
+
+    /// Whether there is room for one profile more.
+    pub(crate) fn has_room(&self, cost: Cost) -> Result<(), Refusal> {
+        if self.profiles >= MOST_FILES || self.listed + cost.listed > LONGEST_LIST {
+            return Err(Refusal::TooMany);
+        }
+        if self.memory.saturating_add(cost.memory) > self.budget.memory {
+            return Err(Refusal::Memory { limit: self.budget.limit });
+        }
+        Ok(())
+    }
+
+    pub(crate) fn enters(&mut self, cost: Cost) {
+        self.profiles += 1;
+        self.listed += cost.listed;
+        self.memory = self.memory.saturating_add(cost.memory);
+    }
+
+    pub(crate) fn leaves(&mut self, cost: Cost) {
+        self.profiles = self.profiles.saturating_sub(1);
+        self.listed = self.listed.saturating_sub(cost.listed);
+        self.memory = self.memory.saturating_sub(cost.memory);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_charts_limit_leaves_8_mib_and_a_smaller_one_than_the_agent_itself_needs_nothing() {
+        let mut account = Account::new(Budget::of(24 * 1024 * 1024));
+        let largest = Cost::of("largest", 450_000);
+        let mut taken = 0;
+        while account.has_room(largest).is_ok() {
+            account.enters(largest);
+            taken += 1;
+        }
+        assert_eq!(taken, 18);
+        account.has_room(Cost::of("small", 100)).unwrap();
+        let refusal = account.has_room(largest).unwrap_err();
+        assert_eq!(refusal.reason(), "MemoryLimit");
+        assert!(refusal.to_string().contains("memory limit of 24 MiB"), "{refusal}");
+        account.leaves(largest);
+        account.has_room(largest).unwrap();
+        let none = Account::new(Budget::of(1024));
+        assert_eq!(none.has_room(Cost::of("a", 1)), Err(Refusal::Memory { limit: 1024 }));
+    }
+
+    #[test]
+    fn a_report_has_room_for_ten_thousand_names_of_a_usual_length_and_for_fewer_long_ones() {
+        for (length, most) in [(60, MOST_FILES), (240, LONGEST_LIST / (240 + 38))] {
+            let mut account = Account::default();
+            let cost = Cost::of(&"a".repeat(length), 1);
+            for _ in 0..most {
+                account.has_room(cost).unwrap();
+                account.enters(cost);
+            }
+            assert_eq!(account.has_room(cost), Err(Refusal::TooMany), "{length}");
+        }
+    }
+}
