@@ -21,7 +21,7 @@ FUZZ_SECONDS ?= 20
 .DEFAULT_GOAL := help
 # The parts share one machine and one cluster.
 .NOTPARALLEL:
-.PHONY: help setup demo cluster-up cluster-down test lint deny advisories chart docs test-unit fuzz fuzz-keep test-api-server test-cluster test-long bench bench-sweep bench-ways bench-code bench-latency bench-memory generate images fmt
+.PHONY: help setup demo cluster-up cluster-down test lint deny advisories chart docs test-unit fuzz fuzz-keep test-api-server test-cluster test-long bench bench-sweep bench-ways bench-code bench-latency bench-memory bench-strangers generate images fmt
 
 help: ## List the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -105,6 +105,9 @@ bench-latency: setup ## Measure apply to disk and to Ready, beside a bare watch 
 
 bench-memory: setup ## Measure what the programs take with up to 1,000 profiles
 	@$(E2E) run --nodes $(NODES) -- $(E2E) bench memory
+
+bench-strangers: ## Measure what 500 connections that mean no good cost each program
+	@$(E2E) bench strangers
 
 generate: ## Write the generated files anew: the CRDs and README of the chart, runtime-default, the tables in docs, the manual pages
 	$(CARGO) run --quiet --package api --features crds --bin crds -- charts/seccomp-profile/charts/crds/templates

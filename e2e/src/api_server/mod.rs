@@ -25,5 +25,6 @@ pub use limits::Limits;
 pub use operator::{OperatorOptions, OperatorProcess, build_operator};
 pub use program::Program;
 pub use proxy::{Behaviour, Proxy};
+pub(crate) use server::free_port;
 pub use server::{ApiServer, Options};
 pub use traffic::Traffic;

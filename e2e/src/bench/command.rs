@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clap::Subcommand;
 
-use super::{BenchError, latency, memory, scale};
+use super::{BenchError, latency, memory, scale, strangers};
 use crate::cluster::{Cluster, ClusterError, Layout};
 use crate::interrupt;
 use crate::wait::WaitError;
@@ -20,6 +20,12 @@ pub enum Bench {
     },
     /// The programs' resident memory with 0, 100 and 1,000 profiles, and with the largest one
     Memory,
+    /// What hundreds of strangers' connections to the programs' port cost, without a cluster
+    Strangers {
+        /// Build the programs quickly instead of as in the images
+        #[arg(long)]
+        quick: bool,
+    },
     /// Many nodes on an API server without a cluster, beside a floor
     Scale {
         /// Nodes
@@ -66,7 +72,9 @@ impl Bench {
     /// There is no cluster, it failed, or a bar was not reached.
     pub fn perform(self) -> Result<(), BenchCommandError> {
         let runtime = match self {
-            Self::Latency { .. } | Self::Memory => tokio::runtime::Builder::new_current_thread(),
+            Self::Latency { .. } | Self::Memory | Self::Strangers { .. } => {
+                tokio::runtime::Builder::new_current_thread()
+            }
             Self::Scale { .. } | Self::Ways { .. } | Self::Sweep(_) => {
                 tokio::runtime::Builder::new_multi_thread()
             }
@@ -82,6 +90,7 @@ impl Bench {
                     cluster.nodes()?.iter().map(|node| node.seccomp_dir().join("profiles")).collect();
                 runtime.block_on(latency::measure(cluster.kubeconfig(), &directories, rounds))?;
             }
+            Self::Strangers { quick } => runtime.block_on(strangers::measure(!quick))?,
             Self::Memory => runtime.block_on(memory::measure(attach()?.kubeconfig()))?,
             Self::Scale { nodes, options } => {
                 runtime.block_on(unless_interrupted(scale::measure(nodes, &options)))?;

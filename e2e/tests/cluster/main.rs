@@ -37,6 +37,7 @@ mod prometheus;
 mod removal;
 mod restarts;
 mod rights;
+mod room;
 mod runc;
 mod scraper;
 mod skew;
