@@ -26,6 +26,9 @@ use tracing::{info, warn};
 use crate::cluster::Cluster;
 use election::{Election, Held, Step, Timing};
 
+/// Conflicts in one round: with a renewal of our own that comes late, or with candidates that are faster.
+const CONFLICTS: usize = 3;
+
 /// How long giving the lease back may take; the pod has little time left.
 const RELEASE: Duration = Duration::from_secs(3);
 
@@ -118,15 +121,36 @@ impl Leadership {
 
     /// Reads the lease and does what is to be done about it.
     async fn round(&mut self) -> Result<(), kube::Error> {
-        // The next round must come before the lease is over, whatever becomes of this one.
-        let limit = self.election.timing().retry;
-        let limited = |error: tokio::time::error::Elapsed| kube::Error::Service(Box::new(error));
-        // Our own lease is known as we wrote it: another's write shows as a conflict.
-        if self.election.leads_until().is_none() || self.lease.is_none() {
-            let lease = timeout(limit, self.api.get_opt(&self.name)).await.map_err(limited)??;
-            self.election.read(lease.as_ref().map(held), Instant::now());
-            self.lease = lease;
+        for _ in 0..CONFLICTS {
+            // Our own lease is known as we wrote it: another's write shows as a conflict.
+            if self.election.must_read() {
+                let lease = self.limited(self.api.get_opt(&self.name)).await?;
+                self.election.read(lease.as_ref().map(held), Instant::now());
+                self.lease = lease;
+            }
+            if self.election.step(Instant::now()) == Step::Wait {
+                return Ok(());
+            }
+            match self.take().await {
+                // Another one was faster, or a renewal of our own came late. Which of the two the lease says.
+                Err(kube::Error::Api(status)) if status.code == 409 => {}
+                answer => return answer,
+            }
         }
+        Ok(())
+    }
+
+    /// The answer to a request, or an error in time for the next round to come before the lease is over.
+    async fn limited<T>(
+        &self,
+        request: impl Future<Output = Result<T, kube::Error>>,
+    ) -> Result<T, kube::Error> {
+        let answer = timeout(self.election.timing().retry, request).await;
+        answer.unwrap_or_else(|elapsed| Err(kube::Error::Service(Box::new(elapsed))))
+    }
+
+    /// Writes our name and the time into the lease.
+    async fn take(&mut self) -> Result<(), kube::Error> {
         let started = Instant::now();
         let identity = self.election.identity().to_owned();
         let duration = lease_seconds(self.election.timing().duration);
@@ -141,27 +165,15 @@ impl Leadership {
             spec.lease_duration_seconds = Some(duration);
             spec.renew_time = Some(now);
         };
-        match self.election.step(started) {
-            Step::Wait => Ok(()),
-            Step::Take => match timeout(limit, self.write(take)).await.map_err(limited)? {
-                Ok(lease) => {
-                    self.election.written(held(&lease), started);
-                    self.lease = Some(lease);
-                    Ok(())
-                }
-                Err(error) => {
-                    // Whoever was faster, or whatever happened to our write: look again.
-                    self.lease = None;
-                    match error {
-                        kube::Error::Api(status) if status.code == 409 => {
-                            self.election.lost();
-                            Ok(())
-                        }
-                        error => Err(error),
-                    }
-                }
-            },
+        let written = self.limited(self.write(take)).await;
+        match &written {
+            Ok(lease) => {
+                self.election.written(held(lease), started);
+                self.lease = Some(lease.clone());
+            }
+            Err(_) => self.election.unsure(),
         }
+        written.map(drop)
     }
 
     /// Writes the lease as it was read, changed; refused if it is another by now.
@@ -195,6 +207,7 @@ fn held(lease: &Lease) -> Held {
     Held {
         version: lease.metadata.resource_version.clone().unwrap_or_default(),
         holder: spec.holder_identity.filter(|holder| !holder.is_empty()),
+        transitions: spec.lease_transitions.unwrap_or(0),
         duration: Duration::from_secs(seconds),
     }
 }

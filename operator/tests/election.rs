@@ -70,6 +70,17 @@ fn stored(version: &'static str) -> impl FnOnce(&Value) -> Value {
     }
 }
 
+/// Waits until it has taken in what was answered last.
+async fn writes_no_more(cluster: &Cluster) {
+    let limit = Duration::from_secs(3);
+    let stopped = async {
+        while cluster.may_write() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(limit, stopped).await.expect("it still writes");
+}
+
 fn path() -> String {
     format!("{LEASES}/lease")
 }
@@ -130,7 +141,61 @@ async fn a_leader_that_meets_a_conflict_writes_no_more() {
         );
         server.expect(Method::PUT, &path(), 409, |_| failure(409)).await;
         server.expect(Method::GET, &path(), 200, |_| lease("3", Some("other"))).await;
-        assert!(!cluster.may_write());
+        writes_no_more(&cluster).await;
+    };
+    tokio::select! {
+        () = leadership.hold() => unreachable!(),
+        () = conversation => {}
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_leader_whose_own_renewal_came_late_goes_on() {
+    let (mut leadership, cluster, mut server) = start();
+    let conversation = async {
+        server.expect(Method::GET, &path(), 200, |_| lease("1", None)).await;
+        let mut ours = server.expect(Method::PUT, &path(), 200, stored("2")).await;
+        // It arrives, but no answer does.
+        let (late, unanswered) = server.0.next_request().await.unwrap();
+        assert_eq!(late.method(), Method::PUT);
+        ours["metadata"]["resourceVersion"] = json!("3");
+        let read = ours.clone();
+        server.expect(Method::GET, &path(), 200, |_| read).await;
+        assert!(cluster.may_write());
+        // Another one arrives between the reading and the writing.
+        let refused = server.expect(Method::PUT, &path(), 409, |_| failure(409)).await;
+        assert_eq!(refused["metadata"]["resourceVersion"], "3");
+        assert!(cluster.may_write());
+        ours["metadata"]["resourceVersion"] = json!("4");
+        server.expect(Method::GET, &path(), 200, |_| ours).await;
+        let renewed = server.expect(Method::PUT, &path(), 200, stored("5")).await;
+        assert_eq!(
+            (&renewed["metadata"]["resourceVersion"], &renewed["spec"]["leaseTransitions"]),
+            (&json!("4"), &json!(4))
+        );
+        assert!(cluster.may_write());
+        drop(unanswered);
+    };
+    tokio::select! {
+        () = leadership.hold() => unreachable!(),
+        () = conversation => {}
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_leader_after_whom_another_one_led_begins_anew_although_its_name_is_in_the_lease() {
+    let (mut leadership, cluster, mut server) = start();
+    let conversation = async {
+        server.expect(Method::GET, &path(), 200, |_| lease("1", None)).await;
+        let mut ours = server.expect(Method::PUT, &path(), 200, stored("2")).await;
+        server.expect(Method::PUT, &path(), 409, |_| failure(409)).await;
+        ours["metadata"]["resourceVersion"] = json!("9");
+        ours["spec"]["leaseTransitions"] = json!(6);
+        server.expect(Method::GET, &path(), 200, |_| ours).await;
+        let (taken, unanswered) = server.0.next_request().await.unwrap();
+        assert_eq!(taken.method(), Method::PUT);
+        writes_no_more(&cluster).await;
+        drop(unanswered);
     };
     tokio::select! {
         () = leadership.hold() => unreachable!(),

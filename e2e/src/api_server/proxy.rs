@@ -36,6 +36,8 @@ pub enum Behaviour {
     Cut,
     /// As [`Behaviour::Cut`] for requests that would change something; reads and watches go on.
     HoldWrites,
+    /// Requests that would change something arrive, and their answers wait; reads and watches go on.
+    HoldAnswers,
     /// Answers every new request with this status, and lets go on what runs.
     Answer(StatusCode),
     /// Tells every watch that its version is too old, inside the stream, and lets everything else through.
@@ -155,9 +157,10 @@ async fn answer(
     counts: Arc<Counts>,
 ) -> Result<Response<Out>, io::Error> {
     let held = (request.method() == Method::PATCH).then(|| Held::new(&counts.held_patches));
-    let now = match *request.method() {
-        Method::GET => whole(&mut behaviour).await,
-        _ => until_not(&mut behaviour, &[Behaviour::Cut, Behaviour::HoldWrites]).await,
+    let is_read = request.method() == Method::GET;
+    let now = match is_read {
+        true => whole(&mut behaviour).await,
+        false => until_not(&mut behaviour, &[Behaviour::Cut, Behaviour::HoldWrites]).await,
     };
     drop(held);
     let query = request.uri().query().unwrap_or_default();
@@ -173,7 +176,10 @@ async fn answer(
     let response =
         client.send(Request::from_parts(parts, Body::from(body))).await.map_err(io::Error::other)?;
     // The answer does not get through either while the cable is cut.
-    let now = whole(&mut behaviour).await;
+    let now = match is_read {
+        true => whole(&mut behaviour).await,
+        false => until_not(&mut behaviour, &[Behaviour::Cut, Behaviour::HoldAnswers]).await,
+    };
     let (parts, body) = response.into_parts();
     let left = match now {
         Behaviour::TruncateLists(bytes) if is_list => Some(bytes),

@@ -51,6 +51,8 @@ pub struct Held {
     pub holder: Option<String>,
     /// For how long after a renewal.
     pub duration: Duration,
+    /// How often it has passed to another holder.
+    pub transitions: i32,
 }
 
 /// What to do.
@@ -71,13 +73,15 @@ pub struct Election {
     seen: Option<(Held, Instant)>,
     /// When the last renewal of ours began that succeeded.
     renewed: Option<Instant>,
+    /// Whether a write of ours has failed since the lease was last known: it may have happened, or happen yet.
+    unsure: bool,
 }
 
 impl Election {
     /// A candidate that has seen nothing. `identity` is no other process's.
     #[must_use]
     pub fn new(identity: String, timing: Timing) -> Self {
-        Self { identity, timing, seen: None, renewed: None }
+        Self { identity, timing, seen: None, renewed: None, unsure: false }
     }
 
     /// Who we are.
@@ -92,16 +96,27 @@ impl Election {
         self.timing
     }
 
-    /// The lease was read; `None` if there is none.
+    /// Whether the lease must be read before it is written: we do not lead, or do not know what became of our last write.
+    #[must_use]
+    pub fn must_read(&self) -> bool {
+        self.renewed.is_none() || self.unsure
+    }
+
+    /// The lease was read; `None` if there is none. A leader goes on if nobody else has held it since.
     pub fn read(&mut self, lease: Option<Held>, now: Instant) {
-        self.seen = match (lease, self.seen.take()) {
+        self.unsure = false;
+        let ours = |lease: &Held| lease.holder.as_ref() == Some(&self.identity);
+        let before = self.seen.take();
+        let transitions = before.as_ref().filter(|(seen, _)| ours(seen)).map(|(seen, _)| seen.transitions);
+        let goes_on = |lease: &Held| ours(lease) && Some(lease.transitions) == transitions;
+        if !lease.as_ref().is_some_and(goes_on) {
+            self.renewed = None;
+        }
+        self.seen = match (lease, before) {
             (Some(lease), Some((seen, since))) if lease == seen => Some((seen, since)),
             (Some(lease), _) => Some((lease, now)),
             (None, _) => None,
         };
-        if self.seen.as_ref().is_none_or(|(lease, _)| lease.holder.as_ref() != Some(&self.identity)) {
-            self.renewed = None;
-        }
     }
 
     /// What to do about it.
@@ -121,11 +136,13 @@ impl Election {
     pub fn written(&mut self, lease: Held, started: Instant) {
         self.seen = Some((lease, started));
         self.renewed = Some(started);
+        self.unsure = false;
     }
 
-    /// Somebody else wrote the lease.
-    pub fn lost(&mut self) {
-        self.renewed = None;
+    /// A write of ours was refused or not answered. It may have arrived, or arrive yet: what the lease is only a reading
+    /// says. Until then a leader leads for as long as its last renewal lets it, because nobody else can before.
+    pub fn unsure(&mut self) {
+        self.unsure = true;
     }
 
     /// Until when we lead, unless we renew; `None` if we do not.
@@ -161,6 +178,7 @@ mod tests {
             version: version.to_string(),
             holder: holder.map(str::to_owned),
             duration: Duration::from_secs(15),
+            transitions: 3,
         }
     }
 
@@ -196,8 +214,24 @@ mod tests {
         assert_eq!(a.leads_until(), Some(after(start, 10)));
         a.read(Some(lease(1, Some("a"))), after(start, 5));
         assert_eq!(a.leads_until(), Some(after(start, 10)));
-        a.lost();
+        a.read(None, after(start, 6));
         assert_eq!(a.leads_until(), None);
+    }
+
+    #[test]
+    fn a_leader_whose_write_was_refused_reads_the_lease_and_goes_on_if_it_is_its_own_still() {
+        let (mut a, start) = (candidate("a"), Instant::now());
+        a.written(lease(1, Some("a")), start);
+        assert!(!a.must_read());
+        a.unsure();
+        assert!(a.must_read());
+        assert_eq!(a.leads_until(), Some(after(start, 10)));
+        a.read(Some(lease(2, Some("a"))), after(start, 1));
+        assert!(!a.must_read());
+        // What came late may have been begun long ago: it counts for nothing.
+        assert_eq!((a.leads_until(), a.step(after(start, 1))), (Some(after(start, 10)), Step::Take));
+        a.read(Some(Held { transitions: 5, ..lease(3, Some("a")) }), after(start, 2));
+        assert_eq!((a.leads_until(), a.must_read()), (None, true));
     }
 
     #[test]
