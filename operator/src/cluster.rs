@@ -24,6 +24,8 @@ pub struct Cluster {
     pub profiles: Trigger,
     /// Nodes that are due for a look.
     pub nodes: Trigger,
+    /// Reports about nodes that do not exist that are due for a look.
+    pub orphans: Trigger,
     /// The operator's metrics.
     pub metrics: Metrics,
 }
@@ -65,6 +67,7 @@ impl Cluster {
             stopping: AtomicBool::new(false),
             profiles: Trigger::default(),
             nodes: Trigger::default(),
+            orphans: Trigger::default(),
             metrics,
         }
     }
@@ -111,6 +114,9 @@ impl Cluster {
         }
         if !dirty.nodes.is_empty() {
             self.nodes.extend(dirty.nodes);
+        }
+        if !dirty.orphans.is_empty() {
+            self.orphans.extend(dirty.orphans);
         }
         result
     }

@@ -71,6 +71,8 @@ pub struct Dirty {
     pub profiles: BTreeSet<String>,
     /// Nodes.
     pub nodes: BTreeSet<String>,
+    /// Names of reports about nodes that do not exist.
+    pub orphans: BTreeSet<String>,
 }
 
 impl Index {
@@ -108,6 +110,8 @@ impl Index {
     pub fn touch_all(&mut self) {
         self.dirty.profiles.extend(self.profiles.keys().cloned());
         self.dirty.nodes.extend(self.nodes.keys().cloned());
+        let orphans = self.nodes.iter().filter(|(_, node)| node.is_orphaned());
+        self.dirty.orphans.extend(orphans.map(|(name, _)| name.clone()));
     }
 
     /// A profile was created or changed, or we changed it ourselves.
@@ -359,6 +363,10 @@ impl Index {
         }
         node.set_lacking(lacks, now);
         self.dirty.nodes.insert(name.to_owned());
+        node.note_orphaned(now);
+        if node.is_orphaned() {
+            self.dirty.orphans.insert(name.to_owned());
+        }
         if !node.is_empty() {
             self.nodes.insert(name.to_owned(), node);
         }

@@ -118,12 +118,21 @@ pub async fn node<K: Resource>(object: Arc<K>, context: Arc<Context>) -> Result<
     look("node", name, &context, step_node(name, &context)).await
 }
 
+/// One look at the report `object`, which is about a node that does not exist.
+///
+/// # Errors
+/// A write did not happen.
+pub async fn orphan<K: Resource>(object: Arc<K>, context: Arc<Context>) -> Result<Action, WriteError> {
+    let name = object.meta().name.as_deref().unwrap_or_default();
+    look("node", name, &context, step_orphan(name, &context)).await
+}
+
 /// When to try again after a failed look at a profile.
 pub fn profile_failed<K: Resource>(object: Arc<K>, error: &WriteError, context: Arc<Context>) -> Action {
     try_again("profile", &*object, error, &context)
 }
 
-/// When to try again after a failed look at a node.
+/// When to try again after a failed look at a node, or at a report about none.
 pub fn node_failed<K: Resource>(object: Arc<K>, error: &WriteError, context: Arc<Context>) -> Action {
     try_again("node", &*object, error, &context)
 }
@@ -278,6 +287,17 @@ async fn step_node(name: &str, context: &Context) -> Result<Option<Timestamp>, W
                 writer.publish_about_node(name, &version, notice).await;
             }
         }
+    }
+    Ok(verdict.look_again)
+}
+
+async fn step_orphan(name: &str, context: &Context) -> Result<Option<Timestamp>, WriteError> {
+    let Context { cluster, writer, .. } = context;
+    let now = Timestamp::now();
+    let Some(verdict) = cluster.change(|index| index.judge_orphan(name, now)) else { return Ok(None) };
+    if let NodeStep::DeleteReport { version } = verdict.step {
+        context.bound("node", name, &version, writer.delete_report(name, &version)).await?;
+        warn!(node = name, "report deleted: there is no such node");
     }
     Ok(verdict.look_again)
 }

@@ -1,10 +1,11 @@
-//! The operator, wired: four watches, two controllers, the endpoints.
+//! The operator, wired: four watches, three controllers, the endpoints.
 
 use std::convert::Infallible;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::time::Duration;
 
+use api::{NodeProfileStatus, Untrusted};
 use daemon::{Readiness, client, http};
 use futures::{FutureExt, Stream, StreamExt};
 use kube::core::PartialObjectMeta;
@@ -72,11 +73,12 @@ pub async fn run(options: Options) -> Result<(), RunError> {
 
     let (profile_names, profile_store) = reflector::store::<PartialObjectMeta<WatchedProfile>>();
     let (node_names, node_store) = reflector::store::<PartialObjectMeta<WatchedNode>>();
+    let (report_names, report_store) = reflector::store::<PartialObjectMeta<Untrusted<NodeProfileStatus>>>();
     let [profiles, reports, nodes, pods] = parts;
     let pod_kind = Pods { directory: options.directory.clone(), agents: options.agents() };
     let watches = futures::future::join4(
         follow(Profiles, client.clone(), cluster.clone(), Some(profile_store), profiles),
-        follow(Reports, client.clone(), cluster.clone(), None, reports),
+        follow(Reports, client.clone(), cluster.clone(), Some(report_store), reports),
         follow(Nodes(options.selection()), client.clone(), cluster.clone(), Some(node_store), nodes),
         follow(pod_kind, client.clone(), cluster.clone(), None, pods),
     );
@@ -103,9 +105,18 @@ pub async fn run(options: Options) -> Result<(), RunError> {
         due(&cluster.nodes),
         config(),
     );
-    let controllers = futures::future::join(
+    let orphan_controller = applier(
+        |object, context| reconcile::orphan(object, context).boxed(),
+        reconcile::node_failed,
+        context.clone(),
+        report_names,
+        due(&cluster.orphans),
+        config(),
+    );
+    let controllers = futures::future::join3(
         profile_controller.for_each(|_| async {}),
         node_controller.for_each(|_| async {}),
+        orphan_controller.for_each(|_| async {}),
     );
 
     let work = futures::future::join(controllers, endpoints);

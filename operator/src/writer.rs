@@ -212,7 +212,7 @@ impl Writer {
         self.counted(Write::NodeReport, created)
     }
 
-    /// Deletes the report of a node on which no agent runs any more.
+    /// Deletes the report of a node on which no agent runs any more, or that does not exist.
     ///
     /// # Errors
     /// The write did not happen.

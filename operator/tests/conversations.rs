@@ -256,6 +256,30 @@ async fn what_was_called_outdated_of_a_node_is_neither_written_nor_deleted_befor
     }
 }
 
+#[tokio::test]
+async fn the_report_of_a_node_that_does_not_exist_is_deleted_as_it_was_judged_and_only_after_the_grace() {
+    let (context, mut server) = start(cluster(&held("10"), None));
+    let files = json!({ "audit": &HASH[7..39] });
+    let orphan = || reconcile::orphan(named::<operator::facts::WatchedNode>("n2"), context.clone());
+    let news = |version: &str, ago: u64| {
+        let report = ReportFacts { node: "n2".into(), ..report(version, "gone", &files) };
+        let then = Timestamp::now() - Duration::from_secs(ago);
+        context.cluster.change(|index| index.apply_report(report, Source::Watch, then));
+    };
+    news("6", 290);
+    // No answer is prepared: a request would fail.
+    assert_ne!(orphan().await.unwrap(), kube_runtime::controller::Action::await_change());
+    context.cluster.change(|index| index.delete_report("n2", "ru1", Timestamp::now()));
+    news("7", 301);
+    let path = "/apis/seccomp.imjasonh.dev/v1alpha1/nodeprofilestatuses/n2";
+    let answer = json!({ "metadata": { "name": "n2", "uid": "ru1", "resourceVersion": "8" } });
+    let conversation = server.expect(Method::DELETE, path, (200, answer), |request| {
+        assert_eq!(request["preconditions"], json!({ "uid": "ru1", "resourceVersion": "7" }));
+    });
+    let (look, ()) = tokio::join!(orphan(), conversation);
+    look.unwrap();
+}
+
 #[test]
 fn the_watch_makes_a_profile_due_for_what_the_answer_to_a_write_has_not_told() {
     let cluster = cluster(&held("10"), None);

@@ -27,6 +27,7 @@ mod installing;
 mod liar;
 mod listeners;
 mod nodes;
+mod orphans;
 #[path = "../pages/mod.rs"]
 mod pages;
 mod plugin;

@@ -1,5 +1,7 @@
 //! What to do about one node.
 
+use std::time::Duration;
+
 use api::StartFailure;
 use api::conditions::{self, node::GRACE};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
@@ -11,6 +13,10 @@ use super::{Index, after};
 use crate::facts::Version;
 use crate::notice::Notice;
 use crate::status;
+
+/// How long a report may be there without its Node. The Node may be registered late, or the news of it come late; and
+/// where a Node has gone that owns its report, the garbage collector takes the report by itself.
+const ORPHANED: Duration = Duration::from_secs(300);
 
 /// What to do about a node, and when to ask again if nothing happens before.
 #[derive(Debug, Clone, PartialEq)]
@@ -31,7 +37,7 @@ pub enum NodeStep {
         /// The Node's uid.
         owner: String,
     },
-    /// Delete the report: no agent runs on the node any more, or it is not about this node.
+    /// Delete the report: no agent runs on the node any more, or it is not about this node, or about none.
     DeleteReport {
         /// The version that was judged.
         version: Version,
@@ -52,6 +58,23 @@ pub enum NodeStep {
 }
 
 impl Index {
+    /// What to do about the report `name`; `None` unless it is there and its Node is not. A backup that was restored or a
+    /// manifest that was copied leaves such a report, and where it names no owner nobody else would ever take it.
+    #[must_use]
+    pub fn judge_orphan(&self, name: &str, now: Timestamp) -> Option<NodeVerdict> {
+        let node = self.nodes.get(name)?;
+        let (report, since) = (node.report.as_ref()?, node.orphaned?);
+        let due = after(since, ORPHANED);
+        Some(if now < due {
+            NodeVerdict { step: NodeStep::Nothing, look_again: Some(due) }
+        } else if !self.doubtful.is_empty() {
+            // The Node may be among what is not known; at the end of the list everything is looked at.
+            NodeVerdict { step: NodeStep::Nothing, look_again: None }
+        } else {
+            NodeVerdict { step: NodeStep::DeleteReport { version: report.version.clone() }, look_again: None }
+        })
+    }
+
     /// What to do about the node `name`; `None` if there is no such Node.
     #[must_use]
     pub fn judge_node(&self, name: &str, now: Timestamp) -> Option<NodeVerdict> {

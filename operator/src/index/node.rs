@@ -76,6 +76,8 @@ pub(super) struct Node {
     pub(super) behind: Option<Timestamp>,
     /// Under which profiles that it has containers do not start.
     pub(super) starts: Starts,
+    /// Since when this process has known a report and no Node that it could be about.
+    pub(super) orphaned: Option<Timestamp>,
 }
 
 /// Since when no agent is ready.
@@ -146,12 +148,23 @@ impl Node {
             lacking: 0,
             behind: None,
             starts: Starts::default(),
+            orphaned: None,
         }
     }
 
     /// Whether nothing is known of it any more.
     pub(super) fn is_empty(&self) -> bool {
         self.object.is_none() && self.report.is_none() && self.agents.is_empty()
+    }
+
+    /// Whether there is a report and no Node.
+    pub(super) fn is_orphaned(&self) -> bool {
+        self.object.is_none() && self.report.is_some()
+    }
+
+    /// Keeps since when that is so.
+    pub(super) fn note_orphaned(&mut self, now: Timestamp) {
+        self.orphaned = self.is_orphaned().then(|| self.orphaned.unwrap_or(now));
     }
 
     /// Whether pods on it are as live under these facts as under the present ones.

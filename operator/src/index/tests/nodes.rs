@@ -124,3 +124,47 @@ fn a_node_recreated_under_its_name_is_as_new_as_any_other() {
     index.apply_report(own, Source::Watch, at(9010));
     assert_eq!(ready_condition(&status(&index, 9010)), ("True", "AllNodesReady"));
 }
+
+/// What is done about the report `ghost`, of which no Node is known.
+fn orphan(index: &Index, now: i64) -> Option<(NodeStep, Option<Timestamp>)> {
+    index.judge_orphan("ghost", at(now)).map(|verdict| (verdict.step, verdict.look_again))
+}
+
+#[test]
+fn a_report_whose_node_does_not_exist_goes_after_five_minutes_and_no_sooner() {
+    for owner in [None, Some("ghost-1".to_owned())] {
+        let mut index = two_nodes();
+        index.take_dirty();
+        let facts = ReportFacts { owner, ..report("ghost", &[("a", 1)]) };
+        let delete = NodeStep::DeleteReport { version: facts.version.clone() };
+        index.apply_report(facts, Source::List, at(10));
+        assert!(index.take_dirty().orphans.contains("ghost"));
+        assert_eq!(orphan(&index, 309), Some((NodeStep::Nothing, Some(at(310)))));
+        assert_eq!(orphan(&index, 310), Some((delete, None)));
+    }
+}
+
+#[test]
+fn a_report_that_was_known_before_its_node_stays() {
+    let mut index = two_nodes();
+    index.apply_report(report("ghost", &[]), Source::Watch, at(0));
+    index.apply_node(node("ghost"), at(299));
+    assert_eq!(orphan(&index, 9999), None);
+    // It has been there all the time; what counts is since when the Node is gone.
+    index.delete_node("ghost", "ghost-1", at(400));
+    assert_eq!(orphan(&index, 699), Some((NodeStep::Nothing, Some(at(700)))));
+    assert!(matches!(orphan(&index, 700), Some((NodeStep::DeleteReport { .. }, None))));
+}
+
+#[test]
+fn while_news_of_nodes_may_be_missing_no_report_goes() {
+    let mut index = two_nodes();
+    index.apply_report(report("ghost", &[]), Source::Watch, at(0));
+    index.doubt("Node");
+    assert_eq!(orphan(&index, 9999), Some((NodeStep::Nothing, None)));
+    index.is_whole("Node");
+    index.take_dirty();
+    index.touch_all();
+    assert_eq!(index.take_dirty().orphans.into_iter().collect::<Vec<_>>(), ["ghost"]);
+    assert!(matches!(orphan(&index, 9999), Some((NodeStep::DeleteReport { .. }, None))));
+}

@@ -82,6 +82,10 @@ impl World {
             self.now = to;
             self.compare(known)?;
         }
+        let node = |name: &String| self.server.get(Kind::Node, name);
+        if let Some((name, _)) = self.server.all(Kind::Report).find(|(name, _)| node(name).is_none()) {
+            return Err(format!("the report {name} is about no node, and is there still"));
+        }
         if !self.operator.timers.is_empty() {
             return Err(format!("long after the last news there are timers: {:?}", self.operator.timers));
         }

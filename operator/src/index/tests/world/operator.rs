@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::feed::{AnyFeed, Feed};
 use super::server::{KINDS, Kind, Refused, Server, text};
-use crate::facts::{AgentPods, ProfileFacts, ReportFacts, Source};
+use crate::facts::{AgentPods, ProfileFacts, ReportFacts, Source, Version};
 use crate::index::{Index, NodeStep, ProfileStep};
 use crate::selection::Selection;
 use crate::watch::{Nodes, Pods, Profiles, Reports};
@@ -100,6 +100,7 @@ impl Operator {
         let dirty = self.index.take_dirty();
         self.due.extend(dirty.profiles.into_iter().map(|name| (Kind::Profile, name)));
         self.due.extend(dirty.nodes.into_iter().map(|name| (Kind::Node, name)));
+        self.due.extend(dirty.orphans.into_iter().map(|name| (Kind::Report, name)));
     }
 
     /// Looks at the first few that are due.
@@ -124,6 +125,7 @@ impl Operator {
         }
         let step = match name.0 {
             Kind::Profile => self.step_profile(&name.1, server, now),
+            Kind::Report => self.step_orphan(&name.1, server, now),
             _ => self.step_node(&name.1, server, now),
         };
         self.collect();
@@ -186,18 +188,27 @@ impl Operator {
                     .create(Kind::Report, name, &now.to_string(), report)
                     .map(|object| News::Report(object, Source::Created))
             }
-            NodeStep::DeleteReport { version } => match server.get(Kind::Report, name) {
-                Some(object) if text(object, "/metadata/resourceVersion") == version.resource_version => {
-                    server.delete(Kind::Report, name, now).map(|_| News::Nothing)
-                }
-                _ => Err(Refused),
-            },
+            NodeStep::DeleteReport { version } => delete_report(name, &version, server, now),
             NodeStep::WriteConditions { version, has_status, conditions, .. } => server
                 .change_version(Kind::Report, name, &version.resource_version, |object| match has_status {
                     true => object["status"]["conditions"] = json!(conditions),
                     false => object["status"] = json!({ "conditions": conditions }),
                 })
                 .map(|object| News::Report(object, Source::Answer)),
+        };
+        Some((done, verdict.look_again))
+    }
+
+    fn step_orphan(
+        &mut self,
+        name: &str,
+        server: &mut Server,
+        now: Timestamp,
+    ) -> Option<(Result<News, Refused>, Option<Timestamp>)> {
+        let verdict = self.index.judge_orphan(name, now)?;
+        let done = match verdict.step {
+            NodeStep::DeleteReport { version } => delete_report(name, &version, server, now),
+            _ => Ok(News::Nothing),
         };
         Some((done, verdict.look_again))
     }
@@ -282,5 +293,19 @@ impl Operator {
             }
         }
         Err(format!("the operator does not come to rest in time: {:?}", self.timers))
+    }
+}
+
+fn delete_report(
+    name: &str,
+    version: &Version,
+    server: &mut Server,
+    now: Timestamp,
+) -> Result<News, Refused> {
+    match server.get(Kind::Report, name) {
+        Some(object) if text(object, "/metadata/resourceVersion") == version.resource_version => {
+            server.delete(Kind::Report, name, now).map(|_| News::Nothing)
+        }
+        _ => Err(Refused),
     }
 }

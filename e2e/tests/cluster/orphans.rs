@@ -1,0 +1,53 @@
+//! Reports about nodes that do not exist, as a restored backup or a copied manifest leaves them.
+
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use super::support::{LIMIT, alone, said, say, until};
+
+/// How long the operator waits for a node that may be registered late.
+const GRACE: Duration = Duration::from_secs(300);
+
+#[test]
+#[ignore = "long: five minutes in which a node could be registered late"]
+fn a_report_of_a_node_that_never_was_goes_after_five_minutes_and_every_other_stays() {
+    let cluster = alone();
+    let names = || cluster.ok(["get", "nodeprofilestatuses", "--output=name"]);
+    let before = names();
+    let report = json!({
+        "apiVersion": "seccomp.imjasonh.dev/v1alpha1", "kind": "NodeProfileStatus",
+        "metadata": { "name": "never-was" }, "spec": {}
+    });
+    let start = Instant::now();
+    cluster.try_apply(&report).unwrap();
+    until("the report going", GRACE + LIMIT, || (!names().contains("never-was")).then_some(()));
+    let took = start.elapsed();
+    say(&format!("the report went after {:.1} s", took.as_secs_f64()));
+    assert!(took + Duration::from_secs(1) >= GRACE, "{took:?}");
+    assert_eq!(names(), before);
+    let log = cluster.ok([
+        "-n",
+        "seccomp-profile",
+        "logs",
+        "--selector=app.kubernetes.io/component=operator",
+        "--tail=-1",
+    ]);
+    assert!(log.contains("report deleted: there is no such node"), "{log}");
+}
+
+#[test]
+fn a_report_that_a_node_owned_which_is_gone_is_collected_by_kubernetes() {
+    let cluster = alone();
+    let report = json!({
+        "apiVersion": "seccomp.imjasonh.dev/v1alpha1", "kind": "NodeProfileStatus",
+        "metadata": { "name": "was-once", "ownerReferences": [{
+            "apiVersion": "v1", "kind": "Node", "name": "was-once", "uid": "8f1f6f2e-0000-4000-8000-000000000000",
+            "blockOwnerDeletion": false
+        }] },
+        "spec": {}
+    });
+    cluster.try_apply(&report).unwrap();
+    let gone = || said(cluster.kubectl(["get", "nodeprofilestatus", "was-once"])).is_err().then_some(());
+    until("the garbage collector taking the report", LIMIT, gone);
+}
