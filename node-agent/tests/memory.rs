@@ -154,7 +154,7 @@ fn reported(profiles: usize, contents: fn(usize) -> Value) -> (Value, u64) {
     let directory = tempfile::tempdir().unwrap();
     let (sender, reports) = channel();
     let agent = Agent::start(serve(profiles, contents, sender), directory.path());
-    let mut report = reports.recv_timeout(PATIENCE).expect("a report in time");
+    let mut report = reports.recv_timeout(PATIENCE).unwrap();
     (report["status"]["report"].take(), agent.peak())
 }
 
