@@ -109,9 +109,8 @@ impl Outcome {
             Self::Lifted(lifted) => info!(lifted, "no profile has the finalizer"),
             Self::StillInstalled(workload) => warn!(
                 %workload,
-                "the release is installed and not being deleted, so the finalizers and the lease stay as they are. \
-                 This Job is for the end of helm uninstall; leave it out of rendered manifests with helm template \
-                 --no-hooks"
+                hint = "this Job is for the end of helm uninstall; leave it out with helm template --no-hooks",
+                "the release is installed: nothing is done"
             ),
         }
     }
