@@ -17,6 +17,7 @@ pub mod lease;
 pub mod metrics;
 pub mod notice;
 pub mod options;
+pub mod pod_list;
 pub mod reconcile;
 pub mod rests;
 pub mod run;

@@ -12,12 +12,13 @@ use k8s_openapi::jiff::Timestamp;
 use kube::Resource;
 use kube_runtime::controller::Action;
 use tokio::sync::watch;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use crate::cluster::Cluster;
 use crate::facts::{ProfileFacts, ReportFacts, Source, Version, WatchedProfile};
 use crate::index::{Index, NodeStep, ProfileStep};
 use crate::notice::Notice;
+use crate::pod_list::PodLists;
 use crate::rests::Rests;
 use crate::watch::{Profiles, Reports, Watched};
 use crate::writer::{WriteError, Writer};
@@ -28,6 +29,8 @@ pub struct Context {
     pub cluster: Arc<Cluster>,
     /// The way out.
     pub writer: Writer,
+    /// What is asked before a file goes.
+    pod_lists: PodLists,
     /// What is not looked at, whatever the news, because writes failed for a reason: a thousand reports must not be a
     /// thousand writes to an API server that is in trouble.
     failures: Rests<&'static str>,
@@ -62,13 +65,18 @@ const FAILED: Duration = Duration::from_millis(400);
 /// may have been wrong, as one is that was restored from a backup.
 const OUTDATED: Duration = Duration::from_secs(2);
 
+/// How long after a list named a pod that is not known the next one is made. The watch brings the pod sooner, and with it
+/// the next look.
+const LISTED_BEFORE_KNOWN: Duration = Duration::from_secs(10);
+
 impl Context {
     /// A context in which nothing has failed yet.
     #[must_use]
-    pub fn new(cluster: Arc<Cluster>, writer: Writer) -> Self {
+    pub fn new(cluster: Arc<Cluster>, writer: Writer, pod_lists: PodLists) -> Self {
         Self {
             cluster,
             writer,
+            pod_lists,
             failures: Rests::new(FAILED),
             outdated: Rests::new(OUTDATED),
             under_way: watch::Sender::new(0),
@@ -194,6 +202,14 @@ async fn step_profile(name: &str, context: &Context) -> Result<Option<Timestamp>
     let version = &verdict.version;
     match verdict.step {
         ProfileStep::Nothing | ProfileStep::HoldBack => {}
+        ProfileStep::ListPods => {
+            let list = context.pod_lists.list().await?;
+            let now = Timestamp::now();
+            if !cluster.change(|index| index.pods_listed(name, &version.uid, list.users(), now)) {
+                debug!(profile = name, "a pod that uses the profile is listed and not yet known");
+                return Ok(Some(now + LISTED_BEFORE_KNOWN));
+            }
+        }
         ProfileStep::AddFinalizer { has_finalizers } => {
             let write = writer.add_finalizer(name, version, has_finalizers);
             let answer = context.bound("profile", name, version, write).await?;
@@ -313,8 +329,12 @@ mod tests {
         let (service, _) =
             tower_test::mock::pair::<http::Request<kube::client::Body>, http::Response<kube::client::Body>>();
         let metrics = Metrics::new(&prometheus::Registry::new()).unwrap();
-        let writer = Writer::new(kube::Client::new(service, "default"), metrics.writes.clone());
-        Context::new(Arc::new(Cluster::new(Index::new("profiles"), [], metrics)), writer)
+        let client = kube::Client::new(service, "default");
+        let writer = Writer::new(client.clone(), metrics.writes.clone());
+        let agents = crate::facts::AgentPods { namespace: String::new(), labels: Default::default() };
+        let pod_lists =
+            PodLists::new(client, crate::watch::Pods { directory: "profiles".to_owned(), agents });
+        Context::new(Arc::new(Cluster::new(Index::new("profiles"), [], metrics)), writer, pod_lists)
     }
 
     /// How long the profile rests after an answer.

@@ -24,6 +24,7 @@ use crate::lease::Leadership;
 use crate::lease::election::UnsafeTiming;
 use crate::metrics::{KINDS, Metrics};
 use crate::options::Options;
+use crate::pod_list::PodLists;
 use crate::reconcile::{self, Context};
 use crate::trigger::Trigger;
 use crate::watch::{Nodes, Pods, Profiles, Reports, WATCH, follow};
@@ -80,11 +81,11 @@ pub async fn run(options: Options) -> Result<(), RunError> {
         follow(Profiles, client.clone(), cluster.clone(), Some(profile_store), profiles),
         follow(Reports, client.clone(), cluster.clone(), Some(report_store), reports),
         follow(Nodes(options.selection()), client.clone(), cluster.clone(), Some(node_store), nodes),
-        follow(pod_kind, client.clone(), cluster.clone(), None, pods),
+        follow(pod_kind.clone(), client.clone(), cluster.clone(), None, pods),
     );
 
-    let context =
-        Arc::new(Context::new(cluster.clone(), Writer::new(client.clone(), cluster.metrics.writes.clone())));
+    let writer = Writer::new(client.clone(), cluster.metrics.writes.clone());
+    let context = Arc::new(Context::new(cluster.clone(), writer, PodLists::new(client.clone(), pod_kind)));
     let mut leadership = leadership(&options, &client, &cluster)?;
     // The controllers schedule and nothing else: they watch nothing themselves, the index says what is due. Failures
     // are logged, counted and tried again where they happen; an object that went meanwhile is none.

@@ -256,12 +256,20 @@ impl Watched for Nodes {
 }
 
 /// The Pods: users of profiles, and the agents.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Pods {
     /// Where profiles lie below the kubelet's `seccomp/`.
     pub directory: String,
     /// Which of them are agents.
     pub agents: AgentPods,
+}
+
+impl Pods {
+    /// What a pod is to us.
+    #[must_use]
+    pub fn facts(&self, pod: &WatchedPod) -> PodFacts {
+        PodFacts::of(pod, &self.directory, &self.agents)
+    }
 }
 
 impl Watched for Pods {
@@ -271,7 +279,7 @@ impl Watched for Pods {
     const MUST_BE_WHOLE: bool = true;
 
     fn apply(&self, index: &mut Index, object: Self::Object, _: Source, now: Timestamp) {
-        index.apply_pod(PodFacts::of(&object, &self.directory, &self.agents), now);
+        index.apply_pod(self.facts(&object), now);
     }
 
     fn delete(&self, index: &mut Index, object: &Self::Object, now: Timestamp) {

@@ -2,7 +2,7 @@
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests may fail")]
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,12 +15,14 @@ use kube::client::Body;
 use kube_runtime::reflector;
 use operator::cluster::Cluster;
 use operator::facts::{
-    Cause, FailedStart, NodeFacts, PodFacts, PodKind, ProfileFacts, ReportFacts, Source, WatchedProfile,
+    AgentPods, Cause, FailedStart, NodeFacts, PodFacts, PodKind, ProfileFacts, ReportFacts, Source,
+    WatchedProfile,
 };
 use operator::index::Index;
 use operator::metrics::Metrics;
+use operator::pod_list::PodLists;
 use operator::reconcile::{self, Context};
-use operator::watch::{Profiles, Watched, follow};
+use operator::watch::{Pods, Profiles, Watched, follow};
 use operator::writer::{WriteError, Writer};
 use serde_json::{Value, json};
 use tower_test::mock::Handle;
@@ -113,8 +115,11 @@ fn cluster(profile: &Value, files: Option<Value>) -> Arc<Cluster> {
 
 fn start(cluster: Arc<Cluster>) -> (Arc<Context>, Server) {
     let (service, handle) = tower_test::mock::pair();
-    let writer = Writer::new(Client::new(service, "default"), cluster.metrics.writes.clone());
-    (Arc::new(Context::new(cluster, writer)), Server(handle))
+    let client = Client::new(service, "default");
+    let writer = Writer::new(client.clone(), cluster.metrics.writes.clone());
+    let agents = AgentPods { namespace: "seccomp-profile".into(), labels: BTreeMap::new() };
+    let pod_lists = PodLists::new(client, Pods { directory: "profiles".into(), agents });
+    (Arc::new(Context::new(cluster, writer, pod_lists)), Server(handle))
 }
 
 fn named<K: for<'de> serde::Deserialize<'de>>(name: &str) -> Arc<K> {
@@ -314,6 +319,97 @@ async fn a_failing_api_server_is_an_error_to_try_again_and_a_lost_event_is_none(
         look_at_profile(&context).await.unwrap();
     };
     tokio::join!(looks, conversation);
+}
+
+/// A profile that is being deleted.
+fn going(name: &str, version: &str) -> Value {
+    object(
+        version,
+        json!({ "metadata": {
+            "name": name, "uid": name, "deletionTimestamp": "2026-01-01T00:00:00Z",
+            "finalizers": ["seccomp.imjasonh.dev/node-files"]
+        } }),
+    )
+}
+
+/// A page of a list of pods: one that uses `profile`.
+fn pods(next: &str, profile: &str) -> Value {
+    let path = format!("profiles/{profile}.json");
+    let seccomp = json!({ "seccompProfile": { "type": "Localhost", "localhostProfile": path } });
+    json!({
+        "apiVersion": "v1", "kind": "PodList", "metadata": { "resourceVersion": "99", "continue": next },
+        "items": [{
+            "metadata": { "name": "web", "namespace": "shop", "uid": "web" },
+            "spec": { "nodeName": "n1", "securityContext": seccomp }, "status": { "phase": "Running" }
+        }]
+    })
+}
+
+impl Server {
+    /// Answers one page of a list of pods, and says what was asked.
+    async fn list(&mut self, page: Value) -> String {
+        let (request, send) = self.0.next_request().await.expect("no list is made");
+        assert_eq!((request.method(), request.uri().path()), (&Method::GET, "/api/v1/pods"));
+        send.send_response(
+            Response::builder().status(200).body(Body::from(page.to_string().into_bytes())).unwrap(),
+        );
+        request.uri().query().unwrap().to_owned()
+    }
+}
+
+#[tokio::test]
+async fn no_file_goes_before_a_list_as_of_now_has_named_every_pod_to_the_last_page() {
+    let (context, mut server) = start(cluster(&going("audit", "10"), Some(json!({}))));
+    let conversation = async {
+        let first = server.list(pods("more", "other")).await;
+        // Without a version it is as of now, and not as of what some cache holds.
+        assert!(!first.contains("resourceVersion") && first.contains("limit=100"), "{first}");
+        let second = server.list(pods("", "audit")).await;
+        assert!(second.contains("continue=more"), "{second}");
+        // Nothing was written. The watch brings the pod, and it goes.
+        let second = server.list(pods("", "other")).await;
+        assert!(!second.contains("continue"), "{second}");
+        server
+            .expect(Method::PATCH, &format!("{PROFILE}/status"), (200, going("audit", "11")), |patch| {
+                precondition(&patch, "10");
+                assert_eq!(patch[1]["value"]["removal"], "Approved");
+            })
+            .await;
+    };
+    let looks = async {
+        let named = named::<WatchedProfile>("audit");
+        let waits = reconcile::profile(named, context.clone()).await.unwrap();
+        assert_ne!(waits, kube_runtime::controller::Action::await_change());
+        look_at_profile(&context).await.unwrap();
+        look_at_profile(&context).await.unwrap();
+    };
+    tokio::join!(looks, conversation);
+}
+
+#[tokio::test]
+async fn profiles_that_are_deleted_together_share_a_list_that_began_after_each_was_known_to_be() {
+    let cluster = cluster(&going("p0", "10"), Some(json!({})));
+    let names: Vec<_> = (0..20).map(|number| format!("p{number}")).collect();
+    for name in &names {
+        let profile = facts(&going(name, "10"));
+        cluster.change(|index| index.apply_profile(profile, Source::List, Timestamp::now()));
+    }
+    let (context, mut server) = start(cluster);
+    let looks = futures::future::join_all(
+        names.iter().map(|name| reconcile::profile(named::<WatchedProfile>(name), context.clone())),
+    );
+    let mut lists = 0;
+    let conversation = async {
+        loop {
+            server.list(pods("", "other")).await;
+            lists += 1;
+        }
+    };
+    tokio::select! {
+        looks = looks => assert!(looks.iter().all(Result::is_ok), "{looks:?}"),
+        () = conversation => {}
+    }
+    assert!((1..=3).contains(&lists), "{lists} lists");
 }
 
 #[tokio::test]

@@ -19,8 +19,9 @@ use crate::status::{self, Urgency};
 /// How long nodes that are reachable may take to confirm that they removed a file. After that the profile goes
 /// without them; their agents remove the file when they are back.
 const CONFIRMATION: Duration = Duration::from_secs(120);
-/// How long a deletion waits for news of pods that were created just before it: the two watches are not in order.
-const PODS_SEEN: Duration = Duration::from_secs(1);
+/// How long a list of all pods that named no unknown user counts: for the write that follows it, and not for one that is
+/// tried again later.
+const PODS_LISTED: Duration = Duration::from_secs(5);
 /// How long a change of mere counts and texts waits at most.
 pub(super) const LONGEST_HOLD: Duration = Duration::from_secs(60);
 /// Names in a message; the rest is counted.
@@ -49,6 +50,9 @@ pub enum ProfileStep {
         /// Whether there is a list of finalizers to add it to.
         has_finalizers: bool,
     },
+    /// List all pods, and tell [`Index::pods_listed`]: as far as is known no pod uses the profile, which is being deleted,
+    /// but news of one may be under way.
+    ListPods,
     /// Replace the status.
     WriteStatus {
         /// The whole new status.
@@ -112,9 +116,10 @@ impl Index {
             (_, Some(_)) => {}
         }
         let usage = self.usage(name, profile, now);
-        let begun = profile.deleting_since.filter(|_| !facts.removal_approved && !facts.delete_in_use);
-        if let Some(seen) = begun.map(|since| after(since, PODS_SEEN)).filter(|seen| *seen > now) {
-            return verdict(ProfileStep::Nothing, Some(seen));
+        let waits = facts.deleting() && !facts.removal_approved && !facts.delete_in_use;
+        let listed = profile.pods_listed.is_some_and(|at| at <= now && now < after(at, PODS_LISTED));
+        if waits && self.is_unused(&usage) && !listed {
+            return verdict(ProfileStep::ListPods, None);
         }
         let withheld = profile.steadiness.ready_from(now).filter(|_| profile.tally.is_ready());
         let wanted = self.status(name, profile, &usage, withheld.is_some(), now);
@@ -207,6 +212,11 @@ impl Index {
         usage
     }
 
+    /// Whether no pod that is known uses it, and none is missing that a watch should have brought.
+    fn is_unused(&self, usage: &Usage) -> bool {
+        !usage.in_use && self.doubtful.is_empty()
+    }
+
     fn status(
         &self,
         name: &str,
@@ -217,8 +227,8 @@ impl Index {
     ) -> SeccompProfileStatus {
         let facts = &profile.facts;
         let tally = profile.tally;
-        let unused = !usage.in_use && self.doubtful.is_empty();
-        let approve = facts.removal_approved || facts.deleting() && (unused || facts.delete_in_use);
+        let approve =
+            facts.removal_approved || facts.deleting() && (self.is_unused(usage) || facts.delete_in_use);
         let (ready, ready_reason, ready_message) = self.ready(profile, approve, withheld);
         let (accepted, accepted_reason, accepted_message) = match &facts.content {
             Ok(_) => (true, "Valid", "the profile is valid".to_owned()),

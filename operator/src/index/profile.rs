@@ -27,8 +27,8 @@ pub(super) struct Profile {
     pub(super) steadiness: Steadiness,
     /// When its contents changed, as far as this process has seen them change.
     pub(super) changed: Option<Timestamp>,
-    /// Since when it is being deleted, as far as this process knows.
-    pub(super) deleting_since: Option<Timestamp>,
+    /// When a list of all pods last named no user of it that is not known, while it is being deleted.
+    pub(super) pods_listed: Option<Timestamp>,
     /// Since when its file may go from the nodes, as far as this process knows: a restart starts it anew.
     pub(super) approved_since: Option<Timestamp>,
     /// Since when this process sees its contents on their way to the nodes; none once a status calls them Ready.
@@ -50,7 +50,7 @@ impl Profile {
             failed: BTreeSet::new(),
             steadiness: Steadiness::new(now),
             changed: None,
-            deleting_since: None,
+            pods_listed: None,
             approved_since: None,
             rollout: (facts.content.is_ok() && !judged).then_some(now),
             written: None,
@@ -93,9 +93,6 @@ impl Profile {
     }
 
     fn note_times(&mut self, now: Timestamp) {
-        if self.facts.deleting() {
-            self.deleting_since.get_or_insert(now);
-        }
         // Somebody else may have wiped it off the status; then nothing is waited for any more.
         self.approved_since = self.facts.removal_approved.then(|| self.approved_since.unwrap_or(now));
     }

@@ -57,6 +57,13 @@ impl Users {
         user.profiles
     }
 
+    /// Whether this pod is known as it is here: to name the same profiles, on the same node.
+    pub(super) fn knows(&self, pod: &PodFacts) -> bool {
+        let PodKind::User(profiles) = &pod.kind else { return true };
+        let known = self.pods.get(&pod.uid);
+        known.is_some_and(|known| known.node == pod.node && known.profiles == *profiles)
+    }
+
     /// Drops every pod that is not among `uids`; gives the profiles that this concerns.
     pub(super) fn retain(&mut self, uids: &BTreeSet<String>) -> BTreeSet<String> {
         let gone: Vec<_> = self.pods.keys().filter(|uid| !uids.contains(*uid)).cloned().collect();

@@ -45,11 +45,11 @@ fn an_unscheduled_pod_holds_a_profile_for_ten_minutes_and_one_on_a_lost_node_not
     index.apply_pod(user("lost", Some("n9"), "a"), at(0));
     index.apply_node(NodeFacts { reachable: false, answers: false, ..node("n2") }, at(0));
     index.apply_pod(user("cut-off", Some("n2"), "a"), at(0));
-    assert_eq!(status(&index, 1).removal, Some(Removal::Approved.into()));
+    assert_eq!(status_after_list(&mut index, 1).removal, Some(Removal::Approved.into()));
     index.apply_pod(user("new", None, "a"), at(0));
     assert_eq!(status(&index, 599).removal, None);
     assert_eq!(index.judge_profile("a", at(599)).unwrap().look_again, Some(at(600)));
-    assert_eq!(status(&index, 600).removal, Some(Removal::Approved.into()));
+    assert_eq!(status_after_list(&mut index, 600).removal, Some(Removal::Approved.into()));
 }
 
 #[test]
@@ -65,11 +65,9 @@ fn the_annotation_lets_a_profile_in_use_go() {
 }
 
 #[test]
-fn a_deletion_waits_a_moment_for_news_of_pods_and_while_any_may_be_missing() {
+fn a_deletion_waits_while_news_of_pods_or_nodes_may_be_missing() {
     let mut index = two_nodes();
     index.apply_profile(ProfileFacts { deletion: Some(at(0)), ..profile("a", 1) }, Source::Watch, at(0));
-    let waiting = index.judge_profile("a", at(0)).unwrap();
-    assert_eq!((waiting.step, waiting.look_again), (ProfileStep::Nothing, Some(at(1))));
     index.doubt("Pod");
     index.doubt("Node");
     let doubtful = status(&index, 1);
@@ -79,7 +77,43 @@ fn a_deletion_waits_a_moment_for_news_of_pods_and_while_any_may_be_missing() {
     index.is_whole("Pod");
     assert_eq!(status(&index, 9999).removal, None);
     index.is_whole("Node");
-    assert_eq!(status(&index, 9999).removal, Some(Removal::Approved.into()));
+    assert_eq!(status_after_list(&mut index, 9999).removal, Some(Removal::Approved.into()));
+}
+
+#[test]
+fn a_pod_that_a_list_names_holds_the_profile_however_late_the_news_of_it_comes() {
+    let mut index = two_nodes();
+    let facts = ProfileFacts { deletion: Some(at(0)), ..profile("a", 1) };
+    index.apply_profile(facts, Source::Watch, at(0));
+    let web = user("web", Some("n1"), "a");
+    // No time makes it certain that no news is under way.
+    for now in [0, 1, 60, 9999] {
+        assert_eq!(index.judge_profile("a", at(now)).unwrap().step, ProfileStep::ListPods);
+        assert!(!list(&mut index, std::slice::from_ref(&web), now));
+    }
+    // One that is on no node yet as far as is known may have been bound by now.
+    index.apply_pod(user("web", None, "a"), at(9999));
+    assert!(!list(&mut index, std::slice::from_ref(&web), 9999));
+    index.apply_pod(web, at(9999));
+    assert_eq!(status(&index, 9999).conditions[2].reason, "InUse");
+    index.delete_pod("web", at(10_000));
+    // Pods of other profiles are nothing to it.
+    assert!(list(&mut index, &[user("other", Some("n1"), "b")], 10_000));
+    assert!(index.take_dirty().profiles.contains("a"));
+    assert_eq!(status(&index, 10_000).removal, Some(Removal::Approved.into()));
+}
+
+#[test]
+fn a_list_counts_for_the_write_that_follows_and_for_no_other_profile_of_the_name() {
+    let mut index = two_nodes();
+    index.apply_profile(ProfileFacts { deletion: Some(at(0)), ..profile("a", 1) }, Source::Watch, at(0));
+    assert!(index.pods_listed("a", "uid-of-an-earlier-one", &[], at(0)));
+    assert_eq!(index.judge_profile("a", at(0)).unwrap().step, ProfileStep::ListPods);
+    assert!(list(&mut index, &[], 10));
+    assert_eq!(status(&index, 14).removal, Some(Removal::Approved.into()));
+    assert_eq!(index.judge_profile("a", at(15)).unwrap().step, ProfileStep::ListPods);
+    // A clock that was set back makes no list of the past count.
+    assert_eq!(index.judge_profile("a", at(9)).unwrap().step, ProfileStep::ListPods);
 }
 
 #[test]
@@ -169,5 +203,5 @@ fn a_pod_on_a_node_that_says_itself_that_it_is_not_ready_holds_a_profile() {
     index.apply_node(NodeFacts { reachable: false, ..node("n1") }, at(1));
     assert_eq!(status(&index, 2).conditions[2].reason, "InUse");
     index.apply_node(NodeFacts { reachable: false, answers: false, ..node("n1") }, at(3));
-    assert_eq!(status(&index, 4).removal, Some(Removal::Approved.into()));
+    assert_eq!(status_after_list(&mut index, 4).removal, Some(Removal::Approved.into()));
 }

@@ -117,9 +117,26 @@ fn status(index: &Index, now: i64) -> SeccompProfileStatus {
     }
 }
 
+/// The same once all pods have been listed, which names none that is not known.
+fn status_after_list(index: &mut Index, now: i64) -> SeccompProfileStatus {
+    assert_eq!(index.judge_profile("a", at(now)).unwrap().step, ProfileStep::ListPods);
+    list(index, &[], now);
+    status(index, now)
+}
+
+/// Lists all pods for `a`; says whether each that names it is known.
+fn list(index: &mut Index, pods: &[PodFacts], now: i64) -> bool {
+    let uid = index.profile_version("a").unwrap().uid.clone();
+    index.pods_listed("a", &uid, pods, at(now))
+}
+
 /// Stores what the operator would write for `a`, as the API server would.
 fn store(index: &mut Index, mut facts: ProfileFacts, now: i64) -> ProfileFacts {
-    let verdict = index.judge_profile("a", at(now)).unwrap();
+    let mut verdict = index.judge_profile("a", at(now)).unwrap();
+    if verdict.step == ProfileStep::ListPods {
+        list(index, &[], now);
+        verdict = index.judge_profile("a", at(now)).unwrap();
+    }
     if let ProfileStep::WriteStatus { status, .. } = verdict.step {
         facts.removal_approved = status.removal.is_some();
         facts.status = Some((*status).clone());

@@ -37,8 +37,6 @@ pub(super) enum Expected {
     NotOurs,
     /// Another object, or none, must be there by now.
     Overdue(&'static str),
-    /// Nothing before this time.
-    Later(Timestamp),
     /// This, but for the times of transition.
     Status(Box<SeccompProfileStatus>),
 }
@@ -214,12 +212,6 @@ impl Naive<'_> {
         }
         let pods = self.live_pods(&name);
         let forced = object["metadata"]["annotations"][DELETE_IN_USE] == "true";
-        if deleting && !approved && !forced {
-            let since = remembered.deleting_since.unwrap();
-            if seconds(since, self.now) < 1 {
-                return Expected::Later(since.checked_add(std::time::Duration::from_secs(1)).unwrap());
-            }
-        }
         let approve = approved || deleting && (forced || pods.is_empty());
         Expected::Status(Box::new(SeccompProfileStatus {
             observed_generation: object["metadata"]["generation"].as_i64(),

@@ -20,6 +20,7 @@ type Name = (Kind, String);
 pub(super) struct Operator {
     pub(super) index: Index,
     feeds: [Box<dyn AnyFeed>; 4],
+    pods: Pods,
     due: BTreeSet<Name>,
     /// When objects are due again; one time each, as the applier keeps them.
     pub(super) timers: BTreeMap<Name, Timestamp>,
@@ -63,8 +64,9 @@ impl Operator {
                 Box::new(Feed::new(Kind::Profile, Profiles)),
                 Box::new(Feed::new(Kind::Report, Reports)),
                 Box::new(Feed::new(Kind::Node, nodes)),
-                Box::new(Feed::new(Kind::Pod, pods)),
+                Box::new(Feed::new(Kind::Pod, pods.clone())),
             ],
+            pods,
             due: BTreeSet::new(),
             timers: BTreeMap::new(),
             retries: BTreeSet::new(),
@@ -147,12 +149,20 @@ impl Operator {
         server: &mut Server,
         now: Timestamp,
     ) -> Option<(Result<News, Refused>, Option<Timestamp>)> {
-        let verdict = self.index.look_at_profile(name, now)?;
+        let mut verdict = self.index.look_at_profile(name, now)?;
         let version = verdict.version.resource_version;
         let mut write =
             |change: &mut dyn FnMut(&mut Value)| server.change_version(Kind::Profile, name, &version, change);
         let done = match verdict.step {
             ProfileStep::Nothing | ProfileStep::HoldBack => Ok(News::Nothing),
+            ProfileStep::ListPods => {
+                let facts = |pod: &Value| self.pods.facts(&serde_json::from_value(pod.clone()).unwrap());
+                let pods: Vec<_> = server.all(Kind::Pod).map(|(_, pod)| facts(pod)).collect();
+                if !self.index.pods_listed(name, &verdict.version.uid, &pods, now) {
+                    verdict.look_again = now.checked_add(std::time::Duration::from_secs(10)).ok();
+                }
+                Ok(News::Nothing)
+            }
             ProfileStep::AddFinalizer { has_finalizers } => {
                 write(&mut |object| match &mut object["metadata"]["finalizers"] {
                     Value::Array(list) if has_finalizers => list.push(json!(FINALIZER)),
