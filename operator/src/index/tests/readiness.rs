@@ -135,7 +135,7 @@ fn only_a_profile_that_will_not_become_ready_as_it_is_is_stalled() {
     let deletion = Some(at(2));
     let deleted = ProfileFacts { deletion, ..index.profiles["a"].facts.clone() };
     index.apply_profile(deleted, Source::Watch, at(2));
-    assert_eq!(stalled(&status(&index, 5)), None);
+    assert_eq!(stalled(&status_after_list(&mut index, 5)), None);
 }
 
 #[test]
