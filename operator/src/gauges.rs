@@ -33,6 +33,7 @@ struct Families {
     profiles: IntGaugeVec,
     nodes: IntGaugeVec,
     pods: IntGaugeVec,
+    without_profile: IntGauge,
     not_ready: GaugeVec,
     deletion: GaugeVec,
     agents: IntGaugeVec,
@@ -67,6 +68,11 @@ impl Families {
                 "Pods that name a profile and have not ended.",
                 &["profile"],
             )?,
+            // Without a label: whoever creates pods would make up series.
+            without_profile: IntGauge::new(
+                "seccomp_profile_pods_without_profile",
+                "Pods that may run, name a profile that does not exist, and have not ended.",
+            )?,
             not_ready: time(
                 "seccomp_profile_not_ready_since_timestamp_seconds",
                 "Since when a profile is not Ready; absent while it is.",
@@ -84,12 +90,22 @@ impl Families {
         })
     }
 
-    fn all(&self) -> [&dyn Collector; 7] {
-        [&self.leader, &self.profiles, &self.nodes, &self.pods, &self.not_ready, &self.deletion, &self.agents]
+    fn all(&self) -> [&dyn Collector; 8] {
+        [
+            &self.leader,
+            &self.profiles,
+            &self.nodes,
+            &self.pods,
+            &self.without_profile,
+            &self.not_ready,
+            &self.deletion,
+            &self.agents,
+        ]
     }
 
     fn clear(&self) {
         self.leader.set(0);
+        self.without_profile.set(0);
         for family in [&self.profiles, &self.nodes, &self.pods, &self.agents] {
             family.reset();
         }
@@ -107,6 +123,8 @@ impl Families {
         for class in index.classes(now) {
             self.agents.with_label_values(&[class.as_str()]).inc();
         }
+        let without = index.pods_without_profile(now);
+        self.without_profile.set(i64::try_from(without).unwrap_or(i64::MAX));
         for (name, tally, facts, not_ready_since) in index.profiles() {
             let state = facts.status.as_ref().and_then(|status| status.state.as_ref()?.known());
             self.profiles.with_label_values(&[state.map_or(UNKNOWN, State::as_str)]).inc();
@@ -214,6 +232,7 @@ mod tests {
             r#"seccomp_profile_profiles{state="Ready"} 0"#,
             r#"seccomp_profile_nodes{profile="audit",state="ready"} 0"#,
             r#"seccomp_profile_pods{profile="audit"} 1"#,
+            "seccomp_profile_pods_without_profile 1",
             r#"seccomp_profile_not_ready_since_timestamp_seconds{profile="audit"} 1767225600"#,
         ] {
             assert!(text.lines().any(|found| found == line), "no {line} in\n{text}");

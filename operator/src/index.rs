@@ -18,6 +18,7 @@ mod tally;
 #[cfg(test)]
 mod tests;
 mod users;
+mod without_profile;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;

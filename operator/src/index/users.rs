@@ -28,6 +28,13 @@ pub(super) struct User {
     profiles: BTreeSet<String>,
 }
 
+impl User {
+    /// The profiles that it names.
+    pub(super) fn profiles(&self) -> impl Iterator<Item = &String> {
+        self.profiles.iter()
+    }
+}
+
 impl Users {
     /// A pod as it is now; gives the profiles that this concerns.
     pub(super) fn apply(&mut self, pod: PodFacts) -> BTreeSet<String> {
@@ -68,6 +75,11 @@ impl Users {
     pub(super) fn retain(&mut self, uids: &BTreeSet<String>) -> BTreeSet<String> {
         let gone: Vec<_> = self.pods.keys().filter(|uid| !uids.contains(*uid)).cloned().collect();
         gone.iter().flat_map(|uid| self.delete(uid)).collect()
+    }
+
+    /// Every pod that names a profile.
+    pub(super) fn all(&self) -> impl Iterator<Item = &User> {
+        self.pods.values()
     }
 
     /// The profiles that some pod names.

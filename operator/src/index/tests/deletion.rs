@@ -205,3 +205,21 @@ fn a_pod_on_a_node_that_says_itself_that_it_is_not_ready_holds_a_profile() {
     index.apply_node(NodeFacts { reachable: false, answers: false, ..node("n1") }, at(3));
     assert_eq!(status_after_list(&mut index, 4).removal, Some(Removal::Approved.into()));
 }
+
+#[test]
+fn pods_of_a_profile_that_was_deleted_before_it_could_be_held_are_counted_while_they_may_run() {
+    let mut index = two_nodes();
+    index.apply_pod(user("web", Some("n1"), "a"), at(0));
+    index.apply_pod(user("ghost", Some("gone"), "a"), at(0));
+    index.apply_pod(user("new", None, "a"), at(0));
+    index.apply_pod(user("other", Some("n1"), "never-applied"), at(0));
+    assert_eq!(index.pods_without_profile(at(1)), 1);
+    // Nobody had put a finalizer on it.
+    index.delete_profile("a", "uid-1", at(1));
+    assert_eq!(index.pods_without_profile(at(1)), 3);
+    assert_eq!(index.pods_without_profile(at(600)), 2);
+    index.delete_pod("web", at(601));
+    assert_eq!(index.pods_without_profile(at(601)), 1);
+    index.apply_profile(profile("never-applied", 1), Source::Watch, at(602));
+    assert_eq!(index.pods_without_profile(at(602)), 0);
+}
