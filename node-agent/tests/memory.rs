@@ -1,6 +1,10 @@
 //! What the agent takes with more profiles than fit, as a process: one profile is refused, and never the node.
 
-#![allow(clippy::unwrap_used, reason = "clippy's leave to panic in tests does not reach their helpers")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "clippy's leave to panic in tests does not reach their helpers"
+)]
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
