@@ -139,7 +139,7 @@ fn of_names(number: usize, names: usize) -> Value {
     let names: Vec<_> = (0..names).map(|i| format!("syscall_{i:03}_x")).collect();
     json!({
         "defaultAction": "SCMP_ACT_ERRNO",
-        "defaultErrnoRet": number % 4096,
+        "defaultErrnoRet": number % 4095,
         "architectures": ["SCMP_ARCH_X86_64", "SCMP_ARCH_X86", "SCMP_ARCH_X32"],
         "syscalls": [
             { "names": names, "action": "SCMP_ACT_ALLOW" },
