@@ -7,7 +7,7 @@ use kube::CustomResource;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize};
-use serde_json::Value;
+use serde_json::Map;
 
 use crate::{OpenEnum, Vocabulary, conditions, lenient};
 
@@ -160,24 +160,22 @@ impl<'de> Deserialize<'de> for Report {
     /// It is no object, or its `files` are there and are none: then nobody knows what the disk holds, and no report is
     /// better than one of an empty disk.
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        #[derive(Default, Deserialize)]
-        #[serde(rename_all = "camelCase", default)]
-        struct Fields {
-            #[serde(deserialize_with = "lenient::field")]
-            agent_version: String,
-            #[serde(deserialize_with = "lenient::field")]
-            directory: String,
-            files: Option<Value>,
-            #[serde(deserialize_with = "lenient::items")]
-            problems: Vec<FileProblem>,
-            #[serde(deserialize_with = "lenient::field")]
-            file_count: i32,
-        }
-        let Fields { agent_version, directory, files, problems, file_count } =
-            Fields::deserialize(deserializer)?;
-        let files = files.map_or_else(|| Some(BTreeMap::new()), lenient::texts);
-        let files = files.ok_or_else(|| D::Error::custom("files: expected an object"))?;
-        Ok(Self { agent_version, directory, files, problems, file_count })
+        // No derived reading, which takes a list for an object with its fields in order.
+        let mut fields = Map::deserialize(deserializer)?;
+        let files = match fields.remove("files") {
+            None => BTreeMap::new(),
+            Some(files) => {
+                lenient::texts(files).ok_or_else(|| D::Error::custom("files: expected an object"))?
+            }
+        };
+        let mut field = |name: &str| fields.remove(name).unwrap_or_default();
+        Ok(Self {
+            agent_version: lenient::read(field("agentVersion")).unwrap_or_default(),
+            directory: lenient::read(field("directory")).unwrap_or_default(),
+            files,
+            problems: lenient::list(field("problems")).unwrap_or_default(),
+            file_count: lenient::read(field("fileCount")).unwrap_or_default(),
+        })
     }
 }
 

@@ -54,11 +54,12 @@ fn a_malformed_problem_costs_itself_alone() {
 
 #[test]
 fn a_report_whose_files_are_no_files_is_none_and_no_report_of_an_empty_disk() {
-    for files in [json!(7), json!([]), json!("a")] {
-        assert_eq!(
-            read(&json!({ "agentVersion": "1", "directory": "/d", "fileCount": 0, "files": files })),
-            None
-        );
+    for files in [json!(7), json!([]), json!("a"), Value::Null] {
+        let report = json!({ "agentVersion": "1", "directory": "/d", "fileCount": 0, "files": files });
+        assert_eq!(read(&report), None);
+    }
+    for report in [json!([]), json!(["1", "/d", {}, [], 0]), json!(7), Value::Null] {
+        assert_eq!(read(&report), None, "{report}");
     }
 }
 
