@@ -4,15 +4,17 @@
 //! deletion may come after it, by seconds where the API server is busy: the watches of two kinds are not in order, and
 //! nothing in a watch says how far it is behind. A list that is asked for without a version is as of now, whatever the
 //! watches have brought, so one is made before each leave to remove a file. One list serves every deletion that was
-//! seen before it began: twenty profiles that are deleted together cost two or three.
+//! known before it began, and nobody waits for one that somebody else makes: two hundred profiles that are deleted
+//! together cost two or three lists, and hold up no other profile meanwhile.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use daemon::client::within;
 use kube::api::ListParams;
 use kube::{Api, Client};
-use tokio::sync::Mutex;
-use tokio::time::Instant;
+use tokio::sync::Mutex as AsyncMutex;
+use tokio::time::{Duration, Instant};
 
 use crate::facts::{PodFacts, PodKind, WatchedPod};
 use crate::watch::{Pods, Watched};
@@ -21,10 +23,21 @@ use crate::writer::WriteError;
 /// Pods that may use a profile: those that have ended need no file.
 const NOT_ENDED: &str = "status.phase!=Succeeded,status.phase!=Failed";
 
+/// How long a list that has ended serves those who asked before it began.
+const FRESH: Duration = Duration::from_secs(5);
+
+/// How long nobody lists after a list that failed: those who wait would otherwise each try in turn.
+const FAILED: Duration = Duration::from_secs(5);
+
+/// How many who asked may be remembered. Each is there from its first question to its answer, or to the next one of an
+/// object of that name.
+const MOST_ASKED: usize = 10_000;
+
 /// The pods that name a profile, as of one list.
 #[derive(Debug)]
 pub struct PodList {
     began: Instant,
+    ended: Instant,
     users: Vec<PodFacts>,
 }
 
@@ -36,36 +49,71 @@ impl PodList {
     }
 }
 
+/// What is known of lists.
+#[derive(Debug, Default)]
+struct Known {
+    /// Since when each profile waits for a list, by its uid.
+    asked: HashMap<Box<str>, Instant>,
+    last: Option<Arc<PodList>>,
+    failed: Option<Instant>,
+}
+
 /// Lists of all pods, one at a time.
 #[derive(Debug)]
 pub struct PodLists {
     pods: Api<WatchedPod>,
     kind: Pods,
-    last: Mutex<Option<Arc<PodList>>>,
+    known: Mutex<Known>,
+    lister: AsyncMutex<()>,
 }
 
 impl PodLists {
     /// Lists through `client`; `kind` says what a pod is to us.
     #[must_use]
     pub fn new(client: Client, kind: Pods) -> Self {
-        Self { pods: Api::all(client), kind, last: Mutex::default() }
+        Self { pods: Api::all(client), kind, known: Mutex::default(), lister: AsyncMutex::default() }
     }
 
-    /// A list that began after this was called. Whoever calls while one is under way waits for it and shares the next.
+    /// A list that began after this was first called for the profile with this uid; `None` while somebody else makes
+    /// one, or none could be had a moment ago: ask again.
     ///
     /// # Errors
     /// The API server did not answer, or not to every page.
-    pub async fn list(&self) -> Result<Arc<PodList>, WriteError> {
-        let asked = Instant::now();
-        let mut last = self.last.lock().await;
-        if let Some(list) = last.as_ref().filter(|list| list.began >= asked) {
-            return Ok(list.clone());
+    pub async fn list(&self, uid: &str) -> Result<Option<Arc<PodList>>, WriteError> {
+        if let Some(list) = self.answer(uid, Instant::now()) {
+            return Ok(Some(list));
+        }
+        let Ok(_lister) = self.lister.try_lock() else { return Ok(None) };
+        let began = Instant::now();
+        if self.known().failed.is_some_and(|failed| failed + FAILED > began) {
+            return Ok(None);
         }
         // What an earlier one has found is of no use to anybody any more.
-        *last = None;
-        let list = Arc::new(PodList { began: Instant::now(), users: self.users().await? });
-        *last = Some(list.clone());
-        Ok(list)
+        self.known().last = None;
+        let users = self.users().await;
+        let ended = Instant::now();
+        let mut known = self.known();
+        known.failed = users.is_err().then_some(ended);
+        known.last = Some(Arc::new(PodList { began, ended, users: users? }));
+        drop(known);
+        Ok(self.answer(uid, ended))
+    }
+
+    /// The last list, if it began after the profile with this uid asked for one. Remembers that it asks.
+    fn answer(&self, uid: &str, now: Instant) -> Option<Arc<PodList>> {
+        let mut known = self.known();
+        if known.asked.len() >= MOST_ASKED {
+            known.asked.clear();
+        }
+        let asked = *known.asked.entry(uid.into()).or_insert(now);
+        let list = known.last.clone().filter(|list| list.began >= asked && list.ended + FRESH > now)?;
+        known.asked.remove(uid);
+        Some(list)
+    }
+
+    fn known(&self) -> std::sync::MutexGuard<'_, Known> {
+        // No step of it can panic half way.
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The users as of now, page by page: what a page holds beside is let go before the next is asked for.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use daemon::chain;
+use futures::TryFutureExt;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use k8s_openapi::jiff::Timestamp;
 use kube::Resource;
@@ -69,6 +70,9 @@ const OUTDATED: Duration = Duration::from_secs(2);
 /// the next look.
 const LISTED_BEFORE_KNOWN: Duration = Duration::from_secs(10);
 
+/// How long a profile waits that another one's list does not serve, or that none could be had for.
+const LIST_UNDER_WAY: Duration = Duration::from_millis(250);
+
 impl Context {
     /// A context in which nothing has failed yet.
     #[must_use]
@@ -123,7 +127,7 @@ pub async fn profile<K: Resource>(object: Arc<K>, context: Arc<Context>) -> Resu
 /// A write did not happen.
 pub async fn node<K: Resource>(object: Arc<K>, context: Arc<Context>) -> Result<Action, WriteError> {
     let name = object.meta().name.as_deref().unwrap_or_default();
-    look("node", name, &context, step_node(name, &context)).await
+    look("node", name, &context, step_node(name, &context).map_ok(Looked::Done)).await
 }
 
 /// One look at the report `object`, which is about a node that does not exist.
@@ -132,7 +136,7 @@ pub async fn node<K: Resource>(object: Arc<K>, context: Arc<Context>) -> Result<
 /// A write did not happen.
 pub async fn orphan<K: Resource>(object: Arc<K>, context: Arc<Context>) -> Result<Action, WriteError> {
     let name = object.meta().name.as_deref().unwrap_or_default();
-    look("node", name, &context, step_orphan(name, &context)).await
+    look("node", name, &context, step_orphan(name, &context).map_ok(Looked::Done)).await
 }
 
 /// When to try again after a failed look at a profile.
@@ -167,12 +171,22 @@ fn try_again<K: Resource>(kind: &'static str, object: &K, error: &WriteError, co
     Action::requeue(delay)
 }
 
+/// What a look came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Looked {
+    /// There was nothing to write, or it was written. Ask again then, if nothing happens before.
+    Done(Option<Timestamp>),
+    /// Pods were to be listed before anything is written, which says nothing of whether a write would succeed: what
+    /// failed before is still to be tried ever more slowly.
+    Listed(Option<Timestamp>),
+}
+
 /// Measures a look and turns its time into an action.
 async fn look(
     kind: &'static str,
     name: &str,
     context: &Context,
-    step: impl Future<Output = Result<Option<Timestamp>, WriteError>>,
+    step: impl Future<Output = Result<Looked, WriteError>>,
 ) -> Result<Action, WriteError> {
     let _under_way = UnderWay::begin(&context.under_way);
     // Leave to write makes everything due.
@@ -185,9 +199,14 @@ async fn look(
     let started = Instant::now();
     let result = step.await;
     context.cluster.metrics.reconciled(kind, result.as_ref().map(drop), started.elapsed());
-    let look_again = result?;
-    context.failures.forget(kind, name);
-    context.outdated.forget(kind, name);
+    let look_again = match result? {
+        Looked::Done(time) => {
+            context.failures.forget(kind, name);
+            context.outdated.forget(kind, name);
+            time
+        }
+        Looked::Listed(time) => time,
+    };
     Ok(look_again.map_or_else(Action::await_change, |time| {
         let wait = Duration::try_from(time.duration_since(Timestamp::now())).unwrap_or_default();
         // A little late rather than a little early, which would be a look for nothing.
@@ -195,20 +214,25 @@ async fn look(
     }))
 }
 
-async fn step_profile(name: &str, context: &Context) -> Result<Option<Timestamp>, WriteError> {
+async fn step_profile(name: &str, context: &Context) -> Result<Looked, WriteError> {
     let Context { cluster, writer, .. } = context;
     let now = Timestamp::now();
-    let Some(verdict) = cluster.change(|index| index.look_at_profile(name, now)) else { return Ok(None) };
+    let Some(verdict) = cluster.change(|index| index.look_at_profile(name, now)) else {
+        return Ok(Looked::Done(None));
+    };
     let version = &verdict.version;
     match verdict.step {
         ProfileStep::Nothing | ProfileStep::HoldBack => {}
         ProfileStep::ListPods => {
-            let list = context.pod_lists.list().await?;
+            let Some(list) = context.pod_lists.list(&version.uid).await? else {
+                return Ok(Looked::Listed(Some(Timestamp::now() + LIST_UNDER_WAY)));
+            };
             let now = Timestamp::now();
             if !cluster.change(|index| index.pods_listed(name, &version.uid, list.users(), now)) {
                 debug!(profile = name, "a pod that uses the profile is listed and not yet known");
-                return Ok(Some(now + LISTED_BEFORE_KNOWN));
+                return Ok(Looked::Listed(Some(now + LISTED_BEFORE_KNOWN)));
             }
+            return Ok(Looked::Listed(verdict.look_again));
         }
         ProfileStep::AddFinalizer { has_finalizers } => {
             let write = writer.add_finalizer(name, version, has_finalizers);
@@ -253,7 +277,7 @@ async fn step_profile(name: &str, context: &Context) -> Result<Option<Timestamp>
             }
         }
     }
-    Ok(verdict.look_again)
+    Ok(Looked::Done(verdict.look_again))
 }
 
 /// The answer to a write says what a profile is now.
@@ -388,7 +412,7 @@ mod tests {
         });
         // No request is answered: that would be an error.
         let again = step_profile("a", &context).await.unwrap();
-        assert_eq!(again, Some(now + Duration::from_secs(5)));
+        assert_eq!(again, Looked::Done(Some(now + Duration::from_secs(5))));
         let action = look("profile", "a", &context, async { Ok(again) }).await.unwrap();
         assert_ne!(action, Action::await_change());
     }

@@ -12,6 +12,7 @@ use http::{Method, Request, Response};
 use k8s_openapi::jiff::{Timestamp, ToSpan};
 use kube::Client;
 use kube::client::Body;
+use kube_runtime::controller::Action;
 use kube_runtime::reflector;
 use operator::cluster::Cluster;
 use operator::facts::{
@@ -273,7 +274,7 @@ async fn the_report_of_a_node_that_does_not_exist_is_deleted_as_it_was_judged_an
     };
     news("6", 290);
     // No answer is prepared: a request would fail.
-    assert_ne!(orphan().await.unwrap(), kube_runtime::controller::Action::await_change());
+    assert_ne!(orphan().await.unwrap(), Action::await_change());
     context.cluster.change(|index| index.delete_report("n2", "ru1", Timestamp::now()));
     news("7", 301);
     let path = "/apis/seccomp.imjasonh.dev/v1alpha1/nodeprofilestatuses/n2";
@@ -348,10 +349,15 @@ fn pods(next: &str, profile: &str) -> Value {
 impl Server {
     /// Answers one page of a list of pods, and says what was asked.
     async fn list(&mut self, page: Value) -> String {
+        self.answer_list((200, page)).await
+    }
+
+    /// Answers a list of pods in whatever way.
+    async fn answer_list(&mut self, (code, answer): (u16, Value)) -> String {
         let (request, send) = self.0.next_request().await.expect("no list is made");
         assert_eq!((request.method(), request.uri().path()), (&Method::GET, "/api/v1/pods"));
         send.send_response(
-            Response::builder().status(200).body(Body::from(page.to_string().into_bytes())).unwrap(),
+            Response::builder().status(code).body(Body::from(answer.to_string().into_bytes())).unwrap(),
         );
         request.uri().query().unwrap().to_owned()
     }
@@ -379,37 +385,78 @@ async fn no_file_goes_before_a_list_as_of_now_has_named_every_pod_to_the_last_pa
     let looks = async {
         let named = named::<WatchedProfile>("audit");
         let waits = reconcile::profile(named, context.clone()).await.unwrap();
-        assert_ne!(waits, kube_runtime::controller::Action::await_change());
+        assert_ne!(waits, Action::await_change());
         look_at_profile(&context).await.unwrap();
         look_at_profile(&context).await.unwrap();
     };
     tokio::join!(looks, conversation);
 }
 
-#[tokio::test]
-async fn profiles_that_are_deleted_together_share_a_list_that_began_after_each_was_known_to_be() {
+/// Profiles that are being deleted, and nothing else.
+fn all_going(number: usize) -> (Arc<Cluster>, Vec<String>) {
     let cluster = cluster(&going("p0", "10"), Some(json!({})));
-    let names: Vec<_> = (0..20).map(|number| format!("p{number}")).collect();
+    let names: Vec<_> = (0..number).map(|number| format!("p{number}")).collect();
     for name in &names {
-        let profile = facts(&going(name, "10"));
+        let mut profile = going(name, "10");
+        profile["metadata"]["uid"] = name.as_str().into();
+        let profile = facts(&profile);
         cluster.change(|index| index.apply_profile(profile, Source::List, Timestamp::now()));
     }
-    let (context, mut server) = start(cluster);
-    let looks = futures::future::join_all(
-        names.iter().map(|name| reconcile::profile(named::<WatchedProfile>(name), context.clone())),
-    );
-    let mut lists = 0;
-    let conversation = async {
-        loop {
-            server.list(pods("", "other")).await;
-            lists += 1;
-        }
-    };
-    tokio::select! {
-        looks = looks => assert!(looks.iter().all(Result::is_ok), "{looks:?}"),
-        () = conversation => {}
+    (cluster, names)
+}
+
+/// Looks at each of them, at most `at_once` at the same time, and again at those that want another look soon, as the
+/// controller does.
+async fn look_at_all(mut names: Vec<String>, context: &Arc<Context>, at_once: usize) {
+    while !names.is_empty() {
+        let looks = names.into_iter().map(|name| async move {
+            let look = reconcile::profile(named::<WatchedProfile>(&name), context.clone()).await;
+            (look.unwrap() != Action::await_change()).then_some(name)
+        });
+        let waiting: Vec<_> = futures::stream::iter(looks).buffer_unordered(at_once).collect().await;
+        names = waiting.into_iter().flatten().collect();
     }
-    assert!((1..=3).contains(&lists), "{lists} lists");
+}
+
+#[tokio::test]
+async fn profiles_that_are_deleted_together_share_a_list_that_began_after_each_was_known_to_be() {
+    // All of them are asked about at once, or as many as the controller looks at: they must not take their turns.
+    for at_once in [200, 16] {
+        let (cluster, names) = all_going(200);
+        let (context, mut server) = start(cluster);
+        let mut lists = 0;
+        let conversation = async {
+            loop {
+                server.list(pods("", "other")).await;
+                lists += 1;
+            }
+        };
+        tokio::select! {
+            () = look_at_all(names, &context, at_once) => {}
+            () = conversation => {}
+        }
+        assert!((1..=3).contains(&lists), "{lists} lists");
+    }
+}
+
+#[tokio::test]
+async fn while_one_profile_waits_for_a_list_no_other_waits_for_it() {
+    let (cluster, names) = all_going(3);
+    let (context, mut server) = start(cluster);
+    let first = reconcile::profile(named::<WatchedProfile>(&names[0]), context.clone());
+    let mut first = std::pin::pin!(first);
+    assert!(futures::poll!(&mut first).is_pending(), "its list is under way");
+    for name in &names[1..] {
+        let look = reconcile::profile(named::<WatchedProfile>(name), context.clone());
+        let look = futures::FutureExt::now_or_never(look).expect("nothing to wait for");
+        assert_ne!(look.unwrap(), Action::await_change(), "it is asked about again soon");
+    }
+    let (look, _) = tokio::join!(first, server.answer_list(failure(500, "InternalError")));
+    look.unwrap_err();
+    let look = reconcile::profile(named::<WatchedProfile>(&names[1]), context.clone());
+    let look = futures::FutureExt::now_or_never(look)
+        .expect("the next one does not try at once what has just failed");
+    assert_ne!(look.unwrap(), Action::await_change());
 }
 
 #[tokio::test]
