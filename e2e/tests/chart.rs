@@ -128,9 +128,10 @@ fn the_uninstallation_waits_for_the_pods_of_both_programs_and_for_none_else() {
         assert!(component.contains(own), "{own}");
     }
     assert_eq!(pod["metadata"]["labels"]["app.kubernetes.io/component"], "uninstall");
-    for (option, kind) in [("deployment", "Deployment"), ("daemon-set", "DaemonSet")] {
-        let wanted = format!("--{option}={}", only(kind)["metadata"]["name"].as_str().unwrap());
-        assert!(container["args"].as_array().unwrap().contains(&json!(wanted)), "{wanted}");
+    // As variables, which an older image passes over, where it would refuse an argument that it does not know.
+    for (name, kind) in [("DEPLOYMENT", "Deployment"), ("DAEMON_SET", "DaemonSet")] {
+        let wanted = json!({ "name": name, "value": only(kind)["metadata"]["name"] });
+        assert!(container["env"].as_array().unwrap().contains(&wanted), "{wanted}");
     }
     let lease = format!("--lease={}", operators_argument("lease"));
     assert!(container["args"].as_array().unwrap().contains(&json!(lease)), "{lease}");

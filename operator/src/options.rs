@@ -66,10 +66,10 @@ pub struct LiftOptions {
     #[arg(long)]
     pub pods: String,
     /// The operator's Deployment there. While it exists and is not being deleted, nothing is done.
-    #[arg(long)]
+    #[arg(long, env = "DEPLOYMENT")]
     pub deployment: Option<String>,
     /// The agents' DaemonSet there, for which the same holds.
-    #[arg(long)]
+    #[arg(long, env = "DAEMON_SET")]
     pub daemon_set: Option<String>,
     /// How long to wait until these pods are gone. One on a node that is cut off never is.
     #[arg(long, default_value = "20s", value_parser = duration)]

@@ -22,7 +22,7 @@ pub enum DocumentError {
         "{0} is a profile of the Security Profiles Operator, another product whose kind has the same name\nTo convert it \
          by hand, move defaultAction, architectures, flags and syscalls from its spec into spec.contents of a \
          SeccompProfile of {API_VERSION} (listenerPath and listenerMetadata, too, where the chart's value \
-         listeners.enabled is true), add the rules of its baseProfileName, and leave out disabled. Pods then name \
+         listeners.enabled is true), add the rules of its baseProfileName, and leave out disabled and state. Pods then name \
          profiles/NAME.json instead of operator/NAME.json."
     )]
     OtherOperator(Found),
