@@ -126,11 +126,11 @@ fn all_works(cluster: &Session, earlier: &Earlier, name: &str) {
 #[test]
 #[ignore = "long: builds the programs of the release before"]
 fn programs_of_the_release_before_work_with_those_of_this_one_and_the_other_way_round() {
-    let cluster = alone();
     let Some(earlier) = Earlier::build().unwrap_or_else(|error| panic!("{error}")) else {
         say("the history does not reach to the release before; nothing is tried");
         return;
     };
+    let cluster = alone();
     say(&format!("the release before is {}", earlier.commit()));
     let images = tempfile::tempdir().unwrap();
     for archive in earlier.images(images.path()).unwrap() {
