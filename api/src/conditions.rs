@@ -30,6 +30,8 @@ pub mod node {
 
     /// Of [`CONTAINERS_START`](super::CONTAINERS_START): the runtime does not find the file that the agent keeps.
     pub const FILE_NOT_FOUND: &str = "FileNotFound";
+    /// Of [`CONTAINERS_START`](super::CONTAINERS_START): the runtime reaches no seccomp agent on the profile's socket.
+    pub const NOBODY_LISTENS: &str = "NobodyListens";
     /// Of [`CONTAINERS_START`](super::CONTAINERS_START): the runtime starts no container under the profile.
     pub const START_FAILED: &str = "StartFailed";
 

@@ -74,7 +74,7 @@ pub struct StartFailure {
     /// The profile.
     #[schemars(length(max = 253))]
     pub profile: String,
-    /// Why, in one word: `FileNotFound` or `StartFailed`.
+    /// Why, in one word: `FileNotFound`, `NobodyListens` or `StartFailed`.
     #[schemars(length(max = 64))]
     pub reason: String,
     /// The likely cause, and a pod of which it is so, for a person.

@@ -28,13 +28,15 @@ pub enum Notice {
     Unconfirmed,
     /// On a node the runtime does not find a file that the agent keeps.
     FileNotFound,
+    /// On a node the runtime reaches no seccomp agent on the socket that a profile names.
+    NobodyListens,
     /// On a node the runtime starts no container under a profile.
     StartFailed,
 }
 
 impl Notice {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Ready,
         Self::NodesFailed,
         Self::Rejected,
@@ -43,6 +45,7 @@ impl Notice {
         Self::CutOffPods,
         Self::Unconfirmed,
         Self::FileNotFound,
+        Self::NobodyListens,
         Self::StartFailed,
     ];
 
@@ -51,6 +54,7 @@ impl Notice {
     pub fn of_start(cause: Cause) -> Self {
         match cause {
             Cause::FileNotFound => Self::FileNotFound,
+            Cause::NobodyListens => Self::NobodyListens,
             Cause::StartFailed => Self::StartFailed,
         }
     }
@@ -67,6 +71,7 @@ impl Notice {
             Self::CutOffPods => "CutOffPods",
             Self::Unconfirmed => "RemovalUnconfirmed",
             Self::FileNotFound => Cause::FileNotFound.reason(),
+            Self::NobodyListens => Cause::NobodyListens.reason(),
             Self::StartFailed => Cause::StartFailed.reason(),
         }
     }
@@ -110,6 +115,11 @@ impl Notice {
                 EventType::Warning,
                 "Start",
                 "Containers do not start: the runtime does not find a profile that the node has. Likely the kubelet's root directory is not the chart's kubeletRoot; status.startFailures says more.",
+            ),
+            Self::NobodyListens => (
+                EventType::Warning,
+                "Start",
+                "Containers do not start: the runtime reaches no seccomp agent on the socket that a profile names as listenerPath. Likely none listens there on this node; status.startFailures says more.",
             ),
             Self::StartFailed => (
                 EventType::Warning,

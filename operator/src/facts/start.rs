@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use api::conditions::node::{FILE_NOT_FOUND, START_FAILED};
+use api::conditions::node::{FILE_NOT_FOUND, NOBODY_LISTENS, START_FAILED};
 use api::{NotStarted, ProfileName, WatchedPod};
 use k8s_openapi::jiff::Timestamp;
 
@@ -15,6 +15,8 @@ use k8s_openapi::jiff::Timestamp;
 pub enum Cause {
     /// The runtime does not find the profile's file.
     FileNotFound,
+    /// The runtime reaches no seccomp agent on the socket that the profile names.
+    NobodyListens,
     /// The runtime cannot load the filter, or itself ends under it.
     StartFailed,
 }
@@ -25,6 +27,7 @@ impl Cause {
     pub fn reason(self) -> &'static str {
         match self {
             Self::FileNotFound => FILE_NOT_FOUND,
+            Self::NobodyListens => NOBODY_LISTENS,
             Self::StartFailed => START_FAILED,
         }
     }
@@ -87,8 +90,13 @@ fn judge(start: &NotStarted<'_>, profile: &ProfileName, directory: &str) -> Opti
         let ours = place.strip_suffix(directory).is_some_and(|rest| rest.ends_with("/seccomp/"));
         return ours.then(|| (Cause::FileNotFound, harmless(place)));
     }
-    let tried = start.reason == create || run.contains(&start.reason);
-    (tried && filter_failed(start.message)).then_some((Cause::StartFailed, None))
+    if start.reason != create && !run.contains(&start.reason) {
+        return None;
+    }
+    // What the container's own command has to do with it comes behind this word.
+    let said = start.message.split("exec: ").next().unwrap_or_default();
+    let cause = if nobody_listens(said) { Cause::NobodyListens } else { Cause::StartFailed };
+    (cause == Cause::NobodyListens || filter_failed(said)).then_some((cause, None))
 }
 
 /// The path of a profile that is not there. containerd (contrib/seccomp/seccomp.go): `cannot load seccomp profile "P":
@@ -101,10 +109,17 @@ fn not_found(message: &str) -> Option<&str> {
     (before.ends_with("seccomp profile \"") || before.ends_with("local profile \"")).then_some(path)
 }
 
+/// Whether a message is one of those that runtimes have where they cannot connect to the profile's listener. runc 1.5.2:
+/// `failed to connect with seccomp agent specified in the seccomp profile: dial unix P: connect: no such file or directory`;
+/// crun: `open seccomp receiver: connect socket to P: No such file or directory`.
+fn nobody_listens(said: &str) -> bool {
+    ["failed to connect with seccomp agent", "open seccomp receiver: connect"]
+        .iter()
+        .any(|words| said.contains(words))
+}
+
 /// Whether a message is one of those that runtimes have where they cannot load a filter, or end under it themselves.
-fn filter_failed(message: &str) -> bool {
-    // What the container's own command has to do with it comes behind this word.
-    let said = message.split("exec: ").next().unwrap_or_default();
+fn filter_failed(said: &str) -> bool {
     let denied = |text: &str| ["not permitted", "not implemented"].iter().any(|word| text.contains(word));
     // runc 1.5.2, libcontainer/container_linux.go: its init process was killed, or ended, under the filter.
     let runc_ended = ["container process is already dead", "cannot start an already running container"];
@@ -196,6 +211,27 @@ mod tests {
             "load local profile: decoding seccomp profile failed",
         ] {
             assert_eq!(waiting("RunContainerError", message), Some((Cause::StartFailed, None)), "{message}");
+        }
+    }
+
+    #[test]
+    fn a_listener_that_is_not_reached_is_known_in_the_words_of_runc_and_of_crun() {
+        let shim = "failed to create containerd task: failed to create shim task: OCI runtime create failed: runc \
+            create failed: unable to start container process: ";
+        let runc = "failed to connect with seccomp agent specified in the seccomp profile: dial unix /run/agent.sock: \
+            connect: ";
+        let crun = "open seccomp receiver: connect socket to /run/agent.sock: ";
+        for message in [
+            &format!("{shim}{runc}no such file or directory"),
+            &format!("{shim}{runc}connection refused"),
+            &format!("container create failed: {crun}No such file or directory"),
+            &format!("container create failed: {crun}Connection refused"),
+        ] {
+            for reason in ["CreateContainerError", "RunContainerError", "StartError"] {
+                assert_eq!(waiting(reason, message), Some((Cause::NobodyListens, None)), "{message}");
+            }
+            assert_eq!(waiting("ImagePullBackOff", message), None);
+            assert_eq!(waiting("RunContainerError", &format!("{shim}exec: \"{message}\"")), None);
         }
     }
 

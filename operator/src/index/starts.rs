@@ -261,6 +261,9 @@ fn failure((profile, cause): &Key, Seen { pod, place, .. }: &Seen) -> StartFailu
              the kubelet's root directory is not the chart's kubeletRoot"
                 .to_owned()
         }
+        (Cause::NobodyListens, _) => "the container runtime reaches no seccomp agent on the socket that the \
+             profile names as listenerPath. Likely none listens there on this node"
+            .to_owned(),
         (Cause::StartFailed, _) => {
             "the container runtime starts no container under it. Likely it denies a call that \
              the runtime itself makes, or has something that the runtime of this node cannot load"

@@ -106,6 +106,19 @@ fn a_node_that_has_a_profile_which_the_runtime_does_not_find_says_so_after_half_
 }
 
 #[test]
+fn a_node_on_which_nobody_listens_for_a_profile_says_so() {
+    let mut index = settled();
+    index.apply_pod(failing("web", "n1", vec![failed("a", Cause::NobodyListens)]), at(10));
+    look(&mut index, 10);
+    assert_eq!(look(&mut index, 40), (failures("NobodyListens", &["a"]), vec![Notice::NobodyListens]));
+    assert_eq!(
+        index.nodes["n1"].report.clone().unwrap().start_failures[0].message,
+        "the container runtime reaches no seccomp agent on the socket that the profile names as listenerPath. Likely \
+         none listens there on this node (pod shop/web)"
+    );
+}
+
+#[test]
 fn what_a_pod_says_of_a_file_that_has_just_come_is_waited_out() {
     let mut index = settled();
     index.apply_pod(failing("web", "n1", not_found()), at(10));
