@@ -118,16 +118,32 @@ fn nobody_listens(said: &str) -> bool {
         .any(|words| said.contains(words))
 }
 
+/// What runtimes say of a filter that they cannot make or load. The word `seccomp` alone is in the names of people's pods and
+/// volumes, too, which other messages quote. runc: `unable to init seccomp`, `error loading seccomp filter into kernel`,
+/// `error adding seccomp rule for syscall`, `seccomp flags are not yet supported by runc`; crun: `seccomp
+/// (SECCOMP_SET_MODE_FILTER)`, `invalid seccomp syscall`; containerd: `decoding seccomp profile failed`; CRI-O: `load
+/// local profile`.
+const ABOUT_FILTERS: [&str; 11] = [
+    "init seccomp",
+    "seccomp filter",
+    "seccomp rule",
+    "seccomp flags",
+    "seccomp (SECCOMP_",
+    "seccomp syscall",
+    "seccomp architecture",
+    "seccomp action",
+    "seccomp not supported",
+    "decoding seccomp profile",
+    "load local profile: ",
+];
+
 /// Whether a message is one of those that runtimes have where they cannot load a filter, or end under it themselves.
 fn filter_failed(said: &str) -> bool {
     let denied = |text: &str| ["not permitted", "not implemented"].iter().any(|word| text.contains(word));
     // runc 1.5.2, libcontainer/container_linux.go: its init process was killed, or ended, under the filter.
     let runc_ended = ["container process is already dead", "cannot start an already running container"];
     runc_ended.iter().any(|words| said.contains(words))
-        // runc: `unable to init seccomp`, `error loading seccomp filter into kernel`, `error adding seccomp rule for
-        // syscall`; crun: `seccomp (SECCOMP_SET_MODE_FILTER)`, `invalid seccomp syscall`; CRI-O: `load local profile`.
-        || said.contains("seccomp") && !said.contains("no such file or directory")
-        || said.contains("load local profile: ")
+        || ABOUT_FILTERS.iter().any(|words| said.contains(words)) && !said.contains("no such file or directory")
         // runc without no_new_privs loads the filter before its last calls; mounts are made before that.
         || said.contains("error during container init") && !said.contains("mount") && denied(said)
         // crun's last call is the execve.
@@ -244,6 +260,8 @@ mod tests {
                 "{shim}exec: \"error loading seccomp filter\": executable file not found in $PATH: unknown"
             ),
             &format!("{shim}error mounting \"proc\" to rootfs at \"/proc\": operation not permitted"),
+            "failed to reserve container name \"c_seccomp-demo-0_ns_uid_0\": name \"c_seccomp-demo-0_ns_uid_0\" is reserved",
+            &format!("{shim}error mounting \"/etc/seccomp-agent\" to rootfs: permission denied"),
             "failed to create containerd task: context deadline exceeded",
             "",
         ] {
