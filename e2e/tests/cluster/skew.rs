@@ -83,6 +83,17 @@ fn tags(tag: &str) -> [String; 2] {
     ["operator", "agent"].map(|program| format!("--set={program}.image.tag={tag}"))
 }
 
+/// Puts the definitions of a chart in the place of those that are there, as Helm would.
+fn apply_definitions(cluster: &Session, chart: &Path) {
+    let chart = chart.display().to_string();
+    let files = ["seccompprofiles", "nodeprofilestatuses"]
+        .map(|kind| format!("--show-only=charts/crds/templates/{kind}.yaml"));
+    let template = ["template", NAMESPACE, &chart].into_iter().chain(files.iter().map(String::as_str));
+    let rendered = cluster.helm(template).unwrap();
+    let apply = ["apply", "--server-side", "--force-conflicts", "--field-manager=helm", "--filename=-"];
+    cluster.kubectl_input(apply, &rendered).unwrap_or_else(|error| panic!("{error}"));
+}
+
 /// What `kubectl seccomp` prints; it must succeed.
 fn plugin(cluster: &Session, program: &Path, arguments: &[&str]) -> String {
     let mut plugin = Command::new(program);
@@ -147,6 +158,12 @@ fn programs_of_the_release_before_work_with_those_of_this_one_and_the_other_way_
         all_works(&cluster, &earlier, &format!("with-an-older-{}", workload.component));
         drop(older);
     }
+
+    // The newer programs on the older definitions, as where `crds.install=false` leaves them to somebody else.
+    apply_definitions(&cluster, &earlier.chart());
+    kept.ready();
+    all_works(&cluster, &earlier, "on-older-definitions");
+    apply_definitions(&cluster, &repository().join("charts").join(NAMESPACE));
 
     // The whole earlier release with its own definitions, seen by the newer plugin, and the upgrade from it.
     cluster.helm(["uninstall", NAMESPACE, "--namespace", NAMESPACE]).unwrap();
