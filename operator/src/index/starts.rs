@@ -164,22 +164,26 @@ impl Index {
         let stored: BTreeSet<_> = stored(node.own_report()).collect();
         let stored = |(profile, cause): &Key| stored.contains(&(profile.as_str(), cause.reason()));
         seen.retain(|key, seen| {
+            // What was said of earlier contents is not held against these before the kubelet has tried them.
+            let of_these_contents = |profile: &Profile| profile.changed.is_none_or(|time| time <= seen.since);
+            if !profiles.get(&key.0).is_some_and(of_these_contents) {
+                return false;
+            }
             if present.contains_key(key) {
                 seen.silent = None;
                 return true;
             }
             let silent = *seen.silent.get_or_insert(now);
-            let of_these_contents = |profile: &Profile| profile.changed.is_none_or(|time| time <= seen.since);
-            after(seen.since, GRACE) <= silent
-                && now < after(silent, LINGER)
-                && profiles.get(&key.0).is_some_and(of_these_contents)
+            after(seen.since, GRACE) <= silent && now < after(silent, LINGER)
         });
         for (key, (pod, place)) in present {
             if seen.contains_key(&key) || seen.len() >= MOST_START_FAILURES {
                 continue;
             }
-            // What an earlier process has said of it has been so for long enough.
-            let since = if stored(&key) { now.checked_sub(GRACE).unwrap_or(now) } else { now };
+            // What an earlier process has said of it has been so for long enough, unless it was of earlier contents.
+            let changed = profiles.get(&key.0).and_then(|profile| profile.changed);
+            let long = stored(&key) && changed.is_none_or(|time| after(time, GRACE) <= now);
+            let since = if long { now.checked_sub(GRACE).unwrap_or(now) } else { now };
             seen.insert(key, Seen { since, silent: None, pod, place });
         }
         node.starts.seen = seen;

@@ -190,6 +190,27 @@ fn new_contents_are_not_blamed_for_a_start_under_the_earlier_ones() {
 }
 
 #[test]
+fn a_container_that_waits_since_before_is_held_against_new_contents_only_after_the_kubelets_next_try() {
+    let mut index = settled();
+    // It does not say since when it waits.
+    let waits = || failing("web", "n1", vec![failed("a", Cause::StartFailed)]);
+    index.apply_pod(waits(), at(5));
+    look(&mut index, 5);
+    assert_eq!(look(&mut index, 35).0, failures("StartFailed", &["a"]));
+    let mended = ProfileFacts { version: version(1, 2), generation: Some(2), ..profile("a", 2) };
+    index.apply_profile(mended, Source::Watch, at(50));
+    // The node has them before it is looked at.
+    let held = index.nodes["n1"].report.clone().unwrap();
+    let held = ReportFacts { version: version(7, 99), files: report("n1", &[("a", 2)]).files, ..held };
+    index.apply_report(held, Source::Watch, at(51));
+    assert_eq!(look(&mut index, 51).0, Said::NoFailure);
+    assert_eq!(look_again(&mut index, 51), Some(81));
+    assert_eq!(look(&mut index, 80).0, Said::Nothing);
+    // These do not start either.
+    assert_eq!(look(&mut index, 81).0, failures("StartFailed", &["a"]));
+}
+
+#[test]
 fn a_pod_that_has_ended_speaks_until_its_time_is_over() {
     let mut index = settled();
     let ended = FailedStart { until: Some(at(600)), ..failed("a", Cause::StartFailed) };
