@@ -7,7 +7,7 @@ use api::{
     conditions,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
-use profile::ShortHash;
+use profile::{ContentHash, ShortHash};
 
 use super::Version;
 use crate::status::bounded;
@@ -73,11 +73,14 @@ fn is_profile(name: &str) -> bool {
     name.parse::<ProfileName>().is_ok()
 }
 
+/// A hash in a form that only another release knows stands for bytes that are those of no profile here: they are not what a
+/// profile wants, and a deletion waits until they are gone.
 fn files(files: BTreeMap<String, String>) -> BTreeMap<String, ShortHash> {
+    let unknown = |hash: &str| ContentHash::of(hash.as_bytes()).short();
     files
         .into_iter()
         .filter(|(name, _)| is_profile(name))
-        .filter_map(|(name, hash)| Some((name, hash.parse().ok()?)))
+        .map(|(name, hash)| (name, hash.parse().unwrap_or_else(|_| unknown(&hash))))
         .take(MOST_FILES)
         .collect()
 }
@@ -98,6 +101,18 @@ fn problems(problems: Vec<FileProblem>) -> BTreeMap<String, FileProblem> {
 mod tests {
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn a_hash_in_a_form_that_is_not_known_is_a_file_all_the_same() {
+        let object = json!({
+            "metadata": { "name": "n1" },
+            "status": { "report": {
+                "agentVersion": "9", "directory": "d", "fileCount": 1, "files": { "a": "blake3:0123456789" }, "problems": [],
+            } },
+        });
+        let files = ReportFacts::of(serde_json::from_value(object).unwrap()).files.unwrap();
+        assert_eq!(files["a"], ContentHash::of(b"blake3:0123456789").short());
+    }
 
     #[test]
     fn no_more_is_kept_of_a_report_than_its_schema_allows() {
