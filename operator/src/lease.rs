@@ -20,7 +20,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
 use k8s_openapi::jiff::Timestamp;
 use kube::api::PostParams;
 use kube::{Api, Client};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tracing::{info, warn};
 
 use crate::cluster::Cluster;
@@ -121,17 +121,21 @@ impl Leadership {
 
     /// Reads the lease and does what is to be done about it.
     async fn round(&mut self) -> Result<(), kube::Error> {
+        let ends = self.election.round_ends(Instant::now());
         for _ in 0..CONFLICTS {
+            if ends <= Instant::now() {
+                break;
+            }
             // Our own lease is known as we wrote it: another's write shows as a conflict.
             if self.election.must_read() {
-                let lease = self.limited(self.api.get_opt(&self.name)).await?;
+                let lease = self.limited(ends, self.api.get_opt(&self.name)).await?;
                 self.election.read(lease.as_ref().map(held), Instant::now());
                 self.lease = lease;
             }
             if self.election.step(Instant::now()) == Step::Wait {
                 return Ok(());
             }
-            match self.take().await {
+            match self.take(ends).await {
                 // Another one was faster, or a renewal of our own came late. Which of the two the lease says.
                 Err(kube::Error::Api(status)) if status.code == 409 => {}
                 answer => return answer,
@@ -140,17 +144,18 @@ impl Leadership {
         Ok(())
     }
 
-    /// The answer to a request, or an error in time for the next round to come before the lease is over.
+    /// The answer to a request, or an error when the round ends: in time for the next one to come before the lease is over.
     async fn limited<T>(
         &self,
+        ends: Instant,
         request: impl Future<Output = Result<T, kube::Error>>,
     ) -> Result<T, kube::Error> {
-        let answer = timeout(self.election.timing().retry, request).await;
+        let answer = timeout_at(ends.min(Instant::now() + self.election.timing().retry), request).await;
         answer.unwrap_or_else(|elapsed| Err(kube::Error::Service(Box::new(elapsed))))
     }
 
     /// Writes our name and the time into the lease.
-    async fn take(&mut self) -> Result<(), kube::Error> {
+    async fn take(&mut self, ends: Instant) -> Result<(), kube::Error> {
         let started = Instant::now();
         let identity = self.election.identity().to_owned();
         let duration = lease_seconds(self.election.timing().duration);
@@ -165,7 +170,7 @@ impl Leadership {
             spec.lease_duration_seconds = Some(duration);
             spec.renew_time = Some(now);
         };
-        let written = self.limited(self.write(take)).await;
+        let written = self.limited(ends, self.write(take)).await;
         match &written {
             Ok(lease) => {
                 self.election.written(held(lease), started);

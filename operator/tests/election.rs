@@ -183,6 +183,36 @@ async fn a_leader_whose_own_renewal_came_late_goes_on() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_leader_that_meets_conflicts_on_a_slow_server_has_time_to_renew_in_the_next_round() {
+    let (mut leadership, cluster, mut server) = start();
+    let begun = tokio::time::Instant::now();
+    let conversation = async {
+        server.expect(Method::GET, &path(), 200, |_| lease("1", None)).await;
+        let mut ours = server.expect(Method::PUT, &path(), 200, stored("2")).await;
+        for version in 3.. {
+            let (request, send) = server.0.next_request().await.unwrap();
+            let slow = begun.elapsed() < Duration::from_millis(7900);
+            tokio::time::sleep(Duration::from_millis(if slow { 1900 } else { 500 })).await;
+            ours["metadata"]["resourceVersion"] = json!(version.to_string());
+            let refused = slow && request.method() == Method::PUT;
+            let (status, answer) = if refused { (409, failure(409)) } else { (200, ours.clone()) };
+            let answer = Body::from(answer.to_string().into_bytes());
+            send.send_response(Response::builder().status(status).body(answer).unwrap());
+            if !slow && request.method() == Method::PUT {
+                break;
+            }
+        }
+        // Past the end of what the first renewal was good for.
+        tokio::time::sleep_until(begun + Duration::from_millis(10_500)).await;
+        assert!(cluster.may_write());
+    };
+    tokio::select! {
+        () = leadership.hold() => unreachable!(),
+        () = conversation => {}
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_leader_after_whom_another_one_led_begins_anew_although_its_name_is_in_the_lease() {
     let (mut leadership, cluster, mut server) = start();
     let conversation = async {

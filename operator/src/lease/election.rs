@@ -151,6 +151,16 @@ impl Election {
         self.renewed.map(|renewed| renewed + self.timing.renew_deadline)
     }
 
+    /// Until when a round that begins now goes on, whatever conflicts it meets: for as long as a slow reading and a slow
+    /// write, and of a leader no longer than leaves time for a pause and a write before its lease is over.
+    #[must_use]
+    pub fn round_ends(&self, now: Instant) -> Instant {
+        let retry = self.timing.retry;
+        let usual = now + 2 * retry;
+        let last = self.leads_until().and_then(|until| until.checked_sub(2 * retry));
+        last.map_or(usual, |last| usual.min(last)).max(now + retry)
+    }
+
     /// How long to wait before the next look: until another's lease may expire, if that is sooner than usual.
     #[must_use]
     pub fn pause(&self, now: Instant) -> Duration {
@@ -252,6 +262,17 @@ mod tests {
         let first =
             (0..60).map(|second| after(start, second)).find(|now| b.step(*now) == Step::Take).unwrap();
         assert!(a.leads_until().unwrap() < first);
+    }
+
+    #[test]
+    fn a_round_of_a_leader_leaves_time_for_the_next_one() {
+        let (mut a, start) = (candidate("a"), Instant::now());
+        assert_eq!(a.round_ends(start), after(start, 4));
+        a.written(lease(1, Some("a")), start);
+        assert_eq!(a.round_ends(after(start, 2)), after(start, 6));
+        assert_eq!(a.round_ends(after(start, 4)), after(start, 6));
+        // The last one takes what there is.
+        assert_eq!(a.round_ends(after(start, 8)), after(start, 10));
     }
 
     #[test]
