@@ -24,6 +24,8 @@ pub struct Events<K> {
     api: Api<K>,
     config: Config,
     stream: BoxStream<'static, Result<Event<K>, watcher::Error>>,
+    /// Objects of a page as long as none is too long; `config` has fewer while such a list is read.
+    page_size: Option<u32>,
     /// Of failures.
     backoff: Backoff,
     /// Of versions that turn out to be lost. An API server that was away says so when it is back, and pauses would add up.
@@ -44,7 +46,18 @@ where
     pub fn new(api: Api<K>, config: Config) -> Self {
         let stream = watcher::watcher(api.clone(), config.clone()).boxed();
         let (backoff, lost) = (Backoff::default(), Backoff::default());
-        Self { api, config, stream, backoff, lost, pause: None, measured: None, lists_after_failures: false }
+        let page_size = config.page_size;
+        Self {
+            api,
+            config,
+            stream,
+            page_size,
+            backoff,
+            lost,
+            pause: None,
+            measured: None,
+            lists_after_failures: false,
+        }
     }
 
     /// As [`Self::new`], for all objects of the kind that `config` selects. What there is to measure goes into `measured`.
@@ -68,7 +81,8 @@ where
 
     /// Where a page of a list has more than `longest` bytes, it is not read to its end, and the list begins again with pages
     /// of half as many objects; the page of one object is read whatever its length. Pages have some KB as a rule, and a
-    /// program that has little memory would be ended by one of objects as large as they may be.
+    /// program that has little memory would be ended by one of objects as large as they may be. The list after one that is
+    /// complete has pages of the usual size again.
     #[must_use]
     pub fn with_pages_of(self, longest: usize) -> Self {
         if let Some(Heard { pages, .. }) = &self.measured {
@@ -90,10 +104,19 @@ where
         if was_too_long {
             self.config.page_size = Some(shorter.max(1));
             if shorter <= 1 {
-                pages.longest.store(0, Ordering::Relaxed);
+                pages.are_of_one.store(true, Ordering::Relaxed);
             }
         }
         was_too_long
+    }
+
+    /// Pages have their usual size again, from the next list on: the object that was too large may be gone by then, and
+    /// one list in pages of one object is hundreds of requests.
+    fn restores_pages(&mut self) {
+        self.config.page_size = self.page_size;
+        if let Some(Heard { pages, .. }) = &self.measured {
+            pages.are_of_one.store(false, Ordering::Relaxed);
+        }
     }
 
     /// The next event. After a failure the next call waits before it asks again, from 0.8 s (1 to 8 s after a 429) to
@@ -119,6 +142,9 @@ where
                     if matches!(event, Event::Apply(_) | Event::Delete(_)) {
                         self.backoff.succeeded();
                         self.lost.succeeded();
+                    }
+                    if matches!(event, Event::InitDone) {
+                        self.restores_pages();
                     }
                     if !matches!(event, Event::Init) {
                         self.measured.iter().for_each(Heard::decoded);
@@ -171,6 +197,8 @@ type Answer = UnsyncBoxBody<Bytes, BoxError>;
 struct Pages {
     /// Bytes; 0 where that does not matter.
     longest: AtomicUsize,
+    /// They hold one object each, whose length nothing can shorten.
+    are_of_one: AtomicBool,
     /// One was longer.
     was_too_long: AtomicBool,
 }
@@ -180,7 +208,9 @@ impl Pages {
     fn bound(self: &Arc<Self>, page: Body) -> Answer {
         let pages = Arc::clone(self);
         match pages.longest.load(Ordering::Relaxed) {
-            0 => page.map_err(Into::into).boxed_unsync(),
+            longest if longest == 0 || pages.are_of_one.load(Ordering::Relaxed) => {
+                page.map_err(Into::into).boxed_unsync()
+            }
             longest => Limited::new(page, longest)
                 .map_err(move |error| {
                     if error.is::<LengthLimitError>() {
@@ -343,26 +373,31 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_page_that_is_too_long_is_not_read_and_the_list_begins_again_with_shorter_ones() {
+    async fn a_page_that_is_too_long_is_not_read_and_that_list_alone_begins_again_with_shorter_ones() {
         let (service, mut server) = tower_test::mock::pair::<http::Request<Body>, http::Response<Body>>();
         let measured = Watches::new(&Registry::new(), &["Namespace"]).unwrap().of("Namespace");
         let config = Config::default().page_size(5);
         let mut events =
             Events::<Namespace>::measured(Client::new(service, "default"), config, measured.clone())
                 .with_pages_of(1000);
-        let listed = tokio::spawn(async move {
-            while !matches!(events.next().await.unwrap(), Event::InitDone) {}
-            events
-        });
         let start = Instant::now();
-        // Even an object that is too long by itself is read where it is alone.
+        // Even an object that is too long by itself is read where it is alone. The next list begins with long pages again,
+        // and with the bound: what was too long may be gone.
         let long = format!(r#"{}{LIST}"#, " ".repeat(2000));
-        for limit in [5, 2, 1] {
-            let (request, reply) = server.next_request().await.unwrap();
-            assert!(request.uri().query().unwrap().ends_with(&format!("limit={limit}")), "{}", request.uri());
-            reply.send_response(http::Response::new(Body::from(long.clone().into_bytes())));
+        for _ in 0..2 {
+            let listed = tokio::spawn(async move {
+                while !matches!(events.next().await.unwrap(), Event::InitDone) {}
+                events
+            });
+            for limit in [5, 2, 1] {
+                let (request, reply) = server.next_request().await.unwrap();
+                let query = request.uri().query().unwrap();
+                assert!(query.ends_with(&format!("limit={limit}")), "{query}");
+                reply.send_response(http::Response::new(Body::from(long.clone().into_bytes())));
+            }
+            events = listed.await.unwrap();
+            events.list_again();
         }
-        listed.await.unwrap();
         assert_eq!((measured.failures(), start.elapsed()), (0, std::time::Duration::ZERO));
     }
 
