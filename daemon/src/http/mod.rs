@@ -1,9 +1,9 @@
-//! `/metrics`, `/healthz` and `/readyz`, for whoever reaches the port: the kubelet, Prometheus, and strangers.
+//! `/metrics`, `/healthz` and `/readyz`, for every client that reaches the port: the kubelet, Prometheus, and any other.
 //!
 //! [`routes`] says what is answered. [`listen`] opens the address, [`server`] bounds what any connection may cost,
-//! [`crowd`] says which connection gives way when there are too many, and [`texts`] bounds the answers in memory.
+//! [`eviction`] says which connection is closed when there are too many, and [`texts`] bounds the answers in memory.
 
-mod crowd;
+mod eviction;
 mod listen;
 mod routes;
 mod server;

@@ -1,7 +1,7 @@
 //! One task a connection, and a bound on everything that a connection may take.
 //!
-//! The port is open to whoever reaches the pod. Nobody who has business here needs more than a moment: the kubelet asks
-//! for each probe by a connection of its own, and Prometheus asks once in many seconds.
+//! The port is open to whatever reaches the pod. No client that has business here needs more than a moment: the kubelet
+//! asks for each probe by a connection of its own, and Prometheus asks once in many seconds.
 
 use std::io;
 use std::net::IpAddr;
@@ -18,7 +18,7 @@ use tokio::task::{AbortHandle, JoinSet, yield_now};
 use tokio::time::{sleep, timeout};
 use warp::{Filter, Rejection, Reply};
 
-use super::crowd::{Guest, gives_way};
+use super::eviction::{Candidate, evict};
 use super::socket::Socket;
 
 /// Connections at once. Each has a buffer for its request, one for the head of its answer, and some KB beside them.
@@ -40,10 +40,10 @@ const TELL: Duration = Duration::from_secs(60);
 /// How long to wait before the kernel, which had no descriptor left, is asked for the next connection.
 const REFUSED: Duration = Duration::from_secs(1);
 
-/// A connection under way.
+/// An open connection.
 #[derive(Debug)]
-struct Held {
-    from: IpAddr,
+struct Connection {
+    source: IpAddr,
     is_answered: Arc<AtomicBool>,
     task: AbortHandle,
 }
@@ -54,12 +54,12 @@ where
     F: Filter<Error = Rejection> + Clone + Send + Sync + 'static,
     F::Extract: Reply,
 {
-    // In order of age. With the set, when this is dropped, all of them end.
-    let (mut held, mut tasks) = (Vec::<Held>::new(), JoinSet::new());
+    // Oldest first. With the set, when this is dropped, all of them end.
+    let (mut connections, mut tasks) = (Vec::<Connection>::new(), JoinSet::new());
     let mut told = None::<Instant>;
     loop {
-        let (stream, from) = match listener.accept().await {
-            Ok((stream, from)) => (stream, from.ip().to_canonical()),
+        let (stream, source) = match listener.accept().await {
+            Ok((stream, address)) => (stream, address.ip().to_canonical()),
             // It was closed before it was accepted.
             Err(error) if is_about_one_connection(&error) => continue,
             Err(error) => {
@@ -69,32 +69,35 @@ where
             }
         };
         while tasks.try_join_next().is_some() {}
-        held.retain(|held| !held.task.is_finished());
-        if held.len() >= MOST_CONNECTIONS {
+        connections.retain(|connection| !connection.task.is_finished());
+        if connections.len() >= MOST_CONNECTIONS {
             if told.is_none_or(|told| told.elapsed() > TELL) {
                 told = Some(Instant::now());
-                tracing::warn!(latest = %from, most = MOST_CONNECTIONS, "too many connections to the probes' port: some are closed");
+                tracing::warn!(latest = %source, most = MOST_CONNECTIONS, "too many connections to the probes' port: some are closed");
             }
-            make_room(&mut held, from);
+            make_room(&mut connections, source);
         }
         let is_answered = Arc::new(AtomicBool::new(false));
         let task = tasks.spawn(answer(stream, filter.clone(), Arc::clone(&is_answered)));
-        held.push(Held { from, is_answered, task });
-        // Whoever has said what he wants is read before the next one comes, who might push him out.
+        connections.push(Connection { source, is_answered, task });
+        // A request that has arrived is read before the next connection is accepted, which might evict this one.
         yield_now().await;
     }
 }
 
-fn make_room(held: &mut Vec<Held>, newcomer: IpAddr) {
-    let guest =
-        |held: &Held| Guest { from: held.from, is_answered: held.is_answered.load(Ordering::Relaxed) };
-    let guests: Vec<_> = held.iter().map(guest).collect();
-    if let Some(place) = gives_way(&guests, newcomer) {
-        held.remove(place).task.abort();
+/// Closes one connection for a new one from `new_source`.
+fn make_room(connections: &mut Vec<Connection>, new_source: IpAddr) {
+    let candidate = |connection: &Connection| Candidate {
+        source: connection.source,
+        is_answered: connection.is_answered.load(Ordering::Relaxed),
+    };
+    let candidates: Vec<_> = connections.iter().map(candidate).collect();
+    if let Some(index) = evict(&candidates, new_source) {
+        connections.remove(index).task.abort();
     }
 }
 
-/// Answers one request. There is no second one on a connection: whoever kept his would keep its memory.
+/// Answers one request. There is no second one on a connection: one that is kept open would keep its memory.
 async fn answer<F>(stream: TcpStream, filter: F, is_answered: Arc<AtomicBool>)
 where
     F: Filter<Error = Rejection> + Clone + Send + Sync + 'static,

@@ -1,4 +1,4 @@
-//! The real server, and crowds that mean it no good.
+//! The real server, and hundreds of connections that mean it no good.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
@@ -52,7 +52,7 @@ async fn get(server: SocketAddr, path: &str) -> String {
     timeout(SCRAPE, scrape).await.expect("an answer in time").unwrap()
 }
 
-/// Scrapes and probes while `strangers` are there, who do `more` between two of them.
+/// Scrapes and probes while hundreds of connections are open, which do `more` between two of them.
 async fn scrapes_and_probes(server: SocketAddr, mut more: impl AsyncFnMut()) {
     for _ in 0..3 {
         let metrics = get(server, "/metrics").await;
@@ -104,7 +104,7 @@ async fn five_hundred_requests_that_come_byte_by_byte_cost_no_scrape() {
         }
         scrapes_and_probes(server, async || {
             for stranger in &mut strangers {
-                // Whoever was closed comes again.
+                // One that was closed is opened again.
                 if stranger.write_all(b"G").await.is_err() {
                     *stranger = connect(server, from).await;
                 }

@@ -10,7 +10,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
 /// A connection. If it is dropped before the answer was written to the end, the kernel forgets what it has of it: it would
-/// otherwise go on offering that to somebody who does not read, and its memory is the pod's in cgroup v2.
+/// otherwise go on offering that to a client that does not read, and its memory is the pod's in cgroup v2.
 #[derive(Debug)]
 pub(super) struct Socket {
     stream: TcpStream,
