@@ -276,5 +276,5 @@ fn every_runbooks_commands_find_something_out() {
         reader.follows(&mut page, |_| true);
         number += 1;
     }
-    assert_eq!(number, 8);
+    assert_eq!(number, 9);
 }
