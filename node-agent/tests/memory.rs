@@ -167,12 +167,12 @@ fn reported(limit: u64, profiles: usize, contents: fn(usize) -> Value) -> (Value
 
 #[test]
 fn of_sixty_profiles_of_the_largest_size_those_that_do_not_fit_are_refused_and_the_agent_lives() {
-    for (limit, least) in [(LIMIT, 15), (SMALL_LIMIT, 7)] {
-        let (report, peak) = reported(limit, 60, largest);
+    for (limit, profiles, least) in [(LIMIT, 60, 15), (SMALL_LIMIT, 30, 7)] {
+        let (report, peak) = reported(limit, profiles, largest);
         let held = report["files"].as_object().unwrap().len();
         let problems = report["problems"].as_array().unwrap();
         assert!(held >= least, "{held} are held");
-        assert_eq!(held + problems.len(), 60);
+        assert_eq!(held + problems.len(), profiles);
         assert!(
             problems.iter().all(|it| it["state"] == "Failed" && it["reason"] == "MemoryLimit"),
             "{problems:?}"
