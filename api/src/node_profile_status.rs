@@ -99,7 +99,8 @@ pub struct Report {
     #[serde(default)]
     #[schemars(schema_with = "files")]
     pub files: BTreeMap<String, String>,
-    /// Profiles whose file is not as it should be; a hundred at most, the first by name.
+    /// Profiles whose file is not as it should be; a hundred at most, the first by name; the
+    /// message of the last says how many more there are.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 100))]
     pub problems: Vec<FileProblem>,

@@ -47,7 +47,7 @@ pub fn build<'a>(
         report.problems.push(problem(name, FileState::Rejected, MISNAMED, message));
     }
     report.problems.sort_by(|a, b| a.name.cmp(&b.name));
-    report.problems.truncate(MOST_PROBLEMS);
+    shorten(&mut report.problems);
     // A report that the API server refuses would say nothing of any profile.
     let mut length = report.files.keys().map(|name| listed(name)).sum::<usize>();
     while (report.files.len() > MOST_FILES || length > LONGEST_LIST)
@@ -57,6 +57,20 @@ pub fn build<'a>(
     }
     report.file_count = i32::try_from(report.files.len()).unwrap_or(i32::MAX);
     report
+}
+
+/// Keeps the first problems. The operator takes a profile that is neither held nor a problem for one that is on its way, so
+/// that whoever reads the last problem has to learn that there are more.
+fn shorten(problems: &mut Vec<FileProblem>) {
+    let more = problems.len().saturating_sub(MOST_PROBLEMS);
+    problems.truncate(MOST_PROBLEMS);
+    if more > 0
+        && let Some(last) = problems.last_mut()
+    {
+        let more =
+            format!("({more} profiles after it by name have problems, too, and no room in the report) ");
+        last.message = more.chars().chain(last.message.chars()).take(LONGEST_MESSAGE).collect();
+    }
 }
 
 fn problem(name: &str, state: FileState, reason: &str, message: &str) -> FileProblem {
@@ -115,7 +129,24 @@ mod tests {
         let report = built(&lines, &[]);
         assert_eq!(report.problems.len(), MOST_PROBLEMS);
         assert_eq!(report.problems[0].name, "p000");
-        assert_eq!(report.problems[0].message.chars().count(), LONGEST_MESSAGE);
+        assert!(report.problems.iter().all(|problem| problem.message.chars().count() == LONGEST_MESSAGE));
+    }
+
+    #[test]
+    fn the_last_problem_of_a_full_report_says_how_many_more_there_are() {
+        let problem = failed("full");
+        let names: Vec<String> = (0..150).map(|i| format!("p{i:03}")).collect();
+        for (count, message) in [
+            (MOST_PROBLEMS, "full"),
+            (150, "(50 profiles after it by name have problems, too, and no room in the report) full"),
+        ] {
+            let line = |name| Line { name, hash: None, problem: Some(&problem) };
+            let lines: Vec<_> = names[..count].iter().map(|name| line(name)).collect();
+            let problems = built(&lines, &[]).problems;
+            assert_eq!(problems.len(), MOST_PROBLEMS);
+            assert_eq!((&*problems[99].name, &*problems[99].message), ("p099", message));
+            assert!(problems[..99].iter().all(|problem| problem.message == "full"));
+        }
     }
 
     #[test]
