@@ -65,7 +65,7 @@ pub(crate) fn contents(_: &mut SchemaGenerator) -> Schema {
             "defaultAction": word(Action::DEFAULT_WORDS, "What happens to a call that no rule names."),
             "defaultErrnoRet": errno("The errno of the default action SCMP_ACT_ERRNO (EPERM where there is none), or the number that SCMP_ACT_TRACE hands to the tracer."),
             "architectures": {
-                "description": "System call tables that the filter covers beside the node's own, which it always covers. Calls through any other end the program, also where the default action lets calls through: 32-bit programs need SCMP_ARCH_X86 or SCMP_ARCH_ARM.",
+                "description": "System call tables that the filter covers beside the node's own, which it always covers: SCMP_ARCH_NATIVE, a word for it, is refused. Calls through any other end the program, also where the default action lets calls through: 32-bit programs need SCMP_ARCH_X86 or SCMP_ARCH_ARM.",
                 "type": "array",
                 "maxItems": limits::ARCHITECTURES,
                 // One more, so that the answer to it says why.

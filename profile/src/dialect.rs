@@ -8,23 +8,33 @@
 use serde_json::Value;
 
 const CONDITION: &str = "Docker, Podman and CRI-O read this, containerd ignores it; leave it out, and the rule too where its \
-                         condition does not hold";
+                         condition does not hold (empty, it changes nothing)";
 const EMPTY: &str = "is empty and changes nothing; leave it out";
 
-/// Fields of a profile that change what it means.
+/// Fields of a profile that change what it means. The schema refuses them in the same words, and a rule of CEL cannot tell
+/// whether an object without declared fields is empty: the words are true of both.
 pub const PROFILE: &[(&str, &str)] = &[
     (
         "archMap",
-        "Docker, Podman and CRI-O read this, containerd ignores it; list the architectures in architectures",
+        "Docker, Podman and CRI-O read this, containerd ignores it; list the architectures in architectures (empty, it changes \
+         nothing: leave it out)",
     ),
-    ("defaultErrno", "Podman and CRI-O read this, containerd ignores it; give the number in defaultErrnoRet"),
+    (
+        "defaultErrno",
+        "Podman and CRI-O read this, containerd ignores it; give the number in defaultErrnoRet (empty, it changes nothing: \
+         leave it out)",
+    ),
 ];
 
 /// Fields of a rule that change what it means.
 pub const RULE: &[(&str, &str)] = &[
     ("includes", CONDITION),
     ("excludes", CONDITION),
-    ("errno", "Podman and CRI-O read this, containerd ignores it; give the number in errnoRet"),
+    (
+        "errno",
+        "Podman and CRI-O read this, containerd ignores it; give the number in errnoRet (empty, it changes nothing: leave it \
+         out)",
+    ),
 ];
 
 /// Fields that a schema need not hold: it is enough that they are unknown.
@@ -39,9 +49,11 @@ pub const NATIVE_REFUSED: &str =
 
 /// What is wrong with a field, if it is one of these.
 pub(crate) fn refusal(key: &str, value: &Value) -> Option<&'static str> {
-    let fields = [PROFILE, RULE, OTHERS];
-    let (_, message) = fields.into_iter().flatten().find(|(known, _)| *known == key)?;
-    Some(if says_nothing(value) { EMPTY } else { message })
+    let message = |fields: &[(&str, &'static str)]| {
+        fields.iter().find(|(known, _)| *known == key).map(|(_, message)| *message)
+    };
+    let other = || message(OTHERS).map(|message| if says_nothing(value) { EMPTY } else { message });
+    message(PROFILE).or_else(|| message(RULE)).or_else(other)
 }
 
 /// Whether a value is what programs write that write every field.

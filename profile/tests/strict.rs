@@ -35,13 +35,13 @@ fn what_containerd_ignores_is_refused_with_who_reads_it() {
         { "names": ["bpf"], "action": "SCMP_ACT_ALLOW", "errno": "EPERM", "comment": "why", "minKernel": "4.8",
           "includes": { "caps": ["CAP_BPF"] }, "excludes": { "caps": ["CAP_SYS_ADMIN"] } } ] })),
         @r"
-    archMap: Docker, Podman and CRI-O read this, containerd ignores it; list the architectures in architectures
-    defaultErrno: Podman and CRI-O read this, containerd ignores it; give the number in defaultErrnoRet
+    archMap: Docker, Podman and CRI-O read this, containerd ignores it; list the architectures in architectures (empty, it changes nothing: leave it out)
+    defaultErrno: Podman and CRI-O read this, containerd ignores it; give the number in defaultErrnoRet (empty, it changes nothing: leave it out)
     syscalls[0].comment: changes nothing; leave it out
-    syscalls[0].errno: Podman and CRI-O read this, containerd ignores it; give the number in errnoRet
-    syscalls[0].excludes: Docker, Podman and CRI-O read this, containerd ignores it; leave it out, and the rule too where its condition does not hold
-    syscalls[0].includes: Docker, Podman and CRI-O read this, containerd ignores it; leave it out, and the rule too where its condition does not hold
-    syscalls[0].minKernel: Docker, Podman and CRI-O read this, containerd ignores it; leave it out, and the rule too where its condition does not hold
+    syscalls[0].errno: Podman and CRI-O read this, containerd ignores it; give the number in errnoRet (empty, it changes nothing: leave it out)
+    syscalls[0].excludes: Docker, Podman and CRI-O read this, containerd ignores it; leave it out, and the rule too where its condition does not hold (empty, it changes nothing)
+    syscalls[0].includes: Docker, Podman and CRI-O read this, containerd ignores it; leave it out, and the rule too where its condition does not hold (empty, it changes nothing)
+    syscalls[0].minKernel: Docker, Podman and CRI-O read this, containerd ignores it; leave it out, and the rule too where its condition does not hold (empty, it changes nothing)
     ");
 }
 
@@ -51,12 +51,12 @@ fn what_is_empty_in_such_a_field_is_said_to_change_nothing() {
         "syscalls": [{ "names": ["read"], "action": "SCMP_ACT_ALLOW", "comment": "", "errno": "", "includes": {},
           "excludes": { "caps": [] }, "minKernel": null }] })),
         @r"
-    archMap: is empty and changes nothing; leave it out
-    defaultErrno: is empty and changes nothing; leave it out
+    archMap: Docker, Podman and CRI-O read this, containerd ignores it; list the architectures in architectures (empty, it changes nothing: leave it out)
+    defaultErrno: Podman and CRI-O read this, containerd ignores it; give the number in defaultErrnoRet (empty, it changes nothing: leave it out)
     syscalls[0].comment: is empty and changes nothing; leave it out
-    syscalls[0].errno: is empty and changes nothing; leave it out
-    syscalls[0].excludes: is empty and changes nothing; leave it out
-    syscalls[0].includes: is empty and changes nothing; leave it out
+    syscalls[0].errno: Podman and CRI-O read this, containerd ignores it; give the number in errnoRet (empty, it changes nothing: leave it out)
+    syscalls[0].excludes: Docker, Podman and CRI-O read this, containerd ignores it; leave it out, and the rule too where its condition does not hold (empty, it changes nothing)
+    syscalls[0].includes: Docker, Podman and CRI-O read this, containerd ignores it; leave it out, and the rule too where its condition does not hold (empty, it changes nothing)
     syscalls[0].minKernel: is empty and changes nothing; leave it out
     ");
 }
