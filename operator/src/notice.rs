@@ -32,11 +32,13 @@ pub enum Notice {
     NobodyListens,
     /// On a node the runtime starts no container under a profile.
     StartFailed,
+    /// A report goes that is about a node which does not exist.
+    NoSuchNode,
 }
 
 impl Notice {
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Ready,
         Self::NodesFailed,
         Self::Rejected,
@@ -47,6 +49,7 @@ impl Notice {
         Self::FileNotFound,
         Self::NobodyListens,
         Self::StartFailed,
+        Self::NoSuchNode,
     ];
 
     /// The one about containers that do not start.
@@ -73,6 +76,7 @@ impl Notice {
             Self::FileNotFound => Cause::FileNotFound.reason(),
             Self::NobodyListens => Cause::NobodyListens.reason(),
             Self::StartFailed => Cause::StartFailed.reason(),
+            Self::NoSuchNode => "NoSuchNode",
         }
     }
 
@@ -125,6 +129,11 @@ impl Notice {
                 EventType::Warning,
                 "Start",
                 "The runtime starts no container under a profile that the node has. Likely the profile denies a call that the runtime makes; status.startFailures says more.",
+            ),
+            Self::NoSuchNode => (
+                EventType::Warning,
+                "Delete",
+                "There has been no node of this name for five minutes: its report was deleted.",
             ),
         };
         let note = match detail {

@@ -338,6 +338,7 @@ async fn step_orphan(name: &str, context: &Context) -> Result<Option<Timestamp>,
     if let NodeStep::DeleteReport { version } = verdict.step {
         context.bound("node", name, &version, writer.delete_report(name, &version)).await?;
         warn!(node = name, "report deleted: there is no such node");
+        writer.publish_about_node(name, &version, Notice::NoSuchNode).await;
     }
     Ok(verdict.look_again)
 }

@@ -29,6 +29,7 @@ use serde_json::{Value, json};
 use tower_test::mock::Handle;
 
 const PROFILE: &str = "/apis/seccomp.imjasonh.dev/v1alpha1/seccompprofiles/audit";
+const EVENTS: &str = "/apis/events.k8s.io/v1/namespaces/default/events";
 const HASH: &str = "sha256:ada4d9a50895dd58cd1fd2a2deb4d6c96fd3a0126a4dd1da48ab9cb4fbc7b9f1";
 
 /// The API server's side of the conversation.
@@ -180,9 +181,8 @@ async fn a_profile_on_every_node_is_called_ready_with_an_event() {
                 assert_eq!((&ready["type"], &ready["status"]), (&json!("Ready"), &json!("True")));
             })
             .await;
-        let events = "/apis/events.k8s.io/v1/namespaces/default/events";
         server
-            .expect(Method::POST, events, (201, json!({ "metadata": { "name": "e" } })), |event| {
+            .expect(Method::POST, EVENTS, (201, json!({ "metadata": { "name": "e" } })), |event| {
                 assert_eq!((&event["reason"], &event["type"]), (&json!("Ready"), &json!("Normal")));
                 assert_eq!(event["regarding"]["name"], "audit");
             })
@@ -279,9 +279,19 @@ async fn the_report_of_a_node_that_does_not_exist_is_deleted_as_it_was_judged_an
     news("7", 301);
     let path = "/apis/seccomp.imjasonh.dev/v1alpha1/nodeprofilestatuses/n2";
     let answer = json!({ "metadata": { "name": "n2", "uid": "ru1", "resourceVersion": "8" } });
-    let conversation = server.expect(Method::DELETE, path, (200, answer), |request| {
-        assert_eq!(request["preconditions"], json!({ "uid": "ru1", "resourceVersion": "7" }));
-    });
+    let conversation = async {
+        server
+            .expect(Method::DELETE, path, (200, answer), |request| {
+                assert_eq!(request["preconditions"], json!({ "uid": "ru1", "resourceVersion": "7" }));
+            })
+            .await;
+        server
+            .expect(Method::POST, EVENTS, (201, json!({ "metadata": { "name": "e" } })), |event| {
+                assert_eq!((&event["reason"], &event["type"]), (&json!("NoSuchNode"), &json!("Warning")));
+                assert_eq!(event["regarding"]["name"], "n2");
+            })
+            .await;
+    };
     let (look, ()) = tokio::join!(orphan(), conversation);
     look.unwrap();
 }
@@ -311,8 +321,7 @@ async fn a_failing_api_server_is_an_error_to_try_again_and_a_lost_event_is_none(
     let conversation = async {
         server.expect(Method::PATCH, &path, failure(500, "InternalError"), |_| {}).await;
         server.expect(Method::PATCH, &path, (200, held("11")), |_| {}).await;
-        let events = "/apis/events.k8s.io/v1/namespaces/default/events";
-        server.expect(Method::POST, events, failure(403, "Forbidden"), |_| {}).await;
+        server.expect(Method::POST, EVENTS, failure(403, "Forbidden"), |_| {}).await;
     };
     let looks = async {
         let first = look_at_profile(&context).await;
@@ -580,9 +589,8 @@ async fn a_node_on_which_no_container_starts_is_told_so_with_its_ready_condition
                 assert_eq!(patch.as_array().unwrap().len(), 3);
             })
             .await;
-        let events = "/apis/events.k8s.io/v1/namespaces/default/events";
         server
-            .expect(Method::POST, events, (201, json!({ "metadata": { "name": "e" } })), |event| {
+            .expect(Method::POST, EVENTS, (201, json!({ "metadata": { "name": "e" } })), |event| {
                 assert_eq!((&event["reason"], &event["type"]), (&json!("FileNotFound"), &json!("Warning")));
                 let about = &event["regarding"];
                 assert_eq!((&about["kind"], &about["name"]), (&json!("NodeProfileStatus"), &json!("n1")));
