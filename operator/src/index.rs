@@ -10,6 +10,7 @@
 
 mod judge_node;
 mod judge_profile;
+mod listed;
 mod node;
 mod profile;
 mod starts;
@@ -29,6 +30,7 @@ use crate::facts::{NodeFacts, PodFacts, PodKind, ProfileFacts, ReportFacts, Sour
 
 pub use judge_node::{NodeStep, NodeVerdict};
 pub use judge_profile::{ProfileStep, ProfileVerdict};
+pub use listed::Listed;
 pub use node::Class;
 pub use tally::{NodeState, Tally};
 
@@ -237,25 +239,6 @@ impl Index {
         }
         self.dirty.nodes.extend(self.witnesses.delete(uid));
         self.dirty.profiles.extend(self.users.delete(uid));
-    }
-
-    /// A list of all pods that began after the profile `name` with this uid was known to be deleted: `pods` name some
-    /// profile. Says whether each that names this one is known; if not, the news of it is under way. Only what is not
-    /// known is told: the list may be older than the watch, and bring a pod back that is gone.
-    pub fn pods_listed(&mut self, name: &str, uid: &str, pods: &[PodFacts], now: Timestamp) -> bool {
-        let names_it = |pod: &&PodFacts| match &pod.kind {
-            PodKind::User(profiles) => profiles.contains(name),
-            _ => false,
-        };
-        let known = pods.iter().filter(names_it).all(|pod| self.users.knows(pod));
-        if known
-            && let Some(profile) = self.profiles.get_mut(name)
-            && profile.facts.version.uid == uid
-        {
-            profile.pods_listed = Some(now);
-            self.dirty.profiles.insert(name.to_owned());
-        }
-        known
     }
 
     /// News of Pods or Nodes may be missing: until [`Self::is_whole`] no file goes that some pod may need.

@@ -7,10 +7,11 @@
 //! known before it began, and nobody waits for one that somebody else makes: two hundred profiles that are deleted
 //! together cost two or three lists, and hold up no other profile meanwhile.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use daemon::client::within;
+use k8s_openapi::api::core::v1::Node;
 use kube::api::ListParams;
 use kube::{Api, Client};
 use tokio::sync::Mutex as AsyncMutex;
@@ -32,6 +33,8 @@ const FAILED: Duration = Duration::from_secs(5);
 /// How many who asked may be remembered. Each is there from its first question to its answer, or to the next one of an
 /// object of that name.
 const MOST_ASKED: usize = 10_000;
+/// Nodes a page, of which the names alone are wanted.
+const NODES_A_PAGE: u32 = 500;
 
 /// The pods that name a profile, as of one list.
 #[derive(Debug)]
@@ -62,6 +65,7 @@ struct Known {
 #[derive(Debug)]
 pub struct PodLists {
     pods: Api<WatchedPod>,
+    nodes: Api<Node>,
     kind: Pods,
     known: Mutex<Known>,
     lister: AsyncMutex<()>,
@@ -71,7 +75,8 @@ impl PodLists {
     /// Lists through `client`; `kind` says what a pod is to us.
     #[must_use]
     pub fn new(client: Client, kind: Pods) -> Self {
-        Self { pods: Api::all(client), kind, known: Mutex::default(), lister: AsyncMutex::default() }
+        let (known, lister) = (Mutex::default(), AsyncMutex::default());
+        Self { pods: Api::all(client.clone()), nodes: Api::all(client), kind, known, lister }
     }
 
     /// A list that began after this was first called for the profile with this uid; `None` while somebody else makes
@@ -85,7 +90,7 @@ impl PodLists {
         }
         let Ok(_lister) = self.lister.try_lock() else { return Ok(None) };
         let began = Instant::now();
-        if self.known().failed.is_some_and(|failed| failed + FAILED > began) {
+        if self.has_failed() {
             return Ok(None);
         }
         // What an earlier one has found is of no use to anybody any more.
@@ -97,6 +102,12 @@ impl PodLists {
         known.last = Some(Arc::new(PodList { began, ended, users: users? }));
         drop(known);
         Ok(self.answer(uid, ended))
+    }
+
+    /// Whether a list could not be had a moment ago.
+    #[must_use]
+    pub fn has_failed(&self) -> bool {
+        self.known().failed.is_some_and(|failed| failed + FAILED > Instant::now())
     }
 
     /// The last list, if it began after the profile with this uid asked for one. Remembers that it asks.
@@ -116,12 +127,32 @@ impl PodLists {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Whether any of these nodes is there as of now. They are listed and not asked for one by one: whoever may create pods
+    /// may name any number of nodes.
+    ///
+    /// # Errors
+    /// The API server did not answer, or not to every page.
+    pub async fn any_is_there(&self, nodes: &BTreeSet<String>) -> Result<bool, WriteError> {
+        let mut page = ListParams::default().limit(NODES_A_PAGE);
+        loop {
+            let listed = within(self.nodes.list_metadata(&page)).await.map_err(WriteError::Unlisted)?;
+            let mut names = listed.items.iter().filter_map(|node| node.metadata.name.as_ref());
+            if names.any(|name| nodes.contains(name)) {
+                return Ok(true);
+            }
+            match listed.metadata.continue_ {
+                Some(next) if !next.is_empty() => page.continue_token = Some(next),
+                _ => return Ok(false),
+            }
+        }
+    }
+
     /// The users as of now, page by page: what a page holds beside is let go before the next is asked for.
     async fn users(&self) -> Result<Vec<PodFacts>, WriteError> {
         let mut users = Vec::new();
         let mut page = ListParams::default().limit(Pods::PAGE).fields(NOT_ENDED);
         loop {
-            let pods = within(self.pods.list(&page)).await?;
+            let pods = within(self.pods.list(&page)).await.map_err(WriteError::Unlisted)?;
             let facts = pods.items.iter().map(|pod| self.kind.facts(pod));
             users.extend(facts.filter(|pod| matches!(pod.kind, PodKind::User(_))));
             match pods.metadata.continue_ {

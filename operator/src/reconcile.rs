@@ -3,6 +3,7 @@
 //! The index says what to do; this module does it, one write a look, and puts the answer into the index, which makes
 //! the object due again if more is to be done.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -17,7 +18,7 @@ use tracing::{debug, info, warn};
 
 use crate::cluster::Cluster;
 use crate::facts::{ProfileFacts, ReportFacts, Source, Version, WatchedProfile};
-use crate::index::{Index, NodeStep, ProfileStep};
+use crate::index::{Index, Listed, NodeStep, ProfileStep};
 use crate::notice::Notice;
 use crate::pod_list::PodLists;
 use crate::rests::Rests;
@@ -159,6 +160,10 @@ fn try_again<K: Resource>(kind: &'static str, object: &K, error: &WriteError, co
     }
     // For another reason it begins anew: an API server that has just come back may refuse what it will allow in a moment.
     let delay = context.failures.begin(kind, name, error.reason(), Instant::now());
+    if matches!(error, WriteError::Unlisted(_)) {
+        warn!(profile = name, error = %chain(error), retry_in = ?delay, "pods cannot be listed: the file stays");
+        return Action::requeue(delay);
+    }
     let of = |other| (kind == other).then_some(name);
     warn!(
         profile = of("profile"),
@@ -224,15 +229,27 @@ async fn step_profile(name: &str, context: &Context) -> Result<Looked, WriteErro
     match verdict.step {
         ProfileStep::Nothing | ProfileStep::HoldBack => {}
         ProfileStep::ListPods => {
-            let Some(list) = context.pod_lists.list(&version.uid).await? else {
-                return Ok(Looked::Listed(Some(Timestamp::now() + LIST_UNDER_WAY)));
+            let listed = list_pods(name, &version.uid, context).await.inspect_err(|_| {
+                cluster.change(|index| index.pods_not_listed(name, &version.uid, Timestamp::now()));
+            })?;
+            let wait = match listed {
+                Some(Listed::AllKnown) => return Ok(Looked::Listed(verdict.look_again)),
+                None => {
+                    if context.pod_lists.has_failed() {
+                        cluster.change(|index| index.pods_not_listed(name, &version.uid, Timestamp::now()));
+                    }
+                    LIST_UNDER_WAY
+                }
+                Some(Listed::PodNotKnown) => {
+                    debug!(profile = name, "a pod that uses the profile is listed and not yet known");
+                    LISTED_BEFORE_KNOWN
+                }
+                Some(Listed::NodesNotKnown(_)) => {
+                    debug!(profile = name, "a pod that uses the profile is on a node that is not yet known");
+                    LISTED_BEFORE_KNOWN
+                }
             };
-            let now = Timestamp::now();
-            if !cluster.change(|index| index.pods_listed(name, &version.uid, list.users(), now)) {
-                debug!(profile = name, "a pod that uses the profile is listed and not yet known");
-                return Ok(Looked::Listed(Some(now + LISTED_BEFORE_KNOWN)));
-            }
-            return Ok(Looked::Listed(verdict.look_again));
+            return Ok(Looked::Listed(Some(Timestamp::now() + wait)));
         }
         ProfileStep::AddFinalizer { has_finalizers } => {
             let write = writer.add_finalizer(name, version, has_finalizers);
@@ -278,6 +295,19 @@ async fn step_profile(name: &str, context: &Context) -> Result<Looked, WriteErro
         }
     }
     Ok(Looked::Done(verdict.look_again))
+}
+
+/// Asks whether a pod uses the profile, as of now; `None` while no list can be had.
+async fn list_pods(name: &str, uid: &str, context: &Context) -> Result<Option<Listed>, WriteError> {
+    let Context { cluster, pod_lists, .. } = context;
+    let Some(list) = pod_lists.list(uid).await? else { return Ok(None) };
+    let tell =
+        |gone: &_| cluster.change(|index| index.pods_listed(name, uid, list.users(), gone, Timestamp::now()));
+    match tell(&BTreeSet::new()) {
+        // A node that has just joined runs pods before its news is here; of one that is gone no news comes.
+        Listed::NodesNotKnown(nodes) if !pod_lists.any_is_there(&nodes).await? => Ok(Some(tell(&nodes))),
+        listed => Ok(Some(listed)),
+    }
 }
 
 /// The answer to a write says what a profile is now.

@@ -36,6 +36,9 @@ pub enum WriteError {
     /// The API server did not answer, or not sensibly.
     #[error("no answer: {0}")]
     Unavailable(#[source] kube::Error),
+    /// Nothing was written, because it cannot be asked whether a pod uses a file.
+    #[error("no list: {0}")]
+    Unlisted(#[source] kube::Error),
 }
 
 impl WriteError {
@@ -49,7 +52,7 @@ impl WriteError {
             Self::Conflict => "Conflict",
             Self::Gone => "Gone",
             Self::Refused(_) => "Refused",
-            Self::Unavailable(_) => "Unavailable",
+            Self::Unavailable(_) | Self::Unlisted(_) => "Unavailable",
         }
     }
 }

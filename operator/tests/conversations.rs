@@ -41,7 +41,7 @@ impl Server {
         let (request, send) = self.0.next_request().await.expect("the operator sends nothing more");
         assert_eq!((request.method(), request.uri().path()), (&method, path));
         let body = request.into_body().collect_bytes().await.unwrap();
-        check(serde_json::from_slice(&body).unwrap());
+        check(if body.is_empty() { Value::Null } else { serde_json::from_slice(&body).unwrap() });
         let (status, body) = answer;
         let body = Body::from(serde_json::to_vec(&body).unwrap());
         send.send_response(Response::builder().status(status).body(body).unwrap());
@@ -355,16 +355,25 @@ fn pods(next: &str, profile: &str) -> Value {
     })
 }
 
+/// A list of Nodes without anything but their metadata.
+fn nodes(next: &str, names: &[&str]) -> Value {
+    let items: Vec<_> = names.iter().map(|name| json!({ "metadata": { "name": name } })).collect();
+    json!({
+        "apiVersion": "meta.k8s.io/v1", "kind": "PartialObjectMetadataList",
+        "metadata": { "resourceVersion": "99", "continue": next }, "items": items
+    })
+}
+
 impl Server {
     /// Answers one page of a list of pods, and says what was asked.
     async fn list(&mut self, page: Value) -> String {
-        self.answer_list((200, page)).await
+        self.list_of("/api/v1/pods", (200, page)).await
     }
 
-    /// Answers a list of pods in whatever way.
-    async fn answer_list(&mut self, (code, answer): (u16, Value)) -> String {
+    /// Answers one page of a list, in whatever way, and says what was asked.
+    async fn list_of(&mut self, path: &str, (code, answer): (u16, Value)) -> String {
         let (request, send) = self.0.next_request().await.expect("no list is made");
-        assert_eq!((request.method(), request.uri().path()), (&Method::GET, "/api/v1/pods"));
+        assert_eq!((request.method(), request.uri().path()), (&Method::GET, path));
         send.send_response(
             Response::builder().status(code).body(Body::from(answer.to_string().into_bytes())).unwrap(),
         );
@@ -399,6 +408,58 @@ async fn no_file_goes_before_a_list_as_of_now_has_named_every_pod_to_the_last_pa
         look_at_profile(&context).await.unwrap();
     };
     tokio::join!(looks, conversation);
+}
+
+#[tokio::test]
+async fn no_file_goes_while_a_pod_is_on_a_node_of_which_only_a_list_as_of_now_knows() {
+    let (context, mut server) = start(cluster(&going("audit", "10"), Some(json!({}))));
+    let web = PodFacts {
+        uid: "web".into(),
+        display: "shop/web".into(),
+        node: Some("joined".into()),
+        created: Timestamp::now(),
+        kind: PodKind::User(BTreeSet::from(["audit".to_owned()])),
+        failed_starts: Vec::new(),
+    };
+    context.cluster.change(|index| index.apply_pod(web, Timestamp::now()));
+    let page = || {
+        let mut page = pods("", "audit");
+        page["items"][0]["spec"]["nodeName"] = json!("joined");
+        page
+    };
+    let conversation = async {
+        server.list(page()).await;
+        let asked = server.list_of("/api/v1/nodes", (200, nodes("more", &["n1"]))).await;
+        assert!(!asked.contains("resourceVersion") && asked.contains("limit="), "{asked}");
+        server.list_of("/api/v1/nodes", (200, nodes("", &["joined"]))).await;
+        // Nothing was written. By the next look the node is gone for good.
+        server.list(page()).await;
+        server.list_of("/api/v1/nodes", (200, nodes("", &["n1"]))).await;
+        server
+            .expect(Method::PATCH, &format!("{PROFILE}/status"), (200, going("audit", "11")), |patch| {
+                precondition(&patch, "10");
+                assert_eq!(patch[1]["value"]["removal"], "Approved");
+            })
+            .await;
+    };
+    let looks = async {
+        let named = named::<WatchedProfile>("audit");
+        let waits = reconcile::profile(named, context.clone()).await.unwrap();
+        assert_ne!(waits, Action::await_change());
+        look_at_profile(&context).await.unwrap();
+        look_at_profile(&context).await.unwrap();
+    };
+    tokio::join!(looks, conversation);
+}
+
+#[tokio::test]
+async fn pods_that_cannot_be_listed_are_no_failed_write() {
+    let (context, mut server) = start(cluster(&going("audit", "10"), Some(json!({}))));
+    let conversation = server
+        .expect(Method::GET, "/api/v1/pods", failure(403, "Forbidden"), |body| assert_eq!(body, Value::Null));
+    let (look, ()) = tokio::join!(look_at_profile(&context), conversation);
+    let error = look.unwrap_err();
+    assert!(matches!(error, WriteError::Unlisted(_)), "{error}");
 }
 
 /// Profiles that are being deleted, and nothing else.
@@ -460,7 +521,7 @@ async fn while_one_profile_waits_for_a_list_no_other_waits_for_it() {
         let look = futures::FutureExt::now_or_never(look).expect("nothing to wait for");
         assert_ne!(look.unwrap(), Action::await_change(), "it is asked about again soon");
     }
-    let (look, _) = tokio::join!(first, server.answer_list(failure(500, "InternalError")));
+    let (look, _) = tokio::join!(first, server.list_of("/api/v1/pods", failure(500, "InternalError")));
     look.unwrap_err();
     let look = reconcile::profile(named::<WatchedProfile>(&names[1]), context.clone());
     let look = futures::FutureExt::now_or_never(look)

@@ -8,6 +8,7 @@ use api::{NodeCounts, NodeFailure, OpenEnum, ProfileName, Removal, SeccompProfil
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use k8s_openapi::jiff::Timestamp;
 
+use super::listed::PODS_UNKNOWN;
 use super::node::{Class, Node};
 use super::profile::Profile;
 use super::users::{UNSCHEDULED, User};
@@ -73,6 +74,8 @@ pub enum ProfileStep {
 #[derive(Debug, Default)]
 struct Usage {
     in_use: bool,
+    /// No list of all pods says that there is no other.
+    unlisted: bool,
     /// How many are live, and the first by name; counted for a deletion only.
     live: Vec<String>,
     /// Some are on a node that is there and cannot be reached.
@@ -115,11 +118,15 @@ impl Index {
             }
             (_, Some(_)) => {}
         }
-        let usage = self.usage(name, profile, now);
+        let mut usage = self.usage(name, profile, now);
         let waits = facts.deleting() && !facts.removal_approved && !facts.delete_in_use;
         let listed = profile.pods_listed.is_some_and(|at| at <= now && now < after(at, PODS_LISTED));
         if waits && self.is_unused(&usage) && !listed {
-            return verdict(ProfileStep::ListPods, None);
+            if !profile.is_unlisted_news(now) {
+                return verdict(ProfileStep::ListPods, None);
+            }
+            // The answer to this write makes it due for the next list.
+            usage.unlisted = true;
         }
         let withheld = profile.steadiness.ready_from(now).filter(|_| profile.tally.is_ready());
         let wanted = self.status(name, profile, &usage, withheld.is_some(), now);
@@ -214,7 +221,7 @@ impl Index {
 
     /// Whether no pod that is known uses it, and none is missing that a watch should have brought.
     fn is_unused(&self, usage: &Usage) -> bool {
-        !usage.in_use && self.doubtful.is_empty()
+        !usage.in_use && !usage.unlisted && self.doubtful.is_empty()
     }
 
     fn status(
@@ -337,7 +344,7 @@ impl Index {
             ("RemovingFiles", format!("waiting for nodes to remove the file: {names}"))
         } else if !usage.in_use {
             (
-                "PodsUnknown",
+                PODS_UNKNOWN,
                 "news of pods or nodes is missing: the file stays until it is known that no pod uses it"
                     .to_owned(),
             )

@@ -29,6 +29,8 @@ pub(super) struct Profile {
     pub(super) changed: Option<Timestamp>,
     /// When a list of all pods last named no user of it that is not known, while it is being deleted.
     pub(super) pods_listed: Option<Timestamp>,
+    /// Since when every such list has failed, or has named what is not known.
+    pub(super) unlisted_since: Option<Timestamp>,
     /// Since when its file may go from the nodes, as far as this process knows: a restart starts it anew.
     pub(super) approved_since: Option<Timestamp>,
     /// Since when this process sees its contents on their way to the nodes; none once a status calls them Ready.
@@ -51,6 +53,7 @@ impl Profile {
             steadiness: Steadiness::new(now),
             changed: None,
             pods_listed: None,
+            unlisted_since: None,
             approved_since: None,
             rollout: (facts.content.is_ok() && !judged).then_some(now),
             written: None,

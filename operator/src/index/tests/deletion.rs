@@ -88,7 +88,13 @@ fn a_pod_that_a_list_names_holds_the_profile_however_late_the_news_of_it_comes()
     let web = user("web", Some("n1"), "a");
     // No time makes it certain that no news is under way.
     for now in [0, 1, 60, 9999] {
-        assert_eq!(index.judge_profile("a", at(now)).unwrap().step, ProfileStep::ListPods);
+        let step = index.judge_profile("a", at(now)).unwrap().step;
+        let waits = match &step {
+            ProfileStep::ListPods => true,
+            ProfileStep::WriteStatus { status, .. } => status.removal.is_none(),
+            _ => false,
+        };
+        assert!(waits, "{step:?}");
         assert!(!list(&mut index, std::slice::from_ref(&web), now));
     }
     // One that is on no node yet as far as is known may have been bound by now.
@@ -104,10 +110,54 @@ fn a_pod_that_a_list_names_holds_the_profile_however_late_the_news_of_it_comes()
 }
 
 #[test]
+fn a_pod_on_a_node_that_is_not_known_yet_holds_the_profile_unless_the_node_is_known_to_be_gone() {
+    let mut index = two_nodes();
+    index.apply_profile(ProfileFacts { deletion: Some(at(0)), ..profile("a", 1) }, Source::Watch, at(0));
+    let web = [user("web", Some("joined"), "a")];
+    index.apply_pod(web[0].clone(), at(0));
+    // Of the node there may be a report or an agent before there is news of the Node itself.
+    index.apply_pod(agent("joined", true), at(0));
+    let uid = index.profile_version("a").unwrap().uid.clone();
+    let joined = BTreeSet::from(["joined".to_owned()]);
+    let nobody = BTreeSet::new();
+    let listed = index.pods_listed("a", &uid, &web, &nobody, at(1));
+    assert_eq!(listed, Listed::NodesNotKnown(joined.clone()));
+    assert_eq!(index.judge_profile("a", at(1)).unwrap().step, ProfileStep::ListPods);
+    let gone = index.pods_listed("a", &uid, &web, &joined, at(2));
+    assert_eq!((gone, status(&index, 2).removal), (Listed::AllKnown, Some(Removal::Approved.into())));
+    index.apply_node(node("joined"), at(3));
+    assert_eq!(status(&index, 3).conditions[2].reason, "InUse");
+    assert_eq!(index.pods_listed("a", &uid, &web, &nobody, at(3)), Listed::AllKnown);
+}
+
+#[test]
+fn a_deletion_for_which_pods_cannot_be_listed_says_so_once_and_goes_on_asking() {
+    let mut index = two_nodes();
+    let facts = store(&mut index, profile("a", 1), 0);
+    let facts = ProfileFacts { deletion: Some(at(0)), ..facts };
+    index.apply_profile(facts.clone(), Source::Watch, at(0));
+    let uid = facts.version.uid.clone();
+    for now in [0, 1, 4] {
+        assert_eq!(index.judge_profile("a", at(now)).unwrap().step, ProfileStep::ListPods);
+        index.pods_not_listed("a", &uid, at(now));
+    }
+    let said = status(&index, 5);
+    assert_eq!((said.removal.clone(), said.conditions[2].reason.as_str()), (None, "PodsUnknown"));
+    let facts = ProfileFacts { status: Some(said), version: version(1, 9), ..facts };
+    index.apply_profile(facts, Source::Answer, at(5));
+    for now in [5, 60, 9999] {
+        assert_eq!(index.judge_profile("a", at(now)).unwrap().step, ProfileStep::ListPods);
+        index.pods_not_listed("a", &uid, at(now));
+    }
+    assert_eq!(status_after_list(&mut index, 9999).removal, Some(Removal::Approved.into()));
+}
+
+#[test]
 fn a_list_counts_for_the_write_that_follows_and_for_no_other_profile_of_the_name() {
     let mut index = two_nodes();
     index.apply_profile(ProfileFacts { deletion: Some(at(0)), ..profile("a", 1) }, Source::Watch, at(0));
-    assert!(index.pods_listed("a", "uid-of-an-earlier-one", &[], at(0)));
+    let listed = index.pods_listed("a", "uid-of-an-earlier-one", &[], &BTreeSet::new(), at(0));
+    assert_eq!(listed, Listed::AllKnown);
     assert_eq!(index.judge_profile("a", at(0)).unwrap().step, ProfileStep::ListPods);
     assert!(list(&mut index, &[], 10));
     assert_eq!(status(&index, 14).removal, Some(Removal::Approved.into()));

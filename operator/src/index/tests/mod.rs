@@ -17,7 +17,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use k8s_openapi::jiff::Timestamp;
 use profile::ContentHash;
 
-use super::{Index, NodeStep, ProfileStep, Tally};
+use super::{Index, Listed, NodeStep, ProfileStep, Tally};
 use crate::facts::{NodeFacts, PodFacts, PodKind, ProfileFacts, ReportFacts, Source, Version};
 
 const START: i64 = 1_800_000_000;
@@ -127,7 +127,7 @@ fn status_after_list(index: &mut Index, now: i64) -> SeccompProfileStatus {
 /// Lists all pods for `a`; says whether each that names it is known.
 fn list(index: &mut Index, pods: &[PodFacts], now: i64) -> bool {
     let uid = index.profile_version("a").unwrap().uid.clone();
-    index.pods_listed("a", &uid, pods, at(now))
+    index.pods_listed("a", &uid, pods, &BTreeSet::new(), at(now)) == Listed::AllKnown
 }
 
 /// Stores what the operator would write for `a`, as the API server would.

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::feed::{AnyFeed, Feed};
 use super::server::{KINDS, Kind, Refused, Server, text};
 use crate::facts::{AgentPods, ProfileFacts, ReportFacts, Source, Version};
-use crate::index::{Index, NodeStep, ProfileStep};
+use crate::index::{Index, Listed, NodeStep, ProfileStep};
 use crate::selection::Selection;
 use crate::watch::{Nodes, Pods, Profiles, Reports};
 
@@ -158,7 +158,15 @@ impl Operator {
             ProfileStep::ListPods => {
                 let facts = |pod: &Value| self.pods.facts(&serde_json::from_value(pod.clone()).unwrap());
                 let pods: Vec<_> = server.all(Kind::Pod).map(|(_, pod)| facts(pod)).collect();
-                if !self.index.pods_listed(name, &verdict.version.uid, &pods, now) {
+                let uid = &verdict.version.uid;
+                let mut listed = self.index.pods_listed(name, uid, &pods, &BTreeSet::new(), now);
+                if let Listed::NodesNotKnown(nodes) = &listed
+                    && !server.all(Kind::Node).any(|(node, _)| nodes.contains(node))
+                {
+                    let gone = nodes.clone();
+                    listed = self.index.pods_listed(name, uid, &pods, &gone, now);
+                }
+                if listed != Listed::AllKnown {
                     verdict.look_again = now.checked_add(std::time::Duration::from_secs(10)).ok();
                 }
                 Ok(News::Nothing)
