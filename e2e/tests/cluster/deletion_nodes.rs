@@ -40,9 +40,12 @@ fn nodes_that_do_not_answer_hold_no_deletion_and_are_swept_when_they_are_back() 
 
     let start = Instant::now();
     lost.iter().for_each(|node| node.heal().unwrap());
-    // A kubelet registers its node when it starts and at no other time.
-    leaving.kill(NodeDaemon::Kubelet).unwrap();
-    leaving.start(NodeDaemon::Kubelet).unwrap();
+    // A kubelet registers its node when it starts and at no other time. A kube-proxy ends when it hears that its Node was
+    // deleted, sooner or later after the link is there again, and is started again where it is supervised.
+    for daemon in [NodeDaemon::Kubelet, NodeDaemon::KubeProxy] {
+        leaving.kill(daemon).unwrap();
+        leaving.start(daemon).unwrap();
+    }
     lost.iter().for_each(|node| node.wait_ready().unwrap());
     for node in lost {
         until(&format!("{} having what it should", node.name()), BACK, || {
