@@ -14,26 +14,27 @@ pub(super) struct Candidate {
 /// The index among `connections`, oldest first, of the one to evict for a new connection from `new_source`; `None` where
 /// there is none.
 ///
-/// It is one of the source address that has the most of them, so that a client that opens hundreds loses its own, and
-/// neither the kubelet nor Prometheus, which have one each. Of that address it is the oldest whose request is not
-/// complete: a probe sends its own at once.
+/// It is one of the origin that has the most of them, so that a client that opens hundreds loses its own, and neither
+/// the kubelet nor Prometheus, which have one each. Of that origin, or of all those with equally many, it is the oldest
+/// whose request is not complete: a probe sends its own at once, and a scrape is not cut off while a silent one can go.
 pub(super) fn evict(connections: &[Candidate], new_source: IpAddr) -> Option<usize> {
-    let count = |source: IpAddr| {
-        connections.iter().filter(|connection| connection.source == source).count()
-            + usize::from(source == new_source)
+    let new_origin = origin(new_source);
+    let count = |of: &Candidate| {
+        let same = |other: &&Candidate| origin(other.source) == origin(of.source);
+        connections.iter().filter(same).count() + usize::from(origin(of.source) == new_origin)
     };
-    let (mut largest, mut most) = (connections.first()?.source, 0);
-    for connection in connections {
-        let count = count(connection.source);
-        // Of two addresses with equally many, the one with the older connection.
-        if count > most {
-            (largest, most) = (connection.source, count);
-        }
+    let most = connections.iter().map(count).max()?;
+    let of_the_most = || connections.iter().enumerate().filter(|(_, connection)| count(connection) == most);
+    let incomplete = of_the_most().find(|(_, connection)| !connection.is_answered);
+    incomplete.or_else(|| of_the_most().next()).map(|(index, _)| index)
+}
+
+/// Who is behind an address: of IPv6 its first 64 bits, because a host may choose the others as it likes (RFC 4291).
+fn origin(source: IpAddr) -> IpAddr {
+    match source {
+        IpAddr::V6(ip) => IpAddr::V6((u128::from(ip) >> 64 << 64).into()),
+        ip @ IpAddr::V4(_) => ip,
     }
-    let from_largest =
-        || connections.iter().enumerate().filter(|(_, connection)| connection.source == largest);
-    let incomplete = from_largest().find(|(_, connection)| !connection.is_answered);
-    incomplete.or_else(|| from_largest().next()).map(|(index, _)| index)
 }
 
 #[cfg(test)]
@@ -74,5 +75,19 @@ mod tests {
     #[test]
     fn where_there_is_no_connection_none_is_evicted() {
         assert_eq!(evict(&[], address(1)), None);
+    }
+
+    #[test]
+    fn among_origins_with_equally_many_one_that_is_answered_stays() {
+        assert_eq!(evict(&[answered(1), incomplete(2), incomplete(3)], address(4)), Some(1));
+        assert_eq!(evict(&[answered(1), answered(2)], address(4)), Some(0));
+    }
+
+    #[test]
+    fn the_addresses_of_one_ipv6_network_count_as_one() {
+        let of = |ip: &str, is_answered| Candidate { source: ip.parse().unwrap(), is_answered };
+        let connections =
+            [of("2001:db8:1::1", false), of("2001:db8:2::1", false), of("2001:db8:2::2", false)];
+        assert_eq!(evict(&connections, address(4)), Some(1));
     }
 }
