@@ -66,11 +66,18 @@ fn lies(hash: &str) -> Vec<(&'static str, Value, Fate)> {
         ("10,001 files", files(names(10_001)), Refused("at most 10000")),
         ("101 problems", problems(vec![problem("witness", "m"); 101]), Refused("at most 100")),
         (
-            "a state that there is not",
+            "a state that is no word",
+            report(
+                json!({ "problems": [{ "name": "witness", "state": "all fine", "reason": "", "message": "" }] }),
+            ),
+            Refused("should match"),
+        ),
+        (
+            "a state that no release has",
             report(
                 json!({ "problems": [{ "name": "witness", "state": "Fine", "reason": "", "message": "" }] }),
             ),
-            Refused("Unsupported value"),
+            Taken,
         ),
         (
             "a problem without a name",
