@@ -34,6 +34,19 @@ pub enum DocumentError {
         /// The name that was asked for.
         wanted: String,
     },
+    /// A whole number that `kubectl apply` does not send as it stands.
+    #[error(
+        "{field}: kubectl apply makes {sent} of {number} where it changes an object, because it compares objects in floating \
+         point; write it as text: \"{number}\""
+    )]
+    Rounded {
+        /// Where it stands.
+        field: String,
+        /// The number.
+        number: i64,
+        /// What kubectl makes of it.
+        sent: String,
+    },
     /// The object has no contents.
     #[error("spec.contents: is required: the profile, as JSON")]
     NoContents,
@@ -57,6 +70,7 @@ impl DocumentError {
             Self::NoProfile(_) => "NoProfile",
             Self::OtherOperator(_) => "OtherOperator",
             Self::Several { .. } => "SeveralProfiles",
+            Self::Rounded { .. } => "RoundedNumber",
             Self::NoContents => "NoContents",
             Self::UnknownField(_) => "UnknownField",
             Self::Invalid(error) => error.reason(),

@@ -63,6 +63,9 @@ pub fn profile_in(text: &str, wanted: &str) -> Result<Profile, DocumentError> {
     }
     let mut contents = spec.remove("contents").ok_or(DocumentError::NoContents)?;
     stored::numbers(&mut contents);
+    if let Some((field, number, sent)) = stored::rounded(&contents, "spec.contents") {
+        return Err(DocumentError::Rounded { field, number, sent });
+    }
     Ok(Profile::from_value(&contents).map_err(|error| error.under("spec.contents"))?)
 }
 

@@ -125,7 +125,7 @@ fn a_value_is_what_the_api_server_stores_of_it() {
         ("value: 2048, valueTwo: null", 2048),
         ("value: 2048, valueTwo: ~", 2048),
         ("value: 2048, valueTwo:", 2048),
-        ("value: 9223372036854775807", i64::MAX.unsigned_abs()),
+        ("value: 9007199254740992", 1 << 53),
         ("value: \"18446744073709551615\"", u64::MAX),
         ("value: \"0x800\"", 2048),
     ] {
@@ -145,6 +145,24 @@ fn a_value_is_what_the_api_server_stores_of_it() {
         "value: 1, unknown: null",
     ] {
         assert!(matches!(stored(text), Err(DocumentError::Invalid(_))), "{text}: {:?}", stored(text));
+    }
+}
+
+#[test]
+fn a_number_that_kubectl_rounds_on_its_way_is_refused_with_the_text_to_write() {
+    let stored = |text: &str| profile_in(&manifest("web", &argument(text)), "web");
+    for (number, sent) in [
+        ("9007199254740993", "9007199254740992"),
+        ("1152921504606846976", "1152921504606847000"),
+        ("9223372036854775807", "9223372036854776000"),
+    ] {
+        let error = stored(&format!("value: {number}")).unwrap_err();
+        let said = error.to_string();
+        let made = "spec.contents.syscalls[0].args[0].value: kubectl apply makes ";
+        assert!(said.starts_with(made) && said.ends_with(&format!("as text: \"{number}\"")), "{said}");
+        assert!(said.contains(&format!("makes {sent} of {number}")), "{said}");
+        let text = stored(&format!("value: \"{number}\"")).unwrap();
+        assert_eq!(text.rules()[0].arguments()[0].value().to_string(), number);
     }
 }
 
