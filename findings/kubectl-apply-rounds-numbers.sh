@@ -1,0 +1,69 @@
+#!/usr/bin/env bash
+# What kubectl apply sends of whole numbers above 2^53 in a custom resource that is there already.
+#
+# Versions: k8s.io/apimachinery 0.37.2 (of kubectl 1.37.2), whose package jsonmergepatch is what `kubectl apply` computes the
+# change of a custom resource with, as a JSON merge patch.
+#
+# Guessed before: a 64-bit integer survives, as it does when the object is created and with --server-side.
+# Seen: every number is read as a floating-point one and written in the fewest digits that mean it. 2^53+1 is sent as 2^53,
+# 2^60 (which has a floating-point number of its own) as 1152921504606847000, and 2^63-1 as 9223372036854776000, which the API
+# server then refuses as no integer. On a real API server 1.37.2 the first was stored so, without a word.
+#
+# It needs Go and the Go module proxy. It ends with 0 where all is as it was seen, with 1 where something has changed, and
+# with 2 where a version cannot be had any more.
+set -euo pipefail
+
+directory=$(mktemp -d)
+trap 'rm -rf "$directory"' EXIT
+cd "$directory"
+
+cat >go.mod <<'MODULE'
+module finding
+
+go 1.26.0
+
+require k8s.io/apimachinery v0.37.2
+MODULE
+
+cat >main.go <<'PROGRAM'
+package main
+
+import (
+	"fmt"
+
+	"k8s.io/apimachinery/pkg/util/jsonmergepatch"
+)
+
+func main() {
+	object := func(number string) []byte { return []byte(`{"spec":{"args":[{"value":` + number + `}]}}`) }
+	for _, number := range []string{"2048", "9007199254740993", "1152921504606846976", "9223372036854775807"} {
+		// Last applied, to apply, and what the API server has.
+		patch, err := jsonmergepatch.CreateThreeWayJSONMergePatch(object("1"), object(number), object("1"))
+		if err != nil {
+			panic(err)
+		}
+		fmt.Printf("%s: %s\n", number, patch)
+	}
+}
+PROGRAM
+
+export GOFLAGS=-mod=mod GOWORK=off
+if ! go mod download k8s.io/apimachinery@v0.37.2; then
+    echo "k8s.io/apimachinery 0.37.2 cannot be had any more: this says nothing of the finding" >&2
+    exit 2
+fi
+
+cat >expected <<'OUTPUT'
+2048: {"spec":{"args":[{"value":2048}]}}
+9007199254740993: {"spec":{"args":[{"value":9007199254740992}]}}
+1152921504606846976: {"spec":{"args":[{"value":1152921504606847000}]}}
+9223372036854775807: {"spec":{"args":[{"value":9223372036854776000}]}}
+OUTPUT
+
+go run . >seen
+if ! diff expected seen; then
+    echo "numbers are sent otherwise now" >&2
+    exit 1
+fi
+echo "as it was seen with k8s.io/apimachinery 0.37.2:"
+cat seen
