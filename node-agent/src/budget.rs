@@ -42,6 +42,12 @@ impl Budget {
     pub fn of(limit: u64) -> Self {
         Self { memory: limit - reserved(limit), limit }
     }
+
+    /// With room for so many bytes of contents and what is beside them.
+    #[cfg(test)]
+    pub(crate) fn with_room(memory: u64) -> Self {
+        Self { memory, limit: RESERVED + memory }
+    }
 }
 
 /// No limit on the memory.

@@ -305,7 +305,7 @@ mod tests {
     /// Room for the contents of `count` profiles as [`profile`] makes them, in the chart's terms.
     fn room_for(count: u64) -> Reading {
         let each = 2048 + br#"{"defaultAction":"SCMP_ACT_LOG"}"#.len() as u64;
-        Reading::new(Listeners::Refused, Budget::of(16 * 1024 * 1024 + count * each + 8))
+        Reading::new(Listeners::Refused, Budget::with_room(count * each + 8))
     }
 
     fn refused(outcome: Outcome) -> bool {

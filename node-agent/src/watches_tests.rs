@@ -119,7 +119,7 @@ async fn once_there_is_room_again_a_refused_profile_is_listed_within_a_minute_or
     let (service, mut server) = tower_test::mock::pair();
     let (commands, mut queue) = mpsc::channel(64);
     let client = Client::new(service, "default");
-    let room_for_one = Budget::of(16 * 1024 * 1024 + 3000);
+    let room_for_one = Budget::with_room(3000);
     tokio::spawn(watches::profiles(
         client,
         node(),

@@ -186,7 +186,15 @@ fn where_the_chart_admits_listeners_a_seccomp_agent_answers_for_containers() {
 fn turned_off(cluster: &Session, profile: &Applied<'_>, contents: &Value) {
     install(cluster, false);
     until("a listener being refused", LIMIT, || dry_run(cluster, contents).is_err().then_some(()));
-    refused_by_agents(profile);
+    // The bytes that lie there are the right ones, so the profile stays Ready; the agents say that they keep it no more.
+    until("every agent saying that it keeps the file no more", LIMIT, || {
+        let reports = cluster.json(["get", "nodeprofilestatuses"]);
+        let of_it = |problem: &Value| problem["name"] == "listening" && problem["reason"] == REASON;
+        let says = |report: &Value| {
+            report["status"]["report"]["problems"].as_array().is_some_and(|all| all.iter().any(of_it))
+        };
+        reports["items"].as_array()?.iter().all(says).then_some(())
+    });
     on_every_disk(profile, Some(contents));
     cluster.ok(["label", "seccompprofile", "listening", "team=a"]);
     Reader::of(cluster).follows(&mut Page::read("docs/how-to/seccomp-agent.md"), |_| true);

@@ -78,8 +78,6 @@ fn taken() -> Vec<String> {
 
 fn refused() -> Vec<String> {
     let arguments = [
-        // kubectl sends a change of it as 2^63, which no integer of the API server is.
-        "value: 9223372036854775807",
         "value: 18446744073709551615",
         "value: 9223372036854775808",
         "value: 1e19",
@@ -125,7 +123,9 @@ fn what_diff_reads_in_a_file_is_what_the_api_server_stores() {
         assert_eq!(shown["same"], true, "{text}");
     }
     for text in refused() {
-        let answer = said(cluster.kubectl_input(["apply", "-f", "-"], &text));
+        // Of a new object: in the change of one that is there, kubectl drops some nulls by itself.
+        let text = text.replace(NAME, "plugin-refused");
+        let answer = said(cluster.kubectl_input(["apply", "--dry-run=server", "-f", "-"], &text));
         assert!(answer.is_err(), "{text}: {answer:?}");
         let file = file(&text);
         critic.sees(2, &["diff", NAME, "-f", file.path().to_str().unwrap()]);
