@@ -55,6 +55,7 @@ fn stubborn(name: &str, profile: &str, node: &str) -> Value {
 }
 
 #[test]
+#[ignore = "long: the operator waits for half a minute, and for a minute more"]
 fn a_profile_that_the_runtime_starts_nothing_with_is_said_on_the_node_in_an_event_and_by_the_plugin() {
     let cluster = alone();
     let viewer = Person::with(&cluster, "starts-viewer", &["view"]);
@@ -87,6 +88,7 @@ fn a_profile_that_the_runtime_starts_nothing_with_is_said_on_the_node_in_an_even
 }
 
 #[test]
+#[ignore = "long: the operator waits for half a minute, and for a minute more"]
 fn a_pod_that_has_ended_without_a_start_says_so_too() {
     let cluster = shared();
     let contents = cluster.file("profiles/violation.yaml")["spec"]["contents"].take();
@@ -138,6 +140,7 @@ impl Drop for Elsewhere<'_> {
 }
 
 #[test]
+#[ignore = "long: the operator waits for half a minute, and for a minute more"]
 fn under_a_kubelet_with_another_root_directory_the_node_says_where_the_runtime_looks() {
     let cluster = alone();
     let disk = &cluster.disks()[0];
