@@ -7,6 +7,7 @@ use api::names::FINALIZER;
 use api::{ProfileName, SeccompProfile, Untrusted};
 use kube_runtime::watcher::Event;
 use libfuzzer_sys::{fuzz_mutator, fuzz_target};
+use node_agent::budget::Budget;
 use node_agent::desired::{Change, Desired, Listeners, Want};
 use node_agent::disk::Goal;
 use node_agent::reading::{Outcome, Reading, Watched};
@@ -34,7 +35,7 @@ fuzz_target!(|bytes: &[u8]| {
 
 /// The agents and the operator, each by its own code, come to the same.
 fn check_agreement(watched: Watched, object: &WatchedProfile) {
-    let mut reading = Reading::new(Listeners::Admitted);
+    let mut reading = Reading::new(Listeners::Admitted, Budget::default());
     let facts = ProfileFacts::of(object);
     let mut event = |event| reading.event(event, Instant::now());
     let Outcome::News(Change::Apply(read)) = event(Event::Apply(watched.clone())) else {
