@@ -27,24 +27,32 @@ pub enum BuildImagesError {
 }
 
 /// The programs that have an image, and the user that each runs as.
-const PROGRAMS: [(&str, u32); 2] = [("operator", 65532), ("node-agent", 0)];
+pub(crate) const PROGRAMS: [(&str, u32); 2] = [("operator", 65532), ("node-agent", 0)];
 
 /// Compiles the operator and the node agent of the workspace in `repository` for release, as static programs. Returns
 /// the directory that they lie in.
 ///
 /// # Errors
 /// When the build fails.
-pub(crate) fn compile(repository: &Path) -> Result<PathBuf, BuildImagesError> {
+pub(crate) fn compile(repository: &Path) -> Result<PathBuf, CommandError> {
+    compile_into(repository, &target_directory(repository), &[])
+}
+
+/// As [`compile`], below the directory `target`, and with further packages.
+///
+/// # Errors
+/// As [`compile`].
+pub(crate) fn compile_into(repository: &Path, target: &Path, more: &[&str]) -> Result<PathBuf, CommandError> {
     let triple = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
     let flags = format!("CARGO_TARGET_{}_RUSTFLAGS", triple.to_uppercase().replace('-', "_"));
     let mut cargo = cargo(repository);
-    cargo.env(flags, "-C target-feature=+crt-static");
+    cargo.env(flags, "-C target-feature=+crt-static").env("CARGO_TARGET_DIR", target);
     cargo.args(["build", "--locked", "--release", "--target", &triple]);
-    for (name, _) in PROGRAMS {
+    for name in PROGRAMS.iter().map(|(name, _)| name).chain(more) {
         cargo.args(["-p", name]);
     }
     command::compile(&mut cargo, Compiler::Cargo)?;
-    Ok(target_directory(repository).join(triple).join("release"))
+    Ok(target.join(triple).join("release"))
 }
 
 /// Builds the operator and the node agent of the workspace in `repository` for release, and writes
@@ -55,12 +63,26 @@ pub(crate) fn compile(repository: &Path) -> Result<PathBuf, BuildImagesError> {
 pub fn build_images(repository: &Path, directory: &Path) -> Result<Vec<PathBuf>, BuildImagesError> {
     let release = compile(repository)?;
     files::create_dir(directory)?;
+    Ok(pack(&release, VERSION, directory, "")?)
+}
+
+/// Writes the images of the programs in `release`, with this tag, into archives in `directory` whose names begin so.
+/// Returns the archives.
+///
+/// # Errors
+/// When a program cannot be read or an archive cannot be written.
+pub(crate) fn pack(
+    release: &Path,
+    tag: &str,
+    directory: &Path,
+    prefix: &str,
+) -> Result<Vec<PathBuf>, ImageError> {
     let mut archives = Vec::new();
     for (name, user) in PROGRAMS {
-        let archive = directory.join(format!("{name}.tar"));
+        let archive = directory.join(format!("{prefix}{name}.tar"));
         let path = format!("/{name}");
         let image = Image {
-            reference: format!("registry.local/seccomp-profile/{name}:{VERSION}"),
+            reference: format!("registry.local/seccomp-profile/{name}:{tag}"),
             programs: vec![Program { source: release.join(name), path: path.clone(), links: vec![] }],
             entrypoint: vec![path],
             user,

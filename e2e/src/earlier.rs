@@ -8,18 +8,16 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::build_images::{cargo, repository, target_directory};
+use crate::build_images::{PROGRAMS, compile_into, pack, repository, target_directory};
 use crate::command::{self, CommandError};
 use crate::files::{self, FileError, NamePath};
-use crate::image::{Image, ImageError, Program};
+use crate::image::ImageError;
 use crate::programs;
 
 /// What counts as the release before, as long as nothing has been released: the last commit whose programs knew only the
 /// words of their own version.
 const FIRST: &str = "681ef5bdb1b878fabc2d5fd083315d01cc0f50b3";
 
-/// The programs, with the user that each image runs as.
-const PROGRAMS: [(&str, u32); 2] = [("operator", 65532), ("node-agent", 0)];
 const PLUGIN: &str = "kubectl-seccomp";
 
 /// An earlier release that could not be built.
@@ -78,21 +76,7 @@ impl Earlier {
     /// # Errors
     /// When a program or an archive refuses.
     pub fn images(&self, directory: &Path) -> Result<Vec<PathBuf>, EarlierError> {
-        let mut archives = Vec::new();
-        for (name, user) in PROGRAMS {
-            let (archive, path) = (directory.join(format!("earlier-{name}.tar")), format!("/{name}"));
-            let source = self.programs().join(name);
-            let image = Image {
-                reference: format!("registry.local/seccomp-profile/{name}:{}", self.commit),
-                programs: vec![Program { source, path: path.clone(), links: vec![] }],
-                entrypoint: vec![path],
-                user,
-                env: vec![],
-            };
-            image.write(&archive)?;
-            archives.push(archive);
-        }
-        Ok(archives)
+        Ok(pack(&self.programs(), &self.commit, directory, "earlier-")?)
     }
 
     fn source(&self) -> PathBuf {
@@ -105,17 +89,10 @@ impl Earlier {
 
     fn build_programs(&self) -> Result<(), EarlierError> {
         self.extract()?;
-        let triple = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
-        let flags = format!("CARGO_TARGET_{}_RUSTFLAGS", triple.to_uppercase().replace('-', "_"));
-        let target = target_directory(repository());
-        let mut build = cargo(&self.source());
-        build.env(flags, "-C target-feature=+crt-static").env("CARGO_TARGET_DIR", &target);
-        build.args(["build", "--locked", "--release", "--target", &triple]);
-        command::output(build.args(["-p", "operator", "-p", "node-agent", "-p", "cli"]))?;
+        let built = compile_into(&self.source(), &target_directory(repository()), &["cli"])?;
 
         // All or nothing, so that a killed build is not taken for a whole one. The next build of this commit's own programs
         // puts them in the place of these again.
-        let built = target.join(&triple).join("release");
         let unfinished = self.directory.join("unfinished");
         files::create_dir(&unfinished)?;
         for name in PROGRAMS.map(|(name, _)| name).into_iter().chain([PLUGIN]) {

@@ -52,6 +52,25 @@ impl Server {
     }
 }
 
+impl Server {
+    /// Takes leave to remove the file, as it was judged.
+    async fn approves(&mut self) {
+        self.expect(Method::PATCH, &format!("{PROFILE}/status"), (200, going("audit", "11")), |patch| {
+            precondition(&patch, "10");
+            assert_eq!(patch[1]["value"]["removal"], "Approved");
+        })
+        .await;
+    }
+}
+
+/// Looks at the profile three times: the first list does not suffice, the second does, and then it is written.
+async fn waits_once_and_is_approved(context: &Arc<Context>) {
+    let waits = reconcile::profile(named::<WatchedProfile>("audit"), context.clone()).await.unwrap();
+    assert_ne!(waits, Action::await_change());
+    look_at_profile(context).await.unwrap();
+    look_at_profile(context).await.unwrap();
+}
+
 #[tokio::test]
 async fn no_file_goes_before_a_list_as_of_now_has_named_every_pod_to_the_last_page() {
     let (context, mut server) = start(cluster(&going("audit", "10"), Some(json!({}))));
@@ -64,21 +83,9 @@ async fn no_file_goes_before_a_list_as_of_now_has_named_every_pod_to_the_last_pa
         // Nothing was written. The watch brings the pod, and it goes.
         let second = server.list(pods("", "other")).await;
         assert!(!second.contains("continue"), "{second}");
-        server
-            .expect(Method::PATCH, &format!("{PROFILE}/status"), (200, going("audit", "11")), |patch| {
-                precondition(&patch, "10");
-                assert_eq!(patch[1]["value"]["removal"], "Approved");
-            })
-            .await;
+        server.approves().await;
     };
-    let looks = async {
-        let named = named::<WatchedProfile>("audit");
-        let waits = reconcile::profile(named, context.clone()).await.unwrap();
-        assert_ne!(waits, Action::await_change());
-        look_at_profile(&context).await.unwrap();
-        look_at_profile(&context).await.unwrap();
-    };
-    tokio::join!(looks, conversation);
+    tokio::join!(waits_once_and_is_approved(&context), conversation);
 }
 
 #[tokio::test]
@@ -106,21 +113,9 @@ async fn no_file_goes_while_a_pod_is_on_a_node_of_which_only_a_list_as_of_now_kn
         // Nothing was written. By the next look the node is gone for good.
         server.list(page()).await;
         server.list_of("/api/v1/nodes", (200, nodes("", &["n1"]))).await;
-        server
-            .expect(Method::PATCH, &format!("{PROFILE}/status"), (200, going("audit", "11")), |patch| {
-                precondition(&patch, "10");
-                assert_eq!(patch[1]["value"]["removal"], "Approved");
-            })
-            .await;
+        server.approves().await;
     };
-    let looks = async {
-        let named = named::<WatchedProfile>("audit");
-        let waits = reconcile::profile(named, context.clone()).await.unwrap();
-        assert_ne!(waits, Action::await_change());
-        look_at_profile(&context).await.unwrap();
-        look_at_profile(&context).await.unwrap();
-    };
-    tokio::join!(looks, conversation);
+    tokio::join!(waits_once_and_is_approved(&context), conversation);
 }
 
 #[tokio::test]
