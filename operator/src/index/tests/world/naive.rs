@@ -4,7 +4,7 @@
 //! behind, that a profile is being deleted) the index is asked, and what it says is held to the objects.
 
 use api::names::{DELETE_IN_USE, FINALIZER};
-use api::{NodeCounts, NodeFailure, OpenEnum, Removal, Report, SeccompProfileStatus, State};
+use api::{FileState, NodeCounts, NodeFailure, OpenEnum, Removal, Report, SeccompProfileStatus, State};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use k8s_openapi::jiff::Timestamp;
 use profile::Profile;
@@ -173,8 +173,8 @@ impl Naive<'_> {
         for (node_name, node) in self.server.all(Kind::Node) {
             let Some(class) = self.class(node) else { continue };
             let report = self.report_of(node).unwrap_or_default();
-            let is_hash = |text: &&String| text.parse::<profile::ShortHash>().is_ok();
-            let file = report.files.get(&name).filter(is_hash);
+            // A hash that only another release can read is a file all the same: the profile does not go before it does.
+            let file = report.files.get(&name);
             let has = file.is_some() && file == hash.as_ref().map(|hash| hash.short().to_string()).as_ref();
             let problem = report.problems.iter().rfind(|problem| problem.name == name);
             counts.desired += 1;
@@ -193,12 +193,20 @@ impl Naive<'_> {
                     failures.push(NodeFailure {
                         node: node_name.clone(),
                         reason: problem.reason.clone(),
-                        message: problem.message.clone(),
+                        message: match problem.state.known() {
+                            Some(_) => problem.message.clone(),
+                            None => format!(
+                                "the agent says {}, which this operator does not know: {}",
+                                problem.state.as_str(),
+                                problem.message
+                            ),
+                        },
                     });
                 }
                 (Class::Reporting, _) => pending(""),
             }
-            let stuck = problem.is_some_and(|problem| problem.state == api::FileState::Failed);
+            let not_there = [Some(FileState::Conflict), Some(FileState::Rejected)];
+            let stuck = problem.is_some_and(|problem| !not_there.contains(&problem.state.known()));
             if class != Class::Unreachable && (file.is_some() || stuck) {
                 holding.push(node_name.clone());
             }

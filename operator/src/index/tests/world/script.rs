@@ -115,7 +115,7 @@ fn hash(content: u8) -> String {
 /// A status that an agent may write, and some that none should.
 fn report_status() -> impl Strategy<Value = Value> {
     let file = (0..4u8, 0..5u8).prop_map(|(name, content)| (format!("p{name}"), hash(content)));
-    let problem = (0..4u8, select(vec!["Failed", "Conflict", "Rejected"]), 0..3u8)
+    let problem = (0..4u8, select(vec!["Failed", "Conflict", "Rejected", "Unheard"]), 0..3u8)
         .prop_map(|(name, state, number)| json!({ "name": format!("p{name}"), "state": state, "reason": "Io", "message": format!("message {number}") }));
     let files = proptest::collection::btree_map("p[0-3]|x", file.prop_map(|(_, hash)| hash), 0..4);
     let problems = proptest::collection::vec(problem, 0..3);
