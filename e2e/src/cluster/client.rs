@@ -76,6 +76,8 @@ impl Client {
         let mut helm = self.command("helm");
         helm.args(["upgrade", "--install", NAMESPACE]).arg(chart);
         helm.args(["--namespace", NAMESPACE, "--create-namespace", "--wait", "--timeout", "2m"]);
+        // Without any value Helm would take those that the release has.
+        helm.arg("--reset-values");
         command::output(helm.args(values))
     }
 

@@ -135,7 +135,6 @@ fn refused_by_agents(profile: &Applied<'_>) {
 }
 
 #[test]
-#[ignore = "long: the chart is rolled out three times"]
 fn where_the_chart_admits_listeners_a_seccomp_agent_answers_for_containers() {
     let cluster = alone();
     let contents = contents(SOCKET);

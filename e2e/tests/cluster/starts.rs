@@ -55,7 +55,6 @@ fn stubborn(name: &str, profile: &str, node: &str) -> Value {
 }
 
 #[test]
-#[ignore = "long: the operator waits for half a minute, and for a minute more"]
 fn a_profile_that_the_runtime_starts_nothing_with_is_said_on_the_node_in_an_event_and_by_the_plugin() {
     let cluster = alone();
     let viewer = Person::with(&cluster, "starts-viewer", &["view"]);

@@ -17,6 +17,7 @@ use super::guests::Guest;
 use super::pages::Page;
 use super::plugin::Person;
 use super::removal::Reinstall;
+use super::starts;
 use super::stopped::{OPERATOR_PODS, Stopped};
 use super::support::{
     LIMIT, Session, alone, bytes_of, complain, harmless, object, sleeper, until, until_mended,
@@ -51,6 +52,7 @@ fn every_failure_looks_as_the_docs_show_it() {
     a_directory_in_the_place_of_a_file(&cluster, &page);
     a_directory_that_somebody_removed(&cluster, &page);
     a_pod_whose_profile_is_not_there(&cluster, &page);
+    a_profile_under_which_no_container_starts(&cluster, &page);
     a_deletion_that_waits_for_pods(&cluster, &page);
     a_file_that_somebody_changed(&cluster, &page);
     disks_that_refuse(&cluster, &page);
@@ -114,6 +116,21 @@ fn a_pod_whose_profile_is_not_there(cluster: &Session, page: &Transcript<'_>) {
     });
     page.shows("A pod that names a profile that is not there");
     lost.remove();
+}
+
+fn a_profile_under_which_no_container_starts(cluster: &Session, page: &Transcript<'_>) {
+    let contents = cluster.file("profiles/violation.yaml")["spec"]["contents"].take();
+    let unstartable = cluster.profile("unstartable", &contents);
+    unstartable.ready();
+    let node = cluster.disks()[0].name().to_owned();
+    let mut starter = sleeper("starter", "unstartable");
+    starter["spec"]["nodeName"] = node.as_str().into();
+    let starter = cluster.pod(&starter);
+    starts::failing(cluster, &node, "unstartable", "StartFailed");
+    page.shows("A profile under which no container starts");
+    starter.remove();
+    drop(unstartable);
+    starts::over(cluster, &node);
 }
 
 fn a_deletion_that_waits_for_pods(cluster: &Session, page: &Transcript<'_>) {

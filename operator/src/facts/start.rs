@@ -140,8 +140,13 @@ const ABOUT_FILTERS: [&str; 11] = [
 /// Whether a message is one of those that runtimes have where they cannot load a filter, or end under it themselves.
 fn filter_failed(said: &str) -> bool {
     let denied = |text: &str| ["not permitted", "not implemented"].iter().any(|word| text.contains(word));
-    // runc 1.5.2, libcontainer/container_linux.go: its init process was killed, or ended, under the filter.
-    let runc_ended = ["container process is already dead", "cannot start an already running container"];
+    // Its init process was killed, or ended, under the filter. Who notices first says so: the shim of containerd 2.4.2
+    // (cmd/containerd-shim-runc-v2/process/init_state.go), as a rule; or runc 1.5.2 (libcontainer/container_linux.go).
+    let runc_ended = [
+        "cannot start a stopped process",
+        "container process is already dead",
+        "cannot start an already running container",
+    ];
     runc_ended.iter().any(|words| said.contains(words))
         || ABOUT_FILTERS.iter().any(|words| said.contains(words)) && !said.contains("no such file or directory")
         // runc without no_new_privs loads the filter before its last calls; mounts are made before that.
@@ -214,8 +219,19 @@ mod tests {
         let shim = "failed to create containerd task: failed to create shim task: OCI runtime create failed: runc \
             create failed: unable to start container process: error during container init: ";
         for message in [
+            // Of containerd 2.4.2 and runc 1.5.2 on a node, under profiles that deny all calls, or futex, capset, chdir,
+            // fstat, openat, prctl, read, setgroups alone. The first is said under all that end a process, too.
+            "failed to start containerd task \"f00\": cannot start a stopped process",
+            "failed to start containerd task \"f00\": OCI runtime start failed: cannot start an already running container",
+            &format!("{shim}unable to apply caps: can't apply capabilities: operation not permitted"),
+            &format!("{shim}chdir to cwd (\"/\") set in config.json failed: operation not permitted"),
+            &format!("{shim}unable to setup user: fstat /dev/stdin: operation not permitted"),
+            &format!("{shim}open /proc/sys/kernel/cap_last_cap: operation not permitted"),
+            &format!("{shim}unable to apply bounding set: operation not permitted"),
+            &format!("{shim}read /proc/sys/kernel/cap_last_cap: operation not permitted"),
+            &format!("{shim}unable to setup user: setgroups: operation not permitted"),
+            // Of their sources and of others'.
             "failed to start containerd task \"f00\": OCI runtime start failed: container process is already dead: unknown",
-            "failed to start containerd task \"f00\": cannot start an already running container: unknown",
             &format!(
                 "{shim}unable to init seccomp: error loading seccomp filter into kernel: error loading seccomp filter: errno 22"
             ),

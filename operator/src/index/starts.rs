@@ -270,7 +270,8 @@ fn failure((profile, cause): &Key, Seen { pod, place, .. }: &Seen) -> StartFailu
             .to_owned(),
         (Cause::StartFailed, _) => {
             "the container runtime starts no container under it. Likely it denies a call that \
-             the runtime itself makes, or has something that the runtime of this node cannot load"
+             the runtime itself makes, or has something that the runtime of this node cannot load; a memory limit of \
+             a few MiB ends containers so, too"
                 .to_owned()
         }
     };
