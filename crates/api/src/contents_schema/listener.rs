@@ -1,4 +1,5 @@
-//! The fields of a listener, none of which is taken without the others: the same as `profile/src/parse/listener.rs`.
+//! The fields of a listener, none of which is taken without the others: the same rules as in the parser, `parse/listener.rs`
+//! of the crate `profile`.
 //!
 //! Whether a profile may have one at all is not the schema's to say: the chart's policy does, by its value
 //! `listeners.enabled`.
