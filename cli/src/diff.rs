@@ -1,9 +1,7 @@
 //! `diff`: what a file would change about a profile, by what happens to each syscall.
 
-use profile::{
-    Change, Changes, Direction, Effect, Listener, Profile, SetChange, SyscallChange, SyscallName, Treatment,
-    Uncompared,
-};
+use filter::{Change, Changes, Direction, SetChange, SyscallChange, Treatment, Uncompared};
+use profile::{Effect, Listener, Profile, SyscallName};
 use serde::Serialize;
 
 use crate::show::{Paint, Tone};

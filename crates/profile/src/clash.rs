@@ -8,8 +8,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use crate::effect::{Effect, comparisons};
-use crate::{Argument, Profile};
+use crate::{Argument, Effect, Profile};
 
 /// A rule that clashes with an earlier one.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -44,13 +43,9 @@ impl Place {
 
 /// The rules that clash with an earlier one, in order; one syscall for each two rules.
 pub(crate) fn clashes(profile: &Profile) -> Vec<Clash<'_>> {
-    let default = Effect::of(profile.default_action, profile.default_errno_ret);
+    let default = profile.default_effect();
     // Runtimes skip a rule that says what the default says.
-    let rules: Vec<_> = profile
-        .syscalls
-        .iter()
-        .map(|rule| (Effect::of(rule.action, rule.errno_ret), comparisons(rule)))
-        .collect();
+    let rules: Vec<_> = profile.syscalls.iter().map(|rule| (rule.effect(), rule.comparisons())).collect();
     let mut uses: Vec<(&str, usize)> = profile
         .syscalls
         .iter()

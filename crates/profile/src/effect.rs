@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use crate::{Action, Argument, Comparison, Rule};
+use crate::{Action, Argument, Comparison, Profile, Rule};
 
 /// What runtimes take for an absent errno.
 const EPERM: u16 = 1;
@@ -36,7 +36,8 @@ impl Effect {
 
     /// How much it lets through, as the kernel ranks actions (`seccomp(2)`, from the one that takes precedence to the
     /// one that yields to all), where logging counts for nothing.
-    pub(crate) fn leniency(self) -> u8 {
+    #[must_use]
+    pub fn leniency(self) -> u8 {
         match self.action {
             Action::KillProcess => 0,
             Action::Kill | Action::KillThread => 1,
@@ -59,17 +60,31 @@ impl fmt::Display for Effect {
     }
 }
 
-/// A rule's comparisons as libseccomp compares them: by argument, without what it does not look at.
-pub(crate) fn comparisons(rule: &Rule) -> Vec<Argument> {
-    let mut comparisons: Vec<_> = rule
-        .args
-        .iter()
-        .map(|argument| {
+impl Profile {
+    /// What happens to a call that no rule is about.
+    #[must_use]
+    pub fn default_effect(&self) -> Effect {
+        Effect::of(self.default_action, self.default_errno_ret)
+    }
+}
+
+impl Rule {
+    /// What happens to a call that the rule is about.
+    #[must_use]
+    pub fn effect(&self) -> Effect {
+        Effect::of(self.action, self.errno_ret)
+    }
+
+    /// The comparisons as libseccomp makes them: by argument, without what it does not look at.
+    #[must_use]
+    pub fn comparisons(&self) -> Vec<Argument> {
+        let compared = |argument: &Argument| {
             let masked = argument.op == Comparison::MaskedEqual;
             let value_two = if masked { argument.value_two & argument.value } else { 0 };
             Argument { value_two, ..*argument }
-        })
-        .collect();
-    comparisons.sort_unstable_by_key(|argument| argument.index);
-    comparisons
+        };
+        let mut comparisons: Vec<_> = self.args.iter().map(compared).collect();
+        comparisons.sort_unstable_by_key(|argument| argument.index);
+        comparisons
+    }
 }

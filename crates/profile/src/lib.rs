@@ -9,14 +9,13 @@
 //! - [`Profile::from_value`] and [`Profile::from_slice`] parse strictly: what a runtime would ignore, misread or
 //!   refuse is an error that names the field and what would be right. There is no other way to make a [`Profile`].
 //! - [`Profile::canonical`] gives its *canonical bytes*: plain OCI JSON that runc and crun read alike.
-//! - [`Changes::between`] says what another profile would do differently, whatever the two are spelt like.
+//! - [`Effect`] and [`Rule::comparisons`] say what runtimes make of a rule, whatever it is spelt like.
 //! - [`ContentHash`] is the SHA-256 of those bytes: the identity of a profile everywhere in this system.
 //!
 //! The crate is pure: no Kubernetes, no async, no I/O.
 
 mod canonical;
 mod clash;
-mod compare;
 pub mod dialect;
 mod effect;
 mod error;
@@ -25,11 +24,11 @@ mod json;
 pub mod limits;
 mod model;
 mod parse;
+mod show;
 mod vocabulary;
 mod wording;
 
 pub use canonical::Canonical;
-pub use compare::{Branch, Change, Changes, Direction, SetChange, SyscallChange, Treatment, Uncompared};
 pub use effect::Effect;
 pub use error::{ParseError, Problem};
 pub use hash::{ContentHash, InvalidHash, ShortHash};

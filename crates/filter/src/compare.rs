@@ -10,10 +10,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+use profile::{Action, Architecture, Argument, Effect, Flag, Listener, Profile, Rule, SyscallName};
 use serde::Serialize;
-
-use crate::effect::comparisons;
-use crate::{Action, Architecture, Argument, Comparison, Effect, Flag, Listener, Profile, SyscallName};
 
 /// All that changes from one profile to another; empty where both are known to be one filter.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -140,10 +138,10 @@ impl Changes {
         Self {
             default: (old.default != new.default)
                 .then_some(Change { before: old.default, after: new.default }),
-            architectures: SetChange::between(&before.architectures, &after.architectures),
+            architectures: SetChange::between(before.architectures(), after.architectures()),
             flags: SetChange::between(flags(before), flags(after)),
-            listener: (before.listener != after.listener)
-                .then(|| Change { before: before.listener.clone(), after: after.listener.clone() }),
+            listener: (before.listener() != after.listener())
+                .then(|| Change { before: before.listener().cloned(), after: after.listener().cloned() }),
             syscalls,
             uncompared: enosys_border(before, after).into_iter().chain(flag_support(before, after)).collect(),
         }
@@ -160,11 +158,11 @@ impl Changes {
 /// speculative store bypass on, and a profile with flags at its word. An empty list is as if it were absent here: the
 /// canonical bytes have no place for it.
 fn flags(profile: &Profile) -> &[Flag] {
-    if profile.flags.is_empty() { &[Flag::SpecAllow] } else { &profile.flags }
+    if profile.flags().is_empty() { &[Flag::SpecAllow] } else { profile.flags() }
 }
 
 fn flag_support(before: &Profile, after: &Profile) -> Option<Uncompared> {
-    (before.flags.is_empty() != after.flags.is_empty()).then_some(Uncompared::FlagSupport)
+    (before.flags().is_empty() != after.flags().is_empty()).then_some(Uncompared::FlagSupport)
 }
 
 /// Whether runc puts its stub before the filter, which answers ENOSYS to every call above the highest that a rule
@@ -172,8 +170,8 @@ fn flag_support(before: &Profile, after: &Profile) -> Option<Uncompared> {
 /// `findLastSyscalls` in libcontainer/seccomp/patchbpf of runc 1.1 to 1.6.)
 fn has_stub(profile: &Profile) -> bool {
     const ENOSYS: u16 = 38;
-    match profile.default_action {
-        Action::Errno => profile.default_errno_ret != Some(ENOSYS),
+    match profile.default_action() {
+        Action::Errno => profile.default_errno_ret() != Some(ENOSYS),
         Action::Kill | Action::KillProcess | Action::KillThread | Action::Trap => true,
         _ => false,
     }
@@ -182,7 +180,7 @@ fn has_stub(profile: &Profile) -> bool {
 /// A rule counts for the border although it says what the default says and is skipped.
 fn enosys_border(before: &Profile, after: &Profile) -> Option<Uncompared> {
     fn names(profile: &Profile) -> BTreeSet<&SyscallName> {
-        profile.syscalls.iter().flat_map(|rule| &rule.names).collect()
+        profile.rules().iter().flat_map(Rule::names).collect()
     }
     if !(has_stub(before) && has_stub(after)) {
         return None;
@@ -275,16 +273,16 @@ struct Treatments<'a> {
 
 impl<'a> Treatments<'a> {
     fn of(profile: &'a Profile) -> Self {
-        let default = Effect::of(profile.default_action, profile.default_errno_ret);
+        let default = profile.default_effect();
         let mut found = Self { default, by_name: BTreeMap::new() };
-        for rule in &profile.syscalls {
-            let effect = Effect::of(rule.action, rule.errno_ret);
+        for rule in profile.rules() {
+            let effect = rule.effect();
             // Runtimes skip a rule that says what the default says.
             if effect == default {
                 continue;
             }
-            let when = comparisons(rule);
-            for name in &rule.names {
+            let when = rule.comparisons();
+            for name in rule.names() {
                 found.by_name.entry(name).or_insert_with(|| left_to(default)).add(&when, effect);
             }
         }
@@ -302,7 +300,7 @@ fn left_to(default: Effect) -> Treatment {
 }
 
 impl Treatment {
-    /// One more rule. As libseccomp does it (see [`crate::clash`]): a rule without comparisons replaces all others, of
+    /// One more rule. As libseccomp does it (see `clash.rs` in the crate `profile`): a rule without comparisons replaces all others, of
     /// two the first counts, and a rule is dropped whose first comparisons are all those of an earlier one.
     fn add(&mut self, when: &[Argument], effect: Effect) {
         if !self.by_default || self.branches.iter().any(|earlier| when.starts_with(&earlier.when)) {
@@ -320,14 +318,6 @@ impl Treatment {
         if self.branches.windows(2).all(|two| two[0].effect == two[1].effect) {
             self.branches.sort_unstable();
         }
-    }
-}
-
-impl fmt::Display for Listener {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.path)?;
-        // Quoted, with all that would move a cursor or turn the writing round escaped.
-        if self.metadata.is_empty() { Ok(()) } else { write!(f, " (metadata {:?})", self.metadata) }
     }
 }
 
@@ -354,32 +344,5 @@ impl fmt::Display for Branch {
             write!(f, "{argument}")?;
         }
         Ok(())
-    }
-}
-
-impl fmt::Display for Argument {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (index, value) = (self.index, Number(self.value));
-        let operator = match self.op {
-            Comparison::NotEqual => "!=",
-            Comparison::Less => "<",
-            Comparison::LessOrEqual => "<=",
-            Comparison::Equal => "==",
-            Comparison::GreaterOrEqual => ">=",
-            Comparison::Greater => ">",
-            Comparison::MaskedEqual => {
-                return write!(f, "arg{index} & {value} == {}", Number(self.value_two));
-            }
-        };
-        write!(f, "arg{index} {operator} {value}")
-    }
-}
-
-/// Small numbers are counts and descriptors, large ones bits.
-struct Number(u64);
-
-impl fmt::Display for Number {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.0 < 256 { write!(f, "{}", self.0) } else { write!(f, "{:#x}", self.0) }
     }
 }

@@ -2,7 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests may fail")]
 
-use profile::{Changes, Direction, Flag, Profile, Uncompared};
+use filter::{Changes, Direction, Uncompared};
+use profile::{Flag, Profile};
 use proptest::prelude::*;
 use proptest::sample::select;
 use serde_json::{Value, json};
@@ -26,7 +27,7 @@ fn compare(index: u8, value: u64) -> Value {
 /// Each change as a line: direction, names, before, after.
 fn lines(before: &Value, after: &Value) -> String {
     let changes = between(before, after);
-    let line = |it: &profile::SyscallChange| {
+    let line = |it: &filter::SyscallChange| {
         let names: Vec<_> = it.names.iter().map(|name| name.as_str()).collect();
         format!("{:?} {}: {} -> {}", it.direction, names.join(","), it.change.before, it.change.after)
     };
