@@ -1,8 +1,8 @@
 //! The connection to the cluster that the options name.
 
-use daemon::chain;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
+use link::chain;
 
 use crate::error::CliError;
 use crate::options::ClusterOptions;
@@ -15,7 +15,7 @@ pub async fn connect(options: &ClusterOptions) -> Result<Client, CliError> {
     // One provider for the whole process; a second call finds it in place, which is as good.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let config = config(options).await?;
-    daemon::client::client(config).map_err(|error| CliError::Kubeconfig(chain(&error)))
+    link::client::client(config).map_err(|error| CliError::Kubeconfig(chain(&error)))
 }
 
 async fn config(options: &ClusterOptions) -> Result<Config, CliError> {
@@ -31,7 +31,7 @@ async fn config(options: &ClusterOptions) -> Result<Config, CliError> {
         Err(error) => Err(error),
     };
     match result {
-        Ok((config, read)) => daemon::client::direct(config, &read, &chosen)
+        Ok((config, read)) => link::client::direct(config, &read, &chosen)
             .map_err(|error| CliError::Kubeconfig(error.to_string())),
         Err(error) => match Config::incluster() {
             Ok(config) if !asked => Ok(config),

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use daemon::chain;
+use link::chain;
 
 use crate::manifest::DocumentError;
 

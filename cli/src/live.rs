@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use api::{NodeProfileStatus, SeccompProfile, Untrusted, WatchedPod};
-use daemon::watch::Events;
 use kube::{Api, Client, Resource};
 use kube_runtime::watcher::{self, Config, Event};
+use link::watch::Events;
 use serde::de::DeserializeOwned;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio::time::{Instant, timeout_at};
@@ -173,7 +173,7 @@ fn follow<K>(
 fn failed(error: &watcher::Error, what: &'static str, complete: bool) -> Result<Option<String>, CliError> {
     match cause(error) {
         Some(cause) if !complete => Err(CliError::of(cause, what, VIEWER)),
-        _ => Ok(Some(format!("news of {what} is missing, asking again: {}", daemon::chain(error)))),
+        _ => Ok(Some(format!("news of {what} is missing, asking again: {}", link::chain(error)))),
     }
 }
 

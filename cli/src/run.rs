@@ -6,9 +6,9 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use daemon::client::REQUEST_TIMEOUT;
 use k8s_openapi::jiff::Timestamp;
 use kube::Client;
+use link::client::REQUEST_TIMEOUT;
 use serde::Serialize;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 

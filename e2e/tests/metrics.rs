@@ -112,7 +112,7 @@ fn served() -> BTreeSet<String> {
 #[test]
 fn every_metric_that_is_named_in_the_code_has_series_from_the_start() {
     let mut named = BTreeSet::new();
-    for program in ["crates/daemon", "operator", "node-agent"] {
+    for program in ["crates/link", "crates/daemon", "operator", "node-agent"] {
         for_each_source(&repository().join(program).join("src"), &mut |text| {
             named.extend(words(text).filter(|word| text.contains(&format!("\"{word}\""))).map(str::to_owned));
         });

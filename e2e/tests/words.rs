@@ -129,7 +129,7 @@ fn for_each_source(directory: &Path, each: &mut impl FnMut(&str)) {
 fn every_log_line_is_explained_with_its_level() {
     let page = page("docs/reference/logs.md");
     let mut number = 0;
-    for program in ["crates/daemon", "operator", "node-agent"] {
+    for program in ["crates/link", "crates/daemon", "operator", "node-agent"] {
         for_each_source(&repository().join(program).join("src"), &mut |source| {
             for (level, arguments) in calls(source) {
                 let message = message(arguments).unwrap_or_else(|| panic!("no message: {arguments:.100}"));

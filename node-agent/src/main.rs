@@ -20,7 +20,7 @@ fn main() -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            tracing::error!(%node, error = %daemon::chain(&error), "agent failed");
+            tracing::error!(%node, error = %link::chain(&error), "agent failed");
             ExitCode::FAILURE
         }
     }

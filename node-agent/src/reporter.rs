@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use api::names::AGENT_FIELD_MANAGER;
 use api::{NodeName, NodeProfileStatus, Report};
-use daemon::backoff::{Backoff, Failure};
-use daemon::chain;
 use kube::api::{Patch, PatchParams};
 use kube::core::{PartialObjectMeta, Request};
 use kube::{Client, Resource};
+use link::backoff::{Backoff, Failure};
+use link::chain;
 use serde_json::{Value, json};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep, timeout_at};
@@ -256,7 +256,7 @@ impl Reporter {
         if let Ok(metadata_only) = METADATA_ONLY.parse() {
             request.headers_mut().insert("accept", metadata_only);
         }
-        daemon::client::within(self.client.request(request)).await.map_err(|error| match error {
+        link::client::within(self.client.request(request)).await.map_err(|error| match error {
             kube::Error::Api(status) if status.code == 404 => SendError::NotFound,
             error => SendError::Request(error),
         })

@@ -51,7 +51,7 @@ pub enum Fatal {
     Displaced(#[from] Displaced),
     /// There is no way to the API server.
     #[error(transparent)]
-    Connect(#[from] daemon::client::ConnectError),
+    Connect(#[from] link::client::ConnectError),
     /// The probes cannot be served.
     #[error(transparent)]
     Listen(#[from] daemon::http::ListenError),
@@ -84,7 +84,7 @@ pub async fn run(options: Options) -> Result<(), Fatal> {
         listeners: options.listeners(),
         node: options.node_name,
         check_interval: options.check_interval,
-        client: daemon::client::connect(watches::LONGEST_WATCH).await?,
+        client: link::client::connect(watches::LONGEST_WATCH).await?,
         metrics,
         budget: options.memory_limit.map(Budget::of).unwrap_or_default(),
         disk,

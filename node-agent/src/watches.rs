@@ -5,11 +5,11 @@ use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use api::{NodeName, NodeProfileStatus, Untrusted};
-use daemon::chain;
 use daemon::metrics::Watch;
-use daemon::watch::Events;
 use kube::{Client, Resource};
 use kube_runtime::watcher::{Config, Event};
+use link::chain;
+use link::watch::Events;
 use serde::de::DeserializeOwned;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant as Deadline, sleep_until};
@@ -71,7 +71,7 @@ pub async fn profiles(
     budget: Budget,
 ) {
     let list_again = Duration::from_secs(spread::within(LIST_AGAIN, &node).into());
-    let events = Events::<Watched>::measured(client, config(&node), measured).with_pages_of(LONGEST_PAGE);
+    let events = Events::<Watched>::observed(client, config(&node), measured).with_pages_of(LONGEST_PAGE);
     let mut events = Told::new(events, node, PROFILES);
     let mut reading = Reading::new(listeners, budget);
     let mut list_at = None;
@@ -110,7 +110,7 @@ pub async fn profiles(
 /// Keeps `own` at what the API server last said of the node's own status.
 pub async fn own_status(client: Client, node: NodeName, own: watch::Sender<Own>, measured: Watch) {
     let config = config(&node).fields(&format!("metadata.name={node}"));
-    let events = Events::<Untrusted<NodeProfileStatus>>::measured(client, config, measured);
+    let events = Events::<Untrusted<NodeProfileStatus>>::observed(client, config, measured);
     let mut events = Told::new(events, node, OWN_STATUS);
     let mut listed = None;
     loop {

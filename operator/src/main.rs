@@ -22,7 +22,7 @@ fn exit_code<E: Error + 'static>(result: Result<(), E>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            tracing::error!(error = %daemon::chain(&error), "operator failed");
+            tracing::error!(error = %link::chain(&error), "operator failed");
             ExitCode::FAILURE
         }
     }

@@ -10,10 +10,10 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use daemon::client::within;
 use k8s_openapi::api::core::v1::Node;
 use kube::api::ListParams;
 use kube::{Api, Client};
+use link::client::within;
 use tokio::sync::Mutex as AsyncMutex;
 use tokio::time::{Duration, Instant};
 

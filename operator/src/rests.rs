@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use daemon::backoff::{self, LONGEST};
+use link::backoff::{self, LONGEST};
 
 /// How long a rest that is over is remembered, so that the next one for the same cause is longer: what is still there is
 /// tried again sooner. Those that are older go when the next rest begins.

@@ -6,13 +6,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use api::{NodeProfileStatus, Untrusted};
-use daemon::{Readiness, client, http};
+use daemon::{Readiness, http};
 use futures::{FutureExt, Stream, StreamExt};
 use kube::core::PartialObjectMeta;
 use kube::{Client, Resource};
 use kube_runtime::applier;
 use kube_runtime::controller::Config;
 use kube_runtime::reflector::{self, ObjectRef};
+use link::client;
 use tokio::time::timeout;
 use tracing::{info, warn};
 

@@ -14,8 +14,6 @@ use std::time::Duration;
 
 use api::names::FINALIZER;
 use api::{SeccompProfile, Untrusted};
-use daemon::chain;
-use daemon::client::{self, within};
 use futures::{StreamExt, stream};
 use k8s_openapi::api::apps::v1::{DaemonSet, Deployment};
 use k8s_openapi::api::coordination::v1::Lease;
@@ -23,6 +21,8 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::api::{DeleteParams, GetParams, ListParams};
 use kube::core::{ObjectList, Request};
 use kube::{Api, Client, Resource, ResourceExt};
+use link::chain;
+use link::client::{self, within};
 use prometheus::Registry;
 use serde::de::DeserializeOwned;
 use tokio::time::{sleep, timeout};

@@ -6,13 +6,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use api::{NodeProfileStatus, Untrusted};
-use daemon::watch::Events;
-use daemon::{ReadyHandle, chain};
+use daemon::ReadyHandle;
 use k8s_openapi::jiff::Timestamp;
 use kube::core::{ObjectMeta, PartialObjectMeta, PartialObjectMetaExt};
 use kube::{Client, Resource};
 use kube_runtime::reflector::store::Writer;
 use kube_runtime::watcher::{Config, Event};
+use link::chain;
+use link::watch::Events;
 use serde::de::DeserializeOwned;
 use tracing::warn;
 
@@ -62,7 +63,7 @@ pub async fn follow<W: Watched>(
     PartialObjectMeta<W::Object>: Resource<DynamicType = ()>,
 {
     let config = Config::default().page_size(W::PAGE).timeout(WATCH.as_secs() as u32);
-    let mut events = Events::<W::Object>::measured(client, config, cluster.metrics.watches.of(W::KIND));
+    let mut events = Events::<W::Object>::observed(client, config, cluster.metrics.watches.of(W::KIND));
     if W::MUST_BE_WHOLE {
         events = events.listing_after_failures();
     }

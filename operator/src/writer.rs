@@ -8,12 +8,12 @@ use api::names::{FINALIZER, GROUP, OPERATOR_FIELD_MANAGER};
 use api::{
     NodeProfileStatus, NodeProfileStatusSpec, SeccompProfile, SeccompProfileStatus, StartFailure, Untrusted,
 };
-use daemon::chain;
-use daemon::client::within;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, OwnerReference};
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions};
 use kube::{Api, Client, Resource};
 use kube_runtime::events::{Recorder, Reporter};
+use link::chain;
+use link::client::within;
 use serde_json::{Value, json};
 use tracing::debug;
 

@@ -2,6 +2,7 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use link::watch::Observer;
 use prometheus::core::Collector;
 use prometheus::{Gauge, GaugeVec, IntCounter, IntCounterVec, IntGaugeVec, Opts, Registry};
 
@@ -86,26 +87,34 @@ pub struct Watch {
     last_answer: Gauge,
 }
 
-impl Watch {
-    /// The API server has just shown that it is there for this watch, and that what it says can be read.
-    pub fn answered(&self) {
+impl Observer for Watch {
+    fn answered(&self) {
         self.last_answer.set(now());
     }
 
-    /// The list or the watch failed.
-    pub fn failed(&self) {
+    fn failed(&self) {
         self.failures.inc();
     }
+}
 
-    /// Failures so far.
-    #[must_use]
-    pub fn failures(&self) -> u64 {
-        self.failures.get()
-    }
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-    /// When [`Self::answered`] was last called, in seconds since 1970.
-    #[must_use]
-    pub fn last_answer(&self) -> f64 {
-        self.last_answer.get()
+    #[test]
+    fn a_kind_has_series_from_the_start_and_what_its_watch_shows_goes_into_them() {
+        let registry = Registry::new();
+        let watch = Watches::new(&registry, &["Namespace"]).unwrap().of("Namespace");
+        let values = || {
+            let mut families = registry.gather();
+            let mut value = |at: usize| families[at].take_metric().swap_remove(0);
+            (value(0).get_counter().get_value(), value(1).get_gauge().get_value())
+        };
+        let (failures, begun) = values();
+        assert!(failures == 0.0 && begun > 0.0, "{failures} {begun}");
+        watch.failed();
+        assert_eq!(values(), (1.0, begun));
+        watch.answered();
+        assert!(values().1 > begun);
     }
 }

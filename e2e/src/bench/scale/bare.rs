@@ -220,7 +220,7 @@ async fn follow(client: &Client, way: Way, from: &str) -> Result<Events, BenchEr
 /// Follows the node's own status for as long as the watcher is there. What an agent would learn is not needed.
 async fn follow_own(client: Client, node: String) {
     let own = Config::default().fields(&format!("metadata.name={node}"));
-    let mut events = daemon::watch::Events::<OwnStatus>::new(Api::all(client), own);
+    let mut events = link::watch::Events::<OwnStatus>::new(Api::all(client), own);
     loop {
         // A failure is an agent's too, and both ask again.
         let _ = events.next().await;

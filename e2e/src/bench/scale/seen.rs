@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use api::{NodeProfileStatus, SeccompProfile, SeccompProfileStatus, State, Untrusted, conditions};
-use daemon::watch::Events;
 use kube::api::ObjectMeta;
 use kube::{Api, Client};
 use kube_runtime::watcher::{Config, Event};
+use link::watch::Events;
 use serde::Deserialize;
 use tokio::sync::watch;
 use tokio::task::AbortHandle;

@@ -17,7 +17,15 @@ use tokio::time::{Instant, sleep_until};
 use tower::{BoxError, service_fn};
 
 use crate::backoff::{Backoff, Failure};
-use crate::metrics;
+
+/// What learns whenever a watch shows whether the API server is there for it.
+pub trait Observer: fmt::Debug + Send + Sync + 'static {
+    /// The API server has just shown that it is there for this watch, and that what it says can be read.
+    fn answered(&self);
+
+    /// The list or the watch failed.
+    fn failed(&self);
+}
 
 /// The events of one watch.
 pub struct Events<K> {
@@ -32,7 +40,7 @@ pub struct Events<K> {
     lost: Backoff,
     /// When the next question may be asked.
     pause: Option<Instant>,
-    measured: Option<Heard>,
+    heard: Option<Heard>,
     /// Whether every failure, and not only a version that is lost, is followed by a list.
     lists_after_failures: bool,
 }
@@ -55,20 +63,20 @@ where
             backoff,
             lost,
             pause: None,
-            measured: None,
+            heard: None,
             lists_after_failures: false,
         }
     }
 
-    /// As [`Self::new`], for all objects of the kind that `config` selects. What there is to measure goes into `measured`.
+    /// As [`Self::new`], for all objects of the kind that `config` selects. `observer` learns how the watch fares.
     ///
     /// # Panics
     /// Outside of a tokio runtime.
     #[must_use]
-    pub fn measured(client: Client, config: Config, measured: metrics::Watch) -> Self {
-        let heard = Heard { measured, whole: Arc::default(), pages: Arc::default() };
+    pub fn observed(client: Client, config: Config, observer: impl Observer) -> Self {
+        let heard = Heard { observer: Arc::new(observer), whole: Arc::default(), pages: Arc::default() };
         let api = Api::all(heard.of(client));
-        Self { measured: Some(heard), ..Self::new(api, config) }
+        Self { heard: Some(heard), ..Self::new(api, config) }
     }
 
     /// Begins with a list again after every failure, for whoever has to know when everything is known again: a watch that
@@ -85,7 +93,7 @@ where
     /// complete has pages of the usual size again.
     #[must_use]
     pub fn with_pages_of(self, longest: usize) -> Self {
-        if let Some(Heard { pages, .. }) = &self.measured {
+        if let Some(Heard { pages, .. }) = &self.heard {
             pages.longest.store(longest, Ordering::Relaxed);
         }
         self
@@ -98,7 +106,7 @@ where
 
     /// Whether the failure was a page of more than one object that was too long. Pages are shorter then.
     fn shortens_pages(&mut self) -> bool {
-        let Some(Heard { pages, .. }) = &self.measured else { return false };
+        let Some(Heard { pages, .. }) = &self.heard else { return false };
         let was_too_long = pages.was_too_long.swap(false, Ordering::Relaxed);
         let shorter = self.config.page_size.unwrap_or(1) / 2;
         if was_too_long {
@@ -114,7 +122,7 @@ where
     /// one list in pages of one object is hundreds of requests.
     fn restores_pages(&mut self) {
         self.config.page_size = self.page_size;
-        if let Some(Heard { pages, .. }) = &self.measured {
+        if let Some(Heard { pages, .. }) = &self.heard {
             pages.are_of_one.store(false, Ordering::Relaxed);
         }
     }
@@ -147,13 +155,13 @@ where
                         self.restores_pages();
                     }
                     if !matches!(event, Event::Init) {
-                        self.measured.iter().for_each(Heard::decoded);
+                        self.heard.iter().for_each(Heard::decoded);
                     }
                     return Ok(event);
                 }
                 Some(Err(_)) if self.shortens_pages() => self.start_anew(),
                 Some(Err(error)) => {
-                    self.measured.iter().for_each(Heard::failed);
+                    self.heard.iter().for_each(Heard::failed);
                     let lost = is_lost(&error);
                     let pause = match lost {
                         true => self.lost.failed(Failure::Other),
@@ -183,7 +191,7 @@ where
 /// fail. The grant alone would not do: an answer that never decodes is granted again and again.
 #[derive(Debug, Clone)]
 struct Heard {
-    measured: metrics::Watch,
+    observer: Arc<dyn Observer>,
     /// Nothing has failed since the last grant or the last news.
     whole: Arc<AtomicBool>,
     pages: Arc<Pages>,
@@ -227,19 +235,19 @@ impl Heard {
     /// A list or an event was decoded.
     fn decoded(&self) {
         self.whole.store(true, Ordering::Relaxed);
-        self.measured.answered();
+        self.observer.answered();
     }
 
     /// The list or the watch failed.
     fn failed(&self) {
         self.whole.store(false, Ordering::Relaxed);
-        self.measured.failed();
+        self.observer.failed();
     }
 
     /// A watch is granted.
     fn granted(&self) {
         if self.whole.swap(true, Ordering::Relaxed) {
-            self.measured.answered();
+            self.observer.answered();
         }
     }
 
@@ -287,11 +295,33 @@ fn failure(error: &watcher::Error) -> Failure {
 #[cfg(test)]
 mod tests {
     use k8s_openapi::api::core::v1::Namespace;
-    use prometheus::Registry;
     use tower_test::mock::Handle;
 
     use super::*;
-    use crate::metrics::Watches;
+
+    /// How often a watch has shown that all is well, and how often that it is not.
+    #[derive(Debug, Clone, Default)]
+    struct Counts(Arc<[AtomicUsize; 2]>);
+
+    impl Counts {
+        fn answers(&self) -> usize {
+            self.0[0].load(Ordering::Relaxed)
+        }
+
+        fn failures(&self) -> usize {
+            self.0[1].load(Ordering::Relaxed)
+        }
+    }
+
+    impl Observer for Counts {
+        fn answered(&self) {
+            self.0[0].fetch_add(1, Ordering::Relaxed);
+        }
+
+        fn failed(&self) {
+            self.0[1].fetch_add(1, Ordering::Relaxed);
+        }
+    }
 
     #[test]
     fn a_list_and_a_watch_that_are_refused_for_being_too_many_are_a_crowd() {
@@ -313,18 +343,18 @@ mod tests {
 
     type Server = Handle<http::Request<Body>, http::Response<Body>>;
 
-    /// A watch that is followed whatever fails, what is measured of it, and the server that it asks.
-    fn followed() -> (metrics::Watch, Server) {
+    /// A watch that is followed whatever fails, what it shows, and the server that it asks.
+    fn followed() -> (Counts, Server) {
         let (service, server) = tower_test::mock::pair::<http::Request<Body>, http::Response<Body>>();
-        let measured = Watches::new(&Registry::new(), &["Namespace"]).unwrap().of("Namespace");
+        let counts = Counts::default();
         let client = Client::new(service, "default");
-        let mut events = Events::<Namespace>::measured(client, Config::default(), measured.clone());
+        let mut events = Events::<Namespace>::observed(client, Config::default(), counts.clone());
         tokio::spawn(async move {
             loop {
                 let _ = events.next().await;
             }
         });
-        (measured, server)
+        (counts, server)
     }
 
     /// Answers the next request; whether it asked for a watch.
@@ -342,43 +372,43 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_watch_that_is_taken_up_again_without_news_counts_as_an_answer_and_a_failure_does_not() {
-        let (measured, mut server) = followed();
-        let begun = measured.last_answer();
+        let (counts, mut server) = followed();
+        let begun = counts.answers();
         assert!(!answer(&mut server, 200, LIST).await);
         // This watch ends at once, as one does whose time is up.
         assert!(answer(&mut server, 200, "").await);
-        let listed = measured.last_answer();
+        let listed = counts.answers();
         assert!(listed > begun, "{listed} after {begun}");
         assert!(answer(&mut server, 200, "").await);
         refuse(&mut server).await;
-        let answered = measured.last_answer();
+        let answered = counts.answers();
         assert!(answered > listed, "{answered} after {listed}");
-        assert_eq!(measured.failures(), 0);
+        assert_eq!(counts.failures(), 0);
         refuse(&mut server).await;
-        assert_eq!((measured.last_answer(), measured.failures()), (answered, 1));
+        assert_eq!((counts.answers(), counts.failures()), (answered, 1));
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_list_that_arrives_and_never_decodes_does_not_count_as_an_answer() {
-        let (measured, mut server) = followed();
-        let begun = measured.last_answer();
+        let (counts, mut server) = followed();
+        let begun = counts.answers();
         for _ in 0..5 {
             assert!(!answer(&mut server, 200, NONSENSE).await);
         }
         refuse(&mut server).await;
-        assert_eq!((measured.last_answer(), measured.failures()), (begun, 5));
+        assert_eq!((counts.answers(), counts.failures()), (begun, 5));
         answer(&mut server, 200, LIST).await;
         refuse(&mut server).await;
-        assert!(measured.last_answer() > begun);
+        assert!(counts.answers() > begun);
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_page_that_is_too_long_is_not_read_and_that_list_alone_begins_again_with_shorter_ones() {
         let (service, mut server) = tower_test::mock::pair::<http::Request<Body>, http::Response<Body>>();
-        let measured = Watches::new(&Registry::new(), &["Namespace"]).unwrap().of("Namespace");
+        let counts = Counts::default();
         let config = Config::default().page_size(5);
         let mut events =
-            Events::<Namespace>::measured(Client::new(service, "default"), config, measured.clone())
+            Events::<Namespace>::observed(Client::new(service, "default"), config, counts.clone())
                 .with_pages_of(1000);
         let start = Instant::now();
         // Even an object that is too long by itself is read where it is alone. The next list begins with long pages again,
@@ -398,27 +428,27 @@ mod tests {
             events = listed.await.unwrap();
             events.list_again();
         }
-        assert_eq!((measured.failures(), start.elapsed()), (0, std::time::Duration::ZERO));
+        assert_eq!((counts.failures(), start.elapsed()), (0, std::time::Duration::ZERO));
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_watch_that_is_granted_and_never_decodes_does_not_count_as_an_answer() {
-        let (measured, mut server) = followed();
+        let (counts, mut server) = followed();
         answer(&mut server, 200, LIST).await;
         // The grant behind the list counts: nothing has failed.
         assert!(answer(&mut server, 200, NONSENSE).await);
         let (request, reply) = server.next_request().await.unwrap();
-        let answered = measured.last_answer();
-        assert!(request.uri().query().unwrap().contains("watch=true") && measured.failures() > 0);
+        let answered = counts.answers();
+        assert!(request.uri().query().unwrap().contains("watch=true") && counts.failures() > 0);
         reply.send_response(http::Response::new(Body::from(NONSENSE.as_bytes().to_vec())));
         for _ in 0..5 {
             assert!(answer(&mut server, 200, NONSENSE).await);
         }
-        assert_eq!(measured.last_answer(), answered);
+        assert_eq!(counts.answers(), answered);
         // One that ends well, and is taken up again, shows that all is well.
         assert!(answer(&mut server, 200, "").await);
         assert!(answer(&mut server, 200, "").await);
         refuse(&mut server).await;
-        assert!(measured.last_answer() > answered);
+        assert!(counts.answers() > answered);
     }
 }
