@@ -4,7 +4,7 @@
 //! [`facts`]. The [`index`] takes the facts in and says what is due; [`trigger`] hands that to the controllers. A
 //! look ([`reconcile`]) asks the index for a verdict and has the [`writer`] carry it out, bound to the version that
 //! was judged; what fails, or is called outdated, [`rests`]. The index, the [`status`] it wants and the [`notice`]s
-//! worth an Event are pure and synchronous; time is an argument. Of several operators the one that holds the [`lease`]
+//! worth an Event are pure and synchronous; time is an argument. Of several operators the one that holds the lease
 //! writes. [`metrics`] count what it does, [`gauges`] tell of the cluster, [`echo`] measures how late the watches are.
 //! [`run`] wires it all. What a cluster is left with when the operator goes for good is up to [`uninstall`].
 
@@ -13,7 +13,6 @@ pub mod echo;
 pub mod facts;
 pub mod gauges;
 pub mod index;
-pub mod lease;
 pub mod metrics;
 pub mod notice;
 pub mod options;

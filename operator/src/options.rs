@@ -6,11 +6,11 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use daemon::lease::election::{Timing, UnsafeTiming};
 use daemon::logging::LoggingArgs;
 use k8s_openapi::api::core::v1::NodeSelector;
 
 use crate::facts::AgentPods;
-use crate::lease::election::{Timing, UnsafeTiming};
 use crate::selection::Selection;
 
 #[derive(Debug, Clone, Subcommand)]

@@ -5,7 +5,10 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::time::Duration;
 
+use api::names::OPERATOR_FIELD_MANAGER;
 use api::{NodeProfileStatus, Untrusted};
+use daemon::lease::election::UnsafeTiming;
+use daemon::lease::{Candidate, Leadership};
 use daemon::{Readiness, http};
 use futures::{FutureExt, Stream, StreamExt};
 use kube::core::PartialObjectMeta;
@@ -21,8 +24,6 @@ use crate::cluster::Cluster;
 use crate::facts::{WatchedNode, WatchedProfile};
 use crate::gauges::Gauges;
 use crate::index::Index;
-use crate::lease::Leadership;
-use crate::lease::election::UnsafeTiming;
 use crate::metrics::{KINDS, Metrics};
 use crate::options::Options;
 use crate::pod_list::PodLists;
@@ -155,8 +156,15 @@ fn leadership(
     // In a pod, HOSTNAME is the pod's name, but a restarted container is another process under it.
     let host = std::env::var("HOSTNAME").unwrap_or_else(|_| "operator".to_owned());
     let identity = format!("{host}_{:016x}", RandomState::new().hash_one(std::process::id()));
-    let (client, cluster) = (client.clone(), cluster.clone());
-    Ok(Some(Leadership::new(client, &options.namespace, name, identity, options.timing()?, cluster)))
+    let candidate = Candidate {
+        namespace: options.namespace.clone(),
+        lease: name.clone(),
+        identity,
+        field_manager: OPERATOR_FIELD_MANAGER,
+        timing: options.timing()?,
+    };
+    let cluster = cluster.clone();
+    Ok(Some(Leadership::new(client.clone(), candidate, move |until| cluster.lead_until(until))))
 }
 
 async fn hold(leadership: Option<&mut Leadership>) {

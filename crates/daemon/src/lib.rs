@@ -4,9 +4,11 @@
 //! - [`Readiness`]: which parts of a program have yet to start, and which hang.
 //! - [`http`]: `/metrics`, `/healthz` and `/readyz`.
 //! - [`metrics`]: a registry that starts with `build_info`, and what is measured of the watches.
+//! - [`lease`]: which of several processes writes.
 //! - [`shutdown_signal`]: the end that Kubernetes asks for.
 
 pub mod http;
+pub mod lease;
 pub mod logging;
 pub mod metrics;
 mod readiness;

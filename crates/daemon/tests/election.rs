@@ -2,18 +2,16 @@
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests may fail")]
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use daemon::lease::election::Timing;
+use daemon::lease::{Candidate, Leadership};
 use http::{Method, Request, Response};
 use kube::Client;
 use kube::client::Body;
-use operator::cluster::Cluster;
-use operator::index::Index;
-use operator::lease::Leadership;
-use operator::lease::election::Timing;
-use operator::metrics::Metrics;
 use serde_json::{Value, json};
+use tokio::time::Instant;
 use tower_test::mock::Handle;
 
 const LEASES: &str = "/apis/coordination.k8s.io/v1/namespaces/ns/leases";
@@ -39,14 +37,30 @@ impl Server {
     }
 }
 
-fn start() -> (Leadership, Arc<Cluster>, Server) {
-    let metrics = Metrics::new(&prometheus::Registry::new()).unwrap();
-    let cluster = Arc::new(Cluster::new(Index::new("profiles"), [], metrics));
-    cluster.lead_until(None);
+/// What the candidate has said last: until when it leads.
+#[derive(Clone, Default)]
+struct Lead(Arc<Mutex<Option<Instant>>>);
+
+impl Lead {
+    fn holds(&self) -> bool {
+        self.0.lock().unwrap().is_some_and(|until| Instant::now() < until)
+    }
+}
+
+fn start() -> (Leadership, Lead, Server) {
     let (service, handle) = tower_test::mock::pair();
     let client = Client::new(service, "ns");
-    let leadership = Leadership::new(client, "ns", "lease", "me".into(), Timing::default(), cluster.clone());
-    (leadership, cluster, Server(handle))
+    let candidate = Candidate {
+        namespace: "ns".to_owned(),
+        lease: "lease".to_owned(),
+        identity: "me".to_owned(),
+        field_manager: "tests",
+        timing: Timing::default(),
+    };
+    let lead = Lead::default();
+    let said = lead.clone();
+    let leadership = Leadership::new(client, candidate, move |until| *said.0.lock().unwrap() = until);
+    (leadership, lead, Server(handle))
 }
 
 fn failure(code: u16) -> Value {
@@ -71,14 +85,14 @@ fn stored(version: &'static str) -> impl FnOnce(&Value) -> Value {
 }
 
 /// Waits until it has taken in what was answered last.
-async fn writes_no_more(cluster: &Cluster) {
+async fn leads_no_more(lead: &Lead) {
     let limit = Duration::from_secs(3);
     let stopped = async {
-        while cluster.may_write() {
+        while lead.holds() {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };
-    tokio::time::timeout(limit, stopped).await.expect("it still writes");
+    tokio::time::timeout(limit, stopped).await.expect("it still leads");
 }
 
 fn path() -> String {
@@ -87,8 +101,8 @@ fn path() -> String {
 
 #[tokio::test(start_paused = true)]
 async fn a_candidate_creates_the_lease_renews_what_it_wrote_and_gives_it_back() {
-    let (mut leadership, cluster, mut server) = start();
-    assert!(!cluster.may_write());
+    let (mut leadership, lead, mut server) = start();
+    assert!(!lead.holds());
     let conversation = async {
         server.expect(Method::GET, &path(), 404, |_| failure(404)).await;
         let created = server.expect(Method::POST, LEASES, 201, stored("1")).await;
@@ -99,7 +113,7 @@ async fn a_candidate_creates_the_lease_renews_what_it_wrote_and_gives_it_back() 
         // No read in between: another's write would show as a conflict.
         let renewed = server.expect(Method::PUT, &path(), 200, stored("2")).await;
         assert_eq!(renewed["metadata"]["resourceVersion"], "1");
-        assert!(cluster.may_write());
+        assert!(lead.holds());
     };
     tokio::select! {
         () = leadership.hold() => unreachable!(),
@@ -116,7 +130,7 @@ async fn a_candidate_creates_the_lease_renews_what_it_wrote_and_gives_it_back() 
         assert_eq!(freed["spec"].get("holderIdentity"), None);
     };
     tokio::join!(leadership.release(), back);
-    assert!(!cluster.may_write());
+    assert!(!lead.holds());
 }
 
 #[tokio::test(start_paused = true)]
@@ -131,7 +145,7 @@ async fn a_lease_of_another_one_is_not_given_back() {
 
 #[tokio::test(start_paused = true)]
 async fn a_leader_that_meets_a_conflict_writes_no_more() {
-    let (mut leadership, cluster, mut server) = start();
+    let (mut leadership, lead, mut server) = start();
     let conversation = async {
         server.expect(Method::GET, &path(), 200, |_| lease("1", None)).await;
         let taken = server.expect(Method::PUT, &path(), 200, stored("2")).await;
@@ -141,7 +155,7 @@ async fn a_leader_that_meets_a_conflict_writes_no_more() {
         );
         server.expect(Method::PUT, &path(), 409, |_| failure(409)).await;
         server.expect(Method::GET, &path(), 200, |_| lease("3", Some("other"))).await;
-        writes_no_more(&cluster).await;
+        leads_no_more(&lead).await;
     };
     tokio::select! {
         () = leadership.hold() => unreachable!(),
@@ -151,7 +165,7 @@ async fn a_leader_that_meets_a_conflict_writes_no_more() {
 
 #[tokio::test(start_paused = true)]
 async fn a_leader_whose_own_renewal_came_late_goes_on() {
-    let (mut leadership, cluster, mut server) = start();
+    let (mut leadership, lead, mut server) = start();
     let conversation = async {
         server.expect(Method::GET, &path(), 200, |_| lease("1", None)).await;
         let mut ours = server.expect(Method::PUT, &path(), 200, stored("2")).await;
@@ -161,11 +175,11 @@ async fn a_leader_whose_own_renewal_came_late_goes_on() {
         ours["metadata"]["resourceVersion"] = json!("3");
         let read = ours.clone();
         server.expect(Method::GET, &path(), 200, |_| read).await;
-        assert!(cluster.may_write());
+        assert!(lead.holds());
         // Another one arrives between the reading and the writing.
         let refused = server.expect(Method::PUT, &path(), 409, |_| failure(409)).await;
         assert_eq!(refused["metadata"]["resourceVersion"], "3");
-        assert!(cluster.may_write());
+        assert!(lead.holds());
         ours["metadata"]["resourceVersion"] = json!("4");
         server.expect(Method::GET, &path(), 200, |_| ours).await;
         let renewed = server.expect(Method::PUT, &path(), 200, stored("5")).await;
@@ -173,7 +187,7 @@ async fn a_leader_whose_own_renewal_came_late_goes_on() {
             (&renewed["metadata"]["resourceVersion"], &renewed["spec"]["leaseTransitions"]),
             (&json!("4"), &json!(4))
         );
-        assert!(cluster.may_write());
+        assert!(lead.holds());
         drop(unanswered);
     };
     tokio::select! {
@@ -184,7 +198,7 @@ async fn a_leader_whose_own_renewal_came_late_goes_on() {
 
 #[tokio::test(start_paused = true)]
 async fn a_leader_that_meets_conflicts_on_a_slow_server_has_time_to_renew_in_the_next_round() {
-    let (mut leadership, cluster, mut server) = start();
+    let (mut leadership, lead, mut server) = start();
     let begun = tokio::time::Instant::now();
     let conversation = async {
         server.expect(Method::GET, &path(), 200, |_| lease("1", None)).await;
@@ -204,7 +218,7 @@ async fn a_leader_that_meets_conflicts_on_a_slow_server_has_time_to_renew_in_the
         }
         // Past the end of what the first renewal was good for.
         tokio::time::sleep_until(begun + Duration::from_millis(10_500)).await;
-        assert!(cluster.may_write());
+        assert!(lead.holds());
     };
     tokio::select! {
         () = leadership.hold() => unreachable!(),
@@ -214,7 +228,7 @@ async fn a_leader_that_meets_conflicts_on_a_slow_server_has_time_to_renew_in_the
 
 #[tokio::test(start_paused = true)]
 async fn a_leader_after_whom_another_one_led_begins_anew_although_its_name_is_in_the_lease() {
-    let (mut leadership, cluster, mut server) = start();
+    let (mut leadership, lead, mut server) = start();
     let conversation = async {
         server.expect(Method::GET, &path(), 200, |_| lease("1", None)).await;
         let mut ours = server.expect(Method::PUT, &path(), 200, stored("2")).await;
@@ -224,7 +238,7 @@ async fn a_leader_after_whom_another_one_led_begins_anew_although_its_name_is_in
         server.expect(Method::GET, &path(), 200, |_| ours).await;
         let (taken, unanswered) = server.0.next_request().await.unwrap();
         assert_eq!(taken.method(), Method::PUT);
-        writes_no_more(&cluster).await;
+        leads_no_more(&lead).await;
         drop(unanswered);
     };
     tokio::select! {
@@ -235,7 +249,7 @@ async fn a_leader_after_whom_another_one_led_begins_anew_although_its_name_is_in
 
 #[tokio::test(start_paused = true)]
 async fn a_leader_that_is_cut_off_stops_at_its_deadline_by_itself() {
-    let (mut leadership, cluster, mut server) = start();
+    let (mut leadership, lead, mut server) = start();
     let begun = tokio::time::Instant::now();
     let conversation = async {
         server.expect(Method::GET, &path(), 404, |_| failure(404)).await;
@@ -248,7 +262,7 @@ async fn a_leader_that_is_cut_off_stops_at_its_deadline_by_itself() {
             let leads = begun.elapsed() < Duration::from_secs(10);
             // To the step of this loop, it may write for ten seconds and no longer.
             let near = begun.elapsed().abs_diff(Duration::from_secs(10)) < Duration::from_millis(200);
-            assert!(near || cluster.may_write() == leads, "{:?}", begun.elapsed());
+            assert!(near || lead.holds() == leads, "{:?}", begun.elapsed());
         }
     };
     tokio::select! {
@@ -259,7 +273,7 @@ async fn a_leader_that_is_cut_off_stops_at_its_deadline_by_itself() {
 
 #[tokio::test(start_paused = true)]
 async fn anothers_lease_is_left_alone_until_it_has_not_changed_for_its_duration() {
-    let (mut leadership, cluster, mut server) = start();
+    let (mut leadership, lead, mut server) = start();
     let begun = tokio::time::Instant::now();
     let conversation = async {
         loop {
@@ -272,7 +286,7 @@ async fn anothers_lease_is_left_alone_until_it_has_not_changed_for_its_duration(
         }
         assert!(begun.elapsed() >= Duration::from_secs(15), "{:?}", begun.elapsed());
         assert!(begun.elapsed() < Duration::from_secs(18), "{:?}", begun.elapsed());
-        assert!(!cluster.may_write());
+        assert!(!lead.holds());
     };
     tokio::select! {
         () = leadership.hold() => unreachable!(),

@@ -1,19 +1,18 @@
-//! Which of several operators writes: the one that holds the lease.
+//! Which of several processes writes: the one that holds the lease.
 //!
-//! All of them watch, so that the next one knows everything already; only the leader writes. [`election`] is the pure
-//! part: what to do about the lease that was read, and until when we lead. This module reads and writes the lease.
+//! [`election`] is the pure part: what to do about the lease that was read, and until when we lead. This module reads and
+//! writes the lease.
 //!
-//! Two operators never lead at the same time as far as clocks run alike: a leader stops one `renew deadline` after it
+//! Two processes never lead at the same time as far as clocks run alike: a leader stops one `renew deadline` after it
 //! *began* its last successful renewal, and another one takes over no earlier than one `duration`, which is longer,
 //! after it *saw* that renewal. Both measure with their own monotonic clocks; times in the lease are for people. Where
 //! that fails, because a process was paused in the middle of a write, the write's `resourceVersion` refuses it.
 
 pub mod election;
 
-use std::sync::Arc;
+use std::fmt;
 use std::time::Duration;
 
-use api::names::OPERATOR_FIELD_MANAGER;
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
 use k8s_openapi::jiff::Timestamp;
@@ -23,7 +22,6 @@ use link::chain;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tracing::{info, warn};
 
-use crate::cluster::Cluster;
 use election::{Election, Held, Step, Timing};
 
 /// Conflicts in one round: with a renewal of our own that comes late, or with candidates that are faster.
@@ -32,33 +30,59 @@ const CONFLICTS: usize = 3;
 /// How long giving the lease back may take; the pod has little time left.
 const RELEASE: Duration = Duration::from_secs(3);
 
+/// A candidate for a lease.
+#[derive(Debug, Clone)]
+pub struct Candidate {
+    /// The namespace of the lease.
+    pub namespace: String,
+    /// The name of the lease.
+    pub lease: String,
+    /// Who stands for election: no other process has this name.
+    pub identity: String,
+    /// The field manager of its writes.
+    pub field_manager: &'static str,
+    /// How long things take.
+    pub timing: Timing,
+}
+
 /// The lease, and who we are.
 pub struct Leadership {
     api: Api<Lease>,
     name: String,
+    field_manager: &'static str,
     election: Election,
     /// The lease as it was last read, to be written back with our changes.
     lease: Option<Lease>,
-    cluster: Arc<Cluster>,
+    /// Learns until when this process leads; `None` where it does not.
+    lead_until: Box<dyn Fn(Option<Instant>) + Send + Sync>,
+}
+
+impl fmt::Debug for Leadership {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Leadership")
+            .field("name", &self.name)
+            .field("election", &self.election)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Leadership {
-    /// Stands for election by the lease `name` in `namespace`, as `identity`, which no other process has.
+    /// Stands for election. `lead_until` learns, whenever that may have changed, until when this process leads; `None`
+    /// where it does not.
     #[must_use]
     pub fn new(
         client: Client,
-        namespace: &str,
-        name: &str,
-        identity: String,
-        timing: Timing,
-        cluster: Arc<Cluster>,
+        candidate: Candidate,
+        lead_until: impl Fn(Option<Instant>) + Send + Sync + 'static,
     ) -> Self {
+        let Candidate { namespace, lease, identity, field_manager, timing } = candidate;
         Self {
-            api: Api::namespaced(client, namespace),
-            name: name.to_owned(),
+            api: Api::namespaced(client, &namespace),
+            name: lease,
+            field_manager,
             election: Election::new(identity, timing),
             lease: None,
-            cluster,
+            lead_until: Box::new(lead_until),
         }
     }
 
@@ -69,7 +93,7 @@ impl Leadership {
             let failure = self.round().await.err();
             let until = self.election.leads_until();
             let leads = until.is_some_and(|until| Instant::now() < until);
-            self.cluster.lead_until(until);
+            (self.lead_until)(until);
             match (led, leads) {
                 (false, true) => info!(identity = self.election.identity(), "leads"),
                 (true, false) => warn!(identity = self.election.identity(), "leads no more"),
@@ -83,10 +107,10 @@ impl Leadership {
         }
     }
 
-    /// Gives the lease back if we hold it, so that the next operator need not wait for it to expire. Nothing may be
+    /// Gives the lease back if we hold it, so that the next process need not wait for it to expire. Nothing may be
     /// written any more.
     pub async fn release(&mut self) {
-        self.cluster.lead_until(None);
+        (self.lead_until)(None);
         match timeout(RELEASE, self.give_back()).await {
             Ok(Ok(true)) => info!(lease = self.name, "lease given back"),
             Ok(Ok(false)) => {}
@@ -183,8 +207,7 @@ impl Leadership {
 
     /// Writes the lease as it was read, changed; refused if it is another by now.
     async fn write(&self, change: impl FnOnce(&mut LeaseSpec)) -> Result<Lease, kube::Error> {
-        let params =
-            PostParams { field_manager: Some(OPERATOR_FIELD_MANAGER.into()), ..PostParams::default() };
+        let params = PostParams { field_manager: Some(self.field_manager.into()), ..PostParams::default() };
         match self.lease.clone() {
             Some(mut lease) => {
                 change(lease.spec.get_or_insert_default());
