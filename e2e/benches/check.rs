@@ -9,9 +9,7 @@ use std::time::{Duration, Instant};
 use node_agent::desired::{Change, Object, Want};
 use node_agent::disk::Directory;
 use node_agent::keeper::Keeper;
-use node_agent::metrics::Metrics;
 use profile::ContentHash;
-use prometheus::Registry;
 
 /// Processor time of one check of 1,000 files.
 const BAR: Duration = Duration::from_millis(50);
@@ -25,7 +23,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     for (files, bytes) in [(100, 3_000), (1_000, 3_000), (1_000, 10_000)] {
         let root = tempfile::tempdir()?;
         let directory = Directory::open(&root.path().join("profiles"))?;
-        let mut keeper = Keeper::new("node".parse()?, directory, Metrics::new(&Registry::new())?);
+        let mut keeper = Keeper::new(directory);
         keeper.change(Change::Init, Instant::now());
         for file in 0..files {
             let bytes = vec![u8::try_from(file % 251)?; bytes];

@@ -11,7 +11,7 @@
 //! - [`report`]: what lies on the disk, in the words of the custom resource.
 //!
 //! Around them, with a clock, a thread and the API server:
-//! - [`worker`]: the thread that owns the keeper.
+//! - [`worker`]: the thread that owns the keeper. [`journal`]: counts and logs what happens in the directory.
 //! - [`notify`]: news of the directory. [`watches`]: news of the profiles and of the node's own status.
 //! - [`reporter`]: sends the report when it has changed.
 //! - [`run()`]: puts the parts together.
@@ -20,6 +20,7 @@ pub mod budget;
 pub mod desired;
 pub mod disk;
 pub mod gather;
+pub mod journal;
 pub mod keeper;
 pub mod metrics;
 pub mod notify;

@@ -6,6 +6,7 @@ use daemon::metrics::{Watches, now, register};
 use prometheus::{Gauge, Histogram, HistogramOpts, IntCounterVec, IntGaugeVec, Opts, Registry};
 
 use crate::disk::{DiskError, Drift};
+use crate::keeper::FileCounts;
 use crate::watches;
 
 /// The agent's metrics.
@@ -48,19 +49,6 @@ impl ReportOutcome {
     }
 }
 
-/// The states of files that the gauge tells apart.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct FileCounts {
-    /// As they should be.
-    pub ready: i64,
-    /// Not written, read or removed.
-    pub failed: i64,
-    /// Something else has the name.
-    pub conflict: i64,
-    /// The profile is invalid.
-    pub rejected: i64,
-}
-
 impl Metrics {
     /// Registers them.
     ///
@@ -69,7 +57,7 @@ impl Metrics {
     pub fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
         let sync_duration = HistogramOpts::new(
             "seccomp_profile_agent_sync_duration_seconds",
-            "Time from the event that changed a profile until its bytes were read back from the disk.",
+            "Time from the event that changed a profile until its bytes were read back from the disk and the pass that wrote them was over.",
         );
         let sync_duration = sync_duration.buckets(vec![
             0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0,

@@ -15,6 +15,7 @@ use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 use crate::budget::Budget;
 use crate::desired::Listeners;
 use crate::disk::{Directory, Displaced, OpenError};
+use crate::journal::Journal;
 use crate::keeper::Keeper;
 use crate::metrics::Metrics;
 use crate::notify::{News, Watch};
@@ -136,9 +137,10 @@ impl Agent {
         tracing::info!(%node, directory = %path.display(), version = env!("CARGO_PKG_VERSION"), "agent started");
 
         let descriptor = directory.descriptor().try_clone_to_owned()?;
-        let keeper = Keeper::new(node.clone(), directory, metrics.clone());
+        let keeper = Keeper::new(directory);
         disk.ends();
-        let mut worker = worker::start(keeper, disk)?;
+        let journal = Journal::new(node.clone(), metrics.clone());
+        let mut worker = worker::start(keeper, journal, disk)?;
         let (own, own_status) = watch::channel(Own::Unknown);
         let (around, around_seen) = watch::channel(Around::default());
         let mut reporter = Reporter::new(

@@ -13,7 +13,8 @@ use daemon::Pulse;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::desired::Change;
-use crate::disk::Faults;
+use crate::disk::{Displaced, Faults};
+use crate::journal::Journal;
 use crate::keeper::{Keeper, Lost};
 
 /// Commands that wait at most; a profile on its way to the disk takes some KB.
@@ -53,28 +54,30 @@ pub struct Worker {
     pub ended: oneshot::Receiver<Result<(), Box<Lost>>>,
 }
 
-/// Starts the thread, which shows by `pulse` that it does not hang.
+/// Starts the thread. It records in `journal` what happens, and shows by `pulse` that it does not hang.
 ///
 /// # Errors
 /// There can be no more threads.
-pub fn start<F: Faults>(keeper: Keeper<F>, pulse: Pulse) -> io::Result<Worker> {
+pub fn start<F: Faults>(keeper: Keeper<F>, journal: Journal, pulse: Pulse) -> io::Result<Worker> {
     let (commands, queue) = mpsc::channel(QUEUE);
     let (revisions, revision) = watch::channel(0);
     let (end, ended) = oneshot::channel();
     thread::Builder::new().name("disk".to_owned()).stack_size(STACK).spawn(move || {
         // Nobody listens any more if the program is ending for another reason.
-        let _ = end.send(run(keeper, queue, &revisions, &pulse));
+        let _ = end.send(run(keeper, &journal, queue, &revisions, &pulse));
     })?;
     Ok(Worker { commands, revision, ended })
 }
 
 fn run<F: Faults>(
     mut keeper: Keeper<F>,
+    journal: &Journal,
     mut queue: mpsc::Receiver<Command>,
     revisions: &watch::Sender<Revision>,
     pulse: &Pulse,
 ) -> Result<(), Box<Lost>> {
     let mut wanted = Vec::new();
+    journal.record(&keeper.take_events());
     while let Some(first) = queue.blocking_recv() {
         pulse.begins();
         let mut next = Some(first);
@@ -82,17 +85,20 @@ fn run<F: Faults>(
             match command {
                 Command::Change(change, at) => keeper.change(change, at),
                 Command::Touched(files) => files.iter().for_each(|file| keeper.touched(file)),
-                Command::Directory => keeper.directory_touched().map_err(|why| keeper.lost(why))?,
+                Command::Directory => {
+                    keeper.directory_touched().map_err(|why| lost(&mut keeper, journal, why))?
+                }
                 Command::Check => keeper.check_all(),
-                Command::Retry => keeper.retry().map_err(|why| keeper.lost(why))?,
+                Command::Retry => keeper.retry().map_err(|why| lost(&mut keeper, journal, why))?,
                 Command::Report(reply) => wanted.push(reply),
             }
             next = queue.try_recv().ok();
         }
         let pass = keeper.sync();
+        journal.record(&pass.events);
         if pass.failed {
             // Of all failures, this one does not pass by itself.
-            keeper.directory().check_identity().map_err(|why| keeper.lost(why))?;
+            keeper.directory().check_identity().map_err(|why| lost(&mut keeper, journal, why))?;
         }
         if pass.changed && keeper.is_complete() {
             revisions.send_modify(|revision| *revision += 1);
@@ -104,4 +110,10 @@ fn run<F: Faults>(
         pulse.ends();
     }
     Ok(())
+}
+
+/// What is to be said when the directory is lost; what happened before is recorded.
+fn lost<F: Faults>(keeper: &mut Keeper<F>, journal: &Journal, why: Displaced) -> Box<Lost> {
+    journal.record(&keeper.take_events());
+    keeper.lost(why)
 }

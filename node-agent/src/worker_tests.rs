@@ -12,15 +12,18 @@ use tokio::sync::oneshot;
 
 use crate::desired::{Change, Object, Want};
 use crate::disk::{Directory, Faults, Step};
+use crate::journal::Journal;
 use crate::keeper::Keeper;
 use crate::metrics::Metrics;
 use crate::notify::{News, Watch};
 use crate::worker::{self, Command, Worker};
 
+fn journal() -> Journal {
+    Journal::new("node-1".parse().unwrap(), Metrics::new(&Registry::new()).unwrap())
+}
+
 fn started(path: &Path) -> Worker {
-    let metrics = Metrics::new(&Registry::new()).unwrap();
-    let keeper = Keeper::new("node-1".parse().unwrap(), Directory::open(path).unwrap(), metrics);
-    worker::start(keeper, Pulse::default()).unwrap()
+    worker::start(Keeper::new(Directory::open(path).unwrap()), journal(), Pulse::default()).unwrap()
 }
 
 async fn change(worker: &Worker, change: Change) {
@@ -123,10 +126,9 @@ async fn while_the_disk_hangs_the_agent_is_soon_not_ready_and_much_later_not_ali
     let disk = readiness.pulse("disk");
     let (answer, answers) = std::sync::mpsc::channel();
     let directory = Directory::with_faults(root.path(), Hangs { disk: disk.clone(), answers }).unwrap();
-    let metrics = Metrics::new(&Registry::new()).unwrap();
-    let keeper = Keeper::new("node-1".parse().unwrap(), directory, metrics);
+    let keeper = Keeper::new(directory);
     disk.ends();
-    let worker = worker::start(keeper, disk).unwrap();
+    let worker = worker::start(keeper, journal(), disk).unwrap();
     let after = |minutes: u64| {
         let now = Instant::now() + Duration::from_secs(60 * minutes);
         (readiness.pending(now).len(), readiness.stuck(now).len())

@@ -12,6 +12,7 @@ use std::time::Instant;
 use daemon::logging::{LogFormat, LoggingArgs};
 use node_agent::desired::{Change, Object, Want};
 use node_agent::disk::Directory;
+use node_agent::journal::Journal;
 use node_agent::keeper::Keeper;
 use node_agent::metrics::Metrics;
 use profile::ContentHash;
@@ -57,7 +58,8 @@ fn every_line_about_a_file_names_its_profile_and_hash_and_a_problem_its_cause() 
     let root = tempfile::tempdir().unwrap();
     let path = root.path().join("a.json");
     let metrics = Metrics::new(&Registry::new()).unwrap();
-    let mut keeper = Keeper::new("node".parse().unwrap(), Directory::open(root.path()).unwrap(), metrics);
+    let journal = Journal::new("node".parse().unwrap(), metrics);
+    let mut keeper = Keeper::new(Directory::open(root.path()).unwrap());
     let mut why = None;
     let lines = logged(|| {
         for change in [Change::Init, Change::InitDone] {
@@ -65,13 +67,13 @@ fn every_line_about_a_file_names_its_profile_and_hash_and_a_problem_its_cause() 
         }
         fs::write(&path, "theirs").unwrap();
         keeper.change(Change::Apply(object("ours")), Instant::now());
-        keeper.sync();
+        journal.record(&keeper.sync().events);
         why = keeper.report().problems.pop().map(|problem| problem.message);
         fs::remove_file(&path).unwrap();
         keeper.retry().unwrap();
-        keeper.sync();
+        journal.record(&keeper.sync().events);
         keeper.change(Change::Delete { name: "a".into(), uid: "a".into() }, Instant::now());
-        keeper.sync();
+        journal.record(&keeper.sync().events);
     });
     let said: Vec<_> = lines
         .iter()

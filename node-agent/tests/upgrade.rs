@@ -15,9 +15,7 @@ use api::FileState;
 use node_agent::desired::{Change, Object, Want};
 use node_agent::disk::{Directory, LEDGER};
 use node_agent::keeper::Keeper;
-use node_agent::metrics::Metrics;
 use profile::ContentHash;
-use prometheus::Registry;
 
 const LOG: &str = r#"{"defaultAction":"SCMP_ACT_LOG"}"#;
 const ALLOW: &str = r#"{"defaultAction":"SCMP_ACT_ALLOW"}"#;
@@ -48,8 +46,7 @@ fn the_directory_and_the_ledger_of_version_1_are_taken_over() {
     let untouched = ["kept.json", "adopted.json", "taken.json", "theirs.json", ".kept.json.swp"];
     let before = untouched.map(inode);
 
-    let metrics = Metrics::new(&Registry::new()).unwrap();
-    let mut keeper = Keeper::new("node".parse().unwrap(), Directory::open(root.path()).unwrap(), metrics);
+    let mut keeper = Keeper::new(Directory::open(root.path()).unwrap());
     keeper.change(Change::Init, Instant::now());
     for (name, bytes) in PROFILES {
         let want = Want::File { bytes: bytes.as_bytes().into(), hash: ContentHash::of(bytes.as_bytes()) };

@@ -2,9 +2,10 @@
 //!
 //! Events mark names: [`Keeper::change`] for news from the API server, [`Keeper::touched`] for news from the
 //! directory, [`Keeper::check_all`] and [`Keeper::retry`] for the clock. [`Keeper::sync`] then looks at the marked
-//! names and does what is to be done, many names with one write of the ledger. [`Keeper::report`] says what lies
-//! there. Neither Kubernetes nor a clock nor a thread is known here.
+//! names, does what is to be done, many names with one write of the ledger, and says what happened. [`Keeper::report`]
+//! says what lies there. Neither Kubernetes nor a clock, a log, a metric or a thread is known here.
 
+mod event;
 mod record;
 mod sync;
 #[cfg(test)]
@@ -27,25 +28,27 @@ mod tests_trouble;
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use api::{FileState, NodeName, ProfileName, Report};
+use api::{FileState, ProfileName, Report};
 
 use crate::desired::{Change, Desired, Want};
 use crate::disk::{
     Claim, Directory, Displaced, Faults, Fingerprint, Goal, LEDGER, Ledger, LedgerError, NoFaults,
 };
-use crate::metrics::{FileCounts, Metrics};
 use crate::report::{self, Line};
 
+pub use event::{Deed, Event, FileCounts};
 pub use record::Problem;
 use record::Record;
 
 /// What a pass came to.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Pass {
     /// The report says something else than before.
     pub changed: bool,
     /// Something could not be done.
     pub failed: bool,
+    /// What happened in it, and since the pass before it.
+    pub events: Vec<Event>,
 }
 
 /// The directory is lost.
@@ -60,7 +63,6 @@ pub struct Lost {
 /// The keeper of the directory.
 #[derive(Debug)]
 pub struct Keeper<F = NoFaults> {
-    node: NodeName,
     directory: Directory<F>,
     desired: Desired,
     /// As it lies on the disk; an error where that cannot be used.
@@ -79,24 +81,18 @@ pub struct Keeper<F = NoFaults> {
     checks_all: bool,
     /// What has happened since the last pass.
     pass: Pass,
-    metrics: Metrics,
 }
 
 impl<F: Faults> Keeper<F> {
     /// Takes the directory over: removes what an agent left in the middle of a write, and reads the ledger.
     #[must_use]
-    pub fn new(node: NodeName, mut directory: Directory<F>, metrics: Metrics) -> Self {
-        if let Err(error) = directory.sweep() {
-            tracing::warn!(%node, %error, "temporary files of an earlier run may be left");
-        }
+    pub fn new(mut directory: Directory<F>) -> Self {
+        let mut pass = Pass::default();
+        pass.events.extend(directory.sweep().err().map(Event::NotSwept));
         let ledger = directory.load_ledger();
-        if let Err(error) = &ledger {
-            metrics.failed(error.reason());
-            tracing::error!(%node, %error, "no file is written or removed until the ledger can be used");
-        }
+        pass.events.extend(ledger.as_ref().err().cloned().map(Event::LedgerUnusable));
         let ledger_print = directory.ledger_fingerprint();
         Self {
-            node,
             directory,
             desired: Desired::default(),
             ledger,
@@ -107,8 +103,7 @@ impl<F: Faults> Keeper<F> {
             records: BTreeMap::new(),
             marked: BTreeMap::new(),
             checks_all: false,
-            pass: Pass::default(),
-            metrics,
+            pass,
         }
     }
 
@@ -116,6 +111,11 @@ impl<F: Faults> Keeper<F> {
     #[must_use]
     pub fn directory(&self) -> &Directory<F> {
         &self.directory
+    }
+
+    /// What happened since the last pass, for whoever does not wait for the next one.
+    pub fn take_events(&mut self) -> Vec<Event> {
+        std::mem::take(&mut self.pass.events)
     }
 
     /// Whether there has been a complete list of the profiles.
@@ -243,8 +243,7 @@ impl<F: Faults> Keeper<F> {
         }
         match self.directory.load_ledger() {
             Err(error @ LedgerError::TooNew(_)) => {
-                self.metrics.failed(error.reason());
-                tracing::error!(node = %self.node, %error, "no file is written or removed until it is gone");
+                self.pass.events.push(Event::LedgerReplaced(error.clone()));
                 self.ledger = Err(error);
             }
             found => self.ledger_is_stale |= found != self.ledger,
@@ -256,13 +255,13 @@ impl<F: Faults> Keeper<F> {
             self.ledger = self.directory.load_ledger();
             self.ledger_print = self.directory.ledger_fingerprint();
             if self.ledger.is_ok() {
-                tracing::info!(node = %self.node, "the ledger can be used again");
+                self.pass.events.push(Event::LedgerUsable);
                 self.check_all();
             }
         }
     }
 
-    fn count_files(&self) {
+    fn counts(&self) -> FileCounts {
         let mut counts = FileCounts::default();
         for (name, record) in &self.records {
             match (&record.problem, self.desired.goal(name)) {
@@ -275,6 +274,6 @@ impl<F: Faults> Keeper<F> {
                 (None, _) => {}
             }
         }
-        self.metrics.set_files(counts);
+        counts
     }
 }

@@ -5,8 +5,9 @@ use std::time::Instant;
 use api::{FileState, ProfileName};
 use profile::ContentHash;
 
+use super::event::Deed;
 use crate::budget::Refusal;
-use crate::disk::{Action, DiskError, Drift, Found, Over};
+use crate::disk::{Action, DiskError, Found, Over};
 
 /// Why a profile's file is not as it should be, as it goes into the report.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -95,10 +96,15 @@ impl Work {
         }
     }
 
-    pub(super) fn drift(&self) -> Option<Drift> {
+    /// What is done once all of its way is behind it.
+    pub(super) fn deed(&self) -> Option<Deed> {
         match self.action {
-            Action::Put { drift, .. } => drift,
-            _ => None,
+            Action::Put { drift, .. } => Some(drift.map_or(Deed::Written, Deed::Mended)),
+            Action::Claim { rewrite: false } => Some(Deed::Adopted),
+            Action::Claim { rewrite: true } => Some(Deed::AdoptedAndWritten),
+            Action::Remove { .. } => Some(Deed::Removed),
+            Action::Forget => Some(Deed::Forgotten),
+            Action::Rest | Action::Refuse(_) => None,
         }
     }
 

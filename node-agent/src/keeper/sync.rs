@@ -4,10 +4,9 @@
 //! directory, and out of the directory before it is out of the ledger.
 
 use api::{FileState, ProfileName};
-use profile::ContentHash;
 
 use super::record::{MOST_REPAIRS, Problem, Record, Work, hash_of, over};
-use super::{Keeper, Pass, Want};
+use super::{Deed, Event, Keeper, Pass, Want};
 use crate::disk::{Action, Claim, DiskError, Faults, Found, Goal, Ledger, Owner, decide};
 
 impl<F: Faults> Keeper<F> {
@@ -34,13 +33,12 @@ impl<F: Faults> Keeper<F> {
             }
         }
         if std::mem::take(&mut self.checks_all) {
-            self.metrics.checked();
+            self.pass.events.push(Event::Checked);
         }
-        let pass = std::mem::take(&mut self.pass);
-        if pass.changed {
-            self.count_files();
+        if self.pass.changed {
+            self.pass.events.push(Event::Counted(self.counts()));
         }
-        pass
+        std::mem::take(&mut self.pass)
     }
 
     fn decide(&self, name: &ProfileName, found: &Found) -> Action {
@@ -134,12 +132,6 @@ impl<F: Faults> Keeper<F> {
                         matches!(work.action, Action::Forget) || *found == Found::Absent
                     }
                 };
-            if work.done
-                && let Some(since) = work.since
-                && over(&work.action).is_some()
-            {
-                self.metrics.synced(since.elapsed());
-            }
         }
     }
 
@@ -175,8 +167,7 @@ impl<F: Faults> Keeper<F> {
                 self.ledger_is_stale = false;
             }
             Err(error) => {
-                tracing::warn!(node = %self.node, %error, "the ledger cannot be written");
-                self.metrics.failed(error.reason());
+                self.pass.events.push(Event::LedgerNotWritten(error.clone()));
             }
         }
         stored
@@ -206,7 +197,7 @@ impl<F: Faults> Keeper<F> {
 
     /// Nothing can be done.
     fn refuse(&mut self, name: ProfileName, found: &Found, error: &DiskError) {
-        self.metrics.failed(error.reason());
+        self.pass.events.push(Event::Failed(error.reason()));
         self.pass.failed = true;
         self.remember(name, found, Some(error.into()), false);
     }
@@ -221,13 +212,11 @@ impl<F: Faults> Keeper<F> {
         if let Some(error) = &work.error {
             return self.refuse(work.name, &work.found, error);
         }
-        if work.done {
-            self.log(&work);
-        }
         if work.done
-            && let Some(drift) = work.drift()
+            && let Some(deed) = work.deed()
         {
-            self.metrics.repaired(drift);
+            let hash = if deed == Deed::Removed { work.removed } else { hash_of(&work.found) };
+            self.pass.events.push(Event::Done { profile: work.name.clone(), hash, deed, since: work.since });
         }
         // Even a name that the ledger forgot may have been in the last report.
         self.pass.changed |= matches!(work.action, Action::Remove { .. } | Action::Forget);
@@ -244,7 +233,7 @@ impl<F: Faults> Keeper<F> {
         let record = self.records.entry(name.clone()).or_default();
         let hash = hash_of(found);
         if record.problem != problem {
-            log_problem(&self.node, &name, hash, problem.as_ref());
+            self.pass.events.push(Event::Problem { profile: name.clone(), hash, problem: problem.clone() });
             self.pass.changed = true;
         }
         self.pass.changed |= record.hash != hash;
@@ -258,49 +247,6 @@ impl<F: Faults> Keeper<F> {
         if forgotten && !record.wants_retry() {
             self.records.remove(&name);
             self.pass.changed = true;
-        }
-    }
-
-    fn log(&self, work: &Work) {
-        let (node, profile) = (&self.node, &work.name);
-        let hash = match work.action {
-            Action::Remove { .. } => work.removed,
-            _ => hash_of(&work.found),
-        };
-        let hash = hash.map(tracing::field::display);
-        match (&work.action, work.drift()) {
-            (Action::Put { .. }, Some(drift)) => {
-                tracing::warn!(%node, %profile, hash, drift = drift.as_str(), "file mended");
-            }
-            (Action::Put { .. }, None) => tracing::info!(%node, %profile, hash, "file written"),
-            (Action::Claim { rewrite: false }, _) => tracing::info!(%node, %profile, hash, "file adopted"),
-            (Action::Claim { rewrite: true }, _) => {
-                tracing::info!(%node, %profile, hash, "file adopted and written");
-            }
-            (Action::Remove { .. }, _) => tracing::info!(%node, %profile, hash, "file removed"),
-            (Action::Forget, _) => {
-                tracing::info!(%node, %profile, hash, "file is gone already or not ours");
-            }
-            (Action::Rest | Action::Refuse(_), _) => {}
-        }
-    }
-}
-
-fn log_problem(
-    node: &api::NodeName,
-    profile: &ProfileName,
-    hash: Option<ContentHash>,
-    problem: Option<&Problem>,
-) {
-    let hash = hash.map(tracing::field::display);
-    match problem {
-        Some(Problem { reason, message, .. }) => {
-            // Not named `message`: a line has one, which is what stands behind the fields.
-            tracing::warn!(%node, %profile, hash, reason, why = &**message, "file is not as it should be");
-        }
-        None => {
-            // Also when the profile is gone, and what was in its way stays.
-            tracing::info!(%node, %profile, hash, "the problem with the file is over");
         }
     }
 }

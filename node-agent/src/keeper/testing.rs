@@ -5,7 +5,6 @@ use std::path::PathBuf;
 
 use api::FileState;
 use profile::ContentHash;
-use prometheus::Registry;
 
 use super::*;
 use crate::desired::Object;
@@ -17,6 +16,8 @@ pub(super) struct World {
     pub(super) root: tempfile::TempDir,
     pub(super) script: Script,
     pub(super) keeper: Keeper<Script>,
+    /// What has happened.
+    pub(super) events: Vec<Event>,
 }
 
 pub(super) fn name(name: &str) -> ProfileName {
@@ -30,14 +31,14 @@ pub(super) fn object(name: &str, bytes: &str) -> Object {
 
 pub(super) fn keeper(path: &std::path::Path, script: &Script) -> Keeper<Script> {
     let directory = Directory::with_faults(path, script.clone()).unwrap();
-    Keeper::new("node".parse().unwrap(), directory, Metrics::new(&Registry::new()).unwrap())
+    Keeper::new(directory)
 }
 
 impl World {
     pub(super) fn new() -> Self {
         let (root, script) = (tempfile::tempdir().unwrap(), Script::default());
         let keeper = keeper(&root.path().join("profiles"), &script);
-        Self { root, script, keeper }
+        Self { root, script, keeper, events: Vec::new() }
     }
 
     /// A world in which profiles with these bytes are on the disk.
@@ -57,38 +58,44 @@ impl World {
         self.keeper.change(change, Instant::now());
     }
 
+    pub(super) fn sync(&mut self) -> Pass {
+        let pass = self.keeper.sync();
+        self.events.extend(pass.events.iter().cloned());
+        pass
+    }
+
     pub(super) fn list(&mut self, profiles: &[(&str, &str)]) -> Pass {
         self.change(Change::Init);
         for (name, bytes) in profiles {
             self.change(Change::InitApply(object(name, bytes)));
         }
         self.change(Change::InitDone);
-        self.keeper.sync()
+        self.sync()
     }
 
     pub(super) fn apply(&mut self, name: &str, bytes: &str) -> Pass {
         self.change(Change::Apply(object(name, bytes)));
-        self.keeper.sync()
+        self.sync()
     }
 
     pub(super) fn delete(&mut self, name: &str) -> Pass {
         self.change(Change::Delete { name: name.into(), uid: name.into() });
-        self.keeper.sync()
+        self.sync()
     }
 
     pub(super) fn touch(&mut self, file: &str) -> Pass {
         self.keeper.touched(file);
-        self.keeper.sync()
+        self.sync()
     }
 
     pub(super) fn retry(&mut self) -> Pass {
         self.keeper.retry().unwrap();
-        self.keeper.sync()
+        self.sync()
     }
 
     pub(super) fn check(&mut self) -> Pass {
         self.keeper.check_all();
-        self.keeper.sync()
+        self.sync()
     }
 
     /// The process ends and another one starts, with the same profiles.
@@ -124,8 +131,13 @@ impl World {
         self.keeper.report().files.into_iter().collect()
     }
 
-    pub(super) fn repairs(&self) -> [u64; 3] {
-        [Drift::Changed, Drift::Removed, Drift::Replaced].map(|drift| self.keeper.metrics.repairs(drift))
+    /// How many files were mended that were changed, removed, replaced.
+    pub(super) fn repairs(&self) -> [usize; 3] {
+        [Drift::Changed, Drift::Removed, Drift::Replaced].map(|drift| {
+            let is_repair =
+                |event: &&Event| matches!(event, Event::Done { deed, .. } if *deed == Deed::Mended(drift));
+            self.events.iter().filter(is_repair).count()
+        })
     }
 }
 

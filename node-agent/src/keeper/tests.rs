@@ -108,7 +108,7 @@ fn drift_of_every_kind_is_mended_and_counted() {
 fn the_full_check_finds_what_no_event_told() {
     let mut world = World::with(&[("a", "one"), ("b", "one")]);
     fs::write(world.path("b.json"), "evil").unwrap();
-    assert_eq!(world.keeper.sync(), Pass::default());
+    assert_eq!(world.sync(), Pass::default());
     world.check();
     assert_eq!(world.read("b.json").as_deref(), Some("one"));
     assert_eq!(world.repairs(), [1, 0, 0]);

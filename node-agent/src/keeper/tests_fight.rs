@@ -111,7 +111,7 @@ fn changing_the_directory_itself_wins_no_fight() {
     fs::write(world.path("a.json"), "evil").unwrap();
     for _ in 0..50 {
         world.keeper.directory_touched().unwrap();
-        world.keeper.sync();
+        world.sync();
     }
     assert_eq!(acts(&world, "a.json"), 10);
 }

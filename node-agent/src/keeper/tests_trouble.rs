@@ -30,7 +30,8 @@ fn a_disk_that_refuses_keeps_the_old_file_and_heals_by_itself() {
         assert!(pass.changed && pass.failed);
         assert_eq!(world.problem(), (FileState::Failed, reason.into()), "{step} {errno}");
         assert_eq!(world.reported(), [("a".into(), short("one"))]);
-        assert_eq!(world.retry(), Pass { changed: false, failed: true }, "nothing new to report");
+        let again = Pass { changed: false, failed: true, events: vec![Event::Failed(reason)] };
+        assert_eq!(world.retry(), again, "nothing new to report");
         world.script.calm();
         assert!(world.retry().changed);
         assert_eq!(world.keeper.report().problems, []);
@@ -77,12 +78,12 @@ fn leftovers_go_only_after_a_complete_list_and_only_if_they_are_ours() {
     world.restart_unlisted();
     world.change(Change::Init);
     world.change(Change::InitApply(object("a", "one")));
-    world.keeper.sync();
+    world.sync();
     world.check();
     world.retry();
     assert_eq!(world.read("b.json").as_deref(), Some("one"));
     world.change(Change::InitDone);
-    world.keeper.sync();
+    world.sync();
     assert_eq!(world.read("a.json").as_deref(), Some("one"));
     assert_eq!(world.read("b.json"), None);
     assert_eq!(world.read("theirs.json").as_deref(), Some("x"));
@@ -163,7 +164,7 @@ fn a_ledger_without_room_is_not_made_larger_and_the_report_says_so() {
     for (profile, bytes) in [("a", "two"), (new.as_str(), "one")] {
         world.change(Change::InitApply(object(profile, bytes)));
     }
-    world.keeper.sync();
+    world.sync();
     assert_eq!(world.problem(), (FileState::Failed, "LedgerFull".into()));
     assert_eq!(world.keeper.report().problems[0].name, new);
     assert_eq!(world.read(&format!("{new}.json")), None);
@@ -171,7 +172,7 @@ fn a_ledger_without_room_is_not_made_larger_and_the_report_says_so() {
     assert_eq!(world.ledger(), full);
     // The list is complete: what nobody wants any more makes room.
     world.change(Change::InitDone);
-    world.keeper.sync();
+    world.sync();
     world.retry();
     assert_eq!(world.read(&format!("{new}.json")).as_deref(), Some("one"));
     assert_eq!(world.keeper.report().problems, []);
@@ -197,7 +198,7 @@ fn a_profile_that_there_is_no_room_for_keeps_its_file_and_stops_no_other() {
     let refused = |name| Object { want: Want::Refused(refusal), ..object(name, "") };
     world.change(Change::Apply(refused("a")));
     world.change(Change::Apply(refused("new")));
-    world.keeper.sync();
+    world.sync();
     let report = world.keeper.report();
     let problems: Vec<_> =
         report.problems.iter().map(|it| (&*it.name, it.state.known(), &*it.reason)).collect();
@@ -214,7 +215,7 @@ fn a_profile_that_there_is_no_room_for_keeps_its_file_and_stops_no_other() {
     world.apply("a", "new");
     assert_eq!(world.read("a.json").unwrap(), "new");
     world.change(Change::Apply(Object { want: Want::Removal, ..object("new", "") }));
-    world.keeper.sync();
+    world.sync();
     assert_eq!(world.keeper.report().problems, [], "leave to remove it is enough");
 }
 
@@ -233,7 +234,7 @@ fn an_invalid_profile_keeps_its_file_and_stops_no_other() {
     world.change(Change::Init);
     world.change(Change::InitApply(Object { want, ..object("a", "") }));
     world.change(Change::InitDone);
-    world.keeper.sync();
+    world.sync();
     assert_eq!(world.read("a.json").as_deref(), Some("one"));
     assert_eq!(world.read("b.json"), None);
     assert!(world.apply("a", "two").changed);
@@ -246,7 +247,7 @@ fn a_profile_that_may_not_be_keeps_the_file_that_is_there_and_says_why() {
     let mut world = World::with(&[("a", "one")]);
     let refused = || Want::Rejected { reason: "ListenersDisabled", message: "/run/a.sock".into() };
     world.change(Change::Apply(Object { want: refused(), ..object("a", "") }));
-    world.keeper.sync();
+    world.sync();
     assert_eq!(world.problem(), (FileState::Rejected, "ListenersDisabled".into()));
     assert_eq!(world.read("a.json").as_deref(), Some("one"));
     // As an agent that is restarted because listeners were turned off, and whose file was removed meanwhile.
@@ -255,7 +256,7 @@ fn a_profile_that_may_not_be_keeps_the_file_that_is_there_and_says_why() {
     world.change(Change::Init);
     world.change(Change::InitApply(Object { want: refused(), ..object("a", "") }));
     world.change(Change::InitDone);
-    world.keeper.sync();
+    world.sync();
     assert_eq!(world.problem(), (FileState::Rejected, "ListenersDisabled".into()));
     assert_eq!(world.read("a.json"), None);
 }
@@ -277,7 +278,7 @@ fn leave_to_remove_ends_the_report_on_the_file_whether_or_not_it_was_ours() {
     for profile in ["a", "b"] {
         world.change(Change::Apply(Object { want: Want::Removal, ..object(profile, "") }));
     }
-    assert!(world.keeper.sync().changed);
+    assert!(world.sync().changed);
     assert_eq!(world.read("a.json"), None);
     assert_eq!(world.read("b.json").as_deref(), Some("theirs"));
     assert_eq!(world.reported(), []);

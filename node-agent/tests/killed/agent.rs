@@ -10,9 +10,7 @@ use std::{env, io};
 use node_agent::desired::{Change, Object, Want};
 use node_agent::disk::{Directory, Faults, Step};
 use node_agent::keeper::Keeper;
-use node_agent::metrics::Metrics;
 use profile::ContentHash;
-use prometheus::Registry;
 use rustix::io::Errno;
 use rustix::process::{Signal, getpid, kill_process};
 
@@ -54,7 +52,7 @@ pub(crate) fn act(directory: PathBuf) {
     let number = |name| env::var(name).ok().map(|text| text.parse::<u64>().unwrap());
     let killer = Killer { calls_left: number(CALL) };
     let directory = Directory::with_faults(&directory, killer).unwrap();
-    let mut keeper = Keeper::new("node".parse().unwrap(), directory, Metrics::new(&Registry::new()).unwrap());
+    let mut keeper = Keeper::new(directory);
     let wanted = files::wanted(number(ROUND).unwrap()).map(|(name, bytes)| {
         let want = Want::File { hash: ContentHash::of(&bytes), bytes: bytes.into() };
         Change::InitApply(Object { name: name.into(), uid: name.into(), want })
