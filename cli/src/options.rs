@@ -12,7 +12,7 @@ use crate::wait::Goal;
 ///
 /// Reads SeccompProfiles, NodeProfileStatuses and, where that is allowed, pods, workloads, the names of Nodes and
 /// RuntimeClasses; changes nothing. The ClusterRole seccomp-profile-viewer, which is a part of Kubernetes' own role view,
-/// is enough.
+/// is enough for all but the Nodes and RuntimeClasses.
 #[derive(Debug, Clone, Parser)]
 #[command(
     name = "kubectl-seccomp",

@@ -35,10 +35,11 @@ pub const RULE: &[(&str, &str)] = &[
         "Podman and CRI-O read this, containerd ignores it; give the number in errnoRet (empty, it changes nothing: leave it \
          out)",
     ),
+    ("comment", "changes nothing; leave it out"),
 ];
 
 /// Fields that a schema need not hold: it is enough that they are unknown.
-const OTHERS: &[(&str, &str)] = &[("minKernel", CONDITION), ("comment", "changes nothing; leave it out")];
+const OTHERS: &[(&str, &str)] = &[("minKernel", CONDITION)];
 
 /// The word for the node's own architecture, which libseccomp has and neither the specification nor a runtime.
 pub const NATIVE: &str = "SCMP_ARCH_NATIVE";

@@ -53,7 +53,7 @@ fn what_is_empty_in_such_a_field_is_said_to_change_nothing() {
         @r"
     archMap: Docker, Podman and CRI-O read this, containerd ignores it; list the architectures in architectures (empty, it changes nothing: leave it out)
     defaultErrno: Podman and CRI-O read this, containerd ignores it; give the number in defaultErrnoRet (empty, it changes nothing: leave it out)
-    syscalls[0].comment: is empty and changes nothing; leave it out
+    syscalls[0].comment: changes nothing; leave it out
     syscalls[0].errno: Podman and CRI-O read this, containerd ignores it; give the number in errnoRet (empty, it changes nothing: leave it out)
     syscalls[0].excludes: Docker, Podman and CRI-O read this, containerd ignores it; leave it out, and the rule too where its condition does not hold (empty, it changes nothing)
     syscalls[0].includes: Docker, Podman and CRI-O read this, containerd ignores it; leave it out, and the rule too where its condition does not hold (empty, it changes nothing)

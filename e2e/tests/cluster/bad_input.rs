@@ -114,7 +114,7 @@ fn all() -> Vec<Bad> {
             "a listener, where the chart admits none",
             json!({}),
             &[
-                "ValidatingAdmissionPolicy 'seccomp-profile-no-listeners'",
+                "ValidatingAdmissionPolicy 'seccomp-profile-listeners'",
                 "no profile may name a listener in this cluster; the chart's value listeners.enabled lets them",
             ],
         ),
@@ -145,6 +145,11 @@ fn all() -> Vec<Bad> {
             "Docker's architectures",
             json!({ "defaultAction": "SCMP_ACT_LOG", "archMap": [{ "architecture": "SCMP_ARCH_X86_64" }] }),
             &["spec.contents.archMap", "containerd ignores it; list the architectures in architectures"],
+        ),
+        rule(
+            "the comment that tools write, also an empty one",
+            json!({ "names": ["read"], "action": "SCMP_ACT_LOG", "comment": "" }),
+            &["spec.contents.syscalls[0].comment", "changes nothing; leave it out"],
         ),
         rule(
             "Docker's conditions",

@@ -211,7 +211,7 @@ fn a_listener_that_no_policy_refused_comes_to_no_node() {
     let cluster = alone();
     let contents = contents(SOCKET);
     let _reinstall = Reinstall(&cluster);
-    let binding = "validatingadmissionpolicybinding/seccomp-profile-no-listeners";
+    let binding = "validatingadmissionpolicybinding/seccomp-profile-listeners";
     cluster.ok(["delete", binding]);
     until("a listener being admitted", LIMIT, || dry_run(&cluster, &contents).is_ok().then_some(()));
     let profile = cluster.profile("slipped-in", &contents);

@@ -138,7 +138,12 @@ fn all_works(cluster: &Session, earlier: &Earlier, name: &str) {
 #[ignore = "long: builds the programs of the release before"]
 fn programs_of_the_release_before_work_with_those_of_this_one_and_the_other_way_round() {
     let Some(earlier) = Earlier::build().unwrap_or_else(|error| panic!("{error}")) else {
-        say("the history does not reach to the release before; nothing is tried");
+        // A source archive has none, and a clone that has not enough of it can be mended.
+        assert!(
+            !repository().join(".git").exists(),
+            "the release before is not in the history: `git fetch --unshallow`"
+        );
+        say("there is no history, and so no release before; nothing is tried");
         return;
     };
     let cluster = alone();
