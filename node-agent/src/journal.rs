@@ -4,8 +4,9 @@ use api::NodeName;
 use tracing::field::display;
 use tracing::{error, info, warn};
 
-use crate::keeper::{Deed, Event, Problem};
+use crate::keeper::{Deed, Event};
 use crate::metrics::Metrics;
+use crate::report::Problem;
 
 /// The log and the metrics of one node's agent.
 #[derive(Debug, Clone)]

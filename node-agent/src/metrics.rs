@@ -7,7 +7,11 @@ use prometheus::{Gauge, Histogram, HistogramOpts, IntCounterVec, IntGaugeVec, Op
 
 use crate::disk::{DiskError, Drift};
 use crate::keeper::FileCounts;
-use crate::watches;
+
+/// The kind of profiles, in logs and metrics.
+pub const PROFILES: &str = "SeccompProfile";
+/// The kind of the node's own status, in logs and metrics.
+pub const OWN_STATUS: &str = "NodeProfileStatus";
 
 /// The agent's metrics.
 #[derive(Debug, Clone)]
@@ -95,7 +99,7 @@ impl Metrics {
             )?,
             last_full_check: register(registry, last_full_check?)?,
             check_interval: register(registry, check_interval?)?,
-            watches: Watches::new(registry, &[watches::PROFILES, watches::OWN_STATUS])?,
+            watches: Watches::new(registry, &[PROFILES, OWN_STATUS])?,
         };
         // Series that exist from the start, so that a rate over the first repair is not lost.
         for drift in [Drift::Changed, Drift::Removed, Drift::Replaced] {

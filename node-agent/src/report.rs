@@ -7,10 +7,27 @@ use profile::ShortHash;
 
 use crate::budget::{LONGEST_LIST, listed};
 use crate::desired::MISNAMED;
-use crate::keeper::Problem;
+use crate::disk::DiskError;
 
 /// Longest message of a problem in characters, as the schema of the custom resource has it.
 const LONGEST_MESSAGE: usize = 1024;
+
+/// Why a profile's file is not as it should be, as it goes into the report.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// What kind of problem it is.
+    pub state: FileState,
+    /// Why, in one word.
+    pub reason: &'static str,
+    /// Why, for a person.
+    pub message: Box<str>,
+}
+
+impl From<&DiskError> for Problem {
+    fn from(error: &DiskError) -> Self {
+        Self { state: error.state(), reason: error.reason(), message: error.to_string().into() }
+    }
+}
 
 /// What there is to say of one name.
 #[derive(Debug, Clone, Copy)]

@@ -17,7 +17,7 @@ use crate::desired::Listeners;
 use crate::disk::{Directory, Displaced, OpenError};
 use crate::journal::Journal;
 use crate::keeper::Keeper;
-use crate::metrics::Metrics;
+use crate::metrics::{self, Metrics};
 use crate::notify::{News, Watch};
 use crate::options::Options;
 use crate::own_status::Own;
@@ -161,12 +161,12 @@ impl Agent {
                     listeners,
                     worker.commands.clone(),
                     around,
-                    measured.of(watches::PROFILES),
+                    measured.of(metrics::PROFILES),
                     budget,
                 ),
                 async {
                     first_list(worker.revision.clone()).await;
-                    watches::own_status(client, node.clone(), own, measured.of(watches::OWN_STATUS)).await;
+                    watches::own_status(client, node.clone(), own, measured.of(metrics::OWN_STATUS)).await;
                 },
                 directory_news(descriptor, node, check_interval, worker.commands.clone()),
                 ticks(check_interval, worker.commands.clone()),

@@ -16,6 +16,7 @@ use tokio::time::{Instant as Deadline, sleep_until};
 
 use crate::budget::Budget;
 use crate::desired::Listeners;
+use crate::metrics::{OWN_STATUS, PROFILES};
 use crate::own_status::{Held, Own};
 use crate::reading::{Outcome, Reading, Watched};
 use crate::spread;
@@ -45,11 +46,6 @@ pub const LONGEST_WATCH: Duration = Duration::from_secs(WATCH.end as u64);
 pub(crate) fn config(node: &NodeName) -> Config {
     Config::default().page_size(PAGE).timeout(spread::within(WATCH, node))
 }
-
-/// The kind of profiles, in logs and metrics.
-pub const PROFILES: &str = "SeccompProfile";
-/// The kind of the node's own status, in logs and metrics.
-pub const OWN_STATUS: &str = "NodeProfileStatus";
 
 /// What the profiles' watch shows of the cluster around the node.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

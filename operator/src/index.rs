@@ -10,6 +10,7 @@
 
 mod judge_node;
 mod judge_profile;
+mod judge_starts;
 mod listed;
 mod node;
 mod profile;

@@ -6,17 +6,22 @@ use daemon::metrics::{Watches, register};
 use prometheus::{Histogram, HistogramOpts, HistogramVec, IntCounterVec, Opts, Registry};
 
 use crate::echo::Echoes;
-use crate::watch::{Nodes, Pods, Profiles, Reports, Watched};
-use crate::writer::{Write, WriteError};
+use crate::writer::{WriteError, Writes};
+
+/// What profiles are called in logs and metrics.
+pub const PROFILES: &str = "SeccompProfile";
+/// What reports are called there.
+pub const REPORTS: &str = "NodeProfileStatus";
+/// What Nodes are called there.
+pub const NODES: &str = "Node";
+/// What Pods are called there.
+pub const PODS: &str = "Pod";
 
 /// The kinds that are watched.
-pub const KINDS: [&str; 4] = [Profiles::KIND, Reports::KIND, Nodes::KIND, Pods::KIND];
+pub const KINDS: [&str; 4] = [PROFILES, REPORTS, NODES, PODS];
 
 /// What is looked at, as labels.
 const LOOKS: [&str; 2] = ["profile", "node"];
-
-/// The outcome of what went well.
-const OK: &str = "Ok";
 
 /// The operator's metrics.
 #[derive(Debug, Clone)]
@@ -31,10 +36,6 @@ pub struct Metrics {
     /// What the watches bring of the operator's own writes.
     pub echoes: Echoes,
 }
-
-/// Writes to the API server, counted.
-#[derive(Debug, Clone)]
-pub struct Writes(IntCounterVec);
 
 impl Metrics {
     /// New metrics in `registry`, with series for all values of their labels, so that the first event is not lost to a
@@ -65,11 +66,11 @@ impl Metrics {
             rollout_seconds: register(registry, Histogram::with_opts(rollout_seconds)?)?,
             writes: Writes::new(registry)?,
             watches: Watches::new(registry, &KINDS)?,
-            echoes: Echoes::new(registry, &[Profiles::KIND, Reports::KIND])?,
+            echoes: Echoes::new(registry, &[PROFILES, REPORTS])?,
         };
         for kind in LOOKS {
             metrics.reconcile_seconds.with_label_values(&[kind]);
-            for outcome in outcomes() {
+            for outcome in WriteError::outcomes() {
                 metrics.reconciles.with_label_values(&[kind, outcome]);
             }
         }
@@ -78,7 +79,7 @@ impl Metrics {
 
     /// Counts one look.
     pub fn reconciled(&self, kind: &str, result: Result<(), &WriteError>, took: Duration) {
-        self.reconciles.with_label_values(&[kind, outcome(result)]).inc();
+        self.reconciles.with_label_values(&[kind, WriteError::outcome(result)]).inc();
         self.reconcile_seconds.with_label_values(&[kind]).observe(took.as_secs_f64());
     }
 
@@ -88,38 +89,10 @@ impl Metrics {
     }
 }
 
-impl Writes {
-    fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
-        let writes = Opts::new(
-            "seccomp_profile_api_writes_total",
-            "Writes to the API server, by what was written and outcome. The lease is not among them.",
-        );
-        let writes = Self(register(registry, IntCounterVec::new(writes, &["write", "outcome"])?)?);
-        for write in Write::ALL {
-            for outcome in outcomes() {
-                writes.0.with_label_values(&[write.as_str(), outcome]);
-            }
-        }
-        Ok(writes)
-    }
-
-    /// Counts one.
-    pub fn count(&self, write: Write, result: Result<(), &WriteError>) {
-        self.0.with_label_values(&[write.as_str(), outcome(result)]).inc();
-    }
-}
-
-fn outcome(result: Result<(), &WriteError>) -> &'static str {
-    result.map_or_else(WriteError::reason, |()| OK)
-}
-
-fn outcomes() -> impl Iterator<Item = &'static str> {
-    std::iter::once(OK).chain(WriteError::REASONS)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::writer::Write;
 
     fn series(registry: &Registry, name: &str) -> usize {
         let families = registry.gather();

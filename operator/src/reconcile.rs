@@ -19,10 +19,10 @@ use tracing::{debug, info, warn};
 use crate::cluster::Cluster;
 use crate::facts::{ProfileFacts, ReportFacts, Source, Version, WatchedProfile};
 use crate::index::{Index, Listed, NodeStep, ProfileStep};
+use crate::metrics;
 use crate::notice::Notice;
 use crate::pod_list::PodLists;
 use crate::rests::Rests;
-use crate::watch::{Profiles, Reports, Watched};
 use crate::writer::{WriteError, Writer};
 
 /// What both controllers work with.
@@ -315,7 +315,7 @@ fn profile_answered(cluster: &Cluster, index: &mut Index, answer: &WatchedProfil
     let known = index.profile(answer.metadata.name.as_deref().unwrap_or_default());
     let facts = ProfileFacts::given(known, answer);
     let known = known.map(|known| &known.version);
-    cluster.metrics.echoes.written(Profiles::KIND, &facts.name, &facts.version, known, Instant::now());
+    cluster.metrics.echoes.written(metrics::PROFILES, &facts.name, &facts.version, known, Instant::now());
     index.apply_profile(facts, Source::Answer, Timestamp::now());
 }
 
@@ -344,7 +344,7 @@ async fn step_node(name: &str, context: &Context) -> Result<Option<Timestamp>, W
                 let facts = ReportFacts::of(answer);
                 let known = index.report_version(name);
                 let at = Instant::now();
-                cluster.metrics.echoes.written(Reports::KIND, name, &facts.version, known, at);
+                cluster.metrics.echoes.written(metrics::REPORTS, name, &facts.version, known, at);
                 index.apply_report(facts, Source::Answer, now);
                 if let Some(failures) = failures {
                     index.starts_written(name, failures.len(), now);

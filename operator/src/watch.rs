@@ -23,6 +23,7 @@ use crate::facts::{
     WatchedProfile,
 };
 use crate::index::Index;
+use crate::metrics;
 use crate::selection::Selection;
 
 /// How one kind of object changes the index.
@@ -180,7 +181,7 @@ pub struct Profiles;
 
 impl Watched for Profiles {
     type Object = WatchedProfile;
-    const KIND: &'static str = "SeccompProfile";
+    const KIND: &'static str = metrics::PROFILES;
     // One that was stored without bounds takes megabytes decoded.
     const PAGE: u32 = 10;
 
@@ -213,7 +214,7 @@ pub struct Reports;
 
 impl Watched for Reports {
     type Object = Untrusted<NodeProfileStatus>;
-    const KIND: &'static str = "NodeProfileStatus";
+    const KIND: &'static str = metrics::REPORTS;
     const PAGE: u32 = 50;
 
     fn apply(&self, index: &mut Index, object: Self::Object, source: Source, now: Timestamp) {
@@ -236,7 +237,7 @@ pub struct Nodes(pub Selection);
 
 impl Watched for Nodes {
     type Object = WatchedNode;
-    const KIND: &'static str = "Node";
+    const KIND: &'static str = metrics::NODES;
     const PAGE: u32 = 100;
     const MUST_BE_WHOLE: bool = true;
 
@@ -275,7 +276,7 @@ impl Pods {
 
 impl Watched for Pods {
     type Object = WatchedPod;
-    const KIND: &'static str = "Pod";
+    const KIND: &'static str = metrics::PODS;
     const PAGE: u32 = 100;
     const MUST_BE_WHOLE: bool = true;
 

@@ -8,18 +8,22 @@ use api::names::{FINALIZER, GROUP, OPERATOR_FIELD_MANAGER};
 use api::{
     NodeProfileStatus, NodeProfileStatusSpec, SeccompProfile, SeccompProfileStatus, StartFailure, Untrusted,
 };
+use daemon::metrics::register;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, OwnerReference};
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions};
 use kube::{Api, Client, Resource};
 use kube_runtime::events::{Recorder, Reporter};
 use link::chain;
 use link::client::within;
+use prometheus::{IntCounterVec, Opts, Registry};
 use serde_json::{Value, json};
 use tracing::debug;
 
 use crate::facts::{Version, WatchedProfile};
-use crate::metrics::Writes;
 use crate::notice::Notice;
+
+/// The outcome of what went well.
+const OK: &str = "Ok";
 
 /// A write that did not happen.
 #[derive(Debug, thiserror::Error)]
@@ -44,6 +48,17 @@ pub enum WriteError {
 impl WriteError {
     /// Every [`Self::reason`].
     pub const REASONS: [&str; 4] = ["Conflict", "Gone", "Refused", "Unavailable"];
+
+    /// Every [`Self::outcome`].
+    pub fn outcomes() -> impl Iterator<Item = &'static str> {
+        std::iter::once(OK).chain(Self::REASONS)
+    }
+
+    /// What became of a write, in one word of a bounded vocabulary.
+    #[must_use]
+    pub fn outcome(result: Result<(), &Self>) -> &'static str {
+        result.map_or_else(Self::reason, |()| OK)
+    }
 
     /// One word of a bounded vocabulary, for metrics and logs.
     #[must_use]
@@ -102,6 +117,35 @@ impl Write {
             Self::NodeCondition => "node-condition",
             Self::Event => "event",
         }
+    }
+}
+
+/// Writes to the API server, counted.
+#[derive(Debug, Clone)]
+pub struct Writes(IntCounterVec);
+
+impl Writes {
+    /// New counters in `registry`, with series for all values of their labels.
+    ///
+    /// # Errors
+    /// `registry` holds metrics of this name already.
+    pub fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
+        let writes = Opts::new(
+            "seccomp_profile_api_writes_total",
+            "Writes to the API server, by what was written and outcome. The lease is not among them.",
+        );
+        let writes = Self(register(registry, IntCounterVec::new(writes, &["write", "outcome"])?)?);
+        for write in Write::ALL {
+            for outcome in WriteError::outcomes() {
+                writes.0.with_label_values(&[write.as_str(), outcome]);
+            }
+        }
+        Ok(writes)
+    }
+
+    /// Counts one.
+    pub fn count(&self, write: Write, result: Result<(), &WriteError>) {
+        self.0.with_label_values(&[write.as_str(), WriteError::outcome(result)]).inc();
     }
 }
 

@@ -3,7 +3,6 @@
 //! All of them go through [`Calls::call`], so that a test can fail any one of them, or end the process between any
 //! two. A name is always a single component: nothing is opened through a link or outside the directory.
 
-use std::fmt;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -11,58 +10,7 @@ use daemon::Pulse;
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, RenameFlags, ResolveFlags, Stat};
 use rustix::io::Errno;
 
-use super::error::Failure;
-
-/// One kind of system call.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Step {
-    /// Look at a name without following links.
-    Stat,
-    /// Open for reading.
-    Open,
-    /// Read bytes.
-    Read,
-    /// Read a directory's entries.
-    List,
-    /// Create a temporary file.
-    Create,
-    /// Write bytes to it.
-    Write,
-    /// Set its permissions.
-    SetMode,
-    /// Flush it to the disk.
-    Sync,
-    /// Rename it.
-    Rename,
-    /// Give it a second name, where the file system cannot rename without replacing.
-    Link,
-    /// Remove a name.
-    Unlink,
-    /// Remove an empty directory.
-    RemoveDirectory,
-    /// Flush the directory to the disk.
-    SyncDirectory,
-}
-
-impl fmt::Display for Step {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Stat => "look at",
-            Self::Open => "open",
-            Self::Read => "read",
-            Self::List => "list",
-            Self::Create => "create",
-            Self::Write => "write",
-            Self::SetMode => "set the permissions of",
-            Self::Sync => "flush",
-            Self::Rename => "rename",
-            Self::Link => "link",
-            Self::Unlink => "remove",
-            Self::RemoveDirectory => "remove the directory",
-            Self::SyncDirectory => "flush the directory",
-        })
-    }
-}
+use super::failure::{Failure, Step};
 
 /// What happens before each system call; tests fail calls or end the process here.
 pub trait Faults: Send + 'static {

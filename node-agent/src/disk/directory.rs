@@ -9,9 +9,9 @@ use api::ProfileName;
 use rustix::fs::{FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 
-use super::calls::{Calls, Faults, NoFaults, Step};
+use super::calls::{Calls, Faults, NoFaults};
 use super::decide::Over;
-use super::error::Failure;
+use super::failure::{Failure, Step};
 use super::fingerprint::Fingerprint;
 use super::found::{self, Found};
 use super::identity::{Displaced, Identity};

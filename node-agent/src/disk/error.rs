@@ -1,29 +1,10 @@
 //! What can be wrong with a file, in a bounded vocabulary.
 
-use std::fmt;
-
 use api::FileState;
 use rustix::io::Errno;
 
-use super::calls::Step;
+use super::failure::Failure;
 use super::ledger::LedgerError;
-
-/// A system call on one name in the directory that failed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Failure {
-    /// What was tried.
-    pub step: Step,
-    /// On which name in the directory; `.` is the directory itself.
-    pub name: Box<str>,
-    /// What the kernel said.
-    pub errno: Errno,
-}
-
-impl fmt::Display for Failure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "cannot {} {}: {}", self.step, self.name, self.errno)
-    }
-}
 
 /// Why a profile's file is not as it should be.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -112,6 +93,7 @@ impl From<Failure> for DiskError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::disk::Step;
 
     #[test]
     fn every_errno_has_a_reason_from_the_vocabulary() {

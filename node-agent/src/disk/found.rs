@@ -5,8 +5,9 @@ use profile::ContentHash;
 use rustix::fs::{FileType, Mode};
 use rustix::io::Errno;
 
-use super::calls::{Calls, Faults, Step};
-use super::error::{DiskError, Failure};
+use super::calls::{Calls, Faults};
+use super::error::DiskError;
+use super::failure::{Failure, Step};
 
 /// What lies under a name.
 #[derive(Debug, Clone, PartialEq, Eq)]

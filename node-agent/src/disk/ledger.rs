@@ -12,7 +12,7 @@ use profile::ContentHash;
 use serde::de::{Error, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::error::Failure;
+use super::failure::Failure;
 
 /// The version of the ledger's format that this agent writes and reads.
 const VERSION: u32 = 1;

@@ -15,6 +15,7 @@ mod directory;
 #[cfg(test)]
 mod directory_tests;
 mod error;
+mod failure;
 mod fingerprint;
 mod found;
 mod identity;
@@ -24,10 +25,11 @@ pub(crate) mod testing;
 
 use rustix::fs::Mode;
 
-pub use calls::{Faults, NoFaults, Step};
+pub use calls::{Faults, NoFaults};
 pub use decide::{Action, Drift, Goal, Over, Owner, decide};
 pub use directory::{Directory, LEDGER, OpenError};
-pub use error::{DiskError, Failure};
+pub use error::DiskError;
+pub use failure::{Failure, Step};
 pub use fingerprint::Fingerprint;
 pub use found::Found;
 pub use identity::Displaced;

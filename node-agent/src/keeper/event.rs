@@ -5,8 +5,8 @@ use std::time::Instant;
 use api::ProfileName;
 use profile::ContentHash;
 
-use super::record::Problem;
 use crate::disk::{DiskError, Drift, Failure, LedgerError};
+use crate::report::Problem;
 
 /// Something that happened.
 #[derive(Debug, Clone, PartialEq)]

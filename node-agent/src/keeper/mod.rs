@@ -34,10 +34,9 @@ use crate::desired::{Change, Desired, Want};
 use crate::disk::{
     Claim, Directory, Displaced, Faults, Fingerprint, Goal, LEDGER, Ledger, LedgerError, NoFaults,
 };
-use crate::report::{self, Line};
+use crate::report::{self, Line, Problem};
 
 pub use event::{Deed, Event, FileCounts};
-pub use record::Problem;
 use record::Record;
 
 /// What a pass came to.

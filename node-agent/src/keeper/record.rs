@@ -8,23 +8,7 @@ use profile::ContentHash;
 use super::event::Deed;
 use crate::budget::Refusal;
 use crate::disk::{Action, DiskError, Found, Over};
-
-/// Why a profile's file is not as it should be, as it goes into the report.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Problem {
-    /// What kind of problem it is.
-    pub state: FileState,
-    /// Why, in one word.
-    pub reason: &'static str,
-    /// Why, for a person.
-    pub message: Box<str>,
-}
-
-impl From<&DiskError> for Problem {
-    fn from(error: &DiskError) -> Self {
-        Self { state: error.state(), reason: error.reason(), message: error.to_string().into() }
-    }
-}
+use crate::report::Problem;
 
 /// Repairs of one file between two retries. Who changes a file more often than that fights the agent, and is not
 /// fought faster than the retries come.

@@ -5,9 +5,10 @@
 
 use api::{FileState, ProfileName};
 
-use super::record::{MOST_REPAIRS, Problem, Record, Work, hash_of, over};
+use super::record::{MOST_REPAIRS, Record, Work, hash_of, over};
 use super::{Deed, Event, Keeper, Pass, Want};
 use crate::disk::{Action, Claim, DiskError, Faults, Found, Goal, Ledger, Owner, decide};
+use crate::report::Problem;
 
 impl<F: Faults> Keeper<F> {
     /// Brings the marked names to what is desired.

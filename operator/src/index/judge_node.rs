@@ -7,8 +7,8 @@ use api::conditions::{self, node::GRACE};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use k8s_openapi::jiff::Timestamp;
 
+use super::judge_starts::StartsToWrite;
 use super::node::Class;
-use super::starts::StartsToWrite;
 use super::{Index, after};
 use crate::facts::Version;
 use crate::notice::Notice;

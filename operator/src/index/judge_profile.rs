@@ -10,7 +10,7 @@ use k8s_openapi::jiff::Timestamp;
 
 use super::listed::PODS_UNKNOWN;
 use super::node::{Class, Node};
-use super::profile::Profile;
+use super::profile::{LONGEST_HOLD, Profile};
 use super::users::{UNSCHEDULED, User};
 use super::{Index, JOIN, after};
 use crate::facts::Version;
@@ -23,8 +23,6 @@ const CONFIRMATION: Duration = Duration::from_secs(120);
 /// How long a list of all pods that named no unknown user counts: for the write that follows it, and not for one that is
 /// tried again later.
 const PODS_LISTED: Duration = Duration::from_secs(5);
-/// How long a change of mere counts and texts waits at most.
-pub(super) const LONGEST_HOLD: Duration = Duration::from_secs(60);
 /// Names in a message; the rest is counted.
 const NAMED: usize = 5;
 

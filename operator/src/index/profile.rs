@@ -7,12 +7,14 @@ use std::time::Duration;
 use k8s_openapi::jiff::Timestamp;
 use profile::ShortHash;
 
-use super::judge_profile::LONGEST_HOLD;
 use super::steadiness::Steadiness;
 use super::tally::{Contribution, NodeState};
 use super::{Sign, Tally, after};
 use crate::facts::ProfileFacts;
 use crate::status::{is_ready, ready_condition};
+
+/// How long a change of mere counts and texts waits at most.
+pub(super) const LONGEST_HOLD: Duration = Duration::from_secs(60);
 
 /// One profile, with the count of its nodes.
 #[derive(Debug)]

@@ -15,6 +15,7 @@ mod floor;
 mod meter;
 mod phases;
 mod plot;
+mod proc;
 pub mod result;
 mod run;
 mod seen;

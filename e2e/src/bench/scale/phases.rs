@@ -5,8 +5,7 @@ use std::time::{Duration, Instant};
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
-use super::meter::Meter;
-use super::result::Sample;
+use super::meter::{Meter, Sample};
 use super::seen::Reports;
 use super::world::World;
 use crate::bench::BenchError;

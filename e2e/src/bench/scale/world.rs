@@ -13,7 +13,7 @@ use profile::{Profile, ShortHash};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::meter;
+use super::proc;
 use super::seen::{Profiles, Reports, Seen};
 use crate::api_server::{
     Account, Agents, ApiServer, Limits, OperatorOptions, OperatorProcess, Options as ServerOptions,
@@ -156,7 +156,7 @@ impl World {
     /// Tells the operator to end, and returns when it has.
     pub(super) fn stop_operator(&mut self) -> Result<(), BenchError> {
         if let Some(operator) = self.operator.take() {
-            self.operator_before += meter::processor(operator.program.id())?;
+            self.operator_before += proc::processor(operator.program.id())?;
             operator.program.stop()?;
         }
         Ok(())

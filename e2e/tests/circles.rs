@@ -1,0 +1,170 @@
+//! The files of a crate form no circle: each can be read after those that it names, and moved with them alone.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "this file is a test")]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::Path;
+
+use e2e::build_images::repository;
+
+/// A module by its path in the crate; the root has none.
+type Module = Vec<String>;
+
+/// Every module of a crate, with its code: without comments and tests.
+fn modules(folder: &Path, at: &Module, found: &mut BTreeMap<Module, String>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_stem().unwrap().to_string_lossy().into_owned();
+        if name.contains("test") || name == "bin" {
+            continue;
+        }
+        let mut module = at.clone();
+        if !["lib", "main", "mod"].contains(&name.as_str()) {
+            module.push(name);
+        }
+        if path.is_dir() {
+            modules(&path, &module, found);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            let text = fs::read_to_string(&path).unwrap();
+            let text = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
+            let lines = text.lines().map(|line| line.split("//").next().unwrap_or_default());
+            found.entry(module).or_default().push_str(&lines.collect::<Vec<_>>().join("\n"));
+        }
+    }
+}
+
+/// The paths behind `crate::` or `super::` in a text, those in braces one by one.
+fn paths(text: &str) -> Vec<Vec<String>> {
+    let mut found = Vec::new();
+    for root in ["crate::", "super::"] {
+        for (at, _) in text.match_indices(root) {
+            let is_whole = !text[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_' || c == ':');
+            if is_whole {
+                expand(&text[at..], &mut Vec::new(), &mut found);
+            }
+        }
+    }
+    found
+}
+
+/// Adds the paths that `text` begins with to `found`, each behind `before`; gives what is left of the text.
+fn expand<'a>(text: &'a str, before: &mut Vec<String>, found: &mut Vec<Vec<String>>) -> &'a str {
+    let length = before.len();
+    let mut rest = text.trim_start();
+    loop {
+        let end = rest.find(|c: char| !(c.is_alphanumeric() || c == '_')).unwrap_or(rest.len());
+        if end > 0 {
+            before.push(rest[..end].to_owned());
+        }
+        rest = &rest[end..];
+        match rest.strip_prefix("::") {
+            Some(behind) if behind.starts_with('{') => {
+                rest = &behind[1..];
+                while !rest.trim_start().starts_with('}') && !rest.trim_start().is_empty() {
+                    rest = expand(rest, before, found).trim_start();
+                    // Another name (`as`) says nothing of where it comes from.
+                    rest = rest.find([',', '}']).map_or("", |end| rest[end..].trim_start_matches(','));
+                }
+                rest = rest.trim_start().strip_prefix('}').unwrap_or_default();
+                break;
+            }
+            Some(behind) => rest = behind,
+            None => {
+                found.push(before.clone());
+                break;
+            }
+        }
+    }
+    before.truncate(length);
+    rest
+}
+
+/// The module that a path leads to from `from`, as far as its names are modules.
+fn resolve(path: &[String], from: &Module, modules: &BTreeMap<Module, String>) -> Module {
+    let mut at = from.clone();
+    for name in path {
+        match name.as_str() {
+            "crate" => at.clear(),
+            "super" => drop(at.pop()),
+            "self" => {}
+            _ => {
+                at.push(name.clone());
+                if !modules.contains_key(&at) {
+                    at.pop();
+                    break;
+                }
+            }
+        }
+    }
+    at
+}
+
+/// The modules that can be reached from `start`, and lead back to it.
+fn circle<'a>(start: &'a Module, named: &'a BTreeMap<Module, BTreeSet<Module>>) -> BTreeSet<&'a Module> {
+    let reached = |start: &'a Module| {
+        let (mut seen, mut next) = (BTreeSet::new(), vec![start]);
+        while let Some(module) = next.pop() {
+            for other in &named[module] {
+                if seen.insert(other) {
+                    next.push(other);
+                }
+            }
+        }
+        seen
+    };
+    reached(start).into_iter().filter(|other| reached(other).contains(start)).collect()
+}
+
+fn names(modules: BTreeMap<Module, String>) -> BTreeMap<Module, BTreeSet<Module>> {
+    let named = |module: &Module, text: &str| {
+        let all = paths(text).into_iter().map(|path| resolve(&path, module, &modules));
+        // A folder's own file names what is in it, and what is in it may name the folder: that is one room.
+        all.filter(|other| other != module && !module.starts_with(other)).collect::<BTreeSet<_>>()
+    };
+    modules.iter().map(|(module, text)| (module.clone(), named(module, text))).collect()
+}
+
+#[test]
+fn the_files_of_a_crate_form_no_circle() {
+    let crates = ["profile", "filter", "api", "link", "daemon"].map(|name| format!("crates/{name}"));
+    let programs = ["node-agent", "operator", "cli", "e2e"].map(str::to_owned);
+    let mut files = 0;
+    for place in crates.into_iter().chain(programs) {
+        let mut found = BTreeMap::new();
+        modules(&repository().join(&place).join("src"), &Vec::new(), &mut found);
+        files += found.len();
+        let named = names(found);
+        for module in named.keys() {
+            let circle = circle(module, &named);
+            assert!(circle.is_empty(), "{place}: these name each other: {circle:?}");
+        }
+    }
+    assert!(files > 100, "{files} files");
+}
+
+#[test]
+fn what_is_in_braces_is_one_path_each() {
+    let text = "use crate::{a, b::{self, C as D}, e};\nlet x = super::f::g(); mycrate::h";
+    let found: Vec<_> = paths(text).iter().map(|path| path.join(" ")).collect();
+    assert_eq!(found, ["crate a", "crate b self", "crate b C", "crate e", "super f g"]);
+}
+
+#[test]
+fn a_circle_of_three_is_found_and_a_room_that_names_itself_is_none() {
+    let text = |text: &str| text.to_owned();
+    let module = |path: &str| path.split('/').map(str::to_owned).collect::<Module>();
+    let mut found = BTreeMap::from([
+        (module("a"), text("use crate::b::B;")),
+        (module("b"), text("use super::c::C;")),
+        (module("c"), text("fn f() { crate::a::g() }")),
+        (module("room"), text("use crate::room::desk::Desk;")),
+        (module("room/desk"), text("use super::Room;")),
+    ]);
+    let named = names(found.clone());
+    assert_eq!(circle(&module("b"), &named).len(), 3);
+    assert_eq!(circle(&module("room"), &named).len(), 0);
+    found.insert(module("c"), String::new());
+    let named = names(found);
+    assert_eq!(circle(&module("b"), &named).len(), 0);
+}
