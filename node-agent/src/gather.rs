@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use api::{NodeName, pace};
 
-use crate::spread;
+use crate::jitter::node_jitter;
 
 /// A change is reported once nothing has changed for so long, but no later than so long after the first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,7 +61,7 @@ pub fn quiet_among(nodes: u64, node: &NodeName) -> Duration {
 
 /// The node's own microseconds, for each of so many nodes.
 fn own_share(range: Range<u32>, nodes: u64, node: &NodeName) -> Duration {
-    among(nodes, Duration::from_micros(spread::within(range, node).into()))
+    among(nodes, Duration::from_micros(node_jitter(range, node).into()))
 }
 
 fn among(nodes: u64, each: Duration) -> Duration {

@@ -20,6 +20,7 @@ pub mod budget;
 pub mod desired;
 pub mod disk;
 pub mod gather;
+mod jitter;
 pub mod journal;
 pub mod keeper;
 pub mod metrics;
@@ -32,7 +33,6 @@ pub mod reporter;
 #[cfg(test)]
 mod reporter_tests;
 mod run;
-mod spread;
 pub mod watches;
 #[cfg(test)]
 mod watches_tests;

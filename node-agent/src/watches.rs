@@ -16,10 +16,10 @@ use tokio::time::{Instant as Deadline, sleep_until};
 
 use crate::budget::Budget;
 use crate::desired::Listeners;
+use crate::jitter::node_jitter;
 use crate::metrics::{OWN_STATUS, PROFILES};
 use crate::own_status::{Held, Own};
 use crate::reading::{Outcome, Reading, Watched};
-use crate::spread;
 use crate::worker::Command;
 
 /// Profiles in one page of a list. All of a page is in memory at once, twice as text and once as [`Watched`].
@@ -44,7 +44,7 @@ pub const LONGEST_WATCH: Duration = Duration::from_secs(WATCH.end as u64);
 /// A list that is served to the end is complete (the default semantics are a consistent read: an older answer might
 /// lack a profile whose file is in use).
 pub(crate) fn config(node: &NodeName) -> Config {
-    Config::default().page_size(PAGE).timeout(spread::within(WATCH, node))
+    Config::default().page_size(PAGE).timeout(node_jitter(WATCH, node))
 }
 
 /// What the profiles' watch shows of the cluster around the node.
@@ -66,7 +66,7 @@ pub async fn profiles(
     measured: Watch,
     budget: Budget,
 ) {
-    let list_again = Duration::from_secs(spread::within(LIST_AGAIN, &node).into());
+    let list_again = Duration::from_secs(node_jitter(LIST_AGAIN, &node).into());
     let events = Events::<Watched>::observed(client, config(&node), measured).with_pages_of(LONGEST_PAGE);
     let mut events = Told::new(events, node, PROFILES);
     let mut reading = Reading::new(listeners, budget);

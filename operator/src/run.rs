@@ -1,7 +1,6 @@
 //! The operator, wired: four watches, three controllers, the endpoints.
 
 use std::convert::Infallible;
-use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -155,7 +154,7 @@ fn leadership(
     cluster.lead_until(None);
     // In a pod, HOSTNAME is the pod's name, but a restarted container is another process under it.
     let host = std::env::var("HOSTNAME").unwrap_or_else(|_| "operator".to_owned());
-    let identity = format!("{host}_{:016x}", RandomState::new().hash_one(std::process::id()));
+    let identity = format!("{host}_{:016x}", fastrand::u64(..));
     let candidate = Candidate {
         namespace: options.namespace.clone(),
         lease: name.clone(),

@@ -1,6 +1,5 @@
 //! How long to wait before something that failed is tried again.
 
-use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -75,23 +74,18 @@ impl Backoff {
 #[must_use]
 pub fn after(failures: u32, first: Duration, longest: Duration) -> Duration {
     let most = doubled(first, failures).min(longest);
-    most.mul_f64(0.5 + 0.5 * random())
+    most.mul_f64(0.5 + 0.5 * fastrand::f64())
 }
 
 /// A pause after a 429 and `failures` earlier failures.
 fn spread(failures: u32) -> Duration {
     let [least, first] = CROWDED;
     let most = doubled(first, failures).min(LONGEST);
-    least + most.saturating_sub(least).mul_f64(random())
+    least + most.saturating_sub(least).mul_f64(fastrand::f64())
 }
 
 fn doubled(first: Duration, times: u32) -> Duration {
     first.saturating_mul(1 << times.min(20))
-}
-
-/// From 0 to 1.
-fn random() -> f64 {
-    f64::from((RandomState::new().hash_one(()) >> 32) as u32) / f64::from(u32::MAX)
 }
 
 #[cfg(test)]
