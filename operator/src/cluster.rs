@@ -72,8 +72,8 @@ impl Cluster {
         }
     }
 
-    /// This process may write until then and no longer; `None` if it may not at all. With the first leave everything
-    /// is due: another one may have stopped in the middle of it.
+    /// This process may write until then and no longer; `None` if it may not at all. On becoming leader, every object is
+    /// queued: the previous leader may have stopped half-way.
     pub fn lead_until(&self, until: Option<Instant>) {
         let lead = until.map_or(Lead::Never, Lead::Until);
         let before = std::mem::replace(&mut *lock(&self.leads_until), lead);

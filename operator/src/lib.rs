@@ -3,12 +3,13 @@
 //! News flows one way. [`watch`] follows profiles, reports, Nodes and Pods and turns each object into plain
 //! [`facts`]. The [`index`] takes the facts in and says what is due; [`trigger`] hands that to the controllers. A
 //! look ([`reconcile`]) asks the index for a verdict and has the [`writer`] carry it out, bound to the version that
-//! was judged; what fails, or is called outdated, [`rests`]. The index, the [`status`] it wants and the [`notice`]s
+//! was judged; what fails, or is called outdated, waits for its [`cooldowns`]. The index, the [`status`] it wants and the [`notice`]s
 //! worth an Event are pure and synchronous; time is an argument. Of several operators the one that holds the lease
 //! writes. [`metrics`] count what it does, [`gauges`] tell of the cluster, [`echo`] measures how late the watches are.
 //! [`run`] wires it all. What a cluster is left with when the operator goes for good is up to [`uninstall`].
 
 pub mod cluster;
+pub mod cooldowns;
 pub mod echo;
 pub mod facts;
 pub mod gauges;
@@ -18,7 +19,6 @@ pub mod notice;
 pub mod options;
 pub mod pod_list;
 pub mod reconcile;
-pub mod rests;
 pub mod run;
 pub mod selection;
 pub mod status;

@@ -17,12 +17,12 @@ use tokio::sync::watch;
 use tracing::{debug, info, warn};
 
 use crate::cluster::Cluster;
+use crate::cooldowns::Cooldowns;
 use crate::facts::{ProfileFacts, ReportFacts, Source, Version, WatchedProfile};
 use crate::index::{Index, Listed, NodeStep, ProfileStep};
 use crate::metrics;
 use crate::notice::Notice;
 use crate::pod_list::PodLists;
-use crate::rests::Rests;
 use crate::writer::{WriteError, Writer};
 
 /// What both controllers work with.
@@ -35,11 +35,11 @@ pub struct Context {
     pod_lists: PodLists,
     /// What is not looked at, whatever the news, because writes failed for a reason: a thousand reports must not be a
     /// thousand writes to an API server that is in trouble.
-    failures: Rests<&'static str>,
+    failures: Cooldowns<&'static str>,
     /// Versions that the API server has called outdated. Only news of the object helps then. While the watch is late, news of
     /// everything else goes on making the object due, and without a memory each look would send the same write to an API
     /// server that is too busy as it is.
-    outdated: Rests<Version>,
+    outdated: Cooldowns<Version>,
     /// Looks under way.
     under_way: watch::Sender<usize>,
 }
@@ -82,8 +82,8 @@ impl Context {
             cluster,
             writer,
             pod_lists,
-            failures: Rests::new(FAILED),
-            outdated: Rests::new(OUTDATED),
+            failures: Cooldowns::new(FAILED),
+            outdated: Cooldowns::new(OUTDATED),
             under_way: watch::Sender::new(0),
         }
     }

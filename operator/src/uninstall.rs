@@ -74,9 +74,9 @@ pub enum LiftError {
 /// Finalizers may be left.
 pub async fn run(options: LiftOptions) -> Result<(), LiftError> {
     let signal = daemon::shutdown_signal().map_err(LiftError::Signal)?;
-    let leave = Leave::new(client::connect(crate::watch::WATCH).await?, options)?;
+    let uninstall = Uninstall::new(client::connect(crate::watch::WATCH).await?, options)?;
     tokio::select! {
-        done = leave.carry_out() => done.map(|outcome| outcome.log()),
+        done = uninstall.carry_out() => done.map(|outcome| outcome.log()),
         () = signal => Err(LiftError::Stopped),
     }
 }
@@ -125,14 +125,14 @@ struct Progress {
     lifted: usize,
 }
 
-/// The operator's leave from a cluster.
-pub struct Leave {
+/// Takes back what the operator has put on objects, when it goes from a cluster for good.
+pub struct Uninstall {
     client: Client,
     writer: Writer,
     options: LiftOptions,
 }
 
-impl Leave {
+impl Uninstall {
     /// Nothing is asked or done yet.
     ///
     /// # Errors

@@ -9,7 +9,7 @@ use http::{Method, Request, Response};
 use kube::Client;
 use kube::client::Body;
 use operator::options::LiftOptions;
-use operator::uninstall::{Leave, LiftError, Outcome};
+use operator::uninstall::{LiftError, Outcome, Uninstall};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 use tower_test::mock::Handle;
@@ -61,11 +61,11 @@ impl Server {
     }
 }
 
-fn start(arguments: &[&str]) -> (Leave, Server) {
+fn start(arguments: &[&str]) -> (Uninstall, Server) {
     let (service, handle) = tower_test::mock::pair();
     let arguments = ["lift", "--namespace=ns", "--pods=app in (a,b)"].iter().chain(arguments);
     let options = Program::parse_from(arguments).options;
-    (Leave::new(Client::new(service, "ns"), options).unwrap(), Server(handle))
+    (Uninstall::new(Client::new(service, "ns"), options).unwrap(), Server(handle))
 }
 
 fn failure(code: u16) -> (u16, Value) {
@@ -111,7 +111,7 @@ fn profile(name: &str) -> String {
 
 #[tokio::test(start_paused = true)]
 async fn every_page_loses_exactly_our_finalizer_once_no_pod_is_left() {
-    let (leave, mut server) = start(&["--lease=operator"]);
+    let (uninstall, mut server) = start(&["--lease=operator"]);
     let conversation = async {
         let (query, _) = server.expect(Method::GET, PODS, list(&[named("operator-1", "1", &[])], "")).await;
         assert!(query.contains("labelSelector=app+in+%28a%2Cb%29"), "{query}");
@@ -139,13 +139,13 @@ async fn every_page_loses_exactly_our_finalizer_once_no_pod_is_left() {
         server.expect(Method::GET, PROFILES, list(&[named("b", "8", &["example.com/other"])], "")).await;
         server.expect(Method::DELETE, LEASE, (200, json!({ "kind": "Status", "status": "Success" }))).await;
     };
-    let (done, ()) = tokio::join!(leave.carry_out(), conversation);
+    let (done, ()) = tokio::join!(uninstall.carry_out(), conversation);
     assert_eq!(done.unwrap(), Outcome::Lifted(2));
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_changed_meanwhile_is_looked_at_again_and_what_failed_is_tried_again() {
-    let (leave, mut server) = start(&[]);
+    let (uninstall, mut server) = start(&[]);
     let conversation = async {
         server.no_pods().await;
         let both = [named("a", "7", &[OURS]), named("b", "8", &[OURS])];
@@ -160,13 +160,13 @@ async fn what_changed_meanwhile_is_looked_at_again_and_what_failed_is_tried_agai
         assert_eq!(patch[0]["value"], "11");
         server.expect(Method::GET, PROFILES, list(&[], "")).await;
     };
-    let (done, ()) = tokio::join!(leave.carry_out(), conversation);
+    let (done, ()) = tokio::join!(uninstall.carry_out(), conversation);
     assert_eq!(done.unwrap(), Outcome::Lifted(1));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_pod_that_never_goes_is_waited_for_no_longer_than_told() {
-    let (leave, mut server) = start(&["--patience=20s"]);
+    let (uninstall, mut server) = start(&["--patience=20s"]);
     let begun = Instant::now();
     let conversation = async {
         let path = loop {
@@ -181,25 +181,25 @@ async fn a_pod_that_never_goes_is_waited_for_no_longer_than_told() {
         assert_eq!(path, PROFILES);
         assert!(begun.elapsed().abs_diff(Duration::from_secs(20)) < Duration::from_secs(1));
     };
-    let (done, ()) = tokio::join!(leave.carry_out(), conversation);
+    let (done, ()) = tokio::join!(uninstall.carry_out(), conversation);
     assert_eq!(done.unwrap(), Outcome::Lifted(0));
 }
 
 #[tokio::test(start_paused = true)]
 async fn without_the_kind_there_is_nothing_to_lift() {
-    let (leave, mut server) = start(&["--lease=operator"]);
+    let (uninstall, mut server) = start(&["--lease=operator"]);
     let conversation = async {
         server.no_pods().await;
         server.expect(Method::GET, PROFILES, failure(404)).await;
         server.expect(Method::DELETE, LEASE, failure(404)).await;
     };
-    let (done, ()) = tokio::join!(leave.carry_out(), conversation);
+    let (done, ()) = tokio::join!(uninstall.carry_out(), conversation);
     assert_eq!(done.unwrap(), Outcome::Lifted(0));
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_cannot_be_lifted_is_named_when_the_time_is_up() {
-    let (leave, mut server) = start(&["--limit=30s"]);
+    let (uninstall, mut server) = start(&["--limit=30s"]);
     let conversation = async {
         server.no_pods().await;
         loop {
@@ -208,7 +208,7 @@ async fn what_cannot_be_lifted_is_named_when_the_time_is_up() {
         }
     };
     let error = tokio::select! {
-        result = leave.carry_out() => result.unwrap_err(),
+        result = uninstall.carry_out() => result.unwrap_err(),
         () = conversation => unreachable!(),
     };
     assert!(matches!(&error, LiftError::TooLate { .. }), "{error}");
@@ -225,25 +225,25 @@ async fn while_the_release_is_installed_nothing_is_waited_for_lifted_or_deleted(
         vec![(DEPLOYMENT, failure(404)), (DAEMON_SET, there("the-agents"))],
         vec![(DEPLOYMENT, (200, being_deleted("the-operator"))), (DAEMON_SET, there("the-agents"))],
     ] {
-        let (leave, mut server) = start(&[&["--lease=operator"][..], &WORKLOADS].concat());
+        let (uninstall, mut server) = start(&[&["--lease=operator"][..], &WORKLOADS].concat());
         let begun = Instant::now();
         let conversation = async {
             for (path, answer) in answers {
                 server.expect(Method::GET, path, answer).await;
             }
         };
-        let (done, ()) = tokio::join!(leave.carry_out(), conversation);
+        let (done, ()) = tokio::join!(uninstall.carry_out(), conversation);
         let Outcome::StillInstalled(workload) = done.unwrap() else { panic!("it was not noticed") };
         assert!(workload.to_string().contains("the-"), "{workload}");
         assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
-        drop(leave);
+        drop(uninstall);
         assert!(server.0.next_request().await.is_none(), "nothing else was asked for");
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_workload_that_is_being_deleted_is_as_good_as_gone() {
-    let (leave, mut server) = start(&WORKLOADS);
+    let (uninstall, mut server) = start(&WORKLOADS);
     let conversation = async {
         server.expect(Method::GET, DEPLOYMENT, (200, being_deleted("the-operator"))).await;
         server.expect(Method::GET, DAEMON_SET, failure(404)).await;
@@ -253,7 +253,7 @@ async fn a_workload_that_is_being_deleted_is_as_good_as_gone() {
         server.expect(Method::PATCH, &profile("a"), (200, named("a", "8", &[]))).await;
         server.expect(Method::GET, PROFILES, list(&[], "")).await;
     };
-    let (done, ()) = tokio::join!(leave.carry_out(), conversation);
+    let (done, ()) = tokio::join!(uninstall.carry_out(), conversation);
     assert_eq!(done.unwrap(), Outcome::Lifted(1));
 }
 
@@ -261,14 +261,14 @@ async fn a_workload_that_is_being_deleted_is_as_good_as_gone() {
 /// known whether the operator lives.
 #[tokio::test(start_paused = true)]
 async fn where_it_cannot_be_asked_whether_the_release_is_installed_nothing_is_lifted() {
-    let (leave, mut server) = start(&[&["--limit=30s"][..], &WORKLOADS].concat());
+    let (uninstall, mut server) = start(&[&["--limit=30s"][..], &WORKLOADS].concat());
     let conversation = async {
         for code in [403, 500].into_iter().cycle() {
             server.expect(Method::GET, DEPLOYMENT, failure(code)).await;
         }
     };
     let error = tokio::select! {
-        result = leave.carry_out() => result.unwrap_err(),
+        result = uninstall.carry_out() => result.unwrap_err(),
         () = conversation => unreachable!(),
     };
     assert!(matches!(&error, LiftError::TooLate { .. }), "{error}");
@@ -277,7 +277,7 @@ async fn where_it_cannot_be_asked_whether_the_release_is_installed_nothing_is_li
 
 #[tokio::test(start_paused = true)]
 async fn who_installs_it_again_meanwhile_keeps_the_finalizers_and_the_lease() {
-    let (leave, mut server) = start(&[&["--lease=operator"][..], &WORKLOADS].concat());
+    let (uninstall, mut server) = start(&[&["--lease=operator"][..], &WORKLOADS].concat());
     let conversation = async {
         server.no_workloads().await;
         server.no_pods().await;
@@ -285,6 +285,6 @@ async fn who_installs_it_again_meanwhile_keeps_the_finalizers_and_the_lease() {
         server.expect(Method::GET, PROFILES, failure(500)).await;
         server.expect(Method::GET, DEPLOYMENT, (200, named("the-operator", "2", &[]))).await;
     };
-    let (done, ()) = tokio::join!(leave.carry_out(), conversation);
+    let (done, ()) = tokio::join!(uninstall.carry_out(), conversation);
     assert!(matches!(done, Ok(Outcome::StillInstalled(_))), "{done:?}");
 }

@@ -40,7 +40,7 @@ pub struct ProfileVerdict {
 /// One write, or none.
 #[derive(Debug, Clone, PartialEq)]
 pub enum ProfileStep {
-    /// All is said.
+    /// Nothing to write.
     Nothing,
     /// Only counts and texts have changed, and [`ProfileVerdict::look_again`] is soon enough for them.
     HoldBack,

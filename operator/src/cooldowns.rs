@@ -1,0 +1,115 @@
+//! Objects that are left alone for a while, because trying again at once would end the same way.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use link::backoff::{self, LONGEST};
+
+/// How long a cooldown that is over is remembered, so that the next one for the same cause is longer: what is still there is
+/// tried again sooner. Older ones are dropped when the next cooldown begins.
+const REMEMBERED: Duration = LONGEST.saturating_mul(3);
+
+/// Cooldowns by kind and name, each for a cause: each is longer than the one before while the cause stays the same.
+#[derive(Debug)]
+pub struct Cooldowns<C> {
+    /// The longest that a first cooldown takes.
+    first: Duration,
+    all: Mutex<HashMap<(&'static str, String), Cooldown<C>>>,
+}
+
+#[derive(Debug)]
+struct Cooldown<C> {
+    cause: C,
+    /// How often in a row.
+    times: u32,
+    until: Instant,
+}
+
+impl<C> Cooldown<C> {
+    fn left(&self, now: Instant) -> Option<Duration> {
+        Some(self.until.saturating_duration_since(now)).filter(|left| !left.is_zero())
+    }
+}
+
+impl<C: PartialEq> Cooldowns<C> {
+    /// No object cools down yet. The first cooldown for a cause takes `first` at most, each further one about twice as
+    /// long, up to [`LONGEST`].
+    #[must_use]
+    pub fn new(first: Duration) -> Self {
+        Self { first, all: Mutex::default() }
+    }
+
+    /// Leaves the object alone from `now` on because of `cause`; returns for how long.
+    pub fn begin(&self, kind: &'static str, name: &str, cause: C, now: Instant) -> Duration {
+        let mut all = self.all();
+        all.retain(|_, cooldown| now < cooldown.until + REMEMBERED);
+        let key = (kind, name.to_owned());
+        let times =
+            all.get(&key).filter(|cooldown| cooldown.cause == cause).map_or(0, |cooldown| cooldown.times);
+        let length = backoff::after(times, self.first, LONGEST);
+        all.insert(key, Cooldown { cause, times: times.saturating_add(1), until: now + length });
+        length
+    }
+
+    /// For how long the object is still left alone, whatever the cause.
+    #[must_use]
+    pub fn left(&self, kind: &'static str, name: &str, now: Instant) -> Option<Duration> {
+        self.all().get(&(kind, name.to_owned()))?.left(now)
+    }
+
+    /// For how long the object is still left alone because of `cause`.
+    #[must_use]
+    pub fn left_for(&self, kind: &'static str, name: &str, cause: &C, now: Instant) -> Option<Duration> {
+        self.all().get(&(kind, name.to_owned())).filter(|cooldown| cooldown.cause == *cause)?.left(now)
+    }
+
+    /// It went well: the next cooldown is a first one.
+    pub fn forget(&self, kind: &'static str, name: &str) {
+        self.all().remove(&(kind, name.to_owned()));
+    }
+
+    fn all(&self) -> MutexGuard<'_, HashMap<(&'static str, String), Cooldown<C>>> {
+        // Each entry is whole after any panic.
+        self.all.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FIRST: Duration = Duration::from_secs(2);
+
+    #[test]
+    fn rests_for_one_cause_are_ever_longer_and_another_cause_begins_anew() {
+        let (cooldowns, mut now) = (Cooldowns::new(FIRST), Instant::now());
+        for most in [2, 4, 8, 16, 20, 20] {
+            let cooldown = cooldowns.begin("node", "a", 1, now);
+            assert!((most * 500..=most * 1000).contains(&cooldown.as_millis()), "{cooldown:?} of {most} s");
+            assert_eq!(cooldowns.left_for("node", "a", &1, now), Some(cooldown));
+            assert_eq!(cooldowns.left("node", "a", now), Some(cooldown));
+            assert_eq!(cooldowns.left_for("node", "a", &2, now), None);
+            assert_eq!(cooldowns.left("node", "b", now), None);
+            assert_eq!(cooldowns.left("profile", "a", now), None);
+            now += cooldown;
+            assert_eq!(cooldowns.left("node", "a", now), None);
+        }
+        assert!(cooldowns.begin("node", "a", 2, now) <= FIRST);
+        cooldowns.forget("node", "a");
+        assert_eq!(cooldowns.left("node", "a", now), None);
+    }
+
+    #[test]
+    fn what_is_never_tried_again_is_not_remembered_for_ever() {
+        let (cooldowns, start) = (Cooldowns::new(FIRST), Instant::now());
+        for number in 0..1000 {
+            cooldowns.begin("node", &format!("n{number}"), (), start);
+        }
+        cooldowns.begin("node", "n0", (), start + LONGEST);
+        assert_eq!(cooldowns.all().len(), 1000);
+        let third = cooldowns.begin("node", "n0", (), start + LONGEST / 2 + REMEMBERED);
+        assert_eq!(cooldowns.all().len(), 1);
+        assert!(third > FIRST, "{third:?}: it was tried again");
+    }
+}
