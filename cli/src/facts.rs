@@ -13,7 +13,7 @@ use profile::{ContentHash, ShortHash};
 #[derive(Debug, Clone, Default)]
 pub struct Snapshot {
     /// The profiles, by name.
-    pub profiles: BTreeMap<String, ProfileFacts>,
+    pub profiles: BTreeMap<String, ProfileSummary>,
     /// The nodes that should have an agent, by name: the operator keeps an object for each.
     pub nodes: BTreeMap<String, NodeFacts>,
     /// The agents' pods.
@@ -24,7 +24,7 @@ pub struct Snapshot {
 
 /// A `SeccompProfile`.
 #[derive(Debug, Clone)]
-pub struct ProfileFacts {
+pub struct ProfileSummary {
     /// Its name.
     pub name: String,
     /// `metadata.generation`.
@@ -77,7 +77,7 @@ pub struct AgentPod {
     pub since: Option<Time>,
 }
 
-impl ProfileFacts {
+impl ProfileSummary {
     /// What a stored profile says.
     #[must_use]
     pub fn of(object: &Untrusted<SeccompProfile>) -> Self {

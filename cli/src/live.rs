@@ -11,7 +11,7 @@ use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio::time::{Instant, timeout_at};
 
 use crate::error::{CliError, VIEWER};
-use crate::facts::{Agents, NodeFacts, ProfileFacts, Snapshot};
+use crate::facts::{Agents, NodeFacts, ProfileSummary, Snapshot};
 use crate::read::{AGENT_PODS, NODES, PROFILES};
 
 /// Events that wait to be taken in; a watch waits where there are more.
@@ -27,7 +27,7 @@ enum News {
 /// What is known of a cluster, and what comes.
 pub struct Live {
     news: Receiver<News>,
-    profiles: Known<ProfileFacts>,
+    profiles: Known<ProfileSummary>,
     nodes: Known<NodeFacts>,
     pods: Known<WatchedPod>,
     pods_forbidden: bool,
@@ -102,7 +102,7 @@ impl Live {
 
     fn take(&mut self, news: News) -> Result<Option<String>, CliError> {
         match news {
-            News::Profile(Ok(event)) => self.profiles.take(&event, ProfileFacts::of),
+            News::Profile(Ok(event)) => self.profiles.take(&event, ProfileSummary::of),
             News::Node(Ok(event)) => self.nodes.take(&event, NodeFacts::of),
             News::Pod(Ok(event)) => self.pods.take(&event, WatchedPod::clone),
             News::Profile(Err(error)) => return failed(&error, PROFILES, self.profiles.complete),

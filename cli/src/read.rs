@@ -17,7 +17,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use crate::error::{CliError, VIEW, VIEWER};
-use crate::facts::{Agents, NodeFacts, ProfileFacts, Snapshot};
+use crate::facts::{Agents, NodeFacts, ProfileSummary, Snapshot};
 use crate::users::{Candidate, Unread};
 
 /// Which pods are agents: as the chart labels them, whatever the release is called.
@@ -78,14 +78,14 @@ pub async fn existing_nodes(client: &Client) -> Result<Option<BTreeSet<String>>,
     }
 }
 
-async fn profiles(client: &Client, only: Option<&str>) -> Result<BTreeMap<String, ProfileFacts>, CliError> {
+async fn profiles(client: &Client, only: Option<&str>) -> Result<BTreeMap<String, ProfileSummary>, CliError> {
     let profiles = match only {
         Some(name) => vec![profile(client, name).await?],
         None => list(Api::<Untrusted<SeccompProfile>>::all(client.clone()), PROFILES_A_PAGE, None)
             .await
             .map_err(|error| CliError::of(&error, PROFILES, VIEWER))?,
     };
-    Ok(profiles.iter().map(ProfileFacts::of).map(|profile| (profile.name.clone(), profile)).collect())
+    Ok(profiles.iter().map(ProfileSummary::of).map(|profile| (profile.name.clone(), profile)).collect())
 }
 
 /// The pods and workloads of a cluster, or of one namespace.

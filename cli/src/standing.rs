@@ -9,7 +9,7 @@ use api::conditions::{self, node as reasons};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde::Serialize;
 
-use crate::facts::{Agents, NodeFacts, ProfileFacts, Snapshot};
+use crate::facts::{Agents, NodeFacts, ProfileSummary, Snapshot};
 
 /// Why a node is not as it should be, in the plugin's own words: others are the operator's and the agents'.
 pub mod words {
@@ -94,7 +94,7 @@ impl fmt::Display for NodeState {
 impl Snapshot {
     /// How every node stands for a profile, the worst first.
     #[must_use]
-    pub fn standings(&self, profile: &ProfileFacts) -> Vec<Standing> {
+    pub fn standings(&self, profile: &ProfileSummary) -> Vec<Standing> {
         let mut all: Vec<_> =
             self.nodes.values().map(|node| Standing::of(profile, node, &self.agents)).collect();
         // Stable: by name among equals.
@@ -112,7 +112,7 @@ impl Standing {
 
     /// How `node` stands for `profile`.
     #[must_use]
-    pub fn of(profile: &ProfileFacts, node: &NodeFacts, agents: &Agents) -> Self {
+    pub fn of(profile: &ProfileSummary, node: &NodeFacts, agents: &Agents) -> Self {
         let standing = |state, why: Option<(&str, String)>, since: Option<Time>| {
             let (reason, message) = why.map(|(reason, message)| (reason.to_owned(), message)).unzip();
             Self { node: node.name.clone(), state, reason, message, since }
@@ -186,7 +186,7 @@ fn and(what: &str, more: Option<String>) -> String {
 
 /// Since when a node lacks a profile, at the earliest: as long as it does, neither is ready. A node's condition says so
 /// later than it is.
-fn lacking_since(profile: &ProfileFacts, node: &NodeFacts) -> Option<Time> {
+fn lacking_since(profile: &ProfileSummary, node: &NodeFacts) -> Option<Time> {
     let not_ready = profile.condition(conditions::READY).filter(|ready| ready.status != "True");
     let by_profile = not_ready.map(|ready| ready.last_transition_time.clone());
     let by_node =

@@ -5,7 +5,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use k8s_openapi::jiff::Timestamp;
 use serde::Serialize;
 
-use crate::facts::{ProfileFacts, Snapshot};
+use crate::facts::{ProfileSummary, Snapshot};
 use crate::show::{Cell, Paint, Table, Tone, age};
 use crate::standing::{NodeState, Standing};
 
@@ -63,7 +63,7 @@ impl StatusView {
 
     /// One profile.
     #[must_use]
-    pub fn of_one(profile: &ProfileFacts, snapshot: &Snapshot) -> Self {
+    pub fn of_one(profile: &ProfileSummary, snapshot: &Snapshot) -> Self {
         Self { profiles: vec![ProfileStatus::of(profile, snapshot)], single: true }
     }
 
@@ -81,7 +81,7 @@ impl StatusView {
 impl ProfileStatus {
     /// How a profile stands.
     #[must_use]
-    pub fn of(profile: &ProfileFacts, snapshot: &Snapshot) -> Self {
+    pub fn of(profile: &ProfileSummary, snapshot: &Snapshot) -> Self {
         let status = profile.status.as_ref();
         let ready = profile.condition(conditions::READY);
         Self {
@@ -196,7 +196,7 @@ fn overview(profiles: &[ProfileStatus], paint: Paint, now: Timestamp) -> String 
 }
 
 /// Why a profile is not as it should be, by the conditions that say so.
-fn why(profile: &ProfileFacts, ready: Option<&Condition>) -> Vec<String> {
+fn why(profile: &ProfileSummary, ready: Option<&Condition>) -> Vec<String> {
     let mut why = Vec::new();
     match &profile.status {
         None => why.push("the operator has not said anything of it: does it run?".to_owned()),
@@ -256,11 +256,11 @@ mod tests {
         Timestamp::from_second(100).unwrap()
     }
 
-    fn ready(name: &str) -> ProfileFacts {
+    fn ready(name: &str) -> ProfileSummary {
         profile_with(name, "Ready", ("True", "AllNodesReady", "2 of 2 nodes hold it"), 40)
     }
 
-    fn failed(name: &str) -> ProfileFacts {
+    fn failed(name: &str) -> ProfileSummary {
         profile_with(name, "Failed", ("False", "NodesFailed", "1 of 2 nodes hold it; 1 failed"), 58)
     }
 

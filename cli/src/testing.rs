@@ -5,7 +5,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
 use serde_json::{Value, json};
 
-use crate::facts::{Agents, NodeFacts, ProfileFacts, Snapshot};
+use crate::facts::{Agents, NodeFacts, ProfileSummary, Snapshot};
 
 /// So many seconds after the epoch.
 pub(crate) fn at(seconds: i64) -> Time {
@@ -13,7 +13,7 @@ pub(crate) fn at(seconds: i64) -> Time {
 }
 
 /// The profile `{"defaultAction":"SCMP_ACT_LOG"}`, with a status that is not ready since then.
-pub(crate) fn profile(name: &str, since: i64) -> ProfileFacts {
+pub(crate) fn profile(name: &str, since: i64) -> ProfileSummary {
     profile_with(name, "Progressing", ("False", "RollingOut", "0 of 1 nodes hold it"), since)
 }
 
@@ -23,7 +23,7 @@ pub(crate) fn profile_with(
     state: &str,
     (status, reason, message): (&str, &str, &str),
     since: i64,
-) -> ProfileFacts {
+) -> ProfileSummary {
     let object = json!({
         "metadata": { "name": name, "generation": 1 },
         "spec": { "contents": { "defaultAction": "SCMP_ACT_LOG" } },
@@ -37,7 +37,7 @@ pub(crate) fn profile_with(
             }],
         },
     });
-    ProfileFacts::of(&serde_json::from_value(object).unwrap())
+    ProfileSummary::of(&serde_json::from_value(object).unwrap())
 }
 
 /// A node with its condition `Ready`: status, reason, since when.
@@ -78,7 +78,7 @@ pub(crate) fn agents(pods: &[(&str, bool, i64)]) -> Agents {
 }
 
 /// All of it together.
-pub(crate) fn snapshot(profiles: Vec<ProfileFacts>, nodes: Vec<NodeFacts>) -> Snapshot {
+pub(crate) fn snapshot(profiles: Vec<ProfileSummary>, nodes: Vec<NodeFacts>) -> Snapshot {
     Snapshot {
         profiles: profiles.into_iter().map(|profile| (profile.name.clone(), profile)).collect(),
         nodes: nodes.into_iter().map(|node| (node.name.clone(), node)).collect(),

@@ -8,7 +8,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::facts::{NodeFacts, ProfileFacts};
+use crate::facts::{NodeFacts, ProfileSummary};
 use crate::show::{Cell, Paint, Table, Tone};
 use crate::unenforced::{Circumstances, Unenforced};
 
@@ -141,7 +141,7 @@ impl UsersView {
     pub fn of(
         candidates: &[Candidate],
         read: &BTreeSet<&str>,
-        profiles: &BTreeMap<String, ProfileFacts>,
+        profiles: &BTreeMap<String, ProfileSummary>,
         directory: &str,
         handlers: &BTreeMap<String, String>,
         only: Option<&str>,
@@ -211,7 +211,7 @@ impl UsersView {
 
 /// Where profiles lie below the kubelet's `seccomp/`, as the operator or an agent says it.
 #[must_use]
-pub fn directory(profiles: &BTreeMap<String, ProfileFacts>, nodes: &BTreeMap<String, NodeFacts>) -> String {
+pub fn directory(profiles: &BTreeMap<String, ProfileSummary>, nodes: &BTreeMap<String, NodeFacts>) -> String {
     let by_operator = profiles.values().find_map(|profile| {
         let path = profile.status.as_ref()?.localhost_profile.as_deref()?;
         path.strip_suffix(&format!("/{}.json", profile.name)).map(str::to_owned)

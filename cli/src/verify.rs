@@ -9,7 +9,7 @@ use api::conditions::node as reasons;
 use profile::{ContentHash, ShortHash};
 use serde::Serialize;
 
-use crate::facts::{Agents, NodeFacts, ProfileFacts, Snapshot};
+use crate::facts::{Agents, NodeFacts, ProfileSummary, Snapshot};
 use crate::show::{NO_PROFILES, Paint, Table, Tone, count};
 
 /// What was compared, and what differs.
@@ -201,7 +201,7 @@ impl VerifyView {
 }
 
 /// What is wrong with a profile itself.
-fn of_object(profile: &ProfileFacts) -> Option<Difference> {
+fn of_object(profile: &ProfileSummary) -> Option<Difference> {
     let differs =
         |kind, message| Some(Difference { profile: Some(profile.name.clone()), node: None, kind, message });
     let hash = match &profile.content {
@@ -219,7 +219,7 @@ fn of_object(profile: &ProfileFacts) -> Option<Difference> {
 
 fn of_node(
     node: &NodeFacts,
-    profiles: &[&ProfileFacts],
+    profiles: &[&ProfileSummary],
     snapshot: &Snapshot,
     only: Option<&str>,
 ) -> Vec<Difference> {
@@ -287,7 +287,7 @@ mod tests {
         node(name, Some(("True", reasons::ALL_PROFILES, 10)), report(json!({ "audit": HASH }), json!([])))
     }
 
-    fn audit() -> ProfileFacts {
+    fn audit() -> ProfileSummary {
         profile_with("audit", "Ready", ("True", "AllNodesReady", ""), 40)
     }
 

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use api::conditions;
 use clap::ValueEnum;
 
-use crate::facts::{ProfileFacts, Snapshot};
+use crate::facts::{ProfileSummary, Snapshot};
 use crate::status::because;
 
 /// Nodes that are named of one profile.
@@ -44,7 +44,7 @@ impl Progress {
     }
 }
 
-fn ready(profile: &ProfileFacts, snapshot: &Snapshot) -> Progress {
+fn ready(profile: &ProfileSummary, snapshot: &Snapshot) -> Progress {
     let name = &profile.name;
     if profile.deleted {
         return Progress::Never(format!("{name} is being deleted"));
@@ -66,7 +66,7 @@ fn ready(profile: &ProfileFacts, snapshot: &Snapshot) -> Progress {
     Progress::NotYet(why + &nodes(profile, snapshot))
 }
 
-fn deleted(profile: &ProfileFacts, snapshot: &Snapshot) -> Progress {
+fn deleted(profile: &ProfileSummary, snapshot: &Snapshot) -> Progress {
     let name = &profile.name;
     if !profile.deleted {
         return Progress::NotYet(format!(
@@ -88,7 +88,7 @@ fn deleted(profile: &ProfileFacts, snapshot: &Snapshot) -> Progress {
 }
 
 /// A line for each of the first nodes that are not as they should be.
-fn nodes(profile: &ProfileFacts, snapshot: &Snapshot) -> String {
+fn nodes(profile: &ProfileSummary, snapshot: &Snapshot) -> String {
     let standings = snapshot.standings(profile);
     let behind: Vec<_> = standings.iter().filter(|standing| !standing.state.is_right()).collect();
     let mut lines = String::new();
@@ -108,7 +108,7 @@ mod tests {
     use crate::testing::{node, profile, profile_with, report, snapshot};
     use serde_json::json;
 
-    fn of(profile: ProfileFacts, goal: Goal) -> Progress {
+    fn of(profile: ProfileSummary, goal: Goal) -> Progress {
         let node = node("node-1", None, report(json!({}), json!([])));
         Progress::of(&snapshot(vec![profile], vec![node]), "audit", goal)
     }

@@ -13,7 +13,7 @@ use std::hint::black_box;
 
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use operator::facts::{NodeFacts, ProfileFacts, ReportFacts, Source, Version};
-use operator::index::{Index, ProfileStep};
+use operator::index::{Index, ProfileOperation};
 use profile::{ContentHash, ShortHash};
 
 const NODES: [usize; 4] = [10, 100, 1_000, 5_000];
@@ -138,8 +138,8 @@ impl World {
 
     /// Writes the status of a profile, as the operator would.
     fn store_status(&mut self, profile: &str) {
-        let verdict = self.index.look_at_profile(profile, self.now);
-        let Some(ProfileStep::WriteStatus { status, .. }) = verdict.map(|verdict| verdict.step) else {
+        let verdict = self.index.verdict_on_profile(profile, self.now);
+        let Some(ProfileOperation::WriteStatus { status, .. }) = verdict.map(|verdict| verdict.step) else {
             return;
         };
         if let Some(facts) = self.index.profile(profile).cloned() {
@@ -186,7 +186,7 @@ impl World {
             self.index.apply_report(report, Source::Watch, self.now);
             let due = self.index.take_dirty();
             if let Some(name) = due.profiles.first() {
-                black_box(self.index.look_at_profile(name, self.now));
+                black_box(self.index.verdict_on_profile(name, self.now));
             }
         }
     }

@@ -8,7 +8,7 @@ use api::{ProfileName, SeccompProfile, Untrusted};
 use kube_runtime::watcher::Event;
 use libfuzzer_sys::{fuzz_mutator, fuzz_target};
 use node_agent::budget::Budget;
-use node_agent::desired::{Change, Desired, Listeners, Want};
+use node_agent::desired::{Desired, Listeners, ProfileEvent, Want};
 use node_agent::disk::Goal;
 use node_agent::reading::{Outcome, Reading, Watched};
 use operator::facts::{ProfileFacts, WatchedProfile};
@@ -38,16 +38,20 @@ fn check_agreement(watched: Watched, object: &WatchedProfile) {
     let mut reading = Reading::new(Listeners::Admitted, Budget::default());
     let facts = ProfileFacts::of(object);
     let mut event = |event| reading.event(event, Instant::now());
-    let Outcome::News(Change::Apply(read)) = event(Event::Apply(watched.clone())) else {
+    let Outcome::News(ProfileEvent::Apply(read)) = event(Event::Apply(watched.clone())) else {
         panic!("what comes for the first time is news");
     };
     assert_eq!(event(Event::Apply(watched.clone())), Outcome::Echo, "what is known is no news");
     let known = watched.clone();
     let listed = event(Event::InitApply(watched));
-    assert_eq!(listed, Outcome::News(Change::InitApply(read.clone())), "what is known is what was read");
+    assert_eq!(
+        listed,
+        Outcome::News(ProfileEvent::InitApply(read.clone())),
+        "what is known is what was read"
+    );
     let want = &read.want;
     let careful = match Reading::default().event(Event::Apply(known), Instant::now()) {
-        Outcome::News(Change::Apply(read)) => read.want,
+        Outcome::News(ProfileEvent::Apply(read)) => read.want,
         other => panic!("{other:?}"),
     };
     let name = facts.name.parse::<ProfileName>();
@@ -80,10 +84,10 @@ fn check_agreement(watched: Watched, object: &WatchedProfile) {
     };
 
     let mut desired = Desired::default();
-    desired.change(Change::Init);
+    desired.change(ProfileEvent::Init);
     assert_eq!((&*read.name, &*read.uid), (&*facts.name, facts.version.uid.as_str()));
-    desired.change(Change::InitApply(read));
-    desired.change(Change::InitDone);
+    desired.change(ProfileEvent::InitApply(read));
+    desired.change(ProfileEvent::InitDone);
     match name {
         Ok(name) => assert_eq!((desired.goal(&name), desired.misnamed().count()), (goal, 0)),
         Err(_) => assert_eq!((desired.names().count(), desired.misnamed().count()), (0, 1)),

@@ -87,7 +87,7 @@ pub struct Object {
 
 /// One event of the watch.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Change {
+pub enum ProfileEvent {
     /// A list begins.
     Init,
     /// An object of the list.
@@ -125,15 +125,17 @@ pub struct Desired {
 
 impl Desired {
     /// Takes an event in; the names whose goal may have changed.
-    pub fn change(&mut self, change: Change) -> Vec<ProfileName> {
+    pub fn change(&mut self, change: ProfileEvent) -> Vec<ProfileName> {
         match change {
-            Change::Init => {
+            ProfileEvent::Init => {
                 self.list += 1;
                 Vec::new()
             }
-            Change::InitApply(object) | Change::Apply(object) => self.apply(object).into_iter().collect(),
-            Change::InitDone => self.end_of_list(),
-            Change::Delete { name, uid } => self.delete(&name, &uid).into_iter().collect(),
+            ProfileEvent::InitApply(object) | ProfileEvent::Apply(object) => {
+                self.apply(object).into_iter().collect()
+            }
+            ProfileEvent::InitDone => self.end_of_list(),
+            ProfileEvent::Delete { name, uid } => self.delete(&name, &uid).into_iter().collect(),
         }
     }
 
@@ -230,17 +232,17 @@ mod tests {
         Want::Rejected { reason: "InvalidProfile", message: message.into() }
     }
 
-    fn delete(name: &str, uid: &str) -> Change {
-        Change::Delete { name: name.into(), uid: uid.into() }
+    fn delete(name: &str, uid: &str) -> ProfileEvent {
+        ProfileEvent::Delete { name: name.into(), uid: uid.into() }
     }
 
     fn listed(objects: &[Object]) -> Desired {
         let mut desired = Desired::default();
-        desired.change(Change::Init);
+        desired.change(ProfileEvent::Init);
         for object in objects {
-            desired.change(Change::InitApply(object.clone()));
+            desired.change(ProfileEvent::InitApply(object.clone()));
         }
-        desired.change(Change::InitDone);
+        desired.change(ProfileEvent::InitDone);
         desired
     }
 
@@ -287,22 +289,22 @@ mod tests {
     fn before_the_first_complete_list_absence_removes_nothing() {
         let mut desired = Desired::default();
         assert_eq!(desired.goal(&name("a")), Goal::Leave);
-        desired.change(Change::Init);
-        desired.change(Change::InitApply(object("b", "1", file(b"{}"))));
+        desired.change(ProfileEvent::Init);
+        desired.change(ProfileEvent::InitApply(object("b", "1", file(b"{}"))));
         assert_eq!(desired.goal(&name("a")), Goal::Leave);
-        assert_eq!(desired.change(Change::InitDone), []);
+        assert_eq!(desired.change(ProfileEvent::InitDone), []);
         assert_eq!(desired.goal(&name("a")), Goal::Gone);
     }
 
     #[test]
     fn a_list_that_breaks_off_removes_nothing_and_the_next_complete_one_does() {
         let mut desired = listed(&[object("a", "1", file(b"a")), object("b", "2", file(b"b"))]);
-        desired.change(Change::Init);
-        desired.change(Change::InitApply(object("b", "2", file(b"b"))));
+        desired.change(ProfileEvent::Init);
+        desired.change(ProfileEvent::InitApply(object("b", "2", file(b"b"))));
         assert_eq!(desired.goal(&name("a")), Goal::Hold(ContentHash::of(b"a")));
-        desired.change(Change::Init);
-        desired.change(Change::InitApply(object("b", "2", file(b"b"))));
-        assert_eq!(desired.change(Change::InitDone), [name("a")]);
+        desired.change(ProfileEvent::Init);
+        desired.change(ProfileEvent::InitApply(object("b", "2", file(b"b"))));
+        assert_eq!(desired.change(ProfileEvent::InitDone), [name("a")]);
         assert_eq!(desired.goal(&name("a")), Goal::Gone);
         assert_eq!(desired.goal(&name("b")), Goal::Hold(ContentHash::of(b"b")));
     }
@@ -312,9 +314,9 @@ mod tests {
         let old = object("a", "1", file(b"old"));
         let new = object("a", "2", file(b"new"));
         for changes in [
-            vec![Change::Apply(old.clone()), delete("a", "1"), Change::Apply(new.clone())],
-            vec![Change::Apply(old.clone()), Change::Apply(new.clone()), delete("a", "1")],
-            vec![Change::Apply(new.clone()), delete("a", "1")],
+            vec![ProfileEvent::Apply(old.clone()), delete("a", "1"), ProfileEvent::Apply(new.clone())],
+            vec![ProfileEvent::Apply(old.clone()), ProfileEvent::Apply(new.clone()), delete("a", "1")],
+            vec![ProfileEvent::Apply(new.clone()), delete("a", "1")],
         ] {
             let mut desired = listed(&[]);
             for change in changes {
@@ -327,8 +329,8 @@ mod tests {
     #[test]
     fn an_event_that_changes_no_bytes_is_no_work() {
         let mut desired = listed(&[object("a", "1", file(b"a"))]);
-        assert_eq!(desired.change(Change::Apply(object("a", "1", file(b"a")))), []);
-        assert_eq!(desired.change(Change::Apply(object("a", "1", file(b"b")))), [name("a")]);
+        assert_eq!(desired.change(ProfileEvent::Apply(object("a", "1", file(b"a")))), []);
+        assert_eq!(desired.change(ProfileEvent::Apply(object("a", "1", file(b"b")))), [name("a")]);
         assert_eq!(desired.change(delete("a", "1")), [name("a")]);
         assert_eq!(desired.change(delete("a", "1")), []);
     }

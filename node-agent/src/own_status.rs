@@ -6,20 +6,20 @@ use serde_json::Value;
 
 /// What the API server last said of the node's own status.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Own {
+pub enum OwnState {
     /// Nothing yet.
     Unknown,
     /// It does not exist: the operator has not made it yet.
     Absent,
     /// It stood in a list.
-    Listed(Held),
+    Listed(OwnStatus),
     /// It came as an event, which may be older than the answer to the latest write.
-    Watched(Held),
+    Watched(OwnStatus),
 }
 
 /// The object, without what only the operator needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Held {
+pub struct OwnStatus {
     /// Tells the object from its successor of the same name.
     pub uid: Box<str>,
     /// Grows with each write of the object; `None` if it is not a number.
@@ -40,7 +40,7 @@ impl ReportHash {
     }
 }
 
-impl From<Untrusted<NodeProfileStatus>> for Held {
+impl From<Untrusted<NodeProfileStatus>> for OwnStatus {
     fn from(object: Untrusted<NodeProfileStatus>) -> Self {
         Self {
             uid: object.metadata.uid.unwrap_or_default().into(),

@@ -13,7 +13,7 @@ use profile::ContentHash;
 use serde::Deserialize;
 
 use crate::budget::{Account, Budget, Cost};
-use crate::desired::{Change, Listeners, Object, Want};
+use crate::desired::{Listeners, Object, ProfileEvent, Want};
 
 /// A profile as the watch decodes it: no more than is needed, and its contents as text, so that of a page of large
 /// profiles only one at a time is in memory as a tree of values.
@@ -49,7 +49,7 @@ api::watched_as!(Watched, SeccompProfile);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
     /// Something may have to be done.
-    News(Change),
+    News(ProfileEvent),
     /// What is known, of a profile that was news a moment ago: its rollout is still under way.
     Echo,
     /// What is known. The thread that keeps the files need not wake for it, as for most events of a rollout.
@@ -107,22 +107,22 @@ impl Reading {
             Event::Init => {
                 // The end of the list before may never have come.
                 self.before.append(&mut self.read);
-                Change::Init
+                ProfileEvent::Init
             }
             // Known or not, it says that the object is in the list.
-            Event::InitApply(object) => Change::InitApply(self.object(object, at).0),
+            Event::InitApply(object) => ProfileEvent::InitApply(self.object(object, at).0),
             Event::InitDone => {
                 for read in std::mem::take(&mut self.before).into_values() {
                     self.leaves(&read);
                 }
-                Change::InitDone
+                ProfileEvent::InitDone
             }
             Event::Apply(object) => {
                 let (object, known_since) = self.object(object, at);
                 match known_since {
                     Some(since) if at < since + ECHO => return Outcome::Echo,
                     Some(_) => return Outcome::Known,
-                    None => Change::Apply(object),
+                    None => ProfileEvent::Apply(object),
                 }
             }
             Event::Delete(object) => {
@@ -130,7 +130,7 @@ impl Reading {
                 if let Some(read) = self.read.remove(&name) {
                     self.leaves(&read);
                 }
-                Change::Delete { name, uid }
+                ProfileEvent::Delete { name, uid }
             }
         })
     }
@@ -220,7 +220,7 @@ mod tests {
 
     fn want(outcome: Outcome) -> Want {
         match outcome {
-            Outcome::News(Change::Apply(object) | Change::InitApply(object)) => object.want,
+            Outcome::News(ProfileEvent::Apply(object) | ProfileEvent::InitApply(object)) => object.want,
             other => panic!("{other:?}"),
         }
     }

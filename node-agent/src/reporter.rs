@@ -19,8 +19,8 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::gather::Gather;
 use crate::metrics::{Metrics, ReportOutcome};
-use crate::own_status::{Held, Own, ReportHash};
-use crate::watches::Around;
+use crate::own_status::{OwnState, OwnStatus, ReportHash};
+use crate::watches::ClusterLoad;
 use crate::worker::{Command, Revision};
 
 /// The answer to a patch without what was just sent: a thousand nodes do not read their reports back.
@@ -33,13 +33,13 @@ const SLOW: Duration = Duration::from_secs(10);
 pub struct Reporter {
     client: Client,
     node: NodeName,
-    own: watch::Receiver<Own>,
-    around: watch::Receiver<Around>,
+    own: watch::Receiver<OwnState>,
+    load: watch::Receiver<ClusterLoad>,
     revision: watch::Receiver<Revision>,
     worker: mpsc::Sender<Command>,
     metrics: Metrics,
     /// What the object held after our last write.
-    applied: Option<Held>,
+    applied: Option<OwnStatus>,
     /// The last report, so that news of the object alone does not build another.
     built: Option<(Revision, ReportHash)>,
     /// How long the answer to the last one took, and when it came.
@@ -68,13 +68,13 @@ impl SendError {
 
 impl Reporter {
     /// A reporter for this node; it learns of the disk from `revision` and `worker`, of the object from `own`, and of
-    /// the cluster from `around`.
+    /// the cluster from `load`.
     #[must_use]
     pub fn new(
         client: Client,
         node: NodeName,
-        own: watch::Receiver<Own>,
-        around: watch::Receiver<Around>,
+        own: watch::Receiver<OwnState>,
+        load: watch::Receiver<ClusterLoad>,
         revision: watch::Receiver<Revision>,
         worker: mpsc::Sender<Command>,
         metrics: Metrics,
@@ -83,7 +83,7 @@ impl Reporter {
             client,
             node,
             own,
-            around,
+            load,
             revision,
             worker,
             metrics,
@@ -118,7 +118,7 @@ impl Reporter {
     pub async fn lost(&mut self, report: &Report) {
         let Ok(report) = serde_json::to_value(report) else { return };
         // Before anybody has looked, the object may hold the report of an earlier agent.
-        let is_known = *self.own.borrow() != Own::Unknown;
+        let is_known = *self.own.borrow() != OwnState::Unknown;
         if is_known && self.held().is_none_or(|held| held.report.is_none()) {
             return;
         }
@@ -150,7 +150,7 @@ impl Reporter {
             let goes_on = async {
                 tokio::select! {
                     changed = self.revision.changed() => changed,
-                    changed = self.around.changed() => changed,
+                    changed = self.load.changed() => changed,
                 }
             };
             let until = (start + latest).min(Instant::now() + quiet);
@@ -166,11 +166,11 @@ impl Reporter {
             _ => Duration::ZERO,
         };
         let is_first = match &*self.own.borrow() {
-            Own::Listed(held) | Own::Watched(held) => held.report.is_none(),
+            OwnState::Listed(held) | OwnState::Watched(held) => held.report.is_none(),
             // Nobody has heard of this node yet, or will hear what its object holds already.
-            Own::Unknown | Own::Absent => true,
+            OwnState::Unknown | OwnState::Absent => true,
         };
-        Gather::of(self.around.borrow().nodes, &self.node, is_first, took)
+        Gather::of(self.load.borrow().nodes, &self.node, is_first, took)
     }
 
     async fn pause(&mut self, error: SendError, pause: Duration) {
@@ -212,7 +212,7 @@ impl Reporter {
         self.metrics.reported(outcome(&sent));
         let object = sent?;
         tracing::debug!(node = %self.node, files, "reported");
-        self.applied = Some(Held {
+        self.applied = Some(OwnStatus {
             uid: object.metadata.uid.unwrap_or_default().into(),
             version: object.metadata.resource_version.and_then(|version| version.parse().ok()),
             report: Some(hash),
@@ -221,16 +221,16 @@ impl Reporter {
     }
 
     /// What the object holds, as far as is known: an event that is older than our last write says nothing.
-    fn held(&mut self) -> Option<Held> {
+    fn held(&mut self) -> Option<OwnStatus> {
         match (&*self.own.borrow_and_update(), &self.applied) {
-            (Own::Watched(held), Some(applied))
+            (OwnState::Watched(held), Some(applied))
                 if held.uid == applied.uid
                     && held.version.zip(applied.version).is_some_and(|(event, write)| event < write) =>
             {
                 Some(applied.clone())
             }
-            (Own::Watched(held) | Own::Listed(held), _) => Some(held.clone()),
-            (Own::Unknown | Own::Absent, _) => None,
+            (OwnState::Watched(held) | OwnState::Listed(held), _) => Some(held.clone()),
+            (OwnState::Unknown | OwnState::Absent, _) => None,
         }
     }
 

@@ -20,9 +20,9 @@ use crate::keeper::Keeper;
 use crate::metrics::{self, Metrics};
 use crate::notify::{News, Watch};
 use crate::options::Options;
-use crate::own_status::Own;
+use crate::own_status::OwnState;
 use crate::reporter::Reporter;
-use crate::watches::Around;
+use crate::watches::ClusterLoad;
 use crate::worker::{Command, Revision};
 use crate::{watches, worker};
 
@@ -141,13 +141,13 @@ impl Agent {
         disk.ends();
         let journal = Journal::new(node.clone(), metrics.clone());
         let mut worker = worker::start(keeper, journal, disk)?;
-        let (own, own_status) = watch::channel(Own::Unknown);
-        let (around, around_seen) = watch::channel(Around::default());
+        let (own, own_status) = watch::channel(OwnState::Unknown);
+        let (load, load_seen) = watch::channel(ClusterLoad::default());
         let mut reporter = Reporter::new(
             client.clone(),
             node.clone(),
             own_status,
-            around_seen,
+            load_seen,
             worker.revision.clone(),
             worker.commands.clone(),
             metrics.clone(),
@@ -160,7 +160,7 @@ impl Agent {
                     node.clone(),
                     listeners,
                     worker.commands.clone(),
-                    around,
+                    load,
                     measured.of(metrics::PROFILES),
                     budget,
                 ),

@@ -18,7 +18,7 @@ use crate::budget::Budget;
 use crate::desired::Listeners;
 use crate::jitter::node_jitter;
 use crate::metrics::{OWN_STATUS, PROFILES};
-use crate::own_status::{Held, Own};
+use crate::own_status::{OwnState, OwnStatus};
 use crate::reading::{Outcome, Reading, Watched};
 use crate::worker::Command;
 
@@ -47,28 +47,28 @@ pub(crate) fn config(node: &NodeName) -> Config {
     Config::default().page_size(PAGE).timeout(node_jitter(WATCH, node))
 }
 
-/// What the profiles' watch shows of the cluster around the node.
+/// What the profiles' watch shows of the cluster's size, and of what goes on in it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Around {
+pub struct ClusterLoad {
     /// How many nodes there are, as the latest status of any profile has it; `None` before there was any.
     pub nodes: Option<u64>,
     /// Grows while rollouts are under way.
-    pub echoes: u64,
+    pub rollout_events: u64,
 }
 
-/// Hands the news of the profiles' watch to the worker, until that ends, and what else it shows to `around`.
+/// Hands the events of the profiles' watch to the worker, until that ends, and puts what else it shows into `load`.
 pub async fn profiles(
     client: Client,
     node: NodeName,
     listeners: Listeners,
     commands: mpsc::Sender<Command>,
-    around: watch::Sender<Around>,
+    load: watch::Sender<ClusterLoad>,
     measured: Watch,
     budget: Budget,
 ) {
     let list_again = Duration::from_secs(node_jitter(LIST_AGAIN, &node).into());
     let events = Events::<Watched>::observed(client, config(&node), measured).with_pages_of(LONGEST_PAGE);
-    let mut events = Told::new(events, node, PROFILES);
+    let mut events = LoggedEvents::new(events, node, PROFILES);
     let mut reading = Reading::new(listeners, budget);
     let mut list_at = None;
     loop {
@@ -87,54 +87,54 @@ pub async fn profiles(
         if let Event::InitApply(profile) | Event::Apply(profile) = &event
             && let nodes @ Some(_) = profile.desired_nodes()
         {
-            around.send_if_modified(|around| std::mem::replace(&mut around.nodes, nodes) != nodes);
+            load.send_if_modified(|load| std::mem::replace(&mut load.nodes, nodes) != nodes);
         }
         let change = match reading.event(event, at) {
             Outcome::News(change) => change,
             Outcome::Echo => {
-                around.send_modify(|around| around.echoes += 1);
+                load.send_modify(|load| load.rollout_events += 1);
                 continue;
             }
             Outcome::Known => continue,
         };
-        if commands.send(Command::Change(change, at)).await.is_err() {
+        if commands.send(Command::ProfileEvent(change, at)).await.is_err() {
             return;
         }
     }
 }
 
 /// Keeps `own` at what the API server last said of the node's own status.
-pub async fn own_status(client: Client, node: NodeName, own: watch::Sender<Own>, measured: Watch) {
+pub async fn own_status(client: Client, node: NodeName, own: watch::Sender<OwnState>, measured: Watch) {
     let config = config(&node).fields(&format!("metadata.name={node}"));
     let events = Events::<Untrusted<NodeProfileStatus>>::observed(client, config, measured);
-    let mut events = Told::new(events, node, OWN_STATUS);
+    let mut events = LoggedEvents::new(events, node, OWN_STATUS);
     let mut listed = None;
     loop {
         match events.next().await {
             Event::Init => listed = None,
-            Event::InitApply(object) => listed = Some(Held::from(object)),
+            Event::InitApply(object) => listed = Some(OwnStatus::from(object)),
             Event::InitDone => {
-                own.send_replace(listed.take().map_or(Own::Absent, Own::Listed));
+                own.send_replace(listed.take().map_or(OwnState::Absent, OwnState::Listed));
             }
             Event::Apply(object) => {
-                own.send_replace(Own::Watched(Held::from(object)));
+                own.send_replace(OwnState::Watched(OwnStatus::from(object)));
             }
             Event::Delete(_) => {
-                own.send_replace(Own::Absent);
+                own.send_replace(OwnState::Absent);
             }
         }
     }
 }
 
 /// The events of one watch, with its failures in the log.
-struct Told<K> {
+struct LoggedEvents<K> {
     events: Events<K>,
     interrupted: bool,
     node: NodeName,
     kind: &'static str,
 }
 
-impl<K> Told<K>
+impl<K> LoggedEvents<K>
 where
     K: Resource<DynamicType = ()> + Clone + fmt::Debug + DeserializeOwned + Send + 'static,
 {

@@ -16,9 +16,9 @@ use tokio::time::{Instant, timeout};
 use tower_test::mock::{Handle, Mock};
 
 use crate::budget::Budget;
-use crate::desired::{Change, Listeners, Object, Want};
-use crate::own_status::{Held, Own, ReportHash};
-use crate::watches::{self, Around};
+use crate::desired::{Listeners, Object, ProfileEvent, Want};
+use crate::own_status::{OwnState, OwnStatus, ReportHash};
+use crate::watches::{self, ClusterLoad};
 use crate::worker::Command;
 
 type Server = Handle<Request<Body>, Response<Body>>;
@@ -75,25 +75,25 @@ async fn a_failed_list_is_an_error_and_never_an_empty_one() {
     let (commands, mut queue) = mpsc::channel(64);
     tokio::spawn(profiles(service, commands));
     let mut next = async || match queue.recv().await {
-        Some(Command::Change(change, _)) => change,
+        Some(Command::ProfileEvent(change, _)) => change,
         command => panic!("{command:?}"),
     };
 
     let asked = answer(&mut server, 404, r#"{"kind":"Status","code":404,"reason":"NotFound"}"#).await;
     // Without a resource version a list is a consistent read.
     assert_eq!(asked, "/apis/seccomp.imjasonh.dev/v1alpha1/seccompprofiles?&limit=8");
-    assert_eq!(next().await, Change::Init);
+    assert_eq!(next().await, ProfileEvent::Init);
     // The second page fails: the list begins again.
     answer(&mut server, 200, &list(&[profile("a")], Some("more"))).await;
-    assert_eq!(next().await, Change::Init);
-    assert_eq!(next().await, Change::InitApply(object("a")));
+    assert_eq!(next().await, ProfileEvent::Init);
+    assert_eq!(next().await, ProfileEvent::InitApply(object("a")));
     let asked = answer(&mut server, 410, r#"{"kind":"Status","code":410,"reason":"Expired"}"#).await;
     assert!(asked.contains("continue=more"), "{asked}");
     answer(&mut server, 200, &list(&[profile("a"), profile("b")], None)).await;
-    assert_eq!(next().await, Change::Init);
-    assert_eq!(next().await, Change::InitApply(object("a")));
-    assert_eq!(next().await, Change::InitApply(object("b")));
-    assert_eq!(next().await, Change::InitDone);
+    assert_eq!(next().await, ProfileEvent::Init);
+    assert_eq!(next().await, ProfileEvent::InitApply(object("a")));
+    assert_eq!(next().await, ProfileEvent::InitApply(object("b")));
+    assert_eq!(next().await, ProfileEvent::InitDone);
 
     let event = |kind: &str, object: Value| json!({ "type": kind, "object": object }).to_string() + "\n";
     let mut known = profile("a");
@@ -109,9 +109,9 @@ async fn a_failed_list_is_an_error_and_never_an_empty_one() {
     let asked = answer(&mut server, 200, &events).await;
     assert!(asked.contains("watch=true") && asked.contains("resourceVersion=7"), "{asked}");
     // Of what is known the worker is not told.
-    assert_eq!(next().await, Change::Apply(Object { uid: "new".into(), ..object("b") }));
-    assert!(matches!(next().await, Change::Apply(Object { want: Want::Rejected { .. }, .. })));
-    assert_eq!(next().await, Change::Delete { name: "b".into(), uid: "new".into() });
+    assert_eq!(next().await, ProfileEvent::Apply(Object { uid: "new".into(), ..object("b") }));
+    assert!(matches!(next().await, ProfileEvent::Apply(Object { want: Want::Rejected { .. }, .. })));
+    assert_eq!(next().await, ProfileEvent::Delete { name: "b".into(), uid: "new".into() });
 }
 
 #[tokio::test(start_paused = true)]
@@ -130,7 +130,7 @@ async fn once_there_is_room_again_a_refused_profile_is_listed_within_a_minute_or
         room_for_one,
     ));
     let mut told = async |name: &str| loop {
-        if let Some(Command::Change(Change::InitApply(object), _)) = queue.recv().await
+        if let Some(Command::ProfileEvent(ProfileEvent::InitApply(object), _)) = queue.recv().await
             && *object.name == *name
         {
             return object.want;
@@ -157,26 +157,26 @@ async fn once_there_is_room_again_a_refused_profile_is_listed_within_a_minute_or
 }
 
 #[tokio::test(start_paused = true)]
-async fn statuses_tell_how_many_nodes_there_are_and_echoes_that_a_rollout_goes_on() {
+async fn statuses_tell_how_many_nodes_there_are_and_that_a_rollout_goes_on() {
     let (service, mut server) = tower_test::mock::pair();
     let (commands, mut queue) = mpsc::channel(64);
     tokio::spawn(async move { while queue.recv().await.is_some() {} });
-    let around = watch::Sender::new(Around::default());
-    let mut seen = around.subscribe();
+    let load = watch::Sender::new(ClusterLoad::default());
+    let mut seen = load.subscribe();
     let client = Client::new(service, "default");
     tokio::spawn(watches::profiles(
         client,
         node(),
         Listeners::Refused,
         commands,
-        around,
+        load,
         measured(),
         Budget::default(),
     ));
-    let mut until = async |nodes, echoes| {
-        let around = Around { nodes, echoes };
-        let told = timeout(Duration::from_secs(600), seen.wait_for(|seen| *seen == around)).await;
-        told.unwrap_or_else(|_| panic!("never {around:?}")).unwrap();
+    let mut until = async |nodes, rollout_events| {
+        let load = ClusterLoad { nodes, rollout_events };
+        let told = timeout(Duration::from_secs(600), seen.wait_for(|seen| *seen == load)).await;
+        told.unwrap_or_else(|_| panic!("never {load:?}")).unwrap();
     };
     let with_status = |version: &str, nodes: Value| {
         let mut profile = profile("a");
@@ -188,7 +188,7 @@ async fn statuses_tell_how_many_nodes_there_are_and_echoes_that_a_rollout_goes_o
     answer(&mut server, 200, &list(&[profile("a")], None)).await;
     until(None, 0).await;
     let event = |object: Value| json!({ "type": "MODIFIED", "object": object }).to_string() + "\n";
-    // Each is the same contents: an echo, with or without a number that can be read.
+    // Each has the same contents, and is a status alone, with or without a number that can be read.
     let events = [json!({ "desired": 7 }), json!({ "desired": "8" }), json!(null)];
     for (number, nodes) in events.into_iter().enumerate() {
         answer(&mut server, 200, &event(with_status(&format!("{}", 8 + number), nodes))).await;
@@ -289,14 +289,14 @@ async fn a_version_that_the_server_does_not_know_ends_in_a_new_list() {
 #[tokio::test(start_paused = true)]
 async fn of_the_status_objects_only_the_nodes_own_is_watched() {
     let (service, mut server) = tower_test::mock::pair();
-    let (own, mut seen) = watch::channel(Own::Unknown);
+    let (own, mut seen) = watch::channel(OwnState::Unknown);
     tokio::spawn(watches::own_status(Client::new(service, "default"), node(), own, measured()));
     let asked = answer(&mut server, 200, &list(&[], None)).await;
     assert_eq!(
         asked,
         "/apis/seccomp.imjasonh.dev/v1alpha1/nodeprofilestatuses?&fieldSelector=metadata.name%3Dnode-1&limit=8"
     );
-    assert_eq!(*seen.wait_for(|own| *own != Own::Unknown).await.unwrap(), Own::Absent);
+    assert_eq!(*seen.wait_for(|own| *own != OwnState::Unknown).await.unwrap(), OwnState::Absent);
     let report = json!({ "files": {} });
     let object = json!({
         "metadata": { "name": "node-1", "uid": "1", "resourceVersion": "8" }, "status": { "report": report }
@@ -304,8 +304,8 @@ async fn of_the_status_objects_only_the_nodes_own_is_watched() {
     let events = json!({ "type": "ADDED", "object": object }).to_string() + "\n";
     let asked = answer(&mut server, 200, &events).await;
     assert!(asked.contains("fieldSelector=metadata.name%3Dnode-1"), "{asked}");
-    let held = Held { uid: "1".into(), version: Some(8), report: Some(ReportHash::of(&report)) };
-    assert_eq!(*seen.wait_for(|own| *own != Own::Absent).await.unwrap(), Own::Watched(held));
+    let held = OwnStatus { uid: "1".into(), version: Some(8), report: Some(ReportHash::of(&report)) };
+    assert_eq!(*seen.wait_for(|own| *own != OwnState::Absent).await.unwrap(), OwnState::Watched(held));
 }
 
 #[test]

@@ -12,7 +12,7 @@ use api::Report;
 use daemon::Pulse;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::desired::Change;
+use crate::desired::ProfileEvent;
 use crate::disk::{Displaced, Faults};
 use crate::journal::Journal;
 use crate::keeper::{Keeper, Lost};
@@ -27,7 +27,7 @@ const STACK: usize = 256 * 1024;
 #[derive(Debug)]
 pub enum Command {
     /// An event of the profiles' watch, and when it came.
-    Change(Change, Instant),
+    ProfileEvent(ProfileEvent, Instant),
     /// Something happened to files of these names.
     Touched(Vec<String>),
     /// Something happened to the directory itself.
@@ -83,7 +83,7 @@ fn run<F: Faults>(
         let mut next = Some(first);
         while let Some(command) = next {
             match command {
-                Command::Change(change, at) => keeper.change(change, at),
+                Command::ProfileEvent(change, at) => keeper.change(change, at),
                 Command::Touched(files) => files.iter().for_each(|file| keeper.touched(file)),
                 Command::Directory => {
                     keeper.directory_touched().map_err(|why| lost(&mut keeper, journal, why))?

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use daemon::logging::{LogFormat, LoggingArgs};
-use node_agent::desired::{Change, Object, Want};
+use node_agent::desired::{Object, ProfileEvent, Want};
 use node_agent::disk::Directory;
 use node_agent::journal::Journal;
 use node_agent::keeper::Keeper;
@@ -62,17 +62,17 @@ fn every_line_about_a_file_names_its_profile_and_hash_and_a_problem_its_cause() 
     let mut keeper = Keeper::new(Directory::open(root.path()).unwrap());
     let mut why = None;
     let lines = logged(|| {
-        for change in [Change::Init, Change::InitDone] {
+        for change in [ProfileEvent::Init, ProfileEvent::InitDone] {
             keeper.change(change, Instant::now());
         }
         fs::write(&path, "theirs").unwrap();
-        keeper.change(Change::Apply(object("ours")), Instant::now());
+        keeper.change(ProfileEvent::Apply(object("ours")), Instant::now());
         journal.record(&keeper.sync().events);
         why = keeper.report().problems.pop().map(|problem| problem.message);
         fs::remove_file(&path).unwrap();
         keeper.retry().unwrap();
         journal.record(&keeper.sync().events);
-        keeper.change(Change::Delete { name: "a".into(), uid: "a".into() }, Instant::now());
+        keeper.change(ProfileEvent::Delete { name: "a".into(), uid: "a".into() }, Instant::now());
         journal.record(&keeper.sync().events);
     });
     let said: Vec<_> = lines

@@ -12,7 +12,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use api::FileState;
-use node_agent::desired::{Change, Object, Want};
+use node_agent::desired::{Object, ProfileEvent, Want};
 use node_agent::disk::{Directory, LEDGER};
 use node_agent::keeper::Keeper;
 use profile::ContentHash;
@@ -47,13 +47,15 @@ fn the_directory_and_the_ledger_of_version_1_are_taken_over() {
     let before = untouched.map(inode);
 
     let mut keeper = Keeper::new(Directory::open(root.path()).unwrap());
-    keeper.change(Change::Init, Instant::now());
+    keeper.change(ProfileEvent::Init, Instant::now());
     for (name, bytes) in PROFILES {
         let want = Want::File { bytes: bytes.as_bytes().into(), hash: ContentHash::of(bytes.as_bytes()) };
-        keeper
-            .change(Change::InitApply(Object { name: name.into(), uid: name.into(), want }), Instant::now());
+        keeper.change(
+            ProfileEvent::InitApply(Object { name: name.into(), uid: name.into(), want }),
+            Instant::now(),
+        );
     }
-    keeper.change(Change::InitDone, Instant::now());
+    keeper.change(ProfileEvent::InitDone, Instant::now());
     keeper.sync();
 
     let expected: BTreeMap<String, String> = [

@@ -2,7 +2,7 @@
 //!
 //! Plain, synchronous state: objects go in as facts, in any order that watches can deliver, and out come the names
 //! of the profiles and nodes that are worth another look ([`Index::take_dirty`]). What to do about one of them is a
-//! question to [`Index::look_at_profile`] and [`Index::judge_node`]. Time is an argument everywhere.
+//! question to [`Index::verdict_on_profile`] and [`Index::judge_node`]. Time is an argument everywhere.
 //!
 //! Everything is incremental. Each profile holds a [`Tally`] of its nodes, each node the number of profiles that it
 //! lacks; a change takes the old contributions out, changes the facts and puts the new ones in. News about a node
@@ -29,8 +29,8 @@ use k8s_openapi::jiff::Timestamp;
 
 use crate::facts::{NodeFacts, PodFacts, PodKind, ProfileFacts, ReportFacts, Source, Version};
 
-pub use judge_node::{NodeStep, NodeVerdict};
-pub use judge_profile::{ProfileStep, ProfileVerdict};
+pub use judge_node::{NodeOperation, NodeVerdict};
+pub use judge_profile::{ProfileOperation, ProfileVerdict};
 pub use listed::Listed;
 pub use node::Class;
 pub use tally::{NodeState, Tally};

@@ -5,12 +5,11 @@
 //! look ([`reconcile`]) asks the index for a verdict and has the [`writer`] carry it out, bound to the version that
 //! was judged; what fails, or is called outdated, waits for its [`cooldowns`]. The index, the [`status`] it wants and the [`notice`]s
 //! worth an Event are pure and synchronous; time is an argument. Of several operators the one that holds the lease
-//! writes. [`metrics`] count what it does, [`gauges`] tell of the cluster, [`echo`] measures how late the watches are.
+//! writes. [`metrics`] count what it does, [`gauges`] tell of the cluster, [`watch_lag`] measures how late the watches are.
 //! [`run`] wires it all. What a cluster is left with when the operator goes for good is up to [`uninstall`].
 
 pub mod cluster;
 pub mod cooldowns;
-pub mod echo;
 pub mod facts;
 pub mod gauges;
 pub mod index;
@@ -25,4 +24,5 @@ pub mod status;
 pub mod trigger;
 pub mod uninstall;
 pub mod watch;
+pub mod watch_lag;
 pub mod writer;

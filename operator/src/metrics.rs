@@ -5,7 +5,7 @@ use std::time::Duration;
 use daemon::metrics::{Watches, register};
 use prometheus::{Histogram, HistogramOpts, HistogramVec, IntCounterVec, Opts, Registry};
 
-use crate::echo::Echoes;
+use crate::watch_lag::WatchLag;
 use crate::writer::{WriteError, Writes};
 
 /// What profiles are called in logs and metrics.
@@ -34,7 +34,7 @@ pub struct Metrics {
     /// Watches.
     pub watches: Watches,
     /// What the watches bring of the operator's own writes.
-    pub echoes: Echoes,
+    pub watch_lag: WatchLag,
 }
 
 impl Metrics {
@@ -66,7 +66,7 @@ impl Metrics {
             rollout_seconds: register(registry, Histogram::with_opts(rollout_seconds)?)?,
             writes: Writes::new(registry)?,
             watches: Watches::new(registry, &KINDS)?,
-            echoes: Echoes::new(registry, &[PROFILES, REPORTS])?,
+            watch_lag: WatchLag::new(registry, &[PROFILES, REPORTS])?,
         };
         for kind in LOOKS {
             metrics.reconcile_seconds.with_label_values(&[kind]);

@@ -18,7 +18,7 @@ use tokio::sync::Mutex as AsyncMutex;
 use tokio::time::{Duration, Instant};
 
 use crate::facts::{PodFacts, PodKind, WatchedPod};
-use crate::watch::{Pods, Watched};
+use crate::watch::{Pods, WatchedKind};
 use crate::writer::WriteError;
 
 /// Pods that may use a profile: those that have ended need no file.

@@ -19,7 +19,7 @@ use tracing::{debug, info, warn};
 use crate::cluster::Cluster;
 use crate::cooldowns::Cooldowns;
 use crate::facts::{ProfileFacts, ReportFacts, Source, Version, WatchedProfile};
-use crate::index::{Index, Listed, NodeStep, ProfileStep};
+use crate::index::{Index, Listed, NodeOperation, ProfileOperation};
 use crate::metrics;
 use crate::notice::Notice;
 use crate::pod_list::PodLists;
@@ -204,7 +204,7 @@ async fn look(
     let started = Instant::now();
     let result = step.await;
     context.cluster.metrics.reconciled(kind, result.as_ref().map(drop), started.elapsed());
-    let look_again = match result? {
+    let requeue_at = match result? {
         Looked::Done(time) => {
             context.failures.forget(kind, name);
             context.outdated.forget(kind, name);
@@ -212,7 +212,7 @@ async fn look(
         }
         Looked::Listed(time) => time,
     };
-    Ok(look_again.map_or_else(Action::await_change, |time| {
+    Ok(requeue_at.map_or_else(Action::await_change, |time| {
         let wait = Duration::try_from(time.duration_since(Timestamp::now())).unwrap_or_default();
         // A little late rather than a little early, which would be a look for nothing.
         Action::requeue(wait + Duration::from_millis(10))
@@ -222,18 +222,18 @@ async fn look(
 async fn step_profile(name: &str, context: &Context) -> Result<Looked, WriteError> {
     let Context { cluster, writer, .. } = context;
     let now = Timestamp::now();
-    let Some(verdict) = cluster.change(|index| index.look_at_profile(name, now)) else {
+    let Some(verdict) = cluster.change(|index| index.verdict_on_profile(name, now)) else {
         return Ok(Looked::Done(None));
     };
     let version = &verdict.version;
     match verdict.step {
-        ProfileStep::Nothing | ProfileStep::HoldBack => {}
-        ProfileStep::ListPods => {
+        ProfileOperation::Nothing | ProfileOperation::HoldBack => {}
+        ProfileOperation::ListPods => {
             let listed = list_pods(name, &version.uid, context).await.inspect_err(|_| {
                 cluster.change(|index| index.pods_not_listed(name, &version.uid, Timestamp::now()));
             })?;
             let wait = match listed {
-                Some(Listed::AllKnown) => return Ok(Looked::Listed(verdict.look_again)),
+                Some(Listed::AllKnown) => return Ok(Looked::Listed(verdict.requeue_at)),
                 None => {
                     if context.pod_lists.has_failed() {
                         cluster.change(|index| index.pods_not_listed(name, &version.uid, Timestamp::now()));
@@ -251,12 +251,12 @@ async fn step_profile(name: &str, context: &Context) -> Result<Looked, WriteErro
             };
             return Ok(Looked::Listed(Some(Timestamp::now() + wait)));
         }
-        ProfileStep::AddFinalizer { has_finalizers } => {
+        ProfileOperation::AddFinalizer { has_finalizers } => {
             let write = writer.add_finalizer(name, version, has_finalizers);
             let answer = context.bound("profile", name, version, write).await?;
             cluster.change(|index| profile_answered(cluster, index, &answer));
         }
-        ProfileStep::WriteStatus { status, notices } => {
+        ProfileOperation::WriteStatus { status, notices } => {
             let write = writer.profile_status(name, version, &status);
             let answer = context.bound("profile", name, version, write).await?;
             cluster.change(|index| {
@@ -274,7 +274,7 @@ async fn step_profile(name: &str, context: &Context) -> Result<Looked, WriteErro
                 writer.publish(name, version, notice, None).await;
             }
         }
-        ProfileStep::Release { finalizer, unconfirmed } => {
+        ProfileOperation::Release { finalizer, unconfirmed } => {
             let write = writer.remove_finalizer(name, version, finalizer);
             let answer = context.bound("profile", name, version, write).await?;
             let hash = cluster.change(|index| {
@@ -294,7 +294,7 @@ async fn step_profile(name: &str, context: &Context) -> Result<Looked, WriteErro
             }
         }
     }
-    Ok(Looked::Done(verdict.look_again))
+    Ok(Looked::Done(verdict.requeue_at))
 }
 
 /// Asks whether a pod uses the profile, as of now; `None` while no list can be had.
@@ -315,7 +315,7 @@ fn profile_answered(cluster: &Cluster, index: &mut Index, answer: &WatchedProfil
     let known = index.profile(answer.metadata.name.as_deref().unwrap_or_default());
     let facts = ProfileFacts::given(known, answer);
     let known = known.map(|known| &known.version);
-    cluster.metrics.echoes.written(metrics::PROFILES, &facts.name, &facts.version, known, Instant::now());
+    cluster.metrics.watch_lag.written(metrics::PROFILES, &facts.name, &facts.version, known, Instant::now());
     index.apply_profile(facts, Source::Answer, Timestamp::now());
 }
 
@@ -328,15 +328,15 @@ async fn step_node(name: &str, context: &Context) -> Result<Option<Timestamp>, W
     });
     let Some(verdict) = verdict else { return Ok(None) };
     match verdict.step {
-        NodeStep::Nothing => {}
-        NodeStep::CreateReport { owner } => {
+        NodeOperation::Nothing => {}
+        NodeOperation::CreateReport { owner } => {
             let answer = writer.create_report(name, &owner).await?;
             cluster.change(|index| index.apply_report(ReportFacts::of(answer), Source::Created, now));
         }
-        NodeStep::DeleteReport { version } => {
+        NodeOperation::DeleteReport { version } => {
             context.bound("node", name, &version, writer.delete_report(name, &version)).await?;
         }
-        NodeStep::WriteConditions { version, has_status, conditions, start_failures, notices } => {
+        NodeOperation::WriteConditions { version, has_status, conditions, start_failures, notices } => {
             let failures = start_failures.as_deref();
             let write = writer.node_conditions(name, &version, has_status, &conditions, failures);
             let answer = context.bound("node", name, &version, write).await?;
@@ -344,7 +344,7 @@ async fn step_node(name: &str, context: &Context) -> Result<Option<Timestamp>, W
                 let facts = ReportFacts::of(answer);
                 let known = index.report_version(name);
                 let at = Instant::now();
-                cluster.metrics.echoes.written(metrics::REPORTS, name, &facts.version, known, at);
+                cluster.metrics.watch_lag.written(metrics::REPORTS, name, &facts.version, known, at);
                 index.apply_report(facts, Source::Answer, now);
                 if let Some(failures) = failures {
                     index.starts_written(name, failures.len(), now);
@@ -358,19 +358,19 @@ async fn step_node(name: &str, context: &Context) -> Result<Option<Timestamp>, W
             }
         }
     }
-    Ok(verdict.look_again)
+    Ok(verdict.requeue_at)
 }
 
 async fn step_orphan(name: &str, context: &Context) -> Result<Option<Timestamp>, WriteError> {
     let Context { cluster, writer, .. } = context;
     let now = Timestamp::now();
     let Some(verdict) = cluster.change(|index| index.judge_orphan(name, now)) else { return Ok(None) };
-    if let NodeStep::DeleteReport { version } = verdict.step {
+    if let NodeOperation::DeleteReport { version } = verdict.step {
         context.bound("node", name, &version, writer.delete_report(name, &version)).await?;
         warn!(node = name, "report deleted: there is no such node");
         writer.publish_about_node(name, &version, Notice::NoSuchNode).await;
     }
-    Ok(verdict.look_again)
+    Ok(verdict.requeue_at)
 }
 
 #[cfg(test)]
@@ -433,7 +433,7 @@ mod tests {
             });
             let mut facts = ProfileFacts::of(&serde_json::from_value(object).unwrap());
             index.apply_profile(facts.clone(), Source::List, now);
-            let ProfileStep::WriteStatus { status, .. } = index.look_at_profile("a", now).unwrap().step else {
+            let ProfileOperation::WriteStatus { status, .. } = index.verdict_on_profile("a", now).unwrap().step else {
                 panic!("there is a status to write");
             };
             facts.status = Some((*status).clone());

@@ -27,7 +27,7 @@ use crate::metrics;
 use crate::selection::Selection;
 
 /// How one kind of object changes the index.
-pub trait Watched {
+pub trait WatchedKind {
     /// The kind.
     type Object: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + 'static;
 
@@ -54,7 +54,7 @@ pub trait Watched {
 pub const WATCH: Duration = Duration::from_secs(60);
 
 /// Follows one kind for ever. `store`, if any, holds the names that its controller may look at.
-pub async fn follow<W: Watched>(
+pub async fn follow<W: WatchedKind>(
     kind: W,
     client: Client,
     cluster: Arc<Cluster>,
@@ -83,13 +83,13 @@ pub async fn follow<W: Watched>(
         if let Some(store) = &mut store {
             store.apply_watcher_event(&names_only(&event));
         }
-        let echoes = &cluster.metrics.echoes;
+        let watch_lag = &cluster.metrics.watch_lag;
         match &event {
             Event::Apply(object) | Event::Delete(object) => {
                 let name = object.meta().name.as_deref().unwrap_or_default();
-                echoes.heard(W::KIND, name, &Version::of(object.meta()), Instant::now());
+                watch_lag.heard(W::KIND, name, &Version::of(object.meta()), Instant::now());
             }
-            Event::Init => echoes.forget(W::KIND),
+            Event::Init => watch_lag.forget(W::KIND),
             Event::InitApply(_) | Event::InitDone => {}
         }
         let listed = matches!(event, Event::InitDone);
@@ -109,7 +109,7 @@ pub struct Intake<W> {
     listed: BTreeSet<String>,
 }
 
-impl<W: Watched> Intake<W> {
+impl<W: WatchedKind> Intake<W> {
     /// Before the first event.
     #[must_use]
     pub fn new(kind: W) -> Self {
@@ -179,7 +179,7 @@ fn unlisted(
 #[derive(Debug)]
 pub struct Profiles;
 
-impl Watched for Profiles {
+impl WatchedKind for Profiles {
     type Object = WatchedProfile;
     const KIND: &'static str = metrics::PROFILES;
     // One that was stored without bounds takes megabytes decoded.
@@ -212,7 +212,7 @@ impl Watched for Profiles {
 #[derive(Debug)]
 pub struct Reports;
 
-impl Watched for Reports {
+impl WatchedKind for Reports {
     type Object = Untrusted<NodeProfileStatus>;
     const KIND: &'static str = metrics::REPORTS;
     const PAGE: u32 = 50;
@@ -235,7 +235,7 @@ impl Watched for Reports {
 #[derive(Debug)]
 pub struct Nodes(pub Selection);
 
-impl Watched for Nodes {
+impl WatchedKind for Nodes {
     type Object = WatchedNode;
     const KIND: &'static str = metrics::NODES;
     const PAGE: u32 = 100;
@@ -274,7 +274,7 @@ impl Pods {
     }
 }
 
-impl Watched for Pods {
+impl WatchedKind for Pods {
     type Object = WatchedPod;
     const KIND: &'static str = metrics::PODS;
     const PAGE: u32 = 100;

@@ -7,14 +7,14 @@ pub(crate) const MOST_PROBLEMS: usize = 10;
 
 /// One field that is wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Problem {
+pub struct ParseProblem {
     /// Where, from the top of the profile: `syscalls[3].args[0].op`. Empty for the profile itself.
     pub path: String,
     /// What is wrong and what would be right.
     pub message: String,
 }
 
-impl fmt::Display for Problem {
+impl fmt::Display for ParseProblem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.path.is_empty() {
             f.write_str(&self.message)
@@ -27,21 +27,21 @@ impl fmt::Display for Problem {
 /// A profile that cannot be used, with every field that is wrong (ten at most).
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub struct ParseError {
-    problems: Vec<Problem>,
+    problems: Vec<ParseProblem>,
 }
 
 impl ParseError {
-    pub(crate) fn new(problems: Vec<Problem>) -> Self {
+    pub(crate) fn new(problems: Vec<ParseProblem>) -> Self {
         Self { problems }
     }
 
     pub(crate) fn whole(message: impl Into<String>) -> Self {
-        Self { problems: vec![Problem { path: String::new(), message: message.into() }] }
+        Self { problems: vec![ParseProblem { path: String::new(), message: message.into() }] }
     }
 
     /// The fields that are wrong; never empty.
     #[must_use]
-    pub fn problems(&self) -> &[Problem] {
+    pub fn problems(&self) -> &[ParseProblem] {
         &self.problems
     }
 

@@ -30,7 +30,7 @@ mod wording;
 
 pub use canonical::Canonical;
 pub use effect::Effect;
-pub use error::{ParseError, Problem};
+pub use error::{ParseError, ParseProblem};
 pub use hash::{ContentHash, InvalidHash, ShortHash};
 pub use model::{Argument, Listener, Profile, Rule, SyscallName};
 pub use vocabulary::{Action, Architecture, Comparison, Flag};

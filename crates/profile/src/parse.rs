@@ -13,7 +13,7 @@ use crate::clash::{self, Clash};
 use crate::error::MOST_PROBLEMS;
 use crate::wording::{advice, quote, quote_key, show};
 use crate::{
-    Action, Architecture, Argument, Comparison, Flag, ParseError, Problem, Profile, Rule, SyscallName,
+    Action, Architecture, Argument, Comparison, Flag, ParseError, ParseProblem, Profile, Rule, SyscallName,
     dialect, json, limits,
 };
 
@@ -60,13 +60,13 @@ impl fmt::Display for Path<'_> {
 }
 
 struct Parser {
-    problems: Vec<Problem>,
+    problems: Vec<ParseProblem>,
 }
 
 impl Parser {
     fn report<T>(&mut self, path: Path<'_>, message: impl fmt::Display) -> Option<T> {
         if self.problems.len() < MOST_PROBLEMS {
-            self.problems.push(Problem { path: path.to_string(), message: message.to_string() });
+            self.problems.push(ParseProblem { path: path.to_string(), message: message.to_string() });
         }
         None
     }

@@ -10,7 +10,7 @@ use daemon::Pulse;
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, RenameFlags, ResolveFlags, Stat};
 use rustix::io::Errno;
 
-use super::failure::{Failure, Step};
+use super::failure::{FailedCall, SystemCall};
 
 /// What happens before each system call; tests fail calls or end the process here.
 pub trait Faults: Send + 'static {
@@ -18,7 +18,7 @@ pub trait Faults: Send + 'static {
     ///
     /// # Errors
     /// The call is not made and fails with this error instead.
-    fn before(&mut self, step: Step, name: &str) -> Result<(), Errno>;
+    fn before(&mut self, step: SystemCall, name: &str) -> Result<(), Errno>;
 }
 
 /// No faults but the disk's own.
@@ -27,14 +27,14 @@ pub struct NoFaults;
 
 impl Faults for NoFaults {
     #[inline]
-    fn before(&mut self, _: Step, _: &str) -> Result<(), Errno> {
+    fn before(&mut self, _: SystemCall, _: &str) -> Result<(), Errno> {
         Ok(())
     }
 }
 
 /// None either, and each call is a step: a slow disk takes many of them, one that hangs never ends its own.
 impl Faults for Pulse {
-    fn before(&mut self, _: Step, _: &str) -> Result<(), Errno> {
+    fn before(&mut self, _: SystemCall, _: &str) -> Result<(), Errno> {
         self.begins();
         Ok(())
     }
@@ -58,40 +58,48 @@ impl<F: Faults> Calls<F> {
 
     fn call<T>(
         &mut self,
-        step: Step,
+        step: SystemCall,
         name: &str,
         mut call: impl FnMut(BorrowedFd<'_>) -> Result<T, Errno>,
-    ) -> Result<T, Failure> {
+    ) -> Result<T, FailedCall> {
         self.faults
             .before(step, name)
             .and_then(|()| rustix::io::retry_on_intr(|| call(self.directory.as_fd())))
-            .map_err(|errno| Failure { step, name: name.into(), errno })
+            .map_err(|errno| FailedCall { step, name: name.into(), errno })
     }
 
     /// What has the name, without following a link; `None` if nothing has.
-    pub(crate) fn stat(&mut self, name: &str) -> Result<Option<Stat>, Failure> {
-        absent(self.call(Step::Stat, name, |dir| rustix::fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW)))
+    pub(crate) fn stat(&mut self, name: &str) -> Result<Option<Stat>, FailedCall> {
+        absent(
+            self.call(SystemCall::Stat, name, |dir| rustix::fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW)),
+        )
     }
 
     /// What an open file is.
-    pub(crate) fn stat_open(&mut self, name: &str, file: &OwnedFd) -> Result<Stat, Failure> {
-        self.call(Step::Stat, name, |_| rustix::fs::fstat(file))
+    pub(crate) fn stat_open(&mut self, name: &str, file: &OwnedFd) -> Result<Stat, FailedCall> {
+        self.call(SystemCall::Stat, name, |_| rustix::fs::fstat(file))
     }
 
     /// Opens a file for reading; a FIFO that took its place does not block.
-    pub(crate) fn open(&mut self, name: &str) -> Result<OwnedFd, Failure> {
-        self.openat2(Step::Open, name, OFlags::RDONLY | OFlags::NONBLOCK, Mode::empty())
+    pub(crate) fn open(&mut self, name: &str) -> Result<OwnedFd, FailedCall> {
+        self.openat2(SystemCall::Open, name, OFlags::RDONLY | OFlags::NONBLOCK, Mode::empty())
     }
 
     /// Reads once into `buffer`; 0 at the end of the file.
-    pub(crate) fn read(&mut self, name: &str, file: &OwnedFd, buffer: &mut [u8]) -> Result<usize, Failure> {
-        self.call(Step::Read, name, |_| rustix::io::read(file, &mut *buffer))
+    pub(crate) fn read(
+        &mut self,
+        name: &str,
+        file: &OwnedFd,
+        buffer: &mut [u8],
+    ) -> Result<usize, FailedCall> {
+        self.call(SystemCall::Read, name, |_| rustix::io::read(file, &mut *buffer))
     }
 
     /// Whether a directory has no entries.
-    pub(crate) fn is_empty_directory(&mut self, name: &str) -> Result<bool, Failure> {
-        let opened = self.openat2(Step::Open, name, OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty())?;
-        self.call(Step::List, name, |_| {
+    pub(crate) fn is_empty_directory(&mut self, name: &str) -> Result<bool, FailedCall> {
+        let opened =
+            self.openat2(SystemCall::Open, name, OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty())?;
+        self.call(SystemCall::List, name, |_| {
             let mut buffer = [MaybeUninit::uninit(); 1024];
             let mut entries = rustix::fs::RawDir::new(&opened, &mut buffer);
             while let Some(entry) = entries.next() {
@@ -104,8 +112,8 @@ impl<F: Faults> Calls<F> {
     }
 
     /// The names of all files and links in the directory that are text and that `wanted` picks.
-    pub(crate) fn list(&mut self, mut wanted: impl FnMut(&str) -> bool) -> Result<Vec<String>, Failure> {
-        self.call(Step::List, ".", |dir| {
+    pub(crate) fn list(&mut self, mut wanted: impl FnMut(&str) -> bool) -> Result<Vec<String>, FailedCall> {
+        self.call(SystemCall::List, ".", |dir| {
             let mut names = Vec::new();
             for entry in Dir::read_from(dir)? {
                 let entry = entry?;
@@ -119,38 +127,41 @@ impl<F: Faults> Calls<F> {
     }
 
     /// Creates a file that nobody else can open yet; the name must be free.
-    pub(crate) fn create(&mut self, name: &str) -> Result<OwnedFd, Failure> {
+    pub(crate) fn create(&mut self, name: &str) -> Result<OwnedFd, FailedCall> {
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL;
-        self.openat2(Step::Create, name, flags, Mode::RUSR | Mode::WUSR)
+        self.openat2(SystemCall::Create, name, flags, Mode::RUSR | Mode::WUSR)
     }
 
     /// Writes once; tells how much.
-    pub(crate) fn write(&mut self, name: &str, file: &OwnedFd, bytes: &[u8]) -> Result<usize, Failure> {
-        self.call(Step::Write, name, |_| rustix::io::write(file, bytes))
+    pub(crate) fn write(&mut self, name: &str, file: &OwnedFd, bytes: &[u8]) -> Result<usize, FailedCall> {
+        self.call(SystemCall::Write, name, |_| rustix::io::write(file, bytes))
     }
 
     /// Makes the file readable for all: runtimes need not run as root.
-    pub(crate) fn set_mode(&mut self, name: &str, file: &OwnedFd) -> Result<(), Failure> {
-        self.call(Step::SetMode, name, |_| rustix::fs::fchmod(file, super::MODE))
+    pub(crate) fn set_mode(&mut self, name: &str, file: &OwnedFd) -> Result<(), FailedCall> {
+        self.call(SystemCall::SetMode, name, |_| rustix::fs::fchmod(file, super::MODE))
     }
 
-    pub(crate) fn sync(&mut self, name: &str, file: &OwnedFd) -> Result<(), Failure> {
-        self.call(Step::Sync, name, |_| rustix::fs::fsync(file))
+    pub(crate) fn sync(&mut self, name: &str, file: &OwnedFd) -> Result<(), FailedCall> {
+        self.call(SystemCall::Sync, name, |_| rustix::fs::fsync(file))
     }
 
     /// Renames over whatever has the name.
-    pub(crate) fn rename(&mut self, from: &str, to: &str) -> Result<(), Failure> {
-        self.call(Step::Rename, to, |dir| rustix::fs::renameat(dir, from, dir, to))
+    pub(crate) fn rename(&mut self, from: &str, to: &str) -> Result<(), FailedCall> {
+        self.call(SystemCall::Rename, to, |dir| rustix::fs::renameat(dir, from, dir, to))
     }
 
     /// Renames to a name that must be free.
-    pub(crate) fn rename_to_free(&mut self, from: &str, to: &str) -> Result<(), Failure> {
+    pub(crate) fn rename_to_free(&mut self, from: &str, to: &str) -> Result<(), FailedCall> {
         let flags = RenameFlags::NOREPLACE;
-        let renamed = self.call(Step::Rename, to, |dir| rustix::fs::renameat_with(dir, from, dir, to, flags));
+        let renamed =
+            self.call(SystemCall::Rename, to, |dir| rustix::fs::renameat_with(dir, from, dir, to, flags));
         match renamed {
             // NFS and some others cannot; a second name is as strict, and the first one goes after it.
-            Err(Failure { errno: Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP, .. }) => {
-                self.call(Step::Link, to, |dir| rustix::fs::linkat(dir, from, dir, to, AtFlags::empty()))?;
+            Err(FailedCall { errno: Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP, .. }) => {
+                self.call(SystemCall::Link, to, |dir| {
+                    rustix::fs::linkat(dir, from, dir, to, AtFlags::empty())
+                })?;
                 self.unlink(from)
             }
             renamed => renamed,
@@ -158,32 +169,39 @@ impl<F: Faults> Calls<F> {
     }
 
     /// Removes a file or link; a name that nothing has is as good as removed.
-    pub(crate) fn unlink(&mut self, name: &str) -> Result<(), Failure> {
-        absent(self.call(Step::Unlink, name, |dir| rustix::fs::unlinkat(dir, name, AtFlags::empty())))
+    pub(crate) fn unlink(&mut self, name: &str) -> Result<(), FailedCall> {
+        absent(self.call(SystemCall::Unlink, name, |dir| rustix::fs::unlinkat(dir, name, AtFlags::empty())))
             .map(drop)
     }
 
-    pub(crate) fn remove_directory(&mut self, name: &str) -> Result<(), Failure> {
-        let removed =
-            self.call(Step::RemoveDirectory, name, |dir| rustix::fs::unlinkat(dir, name, AtFlags::REMOVEDIR));
+    pub(crate) fn remove_directory(&mut self, name: &str) -> Result<(), FailedCall> {
+        let removed = self.call(SystemCall::RemoveDirectory, name, |dir| {
+            rustix::fs::unlinkat(dir, name, AtFlags::REMOVEDIR)
+        });
         absent(removed).map(drop)
     }
 
-    pub(crate) fn sync_directory(&mut self) -> Result<(), Failure> {
-        self.call(Step::SyncDirectory, ".", |dir| rustix::fs::fsync(dir))
+    pub(crate) fn sync_directory(&mut self) -> Result<(), FailedCall> {
+        self.call(SystemCall::SyncDirectory, ".", |dir| rustix::fs::fsync(dir))
     }
 
-    fn openat2(&mut self, step: Step, name: &str, flags: OFlags, mode: Mode) -> Result<OwnedFd, Failure> {
+    fn openat2(
+        &mut self,
+        step: SystemCall,
+        name: &str,
+        flags: OFlags,
+        mode: Mode,
+    ) -> Result<OwnedFd, FailedCall> {
         let inside = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
         let flags = flags | OFlags::CLOEXEC | OFlags::NOFOLLOW;
         self.call(step, name, |dir| rustix::fs::openat2(dir, name, flags, mode, inside))
     }
 }
 
-fn absent<T>(result: Result<T, Failure>) -> Result<Option<T>, Failure> {
+fn absent<T>(result: Result<T, FailedCall>) -> Result<Option<T>, FailedCall> {
     match result {
         Ok(value) => Ok(Some(value)),
-        Err(Failure { errno: Errno::NOENT, .. }) => Ok(None),
+        Err(FailedCall { errno: Errno::NOENT, .. }) => Ok(None),
         Err(failure) => Err(failure),
     }
 }

@@ -62,7 +62,7 @@ impl Drift {
 
 /// What to do about a name.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Action {
+pub enum FileAction {
     /// Nothing: all is as it should be.
     Rest,
     /// The ledger learns that the file is ours; then, if `rewrite`, the file is put there anew.
@@ -93,23 +93,23 @@ pub enum Action {
 /// `verified` is the hash that was last found to be as it should be under this name: a file that differs from it has
 /// drifted, while one that differs from a new `goal` is merely old.
 #[must_use]
-pub fn decide(goal: Goal, owner: Owner<'_>, found: &Found, verified: Option<ContentHash>) -> Action {
+pub fn decide(goal: Goal, owner: Owner<'_>, found: &Found, verified: Option<ContentHash>) -> FileAction {
     match (goal, owner) {
-        (Goal::Leave, _) => Action::Rest,
+        (Goal::Leave, _) => FileAction::Rest,
         (Goal::Hold(want), Owner::Known(claim)) => hold(want, claim, found, verified),
         (Goal::Hold(want), Owner::Unknown(error)) => match found {
-            Found::File { hash, .. } if *hash == Some(want) => Action::Rest,
-            _ => Action::Refuse(error.clone().into()),
+            Found::File { hash, .. } if *hash == Some(want) => FileAction::Rest,
+            _ => FileAction::Refuse(error.clone().into()),
         },
         (Goal::Gone, Owner::Known(claim)) => gone(claim, found),
         (Goal::Gone, Owner::Unknown(error)) => match found {
-            Found::Absent => Action::Rest,
-            _ => Action::Refuse(error.clone().into()),
+            Found::Absent => FileAction::Rest,
+            _ => FileAction::Refuse(error.clone().into()),
         },
     }
 }
 
-fn hold(want: ContentHash, claim: Option<Claim>, found: &Found, verified: Option<ContentHash>) -> Action {
+fn hold(want: ContentHash, claim: Option<Claim>, found: &Found, verified: Option<ContentHash>) -> FileAction {
     match claim {
         Some(Claim::Written) => hold_written(want, found, verified),
         Some(Claim::Intended(intended)) => hold_unwritten(want, Some(intended), found),
@@ -118,50 +118,52 @@ fn hold(want: ContentHash, claim: Option<Claim>, found: &Found, verified: Option
 }
 
 /// The name is ours, whatever lies there.
-fn hold_written(want: ContentHash, found: &Found, verified: Option<ContentHash>) -> Action {
-    let put = |over, drift| Action::Put { over, drift };
+fn hold_written(want: ContentHash, found: &Found, verified: Option<ContentHash>) -> FileAction {
+    let put = |over, drift| FileAction::Put { over, drift };
     let changed = (verified == Some(want)).then_some(Drift::Changed);
     match found {
         Found::Absent => put(Over::Nothing, Some(Drift::Removed)),
-        Found::File { hash, access_is_right: true, .. } if *hash == Some(want) => Action::Rest,
+        Found::File { hash, access_is_right: true, .. } if *hash == Some(want) => FileAction::Rest,
         Found::File { .. } | Found::Unreadable(_) => put(Over::Ours, changed),
         Found::Special(_) => put(Over::Ours, Some(Drift::Replaced)),
         Found::EmptyDirectory => put(Over::EmptyDirectory, Some(Drift::Replaced)),
-        Found::Directory => Action::Refuse(DiskError::DirectoryInTheWay),
-        Found::Unknown(error) => Action::Refuse(error.clone()),
+        Found::Directory => FileAction::Refuse(DiskError::DirectoryInTheWay),
+        Found::Unknown(error) => FileAction::Refuse(error.clone()),
     }
 }
 
 /// Only a file with the intended or the wanted bytes is ours.
-fn hold_unwritten(want: ContentHash, intended: Option<ContentHash>, found: &Found) -> Action {
+fn hold_unwritten(want: ContentHash, intended: Option<ContentHash>, found: &Found) -> FileAction {
     match found {
-        Found::Absent => Action::Put { over: Over::Nothing, drift: None },
+        Found::Absent => FileAction::Put { over: Over::Nothing, drift: None },
         Found::File { hash: Some(hash), access_is_right, .. } if *hash == want => {
-            Action::Claim { rewrite: !access_is_right }
+            FileAction::Claim { rewrite: !access_is_right }
         }
-        Found::File { hash: Some(hash), .. } if intended == Some(*hash) => Action::Claim { rewrite: true },
-        Found::File { .. } => Action::Refuse(DiskError::NotOurs("a file")),
-        Found::Special(kind) => Action::Refuse(DiskError::NotOurs(kind)),
-        Found::EmptyDirectory | Found::Directory => Action::Refuse(DiskError::DirectoryInTheWay),
-        Found::Unreadable(error) | Found::Unknown(error) => Action::Refuse(error.clone()),
+        Found::File { hash: Some(hash), .. } if intended == Some(*hash) => {
+            FileAction::Claim { rewrite: true }
+        }
+        Found::File { .. } => FileAction::Refuse(DiskError::NotOurs("a file")),
+        Found::Special(kind) => FileAction::Refuse(DiskError::NotOurs(kind)),
+        Found::EmptyDirectory | Found::Directory => FileAction::Refuse(DiskError::DirectoryInTheWay),
+        Found::Unreadable(error) | Found::Unknown(error) => FileAction::Refuse(error.clone()),
     }
 }
 
-fn gone(claim: Option<Claim>, found: &Found) -> Action {
-    let Some(claim) = claim else { return Action::Rest };
+fn gone(claim: Option<Claim>, found: &Found) -> FileAction {
+    let Some(claim) = claim else { return FileAction::Rest };
     match (claim, found) {
         (_, Found::Unknown(error)) | (Claim::Intended(_), Found::Unreadable(error)) => {
-            Action::Refuse(error.clone())
+            FileAction::Refuse(error.clone())
         }
         (Claim::Intended(intended), Found::File { hash, .. }) if *hash == Some(intended) => {
-            Action::Remove { directory: false }
+            FileAction::Remove { directory: false }
         }
         (Claim::Written, Found::File { .. } | Found::Special(_) | Found::Unreadable(_)) => {
-            Action::Remove { directory: false }
+            FileAction::Remove { directory: false }
         }
-        (Claim::Written, Found::EmptyDirectory) => Action::Remove { directory: true },
+        (Claim::Written, Found::EmptyDirectory) => FileAction::Remove { directory: true },
         // Nothing of ours is left: a directory with something in it is somebody's, as is a file that is not what
         // we intended.
-        (Claim::Written, Found::Absent | Found::Directory) | (Claim::Intended(_), _) => Action::Forget,
+        (Claim::Written, Found::Absent | Found::Directory) | (Claim::Intended(_), _) => FileAction::Forget,
     }
 }

@@ -18,7 +18,7 @@ fn other() -> ContentHash {
 }
 
 fn unreadable() -> DiskError {
-    Failure { step: Step::Open, name: "a.json".into(), errno: Errno::ACCESS }.into()
+    FailedCall { step: SystemCall::Open, name: "a.json".into(), errno: Errno::ACCESS }.into()
 }
 
 fn file(hash: Option<ContentHash>, access_is_right: bool) -> Found {
@@ -45,7 +45,7 @@ fn claims() -> [Option<Claim>; 3] {
     [None, Some(Claim::Intended(intended())), Some(Claim::Written)]
 }
 
-fn decided(goal: Goal, claim: Option<Claim>, found: &Found) -> Action {
+fn decided(goal: Goal, claim: Option<Claim>, found: &Found) -> FileAction {
     decide(goal, Owner::Known(claim), found, None)
 }
 
@@ -60,7 +60,8 @@ fn what_is_not_ours_is_never_touched() {
                     || (hash == Some(intended()) && claim == Some(Claim::Intended(intended())))
                     || (hash == Some(wanted()) && goal == Goal::Hold(wanted()));
                 let action = decided(goal, claim, &found);
-                let hands_off = matches!(action, Action::Rest | Action::Forget | Action::Refuse(_));
+                let hands_off =
+                    matches!(action, FileAction::Rest | FileAction::Forget | FileAction::Refuse(_));
                 assert!(is_ours || hands_off, "{goal:?} {claim:?} {found:?}: {action:?}");
             }
         }
@@ -72,13 +73,15 @@ fn what_is_ours_is_always_brought_to_the_goal() {
     for found in findings() {
         let action = decided(Goal::Hold(wanted()), Some(Claim::Written), &found);
         let expected = match &found {
-            Found::Absent => Action::Put { over: Over::Nothing, drift: Some(Drift::Removed) },
-            Found::File { hash, access_is_right: true, .. } if *hash == Some(wanted()) => Action::Rest,
-            Found::File { .. } | Found::Unreadable(_) => Action::Put { over: Over::Ours, drift: None },
-            Found::Special(_) => Action::Put { over: Over::Ours, drift: Some(Drift::Replaced) },
-            Found::EmptyDirectory => Action::Put { over: Over::EmptyDirectory, drift: Some(Drift::Replaced) },
-            Found::Directory => Action::Refuse(DiskError::DirectoryInTheWay),
-            Found::Unknown(error) => Action::Refuse(error.clone()),
+            Found::Absent => FileAction::Put { over: Over::Nothing, drift: Some(Drift::Removed) },
+            Found::File { hash, access_is_right: true, .. } if *hash == Some(wanted()) => FileAction::Rest,
+            Found::File { .. } | Found::Unreadable(_) => FileAction::Put { over: Over::Ours, drift: None },
+            Found::Special(_) => FileAction::Put { over: Over::Ours, drift: Some(Drift::Replaced) },
+            Found::EmptyDirectory => {
+                FileAction::Put { over: Over::EmptyDirectory, drift: Some(Drift::Replaced) }
+            }
+            Found::Directory => FileAction::Refuse(DiskError::DirectoryInTheWay),
+            Found::Unknown(error) => FileAction::Refuse(error.clone()),
         };
         assert_eq!(action, expected, "{found:?}");
     }
@@ -88,7 +91,7 @@ fn what_is_ours_is_always_brought_to_the_goal() {
 fn an_invalid_or_unknown_profile_changes_nothing() {
     for claim in claims() {
         for found in findings() {
-            assert_eq!(decided(Goal::Leave, claim, &found), Action::Rest);
+            assert_eq!(decided(Goal::Leave, claim, &found), FileAction::Rest);
         }
     }
 }
@@ -99,8 +102,8 @@ fn a_ledger_that_cannot_be_used_stops_everything_but_what_is_right_already() {
     for found in findings() {
         let decide = |goal| decide(goal, Owner::Unknown(&error), &found, None);
         let is_right = matches!(&found, Found::File { hash, .. } if *hash == Some(wanted()));
-        let refused = Action::Refuse(error.clone().into());
-        let expected = |right| if right { Action::Rest } else { refused.clone() };
+        let refused = FileAction::Refuse(error.clone().into());
+        let expected = |right| if right { FileAction::Rest } else { refused.clone() };
         assert_eq!(decide(Goal::Hold(wanted())), expected(is_right), "{found:?}");
         assert_eq!(decide(Goal::Gone), expected(found == Found::Absent), "{found:?}");
     }
@@ -111,8 +114,8 @@ fn the_same_bytes_are_adopted_and_their_permissions_mended() {
     for claim in [None, Some(Claim::Intended(intended()))] {
         let adopted =
             |access_is_right| decided(Goal::Hold(wanted()), claim, &file(Some(wanted()), access_is_right));
-        assert_eq!(adopted(true), Action::Claim { rewrite: false });
-        assert_eq!(adopted(false), Action::Claim { rewrite: true });
+        assert_eq!(adopted(true), FileAction::Claim { rewrite: false });
+        assert_eq!(adopted(false), FileAction::Claim { rewrite: true });
     }
 }
 
@@ -120,7 +123,7 @@ fn the_same_bytes_are_adopted_and_their_permissions_mended() {
 fn an_intended_file_is_claimed_before_new_bytes_replace_it() {
     let found = file(Some(intended()), true);
     let action = decided(Goal::Hold(wanted()), Some(Claim::Intended(intended())), &found);
-    assert_eq!(action, Action::Claim { rewrite: true });
+    assert_eq!(action, FileAction::Claim { rewrite: true });
 }
 
 #[test]
@@ -131,7 +134,7 @@ fn only_a_file_that_was_right_before_has_drifted() {
         &file(Some(other()), true),
         verified,
     ) {
-        Action::Put { drift, .. } => drift,
+        FileAction::Put { drift, .. } => drift,
         action => panic!("{action:?}"),
     };
     assert_eq!(drift(None), None);
@@ -143,16 +146,16 @@ fn only_a_file_that_was_right_before_has_drifted() {
 fn the_ledger_forgets_a_name_only_when_nothing_of_ours_lies_there() {
     let gone = |claim, found: &Found| decided(Goal::Gone, Some(claim), found);
     let (written, promised) = (Claim::Written, Claim::Intended(intended()));
-    assert_eq!(gone(written, &Found::Absent), Action::Forget);
-    assert_eq!(gone(written, &Found::Directory), Action::Forget);
-    assert_eq!(gone(written, &Found::EmptyDirectory), Action::Remove { directory: true });
-    assert_eq!(gone(written, &file(Some(other()), true)), Action::Remove { directory: false });
-    assert_eq!(gone(promised, &file(Some(intended()), true)), Action::Remove { directory: false });
-    assert_eq!(gone(promised, &file(Some(other()), true)), Action::Forget);
-    assert_eq!(gone(promised, &file(None, true)), Action::Forget);
+    assert_eq!(gone(written, &Found::Absent), FileAction::Forget);
+    assert_eq!(gone(written, &Found::Directory), FileAction::Forget);
+    assert_eq!(gone(written, &Found::EmptyDirectory), FileAction::Remove { directory: true });
+    assert_eq!(gone(written, &file(Some(other()), true)), FileAction::Remove { directory: false });
+    assert_eq!(gone(promised, &file(Some(intended()), true)), FileAction::Remove { directory: false });
+    assert_eq!(gone(promised, &file(Some(other()), true)), FileAction::Forget);
+    assert_eq!(gone(promised, &file(None, true)), FileAction::Forget);
     let error = unreadable();
     let hidden = Found::Unreadable(error.clone());
-    assert_eq!(gone(promised, &hidden), Action::Refuse(error.clone()));
-    assert_eq!(gone(written, &hidden), Action::Remove { directory: false });
-    assert_eq!(gone(written, &Found::Unknown(error.clone())), Action::Refuse(error));
+    assert_eq!(gone(promised, &hidden), FileAction::Refuse(error.clone()));
+    assert_eq!(gone(written, &hidden), FileAction::Remove { directory: false });
+    assert_eq!(gone(written, &Found::Unknown(error.clone())), FileAction::Refuse(error));
 }

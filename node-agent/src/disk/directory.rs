@@ -11,7 +11,7 @@ use rustix::io::Errno;
 
 use super::calls::{Calls, Faults, NoFaults};
 use super::decide::Over;
-use super::failure::{Failure, Step};
+use super::failure::{FailedCall, SystemCall};
 use super::fingerprint::Fingerprint;
 use super::found::{self, Found};
 use super::identity::{Displaced, Identity};
@@ -113,7 +113,7 @@ impl<F: Faults> Directory<F> {
     ///
     /// # Errors
     /// Whatever lay there lies there still.
-    pub fn put(&mut self, name: &ProfileName, bytes: &[u8], over: Over) -> Result<(), Failure> {
+    pub fn put(&mut self, name: &ProfileName, bytes: &[u8], over: Over) -> Result<(), FailedCall> {
         let (file, temporary) = (name.file_name(), temporary_name(name));
         self.through_temporary(&temporary, bytes, |calls| match over {
             Over::Ours => calls.rename(&temporary, &file),
@@ -129,7 +129,7 @@ impl<F: Faults> Directory<F> {
     ///
     /// # Errors
     /// It is still there.
-    pub fn remove(&mut self, name: &ProfileName, directory: bool) -> Result<(), Failure> {
+    pub fn remove(&mut self, name: &ProfileName, directory: bool) -> Result<(), FailedCall> {
         let file = name.file_name();
         if directory { self.calls.remove_directory(&file) } else { self.calls.unlink(&file) }
     }
@@ -138,7 +138,7 @@ impl<F: Faults> Directory<F> {
     ///
     /// # Errors
     /// They may be undone by a power cut.
-    pub fn sync(&mut self) -> Result<(), Failure> {
+    pub fn sync(&mut self) -> Result<(), FailedCall> {
         self.calls.sync_directory()
     }
 
@@ -151,7 +151,7 @@ impl<F: Faults> Directory<F> {
             Ok(Some((Some(bytes), _))) => Ledger::from_bytes(&bytes),
             Ok(Some((None, _))) => Err(LedgerError::NotALedger("too large a file")),
             Ok(None) => Err(LedgerError::NotALedger("no regular file")),
-            Err(Failure { errno: Errno::NOENT, .. }) => Ok(Ledger::default()),
+            Err(FailedCall { errno: Errno::NOENT, .. }) => Ok(Ledger::default()),
             Err(failure) => Err(LedgerError::Read(failure)),
         }
     }
@@ -165,7 +165,7 @@ impl<F: Faults> Directory<F> {
     ///
     /// # Errors
     /// The old one is still there, or which of the two a power cut would leave is unknown.
-    pub fn store_ledger(&mut self, ledger: &Ledger) -> Result<(), Failure> {
+    pub fn store_ledger(&mut self, ledger: &Ledger) -> Result<(), FailedCall> {
         let bytes = ledger.to_bytes();
         self.through_temporary(LEDGER_TEMPORARY, &bytes, |calls| calls.rename(LEDGER_TEMPORARY, LEDGER))?;
         self.sync()
@@ -175,7 +175,7 @@ impl<F: Faults> Directory<F> {
     ///
     /// # Errors
     /// The directory cannot be read, or one of the files cannot be removed.
-    pub fn sweep(&mut self) -> Result<(), Failure> {
+    pub fn sweep(&mut self) -> Result<(), FailedCall> {
         for name in self.calls.list(is_temporary)? {
             self.calls.unlink(&name)?;
         }
@@ -186,8 +186,8 @@ impl<F: Faults> Directory<F> {
         &mut self,
         temporary: &str,
         bytes: &[u8],
-        publish: impl FnOnce(&mut Calls<F>) -> Result<(), Failure>,
-    ) -> Result<(), Failure> {
+        publish: impl FnOnce(&mut Calls<F>) -> Result<(), FailedCall>,
+    ) -> Result<(), FailedCall> {
         let result = self.write_temporary(temporary, bytes).and_then(|()| publish(&mut self.calls));
         if result.is_err() {
             // What cannot be removed now is overwritten by the next attempt or swept at the next start.
@@ -196,10 +196,10 @@ impl<F: Faults> Directory<F> {
         result
     }
 
-    fn write_temporary(&mut self, name: &str, bytes: &[u8]) -> Result<(), Failure> {
+    fn write_temporary(&mut self, name: &str, bytes: &[u8]) -> Result<(), FailedCall> {
         let calls = &mut self.calls;
         let file = match calls.create(name) {
-            Err(Failure { errno: Errno::EXIST, .. }) => {
+            Err(FailedCall { errno: Errno::EXIST, .. }) => {
                 calls.unlink(name)?;
                 calls.create(name)?
             }
@@ -210,7 +210,7 @@ impl<F: Faults> Directory<F> {
         while !rest.is_empty() {
             let written = calls.write(name, &file, rest)?;
             if written == 0 {
-                return Err(Failure { step: Step::Write, name: name.into(), errno: Errno::NOSPC });
+                return Err(FailedCall { step: SystemCall::Write, name: name.into(), errno: Errno::NOSPC });
             }
             rest = &rest[written..];
         }

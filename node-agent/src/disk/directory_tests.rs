@@ -98,14 +98,31 @@ fn bytes_are_flushed_before_the_rename_and_readable_for_all() {
     let mut world = World::new();
     world.directory.put(&a(), b"one", Over::Nothing).unwrap();
     let steps: Vec<_> = world.script.log().into_iter().map(|(step, _)| step).collect();
-    assert_eq!(steps, [Step::Create, Step::Stat, Step::Write, Step::SetMode, Step::Sync, Step::Rename]);
+    assert_eq!(
+        steps,
+        [
+            SystemCall::Create,
+            SystemCall::Stat,
+            SystemCall::Write,
+            SystemCall::SetMode,
+            SystemCall::Sync,
+            SystemCall::Rename
+        ]
+    );
     assert_eq!(fs::metadata(world.path("a.json")).unwrap().mode() & 0o777, 0o644);
     assert_eq!(world.files(), ["a.json"]);
 }
 
 #[test]
 fn where_any_step_fails_the_old_file_stays_and_nothing_is_left_behind() {
-    for step in [Step::Create, Step::Stat, Step::Write, Step::SetMode, Step::Sync, Step::Rename] {
+    for step in [
+        SystemCall::Create,
+        SystemCall::Stat,
+        SystemCall::Write,
+        SystemCall::SetMode,
+        SystemCall::Sync,
+        SystemCall::Rename,
+    ] {
         let mut world = World::new();
         world.directory.put(&a(), b"old", Over::Nothing).unwrap();
         world.script.fail(step, Errno::NOSPC);
@@ -121,7 +138,7 @@ fn what_takes_a_free_name_meanwhile_is_not_overwritten() {
     let mut world = World::new();
     let path = world.path("a.json");
     world.script.on(move |step, _| {
-        if step == Step::Rename {
+        if step == SystemCall::Rename {
             fs::write(&path, "theirs").unwrap();
         }
         Ok(())
@@ -135,11 +152,11 @@ fn what_takes_a_free_name_meanwhile_is_not_overwritten() {
 #[test]
 fn a_file_system_that_cannot_rename_without_replacing_is_as_strict() {
     let mut world = World::new();
-    world.script.fail(Step::Rename, Errno::INVAL);
+    world.script.fail(SystemCall::Rename, Errno::INVAL);
     world.directory.put(&a(), b"ours", Over::Nothing).unwrap();
     assert_eq!(world.files(), ["a.json"]);
     let failure = world.directory.put(&a(), b"more", Over::Nothing).unwrap_err();
-    assert_eq!((failure.step, failure.errno), (Step::Link, Errno::EXIST));
+    assert_eq!((failure.step, failure.errno), (SystemCall::Link, Errno::EXIST));
     assert_eq!(fs::read(world.path("a.json")).unwrap(), b"ours");
     assert_eq!(world.files(), ["a.json"]);
 }
@@ -163,7 +180,7 @@ fn a_link_is_seen_as_one_even_if_it_appears_after_the_look() {
     fs::write(world.path("a.json"), "ours").unwrap();
     let (path, target) = (world.path("a.json"), outside.clone());
     world.script.on(move |step, _| {
-        if step == Step::Open {
+        if step == SystemCall::Open {
             fs::remove_file(&path).unwrap();
             symlink(&target, &path).unwrap();
         }
@@ -208,17 +225,17 @@ fn a_file_larger_than_any_profile_is_not_read() {
     let mut world = World::new();
     fs::File::create(world.path("a.json")).unwrap().set_len(1 << 40).unwrap();
     assert!(matches!(world.directory.find(&a()), Found::File { hash: None, .. }));
-    assert_eq!(world.script.count(Step::Read), 0);
+    assert_eq!(world.script.count(SystemCall::Read), 0);
 }
 
 #[test]
 fn a_file_that_cannot_be_opened_or_looked_at_is_told() {
     let mut world = World::new();
     fs::write(world.path("a.json"), "{}").unwrap();
-    world.script.fail(Step::Open, Errno::ACCESS);
+    world.script.fail(SystemCall::Open, Errno::ACCESS);
     let found = world.directory.find(&a());
     assert!(matches!(found, Found::Unreadable(DiskError::PermissionDenied(_))), "{found:?}");
-    world.script.fail(Step::Stat, Errno::IO);
+    world.script.fail(SystemCall::Stat, Errno::IO);
     let found = world.directory.find(&a());
     assert!(matches!(found, Found::Unknown(DiskError::Io(_))), "{found:?}");
 }

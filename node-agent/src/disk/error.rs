@@ -3,7 +3,7 @@
 use api::FileState;
 use rustix::io::Errno;
 
-use super::failure::Failure;
+use super::failure::FailedCall;
 use super::ledger::LedgerError;
 
 /// Why a profile's file is not as it should be.
@@ -11,16 +11,16 @@ use super::ledger::LedgerError;
 pub enum DiskError {
     /// No space, or no inode, is left.
     #[error("the disk is full: {0}")]
-    DiskFull(Failure),
+    DiskFull(FailedCall),
     /// The quota of the directory or of the user is used up.
     #[error("the quota is used up: {0}")]
-    QuotaExceeded(Failure),
+    QuotaExceeded(FailedCall),
     /// The file system is mounted read-only.
     #[error("the file system is read-only: {0}")]
-    ReadOnly(Failure),
+    ReadOnly(FailedCall),
     /// The kernel refused the agent, because of permissions, attributes such as `chattr +i`, or a security module.
     #[error("permission denied: {0}")]
-    PermissionDenied(Failure),
+    PermissionDenied(FailedCall),
     /// Something that the agent did not put there has the name.
     #[error("{0} that is not the agent's has this name; remove it or rename the profile")]
     NotOurs(&'static str),
@@ -32,7 +32,7 @@ pub enum DiskError {
     Ledger(#[from] LedgerError),
     /// Any other failure of the disk.
     #[error("input or output failed: {0}")]
-    Io(Failure),
+    Io(FailedCall),
 }
 
 impl DiskError {
@@ -75,8 +75,8 @@ impl DiskError {
     }
 }
 
-impl From<Failure> for DiskError {
-    fn from(failure: Failure) -> Self {
+impl From<FailedCall> for DiskError {
+    fn from(failure: FailedCall) -> Self {
         match failure.errno {
             Errno::NOSPC => Self::DiskFull(failure),
             Errno::DQUOT => Self::QuotaExceeded(failure),
@@ -93,12 +93,13 @@ impl From<Failure> for DiskError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::disk::Step;
+    use crate::disk::SystemCall;
 
     #[test]
     fn every_errno_has_a_reason_from_the_vocabulary() {
-        let reason =
-            |errno| DiskError::from(Failure { step: Step::Write, name: "a.json".into(), errno }).reason();
+        let reason = |errno| {
+            DiskError::from(FailedCall { step: SystemCall::Write, name: "a.json".into(), errno }).reason()
+        };
         for (errno, expected) in [
             (Errno::NOSPC, "DiskFull"),
             (Errno::DQUOT, "QuotaExceeded"),
@@ -119,7 +120,8 @@ mod tests {
 
     #[test]
     fn an_error_names_the_step_and_the_file() {
-        let failure = Failure { step: Step::Create, name: ".a.seccomp-tmp".into(), errno: Errno::NOSPC };
+        let failure =
+            FailedCall { step: SystemCall::Create, name: ".a.seccomp-tmp".into(), errno: Errno::NOSPC };
         let text = DiskError::from(failure).to_string();
         assert!(text.starts_with("the disk is full: cannot create .a.seccomp-tmp: No space left"), "{text}");
     }

@@ -6,7 +6,7 @@ use rustix::io::Errno;
 
 /// One kind of system call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Step {
+pub enum SystemCall {
     /// Look at a name without following links.
     Stat,
     /// Open for reading.
@@ -35,7 +35,7 @@ pub enum Step {
     SyncDirectory,
 }
 
-impl fmt::Display for Step {
+impl fmt::Display for SystemCall {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Stat => "look at",
@@ -57,16 +57,16 @@ impl fmt::Display for Step {
 
 /// A system call on one name in the directory that failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Failure {
+pub struct FailedCall {
     /// What was tried.
-    pub step: Step,
+    pub step: SystemCall,
     /// On which name in the directory; `.` is the directory itself.
     pub name: Box<str>,
     /// What the kernel said.
     pub errno: Errno,
 }
 
-impl fmt::Display for Failure {
+impl fmt::Display for FailedCall {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "cannot {} {}: {}", self.step, self.name, self.errno)
     }

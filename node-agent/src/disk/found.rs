@@ -7,7 +7,7 @@ use rustix::io::Errno;
 
 use super::calls::{Calls, Faults};
 use super::error::DiskError;
-use super::failure::{Failure, Step};
+use super::failure::{FailedCall, SystemCall};
 
 /// What lies under a name.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,21 +50,25 @@ pub(crate) fn find<F: Faults>(calls: &mut Calls<F>, name: &ProfileName, owner: u
             Err(failure) => return Found::Unknown(failure.into()),
         }
     }
-    Found::Unknown(DiskError::Io(Failure { step: Step::Open, name: file.into(), errno: Errno::AGAIN }))
+    Found::Unknown(DiskError::Io(FailedCall {
+        step: SystemCall::Open,
+        name: file.into(),
+        errno: Errno::AGAIN,
+    }))
 }
 
 /// `None` if the name changed between the look and the opening.
-fn look<F: Faults>(calls: &mut Calls<F>, file: &str, owner: u32) -> Result<Option<Found>, Failure> {
+fn look<F: Faults>(calls: &mut Calls<F>, file: &str, owner: u32) -> Result<Option<Found>, FailedCall> {
     let Some(stat) = calls.stat(file)? else { return Ok(Some(Found::Absent)) };
     Ok(match FileType::from_raw_mode(stat.st_mode) {
         FileType::RegularFile => match read(calls, file, owner) {
             Ok(found) => found,
-            Err(Failure { errno: Errno::NOENT | Errno::LOOP, .. }) => None,
+            Err(FailedCall { errno: Errno::NOENT | Errno::LOOP, .. }) => None,
             Err(failure) => Some(Found::Unreadable(failure.into())),
         },
         FileType::Directory => match calls.is_empty_directory(file) {
             Ok(true) => Some(Found::EmptyDirectory),
-            Err(Failure { errno: Errno::NOENT | Errno::LOOP | Errno::NOTDIR, .. }) => None,
+            Err(FailedCall { errno: Errno::NOENT | Errno::LOOP | Errno::NOTDIR, .. }) => None,
             Ok(false) | Err(_) => Some(Found::Directory),
         },
         FileType::Symlink => Some(Found::Special("a symbolic link")),
@@ -74,7 +78,7 @@ fn look<F: Faults>(calls: &mut Calls<F>, file: &str, owner: u32) -> Result<Optio
     })
 }
 
-fn read<F: Faults>(calls: &mut Calls<F>, file: &str, owner: u32) -> Result<Option<Found>, Failure> {
+fn read<F: Faults>(calls: &mut Calls<F>, file: &str, owner: u32) -> Result<Option<Found>, FailedCall> {
     let Some((bytes, stat)) = read_regular(calls, file, LARGEST_FILE)? else { return Ok(None) };
     // The permissions of a file bind everybody but its owner, who may change them.
     let access_is_right = Mode::from_raw_mode(stat.st_mode) == super::MODE && stat.st_uid == owner;
@@ -88,7 +92,7 @@ pub(crate) fn read_regular<F: Faults>(
     calls: &mut Calls<F>,
     file: &str,
     most: u64,
-) -> Result<Option<(Option<Vec<u8>>, rustix::fs::Stat)>, Failure> {
+) -> Result<Option<(Option<Vec<u8>>, rustix::fs::Stat)>, FailedCall> {
     let opened = calls.open(file)?;
     let stat = calls.stat_open(file, &opened)?;
     if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {

@@ -12,7 +12,7 @@ use profile::ContentHash;
 use serde::de::{Error, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::failure::Failure;
+use super::failure::FailedCall;
 
 /// The version of the ledger's format that this agent writes and reads.
 const VERSION: u32 = 1;
@@ -49,7 +49,7 @@ pub struct Ledger {
 pub enum LedgerError {
     /// It cannot be read.
     #[error("the ledger is unreadable: {0}")]
-    Read(Failure),
+    Read(FailedCall),
     /// It is larger than any ledger can be, or is not a file.
     #[error("the ledger is unreadable: {0} lies in its place")]
     NotALedger(&'static str),

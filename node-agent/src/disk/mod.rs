@@ -26,10 +26,10 @@ pub(crate) mod testing;
 use rustix::fs::Mode;
 
 pub use calls::{Faults, NoFaults};
-pub use decide::{Action, Drift, Goal, Over, Owner, decide};
+pub use decide::{Drift, FileAction, Goal, Over, Owner, decide};
 pub use directory::{Directory, LEDGER, OpenError};
 pub use error::DiskError;
-pub use failure::{Failure, Step};
+pub use failure::{FailedCall, SystemCall};
 pub use fingerprint::Fingerprint;
 pub use found::Found;
 pub use identity::Displaced;

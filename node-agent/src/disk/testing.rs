@@ -4,9 +4,9 @@ use std::sync::{Arc, Mutex};
 
 use rustix::io::Errno;
 
-use super::{Faults, Step};
+use super::{Faults, SystemCall};
 
-type Hook = Box<dyn FnMut(Step, &str) -> Result<(), Errno> + Send>;
+type Hook = Box<dyn FnMut(SystemCall, &str) -> Result<(), Errno> + Send>;
 
 /// Logs every system call and asks a hook before each.
 #[derive(Clone, Default)]
@@ -14,13 +14,13 @@ pub(crate) struct Script(Arc<Mutex<State>>);
 
 #[derive(Default)]
 struct State {
-    log: Vec<(Step, String)>,
+    log: Vec<(SystemCall, String)>,
     hook: Option<Hook>,
 }
 
 impl Script {
     /// From now on `hook` is asked before each call.
-    pub(crate) fn on(&self, hook: impl FnMut(Step, &str) -> Result<(), Errno> + Send + 'static) {
+    pub(crate) fn on(&self, hook: impl FnMut(SystemCall, &str) -> Result<(), Errno> + Send + 'static) {
         self.0.lock().unwrap().hook = Some(Box::new(hook));
     }
 
@@ -30,7 +30,7 @@ impl Script {
     }
 
     /// Every `step` fails with `errno`.
-    pub(crate) fn fail(&self, step: Step, errno: Errno) {
+    pub(crate) fn fail(&self, step: SystemCall, errno: Errno) {
         self.on(move |tried, _| if tried == step { Err(errno) } else { Ok(()) });
     }
 
@@ -48,18 +48,18 @@ impl Script {
     }
 
     /// The calls since the last time.
-    pub(crate) fn log(&self) -> Vec<(Step, String)> {
+    pub(crate) fn log(&self) -> Vec<(SystemCall, String)> {
         std::mem::take(&mut self.0.lock().unwrap().log)
     }
 
     /// How many of the calls since the last time were of one kind.
-    pub(crate) fn count(&self, step: Step) -> usize {
+    pub(crate) fn count(&self, step: SystemCall) -> usize {
         self.log().iter().filter(|(made, _)| *made == step).count()
     }
 }
 
 impl Faults for Script {
-    fn before(&mut self, step: Step, name: &str) -> Result<(), Errno> {
+    fn before(&mut self, step: SystemCall, name: &str) -> Result<(), Errno> {
         // The hook may look at the directory, but not at this script.
         let mut state = self.0.lock().unwrap();
         state.log.push((step, name.to_owned()));

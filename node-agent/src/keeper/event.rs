@@ -5,14 +5,14 @@ use std::time::Instant;
 use api::ProfileName;
 use profile::ContentHash;
 
-use crate::disk::{DiskError, Drift, Failure, LedgerError};
+use crate::disk::{DiskError, Drift, FailedCall, LedgerError};
 use crate::report::Problem;
 
 /// Something that happened.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Event {
     /// Temporary files of an earlier run may be left.
-    NotSwept(Failure),
+    NotSwept(FailedCall),
     /// The ledger cannot be used at the start: no file is written or removed until it can.
     LedgerUnusable(LedgerError),
     /// The ledger of a newer agent has taken the place of this one's: no file is written or removed until it is gone.

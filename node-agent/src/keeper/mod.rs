@@ -30,7 +30,7 @@ use std::time::Instant;
 
 use api::{FileState, ProfileName, Report};
 
-use crate::desired::{Change, Desired, Want};
+use crate::desired::{Desired, ProfileEvent, Want};
 use crate::disk::{
     Claim, Directory, Displaced, Faults, Fingerprint, Goal, LEDGER, Ledger, LedgerError, NoFaults,
 };
@@ -124,7 +124,7 @@ impl<F: Faults> Keeper<F> {
     }
 
     /// Takes in an event of the profiles' watch that came at `at`.
-    pub fn change(&mut self, change: Change, at: Instant) {
+    pub fn change(&mut self, change: ProfileEvent, at: Instant) {
         let (was_complete, misnamed) = (self.desired.is_complete(), self.desired.misnamed().count());
         for name in self.desired.change(change) {
             self.marked.entry(name).or_default().get_or_insert(at);

@@ -7,7 +7,7 @@ use profile::ContentHash;
 
 use super::event::Deed;
 use crate::budget::Refusal;
-use crate::disk::{Action, DiskError, Found, Over};
+use crate::disk::{DiskError, FileAction, Found, Over};
 use crate::report::Problem;
 
 /// Repairs of one file between two retries. Who changes a file more often than that fights the agent, and is not
@@ -52,7 +52,7 @@ pub(super) struct Work {
     /// When the event came that changed what should lie there.
     pub(super) since: Option<Instant>,
     pub(super) found: Found,
-    pub(super) action: Action,
+    pub(super) action: FileAction,
     /// The hash of the file that was to be removed, if it could be read.
     pub(super) removed: Option<ContentHash>,
     /// Whether a system call may have changed the directory.
@@ -66,7 +66,7 @@ pub(super) struct Work {
 }
 
 impl Work {
-    pub(super) fn new(name: ProfileName, since: Option<Instant>, found: Found, action: Action) -> Self {
+    pub(super) fn new(name: ProfileName, since: Option<Instant>, found: Found, action: FileAction) -> Self {
         Self {
             name,
             since,
@@ -83,18 +83,18 @@ impl Work {
     /// What is done once all of its way is behind it.
     pub(super) fn deed(&self) -> Option<Deed> {
         match self.action {
-            Action::Put { drift, .. } => Some(drift.map_or(Deed::Written, Deed::Mended)),
-            Action::Claim { rewrite: false } => Some(Deed::Adopted),
-            Action::Claim { rewrite: true } => Some(Deed::AdoptedAndWritten),
-            Action::Remove { .. } => Some(Deed::Removed),
-            Action::Forget => Some(Deed::Forgotten),
-            Action::Rest | Action::Refuse(_) => None,
+            FileAction::Put { drift, .. } => Some(drift.map_or(Deed::Written, Deed::Mended)),
+            FileAction::Claim { rewrite: false } => Some(Deed::Adopted),
+            FileAction::Claim { rewrite: true } => Some(Deed::AdoptedAndWritten),
+            FileAction::Remove { .. } => Some(Deed::Removed),
+            FileAction::Forget => Some(Deed::Forgotten),
+            FileAction::Rest | FileAction::Refuse(_) => None,
         }
     }
 
     /// Whether its way leads to a system call that changes what lies under the name.
     pub(super) fn acts(&self) -> bool {
-        over(&self.action).is_some() || matches!(self.action, Action::Remove { .. })
+        over(&self.action).is_some() || matches!(self.action, FileAction::Remove { .. })
     }
 
     /// Whether nobody asked for it: it undoes what something else did to the file.
@@ -116,10 +116,10 @@ pub(super) fn hash_of(found: &Found) -> Option<ContentHash> {
 }
 
 /// What a new file takes the place of, if one is to be put there.
-pub(super) fn over(action: &Action) -> Option<Over> {
+pub(super) fn over(action: &FileAction) -> Option<Over> {
     match action {
-        Action::Put { over, .. } => Some(*over),
-        Action::Claim { rewrite: true } => Some(Over::Ours),
+        FileAction::Put { over, .. } => Some(*over),
+        FileAction::Claim { rewrite: true } => Some(Over::Ours),
         _ => None,
     }
 }

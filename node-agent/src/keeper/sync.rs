@@ -7,7 +7,7 @@ use api::{FileState, ProfileName};
 
 use super::record::{MOST_REPAIRS, Record, Work, hash_of, over};
 use super::{Deed, Event, Keeper, Pass, Want};
-use crate::disk::{Action, Claim, DiskError, Faults, Found, Goal, Ledger, Owner, decide};
+use crate::disk::{Claim, DiskError, Faults, FileAction, Found, Goal, Ledger, Owner, decide};
 use crate::report::Problem;
 
 impl<F: Faults> Keeper<F> {
@@ -18,9 +18,9 @@ impl<F: Faults> Keeper<F> {
         for (name, since) in std::mem::take(&mut self.marked) {
             let found = self.directory.find(&name);
             match (self.decide(&name, &found), &unflushed) {
-                (Action::Rest, None) => self.rest(name, &found),
-                (Action::Rest, Some(error)) => self.refuse(name, &found, error),
-                (Action::Refuse(error), _) => self.refuse(name, &found, &error),
+                (FileAction::Rest, None) => self.rest(name, &found),
+                (FileAction::Rest, Some(error)) => self.refuse(name, &found, error),
+                (FileAction::Refuse(error), _) => self.refuse(name, &found, &error),
                 (action, _) => work.push(Work::new(name, since, found, action)),
             }
         }
@@ -42,7 +42,7 @@ impl<F: Faults> Keeper<F> {
         std::mem::take(&mut self.pass)
     }
 
-    fn decide(&self, name: &ProfileName, found: &Found) -> Action {
+    fn decide(&self, name: &ProfileName, found: &Found) -> FileAction {
         let owner = match &self.ledger {
             Ok(ledger) => Owner::Known(ledger.claim(name)),
             Err(error) => Owner::Unknown(error),
@@ -57,8 +57,8 @@ impl<F: Faults> Keeper<F> {
         let (mut next, mut claiming) = (ledger.clone(), Vec::new());
         for (at, work) in work.iter_mut().enumerate() {
             let claim = match (&work.action, ledger.claim(&work.name), self.desired.goal(&work.name)) {
-                (Action::Claim { .. }, _, _) => Claim::Written,
-                (Action::Put { .. }, None | Some(Claim::Intended(_)), Goal::Hold(want)) => {
+                (FileAction::Claim { .. }, _, _) => Claim::Written,
+                (FileAction::Put { .. }, None | Some(Claim::Intended(_)), Goal::Hold(want)) => {
                     Claim::Intended(want)
                 }
                 _ => continue,
@@ -99,7 +99,7 @@ impl<F: Faults> Keeper<F> {
                 (_, Some(over), Some(Want::File { bytes, .. })) => {
                     self.directory.put(&work.name, bytes, over)
                 }
-                (Action::Remove { directory }, ..) => {
+                (FileAction::Remove { directory }, ..) => {
                     work.removed = hash_of(&work.found);
                     self.directory.remove(&work.name, *directory)
                 }
@@ -130,7 +130,7 @@ impl<F: Faults> Keeper<F> {
                     }
                     (Goal::Hold(_), _) => false,
                     (Goal::Gone | Goal::Leave, found) => {
-                        matches!(work.action, Action::Forget) || *found == Found::Absent
+                        matches!(work.action, FileAction::Forget) || *found == Found::Absent
                     }
                 };
         }
@@ -142,8 +142,8 @@ impl<F: Faults> Keeper<F> {
         let (mut next, mut settling) = (ledger.clone(), Vec::new());
         for (at, work) in work.iter().enumerate().filter(|(_, work)| work.done) {
             match (&work.action, ledger.claim(&work.name)) {
-                (Action::Put { .. }, Some(Claim::Intended(_))) => next.written(&work.name),
-                (Action::Remove { .. } | Action::Forget, Some(_)) => next.forget(&work.name),
+                (FileAction::Put { .. }, Some(Claim::Intended(_))) => next.written(&work.name),
+                (FileAction::Remove { .. } | FileAction::Forget, Some(_)) => next.forget(&work.name),
                 _ => continue,
             }
             settling.push(at);
@@ -220,7 +220,7 @@ impl<F: Faults> Keeper<F> {
             self.pass.events.push(Event::Done { profile: work.name.clone(), hash, deed, since: work.since });
         }
         // Even a name that the ledger forgot may have been in the last report.
-        self.pass.changed |= matches!(work.action, Action::Remove { .. } | Action::Forget);
+        self.pass.changed |= matches!(work.action, FileAction::Remove { .. } | FileAction::Forget);
         // What was not even tried is as wrong as it was.
         let untried = work.deferred && !work.acted;
         let problem = self.records.get(&work.name).and_then(|record| record.problem.clone());

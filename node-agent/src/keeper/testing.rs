@@ -54,7 +54,7 @@ impl World {
         self.root.path().join("profiles").join(file)
     }
 
-    pub(super) fn change(&mut self, change: Change) {
+    pub(super) fn change(&mut self, change: ProfileEvent) {
         self.keeper.change(change, Instant::now());
     }
 
@@ -65,21 +65,21 @@ impl World {
     }
 
     pub(super) fn list(&mut self, profiles: &[(&str, &str)]) -> Pass {
-        self.change(Change::Init);
+        self.change(ProfileEvent::Init);
         for (name, bytes) in profiles {
-            self.change(Change::InitApply(object(name, bytes)));
+            self.change(ProfileEvent::InitApply(object(name, bytes)));
         }
-        self.change(Change::InitDone);
+        self.change(ProfileEvent::InitDone);
         self.sync()
     }
 
     pub(super) fn apply(&mut self, name: &str, bytes: &str) -> Pass {
-        self.change(Change::Apply(object(name, bytes)));
+        self.change(ProfileEvent::Apply(object(name, bytes)));
         self.sync()
     }
 
     pub(super) fn delete(&mut self, name: &str) -> Pass {
-        self.change(Change::Delete { name: name.into(), uid: name.into() });
+        self.change(ProfileEvent::Delete { name: name.into(), uid: name.into() });
         self.sync()
     }
 

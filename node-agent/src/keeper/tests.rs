@@ -7,7 +7,7 @@ use api::FileState;
 
 use super::testing::{World, name, short};
 use super::*;
-use crate::disk::Step;
+use crate::disk::SystemCall;
 
 #[test]
 fn a_profile_becomes_a_file_follows_its_changes_and_goes_with_it() {
@@ -33,7 +33,7 @@ fn many_changes_cost_two_writes_of_the_ledger_and_an_update_none() {
     let profiles: Vec<_> = names.iter().map(|name| (name.as_str(), "one")).collect();
     world.list(&profiles);
     let ledgers = |world: &World| {
-        world.script.log().iter().filter(|(step, name)| *step == Step::Rename && name == LEDGER).count()
+        world.script.log().iter().filter(|(step, name)| *step == SystemCall::Rename && name == LEDGER).count()
     };
     assert_eq!(ledgers(&world), 2);
     world.apply("p0", "two");
@@ -48,7 +48,10 @@ fn our_own_writes_are_no_news() {
         assert_eq!(world.touch(file), Pass::default());
     }
     let written = world.script.log();
-    assert!(!written.iter().any(|(step, _)| matches!(step, Step::Create | Step::Rename)), "{written:?}");
+    assert!(
+        !written.iter().any(|(step, _)| matches!(step, SystemCall::Create | SystemCall::Rename)),
+        "{written:?}"
+    );
 }
 
 #[test]
@@ -118,7 +121,7 @@ fn the_full_check_finds_what_no_event_told() {
 fn drift_is_mended_while_the_api_server_is_away() {
     let mut world = World::with(&[("a", "one")]);
     // A list that never ends.
-    world.change(Change::Init);
+    world.change(ProfileEvent::Init);
     fs::remove_file(world.path("a.json")).unwrap();
     world.touch("a.json");
     assert_eq!(world.read("a.json").as_deref(), Some("one"));

@@ -16,10 +16,10 @@ fn killed_at(n: usize, before: Profiles, after: Profiles, later: Profiles) -> bo
     let script = Script::default();
     let listed = |script: &Script, profiles: Profiles| {
         let mut keeper = keeper(&path, script);
-        for change in [Change::Init]
+        for change in [ProfileEvent::Init]
             .into_iter()
-            .chain(profiles.iter().map(|(name, bytes)| Change::InitApply(object(name, bytes))))
-            .chain([Change::InitDone])
+            .chain(profiles.iter().map(|(name, bytes)| ProfileEvent::InitApply(object(name, bytes))))
+            .chain([ProfileEvent::InitDone])
         {
             keeper.change(change, Instant::now());
         }

@@ -4,19 +4,21 @@ use std::fs;
 
 use super::testing::{World, short};
 use super::*;
-use crate::disk::Step;
+use crate::disk::SystemCall;
 
 /// How often the name was given to a file or taken from one since the last time.
 fn acts(world: &World, file: &str) -> usize {
     let log = world.script.log();
-    log.iter().filter(|(step, name)| matches!(step, Step::Rename | Step::Unlink) && name == file).count()
+    log.iter()
+        .filter(|(step, name)| matches!(step, SystemCall::Rename | SystemCall::Unlink) && name == file)
+        .count()
 }
 
 /// Somebody writes the file anew right after the agent has written or removed it, before it is read back.
 fn fast_fighter(world: &World, file: &str) {
     let path = world.path(file);
     world.script.on(move |step, _| {
-        if step == Step::SyncDirectory {
+        if step == SystemCall::SyncDirectory {
             fs::write(&path, "evil").unwrap();
         }
         Ok(())
@@ -119,7 +121,7 @@ fn changing_the_directory_itself_wins_no_fight() {
 #[test]
 fn a_problem_stays_in_the_report_while_the_fight_rests() {
     let mut world = World::with(&[("a", "one")]);
-    world.script.fail(Step::Create, rustix::io::Errno::NOSPC);
+    world.script.fail(SystemCall::Create, rustix::io::Errno::NOSPC);
     fs::write(world.path("a.json"), "evil").unwrap();
     for _ in 0..20 {
         world.check();

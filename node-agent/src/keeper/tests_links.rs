@@ -9,7 +9,7 @@ use std::thread;
 
 use super::testing::{keeper, object, short};
 use super::*;
-use crate::disk::Step;
+use crate::disk::SystemCall;
 use crate::disk::testing::Script;
 
 /// What somebody else holds dear.
@@ -85,11 +85,11 @@ fn put(lure: Lure, root: &Path, name: &str) {
 }
 
 fn list(keeper: &mut Keeper<Script>, profiles: &[(&str, &str)]) {
-    keeper.change(Change::Init, Instant::now());
+    keeper.change(ProfileEvent::Init, Instant::now());
     for (name, bytes) in profiles {
-        keeper.change(Change::InitApply(object(name, bytes)), Instant::now());
+        keeper.change(ProfileEvent::InitApply(object(name, bytes)), Instant::now());
     }
-    keeper.change(Change::InitDone, Instant::now());
+    keeper.change(ProfileEvent::InitDone, Instant::now());
     keeper.sync();
 }
 
@@ -190,7 +190,7 @@ fn raced(names: &[&'static str], least: usize) -> usize {
     script.log();
     let swappers = Swappers::start(&place, names);
     for round in 1.. {
-        keeper.change(Change::Apply(object("a", &round.to_string())), Instant::now());
+        keeper.change(ProfileEvent::Apply(object("a", &round.to_string())), Instant::now());
         keeper.touched("a.json");
         keeper.touched(LEDGER);
         keeper.sync();
@@ -200,14 +200,14 @@ fn raced(names: &[&'static str], least: usize) -> usize {
         let told = keeper.report();
         assert!(!told.files.values().any(|hash| *hash == short(TREASURE)), "{told:?}");
         if round >= 200 && swappers.swaps.load(Ordering::Relaxed) >= least {
-            keeper.change(Change::Apply(object("a", "last")), Instant::now());
+            keeper.change(ProfileEvent::Apply(object("a", "last")), Instant::now());
             break;
         }
     }
     let swaps = swappers.end();
     assert!(swaps >= least);
     assert_eq!(place.outside(), before, "after {swaps} swaps");
-    let renames = script.count(Step::Rename);
+    let renames = script.count(SystemCall::Rename);
     keeper.directory_touched().unwrap();
     keeper.retry().unwrap();
     keeper.sync();

@@ -92,16 +92,16 @@ impl World {
         self.path.join(format!("{name}.json"))
     }
 
-    fn change(&mut self, change: Change) {
+    fn change(&mut self, change: ProfileEvent) {
         self.keeper().change(change, Instant::now());
     }
 
     fn relist(&mut self) {
-        self.change(Change::Init);
+        self.change(ProfileEvent::Init);
         for (name, bytes) in self.profiles.clone() {
-            self.change(Change::InitApply(object(name, &bytes)));
+            self.change(ProfileEvent::InitApply(object(name, &bytes)));
         }
-        self.change(Change::InitDone);
+        self.change(ProfileEvent::InitDone);
     }
 
     /// Whether the ledger on the disk says that a file of ours has lain there.
@@ -136,11 +136,11 @@ impl World {
             Event::Apply(name, bytes) => {
                 let bytes = format!("profile {bytes}");
                 self.profiles.insert(NAMES[name], bytes.clone());
-                self.change(Change::Apply(object(NAMES[name], &bytes)));
+                self.change(ProfileEvent::Apply(object(NAMES[name], &bytes)));
             }
             Event::Delete(name) => {
                 if self.profiles.remove(NAMES[name]).is_some() {
-                    self.change(Change::Delete { name: NAMES[name].into(), uid: NAMES[name].into() });
+                    self.change(ProfileEvent::Delete { name: NAMES[name].into(), uid: NAMES[name].into() });
                 }
             }
             Event::Relist => self.relist(),

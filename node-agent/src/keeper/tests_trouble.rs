@@ -10,19 +10,19 @@ use super::testing::{World, name, object, short};
 use super::*;
 use crate::budget::Refusal;
 use crate::desired::Object;
-use crate::disk::Step;
+use crate::disk::SystemCall;
 
 #[test]
 fn a_disk_that_refuses_keeps_the_old_file_and_heals_by_itself() {
     for (step, errno, reason) in [
-        (Step::Write, Errno::NOSPC, "DiskFull"),
-        (Step::Create, Errno::NOSPC, "DiskFull"),
-        (Step::Write, Errno::DQUOT, "QuotaExceeded"),
-        (Step::Create, Errno::ROFS, "ReadOnly"),
-        (Step::Create, Errno::ACCESS, "PermissionDenied"),
-        (Step::Rename, Errno::PERM, "PermissionDenied"),
-        (Step::Sync, Errno::IO, "Io"),
-        (Step::Create, Errno::MFILE, "Io"),
+        (SystemCall::Write, Errno::NOSPC, "DiskFull"),
+        (SystemCall::Create, Errno::NOSPC, "DiskFull"),
+        (SystemCall::Write, Errno::DQUOT, "QuotaExceeded"),
+        (SystemCall::Create, Errno::ROFS, "ReadOnly"),
+        (SystemCall::Create, Errno::ACCESS, "PermissionDenied"),
+        (SystemCall::Rename, Errno::PERM, "PermissionDenied"),
+        (SystemCall::Sync, Errno::IO, "Io"),
+        (SystemCall::Create, Errno::MFILE, "Io"),
     ] {
         let mut world = World::with(&[("a", "one")]);
         world.script.fail(step, errno);
@@ -44,10 +44,10 @@ fn a_new_profile_is_not_written_before_the_ledger_knows() {
     let mut world = World::with(&[("a", "one")]);
     world.script.on(
         |step, name| {
-            if step == Step::Rename && name == LEDGER { Err(Errno::ROFS) } else { Ok(()) }
+            if step == SystemCall::Rename && name == LEDGER { Err(Errno::ROFS) } else { Ok(()) }
         },
     );
-    world.change(Change::Apply(object("a", "two")));
+    world.change(ProfileEvent::Apply(object("a", "two")));
     world.apply("b", "one");
     assert_eq!(world.problem(), (FileState::Failed, "ReadOnly".into()));
     assert_eq!(world.read("b.json"), None);
@@ -60,7 +60,7 @@ fn a_new_profile_is_not_written_before_the_ledger_knows() {
 #[test]
 fn a_directory_that_cannot_be_flushed_is_a_problem_until_it_can() {
     let mut world = World::with(&[("a", "one")]);
-    world.script.fail(Step::SyncDirectory, Errno::IO);
+    world.script.fail(SystemCall::SyncDirectory, Errno::IO);
     world.apply("a", "two");
     assert_eq!(world.problem(), (FileState::Failed, "Io".into()));
     world.retry();
@@ -68,7 +68,7 @@ fn a_directory_that_cannot_be_flushed_is_a_problem_until_it_can() {
     world.script.calm();
     world.retry();
     assert_eq!(world.keeper.report().problems, []);
-    assert!(world.script.count(Step::SyncDirectory) > 0);
+    assert!(world.script.count(SystemCall::SyncDirectory) > 0);
 }
 
 #[test]
@@ -76,13 +76,13 @@ fn leftovers_go_only_after_a_complete_list_and_only_if_they_are_ours() {
     let mut world = World::with(&[("a", "one"), ("b", "one")]);
     fs::write(world.path("theirs.json"), "x").unwrap();
     world.restart_unlisted();
-    world.change(Change::Init);
-    world.change(Change::InitApply(object("a", "one")));
+    world.change(ProfileEvent::Init);
+    world.change(ProfileEvent::InitApply(object("a", "one")));
     world.sync();
     world.check();
     world.retry();
     assert_eq!(world.read("b.json").as_deref(), Some("one"));
-    world.change(Change::InitDone);
+    world.change(ProfileEvent::InitDone);
     world.sync();
     assert_eq!(world.read("a.json").as_deref(), Some("one"));
     assert_eq!(world.read("b.json"), None);
@@ -160,9 +160,9 @@ fn a_ledger_without_room_is_not_made_larger_and_the_report_says_so() {
     while full.add(&names.next().unwrap(), Claim::Written).is_ok() {}
     fs::write(world.path(LEDGER), full.to_bytes()).unwrap();
     world.restart_unlisted();
-    world.change(Change::Init);
+    world.change(ProfileEvent::Init);
     for (profile, bytes) in [("a", "two"), (new.as_str(), "one")] {
-        world.change(Change::InitApply(object(profile, bytes)));
+        world.change(ProfileEvent::InitApply(object(profile, bytes)));
     }
     world.sync();
     assert_eq!(world.problem(), (FileState::Failed, "LedgerFull".into()));
@@ -171,7 +171,7 @@ fn a_ledger_without_room_is_not_made_larger_and_the_report_says_so() {
     assert_eq!(world.read("a.json").as_deref(), Some("two"), "what has its place goes on");
     assert_eq!(world.ledger(), full);
     // The list is complete: what nobody wants any more makes room.
-    world.change(Change::InitDone);
+    world.change(ProfileEvent::InitDone);
     world.sync();
     world.retry();
     assert_eq!(world.read(&format!("{new}.json")).as_deref(), Some("one"));
@@ -196,8 +196,8 @@ fn a_profile_that_there_is_no_room_for_keeps_its_file_and_stops_no_other() {
     let mut world = World::with(&[("a", "old"), ("b", "b")]);
     let refusal = Refusal::Memory { limit: 24 << 20 };
     let refused = |name| Object { want: Want::Refused(refusal), ..object(name, "") };
-    world.change(Change::Apply(refused("a")));
-    world.change(Change::Apply(refused("new")));
+    world.change(ProfileEvent::Apply(refused("a")));
+    world.change(ProfileEvent::Apply(refused("new")));
     world.sync();
     let report = world.keeper.report();
     let problems: Vec<_> =
@@ -214,7 +214,7 @@ fn a_profile_that_there_is_no_room_for_keeps_its_file_and_stops_no_other() {
     assert!(world.script.log().iter().all(|(_, name)| name != "new.json"));
     world.apply("a", "new");
     assert_eq!(world.read("a.json").unwrap(), "new");
-    world.change(Change::Apply(Object { want: Want::Removal, ..object("new", "") }));
+    world.change(ProfileEvent::Apply(Object { want: Want::Removal, ..object("new", "") }));
     world.sync();
     assert_eq!(world.keeper.report().problems, [], "leave to remove it is enough");
 }
@@ -223,7 +223,7 @@ fn a_profile_that_there_is_no_room_for_keeps_its_file_and_stops_no_other() {
 fn an_invalid_profile_keeps_its_file_and_stops_no_other() {
     let mut world = World::with(&[("a", "one")]);
     let want = Want::Rejected { reason: "InvalidProfile", message: "spec.contents: wrong".into() };
-    world.change(Change::Apply(Object { want, ..object("a", "") }));
+    world.change(ProfileEvent::Apply(Object { want, ..object("a", "") }));
     world.apply("b", "one");
     assert_eq!(world.problem(), (FileState::Rejected, "InvalidProfile".into()));
     assert_eq!(world.read("a.json").as_deref(), Some("one"));
@@ -231,9 +231,9 @@ fn an_invalid_profile_keeps_its_file_and_stops_no_other() {
     assert!(!world.retry().failed, "its author mends it, not trying");
     world.restart_unlisted();
     let want = Want::Rejected { reason: "InvalidProfile", message: "spec.contents: wrong".into() };
-    world.change(Change::Init);
-    world.change(Change::InitApply(Object { want, ..object("a", "") }));
-    world.change(Change::InitDone);
+    world.change(ProfileEvent::Init);
+    world.change(ProfileEvent::InitApply(Object { want, ..object("a", "") }));
+    world.change(ProfileEvent::InitDone);
     world.sync();
     assert_eq!(world.read("a.json").as_deref(), Some("one"));
     assert_eq!(world.read("b.json"), None);
@@ -246,16 +246,16 @@ fn an_invalid_profile_keeps_its_file_and_stops_no_other() {
 fn a_profile_that_may_not_be_keeps_the_file_that_is_there_and_says_why() {
     let mut world = World::with(&[("a", "one")]);
     let refused = || Want::Rejected { reason: "ListenersDisabled", message: "/run/a.sock".into() };
-    world.change(Change::Apply(Object { want: refused(), ..object("a", "") }));
+    world.change(ProfileEvent::Apply(Object { want: refused(), ..object("a", "") }));
     world.sync();
     assert_eq!(world.problem(), (FileState::Rejected, "ListenersDisabled".into()));
     assert_eq!(world.read("a.json").as_deref(), Some("one"));
     // As an agent that is restarted because listeners were turned off, and whose file was removed meanwhile.
     world.restart_unlisted();
     fs::remove_file(world.path("a.json")).unwrap();
-    world.change(Change::Init);
-    world.change(Change::InitApply(Object { want: refused(), ..object("a", "") }));
-    world.change(Change::InitDone);
+    world.change(ProfileEvent::Init);
+    world.change(ProfileEvent::InitApply(Object { want: refused(), ..object("a", "") }));
+    world.change(ProfileEvent::InitDone);
     world.sync();
     assert_eq!(world.problem(), (FileState::Rejected, "ListenersDisabled".into()));
     assert_eq!(world.read("a.json"), None);
@@ -276,7 +276,7 @@ fn leave_to_remove_ends_the_report_on_the_file_whether_or_not_it_was_ours() {
     fs::write(world.path("b.json"), "theirs").unwrap();
     world.apply("b", "one");
     for profile in ["a", "b"] {
-        world.change(Change::Apply(Object { want: Want::Removal, ..object(profile, "") }));
+        world.change(ProfileEvent::Apply(Object { want: Want::Removal, ..object(profile, "") }));
     }
     assert!(world.sync().changed);
     assert_eq!(world.read("a.json"), None);
@@ -288,7 +288,7 @@ fn leave_to_remove_ends_the_report_on_the_file_whether_or_not_it_was_ours() {
 #[test]
 fn a_file_that_cannot_be_removed_is_told_and_tried_again() {
     let mut world = World::with(&[("a", "one")]);
-    world.script.fail(Step::Unlink, Errno::PERM);
+    world.script.fail(SystemCall::Unlink, Errno::PERM);
     world.delete("a");
     assert_eq!(world.problem(), (FileState::Failed, "PermissionDenied".into()));
     assert_eq!(world.reported(), [("a".into(), short("one"))]);
@@ -302,7 +302,7 @@ fn a_file_that_cannot_be_removed_is_told_and_tried_again() {
 #[test]
 fn a_profile_recreated_while_its_removal_fails_converges_on_the_new_bytes() {
     let mut world = World::with(&[("a", "one")]);
-    world.script.fail(Step::Unlink, Errno::PERM);
+    world.script.fail(SystemCall::Unlink, Errno::PERM);
     world.delete("a");
     world.script.calm();
     world.apply("a", "two");

@@ -7,8 +7,8 @@ use std::process::Stdio;
 use std::time::Instant;
 use std::{env, io};
 
-use node_agent::desired::{Change, Object, Want};
-use node_agent::disk::{Directory, Faults, Step};
+use node_agent::desired::{Object, ProfileEvent, Want};
+use node_agent::disk::{Directory, Faults, SystemCall};
 use node_agent::keeper::Keeper;
 use profile::ContentHash;
 use rustix::io::Errno;
@@ -55,9 +55,9 @@ pub(crate) fn act(directory: PathBuf) {
     let mut keeper = Keeper::new(directory);
     let wanted = files::wanted(number(ROUND).unwrap()).map(|(name, bytes)| {
         let want = Want::File { hash: ContentHash::of(&bytes), bytes: bytes.into() };
-        Change::InitApply(Object { name: name.into(), uid: name.into(), want })
+        ProfileEvent::InitApply(Object { name: name.into(), uid: name.into(), want })
     });
-    for change in [Change::Init].into_iter().chain(wanted).chain([Change::InitDone]) {
+    for change in [ProfileEvent::Init].into_iter().chain(wanted).chain([ProfileEvent::InitDone]) {
         keeper.change(change, Instant::now());
     }
     let pass = keeper.sync();
@@ -70,7 +70,7 @@ struct Killer {
 }
 
 impl Faults for Killer {
-    fn before(&mut self, step: Step, name: &str) -> Result<(), Errno> {
+    fn before(&mut self, step: SystemCall, name: &str) -> Result<(), Errno> {
         match &mut self.calls_left {
             Some(0) => {
                 // In one write, and not through the harness.

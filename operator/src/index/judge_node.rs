@@ -22,14 +22,14 @@ const ORPHANED: Duration = Duration::from_secs(300);
 #[derive(Debug, Clone, PartialEq)]
 pub struct NodeVerdict {
     /// What to do.
-    pub step: NodeStep,
+    pub step: NodeOperation,
     /// When time alone changes the answer.
-    pub look_again: Option<Timestamp>,
+    pub requeue_at: Option<Timestamp>,
 }
 
 /// One write, or none.
 #[derive(Debug, Clone, PartialEq)]
-pub enum NodeStep {
+pub enum NodeOperation {
     /// All is said.
     Nothing,
     /// Create the node's report, owned by the Node with this uid.
@@ -66,12 +66,15 @@ impl Index {
         let (report, since) = (node.report.as_ref()?, node.orphaned?);
         let due = after(since, ORPHANED);
         Some(if now < due {
-            NodeVerdict { step: NodeStep::Nothing, look_again: Some(due) }
+            NodeVerdict { step: NodeOperation::Nothing, requeue_at: Some(due) }
         } else if !self.doubtful.is_empty() {
             // The Node may be among what is not known; at the end of the list everything is looked at.
-            NodeVerdict { step: NodeStep::Nothing, look_again: None }
+            NodeVerdict { step: NodeOperation::Nothing, requeue_at: None }
         } else {
-            NodeVerdict { step: NodeStep::DeleteReport { version: report.version.clone() }, look_again: None }
+            NodeVerdict {
+                step: NodeOperation::DeleteReport { version: report.version.clone() },
+                requeue_at: None,
+            }
         })
     }
 
@@ -80,16 +83,18 @@ impl Index {
     pub fn judge_node(&self, name: &str, now: Timestamp) -> Option<NodeVerdict> {
         let node = self.nodes.get(name)?;
         let object = node.object.as_ref()?;
-        let verdict = |step, look_again| Some(NodeVerdict { step, look_again });
+        let verdict = |step, requeue_at| Some(NodeVerdict { step, requeue_at });
         let (class, report) = match (node.class, &node.report) {
             (None, Some(report)) => {
-                return verdict(NodeStep::DeleteReport { version: report.version.clone() }, None);
+                return verdict(NodeOperation::DeleteReport { version: report.version.clone() }, None);
             }
-            (None, None) => return verdict(NodeStep::Nothing, None),
-            (Some(_), None) => return verdict(NodeStep::CreateReport { owner: object.uid.clone() }, None),
+            (None, None) => return verdict(NodeOperation::Nothing, None),
+            (Some(_), None) => {
+                return verdict(NodeOperation::CreateReport { owner: object.uid.clone() }, None);
+            }
             // It belongs to an earlier node of this name, or to none, and then no garbage collector would take it.
             (Some(_), Some(report)) if node.own_report().is_none() => {
-                return verdict(NodeStep::DeleteReport { version: report.version.clone() }, None);
+                return verdict(NodeOperation::DeleteReport { version: report.version.clone() }, None);
             }
             (Some(class), Some(report)) => (class, report),
         };
@@ -125,7 +130,7 @@ impl Index {
             report.ready.as_ref().is_none_or(|ready| ready.status != *status || ready.reason != *reason)
         });
         if ready.is_none() && starts.is_none() {
-            return verdict(NodeStep::Nothing, time);
+            return verdict(NodeOperation::Nothing, time);
         }
         let ready = ready.map(|(status, reason, message)| Condition {
             type_: conditions::READY.to_owned(),
@@ -144,6 +149,9 @@ impl Index {
         };
         let conditions = ready.or_else(|| report.ready.clone()).into_iter().chain(containers_start).collect();
         let (version, has_status) = (report.version.clone(), report.has_status);
-        verdict(NodeStep::WriteConditions { version, has_status, conditions, start_failures, notices }, time)
+        verdict(
+            NodeOperation::WriteConditions { version, has_status, conditions, start_failures, notices },
+            time,
+        )
     }
 }

@@ -32,17 +32,17 @@ pub struct ProfileVerdict {
     /// The version that was judged: the precondition of what is done.
     pub version: Version,
     /// What to do.
-    pub step: ProfileStep,
+    pub step: ProfileOperation,
     /// When time alone changes the answer.
-    pub look_again: Option<Timestamp>,
+    pub requeue_at: Option<Timestamp>,
 }
 
 /// One write, or none.
 #[derive(Debug, Clone, PartialEq)]
-pub enum ProfileStep {
+pub enum ProfileOperation {
     /// Nothing to write.
     Nothing,
-    /// Only counts and texts have changed, and [`ProfileVerdict::look_again`] is soon enough for them.
+    /// Only counts and texts have changed, and [`ProfileVerdict::requeue_at`] is soon enough for them.
     HoldBack,
     /// Put our finalizer on.
     AddFinalizer {
@@ -85,33 +85,36 @@ struct Usage {
 
 impl Index {
     /// What to do about the profile `name`; `None` if there is no such profile. Whoever asks does it, and asks again by
-    /// [`ProfileVerdict::look_again`]: what may wait for that makes the profile due no sooner.
+    /// [`ProfileVerdict::requeue_at`]: what may wait for that makes the profile due no sooner.
     #[must_use = "nobody looks again before the verdict says so"]
-    pub fn look_at_profile(&mut self, name: &str, now: Timestamp) -> Option<ProfileVerdict> {
+    pub fn verdict_on_profile(&mut self, name: &str, now: Timestamp) -> Option<ProfileVerdict> {
         let verdict = self.judge_profile(name, now)?;
         if let Some(profile) = self.profiles.get_mut(name) {
-            profile.held_until = verdict.look_again.filter(|_| verdict.step == ProfileStep::HoldBack);
+            profile.held_until = verdict.requeue_at.filter(|_| verdict.step == ProfileOperation::HoldBack);
         }
         Some(verdict)
     }
 
-    /// The answer to [`Self::look_at_profile`].
+    /// The answer to [`Self::verdict_on_profile`].
     pub(super) fn judge_profile(&self, name: &str, now: Timestamp) -> Option<ProfileVerdict> {
         let profile = self.profiles.get(name)?;
         let facts = &profile.facts;
         let verdict =
-            |step, look_again| Some(ProfileVerdict { version: facts.version.clone(), step, look_again });
+            |step, requeue_at| Some(ProfileVerdict { version: facts.version.clone(), step, requeue_at });
         match (facts.deleting(), facts.finalizer) {
             (false, None) => {
-                return verdict(ProfileStep::AddFinalizer { has_finalizers: facts.has_finalizers }, None);
+                return verdict(
+                    ProfileOperation::AddFinalizer { has_finalizers: facts.has_finalizers },
+                    None,
+                );
             }
             // It goes, or others hold it: no business of ours either way.
-            (true, None) => return verdict(ProfileStep::Nothing, None),
+            (true, None) => return verdict(ProfileOperation::Nothing, None),
             (true, Some(finalizer)) if facts.removal_approved => {
                 let over = profile.approved_since.is_some_and(|since| after(since, CONFIRMATION) <= now);
                 if profile.tally.holding == 0 || over {
                     let unconfirmed = self.holding(name, profile).map(str::to_owned).collect();
-                    return verdict(ProfileStep::Release { finalizer, unconfirmed }, None);
+                    return verdict(ProfileOperation::Release { finalizer, unconfirmed }, None);
                 }
             }
             (_, Some(_)) => {}
@@ -121,7 +124,7 @@ impl Index {
         let listed = profile.pods_listed.is_some_and(|at| at <= now && now < after(at, PODS_LISTED));
         if waits && self.is_unused(&usage) && !listed {
             if !profile.is_unlisted_news(now) {
-                return verdict(ProfileStep::ListPods, None);
+                return verdict(ProfileOperation::ListPods, None);
             }
             // The answer to this write makes it due for the next list.
             usage.unlisted = true;
@@ -140,9 +143,9 @@ impl Index {
             urgency => urgency,
         };
         match urgency {
-            Urgency::None => verdict(ProfileStep::Nothing, time),
+            Urgency::None => verdict(ProfileOperation::Nothing, time),
             Urgency::Whenever if let Some(due) = self.next_write(profile, now).filter(|due| *due > now) => {
-                verdict(ProfileStep::HoldBack, Some(time.map_or(due, |time| time.min(due))))
+                verdict(ProfileOperation::HoldBack, Some(time.map_or(due, |time| time.min(due))))
             }
             Urgency::Whenever | Urgency::Now => {
                 let notices = notice::of_change(
@@ -151,7 +154,7 @@ impl Index {
                     facts.delete_in_use && usage.in_use,
                     usage.cut_off,
                 );
-                verdict(ProfileStep::WriteStatus { status: Box::new(wanted), notices }, time)
+                verdict(ProfileOperation::WriteStatus { status: Box::new(wanted), notices }, time)
             }
         }
     }

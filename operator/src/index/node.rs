@@ -98,7 +98,7 @@ pub(super) struct View {
 
 /// What a node's report says of one profile.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Word<'a> {
+pub(super) struct FileReport<'a> {
     /// Which bytes the disk holds.
     held: Option<ShortHash>,
     problem: Option<&'a FileProblem>,
@@ -107,18 +107,18 @@ pub(super) struct Word<'a> {
 /// What a node's report says of one profile after the other. Each step is one comparison of names or two, where a search
 /// for each profile takes a dozen: of two hundred profiles that was a tenth of all that the operator does.
 #[derive(Debug)]
-pub(super) struct Words<'a> {
+pub(super) struct FileReports<'a> {
     files: Option<InOrder<'a, ShortHash>>,
     problems: Option<InOrder<'a, FileProblem>>,
 }
 
 type InOrder<'a, T> = Peekable<btree_map::Iter<'a, String, T>>;
 
-impl<'a> Words<'a> {
+impl<'a> FileReports<'a> {
     /// What it says of the profile `name`, which comes after every one that was asked for before.
-    pub(super) fn of(&mut self, name: &str) -> Word<'a> {
+    pub(super) fn of(&mut self, name: &str) -> FileReport<'a> {
         let held = self.files.as_mut().and_then(|files| advance(files, name));
-        Word { held: held.copied(), problem: self.problems.as_mut().and_then(|all| advance(all, name)) }
+        FileReport { held: held.copied(), problem: self.problems.as_mut().and_then(|all| advance(all, name)) }
     }
 }
 
@@ -265,7 +265,11 @@ impl Node {
         self.contribution_with(self.word(name), profile)
     }
 
-    fn contribution_with(&self, Word { held, problem }: Word<'_>, profile: &Profile) -> Contribution {
+    fn contribution_with(
+        &self,
+        FileReport { held, problem }: FileReport<'_>,
+        profile: &Profile,
+    ) -> Contribution {
         let Some(class) = self.class else { return Contribution::default() };
         let has = profile.want().is_some_and(|want| held == Some(want));
         let state = match class {
@@ -285,23 +289,23 @@ impl Node {
     }
 
     /// What its report says of one profile.
-    fn word(&self, name: &str) -> Word<'_> {
-        let Some(report) = self.own_report() else { return Word::default() };
+    fn word(&self, name: &str) -> FileReport<'_> {
+        let Some(report) = self.own_report() else { return FileReport::default() };
         let held = report.files.as_ref().and_then(|files| files.get(name));
-        Word { held: held.copied(), problem: report.problems.get(name) }
+        FileReport { held: held.copied(), problem: report.problems.get(name) }
     }
 
     /// What its report says, for whoever goes through all profiles.
-    pub(super) fn words(&self) -> Words<'_> {
+    pub(super) fn words(&self) -> FileReports<'_> {
         let report = self.own_report();
         let files = report.and_then(|report| report.files.as_ref());
-        Words {
+        FileReports {
             files: files.map(|files| files.iter().peekable()),
             problems: report.map(|report| report.problems.iter().peekable()),
         }
     }
 
-    pub(super) fn view(&self, word: Word<'_>, profile: &Profile) -> View {
+    pub(super) fn view(&self, word: FileReport<'_>, profile: &Profile) -> View {
         let contribution = self.contribution_with(word, profile);
         View { contribution, class: self.class, problem: word.problem.cloned() }
     }

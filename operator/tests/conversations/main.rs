@@ -25,7 +25,7 @@ use operator::index::Index;
 use operator::metrics::Metrics;
 use operator::pod_list::PodLists;
 use operator::reconcile::{self, Context};
-use operator::watch::{Pods, Profiles, Watched, follow};
+use operator::watch::{Pods, Profiles, WatchedKind, follow};
 use operator::writer::{WriteError, Writer};
 use serde_json::{Value, json};
 use tower_test::mock::Handle;
@@ -130,7 +130,7 @@ fn named<K: for<'de> serde::Deserialize<'de>>(name: &str) -> Arc<K> {
     Arc::new(serde_json::from_value(json!({ "metadata": { "name": name } })).unwrap())
 }
 
-async fn look_at_profile(context: &Arc<Context>) -> Result<(), WriteError> {
+async fn verdict_on_profile(context: &Arc<Context>) -> Result<(), WriteError> {
     reconcile::profile(named::<WatchedProfile>("audit"), context.clone()).await.map(|_| ())
 }
 
@@ -167,8 +167,8 @@ async fn a_new_profile_gets_the_finalizer_first_and_then_its_status() {
             .await;
     };
     let looks = async {
-        look_at_profile(&context).await.unwrap();
-        look_at_profile(&context).await.unwrap();
+        verdict_on_profile(&context).await.unwrap();
+        verdict_on_profile(&context).await.unwrap();
     };
     tokio::join!(looks, conversation);
 }
@@ -190,7 +190,7 @@ async fn a_profile_on_every_node_is_called_ready_with_an_event() {
             })
             .await;
     };
-    let (look, ()) = tokio::join!(look_at_profile(&context), conversation);
+    let (look, ()) = tokio::join!(verdict_on_profile(&context), conversation);
     look.unwrap();
 }
 
@@ -199,7 +199,7 @@ async fn a_write_that_comes_too_late_is_a_conflict_and_changes_nothing() {
     let (context, mut server) = start(cluster(&held("10"), Some(json!({}))));
     let path = format!("{PROFILE}/status");
     let conversation = server.expect(Method::PATCH, &path, failure(409, "Conflict"), |_| {});
-    let (look, ()) = tokio::join!(look_at_profile(&context), conversation);
+    let (look, ()) = tokio::join!(verdict_on_profile(&context), conversation);
     assert!(matches!(look, Err(WriteError::Conflict)), "{look:?}");
     context
         .cluster
@@ -218,13 +218,13 @@ async fn what_was_called_outdated_is_not_written_again_before_there_is_news_of_i
     };
     let looks = async {
         for _ in 0..10 {
-            let look = look_at_profile(&context).await;
+            let look = verdict_on_profile(&context).await;
             assert!(matches!(look, Err(WriteError::Conflict)), "{look:?}");
         }
         let news = serde_json::from_value::<WatchedProfile>(held("11")).unwrap();
         let now = Timestamp::now();
         context.cluster.change(|index| index.apply_profile(ProfileFacts::of(&news), Source::Watch, now));
-        look_at_profile(&context).await.unwrap();
+        verdict_on_profile(&context).await.unwrap();
     };
     tokio::join!(looks, conversation);
 }
@@ -326,9 +326,9 @@ async fn a_failing_api_server_is_an_error_to_try_again_and_a_lost_event_is_none(
         server.expect(Method::POST, EVENTS, failure(403, "Forbidden"), |_| {}).await;
     };
     let looks = async {
-        let first = look_at_profile(&context).await;
+        let first = verdict_on_profile(&context).await;
         assert!(matches!(first, Err(WriteError::Unavailable(_))), "{first:?}");
-        look_at_profile(&context).await.unwrap();
+        verdict_on_profile(&context).await.unwrap();
     };
     tokio::join!(looks, conversation);
 }
@@ -355,7 +355,7 @@ async fn an_approved_profile_that_no_node_holds_loses_exactly_our_finalizer() {
         );
         assert_eq!(patch[3], json!({ "op": "remove", "path": path }));
     });
-    let (look, ()) = tokio::join!(look_at_profile(&context), conversation);
+    let (look, ()) = tokio::join!(verdict_on_profile(&context), conversation);
     look.unwrap();
 }
 
@@ -475,7 +475,7 @@ async fn nothing_is_judged_before_every_kind_has_been_listed() {
     let (context, server) = start(Arc::new(cluster));
     // No answer is prepared: a request would fail.
     drop(server);
-    look_at_profile(&context).await.unwrap();
+    verdict_on_profile(&context).await.unwrap();
 }
 
 #[tokio::test]

@@ -67,8 +67,8 @@ impl Server {
 async fn waits_once_and_is_approved(context: &Arc<Context>) {
     let waits = reconcile::profile(named::<WatchedProfile>("audit"), context.clone()).await.unwrap();
     assert_ne!(waits, Action::await_change());
-    look_at_profile(context).await.unwrap();
-    look_at_profile(context).await.unwrap();
+    verdict_on_profile(context).await.unwrap();
+    verdict_on_profile(context).await.unwrap();
 }
 
 #[tokio::test]
@@ -123,7 +123,7 @@ async fn pods_that_cannot_be_listed_are_no_failed_write() {
     let (context, mut server) = start(cluster(&going("audit", "10"), Some(json!({}))));
     let conversation = server
         .expect(Method::GET, "/api/v1/pods", failure(403, "Forbidden"), |body| assert_eq!(body, Value::Null));
-    let (look, ()) = tokio::join!(look_at_profile(&context), conversation);
+    let (look, ()) = tokio::join!(verdict_on_profile(&context), conversation);
     let error = look.unwrap_err();
     assert!(matches!(error, WriteError::Unlisted(_)), "{error}");
 }

@@ -44,7 +44,7 @@ impl Timing {
 
 /// A lease as it was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Held {
+pub struct LeaseState {
     /// Its resource version.
     pub version: String,
     /// Who holds it, if anybody does.
@@ -57,7 +57,7 @@ pub struct Held {
 
 /// What to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Step {
+pub enum Decision {
     /// Nothing: somebody else leads.
     Wait,
     /// Write our name into the lease: it is absent, free, expired or ours.
@@ -70,7 +70,7 @@ pub struct Election {
     identity: String,
     timing: Timing,
     /// The lease, and since when we see it as it is.
-    seen: Option<(Held, Instant)>,
+    seen: Option<(LeaseState, Instant)>,
     /// When the last renewal of ours began that succeeded.
     renewed: Option<Instant>,
     /// Whether a write of ours has failed since the lease was last known: it may have happened, or happen yet.
@@ -103,12 +103,12 @@ impl Election {
     }
 
     /// The lease was read; `None` if there is none. A leader goes on if nobody else has held it since.
-    pub fn read(&mut self, lease: Option<Held>, now: Instant) {
+    pub fn read(&mut self, lease: Option<LeaseState>, now: Instant) {
         self.unsure = false;
-        let ours = |lease: &Held| lease.holder.as_ref() == Some(&self.identity);
+        let ours = |lease: &LeaseState| lease.holder.as_ref() == Some(&self.identity);
         let before = self.seen.take();
         let transitions = before.as_ref().filter(|(seen, _)| ours(seen)).map(|(seen, _)| seen.transitions);
-        let goes_on = |lease: &Held| ours(lease) && Some(lease.transitions) == transitions;
+        let goes_on = |lease: &LeaseState| ours(lease) && Some(lease.transitions) == transitions;
         if !lease.as_ref().is_some_and(goes_on) {
             self.renewed = None;
         }
@@ -121,19 +121,19 @@ impl Election {
 
     /// What to do about it.
     #[must_use]
-    pub fn step(&self, now: Instant) -> Step {
+    pub fn decide(&self, now: Instant) -> Decision {
         match &self.seen {
-            Some((Held { holder: Some(holder), duration, .. }, since))
+            Some((LeaseState { holder: Some(holder), duration, .. }, since))
                 if *holder != self.identity && now < *since + *duration =>
             {
-                Step::Wait
+                Decision::Wait
             }
-            _ => Step::Take,
+            _ => Decision::Take,
         }
     }
 
     /// A write that began at `started` made the lease ours.
-    pub fn written(&mut self, lease: Held, started: Instant) {
+    pub fn written(&mut self, lease: LeaseState, started: Instant) {
         self.seen = Some((lease, started));
         self.renewed = Some(started);
         self.unsure = false;
@@ -165,7 +165,7 @@ impl Election {
     #[must_use]
     pub fn pause(&self, now: Instant) -> Duration {
         let expires = match &self.seen {
-            Some((Held { holder: Some(holder), duration, .. }, since)) if *holder != self.identity => {
+            Some((LeaseState { holder: Some(holder), duration, .. }, since)) if *holder != self.identity => {
                 Some((*since + *duration).saturating_duration_since(now))
             }
             _ => None,
@@ -183,8 +183,8 @@ mod tests {
         Election::new(identity.to_owned(), Timing::default())
     }
 
-    fn lease(version: u32, holder: Option<&str>) -> Held {
-        Held {
+    fn lease(version: u32, holder: Option<&str>) -> LeaseState {
+        LeaseState {
             version: version.to_string(),
             holder: holder.map(str::to_owned),
             duration: Duration::from_secs(15),
@@ -199,9 +199,9 @@ mod tests {
     #[test]
     fn an_absent_or_free_lease_is_taken_at_once() {
         let mut a = candidate("a");
-        assert_eq!(a.step(Instant::now()), Step::Take);
+        assert_eq!(a.decide(Instant::now()), Decision::Take);
         a.read(Some(lease(1, None)), Instant::now());
-        assert_eq!(a.step(Instant::now()), Step::Take);
+        assert_eq!(a.decide(Instant::now()), Decision::Take);
     }
 
     #[test]
@@ -209,11 +209,11 @@ mod tests {
         let (mut a, start) = (candidate("a"), Instant::now());
         a.read(Some(lease(1, Some("b"))), start);
         a.read(Some(lease(1, Some("b"))), after(start, 14));
-        assert_eq!(a.step(after(start, 14)), Step::Wait);
+        assert_eq!(a.decide(after(start, 14)), Decision::Wait);
         assert_eq!(a.pause(after(start, 14)), Duration::from_secs(1));
         a.read(Some(lease(2, Some("b"))), after(start, 14));
-        assert_eq!(a.step(after(start, 28)), Step::Wait);
-        assert_eq!(a.step(after(start, 29)), Step::Take);
+        assert_eq!(a.decide(after(start, 28)), Decision::Wait);
+        assert_eq!(a.decide(after(start, 29)), Decision::Take);
     }
 
     #[test]
@@ -239,8 +239,8 @@ mod tests {
         a.read(Some(lease(2, Some("a"))), after(start, 1));
         assert!(!a.must_read());
         // What came late may have been begun long ago: it counts for nothing.
-        assert_eq!((a.leads_until(), a.step(after(start, 1))), (Some(after(start, 10)), Step::Take));
-        a.read(Some(Held { transitions: 5, ..lease(3, Some("a")) }), after(start, 2));
+        assert_eq!((a.leads_until(), a.decide(after(start, 1))), (Some(after(start, 10)), Decision::Take));
+        a.read(Some(LeaseState { transitions: 5, ..lease(3, Some("a")) }), after(start, 2));
         assert_eq!((a.leads_until(), a.must_read()), (None, true));
     }
 
@@ -249,7 +249,7 @@ mod tests {
         let (mut a, start) = (candidate("a"), Instant::now());
         a.written(lease(1, Some("a")), start);
         a.read(Some(lease(2, Some("b"))), after(start, 1));
-        assert_eq!((a.leads_until(), a.step(after(start, 1))), (None, Step::Wait));
+        assert_eq!((a.leads_until(), a.decide(after(start, 1))), (None, Decision::Wait));
     }
 
     #[test]
@@ -260,7 +260,7 @@ mod tests {
         // At the earliest, b sees the renewal at the moment when it began.
         b.read(Some(lease(1, Some("a"))), start);
         let first =
-            (0..60).map(|second| after(start, second)).find(|now| b.step(*now) == Step::Take).unwrap();
+            (0..60).map(|second| after(start, second)).find(|now| b.decide(*now) == Decision::Take).unwrap();
         assert!(a.leads_until().unwrap() < first);
     }
 

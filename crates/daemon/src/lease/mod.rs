@@ -22,7 +22,7 @@ use link::chain;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tracing::{info, warn};
 
-use election::{Election, Held, Step, Timing};
+use election::{Decision, Election, LeaseState, Timing};
 
 /// Conflicts in one round: with a renewal of our own that comes late, or with candidates that are faster.
 const CONFLICTS: usize = 3;
@@ -156,7 +156,7 @@ impl Leadership {
                 self.election.read(lease.as_ref().map(held), Instant::now());
                 self.lease = lease;
             }
-            if self.election.step(Instant::now()) == Step::Wait {
+            if self.election.decide(Instant::now()) == Decision::Wait {
                 return Ok(());
             }
             match self.take(ends).await {
@@ -229,10 +229,10 @@ fn lease_seconds(duration: Duration) -> i32 {
     i32::try_from(whole).unwrap_or(i32::MAX)
 }
 
-fn held(lease: &Lease) -> Held {
+fn held(lease: &Lease) -> LeaseState {
     let spec = lease.spec.clone().unwrap_or_default();
     let seconds = spec.lease_duration_seconds.and_then(|seconds| u64::try_from(seconds).ok()).unwrap_or(0);
-    Held {
+    LeaseState {
         version: lease.metadata.resource_version.clone().unwrap_or_default(),
         holder: spec.holder_identity.filter(|holder| !holder.is_empty()),
         transitions: spec.lease_transitions.unwrap_or(0),

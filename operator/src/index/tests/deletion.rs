@@ -19,11 +19,11 @@ fn a_deletion_waits_for_live_pods_and_then_for_the_nodes() {
     facts = store(&mut index, facts, 3);
     assert_eq!(facts.status.as_ref().unwrap().removal, Some(Removal::Approved.into()));
     // Approved, but both nodes still hold it.
-    assert_eq!(index.judge_profile("a", at(4)).unwrap().step, ProfileStep::Nothing);
+    assert_eq!(index.judge_profile("a", at(4)).unwrap().step, ProfileOperation::Nothing);
     index.apply_report(ReportFacts { version: version(7, 2), ..report("n1", &[]) }, Source::Watch, at(4));
     index.apply_node(NodeFacts { reachable: false, ..node("n2") }, at(4));
     let step = index.judge_profile("a", at(4)).unwrap().step;
-    assert_eq!(step, ProfileStep::Release { finalizer: 0, unconfirmed: vec![] });
+    assert_eq!(step, ProfileOperation::Release { finalizer: 0, unconfirmed: vec![] });
 }
 
 #[test]
@@ -33,9 +33,9 @@ fn a_node_that_never_confirms_holds_a_deletion_for_two_minutes() {
     index.apply_profile(facts.clone(), Source::Watch, at(0));
     store(&mut index, facts, 1);
     let waiting = index.judge_profile("a", at(120)).unwrap();
-    assert_eq!((waiting.step, waiting.look_again), (ProfileStep::Nothing, Some(at(121))));
+    assert_eq!((waiting.step, waiting.requeue_at), (ProfileOperation::Nothing, Some(at(121))));
     let step = index.judge_profile("a", at(121)).unwrap().step;
-    assert_eq!(step, ProfileStep::Release { finalizer: 0, unconfirmed: vec!["n1".into(), "n2".into()] });
+    assert_eq!(step, ProfileOperation::Release { finalizer: 0, unconfirmed: vec!["n1".into(), "n2".into()] });
 }
 
 #[test]
@@ -48,7 +48,7 @@ fn an_unscheduled_pod_holds_a_profile_for_ten_minutes_and_one_on_a_lost_node_not
     assert_eq!(status_after_list(&mut index, 1).removal, Some(Removal::Approved.into()));
     index.apply_pod(user("new", None, "a"), at(0));
     assert_eq!(status(&index, 599).removal, None);
-    assert_eq!(index.judge_profile("a", at(599)).unwrap().look_again, Some(at(600)));
+    assert_eq!(index.judge_profile("a", at(599)).unwrap().requeue_at, Some(at(600)));
     assert_eq!(status_after_list(&mut index, 600).removal, Some(Removal::Approved.into()));
 }
 
@@ -90,8 +90,8 @@ fn a_pod_that_a_list_names_holds_the_profile_however_late_the_news_of_it_comes()
     for now in [0, 1, 60, 9999] {
         let step = index.judge_profile("a", at(now)).unwrap().step;
         let waits = match &step {
-            ProfileStep::ListPods => true,
-            ProfileStep::WriteStatus { status, .. } => status.removal.is_none(),
+            ProfileOperation::ListPods => true,
+            ProfileOperation::WriteStatus { status, .. } => status.removal.is_none(),
             _ => false,
         };
         assert!(waits, "{step:?}");
@@ -122,7 +122,7 @@ fn a_pod_on_a_node_that_is_not_known_yet_holds_the_profile_unless_the_node_is_kn
     let nobody = BTreeSet::new();
     let listed = index.pods_listed("a", &uid, &web, &nobody, at(1));
     assert_eq!(listed, Listed::NodesNotKnown(joined.clone()));
-    assert_eq!(index.judge_profile("a", at(1)).unwrap().step, ProfileStep::ListPods);
+    assert_eq!(index.judge_profile("a", at(1)).unwrap().step, ProfileOperation::ListPods);
     let gone = index.pods_listed("a", &uid, &web, &joined, at(2));
     assert_eq!((gone, status(&index, 2).removal), (Listed::AllKnown, Some(Removal::Approved.into())));
     index.apply_node(node("joined"), at(3));
@@ -138,7 +138,7 @@ fn a_deletion_for_which_pods_cannot_be_listed_says_so_once_and_goes_on_asking() 
     index.apply_profile(facts.clone(), Source::Watch, at(0));
     let uid = facts.version.uid.clone();
     for now in [0, 1, 4] {
-        assert_eq!(index.judge_profile("a", at(now)).unwrap().step, ProfileStep::ListPods);
+        assert_eq!(index.judge_profile("a", at(now)).unwrap().step, ProfileOperation::ListPods);
         index.pods_not_listed("a", &uid, at(now));
     }
     let said = status(&index, 5);
@@ -146,7 +146,7 @@ fn a_deletion_for_which_pods_cannot_be_listed_says_so_once_and_goes_on_asking() 
     let facts = ProfileFacts { status: Some(said), version: version(1, 9), ..facts };
     index.apply_profile(facts, Source::Answer, at(5));
     for now in [5, 60, 9999] {
-        assert_eq!(index.judge_profile("a", at(now)).unwrap().step, ProfileStep::ListPods);
+        assert_eq!(index.judge_profile("a", at(now)).unwrap().step, ProfileOperation::ListPods);
         index.pods_not_listed("a", &uid, at(now));
     }
     assert_eq!(status_after_list(&mut index, 9999).removal, Some(Removal::Approved.into()));
@@ -158,12 +158,12 @@ fn a_list_counts_for_the_write_that_follows_and_for_no_other_profile_of_the_name
     index.apply_profile(ProfileFacts { deletion: Some(at(0)), ..profile("a", 1) }, Source::Watch, at(0));
     let listed = index.pods_listed("a", "uid-of-an-earlier-one", &[], &BTreeSet::new(), at(0));
     assert_eq!(listed, Listed::AllKnown);
-    assert_eq!(index.judge_profile("a", at(0)).unwrap().step, ProfileStep::ListPods);
+    assert_eq!(index.judge_profile("a", at(0)).unwrap().step, ProfileOperation::ListPods);
     assert!(list(&mut index, &[], 10));
     assert_eq!(status(&index, 14).removal, Some(Removal::Approved.into()));
-    assert_eq!(index.judge_profile("a", at(15)).unwrap().step, ProfileStep::ListPods);
+    assert_eq!(index.judge_profile("a", at(15)).unwrap().step, ProfileOperation::ListPods);
     // A clock that was set back makes no list of the past count.
-    assert_eq!(index.judge_profile("a", at(9)).unwrap().step, ProfileStep::ListPods);
+    assert_eq!(index.judge_profile("a", at(9)).unwrap().step, ProfileOperation::ListPods);
 }
 
 #[test]
@@ -195,7 +195,8 @@ fn a_node_that_cannot_remove_a_file_holds_the_deletion_even_where_it_cannot_read
         let problems = BTreeMap::from([("a".to_owned(), problem)]);
         let stuck = ReportFacts { version: version(7, number), problems, ..report("n2", &[]) };
         index.apply_report(stuck, Source::Watch, at(2));
-        let released = matches!(index.judge_profile("a", at(2)).unwrap().step, ProfileStep::Release { .. });
+        let released =
+            matches!(index.judge_profile("a", at(2)).unwrap().step, ProfileOperation::Release { .. });
         assert_eq!(!released, holds, "{state}");
     }
 }
@@ -210,7 +211,7 @@ fn a_pod_that_is_unscheduled_for_too_long_is_no_longer_named_however_many_others
     index.apply_profile(ProfileFacts { deletion: Some(at(0)), ..profile("a", 1) }, Source::Watch, at(100));
     for (now, until, named) in [(101, Some(600), 3), (600, Some(700), 2), (700, None, 1)] {
         let verdict = index.judge_profile("a", at(now)).unwrap();
-        assert_eq!(verdict.look_again, until.map(at));
+        assert_eq!(verdict.requeue_at, until.map(at));
         let message = &status(&index, now).conditions[2].message;
         assert!(message.starts_with(&format!("{named} pod")), "{message}");
     }
@@ -222,14 +223,14 @@ fn a_deletion_whose_leave_was_wiped_away_waits_for_its_pods_and_for_no_time_that
     let facts = ProfileFacts { deletion: Some(at(0)), ..store(&mut index, profile("a", 1), 0) };
     index.apply_profile(facts.clone(), Source::Watch, at(0));
     let approved = store(&mut index, facts, 1);
-    assert_eq!(index.judge_profile("a", at(1)).unwrap().look_again, Some(at(121)));
+    assert_eq!(index.judge_profile("a", at(1)).unwrap().requeue_at, Some(at(121)));
     index.apply_pod(user("web", Some("n1"), "a"), at(2));
     let version = Version { resource_version: "9".into(), ..approved.version.clone() };
     let wiped = ProfileFacts { status: None, removal_approved: false, version, ..approved };
     index.apply_profile(wiped.clone(), Source::Watch, at(2));
     store(&mut index, wiped, 2);
     let waiting = index.judge_profile("a", at(130)).unwrap();
-    assert_eq!((waiting.step, waiting.look_again), (ProfileStep::Nothing, None));
+    assert_eq!((waiting.step, waiting.requeue_at), (ProfileOperation::Nothing, None));
 }
 
 #[test]

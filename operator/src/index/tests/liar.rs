@@ -114,7 +114,7 @@ fn cluster() -> Index {
 }
 
 /// What is counted of the nodes other than the liar's.
-fn of_others(index: &Index) -> Vec<(Tally, Option<NodeStep>)> {
+fn of_others(index: &Index) -> Vec<(Tally, Option<NodeOperation>)> {
     let mut all = Vec::new();
     for (name, profile) in &index.profiles {
         let liar = index.nodes["n0"].contribution(name, profile);
@@ -158,7 +158,7 @@ proptest! {
             let due = index.take_dirty();
             prop_assert!(due.nodes.iter().all(|node| node == "n0"), "{:?}", due.nodes);
             for name in ["p0", "p1", "p2"] {
-                let ProfileStep::WriteStatus { status, .. } = index.judge_profile(name, at(1)).unwrap().step else {
+                let ProfileOperation::WriteStatus { status, .. } = index.judge_profile(name, at(1)).unwrap().step else {
                     panic!("a status that was never written must be");
                 };
                 let accused: Vec<_> = status.failures.iter().filter(|failure| failure.node != "n0").collect();

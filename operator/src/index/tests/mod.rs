@@ -17,7 +17,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use k8s_openapi::jiff::Timestamp;
 use profile::ContentHash;
 
-use super::{Index, Listed, NodeStep, ProfileStep, Tally};
+use super::{Index, Listed, NodeOperation, ProfileOperation, Tally};
 use crate::facts::{NodeFacts, PodFacts, PodKind, ProfileFacts, ReportFacts, Source, Version};
 
 const START: i64 = 1_800_000_000;
@@ -112,14 +112,14 @@ fn two_nodes() -> Index {
 /// What the operator would write for `a` now.
 fn status(index: &Index, now: i64) -> SeccompProfileStatus {
     match index.judge_profile("a", at(now)).unwrap().step {
-        ProfileStep::WriteStatus { status, .. } => *status,
+        ProfileOperation::WriteStatus { status, .. } => *status,
         other => panic!("expected a status, found {other:?}"),
     }
 }
 
 /// The same once all pods have been listed, which names none that is not known.
 fn status_after_list(index: &mut Index, now: i64) -> SeccompProfileStatus {
-    assert_eq!(index.judge_profile("a", at(now)).unwrap().step, ProfileStep::ListPods);
+    assert_eq!(index.judge_profile("a", at(now)).unwrap().step, ProfileOperation::ListPods);
     list(index, &[], now);
     status(index, now)
 }
@@ -133,11 +133,11 @@ fn list(index: &mut Index, pods: &[PodFacts], now: i64) -> bool {
 /// Stores what the operator would write for `a`, as the API server would.
 fn store(index: &mut Index, mut facts: ProfileFacts, now: i64) -> ProfileFacts {
     let mut verdict = index.judge_profile("a", at(now)).unwrap();
-    if verdict.step == ProfileStep::ListPods {
+    if verdict.step == ProfileOperation::ListPods {
         list(index, &[], now);
         verdict = index.judge_profile("a", at(now)).unwrap();
     }
-    if let ProfileStep::WriteStatus { status, .. } = verdict.step {
+    if let ProfileOperation::WriteStatus { status, .. } = verdict.step {
         facts.removal_approved = status.removal.is_some();
         facts.status = Some((*status).clone());
         facts.version.resource_version =
@@ -155,7 +155,7 @@ fn ready_condition(status: &SeccompProfileStatus) -> (&str, &str) {
 
 fn node_condition(index: &Index, node: &str, now: i64) -> Option<(String, String)> {
     match index.judge_node(node, at(now)).unwrap().step {
-        NodeStep::WriteConditions { conditions, .. } => {
+        NodeOperation::WriteConditions { conditions, .. } => {
             let ready = conditions.into_iter().find(|condition| condition.type_ == "Ready")?;
             Some((ready.status, ready.reason))
         }

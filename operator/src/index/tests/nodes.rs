@@ -9,9 +9,12 @@ fn a_new_node_is_not_waited_for_until_it_has_had_its_time() {
     assert_eq!(ready_condition(&status(&index, 1)), ("True", "AllNodesReady"));
     index.apply_node(NodeFacts { created: at(0), ..node("n3") }, at(1));
     assert_eq!(ready_condition(&status(&index, 1)), ("True", "AllNodesReady"));
-    assert_eq!(index.judge_node("n3", at(1)).unwrap().step, NodeStep::CreateReport { owner: "n3-1".into() });
+    assert_eq!(
+        index.judge_node("n3", at(1)).unwrap().step,
+        NodeOperation::CreateReport { owner: "n3-1".into() }
+    );
     index.apply_report(ReportFacts { files: None, ..report("n3", &[]) }, Source::Watch, at(1));
-    assert_eq!(index.judge_node("n3", at(1)).unwrap().look_again, Some(at(120)));
+    assert_eq!(index.judge_node("n3", at(1)).unwrap().requeue_at, Some(at(120)));
     index.pass_time("n3", at(120));
     assert_eq!(ready_condition(&status(&index, 120)), ("False", "RollingOut"));
 }
@@ -49,7 +52,7 @@ fn a_nodes_condition_turns_false_only_when_it_has_been_behind_for_long() {
     assert_eq!(node_condition(&index, "n1", 0), Some(("True".into(), "AllProfiles".into())));
     index.apply_profile(profile("b", 5), Source::Watch, at(10));
     assert_eq!(node_condition(&index, "n1", 39), None);
-    assert_eq!(index.judge_node("n1", at(39)).unwrap().look_again, Some(at(40)));
+    assert_eq!(index.judge_node("n1", at(39)).unwrap().requeue_at, Some(at(40)));
     assert_eq!(node_condition(&index, "n1", 40), Some(("False".into(), "Behind".into())));
 }
 
@@ -60,7 +63,7 @@ fn a_node_that_is_no_longer_selected_loses_its_report() {
     assert_eq!(status(&index, 1).ready.as_deref(), Some("1/1"));
     assert_eq!(
         index.judge_node("n2", at(1)).unwrap().step,
-        NodeStep::DeleteReport { version: version(7, 1) }
+        NodeOperation::DeleteReport { version: version(7, 1) }
     );
 }
 
@@ -68,8 +71,8 @@ fn a_node_that_is_no_longer_selected_loses_its_report() {
 fn counted(index: &Index, now: i64) -> Option<i64> {
     let verdict = index.judge_profile("a", at(now)).unwrap();
     match verdict.step {
-        ProfileStep::WriteStatus { .. } => Some(now),
-        _ => verdict.look_again.map(|time| time.as_second() - START),
+        ProfileOperation::WriteStatus { .. } => Some(now),
+        _ => verdict.requeue_at.map(|time| time.as_second() - START),
     }
 }
 
@@ -126,8 +129,8 @@ fn a_node_recreated_under_its_name_is_as_new_as_any_other() {
 }
 
 /// What is done about the report `ghost`, of which no Node is known.
-fn orphan(index: &Index, now: i64) -> Option<(NodeStep, Option<Timestamp>)> {
-    index.judge_orphan("ghost", at(now)).map(|verdict| (verdict.step, verdict.look_again))
+fn orphan(index: &Index, now: i64) -> Option<(NodeOperation, Option<Timestamp>)> {
+    index.judge_orphan("ghost", at(now)).map(|verdict| (verdict.step, verdict.requeue_at))
 }
 
 #[test]
@@ -136,10 +139,10 @@ fn a_report_whose_node_does_not_exist_goes_after_five_minutes_and_no_sooner() {
         let mut index = two_nodes();
         index.take_dirty();
         let facts = ReportFacts { owner, ..report("ghost", &[("a", 1)]) };
-        let delete = NodeStep::DeleteReport { version: facts.version.clone() };
+        let delete = NodeOperation::DeleteReport { version: facts.version.clone() };
         index.apply_report(facts, Source::List, at(10));
         assert!(index.take_dirty().orphans.contains("ghost"));
-        assert_eq!(orphan(&index, 309), Some((NodeStep::Nothing, Some(at(310)))));
+        assert_eq!(orphan(&index, 309), Some((NodeOperation::Nothing, Some(at(310)))));
         assert_eq!(orphan(&index, 310), Some((delete, None)));
     }
 }
@@ -152,8 +155,8 @@ fn a_report_that_was_known_before_its_node_stays() {
     assert_eq!(orphan(&index, 9999), None);
     // It has been there all the time; what counts is since when the Node is gone.
     index.delete_node("ghost", "ghost-1", at(400));
-    assert_eq!(orphan(&index, 699), Some((NodeStep::Nothing, Some(at(700)))));
-    assert!(matches!(orphan(&index, 700), Some((NodeStep::DeleteReport { .. }, None))));
+    assert_eq!(orphan(&index, 699), Some((NodeOperation::Nothing, Some(at(700)))));
+    assert!(matches!(orphan(&index, 700), Some((NodeOperation::DeleteReport { .. }, None))));
 }
 
 #[test]
@@ -161,10 +164,10 @@ fn while_news_of_nodes_may_be_missing_no_report_goes() {
     let mut index = two_nodes();
     index.apply_report(report("ghost", &[]), Source::Watch, at(0));
     index.doubt("Node");
-    assert_eq!(orphan(&index, 9999), Some((NodeStep::Nothing, None)));
+    assert_eq!(orphan(&index, 9999), Some((NodeOperation::Nothing, None)));
     index.is_whole("Node");
     index.take_dirty();
     index.touch_all();
     assert_eq!(index.take_dirty().orphans.into_iter().collect::<Vec<_>>(), ["ghost"]);
-    assert!(matches!(orphan(&index, 9999), Some((NodeStep::DeleteReport { .. }, None))));
+    assert!(matches!(orphan(&index, 9999), Some((NodeOperation::DeleteReport { .. }, None))));
 }

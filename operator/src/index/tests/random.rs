@@ -212,9 +212,9 @@ proptest! {
             });
             for name in if *look { std::mem::take(&mut due) } else { BTreeSet::new() } {
                 planned.remove(&name);
-                let Some(verdict) = index.look_at_profile(&name, now) else { continue };
-                planned.extend(verdict.look_again.map(|time| (name.clone(), time)));
-                if let ProfileStep::WriteStatus { status, .. } = verdict.step {
+                let Some(verdict) = index.verdict_on_profile(&name, now) else { continue };
+                planned.extend(verdict.requeue_at.map(|time| (name.clone(), time)));
+                if let ProfileOperation::WriteStatus { status, .. } = verdict.step {
                     let mut facts = index.profiles[&name].facts.clone();
                     facts.version.resource_version = (number + 1).to_string();
                     facts.removal_approved = status.removal.is_some();
@@ -226,9 +226,9 @@ proptest! {
             due.extend(index.take_dirty().profiles);
             for name in index.profile_keys().into_keys().filter(|name| !due.contains(name)) {
                 let verdict = index.judge_profile(&name, now).unwrap();
-                prop_assert!(matches!(verdict.step, ProfileStep::Nothing | ProfileStep::HoldBack), "{name}: {verdict:?}");
+                prop_assert!(matches!(verdict.step, ProfileOperation::Nothing | ProfileOperation::HoldBack), "{name}: {verdict:?}");
                 let planned = planned.get(&name);
-                prop_assert!(verdict.look_again.is_none_or(|time| planned.is_some_and(|planned| *planned <= time)), "{name}: {verdict:?}, {planned:?}");
+                prop_assert!(verdict.requeue_at.is_none_or(|time| planned.is_some_and(|planned| *planned <= time)), "{name}: {verdict:?}, {planned:?}");
             }
         }
     }

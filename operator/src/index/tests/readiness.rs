@@ -154,7 +154,7 @@ fn counts_alone_are_written_at_most_every_five_seconds_in_a_small_cluster() {
     store(&mut index, profile("a", 1), 0);
     index.apply_node(NodeFacts { reachable: false, ..node("n2") }, at(1));
     let waiting = index.judge_profile("a", at(1)).unwrap();
-    assert_eq!((waiting.step, waiting.look_again), (ProfileStep::HoldBack, Some(at(5))));
+    assert_eq!((waiting.step, waiting.requeue_at), (ProfileOperation::HoldBack, Some(at(5))));
     assert_eq!(status(&index, 5).ready.as_deref(), Some("1/2"));
 }
 
@@ -171,8 +171,8 @@ fn while_counts_wait_only_what_cannot_makes_a_profile_due() {
         index.take_dirty().profiles.contains("a")
     };
     assert!(due_after(&mut index, "n2", false, 1), "nobody has looked since the last write");
-    let waiting = index.look_at_profile("a", at(1)).unwrap();
-    assert_eq!((waiting.step, waiting.look_again), (ProfileStep::HoldBack, Some(at(5))));
+    let waiting = index.verdict_on_profile("a", at(1)).unwrap();
+    assert_eq!((waiting.step, waiting.requeue_at), (ProfileOperation::HoldBack, Some(at(5))));
     assert!(!due_after(&mut index, "n2", true, 2), "a look at 5 s is planned");
     assert!(!due_after(&mut index, "n2", false, 3));
     // The last node that is waited for has it now: that is Ready.
@@ -193,7 +193,7 @@ fn a_clock_that_is_set_back_makes_no_counts_wait_for_it() {
     let mut index = two_nodes();
     store(&mut index, profile("a", 1), 3600);
     index.apply_node(NodeFacts { reachable: false, ..node("n2") }, at(3601));
-    assert_eq!(index.look_at_profile("a", at(3601)).unwrap().step, ProfileStep::HoldBack);
+    assert_eq!(index.verdict_on_profile("a", at(3601)).unwrap().step, ProfileOperation::HoldBack);
     index.take_dirty();
     index.apply_node(NodeFacts { reachable: true, ..node("n2") }, at(1));
     index.apply_node(NodeFacts { reachable: false, ..node("n2") }, at(1));
@@ -215,7 +215,7 @@ fn counts_alone_are_written_more_rarely_in_a_large_cluster_and_even_more_of_a_se
         }
         index.apply_node(NodeFacts { reachable: now > 1, ..node("n2") }, at(now));
         let waiting = index.judge_profile("a", at(now)).unwrap();
-        assert_eq!((waiting.step, waiting.look_again), (ProfileStep::HoldBack, Some(at(due))));
+        assert_eq!((waiting.step, waiting.requeue_at), (ProfileOperation::HoldBack, Some(at(due))));
     }
 }
 

@@ -29,7 +29,7 @@ enum Said {
 /// Looks at the node `n1` as its controller does, stores what it writes, and gives that with the Events.
 fn look(index: &mut Index, now: i64) -> (Said, Vec<Notice>) {
     index.pass_time("n1", at(now));
-    let NodeStep::WriteConditions { version, conditions, start_failures, notices, .. } =
+    let NodeOperation::WriteConditions { version, conditions, start_failures, notices, .. } =
         index.judge_node("n1", at(now)).unwrap().step
     else {
         return (Said::Nothing, Vec::new());
@@ -62,9 +62,9 @@ fn look(index: &mut Index, now: i64) -> (Said, Vec<Notice>) {
     (said, notices)
 }
 
-fn look_again(index: &mut Index, now: i64) -> Option<i64> {
+fn requeue_at(index: &mut Index, now: i64) -> Option<i64> {
     index.pass_time("n1", at(now));
-    let time = index.judge_node("n1", at(now)).unwrap().look_again?;
+    let time = index.judge_node("n1", at(now)).unwrap().requeue_at?;
     Some(time.as_second() - START)
 }
 
@@ -86,7 +86,7 @@ fn a_node_that_has_a_profile_which_the_runtime_does_not_find_says_so_after_half_
     index.apply_pod(failing("web", "n1", not_found()), at(10));
     assert!(index.take_dirty().nodes.contains("n1"));
     assert_eq!(look(&mut index, 10).0, Said::Nothing);
-    assert_eq!(look_again(&mut index, 10), Some(40));
+    assert_eq!(requeue_at(&mut index, 10), Some(40));
     assert_eq!(look(&mut index, 40), (failures("FileNotFound", &["a"]), vec![Notice::FileNotFound]));
     let report = index.nodes["n1"].report.clone().unwrap();
     assert_eq!(
@@ -100,7 +100,7 @@ fn a_node_that_has_a_profile_which_the_runtime_does_not_find_says_so_after_half_
     );
     // It is said once, and what the node holds is as true as before.
     assert_eq!(look(&mut index, 1000), (Said::Nothing, Vec::new()));
-    assert_eq!(look_again(&mut index, 1000), None);
+    assert_eq!(requeue_at(&mut index, 1000), None);
     assert_eq!(report.ready.unwrap().status, "True");
     assert_eq!(ready_condition(&status(&index, 1000)), ("True", "AllNodesReady"));
 }
@@ -153,7 +153,7 @@ fn what_is_over_is_said_to_be_over_a_minute_later() {
     // Between two tries a container says nothing for a moment.
     index.apply_pod(user("web", Some("n1"), "a"), at(50));
     assert_eq!(look(&mut index, 50).0, Said::Nothing);
-    assert_eq!(look_again(&mut index, 50), Some(110));
+    assert_eq!(requeue_at(&mut index, 50), Some(110));
     index.apply_pod(failing("web", "n1", not_found()), at(60));
     assert_eq!(look(&mut index, 60).0, Said::Nothing);
     assert_eq!(look(&mut index, 120).0, Said::Nothing);
@@ -163,7 +163,7 @@ fn what_is_over_is_said_to_be_over_a_minute_later() {
     assert_eq!(look(&mut index, 259).0, Said::Nothing);
     assert_eq!(look(&mut index, 260), (Said::NoFailure, Vec::new()));
     assert_eq!(look(&mut index, 261).0, Said::Nothing);
-    assert_eq!(look_again(&mut index, 261), None);
+    assert_eq!(requeue_at(&mut index, 261), None);
 }
 
 #[test]
@@ -204,7 +204,7 @@ fn a_container_that_waits_since_before_is_held_against_new_contents_only_after_t
     let held = ReportFacts { version: version(7, 99), files: report("n1", &[("a", 2)]).files, ..held };
     index.apply_report(held, Source::Watch, at(51));
     assert_eq!(look(&mut index, 51).0, Said::NoFailure);
-    assert_eq!(look_again(&mut index, 51), Some(81));
+    assert_eq!(requeue_at(&mut index, 51), Some(81));
     assert_eq!(look(&mut index, 80).0, Said::Nothing);
     // These do not start either.
     assert_eq!(look(&mut index, 81).0, failures("StartFailed", &["a"]));
@@ -217,9 +217,9 @@ fn a_pod_that_has_ended_speaks_until_its_time_is_over() {
     index.apply_pod(PodFacts { kind: PodKind::Other, ..failing("job", "n1", vec![ended]) }, at(0));
     look(&mut index, 0);
     assert_eq!(look(&mut index, 30).0, failures("StartFailed", &["a"]));
-    assert_eq!(look_again(&mut index, 30), Some(600));
+    assert_eq!(requeue_at(&mut index, 30), Some(600));
     look(&mut index, 600);
-    assert_eq!(look_again(&mut index, 600), Some(660));
+    assert_eq!(requeue_at(&mut index, 600), Some(660));
     assert_eq!(look(&mut index, 660).0, Said::NoFailure);
 }
 

@@ -51,7 +51,7 @@ fn contents_that_come_back_at_once_are_not_called_ready_by_the_report_of_their_f
         index.apply_profile(facts, Source::List, at(1));
     }
     assert_eq!(ready_condition(&status(&index, 2)), ("False", "RollingOut"));
-    assert_eq!(index.judge_profile("a", at(2)).unwrap().look_again, Some(at(7)));
+    assert_eq!(index.judge_profile("a", at(2)).unwrap().requeue_at, Some(at(7)));
     assert_eq!(ready_condition(&status(&index, 7)), ("True", "AllNodesReady"));
 }
 
@@ -125,7 +125,10 @@ fn an_answer_that_comes_late_neither_replaces_a_successor_nor_brings_anything_ba
     assert_eq!(index.profile_version("a"), None);
     index.delete_report("n1", "uid-7", at(1));
     index.apply_report(ReportFacts { version: version(7, 12), ..report("n1", &[]) }, Source::Answer, at(1));
-    assert_eq!(index.judge_node("n1", at(1)).unwrap().step, NodeStep::CreateReport { owner: "n1-1".into() });
+    assert_eq!(
+        index.judge_node("n1", at(1)).unwrap().step,
+        NodeOperation::CreateReport { owner: "n1-1".into() }
+    );
 }
 
 #[test]
@@ -146,7 +149,7 @@ fn a_report_that_no_node_owns_is_replaced() {
     );
     assert_eq!(
         index.judge_node("n1", at(1)).unwrap().step,
-        NodeStep::DeleteReport { version: version(8, 9) }
+        NodeOperation::DeleteReport { version: version(8, 9) }
     );
 }
 
@@ -158,12 +161,21 @@ fn the_answer_to_a_create_brings_nothing_back_that_came_and_went_meanwhile() {
     index.apply_report(new.clone(), Source::Watch, at(1));
     index.delete_report("n1", "uid-8", at(1));
     index.apply_report(new.clone(), Source::Created, at(1));
-    assert_eq!(index.judge_node("n1", at(1)).unwrap().step, NodeStep::CreateReport { owner: "n1-1".into() });
+    assert_eq!(
+        index.judge_node("n1", at(1)).unwrap().step,
+        NodeOperation::CreateReport { owner: "n1-1".into() }
+    );
     // The same where nothing but a list came.
     index.retain_reports(&BTreeSet::from(["uid-7".to_owned()]), at(3));
     let late = ReportFacts { version: version(9, 30), ..new };
     index.apply_report(late.clone(), Source::Created, at(2));
-    assert_eq!(index.judge_node("n1", at(3)).unwrap().step, NodeStep::CreateReport { owner: "n1-1".into() });
+    assert_eq!(
+        index.judge_node("n1", at(3)).unwrap().step,
+        NodeOperation::CreateReport { owner: "n1-1".into() }
+    );
     index.apply_report(late, Source::Created, at(4));
-    assert_ne!(index.judge_node("n1", at(4)).unwrap().step, NodeStep::CreateReport { owner: "n1-1".into() });
+    assert_ne!(
+        index.judge_node("n1", at(4)).unwrap().step,
+        NodeOperation::CreateReport { owner: "n1-1".into() }
+    );
 }

@@ -10,10 +10,10 @@ use serde_json::Value;
 
 use super::server::{Change, Kind, Server};
 use crate::index::Index;
-use crate::watch::{Intake, Watched};
+use crate::watch::{Intake, WatchedKind};
 
 /// One kind's watch, and the names that it has brought, as the controllers' stores keep them.
-pub(super) struct Feed<W: Watched> {
+pub(super) struct Feed<W: WatchedKind> {
     kind: Kind,
     intake: Intake<W>,
     state: State,
@@ -45,7 +45,7 @@ pub(super) trait AnyFeed {
     fn has_listed(&self) -> bool;
 }
 
-impl<W: Watched> Feed<W> {
+impl<W: WatchedKind> Feed<W> {
     pub(super) fn new(kind: Kind, watched: W) -> Self {
         Self {
             kind,
@@ -82,7 +82,7 @@ impl<W: Watched> Feed<W> {
     }
 }
 
-impl<W: Watched> AnyFeed for Feed<W> {
+impl<W: WatchedKind> AnyFeed for Feed<W> {
     fn next(&mut self, server: &Server, index: &mut Index, now: Timestamp) -> bool {
         let Some(event) = self.event(server) else { return false };
         let name = |object: &W::Object| object.meta().name.clone().unwrap_or_default();

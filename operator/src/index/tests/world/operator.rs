@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::feed::{AnyFeed, Feed};
 use super::server::{KINDS, Kind, Refused, Server, text};
 use crate::facts::{AgentPods, ProfileFacts, ReportFacts, Source, Version};
-use crate::index::{Index, Listed, NodeStep, ProfileStep};
+use crate::index::{Index, Listed, NodeOperation, ProfileOperation};
 use crate::selection::Selection;
 use crate::watch::{Nodes, Pods, Profiles, Reports};
 
@@ -38,7 +38,7 @@ pub(super) struct Operator {
 struct Answer {
     about: Name,
     looked: Timestamp,
-    look_again: Option<Timestamp>,
+    requeue_at: Option<Timestamp>,
     news: News,
 }
 
@@ -133,9 +133,9 @@ impl Operator {
         self.collect();
         match step {
             None => {}
-            Some((Ok(News::Nothing), look_again)) => self.timers.extend(look_again.map(|time| (name, time))),
-            Some((Ok(news), look_again)) if trouble.is_none() => {
-                self.answers.push_back(Answer { about: name, looked: now, look_again, news });
+            Some((Ok(News::Nothing), requeue_at)) => self.timers.extend(requeue_at.map(|time| (name, time))),
+            Some((Ok(news), requeue_at)) if trouble.is_none() => {
+                self.answers.push_back(Answer { about: name, looked: now, requeue_at, news });
             }
             Some(_) => {
                 self.retries.insert(name);
@@ -149,13 +149,13 @@ impl Operator {
         server: &mut Server,
         now: Timestamp,
     ) -> Option<(Result<News, Refused>, Option<Timestamp>)> {
-        let mut verdict = self.index.look_at_profile(name, now)?;
+        let mut verdict = self.index.verdict_on_profile(name, now)?;
         let version = verdict.version.resource_version;
         let mut write =
             |change: &mut dyn FnMut(&mut Value)| server.change_version(Kind::Profile, name, &version, change);
         let done = match verdict.step {
-            ProfileStep::Nothing | ProfileStep::HoldBack => Ok(News::Nothing),
-            ProfileStep::ListPods => {
+            ProfileOperation::Nothing | ProfileOperation::HoldBack => Ok(News::Nothing),
+            ProfileOperation::ListPods => {
                 let facts = |pod: &Value| self.pods.facts(&serde_json::from_value(pod.clone()).unwrap());
                 let pods: Vec<_> = server.all(Kind::Pod).map(|(_, pod)| facts(pod)).collect();
                 let uid = &verdict.version.uid;
@@ -167,26 +167,28 @@ impl Operator {
                     listed = self.index.pods_listed(name, uid, &pods, &gone, now);
                 }
                 if listed != Listed::AllKnown {
-                    verdict.look_again = now.checked_add(std::time::Duration::from_secs(10)).ok();
+                    verdict.requeue_at = now.checked_add(std::time::Duration::from_secs(10)).ok();
                 }
                 Ok(News::Nothing)
             }
-            ProfileStep::AddFinalizer { has_finalizers } => {
+            ProfileOperation::AddFinalizer { has_finalizers } => {
                 write(&mut |object| match &mut object["metadata"]["finalizers"] {
                     Value::Array(list) if has_finalizers => list.push(json!(FINALIZER)),
                     list => *list = json!([FINALIZER]),
                 })
                 .map(|object| News::Profile(object, None))
             }
-            ProfileStep::WriteStatus { status, .. } => write(&mut |object| object["status"] = json!(status))
-                .map(|object| News::Profile(object, Some(status))),
-            ProfileStep::Release { finalizer, .. } => write(&mut |object| {
+            ProfileOperation::WriteStatus { status, .. } => {
+                write(&mut |object| object["status"] = json!(status))
+                    .map(|object| News::Profile(object, Some(status)))
+            }
+            ProfileOperation::Release { finalizer, .. } => write(&mut |object| {
                 let list = object["metadata"]["finalizers"].as_array_mut().unwrap();
                 assert_eq!(list.remove(finalizer), FINALIZER);
             })
             .map(|object| News::Released(object, verdict.version.uid)),
         };
-        Some((done, verdict.look_again))
+        Some((done, verdict.requeue_at))
     }
 
     fn step_node(
@@ -198,23 +200,23 @@ impl Operator {
         self.index.pass_time(name, now);
         let verdict = self.index.judge_node(name, now)?;
         let done = match verdict.step {
-            NodeStep::Nothing => Ok(News::Nothing),
-            NodeStep::CreateReport { owner } => {
+            NodeOperation::Nothing => Ok(News::Nothing),
+            NodeOperation::CreateReport { owner } => {
                 let owners = json!([{ "apiVersion": "v1", "kind": "Node", "name": name, "uid": owner }]);
                 let report = json!({ "metadata": { "ownerReferences": owners }, "spec": {} });
                 server
                     .create(Kind::Report, name, &now.to_string(), report)
                     .map(|object| News::Report(object, Source::Created))
             }
-            NodeStep::DeleteReport { version } => delete_report(name, &version, server, now),
-            NodeStep::WriteConditions { version, has_status, conditions, .. } => server
+            NodeOperation::DeleteReport { version } => delete_report(name, &version, server, now),
+            NodeOperation::WriteConditions { version, has_status, conditions, .. } => server
                 .change_version(Kind::Report, name, &version.resource_version, |object| match has_status {
                     true => object["status"]["conditions"] = json!(conditions),
                     false => object["status"] = json!({ "conditions": conditions }),
                 })
                 .map(|object| News::Report(object, Source::Answer)),
         };
-        Some((done, verdict.look_again))
+        Some((done, verdict.requeue_at))
     }
 
     fn step_orphan(
@@ -225,15 +227,15 @@ impl Operator {
     ) -> Option<(Result<News, Refused>, Option<Timestamp>)> {
         let verdict = self.index.judge_orphan(name, now)?;
         let done = match verdict.step {
-            NodeStep::DeleteReport { version } => delete_report(name, &version, server, now),
+            NodeOperation::DeleteReport { version } => delete_report(name, &version, server, now),
             _ => Ok(News::Nothing),
         };
-        Some((done, verdict.look_again))
+        Some((done, verdict.requeue_at))
     }
 
     /// The answer to an earlier write comes.
     pub(super) fn answer(&mut self) -> bool {
-        let Some(Answer { about, looked, look_again, news }) = self.answers.pop_front() else { return false };
+        let Some(Answer { about, looked, requeue_at, news }) = self.answers.pop_front() else { return false };
         let profile = |index: &Index, object| {
             let known = index.profile(&about.1);
             ProfileFacts::given(known, &serde_json::from_value(object).unwrap())
@@ -260,7 +262,7 @@ impl Operator {
             }
         }
         self.collect();
-        self.timers.extend(look_again.map(|time| (about, time)));
+        self.timers.extend(requeue_at.map(|time| (about, time)));
         true
     }
 

@@ -12,7 +12,7 @@ use crate::facts::Version;
 
 /// The versions that were made and that the watch has not brought yet.
 #[derive(Debug, Clone)]
-pub struct Echoes {
+pub struct WatchLag {
     lag: HistogramVec,
     awaited: Arc<Mutex<Awaited>>,
 }
@@ -20,7 +20,7 @@ pub struct Echoes {
 /// By kind and name, which version was made and when that was known.
 type Awaited = HashMap<(&'static str, String), (Version, Instant)>;
 
-impl Echoes {
+impl WatchLag {
     /// Measures into a histogram in `registry`.
     ///
     /// # Errors
@@ -94,48 +94,48 @@ mod tests {
     }
 
     /// How often something was measured, and the sum in seconds.
-    fn measured(echoes: &Echoes) -> (u64, f64) {
-        let lag = echoes.lag.with_label_values(&[KIND]);
+    fn measured(watch_lag: &WatchLag) -> (u64, f64) {
+        let lag = watch_lag.lag.with_label_values(&[KIND]);
         (lag.get_sample_count(), lag.get_sample_sum())
     }
 
     #[test]
     fn the_lag_is_from_the_answer_to_the_news_of_the_same_version() {
-        let echoes = Echoes::new(&Registry::new(), &[KIND]).unwrap();
+        let watch_lag = WatchLag::new(&Registry::new(), &[KIND]).unwrap();
         let start = Instant::now();
         let at = |seconds| start + Duration::from_secs(seconds);
-        echoes.written(KIND, "a", &version(5), Some(&version(3)), at(0));
-        echoes.heard(KIND, "a", &version(4), at(1));
-        assert_eq!(measured(&echoes), (0, 0.0), "that was an earlier version");
-        echoes.heard(KIND, "b", &version(5), at(1));
-        assert_eq!(measured(&echoes), (0, 0.0), "that was another object");
-        echoes.heard(KIND, "a", &version(5), at(2));
-        echoes.heard(KIND, "a", &version(5), at(3));
-        assert_eq!(measured(&echoes), (1, 2.0));
-        assert!(echoes.awaited().is_empty());
+        watch_lag.written(KIND, "a", &version(5), Some(&version(3)), at(0));
+        watch_lag.heard(KIND, "a", &version(4), at(1));
+        assert_eq!(measured(&watch_lag), (0, 0.0), "that was an earlier version");
+        watch_lag.heard(KIND, "b", &version(5), at(1));
+        assert_eq!(measured(&watch_lag), (0, 0.0), "that was another object");
+        watch_lag.heard(KIND, "a", &version(5), at(2));
+        watch_lag.heard(KIND, "a", &version(5), at(3));
+        assert_eq!(measured(&watch_lag), (1, 2.0));
+        assert!(watch_lag.awaited().is_empty());
     }
 
     #[test]
     fn a_watch_that_was_faster_than_the_answer_has_no_lag() {
-        let echoes = Echoes::new(&Registry::new(), &[KIND]).unwrap();
-        echoes.written(KIND, "a", &version(5), Some(&version(5)), Instant::now());
-        assert_eq!(measured(&echoes), (1, 0.0));
-        assert!(echoes.awaited().is_empty());
+        let watch_lag = WatchLag::new(&Registry::new(), &[KIND]).unwrap();
+        watch_lag.written(KIND, "a", &version(5), Some(&version(5)), Instant::now());
+        assert_eq!(measured(&watch_lag), (1, 0.0));
+        assert!(watch_lag.awaited().is_empty());
     }
 
     #[test]
     fn what_the_watch_will_never_bring_is_not_waited_for() {
-        let echoes = Echoes::new(&Registry::new(), &[KIND]).unwrap();
+        let watch_lag = WatchLag::new(&Registry::new(), &[KIND]).unwrap();
         let now = Instant::now();
-        echoes.written(KIND, "newer", &version(5), Some(&version(6)), now);
-        echoes.written(KIND, "gone", &version(5), None, now);
-        assert!(echoes.awaited().is_empty());
-        echoes.written(KIND, "passed-over", &version(5), Some(&version(4)), now);
-        echoes.heard(KIND, "passed-over", &version(6), now);
-        assert!(echoes.awaited().is_empty());
-        echoes.written(KIND, "listed", &version(5), Some(&version(4)), now);
-        echoes.forget(KIND);
-        assert!(echoes.awaited().is_empty());
-        assert_eq!(measured(&echoes), (0, 0.0));
+        watch_lag.written(KIND, "newer", &version(5), Some(&version(6)), now);
+        watch_lag.written(KIND, "gone", &version(5), None, now);
+        assert!(watch_lag.awaited().is_empty());
+        watch_lag.written(KIND, "passed-over", &version(5), Some(&version(4)), now);
+        watch_lag.heard(KIND, "passed-over", &version(6), now);
+        assert!(watch_lag.awaited().is_empty());
+        watch_lag.written(KIND, "listed", &version(5), Some(&version(4)), now);
+        watch_lag.forget(KIND);
+        assert!(watch_lag.awaited().is_empty());
+        assert_eq!(measured(&watch_lag), (0, 0.0));
     }
 }
