@@ -1,27 +1,26 @@
-//! From a verdict to a write: one look at one profile or node.
+//! From a verdict to a write: one reconciliation of one profile or node.
 //!
-//! The index says what to do; this module does it, one write a look, and puts the answer into the index, which makes
-//! the object due again if more is to be done.
+//! The index says what to do; [`profile`] and [`node`] do it, one write at a time, and put the answer into the index,
+//! which makes the object due again if more is to be done. What is common to both is here: who may write, what failed
+//! before, and when to try again.
 
-use std::collections::BTreeSet;
+mod node;
+mod profile;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures::TryFutureExt;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use k8s_openapi::jiff::Timestamp;
 use kube::Resource;
 use kube_runtime::controller::Action;
 use link::chain;
 use tokio::sync::watch;
-use tracing::{debug, info, warn};
+use tracing::warn;
 
 use crate::cluster::Cluster;
 use crate::cooldowns::Cooldowns;
-use crate::facts::{ProfileFacts, ReportFacts, Source, Version, WatchedProfile};
-use crate::index::{Index, Listed, NodeOperation, ProfileOperation};
-use crate::metrics;
-use crate::notice::Notice;
+use crate::facts::Version;
 use crate::pod_list::PodLists;
 use crate::writer::{WriteError, Writer};
 
@@ -66,13 +65,6 @@ const FAILED: Duration = Duration::from_millis(400);
 /// The longest first pause before a write is bound once more to a version that was called outdated: the API server itself
 /// may have been wrong, as one is that was restored from a backup.
 const OUTDATED: Duration = Duration::from_secs(2);
-
-/// How long after a list named a pod that is not known the next one is made. The watch brings the pod sooner, and with it
-/// the next look.
-const LISTED_BEFORE_KNOWN: Duration = Duration::from_secs(10);
-
-/// How long a profile waits that another one's list does not serve, or that none could be had for.
-const LIST_UNDER_WAY: Duration = Duration::from_millis(250);
 
 impl Context {
     /// A context in which nothing has failed yet.
@@ -119,7 +111,7 @@ impl Context {
 /// A write did not happen.
 pub async fn profile<K: Resource>(object: Arc<K>, context: Arc<Context>) -> Result<Action, WriteError> {
     let name = object.meta().name.as_deref().unwrap_or_default();
-    look("profile", name, &context, step_profile(name, &context)).await
+    look("profile", name, &context, profile::reconcile(name, &context)).await
 }
 
 /// One look at the node `object`.
@@ -128,7 +120,7 @@ pub async fn profile<K: Resource>(object: Arc<K>, context: Arc<Context>) -> Resu
 /// A write did not happen.
 pub async fn node<K: Resource>(object: Arc<K>, context: Arc<Context>) -> Result<Action, WriteError> {
     let name = object.meta().name.as_deref().unwrap_or_default();
-    look("node", name, &context, step_node(name, &context).map_ok(Looked::Done)).await
+    look("node", name, &context, node::reconcile(name, &context).map_ok(Looked::Done)).await
 }
 
 /// One look at the report `object`, which is about a node that does not exist.
@@ -137,7 +129,7 @@ pub async fn node<K: Resource>(object: Arc<K>, context: Arc<Context>) -> Result<
 /// A write did not happen.
 pub async fn orphan<K: Resource>(object: Arc<K>, context: Arc<Context>) -> Result<Action, WriteError> {
     let name = object.meta().name.as_deref().unwrap_or_default();
-    look("node", name, &context, step_orphan(name, &context).map_ok(Looked::Done)).await
+    look("node", name, &context, node::reconcile_orphan(name, &context).map_ok(Looked::Done)).await
 }
 
 /// When to try again after a failed look at a profile.
@@ -219,164 +211,11 @@ async fn look(
     }))
 }
 
-async fn step_profile(name: &str, context: &Context) -> Result<Looked, WriteError> {
-    let Context { cluster, writer, .. } = context;
-    let now = Timestamp::now();
-    let Some(verdict) = cluster.change(|index| index.verdict_on_profile(name, now)) else {
-        return Ok(Looked::Done(None));
-    };
-    let version = &verdict.version;
-    match verdict.step {
-        ProfileOperation::Nothing | ProfileOperation::HoldBack => {}
-        ProfileOperation::ListPods => {
-            let listed = list_pods(name, &version.uid, context).await.inspect_err(|_| {
-                cluster.change(|index| index.pods_not_listed(name, &version.uid, Timestamp::now()));
-            })?;
-            let wait = match listed {
-                Some(Listed::AllKnown) => return Ok(Looked::Listed(verdict.requeue_at)),
-                None => {
-                    if context.pod_lists.has_failed() {
-                        cluster.change(|index| index.pods_not_listed(name, &version.uid, Timestamp::now()));
-                    }
-                    LIST_UNDER_WAY
-                }
-                Some(Listed::PodNotKnown) => {
-                    debug!(profile = name, "a pod that uses the profile is listed and not yet known");
-                    LISTED_BEFORE_KNOWN
-                }
-                Some(Listed::NodesNotKnown(_)) => {
-                    debug!(profile = name, "a pod that uses the profile is on a node that is not yet known");
-                    LISTED_BEFORE_KNOWN
-                }
-            };
-            return Ok(Looked::Listed(Some(Timestamp::now() + wait)));
-        }
-        ProfileOperation::AddFinalizer { has_finalizers } => {
-            let write = writer.add_finalizer(name, version, has_finalizers);
-            let answer = context.bound("profile", name, version, write).await?;
-            cluster.change(|index| profile_answered(cluster, index, &answer));
-        }
-        ProfileOperation::WriteStatus { status, notices } => {
-            let write = writer.profile_status(name, version, &status);
-            let answer = context.bound("profile", name, version, write).await?;
-            cluster.change(|index| {
-                profile_answered(cluster, index, &answer);
-                index.status_written(name, &status, now);
-            });
-            info!(
-                profile = name,
-                state = status.state.as_ref().map_or("", api::OpenEnum::as_str),
-                ready = status.ready.as_deref().unwrap_or_default(),
-                hash = status.content_hash.as_deref().unwrap_or_default(),
-                "status"
-            );
-            for notice in notices {
-                writer.publish(name, version, notice, None).await;
-            }
-        }
-        ProfileOperation::Release { finalizer, unconfirmed } => {
-            let write = writer.remove_finalizer(name, version, finalizer);
-            let answer = context.bound("profile", name, version, write).await?;
-            let hash = cluster.change(|index| {
-                let ProfileFacts { content, .. } = ProfileFacts::given(index.profile(name), &answer);
-                match answer.metadata.finalizers.as_deref().unwrap_or_default() {
-                    // With the last finalizer the object goes; the watch says so too, but a name may be used again before.
-                    [] => index.delete_profile(name, &version.uid, now),
-                    _ => profile_answered(cluster, index, &answer),
-                }
-                content.ok()
-            });
-            info!(profile = name, hash = hash.as_ref().map(tracing::field::display), "released");
-            if !unconfirmed.is_empty() {
-                let detail = format!("Nodes: {}", crate::status::bounded(&unconfirmed.join(", "), 800));
-                warn!(profile = name, nodes = %unconfirmed.join(","), "removal not confirmed in time");
-                writer.publish(name, version, Notice::Unconfirmed, Some(&detail)).await;
-            }
-        }
-    }
-    Ok(Looked::Done(verdict.requeue_at))
-}
-
-/// Asks whether a pod uses the profile, as of now; `None` while no list can be had.
-async fn list_pods(name: &str, uid: &str, context: &Context) -> Result<Option<Listed>, WriteError> {
-    let Context { cluster, pod_lists, .. } = context;
-    let Some(list) = pod_lists.list(uid).await? else { return Ok(None) };
-    let tell =
-        |gone: &_| cluster.change(|index| index.pods_listed(name, uid, list.users(), gone, Timestamp::now()));
-    match tell(&BTreeSet::new()) {
-        // A node that has just joined runs pods before its news is here; of one that is gone no news comes.
-        Listed::NodesNotKnown(nodes) if !pod_lists.any_is_there(&nodes).await? => Ok(Some(tell(&nodes))),
-        listed => Ok(Some(listed)),
-    }
-}
-
-/// The answer to a write says what a profile is now.
-fn profile_answered(cluster: &Cluster, index: &mut Index, answer: &WatchedProfile) {
-    let known = index.profile(answer.metadata.name.as_deref().unwrap_or_default());
-    let facts = ProfileFacts::given(known, answer);
-    let known = known.map(|known| &known.version);
-    cluster.metrics.watch_lag.written(metrics::PROFILES, &facts.name, &facts.version, known, Instant::now());
-    index.apply_profile(facts, Source::Answer, Timestamp::now());
-}
-
-async fn step_node(name: &str, context: &Context) -> Result<Option<Timestamp>, WriteError> {
-    let Context { cluster, writer, .. } = context;
-    let now = Timestamp::now();
-    let verdict = cluster.change(|index| {
-        index.pass_time(name, now);
-        index.judge_node(name, now)
-    });
-    let Some(verdict) = verdict else { return Ok(None) };
-    match verdict.step {
-        NodeOperation::Nothing => {}
-        NodeOperation::CreateReport { owner } => {
-            let answer = writer.create_report(name, &owner).await?;
-            cluster.change(|index| index.apply_report(ReportFacts::of(answer), Source::Created, now));
-        }
-        NodeOperation::DeleteReport { version } => {
-            context.bound("node", name, &version, writer.delete_report(name, &version)).await?;
-        }
-        NodeOperation::WriteConditions { version, has_status, conditions, start_failures, notices } => {
-            let failures = start_failures.as_deref();
-            let write = writer.node_conditions(name, &version, has_status, &conditions, failures);
-            let answer = context.bound("node", name, &version, write).await?;
-            cluster.change(|index| {
-                let facts = ReportFacts::of(answer);
-                let known = index.report_version(name);
-                let at = Instant::now();
-                cluster.metrics.watch_lag.written(metrics::REPORTS, name, &facts.version, known, at);
-                index.apply_report(facts, Source::Answer, now);
-                if let Some(failures) = failures {
-                    index.starts_written(name, failures.len(), now);
-                }
-            });
-            for Condition { type_, status, reason, .. } in &conditions {
-                info!(node = name, condition = type_, status, reason, "node condition");
-            }
-            for notice in notices {
-                writer.publish_about_node(name, &version, notice).await;
-            }
-        }
-    }
-    Ok(verdict.requeue_at)
-}
-
-async fn step_orphan(name: &str, context: &Context) -> Result<Option<Timestamp>, WriteError> {
-    let Context { cluster, writer, .. } = context;
-    let now = Timestamp::now();
-    let Some(verdict) = cluster.change(|index| index.judge_orphan(name, now)) else { return Ok(None) };
-    if let NodeOperation::DeleteReport { version } = verdict.step {
-        context.bound("node", name, &version, writer.delete_report(name, &version)).await?;
-        warn!(node = name, "report deleted: there is no such node");
-        writer.publish_about_node(name, &version, Notice::NoSuchNode).await;
-    }
-    Ok(verdict.requeue_at)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::facts::NodeFacts;
+    use crate::facts::{NodeFacts, ProfileFacts, Source};
+    use crate::index::{Index, ProfileOperation};
     use crate::metrics::Metrics;
     use kube::core::PartialObjectMetaExt;
 
@@ -442,7 +281,7 @@ mod tests {
             index.apply_node(node("n2", false), now);
         });
         // No request is answered: that would be an error.
-        let again = step_profile("a", &context).await.unwrap();
+        let again = profile::reconcile("a", &context).await.unwrap();
         assert_eq!(again, Looked::Done(Some(now + Duration::from_secs(5))));
         let action = look("profile", "a", &context, async { Ok(again) }).await.unwrap();
         assert_ne!(action, Action::await_change());

@@ -1,0 +1,76 @@
+//! What each verdict on a node, and on a report about none, comes to.
+
+use std::time::Instant;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use k8s_openapi::jiff::Timestamp;
+use tracing::{info, warn};
+
+use super::Context;
+use crate::facts::{ReportFacts, Source};
+use crate::index::NodeOperation;
+use crate::metrics;
+use crate::notice::Notice;
+use crate::writer::WriteError;
+
+/// Does what is to be done about a node.
+///
+/// # Errors
+/// A write did not happen.
+pub(super) async fn reconcile(name: &str, context: &Context) -> Result<Option<Timestamp>, WriteError> {
+    let Context { cluster, writer, .. } = context;
+    let now = Timestamp::now();
+    let verdict = cluster.change(|index| {
+        index.pass_time(name, now);
+        index.judge_node(name, now)
+    });
+    let Some(verdict) = verdict else { return Ok(None) };
+    match verdict.step {
+        NodeOperation::Nothing => {}
+        NodeOperation::CreateReport { owner } => {
+            let answer = writer.create_report(name, &owner).await?;
+            cluster.change(|index| index.apply_report(ReportFacts::of(answer), Source::Created, now));
+        }
+        NodeOperation::DeleteReport { version } => {
+            context.bound("node", name, &version, writer.delete_report(name, &version)).await?;
+        }
+        NodeOperation::WriteConditions { version, has_status, conditions, start_failures, notices } => {
+            let failures = start_failures.as_deref();
+            let write = writer.node_conditions(name, &version, has_status, &conditions, failures);
+            let answer = context.bound("node", name, &version, write).await?;
+            cluster.change(|index| {
+                let facts = ReportFacts::of(answer);
+                let known = index.report_version(name);
+                let at = Instant::now();
+                cluster.metrics.watch_lag.written(metrics::REPORTS, name, &facts.version, known, at);
+                index.apply_report(facts, Source::Answer, now);
+                if let Some(failures) = failures {
+                    index.starts_written(name, failures.len(), now);
+                }
+            });
+            for Condition { type_, status, reason, .. } in &conditions {
+                info!(node = name, condition = type_, status, reason, "node condition");
+            }
+            for notice in notices {
+                writer.publish_about_node(name, &version, notice).await;
+            }
+        }
+    }
+    Ok(verdict.requeue_at)
+}
+
+/// Does what is to be done about a report whose node does not exist.
+///
+/// # Errors
+/// A write did not happen.
+pub(super) async fn reconcile_orphan(name: &str, context: &Context) -> Result<Option<Timestamp>, WriteError> {
+    let Context { cluster, writer, .. } = context;
+    let now = Timestamp::now();
+    let Some(verdict) = cluster.change(|index| index.judge_orphan(name, now)) else { return Ok(None) };
+    if let NodeOperation::DeleteReport { version } = verdict.step {
+        context.bound("node", name, &version, writer.delete_report(name, &version)).await?;
+        warn!(node = name, "report deleted: there is no such node");
+        writer.publish_about_node(name, &version, Notice::NoSuchNode).await;
+    }
+    Ok(verdict.requeue_at)
+}
