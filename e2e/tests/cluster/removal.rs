@@ -30,7 +30,7 @@ impl Drop for Reinstall<'_> {
     fn drop(&mut self) {
         let chart = repository().join("charts").join(NAMESPACE);
         // A test may have installed the definitions in another way, or as another release.
-        complain(self.0.client().install_chart(&chart, &["--take-ownership"]).map(drop));
+        complain(self.0.client().install_chart(&chart, &["--take-ownership", "--force-conflicts"]).map(drop));
     }
 }
 
