@@ -229,10 +229,7 @@ mod tests {
         changes(&mut existing, [Event::Init, Event::InitApply(pod("a", "x", "1")), Event::InitDone]);
         let events = [Event::Init, Event::InitApply(pod("a", "x", "2")), Event::InitDone];
         assert_eq!(changes(&mut existing, events), ["List a/x:2", "Gone a/x:1", "Complete"]);
-        assert_eq!(
-            changes(&mut existing, [Event::Apply(pod("a", "x", "3"))]),
-            ["Watch a/x:3", "Gone a/x:2"]
-        );
+        assert_eq!(changes(&mut existing, [Event::Apply(pod("a", "x", "3"))]), ["Watch a/x:3", "Gone a/x:2"]);
     }
 
     #[test]
