@@ -6,11 +6,11 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::time::Instant;
 
+use crate::controller::Controller;
 use crate::index::Index;
 use crate::metrics::Metrics;
-use crate::trigger::Trigger;
 
-/// The index, what is due, and the metrics. Watches change it, controllers ask it.
+/// The index, what is due, and the metrics. The watches change the index, the controller asks it.
 #[derive(Debug)]
 pub struct Cluster {
     index: Mutex<Index>,
@@ -20,12 +20,8 @@ pub struct Cluster {
     leads_until: Mutex<Lead>,
     /// Whether it is about to end.
     stopping: AtomicBool,
-    /// Profiles that are due for a look.
-    pub profiles: Trigger,
-    /// Nodes that are due for a look.
-    pub nodes: Trigger,
-    /// Reports about nodes that do not exist that are due for a look.
-    pub orphans: Trigger,
+    /// What is to be reconciled, and when.
+    pub controller: Controller,
     /// The operator's metrics.
     pub metrics: Metrics,
 }
@@ -65,9 +61,7 @@ impl Cluster {
             unlisted: Mutex::new(kinds.into_iter().collect()),
             leads_until: Mutex::new(Lead::Always),
             stopping: AtomicBool::new(false),
-            profiles: Trigger::default(),
-            nodes: Trigger::default(),
-            orphans: Trigger::default(),
+            controller: Controller::default(),
             metrics,
         }
     }
@@ -79,7 +73,7 @@ impl Cluster {
         let before = std::mem::replace(&mut *lock(&self.leads_until), lead);
         let now = Instant::now();
         if lead.holds(now) && !before.holds(now) {
-            self.change(Index::touch_all);
+            self.change(Index::queue_all);
         }
     }
 
@@ -109,15 +103,7 @@ impl Cluster {
         if self.leads() {
             rollouts.into_iter().for_each(|took| self.metrics.rolled_out(took));
         }
-        if !dirty.profiles.is_empty() {
-            self.profiles.extend(dirty.profiles);
-        }
-        if !dirty.nodes.is_empty() {
-            self.nodes.extend(dirty.nodes);
-        }
-        if !dirty.orphans.is_empty() {
-            self.orphans.extend(dirty.orphans);
-        }
+        self.controller.add(dirty);
         result
     }
 
@@ -127,7 +113,7 @@ impl Cluster {
         unlisted.remove(kind);
         if unlisted.is_empty() {
             drop(unlisted);
-            self.change(Index::touch_all);
+            self.change(Index::queue_all);
         }
     }
 

@@ -1,38 +1,29 @@
-//! The operator, wired: four watches, three controllers, the endpoints.
+//! The operator, wired: four watches, the controller, the endpoints.
 
-use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
 use api::names::OPERATOR_FIELD_MANAGER;
-use api::{NodeProfileStatus, Untrusted};
 use daemon::lease::election::UnsafeTiming;
 use daemon::lease::{Candidate, Leadership};
 use daemon::{Readiness, http};
-use futures::{FutureExt, Stream, StreamExt};
-use kube::core::PartialObjectMeta;
-use kube::{Client, Resource};
-use kube_runtime::applier;
-use kube_runtime::controller::Config;
-use kube_runtime::reflector::{self, ObjectRef};
+use kube::Client;
 use link::client;
 use tokio::time::timeout;
 use tracing::{info, warn};
 
 use crate::cluster::Cluster;
-use crate::facts::{WatchedNode, WatchedProfile};
 use crate::gauges::Gauges;
 use crate::index::Index;
 use crate::metrics::{KINDS, Metrics};
 use crate::options::Options;
 use crate::pod_list::PodLists;
-use crate::reconcile::{self, Context};
-use crate::trigger::Trigger;
+use crate::reconcile::{Context, reconcile};
 use crate::watch::{Nodes, Pods, Profiles, Reports, WATCH, follow};
 use crate::writer::Writer;
 
-/// Writes under way at once, of each controller: enough to keep a slow API server busy, few enough not to flood it.
-const CONCURRENCY: u16 = 16;
+/// Reconciliations under way at once: enough to keep a slow API server busy, few enough not to flood it.
+const CONCURRENCY: usize = 32;
 
 /// How long writes under way may take once the operator is told to stop. The next leader must not wait for one that an
 /// API server in trouble does not answer: such a write is refused or repeated.
@@ -73,61 +64,26 @@ pub async fn run(options: Options) -> Result<(), RunError> {
     let client = client::connect(WATCH).await?;
     info!(version = env!("CARGO_PKG_VERSION"), listen = %options.listen, directory = options.directory, "operator starts");
 
-    let (profile_names, profile_store) = reflector::store::<PartialObjectMeta<WatchedProfile>>();
-    let (node_names, node_store) = reflector::store::<PartialObjectMeta<WatchedNode>>();
-    let (report_names, report_store) = reflector::store::<PartialObjectMeta<Untrusted<NodeProfileStatus>>>();
     let [profiles, reports, nodes, pods] = parts;
     let pod_kind = Pods { directory: options.directory.clone(), agents: options.agents() };
     let watches = futures::future::join4(
-        follow(Profiles, client.clone(), cluster.clone(), Some(profile_store), profiles),
-        follow(Reports, client.clone(), cluster.clone(), Some(report_store), reports),
-        follow(Nodes(options.selection()), client.clone(), cluster.clone(), Some(node_store), nodes),
-        follow(pod_kind.clone(), client.clone(), cluster.clone(), None, pods),
+        follow(Profiles, client.clone(), cluster.clone(), profiles),
+        follow(Reports, client.clone(), cluster.clone(), reports),
+        follow(Nodes(options.selection()), client.clone(), cluster.clone(), nodes),
+        follow(pod_kind.clone(), client.clone(), cluster.clone(), pods),
     );
 
     let writer = Writer::new(client.clone(), cluster.metrics.writes.clone());
     let context = Arc::new(Context::new(cluster.clone(), writer, PodLists::new(client.clone(), pod_kind)));
     let mut leadership = leadership(&options, &client, &cluster)?;
-    // The controllers schedule and nothing else: they watch nothing themselves, the index says what is due. Failures
-    // are logged, counted and tried again where they happen; an object that went meanwhile is none.
-    let config = || Config::default().concurrency(CONCURRENCY);
-    let profile_controller = applier(
-        |object, context| reconcile::profile(object, context).boxed(),
-        reconcile::profile_failed,
-        context.clone(),
-        profile_names,
-        due(&cluster.profiles),
-        config(),
-    );
-    let node_controller = applier(
-        |object, context| reconcile::node(object, context).boxed(),
-        reconcile::node_failed,
-        context.clone(),
-        node_names,
-        due(&cluster.nodes),
-        config(),
-    );
-    let orphan_controller = applier(
-        |object, context| reconcile::orphan(object, context).boxed(),
-        reconcile::node_failed,
-        context.clone(),
-        report_names,
-        due(&cluster.orphans),
-        config(),
-    );
-    let controllers = futures::future::join3(
-        profile_controller.for_each(|_| async {}),
-        node_controller.for_each(|_| async {}),
-        orphan_controller.for_each(|_| async {}),
-    );
-
-    let work = futures::future::join(controllers, endpoints);
+    // Failures are logged, counted and tried again where they happen.
+    let reconciliations = cluster.controller.run(CONCURRENCY, async |key| reconcile(&key, &context).await);
+    let work = futures::future::join(reconciliations, endpoints);
     let end = async {
         signal.await;
         info!("operator stops");
         cluster.stop_writing();
-        // Not for the end of the controllers: they also wait for looks that are due in a minute.
-        if timeout(LAST_WRITES, context.idle()).await.is_err() {
+        if timeout(LAST_WRITES, cluster.controller.idle()).await.is_err() {
             warn!("a write under way takes too long");
         }
     };
@@ -171,11 +127,4 @@ async fn hold(leadership: Option<&mut Leadership>) {
         Some(leadership) => leadership.hold().await,
         None => std::future::pending().await,
     }
-}
-
-/// The objects that `trigger` says are due.
-fn due<K: Resource<DynamicType = ()> + 'static>(
-    trigger: &Trigger,
-) -> impl Stream<Item = Result<ObjectRef<K>, Infallible>> {
-    trigger.clone().stream().map(|name| Ok(ObjectRef::new(&name)))
 }

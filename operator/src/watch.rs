@@ -1,6 +1,5 @@
-//! The watches: objects become facts, facts change the index, and what is due goes to the controllers.
+//! The watches: objects become facts, facts change the index, and what is then due goes to the controller.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -8,11 +7,10 @@ use std::time::{Duration, Instant};
 use api::{NodeProfileStatus, Untrusted};
 use daemon::ReadyHandle;
 use k8s_openapi::jiff::Timestamp;
-use kube::core::{ObjectMeta, PartialObjectMeta, PartialObjectMetaExt};
 use kube::{Client, Resource};
-use kube_runtime::reflector::store::Writer;
-use kube_runtime::watcher::{Config, Event};
+use kube_runtime::watcher::Config;
 use link::chain;
+use link::changes::{Change, Changes, ObjectId, Origin};
 use link::watch::Events;
 use serde::de::DeserializeOwned;
 use tracing::warn;
@@ -39,61 +37,42 @@ pub trait WatchedKind {
     /// An object was created or changed.
     fn apply(&self, index: &mut Index, object: Self::Object, source: Source, now: Timestamp);
 
-    /// An object is gone.
-    fn delete(&self, index: &mut Index, object: &Self::Object, now: Timestamp);
+    /// An object is gone. Another one of its name may be there already.
+    fn gone(&self, index: &mut Index, object: &ObjectId, now: Timestamp);
+
+    /// A list is complete: all objects are known.
+    fn complete(&self, _index: &mut Index, _now: Timestamp) {}
 
     /// Whether a deletion rests on there being no object of the kind that is not known. After a failure such a kind is
-    /// listed: only the end of a list says that all are known again.
+    /// listed: only the end of a list shows that all are known again.
     const MUST_BE_WHOLE: bool = false;
-
-    /// A list is complete: what is not among `listed` (uids) is gone.
-    fn retain(&self, index: &mut Index, listed: &BTreeSet<String>, now: Timestamp);
 }
 
-/// How long one watch request lasts, and so how long a connection that died without a word goes unnoticed.
+/// How long one watch request lasts, and so how long a connection that died silently goes unnoticed.
 pub const WATCH: Duration = Duration::from_secs(60);
 
-/// Follows one kind for ever. `store`, if any, holds the names that its controller may look at.
-pub async fn follow<W: WatchedKind>(
-    kind: W,
-    client: Client,
-    cluster: Arc<Cluster>,
-    mut store: Option<Writer<PartialObjectMeta<W::Object>>>,
-    ready: ReadyHandle,
-) where
-    PartialObjectMeta<W::Object>: Resource<DynamicType = ()>,
-{
+/// Follows one kind for ever.
+pub async fn follow<W: WatchedKind>(kind: W, client: Client, cluster: Arc<Cluster>, ready: ReadyHandle) {
     let config = Config::default().page_size(W::PAGE).timeout(WATCH.as_secs() as u32);
     let mut events = Events::<W::Object>::observed(client, config, cluster.metrics.watches.of(W::KIND));
     if W::MUST_BE_WHOLE {
         events = events.listing_after_failures();
     }
+    let mut changes = Changes::new(events);
     let mut ready = Some(ready);
-    let mut intake = Intake::new(kind);
     loop {
-        let event = match events.next().await {
-            Ok(event) => event,
+        let change = match changes.next().await {
+            Ok(change) => change,
             Err(error) => {
-                // The watcher starts again by itself, with back-off; what is known stays.
+                // The watch starts again by itself, with back-off; what is known stays.
                 warn!(kind = W::KIND, error = %chain(&error), "watch failed");
-                cluster.change(|index| intake.failed(index));
+                cluster.change(|index| interrupt::<W>(index));
                 continue;
             }
         };
-        if let Some(store) = &mut store {
-            store.apply_watcher_event(&names_only(&event));
-        }
-        let watch_lag = &cluster.metrics.watch_lag;
-        match &event {
-            Event::Apply(object) | Event::Delete(object) => {
-                let name = object.meta().name.as_deref().unwrap_or_default();
-                watch_lag.heard(W::KIND, name, &Version::of(object.meta()), Instant::now());
-            }
-            Event::Init => watch_lag.forget(W::KIND),
-            Event::InitApply(_) | Event::InitDone => {}
-        }
-        let listed = matches!(event, Event::InitDone);
-        cluster.change(|index| intake.take(index, event, Timestamp::now()));
+        measure_lag::<W>(&cluster, &change);
+        let listed = matches!(change, Change::Complete);
+        cluster.change(|index| apply(&kind, index, change, Timestamp::now()));
         if listed && let Some(ready) = ready.take() {
             ready.ready();
             cluster.listed(W::KIND);
@@ -101,78 +80,40 @@ pub async fn follow<W: WatchedKind>(
     }
 }
 
-/// What the events of one kind do to the index, one after the other.
-#[derive(Debug)]
-pub struct Intake<W> {
-    kind: W,
-    /// Uids that the list which is under way has brought.
-    listed: BTreeSet<String>,
-}
-
-impl<W: WatchedKind> Intake<W> {
-    /// Before the first event.
-    #[must_use]
-    pub fn new(kind: W) -> Self {
-        Self { kind, listed: BTreeSet::new() }
-    }
-
-    /// Takes one event in.
-    pub fn take(&mut self, index: &mut Index, event: Event<W::Object>, now: Timestamp) {
-        match event {
-            Event::Init => {
-                self.listed.clear();
-                self.failed(index);
+/// Takes one change of a kind into the index.
+pub fn apply<W: WatchedKind>(kind: &W, index: &mut Index, change: Change<W::Object>, now: Timestamp) {
+    match change {
+        Change::Apply(object, origin) => kind.apply(index, object, origin.into(), now),
+        Change::Gone(object) => kind.gone(index, &object, now),
+        Change::Complete => {
+            kind.complete(index, now);
+            if W::MUST_BE_WHOLE {
+                index.is_whole(W::KIND);
             }
-            Event::InitApply(object) => {
-                self.listed.extend(object.meta().uid.clone());
-                self.kind.apply(index, object, Source::List, now);
-            }
-            Event::InitDone => {
-                self.kind.retain(index, &std::mem::take(&mut self.listed), now);
-                if W::MUST_BE_WHOLE {
-                    index.is_whole(W::KIND);
-                }
-                // What became due during the list was looked at before the store had it, or not at all.
-                index.touch_all();
-            }
-            Event::Apply(object) => self.kind.apply(index, object, Source::Watch, now),
-            Event::Delete(object) => self.kind.delete(index, &object, now),
-        }
-    }
-
-    /// The watch failed, or begins anew: some objects may not be known.
-    pub fn failed(&self, index: &mut Index) {
-        if W::MUST_BE_WHOLE {
-            index.doubt(W::KIND);
         }
     }
 }
 
-/// The same event about nothing but a name: a controller asks the index for the rest.
-fn names_only<K: Resource<DynamicType = ()>>(event: &Event<K>) -> Event<PartialObjectMeta<K>> {
-    let name = |object: &K| {
-        ObjectMeta { name: object.meta().name.clone(), ..ObjectMeta::default() }.into_response_partial()
-    };
-    match event {
-        Event::Init => Event::Init,
-        Event::InitApply(object) => Event::InitApply(name(object)),
-        Event::InitDone => Event::InitDone,
-        Event::Apply(object) => Event::Apply(name(object)),
-        Event::Delete(object) => Event::Delete(name(object)),
+/// The watch of a kind has failed: until the next list is complete, some objects may not be known.
+pub fn interrupt<W: WatchedKind>(index: &mut Index) {
+    if W::MUST_BE_WHOLE {
+        index.doubt(W::KIND);
     }
 }
 
-fn key<K: Resource>(object: &K) -> (&str, &str) {
-    let metadata = object.meta();
-    (metadata.name.as_deref().unwrap_or_default(), metadata.uid.as_deref().unwrap_or_default())
-}
-
-/// Those of `known` (name to uid) that are not among `listed`.
-fn unlisted(
-    known: BTreeMap<String, String>,
-    listed: &BTreeSet<String>,
-) -> impl Iterator<Item = (String, String)> {
-    known.into_iter().filter(|(_, uid)| !listed.contains(uid))
+/// How late the watch is with what the operator wrote.
+fn measure_lag<W: WatchedKind>(cluster: &Cluster, change: &Change<W::Object>) {
+    let lag = &cluster.metrics.watch_lag;
+    match change {
+        Change::Apply(object, Origin::Watch) => {
+            let name = object.meta().name.as_deref().unwrap_or_default();
+            lag.watched(W::KIND, name, &Version::of(object.meta()), Instant::now());
+        }
+        Change::Gone(object) => lag.gone(W::KIND, object),
+        // What the list brought, the watch will not bring again.
+        Change::Complete => lag.forget(W::KIND),
+        Change::Apply(_, Origin::List) => {}
+    }
 }
 
 /// The profiles.
@@ -186,7 +127,7 @@ impl WatchedKind for Profiles {
     const PAGE: u32 = 10;
 
     fn apply(&self, index: &mut Index, object: Self::Object, source: Source, now: Timestamp) {
-        let known = index.profile(key(&object).0);
+        let known = index.profile(object.meta().name.as_deref().unwrap_or_default());
         let version = Version::of(object.meta());
         // The answer to a write of the operator's own has said all of it.
         if source == Source::Watch && known.is_some_and(|known| known.version == version) {
@@ -196,15 +137,8 @@ impl WatchedKind for Profiles {
         index.apply_profile(facts, source, now);
     }
 
-    fn delete(&self, index: &mut Index, object: &Self::Object, now: Timestamp) {
-        let (name, uid) = key(object);
-        index.delete_profile(name, uid, now);
-    }
-
-    fn retain(&self, index: &mut Index, listed: &BTreeSet<String>, now: Timestamp) {
-        for (name, uid) in unlisted(index.profile_keys(), listed) {
-            index.delete_profile(&name, &uid, now);
-        }
+    fn gone(&self, index: &mut Index, object: &ObjectId, now: Timestamp) {
+        index.delete_profile(&object.key.name, &object.uid, now);
     }
 }
 
@@ -221,13 +155,12 @@ impl WatchedKind for Reports {
         index.apply_report(ReportFacts::of(object), source, now);
     }
 
-    fn delete(&self, index: &mut Index, object: &Self::Object, now: Timestamp) {
-        let (name, uid) = key(object);
-        index.delete_report(name, uid, now);
+    fn gone(&self, index: &mut Index, object: &ObjectId, now: Timestamp) {
+        index.delete_report(&object.key.name, &object.uid, now);
     }
 
-    fn retain(&self, index: &mut Index, listed: &BTreeSet<String>, now: Timestamp) {
-        index.retain_reports(listed, now);
+    fn complete(&self, index: &mut Index, now: Timestamp) {
+        index.reports_listed(now);
     }
 }
 
@@ -245,15 +178,8 @@ impl WatchedKind for Nodes {
         index.apply_node(NodeFacts::of(&object, &self.0), now);
     }
 
-    fn delete(&self, index: &mut Index, object: &Self::Object, now: Timestamp) {
-        let (name, uid) = key(object);
-        index.delete_node(name, uid, now);
-    }
-
-    fn retain(&self, index: &mut Index, listed: &BTreeSet<String>, now: Timestamp) {
-        for (name, uid) in unlisted(index.node_keys(), listed) {
-            index.delete_node(&name, &uid, now);
-        }
+    fn gone(&self, index: &mut Index, object: &ObjectId, now: Timestamp) {
+        index.delete_node(&object.key.name, &object.uid, now);
     }
 }
 
@@ -284,11 +210,7 @@ impl WatchedKind for Pods {
         index.apply_pod(self.facts(&object), now);
     }
 
-    fn delete(&self, index: &mut Index, object: &Self::Object, now: Timestamp) {
-        index.delete_pod(key(object).1, now);
-    }
-
-    fn retain(&self, index: &mut Index, listed: &BTreeSet<String>, now: Timestamp) {
-        index.retain_pods(listed, now);
+    fn gone(&self, index: &mut Index, object: &ObjectId, now: Timestamp) {
+        index.delete_pod(&object.uid, now);
     }
 }

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use daemon::metrics::register;
+use link::changes::ObjectId;
 use prometheus::{HistogramOpts, HistogramVec, Registry};
 
 use crate::facts::Version;
@@ -55,8 +56,8 @@ impl WatchLag {
         }
     }
 
-    /// The watch brings a version of an object, or its end.
-    pub fn heard(&self, kind: &'static str, name: &str, version: &Version, at: Instant) {
+    /// The watch has brought a version of an object.
+    pub fn watched(&self, kind: &'static str, name: &str, version: &Version, at: Instant) {
         let mut awaited = self.awaited();
         let key = (kind, name.to_owned());
         let Some((made, since)) = awaited.get(&key) else { return };
@@ -68,7 +69,16 @@ impl WatchLag {
         awaited.remove(&key);
     }
 
-    /// The watch of a kind begins anew: what comes now says nothing of how late it is.
+    /// An object is gone: the watch will bring no version of it any more.
+    pub fn gone(&self, kind: &'static str, object: &ObjectId) {
+        let mut awaited = self.awaited();
+        let key = (kind, object.key.name.to_string());
+        if awaited.get(&key).is_some_and(|(made, _)| *made.uid == *object.uid) {
+            awaited.remove(&key);
+        }
+    }
+
+    /// A list of a kind is complete: the watch does not bring again what the list has brought.
     pub fn forget(&self, kind: &'static str) {
         self.awaited().retain(|(awaited, _), _| *awaited != kind);
     }
@@ -105,12 +115,12 @@ mod tests {
         let start = Instant::now();
         let at = |seconds| start + Duration::from_secs(seconds);
         watch_lag.written(KIND, "a", &version(5), Some(&version(3)), at(0));
-        watch_lag.heard(KIND, "a", &version(4), at(1));
+        watch_lag.watched(KIND, "a", &version(4), at(1));
         assert_eq!(measured(&watch_lag), (0, 0.0), "that was an earlier version");
-        watch_lag.heard(KIND, "b", &version(5), at(1));
+        watch_lag.watched(KIND, "b", &version(5), at(1));
         assert_eq!(measured(&watch_lag), (0, 0.0), "that was another object");
-        watch_lag.heard(KIND, "a", &version(5), at(2));
-        watch_lag.heard(KIND, "a", &version(5), at(3));
+        watch_lag.watched(KIND, "a", &version(5), at(2));
+        watch_lag.watched(KIND, "a", &version(5), at(3));
         assert_eq!(measured(&watch_lag), (1, 2.0));
         assert!(watch_lag.awaited().is_empty());
     }
@@ -131,7 +141,7 @@ mod tests {
         watch_lag.written(KIND, "gone", &version(5), None, now);
         assert!(watch_lag.awaited().is_empty());
         watch_lag.written(KIND, "passed-over", &version(5), Some(&version(4)), now);
-        watch_lag.heard(KIND, "passed-over", &version(6), now);
+        watch_lag.watched(KIND, "passed-over", &version(6), now);
         assert!(watch_lag.awaited().is_empty());
         watch_lag.written(KIND, "listed", &version(5), Some(&version(4)), now);
         watch_lag.forget(KIND);

@@ -18,6 +18,7 @@ pub use start::{Cause, FailedStart};
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use k8s_openapi::jiff::Timestamp;
+use link::changes::Origin;
 
 /// Which object this is, and which version of it was seen.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -61,6 +62,15 @@ pub enum Source {
     Answer,
     /// The answer to a create: new, unless the watch was faster.
     Created,
+}
+
+impl From<Origin> for Source {
+    fn from(origin: Origin) -> Self {
+        match origin {
+            Origin::List => Self::List,
+            Origin::Watch => Self::Watch,
+        }
+    }
 }
 
 impl Source {

@@ -68,7 +68,7 @@ impl Index {
         Some(if now < due {
             NodeVerdict { step: NodeOperation::Nothing, requeue_at: Some(due) }
         } else if !self.doubtful.is_empty() {
-            // The Node may be among what is not known; at the end of the list everything is looked at.
+            // The Node may be missing from what is known; once the list is complete, the report is reconciled again.
             NodeVerdict { step: NodeOperation::Nothing, requeue_at: None }
         } else {
             NodeVerdict {

@@ -59,6 +59,8 @@ pub struct Index {
     doubtful: BTreeSet<&'static str>,
     /// The latest version of any report that the watch has brought: what was created before is known, or gone.
     reports_seen: Option<Version>,
+    /// Nodes whose report is known only from the answer to its creation.
+    created: BTreeSet<String>,
     /// When the reports were last listed: what was created before is known, or gone, or the watch brings it.
     reports_listed: Option<Timestamp>,
     /// Since when mere counts wait for the report of a node that joins.
@@ -68,15 +70,34 @@ pub struct Index {
     rollouts: Vec<Duration>,
 }
 
-/// Names of what is worth another look.
+/// What is reconciled.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum WorkKey {
+    /// The profile of this name.
+    Profile(String),
+    /// The Node of this name, and the report about it.
+    Node(String),
+    /// The report of this name, whose Node does not exist.
+    Orphan(String),
+}
+
+/// What is to be reconciled, each once.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Dirty {
-    /// Profiles.
-    pub profiles: BTreeSet<String>,
-    /// Nodes.
-    pub nodes: BTreeSet<String>,
-    /// Names of reports about nodes that do not exist.
-    pub orphans: BTreeSet<String>,
+    pub(crate) profiles: BTreeSet<String>,
+    pub(crate) nodes: BTreeSet<String>,
+    pub(crate) orphans: BTreeSet<String>,
+}
+
+impl IntoIterator for Dirty {
+    type Item = WorkKey;
+    type IntoIter = Box<dyn Iterator<Item = WorkKey>>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        let profiles = self.profiles.into_iter().map(WorkKey::Profile);
+        let nodes = self.nodes.into_iter().map(WorkKey::Node);
+        Box::new(profiles.chain(nodes).chain(self.orphans.into_iter().map(WorkKey::Orphan)))
+    }
 }
 
 impl Index {
@@ -92,6 +113,7 @@ impl Index {
             agents: HashMap::new(),
             doubtful: BTreeSet::new(),
             reports_seen: None,
+            created: BTreeSet::new(),
             reports_listed: None,
             counts_wait_since: None,
             dirty: Dirty::default(),
@@ -99,7 +121,7 @@ impl Index {
         }
     }
 
-    /// What is worth another look since the last call.
+    /// What is to be reconciled because of changes since the last call.
     pub fn take_dirty(&mut self) -> Dirty {
         std::mem::take(&mut self.dirty)
     }
@@ -110,10 +132,14 @@ impl Index {
         std::mem::take(&mut self.rollouts)
     }
 
-    /// Marks everything as worth a look, as at the start.
-    pub fn touch_all(&mut self) {
+    /// Marks everything as to be reconciled, as at the start.
+    pub fn queue_all(&mut self) {
         self.dirty.profiles.extend(self.profiles.keys().cloned());
         self.dirty.nodes.extend(self.nodes.keys().cloned());
+        self.queue_orphans();
+    }
+
+    fn queue_orphans(&mut self) {
         let orphans = self.nodes.iter().filter(|(_, node)| node.is_orphaned());
         self.dirty.orphans.extend(orphans.map(|(name, _)| name.clone()));
     }
@@ -199,6 +225,11 @@ impl Index {
             if source == Source::Watch && seen.is_none_or(|seen| seen.is_older_than(&facts.version)) {
                 self.reports_seen = Some(facts.version.clone());
             }
+            match source {
+                Source::Created => _ = self.created.insert(name.clone()),
+                Source::List | Source::Watch => _ = self.created.remove(&name),
+                Source::Answer => {}
+            }
             self.change_node(&name, now, |node| node.set_report(Some(facts)));
         }
     }
@@ -207,6 +238,7 @@ impl Index {
     pub fn delete_report(&mut self, name: &str, uid: &str, now: Timestamp) {
         let known = self.nodes.get(name).and_then(|node| node.report.as_ref());
         if known.is_some_and(|known| known.version.uid == uid) {
+            self.created.remove(name);
             self.change_node(name, now, |node| node.set_report(None));
         }
     }
@@ -247,9 +279,14 @@ impl Index {
         self.doubtful.insert(kind);
     }
 
-    /// A whole list of the kind is known.
+    /// A list of the kind is complete, so that no object of it is missing.
     pub fn is_whole(&mut self, kind: &'static str) {
-        self.doubtful.remove(kind);
+        if self.doubtful.remove(kind) && self.doubtful.is_empty() {
+            // What had to wait for it.
+            let deleting = self.profiles.iter().filter(|(_, profile)| profile.facts.deleting());
+            self.dirty.profiles.extend(deleting.map(|(name, _)| name.clone()));
+            self.queue_orphans();
+        }
     }
 
     /// Lets the time that has passed change a node's class, and what is known of the starts there.
@@ -260,41 +297,13 @@ impl Index {
         self.note_starts(node, now);
     }
 
-    /// Names and uids of all profiles: a relist drops those that it did not bring.
-    #[must_use]
-    pub fn profile_keys(&self) -> BTreeMap<String, String> {
-        self.profiles
-            .iter()
-            .map(|(name, profile)| (name.clone(), profile.facts.version.uid.clone()))
-            .collect()
-    }
-
-    /// Names and uids of all Nodes.
-    #[must_use]
-    pub fn node_keys(&self) -> BTreeMap<String, String> {
-        let key = |(name, node): (&String, &Node)| Some((name.clone(), node.object.as_ref()?.uid.clone()));
-        self.nodes.iter().filter_map(key).collect()
-    }
-
-    /// Drops every report whose uid a relist did not bring.
-    pub fn retain_reports(&mut self, uids: &BTreeSet<String>, now: Timestamp) {
-        let report = |node: &Node| Some(node.report.as_ref()?.version.uid.clone());
-        let key = |(name, node): (&String, &Node)| Some((name.clone(), report(node)?));
-        let known: Vec<_> = self.nodes.iter().filter_map(key).collect();
-        for (name, uid) in known.into_iter().filter(|(_, uid)| !uids.contains(uid)) {
-            self.delete_report(&name, &uid, now);
+    /// A list of the reports is complete, as of `now`. One that is known only from the answer to its creation, and that the
+    /// list did not bring, is gone.
+    pub fn reports_listed(&mut self, now: Timestamp) {
+        for name in std::mem::take(&mut self.created) {
+            self.change_node(&name, now, |node| node.set_report(None));
         }
         self.reports_listed = Some(now);
-    }
-
-    /// Drops every pod whose uid a relist did not bring.
-    pub fn retain_pods(&mut self, uids: &BTreeSet<String>, now: Timestamp) {
-        self.dirty.profiles.extend(self.users.retain(uids));
-        self.dirty.nodes.extend(self.witnesses.retain(uids));
-        let gone: Vec<_> = self.agents.keys().filter(|uid| !uids.contains(*uid)).cloned().collect();
-        for uid in gone {
-            self.delete_pod(&uid, now);
-        }
     }
 
     /// Every profile, with the count of its nodes, and since when it is not Ready.

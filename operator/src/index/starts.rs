@@ -65,12 +65,6 @@ impl Witnesses {
         Some(node)
     }
 
-    /// Drops every pod that is not among `uids`; gives the nodes that this concerns.
-    pub(super) fn retain(&mut self, uids: &BTreeSet<String>) -> Vec<String> {
-        let gone: Vec<_> = self.pods.keys().filter(|uid| !uids.contains(*uid)).cloned().collect();
-        gone.iter().filter_map(|uid| self.delete(uid)).collect()
-    }
-
     #[cfg(test)]
     pub(super) fn count(&self) -> usize {
         assert_eq!(self.pods.len(), self.by_node.values().map(BTreeSet::len).sum::<usize>());

@@ -71,12 +71,6 @@ impl Users {
         known.is_some_and(|known| known.node == pod.node && known.profiles == *profiles)
     }
 
-    /// Drops every pod that is not among `uids`; gives the profiles that this concerns.
-    pub(super) fn retain(&mut self, uids: &BTreeSet<String>) -> BTreeSet<String> {
-        let gone: Vec<_> = self.pods.keys().filter(|uid| !uids.contains(*uid)).cloned().collect();
-        gone.iter().flat_map(|uid| self.delete(uid)).collect()
-    }
-
     /// Every pod that names a profile.
     pub(super) fn all(&self) -> impl Iterator<Item = &User> {
         self.pods.values()

@@ -12,19 +12,17 @@ use std::time::{Duration, Instant};
 
 use futures::TryFutureExt;
 use k8s_openapi::jiff::Timestamp;
-use kube::Resource;
-use kube_runtime::controller::Action;
 use link::chain;
-use tokio::sync::watch;
 use tracing::warn;
 
 use crate::cluster::Cluster;
 use crate::cooldowns::Cooldowns;
 use crate::facts::Version;
+use crate::index::WorkKey;
 use crate::pod_list::PodLists;
 use crate::writer::{WriteError, Writer};
 
-/// What both controllers work with.
+/// What a reconciliation works with.
 pub struct Context {
     /// What is known.
     pub cluster: Arc<Cluster>,
@@ -32,31 +30,13 @@ pub struct Context {
     pub writer: Writer,
     /// What is asked before a file goes.
     pod_lists: PodLists,
-    /// What is not looked at, whatever the news, because writes failed for a reason: a thousand reports must not be a
-    /// thousand writes to an API server that is in trouble.
+    /// Objects that are not reconciled for a while, whatever changes, because writes failed, by the reason of the failure:
+    /// a thousand reports must not be a thousand writes to an API server that is in trouble.
     failures: Cooldowns<&'static str>,
-    /// Versions that the API server has called outdated. Only news of the object helps then. While the watch is late, news of
-    /// everything else goes on making the object due, and without a memory each look would send the same write to an API
-    /// server that is too busy as it is.
+    /// Versions that the API server has called outdated. Only an update of the object helps then. While the watch is late,
+    /// updates of other objects keep making this one due, and without a memory each reconciliation would send the same
+    /// write to an API server that is too busy already.
     outdated: Cooldowns<Version>,
-    /// Looks under way.
-    under_way: watch::Sender<usize>,
-}
-
-/// A look under way, for as long as it lives.
-struct UnderWay<'a>(&'a watch::Sender<usize>);
-
-impl<'a> UnderWay<'a> {
-    fn begin(count: &'a watch::Sender<usize>) -> Self {
-        count.send_modify(|count| *count += 1);
-        Self(count)
-    }
-}
-
-impl Drop for UnderWay<'_> {
-    fn drop(&mut self) {
-        self.0.send_modify(|count| *count -= 1);
-    }
 }
 
 /// The longest first pause after a write that failed. A refusal may last longer than silence, but whoever mends what is
@@ -76,7 +56,6 @@ impl Context {
             pod_lists,
             failures: Cooldowns::new(FAILED),
             outdated: Cooldowns::new(OUTDATED),
-            under_way: watch::Sender::new(0),
         }
     }
 
@@ -97,118 +76,111 @@ impl Context {
         }
         answer
     }
+}
 
-    /// Waits until no look is under way.
-    pub async fn idle(&self) {
-        // An error means that nobody looks any more, which is the same.
-        let _ = self.under_way.subscribe().wait_for(|count| *count == 0).await;
+/// What is counted and logged as one kind, and cools down together: a report without a Node is the business of the node.
+#[derive(Debug, Clone, Copy)]
+struct Subject<'a> {
+    kind: &'static str,
+    name: &'a str,
+}
+
+impl<'a> From<&'a WorkKey> for Subject<'a> {
+    fn from(key: &'a WorkKey) -> Self {
+        match key {
+            WorkKey::Profile(name) => Self { kind: "profile", name },
+            WorkKey::Node(name) | WorkKey::Orphan(name) => Self { kind: "node", name },
+        }
     }
 }
 
-/// One look at the profile `object`.
-///
-/// # Errors
-/// A write did not happen.
-pub async fn profile<K: Resource>(object: Arc<K>, context: Arc<Context>) -> Result<Action, WriteError> {
-    let name = object.meta().name.as_deref().unwrap_or_default();
-    look("profile", name, &context, profile::reconcile(name, &context)).await
-}
-
-/// One look at the node `object`.
-///
-/// # Errors
-/// A write did not happen.
-pub async fn node<K: Resource>(object: Arc<K>, context: Arc<Context>) -> Result<Action, WriteError> {
-    let name = object.meta().name.as_deref().unwrap_or_default();
-    look("node", name, &context, node::reconcile(name, &context).map_ok(Looked::Done)).await
-}
-
-/// One look at the report `object`, which is about a node that does not exist.
-///
-/// # Errors
-/// A write did not happen.
-pub async fn orphan<K: Resource>(object: Arc<K>, context: Arc<Context>) -> Result<Action, WriteError> {
-    let name = object.meta().name.as_deref().unwrap_or_default();
-    look("node", name, &context, node::reconcile_orphan(name, &context).map_ok(Looked::Done)).await
-}
-
-/// When to try again after a failed look at a profile.
-pub fn profile_failed<K: Resource>(object: Arc<K>, error: &WriteError, context: Arc<Context>) -> Action {
-    try_again("profile", &*object, error, &context)
-}
-
-/// When to try again after a failed look at a node, or at a report about none.
-pub fn node_failed<K: Resource>(object: Arc<K>, error: &WriteError, context: Arc<Context>) -> Action {
-    try_again("node", &*object, error, &context)
-}
-
-fn try_again<K: Resource>(kind: &'static str, object: &K, error: &WriteError, context: &Context) -> Action {
-    let name = object.meta().name.as_deref().unwrap_or_default();
-    if matches!(error, WriteError::Conflict | WriteError::Gone) {
-        // The watch brings the news that the judgement lacked; the timer is for the case that it does not.
-        context.failures.forget(kind, name);
-        let rest = context.outdated.left(kind, name, Instant::now());
-        return Action::requeue(rest.unwrap_or(Duration::from_secs(1)));
+/// Reconciles what `key` names, once, and logs what failed. Gives how long until it is to be reconciled again if nothing
+/// happens before.
+pub async fn reconcile(key: &WorkKey, context: &Context) -> Option<Duration> {
+    match try_reconcile(key, context).await {
+        Ok(wait) => wait,
+        Err(error) => Some(context.failed(key.into(), &error, Instant::now())),
     }
-    // For another reason it begins anew: an API server that has just come back may refuse what it will allow in a moment.
-    let delay = context.failures.begin(kind, name, error.reason(), Instant::now());
-    if matches!(error, WriteError::Unlisted(_)) {
-        warn!(profile = name, error = %chain(error), retry_in = ?delay, "pods cannot be listed: the file stays");
-        return Action::requeue(delay);
-    }
-    let of = |other| (kind == other).then_some(name);
-    warn!(
-        profile = of("profile"),
-        node = of("node"),
-        reason = error.reason(),
-        error = %chain(error),
-        retry_in = ?delay,
-        "write failed"
-    );
-    Action::requeue(delay)
 }
 
-/// What a look came to.
+/// As [`reconcile`], for whoever decides about failures.
+///
+/// # Errors
+/// A write did not happen.
+pub async fn try_reconcile(key: &WorkKey, context: &Context) -> Result<Option<Duration>, WriteError> {
+    let (began, subject) = (Instant::now(), Subject::from(key));
+    // On becoming leader, every object is queued.
+    if !context.cluster.may_write() {
+        return Ok(None);
+    }
+    if let Some(left) = context.failures.left(subject.kind, subject.name, began) {
+        return Ok(Some(left));
+    }
+    let result = match key {
+        WorkKey::Profile(name) => profile::reconcile(name, context).await,
+        WorkKey::Node(name) => node::reconcile(name, context).map_ok(Outcome::Done).await,
+        WorkKey::Orphan(name) => node::reconcile_orphan(name, context).map_ok(Outcome::Done).await,
+    };
+    context.cluster.metrics.reconciled(subject.kind, result.as_ref().map(drop), began.elapsed());
+    Ok(context.succeeded(subject, result?, Timestamp::now()))
+}
+
+/// What a reconciliation came to, and when time alone makes the next one necessary.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Looked {
-    /// There was nothing to write, or it was written. Ask again then, if nothing happens before.
+enum Outcome {
+    /// There was nothing to write, or it was written.
     Done(Option<Timestamp>),
-    /// Pods were to be listed before anything is written, which says nothing of whether a write would succeed: what
-    /// failed before is still to be tried ever more slowly.
+    /// Pods were to be listed before anything is written. That does not show whether a write would succeed: what failed
+    /// before is still tried ever more slowly.
     Listed(Option<Timestamp>),
 }
 
-/// Measures a look and turns its time into an action.
-async fn look(
-    kind: &'static str,
-    name: &str,
-    context: &Context,
-    step: impl Future<Output = Result<Looked, WriteError>>,
-) -> Result<Action, WriteError> {
-    let _under_way = UnderWay::begin(&context.under_way);
-    // Leave to write makes everything due.
-    if !context.cluster.may_write() {
-        return Ok(Action::await_change());
+impl Context {
+    /// How long until the next reconciliation after one that did not fail.
+    fn succeeded(
+        &self,
+        Subject { kind, name }: Subject<'_>,
+        outcome: Outcome,
+        now: Timestamp,
+    ) -> Option<Duration> {
+        let requeue_at = match outcome {
+            Outcome::Done(time) => {
+                self.failures.forget(kind, name);
+                self.outdated.forget(kind, name);
+                time
+            }
+            Outcome::Listed(time) => time,
+        };
+        // A little late rather than a little early, when there would be nothing to do yet.
+        let late = Duration::from_millis(10);
+        requeue_at.map(|time| Duration::try_from(time.duration_since(now)).unwrap_or_default() + late)
     }
-    if let Some(rest) = context.failures.left(kind, name, Instant::now()) {
-        return Ok(Action::requeue(rest));
-    }
-    let started = Instant::now();
-    let result = step.await;
-    context.cluster.metrics.reconciled(kind, result.as_ref().map(drop), started.elapsed());
-    let requeue_at = match result? {
-        Looked::Done(time) => {
-            context.failures.forget(kind, name);
-            context.outdated.forget(kind, name);
-            time
+
+    /// How long until the next reconciliation after one that failed.
+    fn failed(&self, Subject { kind, name }: Subject<'_>, error: &WriteError, now: Instant) -> Duration {
+        if matches!(error, WriteError::Conflict | WriteError::Gone) {
+            // The watch brings the update that the judgement lacked; the timer is for the case that it does not.
+            self.failures.forget(kind, name);
+            return self.outdated.left(kind, name, now).unwrap_or(Duration::from_secs(1));
         }
-        Looked::Listed(time) => time,
-    };
-    Ok(requeue_at.map_or_else(Action::await_change, |time| {
-        let wait = Duration::try_from(time.duration_since(Timestamp::now())).unwrap_or_default();
-        // A little late rather than a little early, which would be a look for nothing.
-        Action::requeue(wait + Duration::from_millis(10))
-    }))
+        // For another reason it begins anew: an API server that has just come back may refuse what it will allow in a
+        // moment.
+        let delay = self.failures.begin(kind, name, error.reason(), now);
+        if matches!(error, WriteError::Unlisted(_)) {
+            warn!(profile = name, error = %chain(error), retry_in = ?delay, "pods cannot be listed: the file stays");
+            return delay;
+        }
+        let of = |other| (kind == other).then_some(name);
+        warn!(
+            profile = of("profile"),
+            node = of("node"),
+            reason = error.reason(),
+            error = %chain(error),
+            retry_in = ?delay,
+            "write failed"
+        );
+        delay
+    }
 }
 
 #[cfg(test)]
@@ -217,7 +189,6 @@ mod tests {
     use crate::facts::{NodeFacts, ProfileFacts, Source};
     use crate::index::{Index, ProfileOperation};
     use crate::metrics::Metrics;
-    use kube::core::PartialObjectMetaExt;
 
     fn context() -> Context {
         let (service, _) =
@@ -231,12 +202,13 @@ mod tests {
         Context::new(Arc::new(Cluster::new(Index::new("profiles"), [], metrics)), writer, pod_lists)
     }
 
-    /// How long the profile rests after an answer.
-    fn rest_after(context: &Context, code: u16) -> Duration {
+    const PROFILE: Subject<'_> = Subject { kind: "profile", name: "a" };
+
+    /// How long the profile cools down after an answer.
+    fn cooldown_after(context: &Context, code: u16) -> Duration {
         let status = kube::core::Status { code, ..kube::core::Status::failure("no", "No") };
         let error = WriteError::from(kube::Error::Api(status.boxed()));
-        let metadata = kube::core::ObjectMeta { name: Some("a".to_owned()), ..Default::default() };
-        try_again("profile", &metadata.into_response_partial::<api::SeccompProfile>(), &error, context);
+        context.failed(PROFILE, &error, Instant::now());
         context.failures.left("profile", "a", Instant::now()).unwrap()
     }
 
@@ -245,15 +217,15 @@ mod tests {
         let context = context();
         for code in [429, 500, 410, 503] {
             for _ in 0..40 {
-                assert!(rest_after(&context, code) <= Duration::from_secs(20));
+                assert!(cooldown_after(&context, code) <= Duration::from_secs(20));
             }
         }
         // It refuses everybody until it knows who may do what.
-        assert!(rest_after(&context, 403) < Duration::from_secs(1));
+        assert!(cooldown_after(&context, 403) < Duration::from_secs(1));
     }
 
     #[tokio::test]
-    async fn counts_that_are_held_back_are_looked_at_again_when_they_may_be_written() {
+    async fn counts_that_are_held_back_are_reconciled_again_when_they_may_be_written() {
         let (context, now) = (context(), Timestamp::now());
         let node = |name: &str, reachable| NodeFacts {
             name: name.to_owned(),
@@ -282,17 +254,16 @@ mod tests {
         });
         // No request is answered: that would be an error.
         let again = profile::reconcile("a", &context).await.unwrap();
-        assert_eq!(again, Looked::Done(Some(now + Duration::from_secs(5))));
-        let action = look("profile", "a", &context, async { Ok(again) }).await.unwrap();
-        assert_ne!(action, Action::await_change());
+        assert_eq!(again, Outcome::Done(Some(now + Duration::from_secs(5))));
+        assert_eq!(context.succeeded(PROFILE, again, now), Some(Duration::from_millis(5010)));
     }
 
     #[tokio::test]
     async fn what_is_refused_again_and_again_is_tried_ever_more_slowly() {
         let context = context();
-        let pauses = [(); 12].map(|()| rest_after(&context, 422));
+        let pauses = [(); 12].map(|()| cooldown_after(&context, 422));
         assert!(pauses[0] < Duration::from_secs(1) && pauses[11] >= Duration::from_secs(10), "{pauses:?}");
         context.failures.forget("profile", "a");
-        assert!(rest_after(&context, 422) < Duration::from_secs(1));
+        assert!(cooldown_after(&context, 422) < Duration::from_secs(1));
     }
 }

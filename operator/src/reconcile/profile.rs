@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use k8s_openapi::jiff::Timestamp;
 use tracing::{debug, info, warn};
 
-use super::{Context, Looked};
+use super::{Context, Outcome};
 use crate::cluster::Cluster;
 use crate::facts::{ProfileFacts, Source, WatchedProfile};
 use crate::index::{Index, Listed, ProfileOperation};
@@ -25,11 +25,11 @@ const LIST_UNDER_WAY: Duration = Duration::from_millis(250);
 ///
 /// # Errors
 /// A write did not happen.
-pub(super) async fn reconcile(name: &str, context: &Context) -> Result<Looked, WriteError> {
+pub(super) async fn reconcile(name: &str, context: &Context) -> Result<Outcome, WriteError> {
     let Context { cluster, writer, .. } = context;
     let now = Timestamp::now();
     let Some(verdict) = cluster.change(|index| index.verdict_on_profile(name, now)) else {
-        return Ok(Looked::Done(None));
+        return Ok(Outcome::Done(None));
     };
     let version = &verdict.version;
     match verdict.step {
@@ -39,7 +39,7 @@ pub(super) async fn reconcile(name: &str, context: &Context) -> Result<Looked, W
                 cluster.change(|index| index.pods_not_listed(name, &version.uid, Timestamp::now()));
             })?;
             let wait = match listed {
-                Some(Listed::AllKnown) => return Ok(Looked::Listed(verdict.requeue_at)),
+                Some(Listed::AllKnown) => return Ok(Outcome::Listed(verdict.requeue_at)),
                 None => {
                     if context.pod_lists.has_failed() {
                         cluster.change(|index| index.pods_not_listed(name, &version.uid, Timestamp::now()));
@@ -55,7 +55,7 @@ pub(super) async fn reconcile(name: &str, context: &Context) -> Result<Looked, W
                     LISTED_BEFORE_KNOWN
                 }
             };
-            return Ok(Looked::Listed(Some(Timestamp::now() + wait)));
+            return Ok(Outcome::Listed(Some(Timestamp::now() + wait)));
         }
         ProfileOperation::AddFinalizer { has_finalizers } => {
             let write = writer.add_finalizer(name, version, has_finalizers);
@@ -100,7 +100,7 @@ pub(super) async fn reconcile(name: &str, context: &Context) -> Result<Looked, W
             }
         }
     }
-    Ok(Looked::Done(verdict.requeue_at))
+    Ok(Outcome::Done(verdict.requeue_at))
 }
 
 /// Asks whether a pod uses the profile, as of now; `None` while no list can be had.

@@ -14,17 +14,15 @@ use http::{Method, Request, Response};
 use k8s_openapi::jiff::{Timestamp, ToSpan};
 use kube::Client;
 use kube::client::Body;
-use kube_runtime::controller::Action;
-use kube_runtime::reflector;
 use operator::cluster::Cluster;
 use operator::facts::{
     AgentPods, Cause, FailedStart, NodeFacts, PodFacts, PodKind, ProfileFacts, ReportFacts, Source,
     WatchedProfile,
 };
-use operator::index::Index;
+use operator::index::{Index, WorkKey};
 use operator::metrics::Metrics;
 use operator::pod_list::PodLists;
-use operator::reconcile::{self, Context};
+use operator::reconcile::{Context, try_reconcile};
 use operator::watch::{Pods, Profiles, WatchedKind, follow};
 use operator::writer::{WriteError, Writer};
 use serde_json::{Value, json};
@@ -126,16 +124,16 @@ fn start(cluster: Arc<Cluster>) -> (Arc<Context>, Server) {
     (Arc::new(Context::new(cluster, writer, pod_lists)), Server(handle))
 }
 
-fn named<K: for<'de> serde::Deserialize<'de>>(name: &str) -> Arc<K> {
-    Arc::new(serde_json::from_value(json!({ "metadata": { "name": name } })).unwrap())
+fn profile(name: &str) -> WorkKey {
+    WorkKey::Profile(name.to_owned())
 }
 
-async fn verdict_on_profile(context: &Arc<Context>) -> Result<(), WriteError> {
-    reconcile::profile(named::<WatchedProfile>("audit"), context.clone()).await.map(|_| ())
+async fn reconcile_profile(context: &Context) -> Result<(), WriteError> {
+    try_reconcile(&profile("audit"), context).await.map(|_| ())
 }
 
-async fn look_at_node(context: &Arc<Context>) -> Result<(), WriteError> {
-    reconcile::node(named::<operator::facts::WatchedNode>("n1"), context.clone()).await.map(|_| ())
+async fn reconcile_node(context: &Context) -> Result<(), WriteError> {
+    try_reconcile(&WorkKey::Node("n1".to_owned()), context).await.map(|_| ())
 }
 
 fn precondition(patch: &Value, version: &str) {
@@ -166,11 +164,11 @@ async fn a_new_profile_gets_the_finalizer_first_and_then_its_status() {
             })
             .await;
     };
-    let looks = async {
-        verdict_on_profile(&context).await.unwrap();
-        verdict_on_profile(&context).await.unwrap();
+    let reconciliations = async {
+        reconcile_profile(&context).await.unwrap();
+        reconcile_profile(&context).await.unwrap();
     };
-    tokio::join!(looks, conversation);
+    tokio::join!(reconciliations, conversation);
 }
 
 #[tokio::test]
@@ -190,8 +188,8 @@ async fn a_profile_on_every_node_is_called_ready_with_an_event() {
             })
             .await;
     };
-    let (look, ()) = tokio::join!(verdict_on_profile(&context), conversation);
-    look.unwrap();
+    let (result, ()) = tokio::join!(reconcile_profile(&context), conversation);
+    result.unwrap();
 }
 
 #[tokio::test]
@@ -199,8 +197,8 @@ async fn a_write_that_comes_too_late_is_a_conflict_and_changes_nothing() {
     let (context, mut server) = start(cluster(&held("10"), Some(json!({}))));
     let path = format!("{PROFILE}/status");
     let conversation = server.expect(Method::PATCH, &path, failure(409, "Conflict"), |_| {});
-    let (look, ()) = tokio::join!(verdict_on_profile(&context), conversation);
-    assert!(matches!(look, Err(WriteError::Conflict)), "{look:?}");
+    let (result, ()) = tokio::join!(reconcile_profile(&context), conversation);
+    assert!(matches!(result, Err(WriteError::Conflict)), "{result:?}");
     context
         .cluster
         .change(|index| assert_eq!(index.profile_version("audit").unwrap().resource_version, "10"));
@@ -216,17 +214,17 @@ async fn what_was_called_outdated_is_not_written_again_before_there_is_news_of_i
             .expect(Method::PATCH, &path, (200, held("12")), |patch| assert_eq!(patch[0]["value"], "11"))
             .await;
     };
-    let looks = async {
+    let reconciliations = async {
         for _ in 0..10 {
-            let look = verdict_on_profile(&context).await;
-            assert!(matches!(look, Err(WriteError::Conflict)), "{look:?}");
+            let result = reconcile_profile(&context).await;
+            assert!(matches!(result, Err(WriteError::Conflict)), "{result:?}");
         }
         let news = serde_json::from_value::<WatchedProfile>(held("11")).unwrap();
         let now = Timestamp::now();
         context.cluster.change(|index| index.apply_profile(ProfileFacts::of(&news), Source::Watch, now));
-        verdict_on_profile(&context).await.unwrap();
+        reconcile_profile(&context).await.unwrap();
     };
-    tokio::join!(looks, conversation);
+    tokio::join!(reconciliations, conversation);
 }
 
 #[tokio::test]
@@ -252,15 +250,15 @@ async fn what_was_called_outdated_of_a_node_is_neither_written_nor_deleted_befor
             server.expect(method.clone(), path, failure(409, "Conflict"), |request| of(&request, "6")).await;
             server.expect(method.clone(), path, (200, answer), |request| of(&request, "7")).await;
         };
-        let looks = async {
+        let reconciliations = async {
             for _ in 0..10 {
-                let look = look_at_node(&context).await;
-                assert!(matches!(look, Err(WriteError::Conflict)), "{look:?}");
+                let result = reconcile_node(&context).await;
+                assert!(matches!(result, Err(WriteError::Conflict)), "{result:?}");
             }
             news("7");
-            look_at_node(&context).await.unwrap();
+            reconcile_node(&context).await.unwrap();
         };
-        tokio::join!(looks, conversation);
+        tokio::join!(reconciliations, conversation);
     }
 }
 
@@ -268,7 +266,8 @@ async fn what_was_called_outdated_of_a_node_is_neither_written_nor_deleted_befor
 async fn the_report_of_a_node_that_does_not_exist_is_deleted_as_it_was_judged_and_only_after_the_grace() {
     let (context, mut server) = start(cluster(&held("10"), None));
     let files = json!({ "audit": &HASH[7..39] });
-    let orphan = || reconcile::orphan(named::<operator::facts::WatchedNode>("n2"), context.clone());
+    let key = WorkKey::Orphan("n2".to_owned());
+    let orphan = || try_reconcile(&key, &context);
     let news = |version: &str, ago: u64| {
         let report = ReportFacts { node: "n2".into(), ..report(version, "gone", &files) };
         let then = Timestamp::now() - Duration::from_secs(ago);
@@ -276,7 +275,7 @@ async fn the_report_of_a_node_that_does_not_exist_is_deleted_as_it_was_judged_an
     };
     news("6", 290);
     // No answer is prepared: a request would fail.
-    assert_ne!(orphan().await.unwrap(), Action::await_change());
+    assert!(orphan().await.unwrap().is_some(), "it is due again");
     context.cluster.change(|index| index.delete_report("n2", "ru1", Timestamp::now()));
     news("7", 301);
     let path = "/apis/seccomp.imjasonh.dev/v1alpha1/nodeprofilestatuses/n2";
@@ -294,26 +293,31 @@ async fn the_report_of_a_node_that_does_not_exist_is_deleted_as_it_was_judged_an
             })
             .await;
     };
-    let (look, ()) = tokio::join!(orphan(), conversation);
-    look.unwrap();
+    let (result, ()) = tokio::join!(orphan(), conversation);
+    result.unwrap();
 }
 
-#[test]
-fn the_watch_makes_a_profile_due_for_what_the_answer_to_a_write_has_not_told() {
+#[tokio::test]
+async fn the_watch_makes_a_profile_due_for_what_the_answer_to_a_write_has_not_brought() {
     let cluster = cluster(&held("10"), None);
-    let mut due = std::pin::pin!(cluster.profiles.clone().stream());
-    let mut news = |version: &str, source| {
+    let due_after = |version: &str, source| {
         let object = serde_json::from_value(held(version)).unwrap();
         cluster.change(|index| Profiles.apply(index, object, source, Timestamp::now()));
-        due.next().now_or_never().flatten()
+        let mut keys = Vec::new();
+        let reconciliations = cluster.controller.run(1, |key| {
+            keys.push(key);
+            std::future::ready(None)
+        });
+        assert!(reconciliations.now_or_never().is_none());
+        keys.contains(&profile("audit"))
     };
-    assert_eq!(news("10", Source::Watch).as_deref(), Some("audit"), "it is due from the start");
-    assert_eq!(news("10", Source::Watch), None);
-    assert_eq!(news("11", Source::Answer).as_deref(), Some("audit"));
-    assert_eq!(news("11", Source::Watch), None);
-    assert_eq!(news("12", Source::Watch).as_deref(), Some("audit"));
+    assert!(due_after("10", Source::Watch), "it is due from the start");
+    assert!(!due_after("10", Source::Watch));
+    assert!(due_after("11", Source::Answer));
+    assert!(!due_after("11", Source::Watch));
+    assert!(due_after("12", Source::Watch));
     // A list is the truth, also where a restored API server numbers anew.
-    assert_eq!(news("12", Source::List).as_deref(), Some("audit"));
+    assert!(due_after("12", Source::List));
 }
 
 #[tokio::test]
@@ -325,12 +329,12 @@ async fn a_failing_api_server_is_an_error_to_try_again_and_a_lost_event_is_none(
         server.expect(Method::PATCH, &path, (200, held("11")), |_| {}).await;
         server.expect(Method::POST, EVENTS, failure(403, "Forbidden"), |_| {}).await;
     };
-    let looks = async {
-        let first = verdict_on_profile(&context).await;
+    let reconciliations = async {
+        let first = reconcile_profile(&context).await;
         assert!(matches!(first, Err(WriteError::Unavailable(_))), "{first:?}");
-        verdict_on_profile(&context).await.unwrap();
+        reconcile_profile(&context).await.unwrap();
     };
-    tokio::join!(looks, conversation);
+    tokio::join!(reconciliations, conversation);
 }
 
 #[tokio::test]
@@ -355,8 +359,8 @@ async fn an_approved_profile_that_no_node_holds_loses_exactly_our_finalizer() {
         );
         assert_eq!(patch[3], json!({ "op": "remove", "path": path }));
     });
-    let (look, ()) = tokio::join!(verdict_on_profile(&context), conversation);
-    look.unwrap();
+    let (result, ()) = tokio::join!(reconcile_profile(&context), conversation);
+    result.unwrap();
 }
 
 #[tokio::test]
@@ -375,8 +379,8 @@ async fn a_desired_node_gets_a_report_that_goes_with_it() {
             Response::builder().status(201).body(Body::from(answer.to_string().into_bytes())).unwrap(),
         );
     };
-    let (look, ()) = tokio::join!(look_at_node(&context), conversation);
-    look.unwrap();
+    let (result, ()) = tokio::join!(reconcile_node(&context), conversation);
+    result.unwrap();
     assert_eq!(created["metadata"]["name"], "n1");
     let owner = &created["metadata"]["ownerReferences"][0];
     assert_eq!(
@@ -384,7 +388,7 @@ async fn a_desired_node_gets_a_report_that_goes_with_it() {
         (&json!("Node"), &json!("nu1"), &json!(false))
     );
     // A second look finds it there although no watch has shown it yet.
-    look_at_node(&context).await.unwrap();
+    reconcile_node(&context).await.unwrap();
 }
 
 #[tokio::test]
@@ -400,8 +404,8 @@ async fn a_node_that_has_every_profile_is_told_so_beside_its_report() {
             (&json!("True"), &json!("AllProfiles"))
         );
     });
-    let (look, ()) = tokio::join!(look_at_node(&context), conversation);
-    look.unwrap();
+    let (result, ()) = tokio::join!(reconcile_node(&context), conversation);
+    result.unwrap();
 }
 
 #[tokio::test]
@@ -462,8 +466,8 @@ async fn a_node_on_which_no_container_starts_is_told_so_with_its_ready_condition
             })
             .await;
     };
-    let (look, ()) = tokio::join!(look_at_node(&context), conversation);
-    look.unwrap();
+    let (result, ()) = tokio::join!(reconcile_node(&context), conversation);
+    result.unwrap();
 }
 
 #[tokio::test]
@@ -475,56 +479,53 @@ async fn nothing_is_judged_before_every_kind_has_been_listed() {
     let (context, server) = start(Arc::new(cluster));
     // No answer is prepared: a request would fail.
     drop(server);
-    verdict_on_profile(&context).await.unwrap();
+    reconcile_profile(&context).await.unwrap();
 }
 
-#[tokio::test]
-async fn what_became_due_in_the_middle_of_a_list_is_due_again_at_its_end() {
-    let cluster = cluster(&held("10"), None);
+#[tokio::test(start_paused = true)]
+async fn what_a_list_brings_becomes_due_and_what_it_does_not_bring_is_gone() {
+    let metrics = Metrics::new(&prometheus::Registry::new()).unwrap();
+    let cluster = Arc::new(Cluster::new(Index::new("profiles"), [], metrics));
     let (service, handle) = tower_test::mock::pair();
     let mut server = Server(handle);
     let ready = Readiness::default();
-    let (_, writer) = reflector::store();
-    let watch = follow(
-        Profiles,
-        Client::new(service, "default"),
-        cluster.clone(),
-        Some(writer),
-        ready.part("profiles"),
-    );
-    let mut due = std::pin::pin!(cluster.profiles.clone().stream());
-    let mut next = async || due.next().await.unwrap();
-    assert_eq!(next().await, "audit");
+    let watch = follow(Profiles, Client::new(service, "default"), cluster.clone(), ready.part("profiles"));
+    let (keys, mut due) = tokio::sync::mpsc::unbounded_channel();
+    let controller = cluster.controller.run(1, async |key| {
+        keys.send(key).unwrap();
+        None
+    });
     let page = |next: &str, name: &str| {
         let mut item = held("11");
         item["metadata"]["name"] = json!(name);
         item["metadata"]["uid"] = json!(name);
-        let list = json!({
+        json!({
             "apiVersion": "seccomp.imjasonh.dev/v1alpha1", "kind": "SeccompProfileList",
             "metadata": { "resourceVersion": "12", "continue": next }, "items": [item]
-        });
-        Response::builder().status(200).body(Body::from(list.to_string().into_bytes())).unwrap()
+        })
     };
     let conversation = async {
-        let (request, send) = server.0.next_request().await.unwrap();
-        assert!(request.uri().query().unwrap().contains("limit=10"), "{}", request.uri());
-        send.send_response(page("more", "b"));
-        // A controller takes the name now, when its store does not hold the object yet.
-        assert_eq!(next().await, "b");
-        let (request, send) = server.0.next_request().await.unwrap();
-        assert!(request.uri().query().unwrap().contains("continue=more"), "{}", request.uri());
-        send.send_response(page("", "c"));
-        let mut names = BTreeSet::new();
-        while names.len() < 2 || !names.contains("b") {
-            names.insert(next().await);
-        }
-        names
+        let profile = |name| Some(profile(name));
+        let mut answer = async |query: &str, (status, body): (u16, Value)| {
+            let (request, send) = server.0.next_request().await.unwrap();
+            assert!(request.uri().query().unwrap().contains(query), "{}", request.uri());
+            let body = Body::from(body.to_string().into_bytes());
+            send.send_response(Response::builder().status(status).body(body).unwrap());
+        };
+        answer("limit=10", (200, page("", "a"))).await;
+        assert_eq!(due.recv().await, profile("a"));
+        answer("watch=true", failure(410, "Expired")).await;
+        answer("limit=10", (200, page("more", "b"))).await;
+        assert_eq!(due.recv().await, profile("b"));
+        cluster.change(|index| assert!(index.profile_version("a").is_some(), "the list is not complete"));
+        answer("continue=more", (200, page("", "c"))).await;
+        assert_eq!(due.recv().await, profile("c"));
+        assert_eq!(due.recv().await, profile("a"));
+        cluster.change(|index| assert_eq!(index.profile_version("a"), None));
     };
-    let names = tokio::select! {
+    tokio::select! {
         () = watch => panic!("a watch never ends"),
-        names = tokio::time::timeout(Duration::from_secs(10), conversation) => names.expect("b was never due again"),
-    };
-    assert!(names.contains("b"), "{names:?}");
-    // What the list did not bring is gone.
-    cluster.change(|index| assert_eq!(index.profile_version("audit"), None));
+        () = controller => panic!("a controller never ends"),
+        end = tokio::time::timeout(Duration::from_secs(60), conversation) => end.expect("a profile was never due"),
+    }
 }

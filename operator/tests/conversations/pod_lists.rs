@@ -63,12 +63,12 @@ impl Server {
     }
 }
 
-/// Looks at the profile three times: the first list does not suffice, the second does, and then it is written.
-async fn waits_once_and_is_approved(context: &Arc<Context>) {
-    let waits = reconcile::profile(named::<WatchedProfile>("audit"), context.clone()).await.unwrap();
-    assert_ne!(waits, Action::await_change());
-    verdict_on_profile(context).await.unwrap();
-    verdict_on_profile(context).await.unwrap();
+/// Reconciles the profile three times: the first list does not suffice, the second does, and then it is written.
+async fn waits_once_and_is_approved(context: &Context) {
+    let waits = try_reconcile(&profile("audit"), context).await.unwrap();
+    assert!(waits.is_some(), "it is due again");
+    reconcile_profile(context).await.unwrap();
+    reconcile_profile(context).await.unwrap();
 }
 
 #[tokio::test]
@@ -123,8 +123,8 @@ async fn pods_that_cannot_be_listed_are_no_failed_write() {
     let (context, mut server) = start(cluster(&going("audit", "10"), Some(json!({}))));
     let conversation = server
         .expect(Method::GET, "/api/v1/pods", failure(403, "Forbidden"), |body| assert_eq!(body, Value::Null));
-    let (look, ()) = tokio::join!(verdict_on_profile(&context), conversation);
-    let error = look.unwrap_err();
+    let (result, ()) = tokio::join!(reconcile_profile(&context), conversation);
+    let error = result.unwrap_err();
     assert!(matches!(error, WriteError::Unlisted(_)), "{error}");
 }
 
@@ -141,23 +141,24 @@ fn all_going(number: usize) -> (Arc<Cluster>, Vec<String>) {
     (cluster, names)
 }
 
-/// Looks at each of them, at most `at_once` at the same time, and again at those that want another look soon, as the
-/// controller does.
-async fn look_at_all(mut names: Vec<String>, context: &Arc<Context>, at_once: usize) {
+/// Reconciles each of them, at most `at_once` at the same time, and again those that are due again soon, as the controller
+/// does.
+async fn reconcile_all(mut names: Vec<String>, context: &Context, at_once: usize) {
     while !names.is_empty() {
-        let looks = names.into_iter().map(|name| async move {
-            let look = reconcile::profile(named::<WatchedProfile>(&name), context.clone()).await;
-            (look.unwrap() != Action::await_change()).then_some(name)
+        let reconciliations = names.into_iter().map(|name| async move {
+            let waits = try_reconcile(&profile(&name), context).await.unwrap();
+            waits.map(|_| name)
         });
-        let waiting: Vec<_> = futures::stream::iter(looks).buffer_unordered(at_once).collect().await;
+        let waiting: Vec<_> =
+            futures::stream::iter(reconciliations).buffer_unordered(at_once).collect().await;
         names = waiting.into_iter().flatten().collect();
     }
 }
 
 #[tokio::test]
 async fn profiles_that_are_deleted_together_share_a_list_that_began_after_each_was_known_to_be() {
-    // All of them are asked about at once, or as many as the controller looks at: they must not take their turns.
-    for at_once in [200, 16] {
+    // All of them are reconciled at once, or as many as the controller reconciles: they must not take turns.
+    for at_once in [200, 32] {
         let (cluster, names) = all_going(200);
         let (context, mut server) = start(cluster);
         let mut lists = 0;
@@ -168,7 +169,7 @@ async fn profiles_that_are_deleted_together_share_a_list_that_began_after_each_w
             }
         };
         tokio::select! {
-            () = look_at_all(names, &context, at_once) => {}
+            () = reconcile_all(names, &context, at_once) => {}
             () = conversation => {}
         }
         assert!((1..=3).contains(&lists), "{lists} lists");
@@ -179,18 +180,15 @@ async fn profiles_that_are_deleted_together_share_a_list_that_began_after_each_w
 async fn while_one_profile_waits_for_a_list_no_other_waits_for_it() {
     let (cluster, names) = all_going(3);
     let (context, mut server) = start(cluster);
-    let first = reconcile::profile(named::<WatchedProfile>(&names[0]), context.clone());
-    let mut first = std::pin::pin!(first);
+    let keys: Vec<_> = names.iter().map(|name| profile(name)).collect();
+    let mut first = std::pin::pin!(try_reconcile(&keys[0], &context));
     assert!(futures::poll!(&mut first).is_pending(), "its list is under way");
-    for name in &names[1..] {
-        let look = reconcile::profile(named::<WatchedProfile>(name), context.clone());
-        let look = futures::FutureExt::now_or_never(look).expect("nothing to wait for");
-        assert_ne!(look.unwrap(), Action::await_change(), "it is asked about again soon");
+    for key in &keys[1..] {
+        let result = try_reconcile(key, &context).now_or_never().expect("nothing to wait for");
+        assert!(result.unwrap().is_some(), "it is due again soon");
     }
-    let (look, _) = tokio::join!(first, server.list_of("/api/v1/pods", failure(500, "InternalError")));
-    look.unwrap_err();
-    let look = reconcile::profile(named::<WatchedProfile>(&names[1]), context.clone());
-    let look = futures::FutureExt::now_or_never(look)
-        .expect("the next one does not try at once what has just failed");
-    assert_ne!(look.unwrap(), Action::await_change());
+    let (result, _) = tokio::join!(first, server.list_of("/api/v1/pods", failure(500, "InternalError")));
+    result.unwrap_err();
+    let result = try_reconcile(&keys[1], &context).now_or_never();
+    assert!(result.expect("the next one does not try at once what has just failed").unwrap().is_some());
 }

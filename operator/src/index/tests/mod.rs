@@ -34,6 +34,14 @@ fn hash(content: u8) -> ContentHash {
     ContentHash::of(&[content])
 }
 
+/// Names and uids of all profiles that are known.
+fn profile_uids(index: &Index) -> BTreeMap<String, String> {
+    let uid = |(name, profile): (&String, &super::profile::Profile)| {
+        (name.clone(), profile.facts.version.uid.clone())
+    };
+    index.profiles.iter().map(uid).collect()
+}
+
 fn profile(name: &str, content: u8) -> ProfileFacts {
     ProfileFacts {
         name: name.to_owned(),

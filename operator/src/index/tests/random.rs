@@ -224,7 +224,7 @@ proptest! {
                 }
             }
             due.extend(index.take_dirty().profiles);
-            for name in index.profile_keys().into_keys().filter(|name| !due.contains(name)) {
+            for name in super::profile_uids(&index).into_keys().filter(|name| !due.contains(name)) {
                 let verdict = index.judge_profile(&name, now).unwrap();
                 prop_assert!(matches!(verdict.step, ProfileOperation::Nothing | ProfileOperation::HoldBack), "{name}: {verdict:?}");
                 let planned = planned.get(&name);

@@ -334,11 +334,11 @@ fn pods_that_replace_each_other_cost_no_write() {
 }
 
 #[test]
-fn pods_that_a_list_does_not_bring_any_more_say_nothing() {
+fn a_pod_that_is_gone_says_nothing() {
     let mut index = settled();
     index.apply_pod(failing("web", "n1", not_found()), at(0));
     index.take_dirty();
-    index.retain_pods(&BTreeSet::from(["agent-n1".to_owned(), "agent-n2".to_owned()]), at(1));
+    index.delete_pod("web", at(1));
     assert!(index.take_dirty().nodes.contains("n1"));
     assert_eq!(index.witnesses.count(), 0);
 }

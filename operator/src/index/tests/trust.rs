@@ -166,7 +166,7 @@ fn the_answer_to_a_create_brings_nothing_back_that_came_and_went_meanwhile() {
         NodeOperation::CreateReport { owner: "n1-1".into() }
     );
     // The same where nothing but a list came.
-    index.retain_reports(&BTreeSet::from(["uid-7".to_owned()]), at(3));
+    index.reports_listed(at(3));
     let late = ReportFacts { version: version(9, 30), ..new };
     index.apply_report(late.clone(), Source::Created, at(2));
     assert_eq!(
@@ -178,4 +178,21 @@ fn the_answer_to_a_create_brings_nothing_back_that_came_and_went_meanwhile() {
         index.judge_node("n1", at(4)).unwrap().step,
         NodeOperation::CreateReport { owner: "n1-1".into() }
     );
+}
+
+#[test]
+fn a_created_report_that_the_watch_never_brought_and_a_list_does_not_bring_is_gone() {
+    let mut index = two_nodes();
+    index.delete_report("n1", "uid-7", at(1));
+    let new = ReportFacts { version: version(8, 20), files: None, ..report("n1", &[]) };
+    index.apply_report(new.clone(), Source::Created, at(2));
+    index.apply_report(new.clone(), Source::List, at(3));
+    index.reports_listed(at(3));
+    assert_eq!(index.report_version("n1"), Some(&new.version), "the list has brought it");
+    index.delete_report("n1", "uid-8", at(4));
+    let newer = ReportFacts { version: version(9, 30), ..new };
+    index.apply_report(newer, Source::Created, at(5));
+    index.reports_listed(at(6));
+    assert_eq!(index.report_version("n1"), None);
+    assert!(index.take_dirty().nodes.contains("n1"), "it is created again");
 }

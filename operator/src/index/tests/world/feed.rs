@@ -1,24 +1,22 @@
 //! The watches: each brings its kind's changes in their order, at its own pace, and lists anew when it has lost them.
 
-use std::collections::BTreeSet;
 use std::vec::IntoIter;
 
 use k8s_openapi::jiff::Timestamp;
-use kube::Resource;
 use kube_runtime::watcher::Event;
+use link::changes::{Change as Changed, Existing};
 use serde_json::Value;
 
 use super::server::{Change, Kind, Server};
 use crate::index::Index;
-use crate::watch::{Intake, WatchedKind};
+use crate::watch::{WatchedKind, apply, interrupt};
 
-/// One kind's watch, and the names that it has brought, as the controllers' stores keep them.
-pub(super) struct Feed<W: WatchedKind> {
+/// One kind's watch.
+pub(super) struct Feed<W> {
     kind: Kind,
-    intake: Intake<W>,
+    watched: W,
+    existing: Existing,
     state: State,
-    names: BTreeSet<String>,
-    listing: BTreeSet<String>,
     listed: bool,
 }
 
@@ -39,22 +37,13 @@ pub(super) trait AnyFeed {
     fn lose(&mut self, index: &mut Index, told: bool);
     /// Brings the last few changes once more.
     fn rewind(&mut self, changes: usize);
-    /// The names that are known to be there.
-    fn names(&self) -> &BTreeSet<String>;
     /// Whether a first list is complete.
     fn has_listed(&self) -> bool;
 }
 
 impl<W: WatchedKind> Feed<W> {
     pub(super) fn new(kind: Kind, watched: W) -> Self {
-        Self {
-            kind,
-            intake: Intake::new(watched),
-            state: State::Lost,
-            names: BTreeSet::new(),
-            listing: BTreeSet::new(),
-            listed: false,
-        }
+        Self { kind, watched, existing: Existing::default(), state: State::Lost, listed: false }
     }
 
     fn event(&mut self, server: &Server) -> Option<Event<W::Object>> {
@@ -85,30 +74,16 @@ impl<W: WatchedKind> Feed<W> {
 impl<W: WatchedKind> AnyFeed for Feed<W> {
     fn next(&mut self, server: &Server, index: &mut Index, now: Timestamp) -> bool {
         let Some(event) = self.event(server) else { return false };
-        let name = |object: &W::Object| object.meta().name.clone().unwrap_or_default();
-        match &event {
-            Event::Init => self.listing.clear(),
-            Event::InitApply(object) => {
-                self.listing.insert(name(object));
-            }
-            Event::InitDone => {
-                self.names = std::mem::take(&mut self.listing);
-                self.listed = true;
-            }
-            Event::Apply(object) => {
-                self.names.insert(name(object));
-            }
-            Event::Delete(object) => {
-                self.names.remove(&name(object));
-            }
+        for change in self.existing.take(event) {
+            self.listed |= matches!(change, Changed::Complete);
+            apply(&self.watched, index, change, now);
         }
-        self.intake.take(index, event, now);
         true
     }
 
     fn lose(&mut self, index: &mut Index, told: bool) {
         if told {
-            self.intake.failed(index);
+            interrupt::<W>(index);
         }
         self.state = State::Lost;
     }
@@ -117,10 +92,6 @@ impl<W: WatchedKind> AnyFeed for Feed<W> {
         if let State::At(at) = &mut self.state {
             *at = at.saturating_sub(changes);
         }
-    }
-
-    fn names(&self) -> &BTreeSet<String> {
-        &self.names
     }
 
     fn has_listed(&self) -> bool {

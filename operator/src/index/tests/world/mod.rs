@@ -1,6 +1,6 @@
 //! The whole operator against a naive recomputation: a world that changes at random, watches that bring it late, twice
 //! or not at all, writes that fail or whose answers are late. Once the news is in, what is stored must be what follows
-//! from the objects alone. The operator looks at nothing but what is due, so a change that made nothing due shows too.
+//! from the objects alone. The operator reconciles nothing but what is due, so a change that made nothing due shows too.
 
 mod feed;
 mod naive;
@@ -21,6 +21,7 @@ use self::naive::{Expected, Naive};
 use self::operator::Operator;
 use self::script::{Act, act};
 use self::server::{KINDS, Kind, Server, text};
+use crate::index::WorkKey;
 use crate::index::node::Node;
 
 /// The longest that mere counts, or a doubt about what is ready, may keep a status back.
@@ -55,8 +56,8 @@ impl World {
             }
             Act::Lose { kind, told } => operator.lose(KINDS[*kind], *told),
             Act::Rewind { kind, changes } => operator.rewind(KINDS[*kind], *changes),
-            Act::Look { most } => {
-                operator.look(*most, server, *now);
+            Act::Reconcile { most } => {
+                operator.reconcile(*most, server, *now);
             }
             Act::Answer => {
                 operator.answer();
@@ -86,12 +87,12 @@ impl World {
         if let Some((name, _)) = self.server.all(Kind::Report).find(|(name, _)| node(name).is_none()) {
             return Err(format!("the report {name} is about no node, and is there still"));
         }
-        if !self.operator.timers.is_empty() {
-            return Err(format!("long after the last news there are timers: {:?}", self.operator.timers));
+        if self.operator.queue.next_timer().is_some() {
+            return Err(format!("long after the last change there are timers: {:?}", self.operator.queue));
         }
-        // One more look at everything finds nothing to write.
+        // To reconcile everything once more finds nothing to write.
         let version = self.server.version();
-        self.operator.index.touch_all();
+        self.operator.index.queue_all();
         self.operator.settle(&mut self.server, self.now)?;
         if self.server.version() != version {
             return Err("a write at rest".to_owned());
@@ -121,7 +122,7 @@ impl World {
         let object = |node: &Node| Some((node.name.to_string(), node.object.as_ref()?.uid.clone()));
         let report = |node: &Node| Some((node.name.to_string(), node.report.as_ref()?.version.uid.clone()));
         for (kind, known) in [
-            (Kind::Profile, index.profile_keys()),
+            (Kind::Profile, super::profile_uids(index)),
             (Kind::Node, nodes.clone().filter_map(object).collect()),
             (Kind::Report, nodes.filter_map(report).collect()),
         ] {
@@ -134,8 +135,9 @@ impl World {
         Ok(())
     }
 
-    fn due_by(&self, kind: Kind, name: &str, time: Timestamp) -> bool {
-        self.operator.timers.get(&(kind, name.to_owned())).is_some_and(|due| *due <= time)
+    fn due_by(&self, profile: &str, time: Timestamp) -> bool {
+        let key = WorkKey::Profile(profile.to_owned());
+        self.operator.queue.timers().any(|(timer, due)| *timer == key && due <= time)
     }
 
     fn compare_profile(&self, name: &str, profile: &Value, expected: Expected) -> Result<(), String> {
@@ -150,7 +152,7 @@ impl World {
         if stored == wanted {
             return Ok(());
         }
-        let kept_back = self.due_by(Kind::Profile, name, self.now.checked_add(KEPT_BACK).unwrap());
+        let kept_back = self.due_by(name, self.now.checked_add(KEPT_BACK).unwrap());
         if kept_back && acted_on(&stored, true) == acted_on(&wanted, is_ready(&stored)) {
             return Ok(());
         }

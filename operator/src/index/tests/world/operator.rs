@@ -1,5 +1,5 @@
-//! The operator around the index, without tasks: feeds bring news, what is due is looked at, a look writes one thing,
-//! timers bring objects back. The steps are those of `reconcile.rs`, the store's part that of kube-runtime's applier.
+//! The operator around the index, without tasks: feeds bring changes, the work queue gives out what is due, and a
+//! reconciliation writes one thing, as in `reconcile/`.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -11,22 +11,22 @@ use serde_json::{Value, json};
 use super::feed::{AnyFeed, Feed};
 use super::server::{KINDS, Kind, Refused, Server, text};
 use crate::facts::{AgentPods, ProfileFacts, ReportFacts, Source, Version};
-use crate::index::{Index, Listed, NodeOperation, ProfileOperation};
+use crate::index::{Index, Listed, NodeOperation, ProfileOperation, WorkKey};
+use crate::queue::WorkQueue;
 use crate::selection::Selection;
 use crate::watch::{Nodes, Pods, Profiles, Reports};
 
-type Name = (Kind, String);
+/// More keys than are due at once, unless one makes itself due for ever.
+const ALL: usize = 1000;
 
 pub(super) struct Operator {
     pub(super) index: Index,
     feeds: [Box<dyn AnyFeed>; 4],
     pods: Pods,
-    due: BTreeSet<Name>,
-    /// When objects are due again; one time each, as the applier keeps them.
-    pub(super) timers: BTreeMap<Name, Timestamp>,
-    /// Failed writes, to be tried again shortly.
-    retries: BTreeSet<Name>,
-    /// Answers that are under way. Nothing is looked at while one about it is.
+    pub(super) queue: WorkQueue<WorkKey, Timestamp>,
+    /// What was reconciled and failed, to be tried again shortly.
+    retries: BTreeSet<WorkKey>,
+    /// Answers that are under way. What they are about is still being reconciled.
     answers: VecDeque<Answer>,
     /// Whether the next write fails, and if so, whether it happens all the same.
     pub(super) trouble: Option<bool>,
@@ -36,8 +36,8 @@ pub(super) struct Operator {
 }
 
 struct Answer {
-    about: Name,
-    looked: Timestamp,
+    about: WorkKey,
+    began: Timestamp,
     requeue_at: Option<Timestamp>,
     news: News,
 }
@@ -67,8 +67,7 @@ impl Operator {
                 Box::new(Feed::new(Kind::Pod, pods.clone())),
             ],
             pods,
-            due: BTreeSet::new(),
-            timers: BTreeMap::new(),
+            queue: WorkQueue::default(),
             retries: BTreeSet::new(),
             answers: VecDeque::new(),
             trouble: None,
@@ -82,7 +81,7 @@ impl Operator {
         let brought = self.feeds[kind as usize].next(server, &mut self.index, now);
         if !self.complete && self.feeds.iter().all(|feed| feed.has_listed()) {
             self.complete = true;
-            self.index.touch_all();
+            self.index.queue_all();
         }
         let known = self.index.nodes.values().filter_map(|node| Some(node.object.as_ref()?.uid.clone()));
         self.arrived = known.map(|uid| (uid.clone(), *self.arrived.get(&uid).unwrap_or(&now))).collect();
@@ -99,51 +98,59 @@ impl Operator {
     }
 
     fn collect(&mut self) {
-        let dirty = self.index.take_dirty();
-        self.due.extend(dirty.profiles.into_iter().map(|name| (Kind::Profile, name)));
-        self.due.extend(dirty.nodes.into_iter().map(|name| (Kind::Node, name)));
-        self.due.extend(dirty.orphans.into_iter().map(|name| (Kind::Report, name)));
+        for key in self.index.take_dirty() {
+            self.queue.add(key);
+        }
     }
 
-    /// Looks at the first few that are due.
-    pub(super) fn look(&mut self, most: usize, server: &mut Server, now: Timestamp) -> bool {
-        let free = |name: &&Name| !self.answers.iter().any(|answer| answer.about == **name);
-        let names: Vec<_> = self.due.iter().filter(free).take(most).cloned().collect();
-        for name in &names {
-            self.due.remove(name);
-            if self.complete && self.feeds[name.0 as usize].names().contains(&name.1) {
-                self.timers.remove(name);
-                self.look_at(name.clone(), server, now);
+    /// Reconciles the first few that are due.
+    pub(super) fn reconcile(&mut self, most: usize, server: &mut Server, now: Timestamp) -> bool {
+        let mut keys = 0;
+        while keys < most
+            && let Some(key) = self.queue.take(now)
+        {
+            keys += 1;
+            match self.complete {
+                true => self.reconcile_one(key, server, now),
+                false => self.queue.done(key, None),
             }
         }
-        !names.is_empty()
+        keys > 0
     }
 
-    fn look_at(&mut self, name: Name, server: &mut Server, now: Timestamp) {
+    fn reconcile_one(&mut self, key: WorkKey, server: &mut Server, now: Timestamp) {
         let trouble = self.trouble.take();
         if trouble == Some(false) {
-            self.retries.insert(name);
+            self.retries.insert(key);
             return;
         }
-        let step = match name.0 {
-            Kind::Profile => self.step_profile(&name.1, server, now),
-            Kind::Report => self.step_orphan(&name.1, server, now),
-            _ => self.step_node(&name.1, server, now),
+        let result = match &key {
+            WorkKey::Profile(name) => self.reconcile_profile(name, server, now),
+            WorkKey::Orphan(name) => self.reconcile_orphan(name, server, now),
+            WorkKey::Node(name) => self.reconcile_node(name, server, now),
         };
         self.collect();
-        match step {
-            None => {}
-            Some((Ok(News::Nothing), requeue_at)) => self.timers.extend(requeue_at.map(|time| (name, time))),
+        match result {
+            None => self.queue.done(key, None),
+            Some((Ok(News::Nothing), requeue_at)) => self.queue.done(key, requeue_at),
             Some((Ok(news), requeue_at)) if trouble.is_none() => {
-                self.answers.push_back(Answer { about: name, looked: now, requeue_at, news });
+                self.answers.push_back(Answer { about: key, began: now, requeue_at, news });
             }
             Some(_) => {
-                self.retries.insert(name);
+                self.retries.insert(key);
             }
         }
     }
 
-    fn step_profile(
+    /// What failed is due again.
+    fn retry(&mut self) {
+        for key in std::mem::take(&mut self.retries) {
+            self.queue.add(key.clone());
+            self.queue.done(key, None);
+        }
+    }
+
+    fn reconcile_profile(
         &mut self,
         name: &str,
         server: &mut Server,
@@ -191,7 +198,7 @@ impl Operator {
         Some((done, verdict.requeue_at))
     }
 
-    fn step_node(
+    fn reconcile_node(
         &mut self,
         name: &str,
         server: &mut Server,
@@ -219,7 +226,7 @@ impl Operator {
         Some((done, verdict.requeue_at))
     }
 
-    fn step_orphan(
+    fn reconcile_orphan(
         &mut self,
         name: &str,
         server: &mut Server,
@@ -235,34 +242,35 @@ impl Operator {
 
     /// The answer to an earlier write comes.
     pub(super) fn answer(&mut self) -> bool {
-        let Some(Answer { about, looked, requeue_at, news }) = self.answers.pop_front() else { return false };
+        let Some(Answer { about, began, requeue_at, news }) = self.answers.pop_front() else { return false };
+        let (WorkKey::Profile(name) | WorkKey::Node(name) | WorkKey::Orphan(name)) = &about;
         let profile = |index: &Index, object| {
-            let known = index.profile(&about.1);
+            let known = index.profile(name);
             ProfileFacts::given(known, &serde_json::from_value(object).unwrap())
         };
         match news {
             News::Nothing => {}
             News::Profile(object, status) => {
                 let facts = profile(&self.index, object);
-                self.index.apply_profile(facts, Source::Answer, looked);
+                self.index.apply_profile(facts, Source::Answer, began);
                 if let Some(status) = status {
-                    self.index.status_written(&about.1, &status, looked);
+                    self.index.status_written(name, &status, began);
                 }
             }
             News::Released(object, uid) => match object["metadata"]["finalizers"].as_array() {
                 Some(list) if !list.is_empty() => {
                     let facts = profile(&self.index, object);
-                    self.index.apply_profile(facts, Source::Answer, looked);
+                    self.index.apply_profile(facts, Source::Answer, began);
                 }
-                _ => self.index.delete_profile(&about.1, &uid, looked),
+                _ => self.index.delete_profile(name, &uid, began),
             },
             News::Report(object, source) => {
                 let report = ReportFacts::of(serde_json::from_value(object).unwrap());
-                self.index.apply_report(report, source, looked);
+                self.index.apply_report(report, source, began);
             }
         }
         self.collect();
-        self.timers.extend(requeue_at.map(|time| (about, time)));
+        self.queue.done(about, requeue_at);
         true
     }
 
@@ -271,22 +279,22 @@ impl Operator {
         self.trouble = None;
         for _ in 0..200 {
             let mut busy = !self.retries.is_empty();
-            self.due.append(&mut self.retries);
+            self.retry();
             for kind in KINDS {
                 while self.deliver(kind, server, now) {
                     busy = true;
                 }
             }
             busy |= self.answer();
-            busy |= self.look(usize::MAX, server, now);
+            busy |= self.reconcile(ALL, server, now);
             if !busy {
                 return Ok(());
             }
         }
-        Err(format!("the operator does not come to rest: {:?}", self.due))
+        Err(format!("the operator does not come to rest: {:?}", self.queue))
     }
 
-    /// Time passes; what is due by then is looked at when it is. `settling`: news comes at once.
+    /// Time passes; what is due by then is began at when it is. `settling`: news comes at once.
     pub(super) fn pass(
         &mut self,
         server: &mut Server,
@@ -295,24 +303,18 @@ impl Operator {
         settling: bool,
     ) -> Result<(), String> {
         let mut now = now;
-        self.due.append(&mut self.retries);
+        self.retry();
         for _ in 0..5000 {
-            let Some((name, time)) = self.timers.iter().min_by_key(|(_, time)| **time) else { return Ok(()) };
-            if *time > to {
-                return Ok(());
-            }
-            now = now.max(*time);
-            let name = name.clone();
-            self.timers.remove(&name);
-            self.due.insert(name);
+            let Some(time) = self.queue.next_timer().filter(|time| *time <= to) else { return Ok(()) };
+            now = now.max(time);
             match settling {
                 true => self.settle(server, now)?,
                 false => {
-                    self.look(usize::MAX, server, now);
+                    self.reconcile(ALL, server, now);
                 }
             }
         }
-        Err(format!("the operator does not come to rest in time: {:?}", self.timers))
+        Err(format!("the operator does not come to rest in time: {:?}", self.queue))
     }
 }
 
