@@ -4,7 +4,7 @@
 //! report for each bit would make it busier. So an agent gathers for longer the more nodes there are, and while the
 //! profiles that changed are still told of; and who waited for the answer to one report gathers for twice as long before
 //! the next: the slower the answers, the fewer the reports. How long that can be is the operator's to know: until a report
-//! is surely over, contents that came back are not trusted to it (`index/steadiness.rs`).
+//! is surely over, contents that came back are not trusted to it (`index/pacing.rs`).
 
 use std::ops::Range;
 use std::time::Duration;

@@ -10,9 +10,10 @@ use k8s_openapi::jiff::Timestamp;
 
 use super::listed::PODS_UNKNOWN;
 use super::node::{Class, Node};
-use super::profile::{LONGEST_HOLD, Profile};
+use super::pacing::Crowd;
+use super::profile::Profile;
 use super::users::{UNSCHEDULED, User};
-use super::{Index, JOIN, after};
+use super::{Index, after};
 use crate::facts::Version;
 use crate::notice::{self, Notice};
 use crate::status::{self, Urgency};
@@ -90,7 +91,8 @@ impl Index {
     pub fn verdict_on_profile(&mut self, name: &str, now: Timestamp) -> Option<ProfileVerdict> {
         let verdict = self.judge_profile(name, now)?;
         if let Some(profile) = self.profiles.get_mut(name) {
-            profile.held_until = verdict.requeue_at.filter(|_| verdict.step == ProfileOperation::HoldBack);
+            let holds = verdict.step == ProfileOperation::HoldBack;
+            profile.pacing.hold_until(verdict.requeue_at.filter(|_| holds));
         }
         Some(verdict)
     }
@@ -129,59 +131,31 @@ impl Index {
             // The answer to this write makes it due for the next list.
             usage.unlisted = true;
         }
-        let withheld = profile.steadiness.ready_from(now).filter(|_| profile.tally.is_ready());
+        let withheld = profile.pacing.ready_from(now).filter(|_| profile.tally.is_ready());
         let wanted = self.status(name, profile, &usage, withheld.is_some(), now);
         let confirmation =
             profile.approved_since.filter(|_| facts.deleting()).map(|since| after(since, CONFIRMATION));
         let time = [usage.until, confirmation, withheld].into_iter().flatten().min();
-        let urgency = match status::urgency(facts.status.as_ref(), &wanted) {
-            Urgency::Whenever
-                if wanted.state == Some(State::Failed.into()) && profile.steadiness.failure_is_news() =>
-            {
-                Urgency::Now
-            }
-            urgency => urgency,
-        };
-        match urgency {
-            Urgency::None => verdict(ProfileOperation::Nothing, time),
-            Urgency::Whenever if let Some(due) = self.next_write(profile, now).filter(|due| *due > now) => {
-                verdict(ProfileOperation::HoldBack, Some(time.map_or(due, |time| time.min(due))))
-            }
-            Urgency::Whenever | Urgency::Now => {
-                let notices = notice::of_change(
-                    facts.status.as_ref(),
-                    &wanted,
-                    facts.delete_in_use && usage.in_use,
-                    usage.cut_off,
-                );
-                verdict(ProfileOperation::WriteStatus { status: Box::new(wanted), notices }, time)
-            }
+        let urgency = status::urgency(facts.status.as_ref(), &wanted);
+        let fails = wanted.state == Some(State::Failed.into());
+        let crowd = Crowd { nodes: self.nodes.len(), joining: profile.tally.joining, joins: &self.joins };
+        if urgency == Urgency::None {
+            return verdict(ProfileOperation::Nothing, time);
         }
+        if let Some(from) = profile.pacing.write_from(urgency, fails, crowd, now) {
+            return verdict(ProfileOperation::HoldBack, Some(time.map_or(from, |time| time.min(from))));
+        }
+        let overridden = facts.delete_in_use && usage.in_use;
+        let notices = notice::of_change(facts.status.as_ref(), &wanted, overridden, usage.cut_off);
+        verdict(ProfileOperation::WriteStatus { status: Box::new(wanted), notices }, time)
     }
 
     /// Remembers when this process wrote which status of `name`.
     pub fn status_written(&mut self, name: &str, status: &SeccompProfileStatus, now: Timestamp) {
         if let Some(profile) = self.profiles.get_mut(name) {
-            profile.written = Some(now);
             let failed = status.state == Some(State::Failed.into());
-            profile.steadiness.said(profile.want(), status::is_ready(status), failed, now);
+            profile.pacing.status_written(profile.want(), status::is_ready(status), failed, now);
         }
-    }
-
-    /// When a change of mere counts and texts may be written: each write goes to every watcher with the profile's
-    /// contents. That is every five seconds in a small cluster; at a thousand nodes every forty during a rollout,
-    /// which such writes make longer and which is over by then most often, and once a minute of a settled profile. And not
-    /// in the seconds in which a node that joins is about to report.
-    fn next_write(&self, profile: &Profile, now: Timestamp) -> Option<Timestamp> {
-        let most = if profile.steadiness.is_settled(now) { LONGEST_HOLD.as_secs() - 5 } else { 35 };
-        let spread = most * self.nodes.len().min(1000) as u64 / 1000;
-        // A clock that was set back would make them wait for as long as it was ahead.
-        let past = |time: &Timestamp| *time <= now;
-        let written =
-            profile.written.filter(past).map(|written| after(written, Duration::from_secs(5 + spread)));
-        let joins = self.counts_wait_since.filter(|_| profile.tally.joining > 0);
-        let joined = joins.filter(past).map(|since| after(since, JOIN));
-        written.max(joined)
     }
 
     fn usage(&self, name: &str, profile: &Profile, now: Timestamp) -> Usage {

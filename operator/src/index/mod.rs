@@ -13,9 +13,9 @@ mod judge_profile;
 mod judge_starts;
 mod listed;
 mod node;
+mod pacing;
 mod profile;
 mod starts;
-mod steadiness;
 mod tally;
 #[cfg(test)]
 mod tests;
@@ -36,12 +36,10 @@ pub use node::Class;
 pub use tally::{NodeState, Tally};
 
 use node::Node;
+use pacing::Joins;
 use profile::Profile;
 use starts::Witnesses;
 use users::Users;
-
-/// How long mere counts wait for the report of a node that joins.
-const JOIN: Duration = Duration::from_secs(5);
 
 /// The cluster as the operator knows it.
 #[derive(Debug)]
@@ -63,8 +61,8 @@ pub struct Index {
     created: BTreeSet<String>,
     /// When the reports were last listed: what was created before is known, or gone, or the watch brings it.
     reports_listed: Option<Timestamp>,
-    /// Since when mere counts wait for the report of a node that joins.
-    counts_wait_since: Option<Timestamp>,
+    /// When nodes have joined, for which mere counts wait.
+    joins: Joins,
     dirty: Dirty,
     /// How long contents took that have become Ready since somebody asked.
     rollouts: Vec<Duration>,
@@ -115,7 +113,7 @@ impl Index {
             reports_seen: None,
             created: BTreeSet::new(),
             reports_listed: None,
-            counts_wait_since: None,
+            joins: Joins::default(),
             dirty: Dirty::default(),
             rollouts: Vec::new(),
         }
@@ -363,7 +361,7 @@ impl Index {
         let was = node.class;
         node.class = node.classify(now);
         if node.class == Some(Class::Joining) && was != node.class {
-            self.joins(now);
+            self.joins.node_joins(now);
         }
         let mut lacks = 0;
         let mut words = node.words();
@@ -382,15 +380,6 @@ impl Index {
         }
         if !node.is_empty() {
             self.nodes.insert(name.to_owned(), node);
-        }
-    }
-
-    /// A node joins. If its agent reports within [`JOIN`], its coming and its report are one write of each profile and not
-    /// two, because what is no flip of a condition waits for so long. Where nodes join all the time, it waits for half of
-    /// the time at most.
-    fn joins(&mut self, now: Timestamp) {
-        if self.counts_wait_since.is_none_or(|since| after(since, 2 * JOIN) <= now) {
-            self.counts_wait_since = Some(now);
         }
     }
 

@@ -7,14 +7,11 @@ use std::time::Duration;
 use k8s_openapi::jiff::Timestamp;
 use profile::ShortHash;
 
-use super::steadiness::Steadiness;
+use super::pacing::Pacing;
 use super::tally::{Contribution, NodeState};
-use super::{Sign, Tally, after};
+use super::{Sign, Tally};
 use crate::facts::ProfileFacts;
 use crate::status::{is_ready, ready_condition};
-
-/// How long a change of mere counts and texts waits at most.
-pub(super) const LONGEST_HOLD: Duration = Duration::from_secs(60);
 
 /// One profile, with the count of its nodes.
 #[derive(Debug)]
@@ -25,8 +22,8 @@ pub(super) struct Profile {
     pub(super) pending: BTreeSet<Arc<str>>,
     /// The nodes that `tally` counts as failed.
     pub(super) failed: BTreeSet<Arc<str>>,
-    /// What has happened to it lately.
-    pub(super) steadiness: Steadiness,
+    /// When its status may be written, and call it ready.
+    pub(super) pacing: Pacing,
     /// When its contents changed, as far as this process has seen them change.
     pub(super) changed: Option<Timestamp>,
     /// When a list of all pods last named no user of it that is not known, while it is being deleted.
@@ -37,10 +34,6 @@ pub(super) struct Profile {
     pub(super) approved_since: Option<Timestamp>,
     /// Since when this process sees its contents on their way to the nodes; none once a status calls them Ready.
     rollout: Option<Timestamp>,
-    /// When this process last wrote its status.
-    pub(super) written: Option<Timestamp>,
-    /// Until when changes of mere counts and texts wait. It is looked at then, whatever comes before.
-    pub(super) held_until: Option<Timestamp>,
 }
 
 impl Profile {
@@ -52,14 +45,12 @@ impl Profile {
             tally: Tally::default(),
             pending: BTreeSet::new(),
             failed: BTreeSet::new(),
-            steadiness: Steadiness::new(now),
+            pacing: Pacing::new(now),
             changed: None,
             pods_listed: None,
             unlisted_since: None,
             approved_since: None,
             rollout: (facts.content.is_ok() && !judged).then_some(now),
-            written: None,
-            held_until: None,
             facts,
         };
         profile.note_times(now);
@@ -73,7 +64,7 @@ impl Profile {
             // Agents go by the last status.
             let said = self.facts.status.as_ref().and_then(|status| status.nodes.as_ref());
             let said = said.map_or(0, |nodes| u32::try_from(nodes.desired).unwrap_or_default());
-            self.steadiness.contents_changed(old, new, said.max(self.tally.desired()), now);
+            self.pacing.contents_changed(old, new, said.max(self.tally.desired()), now);
             self.rollout = new.map(|_| now);
             self.changed = Some(now);
         }
@@ -113,9 +104,7 @@ impl Profile {
         let before = self.urgent();
         self.count(node, earlier, Sign::Minus);
         self.count(node, present, Sign::Plus);
-        // One that is further away is of a clock that was set back.
-        let ahead = |until: Timestamp| now < until && until <= after(now, LONGEST_HOLD);
-        let held = self.held_until.is_some_and(ahead) && !self.facts.deleting();
+        let held = self.pacing.is_held(now) && !self.facts.deleting();
         !held || self.urgent() != before
     }
 
