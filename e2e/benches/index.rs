@@ -13,7 +13,7 @@ use std::hint::black_box;
 
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use operator::facts::{NodeFacts, ProfileFacts, ReportFacts, Source, Version};
-use operator::index::{Index, ProfileOperation};
+use operator::index::{Index, ProfileOperation, WorkKey};
 use profile::{ContentHash, ShortHash};
 
 const NODES: [usize; 4] = [10, 100, 1_000, 5_000];
@@ -184,9 +184,8 @@ impl World {
     fn take(&mut self, reports: Vec<ReportFacts>) {
         for report in reports {
             self.index.apply_report(report, Source::Watch, self.now);
-            let due = self.index.take_dirty();
-            if let Some(name) = due.profiles.first() {
-                black_box(self.index.verdict_on_profile(name, self.now));
+            if let Some(WorkKey::Profile(name)) = self.index.take_dirty().into_iter().next() {
+                black_box(self.index.verdict_on_profile(&name, self.now));
             }
         }
     }
