@@ -15,8 +15,12 @@
 # stripped binary there is nothing to find.
 ARG BUILDKIT_SBOM_SCAN_CONTEXT=true
 
-FROM rust:1.95-trixie AS build
+# The digest is of the index of all platforms, as public repositories pin it for this tag (read on 2026-11-28). A registry
+# cannot be asked where the project is tested; `docker buildx imagetools inspect rust:1.95-trixie` prints the present one.
+FROM rust:1.95-trixie@sha256:f49565f188ee00bc2a18dd418183f2c5f23ef7d6e691890517ed341a598f67c3 AS build
 WORKDIR /source
+# As rust-toolchain.toml has it, without the components that only tests need: rustup would install them.
+ENV RUSTUP_TOOLCHAIN=1.95.0
 COPY . .
 # Naming the target keeps the flags from build scripts and macros, which cannot be static.
 RUN --mount=type=cache,target=/usr/local/cargo/registry \

@@ -21,7 +21,7 @@ FUZZ_SECONDS ?= 20
 .DEFAULT_GOAL := help
 # The parts share one machine and one cluster.
 .NOTPARALLEL:
-.PHONY: help setup demo cluster-up cluster-down test lint deny advisories chart docs test-unit fuzz fuzz-keep test-api-server test-cluster test-long bench bench-sweep bench-ways bench-code bench-latency bench-memory bench-strangers generate images fmt
+.PHONY: help setup demo cluster-up cluster-down test lint deny advisories chart docs test-unit fuzz fuzz-keep test-api-server test-cluster test-documented test-long bench bench-sweep bench-ways bench-code bench-latency bench-memory bench-strangers generate images fmt
 
 help: ## List the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,7 +39,7 @@ cluster-down: ## End the local cluster
 	@$(E2E) down
 
 test: FUZZ_SECONDS := 10
-test: setup lint deny chart docs test-unit fuzz test-api-server test-cluster ## Formatting, lints, the chart, the book, unit and property tests, fuzzing, tests on an API server, cluster tests
+test: setup lint deny chart docs test-unit fuzz test-api-server test-cluster test-documented ## Formatting, lints, the chart, the book, unit and property tests, fuzzing, tests on an API server, cluster tests
 
 lint: ## Formatting and lints
 	$(CARGO) fmt --all --check
@@ -76,6 +76,8 @@ test-api-server: setup ## Tests of many nodes and many faults, on a real API ser
 
 test-cluster: setup ## Tests on a real local cluster
 	$(E2E) run --nodes 2 -- $(CARGO) test --locked --package e2e --features cluster --test cluster -- --test-threads=1 --skip documented:: --skip transcripts::
+
+test-documented: setup ## Every command of the docs, on a real local cluster of their own
 	$(E2E) run --nodes 2 -- $(CARGO) test --locked --package e2e --features cluster --test cluster -- --test-threads=1 documented:: transcripts::
 
 test-long: setup ## The tests that are too long for every change; under an hour
