@@ -58,10 +58,16 @@ impl<C: PartialEq> Cooldowns<C> {
         self.all().get(&(kind, name.to_owned()))?.left(now)
     }
 
-    /// For how long the object is still left alone because of `cause`.
+    /// For how long the object is still left alone because of a cause that `holds`.
     #[must_use]
-    pub fn left_for(&self, kind: &'static str, name: &str, cause: &C, now: Instant) -> Option<Duration> {
-        self.all().get(&(kind, name.to_owned())).filter(|cooldown| cooldown.cause == *cause)?.left(now)
+    pub fn left_while(
+        &self,
+        kind: &'static str,
+        name: &str,
+        holds: impl FnOnce(&C) -> bool,
+        now: Instant,
+    ) -> Option<Duration> {
+        self.all().get(&(kind, name.to_owned())).filter(|cooldown| holds(&cooldown.cause))?.left(now)
     }
 
     /// It went well: the next cooldown is a first one.
@@ -87,9 +93,9 @@ mod tests {
         for most in [2, 4, 8, 16, 20, 20] {
             let cooldown = cooldowns.begin("node", "a", 1, now);
             assert!((most * 500..=most * 1000).contains(&cooldown.as_millis()), "{cooldown:?} of {most} s");
-            assert_eq!(cooldowns.left_for("node", "a", &1, now), Some(cooldown));
+            assert_eq!(cooldowns.left_while("node", "a", |cause| *cause == 1, now), Some(cooldown));
             assert_eq!(cooldowns.left("node", "a", now), Some(cooldown));
-            assert_eq!(cooldowns.left_for("node", "a", &2, now), None);
+            assert_eq!(cooldowns.left_while("node", "a", |cause| *cause == 2, now), None);
             assert_eq!(cooldowns.left("node", "b", now), None);
             assert_eq!(cooldowns.left("profile", "a", now), None);
             now += cooldown;

@@ -32,11 +32,20 @@ pub struct Context {
     pod_lists: PodLists,
     /// Objects that are not reconciled for a while, whatever changes, because writes failed, by the reason of the failure:
     /// a thousand reports must not be a thousand writes to an API server that is in trouble.
-    failures: Cooldowns<&'static str>,
+    failures: Cooldowns<Failure>,
     /// Versions that the API server has called outdated. Only an update of the object helps then. While the watch is late,
     /// updates of other objects keep making this one due, and without a memory each reconciliation would send the same
     /// write to an API server that is too busy already.
     outdated: Cooldowns<Version>,
+}
+
+/// Why an object cools down.
+#[derive(Debug, PartialEq, Eq)]
+struct Failure {
+    reason: &'static str,
+    /// The version of the profile, which whoever mends or deletes it changes: then it is tried again at once. A node's
+    /// report has none here, because its agent changes it as often as it likes.
+    profile: Option<Version>,
 }
 
 /// The longest first pause after a write that failed. A refusal may last longer than silence, but whoever mends what is
@@ -67,7 +76,7 @@ impl Context {
         version: &Version,
         write: impl Future<Output = Result<T, WriteError>>,
     ) -> Result<T, WriteError> {
-        if self.outdated.left_for(kind, name, version, Instant::now()).is_some() {
+        if self.outdated.left_while(kind, name, |outdated| outdated == version, Instant::now()).is_some() {
             return Err(WriteError::Conflict);
         }
         let answer = write.await;
@@ -99,7 +108,7 @@ impl<'a> From<&'a WorkKey> for Subject<'a> {
 pub async fn reconcile(key: &WorkKey, context: &Context) -> Option<Duration> {
     match try_reconcile(key, context).await {
         Ok(wait) => wait,
-        Err(error) => Some(context.failed(key.into(), &error, Instant::now())),
+        Err(error) => Some(context.failed(key, &error, Instant::now())),
     }
 }
 
@@ -113,7 +122,9 @@ pub async fn try_reconcile(key: &WorkKey, context: &Context) -> Result<Option<Du
     if !context.cluster.may_write() {
         return Ok(None);
     }
-    if let Some(left) = context.failures.left(subject.kind, subject.name, began) {
+    let profile = context.profile_version(key);
+    let same = |failure: &Failure| failure.profile == profile;
+    if let Some(left) = context.failures.left_while(subject.kind, subject.name, same, began) {
         return Ok(Some(left));
     }
     let result = match key {
@@ -156,8 +167,15 @@ impl Context {
         requeue_at.map(|time| Duration::try_from(time.duration_since(now)).unwrap_or_default() + late)
     }
 
+    /// The version that is known of the profile that `key` names.
+    fn profile_version(&self, key: &WorkKey) -> Option<Version> {
+        let WorkKey::Profile(name) = key else { return None };
+        self.cluster.change(|index| index.profile_version(name).cloned())
+    }
+
     /// How long until the next reconciliation after one that failed.
-    fn failed(&self, Subject { kind, name }: Subject<'_>, error: &WriteError, now: Instant) -> Duration {
+    fn failed(&self, key: &WorkKey, error: &WriteError, now: Instant) -> Duration {
+        let Subject { kind, name } = key.into();
         if matches!(error, WriteError::Conflict | WriteError::Gone) {
             // The watch brings the update that the judgement lacked; the timer is for the case that it does not.
             self.failures.forget(kind, name);
@@ -165,7 +183,8 @@ impl Context {
         }
         // For another reason it begins anew: an API server that has just come back may refuse what it will allow in a
         // moment.
-        let delay = self.failures.begin(kind, name, error.reason(), now);
+        let failure = Failure { reason: error.reason(), profile: self.profile_version(key) };
+        let delay = self.failures.begin(kind, name, failure, now);
         if matches!(error, WriteError::Unlisted(_)) {
             warn!(profile = name, error = %chain(error), retry_in = ?delay, "pods cannot be listed: the file stays");
             return delay;
@@ -208,7 +227,7 @@ mod tests {
     fn cooldown_after(context: &Context, code: u16) -> Duration {
         let status = kube::core::Status { code, ..kube::core::Status::failure("no", "No") };
         let error = WriteError::from(kube::Error::Api(status.boxed()));
-        context.failed(PROFILE, &error, Instant::now());
+        context.failed(&WorkKey::Profile("a".to_owned()), &error, Instant::now());
         context.failures.left("profile", "a", Instant::now()).unwrap()
     }
 

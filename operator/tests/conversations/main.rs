@@ -22,7 +22,7 @@ use operator::facts::{
 use operator::index::{Index, WorkKey};
 use operator::metrics::Metrics;
 use operator::pod_list::PodLists;
-use operator::reconcile::{Context, try_reconcile};
+use operator::reconcile::{Context, reconcile, try_reconcile};
 use operator::watch::{Pods, Profiles, WatchedKind, follow};
 use operator::writer::{WriteError, Writer};
 use serde_json::{Value, json};
@@ -335,6 +335,30 @@ async fn a_failing_api_server_is_an_error_to_try_again_and_a_lost_event_is_none(
         reconcile_profile(&context).await.unwrap();
     };
     tokio::join!(reconciliations, conversation);
+}
+
+#[tokio::test]
+async fn a_profile_whose_write_was_refused_waits_until_somebody_changes_it_and_no_longer() {
+    let (context, mut server) = start(cluster(&held("10"), Some(json!({ "audit": &HASH[7..39] }))));
+    let path = format!("{PROFILE}/status");
+    let conversation = async {
+        server.expect(Method::PATCH, &path, failure(422, "Invalid"), |_| {}).await;
+        server
+            .expect(Method::PATCH, &path, (200, held("12")), |patch| assert_eq!(patch[0]["value"], "11"))
+            .await;
+        server.expect(Method::POST, EVENTS, failure(403, "Forbidden"), |_| {}).await;
+    };
+    let reconciliations = async {
+        let key = profile("audit");
+        assert!(reconcile(&key, &context).await.is_some(), "it is tried again later");
+        let waits = reconcile(&key, &context).now_or_never().expect("nothing is sent meanwhile");
+        assert!(waits.is_some());
+        let changed = facts(&held("11"));
+        context.cluster.change(|index| index.apply_profile(changed, Source::Watch, Timestamp::now()));
+        reconcile(&key, &context).await;
+    };
+    let both = async { tokio::join!(reconciliations, conversation) };
+    tokio::time::timeout(Duration::from_secs(10), both).await.expect("it was not tried again");
 }
 
 #[tokio::test]
