@@ -5,7 +5,7 @@
 #   docker buildx build --target operator --tag "$REGISTRY/seccomp-profile/operator:0.1.0" --push .
 #   docker buildx build --target node-agent --tag "$REGISTRY/seccomp-profile/node-agent:0.1.0" --push .
 #
-# Not run in our tests: they write the same images without Docker (e2e/src/build_images.rs).
+# Not run in our tests: they write the same images without Docker (xtask/src/build_images.rs).
 #
 # For several platforms at once (`--platform linux/amd64,linux/arm64`) Docker's default builder does not do; make another
 # with `docker buildx create --use --driver docker-container`. Each platform is built by a compiler of its own. One that

@@ -3,6 +3,7 @@
 SHELL := /bin/bash
 CARGO ?= cargo
 E2E := $(CARGO) run --locked --package e2e --
+XTASK := $(CARGO) run --locked --package xtask --
 NODES ?= 2
 PROFILES ?= 20
 PODS ?= 0
@@ -55,7 +56,7 @@ advisories: ## Known faults of the dependencies; needs GitHub, which `make test`
 	$$(CARGO=$(CARGO) e2e/tools.sh cargo-deny $(CARGO_DENY_VERSION)) --locked check advisories
 
 chart: ## The chart without a cluster: lint, unit tests, schemas of Kubernetes 1.33 to 1.37, its README
-	$(E2E) chart
+	$(XTASK) chart
 
 docs: ## The book, in target/book; fails on dead links and on pages that are not in it
 	$$(CARGO=$(CARGO) e2e/tools.sh mdbook $(MDBOOK_VERSION) --no-default-features) build docs
@@ -71,7 +72,7 @@ fuzz-keep: setup ## Keep in fuzz/corpus what the fuzzing has found that reaches 
 	@export CARGO_FUZZ && CARGO_FUZZ=$$(CARGO=$(CARGO) e2e/tools.sh cargo-fuzz $(CARGO_FUZZ_VERSION)) && fuzz/run.sh keep
 
 test-api-server: setup ## Tests of many nodes and many faults, on a real API server without a cluster
-	$(E2E) build
+	$(XTASK) programs
 	$(CARGO) test --locked --package e2e --features api-server --test api_server -- --test-threads=1
 
 test-cluster: setup ## Tests on a real local cluster
@@ -82,7 +83,7 @@ test-documented: setup ## Every command of the docs, on a real local cluster of 
 
 test-long: setup ## The tests that are too long for every change; under an hour
 	$(CARGO) test --locked --package operator --lib -- --ignored
-	$(E2E) build
+	$(XTASK) programs
 	$(CARGO) test --locked --package e2e --features api-server --test api_server -- --test-threads=1 --ignored
 	$(E2E) run --nodes 2 -- $(CARGO) test --locked --package e2e --features cluster --test cluster -- --test-threads=1 --ignored
 	$(CARGO) test --locked --package e2e --test local_cluster -- --ignored
@@ -113,14 +114,14 @@ bench-strangers: ## Measure what 500 connections that mean no good cost each pro
 
 generate: ## Write the generated files anew: the CRDs and README of the chart, runtime-default, the tables in docs, the manual pages
 	$(CARGO) run --quiet --package api --features crds --bin crds -- charts/seccomp-profile/charts/crds/templates
-	$(E2E) generate
+	$(XTASK) generate
 	UPDATE_DOCS=1 $(CARGO) test --quiet --package e2e --test security the_tables_in_the_docs
 	UPDATE_DOCS=1 $(CARGO) test --quiet --package cli --test pages
 	UPDATE_DOCS=1 $(CARGO) test --quiet --package e2e --test metrics the_reference_in_the_docs
 	UPDATE_DOCS=1 $(CARGO) test --quiet --package e2e --test api_reference the_api_reference
 
 images: setup ## Write the two images as OCI archives into dist/
-	@$(E2E) images dist
+	@$(XTASK) images dist
 
 fmt: ## Format the code
 	$(CARGO) fmt --all

@@ -5,17 +5,14 @@ use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use xtask::command;
+use xtask::interrupt;
 
 use crate::bench::Bench;
-use crate::build_images;
-use crate::chart;
 use crate::cluster::{Cluster, ClusterError, Layout, Options};
-use crate::command;
 use crate::kind::Kind;
-use crate::programs::Programs;
 use crate::running::Running;
-use crate::step::step;
-use crate::{demo, doctor, interrupt, runtime_default};
+use crate::{demo, doctor};
 
 /// A real Kubernetes cluster on this machine, in namespaces and cgroups of its own.
 #[derive(Debug, Parser)]
@@ -29,8 +26,6 @@ struct Cli {
 enum Action {
     /// Check whether this machine can run the cluster
     Doctor,
-    /// Build the cluster's programs into the cache
-    Build,
     /// Start a cluster, or replace the one that runs, and print what a shell needs to use it
     Up(Target),
     /// End the cluster and remove everything of it
@@ -41,15 +36,6 @@ enum Action {
     },
     /// Start one more node
     AddNode,
-    /// Build our images for the nodes and write them as OCI archives
-    Images {
-        /// Where to
-        directory: PathBuf,
-    },
-    /// Check the chart in every way that needs no cluster
-    Chart,
-    /// Write anew what programs of others generate: the chart's README and the profile runtime-default
-    Generate,
     /// Measure on the cluster that runs; fails where a bar is not reached
     #[command(subcommand)]
     Bench(Bench),
@@ -110,25 +96,13 @@ enum Where {
 /// Parses the arguments and does what they say.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
-    let result = match interrupt::install() {
-        Ok(()) => cli.action.perform(),
-        Err(error) => {
-            eprintln!("error: cannot listen for signals: {error}");
-            return ExitCode::FAILURE;
-        }
-    };
-    match (interrupt::received(), result) {
-        (Some(interrupted), _) => ExitCode::from(interrupted.exit_code()),
-        (None, Ok(code)) => code,
-        (None, Err(error)) => said(Err(error)),
-    }
+    interrupt::exit_code_of(|| cli.action.perform())
 }
 
 impl Action {
     fn perform(self) -> Result<ExitCode, ClusterError> {
         match self {
             Action::Doctor => doctor::check(true)?,
-            Action::Build => Programs::in_cache().build()?,
             Action::Up(target) => {
                 println!("{}", target.start()?.exports());
             }
@@ -144,19 +118,6 @@ impl Action {
                     (None, Where::Kind) => Kind::up(Options::default().nodes, true).map(Running::Kind),
                 };
                 return demo::run(start, keep);
-            }
-            Action::Images { directory } => {
-                let built = step("build the images", || {
-                    build_images::build_images(build_images::repository(), &directory)
-                })
-                .map_err(|error| ClusterError::from(error.source))?;
-                built.iter().for_each(|archive| println!("{}", archive.display()));
-            }
-            Action::Chart => return Ok(said(chart::check())),
-            Action::Generate => {
-                let generated = chart::write_readme().map_err(|error| error.to_string());
-                let written = || runtime_default::write().map_err(|error| error.to_string());
-                return Ok(said(generated.and_then(|()| written())));
             }
             Action::Bench(bench) => return Ok(said(bench.perform())),
             Action::Run { target, command } => return run(&target, &command),

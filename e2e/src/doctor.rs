@@ -2,11 +2,13 @@
 //! is missing at once.
 
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
+use xtask::command::{self, find};
+use xtask::elf;
+
 use crate::cluster::cgroup::Hierarchies;
-use crate::{command, elf};
 
 /// What the cluster needs and this machine lacks, each with the cure.
 #[derive(Debug, thiserror::Error)]
@@ -89,15 +91,6 @@ pub fn check(build: bool) -> Result<(), Missing> {
         Err(error) => lacks.push(error.to_string()),
     }
     if lacks.is_empty() { Ok(()) } else { Err(Missing(lacks)) }
-}
-
-/// Where the program is on this process's `PATH`, or in a system administrator's usual places.
-pub fn find(program: &str) -> Option<PathBuf> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path)
-        .chain(["/usr/sbin".into(), "/sbin".into()])
-        .map(|directory| directory.join(program))
-        .find(|candidate| candidate.is_file())
 }
 
 fn go() -> Option<String> {

@@ -7,13 +7,14 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use serde_json::json;
+use xtask::build_images::build_images;
+use xtask::command;
+use xtask::files::NamePath;
+use xtask::programs::{self, Programs};
+use xtask::step::step;
+use xtask::workspace::repository;
 
-use crate::build_images::{build_images, repository};
 use crate::cluster::{Client, ClusterError, NAMESPACE};
-use crate::command;
-use crate::files::NamePath;
-use crate::programs::{self, Programs};
-use crate::step::step;
 
 /// What kind calls the cluster.
 const NAME: &str = "seccomp-profile-e2e";
@@ -125,7 +126,7 @@ mod tests {
     fn an_earlier_cluster_is_replaced_by_one_with_as_many_nodes_as_asked_for() {
         let directory = tempfile::tempdir().unwrap();
         recorder(directory.path()).start(2).unwrap();
-        let said = crate::files::read(&directory.path().join("kind.log")).unwrap();
+        let said = xtask::files::read(&directory.path().join("kind.log")).unwrap();
         let lines: Vec<_> = said.lines().collect();
         assert_eq!(lines[0], "delete cluster --name seccomp-profile-e2e");
         assert_eq!(lines[1], "create cluster --name seccomp-profile-e2e --wait 3m --config -");

@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::build_images::repository;
-use crate::command::{self, CommandError};
-use crate::programs::{Module, ProgramsError};
+use xtask::command::{self, CommandError};
+use xtask::programs::{Module, ProgramsError};
+use xtask::workspace::repository;
 
 /// Where `prometheus` or `promtool` is, unpacked first if it is missing.
 ///

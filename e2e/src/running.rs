@@ -2,11 +2,12 @@
 
 use std::path::Path;
 
-use crate::build_images;
+use xtask::programs::Programs;
+use xtask::step::step;
+use xtask::workspace::repository;
+
 use crate::cluster::{Client, Cluster, ClusterError, NAMESPACE, Options};
 use crate::kind::Kind;
-use crate::programs::Programs;
-use crate::step::step;
 
 /// A cluster that can be used, whoever runs it.
 pub(crate) enum Running {
@@ -41,7 +42,7 @@ impl Running {
             if client.helm(["status", NAMESPACE, "--namespace", NAMESPACE]).is_ok() {
                 return Err(ClusterError::Installed);
             }
-            let chart = build_images::repository().join("charts").join(NAMESPACE);
+            let chart = repository().join("charts").join(NAMESPACE);
             step("install the chart", || client.install_chart(&chart, &[]).map_err(ClusterError::from))?;
         }
         Ok(Running::Foreign(client))
@@ -86,7 +87,7 @@ mod tests {
     use std::process::Command;
 
     use super::*;
-    use crate::command;
+    use xtask::command;
 
     #[test]
     fn what_is_printed_survives_a_shell() {

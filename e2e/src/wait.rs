@@ -3,7 +3,7 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::interrupt;
+use xtask::interrupt;
 
 /// How long to pause between two questions.
 const PAUSE: Duration = Duration::from_millis(50);

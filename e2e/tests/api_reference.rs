@@ -9,9 +9,9 @@
 use std::fmt::Write;
 use std::fs;
 
-use e2e::build_images::repository;
 use e2e::rights::table;
 use serde_json::Value;
+use xtask::workspace::repository;
 
 /// A definition: its kind, and a row for each field with type, whether it must be there, and what holds of it.
 fn table_of(definition: &Value) -> (String, String) {

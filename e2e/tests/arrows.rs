@@ -7,8 +7,8 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use e2e::build_images::repository;
-use e2e::command;
+use xtask::command;
+use xtask::workspace::repository;
 
 /// Crates, what each may never bring in whatever depth, and why.
 const NEVERS: [(&str, &[&str], &str); 7] = [

@@ -12,11 +12,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
-use e2e::build_images::repository;
-use e2e::chart::rendered::{self, RenderError};
 use e2e::cluster::NAMESPACE;
+use e2e::rendered::{self, RenderError};
 use operator::selection::Selection;
 use serde_json::{Value, json};
+use xtask::workspace::repository;
 
 /// The chart with its default values.
 static RENDERED: LazyLock<Vec<Value>> = LazyLock::new(|| render(&[]).unwrap());

@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Component, Path, PathBuf};
 
-use e2e::build_images::repository;
+use xtask::workspace::repository;
 
 mod pages;
 

@@ -16,7 +16,8 @@ use std::process::Command;
 use std::time::Duration;
 
 use e2e::cluster::{Cluster, ClusterError, Component, Layout, Node, NodeDaemon, NodeId, Options};
-use e2e::{command, wait};
+use e2e::wait;
+use xtask::command;
 
 fn pod(name: &str, node: &Node, seccomp: &str, script: &str) -> String {
     format!(

@@ -13,7 +13,6 @@ use std::path::Path;
 use std::sync::Arc;
 
 use api::names::FINALIZER;
-use e2e::build_images::repository;
 use e2e::prometheus::promtool;
 use e2e::rights::table;
 use k8s_openapi::jiff::Timestamp;
@@ -24,6 +23,7 @@ use operator::index::Index;
 use prometheus::proto::{MetricFamily, MetricType};
 use prometheus::{Registry, TextEncoder};
 use serde_json::{Value, json};
+use xtask::workspace::repository;
 
 /// Labels whose values are not listed: there is one for each profile or release.
 const UNLISTED: [&str; 2] = ["profile", "version"];

@@ -8,10 +8,10 @@
 
 use std::fs;
 
-use e2e::build_images::repository;
-use e2e::chart::rendered::{self, RenderError, of_kind};
 use e2e::cluster::NAMESPACE;
+use e2e::rendered::{self, RenderError, of_kind};
 use serde_json::{Value, json};
+use xtask::workspace::repository;
 
 const KINDS: [&str; 3] = ["PodMonitor", "ServiceMonitor", "PrometheusRule"];
 const EVERYTHING: [&str; 4] = ["podMonitor", "serviceMonitor", "prometheusRule", "dashboard"];

@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use e2e::build_images::repository;
+use xtask::workspace::repository;
 
 /// The fewest rows that the table may have; that it is read at all shows in this.
 const ROWS: usize = 40;

@@ -2,9 +2,9 @@
 
 use std::fs;
 
-use e2e::runtime_default;
 use profile::Profile;
 use serde_json::Value;
+use xtask::runtime_default;
 
 #[test]
 fn the_profile_is_what_the_nodes_containerd_allows() {

@@ -11,12 +11,12 @@ use std::fs;
 use std::process::Command;
 use std::sync::LazyLock;
 
-use e2e::build_images::repository;
-use e2e::chart::rendered;
+use e2e::rendered;
 use e2e::rights::attempts::{self, Answer};
 use e2e::rights::rules::Rule;
 use e2e::rights::table;
 use serde_json::{Value, json};
+use xtask::workspace::repository;
 
 static OBJECTS: LazyLock<Vec<Value>> = LazyLock::new(|| rendered::objects([""; 0]).unwrap());
 
@@ -184,7 +184,7 @@ fn every_crate_and_every_binary_forbids_unsafe_code() {
             }
         }
     }
-    for program in ["operator", "node-agent", "kubectl-seccomp", "crds", "e2e"] {
+    for program in ["operator", "node-agent", "kubectl-seccomp", "crds", "xtask", "e2e"] {
         assert!(programs.contains_key(program), "{program} is not among {programs:?}");
     }
     // A workspace of its own, which cannot take the lints of this one.

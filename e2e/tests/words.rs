@@ -11,9 +11,9 @@ use std::fs;
 use std::path::Path;
 
 use api::conditions::node as reasons;
-use e2e::build_images::repository;
 use node_agent::disk::{DiskError, Displaced};
 use operator::notice::Notice;
+use xtask::workspace::repository;
 
 /// The fewest log lines that there may be; that they are found at all shows in this.
 const LINES: usize = 50;

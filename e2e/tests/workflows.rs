@@ -5,8 +5,8 @@
 use std::collections::BTreeSet;
 use std::fs;
 
-use e2e::build_images::repository;
 use serde::Deserialize;
+use xtask::workspace::repository;
 
 #[derive(Deserialize)]
 struct Workflow {

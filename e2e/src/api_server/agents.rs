@@ -261,7 +261,7 @@ impl Agents {
         self.pods.delete(&pod_of(name), &DeleteParams::default().grace_period(0)).await?;
         let start = Instant::now();
         loop {
-            match crate::files::or_absent(std::fs::remove_dir_all(self.directory(name))) {
+            match xtask::files::or_absent(std::fs::remove_dir_all(self.directory(name))) {
                 Ok(()) => return Ok(()),
                 // The agent's thread may still be writing.
                 Err(error)

@@ -2,9 +2,10 @@
 
 use std::io;
 
-use crate::command::CommandError;
-use crate::files::FileError;
-use crate::programs::ProgramsError;
+use xtask::command::CommandError;
+use xtask::files::FileError;
+use xtask::programs::ProgramsError;
+
 use crate::wait::WaitError;
 
 /// An API server that does not start, stop or answer.

@@ -4,10 +4,10 @@
 use std::path::Path;
 
 use rustix::process::{Resource, getrlimit, setrlimit};
+use xtask::files;
 
 use super::ApiServerError;
 use super::program::failed;
-use crate::files;
 
 /// Directory watches that others of the same user may have.
 const OTHERS: usize = 200;

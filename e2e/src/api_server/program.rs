@@ -7,10 +7,10 @@ use std::time::Duration;
 use std::{fs, io};
 
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
+use xtask::command::ended_within;
+use xtask::files::NamePath;
 
 use super::ApiServerError;
-use crate::command::ended_within;
-use crate::files::NamePath;
 
 /// How long a program may take to end after SIGTERM.
 const PATIENCE: Duration = Duration::from_secs(30);

@@ -10,15 +10,15 @@ use kube::config::{AuthInfo, KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 use serde_json::json;
 use tempfile::TempDir;
+use xtask::command;
+use xtask::files::{self, NamePath};
+use xtask::programs::Programs;
+use xtask::workspace::repository;
 
 use super::account::{self, Account};
 use super::program::{Program, failed};
 use super::{ApiServerError, audit};
-use crate::build_images::repository;
 use crate::cluster::{Client as CommandLine, NAMESPACE};
-use crate::command;
-use crate::files::{self, NamePath};
-use crate::programs::Programs;
 use crate::wait;
 
 /// How long the API server may take until it is ready; about 3 s on an idle machine.

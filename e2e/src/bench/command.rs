@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use clap::Subcommand;
+use xtask::interrupt;
 
 use super::{BenchError, latency, memory, scale, strangers};
 use crate::cluster::{Cluster, ClusterError, Layout};
-use crate::interrupt;
 use crate::wait::WaitError;
 
 /// What to measure.
@@ -59,7 +59,7 @@ pub enum BenchCommandError {
     Bench(#[from] BenchError),
     /// A file of the cluster cannot be read.
     #[error(transparent)]
-    File(#[from] crate::files::FileError),
+    File(#[from] xtask::files::FileError),
     /// There is no runtime for the measurement.
     #[error("runtime: {0}")]
     Runtime(std::io::Error),

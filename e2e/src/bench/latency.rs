@@ -18,10 +18,10 @@ use profile::{ContentHash, Profile};
 use rustix::fs::inotify;
 use serde_json::json;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use xtask::step::note;
 
 use super::session::{BenchError, Session, realistic};
 use super::statistics::Times;
-use crate::step::note;
 
 const NAME: &str = "bench-latency";
 /// How long one round may take before the measurement fails.

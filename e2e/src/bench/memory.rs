@@ -8,10 +8,10 @@ use std::sync::Arc;
 use k8s_openapi::api::core::v1::Pod;
 use kube::Api;
 use kube::api::{DeleteParams, ListParams};
+use xtask::step::note;
 
 use super::session::{BenchError, Session, largest, realistic};
 use crate::cluster::NAMESPACE;
-use crate::step::note;
 
 /// The programs that are read, by the path of their image's one binary.
 const PROGRAMS: [&str; 2] = ["/node-agent", "/operator"];

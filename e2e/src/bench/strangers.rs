@@ -12,11 +12,11 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
+use xtask::command;
+use xtask::workspace::{cargo, repository, target_directory};
 
 use super::session::BenchError;
 use crate::api_server::{Program, free_port};
-use crate::build_images::{cargo, repository, target_directory};
-use crate::command;
 
 /// Connections of each crowd.
 const STRANGERS: usize = 500;

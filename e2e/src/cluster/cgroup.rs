@@ -9,9 +9,9 @@ use std::time::Duration;
 use std::{fs, io};
 
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use xtask::files::{self, FileError};
 
 use super::layout::PREFIX;
-use crate::files::{self, FileError};
 use crate::wait::{self, WaitError};
 
 /// Controllers without which a kubelet does not start.

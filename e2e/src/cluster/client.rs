@@ -4,11 +4,12 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::command::{self, CommandError};
-use crate::programs::Programs;
+use xtask::chart;
+use xtask::command::{self, CommandError};
+use xtask::programs::Programs;
 
 /// The namespace that the chart is installed in, and the release's name.
-pub const NAMESPACE: &str = "seccomp-profile";
+pub const NAMESPACE: &str = chart::NAME;
 
 /// The two command lines, with the cluster that they talk to.
 #[derive(Debug, Clone)]

@@ -3,12 +3,13 @@
 
 use std::time::Duration;
 
+use xtask::files;
+use xtask::programs::Programs;
+
 use super::client::Client;
 use super::layout::{CONTROL_PLANE, CONTROL_PLANE_GROUP, Layout, SERVICE_NETWORK};
 use super::process::Daemon;
 use super::{ClusterError, cgroup};
-use crate::files;
-use crate::programs::Programs;
 use crate::wait;
 
 /// How long the API server may take until it is ready; about 3 s on an idle machine.

@@ -2,13 +2,14 @@
 
 use std::path::PathBuf;
 
+use xtask::build_images::BuildImagesError;
+use xtask::command::CommandError;
+use xtask::files::FileError;
+use xtask::programs::ProgramsError;
+use xtask::step::StepError;
+
 use super::{CgroupError, LockError, NoSuchNode, NodeId, PkiError, ProcessError};
-use crate::build_images::BuildImagesError;
-use crate::command::CommandError;
 use crate::doctor::Missing;
-use crate::files::FileError;
-use crate::programs::ProgramsError;
-use crate::step::StepError;
 use crate::wait::WaitError;
 
 /// A cluster that does not start, stop or answer.

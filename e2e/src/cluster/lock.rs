@@ -4,7 +4,7 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Write};
 use std::path::Path;
 
-use crate::files::{self, FileError, NamePath};
+use xtask::files::{self, FileError, NamePath};
 
 /// The links, namespaces and cgroups have one set of names a machine, so the lock is the machine's.
 const PATH: &str = "/run/lock/seccomp-profile-e2e";

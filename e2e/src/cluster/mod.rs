@@ -39,15 +39,17 @@ pub use node::{Node, NodeDaemon, SmallDisk};
 pub use pki::PkiError;
 pub use process::ProcessError;
 
-use crate::build_images::{self, base_images, build_images};
-use crate::command::CommandError;
-use crate::files::{self, FileError, NamePath};
-use crate::programs::Programs;
-use crate::step::{note, step};
-use crate::{doctor, interrupt};
+use crate::doctor;
 use control_plane::ControlPlane;
 use lock::Lock;
 use record::Record;
+use xtask::build_images::{self, base_images, build_images};
+use xtask::command::CommandError;
+use xtask::files::{self, FileError, NamePath};
+use xtask::interrupt;
+use xtask::programs::Programs;
+use xtask::step::{note, step};
+use xtask::workspace::repository;
 
 /// What a cluster should be like.
 #[derive(Debug, Clone)]
@@ -88,7 +90,7 @@ impl Options {
         thread::scope(|scope| {
             let images = scope.spawn(|| {
                 step("compile the project's images beside them", || {
-                    build_images::compile(build_images::repository()).map_err(ClusterError::from)
+                    build_images::compile(repository()).map_err(ClusterError::from)
                 })
                 .map_err(ClusterError::from)
             });
@@ -288,14 +290,13 @@ impl Cluster {
     /// # Errors
     /// The step that failed.
     pub fn install_chart(&self, values: &[&str]) -> Result<(), ClusterError> {
-        let repository = build_images::repository();
         let archives = step("build the project's images", || {
-            build_images(repository, &self.layout.images()).map_err(ClusterError::from)
+            build_images(repository(), &self.layout.images()).map_err(ClusterError::from)
         })?;
         step("load them into the nodes", || {
             archives.iter().try_for_each(|archive| self.load_image(archive))
         })?;
-        let chart = repository.join("charts").join(NAMESPACE);
+        let chart = repository().join("charts").join(NAMESPACE);
         step("install the chart", || self.client.install_chart(&chart, values).map_err(ClusterError::from))?;
         Ok(())
     }

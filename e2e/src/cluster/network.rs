@@ -3,9 +3,10 @@
 use std::path::Path;
 use std::process::Command;
 
+use xtask::command::{self, CommandError};
+use xtask::files::{self, FileError};
+
 use super::layout::{BRIDGE, CONTROL_PLANE, NodeId, PREFIX};
-use crate::command::{self, CommandError};
-use crate::files::{self, FileError};
 
 /// Makes the bridge, with the control plane's address.
 pub(crate) fn create_bridge() -> Result<(), CommandError> {

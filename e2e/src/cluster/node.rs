@@ -8,12 +8,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use xtask::command;
+use xtask::files::{self, FileError, NamePath};
+
 use super::client::Client;
 use super::layout::{Layout, NodeId, POD_NETWORK};
 use super::process::{Daemon, Identity};
 use super::{ClusterError, cgroup, network, node_config, pki};
-use crate::command;
-use crate::files::{self, FileError, NamePath};
 use crate::wait;
 
 /// How long each part may take to start; some seconds on an idle machine.

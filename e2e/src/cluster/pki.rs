@@ -3,9 +3,10 @@
 use std::path::Path;
 use std::process::Command;
 
+use xtask::command::{self, CommandError};
+use xtask::files::{self, FileError};
+
 use super::layout::{API_SERVICE, CONTROL_PLANE, Layout, NodeId};
-use crate::command::{self, CommandError};
-use crate::files::{self, FileError};
 
 /// A certificate that could not be made.
 #[derive(Debug, thiserror::Error)]

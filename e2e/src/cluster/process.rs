@@ -12,10 +12,10 @@ use std::time::Duration;
 use std::{fmt, fs, io, thread};
 
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use xtask::command::ended_within;
+use xtask::files::{self, FileError, NamePath};
 
 use super::layout::Layout;
-use crate::command::ended_within;
-use crate::files::{self, FileError, NamePath};
 
 /// How long a daemon may take to end after SIGTERM before it is killed.
 const PATIENCE: Duration = Duration::from_secs(10);

@@ -7,12 +7,12 @@ use std::path::{Path, PathBuf};
 use std::{fs, io};
 
 use rustix::mount::{UnmountFlags, unmount};
+use xtask::files::{self, FileError, NamePath};
+use xtask::interrupt;
 
 use super::layout::Layout;
 use super::record::Record;
 use super::{ClusterError, cgroup, network};
-use crate::files::{self, FileError, NamePath};
-use crate::interrupt;
 
 /// Whether anything of a cluster is there.
 pub(crate) fn anything_left(layout: &Layout) -> Result<bool, ClusterError> {

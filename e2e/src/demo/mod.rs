@@ -11,7 +11,8 @@ mod story;
 
 use std::process::ExitCode;
 
-use crate::build_images;
+use xtask::workspace::repository;
+
 use crate::cluster::{Client, Cluster, ClusterError, NAMESPACE};
 use crate::running::Running;
 use evidence::Evidence;
@@ -110,5 +111,5 @@ impl Stage<'_> {
 
 /// A folder of the repository.
 fn folder(name: &str) -> String {
-    build_images::repository().join(name).display().to_string()
+    repository().join(name).display().to_string()
 }

@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
+use xtask::interrupt;
+
 use super::{PROFILES, Stage, folder};
 use crate::cluster::ClusterError;
-use crate::interrupt;
 use crate::view::{ProfileView, Watch};
 use crate::wait::WaitError;
 

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 use std::time::Instant;
 
-use crate::build_images;
+use xtask::workspace::repository;
 
 /// The story so far. It goes to standard error, like all progress.
 pub(super) struct Story {
@@ -32,7 +32,7 @@ impl Story {
 
     /// Shows a kubectl command as a person would type it in the repository, of which only folders are named.
     pub(super) fn command(&self, arguments: &[&str]) {
-        let repository = format!("{}/", build_images::repository().display());
+        let repository = format!("{}/", repository().display());
         let words = arguments.iter().map(|word| {
             let word = match word.strip_prefix(&repository) {
                 Some(path) => format!("{path}/"),

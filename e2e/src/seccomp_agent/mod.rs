@@ -7,8 +7,8 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::command::{self, CommandError};
-use crate::files::{self, FileError};
+use xtask::command::{self, CommandError};
+use xtask::files::{self, FileError};
 
 /// As runc 1.5.2 requires them, so that they are there where it was built.
 const REQUIRED: [(&str, &str); 2] =

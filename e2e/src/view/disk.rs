@@ -5,9 +5,9 @@ use std::io::ErrorKind;
 use std::path::PathBuf;
 
 use profile::ContentHash;
+use xtask::files::{FileError, NamePath};
 
 use crate::cluster::Node;
-use crate::files::{FileError, NamePath};
 
 /// Where the chart keeps profiles below a kubelet's `seccomp/` unless told otherwise.
 pub const DIRECTORY: &str = "profiles";

@@ -4,10 +4,11 @@ use std::collections::BTreeSet;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use xtask::files::FileError;
+use xtask::interrupt;
+
 use super::{ProfileView, Watch, disk};
 use crate::cluster::{Cluster, ClusterError, Node};
-use crate::files::FileError;
-use crate::interrupt;
 use crate::wait::WaitError;
 
 /// How long after its start a node may take to be counted everywhere; some seconds on an idle machine.

@@ -2,9 +2,9 @@
 
 use profile::{Canonical, ParseError, Profile};
 use serde_json::Value;
+use xtask::command::CommandError;
 
 use crate::cluster::Client;
-use crate::command::CommandError;
 
 /// A `SeccompProfile` as the API server shows it.
 #[derive(Debug, Clone)]

@@ -7,9 +7,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
+use xtask::command::CommandError;
 
 use crate::cluster::Client;
-use crate::command::CommandError;
 
 /// A kubectl that watches, until it is dropped.
 #[derive(Debug)]

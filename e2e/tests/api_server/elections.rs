@@ -7,13 +7,13 @@ use std::time::{Duration, Instant};
 use e2e::api_server::audit::{Log, Request};
 use e2e::api_server::{Account, Agents, Behaviour, OperatorOptions, OperatorProcess, Proxy};
 use e2e::cluster::NAMESPACE;
-use e2e::files::tail;
 use futures::future::join;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::jiff::Timestamp;
 use kube::Api;
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
+use xtask::files::tail;
 
 use super::support::{LIMIT, World, contents, hash_of, operator, say, until};
 

@@ -1,5 +1,5 @@
 //! What needs many nodes, many elections or an API server that behaves badly: our programs against a real API server
-//! without a cluster around it: `cargo run -p e2e -- build`, then
+//! without a cluster around it: `cargo run -p xtask -- programs`, then
 //! `cargo test -p e2e --features api-server --test api_server`.
 
 #![allow(

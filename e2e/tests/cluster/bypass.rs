@@ -3,10 +3,10 @@
 
 use std::time::Duration;
 
-use e2e::build_images::repository;
 use e2e::cluster::NAMESPACE;
 use e2e::view::disk;
 use serde_json::{Value, json};
+use xtask::workspace::repository;
 
 use super::pages::Page;
 use super::support::{

@@ -10,10 +10,10 @@ use std::process::{Command, Output};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use e2e::build_images::repository;
 use e2e::cluster::NAMESPACE;
 use e2e::rights::table;
 use e2e::view::disk;
+use xtask::workspace::repository;
 
 use super::disks;
 use super::pages::{Block, How, Page, is_shown};
@@ -255,7 +255,7 @@ fn every_runbooks_commands_find_something_out() {
     if restarts(&cluster).is_none() {
         // As the kernel does where memory is short. The kubelet starts it again.
         let pid = program(&["/node-agent", &format!("--node-name={}", node.name())]).to_string();
-        e2e::command::output(Command::new("kill").args(["-KILL", &pid])).unwrap();
+        xtask::command::output(Command::new("kill").args(["-KILL", &pid])).unwrap();
         until("the agent's next container", 2 * LIMIT, || restarts(&cluster));
         cluster.rolled_out();
     }

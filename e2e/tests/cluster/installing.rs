@@ -4,10 +4,11 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use e2e::build_images::{VERSION, repository};
 use e2e::cluster::NAMESPACE;
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use xtask::build_images::VERSION;
+use xtask::workspace::repository;
 
 use super::audit::Log;
 use super::documented::Reader;

@@ -4,11 +4,11 @@
 use std::fs::{self, File};
 use std::process::Child;
 
-use e2e::build_images::repository;
 use e2e::cluster::{NAMESPACE, Node};
 use e2e::seccomp_agent;
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use xtask::workspace::repository;
 
 use super::documented::Reader;
 use super::pages::Page;

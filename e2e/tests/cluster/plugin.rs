@@ -10,9 +10,10 @@ use std::thread;
 use std::time::Instant;
 use std::{fs, iter};
 
-use e2e::build_images::{build_plugin, repository};
 use e2e::view::disk;
 use serde_json::{Value, json};
+use xtask::build_images::build_plugin;
+use xtask::workspace::repository;
 
 use super::stopped::Stopped;
 use super::support::{

@@ -5,12 +5,12 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::time::{Duration, Instant};
 
-use e2e::build_images::repository;
 use e2e::cluster::NAMESPACE;
-use e2e::command::CommandError;
 use e2e::prometheus::{operator_definitions, promtool};
 use e2e::view::disk;
 use serde_json::Value;
+use xtask::command::CommandError;
+use xtask::workspace::repository;
 
 use super::scraper::{Prometheus, Sample, pod_monitor};
 use super::support::{

@@ -5,10 +5,10 @@ use std::process::Command;
 use std::thread;
 use std::time::Instant;
 
-use e2e::build_images::repository;
 use e2e::cluster::NAMESPACE;
-use e2e::command;
 use serde_json::{Value, json};
+use xtask::command;
+use xtask::workspace::repository;
 
 use super::audit::{Log, summary};
 use super::pages::Page;

@@ -5,12 +5,12 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::Command;
 
-use e2e::build_images::repository;
-use e2e::command::{output, output_with_input};
-use e2e::doctor;
-use e2e::programs::Programs;
 use profile::Profile;
 use serde_json::{Value, json};
+use xtask::command::find;
+use xtask::command::{output, output_with_input};
+use xtask::programs::Programs;
+use xtask::workspace::repository;
 
 /// What the profile is measured for: files, pipes, forks and signals of a small shell.
 const SCRIPT: &str = "echo making some syscalls; ls -l / | grep bin | wc -l; (cat /proc/self/status | head -3); \
@@ -26,7 +26,7 @@ fn bundle(directory: &Path, runc: &Path, seccomp: &Value, no_new_privileges: boo
     for empty in ["proc", "sys", "dev", "tmp"] {
         fs::create_dir_all(directory.join("rootfs").join(empty)).unwrap();
     }
-    let busybox = doctor::find("busybox").unwrap();
+    let busybox = find("busybox").unwrap();
     fs::copy(&busybox, binaries.join("busybox")).unwrap();
     for applet in
         output(Command::new(&busybox).arg("--list")).unwrap().lines().filter(|name| *name != "busybox")

@@ -12,11 +12,11 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use std::{fs, io};
 
-use e2e::build_images::repository;
-use e2e::chart::rendered;
 use e2e::cluster::NAMESPACE;
 use e2e::prometheus;
+use e2e::rendered;
 use serde_json::{Value, json};
+use xtask::workspace::repository;
 
 use super::support::{LIMIT, Session, until};
 

@@ -6,10 +6,11 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use e2e::build_images::{VERSION, repository};
 use e2e::cluster::NAMESPACE;
-use e2e::command;
-use e2e::earlier::Earlier;
+use xtask::build_images::VERSION;
+use xtask::command;
+use xtask::earlier::Earlier;
+use xtask::workspace::repository;
 
 use super::plugin::PLUGIN;
 use super::removal::Reinstall;

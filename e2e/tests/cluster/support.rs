@@ -8,13 +8,13 @@ use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Duration, Instant};
 use std::{fs, thread};
 
-use e2e::build_images::repository;
 use e2e::cluster::{Cluster, Layout, Node};
-use e2e::command::CommandError;
 use e2e::view::{ProfileView, disk};
 use e2e::wait::{self, WaitError};
 use profile::Profile;
 use serde_json::{Value, json};
+use xtask::command::CommandError;
+use xtask::workspace::repository;
 
 /// How long something may take that takes a second on an idle machine.
 pub(crate) const LIMIT: Duration = Duration::from_secs(30);

@@ -6,11 +6,12 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use e2e::build_images::{VERSION, repository};
 use e2e::cluster::NAMESPACE;
-use e2e::command::{self, CommandError};
 use serde_json::Value;
 use tempfile::TempDir;
+use xtask::build_images::VERSION;
+use xtask::command::{self, CommandError};
+use xtask::workspace::repository;
 
 use super::removal::Reinstall;
 use super::support::{Applied, LIMIT, Session, alone, bytes_of, harmless, say, sleeper, until};

@@ -3,7 +3,7 @@
 use std::fs;
 use std::ops::Range;
 
-use e2e::build_images::repository;
+use xtask::workspace::repository;
 
 /// A page of the documentation.
 pub(crate) struct Page {

@@ -6,12 +6,12 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
+use xtask::files;
 
 use super::proc::{machine, peak, processor};
 use super::world::World;
 use crate::api_server::audit;
 use crate::bench::BenchError;
-use crate::files;
 
 /// How long nobody may have written before something counts as over: longer than the five seconds for which the
 /// operator holds back the counts of a rollout in a small cluster. In a large one it does for longer, and what is measured

@@ -5,6 +5,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
+use xtask::files;
+use xtask::step::note;
+use xtask::workspace::repository;
 
 use super::bare::Way;
 use super::floor::{self, Plan};
@@ -15,9 +18,6 @@ use super::world::{Size, World};
 use super::{bars, elsewhere, plot, table};
 use crate::api_server::build_operator;
 use crate::bench::BenchError;
-use crate::build_images::repository;
-use crate::files;
-use crate::step::note;
 
 /// What is measured.
 #[derive(Debug, Clone, Args)]

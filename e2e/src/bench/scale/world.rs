@@ -12,6 +12,7 @@ use kube::{Api, Client, Config};
 use profile::{Profile, ShortHash};
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use xtask::step::note;
 
 use super::proc;
 use super::seen::{Profiles, Reports, Seen};
@@ -20,7 +21,6 @@ use crate::api_server::{
 };
 use crate::bench::BenchError;
 use crate::bench::session::{Session, sized};
-use crate::step::note;
 
 /// How long anything may take before the measurement fails.
 const LIMIT: Duration = Duration::from_secs(600);

@@ -16,8 +16,11 @@ pub struct FileError {
 }
 
 /// Adds the action and the path to an I/O result.
-pub(crate) trait NamePath<T> {
+pub trait NamePath<T> {
     /// Turns the I/O error into a [`FileError`].
+    ///
+    /// # Errors
+    /// That one.
     fn name_path(self, action: &'static str, path: &Path) -> Result<T, FileError>;
 }
 
@@ -28,12 +31,18 @@ impl<T> NamePath<T> for io::Result<T> {
 }
 
 /// Creates a directory and those above it; one that exists is fine.
-pub(crate) fn create_dir(path: &Path) -> Result<(), FileError> {
+///
+/// # Errors
+/// When the system refuses, with the path.
+pub fn create_dir(path: &Path) -> Result<(), FileError> {
     fs::create_dir_all(path).name_path("create the directory", path)
 }
 
 /// Writes a file whole, or leaves the old one: a temporary file beside it, then a rename.
-pub(crate) fn write(path: &Path, contents: impl AsRef<[u8]>) -> Result<(), FileError> {
+///
+/// # Errors
+/// When the system refuses, with the path.
+pub fn write(path: &Path, contents: impl AsRef<[u8]>) -> Result<(), FileError> {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(format!(".new-{}", std::process::id()));
     let temporary = path.with_file_name(name);
@@ -42,17 +51,26 @@ pub(crate) fn write(path: &Path, contents: impl AsRef<[u8]>) -> Result<(), FileE
 }
 
 /// Writes to a file that must be written in place, such as those of a cgroup or of `/proc/sys`.
-pub(crate) fn write_in_place(path: &Path, contents: &str) -> Result<(), FileError> {
+///
+/// # Errors
+/// When the system refuses, with the path.
+pub fn write_in_place(path: &Path, contents: &str) -> Result<(), FileError> {
     fs::write(path, contents).name_path("write", path)
 }
 
 /// Reads a text file.
-pub(crate) fn read(path: &Path) -> Result<String, FileError> {
+///
+/// # Errors
+/// When the system refuses, with the path.
+pub fn read(path: &Path) -> Result<String, FileError> {
     fs::read_to_string(path).name_path("read", path)
 }
 
 /// The directory's entries by name, sorted; none when there is no such directory.
-pub(crate) fn entries(path: &Path) -> Result<Vec<PathBuf>, FileError> {
+///
+/// # Errors
+/// When the system refuses, with the path.
+pub fn entries(path: &Path) -> Result<Vec<PathBuf>, FileError> {
     let listing = match fs::read_dir(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         listing => listing.name_path("list", path)?,
@@ -66,12 +84,15 @@ pub(crate) fn entries(path: &Path) -> Result<Vec<PathBuf>, FileError> {
 }
 
 /// Whether the path's last part begins with `prefix`.
-pub(crate) fn name_begins_with(path: &Path, prefix: &str) -> bool {
+pub fn name_begins_with(path: &Path, prefix: &str) -> bool {
     path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(prefix))
 }
 
 /// Turns "it was not there" into success, for removals.
-pub(crate) fn or_absent(result: io::Result<()>) -> io::Result<()> {
+///
+/// # Errors
+/// Every other reason.
+pub fn or_absent(result: io::Result<()>) -> io::Result<()> {
     match result {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         other => other,

@@ -6,11 +6,11 @@ use std::process::Command;
 
 use serde_json::{Map, Value};
 
-use crate::build_images::repository;
 use crate::command::{self, CommandError};
 use crate::files::{self, FileError, NamePath};
 use crate::programs::{CONTAINERD, Module, ProgramsError};
 use crate::step::{StepError, step};
+use crate::workspace::repository;
 
 const MODULE: &str = "github.com/containerd/containerd/v2";
 /// By Go's names; the nodes that our images are built for.

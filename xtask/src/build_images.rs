@@ -8,6 +8,7 @@ use crate::command::{self, CommandError};
 use crate::files::{self, FileError};
 use crate::image::{Image, ImageError, Program};
 use crate::progress::Compiler;
+use crate::workspace::{cargo, target_directory};
 
 /// The release that the images are tagged with.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -27,14 +28,14 @@ pub enum BuildImagesError {
 }
 
 /// The programs that have an image, and the user that each runs as.
-pub(crate) const PROGRAMS: [(&str, u32); 2] = [("operator", 65532), ("node-agent", 0)];
+pub const PROGRAMS: [(&str, u32); 2] = [("operator", 65532), ("node-agent", 0)];
 
 /// Compiles the operator and the node agent of the workspace in `repository` for release, as static programs. Returns
 /// the directory that they lie in.
 ///
 /// # Errors
 /// When the build fails.
-pub(crate) fn compile(repository: &Path) -> Result<PathBuf, CommandError> {
+pub fn compile(repository: &Path) -> Result<PathBuf, CommandError> {
     compile_into(repository, &target_directory(repository), &[])
 }
 
@@ -42,7 +43,7 @@ pub(crate) fn compile(repository: &Path) -> Result<PathBuf, CommandError> {
 ///
 /// # Errors
 /// As [`compile`].
-pub(crate) fn compile_into(repository: &Path, target: &Path, more: &[&str]) -> Result<PathBuf, CommandError> {
+pub fn compile_into(repository: &Path, target: &Path, more: &[&str]) -> Result<PathBuf, CommandError> {
     let triple = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
     let flags = format!("CARGO_TARGET_{}_RUSTFLAGS", triple.to_uppercase().replace('-', "_"));
     let mut cargo = cargo(repository);
@@ -71,12 +72,7 @@ pub fn build_images(repository: &Path, directory: &Path) -> Result<Vec<PathBuf>,
 ///
 /// # Errors
 /// When a program cannot be read or an archive cannot be written.
-pub(crate) fn pack(
-    release: &Path,
-    tag: &str,
-    directory: &Path,
-    prefix: &str,
-) -> Result<Vec<PathBuf>, ImageError> {
+pub fn pack(release: &Path, tag: &str, directory: &Path, prefix: &str) -> Result<Vec<PathBuf>, ImageError> {
     let mut archives = Vec::new();
     for (name, user) in PROGRAMS {
         let archive = directory.join(format!("{prefix}{name}.tar"));
@@ -105,43 +101,13 @@ pub fn build_plugin(repository: &Path) -> Result<PathBuf, BuildImagesError> {
     Ok(target_directory(repository).join("debug"))
 }
 
-/// A cargo that builds in `repository` whoever started this program.
-pub(crate) fn cargo(repository: &Path) -> Command {
-    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    // They would take precedence over flags that a caller sets.
-    cargo.current_dir(repository).env_remove("RUSTFLAGS").env_remove("CARGO_ENCODED_RUSTFLAGS");
-    // What `cargo run` tells this program of its own package would look like a change to build scripts.
-    for (name, _) in std::env::vars_os() {
-        let name = name.to_string_lossy();
-        if ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_CRATE_"]
-            .iter()
-            .any(|of_package| name.starts_with(of_package))
-        {
-            cargo.env_remove(&*name);
-        }
-    }
-    cargo
-}
-
-/// Where cargo puts what it builds in `repository`.
-pub(crate) fn target_directory(repository: &Path) -> PathBuf {
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| "target".into(), PathBuf::from);
-    repository.join(target)
-}
-
-/// The root of this workspace, as it was when this crate was built.
-pub fn repository() -> &'static Path {
-    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    here.parent().unwrap_or(here)
-}
-
 /// Writes the two images that every node needs whatever is tested: `pause`, which containerd runs in
 /// each pod to hold its namespaces, and `busybox`. Returns the archives.
 ///
 /// # Errors
 /// When busybox cannot be asked for its applets or an archive cannot be written.
-pub(crate) fn base_images(directory: &Path) -> Result<Vec<PathBuf>, BuildImagesError> {
-    let busybox = crate::doctor::find("busybox").unwrap_or_else(|| "busybox".into());
+pub fn base_images(directory: &Path) -> Result<Vec<PathBuf>, BuildImagesError> {
+    let busybox = command::find("busybox").unwrap_or_else(|| "busybox".into());
     let applets = command::output(Command::new(&busybox).arg("--list"))?;
     let links = applets.lines().filter(|applet| *applet != "busybox");
     let images = [
@@ -182,4 +148,4 @@ pub(crate) fn base_images(directory: &Path) -> Result<Vec<PathBuf>, BuildImagesE
 }
 
 /// The reference of the image that holds a pod's namespaces.
-pub(crate) const PAUSE: &str = "registry.local/pause:1";
+pub const PAUSE: &str = "registry.local/pause:1";

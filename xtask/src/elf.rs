@@ -5,7 +5,7 @@ const PT_INTERP: u32 = 3;
 
 /// Whether this is a 64-bit little-endian ELF program that asks for a loader, which an image without
 /// libraries cannot give.
-pub(crate) fn is_dynamic(program: &[u8]) -> bool {
+pub fn is_dynamic(program: &[u8]) -> bool {
     has_loader(program).unwrap_or(false)
 }
 

@@ -1,6 +1,8 @@
 //! SIGINT and SIGTERM ask for an orderly end: whatever waits here notices and returns an error, and
 //! the cluster is then torn down behind a [`shield`].
 
+use std::fmt::Display;
+use std::process::ExitCode;
 use std::sync::atomic::{AtomicI32, AtomicUsize, Ordering};
 use std::{io, thread};
 
@@ -21,12 +23,29 @@ impl Interrupted {
     }
 }
 
+/// Does the work of a program that ends in an orderly way when SIGINT or SIGTERM arrives, prints the error that it ends
+/// with, and returns the code to exit with.
+pub fn exit_code_of<E: Display>(work: impl FnOnce() -> Result<ExitCode, E>) -> ExitCode {
+    if let Err(error) = install() {
+        eprintln!("error: cannot listen for signals: {error}");
+        return ExitCode::FAILURE;
+    }
+    match (work(), received()) {
+        (_, Some(interrupted)) => ExitCode::from(interrupted.exit_code()),
+        (Ok(code), None) => code,
+        (Err(error), None) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
 /// Listens for SIGINT and SIGTERM from now on, in a thread of its own. Without it they end the
-/// process as usual, and the next [`Cluster::up`](crate::cluster::Cluster::up) clears what it left.
+/// process as usual, and the next start of a cluster clears what it left.
 ///
 /// # Errors
 /// When the handlers cannot be installed.
-pub fn install() -> io::Result<()> {
+fn install() -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
     let _context = runtime.enter();
     let mut interrupt = signal(SignalKind::interrupt())?;

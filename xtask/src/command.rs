@@ -2,6 +2,7 @@
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -196,6 +197,15 @@ fn wait(
     child.wait().map_err(|source| not_run(command, source))
 }
 
+/// Where the program is on this process's `PATH`, or in a system administrator's usual places.
+pub fn find(program: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path)
+        .chain(["/usr/sbin".into(), "/sbin".into()])
+        .map(|directory| directory.join(program))
+        .find(|candidate| candidate.is_file())
+}
+
 fn not_run(command: &Command, source: io::Error) -> CommandError {
     CommandError::NotRun { program: command.get_program().to_string_lossy().into_owned(), source }
 }
@@ -207,7 +217,10 @@ fn display(command: &Command) -> String {
 }
 
 /// Waits until the program behind `pidfd` has ended, for at most `limit`; says whether it has.
-pub(crate) fn ended_within(pidfd: &impl std::os::fd::AsFd, limit: Duration) -> io::Result<bool> {
+///
+/// # Errors
+/// When the system refuses the wait.
+pub fn ended_within(pidfd: &impl std::os::fd::AsFd, limit: Duration) -> io::Result<bool> {
     let limit = Timespec::try_from(limit).map_err(io::Error::other)?;
     Ok(poll(&mut [PollFd::new(pidfd, PollFlags::IN)], Some(&limit))? > 0)
 }

@@ -1,22 +1,23 @@
 //! What is checked of the chart without a cluster, by the field's own tools: `helm lint`, helm-unittest, kubeconform
 //! with the schemas of every Kubernetes release that the chart is for, and helm-docs, which makes its README.
 //!
-//! What the chart must have in common with the programs is checked in `tests/chart.rs`; what it does in a cluster, in
-//! `tests/cluster/`.
+//! What the chart must have in common with the programs is checked in `e2e/tests/chart.rs`; what it does in a cluster,
+//! in `e2e/tests/cluster/`.
 
 mod openapi;
-pub mod rendered;
 mod schemas;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::build_images::repository;
-use crate::cluster::NAMESPACE;
 use crate::command::{self, CommandError};
 use crate::files::{self, FileError, NamePath};
 use crate::programs::{Programs, ProgramsError};
 use crate::step::{StepError, note, step};
+use crate::workspace::repository;
+
+/// The chart's name. In the tests it is also the name of its release, and of the namespace that it is installed in.
+pub const NAME: &str = "seccomp-profile";
 
 /// The folders of the project whose files are checked beside the chart.
 const FOLDERS: [&str; 2] = ["profiles", "pods"];
@@ -97,7 +98,7 @@ impl Chart {
     fn new() -> Result<Self, ChartError> {
         let programs = Programs::in_cache();
         programs.build_chart_tools()?;
-        Ok(Chart { programs, directory: repository().join("charts").join(NAMESPACE) })
+        Ok(Chart { programs, directory: repository().join("charts").join(NAME) })
     }
 
     /// What is tried beside the defaults: the files in `ci/`, by the convention of Helm's chart-testing.
@@ -161,7 +162,7 @@ impl Chart {
         let mut first = None;
         for (number, values) in self.values()?.iter().enumerate() {
             let mut helm = self.programs.command("helm");
-            helm.args(["template", NAMESPACE, "--namespace", NAMESPACE, "--kube-version", release]);
+            helm.args(["template", NAME, "--namespace", NAME, "--kube-version", release]);
             let rendered = command::output(with(helm.arg(&self.directory), values.as_deref()))?;
             let path = scratch.path().join(format!("rendered-{number}.yaml"));
             files::write(&path, &rendered)?;

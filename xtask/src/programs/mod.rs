@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::{env, fs};
 
-pub(crate) use module::Module;
+pub use module::Module;
 use recipe::{Batch, Recipe, chart_recipes, recipes};
 pub use recipe::{CONTAINERD, KUBERNETES};
 
@@ -37,7 +37,7 @@ pub enum ProgramsError {
 
 /// Where everything lies that is made once and kept outside the work tree: `$SECCOMP_E2E_CACHE`, or
 /// `seccomp-profile-e2e` in the user's cache directory.
-pub(crate) fn cache() -> PathBuf {
+pub fn cache() -> PathBuf {
     let set = |name| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     set("SECCOMP_E2E_CACHE").unwrap_or_else(|| {
         let user = set("XDG_CACHE_HOME").or_else(|| Some(set("HOME")?.join(".cache")));
@@ -103,7 +103,7 @@ impl Programs {
     ///
     /// # Errors
     /// As [`Programs::build`].
-    pub(crate) fn build_kind(&self) -> Result<(), ProgramsError> {
+    pub fn build_kind(&self) -> Result<(), ProgramsError> {
         self.build_those([recipe::kind()])
     }
 

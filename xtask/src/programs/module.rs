@@ -7,16 +7,19 @@ use super::ProgramsError;
 use crate::command;
 
 /// A module in Go's cache.
-pub(crate) struct Module {
+pub struct Module {
     pub(super) go_mod: PathBuf,
     /// Its files.
-    pub(crate) directory: PathBuf,
+    pub directory: PathBuf,
 }
 
 impl Module {
     /// Downloads it into the user's module cache, or into one of its own that can be deleted. `scratch` is a directory
     /// that belongs to no module.
-    pub(crate) fn download(
+    ///
+    /// # Errors
+    /// `go` cannot have it.
+    pub fn download(
         module: &str,
         version: &str,
         scratch: &Path,

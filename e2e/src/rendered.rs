@@ -3,11 +3,11 @@
 use std::ffi::OsStr;
 
 use serde_json::Value;
+use xtask::command::CommandError;
+use xtask::programs::{Programs, ProgramsError};
+use xtask::workspace::repository;
 
-use crate::build_images::repository;
 use crate::cluster::{Client, NAMESPACE};
-use crate::command::CommandError;
-use crate::programs::{Programs, ProgramsError};
 use crate::rights::rules::Rights;
 use crate::rights::table::Account;
 

@@ -8,11 +8,13 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::build_images::{PROGRAMS, compile_into, pack, repository, target_directory};
+use crate::build_images::{PROGRAMS, compile_into, pack};
+use crate::chart;
 use crate::command::{self, CommandError};
 use crate::files::{self, FileError, NamePath};
 use crate::image::ImageError;
 use crate::programs;
+use crate::workspace::{repository, target_directory};
 
 /// What counts as the release before, as long as nothing has been released: the last commit whose programs knew only the
 /// words of their own version.
@@ -63,7 +65,7 @@ impl Earlier {
 
     /// Its chart.
     pub fn chart(&self) -> PathBuf {
-        self.source().join("charts").join(crate::cluster::NAMESPACE)
+        self.source().join("charts").join(chart::NAME)
     }
 
     /// Its `kubectl-seccomp`.

@@ -1,0 +1,24 @@
+//! What only makes files and packages, without a cluster: `cargo run -p xtask -- help`. The local cluster, the
+//! benchmarks and the end-to-end tests use what is made here, and its modules.
+//!
+//! [`programs`] builds Kubernetes and what it needs from Go modules, [`build_images`] our programs as container images
+//! and [`earlier`] those of the release before, both with [`image`], which needs no build tool. [`chart`] checks the
+//! chart and makes its README, [`runtime_default`] writes the profile of that name as containerd has it.
+//!
+//! Below them lie [`workspace`] (where this repository is, and cargo in it), [`command`] and [`files`] (programs and
+//! files with errors that say which), [`step`] and [`progress`] (what is under way), [`interrupt`] (an orderly end on
+//! SIGINT and SIGTERM) and [`elf`] (whether a program is static).
+
+pub mod build_images;
+pub mod chart;
+pub mod command;
+pub mod earlier;
+pub mod elf;
+pub mod files;
+pub mod image;
+pub mod interrupt;
+pub mod programs;
+pub mod progress;
+pub mod runtime_default;
+pub mod step;
+pub mod workspace;
