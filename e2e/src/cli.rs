@@ -5,14 +5,15 @@ use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use cluster::Kind;
+use cluster::Running;
+use cluster::doctor;
+use cluster::{Cluster, ClusterError, Layout, Options};
 use xtask::command;
 use xtask::interrupt;
 
 use crate::bench::Bench;
-use crate::cluster::{Cluster, ClusterError, Layout, Options};
-use crate::kind::Kind;
-use crate::running::Running;
-use crate::{demo, doctor};
+use crate::demo;
 
 /// A real Kubernetes cluster on this machine, in namespaces and cgroups of its own.
 #[derive(Debug, Parser)]

@@ -2,12 +2,12 @@
 
 use std::ffi::OsStr;
 
+use cluster::{Client, NAMESPACE};
 use serde_json::Value;
 use xtask::command::CommandError;
 use xtask::programs::{Programs, ProgramsError};
 use xtask::workspace::repository;
 
-use crate::cluster::{Client, NAMESPACE};
 use crate::rights::rules::Rights;
 use crate::rights::table::Account;
 

@@ -12,7 +12,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
-use e2e::cluster::NAMESPACE;
+use cluster::NAMESPACE;
 use e2e::rendered::{self, RenderError};
 use operator::selection::Selection;
 use serde_json::{Value, json};

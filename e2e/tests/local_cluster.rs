@@ -15,8 +15,8 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use e2e::cluster::{Cluster, ClusterError, Component, Layout, Node, NodeDaemon, NodeId, Options};
-use e2e::wait;
+use cluster::wait;
+use cluster::{Cluster, ClusterError, Component, Layout, Node, NodeDaemon, NodeId, Options};
 use xtask::command;
 
 fn pod(name: &str, node: &Node, seccomp: &str, script: &str) -> String {

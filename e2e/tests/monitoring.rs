@@ -8,7 +8,7 @@
 
 use std::fs;
 
-use e2e::cluster::NAMESPACE;
+use cluster::NAMESPACE;
 use e2e::rendered::{self, RenderError, of_kind};
 use serde_json::{Value, json};
 use xtask::workspace::repository;

@@ -154,7 +154,7 @@ fn roles_of_the_chart_are_bound_to_accounts_of_the_chart_only() {
     for binding in OBJECTS.iter().filter(|object| object["kind"].as_str().unwrap().ends_with("RoleBinding")) {
         for subject in binding["subjects"].as_array().unwrap() {
             assert_eq!(subject["kind"], "ServiceAccount");
-            assert_eq!(subject["namespace"], e2e::cluster::NAMESPACE);
+            assert_eq!(subject["namespace"], cluster::NAMESPACE);
             assert!(accounts.iter().any(|account| subject["name"] == *account), "{subject}");
         }
     }

@@ -1,9 +1,8 @@
 //! Who asks: everybody has a token of their own, so that the audit log tells them apart.
 
+use cluster::NAMESPACE;
 use kube::Config;
 use kube::config::AuthInfo;
-
-use crate::cluster::NAMESPACE;
 
 /// Groups of every service account of the chart.
 const SERVICE_ACCOUNTS: &str =

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use api::NodeName;
+use cluster::NAMESPACE;
 use daemon::Readiness;
 use futures::{StreamExt, TryStreamExt};
 use k8s_openapi::api::core::v1::{Node, NodeCondition, NodeStatus, Pod};
@@ -19,7 +20,6 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use super::{ApiServerError, Traffic, agent_of};
-use crate::cluster::NAMESPACE;
 
 /// How often an agent reads every byte.
 const CHECK_INTERVAL: Duration = Duration::from_secs(60);

@@ -141,7 +141,7 @@ impl Log {
         let mut requests = Vec::new();
         for line in whole.lines() {
             let request: Request = serde_json::from_str(line)?;
-            if request.account().starts_with(crate::cluster::NAMESPACE) {
+            if request.account().starts_with(cluster::NAMESPACE) {
                 requests.push(request);
             }
         }

@@ -2,11 +2,10 @@
 
 use std::io;
 
+use cluster::wait::WaitError;
 use xtask::command::CommandError;
 use xtask::files::FileError;
 use xtask::programs::ProgramsError;
-
-use crate::wait::WaitError;
 
 /// An API server that does not start, stop or answer.
 #[derive(Debug, thiserror::Error)]

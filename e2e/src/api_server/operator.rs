@@ -4,13 +4,13 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use cluster::NAMESPACE;
 use xtask::command;
 use xtask::workspace::{cargo, repository, target_directory};
 
 use super::program::Program;
 use super::server::free_port;
 use super::{Account, ApiServer, ApiServerError};
-use crate::cluster::NAMESPACE;
 
 /// How an operator is started.
 #[derive(Debug, Clone)]

@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use cluster::wait;
+use cluster::{Client as CommandLine, NAMESPACE};
 use http::Request;
 use kube::config::{AuthInfo, KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
@@ -18,8 +20,6 @@ use xtask::workspace::repository;
 use super::account::{self, Account};
 use super::program::{Program, failed};
 use super::{ApiServerError, audit};
-use crate::cluster::{Client as CommandLine, NAMESPACE};
-use crate::wait;
 
 /// How long the API server may take until it is ready; about 3 s on an idle machine.
 const READY: Duration = Duration::from_secs(120);

@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use clap::Subcommand;
+use cluster::wait::WaitError;
+use cluster::{Cluster, ClusterError, Layout};
 use xtask::interrupt;
 
 use super::{BenchError, latency, memory, scale, strangers};
-use crate::cluster::{Cluster, ClusterError, Layout};
-use crate::wait::WaitError;
 
 /// What to measure.
 #[derive(Debug, Clone, Subcommand)]

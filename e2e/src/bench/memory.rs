@@ -5,13 +5,13 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
+use cluster::NAMESPACE;
 use k8s_openapi::api::core::v1::Pod;
 use kube::Api;
 use kube::api::{DeleteParams, ListParams};
 use xtask::step::note;
 
 use super::session::{BenchError, Session, largest, realistic};
-use crate::cluster::NAMESPACE;
 
 /// The programs that are read, by the path of their image's one binary.
 const PROGRAMS: [&str; 2] = ["/node-agent", "/operator"];

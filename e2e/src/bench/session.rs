@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use api::{SeccompProfile, Untrusted};
+use cluster::wait::WaitError;
 use futures::{StreamExt, TryStreamExt};
 use kube::api::{DeleteParams, Patch, PatchParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
@@ -12,7 +13,6 @@ use kube::{Api, Client, Config};
 use serde_json::{Value, json};
 
 use crate::api_server::ApiServerError;
-use crate::wait::WaitError;
 
 /// Why there is no measurement.
 #[derive(Debug, thiserror::Error)]

@@ -1,8 +1,8 @@
 //! What each node holds of a profile: read from its disk, or where that is out of reach, as its agent reports it.
 
+use cluster::{Client, Cluster, ClusterError, Node};
 use serde_json::Value;
 
-use crate::cluster::{Client, Cluster, ClusterError, Node};
 use crate::view::disk;
 
 /// Where to look.

@@ -1,7 +1,8 @@
 //! A node joins, and is counted only when it has everything.
 
+use cluster::{Cluster, ClusterError};
+
 use super::{PROFILES, Stage};
-use crate::cluster::{Cluster, ClusterError};
 use crate::view;
 
 impl Stage<'_> {

@@ -11,10 +11,10 @@ mod story;
 
 use std::process::ExitCode;
 
+use cluster::Running;
+use cluster::{Client, Cluster, ClusterError, NAMESPACE};
 use xtask::workspace::repository;
 
-use crate::cluster::{Client, Cluster, ClusterError, NAMESPACE};
-use crate::running::Running;
 use evidence::Evidence;
 use story::Story;
 

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use cluster::ClusterError;
+
 use super::{Stage, folder};
-use crate::cluster::ClusterError;
 use crate::view::PodEnd;
 
 /// How long a pod may take from its creation to its end; some seconds on an idle machine.

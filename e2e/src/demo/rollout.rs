@@ -3,12 +3,12 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
+use cluster::ClusterError;
+use cluster::wait::WaitError;
 use xtask::interrupt;
 
 use super::{PROFILES, Stage, folder};
-use crate::cluster::ClusterError;
 use crate::view::{ProfileView, Watch};
-use crate::wait::WaitError;
 
 /// How long a rollout may take; under a second on an idle machine.
 const LIMIT: Duration = Duration::from_secs(30);

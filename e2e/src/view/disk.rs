@@ -4,10 +4,9 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::PathBuf;
 
+use cluster::Node;
 use profile::ContentHash;
 use xtask::files::{FileError, NamePath};
-
-use crate::cluster::Node;
 
 /// Where the chart keeps profiles below a kubelet's `seccomp/` unless told otherwise.
 pub const DIRECTORY: &str = "profiles";

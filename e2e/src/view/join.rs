@@ -4,12 +4,12 @@ use std::collections::BTreeSet;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use cluster::wait::WaitError;
+use cluster::{Cluster, ClusterError, Node};
 use xtask::files::FileError;
 use xtask::interrupt;
 
 use super::{ProfileView, Watch, disk};
-use crate::cluster::{Cluster, ClusterError, Node};
-use crate::wait::WaitError;
 
 /// How long after its start a node may take to be counted everywhere; some seconds on an idle machine.
 const LIMIT: Duration = Duration::from_secs(120);

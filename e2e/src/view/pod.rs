@@ -3,10 +3,9 @@
 use std::fmt;
 use std::time::Duration;
 
+use cluster::wait;
+use cluster::{Client, ClusterError};
 use serde_json::Value;
-
-use crate::cluster::{Client, ClusterError};
-use crate::wait;
 
 /// How a pod of one container ended.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,10 +1,9 @@
 //! A `SeccompProfile` as the API server shows it.
 
+use cluster::Client;
 use profile::{Canonical, ParseError, Profile};
 use serde_json::Value;
 use xtask::command::CommandError;
-
-use crate::cluster::Client;
 
 /// A `SeccompProfile` as the API server shows it.
 #[derive(Debug, Clone)]

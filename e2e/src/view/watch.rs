@@ -6,10 +6,9 @@ use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use cluster::Client;
 use serde_json::Value;
 use xtask::command::CommandError;
-
-use crate::cluster::Client;
 
 /// A kubectl that watches, until it is dropped.
 #[derive(Debug)]

@@ -7,7 +7,7 @@ use std::io::{Read, Seek, SeekFrom};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use e2e::cluster::Cluster;
+use cluster::Cluster;
 use serde_json::Value;
 
 use super::support::until;

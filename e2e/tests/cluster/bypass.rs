@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use e2e::cluster::NAMESPACE;
+use cluster::NAMESPACE;
 use e2e::view::disk;
 use serde_json::{Value, json};
 use xtask::workspace::repository;

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use e2e::cluster::{Node, NodeDaemon};
+use cluster::{Node, NodeDaemon};
 use e2e::view::disk;
 
 use super::guests::Guest;

@@ -7,7 +7,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use e2e::cluster::{Node, SmallDisk};
+use cluster::{Node, SmallDisk};
 use e2e::view::ProfileView;
 use serde_json::Value;
 

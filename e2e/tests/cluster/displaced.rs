@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use e2e::cluster::{Node, SmallDisk};
+use cluster::{Node, SmallDisk};
 use e2e::view::ProfileView;
 
 use super::disks::{HEALED, OnSmallDisk, agent, directory, replace_agent, shown_ready};

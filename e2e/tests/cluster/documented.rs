@@ -10,7 +10,7 @@ use std::process::{Command, Output};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use e2e::cluster::NAMESPACE;
+use cluster::NAMESPACE;
 use e2e::rights::table;
 use e2e::view::disk;
 use xtask::workspace::repository;

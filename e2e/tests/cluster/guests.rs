@@ -2,7 +2,7 @@
 
 use std::thread;
 
-use e2e::cluster::Node;
+use cluster::Node;
 
 use super::support::{Session, complain};
 

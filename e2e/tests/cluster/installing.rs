@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use e2e::cluster::NAMESPACE;
+use cluster::NAMESPACE;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use xtask::build_images::VERSION;

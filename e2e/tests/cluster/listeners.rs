@@ -4,7 +4,7 @@
 use std::fs::{self, File};
 use std::process::Child;
 
-use e2e::cluster::{NAMESPACE, Node};
+use cluster::{NAMESPACE, Node};
 use e2e::seccomp_agent;
 use serde_json::{Value, json};
 use tempfile::TempDir;

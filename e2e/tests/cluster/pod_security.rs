@@ -1,6 +1,6 @@
 //! What the chart asks of the namespace that it is installed in.
 
-use e2e::cluster::NAMESPACE;
+use cluster::NAMESPACE;
 use serde_json::{Value, json};
 
 use super::support::{Session, complain, said, shared};

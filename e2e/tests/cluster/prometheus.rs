@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::time::{Duration, Instant};
 
-use e2e::cluster::NAMESPACE;
+use cluster::NAMESPACE;
 use e2e::prometheus::{operator_definitions, promtool};
 use e2e::view::disk;
 use serde_json::Value;

@@ -5,7 +5,7 @@ use std::process::Command;
 use std::thread;
 use std::time::Instant;
 
-use e2e::cluster::NAMESPACE;
+use cluster::NAMESPACE;
 use serde_json::{Value, json};
 use xtask::command;
 use xtask::workspace::repository;

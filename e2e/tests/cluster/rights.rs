@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::os::unix::fs::MetadataExt;
 
-use e2e::cluster::NAMESPACE;
+use cluster::NAMESPACE;
 use e2e::rendered;
 use e2e::rights::attempts::{self, Answer as Expected, Attempt};
 use e2e::rights::kinds::{Kind, SERVED};

@@ -12,7 +12,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use std::{fs, io};
 
-use e2e::cluster::NAMESPACE;
+use cluster::NAMESPACE;
 use e2e::prometheus;
 use e2e::rendered;
 use serde_json::{Value, json};

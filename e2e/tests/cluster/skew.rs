@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use e2e::cluster::NAMESPACE;
+use cluster::NAMESPACE;
 use xtask::build_images::VERSION;
 use xtask::command;
 use xtask::earlier::Earlier;

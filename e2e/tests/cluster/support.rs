@@ -8,9 +8,9 @@ use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Duration, Instant};
 use std::{fs, thread};
 
-use e2e::cluster::{Cluster, Layout, Node};
+use cluster::wait::{self, WaitError};
+use cluster::{Cluster, Layout, Node};
 use e2e::view::{ProfileView, disk};
-use e2e::wait::{self, WaitError};
 use profile::Profile;
 use serde_json::{Value, json};
 use xtask::command::CommandError;

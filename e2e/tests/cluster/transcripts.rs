@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::fs;
 
-use e2e::cluster::{Component, NAMESPACE, SmallDisk};
+use cluster::{Component, NAMESPACE, SmallDisk};
 use e2e::view::disk;
 use node_agent::disk::LEDGER;
 use serde_json::json;

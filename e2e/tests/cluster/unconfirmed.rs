@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use e2e::cluster::Node;
+use cluster::Node;
 use e2e::view::disk;
 
 use super::stopped::Stopped;

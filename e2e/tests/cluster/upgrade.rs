@@ -6,7 +6,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use e2e::cluster::NAMESPACE;
+use cluster::NAMESPACE;
 use serde_json::Value;
 use tempfile::TempDir;
 use xtask::build_images::VERSION;

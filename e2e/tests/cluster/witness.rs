@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use e2e::cluster::{Cluster, Layout};
+use cluster::{Cluster, Layout};
 use e2e::view::{ProfileView, Watch, disk};
 
 use super::support::{Applied, until};

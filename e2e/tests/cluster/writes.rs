@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use e2e::cluster::NAMESPACE;
+use cluster::NAMESPACE;
 
 use super::audit::{Log, summary};
 use super::support::{LIMIT, Session, alone, harmless, say, until};

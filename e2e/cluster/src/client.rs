@@ -82,7 +82,8 @@ impl Client {
         command::output(helm.args(values))
     }
 
-    pub(crate) fn command(&self, program: &str) -> Command {
+    /// One of the programs, with the kubeconfig in its environment.
+    pub fn command(&self, program: &str) -> Command {
         let mut command = self.programs.command(program);
         command.env("KUBECONFIG", &self.kubeconfig);
         command

@@ -10,9 +10,9 @@ use rustix::mount::{UnmountFlags, unmount};
 use xtask::files::{self, FileError, NamePath};
 use xtask::interrupt;
 
-use super::layout::Layout;
-use super::record::Record;
-use super::{ClusterError, cgroup, network};
+use crate::layout::Layout;
+use crate::record::Record;
+use crate::{ClusterError, cgroup, network};
 
 /// Whether anything of a cluster is there.
 pub(crate) fn anything_left(layout: &Layout) -> Result<bool, ClusterError> {

@@ -6,11 +6,11 @@ use xtask::programs::Programs;
 use xtask::step::step;
 use xtask::workspace::repository;
 
-use crate::cluster::{Client, Cluster, ClusterError, NAMESPACE, Options};
 use crate::kind::Kind;
+use crate::{Client, Cluster, ClusterError, NAMESPACE, Options};
 
 /// A cluster that can be used, whoever runs it.
-pub(crate) enum Running {
+pub enum Running {
     /// Started here, and ended here.
     Local(Cluster),
     /// In Docker, started and ended here.
@@ -21,7 +21,10 @@ pub(crate) enum Running {
 
 impl Running {
     /// Starts a local cluster, with the project's chart if `chart` says so.
-    pub(crate) fn start(options: &Options, chart: bool) -> Result<Self, ClusterError> {
+    ///
+    /// # Errors
+    /// The step that failed; what was started is ended then.
+    pub fn start(options: &Options, chart: bool) -> Result<Self, ClusterError> {
         let cluster = Cluster::up(&Options { images: chart, ..options.clone() })?;
         if chart && let Err(error) = cluster.install_chart(&[]) {
             // The first error is the one worth telling.
@@ -31,8 +34,12 @@ impl Running {
         Ok(Running::Local(cluster))
     }
 
-    /// Uses the cluster of a kubeconfig, whose nodes must be able to get the images.
-    pub(crate) fn attach(kubeconfig: &Path, chart: bool) -> Result<Self, ClusterError> {
+    /// Uses the cluster of a kubeconfig, whose nodes must be able to get the images; with the project's chart if `chart`
+    /// says so.
+    ///
+    /// # Errors
+    /// kubectl and helm do not build, or the chart is there already or cannot be installed.
+    pub fn attach(kubeconfig: &Path, chart: bool) -> Result<Self, ClusterError> {
         let programs = Programs::in_cache();
         programs.build_clients()?;
         let kubeconfig = std::path::absolute(kubeconfig).unwrap_or_else(|_| kubeconfig.to_owned());
@@ -48,7 +55,8 @@ impl Running {
         Ok(Running::Foreign(client))
     }
 
-    pub(crate) fn client(&self) -> &Client {
+    /// kubectl and helm against it.
+    pub fn client(&self) -> &Client {
         match self {
             Running::Local(cluster) => cluster.client(),
             Running::Kind(kind) => kind.client(),
@@ -56,19 +64,23 @@ impl Running {
         }
     }
 
-    pub(crate) fn programs_directory(&self) -> String {
+    /// Where kubectl, helm and the rest are, for a `PATH`.
+    pub fn programs_directory(&self) -> String {
         self.client().programs().directory().display().to_string()
     }
 
     /// What a shell evaluates to use it.
-    pub(crate) fn exports(&self) -> String {
+    pub fn exports(&self) -> String {
         let kubeconfig = quoted(&self.client().kubeconfig().display().to_string());
         let programs = quoted(&self.programs_directory());
         format!("export KUBECONFIG={kubeconfig}\nexport PATH={programs}:\"$PATH\"")
     }
 
     /// Ends it if it was started here.
-    pub(crate) fn end(self) -> Result<(), ClusterError> {
+    ///
+    /// # Errors
+    /// When something of it stays.
+    pub fn end(self) -> Result<(), ClusterError> {
         match self {
             Running::Local(cluster) => cluster.down(),
             Running::Kind(kind) => kind.down(),

@@ -11,11 +11,11 @@ use std::time::Duration;
 use xtask::command;
 use xtask::files::{self, FileError, NamePath};
 
-use super::client::Client;
-use super::layout::{Layout, NodeId, POD_NETWORK};
-use super::process::{Daemon, Identity};
-use super::{ClusterError, cgroup, network, node_config, pki};
+use crate::client::Client;
+use crate::layout::{Layout, NodeId, POD_NETWORK};
+use crate::process::{Daemon, Identity};
 use crate::wait;
+use crate::{ClusterError, cgroup, network, node_config, pki};
 
 /// How long each part may take to start; some seconds on an idle machine.
 const START: Duration = Duration::from_secs(60);

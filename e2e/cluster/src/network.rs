@@ -6,7 +6,7 @@ use std::process::Command;
 use xtask::command::{self, CommandError};
 use xtask::files::{self, FileError};
 
-use super::layout::{BRIDGE, CONTROL_PLANE, NodeId, PREFIX};
+use crate::layout::{BRIDGE, CONTROL_PLANE, NodeId, PREFIX};
 
 /// Makes the bridge, with the control plane's address.
 pub(crate) fn create_bridge() -> Result<(), CommandError> {

@@ -6,11 +6,11 @@ use std::time::Duration;
 use xtask::files;
 use xtask::programs::Programs;
 
-use super::client::Client;
-use super::layout::{CONTROL_PLANE, CONTROL_PLANE_GROUP, Layout, SERVICE_NETWORK};
-use super::process::Daemon;
-use super::{ClusterError, cgroup};
+use crate::client::Client;
+use crate::layout::{CONTROL_PLANE, CONTROL_PLANE_GROUP, Layout, SERVICE_NETWORK};
+use crate::process::Daemon;
 use crate::wait;
+use crate::{ClusterError, cgroup};
 
 /// How long the API server may take until it is ready; about 3 s on an idle machine.
 const READY: Duration = Duration::from_secs(120);

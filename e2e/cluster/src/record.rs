@@ -9,7 +9,7 @@ use rustix::mount::UnmountFlags;
 use serde::{Deserialize, Serialize};
 use xtask::files::{self, FileError, NamePath};
 
-use super::layout::Layout;
+use crate::layout::Layout;
 
 /// Settings that are not of a namespace. The first is raised here, since each node's kubelet and
 /// containerd hold several inotify instances and all nodes are one user; the others a kubelet sets

@@ -8,9 +8,9 @@ use xtask::files::FileError;
 use xtask::programs::ProgramsError;
 use xtask::step::StepError;
 
-use super::{CgroupError, LockError, NoSuchNode, NodeId, PkiError, ProcessError};
 use crate::doctor::Missing;
 use crate::wait::WaitError;
+use crate::{CgroupError, LockError, NoSuchNode, NodeId, PkiError, ProcessError};
 
 /// A cluster that does not start, stop or answer.
 #[derive(Debug, thiserror::Error)]

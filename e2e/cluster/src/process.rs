@@ -15,7 +15,7 @@ use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use xtask::command::ended_within;
 use xtask::files::{self, FileError, NamePath};
 
-use super::layout::Layout;
+use crate::layout::Layout;
 
 /// How long a daemon may take to end after SIGTERM before it is killed.
 const PATIENCE: Duration = Duration::from_secs(10);

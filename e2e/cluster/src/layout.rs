@@ -115,7 +115,7 @@ impl Layout {
         &self.0
     }
 
-    /// What [`Cluster::attach`](super::Cluster::attach) reads; it also marks the directory as ours to remove.
+    /// What [`Cluster::attach`](crate::Cluster::attach) reads; it also marks the directory as ours to remove.
     pub(crate) fn description(&self) -> PathBuf {
         self.0.join("cluster.json")
     }

@@ -1,26 +1,4 @@
-//! A real Kubernetes cluster on this machine: the programs that production runs, no container engine,
-//! no virtual machines.
-//!
-//! [`Cluster`] is the whole of it, [`Node`] one machine of it. The control plane runs on the host behind
-//! a bridge (`control_plane`), each node in namespaces of its own (`node`, `node_config`, `network`),
-//! all below cgroups of ours (`cgroup`), with certificates from `pki`. `process` starts and ends
-//! daemons, `client` runs kubectl and helm, `record` and `teardown` leave the machine as it was, `layout`
-//! knows every path and name. There is one cluster a machine (`lock`), since the kernel's names are one
-//! a machine.
-
-pub(crate) mod cgroup;
-mod client;
-mod control_plane;
-mod error;
-mod layout;
-mod lock;
-mod network;
-mod node;
-mod node_config;
-mod pki;
-mod process;
-mod record;
-mod teardown;
+//! The local cluster as a whole: its start, its nodes, its components and its end.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -28,21 +6,6 @@ use std::path::{Path, PathBuf};
 use std::thread;
 
 use serde::{Deserialize, Serialize};
-
-pub use cgroup::CgroupError;
-pub use client::{Client, NAMESPACE};
-pub use control_plane::Component;
-pub use error::ClusterError;
-pub use layout::{Layout, NoSuchNode, NodeId};
-pub use lock::LockError;
-pub use node::{Node, NodeDaemon, SmallDisk};
-pub use pki::PkiError;
-pub use process::ProcessError;
-
-use crate::doctor;
-use control_plane::ControlPlane;
-use lock::Lock;
-use record::Record;
 use xtask::build_images::{self, base_images, build_images};
 use xtask::command::CommandError;
 use xtask::files::{self, FileError, NamePath};
@@ -50,6 +13,15 @@ use xtask::interrupt;
 use xtask::programs::Programs;
 use xtask::step::{note, step};
 use xtask::workspace::repository;
+
+use crate::client::{Client, NAMESPACE};
+use crate::control_plane::{Component, ControlPlane};
+use crate::error::ClusterError;
+use crate::layout::{Layout, NodeId};
+use crate::lock::Lock;
+use crate::node::Node;
+use crate::record::Record;
+use crate::{doctor, network, pki, teardown};
 
 /// What a cluster should be like.
 #[derive(Debug, Clone)]

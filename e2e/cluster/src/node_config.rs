@@ -5,7 +5,7 @@ use std::path::Path;
 use serde_json::json;
 use xtask::build_images::PAUSE;
 
-use super::layout::{Layout, NodeId};
+use crate::layout::{Layout, NodeId};
 
 /// A point-to-point link for each pod; the node routes. No masquerading: all networks know the way.
 pub(crate) fn cni(node: NodeId, addresses: &Path) -> String {

@@ -14,13 +14,13 @@ use xtask::programs::{self, Programs};
 use xtask::step::step;
 use xtask::workspace::repository;
 
-use crate::cluster::{Client, ClusterError, NAMESPACE};
+use crate::{Client, ClusterError, NAMESPACE};
 
 /// What kind calls the cluster.
 const NAME: &str = "seccomp-profile-e2e";
 
 /// The kind cluster of this project. It goes on when this value is dropped.
-pub(crate) struct Kind {
+pub struct Kind {
     client: Client,
 }
 
@@ -30,7 +30,7 @@ impl Kind {
     ///
     /// # Errors
     /// There is no Docker, or the step that failed.
-    pub(crate) fn up(nodes: u8, chart: bool) -> Result<Self, ClusterError> {
+    pub fn up(nodes: u8, chart: bool) -> Result<Self, ClusterError> {
         let kind = Self::on_this_machine()?;
         let started = kind.start(nodes).and_then(|()| if chart { kind.install_chart() } else { Ok(()) });
         if let Err(error) = started {
@@ -45,7 +45,7 @@ impl Kind {
     ///
     /// # Errors
     /// There is no Docker, or kind does not build.
-    pub(crate) fn on_this_machine() -> Result<Self, ClusterError> {
+    pub fn on_this_machine() -> Result<Self, ClusterError> {
         // The client alone is on many machines.
         command::output(Command::new("docker").arg("info")).map_err(ClusterError::NoDocker)?;
         let programs = Programs::in_cache();
@@ -54,12 +54,16 @@ impl Kind {
         Ok(Kind { client: Client::new(programs, kubeconfig()) })
     }
 
-    pub(crate) fn client(&self) -> &Client {
+    /// kubectl and helm against it.
+    pub fn client(&self) -> &Client {
         &self.client
     }
 
     /// Ends it; none is fine.
-    pub(crate) fn down(&self) -> Result<(), ClusterError> {
+    ///
+    /// # Errors
+    /// kind fails.
+    pub fn down(&self) -> Result<(), ClusterError> {
         let mut kind = self.client.command("kind");
         kind.args(["delete", "cluster", "--name", NAME]);
         step("delete the kind cluster", || command::output(&mut kind).map(drop).map_err(ClusterError::from))?;

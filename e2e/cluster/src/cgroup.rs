@@ -11,7 +11,7 @@ use std::{fs, io};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use xtask::files::{self, FileError};
 
-use super::layout::PREFIX;
+use crate::layout::PREFIX;
 use crate::wait::{self, WaitError};
 
 /// Controllers without which a kubelet does not start.

@@ -6,7 +6,7 @@ use std::process::Command;
 use xtask::command::{self, CommandError};
 use xtask::files::{self, FileError};
 
-use super::layout::{API_SERVICE, CONTROL_PLANE, Layout, NodeId};
+use crate::layout::{API_SERVICE, CONTROL_PLANE, Layout, NodeId};
 
 /// A certificate that could not be made.
 #[derive(Debug, thiserror::Error)]

@@ -8,7 +8,7 @@ use std::process::Command;
 use xtask::command::{self, find};
 use xtask::elf;
 
-use crate::cluster::cgroup::Hierarchies;
+use crate::cgroup::Hierarchies;
 
 /// What the cluster needs and this machine lacks, each with the cure.
 #[derive(Debug, thiserror::Error)]

@@ -1,0 +1,45 @@
+//! A real Kubernetes cluster on one Linux machine: the programs that production runs, no container engine, no virtual
+//! machines.
+//!
+//! [`Cluster`] is the whole of it, [`Node`] one machine of it. The control plane runs on the host behind
+//! a bridge (`control_plane`), each node in namespaces of its own (`node`, `node_config`, `network`),
+//! all below cgroups of ours (`cgroup`), with certificates from `pki`. `process` starts and ends
+//! daemons, `client` runs kubectl and helm, `record` and `teardown` leave the machine as it was, `layout`
+//! knows every path and name. There is one cluster a machine (`lock`), since the kernel's names are one
+//! a machine.
+//!
+//! [`doctor`] says what the machine lacks. [`Running`] is a cluster that can be used, whoever runs it: this one, one of
+//! kind's ([`Kind`]) or somebody else's. [`wait`] asks for conditions with a deadline. The crate `xtask` makes the
+//! programs and the images.
+
+mod cgroup;
+mod client;
+mod cluster;
+mod control_plane;
+pub mod doctor;
+mod error;
+mod kind;
+mod layout;
+mod lock;
+mod network;
+mod node;
+mod node_config;
+mod pki;
+mod process;
+mod record;
+mod running;
+mod teardown;
+pub mod wait;
+
+pub use cgroup::CgroupError;
+pub use client::{Client, NAMESPACE};
+pub use cluster::{Cluster, Options};
+pub use control_plane::Component;
+pub use error::ClusterError;
+pub use kind::Kind;
+pub use layout::{Layout, NoSuchNode, NodeId};
+pub use lock::LockError;
+pub use node::{Node, NodeDaemon, SmallDisk};
+pub use pki::PkiError;
+pub use process::ProcessError;
+pub use running::Running;
