@@ -10,7 +10,7 @@ PODS ?= 0
 ROUNDS ?= 3
 REST ?= 300
 # The agents' own code runs in this process: as fast as it is in the images.
-BENCH := $(CARGO) run --locked --profile bench-fast --package e2e -- bench
+BENCH := $(CARGO) run --locked --profile bench-fast --package bench --
 # A cluster has two nodes unless told, a bench a thousand.
 BENCH_NODES = $(if $(filter file default,$(origin NODES)),1000,$(NODES))
 BENCH_OPTIONS = --profiles $(PROFILES) --pods $(PODS) --rounds $(ROUNDS) --rest $(REST)
@@ -99,18 +99,18 @@ bench-ways: setup ## Compare other ways to learn of profiles and to report, on b
 
 bench-code: ## Measure the parts: the operator's index, the canonical bytes, the agent's full check
 	@e2e/setup.sh valgrind
-	$(CARGO) bench --locked --profile bench-fast --package e2e --bench index -- --instructions
-	$(CARGO) bench --locked --profile bench-fast --package e2e --bench canonical
-	$(CARGO) bench --locked --profile bench-fast --package e2e --bench check
+	$(CARGO) bench --locked --profile bench-fast --package bench --bench index -- --instructions
+	$(CARGO) bench --locked --profile bench-fast --package bench --bench canonical
+	$(CARGO) bench --locked --profile bench-fast --package bench --bench check
 
 bench-latency: setup ## Measure apply to disk and to Ready, beside a bare watch echo
-	@$(E2E) run --nodes $(NODES) -- $(E2E) bench latency --rounds 200
+	@$(E2E) run --nodes $(NODES) -- $(CARGO) run --locked --package bench -- latency --rounds 200
 
 bench-memory: setup ## Measure what the programs take with up to 1,000 profiles
-	@$(E2E) run --nodes $(NODES) -- $(E2E) bench memory
+	@$(E2E) run --nodes $(NODES) -- $(CARGO) run --locked --package bench -- memory
 
 bench-strangers: ## Measure what 500 connections that mean no good cost each program
-	@$(E2E) bench strangers
+	@$(CARGO) run --locked --package bench -- strangers
 
 generate: ## Write the generated files anew: the CRDs and README of the chart, runtime-default, the tables in docs, the manual pages
 	$(CARGO) run --quiet --package api --features crds --bin crds -- charts/seccomp-profile/charts/crds/templates

@@ -1,6 +1,5 @@
 //! The command line. Progress goes to standard error; standard output is for what a shell evaluates.
 
-use std::fmt::Display;
 use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 
@@ -12,7 +11,6 @@ use cluster::{Cluster, ClusterError, Layout, Options};
 use xtask::command;
 use xtask::interrupt;
 
-use crate::bench::Bench;
 use crate::demo;
 
 /// A real Kubernetes cluster on this machine, in namespaces and cgroups of its own.
@@ -37,9 +35,6 @@ enum Action {
     },
     /// Start one more node
     AddNode,
-    /// Measure on the cluster that runs; fails where a bar is not reached
-    #[command(subcommand)]
-    Bench(Bench),
     /// Show the whole life of a profile, and check every claim on the way
     Demo {
         /// Leave the cluster up and print what a shell needs to use it
@@ -120,21 +115,9 @@ impl Action {
                 };
                 return demo::run(start, keep);
             }
-            Action::Bench(bench) => return Ok(said(bench.perform())),
             Action::Run { target, command } => return run(&target, &command),
         }
         Ok(ExitCode::SUCCESS)
-    }
-}
-
-/// Says what went wrong, if anything did.
-fn said(result: Result<(), impl Display>) -> ExitCode {
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::FAILURE
-        }
     }
 }
 

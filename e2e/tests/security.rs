@@ -184,7 +184,7 @@ fn every_crate_and_every_binary_forbids_unsafe_code() {
             }
         }
     }
-    for program in ["operator", "node-agent", "kubectl-seccomp", "crds", "xtask", "e2e"] {
+    for program in ["operator", "node-agent", "kubectl-seccomp", "crds", "xtask", "bench", "e2e"] {
         assert!(programs.contains_key(program), "{program} is not among {programs:?}");
     }
     // A workspace of its own, which cannot take the lints of this one.

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use api::names::DELETE_IN_USE;
-use e2e::api_server::{Agents, Limits, OperatorOptions, OperatorProcess};
+use bench::api_server::{Agents, Limits, OperatorOptions, OperatorProcess};
 use k8s_openapi::api::core::v1::{Pod, ServiceAccount};
 use kube::Api;
 use kube::api::{DeleteParams, ObjectMeta, Patch, PatchParams, PostParams};

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use api::conditions;
-use e2e::api_server::{Agents, OperatorOptions, OperatorProcess};
+use bench::api_server::{Agents, OperatorOptions, OperatorProcess};
 use kube::api::DeleteParams;
 use serde_json::Value;
 

@@ -4,9 +4,9 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use bench::api_server::audit::{Log, Request};
+use bench::api_server::{Account, Agents, Behaviour, OperatorOptions, OperatorProcess, Proxy};
 use cluster::NAMESPACE;
-use e2e::api_server::audit::{Log, Request};
-use e2e::api_server::{Account, Agents, Behaviour, OperatorOptions, OperatorProcess, Proxy};
 use futures::future::join;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::jiff::Timestamp;

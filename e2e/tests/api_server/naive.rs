@@ -5,7 +5,7 @@ use std::fs;
 
 use api::names::{DELETE_IN_USE, FINALIZER};
 use api::{NodeProfileStatus, SeccompProfile, Untrusted};
-use e2e::api_server::Agents;
+use bench::api_server::Agents;
 use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::api::ListParams;
 use kube::{Api, Client};

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use e2e::api_server::{Agents, Behaviour, OperatorOptions, OperatorProcess, Proxy};
+use bench::api_server::{Agents, Behaviour, OperatorOptions, OperatorProcess, Proxy};
 use http::StatusCode;
 use kube::api::{DeleteParams, Patch, PatchParams};
 use serde_json::{Value, json};

@@ -3,7 +3,7 @@
 use std::fs;
 use std::time::Instant;
 
-use e2e::api_server::{OperatorOptions, OperatorProcess};
+use bench::api_server::{OperatorOptions, OperatorProcess};
 use kube::api::DeleteParams;
 
 use super::support::{LIMIT, World, bytes_of, contents, operator, say, until};

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use e2e::bench::scale::{Beside, Phase, Plan, Size, World, beside};
+use bench::scale::{Beside, Phase, Plan, Size, World, beside};
 
 use super::support::{operator, say};
 

@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use api::{SeccompProfile, Untrusted};
-use e2e::api_server::{Account, Agents, ApiServer, Options, build_operator};
+use bench::api_server::{Account, Agents, ApiServer, Options, build_operator};
 use kube::api::{Patch, PatchParams};
 use kube::{Api, Client};
 use profile::Profile;

@@ -22,8 +22,8 @@ use super::bare::{self, Watcher, Way};
 use super::meter::Meter;
 use super::result::Sample;
 use super::world::World;
-use crate::bench::BenchError;
-use crate::bench::session::Session;
+use crate::BenchError;
+use crate::session::Session;
 
 /// Profiles that are written at once. More of them only makes the API server end watches that cannot keep up, and the floor
 /// longer.

@@ -16,11 +16,11 @@ use xtask::step::note;
 
 use super::proc;
 use super::seen::{Profiles, Reports, Seen};
+use crate::BenchError;
 use crate::api_server::{
     Account, Agents, ApiServer, Limits, OperatorOptions, OperatorProcess, Options as ServerOptions,
 };
-use crate::bench::BenchError;
-use crate::bench::session::{Session, sized};
+use crate::session::{Session, sized};
 
 /// How long anything may take before the measurement fails.
 const LIMIT: Duration = Duration::from_secs(600);

@@ -20,7 +20,7 @@ use super::meter::Meter;
 use super::phases;
 use super::result::Sample;
 use super::world::World;
-use crate::bench::BenchError;
+use crate::BenchError;
 
 /// One of so many nodes has its agent.
 const ONE_IN: usize = 10;

@@ -11,7 +11,7 @@ use kube::Api;
 use kube::api::{DeleteParams, ListParams};
 use xtask::step::note;
 
-use super::session::{BenchError, Session, largest, realistic};
+use crate::session::{BenchError, Session, largest, realistic};
 
 /// The programs that are read, by the path of their image's one binary.
 const PROGRAMS: [&str; 2] = ["/node-agent", "/operator"];

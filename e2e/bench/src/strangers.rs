@@ -15,8 +15,8 @@ use tokio::time::timeout;
 use xtask::command;
 use xtask::workspace::{cargo, repository, target_directory};
 
-use super::session::BenchError;
 use crate::api_server::{Program, free_port};
+use crate::session::BenchError;
 
 /// Connections of each crowd.
 const STRANGERS: usize = 500;

@@ -46,7 +46,7 @@ pub enum BenchError {
 }
 
 impl BenchError {
-    pub(super) fn io(what: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
+    pub(crate) fn io(what: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
         let what = what.into();
         |source| Self::Io { what, source }
     }
@@ -57,13 +57,13 @@ const LABEL: &str = "seccomp-profile-bench";
 
 /// A client and what it did.
 #[derive(Clone)]
-pub(super) struct Session {
-    pub(super) client: Client,
-    pub(super) profiles: Api<Untrusted<SeccompProfile>>,
+pub(crate) struct Session {
+    pub(crate) client: Client,
+    pub(crate) profiles: Api<Untrusted<SeccompProfile>>,
 }
 
 impl Session {
-    pub(super) async fn open(kubeconfig: &Path) -> Result<Self, BenchError> {
+    pub(crate) async fn open(kubeconfig: &Path) -> Result<Self, BenchError> {
         // A second call finds the first provider in place, which is as good.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let kubeconfig = Kubeconfig::read_from(kubeconfig)?;
@@ -71,12 +71,12 @@ impl Session {
         Ok(Self::of(Client::try_from(config)?))
     }
 
-    pub(super) fn of(client: Client) -> Self {
+    pub(crate) fn of(client: Client) -> Self {
         Self { profiles: Api::all(client.clone()), client }
     }
 
     /// Applies a profile as `kubectl apply --server-side` does; returns its generation.
-    pub(super) async fn apply(&self, name: &str, contents: &Value) -> Result<Option<i64>, BenchError> {
+    pub(crate) async fn apply(&self, name: &str, contents: &Value) -> Result<Option<i64>, BenchError> {
         let object = json!({
             "apiVersion": "seccomp.imjasonh.dev/v1alpha1",
             "kind": "SeccompProfile",
@@ -88,7 +88,7 @@ impl Session {
     }
 
     /// Applies many profiles, eight at once.
-    pub(super) async fn apply_all(&self, all: Vec<(String, Arc<Value>)>) -> Result<(), BenchError> {
+    pub(crate) async fn apply_all(&self, all: Vec<(String, Arc<Value>)>) -> Result<(), BenchError> {
         futures::stream::iter(all)
             .map(|(name, contents)| async move { self.apply(&name, &contents).await })
             .buffer_unordered(8)
@@ -97,7 +97,7 @@ impl Session {
     }
 
     /// Deletes every profile that a measurement applied and waits until they are gone.
-    pub(super) async fn clear(&self) -> Result<(), BenchError> {
+    pub(crate) async fn clear(&self) -> Result<(), BenchError> {
         let ours = kube::api::ListParams::default().labels(LABEL);
         self.profiles.delete_collection(&DeleteParams::default(), &ours).await?;
         self.until("profiles are gone", 120, async || {
@@ -107,7 +107,7 @@ impl Session {
     }
 
     /// Asks `holds` until it does, for at most `seconds`.
-    pub(super) async fn until(
+    pub(crate) async fn until(
         &self,
         what: &str,
         seconds: u64,
@@ -125,12 +125,12 @@ impl Session {
 }
 
 /// A profile of about 3 KB, as people write them; different for each `number`.
-pub(super) fn realistic(number: usize) -> Value {
+pub(crate) fn realistic(number: usize) -> Value {
     of_names(number, 190)
 }
 
 /// As [`realistic`], of about `bytes`.
-pub(super) fn sized(number: usize, bytes: usize) -> Value {
+pub(crate) fn sized(number: usize, bytes: usize) -> Value {
     // Each name takes 17 bytes, everything else 300.
     of_names(number, bytes.saturating_sub(300) / 17)
 }
@@ -150,7 +150,7 @@ fn of_names(number: usize, names: usize) -> Value {
 }
 
 /// The largest profile that the schema admits.
-pub(super) fn largest() -> Value {
+pub(crate) fn largest() -> Value {
     let rules: Vec<_> = (0..512)
         .map(|rule| {
             let names: Vec<_> = (0..8).map(|name| format!("{:x<64}", format!("syscall_{rule}_{name}_"))).collect();

@@ -1,4 +1,4 @@
-//! `e2e bench`: measurements on the cluster that runs, or on an API server of their own.
+//! The command line: measurements on the cluster that runs, or on an API server of their own.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use cluster::wait::WaitError;
 use cluster::{Cluster, ClusterError, Layout};
 use xtask::interrupt;
 
-use super::{BenchError, latency, memory, scale, strangers};
+use crate::{BenchError, latency, memory, scale, strangers};
 
 /// What to measure.
 #[derive(Debug, Clone, Subcommand)]

@@ -1,5 +1,5 @@
 //! What the agent's full check of unchanged files takes: every byte is read and hashed, every minute.
-//! `cargo bench -p e2e --bench check`; it fails where a check takes more than the bar.
+//! `cargo bench -p bench --bench check`; it fails where a check takes more than the bar.
 
 mod clock;
 

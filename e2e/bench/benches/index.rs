@@ -1,4 +1,4 @@
-//! What one report costs the operator's index, as the cluster grows: `cargo bench -p e2e --bench index`.
+//! What one report costs the operator's index, as the cluster grows: `cargo bench -p bench --bench index`.
 //!
 //! A report comes in of which one profile differs from the last one, as when a file is mended, or all, as after an
 //! update; what became due is taken, and one profile is looked at. One more node lacks every profile, and each has its

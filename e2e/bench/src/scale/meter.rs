@@ -10,8 +10,8 @@ use xtask::files;
 
 use super::proc::{machine, peak, processor};
 use super::world::World;
+use crate::BenchError;
 use crate::api_server::audit;
-use crate::bench::BenchError;
 
 /// How long nobody may have written before something counts as over: longer than the five seconds for which the
 /// operator holds back the counts of a rollout in a small cluster. In a large one it does for longer, and what is measured

@@ -16,8 +16,8 @@ use super::result::{Figures, Sample};
 use super::seen::Reports;
 use super::world::{Size, World};
 use super::{bars, elsewhere, plot, table};
+use crate::BenchError;
 use crate::api_server::build_operator;
-use crate::bench::BenchError;
 
 /// What is measured.
 #[derive(Debug, Clone, Args)]

@@ -23,7 +23,7 @@ use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::sleep;
 
 use super::world::World;
-use crate::bench::BenchError;
+use crate::BenchError;
 
 /// Watchers that connect at once.
 const CONNECTING: usize = 16;

@@ -2,7 +2,7 @@
 
 use rustix::param::clock_ticks_per_second;
 
-use crate::bench::BenchError;
+use crate::BenchError;
 
 /// Processor seconds of a process so far.
 pub(super) fn processor(id: u32) -> Result<f64, BenchError> {

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::meter::{Meter, Sample};
 use super::seen::Reports;
 use super::world::World;
-use crate::bench::BenchError;
+use crate::BenchError;
 
 /// What can happen. They come in this order, each on what the one before it left.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum, Serialize, Deserialize)]

@@ -20,8 +20,8 @@ use serde_json::json;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use xtask::step::note;
 
-use super::session::{BenchError, Session, realistic};
-use super::statistics::Times;
+use crate::session::{BenchError, Session, realistic};
+use crate::statistics::Times;
 
 const NAME: &str = "bench-latency";
 /// How long one round may take before the measurement fails.

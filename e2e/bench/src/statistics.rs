@@ -4,15 +4,15 @@ use std::time::Duration;
 
 /// Times of one kind, in the order measured.
 #[derive(Debug, Default)]
-pub(super) struct Times(Vec<Duration>);
+pub(crate) struct Times(Vec<Duration>);
 
 impl Times {
-    pub(super) fn add(&mut self, time: Duration) {
+    pub(crate) fn add(&mut self, time: Duration) {
         self.0.push(time);
     }
 
     /// The smallest time that at least `share` of all times do not exceed (nearest rank); zero of none.
-    pub(super) fn quantile(&self, share: f64) -> Duration {
+    pub(crate) fn quantile(&self, share: f64) -> Duration {
         let mut sorted = self.0.clone();
         sorted.sort_unstable();
         #[expect(
@@ -26,13 +26,13 @@ impl Times {
     }
 
     /// One row of a table: name, median, 90th and 99th percentile and maximum in milliseconds.
-    pub(super) fn row(&self, name: &str) -> String {
+    pub(crate) fn row(&self, name: &str) -> String {
         let cell = |share| format!("{:>9.1}", self.quantile(share).as_secs_f64() * 1e3);
         format!("{name:<36}{}{}{}{}", cell(0.5), cell(0.9), cell(0.99), cell(1.0))
     }
 
     /// The heading over [`Self::row`]s.
-    pub(super) fn heading(count: usize) -> String {
+    pub(crate) fn heading(count: usize) -> String {
         format!(
             "{:<36}{:>9}{:>9}{:>9}{:>9}",
             format!("milliseconds, n = {count}"),
