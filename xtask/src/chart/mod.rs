@@ -40,6 +40,9 @@ pub enum ChartError {
     /// What a tool printed, or a document of Kubernetes, is no JSON.
     #[error("not JSON: {0}")]
     Json(#[from] serde_json::Error),
+    /// A definition in the chart is no YAML.
+    #[error("not YAML: {0}")]
+    Yaml(#[from] serde_saphyr::Error),
     /// A release of Kubernetes whose document describes nothing.
     #[error("the OpenAPI document of Kubernetes {0} has no kinds")]
     NoKinds(String),
@@ -149,7 +152,7 @@ impl Chart {
     /// Whether what the chart renders, our profiles and our pods are what this release of Kubernetes knows.
     fn conforms(&self, release: &str, root: &Path) -> Result<(), ChartError> {
         let scratch = tempfile::tempdir().name_path("create a directory for", &self.directory)?;
-        schemas::of_ours(release, scratch.path())?;
+        schemas::of_ours(release, &self.directory, scratch.path())?;
         let kubeconform = || {
             let mut kubeconform = self.programs.command("kubeconform");
             kubeconform.args(["-strict", "-summary", "-output", "text", "-kubernetes-version", release]);

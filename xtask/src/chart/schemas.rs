@@ -3,7 +3,6 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use kube::CustomResourceExt;
 use serde_json::Value;
 
 use super::{ChartError, openapi};
@@ -53,13 +52,14 @@ fn swagger(release: &str, scratch: &Path) -> Result<Value, ChartError> {
     Ok(serde_json::from_str(&files::read(&module.directory.join("api/openapi-spec/swagger.json"))?)?)
 }
 
-/// Writes the schemas of our own kinds for a release into `root`, beside none of Kubernetes'.
+/// Writes the schemas of our own kinds for a release into `root`, beside none of Kubernetes'. They come from the
+/// definitions that the chart installs; a test holds those to the types.
 ///
 /// # Errors
-/// When they cannot be written.
-pub(super) fn of_ours(release: &str, root: &Path) -> Result<(), ChartError> {
-    for definition in [api::SeccompProfile::crd(), api::NodeProfileStatus::crd()] {
-        let schemas = openapi::custom(&serde_json::to_value(definition)?);
+/// When a definition cannot be read, or a schema not be written.
+pub(super) fn of_ours(release: &str, chart: &Path, root: &Path) -> Result<(), ChartError> {
+    for definition in files::entries(&chart.join("charts/crds/templates"))? {
+        let schemas = openapi::custom(&serde_saphyr::from_str(&files::read(&definition)?)?);
         write(&schemas, &root.join(format!("v{release}-standalone-strict")))?;
     }
     Ok(())
