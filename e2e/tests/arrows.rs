@@ -3,12 +3,15 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "this file is a test")]
 
 use std::collections::BTreeSet;
-use std::fs;
-use std::path::Path;
 use std::process::Command;
 
 use xtask::command;
 use xtask::workspace::repository;
+
+#[allow(dead_code, reason = "each test is a crate of its own and takes what it needs")]
+mod sources;
+
+use sources::Source;
 
 /// Crates, what each may never bring in whatever depth, and why.
 const NEVERS: [(&str, &[&str], &str); 7] = [
@@ -70,34 +73,17 @@ fn no_crate_brings_what_it_may_never_depend_on() {
     }
 }
 
-/// Without its tests: they may read files and the clock.
-fn code(text: &str) -> &str {
-    text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default()
-}
-
-/// The lines of the sources below `path` that name one of `words`.
-fn naming(path: &Path, words: &[&str], sources: &mut usize) -> Vec<String> {
-    if path.is_dir() {
-        let entries = fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path());
-        let is_test =
-            |path: &Path| path.file_name().is_some_and(|it| it.to_string_lossy().starts_with("test"));
-        return entries
-            .filter(|path| !is_test(path))
-            .flat_map(|path| naming(&path, words, sources))
-            .collect();
-    }
-    *sources += 1;
-    let text = fs::read_to_string(path).unwrap();
-    let lines = code(&text).lines().filter(|line| words.iter().any(|word| line.contains(word)));
-    lines.map(|line| format!("{}: {}", path.display(), line.trim())).collect()
+/// The lines of a source that name one of `words`. Its unit tests may: they read files and the clock.
+fn naming(source: &Source, words: &[&str]) -> Vec<String> {
+    let lines = source.code().lines().filter(|line| words.iter().any(|word| line.contains(word)));
+    lines.map(|line| format!("{}: {}", source.path.display(), line.trim())).collect()
 }
 
 #[test]
 fn no_module_names_what_it_may_never_know() {
     for (place, words, why) in UNNAMED {
-        let mut sources = 0;
-        let wrong = naming(&repository().join(place), words, &mut sources);
+        let sources = sources::below(place, sources::without_tests);
+        let wrong: Vec<_> = sources.iter().flat_map(|source| naming(source, words)).collect();
         assert!(wrong.is_empty(), "{place} ({why}): {wrong:#?}");
-        assert!(sources > 0, "{place} is empty");
     }
 }

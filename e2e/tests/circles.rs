@@ -3,35 +3,25 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "this file is a test")]
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
 use std::path::Path;
 
-use xtask::workspace::repository;
+#[allow(dead_code, reason = "each test is a crate of its own and takes what it needs")]
+mod sources;
 
 /// A module by its path in the crate; the root has none.
 type Module = Vec<String>;
 
-/// Every module of a crate, with its code: without comments and tests.
-fn modules(folder: &Path, at: &Module, found: &mut BTreeMap<Module, String>) {
-    for entry in fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        let name = path.file_stem().unwrap().to_string_lossy().into_owned();
-        if name.contains("test") || name == "bin" {
-            continue;
-        }
-        let mut module = at.clone();
-        if !["lib", "main", "mod"].contains(&name.as_str()) {
-            module.push(name);
-        }
-        if path.is_dir() {
-            modules(&path, &module, found);
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
-            let text = fs::read_to_string(&path).unwrap();
-            let text = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
-            let lines = text.lines().map(|line| line.split("//").next().unwrap_or_default());
-            found.entry(module).or_default().push_str(&lines.collect::<Vec<_>>().join("\n"));
-        }
+/// Every module of the crate whose sources are in `folder`, with its code: without comments and tests.
+fn modules(folder: &Path) -> BTreeMap<Module, String> {
+    let mut found = BTreeMap::<Module, String>::new();
+    for source in sources::below(folder, |name| sources::without_tests(name) && name != "bin") {
+        let path = source.path.strip_prefix(folder).unwrap().with_extension("");
+        let mut module: Module = path.iter().map(|name| name.to_string_lossy().into_owned()).collect();
+        module.pop_if(|name| ["lib", "main", "mod"].contains(&name.as_str()));
+        let lines = source.code().lines().map(|line| line.split("//").next().unwrap_or_default());
+        found.entry(module).or_default().push_str(&lines.collect::<Vec<_>>().join("\n"));
     }
+    found
 }
 
 /// The paths behind `crate::` or `super::` in a text, those in braces one by one.
@@ -132,8 +122,7 @@ fn the_files_of_a_crate_form_no_circle() {
         ["node-agent", "operator", "cli", "xtask", "e2e/cluster", "e2e/bench", "e2e"].map(str::to_owned);
     let mut files = 0;
     for place in crates.into_iter().chain(programs) {
-        let mut found = BTreeMap::new();
-        modules(&repository().join(&place).join("src"), &Vec::new(), &mut found);
+        let found = modules(&Path::new(&place).join("src"));
         files += found.len();
         let named = names(found);
         for module in named.keys() {

@@ -25,6 +25,9 @@ use prometheus::{Registry, TextEncoder};
 use serde_json::{Value, json};
 use xtask::workspace::repository;
 
+#[allow(dead_code, reason = "each test is a crate of its own and takes what it needs")]
+mod sources;
+
 /// Labels whose values are not listed: there is one for each profile or release.
 const UNLISTED: [&str; 2] = ["profile", "version"];
 
@@ -113,22 +116,12 @@ fn served() -> BTreeSet<String> {
 fn every_metric_that_is_named_in_the_code_has_series_from_the_start() {
     let mut named = BTreeSet::new();
     for program in ["crates/link", "crates/daemon", "operator", "node-agent"] {
-        for_each_source(&repository().join(program).join("src"), &mut |text| {
+        for source in sources::below(Path::new(program).join("src"), sources::all) {
+            let text = &source.text;
             named.extend(words(text).filter(|word| text.contains(&format!("\"{word}\""))).map(str::to_owned));
-        });
-    }
-    assert_eq!(named, served());
-}
-
-fn for_each_source(directory: &Path, each: &mut impl FnMut(&str)) {
-    for entry in fs::read_dir(directory).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            for_each_source(&path, each);
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
-            each(&fs::read_to_string(&path).unwrap());
         }
     }
+    assert_eq!(named, served());
 }
 
 /// The names of our metrics in a text.

@@ -15,6 +15,9 @@ use node_agent::disk::{DiskError, Displaced};
 use operator::notice::Notice;
 use xtask::workspace::repository;
 
+#[allow(dead_code, reason = "each test is a crate of its own and takes what it needs")]
+mod sources;
+
 /// The fewest log lines that there may be; that they are found at all shows in this.
 const LINES: usize = 50;
 
@@ -78,9 +81,8 @@ fn what_takes_minutes_to_come_about_is_told_in_the_words_of_the_operator() {
     }
 }
 
-/// The rest of a source behind each call of one of tracing's macros, with the level.
-fn calls(source: &str) -> impl Iterator<Item = (&'static str, &str)> {
-    let code = source.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
+/// The rest of the code behind each call of one of tracing's macros, with the level.
+fn calls(code: &str) -> impl Iterator<Item = (&'static str, &str)> {
     ["error", "warn", "info", "debug"].into_iter().flat_map(move |level| {
         let at = code.match_indices(level).map(|(at, _)| at);
         let own = at.filter(|at| !code[..*at].ends_with(|c: char| c.is_alphanumeric() || c == '_'));
@@ -111,27 +113,13 @@ fn message(arguments: &str) -> Option<&str> {
     found
 }
 
-fn for_each_source(directory: &Path, each: &mut impl FnMut(&str)) {
-    for entry in fs::read_dir(directory).unwrap() {
-        let path = entry.unwrap().path();
-        if path.file_name().unwrap().to_string_lossy().contains("test") {
-            continue;
-        }
-        if path.is_dir() {
-            for_each_source(&path, each);
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
-            each(&fs::read_to_string(&path).unwrap());
-        }
-    }
-}
-
 #[test]
 fn every_log_line_is_explained_with_its_level() {
     let page = page("docs/reference/logs.md");
     let mut number = 0;
     for program in ["crates/link", "crates/daemon", "operator", "node-agent"] {
-        for_each_source(&repository().join(program).join("src"), &mut |source| {
-            for (level, arguments) in calls(source) {
+        for source in sources::below(Path::new(program).join("src"), sources::without_tests) {
+            for (level, arguments) in calls(source.code()) {
                 let message = message(arguments).unwrap_or_else(|| panic!("no message: {arguments:.100}"));
                 // The words of an error alone are as they come.
                 if message.starts_with('{') {
@@ -141,7 +129,7 @@ fn every_log_line_is_explained_with_its_level() {
                 // A line may be said of at more length than it is itself.
                 assert!(page.contains(&format!("| {level} | `{message}")), "{level} {message:?}");
             }
-        });
+        }
     }
     assert!(number >= LINES, "only {number} lines were found");
 }
@@ -149,6 +137,7 @@ fn every_log_line_is_explained_with_its_level() {
 #[test]
 fn a_message_is_told_from_a_field() {
     let source = "fn a() { tracing::warn!(%node, version = env!(\"V\"), \"it (once) said\"); my_info!(\"no\") }\n#[cfg(test)]\nmod tests { info!(\"no\") }";
-    let found: Vec<_> = calls(source).map(|(level, arguments)| (level, message(arguments))).collect();
+    let found: Vec<_> =
+        calls(sources::code(source)).map(|(level, arguments)| (level, message(arguments))).collect();
     assert_eq!(found, [("warn", Some("it (once) said"))]);
 }
