@@ -5,6 +5,7 @@
 use std::collections::BTreeSet;
 use std::process::Command;
 
+use serde_json::Value;
 use xtask::command;
 use xtask::workspace::repository;
 
@@ -14,7 +15,7 @@ mod sources;
 use sources::Source;
 
 /// Crates, what each may never bring in whatever depth, and why.
-const NEVERS: [(&str, &[&str], &str); 7] = [
+const NEVERS: [(&str, &[&str], &str); 11] = [
     (
         "profile",
         &["filter", "api", "link", "daemon", "node-agent", "operator", "cli", "kube", "kube-core", "tokio"],
@@ -34,7 +35,38 @@ const NEVERS: [(&str, &[&str], &str); 7] = [
     ("daemon", &["api", "filter"], "what every long-running program has around it knows nothing of profiles"),
     ("node-agent", &["filter", "operator", "cli"], "an agent keeps bytes and does not ask what they do"),
     ("cli", &["daemon", "node-agent", "operator", "prometheus", "warp"], "the plugin does not run for ever"),
+    (
+        "xtask",
+        &["profile", "filter", "api", "link", "daemon", "cluster", "bench", "e2e", "kube-core", "hyper"],
+        "making files takes no cluster, and whatever starts one stands above",
+    ),
+    (
+        "cluster",
+        &[
+            "profile",
+            "filter",
+            "api",
+            "link",
+            "daemon",
+            "node-agent",
+            "operator",
+            "cli",
+            "bench",
+            "e2e",
+            "kube-core",
+        ],
+        "it starts a plain Kubernetes without our kinds, and talks to it through kubectl",
+    ),
+    ("bench", &["filter", "cli", "e2e"], "the benchmarks use neither the plugin nor the tests"),
+    (
+        "e2e",
+        &["link", "daemon", "node-agent", "operator", "cli", "bench", "kube-client"],
+        "the demo runs our programs as images; only the feature `api-server` links them",
+    ),
 ];
+
+/// What only tests, measures or makes files.
+const TOOLS: [&str; 4] = ["xtask", "cluster", "bench", "e2e"];
 
 /// Source files, or folders of them, what they may never name, and why.
 const UNNAMED: [(&str, &[&str], &str); 4] = [
@@ -70,6 +102,26 @@ fn no_crate_brings_what_it_may_never_depend_on() {
         assert!(!brought.is_empty(), "{package}");
         let wrong: Vec<_> = nevers.iter().filter(|never| brought.contains(**never)).collect();
         assert!(wrong.is_empty(), "{package} brings {wrong:?}: {why}");
+    }
+}
+
+/// By their manifests, so that it holds for every feature and for tests too.
+#[test]
+fn only_tools_depend_on_tools() {
+    for manifest in ["Cargo.toml", "fuzz/Cargo.toml"] {
+        let mut cargo = Command::new(env!("CARGO"));
+        cargo.args(["metadata", "--offline", "--no-deps", "--format-version=1", "--manifest-path", manifest]);
+        let metadata =
+            command::output(cargo.current_dir(repository())).unwrap_or_else(|error| panic!("{error}"));
+        let metadata: Value = serde_json::from_str(&metadata).unwrap();
+        let packages = metadata["packages"].as_array().unwrap();
+        assert!(!packages.is_empty(), "{manifest}");
+        for package in packages.iter().filter(|package| !TOOLS.iter().any(|tool| package["name"] == *tool)) {
+            let dependencies = package["dependencies"].as_array().unwrap().iter();
+            let wrong: Vec<_> =
+                dependencies.filter(|it| TOOLS.iter().any(|tool| it["name"] == *tool)).collect();
+            assert!(wrong.is_empty(), "{manifest}: {}: {wrong:#?}", package["name"]);
+        }
     }
 }
 
