@@ -149,3 +149,28 @@ pub fn base_images(directory: &Path) -> Result<Vec<PathBuf>, BuildImagesError> {
 
 /// The reference of the image that holds a pod's namespaces.
 pub const PAUSE: &str = "registry.local/pause:1";
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::workspace::repository;
+
+    /// cargo reads the manifests of all crates, whichever it builds.
+    #[test]
+    fn a_build_with_docker_gets_every_crate_of_the_workspace() {
+        let read = |name: &str| files::read(&repository().join(name)).unwrap();
+        let manifest = read("Cargo.toml");
+        let members = manifest.lines().find_map(|line| line.strip_prefix("members = [")).unwrap();
+        let folders = members.split('"').skip(1).step_by(2).map(|member| member.split('/').next().unwrap());
+        let ignored = read(".dockerignore");
+        let sent: BTreeSet<_> = ignored.lines().filter_map(|line| line.strip_prefix('!')).collect();
+        for folder in folders {
+            assert!(sent.contains(folder), "{folder} is not among {sent:?}");
+        }
+        for folder in &sent {
+            assert!(*folder == ".cargo" || repository().join(folder).exists(), "there is no {folder}");
+        }
+    }
+}
