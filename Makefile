@@ -2,8 +2,10 @@
 
 SHELL := /bin/bash
 CARGO ?= cargo
-E2E := $(CARGO) run --locked --package e2e --
-XTASK := $(CARGO) run --locked --package xtask --
+E2E ?= $(CARGO) run --locked --package e2e --
+XTASK ?= $(CARGO) run --locked --package xtask --
+# Of the whole workspace, so that every test is built with the same features of the same dependencies.
+TEST := $(CARGO) test --locked --workspace
 NODES ?= 2
 PROFILES ?= 20
 PODS ?= 0
@@ -39,8 +41,21 @@ cluster-up: setup ## Start a local cluster with the chart installed (NODES=3)
 cluster-down: ## End the local cluster
 	@$(E2E) down
 
-test: FUZZ_SECONDS := 10
-test: setup lint deny chart docs test-unit fuzz test-api-server test-cluster test-documented ## Formatting, lints, the chart, the book, unit and property tests, fuzzing, tests on an API server, cluster tests
+# What `make test` runs side by side: tests on a cluster mostly wait, and the checks compile meanwhile. Each lane runs its
+# targets one after the other.
+LANE_CLUSTER := test-cluster test-documented
+LANE_API_SERVER := test-api-server
+LANE_CHECKS := lint deny chart docs test-unit fuzz
+
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+LANES_BIN := $(TARGET)/lanes
+
+test: setup ## All of the below: formatting, lints, the chart, the book, unit and property tests, fuzzing, tests on an API server, cluster tests
+	$(CARGO) build --locked --workspace --all-targets
+	@mkdir -p $(LANES_BIN) && cp $(TARGET)/debug/e2e $(TARGET)/debug/xtask $(LANES_BIN)
+	$(LANES_BIN)/xtask programs
+	@FUZZ_SECONDS=10 E2E=$(LANES_BIN)/e2e XTASK=$(LANES_BIN)/xtask MAKE="$(MAKE)" \
+	e2e/lanes.sh "$(LANE_CLUSTER)" "$(LANE_API_SERVER)" "~$(LANE_CHECKS)"
 
 lint: ## Formatting and lints
 	$(CARGO) fmt --all --check
@@ -60,10 +75,10 @@ chart: ## The chart without a cluster: lint, unit tests, schemas of Kubernetes 1
 
 docs: ## The book, in target/book; fails on dead links and on pages that are not in it
 	$$(CARGO=$(CARGO) e2e/tools.sh mdbook $(MDBOOK_VERSION) --no-default-features) build docs
-	$(CARGO) test --locked --package e2e --test docs -- --include-ignored
+	$(TEST) --test docs -- --include-ignored
 
 test-unit: ## Tests that need no cluster
-	$(CARGO) test --workspace --quiet
+	$(TEST) --quiet
 
 fuzz: setup ## Throw bytes at all that reads what others wrote (FUZZ_SECONDS=600 a target, FUZZ_SANITIZER=address)
 	@export CARGO_FUZZ && CARGO_FUZZ=$$(CARGO=$(CARGO) e2e/tools.sh cargo-fuzz $(CARGO_FUZZ_VERSION)) && fuzz/run.sh run $(FUZZ_SECONDS)
@@ -73,19 +88,19 @@ fuzz-keep: setup ## Keep in fuzz/corpus what the fuzzing has found that reaches 
 
 test-api-server: setup ## Tests of many nodes and many faults, on a real API server without a cluster
 	$(XTASK) programs
-	$(CARGO) test --locked --package e2e --features api-server --test api_server -- --test-threads=1
+	$(TEST) --features e2e/api-server --test api_server -- --test-threads=1
 
 test-cluster: setup ## Tests on a real local cluster
-	$(E2E) run --nodes 2 -- $(CARGO) test --locked --package e2e --features cluster --test cluster -- --test-threads=1 --skip documented:: --skip transcripts::
+	$(E2E) run --nodes 2 -- $(TEST) --features e2e/cluster --test cluster -- --test-threads=1 --skip documented:: --skip transcripts::
 
 test-documented: setup ## Every command of the docs, on a real local cluster of their own
-	$(E2E) run --nodes 2 -- $(CARGO) test --locked --package e2e --features cluster --test cluster -- --test-threads=1 documented:: transcripts::
+	$(E2E) run --nodes 2 -- $(TEST) --features e2e/cluster --test cluster -- --test-threads=1 documented:: transcripts::
 
 test-long: setup ## The tests that are too long for every change; under an hour
 	$(CARGO) test --locked --package operator --lib -- --ignored
 	$(XTASK) programs
-	$(CARGO) test --locked --package e2e --features api-server --test api_server -- --test-threads=1 --ignored
-	$(E2E) run --nodes 2 -- $(CARGO) test --locked --package e2e --features cluster --test cluster -- --test-threads=1 --ignored
+	$(TEST) --features e2e/api-server --test api_server -- --test-threads=1 --ignored
+	$(E2E) run --nodes 2 -- $(TEST) --features e2e/cluster --test cluster -- --test-threads=1 --ignored
 	$(CARGO) test --locked --package e2e --test local_cluster -- --ignored
 
 bench: setup ## Measure what many nodes cost, beside a floor (NODES=1000 PROFILES=20 PODS=0 ROUNDS=3 REST=300)

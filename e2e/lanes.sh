@@ -1,0 +1,60 @@
+#!/usr/bin/env bash
+# Runs several lines of `make` targets side by side: `lanes.sh "lint chart" "test-cluster"`. Most of a test of the cluster
+# is waiting, which is when the others compile. A lane that begins with `~` has the lowest priority.
+#
+# What a lane prints comes in one piece when it ends, as it is; until then a line every half minute says how far each is.
+# The first lane that fails ends the others. So does Ctrl-C.
+set -uo pipefail
+
+logs=$(mktemp -d)
+declare -A lanes=() # by the process that runs it
+start=$SECONDS
+
+# Each lane leads a process group, which ends as a whole. Cargo and the local cluster clear up when they get SIGTERM.
+end_all() {
+    for pid in "${!lanes[@]}"; do kill -TERM -- "-$pid" 2>/dev/null; done
+    for pid in "${!lanes[@]}"; do wait "$pid" 2>/dev/null; done
+    lanes=()
+}
+trap 'end_all; rm -rf "$logs"' EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
+elapsed() { printf '%d min %02d s' $(((SECONDS - start) / 60)) $(((SECONDS - start) % 60)); }
+
+set -m # a process group for each
+for lane in "$@"; do
+    targets=${lane#"~"} low=()
+    [ "$targets" = "$lane" ] || low=(nice -n 19)
+    # shellcheck disable=SC2086 # one word a target
+    "${low[@]}" ${MAKE:-make} --no-print-directory $targets >"$logs/$targets" 2>&1 </dev/null &
+    lanes[$!]=$targets
+    echo "…  $targets"
+done
+set +m
+
+told=$SECONDS
+while [ ${#lanes[@]} -gt 0 ]; do
+    for pid in "${!lanes[@]}"; do
+        kill -0 "$pid" 2>/dev/null && continue
+        targets=${lanes[$pid]}
+        unset "lanes[$pid]"
+        wait "$pid"
+        status=$?
+        cat "$logs/$targets"
+        if [ $status -ne 0 ]; then
+            echo "failed after $(elapsed): $targets (status $status)" >&2
+            end_all
+            exit 1
+        fi
+        echo "ok $targets ($(elapsed))"
+    done
+    if [ $((SECONDS - told)) -ge 30 ]; then
+        told=$SECONDS
+        for targets in "${lanes[@]}"; do
+            last=$(tail -c 500 "$logs/$targets" | tr '\r' '\n' | grep -v '^$' | tail -n 1)
+            printf '   %s: %s: %.110s\n' "$(elapsed)" "$targets" "$last"
+        done
+    fi
+    [ ${#lanes[@]} -eq 0 ] || sleep 0.5
+done
