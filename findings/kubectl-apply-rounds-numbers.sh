@@ -1,16 +1,16 @@
 #!/usr/bin/env bash
-# What kubectl apply sends of whole numbers above 2^53 in a custom resource that is there already.
+# How kubectl apply sends whole numbers above 2^53 in an existing custom resource.
 #
-# Versions: k8s.io/apimachinery 0.37.2 (of kubectl 1.37.2), whose package jsonmergepatch is what `kubectl apply` computes the
-# change of a custom resource with, as a JSON merge patch.
+# Versions: k8s.io/apimachinery 0.37.2 (of kubectl 1.37.2). `kubectl apply` uses its package jsonmergepatch to compute the
+# change of a custom resource as a JSON merge patch.
 #
-# Guessed before: a 64-bit integer survives, as it does when the object is created and with --server-side.
-# Seen: every number is read as a floating-point one and written in the fewest digits that mean it. 2^53+1 is sent as 2^53,
-# 2^60 (which has a floating-point number of its own) as 1152921504606847000, and 2^63-1 as 9223372036854776000, which the API
-# server then refuses as no integer. On a real API server 1.37.2 the first was stored so, without a word.
+# Expected: a 64-bit integer is sent unchanged, as when the object is created and with --server-side.
+# Observed: every number is read as a floating-point number and written with the fewest digits that identify it. 2^53+1 is
+# sent as 2^53, 2^60 (which is exact as a floating-point number) as 1152921504606847000, and 2^63-1 as 9223372036854776000,
+# which the API server then refuses because it is not an integer. A real API server 1.37.2 stored the first without a warning.
 #
-# It needs Go and the Go module proxy. It ends with 0 where all is as it was seen, with 1 where something has changed, and
-# with 2 where a version cannot be had any more.
+# The script needs Go and the Go module proxy. It exits with 0 if everything is as observed, with 1 if something has changed,
+# and with 2 if a version is no longer available.
 set -euo pipefail
 
 directory=$(mktemp -d)

@@ -1,17 +1,16 @@
 #!/usr/bin/env bash
-# What the reader of manifests that kubectl uses takes, refuses and drops.
+# What kubectl's reader of manifests accepts, refuses and drops.
 #
 # Versions: k8s.io/apimachinery 0.37.0 (of kubectl 1.37), with sigs.k8s.io/yaml 1.6.0 and go.yaml.in/yaml/v2 2.4.4.
 #
-# Guessed before: a document that ends with `...` ends there, and whatever follows without a `---` is an error; a
-# `%YAML 1.1` directive is read, as the YAML library below reads it; the escapes of JSON hold in a quoted YAML
-# scalar; what is no number is text.
-# Seen: what follows `...` is dropped in silence, and kubectl applies the rest. The directive is refused, because the
-# reader cuts the text at `---` before the YAML library sees it. `\/` and surrogate pairs are refused in YAML and read
-# in JSON. `.4_99` and `0b-1` are numbers.
+# Expected: a document ends at `...`, and text after it without a `---` is an error; a `%YAML 1.1` directive is accepted, as
+# in the YAML library; the escapes of JSON are valid in a quoted YAML scalar; a scalar that is not a number is a string.
+# Observed: text after `...` is dropped silently, and kubectl applies the rest. The directive is refused, because the reader
+# splits the text at `---` before the YAML library sees it. `\/` and surrogate pairs are refused in YAML and accepted in
+# JSON. `.4_99` and `0b-1` are numbers.
 #
-# It needs Go and the Go module proxy. It ends with 0 where all is as it was seen, with 1 where something has changed, and
-# with 2 where a version cannot be had any more.
+# The script needs Go and the Go module proxy. It exits with 0 if everything is as observed, with 1 if something has changed,
+# and with 2 if a version is no longer available.
 set -euo pipefail
 
 directory=$(mktemp -d)

@@ -134,7 +134,7 @@ fn the_service_monitor_selects_services_without_an_address_that_select_the_pods_
 fn nothing_is_scraped_twice() {
     let refusal =
         render(true, &["podMonitor.enabled=true", "serviceMonitor.enabled=true"]).unwrap_err().to_string();
-    assert!(refusal.contains("enable one of them"), "{refusal}");
+    assert!(refusal.contains("enable only one of them"), "{refusal}");
 }
 
 #[test]

@@ -20,7 +20,7 @@
 {{ mergeOverwrite dict (.Values.commonLabels | default dict) $own | toYaml }}
 {{- end -}}
 
-{{/* What tells a component's pods from all others: (list $ "operator"). Never changes, selectors are immutable. */}}
+{{/* Labels that select a component's pods: (list $ "operator"). Never change them, because selectors are immutable. */}}
 {{- define "seccomp-profile.selector" -}}
 {{- $root := first . -}}
 app.kubernetes.io/name: {{ $root.Chart.Name }}
@@ -52,13 +52,13 @@ annotations: {{- toYaml . | nindent 2 }}
 {{- if $image.digest }}@{{ $image.digest }}{{ else }}:{{ $image.tag | default $root.Chart.AppVersion }}{{ end -}}
 {{- end -}}
 
-{{/* How the API server names a component's service account: (list $ "operator"). */}}
+{{/* The user name of a component's service account in the API server: (list $ "operator"). */}}
 {{- define "seccomp-profile.account" -}}
 {{- $root := first . -}}
 system:serviceaccount:{{ $root.Release.Namespace }}:{{ include "seccomp-profile.name" $root }}-{{ last . }}
 {{- end -}}
 
-{{/* Options that both programs take. */}}
+{{/* Options of both programs. */}}
 {{- define "seccomp-profile.commonArgs" -}}
 - --directory={{ .Values.directory }}
 - --listen={{ .Values.listenAddress }}:8080
@@ -83,13 +83,13 @@ readinessProbe:
   timeoutSeconds: 5
 {{- end -}}
 
-{{/* What an account that may patch profiles may do with that, as validations: (list "the operator"). */}}
+{{/* Validations that restrict an account's right to patch profiles: (list "the operator"). */}}
 {{- define "seccomp-profile.finalizerOnly" -}}
 {{- $who := first . -}}
 - expression: request.operation == 'UPDATE'
   message: {{ $who }} neither creates nor deletes a profile
 - expression: request.operation != 'UPDATE' || object.?spec == oldObject.?spec
-  message: {{ $who }} does not change what a profile says
+  message: {{ $who }} does not change the spec of a profile
 - expression: >-
     request.operation != 'UPDATE' || (
     object.metadata.?labels == oldObject.metadata.?labels &&
@@ -97,17 +97,17 @@ readinessProbe:
     object.metadata.?ownerReferences == oldObject.metadata.?ownerReferences &&
     object.metadata.?finalizers.orValue([]).filter(f, f != 'seccomp.imjasonh.dev/node-files') ==
     oldObject.metadata.?finalizers.orValue([]).filter(f, f != 'seccomp.imjasonh.dev/node-files'))
-  message: of a profile's metadata {{ $who }} changes its own finalizer only
+  message: {{ $who }} changes nothing in a profile's metadata but its own finalizer
 {{- end -}}
 
-{{/* Annotations of what is there for the end of an uninstallation only: its weight, lowest first. */}}
+{{/* Annotations of the objects that exist only at the end of an uninstallation: its weight, lowest first. */}}
 {{- define "seccomp-profile.afterUninstall" -}}
 helm.sh/hook: post-delete
 helm.sh/hook-weight: {{ . | quote }}
 helm.sh/hook-delete-policy: before-hook-creation,hook-succeeded
 {{- end -}}
 
-{{/* Egress to the API server and nowhere else. No DNS: the programs know it by address (KUBERNETES_SERVICE_HOST). */}}
+{{/* Egress only to the API server. No DNS, because the programs use its address (KUBERNETES_SERVICE_HOST). */}}
 {{- define "seccomp-profile.toApiServer" -}}
 - ports:
     {{- range .Values.networkPolicy.apiServer.ports }}
@@ -121,7 +121,7 @@ helm.sh/hook-delete-policy: before-hook-creation,hook-succeeded
   {{- end }}
 {{- end -}}
 
-{{/* What may reach a component's pods, and what they may reach: (list $ "operator"). */}}
+{{/* Ingress and egress rules of a component's pods: (list $ "operator"). */}}
 {{- define "seccomp-profile.networkPolicy" -}}
 {{- $root := first . -}}
 {{- $component := last . -}}

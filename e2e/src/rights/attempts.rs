@@ -184,7 +184,7 @@ pub fn on_another_node(refusal: Answer) -> Vec<Attempt> {
             Answer::Refused(404, "not found"),
         ),
         patch(
-            "the report of a node that there is not",
+            "the report of a node that does not exist",
             "/nodeprofilestatuses/node-99/status?fieldManager=seccomp-profile-agent&force=true",
             APPLY,
             applied("node-99", report()),
@@ -197,7 +197,8 @@ pub fn on_another_node(refusal: Answer) -> Vec<Attempt> {
 pub fn on_its_own_node() -> Vec<Attempt> {
     const OWN: &str = "/nodeprofilestatuses/node-1/status";
     const APPLIED: &str = "/nodeprofilestatuses/node-1/status?fieldManager=seccomp-profile-agent&force=true";
-    const REFUSED: Answer = Answer::Refused(422, "the conditions of a NodeProfileStatus are the operator's");
+    const REFUSED: Answer =
+        Answer::Refused(422, "only the operator writes the conditions of a NodeProfileStatus");
     let json_patch = |operation: Value| Value::Array(vec![operation]);
     vec![
         patch(
@@ -251,7 +252,7 @@ pub fn on_its_own_node() -> Vec<Attempt> {
             OWN,
             MERGE,
             json!({ "status": { "startFailures": [{ "profile": "p", "reason": "Lie", "message": "m" }] } }),
-            Answer::Refused(422, "the start failures of a NodeProfileStatus are the operator's"),
+            Answer::Refused(422, "only the operator writes the start failures of a NodeProfileStatus"),
         ),
         patch(
             "another node's name in the body",
@@ -297,9 +298,9 @@ pub fn on_its_own_node() -> Vec<Attempt> {
 pub fn of_the_operator() -> Vec<Attempt> {
     const WHOLE: &str = "/seccompprofiles/entrusted";
     const STATUS: &str = "/seccompprofiles/entrusted/status";
-    const SPEC: Answer = Answer::Refused(422, "the operator does not change what a profile says");
+    const SPEC: Answer = Answer::Refused(422, "the operator does not change the spec of a profile");
     const METADATA: Answer =
-        Answer::Refused(422, "of a profile's metadata the operator changes its own finalizer only");
+        Answer::Refused(422, "the operator changes nothing in a profile's metadata but its own finalizer");
     let loose = || json!({ "contents": { "defaultAction": "SCMP_ACT_LOG" } });
     let apply = |name: &str, rest: Value| {
         let mut object = json!({
@@ -342,7 +343,7 @@ pub fn of_the_operator() -> Vec<Attempt> {
             SPEC,
         ),
         patch(
-            "a profile that there is not, by server-side apply",
+            "a profile that does not exist, by server-side apply",
             "/seccompprofiles/new?fieldManager=kubectl&force=true",
             APPLY,
             apply("new", json!({ "spec": loose() })),
@@ -350,7 +351,7 @@ pub fn of_the_operator() -> Vec<Attempt> {
         ),
         metadata("a profile's labels", json!({ "labels": { "a": "b" } })),
         metadata(
-            "leave to delete a profile that is in use",
+            "the annotation that permits to delete a profile in use",
             json!({ "annotations": { api::names::DELETE_IN_USE: "true" } }),
         ),
         metadata(

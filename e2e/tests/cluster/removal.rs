@@ -276,7 +276,7 @@ impl Drop for Account<'_> {
 
 #[test]
 fn a_stolen_account_of_the_uninstallation_can_take_our_finalizer_off_and_nothing_else() {
-    const OWN_ONLY: &str = "the uninstallation changes its own finalizer only";
+    const OWN_ONLY: &str = "the uninstallation changes nothing in a profile's metadata but its own finalizer";
     let cluster = shared();
     let profile = cluster.profile("orphaned", &harmless(0));
     let before = profile.ready();
@@ -295,7 +295,7 @@ fn a_stolen_account_of_the_uninstallation_can_take_our_finalizer_off_and_nothing
     for (change, words) in [
         (
             json!({ "spec": { "contents": harmless(1) } }),
-            "the uninstallation does not change what a profile says",
+            "the uninstallation does not change the spec of a profile",
         ),
         (json!({ "metadata": { "annotations": { api::names::DELETE_IN_USE: "true" } } }), OWN_ONLY),
         (
@@ -313,7 +313,10 @@ fn a_stolen_account_of_the_uninstallation_can_take_our_finalizer_off_and_nothing
     assert_eq!(none.code, 200, "{none}");
     // Nor may it come back this way; the operator is not hindered.
     let again = patch(json!({ "metadata": { "finalizers": [api::names::FINALIZER] } }));
-    assert!(again.message.contains("the uninstallation takes the operator's finalizer off"), "{again}");
+    assert!(
+        again.message.contains("the uninstallation removes the operator's finalizer and adds none"),
+        "{again}"
+    );
     let back = until("the operator's finalizer", LIMIT, || {
         finalizers(&cluster).into_iter().find(|(name, _)| name == "orphaned")
     });

@@ -1,10 +1,10 @@
-{{/* Labels of what Prometheus' operator reads: (list $ .Values.metrics.podMonitor). */}}
+{{/* Labels of the objects for the Prometheus operator: (list $ .Values.metrics.podMonitor). */}}
 {{- define "seccomp-profile.monitorLabels" -}}
 {{- $own := include "seccomp-profile.labels" (first .) | fromYaml -}}
 {{ mergeOverwrite dict ((last .).labels | default dict) $own | toYaml }}
 {{- end -}}
 
-{{/* Selects what belongs to both programs, and not the uninstallation's Job. */}}
+{{/* Selects both programs, and not the uninstall Job. */}}
 {{- define "seccomp-profile.monitored" -}}
 matchLabels:
   app.kubernetes.io/name: {{ .Chart.Name }}
@@ -21,7 +21,7 @@ path: /metrics
 interval: {{ . }}
 {{- end }}
 relabelings:
-  # Which node an agent is on is what its metrics are worth reading for.
+  # An agent's metrics are only useful together with the name of its node.
   - action: replace
     sourceLabels: [__meta_kubernetes_pod_node_name]
     targetLabel: node
