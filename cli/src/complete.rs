@@ -1,8 +1,8 @@
-//! What `kubectl seccomp` can go on with, for whoever presses the tab key.
+//! Completion of `kubectl seccomp` in a shell.
 //!
-//! kubectl runs a program `kubectl_complete-seccomp` with the words so far, the last of which is to be completed, and
-//! takes a line for each word that fits, what it means behind a tab, and last how the shell goes on (kubectl:
-//! `pkg/cmd/plugin/plugin_completion.go`; cobra: `ShellCompDirective`). That program is a link to this one.
+//! kubectl runs a program `kubectl_complete-seccomp` with the words so far, the last of which is to be completed. It
+//! expects a line for each candidate, with a description after a tab, and at the end a directive for the shell
+//! (kubectl: `pkg/cmd/plugin/plugin_completion.go`; cobra: `ShellCompDirective`). That program is a link to this one.
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -16,10 +16,10 @@ use crate::options::Options;
 const LINK: &str = "kubectl_complete-seccomp";
 /// The shell adds names of files.
 const FILES: u8 = 0;
-/// The shell adds nothing of its own.
+/// The shell adds nothing.
 const NO_FILES: u8 = 4;
 
-/// What to print, where the program was run by its other name. `arguments` begin with that name.
+/// The output, if the program was run under the link's name. `arguments` begin with the program's name.
 #[must_use]
 pub fn answer(arguments: impl IntoIterator<Item = OsString>) -> Option<String> {
     let mut arguments = arguments.into_iter();
@@ -65,7 +65,7 @@ fn complete(options: &Command, before: &[String], begun: &str) -> String {
     format!("{lines}:{}\n", if is_file { FILES } else { NO_FILES })
 }
 
-/// The option of a task that a word is, unless its value is in the same word.
+/// The option of a command that a word names, unless its value is in the same word.
 fn option<'a>(task: &'a Command, word: &str) -> Option<&'a Arg> {
     let is_long = |option: &&Arg| option.get_long().is_some_and(|long| word.strip_prefix("--") == Some(long));
     let is_short = |option: &&Arg| option.get_short().is_some_and(|short| word == format!("-{short}"));
@@ -80,7 +80,7 @@ fn first_line(text: Option<&StyledStr>) -> String {
 mod tests {
     use super::*;
 
-    /// The words that fit, and how the shell goes on.
+    /// The candidates and the directive.
     fn answered(words: &[&str]) -> Vec<String> {
         let arguments = ["/usr/bin/kubectl_complete-seccomp"].iter().chain(words).map(OsString::from);
         let answer = answer(arguments).unwrap();
@@ -99,7 +99,7 @@ mod tests {
         assert_eq!(answered(&["--context", "prod", "v"]), ["verify", ":4"]);
         assert_eq!(answered(&["--context=prod", "v"]), ["verify", ":4"]);
         let answer = answer([LINK, "v"].map(OsString::from)).unwrap();
-        assert_eq!(answer, "verify\tHold every node's report against the contents in the spec\n:4\n");
+        assert_eq!(answer, "verify\tCompare every node's report with the contents in the spec\n:4\n");
     }
 
     #[test]
@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn files_are_the_shells_business_and_profiles_nobodys() {
+    fn the_shell_completes_files_and_nothing_completes_profiles() {
         assert_eq!(answered(&["diff", "audit", "--filename", "a"]), [":0"]);
         assert_eq!(answered(&["--kubeconfig", ""]), [":0"]);
         assert_eq!(answered(&["status", "a"]), [":4"]);

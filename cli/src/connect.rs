@@ -7,12 +7,12 @@ use link::chain;
 use crate::error::CliError;
 use crate::options::ClusterOptions;
 
-/// A client as kubectl would have it: from the kubeconfig or, in a pod that has none, from its service account.
+/// A client with kubectl's configuration: from the kubeconfig or, in a pod without one, from its service account.
 ///
 /// # Errors
 /// There is no kubeconfig, or it cannot be used.
 pub async fn connect(options: &ClusterOptions) -> Result<Client, CliError> {
-    // One provider for the whole process; a second call finds it in place, which is as good.
+    // One provider for the whole process; a second call fails harmlessly because it is already installed.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let config = config(options).await?;
     link::client::client(config).map_err(|error| CliError::Kubeconfig(chain(&error)))

@@ -1,4 +1,4 @@
-//! `diff`: what a file would change about a profile, by what happens to each syscall.
+//! `diff`: what a file would change about a profile, for each syscall.
 
 use filter::{Change, Changes, Direction, SetChange, SyscallChange, Treatment, Uncompared};
 use profile::{Effect, Listener, Profile, SyscallName};
@@ -6,21 +6,21 @@ use serde::Serialize;
 
 use crate::show::{Paint, Tone};
 
-/// What a file would change.
+/// The changes that a file would make.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct DiffView {
     /// The profile on the cluster, and its hash.
     pub before: Side,
-    /// What the file holds, and its hash.
+    /// The profile in the file, and its hash.
     pub after: Side,
-    /// Whether both are known to be one filter; not where something could not be compared.
+    /// Whether both are known to be the same filter; false if something could not be compared.
     pub same: bool,
-    /// What changes, and what could not be compared.
+    /// The changes, and the effects that could not be compared.
     pub changes: Changes,
 }
 
-/// One of the two.
+/// One side of the comparison.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Side {
     /// The profile's name, or the file's.
@@ -30,7 +30,7 @@ pub struct Side {
 }
 
 impl DiffView {
-    /// Compares two profiles, with the names that they are shown under.
+    /// Compares two profiles, each with its name for the output.
     #[must_use]
     pub fn of(before: (&str, &Profile), after: (&str, &Profile)) -> Self {
         let side = |(name, profile): (&str, &Profile)| Side {
@@ -41,7 +41,7 @@ impl DiffView {
         Self { before: side(before), after: side(after), same: changes.is_empty(), changes }
     }
 
-    /// The view for a person; empty where not even a byte differs, as diff(1) has it.
+    /// The view as text; empty if the bytes are equal, like diff(1).
     #[must_use]
     pub fn render(&self, paint: Paint) -> String {
         if self.same && self.before.hash == self.after.hash {
@@ -52,15 +52,14 @@ impl DiffView {
         };
         let mut text = head("---", &self.before) + &head("+++", &self.after);
         if self.same {
-            return text
-                + "The same filter in other bytes: to apply it writes the file anew on every node.\n";
+            return text + "The same filter in other bytes: applying it rewrites the file on every node.\n";
         }
         if let Some(change) = &self.changes.default {
-            let what = "every syscall that no rule is about";
+            let what = "every syscall that no rule names";
             text += &block(paint, change.direction(), what, &lines_of_default(change));
         }
-        text += &set(paint, "architectures", &self.changes.architectures, |it| it.word());
-        text += &set(paint, "flags", &self.changes.flags, |it| it.word());
+        text += &set(paint, "architectures", &self.changes.architectures, |it| it.name());
+        text += &set(paint, "flags", &self.changes.flags, |it| it.name());
         if let Some(change) = &self.changes.listener {
             let line = |side: &Option<Listener>| side.iter().map(ToString::to_string).collect();
             text += &block(paint, Direction::Other, "listener", &(line(&change.before), line(&change.after)));
@@ -79,20 +78,20 @@ impl DiffView {
     }
 }
 
-/// What was not compared, and why it may differ.
+/// The text for an effect that was not compared: the effect, and why it may differ.
 fn explained(uncompared: &Uncompared) -> (&'static str, String) {
     match uncompared {
         Uncompared::EnosysBorder { added, removed } => {
-            let news = [("now name", added), ("no longer name", removed)]
+            let changed = [("now name", added), ("no longer name", removed)]
                 .into_iter()
                 .filter(|(_, names)| !names.is_empty())
                 .map(|(verb, names)| format!("{verb} {}", some(names)));
             let why = format!(
-                "runc answers ENOSYS instead of the default to every call with a number above the highest that the \
-                 rules name, rules that repeat the default included. The rules {}: the highest may be another one.",
-                news.collect::<Vec<_>>().join(" and ")
+                "runc returns ENOSYS instead of the default for every call with a number above the highest that the \
+                 rules name, including rules that repeat the default. The rules {}: the highest may be another one.",
+                changed.collect::<Vec<_>>().join(" and ")
             );
-            ("which calls runc answers with ENOSYS", why)
+            ("for which calls runc returns ENOSYS", why)
         }
         Uncompared::FlagSupport => {
             let why = "Only one of the two names flags. runc before 1.2 starts no container under a profile that names any.";
@@ -101,7 +100,7 @@ fn explained(uncompared: &Uncompared) -> (&'static str, String) {
     }
 }
 
-/// Names in a sentence, at most this many of them.
+/// Names in a sentence, at most `NAMED` of them.
 fn some(names: &[SyscallName]) -> String {
     const NAMED: usize = 8;
     let mut shown: Vec<_> = names.iter().take(NAMED).map(|name| name.as_str().to_owned()).collect();
@@ -111,7 +110,7 @@ fn some(names: &[SyscallName]) -> String {
     shown.join(", ")
 }
 
-/// What changes, and which way it goes, with the lines that go and come.
+/// A change with its direction and the removed and added lines.
 fn block(
     paint: Paint,
     direction: Direction,
@@ -146,7 +145,7 @@ fn lines_of(change: &SyscallChange) -> (Vec<String>, Vec<String>) {
         lines
     };
     let (before, after) = (lines(&change.change.before), lines(&change.change.after));
-    // What both have needs no word, unless it is the order that differs.
+    // Branches of both sides are not shown, unless their order differs.
     let only = |these: &[String], those: &[String]| -> Vec<String> {
         these.iter().filter(|line| !those.contains(line)).cloned().collect()
     };
@@ -202,12 +201,12 @@ syscalls:
     }
 
     #[test]
-    fn a_change_is_shown_by_syscall_and_which_way_it_goes() {
+    fn a_change_is_shown_by_syscall_with_its_direction() {
         insta::assert_snapshot!(view(BEFORE, AFTER).render(Paint::Plain));
     }
 
     #[test]
-    fn lines_that_go_are_red_and_lines_that_come_are_green() {
+    fn removed_lines_are_red_and_added_lines_are_green() {
         insta::assert_snapshot!(view(BEFORE, AFTER).render(Paint::Colours).replace('\x1b', "ESC"));
     }
 
@@ -216,9 +215,9 @@ syscalls:
         insta::assert_snapshot!(serde_json::to_string_pretty(&view(BEFORE, AFTER)).unwrap());
     }
 
-    /// What may differ is no answer that all is the same, for people, programs and scripts.
+    /// A possible difference must not count as equality, neither in text nor in JSON nor in the exit code.
     #[test]
-    fn what_could_not_be_compared_is_said_and_is_not_called_the_same() {
+    fn uncompared_effects_are_listed_and_do_not_count_as_the_same() {
         let more = BEFORE.replace("[read, write, bpf, ptrace]", "[read, write, bpf, ptrace, statx]");
         let repeated = format!("{BEFORE}      - {{ names: [clone3], action: SCMP_ACT_ERRNO }}\n");
         let many = (0..20).map(|i| format!("call_{i:02}")).collect::<Vec<_>>().join(", ");
@@ -238,7 +237,7 @@ syscalls:
             let view = view(one, other);
             assert!(!view.same && !view.changes.uncompared.is_empty(), "{other}");
             let text = view.render(Paint::Plain);
-            // Behind the two lines with the hashes.
+            // After the two lines with the hashes.
             shown += text.splitn(3, '\n').nth(2).unwrap_or_default();
             shown.push('\n');
         }
@@ -261,13 +260,15 @@ syscalls:
     }
 
     #[test]
-    fn what_does_not_differ_is_not_shown() {
+    fn equal_parts_are_not_shown() {
         assert_eq!(view(BEFORE, BEFORE).render(Paint::Plain), "");
         let other = BEFORE.replace("[read, write, bpf, ptrace]", "[ptrace, read, bpf, write]");
         let view = view(BEFORE, &other);
         assert!(view.same);
-        assert!(view.render(Paint::Plain).ends_with(
-            "\nThe same filter in other bytes: to apply it writes the file anew on every node.\n"
-        ));
+        assert!(
+            view.render(Paint::Plain).ends_with(
+                "\nThe same filter in other bytes: applying it rewrites the file on every node.\n"
+            )
+        );
     }
 }

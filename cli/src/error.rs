@@ -1,4 +1,4 @@
-//! What went wrong, and what to do about it.
+//! Errors of the commands, with advice.
 
 use std::path::PathBuf;
 
@@ -6,20 +6,20 @@ use link::chain;
 
 use crate::manifest::DocumentError;
 
-/// Why there is no answer.
+/// Why a command failed.
 #[derive(Debug, thiserror::Error)]
 pub enum CliError {
-    /// No kubeconfig, or none that can be used.
+    /// There is no usable kubeconfig.
     #[error(
         "cannot use the kubeconfig: {0}\nName another with --kubeconfig or KUBECONFIG, or another context with --context."
     )]
     Kubeconfig(String),
-    /// The API server was not reached, or what it answered makes no sense.
+    /// The API server was not reached, or its answer cannot be read.
     #[error(
         "cannot list {what}: {cause}\nDoes `kubectl get --raw /readyz` answer? Name another cluster with --context."
     )]
     Unreachable {
-        /// What was asked for.
+        /// The requested plural.
         what: &'static str,
         /// Why.
         cause: String,
@@ -29,41 +29,41 @@ pub enum CliError {
         "the API server has no {what}.seccomp.imjasonh.dev: is the chart installed on this cluster?\nInstall it with `helm install seccomp-profile charts/seccomp-profile -n seccomp-profile --create-namespace`, or name another cluster with --context."
     )]
     NotInstalled {
-        /// The plural that was asked for.
+        /// The requested plural.
         what: &'static str,
     },
-    /// Whoever asks has not the right to.
+    /// The user lacks the right.
     #[error(
         "{message}\nAsk an administrator to bind the ClusterRole {role}{}: `kubectl create clusterrolebinding NAME --clusterrole={role} --user=YOU`.",
         of_a_release(.role)
     )]
     Forbidden {
-        /// What the API server said: who may not do what.
+        /// The API server's message: who may not do what.
         message: String,
-        /// The role that gives the right.
+        /// The role that grants the right.
         role: &'static str,
     },
-    /// The credentials are not good.
+    /// The credentials are invalid.
     #[error(
-        "the API server does not know who asks ({0}): the credentials of this context are wrong or have expired\nLog in again, or name another context with --context."
+        "the API server does not accept the credentials ({0}): those of this context are wrong or have expired\nLog in again, or name another context with --context."
     )]
     Unauthorized(String),
     /// The API server refused for another reason.
     #[error("cannot list {what}: {message} ({code})")]
     Refused {
-        /// What was asked for.
+        /// The requested plural.
         what: &'static str,
         /// The HTTP status.
         code: u16,
-        /// What it said.
+        /// The API server's message.
         message: String,
     },
-    /// There is no such profile.
-    #[error("there is no SeccompProfile {0:?}\n`kubectl get seccompprofiles` shows those that there are.")]
+    /// The profile does not exist.
+    #[error("there is no SeccompProfile {0:?}\n`kubectl get seccompprofiles` lists the existing ones.")]
     NoProfile(String),
-    /// The profile on the cluster is no valid one, so that nothing can be compared with it.
+    /// The profile on the cluster is invalid, so it cannot be compared.
     #[error(
-        "the SeccompProfile {name:?} on the cluster is not valid: {error}\nMend it with `kubectl edit seccompprofiles.seccomp.imjasonh.dev {name}`."
+        "the SeccompProfile {name:?} on the cluster is not valid: {error}\nCorrect it with `kubectl edit seccompprofiles.seccomp.imjasonh.dev {name}`."
     )]
     Stored {
         /// The profile.
@@ -79,12 +79,12 @@ pub enum CliError {
         /// Why.
         error: std::io::Error,
     },
-    /// The file does not hold a profile.
+    /// The file does not contain a profile.
     #[error("{}: {error}", path.display())]
     Document {
         /// The file.
         path: PathBuf,
-        /// What it holds instead.
+        /// What it contains instead.
         error: DocumentError,
     },
     /// The answer could not be written.
@@ -92,18 +92,18 @@ pub enum CliError {
     Output(std::io::Error),
 }
 
-/// The role that lets people read.
+/// The role that permits reading the two kinds.
 pub const VIEWER: &str = "seccomp-profile-viewer";
-/// Kubernetes' own role that lets people read pods and workloads.
+/// Kubernetes' role that permits reading pods and workloads.
 pub const VIEW: &str = "view";
 
-/// What to say behind the name of a role: the chart's own are called after the release.
+/// Text after the name of a role: the names of the chart's roles contain the release's name.
 fn of_a_release(role: &str) -> &'static str {
     if role == VIEWER { " (or your release's …-viewer)" } else { "" }
 }
 
 impl CliError {
-    /// Why a list, or a get, of `what` failed, where `role` gives the right to it.
+    /// The error of a failed list or get of `what`; `role` grants the right to it.
     #[must_use]
     pub fn of(error: &kube::Error, what: &'static str, role: &'static str) -> Self {
         match error {
@@ -117,7 +117,7 @@ impl CliError {
         }
     }
 
-    /// One word of a bounded vocabulary.
+    /// The reason, as one word of a bounded set.
     #[must_use]
     pub fn reason(&self) -> &'static str {
         match self {

@@ -1,4 +1,4 @@
-//! What the commands judge by: plain data, taken from the objects at the edge.
+//! The facts that the commands need: plain data, extracted from the objects.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,16 +9,16 @@ use api::{
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use profile::{ContentHash, ShortHash};
 
-/// A cluster's profiles and nodes, as of one moment.
+/// A cluster's profiles and nodes at one moment.
 #[derive(Debug, Clone, Default)]
 pub struct Snapshot {
     /// The profiles, by name.
     pub profiles: BTreeMap<String, ProfileSummary>,
-    /// The nodes that should have an agent, by name: the operator keeps an object for each.
+    /// The nodes that should have an agent, by name: the operator creates an object for each.
     pub nodes: BTreeMap<String, NodeFacts>,
     /// The agents' pods.
     pub agents: Agents,
-    /// The names of the cluster's Nodes, where whoever asks may list them and has asked.
+    /// The names of the cluster's Nodes, if they were listed.
     pub existing: Option<BTreeSet<String>>,
 }
 
@@ -29,39 +29,39 @@ pub struct ProfileSummary {
     pub name: String,
     /// `metadata.generation`.
     pub generation: Option<i64>,
-    /// The hash that every node should report, or what is wrong with the contents.
+    /// The hash that every node should report, or the error in the contents.
     pub content: Result<ContentHash, String>,
     /// Whether somebody deleted it.
     pub deleted: bool,
     /// Whether the nodes may remove its file.
     pub removal_approved: bool,
-    /// What the operator says of it; `None` before it says anything that can be read.
+    /// The operator's status; `None` if there is no readable one.
     pub status: Option<SeccompProfileStatus>,
 }
 
-/// A node, as its `NodeProfileStatus` shows it.
+/// A node, from its `NodeProfileStatus`.
 #[derive(Debug, Clone)]
 pub struct NodeFacts {
     /// The node's name.
     pub name: String,
     /// When the operator began to wait for it.
     pub created: Option<Time>,
-    /// What its agent says; `None` before its first report.
+    /// Its agent's report; `None` before the first one.
     pub report: Option<Report>,
-    /// What the operator makes of it.
+    /// The operator's condition `Ready`.
     pub ready: Option<Condition>,
-    /// Profiles that it has and under which containers do not start, as the operator says.
+    /// Profiles that the node has and under which containers do not start, according to the operator.
     pub start_failures: Vec<StartFailure>,
-    /// Since when it says so.
+    /// Since when the operator has reported this.
     pub start_failures_since: Option<Time>,
 }
 
 /// The agents' pods.
 #[derive(Debug, Clone, Default)]
 pub enum Agents {
-    /// By node; during an update a node has two.
+    /// The pods by node; during an update a node has two.
     Known(BTreeMap<String, Vec<AgentPod>>),
-    /// Whoever asks may not list them, or did not ask.
+    /// The pods were not listed, or the user may not list them.
     #[default]
     Unknown,
 }
@@ -73,12 +73,12 @@ pub struct AgentPod {
     pub display: String,
     /// Whether it is ready.
     pub ready: bool,
-    /// When that last changed, as far as it says.
+    /// When that last changed, if known.
     pub since: Option<Time>,
 }
 
 impl ProfileSummary {
-    /// What a stored profile says.
+    /// The facts from a stored profile.
     #[must_use]
     pub fn of(object: &Untrusted<SeccompProfile>) -> Self {
         let name = object.metadata.name.clone().unwrap_or_default();
@@ -96,25 +96,26 @@ impl ProfileSummary {
         }
     }
 
-    /// A condition of the operator's.
+    /// A condition that the operator has written.
     #[must_use]
     pub fn condition(&self, kind: &str) -> Option<&Condition> {
         self.status.as_ref()?.conditions.iter().find(|condition| condition.type_ == kind)
     }
 
-    /// Whether the operator's word is about the contents as they are now.
+    /// Whether the operator's status is about the current contents.
     #[must_use]
     pub fn is_judged(&self) -> bool {
         self.status.as_ref().is_some_and(|status| status.observed_generation == self.generation)
     }
 
-    /// Whether the operator calls the contents as they are now ready.
+    /// Whether the operator reports the current contents as ready.
     #[must_use]
     pub fn is_ready(&self) -> bool {
         self.is_judged() && self.condition(conditions::READY).is_some_and(|ready| ready.status == "True")
     }
 
-    /// What every node should report of it; `None` where its file may go, or the contents are no profile.
+    /// The hash that every node should report; `None` if the removal of the file is approved or the contents are
+    /// invalid.
     #[must_use]
     pub fn wanted(&self) -> Option<ShortHash> {
         self.content.as_ref().ok().filter(|_| !self.removal_approved).map(ContentHash::short)
@@ -122,12 +123,12 @@ impl ProfileSummary {
 }
 
 impl NodeFacts {
-    /// What a stored `NodeProfileStatus` says.
+    /// The facts from a stored `NodeProfileStatus`.
     #[must_use]
     pub fn of(object: &Untrusted<NodeProfileStatus>) -> Self {
         let status = object.clone().into_status().unwrap_or_default();
         let find = |kind| status.conditions.iter().find(|condition| condition.type_ == kind);
-        // An operator of an earlier release that takes over knows the conditions alone, and drops this one.
+        // An operator of an earlier release that takes over drops this condition and does not know `startFailures`.
         let do_not_start = find(conditions::CONTAINERS_START).filter(|condition| condition.status == "False");
         Self {
             name: object.metadata.name.clone().unwrap_or_default(),
@@ -139,19 +140,19 @@ impl NodeFacts {
         }
     }
 
-    /// The hash of what its agent read back from the disk under a profile's name.
+    /// The hash of a profile's file, as its agent read it back from the disk.
     #[must_use]
-    pub fn held(&self, profile: &str) -> Option<ShortHash> {
+    pub fn file_hash(&self, profile: &str) -> Option<ShortHash> {
         self.report.as_ref()?.files.get(profile)?.parse().ok()
     }
 
-    /// Why its `Ready` is as it is, in the operator's word.
+    /// The reason of its condition `Ready`.
     #[must_use]
     pub fn reason(&self) -> Option<&str> {
         self.ready.as_ref().map(|ready| ready.reason.as_str())
     }
 
-    /// Since when its `Ready` is anything but True.
+    /// Since when its condition `Ready` has not been True.
     #[must_use]
     pub fn not_ready_since(&self) -> Option<&Time> {
         self.ready.as_ref().filter(|ready| ready.status != "True").map(|ready| &ready.last_transition_time)
@@ -159,13 +160,13 @@ impl NodeFacts {
 }
 
 impl Snapshot {
-    /// Whether a node is known not to exist: what is kept of it tells of nobody's disk.
+    /// Whether a node is known not to exist, so that its object describes no disk.
     #[must_use]
     pub fn is_gone(&self, node: &str) -> bool {
         self.existing.as_ref().is_some_and(|existing| !existing.contains(node))
     }
 
-    /// The nodes with an agent's pod that the operator keeps no object for, with that pod.
+    /// The nodes with an agent's pod and without a `NodeProfileStatus`, with that pod.
     pub fn unreported(&self) -> impl Iterator<Item = (&str, &str)> {
         let by_node = match &self.agents {
             Agents::Known(by_node) => Some(by_node),
@@ -189,7 +190,7 @@ impl Agents {
         Self::Known(by_node)
     }
 
-    /// What is wrong with a node's agent, and since when; `None` where one is ready, or nobody knows.
+    /// What is wrong with a node's agent, and since when; `None` if one is ready, or this is not known.
     #[must_use]
     pub fn trouble(&self, node: &str) -> Option<(String, Option<&Time>)> {
         let Self::Known(by_node) = self else { return None };

@@ -1,11 +1,12 @@
-//! `kubectl seccomp`: shows people where their seccomp profiles are, where not, and why. It changes nothing.
+//! `kubectl seccomp`: shows which nodes have which seccomp profiles, which do not, and why. It is read-only.
 //!
-//! - [`options`]: the command line; [`manual`] makes completion scripts from it, [`complete`] serves kubectl's.
-//! - [`connect`], [`read`], [`live`]: the conversation with the API server, once or for as long as something is watched.
-//! - [`facts`]: what is read, as plain data; [`standing`]: how one node stands for one profile.
-//! - [`status`], [`nodes`], [`wait`], [`users`], [`diff`], [`verify`]: one task each: facts in, a view out, which is
-//!   shown as text or given to programs.
-//! - [`unenforced`]: why a pod that asks for a profile may run without its filter.
+//! - [`options`]: the command line; [`manual`] makes completion scripts from it, [`complete`] serves kubectl's
+//!   completion.
+//! - [`connect`], [`read`], [`live`]: the requests to the API server, once or continuously.
+//! - [`facts`]: the facts from the objects, as plain data; [`standing`]: the state of one node for one profile.
+//! - [`status`], [`nodes`], [`wait`], [`users`], [`diff`], [`verify`]: one command each, which turns facts into a view;
+//!   a view is printed as text, JSON or YAML.
+//! - [`unenforced`]: why a pod that names a profile may run without its filter.
 //! - [`manifest`]: a file as kubectl reads it and the API server stores it.
 //! - [`show`]: tables, colours, ages.
 //! - [`run`]: from the options to an answer.

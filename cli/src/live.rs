@@ -1,4 +1,4 @@
-//! A snapshot that follows the cluster.
+//! A snapshot that is updated by watches.
 
 use std::collections::BTreeMap;
 
@@ -14,19 +14,19 @@ use crate::error::{CliError, VIEWER};
 use crate::facts::{Agents, NodeFacts, ProfileSummary, Snapshot};
 use crate::read::{AGENT_PODS, NODES, PROFILES};
 
-/// Events that wait to be taken in; a watch waits where there are more.
+/// The capacity of the channel of events; a watch waits while it is full.
 const WAITING: usize = 256;
 
-/// Something that happened.
-enum News {
+/// An event of one of the watches.
+enum WatchedEvent {
     Profile(Result<Event<Untrusted<SeccompProfile>>, watcher::Error>),
     Node(Result<Event<Untrusted<NodeProfileStatus>>, watcher::Error>),
     Pod(Result<Event<WatchedPod>, watcher::Error>),
 }
 
-/// What is known of a cluster, and what comes.
+/// The known state of a cluster, and the watches that update it.
 pub struct Live {
-    news: Receiver<News>,
+    events: Receiver<WatchedEvent>,
     profiles: Known<ProfileSummary>,
     nodes: Known<NodeFacts>,
     pods: Known<WatchedPod>,
@@ -34,17 +34,17 @@ pub struct Live {
 }
 
 impl Live {
-    /// Begins to follow a cluster.
+    /// Starts the watches.
     #[must_use]
     pub fn new(client: &Client) -> Self {
-        let (sender, news) = channel(WAITING);
-        // The end of a watch, at the latest, shows that the connection has died.
+        let (sender, events) = channel(WAITING);
+        // A dead connection is noticed at the end of a watch at the latest.
         let config = Config::default().timeout(60);
-        follow(Api::all(client.clone()), config.clone().page_size(20), News::Profile, sender.clone());
-        follow(Api::all(client.clone()), config.clone(), News::Node, sender.clone());
-        follow(Api::all(client.clone()), config.labels(AGENT_PODS), News::Pod, sender);
+        follow(Api::all(client.clone()), config.clone().page_size(20), WatchedEvent::Profile, sender.clone());
+        follow(Api::all(client.clone()), config.clone(), WatchedEvent::Node, sender.clone());
+        follow(Api::all(client.clone()), config.labels(AGENT_PODS), WatchedEvent::Pod, sender);
         Self {
-            news,
+            events,
             profiles: Known::default(),
             nodes: Known::default(),
             pods: Known::default(),
@@ -52,29 +52,29 @@ impl Live {
         }
     }
 
-    /// Waits until something happens, and takes in all that has happened by then. Gives what failed and will be tried
-    /// again, for a person.
+    /// Waits for an event, and processes all events that have arrived by then. Returns a readable warning if a watch
+    /// failed and will be retried.
     ///
     /// # Errors
-    /// Nothing is known yet and cannot be: what may not be read, or a cluster that does not answer.
+    /// The first list failed, because the user may not read the kind or the cluster does not answer.
     pub async fn next(&mut self) -> Result<Option<String>, CliError> {
         let mut warning = None;
-        let mut news = self.news.recv().await;
-        while let Some(it) = news {
+        let mut event = self.events.recv().await;
+        while let Some(it) = event {
             warning = self.take(it)?.or(warning);
-            news = self.news.try_recv().ok();
+            event = self.events.try_recv().ok();
         }
         Ok(warning)
     }
 
-    /// Waits until everything has been listed.
+    /// Waits until the first lists are complete.
     ///
     /// # Errors
-    /// Something cannot be read, or is not by then.
+    /// A list failed, or is not complete in time.
     pub async fn complete(&mut self, by: Instant) -> Result<(), CliError> {
         while !self.is_complete() {
             match timeout_at(by, self.next()).await {
-                Ok(news) => drop(news?),
+                Ok(event) => drop(event?),
                 Err(_) => {
                     let cause = "the API server has not answered in time".to_owned();
                     return Err(CliError::Unreachable { what: PROFILES, cause });
@@ -88,7 +88,7 @@ impl Live {
         self.profiles.complete && self.nodes.complete && (self.pods.complete || self.pods_forbidden)
     }
 
-    /// What is known now.
+    /// The current state.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
         let pods: Vec<_> = self.pods.all.values().cloned().collect();
@@ -100,14 +100,14 @@ impl Live {
         }
     }
 
-    fn take(&mut self, news: News) -> Result<Option<String>, CliError> {
-        match news {
-            News::Profile(Ok(event)) => self.profiles.take(&event, ProfileSummary::of),
-            News::Node(Ok(event)) => self.nodes.take(&event, NodeFacts::of),
-            News::Pod(Ok(event)) => self.pods.take(&event, WatchedPod::clone),
-            News::Profile(Err(error)) => return failed(&error, PROFILES, self.profiles.complete),
-            News::Node(Err(error)) => return failed(&error, NODES, self.nodes.complete),
-            News::Pod(Err(error)) => match cause(&error) {
+    fn take(&mut self, event: WatchedEvent) -> Result<Option<String>, CliError> {
+        match event {
+            WatchedEvent::Profile(Ok(event)) => self.profiles.take(&event, ProfileSummary::of),
+            WatchedEvent::Node(Ok(event)) => self.nodes.take(&event, NodeFacts::of),
+            WatchedEvent::Pod(Ok(event)) => self.pods.take(&event, WatchedPod::clone),
+            WatchedEvent::Profile(Err(error)) => return failed(&error, PROFILES, self.profiles.complete),
+            WatchedEvent::Node(Err(error)) => return failed(&error, NODES, self.nodes.complete),
+            WatchedEvent::Pod(Err(error)) => match cause(&error) {
                 Some(kube::Error::Api(status)) if status.code == 403 => self.pods_forbidden = true,
                 _ => return failed(&error, "pods", self.pods.complete),
             },
@@ -120,7 +120,7 @@ impl Live {
 #[derive(Debug)]
 struct Known<T> {
     all: BTreeMap<String, T>,
-    /// What a list that is under way has brought.
+    /// The objects of a list in progress.
     listed: BTreeMap<String, T>,
     complete: bool,
 }
@@ -154,26 +154,26 @@ impl<T> Known<T> {
     }
 }
 
-/// A task that hands on every event of one kind, until nobody listens.
+/// A task that forwards every event of one kind, until the receiver is dropped.
 fn follow<K>(
     api: Api<K>,
     config: Config,
-    news: fn(Result<Event<K>, watcher::Error>) -> News,
-    sender: Sender<News>,
+    event: fn(Result<Event<K>, watcher::Error>) -> WatchedEvent,
+    sender: Sender<WatchedEvent>,
 ) where
     K: Resource<DynamicType = ()> + Clone + std::fmt::Debug + DeserializeOwned + Send + 'static,
 {
     tokio::spawn(async move {
         let mut events = Events::new(api, config);
-        while sender.send(news(events.next().await)).await.is_ok() {}
+        while sender.send(event(events.next().await)).await.is_ok() {}
     });
 }
 
-/// A failure is an error as long as nothing is known; afterwards the watch comes back by itself.
+/// A failure is an error before the first list is complete; afterwards the watch recovers by itself.
 fn failed(error: &watcher::Error, what: &'static str, complete: bool) -> Result<Option<String>, CliError> {
     match cause(error) {
         Some(cause) if !complete => Err(CliError::of(cause, what, VIEWER)),
-        _ => Ok(Some(format!("news of {what} is missing, asking again: {}", link::chain(error)))),
+        _ => Ok(Some(format!("the watch of {what} is interrupted, trying again: {}", link::chain(error)))),
     }
 }
 

@@ -9,7 +9,7 @@ use cli::options::Options;
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     match cli::complete::answer(std::env::args_os()) {
-        // Whoever does not listen any more has nothing to complete.
+        // If the shell has closed the pipe, there is nothing to complete.
         Some(answer) => match std::io::stdout().write_all(answer.as_bytes()) {
             Ok(()) => ExitCode::SUCCESS,
             Err(_) => ExitCode::FAILURE,

@@ -1,14 +1,14 @@
-//! Completion scripts, and what the manual pages in the docs are made from.
+//! Completion scripts, and the source of the manual pages in the docs.
 
 use clap::{Command, CommandFactory};
 use clap_complete::Shell;
 
 use crate::options::Options;
 
-/// The file's name, by which kubectl finds it and under which shells complete it.
+/// The name of the executable, by which kubectl and the shells' completion find it.
 pub const PROGRAM: &str = "kubectl-seccomp";
 
-/// The command line under the name of the file.
+/// The command line under the name of the executable.
 #[must_use]
 pub fn command() -> Command {
     Options::command().bin_name(PROGRAM)

@@ -1,4 +1,4 @@
-//! `nodes`: what each node holds of all profiles, and whether somebody watches it.
+//! `nodes`: which profiles each node has, and whether its agent runs.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
@@ -8,7 +8,7 @@ use crate::facts::{NodeFacts, Snapshot};
 use crate::show::{Cell, Paint, Table, Tone, age};
 use crate::standing::{NodeState, Standing};
 
-/// Profiles that a line names; the rest is counted.
+/// The maximum number of profiles that a line names; further ones are counted.
 const NAMED: usize = 5;
 
 /// All nodes that should have an agent.
@@ -24,26 +24,26 @@ pub struct NodesView {
 pub struct NodeView {
     /// Its name.
     pub name: String,
-    /// The operator's word on it: `True`, `False` or `Unknown`; absent before it says anything.
+    /// The status of its condition `Ready`: `True`, `False` or `Unknown`; absent before the operator writes it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ready: Option<String>,
     /// Since when.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub since: Option<Time>,
-    /// Why, in the operator's word.
+    /// The operator's reason.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// Profiles that it holds, of those that it should.
+    /// The number of profiles that it holds, of those that it should.
     pub held: usize,
-    /// Profiles that it should hold.
+    /// The number of profiles that it should hold.
     pub wanted: usize,
     /// Version of its agent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub agent_version: Option<String>,
-    /// What is wrong with its agent's pod, where that may be seen.
+    /// What is wrong with its agent's pod, if the user may list pods.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub agent_trouble: Option<String>,
-    /// Where it is not as it should be, by profile.
+    /// The profiles that it does not hold as it should.
     pub behind: Vec<Behind>,
 }
 
@@ -52,7 +52,7 @@ pub struct NodeView {
 pub struct Behind {
     /// The profile.
     pub profile: String,
-    /// How the node stands for it.
+    /// The node's state for it.
     #[serde(flatten)]
     pub standing: Standing,
 }
@@ -64,7 +64,7 @@ impl NodesView {
         Self { nodes: snapshot.nodes.values().map(|node| NodeView::of(node, snapshot)).collect() }
     }
 
-    /// The view for a person.
+    /// The view as text.
     #[must_use]
     pub fn render(&self, paint: Paint, now: Timestamp) -> String {
         if self.nodes.is_empty() {
@@ -89,7 +89,7 @@ impl NodeView {
     fn of(node: &NodeFacts, snapshot: &Snapshot) -> Self {
         let wanted: Vec<_> =
             snapshot.profiles.values().filter(|profile| profile.wanted().is_some()).collect();
-        let holds = |name: &str, wanted| wanted == node.held(name);
+        let holds = |name: &str, wanted| wanted == node.file_hash(name);
         let behind = snapshot
             .profiles
             .values()
@@ -97,7 +97,7 @@ impl NodeView {
                 profile: profile.name.clone(),
                 standing: Standing::of(profile, node, &snapshot.agents),
             })
-            // What concerns the node as a whole is said once.
+            // A reason that concerns the whole node is shown once.
             .filter(|_| node.report.is_some())
             .filter(|it| {
                 matches!(it.standing.state, NodeState::Failed | NodeState::Pending | NodeState::Removing)
@@ -154,7 +154,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn every_node_says_what_it_holds_and_why_not() {
+    fn every_node_shows_its_profiles_and_why_one_is_missing() {
         const HASH: &str = "ada4d9a50895dd58cd1fd2a2deb4d6c9";
         let problem =
             json!([{ "name": "audit", "state": "Conflict", "reason": "NotOurs", "message": "somebody's" }]);

@@ -8,30 +8,30 @@ use clap_complete::Shell;
 
 use crate::wait::Goal;
 
-/// Shows where seccomp profiles are, where they are not, and why
+/// Shows which nodes have which seccomp profiles, which do not, and why
 ///
-/// Reads SeccompProfiles, NodeProfileStatuses and, where that is allowed, pods, workloads, the names of Nodes and
-/// RuntimeClasses; changes nothing. The ClusterRole seccomp-profile-viewer, which is a part of Kubernetes' own role view,
-/// is enough for all but the Nodes and RuntimeClasses.
+/// Reads SeccompProfiles, NodeProfileStatuses and, if you may list them, pods, workloads, the names of Nodes and
+/// RuntimeClasses. It is read-only. The ClusterRole seccomp-profile-viewer, which is part of Kubernetes' role view, is
+/// sufficient for everything except Nodes and RuntimeClasses.
 #[derive(Debug, Clone, Parser)]
 #[command(
     name = "kubectl-seccomp",
     bin_name = "kubectl seccomp",
     version,
     disable_help_subcommand = true,
-    after_help = "Exits with 0 if all is well, 1 if the answer is no (diff: it differs, or may; verify: something differs; wait: \
-                  not in time), and 2 if there is no answer."
+    after_help = "Exits with 0 on success, with 1 for a negative result (diff: the filters differ, or may; verify: a \
+                  difference; wait: not in time), and with 2 for an error."
 )]
 pub struct Options {
-    /// Which cluster to ask.
+    /// The cluster.
     #[command(flatten)]
     pub cluster: ClusterOptions,
-    /// What to do.
+    /// The command.
     #[command(subcommand)]
     pub task: Task,
 }
 
-/// Which cluster to ask, as kubectl takes it.
+/// The cluster, with kubectl's options.
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Cluster")]
 pub struct ClusterOptions {
@@ -49,34 +49,35 @@ pub struct ClusterOptions {
     pub user: Option<String>,
 }
 
-/// What to do.
+/// The command.
 #[derive(Debug, Clone, Subcommand)]
 pub enum Task {
-    /// Show how far each profile is, and where it is not and why
+    /// Show the state of each profile, and the nodes that are behind and why
     ///
-    /// SINCE says how long, at most, a node has been behind: as long as it is, neither the node nor the profile is ready.
+    /// SINCE is the longest time that a node may have been behind: while it is behind, neither the node nor the profile
+    /// is ready.
     Status {
-        /// One profile, with every node; all of them otherwise, with the nodes that are behind
+        /// Show only this profile, with every node [default: all profiles, with the nodes that are behind]
         profile: Option<String>,
-        /// Show it again whenever it changes, until interrupted
+        /// Keep watching, and show every change until interrupted
         #[arg(long, short, conflicts_with = "output")]
         watch: bool,
-        /// The form of the answer.
+        /// The output format.
         #[command(flatten)]
         output: OutputOption,
     },
-    /// Show what each node holds of all profiles, and whether its agent lives
+    /// Show which profiles each node has, and whether its agent runs
     Nodes {
-        /// The form of the answer.
+        /// The output format.
         #[command(flatten)]
         output: OutputOption,
     },
     /// Wait until profiles are ready on every node, or gone
     ///
-    /// Unlike `kubectl wait`, it takes nothing for ready that is about earlier contents, does not wait for a profile that
-    /// is not valid, and says at the end which node is behind and why.
+    /// Unlike `kubectl wait`, it ignores a status that is about earlier contents, does not wait for an invalid profile,
+    /// and at the end names the nodes that are behind and why.
     Wait {
-        /// The profiles; all that there are now if none is named
+        /// The profiles [default: all that exist now]
         profiles: Vec<String>,
         /// What to wait for
         #[arg(long = "for", value_enum, default_value = "ready", value_name = "WHAT")]
@@ -85,67 +86,68 @@ pub enum Task {
         #[arg(long, default_value = "60s", value_parser = duration, value_name = "TIME")]
         timeout: Duration,
     },
-    /// Show the pods and workloads that name a profile, also one that does not exist
+    /// Show the pods and workloads that name a profile, including profiles that do not exist
     ///
-    /// STATE says, too, where the filter is not in force although a pod asks for it: by an annotation that Kubernetes no
-    /// longer reads, in privileged containers, or under a RuntimeClass of a sandbox (gVisor, Kata Containers). Kinds that
-    /// you may not list are named on standard error.
+    /// STATE also shows if the filter is not in force although a pod names the profile: by an annotation that
+    /// Kubernetes no longer reads, in privileged containers, or under a RuntimeClass of a sandbox (gVisor, Kata
+    /// Containers). Kinds that you may not list are named on standard error.
     Users {
-        /// The profile; all of them otherwise
+        /// Show only this profile
         profile: Option<String>,
-        /// Look in this namespace only, instead of all
+        /// Show only this namespace
         #[arg(long, short, value_name = "NAME")]
         namespace: Option<String>,
-        /// The form of the answer.
+        /// The output format.
         #[command(flatten)]
         output: OutputOption,
     },
     /// Show what a file would change about a profile, syscall by syscall
     ///
-    /// The file is read as `kubectl apply` reads it and as the API server stores it. Compares what runc, crun and youki make
-    /// of the two filters, not how they are written. What the profiles alone do not tell is said as not compared. Exits
-    /// with 0 only if both are known to be the same, with 1 if they differ or something was not compared.
+    /// It reads the file as `kubectl apply` does and as the API server stores it, and compares the effects of the two
+    /// filters in runc, crun and youki, not their text. Effects that the profiles alone do not determine are listed as
+    /// not compared. Exits with 0 only if both filters are known to be the same, and with 1 if they differ or something
+    /// was not compared.
     Diff {
         /// The profile on the cluster
         profile: String,
         /// A manifest with the SeccompProfile, or the profile itself as runtimes read it; - for standard input
         #[arg(long, short = 'f', value_name = "FILE")]
         filename: PathBuf,
-        /// The form of the answer.
+        /// The output format.
         #[command(flatten)]
         output: OutputOption,
     },
-    /// Hold every node's report against the contents in the spec
+    /// Compare every node's report with the contents in the spec
     ///
-    /// Exits with 1 if a node lacks a file, has other contents or one too many, has not reported, or is not watched by
-    /// an agent now. A NodeProfileStatus whose Node does not exist is named on standard error and does not count, where
-    /// you may list Nodes.
+    /// Exits with 1 if a node lacks a file, has other contents or an extra file, has not reported, or has no running
+    /// agent. A NodeProfileStatus whose Node does not exist is named on standard error and does not count, if you may
+    /// list Nodes.
     Verify {
-        /// One profile; all of them otherwise
+        /// Compare only this profile
         profile: Option<String>,
-        /// The form of the answer.
+        /// The output format.
         #[command(flatten)]
         output: OutputOption,
     },
     /// Print a completion script for a shell
     ///
-    /// It completes `kubectl-seccomp`. kubectl's own script completes `kubectl seccomp` as soon as there is a link to this
-    /// program by the name kubectl_complete-seccomp in PATH.
+    /// It completes `kubectl-seccomp`. kubectl's own script completes `kubectl seccomp` if PATH has a link to this
+    /// program named kubectl_complete-seccomp.
     Completion {
         /// The shell
         shell: Shell,
     },
 }
 
-/// The form of the answer.
+/// The output format.
 #[derive(Debug, Clone, Copy, Default, Args)]
 pub struct OutputOption {
-    /// For programs instead of people
+    /// Print JSON or YAML instead of text
     #[arg(long = "output", short, value_name = "FORM")]
     pub output: Option<Format>,
 }
 
-/// A form for programs.
+/// A machine-readable format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Format {
     /// JSON

@@ -1,4 +1,4 @@
-//! What the commands ask the API server for, once.
+//! The commands' one-time requests to the API server.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
@@ -20,26 +20,26 @@ use crate::error::{CliError, VIEW, VIEWER};
 use crate::facts::{Agents, NodeFacts, ProfileSummary, Snapshot};
 use crate::users::{Candidate, Unread};
 
-/// Which pods are agents: as the chart labels them, whatever the release is called.
+/// The label selector of the agents' pods, which is the same for every release name.
 pub(crate) const AGENT_PODS: &str =
     "app.kubernetes.io/name=seccomp-profile,app.kubernetes.io/component=node-agent";
-/// What the kinds are called in the API.
+/// The plurals of the kinds.
 pub(crate) const PROFILES: &str = "seccompprofiles";
 pub(crate) const NODES: &str = "nodeprofilestatuses";
 
-/// Objects in one page: one profile that was stored without bounds takes megabytes.
+/// The maximum number of objects in one page, because a profile that was stored without bounds takes megabytes.
 const PROFILES_A_PAGE: u32 = 20;
 const PAGE: u32 = 250;
 
-/// The profile of this name as it is stored.
+/// The stored profile of this name.
 ///
 /// # Errors
-/// There is none, or it cannot be read.
+/// It does not exist or cannot be read.
 pub async fn profile(client: &Client, name: &str) -> Result<Untrusted<SeccompProfile>, CliError> {
     let profiles = Api::<Untrusted<SeccompProfile>>::all(client.clone());
     match within(profiles.get(name)).await {
         Ok(profile) => Ok(profile),
-        // For a kind that there is not the answer names no object.
+        // If the kind does not exist, the answer names no object.
         Err(kube::Error::Api(status))
             if status.code == 404 && status.details.as_ref().is_some_and(|details| details.name == name) =>
         {
@@ -52,7 +52,7 @@ pub async fn profile(client: &Client, name: &str) -> Result<Untrusted<SeccompPro
 /// The profiles, or the one of this name, with all nodes.
 ///
 /// # Errors
-/// There is no such profile, or something cannot be read. The agents' pods are left out where they may not be listed.
+/// The profile does not exist, or something cannot be read. It is no error if the agents' pods may not be listed.
 pub async fn snapshot(client: &Client, only: Option<&str>) -> Result<Snapshot, CliError> {
     let profiles = profiles(client, only).await?;
     let nodes = list(Api::<Untrusted<NodeProfileStatus>>::all(client.clone()), PAGE, None).await;
@@ -66,10 +66,10 @@ pub async fn snapshot(client: &Client, only: Option<&str>) -> Result<Snapshot, C
     Ok(Snapshot { profiles, nodes, agents, existing: None })
 }
 
-/// The names of the cluster's Nodes; `None` where they may not be listed.
+/// The names of the cluster's Nodes; `None` if the user may not list them.
 ///
 /// # Errors
-/// The API server cannot be asked.
+/// The API server does not answer.
 pub async fn existing_nodes(client: &Client) -> Result<Option<BTreeSet<String>>, CliError> {
     match list_as(Api::<Untrusted<Node>>::all(client.clone()), PAGE, None, |node| node.metadata.name).await {
         Ok(names) => Ok(Some(names.into_iter().collect())),
@@ -91,18 +91,18 @@ async fn profiles(client: &Client, only: Option<&str>) -> Result<BTreeMap<String
 /// The pods and workloads of a cluster, or of one namespace.
 #[derive(Debug, Default)]
 pub struct Workloads {
-    /// What may name a profile.
+    /// The pods and workloads.
     pub candidates: Vec<Candidate>,
     /// The kinds that could be listed.
     pub read: BTreeSet<&'static str>,
-    /// The kinds that could not.
+    /// The kinds that could not be listed.
     pub unread: Vec<Unread>,
 }
 
-/// Lists everything that may name a profile, as far as that is allowed.
+/// Lists every kind of object that may name a profile, as far as the user may list it.
 ///
 /// # Errors
-/// The API server cannot be asked. A kind that may not be listed is no error.
+/// The API server does not answer. A kind that the user may not list is no error.
 pub async fn workloads(client: &Client, namespace: Option<&str>) -> Result<Workloads, CliError> {
     let mut found = Workloads::default();
     let pods = list_as(namespaced::<Untrusted<Pod>>(client, namespace), PAGE, None, |it| Candidate::pod(&it));
@@ -135,10 +135,11 @@ impl Workloads {
         Ok(())
     }
 
-    /// The handlers of the `RuntimeClasses`, by name; none where they may not be listed, which is noted.
+    /// The handlers of the `RuntimeClasses`, by name. If the user may not list them, the result is empty and this is
+    /// recorded.
     ///
     /// # Errors
-    /// The API server cannot be asked.
+    /// The API server does not answer.
     pub async fn handlers(&mut self, client: &Client) -> Result<BTreeMap<String, String>, CliError> {
         let named = |class: Handler| Some((class.metadata.name?, class.handler));
         let listed = list_as(Api::<Handler>::all(client.clone()), PAGE, None, named).await;
@@ -146,7 +147,7 @@ impl Workloads {
         Ok(classes.into_iter().flatten().collect())
     }
 
-    /// Notes whether a kind could be listed.
+    /// Records whether a kind could be listed.
     fn take<T>(
         &mut self,
         kind: &'static str,
@@ -167,7 +168,7 @@ impl Workloads {
     }
 }
 
-/// The fields of a `RuntimeClass` that are read.
+/// The needed fields of a `RuntimeClass`.
 #[derive(Debug, Clone, Deserialize)]
 struct Handler {
     #[serde(deserialize_with = "api::metadata::lenient")]
@@ -187,7 +188,7 @@ where
     }
 }
 
-/// A whole list, page by page.
+/// A complete list, page by page.
 async fn list<K>(api: Api<K>, page: u32, labels: Option<&str>) -> Result<Vec<K>, kube::Error>
 where
     K: Clone + DeserializeOwned + Debug,
@@ -195,7 +196,7 @@ where
     list_as(api, page, labels, Some).await
 }
 
-/// What is kept of the objects of a whole list: no more than a page of objects is held at once.
+/// The facts from the objects of a complete list; at most one page of objects is in memory at a time.
 async fn list_as<K, T>(
     api: Api<K>,
     page: u32,

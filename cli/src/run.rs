@@ -1,4 +1,4 @@
-//! From the options to an answer.
+//! Runs a command.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, IsTerminal, Read, Write};
@@ -28,45 +28,45 @@ use crate::users::{self, UsersView};
 use crate::verify::VerifyView;
 use crate::wait::{Goal, Progress};
 
-/// How soon after a redraw the next one may follow.
+/// The minimum time between two redraws.
 const REDRAW: Duration = Duration::from_millis(200);
-/// How often a terminal is redrawn although nothing happens: ages grow.
+/// How often a terminal is redrawn without a change, because ages grow.
 const TICK: Duration = Duration::from_secs(1);
-/// Moves to the top left and clears what is below.
+/// Moves the cursor to the top left and clears the screen.
 const HOME: &str = "\x1b[H\x1b[J";
-/// Longer than anybody waits.
+/// A practically infinite time.
 const FOR_EVER: Duration = Duration::from_secs(1_000_000_000);
-/// The exit code where there is no answer.
-const NO_ANSWER: u8 = 2;
+/// The exit code of an error.
+const EXIT_ERROR: u8 = 2;
 
-/// What a task comes to.
+/// The result of a command.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answer {
     /// For standard output.
     pub text: String,
-    /// For standard error: what the answer leaves out.
+    /// For standard error: what the result does not cover.
     pub remarks: Vec<String>,
-    /// Whether all is well.
-    pub yes: bool,
+    /// Whether the exit code is 0.
+    pub success: bool,
 }
 
 impl Answer {
-    fn yes(text: String) -> Self {
-        Self { text, remarks: Vec::new(), yes: true }
+    fn success(text: String) -> Self {
+        Self { text, remarks: Vec::new(), success: true }
     }
 }
 
-/// Does what the options say.
+/// Runs the command of the options.
 pub async fn main(options: Options) -> ExitCode {
     match perform(&options).await {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
-            // Whoever closed the pipe has seen enough.
+            // A closed pipe is not an error: the reader has seen enough.
             if !matches!(&error, CliError::Output(error) if error.kind() == io::ErrorKind::BrokenPipe) {
                 remark(&format!("error: {error}"));
             }
-            ExitCode::from(NO_ANSWER)
+            ExitCode::from(EXIT_ERROR)
         }
     }
 }
@@ -80,7 +80,7 @@ async fn perform(options: &Options) -> Result<bool, CliError> {
     match &options.task {
         Task::Status { profile, watch: true, .. } => watch(&client, profile.as_deref()).await,
         Task::Wait { profiles, goal, timeout } => {
-            // A time beyond all clocks is for ever, as far as anybody will see.
+            // A time that overflows counts as infinite.
             let now = Instant::now();
             let until = now.checked_add(*timeout).unwrap_or(now + FOR_EVER);
             wait(&client, profiles, *goal, until, &mut |line| print(line)).await
@@ -89,15 +89,15 @@ async fn perform(options: &Options) -> Result<bool, CliError> {
             let answer = answer(task, &client, paint()).await?;
             print(&answer.text)?;
             answer.remarks.iter().for_each(|it| remark(it));
-            Ok(answer.yes)
+            Ok(answer.success)
         }
     }
 }
 
-/// The answer to a task that asks once.
+/// Runs a command that reads the cluster once.
 ///
 /// # Errors
-/// There is none.
+/// The cluster or the file cannot be read, or the output cannot be formatted.
 pub async fn answer(task: &Task, client: &Client, paint: Paint) -> Result<Answer, CliError> {
     let now = Timestamp::now();
     match task {
@@ -107,11 +107,11 @@ pub async fn answer(task: &Task, client: &Client, paint: Paint) -> Result<Answer
                 Some(profile) => StatusView::of_one(profile, &snapshot),
                 None => StatusView::of_all(&snapshot),
             };
-            Ok(Answer::yes(shown(&view, *output, || view.render(paint, now))?))
+            Ok(Answer::success(shown(&view, *output, || view.render(paint, now))?))
         }
         Task::Nodes { output } => {
             let view = NodesView::of(&read::snapshot(client, None).await?);
-            Ok(Answer::yes(shown(&view, *output, || view.render(paint, now))?))
+            Ok(Answer::success(shown(&view, *output, || view.render(paint, now))?))
         }
         Task::Users { profile, namespace, output } => {
             who_uses(client, profile.as_deref(), namespace.as_deref(), *output, paint).await
@@ -124,18 +124,18 @@ pub async fn answer(task: &Task, client: &Client, paint: Paint) -> Result<Answer
                 .map_err(|error| CliError::Document { path: filename.clone(), error })?;
             let view = DiffView::of((profile, &before), (&filename.display().to_string(), &after));
             let text = shown(&view, *output, || view.render(paint))?;
-            Ok(Answer { yes: view.same, ..Answer::yes(text) })
+            Ok(Answer { success: view.same, ..Answer::success(text) })
         }
         Task::Verify { profile, output } => {
             let mut snapshot = read::snapshot(client, profile.as_deref()).await?;
-            // After the reports: a Node that comes in between is not taken for one that there is not.
+            // After the reports, so that a Node that is created in between does not count as missing.
             snapshot.existing = read::existing_nodes(client).await?;
             let view = VerifyView::of(&snapshot, profile.as_deref());
             let text = shown(&view, *output, || view.render(paint))?;
-            Ok(Answer { text, remarks: view.remarks(&snapshot), yes: view.verified })
+            Ok(Answer { text, remarks: view.remarks(&snapshot), success: view.verified })
         }
-        // They ask more than once, or nobody.
-        Task::Wait { .. } | Task::Completion { .. } => Ok(Answer::yes(String::new())),
+        // These read the cluster continuously or not at all.
+        Task::Wait { .. } | Task::Completion { .. } => Ok(Answer::success(String::new())),
     }
 }
 
@@ -146,7 +146,7 @@ async fn who_uses(
     output: OutputOption,
     paint: Paint,
 ) -> Result<Answer, CliError> {
-    // One that there is not may be named all the same.
+    // Pods may name a profile that does not exist.
     let snapshot = match read::snapshot(client, profile).await {
         Err(CliError::NoProfile(_)) => read::snapshot(client, None).await?,
         snapshot => snapshot?,
@@ -165,15 +165,14 @@ async fn who_uses(
     let mut view = found;
     view.unread = workloads.unread;
     let text = shown(&view, output, || view.render(paint))?;
-    let remarks =
-        view.unread.iter().map(|it| format!("not looked at: {}: {}", it.kind, it.message)).collect();
-    Ok(Answer { remarks, ..Answer::yes(text) })
+    let remarks = view.unread.iter().map(|it| format!("not checked: {}: {}", it.kind, it.message)).collect();
+    Ok(Answer { remarks, ..Answer::success(text) })
 }
 
-/// Waits for some profiles, or for all that there are, and says what it has come to.
+/// Waits for some profiles, or for all, and prints the result.
 ///
 /// # Errors
-/// A profile is not there, or nothing can be read.
+/// A profile does not exist, or the cluster cannot be read.
 pub async fn wait(
     client: &Client,
     names: &[String],
@@ -182,7 +181,7 @@ pub async fn wait(
     say: &mut dyn FnMut(&str) -> Result<(), CliError>,
 ) -> Result<bool, CliError> {
     let mut live = Live::new(client);
-    // One look there is, however short the time.
+    // Read the cluster at least once, however short the time.
     live.complete(until.max(Instant::now() + REQUEST_TIMEOUT)).await?;
     let mut open = begin(names, goal, &live.snapshot())?;
     if open.is_empty() {
@@ -229,7 +228,7 @@ fn begin(names: &[String], goal: Goal, snapshot: &Snapshot) -> Result<BTreeSet<S
     }
 }
 
-/// Shows the status again and again: on a terminal in place, elsewhere whenever it has changed.
+/// Shows the status continuously: on a terminal in place, otherwise whenever it has changed.
 async fn watch(client: &Client, only: Option<&str>) -> Result<bool, CliError> {
     let mut live = Live::new(client);
     live.complete(Instant::now() + REQUEST_TIMEOUT).await?;
@@ -263,7 +262,7 @@ async fn watch(client: &Client, only: Option<&str>) -> Result<bool, CliError> {
     }
 }
 
-/// The view for a program or, by `text`, for a person.
+/// The view as JSON or YAML or, from `text`, as text.
 fn shown(
     view: &impl Serialize,
     output: OutputOption,
@@ -302,7 +301,7 @@ fn print(text: &str) -> Result<(), CliError> {
     out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(CliError::Output)
 }
 
-/// Says something on standard error, where nothing is lost if nobody listens.
+/// Prints a line to standard error and ignores errors.
 fn remark(text: &str) {
     let mut err = io::stderr().lock();
     for line in text.lines() {

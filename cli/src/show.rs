@@ -1,31 +1,31 @@
-//! How things look: tables, colours, ages.
+//! Formatting: tables, colours, ages.
 
 use std::fmt::Write;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
 
-/// What is said where there is nothing to look at.
+/// The message if there are no profiles.
 pub(crate) const NO_PROFILES: &str = "there are no profiles";
 
-/// Whether there are colours.
+/// Whether the output has colours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Paint {
     /// The ANSI sequences of a terminal.
     Colours,
-    /// Nothing but text.
+    /// Plain text.
     Plain,
 }
 
 impl Paint {
-    /// Colours on a terminal that can show them, unless `NO_COLOR` says otherwise (<https://no-color.org>).
+    /// Colours on a terminal that supports them, unless `NO_COLOR` is set (<https://no-color.org>).
     #[must_use]
     pub fn on(terminal: bool, no_color: Option<&str>, term: Option<&str>) -> Self {
         let wanted = no_color.is_none_or(str::is_empty) && term != Some("dumb");
         if terminal && wanted { Self::Colours } else { Self::Plain }
     }
 
-    /// Text in a tone; what could steer a terminal is taken out.
+    /// Text in a tone, without characters that could control a terminal.
     #[must_use]
     pub fn text(self, text: &str, tone: Tone) -> String {
         let text = harmless(text);
@@ -36,15 +36,15 @@ impl Paint {
     }
 }
 
-/// What a text means.
+/// The meaning of a text, shown by its colour.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Tone {
     /// Nothing in particular.
     #[default]
     Plain,
-    /// As it should be.
+    /// Right.
     Good,
-    /// Not yet as it should be.
+    /// Not right yet.
     Waiting,
     /// Wrong.
     Bad,
@@ -64,8 +64,8 @@ impl Tone {
     }
 }
 
-/// Text from objects without what moves a terminal's cursor or turns the writing round: an agent's report holds what
-/// whoever has its token put there.
+/// Text from objects, without characters that move a terminal's cursor or reverse the direction of writing, because
+/// somebody with an agent's token can write any text into its report.
 fn harmless(text: &str) -> String {
     let steers = |c: char| {
         c.is_control()
@@ -92,7 +92,7 @@ pub struct Cell {
 }
 
 impl Cell {
-    /// A field in a tone.
+    /// A cell in a tone.
     pub fn toned(text: impl ToString, tone: Tone) -> Self {
         Self { text: harmless(&text.to_string()), tone }
     }
@@ -104,7 +104,7 @@ impl<T: ToString> From<T> for Cell {
     }
 }
 
-/// Rows under headings, each column as wide as it must be.
+/// Rows under headings, with each column as wide as necessary.
 #[derive(Debug)]
 pub struct Table<const N: usize> {
     rows: Vec<[Cell; N]>,
@@ -133,7 +133,7 @@ impl<const N: usize> Table<N> {
         let mut lines = String::new();
         for row in &self.rows {
             let mut line = String::new();
-            // Filled up before the next field that is not empty, so that no line ends in spaces.
+            // Padding is added before the next non-empty cell, so that no line ends in spaces.
             let mut owed = 0;
             for (cell, width) in row.iter().zip(widths) {
                 if !cell.text.is_empty() {
@@ -150,7 +150,7 @@ impl<const N: usize> Table<N> {
     }
 }
 
-/// How long ago something was, as kubectl says it: two units where the first is small.
+/// The age of something in kubectl's format: two units if the first is small.
 #[must_use]
 pub fn age(since: Option<&Time>, now: Timestamp) -> String {
     let Some(since) = since else { return String::new() };

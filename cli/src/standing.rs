@@ -1,7 +1,7 @@
-//! How one node stands for one profile, why, and since when.
+//! The state of one node for one profile, its reason, and since when.
 //!
-//! The operator judges nodes by facts that not every reader may see (the Nodes); this is its judgement as far as it
-//! shows in the two kinds that every reader sees, and in the agents' pods where those may be listed.
+//! The operator also uses facts that not every user may read (the Nodes). Here the state is derived from the two kinds
+//! that every user of the plugin may read, and from the agents' pods if the user may list them.
 
 use std::fmt;
 
@@ -11,58 +11,58 @@ use serde::Serialize;
 
 use crate::facts::{Agents, NodeFacts, ProfileSummary, Snapshot};
 
-/// Why a node is not as it should be, in the plugin's own words: others are the operator's and the agents'.
-pub mod words {
+/// The plugin's own reasons; others come from the operator and the agents.
+pub mod plugin_reasons {
     /// Its agent has never reported, and is new.
     pub const JOINING: &str = "Joining";
-    /// It has yet to remove the file of a profile that goes.
+    /// It has yet to remove the file of a profile that is being deleted.
     pub const HOLDS_FILE: &str = "HoldsFile";
     /// It has no file of the profile.
     pub const NO_FILE: &str = "NoFile";
     /// Its file has other contents.
     pub const OTHER_CONTENTS: &str = "OtherContents";
-    /// One of these two, and no agent is ready to change it.
+    /// One of the two above, and no agent is ready to write the file.
     pub const AGENT_NOT_READY: &str = "AgentNotReady";
 
     /// All of them.
     pub const ALL: [&str; 5] = [JOINING, HOLDS_FILE, NO_FILE, OTHER_CONTENTS, AGENT_NOT_READY];
 }
 
-/// How one node stands for one profile.
+/// The state of one node for one profile.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Standing {
     /// The node.
     pub node: String,
-    /// In one word.
+    /// The state.
     pub state: NodeState,
-    /// Why it is not as it should be, in one word.
+    /// The reason, as one word, if something is wrong.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// Why, for a person.
+    /// A readable explanation.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
-    /// Since when, at the earliest: the node and the profile were both as they should be before.
+    /// The earliest time since which this can be so: before it, the node or the profile was ready.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub since: Option<Time>,
 }
 
-/// How one node stands for one profile, in one word; the worst comes first.
+/// The state of one node for one profile; the worst comes first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub enum NodeState {
-    /// Its agent says that it cannot hold it, though the contents are a profile.
+    /// Its agent reports that it cannot hold the file, although the contents are valid.
     Failed,
-    /// It does not hold it, and is waited for.
+    /// It does not hold the file, and the operator waits for it.
     Pending,
-    /// It has yet to remove the file of a profile that goes.
+    /// It has yet to remove the file of a profile that is being deleted.
     Removing,
     /// Its agent has never reported, and is new.
     Joining,
-    /// It is not Ready in the cluster. Not waited for.
+    /// It is not Ready in the cluster. The operator does not wait for it.
     Unreachable,
     /// It holds exactly these bytes.
     Ready,
-    /// It holds no file of a profile that goes.
+    /// It holds no file of a profile that is being deleted.
     Removed,
 }
 
@@ -78,7 +78,7 @@ impl NodeState {
         Self::Removed,
     ];
 
-    /// Whether all is as it should be.
+    /// Whether nothing is wrong.
     #[must_use]
     pub fn is_right(self) -> bool {
         matches!(self, Self::Ready | Self::Removed)
@@ -92,7 +92,7 @@ impl fmt::Display for NodeState {
 }
 
 impl Snapshot {
-    /// How every node stands for a profile, the worst first.
+    /// The state of every node for a profile, the worst first.
     #[must_use]
     pub fn standings(&self, profile: &ProfileSummary) -> Vec<Standing> {
         let mut all: Vec<_> =
@@ -104,13 +104,13 @@ impl Snapshot {
 }
 
 impl Standing {
-    /// Whether all is as it should be: also, as far as pods say, that containers start there.
+    /// Whether nothing is wrong, including that no start failure is known.
     #[must_use]
     pub fn is_right(&self) -> bool {
         self.state.is_right() && self.reason.is_none()
     }
 
-    /// How `node` stands for `profile`.
+    /// The state of `node` for `profile`.
     #[must_use]
     pub fn of(profile: &ProfileSummary, node: &NodeFacts, agents: &Agents) -> Self {
         let standing = |state, why: Option<(&str, String)>, since: Option<Time>| {
@@ -119,33 +119,33 @@ impl Standing {
         };
         let since = node.not_ready_since().cloned();
         if node.reason() == Some(reasons::UNREACHABLE) {
-            let why = "the node is not Ready in the cluster, and nobody waits for it".to_owned();
+            let why = "the node is not Ready in the cluster, so the operator does not wait for it".to_owned();
             return standing(NodeState::Unreachable, Some((reasons::UNREACHABLE, why)), since);
         }
         let Some(report) = &node.report else {
             let (state, reason, since) = match node.reason() {
                 Some(reasons::NO_REPORT) => (NodeState::Pending, reasons::NO_REPORT, since),
-                _ => (NodeState::Joining, words::JOINING, node.created.clone()),
+                _ => (NodeState::Joining, plugin_reasons::JOINING, node.created.clone()),
             };
             let (trouble, _) = agents.trouble(&node.name).unzip();
             return standing(state, Some((reason, and("its agent has never reported", trouble))), since);
         };
         let trouble = agents.trouble(&node.name);
         if node.reason() == Some(reasons::AGENT_DOWN) {
-            // The operator says so only when it has been down for some time.
+            // The operator reports this only after some time.
             let (trouble, down_since) = trouble.unzip();
-            let why = and("no agent is ready on it, so that nobody watches its files", trouble);
+            let why = and("no agent is ready on it, so nothing watches its files", trouble);
             let since = down_since.flatten().cloned().or(since);
             return standing(NodeState::Pending, Some((reasons::AGENT_DOWN, why)), since);
         }
-        let held = node.held(&profile.name);
+        let held = node.file_hash(&profile.name);
         if profile.removal_approved {
             return match held {
                 Some(_) => {
                     let why = and("it has yet to remove the file", trouble.unzip().0);
                     standing(
                         NodeState::Removing,
-                        Some((words::HOLDS_FILE, why)),
+                        Some((plugin_reasons::HOLDS_FILE, why)),
                         lacking_since(profile, node),
                     )
                 }
@@ -153,7 +153,7 @@ impl Standing {
             };
         }
         if held.is_some() && held == profile.wanted() {
-            // Whatever pods say, the bytes are there.
+            // Start failures do not change the state, because the bytes are right.
             let failure = node.start_failures.iter().find(|failure| failure.profile == profile.name);
             let why = failure.map(|failure| (failure.reason.as_str(), failure.message.clone()));
             let since = why.as_ref().and(node.start_failures_since.clone());
@@ -161,8 +161,7 @@ impl Standing {
         }
         if let Some(problem) = report.problems.iter().find(|problem| problem.name == profile.name) {
             let why = (problem.reason.as_str(), problem.message.clone());
-            // Where the contents are no profile there is nothing that the node could do better; the operator, too, counts
-            // it as one that is waited for.
+            // If the contents are invalid the node is not at fault; the operator also counts it as pending.
             let state = if profile.content.is_ok() { NodeState::Failed } else { NodeState::Pending };
             return standing(state, Some(why), lacking_since(profile, node));
         }
@@ -171,10 +170,10 @@ impl Standing {
             None => (None, None),
         };
         let (reason, lacks) = match held {
-            Some(held) => (words::OTHER_CONTENTS, format!("its file has other contents ({held})")),
-            None => (words::NO_FILE, "it has no file yet".to_owned()),
+            Some(held) => (plugin_reasons::OTHER_CONTENTS, format!("its file has other contents ({held})")),
+            None => (plugin_reasons::NO_FILE, "it has no file yet".to_owned()),
         };
-        let reason = if trouble.is_some() { words::AGENT_NOT_READY } else { reason };
+        let reason = if trouble.is_some() { plugin_reasons::AGENT_NOT_READY } else { reason };
         let since = down_since.max(lacking_since(profile, node));
         standing(NodeState::Pending, Some((reason, and(&lacks, trouble))), since)
     }
@@ -184,8 +183,8 @@ fn and(what: &str, more: Option<String>) -> String {
     more.map_or_else(|| what.to_owned(), |more| format!("{what}; {more}"))
 }
 
-/// Since when a node lacks a profile, at the earliest: as long as it does, neither is ready. A node's condition says so
-/// later than it is.
+/// The earliest time since which a node can lack a profile: while it does, neither the node nor the profile is ready.
+/// The node's condition changes only after a grace time.
 fn lacking_since(profile: &ProfileSummary, node: &NodeFacts) -> Option<Time> {
     let not_ready = profile.condition(conditions::READY).filter(|ready| ready.status != "True");
     let by_profile = not_ready.map(|ready| ready.last_transition_time.clone());
@@ -224,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn an_agent_that_says_why_it_cannot_is_quoted() {
+    fn an_agents_reason_and_message_are_shown() {
         let conflict =
             json!([{ "name": "audit", "state": "Conflict", "reason": "NotOurs", "message": "somebody's" }]);
         let node = node("n1", Some(("False", reasons::BEHIND, 90)), report(json!({}), conflict));
@@ -232,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn contents_that_are_no_profile_are_not_the_nodes_failure() {
+    fn invalid_contents_are_not_the_nodes_failure() {
         let invalid = json!([{ "name": "audit", "state": "Rejected", "reason": "InvalidProfile", "message": "no action" }]);
         let node = node("n1", Some(("False", reasons::BEHIND, 90)), report(json!({}), invalid));
         let mut profile = profile("audit", 50);
@@ -249,7 +248,7 @@ mod tests {
         }
     }
 
-    /// A node that has the profile, and the operator's word that containers do not start there under `failing`.
+    /// A node that has the profile, with a start failure of `failing`.
     fn not_starting(failing: &str, condition_kind: &str) -> NodeFacts {
         let condition = |kind: &str, status: &str, at: &str| json!({ "type": kind, "status": status, "reason": "", "message": "", "lastTransitionTime": at });
         let conditions = [
@@ -270,22 +269,22 @@ mod tests {
     }
 
     #[test]
-    fn a_node_that_has_the_bytes_and_where_no_container_starts_says_why() {
+    fn a_node_with_the_bytes_where_no_container_starts_shows_why() {
         let failing = not_starting("audit", "ContainersStart");
         assert_eq!(of(&failing), "Ready FileNotFound 1970-01-01T00:01:30Z | it looks elsewhere");
         assert!(!Standing::of(&profile("audit", 50), &failing, &Agents::Unknown).is_right());
         assert_eq!(of(&not_starting("other", "ContainersStart")), "Ready   | ");
-        // Left behind by an operator that knew more than the one that writes now.
+        // Left by a newer operator than the present one.
         assert_eq!(of(&not_starting("audit", "Other")), "Ready   | ");
     }
 
     #[test]
-    fn the_right_bytes_under_nobodys_eyes_are_not_ready() {
+    fn the_right_bytes_without_a_running_agent_are_not_ready() {
         let held = || report(json!({ "audit": WANTED }), json!([]));
         insta::assert_snapshot!(of(&node("n1", Some(("False", reasons::AGENT_DOWN, 90)), held())),
-            @"Pending AgentDown 1970-01-01T00:01:30Z | no agent is ready on it, so that nobody watches its files");
+            @"Pending AgentDown 1970-01-01T00:01:30Z | no agent is ready on it, so nothing watches its files");
         insta::assert_snapshot!(of(&node("n1", Some(("Unknown", reasons::UNREACHABLE, 90)), held())),
-            @"Unreachable NodeUnreachable 1970-01-01T00:01:30Z | the node is not Ready in the cluster, and nobody waits for it");
+            @"Unreachable NodeUnreachable 1970-01-01T00:01:30Z | the node is not Ready in the cluster, so the operator does not wait for it");
     }
 
     #[test]
@@ -307,7 +306,7 @@ mod tests {
     }
 
     #[test]
-    fn of_a_profile_that_goes_a_node_is_right_without_the_file() {
+    fn a_node_without_the_file_of_a_deleted_profile_is_right() {
         let mut profile = profile("audit", 50);
         (profile.deleted, profile.removal_approved) = (true, true);
         let state = |files| {

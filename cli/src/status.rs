@@ -1,4 +1,4 @@
-//! `status`: how far each profile is, and where it is not and why.
+//! `status`: the state of each profile, and the nodes that are behind and why.
 
 use api::{OpenEnum, conditions};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
@@ -9,7 +9,7 @@ use crate::facts::{ProfileSummary, Snapshot};
 use crate::show::{Cell, Paint, Table, Tone, age};
 use crate::standing::{NodeState, Standing};
 
-/// Nodes that the overview names of one profile; its own page names all.
+/// The maximum number of nodes that the overview names for one profile; the profile's own page names all.
 const NAMED: usize = 10;
 
 /// Some profiles, or one.
@@ -18,7 +18,7 @@ const NAMED: usize = 10;
 pub struct StatusView {
     /// The profiles.
     pub profiles: Vec<ProfileStatus>,
-    /// Whether one was asked for: every node is shown then.
+    /// Whether a single profile was requested; then every node is shown.
     #[serde(skip)]
     single: bool,
 }
@@ -29,15 +29,15 @@ pub struct StatusView {
 pub struct ProfileStatus {
     /// Its name.
     pub name: String,
-    /// The operator's word, or `Unknown` before it says anything.
+    /// The state from the operator's status, or `Unknown` without one.
     pub state: String,
     /// Nodes that hold it, of those that should.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ready: Option<String>,
-    /// Since when it is ready, or is not.
+    /// Since when it has been ready or not ready.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub since: Option<Time>,
-    /// Why it is not as it should be.
+    /// What is wrong.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub why: Vec<String>,
     /// Whether a live pod uses it.
@@ -49,7 +49,7 @@ pub struct ProfileStatus {
     /// SHA-256 of the file that every node should hold.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub content_hash: Option<String>,
-    /// How each node stands, the worst first.
+    /// The state of each node, the worst first.
     pub nodes: Vec<Standing>,
 }
 
@@ -67,7 +67,7 @@ impl StatusView {
         Self { profiles: vec![ProfileStatus::of(profile, snapshot)], single: true }
     }
 
-    /// The view for a person.
+    /// The view as text.
     #[must_use]
     pub fn render(&self, paint: Paint, now: Timestamp) -> String {
         match &self.profiles[..] {
@@ -79,7 +79,7 @@ impl StatusView {
 }
 
 impl ProfileStatus {
-    /// How a profile stands.
+    /// The state of a profile.
     #[must_use]
     pub fn of(profile: &ProfileSummary, snapshot: &Snapshot) -> Self {
         let status = profile.status.as_ref();
@@ -100,7 +100,7 @@ impl ProfileStatus {
         }
     }
 
-    /// The nodes where not all is as it should be.
+    /// The nodes where something is wrong.
     pub fn behind(&self) -> impl Iterator<Item = &Standing> {
         self.nodes.iter().filter(|standing| !standing.is_right())
     }
@@ -195,19 +195,19 @@ fn overview(profiles: &[ProfileStatus], paint: Paint, now: Timestamp) -> String 
     text
 }
 
-/// Why a profile is not as it should be, by the conditions that say so.
+/// What is wrong with a profile, from its conditions.
 fn why(profile: &ProfileSummary, ready: Option<&Condition>) -> Vec<String> {
     let mut why = Vec::new();
     match &profile.status {
-        None => why.push("the operator has not said anything of it: does it run?".to_owned()),
+        None => why.push("the operator has not reconciled it: does it run?".to_owned()),
         Some(status) if !profile.is_judged() => why.push(format!(
-            "the operator has judged generation {}, not {}",
+            "the status is about generation {}, not {}",
             status.observed_generation.unwrap_or_default(),
             profile.generation.unwrap_or_default()
         )),
         Some(_) => {}
     }
-    // The operator's words on contents that it has refused are ours, too: it is the same parser.
+    // For rejected contents the operator's message would be the same, because it uses the same parser.
     if let Err(error) = &profile.content {
         why.push(error.clone());
     }
@@ -234,7 +234,7 @@ fn state_cell(standing: &Standing) -> Cell {
     Cell::toned(state, tone)
 }
 
-/// Reason and message of a node that is not as it should be.
+/// Reason and message of a node where something is wrong.
 #[must_use]
 pub fn because(standing: &Standing) -> String {
     match (&standing.reason, &standing.message) {
@@ -329,7 +329,7 @@ mod tests {
     }
 
     #[test]
-    fn colours_say_what_is_right_and_what_is_wrong() {
+    fn colours_mark_what_is_right_and_what_is_wrong() {
         let snapshot = conflict();
         let view = StatusView::of_one(&snapshot.profiles["claimed"], &snapshot);
         insta::assert_snapshot!(view.render(Paint::Colours, now()).replace('\x1b', "ESC"));
@@ -341,7 +341,7 @@ mod tests {
     }
 
     #[test]
-    fn an_operator_that_says_nothing_or_lags_behind_is_not_taken_at_its_word() {
+    fn a_missing_or_outdated_status_is_shown_as_such() {
         let mut silent = profile("audit", 50);
         silent.status = None;
         let mut late = ready("late");
@@ -352,7 +352,7 @@ mod tests {
     }
 
     #[test]
-    fn contents_that_are_no_profile_are_named_with_the_field() {
+    fn invalid_contents_are_shown_with_the_field() {
         let mut rejected =
             profile_with("misspelt", "Rejected", ("False", "InvalidProfile", "the profile is invalid"), 50);
         rejected.content = Err("spec.contents.defaultAction: is required".into());
@@ -372,9 +372,9 @@ mod tests {
         assert_eq!(last, "audit     and 290 more                     kubectl seccomp status audit");
     }
 
-    /// Programs of two releases run beside each other during every upgrade, and people upgrade the plugin last.
+    /// Programs of two releases run at the same time during every upgrade, and users upgrade the plugin last.
     #[test]
-    fn words_of_a_newer_operator_or_agent_are_shown_as_they_are() {
+    fn unknown_values_of_a_newer_operator_or_agent_are_shown_unchanged() {
         let paused = profile_with("audit", "Paused", ("False", "SomebodyPausedIt", "till Monday"), 40);
         let newer = json!([
             { "name": "audit", "state": "Frozen", "reason": "NewReason", "message": "a new word", "since": {} },
@@ -393,7 +393,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_at_all_says_so() {
+    fn an_empty_cluster_is_shown_as_such() {
         assert_eq!(
             StatusView::of_all(&Snapshot::default()).render(Paint::Plain, now()),
             "There are no profiles.\n"

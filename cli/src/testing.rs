@@ -1,4 +1,4 @@
-//! Objects as the API server gives them, for tests.
+//! Objects as the API server returns them, for tests.
 
 use api::{Report, WatchedPod};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -7,12 +7,12 @@ use serde_json::{Value, json};
 
 use crate::facts::{Agents, NodeFacts, ProfileSummary, Snapshot};
 
-/// So many seconds after the epoch.
+/// This many seconds after the epoch.
 pub(crate) fn at(seconds: i64) -> Time {
     Time(Timestamp::from_second(seconds).unwrap())
 }
 
-/// The profile `{"defaultAction":"SCMP_ACT_LOG"}`, with a status that is not ready since then.
+/// The profile `{"defaultAction":"SCMP_ACT_LOG"}`, with a status that has not been ready since `since`.
 pub(crate) fn profile(name: &str, since: i64) -> ProfileSummary {
     profile_with(name, "Progressing", ("False", "RollingOut", "0 of 1 nodes hold it"), since)
 }
@@ -40,7 +40,7 @@ pub(crate) fn profile_with(
     ProfileSummary::of(&serde_json::from_value(object).unwrap())
 }
 
-/// A node with its condition `Ready`: status, reason, since when.
+/// A node with its condition `Ready`: status, reason, time of the last change.
 pub(crate) fn node(name: &str, ready: Option<(&str, &str, i64)>, report: Option<Report>) -> NodeFacts {
     let conditions = ready.map(|(status, reason, since)| {
         json!({ "type": "Ready", "status": status, "reason": reason, "message": "", "lastTransitionTime": at(since).0.to_string() })
@@ -77,7 +77,7 @@ pub(crate) fn agents(pods: &[(&str, bool, i64)]) -> Agents {
     Agents::of(&pods.iter().map(pod).collect::<Vec<_>>())
 }
 
-/// All of it together.
+/// A snapshot of these.
 pub(crate) fn snapshot(profiles: Vec<ProfileSummary>, nodes: Vec<NodeFacts>) -> Snapshot {
     Snapshot {
         profiles: profiles.into_iter().map(|profile| (profile.name.clone(), profile)).collect(),

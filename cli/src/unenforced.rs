@@ -1,7 +1,7 @@
-//! Why a pod that asks for a profile may run without its filter.
+//! Why a pod that names a profile may run without its filter.
 //!
-//! Only the fields of a security context count for Kubernetes; privileged containers have no filter; and a runtime that
-//! is a sandbox applies it, if at all, inside.
+//! Kubernetes only reads the fields of a security context; privileged containers have no filter; and a sandboxed
+//! runtime applies the filter only inside the sandbox, if at all.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -13,43 +13,43 @@ use serde_json::Value;
 
 /// The annotation of a whole pod.
 const POD: &str = "seccomp.security.alpha.kubernetes.io/pod";
-/// Those of single containers, in front of a container's name.
+/// The prefix of the annotations of single containers, before the container's name.
 const CONTAINER: &str = "container.seccomp.security.alpha.kubernetes.io/";
 
-/// Why a filter may not be in force, although a pod or workload asks for its profile.
+/// Why a filter may not be enforced, although a pod or workload names its profile.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(tag = "why", rename_all_fields = "camelCase")]
 pub enum Unenforced {
-    /// Only an annotation asks for it.
+    /// Only an annotation names the profile.
     Annotation {
         /// Its key.
         annotation: String,
     },
-    /// These containers of those that ask for it are privileged.
+    /// These of the containers that name it are privileged.
     Privileged {
         /// Their names.
         containers: Vec<String>,
     },
-    /// The `RuntimeClass` is one of a sandbox.
+    /// The `RuntimeClass` is a sandbox.
     Sandbox {
         /// The `RuntimeClass`.
         runtime_class: String,
         /// Its handler.
         handler: String,
-        /// Which sandbox that is.
+        /// The kind of sandbox.
         sandbox: Sandbox,
     },
-    /// What the `RuntimeClass` does with a filter is not known.
+    /// It is not known whether the `RuntimeClass` applies a filter.
     UnknownRuntime {
         /// The `RuntimeClass`.
         runtime_class: String,
-        /// Its handler; absent where the class cannot be read, or is not there.
+        /// Its handler; absent if the class cannot be read or does not exist.
         #[serde(skip_serializing_if = "Option::is_none")]
         handler: Option<String>,
     },
 }
 
-/// A runtime that runs containers under a kernel of their own.
+/// A runtime that runs containers under a separate kernel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub enum Sandbox {
     /// gVisor's runsc.
@@ -66,7 +66,7 @@ impl fmt::Display for Unenforced {
             // (https://github.com/kubernetes/kubernetes/pull/114947).
             Self::Annotation { annotation } => write!(
                 f,
-                "not in force: asks by the annotation {annotation}, which Kubernetes has not read since 1.27; use \
+                "not in force: names the profile only by the annotation {annotation}, which Kubernetes has not read since 1.27; use \
                  securityContext.seccompProfile"
             ),
             Self::Privileged { containers } => {
@@ -96,7 +96,7 @@ impl fmt::Display for Unenforced {
     }
 }
 
-/// What is known of a runtime by the name of its handler: containerd's and CRI-O's configuration name the runtimes.
+/// The kind of runtime, from the name of its handler: containerd's and CRI-O's configuration name the runtimes.
 enum Runtime {
     /// It runs containers on the node's kernel, and loads their filters.
     Plain,
@@ -121,10 +121,10 @@ impl Runtime {
     }
 }
 
-/// What a pod, or a template of pods, says that decides whether a filter is in force.
+/// The fields of a pod or a pod template that decide whether a filter is enforced.
 #[derive(Debug, Clone, Default)]
 pub struct Circumstances {
-    /// The key and the profile's path of each annotation that asks for one.
+    /// The key and the profile's path of each annotation that names one.
     annotations: Vec<(String, String)>,
     runtime_class: Option<String>,
     pod: Option<String>,
@@ -135,12 +135,12 @@ pub struct Circumstances {
 struct Container {
     name: String,
     privileged: bool,
-    /// Its own field, which counts instead of the pod's.
+    /// Its own field, which takes precedence over the pod's.
     own: Option<Seccomp>,
 }
 
 impl Circumstances {
-    /// Those of a pod or template with this metadata and spec. What cannot be read says nothing.
+    /// The fields of a pod or template with this metadata and spec. Unreadable fields count as absent.
     #[must_use]
     pub fn of(metadata: &ObjectMeta, spec: &Value) -> Self {
         let spec = Spec::deserialize(spec).unwrap_or_default();
@@ -165,7 +165,7 @@ impl Circumstances {
         }
     }
 
-    /// The profiles that only annotations ask for, with the annotation.
+    /// The profiles that annotations name, with the annotation.
     pub(crate) fn annotated(&self, directory: &str) -> BTreeMap<ProfileName, &str> {
         let named = self.annotations.iter().filter_map(|(key, path)| {
             Some((ProfileName::from_localhost_profile(path, directory)?, key.as_str()))
@@ -173,7 +173,7 @@ impl Circumstances {
         named.collect()
     }
 
-    /// Why the filter of a profile that a field asks for may not be in force; `handlers` are those of the
+    /// Why the filter of a profile that a field names may not be enforced; `handlers` are the handlers of the
     /// `RuntimeClasses` by name.
     pub(crate) fn unenforced(
         &self,
@@ -240,7 +240,7 @@ struct Seccomp {
     localhost_profile: Option<String>,
 }
 
-/// What is null is absent.
+/// Null counts as absent.
 fn or_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>
 where
     D: serde::Deserializer<'de>,

@@ -1,4 +1,4 @@
-//! `users`: which pods and workloads name which profile, and which name one that there is not.
+//! `users`: which pods and workloads name which profile, and which name one that does not exist.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,15 +12,15 @@ use crate::facts::{NodeFacts, ProfileSummary};
 use crate::show::{Cell, Paint, Table, Tone};
 use crate::unenforced::{Circumstances, Unenforced};
 
-/// What was found, and what could not be looked at.
+/// The pods and workloads that were found, and the kinds that could not be listed.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct UsersView {
     /// Each pod or workload with each profile that it names.
     pub users: Vec<User>,
-    /// Kinds that whoever asks may not list, with the reason.
+    /// Kinds that the user may not list, with the reason.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub unread: Vec<Unread>,
-    /// The profile that was asked for.
+    /// The requested profile.
     #[serde(skip)]
     only: Option<String>,
 }
@@ -30,7 +30,7 @@ pub struct UsersView {
 pub struct User {
     /// The profile.
     pub profile: String,
-    /// Whether there is such a profile.
+    /// Whether the profile exists.
     pub exists: bool,
     /// The pod's or workload's namespace.
     pub namespace: String,
@@ -44,7 +44,7 @@ pub struct User {
     /// The node of a pod.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub node: Option<String>,
-    /// Why the filter may not be in force all the same.
+    /// Why the filter may not be enforced.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub unenforced: Vec<Unenforced>,
 }
@@ -64,7 +64,7 @@ pub struct Candidate {
     namespace: String,
     kind: &'static str,
     name: String,
-    /// The kind of the controller that made it, if one did.
+    /// The kind of the controller that created it, if any.
     owner: Option<String>,
     phase: Option<String>,
     spec: PodSpec,
@@ -110,7 +110,7 @@ impl Candidate {
         }
     }
 
-    /// The profiles that it asks for, each with why its filter may not be in force.
+    /// The profiles that it names, each with the reasons why its filter may not be enforced.
     fn asks(
         &self,
         directory: &str,
@@ -120,7 +120,7 @@ impl Candidate {
         let mut asks: BTreeMap<_, _> = annotated
             .map(|(profile, key)| (profile, vec![Unenforced::Annotation { annotation: key.to_owned() }]))
             .collect();
-        // A field counts, whatever annotation stands beside it.
+        // A field takes precedence over annotations.
         for profile in self.spec.profiles(directory) {
             let unenforced = self.circumstances.unenforced(&profile, directory, handlers);
             asks.insert(profile, unenforced);
@@ -128,15 +128,15 @@ impl Candidate {
         asks
     }
 
-    /// Whether it is only a step from a workload that is shown itself to its pods.
-    fn is_step(&self, read: &BTreeSet<&str>) -> bool {
+    /// Whether it is an intermediate object, such as a ReplicaSet, whose workload is shown itself.
+    fn is_intermediate(&self, read: &BTreeSet<&str>) -> bool {
         self.kind != "Pod" && self.owner.as_deref().is_some_and(|owner| read.contains(owner))
     }
 }
 
 impl UsersView {
-    /// Which of `candidates` name the profile `only`, or any; `read` are the kinds that could be listed, `handlers` those of
-    /// the `RuntimeClasses` by name.
+    /// The `candidates` that name the profile `only`, or any profile; `read` are the kinds that could be listed,
+    /// `handlers` the handlers of the `RuntimeClasses` by name.
     #[must_use]
     pub fn of(
         candidates: &[Candidate],
@@ -148,7 +148,7 @@ impl UsersView {
     ) -> Self {
         let mut users: Vec<_> = candidates
             .iter()
-            .filter(|candidate| !candidate.is_step(read))
+            .filter(|candidate| !candidate.is_intermediate(read))
             .flat_map(|candidate| {
                 candidate.asks(directory, handlers).into_iter().map(move |(profile, unenforced)| User {
                     exists: profiles.contains_key(profile.as_str()),
@@ -167,19 +167,19 @@ impl UsersView {
         Self { users, unread: Vec::new(), only: only.map(str::to_owned) }
     }
 
-    /// Whether the handler of some `RuntimeClass` would say more.
+    /// Whether the handlers of the `RuntimeClasses` are needed.
     #[must_use]
     pub fn wants_handlers(&self) -> bool {
         let mut unenforced = self.users.iter().flat_map(|user| &user.unenforced);
         unenforced.any(|it| matches!(it, Unenforced::UnknownRuntime { handler: None, .. }))
     }
 
-    /// The view for a person. What could not be read is said elsewhere.
+    /// The view as text, without the kinds that could not be listed.
     #[must_use]
     pub fn render(&self, paint: Paint) -> String {
         if self.users.is_empty() {
             let what = self.only.as_deref().unwrap_or("a profile");
-            return format!("No pod or workload that could be read names {what}.\n");
+            return format!("No pod or workload that could be listed names {what}.\n");
         }
         let mut table = Table::new(["PROFILE", "NAMESPACE", "KIND", "NAME", "STATE"]);
         for user in &self.users {
@@ -209,7 +209,7 @@ impl UsersView {
     }
 }
 
-/// Where profiles lie below the kubelet's `seccomp/`, as the operator or an agent says it.
+/// The directory of the profiles below the kubelet's `seccomp/`, from a status or a report.
 #[must_use]
 pub fn directory(profiles: &BTreeMap<String, ProfileSummary>, nodes: &BTreeMap<String, NodeFacts>) -> String {
     let by_operator = profiles.values().find_map(|profile| {
@@ -290,7 +290,7 @@ mod tests {
         handlers.map(|(name, handler)| (name.to_owned(), handler.to_owned())).into()
     }
 
-    /// A pod with this spec and these annotations besides what [`pod`] gives it.
+    /// A pod as [`pod`] creates it, with these additional fields of the spec and annotations.
     fn odd(name: &str, profiles: &[&str], annotations: &Value, more: &Value) -> Candidate {
         let mut spec = spec(profiles);
         spec.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
@@ -306,7 +306,7 @@ mod tests {
     }
 
     #[test]
-    fn who_asks_by_the_annotation_that_kubernetes_no_longer_reads_is_shown_as_without_the_filter() {
+    fn a_pod_that_uses_only_the_old_annotation_is_shown_as_without_the_filter() {
         const POD: &str = "seccomp.security.alpha.kubernetes.io/pod";
         const MAIN: &str = "container.seccomp.security.alpha.kubernetes.io/main";
         let none = json!({});
@@ -330,7 +330,7 @@ mod tests {
     }
 
     #[test]
-    fn where_the_filter_holds_only_inside_a_sandbox_or_not_at_all_that_is_said() {
+    fn a_filter_that_applies_only_inside_a_sandbox_or_not_at_all_is_shown_as_such() {
         let class = |name: &str| json!({ "runtimeClassName": name });
         let none = json!({});
         let privileged = json!({
@@ -361,17 +361,17 @@ mod tests {
     }
 
     #[test]
-    fn a_step_between_a_workload_and_its_pods_is_shown_only_where_the_workload_cannot_be_read() {
+    fn an_object_between_a_workload_and_its_pods_is_shown_only_if_the_workload_cannot_be_read() {
         insta::assert_snapshot!(view(&["Pod", "ReplicaSet", "Job"], Some("audit")));
     }
 
     #[test]
-    fn a_template_that_names_a_profile_which_there_is_not_is_shown_as_that() {
+    fn a_template_that_names_a_profile_that_does_not_exist_is_marked() {
         insta::assert_snapshot!(view(&["Pod", "CronJob"], Some("adult")), @r"
         PROFILE   NAMESPACE   KIND      NAME      STATE
         adult     shop        CronJob   nightly   there is no such profile
         ");
-        assert_eq!(view(&[], Some("unused")), "No pod or workload that could be read names unused.\n");
+        assert_eq!(view(&[], Some("unused")), "No pod or workload that could be listed names unused.\n");
     }
 
     #[test]

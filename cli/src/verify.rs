@@ -1,7 +1,7 @@
-//! `verify`: every node's report against the contents as they stand in the spec.
+//! `verify`: compares every node's report with the contents in the spec.
 //!
-//! The operator's status is not believed but checked, too: the hash is made here. What the agents report is believed,
-//! as nobody else can read the nodes' disks.
+//! The operator's status is checked too: the hash is computed here. The agents' reports are trusted, because only the
+//! agents can read the nodes' disks.
 
 use std::fmt;
 
@@ -12,61 +12,61 @@ use serde::Serialize;
 use crate::facts::{Agents, NodeFacts, ProfileSummary, Snapshot};
 use crate::show::{NO_PROFILES, Paint, Table, Tone, count};
 
-/// What was compared, and what differs.
+/// The result of the comparison.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct VerifyView {
-    /// Whether nothing differs.
+    /// Whether there is no difference.
     pub verified: bool,
     /// Profiles that were compared.
     pub profiles: usize,
     /// Nodes that should hold them.
     pub nodes: usize,
-    /// Files that these nodes should hold of these profiles.
+    /// Files of these profiles that these nodes should hold.
     pub wanted: usize,
-    /// Files of these that are as they should be.
+    /// The number of these files that are right.
     pub right: usize,
-    /// What differs.
+    /// The differences.
     pub differences: Vec<Difference>,
-    /// Names of `NodeProfileStatuses` that were not looked at, because there is no such Node.
+    /// Names of `NodeProfileStatuses` that were not checked, because no such Node exists.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub gone: Vec<String>,
 }
 
-/// Something that is not as the spec says.
+/// A difference from the spec.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Difference {
-    /// The profile; absent where a node as a whole differs.
+    /// The profile; absent if the difference is about a whole node.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub profile: Option<String>,
-    /// The node; absent where it is not about a node.
+    /// The node; absent if the difference is not about a node.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub node: Option<String>,
-    /// What kind of difference it is.
+    /// The kind of difference.
     pub kind: Kind,
-    /// What is there instead, for a person.
+    /// What was found instead, as readable text.
     pub message: String,
 }
 
-/// What kind of difference it is.
+/// The kind of difference.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub enum Kind {
-    /// The contents are no valid profile.
+    /// The contents are not a valid profile.
     InvalidProfile,
-    /// The operator's status is about other contents.
+    /// The operator's status is about other contents, or missing.
     StatusDiffers,
     /// The node has no file of the profile.
     Missing,
     /// The node's file has other contents.
     OtherContents,
-    /// The node has a file of a profile that there is not, or that may go.
+    /// The node has a file of a profile that does not exist, or whose removal is approved.
     Leftover,
     /// The node's agent has never reported.
     NoReport,
-    /// The node's report is there, but nobody watches its files now.
+    /// The node has reported, but nothing watches its files now.
     Unwatched,
-    /// There is no node to ask.
+    /// No node has a report.
     NoNodes,
 }
 
@@ -108,7 +108,7 @@ impl VerifyView {
             right += profiles
                 .iter()
                 .filter(|profile| {
-                    profile.wanted().is_some_and(|wanted| node.held(&profile.name) == Some(wanted))
+                    profile.wanted().is_some_and(|wanted| node.file_hash(&profile.name) == Some(wanted))
                 })
                 .count();
             differences.extend(found);
@@ -118,7 +118,9 @@ impl VerifyView {
             profile: None,
             node: Some((*node).to_owned()),
             kind: Kind::NoReport,
-            message: format!("its agent is {pod}, and nobody waits for its report: does the operator run?"),
+            message: format!(
+                "its agent is {pod}, and the operator has not created its report: does the operator run?"
+            ),
         }));
         let nodes = nodes.len() + unreported.len();
         if nodes == 0 {
@@ -140,7 +142,7 @@ impl VerifyView {
         }
     }
 
-    /// What an answer about this snapshot leaves out.
+    /// What the result does not cover.
     #[must_use]
     pub fn remarks(&self, snapshot: &Snapshot) -> Vec<String> {
         let mut remarks = Vec::new();
@@ -148,28 +150,27 @@ impl VerifyView {
             remarks.push(NO_PROFILES.to_owned());
         }
         if matches!(snapshot.agents, Agents::Unknown) {
-            remarks.push(
-                "the agents' pods may not be listed: only nodes with a report were looked at".to_owned(),
-            );
+            remarks
+                .push("you may not list the agents' pods: only nodes with a report were checked".to_owned());
         }
         remarks.extend(self.gone.iter().map(|node| {
-            format!("not looked at: the NodeProfileStatus {node}, because there is no such Node; the operator removes it")
+            format!("not checked: the NodeProfileStatus {node}, because no such Node exists; the operator removes it")
         }));
-        // Of a node that there is not no agent lives.
+        // A node that does not exist has no agent.
         let of_nodes = self.differences.iter().any(|difference| {
             let node = difference.node.as_ref().filter(|node| snapshot.nodes.contains_key(*node));
             node.is_some() && matches!(difference.kind, Kind::NoReport | Kind::Unwatched)
         });
         if of_nodes && snapshot.existing.is_none() {
             remarks.push(
-                "the Nodes may not be listed: one that no longer exists cannot be told from one that is behind"
+                "you may not list Nodes: a Node that no longer exists looks like one that is behind"
                     .to_owned(),
             );
         }
         remarks
     }
 
-    /// The view for a person.
+    /// The view as text.
     #[must_use]
     pub fn render(&self, paint: Paint) -> String {
         let compared = format!(
@@ -200,7 +201,7 @@ impl VerifyView {
     }
 }
 
-/// What is wrong with a profile itself.
+/// A problem of the profile itself.
 fn of_object(profile: &ProfileSummary) -> Option<Difference> {
     let differs =
         |kind, message| Some(Difference { profile: Some(profile.name.clone()), node: None, kind, message });
@@ -211,9 +212,9 @@ fn of_object(profile: &ProfileSummary) -> Option<Difference> {
     match profile.status.as_ref().and_then(|status| status.content_hash.as_deref()) {
         Some(said) if said.parse::<ContentHash>().as_ref() == Ok(hash) => None,
         Some(said) => {
-            differs(Kind::StatusDiffers, format!("the status says {said}, the contents have {hash}"))
+            differs(Kind::StatusDiffers, format!("the status has {said}, the contents have {hash}"))
         }
-        None => differs(Kind::StatusDiffers, "the status says no hash: does the operator run?".to_owned()),
+        None => differs(Kind::StatusDiffers, "the status has no hash: does the operator run?".to_owned()),
     }
 }
 
@@ -245,17 +246,17 @@ fn of_node(
     };
     found.extend(unwatched.map(|message| differs(None, Kind::Unwatched, message)));
     for profile in profiles {
-        let (held, wanted) = (node.held(&profile.name), profile.wanted());
+        let (held, wanted) = (node.file_hash(&profile.name), profile.wanted());
         let problem = report.problems.iter().find(|problem| problem.name == profile.name);
         let why = problem.map(|it| format!("; {}: {}", it.reason, it.message)).unwrap_or_default();
         let difference = match (held, wanted) {
             (Some(held), Some(wanted)) if held != wanted => {
-                let message = format!("a file with {held}, wanted is {wanted}{why}");
+                let message = format!("a file with {held} instead of {wanted}{why}");
                 Some((Kind::OtherContents, message))
             }
-            (None, Some(_)) => Some((Kind::Missing, format!("no file of ours{why}"))),
+            (None, Some(_)) => Some((Kind::Missing, format!("no file of the agent{why}"))),
             (Some(held), None) if profile.removal_approved => {
-                Some((Kind::Leftover, leftover(held, "a profile that may go")))
+                Some((Kind::Leftover, leftover(held, "a profile whose removal is approved")))
             }
             _ => None,
         };
@@ -264,7 +265,7 @@ fn of_node(
     if only.is_none() {
         let nobodys = report.files.keys().filter(|name| !snapshot.profiles.contains_key(*name));
         found.extend(nobodys.filter_map(|name| {
-            let message = leftover(node.held(name)?, "a profile that there is not");
+            let message = leftover(node.file_hash(name)?, "a profile that does not exist");
             Some(differs(Some(name), Kind::Leftover, message))
         }));
     }
@@ -304,7 +305,7 @@ mod tests {
     }
 
     #[test]
-    fn whatever_differs_is_named() {
+    fn every_difference_is_named() {
         let mut other = audit();
         other.status.as_mut().unwrap().content_hash = Some(format!("sha256:{}", "0".repeat(64)));
         let mut invalid = profile("invalid", 50);
@@ -345,7 +346,7 @@ mod tests {
     }
 
     #[test]
-    fn a_node_that_only_its_agents_pod_tells_of_is_not_verified() {
+    fn a_node_with_an_agents_pod_and_without_a_report_is_not_verified() {
         let mut snapshot = snapshot(vec![audit()], vec![good("node-1")]);
         snapshot.agents = agents(&[("node-1", true, 1), ("node-2", true, 1)]);
         let view = VerifyView::of(&snapshot, None);
@@ -357,19 +358,19 @@ mod tests {
     }
 
     #[test]
-    fn what_was_not_looked_at_is_said() {
+    fn kinds_that_could_not_be_listed_are_named() {
         let unseen = snapshot(vec![audit()], vec![good("node-1")]);
         let view = VerifyView::of(&unseen, None);
         assert!(view.verified);
-        insta::assert_snapshot!(view.remarks(&unseen).join("\n"), @"the agents' pods may not be listed: only nodes with a report were looked at");
+        insta::assert_snapshot!(view.remarks(&unseen).join("\n"), @"you may not list the agents' pods: only nodes with a report were checked");
         let mut empty = snapshot(vec![], vec![good("node-1")]);
         empty.agents = agents(&[("node-1", true, 1)]);
         assert_eq!(VerifyView::of(&empty, None).remarks(&empty), ["there are no profiles"]);
     }
 
-    /// What a backup brings back, or a copied manifest: no agent will ever report for it.
+    /// From a restored backup or a copied manifest: no agent will ever report for it.
     #[test]
-    fn what_is_kept_of_a_node_that_there_is_not_makes_nothing_unverified() {
+    fn a_report_of_a_node_that_does_not_exist_does_not_fail_the_verification() {
         let mut snapshot = snapshot(
             vec![audit()],
             vec![
@@ -381,21 +382,21 @@ mod tests {
         snapshot.agents = agents(&[("node-1", true, 1)]);
         let unknown = VerifyView::of(&snapshot, None);
         assert!(!unknown.verified);
-        insta::assert_snapshot!(unknown.remarks(&snapshot).join("\n"), @"the Nodes may not be listed: one that no longer exists cannot be told from one that is behind");
+        insta::assert_snapshot!(unknown.remarks(&snapshot).join("\n"), @"you may not list Nodes: a Node that no longer exists looks like one that is behind");
         snapshot.existing = Some(["node-1".to_owned()].into());
         let view = VerifyView::of(&snapshot, None);
         assert_eq!((view.verified, view.nodes, view.wanted, view.right), (true, 1, 1, 1));
         assert_eq!(view.gone, ["node-2", "node-3"]);
         insta::assert_snapshot!(view.remarks(&snapshot).join("\n"), @r"
-        not looked at: the NodeProfileStatus node-2, because there is no such Node; the operator removes it
-        not looked at: the NodeProfileStatus node-3, because there is no such Node; the operator removes it
+        not checked: the NodeProfileStatus node-2, because no such Node exists; the operator removes it
+        not checked: the NodeProfileStatus node-3, because no such Node exists; the operator removes it
         ");
         snapshot.existing = Some(["node-9".to_owned()].into());
         assert_eq!(VerifyView::of(&snapshot, None).differences[0].kind, Kind::NoNodes);
     }
 
     #[test]
-    fn nobody_to_ask_is_no_proof() {
+    fn without_reports_nothing_is_verified() {
         let view = VerifyView::of(&snapshot(vec![audit()], vec![]), None);
         assert!(!view.verified);
         assert_eq!(view.differences[0].kind, Kind::NoNodes);

@@ -1,4 +1,4 @@
-//! `wait`: whether what is waited for is so.
+//! `wait`: whether the goal is reached.
 
 use std::fmt::Write;
 
@@ -8,31 +8,31 @@ use clap::ValueEnum;
 use crate::facts::{ProfileSummary, Snapshot};
 use crate::status::because;
 
-/// Nodes that are named of one profile.
+/// The maximum number of nodes to name for one profile.
 const NAMED: usize = 10;
 
-/// What is waited for.
+/// The goal of the wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Goal {
-    /// Every node that must hold the present contents does
+    /// Every node that must hold the current contents does
     Ready,
-    /// There is no such profile any more, and no file of it on a node that can be reached
+    /// The profile no longer exists, and no reachable node has its file
     Deleted,
 }
 
-/// How far it is.
+/// The progress towards the goal.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Progress {
-    /// It is so.
+    /// The goal is reached.
     Reached(String),
     /// Not yet, and why.
     NotYet(String),
-    /// It will not be so unless somebody changes something.
+    /// The goal cannot be reached unless somebody changes something.
     Never(String),
 }
 
 impl Progress {
-    /// How far a profile is.
+    /// The progress of a profile.
     #[must_use]
     pub fn of(snapshot: &Snapshot, name: &str, goal: Goal) -> Self {
         match (snapshot.profiles.get(name), goal) {
@@ -61,7 +61,9 @@ fn ready(profile: &ProfileSummary, snapshot: &Snapshot) -> Progress {
         Some(ready) if profile.is_judged() => {
             format!("{name} is not ready: {}: {}", ready.reason, ready.message)
         }
-        _ => format!("{name} is not ready: the operator has not judged its present contents; does it run?"),
+        _ => {
+            format!("{name} is not ready: the operator has not reconciled its present contents; does it run?")
+        }
     };
     Progress::NotYet(why + &nodes(profile, snapshot))
 }
@@ -82,12 +84,12 @@ fn deleted(profile: &ProfileSummary, snapshot: &Snapshot) -> Progress {
             ))
         }
         None => Progress::NotYet(format!(
-            "{name} is being deleted, and the operator has not said what that waits for; does it run?"
+            "{name} is being deleted, and the operator has not written what the deletion waits for; does it run?"
         )),
     }
 }
 
-/// A line for each of the first nodes that are not as they should be.
+/// A line for each of the first nodes that are behind.
 fn nodes(profile: &ProfileSummary, snapshot: &Snapshot) -> String {
     let standings = snapshot.standings(profile);
     let behind: Vec<_> = standings.iter().filter(|standing| !standing.state.is_right()).collect();
@@ -123,11 +125,11 @@ mod tests {
         let mut changed = ready();
         changed.generation = Some(2);
         insta::assert_snapshot!(format!("{:?}", of(changed, Goal::Ready)),
-            @r#"NotYet("audit is not ready: the operator has not judged its present contents; does it run?\n  node-1: Pending, NoFile: it has no file yet")"#);
+            @r#"NotYet("audit is not ready: the operator has not reconciled its present contents; does it run?\n  node-1: Pending, NoFile: it has no file yet")"#);
     }
 
     #[test]
-    fn what_is_waited_for_says_which_node_and_why() {
+    fn waiting_names_the_nodes_that_are_behind_and_why() {
         insta::assert_snapshot!(format!("{:?}", of(profile("audit", 50), Goal::Ready)),
             @r#"NotYet("audit is not ready: RollingOut: 0 of 1 nodes hold it\n  node-1: Pending, NoFile: it has no file yet")"#);
         assert!(
@@ -136,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_come_by_itself_is_not_waited_for() {
+    fn a_goal_that_cannot_be_reached_is_not_waited_for() {
         let mut invalid = profile("audit", 50);
         invalid.content = Err("spec.contents: is required".into());
         let mut deleted = profile("audit", 50);
@@ -147,11 +149,11 @@ mod tests {
     }
 
     #[test]
-    fn a_deletion_says_what_it_waits_for() {
+    fn waiting_for_a_deletion_shows_what_it_waits_for() {
         let mut going = profile("audit", 50);
         going.deleted = true;
         insta::assert_snapshot!(format!("{:?}", of(going.clone(), Goal::Deleted)),
-            @r#"NotYet("audit is being deleted, and the operator has not said what that waits for; does it run?")"#);
+            @r#"NotYet("audit is being deleted, and the operator has not written what the deletion waits for; does it run?")"#);
         let condition = going.status.as_mut().unwrap().conditions.first_mut().unwrap();
         condition.type_ = "Deleting".into();
         (condition.reason, condition.message) = ("InUse".into(), "1 pod uses it: shop/web".into());

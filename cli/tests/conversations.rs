@@ -1,9 +1,9 @@
-//! What the commands ask the API server for, word for word, and what they make of the answers.
+//! The exact requests of the commands to the API server, and their results.
 
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
-    reason = "clippy's leave to panic in tests does not reach the helpers of an integration test"
+    reason = "clippy allows panics in tests, but not in the helpers of an integration test"
 )]
 
 use std::io::Write;
@@ -36,7 +36,7 @@ impl Server {
         send.send_response(answer(status, &body));
     }
 
-    /// Answers everything by path, for as long as anybody asks; watches stay open without news.
+    /// Answers every request by its path, as long as there are any; watches stay open without events.
     async fn serve(&mut self, of: impl Fn(&str) -> (u16, Value)) {
         let mut open = Vec::new();
         while let Some((request, send)) = self.0.next_request().await {
@@ -107,7 +107,7 @@ fn node(files: &Value) -> Value {
     })
 }
 
-/// Asks what these arguments say, while `conversation` goes on.
+/// Runs the command with these arguments, while `conversation` answers.
 async fn ask<const N: usize>(
     arguments: [&str; N],
     conversation: impl AsyncFnOnce(&mut Server),
@@ -151,7 +151,7 @@ async fn status_asks_for_the_two_kinds_page_by_page_and_for_the_agents_pods() {
 }
 
 #[tokio::test]
-async fn one_profile_is_asked_for_by_name_and_agents_that_may_not_be_seen_are_left_out() {
+async fn one_profile_is_read_by_name_and_agents_that_may_not_be_listed_are_omitted() {
     let answer = ask(["status", "audit"], async |server| {
         server.expect(&format!("{OURS}/seccompprofiles/audit"), (200, profile("audit", "True"))).await;
         server
@@ -198,7 +198,7 @@ async fn a_definition_without_a_body_is_told_from_a_profile_that_there_is_not() 
 }
 
 #[tokio::test]
-async fn users_shows_what_it_may_see_and_says_what_it_may_not() {
+async fn users_shows_what_it_may_list_and_names_what_it_may_not() {
     let using = |profile: &str| json!({ "containers": [{ "securityContext": { "seccompProfile": { "type": "Localhost", "localhostProfile": format!("profiles/{profile}.json") } } }] });
     let of = |path: &str| match path.rsplit_once('/').unwrap().1 {
         "seccompprofiles" => list(&[profile("audit", "True")]),
@@ -221,12 +221,12 @@ async fn users_shows_what_it_may_see_and_says_what_it_may_not() {
         answer = run::answer(&options.task, &client, Paint::Plain) => answer.unwrap(),
     };
     insta::assert_snapshot!(answer.text);
-    insta::assert_snapshot!("what_was_not_looked_at", answer.remarks.join("\n"));
-    assert!(answer.yes);
+    insta::assert_snapshot!("kinds_not_listed", answer.remarks.join("\n"));
+    assert!(answer.success);
 }
 
 #[tokio::test]
-async fn diff_says_by_its_exit_code_whether_the_filters_differ() {
+async fn the_exit_code_of_diff_shows_whether_the_filters_differ() {
     let mut file = tempfile::NamedTempFile::new().unwrap();
     file.write_all(br#"{ "defaultAction": "SCMP_ACT_LOG", "syscalls": [{ "names": ["bpf"], "action": "SCMP_ACT_TRAP" }] }"#).unwrap();
     let path = file.path().to_str().unwrap().to_owned();
@@ -236,13 +236,13 @@ async fn diff_says_by_its_exit_code_whether_the_filters_differ() {
     .await
     .unwrap();
     differ.text = differ.text.replace(&path, "FILE");
-    assert!(!differ.yes);
+    assert!(!differ.success);
     insta::assert_snapshot!(differ.text);
     std::fs::write(&path, "defaultAction: SCMP_ACT_LOG").unwrap();
     let same = ask(["diff", "audit", "-f", &path], async |server| {
         server.expect(&format!("{OURS}/seccompprofiles/audit"), (200, profile("audit", "True"))).await;
     });
-    assert_eq!(same.await.unwrap(), Answer { text: String::new(), remarks: vec![], yes: true });
+    assert_eq!(same.await.unwrap(), Answer { text: String::new(), remarks: vec![], success: true });
     std::fs::write(&path, "defaultAction: LOG").unwrap();
     let wrong = ask(["diff", "audit", "-f", &path], async |server| {
         server.expect(&format!("{OURS}/seccompprofiles/audit"), (200, profile("audit", "True"))).await;
@@ -251,7 +251,7 @@ async fn diff_says_by_its_exit_code_whether_the_filters_differ() {
 }
 
 #[tokio::test]
-async fn verify_says_no_where_a_report_differs_although_the_status_says_ready() {
+async fn verify_fails_if_a_report_differs_although_the_status_is_ready() {
     let verify = async |files: Value| {
         let asked = ask(["verify", "audit", "-o", "yaml"], async |server| {
             server.expect(&format!("{OURS}/seccompprofiles/audit"), (200, profile("audit", "True"))).await;
@@ -262,14 +262,14 @@ async fn verify_says_no_where_a_report_differs_although_the_status_says_ready() 
         asked.await.unwrap()
     };
     let right = verify(json!({ "audit": &HASH[7..39] })).await;
-    assert!(right.yes && right.text.starts_with("verified: true\n"), "{}", right.text);
+    assert!(right.success && right.text.starts_with("verified: true\n"), "{}", right.text);
     assert_eq!(right.remarks.len(), 1, "the agents are not known: {:?}", right.remarks);
     let wrong = verify(json!({ "audit": "0".repeat(32) })).await;
-    assert!(!wrong.yes && wrong.text.contains("kind: OtherContents"), "{}", wrong.text);
+    assert!(!wrong.success && wrong.text.contains("kind: OtherContents"), "{}", wrong.text);
 }
 
 #[tokio::test]
-async fn verify_leaves_out_what_is_kept_of_a_node_that_there_is_not() {
+async fn verify_ignores_the_report_of_a_node_that_does_not_exist() {
     let mut ghost = node(&json!({}));
     ghost["metadata"]["name"] = json!("node-2");
     let asked = ask(["verify", "audit"], async |server| {
@@ -283,12 +283,10 @@ async fn verify_leaves_out_what_is_kept_of_a_node_that_there_is_not() {
         server.expect("/api/v1/nodes?&limit=250", nodes).await;
     });
     let answer = asked.await.unwrap();
-    assert!(answer.yes, "{}", answer.text);
+    assert!(answer.success, "{}", answer.text);
     assert_eq!(
         answer.remarks,
-        [
-            "not looked at: the NodeProfileStatus node-2, because there is no such Node; the operator removes it"
-        ]
+        ["not checked: the NodeProfileStatus node-2, because no such Node exists; the operator removes it"]
     );
 }
 
@@ -325,10 +323,10 @@ async fn users_asks_for_runtime_classes_only_where_a_pod_has_one() {
     let hidden = answer(Some("hidden")).await;
     assert!(hidden.text.contains("RuntimeClass hidden, which could not be read"), "{hidden:?}");
     assert_eq!(hidden.remarks.len(), 1, "{hidden:?}");
-    assert!(hidden.remarks[0].starts_with("not looked at: runtimeclasses.node.k8s.io: "), "{hidden:?}");
+    assert!(hidden.remarks[0].starts_with("not checked: runtimeclasses.node.k8s.io: "), "{hidden:?}");
 }
 
-/// Waits for `audit`, with an API server of which the profile is always as given.
+/// Waits for `audit`, with an API server on which the profile never changes.
 async fn wait(object: Option<Value>, names: &[&str], goal: Goal) -> (Result<bool, CliError>, String) {
     let (service, handle) = tower_test::mock::pair();
     let client = Client::new(service, "default");
@@ -354,7 +352,7 @@ async fn wait(object: Option<Value>, names: &[&str], goal: Goal) -> (Result<bool
 }
 
 #[tokio::test]
-async fn waiting_ends_at_once_where_all_is_as_it_should_be_or_never_will_be() {
+async fn waiting_ends_at_once_if_the_goal_is_reached_or_impossible() {
     let (result, said) = wait(Some(profile("audit", "True")), &["audit"], Goal::Ready).await;
     assert!(result.unwrap());
     assert_eq!(said, "audit is ready: 1 of 1 nodes hold it\n");
@@ -368,7 +366,7 @@ async fn waiting_ends_at_once_where_all_is_as_it_should_be_or_never_will_be() {
 }
 
 #[tokio::test]
-async fn waiting_ends_with_no_when_the_time_is_up() {
+async fn waiting_fails_when_the_time_is_up() {
     let (result, said) = wait(Some(profile("audit", "False")), &[], Goal::Ready).await;
     assert!(!result.unwrap());
     assert_eq!(said, "");

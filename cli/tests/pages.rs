@@ -1,8 +1,8 @@
-//! The manual pages and the reference in the docs are those that the options give.
+//! The manual pages and the reference in the docs match the options.
 
 #![allow(
     clippy::unwrap_used,
-    reason = "clippy's leave to panic in tests does not reach the helpers of an integration test"
+    reason = "clippy allows panics in tests, but not in the helpers of an integration test"
 )]
 
 use std::collections::BTreeMap;
@@ -10,7 +10,7 @@ use std::fs;
 use std::path::Path;
 
 use clap::{CommandFactory, ValueEnum};
-use cli::standing::{NodeState, words};
+use cli::standing::{NodeState, plugin_reasons};
 use cli::verify;
 
 fn pages(directory: &Path) -> BTreeMap<String, String> {
@@ -40,9 +40,9 @@ fn the_manual_pages_are_those_that_the_options_give() {
     }
 }
 
-/// A word is explained in a row of a table, in its first or, below a state, its second column.
+/// Each is explained in a row of a table, in its first or, below a state, its second column.
 #[test]
-fn every_word_of_the_answers_is_explained() {
+fn every_reason_and_state_in_the_output_is_explained() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/how-to/read-the-status.md");
     let page = fs::read_to_string(path).unwrap();
     let cells: Vec<&str> = page
@@ -53,7 +53,7 @@ fn every_word_of_the_answers_is_explained() {
         .collect();
     let states = NodeState::ALL.iter().map(ToString::to_string);
     let differences = verify::Kind::ALL.iter().map(ToString::to_string);
-    for word in states.chain(differences).chain(words::ALL.map(str::to_owned)) {
+    for word in states.chain(differences).chain(plugin_reasons::ALL.map(str::to_owned)) {
         assert!(cells.contains(&&*format!("`{word}`")), "{word} is not explained");
     }
 }
@@ -68,7 +68,7 @@ fn every_shell_gets_a_script_that_completes_the_tasks() {
     }
 }
 
-/// What `--help` says of the whole and of each task.
+/// The output of `--help` for the program and for each command.
 fn help() -> String {
     let mut command = cli::options::Options::command();
     command.build();

@@ -1,14 +1,14 @@
-//! The program beside a proxy that its environment or its kubeconfig names.
+//! The program with a proxy in its environment or its kubeconfig.
 
 #![allow(
     clippy::unwrap_used,
-    reason = "clippy's leave to panic in tests does not reach the helpers of an integration test"
+    reason = "clippy allows panics in tests, but not in the helpers of an integration test"
 )]
 
 use std::fs;
 use std::process::Command;
 
-/// What `kubectl-seccomp status` says with these fields of its cluster, where the environment names a proxy.
+/// The output of `kubectl-seccomp status` with these fields of its cluster, and a proxy in the environment.
 fn said(fields: &str) -> String {
     let directory = tempfile::tempdir().unwrap();
     let kubeconfig = directory.path().join("config");
@@ -27,7 +27,7 @@ contexts: [{{ name: it, context: {{ cluster: it }} }}]
 }
 
 #[test]
-fn the_environments_proxy_is_not_looked_at_and_the_kubeconfigs_is_refused() {
+fn the_environments_proxy_is_ignored_and_the_kubeconfigs_is_refused() {
     let said_without = said("server: 'http://127.0.0.1:1'");
     assert!(said_without.starts_with("error: cannot list seccompprofiles: "), "{said_without}");
     let said_with = said("server: 'http://127.0.0.1:1', proxy-url: 'http://127.0.0.1:2'");

@@ -10,7 +10,7 @@ fuzz_mutator!(|data: &mut [u8], size: usize, max_size: usize, seed: u32| {
 });
 
 fuzz_target!(
-    init: for words in [Action::WORDS, Architecture::WORDS, Comparison::WORDS, Flag::WORDS] {
+    init: for words in [Action::NAMES, Architecture::NAMES, Comparison::NAMES, Flag::NAMES] {
         fuzz::mutate::assert_known(words);
     },
     |bytes: &[u8]| {

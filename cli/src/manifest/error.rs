@@ -1,23 +1,23 @@
-//! Why a file holds no profile to compare with.
+//! Why a file contains no profile to compare with.
 
 use std::fmt;
 
 use super::scalar::ScalarError;
 
-/// A file that holds no profile to compare with.
+/// An error about a file without a usable profile.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DocumentError {
-    /// kubectl would not read it, or drop a part of it.
+    /// kubectl would refuse the file or drop a part of it.
     #[error("{0}")]
     Syntax(#[from] SyntaxError),
-    /// It holds neither a `SeccompProfile` nor a profile as runtimes read it.
+    /// It contains neither a `SeccompProfile` nor a profile in the runtimes' format.
     #[error(
         "no SeccompProfile of {API_VERSION}, and no profile in the form of the OCI runtime specification (with a \
          defaultAction); found: {}",
         listed(.0)
     )]
     NoProfile(Vec<Found>),
-    /// It holds a profile of the Security Profiles Operator.
+    /// It contains a profile of the Security Profiles Operator.
     #[error(
         "{0} is a profile of the Security Profiles Operator, another product whose kind has the same name\nTo convert it \
          by hand, move defaultAction, architectures, flags and syscalls from its spec into spec.contents of a \
@@ -26,25 +26,25 @@ pub enum DocumentError {
          profiles/NAME.json instead of operator/NAME.json."
     )]
     OtherOperator(Found),
-    /// It holds several, none of which has the name that was asked for.
+    /// It contains several profiles, none of which has the requested name.
     #[error("several SeccompProfiles ({}), none of them named {wanted}", .found.join(", "))]
     Several {
         /// Their names.
         found: Vec<String>,
-        /// The name that was asked for.
+        /// The requested name.
         wanted: String,
     },
-    /// A whole number that `kubectl apply` does not send as it stands.
+    /// A whole number that `kubectl apply` would change.
     #[error(
         "{field}: kubectl apply makes {sent} of {number} where it changes an object, because it compares objects in floating \
          point; write it as text: \"{number}\""
     )]
     Rounded {
-        /// Where it stands.
+        /// Its path.
         field: String,
         /// The number.
         number: i64,
-        /// What kubectl makes of it.
+        /// The number that kubectl would send.
         sent: String,
     },
     /// The object has no contents.
@@ -58,11 +58,11 @@ pub enum DocumentError {
     Invalid(#[from] profile::ParseError),
 }
 
-/// What the kind's objects say in `apiVersion`.
+/// The `apiVersion` of the kind.
 pub(crate) const API_VERSION: &str = "seccomp.imjasonh.dev/v1alpha1";
 
 impl DocumentError {
-    /// One word of a bounded vocabulary.
+    /// The reason, as one word of a bounded set.
     #[must_use]
     pub fn reason(&self) -> &'static str {
         match self {
@@ -78,7 +78,7 @@ impl DocumentError {
     }
 }
 
-/// An object that is not one of ours.
+/// An object of another kind.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Found {
     /// Its `apiVersion`, if it has one.
@@ -94,13 +94,13 @@ impl fmt::Display for Found {
         match (&self.kind, &self.api_version) {
             (Some(kind), Some(version)) => write!(f, "{kind} of {version}")?,
             (Some(kind), None) => write!(f, "{kind} without an apiVersion")?,
-            (None, _) => f.write_str("something without a kind")?,
+            (None, _) => f.write_str("an object without a kind")?,
         }
         self.name.iter().try_for_each(|name| write!(f, " named {name:?}"))
     }
 }
 
-/// How many objects an error names; a file may hold a whole installation.
+/// The maximum number of objects that an error names, because a file may contain a whole installation.
 const NAMED: usize = 5;
 
 fn listed(found: &[Found]) -> String {
@@ -130,51 +130,49 @@ pub enum Fault {
     /// It is neither YAML nor JSON.
     #[error("neither YAML nor JSON: {0}")]
     Syntax(String),
-    /// A character that may not stand in YAML 1.1, or ends a line there.
-    #[error("the character {0:?} is no text to kubectl; write it as an escape in double quotes")]
+    /// A character that is not allowed in YAML 1.1, or ends a line there.
+    #[error("the character {0:?} is not allowed in kubectl's YAML; write it as an escape in double quotes")]
     Character(char),
-    /// An escape of JSON in text that is not JSON.
-    #[error(
-        "the escape {0} is one of JSON alone, and kubectl refuses it in YAML; write the character itself"
-    )]
+    /// A JSON escape in text that is not JSON.
+    #[error("the escape {0} exists only in JSON, and kubectl refuses it in YAML; write the character itself")]
     Escape(String),
-    /// A question mark in text that is not quoted, in brackets or braces.
+    /// A question mark in unquoted text in brackets or braces.
     #[error(
-        "{0:?} has a question mark, which kubectl takes for something else in brackets and braces; quote it"
+        "{0:?} has a question mark, which has another meaning for kubectl in brackets and braces; quote it"
     )]
     Question(String),
-    /// A document that is no object.
+    /// A document that is not an object.
     #[error("expected an object, found {0}")]
     NoObject(String),
-    /// Something stands beside the separator of documents.
+    /// Text on the line of the separator of documents.
     #[error(
-        "{0:?} stands beside the separator ---, where kubectl takes nothing but a comment; begin a new line"
+        "{0:?} is on the line of the separator ---, where kubectl accepts only a comment; begin a new line"
     )]
     Separator(String),
-    /// Something stands behind the end of a document.
-    #[error("kubectl reads nothing behind the end of a document (...); separate documents by ---")]
+    /// Text after the end of a document.
+    #[error("kubectl ignores text after the end of a document (...); separate documents by ---")]
     BehindTheEnd,
-    /// A key stands twice.
-    #[error("the key {0:?} stands twice in one object, and kubectl takes the last in silence; leave one out")]
+    /// A duplicate key.
+    #[error("the key {0:?} appears twice in one object, and kubectl silently keeps the last; leave one out")]
     KeyTwice(String),
-    /// `<<` stands behind a key that it brings, too.
+    /// `<<` comes after a key that it also merges.
     #[error(
-        "<< stands behind the key {0:?} and brings it, too: kubectl takes what << brings, other readers the key's own; put << first"
+        "<< comes after the key {0:?} and also merges it: kubectl uses the merged value, other readers the key's own; put << first"
     )]
     LateMerge(String),
-    /// `<<` brings something that is no object.
-    #[error("<< takes an object, or a list of objects")]
+    /// `<<` merges something that is not an object.
+    #[error("<< needs an object, or a list of objects")]
     Merge,
-    /// A key that is no text.
-    #[error("the key {0} is no text; quote it")]
+    /// A key that is not a string.
+    #[error("the key {0} is not a string; quote it")]
     Key(String),
-    /// An anchor within itself.
-    #[error("an alias stands within its own anchor")]
+    /// An alias within its own anchor.
+    #[error("an alias is within its own anchor")]
     ContainsItself,
-    /// More than anybody needs.
+    /// Too many values.
     #[error("more than {0} values, those of aliases counted each time")]
     TooLarge(usize),
-    /// A scalar that has no value.
+    /// An invalid scalar.
     #[error("{0}")]
     Scalar(#[from] ScalarError),
 }

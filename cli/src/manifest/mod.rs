@@ -1,11 +1,11 @@
-//! A file as kubectl reads it and the API server stores it: which profile `kubectl apply` would put on the cluster.
+//! Reads a file as kubectl does, and finds the profile that the API server would store after `kubectl apply`.
 //!
 //! - [`profile_in`]: the profile in a file.
-//! - [`DocumentError`]: why there is none, with the line or the field.
-//! - `stream` tells the documents apart, `yaml` and `scalar` make JSON of one, `stored` is the API server's part.
+//! - [`DocumentError`]: why there is no valid profile, with the line or the field.
+//! - `stream` separates the documents, `yaml` and `scalar` convert one to JSON, `stored` does the API server's part.
 //!
-//! What is compared here and what is stored there must be one profile. Where kubectl drops something in silence (the
-//! first of two equal keys), or where readers of YAML disagree, the file is refused with what would be right.
+//! The profile that is compared here must be the one that the API server would store. If kubectl would silently drop
+//! something (the first of two equal keys), or if YAML readers disagree, the file is refused with advice.
 
 mod error;
 mod scalar;
@@ -22,14 +22,14 @@ use error::API_VERSION;
 pub use error::{DocumentError, Fault, Found, SyntaxError};
 pub use scalar::ScalarError;
 
-/// The group of the Security Profiles Operator, whose kind has our kind's name.
+/// The API group of the Security Profiles Operator, whose kind has the same name.
 const OTHER_OPERATOR: &str = "security-profiles-operator.x-k8s.io/";
 
-/// The profile in a file: a `SeccompProfile` (if there are several, the one named `wanted`), or a profile as runtimes
-/// read it.
+/// The profile in a file: a `SeccompProfile` (if there are several, the one named `wanted`), or a profile in the
+/// runtimes' format.
 ///
 /// # Errors
-/// There is none, or it is not valid, or kubectl would not take the file.
+/// There is no profile, it is invalid, or kubectl would refuse the file.
 pub fn profile_in(text: &str, wanted: &str) -> Result<Profile, DocumentError> {
     let documents = stream::documents(text)?;
     if let [document] = &documents[..]
@@ -69,7 +69,7 @@ pub fn profile_in(text: &str, wanted: &str) -> Result<Profile, DocumentError> {
     Ok(Profile::from_value(&contents).map_err(|error| error.under("spec.contents"))?)
 }
 
-/// The objects in a document: a list is what it holds, also a list of lists.
+/// The objects in a document; lists, including lists of lists, are expanded.
 fn flatten(mut document: Value, objects: &mut Vec<Value>) {
     let Some(Value::Array(items)) = document.get_mut("items").map(Value::take) else {
         objects.push(document);
@@ -78,7 +78,7 @@ fn flatten(mut document: Value, objects: &mut Vec<Value>) {
     let (version, kind) = (text(&document, "apiVersion"), text(&document, "kind"));
     let kind = kind.map(|kind| kind.strip_suffix("List").unwrap_or(kind));
     for mut item in items {
-        // An item that says neither has those of the list (`decodeToList` of k8s.io/apimachinery, unstructured).
+        // An item without these has those of the list (`decodeToList` of k8s.io/apimachinery, unstructured).
         if text(&item, "kind").is_none()
             && text(&item, "apiVersion").is_none()
             && let Some(object) = item.as_object_mut()
@@ -102,7 +102,7 @@ fn is_ours(object: &Value) -> bool {
     text(object, "kind") == Some("SeccompProfile") && text(object, "apiVersion") == Some(API_VERSION)
 }
 
-/// Says what there is instead of a profile of ours.
+/// The error for a file without a matching profile, which lists the objects in it.
 fn none_in(others: &[Value]) -> DocumentError {
     let found = |object: &Value| Found {
         api_version: text(object, "apiVersion").map(str::to_owned),

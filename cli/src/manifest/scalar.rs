@@ -1,19 +1,19 @@
-//! What kubectl takes a YAML scalar for.
+//! Resolves a YAML scalar as kubectl does.
 //!
 //! kubectl 1.37 reads YAML with `sigs.k8s.io/yaml` 1.6.0, which is `go.yaml.in/yaml/v2` 2.4.4: mostly YAML 1.1. There
-//! `04000` is octal, `0b101` and `1_000` are numbers and `yes`, `on` and `y` are booleans; unlike in YAML 1.1, `1:30` is
-//! text. This is that library's `resolve` (resolve.go), held against it in `tests.rs`.
+//! `04000` is octal, `0b101` and `1_000` are numbers and `yes`, `on` and `y` are booleans; unlike in YAML 1.1, `1:30`
+//! is a string. This is that library's `resolve` (resolve.go); `tests.rs` compares the two.
 
 use serde_json::{Number, Value};
 
-/// A scalar that has no value.
+/// An invalid scalar.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ScalarError {
     /// A number that JSON does not have.
     #[error("{0} is a number that JSON does not have; write the number in digits")]
     NotFinite(String),
-    /// The tag says something else than the text.
-    #[error("{text:?} is not what its tag !!{tag} says; leave the tag out")]
+    /// The tag does not match the text.
+    #[error("{text:?} does not match its tag !!{tag}; leave the tag out")]
     Tag {
         /// The text.
         text: String,
@@ -21,18 +21,18 @@ pub enum ScalarError {
         tag: String,
     },
     /// Bytes in base64.
-    #[error("!!binary is not read here; write the text itself")]
+    #[error("!!binary is not supported; write the text itself")]
     Binary,
 }
 
-/// What a plain scalar is: `go.yaml.in/yaml/v2` decides by the text alone.
+/// The value of a plain scalar: `go.yaml.in/yaml/v2` decides by the text alone.
 ///
 /// # Errors
-/// It is an infinity or no number, which kubectl refuses, too.
+/// It is an infinity or NaN, which kubectl also refuses.
 pub(crate) fn plain(text: &str) -> Result<Value, ScalarError> {
     let Some(first) = text.chars().next() else { return Ok(Value::Null) };
     if !matches!(first, '+' | '-' | '.' | '0'..='9') {
-        return Ok(word(text).unwrap_or_else(|| text.into()));
+        return Ok(keyword(text).unwrap_or_else(|| text.into()));
     }
     if matches!(text.trim_start_matches(['+', '-']), ".inf" | ".Inf" | ".INF" | ".nan" | ".NaN" | ".NAN") {
         return Err(ScalarError::NotFinite(text.to_owned()));
@@ -44,10 +44,10 @@ pub(crate) fn plain(text: &str) -> Result<Value, ScalarError> {
     Ok(number.map_or_else(|| text.into(), Value::Number))
 }
 
-/// What a scalar with a tag of YAML's own (`!!int`) is; all other tags leave text as it is.
+/// The value of a scalar with a tag of YAML itself (`!!int`); all other tags leave it a string.
 ///
 /// # Errors
-/// The text is not what the tag says.
+/// The text does not match the tag.
 pub(crate) fn tagged(text: &str, tag: &str) -> Result<Value, ScalarError> {
     let value = match tag {
         "binary" => return Err(ScalarError::Binary),
@@ -63,7 +63,7 @@ pub(crate) fn tagged(text: &str, tag: &str) -> Result<Value, ScalarError> {
     if fits { Ok(value) } else { Err(ScalarError::Tag { text: text.to_owned(), tag: tag.to_owned() }) }
 }
 
-fn word(text: &str) -> Option<Value> {
+fn keyword(text: &str) -> Option<Value> {
     Some(match text {
         "~" | "null" | "Null" | "NULL" => Value::Null,
         "y" | "Y" | "yes" | "Yes" | "YES" | "true" | "True" | "TRUE" | "on" | "On" | "ON" => true.into(),
@@ -72,8 +72,8 @@ fn word(text: &str) -> Option<Value> {
     })
 }
 
-/// A number without underscores, as Go's `ParseInt` and `ParseUint` with base 0 and the library's pattern of floats take
-/// it, in this order.
+/// A number without underscores, as Go's `ParseInt` and `ParseUint` with base 0 and the library's pattern of floats
+/// accept it, in this order.
 fn number(text: &str) -> Option<Number> {
     let (negative, digits) = match text.strip_prefix(['+', '-']) {
         Some(digits) => (text.starts_with('-'), digits),
@@ -87,25 +87,25 @@ fn number(text: &str) -> Option<Number> {
         [b'0', _, ..] => (8, &digits[1..]),
         _ => (10, digits),
     };
-    // A second sign is none of Go's, though it is one of `from_str_radix`.
+    // `from_str_radix` would accept a second sign, which Go does not.
     let whole = digits.chars().all(|c| c.is_digit(radix)).then(|| i128::from_str_radix(digits, radix).ok());
     let whole = whole.flatten().map(|whole| if negative { -whole } else { whole });
     let small = || i64::try_from(whole?).ok().map(Number::from);
     let large = || u64::try_from(whole?).ok().filter(|_| !signed).map(Number::from);
-    // The library's own way of reading binary numbers takes a sign behind the prefix, too.
+    // The library's code for binary numbers also accepts a sign after the prefix.
     let binary = || i64::from_str_radix(text.strip_prefix("0b")?, 2).ok().map(Number::from);
     small().or_else(large).or_else(|| float(text)).or_else(binary)
 }
 
-/// Whether each underscore stands between two digits, as Go's `ParseFloat` wants it.
+/// Whether each underscore is between two digits, as Go's `ParseFloat` requires.
 fn between_digits(text: &str) -> bool {
     let parts: Vec<_> = text.split('_').collect();
     let digit = |c: Option<char>| c.is_some_and(|c| c.is_ascii_digit());
     parts.windows(2).all(|two| digit(two[0].chars().next_back()) && digit(two[1].chars().next()))
 }
 
-/// A decimal number as the library's pattern has it: `^[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?$`. One that
-/// is too large is text.
+/// A decimal number that matches the library's pattern: `^[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?$`. A
+/// number that is too large is a string.
 fn float(text: &str) -> Option<Number> {
     let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
     let (mantissa, exponent) = match unsigned.split_once(['e', 'E']) {

@@ -1,4 +1,4 @@
-//! What the API server stores of an object that kubectl sends.
+//! Converts an object that kubectl sends into what the API server stores.
 
 use std::sync::LazyLock;
 
@@ -13,8 +13,8 @@ static SPEC: LazyLock<Value> = LazyLock::new(|| {
     schema.cloned().unwrap_or_default()
 });
 
-/// The numbers of an object as they arrive in the API server: those between -2^63 and 2^63-1 that are whole as whole
-/// numbers, however they were written, all others as floating-point numbers, which lose digits.
+/// Converts the numbers of an object as on the way to the API server: whole numbers between -2^63 and 2^63-1 become
+/// integers, however they are written, and all others become floating-point numbers, which lose digits.
 ///
 /// kubectl writes them as Go's `encoding/json` does, in digits up to 10^21; the API server reads digits that fit into
 /// 64 bits with a sign as an integer (`UnmarshalCaseSensitivePreserveInts` of sigs.k8s.io/json).
@@ -33,7 +33,7 @@ pub(crate) fn numbers(value: &mut Value) {
     }
 }
 
-/// The same for the numbers of a file that a runtime reads, which takes whole numbers up to 2^64-1 as they are.
+/// The same for a file in the runtimes' format; runtimes accept whole numbers up to 2^64-1 unchanged.
 pub(crate) fn whole_numbers(value: &mut Value) {
     match value {
         Value::Number(number) => {
@@ -47,12 +47,13 @@ pub(crate) fn whole_numbers(value: &mut Value) {
     }
 }
 
-/// The first whole number that `kubectl apply` changes on its way, with where it stands, below `path`, and what becomes of it.
+/// The first whole number that `kubectl apply` would change: its path below `path`, the number, and what kubectl would
+/// send.
 ///
-/// Where the object is there already, kubectl sends the difference as a JSON merge patch, for which it has read every number
-/// as a floating-point one, and writes these in the fewest digits that mean them: 2^53+1 arrives as 2^53, and 2^60, which has
-/// a floating-point number of its own, as 1152921504606847000. A new object and `--server-side` have the number as it is.
-/// (Tried with kubectl 1.37.2.)
+/// If the object exists, kubectl sends the difference as a JSON merge patch. For this it reads every number as a
+/// floating-point number, and writes it with the fewest digits that identify it: 2^53+1 arrives as 2^53, and 2^60,
+/// which is exact as a floating-point number, as 1152921504606847000. With a new object and with `--server-side` the
+/// number is unchanged. (Tried with kubectl 1.37.2.)
 pub(crate) fn rounded(value: &Value, path: &str) -> Option<(String, i64, String)> {
     match value {
         Value::Number(number) => {
@@ -80,13 +81,13 @@ fn whole(number: &Number) -> Option<i64> {
     })
 }
 
-/// Takes out of a `spec` what the API server takes out: nulls in fields that may not be null. Unknown fields stay, and so
-/// do nulls in lists. (`PruneNonNullableNullsWithoutDefaults` of k8s.io/apiextensions-apiserver 0.37.)
+/// Removes from a `spec` what the API server removes: nulls in fields that are not nullable. Unknown fields and nulls
+/// in lists stay. (`PruneNonNullableNullsWithoutDefaults` of k8s.io/apiextensions-apiserver 0.37.)
 pub(crate) fn without_nulls(spec: &mut Map<String, Value>) {
     prune_map(spec, &SPEC);
 }
 
-/// The same for the profile alone.
+/// The same for the contents alone.
 pub(crate) fn contents_without_nulls(contents: &mut Value) {
     prune(contents, &SPEC["properties"]["contents"]);
 }
@@ -107,7 +108,7 @@ fn prune_map(map: &mut Map<String, Value>, schema: &Value) {
     });
 }
 
-/// A field of a `spec` that the schema does not have.
+/// A field of a `spec` that is not in the schema.
 pub(crate) fn unknown_field(spec: &Map<String, Value>) -> Option<&str> {
     spec.keys().map(String::as_str).find(|key| SPEC["properties"].get(*key).is_none())
 }

@@ -1,8 +1,8 @@
-//! The documents in a file, as kubectl tells them apart.
+//! Splits a file into documents as kubectl does.
 //!
-//! A text that begins with `{` is a series of JSON objects for kubectl; where that fails after at most one object, it
-//! reads the rest as YAML, so that `{"value": 04000}` is YAML in braces. YAML documents are separated by lines that
-//! begin with `---`, whatever they stand in. (`YAMLOrJSONDecoder` of k8s.io/apimachinery 0.37, pkg/util/yaml.)
+//! kubectl reads a text that begins with `{` as a series of JSON objects; if that fails after at most one object, it
+//! reads the rest as YAML, so `{"value": 04000}` is YAML in braces. Lines that begin with `---` separate YAML
+//! documents, in whatever context. (`YAMLOrJSONDecoder` of k8s.io/apimachinery 0.37, pkg/util/yaml.)
 
 use serde::de::IgnoredAny;
 use serde_json::{Deserializer, Value};
@@ -13,7 +13,7 @@ use super::yaml::{self, Form};
 /// The documents of a file that are not empty.
 ///
 /// # Errors
-/// kubectl would not read it, or drop a part of it.
+/// kubectl would refuse it or drop a part of it.
 pub(crate) fn documents(text: &str) -> Result<Vec<Value>, SyntaxError> {
     let mut documents = Vec::new();
     let mut begin = 0;
@@ -30,7 +30,7 @@ pub(crate) fn documents(text: &str) -> Result<Vec<Value>, SyntaxError> {
                 Some(Err(error)) if documents.len() > 1 => {
                     return Err(SyntaxError { line: error.line(), fault: Fault::Syntax(error.to_string()) });
                 }
-                // YAML from here on; what stands behind an object on its line must be nothing.
+                // YAML from here on; the rest of the line after an object must be empty.
                 Some(Err(_)) => break,
             }
         }
@@ -40,7 +40,7 @@ pub(crate) fn documents(text: &str) -> Result<Vec<Value>, SyntaxError> {
     Ok(documents)
 }
 
-/// One JSON object: the parser of YAML 1.2 takes all of JSON.
+/// One JSON object: the YAML 1.2 parser accepts all of JSON.
 fn json(text: &str, begin: usize, end: usize) -> Result<Option<Value>, SyntaxError> {
     yaml::document(&text[begin..end], Form::Json, lines(&text[..begin]))
 }
@@ -74,7 +74,7 @@ fn yaml_documents(text: &str, begin: usize, documents: &mut Vec<Value>) -> Resul
     Ok(())
 }
 
-/// A document, unless there is nothing in it.
+/// A document, unless it is empty.
 fn yaml_document(text: &str, above: usize) -> Result<Option<Value>, SyntaxError> {
     match yaml::document(text, Form::Yaml, above)? {
         None | Some(Value::Null) => Ok(None),

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::stream::documents;
 use super::{DocumentError, Fault, profile_in, stored};
 
-/// A text, and what kubectl makes of it: objects, or a refusal.
+/// A text, and kubectl's result for it: objects, or an error.
 #[derive(Deserialize)]
 struct Row {
     text: String,
@@ -21,7 +21,7 @@ struct Row {
 /// with; the objects are as it sends them.
 const KUBECTL: &str = include_str!("kubectl.jsonl");
 
-/// What kubectl takes and the parser does not know: a dash as text in brackets, half a character.
+/// Texts that kubectl accepts and the parser does not support: a dash as text in brackets, half a character.
 const NOT_READ: [&str; 3] = [
     "apiVersion: v1\nkind: X\nv: [-]\n",
     r#"{"apiVersion":"v1","kind":"X","v":-}"#,
@@ -46,7 +46,7 @@ fn a_text_is_read_as_kubectl_reads_it_or_refused() {
         match (ours, refused) {
             (Ok(ours), None) if ours == gives => read += 1,
             (Err(_), Some(_)) => read += 1,
-            // What kubectl takes and we refuse is told, with what would be right.
+            // A text that only kubectl accepts is refused with advice, which another test checks.
             (Err(error), None) if !matches!(error.fault, Fault::Syntax(_)) => read += 1,
             (Err(_), None) if NOT_READ.contains(&&*text) => read += 1,
             (ours, refused) => wrong.push(format!("{text:?}: {ours:?} is {gives:?} {refused:?}")),
@@ -56,7 +56,7 @@ fn a_text_is_read_as_kubectl_reads_it_or_refused() {
 }
 
 #[test]
-fn what_kubectl_takes_and_we_refuse_says_what_would_be_right() {
+fn a_text_that_only_kubectl_accepts_is_refused_with_advice() {
     let refused = rows().filter(|row| row.refused.is_none()).filter_map(|row| {
         let error = documents(&row.text).err()?;
         let text = row.text.replace("apiVersion: v1\nkind: X\n", "");
@@ -182,7 +182,7 @@ fn a_json_file_is_held_to_the_same() {
         String::from_utf8_lossy(written.bytes()),
         r#"{"defaultAction":"SCMP_ACT_LOG","syscalls":[{"names":["clone"],"action":"SCMP_ACT_ERRNO","errnoRet":1}]}"#
     );
-    // No JSON any more: kubectl then reads it as YAML.
+    // This is not JSON, so kubectl reads it as YAML.
     let octal = json(r#"{"defaultAction":"SCMP_ACT_ERRNO","defaultErrnoRet":011}"#);
     assert_eq!(profile_in(&octal, "web").unwrap().default_errno_ret(), Some(9));
     insta::assert_snapshot!(error(&json(r#"{"defaultAction":"SCMP_ACT_LOG","syscalls":[null]}"#)),
@@ -248,7 +248,7 @@ fn a_file_may_hold_the_object_one_among_others_or_what_a_runtime_reads() {
 }
 
 #[test]
-fn a_file_without_the_profile_says_what_it_holds() {
+fn an_error_about_a_file_without_the_profile_lists_its_objects() {
     let two = format!("{}---\n{}", manifest("a", PLAIN), manifest("b", PLAIN));
     let files = [
         ("nothing", String::new()),
@@ -270,12 +270,12 @@ fn a_file_without_the_profile_says_what_it_holds() {
     insta::assert_snapshot!(said.concat());
     let unknown = error(&manifest("web", "{ defaultAction: ALLOW }"));
     assert!(unknown.starts_with("spec.contents.defaultAction: unknown action \"ALLOW\"; expected one of "));
-    // In the form that Docker reads there is more than a runtime looks at.
+    // Docker's format has fields that runtimes ignore.
     assert!(error(r#"{ "defaultAction": "SCMP_ACT_LOG", "archMap": [] }"#).starts_with("archMap: "));
 }
 
 #[test]
-fn a_profile_of_the_security_profiles_operator_is_named_with_the_way_to_ours() {
+fn a_profile_of_the_security_profiles_operator_is_refused_with_the_conversion() {
     let theirs = "
 apiVersion: security-profiles-operator.x-k8s.io/v1beta1
 kind: SeccompProfile
@@ -286,7 +286,7 @@ spec:
   syscalls: [{ names: [read], action: SCMP_ACT_ALLOW }]
 ";
     insta::assert_snapshot!(error(theirs));
-    // Beside one of ours it is not asked for.
+    // It does not matter if the file also has a SeccompProfile of this project.
     let both = format!("{theirs}---\n{}", manifest("web", PLAIN));
     assert!(profile_in(&both, "web").is_ok());
 }

@@ -1,7 +1,7 @@
-//! One YAML document as the JSON that kubectl makes of it.
+//! Converts one YAML document to the same JSON as kubectl does.
 //!
-//! The syntax is read by a parser of YAML 1.2, the values by [`scalar`](super::scalar). Where kubectl drops something
-//! in silence, or other readers of YAML disagree with it, the document is refused with what would be right.
+//! A YAML 1.2 parser reads the syntax, [`scalar`](super::scalar) resolves the values. If kubectl would silently drop
+//! something, or other YAML readers disagree with it, the document is refused with advice.
 
 use std::collections::HashMap;
 
@@ -11,22 +11,22 @@ use serde_json::{Map, Value};
 use super::error::{Fault, SyntaxError};
 use super::scalar::{self, ScalarError};
 
-/// Values that one file may hold once its aliases are written out: the largest profile has some 20,000.
+/// The maximum number of values in one file with its aliases expanded: the largest profile has some 20,000.
 const MOST_VALUES: usize = 500_000;
 
-/// What a document is written in.
+/// The syntax of a document.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Form {
     /// YAML.
     Yaml,
-    /// JSON, which is known to be right.
+    /// Valid JSON.
     Json,
 }
 
-/// The document in `text`, whose first line is the line `above` + 1 of the file; none where there is nothing in it.
+/// The document in `text`, whose first line is the line `above` + 1 of the file; `None` if it is empty.
 ///
 /// # Errors
-/// It is no YAML, or kubectl would not take it, or drop a part of it.
+/// It is not YAML, or kubectl would refuse it or drop a part of it.
 pub(crate) fn document(text: &str, form: Form, above: usize) -> Result<Option<Value>, SyntaxError> {
     let at = |line: usize, fault: Fault| SyntaxError { line: above + line, fault };
     let text = text.trim_start_matches('\u{feff}');
@@ -50,7 +50,8 @@ pub(crate) fn document(text: &str, form: Form, above: usize) -> Result<Option<Va
     reader.whole().map_err(|fault| at(reader.line, fault))
 }
 
-/// What libyaml, which reads YAML 1.1, refuses or takes for the end of a line, and a parser of YAML 1.2 for text.
+/// A character that is text in YAML 1.2, but that libyaml, which reads YAML 1.1, refuses or treats as the end of a
+/// line.
 fn is_no_text(c: char) -> bool {
     (c.is_control() && !matches!(c, '\t' | '\r')) || matches!(c, '\u{2028}' | '\u{2029}' | '\u{feff}')
 }
@@ -59,13 +60,13 @@ struct Reader<'a> {
     text: &'a str,
     form: Form,
     parser: Parser<'a, granit_parser::StrInput<'a>>,
-    /// How many lists in brackets and objects in braces are open.
+    /// The number of open lists in brackets and objects in braces.
     flow: usize,
     /// The line of the last event.
     line: usize,
-    /// What anchors stand for; what is still being read is not in it.
+    /// The values of the anchors, without those that are still being read.
     anchors: HashMap<usize, Value>,
-    /// Values so far, those of aliases counted anew.
+    /// The number of values so far; those of aliases count each time.
     values: usize,
 }
 
@@ -95,7 +96,7 @@ impl<'a> Reader<'a> {
         Ok(Some(event))
     }
 
-    /// Whether kubectl reads a scalar of YAML as the same text.
+    /// Checks that kubectl reads a YAML scalar as the same text.
     fn check(&self, text: &str, style: ScalarStyle, span: Span) -> Result<(), Fault> {
         match style {
             _ if self.form == Form::Json => Ok(()),
@@ -110,7 +111,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The next event within a list or an object; the parser ends neither of them early.
+    /// The next event within a list or an object, which the parser always closes.
     fn inner(&mut self) -> Result<Event<'a>, Fault> {
         self.next()?.ok_or_else(|| Fault::Syntax("it ends too early".to_owned()))
     }
@@ -124,7 +125,7 @@ impl<'a> Reader<'a> {
             }
             Event::Scalar(text, style, anchor, tag) => {
                 let value = read(&text, style, tag.as_deref())?;
-                // JSON has no plain text: this is a number that is too large for a float.
+                // JSON has no plain strings: this is a number that is too large for a float.
                 if self.form == Form::Json && style == ScalarStyle::Plain && value.is_string() {
                     return Err(ScalarError::NotFinite(text.into_owned()).into());
                 }
@@ -180,7 +181,7 @@ impl<'a> Reader<'a> {
                     let event = self.inner()?;
                     let value = self.value(event)?;
                     for (key, value) in brought(value)? {
-                        // The library lets what comes later win, YAML says that an object's own key wins.
+                        // In the library the later key wins; in YAML an object's own key wins.
                         if own.contains_key(&key) {
                             return Err(Fault::LateMerge(key));
                         }
@@ -212,12 +213,12 @@ fn name(key: &Value) -> Result<String, Fault> {
         Value::String(text) => text.clone(),
         Value::Bool(yes) => yes.to_string(),
         Value::Number(number) if number.is_i64() => number.to_string(),
-        // Go writes some numbers in other digits, and refuses the rest.
+        // Go writes some numbers with other digits, and refuses the rest.
         other => return Err(Fault::Key(other.to_string())),
     })
 }
 
-/// What the value of `<<` brings in: of several objects the earlier ones win.
+/// The entries that `<<` merges: of several objects the earlier ones win.
 fn brought(value: Value) -> Result<Map<String, Value>, Fault> {
     match value {
         Value::Object(map) => Ok(map),
@@ -244,7 +245,7 @@ fn read(text: &str, style: ScalarStyle, tag: Option<&Tag>) -> Result<Value, Faul
     }
 }
 
-/// An escape in a text in double quotes that JSON has and YAML 1.1 has not.
+/// An escape in a double-quoted string that exists in JSON and not in YAML 1.1.
 fn json_escape(quoted: &str) -> Option<&str> {
     let mut rest = quoted;
     while let Some(at) = rest.find('\\') {
@@ -261,7 +262,7 @@ fn json_escape(quoted: &str) -> Option<&str> {
     None
 }
 
-/// How many values there are in one.
+/// The number of values in a value.
 fn size(value: &Value) -> usize {
     1 + match value {
         Value::Array(items) => items.iter().map(size).sum(),

@@ -1,16 +1,16 @@
-//! What a Pod says of containers that do not start.
+//! The status of containers that do not start.
 
 use k8s_openapi::jiff::Timestamp;
 use serde::Deserialize;
 
-/// A container that waits to be started, or could not be, in the words of the kubelet and of the runtime.
+/// A container that waits to start or failed to start, with the messages of the kubelet and the runtime.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NotStarted<'a> {
     /// The container's name.
     pub container: &'a str,
-    /// One word: `CreateContainerError`, `RunContainerError`, `StartError` and many more.
+    /// The reason: `CreateContainerError`, `RunContainerError`, `StartError` and many more.
     pub reason: &'a str,
-    /// The runtime's message. Parts of it are what the pod's author likes: commands, users, paths.
+    /// The runtime's message. The pod's author controls parts of it: commands, users, paths.
     pub message: &'a str,
     /// When the container ended, if it is known to have existed.
     pub ended: Option<Timestamp>,
@@ -43,12 +43,12 @@ struct Waiting {
 struct Terminated {
     reason: String,
     message: String,
-    // Text, because the node writes it: one time that cannot be read must not end the watch.
+    // A string, because the node writes it, and an unreadable time must not end the watch.
     finished_at: Option<String>,
 }
 
 impl ContainerStatus {
-    /// Why it does not run. While the kubelet waits for the next try, the last one says so.
+    /// Why it does not run. While the kubelet backs off, the reason is in the last termination.
     pub(crate) fn not_started(&self) -> Option<NotStarted<'_>> {
         let container = self.name.as_str();
         let ended = |it: &'_ Terminated| it.finished_at.as_ref().and_then(|time| time.parse().ok());
@@ -79,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn a_container_says_why_it_does_not_run() {
+    fn the_reason_why_a_container_does_not_run_is_found() {
         let waiting = json!({ "state": { "waiting": { "reason": "CreateContainerError", "message": "m" } } });
         assert_eq!(said(waiting), Some(("CreateContainerError".into(), "m".into(), None)));
         let terminated = json!({ "terminated": { "reason": "StartError", "message": "m", "finishedAt": "1970-01-01T00:00:07Z" } });
@@ -90,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn one_that_runs_says_nothing_whatever_became_of_the_last_one() {
+    fn a_running_container_has_no_reason_whatever_happened_before() {
         let ended = json!({ "terminated": { "reason": "StartError", "finishedAt": null } });
         let running = json!({ "running": { "startedAt": "2026-01-01T00:00:00Z" } });
         assert_eq!(said(json!({ "name": "c", "state": running, "lastState": ended })), None);

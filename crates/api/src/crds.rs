@@ -5,7 +5,7 @@ use serde_json::{Number, Value, json};
 
 use crate::{NodeProfileStatus, SeccompProfile};
 
-/// File name and text of each definition, as the chart holds them.
+/// File name and text of each definition, for the chart.
 ///
 /// # Errors
 /// None in practice: a definition is always YAML.
@@ -17,10 +17,10 @@ pub fn files() -> Result<[(&'static str, String); 2], serde_saphyr::SerializeErr
     ])
 }
 
-/// A definition as the API server gives it back, which leaves `nullable: false` out and writes whole numbers without a
-/// fraction. Its list of versions is compared as a whole: with one such word in it, everybody but the first who applies the
-/// same definition is told of a conflict (tried: Kubernetes 1.37.2, Helm 4.3.1, then kubectl), and whoever compares it with
-/// Git finds a difference for ever.
+/// A definition in the form in which the API server returns it: without `nullable: false`, and with whole numbers
+/// without a fraction. The API server compares the list of versions as a whole. With such a difference in it, a second
+/// client that applies the same definition gets a conflict (tried: Kubernetes 1.37.2, Helm 4.3.1, then kubectl), and
+/// GitOps tools always see a difference.
 fn as_stored(definition: Value) -> Value {
     match definition {
         Value::Object(fields) => {
@@ -34,7 +34,7 @@ fn as_stored(definition: Value) -> Value {
     }
 }
 
-/// The integer that a number of a schema is, if it is one.
+/// The number as an integer, if it is whole.
 fn whole(number: &Number) -> Option<i64> {
     let text = number.is_f64().then(|| number.to_string())?;
     text.strip_suffix(".0")?.parse().ok()

@@ -1,4 +1,4 @@
-//! Values that are read one by one: what cannot be read is as if it were absent, and costs nothing beside it.
+//! Decodes values one by one: an unreadable value counts as absent and does not affect the others.
 
 use std::collections::BTreeMap;
 
@@ -6,32 +6,32 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
-/// The value as a `T`, if it is one.
+/// The value as a `T`, if it can be decoded.
 pub(crate) fn read<T: DeserializeOwned>(value: Value) -> Option<T> {
     serde_json::from_value(value).ok()
 }
 
-/// The items of a list that are a `T`; `None` where it is no list.
+/// The items of a list that can be decoded as `T`; `None` if the value is not a list.
 pub(crate) fn list<T: DeserializeOwned>(value: Value) -> Option<Vec<T>> {
     let Value::Array(items) = value else { return None };
     Some(items.into_iter().filter_map(read).collect())
 }
 
-/// The entries of an object that are text; `None` where it is no object.
+/// The entries of an object whose values are strings; `None` if the value is not an object.
 pub(crate) fn texts(value: Value) -> Option<BTreeMap<String, String>> {
     let Value::Object(entries) = value else { return None };
     let text = |(key, value)| if let Value::String(text) = value { Some((key, text)) } else { None };
     Some(entries.into_iter().filter_map(text).collect())
 }
 
-/// Decodes one field of a struct; what is no `T` is the default.
+/// Decodes one field of a struct; an unreadable value becomes the default.
 pub(crate) fn field<'de, D: Deserializer<'de>, T: DeserializeOwned + Default>(
     deserializer: D,
 ) -> Result<T, D::Error> {
     Ok(read(Value::deserialize(deserializer)?).unwrap_or_default())
 }
 
-/// Decodes a list in a field of a struct; of what is none, nothing.
+/// Decodes a list in a field of a struct; a value that is not a list becomes empty.
 pub(crate) fn items<'de, D: Deserializer<'de>, T: DeserializeOwned>(
     deserializer: D,
 ) -> Result<Vec<T>, D::Error> {

@@ -1,19 +1,19 @@
 //! The custom resources, and the names that the agent and the operator share.
 //!
-//! - [`SeccompProfile`]: what a person applies; its `status` is the operator's word on it.
-//! - [`NodeProfileStatus`]: what one node's agent reports, and the operator's judgement of that node.
-//! - [`Untrusted`]: any stored object as a program reads it, whatever the schema was when it was written.
-//! - [`OpenEnum`]: a word of a vocabulary that grows: what another release writes is kept as it was written.
-//! - [`Text`]: JSON that is decoded without being read.
-//! - [`WatchedPod`]: a Pod, of which only what matters here is read: the profiles that it names, whether it is ready,
-//!   why its containers do not start.
-//! - [`metadata`]: metadata decoded so that no object ends a watch.
-//! - [`watched_as`]: makes a type that holds only what is read of a kind fit for a watch.
+//! - [`SeccompProfile`]: a profile that a user applies; the operator writes its `status`.
+//! - [`NodeProfileStatus`]: the report of one node's agent, and the operator's conditions for that node.
+//! - [`Untrusted`]: any stored object, decoded without relying on the schema.
+//! - [`OpenEnum`]: an enum value that keeps values written by another release.
+//! - [`Text`]: JSON that is decoded as text and parsed later.
+//! - [`WatchedPod`]: the fields of a Pod that matter here: the profiles that it names, whether it is ready, why its
+//!   containers do not start.
+//! - [`metadata`]: metadata, decoded so that no object can end a watch.
+//! - [`watched_as`]: makes a type with some fields of a kind usable for a watch.
 //! - [`names`]: profile and node names, the finalizer, the annotation, field managers.
-//! - [`pace`]: how long agents gather, which the operator counts on.
+//! - [`pace`]: how long agents collect changes, on which the operator relies.
 //! - [`crds`]: the CustomResourceDefinitions as YAML, for the chart.
 //!
-//! No behaviour lives here: what to do with these objects is the agent's and the operator's business.
+//! The crate has no behaviour: the agent and the operator decide what to do with these objects.
 
 pub mod conditions;
 mod container_status;

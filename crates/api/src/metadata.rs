@@ -1,10 +1,9 @@
-//! Metadata as a watch decodes it: nothing that anybody can write there ends the watch.
+//! Decodes metadata so that no stored value can end a watch.
 //!
-//! The API server stores times that the client library cannot hold: whoever may patch an object may give one of its
-//! `managedFields` the time 9999-12-31T23:59:59Z, jiff's last timestamp is a day earlier, and the derived decoding
-//! fails; with it fails the list that holds the object, every time, for all objects. So each field is read by
-//! itself, what cannot be read is as if it were absent, and `managedFields`, which nobody here needs, is skipped
-//! without a copy.
+//! The API server stores times that the client library cannot represent: whoever may patch an object may give one of
+//! its `managedFields` the time 9999-12-31T23:59:59Z, while jiff's last timestamp is a day earlier. The derived
+//! decoding then fails, and so does every list that contains the object. Therefore each field is decoded separately, an
+//! unreadable field counts as absent, and `managedFields`, which no program here needs, is skipped without a copy.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference, Time};
 use k8s_openapi::jiff::Timestamp;
@@ -13,7 +12,7 @@ use serde_json::Value;
 
 use crate::lenient::{list, read, texts};
 
-/// Decodes `metadata`, for a field of a type that is watched:
+/// Decodes `metadata`, for a field of a watched type:
 ///
 /// ```
 /// use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -26,16 +25,16 @@ use crate::lenient::{list, read, texts};
 /// ```
 ///
 /// Name, namespace, uid, resource version, generation, labels, annotations, finalizers, owners and the two times are
-/// read, the rest is left empty. A deletion time that is there but cannot be read becomes the latest one, because
-/// that it is there means that the object is being deleted; a creation time that cannot be read is absent.
+/// decoded, the other fields stay empty. An unreadable deletion time becomes the latest possible time, because its
+/// presence means that the object is being deleted; an unreadable creation time counts as absent.
 ///
 /// # Errors
-/// Something other than an object or null; a key that stands twice.
+/// Something other than an object or null; a duplicate key.
 pub fn lenient<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ObjectMeta, D::Error> {
     Ok(Option::<Fields>::deserialize(deserializer)?.unwrap_or_default().into())
 }
 
-/// Each field as it stands, read later by itself.
+/// The undecoded fields.
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 struct Fields {
@@ -72,7 +71,7 @@ impl From<Fields> for ObjectMeta {
     }
 }
 
-/// What stands for a time that cannot be read: the latest one in whole seconds, as which times are written.
+/// Replaces an unreadable time: the latest one in whole seconds, because times are written in seconds.
 const LATEST: Timestamp = Timestamp::constant(253_402_207_200, 0);
 
 fn time(value: &Value) -> Option<Time> {
@@ -130,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_field_costs_that_field_alone() {
+    fn a_wrong_field_affects_no_other_field() {
         let metadata = decode(&json!({
             "name": "a", "namespace": null, "uid": 7, "generation": "3", "resourceVersion": {},
             "labels": { "good": "1", "bad": 1, "null": null }, "annotations": [], "finalizers": ["f", 7],

@@ -1,4 +1,4 @@
-//! Names that both sides must spell alike.
+//! Names that both programs share.
 
 use std::borrow::Borrow;
 use std::fmt;
@@ -6,20 +6,21 @@ use std::str::FromStr;
 
 /// The API group of both kinds.
 pub const GROUP: &str = "seccomp.imjasonh.dev";
-/// The finalizer that holds a profile until the nodes have let its file go. Only the operator adds and removes it.
+/// The finalizer that keeps a profile until the nodes have removed its file. Only the operator adds and removes it.
 pub const FINALIZER: &str = "seccomp.imjasonh.dev/node-files";
-/// Annotation on a profile: `"true"` lets a deletion go on although pods use it.
+/// Annotation on a profile: `"true"` lets a deletion proceed although pods use the profile.
 pub const DELETE_IN_USE: &str = "seccomp.imjasonh.dev/delete-in-use";
 /// Field manager of the agents' reports.
 pub const AGENT_FIELD_MANAGER: &str = "seccomp-profile-agent";
 /// Field manager of the operator's writes.
 pub const OPERATOR_FIELD_MANAGER: &str = "seccomp-profile-operator";
-/// Where the kubelet keeps its state unless told otherwise.
+/// The default directory of the kubelet's state.
 pub const DEFAULT_KUBELET_ROOT: &str = "/var/lib/kubelet";
-/// The directory below the kubelet's `seccomp/` that holds the profiles unless told otherwise.
+/// The default directory of the profiles below the kubelet's `seccomp/`.
 pub const DEFAULT_DIRECTORY: &str = "profiles";
 
-/// The longest profile name: with `.json`, and a temporary name beside it, it must fit the 255 bytes of a file name.
+/// The longest profile name: with `.json`, and as part of a temporary name, it must fit into the 255 bytes of a file
+/// name.
 pub const LONGEST_PROFILE_NAME: usize = 240;
 
 /// The name of a `SeccompProfile`: a DNS subdomain of at most 240 characters, and so always a safe file name.
@@ -30,7 +31,7 @@ pub struct ProfileName(Box<str>);
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct NodeName(Box<str>);
 
-/// A name that cannot be one.
+/// An invalid name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{kind} name {name:?}: {rule}")]
 pub struct InvalidName {
@@ -59,22 +60,22 @@ impl ProfileName {
         format!("{}.json", self.0)
     }
 
-    /// The profile whose file has this name, if it is a name that [`Self::file_name`] gives.
+    /// The profile whose file has this name, if [`Self::file_name`] can return it.
     #[must_use]
     pub fn from_file_name(file: &str) -> Option<Self> {
         file.strip_suffix(".json")?.parse().ok()
     }
 
-    /// What a pod writes into `localhostProfile`, where agents keep their files in `directory` below the kubelet's
+    /// The value of `localhostProfile` in a pod, if the agents' files are in `directory` below the kubelet's
     /// `seccomp/`.
     #[must_use]
     pub fn localhost_profile(&self, directory: &str) -> String {
         format!("{directory}/{}.json", self.0)
     }
 
-    /// The profile that a pod's `localhostProfile` names, if it lies in `directory`.
+    /// The profile that a pod's `localhostProfile` names, if the path is in `directory`.
     ///
-    /// Empty and `.` components are skipped, as the runtime's path lookup does; the API server refuses `..` and
+    /// Empty and `.` components are skipped, like in the runtime's path lookup; the API server rejects `..` and
     /// absolute paths.
     #[must_use]
     pub fn from_localhost_profile(path: &str, directory: &str) -> Option<Self> {

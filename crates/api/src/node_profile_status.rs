@@ -1,4 +1,4 @@
-//! `NodeProfileStatus`: what lies on one node's disk, said by its agent and judged by the operator.
+//! `NodeProfileStatus`: the files on one node's disk, as its agent reports them, and the operator's conditions.
 
 use std::collections::BTreeMap;
 
@@ -11,13 +11,13 @@ use serde_json::Map;
 
 use crate::{OpenEnum, Vocabulary, conditions, lenient};
 
-/// Nothing yet: the operator creates the object, and that is all it asks of the node.
+/// Empty for now: the operator only creates the object.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema, CustomResource)]
 #[kube(
     group = "seccomp.imjasonh.dev",
     version = "v1alpha1",
     kind = "NodeProfileStatus",
-    doc = "The seccomp profiles on one node, as its agent finds them. It has the node's name and goes with the node.",
+    doc = "The seccomp profiles on one node, as its agent finds them. It has the node's name and is deleted with the node.",
     plural = "nodeprofilestatuses",
     singular = "nodeprofilestatus",
     shortname = "nps",
@@ -46,25 +46,26 @@ use crate::{OpenEnum, Vocabulary, conditions, lenient};
 )]
 pub struct NodeProfileStatusSpec {}
 
-/// Two authors: the report is the agent's, all else is the operator's.
+/// The agent writes the report, the operator writes the other fields.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct NodeProfileStatusStatus {
-    /// What the agent found; only the node's agent writes it.
+    /// The agent's report; only the node's agent writes it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub report: Option<Report>,
-    /// What the operator makes of it; only the operator writes it.
+    /// The operator's conditions; only the operator writes them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "conditions::schema")]
     pub conditions: Vec<Condition>,
-    /// Profiles under which containers do not start on the node although it has their files, as pods say; the first
-    /// by name. It counts beside the condition `ContainersStart` only. Only the operator writes it.
+    /// Profiles under which containers do not start on the node although it has their files, according to the pods'
+    /// status; the first by name. Valid only together with the condition `ContainersStart`. Only the operator writes
+    /// it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
     pub start_failures: Vec<StartFailure>,
 }
 
-/// Start failures that one status lists at most.
+/// The maximum number of start failures in one status.
 pub const MOST_START_FAILURES: usize = 16;
 
 /// Why containers do not start under a profile on a node that has its file.
@@ -74,15 +75,15 @@ pub struct StartFailure {
     /// The profile.
     #[schemars(length(max = 253))]
     pub profile: String,
-    /// Why, in one word: `FileNotFound`, `NobodyListens` or `StartFailed`.
+    /// The reason, as one word: `FileNotFound`, `NobodyListens` or `StartFailed`.
     #[schemars(length(max = 64))]
     pub reason: String,
-    /// The likely cause, and a pod of which it is so, for a person.
+    /// The likely cause, and a pod as an example, as readable text.
     #[schemars(length(max = 1024))]
     pub message: String,
 }
 
-/// What lies on the node's disk.
+/// The files on the node's disk.
 // Atomic, so that managedFields does not name every file: 148 KB instead of 227 KB for 1,000 files.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -91,54 +92,54 @@ pub struct Report {
     /// Version of the agent.
     #[schemars(length(max = 64))]
     pub agent_version: String,
-    /// The directory that the agent keeps.
+    /// The directory that the agent manages.
     #[schemars(length(max = 4096))]
     pub directory: String,
-    /// Profile name to the first 32 hexadecimal digits of the SHA-256 of what lies in its file. Files that are
-    /// neither a profile's nor the agent's own are not listed.
+    /// Profile name to the first 32 hexadecimal digits of the SHA-256 of its file's contents. Files that belong neither
+    /// to a profile nor to the agent are not listed.
     #[serde(default)]
     #[schemars(schema_with = "files")]
     pub files: BTreeMap<String, String>,
-    /// Profiles whose file is not as it should be; a hundred at most, the first by name; the
-    /// message of the last says how many more there are.
+    /// Profiles whose file is missing or wrong; at most a hundred, the first by name. The message of the last one
+    /// contains the number of further ones.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 100))]
     pub problems: Vec<FileProblem>,
-    /// How many entries `files` has: a printed column cannot count.
+    /// The number of entries in `files`, because a printed column cannot count.
     pub file_count: i32,
 }
 
-/// Files that one report lists at most.
+/// The maximum number of files in one report.
 pub const MOST_FILES: usize = 10_000;
 
-/// Problems that one report lists at most.
+/// The maximum number of problems in one report.
 pub const MOST_PROBLEMS: usize = 100;
 
-/// Why a profile's file is not as it should be.
+/// Why a profile's file is missing or wrong.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct FileProblem {
     /// The profile.
     #[schemars(length(max = 253))]
     pub name: String,
-    /// What kind of problem it is: `Failed`, `Conflict` or `Rejected`. Another release may write another.
+    /// The kind of problem: `Failed`, `Conflict` or `Rejected`. Another release may write other values.
     pub state: OpenEnum<FileState>,
-    /// Why, in one word of a bounded vocabulary.
+    /// The reason, as one word of a bounded set.
     #[schemars(length(max = 64))]
     pub reason: String,
-    /// Why, for a person.
+    /// A readable explanation.
     #[schemars(length(max = 1024))]
     pub message: String,
 }
 
-/// What kind of problem a file has.
+/// The kind of problem of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum FileState {
-    /// It could not be written, read or removed; the agent goes on trying.
+    /// The agent could not write, read or remove the file, and keeps retrying.
     Failed,
-    /// Something that is not ours has the name; the agent leaves it alone.
+    /// A file of another owner has the name; the agent does not change it.
     Conflict,
-    /// The profile's contents are invalid; the file stays as it was.
+    /// The profile's contents are invalid; the file stays unchanged.
     Rejected,
 }
 
@@ -154,12 +155,12 @@ impl Vocabulary for FileState {
     }
 }
 
-/// Each field and each entry is read by itself: an agent of another release may say more, or say it otherwise, and what
-/// its disk holds counts all the same.
+/// Each field and each entry is decoded separately, because an agent of another release may write other fields or
+/// values, and its files count all the same.
 impl<'de> Deserialize<'de> for Report {
     /// # Errors
-    /// It is no object, or its `files` are there and are none: then nobody knows what the disk holds, and no report is
-    /// better than one of an empty disk.
+    /// The value is not an object, or its `files` are not an object. In that case the files on the disk are unknown,
+    /// and no report is better than a report of an empty disk.
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         // No derived reading, which takes a list for an object with its fields in order.
         let mut fields = Map::deserialize(deserializer)?;
@@ -182,7 +183,7 @@ impl<'de> Deserialize<'de> for Report {
 
 fn files(_: &mut SchemaGenerator) -> Schema {
     json_schema!({
-        "description": "Profile name to the first 32 hexadecimal digits of the SHA-256 of what lies in its file.",
+        "description": "Profile name to the first 32 hexadecimal digits of the SHA-256 of its file's contents.",
         "type": "object",
         "maxProperties": MOST_FILES,
         "additionalProperties": { "type": "string", "maxLength": 32 }

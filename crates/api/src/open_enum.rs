@@ -1,4 +1,4 @@
-//! Words of a vocabulary that grows from release to release.
+//! Enum values whose set grows from release to release.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -6,32 +6,32 @@ use std::fmt;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// Characters of the longest word.
+/// The maximum number of characters in a value.
 const LONGEST: usize = 64;
 
-/// The words of one field, as far as this release knows them.
+/// The values of one field that this release knows.
 pub trait Vocabulary: Copy + Eq + fmt::Debug + 'static {
     /// All of them.
     const ALL: &'static [Self];
 
-    /// The word.
+    /// The text of the value.
     fn as_str(self) -> &'static str;
 }
 
-/// A word as it is stored: one that this release knows, or one that another release has written.
+/// A stored value: one that this release knows, or one that another release has written.
 ///
-/// Programs of two releases read each other's objects during every upgrade. A word that is new to the reader must not
-/// cost it the rest of the object, so it is kept as it was written.
+/// Programs of two releases read each other's objects during every upgrade. A value that is new to the reader must not
+/// make the rest of the object unreadable, so it is kept unchanged.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum OpenEnum<T> {
-    /// A word that this release knows.
+    /// A value that this release knows.
     Known(T),
-    /// A word that it does not know.
+    /// A value that this release does not know.
     Unknown(Box<str>),
 }
 
 impl<T: Vocabulary> OpenEnum<T> {
-    /// The word that is written so.
+    /// The value with this text.
     #[must_use]
     pub fn of(word: &str) -> Self {
         match T::ALL.iter().find(|known| known.as_str() == word) {
@@ -40,7 +40,7 @@ impl<T: Vocabulary> OpenEnum<T> {
         }
     }
 
-    /// The word as it is written; of one that is longer than the schema admits, the beginning.
+    /// The text of the value, cut to the length that the schema permits.
     #[must_use]
     pub fn as_str(&self) -> &str {
         match self {
@@ -49,7 +49,7 @@ impl<T: Vocabulary> OpenEnum<T> {
         }
     }
 
-    /// The word, if this release knows it.
+    /// The value, if this release knows it.
     #[must_use]
     pub fn known(&self) -> Option<T> {
         match self {
@@ -83,8 +83,8 @@ impl<'de, T: Vocabulary> Deserialize<'de> for OpenEnum<T> {
     }
 }
 
-/// A bounded text and no `enum`: a definition is often older than the program that writes, and the API server would
-/// refuse a word that only the program knows, with all that stands beside it.
+/// A bounded string instead of an `enum`: a definition is often older than the program that writes, and the API server
+/// would reject the whole object because of a value that only the program knows.
 impl<T: Vocabulary> JsonSchema for OpenEnum<T> {
     fn inline_schema() -> bool {
         true

@@ -1,4 +1,4 @@
-//! What a Pod says that matters here: the profiles that it names, and whether it is ready.
+//! The fields of a Pod that matter here: the profiles that it names, and whether it is ready.
 
 use std::collections::BTreeSet;
 
@@ -24,7 +24,7 @@ pub struct WatchedPod {
 }
 crate::watched_as!(WatchedPod, Pod);
 
-/// The spec of a Pod, or of the template of one.
+/// The spec of a Pod or of a Pod template.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct PodSpec {
@@ -70,16 +70,16 @@ struct PodCondition {
     #[serde(rename = "type")]
     kind: String,
     status: String,
-    // Text, because the node writes it: one time that cannot be read must not end the watch.
+    // A string, because the node writes it, and an unreadable time must not end the watch.
     last_transition_time: Option<String>,
 }
 
 /// Whether a pod is ready.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PodReadiness {
-    /// Whether its Ready condition is True and nobody has told it to stop.
+    /// Whether its Ready condition is True and it is not being deleted.
     pub ready: bool,
-    /// When that condition last changed, as far as it says.
+    /// When that condition last changed, if known.
     pub since: Option<Timestamp>,
 }
 
@@ -123,7 +123,7 @@ impl PodSpec {
         self.node_name.as_deref().filter(|node| !node.is_empty())
     }
 
-    /// The profiles that it names. `directory` is where they lie below the kubelet's `seccomp/`.
+    /// The profiles that it names. `directory` is their directory below the kubelet's `seccomp/`.
     ///
     /// Every kind of container is started under a profile file; one that has ended may be restarted.
     #[must_use]
@@ -136,7 +136,7 @@ impl PodSpec {
             .collect()
     }
 
-    /// The profile that a container is started under: its own, or the pod's where it names none.
+    /// The profile of a container: its own, or the pod's if it names none.
     #[must_use]
     pub fn profile_of(&self, container: &str, directory: &str) -> Option<ProfileName> {
         let containers = [&self.containers, &self.init_containers, &self.ephemeral_containers];

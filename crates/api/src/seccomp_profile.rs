@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::{OpenEnum, Vocabulary, conditions, contents_schema, lenient};
 
-/// What a person asks for.
+/// What a user specifies.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema, CustomResource)]
 #[kube(
     group = "seccomp.imjasonh.dev",
@@ -27,7 +27,7 @@ use crate::{OpenEnum, Vocabulary, conditions, contents_schema, lenient};
         .optional_old_self(true)
         .message("metadata.name: at most 240 characters, because it becomes a file name"),
     printcolumn(name = "Ready", type_ = "string", json_path = ".status.ready", description = "Nodes that hold it, of those that should"),
-    printcolumn(name = "Status", type_ = "string", json_path = ".status.state", description = "The state in one word"),
+    printcolumn(name = "Status", type_ = "string", json_path = ".status.state", description = "The state, as one word"),
     printcolumn(name = "In-Use", type_ = "boolean", json_path = ".status.inUse", description = "Whether a live pod uses it"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
     printcolumn(name = "Path", type_ = "string", json_path = ".status.localhostProfile", priority = 1, description = "What a pod writes into localhostProfile"),
@@ -40,7 +40,7 @@ pub struct SeccompProfileSpec {
     pub contents: Value,
 }
 
-/// What the operator knows of it.
+/// The state that the operator reports.
 // Each field is read by itself: an operator of another release may say more, or say it otherwise.
 // The API server shows the default where nothing is stored. Without it kstatus, by which Flux and `helm --wait` go, takes
 // a profile that nobody has judged for ready (sigs.k8s.io/cli-utils, pkg/kstatus/status: no condition is a good one).
@@ -48,7 +48,7 @@ pub struct SeccompProfileSpec {
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("default" = unjudged()))]
 pub struct SeccompProfileStatus {
-    /// The metadata.generation that this status is about.
+    /// The metadata.generation on which this status is based.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "lenient::field")]
     pub observed_generation: Option<i64>,
     /// `sha256:` and the SHA-256 of the bytes that each node should hold.
@@ -63,38 +63,38 @@ pub struct SeccompProfileStatus {
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "lenient::field")]
     #[schemars(length(max = 32))]
     pub ready: Option<String>,
-    /// The state in one word: `Ready`, `Progressing`, `Failed`, `Rejected` or `Deleting`. Another release may write
-    /// another.
+    /// The state, as one word: `Ready`, `Progressing`, `Failed`, `Rejected` or `Deleting`. Another release may write
+    /// other values.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "lenient::field")]
     pub state: Option<OpenEnum<State>>,
-    /// The nodes that should have it, by state.
+    /// The number of nodes that should have the profile, by state.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "lenient::field")]
     pub nodes: Option<NodeCounts>,
-    /// Nodes where it failed; ten at most, the first by name.
+    /// The nodes that cannot hold the profile; at most ten, the first by name.
     #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "lenient::items")]
     #[schemars(length(max = 10))]
     pub failures: Vec<NodeFailure>,
     /// Whether a live pod uses it.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "lenient::field")]
     pub in_use: Option<bool>,
-    /// `Approved` once the file may go from the nodes; never taken back. Any other word is no leave.
+    /// `Approved` once the agents may remove the file; never revoked. Any other value is not an approval.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "lenient::field")]
     pub removal: Option<OpenEnum<Removal>>,
-    /// `Accepted`, `Ready`; while it is being deleted, `Deleting`; where its contents are refused, `Stalled`.
+    /// `Accepted` and `Ready`; while the profile is being deleted, `Deleting`; if its contents are rejected, `Stalled`.
     #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "lenient::items")]
     #[schemars(schema_with = "conditions::schema")]
     pub conditions: Vec<Condition>,
 }
 
 impl SeccompProfileStatus {
-    /// Whether an operator has written it. The one that the API server gives by default says nothing of the profile.
+    /// Whether an operator has written it. The API server's default status contains nothing about the profile.
     #[must_use]
     pub fn is_judgement(&self) -> bool {
         self.observed_generation.is_some() || self.state.is_some()
     }
 }
 
-/// The status of a profile that no operator has judged.
+/// The status of a profile that no operator has reconciled.
 fn unjudged() -> Value {
     json!({
         "conditions": [{
@@ -107,7 +107,7 @@ fn unjudged() -> Value {
     })
 }
 
-/// The state of a profile in one word.
+/// The state of a profile, as one word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum State {
     /// Every node that must have it has it.
@@ -116,7 +116,7 @@ pub enum State {
     Progressing,
     /// Some node cannot have it.
     Failed,
-    /// Its contents are no valid profile.
+    /// Its contents are not a valid profile.
     Rejected,
     /// It is being deleted.
     Deleting,
@@ -137,7 +137,7 @@ impl Vocabulary for State {
     }
 }
 
-/// Leave for the agents to remove the file. Any other word is no leave.
+/// The approval for the agents to remove the file. Any other value is not an approval.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Removal {
     /// No live pod needs the file.
@@ -165,11 +165,11 @@ pub struct NodeCounts {
     pub ready: i32,
     /// Nodes that do not hold it yet.
     pub pending: i32,
-    /// Nodes whose agent says that it cannot write it.
+    /// Nodes whose agent reports that it cannot write the file.
     pub failed: i32,
-    /// New nodes whose agent has not reported yet. Not waited for.
+    /// New nodes whose agent has not reported yet. The operator does not wait for them.
     pub joining: i32,
-    /// Nodes that are not Ready in the cluster. Not waited for.
+    /// Nodes that are not Ready in the cluster. The operator does not wait for them.
     pub unreachable: i32,
 }
 
@@ -180,10 +180,10 @@ pub struct NodeFailure {
     /// The node.
     #[schemars(length(max = 253))]
     pub node: String,
-    /// Why, in one word.
+    /// The reason, as one word.
     #[schemars(length(max = 64))]
     pub reason: String,
-    /// Why, for a person.
+    /// A readable explanation.
     #[schemars(length(max = 1024))]
     pub message: String,
 }

@@ -1,4 +1,4 @@
-//! JSON that is decoded without being read.
+//! JSON that is decoded as text, without building a tree.
 
 use std::fmt;
 
@@ -6,14 +6,14 @@ use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// Bytes of an ordinary profile's `spec`, so that its text need not move while it grows.
+/// The initial capacity in bytes: the size of an ordinary profile's `spec`, to avoid reallocations.
 const USUAL: usize = 8 * 1024;
 
-/// Any JSON value as compact text: keys in the order in which they stood, each as often as it stood.
+/// Any JSON value as compact text, with the order of keys and duplicate keys preserved.
 ///
-/// For what is mostly known already: a rollout brings the same `spec` in every event of a profile, and text is made and
-/// compared for a small part of what a tree of values costs. `serde_json` has a type for text as it stands, but it
-/// fails where serde holds a value back, and a watch does that wherever `object` stands before `type` in an event.
+/// It is for values that rarely change: during a rollout every event of a profile has the same `spec`, and text is much
+/// cheaper to create and compare than a tree of values. `serde_json::RawValue` cannot be used here, because it fails
+/// when serde buffers a value, which happens in a watch event whose `object` comes before its `type`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Text(Box<[u8]>);
 
@@ -24,10 +24,10 @@ impl Text {
         &self.0
     }
 
-    /// The value, as `serde_json` would have decoded it in the first place: of a key that stands twice, the last.
+    /// The value as `serde_json` decodes it: of duplicate keys the last wins.
     #[must_use]
     pub fn value(&self) -> Value {
-        // What cannot be decoded was no JSON, and could not have become text.
+        // The text was made from valid JSON, so this cannot fail.
         serde_json::from_slice(&self.0).unwrap_or_default()
     }
 }
@@ -46,7 +46,7 @@ impl<'de> Deserialize<'de> for Text {
     }
 }
 
-/// Writes one value behind what is there.
+/// Appends one value.
 struct Write<'a>(&'a mut Vec<u8>);
 
 impl Write<'_> {
@@ -87,7 +87,7 @@ impl<'de> Visitor<'de> for Write<'_> {
     }
 
     fn visit_str<E: serde::de::Error>(self, value: &str) -> Result<(), E> {
-        // Most of a profile is names, which JSON writes as they are.
+        // Most strings of a profile are names, which need no escapes.
         if value.bytes().any(|byte| byte < b' ' || byte == b'"' || byte == b'\\') {
             return self.scalar(value);
         }

@@ -1,4 +1,4 @@
-//! A stored object as a program reads it, whatever the schema was when somebody wrote it.
+//! A stored object, decoded without relying on the schema that was in force when it was written.
 
 use std::borrow::Cow;
 use std::marker::PhantomData;
@@ -14,23 +14,23 @@ use crate::{
     SeccompProfileStatus, StartFailure,
 };
 
-/// An object of kind `K` of which only the metadata is known to be right.
+/// An object of kind `K` of which only the metadata has been validated.
 ///
-/// A watch that decodes into `K` ends at the first object that does not fit, and with it the news of all others:
-/// one bad profile, written under an older schema or with validation off, would stop every agent. This type decodes
-/// any object; what it holds is judged one object at a time.
+/// A watch that decodes into `K` fails at the first object that does not fit, and then receives nothing about the
+/// others: one bad profile, written under an older schema or without validation, would stop every agent. This type
+/// decodes any object, and the program validates each object separately.
 ///
-/// `S` is how `spec` is held: as a tree, or as [`Text`](crate::Text) that is read only where it is news.
+/// `S` is the type of `spec`: a tree, or [`Text`](crate::Text) that is parsed only if it has changed.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(bound(serialize = "S: Serialize", deserialize = "S: Deserialize<'de> + Default"))]
 pub struct Untrusted<K, S = Value> {
     /// The object's metadata, without `managedFields`.
     #[serde(deserialize_with = "crate::metadata::lenient")]
     pub metadata: ObjectMeta,
-    /// Whatever stands in `spec`.
+    /// The unvalidated `spec`.
     #[serde(default)]
     pub spec: S,
-    /// Whatever stands in `status`.
+    /// The unvalidated `status`.
     #[serde(default)]
     pub status: Value,
     #[serde(skip)]
@@ -49,7 +49,7 @@ impl Untrusted<SeccompProfile> {
     /// The profile in the `contents` of a `spec`.
     ///
     /// # Errors
-    /// As of [`Self::profile`].
+    /// Like [`Self::profile`].
     pub fn profile_in(spec: &Value) -> Result<Profile, ParseError> {
         let contents = spec.get("contents").unwrap_or(&Value::Null);
         Profile::from_value(contents).map_err(|error| error.under("spec.contents"))
@@ -57,21 +57,21 @@ impl Untrusted<SeccompProfile> {
 }
 
 impl<S> Untrusted<SeccompProfile, S> {
-    /// The status, if it is one.
+    /// The status, if it can be decoded.
     #[must_use]
     pub fn status(&self) -> Option<SeccompProfileStatus> {
         SeccompProfileStatus::deserialize(&self.status).ok()
     }
 
-    /// Whether somebody has deleted it and the operator has given leave to remove the file. Leave alone is not enough:
-    /// whoever has the operator's token could take every file off every node.
+    /// Whether the profile was deleted and the operator has approved the removal of its file. The approval alone is not
+    /// enough, because somebody with the operator's token could otherwise remove every file from every node.
     #[must_use]
     pub fn removal_approved(&self) -> bool {
         let approved = self.status.get("removal").and_then(Value::as_str) == Some("Approved");
         approved && self.metadata.deletion_timestamp.is_some()
     }
 
-    /// How many nodes should hold it, as far as the operator has said so.
+    /// The number of nodes that should hold the profile, if the operator has written it.
     #[must_use]
     pub fn desired_nodes(&self) -> Option<u64> {
         self.status.get("nodes")?.get("desired")?.as_u64()
@@ -79,8 +79,8 @@ impl<S> Untrusted<SeccompProfile, S> {
 }
 
 impl Untrusted<NodeProfileStatus> {
-    /// The status, if it is one. The report, each condition and each start failure are read by themselves, because they
-    /// have different authors: a condition that the operator has written is there, whatever stands beside it.
+    /// The status, if it can be decoded. The report, each condition and each start failure are decoded separately,
+    /// because they have different authors: an unreadable report must not hide the operator's conditions.
     #[must_use]
     pub fn into_status(self) -> Option<NodeProfileStatusStatus> {
         let Value::Object(mut status) = self.status else { return None };
@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn any_stored_object_decodes_and_is_judged_by_itself() {
+    fn any_stored_object_decodes_and_is_validated_separately() {
         for bad in [json!({}), json!({ "spec": 7, "status": [] }), json!({ "spec": { "contents": null } })] {
             let object = object(bad);
             assert_eq!(object.profile().unwrap_err().problems()[0].path, "spec.contents");
@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn leave_to_remove_the_file_of_a_profile_that_nobody_deleted_is_no_leave() {
+    fn an_approval_counts_only_for_a_deleted_profile() {
         for (deleted, approved, leave) in
             [(true, true, true), (false, true, false), (true, false, false), (false, false, false)]
         {

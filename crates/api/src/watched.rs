@@ -1,7 +1,7 @@
-//! Types that hold the watched part of a kind.
+//! Types with only the watched fields of a kind.
 
-/// Makes a type with a field `metadata` a resource of the kind that it is a part of, so that a watch decodes the
-/// fields that a program reads and drops the rest.
+/// Implements `Resource` for a type with a field `metadata` and some fields of a kind, so that a watch decodes only the
+/// fields that a program needs.
 #[macro_export]
 macro_rules! watched_as {
     ($watched:ty, $kind:ty) => {

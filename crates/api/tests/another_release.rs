@@ -1,8 +1,8 @@
-//! What another release has written: each program reads what it knows, whatever stands beside it.
+//! Objects of another release: each program reads what it knows, and unknown values do not affect it.
 
 #![allow(
     clippy::unwrap_used,
-    reason = "clippy's leave in tests does not reach the helpers of an integration test"
+    reason = "clippy allows panics in tests, but not in the helpers of an integration test"
 )]
 
 use std::collections::BTreeMap;
@@ -15,10 +15,10 @@ use kube::CustomResourceExt;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-/// The report that is read of a stored object.
+/// The report in a stored object.
 fn read(report: &Value) -> Option<Report> {
     let object = json!({ "metadata": {}, "status": { "report": report } });
-    // From text, as a watch reads it.
+    // From text, as a watch decodes it.
     let object: Untrusted<NodeProfileStatus> = serde_json::from_str(&object.to_string()).unwrap();
     object.into_status().unwrap().report
 }
@@ -30,7 +30,7 @@ fn status(status: &Value) -> SeccompProfileStatus {
 }
 
 #[test]
-fn a_new_word_in_a_report_is_kept_as_it_was_written() {
+fn an_unknown_value_in_a_report_is_kept_unchanged() {
     let report = read(&json!({
         "agentVersion": "99", "directory": "/d", "files": { "a": "44136fa355b3678a1146ad16f7e8649e" }, "fileCount": 1,
         "problems": [{ "name": "a", "state": "Quarantined", "reason": "R", "message": "m" }],
@@ -41,7 +41,7 @@ fn a_new_word_in_a_report_is_kept_as_it_was_written() {
 }
 
 #[test]
-fn a_malformed_problem_costs_itself_alone() {
+fn a_malformed_problem_affects_no_other() {
     let good = json!({ "name": "a", "state": "Failed", "reason": "R", "message": "m", "new": {} });
     let report = read(&json!({
         "agentVersion": "1", "directory": "/d", "fileCount": 0,
@@ -53,7 +53,7 @@ fn a_malformed_problem_costs_itself_alone() {
 }
 
 #[test]
-fn a_report_whose_files_are_no_files_is_none_and_no_report_of_an_empty_disk() {
+fn a_report_with_unreadable_files_counts_as_no_report_and_not_as_an_empty_disk() {
     for files in [json!(7), json!([]), json!("a"), Value::Null] {
         let report = json!({ "agentVersion": "1", "directory": "/d", "fileCount": 0, "files": files });
         assert_eq!(read(&report), None);
@@ -64,13 +64,13 @@ fn a_report_whose_files_are_no_files_is_none_and_no_report_of_an_empty_disk() {
 }
 
 #[test]
-fn a_word_that_no_schema_let_in_is_cut() {
+fn a_value_that_is_longer_than_the_schema_permits_is_cut() {
     let word: OpenEnum<State> = serde_json::from_value(json!("é".repeat(5000))).unwrap();
     assert_eq!(word.as_str().chars().count(), 64);
 }
 
 #[test]
-fn a_new_word_or_a_wrong_field_in_a_status_costs_itself_alone() {
+fn an_unknown_value_or_a_wrong_field_in_a_status_affects_no_other() {
     let ready = json!({
         "type": "Ready", "status": "True", "reason": "R", "message": "", "lastTransitionTime": "2026-01-02T03:04:05Z"
     });
@@ -88,7 +88,7 @@ fn a_new_word_or_a_wrong_field_in_a_status_costs_itself_alone() {
 }
 
 #[test]
-fn a_word_that_is_not_approved_is_no_leave_to_remove_a_file() {
+fn only_the_value_approved_permits_the_removal_of_a_file() {
     for removal in [
         json!("Postponed"),
         json!("approved"),
@@ -108,7 +108,7 @@ fn a_word_that_is_not_approved_is_no_leave_to_remove_a_file() {
     }
 }
 
-/// Every schema of a definition at or below `schema`, with where it stands.
+/// Every schema of a definition at or below `schema`, with its path.
 fn schemas(path: &str, schema: &Value, found: &mut Vec<(String, Value)>) {
     found.push((path.to_owned(), schema.clone()));
     for (name, field) in schema["properties"].as_object().into_iter().flatten() {
@@ -120,7 +120,7 @@ fn schemas(path: &str, schema: &Value, found: &mut Vec<(String, Value)>) {
 }
 
 #[test]
-fn no_definition_refuses_a_word_that_only_a_newer_program_knows() {
+fn no_definition_rejects_a_value_that_only_a_newer_program_knows() {
     let definitions = [SeccompProfile::crd(), NodeProfileStatus::crd()];
     let mut open = Vec::new();
     for definition in definitions.map(|crd| serde_json::to_value(crd).unwrap()) {
@@ -128,7 +128,7 @@ fn no_definition_refuses_a_word_that_only_a_newer_program_knows() {
         let mut found = Vec::new();
         schemas("status", schema, &mut found);
         for (path, schema) in found {
-            // Kubernetes itself says which words the status of a condition has.
+            // Kubernetes defines the values of a condition's status.
             assert!(schema["enum"].is_null() || path == "status.conditions[].status", "{path}: {schema}");
             if schema["pattern"] == "^[A-Za-z][A-Za-z0-9]*$" {
                 assert_eq!(schema["maxLength"], 64.0, "{path}");
@@ -143,7 +143,7 @@ fn no_definition_refuses_a_word_that_only_a_newer_program_knows() {
         [removal, problem, state],
         ["status.removal", "status.report.problems[].state", "status.state"]
     );
-    // The definition no longer says them by itself.
+    // The schema does not list the values, so the description must.
     assert_eq!(quoted(leave), words::<Removal>());
     assert_eq!(quoted(problems), words::<FileState>());
     assert_eq!(quoted(states), words::<State>());
@@ -153,13 +153,13 @@ fn words<T: Vocabulary>() -> Vec<&'static str> {
     T::ALL.iter().map(|word| word.as_str()).collect()
 }
 
-/// What stands between backticks.
+/// The text between backticks.
 fn quoted(text: &str) -> Vec<&str> {
     text.split('`').skip(1).step_by(2).collect()
 }
 
 #[test]
-fn every_word_of_this_release_is_one_that_the_definitions_admit() {
+fn the_definitions_admit_every_value_of_this_release() {
     fn admitted<T: Vocabulary>() -> bool {
         T::ALL.iter().all(|word| {
             let text = word.as_str();
@@ -191,7 +191,7 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn of_any_report_with_words_and_fields_of_another_release_every_hash_is_read(
+    fn every_hash_of_a_report_with_unknown_values_and_fields_is_read(
         files in prop::collection::btree_map("[a-z]{1,5}", "[0-9a-f]{32}", 0..5),
         beside in prop::collection::btree_map("[0-9]{1,3}", anything(), 0..3),
         fields in prop::collection::btree_map(

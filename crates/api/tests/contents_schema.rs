@@ -1,4 +1,4 @@
-//! The schema of `spec.contents` says what the parser says, as far as a schema can.
+//! The schema of `spec.contents` matches the parser, as far as a schema can.
 
 #![expect(clippy::expect_used, reason = "a helper of tests may fail")]
 
@@ -38,10 +38,10 @@ fn bounds_and_words_are_the_parsers() {
         (at(ARGUMENT, "/properties/index/maximum"), json!(f64::from(limits::ARGUMENT_INDEX))),
         (at("", "/properties/listenerPath/maxLength"), json!(limits::LISTENER_PATH)),
         (at("", "/properties/listenerMetadata/maxLength"), json!(limits::LISTENER_METADATA)),
-        (at("", "/properties/defaultAction/enum"), json!(Action::DEFAULT_WORDS)),
-        (at("", "/properties/flags/items/enum"), json!(Flag::WORDS)),
-        (at(RULE, "/properties/action/enum"), json!(Action::WORDS)),
-        (at(ARGUMENT, "/properties/op/enum"), json!(Comparison::WORDS)),
+        (at("", "/properties/defaultAction/enum"), json!(Action::DEFAULT_NAMES)),
+        (at("", "/properties/flags/items/enum"), json!(Flag::NAMES)),
+        (at(RULE, "/properties/action/enum"), json!(Action::NAMES)),
+        (at(ARGUMENT, "/properties/op/enum"), json!(Comparison::NAMES)),
     ] {
         assert_eq!(found, wanted);
     }
@@ -51,7 +51,7 @@ fn bounds_and_words_are_the_parsers() {
 fn what_counts_in_all_is_bounded_as_by_the_parser() {
     let sums: Vec<_> = rules("").iter().filter_map(|rule| rule["rule"].as_str()).map(str::to_owned).collect();
     for sum in [
-        // A rule in the older spelling has one name.
+        // A rule with the older field `name` has one name.
         format!("(has(s.names) ? size(s.names) : 1).sum() <= {}", limits::NAMES),
         format!("(has(s.args) ? size(s.args) : 0).sum() <= {}", limits::ARGUMENTS),
     ] {
@@ -73,7 +73,7 @@ fn a_number_beside_errno_is_bounded_by_a_rule_and_one_beside_trace_by_its_type()
 }
 
 #[test]
-fn no_part_of_a_listener_is_taken_without_the_others() {
+fn every_part_of_a_listener_is_rejected_without_the_others() {
     let notifies = "(has(self.syscalls) && self.syscalls.exists(s, s.action == 'SCMP_ACT_NOTIFY'))";
     for (parent, field, rule) in [
         ("", "listenerPath", format!("has(self.listenerPath) || !{notifies}")),
@@ -121,7 +121,7 @@ fn fields_of_other_dialects_are_kept_long_enough_to_be_refused() {
 
 #[test]
 fn the_native_architecture_is_taken_long_enough_to_be_refused_by_name() {
-    let words: Vec<_> = Architecture::WORDS.iter().copied().chain([dialect::NATIVE]).collect();
+    let words: Vec<_> = Architecture::NAMES.iter().copied().chain([dialect::NATIVE]).collect();
     assert_eq!(schema("/properties/architectures/items/enum"), json!(words));
     let refusal = json!({
         "rule": "!has(self.architectures) || !('SCMP_ARCH_NATIVE' in self.architectures)",
@@ -142,8 +142,8 @@ fn architectures_and_arguments_are_compared_by_rules() {
             .collect::<Vec<_>>()
             .join("\n")
     };
-    for word in Architecture::WORDS {
-        let big = Architecture::from_word(word).is_some_and(Architecture::is_big_endian);
+    for word in Architecture::NAMES {
+        let big = Architecture::from_name(word).is_some_and(Architecture::is_big_endian);
         assert_eq!(rule("", ".architectures").contains(&format!("'{word}'")), big, "{word}");
     }
     assert!(rule(RULE, ".args").contains("exists_one(b, b.index == a.index)"));

@@ -1,11 +1,11 @@
-//! What the agent and the operator both have around them, and nothing of what they are for.
+//! Infrastructure that the agent and the operator share.
 //!
 //! - [`logging`]: log lines as text or JSON.
 //! - [`Readiness`]: which parts of a program have yet to start, and which hang.
 //! - [`http`]: `/metrics`, `/healthz` and `/readyz`.
-//! - [`metrics`]: a registry that starts with `build_info`, and what is measured of the watches.
-//! - [`lease`]: which of several processes writes.
-//! - [`shutdown_signal`]: the end that Kubernetes asks for.
+//! - [`metrics`]: a registry that starts with `build_info`, and the metrics of the watches.
+//! - [`lease`]: elects the process that writes.
+//! - [`shutdown_signal`]: waits for the signal to stop.
 
 pub mod http;
 pub mod lease;

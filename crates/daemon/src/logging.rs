@@ -1,4 +1,4 @@
-//! Log lines, one an event, as text for people or JSON for collectors.
+//! Log lines, one per event, as text or as JSON for log collectors.
 
 use std::io::IsTerminal;
 
@@ -11,20 +11,20 @@ use tracing_subscriber::util::SubscriberInitExt;
 /// The logging options of both programs.
 #[derive(Debug, Clone, Args)]
 pub struct LoggingArgs {
-    /// What a log line looks like.
+    /// The format of log lines.
     #[arg(long, env = "LOG_FORMAT", value_enum, default_value = "text")]
     pub log_format: LogFormat,
-    /// What is logged: a level (error, warn, info, debug, trace), or filters such as `info,kube=debug`.
+    /// The log level: a level (error, warn, info, debug, trace), or filters such as `info,kube=debug`.
     #[arg(long, env = "LOG_LEVEL", default_value = "info")]
     pub log_level: String,
 }
 
-/// What a log line looks like.
+/// The format of log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {
-    /// For people.
+    /// Readable text.
     Text,
-    /// One JSON object a line.
+    /// One JSON object per line.
     Json,
 }
 
@@ -47,7 +47,7 @@ pub fn init(args: &LoggingArgs) -> Result<(), InvalidFilter> {
     Ok(())
 }
 
-/// What makes lines of this process's events, and hands them to `out`, in colours or not if they are text.
+/// Formats this process's events as lines and writes them to `out`; text may have colours.
 ///
 /// # Errors
 /// The filter cannot be read.
@@ -56,7 +56,7 @@ pub fn subscriber(
     out: impl for<'a> MakeWriter<'a> + Send + Sync + 'static,
     colours: bool,
 ) -> Result<Dispatch, InvalidFilter> {
-    // kube-runtime puts every line of a controller into a span that says the same again. What stands behind wins.
+    // kube-runtime wraps every line of a controller in a span that repeats it. Later filters take precedence.
     let filter = EnvFilter::builder()
         .parse(format!("kube_runtime=warn,{}", args.log_level))
         .map_err(|source| InvalidFilter { filter: args.log_level.clone(), source })?;

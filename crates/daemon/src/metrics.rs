@@ -1,4 +1,4 @@
-//! A metrics registry that starts with `seccomp_profile_build_info`, and what both programs measure of their watches.
+//! A metrics registry that starts with `seccomp_profile_build_info`, and the metrics of both programs' watches.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -13,7 +13,7 @@ use prometheus::{Gauge, GaugeVec, IntCounter, IntCounterVec, IntGaugeVec, Opts, 
 pub fn registry(component: &str, version: &str) -> Result<Registry, prometheus::Error> {
     let registry = Registry::new();
     let info = IntGaugeVec::new(
-        Opts::new("seccomp_profile_build_info", "Always 1; the labels tell what runs."),
+        Opts::new("seccomp_profile_build_info", "Always 1; the labels name the program and its version."),
         &["component", "version"],
     )?;
     info.with_label_values(&[component, version]).set(1);
@@ -21,10 +21,10 @@ pub fn registry(component: &str, version: &str) -> Result<Registry, prometheus::
     Ok(registry)
 }
 
-/// Registers `metric`, and gives it back.
+/// Registers `metric`, and returns it.
 ///
 /// # Errors
-/// `registry` holds a metric of this name already.
+/// `registry` already has a metric of this name.
 pub fn register<C: Collector + Clone + 'static>(
     registry: &Registry,
     metric: C,
@@ -33,13 +33,13 @@ pub fn register<C: Collector + Clone + 'static>(
     Ok(metric)
 }
 
-/// The time in seconds since 1970, for gauges that people read and alerts compare with `time()`.
+/// The time in seconds since 1970, for gauges that alerts compare with `time()`.
 #[must_use]
 pub fn now() -> f64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64()
 }
 
-/// What is measured of a program's watches, by kind.
+/// The metrics of a program's watches, by kind.
 #[derive(Debug, Clone)]
 pub struct Watches {
     failures: IntCounterVec,
@@ -50,17 +50,17 @@ impl Watches {
     /// New metrics in `registry`, with series for each of `kinds`.
     ///
     /// # Errors
-    /// `registry` holds metrics of these names already.
+    /// `registry` already has metrics of these names.
     pub fn new(registry: &Registry, kinds: &[&str]) -> Result<Self, prometheus::Error> {
         let failures = Opts::new(
             "seccomp_profile_watch_failures_total",
-            "Lists and watches that failed and were started again, by kind.",
+            "Lists and watches that failed and were restarted, by kind.",
         );
         let last_answer = Opts::new(
             "seccomp_profile_watch_last_answer_timestamp_seconds",
-            "When a list or news of the kind last came from the API server and could be read, or a watch that had ended well \
-             was taken up again; at the start, when that was. \
-             A watch is asked for anew every minute (by an agent, every four): an older time means that news may be missing.",
+            "Time of the last readable list or watch event of the kind, or of the last renewal of a watch that had ended \
+             normally; at the start, the time of the start. An operator renews a watch every minute, an agent every four: \
+             an older time means that events may be missing.",
         );
         let watches = Self {
             failures: register(registry, IntCounterVec::new(failures, &["kind"])?)?,
@@ -70,7 +70,7 @@ impl Watches {
         Ok(watches)
     }
 
-    /// What is measured of one kind.
+    /// The metrics of the watch of one kind.
     #[must_use]
     pub fn of(&self, kind: &str) -> Watch {
         Watch {
@@ -80,7 +80,7 @@ impl Watches {
     }
 }
 
-/// What is measured of one watch.
+/// The metrics of one watch.
 #[derive(Debug, Clone)]
 pub struct Watch {
     failures: IntCounter,

@@ -1,24 +1,25 @@
-//! Which parts of a program have yet to start, and which hang.
+//! Tracks which parts of a program are not ready yet, and which hang.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// How long a step may take before its part counts as not ready. Nobody depends on a probe for it: the operator says that
-/// the node has no working agent.
+/// How long a step may take before its part counts as not ready. For an agent, the operator then reports that the node
+/// has no working agent.
 const SLOW: Duration = Duration::from_secs(60);
 
-/// How long a step may take before the program counts as dead, and the kubelet starts it again.
+/// How long a step may take before the program counts as dead, and the kubelet restarts it.
 ///
-/// It must be longer than whatever ends by itself, because a new start does not make a slow disk faster: the kernel gives
-/// up a command to a SCSI disk after 30 s and five repetitions, a lost iSCSI session after 120 s, and calls a task hung
-/// after 120 s. What has not come back after ten minutes does not.
+/// It must be longer than every delay that ends by itself, because a restart does not make a slow disk faster: the
+/// kernel gives up a command to a SCSI disk after 30 s and five repetitions and a lost iSCSI session after 120 s, and
+/// reports a hung task after 120 s. A call that takes ten minutes will not return.
 const HUNG: Duration = Duration::from_secs(600);
 
-/// A set of parts that are not ready yet, and of parts that can hang; the program is ready once none is and none does.
+/// The parts that are not ready yet, and the parts that can hang. The program is ready once all parts are ready and
+/// none hangs.
 ///
-/// Each part holds a [`ReadyHandle`] and lets it go with [`ReadyHandle::ready`]. A part that ends without having
-/// been ready stays in the set. A part that works in steps which might never end has a [`Pulse`].
+/// Each part has a [`ReadyHandle`] and calls [`ReadyHandle::ready`]. A part that ends before that stays in the set. A
+/// part whose steps might hang has a [`Pulse`].
 #[derive(Debug, Clone, Default)]
 pub struct Readiness {
     parts: Arc<Mutex<Parts>>,
@@ -30,7 +31,7 @@ struct Parts {
     pulses: Vec<(&'static str, Pulse)>,
 }
 
-/// The promise of one part to become ready.
+/// Marks one part as ready.
 #[derive(Debug)]
 #[must_use = "a part whose handle is dropped never becomes ready"]
 pub struct ReadyHandle {
@@ -38,7 +39,7 @@ pub struct ReadyHandle {
     readiness: Readiness,
 }
 
-/// Since when a part has been at the step that it does now, if it does one.
+/// The start of the current step of a part, if there is one.
 #[derive(Debug, Clone, Default)]
 pub struct Pulse {
     since: Arc<Mutex<Option<Instant>>>,
@@ -59,14 +60,15 @@ impl Readiness {
         pulse
     }
 
-    /// The parts that are not ready at `now`, by name, and those that have been at one step for a minute, with how long.
+    /// The names of the parts that are not ready at `now`, and the parts whose current step has taken more than a
+    /// minute, with its duration.
     #[must_use]
     pub fn pending(&self, now: Instant) -> Vec<String> {
         let pending = lock(&self.parts).pending.iter().map(|part| (*part).to_owned()).collect::<Vec<_>>();
         pending.into_iter().chain(self.slower_than(SLOW, now)).collect()
     }
 
-    /// The parts that have been at one step for so long at `now`, ten minutes, that they will not end it, with how long.
+    /// The parts whose current step has taken ten minutes at `now` and will not end, with its duration.
     #[must_use]
     pub fn stuck(&self, now: Instant) -> Vec<String> {
         self.slower_than(HUNG, now)
@@ -83,14 +85,14 @@ impl Readiness {
 }
 
 impl ReadyHandle {
-    /// Says that the part is ready, for good.
+    /// Marks the part as ready, permanently.
     pub fn ready(self) {
         lock(&self.readiness.parts).pending.remove(self.part);
     }
 }
 
 impl Pulse {
-    /// A step begins, and the one before has ended.
+    /// A step begins, and the previous one has ended.
     pub fn begins(&self) {
         *lock(&self.since) = Some(Instant::now());
     }
@@ -100,14 +102,14 @@ impl Pulse {
         *lock(&self.since) = None;
     }
 
-    /// How long the step under way has taken.
+    /// The duration of the current step.
     fn step(&self, now: Instant) -> Duration {
         lock(&self.since).map(|since| now.saturating_duration_since(since)).unwrap_or_default()
     }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // What is in these is whole after any panic.
+    // The data is consistent after any panic.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -120,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn a_program_is_ready_once_every_part_has_said_so() {
+    fn a_program_is_ready_once_every_part_is_ready() {
         let readiness = Readiness::default();
         let (nodes, pods) = (readiness.part("nodes"), readiness.part("pods"));
         assert_eq!(pending(&readiness), ["nodes", "pods"]);
@@ -138,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn many_slow_steps_are_no_hanging_one() {
+    fn many_slow_steps_do_not_count_as_a_hanging_one() {
         let readiness = Readiness::default();
         let disk = readiness.pulse("disk");
         let start = Instant::now();

@@ -1,4 +1,4 @@
-//! The end that Kubernetes asks for.
+//! Waits for the signal to stop.
 
 use std::io;
 
@@ -6,7 +6,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 /// Waits for SIGTERM (the kubelet's) or SIGINT (a terminal's).
 ///
-/// The handlers are in place once this returns; a signal that comes before the future is polled is not lost.
+/// The handlers are installed once this returns; a signal that arrives before the future is polled is not lost.
 ///
 /// # Errors
 /// The signal handlers cannot be set.

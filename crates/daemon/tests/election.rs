@@ -1,4 +1,4 @@
-//! What a candidate says to the API server about the lease, and when it may write.
+//! A candidate's requests to the API server about the lease, and when it may write.
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests may fail")]
 
@@ -37,7 +37,7 @@ impl Server {
     }
 }
 
-/// What the candidate has said last: until when it leads.
+/// The last value from the candidate: until when it is the leader.
 #[derive(Clone, Default)]
 struct Lead(Arc<Mutex<Option<Instant>>>);
 
@@ -84,8 +84,8 @@ fn stored(version: &'static str) -> impl FnOnce(&Value) -> Value {
     }
 }
 
-/// Waits until it has taken in what was answered last.
-async fn leads_no_more(lead: &Lead) {
+/// Waits until the candidate has processed the last answer.
+async fn is_no_longer_the_leader(lead: &Lead) {
     let limit = Duration::from_secs(3);
     let stopped = async {
         while lead.holds() {
@@ -100,7 +100,7 @@ fn path() -> String {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_candidate_creates_the_lease_renews_what_it_wrote_and_gives_it_back() {
+async fn a_candidate_creates_the_lease_renews_what_it_wrote_and_releases_it() {
     let (mut leadership, lead, mut server) = start();
     assert!(!lead.holds());
     let conversation = async {
@@ -110,7 +110,7 @@ async fn a_candidate_creates_the_lease_renews_what_it_wrote_and_gives_it_back() 
             (&created["spec"]["holderIdentity"], &created["spec"]["leaseTransitions"]),
             (&json!("me"), &json!(0))
         );
-        // No read in between: another's write would show as a conflict.
+        // There is no read in between, because another process's write would cause a conflict.
         let renewed = server.expect(Method::PUT, &path(), 200, stored("2")).await;
         assert_eq!(renewed["metadata"]["resourceVersion"], "1");
         assert!(lead.holds());
@@ -119,7 +119,7 @@ async fn a_candidate_creates_the_lease_renews_what_it_wrote_and_gives_it_back() 
         () = leadership.hold() => unreachable!(),
         () = conversation => {}
     }
-    // The election was stopped in the middle of a round: its last write may come late.
+    // The election was stopped in the middle of a round, so its last write may arrive late.
     let back = async {
         server.expect(Method::GET, &path(), 200, |_| lease("2", Some("me"))).await;
         let refused = server.expect(Method::PUT, &path(), 409, |_| failure(409)).await;
@@ -134,7 +134,7 @@ async fn a_candidate_creates_the_lease_renews_what_it_wrote_and_gives_it_back() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_lease_of_another_one_is_not_given_back() {
+async fn a_lease_of_another_process_is_not_released() {
     let (mut leadership, _, mut server) = start();
     let path = path();
     let conversation = server.expect(Method::GET, &path, 200, |_| lease("7", Some("other")));
@@ -144,7 +144,7 @@ async fn a_lease_of_another_one_is_not_given_back() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_leader_that_meets_a_conflict_writes_no_more() {
+async fn a_leader_that_gets_a_conflict_stops_writing() {
     let (mut leadership, lead, mut server) = start();
     let conversation = async {
         server.expect(Method::GET, &path(), 200, |_| lease("1", None)).await;
@@ -155,7 +155,7 @@ async fn a_leader_that_meets_a_conflict_writes_no_more() {
         );
         server.expect(Method::PUT, &path(), 409, |_| failure(409)).await;
         server.expect(Method::GET, &path(), 200, |_| lease("3", Some("other"))).await;
-        leads_no_more(&lead).await;
+        is_no_longer_the_leader(&lead).await;
     };
     tokio::select! {
         () = leadership.hold() => unreachable!(),
@@ -164,19 +164,19 @@ async fn a_leader_that_meets_a_conflict_writes_no_more() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_leader_whose_own_renewal_came_late_goes_on() {
+async fn a_leader_whose_own_renewal_arrives_late_stays_the_leader() {
     let (mut leadership, lead, mut server) = start();
     let conversation = async {
         server.expect(Method::GET, &path(), 200, |_| lease("1", None)).await;
         let mut ours = server.expect(Method::PUT, &path(), 200, stored("2")).await;
-        // It arrives, but no answer does.
+        // The write arrives, but is not answered.
         let (late, unanswered) = server.0.next_request().await.unwrap();
         assert_eq!(late.method(), Method::PUT);
         ours["metadata"]["resourceVersion"] = json!("3");
         let read = ours.clone();
         server.expect(Method::GET, &path(), 200, |_| read).await;
         assert!(lead.holds());
-        // Another one arrives between the reading and the writing.
+        // Another write arrives between the read and the write.
         let refused = server.expect(Method::PUT, &path(), 409, |_| failure(409)).await;
         assert_eq!(refused["metadata"]["resourceVersion"], "3");
         assert!(lead.holds());
@@ -216,7 +216,7 @@ async fn a_leader_that_meets_conflicts_on_a_slow_server_has_time_to_renew_in_the
                 break;
             }
         }
-        // Past the end of what the first renewal was good for.
+        // After the end of the leadership from the first renewal.
         tokio::time::sleep_until(begun + Duration::from_millis(10_500)).await;
         assert!(lead.holds());
     };
@@ -238,7 +238,7 @@ async fn a_leader_after_whom_another_one_led_begins_anew_although_its_name_is_in
         server.expect(Method::GET, &path(), 200, |_| ours).await;
         let (taken, unanswered) = server.0.next_request().await.unwrap();
         assert_eq!(taken.method(), Method::PUT);
-        leads_no_more(&lead).await;
+        is_no_longer_the_leader(&lead).await;
         drop(unanswered);
     };
     tokio::select! {
@@ -254,13 +254,13 @@ async fn a_leader_that_is_cut_off_stops_at_its_deadline_by_itself() {
     let conversation = async {
         server.expect(Method::GET, &path(), 404, |_| failure(404)).await;
         server.expect(Method::POST, LEASES, 201, stored("1")).await;
-        // No answer any more.
+        // From now on there are no answers.
         let mut unanswered = Vec::new();
         while begun.elapsed() < Duration::from_secs(11) {
             let request = tokio::time::timeout(Duration::from_millis(100), server.0.next_request()).await;
             unanswered.extend(request.ok().flatten());
             let leads = begun.elapsed() < Duration::from_secs(10);
-            // To the step of this loop, it may write for ten seconds and no longer.
+            // Within the precision of this loop, it may write for ten seconds.
             let near = begun.elapsed().abs_diff(Duration::from_secs(10)) < Duration::from_millis(200);
             assert!(near || lead.holds() == leads, "{:?}", begun.elapsed());
         }

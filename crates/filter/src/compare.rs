@@ -1,11 +1,11 @@
-//! What one profile does differently from another.
+//! Compares the effects of two profiles.
 //!
-//! Two profiles may be spelt differently and be one filter: rules in another order, split or joined, an errno that
-//! runtimes take anyway, a rule that says what the default says. What is compared is what happens to each syscall. Of
-//! conditional rules with different actions the order may matter, so that another order counts as a difference. What
-//! cannot be decided by the profiles alone is said as [`Uncompared`]: nothing that could be a difference is left out.
+//! Profiles with different text may be the same filter: rules may be reordered, split or joined, an errno may be the
+//! runtime's default, a rule may repeat the default. The comparison is about what happens to each syscall. The order of
+//! conditional rules with different actions may matter, so another order counts as a difference. Effects that the
+//! profiles alone do not determine are listed as [`Uncompared`], so no possible difference is hidden.
 //!
-//! Compared is what runc, crun and youki make of a profile; gVisor reads rules in another way.
+//! The effects are those in runc, crun and youki; gVisor interprets rules differently.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -13,48 +13,48 @@ use std::fmt;
 use profile::{Action, Architecture, Argument, Effect, Flag, Listener, Profile, Rule, SyscallName};
 use serde::Serialize;
 
-/// All that changes from one profile to another; empty where both are known to be one filter.
+/// All changes from one profile to another; empty if both are known to be the same filter.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Changes {
-    /// What happens to every syscall that no rule is about.
+    /// What happens to every syscall that no rule names.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub default: Option<Change<Effect>>,
-    /// The system call tables that the filter covers beside the native one.
+    /// The system call tables that the filter covers in addition to the native one.
     #[serde(skip_serializing_if = "SetChange::is_empty")]
     pub architectures: SetChange<Architecture>,
-    /// The flags for `seccomp(2)`, with the one that runtimes set where a profile names none.
+    /// The flags for `seccomp(2)`, including the one that runtimes set if a profile names none.
     #[serde(skip_serializing_if = "SetChange::is_empty")]
     pub flags: SetChange<Flag>,
-    /// Who is asked about calls; one that is asked instead of another may answer anything.
+    /// The listener, because another seccomp agent may decide differently.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub listener: Option<Change<Option<Listener>>>,
-    /// The syscalls that are treated differently, those with the same change together.
+    /// The syscalls with a different treatment, grouped by their change.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub syscalls: Vec<SyscallChange>,
-    /// What may differ besides, and cannot be decided by the two profiles alone.
+    /// Further possible differences, which the two profiles alone do not determine.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub uncompared: Vec<Uncompared>,
 }
 
-/// Something in which two filters may differ, and which the profiles alone do not tell.
+/// A possible difference between two filters, which the profiles alone do not determine.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "what")]
 pub enum Uncompared {
-    /// Which calls runc answers with ENOSYS instead of the default: those with a number above the highest of all names
-    /// in the rules, on each architecture. The rules name other syscalls, so that the highest may be another one; which
-    /// one it is depends on the libseccomp of the node.
+    /// The calls for which runc returns ENOSYS instead of the default: those with a number above the highest of all
+    /// names in the rules, on each architecture. The rules name other syscalls, so the highest may be another one; this
+    /// depends on the libseccomp of the node.
     EnosysBorder {
-        /// The syscalls that only the rules of the second profile name.
+        /// The syscalls that only the second profile's rules name.
         added: Vec<SyscallName>,
-        /// Those that only the rules of the first name.
+        /// The syscalls that only the first profile's rules name.
         removed: Vec<SyscallName>,
     },
-    /// Whether containers start at all: only one of the two names flags, and runc before 1.2 refuses every flag.
+    /// Whether containers start at all: only one of the profiles names flags, and runc before 1.2 refuses every flag.
     FlagSupport,
 }
 
-/// Something before and after.
+/// A value before and after.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Change<T> {
     /// In the first profile.
@@ -63,34 +63,34 @@ pub struct Change<T> {
     pub after: T,
 }
 
-/// What a set has more and what less.
+/// The difference of two sets.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct SetChange<T> {
-    /// What only the second profile has.
+    /// The elements that only the second profile has.
     pub added: Vec<T>,
-    /// What only the first has.
+    /// The elements that only the first profile has.
     pub removed: Vec<T>,
 }
 
-/// Syscalls that are treated differently.
+/// Syscalls with a different treatment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct SyscallChange {
     /// The syscalls, by name.
     pub names: Vec<SyscallName>,
-    /// Which way it goes.
+    /// The direction of the change.
     pub direction: Direction,
     /// How.
     #[serde(flatten)]
     pub change: Change<Treatment>,
 }
 
-/// Whether a change lets more through.
+/// Whether a change permits more or less.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Direction {
-    /// Nothing is held back that was let through, and something is let through that was held back.
+    /// Everything that was permitted still is, and something more is permitted.
     Looser,
-    /// The other way round.
+    /// The opposite: something is denied that was permitted, and nothing more is permitted.
     Tighter,
     /// Neither, or it depends on the arguments.
     Other,
@@ -100,26 +100,26 @@ pub enum Direction {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Treatment {
-    /// What happens under conditions, in the order of the rules where that may matter.
+    /// The effects under conditions, in the order of the rules if the order may matter.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub branches: Vec<Branch>,
-    /// What happens where no branch applies.
+    /// The effect if no branch applies.
     pub otherwise: Effect,
-    /// Whether that is the profile's default.
+    /// Whether `otherwise` is the profile's default.
     pub by_default: bool,
 }
 
-/// What happens to a call whose arguments are as they are compared.
+/// What happens to a call whose arguments meet the conditions.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Branch {
-    /// Comparisons that all hold, by argument; at least one.
+    /// Comparisons that must all be true, by argument; at least one.
     pub when: Vec<Argument>,
-    /// What then happens.
+    /// What happens then.
     pub effect: Effect,
 }
 
 impl Changes {
-    /// What changes from `before` to `after`.
+    /// The changes from `before` to `after`.
     #[must_use]
     pub fn between(before: &Profile, after: &Profile) -> Self {
         let (old, new) = (Treatments::of(before), Treatments::of(after));
@@ -147,16 +147,16 @@ impl Changes {
         }
     }
 
-    /// Whether both profiles are known to be one filter.
+    /// Whether both profiles are known to be the same filter.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }
 }
 
-/// The flags that a filter is loaded with: runc (since 1.2) and crun take a profile without flags for one that leaves
-/// speculative store bypass on, and a profile with flags at its word. An empty list is as if it were absent here: the
-/// canonical bytes have no place for it.
+/// The flags with which a runtime loads the filter: for a profile without flags, runc (since 1.2) and crun set the flag
+/// that leaves speculative store bypass on; otherwise they set exactly the profile's flags. An empty list counts as
+/// absent, because the canonical bytes omit it.
 fn flags(profile: &Profile) -> &[Flag] {
     if profile.flags().is_empty() { &[Flag::SpecAllow] } else { profile.flags() }
 }
@@ -165,8 +165,8 @@ fn flag_support(before: &Profile, after: &Profile) -> Option<Uncompared> {
     (before.flags().is_empty() != after.flags().is_empty()).then_some(Uncompared::FlagSupport)
 }
 
-/// Whether runc puts its stub before the filter, which answers ENOSYS to every call above the highest that a rule
-/// names: not where the default lets calls through, asks a tracer or is ENOSYS itself. (`PatchAndLoad` and
+/// Whether runc adds its stub before the filter, which returns ENOSYS for every call above the highest that a rule
+/// names. It does not if the default permits calls, asks a tracer or returns ENOSYS itself. (`PatchAndLoad` and
 /// `findLastSyscalls` in libcontainer/seccomp/patchbpf of runc 1.1 to 1.6.)
 fn has_stub(profile: &Profile) -> bool {
     const ENOSYS: u16 = 38;
@@ -177,7 +177,7 @@ fn has_stub(profile: &Profile) -> bool {
     }
 }
 
-/// A rule counts for the border although it says what the default says and is skipped.
+/// A rule that repeats the default is skipped by runtimes, but counts towards the highest number.
 fn enosys_border(before: &Profile, after: &Profile) -> Option<Uncompared> {
     fn names(profile: &Profile) -> BTreeSet<&SyscallName> {
         profile.rules().iter().flat_map(Rule::names).collect()
@@ -194,7 +194,7 @@ fn enosys_border(before: &Profile, after: &Profile) -> Option<Uncompared> {
 }
 
 impl Change<Effect> {
-    /// Which way it goes.
+    /// The direction of the change.
     #[must_use]
     pub fn direction(&self) -> Direction {
         let only = |effect: Effect| (effect.leniency(), effect.leniency());
@@ -203,14 +203,15 @@ impl Change<Effect> {
 }
 
 impl Change<Treatment> {
-    /// Which way it goes.
+    /// The direction of the change.
     #[must_use]
     pub fn direction(&self) -> Direction {
         direction(bounds(self.before.effects()), bounds(self.after.effects()))
     }
 }
 
-/// It is sure only where the strictest on one side is as lenient as the most lenient on the other.
+/// The direction is known only if the strictest effect of one side is at least as lenient as the most lenient of the
+/// other.
 fn direction(before: (u8, u8), after: (u8, u8)) -> Direction {
     if before == after && before.0 == before.1 {
         Direction::Other
@@ -223,7 +224,7 @@ fn direction(before: (u8, u8), after: (u8, u8)) -> Direction {
     }
 }
 
-/// How lenient the strictest and the most lenient effect are.
+/// The leniency of the strictest and of the most lenient effect.
 fn bounds(effects: impl Iterator<Item = Effect>) -> (u8, u8) {
     effects.map(Effect::leniency).fold((u8::MAX, 0), |(least, most), it| (least.min(it), most.max(it)))
 }
@@ -254,7 +255,7 @@ impl<T> SetChange<T> {
 }
 
 impl Treatment {
-    /// Whether the rules about a syscall come to the same in two profiles; both may leave it to their defaults.
+    /// Whether the rules of two profiles treat a syscall in the same way; both may leave it to their defaults.
     fn same_rules(&self, other: &Self) -> bool {
         self.branches == other.branches
             && (self.otherwise == other.otherwise || self.by_default && other.by_default)
@@ -265,7 +266,7 @@ impl Treatment {
     }
 }
 
-/// What a profile does with the syscalls that its rules name.
+/// The treatment of each syscall that a profile's rules name.
 struct Treatments<'a> {
     default: Effect,
     by_name: BTreeMap<&'a SyscallName, Treatment>,
@@ -277,7 +278,7 @@ impl<'a> Treatments<'a> {
         let mut found = Self { default, by_name: BTreeMap::new() };
         for rule in profile.rules() {
             let effect = rule.effect();
-            // Runtimes skip a rule that says what the default says.
+            // Runtimes skip a rule that repeats the default.
             if effect == default {
                 continue;
             }
@@ -300,8 +301,8 @@ fn left_to(default: Effect) -> Treatment {
 }
 
 impl Treatment {
-    /// One more rule. As libseccomp does it (see `clash.rs` in the crate `profile`): a rule without comparisons replaces all others, of
-    /// two the first counts, and a rule is dropped whose first comparisons are all those of an earlier one.
+    /// Adds a rule as libseccomp does (see `clash.rs` in the crate `profile`): a rule without comparisons replaces all
+    /// others, and the first such rule wins; a rule that begins with all comparisons of an earlier one is ignored.
     fn add(&mut self, when: &[Argument], effect: Effect) {
         if !self.by_default || self.branches.iter().any(|earlier| when.starts_with(&earlier.when)) {
             return;
@@ -313,7 +314,7 @@ impl Treatment {
         }
     }
 
-    /// Of branches with one effect it does not matter which comes first.
+    /// Sorts branches that all have the same effect, because their order does not matter.
     fn settle(&mut self) {
         if self.branches.windows(2).all(|two| two[0].effect == two[1].effect) {
             self.branches.sort_unstable();

@@ -1,6 +1,6 @@
-//! What a filter does, in distinction from how its profile is spelt (the crate `profile`).
+//! What a filter does, as opposed to how its profile is written (the crate `profile`).
 //!
-//! - [`Changes::between`] says what another profile would do differently.
+//! - [`Changes::between`] lists what another profile would do differently.
 //!
 //! The crate is pure: no Kubernetes, no async, no I/O.
 

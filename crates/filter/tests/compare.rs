@@ -1,4 +1,4 @@
-//! What changes from one profile to another, and what only looks as if it did.
+//! Real changes between profiles, and apparent ones.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests may fail")]
 
@@ -155,7 +155,7 @@ fn architectures_and_flags_are_sets() {
 }
 
 /// Measured with runc 1.3.6 and 1.5.2 and crun 1.8.1 to 1.28: without flags the filter leaves speculative store bypass
-/// on, with any flag only what is named counts. runc 1.1 refuses every flag.
+/// on; otherwise exactly the named flags apply. runc 1.1 refuses every flag.
 #[test]
 fn a_profile_that_names_a_flag_no_longer_has_the_one_that_runtimes_set_by_default() {
     let with = |flags: &[&str]| json!({ "defaultAction": "SCMP_ACT_LOG", "flags": flags });
@@ -163,7 +163,7 @@ fn a_profile_that_names_a_flag_no_longer_has_the_one_that_runtimes_set_by_defaul
     let changes = between(&with(&[]), &with(&[log]));
     assert_eq!((changes.flags.added, changes.flags.removed), (vec![Flag::Log], vec![Flag::SpecAllow]));
     assert_eq!(changes.uncompared, [Uncompared::FlagSupport]);
-    // The same filter where it can be loaded, and no container where it cannot.
+    // The same filter if it can be loaded, and no container otherwise.
     let named = between(&with(&[]), &with(&[spec_allow]));
     assert!(named.flags.is_empty() && !named.is_empty());
     assert_eq!(named.uncompared, [Uncompared::FlagSupport]);
@@ -172,8 +172,8 @@ fn a_profile_that_names_a_flag_no_longer_has_the_one_that_runtimes_set_by_defaul
     assert!(between(&with(&[]), &json!({ "defaultAction": "SCMP_ACT_LOG" })).is_empty());
 }
 
-/// The largest number that a rule names is where runc's ENOSYS ends: clone3 above it fails with ENOSYS, so that the C
-/// library falls back to clone, and below it with the default's errno, so that no thread starts.
+/// runc returns ENOSYS for calls above the highest number that a rule names: clone3 above it fails with ENOSYS, so that
+/// the C library falls back to clone; below it clone3 fails with the default's errno, so that no thread starts.
 #[test]
 fn rules_that_name_other_syscalls_may_move_what_runc_answers_with_enosys() {
     let names = |names: &[&str]| {
@@ -222,7 +222,7 @@ fn another_listener_is_a_change_and_so_are_other_metadata() {
     let other = notifying(json!({ "listenerPath": "/run/a.sock", "listenerMetadata": "b" }));
     insta::assert_snapshot!(serde_json::to_string(&between(&one, &other)).unwrap(),
         @r#"{"listener":{"before":{"listenerPath":"/run/a.sock"},"after":{"listenerPath":"/run/a.sock","listenerMetadata":"b"}}}"#);
-    // What would turn the writing round, or move a cursor, is escaped.
+    // Characters that reverse the direction of writing or move a cursor are escaped.
     let sly = notifying(json!({ "listenerPath": "/run/a.sock", "listenerMetadata": "\u{202e}\u{1b}[1A" }));
     assert_eq!(parse(&sly).listener().unwrap().to_string(), r#"/run/a.sock (metadata "\u{202e}\u{1b}[1A")"#);
     let nobody = json!({ "defaultAction": "SCMP_ACT_ALLOW" });

@@ -1,12 +1,12 @@
-//! The bytes that lie on the nodes.
+//! The bytes of a profile's file on the nodes.
 
 use crate::{ContentHash, Profile};
 
 /// The canonical bytes of a profile, with their hash.
 ///
-/// Compact JSON in the form of the OCI runtime specification, keys in a fixed order, `names` never `name`, nothing
-/// that is empty or zero by default. Rules, names and arguments keep their order. The form is frozen: a release
-/// that wrote other bytes would make every node unready, so golden files guard it.
+/// Compact JSON in the form of the OCI runtime specification: keys have a fixed order, `name` becomes `names`, and
+/// fields that are empty or have their default are omitted. Rules, names and arguments keep their order. The form is
+/// frozen by golden files, because a release that wrote other bytes would make every node unready.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Canonical {
     bytes: Box<[u8]>,

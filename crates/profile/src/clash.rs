@@ -1,10 +1,10 @@
 //! Rules that a runtime cannot load together.
 //!
 //! libseccomp keeps the conditional rules of a syscall as a tree of comparisons, in the order of the arguments, with
-//! the action at the end of a path. It answers EEXIST, and no container starts, to a rule with another action whose
-//! comparisons are those of an earlier rule, or the first of them. It drops a rule whose first comparisons are all
-//! those of an earlier one, and drops all for a rule without comparisons. (`_db_tree_add` and `db_col_rule_add` in
-//! libseccomp's src/db.c; held against libseccomp 2.5.4 with random rules.)
+//! the action at the end of a path. It fails with EEXIST, and no container starts, if a rule has another action than an
+//! earlier rule and the same comparisons, or only the first of them. It ignores a rule that begins with all comparisons
+//! of an earlier one, and a rule without comparisons replaces all others. (Source: `_db_tree_add` and `db_col_rule_add`
+//! in libseccomp's src/db.c; compared with libseccomp 2.5.4 on random rules.)
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -23,11 +23,11 @@ pub(crate) struct Clash<'a> {
     pub(crate) name: &'a str,
 }
 
-/// What one syscall's tree holds at a path.
+/// A node in the tree of one syscall, at a path of comparisons.
 #[derive(Default)]
 struct Place {
     ends: Option<(Effect, usize)>,
-    /// Rules that go on from here: the first, and the first that has another action than it.
+    /// Rules with further comparisons: the first one, and the first one with another action.
     goes_on: [Option<(Effect, usize)>; 2],
 }
 
@@ -44,7 +44,7 @@ impl Place {
 /// The rules that clash with an earlier one, in order; one syscall for each two rules.
 pub(crate) fn clashes(profile: &Profile) -> Vec<Clash<'_>> {
     let default = profile.default_effect();
-    // Runtimes skip a rule that says what the default says.
+    // Runtimes skip a rule that repeats the default.
     let rules: Vec<_> = profile.syscalls.iter().map(|rule| (rule.effect(), rule.comparisons())).collect();
     let mut uses: Vec<(&str, usize)> = profile
         .syscalls

@@ -1,4 +1,4 @@
-//! What a runtime makes of a rule: two spellings that it reads alike are one here.
+//! The effect of a rule in a runtime: two spellings with the same effect are equal here.
 
 use std::fmt;
 
@@ -6,10 +6,10 @@ use serde::Serialize;
 
 use crate::{Action, Argument, Comparison, Profile, Rule};
 
-/// What runtimes take for an absent errno.
+/// The errno that runtimes use if none is given.
 const EPERM: u16 = 1;
 
-/// What happens to a call: an action, with the errno that it gives where it gives one.
+/// What happens to a call: an action, with its errno if it has one.
 ///
 /// runc and crun read `SCMP_ACT_KILL` as `SCMP_ACT_KILL_THREAD` and an absent errno as EPERM.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -21,7 +21,7 @@ pub struct Effect {
 }
 
 impl Effect {
-    /// The effect of an action beside which `errno_ret` stands.
+    /// The effect of an action with an optional `errno_ret`.
     #[must_use]
     pub fn of(action: Action, errno_ret: Option<u16>) -> Self {
         let errno_ret = action.takes_errno().then(|| errno_ret.unwrap_or(EPERM));
@@ -34,8 +34,8 @@ impl Effect {
         self.action
     }
 
-    /// How much it lets through, as the kernel ranks actions (`seccomp(2)`, from the one that takes precedence to the
-    /// one that yields to all), where logging counts for nothing.
+    /// How permissive the action is, in the kernel's order of precedence (`seccomp(2)`): 0 is the strictest. Logging
+    /// makes no difference.
     #[must_use]
     pub fn leniency(self) -> u8 {
         match self.action {
@@ -52,7 +52,7 @@ impl Effect {
 
 impl fmt::Display for Effect {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.action.word())?;
+        f.write_str(self.action.name())?;
         match self.errno_ret {
             Some(errno) => write!(f, " (errno {errno})"),
             None => Ok(()),
@@ -61,7 +61,7 @@ impl fmt::Display for Effect {
 }
 
 impl Profile {
-    /// What happens to a call that no rule is about.
+    /// What happens to a call that no rule names.
     #[must_use]
     pub fn default_effect(&self) -> Effect {
         Effect::of(self.default_action, self.default_errno_ret)
@@ -69,13 +69,13 @@ impl Profile {
 }
 
 impl Rule {
-    /// What happens to a call that the rule is about.
+    /// What happens to a call that the rule names.
     #[must_use]
     pub fn effect(&self) -> Effect {
         Effect::of(self.action, self.errno_ret)
     }
 
-    /// The comparisons as libseccomp makes them: by argument, without what it does not look at.
+    /// The comparisons as libseccomp applies them: in the order of the arguments, without bits that it ignores.
     #[must_use]
     pub fn comparisons(&self) -> Vec<Argument> {
         let compared = |argument: &Argument| {

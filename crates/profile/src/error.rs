@@ -1,16 +1,16 @@
-//! What is wrong with a profile, said so that its author can mend it.
+//! What is wrong with a profile, in messages that help its author to correct it.
 
 use std::fmt;
 
-/// How many problems one error reports; a file that is not a profile at all would otherwise fill a screen.
+/// The maximum number of problems in one error; otherwise a file that is not a profile at all would fill a screen.
 pub(crate) const MOST_PROBLEMS: usize = 10;
 
 /// One field that is wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ParseProblem {
-    /// Where, from the top of the profile: `syscalls[3].args[0].op`. Empty for the profile itself.
+    /// The path of the field from the top of the profile: `syscalls[3].args[0].op`. Empty for the profile itself.
     pub path: String,
-    /// What is wrong and what would be right.
+    /// What is wrong and what is expected.
     pub message: String,
 }
 
@@ -39,7 +39,7 @@ impl ParseError {
         Self { problems: vec![ParseProblem { path: String::new(), message: message.into() }] }
     }
 
-    /// The fields that are wrong; never empty.
+    /// The problems; never empty.
     #[must_use]
     pub fn problems(&self) -> &[ParseProblem] {
         &self.problems
@@ -57,7 +57,7 @@ impl ParseError {
         self
     }
 
-    /// One word for metric labels, Events and conditions.
+    /// The reason for metric labels, Events and conditions.
     #[must_use]
     pub fn reason(&self) -> &'static str {
         "InvalidProfile"

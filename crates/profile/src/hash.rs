@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use sha2::{Digest, Sha256};
 
-/// SHA-256 of a profile's canonical bytes, or of the bytes that lie in a file.
+/// SHA-256 of a profile's canonical bytes, or of the bytes of a file.
 ///
 /// Written as `sha256:` and 64 hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -18,7 +18,7 @@ impl ContentHash {
         Self(Sha256::digest(bytes).into())
     }
 
-    /// The first 128 bits, as reports hold them.
+    /// The first 128 bits, as reports contain them.
     #[must_use]
     pub fn short(&self) -> ShortHash {
         let mut half = [0; 16];
@@ -29,12 +29,12 @@ impl ContentHash {
 
 /// The first 128 bits of a [`ContentHash`], written as 32 hexadecimal digits.
 ///
-/// Node reports carry this form: a thousand profiles on a node then take 70 KB less, and two contents that share
-/// 128 bits of SHA-256 are not to be found by anybody.
+/// Node reports use this form, which saves 70 KB for a thousand profiles on a node. Nobody can find two contents that
+/// share 128 bits of SHA-256.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ShortHash(u128);
 
-/// Text that is not a hash in the form that was expected.
+/// Text that is not a hash in the expected form.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("not a hash: {text:?}; expected {expected}")]
 pub struct InvalidHash {

@@ -1,7 +1,7 @@
-//! JSON text to a value, with duplicate keys refused.
+//! Parses JSON text, and rejects duplicate keys.
 //!
-//! `serde_json` keeps the last of two equal keys. A runtime might keep the first, so that what we judged and what
-//! it loads would differ: in a profile a key stands once.
+//! `serde_json` keeps the last of two equal keys. A runtime might keep the first, and would then load another profile
+//! than this system has checked.
 
 use std::fmt;
 
@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 /// Parses one JSON document.
 ///
 /// # Errors
-/// Not JSON, nested deeper than 128 levels, a key that stands twice, or something behind the document.
+/// Not JSON, nested deeper than 128 levels, a duplicate key, or text after the document.
 pub(crate) fn from_slice(bytes: &[u8]) -> Result<Value, serde_json::Error> {
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
     let value = Unique.deserialize(&mut deserializer)?;
@@ -72,7 +72,7 @@ impl<'de> Visitor<'de> for Unique {
         let mut map = Map::new();
         while let Some(key) = entries.next_key::<String>()? {
             if map.contains_key(&key) {
-                return Err(A::Error::custom(format_args!("the key {key:?} stands twice in one object")));
+                return Err(A::Error::custom(format_args!("the key {key:?} appears twice in one object")));
             }
             map.insert(key, entries.next_value_seed(Unique)?);
         }

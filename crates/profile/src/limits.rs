@@ -1,8 +1,8 @@
-//! How large a profile may be.
+//! The maximum size of a profile.
 //!
-//! Every node agent parses every profile, so one unbounded object would run all of them out of memory at once:
-//! 1.3 MB parsed and canonicalised took 19 MB. The schema of the custom resource holds the same bounds, so that
-//! the API server refuses a larger profile; the parser holds them too, for objects that were stored without it.
+//! Every node agent parses every profile, so one unbounded object would make all of them run out of memory at once: 1.3
+//! MB parsed and canonicalised took 19 MB. The schema of the custom resource has the same bounds, so that the API
+//! server rejects a larger profile; the parser checks them too, for objects that were stored without the schema.
 
 /// Rules in a profile.
 pub const RULES: usize = 512;
@@ -16,20 +16,20 @@ pub const NAME_LENGTH: usize = 64;
 pub const ARGUMENTS_PER_RULE: usize = 6;
 /// Arguments in all rules together.
 pub const ARGUMENTS: usize = 1024;
-/// Architectures: more than there are, since one may be listed twice.
+/// Architectures: more than exist, because one may be listed twice.
 pub const ARCHITECTURES: usize = 24;
-/// Flags: more than there are, for the same reason.
+/// Flags: more than exist, for the same reason.
 pub const FLAGS: usize = 8;
-/// Bytes in the path of a socket: `sun_path` of unix(7), less the byte that ends it.
+/// Bytes in the path of a socket: `sun_path` of unix(7) without the terminating byte.
 pub const LISTENER_PATH: usize = 107;
-/// Characters in what a listener is told. Agents read all that a runtime sends them, of which this is a part, into a
-/// buffer of 4 KiB (`tests/cmd/seccompagent` of runc).
+/// Characters in a listener's metadata. Seccomp agents read the whole message of a runtime, which contains the
+/// metadata, into a buffer of 4 KiB (`tests/cmd/seccompagent` of runc).
 pub const LISTENER_METADATA: usize = 1024;
 /// Highest argument index: a system call has six arguments.
 pub const ARGUMENT_INDEX: u8 = 5;
-/// Highest `errnoRet` beside `SCMP_ACT_ERRNO`. The kernel would return one more (`MAX_ERRNO` in its
-/// `include/linux/err.h`), but libseccomp, which runc, crun and youki make filters with, answers EINVAL to that one
-/// (measured with 2.5.4 and 2.6.1), and no container starts.
+/// Highest `errnoRet` of `SCMP_ACT_ERRNO`. The kernel accepts one more (`MAX_ERRNO` in its `include/linux/err.h`), but
+/// libseccomp, which runc, crun and youki use, returns EINVAL for it (measured with 2.5.4 and 2.6.1), and no container
+/// starts.
 pub const ERRNO: u16 = 4094;
-/// Highest `errnoRet` beside `SCMP_ACT_TRACE`: a filter hands the tracer 16 bits (`SECCOMP_RET_DATA`).
+/// Highest `errnoRet` of `SCMP_ACT_TRACE`: a filter passes 16 bits to the tracer (`SECCOMP_RET_DATA`).
 pub const TRACE: u16 = u16::MAX;

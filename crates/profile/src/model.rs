@@ -1,7 +1,7 @@
-//! A profile whose every part is known to be right.
+//! A valid profile.
 //!
-//! The fields are private and only the parser fills them, so that an illegal profile has no value. The order of
-//! the fields is the order of the keys in the canonical bytes.
+//! The fields are private and only the parser fills them, so an invalid profile cannot be represented. The order of the
+//! fields is the order of the keys in the canonical bytes.
 
 use serde::{Serialize, Serializer};
 
@@ -31,13 +31,13 @@ impl Profile {
         self.default_action
     }
 
-    /// The errno of the default action, where it takes one and one is given.
+    /// The errno of the default action, if one is given.
     #[must_use]
     pub fn default_errno_ret(&self) -> Option<u16> {
         self.default_errno_ret
     }
 
-    /// The system call tables that the filter covers beside the native one.
+    /// The system call tables that the filter covers in addition to the native one.
     #[must_use]
     pub fn architectures(&self) -> &[Architecture] {
         &self.architectures
@@ -49,7 +49,7 @@ impl Profile {
         &self.flags
     }
 
-    /// Who is asked about calls with the action [`Action::Notify`]; there is one exactly where a rule has that.
+    /// The listener for calls with the action [`Action::Notify`]; present exactly if a rule has this action.
     #[must_use]
     pub fn listener(&self) -> Option<&Listener> {
         self.listener.as_ref()
@@ -62,25 +62,25 @@ impl Profile {
     }
 }
 
-/// The socket of a *seccomp agent*: a program on the node to which the runtime hands a descriptor when it starts a
-/// container, and which answers through it for every call with the action [`Action::Notify`].
+/// The socket of a *seccomp agent*: a program on the node to which the runtime sends a descriptor when it starts a
+/// container. Through it the agent decides about every call with the action [`Action::Notify`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Listener {
     #[serde(rename = "listenerPath")]
     pub(crate) path: Box<str>,
-    // Runtimes leave empty metadata out of what they send.
+    // Runtimes do not send empty metadata.
     #[serde(rename = "listenerMetadata", skip_serializing_if = "str::is_empty")]
     pub(crate) metadata: Box<str>,
 }
 
 impl Listener {
-    /// Where the socket is on the node: an absolute path without `.` and `..`.
+    /// The path of the socket on the node: absolute, without `.` and `..`.
     #[must_use]
     pub fn path(&self) -> &str {
         &self.path
     }
 
-    /// What the runtime tells the agent besides the container's state; means what the agent makes of it.
+    /// Text that the runtime sends to the agent with the container's state; only the agent interprets it.
     #[must_use]
     pub fn metadata(&self) -> &str {
         &self.metadata
@@ -100,7 +100,7 @@ pub struct Rule {
 }
 
 impl Rule {
-    /// The syscalls that the rule is about; at least one.
+    /// The syscalls of the rule; at least one.
     #[must_use]
     pub fn names(&self) -> &[SyscallName] {
         &self.names
@@ -112,7 +112,7 @@ impl Rule {
         self.action
     }
 
-    /// The errno of the action, where it takes one and one is given.
+    /// The errno of the action, if one is given.
     #[must_use]
     pub fn errno_ret(&self) -> Option<u16> {
         self.errno_ret
@@ -131,7 +131,7 @@ impl Rule {
 pub struct Argument {
     pub(crate) index: u8,
     pub(crate) value: u64,
-    // Runtimes read an absent `valueTwo` as 0 and leave it out when it is: both spellings are one value.
+    // Runtimes read an absent `valueTwo` as 0 and omit a 0: both spellings mean the same.
     #[serde(skip_serializing_if = "is_zero")]
     pub(crate) value_two: u64,
     pub(crate) op: Comparison,
@@ -169,8 +169,8 @@ impl Argument {
 
 /// The name of a system call: lower-case letters, digits and underscores.
 ///
-/// Whether a kernel has such a call is not asked: runtimes skip names that they do not know, so that one profile
-/// serves old and new kernels.
+/// It is not checked whether a kernel has such a call: runtimes skip unknown names, so that one profile works on old
+/// and new kernels.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SyscallName(pub(crate) Box<str>);
 

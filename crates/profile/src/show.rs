@@ -1,4 +1,4 @@
-//! The parts of a profile as people read them.
+//! The parts of a profile in a readable form.
 
 use std::fmt;
 
@@ -7,7 +7,7 @@ use crate::{Argument, Comparison, Listener};
 impl fmt::Display for Listener {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.path)?;
-        // Quoted, with all that would move a cursor or turn the writing round escaped.
+        // Quoted; characters that move a cursor or reverse the direction of writing are escaped.
         if self.metadata.is_empty() { Ok(()) } else { write!(f, " (metadata {:?})", self.metadata) }
     }
 }
@@ -30,7 +30,7 @@ impl fmt::Display for Argument {
     }
 }
 
-/// Small numbers are counts and descriptors, large ones bits.
+/// Small numbers are usually counts or descriptors and shown in decimal, large ones are bits and shown in hexadecimal.
 struct Number(u64);
 
 impl fmt::Display for Number {

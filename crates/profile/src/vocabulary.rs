@@ -1,10 +1,10 @@
-//! The words of the OCI runtime specification: actions, architectures, comparisons, flags.
+//! The names in the OCI runtime specification: actions, architectures, comparisons, flags.
 //!
 //! Source: `config-linux.md`, section Seccomp, of the runtime specification 1.3.
 
 use crate::limits;
 
-/// Defines an enum whose variants are words of the specification, with both directions of the conversion.
+/// Defines an enum whose variants are names in the specification, with conversions in both directions.
 macro_rules! vocabulary {
     ($(#[$meta:meta])* $name:ident { $($(#[$doc:meta])* $variant:ident = $word:literal,)+ }) => {
         $(#[$meta])*
@@ -12,18 +12,18 @@ macro_rules! vocabulary {
         pub enum $name { $($(#[$doc])* #[serde(rename = $word)] $variant,)+ }
 
         impl $name {
-            /// Every word, in the order of the specification.
-            pub const WORDS: &'static [&'static str] = &[$($word),+];
+            /// Every name, in the order of the specification.
+            pub const NAMES: &'static [&'static str] = &[$($word),+];
 
-            /// The value that `word` stands for, if it is one of [`Self::WORDS`].
+            /// The value with this `name`, if it is one of [`Self::NAMES`].
             #[must_use]
-            pub fn from_word(word: &str) -> Option<Self> {
-                match word { $($word => Some(Self::$variant),)+ _ => None }
+            pub fn from_name(name: &str) -> Option<Self> {
+                match name { $($word => Some(Self::$variant),)+ _ => None }
             }
 
-            /// The word of the specification.
+            /// The name in the specification.
             #[must_use]
-            pub fn word(self) -> &'static str {
+            pub fn name(self) -> &'static str {
                 match self { $(Self::$variant => $word,)+ }
             }
         }
@@ -45,9 +45,9 @@ vocabulary! {
         Errno = "SCMP_ACT_ERRNO",
         /// Asks a tracer; without one the call fails with ENOSYS.
         Trace = "SCMP_ACT_TRACE",
-        /// Lets the call through.
+        /// Allows the call.
         Allow = "SCMP_ACT_ALLOW",
-        /// Lets the call through and logs it.
+        /// Allows the call and logs it.
         Log = "SCMP_ACT_LOG",
         /// Asks the seccomp agent that listens on the profile's socket; without one the call fails with ENOSYS.
         Notify = "SCMP_ACT_NOTIFY",
@@ -55,21 +55,22 @@ vocabulary! {
 }
 
 impl Action {
-    /// The words of the actions that a profile can have by default: all but [`Action::Notify`], because runc would need
-    /// an answer before there is anybody to give one (`InitSeccomp` in its libcontainer/seccomp/seccomp_linux.go).
-    pub const DEFAULT_WORDS: &'static [&'static str] = match Self::WORDS.split_last() {
+    /// The names of the actions that can be a profile's default: all but [`Action::Notify`], because runc would have to
+    /// wait for an answer before it has sent the listener to the agent (`InitSeccomp` in its
+    /// libcontainer/seccomp/seccomp_linux.go).
+    pub const DEFAULT_NAMES: &'static [&'static str] = match Self::NAMES.split_last() {
         Some((_, others)) => others,
         None => &[],
     };
 
-    /// Whether an `errnoRet` means something beside this action. Beside any other one, crun refuses it and runc and
-    /// youki ignore it (crun 1.28, runc 1.5.2, youki 0.7.0), so that it says nothing that holds everywhere.
+    /// Whether this action uses an `errnoRet`. For other actions crun refuses it, and runc and youki ignore it (crun
+    /// 1.28, runc 1.5.2, youki 0.7.0).
     #[must_use]
     pub fn takes_errno(self) -> bool {
         self.highest_errno().is_some()
     }
 
-    /// The highest `errnoRet` that a filter can be loaded with beside this action; `None` where it takes none.
+    /// The highest `errnoRet` of this action with which a filter can be loaded; `None` if it takes none.
     #[must_use]
     pub fn highest_errno(self) -> Option<u16> {
         match self {
@@ -126,7 +127,7 @@ vocabulary! {
 }
 
 impl Architecture {
-    /// Whether its most significant byte comes first. libseccomp refuses a filter for both kinds (EDOM), as no
+    /// Whether the architecture is big-endian. libseccomp refuses a filter for both byte orders (EDOM), because no
     /// machine runs both.
     #[must_use]
     pub const fn is_big_endian(self) -> bool {
@@ -166,7 +167,7 @@ vocabulary! {
         Log = "SECCOMP_FILTER_FLAG_LOG",
         /// Leaves speculative store bypass on.
         SpecAllow = "SECCOMP_FILTER_FLAG_SPEC_ALLOW",
-        /// While an agent deals with a call, only fatal signals end the wait for its answer (Linux 5.19).
+        /// While a seccomp agent handles a call, only fatal signals end the wait for its answer (Linux 5.19).
         WaitKillableRecv = "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV",
     }
 }

@@ -1,12 +1,12 @@
-//! How a message shows what it found and says what would be right.
+//! Formats values and advice for messages.
 
 use serde_json::Value;
 
 use crate::limits;
 
-/// `did you mean …?` where one of `words` is near, else all of them.
+/// `did you mean …?` if one of `words` is similar, otherwise a list of all of them.
 pub(crate) fn advice(text: &str, words: &[&str]) -> String {
-    // A word of untrusted length must not cost a distance of that length.
+    // The length is untrusted, and the cost of the distance grows with it.
     let near = (text.len() <= limits::NAME_LENGTH)
         .then(|| {
             words
@@ -21,7 +21,7 @@ pub(crate) fn advice(text: &str, words: &[&str]) -> String {
     }
 }
 
-/// Text from a profile, quoted and cut so that a message stays readable.
+/// Text from a profile, quoted and shortened so that a message stays readable.
 pub(crate) fn quote(text: &str) -> String {
     const MOST: usize = 60;
     match text.char_indices().nth(MOST) {
@@ -30,7 +30,7 @@ pub(crate) fn quote(text: &str) -> String {
     }
 }
 
-/// A key for a path: bare where it looks like one.
+/// A key for a path, without quotes if it is a plain name.
 pub(crate) fn quote_key(key: &str) -> String {
     let plain = !key.is_empty()
         && key.len() <= limits::NAME_LENGTH
@@ -38,7 +38,7 @@ pub(crate) fn quote_key(key: &str) -> String {
     if plain { key.to_owned() } else { quote(key) }
 }
 
-/// A value for a message: scalars as they stand, the rest by kind.
+/// A value for a message: scalars as they are, other values by their kind.
 pub(crate) fn show(value: &Value) -> String {
     match value {
         Value::Null => "null".to_owned(),

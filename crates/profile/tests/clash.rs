@@ -1,4 +1,4 @@
-//! Rules that libseccomp refuses to load together (EEXIST) are refused; what it takes is taken.
+//! Rules that libseccomp refuses to load together (EEXIST) are rejected, and others are accepted.
 
 use std::time::{Duration, Instant};
 
@@ -41,7 +41,7 @@ fn another_errno_is_another_action() {
     };
     let parse = |rules: &[Value]| Profile::from_value(&json!({ "defaultAction": ALLOW, "syscalls": rules }));
     assert!(parse(&[rule(Some(1)), rule(Some(2))]).is_err());
-    // EPERM is the errno of a rule that says none.
+    // EPERM is the errno of a rule without one.
     assert!(parse(&[rule(Some(1)), rule(None)]).is_ok());
 }
 
@@ -53,7 +53,7 @@ fn fewer_comparisons_after_more_are_refused() {
 }
 
 #[test]
-fn what_a_comparison_does_not_look_at_makes_no_difference() {
+fn bits_that_a_comparison_ignores_make_no_difference() {
     let equal = |second: u64| json!({ "index": 0, "value": 5, "valueTwo": second, "op": "SCMP_CMP_EQ" });
     assert!(parse(&[(ALLOW, &[equal(1)]), (LOG, &[equal(2)])]).is_err());
     let masked =
@@ -63,14 +63,14 @@ fn what_a_comparison_does_not_look_at_makes_no_difference() {
 }
 
 #[test]
-fn what_libseccomp_takes_is_taken() {
+fn rules_that_libseccomp_accepts_are_accepted() {
     let (a, b) = (compare(0, 5), compare(1, 6));
     let (one, two): (&[Value], &[Value]) = (std::slice::from_ref(&a), &[a.clone(), b.clone()]);
     for rules in [
         // The same action, also by its older name.
         &[(ALLOW, one), (ALLOW, one)][..],
         &[("SCMP_ACT_KILL", one), ("SCMP_ACT_KILL_THREAD", one)],
-        // Runtimes skip what the default says.
+        // Runtimes skip rules that repeat the default.
         &[("SCMP_ACT_KILL_PROCESS", one), (ALLOW, one)],
         // The second adds nothing to the first.
         &[(ALLOW, one), (LOG, two)],
@@ -89,7 +89,7 @@ fn what_libseccomp_takes_is_taken() {
 
 #[test]
 fn the_largest_profile_costs_no_more_than_its_size() {
-    // Every rule meets every other in each of its eight names, and none clash.
+    // Every rule shares its eight names with every other, and none clash.
     let names: Vec<_> = (0..8).map(|i| format!("call_{i}")).collect();
     let rules: Vec<_> = (0..512)
         .map(|i| json!({ "names": names, "action": if i % 2 == 0 { ALLOW } else { LOG }, "args": [compare(0, i), compare(1, i)] }))

@@ -1,8 +1,8 @@
 //! The canonical bytes are frozen: a node counts as ready only when the hash on its disk equals the operator's, so a
 //! release that writes other bytes for the same profile turns every node unready.
 //!
-//! `tests/golden/NAME.in.json` is what a person writes, `NAME.canonical.json` the exact bytes that it becomes and
-//! `NAME.hash` their hash. To add a case, write the first and run with `UPDATE_GOLDEN=1`; never do that to change one.
+//! `tests/golden/NAME.in.json` is the input, `NAME.canonical.json` the exact canonical bytes and `NAME.hash` their
+//! hash. To add a case, write the first and run with `UPDATE_GOLDEN=1`; never do that to change one.
 
 use std::fs;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! A listener is read with all that belongs to it, and no part of it without the others.
+//! A complete listener is accepted, and each part is rejected without the others.
 
 #![expect(clippy::expect_used, reason = "a helper of tests may fail")]
 
@@ -50,13 +50,13 @@ fn a_listener_needs_neither_metadata_nor_a_flag() {
     let bare = without(without(listening(), "flags"), "listenerMetadata");
     let profile = Profile::from_value(&bare).unwrap();
     assert_eq!(profile.listener().unwrap().metadata(), "");
-    // A runtime reads absent and empty metadata alike.
+    // For a runtime, absent and empty metadata are the same.
     let empty = Profile::from_value(&with(bare, "listenerMetadata", json!(""))).unwrap();
     assert_eq!(empty.canonical(), profile.canonical());
 }
 
 #[test]
-fn no_part_of_a_listener_is_taken_without_the_others() {
+fn every_part_of_a_listener_is_rejected_without_the_others() {
     insta::assert_snapshot!(problems(&without(listening(), "listenerPath")), @r"
     listenerPath: SCMP_ACT_NOTIFY needs it: the socket of the seccomp agent that answers
     listenerMetadata: is handed to a listener; give listenerPath, too, or leave it out
@@ -67,7 +67,7 @@ fn no_part_of_a_listener_is_taken_without_the_others() {
 }
 
 #[test]
-fn what_runc_cannot_start_is_not_notified_of() {
+fn notify_is_refused_where_runc_cannot_start_with_it() {
     insta::assert_snapshot!(problems(&with(listening(), "defaultAction", json!("SCMP_ACT_NOTIFY"))),
         @"defaultAction: SCMP_ACT_NOTIFY cannot be the default, because runc refuses it; give it to the syscalls of a rule");
     for rule in [json!({ "names": ["mkdir", "write"] }), json!({ "name": "write" })] {
@@ -83,7 +83,7 @@ fn what_runc_cannot_start_is_not_notified_of() {
 }
 
 #[test]
-fn a_path_is_absolute_leads_nowhere_else_and_is_one_that_a_socket_can_have() {
+fn a_path_is_absolute_without_dots_and_short_enough_for_a_socket() {
     let longest = format!("/{}", "s".repeat(106));
     for good in [longest.as_str(), "/a", "/run/.hidden/..agent/a b:c@d~.sock", "/run/..."] {
         let profile = Profile::from_value(&with(listening(), "listenerPath", json!(good))).unwrap();

@@ -1,4 +1,4 @@
-//! What holds for every profile, and for everything that is none.
+//! Properties of every profile, and of every invalid input.
 
 use profile::{Action, Architecture, Comparison, Flag, Profile};
 use proptest::collection::vec;
@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
 use serde_json::{Map, Value, json};
 
-fn word(words: &'static [&'static str]) -> impl Strategy<Value = Value> {
+fn one_of(words: &'static [&'static str]) -> impl Strategy<Value = Value> {
     select(words).prop_map(Value::from)
 }
 
@@ -19,7 +19,7 @@ fn number() -> impl Strategy<Value = Value> {
 }
 
 fn argument(index: u8) -> impl Strategy<Value = Value> {
-    (number(), proptest::option::of(number()), word(Comparison::WORDS)).prop_map(
+    (number(), proptest::option::of(number()), one_of(Comparison::NAMES)).prop_map(
         move |(value, second, op)| {
             let mut argument = json!({ "index": index, "value": value, "op": op });
             if let Some(second) = second {
@@ -39,13 +39,13 @@ fn arguments() -> impl Strategy<Value = Vec<Value>> {
 
 fn action(words: &'static [&'static str]) -> impl Strategy<Value = (Value, Option<u16>)> {
     (select(words), proptest::option::of(any::<u16>())).prop_map(|(word, errno)| {
-        let highest = Action::from_word(word).and_then(Action::highest_errno);
+        let highest = Action::from_name(word).and_then(Action::highest_errno);
         (word.into(), errno.zip(highest).map(|(errno, highest)| errno.min(highest)))
     })
 }
 
 fn rule() -> impl Strategy<Value = Value> {
-    (vec("[a-z0-9_]{1,64}", 1..5), action(Action::WORDS), arguments()).prop_map(
+    (vec("[a-z0-9_]{1,64}", 1..5), action(Action::NAMES), arguments()).prop_map(
         |(names, (action, errno), args)| {
             let mut rule = json!({ "names": names, "action": action });
             if let Some(errno) = errno {
@@ -59,12 +59,12 @@ fn rule() -> impl Strategy<Value = Value> {
     )
 }
 
-/// Rules of which no two with comparisons name one syscall: they could not be loaded together.
+/// Rules of which no two with comparisons name the same syscall, because these might clash.
 fn rules() -> impl Strategy<Value = Vec<Value>> {
     vec(rule(), 0..6).prop_map(|mut rules| {
         for (i, rule) in rules.iter_mut().enumerate().filter(|(_, rule)| rule.get("args").is_some()) {
             for name in rule["names"].as_array_mut().into_iter().flatten() {
-                // In place of the end, so that a name keeps to its length.
+                // Replaces the end, so that the name does not exceed its length.
                 let text = name.as_str().unwrap_or_default();
                 *name = format!("{}_{i}", &text[..text.len().min(62)]).into();
             }
@@ -76,19 +76,19 @@ fn rules() -> impl Strategy<Value = Vec<Value>> {
 /// Some architectures of one byte order.
 fn architectures() -> impl Strategy<Value = Vec<&'static str>> {
     any::<bool>().prop_flat_map(|big| {
-        let is = |word: &&str| Architecture::from_word(word).is_some_and(|a| a.is_big_endian() == big);
-        vec(select(Architecture::WORDS.iter().copied().filter(is).collect::<Vec<_>>()), 0..4)
+        let is = |word: &&str| Architecture::from_name(word).is_some_and(|a| a.is_big_endian() == big);
+        vec(select(Architecture::NAMES.iter().copied().filter(is).collect::<Vec<_>>()), 0..4)
     })
 }
 
 /// A valid profile as a person might write it.
 fn document() -> impl Strategy<Value = Value> {
-    let lists = (architectures(), vec(select(Flag::WORDS), 0..3), rules());
+    let lists = (architectures(), vec(select(Flag::NAMES), 0..3), rules());
     let listener = ("(/[a-z.]{3,9}){1,3}", proptest::option::of(".{0,20}"));
-    (action(Action::DEFAULT_WORDS), lists, listener).prop_map(
+    (action(Action::DEFAULT_NAMES), lists, listener).prop_map(
         |((action, errno), (architectures, mut flags, rules), (path, metadata))| {
-            let listens = rules.iter().any(|rule| rule["action"] == Action::Notify.word());
-            flags.retain(|flag| listens || *flag != Flag::WaitKillableRecv.word());
+            let listens = rules.iter().any(|rule| rule["action"] == Action::Notify.name());
+            flags.retain(|flag| listens || *flag != Flag::WaitKillableRecv.name());
             let mut profile = json!({ "defaultAction": action, "architectures": architectures, "flags": flags, "syscalls": rules });
             if listens {
                 profile["listenerPath"] = path.into();
@@ -124,7 +124,7 @@ fn shuffled(value: &Value, seed: u64) -> String {
     }
 }
 
-/// `names: ["x"]` written as `name: "x"`, and `name: ""` put beside longer lists.
+/// `names: ["x"]` written as `name: "x"`, and `name: ""` added beside longer lists.
 fn older_spelling(mut value: Value) -> Value {
     for rule in value["syscalls"].as_array_mut().into_iter().flatten().filter_map(Value::as_object_mut) {
         let names = rule["names"].as_array().cloned().unwrap_or_default();
@@ -213,7 +213,7 @@ proptest! {
     }
 
     #[test]
-    fn a_changed_byte_never_panics_and_never_parses_to_what_its_bytes_do_not_say(document in document(), at: prop::sample::Index, byte: u8) {
+    fn a_changed_byte_never_panics_and_never_parses_to_another_meaning(document in document(), at: prop::sample::Index, byte: u8) {
         let mut bytes = document.to_string().into_bytes();
         let at = at.index(bytes.len());
         bytes[at] = byte;

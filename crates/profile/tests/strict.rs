@@ -1,4 +1,4 @@
-//! What a runtime would ignore, misread or refuse is refused here, with the field and what would be right.
+//! Contents that a runtime would ignore, misread or refuse are rejected, with the field and the allowed values.
 
 #![expect(clippy::expect_used, reason = "a helper of tests may fail")]
 
@@ -21,7 +21,7 @@ fn argument(argument: serde_json::Value) -> serde_json::Value {
 }
 
 #[test]
-fn an_unknown_action_is_refused_with_the_nearest_word() {
+fn an_unknown_action_is_refused_with_the_nearest_name() {
     insta::assert_snapshot!(problems(&json!({ "defaultAction": "SCMP_ACT_ALOW" })),
         @r#"defaultAction: unknown action "SCMP_ACT_ALOW"; did you mean SCMP_ACT_ALLOW?"#);
     insta::assert_snapshot!(problems(&json!({ "defaultAction": "allow" })),
@@ -29,34 +29,34 @@ fn an_unknown_action_is_refused_with_the_nearest_word() {
 }
 
 #[test]
-fn what_containerd_ignores_is_refused_with_who_reads_it() {
+fn a_field_that_containerd_ignores_is_refused_with_the_tools_that_read_it() {
     insta::assert_snapshot!(problems(&json!({ "defaultAction": "SCMP_ACT_ERRNO", "defaultErrno": "ENOSYS",
         "archMap": [{ "architecture": "SCMP_ARCH_X86_64" }], "syscalls": [
         { "names": ["bpf"], "action": "SCMP_ACT_ALLOW", "errno": "EPERM", "comment": "why", "minKernel": "4.8",
           "includes": { "caps": ["CAP_BPF"] }, "excludes": { "caps": ["CAP_SYS_ADMIN"] } } ] })),
         @r"
-    archMap: Docker, Podman and CRI-O read this, containerd ignores it; list the architectures in architectures (empty, it changes nothing: leave it out)
-    defaultErrno: Podman and CRI-O read this, containerd ignores it; give the number in defaultErrnoRet (empty, it changes nothing: leave it out)
+    archMap: Docker, Podman and CRI-O read this, containerd ignores it; list the architectures in architectures (an empty one has no effect: leave it out)
+    defaultErrno: Podman and CRI-O read this, containerd ignores it; give the number in defaultErrnoRet (an empty one has no effect: leave it out)
     syscalls[0].comment: changes nothing; leave it out
-    syscalls[0].errno: Podman and CRI-O read this, containerd ignores it; give the number in errnoRet (empty, it changes nothing: leave it out)
-    syscalls[0].excludes: Docker, Podman and CRI-O read this, containerd ignores it; leave it out, and the rule too where its condition does not hold (empty, it changes nothing)
-    syscalls[0].includes: Docker, Podman and CRI-O read this, containerd ignores it; leave it out, and the rule too where its condition does not hold (empty, it changes nothing)
-    syscalls[0].minKernel: Docker, Podman and CRI-O read this, containerd ignores it; leave it out, and the rule too where its condition does not hold (empty, it changes nothing)
+    syscalls[0].errno: Podman and CRI-O read this, containerd ignores it; give the number in errnoRet (an empty one has no effect: leave it out)
+    syscalls[0].excludes: Docker, Podman and CRI-O read this, containerd ignores it; leave it out, and the rule too if its condition does not hold (an empty one has no effect)
+    syscalls[0].includes: Docker, Podman and CRI-O read this, containerd ignores it; leave it out, and the rule too if its condition does not hold (an empty one has no effect)
+    syscalls[0].minKernel: Docker, Podman and CRI-O read this, containerd ignores it; leave it out, and the rule too if its condition does not hold (an empty one has no effect)
     ");
 }
 
 #[test]
-fn what_is_empty_in_such_a_field_is_said_to_change_nothing() {
+fn an_empty_value_in_such_a_field_is_refused_as_having_no_effect() {
     insta::assert_snapshot!(problems(&json!({ "defaultAction": "SCMP_ACT_ERRNO", "defaultErrno": "", "archMap": [],
         "syscalls": [{ "names": ["read"], "action": "SCMP_ACT_ALLOW", "comment": "", "errno": "", "includes": {},
           "excludes": { "caps": [] }, "minKernel": null }] })),
         @r"
-    archMap: Docker, Podman and CRI-O read this, containerd ignores it; list the architectures in architectures (empty, it changes nothing: leave it out)
-    defaultErrno: Podman and CRI-O read this, containerd ignores it; give the number in defaultErrnoRet (empty, it changes nothing: leave it out)
+    archMap: Docker, Podman and CRI-O read this, containerd ignores it; list the architectures in architectures (an empty one has no effect: leave it out)
+    defaultErrno: Podman and CRI-O read this, containerd ignores it; give the number in defaultErrnoRet (an empty one has no effect: leave it out)
     syscalls[0].comment: changes nothing; leave it out
-    syscalls[0].errno: Podman and CRI-O read this, containerd ignores it; give the number in errnoRet (empty, it changes nothing: leave it out)
-    syscalls[0].excludes: Docker, Podman and CRI-O read this, containerd ignores it; leave it out, and the rule too where its condition does not hold (empty, it changes nothing)
-    syscalls[0].includes: Docker, Podman and CRI-O read this, containerd ignores it; leave it out, and the rule too where its condition does not hold (empty, it changes nothing)
+    syscalls[0].errno: Podman and CRI-O read this, containerd ignores it; give the number in errnoRet (an empty one has no effect: leave it out)
+    syscalls[0].excludes: Docker, Podman and CRI-O read this, containerd ignores it; leave it out, and the rule too if its condition does not hold (an empty one has no effect)
+    syscalls[0].includes: Docker, Podman and CRI-O read this, containerd ignores it; leave it out, and the rule too if its condition does not hold (an empty one has no effect)
     syscalls[0].minKernel: is empty and changes nothing; leave it out
     ");
 }
@@ -65,7 +65,7 @@ fn what_is_empty_in_such_a_field_is_said_to_change_nothing() {
 fn the_native_architecture_need_not_be_named() {
     insta::assert_snapshot!(problems(&json!({ "defaultAction": "SCMP_ACT_LOG",
         "architectures": ["SCMP_ARCH_X86", "SCMP_ARCH_NATIVE"] })),
-        @"architectures[1]: SCMP_ARCH_NATIVE is no architecture to a runtime: the node's own is always covered; leave it out");
+        @"architectures[1]: runtimes do not know SCMP_ARCH_NATIVE, and the node's own is always covered; leave it out");
 }
 
 #[test]
@@ -86,9 +86,9 @@ fn architectures_of_both_byte_orders_are_refused() {
     let listing = |words: &[&str]| json!({ "defaultAction": "SCMP_ACT_LOG", "architectures": words });
     insta::assert_snapshot!(problems(&listing(&["SCMP_ARCH_ARM", "SCMP_ARCH_S390X", "SCMP_ARCH_S390"])),
         @"architectures: no node is both big-endian (SCMP_ARCH_S390X) and little-endian (SCMP_ARCH_ARM); leave one kind out");
-    let (big, little): (Vec<_>, Vec<_>) = profile::Architecture::WORDS
+    let (big, little): (Vec<_>, Vec<_>) = profile::Architecture::NAMES
         .iter()
-        .partition(|word| profile::Architecture::from_word(word).unwrap().is_big_endian());
+        .partition(|word| profile::Architecture::from_name(word).unwrap().is_big_endian());
     assert_eq!(big.len(), 7);
     assert!(Profile::from_value(&listing(&big)).is_ok() && Profile::from_value(&listing(&little)).is_ok());
 }
@@ -218,7 +218,7 @@ fn a_key_that_stands_twice_is_refused() {
             .unwrap_err();
     assert_eq!(
         error.to_string(),
-        r#"the key "defaultAction" stands twice in one object at line 1 column 49"#
+        r#"the key "defaultAction" appears twice in one object at line 1 column 49"#
     );
 }
 

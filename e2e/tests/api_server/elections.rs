@@ -74,7 +74,7 @@ const NODES: usize = 3;
 const LEASE: &str = "seccomp-profile-operator";
 
 /// What a replica says when it knows that another one leads.
-const LEADS_NO_MORE: &str = "leads no more";
+const NO_LONGER_LEADER: &str = "no longer the leader";
 
 /// What it says when a request about the lease is not answered in time.
 const UNANSWERED: &str = "the lease cannot be read or written";
@@ -173,7 +173,7 @@ impl Election {
         let log = self.world.server.audit();
         let replica = &mut self.replicas[old];
         let mut process = replica.process.take().unwrap();
-        let told = process.program.log().matches(LEADS_NO_MORE).count();
+        let told = process.program.log().matches(NO_LONGER_LEADER).count();
         let limit = match fate {
             Fate::Stopped => self.bounds.after_an_exit,
             _ => self.bounds.after_a_crash,
@@ -217,7 +217,7 @@ impl Election {
             Fate::Paused | Fate::PausedInAWrite | Fate::CutOff => {
                 let knows = async |process: &OperatorProcess| {
                     until("the old leader knowing it", LIMIT, async || {
-                        (process.program.log().matches(LEADS_NO_MORE).count() > told).then_some(())
+                        (process.program.log().matches(NO_LONGER_LEADER).count() > told).then_some(())
                     })
                     .await;
                 };
@@ -404,7 +404,7 @@ async fn a_leader_whose_renewals_are_answered_too_late_goes_on_as_long_as_they_a
             .await;
         }
     }
-    assert!(!log().contains(LEADS_NO_MORE), "{}", log());
+    assert!(!log().contains(NO_LONGER_LEADER), "{}", log());
     assert_eq!(lease().await.spec.unwrap().lease_transitions, transitions);
 }
 

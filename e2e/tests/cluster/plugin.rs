@@ -226,8 +226,8 @@ fn users_finds_pods_and_templates_and_says_what_it_may_not_look_at() {
 
     let narrow = Person::with(&cluster, "plugin-narrow", &["seccomp-profile-viewer"]);
     let (users, unread) = narrow.sees_both(0, &["users", "plugin-used"]);
-    assert_eq!(users, "No pod or workload that could be read names plugin-used.\n");
-    assert_eq!(unread.lines().filter(|line| line.starts_with("not looked at: ")).count(), 8, "{unread}");
+    assert_eq!(users, "No pod or workload that could be listed names plugin-used.\n");
+    assert_eq!(unread.lines().filter(|line| line.starts_with("not checked: ")).count(), 8, "{unread}");
     assert_eq!(line(&narrow.sees(0, &["status", "plugin-used"]), &["node-1"]), ["node-1", "Ready"]);
 }
 
@@ -289,7 +289,7 @@ fn diff_tells_a_looser_filter_from_another_spelling() {
     let spelt = json!({ "defaultAction": "SCMP_ACT_ERRNO", "defaultErrnoRet": 1, "syscalls": [{ "names": ["write", "read"], "action": "SCMP_ACT_ALLOW" }] });
     assert!(
         diff(0, &spelt)
-            .ends_with("The same filter in other bytes: to apply it writes the file anew on every node.\n")
+            .ends_with("The same filter in other bytes: applying it rewrites the file on every node.\n")
     );
     let looser = json!({ "defaultAction": "SCMP_ACT_ERRNO", "syscalls": [{ "names": ["read", "write", "bpf"], "action": "SCMP_ACT_ALLOW" }] });
     assert!(
@@ -299,7 +299,7 @@ fn diff_tells_a_looser_filter_from_another_spelling() {
     let repeated = json!({ "defaultAction": "SCMP_ACT_ERRNO", "syscalls": [
         { "names": ["read", "write"], "action": "SCMP_ACT_ALLOW" }, { "names": ["clone3"], "action": "SCMP_ACT_ERRNO" },
     ] });
-    assert!(diff(1, &repeated).contains("\nnot compared: which calls runc answers with ENOSYS\n"));
+    assert!(diff(1, &repeated).contains("\nnot compared: for which calls runc returns ENOSYS\n"));
     diff(2, &json!({ "defaultAction": "ALLOW" }));
 }
 
@@ -382,5 +382,5 @@ fn kubectl_completes_the_plugin_once_there_is_a_link_by_the_name_that_it_looks_f
     let completed =
         kubectl.args(["__complete", "seccomp", "v"]).env("PATH", directory.path()).output().unwrap();
     let lines = String::from_utf8(completed.stdout).unwrap();
-    assert_eq!(lines, "verify\tHold every node's report against the contents in the spec\n:4\n");
+    assert_eq!(lines, "verify\tCompare every node's report with the contents in the spec\n:4\n");
 }

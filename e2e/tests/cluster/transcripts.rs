@@ -236,7 +236,7 @@ fn no_leader(cluster: &Session, page: &Transcript<'_>) {
         cluster.ok(["-n", NAMESPACE, "delete", "rolebinding", "seccomp-profile-operator"]);
         until("nobody leading", LIMIT, || {
             let logs = ["-n", NAMESPACE, "logs", OPERATOR_PODS, "--tail=-1"];
-            cluster.ok(logs).contains("\"leads no more\"").then_some(())
+            cluster.ok(logs).contains("\"no longer the leader\"").then_some(())
         });
         unled.update(&harmless(0));
         until_reported(cluster, "unled");

@@ -193,14 +193,14 @@ fn wrap(names: &[String]) -> String {
 
 fn comment() -> String {
     format!(
-        "# What containerd {CONTAINERD} allows a container that asks for nothing special, which is what RuntimeDefault means on a\n\
-         # node with it: a start for a profile of one's own.\n\
+        "# The calls that containerd {CONTAINERD} allows a container without added capabilities, which is what RuntimeDefault\n\
+         # means on a node with this containerd. You can start from it to write your own profile.\n\
          #\n\
-         # Made by containerd's own code (contrib/seccomp, DefaultProfile) for its default capabilities, on 64-bit x86 and\n\
-         # ARM together: a name that a machine does not know is ignored there. By `make generate`; do not edit. A test\n\
-         # holds it to the containerd of the local cluster.\n\
+         # containerd's own code generated it (contrib/seccomp, DefaultProfile) for its default capabilities, on 64-bit\n\
+         # x86 and ARM together: runtimes ignore a name that a machine does not have. Updated by `make generate`; do not\n\
+         # edit. A test compares it with the containerd of the local cluster.\n\
          #\n\
-         # RuntimeDefault changes with the runtime, and with the capabilities that a pod adds or drops; this stays as it is.\n"
+         # RuntimeDefault changes with the runtime, and with the capabilities that a pod adds or drops; this profile does not.\n"
     )
 }
 

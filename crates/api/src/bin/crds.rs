@@ -1,4 +1,4 @@
-//! `crds`: prints the CustomResourceDefinitions; `crds DIR` writes them there as files.
+//! `crds`: prints the CustomResourceDefinitions; `crds DIR` writes them as files into DIR.
 
 use std::error::Error;
 use std::path::PathBuf;

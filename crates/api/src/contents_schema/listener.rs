@@ -1,13 +1,13 @@
-//! The fields of a listener, none of which is taken without the others: the same rules as in the parser, `parse/listener.rs`
-//! of the crate `profile`.
+//! The fields of a listener, each of which is rejected without the others. The rules are those of the parser,
+//! `parse/listener.rs` of the crate `profile`.
 //!
-//! Whether a profile may have one at all is not the schema's to say: the chart's policy does, by its value
-//! `listeners.enabled`.
+//! The schema does not decide whether a profile may have a listener at all: the chart's admission policy does, by the
+//! value `listeners.enabled`.
 
 use profile::limits;
 use serde_json::{Value, json};
 
-/// A rule of CEL, what it says of those who break it, and the field that it is about.
+/// A CEL rule with its message and the field that it is about.
 pub(super) struct Validation {
     rule: &'static str,
     message: &'static str,
@@ -52,7 +52,7 @@ pub(super) const FLAG_NEEDS_PATH: Validation = Validation {
     field: ".flags",
 };
 
-/// Of a rule of the profile.
+/// On a rule of the profile.
 pub(super) const WRITE_IS_NEVER_NOTIFIED: Validation = Validation {
     rule: "self.action != 'SCMP_ACT_NOTIFY' || !(has(self.names) && 'write' in self.names || \
            has(self.name) && self.name == 'write')",
@@ -62,7 +62,7 @@ pub(super) const WRITE_IS_NEVER_NOTIFIED: Validation = Validation {
 
 pub(super) fn path() -> Value {
     json!({
-        "description": "The socket on each node of the seccomp agent that is asked about calls with the action SCMP_ACT_NOTIFY: an absolute path. Refused unless the chart's value listeners.enabled is true.",
+        "description": "The absolute path, on each node, of the socket of the seccomp agent that decides about calls with the action SCMP_ACT_NOTIFY. Refused unless the chart's value listeners.enabled is true.",
         "type": "string",
         "minLength": 2,
         "maxLength": limits::LISTENER_PATH
@@ -71,7 +71,7 @@ pub(super) fn path() -> Value {
 
 pub(super) fn metadata() -> Value {
     json!({
-        "description": "What the runtime tells the seccomp agent besides the container's state.",
+        "description": "Text that the runtime sends to the seccomp agent with the container's state.",
         "type": "string",
         "maxLength": limits::LISTENER_METADATA
     })

@@ -1,8 +1,9 @@
-//! The schema of `spec.contents`: the strict model of the `profile` crate, as far as a schema can say it.
+//! The schema of `spec.contents`: the strict model of the `profile` crate, as far as a schema can express it.
 //!
-//! The API server answers with this schema alone, there is no webhook. Two rules of its own shape it: CEL rules are
-//! only evaluated once every structural check has passed, so what can be an enum, a bound or a pattern is one; and
-//! every list and text needs a bound, or the estimated cost of a CEL rule on it is refused.
+//! The API server validates with this schema alone, because there is no webhook. Two rules of the API server shape it:
+//! it evaluates CEL rules only after every structural check has passed, so enums, bounds and patterns are used where
+//! possible; and every list and string needs a bound, because the API server otherwise rejects the estimated cost of a
+//! CEL rule on it.
 
 mod listener;
 
@@ -14,8 +15,8 @@ const ERRNO_ACTIONS: &str = "['SCMP_ACT_ERRNO','SCMP_ACT_TRACE']";
 
 /// True unless the list holds architectures of both byte orders.
 fn one_byte_order() -> String {
-    let big = |word: &&&str| Architecture::from_word(word).is_some_and(Architecture::is_big_endian);
-    let big: Vec<_> = Architecture::WORDS.iter().filter(big).map(|word| format!("'{word}'")).collect();
+    let big = |word: &&&str| Architecture::from_name(word).is_some_and(Architecture::is_big_endian);
+    let big: Vec<_> = Architecture::NAMES.iter().filter(big).map(|word| format!("'{word}'")).collect();
     let big = format!("a in [{}]", big.join(","));
     format!(
         "!has(self.architectures) || self.architectures.all(a, {big}) || !self.architectures.exists(a, {big})"
@@ -62,20 +63,20 @@ pub(crate) fn contents(_: &mut SchemaGenerator) -> Schema {
             }
         ],
         "properties": {
-            "defaultAction": word(Action::DEFAULT_WORDS, "What happens to a call that no rule names."),
-            "defaultErrnoRet": errno("The errno of the default action SCMP_ACT_ERRNO (EPERM where there is none), or the number that SCMP_ACT_TRACE hands to the tracer."),
+            "defaultAction": one_of(Action::DEFAULT_NAMES, "The action for calls that no rule names."),
+            "defaultErrnoRet": errno("The errno of the default action SCMP_ACT_ERRNO (EPERM if absent), or the number that SCMP_ACT_TRACE passes to the tracer."),
             "architectures": {
-                "description": "System call tables that the filter covers beside the node's own, which it always covers: SCMP_ARCH_NATIVE, a word for it, is refused. Calls through any other end the program, also where the default action lets calls through: 32-bit programs need SCMP_ARCH_X86 or SCMP_ARCH_ARM.",
+                "description": "System call tables that the filter covers in addition to the node's own, which it always covers; SCMP_ARCH_NATIVE is refused. A call through any other table kills the program, even if the default action permits calls: 32-bit programs need SCMP_ARCH_X86 or SCMP_ARCH_ARM.",
                 "type": "array",
                 "maxItems": limits::ARCHITECTURES,
-                // One more, so that the answer to it says why.
-                "items": word(&[Architecture::WORDS, &[dialect::NATIVE]].concat(), "A system call table.")
+                // Also NATIVE, so that a rule can reject it with a message.
+                "items": one_of(&[Architecture::NAMES, &[dialect::NATIVE]].concat(), "A system call table.")
             },
             "flags": {
                 "description": "Flags for seccomp(2).",
                 "type": "array",
                 "maxItems": limits::FLAGS,
-                "items": word(Flag::WORDS, "A flag.")
+                "items": one_of(Flag::NAMES, "A flag.")
             },
             "listenerPath": listener::path(),
             "listenerMetadata": listener::metadata(),
@@ -93,8 +94,8 @@ pub(crate) fn contents(_: &mut SchemaGenerator) -> Schema {
     schema
 }
 
-/// Declares a field of another dialect and refuses it: one that the schema does not know is dropped in silence for a
-/// client that does not ask for strict validation. CEL sees only fields that have a type.
+/// Declares a field of another dialect and rejects it. If the schema did not declare it, the API server would silently
+/// drop it for clients without strict validation. CEL sees only fields that have a type.
 fn refuse(schema: &mut Schema, field: &str, message: &str) {
     let mut shape = match field {
         "archMap" => json!({
@@ -125,7 +126,7 @@ fn rule() -> Schema {
         })
     };
     let mut rule = json_schema!({
-        "description": "Gives an action to some system calls.",
+        "description": "Sets the action for some system calls.",
         "type": "object",
         "required": ["action"],
         "x-kubernetes-validations": [
@@ -146,14 +147,14 @@ fn rule() -> Schema {
         "properties": {
             "name": name(0),
             "names": {
-                "description": "The system calls that the rule is about.",
+                "description": "The system calls of the rule.",
                 "type": "array",
                 "minItems": 1,
                 "maxItems": limits::NAMES_PER_RULE,
                 "items": name(1)
             },
-            "action": word(Action::WORDS, "What happens to them."),
-            "errnoRet": errno("The errno of the action SCMP_ACT_ERRNO (EPERM where there is none), or the number that SCMP_ACT_TRACE hands to the tracer."),
+            "action": one_of(Action::NAMES, "The action for these calls."),
+            "errnoRet": errno("The errno of the action SCMP_ACT_ERRNO (EPERM if absent), or the number that SCMP_ACT_TRACE passes to the tracer."),
             "args": {
                 "description": "Comparisons that must all hold for the rule to apply.",
                 "type": "array",
@@ -169,17 +170,17 @@ fn rule() -> Schema {
 }
 
 fn argument() -> Value {
-    // A u64 does not fit the API server's JSON numbers, which end at 2^63-1: above that it is text.
+    // The API server's JSON numbers end at 2^63-1, so a larger u64 is a string.
     let value = |what: &str| {
         json!({
             "description": format!("{what} From 0 to 2^64-1; above 2^63-1 as text."),
             "x-kubernetes-int-or-string": true,
             "maxLength": 20,
-            // Said because kube's derive makes an optional value of two types nullable unless it is told.
+            // Explicit, because kube's derive otherwise makes an optional value of two types nullable.
             "nullable": false
         })
     };
-    // Two decimal texts of twenty digits compare as their numbers do.
+    // Decimal strings of twenty digits have the same order as their numbers.
     let in_range = |field: &str| {
         let text = format!(
             "self.{field}.matches('^(0x[0-9a-fA-F]{{1,16}}|0|[1-9][0-9]{{0,19}})$') && \
@@ -199,21 +200,21 @@ fn argument() -> Value {
         "x-kubernetes-validations": [in_range("value"), in_range("valueTwo")],
         "properties": {
             "index": {
-                "description": "Which argument, from 0 to 5.",
+                "description": "The index of the argument, from 0 to 5.",
                 "type": "integer", "format": "int32", "minimum": 0, "maximum": limits::ARGUMENT_INDEX
             },
-            "value": value("What the argument is compared with; the mask, for SCMP_CMP_MASKED_EQ."),
-            "valueTwo": value("What the masked argument must equal, for SCMP_CMP_MASKED_EQ."),
-            "op": word(Comparison::WORDS, "The comparison.")
+            "value": value("The value that the argument is compared with; the mask, for SCMP_CMP_MASKED_EQ."),
+            "valueTwo": value("The value that the masked argument must equal, for SCMP_CMP_MASKED_EQ."),
+            "op": one_of(Comparison::NAMES, "The comparison.")
         }
     })
 }
 
-fn word(words: &[&str], description: &str) -> Value {
+fn one_of(words: &[&str], description: &str) -> Value {
     json!({ "description": description, "type": "string", "enum": words })
 }
 
-/// For every action; [`errno_in_range`] has the rest.
+/// The bounds for every action; [`errno_in_range`] has the stricter one for SCMP_ACT_ERRNO.
 fn errno(description: &str) -> Value {
     json!({ "description": description, "type": "integer", "format": "int32", "minimum": 0, "maximum": limits::TRACE })
 }

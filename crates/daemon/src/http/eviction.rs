@@ -1,22 +1,23 @@
-//! Which connection is closed when there are too many.
+//! Chooses the connection to close when there are too many.
 
 use std::net::IpAddr;
 
-/// A connection, as far as it matters here.
+/// The facts about a connection that matter here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Candidate {
     /// Its source address.
     pub(super) source: IpAddr,
-    /// Its request is complete, and the answer on its way.
+    /// Whether its request is complete, and the answer is being sent.
     pub(super) is_answered: bool,
 }
 
-/// The index among `connections`, oldest first, of the one to evict for a new connection from `new_source`; `None` where
+/// The index among `connections`, oldest first, of the one to evict for a new connection from `new_source`; `None` if
 /// there is none.
 ///
-/// It is one of the origin that has the most of them, so that a client that opens hundreds loses its own, and neither
-/// the kubelet nor Prometheus, which have one each. Of that origin, or of all those with equally many, it is the oldest
-/// whose request is not complete: a probe sends its own at once, and a scrape is not cut off while a silent one can go.
+/// It belongs to the origin with the most connections, so that a client that opens hundreds loses its own, and not the
+/// kubelet or Prometheus, which have one each. Of that origin, or of all origins with equally many, the oldest
+/// connection with an incomplete request is chosen: a probe sends its request at once, and a scrape is not interrupted
+/// while there is a silent connection.
 pub(super) fn evict(connections: &[Candidate], new_source: IpAddr) -> Option<usize> {
     let new_origin = origin(new_source);
     let count = |of: &Candidate| {
@@ -29,7 +30,7 @@ pub(super) fn evict(connections: &[Candidate], new_source: IpAddr) -> Option<usi
     incomplete.or_else(|| of_the_most().next()).map(|(index, _)| index)
 }
 
-/// Who is behind an address: of IPv6 its first 64 bits, because a host may choose the others as it likes (RFC 4291).
+/// The origin of an address: for IPv6 its first 64 bits, because a host may choose the others freely (RFC 4291).
 fn origin(source: IpAddr) -> IpAddr {
     match source {
         IpAddr::V6(ip) => IpAddr::V6((u128::from(ip) >> 64 << 64).into()),

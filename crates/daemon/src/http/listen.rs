@@ -1,4 +1,4 @@
-//! Opens the address, for both families where it can.
+//! Opens the address, for IPv6 and IPv4 if possible.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -8,15 +8,15 @@ use rustix::io::Errno;
 use rustix::net::sockopt::{set_ipv6_v6only, set_tcp_user_timeout};
 use tokio::net::{TcpListener, TcpSocket};
 
-/// Connections that wait to be accepted at most.
+/// The maximum number of connections that wait to be accepted.
 const BACKLOG: u32 = 1024;
 
-/// Bytes of one connection that the kernel keeps unread by us, and those that it keeps unread by the other side (it doubles
-/// both). They count as the pod's memory in cgroup v2, and a kernel left to itself takes all of a long answer at once.
+/// The kernel's buffers for one connection, in bytes (it doubles both). They count as the pod's memory in cgroup v2,
+/// and without a limit the kernel would buffer a long answer completely.
 const RECEIVE_BUFFER: u32 = 8 * 1024;
 const SEND_BUFFER: u32 = 32 * 1024;
 
-/// How long the kernel offers an answer that was written to the end, and that nobody takes.
+/// How long the kernel keeps offering a complete answer that the client does not read.
 const ANSWER: Duration = Duration::from_secs(10);
 
 /// Why the endpoints cannot be served.
@@ -32,7 +32,7 @@ pub(super) fn open(address: SocketAddr) -> Result<TcpListener, ListenError> {
     open_with(address, listener)
 }
 
-/// As [`open`], where `listener` asks the kernel.
+/// Like [`open`], but `listener` opens the socket.
 fn open_with<T>(
     address: SocketAddr,
     mut listener: impl FnMut(SocketAddr) -> io::Result<T>,
@@ -47,8 +47,8 @@ fn open_with<T>(
     }
 }
 
-/// Whether the kernel does not do IPv6: `ipv6.disable=1` on its command line gives the first (`socket(2)`), an interface
-/// without IPv6 the second (`bind(2)`).
+/// Whether the error means that the kernel has no IPv6: `ipv6.disable=1` on its command line causes the first
+/// (`socket(2)`), an interface without IPv6 the second (`bind(2)`).
 fn is_without_ipv6(error: &io::Error) -> bool {
     let errno = Errno::from_io_error(error);
     matches!(errno, Some(Errno::AFNOSUPPORT | Errno::ADDRNOTAVAIL))
@@ -59,14 +59,14 @@ fn listener(address: SocketAddr) -> io::Result<TcpListener> {
         IpAddr::V4(_) => TcpSocket::new_v4()?,
         IpAddr::V6(ip) => {
             let socket = TcpSocket::new_v6()?;
-            // Whatever the node's net.ipv6.bindv6only says.
+            // Independent of the node's net.ipv6.bindv6only.
             set_ipv6_v6only(&socket, ip != Ipv6Addr::UNSPECIFIED)?;
             socket
         }
     };
-    // A program that starts again does not wait for what is left of its predecessor's connections.
+    // A restarted program need not wait for the remains of its predecessor's connections.
     socket.set_reuseaddr(true)?;
-    // A connection has these from the socket that it was accepted from.
+    // A connection inherits these from the listening socket.
     socket.set_recv_buffer_size(RECEIVE_BUFFER)?;
     socket.set_send_buffer_size(SEND_BUFFER)?;
     set_tcp_user_timeout(&socket, u32::try_from(ANSWER.as_millis()).unwrap_or(u32::MAX))?;
@@ -85,7 +85,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn by_default_both_families_are_listened_to() {
+    async fn by_default_the_server_listens_on_both_families() {
         // A kernel without IPv6 is the other test's.
         if TcpSocket::new_v6().is_err() {
             return;
@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn where_the_kernel_has_no_ipv6_ipv4_alone_is_listened_to() {
+    fn without_ipv6_the_server_listens_on_ipv4_only() {
         for errno in [Errno::AFNOSUPPORT, Errno::ADDRNOTAVAIL] {
             let mut asked = Vec::new();
             let opened = open_with("[::]:8080".parse().unwrap(), |address| {
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_that_somebody_chose_or_that_is_taken_is_not_replaced() {
+    fn a_configured_or_occupied_address_is_not_replaced_by_another() {
         for (address, errno) in [("[2001:db8::1]:8080", Errno::ADDRNOTAVAIL), ("[::]:8080", Errno::ADDRINUSE)]
         {
             let opened = open_with(address.parse().unwrap(), |_| Err::<(), _>(errno.into()));

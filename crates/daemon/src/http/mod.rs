@@ -1,7 +1,7 @@
 //! `/metrics`, `/healthz` and `/readyz`, for every client that reaches the port: the kubelet, Prometheus, and any other.
 //!
-//! [`routes`] says what is answered. [`listen`] opens the address, [`server`] bounds what any connection may cost,
-//! [`eviction`] says which connection is closed when there are too many, and [`texts`] bounds the answers in memory.
+//! [`routes`] has the endpoints. [`listen`] opens the address, [`server`] limits the cost of each connection,
+//! [`eviction`] chooses the connection to close when there are too many, and [`texts`] limits the answers in memory.
 
 mod eviction;
 mod listen;
@@ -19,8 +19,8 @@ use prometheus::Registry;
 use crate::Readiness;
 pub use listen::ListenError;
 
-/// Opens `address` and returns the server, to be awaited; it ends when `shutdown` does. The address `[::]` stands for
-/// IPv4, too, and for IPv4 alone where the kernel has no IPv6.
+/// Opens `address` and returns the server, to be awaited; it ends when `shutdown` does. The address `[::]` includes
+/// IPv4, and means only IPv4 if the kernel has no IPv6.
 ///
 /// # Errors
 /// The address cannot be opened.

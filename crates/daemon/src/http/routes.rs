@@ -1,4 +1,4 @@
-//! What is answered.
+//! The endpoints.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -31,7 +31,7 @@ fn readyz(readiness: &Readiness, now: Instant) -> Response<Bytes> {
     answer("not ready", &readiness.pending(now))
 }
 
-/// All is well, or what is not.
+/// `ok`, or the list of problems.
 fn answer(what: &str, why: &[String]) -> Response<Bytes> {
     match why {
         [] => text(StatusCode::OK, "ok\n".into()),
@@ -71,7 +71,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn readyz_says_what_is_pending_and_healthz_does_not_care() {
+    async fn readyz_lists_pending_parts_and_healthz_ignores_them() {
         let readiness = Readiness::default();
         let nodes = readiness.part("nodes");
         assert_eq!(
@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn a_part_that_hangs_is_not_ready_soon_and_not_alive_much_later() {
+    fn a_hanging_part_is_soon_not_ready_and_much_later_not_alive() {
         let readiness = Readiness::default();
         let disk = readiness.pulse("disk");
         disk.begins();

@@ -1,7 +1,7 @@
-//! One task a connection, and a bound on everything that a connection may take.
+//! Runs one task for each connection, and limits everything that a connection may use.
 //!
-//! The port is open to whatever reaches the pod. No client that has business here needs more than a moment: the kubelet
-//! asks for each probe by a connection of its own, and Prometheus asks once in many seconds.
+//! The port is open to every client that reaches the pod. A legitimate client needs only a moment: the kubelet opens a
+//! connection for each probe, and Prometheus scrapes once in many seconds.
 
 use std::io;
 use std::net::IpAddr;
@@ -21,23 +21,24 @@ use warp::{Filter, Rejection, Reply};
 use super::eviction::{Candidate, evict};
 use super::socket::Socket;
 
-/// Connections at once. Each has a buffer for its request, one for the head of its answer, and some KB beside them.
+/// The maximum number of connections. Each has a buffer for its request, one for the head of its answer, and some KB
+/// more.
 pub(super) const MOST_CONNECTIONS: usize = 64;
 
-/// How long a request may take to arrive. The chart's probes wait as long for the whole answer.
+/// How long a request may take to arrive. The time-out of the chart's probes for the whole answer is as long.
 const REQUEST: Duration = Duration::from_secs(5);
 
-/// How long a connection may live: Prometheus waits for an answer for ten seconds unless told otherwise.
+/// How long a connection may live: Prometheus' default time-out is ten seconds.
 const LIFE: Duration = Duration::from_secs(10);
 
-/// The longest request in bytes, which is the least that hyper can be told. Ours are paths of eight characters, with the
-/// headers that clients like.
+/// The longest request in bytes, which is the smallest limit that hyper supports. The paths have at most eight
+/// characters, plus the client's headers.
 const LONGEST_REQUEST: usize = 8 * 1024;
 
-/// How often it is said that there are too many connections.
-const TELL: Duration = Duration::from_secs(60);
+/// The interval between two warnings about too many connections.
+const WARNING_INTERVAL: Duration = Duration::from_secs(60);
 
-/// How long to wait before the kernel, which had no descriptor left, is asked for the next connection.
+/// How long to wait before the next accept after the kernel had no descriptor left.
 const REFUSED: Duration = Duration::from_secs(1);
 
 /// An open connection.
@@ -54,13 +55,13 @@ where
     F: Filter<Error = Rejection> + Clone + Send + Sync + 'static,
     F::Extract: Reply,
 {
-    // Oldest first. With the set, when this is dropped, all of them end.
+    // Oldest first. Dropping the set ends all tasks.
     let (mut connections, mut tasks) = (Vec::<Connection>::new(), JoinSet::new());
-    let mut told = None::<Instant>;
+    let mut last_warning = None::<Instant>;
     loop {
         let (stream, source) = match listener.accept().await {
             Ok((stream, address)) => (stream, address.ip().to_canonical()),
-            // It was closed before it was accepted.
+            // The connection was closed before it was accepted.
             Err(error) if is_about_one_connection(&error) => continue,
             Err(error) => {
                 tracing::warn!(%error, "no connection to the probes' port can be accepted");
@@ -71,8 +72,8 @@ where
         while tasks.try_join_next().is_some() {}
         connections.retain(|connection| !connection.task.is_finished());
         if connections.len() >= MOST_CONNECTIONS {
-            if told.is_none_or(|told| told.elapsed() > TELL) {
-                told = Some(Instant::now());
+            if last_warning.is_none_or(|last_warning| last_warning.elapsed() > WARNING_INTERVAL) {
+                last_warning = Some(Instant::now());
                 tracing::warn!(latest = %source, most = MOST_CONNECTIONS, "too many connections to the probes' port: some are closed");
             }
             make_room(&mut connections, source);
@@ -97,7 +98,7 @@ fn make_room(connections: &mut Vec<Connection>, new_source: IpAddr) {
     }
 }
 
-/// Answers one request. There is no second one on a connection: one that is kept open would keep its memory.
+/// Answers one request. There is no second one on a connection, because an open connection would keep its memory.
 async fn answer<F>(stream: TcpStream, filter: F, is_answered: Arc<AtomicBool>)
 where
     F: Filter<Error = Rejection> + Clone + Send + Sync + 'static,

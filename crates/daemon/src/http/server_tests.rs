@@ -1,4 +1,4 @@
-//! The real server, and hundreds of connections that mean it no good.
+//! The real server with hundreds of misbehaving connections.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
@@ -11,13 +11,13 @@ use tokio::time::{Instant, timeout};
 use super::server::MOST_CONNECTIONS;
 use crate::Readiness;
 
-/// As many as the bar says.
+/// The number of connections in the benchmark's bar.
 const STRANGERS: usize = 500;
 
 /// How long a scrape may take. Prometheus waits for ten seconds.
 const SCRAPE: Duration = Duration::from_secs(5);
 
-/// A server of metrics that are longer than what the kernel takes from it in advance.
+/// A server whose metrics are longer than the kernel's send buffer.
 async fn server() -> SocketAddr {
     let registry = Registry::new();
     let gauge = IntGaugeVec::new(Opts::new("seccomp_profile_nodes", "Nodes."), &["profile"]).unwrap();
@@ -40,7 +40,7 @@ async fn connect(server: SocketAddr, from: Ipv4Addr) -> TcpStream {
     timeout(SCRAPE, socket.connect(server)).await.expect("a connection in time").unwrap()
 }
 
-/// What is answered, as Prometheus and the kubelet ask.
+/// The answer to a request like those of Prometheus and the kubelet.
 async fn get(server: SocketAddr, path: &str) -> String {
     let scrape = async {
         let mut connection = TcpStream::connect(server).await?;
@@ -104,7 +104,7 @@ async fn five_hundred_requests_that_come_byte_by_byte_cost_no_scrape() {
         }
         scrapes_and_probes(server, async || {
             for stranger in &mut strangers {
-                // One that was closed is opened again.
+                // A closed connection is opened again.
                 if stranger.write_all(b"G").await.is_err() {
                     *stranger = connect(server, from).await;
                 }
@@ -137,7 +137,7 @@ async fn life(sent: &'static [u8]) -> Duration {
     connection.write_all(sent).await.unwrap();
     let start = Instant::now();
     let closed = async {
-        // An answer that does not go out is cut off, which nobody has to read for; a silent connection ends.
+        // The server resets a connection whose answer is not read, and closes a silent one.
         while connection.take_error().unwrap().is_none() && !is_at_its_end(&connection) {
             tokio::time::sleep(Duration::from_millis(100)).await;
         }

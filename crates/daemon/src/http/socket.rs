@@ -1,4 +1,4 @@
-//! A connection of which nothing stays in the kernel when it is given up.
+//! A connection that leaves no data in the kernel when it is closed early.
 
 use std::io;
 use std::pin::Pin;
@@ -9,8 +9,8 @@ use rustix::net::sockopt::set_socket_linger;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
-/// A connection. If it is dropped before the answer was written to the end, the kernel forgets what it has of it: it would
-/// otherwise go on offering that to a client that does not read, and its memory is the pod's in cgroup v2.
+/// A connection. If it is dropped before the answer was written completely, the kernel discards its buffers. Otherwise
+/// it would keep offering the data to a client that does not read, and that memory counts as the pod's in cgroup v2.
 #[derive(Debug)]
 pub(super) struct Socket {
     stream: TcpStream,
@@ -30,7 +30,7 @@ impl Socket {
 impl Drop for Socket {
     fn drop(&mut self) {
         if !self.is_answered {
-            // Without it the kernel forgets a little later (`ANSWER` in listen.rs).
+            // Without it the kernel discards the data a little later (`ANSWER` in listen.rs).
             let _ = set_socket_linger(&self.stream, Some(Duration::ZERO));
         }
     }
@@ -67,7 +67,7 @@ impl AsyncWrite for Socket {
         self.stream().poll_flush(context)
     }
 
-    /// The server's last act on a connection that it has answered.
+    /// The server calls this last on a connection that it has answered.
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(self.as_mut().stream().poll_shutdown(context))?;
         self.is_answered = true;

@@ -1,12 +1,12 @@
-//! The metrics as text, and how many such texts there are at once.
+//! The metrics as text, with a limit on the number of such texts in memory.
 
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use bytes::Bytes;
 use prometheus::{Registry, TextEncoder};
 
-/// Texts that are being sent at most. An operator's has some 600 bytes for each profile, and a reader that takes it byte
-/// by byte keeps it in memory for as long as its connection lives.
+/// The maximum number of texts that are being sent. An operator's text has some 600 bytes for each profile, and a
+/// client that reads it byte by byte keeps it in memory for the life of its connection.
 const MOST: usize = 3;
 
 /// The texts that are being sent, the oldest first.
@@ -16,10 +16,10 @@ pub(super) struct Texts {
 }
 
 impl Texts {
-    /// What `registry` says now. Where too many texts are still being sent, it is the youngest of these, which is as old as
-    /// a connection can be at most: the older ones are gone by then.
+    /// The current metrics of `registry`. If too many texts are still being sent, it returns the newest of these, which
+    /// is at most as old as a connection can be.
     pub(super) fn of(&self, registry: &Registry) -> Result<Bytes, prometheus::Error> {
-        // A list of texts is whole after any panic.
+        // The list is consistent after any panic.
         let mut sent = self.sent.lock().unwrap_or_else(PoisonError::into_inner);
         sent.retain(|text| text.strong_count() > 0);
         if sent.len() >= MOST
@@ -40,7 +40,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn texts_that_nobody_reads_to_the_end_are_shared_and_the_others_are_new() {
+    fn texts_that_are_not_read_to_the_end_are_shared_and_others_are_new() {
         let registry = Registry::new();
         let counter =
             crate::metrics::register(&registry, IntCounter::new("asked", "How often.").unwrap()).unwrap();

@@ -1,17 +1,17 @@
-//! What to do about the lease that was read: plain state, time as an argument.
+//! The decisions of the leader election: plain state, with time as an argument.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// How long things take.
+/// The durations of the election.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Timing {
-    /// How long after its last visible renewal another's lease counts as held.
+    /// How long another process's lease counts as held after its last visible renewal.
     pub duration: Duration,
-    /// How long after the beginning of our last renewal we lead; less than `duration`.
+    /// How long this process is the leader after the beginning of its last renewal; less than `duration`.
     pub renew_deadline: Duration,
-    /// The pause between two looks or renewals; less than `renew_deadline`.
+    /// The pause between two reads or renewals; less than `renew_deadline`.
     pub retry: Duration,
 }
 
@@ -25,13 +25,13 @@ impl Default for Timing {
     }
 }
 
-/// Timing under which two could lead, or nobody for long.
+/// A timing that would allow two leaders, or none for long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("expected --lease-duration > --lease-renew-deadline > --lease-retry > 0")]
 pub struct UnsafeTiming;
 
 impl Timing {
-    /// Checks the order that everything rests on.
+    /// Checks that the durations have the required order.
     ///
     /// # Errors
     /// The durations are not in order.
@@ -47,20 +47,20 @@ impl Timing {
 pub struct LeaseState {
     /// Its resource version.
     pub version: String,
-    /// Who holds it, if anybody does.
+    /// Its holder, if there is one.
     pub holder: Option<String>,
-    /// For how long after a renewal.
+    /// How long it is held after a renewal.
     pub duration: Duration,
-    /// How often it has passed to another holder.
+    /// How often its holder has changed.
     pub transitions: i32,
 }
 
-/// What to do.
+/// What a candidate does next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Decision {
-    /// Nothing: somebody else leads.
+    /// Do nothing: another process is the leader.
     Wait,
-    /// Write our name into the lease: it is absent, free, expired or ours.
+    /// Write this process's identity into the lease: it is absent, free, expired or held by this process.
     Take,
 }
 
@@ -69,22 +69,22 @@ pub enum Decision {
 pub struct Election {
     identity: String,
     timing: Timing,
-    /// The lease, and since when we see it as it is.
+    /// The lease, and since when it has been seen unchanged.
     seen: Option<(LeaseState, Instant)>,
-    /// When the last renewal of ours began that succeeded.
+    /// When this process's last successful renewal began.
     renewed: Option<Instant>,
-    /// Whether a write of ours has failed since the lease was last known: it may have happened, or happen yet.
-    unsure: bool,
+    /// Whether a write has failed since the lease was last known: it may have arrived, or may still arrive.
+    write_uncertain: bool,
 }
 
 impl Election {
-    /// A candidate that has seen nothing. `identity` is no other process's.
+    /// A candidate that has not read the lease yet. `identity` must be unique.
     #[must_use]
     pub fn new(identity: String, timing: Timing) -> Self {
-        Self { identity, timing, seen: None, renewed: None, unsure: false }
+        Self { identity, timing, seen: None, renewed: None, write_uncertain: false }
     }
 
-    /// Who we are.
+    /// The identity of this process.
     #[must_use]
     pub fn identity(&self) -> &str {
         &self.identity
@@ -96,15 +96,17 @@ impl Election {
         self.timing
     }
 
-    /// Whether the lease must be read before it is written: we do not lead, or do not know what became of our last write.
+    /// Whether the lease must be read before it is written: this process is not the leader, or the result of its last
+    /// write is unknown.
     #[must_use]
     pub fn must_read(&self) -> bool {
-        self.renewed.is_none() || self.unsure
+        self.renewed.is_none() || self.write_uncertain
     }
 
-    /// The lease was read; `None` if there is none. A leader goes on if nobody else has held it since.
+    /// Takes in the lease that was read; `None` if there is none. A leader stays leader if no other process has held it
+    /// since.
     pub fn read(&mut self, lease: Option<LeaseState>, now: Instant) {
-        self.unsure = false;
+        self.write_uncertain = false;
         let ours = |lease: &LeaseState| lease.holder.as_ref() == Some(&self.identity);
         let before = self.seen.take();
         let transitions = before.as_ref().filter(|(seen, _)| ours(seen)).map(|(seen, _)| seen.transitions);
@@ -119,7 +121,7 @@ impl Election {
         };
     }
 
-    /// What to do about it.
+    /// What to do now.
     #[must_use]
     pub fn decide(&self, now: Instant) -> Decision {
         match &self.seen {
@@ -132,27 +134,27 @@ impl Election {
         }
     }
 
-    /// A write that began at `started` made the lease ours.
+    /// A write that began at `started` succeeded, and this process holds the lease.
     pub fn written(&mut self, lease: LeaseState, started: Instant) {
         self.seen = Some((lease, started));
         self.renewed = Some(started);
-        self.unsure = false;
+        self.write_uncertain = false;
     }
 
-    /// A write of ours was refused or not answered. It may have arrived, or arrive yet: what the lease is only a reading
-    /// says. Until then a leader leads for as long as its last renewal lets it, because nobody else can before.
-    pub fn unsure(&mut self) {
-        self.unsure = true;
+    /// A write was refused or not answered. It may have arrived, or may still arrive, so the lease must be read. Until
+    /// then a leader stays leader as long as its last renewal permits, because no other process can take over before.
+    pub fn write_failed(&mut self) {
+        self.write_uncertain = true;
     }
 
-    /// Until when we lead, unless we renew; `None` if we do not.
+    /// Until when this process is the leader without another renewal; `None` if it is not.
     #[must_use]
     pub fn leads_until(&self) -> Option<Instant> {
         self.renewed.map(|renewed| renewed + self.timing.renew_deadline)
     }
 
-    /// Until when a round that begins now goes on, whatever conflicts it meets: for as long as a slow reading and a slow
-    /// write, and of a leader no longer than leaves time for a pause and a write before its lease is over.
+    /// The end of a round that begins now, whatever conflicts occur: there is time for a slow read and a slow write. A
+    /// leader's round ends early enough for a pause and another write before its lease expires.
     #[must_use]
     pub fn round_ends(&self, now: Instant) -> Instant {
         let retry = self.timing.retry;
@@ -161,7 +163,7 @@ impl Election {
         last.map_or(usual, |last| usual.min(last)).max(now + retry)
     }
 
-    /// How long to wait before the next look: until another's lease may expire, if that is sooner than usual.
+    /// How long to wait before the next read: until another process's lease may expire, if that is sooner than usual.
     #[must_use]
     pub fn pause(&self, now: Instant) -> Duration {
         let expires = match &self.seen {
@@ -233,19 +235,19 @@ mod tests {
         let (mut a, start) = (candidate("a"), Instant::now());
         a.written(lease(1, Some("a")), start);
         assert!(!a.must_read());
-        a.unsure();
+        a.write_failed();
         assert!(a.must_read());
         assert_eq!(a.leads_until(), Some(after(start, 10)));
         a.read(Some(lease(2, Some("a"))), after(start, 1));
         assert!(!a.must_read());
-        // What came late may have been begun long ago: it counts for nothing.
+        // A late write may have begun long ago, so it does not extend the leadership.
         assert_eq!((a.leads_until(), a.decide(after(start, 1))), (Some(after(start, 10)), Decision::Take));
         a.read(Some(LeaseState { transitions: 5, ..lease(3, Some("a")) }), after(start, 2));
         assert_eq!((a.leads_until(), a.must_read()), (None, true));
     }
 
     #[test]
-    fn a_leader_that_finds_anothers_name_in_the_lease_leads_no_more() {
+    fn a_leader_that_finds_another_holder_in_the_lease_stops_leading() {
         let (mut a, start) = (candidate("a"), Instant::now());
         a.written(lease(1, Some("a")), start);
         a.read(Some(lease(2, Some("b"))), after(start, 1));
@@ -271,7 +273,7 @@ mod tests {
         a.written(lease(1, Some("a")), start);
         assert_eq!(a.round_ends(after(start, 2)), after(start, 6));
         assert_eq!(a.round_ends(after(start, 4)), after(start, 6));
-        // The last one takes what there is.
+        // The last round takes the remaining time.
         assert_eq!(a.round_ends(after(start, 8)), after(start, 10));
     }
 

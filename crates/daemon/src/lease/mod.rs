@@ -1,12 +1,13 @@
-//! Which of several processes writes: the one that holds the lease.
+//! Leader election: of several processes, only the holder of the lease writes.
 //!
-//! [`election`] is the pure part: what to do about the lease that was read, and until when we lead. This module reads and
-//! writes the lease.
+//! [`election`] is the pure part: it decides what to do after the lease was read, and until when this process is the
+//! leader. This module reads and writes the lease.
 //!
-//! Two processes never lead at the same time as far as clocks run alike: a leader stops one `renew deadline` after it
-//! *began* its last successful renewal, and another one takes over no earlier than one `duration`, which is longer,
-//! after it *saw* that renewal. Both measure with their own monotonic clocks; times in the lease are for people. Where
-//! that fails, because a process was paused in the middle of a write, the write's `resourceVersion` refuses it.
+//! Two processes are never leaders at the same time, as long as their clocks run at the same rate: a leader stops one
+//! `renew deadline` after it *began* its last successful renewal, and another process takes over no earlier than one
+//! `duration`, which is longer, after it *saw* that renewal. Both measure with their own monotonic clocks; the times in
+//! the lease are only informative. If a process is paused in the middle of a write, the API server refuses the late
+//! write by its `resourceVersion`.
 
 pub mod election;
 
@@ -24,10 +25,10 @@ use tracing::{info, warn};
 
 use election::{Decision, Election, LeaseState, Timing};
 
-/// Conflicts in one round: with a renewal of our own that comes late, or with candidates that are faster.
+/// The maximum number of conflicts in one round: with this process's own late renewal, or with faster candidates.
 const CONFLICTS: usize = 3;
 
-/// How long giving the lease back may take; the pod has little time left.
+/// How long the release of the lease may take, because the pod is about to be killed.
 const RELEASE: Duration = Duration::from_secs(3);
 
 /// A candidate for a lease.
@@ -37,23 +38,23 @@ pub struct Candidate {
     pub namespace: String,
     /// The name of the lease.
     pub lease: String,
-    /// Who stands for election: no other process has this name.
+    /// The identity of this process, which no other process has.
     pub identity: String,
     /// The field manager of its writes.
     pub field_manager: &'static str,
-    /// How long things take.
+    /// The durations of the election.
     pub timing: Timing,
 }
 
-/// The lease, and who we are.
+/// The lease, and this process's part in the election.
 pub struct Leadership {
     api: Api<Lease>,
     name: String,
     field_manager: &'static str,
     election: Election,
-    /// The lease as it was last read, to be written back with our changes.
+    /// The lease as it was last read, to be written with changes.
     lease: Option<Lease>,
-    /// Learns until when this process leads; `None` where it does not.
+    /// Receives the time until which this process is the leader; `None` if it is not.
     lead_until: Box<dyn Fn(Option<Instant>) + Send + Sync>,
 }
 
@@ -67,8 +68,8 @@ impl fmt::Debug for Leadership {
 }
 
 impl Leadership {
-    /// Stands for election. `lead_until` learns, whenever that may have changed, until when this process leads; `None`
-    /// where it does not.
+    /// Creates a candidate. `lead_until` receives every change of the time until which this process is the leader;
+    /// `None` if it is not.
     #[must_use]
     pub fn new(
         client: Client,
@@ -86,7 +87,7 @@ impl Leadership {
         }
     }
 
-    /// Takes and renews the lease for ever.
+    /// Acquires and renews the lease for ever.
     pub async fn hold(&mut self) {
         let mut led = false;
         loop {
@@ -95,8 +96,8 @@ impl Leadership {
             let leads = until.is_some_and(|until| Instant::now() < until);
             (self.lead_until)(until);
             match (led, leads) {
-                (false, true) => info!(identity = self.election.identity(), "leads"),
-                (true, false) => warn!(identity = self.election.identity(), "leads no more"),
+                (false, true) => info!(identity = self.election.identity(), "became the leader"),
+                (true, false) => warn!(identity = self.election.identity(), "no longer the leader"),
                 _ => {}
             }
             led = leads;
@@ -107,32 +108,32 @@ impl Leadership {
         }
     }
 
-    /// Gives the lease back if we hold it, so that the next process need not wait for it to expire. Nothing may be
-    /// written any more.
+    /// Releases the lease if this process holds it, so that the next one need not wait for its expiry. The caller must
+    /// not write any more.
     pub async fn release(&mut self) {
         (self.lead_until)(None);
         match timeout(RELEASE, self.give_back()).await {
-            Ok(Ok(true)) => info!(lease = self.name, "lease given back"),
+            Ok(Ok(true)) => info!(lease = self.name, "lease released"),
             Ok(Ok(false)) => {}
             Ok(Err(error)) => {
-                warn!(lease = self.name, error = %chain(&error), "lease not given back; it expires by itself");
+                warn!(lease = self.name, error = %chain(&error), "lease not released; it expires by itself");
             }
-            Err(_) => warn!(lease = self.name, "no answer about the lease; it expires by itself"),
+            Err(_) => warn!(lease = self.name, "no answer to the release of the lease; it expires by itself"),
         }
     }
 
-    /// Whether it was ours.
+    /// Whether this process held the lease.
     async fn give_back(&mut self) -> Result<bool, kube::Error> {
         let free = |spec: &mut LeaseSpec| {
             spec.holder_identity = None;
-            // What other implementations look at where they do not understand an absent holder.
+            // For implementations that do not support an absent holder.
             spec.lease_duration_seconds = Some(1);
         };
         loop {
-            // A renewal may have been under way when the election ended: what we know may be old by one write, and
-            // that write may even come between the two requests here.
+            // A renewal may have been in flight when the election ended. The known version may therefore be outdated,
+            // and that write may even arrive between the two requests here.
             self.lease = self.api.get_opt(&self.name).await?;
-            let holder = self.lease.as_ref().and_then(|lease| held(lease).holder);
+            let holder = self.lease.as_ref().and_then(|lease| state_of(lease).holder);
             if holder.as_deref() != Some(self.election.identity()) {
                 return Ok(false);
             }
@@ -143,24 +144,24 @@ impl Leadership {
         }
     }
 
-    /// Reads the lease and does what is to be done about it.
+    /// Reads the lease, decides and acts.
     async fn round(&mut self) -> Result<(), kube::Error> {
         let ends = self.election.round_ends(Instant::now());
         for _ in 0..CONFLICTS {
             if ends <= Instant::now() {
                 break;
             }
-            // Our own lease is known as we wrote it: another's write shows as a conflict.
+            // A leader knows the lease from its own write: another process's write causes a conflict.
             if self.election.must_read() {
                 let lease = self.limited(ends, self.api.get_opt(&self.name)).await?;
-                self.election.read(lease.as_ref().map(held), Instant::now());
+                self.election.read(lease.as_ref().map(state_of), Instant::now());
                 self.lease = lease;
             }
             if self.election.decide(Instant::now()) == Decision::Wait {
                 return Ok(());
             }
             match self.take(ends).await {
-                // Another one was faster, or a renewal of our own came late. Which of the two the lease says.
+                // Another process was faster, or this process's own renewal arrived late. The lease shows which.
                 Err(kube::Error::Api(status)) if status.code == 409 => {}
                 answer => return answer,
             }
@@ -168,7 +169,8 @@ impl Leadership {
         Ok(())
     }
 
-    /// The answer to a request, or an error when the round ends: in time for the next one to come before the lease is over.
+    /// The answer to a request, or an error at the end of the round, early enough for another round before the lease
+    /// expires.
     async fn limited<T>(
         &self,
         ends: Instant,
@@ -178,7 +180,7 @@ impl Leadership {
         answer.unwrap_or_else(|elapsed| Err(kube::Error::Service(Box::new(elapsed))))
     }
 
-    /// Writes our name and the time into the lease.
+    /// Writes this process's identity and the time into the lease.
     async fn take(&mut self, ends: Instant) -> Result<(), kube::Error> {
         let started = Instant::now();
         let identity = self.election.identity().to_owned();
@@ -197,15 +199,15 @@ impl Leadership {
         let written = self.limited(ends, self.write(take)).await;
         match &written {
             Ok(lease) => {
-                self.election.written(held(lease), started);
+                self.election.written(state_of(lease), started);
                 self.lease = Some(lease.clone());
             }
-            Err(_) => self.election.unsure(),
+            Err(_) => self.election.write_failed(),
         }
         written.map(drop)
     }
 
-    /// Writes the lease as it was read, changed; refused if it is another by now.
+    /// Writes the changed lease; the API server refuses it if the lease has changed since it was read.
     async fn write(&self, change: impl FnOnce(&mut LeaseSpec)) -> Result<Lease, kube::Error> {
         let params = PostParams { field_manager: Some(self.field_manager.into()), ..PostParams::default() };
         match self.lease.clone() {
@@ -223,13 +225,13 @@ impl Leadership {
     }
 }
 
-/// A duration as a lease holds it. Never less than it is: others take over when what the lease says has passed.
+/// A duration in the lease's unit, rounded up, because others take over after the duration in the lease.
 fn lease_seconds(duration: Duration) -> i32 {
     let whole = duration.as_secs().saturating_add(u64::from(duration.subsec_nanos() > 0));
     i32::try_from(whole).unwrap_or(i32::MAX)
 }
 
-fn held(lease: &Lease) -> LeaseState {
+fn state_of(lease: &Lease) -> LeaseState {
     let spec = lease.spec.clone().unwrap_or_default();
     let seconds = spec.lease_duration_seconds.and_then(|seconds| u64::try_from(seconds).ok()).unwrap_or(0);
     LeaseState {
@@ -245,7 +247,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_lease_says_less_than_the_time_that_its_holder_counts_on() {
+    fn the_duration_in_a_lease_is_never_shorter_than_its_holder_assumes() {
         for (milliseconds, seconds) in [(1, 1), (999, 1), (1000, 1), (1001, 2), (1500, 2), (15_000, 15)] {
             assert_eq!(lease_seconds(Duration::from_millis(milliseconds)), seconds, "{milliseconds} ms");
         }

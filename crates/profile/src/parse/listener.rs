@@ -1,8 +1,8 @@
-//! What makes a listener: `listenerPath`, `listenerMetadata`, the action and the flag that are about it.
+//! The parts of a listener: `listenerPath`, `listenerMetadata`, and the action and the flag that need it.
 //!
-//! runc ignores a path where no rule has `SCMP_ACT_NOTIFY`, and crun then hands a descriptor over all the same (its
-//! `libcrun_apply_seccomp`); without a path neither can do what such a rule asks for. The kernel takes the flag only
-//! with a listener. So each is refused without the others.
+//! If no rule has `SCMP_ACT_NOTIFY`, runc ignores a path, but crun sends a descriptor all the same (its
+//! `libcrun_apply_seccomp`). Without a path neither can apply such a rule. The kernel accepts the flag only with a
+//! listener. So each part is rejected without the others.
 
 use serde_json::{Map, Value};
 
@@ -10,19 +10,19 @@ use super::{Parser, Path};
 use crate::wording::show;
 use crate::{Action, Flag, Listener, Rule, SyscallName, limits};
 
-/// Which runc needs to hand the listener over: with an answer to wait for, nobody would ever be asked (`InitSeccomp` in
-/// its libcontainer/seccomp/seccomp_linux.go).
+/// runc sends the listener with this call, so it would wait for an answer of an agent that does not have the listener
+/// yet (`InitSeccomp` in its libcontainer/seccomp/seccomp_linux.go).
 const NEVER_NOTIFIED: &str = "write";
 
 impl Parser {
     pub(super) fn default_action(&mut self, path: Path<'_>, value: &Value) -> Option<Action> {
-        if value.as_str() == Some(Action::Notify.word()) {
+        if value.as_str() == Some(Action::Notify.name()) {
             return self.report(
                 path,
                 "SCMP_ACT_NOTIFY cannot be the default, because runc refuses it; give it to the syscalls of a rule",
             );
         }
-        self.word(path, value, "action", Action::DEFAULT_WORDS, Action::from_word)
+        self.keyword(path, value, "action", Action::DEFAULT_NAMES, Action::from_name)
     }
 
     pub(super) fn can_be_notified_of(&mut self, path: Path<'_>, names: &[SyscallName]) {
@@ -34,7 +34,7 @@ impl Parser {
         }
     }
 
-    /// `Some(None)` where there is none.
+    /// `Some(None)` if there is no listener.
     pub(super) fn listener(&mut self, top: Path<'_>, map: &Map<String, Value>) -> Option<Option<Listener>> {
         let metadata = match map.get("listenerMetadata") {
             Some(value) => self.listener_metadata(Path::Key(&top, "listenerMetadata"), value),
@@ -52,7 +52,8 @@ impl Parser {
     fn listener_path(&mut self, path: Path<'_>, value: &Value) -> Option<Box<str>> {
         let text = self.text(path, value)?;
         let printable = |part: &str| part.bytes().all(|byte| (b' '..=b'~').contains(&byte));
-        // Without `.` and `..`, so that what begins with a directory is in it: a policy may ask for that.
+        // Without `.` and `..`, so that a path that begins with a directory is inside it; admission policies may rely
+        // on that.
         let leads_down = |part: &str| !matches!(part, "" | "." | "..");
         let is_path = |text: &str| {
             text.strip_prefix('/')
@@ -82,7 +83,7 @@ impl Parser {
         Some(text.into())
     }
 
-    /// Reports each part that stands without the others.
+    /// Reports each part that is present without the others.
     pub(super) fn listener_is_whole(
         &mut self,
         top: Path<'_>,
@@ -116,7 +117,7 @@ impl Parser {
                 Path::Key(&top, "flags"),
                 format_args!(
                     "{} is about calls that wait for a listener; give listenerPath, too, or leave it out",
-                    Flag::WaitKillableRecv.word()
+                    Flag::WaitKillableRecv.name()
                 ),
             );
         }

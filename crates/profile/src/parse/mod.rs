@@ -1,7 +1,7 @@
-//! JSON to a [`Profile`], strictly.
+//! Parses JSON into a [`Profile`], strictly.
 //!
-//! The parser goes through the whole document and gathers what is wrong (ten problems at most), so that an author
-//! mends a profile in one round. Each function returns `None` where it has reported a problem.
+//! The parser reads the whole document and collects at most ten problems, so that an author can correct them all at
+//! once. Each function returns `None` after it has reported a problem.
 
 mod listener;
 
@@ -21,7 +21,7 @@ impl Profile {
     /// Parses the bytes of a JSON document.
     ///
     /// # Errors
-    /// The bytes are not JSON, a key stands twice, or the document is not a valid profile.
+    /// The bytes are not JSON, a key is duplicated, or the document is not a valid profile.
     pub fn from_slice(bytes: &[u8]) -> Result<Self, ParseError> {
         let value = json::from_slice(bytes).map_err(|error| ParseError::whole(error.to_string()))?;
         Self::from_value(&value)
@@ -30,7 +30,7 @@ impl Profile {
     /// Parses a JSON value, such as `spec.contents` of the custom resource.
     ///
     /// # Errors
-    /// The value is not a valid profile; the error names each field that is wrong, from the top of the profile.
+    /// The value is not a valid profile; the error has the path of each wrong field, from the top of the profile.
     pub fn from_value(value: &Value) -> Result<Self, ParseError> {
         let mut parser = Parser { problems: Vec::new() };
         match parser.profile(value) {
@@ -40,7 +40,7 @@ impl Profile {
     }
 }
 
-/// Where the parser stands; becomes text only where something is wrong.
+/// The parser's position; it is formatted only for a problem.
 #[derive(Clone, Copy)]
 enum Path<'a> {
     Top,
@@ -106,7 +106,7 @@ impl Parser {
             listener: listener?,
             syscalls,
         };
-        // Only of a profile within its bounds: there the search is cheap.
+        // Only for a profile within its limits, where this search is cheap.
         if self.problems.is_empty() {
             self.clashes(&profile);
         }
@@ -132,7 +132,7 @@ impl Parser {
             if value.as_str() == Some(dialect::NATIVE) {
                 return parser.report(path, dialect::NATIVE_REFUSED);
             }
-            parser.word(path, value, "architecture", Architecture::WORDS, Architecture::from_word)
+            parser.keyword(path, value, "architecture", Architecture::NAMES, Architecture::from_name)
         };
         let list = self.list(top, map, "architectures", limits::ARCHITECTURES, read)?;
         let one_of = |big: bool| list.iter().find(|architecture| architecture.is_big_endian() == big);
@@ -141,8 +141,8 @@ impl Parser {
                 Path::Key(&top, "architectures"),
                 format_args!(
                     "no node is both big-endian ({}) and little-endian ({}); leave one kind out",
-                    big.word(),
-                    little.word()
+                    big.name(),
+                    little.name()
                 ),
             ),
             _ => Some(list),
@@ -201,7 +201,8 @@ impl Parser {
         let mut seen = [false; limits::ARGUMENT_INDEX as usize + 1];
         for (i, argument) in arguments.iter().enumerate() {
             // Both runc (`matchCall` in libcontainer/seccomp/seccomp_linux.go) and crun (src/libcrun/seccomp.c) then
-            // make a rule of each comparison, so that any one of them is enough; libseccomp itself says EINVAL.
+            // make a separate rule of each comparison, so that any one of them is enough; libseccomp itself returns
+            // EINVAL.
             if std::mem::replace(&mut seen[usize::from(argument.index)], true) {
                 return self.report(
                     Path::Index(&Path::Key(&path, "args"), i),
@@ -236,18 +237,18 @@ impl Parser {
             Some(value) => self.number(Path::Key(&path, "valueTwo"), value),
         };
         let op = self.required(path, map, "op", |parser, path, value| {
-            parser.word(path, value, "operator", Comparison::WORDS, Comparison::from_word)
+            parser.keyword(path, value, "operator", Comparison::NAMES, Comparison::from_name)
         });
         Some(Argument { index: index?, value: first?, value_two: second?, op: op? })
     }
 
-    /// A full u64: a number, or text where a number could lose digits on its way through other programs (the API
-    /// server's JSON numbers end at 2^63-1).
+    /// A u64: a number, or text for values that could lose digits in other programs (the API server's JSON numbers end
+    /// at 2^63-1).
     fn number(&mut self, path: Path<'_>, value: &Value) -> Option<u64> {
         let number = match value {
             Value::String(text) => match text.strip_prefix("0x") {
                 Some(digits) => plain(digits, 16, 16).then(|| u64::from_str_radix(digits, 16).ok()).flatten(),
-                // A leading zero reads as octal in C, so it is no number here.
+                // In C a leading zero means octal, so it is rejected.
                 None if text.len() > 1 && text.starts_with('0') => None,
                 None => plain(text, 10, 20).then(|| text.parse().ok()).flatten(),
             },
@@ -265,14 +266,14 @@ impl Parser {
     }
 
     fn action(&mut self, path: Path<'_>, value: &Value) -> Option<Action> {
-        self.word(path, value, "action", Action::WORDS, Action::from_word)
+        self.keyword(path, value, "action", Action::NAMES, Action::from_name)
     }
 
     fn flag(&mut self, path: Path<'_>, value: &Value) -> Option<Flag> {
-        self.word(path, value, "flag", Flag::WORDS, Flag::from_word)
+        self.keyword(path, value, "flag", Flag::NAMES, Flag::from_name)
     }
 
-    /// An optional errno. `Some(None)` where there is none; refused beside an action that takes none.
+    /// An optional errno. `Some(None)` if there is none; rejected for an action that takes none.
     fn errno(
         &mut self,
         path: Path<'_>,
@@ -294,23 +295,23 @@ impl Parser {
                 path,
                 format_args!(
                     "{action_key} {} takes none; use SCMP_ACT_ERRNO or SCMP_ACT_TRACE",
-                    action.word()
+                    action.name()
                 ),
             ),
             _ => Some(Some(errno)),
         }
     }
 
-    fn word<T>(
+    fn keyword<T>(
         &mut self,
         path: Path<'_>,
         value: &Value,
         kind: &str,
         words: &[&str],
-        from_word: impl Fn(&str) -> Option<T>,
+        from_name: impl Fn(&str) -> Option<T>,
     ) -> Option<T> {
         let text = self.text(path, value)?;
-        from_word(text).or_else(|| {
+        from_name(text).or_else(|| {
             let advice = advice(text, words);
             self.report(path, format_args!("unknown {kind} {}; {advice}", quote(text)))
         })
@@ -323,7 +324,7 @@ impl Parser {
         }
     }
 
-    /// An object in which only `keys` may stand.
+    /// An object that may have only these `keys`.
     fn object<'v>(
         &mut self,
         path: Path<'_>,
@@ -387,7 +388,7 @@ impl Parser {
     }
 }
 
-/// Whether `text` has 1 to `most` digits of `radix` and nothing else (a sign, say).
+/// Whether `text` consists of 1 to `most` digits of `radix`, without a sign.
 fn plain(text: &str, radix: u32, most: usize) -> bool {
     (1..=most).contains(&text.len()) && text.chars().all(|c| c.is_digit(radix))
 }
