@@ -5,12 +5,11 @@
 //! because the process may have ended before the rename and somebody else may have taken the name.
 
 use std::collections::BTreeMap;
-use std::fmt;
 
 use api::ProfileName;
 use profile::ContentHash;
-use serde::de::{Error, MapAccess, Visitor};
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
+use serde_with::rust::maps_duplicate_key_is_error;
 
 use super::failure::FailedCall;
 
@@ -85,33 +84,9 @@ struct Stored<'a> {
     version: u32,
     #[serde(borrow)]
     written: Vec<&'a str>,
-    #[serde(borrow, deserialize_with = "unique")]
+    // Of two intentions for one name none is known to be the later one.
+    #[serde(borrow, with = "maps_duplicate_key_is_error")]
     intended: BTreeMap<&'a str, String>,
-}
-
-/// An object in which no key stands twice: of two intentions none is known to be the later one.
-fn unique<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<&'de str, String>, D::Error> {
-    struct Unique;
-
-    impl<'de> Visitor<'de> for Unique {
-        type Value = BTreeMap<&'de str, String>;
-
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("names with their hashes")
-        }
-
-        fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Self::Value, A::Error> {
-            let mut map = BTreeMap::new();
-            while let Some((name, hash)) = entries.next_entry()? {
-                if map.insert(name, hash).is_some() {
-                    return Err(A::Error::custom(format_args!("{name} stands twice")));
-                }
-            }
-            Ok(map)
-        }
-    }
-
-    deserializer.deserialize_map(Unique)
 }
 
 #[derive(Deserialize)]
@@ -271,6 +246,18 @@ mod tests {
         let newer = br#"{"version":2,"files":[7],"future":true}"#;
         assert_eq!(Ledger::from_bytes(newer), Err(LedgerError::TooNew(2)));
         assert_eq!(LedgerError::TooNew(2).reason(), "LedgerTooNew");
+    }
+
+    #[test]
+    fn a_name_with_two_intentions_is_damage_and_the_error_says_where() {
+        let hash = ContentHash::of(b"{}");
+        let bytes = format!(r#"{{"version":1,"written":[],"intended":{{"a":"{hash}","a":"{hash}"}}}}"#);
+        let error = Ledger::from_bytes(bytes.as_bytes()).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "the ledger is damaged: invalid entry: found duplicate key at line 1 column 194; remove it to start a new one \
+             (files with the right bytes are then adopted)"
+        );
     }
 
     #[test]
