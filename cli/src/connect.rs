@@ -6,19 +6,30 @@ use link::chain;
 
 use crate::error::CliError;
 use crate::options::ClusterOptions;
+use crate::proxy::{self, Environment};
+use crate::tunnel;
 
-/// A client with kubectl's configuration: from the kubeconfig or, in a pod without one, from its service account.
+/// A client with kubectl's configuration: from the kubeconfig or, in a pod without one, from its service account; through
+/// the proxy that the kubeconfig or the environment names.
 ///
 /// # Errors
-/// There is no kubeconfig, or it cannot be used.
+/// There is no kubeconfig, or it cannot be used; no proxy can be used that is named.
 pub async fn connect(options: &ClusterOptions) -> Result<Client, CliError> {
     // One provider for the whole process; a second call fails harmlessly because it is already installed.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let config = config(options).await?;
-    link::client::client(config).map_err(|error| CliError::Kubeconfig(chain(&error)))
+    let (mut config, proxy_url) = config(options).await?;
+    // What kube read is decided anew below.
+    config.proxy_url = None;
+    let proxy = proxy::choose(proxy_url.as_deref(), &Environment::read(), &config.cluster_url)?;
+    let client = match proxy {
+        Some(proxy) => tunnel::client(config, proxy),
+        None => link::client::client(config),
+    };
+    client.map_err(|error| CliError::Kubeconfig(chain(&error)))
 }
 
-async fn config(options: &ClusterOptions) -> Result<Config, CliError> {
+/// The configuration, and the `proxy-url` that the kubeconfig has for its cluster.
+async fn config(options: &ClusterOptions) -> Result<(Config, Option<String>), CliError> {
     let ClusterOptions { kubeconfig, context, cluster, user } = options.clone();
     let asked = kubeconfig.is_some() || context.is_some() || cluster.is_some() || user.is_some();
     let read = match &kubeconfig {
@@ -27,14 +38,16 @@ async fn config(options: &ClusterOptions) -> Result<Config, CliError> {
     };
     let chosen = KubeConfigOptions { context, cluster, user };
     let result = match read {
-        Ok(read) => Config::from_custom_kubeconfig(read.clone(), &chosen).await.map(|config| (config, read)),
+        Ok(read) => {
+            let proxy_url = link::client::proxy_url(&read, &chosen).map(str::to_owned);
+            Config::from_custom_kubeconfig(read, &chosen).await.map(|config| (config, proxy_url))
+        }
         Err(error) => Err(error),
     };
     match result {
-        Ok((config, read)) => link::client::direct(config, &read, &chosen)
-            .map_err(|error| CliError::Kubeconfig(error.to_string())),
+        Ok(found) => Ok(found),
         Err(error) => match Config::incluster() {
-            Ok(config) if !asked => Ok(config),
+            Ok(config) if !asked => Ok((config, None)),
             _ => Err(CliError::Kubeconfig(chain(&error))),
         },
     }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use link::chain;
 
 use crate::manifest::DocumentError;
+use crate::proxy::ProxyError;
 
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
@@ -14,6 +15,9 @@ pub enum CliError {
         "cannot use the kubeconfig: {0}\nName another with --kubeconfig or KUBECONFIG, or another context with --context."
     )]
     Kubeconfig(String),
+    /// The proxy that the kubeconfig or the environment names cannot be used.
+    #[error("cannot go through a proxy: {0}")]
+    Proxy(#[from] ProxyError),
     /// The API server was not reached, or its answer cannot be read.
     #[error(
         "cannot list {what}: {cause}\nDoes `kubectl get --raw /readyz` answer? Name another cluster with --context."
@@ -122,6 +126,7 @@ impl CliError {
     pub fn reason(&self) -> &'static str {
         match self {
             Self::Kubeconfig(_) => "Kubeconfig",
+            Self::Proxy(_) => "Proxy",
             Self::Unreachable { .. } => "Unreachable",
             Self::NotInstalled { .. } => "NotInstalled",
             Self::Forbidden { .. } => "Forbidden",

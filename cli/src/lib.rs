@@ -21,6 +21,7 @@ pub mod manifest;
 pub mod manual;
 pub mod nodes;
 pub mod options;
+pub mod proxy;
 pub mod read;
 pub mod run;
 pub mod show;
@@ -28,6 +29,7 @@ pub mod standing;
 pub mod status;
 #[cfg(test)]
 mod testing;
+mod tunnel;
 pub mod unenforced;
 pub mod users;
 pub mod verify;

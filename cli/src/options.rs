@@ -13,6 +13,9 @@ use crate::wait::Goal;
 /// Reads SeccompProfiles, NodeProfileStatuses and, if you may list them, pods, workloads, the names of Nodes and
 /// RuntimeClasses. It is read-only. The ClusterRole seccomp-profile-viewer, which is part of Kubernetes' role view, is
 /// sufficient for everything except Nodes and RuntimeClasses.
+///
+/// Uses the same proxy as kubectl: the `proxy-url` of the kubeconfig's cluster or else HTTPS_PROXY, unless NO_PROXY lists
+/// the API server.
 #[derive(Debug, Clone, Parser)]
 #[command(
     name = "kubectl-seccomp",

@@ -17,8 +17,8 @@ pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
 /// k8s.io/apiserver 0.37, `pkg/storage/cacher/cache_watcher.go`).
 const SILENCE: Duration = Duration::from_secs(10);
 
-/// The longest watch of a client that was not told of another.
-const ANY_WATCH: Duration = Duration::from_secs(120);
+/// The longest watch of a client whose caller does not name another limit.
+pub const ANY_WATCH: Duration = Duration::from_secs(120);
 
 /// Why there is no client.
 #[derive(Debug, thiserror::Error)]
@@ -34,7 +34,7 @@ pub enum ConnectError {
     Client(#[from] kube::Error),
 }
 
-/// A kubeconfig asks for a proxy, and no client of ours goes through one.
+/// A kubeconfig asks for a proxy, and this client connects to the API server directly.
 #[derive(Debug, thiserror::Error)]
 #[error("the kubeconfig's cluster has the proxy-url {0}, and proxies are not supported")]
 pub struct ProxyUnsupported(String);
@@ -48,7 +48,7 @@ pub async fn connect(watch: Duration) -> Result<Client, ConnectError> {
     // One provider for the whole process; a second call finds it in place, which is as good.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let mut config = Config::infer().await?;
-    // In a pod there is no kubeconfig, and kube takes no proxy.
+    // In a pod there is no kubeconfig, and kube reads no variable that names a proxy: the API server is in the same network.
     if config.proxy_url.is_some()
         && let Ok(kubeconfig) = Kubeconfig::read()
     {
@@ -62,7 +62,7 @@ pub async fn connect(watch: Duration) -> Result<Client, ConnectError> {
 ///
 /// # Errors
 /// The kubeconfig itself asks for a proxy.
-pub fn direct(
+fn direct(
     mut config: Config,
     kubeconfig: &Kubeconfig,
     options: &KubeConfigOptions,
@@ -74,8 +74,9 @@ pub fn direct(
     }
 }
 
-/// What the chosen cluster of a kubeconfig has as its `proxy-url`; kube does not say where it has its own from.
-fn proxy_url<'a>(kubeconfig: &'a Kubeconfig, options: &KubeConfigOptions) -> Option<&'a str> {
+/// What the chosen cluster of a kubeconfig has as its `proxy-url`; kube mixes it with the environment's.
+#[must_use]
+pub fn proxy_url<'a>(kubeconfig: &'a Kubeconfig, options: &KubeConfigOptions) -> Option<&'a str> {
     let context = options.context.as_ref().or(kubeconfig.current_context.as_ref())?;
     let context = kubeconfig.contexts.iter().find(|it| it.name == *context)?.context.as_ref()?;
     let cluster = options.cluster.as_ref().unwrap_or(&context.cluster);
