@@ -4,8 +4,10 @@ use std::io::IsTerminal;
 
 use clap::{Args, ValueEnum};
 use tracing::Dispatch;
-use tracing_subscriber::EnvFilter;
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
 /// The logging options of both programs.
@@ -14,7 +16,8 @@ pub struct LoggingArgs {
     /// The format of log lines.
     #[arg(long, env = "LOG_FORMAT", value_enum, default_value = "text")]
     pub log_format: LogFormat,
-    /// The log level: a level (error, warn, info, debug, trace), or filters such as `info,kube=debug`.
+    /// The log level: a level (off, error, warn, info, debug, trace), or a list of levels by module such as
+    /// `info,kube=debug`.
     #[arg(long, env = "LOG_LEVEL", default_value = "info")]
     pub log_level: String,
 }
@@ -29,13 +32,23 @@ pub enum LogFormat {
 }
 
 /// A log level or filter that cannot be read.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "--log-level {filter:?}: {source}; expected a level such as info, or filters such as info,kube=debug"
+    "--log-level (LOG_LEVEL) {filter:?}: {problem}; expected a level (off, error, warn, info, debug, trace), or levels by \
+     part of the code such as info,kube=debug"
 )]
 pub struct InvalidFilter {
     filter: String,
-    source: tracing_subscriber::filter::ParseError,
+    problem: Problem,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+enum Problem {
+    #[error("{0:?} is no level")]
+    Level(String),
+    /// What `RUST_LOG` of many programs takes: `target[span{field=value}]=level`.
+    #[error("{0:?} is no module, and filters by span or field are not supported")]
+    Part(String),
 }
 
 /// Sends the log lines of this process to standard error.
@@ -56,13 +69,105 @@ pub fn subscriber(
     out: impl for<'a> MakeWriter<'a> + Send + Sync + 'static,
     colours: bool,
 ) -> Result<Dispatch, InvalidFilter> {
-    // kube-runtime wraps every line of a controller in a span that repeats it. Later filters take precedence.
-    let filter = EnvFilter::builder()
-        .parse(format!("kube_runtime=warn,{}", args.log_level))
-        .map_err(|source| InvalidFilter { filter: args.log_level.clone(), source })?;
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(out);
+    /// The log level: a level (off, error, warn, info, debug, trace), or a list of levels by module such as
+    /// `info,kube=debug`.
     Ok(match args.log_format {
-        LogFormat::Text => lines.with_ansi(colours).into(),
-        LogFormat::Json => lines.json().flatten_event(true).with_current_span(false).into(),
+        LogFormat::Text => filtered.with(lines.with_ansi(colours)).into(),
+        LogFormat::Json => filtered.with(lines.json().flatten_event(true).with_current_span(false)).into(),
     })
+}
+
+/// Reads levels that are separated by commas. Of two for one module, the later one applies.
+///
+/// The library's own reader takes an empty entry for the level `error`.
+fn filter(text: &str) -> Result<Targets, Problem> {
+    // kube-runtime also logs each failure of a watch, which our own lines report with its cause.
+    let mut filter = Targets::new().with_target("kube_runtime", LevelFilter::WARN);
+    for entry in text.split(',').map(str::trim).filter(|entry| !entry.is_empty()) {
+        let level = |level: &str| level.parse::<LevelFilter>().map_err(|_| Problem::Level(level.to_owned()));
+        filter = match entry.rsplit_once('=') {
+            Some((_, "")) => return Err(Problem::Level(String::new())),
+            Some((part, text)) => filter.with_target(checked(part)?, level(text)?),
+            None => match level(entry) {
+                Ok(level) => filter.with_default(level),
+                // A module alone.
+                Err(_) => filter.with_target(checked(entry)?, LevelFilter::TRACE),
+            },
+        };
+    }
+    Ok(filter)
+}
+
+/// A module: a crate, or a path of modules in it.
+fn checked(part: &str) -> Result<&str, Problem> {
+    let fits = |character: char| character.is_ascii_alphanumeric() || "_:-".contains(character);
+    match !part.is_empty() && part.chars().all(fits) {
+        true => Ok(part),
+        false => Err(Problem::Part(part.to_owned())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tracing::Level;
+
+    use super::*;
+
+    #[test]
+    fn a_level_applies_to_the_module_that_it_names_and_the_longest_name_wins() {
+        for (text, target, level, logged) in [
+            ("info", "operator::run", Level::INFO, true),
+            ("info", "operator::run", Level::DEBUG, false),
+            ("INFO", "operator::run", Level::INFO, true),
+            ("off", "operator::run", Level::ERROR, false),
+            ("", "operator::run", Level::ERROR, false),
+            ("info,", "operator::run", Level::INFO, true),
+            ("info, kube=debug", "kube_client::client", Level::DEBUG, true),
+            ("info,kube=debug", "kube_client::client", Level::DEBUG, true),
+            ("info,kube=debug", "operator::run", Level::DEBUG, false),
+            ("info,operator::writer=trace", "operator::writer", Level::TRACE, true),
+            ("info,operator::writer=trace", "operator::run", Level::DEBUG, false),
+            ("debug,operator=warn", "operator::run", Level::INFO, false),
+            ("operator", "operator::run", Level::TRACE, true),
+            ("operator", "kube_client::client", Level::ERROR, false),
+            // Of kube_runtime only warnings, unless it is named.
+            ("debug", "kube_runtime::watcher", Level::WARN, true),
+            ("debug", "kube_runtime::watcher", Level::INFO, false),
+            ("info,kube=debug", "kube_runtime::watcher", Level::INFO, false),
+            ("info,kube_runtime=debug", "kube_runtime::watcher", Level::DEBUG, true),
+            ("info,kube=debug,kube=warn", "kube_client::client", Level::INFO, false),
+        ] {
+            let filter = filter(text).unwrap();
+            assert_eq!(filter.would_enable(target, &level), logged, "{text:?} {target} {level}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_filter_is_rejected_with_what_would_be_right() {
+        for (text, problem) in [
+            ("info,kube=verbose", r#""verbose" is no level"#),
+            ("info,kube=", r#""" is no level"#),
+            (
+                "info,kube[reconcile]=debug",
+                r#""kube[reconcile]" is no module, and filters by span or field are not supported"#,
+            ),
+            (
+                "[{profile=audit}]=debug",
+                r#""[{profile=audit}]" is no module, and filters by span or field are not supported"#,
+            ),
+            ("=debug", r#""" is no module, and filters by span or field are not supported"#),
+            (
+                "kube.*=debug",
+                r#""kube.*" is no module, and filters by span or field are not supported"#,
+            ),
+        ] {
+            let args = LoggingArgs { log_format: LogFormat::Text, log_level: text.into() };
+            let error = subscriber(&args, std::io::sink, false).unwrap_err();
+            let expected = format!(
+                "--log-level (LOG_LEVEL) {text:?}: {problem}; expected a level (off, error, warn, info, debug, trace), or \
+                 levels by module such as info,kube=debug"
+            );
+            assert_eq!(error.to_string(), expected);
+        }
+    }
 }
