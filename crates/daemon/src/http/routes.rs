@@ -62,12 +62,18 @@ fn text(status: StatusCode, body: Bytes) -> Response<Bytes> {
 mod tests {
     use std::time::Duration;
 
+    use http_body_util::BodyExt;
+    use tower::ServiceExt;
+
     use super::*;
 
     async fn get(path: &str, readiness: &Readiness) -> (StatusCode, String) {
         let registry = crate::metrics::registry("test", "1.2.3").unwrap();
-        let answer = warp::test::request().path(path).reply(&routes(registry, readiness.clone())).await;
-        (answer.status(), String::from_utf8_lossy(answer.body()).into_owned())
+        let request = warp::http::Request::get(path).body(String::new()).unwrap();
+        let answer = warp::service(routes(registry, readiness.clone())).oneshot(request).await.unwrap();
+        let status = answer.status();
+        let body = answer.into_body().collect().await.unwrap().to_bytes();
+        (status, String::from_utf8_lossy(&body).into_owned())
     }
 
     #[tokio::test]
