@@ -11,7 +11,7 @@ use std::fs;
 use std::path::Path;
 
 use api::conditions::node as reasons;
-use node_agent::disk::{DiskError, Displaced};
+use node_agent::disk::{DiskReason, Displaced};
 use operator::notice::Notice;
 use xtask::workspace::repository;
 
@@ -55,7 +55,7 @@ fn every_event_and_every_reason_of_a_node_is_explained() {
 #[test]
 fn every_reason_of_an_agent_has_a_cure() {
     let explained = explained("docs/runbooks/SeccompProfileFailing.md");
-    for reason in DiskError::REASONS.into_iter().chain([Displaced::REASON]) {
+    for reason in DiskReason::ALL.map(DiskReason::as_str).into_iter().chain([Displaced::REASON]) {
         assert!(explained.contains(reason), "{reason} is not explained");
     }
 }

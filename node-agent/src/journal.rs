@@ -44,7 +44,7 @@ impl Journal {
                 self.metrics.failed(error.reason());
                 warn!(%node, %error, "the ledger cannot be written");
             }
-            Event::Failed(reason) => self.metrics.failed(reason),
+            Event::Failed(reason) => self.metrics.failed(*reason),
             Event::Checked => self.metrics.checked(),
             Event::Counted(counts) => self.metrics.set_files(*counts),
             Event::Done { profile, hash, deed, since } => {

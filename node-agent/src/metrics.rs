@@ -2,29 +2,68 @@
 
 use std::time::Duration;
 
-use daemon::metrics::{Watches, now, register};
-use prometheus::{Gauge, Histogram, HistogramOpts, IntCounterVec, IntGaugeVec, Opts, Registry};
+use daemon::metrics::{Counters, Label, Watches, now, register};
+use prometheus::{Gauge, Histogram, HistogramOpts, IntGaugeVec, Opts, Registry};
 
-use crate::disk::{DiskError, Drift};
+use crate::disk::{DiskReason, Drift};
 use crate::keeper::FileCounts;
 
-/// The kind of profiles, in logs and metrics.
-pub const PROFILES: &str = "SeccompProfile";
-/// The kind of the node's own status, in logs and metrics.
-pub const OWN_STATUS: &str = "NodeProfileStatus";
+/// A kind that is watched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// The profiles.
+    Profile,
+    /// The node's own status.
+    OwnStatus,
+}
+
+impl Kind {
+    /// What it is called in logs and metrics.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Profile => "SeccompProfile",
+            Self::OwnStatus => "NodeProfileStatus",
+        }
+    }
+}
+
+impl Label for Kind {
+    const ALL: &'static [Self] = &[Self::Profile, Self::OwnStatus];
+
+    fn as_str(self) -> &'static str {
+        self.as_str()
+    }
+}
+
+impl Label for Drift {
+    const ALL: &'static [Self] = &Self::ALL;
+
+    fn as_str(self) -> &'static str {
+        self.as_str()
+    }
+}
+
+impl Label for DiskReason {
+    const ALL: &'static [Self] = &Self::ALL;
+
+    fn as_str(self) -> &'static str {
+        self.as_str()
+    }
+}
 
 /// The agent's metrics.
 #[derive(Debug, Clone)]
 pub struct Metrics {
     sync_duration: Histogram,
     files: IntGaugeVec,
-    repairs: IntCounterVec,
-    failures: IntCounterVec,
-    reports: IntCounterVec,
+    repairs: Counters<Drift>,
+    failures: Counters<DiskReason>,
+    reports: Counters<ReportOutcome>,
     last_full_check: Gauge,
     check_interval: Gauge,
     /// Watches.
-    pub watches: Watches,
+    pub watches: Watches<Kind>,
 }
 
 /// What became of sending a report.
@@ -40,8 +79,8 @@ pub enum ReportOutcome {
     Failed,
 }
 
-impl ReportOutcome {
-    const ALL: [Self; 4] = [Self::Applied, Self::NotFound, Self::Refused, Self::Failed];
+impl Label for ReportOutcome {
+    const ALL: &'static [Self] = &[Self::Applied, Self::NotFound, Self::Refused, Self::Failed];
 
     fn as_str(self) -> &'static str {
         match self {
@@ -68,9 +107,18 @@ impl Metrics {
         ]);
         let files =
             Opts::new("seccomp_profile_agent_files", "Profiles on this node by the state of their file.");
-        let counter = |name: &str, help: &str, label: &str| {
-            register(registry, IntCounterVec::new(Opts::new(name, help), &[label])?)
-        };
+        let repairs = Opts::new(
+            "seccomp_profile_agent_drift_repairs_total",
+            "Files mended after something else changed, removed or replaced them.",
+        );
+        let failures = Opts::new(
+            "seccomp_profile_agent_failures_total",
+            "Attempts at a file that did not succeed, by reason.",
+        );
+        let reports = Opts::new(
+            "seccomp_profile_agent_report_writes_total",
+            "Reports sent to the API server, by outcome.",
+        );
         let last_full_check = Gauge::new(
             "seccomp_profile_agent_last_full_check_timestamp_seconds",
             "When every byte of every file was last read, in seconds since 1970; at the start, when that was.",
@@ -82,35 +130,13 @@ impl Metrics {
         let metrics = Self {
             sync_duration: register(registry, Histogram::with_opts(sync_duration)?)?,
             files: register(registry, IntGaugeVec::new(files, &["state"])?)?,
-            repairs: counter(
-                "seccomp_profile_agent_drift_repairs_total",
-                "Files mended after something else changed, removed or replaced them.",
-                "kind",
-            )?,
-            failures: counter(
-                "seccomp_profile_agent_failures_total",
-                "Attempts at a file that did not succeed, by reason.",
-                "reason",
-            )?,
-            reports: counter(
-                "seccomp_profile_agent_report_writes_total",
-                "Reports sent to the API server, by outcome.",
-                "outcome",
-            )?,
+            repairs: Counters::new(registry, repairs, "kind")?,
+            failures: Counters::new(registry, failures, "reason")?,
+            reports: Counters::new(registry, reports, "outcome")?,
             last_full_check: register(registry, last_full_check?)?,
             check_interval: register(registry, check_interval?)?,
-            watches: Watches::new(registry, &[PROFILES, OWN_STATUS])?,
+            watches: Watches::new(registry)?,
         };
-        // Series that exist from the start, so that a rate over the first repair is not lost.
-        for drift in [Drift::Changed, Drift::Removed, Drift::Replaced] {
-            metrics.repairs.with_label_values(&[drift.as_str()]);
-        }
-        for reason in DiskError::REASONS {
-            metrics.failures.with_label_values(&[reason]);
-        }
-        for outcome in ReportOutcome::ALL {
-            metrics.reports.with_label_values(&[outcome.as_str()]);
-        }
         metrics.set_files(FileCounts::default());
         metrics.checked();
         Ok(metrics)
@@ -123,35 +149,33 @@ impl Metrics {
 
     /// A file was mended.
     pub fn repaired(&self, drift: Drift) {
-        self.repairs.with_label_values(&[drift.as_str()]).inc();
+        self.repairs.of(drift).inc();
     }
 
     /// Repairs so far.
     #[must_use]
     pub fn repairs(&self, drift: Drift) -> u64 {
-        self.repairs.with_label_values(&[drift.as_str()]).get()
+        self.repairs.of(drift).get()
     }
 
     /// Something did not succeed.
-    pub fn failed(&self, reason: &'static str) {
-        self.failures.with_label_values(&[reason]).inc();
+    pub fn failed(&self, reason: DiskReason) {
+        self.failures.of(reason).inc();
     }
 
     /// How many files there are in each state.
     pub fn set_files(&self, counts: FileCounts) {
-        for (state, count) in [
-            ("Ready", counts.ready),
-            ("Failed", counts.failed),
-            ("Conflict", counts.conflict),
-            ("Rejected", counts.rejected),
-        ] {
+        let FileCounts { ready, failed, conflict, rejected } = counts;
+        for (state, count) in
+            [("Ready", ready), ("Failed", failed), ("Conflict", conflict), ("Rejected", rejected)]
+        {
             self.files.with_label_values(&[state]).set(count);
         }
     }
 
     /// A report was sent.
     pub fn reported(&self, outcome: ReportOutcome) {
-        self.reports.with_label_values(&[outcome.as_str()]).inc();
+        self.reports.of(outcome).inc();
     }
 
     /// How often every byte of every file is to be read.
@@ -182,7 +206,7 @@ mod tests {
         assert_eq!(before.len(), 9, "{before:?}");
         metrics.synced(Duration::ZERO);
         metrics.repaired(Drift::Replaced);
-        DiskError::REASONS.iter().for_each(|reason| metrics.failed(reason));
+        DiskReason::ALL.iter().for_each(|reason| metrics.failed(*reason));
         ReportOutcome::ALL.iter().for_each(|outcome| metrics.reported(*outcome));
         metrics.checked();
         assert_eq!(series(), before);

@@ -25,7 +25,7 @@ pub struct Problem {
 
 impl From<&DiskError> for Problem {
     fn from(error: &DiskError) -> Self {
-        Self { state: error.state(), reason: error.reason(), message: error.to_string().into() }
+        Self { state: error.state(), reason: error.reason().as_str(), message: error.to_string().into() }
     }
 }
 

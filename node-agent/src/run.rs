@@ -17,7 +17,7 @@ use crate::desired::Listeners;
 use crate::disk::{Directory, Displaced, OpenError};
 use crate::journal::Journal;
 use crate::keeper::Keeper;
-use crate::metrics::{self, Metrics};
+use crate::metrics::{Kind, Metrics};
 use crate::notify::{News, Watch};
 use crate::options::Options;
 use crate::own_status::OwnState;
@@ -161,12 +161,12 @@ impl Agent {
                     listeners,
                     worker.commands.clone(),
                     load,
-                    measured.of(metrics::PROFILES),
+                    measured.of(Kind::Profile),
                     budget,
                 ),
                 async {
                     first_list(worker.revision.clone()).await;
-                    watches::own_status(client, node.clone(), own, measured.of(metrics::OWN_STATUS)).await;
+                    watches::own_status(client, node.clone(), own, measured.of(Kind::OwnStatus)).await;
                 },
                 directory_news(descriptor, node, check_interval, worker.commands.clone()),
                 ticks(check_interval, worker.commands.clone()),

@@ -17,7 +17,7 @@ use tokio::time::{Instant as Deadline, sleep_until};
 use crate::budget::Budget;
 use crate::desired::Listeners;
 use crate::jitter::node_jitter;
-use crate::metrics::{OWN_STATUS, PROFILES};
+use crate::metrics::Kind;
 use crate::own_status::{OwnState, OwnStatus};
 use crate::reading::{Outcome, Reading, Watched};
 use crate::worker::Command;
@@ -68,7 +68,7 @@ pub async fn profiles(
 ) {
     let list_again = Duration::from_secs(node_jitter(LIST_AGAIN, &node).into());
     let events = Events::<Watched>::observed(client, config(&node), measured).with_pages_of(LONGEST_PAGE);
-    let mut events = LoggedEvents::new(events, node, PROFILES);
+    let mut events = LoggedEvents::new(events, node, Kind::Profile.as_str());
     let mut reading = Reading::new(listeners, budget);
     let mut list_at = None;
     loop {
@@ -107,7 +107,7 @@ pub async fn profiles(
 pub async fn own_status(client: Client, node: NodeName, own: watch::Sender<OwnState>, measured: Watch) {
     let config = config(&node).fields(&format!("metadata.name={node}"));
     let events = Events::<Untrusted<NodeProfileStatus>>::observed(client, config, measured);
-    let mut events = LoggedEvents::new(events, node, OWN_STATUS);
+    let mut events = LoggedEvents::new(events, node, Kind::OwnStatus.as_str());
     let mut listed = None;
     loop {
         match events.next().await {

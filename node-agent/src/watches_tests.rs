@@ -24,7 +24,7 @@ use crate::worker::Command;
 type Server = Handle<Request<Body>, Response<Body>>;
 
 fn measured() -> Watch {
-    Watches::new(&Registry::new(), &[]).unwrap().of(crate::metrics::PROFILES)
+    Watches::new(&Registry::new()).unwrap().of(crate::metrics::Kind::Profile)
 }
 
 fn node() -> NodeName {

@@ -6,7 +6,7 @@
 //! the [`writer`] carry it out, bound to the version that was judged; what fails, or is called outdated, waits for its
 //! [`cooldowns`]. The index, the [`status`] it wants and the [`notice`]s
 //! worth an Event are pure and synchronous; time is an argument. Of several operators the one that holds the lease
-//! writes. [`metrics`] count what it does, [`gauges`] tell of the cluster, [`watch_lag`] measures how late the watches are.
+//! writes. [`metrics`] count what it does, by [`labels`] that more than one file names, [`gauges`] tell of the cluster, [`watch_lag`] measures how late the watches are.
 //! [`run`] wires it all. What a cluster is left with when the operator goes for good is up to [`uninstall`].
 
 pub mod cluster;
@@ -15,6 +15,7 @@ pub mod cooldowns;
 pub mod facts;
 pub mod gauges;
 pub mod index;
+pub mod labels;
 pub mod metrics;
 pub mod notice;
 pub mod options;

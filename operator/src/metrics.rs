@@ -2,26 +2,12 @@
 
 use std::time::Duration;
 
-use daemon::metrics::{Watches, register};
+use daemon::metrics::{Label, Watches, register};
 use prometheus::{Histogram, HistogramOpts, HistogramVec, IntCounterVec, Opts, Registry};
 
+use crate::labels::{Kind, Reconciled};
 use crate::watch_lag::WatchLag;
-use crate::writer::{WriteError, Writes};
-
-/// What profiles are called in logs and metrics.
-pub const PROFILES: &str = "SeccompProfile";
-/// What reports are called there.
-pub const REPORTS: &str = "NodeProfileStatus";
-/// What Nodes are called there.
-pub const NODES: &str = "Node";
-/// What Pods are called there.
-pub const PODS: &str = "Pod";
-
-/// The kinds that are watched.
-pub const KINDS: [&str; 4] = [PROFILES, REPORTS, NODES, PODS];
-
-/// What is looked at, as labels.
-const LOOKS: [&str; 2] = ["profile", "node"];
+use crate::writer::{WriteError, WriteOutcome, Writes};
 
 /// The operator's metrics.
 #[derive(Debug, Clone)]
@@ -32,7 +18,7 @@ pub struct Metrics {
     /// Writes to the API server.
     pub writes: Writes,
     /// Watches.
-    pub watches: Watches,
+    pub watches: Watches<Kind>,
     /// What the watches bring of the operator's own writes.
     pub watch_lag: WatchLag,
 }
@@ -65,22 +51,22 @@ impl Metrics {
             reconcile_seconds: register(registry, HistogramVec::new(reconcile_seconds, &["kind"])?)?,
             rollout_seconds: register(registry, Histogram::with_opts(rollout_seconds)?)?,
             writes: Writes::new(registry)?,
-            watches: Watches::new(registry, &KINDS)?,
-            watch_lag: WatchLag::new(registry, &[PROFILES, REPORTS])?,
+            watches: Watches::new(registry)?,
+            watch_lag: WatchLag::new(registry)?,
         };
-        for kind in LOOKS {
-            metrics.reconcile_seconds.with_label_values(&[kind]);
-            for outcome in WriteError::outcomes() {
-                metrics.reconciles.with_label_values(&[kind, outcome]);
+        for kind in Reconciled::ALL {
+            metrics.reconcile_seconds.with_label_values(&[kind.as_str()]);
+            for outcome in WriteOutcome::ALL {
+                metrics.reconciles.with_label_values(&[kind.as_str(), outcome.as_str()]);
             }
         }
         Ok(metrics)
     }
 
     /// Counts one look.
-    pub fn reconciled(&self, kind: &str, result: Result<(), &WriteError>, took: Duration) {
-        self.reconciles.with_label_values(&[kind, WriteError::outcome(result)]).inc();
-        self.reconcile_seconds.with_label_values(&[kind]).observe(took.as_secs_f64());
+    pub fn reconciled(&self, kind: Reconciled, result: Result<(), &WriteError>, took: Duration) {
+        self.reconciles.with_label_values(&[kind.as_str(), WriteOutcome::of(result).as_str()]).inc();
+        self.reconcile_seconds.with_label_values(&[kind.as_str()]).observe(took.as_secs_f64());
     }
 
     /// New contents of a profile have become Ready.
@@ -104,12 +90,12 @@ mod tests {
         let registry = Registry::new();
         let metrics = Metrics::new(&registry).unwrap();
         let expected = [
-            ("seccomp_profile_reconciles_total", LOOKS.len() * 5),
-            ("seccomp_profile_reconcile_duration_seconds", LOOKS.len()),
+            ("seccomp_profile_reconciles_total", Reconciled::ALL.len() * WriteOutcome::ALL.len()),
+            ("seccomp_profile_reconcile_duration_seconds", Reconciled::ALL.len()),
             ("seccomp_profile_rollout_duration_seconds", 1),
-            ("seccomp_profile_api_writes_total", Write::ALL.len() * 5),
-            ("seccomp_profile_watch_failures_total", KINDS.len()),
-            ("seccomp_profile_watch_last_answer_timestamp_seconds", KINDS.len()),
+            ("seccomp_profile_api_writes_total", Write::ALL.len() * WriteOutcome::ALL.len()),
+            ("seccomp_profile_watch_failures_total", Kind::ALL.len()),
+            ("seccomp_profile_watch_last_answer_timestamp_seconds", Kind::ALL.len()),
             ("seccomp_profile_watch_lag_seconds", 2),
         ];
         let check = || {
@@ -125,11 +111,11 @@ mod tests {
         };
         for error in [404, 409, 422, 500].map(error) {
             metrics.writes.count(Write::Event, Err(&error));
-            metrics.reconciled("node", Err(&error), Duration::ZERO);
+            metrics.reconciled(Reconciled::Node, Err(&error), Duration::ZERO);
         }
         metrics.rolled_out(Duration::ZERO);
         metrics.writes.count(Write::Finalizer, Ok(()));
-        metrics.reconciled("profile", Ok(()), Duration::ZERO);
+        metrics.reconciled(Reconciled::Profile, Ok(()), Duration::ZERO);
         check();
     }
 }

@@ -15,7 +15,8 @@ use tracing::{info, warn};
 use crate::cluster::Cluster;
 use crate::gauges::Gauges;
 use crate::index::Index;
-use crate::metrics::{KINDS, Metrics};
+use crate::labels::Kind;
+use crate::metrics::Metrics;
 use crate::options::Options;
 use crate::pod_list::PodLists;
 use crate::reconcile::{Context, reconcile};
@@ -56,10 +57,11 @@ pub enum RunError {
 pub async fn run(options: Options) -> Result<(), RunError> {
     let signal = daemon::shutdown_signal().map_err(RunError::Signal)?;
     let registry = daemon::metrics::registry("operator", env!("CARGO_PKG_VERSION"))?;
-    let cluster = Arc::new(Cluster::new(Index::new(&options.directory), KINDS, Metrics::new(&registry)?));
+    let kinds = Kind::ALL.map(Kind::as_str);
+    let cluster = Arc::new(Cluster::new(Index::new(&options.directory), kinds, Metrics::new(&registry)?));
     registry.register(Box::new(Gauges::new(Arc::downgrade(&cluster))?))?;
     let readiness = Readiness::default();
-    let parts = KINDS.map(|kind| readiness.part(kind));
+    let parts = kinds.map(|kind| readiness.part(kind));
     let endpoints = http::serve(options.listen, registry, readiness, std::future::pending()).await?;
     let client = client::connect(WATCH).await?;
     info!(version = env!("CARGO_PKG_VERSION"), listen = %options.listen, directory = options.directory, "operator starts");

@@ -21,7 +21,7 @@ use crate::facts::{
     WatchedProfile,
 };
 use crate::index::Index;
-use crate::metrics;
+use crate::labels::Kind;
 use crate::selection::Selection;
 
 /// How one kind of object changes the index.
@@ -30,7 +30,7 @@ pub trait WatchedKind {
     type Object: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + 'static;
 
     /// Its name in logs and metrics.
-    const KIND: &'static str;
+    const KIND: Kind;
     /// Objects in one page of a list: pages of large objects are small, so that memory is too.
     const PAGE: u32;
 
@@ -65,7 +65,7 @@ pub async fn follow<W: WatchedKind>(kind: W, client: Client, cluster: Arc<Cluste
             Ok(change) => change,
             Err(error) => {
                 // The watch starts again by itself, with back-off; what is known stays.
-                warn!(kind = W::KIND, error = %chain(&error), "watch failed");
+                warn!(kind = W::KIND.as_str(), error = %chain(&error), "watch failed");
                 cluster.change(|index| interrupt::<W>(index));
                 continue;
             }
@@ -75,7 +75,7 @@ pub async fn follow<W: WatchedKind>(kind: W, client: Client, cluster: Arc<Cluste
         cluster.change(|index| apply(&kind, index, change, Timestamp::now()));
         if listed && let Some(ready) = ready.take() {
             ready.ready();
-            cluster.listed(W::KIND);
+            cluster.listed(W::KIND.as_str());
         }
     }
 }
@@ -88,7 +88,7 @@ pub fn apply<W: WatchedKind>(kind: &W, index: &mut Index, change: Change<W::Obje
         Change::Complete => {
             kind.complete(index, now);
             if W::MUST_BE_WHOLE {
-                index.is_whole(W::KIND);
+                index.is_whole(W::KIND.as_str());
             }
         }
     }
@@ -97,7 +97,7 @@ pub fn apply<W: WatchedKind>(kind: &W, index: &mut Index, change: Change<W::Obje
 /// The watch of a kind has failed: until the next list is complete, some objects may not be known.
 pub fn interrupt<W: WatchedKind>(index: &mut Index) {
     if W::MUST_BE_WHOLE {
-        index.doubt(W::KIND);
+        index.doubt(W::KIND.as_str());
     }
 }
 
@@ -122,7 +122,7 @@ pub struct Profiles;
 
 impl WatchedKind for Profiles {
     type Object = WatchedProfile;
-    const KIND: &'static str = metrics::PROFILES;
+    const KIND: Kind = Kind::Profile;
     // One that was stored without bounds takes megabytes decoded.
     const PAGE: u32 = 10;
 
@@ -148,7 +148,7 @@ pub struct Reports;
 
 impl WatchedKind for Reports {
     type Object = Untrusted<NodeProfileStatus>;
-    const KIND: &'static str = metrics::REPORTS;
+    const KIND: Kind = Kind::Report;
     const PAGE: u32 = 50;
 
     fn apply(&self, index: &mut Index, object: Self::Object, source: Source, now: Timestamp) {
@@ -170,7 +170,7 @@ pub struct Nodes(pub Selection);
 
 impl WatchedKind for Nodes {
     type Object = WatchedNode;
-    const KIND: &'static str = metrics::NODES;
+    const KIND: Kind = Kind::Node;
     const PAGE: u32 = 100;
     const MUST_BE_WHOLE: bool = true;
 
@@ -202,7 +202,7 @@ impl Pods {
 
 impl WatchedKind for Pods {
     type Object = WatchedPod;
-    const KIND: &'static str = metrics::PODS;
+    const KIND: Kind = Kind::Pod;
     const PAGE: u32 = 100;
     const MUST_BE_WHOLE: bool = true;
 

@@ -5,11 +5,12 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use daemon::metrics::register;
+use daemon::metrics::{Label, register};
 use link::changes::ObjectId;
 use prometheus::{HistogramOpts, HistogramVec, Registry};
 
 use crate::facts::Version;
+use crate::labels::{Kind, WrittenKind};
 
 /// The versions that were made and that the watch has not brought yet.
 #[derive(Debug, Clone)]
@@ -19,14 +20,14 @@ pub struct WatchLag {
 }
 
 /// By kind and name, which version was made and when that was known.
-type Awaited = HashMap<(&'static str, String), (Version, Instant)>;
+type Awaited = HashMap<(WrittenKind, String), (Version, Instant)>;
 
 impl WatchLag {
     /// Measures into a histogram in `registry`.
     ///
     /// # Errors
     /// `registry` holds a metric of its name already.
-    pub fn new(registry: &Registry, kinds: &[&str]) -> Result<Self, prometheus::Error> {
+    pub fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
         let lag = HistogramOpts::new(
             "seccomp_profile_watch_lag_seconds",
             "Time from the answer to a write of the operator's own until the watch of the kind brought what was written; \
@@ -34,14 +35,14 @@ impl WatchLag {
         );
         let lag = lag.buckets(vec![0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 60.0]);
         let lag = register(registry, HistogramVec::new(lag, &["kind"])?)?;
-        kinds.iter().for_each(|kind| drop(lag.with_label_values(&[kind])));
+        WrittenKind::ALL.iter().for_each(|kind| drop(lag.with_label_values(&[kind.as_str()])));
         Ok(Self { lag, awaited: Arc::default() })
     }
 
     /// The answer to a write says that it made version `made` of an object; `known` is the one that is known otherwise.
     pub fn written(
         &self,
-        kind: &'static str,
+        kind: WrittenKind,
         name: &str,
         made: &Version,
         known: Option<&Version>,
@@ -57,7 +58,8 @@ impl WatchLag {
     }
 
     /// The watch has brought a version of an object.
-    pub fn watched(&self, kind: &'static str, name: &str, version: &Version, at: Instant) {
+    pub fn watched(&self, kind: Kind, name: &str, version: &Version, at: Instant) {
+        let Some(kind) = WrittenKind::of(kind) else { return };
         let mut awaited = self.awaited();
         let key = (kind, name.to_owned());
         let Some((made, since)) = awaited.get(&key) else { return };
@@ -70,7 +72,8 @@ impl WatchLag {
     }
 
     /// An object is gone: the watch will bring no version of it any more.
-    pub fn gone(&self, kind: &'static str, object: &ObjectId) {
+    pub fn gone(&self, kind: Kind, object: &ObjectId) {
+        let Some(kind) = WrittenKind::of(kind) else { return };
         let mut awaited = self.awaited();
         let key = (kind, object.key.name.to_string());
         if awaited.get(&key).is_some_and(|(made, _)| *made.uid == *object.uid) {
@@ -79,12 +82,13 @@ impl WatchLag {
     }
 
     /// A list of a kind is complete: the watch does not bring again what the list has brought.
-    pub fn forget(&self, kind: &'static str) {
+    pub fn forget(&self, kind: Kind) {
+        let Some(kind) = WrittenKind::of(kind) else { return };
         self.awaited().retain(|(awaited, _), _| *awaited != kind);
     }
 
-    fn observe(&self, kind: &str, lag: Duration) {
-        self.lag.with_label_values(&[kind]).observe(lag.as_secs_f64());
+    fn observe(&self, kind: WrittenKind, lag: Duration) {
+        self.lag.with_label_values(&[kind.as_str()]).observe(lag.as_secs_f64());
     }
 
     fn awaited(&self) -> MutexGuard<'_, Awaited> {
@@ -97,7 +101,8 @@ impl WatchLag {
 mod tests {
     use super::*;
 
-    const KIND: &str = "SeccompProfile";
+    const KIND: Kind = Kind::Profile;
+    const WRITTEN: WrittenKind = WrittenKind::Profile;
 
     fn version(number: u32) -> Version {
         Version { uid: "u".into(), resource_version: number.to_string() }
@@ -105,16 +110,16 @@ mod tests {
 
     /// How often something was measured, and the sum in seconds.
     fn measured(watch_lag: &WatchLag) -> (u64, f64) {
-        let lag = watch_lag.lag.with_label_values(&[KIND]);
+        let lag = watch_lag.lag.with_label_values(&[KIND.as_str()]);
         (lag.get_sample_count(), lag.get_sample_sum())
     }
 
     #[test]
     fn the_lag_is_from_the_answer_to_the_news_of_the_same_version() {
-        let watch_lag = WatchLag::new(&Registry::new(), &[KIND]).unwrap();
+        let watch_lag = WatchLag::new(&Registry::new()).unwrap();
         let start = Instant::now();
         let at = |seconds| start + Duration::from_secs(seconds);
-        watch_lag.written(KIND, "a", &version(5), Some(&version(3)), at(0));
+        watch_lag.written(WRITTEN, "a", &version(5), Some(&version(3)), at(0));
         watch_lag.watched(KIND, "a", &version(4), at(1));
         assert_eq!(measured(&watch_lag), (0, 0.0), "that was an earlier version");
         watch_lag.watched(KIND, "b", &version(5), at(1));
@@ -127,23 +132,23 @@ mod tests {
 
     #[test]
     fn a_watch_that_was_faster_than_the_answer_has_no_lag() {
-        let watch_lag = WatchLag::new(&Registry::new(), &[KIND]).unwrap();
-        watch_lag.written(KIND, "a", &version(5), Some(&version(5)), Instant::now());
+        let watch_lag = WatchLag::new(&Registry::new()).unwrap();
+        watch_lag.written(WRITTEN, "a", &version(5), Some(&version(5)), Instant::now());
         assert_eq!(measured(&watch_lag), (1, 0.0));
         assert!(watch_lag.awaited().is_empty());
     }
 
     #[test]
     fn what_the_watch_will_never_bring_is_not_waited_for() {
-        let watch_lag = WatchLag::new(&Registry::new(), &[KIND]).unwrap();
+        let watch_lag = WatchLag::new(&Registry::new()).unwrap();
         let now = Instant::now();
-        watch_lag.written(KIND, "newer", &version(5), Some(&version(6)), now);
-        watch_lag.written(KIND, "gone", &version(5), None, now);
+        watch_lag.written(WRITTEN, "newer", &version(5), Some(&version(6)), now);
+        watch_lag.written(WRITTEN, "gone", &version(5), None, now);
         assert!(watch_lag.awaited().is_empty());
-        watch_lag.written(KIND, "passed-over", &version(5), Some(&version(4)), now);
+        watch_lag.written(WRITTEN, "passed-over", &version(5), Some(&version(4)), now);
         watch_lag.watched(KIND, "passed-over", &version(6), now);
         assert!(watch_lag.awaited().is_empty());
-        watch_lag.written(KIND, "listed", &version(5), Some(&version(4)), now);
+        watch_lag.written(WRITTEN, "listed", &version(5), Some(&version(4)), now);
         watch_lag.forget(KIND);
         assert!(watch_lag.awaited().is_empty());
         assert_eq!(measured(&watch_lag), (0, 0.0));

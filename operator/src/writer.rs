@@ -8,7 +8,7 @@ use api::names::{FINALIZER, GROUP, OPERATOR_FIELD_MANAGER};
 use api::{
     NodeProfileStatus, NodeProfileStatusSpec, SeccompProfile, SeccompProfileStatus, StartFailure, Untrusted,
 };
-use daemon::metrics::register;
+use daemon::metrics::{Label, register};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, OwnerReference};
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions};
 use kube::{Api, Client, Resource};
@@ -21,9 +21,6 @@ use tracing::debug;
 
 use crate::facts::{Version, WatchedProfile};
 use crate::notice::Notice;
-
-/// The outcome of what went well.
-const OK: &str = "Ok";
 
 /// A write that did not happen.
 #[derive(Debug, thiserror::Error)]
@@ -46,28 +43,57 @@ pub enum WriteError {
 }
 
 impl WriteError {
-    /// Every [`Self::reason`].
-    pub const REASONS: [&str; 4] = ["Conflict", "Gone", "Refused", "Unavailable"];
-
-    /// Every [`Self::outcome`].
-    pub fn outcomes() -> impl Iterator<Item = &'static str> {
-        std::iter::once(OK).chain(Self::REASONS)
-    }
-
-    /// What became of a write, in one word of a bounded vocabulary.
+    /// What became of the write.
     #[must_use]
-    pub fn outcome(result: Result<(), &Self>) -> &'static str {
-        result.map_or_else(Self::reason, |()| OK)
+    pub fn outcome(&self) -> WriteOutcome {
+        match self {
+            Self::Conflict => WriteOutcome::Conflict,
+            Self::Gone => WriteOutcome::Gone,
+            Self::Refused(_) => WriteOutcome::Refused,
+            Self::Unavailable(_) | Self::Unlisted(_) => WriteOutcome::Unavailable,
+        }
     }
 
     /// One word of a bounded vocabulary, for metrics and logs.
     #[must_use]
     pub fn reason(&self) -> &'static str {
+        self.outcome().as_str()
+    }
+}
+
+/// What became of a write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WriteOutcome {
+    /// It was made.
+    Ok,
+    /// [`WriteError::Conflict`].
+    Conflict,
+    /// [`WriteError::Gone`].
+    Gone,
+    /// [`WriteError::Refused`].
+    Refused,
+    /// [`WriteError::Unavailable`] or [`WriteError::Unlisted`].
+    Unavailable,
+}
+
+impl WriteOutcome {
+    /// What a result says.
+    #[must_use]
+    pub fn of(result: Result<(), &WriteError>) -> Self {
+        result.map_or_else(WriteError::outcome, |()| Self::Ok)
+    }
+}
+
+impl Label for WriteOutcome {
+    const ALL: &'static [Self] = &[Self::Ok, Self::Conflict, Self::Gone, Self::Refused, Self::Unavailable];
+
+    fn as_str(self) -> &'static str {
         match self {
+            Self::Ok => "Ok",
             Self::Conflict => "Conflict",
             Self::Gone => "Gone",
-            Self::Refused(_) => "Refused",
-            Self::Unavailable(_) | Self::Unlisted(_) => "Unavailable",
+            Self::Refused => "Refused",
+            Self::Unavailable => "Unavailable",
         }
     }
 }
@@ -102,14 +128,11 @@ pub enum Write {
     Event,
 }
 
-impl Write {
-    /// All of them.
-    pub const ALL: [Self; 5] =
-        [Self::Finalizer, Self::ProfileStatus, Self::NodeReport, Self::NodeCondition, Self::Event];
+impl Label for Write {
+    const ALL: &'static [Self] =
+        &[Self::Finalizer, Self::ProfileStatus, Self::NodeReport, Self::NodeCondition, Self::Event];
 
-    /// One word for a metric label.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
+    fn as_str(self) -> &'static str {
         match self {
             Self::Finalizer => "finalizer",
             Self::ProfileStatus => "profile-status",
@@ -136,8 +159,8 @@ impl Writes {
         );
         let writes = Self(register(registry, IntCounterVec::new(writes, &["write", "outcome"])?)?);
         for write in Write::ALL {
-            for outcome in WriteError::outcomes() {
-                writes.0.with_label_values(&[write.as_str(), outcome]);
+            for outcome in WriteOutcome::ALL {
+                writes.0.with_label_values(&[write.as_str(), outcome.as_str()]);
             }
         }
         Ok(writes)
@@ -145,7 +168,7 @@ impl Writes {
 
     /// Counts one.
     pub fn count(&self, write: Write, result: Result<(), &WriteError>) {
-        self.0.with_label_values(&[write.as_str(), WriteError::outcome(result)]).inc();
+        self.0.with_label_values(&[write.as_str(), WriteOutcome::of(result).as_str()]).inc();
     }
 }
 

@@ -35,7 +35,7 @@ pub enum LogFormat {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "--log-level (LOG_LEVEL) {filter:?}: {problem}; expected a level (off, error, warn, info, debug, trace), or levels by \
-     part of the code such as info,kube=debug"
+     module such as info,kube=debug"
 )]
 pub struct InvalidFilter {
     filter: String,
@@ -48,7 +48,7 @@ enum Problem {
     Level(String),
     /// What `RUST_LOG` of many programs takes: `target[span{field=value}]=level`.
     #[error("{0:?} is no module, and filters by span or field are not supported")]
-    Part(String),
+    Module(String),
 }
 
 /// Sends the log lines of this process to standard error.
@@ -87,7 +87,7 @@ fn filter(text: &str) -> Result<Targets, Problem> {
         let level = |level: &str| level.parse::<LevelFilter>().map_err(|_| Problem::Level(level.to_owned()));
         filter = match entry.rsplit_once('=') {
             Some((_, "")) => return Err(Problem::Level(String::new())),
-            Some((part, text)) => filter.with_target(checked(part)?, level(text)?),
+            Some((module, text)) => filter.with_target(checked(module)?, level(text)?),
             None => match level(entry) {
                 Ok(level) => filter.with_default(level),
                 // A module alone.
@@ -99,11 +99,11 @@ fn filter(text: &str) -> Result<Targets, Problem> {
 }
 
 /// A module: a crate, or a path of modules in it.
-fn checked(part: &str) -> Result<&str, Problem> {
+fn checked(module: &str) -> Result<&str, Problem> {
     let fits = |character: char| character.is_ascii_alphanumeric() || "_:-".contains(character);
-    match !part.is_empty() && part.chars().all(fits) {
-        true => Ok(part),
-        false => Err(Problem::Part(part.to_owned())),
+    match !module.is_empty() && module.chars().all(fits) {
+        true => Ok(module),
+        false => Err(Problem::Module(module.to_owned())),
     }
 }
 

@@ -1,5 +1,6 @@
 //! A metrics registry that starts with `seccomp_profile_build_info`, and the metrics of both programs' watches.
 
+use std::marker::PhantomData;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use link::watch::Observer;
@@ -39,19 +40,55 @@ pub fn now() -> f64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64()
 }
 
+/// A label of a metric. All its values are known at compile time: each has a series from the start, so that a rate does
+/// not miss the first event, and no other value can be counted.
+pub trait Label: Copy + 'static {
+    /// All values.
+    const ALL: &'static [Self];
+
+    /// The value in Prometheus.
+    fn as_str(self) -> &'static str;
+}
+
+/// A counter with one label.
+#[derive(Debug, Clone)]
+pub struct Counters<L> {
+    vector: IntCounterVec,
+    label: PhantomData<L>,
+}
+
+impl<L: Label> Counters<L> {
+    /// New counters in `registry`, with a series for each value of the label `name`.
+    ///
+    /// # Errors
+    /// `registry` holds a metric of this name already.
+    pub fn new(registry: &Registry, opts: Opts, name: &str) -> Result<Self, prometheus::Error> {
+        let vector = register(registry, IntCounterVec::new(opts, &[name])?)?;
+        let counters = Self { vector, label: PhantomData };
+        L::ALL.iter().for_each(|value| drop(counters.of(*value)));
+        Ok(counters)
+    }
+
+    /// The counter with this value of the label.
+    #[must_use]
+    pub fn of(&self, value: L) -> IntCounter {
+        self.vector.with_label_values(&[value.as_str()])
+    }
+}
+
 /// The metrics of a program's watches, by kind.
 #[derive(Debug, Clone)]
-pub struct Watches {
-    failures: IntCounterVec,
+pub struct Watches<K> {
+    failures: Counters<K>,
     last_answer: GaugeVec,
 }
 
-impl Watches {
-    /// New metrics in `registry`, with series for each of `kinds`.
+impl<K: Label> Watches<K> {
+    /// New metrics in `registry`, with series for each kind.
     ///
     /// # Errors
     /// `registry` already has metrics of these names.
-    pub fn new(registry: &Registry, kinds: &[&str]) -> Result<Self, prometheus::Error> {
+    pub fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
         let failures = Opts::new(
             "seccomp_profile_watch_failures_total",
             "Lists and watches that failed and were restarted, by kind.",
@@ -63,19 +100,19 @@ impl Watches {
              an older time means that events may be missing.",
         );
         let watches = Self {
-            failures: register(registry, IntCounterVec::new(failures, &["kind"])?)?,
+            failures: Counters::new(registry, failures, "kind")?,
             last_answer: register(registry, GaugeVec::new(last_answer, &["kind"])?)?,
         };
-        kinds.iter().for_each(|kind| watches.of(kind).answered());
+        K::ALL.iter().for_each(|kind| watches.of(*kind).answered());
         Ok(watches)
     }
 
     /// The metrics of the watch of one kind.
     #[must_use]
-    pub fn of(&self, kind: &str) -> Watch {
+    pub fn of(&self, kind: K) -> Watch {
         Watch {
-            failures: self.failures.with_label_values(&[kind]),
-            last_answer: self.last_answer.with_label_values(&[kind]),
+            failures: self.failures.of(kind),
+            last_answer: self.last_answer.with_label_values(&[kind.as_str()]),
         }
     }
 }
@@ -101,10 +138,21 @@ impl Observer for Watch {
 mod tests {
     use super::*;
 
+    #[derive(Debug, Clone, Copy)]
+    struct Namespace;
+
+    impl Label for Namespace {
+        const ALL: &'static [Self] = &[Self];
+
+        fn as_str(self) -> &'static str {
+            "Namespace"
+        }
+    }
+
     #[test]
     fn a_kind_has_series_from_the_start_and_what_its_watch_shows_goes_into_them() {
         let registry = Registry::new();
-        let watch = Watches::new(&registry, &["Namespace"]).unwrap().of("Namespace");
+        let watch = Watches::new(&registry).unwrap().of(Namespace);
         let values = || {
             let mut families = registry.gather();
             let mut value = |at: usize| families[at].take_metric().swap_remove(0);

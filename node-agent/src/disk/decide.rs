@@ -49,6 +49,9 @@ pub enum Drift {
 }
 
 impl Drift {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Changed, Self::Removed, Self::Replaced];
+
     /// One word for metric labels and log lines.
     #[must_use]
     pub fn as_str(self) -> &'static str {

@@ -144,7 +144,7 @@ fn what_takes_a_free_name_meanwhile_is_not_overwritten() {
         Ok(())
     });
     let failure = world.directory.put(&a(), b"ours", Over::Nothing).unwrap_err();
-    assert_eq!(DiskError::from(failure).reason(), "NotOurs");
+    assert_eq!(DiskError::from(failure).reason().as_str(), "NotOurs");
     assert_eq!(fs::read(world.path("a.json")).unwrap(), b"theirs");
     assert_eq!(world.files(), ["a.json"]);
 }

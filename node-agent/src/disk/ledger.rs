@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_with::rust::maps_duplicate_key_is_error;
 
 use super::failure::FailedCall;
+use super::reason::DiskReason;
 
 /// The version of the ledger's format that this agent writes and reads.
 const VERSION: u32 = 1;
@@ -68,11 +69,11 @@ pub enum LedgerError {
 impl LedgerError {
     /// One word for metric labels and reports.
     #[must_use]
-    pub fn reason(&self) -> &'static str {
+    pub fn reason(&self) -> DiskReason {
         match self {
-            Self::Read(_) | Self::NotALedger(_) | Self::Damaged(_) => "LedgerUnreadable",
-            Self::Full(_) => "LedgerFull",
-            Self::TooNew(_) => "LedgerTooNew",
+            Self::Read(_) | Self::NotALedger(_) | Self::Damaged(_) => DiskReason::LedgerUnreadable,
+            Self::Full(_) => DiskReason::LedgerFull,
+            Self::TooNew(_) => DiskReason::LedgerTooNew,
         }
     }
 }
@@ -219,7 +220,7 @@ mod tests {
             .map(|name| (ledger.add(&name, Claim::Intended(hash)), name))
             .find_map(|(added, name)| added.err().map(|full| (name, full)))
             .unwrap();
-        assert_eq!(full.reason(), "LedgerFull");
+        assert_eq!(full.reason(), DiskReason::LedgerFull);
         assert!(ledger.names().count() > 13_000);
         assert_eq!(ledger.claim(&refused), None);
         assert_eq!(full, LedgerError::Full(ledger.names().count()), "it is as it was");
@@ -245,7 +246,7 @@ mod tests {
     fn a_newer_ledger_is_told_from_a_damaged_one() {
         let newer = br#"{"version":2,"files":[7],"future":true}"#;
         assert_eq!(Ledger::from_bytes(newer), Err(LedgerError::TooNew(2)));
-        assert_eq!(LedgerError::TooNew(2).reason(), "LedgerTooNew");
+        assert_eq!(LedgerError::TooNew(2).reason(), DiskReason::LedgerTooNew);
     }
 
     #[test]
@@ -277,7 +278,7 @@ mod tests {
             r#"{"version":1,"written":[],"intended":{"a":"sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a","a":"sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a"}}"#,
         ] {
             let error = Ledger::from_bytes(bytes.as_bytes()).unwrap_err();
-            assert_eq!(error.reason(), "LedgerUnreadable", "{bytes}: {error}");
+            assert_eq!(error.reason(), DiskReason::LedgerUnreadable, "{bytes}: {error}");
         }
     }
 }

@@ -20,6 +20,7 @@ mod fingerprint;
 mod found;
 mod identity;
 mod ledger;
+mod reason;
 #[cfg(test)]
 pub(crate) mod testing;
 
@@ -34,6 +35,7 @@ pub use fingerprint::Fingerprint;
 pub use found::Found;
 pub use identity::Displaced;
 pub use ledger::{Claim, Ledger, LedgerError};
+pub use reason::DiskReason;
 
 /// Permissions of a profile's file: runtimes that do not run as root read it too.
 const MODE: Mode = Mode::from_raw_mode(0o644);

@@ -5,7 +5,7 @@ use std::time::Instant;
 use api::ProfileName;
 use profile::ContentHash;
 
-use crate::disk::{DiskError, Drift, FailedCall, LedgerError};
+use crate::disk::{DiskError, DiskReason, Drift, FailedCall, LedgerError};
 use crate::report::Problem;
 
 /// Something that happened.
@@ -33,7 +33,7 @@ pub enum Event {
         since: Option<Instant>,
     },
     /// A profile's file could not be brought to what it should be, for this reason; told anew by every attempt.
-    Failed(&'static str),
+    Failed(DiskReason),
     /// What is wrong with a profile's file is something else than before.
     Problem {
         /// The profile.

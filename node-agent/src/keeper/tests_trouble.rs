@@ -10,25 +10,25 @@ use super::testing::{World, name, object, short};
 use super::*;
 use crate::budget::Refusal;
 use crate::desired::Object;
-use crate::disk::SystemCall;
+use crate::disk::{DiskReason, SystemCall};
 
 #[test]
 fn a_disk_that_refuses_keeps_the_old_file_and_heals_by_itself() {
     for (step, errno, reason) in [
-        (SystemCall::Write, Errno::NOSPC, "DiskFull"),
-        (SystemCall::Create, Errno::NOSPC, "DiskFull"),
-        (SystemCall::Write, Errno::DQUOT, "QuotaExceeded"),
-        (SystemCall::Create, Errno::ROFS, "ReadOnly"),
-        (SystemCall::Create, Errno::ACCESS, "PermissionDenied"),
-        (SystemCall::Rename, Errno::PERM, "PermissionDenied"),
-        (SystemCall::Sync, Errno::IO, "Io"),
-        (SystemCall::Create, Errno::MFILE, "Io"),
+        (SystemCall::Write, Errno::NOSPC, DiskReason::DiskFull),
+        (SystemCall::Create, Errno::NOSPC, DiskReason::DiskFull),
+        (SystemCall::Write, Errno::DQUOT, DiskReason::QuotaExceeded),
+        (SystemCall::Create, Errno::ROFS, DiskReason::ReadOnly),
+        (SystemCall::Create, Errno::ACCESS, DiskReason::PermissionDenied),
+        (SystemCall::Rename, Errno::PERM, DiskReason::PermissionDenied),
+        (SystemCall::Sync, Errno::IO, DiskReason::Io),
+        (SystemCall::Create, Errno::MFILE, DiskReason::Io),
     ] {
         let mut world = World::with(&[("a", "one")]);
         world.script.fail(step, errno);
         let pass = world.apply("a", "two");
         assert!(pass.changed && pass.failed);
-        assert_eq!(world.problem(), (FileState::Failed, reason.into()), "{step} {errno}");
+        assert_eq!(world.problem(), (FileState::Failed, reason.as_str().into()), "{step} {errno}");
         assert_eq!(world.reported(), [("a".into(), short("one"))]);
         let again = Pass { changed: false, failed: true, events: vec![Event::Failed(reason)] };
         assert_eq!(world.retry(), again, "nothing new to report");

@@ -19,6 +19,7 @@ use crate::cluster::Cluster;
 use crate::cooldowns::Cooldowns;
 use crate::facts::Version;
 use crate::index::WorkKey;
+use crate::labels::Reconciled;
 use crate::pod_list::PodLists;
 use crate::writer::{WriteError, Writer};
 
@@ -90,15 +91,15 @@ impl Context {
 /// What is counted and logged as one kind, and cools down together: a report without a Node is the business of the node.
 #[derive(Debug, Clone, Copy)]
 struct Subject<'a> {
-    kind: &'static str,
+    kind: Reconciled,
     name: &'a str,
 }
 
 impl<'a> From<&'a WorkKey> for Subject<'a> {
     fn from(key: &'a WorkKey) -> Self {
         match key {
-            WorkKey::Profile(name) => Self { kind: "profile", name },
-            WorkKey::Node(name) | WorkKey::Orphan(name) => Self { kind: "node", name },
+            WorkKey::Profile(name) => Self { kind: Reconciled::Profile, name },
+            WorkKey::Node(name) | WorkKey::Orphan(name) => Self { kind: Reconciled::Node, name },
         }
     }
 }
@@ -124,7 +125,7 @@ pub async fn try_reconcile(key: &WorkKey, context: &Context) -> Result<Option<Du
     }
     let profile = context.profile_version(key);
     let same = |failure: &Failure| failure.profile == profile;
-    if let Some(left) = context.failures.left_while(subject.kind, subject.name, same, began) {
+    if let Some(left) = context.failures.left_while(subject.kind.as_str(), subject.name, same, began) {
         return Ok(Some(left));
     }
     let result = match key {
@@ -156,8 +157,8 @@ impl Context {
     ) -> Option<Duration> {
         let requeue_at = match outcome {
             Outcome::Done(time) => {
-                self.failures.forget(kind, name);
-                self.outdated.forget(kind, name);
+                self.failures.forget(kind.as_str(), name);
+                self.outdated.forget(kind.as_str(), name);
                 time
             }
             Outcome::Listed(time) => time,
@@ -178,21 +179,21 @@ impl Context {
         let Subject { kind, name } = key.into();
         if matches!(error, WriteError::Conflict | WriteError::Gone) {
             // The watch brings the update that the judgement lacked; the timer is for the case that it does not.
-            self.failures.forget(kind, name);
-            return self.outdated.left(kind, name, now).unwrap_or(Duration::from_secs(1));
+            self.failures.forget(kind.as_str(), name);
+            return self.outdated.left(kind.as_str(), name, now).unwrap_or(Duration::from_secs(1));
         }
         // For another reason it begins anew: an API server that has just come back may refuse what it will allow in a
         // moment.
         let failure = Failure { reason: error.reason(), profile: self.profile_version(key) };
-        let delay = self.failures.begin(kind, name, failure, now);
+        let delay = self.failures.begin(kind.as_str(), name, failure, now);
         if matches!(error, WriteError::Unlisted(_)) {
             warn!(profile = name, error = %chain(error), retry_in = ?delay, "pods cannot be listed: the file stays");
             return delay;
         }
         let of = |other| (kind == other).then_some(name);
         warn!(
-            profile = of("profile"),
-            node = of("node"),
+            profile = of(Reconciled::Profile),
+            node = of(Reconciled::Node),
             reason = error.reason(),
             error = %chain(error),
             retry_in = ?delay,
@@ -221,7 +222,7 @@ mod tests {
         Context::new(Arc::new(Cluster::new(Index::new("profiles"), [], metrics)), writer, pod_lists)
     }
 
-    const PROFILE: Subject<'_> = Subject { kind: "profile", name: "a" };
+    const PROFILE: Subject<'_> = Subject { kind: Reconciled::Profile, name: "a" };
 
     /// How long the profile cools down after an answer.
     fn cooldown_after(context: &Context, code: u16) -> Duration {

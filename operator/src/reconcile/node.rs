@@ -9,7 +9,7 @@ use tracing::{info, warn};
 use super::Context;
 use crate::facts::{ReportFacts, Source};
 use crate::index::NodeOperation;
-use crate::metrics;
+use crate::labels::WrittenKind;
 use crate::notice::Notice;
 use crate::writer::WriteError;
 
@@ -42,7 +42,7 @@ pub(super) async fn reconcile(name: &str, context: &Context) -> Result<Option<Ti
                 let facts = ReportFacts::of(answer);
                 let known = index.report_version(name);
                 let at = Instant::now();
-                cluster.metrics.watch_lag.written(metrics::REPORTS, name, &facts.version, known, at);
+                cluster.metrics.watch_lag.written(WrittenKind::Report, name, &facts.version, known, at);
                 index.apply_report(facts, Source::Answer, now);
                 if let Some(failures) = failures {
                     index.starts_written(name, failures.len(), now);

@@ -10,7 +10,7 @@ use super::{Context, Outcome};
 use crate::cluster::Cluster;
 use crate::facts::{ProfileFacts, Source, WatchedProfile};
 use crate::index::{Index, Listed, ProfileOperation};
-use crate::metrics;
+use crate::labels::WrittenKind;
 use crate::notice::Notice;
 use crate::writer::WriteError;
 
@@ -121,6 +121,12 @@ fn profile_answered(cluster: &Cluster, index: &mut Index, answer: &WatchedProfil
     let known = index.profile(answer.metadata.name.as_deref().unwrap_or_default());
     let facts = ProfileFacts::given(known, answer);
     let known = known.map(|known| &known.version);
-    cluster.metrics.watch_lag.written(metrics::PROFILES, &facts.name, &facts.version, known, Instant::now());
+    cluster.metrics.watch_lag.written(
+        WrittenKind::Profile,
+        &facts.name,
+        &facts.version,
+        known,
+        Instant::now(),
+    );
     index.apply_profile(facts, Source::Answer, Timestamp::now());
 }

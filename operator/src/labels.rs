@@ -1,0 +1,100 @@
+//! The values of metric labels that more than one file names.
+
+use daemon::metrics::Label;
+
+/// A kind that is watched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// The profiles.
+    Profile,
+    /// The nodes' reports.
+    Report,
+    /// The Nodes.
+    Node,
+    /// The Pods.
+    Pod,
+}
+
+impl Kind {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Profile, Self::Report, Self::Node, Self::Pod];
+
+    /// What it is called in logs and metrics.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Profile => "SeccompProfile",
+            Self::Report => "NodeProfileStatus",
+            Self::Node => "Node",
+            Self::Pod => "Pod",
+        }
+    }
+}
+
+impl Label for Kind {
+    const ALL: &'static [Self] = &Self::ALL;
+
+    fn as_str(self) -> &'static str {
+        self.as_str()
+    }
+}
+
+/// A kind that is watched and whose objects the operator writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum WrittenKind {
+    /// The profiles.
+    Profile,
+    /// The nodes' reports.
+    Report,
+}
+
+impl WrittenKind {
+    /// The same kind, if the operator writes it.
+    #[must_use]
+    pub fn of(kind: Kind) -> Option<Self> {
+        match kind {
+            Kind::Profile => Some(Self::Profile),
+            Kind::Report => Some(Self::Report),
+            Kind::Node | Kind::Pod => None,
+        }
+    }
+}
+
+impl Label for WrittenKind {
+    const ALL: &'static [Self] = &[Self::Profile, Self::Report];
+
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Profile => Kind::Profile.as_str(),
+            Self::Report => Kind::Report.as_str(),
+        }
+    }
+}
+
+/// What is reconciled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reconciled {
+    /// A profile.
+    Profile,
+    /// A node with its report, or a report without a Node.
+    Node,
+}
+
+impl Reconciled {
+    /// One word for metrics and logs.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Profile => "profile",
+            Self::Node => "node",
+        }
+    }
+}
+
+impl Label for Reconciled {
+    const ALL: &'static [Self] = &[Self::Profile, Self::Node];
+
+    fn as_str(self) -> &'static str {
+        self.as_str()
+    }
+}
