@@ -69,8 +69,10 @@ pub fn subscriber(
     out: impl for<'a> MakeWriter<'a> + Send + Sync + 'static,
     colours: bool,
 ) -> Result<Dispatch, InvalidFilter> {
-    /// The log level: a level (off, error, warn, info, debug, trace), or a list of levels by module such as
-    /// `info,kube=debug`.
+    let filter = filter(&args.log_level)
+        .map_err(|problem| InvalidFilter { filter: args.log_level.clone(), problem })?;
+    let filtered = tracing_subscriber::registry().with(filter);
+    let lines = tracing_subscriber::fmt::layer().with_writer(out);
     Ok(match args.log_format {
         LogFormat::Text => filtered.with(lines.with_ansi(colours)).into(),
         LogFormat::Json => filtered.with(lines.json().flatten_event(true).with_current_span(false)).into(),
