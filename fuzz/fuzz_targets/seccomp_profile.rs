@@ -7,10 +7,11 @@ use api::names::FINALIZER;
 use api::{ProfileName, SeccompProfile, Untrusted};
 use kube_runtime::watcher::Event;
 use libfuzzer_sys::{fuzz_mutator, fuzz_target};
+use link::changes::Existing;
 use node_agent::budget::Budget;
-use node_agent::desired::{Desired, Listeners, ProfileEvent, Want};
-use node_agent::disk::Goal;
-use node_agent::reading::{Outcome, Reading, Watched};
+use node_agent::goal::{Goal, Listeners};
+use node_agent::profiles::{Outcome, Profiles};
+use node_agent::watched_profile::WatchedProfile as AgentsProfile;
 use operator::facts::{ProfileFacts, WatchedProfile};
 use profile::{ContentHash, Profile};
 use serde_json::Value;
@@ -21,7 +22,7 @@ fuzz_mutator!(|data: &mut [u8], size: usize, max_size: usize, seed: u32| {
 
 fuzz_target!(|bytes: &[u8]| {
     let (agents, operators) =
-        (serde_json::from_slice::<Watched>(bytes), serde_json::from_slice::<WatchedProfile>(bytes));
+        (serde_json::from_slice::<AgentsProfile>(bytes), serde_json::from_slice::<WatchedProfile>(bytes));
     assert_eq!(agents.is_ok(), operators.is_ok(), "what ends one watch ends the other");
     if let (Ok(watched), Ok(object)) = (agents, operators) {
         check_agreement(watched, &object);
@@ -33,64 +34,66 @@ fuzz_target!(|bytes: &[u8]| {
     }
 });
 
+/// What an event of one object comes to.
+fn outcome((existing, profiles): &mut (Existing, Profiles), event: Event<AgentsProfile>) -> Outcome {
+    let mut changes = existing.take(event);
+    let outcome = profiles.take(changes.next().expect("an object is a change"), Instant::now());
+    assert!(changes.next().is_none(), "one object is one change");
+    outcome
+}
+
 /// The agents and the operator, each by its own code, come to the same.
-fn check_agreement(watched: Watched, object: &WatchedProfile) {
-    let mut reading = Reading::new(Listeners::Admitted, Budget::default());
+fn check_agreement(watched: AgentsProfile, object: &WatchedProfile) {
     let facts = ProfileFacts::of(object);
-    let mut event = |event| reading.event(event, Instant::now());
-    let Outcome::News(ProfileEvent::Apply(read)) = event(Event::Apply(watched.clone())) else {
-        panic!("what comes for the first time is news");
-    };
-    assert_eq!(event(Event::Apply(watched.clone())), Outcome::Echo, "what is known is no news");
-    let known = watched.clone();
-    let listed = event(Event::InitApply(watched));
-    assert_eq!(
-        listed,
-        Outcome::News(ProfileEvent::InitApply(read.clone())),
-        "what is known is what was read"
-    );
-    let want = &read.want;
-    let careful = match Reading::default().event(Event::Apply(known), Instant::now()) {
-        Outcome::News(ProfileEvent::Apply(read)) => read.want,
-        other => panic!("{other:?}"),
-    };
-    let name = facts.name.parse::<ProfileName>();
-    assert_eq!(*want == Want::Removal, facts.removal_approved);
+    let mut agent = (Existing::default(), Profiles::new(Listeners::Admitted, Budget::default()));
+    let mut careful_agent = (Existing::default(), Profiles::default());
+    let first = outcome(&mut agent, Event::Apply(watched.clone()));
+    let again = outcome(&mut agent, Event::Apply(watched.clone()));
+    assert_eq!(again, Outcome::Rollout, "what is known changes nothing");
+    let listed = outcome(&mut agent, Event::InitApply(watched.clone()));
+    assert_eq!(listed, Outcome::Nothing, "nor does a list of it");
+    let careful = outcome(&mut careful_agent, Event::Apply(watched.clone()));
+    let gone = outcome(&mut agent, Event::Delete(watched));
     assert!(
         facts.deletion.is_some() || !facts.removal_approved,
         "no file goes of a profile that nobody deleted"
     );
-    let goal = match want {
-        Want::File { bytes, hash } => {
+    match (first, facts.name.parse::<ProfileName>()) {
+        (Outcome::Goal(name, goal), Ok(expected)) => {
+            assert_eq!(name, expected);
+            let removal = Outcome::Goal(name, Goal::Removal);
+            assert_eq!(gone, if goal == Goal::Removal { Outcome::Nothing } else { removal });
+            check_goal(&goal, &careful, &facts);
+        }
+        (Outcome::Misnamed { name, message: Some(_) }, Err(_)) => {
+            assert_eq!(*name, *facts.name);
+            assert_eq!(gone, Outcome::Misnamed { name, message: None });
+        }
+        (other, name) => panic!("{name:?}: {other:?}"),
+    }
+}
+
+/// `goal` is what the facts say; `careful` is what an agent makes of the profile that takes no listeners.
+fn check_goal(goal: &Goal, careful: &Outcome, facts: &ProfileFacts) {
+    let Outcome::Goal(_, careful) = careful else { panic!("{careful:?}") };
+    assert_eq!(*goal == Goal::Removal, facts.removal_approved);
+    match goal {
+        Goal::File { bytes, hash } => {
             assert_eq!(*hash, ContentHash::of(bytes));
             let profile = Profile::from_slice(bytes).expect("the file holds a profile");
             assert_eq!(*profile.canonical().bytes(), **bytes);
-            assert_eq!(facts.content.as_ref().ok(), name.is_ok().then_some(hash));
+            assert_eq!(facts.content.as_ref().ok(), Some(hash));
             match profile.listener() {
-                Some(_) => assert!(matches!(careful, Want::Rejected { reason: "ListenersDisabled", .. })),
-                None => assert_eq!(careful, *want),
+                Some(_) => assert!(matches!(careful, Goal::Rejected { reason: "ListenersDisabled", .. })),
+                None => assert_eq!(careful, goal),
             }
-            Goal::Hold(*hash)
         }
-        Want::Rejected { message: why, .. } => {
+        Goal::Rejected { message: why, .. } => {
             assert!(why.starts_with("spec.contents"), "{why}");
-            if name.is_ok() {
-                assert_eq!(facts.content.as_ref().err().map(String::as_str), Some(&**why));
-            }
-            Goal::Leave
+            assert_eq!(facts.content.as_ref().err().map(String::as_str), Some(&**why));
         }
-        Want::Refused(refusal) => panic!("{refusal}"),
-        Want::Removal => Goal::Gone,
-    };
-
-    let mut desired = Desired::default();
-    desired.change(ProfileEvent::Init);
-    assert_eq!((&*read.name, &*read.uid), (&*facts.name, facts.version.uid.as_str()));
-    desired.change(ProfileEvent::InitApply(read));
-    desired.change(ProfileEvent::InitDone);
-    match name {
-        Ok(name) => assert_eq!((desired.goal(&name), desired.misnamed().count()), (goal, 0)),
-        Err(_) => assert_eq!((desired.names().count(), desired.misnamed().count()), (0, 1)),
+        Goal::Refused(refusal) => panic!("{refusal}"),
+        Goal::Removal => {}
     }
 }
 

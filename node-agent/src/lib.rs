@@ -2,11 +2,11 @@
 //! lies on the disk. It writes nothing to the API server but its own report, and judges nothing.
 //!
 //! Pure or synchronous, tested without a cluster:
-//! - [`reading`]: profiles as the watch brings them, read strictly once.
 //! - [`budget`]: how many profiles there is room for.
-//! - [`desired`]: what should lie on the disk, from the events of the watch.
+//! - [`goal`]: what should lie under the name of one profile.
+//! - [`profiles`]: the profiles that exist, and what each asks of the directory.
 //! - [`disk`]: the directory: atomic writes, the ledger of what is ours, what to do about one name.
-//! - [`keeper`]: brings the one to the other.
+//! - [`keeper`]: brings the directory to the goals.
 //! - [`gather`]: how long changes are gathered before they are reported.
 //! - [`report`]: what lies on the disk, in the words of the custom resource.
 //!
@@ -17,9 +17,9 @@
 //! - [`run()`]: puts the parts together.
 
 pub mod budget;
-pub mod desired;
 pub mod disk;
 pub mod gather;
+pub mod goal;
 mod jitter;
 pub mod journal;
 pub mod keeper;
@@ -27,12 +27,15 @@ pub mod metrics;
 pub mod notify;
 pub mod options;
 pub mod own_status;
-pub mod reading;
+pub mod profiles;
+#[cfg(test)]
+mod profiles_tests;
 pub mod report;
 pub mod reporter;
 #[cfg(test)]
 mod reporter_tests;
 mod run;
+pub mod watched_profile;
 pub mod watches;
 #[cfg(test)]
 mod watches_tests;

@@ -11,7 +11,7 @@ use api::names::{DEFAULT_DIRECTORY, DEFAULT_KUBELET_ROOT};
 use clap::Parser;
 use daemon::logging::LoggingArgs;
 
-use crate::desired::Listeners;
+use crate::goal::Listeners;
 
 /// Keeps this node's seccomp profiles on its disk, and reports what lies there.
 #[derive(Debug, Clone, Parser)]

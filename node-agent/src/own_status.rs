@@ -17,6 +17,28 @@ pub enum OwnState {
     Watched(OwnStatus),
 }
 
+impl OwnState {
+    /// Takes in that the object of this uid does not exist any more, which says nothing of one that was created after
+    /// it. False if that changes nothing.
+    pub fn gone(&mut self, uid: &str) -> bool {
+        let is_gone = matches!(self, Self::Listed(object) | Self::Watched(object) if *object.uid == *uid);
+        if is_gone {
+            *self = Self::Absent;
+        }
+        is_gone
+    }
+
+    /// Takes in that a list is complete: an object that no list has brought does not exist. False if that changes
+    /// nothing.
+    pub fn list_complete(&mut self) -> bool {
+        let is_absent = *self == Self::Unknown;
+        if is_absent {
+            *self = Self::Absent;
+        }
+        is_absent
+    }
+}
+
 /// The object, without what only the operator needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OwnStatus {
@@ -47,5 +69,29 @@ impl From<Untrusted<NodeProfileStatus>> for OwnStatus {
             version: object.metadata.resource_version.and_then(|version| version.parse().ok()),
             report: object.status.get("report").filter(|report| !report.is_null()).map(ReportHash::of),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_recreated_object_is_not_absent_because_its_predecessor_is_gone() {
+        let object = |uid: &str| OwnStatus { uid: uid.into(), version: None, report: None };
+        let mut own = OwnState::Listed(object("2"));
+        assert!(!own.gone("1") && !own.list_complete());
+        assert_eq!(own, OwnState::Listed(object("2")));
+        assert!(own.gone("2") && !own.gone("2"));
+        assert_eq!(own, OwnState::Absent);
+    }
+
+    #[test]
+    fn only_a_complete_list_shows_that_there_is_no_object() {
+        let mut own = OwnState::Unknown;
+        assert!(!own.gone("1"));
+        assert_eq!(own, OwnState::Unknown);
+        assert!(own.list_complete() && !own.list_complete());
+        assert_eq!(own, OwnState::Absent);
     }
 }

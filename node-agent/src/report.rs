@@ -6,8 +6,8 @@ use api::{FileProblem, FileState, MOST_FILES, MOST_PROBLEMS, Report};
 use profile::ShortHash;
 
 use crate::budget::{LONGEST_LIST, listed};
-use crate::desired::MISNAMED;
 use crate::disk::DiskError;
+use crate::goal::MISNAMED;
 
 /// Longest message of a problem in characters, as the schema of the custom resource has it.
 const LONGEST_MESSAGE: usize = 1024;

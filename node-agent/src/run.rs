@@ -13,8 +13,8 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
 use crate::budget::Budget;
-use crate::desired::Listeners;
 use crate::disk::{Directory, Displaced, OpenError};
+use crate::goal::Listeners;
 use crate::journal::Journal;
 use crate::keeper::Keeper;
 use crate::metrics::{Kind, Metrics};

@@ -7,22 +7,24 @@ use std::time::{Duration, Instant};
 use api::{NodeName, NodeProfileStatus, Untrusted};
 use daemon::metrics::Watch;
 use kube::{Client, Resource};
-use kube_runtime::watcher::{Config, Event};
+use kube_runtime::watcher::Config;
 use link::chain;
+use link::changes::{Change, Changes, Origin};
 use link::watch::Events;
 use serde::de::DeserializeOwned;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant as Deadline, sleep_until};
 
 use crate::budget::Budget;
-use crate::desired::Listeners;
+use crate::goal::Listeners;
 use crate::jitter::node_jitter;
 use crate::metrics::Kind;
-use crate::own_status::{OwnState, OwnStatus};
-use crate::reading::{Outcome, Reading, Watched};
+use crate::own_status::OwnState;
+use crate::profiles::{Outcome, Profiles};
+use crate::watched_profile::WatchedProfile;
 use crate::worker::Command;
 
-/// Profiles in one page of a list. All of a page is in memory at once, twice as text and once as [`Watched`].
+/// Profiles in one page of a list. All of a page is in memory at once, twice as text and once as [`WatchedProfile`].
 const PAGE: u32 = 8;
 
 /// Bytes of a page; where eight profiles are longer, there are fewer in a page. The largest that the schema admits have
@@ -56,7 +58,7 @@ pub struct ClusterLoad {
     pub rollout_events: u64,
 }
 
-/// Hands the events of the profiles' watch to the worker, until that ends, and puts what else it shows into `load`.
+/// Hands what the changes of the profiles come to to the worker, until that ends, and puts what else they show into `load`.
 pub async fn profiles(
     client: Client,
     node: NodeName,
@@ -67,90 +69,93 @@ pub async fn profiles(
     budget: Budget,
 ) {
     let list_again = Duration::from_secs(node_jitter(LIST_AGAIN, &node).into());
-    let events = Events::<Watched>::observed(client, config(&node), measured).with_pages_of(LONGEST_PAGE);
-    let mut events = LoggedEvents::new(events, node, Kind::Profile.as_str());
-    let mut reading = Reading::new(listeners, budget);
+    let events =
+        Events::<WatchedProfile>::observed(client, config(&node), measured).with_pages_of(LONGEST_PAGE);
+    let mut changes = LoggedChanges::new(events, node, Kind::Profile.as_str());
+    let mut profiles = Profiles::new(listeners, budget);
     let mut list_at = None;
     loop {
-        if list_at.is_none() && reading.wants_list() {
+        if list_at.is_none() && profiles.wants_list() {
             list_at = Some(Deadline::now() + list_again);
         }
-        let event = tokio::select! {
-            event = events.next() => event,
+        let change = tokio::select! {
+            change = changes.next() => change,
             () = sleep_until(list_at.unwrap_or_else(Deadline::now)), if list_at.is_some() => {
                 list_at = None;
-                events.events.list_again();
+                changes.changes.list_again();
                 continue;
             }
         };
         let at = Instant::now();
-        if let Event::InitApply(profile) | Event::Apply(profile) = &event
+        if let Change::Apply(profile, _) = &change
             && let nodes @ Some(_) = profile.desired_nodes()
         {
             load.send_if_modified(|load| std::mem::replace(&mut load.nodes, nodes) != nodes);
         }
-        let change = match reading.event(event, at) {
-            Outcome::News(change) => change,
-            Outcome::Echo => {
+        let command = match profiles.take(change, at) {
+            Outcome::Goal(name, goal) => Command::Goal { name, goal, at },
+            Outcome::Misnamed { name, message } => Command::Misnamed { name, message },
+            Outcome::ListComplete => Command::ListComplete,
+            Outcome::Rollout => {
                 load.send_modify(|load| load.rollout_events += 1);
                 continue;
             }
-            Outcome::Known => continue,
+            Outcome::Nothing => continue,
         };
-        if commands.send(Command::ProfileEvent(change, at)).await.is_err() {
+        if commands.send(command).await.is_err() {
             return;
         }
     }
 }
 
-/// Keeps `own` at what the API server last said of the node's own status.
+/// Keeps `own` at what the API server last sent of the node's own status.
 pub async fn own_status(client: Client, node: NodeName, own: watch::Sender<OwnState>, measured: Watch) {
     let config = config(&node).fields(&format!("metadata.name={node}"));
     let events = Events::<Untrusted<NodeProfileStatus>>::observed(client, config, measured);
-    let mut events = LoggedEvents::new(events, node, Kind::OwnStatus.as_str());
-    let mut listed = None;
+    let mut changes = LoggedChanges::new(events, node, Kind::OwnStatus.as_str());
     loop {
-        match events.next().await {
-            Event::Init => listed = None,
-            Event::InitApply(object) => listed = Some(OwnStatus::from(object)),
-            Event::InitDone => {
-                own.send_replace(listed.take().map_or(OwnState::Absent, OwnState::Listed));
+        match changes.next().await {
+            Change::Apply(object, Origin::List) => {
+                own.send_replace(OwnState::Listed(object.into()));
             }
-            Event::Apply(object) => {
-                own.send_replace(OwnState::Watched(OwnStatus::from(object)));
+            Change::Apply(object, Origin::Watch) => {
+                own.send_replace(OwnState::Watched(object.into()));
             }
-            Event::Delete(_) => {
-                own.send_replace(OwnState::Absent);
+            Change::Gone(object) => {
+                own.send_if_modified(|own| own.gone(&object.uid));
+            }
+            Change::Complete => {
+                own.send_if_modified(OwnState::list_complete);
             }
         }
     }
 }
 
-/// The events of one watch, with its failures in the log.
-struct LoggedEvents<K> {
-    events: Events<K>,
+/// The changes of one watch, with its failures in the log.
+struct LoggedChanges<K> {
+    changes: Changes<K>,
     interrupted: bool,
     node: NodeName,
     kind: &'static str,
 }
 
-impl<K> LoggedEvents<K>
+impl<K> LoggedChanges<K>
 where
     K: Resource<DynamicType = ()> + Clone + fmt::Debug + DeserializeOwned + Send + 'static,
 {
     fn new(events: Events<K>, node: NodeName, kind: &'static str) -> Self {
-        Self { events, interrupted: false, node, kind }
+        Self { changes: Changes::new(events), interrupted: false, node, kind }
     }
 
-    async fn next(&mut self) -> Event<K> {
+    async fn next(&mut self) -> Change<K> {
         loop {
             let (node, kind) = (&self.node, self.kind);
-            match self.events.next().await {
-                Ok(event) => {
-                    if !matches!(event, Event::Init) && std::mem::take(&mut self.interrupted) {
+            match self.changes.next().await {
+                Ok(change) => {
+                    if std::mem::take(&mut self.interrupted) {
                         tracing::info!(%node, kind, "the watch goes on");
                     }
-                    return event;
+                    return change;
                 }
                 Err(error) => {
                     self.interrupted = true;

@@ -16,7 +16,7 @@ use tokio::time::{Instant, timeout};
 use tower_test::mock::{Handle, Mock};
 
 use crate::budget::Budget;
-use crate::desired::{Listeners, Object, ProfileEvent, Want};
+use crate::goal::{Goal, Listeners};
 use crate::own_status::{OwnState, OwnStatus, ReportHash};
 use crate::watches::{self, ClusterLoad};
 use crate::worker::Command;
@@ -63,10 +63,18 @@ fn profile(name: &str) -> Value {
     json!({ "metadata": { "name": name, "uid": name }, "spec": { "contents": { "defaultAction": "SCMP_ACT_LOG" } } })
 }
 
-fn object(name: &str) -> Object {
+/// A command without its time: the name, and its goal.
+fn goal(command: Option<Command>) -> (String, Goal) {
+    match command {
+        Some(Command::Goal { name, goal, .. }) => (name.to_string(), goal),
+        command => panic!("{command:?}"),
+    }
+}
+
+/// The goal of a [`profile`].
+fn file(name: &str) -> (String, Goal) {
     let bytes = br#"{"defaultAction":"SCMP_ACT_LOG"}"#;
-    let want = Want::File { bytes: bytes.as_slice().into(), hash: ContentHash::of(bytes) };
-    Object { name: name.into(), uid: name.into(), want }
+    (name.to_owned(), Goal::File { bytes: bytes.as_slice().into(), hash: ContentHash::of(bytes) })
 }
 
 #[tokio::test(start_paused = true)]
@@ -74,44 +82,34 @@ async fn a_failed_list_is_an_error_and_never_an_empty_one() {
     let (service, mut server) = tower_test::mock::pair();
     let (commands, mut queue) = mpsc::channel(64);
     tokio::spawn(profiles(service, commands));
-    let mut next = async || match queue.recv().await {
-        Some(Command::ProfileEvent(change, _)) => change,
-        command => panic!("{command:?}"),
-    };
-
     let asked = answer(&mut server, 404, r#"{"kind":"Status","code":404,"reason":"NotFound"}"#).await;
     // Without a resource version a list is a consistent read.
     assert_eq!(asked, "/apis/seccomp.imjasonh.dev/v1alpha1/seccompprofiles?&limit=8");
-    assert_eq!(next().await, ProfileEvent::Init);
     // The second page fails: the list begins again.
     answer(&mut server, 200, &list(&[profile("a")], Some("more"))).await;
-    assert_eq!(next().await, ProfileEvent::Init);
-    assert_eq!(next().await, ProfileEvent::InitApply(object("a")));
+    assert_eq!(goal(queue.recv().await), file("a"));
     let asked = answer(&mut server, 410, r#"{"kind":"Status","code":410,"reason":"Expired"}"#).await;
     assert!(asked.contains("continue=more"), "{asked}");
     answer(&mut server, 200, &list(&[profile("a"), profile("b")], None)).await;
-    assert_eq!(next().await, ProfileEvent::Init);
-    assert_eq!(next().await, ProfileEvent::InitApply(object("a")));
-    assert_eq!(next().await, ProfileEvent::InitApply(object("b")));
-    assert_eq!(next().await, ProfileEvent::InitDone);
+    // What is known is not sent to the worker again.
+    assert_eq!(goal(queue.recv().await), file("b"));
+    assert!(matches!(queue.recv().await, Some(Command::ListComplete)));
 
     let event = |kind: &str, object: Value| json!({ "type": kind, "object": object }).to_string() + "\n";
     let mut known = profile("a");
     known["metadata"]["resourceVersion"] = "8".into();
-    let mut changed = profile("b");
-    changed["metadata"]["resourceVersion"] = "8".into();
-    changed["metadata"]["uid"] = "new".into();
+    let mut recreated = profile("b");
+    recreated["metadata"]["resourceVersion"] = "8".into();
+    recreated["metadata"]["uid"] = "new".into();
     let broken = json!({ "metadata": { "name": "c", "uid": "c", "resourceVersion": "9" }, "spec": [] });
     let events = event("MODIFIED", known)
-        + &event("MODIFIED", changed.clone())
+        + &event("MODIFIED", recreated.clone())
         + &event("ADDED", broken)
-        + &event("DELETED", changed);
+        + &event("DELETED", recreated);
     let asked = answer(&mut server, 200, &events).await;
     assert!(asked.contains("watch=true") && asked.contains("resourceVersion=7"), "{asked}");
-    // Of what is known the worker is not told.
-    assert_eq!(next().await, ProfileEvent::Apply(Object { uid: "new".into(), ..object("b") }));
-    assert!(matches!(next().await, ProfileEvent::Apply(Object { want: Want::Rejected { .. }, .. })));
-    assert_eq!(next().await, ProfileEvent::Delete { name: "b".into(), uid: "new".into() });
+    assert!(matches!(goal(queue.recv().await), (name, Goal::Rejected { .. }) if name == "c"));
+    assert_eq!(goal(queue.recv().await), ("b".to_owned(), Goal::Removal));
 }
 
 #[tokio::test(start_paused = true)]
@@ -130,16 +128,16 @@ async fn once_there_is_room_again_a_refused_profile_is_listed_within_a_minute_or
         room_for_one,
     ));
     let mut told = async |name: &str| loop {
-        if let Some(Command::ProfileEvent(ProfileEvent::InitApply(object), _)) = queue.recv().await
-            && *object.name == *name
+        if let Some(Command::Goal { name: told, goal, .. }) = queue.recv().await
+            && told.as_str() == name
         {
-            return object.want;
+            return goal;
         }
     };
     let both = list(&[profile("a"), profile("b")], None);
     answer(&mut server, 200, &both).await;
-    assert!(matches!(told("a").await, Want::File { .. }));
-    assert!(matches!(told("b").await, Want::Refused(_)));
+    assert!(matches!(told("a").await, Goal::File { .. }));
+    assert!(matches!(told("b").await, Goal::Refused(_)));
     let mut gone = profile("a");
     gone["metadata"]["resourceVersion"] = "8".into();
     let asked =
@@ -153,7 +151,7 @@ async fn once_there_is_room_again_a_refused_profile_is_listed_within_a_minute_or
         asked = answer(&mut server, 200, &list(&[profile("b")], None)).await;
     }
     assert!(start.elapsed() < Duration::from_secs(71), "{:?}", start.elapsed());
-    assert!(matches!(told("b").await, Want::File { .. }));
+    assert!(matches!(told("b").await, Goal::File { .. }));
 }
 
 #[tokio::test(start_paused = true)]

@@ -8,12 +8,12 @@ use std::io;
 use std::thread;
 use std::time::Instant;
 
-use api::Report;
+use api::{ProfileName, Report};
 use daemon::Pulse;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::desired::ProfileEvent;
 use crate::disk::{Displaced, Faults};
+use crate::goal::Goal;
 use crate::journal::Journal;
 use crate::keeper::{Keeper, Lost};
 
@@ -26,8 +26,24 @@ const STACK: usize = 256 * 1024;
 /// What the thread is told.
 #[derive(Debug)]
 pub enum Command {
-    /// An event of the profiles' watch, and when it came.
-    ProfileEvent(ProfileEvent, Instant),
+    /// What should lie under a name.
+    Goal {
+        /// The name.
+        name: ProfileName,
+        /// What should lie there.
+        goal: Goal,
+        /// When the change came that is the reason.
+        at: Instant,
+    },
+    /// No file can have the name of a profile.
+    Misnamed {
+        /// The name.
+        name: Box<str>,
+        /// What is wrong with it; `None` once the profile is gone.
+        message: Option<Box<str>>,
+    },
+    /// There has been a complete list of the profiles.
+    ListComplete,
     /// Something happened to files of these names.
     Touched(Vec<String>),
     /// Something happened to the directory itself.
@@ -83,7 +99,9 @@ fn run<F: Faults>(
         let mut next = Some(first);
         while let Some(command) = next {
             match command {
-                Command::ProfileEvent(change, at) => keeper.change(change, at),
+                Command::Goal { name, goal, at } => keeper.set_goal(name, goal, at),
+                Command::Misnamed { name, message } => keeper.set_misnamed(name, message),
+                Command::ListComplete => keeper.list_complete(),
                 Command::Touched(files) => files.iter().for_each(|file| keeper.touched(file)),
                 Command::Directory => {
                     keeper.directory_touched().map_err(|why| lost(&mut keeper, journal, why))?

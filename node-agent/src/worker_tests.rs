@@ -10,8 +10,8 @@ use prometheus::Registry;
 use rustix::io::Errno;
 use tokio::sync::oneshot;
 
-use crate::desired::{Object, ProfileEvent, Want};
 use crate::disk::{Directory, Faults, SystemCall};
+use crate::goal::Goal;
 use crate::journal::Journal;
 use crate::keeper::Keeper;
 use crate::metrics::Metrics;
@@ -26,8 +26,16 @@ fn started(path: &Path) -> Worker {
     worker::start(Keeper::new(Directory::open(path).unwrap()), journal(), Pulse::default()).unwrap()
 }
 
-async fn change(worker: &Worker, change: ProfileEvent) {
-    worker.commands.send(Command::ProfileEvent(change, Instant::now())).await.unwrap();
+/// A file should lie under the name.
+async fn set_goal(worker: &Worker, name: &str) {
+    let bytes = b"{}";
+    let goal = Goal::File { bytes: bytes.as_slice().into(), hash: profile::ContentHash::of(bytes) };
+    let command = Command::Goal { name: name.parse().unwrap(), goal, at: Instant::now() };
+    worker.commands.send(command).await.unwrap();
+}
+
+async fn list_complete(worker: &Worker) {
+    worker.commands.send(Command::ListComplete).await.unwrap();
 }
 
 /// The report, once all that was told before is done.
@@ -37,21 +45,14 @@ async fn report(worker: &Worker) -> api::Report {
     report.await.unwrap()
 }
 
-fn object(name: &str) -> Object {
-    let bytes = b"{}";
-    let want = Want::File { bytes: bytes.as_slice().into(), hash: profile::ContentHash::of(bytes) };
-    Object { name: name.into(), uid: name.into(), want }
-}
-
 #[tokio::test]
 async fn there_is_nothing_to_report_before_the_first_complete_list_is_on_the_disk() {
     let root = tempfile::tempdir().unwrap();
     let worker = started(root.path());
-    change(&worker, ProfileEvent::Init).await;
-    change(&worker, ProfileEvent::InitApply(object("a"))).await;
+    set_goal(&worker, "a").await;
     assert_eq!(report(&worker).await.file_count, 1);
     assert_eq!(*worker.revision.borrow(), 0);
-    change(&worker, ProfileEvent::InitDone).await;
+    list_complete(&worker).await;
     report(&worker).await;
     assert_eq!(*worker.revision.borrow(), 1);
     assert_eq!(fs::read(root.path().join("a.json")).unwrap(), b"{}");
@@ -62,11 +63,10 @@ async fn our_own_writes_end_in_silence() {
     let root = tempfile::tempdir().unwrap();
     let worker = started(root.path());
     let watch = Watch::new(fs::File::open(root.path()).unwrap().as_fd()).unwrap();
-    change(&worker, ProfileEvent::Init).await;
     for name in ["a", "b"] {
-        change(&worker, ProfileEvent::InitApply(object(name))).await;
+        set_goal(&worker, name).await;
     }
-    change(&worker, ProfileEvent::InitDone).await;
+    list_complete(&worker).await;
     report(&worker).await;
     let revision = *worker.revision.borrow();
     let News::Files(files) = watch.next().await.unwrap() else { panic!("only files have changed") };
@@ -97,8 +97,7 @@ async fn a_write_into_a_directory_that_is_gone_ends_the_thread_at_once() {
     let path = root.path().join("profiles");
     let worker = started(&path);
     fs::remove_dir(&path).unwrap();
-    change(&worker, ProfileEvent::Init).await;
-    change(&worker, ProfileEvent::InitApply(object("a"))).await;
+    set_goal(&worker, "a").await;
     assert!(worker.ended.await.unwrap().is_err());
 }
 
@@ -134,8 +133,7 @@ async fn while_the_disk_hangs_the_agent_is_soon_not_ready_and_much_later_not_ali
         (readiness.pending(now).len(), readiness.stuck(now).len())
     };
     assert_eq!(after(60), (0, 0), "a thread that waits for something to do is well");
-    change(&worker, ProfileEvent::Init).await;
-    change(&worker, ProfileEvent::InitApply(object("a"))).await;
+    set_goal(&worker, "a").await;
     let hangs = async {
         while after(2) == (0, 0) {
             tokio::task::yield_now().await;
@@ -158,8 +156,7 @@ async fn while_the_disk_hangs_the_agent_is_soon_not_ready_and_much_later_not_ali
 async fn the_thread_ends_when_nobody_tells_it_anything_any_more() {
     let root = tempfile::tempdir().unwrap();
     let worker = started(root.path());
-    change(&worker, ProfileEvent::Init).await;
-    change(&worker, ProfileEvent::InitApply(object("a"))).await;
+    set_goal(&worker, "a").await;
     drop(worker.commands);
     assert_eq!(worker.ended.await.unwrap(), Ok(()));
     assert!(root.path().join("a.json").exists(), "what was told is done");

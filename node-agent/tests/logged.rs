@@ -10,8 +10,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use daemon::logging::{LogFormat, LoggingArgs};
-use node_agent::desired::{Object, ProfileEvent, Want};
 use node_agent::disk::Directory;
+use node_agent::goal::Goal;
 use node_agent::journal::Journal;
 use node_agent::keeper::Keeper;
 use node_agent::metrics::Metrics;
@@ -48,9 +48,8 @@ fn logged(act: impl FnOnce()) -> Vec<Line> {
     text.lines().map(read).collect()
 }
 
-fn object(bytes: &str) -> Object {
-    let want = Want::File { bytes: bytes.as_bytes().into(), hash: ContentHash::of(bytes.as_bytes()) };
-    Object { name: "a".into(), uid: "a".into(), want }
+fn file(bytes: &str) -> Goal {
+    Goal::File { bytes: bytes.as_bytes().into(), hash: ContentHash::of(bytes.as_bytes()) }
 }
 
 #[test]
@@ -62,17 +61,17 @@ fn every_line_about_a_file_names_its_profile_and_hash_and_a_problem_its_cause() 
     let mut keeper = Keeper::new(Directory::open(root.path()).unwrap());
     let mut why = None;
     let lines = logged(|| {
-        for change in [ProfileEvent::Init, ProfileEvent::InitDone] {
-            keeper.change(change, Instant::now());
-        }
+        let set_goal =
+            |keeper: &mut Keeper, goal| keeper.set_goal("a".parse().unwrap(), goal, Instant::now());
+        keeper.list_complete();
         fs::write(&path, "theirs").unwrap();
-        keeper.change(ProfileEvent::Apply(object("ours")), Instant::now());
+        set_goal(&mut keeper, file("ours"));
         journal.record(&keeper.sync().events);
         why = keeper.report().problems.pop().map(|problem| problem.message);
         fs::remove_file(&path).unwrap();
         keeper.retry().unwrap();
         journal.record(&keeper.sync().events);
-        keeper.change(ProfileEvent::Delete { name: "a".into(), uid: "a".into() }, Instant::now());
+        set_goal(&mut keeper, Goal::Removal);
         journal.record(&keeper.sync().events);
     });
     let said: Vec<_> = lines

@@ -12,8 +12,8 @@ use std::path::Path;
 use std::time::Instant;
 
 use api::FileState;
-use node_agent::desired::{Object, ProfileEvent, Want};
 use node_agent::disk::{Directory, LEDGER};
+use node_agent::goal::Goal;
 use node_agent::keeper::Keeper;
 use profile::ContentHash;
 
@@ -47,15 +47,11 @@ fn the_directory_and_the_ledger_of_version_1_are_taken_over() {
     let before = untouched.map(inode);
 
     let mut keeper = Keeper::new(Directory::open(root.path()).unwrap());
-    keeper.change(ProfileEvent::Init, Instant::now());
     for (name, bytes) in PROFILES {
-        let want = Want::File { bytes: bytes.as_bytes().into(), hash: ContentHash::of(bytes.as_bytes()) };
-        keeper.change(
-            ProfileEvent::InitApply(Object { name: name.into(), uid: name.into(), want }),
-            Instant::now(),
-        );
+        let goal = Goal::File { bytes: bytes.as_bytes().into(), hash: ContentHash::of(bytes.as_bytes()) };
+        keeper.set_goal(name.parse().unwrap(), goal, Instant::now());
     }
-    keeper.change(ProfileEvent::InitDone, Instant::now());
+    keeper.list_complete();
     keeper.sync();
 
     let expected: BTreeMap<String, String> = [

@@ -6,8 +6,8 @@ mod clock;
 use std::error::Error;
 use std::time::{Duration, Instant};
 
-use node_agent::desired::{Object, ProfileEvent, Want};
 use node_agent::disk::Directory;
+use node_agent::goal::Goal;
 use node_agent::keeper::Keeper;
 use profile::ContentHash;
 
@@ -24,15 +24,12 @@ fn main() -> Result<(), Box<dyn Error>> {
         let root = tempfile::tempdir()?;
         let directory = Directory::open(&root.path().join("profiles"))?;
         let mut keeper = Keeper::new(directory);
-        keeper.change(ProfileEvent::Init, Instant::now());
         for file in 0..files {
             let bytes = vec![u8::try_from(file % 251)?; bytes];
-            let want = Want::File { hash: ContentHash::of(&bytes), bytes: bytes.into() };
-            let name = format!("profile-{file:04}");
-            let object = Object { name: name.clone().into(), uid: name.into(), want };
-            keeper.change(ProfileEvent::InitApply(object), Instant::now());
+            let goal = Goal::File { hash: ContentHash::of(&bytes), bytes: bytes.into() };
+            keeper.set_goal(format!("profile-{file:04}").parse()?, goal, Instant::now());
         }
-        keeper.change(ProfileEvent::InitDone, Instant::now());
+        keeper.list_complete();
         keeper.sync();
         assert_eq!(keeper.report().files.len(), files);
         let mut changed = false;

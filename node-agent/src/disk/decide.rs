@@ -1,4 +1,4 @@
-//! What to do about one name: a pure function of what should lie there, what the ledger says and what lies there.
+//! What to do about one name: a pure function of what is expected there, what the ledger says and what lies there.
 
 use profile::ContentHash;
 
@@ -6,15 +6,15 @@ use super::error::DiskError;
 use super::found::Found;
 use super::ledger::{Claim, LedgerError};
 
-/// What should lie under a name.
+/// What the agent expects to find under a name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Goal {
+pub enum Expected {
     /// A file with these bytes.
-    Hold(ContentHash),
-    /// Whatever lies there: the profile is invalid, or it is not yet known whether there is one.
-    Leave,
-    /// Nothing of ours.
-    Gone,
+    File(ContentHash),
+    /// Whatever lies there: no file can be made of the profile, or it is not yet known whether there is one.
+    Anything,
+    /// No file of the agent's.
+    Nothing,
 }
 
 /// What the ledger says of a name, if it can be asked.
@@ -94,18 +94,23 @@ pub enum FileAction {
 /// Decides.
 ///
 /// `verified` is the hash that was last found to be as it should be under this name: a file that differs from it has
-/// drifted, while one that differs from a new `goal` is merely old.
+/// drifted, while one that differs from a new `expected` is merely old.
 #[must_use]
-pub fn decide(goal: Goal, owner: Owner<'_>, found: &Found, verified: Option<ContentHash>) -> FileAction {
-    match (goal, owner) {
-        (Goal::Leave, _) => FileAction::Rest,
-        (Goal::Hold(want), Owner::Known(claim)) => hold(want, claim, found, verified),
-        (Goal::Hold(want), Owner::Unknown(error)) => match found {
+pub fn decide(
+    expected: Expected,
+    owner: Owner<'_>,
+    found: &Found,
+    verified: Option<ContentHash>,
+) -> FileAction {
+    match (expected, owner) {
+        (Expected::Anything, _) => FileAction::Rest,
+        (Expected::File(want), Owner::Known(claim)) => hold(want, claim, found, verified),
+        (Expected::File(want), Owner::Unknown(error)) => match found {
             Found::File { hash, .. } if *hash == Some(want) => FileAction::Rest,
             _ => FileAction::Refuse(error.clone().into()),
         },
-        (Goal::Gone, Owner::Known(claim)) => gone(claim, found),
-        (Goal::Gone, Owner::Unknown(error)) => match found {
+        (Expected::Nothing, Owner::Known(claim)) => gone(claim, found),
+        (Expected::Nothing, Owner::Unknown(error)) => match found {
             Found::Absent => FileAction::Rest,
             _ => FileAction::Refuse(error.clone().into()),
         },

@@ -45,7 +45,7 @@ fn claims() -> [Option<Claim>; 3] {
     [None, Some(Claim::Intended(intended())), Some(Claim::Written)]
 }
 
-fn decided(goal: Goal, claim: Option<Claim>, found: &Found) -> FileAction {
+fn decided(goal: Expected, claim: Option<Claim>, found: &Found) -> FileAction {
     decide(goal, Owner::Known(claim), found, None)
 }
 
@@ -54,11 +54,11 @@ fn what_is_not_ours_is_never_touched() {
     for claim in claims() {
         for found in findings() {
             let hash = if let Found::File { hash, .. } = &found { *hash } else { None };
-            for goal in [Goal::Hold(wanted()), Goal::Leave, Goal::Gone] {
+            for goal in [Expected::File(wanted()), Expected::Anything, Expected::Nothing] {
                 let is_ours = found == Found::Absent
                     || claim == Some(Claim::Written)
                     || (hash == Some(intended()) && claim == Some(Claim::Intended(intended())))
-                    || (hash == Some(wanted()) && goal == Goal::Hold(wanted()));
+                    || (hash == Some(wanted()) && goal == Expected::File(wanted()));
                 let action = decided(goal, claim, &found);
                 let hands_off =
                     matches!(action, FileAction::Rest | FileAction::Forget | FileAction::Refuse(_));
@@ -71,7 +71,7 @@ fn what_is_not_ours_is_never_touched() {
 #[test]
 fn what_is_ours_is_always_brought_to_the_goal() {
     for found in findings() {
-        let action = decided(Goal::Hold(wanted()), Some(Claim::Written), &found);
+        let action = decided(Expected::File(wanted()), Some(Claim::Written), &found);
         let expected = match &found {
             Found::Absent => FileAction::Put { over: Over::Nothing, drift: Some(Drift::Removed) },
             Found::File { hash, access_is_right: true, .. } if *hash == Some(wanted()) => FileAction::Rest,
@@ -91,7 +91,7 @@ fn what_is_ours_is_always_brought_to_the_goal() {
 fn an_invalid_or_unknown_profile_changes_nothing() {
     for claim in claims() {
         for found in findings() {
-            assert_eq!(decided(Goal::Leave, claim, &found), FileAction::Rest);
+            assert_eq!(decided(Expected::Anything, claim, &found), FileAction::Rest);
         }
     }
 }
@@ -104,16 +104,17 @@ fn a_ledger_that_cannot_be_used_stops_everything_but_what_is_right_already() {
         let is_right = matches!(&found, Found::File { hash, .. } if *hash == Some(wanted()));
         let refused = FileAction::Refuse(error.clone().into());
         let expected = |right| if right { FileAction::Rest } else { refused.clone() };
-        assert_eq!(decide(Goal::Hold(wanted())), expected(is_right), "{found:?}");
-        assert_eq!(decide(Goal::Gone), expected(found == Found::Absent), "{found:?}");
+        assert_eq!(decide(Expected::File(wanted())), expected(is_right), "{found:?}");
+        assert_eq!(decide(Expected::Nothing), expected(found == Found::Absent), "{found:?}");
     }
 }
 
 #[test]
 fn the_same_bytes_are_adopted_and_their_permissions_mended() {
     for claim in [None, Some(Claim::Intended(intended()))] {
-        let adopted =
-            |access_is_right| decided(Goal::Hold(wanted()), claim, &file(Some(wanted()), access_is_right));
+        let adopted = |access_is_right| {
+            decided(Expected::File(wanted()), claim, &file(Some(wanted()), access_is_right))
+        };
         assert_eq!(adopted(true), FileAction::Claim { rewrite: false });
         assert_eq!(adopted(false), FileAction::Claim { rewrite: true });
     }
@@ -122,14 +123,14 @@ fn the_same_bytes_are_adopted_and_their_permissions_mended() {
 #[test]
 fn an_intended_file_is_claimed_before_new_bytes_replace_it() {
     let found = file(Some(intended()), true);
-    let action = decided(Goal::Hold(wanted()), Some(Claim::Intended(intended())), &found);
+    let action = decided(Expected::File(wanted()), Some(Claim::Intended(intended())), &found);
     assert_eq!(action, FileAction::Claim { rewrite: true });
 }
 
 #[test]
 fn only_a_file_that_was_right_before_has_drifted() {
     let drift = |verified| match decide(
-        Goal::Hold(wanted()),
+        Expected::File(wanted()),
         Owner::Known(Some(Claim::Written)),
         &file(Some(other()), true),
         verified,
@@ -144,7 +145,7 @@ fn only_a_file_that_was_right_before_has_drifted() {
 
 #[test]
 fn the_ledger_forgets_a_name_only_when_nothing_of_ours_lies_there() {
-    let gone = |claim, found: &Found| decided(Goal::Gone, Some(claim), found);
+    let gone = |claim, found: &Found| decided(Expected::Nothing, Some(claim), found);
     let (written, promised) = (Claim::Written, Claim::Intended(intended()));
     assert_eq!(gone(written, &Found::Absent), FileAction::Forget);
     assert_eq!(gone(written, &Found::Directory), FileAction::Forget);

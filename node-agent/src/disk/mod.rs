@@ -27,7 +27,7 @@ pub(crate) mod testing;
 use rustix::fs::Mode;
 
 pub use calls::{Faults, NoFaults};
-pub use decide::{Drift, FileAction, Goal, Over, Owner, decide};
+pub use decide::{Drift, Expected, FileAction, Over, Owner, decide};
 pub use directory::{Directory, LEDGER, OpenError};
 pub use error::DiskError;
 pub use failure::{FailedCall, SystemCall};

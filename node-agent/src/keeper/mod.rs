@@ -1,11 +1,13 @@
-//! Brings the directory to what is desired and keeps it there: plain, synchronous, one owner.
+//! Brings the directory to the goals and keeps it there: plain, synchronous, one owner.
 //!
-//! Events mark names: [`Keeper::change`] for news from the API server, [`Keeper::touched`] for news from the
-//! directory, [`Keeper::check_all`] and [`Keeper::retry`] for the clock. [`Keeper::sync`] then looks at the marked
-//! names, does what is to be done, many names with one write of the ledger, and says what happened. [`Keeper::report`]
-//! says what lies there. Neither Kubernetes nor a clock, a log, a metric or a thread is known here.
+//! Whatever may make a difference marks names: [`Keeper::set_goal`] and [`Keeper::list_complete`] when a goal changes,
+//! [`Keeper::touched`] when something happened in the directory, [`Keeper::check_all`] and [`Keeper::retry`] from time to
+//! time. [`Keeper::sync`] then examines the marked names, does what has to be done, many names with one write of the
+//! ledger, and returns what happened. [`Keeper::report`] lists what lies there. Nothing here depends on Kubernetes, a
+//! clock, a log, a metric or a thread.
 
 mod event;
+mod goals;
 mod record;
 mod sync;
 #[cfg(test)]
@@ -23,6 +25,8 @@ mod tests_links;
 #[cfg(test)]
 mod tests_random;
 #[cfg(test)]
+mod tests_recreated;
+#[cfg(test)]
 mod tests_trouble;
 
 use std::collections::BTreeMap;
@@ -30,13 +34,14 @@ use std::time::Instant;
 
 use api::{FileState, ProfileName, Report};
 
-use crate::desired::{Desired, ProfileEvent, Want};
 use crate::disk::{
-    Claim, Directory, Displaced, Faults, Fingerprint, Goal, LEDGER, Ledger, LedgerError, NoFaults,
+    Claim, Directory, Displaced, Expected, Faults, Fingerprint, LEDGER, Ledger, LedgerError, NoFaults,
 };
+use crate::goal::Goal;
 use crate::report::{self, Line, Problem};
 
 pub use event::{Deed, Event, FileCounts};
+use goals::Goals;
 use record::Record;
 
 /// What a pass came to.
@@ -63,7 +68,7 @@ pub struct Lost {
 #[derive(Debug)]
 pub struct Keeper<F = NoFaults> {
     directory: Directory<F>,
-    desired: Desired,
+    goals: Goals,
     /// As it lies on the disk; an error where that cannot be used.
     ledger: Result<Ledger, LedgerError>,
     ledger_print: Option<Fingerprint>,
@@ -93,7 +98,7 @@ impl<F: Faults> Keeper<F> {
         let ledger_print = directory.ledger_fingerprint();
         Self {
             directory,
-            desired: Desired::default(),
+            goals: Goals::default(),
             ledger,
             ledger_print,
             ledger_is_stale: false,
@@ -120,18 +125,25 @@ impl<F: Faults> Keeper<F> {
     /// Whether there has been a complete list of the profiles.
     #[must_use]
     pub fn is_complete(&self) -> bool {
-        self.desired.is_complete()
+        self.goals.is_complete()
     }
 
-    /// Takes in an event of the profiles' watch that came at `at`.
-    pub fn change(&mut self, change: ProfileEvent, at: Instant) {
-        let (was_complete, misnamed) = (self.desired.is_complete(), self.desired.misnamed().count());
-        for name in self.desired.change(change) {
+    /// Sets what should lie under a name, as of `at`.
+    pub fn set_goal(&mut self, name: ProfileName, goal: Goal, at: Instant) {
+        if self.goals.set(&name, goal) {
             self.marked.entry(name).or_default().get_or_insert(at);
         }
-        self.pass.changed |= self.desired.misnamed().count() != misnamed;
-        if self.desired.is_complete() && !was_complete {
-            // Only now is it known which files nobody wants any more.
+    }
+
+    /// Sets what is wrong with the name of a profile that no file can have; `None` once the profile is gone.
+    pub fn set_misnamed(&mut self, name: Box<str>, message: Option<Box<str>>) {
+        self.pass.changed |= self.goals.set_misnamed(name, message);
+    }
+
+    /// Takes in that there has been a complete list of the profiles: nothing should lie under a name without a goal.
+    pub fn list_complete(&mut self) {
+        if self.goals.complete() {
+            // Only now is it known which files belong to no profile any more.
             self.pass.changed = true;
             self.mark_ledger();
             // Every name that is not marked was read while the list came.
@@ -166,7 +178,7 @@ impl<F: Faults> Keeper<F> {
 
     /// Marks every name, so that every byte is read.
     pub fn check_all(&mut self) {
-        for name in self.desired.names().chain(self.records.keys()) {
+        for name in self.goals.iter().map(|(name, _)| name).chain(self.records.keys()) {
             self.marked.entry(name.clone()).or_default();
         }
         self.mark_ledger();
@@ -200,7 +212,7 @@ impl<F: Faults> Keeper<F> {
             hash: record.hash.map(|hash| hash.short()),
             problem: record.problem.as_ref(),
         });
-        report::build(self.directory.path(), lines, self.desired.misnamed())
+        report::build(self.directory.path(), lines, self.goals.misnamed())
     }
 
     /// What is to be said when the directory is lost: whoever starts next may have to wait before it can put the files
@@ -209,18 +221,18 @@ impl<F: Faults> Keeper<F> {
     pub fn lost(&self, why: Displaced) -> Box<Lost> {
         let problem =
             Problem { state: FileState::Failed, reason: Displaced::REASON, message: why.to_string().into() };
-        let wanted = self.desired.names().filter(|name| matches!(self.desired.goal(name), Goal::Hold(_)));
-        let lines = wanted.map(|name| Line { name: name.as_str(), hash: None, problem: Some(&problem) });
-        let report = report::build(self.directory.path(), lines, self.desired.misnamed());
+        let wanted = self.goals.iter().filter(|(_, goal)| matches!(goal, Goal::File { .. }));
+        let lines = wanted.map(|(name, _)| Line { name: name.as_str(), hash: None, problem: Some(&problem) });
+        let report = report::build(self.directory.path(), lines, self.goals.misnamed());
         Box::new(Lost { why, report })
     }
 
     /// A file is told of while its name is a profile's or the agent's own. Once leave to remove a profile is given,
     /// a file that is not the agent's has nothing to do with it any more.
     fn is_reported(&self, name: &ProfileName, record: &Record) -> bool {
-        match self.desired.want(name) {
-            Some(Want::File { .. } | Want::Rejected { .. } | Want::Refused(_)) => true,
-            Some(Want::Removal) | None => self.claim(name).is_some() || record.problem.is_some(),
+        match self.goals.of(name) {
+            Some(Goal::File { .. } | Goal::Rejected { .. } | Goal::Refused(_)) => true,
+            Some(Goal::Removal) | None => self.claim(name).is_some() || record.problem.is_some(),
         }
     }
 
@@ -263,13 +275,13 @@ impl<F: Faults> Keeper<F> {
     fn counts(&self) -> FileCounts {
         let mut counts = FileCounts::default();
         for (name, record) in &self.records {
-            match (&record.problem, self.desired.goal(name)) {
+            match (&record.problem, self.goals.expected(name)) {
                 (Some(problem), _) => match problem.state {
                     api::FileState::Failed => counts.failed += 1,
                     api::FileState::Conflict => counts.conflict += 1,
                     api::FileState::Rejected => counts.rejected += 1,
                 },
-                (None, Goal::Hold(want)) if record.hash == Some(want) => counts.ready += 1,
+                (None, Expected::File(want)) if record.hash == Some(want) => counts.ready += 1,
                 (None, _) => {}
             }
         }

@@ -6,12 +6,13 @@
 use api::{FileState, ProfileName};
 
 use super::record::{MOST_REPAIRS, Record, Work, hash_of, over};
-use super::{Deed, Event, Keeper, Pass, Want};
-use crate::disk::{Claim, DiskError, Faults, FileAction, Found, Goal, Ledger, Owner, decide};
+use super::{Deed, Event, Keeper, Pass};
+use crate::disk::{Claim, DiskError, Expected, Faults, FileAction, Found, Ledger, Owner, decide};
+use crate::goal::Goal;
 use crate::report::Problem;
 
 impl<F: Faults> Keeper<F> {
-    /// Brings the marked names to what is desired.
+    /// Brings the marked names to their goals.
     pub fn sync(&mut self) -> Pass {
         let unflushed = self.names_may_be_lost.then(|| self.flush_names().err()).flatten();
         let mut work = Vec::new();
@@ -48,7 +49,7 @@ impl<F: Faults> Keeper<F> {
             Err(error) => Owner::Unknown(error),
         };
         let verified = self.records.get(name).and_then(|record| record.verified);
-        decide(self.desired.goal(name), owner, found, verified)
+        decide(self.goals.expected(name), owner, found, verified)
     }
 
     /// The ledger learns what is about to be put into the directory.
@@ -56,9 +57,9 @@ impl<F: Faults> Keeper<F> {
         let Ok(ledger) = &self.ledger else { return };
         let (mut next, mut claiming) = (ledger.clone(), Vec::new());
         for (at, work) in work.iter_mut().enumerate() {
-            let claim = match (&work.action, ledger.claim(&work.name), self.desired.goal(&work.name)) {
+            let claim = match (&work.action, ledger.claim(&work.name), self.goals.expected(&work.name)) {
                 (FileAction::Claim { .. }, _, _) => Claim::Written,
-                (FileAction::Put { .. }, None | Some(Claim::Intended(_)), Goal::Hold(want)) => {
+                (FileAction::Put { .. }, None | Some(Claim::Intended(_)), Expected::File(want)) => {
                     Claim::Intended(want)
                 }
                 _ => continue,
@@ -95,8 +96,8 @@ impl<F: Faults> Keeper<F> {
                 work.deferred = true;
                 continue;
             }
-            let acted = match (&work.action, over, self.desired.want(&work.name)) {
-                (_, Some(over), Some(Want::File { bytes, .. })) => {
+            let acted = match (&work.action, over, self.goals.of(&work.name)) {
+                (_, Some(over), Some(Goal::File { bytes, .. })) => {
                     self.directory.put(&work.name, bytes, over)
                 }
                 (FileAction::Remove { directory }, ..) => {
@@ -124,12 +125,12 @@ impl<F: Faults> Keeper<F> {
                 work.found = self.directory.find(&work.name);
             }
             work.done = work.goes_on()
-                && match (self.desired.goal(&work.name), &work.found) {
-                    (Goal::Hold(want), Found::File { hash, access_is_right, .. }) => {
+                && match (self.goals.expected(&work.name), &work.found) {
+                    (Expected::File(want), Found::File { hash, access_is_right, .. }) => {
                         *hash == Some(want) && *access_is_right
                     }
-                    (Goal::Hold(_), _) => false,
-                    (Goal::Gone | Goal::Leave, found) => {
+                    (Expected::File(_), _) => false,
+                    (Expected::Nothing | Expected::Anything, found) => {
                         matches!(work.action, FileAction::Forget) || *found == Found::Absent
                     }
                 };
@@ -182,11 +183,11 @@ impl<F: Faults> Keeper<F> {
 
     /// Nothing was to be done.
     fn rest(&mut self, name: ProfileName, found: &Found) {
-        let problem = match self.desired.want(&name) {
-            Some(Want::Rejected { reason, message }) => {
+        let problem = match self.goals.of(&name) {
+            Some(Goal::Rejected { reason, message }) => {
                 Some(Problem { state: FileState::Rejected, reason, message: message.clone() })
             }
-            Some(Want::Refused(refusal)) => Some(Problem {
+            Some(Goal::Refused(refusal)) => Some(Problem {
                 state: FileState::Failed,
                 reason: refusal.reason(),
                 message: refusal.to_string().into(),
@@ -229,8 +230,9 @@ impl<F: Faults> Keeper<F> {
     }
 
     fn remember(&mut self, name: ProfileName, found: &Found, problem: Option<Problem>, unfinished: bool) {
-        let goal = self.desired.goal(&name);
-        let forgotten = self.desired.want(&name).is_none() && self.claim(&name).is_none();
+        let expected = self.goals.expected(&name);
+        let forgotten =
+            self.goals.of(&name).is_none_or(|goal| *goal == Goal::Removal) && self.claim(&name).is_none();
         let record = self.records.entry(name.clone()).or_default();
         let hash = hash_of(found);
         if record.problem != problem {
@@ -238,7 +240,7 @@ impl<F: Faults> Keeper<F> {
             self.pass.changed = true;
         }
         self.pass.changed |= record.hash != hash;
-        if let Goal::Hold(want) = goal
+        if let Expected::File(want) = expected
             && hash == Some(want)
             && problem.is_none()
         {

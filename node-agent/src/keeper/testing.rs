@@ -7,7 +7,6 @@ use api::FileState;
 use profile::ContentHash;
 
 use super::*;
-use crate::desired::Object;
 use crate::disk::Drift;
 use crate::disk::testing::Script;
 
@@ -24,9 +23,20 @@ pub(super) fn name(name: &str) -> ProfileName {
     name.parse().unwrap()
 }
 
-pub(super) fn object(name: &str, bytes: &str) -> Object {
-    let want = Want::File { bytes: bytes.as_bytes().into(), hash: ContentHash::of(bytes.as_bytes()) };
-    Object { name: name.into(), uid: name.into(), want }
+pub(super) fn file(bytes: &str) -> Goal {
+    Goal::File { bytes: bytes.as_bytes().into(), hash: ContentHash::of(bytes.as_bytes()) }
+}
+
+/// Sets the goals of a complete list of the profiles that exist: those that are not in it are gone.
+pub(super) fn list(keeper: &mut Keeper<Script>, profiles: &[(&str, &str)]) {
+    let known: Vec<_> = keeper.goals.iter().map(|(name, _)| name.clone()).collect();
+    for (profile, bytes) in profiles {
+        keeper.set_goal(name(profile), file(bytes), Instant::now());
+    }
+    for gone in known.into_iter().filter(|known| profiles.iter().all(|(name, _)| *name != known.as_str())) {
+        keeper.set_goal(gone, Goal::Removal, Instant::now());
+    }
+    keeper.list_complete();
 }
 
 pub(super) fn keeper(path: &std::path::Path, script: &Script) -> Keeper<Script> {
@@ -54,8 +64,8 @@ impl World {
         self.root.path().join("profiles").join(file)
     }
 
-    pub(super) fn change(&mut self, change: ProfileEvent) {
-        self.keeper.change(change, Instant::now());
+    pub(super) fn set_goal(&mut self, profile: &str, goal: Goal) {
+        self.keeper.set_goal(name(profile), goal, Instant::now());
     }
 
     pub(super) fn sync(&mut self) -> Pass {
@@ -65,21 +75,17 @@ impl World {
     }
 
     pub(super) fn list(&mut self, profiles: &[(&str, &str)]) -> Pass {
-        self.change(ProfileEvent::Init);
-        for (name, bytes) in profiles {
-            self.change(ProfileEvent::InitApply(object(name, bytes)));
-        }
-        self.change(ProfileEvent::InitDone);
+        list(&mut self.keeper, profiles);
         self.sync()
     }
 
     pub(super) fn apply(&mut self, name: &str, bytes: &str) -> Pass {
-        self.change(ProfileEvent::Apply(object(name, bytes)));
+        self.set_goal(name, file(bytes));
         self.sync()
     }
 
     pub(super) fn delete(&mut self, name: &str) -> Pass {
-        self.change(ProfileEvent::Delete { name: name.into(), uid: name.into() });
+        self.set_goal(name, Goal::Removal);
         self.sync()
     }
 

@@ -120,8 +120,6 @@ fn the_full_check_finds_what_no_event_told() {
 #[test]
 fn drift_is_mended_while_the_api_server_is_away() {
     let mut world = World::with(&[("a", "one")]);
-    // A list that never ends.
-    world.change(ProfileEvent::Init);
     fs::remove_file(world.path("a.json")).unwrap();
     world.touch("a.json");
     assert_eq!(world.read("a.json").as_deref(), Some("one"));

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use super::testing::{keeper, name, object};
+use super::testing::{keeper, list, name};
 use super::*;
 use crate::disk::testing::Script;
 
@@ -16,13 +16,7 @@ fn killed_at(n: usize, before: Profiles, after: Profiles, later: Profiles) -> bo
     let script = Script::default();
     let listed = |script: &Script, profiles: Profiles| {
         let mut keeper = keeper(&path, script);
-        for change in [ProfileEvent::Init]
-            .into_iter()
-            .chain(profiles.iter().map(|(name, bytes)| ProfileEvent::InitApply(object(name, bytes))))
-            .chain([ProfileEvent::InitDone])
-        {
-            keeper.change(change, Instant::now());
-        }
+        list(&mut keeper, profiles);
         keeper.sync();
         keeper
     };

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
-use super::testing::{keeper, object, short};
+use super::testing::{file, keeper, list, name, short};
 use super::*;
 use crate::disk::SystemCall;
 use crate::disk::testing::Script;
@@ -84,12 +84,8 @@ fn put(lure: Lure, root: &Path, name: &str) {
     fs::rename(&prepared, directory.join(name)).unwrap();
 }
 
-fn list(keeper: &mut Keeper<Script>, profiles: &[(&str, &str)]) {
-    keeper.change(ProfileEvent::Init, Instant::now());
-    for (name, bytes) in profiles {
-        keeper.change(ProfileEvent::InitApply(object(name, bytes)), Instant::now());
-    }
-    keeper.change(ProfileEvent::InitDone, Instant::now());
+fn listed(keeper: &mut Keeper<Script>, profiles: &[(&str, &str)]) {
+    list(keeper, profiles);
     keeper.sync();
 }
 
@@ -99,7 +95,7 @@ fn lured_at(n: usize, name: &'static str, lure: Lure) -> bool {
     let (place, script) = (Place::new(), Script::default());
     let root = place.0.path().to_owned();
     let mut keeper = keeper(&place.directory(), &script);
-    list(&mut keeper, &[("a", "one"), ("b", "one")]);
+    listed(&mut keeper, &[("a", "one"), ("b", "one")]);
     let before = place.outside();
     let calls = Arc::new(AtomicUsize::new(0));
     let made = Arc::clone(&calls);
@@ -109,7 +105,7 @@ fn lured_at(n: usize, name: &'static str, lure: Lure) -> bool {
         }
         Ok(())
     });
-    list(&mut keeper, &[("a", "two"), ("c", "one")]);
+    listed(&mut keeper, &[("a", "two"), ("c", "one")]);
     let more = calls.load(Ordering::Relaxed) > n;
     script.calm();
     keeper.directory_touched().unwrap();
@@ -185,12 +181,12 @@ impl Swappers {
 fn raced(names: &[&'static str], least: usize) -> usize {
     let (place, script) = (Place::new(), Script::default());
     let mut keeper = keeper(&place.directory(), &script);
-    list(&mut keeper, &[("a", "0")]);
+    listed(&mut keeper, &[("a", "0")]);
     let before = place.outside();
     script.log();
     let swappers = Swappers::start(&place, names);
     for round in 1.. {
-        keeper.change(ProfileEvent::Apply(object("a", &round.to_string())), Instant::now());
+        keeper.set_goal(name("a"), file(&round.to_string()), Instant::now());
         keeper.touched("a.json");
         keeper.touched(LEDGER);
         keeper.sync();
@@ -200,7 +196,7 @@ fn raced(names: &[&'static str], least: usize) -> usize {
         let told = keeper.report();
         assert!(!told.files.values().any(|hash| *hash == short(TREASURE)), "{told:?}");
         if round >= 200 && swappers.swaps.load(Ordering::Relaxed) >= least {
-            keeper.change(ProfileEvent::Apply(object("a", "last")), Instant::now());
+            keeper.set_goal(name("a"), file("last"), Instant::now());
             break;
         }
     }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use proptest::prelude::*;
 use rustix::io::Errno;
 
-use super::testing::{keeper, object};
+use super::testing::{file, keeper, list};
 use super::*;
 use crate::disk::testing::Script;
 
@@ -92,16 +92,14 @@ impl World {
         self.path.join(format!("{name}.json"))
     }
 
-    fn change(&mut self, change: ProfileEvent) {
-        self.keeper().change(change, Instant::now());
+    fn set_goal(&mut self, name: &str, goal: Goal) {
+        self.keeper().set_goal(name.parse().unwrap(), goal, Instant::now());
     }
 
     fn relist(&mut self) {
-        self.change(ProfileEvent::Init);
-        for (name, bytes) in self.profiles.clone() {
-            self.change(ProfileEvent::InitApply(object(name, &bytes)));
-        }
-        self.change(ProfileEvent::InitDone);
+        let profiles = self.profiles.clone();
+        let listed: Vec<_> = profiles.iter().map(|(name, bytes)| (*name, &**bytes)).collect();
+        list(self.keeper(), &listed);
     }
 
     /// Whether the ledger on the disk says that a file of ours has lain there.
@@ -136,11 +134,11 @@ impl World {
             Event::Apply(name, bytes) => {
                 let bytes = format!("profile {bytes}");
                 self.profiles.insert(NAMES[name], bytes.clone());
-                self.change(ProfileEvent::Apply(object(NAMES[name], &bytes)));
+                self.set_goal(NAMES[name], file(&bytes));
             }
             Event::Delete(name) => {
                 if self.profiles.remove(NAMES[name]).is_some() {
-                    self.change(ProfileEvent::Delete { name: NAMES[name].into(), uid: NAMES[name].into() });
+                    self.set_goal(NAMES[name], Goal::Removal);
                 }
             }
             Event::Relist => self.relist(),

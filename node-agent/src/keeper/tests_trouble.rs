@@ -6,10 +6,9 @@ use std::os::unix::fs::MetadataExt;
 use api::FileState;
 use rustix::io::Errno;
 
-use super::testing::{World, name, object, short};
+use super::testing::{World, file, name, short};
 use super::*;
 use crate::budget::Refusal;
-use crate::desired::Object;
 use crate::disk::{DiskReason, SystemCall};
 
 #[test]
@@ -47,7 +46,7 @@ fn a_new_profile_is_not_written_before_the_ledger_knows() {
             if step == SystemCall::Rename && name == LEDGER { Err(Errno::ROFS) } else { Ok(()) }
         },
     );
-    world.change(ProfileEvent::Apply(object("a", "two")));
+    world.set_goal("a", file("two"));
     world.apply("b", "one");
     assert_eq!(world.problem(), (FileState::Failed, "ReadOnly".into()));
     assert_eq!(world.read("b.json"), None);
@@ -76,13 +75,12 @@ fn leftovers_go_only_after_a_complete_list_and_only_if_they_are_ours() {
     let mut world = World::with(&[("a", "one"), ("b", "one")]);
     fs::write(world.path("theirs.json"), "x").unwrap();
     world.restart_unlisted();
-    world.change(ProfileEvent::Init);
-    world.change(ProfileEvent::InitApply(object("a", "one")));
+    world.set_goal("a", file("one"));
     world.sync();
     world.check();
     world.retry();
     assert_eq!(world.read("b.json").as_deref(), Some("one"));
-    world.change(ProfileEvent::InitDone);
+    world.keeper.list_complete();
     world.sync();
     assert_eq!(world.read("a.json").as_deref(), Some("one"));
     assert_eq!(world.read("b.json"), None);
@@ -160,9 +158,8 @@ fn a_ledger_without_room_is_not_made_larger_and_the_report_says_so() {
     while full.add(&names.next().unwrap(), Claim::Written).is_ok() {}
     fs::write(world.path(LEDGER), full.to_bytes()).unwrap();
     world.restart_unlisted();
-    world.change(ProfileEvent::Init);
     for (profile, bytes) in [("a", "two"), (new.as_str(), "one")] {
-        world.change(ProfileEvent::InitApply(object(profile, bytes)));
+        world.set_goal(profile, file(bytes));
     }
     world.sync();
     assert_eq!(world.problem(), (FileState::Failed, "LedgerFull".into()));
@@ -171,7 +168,7 @@ fn a_ledger_without_room_is_not_made_larger_and_the_report_says_so() {
     assert_eq!(world.read("a.json").as_deref(), Some("two"), "what has its place goes on");
     assert_eq!(world.ledger(), full);
     // The list is complete: what nobody wants any more makes room.
-    world.change(ProfileEvent::InitDone);
+    world.keeper.list_complete();
     world.sync();
     world.retry();
     assert_eq!(world.read(&format!("{new}.json")).as_deref(), Some("one"));
@@ -194,10 +191,9 @@ fn a_ledger_changed_under_the_running_agent_is_written_again() {
 #[test]
 fn a_profile_that_there_is_no_room_for_keeps_its_file_and_stops_no_other() {
     let mut world = World::with(&[("a", "old"), ("b", "b")]);
-    let refusal = Refusal::Memory { limit: 24 << 20 };
-    let refused = |name| Object { want: Want::Refused(refusal), ..object(name, "") };
-    world.change(ProfileEvent::Apply(refused("a")));
-    world.change(ProfileEvent::Apply(refused("new")));
+    for profile in ["a", "new"] {
+        world.set_goal(profile, Goal::Refused(Refusal::Memory { limit: 24 << 20 }));
+    }
     world.sync();
     let report = world.keeper.report();
     let problems: Vec<_> =
@@ -214,26 +210,24 @@ fn a_profile_that_there_is_no_room_for_keeps_its_file_and_stops_no_other() {
     assert!(world.script.log().iter().all(|(_, name)| name != "new.json"));
     world.apply("a", "new");
     assert_eq!(world.read("a.json").unwrap(), "new");
-    world.change(ProfileEvent::Apply(Object { want: Want::Removal, ..object("new", "") }));
+    world.set_goal("new", Goal::Removal);
     world.sync();
-    assert_eq!(world.keeper.report().problems, [], "leave to remove it is enough");
+    assert_eq!(world.keeper.report().problems, [], "the approval to remove it is enough");
 }
 
 #[test]
 fn an_invalid_profile_keeps_its_file_and_stops_no_other() {
     let mut world = World::with(&[("a", "one")]);
-    let want = Want::Rejected { reason: "InvalidProfile", message: "spec.contents: wrong".into() };
-    world.change(ProfileEvent::Apply(Object { want, ..object("a", "") }));
+    let rejected = || Goal::Rejected { reason: "InvalidProfile", message: "spec.contents: wrong".into() };
+    world.set_goal("a", rejected());
     world.apply("b", "one");
     assert_eq!(world.problem(), (FileState::Rejected, "InvalidProfile".into()));
     assert_eq!(world.read("a.json").as_deref(), Some("one"));
     assert_eq!(world.reported(), [("a".into(), short("one")), ("b".into(), short("one"))]);
     assert!(!world.retry().failed, "its author mends it, not trying");
     world.restart_unlisted();
-    let want = Want::Rejected { reason: "InvalidProfile", message: "spec.contents: wrong".into() };
-    world.change(ProfileEvent::Init);
-    world.change(ProfileEvent::InitApply(Object { want, ..object("a", "") }));
-    world.change(ProfileEvent::InitDone);
+    world.set_goal("a", rejected());
+    world.keeper.list_complete();
     world.sync();
     assert_eq!(world.read("a.json").as_deref(), Some("one"));
     assert_eq!(world.read("b.json"), None);
@@ -245,17 +239,16 @@ fn an_invalid_profile_keeps_its_file_and_stops_no_other() {
 #[test]
 fn a_profile_that_may_not_be_keeps_the_file_that_is_there_and_says_why() {
     let mut world = World::with(&[("a", "one")]);
-    let refused = || Want::Rejected { reason: "ListenersDisabled", message: "/run/a.sock".into() };
-    world.change(ProfileEvent::Apply(Object { want: refused(), ..object("a", "") }));
+    let rejected = || Goal::Rejected { reason: "ListenersDisabled", message: "/run/a.sock".into() };
+    world.set_goal("a", rejected());
     world.sync();
     assert_eq!(world.problem(), (FileState::Rejected, "ListenersDisabled".into()));
     assert_eq!(world.read("a.json").as_deref(), Some("one"));
     // As an agent that is restarted because listeners were turned off, and whose file was removed meanwhile.
     world.restart_unlisted();
     fs::remove_file(world.path("a.json")).unwrap();
-    world.change(ProfileEvent::Init);
-    world.change(ProfileEvent::InitApply(Object { want: refused(), ..object("a", "") }));
-    world.change(ProfileEvent::InitDone);
+    world.set_goal("a", rejected());
+    world.keeper.list_complete();
     world.sync();
     assert_eq!(world.problem(), (FileState::Rejected, "ListenersDisabled".into()));
     assert_eq!(world.read("a.json"), None);
@@ -264,19 +257,21 @@ fn a_profile_that_may_not_be_keeps_the_file_that_is_there_and_says_why() {
 #[test]
 fn a_name_that_no_file_can_have_is_reported() {
     let mut world = World::with(&[]);
-    assert!(world.apply("../../etc/passwd", "one").changed);
+    world.keeper.set_misnamed("../../etc/passwd".into(), Some("is no file name".into()));
+    assert!(world.sync().changed);
     assert_eq!(world.problem(), (FileState::Rejected, "InvalidProfile".into()));
-    assert!(world.delete("../../etc/passwd").changed);
+    world.keeper.set_misnamed("../../etc/passwd".into(), None);
+    assert!(world.sync().changed);
     assert_eq!(world.keeper.report().problems, []);
 }
 
 #[test]
-fn leave_to_remove_ends_the_report_on_the_file_whether_or_not_it_was_ours() {
+fn the_approval_to_remove_ends_the_report_on_the_file_whether_or_not_it_was_ours() {
     let mut world = World::with(&[("a", "one")]);
     fs::write(world.path("b.json"), "theirs").unwrap();
     world.apply("b", "one");
     for profile in ["a", "b"] {
-        world.change(ProfileEvent::Apply(Object { want: Want::Removal, ..object(profile, "") }));
+        world.set_goal(profile, Goal::Removal);
     }
     assert!(world.sync().changed);
     assert_eq!(world.read("a.json"), None);

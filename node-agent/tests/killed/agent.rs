@@ -7,8 +7,8 @@ use std::process::Stdio;
 use std::time::Instant;
 use std::{env, io};
 
-use node_agent::desired::{Object, ProfileEvent, Want};
 use node_agent::disk::{Directory, Faults, SystemCall};
+use node_agent::goal::Goal;
 use node_agent::keeper::Keeper;
 use profile::ContentHash;
 use rustix::io::Errno;
@@ -53,13 +53,11 @@ pub(crate) fn act(directory: PathBuf) {
     let killer = Killer { calls_left: number(CALL) };
     let directory = Directory::with_faults(&directory, killer).unwrap();
     let mut keeper = Keeper::new(directory);
-    let wanted = files::wanted(number(ROUND).unwrap()).map(|(name, bytes)| {
-        let want = Want::File { hash: ContentHash::of(&bytes), bytes: bytes.into() };
-        ProfileEvent::InitApply(Object { name: name.into(), uid: name.into(), want })
-    });
-    for change in [ProfileEvent::Init].into_iter().chain(wanted).chain([ProfileEvent::InitDone]) {
-        keeper.change(change, Instant::now());
+    for (name, bytes) in files::wanted(number(ROUND).unwrap()) {
+        let goal = Goal::File { hash: ContentHash::of(&bytes), bytes: bytes.into() };
+        keeper.set_goal(name.parse().unwrap(), goal, Instant::now());
     }
+    keeper.list_complete();
     let pass = keeper.sync();
     assert!(!pass.failed, "{:?}", keeper.report());
 }

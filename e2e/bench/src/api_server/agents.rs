@@ -12,7 +12,7 @@ use futures::{StreamExt, TryStreamExt};
 use k8s_openapi::api::core::v1::{Node, NodeCondition, NodeStatus, Pod};
 use kube::api::{DeleteParams, ObjectMeta, Patch, PatchParams, PostParams};
 use kube::{Api, Client, Config};
-use node_agent::desired::Listeners;
+use node_agent::goal::Listeners;
 use node_agent::watches::LONGEST_WATCH;
 use node_agent::{Agent, Fatal};
 use prometheus::Registry;

@@ -1,0 +1,89 @@
+//! What should lie under the name of one profile.
+
+use profile::{ContentHash, Listener, ParseError, Profile};
+
+use crate::budget::Refusal;
+
+/// What should lie under the name of one profile.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Goal {
+    /// A file with these bytes.
+    File {
+        /// The canonical bytes: kept so that a file is repaired while the API server is away.
+        bytes: Box<[u8]>,
+        /// Their hash.
+        hash: ContentHash,
+    },
+    /// No file is made of the profile's contents; a file that is there stays as it is.
+    Rejected {
+        /// Why, in one word.
+        reason: &'static str,
+        /// Why, for a person.
+        message: Box<str>,
+    },
+    /// There is no room for the profile; its file stays as it is.
+    Refused(Refusal),
+    /// No file of the agent's: the operator has approved the removal, or the profile does not exist any more.
+    Removal,
+}
+
+/// Whether profiles may name a listener, for which the runtime connects to a socket on this node.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Listeners {
+    /// No file of a profile that names one is written: the API server may have admitted the profile before its policy
+    /// was in force.
+    #[default]
+    Refused,
+    /// They may.
+    Admitted,
+}
+
+/// Why no file is made of a profile whose name no file can have, in one word.
+pub(crate) const MISNAMED: &str = "InvalidProfile";
+
+/// Why no file is made of a profile that names a listener, in one word.
+const LISTENERS_DISABLED: &str = "ListenersDisabled";
+
+impl Goal {
+    /// The goal of a profile whose contents were parsed with this result, as long as there is room for it.
+    #[must_use]
+    pub fn of(parsed: Result<Profile, ParseError>, listeners: Listeners) -> Self {
+        match parsed {
+            Ok(profile) => match (profile.listener(), listeners) {
+                (Some(listener), Listeners::Refused) => Self::listening(listener),
+                _ => {
+                    let canonical = profile.canonical();
+                    Self::File { bytes: canonical.bytes().into(), hash: canonical.hash() }
+                }
+            },
+            Err(error) => Self::Rejected { reason: error.reason(), message: error.to_string().into() },
+        }
+    }
+
+    fn listening(listener: &Listener) -> Self {
+        let message = format!(
+            "spec.contents.listenerPath: {} is a socket that the runtime would connect to, and no profile may name one \
+             in this cluster (the chart's value listeners.enabled)",
+            listener.path()
+        );
+        Self::Rejected { reason: LISTENERS_DISABLED, message: message.into() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn where_listeners_are_refused_no_file_is_made_of_a_profile_that_names_one() {
+        let contents = serde_json::json!({
+            "defaultAction": "SCMP_ACT_ALLOW", "listenerPath": "/run/a.sock",
+            "syscalls": [{ "names": ["mkdir"], "action": "SCMP_ACT_NOTIFY" }]
+        });
+        let goal = |listeners| Goal::of(Profile::from_value(&contents), listeners);
+        assert!(matches!(goal(Listeners::Admitted), Goal::File { .. }));
+        let Goal::Rejected { reason, message } = goal(Listeners::Refused) else { panic!("it is admitted") };
+        assert_eq!(reason, "ListenersDisabled");
+        assert!(message.contains("/run/a.sock") && message.contains("listeners.enabled"), "{message}");
+    }
+}

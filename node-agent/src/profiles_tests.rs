@@ -1,0 +1,332 @@
+//! The profiles that exist, driven by the events of their watch.
+
+use std::time::{Duration, Instant};
+
+use kube_runtime::watcher::Event;
+use link::changes::Existing;
+use profile::ContentHash;
+use serde_json::{Value, json};
+
+use crate::budget::Budget;
+use crate::goal::{Goal, Listeners};
+use crate::profiles::{Outcome, Profiles};
+use crate::watched_profile::WatchedProfile;
+
+/// The profiles, behind the adaptor that keeps the list of objects.
+#[derive(Default)]
+struct World {
+    existing: Existing,
+    profiles: Profiles,
+}
+
+impl World {
+    /// There is room for the contents of `count` profiles as [`profile`] makes them.
+    fn with_room_for(count: u64) -> Self {
+        let each = 2048 + br#"{"defaultAction":"SCMP_ACT_LOG"}"#.len() as u64;
+        let profiles = Profiles::new(Listeners::Refused, Budget::with_room(count * each + 8));
+        Self { profiles, ..Self::default() }
+    }
+
+    /// What an event of the watch comes to.
+    fn event_at(&mut self, event: Event<WatchedProfile>, at: Instant) -> Vec<Outcome> {
+        self.existing.take(event).map(|change| self.profiles.take(change, at)).collect()
+    }
+
+    fn event(&mut self, event: Event<WatchedProfile>) -> Vec<Outcome> {
+        self.event_at(event, Instant::now())
+    }
+
+    /// What one object comes to that a list or the watch brings.
+    fn apply(&mut self, event: Event<WatchedProfile>) -> Outcome {
+        self.event(event).swap_remove(0)
+    }
+
+    /// What complete lists of these objects come to in all.
+    fn list(&mut self, listed: impl IntoIterator<Item = WatchedProfile>) -> Vec<Outcome> {
+        let listed = listed.into_iter().map(Event::InitApply);
+        let events = [Event::Init].into_iter().chain(listed).chain([Event::InitDone]);
+        events.flat_map(|event| self.event(event)).collect()
+    }
+}
+
+fn watched(object: Value) -> WatchedProfile {
+    serde_json::from_value(object).unwrap()
+}
+
+fn with_uid(name: &str, uid: &str, action: &str) -> WatchedProfile {
+    watched(json!({
+        "metadata": { "name": name, "uid": uid }, "spec": { "contents": { "defaultAction": action } }
+    }))
+}
+
+fn profile(name: &str, action: &str) -> WatchedProfile {
+    with_uid(name, name, action)
+}
+
+fn goal(outcome: Outcome) -> Goal {
+    match outcome {
+        Outcome::Goal(_, goal) => goal,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn bytes(outcome: Outcome) -> String {
+    match goal(outcome) {
+        Goal::File { bytes, hash } => {
+            assert_eq!(hash, ContentHash::of(&bytes));
+            String::from_utf8(bytes.into()).unwrap()
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+fn is_refused(outcome: Outcome) -> bool {
+    matches!(goal(outcome), Goal::Refused(_))
+}
+
+fn removal(name: &str) -> Outcome {
+    Outcome::Goal(name.parse().unwrap(), Goal::Removal)
+}
+
+#[test]
+fn contents_that_were_parsed_before_are_not_parsed_again() {
+    let mut world = World::default();
+    world.event(Event::Init);
+    let listed = world.apply(Event::InitApply(profile("a", "SCMP_ACT_LOG")));
+    assert_eq!(bytes(listed), r#"{"defaultAction":"SCMP_ACT_LOG"}"#);
+    // Neither does a list that breaks off forget them.
+    world.event(Event::InitDone);
+    world.event(Event::Init);
+    assert_eq!(world.list([profile("a", "SCMP_ACT_LOG")]), [Outcome::Nothing, Outcome::ListComplete]);
+}
+
+#[test]
+fn a_list_of_what_is_known_is_no_sign_of_a_rollout() {
+    let mut world = World::default();
+    world.list([profile("a", "SCMP_ACT_LOG")]);
+    assert_eq!(world.apply(Event::Apply(profile("a", "SCMP_ACT_LOG"))), Outcome::Rollout);
+    assert_eq!(world.list([profile("a", "SCMP_ACT_LOG")]), [Outcome::Nothing, Outcome::ListComplete]);
+}
+
+#[test]
+fn a_goal_changes_with_the_contents_and_with_the_approval_to_remove() {
+    let (start, mut world) = (Instant::now(), World::default());
+    let contents = json!({ "defaultAction": "SCMP_ACT_LOG" });
+    let mut object = json!({ "metadata": { "name": "a", "uid": "1" }, "spec": { "contents": contents } });
+    let mut is_change = |object: &Value| {
+        let mut at =
+            |after| world.event_at(Event::Apply(watched(object.clone())), start + after).swap_remove(0);
+        let first = at(Duration::ZERO);
+        // For a while, what follows shows that the other nodes receive the change, too.
+        assert_eq!(at(Duration::from_secs(4)), Outcome::Rollout);
+        assert_eq!(at(Duration::from_secs(5)), Outcome::Nothing);
+        matches!(first, Outcome::Goal(..))
+    };
+    assert!(is_change(&object));
+    for (pointer, value, change) in [
+        ("/metadata/resourceVersion", json!("2"), false),
+        ("/metadata/finalizers", json!(["a/b"]), false),
+        ("/metadata/deletionTimestamp", json!("2026-01-01T00:00:00Z"), false),
+        ("/status", json!({ "state": "Ready" }), false),
+        ("/status/removal", json!("Approved"), true),
+        ("/metadata/uid", json!("2"), false),
+        ("/spec/contents/defaultAction", json!("SCMP_ACT_ALLOW"), true),
+        ("/metadata/deletionTimestamp", json!(null), true),
+        ("/spec/contents/defaultAction", json!("SCMP_ACT_TRAP"), true),
+        ("/spec/contents/defaultAction", json!(7), true),
+    ] {
+        let (parent, key) = pointer.rsplit_once('/').unwrap();
+        object.pointer_mut(parent).unwrap()[key] = value;
+        assert_eq!(is_change(&object), change, "{pointer}");
+    }
+}
+
+#[test]
+fn the_rollout_of_a_recreated_profile_begins_anew() {
+    let (start, mut world) = (Instant::now(), World::default());
+    let mut at = |uid, seconds| {
+        let event = Event::Apply(with_uid("a", uid, "SCMP_ACT_LOG"));
+        world.event_at(event, start + Duration::from_secs(seconds)).swap_remove(0)
+    };
+    at("1", 0);
+    assert_eq!(at("1", 5), Outcome::Nothing);
+    assert_eq!(at("2", 5), Outcome::Nothing);
+    assert_eq!(at("2", 9), Outcome::Rollout);
+}
+
+#[test]
+fn contents_that_change_are_parsed_and_so_are_those_that_change_back() {
+    let mut world = World::default();
+    for action in ["SCMP_ACT_LOG", "SCMP_ACT_ALLOW", "SCMP_ACT_LOG"] {
+        let bytes = bytes(world.apply(Event::Apply(profile("a", action))));
+        assert_eq!(bytes, format!(r#"{{"defaultAction":"{action}"}}"#));
+    }
+}
+
+#[test]
+fn a_profile_that_is_gone_is_a_removal_and_nothing_of_it_is_kept() {
+    let mut world = World::default();
+    for name in ["a", "b", "c"] {
+        world.event(Event::Apply(profile(name, "SCMP_ACT_LOG")));
+    }
+    assert_eq!(world.event(Event::Delete(profile("c", "SCMP_ACT_LOG"))), [removal("c")]);
+    assert_eq!(
+        world.list([profile("a", "SCMP_ACT_LOG")]),
+        [Outcome::Nothing, removal("b"), Outcome::ListComplete]
+    );
+    assert_eq!(world.profiles.names().collect::<Vec<_>>(), ["a"]);
+}
+
+#[test]
+fn a_list_that_breaks_off_removes_nothing_and_the_next_complete_one_does() {
+    let (mut world, log) = (World::default(), "SCMP_ACT_LOG");
+    world.list([profile("a", log), profile("b", log)]);
+    for event in [Event::Init, Event::InitApply(profile("b", log)), Event::Init] {
+        assert!(world.event(event).iter().all(|outcome| *outcome == Outcome::Nothing));
+    }
+    assert_eq!(world.list([profile("b", log)]), [Outcome::Nothing, removal("a"), Outcome::ListComplete]);
+}
+
+#[test]
+fn a_profile_recreated_under_its_name_wins_over_its_predecessor_in_any_order() {
+    let (old, new) = (with_uid("a", "1", "SCMP_ACT_LOG"), with_uid("a", "2", "SCMP_ACT_ALLOW"));
+    for events in [
+        vec![Event::Apply(old.clone()), Event::Delete(old.clone()), Event::Apply(new.clone())],
+        vec![Event::Apply(old.clone()), Event::Apply(new.clone()), Event::Delete(old.clone())],
+        vec![Event::Apply(new.clone()), Event::Delete(old.clone())],
+    ] {
+        let mut world = World::default();
+        world.list([]);
+        let outcomes: Vec<_> = events.into_iter().flat_map(|event| world.event(event)).collect();
+        let mut goals = outcomes.into_iter().filter(|outcome| matches!(outcome, Outcome::Goal(..)));
+        assert_eq!(bytes(goals.next_back().unwrap()), r#"{"defaultAction":"SCMP_ACT_ALLOW"}"#);
+    }
+}
+
+#[test]
+fn a_profile_recreated_while_nobody_watched_never_has_the_goal_of_a_removal() {
+    let log = "SCMP_ACT_LOG";
+    for (action, goals) in [(log, 0), ("SCMP_ACT_ALLOW", 1)] {
+        let mut world = World::default();
+        world.list([with_uid("a", "1", log)]);
+        let mut outcomes = world.list([with_uid("a", "2", action)]);
+        assert_eq!(outcomes.pop(), Some(Outcome::ListComplete));
+        outcomes.retain(|outcome| *outcome != Outcome::Nothing);
+        assert_eq!(outcomes.len(), goals, "{outcomes:?}");
+        assert!(!outcomes.contains(&removal("a")), "{outcomes:?}");
+        // It is the new one that goes.
+        assert_eq!(world.event(Event::Delete(with_uid("a", "1", log))), [Outcome::Nothing]);
+        assert_eq!(world.event(Event::Delete(with_uid("a", "2", action))), [removal("a")]);
+    }
+}
+
+#[test]
+fn a_name_that_no_file_can_have_is_reported_and_goes_with_its_object() {
+    let (mut world, object) = (World::default(), profile("../etc", "SCMP_ACT_LOG"));
+    let Outcome::Misnamed { name, message: Some(_) } = world.apply(Event::Apply(object.clone())) else {
+        panic!("it has a goal")
+    };
+    assert_eq!(&*name, "../etc");
+    assert_eq!(world.event(Event::Delete(object)), [Outcome::Misnamed { name, message: None }]);
+}
+
+#[test]
+fn a_profile_that_there_is_no_room_for_is_refused_alone_and_taken_once_there_is() {
+    let mut world = World::with_room_for(2);
+    let listed = |name| Event::InitApply(profile(name, "SCMP_ACT_LOG"));
+    let watched = |name| Event::Apply(profile(name, "SCMP_ACT_LOG"));
+    world.event(Event::Init);
+    for (name, too_much) in [("a", false), ("b", false), ("c", true), ("d", true)] {
+        assert_eq!(is_refused(world.apply(listed(name))), too_much, "{name}");
+    }
+    world.event(Event::InitDone);
+    assert!(!world.profiles.wants_list());
+    // What is known keeps its place, whoever is created or comes again.
+    assert!(is_refused(world.apply(watched("0"))));
+    assert_eq!(world.apply(watched("a")), Outcome::Rollout);
+    assert_eq!(world.apply(watched("c")), Outcome::Rollout);
+    assert!(!world.profiles.wants_list());
+    // A change is measured without what it replaces.
+    bytes(world.apply(Event::Apply(profile("a", "SCMP_ACT_TRAP"))));
+
+    world.event(Event::Delete(profile("b", "SCMP_ACT_LOG")));
+    assert!(world.profiles.wants_list() && !world.profiles.wants_list(), "once");
+    world.event(Event::Init);
+    bytes(world.apply(listed("0")));
+    for (name, action) in [("a", "SCMP_ACT_TRAP"), ("c", "SCMP_ACT_LOG"), ("d", "SCMP_ACT_LOG")] {
+        // The one has its place, and the others are refused as before.
+        let outcome = world.apply(Event::InitApply(profile(name, action)));
+        assert_eq!(outcome, Outcome::Nothing, "{name}");
+    }
+    world.event(Event::InitDone);
+    assert!(!world.profiles.wants_list());
+}
+
+#[test]
+fn profiles_that_went_while_nobody_watched_leave_their_room() {
+    let mut world = World::with_room_for(1);
+    world.event(Event::Apply(profile("gone", "SCMP_ACT_LOG")));
+    world.event(Event::Init);
+    assert!(is_refused(world.apply(Event::InitApply(profile("new", "SCMP_ACT_LOG")))));
+    world.event(Event::InitDone);
+    assert!(world.profiles.wants_list());
+    bytes(world.apply(Event::Apply(profile("new", "SCMP_ACT_LOG"))));
+}
+
+#[test]
+fn a_file_whose_removal_is_approved_leaves_its_room() {
+    let mut world = World::with_room_for(1);
+    let mut object = json!({
+        "metadata": { "name": "a", "uid": "a" }, "spec": { "contents": { "defaultAction": "SCMP_ACT_LOG" } }
+    });
+    bytes(world.apply(Event::Apply(watched(object.clone()))));
+    assert!(is_refused(world.apply(Event::Apply(profile("b", "SCMP_ACT_LOG")))));
+    object["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
+    object["status"] = json!({ "removal": "Approved" });
+    assert_eq!(world.apply(Event::Apply(watched(object.clone()))), removal("a"));
+    assert!(world.profiles.wants_list());
+    // That the object is gone then changes nothing more.
+    assert_eq!(world.event(Event::Delete(watched(object))), [Outcome::Nothing]);
+    assert!(!world.profiles.wants_list());
+    bytes(world.apply(Event::Apply(profile("b", "SCMP_ACT_LOG"))));
+}
+
+#[test]
+fn a_deletion_timestamp_alone_changes_nothing_and_the_approval_to_remove_removes() {
+    let mut world = World::default();
+    let contents = json!({ "defaultAction": "SCMP_ACT_LOG" });
+    let metadata = json!({ "name": "a", "uid": "1", "deletionTimestamp": "2026-01-01T00:00:00Z" });
+    let mut object = json!({ "metadata": metadata, "spec": { "contents": contents } });
+    let deleting = world.apply(Event::Apply(watched(object.clone())));
+    assert_eq!(bytes(deleting), r#"{"defaultAction":"SCMP_ACT_LOG"}"#);
+    object["status"] = json!({ "removal": "Approved" });
+    assert_eq!(world.apply(Event::Apply(watched(object.clone()))), removal("a"));
+    object["metadata"]["deletionTimestamp"] = Value::Null;
+    let recreated = world.apply(Event::Apply(watched(object)));
+    assert_eq!(bytes(recreated), r#"{"defaultAction":"SCMP_ACT_LOG"}"#);
+}
+
+#[test]
+fn contents_that_an_earlier_release_took_and_no_runtime_takes_are_refused_by_name() {
+    let contents = json!({ "defaultAction": "SCMP_ACT_ERRNO", "defaultErrnoRet": 4095 });
+    let object = json!({ "metadata": { "name": "a", "uid": "1" }, "spec": { "contents": contents } });
+    match goal(World::default().apply(Event::Apply(watched(object)))) {
+        Goal::Rejected { message: why, .. } => {
+            assert!(why.starts_with("spec.contents.defaultErrnoRet: "), "{why}");
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn whatever_stands_in_an_object_is_judged_by_itself() {
+    let mut world = World::default();
+    for bad in [json!({}), json!({ "spec": 7, "status": [] }), json!({ "spec": { "contents": null } })] {
+        let mut object = json!({ "metadata": { "name": "a", "uid": "1" } });
+        object.as_object_mut().unwrap().extend(bad.as_object().unwrap().clone());
+        match goal(world.apply(Event::Apply(watched(object)))) {
+            Goal::Rejected { message: why, .. } => assert!(why.contains("spec.contents"), "{why}"),
+            other => panic!("{other:?}"),
+        }
+    }
+}
