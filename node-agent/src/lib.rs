@@ -7,7 +7,7 @@
 //! - [`profiles`]: the profiles that exist, and what each asks of the directory.
 //! - [`disk`]: the directory: atomic writes, the ledger of what is ours, what to do about one name.
 //! - [`keeper`]: brings the directory to the goals.
-//! - [`gather`]: how long changes are gathered before they are reported.
+//! - [`pacing`]: when a report is sent.
 //! - [`report`]: what lies on the disk, in the words of the custom resource.
 //!
 //! Around them, with a clock, a thread and the API server:
@@ -18,7 +18,6 @@
 
 pub mod budget;
 pub mod disk;
-pub mod gather;
 pub mod goal;
 mod jitter;
 pub mod journal;
@@ -27,6 +26,7 @@ pub mod metrics;
 pub mod notify;
 pub mod options;
 pub mod own_status;
+pub mod pacing;
 pub mod profiles;
 #[cfg(test)]
 mod profiles_tests;

@@ -17,19 +17,16 @@ use serde_json::{Value, json};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep, timeout_at};
 
-use crate::gather::Gather;
 use crate::metrics::{Metrics, ReportOutcome};
 use crate::own_status::{OwnState, OwnStatus, ReportHash};
+use crate::pacing::Pacing;
 use crate::watches::ClusterLoad;
 use crate::worker::{Command, Revision};
 
 /// The answer to a patch without what was just sent: a thousand nodes do not read their reports back.
 const METADATA_ONLY: &str = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1";
 
-/// For how long it counts that the API server was slow.
-const SLOW: Duration = Duration::from_secs(10);
-
-/// What one report needs and where it goes. How long it waits for more is in [`gather`](crate::gather).
+/// What one report needs and where it goes. When it is sent is decided in [`pacing`](crate::pacing).
 pub struct Reporter {
     client: Client,
     node: NodeName,
@@ -42,8 +39,7 @@ pub struct Reporter {
     applied: Option<OwnStatus>,
     /// The last report, so that news of the object alone does not build another.
     built: Option<(Revision, ReportHash)>,
-    /// How long the answer to the last one took, and when it came.
-    answered: Option<(Duration, Instant)>,
+    pacing: Pacing,
 }
 
 /// Why a report did not arrive.
@@ -81,6 +77,7 @@ impl Reporter {
     ) -> Self {
         Self {
             client,
+            pacing: Pacing::new(node.clone()),
             node,
             own,
             load,
@@ -89,7 +86,6 @@ impl Reporter {
             metrics,
             applied: None,
             built: None,
-            answered: None,
         }
     }
 
@@ -98,11 +94,12 @@ impl Reporter {
         let mut backoff = Backoff::default();
         loop {
             self.cause().await;
-            self.quiet().await;
+            self.gather().await;
             while let Err(error) = self.report().await {
                 let pause = backoff.failed(error.failure());
                 self.pause(error, pause).await;
             }
+            self.pacing.reported();
             backoff.succeeded();
         }
     }
@@ -141,36 +138,35 @@ impl Reporter {
         }
     }
 
-    /// Waits until the disk has been quiet for a moment, and the API server has had nothing more to say of what changed.
-    async fn quiet(&mut self) {
-        let start = Instant::now();
-        loop {
-            // Each time anew: what comes may say for the first time how many nodes there are.
-            let Gather { quiet, latest } = self.gather();
-            let goes_on = async {
+    /// Waits until the report is due, while further changes arrive.
+    async fn gather(&mut self) {
+        self.pacing.changed(Instant::now().into_std());
+        // Anew with each change, which may show for the first time how many nodes there are.
+        while let Some(due) = self.due() {
+            let changed = async {
                 tokio::select! {
                     changed = self.revision.changed() => changed,
                     changed = self.load.changed() => changed,
                 }
             };
-            let until = (start + latest).min(Instant::now() + quiet);
-            if !matches!(timeout_at(until, goes_on).await, Ok(Ok(()))) {
+            if !matches!(timeout_at(due, changed).await, Ok(Ok(()))) {
                 return;
             }
+            self.pacing.changed(Instant::now().into_std());
         }
     }
 
-    fn gather(&self) -> Gather {
-        let took = match self.answered {
-            Some((took, at)) if at.elapsed() < SLOW => took,
-            _ => Duration::ZERO,
-        };
-        let is_first = match &*self.own.borrow() {
-            OwnState::Listed(held) | OwnState::Watched(held) => held.report.is_none(),
-            // Nobody has heard of this node yet, or will hear what its object holds already.
+    fn due(&self) -> Option<Instant> {
+        let nodes = self.load.borrow().nodes;
+        self.pacing.send_at(nodes, self.is_first()).map(Instant::from_std)
+    }
+
+    /// Whether the node's object holds no report, as far as is known.
+    fn is_first(&self) -> bool {
+        match &*self.own.borrow() {
+            OwnState::Listed(object) | OwnState::Watched(object) => object.report.is_none(),
             OwnState::Unknown | OwnState::Absent => true,
-        };
-        Gather::of(self.load.borrow().nodes, &self.node, is_first, took)
+        }
     }
 
     async fn pause(&mut self, error: SendError, pause: Duration) {
@@ -208,7 +204,7 @@ impl Reporter {
         let files = report["fileCount"].as_i64();
         let start = Instant::now();
         let sent = self.send(report).await;
-        self.answered = Some((start.elapsed(), Instant::now()));
+        self.pacing.answered(start.elapsed(), Instant::now().into_std());
         self.metrics.reported(outcome(&sent));
         let object = sent?;
         tracing::debug!(node = %self.node, files, "reported");

@@ -9,7 +9,7 @@
 use std::time::Instant;
 
 use api::NodeName;
-use node_agent::gather::quiet_among;
+use node_agent::pacing::quiet_among;
 use serde_json::Value;
 use tokio::task::JoinSet;
 use tokio::time::timeout;

@@ -1,0 +1,262 @@
+//! When a report is sent.
+//!
+//! During a rollout on a thousand nodes a busy API server delivers the events of it late and one by one, and a report
+//! for each event would make it busier. So an agent gathers changes: for longer the more nodes there are, and for as long
+//! as events of the profiles that changed still arrive; and when an answer took long, twice that time before the next
+//! report: the slower the answers, the fewer the reports. The operator counts on a bound for all of it
+//! ([`api::pace`]): until a report is surely over, it does not trust the node with contents that came back
+//! (`index/pacing.rs`).
+
+use std::ops::Range;
+use std::time::{Duration, Instant};
+
+use api::{NodeName, pace};
+
+use crate::jitter::node_jitter;
+
+/// Decides when the changes on one node are reported. Pure: every time is an argument.
+#[derive(Debug)]
+pub struct Pacing {
+    node: NodeName,
+    /// The changes that no report has yet.
+    gathered: Option<Gathered>,
+    /// The answer to the latest report.
+    answered: Option<Answered>,
+}
+
+/// When changes came.
+#[derive(Debug, Clone, Copy)]
+struct Gathered {
+    first: Instant,
+    latest: Instant,
+}
+
+/// How long the API server took to answer, and when it did.
+#[derive(Debug, Clone, Copy)]
+struct Answered {
+    took: Duration,
+    at: Instant,
+}
+
+/// For how long a slow answer counts.
+const SLOW: Duration = Duration::from_secs(10);
+
+impl Pacing {
+    /// Of the agent of `node`. Nothing has changed yet.
+    #[must_use]
+    pub fn new(node: NodeName) -> Self {
+        Self { node, gathered: None, answered: None }
+    }
+
+    /// Something changed at `at` that belongs into a report, or an event came that shows that more will follow.
+    pub fn changed(&mut self, at: Instant) {
+        self.gathered.get_or_insert(Gathered { first: at, latest: at }).latest = at;
+    }
+
+    /// A report has everything that had changed.
+    pub fn reported(&mut self) {
+        self.gathered = None;
+    }
+
+    /// The API server answered a report at `at`, after so long.
+    pub fn answered(&mut self, took: Duration, at: Instant) {
+        self.answered = Some(Answered { took, at });
+    }
+
+    /// When the next report is sent unless something changes before; `None` if nothing has changed.
+    ///
+    /// `nodes` is the size of the cluster, as far as it is known; `is_first` holds before the node's first report.
+    #[must_use]
+    pub fn send_at(&self, nodes: Option<u64>, is_first: bool) -> Option<Instant> {
+        let Gathered { first, latest } = self.gathered?;
+        let slow = self.answered.filter(|answer| latest < answer.at + SLOW);
+        let took = slow.map_or(Duration::ZERO, |answer| answer.took);
+        let window = Window::of(nodes, &self.node, is_first, took);
+        Some((first + window.longest).min(latest + window.quiet))
+    }
+}
+
+/// A change is reported once nothing has changed for `quiet`, but no later than `longest` after the first change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Window {
+    quiet: Duration,
+    longest: Duration,
+}
+
+/// While the API server answers at once, in a small cluster.
+const PROMPT: Window = Window { quiet: Duration::from_millis(50), longest: Duration::from_millis(500) };
+/// Before the status of any profile has shown how many nodes there are: in a large cluster one soon will.
+const UNKNOWN: Window = Window { quiet: Duration::from_millis(500), longest: Duration::from_secs(4) };
+/// Microseconds of quiet that each node of the cluster adds: the reports of all nodes take the API server about as long.
+/// Each node has its own number, so that they do not all come in one instant: by default an API server lets 300 requests of
+/// one account wait (six queues of 50), and answers 429 to the rest.
+const QUIET_A_NODE: Range<u32> = 1000..3000;
+/// So many nodes add to it: more than 15 s of quiet would make a report stale.
+const QUIET_NODES: u64 = 5000;
+/// The same before a node's first report. Nodes join one after the other, and somebody waits for each.
+const FIRST_A_NODE: Range<u32> = 100..500;
+const FIRST_NODES: u64 = 1000;
+/// The longest quiet because answers are slow.
+const LONGEST_SLOW_QUIET: Duration = Duration::from_secs(1);
+
+impl Window {
+    /// For the agent of `node` in a cluster of `nodes`, as far as that is known, where the latest answer took `took`;
+    /// `is_first` holds before the node's first report.
+    fn of(nodes: Option<u64>, node: &NodeName, is_first: bool, took: Duration) -> Self {
+        let base = if nodes.is_some() { PROMPT } else { UNKNOWN };
+        let nodes = nodes.unwrap_or_default();
+        let among_all = match is_first {
+            true => own_share(FIRST_A_NODE, nodes.min(FIRST_NODES), node),
+            false => quiet_among(nodes, node),
+        };
+        let quiet = (2 * took).min(LONGEST_SLOW_QUIET).max(among_all);
+        let longest = among(nodes, pace::A_NODE).max(8 * took).max(base.longest);
+        // The operator counts on the bound, whatever the reason for waiting.
+        Self { quiet: quiet.max(base.quiet), longest: longest.min(pace::longest_gather(nodes)) }
+    }
+}
+
+/// How long the agent of `node` waits for further changes, in a cluster of so many nodes.
+#[must_use]
+pub fn quiet_among(nodes: u64, node: &NodeName) -> Duration {
+    own_share(QUIET_A_NODE, nodes.min(QUIET_NODES), node)
+}
+
+/// The node's own microseconds, for each of so many nodes.
+fn own_share(range: Range<u32>, nodes: u64, node: &NodeName) -> Duration {
+    among(nodes, Duration::from_micros(node_jitter(range, node).into()))
+}
+
+fn among(nodes: u64, each: Duration) -> Duration {
+    each.saturating_mul(u32::try_from(nodes).unwrap_or(u32::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn node() -> NodeName {
+        "node-1".parse().unwrap()
+    }
+
+    fn prompt(nodes: u64) -> Window {
+        Window::of(Some(nodes), &node(), false, Duration::ZERO)
+    }
+
+    #[test]
+    fn a_small_cluster_is_prompt() {
+        assert_eq!(prompt(2), PROMPT);
+    }
+
+    #[test]
+    fn the_longest_is_what_the_operator_counts_on_whatever_the_reason() {
+        for nodes in [0, 2, 200, 1000, 1_000_000] {
+            for took in [0, 1, 100, 10_000].map(Duration::from_secs) {
+                let longest = Window::of(Some(nodes), &node(), false, took).longest;
+                assert!(longest <= pace::longest_gather(nodes), "{nodes} nodes: {longest:?}");
+            }
+        }
+        assert_eq!(prompt(1000).longest, pace::longest_gather(1000));
+    }
+
+    #[test]
+    fn slow_answers_gather_more_but_nobody_waits_for_a_quiet_second() {
+        let window = |took| Window::of(Some(2), &node(), false, Duration::from_millis(took));
+        assert_eq!(
+            window(200),
+            Window { quiet: Duration::from_millis(400), longest: Duration::from_millis(1600) }
+        );
+        assert_eq!(window(5000).quiet, LONGEST_SLOW_QUIET);
+    }
+
+    #[test]
+    fn an_unknown_number_of_nodes_is_not_a_small_one() {
+        assert_eq!(Window::of(None, &node(), false, Duration::ZERO), UNKNOWN);
+    }
+
+    #[test]
+    fn a_first_report_waits_for_half_a_second_at_most() {
+        for nodes in [2, 1000, 1_000_000] {
+            let window = Window::of(Some(nodes), &node(), true, Duration::ZERO);
+            assert!(window.quiet <= Duration::from_millis(500), "{nodes} nodes: {window:?}");
+        }
+    }
+
+    #[test]
+    fn the_reports_of_many_nodes_are_spread_evenly() {
+        for nodes in [1000, 5000, 15_000] {
+            let mut a_tenth = [0_u64; 10];
+            for number in 0..nodes {
+                let quiet = quiet_among(nodes, &format!("node-{number}").parse().unwrap());
+                let [least, most] = [1, 3].map(|millis| Duration::from_millis(millis * nodes.min(5000)));
+                assert!((least..most).contains(&quiet), "{nodes} nodes: {quiet:?}");
+                let tenth = 10 * (quiet - least).as_micros() / (most - least).as_micros();
+                a_tenth[usize::try_from(tenth).unwrap()] += 1;
+            }
+            let even = nodes / 10;
+            assert!(
+                a_tenth.iter().all(|count| (even * 7 / 10..even * 13 / 10).contains(count)),
+                "{a_tenth:?}"
+            );
+        }
+    }
+
+    const MILLI: Duration = Duration::from_millis(1);
+
+    /// A pacing, and when it sends after changes so many milliseconds after the start.
+    fn sends_after(pacing: &mut Pacing, start: Instant, changes: &[u32], nodes: Option<u64>) -> u128 {
+        for change in changes {
+            pacing.changed(start + *change * MILLI);
+        }
+        (pacing.send_at(nodes, false).unwrap() - start).as_millis()
+    }
+
+    #[test]
+    fn nothing_is_sent_before_something_has_changed_and_after_it_was_reported() {
+        let (start, mut pacing) = (Instant::now(), Pacing::new(node()));
+        assert_eq!(pacing.send_at(Some(2), false), None);
+        pacing.changed(start);
+        assert!(pacing.send_at(Some(2), false).is_some());
+        pacing.reported();
+        assert_eq!(pacing.send_at(Some(2), false), None);
+        // What comes later begins anew.
+        assert_eq!(sends_after(&mut pacing, start, &[5_000], Some(2)), 5_050);
+    }
+
+    #[test]
+    fn changes_are_gathered_until_there_has_been_quiet() {
+        let (start, mut pacing) = (Instant::now(), Pacing::new(node()));
+        assert_eq!(sends_after(&mut pacing, start, &[0, 40, 80], Some(2)), 130);
+    }
+
+    #[test]
+    fn changes_without_end_are_reported_half_a_second_after_the_first() {
+        let (start, mut pacing) = (Instant::now(), Pacing::new(node()));
+        let changes: Vec<_> = (0..30).map(|number| 20 * number).collect();
+        assert_eq!(sends_after(&mut pacing, start, &changes, Some(2)), 500);
+    }
+
+    #[test]
+    fn a_slow_answer_counts_for_ten_seconds() {
+        let (start, mut pacing) = (Instant::now(), Pacing::new(node()));
+        pacing.answered(Duration::from_millis(200), start);
+        assert_eq!(sends_after(&mut pacing, start, &[9_000], Some(2)), 9_400);
+        // Then the first change may be older than that, and the latest decides.
+        assert_eq!(sends_after(&mut pacing, start, &[10_000], Some(2)), 9_500);
+        pacing.reported();
+        assert_eq!(sends_after(&mut pacing, start, &[11_000], Some(2)), 11_050);
+        pacing.reported();
+        pacing.answered(Duration::ZERO, start + Duration::from_secs(12));
+        assert_eq!(sends_after(&mut pacing, start, &[12_000], Some(2)), 12_050);
+    }
+
+    #[test]
+    fn the_size_of_the_cluster_counts_as_it_is_known_when_the_report_is_due() {
+        let (start, mut pacing) = (Instant::now(), Pacing::new(node()));
+        assert_eq!(sends_after(&mut pacing, start, &[0, 400], None), 900);
+        let large = sends_after(&mut pacing, start, &[400], Some(1000));
+        assert!((1_400..3_400).contains(&large), "{large}");
+        let first = pacing.send_at(Some(1000), true).unwrap() - start;
+        assert!(first <= Duration::from_millis(900), "{first:?}");
+    }
+}
