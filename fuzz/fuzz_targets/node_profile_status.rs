@@ -3,7 +3,7 @@
 
 use api::{FileProblem, MOST_FILES, MOST_PROBLEMS, NodeProfileStatus, ProfileName, Untrusted};
 use libfuzzer_sys::{fuzz_mutator, fuzz_target};
-use node_agent::own_status::{OwnStatus, ReportHash};
+use node_agent::status_object::{ReportHash, StatusObject};
 use operator::facts::ReportFacts;
 use profile::{ContentHash, ShortHash};
 use serde_json::Value;
@@ -68,8 +68,8 @@ fn check_facts(document: &Value, object: Stored) {
     let again = serde_json::to_string(&object).expect("it can be written");
     let again: Stored = serde_json::from_str(&again).expect("what was written can be read");
     assert_eq!(ReportFacts::of(again.clone()), facts);
-    let held = OwnStatus::from(object);
-    assert_eq!(held, OwnStatus::from(again));
+    let held = StatusObject::from(object);
+    assert_eq!(held, StatusObject::from(again));
     let report = status.get("report").filter(|report| !report.is_null());
     assert_eq!(held.report, report.map(ReportHash::of), "the agent knows its own report again");
 }

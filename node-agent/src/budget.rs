@@ -1,38 +1,40 @@
 //! How many profiles an agent takes: what its memory and its report have room for. Pure.
 //!
-//! An agent keeps the contents of every profile, to mend files while the API server is away. One profile too many would
-//! end it for lack of memory at every start, or make its report too large for the API server, and with it the node would
-//! lose all. So a profile for which there is no room is refused by itself: its file stays as it is, and the report says why.
+//! An agent keeps the contents of every profile, to repair files while the API server is away. With one profile too many the
+//! kernel would end it for lack of memory at every start, or the API server would reject its report as too large, and the node
+//! would get no profile at all. So a profile for which there is no room is refused by itself: its file stays as it is, and the
+//! report has the reason.
 
 use std::fmt;
 
 use api::MOST_FILES;
 
-/// Most bytes that are kept for everything but contents: an agent takes 6.3 MiB without any profile, and up to some 6 MiB
+/// Most bytes that are reserved for everything but contents: an agent takes 6.3 MiB without any profile, and up to some 6 MiB
 /// more while it reads pages of the largest ones (docs/performance.md), with some more for what the allocator does not give
 /// back.
 const RESERVED: u64 = 16 * 1024 * 1024;
 
-/// Bytes that are kept of a limit. A small one has no room for [`RESERVED`] beside contents, and an agent that refuses
+/// Bytes that are reserved of a limit. A small one has no room for [`RESERVED`] beside contents, and an agent that refuses
 /// every profile is of no use: with 16 MiB, of which four fifths are kept, it has been seen to read the largest profiles with
 /// half a MiB to spare, and a usual one takes much less.
 fn reserved(limit: u64) -> u64 {
     RESERVED.min(limit - limit / 5)
 }
 
-/// Bytes that a profile takes beside its contents: its name and hash in what is read, desired, remembered and reported.
-const BESIDE: u64 = 2048;
+/// Bytes that a profile takes beside its contents: its name, uid and hashes in the state of the watch, of the profiles and of
+/// the keeper, and in the report.
+const OVERHEAD: u64 = 2048;
 
-/// Bytes of the names and hashes in one report. etcd takes 1.5 MiB in one request, of which a hundred problems can take a
+/// Most bytes of the names and hashes in one report. etcd takes 1.5 MiB in one request, of which a hundred problems can take a
 /// third.
-pub const LONGEST_LIST: usize = 1_000_000;
+pub const MOST_LISTED_BYTES: usize = 1_000_000;
 
 /// What there is room for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Budget {
-    /// Bytes in memory, [`BESIDE`] each profile included.
+    /// Bytes in memory, [`OVERHEAD`] each profile included.
     memory: u64,
-    /// The limit that follows from.
+    /// The limit that this follows from.
     limit: u64,
 }
 
@@ -89,7 +91,7 @@ impl fmt::Display for Refusal {
         match self {
             Self::TooMany => write!(
                 f,
-                "there are more profiles than a node can report: {MOST_FILES}, with names of {LONGEST_LIST} bytes in all; \
+                "there are more profiles than a node can report: {MOST_FILES}, with names of {MOST_LISTED_BYTES} bytes in all; \
                  the file stays as it is until others are deleted"
             ),
             Self::Memory { limit } => write!(
@@ -104,11 +106,11 @@ impl fmt::Display for Refusal {
 
 /// Bytes that a file takes in a report: `"name":"hash",`, with 32 digits of the hash.
 #[must_use]
-pub fn listed(name: &str) -> usize {
+pub fn listed_bytes(name: &str) -> usize {
     name.len() + 38
 }
 
-/// What is taken of a budget.
+/// How much of a budget is used.
 #[derive(Debug, Default)]
 pub(crate) struct Account {
     budget: Budget,
@@ -127,7 +129,7 @@ pub(crate) struct Cost {
 impl Cost {
     /// Of a profile with contents of so many bytes.
     pub(crate) fn of(name: &str, contents: usize) -> Self {
-        Self { listed: listed(name), memory: contents as u64 + BESIDE }
+        Self { listed: listed_bytes(name), memory: contents as u64 + OVERHEAD }
     }
 }
 
@@ -136,9 +138,9 @@ impl Account {
         Self { budget, ..Self::default() }
     }
 
-    /// Whether there is room for one profile more.
+    /// Whether there is room for one more profile.
     pub(crate) fn has_room(&self, cost: Cost) -> Result<(), Refusal> {
-        if self.profiles >= MOST_FILES || self.listed + cost.listed > LONGEST_LIST {
+        if self.profiles >= MOST_FILES || self.listed + cost.listed > MOST_LISTED_BYTES {
             return Err(Refusal::TooMany);
         }
         if self.memory.saturating_add(cost.memory) > self.budget.memory {
@@ -147,13 +149,13 @@ impl Account {
         Ok(())
     }
 
-    pub(crate) fn enters(&mut self, cost: Cost) {
+    pub(crate) fn charge(&mut self, cost: Cost) {
         self.profiles += 1;
         self.listed += cost.listed;
         self.memory = self.memory.saturating_add(cost.memory);
     }
 
-    pub(crate) fn leaves(&mut self, cost: Cost) {
+    pub(crate) fn release(&mut self, cost: Cost) {
         self.profiles = self.profiles.saturating_sub(1);
         self.listed = self.listed.saturating_sub(cost.listed);
         self.memory = self.memory.saturating_sub(cost.memory);
@@ -170,7 +172,7 @@ mod tests {
         let largest = Cost::of("largest", 450_000);
         let mut taken = 0;
         while account.has_room(largest).is_ok() {
-            account.enters(largest);
+            account.charge(largest);
             taken += 1;
         }
         assert_eq!(taken, 18);
@@ -178,7 +180,7 @@ mod tests {
         let refusal = account.has_room(largest).unwrap_err();
         assert_eq!(refusal.reason(), "MemoryLimit");
         assert!(refusal.to_string().contains("memory limit of 24 MiB"), "{refusal}");
-        account.leaves(largest);
+        account.release(largest);
         account.has_room(largest).unwrap();
     }
 
@@ -189,7 +191,7 @@ mod tests {
             let usual = Cost::of("usual", 3024);
             let mut taken = 0;
             while account.has_room(usual).is_ok() {
-                account.enters(usual);
+                account.charge(usual);
                 taken += 1;
             }
             assert_eq!(taken, most, "{limit} MiB");
@@ -209,12 +211,12 @@ mod tests {
 
     #[test]
     fn a_report_has_room_for_ten_thousand_names_of_a_usual_length_and_for_fewer_long_ones() {
-        for (length, most) in [(60, MOST_FILES), (240, LONGEST_LIST / (240 + 38))] {
+        for (length, most) in [(60, MOST_FILES), (240, MOST_LISTED_BYTES / (240 + 38))] {
             let mut account = Account::default();
             let cost = Cost::of(&"a".repeat(length), 1);
             for _ in 0..most {
                 account.has_room(cost).unwrap();
-                account.enters(cost);
+                account.charge(cost);
             }
             assert_eq!(account.has_room(cost), Err(Refusal::TooMany), "{length}");
         }

@@ -4,7 +4,7 @@ use api::NodeName;
 use tracing::field::display;
 use tracing::{error, info, warn};
 
-use crate::keeper::{Deed, Event};
+use crate::keeper::{DiskEvent, FileOutcome};
 use crate::metrics::Metrics;
 use crate::report::Problem;
 
@@ -23,58 +23,66 @@ impl Journal {
     }
 
     /// Counts and logs what happened, in this order.
-    pub fn record(&self, events: &[Event]) {
+    pub fn record(&self, events: &[DiskEvent]) {
         events.iter().for_each(|event| self.record_event(event));
     }
 
-    fn record_event(&self, event: &Event) {
+    fn record_event(&self, event: &DiskEvent) {
         let node = &self.node;
         match event {
-            Event::NotSwept(error) => warn!(%node, %error, "temporary files of an earlier run may be left"),
-            Event::LedgerUnusable(error) => {
+            DiskEvent::NotSwept(error) => {
+                warn!(%node, %error, "temporary files of an earlier run may be left")
+            }
+            DiskEvent::LedgerUnusable(error) => {
                 self.metrics.failed(error.reason());
                 error!(%node, %error, "no file is written or removed until the ledger can be used");
             }
-            Event::LedgerReplaced(error) => {
+            DiskEvent::LedgerReplaced(error) => {
                 self.metrics.failed(error.reason());
-                error!(%node, %error, "no file is written or removed until it is gone");
+                error!(%node, %error, "no file is written or removed while the ledger of a newer agent is there");
             }
-            Event::LedgerUsable => info!(%node, "the ledger can be used again"),
-            Event::LedgerNotWritten(error) => {
+            DiskEvent::LedgerUsable => info!(%node, "the ledger can be used again"),
+            DiskEvent::LedgerNotWritten(error) => {
                 self.metrics.failed(error.reason());
                 warn!(%node, %error, "the ledger cannot be written");
             }
-            Event::Failed(reason) => self.metrics.failed(*reason),
-            Event::Checked => self.metrics.checked(),
-            Event::Counted(counts) => self.metrics.set_files(*counts),
-            Event::Done { profile, hash, deed, since } => {
+            DiskEvent::Failed(reason) => self.metrics.failed(*reason),
+            DiskEvent::Checked => self.metrics.checked(),
+            DiskEvent::Counted(counts) => self.metrics.set_files(*counts),
+            DiskEvent::Completed { profile, hash, outcome, since } => {
                 let hash = hash.map(display);
-                match deed {
-                    Deed::Mended(drift) => {
-                        warn!(%node, %profile, hash, drift = drift.as_str(), "file mended");
+                match outcome {
+                    FileOutcome::Repaired(drift) => {
+                        warn!(%node, %profile, hash, drift = drift.as_str(), "file repaired");
                         self.metrics.repaired(*drift);
                     }
-                    Deed::Written => info!(%node, %profile, hash, "file written"),
-                    Deed::Adopted => info!(%node, %profile, hash, "file adopted"),
-                    Deed::AdoptedAndWritten => info!(%node, %profile, hash, "file adopted and written"),
-                    Deed::Removed => info!(%node, %profile, hash, "file removed"),
-                    Deed::Forgotten => info!(%node, %profile, hash, "file is gone already or not ours"),
+                    FileOutcome::Written => info!(%node, %profile, hash, "file written"),
+                    FileOutcome::Adopted => info!(%node, %profile, hash, "file adopted"),
+                    FileOutcome::AdoptedAndRewritten => {
+                        info!(%node, %profile, hash, "file adopted and written")
+                    }
+                    FileOutcome::Removed => info!(%node, %profile, hash, "file removed"),
+                    FileOutcome::Forgotten => {
+                        info!(%node, %profile, hash, "file was already gone or is not the agent's")
+                    }
                 }
-                if let (Some(since), Deed::Written | Deed::Mended(_) | Deed::AdoptedAndWritten) =
-                    (since, deed)
+                if let (
+                    Some(since),
+                    FileOutcome::Written | FileOutcome::Repaired(_) | FileOutcome::AdoptedAndRewritten,
+                ) = (since, outcome)
                 {
                     self.metrics.synced(since.elapsed());
                 }
             }
-            Event::Problem { profile, hash, problem } => {
+            DiskEvent::Problem { profile, hash, problem } => {
                 let hash = hash.map(display);
                 match problem {
                     Some(Problem { reason, message, .. }) => {
-                        // Not named `message`: a line has one, which is what stands behind the fields.
+                        // The field is not named `message`, because every line has one already: the text.
                         warn!(%node, %profile, hash, reason, why = &**message, "file is not as it should be");
                     }
-                    // Also when the profile is gone, and what was in its way stays.
-                    None => info!(%node, %profile, hash, "the problem with the file is over"),
+                    // Also when the profile is gone, and the file that was in its way stays.
+                    None => info!(%node, %profile, hash, "the problem with the file is resolved"),
                 }
             }
         }

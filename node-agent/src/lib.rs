@@ -5,14 +5,15 @@
 //! - [`budget`]: how many profiles there is room for.
 //! - [`goal`]: what should lie under the name of one profile.
 //! - [`profiles`]: the profiles that exist, and what each asks of the directory.
-//! - [`disk`]: the directory: atomic writes, the ledger of what is ours, what to do about one name.
+//! - [`disk`]: the directory: atomic writes, the ledger of the agent's files, what to do about one name.
 //! - [`keeper`]: brings the directory to the goals.
 //! - [`pacing`]: when a report is sent.
-//! - [`report`]: what lies on the disk, in the words of the custom resource.
+//! - [`report`]: what lies on the disk, as the custom resource has it.
+//! - [`status_object`]: the node's status object, as far as the reporter needs it.
 //!
 //! Around them, with a clock, a thread and the API server:
 //! - [`worker`]: the thread that owns the keeper. [`journal`]: counts and logs what happens in the directory.
-//! - [`notify`]: news of the directory. [`watches`]: news of the profiles and of the node's own status.
+//! - [`notify`]: the watch of the directory. [`watches`]: those of the profiles and of the node's status object.
 //! - [`reporter`]: sends the report when it has changed.
 //! - [`run()`]: puts the parts together.
 
@@ -25,7 +26,6 @@ pub mod keeper;
 pub mod metrics;
 pub mod notify;
 pub mod options;
-pub mod own_status;
 pub mod pacing;
 pub mod profiles;
 #[cfg(test)]
@@ -35,6 +35,7 @@ pub mod reporter;
 #[cfg(test)]
 mod reporter_tests;
 mod run;
+pub mod status_object;
 pub mod watched_profile;
 pub mod watches;
 #[cfg(test)]

@@ -13,23 +13,23 @@ use crate::keeper::FileCounts;
 pub enum Kind {
     /// The profiles.
     Profile,
-    /// The node's own status.
-    OwnStatus,
+    /// The node's status object.
+    NodeStatus,
 }
 
 impl Kind {
-    /// What it is called in logs and metrics.
+    /// The name of the kind in logs and metrics.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Profile => "SeccompProfile",
-            Self::OwnStatus => "NodeProfileStatus",
+            Self::NodeStatus => "NodeProfileStatus",
         }
     }
 }
 
 impl Label for Kind {
-    const ALL: &'static [Self] = &[Self::Profile, Self::OwnStatus];
+    const ALL: &'static [Self] = &[Self::Profile, Self::NodeStatus];
 
     fn as_str(self) -> &'static str {
         self.as_str()
@@ -109,7 +109,7 @@ impl Metrics {
             Opts::new("seccomp_profile_agent_files", "Profiles on this node by the state of their file.");
         let repairs = Opts::new(
             "seccomp_profile_agent_drift_repairs_total",
-            "Files mended after something else changed, removed or replaced them.",
+            "Files repaired after something else changed, removed or replaced them.",
         );
         let failures = Opts::new(
             "seccomp_profile_agent_failures_total",
@@ -147,7 +147,7 @@ impl Metrics {
         self.sync_duration.observe(took.as_secs_f64());
     }
 
-    /// A file was mended.
+    /// A file was repaired.
     pub fn repaired(&self, drift: Drift) {
         self.repairs.of(drift).inc();
     }

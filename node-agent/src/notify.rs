@@ -1,7 +1,7 @@
-//! News of the directory, from inotify(7).
+//! What happens in the directory, by inotify(7).
 //!
-//! A hint and no more: what counts is what is read from the disk. Where no watch can be had (the kernel grants a
-//! user 128 of them unless told otherwise), the periodic full check still finds every change.
+//! An event is only a hint: what counts is what is read from the disk. Where the kernel grants no watch (a user has 128
+//! of them by default), the periodic full check still finds every change.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -15,27 +15,27 @@ use tokio::io::unix::AsyncFd;
 
 use crate::disk::LEDGER;
 
-/// What happened.
+/// What happened in the directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum News {
+pub enum DirectoryEvent {
     /// Something happened to files of these names.
     Files(Vec<String>),
     /// Something happened to the directory itself: it was moved or its attributes were changed. That it was removed
-    /// makes no news while somebody has it open (Linux tells when the inode goes); the retries find it.
+    /// causes no event while a process has it open (Linux sends one when the inode goes); the retries find it.
     Directory,
-    /// The watch is over: its directory is gone, or no longer mounted.
+    /// The watch has ended: its directory is gone, or no longer mounted.
     Lost,
-    /// Too much happened: any file may have changed.
-    Everything,
+    /// The kernel's queue has overflowed: any file may have changed.
+    Overflow,
 }
 
 /// The watch on the directory.
 #[derive(Debug)]
-pub struct Watch {
+pub struct DirectoryWatch {
     inotify: AsyncFd<OwnedFd>,
 }
 
-impl Watch {
+impl DirectoryWatch {
     /// Watches an open directory.
     ///
     /// # Errors
@@ -61,17 +61,17 @@ impl Watch {
         Ok(Self { inotify })
     }
 
-    /// Waits for news and takes all there is.
+    /// Waits until something happens, and takes all events that there are.
     ///
     /// # Errors
     /// The watch can be read no more.
-    pub async fn next(&self) -> io::Result<News> {
+    pub async fn next(&self) -> io::Result<DirectoryEvent> {
         loop {
             let mut ready = self.inotify.readable().await?;
             match ready.try_io(|inotify| read(inotify.get_ref())) {
-                Ok(Ok(Some(news))) => return Ok(news),
+                Ok(Ok(Some(event))) => return Ok(event),
                 Ok(Err(error)) => return Err(error),
-                // Only files that are none of ours.
+                // Only other files have changed.
                 Ok(Ok(None)) | Err(_) => {}
             }
         }
@@ -79,12 +79,12 @@ impl Watch {
 }
 
 /// Reads until there is nothing left; an error of the kind `WouldBlock` if there was nothing at all.
-fn read(inotify: &OwnedFd) -> io::Result<Option<News>> {
+fn read(inotify: &OwnedFd) -> io::Result<Option<DirectoryEvent>> {
     let mut buffer = [MaybeUninit::uninit(); 4096];
     let mut reader = inotify::Reader::new(inotify, &mut buffer);
     let mut files = BTreeSet::new();
     // What happened to the directory itself, or to the watch.
-    let mut own = ReadFlags::empty();
+    let mut itself = ReadFlags::empty();
     let mut any = false;
     loop {
         let event = match reader.next() {
@@ -94,30 +94,30 @@ fn read(inotify: &OwnedFd) -> io::Result<Option<News>> {
             Err(errno) => return Err(errno.into()),
         };
         match event.file_name().map(|name| name.to_str()) {
-            Some(Ok(name)) if is_ours(name) && !files.contains(name) => {
+            Some(Ok(name)) if is_relevant(name) && !files.contains(name) => {
                 files.insert(name.to_owned());
             }
             Some(_) => {}
-            None => own |= event.events(),
+            None => itself |= event.events(),
         }
         any = true;
     }
-    Ok(if own.intersects(ReadFlags::IGNORED | ReadFlags::UNMOUNT) {
-        Some(News::Lost)
-    } else if own.contains(ReadFlags::QUEUE_OVERFLOW) {
-        Some(News::Everything)
-    } else if !own.is_empty() {
-        // Attributes count: its permissions may keep the agent out.
-        Some(News::Directory)
+    Ok(if itself.intersects(ReadFlags::IGNORED | ReadFlags::UNMOUNT) {
+        Some(DirectoryEvent::Lost)
+    } else if itself.contains(ReadFlags::QUEUE_OVERFLOW) {
+        Some(DirectoryEvent::Overflow)
+    } else if !itself.is_empty() {
+        // Attributes count, because the agent may have no permission any more.
+        Some(DirectoryEvent::Directory)
     } else if files.is_empty() {
         None
     } else {
-        Some(News::Files(files.into_iter().collect()))
+        Some(DirectoryEvent::Files(files.into_iter().collect()))
     })
 }
 
 /// Whether a file of this name can be a profile's or the ledger; temporary files are neither.
-fn is_ours(file: &str) -> bool {
+fn is_relevant(file: &str) -> bool {
     file == LEDGER || (file.ends_with(".json") && !file.starts_with('.'))
 }
 
@@ -127,55 +127,56 @@ mod tests {
 
     use super::*;
 
-    fn watched() -> (tempfile::TempDir, Watch) {
+    fn watched() -> (tempfile::TempDir, DirectoryWatch) {
         let directory = tempfile::tempdir().unwrap();
         let opened = std::fs::File::open(directory.path()).unwrap();
-        let watch = Watch::new(opened.as_fd()).unwrap();
+        let watch = DirectoryWatch::new(opened.as_fd()).unwrap();
         (directory, watch)
     }
 
     #[tokio::test]
-    async fn every_kind_of_change_to_a_file_is_news() {
+    async fn every_kind_of_change_to_a_file_is_an_event() {
         let (directory, watch) = watched();
         let path = |name: &str| directory.path().join(name);
-        let news = |names: &[&str]| News::Files(names.iter().map(|&name| name.to_owned()).collect());
+        let changed =
+            |names: &[&str]| DirectoryEvent::Files(names.iter().map(|&name| name.to_owned()).collect());
         std::fs::write(path(".a.seccomp-tmp"), "{}").unwrap();
         std::fs::rename(path(".a.seccomp-tmp"), path("a.json")).unwrap();
-        assert_eq!(watch.next().await.unwrap(), news(&["a.json"]));
+        assert_eq!(watch.next().await.unwrap(), changed(&["a.json"]));
         std::fs::write(path("a.json"), "[]").unwrap();
-        assert_eq!(watch.next().await.unwrap(), news(&["a.json"]));
+        assert_eq!(watch.next().await.unwrap(), changed(&["a.json"]));
         std::fs::rename(path("a.json"), path("b.json")).unwrap();
-        assert_eq!(watch.next().await.unwrap(), news(&["a.json", "b.json"]));
+        assert_eq!(watch.next().await.unwrap(), changed(&["a.json", "b.json"]));
         std::fs::set_permissions(path("b.json"), std::os::unix::fs::PermissionsExt::from_mode(0o600))
             .unwrap();
-        assert_eq!(watch.next().await.unwrap(), news(&["b.json"]));
+        assert_eq!(watch.next().await.unwrap(), changed(&["b.json"]));
         std::fs::remove_file(path("b.json")).unwrap();
-        assert_eq!(watch.next().await.unwrap(), news(&["b.json"]));
+        assert_eq!(watch.next().await.unwrap(), changed(&["b.json"]));
     }
 
     #[tokio::test]
-    async fn a_directory_that_goes_is_news() {
+    async fn a_directory_that_is_removed_is_an_event() {
         let (directory, watch) = watched();
         std::fs::remove_dir(directory.path()).unwrap();
-        assert_eq!(watch.next().await.unwrap(), News::Lost);
+        assert_eq!(watch.next().await.unwrap(), DirectoryEvent::Lost);
     }
 
     #[tokio::test]
-    async fn a_directory_that_moves_or_changes_its_permissions_is_news() {
+    async fn a_directory_that_moves_or_changes_its_permissions_is_an_event() {
         let root = tempfile::tempdir().unwrap();
         let (path, aside) = (root.path().join("profiles"), root.path().join("aside"));
         std::fs::create_dir(&path).unwrap();
         let opened = std::fs::File::open(&path).unwrap();
-        let watch = Watch::new(opened.as_fd()).unwrap();
+        let watch = DirectoryWatch::new(opened.as_fd()).unwrap();
         std::fs::rename(&path, &aside).unwrap();
-        assert_eq!(watch.next().await.unwrap(), News::Directory);
+        assert_eq!(watch.next().await.unwrap(), DirectoryEvent::Directory);
         opened.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
-        assert_eq!(watch.next().await.unwrap(), News::Directory);
+        assert_eq!(watch.next().await.unwrap(), DirectoryEvent::Directory);
     }
 
     #[test]
-    fn temporary_files_are_no_news() {
-        assert!(is_ours("a.json") && is_ours(LEDGER));
-        assert!(!is_ours(".a.seccomp-tmp") && !is_ours(".a.json.swp") && !is_ours("notes.txt"));
+    fn temporary_files_cause_no_event() {
+        assert!(is_relevant("a.json") && is_relevant(LEDGER));
+        assert!(!is_relevant(".a.seccomp-tmp") && !is_relevant(".a.json.swp") && !is_relevant("notes.txt"));
     }
 }

@@ -93,7 +93,7 @@ const UNKNOWN: Window = Window { quiet: Duration::from_millis(500), longest: Dur
 const QUIET_A_NODE: Range<u32> = 1000..3000;
 /// So many nodes add to it: more than 15 s of quiet would make a report stale.
 const QUIET_NODES: u64 = 5000;
-/// The same before a node's first report. Nodes join one after the other, and somebody waits for each.
+/// The same before a node's first report. Nodes join one after the other, and each is waited for.
 const FIRST_A_NODE: Range<u32> = 100..500;
 const FIRST_NODES: u64 = 1000;
 /// The longest quiet because answers are slow.
@@ -106,7 +106,7 @@ impl Window {
         let base = if nodes.is_some() { PROMPT } else { UNKNOWN };
         let nodes = nodes.unwrap_or_default();
         let among_all = match is_first {
-            true => own_share(FIRST_A_NODE, nodes.min(FIRST_NODES), node),
+            true => node_share(FIRST_A_NODE, nodes.min(FIRST_NODES), node),
             false => quiet_among(nodes, node),
         };
         let quiet = (2 * took).min(LONGEST_SLOW_QUIET).max(among_all);
@@ -119,11 +119,11 @@ impl Window {
 /// How long the agent of `node` waits for further changes, in a cluster of so many nodes.
 #[must_use]
 pub fn quiet_among(nodes: u64, node: &NodeName) -> Duration {
-    own_share(QUIET_A_NODE, nodes.min(QUIET_NODES), node)
+    node_share(QUIET_A_NODE, nodes.min(QUIET_NODES), node)
 }
 
 /// The node's own microseconds, for each of so many nodes.
-fn own_share(range: Range<u32>, nodes: u64, node: &NodeName) -> Duration {
+fn node_share(range: Range<u32>, nodes: u64, node: &NodeName) -> Duration {
     among(nodes, Duration::from_micros(node_jitter(range, node).into()))
 }
 

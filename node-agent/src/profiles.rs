@@ -152,7 +152,7 @@ impl Profiles {
 
     fn remove(&mut self, object: &ObjectId) -> Outcome {
         let name = &*object.key.name;
-        // That an earlier profile of this name is gone says nothing of the one that exists now.
+        // The end of an earlier profile of this name is not the end of the one that exists now.
         if self.profiles.get(name).is_none_or(|entry| entry.uid != object.uid) {
             return Outcome::Nothing;
         }
@@ -172,7 +172,7 @@ impl Profiles {
         let (length, cost) = (bytes.len(), Cost::of(name, bytes.len()));
         match self.account.has_room(cost) {
             Ok(()) => {
-                self.account.enters(cost);
+                self.account.charge(cost);
                 (Given::File(length), goal)
             }
             Err(refusal) => (Given::Refused(length), Goal::Refused(refusal)),
@@ -187,7 +187,7 @@ impl Profiles {
     /// Gives back the room that a profile has taken.
     fn release(&mut self, name: &str, entry: &Entry) {
         if let Given::File(length) = entry.given {
-            self.account.leaves(Cost::of(name, length));
+            self.account.release(Cost::of(name, length));
             self.has_freed = true;
         }
     }

@@ -1,11 +1,11 @@
-//! The report: what lies on the disk, in the words of the custom resource. Pure.
+//! The report: what lies on the disk, as the custom resource has it. Pure.
 
 use std::path::Path;
 
 use api::{FileProblem, FileState, MOST_FILES, MOST_PROBLEMS, Report};
 use profile::ShortHash;
 
-use crate::budget::{LONGEST_LIST, listed};
+use crate::budget::{MOST_LISTED_BYTES, listed_bytes};
 use crate::disk::DiskError;
 use crate::goal::MISNAMED;
 
@@ -29,9 +29,9 @@ impl From<&DiskError> for Problem {
     }
 }
 
-/// What there is to say of one name.
+/// The part of a report that is about one name.
 #[derive(Debug, Clone, Copy)]
-pub struct Line<'a> {
+pub struct ReportEntry<'a> {
     /// The profile.
     pub name: &'a str,
     /// The hash of the bytes that lie in its file, if there is one that can be read.
@@ -40,11 +40,11 @@ pub struct Line<'a> {
     pub problem: Option<&'a Problem>,
 }
 
-/// Builds the report from the lines and from the profiles whose name no file can have (with the reason).
+/// Builds the report from its entries and from the profiles whose name no file can have, with what is wrong with it.
 #[must_use]
 pub fn build<'a>(
     directory: &Path,
-    lines: impl Iterator<Item = Line<'a>>,
+    entries: impl Iterator<Item = ReportEntry<'a>>,
     misnamed: impl Iterator<Item = (&'a str, &'a str)>,
 ) -> Report {
     let mut report = Report {
@@ -52,12 +52,12 @@ pub fn build<'a>(
         directory: directory.to_string_lossy().into_owned(),
         ..Report::default()
     };
-    for line in lines {
-        if let Some(hash) = line.hash {
-            report.files.insert(line.name.to_owned(), hash.to_string());
+    for entry in entries {
+        if let Some(hash) = entry.hash {
+            report.files.insert(entry.name.to_owned(), hash.to_string());
         }
-        if let Some(Problem { state, reason, message }) = line.problem {
-            report.problems.push(problem(line.name, *state, reason, message));
+        if let Some(Problem { state, reason, message }) = entry.problem {
+            report.problems.push(problem(entry.name, *state, reason, message));
         }
     }
     for (name, message) in misnamed {
@@ -65,19 +65,19 @@ pub fn build<'a>(
     }
     report.problems.sort_by(|a, b| a.name.cmp(&b.name));
     shorten(&mut report.problems);
-    // A report that the API server refuses would say nothing of any profile.
-    let mut length = report.files.keys().map(|name| listed(name)).sum::<usize>();
-    while (report.files.len() > MOST_FILES || length > LONGEST_LIST)
+    // If the API server refused the report, no profile would be reported.
+    let mut length = report.files.keys().map(|name| listed_bytes(name)).sum::<usize>();
+    while (report.files.len() > MOST_FILES || length > MOST_LISTED_BYTES)
         && let Some((name, _)) = report.files.pop_last()
     {
-        length -= listed(&name);
+        length -= listed_bytes(&name);
     }
     report.file_count = i32::try_from(report.files.len()).unwrap_or(i32::MAX);
     report
 }
 
-/// Keeps the first problems. The operator takes a profile that is neither held nor a problem for one that is on its way, so
-/// that whoever reads the last problem has to learn that there are more.
+/// Keeps the first problems. For the operator a profile that is neither among the files nor among the problems is still on
+/// its way, so that the message of the last problem has to mention that there are more.
 fn shorten(problems: &mut Vec<FileProblem>) {
     let more = problems.len().saturating_sub(MOST_PROBLEMS);
     problems.truncate(MOST_PROBLEMS);
@@ -108,8 +108,12 @@ mod tests {
         Problem { state: FileState::Failed, reason: "DiskFull", message: message.into() }
     }
 
-    fn built(lines: &[Line<'_>], misnamed: &[(&str, &str)]) -> Report {
-        build(Path::new("/var/lib/kubelet/seccomp/profiles"), lines.iter().copied(), misnamed.iter().copied())
+    fn built(entries: &[ReportEntry<'_>], misnamed: &[(&str, &str)]) -> Report {
+        build(
+            Path::new("/var/lib/kubelet/seccomp/profiles"),
+            entries.iter().copied(),
+            misnamed.iter().copied(),
+        )
     }
 
     #[test]
@@ -117,8 +121,8 @@ mod tests {
         let hash = ContentHash::of(b"{}").short();
         let report = built(
             &[
-                Line { name: "b", hash: Some(hash), problem: None },
-                Line { name: "a", hash: None, problem: Some(&failed("full")) },
+                ReportEntry { name: "b", hash: Some(hash), problem: None },
+                ReportEntry { name: "a", hash: None, problem: Some(&failed("full")) },
             ],
             &[("../x", "no file name")],
         );
@@ -141,9 +145,9 @@ mod tests {
     fn a_report_stays_within_the_bounds_of_its_schema() {
         let problem = failed(&"é".repeat(5000));
         let names: Vec<String> = (0..150).rev().map(|i| format!("p{i:03}")).collect();
-        let lines: Vec<_> =
-            names.iter().map(|name| Line { name, hash: None, problem: Some(&problem) }).collect();
-        let report = built(&lines, &[]);
+        let entries: Vec<_> =
+            names.iter().map(|name| ReportEntry { name, hash: None, problem: Some(&problem) }).collect();
+        let report = built(&entries, &[]);
         assert_eq!(report.problems.len(), MOST_PROBLEMS);
         assert_eq!(report.problems[0].name, "p000");
         assert!(report.problems.iter().all(|problem| problem.message.chars().count() == LONGEST_MESSAGE));
@@ -157,9 +161,9 @@ mod tests {
             (MOST_PROBLEMS, "full"),
             (150, "(50 profiles after it by name have problems, too, and no room in the report) full"),
         ] {
-            let line = |name| Line { name, hash: None, problem: Some(&problem) };
-            let lines: Vec<_> = names[..count].iter().map(|name| line(name)).collect();
-            let problems = built(&lines, &[]).problems;
+            let entry = |name| ReportEntry { name, hash: None, problem: Some(&problem) };
+            let entries: Vec<_> = names[..count].iter().map(|name| entry(name)).collect();
+            let problems = built(&entries, &[]).problems;
             assert_eq!(problems.len(), MOST_PROBLEMS);
             assert_eq!((&*problems[99].name, &*problems[99].message), ("p099", message));
             assert!(problems[..99].iter().all(|problem| problem.message == "full"));
@@ -169,14 +173,15 @@ mod tests {
     #[test]
     fn a_report_lists_no_more_files_than_its_schema_and_etcd_take_and_always_the_same() {
         let hash = Some(ContentHash::of(b"{}").short());
-        for (width, most) in [(6, MOST_FILES), (240, LONGEST_LIST / (240 + 38))] {
+        for (width, most) in [(6, MOST_FILES), (240, MOST_LISTED_BYTES / (240 + 38))] {
             let names: Vec<_> = (0..MOST_FILES + 7).map(|number| format!("p{number:0>width$}")).collect();
-            let lines: Vec<_> = names.iter().rev().map(|name| Line { name, hash, problem: None }).collect();
-            let report = built(&lines, &[]);
+            let entries: Vec<_> =
+                names.iter().rev().map(|name| ReportEntry { name, hash, problem: None }).collect();
+            let report = built(&entries, &[]);
             assert!(report.files.len().abs_diff(most) <= 20, "{}", report.files.len());
             assert_eq!(report.file_count as usize, report.files.len());
             assert!(report.files.keys().eq(&names[..report.files.len()]), "the first by name");
-            assert!(serde_json::to_vec(&report.files).unwrap().len() <= LONGEST_LIST);
+            assert!(serde_json::to_vec(&report.files).unwrap().len() <= MOST_LISTED_BYTES);
         }
     }
 }

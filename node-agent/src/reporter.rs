@@ -1,7 +1,7 @@
-//! Sends the report: once after each change, and again when the node's own status does not hold it.
+//! Sends the report: once after each change, and again when the node's status object does not have it.
 //!
-//! Nothing is sent at rest, and nothing that the object already holds. Who owns the object is not asked: without
-//! one the reporter waits until the watch shows it.
+//! Nothing is sent at rest, and no report that the object already has. The reporter does not create the object: where there
+//! is none, it waits until the watch brings one.
 
 use std::future;
 use std::time::Duration;
@@ -18,26 +18,26 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::metrics::{Metrics, ReportOutcome};
-use crate::own_status::{OwnState, OwnStatus, ReportHash};
 use crate::pacing::Pacing;
+use crate::status_object::{ReportHash, StatusObject, StatusView};
 use crate::watches::ClusterLoad;
 use crate::worker::{Command, Revision};
 
-/// The answer to a patch without what was just sent: a thousand nodes do not read their reports back.
+/// Requests an answer to a patch without what was just sent: a thousand nodes do not read their reports back.
 const METADATA_ONLY: &str = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1";
 
 /// What one report needs and where it goes. When it is sent is decided in [`pacing`](crate::pacing).
 pub struct Reporter {
     client: Client,
     node: NodeName,
-    own: watch::Receiver<OwnState>,
+    view: watch::Receiver<StatusView>,
     load: watch::Receiver<ClusterLoad>,
     revision: watch::Receiver<Revision>,
     worker: mpsc::Sender<Command>,
     metrics: Metrics,
-    /// What the object held after our last write.
-    applied: Option<OwnStatus>,
-    /// The last report, so that news of the object alone does not build another.
+    /// The object after the latest write of this agent.
+    applied: Option<StatusObject>,
+    /// The latest report, so that an event of the object alone does not build another one.
     built: Option<(Revision, ReportHash)>,
     pacing: Pacing,
 }
@@ -48,7 +48,7 @@ enum SendError {
     /// The object does not exist.
     #[error("the node has no status object")]
     NotFound,
-    /// The API server refused, or did not answer.
+    /// The API server refused it, or did not answer.
     #[error("{0}")]
     Request(#[source] kube::Error),
 }
@@ -63,13 +63,12 @@ impl SendError {
 }
 
 impl Reporter {
-    /// A reporter for this node; it learns of the disk from `revision` and `worker`, of the object from `own`, and of
-    /// the cluster from `load`.
+    /// A reporter for this node: `revision` and `worker` show the disk, `view` the object, and `load` the cluster.
     #[must_use]
     pub fn new(
         client: Client,
         node: NodeName,
-        own: watch::Receiver<OwnState>,
+        view: watch::Receiver<StatusView>,
         load: watch::Receiver<ClusterLoad>,
         revision: watch::Receiver<Revision>,
         worker: mpsc::Sender<Command>,
@@ -79,7 +78,7 @@ impl Reporter {
             client,
             pacing: Pacing::new(node.clone()),
             node,
-            own,
+            view,
             load,
             revision,
             worker,
@@ -93,7 +92,7 @@ impl Reporter {
     pub async fn run(&mut self) {
         let mut backoff = Backoff::default();
         loop {
-            self.cause().await;
+            self.changed().await;
             self.gather().await;
             while let Err(error) = self.report().await {
                 let pause = backoff.failed(error.failure());
@@ -104,19 +103,19 @@ impl Reporter {
         }
     }
 
-    /// Reports what has not been reported yet, once.
-    pub async fn last(&mut self) {
+    /// Reports what has not been reported yet, with one attempt.
+    pub async fn report_last(&mut self) {
         if let Err(error) = self.report().await {
             tracing::warn!(node = %self.node, error = %chain(&error), "the last report did not arrive");
         }
     }
 
-    /// Reports that the directory is lost, once.
-    pub async fn lost(&mut self, report: &Report) {
+    /// Reports that the directory is lost, with one attempt.
+    pub async fn report_loss(&mut self, report: &Report) {
         let Ok(report) = serde_json::to_value(report) else { return };
-        // Before anybody has looked, the object may hold the report of an earlier agent.
-        let is_known = *self.own.borrow() != OwnState::Unknown;
-        if is_known && self.held().is_none_or(|held| held.report.is_none()) {
+        // Before the watch has shown the object, it may have the report of an earlier agent.
+        let is_known = *self.view.borrow() != StatusView::Unknown;
+        if is_known && self.object().is_none_or(|object| object.report.is_none()) {
             return;
         }
         let sent = self.send(report).await;
@@ -127,9 +126,9 @@ impl Reporter {
     }
 
     /// Waits until the disk or the object has changed.
-    async fn cause(&mut self) {
+    async fn changed(&mut self) {
         let changed = tokio::select! {
-            changed = self.own.changed() => changed,
+            changed = self.view.changed() => changed,
             changed = self.revision.changed() => changed,
         };
         if changed.is_err() {
@@ -161,11 +160,11 @@ impl Reporter {
         self.pacing.send_at(nodes, self.is_first()).map(Instant::from_std)
     }
 
-    /// Whether the node's object holds no report, as far as is known.
+    /// Whether the node has no report yet, as far as is known.
     fn is_first(&self) -> bool {
-        match &*self.own.borrow() {
-            OwnState::Listed(object) | OwnState::Watched(object) => object.report.is_none(),
-            OwnState::Unknown | OwnState::Absent => true,
+        match &*self.view.borrow() {
+            StatusView::Listed(object) | StatusView::Watched(object) => object.report.is_none(),
+            StatusView::Unknown | StatusView::Absent => true,
         }
     }
 
@@ -173,10 +172,10 @@ impl Reporter {
         match error {
             SendError::NotFound => {
                 tracing::info!(node = %self.node, "the node has no status object yet; nothing is reported");
-                // The watch will tell. It may be ahead of an API server that answers 404 while it starts, so that
-                // nothing more would come: that is what the pause is for.
+                // The watch brings the object once it exists. But an API server may answer 404 while it starts, after the
+                // watch has brought the object, and then no event follows: hence the pause.
                 tokio::select! {
-                    _ = self.own.changed() => {}
+                    _ = self.view.changed() => {}
                     () = sleep(pause) => {}
                 }
             }
@@ -188,17 +187,17 @@ impl Reporter {
         }
     }
 
-    /// Sends the report if there is one, somewhere to send it, and the object does not hold it.
+    /// Sends the report if there is one, the object exists, and the object does not have it.
     async fn report(&mut self) -> Result<(), SendError> {
         let revision = *self.revision.borrow_and_update();
-        let Some(held) = self.held().filter(|_| revision > 0) else { return Ok(()) };
-        if held.report.is_some() && self.built == held.report.map(|hash| (revision, hash)) {
+        let Some(object) = self.object().filter(|_| revision > 0) else { return Ok(()) };
+        if object.report.is_some() && self.built == object.report.map(|hash| (revision, hash)) {
             return Ok(());
         }
         let Some(report) = self.build().await else { return Ok(()) };
         let hash = ReportHash::of(&report);
         self.built = Some((revision, hash));
-        if held.report == Some(hash) {
+        if object.report == Some(hash) {
             return Ok(());
         }
         let files = report["fileCount"].as_i64();
@@ -208,7 +207,7 @@ impl Reporter {
         self.metrics.reported(outcome(&sent));
         let object = sent?;
         tracing::debug!(node = %self.node, files, "reported");
-        self.applied = Some(OwnStatus {
+        self.applied = Some(StatusObject {
             uid: object.metadata.uid.unwrap_or_default().into(),
             version: object.metadata.resource_version.and_then(|version| version.parse().ok()),
             report: Some(hash),
@@ -216,17 +215,17 @@ impl Reporter {
         Ok(())
     }
 
-    /// What the object holds, as far as is known: an event that is older than our last write says nothing.
-    fn held(&mut self) -> Option<OwnStatus> {
-        match (&*self.own.borrow_and_update(), &self.applied) {
-            (OwnState::Watched(held), Some(applied))
-                if held.uid == applied.uid
-                    && held.version.zip(applied.version).is_some_and(|(event, write)| event < write) =>
+    /// The object, as far as is known: an event that is older than the latest write of this agent does not count.
+    fn object(&mut self) -> Option<StatusObject> {
+        match (&*self.view.borrow_and_update(), &self.applied) {
+            (StatusView::Watched(object), Some(applied))
+                if object.uid == applied.uid
+                    && object.version.zip(applied.version).is_some_and(|(event, write)| event < write) =>
             {
                 Some(applied.clone())
             }
-            (OwnState::Watched(held) | OwnState::Listed(held), _) => Some(held.clone()),
-            (OwnState::Unknown | OwnState::Absent, _) => None,
+            (StatusView::Watched(object) | StatusView::Listed(object), _) => Some(object.clone()),
+            (StatusView::Unknown | StatusView::Absent, _) => None,
         }
     }
 

@@ -14,8 +14,8 @@ use tokio::time::{Instant, sleep, timeout};
 use tower_test::mock::{Handle, SendResponse};
 
 use crate::metrics::Metrics;
-use crate::own_status::{OwnState, OwnStatus, ReportHash};
 use crate::reporter::Reporter;
+use crate::status_object::{ReportHash, StatusObject, StatusView};
 use crate::watches::ClusterLoad;
 use crate::worker::{Command, Revision};
 
@@ -25,7 +25,7 @@ const AGES: Duration = Duration::from_secs(600);
 /// The API server and the disk, as the reporter sees them.
 struct World {
     server: Handle<Request<Body>, Response<Body>>,
-    own: watch::Sender<OwnState>,
+    view: watch::Sender<StatusView>,
     load: watch::Sender<ClusterLoad>,
     revision: watch::Sender<Revision>,
     report: Arc<Mutex<Report>>,
@@ -36,7 +36,7 @@ impl World {
     fn new() -> (Self, Reporter) {
         let (service, server) = tower_test::mock::pair();
         let client = Client::new(service, "default");
-        let (own, own_seen) = watch::channel(OwnState::Unknown);
+        let (view, view_seen) = watch::channel(StatusView::Unknown);
         let (load, load_seen) = watch::channel(ClusterLoad { nodes: Some(2), rollout_events: 0 });
         let (revision, revision_seen) = watch::channel(0);
         let (commands, mut queue) = mpsc::channel(8);
@@ -49,8 +49,8 @@ impl World {
         });
         let metrics = Metrics::new(&Registry::new()).unwrap();
         let node = "node-1".parse().unwrap();
-        let reporter = Reporter::new(client, node, own_seen, load_seen, revision_seen, commands, metrics);
-        (Self { server, own, load, revision, report }, reporter)
+        let reporter = Reporter::new(client, node, view_seen, load_seen, revision_seen, commands, metrics);
+        (Self { server, view, load, revision, report }, reporter)
     }
 
     fn started() -> Self {
@@ -70,8 +70,8 @@ impl World {
         serde_json::to_value(&*self.report.lock().unwrap()).unwrap()
     }
 
-    fn held(uid: &str, version: u64, report: Option<&Value>) -> OwnStatus {
-        OwnStatus { uid: uid.into(), version: Some(version), report: report.map(ReportHash::of) }
+    fn object(uid: &str, version: u64, report: Option<&Value>) -> StatusObject {
+        StatusObject { uid: uid.into(), version: Some(version), report: report.map(ReportHash::of) }
     }
 
     /// The next request; what was asked, and the way to answer.
@@ -126,7 +126,7 @@ impl World {
 #[tokio::test(start_paused = true)]
 async fn a_report_is_one_forced_apply_of_status_report_and_nothing_else() {
     let mut world = World::started();
-    world.own.send_replace(OwnState::Listed(World::held("1", 1, None)));
+    world.view.send_replace(StatusView::Listed(World::object("1", 1, None)));
     world.disk("a");
     let (asked, _answer) = world.request().await;
     assert_eq!(
@@ -148,12 +148,12 @@ async fn a_report_is_one_forced_apply_of_status_report_and_nothing_else() {
 #[tokio::test(start_paused = true)]
 async fn nothing_is_sent_before_the_first_complete_list_or_without_an_object() {
     let mut world = World::started();
-    world.own.send_replace(OwnState::Listed(World::held("1", 1, None)));
+    world.view.send_replace(StatusView::Listed(World::object("1", 1, None)));
     world.is_silent().await;
-    world.own.send_replace(OwnState::Absent);
+    world.view.send_replace(StatusView::Absent);
     world.disk("a");
     world.is_silent().await;
-    world.own.send_replace(OwnState::Watched(World::held("1", 2, None)));
+    world.view.send_replace(StatusView::Watched(World::object("1", 2, None)));
     assert_eq!(world.take("1", 3).await, world.truth());
     world.is_silent().await;
 }
@@ -162,7 +162,7 @@ async fn nothing_is_sent_before_the_first_complete_list_or_without_an_object() {
 async fn nothing_is_sent_when_the_object_holds_the_same() {
     let mut world = World::started();
     world.report.lock().unwrap().files.insert("a".into(), "0".repeat(32));
-    world.own.send_replace(OwnState::Listed(World::held("1", 1, Some(&world.truth()))));
+    world.view.send_replace(StatusView::Listed(World::object("1", 1, Some(&world.truth()))));
     world.disk("a");
     world.is_silent().await;
 }
@@ -170,7 +170,7 @@ async fn nothing_is_sent_when_the_object_holds_the_same() {
 #[tokio::test(start_paused = true)]
 async fn changes_are_gathered_until_the_disk_is_quiet() {
     let mut world = World::started();
-    world.own.send_replace(OwnState::Listed(World::held("1", 1, None)));
+    world.view.send_replace(StatusView::Listed(World::object("1", 1, None)));
     let start = Instant::now();
     for name in ["a", "b", "c"] {
         world.disk(name);
@@ -184,7 +184,7 @@ async fn changes_are_gathered_until_the_disk_is_quiet() {
 #[tokio::test(start_paused = true)]
 async fn while_a_rollout_is_under_way_more_is_gathered() {
     let mut world = World::started();
-    world.own.send_replace(OwnState::Listed(World::held("1", 1, None)));
+    world.view.send_replace(StatusView::Listed(World::object("1", 1, None)));
     let start = Instant::now();
     world.disk("a");
     for _ in 0..5 {
@@ -202,7 +202,7 @@ async fn while_a_rollout_is_under_way_more_is_gathered() {
 #[tokio::test(start_paused = true)]
 async fn changes_without_end_are_reported_all_the_same() {
     let mut world = World::started();
-    world.own.send_replace(OwnState::Listed(World::held("1", 1, None)));
+    world.view.send_replace(StatusView::Listed(World::object("1", 1, None)));
     let (start, revision) = (Instant::now(), world.revision.clone());
     tokio::spawn(async move {
         loop {
@@ -217,7 +217,7 @@ async fn changes_without_end_are_reported_all_the_same() {
 #[tokio::test(start_paused = true)]
 async fn while_the_api_server_is_slow_more_is_gathered_and_no_longer() {
     let mut world = World::started();
-    world.own.send_replace(OwnState::Listed(World::held("1", 1, None)));
+    world.view.send_replace(StatusView::Listed(World::object("1", 1, None)));
     world.disk("a");
     let (_, answer) = world.request().await;
     sleep(Duration::from_millis(800)).await;
@@ -239,8 +239,8 @@ async fn while_the_api_server_is_slow_more_is_gathered_and_no_longer() {
 }
 
 /// An object that holds some report.
-fn reported() -> OwnState {
-    OwnState::Listed(World::held("1", 1, Some(&json!({}))))
+fn reported() -> StatusView {
+    StatusView::Listed(World::object("1", 1, Some(&json!({}))))
 }
 
 #[tokio::test(start_paused = true)]
@@ -248,7 +248,7 @@ async fn the_more_nodes_there_are_the_more_is_gathered_and_no_longer() {
     for (nodes, apart, most) in [(2, 40, 150), (300, 250, 1700), (1000, 900, 5800), (1_000_000, 4000, 27_000)]
     {
         let mut world = World::started();
-        world.own.send_replace(reported());
+        world.view.send_replace(reported());
         world.load.send_modify(|load| load.nodes = Some(nodes));
         let start = Instant::now();
         for name in ["a", "b", "c"] {
@@ -265,7 +265,7 @@ async fn the_more_nodes_there_are_the_more_is_gathered_and_no_longer() {
 async fn in_the_largest_cluster_changes_without_end_are_reported_when_the_operator_counts_on_it() {
     for nodes in [1000, 1_000_000] {
         let mut world = World::started();
-        world.own.send_replace(reported());
+        world.view.send_replace(reported());
         world.load.send_modify(|load| load.nodes = Some(nodes));
         let (start, load) = (Instant::now(), world.load.clone());
         world.disk("a");
@@ -284,7 +284,7 @@ async fn in_the_largest_cluster_changes_without_end_are_reported_when_the_operat
 #[tokio::test(start_paused = true)]
 async fn a_large_cluster_is_noticed_while_the_first_rollout_is_gathered() {
     let mut world = World::started();
-    world.own.send_replace(reported());
+    world.view.send_replace(reported());
     world.load.send_modify(|load| load.nodes = None);
     let start = Instant::now();
     world.disk("a");
@@ -299,7 +299,7 @@ async fn a_large_cluster_is_noticed_while_the_first_rollout_is_gathered() {
 #[tokio::test(start_paused = true)]
 async fn where_nobody_says_how_many_nodes_there_are_half_a_second_is_enough() {
     let mut world = World::started();
-    world.own.send_replace(OwnState::Listed(World::held("1", 1, None)));
+    world.view.send_replace(StatusView::Listed(World::object("1", 1, None)));
     world.load.send_modify(|load| load.nodes = None);
     let start = Instant::now();
     world.disk("a");
@@ -311,7 +311,7 @@ async fn where_nobody_says_how_many_nodes_there_are_half_a_second_is_enough() {
 async fn the_first_report_of_a_node_comes_within_half_a_second_in_any_cluster() {
     for nodes in [2, 1000, 1_000_000] {
         let mut world = World::started();
-        world.own.send_replace(OwnState::Listed(World::held("1", 1, None)));
+        world.view.send_replace(StatusView::Listed(World::object("1", 1, None)));
         world.load.send_modify(|load| load.nodes = Some(nodes));
         let start = Instant::now();
         world.disk("a");
@@ -323,7 +323,7 @@ async fn the_first_report_of_a_node_comes_within_half_a_second_in_any_cluster() 
 #[tokio::test(start_paused = true)]
 async fn however_slow_the_api_server_is_changes_without_end_are_reported_within_4_s() {
     let mut world = World::started();
-    world.own.send_replace(OwnState::Listed(World::held("1", 1, None)));
+    world.view.send_replace(StatusView::Listed(World::object("1", 1, None)));
     let revision = world.revision.clone();
     tokio::spawn(async move {
         loop {
@@ -343,30 +343,30 @@ async fn however_slow_the_api_server_is_changes_without_end_are_reported_within_
 #[tokio::test(start_paused = true)]
 async fn an_object_that_loses_the_report_gets_it_again() {
     let mut world = World::started();
-    world.own.send_replace(OwnState::Listed(World::held("1", 1, None)));
+    world.view.send_replace(StatusView::Listed(World::object("1", 1, None)));
     world.disk("a");
     world.take("1", 5).await;
     // Recreated under the same name.
-    world.own.send_replace(OwnState::Watched(World::held("2", 6, None)));
+    world.view.send_replace(StatusView::Watched(World::object("2", 6, None)));
     assert_eq!(world.take("2", 7).await, world.truth());
     // Written by somebody else.
-    world.own.send_replace(OwnState::Watched(World::held("2", 8, Some(&json!({ "files": {} })))));
+    world.view.send_replace(StatusView::Watched(World::object("2", 8, Some(&json!({ "files": {} })))));
     assert_eq!(world.take("2", 9).await, world.truth());
     // Restored from a backup, which also sets the versions back.
-    world.own.send_replace(OwnState::Listed(World::held("2", 3, None)));
+    world.view.send_replace(StatusView::Listed(World::object("2", 3, None)));
     assert_eq!(world.take("2", 4).await, world.truth());
 }
 
 #[tokio::test(start_paused = true)]
-async fn news_older_than_our_write_and_the_operators_writes_cause_nothing() {
+async fn events_older_than_our_write_and_the_operators_writes_cause_nothing() {
     let mut world = World::started();
-    world.own.send_replace(OwnState::Listed(World::held("1", 1, None)));
+    world.view.send_replace(StatusView::Listed(World::object("1", 1, None)));
     world.disk("a");
     let sent = world.take("1", 5).await;
-    world.own.send_replace(OwnState::Watched(World::held("1", 4, None)));
+    world.view.send_replace(StatusView::Watched(World::object("1", 4, None)));
     world.is_silent().await;
     for version in [5, 6] {
-        world.own.send_replace(OwnState::Watched(World::held("1", version, Some(&sent))));
+        world.view.send_replace(StatusView::Watched(World::object("1", version, Some(&sent))));
         world.is_silent().await;
     }
 }
@@ -374,7 +374,7 @@ async fn news_older_than_our_write_and_the_operators_writes_cause_nothing() {
 #[tokio::test(start_paused = true)]
 async fn a_refused_report_is_sent_again_with_what_is_true_then() {
     let mut world = World::started();
-    world.own.send_replace(OwnState::Listed(World::held("1", 1, None)));
+    world.view.send_replace(StatusView::Listed(World::object("1", 1, None)));
     world.disk("a");
     for code in [409, 500, 403] {
         world.refuse(code).await;
@@ -387,19 +387,19 @@ async fn a_refused_report_is_sent_again_with_what_is_true_then() {
 #[tokio::test(start_paused = true)]
 async fn without_an_object_the_reporter_waits_for_the_watch() {
     let mut world = World::started();
-    world.own.send_replace(OwnState::Listed(World::held("1", 1, None)));
+    world.view.send_replace(StatusView::Listed(World::object("1", 1, None)));
     world.disk("a");
     world.refuse(404).await;
-    world.own.send_replace(OwnState::Absent);
+    world.view.send_replace(StatusView::Absent);
     world.is_silent().await;
-    world.own.send_replace(OwnState::Watched(World::held("2", 2, None)));
+    world.view.send_replace(StatusView::Watched(World::object("2", 2, None)));
     assert_eq!(world.take("2", 3).await, world.truth());
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_server_that_answers_404_while_it_starts_is_asked_again_at_leisure() {
     let mut world = World::started();
-    world.own.send_replace(OwnState::Listed(World::held("1", 1, None)));
+    world.view.send_replace(StatusView::Listed(World::object("1", 1, None)));
     world.disk("a");
     let start = Instant::now();
     for _ in 0..6 {
@@ -412,11 +412,11 @@ async fn a_server_that_answers_404_while_it_starts_is_asked_again_at_leisure() {
 #[tokio::test(start_paused = true)]
 async fn what_has_not_been_reported_is_reported_at_the_end() {
     let (mut world, mut reporter) = World::new();
-    world.own.send_replace(OwnState::Listed(World::held("1", 1, None)));
+    world.view.send_replace(StatusView::Listed(World::object("1", 1, None)));
     world.disk("a");
     let ending = tokio::spawn(async move {
-        reporter.last().await;
-        reporter.last().await;
+        reporter.report_last().await;
+        reporter.report_last().await;
     });
     assert_eq!(world.take("1", 2).await, world.truth());
     ending.await.unwrap();
@@ -425,7 +425,7 @@ async fn what_has_not_been_reported_is_reported_at_the_end() {
 /// The directory is lost; the report of it arrives.
 async fn reports_the_loss(world: &mut World, mut reporter: Reporter, lost: api::Report) {
     let expected = serde_json::to_value(&lost).unwrap();
-    let ending = tokio::spawn(async move { reporter.lost(&lost).await });
+    let ending = tokio::spawn(async move { reporter.report_loss(&lost).await });
     assert_eq!(world.take("1", 2).await, expected);
     ending.await.unwrap();
 }
@@ -434,12 +434,12 @@ async fn reports_the_loss(world: &mut World, mut reporter: Reporter, lost: api::
 async fn that_the_directory_is_lost_is_reported_although_the_disk_answers_no_more() {
     let (mut world, mut reporter) = World::new();
     let lost = api::Report { directory: "/lost".into(), ..api::Report::default() };
-    world.own.send_replace(OwnState::Absent);
-    reporter.lost(&lost).await; // There is no object: nothing is sent.
-    world.own.send_replace(OwnState::Listed(World::held("1", 1, None)));
-    reporter.lost(&lost).await; // Nobody believes in any file of this node.
+    world.view.send_replace(StatusView::Absent);
+    reporter.report_loss(&lost).await; // There is no object: nothing is sent.
+    world.view.send_replace(StatusView::Listed(World::object("1", 1, None)));
+    reporter.report_loss(&lost).await; // Nobody believes in any file of this node.
     let held = world.truth();
-    world.own.send_replace(OwnState::Watched(World::held("1", 1, Some(&held))));
+    world.view.send_replace(StatusView::Watched(World::object("1", 1, Some(&held))));
     reports_the_loss(&mut world, reporter, lost).await;
 }
 
@@ -457,7 +457,7 @@ async fn a_first_report_is_no_later_because_the_object_is_known_later_than_the_d
     let start = Instant::now();
     world.disk("a");
     sleep(Duration::from_millis(40)).await;
-    world.own.send_replace(OwnState::Listed(World::held("1", 1, None)));
+    world.view.send_replace(StatusView::Listed(World::object("1", 1, None)));
     world.take("1", 2).await;
     assert!(start.elapsed() <= Duration::from_millis(510), "{:?}", start.elapsed());
 }

@@ -18,27 +18,27 @@ use crate::goal::Listeners;
 use crate::journal::Journal;
 use crate::keeper::Keeper;
 use crate::metrics::{Kind, Metrics};
-use crate::notify::{News, Watch};
+use crate::notify::{DirectoryEvent, DirectoryWatch};
 use crate::options::Options;
-use crate::own_status::OwnState;
 use crate::reporter::Reporter;
+use crate::status_object::StatusView;
 use crate::watches::ClusterLoad;
 use crate::worker::{Command, Revision};
 use crate::{watches, worker};
 
-/// How often what went wrong is tried again, and whether the directory is still the one.
+/// How often what has failed is tried again, and the identity of the directory is checked.
 const RETRY: Duration = Duration::from_secs(5);
 
 /// How long the last report may take once the program is to end.
 const LAST_REPORT: Duration = Duration::from_secs(2);
 
-/// How long the node's own status is not asked for while there is no list of profiles.
+/// How long the watch of the node's status object waits for the first list of profiles.
 const WITHOUT_LIST: Duration = Duration::from_secs(10);
 
-/// How long the write under way may take then.
+/// How long a write that is under way may take then.
 const LAST_WRITE: Duration = Duration::from_secs(5);
 
-/// How often a directory that another agent still has is asked for.
+/// How often the agent tries to open a directory that another agent still has open.
 const LOCKED: Duration = Duration::from_millis(500);
 
 /// Why the agent cannot go on.
@@ -48,7 +48,7 @@ pub enum Fatal {
     #[error(transparent)]
     Open(#[from] OpenError),
     /// The directory is not the one any more that the kubelet's runtime sees.
-    #[error("{0}; a new start opens the one that is there now")]
+    #[error("{0}; the next start opens the directory that is there now")]
     Displaced(#[from] Displaced),
     /// There is no way to the API server.
     #[error(transparent)]
@@ -60,14 +60,14 @@ pub enum Fatal {
     #[error("metrics: {0}")]
     Metrics(#[from] prometheus::Error),
     /// The kernel refused a thread, a descriptor or a signal handler.
-    #[error("the system refused: {0}")]
+    #[error("the kernel refused: {0}")]
     System(#[from] io::Error),
     /// The thread that owns the directory is gone.
-    #[error("the disk's thread ended")]
+    #[error("the thread of the disk has ended")]
     Worker,
 }
 
-/// Runs the agent until the process is told to end.
+/// Runs the agent until the process is signalled to end.
 ///
 /// # Errors
 /// What it cannot go on without is missing or lost.
@@ -95,7 +95,7 @@ pub async fn run(options: Options) -> Result<(), Fatal> {
     agent.run(shutdown).await
 }
 
-/// An agent without the process around it.
+/// An agent as a part of a process.
 pub struct Agent {
     /// The node that it keeps the files of.
     pub node: NodeName,
@@ -141,7 +141,7 @@ impl Agent {
         disk.ends();
         let journal = Journal::new(node.clone(), metrics.clone());
         let mut worker = worker::start(keeper, journal, disk)?;
-        let (own, own_status) = watch::channel(OwnState::Unknown);
+        let (own, own_status) = watch::channel(StatusView::Unknown);
         let (load, load_seen) = watch::channel(ClusterLoad::default());
         let mut reporter = Reporter::new(
             client.clone(),
@@ -166,9 +166,9 @@ impl Agent {
                 ),
                 async {
                     first_list(worker.revision.clone()).await;
-                    watches::own_status(client, node.clone(), own, measured.of(Kind::OwnStatus)).await;
+                    watches::node_status(client, node.clone(), own, measured.of(Kind::NodeStatus)).await;
                 },
-                directory_news(descriptor, node, check_interval, worker.commands.clone()),
+                watch_directory(descriptor, node, check_interval, worker.commands.clone()),
                 ticks(check_interval, worker.commands.clone()),
                 ready(worker.revision.clone(), listed),
             );
@@ -181,7 +181,7 @@ impl Agent {
         };
         match outcome {
             Err(Ok(Err(lost))) => {
-                if timeout(LAST_REPORT, reporter.lost(&lost.report)).await.is_err() {
+                if timeout(LAST_REPORT, reporter.report_loss(&lost.report)).await.is_err() {
                     tracing::warn!(%node, "the last report took too long");
                 }
                 return Err(lost.why.into());
@@ -189,14 +189,14 @@ impl Agent {
             Err(_) => return Err(Fatal::Worker),
             Ok(()) => {}
         }
-        tracing::info!(%node, "ending");
-        if timeout(LAST_REPORT, reporter.last()).await.is_err() {
+        tracing::info!(%node, "shutting down");
+        if timeout(LAST_REPORT, reporter.report_last()).await.is_err() {
             tracing::warn!(%node, "the last report took too long");
         }
-        // With the last sender gone the worker ends after what it is doing.
+        // Once the last sender is gone, the worker completes its pass and ends.
         drop((reporter, worker.commands));
         if timeout(LAST_WRITE, &mut worker.ended).await.is_err() {
-            tracing::warn!(%node, "the disk does not answer; the ledger knows what was under way");
+            tracing::warn!(%node, "the disk does not answer; the next start completes what the ledger lists");
         }
         Ok(())
     }
@@ -209,7 +209,7 @@ async fn open(path: &Path, node: &NodeName, disk: &Pulse) -> Result<Directory<Pu
         match Directory::with_faults(path, disk.clone()) {
             Err(error @ OpenError::Locked { .. }) => {
                 if !std::mem::replace(&mut waited, true) {
-                    tracing::warn!(%node, %error, "waiting for it to end");
+                    tracing::warn!(%node, %error, "waiting until the other agent has ended");
                 }
                 sleep(LOCKED).await;
             }
@@ -218,8 +218,8 @@ async fn open(path: &Path, node: &NodeName, disk: &Pulse) -> Result<Directory<Pu
     }
 }
 
-/// Hands what happens in the directory to the worker.
-async fn directory_news(
+/// Sends what happens in the directory to the worker.
+async fn watch_directory(
     directory: OwnedFd,
     node: &NodeName,
     check_interval: Duration,
@@ -227,11 +227,11 @@ async fn directory_news(
 ) {
     let mut watched_before = false;
     loop {
-        match Watch::new(std::os::fd::AsFd::as_fd(&directory)) {
+        match DirectoryWatch::new(std::os::fd::AsFd::as_fd(&directory)) {
             Ok(watch) => {
                 if std::mem::replace(&mut watched_before, true) {
                     // What happened without a watch is unknown.
-                    let _ = worker.send(Command::Check).await;
+                    let _ = worker.send(Command::CheckAll).await;
                 }
                 if let Err(error) = forward(&watch, &worker).await {
                     tracing::warn!(%node, %error, "the watch on the directory is lost");
@@ -246,14 +246,14 @@ async fn directory_news(
     }
 }
 
-async fn forward(watch: &Watch, worker: &mpsc::Sender<Command>) -> io::Result<()> {
+async fn forward(watch: &DirectoryWatch, worker: &mpsc::Sender<Command>) -> io::Result<()> {
     loop {
-        let news = watch.next().await?;
-        let lost = news == News::Lost;
-        let command = match news {
-            News::Files(files) => Command::Touched(files),
-            News::Lost | News::Directory => Command::Directory,
-            News::Everything => Command::Check,
+        let event = watch.next().await?;
+        let lost = event == DirectoryEvent::Lost;
+        let command = match event {
+            DirectoryEvent::Files(files) => Command::FilesChanged(files),
+            DirectoryEvent::Lost | DirectoryEvent::Directory => Command::DirectoryChanged,
+            DirectoryEvent::Overflow => Command::CheckAll,
         };
         if worker.send(command).await.is_err() {
             future::pending::<()>().await;
@@ -264,7 +264,7 @@ async fn forward(watch: &Watch, worker: &mpsc::Sender<Command>) -> io::Result<()
     }
 }
 
-/// Tells the worker the time.
+/// Sends the worker the commands that are due from time to time.
 async fn ticks(check_interval: Duration, worker: mpsc::Sender<Command>) {
     let ticker = |period| {
         let mut ticker = interval(period);
@@ -276,7 +276,7 @@ async fn ticks(check_interval: Duration, worker: mpsc::Sender<Command>) {
     loop {
         let command = tokio::select! {
             _ = retry.tick() => Command::Retry,
-            _ = check.tick() => Command::Check,
+            _ = check.tick() => Command::CheckAll,
         };
         if worker.send(command).await.is_err() {
             future::pending::<()>().await;
@@ -284,14 +284,15 @@ async fn ticks(check_interval: Duration, worker: mpsc::Sender<Command>) {
     }
 }
 
-/// Until the first complete list is on the disk: before, there is nothing to report, and of agents that start together each
-/// would ask for two lists at once where an API server lets no more wait than it has places for. Not for ever: that the
-/// directory is lost is told even if no list comes.
+/// Waits until the first complete list is on the disk: before, there is nothing to report, and agents that start together
+/// would each request two lists at once, of an API server that lets a bounded number of requests wait. Waits for a bounded
+/// time: the loss of the directory is reported even if no list comes.
 async fn first_list(mut revision: watch::Receiver<Revision>) {
     let _ = timeout(WITHOUT_LIST, revision.wait_for(|revision| *revision > 0)).await;
 }
 
-/// Ready once the first complete list is on the disk. The report does not count: the operator may be away.
+/// The agent is ready once the first complete list is on the disk, whether or not it could report it: the operator may be
+/// down.
 async fn ready(mut revision: watch::Receiver<Revision>, listed: ReadyHandle) {
     if revision.wait_for(|revision| *revision > 0).await.is_ok() {
         listed.ready();
@@ -311,15 +312,15 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         std::fs::write(directory.path().join("a.json"), "{}").unwrap();
         let opened = std::fs::File::open(directory.path()).unwrap();
-        let watch = Watch::new(opened.as_fd()).unwrap();
+        let watch = DirectoryWatch::new(opened.as_fd()).unwrap();
         std::fs::set_permissions(directory.path(), PermissionsExt::from_mode(0o755)).unwrap();
         std::fs::remove_file(directory.path().join("a.json")).unwrap();
         let (sender, mut commands) = mpsc::channel(4);
-        let told = tokio::select! {
+        let command = tokio::select! {
             _ = forward(&watch, &sender) => panic!("the directory is still there"),
-            told = commands.recv() => told,
+            command = commands.recv() => command,
         };
-        // It says nothing of files, but all are looked at then.
-        assert!(matches!(told, Some(Command::Directory)), "{told:?}");
+        // It names no files, but all of them are examined then.
+        assert!(matches!(command, Some(Command::DirectoryChanged)), "{command:?}");
     }
 }

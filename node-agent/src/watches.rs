@@ -1,4 +1,4 @@
-//! The two watches: all profiles, and the node's own status. They go on forever; what fails is tried again.
+//! The two watches: of all profiles, and of the node's status object. They never end; what fails is tried again.
 
 use std::fmt;
 use std::ops::Range;
@@ -19,8 +19,8 @@ use crate::budget::Budget;
 use crate::goal::Listeners;
 use crate::jitter::node_jitter;
 use crate::metrics::Kind;
-use crate::own_status::OwnState;
 use crate::profiles::{Outcome, Profiles};
+use crate::status_object::StatusView;
 use crate::watched_profile::WatchedProfile;
 use crate::worker::Command;
 
@@ -31,14 +31,15 @@ const PAGE: u32 = 8;
 /// 450 KB each, and eight of them would take as much as the agent without any profile, and half as much again.
 const LONGEST_PAGE: usize = 1024 * 1024;
 
-/// In how many seconds a list is asked for, once there is room for a profile that was refused: others may be deleted, too,
-/// and not all nodes ask at once.
+/// After how many seconds a list is requested, once there is room for a profile that was refused: others may be deleted, too,
+/// and not all nodes send a request at once.
 const LIST_AGAIN: Range<u32> = 10..70;
 
-/// How many seconds one watch request lasts. Asking again is what a thousand nodes at rest cost the API server, so that it
-/// is rare; but it is all that is heard of a quiet kind, and of a connection that died. `SeccompProfileWatchStale` calls ten
-/// minutes without a word too long. Each node has its own number: agents that were started together would ask again together, every time, and the API
-/// server would turn most of a thousand of them away.
+/// How many seconds one watch request lasts. New requests are what a thousand nodes at rest cost the API server, so that they
+/// are rare; but where a kind does not change, only the answer to one shows that the connection still works. The alert
+/// `SeccompProfileWatchStale` fires after ten minutes without a sign of that. Each node has its own number: agents that were
+/// started together would send their next requests together, every time, and the API server would reject most of a thousand
+/// of them.
 const WATCH: Range<u32> = 180..240;
 /// The longest of any node.
 pub const LONGEST_WATCH: Duration = Duration::from_secs(WATCH.end as u64);
@@ -49,16 +50,16 @@ pub(crate) fn config(node: &NodeName) -> Config {
     Config::default().page_size(PAGE).timeout(node_jitter(WATCH, node))
 }
 
-/// What the profiles' watch shows of the cluster's size, and of what goes on in it.
+/// What the watch of the profiles shows of the cluster's size, and of rollouts in it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct ClusterLoad {
-    /// How many nodes there are, as the latest status of any profile has it; `None` before there was any.
+    /// How many nodes there are, by the latest status of any profile; `None` before there was one.
     pub nodes: Option<u64>,
     /// Grows while rollouts are under way.
     pub rollout_events: u64,
 }
 
-/// Hands what the changes of the profiles come to to the worker, until that ends, and puts what else they show into `load`.
+/// Sends the goals of the profiles to the worker, until that ends, and puts what else their watch shows into `load`.
 pub async fn profiles(
     client: Client,
     node: NodeName,
@@ -108,24 +109,24 @@ pub async fn profiles(
     }
 }
 
-/// Keeps `own` at what the API server last sent of the node's own status.
-pub async fn own_status(client: Client, node: NodeName, own: watch::Sender<OwnState>, measured: Watch) {
+/// Keeps `view` at what the API server has shown of the node's status object.
+pub async fn node_status(client: Client, node: NodeName, view: watch::Sender<StatusView>, measured: Watch) {
     let config = config(&node).fields(&format!("metadata.name={node}"));
     let events = Events::<Untrusted<NodeProfileStatus>>::observed(client, config, measured);
-    let mut changes = LoggedChanges::new(events, node, Kind::OwnStatus.as_str());
+    let mut changes = LoggedChanges::new(events, node, Kind::NodeStatus.as_str());
     loop {
         match changes.next().await {
             Change::Apply(object, Origin::List) => {
-                own.send_replace(OwnState::Listed(object.into()));
+                view.send_replace(StatusView::Listed(object.into()));
             }
             Change::Apply(object, Origin::Watch) => {
-                own.send_replace(OwnState::Watched(object.into()));
+                view.send_replace(StatusView::Watched(object.into()));
             }
             Change::Gone(object) => {
-                own.send_if_modified(|own| own.gone(&object.uid));
+                view.send_if_modified(|view| view.gone(&object.uid));
             }
             Change::Complete => {
-                own.send_if_modified(OwnState::list_complete);
+                view.send_if_modified(StatusView::list_complete);
             }
         }
     }
@@ -153,7 +154,7 @@ where
             match self.changes.next().await {
                 Ok(change) => {
                     if std::mem::take(&mut self.interrupted) {
-                        tracing::info!(%node, kind, "the watch goes on");
+                        tracing::info!(%node, kind, "the watch works again");
                     }
                     return change;
                 }

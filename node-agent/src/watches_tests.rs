@@ -17,7 +17,7 @@ use tower_test::mock::{Handle, Mock};
 
 use crate::budget::Budget;
 use crate::goal::{Goal, Listeners};
-use crate::own_status::{OwnState, OwnStatus, ReportHash};
+use crate::status_object::{ReportHash, StatusObject, StatusView};
 use crate::watches::{self, ClusterLoad};
 use crate::worker::Command;
 
@@ -127,17 +127,17 @@ async fn once_there_is_room_again_a_refused_profile_is_listed_within_a_minute_or
         measured(),
         room_for_one,
     ));
-    let mut told = async |name: &str| loop {
-        if let Some(Command::Goal { name: told, goal, .. }) = queue.recv().await
-            && told.as_str() == name
+    let mut goal_of = async |name: &str| loop {
+        if let Some(Command::Goal { name: changed, goal, .. }) = queue.recv().await
+            && changed.as_str() == name
         {
             return goal;
         }
     };
     let both = list(&[profile("a"), profile("b")], None);
     answer(&mut server, 200, &both).await;
-    assert!(matches!(told("a").await, Goal::File { .. }));
-    assert!(matches!(told("b").await, Goal::Refused(_)));
+    assert!(matches!(goal_of("a").await, Goal::File { .. }));
+    assert!(matches!(goal_of("b").await, Goal::Refused(_)));
     let mut gone = profile("a");
     gone["metadata"]["resourceVersion"] = "8".into();
     let asked =
@@ -151,11 +151,11 @@ async fn once_there_is_room_again_a_refused_profile_is_listed_within_a_minute_or
         asked = answer(&mut server, 200, &list(&[profile("b")], None)).await;
     }
     assert!(start.elapsed() < Duration::from_secs(71), "{:?}", start.elapsed());
-    assert!(matches!(told("b").await, Goal::File { .. }));
+    assert!(matches!(goal_of("b").await, Goal::File { .. }));
 }
 
 #[tokio::test(start_paused = true)]
-async fn statuses_tell_how_many_nodes_there_are_and_that_a_rollout_goes_on() {
+async fn statuses_show_how_many_nodes_there_are_and_that_a_rollout_goes_on() {
     let (service, mut server) = tower_test::mock::pair();
     let (commands, mut queue) = mpsc::channel(64);
     tokio::spawn(async move { while queue.recv().await.is_some() {} });
@@ -173,8 +173,8 @@ async fn statuses_tell_how_many_nodes_there_are_and_that_a_rollout_goes_on() {
     ));
     let mut until = async |nodes, rollout_events| {
         let load = ClusterLoad { nodes, rollout_events };
-        let told = timeout(Duration::from_secs(600), seen.wait_for(|seen| *seen == load)).await;
-        told.unwrap_or_else(|_| panic!("never {load:?}")).unwrap();
+        let shown = timeout(Duration::from_secs(600), seen.wait_for(|seen| *seen == load)).await;
+        shown.unwrap_or_else(|_| panic!("never {load:?}")).unwrap();
     };
     let with_status = |version: &str, nodes: Value| {
         let mut profile = profile("a");
@@ -287,14 +287,14 @@ async fn a_version_that_the_server_does_not_know_ends_in_a_new_list() {
 #[tokio::test(start_paused = true)]
 async fn of_the_status_objects_only_the_nodes_own_is_watched() {
     let (service, mut server) = tower_test::mock::pair();
-    let (own, mut seen) = watch::channel(OwnState::Unknown);
-    tokio::spawn(watches::own_status(Client::new(service, "default"), node(), own, measured()));
+    let (own, mut seen) = watch::channel(StatusView::Unknown);
+    tokio::spawn(watches::node_status(Client::new(service, "default"), node(), own, measured()));
     let asked = answer(&mut server, 200, &list(&[], None)).await;
     assert_eq!(
         asked,
         "/apis/seccomp.imjasonh.dev/v1alpha1/nodeprofilestatuses?&fieldSelector=metadata.name%3Dnode-1&limit=8"
     );
-    assert_eq!(*seen.wait_for(|own| *own != OwnState::Unknown).await.unwrap(), OwnState::Absent);
+    assert_eq!(*seen.wait_for(|own| *own != StatusView::Unknown).await.unwrap(), StatusView::Absent);
     let report = json!({ "files": {} });
     let object = json!({
         "metadata": { "name": "node-1", "uid": "1", "resourceVersion": "8" }, "status": { "report": report }
@@ -302,8 +302,8 @@ async fn of_the_status_objects_only_the_nodes_own_is_watched() {
     let events = json!({ "type": "ADDED", "object": object }).to_string() + "\n";
     let asked = answer(&mut server, 200, &events).await;
     assert!(asked.contains("fieldSelector=metadata.name%3Dnode-1"), "{asked}");
-    let held = OwnStatus { uid: "1".into(), version: Some(8), report: Some(ReportHash::of(&report)) };
-    assert_eq!(*seen.wait_for(|own| *own != OwnState::Absent).await.unwrap(), OwnState::Watched(held));
+    let held = StatusObject { uid: "1".into(), version: Some(8), report: Some(ReportHash::of(&report)) };
+    assert_eq!(*seen.wait_for(|own| *own != StatusView::Absent).await.unwrap(), StatusView::Watched(held));
 }
 
 #[test]

@@ -1,8 +1,8 @@
 //! The thread that owns the [`Keeper`].
 //!
 //! A flush can take seconds on a busy disk, so that the watches, the probes and the reports run on another thread.
-//! Commands come through a bounded channel; all that wait are taken in before one pass over the directory, so that
-//! many changes cost one write of the ledger.
+//! Commands come through a bounded channel. All that wait are taken in before one pass over the directory, so that many
+//! changes cost one write of the ledger.
 
 use std::io;
 use std::thread;
@@ -15,7 +15,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use crate::disk::{Displaced, Faults};
 use crate::goal::Goal;
 use crate::journal::Journal;
-use crate::keeper::{Keeper, Lost};
+use crate::keeper::{DirectoryLost, Keeper};
 
 /// Commands that wait at most; a profile on its way to the disk takes some KB.
 const QUEUE: usize = 64;
@@ -23,7 +23,7 @@ const QUEUE: usize = 64;
 /// The stack is small because every page of it that was ever touched stays in memory.
 const STACK: usize = 256 * 1024;
 
-/// What the thread is told.
+/// What the thread has to do.
 #[derive(Debug)]
 pub enum Command {
     /// What should lie under a name.
@@ -45,14 +45,14 @@ pub enum Command {
     /// There has been a complete list of the profiles.
     ListComplete,
     /// Something happened to files of these names.
-    Touched(Vec<String>),
+    FilesChanged(Vec<String>),
     /// Something happened to the directory itself.
-    Directory,
-    /// Every byte is to be read.
-    Check,
-    /// What went wrong is to be tried again.
+    DirectoryChanged,
+    /// Read every byte of every file.
+    CheckAll,
+    /// Try again what has failed.
     Retry,
-    /// The report is wanted.
+    /// Build the report.
     Report(oneshot::Sender<Report>),
 }
 
@@ -64,13 +64,13 @@ pub type Revision = u64;
 pub struct Worker {
     /// Takes commands. The thread ends when all senders are gone.
     pub commands: mpsc::Sender<Command>,
-    /// Tells when the report has changed.
+    /// Changes with the report.
     pub revision: watch::Receiver<Revision>,
-    /// Tells that the thread has ended: with an error if the directory is lost.
-    pub ended: oneshot::Receiver<Result<(), Box<Lost>>>,
+    /// Resolves when the thread has ended: to an error if the directory is lost.
+    pub ended: oneshot::Receiver<Result<(), Box<DirectoryLost>>>,
 }
 
-/// Starts the thread. It records in `journal` what happens, and shows by `pulse` that it does not hang.
+/// Starts the thread. It records in `journal` what happens; `pulse` shows whether it hangs.
 ///
 /// # Errors
 /// There can be no more threads.
@@ -79,7 +79,7 @@ pub fn start<F: Faults>(keeper: Keeper<F>, journal: Journal, pulse: Pulse) -> io
     let (revisions, revision) = watch::channel(0);
     let (end, ended) = oneshot::channel();
     thread::Builder::new().name("disk".to_owned()).stack_size(STACK).spawn(move || {
-        // Nobody listens any more if the program is ending for another reason.
+        // The receiver is gone if the program is ending for another reason.
         let _ = end.send(run(keeper, &journal, queue, &revisions, &pulse));
     })?;
     Ok(Worker { commands, revision, ended })
@@ -91,8 +91,8 @@ fn run<F: Faults>(
     mut queue: mpsc::Receiver<Command>,
     revisions: &watch::Sender<Revision>,
     pulse: &Pulse,
-) -> Result<(), Box<Lost>> {
-    let mut wanted = Vec::new();
+) -> Result<(), Box<DirectoryLost>> {
+    let mut replies = Vec::new();
     journal.record(&keeper.take_events());
     while let Some(first) = queue.blocking_recv() {
         pulse.begins();
@@ -102,27 +102,27 @@ fn run<F: Faults>(
                 Command::Goal { name, goal, at } => keeper.set_goal(name, goal, at),
                 Command::Misnamed { name, message } => keeper.set_misnamed(name, message),
                 Command::ListComplete => keeper.list_complete(),
-                Command::Touched(files) => files.iter().for_each(|file| keeper.touched(file)),
-                Command::Directory => {
-                    keeper.directory_touched().map_err(|why| lost(&mut keeper, journal, why))?
+                Command::FilesChanged(files) => files.iter().for_each(|file| keeper.file_changed(file)),
+                Command::DirectoryChanged => {
+                    keeper.directory_changed().map_err(|why| lost(&mut keeper, journal, why))?
                 }
-                Command::Check => keeper.check_all(),
+                Command::CheckAll => keeper.check_all(),
                 Command::Retry => keeper.retry().map_err(|why| lost(&mut keeper, journal, why))?,
-                Command::Report(reply) => wanted.push(reply),
+                Command::Report(reply) => replies.push(reply),
             }
             next = queue.try_recv().ok();
         }
         let pass = keeper.sync();
         journal.record(&pass.events);
         if pass.failed {
-            // Of all failures, this one does not pass by itself.
+            // Of all failures, only the loss of the directory does not pass by itself.
             keeper.directory().check_identity().map_err(|why| lost(&mut keeper, journal, why))?;
         }
         if pass.changed && keeper.is_complete() {
             revisions.send_modify(|revision| *revision += 1);
         }
-        for reply in wanted.drain(..) {
-            // Whoever asked may have been cancelled.
+        for reply in replies.drain(..) {
+            // The receiver is gone if the reporter was cancelled.
             let _ = reply.send(keeper.report());
         }
         pulse.ends();
@@ -130,8 +130,8 @@ fn run<F: Faults>(
     Ok(())
 }
 
-/// What is to be said when the directory is lost; what happened before is recorded.
-fn lost<F: Faults>(keeper: &mut Keeper<F>, journal: &Journal, why: Displaced) -> Box<Lost> {
+/// The last report when the directory is lost; what happened before is recorded.
+fn lost<F: Faults>(keeper: &mut Keeper<F>, journal: &Journal, why: Displaced) -> Box<DirectoryLost> {
     journal.record(&keeper.take_events());
-    keeper.lost(why)
+    keeper.directory_lost(why)
 }

@@ -15,7 +15,7 @@ use crate::goal::Goal;
 use crate::journal::Journal;
 use crate::keeper::Keeper;
 use crate::metrics::Metrics;
-use crate::notify::{News, Watch};
+use crate::notify::{DirectoryEvent, DirectoryWatch};
 use crate::worker::{self, Command, Worker};
 
 fn journal() -> Journal {
@@ -38,7 +38,7 @@ async fn list_complete(worker: &Worker) {
     worker.commands.send(Command::ListComplete).await.unwrap();
 }
 
-/// The report, once all that was told before is done.
+/// The report, once every earlier command is carried out.
 async fn report(worker: &Worker) -> api::Report {
     let (reply, report) = oneshot::channel();
     worker.commands.send(Command::Report(reply)).await.unwrap();
@@ -59,23 +59,23 @@ async fn there_is_nothing_to_report_before_the_first_complete_list_is_on_the_dis
 }
 
 #[tokio::test]
-async fn our_own_writes_end_in_silence() {
+async fn the_agents_own_writes_cause_no_further_event() {
     let root = tempfile::tempdir().unwrap();
     let worker = started(root.path());
-    let watch = Watch::new(fs::File::open(root.path()).unwrap().as_fd()).unwrap();
+    let watch = DirectoryWatch::new(fs::File::open(root.path()).unwrap().as_fd()).unwrap();
     for name in ["a", "b"] {
         set_goal(&worker, name).await;
     }
     list_complete(&worker).await;
     report(&worker).await;
     let revision = *worker.revision.borrow();
-    let News::Files(files) = watch.next().await.unwrap() else { panic!("only files have changed") };
+    let DirectoryEvent::Files(files) = watch.next().await.unwrap() else { panic!("only files have changed") };
     assert!(files.contains(&"a.json".to_owned()) && files.contains(&"b.json".to_owned()));
-    worker.commands.send(Command::Touched(files)).await.unwrap();
+    worker.commands.send(Command::FilesChanged(files)).await.unwrap();
     report(&worker).await;
-    worker.commands.send(Command::Check).await.unwrap();
+    worker.commands.send(Command::CheckAll).await.unwrap();
     report(&worker).await;
-    assert!(futures::FutureExt::now_or_never(watch.next()).is_none(), "looking makes no news");
+    assert!(futures::FutureExt::now_or_never(watch.next()).is_none(), "reading causes no event");
     assert_eq!(*worker.revision.borrow(), revision);
 }
 
@@ -101,16 +101,16 @@ async fn a_write_into_a_directory_that_is_gone_ends_the_thread_at_once() {
     assert!(worker.ended.await.unwrap().is_err());
 }
 
-/// A disk that answers until its first write, and then not before it is told to.
+/// A disk that answers until its first write, and then only after a signal.
 struct Hangs {
     disk: Pulse,
     answers: std::sync::mpsc::Receiver<()>,
 }
 
 impl Faults for Hangs {
-    fn before(&mut self, step: SystemCall, name: &str) -> Result<(), Errno> {
-        self.disk.before(step, name)?;
-        if step == SystemCall::Write {
+    fn before(&mut self, call: SystemCall, name: &str) -> Result<(), Errno> {
+        self.disk.before(call, name)?;
+        if call == SystemCall::Write {
             // A sender that is gone answers, too.
             let _ = self.answers.recv();
         }
@@ -153,11 +153,11 @@ async fn while_the_disk_hangs_the_agent_is_soon_not_ready_and_much_later_not_ali
 }
 
 #[tokio::test]
-async fn the_thread_ends_when_nobody_tells_it_anything_any_more() {
+async fn the_thread_ends_when_no_command_can_come_any_more() {
     let root = tempfile::tempdir().unwrap();
     let worker = started(root.path());
     set_goal(&worker, "a").await;
     drop(worker.commands);
     assert_eq!(worker.ended.await.unwrap(), Ok(()));
-    assert!(root.path().join("a.json").exists(), "what was told is done");
+    assert!(root.path().join("a.json").exists(), "every command is carried out");
 }

@@ -84,7 +84,7 @@ fn every_line_about_a_file_names_its_profile_and_hash_and_a_problem_its_cause() 
         [
             ("WARN", "file is not as it should be", Some(&*theirs), Some("NotOurs")),
             ("INFO", "file written", Some(&*ours), None),
-            ("INFO", "the problem with the file is over", Some(&*ours), None),
+            ("INFO", "the problem with the file is resolved", Some(&*ours), None),
             ("INFO", "file removed", Some(&*ours), None),
         ]
     );

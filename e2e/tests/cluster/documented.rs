@@ -262,7 +262,7 @@ fn every_runbooks_commands_find_something_out() {
     fs::write(disk::path(&node, "looked-at"), "{}").unwrap();
     let pod = agent(&cluster)["metadata"]["name"].as_str().unwrap().to_owned();
     until("the log saying what was mended", LIMIT, || {
-        cluster.ok(["-n", NAMESPACE, "logs", &pod]).contains("\"file mended\"").then_some(())
+        cluster.ok(["-n", NAMESPACE, "logs", &pod]).contains("\"file repaired\"").then_some(())
     });
     let reader = Reader::of(&cluster).where_stands("PROFILE", "looked-at");
     let reader = reader.where_stands("NODE", &node.name()).where_stands("POD", &pod);

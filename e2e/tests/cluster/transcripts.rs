@@ -154,7 +154,7 @@ fn a_file_that_somebody_changed(cluster: &Session, page: &Transcript<'_>) {
     until_mended(node, "mended", &bytes_of(&harmless(0)));
     until("the log telling of it", LIMIT, || {
         let logs = ["-n", "seccomp-profile", "logs", super::stopped::AGENT_PODS, "--tail=20"];
-        cluster.ok(logs).contains("\"file mended\"").then_some(())
+        cluster.ok(logs).contains("\"file repaired\"").then_some(())
     });
     page.shows("A file that somebody changed");
 }

@@ -12,13 +12,13 @@ use rustix::io::Errno;
 
 use super::failure::{FailedCall, SystemCall};
 
-/// What happens before each system call; tests fail calls or end the process here.
+/// Is called before each system call, so that tests can make calls fail or end the process there.
 pub trait Faults: Send + 'static {
-    /// Called before `step` on `name`.
+    /// Called before `call` on `name`.
     ///
     /// # Errors
     /// The call is not made and fails with this error instead.
-    fn before(&mut self, step: SystemCall, name: &str) -> Result<(), Errno>;
+    fn before(&mut self, call: SystemCall, name: &str) -> Result<(), Errno>;
 }
 
 /// No faults but the disk's own.
@@ -32,7 +32,8 @@ impl Faults for NoFaults {
     }
 }
 
-/// None either, and each call is a step: a slow disk takes many of them, one that hangs never ends its own.
+/// None either. Each call shows that the disk answers: a slow disk makes many of them, and one that hangs is known by
+/// a call that does not end.
 impl Faults for Pulse {
     fn before(&mut self, _: SystemCall, _: &str) -> Result<(), Errno> {
         self.begins();
@@ -58,24 +59,24 @@ impl<F: Faults> Calls<F> {
 
     fn call<T>(
         &mut self,
-        step: SystemCall,
+        call: SystemCall,
         name: &str,
-        mut call: impl FnMut(BorrowedFd<'_>) -> Result<T, Errno>,
+        mut make: impl FnMut(BorrowedFd<'_>) -> Result<T, Errno>,
     ) -> Result<T, FailedCall> {
         self.faults
-            .before(step, name)
-            .and_then(|()| rustix::io::retry_on_intr(|| call(self.directory.as_fd())))
-            .map_err(|errno| FailedCall { step, name: name.into(), errno })
+            .before(call, name)
+            .and_then(|()| rustix::io::retry_on_intr(|| make(self.directory.as_fd())))
+            .map_err(|errno| FailedCall { call, name: name.into(), errno })
     }
 
-    /// What has the name, without following a link; `None` if nothing has.
+    /// The metadata of what has the name, without following a link; `None` if nothing has it.
     pub(crate) fn stat(&mut self, name: &str) -> Result<Option<Stat>, FailedCall> {
         absent(
             self.call(SystemCall::Stat, name, |dir| rustix::fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW)),
         )
     }
 
-    /// What an open file is.
+    /// The metadata of an open file.
     pub(crate) fn stat_open(&mut self, name: &str, file: &OwnedFd) -> Result<Stat, FailedCall> {
         self.call(SystemCall::Stat, name, |_| rustix::fs::fstat(file))
     }
@@ -126,13 +127,13 @@ impl<F: Faults> Calls<F> {
         })
     }
 
-    /// Creates a file that nobody else can open yet; the name must be free.
+    /// Creates a file that only the agent's user can open; the name must be free.
     pub(crate) fn create(&mut self, name: &str) -> Result<OwnedFd, FailedCall> {
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL;
         self.openat2(SystemCall::Create, name, flags, Mode::RUSR | Mode::WUSR)
     }
 
-    /// Writes once; tells how much.
+    /// Writes once; returns how many bytes were written.
     pub(crate) fn write(&mut self, name: &str, file: &OwnedFd, bytes: &[u8]) -> Result<usize, FailedCall> {
         self.call(SystemCall::Write, name, |_| rustix::io::write(file, bytes))
     }
@@ -187,14 +188,14 @@ impl<F: Faults> Calls<F> {
 
     fn openat2(
         &mut self,
-        step: SystemCall,
+        call: SystemCall,
         name: &str,
         flags: OFlags,
         mode: Mode,
     ) -> Result<OwnedFd, FailedCall> {
         let inside = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
         let flags = flags | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-        self.call(step, name, |dir| rustix::fs::openat2(dir, name, flags, mode, inside))
+        self.call(call, name, |dir| rustix::fs::openat2(dir, name, flags, mode, inside))
     }
 }
 

@@ -1,4 +1,4 @@
-//! What to do about one name: a pure function of what is expected there, what the ledger says and what lies there.
+//! What to do about one name: a pure function of what is expected there, the ledger's claim and what lies there.
 
 use profile::ContentHash;
 
@@ -17,27 +17,27 @@ pub enum Expected {
     Nothing,
 }
 
-/// What the ledger says of a name, if it can be asked.
+/// Whether a name is the agent's, as far as the ledger shows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Owner<'a> {
-    /// The ledger can be used.
+pub enum Ownership<'a> {
+    /// The ledger can be used; the name's claim, if it has one.
     Known(Option<Claim>),
-    /// It cannot: nothing may be touched.
+    /// The ledger cannot be used: nothing may be written or removed.
     Unknown(&'a LedgerError),
 }
 
 /// What a new file takes the place of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Over {
-    /// Nothing; if something appears there meanwhile, it stays.
+pub enum Replaces {
+    /// Nothing. If something appears there meanwhile, it stays.
     Nothing,
-    /// A file of ours, or what took its place.
-    Ours,
-    /// An empty directory that took the place of a file of ours.
+    /// A file of the agent's, or what took its place.
+    OwnFile,
+    /// An empty directory that took the place of a file of the agent's.
     EmptyDirectory,
 }
 
-/// How a file of ours had drifted.
+/// How a file of the agent's had drifted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Drift {
     /// Other bytes, permissions or another owner.
@@ -67,101 +67,106 @@ impl Drift {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FileAction {
     /// Nothing: all is as it should be.
-    Rest,
-    /// The ledger learns that the file is ours; then, if `rewrite`, the file is put there anew.
-    Claim {
+    Nothing,
+    /// The ledger gets a claim of the file that is there; then, if `rewrite`, the file is written again.
+    Adopt {
         /// Whether its bytes, permissions or owner are not as they should be.
         rewrite: bool,
     },
-    /// The intent goes into the ledger unless the name is written already; then the file is put there.
-    Put {
-        /// What it takes the place of.
-        over: Over,
+    /// The intent goes into the ledger unless the name is claimed as written; then the file is written.
+    Write {
+        /// What the file takes the place of.
+        replaces: Replaces,
         /// How a file that was as it should be has changed, if that is why.
         drift: Option<Drift>,
     },
-    /// What is ours is removed, then the ledger forgets the name.
+    /// The agent's file is removed; then its claim.
     Remove {
-        /// Whether an empty directory took our file's place.
+        /// Whether an empty directory has taken the place of the file.
         directory: bool,
     },
-    /// The ledger forgets the name.
+    /// The claim is removed; nothing of the agent's lies there.
     Forget,
-    /// Nothing can be done now.
-    Refuse(DiskError),
+    /// Nothing can be done now, for this reason.
+    Fail(DiskError),
 }
 
-/// Decides.
+/// What to do about a name.
 ///
 /// `verified` is the hash that was last found to be as it should be under this name: a file that differs from it has
 /// drifted, while one that differs from a new `expected` is merely old.
 #[must_use]
 pub fn decide(
     expected: Expected,
-    owner: Owner<'_>,
+    owner: Ownership<'_>,
     found: &Found,
     verified: Option<ContentHash>,
 ) -> FileAction {
     match (expected, owner) {
-        (Expected::Anything, _) => FileAction::Rest,
-        (Expected::File(want), Owner::Known(claim)) => hold(want, claim, found, verified),
-        (Expected::File(want), Owner::Unknown(error)) => match found {
-            Found::File { hash, .. } if *hash == Some(want) => FileAction::Rest,
-            _ => FileAction::Refuse(error.clone().into()),
+        (Expected::Anything, _) => FileAction::Nothing,
+        (Expected::File(wanted), Ownership::Known(claim)) => file_expected(wanted, claim, found, verified),
+        (Expected::File(wanted), Ownership::Unknown(error)) => match found {
+            Found::File { hash, .. } if *hash == Some(wanted) => FileAction::Nothing,
+            _ => FileAction::Fail(error.clone().into()),
         },
-        (Expected::Nothing, Owner::Known(claim)) => gone(claim, found),
-        (Expected::Nothing, Owner::Unknown(error)) => match found {
-            Found::Absent => FileAction::Rest,
-            _ => FileAction::Refuse(error.clone().into()),
+        (Expected::Nothing, Ownership::Known(claim)) => nothing_expected(claim, found),
+        (Expected::Nothing, Ownership::Unknown(error)) => match found {
+            Found::Absent => FileAction::Nothing,
+            _ => FileAction::Fail(error.clone().into()),
         },
     }
 }
 
-fn hold(want: ContentHash, claim: Option<Claim>, found: &Found, verified: Option<ContentHash>) -> FileAction {
+fn file_expected(
+    wanted: ContentHash,
+    claim: Option<Claim>,
+    found: &Found,
+    verified: Option<ContentHash>,
+) -> FileAction {
     match claim {
-        Some(Claim::Written) => hold_written(want, found, verified),
-        Some(Claim::Intended(intended)) => hold_unwritten(want, Some(intended), found),
-        None => hold_unwritten(want, None, found),
+        Some(Claim::Written) => file_of_the_agent(wanted, found, verified),
+        Some(Claim::Intended(intended)) => file_of_unknown_owner(wanted, Some(intended), found),
+        None => file_of_unknown_owner(wanted, None, found),
     }
 }
 
-/// The name is ours, whatever lies there.
-fn hold_written(want: ContentHash, found: &Found, verified: Option<ContentHash>) -> FileAction {
-    let put = |over, drift| FileAction::Put { over, drift };
-    let changed = (verified == Some(want)).then_some(Drift::Changed);
+/// The name is claimed as written: whatever lies there has taken the place of the agent's file.
+fn file_of_the_agent(wanted: ContentHash, found: &Found, verified: Option<ContentHash>) -> FileAction {
+    let write = |replaces, drift| FileAction::Write { replaces, drift };
+    let changed = (verified == Some(wanted)).then_some(Drift::Changed);
     match found {
-        Found::Absent => put(Over::Nothing, Some(Drift::Removed)),
-        Found::File { hash, access_is_right: true, .. } if *hash == Some(want) => FileAction::Rest,
-        Found::File { .. } | Found::Unreadable(_) => put(Over::Ours, changed),
-        Found::Special(_) => put(Over::Ours, Some(Drift::Replaced)),
-        Found::EmptyDirectory => put(Over::EmptyDirectory, Some(Drift::Replaced)),
-        Found::Directory => FileAction::Refuse(DiskError::DirectoryInTheWay),
-        Found::Unknown(error) => FileAction::Refuse(error.clone()),
+        Found::Absent => write(Replaces::Nothing, Some(Drift::Removed)),
+        Found::File { hash, access_is_right: true, .. } if *hash == Some(wanted) => FileAction::Nothing,
+        Found::File { .. } | Found::Unreadable(_) => write(Replaces::OwnFile, changed),
+        Found::Special(_) => write(Replaces::OwnFile, Some(Drift::Replaced)),
+        Found::EmptyDirectory => write(Replaces::EmptyDirectory, Some(Drift::Replaced)),
+        Found::Directory => FileAction::Fail(DiskError::DirectoryInTheWay),
+        Found::Unknown(error) => FileAction::Fail(error.clone()),
     }
 }
 
-/// Only a file with the intended or the wanted bytes is ours.
-fn hold_unwritten(want: ContentHash, intended: Option<ContentHash>, found: &Found) -> FileAction {
+/// Only a file with the intended or the wanted bytes is the agent's.
+fn file_of_unknown_owner(wanted: ContentHash, intended: Option<ContentHash>, found: &Found) -> FileAction {
     match found {
-        Found::Absent => FileAction::Put { over: Over::Nothing, drift: None },
-        Found::File { hash: Some(hash), access_is_right, .. } if *hash == want => {
-            FileAction::Claim { rewrite: !access_is_right }
+        Found::Absent => FileAction::Write { replaces: Replaces::Nothing, drift: None },
+        Found::File { hash: Some(hash), access_is_right, .. } if *hash == wanted => {
+            FileAction::Adopt { rewrite: !access_is_right }
         }
         Found::File { hash: Some(hash), .. } if intended == Some(*hash) => {
-            FileAction::Claim { rewrite: true }
+            FileAction::Adopt { rewrite: true }
         }
-        Found::File { .. } => FileAction::Refuse(DiskError::NotOurs("a file")),
-        Found::Special(kind) => FileAction::Refuse(DiskError::NotOurs(kind)),
-        Found::EmptyDirectory | Found::Directory => FileAction::Refuse(DiskError::DirectoryInTheWay),
-        Found::Unreadable(error) | Found::Unknown(error) => FileAction::Refuse(error.clone()),
+        Found::File { .. } => FileAction::Fail(DiskError::NotOurs("a file")),
+        Found::Special(kind) => FileAction::Fail(DiskError::NotOurs(kind)),
+        Found::EmptyDirectory | Found::Directory => FileAction::Fail(DiskError::DirectoryInTheWay),
+        Found::Unreadable(error) | Found::Unknown(error) => FileAction::Fail(error.clone()),
     }
 }
 
-fn gone(claim: Option<Claim>, found: &Found) -> FileAction {
-    let Some(claim) = claim else { return FileAction::Rest };
+fn nothing_expected(claim: Option<Claim>, found: &Found) -> FileAction {
+    let Some(claim) = claim else { return FileAction::Nothing };
     match (claim, found) {
         (_, Found::Unknown(error)) | (Claim::Intended(_), Found::Unreadable(error)) => {
-            FileAction::Refuse(error.clone())
+            FileAction::Fail(error.clone())
         }
         (Claim::Intended(intended), Found::File { hash, .. }) if *hash == Some(intended) => {
             FileAction::Remove { directory: false }
@@ -170,8 +175,8 @@ fn gone(claim: Option<Claim>, found: &Found) -> FileAction {
             FileAction::Remove { directory: false }
         }
         (Claim::Written, Found::EmptyDirectory) => FileAction::Remove { directory: true },
-        // Nothing of ours is left: a directory with something in it is somebody's, as is a file that is not what
-        // we intended.
+        // Nothing of the agent's is left: a directory that is not empty belongs to somebody else, as does a file
+        // with other bytes than the intended ones.
         (Claim::Written, Found::Absent | Found::Directory) | (Claim::Intended(_), _) => FileAction::Forget,
     }
 }

@@ -18,7 +18,7 @@ fn other() -> ContentHash {
 }
 
 fn unreadable() -> DiskError {
-    FailedCall { step: SystemCall::Open, name: "a.json".into(), errno: Errno::ACCESS }.into()
+    FailedCall { call: SystemCall::Open, name: "a.json".into(), errno: Errno::ACCESS }.into()
 }
 
 fn file(hash: Option<ContentHash>, access_is_right: bool) -> Found {
@@ -46,7 +46,7 @@ fn claims() -> [Option<Claim>; 3] {
 }
 
 fn decided(goal: Expected, claim: Option<Claim>, found: &Found) -> FileAction {
-    decide(goal, Owner::Known(claim), found, None)
+    decide(goal, Ownership::Known(claim), found, None)
 }
 
 #[test]
@@ -61,7 +61,7 @@ fn what_is_not_ours_is_never_touched() {
                     || (hash == Some(wanted()) && goal == Expected::File(wanted()));
                 let action = decided(goal, claim, &found);
                 let hands_off =
-                    matches!(action, FileAction::Rest | FileAction::Forget | FileAction::Refuse(_));
+                    matches!(action, FileAction::Nothing | FileAction::Forget | FileAction::Fail(_));
                 assert!(is_ours || hands_off, "{goal:?} {claim:?} {found:?}: {action:?}");
             }
         }
@@ -73,15 +73,19 @@ fn what_is_ours_is_always_brought_to_the_goal() {
     for found in findings() {
         let action = decided(Expected::File(wanted()), Some(Claim::Written), &found);
         let expected = match &found {
-            Found::Absent => FileAction::Put { over: Over::Nothing, drift: Some(Drift::Removed) },
-            Found::File { hash, access_is_right: true, .. } if *hash == Some(wanted()) => FileAction::Rest,
-            Found::File { .. } | Found::Unreadable(_) => FileAction::Put { over: Over::Ours, drift: None },
-            Found::Special(_) => FileAction::Put { over: Over::Ours, drift: Some(Drift::Replaced) },
-            Found::EmptyDirectory => {
-                FileAction::Put { over: Over::EmptyDirectory, drift: Some(Drift::Replaced) }
+            Found::Absent => FileAction::Write { replaces: Replaces::Nothing, drift: Some(Drift::Removed) },
+            Found::File { hash, access_is_right: true, .. } if *hash == Some(wanted()) => FileAction::Nothing,
+            Found::File { .. } | Found::Unreadable(_) => {
+                FileAction::Write { replaces: Replaces::OwnFile, drift: None }
             }
-            Found::Directory => FileAction::Refuse(DiskError::DirectoryInTheWay),
-            Found::Unknown(error) => FileAction::Refuse(error.clone()),
+            Found::Special(_) => {
+                FileAction::Write { replaces: Replaces::OwnFile, drift: Some(Drift::Replaced) }
+            }
+            Found::EmptyDirectory => {
+                FileAction::Write { replaces: Replaces::EmptyDirectory, drift: Some(Drift::Replaced) }
+            }
+            Found::Directory => FileAction::Fail(DiskError::DirectoryInTheWay),
+            Found::Unknown(error) => FileAction::Fail(error.clone()),
         };
         assert_eq!(action, expected, "{found:?}");
     }
@@ -91,7 +95,7 @@ fn what_is_ours_is_always_brought_to_the_goal() {
 fn an_invalid_or_unknown_profile_changes_nothing() {
     for claim in claims() {
         for found in findings() {
-            assert_eq!(decided(Expected::Anything, claim, &found), FileAction::Rest);
+            assert_eq!(decided(Expected::Anything, claim, &found), FileAction::Nothing);
         }
     }
 }
@@ -100,23 +104,23 @@ fn an_invalid_or_unknown_profile_changes_nothing() {
 fn a_ledger_that_cannot_be_used_stops_everything_but_what_is_right_already() {
     let error = LedgerError::TooNew(2);
     for found in findings() {
-        let decide = |goal| decide(goal, Owner::Unknown(&error), &found, None);
+        let decide = |goal| decide(goal, Ownership::Unknown(&error), &found, None);
         let is_right = matches!(&found, Found::File { hash, .. } if *hash == Some(wanted()));
-        let refused = FileAction::Refuse(error.clone().into());
-        let expected = |right| if right { FileAction::Rest } else { refused.clone() };
+        let refused = FileAction::Fail(error.clone().into());
+        let expected = |right| if right { FileAction::Nothing } else { refused.clone() };
         assert_eq!(decide(Expected::File(wanted())), expected(is_right), "{found:?}");
         assert_eq!(decide(Expected::Nothing), expected(found == Found::Absent), "{found:?}");
     }
 }
 
 #[test]
-fn the_same_bytes_are_adopted_and_their_permissions_mended() {
+fn the_same_bytes_are_adopted_and_their_permissions_repaired() {
     for claim in [None, Some(Claim::Intended(intended()))] {
         let adopted = |access_is_right| {
             decided(Expected::File(wanted()), claim, &file(Some(wanted()), access_is_right))
         };
-        assert_eq!(adopted(true), FileAction::Claim { rewrite: false });
-        assert_eq!(adopted(false), FileAction::Claim { rewrite: true });
+        assert_eq!(adopted(true), FileAction::Adopt { rewrite: false });
+        assert_eq!(adopted(false), FileAction::Adopt { rewrite: true });
     }
 }
 
@@ -124,18 +128,18 @@ fn the_same_bytes_are_adopted_and_their_permissions_mended() {
 fn an_intended_file_is_claimed_before_new_bytes_replace_it() {
     let found = file(Some(intended()), true);
     let action = decided(Expected::File(wanted()), Some(Claim::Intended(intended())), &found);
-    assert_eq!(action, FileAction::Claim { rewrite: true });
+    assert_eq!(action, FileAction::Adopt { rewrite: true });
 }
 
 #[test]
 fn only_a_file_that_was_right_before_has_drifted() {
     let drift = |verified| match decide(
         Expected::File(wanted()),
-        Owner::Known(Some(Claim::Written)),
+        Ownership::Known(Some(Claim::Written)),
         &file(Some(other()), true),
         verified,
     ) {
-        FileAction::Put { drift, .. } => drift,
+        FileAction::Write { drift, .. } => drift,
         action => panic!("{action:?}"),
     };
     assert_eq!(drift(None), None);
@@ -156,7 +160,7 @@ fn the_ledger_forgets_a_name_only_when_nothing_of_ours_lies_there() {
     assert_eq!(gone(promised, &file(None, true)), FileAction::Forget);
     let error = unreadable();
     let hidden = Found::Unreadable(error.clone());
-    assert_eq!(gone(promised, &hidden), FileAction::Refuse(error.clone()));
+    assert_eq!(gone(promised, &hidden), FileAction::Fail(error.clone()));
     assert_eq!(gone(written, &hidden), FileAction::Remove { directory: false });
-    assert_eq!(gone(written, &Found::Unknown(error.clone())), FileAction::Refuse(error));
+    assert_eq!(gone(written, &Found::Unknown(error.clone())), FileAction::Fail(error));
 }

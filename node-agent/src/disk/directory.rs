@@ -10,7 +10,7 @@ use rustix::fs::{FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 
 use super::calls::{Calls, Faults, NoFaults};
-use super::decide::Over;
+use super::decide::Replaces;
 use super::failure::{FailedCall, SystemCall};
 use super::fingerprint::Fingerprint;
 use super::found::{self, Found};
@@ -27,15 +27,15 @@ const TEMPORARY: &str = ".seccomp-tmp";
 /// Why the directory cannot be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    /// It is not there and cannot be made, or is not a directory.
+    /// It does not exist and cannot be created, or is not a directory.
     #[error("cannot open the directory {path}: {source}", path = path.display())]
     Open {
         /// The directory.
         path: PathBuf,
-        /// What the kernel said.
+        /// The kernel's error.
         source: io::Error,
     },
-    /// Another agent has it open. Two would take each other's writes for drift.
+    /// Another agent has it open. Each of two agents would take the other's writes for drift.
     #[error("another agent keeps the directory {path}", path = path.display())]
     Locked {
         /// The directory.
@@ -48,15 +48,15 @@ pub enum OpenError {
 pub struct Directory<F = NoFaults> {
     calls: Calls<F>,
     identity: Identity,
-    /// The user that files made here belong to: not the agent's own where the file system maps users (NFS does).
+    /// The user that files created here belong to: not the agent's where the file system maps users, as NFS does.
     owner: u32,
 }
 
 impl Directory {
-    /// Opens the directory, which is made if it is not there.
+    /// Opens the directory, and creates it if it does not exist.
     ///
     /// # Errors
-    /// It cannot be opened or made, or another agent has it open.
+    /// It cannot be opened or created, or another agent has it open.
     pub fn open(path: &Path) -> Result<Self, OpenError> {
         Self::with_faults(path, NoFaults)
     }
@@ -66,7 +66,7 @@ impl<F: Faults> Directory<F> {
     /// Opens the directory; `faults` is asked before each system call on it.
     ///
     /// # Errors
-    /// It cannot be opened or made, or another agent has it open.
+    /// It cannot be opened or created, or another agent has it open.
     pub fn with_faults(path: &Path, faults: F) -> Result<Self, OpenError> {
         let failed = |source: io::Error| OpenError::Open { path: path.to_owned(), source };
         std::fs::DirBuilder::new().recursive(true).mode(0o755).create(path).map_err(failed)?;
@@ -107,18 +107,18 @@ impl<F: Faults> Directory<F> {
         found::find(&mut self.calls, name, self.owner)
     }
 
-    /// Puts a file with these bytes under the profile's name; nobody ever sees a part of it.
+    /// Writes a file with these bytes under the profile's name. No reader ever sees a part of it.
     ///
-    /// The bytes are on the disk when this returns, but the name is only after [`Self::sync`].
+    /// The bytes are on the disk when this returns; the name is on the disk only after [`Self::sync`].
     ///
     /// # Errors
     /// Whatever lay there lies there still.
-    pub fn put(&mut self, name: &ProfileName, bytes: &[u8], over: Over) -> Result<(), FailedCall> {
+    pub fn put(&mut self, name: &ProfileName, bytes: &[u8], replaces: Replaces) -> Result<(), FailedCall> {
         let (file, temporary) = (name.file_name(), temporary_name(name));
-        self.through_temporary(&temporary, bytes, |calls| match over {
-            Over::Ours => calls.rename(&temporary, &file),
-            Over::Nothing => calls.rename_to_free(&temporary, &file),
-            Over::EmptyDirectory => {
+        self.through_temporary(&temporary, bytes, |calls| match replaces {
+            Replaces::OwnFile => calls.rename(&temporary, &file),
+            Replaces::Nothing => calls.rename_to_free(&temporary, &file),
+            Replaces::EmptyDirectory => {
                 calls.remove_directory(&file)?;
                 calls.rename_to_free(&temporary, &file)
             }
@@ -156,7 +156,7 @@ impl<F: Faults> Directory<F> {
         }
     }
 
-    /// What the ledger's file looks like; `None` if there is none or it cannot be looked at.
+    /// The fingerprint of the ledger's file; `None` if there is no file or `stat` fails.
     pub fn ledger_fingerprint(&mut self) -> Option<Fingerprint> {
         self.calls.stat(LEDGER).ok().flatten().map(|stat| Fingerprint::of(&stat))
     }
@@ -171,7 +171,7 @@ impl<F: Faults> Directory<F> {
         self.sync()
     }
 
-    /// Removes what an agent that was ended in the middle of a write left behind.
+    /// Removes the temporary files of an agent that ended in the middle of a write.
     ///
     /// # Errors
     /// The directory cannot be read, or one of the files cannot be removed.
@@ -210,7 +210,7 @@ impl<F: Faults> Directory<F> {
         while !rest.is_empty() {
             let written = calls.write(name, &file, rest)?;
             if written == 0 {
-                return Err(FailedCall { step: SystemCall::Write, name: name.into(), errno: Errno::NOSPC });
+                return Err(FailedCall { call: SystemCall::Write, name: name.into(), errno: Errno::NOSPC });
             }
             rest = &rest[written..];
         }
@@ -245,13 +245,13 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let mut directory = Directory::open(root.path()).unwrap();
         let name: ProfileName = "a".parse().unwrap();
-        directory.put(&name, b"{}", Over::Nothing).unwrap();
+        directory.put(&name, b"{}", Replaces::Nothing).unwrap();
         assert!(matches!(directory.find(&name), Found::File { access_is_right: true, .. }));
         // As if the file belonged to somebody else than the agent.
         directory.owner += 1;
         assert!(matches!(directory.find(&name), Found::File { access_is_right: false, .. }));
         // What belongs to somebody else right after it was made does so for good reason.
-        directory.put(&name, b"{}", Over::Ours).unwrap();
+        directory.put(&name, b"{}", Replaces::OwnFile).unwrap();
         assert!(matches!(directory.find(&name), Found::File { access_is_right: true, .. }));
     }
 

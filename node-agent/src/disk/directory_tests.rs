@@ -85,8 +85,8 @@ fn at_no_moment_is_a_part_of_a_file_there() {
         sink.lock().unwrap().push(fs::read(&path).ok());
         Ok(())
     });
-    world.directory.put(&a(), b"one", Over::Nothing).unwrap();
-    world.directory.put(&a(), b"two", Over::Ours).unwrap();
+    world.directory.put(&a(), b"one", Replaces::Nothing).unwrap();
+    world.directory.put(&a(), b"two", Replaces::OwnFile).unwrap();
     world.directory.sync().unwrap();
     let mut seen = std::mem::take(&mut *seen.lock().unwrap());
     seen.dedup();
@@ -96,8 +96,8 @@ fn at_no_moment_is_a_part_of_a_file_there() {
 #[test]
 fn bytes_are_flushed_before_the_rename_and_readable_for_all() {
     let mut world = World::new();
-    world.directory.put(&a(), b"one", Over::Nothing).unwrap();
-    let steps: Vec<_> = world.script.log().into_iter().map(|(step, _)| step).collect();
+    world.directory.put(&a(), b"one", Replaces::Nothing).unwrap();
+    let steps: Vec<_> = world.script.log().into_iter().map(|(call, _)| call).collect();
     assert_eq!(
         steps,
         [
@@ -115,7 +115,7 @@ fn bytes_are_flushed_before_the_rename_and_readable_for_all() {
 
 #[test]
 fn where_any_step_fails_the_old_file_stays_and_nothing_is_left_behind() {
-    for step in [
+    for call in [
         SystemCall::Create,
         SystemCall::Stat,
         SystemCall::Write,
@@ -124,10 +124,10 @@ fn where_any_step_fails_the_old_file_stays_and_nothing_is_left_behind() {
         SystemCall::Rename,
     ] {
         let mut world = World::new();
-        world.directory.put(&a(), b"old", Over::Nothing).unwrap();
-        world.script.fail(step, Errno::NOSPC);
-        let failure = world.directory.put(&a(), b"new", Over::Ours).unwrap_err();
-        assert_eq!((failure.step, failure.errno), (step, Errno::NOSPC));
+        world.directory.put(&a(), b"old", Replaces::Nothing).unwrap();
+        world.script.fail(call, Errno::NOSPC);
+        let failure = world.directory.put(&a(), b"new", Replaces::OwnFile).unwrap_err();
+        assert_eq!((failure.call, failure.errno), (call, Errno::NOSPC));
         assert_eq!(fs::read(world.path("a.json")).unwrap(), b"old");
         assert_eq!(world.files(), ["a.json"]);
     }
@@ -137,13 +137,13 @@ fn where_any_step_fails_the_old_file_stays_and_nothing_is_left_behind() {
 fn what_takes_a_free_name_meanwhile_is_not_overwritten() {
     let mut world = World::new();
     let path = world.path("a.json");
-    world.script.on(move |step, _| {
-        if step == SystemCall::Rename {
+    world.script.on(move |call, _| {
+        if call == SystemCall::Rename {
             fs::write(&path, "theirs").unwrap();
         }
         Ok(())
     });
-    let failure = world.directory.put(&a(), b"ours", Over::Nothing).unwrap_err();
+    let failure = world.directory.put(&a(), b"ours", Replaces::Nothing).unwrap_err();
     assert_eq!(DiskError::from(failure).reason().as_str(), "NotOurs");
     assert_eq!(fs::read(world.path("a.json")).unwrap(), b"theirs");
     assert_eq!(world.files(), ["a.json"]);
@@ -153,10 +153,10 @@ fn what_takes_a_free_name_meanwhile_is_not_overwritten() {
 fn a_file_system_that_cannot_rename_without_replacing_is_as_strict() {
     let mut world = World::new();
     world.script.fail(SystemCall::Rename, Errno::INVAL);
-    world.directory.put(&a(), b"ours", Over::Nothing).unwrap();
+    world.directory.put(&a(), b"ours", Replaces::Nothing).unwrap();
     assert_eq!(world.files(), ["a.json"]);
-    let failure = world.directory.put(&a(), b"more", Over::Nothing).unwrap_err();
-    assert_eq!((failure.step, failure.errno), (SystemCall::Link, Errno::EXIST));
+    let failure = world.directory.put(&a(), b"more", Replaces::Nothing).unwrap_err();
+    assert_eq!((failure.call, failure.errno), (SystemCall::Link, Errno::EXIST));
     assert_eq!(fs::read(world.path("a.json")).unwrap(), b"ours");
     assert_eq!(world.files(), ["a.json"]);
 }
@@ -167,7 +167,7 @@ fn a_link_under_the_temporary_name_leads_nowhere() {
     let outside = world.root.path().join("outside");
     fs::write(&outside, "theirs").unwrap();
     symlink(&outside, world.path(".a.seccomp-tmp")).unwrap();
-    world.directory.put(&a(), b"ours", Over::Nothing).unwrap();
+    world.directory.put(&a(), b"ours", Replaces::Nothing).unwrap();
     assert_eq!(fs::read(&outside).unwrap(), b"theirs");
     assert_eq!(fs::read(world.path("a.json")).unwrap(), b"ours");
 }
@@ -179,8 +179,8 @@ fn a_link_is_seen_as_one_even_if_it_appears_after_the_look() {
     fs::write(&outside, "theirs").unwrap();
     fs::write(world.path("a.json"), "ours").unwrap();
     let (path, target) = (world.path("a.json"), outside.clone());
-    world.script.on(move |step, _| {
-        if step == SystemCall::Open {
+    world.script.on(move |call, _| {
+        if call == SystemCall::Open {
             fs::remove_file(&path).unwrap();
             symlink(&target, &path).unwrap();
         }
@@ -188,13 +188,13 @@ fn a_link_is_seen_as_one_even_if_it_appears_after_the_look() {
     });
     assert_eq!(world.directory.find(&a()), Found::Special("a symbolic link"));
     world.script.calm();
-    world.directory.put(&a(), b"ours", Over::Ours).unwrap();
+    world.directory.put(&a(), b"ours", Replaces::OwnFile).unwrap();
     assert_eq!(fs::read(&outside).unwrap(), b"theirs");
     assert!(fs::symlink_metadata(world.path("a.json")).unwrap().is_file());
 }
 
 #[test]
-fn everything_that_can_have_a_name_is_told_apart() {
+fn everything_that_can_have_a_name_is_distinguished() {
     let mut world = World::new();
     assert_eq!(world.directory.find(&a()), Found::Absent);
     fs::write(world.path("a.json"), "{}").unwrap();
@@ -229,7 +229,7 @@ fn a_file_larger_than_any_profile_is_not_read() {
 }
 
 #[test]
-fn a_file_that_cannot_be_opened_or_looked_at_is_told() {
+fn a_file_of_which_open_or_stat_fails_is_reported() {
     let mut world = World::new();
     fs::write(world.path("a.json"), "{}").unwrap();
     world.script.fail(SystemCall::Open, Errno::ACCESS);

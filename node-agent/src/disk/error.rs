@@ -22,13 +22,13 @@ pub enum DiskError {
     /// The kernel refused the agent, because of permissions, attributes such as `chattr +i`, or a security module.
     #[error("permission denied: {0}")]
     PermissionDenied(FailedCall),
-    /// Something that the agent did not put there has the name.
+    /// Something that the agent did not write has the name.
     #[error("{0} that is not the agent's has this name; remove it or rename the profile")]
     NotOurs(&'static str),
     /// A directory has the name, and it is not the agent's to remove.
     #[error("a directory has this name; remove it or rename the profile")]
     DirectoryInTheWay,
-    /// The ledger cannot be used, so that the agent does not know what is its own.
+    /// The ledger cannot be used, so that it is unknown which files are the agent's.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
     /// Any other failure of the disk.
@@ -69,7 +69,7 @@ impl From<FailedCall> for DiskError {
             Errno::DQUOT => Self::QuotaExceeded(failure),
             Errno::ROFS => Self::ReadOnly(failure),
             Errno::ACCESS | Errno::PERM => Self::PermissionDenied(failure),
-            // Someone took the name between our look at it and our rename, or turned it into a link.
+            // Something else took the name between the `stat` and the rename, or turned it into a link.
             Errno::EXIST | Errno::LOOP => Self::NotOurs("something"),
             Errno::ISDIR | Errno::NOTDIR | Errno::NOTEMPTY => Self::DirectoryInTheWay,
             _ => Self::Io(failure),
@@ -85,7 +85,7 @@ mod tests {
     #[test]
     fn every_errno_has_a_reason_that_says_what_to_do() {
         let reason = |errno| {
-            DiskError::from(FailedCall { step: SystemCall::Write, name: "a.json".into(), errno }).reason()
+            DiskError::from(FailedCall { call: SystemCall::Write, name: "a.json".into(), errno }).reason()
         };
         for (errno, expected) in [
             (Errno::NOSPC, DiskReason::DiskFull),
@@ -107,7 +107,7 @@ mod tests {
     #[test]
     fn an_error_names_the_step_and_the_file() {
         let failure =
-            FailedCall { step: SystemCall::Create, name: ".a.seccomp-tmp".into(), errno: Errno::NOSPC };
+            FailedCall { call: SystemCall::Create, name: ".a.seccomp-tmp".into(), errno: Errno::NOSPC };
         let text = DiskError::from(failure).to_string();
         assert!(text.starts_with("the disk is full: cannot create .a.seccomp-tmp: No space left"), "{text}");
     }

@@ -7,7 +7,7 @@ use rustix::io::Errno;
 /// One kind of system call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum SystemCall {
-    /// Look at a name without following links.
+    /// Read the metadata of a name, without following links.
     Stat,
     /// Open for reading.
     Open,
@@ -38,7 +38,7 @@ pub enum SystemCall {
 impl fmt::Display for SystemCall {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Stat => "look at",
+            Self::Stat => "stat",
             Self::Open => "open",
             Self::Read => "read",
             Self::List => "list",
@@ -58,16 +58,16 @@ impl fmt::Display for SystemCall {
 /// A system call on one name in the directory that failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FailedCall {
-    /// What was tried.
-    pub step: SystemCall,
+    /// Which call.
+    pub call: SystemCall,
     /// On which name in the directory; `.` is the directory itself.
     pub name: Box<str>,
-    /// What the kernel said.
+    /// The kernel's error.
     pub errno: Errno,
 }
 
 impl fmt::Display for FailedCall {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "cannot {} {}: {}", self.step, self.name, self.errno)
+        write!(f, "cannot {} {}: {}", self.call, self.name, self.errno)
     }
 }

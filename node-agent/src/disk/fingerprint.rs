@@ -1,8 +1,8 @@
-//! What the ledger's file looked like when it was last read or written.
+//! The metadata of the ledger's file when it was last read or written.
 
 use rustix::fs::Stat;
 
-/// Enough of a file's metadata to tell that it hardly can have changed: a hint that spares a reading, and no more.
+/// Enough of a file's metadata to see that it hardly can have changed: a hint that saves reading it, and no more.
 ///
 /// No clock is asked, but time stamps are compared, which a clock that is set back can repeat. The full check reads
 /// every byte all the same.

@@ -18,47 +18,47 @@ pub enum Found {
     File {
         /// Their hash; `None` if the file is larger than any profile.
         hash: Option<ContentHash>,
-        /// Whether all may read it and nobody but the agent's user may change it.
+        /// Whether everybody may read it and only the agent's user may change it.
         access_is_right: bool,
     },
     /// A regular file whose bytes cannot be read.
     Unreadable(DiskError),
-    /// A symbolic link, FIFO, socket or device; in words.
+    /// A symbolic link, FIFO, socket or device; which one, for a person.
     Special(&'static str),
     /// A directory with nothing in it.
     EmptyDirectory,
     /// A directory with something in it, or one that cannot be read.
     Directory,
-    /// Nobody knows: the name cannot even be looked at.
+    /// Unknown: not even `stat` of the name succeeds.
     Unknown(DiskError),
 }
 
 /// No profile's file is larger: 512 rules with 4,096 names of 64 characters and 1,024 arguments take 0.4 MB. A larger
-/// file is not read, so that nobody can exhaust the agent's memory with one.
+/// file is not read, so that it cannot exhaust the agent's memory.
 const LARGEST_FILE: u64 = 1024 * 1024;
 
-/// How often a name is looked at again when it changes between the look and the opening.
+/// How often a name is examined when it changes between `stat` and `open`.
 const ATTEMPTS: usize = 3;
 
-/// Looks at the file of a profile and reads every byte of it; `owner` is the user whose files are the agent's.
+/// Examines the file of a profile and reads every byte of it; `owner` is the user whose files are the agent's.
 pub(crate) fn find<F: Faults>(calls: &mut Calls<F>, name: &ProfileName, owner: u32) -> Found {
     let file = name.file_name();
     for _ in 0..ATTEMPTS {
-        match look(calls, &file, owner) {
+        match examine(calls, &file, owner) {
             Ok(Some(found)) => return found,
             Ok(None) => {}
             Err(failure) => return Found::Unknown(failure.into()),
         }
     }
     Found::Unknown(DiskError::Io(FailedCall {
-        step: SystemCall::Open,
+        call: SystemCall::Open,
         name: file.into(),
         errno: Errno::AGAIN,
     }))
 }
 
-/// `None` if the name changed between the look and the opening.
-fn look<F: Faults>(calls: &mut Calls<F>, file: &str, owner: u32) -> Result<Option<Found>, FailedCall> {
+/// `None` if the name changed between `stat` and `open`.
+fn examine<F: Faults>(calls: &mut Calls<F>, file: &str, owner: u32) -> Result<Option<Found>, FailedCall> {
     let Some(stat) = calls.stat(file)? else { return Ok(Some(Found::Absent)) };
     Ok(match FileType::from_raw_mode(stat.st_mode) {
         FileType::RegularFile => match read(calls, file, owner) {
@@ -87,7 +87,7 @@ fn read<F: Faults>(calls: &mut Calls<F>, file: &str, owner: u32) -> Result<Optio
 
 /// The bytes of a regular file (`None` if there are more than `most`), and its metadata from before they were read.
 /// `None` if it is not a regular file.
-#[expect(clippy::type_complexity, reason = "two options that say what they are")]
+#[expect(clippy::type_complexity, reason = "two options whose meaning is documented")]
 pub(crate) fn read_regular<F: Faults>(
     calls: &mut Calls<F>,
     file: &str,

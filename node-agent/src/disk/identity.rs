@@ -1,14 +1,14 @@
 //! Whether the opened directory is still the one that the kubelet's runtime sees.
 //!
-//! A container keeps the directory that was mounted when it started: if somebody removes or replaces it on the node,
-//! the agent would go on writing into one that nobody reads. It has to end; a new container mounts the new one.
+//! A container keeps the directory that was mounted when it started: if it is removed or replaced on the node,
+//! the agent would go on writing into a directory that no runtime reads. It has to end; a new container mounts the new one.
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::Stat;
 
-/// The directory is not the one any more that the path leads to.
+/// The path does not lead to the opened directory any more.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the directory {path} was {what} while the agent had it open", path = path.display())]
 pub struct Displaced {

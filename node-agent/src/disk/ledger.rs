@@ -1,8 +1,9 @@
-//! What in the directory is ours.
+//! The ledger: which files in the directory are the agent's.
 //!
-//! A name is *written* once a file of ours has lain under it: whatever lies there now took our file's place. It is
-//! *intended* from the moment before the first rename: what lies there is ours only if it holds the intended bytes,
-//! because the process may have ended before the rename and somebody else may have taken the name.
+//! It has a *claim* for each name of a file of the agent's. A name is claimed as *written* once such a file has lain under
+//! it: whatever lies there now has taken the place of the agent's file. It is claimed as *intended* from the moment before the
+//! first rename: what lies there is the agent's only if it has the intended bytes, because the process may have ended before
+//! the rename, and something else may have taken the name.
 
 use std::collections::BTreeMap;
 
@@ -27,16 +28,16 @@ const FRAME: usize = r#"{"version":4294967295,"written":[],"intended":{}}"#.len(
 /// What a name takes at most, beside itself: a hash and all punctuation.
 const LINE: usize = r#""":"sha256:","#.len() + 64;
 
-/// What the ledger says of one name.
+/// The ledger's claim of one name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Claim {
     /// A file with this hash was about to be put there.
     Intended(ContentHash),
-    /// A file of ours lay there.
+    /// A file of the agent's lay there.
     Written,
 }
 
-/// The names that are ours.
+/// The names whose files are the agent's.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Ledger {
     claims: BTreeMap<ProfileName, Claim>,
@@ -59,7 +60,7 @@ pub enum LedgerError {
     )]
     Damaged(Box<str>),
     /// It has no room for another name: a larger file would not be read.
-    #[error("the ledger is full: it holds {0} names; remove profiles that nobody needs")]
+    #[error("the ledger is full: it has {0} names; delete profiles that are not needed")]
     Full(usize),
     /// A newer agent wrote it.
     #[error("the ledger has version {0}, from a newer agent; this agent reads version {VERSION}")]
@@ -96,7 +97,7 @@ struct Version {
 }
 
 impl Ledger {
-    /// What it says of a name.
+    /// The claim of a name, if there is one.
     #[must_use]
     pub fn claim(&self, name: &ProfileName) -> Option<Claim> {
         self.claims.get(name).copied()
@@ -118,21 +119,21 @@ impl Ledger {
         Ok(())
     }
 
-    /// A file of ours lies under a name that it lists.
+    /// A file of the agent's lies under a name that has a claim.
     pub fn written(&mut self, name: &ProfileName) {
         if let Some(claim) = self.claims.get_mut(name) {
             *claim = Claim::Written;
         }
     }
 
-    /// Nothing of ours lies under a name any more.
+    /// No file of the agent's lies under a name any more.
     pub fn forget(&mut self, name: &ProfileName) {
         if self.claims.remove(name).is_some() {
             self.lines -= name.as_str().len() + LINE;
         }
     }
 
-    /// The names that it lists.
+    /// The names that have a claim.
     pub fn names(&self) -> impl Iterator<Item = &ProfileName> {
         self.claims.keys()
     }
@@ -243,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn a_newer_ledger_is_told_from_a_damaged_one() {
+    fn a_newer_ledger_is_distinguished_from_a_damaged_one() {
         let newer = br#"{"version":2,"files":[7],"future":true}"#;
         assert_eq!(Ledger::from_bytes(newer), Err(LedgerError::TooNew(2)));
         assert_eq!(LedgerError::TooNew(2).reason(), DiskReason::LedgerTooNew);

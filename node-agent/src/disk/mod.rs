@@ -1,9 +1,9 @@
 //! The directory with the profiles' files, and nothing of Kubernetes.
 //!
-//! - [`calls`]: every system call, one method each, with a place for tests to fail them.
-//! - [`Directory`]: the opened directory: atomic writes, removal, the ledger's file, whether it is still the one.
+//! - [`calls`]: every system call, one method each; tests can make any of them fail.
+//! - [`Directory`]: the opened directory: atomic writes, removal, the ledger's file, whether its path still leads to it.
 //! - [`Found`]: what lies under a name, with its bytes read and hashed.
-//! - [`Ledger`]: what in the directory is ours.
+//! - [`Ledger`]: which files are the agent's.
 //! - [`decide()`]: what to do about a name; pure.
 //! - [`DiskError`]: what can be wrong, in a bounded vocabulary.
 
@@ -27,7 +27,7 @@ pub(crate) mod testing;
 use rustix::fs::Mode;
 
 pub use calls::{Faults, NoFaults};
-pub use decide::{Drift, Expected, FileAction, Over, Owner, decide};
+pub use decide::{Drift, Expected, FileAction, Ownership, Replaces, decide};
 pub use directory::{Directory, LEDGER, OpenError};
 pub use error::DiskError;
 pub use failure::{FailedCall, SystemCall};

@@ -29,9 +29,9 @@ impl Script {
         self.0.lock().unwrap().hook = None;
     }
 
-    /// Every `step` fails with `errno`.
-    pub(crate) fn fail(&self, step: SystemCall, errno: Errno) {
-        self.on(move |tried, _| if tried == step { Err(errno) } else { Ok(()) });
+    /// Every `call` fails with `errno`.
+    pub(crate) fn fail(&self, call: SystemCall, errno: Errno) {
+        self.on(move |tried, _| if tried == call { Err(errno) } else { Ok(()) });
     }
 
     /// No call from the `n`th on is made, as if the process had been killed before it. Tells whether one was left
@@ -53,16 +53,16 @@ impl Script {
     }
 
     /// How many of the calls since the last time were of one kind.
-    pub(crate) fn count(&self, step: SystemCall) -> usize {
-        self.log().iter().filter(|(made, _)| *made == step).count()
+    pub(crate) fn count(&self, call: SystemCall) -> usize {
+        self.log().iter().filter(|(made, _)| *made == call).count()
     }
 }
 
 impl Faults for Script {
-    fn before(&mut self, step: SystemCall, name: &str) -> Result<(), Errno> {
+    fn before(&mut self, call: SystemCall, name: &str) -> Result<(), Errno> {
         // The hook may look at the directory, but not at this script.
         let mut state = self.0.lock().unwrap();
-        state.log.push((step, name.to_owned()));
-        state.hook.as_mut().map_or(Ok(()), |hook| hook(step, name))
+        state.log.push((call, name.to_owned()));
+        state.hook.as_mut().map_or(Ok(()), |hook| hook(call, name))
     }
 }

@@ -1,4 +1,4 @@
-//! What happened in the directory, for whoever counts and logs it.
+//! What happened in the directory, to be counted and logged.
 
 use std::time::Instant;
 
@@ -8,39 +8,39 @@ use profile::ContentHash;
 use crate::disk::{DiskError, DiskReason, Drift, FailedCall, LedgerError};
 use crate::report::Problem;
 
-/// Something that happened.
+/// Something that happened in the directory.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Event {
-    /// Temporary files of an earlier run may be left.
+pub enum DiskEvent {
+    /// Temporary files of an earlier run may remain.
     NotSwept(FailedCall),
     /// The ledger cannot be used at the start: no file is written or removed until it can.
     LedgerUnusable(LedgerError),
-    /// The ledger of a newer agent has taken the place of this one's: no file is written or removed until it is gone.
+    /// The ledger of a newer agent has replaced this one's: no file is written or removed while it is there.
     LedgerReplaced(LedgerError),
     /// The ledger can be used again.
     LedgerUsable,
     /// The ledger could not be written.
     LedgerNotWritten(DiskError),
-    /// All that was to be done about a profile's file is done, and read back.
-    Done {
+    /// Everything that had to be done about a profile's file is done, and the file was read back.
+    Completed {
         /// The profile.
         profile: ProfileName,
         /// What lies there; of a file that was removed, what lay there.
         hash: Option<ContentHash>,
         /// What was done.
-        deed: Deed,
-        /// When the event came that changed what should lie there; `None` where nobody asked.
+        outcome: FileOutcome,
+        /// When the change came that set the goal; `None` where no change of the goal was the reason.
         since: Option<Instant>,
     },
-    /// A profile's file could not be brought to what it should be, for this reason; told anew by every attempt.
+    /// A profile's file could not be brought to its goal, for this reason: one event for every attempt.
     Failed(DiskReason),
-    /// What is wrong with a profile's file is something else than before.
+    /// The problem with a profile's file is another one than before.
     Problem {
         /// The profile.
         profile: ProfileName,
         /// What lies there.
         hash: Option<ContentHash>,
-        /// What is wrong now; `None` where nothing is any more, or where the profile is gone.
+        /// The problem now; `None` where there is none any more, or where the profile is gone.
         problem: Option<Problem>,
     },
     /// Every byte of every file was read.
@@ -51,18 +51,18 @@ pub enum Event {
 
 /// What was done about a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Deed {
+pub enum FileOutcome {
     /// It was written.
     Written,
     /// It was written again after something else had changed it.
-    Mended(Drift),
-    /// One with the right bytes was there, and is the agent's from now on.
+    Repaired(Drift),
+    /// A file with the right bytes was there, and is the agent's from now on.
     Adopted,
-    /// The same, and it was written again for its permissions.
-    AdoptedAndWritten,
+    /// The same, and it was written again because of its permissions or owner.
+    AdoptedAndRewritten,
     /// It was removed.
     Removed,
-    /// It was gone already, or not the agent's.
+    /// There was no file of the agent's any more; only its claim in the ledger was removed.
     Forgotten,
 }
 

@@ -45,7 +45,7 @@ impl Goals {
         !std::mem::replace(&mut self.is_complete, true)
     }
 
-    /// Whether there has been a complete list. Before that, the absence of a goal says nothing.
+    /// Whether there has been a complete list. Before that, the absence of a goal means nothing.
     pub(super) fn is_complete(&self) -> bool {
         self.is_complete
     }

@@ -19,13 +19,13 @@ mod tests_clock;
 #[cfg(test)]
 mod tests_crash;
 #[cfg(test)]
-mod tests_fight;
-#[cfg(test)]
 mod tests_links;
 #[cfg(test)]
 mod tests_random;
 #[cfg(test)]
 mod tests_recreated;
+#[cfg(test)]
+mod tests_repairs;
 #[cfg(test)]
 mod tests_trouble;
 
@@ -38,29 +38,29 @@ use crate::disk::{
     Claim, Directory, Displaced, Expected, Faults, Fingerprint, LEDGER, Ledger, LedgerError, NoFaults,
 };
 use crate::goal::Goal;
-use crate::report::{self, Line, Problem};
+use crate::report::{self, Problem, ReportEntry};
 
-pub use event::{Deed, Event, FileCounts};
+pub use event::{DiskEvent, FileCounts, FileOutcome};
 use goals::Goals;
 use record::Record;
 
-/// What a pass came to.
+/// The result of a pass.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Pass {
-    /// The report says something else than before.
+    /// The report has changed.
     pub changed: bool,
     /// Something could not be done.
     pub failed: bool,
     /// What happened in it, and since the pass before it.
-    pub events: Vec<Event>,
+    pub events: Vec<DiskEvent>,
 }
 
-/// The directory is lost.
+/// The directory is not the one any more that the kubelet's runtime sees.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Lost {
-    /// How.
+pub struct DirectoryLost {
+    /// How it was lost.
     pub why: Displaced,
-    /// What is left on the disk, as far as the kubelet's runtime sees: nothing.
+    /// The last report: no file is left that the kubelet's runtime sees.
     pub report: Report,
 }
 
@@ -69,32 +69,33 @@ pub struct Lost {
 pub struct Keeper<F = NoFaults> {
     directory: Directory<F>,
     goals: Goals,
-    /// As it lies on the disk; an error where that cannot be used.
+    /// The ledger as it is on the disk; an error where that cannot be used.
     ledger: Result<Ledger, LedgerError>,
     ledger_print: Option<Fingerprint>,
-    /// Somebody changed the ledger's file under us.
+    /// Something else has changed the ledger's file.
     ledger_is_stale: bool,
-    /// How often it was written since the last retry for no other reason.
+    /// How often the ledger was written since the last retry for this reason alone.
     ledger_repairs: u8,
     /// The last flush of the directory failed: what was renamed before may be undone by a power cut.
     names_may_be_lost: bool,
     records: BTreeMap<ProfileName, Record>,
-    /// Names to look at, with the time of the event that changed what should lie there.
+    /// Names to examine, with the time of the change that set their goal, if that is the reason.
     marked: BTreeMap<ProfileName, Option<Instant>>,
-    /// Whether every name is marked.
+    /// Whether every name is marked, so that the next pass is a full check.
     checks_all: bool,
-    /// What has happened since the last pass.
+    /// The result of the next pass, as far as it is known.
     pass: Pass,
 }
 
 impl<F: Faults> Keeper<F> {
-    /// Takes the directory over: removes what an agent left in the middle of a write, and reads the ledger.
+    /// Takes the directory over: removes the temporary files of an agent that ended in the middle of a write, and reads the
+    /// ledger.
     #[must_use]
     pub fn new(mut directory: Directory<F>) -> Self {
         let mut pass = Pass::default();
-        pass.events.extend(directory.sweep().err().map(Event::NotSwept));
+        pass.events.extend(directory.sweep().err().map(DiskEvent::NotSwept));
         let ledger = directory.load_ledger();
-        pass.events.extend(ledger.as_ref().err().cloned().map(Event::LedgerUnusable));
+        pass.events.extend(ledger.as_ref().err().cloned().map(DiskEvent::LedgerUnusable));
         let ledger_print = directory.ledger_fingerprint();
         Self {
             directory,
@@ -117,8 +118,8 @@ impl<F: Faults> Keeper<F> {
         &self.directory
     }
 
-    /// What happened since the last pass, for whoever does not wait for the next one.
-    pub fn take_events(&mut self) -> Vec<Event> {
+    /// Takes what happened since the last pass, without waiting for the next one.
+    pub fn take_events(&mut self) -> Vec<DiskEvent> {
         std::mem::take(&mut self.pass.events)
     }
 
@@ -152,24 +153,24 @@ impl<F: Faults> Keeper<F> {
     }
 
     /// Takes in that something happened to a file of this name in the directory.
-    pub fn touched(&mut self, file: &str) {
+    pub fn file_changed(&mut self, file: &str) {
         if file == LEDGER {
             return self.check_ledger(false);
         }
         let Some(name) = ProfileName::from_file_name(file) else { return };
         let Some(record) = self.records.get(&name) else { return };
-        // Our own writes are read once more for it: no time stamp tells that nothing else has changed the file since,
-        // because clocks are set back and time stamps as one likes.
-        if !(record.is_fought_over() && record.wants_retry()) {
+        // A file that the agent itself has just written is read once more, too: no time stamp shows that nothing else
+        // has changed it since, because clocks can be set back and time stamps to any value.
+        if !(record.has_used_up_its_repairs() && record.wants_retry()) {
             self.marked.entry(name).or_default();
         }
     }
 
-    /// Takes in that something happened to the directory itself, so that anything in it may have changed.
+    /// Takes in that something happened to the directory itself, so that any file in it may have changed.
     ///
     /// # Errors
-    /// It is not the one any more that the kubelet's runtime sees.
-    pub fn directory_touched(&mut self) -> Result<(), Displaced> {
+    /// The directory is not the one any more that the kubelet's runtime sees.
+    pub fn directory_changed(&mut self) -> Result<(), Displaced> {
         self.directory.check_identity()?;
         self.retry_ledger();
         self.check_all();
@@ -186,7 +187,7 @@ impl<F: Faults> Keeper<F> {
         self.checks_all = true;
     }
 
-    /// Marks what went wrong or was left undone, and tries a ledger that could not be used again.
+    /// Marks the names where something failed or remains to be done, and reads a ledger again that could not be used.
     ///
     /// # Errors
     /// The directory is not the one any more that the kubelet's runtime sees.
@@ -206,29 +207,30 @@ impl<F: Faults> Keeper<F> {
     /// What lies on the disk.
     #[must_use]
     pub fn report(&self) -> Report {
-        let lines = self.records.iter().filter(|(name, record)| self.is_reported(name, record));
-        let lines = lines.map(|(name, record)| Line {
+        let entries = self.records.iter().filter(|(name, record)| self.is_reported(name, record));
+        let entries = entries.map(|(name, record)| ReportEntry {
             name: name.as_str(),
             hash: record.hash.map(|hash| hash.short()),
             problem: record.problem.as_ref(),
         });
-        report::build(self.directory.path(), lines, self.goals.misnamed())
+        report::build(self.directory.path(), entries, self.goals.misnamed())
     }
 
-    /// What is to be said when the directory is lost: whoever starts next may have to wait before it can put the files
-    /// back, because the kubelet starts a container that ends often ever more slowly.
+    /// The last report when the directory is lost. The agent that starts next may have to wait before it can write the
+    /// files again, because the kubelet restarts a container that ends often with longer and longer pauses.
     #[must_use]
-    pub fn lost(&self, why: Displaced) -> Box<Lost> {
+    pub fn directory_lost(&self, why: Displaced) -> Box<DirectoryLost> {
         let problem =
             Problem { state: FileState::Failed, reason: Displaced::REASON, message: why.to_string().into() };
         let wanted = self.goals.iter().filter(|(_, goal)| matches!(goal, Goal::File { .. }));
-        let lines = wanted.map(|(name, _)| Line { name: name.as_str(), hash: None, problem: Some(&problem) });
-        let report = report::build(self.directory.path(), lines, self.goals.misnamed());
-        Box::new(Lost { why, report })
+        let entries =
+            wanted.map(|(name, _)| ReportEntry { name: name.as_str(), hash: None, problem: Some(&problem) });
+        let report = report::build(self.directory.path(), entries, self.goals.misnamed());
+        Box::new(DirectoryLost { why, report })
     }
 
-    /// A file is told of while its name is a profile's or the agent's own. Once leave to remove a profile is given,
-    /// a file that is not the agent's has nothing to do with it any more.
+    /// A file is reported while its name is that of a profile, or the file is the agent's. Once the removal of a profile is
+    /// approved, a file under its name that is not the agent's has nothing to do with it any more.
     fn is_reported(&self, name: &ProfileName, record: &Record) -> bool {
         match self.goals.of(name) {
             Some(Goal::File { .. } | Goal::Rejected { .. } | Goal::Refused(_)) => true,
@@ -246,15 +248,15 @@ impl<F: Faults> Keeper<F> {
         }
     }
 
-    /// Finds out whether somebody changed the ledger's file; the one in memory then replaces it, unless it is one
-    /// of a newer agent.
+    /// Finds out whether something else has changed the ledger's file. The ledger in memory then replaces it, unless it is
+    /// the ledger of a newer agent.
     fn check_ledger(&mut self, read: bool) {
         if self.ledger.is_err() || !(read || self.directory.ledger_fingerprint() != self.ledger_print) {
             return;
         }
         match self.directory.load_ledger() {
             Err(error @ LedgerError::TooNew(_)) => {
-                self.pass.events.push(Event::LedgerReplaced(error.clone()));
+                self.pass.events.push(DiskEvent::LedgerReplaced(error.clone()));
                 self.ledger = Err(error);
             }
             found => self.ledger_is_stale |= found != self.ledger,
@@ -266,7 +268,7 @@ impl<F: Faults> Keeper<F> {
             self.ledger = self.directory.load_ledger();
             self.ledger_print = self.directory.ledger_fingerprint();
             if self.ledger.is_ok() {
-                self.pass.events.push(Event::LedgerUsable);
+                self.pass.events.push(DiskEvent::LedgerUsable);
                 self.check_all();
             }
         }
@@ -281,7 +283,7 @@ impl<F: Faults> Keeper<F> {
                     api::FileState::Conflict => counts.conflict += 1,
                     api::FileState::Rejected => counts.rejected += 1,
                 },
-                (None, Expected::File(want)) if record.hash == Some(want) => counts.ready += 1,
+                (None, Expected::File(wanted)) if record.hash == Some(wanted) => counts.ready += 1,
                 (None, _) => {}
             }
         }

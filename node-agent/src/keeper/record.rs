@@ -1,42 +1,42 @@
-//! What the agent remembers of one name.
+//! What the keeper records of one name.
 
 use std::time::Instant;
 
 use api::{FileState, ProfileName};
 use profile::ContentHash;
 
-use super::event::Deed;
+use super::event::FileOutcome;
 use crate::budget::Refusal;
-use crate::disk::{DiskError, FileAction, Found, Over};
+use crate::disk::{DiskError, FileAction, Found, Replaces};
 use crate::report::Problem;
 
-/// Repairs of one file between two retries. Who changes a file more often than that fights the agent, and is not
-/// fought faster than the retries come.
+/// Repairs of one file between two retries. A file that something else changes more often than that is repaired again
+/// only at the next retry.
 pub(super) const MOST_REPAIRS: u8 = 10;
 
-/// What the agent remembers of one name.
+/// What the keeper records of one name.
 #[derive(Debug, Default)]
 pub(super) struct Record {
     /// The hash of the file that lies there, if there is one that could be read.
     pub(super) hash: Option<ContentHash>,
-    /// The hash that was last found to be as it should be.
+    /// The hash of the file when it last was as it should be.
     pub(super) verified: Option<ContentHash>,
-    /// What is wrong.
+    /// What is wrong with the file.
     pub(super) problem: Option<Problem>,
-    /// Something is left to do that is no problem yet.
+    /// Something remains to be done that is no problem yet.
     pub(super) unfinished: bool,
-    /// How often it was written or removed since the last retry without news of its profile.
+    /// How often the file was written or removed since the last retry although its goal had not changed.
     pub(super) repairs: u8,
 }
 
 impl Record {
-    /// Whether somebody changes it faster than it is to be mended: the next retry goes on.
-    pub(super) fn is_fought_over(&self) -> bool {
+    /// Whether the file is not repaired again before the next retry.
+    pub(super) fn has_used_up_its_repairs(&self) -> bool {
         self.repairs >= MOST_REPAIRS
     }
 
-    /// Whether the next retry looks at it again. An invalid profile is mended by its author, not by trying, and room for
-    /// one that was refused comes with news.
+    /// Whether the next retry examines the name again. Trying again does not help an invalid profile, whose author has to
+    /// correct it, or one that was refused: room for it comes with a new goal.
     pub(super) fn wants_retry(&self) -> bool {
         let can_be_tried = |problem: &Problem| {
             problem.state != FileState::Rejected && !Refusal::REASONS.contains(&problem.reason)
@@ -45,11 +45,11 @@ impl Record {
     }
 }
 
-/// One name on its way through a pass of synchronisation.
+/// One name in a pass.
 #[derive(Debug)]
 pub(super) struct Work {
     pub(super) name: ProfileName,
-    /// When the event came that changed what should lie there.
+    /// When the change came that set the goal; `None` where no change of the goal is the reason.
     pub(super) since: Option<Instant>,
     pub(super) found: Found,
     pub(super) action: FileAction,
@@ -57,9 +57,9 @@ pub(super) struct Work {
     pub(super) removed: Option<ContentHash>,
     /// Whether a system call may have changed the directory.
     pub(super) acted: bool,
-    /// Why the rest of its way is left out.
+    /// Why nothing more is done about it in this pass.
     pub(super) error: Option<DiskError>,
-    /// Left for the next retry because something else keeps changing the file.
+    /// Left for the next retry.
     pub(super) deferred: bool,
     /// All is as it should be.
     pub(super) done: bool,
@@ -80,29 +80,32 @@ impl Work {
         }
     }
 
-    /// What is done once all of its way is behind it.
-    pub(super) fn deed(&self) -> Option<Deed> {
+    /// What was done, once the work is complete.
+    pub(super) fn outcome(&self) -> Option<FileOutcome> {
         match self.action {
-            FileAction::Put { drift, .. } => Some(drift.map_or(Deed::Written, Deed::Mended)),
-            FileAction::Claim { rewrite: false } => Some(Deed::Adopted),
-            FileAction::Claim { rewrite: true } => Some(Deed::AdoptedAndWritten),
-            FileAction::Remove { .. } => Some(Deed::Removed),
-            FileAction::Forget => Some(Deed::Forgotten),
-            FileAction::Rest | FileAction::Refuse(_) => None,
+            FileAction::Write { drift, .. } => {
+                Some(drift.map_or(FileOutcome::Written, FileOutcome::Repaired))
+            }
+            FileAction::Adopt { rewrite: false } => Some(FileOutcome::Adopted),
+            FileAction::Adopt { rewrite: true } => Some(FileOutcome::AdoptedAndRewritten),
+            FileAction::Remove { .. } => Some(FileOutcome::Removed),
+            FileAction::Forget => Some(FileOutcome::Forgotten),
+            FileAction::Nothing | FileAction::Fail(_) => None,
         }
     }
 
-    /// Whether its way leads to a system call that changes what lies under the name.
-    pub(super) fn acts(&self) -> bool {
-        over(&self.action).is_some() || matches!(self.action, FileAction::Remove { .. })
+    /// Whether a system call changes what lies under the name.
+    pub(super) fn changes_the_directory(&self) -> bool {
+        replaced_by(&self.action).is_some() || matches!(self.action, FileAction::Remove { .. })
     }
 
-    /// Whether nobody asked for it: it undoes what something else did to the file.
+    /// Whether it undoes what something else did to the file: no change of the goal is the reason.
     pub(super) fn is_repair(&self) -> bool {
-        self.since.is_none() && self.acts()
+        self.since.is_none() && self.changes_the_directory()
     }
 
-    pub(super) fn goes_on(&self) -> bool {
+    /// Whether there is more to do about it in this pass.
+    pub(super) fn continues(&self) -> bool {
         self.error.is_none() && !self.deferred
     }
 }
@@ -115,11 +118,11 @@ pub(super) fn hash_of(found: &Found) -> Option<ContentHash> {
     }
 }
 
-/// What a new file takes the place of, if one is to be put there.
-pub(super) fn over(action: &FileAction) -> Option<Over> {
+/// What a new file takes the place of, if one has to be written.
+pub(super) fn replaced_by(action: &FileAction) -> Option<Replaces> {
     match action {
-        FileAction::Put { over, .. } => Some(*over),
-        FileAction::Claim { rewrite: true } => Some(Over::Ours),
+        FileAction::Write { replaces, .. } => Some(*replaces),
+        FileAction::Adopt { rewrite: true } => Some(Replaces::OwnFile),
         _ => None,
     }
 }

@@ -1,13 +1,13 @@
 //! One pass over the marked names.
 //!
-//! The order is what makes a crash at any point harmless: what will be ours is in the ledger before it is in the
-//! directory, and out of the directory before it is out of the ledger.
+//! The order makes a crash at any point harmless: a claim is in the ledger before the file is in the directory, and the
+//! file is out of the directory before its claim is out of the ledger.
 
 use api::{FileState, ProfileName};
 
-use super::record::{MOST_REPAIRS, Record, Work, hash_of, over};
-use super::{Deed, Event, Keeper, Pass};
-use crate::disk::{Claim, DiskError, Expected, Faults, FileAction, Found, Ledger, Owner, decide};
+use super::record::{MOST_REPAIRS, Record, Work, hash_of, replaced_by};
+use super::{DiskEvent, FileOutcome, Keeper, Pass};
+use crate::disk::{Claim, DiskError, Expected, Faults, FileAction, Found, Ledger, Ownership, decide};
 use crate::goal::Goal;
 use crate::report::Problem;
 
@@ -19,48 +19,48 @@ impl<F: Faults> Keeper<F> {
         for (name, since) in std::mem::take(&mut self.marked) {
             let found = self.directory.find(&name);
             match (self.decide(&name, &found), &unflushed) {
-                (FileAction::Rest, None) => self.rest(name, &found),
-                (FileAction::Rest, Some(error)) => self.refuse(name, &found, error),
-                (FileAction::Refuse(error), _) => self.refuse(name, &found, &error),
+                (FileAction::Nothing, None) => self.nothing_to_do(name, &found),
+                (FileAction::Nothing, Some(error)) => self.fail(name, &found, error),
+                (FileAction::Fail(error), _) => self.fail(name, &found, &error),
                 (action, _) => work.push(Work::new(name, since, found, action)),
             }
         }
-        if !work.is_empty() || self.mends_ledger() {
-            self.state_intents(&mut work);
-            self.act(&mut work);
+        if !work.is_empty() || self.rewrites_ledger() {
+            self.write_intents(&mut work);
+            self.change_files(&mut work);
             self.read_back(&mut work);
-            self.settle_ledger(&mut work);
+            self.update_ledger(&mut work);
             for work in work {
                 self.finish(work);
             }
         }
         if std::mem::take(&mut self.checks_all) {
-            self.pass.events.push(Event::Checked);
+            self.pass.events.push(DiskEvent::Checked);
         }
         if self.pass.changed {
-            self.pass.events.push(Event::Counted(self.counts()));
+            self.pass.events.push(DiskEvent::Counted(self.counts()));
         }
         std::mem::take(&mut self.pass)
     }
 
     fn decide(&self, name: &ProfileName, found: &Found) -> FileAction {
         let owner = match &self.ledger {
-            Ok(ledger) => Owner::Known(ledger.claim(name)),
-            Err(error) => Owner::Unknown(error),
+            Ok(ledger) => Ownership::Known(ledger.claim(name)),
+            Err(error) => Ownership::Unknown(error),
         };
         let verified = self.records.get(name).and_then(|record| record.verified);
         decide(self.goals.expected(name), owner, found, verified)
     }
 
-    /// The ledger learns what is about to be put into the directory.
-    fn state_intents(&mut self, work: &mut [Work]) {
+    /// Writes into the ledger which files are about to be written.
+    fn write_intents(&mut self, work: &mut [Work]) {
         let Ok(ledger) = &self.ledger else { return };
         let (mut next, mut claiming) = (ledger.clone(), Vec::new());
         for (at, work) in work.iter_mut().enumerate() {
             let claim = match (&work.action, ledger.claim(&work.name), self.goals.expected(&work.name)) {
-                (FileAction::Claim { .. }, _, _) => Claim::Written,
-                (FileAction::Put { .. }, None | Some(Claim::Intended(_)), Expected::File(want)) => {
-                    Claim::Intended(want)
+                (FileAction::Adopt { .. }, _, _) => Claim::Written,
+                (FileAction::Write { .. }, None | Some(Claim::Intended(_)), Expected::File(wanted)) => {
+                    Claim::Intended(wanted)
                 }
                 _ => continue,
             };
@@ -73,7 +73,7 @@ impl<F: Faults> Keeper<F> {
             }
         }
         if claiming.is_empty() {
-            if !self.mends_ledger() {
+            if !self.rewrites_ledger() {
                 return;
             }
             self.ledger_repairs += 1;
@@ -83,22 +83,22 @@ impl<F: Faults> Keeper<F> {
         }
     }
 
-    /// Whether the ledger is to be written although nothing in it changes.
-    fn mends_ledger(&self) -> bool {
+    /// Whether the ledger is written although nothing in it changes.
+    fn rewrites_ledger(&self) -> bool {
         self.ledger_is_stale && self.ledger_repairs < MOST_REPAIRS
     }
 
-    /// Files are put and removed, and the directory is flushed once for all of them.
-    fn act(&mut self, work: &mut [Work]) {
-        for work in work.iter_mut().filter(|work| work.goes_on()) {
-            let (over, record) = (over(&work.action), self.records.get(&work.name));
-            if work.is_repair() && record.is_some_and(Record::is_fought_over) {
+    /// Writes and removes files, and flushes the directory once for all of them.
+    fn change_files(&mut self, work: &mut [Work]) {
+        for work in work.iter_mut().filter(|work| work.continues()) {
+            let (replaces, record) = (replaced_by(&work.action), self.records.get(&work.name));
+            if work.is_repair() && record.is_some_and(Record::has_used_up_its_repairs) {
                 work.deferred = true;
                 continue;
             }
-            let acted = match (&work.action, over, self.goals.of(&work.name)) {
-                (_, Some(over), Some(Goal::File { bytes, .. })) => {
-                    self.directory.put(&work.name, bytes, over)
+            let acted = match (&work.action, replaces, self.goals.of(&work.name)) {
+                (_, Some(replaces), Some(Goal::File { bytes, .. })) => {
+                    self.directory.put(&work.name, bytes, replaces)
                 }
                 (FileAction::Remove { directory }, ..) => {
                     work.removed = hash_of(&work.found);
@@ -118,16 +118,16 @@ impl<F: Faults> Keeper<F> {
         }
     }
 
-    /// What counts is what can be read from the disk.
+    /// Reads every file that was written: only what can be read from the disk counts.
     fn read_back(&mut self, work: &mut [Work]) {
         for work in work.iter_mut() {
             if work.acted {
                 work.found = self.directory.find(&work.name);
             }
-            work.done = work.goes_on()
+            work.done = work.continues()
                 && match (self.goals.expected(&work.name), &work.found) {
-                    (Expected::File(want), Found::File { hash, access_is_right, .. }) => {
-                        *hash == Some(want) && *access_is_right
+                    (Expected::File(wanted), Found::File { hash, access_is_right, .. }) => {
+                        *hash == Some(wanted) && *access_is_right
                     }
                     (Expected::File(_), _) => false,
                     (Expected::Nothing | Expected::Anything, found) => {
@@ -137,26 +137,26 @@ impl<F: Faults> Keeper<F> {
         }
     }
 
-    /// The ledger learns what is now in the directory, and forgets what is not.
-    fn settle_ledger(&mut self, work: &mut [Work]) {
+    /// Writes into the ledger which files are in the directory now, and removes the claims of those that are not.
+    fn update_ledger(&mut self, work: &mut [Work]) {
         let Ok(ledger) = &self.ledger else { return };
         let (mut next, mut settling) = (ledger.clone(), Vec::new());
         for (at, work) in work.iter().enumerate().filter(|(_, work)| work.done) {
             match (&work.action, ledger.claim(&work.name)) {
-                (FileAction::Put { .. }, Some(Claim::Intended(_))) => next.written(&work.name),
+                (FileAction::Write { .. }, Some(Claim::Intended(_))) => next.written(&work.name),
                 (FileAction::Remove { .. } | FileAction::Forget, Some(_)) => next.forget(&work.name),
                 _ => continue,
             }
             settling.push(at);
         }
         if !settling.is_empty() && self.store_ledger(next).is_err() {
-            // The files are right all the same; the ledger is tried again.
+            // The files are right all the same, and the ledger is written at the next retry.
             settling.into_iter().for_each(|at| work[at].deferred = true);
         }
     }
 
     fn store_ledger(&mut self, next: Ledger) -> Result<(), DiskError> {
-        // A newer agent's may have taken its place since the last look.
+        // The ledger of a newer agent may have replaced it since it was last examined.
         self.check_ledger(false);
         let stored = match &self.ledger {
             Ok(_) => self.directory.store_ledger(&next).map_err(DiskError::from),
@@ -169,7 +169,7 @@ impl<F: Faults> Keeper<F> {
                 self.ledger_is_stale = false;
             }
             Err(error) => {
-                self.pass.events.push(Event::LedgerNotWritten(error.clone()));
+                self.pass.events.push(DiskEvent::LedgerNotWritten(error.clone()));
             }
         }
         stored
@@ -181,8 +181,8 @@ impl<F: Faults> Keeper<F> {
         Ok(flushed?)
     }
 
-    /// Nothing was to be done.
-    fn rest(&mut self, name: ProfileName, found: &Found) {
+    /// Nothing had to be done about a name.
+    fn nothing_to_do(&mut self, name: ProfileName, found: &Found) {
         let problem = match self.goals.of(&name) {
             Some(Goal::Rejected { reason, message }) => {
                 Some(Problem { state: FileState::Rejected, reason, message: message.clone() })
@@ -194,57 +194,67 @@ impl<F: Faults> Keeper<F> {
             }),
             _ => None,
         };
-        self.remember(name, found, problem, false);
+        self.record(name, found, problem, false);
     }
 
-    /// Nothing can be done.
-    fn refuse(&mut self, name: ProfileName, found: &Found, error: &DiskError) {
-        self.pass.events.push(Event::Failed(error.reason()));
+    /// What had to be done about a name failed, or cannot even be tried.
+    fn fail(&mut self, name: ProfileName, found: &Found, error: &DiskError) {
+        self.pass.events.push(DiskEvent::Failed(error.reason()));
         self.pass.failed = true;
-        self.remember(name, found, Some(error.into()), false);
+        self.record(name, found, Some(error.into()), false);
     }
 
-    /// Something was done, or not.
+    /// Records what came of the work on a name.
     fn finish(&mut self, work: Work) {
         if work.acted && work.is_repair() {
-            // Whether or not it came to anything: who is faster than the reading back is fought no faster either.
+            // Also where it was in vain, because something else had changed the file again before it was read back.
             let record = self.records.entry(work.name.clone()).or_default();
             record.repairs = record.repairs.saturating_add(1);
         }
         if let Some(error) = &work.error {
-            return self.refuse(work.name, &work.found, error);
+            return self.fail(work.name, &work.found, error);
         }
         if work.done
-            && let Some(deed) = work.deed()
+            && let Some(outcome) = work.outcome()
         {
-            let hash = if deed == Deed::Removed { work.removed } else { hash_of(&work.found) };
-            self.pass.events.push(Event::Done { profile: work.name.clone(), hash, deed, since: work.since });
+            let hash = if outcome == FileOutcome::Removed { work.removed } else { hash_of(&work.found) };
+            self.pass.events.push(DiskEvent::Completed {
+                profile: work.name.clone(),
+                hash,
+                outcome,
+                since: work.since,
+            });
         }
-        // Even a name that the ledger forgot may have been in the last report.
+        // Even a name of which only the claim was removed may have been in the last report.
         self.pass.changed |= matches!(work.action, FileAction::Remove { .. } | FileAction::Forget);
-        // What was not even tried is as wrong as it was.
+        // The problem of a file that was left for the next retry is what it was.
         let untried = work.deferred && !work.acted;
         let problem = self.records.get(&work.name).and_then(|record| record.problem.clone());
         let problem = problem.filter(|_| untried);
-        self.remember(work.name, &work.found, problem, work.deferred || !work.done);
+        self.record(work.name, &work.found, problem, work.deferred || !work.done);
     }
 
-    fn remember(&mut self, name: ProfileName, found: &Found, problem: Option<Problem>, unfinished: bool) {
+    /// Records what lies under a name.
+    fn record(&mut self, name: ProfileName, found: &Found, problem: Option<Problem>, unfinished: bool) {
         let expected = self.goals.expected(&name);
         let forgotten =
             self.goals.of(&name).is_none_or(|goal| *goal == Goal::Removal) && self.claim(&name).is_none();
         let record = self.records.entry(name.clone()).or_default();
         let hash = hash_of(found);
         if record.problem != problem {
-            self.pass.events.push(Event::Problem { profile: name.clone(), hash, problem: problem.clone() });
+            self.pass.events.push(DiskEvent::Problem {
+                profile: name.clone(),
+                hash,
+                problem: problem.clone(),
+            });
             self.pass.changed = true;
         }
         self.pass.changed |= record.hash != hash;
-        if let Expected::File(want) = expected
-            && hash == Some(want)
+        if let Expected::File(wanted) = expected
+            && hash == Some(wanted)
             && problem.is_none()
         {
-            record.verified = Some(want);
+            record.verified = Some(wanted);
         }
         (record.hash, record.problem, record.unfinished) = (hash, problem, unfinished);
         if forgotten && !record.wants_retry() {

@@ -1,4 +1,4 @@
-//! For tests: a keeper with its directory, and the API server's and the meddler's hands.
+//! For tests: a keeper with its directory, and what the API server and other processes do to them.
 
 use std::fs;
 use std::path::PathBuf;
@@ -10,13 +10,13 @@ use super::*;
 use crate::disk::Drift;
 use crate::disk::testing::Script;
 
-/// A keeper with its directory, and the API server's and the meddler's hands.
+/// A keeper with its directory, and what the API server and other processes do to them.
 pub(super) struct World {
     pub(super) root: tempfile::TempDir,
     pub(super) script: Script,
     pub(super) keeper: Keeper<Script>,
     /// What has happened.
-    pub(super) events: Vec<Event>,
+    pub(super) events: Vec<DiskEvent>,
 }
 
 pub(super) fn name(name: &str) -> ProfileName {
@@ -90,7 +90,7 @@ impl World {
     }
 
     pub(super) fn touch(&mut self, file: &str) -> Pass {
-        self.keeper.touched(file);
+        self.keeper.file_changed(file);
         self.sync()
     }
 
@@ -137,11 +137,11 @@ impl World {
         self.keeper.report().files.into_iter().collect()
     }
 
-    /// How many files were mended that were changed, removed, replaced.
+    /// How many files were repaired that were changed, removed, replaced.
     pub(super) fn repairs(&self) -> [usize; 3] {
         [Drift::Changed, Drift::Removed, Drift::Replaced].map(|drift| {
             let is_repair =
-                |event: &&Event| matches!(event, Event::Done { deed, .. } if *deed == Deed::Mended(drift));
+                |event: &&DiskEvent| matches!(event, DiskEvent::Completed { outcome, .. } if *outcome == FileOutcome::Repaired(drift));
             self.events.iter().filter(is_repair).count()
         })
     }

@@ -33,7 +33,7 @@ fn many_changes_cost_two_writes_of_the_ledger_and_an_update_none() {
     let profiles: Vec<_> = names.iter().map(|name| (name.as_str(), "one")).collect();
     world.list(&profiles);
     let ledgers = |world: &World| {
-        world.script.log().iter().filter(|(step, name)| *step == SystemCall::Rename && name == LEDGER).count()
+        world.script.log().iter().filter(|(call, name)| *call == SystemCall::Rename && name == LEDGER).count()
     };
     assert_eq!(ledgers(&world), 2);
     world.apply("p0", "two");
@@ -41,7 +41,7 @@ fn many_changes_cost_two_writes_of_the_ledger_and_an_update_none() {
 }
 
 #[test]
-fn our_own_writes_are_no_news() {
+fn the_agents_own_writes_change_no_report() {
     let mut world = World::with(&[("a", "one")]);
     // The bytes are read again; nothing is written.
     for file in [LEDGER, "a.json", "a.json"] {
@@ -49,13 +49,13 @@ fn our_own_writes_are_no_news() {
     }
     let written = world.script.log();
     assert!(
-        !written.iter().any(|(step, _)| matches!(step, SystemCall::Create | SystemCall::Rename)),
+        !written.iter().any(|(call, _)| matches!(call, SystemCall::Create | SystemCall::Rename)),
         "{written:?}"
     );
 }
 
 #[test]
-fn files_of_no_profile_are_nobodys_business() {
+fn files_of_no_profile_are_ignored() {
     let mut world = World::with(&[]);
     fs::write(world.path("theirs.json"), "x").unwrap();
     world.touch("theirs.json");
@@ -65,7 +65,7 @@ fn files_of_no_profile_are_nobodys_business() {
 }
 
 #[test]
-fn drift_of_every_kind_is_mended_and_counted() {
+fn drift_of_every_kind_is_repaired_and_counted() {
     let mut world = World::with(&[("a", "one")]);
     let path = world.path("a.json");
     let outside = world.root.path().join("outside");
@@ -108,7 +108,7 @@ fn drift_of_every_kind_is_mended_and_counted() {
 }
 
 #[test]
-fn the_full_check_finds_what_no_event_told() {
+fn the_full_check_finds_what_no_event_showed() {
     let mut world = World::with(&[("a", "one"), ("b", "one")]);
     fs::write(world.path("b.json"), "evil").unwrap();
     assert_eq!(world.sync(), Pass::default());
@@ -118,7 +118,7 @@ fn the_full_check_finds_what_no_event_told() {
 }
 
 #[test]
-fn drift_is_mended_while_the_api_server_is_away() {
+fn drift_is_repaired_while_the_api_server_is_away() {
     let mut world = World::with(&[("a", "one")]);
     fs::remove_file(world.path("a.json")).unwrap();
     world.touch("a.json");

@@ -29,7 +29,7 @@ fn a_good_file_of_any_time_is_left_alone() {
         for file in ["a.json", LEDGER] {
             assert_eq!(world.touch(file), Pass::default());
         }
-        assert_eq!(world.check(), Pass { events: vec![Event::Checked], ..Pass::default() });
+        assert_eq!(world.check(), Pass { events: vec![DiskEvent::Checked], ..Pass::default() });
         assert_eq!(world.retry(), Pass::default());
     }
     world.restart(&[("a", "one")]);

@@ -108,7 +108,7 @@ fn lured_at(n: usize, name: &'static str, lure: Lure) -> bool {
     listed(&mut keeper, &[("a", "two"), ("c", "one")]);
     let more = calls.load(Ordering::Relaxed) > n;
     script.calm();
-    keeper.directory_touched().unwrap();
+    keeper.directory_changed().unwrap();
     keeper.sync();
     keeper.retry().unwrap();
     keeper.sync();
@@ -187,14 +187,14 @@ fn raced(names: &[&'static str], least: usize) -> usize {
     let swappers = Swappers::start(&place, names);
     for round in 1.. {
         keeper.set_goal(name("a"), file(&round.to_string()), Instant::now());
-        keeper.touched("a.json");
-        keeper.touched(LEDGER);
+        keeper.file_changed("a.json");
+        keeper.file_changed(LEDGER);
         keeper.sync();
         keeper.retry().unwrap();
         keeper.sync();
-        // What a link leads to is not told either.
-        let told = keeper.report();
-        assert!(!told.files.values().any(|hash| *hash == short(TREASURE)), "{told:?}");
+        // What a link leads to is not reported either.
+        let report = keeper.report();
+        assert!(!report.files.values().any(|hash| *hash == short(TREASURE)), "{report:?}");
         if round >= 200 && swappers.swaps.load(Ordering::Relaxed) >= least {
             keeper.set_goal(name("a"), file("last"), Instant::now());
             break;
@@ -204,7 +204,7 @@ fn raced(names: &[&'static str], least: usize) -> usize {
     assert!(swaps >= least);
     assert_eq!(place.outside(), before, "after {swaps} swaps");
     let renames = script.count(SystemCall::Rename);
-    keeper.directory_touched().unwrap();
+    keeper.directory_changed().unwrap();
     keeper.retry().unwrap();
     keeper.sync();
     assert_eq!(fs::read_to_string(place.directory().join("a.json")).unwrap(), "last");

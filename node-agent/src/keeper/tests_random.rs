@@ -126,7 +126,7 @@ impl World {
         if !self.is_written(name) || theirs == Theirs::Directory {
             self.theirs.insert(name, theirs);
         }
-        self.keeper().touched(&format!("{name}.json"));
+        self.keeper().file_changed(&format!("{name}.json"));
     }
 
     fn happen(&mut self, event: &Event) {
@@ -151,7 +151,7 @@ impl World {
                 // May be adopted, and then is ours: only that it is never half changed matters.
                 self.clear(NAMES[name]);
                 fs::write(self.file(NAMES[name]), format!("profile {bytes}")).unwrap();
-                self.keeper().touched(&format!("{}.json", NAMES[name]));
+                self.keeper().file_changed(&format!("{}.json", NAMES[name]));
             }
             Event::PutLink(name) => {
                 let link = |path: &Path| std::os::unix::fs::symlink("/nowhere", path).unwrap();
@@ -170,7 +170,7 @@ impl World {
             }
             Event::Remove(name) => {
                 self.clear(NAMES[name]);
-                self.keeper().touched(&format!("{}.json", NAMES[name]));
+                self.keeper().file_changed(&format!("{}.json", NAMES[name]));
             }
             Event::SetMode(name, mode) => {
                 let file = self.file(NAMES[name]);

@@ -13,7 +13,7 @@ use crate::disk::{DiskReason, SystemCall};
 
 #[test]
 fn a_disk_that_refuses_keeps_the_old_file_and_heals_by_itself() {
-    for (step, errno, reason) in [
+    for (call, errno, reason) in [
         (SystemCall::Write, Errno::NOSPC, DiskReason::DiskFull),
         (SystemCall::Create, Errno::NOSPC, DiskReason::DiskFull),
         (SystemCall::Write, Errno::DQUOT, DiskReason::QuotaExceeded),
@@ -24,12 +24,12 @@ fn a_disk_that_refuses_keeps_the_old_file_and_heals_by_itself() {
         (SystemCall::Create, Errno::MFILE, DiskReason::Io),
     ] {
         let mut world = World::with(&[("a", "one")]);
-        world.script.fail(step, errno);
+        world.script.fail(call, errno);
         let pass = world.apply("a", "two");
         assert!(pass.changed && pass.failed);
-        assert_eq!(world.problem(), (FileState::Failed, reason.as_str().into()), "{step} {errno}");
+        assert_eq!(world.problem(), (FileState::Failed, reason.as_str().into()), "{call} {errno}");
         assert_eq!(world.reported(), [("a".into(), short("one"))]);
-        let again = Pass { changed: false, failed: true, events: vec![Event::Failed(reason)] };
+        let again = Pass { changed: false, failed: true, events: vec![DiskEvent::Failed(reason)] };
         assert_eq!(world.retry(), again, "nothing new to report");
         world.script.calm();
         assert!(world.retry().changed);
@@ -42,8 +42,8 @@ fn a_disk_that_refuses_keeps_the_old_file_and_heals_by_itself() {
 fn a_new_profile_is_not_written_before_the_ledger_knows() {
     let mut world = World::with(&[("a", "one")]);
     world.script.on(
-        |step, name| {
-            if step == SystemCall::Rename && name == LEDGER { Err(Errno::ROFS) } else { Ok(()) }
+        |call, name| {
+            if call == SystemCall::Rename && name == LEDGER { Err(Errno::ROFS) } else { Ok(()) }
         },
     );
     world.set_goal("a", file("two"));
@@ -89,7 +89,7 @@ fn leftovers_go_only_after_a_complete_list_and_only_if_they_are_ours() {
 }
 
 #[test]
-fn a_restart_changes_nothing_and_mends_what_happened_meanwhile() {
+fn a_restart_changes_nothing_and_repairs_what_happened_meanwhile() {
     let mut world = World::with(&[("a", "one"), ("b", "one")]);
     let inode = fs::metadata(world.path("a.json")).unwrap().ino();
     fs::write(world.path("b.json"), "evil").unwrap();
@@ -115,7 +115,7 @@ fn a_ledger_that_cannot_be_used_is_kept_and_nothing_is_touched() {
         for file in ["a.json", "b.json", "c.json"] {
             assert_eq!(world.read(file).as_deref(), Some("one"));
         }
-        assert_eq!(world.reported().len(), 2, "what lies there is told: a is right, b is old");
+        assert_eq!(world.reported().len(), 2, "what lies there is reported: a is right, b is old");
         // The operator removes it: what has the right bytes is adopted, the rest is nobody's.
         fs::remove_file(world.path(LEDGER)).unwrap();
         world.retry();
@@ -281,7 +281,7 @@ fn the_approval_to_remove_ends_the_report_on_the_file_whether_or_not_it_was_ours
 }
 
 #[test]
-fn a_file_that_cannot_be_removed_is_told_and_tried_again() {
+fn a_file_that_cannot_be_removed_is_reported_and_tried_again() {
     let mut world = World::with(&[("a", "one")]);
     world.script.fail(SystemCall::Unlink, Errno::PERM);
     world.delete("a");
@@ -313,7 +313,7 @@ fn a_directory_that_was_replaced_ends_the_keeper() {
     fs::rename(world.path(""), world.root.path().join("aside")).unwrap();
     fs::create_dir(world.path("")).unwrap();
     let why = world.keeper.retry().unwrap_err();
-    let report = world.keeper.lost(why).report;
+    let report = world.keeper.directory_lost(why).report;
     assert_eq!(report.files.len(), 0, "the runtime sees none of them");
     let [problem] = report.problems.as_slice() else { panic!("{report:?}") };
     assert_eq!((problem.name.as_str(), &problem.state), ("a", &FileState::Failed.into()));

@@ -68,11 +68,11 @@ struct Killer {
 }
 
 impl Faults for Killer {
-    fn before(&mut self, step: SystemCall, name: &str) -> Result<(), Errno> {
+    fn before(&mut self, call: SystemCall, name: &str) -> Result<(), Errno> {
         match &mut self.calls_left {
             Some(0) => {
                 // In one write, and not through the harness.
-                io::stderr().write_all(format!("{step:?} {name}").as_bytes()).unwrap();
+                io::stderr().write_all(format!("{call:?} {name}").as_bytes()).unwrap();
                 kill_process(getpid(), Signal::KILL).unwrap();
                 unreachable!("SIGKILL cannot be handled");
             }

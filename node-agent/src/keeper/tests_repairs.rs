@@ -1,4 +1,4 @@
-//! Somebody who changes the files or the ledger faster than the agent mends them is not fought without end.
+//! Files and ledgers that something else changes again and again are repaired a bounded number of times between retries.
 
 use std::fs;
 
@@ -10,15 +10,15 @@ use crate::disk::SystemCall;
 fn acts(world: &World, file: &str) -> usize {
     let log = world.script.log();
     log.iter()
-        .filter(|(step, name)| matches!(step, SystemCall::Rename | SystemCall::Unlink) && name == file)
+        .filter(|(call, name)| matches!(call, SystemCall::Rename | SystemCall::Unlink) && name == file)
         .count()
 }
 
 /// Somebody writes the file anew right after the agent has written or removed it, before it is read back.
-fn fast_fighter(world: &World, file: &str) {
+fn change_before_reading_back(world: &World, file: &str) {
     let path = world.path(file);
-    world.script.on(move |step, _| {
-        if step == SystemCall::SyncDirectory {
+    world.script.on(move |call, _| {
+        if call == SystemCall::SyncDirectory {
             fs::write(&path, "evil").unwrap();
         }
         Ok(())
@@ -26,7 +26,7 @@ fn fast_fighter(world: &World, file: &str) {
 }
 
 #[test]
-fn who_changes_a_file_without_end_is_fought_at_the_pace_of_the_retries() {
+fn a_file_that_is_changed_without_end_is_repaired_at_the_pace_of_the_retries() {
     let mut world = World::with(&[("a", "one")]);
     for _ in 0..50 {
         fs::write(world.path("a.json"), "evil").unwrap();
@@ -39,9 +39,9 @@ fn who_changes_a_file_without_end_is_fought_at_the_pace_of_the_retries() {
 }
 
 #[test]
-fn who_is_faster_than_the_reading_back_is_fought_no_faster() {
+fn a_file_that_is_changed_before_it_is_read_back_is_repaired_no_faster() {
     let mut world = World::with(&[("a", "one")]);
-    fast_fighter(&world, "a.json");
+    change_before_reading_back(&world, "a.json");
     fs::write(world.path("a.json"), "evil").unwrap();
     for _ in 0..50 {
         world.touch("a.json");
@@ -63,9 +63,9 @@ fn who_is_faster_than_the_reading_back_is_fought_no_faster() {
 }
 
 #[test]
-fn what_the_author_asks_for_is_written_whoever_fights_over_it() {
+fn a_new_goal_is_written_at_once_however_often_the_file_was_repaired() {
     let mut world = World::with(&[("a", "one")]);
-    fast_fighter(&world, "a.json");
+    change_before_reading_back(&world, "a.json");
     fs::write(world.path("a.json"), "evil").unwrap();
     for _ in 0..50 {
         world.touch("a.json");
@@ -76,9 +76,9 @@ fn what_the_author_asks_for_is_written_whoever_fights_over_it() {
 }
 
 #[test]
-fn a_file_that_was_never_right_yet_is_fought_over_no_faster() {
+fn a_file_that_was_never_right_is_repaired_no_faster() {
     let mut world = World::with(&[]);
-    fast_fighter(&world, "a.json");
+    change_before_reading_back(&world, "a.json");
     world.apply("a", "one");
     world.script.log();
     // What is under an intended name is somebody else's until it has the intended bytes.
@@ -93,9 +93,9 @@ fn a_file_that_was_never_right_yet_is_fought_over_no_faster() {
 }
 
 #[test]
-fn who_puts_a_removed_file_back_without_end_is_fought_no_faster() {
+fn a_removed_file_that_is_put_back_without_end_is_removed_no_faster() {
     let mut world = World::with(&[("a", "one")]);
-    fast_fighter(&world, "a.json");
+    change_before_reading_back(&world, "a.json");
     world.delete("a");
     for _ in 0..50 {
         world.touch("a.json");
@@ -107,19 +107,19 @@ fn who_puts_a_removed_file_back_without_end_is_fought_no_faster() {
 }
 
 #[test]
-fn changing_the_directory_itself_wins_no_fight() {
+fn changes_of_the_directory_itself_cause_no_more_repairs() {
     let mut world = World::with(&[("a", "one")]);
-    fast_fighter(&world, "a.json");
+    change_before_reading_back(&world, "a.json");
     fs::write(world.path("a.json"), "evil").unwrap();
     for _ in 0..50 {
-        world.keeper.directory_touched().unwrap();
+        world.keeper.directory_changed().unwrap();
         world.sync();
     }
     assert_eq!(acts(&world, "a.json"), 10);
 }
 
 #[test]
-fn a_problem_stays_in_the_report_while_the_fight_rests() {
+fn a_problem_stays_in_the_report_until_the_next_retry() {
     let mut world = World::with(&[("a", "one")]);
     world.script.fail(SystemCall::Create, rustix::io::Errno::NOSPC);
     fs::write(world.path("a.json"), "evil").unwrap();
@@ -130,7 +130,7 @@ fn a_problem_stays_in_the_report_while_the_fight_rests() {
 }
 
 #[test]
-fn who_changes_the_ledger_without_end_is_fought_at_the_pace_of_the_retries() {
+fn a_ledger_that_is_changed_without_end_is_written_at_the_pace_of_the_retries() {
     let mut world = World::with(&[("a", "one")]);
     let ledger = world.read(LEDGER);
     for _ in 0..50 {

@@ -1,25 +1,25 @@
-//! What the node's own status object holds, as far as the reporter needs to know.
+//! The node's status object, as far as the reporter needs it.
 
 use api::{NodeProfileStatus, Untrusted};
 use profile::ContentHash;
 use serde_json::Value;
 
-/// What the API server last said of the node's own status.
+/// What the API server has shown of the node's status object.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum OwnState {
+pub enum StatusView {
     /// Nothing yet.
     Unknown,
-    /// It does not exist: the operator has not made it yet.
+    /// It does not exist: the operator has not created it yet.
     Absent,
-    /// It stood in a list.
-    Listed(OwnStatus),
-    /// It came as an event, which may be older than the answer to the latest write.
-    Watched(OwnStatus),
+    /// A list brought it.
+    Listed(StatusObject),
+    /// A watch event brought it, which may be older than the answer to the latest write.
+    Watched(StatusObject),
 }
 
-impl OwnState {
-    /// Takes in that the object of this uid does not exist any more, which says nothing of one that was created after
-    /// it. False if that changes nothing.
+impl StatusView {
+    /// Takes in that the object of this uid does not exist any more, which does not concern an object that was created
+    /// after it. False if that changes nothing.
     pub fn gone(&mut self, uid: &str) -> bool {
         let is_gone = matches!(self, Self::Listed(object) | Self::Watched(object) if *object.uid == *uid);
         if is_gone {
@@ -39,18 +39,18 @@ impl OwnState {
     }
 }
 
-/// The object, without what only the operator needs.
+/// The object, without what only the operator reads.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct OwnStatus {
+pub struct StatusObject {
     /// Tells the object from its successor of the same name.
     pub uid: Box<str>,
     /// Grows with each write of the object; `None` if it is not a number.
     pub version: Option<u64>,
-    /// The report that it holds.
+    /// The report in it.
     pub report: Option<ReportHash>,
 }
 
-/// Stands for a report: two that are equal have the same.
+/// Identifies a report: equal hashes are of equal reports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ReportHash(ContentHash);
 
@@ -62,7 +62,7 @@ impl ReportHash {
     }
 }
 
-impl From<Untrusted<NodeProfileStatus>> for OwnStatus {
+impl From<Untrusted<NodeProfileStatus>> for StatusObject {
     fn from(object: Untrusted<NodeProfileStatus>) -> Self {
         Self {
             uid: object.metadata.uid.unwrap_or_default().into(),
@@ -78,20 +78,20 @@ mod tests {
 
     #[test]
     fn a_recreated_object_is_not_absent_because_its_predecessor_is_gone() {
-        let object = |uid: &str| OwnStatus { uid: uid.into(), version: None, report: None };
-        let mut own = OwnState::Listed(object("2"));
-        assert!(!own.gone("1") && !own.list_complete());
-        assert_eq!(own, OwnState::Listed(object("2")));
-        assert!(own.gone("2") && !own.gone("2"));
-        assert_eq!(own, OwnState::Absent);
+        let object = |uid: &str| StatusObject { uid: uid.into(), version: None, report: None };
+        let mut view = StatusView::Listed(object("2"));
+        assert!(!view.gone("1") && !view.list_complete());
+        assert_eq!(view, StatusView::Listed(object("2")));
+        assert!(view.gone("2") && !view.gone("2"));
+        assert_eq!(view, StatusView::Absent);
     }
 
     #[test]
     fn only_a_complete_list_shows_that_there_is_no_object() {
-        let mut own = OwnState::Unknown;
-        assert!(!own.gone("1"));
-        assert_eq!(own, OwnState::Unknown);
-        assert!(own.list_complete() && !own.list_complete());
-        assert_eq!(own, OwnState::Absent);
+        let mut view = StatusView::Unknown;
+        assert!(!view.gone("1"));
+        assert_eq!(view, StatusView::Unknown);
+        assert!(view.list_complete() && !view.list_complete());
+        assert_eq!(view, StatusView::Absent);
     }
 }
