@@ -17,7 +17,7 @@ use e2e::prometheus::promtool;
 use e2e::rights::table;
 use k8s_openapi::jiff::Timestamp;
 use operator::cluster::Cluster;
-use operator::facts::{ProfileFacts, Source};
+use operator::facts::{ProfileFacts, UpdateSource};
 use operator::gauges::Gauges;
 use operator::index::Index;
 use prometheus::proto::{MetricFamily, MetricType};
@@ -29,7 +29,7 @@ use xtask::workspace::repository;
 mod sources;
 
 /// Labels whose values are not listed: there is one for each profile or release.
-const UNLISTED: [&str; 2] = ["profile", "version"];
+const PODS_UNKNOWN_GRACE: [&str; 2] = ["profile", "version"];
 
 /// What an operator serves that leads a cluster with one profile, which is not ready and is being deleted.
 fn of_the_operator() -> Vec<MetricFamily> {
@@ -49,7 +49,7 @@ fn of_the_operator() -> Vec<MetricFamily> {
         }] },
     });
     let facts = ProfileFacts::of(&serde_json::from_value(profile).unwrap());
-    cluster.change(|index| index.apply_profile(facts, Source::List, Timestamp::now()));
+    cluster.change(|index| index.apply_profile(facts, UpdateSource::List, Timestamp::now()));
     registry.gather()
 }
 
@@ -72,7 +72,7 @@ fn table_of(families: &[MetricFamily]) -> String {
         let mut labels = BTreeMap::<&str, Vec<&str>>::new();
         for label in family.get_metric().iter().flat_map(|metric| metric.get_label()) {
             let values = labels.entry(label.name()).or_default();
-            if !UNLISTED.contains(&label.name()) && !values.contains(&label.value()) {
+            if !PODS_UNKNOWN_GRACE.contains(&label.name()) && !values.contains(&label.value()) {
                 values.push(label.value());
             }
         }

@@ -69,11 +69,11 @@ fn what_takes_minutes_to_come_about_is_told_in_the_words_of_the_operator() {
         assert!(page.contains(&format!("`{note}")), "{note}");
     }
     for (file, message) in [
-        ("judge_node.rs", "no agent is ready on the node: nobody watches its files"),
+        ("judge_node.rs", "no agent is ready on the node: its files are not watched"),
         ("judge_node.rs", "the node's agent has never reported"),
         (
             "judge_profile.rs",
-            "news of pods or nodes is missing: the file stays until it is known that no pod uses it",
+            "the operator's cache may lack pods or nodes: the file stays until it is known that no pod uses it",
         ),
     ] {
         let said = self::page(&format!("operator/src/index/{file}")).contains(&format!("\"{message}\""));

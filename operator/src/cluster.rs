@@ -10,7 +10,7 @@ use crate::controller::Controller;
 use crate::index::Index;
 use crate::metrics::Metrics;
 
-/// The index, what is due, and the metrics. The watches change the index, the controller asks it.
+/// The index, the work queue and the metrics. The watches change the index; reconciliations take verdicts from it.
 #[derive(Debug)]
 pub struct Cluster {
     index: Mutex<Index>,
@@ -20,7 +20,7 @@ pub struct Cluster {
     leads_until: Mutex<Lead>,
     /// Whether it is about to end.
     stopping: AtomicBool,
-    /// What is to be reconciled, and when.
+    /// The work queue.
     pub controller: Controller,
     /// The operator's metrics.
     pub metrics: Metrics,
@@ -31,7 +31,7 @@ pub struct Cluster {
 enum Lead {
     /// Not at all.
     Never,
-    /// Until then.
+    /// Until this time.
     Until(Instant),
     /// For ever: there is no election.
     Always,
@@ -47,13 +47,13 @@ impl Lead {
     }
 }
 
-/// Locks what is whole after any panic; a panic ends the process anyway (`panic = "abort"`) but in tests.
+/// Locks a value that is consistent even after a panic. Outside of tests, a panic ends the process (`panic = "abort"`).
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Cluster {
-    /// A cluster of which nothing is known; nothing is judged before each of `kinds` is [`Self::listed`].
+    /// A cluster with an `index` that lacks objects; nothing is judged before each of `kinds` is [`Self::listed`].
     #[must_use]
     pub fn new(index: Index, kinds: impl IntoIterator<Item = &'static str>, metrics: Metrics) -> Self {
         Self {
@@ -66,8 +66,8 @@ impl Cluster {
         }
     }
 
-    /// This process may write until then and no longer; `None` if it may not at all. On becoming leader, every object is
-    /// queued: the previous leader may have stopped half-way.
+    /// Lets this process write until `until`; not at all if that is `None`. On becoming leader, every object is queued:
+    /// the previous leader may have stopped half-way.
     pub fn lead_until(&self, until: Option<Instant>) {
         let lead = until.map_or(Lead::Never, Lead::Until);
         let before = std::mem::replace(&mut *lock(&self.leads_until), lead);
@@ -77,7 +77,7 @@ impl Cluster {
         }
     }
 
-    /// This process begins no more writes, whether it leads or not: it is about to end.
+    /// Begins no more writes, whether this process leads or not: it is about to end.
     pub fn stop_writing(&self) {
         self.stopping.store(true, Ordering::Release);
     }
@@ -88,13 +88,13 @@ impl Cluster {
         lock(&self.leads_until).holds(Instant::now())
     }
 
-    /// Whether verdicts may be carried out: everything is known that they rest on, and this process leads.
+    /// Whether verdicts may be carried out: every kind has been listed, and this process leads and does not stop.
     #[must_use]
     pub fn may_write(&self) -> bool {
         !self.stopping.load(Ordering::Acquire) && self.leads() && self.is_complete()
     }
 
-    /// Changes the index and passes on what has become due.
+    /// Changes the index and queues the keys that must be reconciled because of it.
     pub fn change<T>(&self, change: impl FnOnce(&mut Index) -> T) -> T {
         let mut index = lock(&self.index);
         let result = change(&mut index);
@@ -117,8 +117,8 @@ impl Cluster {
         }
     }
 
-    /// Whether every kind has been listed. Before, an absent pod may be one that was not seen yet, and a verdict
-    /// could let a file go that the pod needs.
+    /// Whether every kind has been listed. Before that, the index may lack a pod, and a verdict could approve the
+    /// removal of a file that the pod needs.
     #[must_use]
     pub fn is_complete(&self) -> bool {
         lock(&self.unlisted).is_empty()

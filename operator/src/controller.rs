@@ -48,7 +48,7 @@ impl Controller {
             {
                 running.push(reconcile(key.clone()).map(|requeue_after| (key, requeue_after)));
             }
-            // While all workers are busy, neither time nor news starts another one.
+            // While all workers are busy, neither a timer nor an added key starts another one.
             let has_room = running.len() < concurrency;
             let next = self.lock().next_timer().filter(|_| has_room);
             tokio::select! {

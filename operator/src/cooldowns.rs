@@ -1,4 +1,4 @@
-//! Objects that are left alone for a while, because trying again at once would end the same way.
+//! Objects that are not reconciled for a while, because an immediate retry would fail the same way.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use link::backoff::{self, LONGEST};
 
-/// How long a cooldown that is over is remembered, so that the next one for the same cause is longer: what is still there is
-/// tried again sooner. Older ones are dropped when the next cooldown begins.
+/// How long a cooldown is remembered after it is over, so that the next one for the same cause is longer. While the
+/// cause lasts, the next try comes sooner than this. Older cooldowns are dropped when the next one begins.
 const REMEMBERED: Duration = LONGEST.saturating_mul(3);
 
 /// Cooldowns by kind and name, each for a cause: each is longer than the one before while the cause stays the same.
@@ -40,7 +40,7 @@ impl<C: PartialEq> Cooldowns<C> {
         Self { first, all: Mutex::default() }
     }
 
-    /// Leaves the object alone from `now` on because of `cause`; returns for how long.
+    /// Begins a cooldown of the object because of `cause`; returns how long it takes.
     pub fn begin(&self, kind: &'static str, name: &str, cause: C, now: Instant) -> Duration {
         let mut all = self.all();
         all.retain(|_, cooldown| now < cooldown.until + REMEMBERED);
@@ -52,13 +52,13 @@ impl<C: PartialEq> Cooldowns<C> {
         length
     }
 
-    /// For how long the object is still left alone, whatever the cause.
+    /// How long the object's cooldown still takes, whatever the cause.
     #[must_use]
     pub fn left(&self, kind: &'static str, name: &str, now: Instant) -> Option<Duration> {
         self.all().get(&(kind, name.to_owned()))?.left(now)
     }
 
-    /// For how long the object is still left alone because of a cause that `holds`.
+    /// How long the object's cooldown still takes, if its cause satisfies `holds`.
     #[must_use]
     pub fn left_while(
         &self,
@@ -70,13 +70,13 @@ impl<C: PartialEq> Cooldowns<C> {
         self.all().get(&(kind, name.to_owned())).filter(|cooldown| holds(&cooldown.cause))?.left(now)
     }
 
-    /// It went well: the next cooldown is a first one.
+    /// The object was reconciled: its next cooldown is a first one.
     pub fn forget(&self, kind: &'static str, name: &str) {
         self.all().remove(&(kind, name.to_owned()));
     }
 
     fn all(&self) -> MutexGuard<'_, HashMap<(&'static str, String), Cooldown<C>>> {
-        // Each entry is whole after any panic.
+        // Each entry is consistent even after a panic.
         self.all.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -88,7 +88,7 @@ mod tests {
     const FIRST: Duration = Duration::from_secs(2);
 
     #[test]
-    fn rests_for_one_cause_are_ever_longer_and_another_cause_begins_anew() {
+    fn cooldowns_for_one_cause_double_and_another_cause_begins_anew() {
         let (cooldowns, mut now) = (Cooldowns::new(FIRST), Instant::now());
         for most in [2, 4, 8, 16, 20, 20] {
             let cooldown = cooldowns.begin("node", "a", 1, now);
@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_never_tried_again_is_not_remembered_for_ever() {
+    fn an_object_that_is_never_tried_again_is_forgotten() {
         let (cooldowns, start) = (Cooldowns::new(FIRST), Instant::now());
         for number in 0..1000 {
             cooldowns.begin("node", &format!("n{number}"), (), start);

@@ -1,8 +1,8 @@
-//! Gauges that are taken from the index whenever somebody asks: a profile that is gone leaves no label behind, and
-//! nothing is counted while nobody asks.
+//! Gauges that are computed from the index at each scrape: a deleted profile leaves no label behind, and nothing is
+//! counted between scrapes.
 //!
-//! The leader alone tells of profiles and nodes, once it knows all of them: whoever does not look at them lets no time
-//! pass for them, and two operators that tell the same would be added up.
+//! Only the leader exports profiles and nodes, and only once every kind has been listed. An operator that does not
+//! reconcile does not update their states as time passes, and a sum over operators would count them twice.
 
 use std::sync::{Mutex, PoisonError, Weak};
 
@@ -13,12 +13,12 @@ use prometheus::proto::MetricFamily;
 use prometheus::{GaugeVec, IntGauge, IntGaugeVec, Opts};
 
 use crate::cluster::Cluster;
-use crate::index::{Class, Index};
+use crate::index::{AgentState, Index};
 
-/// What a profile that was never judged is counted as.
+/// The state of a profile that was never judged.
 const UNKNOWN: &str = "Unknown";
 
-/// The gauges of a cluster, as long as it is there.
+/// The gauges of a cluster, as long as that exists.
 #[derive(Debug)]
 pub struct Gauges {
     cluster: Weak<Cluster>,
@@ -56,11 +56,14 @@ impl Families {
         let whole = |name: &str, help: &str, labels: &[&str]| IntGaugeVec::new(Opts::new(name, help), labels);
         let time = |name: &str, help: &str| GaugeVec::new(Opts::new(name, help), &["profile"]);
         Ok(Self {
-            leader: IntGauge::new("seccomp_profile_leader", "1 where this operator is the one that writes.")?,
+            leader: IntGauge::new(
+                "seccomp_profile_leader",
+                "1 if this operator leads, that is, if it writes.",
+            )?,
             profiles: whole("seccomp_profile_profiles", "Profiles, by state.", &["state"])?,
             nodes: whole(
                 "seccomp_profile_nodes",
-                "Nodes that should hold a profile, by how they stand with it.",
+                "Nodes that should hold a profile, by their state for it.",
                 &["profile", "state"],
             )?,
             pods: whole(
@@ -68,23 +71,23 @@ impl Families {
                 "Pods that name a profile and have not ended.",
                 &["profile"],
             )?,
-            // Without a label: whoever creates pods would make up series.
+            // Without a label, because whoever creates pods could create series.
             without_profile: IntGauge::new(
                 "seccomp_profile_pods_without_profile",
                 "Pods that may run, name a profile that does not exist, and have not ended.",
             )?,
             not_ready: time(
                 "seccomp_profile_not_ready_since_timestamp_seconds",
-                "Since when a profile is not Ready; absent while it is.",
+                "Since when a profile has not been Ready; absent while it is Ready.",
             )?,
             deletion: time(
                 "seccomp_profile_deletion_timestamp_seconds",
-                "When a profile was deleted that is still there; absent for all others.",
+                "When a profile that still exists was deleted; absent for other profiles.",
             )?,
             agents: whole(
                 "seccomp_profile_agents",
-                "Nodes that should have an agent, by how the agent stands: down is not to have been ready for 5 minutes, \
-                 silent is never to have reported although the node is not new.",
+                "Nodes that should have an agent, by its state: down means not ready for 5 minutes, silent means that \
+                 it has never reported although the node is not new.",
                 &["state"],
             )?,
         })
@@ -117,11 +120,11 @@ impl Families {
         for state in State::ALL.iter().map(|state| state.as_str()).chain([UNKNOWN]) {
             self.profiles.with_label_values(&[state]).set(0);
         }
-        for class in Class::ALL {
-            self.agents.with_label_values(&[class.as_str()]).set(0);
+        for state in AgentState::ALL {
+            self.agents.with_label_values(&[state.as_str()]).set(0);
         }
-        for class in index.classes(now) {
-            self.agents.with_label_values(&[class.as_str()]).inc();
+        for state in index.agent_states(now) {
+            self.agents.with_label_values(&[state.as_str()]).inc();
         }
         let without = index.pods_without_profile(now);
         self.without_profile.set(i64::try_from(without).unwrap_or(i64::MAX));
@@ -159,7 +162,7 @@ impl Collector for Gauges {
     }
 
     fn collect(&self) -> Vec<MetricFamily> {
-        // Emptied first, whatever became of the last time.
+        // Emptied first, because an earlier call may have panicked half-way.
         let families = self.families.lock().unwrap_or_else(PoisonError::into_inner);
         families.clear();
         if let Some(cluster) = self.cluster.upgrade() {
@@ -182,7 +185,7 @@ mod tests {
     use tokio::time::Instant;
 
     use super::*;
-    use crate::facts::{PodFacts, PodKind, ProfileFacts, Source, Version};
+    use crate::facts::{ObjectVersion, PodFacts, PodKind, ProfileFacts, UpdateSource};
     use crate::metrics::Metrics;
 
     fn cluster() -> (Arc<Cluster>, Registry) {
@@ -199,7 +202,7 @@ mod tests {
             "status": status,
         });
         let facts = ProfileFacts::of(&serde_json::from_value(object).unwrap());
-        cluster.change(|index| index.apply_profile(facts, Source::List, Timestamp::now()));
+        cluster.change(|index| index.apply_profile(facts, UpdateSource::List, Timestamp::now()));
     }
 
     fn scraped(registry: &Registry) -> String {
@@ -237,7 +240,7 @@ mod tests {
         ] {
             assert!(text.lines().any(|found| found == line), "no {line} in\n{text}");
         }
-        assert!(!text.contains("no-such-profile"), "whoever creates pods makes up no series:\n{text}");
+        assert!(!text.contains("no-such-profile"), "whoever creates pods creates no series:\n{text}");
 
         let ready = serde_json::json!({ "state": "Ready", "conditions": [
             { "type": "Ready", "status": "True", "reason": "AllNodesReady", "message": "", "lastTransitionTime": "2026-01-01T00:00:01Z" },
@@ -254,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn contents_that_nobody_has_judged_are_not_ready_since_they_are_there() {
+    fn contents_that_were_never_judged_are_not_ready_since_they_were_first_seen() {
         let (cluster, registry) = cluster();
         cluster.listed("Pod");
         let change = |version: &str, action: &str, generation: i64, status: serde_json::Value, at: i64| {
@@ -265,7 +268,7 @@ mod tests {
             });
             let facts = ProfileFacts::of(&serde_json::from_value(object).unwrap());
             let at = Timestamp::from_second(at).unwrap();
-            cluster.change(|index| index.apply_profile(facts, Source::List, at));
+            cluster.change(|index| index.apply_profile(facts, UpdateSource::List, at));
             let text = scraped(&registry);
             let since = text
                 .lines()
@@ -282,22 +285,22 @@ mod tests {
         assert_eq!(change("2", "SCMP_ACT_LOG", 1, status(1, "True"), 400), None);
         assert_eq!(change("3", "SCMP_ACT_ERRNO", 2, status(1, "True"), 500), since("500"));
         assert_eq!(change("4", "SCMP_ACT_ERRNO", 2, status(2, "True"), 600), None);
-        // One that was not Ready before is so since then.
+        // Where the profile was not Ready before, the earlier time counts.
         assert_eq!(change("5", "SCMP_ACT_LOG", 3, status(2, "False"), 700), since("300"));
     }
 
     #[test]
-    fn a_profile_that_is_being_deleted_says_since_when() {
+    fn a_profile_that_is_being_deleted_has_the_time_of_its_deletion() {
         let (cluster, registry) = cluster();
         cluster.listed("Pod");
-        let version = Version { uid: "u1".into(), resource_version: "1".into() };
+        let version = ObjectVersion { uid: "u1".into(), resource_version: "1".into() };
         apply(&cluster, "audit", serde_json::Value::Null);
         assert!(!scraped(&registry).contains("deletion"));
         cluster.change(|index| {
             let (_, _, facts, _) = index.profiles().next().unwrap();
             let deletion = Some(Timestamp::from_second(1_800_000_000).unwrap());
             let facts = ProfileFacts { deletion, version, ..facts.clone() };
-            index.apply_profile(facts, Source::List, Timestamp::now());
+            index.apply_profile(facts, UpdateSource::List, Timestamp::now());
         });
         let text = scraped(&registry);
         assert!(
@@ -307,7 +310,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn only_the_leader_tells_of_profiles_and_only_while_it_leads_and_knows_all() {
+    async fn only_the_leader_exports_profiles_and_only_once_every_kind_has_been_listed() {
         let (cluster, registry) = cluster();
         apply(&cluster, "audit", serde_json::Value::Null);
         assert!(!scraped(&registry).contains("audit"), "not every kind has been listed");
@@ -319,7 +322,7 @@ mod tests {
         cluster.lead_until(Some(Instant::now() + std::time::Duration::from_secs(10)));
         let text = scraped(&registry);
         assert!(text.contains("audit") && text.contains("seccomp_profile_leader 1"), "{text}");
-        // A leader that hangs says so although it did not notice itself.
+        // Where the leader hangs, its time is up although it has not noticed.
         tokio::time::advance(std::time::Duration::from_secs(11)).await;
         assert!(scraped(&registry).contains("seccomp_profile_leader 0"));
     }

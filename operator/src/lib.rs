@@ -1,13 +1,13 @@
-//! The cluster's side: from the nodes' reports to a judgement of each profile.
+//! The cluster's side: judges each profile from the reports of all nodes.
 //!
-//! News flows one way. [`watch`] follows profiles, reports, Nodes and Pods and turns each object into plain
-//! [`facts`]. The [`index`] takes the facts in and gives out the keys of what is to be reconciled; the [`controller`]
-//! works them off, one after the other, from its [`queue`]. A reconciliation ([`reconcile`]) asks the index for a verdict and has
-//! the [`writer`] carry it out, bound to the version that was judged; what fails, or is called outdated, waits for its
-//! [`cooldowns`]. The index, the [`status`] it wants and the [`notice`]s
-//! worth an Event are pure and synchronous; time is an argument. Of several operators the one that holds the lease
-//! writes. [`metrics`] count what it does, by [`labels`] that more than one file names, [`gauges`] tell of the cluster, [`watch_lag`] measures how late the watches are.
-//! [`run`] wires it all. What a cluster is left with when the operator goes for good is up to [`uninstall`].
+//! Data flows one way. [`watch`] follows profiles, reports, Nodes and Pods and turns each object into plain [`facts`].
+//! The [`index`] takes the facts in and gives out the keys of what must be reconciled; the [`controller`] takes them
+//! from its [`queue`]. A reconciliation ([`reconcile`]) gets a verdict from the index and carries it out through the
+//! [`writer`], bound to the version that was judged; after a failure or a conflict it waits for its [`cooldowns`]. The
+//! index, the [`status`] that it computes and the [`notice`]s for Events are pure and synchronous; time is an argument.
+//! Of several operators, only the one that has the lease writes. [`metrics`] count what the operator does, by
+//! [`labels`] that several files share, [`gauges`] show the state of the cluster, [`watch_lag`] measures how late the
+//! watches are. [`run`] wires everything. [`uninstall`] removes the operator's finalizers when it is uninstalled.
 
 pub mod cluster;
 pub mod controller;

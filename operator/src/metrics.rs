@@ -1,4 +1,4 @@
-//! What the operator counts and measures. Every label has a bounded set of values: a profile's name at most.
+//! What the operator counts and measures. Every label has a bounded set of values, or is a profile's name.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ pub struct Metrics {
     pub writes: Writes,
     /// Watches.
     pub watches: Watches<Kind>,
-    /// What the watches bring of the operator's own writes.
+    /// How late the watches bring the operator's own writes.
     pub watch_lag: WatchLag,
 }
 
@@ -32,11 +32,11 @@ impl Metrics {
     pub fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
         let reconciles = Opts::new(
             "seccomp_profile_reconciles_total",
-            "Looks at a profile or a node, by outcome. Only the leader looks.",
+            "Reconciliations of a profile or a node, by outcome. Only the leader reconciles.",
         );
         let reconcile_seconds = HistogramOpts::new(
             "seccomp_profile_reconcile_duration_seconds",
-            "How long a look took, writes included.",
+            "Duration of a reconciliation, including its writes.",
         );
         let reconcile_seconds =
             reconcile_seconds.buckets(vec![0.0001, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0]);
@@ -63,7 +63,7 @@ impl Metrics {
         Ok(metrics)
     }
 
-    /// Counts one look.
+    /// Counts one reconciliation.
     pub fn reconciled(&self, kind: Reconciled, result: Result<(), &WriteError>, took: Duration) {
         self.reconciles.with_label_values(&[kind.as_str(), WriteOutcome::of(result).as_str()]).inc();
         self.reconcile_seconds.with_label_values(&[kind.as_str()]).observe(took.as_secs_f64());

@@ -1,15 +1,15 @@
-//! What of a profile's life, and of a node's, is worth an Event.
+//! The Events that the operator publishes about profiles and nodes.
 //!
-//! The notes are fixed texts: the API server's Events of one reason are one object with a counter, so that a note
-//! with changing parts would show the first parts for ever. What changes stands in the status, and the note says
-//! where.
+//! The notes are fixed texts: the API server keeps the Events of one reason as one object with a counter, so that a
+//! note with variable parts would show the first parts for ever. The status has the variable parts, and the note names
+//! the field.
 
 use api::{OpenEnum, Removal, SeccompProfileStatus, State};
 use kube_runtime::events::{Event, EventType};
 
 use crate::facts::Cause;
 
-/// What of a profile's life, and of a node's, is worth an Event.
+/// An Event that the operator publishes about a profile or a node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Notice {
     /// Every node that must have it has it.
@@ -20,11 +20,11 @@ pub enum Notice {
     Rejected,
     /// Its deletion waits for pods.
     DeletionWaits,
-    /// Its file goes although pods use it.
+    /// Its file is removed although pods use it.
     RemovalForced,
-    /// Its file goes while pods on a node that cannot be reached may use it.
+    /// Its file is removed while pods on an unreachable node may use it.
     CutOffPods,
-    /// It goes although some node has not confirmed that the file is gone.
+    /// It is released although some node has not confirmed that it removed the file.
     Unconfirmed,
     /// On a node the runtime does not find a file that the agent keeps.
     FileNotFound,
@@ -32,7 +32,7 @@ pub enum Notice {
     NobodyListens,
     /// On a node the runtime starts no container under a profile.
     StartFailed,
-    /// A report goes that is about a node which does not exist.
+    /// A report is deleted because its node does not exist.
     NoSuchNode,
 }
 
@@ -52,7 +52,7 @@ impl Notice {
         Self::NoSuchNode,
     ];
 
-    /// The one about containers that do not start.
+    /// The Event about containers that do not start for this `cause`.
     #[must_use]
     pub fn of_start(cause: Cause) -> Self {
         match cause {
@@ -80,7 +80,7 @@ impl Notice {
         }
     }
 
-    /// The Event. `detail` follows the note where it cannot change for one object.
+    /// The Event. `detail` is appended to the note; it must never change for one object.
     #[must_use]
     pub fn event(self, detail: Option<&str>) -> Event {
         let (kind, action, note) = match self {
@@ -88,27 +88,27 @@ impl Notice {
             Self::NodesFailed => (
                 EventType::Warning,
                 "Distribute",
-                "A node cannot hold the profile; status.failures says which and why.",
+                "A node cannot hold the profile; status.failures names the node and the reason.",
             ),
             Self::Rejected => (
                 EventType::Warning,
                 "Judge",
-                "The profile is invalid; the condition Accepted says why. Files stay as they were.",
+                "The profile is invalid; the condition Accepted gives the reason. Files stay as they were.",
             ),
             Self::DeletionWaits => (
                 EventType::Normal,
                 "Delete",
-                "Pods use the profile; the condition Deleting names them. It goes when they have ended.",
+                "Pods use the profile; the condition Deleting names them. The deletion continues when they have ended.",
             ),
             Self::RemovalForced => (
                 EventType::Warning,
                 "Delete",
-                "The file is removed although pods use it, because the annotation delete-in-use says so.",
+                "The file is removed although pods use it, because of the annotation delete-in-use.",
             ),
             Self::CutOffPods => (
                 EventType::Warning,
                 "Delete",
-                "Pods on a node that cannot be reached use the profile; they lose the file when the node is back.",
+                "Pods on an unreachable node use the profile; they lose the file when the node is back.",
             ),
             Self::Unconfirmed => (
                 EventType::Warning,
@@ -118,17 +118,17 @@ impl Notice {
             Self::FileNotFound => (
                 EventType::Warning,
                 "Start",
-                "Containers do not start: the runtime does not find a profile that the node has. Likely the kubelet's root directory is not the chart's kubeletRoot; status.startFailures says more.",
+                "Containers do not start: the runtime does not find a profile that the node has. Likely the kubelet's root directory is not the chart's kubeletRoot; status.startFailures has the details.",
             ),
             Self::NobodyListens => (
                 EventType::Warning,
                 "Start",
-                "Containers do not start: the runtime reaches no seccomp agent on the socket that a profile names as listenerPath. Likely none listens there on this node; status.startFailures says more.",
+                "Containers do not start: the runtime reaches no seccomp agent on the socket that a profile names as listenerPath. Likely none listens there on this node; status.startFailures has the details.",
             ),
             Self::StartFailed => (
                 EventType::Warning,
                 "Start",
-                "The runtime starts no container under a profile that the node has. Likely the profile denies a call that the runtime makes; status.startFailures says more.",
+                "The runtime starts no container under a profile that the node has. Likely the profile denies a call that the runtime makes; status.startFailures has the details.",
             ),
             Self::NoSuchNode => (
                 EventType::Warning,
@@ -150,7 +150,8 @@ impl Notice {
     }
 }
 
-/// What is worth an Event when `wanted` replaces `stored`.
+/// The Events to publish when `wanted` replaces `stored`. `forced`: the annotation overrides pods that use the profile.
+/// `cut_off`: pods on an unreachable node may use it.
 #[must_use]
 pub fn of_change(
     stored: Option<&SeccompProfileStatus>,

@@ -14,15 +14,15 @@ use crate::facts::AgentPods;
 use crate::selection::Selection;
 
 #[derive(Debug, Clone, Subcommand)]
-enum Errand {
+enum Command {
     /// Take the operator's finalizer off every profile, once the operator is gone for good
     LiftFinalizers(LiftOptions),
 }
 
-/// What a process is to do.
+/// The task of a process.
 #[derive(Debug, Clone)]
 pub enum Task {
-    /// Be the operator.
+    /// Run the operator.
     Operate(Options),
     /// Take the operator's finalizer off every profile, once the operator is gone for good.
     LiftFinalizers(LiftOptions),
@@ -32,21 +32,21 @@ impl Task {
     /// Reads the arguments, of which the first is the program.
     ///
     /// # Errors
-    /// They make no sense, or ask for help.
+    /// The arguments are invalid, or ask for help.
     pub fn of(arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> Result<Self, clap::Error> {
-        let command = Errand::augment_subcommands(Options::command())
+        let command = Command::augment_subcommands(Options::command())
             .subcommand_negates_reqs(true)
             .args_conflicts_with_subcommands(true);
         let matches = command.try_get_matches_from(arguments)?;
         match matches.subcommand_name() {
             None => Options::from_arg_matches(&matches).map(Self::Operate),
             Some(_) => {
-                Errand::from_arg_matches(&matches).map(|Errand::LiftFinalizers(o)| Self::LiftFinalizers(o))
+                Command::from_arg_matches(&matches).map(|Command::LiftFinalizers(o)| Self::LiftFinalizers(o))
             }
         }
     }
 
-    /// How to log meanwhile.
+    /// The logging options.
     #[must_use]
     pub fn logging(&self) -> &LoggingArgs {
         match self {
@@ -62,22 +62,22 @@ pub struct LiftOptions {
     /// Namespace that the operator and the agents ran in.
     #[arg(long, env = "POD_NAMESPACE")]
     pub namespace: String,
-    /// Which pods there are theirs: a label selector, as kubectl takes it.
+    /// Label selector of their pods, as for kubectl.
     #[arg(long)]
     pub pods: String,
     /// The operator's Deployment there. While it exists and is not being deleted, nothing is done.
     #[arg(long, env = "DEPLOYMENT")]
     pub deployment: Option<String>,
-    /// The agents' DaemonSet there, for which the same holds.
+    /// The agents' DaemonSet there, to which the same applies.
     #[arg(long, env = "DAEMON_SET")]
     pub daemon_set: Option<String>,
-    /// How long to wait until these pods are gone. One on a node that is cut off never is.
+    /// How long to wait until these pods are gone. A pod on an unreachable node never ends.
     #[arg(long, default_value = "20s", value_parser = duration)]
     pub patience: Duration,
     /// The lease in the namespace to delete, if any.
     #[arg(long)]
     pub lease: Option<String>,
-    /// When to give up in all.
+    /// How long the whole run may take.
     #[arg(long, default_value = "2m", value_parser = duration)]
     pub limit: Duration,
     /// Logging.
@@ -117,7 +117,7 @@ pub struct Options {
     /// How long after its last renewal the leader stops writing.
     #[arg(long, default_value = "10s", value_parser = duration)]
     pub lease_renew_deadline: Duration,
-    /// How often the lease is renewed, or looked at.
+    /// How often the lease is renewed, or read by an operator that does not lead.
     #[arg(long, default_value = "2s", value_parser = duration)]
     pub lease_retry: Duration,
     /// Logging.
@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn options_that_mean_nothing_are_refused() {
+    fn invalid_and_missing_options_are_refused() {
         for bad in ["--agent-label-selector=a", "--node-selector=[]", "--node-affinity={}x"] {
             assert!(Task::of(["operator", "--namespace=ns", bad]).is_err(), "{bad}");
         }
@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn an_errand_needs_none_of_the_operators_own_options() {
+    fn lift_finalizers_needs_no_option_of_the_operator() {
         let task = Task::of(["operator", "lift-finalizers", "--namespace=ns", "--pods=a=b", "--patience=3s"]);
         let Ok(Task::LiftFinalizers(options)) = task else { panic!("{task:?}") };
         assert_eq!((options.patience, options.lease), (Duration::from_secs(3), None));

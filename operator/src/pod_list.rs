@@ -1,11 +1,11 @@
-//! Whether a list of all pods names a user of a profile that the index does not know.
+//! Lists of all pods, which show users of a profile that the index does not have yet.
 //!
-//! Before a file goes from the nodes it must be certain that no pod needs it. News of a pod that was created before the
-//! deletion may come after it, by seconds where the API server is busy: the watches of two kinds are not in order, and
-//! nothing in a watch says how far it is behind. A list that is asked for without a version is as of now, whatever the
-//! watches have brought, so one is made before each leave to remove a file. One list serves every deletion that was
-//! known before it began, and nobody waits for one that somebody else makes: two hundred profiles that are deleted
-//! together cost two or three lists, and hold up no other profile meanwhile.
+//! Before the operator approves the removal of a file, it must be certain that no pod needs it. The watch event of a
+//! pod that was created before the deletion may arrive after it, by seconds where the API server is busy: events of two
+//! kinds are not ordered, and a watch does not show how late it is. A list without a resource version has the present
+//! state, whatever the watches have brought, so the operator makes one before each approval. One list serves every
+//! deletion that was known before it began, and a reconciliation never waits for a list that another one makes: two
+//! hundred profiles that are deleted together cost two or three lists, and delay no other profile.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -24,16 +24,15 @@ use crate::writer::WriteError;
 /// Pods that may use a profile: those that have ended need no file.
 const NOT_ENDED: &str = "status.phase!=Succeeded,status.phase!=Failed";
 
-/// How long a list that has ended serves those who asked before it began.
+/// How long a finished list serves the profiles that waited for one before it began.
 const FRESH: Duration = Duration::from_secs(5);
 
-/// How long nobody lists after a list that failed: those who wait would otherwise each try in turn.
+/// The cooldown after a list that failed: otherwise each waiting profile would try in turn.
 const FAILED: Duration = Duration::from_secs(5);
 
-/// How many who asked may be remembered. Each is there from its first question to its answer, or to the next one of an
-/// object of that name.
-const MOST_ASKED: usize = 10_000;
-/// Nodes a page, of which the names alone are wanted.
+/// How many waiting profiles are remembered, each from its first call until it gets a list.
+const MOST_WAITING: usize = 10_000;
+/// Nodes in one page of a list, of metadata only.
 const NODES_A_PAGE: u32 = 500;
 
 /// The pods that name a profile, as of one list.
@@ -52,11 +51,11 @@ impl PodList {
     }
 }
 
-/// What is known of lists.
+/// The last list, and which profiles wait for the next one.
 #[derive(Debug, Default)]
-struct Known {
+struct State {
     /// Since when each profile waits for a list, by its uid.
-    asked: HashMap<Box<str>, Instant>,
+    waiting: HashMap<Box<str>, Instant>,
     last: Option<Arc<PodList>>,
     failed: Option<Instant>,
 }
@@ -67,25 +66,25 @@ pub struct PodLists {
     pods: Api<WatchedPod>,
     nodes: Api<Node>,
     kind: Pods,
-    known: Mutex<Known>,
+    state: Mutex<State>,
     lister: AsyncMutex<()>,
 }
 
 impl PodLists {
-    /// Lists through `client`; `kind` says what a pod is to us.
+    /// Lists of pods through `client`; `kind` takes the facts from them.
     #[must_use]
     pub fn new(client: Client, kind: Pods) -> Self {
-        let (known, lister) = (Mutex::default(), AsyncMutex::default());
-        Self { pods: Api::all(client.clone()), nodes: Api::all(client), kind, known, lister }
+        let (state, lister) = (Mutex::default(), AsyncMutex::default());
+        Self { pods: Api::all(client.clone()), nodes: Api::all(client), kind, state, lister }
     }
 
-    /// A list that began after this was first called for the profile with this uid; `None` while somebody else makes
-    /// one, or none could be had a moment ago: ask again.
+    /// A list that began after this was first called for the profile with this uid; `None` while another caller makes
+    /// one, or during the cooldown after a failure: call again.
     ///
     /// # Errors
-    /// The API server did not answer, or not to every page.
+    /// The API server did not answer the request for some page.
     pub async fn list(&self, uid: &str) -> Result<Option<Arc<PodList>>, WriteError> {
-        if let Some(list) = self.answer(uid, Instant::now()) {
+        if let Some(list) = self.last_for(uid, Instant::now()) {
             return Ok(Some(list));
         }
         let Ok(_lister) = self.lister.try_lock() else { return Ok(None) };
@@ -93,46 +92,46 @@ impl PodLists {
         if self.has_failed() {
             return Ok(None);
         }
-        // What an earlier one has found is of no use to anybody any more.
-        self.known().last = None;
+        // The last list serves no profile any more.
+        self.state().last = None;
         let users = self.users().await;
         let ended = Instant::now();
-        let mut known = self.known();
-        known.failed = users.is_err().then_some(ended);
-        known.last = Some(Arc::new(PodList { began, ended, users: users? }));
-        drop(known);
-        Ok(self.answer(uid, ended))
+        let mut state = self.state();
+        state.failed = users.is_err().then_some(ended);
+        state.last = Some(Arc::new(PodList { began, ended, users: users? }));
+        drop(state);
+        Ok(self.last_for(uid, ended))
     }
 
-    /// Whether a list could not be had a moment ago.
+    /// Whether a list failed so recently that no other is made.
     #[must_use]
     pub fn has_failed(&self) -> bool {
-        self.known().failed.is_some_and(|failed| failed + FAILED > Instant::now())
+        self.state().failed.is_some_and(|failed| failed + FAILED > Instant::now())
     }
 
-    /// The last list, if it began after the profile with this uid asked for one. Remembers that it asks.
-    fn answer(&self, uid: &str, now: Instant) -> Option<Arc<PodList>> {
-        let mut known = self.known();
-        if known.asked.len() >= MOST_ASKED {
-            known.asked.clear();
+    /// The last list, if it began after the profile with this uid began to wait for one. Otherwise the profile waits.
+    fn last_for(&self, uid: &str, now: Instant) -> Option<Arc<PodList>> {
+        let mut state = self.state();
+        if state.waiting.len() >= MOST_WAITING {
+            state.waiting.clear();
         }
-        let asked = *known.asked.entry(uid.into()).or_insert(now);
-        let list = known.last.clone().filter(|list| list.began >= asked && list.ended + FRESH > now)?;
-        known.asked.remove(uid);
+        let since = *state.waiting.entry(uid.into()).or_insert(now);
+        let list = state.last.clone().filter(|list| list.began >= since && list.ended + FRESH > now)?;
+        state.waiting.remove(uid);
         Some(list)
     }
 
-    fn known(&self) -> std::sync::MutexGuard<'_, Known> {
-        // No step of it can panic half way.
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    fn state(&self) -> std::sync::MutexGuard<'_, State> {
+        // Nothing under the lock can panic half-way.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether any of these nodes is there as of now. They are listed and not asked for one by one: whoever may create pods
-    /// may name any number of nodes.
+    /// Whether any of these nodes exists now. The nodes are listed and not read one by one, because whoever may create
+    /// pods may name any number of nodes.
     ///
     /// # Errors
-    /// The API server did not answer, or not to every page.
-    pub async fn any_is_there(&self, nodes: &BTreeSet<String>) -> Result<bool, WriteError> {
+    /// The API server did not answer the request for some page.
+    pub async fn any_node_exists(&self, nodes: &BTreeSet<String>) -> Result<bool, WriteError> {
         let mut page = ListParams::default().limit(NODES_A_PAGE);
         loop {
             let listed = within(self.nodes.list_metadata(&page)).await.map_err(WriteError::Unlisted)?;
@@ -147,7 +146,7 @@ impl PodLists {
         }
     }
 
-    /// The users as of now, page by page: what a page holds beside is let go before the next is asked for.
+    /// The present users, page by page. Other pods of a page are dropped before the next page is requested.
     async fn users(&self) -> Result<Vec<PodFacts>, WriteError> {
         let mut users = Vec::new();
         let mut page = ListParams::default().limit(Pods::PAGE).fields(NOT_ENDED);

@@ -1,4 +1,5 @@
-//! A work queue of keys: each key waits at most once, is worked on by one worker at a time, and may be due at a later time.
+//! A work queue of keys: each key waits at most once, is worked on by one worker at a time, and may be due at a later
+//! time.
 //!
 //! A key stands for an object and carries nothing of it, so that a burst of a thousand reports about twenty profiles is
 //! twenty keys: memory stays bounded however far the workers fall behind. Plain, synchronous state over any clock;
@@ -23,7 +24,7 @@ enum Phase<T> {
     WaitingUntil(T),
     /// A worker has it.
     Running {
-        /// It was added meanwhile, so that what the worker has read may be out of date.
+        /// It was added meanwhile, so that the state which the worker has read may be stale.
         again: bool,
     },
 }
@@ -67,8 +68,8 @@ impl<K: Clone + Ord, T: Copy + Ord> WorkQueue<K, T> {
         Some(key)
     }
 
-    /// The work on `key`, which [`Self::take`] gave out, is done. It is due again at `requeue_at`, or at once if it was added
-    /// meanwhile.
+    /// The work on `key`, which [`Self::take`] gave out, is done. It is due again at `requeue_at`, or at once if it was
+    /// added meanwhile.
     pub fn done(&mut self, key: K, requeue_at: Option<T>) {
         let Some(Phase::Running { again }) = self.keys.remove(&key) else { return };
         self.running -= 1;

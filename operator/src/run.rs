@@ -26,17 +26,17 @@ use crate::writer::Writer;
 /// Reconciliations under way at once: enough to keep a slow API server busy, few enough not to flood it.
 const CONCURRENCY: usize = 32;
 
-/// How long writes under way may take once the operator is told to stop. The next leader must not wait for one that an
-/// API server in trouble does not answer: such a write is refused or repeated.
+/// How long writes under way may take after the signal to stop. The next leader must not wait for a write that an
+/// overloaded API server does not answer; that write is refused or repeated.
 const LAST_WRITES: Duration = Duration::from_secs(2);
 
-/// Why the operator ended.
+/// Why the operator failed.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
     /// The metrics could not be set up.
     #[error("metrics: {0}")]
     Metrics(#[from] prometheus::Error),
-    /// There is no way to the API server.
+    /// There is no connection to the API server.
     #[error(transparent)]
     Connect(#[from] client::ConnectError),
     /// The endpoints cannot be served.
@@ -53,7 +53,7 @@ pub enum RunError {
 /// Runs until SIGTERM, then finishes the writes under way.
 ///
 /// # Errors
-/// It could not start; once it runs, it goes on whatever happens.
+/// The operator could not start; once it runs, no failure ends it.
 pub async fn run(options: Options) -> Result<(), RunError> {
     let signal = daemon::shutdown_signal().map_err(RunError::Signal)?;
     let registry = daemon::metrics::registry("operator", env!("CARGO_PKG_VERSION"))?;
@@ -78,7 +78,7 @@ pub async fn run(options: Options) -> Result<(), RunError> {
     let writer = Writer::new(client.clone(), cluster.metrics.writes.clone());
     let context = Arc::new(Context::new(cluster.clone(), writer, PodLists::new(client.clone(), pod_kind)));
     let mut leadership = leadership(&options, &client, &cluster)?;
-    // Failures are logged, counted and tried again where they happen.
+    // `reconcile` logs and counts failures, and returns when to try again.
     let reconciliations = cluster.controller.run(CONCURRENCY, async |key| reconcile(&key, &context).await);
     let work = futures::future::join(reconciliations, endpoints);
     let end = async {
@@ -110,7 +110,7 @@ fn leadership(
 ) -> Result<Option<Leadership>, UnsafeTiming> {
     let Some(name) = &options.lease else { return Ok(None) };
     cluster.lead_until(None);
-    // In a pod, HOSTNAME is the pod's name, but a restarted container is another process under it.
+    // In a pod, HOSTNAME is the pod's name. A restarted container has the same one, so a random number is appended.
     let host = std::env::var("HOSTNAME").unwrap_or_else(|_| "operator".to_owned());
     let identity = format!("{host}_{:016x}", fastrand::u64(..));
     let candidate = Candidate {

@@ -1,8 +1,8 @@
 //! Which nodes have an agent: the node selector and the required node affinity of the agents' DaemonSet.
 //!
-//! The chart renders one value into the DaemonSet and into the operator's options, so that both mean the same nodes.
-//! The rules are the scheduler's: terms are alternatives, what stands in a term must hold together, and a term with
-//! nothing in it matches no node.
+//! The chart renders one value into the DaemonSet and into the operator's options, so that both select the same nodes.
+//! The rules are the scheduler's: a node must match one of the terms, and within it every requirement; an empty term
+//! matches no node.
 
 use std::collections::BTreeMap;
 
@@ -18,7 +18,7 @@ pub struct Selection {
 }
 
 impl Selection {
-    /// Whether the node `name` with `labels` is one of them.
+    /// Whether the node `name` with `labels` has an agent.
     #[must_use]
     pub fn matches(&self, name: &str, labels: &BTreeMap<String, String>) -> bool {
         self.labels.iter().all(|(key, value)| labels.get(key) == Some(value))
@@ -33,7 +33,7 @@ fn matches_term(term: &NodeSelectorTerm, name: &str, labels: &BTreeMap<String, S
     let fields = term.match_fields.as_deref().unwrap_or_default();
     (!expressions.is_empty() || !fields.is_empty())
         && expressions.iter().all(|e| matches_requirement(e, labels.get(&e.key).map(String::as_str)))
-        // The scheduler knows one field.
+        // The scheduler supports one field.
         && fields.iter().all(|f| f.key == "metadata.name" && matches_requirement(f, Some(name)))
 }
 
@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn operators_mean_what_the_scheduler_takes_them_to_mean() {
+    fn operators_mean_the_same_as_to_the_scheduler() {
         for (operator, values, labels, expected) in [
             ("In", json!(["a", "b"]), &[("k", "b")][..], true),
             ("In", json!(["a"]), &[("k", "b")], false),

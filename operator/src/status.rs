@@ -1,4 +1,4 @@
-//! Old and new status of a profile: what changed, and how soon it must be said.
+//! The stored and the wanted status of a profile: what differs, and how soon it must be written.
 
 use api::{SeccompProfileStatus, conditions};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
@@ -11,7 +11,7 @@ pub enum Urgency {
     None,
     /// Only numbers and texts changed.
     Whenever,
-    /// What people and programs act on changed.
+    /// Something changed that people and programs act on.
     Now,
 }
 
@@ -25,8 +25,8 @@ pub fn urgency(stored: Option<&SeccompProfileStatus>, wanted: &SeccompProfileSta
     if acted_on(stored) == acted_on(wanted) { Urgency::Whenever } else { Urgency::Now }
 }
 
-/// What people and programs act on. Why a profile is not ready can wait: a node that keeps changing its mind about
-/// that would otherwise cost a write to every watcher each time.
+/// The parts of a status that people and programs act on. The reason why a profile is not ready is not among them: a
+/// node that alternates between two reasons would otherwise cause a write, sent to every watcher, each time.
 fn acted_on(status: &SeccompProfileStatus) -> impl PartialEq {
     let condition = |kind: &str| {
         let found = status.conditions.iter().find(|condition| condition.type_ == kind)?;
@@ -42,7 +42,7 @@ fn acted_on(status: &SeccompProfileStatus) -> impl PartialEq {
     )
 }
 
-/// The condition that says whether a profile is ready.
+/// The condition Ready.
 #[must_use]
 pub fn ready_condition(status: &SeccompProfileStatus) -> Option<&Condition> {
     status.conditions.iter().find(|condition| condition.type_ == conditions::READY)
@@ -68,7 +68,7 @@ pub fn keep_transition_times(
     }
 }
 
-/// When `stored` turned to `status`, if that is what it says.
+/// When `stored` changed to `status`, if that is its status.
 #[must_use]
 pub fn transition_time(stored: Option<&Condition>, status: &str) -> Option<Time> {
     stored.filter(|stored| stored.status == status).map(|stored| stored.last_transition_time.clone())
@@ -83,7 +83,8 @@ pub fn bounded(text: &str, most: usize) -> String {
     }
 }
 
-/// The API server stores times to the second: what was written must compare equal to what is read back.
+/// `time` without its fraction of a second: the API server stores whole seconds, and a status that is read back must
+/// equal the one that was written.
 #[must_use]
 pub fn whole_seconds(time: Timestamp) -> Timestamp {
     Timestamp::from_second(time.as_second()).unwrap_or(time)

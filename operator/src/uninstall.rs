@@ -1,13 +1,13 @@
-//! The operator goes for good: its finalizer is taken off every profile, so that none waits for ever for leave that
-//! nobody gives.
+//! The uninstallation: removes the operator's finalizer from every profile. Otherwise the deletion of a profile would
+//! wait for ever for an operator that no longer exists.
 //!
-//! The chart runs this as a Helm hook when all else of it is deleted. Whoever renders the chart and applies what comes
-//! out (`helm template | kubectl apply`) runs it at the installation, because to them a hook is an object like any
-//! other. So it does nothing while the operator's Deployment or the agents' DaemonSet is there to stay.
+//! The chart runs this as a Helm hook after it has deleted everything else. Tools that render the chart and apply the
+//! result (`helm template | kubectl apply`) run it at the installation, because to them a hook is an object like any
+//! other. So it does nothing while the operator's Deployment or the agents' DaemonSet exists and is not being deleted.
 //!
-//! Otherwise it waits first until the pods of the operator and of the agents are gone: an operator would put the
-//! finalizer on again, and an agent would take the absence of a profile that is being deleted for leave to remove its
-//! file. Then it takes the finalizer off, until a whole list shows none. Started again, it goes on from there.
+//! Otherwise it first waits until the pods of the operator and of the agents are gone, because a running operator would
+//! add the finalizer again, and a running agent would remove the file of a profile that is gone. Then it removes
+//! the finalizer until a complete list shows none. If it is interrupted, another run continues the work.
 
 use std::fmt;
 use std::time::Duration;
@@ -28,7 +28,7 @@ use serde::de::DeserializeOwned;
 use tokio::time::{sleep, timeout};
 use tracing::{info, warn};
 
-use crate::facts::{ProfileFacts, Version, WatchedProfile};
+use crate::facts::{ObjectVersion, ProfileFacts, WatchedProfile};
 use crate::metrics::Metrics;
 use crate::options::LiftOptions;
 use crate::status::bounded;
@@ -36,42 +36,42 @@ use crate::writer::{WriteError, Writer};
 
 /// Writes under way at once.
 const CONCURRENCY: usize = 16;
-/// Objects in one page of a list; only their metadata is asked for.
+/// Objects in one page of a list, of metadata only.
 const PAGE: u32 = 250;
-/// The pause after a first failure; it doubles.
+/// The pause after the first failure; it doubles with each further one.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 /// The longest pause.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
-/// Why finalizers may be left.
+/// Why some profiles may still have the finalizer.
 #[derive(Debug, thiserror::Error)]
 pub enum LiftError {
     /// The metrics, which the writes are counted with, could not be set up.
     #[error("metrics: {0}")]
     Metrics(#[from] prometheus::Error),
-    /// There is no way to the API server.
+    /// There is no connection to the API server.
     #[error(transparent)]
     Connect(#[from] client::ConnectError),
     /// Signals cannot be received.
     #[error("signals: {0}")]
     Signal(std::io::Error),
-    /// It was told to stop.
-    #[error("told to stop; run again, it goes on from there")]
+    /// It received a signal to stop.
+    #[error("stopped by a signal; another run continues the work")]
     Stopped,
     /// The time is up.
-    #[error("not done within {limit:?}; run again, it goes on from there. Last: {trouble}")]
+    #[error("not done within {limit:?}; another run continues the work. Last error: {last_error}")]
     TooLate {
         /// The time.
         limit: Duration,
-        /// What went wrong last.
-        trouble: String,
+        /// The last error.
+        last_error: String,
     },
 }
 
-/// Connects and does it all.
+/// Connects, and removes every finalizer.
 ///
 /// # Errors
-/// Finalizers may be left.
+/// Some profiles may still have the finalizer.
 pub async fn run(options: LiftOptions) -> Result<(), LiftError> {
     let signal = daemon::shutdown_signal().map_err(LiftError::Signal)?;
     let uninstall = Uninstall::new(client::connect(crate::watch::WATCH).await?, options)?;
@@ -81,7 +81,7 @@ pub async fn run(options: LiftOptions) -> Result<(), LiftError> {
     }
 }
 
-/// A workload of the release, by whose presence the release is known to be installed.
+/// A workload of the release: while it exists, the release is installed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Workload {
     kind: &'static str,
@@ -94,12 +94,12 @@ impl fmt::Display for Workload {
     }
 }
 
-/// How it ended.
+/// The outcome of a run that did not fail.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
-    /// No profile has the finalizer; it was taken off this many.
+    /// No profile has the finalizer; this run removed it from this many.
     Lifted(usize),
-    /// Nothing was done, because this workload exists and nobody has deleted it.
+    /// Nothing was done, because this workload exists and is not being deleted.
     StillInstalled(Workload),
 }
 
@@ -116,16 +116,16 @@ impl Outcome {
     }
 }
 
-/// How far the work has come.
+/// The progress over all passes.
 #[derive(Default)]
 struct Progress {
-    /// Nobody waits for pods a second time.
+    /// Whether the wait for pods is over; it is not repeated.
     pods_waited_for: bool,
-    /// Finalizers taken off so far.
+    /// How many finalizers were removed.
     lifted: usize,
 }
 
-/// Takes back what the operator has put on objects, when it goes from a cluster for good.
+/// Removes the operator's finalizers and its lease from a cluster.
 pub struct Uninstall {
     client: Client,
     writer: Writer,
@@ -133,32 +133,32 @@ pub struct Uninstall {
 }
 
 impl Uninstall {
-    /// Nothing is asked or done yet.
+    /// An uninstallation that sends no request before [`Self::carry_out`].
     ///
     /// # Errors
     /// The metrics could not be set up.
     pub fn new(client: Client, options: LiftOptions) -> Result<Self, LiftError> {
-        // Nobody reads them; the writer counts all the same.
+        // The writer needs them; no endpoint serves them.
         let metrics = Metrics::new(&Registry::new())?;
         let writer = Writer::new(client.clone(), metrics.writes);
         Ok(Self { client, writer, options })
     }
 
-    /// Waits for the pods, then takes every finalizer off and the lease away, unless the release is installed.
+    /// Waits for the pods, then removes every finalizer and deletes the lease, unless the release is installed.
     ///
     /// # Errors
     /// The time is up.
     pub async fn carry_out(&self) -> Result<Outcome, LiftError> {
         let mut progress = Progress::default();
-        let mut trouble = String::new();
+        let mut last_error = String::new();
         let all = async {
             let mut pause = FIRST_PAUSE;
             loop {
                 match self.pass(&mut progress).await {
                     Ok(outcome) => return outcome,
                     Err(error) => {
-                        trouble = chain(&error);
-                        warn!(error = %trouble, retry_in = ?pause, "not done");
+                        last_error = chain(&error);
+                        warn!(error = %last_error, retry_in = ?pause, "not done");
                     }
                 }
                 sleep(pause).await;
@@ -167,10 +167,10 @@ impl Uninstall {
         };
         let limit = self.options.limit;
         let done = timeout(limit, all).await;
-        done.map_err(|_| LiftError::TooLate { limit, trouble: bounded(&trouble, 1000) })
+        done.map_err(|_| LiftError::TooLate { limit, last_error: bounded(&last_error, 1000) })
     }
 
-    /// One whole round; an error leaves something to be done.
+    /// One pass over all the work; after an error, some is left.
     async fn pass(&self, progress: &mut Progress) -> Result<Outcome, PassError> {
         if let Some(workload) = self.installed().await? {
             return Ok(Outcome::StillInstalled(workload));
@@ -178,11 +178,12 @@ impl Uninstall {
         if !progress.pods_waited_for {
             let patience = self.options.patience;
             if timeout(patience, self.pods_gone()).await.is_err() {
-                // On a node that is cut off a pod is never gone. It has lost its rights, and cannot be heard anyway.
+                // On an unreachable node, a pod never ends. It can do no harm: its rights are deleted, and it cannot
+                // reach the API server.
                 warn!(?patience, "pods are left; not waiting for them any longer");
             }
             progress.pods_waited_for = true;
-            // Somebody may have installed it again meanwhile.
+            // Somebody may have installed the release again meanwhile.
             if let Some(workload) = self.installed().await? {
                 return Ok(Outcome::StillInstalled(workload));
             }
@@ -192,16 +193,17 @@ impl Uninstall {
         Ok(Outcome::Lifted(progress.lifted))
     }
 
-    /// A workload of the release that exists and that nobody has deleted.
+    /// A workload of the release that exists and is not being deleted.
     async fn installed(&self) -> Result<Option<Workload>, PassError> {
         let (deployment, daemon_set) = (&self.options.deployment, &self.options.daemon_set);
-        if let Some(found) = self.stays::<Deployment>("Deployment", deployment.as_deref()).await? {
+        if let Some(found) = self.existing::<Deployment>("Deployment", deployment.as_deref()).await? {
             return Ok(Some(found));
         }
-        self.stays::<DaemonSet>("DaemonSet", daemon_set.as_deref()).await
+        self.existing::<DaemonSet>("DaemonSet", daemon_set.as_deref()).await
     }
 
-    async fn stays<K>(&self, kind: &'static str, name: Option<&str>) -> Result<Option<Workload>, PassError>
+    /// The workload of this name, if it exists and is not being deleted.
+    async fn existing<K>(&self, kind: &'static str, name: Option<&str>) -> Result<Option<Workload>, PassError>
     where
         K: Resource<DynamicType = ()>,
     {
@@ -221,7 +223,7 @@ impl Uninstall {
         }
     }
 
-    /// Returns when no pod of ours is left.
+    /// Waits until no pod of the operator or of an agent is left.
     async fn pods_gone(&self) {
         let request = Request::new(Pod::url_path(&(), Some(&self.options.namespace)));
         let params = ListParams::default().labels(&self.options.pods).limit(PAGE);
@@ -241,11 +243,11 @@ impl Uninstall {
         }
     }
 
-    /// Lists all profiles and takes the finalizer off those that have it; says how many these were.
+    /// Lists all profiles and removes the finalizer from those that have it; returns how many had it.
     async fn lift_listed(&self, lifted: &mut usize) -> Result<usize, PassError> {
         let request = Request::new(SeccompProfile::url_path(&(), None));
         let mut params = ListParams::default().limit(PAGE);
-        let mut held = 0;
+        let mut had_it = 0;
         loop {
             let page = match self.list::<WatchedProfile>(&request, &params).await {
                 Err(kube::Error::Api(status)) if status.code == 404 => return Ok(0),
@@ -259,28 +261,28 @@ impl Uninstall {
                 .map(|(name, version, at)| async move { (self.lift(&name, &version, at).await, name) })
                 .buffer_unordered(CONCURRENCY);
             while let Some((answer, name)) = writes.next().await {
-                held += 1;
+                had_it += 1;
                 match answer {
                     Ok(()) => *lifted += 1,
-                    // Somebody else changed it; the next list shows how it is now.
+                    // Somebody else changed it; the next list has its present state.
                     Err(WriteError::Conflict | WriteError::Gone) => {}
                     Err(error) => return Err(PassError::Lift { name, error }),
                 }
             }
             match page.metadata.continue_.filter(|token| !token.is_empty()) {
                 Some(token) => params = params.continue_token(&token),
-                None => return Ok(held),
+                None => return Ok(had_it),
             }
         }
     }
 
-    async fn lift(&self, name: &str, version: &Version, at: usize) -> Result<(), WriteError> {
+    async fn lift(&self, name: &str, version: &ObjectVersion, at: usize) -> Result<(), WriteError> {
         self.writer.remove_finalizer(name, version, at).await?;
         info!(profile = name, finalizer = FINALIZER, "finalizer lifted");
         Ok(())
     }
 
-    /// Whoever is installed next need not wait until a lease expires that a killed operator left.
+    /// Deletes the lease, so that an operator that is installed next need not wait until it expires.
     async fn delete_lease(&self) -> Result<(), PassError> {
         let Some(name) = &self.options.lease else { return Ok(()) };
         let leases = Api::<Lease>::namespaced(self.client.clone(), &self.options.namespace);
@@ -291,7 +293,7 @@ impl Uninstall {
         }
     }
 
-    /// One page of a list, of nothing but metadata, whatever anybody wrote there.
+    /// One page of a list of metadata.
     async fn list<K: Clone + DeserializeOwned>(
         &self,
         request: &Request,
@@ -302,22 +304,22 @@ impl Uninstall {
     }
 }
 
-/// Why a round did not end well.
+/// Why a pass failed.
 #[derive(Debug, thiserror::Error)]
 enum PassError {
     /// It is not known whether the release is installed.
     #[error("{workload}: {error}")]
     Workload {
-        /// What was asked for.
+        /// The workload that could not be read.
         workload: Workload,
-        /// Why there was no answer.
+        /// Why not.
         #[source]
         error: kube::Error,
     },
     /// The profiles cannot be listed.
     #[error("list of profiles: {0}")]
     List(#[source] kube::Error),
-    /// A finalizer does not go.
+    /// A finalizer could not be removed.
     #[error("finalizer of {name}: {error}")]
     Lift {
         /// The profile.
@@ -326,7 +328,7 @@ enum PassError {
         #[source]
         error: WriteError,
     },
-    /// The lease does not go.
+    /// The lease could not be deleted.
     #[error("lease: {0}")]
     Lease(#[source] kube::Error),
 }

@@ -1,4 +1,4 @@
-//! The watches: objects become facts, facts change the index, and what is then due goes to the controller.
+//! The watches: turn objects into facts and change the index, which queues what must be reconciled.
 
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -17,8 +17,8 @@ use tracing::warn;
 
 use crate::cluster::Cluster;
 use crate::facts::{
-    AgentPods, NodeFacts, PodFacts, ProfileFacts, ReportFacts, Source, Version, WatchedNode, WatchedPod,
-    WatchedProfile,
+    AgentPods, NodeFacts, ObjectVersion, PodFacts, ProfileFacts, ReportFacts, UpdateSource, WatchedNode,
+    WatchedPod, WatchedProfile,
 };
 use crate::index::Index;
 use crate::labels::Kind;
@@ -35,17 +35,17 @@ pub trait WatchedKind {
     const PAGE: u32;
 
     /// An object was created or changed.
-    fn apply(&self, index: &mut Index, object: Self::Object, source: Source, now: Timestamp);
+    fn apply(&self, index: &mut Index, object: Self::Object, source: UpdateSource, now: Timestamp);
 
-    /// An object is gone. Another one of its name may be there already.
+    /// An object does not exist any more. Another one of its name may.
     fn gone(&self, index: &mut Index, object: &ObjectId, now: Timestamp);
 
-    /// A list is complete: all objects are known.
+    /// A list is complete: the index has all objects.
     fn complete(&self, _index: &mut Index, _now: Timestamp) {}
 
-    /// Whether a deletion rests on there being no object of the kind that is not known. After a failure such a kind is
-    /// listed: only the end of a list shows that all are known again.
-    const MUST_BE_WHOLE: bool = false;
+    /// Whether a deletion is only safe while the index lacks no object of the kind. Such a kind is listed after every
+    /// failure, because only the end of a list shows that the index has all objects again.
+    const MUST_BE_COMPLETE: bool = false;
 }
 
 /// How long one watch request lasts, and so how long a connection that died silently goes unnoticed.
@@ -55,7 +55,7 @@ pub const WATCH: Duration = Duration::from_secs(60);
 pub async fn follow<W: WatchedKind>(kind: W, client: Client, cluster: Arc<Cluster>, ready: ReadyHandle) {
     let config = Config::default().page_size(W::PAGE).timeout(WATCH.as_secs() as u32);
     let mut events = Events::<W::Object>::observed(client, config, cluster.metrics.watches.of(W::KIND));
-    if W::MUST_BE_WHOLE {
+    if W::MUST_BE_COMPLETE {
         events = events.listing_after_failures();
     }
     let mut changes = Changes::new(events);
@@ -64,7 +64,7 @@ pub async fn follow<W: WatchedKind>(kind: W, client: Client, cluster: Arc<Cluste
         let change = match changes.next().await {
             Ok(change) => change,
             Err(error) => {
-                // The watch starts again by itself, with back-off; what is known stays.
+                // The watch starts again by itself, with back-off; the index stays as it is.
                 warn!(kind = W::KIND.as_str(), error = %chain(&error), "watch failed");
                 cluster.change(|index| interrupt::<W>(index));
                 continue;
@@ -80,37 +80,36 @@ pub async fn follow<W: WatchedKind>(kind: W, client: Client, cluster: Arc<Cluste
     }
 }
 
-/// Takes one change of a kind into the index.
+/// Applies one change of a kind to the index.
 pub fn apply<W: WatchedKind>(kind: &W, index: &mut Index, change: Change<W::Object>, now: Timestamp) {
     match change {
         Change::Apply(object, origin) => kind.apply(index, object, origin.into(), now),
         Change::Gone(object) => kind.gone(index, &object, now),
         Change::Complete => {
             kind.complete(index, now);
-            if W::MUST_BE_WHOLE {
-                index.is_whole(W::KIND.as_str());
+            if W::MUST_BE_COMPLETE {
+                index.kind_is_complete(W::KIND.as_str());
             }
         }
     }
 }
 
-/// The watch of a kind has failed: until the next list is complete, some objects may not be known.
+/// The watch of a kind has failed: until the next list is complete, the index may lack objects.
 pub fn interrupt<W: WatchedKind>(index: &mut Index) {
-    if W::MUST_BE_WHOLE {
-        index.doubt(W::KIND.as_str());
+    if W::MUST_BE_COMPLETE {
+        index.kind_may_be_incomplete(W::KIND.as_str());
     }
 }
 
-/// How late the watch is with what the operator wrote.
+/// Measures how late the watch brings the operator's own writes.
 fn measure_lag<W: WatchedKind>(cluster: &Cluster, change: &Change<W::Object>) {
     let lag = &cluster.metrics.watch_lag;
     match change {
         Change::Apply(object, Origin::Watch) => {
             let name = object.meta().name.as_deref().unwrap_or_default();
-            lag.watched(W::KIND, name, &Version::of(object.meta()), Instant::now());
+            lag.watched(W::KIND, name, &ObjectVersion::of(object.meta()), Instant::now());
         }
         Change::Gone(object) => lag.gone(W::KIND, object),
-        // What the list brought, the watch will not bring again.
         Change::Complete => lag.forget(W::KIND),
         Change::Apply(_, Origin::List) => {}
     }
@@ -123,14 +122,14 @@ pub struct Profiles;
 impl WatchedKind for Profiles {
     type Object = WatchedProfile;
     const KIND: Kind = Kind::Profile;
-    // One that was stored without bounds takes megabytes decoded.
+    // A profile that was stored before the schema had bounds can take megabytes when it is decoded.
     const PAGE: u32 = 10;
 
-    fn apply(&self, index: &mut Index, object: Self::Object, source: Source, now: Timestamp) {
+    fn apply(&self, index: &mut Index, object: Self::Object, source: UpdateSource, now: Timestamp) {
         let known = index.profile(object.meta().name.as_deref().unwrap_or_default());
-        let version = Version::of(object.meta());
-        // The answer to a write of the operator's own has said all of it.
-        if source == Source::Watch && known.is_some_and(|known| known.version == version) {
+        let version = ObjectVersion::of(object.meta());
+        // The answer to a write of the operator has brought this version already.
+        if source == UpdateSource::Watch && known.is_some_and(|known| known.version == version) {
             return;
         }
         let facts = ProfileFacts::given(known, &object);
@@ -151,7 +150,7 @@ impl WatchedKind for Reports {
     const KIND: Kind = Kind::Report;
     const PAGE: u32 = 50;
 
-    fn apply(&self, index: &mut Index, object: Self::Object, source: Source, now: Timestamp) {
+    fn apply(&self, index: &mut Index, object: Self::Object, source: UpdateSource, now: Timestamp) {
         index.apply_report(ReportFacts::of(object), source, now);
     }
 
@@ -172,9 +171,9 @@ impl WatchedKind for Nodes {
     type Object = WatchedNode;
     const KIND: Kind = Kind::Node;
     const PAGE: u32 = 100;
-    const MUST_BE_WHOLE: bool = true;
+    const MUST_BE_COMPLETE: bool = true;
 
-    fn apply(&self, index: &mut Index, object: Self::Object, _: Source, now: Timestamp) {
+    fn apply(&self, index: &mut Index, object: Self::Object, _: UpdateSource, now: Timestamp) {
         index.apply_node(NodeFacts::of(&object, &self.0), now);
     }
 
@@ -186,14 +185,14 @@ impl WatchedKind for Nodes {
 /// The Pods: users of profiles, and the agents.
 #[derive(Debug, Clone)]
 pub struct Pods {
-    /// Where profiles lie below the kubelet's `seccomp/`.
+    /// The directory of the profiles below the kubelet's `seccomp/`.
     pub directory: String,
-    /// Which of them are agents.
+    /// Which pods are agents.
     pub agents: AgentPods,
 }
 
 impl Pods {
-    /// What a pod is to us.
+    /// The facts of a pod.
     #[must_use]
     pub fn facts(&self, pod: &WatchedPod) -> PodFacts {
         PodFacts::of(pod, &self.directory, &self.agents)
@@ -204,9 +203,9 @@ impl WatchedKind for Pods {
     type Object = WatchedPod;
     const KIND: Kind = Kind::Pod;
     const PAGE: u32 = 100;
-    const MUST_BE_WHOLE: bool = true;
+    const MUST_BE_COMPLETE: bool = true;
 
-    fn apply(&self, index: &mut Index, object: Self::Object, _: Source, now: Timestamp) {
+    fn apply(&self, index: &mut Index, object: Self::Object, _: UpdateSource, now: Timestamp) {
         index.apply_pod(self.facts(&object), now);
     }
 

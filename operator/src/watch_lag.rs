@@ -1,4 +1,4 @@
-//! How far a watch is behind, measured by the operator's own writes: the answer to a write says which version it made,
+//! How late a watch is, measured by the operator's own writes: the answer to a write has the new version of the object,
 //! and the watch brings that version sooner or later.
 
 use std::collections::HashMap;
@@ -9,18 +9,18 @@ use daemon::metrics::{Label, register};
 use link::changes::ObjectId;
 use prometheus::{HistogramOpts, HistogramVec, Registry};
 
-use crate::facts::Version;
+use crate::facts::ObjectVersion;
 use crate::labels::{Kind, WrittenKind};
 
-/// The versions that were made and that the watch has not brought yet.
+/// The versions that the operator's writes made and that the watch has not brought yet.
 #[derive(Debug, Clone)]
 pub struct WatchLag {
     lag: HistogramVec,
     awaited: Arc<Mutex<Awaited>>,
 }
 
-/// By kind and name, which version was made and when that was known.
-type Awaited = HashMap<(WrittenKind, String), (Version, Instant)>;
+/// By kind and name, the version that a write made and when its answer arrived.
+type Awaited = HashMap<(WrittenKind, String), (ObjectVersion, Instant)>;
 
 impl WatchLag {
     /// Measures into a histogram in `registry`.
@@ -30,8 +30,8 @@ impl WatchLag {
     pub fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
         let lag = HistogramOpts::new(
             "seccomp_profile_watch_lag_seconds",
-            "Time from the answer to a write of the operator's own until the watch of the kind brought what was written; \
-             0 where the watch was faster.",
+            "Time from the answer to a write of the operator until the watch of the kind brought the new version; \
+             0 if the watch was faster.",
         );
         let lag = lag.buckets(vec![0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 60.0]);
         let lag = register(registry, HistogramVec::new(lag, &["kind"])?)?;
@@ -39,18 +39,18 @@ impl WatchLag {
         Ok(Self { lag, awaited: Arc::default() })
     }
 
-    /// The answer to a write says that it made version `made` of an object; `known` is the one that is known otherwise.
+    /// The answer to a write has arrived, which made version `made` of an object; the index has version `known`.
     pub fn written(
         &self,
         kind: WrittenKind,
         name: &str,
-        made: &Version,
-        known: Option<&Version>,
+        made: &ObjectVersion,
+        known: Option<&ObjectVersion>,
         at: Instant,
     ) {
         match known {
             Some(known) if known == made => self.observe(kind, Duration::ZERO),
-            // Something newer has come, or the object is gone: nothing will be heard of this version any more.
+            // The watch has brought a newer version, or the object is gone: it will not bring this version any more.
             Some(known) if !known.is_older_than(made) => {}
             None => {}
             Some(_) => drop(self.awaited().insert((kind, name.to_owned()), (made.clone(), at))),
@@ -58,7 +58,7 @@ impl WatchLag {
     }
 
     /// The watch has brought a version of an object.
-    pub fn watched(&self, kind: Kind, name: &str, version: &Version, at: Instant) {
+    pub fn watched(&self, kind: Kind, name: &str, version: &ObjectVersion, at: Instant) {
         let Some(kind) = WrittenKind::of(kind) else { return };
         let mut awaited = self.awaited();
         let key = (kind, name.to_owned());
@@ -71,7 +71,7 @@ impl WatchLag {
         awaited.remove(&key);
     }
 
-    /// An object is gone: the watch will bring no version of it any more.
+    /// An object was deleted: the watch will bring no version of it any more.
     pub fn gone(&self, kind: Kind, object: &ObjectId) {
         let Some(kind) = WrittenKind::of(kind) else { return };
         let mut awaited = self.awaited();
@@ -81,7 +81,7 @@ impl WatchLag {
         }
     }
 
-    /// A list of a kind is complete: the watch does not bring again what the list has brought.
+    /// A list of a kind is complete: the watch does not bring the versions that the list has brought.
     pub fn forget(&self, kind: Kind) {
         let Some(kind) = WrittenKind::of(kind) else { return };
         self.awaited().retain(|(awaited, _), _| *awaited != kind);
@@ -92,7 +92,7 @@ impl WatchLag {
     }
 
     fn awaited(&self) -> MutexGuard<'_, Awaited> {
-        // Each entry is whole after any panic.
+        // Each entry is consistent even after a panic.
         self.awaited.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -104,8 +104,8 @@ mod tests {
     const KIND: Kind = Kind::Profile;
     const WRITTEN: WrittenKind = WrittenKind::Profile;
 
-    fn version(number: u32) -> Version {
-        Version { uid: "u".into(), resource_version: number.to_string() }
+    fn version(number: u32) -> ObjectVersion {
+        ObjectVersion { uid: "u".into(), resource_version: number.to_string() }
     }
 
     /// How often something was measured, and the sum in seconds.

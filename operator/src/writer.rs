@@ -1,8 +1,8 @@
-//! Writes to the API server: every one is bound to the version that was judged.
+//! Writes to the API server: each is bound to the version that was judged.
 //!
-//! Each patch sets `metadata.resourceVersion`, which makes the API server answer 409 if the object has changed since
-//! (tried: without it a late status patch lands on a profile that was recreated under the same name, whatever `uid`
-//! stands in the patch). The answer holds the new version, and goes into the index at once.
+//! Each patch sets `metadata.resourceVersion`, which makes the API server answer 409 if the object has changed since.
+//! (Without it, a late status patch changes a profile that was recreated under the same name, whatever `uid` the patch
+//! has; this was tried.) The answer has the new version, which goes into the index at once.
 
 use api::names::{FINALIZER, GROUP, OPERATOR_FIELD_MANAGER};
 use api::{
@@ -19,31 +19,31 @@ use prometheus::{IntCounterVec, Opts, Registry};
 use serde_json::{Value, json};
 use tracing::debug;
 
-use crate::facts::{Version, WatchedProfile};
+use crate::facts::{ObjectVersion, WatchedProfile};
 use crate::notice::Notice;
 
 /// A write that did not happen.
 #[derive(Debug, thiserror::Error)]
 pub enum WriteError {
-    /// The object has changed since it was judged; the news of it is under way.
+    /// The object has changed since it was judged; its watch event is still to come.
     #[error("changed since it was judged")]
     Conflict,
-    /// The object is gone; the news of it is under way.
-    #[error("gone since it was judged")]
+    /// The object was deleted since it was judged; its watch event is still to come.
+    #[error("deleted since it was judged")]
     Gone,
-    /// The API server refuses.
+    /// The API server refuses the write.
     #[error("refused: {0}")]
     Refused(#[source] kube::Error),
-    /// The API server did not answer, or not sensibly.
+    /// The API server did not answer, or with a server error.
     #[error("no answer: {0}")]
     Unavailable(#[source] kube::Error),
-    /// Nothing was written, because it cannot be asked whether a pod uses a file.
+    /// Nothing was written, because pods or nodes cannot be listed.
     #[error("no list: {0}")]
     Unlisted(#[source] kube::Error),
 }
 
 impl WriteError {
-    /// What became of the write.
+    /// The outcome of the write.
     #[must_use]
     pub fn outcome(&self) -> WriteOutcome {
         match self {
@@ -54,7 +54,7 @@ impl WriteError {
         }
     }
 
-    /// One word of a bounded vocabulary, for metrics and logs.
+    /// The reason, from a bounded set, for metrics and logs.
     #[must_use]
     pub fn reason(&self) -> &'static str {
         self.outcome().as_str()
@@ -104,7 +104,7 @@ impl From<kube::Error> for WriteError {
             kube::Error::Api(status) => match status.code {
                 409 => Self::Conflict,
                 404 => Self::Gone,
-                // 410: the API server does not say that of a write; something in between that is out of order does.
+                // 410: no API server answers a write so; a broken proxy in between does.
                 410 | 429 | 500.. => Self::Unavailable(error),
                 _ => Self::Refused(error),
             },
@@ -116,7 +116,7 @@ impl From<kube::Error> for WriteError {
 /// What the operator writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Write {
-    /// Its finalizer, on or off a profile.
+    /// Its finalizer, added to or removed from a profile.
     Finalizer,
     /// A profile's status.
     ProfileStatus,
@@ -183,7 +183,7 @@ pub struct Writer {
 }
 
 impl Writer {
-    /// Writes through `client`; `count` counts them.
+    /// A writer that uses `client` and counts its writes in `count`.
     #[must_use]
     pub fn new(client: Client, count: Writes) -> Self {
         let reporter =
@@ -197,14 +197,14 @@ impl Writer {
         }
     }
 
-    /// Puts our finalizer on a profile.
+    /// Adds the operator's finalizer to a profile.
     ///
     /// # Errors
     /// The write did not happen.
     pub async fn add_finalizer(
         &self,
         name: &str,
-        version: &Version,
+        version: &ObjectVersion,
         has_finalizers: bool,
     ) -> Result<WatchedProfile, WriteError> {
         let add = if has_finalizers {
@@ -216,14 +216,14 @@ impl Writer {
         self.counted(Write::Finalizer, within(self.profiles.patch(name, &params, &patch)).await)
     }
 
-    /// Takes our finalizer off a profile; the object may be gone with it.
+    /// Removes the operator's finalizer from a profile. With its last finalizer, the API server removes the profile.
     ///
     /// # Errors
     /// The write did not happen.
     pub async fn remove_finalizer(
         &self,
         name: &str,
-        version: &Version,
+        version: &ObjectVersion,
         at: usize,
     ) -> Result<WatchedProfile, WriteError> {
         let path = format!("/metadata/finalizers/{at}");
@@ -235,7 +235,7 @@ impl Writer {
         let (params, patch) = bound_to(version, remove)?;
         let answer = within(self.profiles.patch(name, &params, &patch)).await;
         self.counted(Write::Finalizer, answer).map_err(|error| match error {
-            // A `test` that fails: the object is another one by now.
+            // A `test` failed: the object has changed or was replaced.
             WriteError::Refused(kube::Error::Api(status)) if status.code == 422 => WriteError::Conflict,
             error => error,
         })
@@ -248,7 +248,7 @@ impl Writer {
     pub async fn profile_status(
         &self,
         name: &str,
-        version: &Version,
+        version: &ObjectVersion,
         status: &SeccompProfileStatus,
     ) -> Result<WatchedProfile, WriteError> {
         let replace = json!({ "op": "add", "path": "/status", "value": status });
@@ -286,7 +286,7 @@ impl Writer {
     ///
     /// # Errors
     /// The write did not happen.
-    pub async fn delete_report(&self, node: &str, version: &Version) -> Result<(), WriteError> {
+    pub async fn delete_report(&self, node: &str, version: &ObjectVersion) -> Result<(), WriteError> {
         let preconditions = Preconditions {
             uid: Some(version.uid.clone()),
             resource_version: Some(version.resource_version.clone()),
@@ -296,14 +296,14 @@ impl Writer {
         self.counted(Write::NodeReport, deleted.map(|_| ()))
     }
 
-    /// Writes the conditions of a node's report, and the start failures where they are given.
+    /// Writes the conditions of a node's report, and the start failures unless they are `None`.
     ///
     /// # Errors
     /// The write did not happen.
     pub async fn node_conditions(
         &self,
         node: &str,
-        version: &Version,
+        version: &ObjectVersion,
         has_status: bool,
         conditions: &[Condition],
         start_failures: Option<&[StartFailure]>,
@@ -317,7 +317,7 @@ impl Writer {
             let path = "/status/startFailures";
             writes.push(json!({ "op": "add", "path": path, "value": failures }));
             if failures.is_empty() {
-                // Removed only now, because what is not there cannot be removed.
+                // Added above and removed here, because a patch that removes an absent field fails.
                 writes.push(json!({ "op": "remove", "path": path }));
             }
         }
@@ -325,13 +325,13 @@ impl Writer {
         self.counted(Write::NodeCondition, within(self.reports.patch_status(node, &params, &patch)).await)
     }
 
-    /// Publishes an Event about a profile. One that is lost is not worth stopping for: the status says the same.
-    pub async fn publish(&self, name: &str, version: &Version, notice: Notice, detail: Option<&str>) {
+    /// Publishes an Event about a profile. A failure is only logged, because the status has the same information.
+    pub async fn publish(&self, name: &str, version: &ObjectVersion, notice: Notice, detail: Option<&str>) {
         self.publish_about(SeccompProfile::kind(&()).into_owned(), name, version, notice, detail).await;
     }
 
     /// Publishes an Event about a node's report.
-    pub async fn publish_about_node(&self, name: &str, version: &Version, notice: Notice) {
+    pub async fn publish_about_node(&self, name: &str, version: &ObjectVersion, notice: Notice) {
         self.publish_about(NodeProfileStatus::kind(&()).into_owned(), name, version, notice, None).await;
     }
 
@@ -339,7 +339,7 @@ impl Writer {
         &self,
         kind: String,
         name: &str,
-        version: &Version,
+        version: &ObjectVersion,
         notice: Notice,
         detail: Option<&str>,
     ) {
@@ -364,7 +364,7 @@ impl Writer {
 }
 
 /// A JSON patch of `operations` that only applies to `version` of the object.
-fn bound_to(version: &Version, operations: Vec<Value>) -> Result<(PatchParams, Patch<()>), WriteError> {
+fn bound_to(version: &ObjectVersion, operations: Vec<Value>) -> Result<(PatchParams, Patch<()>), WriteError> {
     let mut patch = vec![
         json!({ "op": "replace", "path": "/metadata/resourceVersion", "value": version.resource_version }),
     ];

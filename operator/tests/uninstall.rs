@@ -1,4 +1,4 @@
-//! What is said to the API server when the operator goes for good.
+//! The requests that the uninstallation sends to the API server.
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests may fail")]
 
@@ -19,9 +19,9 @@ const PODS: &str = "/api/v1/namespaces/ns/pods";
 const LEASE: &str = "/apis/coordination.k8s.io/v1/namespaces/ns/leases/operator";
 const DEPLOYMENT: &str = "/apis/apps/v1/namespaces/ns/deployments/the-operator";
 const DAEMON_SET: &str = "/apis/apps/v1/namespaces/ns/daemonsets/the-agents";
-/// The two workloads, whose absence is what the chart's Job checks.
+/// The two workloads that the chart's Job checks for.
 const WORKLOADS: [&str; 2] = ["--deployment=the-operator", "--daemon-set=the-agents"];
-const OURS: &str = "seccomp.imjasonh.dev/node-files";
+const FINALIZER: &str = "seccomp.imjasonh.dev/node-files";
 
 #[derive(Parser)]
 struct Program {
@@ -32,7 +32,7 @@ struct Program {
 struct Server(Handle<Request<Body>, Response<Body>>);
 
 impl Server {
-    /// Takes the next request, checks its method and path, answers, and gives its query and its body.
+    /// Takes the next request, checks its method and path, answers, and returns its query and its body.
     async fn expect(&mut self, method: Method, path: &str, answer: (u16, Value)) -> (String, Value) {
         let (request, send) = self.0.next_request().await.expect("no more requests");
         assert_eq!((request.method(), request.uri().path()), (&method, path));
@@ -92,7 +92,7 @@ fn named(name: &str, version: &str, finalizers: &[&str]) -> Value {
         "kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1",
         "metadata": {
             "name": name, "uid": format!("uid-{name}"), "resourceVersion": version, "finalizers": finalizers,
-            // Anybody may have written a time that the client library cannot hold.
+            // Anybody may have written a time that the client library cannot represent.
             "managedFields": [{ "manager": "m", "operation": "Update", "time": "9999-12-31T23:59:59Z" }],
         },
     })
@@ -110,7 +110,7 @@ fn profile(name: &str) -> String {
 }
 
 #[tokio::test(start_paused = true)]
-async fn every_page_loses_exactly_our_finalizer_once_no_pod_is_left() {
+async fn once_no_pod_is_left_every_listed_profile_loses_only_the_operators_finalizer() {
     let (uninstall, mut server) = start(&["--lease=operator"]);
     let conversation = async {
         let (query, _) = server.expect(Method::GET, PODS, list(&[named("operator-1", "1", &[])], "")).await;
@@ -118,7 +118,8 @@ async fn every_page_loses_exactly_our_finalizer_once_no_pod_is_left() {
         server.expect(Method::GET, PODS, failure(403)).await;
         server.no_pods().await;
 
-        let first = [named("a", "7", &["example.com/other", OURS]), named("b", "8", &["example.com/other"])];
+        let first =
+            [named("a", "7", &["example.com/other", FINALIZER]), named("b", "8", &["example.com/other"])];
         let (query, _) = server.expect(Method::GET, PROFILES, list(&first, "more")).await;
         assert!(query.contains("limit="), "{query}");
         let (_, patch) = server.expect(Method::PATCH, &profile("a"), (200, named("a", "9", &[]))).await;
@@ -128,14 +129,15 @@ async fn every_page_loses_exactly_our_finalizer_once_no_pod_is_left() {
             json!([
                 { "op": "replace", "path": "/metadata/resourceVersion", "value": "7" },
                 { "op": "test", "path": "/metadata/uid", "value": "uid-a" },
-                { "op": "test", "path": path, "value": OURS },
+                { "op": "test", "path": path, "value": FINALIZER },
                 { "op": "remove", "path": path },
             ])
         );
-        let (query, _) = server.expect(Method::GET, PROFILES, list(&[named("c", "3", &[OURS])], "")).await;
+        let (query, _) =
+            server.expect(Method::GET, PROFILES, list(&[named("c", "3", &[FINALIZER])], "")).await;
         assert!(query.contains("continue=more"), "{query}");
         server.expect(Method::PATCH, &profile("c"), (200, named("c", "4", &[]))).await;
-        // Only a whole list without any is the end.
+        // The work ends only after a complete list without the finalizer.
         server.expect(Method::GET, PROFILES, list(&[named("b", "8", &["example.com/other"])], "")).await;
         server.expect(Method::DELETE, LEASE, (200, json!({ "kind": "Status", "status": "Success" }))).await;
     };
@@ -144,18 +146,20 @@ async fn every_page_loses_exactly_our_finalizer_once_no_pod_is_left() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_changed_meanwhile_is_looked_at_again_and_what_failed_is_tried_again() {
+async fn after_a_conflict_or_a_failure_the_profiles_are_listed_again() {
     let (uninstall, mut server) = start(&[]);
     let conversation = async {
         server.no_pods().await;
-        let both = [named("a", "7", &[OURS]), named("b", "8", &[OURS])];
+        let both = [named("a", "7", &[FINALIZER]), named("b", "8", &[FINALIZER])];
         server.expect(Method::GET, PROFILES, list(&both, "")).await;
         server.expect(Method::PATCH, &profile("a"), failure(409)).await;
         server.expect(Method::PATCH, &profile("b"), failure(404)).await;
-        server.expect(Method::GET, PROFILES, list(&[named("a", "10", &["example.com/x", OURS])], "")).await;
+        server
+            .expect(Method::GET, PROFILES, list(&[named("a", "10", &["example.com/x", FINALIZER])], ""))
+            .await;
         server.expect(Method::PATCH, &profile("a"), failure(500)).await;
         server.expect(Method::GET, PROFILES, failure(500)).await;
-        server.expect(Method::GET, PROFILES, list(&[named("a", "11", &[OURS])], "")).await;
+        server.expect(Method::GET, PROFILES, list(&[named("a", "11", &[FINALIZER])], "")).await;
         let (_, patch) = server.expect(Method::PATCH, &profile("a"), (200, named("a", "12", &[]))).await;
         assert_eq!(patch[0]["value"], "11");
         server.expect(Method::GET, PROFILES, list(&[], "")).await;
@@ -165,7 +169,7 @@ async fn what_changed_meanwhile_is_looked_at_again_and_what_failed_is_tried_agai
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_pod_that_never_goes_is_waited_for_no_longer_than_told() {
+async fn a_pod_that_never_ends_is_waited_for_no_longer_than_the_option_allows() {
     let (uninstall, mut server) = start(&["--patience=20s"]);
     let begun = Instant::now();
     let conversation = async {
@@ -186,7 +190,7 @@ async fn a_pod_that_never_goes_is_waited_for_no_longer_than_told() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn without_the_kind_there_is_nothing_to_lift() {
+async fn without_the_crd_there_is_nothing_to_lift() {
     let (uninstall, mut server) = start(&["--lease=operator"]);
     let conversation = async {
         server.no_pods().await;
@@ -198,12 +202,12 @@ async fn without_the_kind_there_is_nothing_to_lift() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_cannot_be_lifted_is_named_when_the_time_is_up() {
+async fn a_finalizer_that_cannot_be_removed_is_named_when_the_time_is_up() {
     let (uninstall, mut server) = start(&["--limit=30s"]);
     let conversation = async {
         server.no_pods().await;
         loop {
-            server.expect(Method::GET, PROFILES, list(&[named("a", "7", &[OURS])], "")).await;
+            server.expect(Method::GET, PROFILES, list(&[named("a", "7", &[FINALIZER])], "")).await;
             server.expect(Method::PATCH, &profile("a"), failure(403)).await;
         }
     };
@@ -215,7 +219,7 @@ async fn what_cannot_be_lifted_is_named_when_the_time_is_up() {
     assert!(error.to_string().contains("finalizer of a: refused"), "{error}");
 }
 
-/// `helm template | kubectl apply` and whatever else renders the chart knows no hooks, and runs the Job at the
+/// `helm template | kubectl apply` and other tools that render the chart do not support hooks, and run the Job at the
 /// installation.
 #[tokio::test(start_paused = true)]
 async fn while_the_release_is_installed_nothing_is_waited_for_lifted_or_deleted() {
@@ -242,14 +246,14 @@ async fn while_the_release_is_installed_nothing_is_waited_for_lifted_or_deleted(
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_workload_that_is_being_deleted_is_as_good_as_gone() {
+async fn a_workload_that_is_being_deleted_counts_as_gone() {
     let (uninstall, mut server) = start(&WORKLOADS);
     let conversation = async {
         server.expect(Method::GET, DEPLOYMENT, (200, being_deleted("the-operator"))).await;
         server.expect(Method::GET, DAEMON_SET, failure(404)).await;
         server.no_pods().await;
         server.no_workloads().await;
-        server.expect(Method::GET, PROFILES, list(&[named("a", "7", &[OURS])], "")).await;
+        server.expect(Method::GET, PROFILES, list(&[named("a", "7", &[FINALIZER])], "")).await;
         server.expect(Method::PATCH, &profile("a"), (200, named("a", "8", &[]))).await;
         server.expect(Method::GET, PROFILES, list(&[], "")).await;
     };
@@ -257,10 +261,10 @@ async fn a_workload_that_is_being_deleted_is_as_good_as_gone() {
     assert_eq!(done.unwrap(), Outcome::Lifted(1));
 }
 
-/// The roles of the Job may come into force after it has started, and an answer may be lost. Without an answer it is not
-/// known whether the operator lives.
+/// The Job's roles may take effect after it has started, and an answer may be lost. Without an answer, the operator may
+/// still be running.
 #[tokio::test(start_paused = true)]
-async fn where_it_cannot_be_asked_whether_the_release_is_installed_nothing_is_lifted() {
+async fn where_the_workloads_cannot_be_read_nothing_is_lifted() {
     let (uninstall, mut server) = start(&[&["--limit=30s"][..], &WORKLOADS].concat());
     let conversation = async {
         for code in [403, 500].into_iter().cycle() {
@@ -276,7 +280,7 @@ async fn where_it_cannot_be_asked_whether_the_release_is_installed_nothing_is_li
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_installs_it_again_meanwhile_keeps_the_finalizers_and_the_lease() {
+async fn a_release_that_is_installed_again_meanwhile_keeps_the_finalizers_and_the_lease() {
     let (uninstall, mut server) = start(&[&["--lease=operator"][..], &WORKLOADS].concat());
     let conversation = async {
         server.no_workloads().await;

@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn only_an_answer_of_429_is_a_crowd() {
+    fn only_an_answer_of_429_counts_as_too_many_requests() {
         for (code, failure) in [(429, Failure::Crowded), (503, Failure::Other), (409, Failure::Other)] {
             let status = kube::core::Status { code, ..kube::core::Status::failure("no", "No") };
             assert_eq!(Failure::from(&kube::Error::Api(status.boxed())), failure, "{code}");
@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn a_crowd_that_was_turned_away_comes_back_spread_over_seconds() {
+    fn clients_that_were_refused_for_too_many_requests_come_back_spread_over_seconds() {
         let mut seconds = [0; 8];
         for _ in 0..1000 {
             let pause = Backoff::default().failed(Failure::Crowded).as_secs_f64();
@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_works_or_has_not_failed_for_a_minute_starts_anew() {
+    async fn a_success_or_a_minute_without_failure_resets_the_back_off() {
         let mut backoff = Backoff::default();
         let mut failed_often = |then: &mut dyn FnMut(&mut Backoff)| {
             for _ in 0..8 {

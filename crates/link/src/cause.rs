@@ -71,7 +71,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn why_a_connection_failed_is_said_to_the_last_cause() {
+    async fn a_failed_connection_is_described_to_the_last_cause() {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
         drop(listener);

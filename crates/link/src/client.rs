@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_proxy_is_left_out_unless_the_chosen_cluster_asks_for_it() {
+    async fn a_proxy_of_the_environment_is_ignored_and_one_of_the_chosen_cluster_is_an_error() {
         let kubeconfig = Kubeconfig::from_yaml(
             "
             current-context: near
@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_server_that_died_without_a_word_is_not_listened_to_for_ever() {
+    async fn a_server_that_died_silently_is_not_waited_for_for_ever() {
         assert!(ends("").await);
         assert!(ends("HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n{").await);
     }

@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_api_servers_certificate_that_cannot_be_verified_is_told_by_the_name_of_its_algorithm_and_the_cure()
+    async fn an_api_servers_certificate_that_cannot_be_verified_gives_an_error_with_the_algorithm_and_the_cure()
      {
         for (leaf, authority, hash, named) in [
             ("P-256", "P-521", "sha512", "signed with ECDSA with SHA-512"),
@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_the_cure_names_is_verified() {
+    async fn every_kind_of_certificate_that_the_cure_names_is_verified() {
         for (leaf, authority, hash) in [
             ("P-256", "P-384", "sha384"),
             ("P-384", "P-256", "sha256"),
@@ -220,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn an_algorithm_without_a_name_is_told_by_its_numbers() {
+    fn an_unknown_algorithm_is_named_by_its_numbers() {
         assert_eq!(name(&[0x06, 0x03, 0x2a, 0x86, 0x48]), "1.2.840");
         assert_eq!(name(&[0x06, 0x03, 0x88, 0x37, 0x03]), "2.999.3");
         assert_eq!(name(&[0x06, 0x07, 0x2a]), "an unknown algorithm");

@@ -324,7 +324,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_and_a_watch_that_are_refused_for_being_too_many_are_a_crowd() {
+    fn a_list_or_a_watch_that_is_refused_with_429_counts_as_too_many_requests() {
         let refused = || {
             kube::Error::Api(
                 kube::core::Status { code: 429, ..kube::core::Status::failure("no", "No") }.boxed(),
@@ -371,7 +371,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_watch_that_is_taken_up_again_without_news_counts_as_an_answer_and_a_failure_does_not() {
+    async fn a_watch_that_is_renewed_without_events_counts_as_an_answer_and_a_failure_does_not() {
         let (counts, mut server) = followed();
         let begun = counts.answers();
         assert!(!answer(&mut server, 200, LIST).await);
@@ -403,7 +403,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_page_that_is_too_long_is_not_read_and_that_list_alone_begins_again_with_shorter_ones() {
+    async fn a_page_that_is_too_long_is_not_read_and_only_that_list_begins_again_with_shorter_pages() {
         let (service, mut server) = tower_test::mock::pair::<http::Request<Body>, http::Response<Body>>();
         let counts = Counts::default();
         let config = Config::default().page_size(5);

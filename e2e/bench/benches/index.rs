@@ -1,10 +1,10 @@
 //! What one report costs the operator's index, as the cluster grows: `cargo bench -p bench --bench index`.
 //!
 //! A report comes in of which one profile differs from the last one, as when a file is mended, or all, as after an
-//! update; what became due is taken, and one profile is looked at. One more node lacks every profile, and each has its
-//! status, as in the middle of a rollout. Each report is of another node, so that nothing is in the processor's caches.
-//! Instructions are of the first kind; where they are counted (`--instructions`, which needs valgrind), it fails if they
-//! grow by more than the bar.
+//! update; the keys that are due are taken, and one profile is judged. One more node lacks every profile, and each has
+//! its status, as in the middle of a rollout. Each report is of another node, so that nothing is in the processor's
+//! caches. Instructions are of the first kind; where they are counted (`--instructions`, which needs valgrind), it
+//! fails if they grow by more than the bar.
 
 mod clock;
 
@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use std::hint::black_box;
 
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
-use operator::facts::{NodeFacts, ProfileFacts, ReportFacts, Source, Version};
+use operator::facts::{NodeFacts, ObjectVersion, ProfileFacts, ReportFacts, UpdateSource};
 use operator::index::{Index, ProfileOperation, WorkKey};
 use profile::{ContentHash, ShortHash};
 
@@ -114,7 +114,7 @@ impl World {
                 removal_approved: false,
                 status: None,
             };
-            world.index.apply_profile(facts, Source::List, now);
+            world.index.apply_profile(facts, UpdateSource::List, now);
         }
         for node in 0..=nodes {
             let facts = NodeFacts {
@@ -127,7 +127,7 @@ impl World {
             };
             world.index.apply_node(facts, now);
             let report = world.report(node, |_| usize::from(node == nodes));
-            world.index.apply_report(report, Source::List, now);
+            world.index.apply_report(report, UpdateSource::List, now);
         }
         for profile in 0..profiles {
             world.store_status(&name(profile));
@@ -138,13 +138,14 @@ impl World {
 
     /// Writes the status of a profile, as the operator would.
     fn store_status(&mut self, profile: &str) {
-        let verdict = self.index.verdict_on_profile(profile, self.now);
-        let Some(ProfileOperation::WriteStatus { status, .. }) = verdict.map(|verdict| verdict.step) else {
+        let verdict = self.index.judge_profile(profile, self.now);
+        let Some(ProfileOperation::WriteStatus { status, .. }) = verdict.map(|verdict| verdict.operation)
+        else {
             return;
         };
         if let Some(facts) = self.index.profile(profile).cloned() {
             let facts = ProfileFacts { status: Some((*status).clone()), ..facts };
-            self.index.apply_profile(facts, Source::Answer, self.now);
+            self.index.apply_profile(facts, UpdateSource::Answer, self.now);
             self.index.status_written(profile, &status, self.now);
         }
     }
@@ -183,9 +184,9 @@ impl World {
 
     fn take(&mut self, reports: Vec<ReportFacts>) {
         for report in reports {
-            self.index.apply_report(report, Source::Watch, self.now);
+            self.index.apply_report(report, UpdateSource::Watch, self.now);
             if let Some(WorkKey::Profile(name)) = self.index.take_dirty().into_iter().next() {
-                black_box(self.index.verdict_on_profile(&name, self.now));
+                black_box(self.index.judge_profile(&name, self.now));
             }
         }
     }
@@ -208,6 +209,6 @@ fn hash(content: usize) -> ContentHash {
     ContentHash::of(&content.to_le_bytes())
 }
 
-fn version(uid: &str, version: u64) -> Version {
-    Version { uid: uid.to_owned(), resource_version: version.to_string() }
+fn version(uid: &str, version: u64) -> ObjectVersion {
+    ObjectVersion { uid: uid.to_owned(), resource_version: version.to_string() }
 }

@@ -87,7 +87,7 @@ fn a_pod_holds_a_profile_until_its_node_is_unreachable(
     gone_soon_after(profile, Instant::now());
     still_there(profile, staying);
     let note = cluster.event(&profile.name, "CutOffPods");
-    assert!(note.contains("a node that cannot be reached"), "{note}");
+    assert!(note.contains("an unreachable node"), "{note}");
 }
 
 fn a_profile_is_renewed_without_the_nodes_that_do_not_answer(

@@ -1,7 +1,7 @@
-//! What the index needs to know of an object: plain data, taken from the objects at the edge.
+//! The facts that the index needs about an object: plain data, extracted from the objects at the edge.
 //!
-//! The watched types hold only the fields that are read, so that a cluster's ten thousand pods are decoded and
-//! dropped one page at a time instead of being kept.
+//! The watched types have only the fields that are read, so that a cluster's ten thousand pods are decoded and dropped
+//! one page at a time instead of being kept.
 
 mod node;
 mod pod;
@@ -22,14 +22,14 @@ use link::changes::Origin;
 
 /// Which object this is, and which version of it was seen.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Version {
+pub struct ObjectVersion {
     /// Tells an object from one that was recreated under its name.
     pub uid: String,
     /// The precondition of every write that is based on this version.
     pub resource_version: String,
 }
 
-impl Version {
+impl ObjectVersion {
     /// The version in an object's metadata.
     #[must_use]
     pub fn of(metadata: &ObjectMeta) -> Self {
@@ -42,7 +42,7 @@ impl Version {
     /// Whether this version is earlier than `other`, of the same object or of another one of its name.
     ///
     /// Resource versions of one kind grow and compare as numbers (KEP-5504; so they did in every release before).
-    /// What cannot be compared is never called older: it is then taken as news.
+    /// A version that cannot be compared never counts as older, so that its update is applied.
     #[must_use]
     pub fn is_older_than(&self, other: &Self) -> bool {
         let number = |version: &Self| version.resource_version.parse::<u64>().ok();
@@ -50,21 +50,22 @@ impl Version {
     }
 }
 
-/// Where news of an object comes from.
+/// Where an update of an object comes from. Other than [`Origin`], it includes the answers to the operator's own
+/// writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Source {
-    /// A list: the truth as of now, even where versions went back because the API server's store was restored.
+pub enum UpdateSource {
+    /// A list: always applied, even where versions went back because the API server's store was restored.
     List,
-    /// A watch: dropped where something newer is known already.
+    /// A watch: dropped where a newer version is known.
     Watch,
-    /// The answer to a write of ours. It may come after the watch has shown that the object is gone or another one,
-    /// so it changes what is known and never brings anything back.
+    /// The answer to a write of the operator. It may arrive after the watch has shown that the object was deleted or
+    /// replaced, so it updates an object and never adds one.
     Answer,
-    /// The answer to a create: new, unless the watch was faster.
+    /// The answer to a create: applied unless the watch was faster.
     Created,
 }
 
-impl From<Origin> for Source {
+impl From<Origin> for UpdateSource {
     fn from(origin: Origin) -> Self {
         match origin {
             Origin::List => Self::List,
@@ -73,10 +74,10 @@ impl From<Origin> for Source {
     }
 }
 
-impl Source {
-    /// Whether news of version `new` counts where `known` is known.
+impl UpdateSource {
+    /// Whether an update to version `new` is applied where `known` is the present version.
     #[must_use]
-    pub fn counts(self, new: &Version, known: Option<&Version>) -> bool {
+    pub fn accepts(self, new: &ObjectVersion, known: Option<&ObjectVersion>) -> bool {
         match (self, known) {
             (Self::List, _) | (Self::Watch | Self::Created, None) => true,
             (Self::Watch | Self::Created, Some(known)) => !new.is_older_than(known),

@@ -1,4 +1,4 @@
-//! What the index needs to know of a Node.
+//! The facts that the index needs about a Node.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ use crate::selection::Selection;
 /// The fields of a Node that are watched.
 #[derive(Debug, Clone, Deserialize)]
 pub struct WatchedNode {
-    /// Metadata, with the labels that the selection looks at.
+    /// Metadata, with the labels that the selection matches.
     #[serde(deserialize_with = "api::metadata::lenient")]
     pub metadata: ObjectMeta,
     #[serde(default)]
@@ -45,15 +45,15 @@ pub struct NodeFacts {
     pub created: Timestamp,
     /// Whether agents run there: it matches the agents' node selector and required affinity.
     pub selected: bool,
-    /// Whether its Ready condition is True. The scheduler puts no pod on a node of which that is not so.
+    /// Whether its Ready condition is True. Otherwise the scheduler binds no pod to it.
     pub reachable: bool,
-    /// Whether its kubelet answers: the Ready condition is True or False, both of which the kubelet says itself. Of one
-    /// that is silent the control plane says Unknown. On a node that is not ready, pods run all the same.
+    /// Whether its kubelet answers: it sets the Ready condition to True or False itself, and the control plane sets it
+    /// to Unknown when the kubelet is silent. Pods keep running on a node whose condition is False.
     pub answers: bool,
 }
 
 impl NodeFacts {
-    /// What a watched Node says.
+    /// The facts of a watched Node.
     #[must_use]
     pub fn of(node: &WatchedNode, selection: &Selection) -> Self {
         let none = BTreeMap::new();

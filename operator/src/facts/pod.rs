@@ -1,4 +1,4 @@
-//! What the index needs to know of a Pod: which profiles it uses, or that it is an agent.
+//! The facts that the index needs about a Pod: which profiles it uses, or that it is an agent.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,27 +16,27 @@ pub struct AgentPods {
     pub labels: BTreeMap<String, String>,
 }
 
-/// A Pod that concerns us.
+/// A Pod.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PodFacts {
     /// Its uid.
     pub uid: String,
-    /// `namespace/name`, for people.
+    /// `namespace/name`, for messages.
     pub display: String,
     /// The node that it is bound to.
     pub node: Option<String>,
     /// When it was created.
     pub created: Timestamp,
-    /// What it is to us.
+    /// Whether it is an agent, a user of profiles, or neither.
     pub kind: PodKind,
     /// Its containers that do not start, likely because of a profile.
     pub failed_starts: Vec<FailedStart>,
 }
 
-/// What a pod is to us.
+/// The kind of a pod, as far as the operator distinguishes them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PodKind {
-    /// An agent: whether it is ready, and if not since when as far as it says.
+    /// An agent.
     Agent {
         /// Whether its Ready condition is True.
         ready: bool,
@@ -50,7 +50,7 @@ pub enum PodKind {
 }
 
 impl PodFacts {
-    /// What a watched Pod says. `directory` is where profiles lie below the kubelet's `seccomp/`.
+    /// The facts of a watched Pod. `directory` is the directory of the profiles below the kubelet's `seccomp/`.
     #[must_use]
     pub fn of(pod: &WatchedPod, directory: &str, agents: &AgentPods) -> Self {
         let namespace = pod.metadata.namespace.as_deref().unwrap_or_default();
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn an_agent_is_known_by_namespace_and_labels_and_counts_as_down_once_it_is_told_to_stop() {
+    fn an_agent_is_recognized_by_namespace_and_labels_and_is_not_ready_once_it_is_being_deleted() {
         let agents =
             AgentPods { namespace: "ns".into(), labels: BTreeMap::from([("app".into(), "agent".into())]) };
         let pod = |namespace: &str, label: &str, deleted: bool| {

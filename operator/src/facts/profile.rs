@@ -1,13 +1,13 @@
-//! What the index needs to know of a `SeccompProfile`.
+//! The facts that the index needs about a `SeccompProfile`.
 
 use api::names::{DELETE_IN_USE, FINALIZER};
 use api::{SeccompProfile, SeccompProfileStatus, Text, Untrusted};
 use k8s_openapi::jiff::Timestamp;
 use profile::ContentHash;
 
-use super::Version;
+use super::ObjectVersion;
 
-/// A `SeccompProfile` as it is watched, and as it comes in answers: its contents are text, to be read where they are news.
+/// A `SeccompProfile` in a watch or in an answer: its contents are text, which is parsed only where it has changed.
 pub type WatchedProfile = Untrusted<SeccompProfile, Text>;
 
 /// A `SeccompProfile`.
@@ -15,45 +15,45 @@ pub type WatchedProfile = Untrusted<SeccompProfile, Text>;
 pub struct ProfileFacts {
     /// Its name.
     pub name: String,
-    /// The version that these facts are of.
-    pub version: Version,
+    /// The version from which these facts were taken.
+    pub version: ObjectVersion,
     /// `metadata.generation`.
     pub generation: Option<i64>,
-    /// SHA-256 of the text that the contents were read from: who may write a profile must not be able to make one that
-    /// passes for another.
+    /// SHA-256 of the text of the contents. A cryptographic hash, so that nobody who may write a profile can make one
+    /// that passes for another.
     pub text: ContentHash,
-    /// The hash that every node should report, or why there is none.
+    /// The hash that every node should report, or why the contents are invalid.
     pub content: Result<ContentHash, String>,
-    /// When somebody deleted it.
+    /// When its deletion began.
     pub deletion: Option<Timestamp>,
-    /// Where our finalizer stands among its finalizers.
+    /// The position of the operator's finalizer in the list of finalizers.
     pub finalizer: Option<usize>,
     /// Whether it has any finalizer.
     pub has_finalizers: bool,
-    /// Whether its file may go although pods use it.
+    /// Whether its file may be removed although pods use it.
     pub delete_in_use: bool,
-    /// Whether the file may go from the nodes: read by itself, as the agents do, so that a status with a word of
-    /// another release in it does not take it back.
+    /// Whether the agents may remove the file. The field is read by itself, as the agents do, so that an unknown value
+    /// of another release elsewhere in the status does not withdraw the approval.
     pub removal_approved: bool,
-    /// The status that is stored; `None` where there is none of an operator's, or none that can be read.
+    /// The stored status; `None` where no operator has written one, or where it cannot be read.
     pub status: Option<SeccompProfileStatus>,
 }
 
 impl ProfileFacts {
-    /// Whether somebody deleted it.
+    /// Whether it is being deleted.
     #[must_use]
     pub fn deleting(&self) -> bool {
         self.deletion.is_some()
     }
 
-    /// What a stored profile says.
+    /// The facts of a stored profile.
     #[must_use]
     pub fn of(object: &WatchedProfile) -> Self {
         Self::given(None, object)
     }
 
-    /// What a stored profile says, where `known` is what it said before: a rollout brings the same contents with every
-    /// status, and to read them strictly takes longer than all the rest.
+    /// The facts of a stored profile, given the facts of an earlier version. The contents are parsed only if they
+    /// differ, because parsing takes longest, and a rollout brings the same contents with every status.
     #[must_use]
     pub fn given(known: Option<&Self>, object: &WatchedProfile) -> Self {
         let metadata = &object.metadata;
@@ -70,7 +70,7 @@ impl ProfileFacts {
         let known = known.filter(|known| known.name == name && known.text == text);
         let content = known.map_or_else(read, |known| known.content.clone());
         Self {
-            version: Version::of(metadata),
+            version: ObjectVersion::of(metadata),
             generation: metadata.generation,
             text,
             content,
@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn contents_are_read_where_their_text_is_news() {
+    fn contents_are_parsed_only_where_their_text_has_changed() {
         let object = |name: &str, action: &str| {
             let contents = json!({ "defaultAction": action });
             serde_json::from_value(json!({ "metadata": { "name": name }, "spec": { "contents": contents } }))
@@ -116,7 +116,7 @@ mod tests {
         let content = |object| ProfileFacts::given(Some(&known), object).content;
         assert_eq!(content(&logs), known.content);
         assert_eq!(content(&allows), ProfileFacts::of(&allows).content);
-        // Whether it is one profile's depends on the name, too.
+        // Whether the profile is valid depends on its name, too.
         let misnamed = object("Audit", "SCMP_ACT_LOG");
         assert!(content(&misnamed).unwrap_err().starts_with("metadata.name"));
     }

@@ -1,4 +1,4 @@
-//! What the index needs to know of a `NodeProfileStatus`.
+//! The facts that the index needs about a `NodeProfileStatus`.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use api::{
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use profile::{ContentHash, ShortHash};
 
-use super::Version;
+use super::ObjectVersion;
 use crate::status::bounded;
 
 /// A `NodeProfileStatus`.
@@ -17,27 +17,28 @@ use crate::status::bounded;
 pub struct ReportFacts {
     /// The node's name.
     pub node: String,
-    /// The version that these facts are of.
-    pub version: Version,
-    /// The uid of the Node that owns it: a report about a node that was recreated under its name is void.
+    /// The version from which these facts were taken.
+    pub version: ObjectVersion,
+    /// The uid of the Node that owns it: the report of a Node that was recreated under its name does not count.
     pub owner: Option<String>,
-    /// What the agent says lies on the disk; `None` before its first report. An entry that is no hash is left out.
+    /// The files on the disk that the agent reports; `None` before its first report. An entry that is no hash is left
+    /// out.
     pub files: Option<BTreeMap<String, ShortHash>>,
-    /// What the agent says is wrong, by profile.
+    /// The problems that the agent reports, by profile.
     pub problems: BTreeMap<String, FileProblem>,
-    /// Whether there is a `status` at all: a JSON patch below it fails without.
+    /// Whether there is a `status` at all: a JSON patch of a field below it fails without.
     pub has_status: bool,
-    /// The `Ready` condition that is stored.
+    /// The stored `Ready` condition.
     pub ready: Option<Condition>,
-    /// The `ContainersStart` condition that is stored.
+    /// The stored `ContainersStart` condition.
     pub containers_start: Option<Condition>,
-    /// What is stored of profiles under which containers do not start.
+    /// The stored list of profiles under which containers do not start.
     pub start_failures: Vec<StartFailure>,
 }
 
 impl ReportFacts {
-    /// What a stored report says. A report that does not fit its schema reads as none; of one that says more than any
-    /// agent would, no more is kept than the schema allows.
+    /// The facts of a stored report. A report that does not fit its schema counts as none. No more entries are kept
+    /// than the schema allows.
     #[must_use]
     pub fn of(mut object: Untrusted<NodeProfileStatus>) -> Self {
         let metadata = std::mem::take(&mut object.metadata);
@@ -47,7 +48,7 @@ impl ReportFacts {
             Some(report) => (Some(files(report.files)), problems(report.problems)),
             None => (None, BTreeMap::new()),
         };
-        let version = Version::of(&metadata);
+        let version = ObjectVersion::of(&metadata);
         let mut conditions = status.conditions;
         let mut condition = |kind| {
             let at = conditions.iter().position(|condition| condition.type_ == kind)?;
@@ -73,8 +74,8 @@ fn is_profile(name: &str) -> bool {
     name.parse::<ProfileName>().is_ok()
 }
 
-/// A hash in a form that only another release knows stands for bytes that are those of no profile here: they are not what a
-/// profile wants, and a deletion waits until they are gone.
+/// A hash in the format of another release counts as a file with the bytes of no profile: no profile is ready by it,
+/// and a deletion waits until the file is removed.
 fn files(files: BTreeMap<String, String>) -> BTreeMap<String, ShortHash> {
     let unknown = |hash: &str| ContentHash::of(hash.as_bytes()).short();
     files
@@ -103,7 +104,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn a_hash_in_a_form_that_is_not_known_is_a_file_all_the_same() {
+    fn a_hash_in_an_unknown_format_counts_as_a_file() {
         let object = json!({
             "metadata": { "name": "n1" },
             "status": { "report": {

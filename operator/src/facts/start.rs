@@ -1,8 +1,8 @@
-//! Whether a container does not start because of its profile, by what the kubelet and the runtimes say.
+//! Whether a container does not start because of its profile, by the messages of the kubelet and the runtimes.
 //!
-//! Their messages hold what the pod's author likes: commands, users, paths. Nothing of them is kept but a directory of
-//! harmless characters, and what they are taken to mean is called likely: whoever may create a pod can make one fail
-//! this way.
+//! These messages contain text that the pod's author chooses: commands, users, paths. Nothing of them is kept but a
+//! directory of harmless characters, and the operator calls the cause only likely, because whoever may create a pod can
+//! make one fail this way.
 
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ pub enum Cause {
 }
 
 impl Cause {
-    /// One word of a bounded vocabulary.
+    /// The reason, from a bounded set.
     #[must_use]
     pub fn reason(self) -> &'static str {
         match self {
@@ -40,19 +40,19 @@ pub struct FailedStart {
     pub profile: String,
     /// Why.
     pub cause: Cause,
-    /// Where the runtime looked for the file, if it said so.
+    /// The directory in which the runtime looked for the file, if its message has it.
     pub place: Option<String>,
-    /// When the start failed, as far as it is known.
+    /// When the start failed, if the status has it.
     pub at: Option<Timestamp>,
-    /// Until when this says anything; `None` for as long as the pod says so.
+    /// Until when this failure counts; `None` for as long as the pod's status shows it.
     pub until: Option<Timestamp>,
 }
 
-/// How long a pod that has ended for good speaks for the present: a Job makes one after the other.
+/// How long a failure counts after its pod has ended: a Job creates one pod after the other.
 const ENDED: Duration = Duration::from_secs(600);
 /// Failed starts of one pod that are kept.
 const MOST: usize = 8;
-/// The longest directory that is kept of a message.
+/// The longest directory, in bytes, that is kept from a message.
 const LONGEST_PLACE: usize = 256;
 
 impl FailedStart {
@@ -67,7 +67,7 @@ impl FailedStart {
             let until = match (pod.has_ended(), start.ended) {
                 (false, _) => None,
                 (true, Some(ended)) => Some(ended.checked_add(ENDED).unwrap_or(Timestamp::MAX)),
-                // Nobody knows how long ago that was.
+                // The failure may be long ago.
                 (true, None) => continue,
             };
             let profile = profile.to_string();
@@ -79,29 +79,30 @@ impl FailedStart {
     }
 }
 
+/// The cause of a failed start and the directory in which the runtime looked, if the profile is the likely cause.
 fn judge(start: &NotStarted<'_>, profile: &ProfileName, directory: &str) -> Option<(Cause, Option<String>)> {
-    // The kubelet's words for a container that could not be created and one that could not be started; containerd's for
-    // the same afterwards, and the one that Docker has.
+    // The kubelet's reasons for a container that could not be created and for one that could not be started;
+    // containerd's reason for the same afterwards, and Docker's.
     let (create, run) = ("CreateContainerError", ["RunContainerError", "StartError", "ContainerCannotRun"]);
     if start.reason == create
         && let Some(path) = not_found(start.message)
     {
         let place = path.strip_suffix(&format!("/{profile}.json"))?;
-        let ours = place.strip_suffix(directory).is_some_and(|rest| rest.ends_with("/seccomp/"));
-        return ours.then(|| (Cause::FileNotFound, harmless(place)));
+        let is_ours = place.strip_suffix(directory).is_some_and(|parent| parent.ends_with("/seccomp/"));
+        return is_ours.then(|| (Cause::FileNotFound, harmless(place)));
     }
     if start.reason != create && !run.contains(&start.reason) {
         return None;
     }
-    // What the container's own command has to do with it comes behind this word.
-    let said = start.message.split("exec: ").next().unwrap_or_default();
-    let cause = if nobody_listens(said) { Cause::NobodyListens } else { Cause::StartFailed };
-    (cause == Cause::NobodyListens || filter_failed(said)).then_some((cause, None))
+    // The text after this prefix is about the container's own command.
+    let message = start.message.split("exec: ").next().unwrap_or_default();
+    let cause = if nobody_listens(message) { Cause::NobodyListens } else { Cause::StartFailed };
+    (cause == Cause::NobodyListens || filter_failed(message)).then_some((cause, None))
 }
 
-/// The path of a profile that is not there. containerd (contrib/seccomp/seccomp.go): `cannot load seccomp profile "P":
-/// open P: no such file or directory`; CRI-O (internal/config/seccomp/seccomp.go): `unable to load local profile "P": open
-/// P: no such file or directory`; both behind words about the container.
+/// The path of a profile that does not exist. containerd (contrib/seccomp/seccomp.go): `cannot load seccomp profile
+/// "P": open P: no such file or directory`; CRI-O (internal/config/seccomp/seccomp.go): `unable to load local profile
+/// "P": open P: no such file or directory`; both after text about the container.
 fn not_found(message: &str) -> Option<&str> {
     let (before, after) = message.trim_end().rsplit_once("\": open ")?;
     let path = after.strip_suffix(": no such file or directory")?;
@@ -109,20 +110,20 @@ fn not_found(message: &str) -> Option<&str> {
     (before.ends_with("seccomp profile \"") || before.ends_with("local profile \"")).then_some(path)
 }
 
-/// Whether a message is one of those that runtimes have where they cannot connect to the profile's listener. runc 1.5.2:
-/// `failed to connect with seccomp agent specified in the seccomp profile: dial unix P: connect: no such file or directory`;
+/// Whether a message is one that runtimes give when they cannot connect to the profile's listener. runc 1.5.2: `failed
+/// to connect with seccomp agent specified in the seccomp profile: dial unix P: connect: no such file or directory`;
 /// crun: `open seccomp receiver: connect socket to P: No such file or directory`.
-fn nobody_listens(said: &str) -> bool {
+fn nobody_listens(message: &str) -> bool {
     ["failed to connect with seccomp agent", "open seccomp receiver: connect"]
         .iter()
-        .any(|words| said.contains(words))
+        .any(|text| message.contains(text))
 }
 
-/// What runtimes say of a filter that they cannot make or load. The word `seccomp` alone is in the names of people's pods and
-/// volumes, too, which other messages quote. runc: `unable to init seccomp`, `error loading seccomp filter into kernel`,
-/// `error adding seccomp rule for syscall`, `seccomp flags are not yet supported by runc`; crun: `seccomp
-/// (SECCOMP_SET_MODE_FILTER)`, `invalid seccomp syscall`; containerd: `decoding seccomp profile failed`; CRI-O: `load
-/// local profile`.
+/// Parts of the messages that runtimes give when they cannot make or load a filter. The word `seccomp` alone would not
+/// do, because other messages quote names of pods and volumes that contain it. runc: `unable to init seccomp`, `error
+/// loading seccomp filter into kernel`, `error adding seccomp rule for syscall`, `seccomp flags are not yet supported
+/// by runc`; crun: `seccomp (SECCOMP_SET_MODE_FILTER)`, `invalid seccomp syscall`; containerd: `decoding seccomp
+/// profile failed`; CRI-O: `load local profile`.
 const ABOUT_FILTERS: [&str; 11] = [
     "init seccomp",
     "seccomp filter",
@@ -137,25 +138,27 @@ const ABOUT_FILTERS: [&str; 11] = [
     "load local profile: ",
 ];
 
-/// Whether a message is one of those that runtimes have where they cannot load a filter, or end under it themselves.
-fn filter_failed(said: &str) -> bool {
-    let denied = |text: &str| ["not permitted", "not implemented"].iter().any(|word| text.contains(word));
-    // Its init process was killed, or ended, under the filter. Who notices first says so: the shim of containerd 2.4.2
-    // (cmd/containerd-shim-runc-v2/process/init_state.go), as a rule; or runc 1.5.2 (libcontainer/container_linux.go).
+/// Whether a message is one that runtimes give when they cannot load a filter, or when the filter ends them.
+fn filter_failed(message: &str) -> bool {
+    let denied = |text: &str| ["not permitted", "not implemented"].iter().any(|error| text.contains(error));
+    // The container's init process was killed, or ended, under the filter. The message comes from the program that
+    // notices it first: as a rule the shim of containerd 2.4.2 (cmd/containerd-shim-runc-v2/process/init_state.go), or
+    // runc 1.5.2 (libcontainer/container_linux.go).
     let runc_ended = [
         "cannot start a stopped process",
         "container process is already dead",
         "cannot start an already running container",
     ];
-    runc_ended.iter().any(|words| said.contains(words))
-        || ABOUT_FILTERS.iter().any(|words| said.contains(words)) && !said.contains("no such file or directory")
+    runc_ended.iter().any(|text| message.contains(text))
+        || ABOUT_FILTERS.iter().any(|text| message.contains(text)) && !message.contains("no such file or directory")
         // runc without no_new_privs loads the filter before its last calls; mounts are made before that.
-        || said.contains("error during container init") && !said.contains("mount") && denied(said)
+        || message.contains("error during container init") && !message.contains("mount") && denied(message)
         // crun's last call is the execve.
-        || said.contains("exec container process") && denied(said)
+        || message.contains("exec container process") && denied(message)
 }
 
-/// A directory that may stand in a status. It is the kubelet's, but what names it came through a stranger's pod.
+/// The directory, if it is safe to put into a status. It should be the kubelet's, but the message about it may be
+/// forged by the pod's author.
 fn harmless(place: &str) -> Option<String> {
     let harmless = |c: char| c.is_ascii_alphanumeric() || "/._-".contains(c);
     let fits = place.len() <= LONGEST_PLACE && place.starts_with('/') && place.chars().all(harmless);
@@ -167,10 +170,10 @@ mod tests {
     use super::*;
     use serde_json::{Value, json};
 
-    const FOUND_NOT: &str = "failed to create containerd container: cannot load seccomp profile \
+    const NOT_FOUND: &str = "failed to create containerd container: cannot load seccomp profile \
         \"/var/lib/kubelet/seccomp/profiles/a.json\": open /var/lib/kubelet/seccomp/profiles/a.json: no such file or directory";
 
-    /// A pod under the profile `a`, whose container says this.
+    /// A pod under the profile `a`, whose container has this state.
     fn pod(phase: &str, state: Value) -> WatchedPod {
         let using =
             json!({ "seccompProfile": { "type": "Localhost", "localhostProfile": "profiles/a.json" } });
@@ -189,9 +192,9 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_the_runtime_does_not_find_is_known_in_the_words_of_containerd_and_of_cri_o() {
+    fn a_missing_file_is_recognized_in_the_messages_of_containerd_and_of_cri_o() {
         let at = |place: &str| Some((Cause::FileNotFound, Some(place.to_owned())));
-        assert_eq!(waiting("CreateContainerError", FOUND_NOT), at("/var/lib/kubelet/seccomp/profiles"));
+        assert_eq!(waiting("CreateContainerError", NOT_FOUND), at("/var/lib/kubelet/seccomp/profiles"));
         let older = "failed to generate container \"f00\" spec: failed to generate spec opts: failed to generate \
             seccomp spec opts: cannot load seccomp profile \"/data/kubelet/seccomp/profiles/a.json\": open \
             /data/kubelet/seccomp/profiles/a.json: no such file or directory";
@@ -202,25 +205,26 @@ mod tests {
     }
 
     #[test]
-    fn another_file_that_is_not_there_is_not_the_profiles() {
+    fn a_missing_file_that_is_not_the_profiles_does_not_count() {
         for message in [
-            &FOUND_NOT.replace("a.json", "b.json"),
-            &FOUND_NOT.replace("/seccomp/", "/other/"),
+            &NOT_FOUND.replace("a.json", "b.json"),
+            &NOT_FOUND.replace("/seccomp/", "/other/"),
             "failed to create containerd container: get apparmor_parser version: open a.json: no such file or directory",
             "failed to create containerd task: exec: \"/bin/a.json\": stat /bin/a.json: no such file or directory",
         ] {
             assert_eq!(waiting("CreateContainerError", message), None, "{message}");
         }
-        assert_eq!(waiting("ImagePullBackOff", FOUND_NOT), None);
+        assert_eq!(waiting("ImagePullBackOff", NOT_FOUND), None);
     }
 
     #[test]
-    fn a_filter_under_which_a_runtime_ends_itself_is_known_in_the_words_of_runc_and_of_crun() {
+    fn a_filter_that_ends_the_runtime_is_recognized_in_the_messages_of_runc_and_of_crun() {
         let shim = "failed to create containerd task: failed to create shim task: OCI runtime create failed: runc \
             create failed: unable to start container process: error during container init: ";
         for message in [
-            // Of containerd 2.4.2 and runc 1.5.2 on a node, under profiles that deny all calls, or futex, capset, chdir,
-            // fstat, openat, prctl, read, setgroups alone. The first is said under all that end a process, too.
+            // Seen on a node with containerd 2.4.2 and runc 1.5.2, under profiles that deny all calls, or futex,
+            // capset, chdir, fstat, openat, prctl, read, setgroups alone. The first appears also under every profile
+            // that ends a process.
             "failed to start containerd task \"f00\": cannot start a stopped process",
             "failed to start containerd task \"f00\": OCI runtime start failed: cannot start an already running container",
             &format!("{shim}unable to apply caps: can't apply capabilities: operation not permitted"),
@@ -230,7 +234,7 @@ mod tests {
             &format!("{shim}unable to apply bounding set: operation not permitted"),
             &format!("{shim}read /proc/sys/kernel/cap_last_cap: operation not permitted"),
             &format!("{shim}unable to setup user: setgroups: operation not permitted"),
-            // Of their sources and of others'.
+            // From their sources, and from those of other runtimes.
             "failed to start containerd task \"f00\": OCI runtime start failed: container process is already dead: unknown",
             &format!(
                 "{shim}unable to init seccomp: error loading seccomp filter into kernel: error loading seccomp filter: errno 22"
@@ -247,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn a_listener_that_is_not_reached_is_known_in_the_words_of_runc_and_of_crun() {
+    fn a_listener_that_is_not_reached_is_recognized_in_the_messages_of_runc_and_of_crun() {
         let shim = "failed to create containerd task: failed to create shim task: OCI runtime create failed: runc \
             create failed: unable to start container process: ";
         let runc = "failed to connect with seccomp agent specified in the seccomp profile: dial unix /run/agent.sock: \
@@ -268,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_command_a_mount_or_a_stranger_is_to_blame_for_is_not_the_filters() {
+    fn a_failure_of_a_command_or_a_mount_or_a_name_with_seccomp_in_it_is_not_the_filters() {
         let shim = "failed to create containerd task: failed to create shim task: OCI runtime create failed: runc \
             create failed: unable to start container process: error during container init: ";
         for message in [
@@ -288,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn of_a_strangers_message_nothing_is_kept_but_a_harmless_directory() {
+    fn nothing_is_kept_of_a_message_but_a_harmless_directory() {
         let path = format!("/{}/seccomp/profiles", "x".repeat(5000));
         for path in [path.as_str(), "/a b/seccomp/profiles", "/a\n/seccomp/profiles", "a/seccomp/profiles"] {
             let message =
@@ -298,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pod_that_has_ended_speaks_for_ten_minutes() {
+    fn the_failure_of_a_pod_that_has_ended_counts_for_ten_minutes() {
         let state = |finished: Option<&str>| {
             json!({ "terminated": {
                 "reason": "StartError", "message": "container process is already dead", "finishedAt": finished,

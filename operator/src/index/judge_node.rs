@@ -7,72 +7,72 @@ use api::conditions::{self, node::GRACE};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use k8s_openapi::jiff::Timestamp;
 
-use super::judge_starts::StartsToWrite;
-use super::node::Class;
+use super::judge_starts::StartFailuresToWrite;
+use super::node::AgentState;
 use super::{Index, after};
-use crate::facts::Version;
+use crate::facts::ObjectVersion;
 use crate::notice::Notice;
 use crate::status;
 
-/// How long a report may be there without its Node. The Node may be registered late, or the news of it come late; and
-/// where a Node has gone that owns its report, the garbage collector takes the report by itself.
+/// How long a report may exist without its Node. The Node may be registered late, or its watch event may be late; and
+/// when a Node is deleted that owns its report, the garbage collector deletes the report.
 const ORPHANED: Duration = Duration::from_secs(300);
 
-/// What to do about a node, and when to ask again if nothing happens before.
+/// What to do about a node, and when to judge it again if nothing changes before.
 #[derive(Debug, Clone, PartialEq)]
 pub struct NodeVerdict {
     /// What to do.
-    pub step: NodeOperation,
-    /// When time alone changes the answer.
+    pub operation: NodeOperation,
+    /// When the verdict changes although no object does.
     pub requeue_at: Option<Timestamp>,
 }
 
 /// One write, or none.
 #[derive(Debug, Clone, PartialEq)]
 pub enum NodeOperation {
-    /// All is said.
+    /// Nothing to write.
     Nothing,
     /// Create the node's report, owned by the Node with this uid.
     CreateReport {
         /// The Node's uid.
         owner: String,
     },
-    /// Delete the report: no agent runs on the node any more, or it is not about this node, or about none.
+    /// Delete the report: no agent runs on the node any more, or the Node does not own the report, or there is no Node.
     DeleteReport {
         /// The version that was judged.
-        version: Version,
+        version: ObjectVersion,
     },
-    /// Write all conditions, and what belongs to them.
+    /// Write all conditions, and the start failures.
     WriteConditions {
         /// The version that was judged.
-        version: Version,
+        version: ObjectVersion,
         /// Whether the object has a status to write them into.
         has_status: bool,
         /// The conditions.
         conditions: Vec<Condition>,
-        /// The profiles under which containers do not start, where that is another list than the stored one.
+        /// The profiles under which containers do not start; `None` where the stored list has them.
         start_failures: Option<Vec<StartFailure>>,
-        /// What is worth an Event once it is written.
+        /// The Events to publish after the write.
         notices: Vec<Notice>,
     },
 }
 
 impl Index {
-    /// What to do about the report `name`; `None` unless it is there and its Node is not. A backup that was restored or a
-    /// manifest that was copied leaves such a report, and where it names no owner nobody else would ever take it.
+    /// What to do about the report `name`; `None` unless it exists and its Node does not. A restored backup or a copied
+    /// manifest leaves such a report, and where it has no owner, no garbage collector would ever delete it.
     #[must_use]
     pub fn judge_orphan(&self, name: &str, now: Timestamp) -> Option<NodeVerdict> {
         let node = self.nodes.get(name)?;
-        let (report, since) = (node.report.as_ref()?, node.orphaned?);
+        let (report, since) = (node.report.as_ref()?, node.orphaned_since?);
         let due = after(since, ORPHANED);
         Some(if now < due {
-            NodeVerdict { step: NodeOperation::Nothing, requeue_at: Some(due) }
-        } else if !self.doubtful.is_empty() {
-            // The Node may be missing from what is known; once the list is complete, the report is reconciled again.
-            NodeVerdict { step: NodeOperation::Nothing, requeue_at: None }
+            NodeVerdict { operation: NodeOperation::Nothing, requeue_at: Some(due) }
+        } else if !self.incomplete_kinds.is_empty() {
+            // The watch may have missed the Node; the next complete list queues the report again.
+            NodeVerdict { operation: NodeOperation::Nothing, requeue_at: None }
         } else {
             NodeVerdict {
-                step: NodeOperation::DeleteReport { version: report.version.clone() },
+                operation: NodeOperation::DeleteReport { version: report.version.clone() },
                 requeue_at: None,
             }
         })
@@ -83,8 +83,8 @@ impl Index {
     pub fn judge_node(&self, name: &str, now: Timestamp) -> Option<NodeVerdict> {
         let node = self.nodes.get(name)?;
         let object = node.object.as_ref()?;
-        let verdict = |step, requeue_at| Some(NodeVerdict { step, requeue_at });
-        let (class, report) = match (node.class, &node.report) {
+        let verdict = |operation, requeue_at| Some(NodeVerdict { operation, requeue_at });
+        let (agent_state, report) = match (node.agent_state, &node.report) {
             (None, Some(report)) => {
                 return verdict(NodeOperation::DeleteReport { version: report.version.clone() }, None);
             }
@@ -92,38 +92,40 @@ impl Index {
             (Some(_), None) => {
                 return verdict(NodeOperation::CreateReport { owner: object.uid.clone() }, None);
             }
-            // It belongs to an earlier node of this name, or to none, and then no garbage collector would take it.
-            (Some(_), Some(report)) if node.own_report().is_none() => {
+            // It belongs to an earlier node of this name, or to none; then no garbage collector would delete it.
+            (Some(_), Some(report)) if node.current_report().is_none() => {
                 return verdict(NodeOperation::DeleteReport { version: report.version.clone() }, None);
             }
-            (Some(class), Some(report)) => (class, report),
+            (Some(agent_state), Some(report)) => (agent_state, report),
         };
-        let time = node.next_class_change();
+        let time = node.next_agent_state_change();
         let late = node.behind.map(|since| after(since, GRACE));
-        let in_grace =
-            matches!(class, Class::Silent | Class::Reporting) && late.is_some_and(|late| now < late);
-        let wanted = match class {
-            Class::Unreachable => {
+        let in_grace = matches!(agent_state, AgentState::Silent | AgentState::Reporting)
+            && late.is_some_and(|late| now < late);
+        let wanted = match agent_state {
+            AgentState::Unreachable => {
                 Some(("Unknown", conditions::node::UNREACHABLE, "the node is not Ready in the cluster"))
             }
-            Class::AgentDown => Some((
+            AgentState::Down => Some((
                 "False",
                 conditions::node::AGENT_DOWN,
-                "no agent is ready on the node: nobody watches its files",
+                "no agent is ready on the node: its files are not watched",
             )),
-            Class::Joining => None,
+            AgentState::Joining => None,
             _ if in_grace => None,
-            Class::Silent => {
+            AgentState::Silent => {
                 Some(("False", conditions::node::NO_REPORT, "the node's agent has never reported"))
             }
-            Class::Reporting if late.is_some() => Some((
+            AgentState::Reporting if late.is_some() => Some((
                 "False",
                 conditions::node::BEHIND,
-                "the node lacks a profile; status.report says what it has",
+                "the node lacks a profile; status.report lists what it has",
             )),
-            Class::Reporting => Some(("True", conditions::node::ALL_PROFILES, "the node has every profile")),
+            AgentState::Reporting => {
+                Some(("True", conditions::node::ALL_PROFILES, "the node has every profile"))
+            }
         };
-        let (starts, starts_time) = self.judge_starts(node, now);
+        let (starts, starts_time) = self.start_failures_to_write(node, now);
         let late = late.filter(|_| in_grace);
         let time = [time, late, starts_time].into_iter().flatten().min();
         let ready = wanted.filter(|(status, reason, _)| {
@@ -142,7 +144,7 @@ impl Index {
                 .unwrap_or(Time(status::whole_seconds(now))),
         });
         let (containers_start, start_failures, notices) = match starts {
-            Some(StartsToWrite { condition, failures, cause }) => {
+            Some(StartFailuresToWrite { condition, failures, cause }) => {
                 (condition, Some(failures), cause.map(Notice::of_start).into_iter().collect())
             }
             None => (report.containers_start.clone(), None, Vec::new()),

@@ -8,33 +8,33 @@ use api::{NodeCounts, NodeFailure, OpenEnum, ProfileName, Removal, SeccompProfil
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use k8s_openapi::jiff::Timestamp;
 
-use super::listed::PODS_UNKNOWN;
-use super::node::{Class, Node};
-use super::pacing::Crowd;
+use super::node::{AgentState, Node};
+use super::pacing::NodeNumbers;
+use super::pods_listed::PODS_UNKNOWN;
 use super::profile::Profile;
 use super::users::{UNSCHEDULED, User};
 use super::{Index, after};
-use crate::facts::Version;
+use crate::facts::ObjectVersion;
 use crate::notice::{self, Notice};
 use crate::status::{self, Urgency};
 
-/// How long nodes that are reachable may take to confirm that they removed a file. After that the profile goes
-/// without them; their agents remove the file when they are back.
+/// How long reachable nodes may take to confirm that they removed a file. After that the operator releases the profile
+/// without them; their agents remove the file when they run again.
 const CONFIRMATION: Duration = Duration::from_secs(120);
-/// How long a list of all pods that named no unknown user counts: for the write that follows it, and not for one that is
-/// tried again later.
+/// How long a list of all pods without an unknown user is valid: for the write that follows it, and not for a retry of
+/// that write.
 const PODS_LISTED: Duration = Duration::from_secs(5);
-/// Names in a message; the rest is counted.
+/// Names in a message; the others are counted.
 const NAMED: usize = 5;
 
-/// What to do about a profile, and when to ask again if nothing happens before.
+/// What to do about a profile, and when to judge it again if nothing changes before.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ProfileVerdict {
-    /// The version that was judged: the precondition of what is done.
-    pub version: Version,
+    /// The version that was judged: the precondition of the write.
+    pub version: ObjectVersion,
     /// What to do.
-    pub step: ProfileOperation,
-    /// When time alone changes the answer.
+    pub operation: ProfileOperation,
+    /// When the verdict changes although no object does.
     pub requeue_at: Option<Timestamp>,
 }
 
@@ -43,28 +43,28 @@ pub struct ProfileVerdict {
 pub enum ProfileOperation {
     /// Nothing to write.
     Nothing,
-    /// Only counts and texts have changed, and [`ProfileVerdict::requeue_at`] is soon enough for them.
-    HoldBack,
-    /// Put our finalizer on.
+    /// Write nothing before [`ProfileVerdict::requeue_at`]: only counts and texts have changed.
+    Defer,
+    /// Add the operator's finalizer.
     AddFinalizer {
         /// Whether there is a list of finalizers to add it to.
         has_finalizers: bool,
     },
-    /// List all pods, and tell [`Index::pods_listed`]: as far as is known no pod uses the profile, which is being deleted,
-    /// but news of one may be under way.
+    /// List all pods and pass them to [`Index::pods_listed`]: the profile is being deleted and the index knows no pod
+    /// that uses it, but a watch event of one may still be to come.
     ListPods,
     /// Replace the status.
     WriteStatus {
         /// The whole new status.
         status: Box<SeccompProfileStatus>,
-        /// What is worth an Event once it is written.
+        /// The Events to publish after the write.
         notices: Vec<Notice>,
     },
-    /// Take our finalizer off.
+    /// Remove the operator's finalizer.
     Release {
-        /// Where it stands in the list.
+        /// Its position in the list.
         finalizer: usize,
-        /// Nodes that have not confirmed that they removed the file; more than none after a time-out only.
+        /// Nodes that have not confirmed that they removed the file; not empty only after a time-out.
         unconfirmed: Vec<String>,
     },
 }
@@ -73,36 +73,37 @@ pub enum ProfileOperation {
 #[derive(Debug, Default)]
 struct Usage {
     in_use: bool,
-    /// No list of all pods says that there is no other.
+    /// Lists of all pods fail, so that there may be more.
     unlisted: bool,
-    /// How many are live, and the first by name; counted for a deletion only.
+    /// The live ones, sorted by name; collected for a deletion only.
     live: Vec<String>,
-    /// Some are on a node that is there and cannot be reached.
+    /// Some are on a Node that exists and is unreachable.
     cut_off: bool,
-    /// When time alone changes this: the last pod that holds it has been unscheduled for too long, or, where the pods
-    /// are named, the next one.
+    /// When this changes although no object does: when the last pod that keeps the profile will have been unscheduled
+    /// for too long; for a deletion, whose status names the pods, when the next one will.
     until: Option<Timestamp>,
 }
 
 impl Index {
-    /// What to do about the profile `name`; `None` if there is no such profile. Whoever asks does it, and asks again by
-    /// [`ProfileVerdict::requeue_at`]: what may wait for that makes the profile due no sooner.
-    #[must_use = "nobody looks again before the verdict says so"]
-    pub fn verdict_on_profile(&mut self, name: &str, now: Timestamp) -> Option<ProfileVerdict> {
-        let verdict = self.judge_profile(name, now)?;
+    /// What to do about the profile `name`; `None` if there is no such profile. The caller carries the verdict out and
+    /// judges again at [`ProfileVerdict::requeue_at`]: until then, changes that may wait do not queue the profile.
+    #[must_use = "until the verdict's time, changes that may wait do not queue the profile"]
+    pub fn judge_profile(&mut self, name: &str, now: Timestamp) -> Option<ProfileVerdict> {
+        let verdict = self.profile_verdict(name, now)?;
         if let Some(profile) = self.profiles.get_mut(name) {
-            let holds = verdict.step == ProfileOperation::HoldBack;
-            profile.pacing.hold_until(verdict.requeue_at.filter(|_| holds));
+            let defers = verdict.operation == ProfileOperation::Defer;
+            profile.pacing.defer_until(verdict.requeue_at.filter(|_| defers));
         }
         Some(verdict)
     }
 
-    /// The answer to [`Self::verdict_on_profile`].
-    pub(super) fn judge_profile(&self, name: &str, now: Timestamp) -> Option<ProfileVerdict> {
+    /// The verdict of [`Self::judge_profile`], which remembers whether it deferred a write.
+    pub(super) fn profile_verdict(&self, name: &str, now: Timestamp) -> Option<ProfileVerdict> {
         let profile = self.profiles.get(name)?;
         let facts = &profile.facts;
-        let verdict =
-            |step, requeue_at| Some(ProfileVerdict { version: facts.version.clone(), step, requeue_at });
+        let verdict = |operation, requeue_at| {
+            Some(ProfileVerdict { version: facts.version.clone(), operation, requeue_at })
+        };
         match (facts.deleting(), facts.finalizer) {
             (false, None) => {
                 return verdict(
@@ -110,7 +111,7 @@ impl Index {
                     None,
                 );
             }
-            // It goes, or others hold it: no business of ours either way.
+            // It is gone, or waits for the finalizers of others.
             (true, None) => return verdict(ProfileOperation::Nothing, None),
             (true, Some(finalizer)) if facts.removal_approved => {
                 let over = profile.approved_since.is_some_and(|since| after(since, CONFIRMATION) <= now);
@@ -125,25 +126,26 @@ impl Index {
         let waits = facts.deleting() && !facts.removal_approved && !facts.delete_in_use;
         let listed = profile.pods_listed.is_some_and(|at| at <= now && now < after(at, PODS_LISTED));
         if waits && self.is_unused(&usage) && !listed {
-            if !profile.is_unlisted_news(now) {
+            if !profile.must_report_pods_unknown(now) {
                 return verdict(ProfileOperation::ListPods, None);
             }
-            // The answer to this write makes it due for the next list.
+            // The answer to this write queues the profile for the next list.
             usage.unlisted = true;
         }
-        let withheld = profile.pacing.ready_from(now).filter(|_| profile.tally.is_ready());
-        let wanted = self.status(name, profile, &usage, withheld.is_some(), now);
+        let ready_withheld = profile.pacing.ready_from(now).filter(|_| profile.tally.is_ready());
+        let wanted = self.status(name, profile, &usage, ready_withheld.is_some(), now);
         let confirmation =
             profile.approved_since.filter(|_| facts.deleting()).map(|since| after(since, CONFIRMATION));
-        let time = [usage.until, confirmation, withheld].into_iter().flatten().min();
+        let time = [usage.until, confirmation, ready_withheld].into_iter().flatten().min();
         let urgency = status::urgency(facts.status.as_ref(), &wanted);
         let fails = wanted.state == Some(State::Failed.into());
-        let crowd = Crowd { nodes: self.nodes.len(), joining: profile.tally.joining, joins: &self.joins };
+        let numbers =
+            NodeNumbers { nodes: self.nodes.len(), joining: profile.tally.joining, joins: &self.joins };
         if urgency == Urgency::None {
             return verdict(ProfileOperation::Nothing, time);
         }
-        if let Some(from) = profile.pacing.write_from(urgency, fails, crowd, now) {
-            return verdict(ProfileOperation::HoldBack, Some(time.map_or(from, |time| time.min(from))));
+        if let Some(from) = profile.pacing.write_from(urgency, fails, numbers, now) {
+            return verdict(ProfileOperation::Defer, Some(time.map_or(from, |time| time.min(from))));
         }
         let overridden = facts.delete_in_use && usage.in_use;
         let notices = notice::of_change(facts.status.as_ref(), &wanted, overridden, usage.cut_off);
@@ -154,7 +156,7 @@ impl Index {
     pub fn status_written(&mut self, name: &str, status: &SeccompProfileStatus, now: Timestamp) {
         if let Some(profile) = self.profiles.get_mut(name) {
             let failed = status.state == Some(State::Failed.into());
-            profile.pacing.status_written(profile.want(), status::is_ready(status), failed, now);
+            profile.pacing.status_written(profile.expected_hash(), status::is_ready(status), failed, now);
         }
     }
 
@@ -180,7 +182,8 @@ impl Index {
                 }
             };
             usage.in_use |= live;
-            // Whether one is live is all that a settled profile needs to know; a deletion names them.
+            // Unless the profile is being deleted, only whether any pod is live matters; a deletion's status names
+            // them.
             match profile.facts.deleting() {
                 true if live => usage.live.push(user.display.clone()),
                 false if bound => break,
@@ -194,9 +197,9 @@ impl Index {
         usage
     }
 
-    /// Whether no pod that is known uses it, and none is missing that a watch should have brought.
+    /// Whether no known pod uses it, and the index lacks no pod or node.
     fn is_unused(&self, usage: &Usage) -> bool {
-        !usage.in_use && !usage.unlisted && self.doubtful.is_empty()
+        !usage.in_use && !usage.unlisted && self.incomplete_kinds.is_empty()
     }
 
     fn status(
@@ -204,14 +207,14 @@ impl Index {
         name: &str,
         profile: &Profile,
         usage: &Usage,
-        withheld: bool,
+        ready_withheld: bool,
         now: Timestamp,
     ) -> SeccompProfileStatus {
         let facts = &profile.facts;
         let tally = profile.tally;
         let approve =
             facts.removal_approved || facts.deleting() && (self.is_unused(usage) || facts.delete_in_use);
-        let (ready, ready_reason, ready_message) = self.ready(profile, approve, withheld);
+        let (ready, ready_reason, ready_message) = self.ready(profile, approve, ready_withheld);
         let (accepted, accepted_reason, accepted_message) = match &facts.content {
             Ok(_) => (true, "Valid", "the profile is valid".to_owned()),
             Err(error) => (false, "InvalidProfile", status::bounded(error, 2048)),
@@ -224,7 +227,8 @@ impl Index {
             let (reason, message) = self.deleting(name, profile, usage, approve);
             conditions.push(condition(conditions::DELETING, true, reason, message, facts.generation));
         } else if facts.content.is_err() {
-            let message = "it will not become ready as it is: the condition Accepted says why".to_owned();
+            let message =
+                "the profile cannot become ready: the condition Accepted gives the reason".to_owned();
             conditions.push(condition(conditions::STALLED, true, accepted_reason, message, facts.generation));
         }
         status::keep_transition_times(facts.status.as_ref(), &mut conditions, now);
@@ -259,7 +263,7 @@ impl Index {
         }
     }
 
-    fn ready(&self, profile: &Profile, approve: bool, withheld: bool) -> (bool, &'static str, String) {
+    fn ready(&self, profile: &Profile, approve: bool, ready_withheld: bool) -> (bool, &'static str, String) {
         let tally = profile.tally;
         if profile.facts.content.is_err() {
             return (false, "InvalidProfile", "the profile is invalid; files stay as they were".to_owned());
@@ -268,18 +272,18 @@ impl Index {
             return (false, "RemovalApproved", "the file is being removed from the nodes".to_owned());
         }
         let mut message = format!("{} of {} nodes hold it", tally.ready, tally.desired());
-        for (number, what) in
+        for (number, state) in
             [(tally.failed, "failed"), (tally.joining, "joining"), (tally.unreachable, "unreachable")]
         {
             if number > 0 {
-                message += &format!("; {number} {what}");
+                message += &format!("; {number} {state}");
             }
         }
         if tally.pending > 0 {
             let pending = profile.pending.iter().map(|name| {
-                match self.nodes.get(&**name).and_then(|node| node.class) {
-                    Some(Class::AgentDown) => format!("{name} ({})", conditions::node::AGENT_DOWN),
-                    Some(Class::Silent) => format!("{name} ({})", conditions::node::NO_REPORT),
+                match self.nodes.get(&**name).and_then(|node| node.agent_state) {
+                    Some(AgentState::Down) => format!("{name} ({})", conditions::node::AGENT_DOWN),
+                    Some(AgentState::Silent) => format!("{name} ({})", conditions::node::NO_REPORT),
                     _ => name.to_string(),
                 }
             });
@@ -292,12 +296,8 @@ impl Index {
             (false, "RollingOut", message)
         } else if tally.ready == 0 {
             (false, "NoNodes", message)
-        } else if withheld {
-            (
-                false,
-                "RollingOut",
-                format!("{message}; waiting until the reports are sure to be of these contents"),
-            )
+        } else if ready_withheld {
+            (false, "RollingOut", format!("{message}; waiting until no outdated report can arrive"))
         } else {
             (true, "AllNodesReady", message)
         }
@@ -320,7 +320,7 @@ impl Index {
         } else if !usage.in_use {
             (
                 PODS_UNKNOWN,
-                "news of pods or nodes is missing: the file stays until it is known that no pod uses it"
+                "the operator's cache may lack pods or nodes: the file stays until it is known that no pod uses it"
                     .to_owned(),
             )
         } else {
@@ -330,7 +330,7 @@ impl Index {
             (
                 "InUse",
                 format!(
-                    "{pods} {plural} it: {names}; the annotation {DELETE_IN_USE}: \"true\" deletes it all the same"
+                    "{pods} {plural} it: {names}; the annotation {DELETE_IN_USE}: \"true\" deletes it anyway"
                 ),
             )
         }
@@ -344,11 +344,14 @@ impl Index {
 
     fn failures(&self, name: &str, profile: &Profile) -> Vec<NodeFailure> {
         let failure = |node: &Arc<str>| {
-            let problem = self.nodes.get(&**node)?.own_report()?.problems.get(name)?;
+            let problem = self.nodes.get(&**node)?.current_report()?.problems.get(name)?;
             let message = match &problem.state {
                 OpenEnum::Known(_) => problem.message.clone(),
                 OpenEnum::Unknown(state) => {
-                    format!("the agent says {state}, which this operator does not know: {}", problem.message)
+                    format!(
+                        "the agent reports {state}, which this operator does not know: {}",
+                        problem.message
+                    )
                 }
             };
             Some(NodeFailure {

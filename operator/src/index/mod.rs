@@ -1,19 +1,19 @@
-//! The cluster as the operator knows it, and what follows from each piece of news.
+//! The state of the cluster as the watches have brought it, and what each update makes necessary.
 //!
-//! Plain, synchronous state: objects go in as facts, in any order that watches can deliver, and out come the names
-//! of the profiles and nodes that are worth another look ([`Index::take_dirty`]). What to do about one of them is a
-//! question to [`Index::verdict_on_profile`] and [`Index::judge_node`]. Time is an argument everywhere.
+//! Plain, synchronous state: facts about objects go in, in any order in which watches can deliver them; out come the
+//! keys of what must be reconciled ([`Index::take_dirty`]). [`Index::judge_profile`], [`Index::judge_node`] and
+//! [`Index::judge_orphan`] decide what to do about one of them. Time is an argument everywhere.
 //!
-//! Everything is incremental. Each profile holds a [`Tally`] of its nodes, each node the number of profiles that it
-//! lacks; a change takes the old contributions out, changes the facts and puts the new ones in. News about a node
-//! costs work in proportion to the profiles, never to the other nodes, and the other way round.
+//! Everything is incremental. Each profile has a [`Tally`] of its nodes, each node the number of profiles that it
+//! lacks; a change subtracts the old contributions, changes the facts and adds the new ones. An update of a node costs
+//! work in proportion to the number of profiles, never of other nodes, and the other way round.
 
 mod judge_node;
 mod judge_profile;
 mod judge_starts;
-mod listed;
 mod node;
 mod pacing;
+mod pods_listed;
 mod profile;
 mod starts;
 mod tally;
@@ -27,21 +27,21 @@ use std::time::Duration;
 
 use k8s_openapi::jiff::Timestamp;
 
-use crate::facts::{NodeFacts, PodFacts, PodKind, ProfileFacts, ReportFacts, Source, Version};
+use crate::facts::{NodeFacts, ObjectVersion, PodFacts, PodKind, ProfileFacts, ReportFacts, UpdateSource};
 
 pub use judge_node::{NodeOperation, NodeVerdict};
 pub use judge_profile::{ProfileOperation, ProfileVerdict};
-pub use listed::Listed;
-pub use node::Class;
+pub use node::AgentState;
+pub use pods_listed::ListedUsers;
 pub use tally::{NodeState, Tally};
 
 use node::Node;
 use pacing::Joins;
 use profile::Profile;
-use starts::Witnesses;
+use starts::FailingPods;
 use users::Users;
 
-/// The cluster as the operator knows it.
+/// The state of the cluster as the watches have brought it.
 #[derive(Debug)]
 pub struct Index {
     /// Where profiles lie below the kubelet's `seccomp/`.
@@ -49,26 +49,28 @@ pub struct Index {
     profiles: BTreeMap<String, Profile>,
     nodes: BTreeMap<String, Node>,
     users: Users,
-    /// Pods of which some container does not start because of a profile.
-    witnesses: Witnesses,
+    /// Pods that have a container which does not start because of a profile.
+    failing_pods: FailingPods,
     /// The node of each agent's pod, by the pod's uid.
     agents: HashMap<String, String>,
-    /// Kinds of which some objects may not be known.
-    doubtful: BTreeSet<&'static str>,
-    /// The latest version of any report that the watch has brought: what was created before is known, or gone.
-    reports_seen: Option<Version>,
+    /// Kinds of which the index may lack objects.
+    incomplete_kinds: BTreeSet<&'static str>,
+    /// The latest version of any report that the watch has brought: the index has every report that was created before
+    /// and still exists.
+    reports_seen: Option<ObjectVersion>,
     /// Nodes whose report is known only from the answer to its creation.
     created: BTreeSet<String>,
-    /// When the reports were last listed: what was created before is known, or gone, or the watch brings it.
+    /// When the reports were last listed: the list or the watch has brought, or will bring, every report that was
+    /// created before and still exists.
     reports_listed: Option<Timestamp>,
-    /// When nodes have joined, for which mere counts wait.
+    /// When nodes have joined, for whose reports mere counts wait.
     joins: Joins,
     dirty: Dirty,
-    /// How long contents took that have become Ready since somebody asked.
+    /// How long contents took that have become Ready since [`Self::take_rollouts`] was last called.
     rollouts: Vec<Duration>,
 }
 
-/// What is reconciled.
+/// What one reconciliation is about.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum WorkKey {
     /// The profile of this name.
@@ -79,7 +81,7 @@ pub enum WorkKey {
     Orphan(String),
 }
 
-/// What is to be reconciled, each once.
+/// What must be reconciled, each once.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Dirty {
     pub(crate) profiles: BTreeSet<String>,
@@ -107,9 +109,9 @@ impl Index {
             profiles: BTreeMap::new(),
             nodes: BTreeMap::new(),
             users: Users::default(),
-            witnesses: Witnesses::default(),
+            failing_pods: FailingPods::default(),
             agents: HashMap::new(),
-            doubtful: BTreeSet::new(),
+            incomplete_kinds: BTreeSet::new(),
             reports_seen: None,
             created: BTreeSet::new(),
             reports_listed: None,
@@ -119,18 +121,18 @@ impl Index {
         }
     }
 
-    /// What is to be reconciled because of changes since the last call.
+    /// What must be reconciled because of changes since the last call.
     pub fn take_dirty(&mut self) -> Dirty {
         std::mem::take(&mut self.dirty)
     }
 
-    /// How long new contents took from when this process saw them until it saw a status that calls them Ready; those that
-    /// have become so since the last call.
+    /// For each profile whose new contents have become Ready since the last call: the time from when this process saw
+    /// them until it saw a status that calls them Ready.
     pub fn take_rollouts(&mut self) -> Vec<Duration> {
         std::mem::take(&mut self.rollouts)
     }
 
-    /// Marks everything as to be reconciled, as at the start.
+    /// Queues every object.
     pub fn queue_all(&mut self) {
         self.dirty.profiles.extend(self.profiles.keys().cloned());
         self.dirty.nodes.extend(self.nodes.keys().cloned());
@@ -142,10 +144,10 @@ impl Index {
         self.dirty.orphans.extend(orphans.map(|(name, _)| name.clone()));
     }
 
-    /// A profile was created or changed, or we changed it ourselves.
-    pub fn apply_profile(&mut self, facts: ProfileFacts, source: Source, now: Timestamp) {
+    /// A profile was created or changed, by the operator or somebody else.
+    pub fn apply_profile(&mut self, facts: ProfileFacts, source: UpdateSource, now: Timestamp) {
         let name = facts.name.clone();
-        if !source.counts(&facts.version, self.profile_version(&name)) {
+        if !source.accepts(&facts.version, self.profile_version(&name)) {
             return;
         }
         self.dirty.profiles.insert(name.clone());
@@ -158,15 +160,15 @@ impl Index {
                     self.profiles.insert(name, profile);
                     return;
                 }
-                self.lacks_no_more(&name, &profile, now);
+                self.subtract_lacking(&name, &profile, now);
                 self.rollouts.extend(profile.update(facts, now));
                 profile.clear_counts();
                 profile
             }
-            // New, or deleted and recreated while nobody looked: nothing of the old one counts.
+            // New, or deleted and recreated unobserved: nothing of the old one counts.
             old => {
                 if let Some(old) = old {
-                    self.lacks_no_more(&name, &old, now);
+                    self.subtract_lacking(&name, &old, now);
                 }
                 Profile::new(facts, now)
             }
@@ -176,19 +178,19 @@ impl Index {
             profile.count(&node.name, contribution, Sign::Plus);
             let lacks = contribution.lacking && node.lack(Sign::Plus, now);
             // New contents may start.
-            if lacks || !node.starts.is_empty() {
+            if lacks || !node.start_failures.is_empty() {
                 self.dirty.nodes.insert(node_name.clone());
             }
         }
         self.profiles.insert(name, profile);
     }
 
-    /// A profile is gone.
+    /// A profile was deleted.
     pub fn delete_profile(&mut self, name: &str, uid: &str, now: Timestamp) {
         if self.profiles.get(name).is_some_and(|profile| profile.facts.version.uid == uid)
             && let Some(profile) = self.profiles.remove(name)
         {
-            self.lacks_no_more(name, &profile, now);
+            self.subtract_lacking(name, &profile, now);
             self.dirty.profiles.insert(name.to_owned());
         }
     }
@@ -196,43 +198,45 @@ impl Index {
     /// A Node was created or changed.
     pub fn apply_node(&mut self, facts: NodeFacts, now: Timestamp) {
         let name = facts.name.clone();
-        self.touch_used_if(self.nodes.get(&name).is_none_or(|node| !node.hosts_like(&facts)));
+        if self.nodes.get(&name).is_none_or(|node| !node.same_liveness(&facts)) {
+            self.queue_used_profiles();
+        }
         self.change_node(&name, now, |node| node.set_object(facts, now));
     }
 
-    /// A Node is gone.
+    /// A Node was deleted.
     pub fn delete_node(&mut self, name: &str, uid: &str, now: Timestamp) {
         if self.nodes.get(name).and_then(|node| node.object.as_ref()).is_some_and(|object| object.uid == uid)
         {
-            self.touch_used_if(true);
+            self.queue_used_profiles();
             self.change_node(name, now, |node| node.object = None);
         }
     }
 
-    /// A report was created or changed, or we created it or changed its conditions; then `now` is when that was begun.
-    pub fn apply_report(&mut self, facts: ReportFacts, source: Source, now: Timestamp) {
+    /// A report was created or changed. Where the operator did so itself, `now` is when it began the write.
+    pub fn apply_report(&mut self, facts: ReportFacts, source: UpdateSource, now: Timestamp) {
         let name = facts.node.clone();
         let known = self.nodes.get(&name).and_then(|node| node.report.as_ref());
         let seen = self.reports_seen.as_ref();
         let passed = seen.is_some_and(|seen| !seen.is_older_than(&facts.version))
             || self.reports_listed.is_some_and(|listed| now <= listed);
-        if source == Source::Created && passed {
+        if source == UpdateSource::Created && passed {
             return;
         }
-        if source.counts(&facts.version, known.map(|known| &known.version)) {
-            if source == Source::Watch && seen.is_none_or(|seen| seen.is_older_than(&facts.version)) {
+        if source.accepts(&facts.version, known.map(|known| &known.version)) {
+            if source == UpdateSource::Watch && seen.is_none_or(|seen| seen.is_older_than(&facts.version)) {
                 self.reports_seen = Some(facts.version.clone());
             }
             match source {
-                Source::Created => _ = self.created.insert(name.clone()),
-                Source::List | Source::Watch => _ = self.created.remove(&name),
-                Source::Answer => {}
+                UpdateSource::Created => _ = self.created.insert(name.clone()),
+                UpdateSource::List | UpdateSource::Watch => _ = self.created.remove(&name),
+                UpdateSource::Answer => {}
             }
             self.change_node(&name, now, |node| node.set_report(Some(facts)));
         }
     }
 
-    /// A report is gone.
+    /// A report was deleted.
     pub fn delete_report(&mut self, name: &str, uid: &str, now: Timestamp) {
         let known = self.nodes.get(name).and_then(|node| node.report.as_ref());
         if known.is_some_and(|known| known.version.uid == uid) {
@@ -241,7 +245,7 @@ impl Index {
         }
     }
 
-    /// A Pod was created or changed. It may have been something else to us before: labels change.
+    /// A Pod was created or changed. Its kind may have changed, because labels can.
     pub fn apply_pod(&mut self, mut pod: PodFacts, now: Timestamp) {
         let agent = match (&pod.kind, &pod.node) {
             (PodKind::Agent { ready, since }, Some(node)) => {
@@ -259,44 +263,44 @@ impl Index {
         if let Some((node, ready, since)) = agent {
             self.change_node(&node, now, |node| node.agent_pod(&pod.uid, Some(ready), since));
         }
-        self.dirty.nodes.extend(self.witnesses.apply(&mut pod));
+        self.dirty.nodes.extend(self.failing_pods.apply(&mut pod));
         self.dirty.profiles.extend(self.users.apply(pod));
     }
 
-    /// A Pod is gone.
+    /// A Pod was deleted.
     pub fn delete_pod(&mut self, uid: &str, now: Timestamp) {
         if let Some(node) = self.agents.remove(uid) {
             self.change_node(&node, now, |node| node.agent_pod(uid, None, now));
         }
-        self.dirty.nodes.extend(self.witnesses.delete(uid));
+        self.dirty.nodes.extend(self.failing_pods.delete(uid));
         self.dirty.profiles.extend(self.users.delete(uid));
     }
 
-    /// News of Pods or Nodes may be missing: until [`Self::is_whole`] no file goes that some pod may need.
-    pub fn doubt(&mut self, kind: &'static str) {
-        self.doubtful.insert(kind);
+    /// The index may lack Pods or Nodes: until [`Self::kind_is_complete`], no file is removed that some pod may need.
+    pub fn kind_may_be_incomplete(&mut self, kind: &'static str) {
+        self.incomplete_kinds.insert(kind);
     }
 
-    /// A list of the kind is complete, so that no object of it is missing.
-    pub fn is_whole(&mut self, kind: &'static str) {
-        if self.doubtful.remove(kind) && self.doubtful.is_empty() {
-            // What had to wait for it.
+    /// A list of the kind is complete: the index lacks no object of it.
+    pub fn kind_is_complete(&mut self, kind: &'static str) {
+        if self.incomplete_kinds.remove(kind) && self.incomplete_kinds.is_empty() {
+            // These wait for it.
             let deleting = self.profiles.iter().filter(|(_, profile)| profile.facts.deleting());
             self.dirty.profiles.extend(deleting.map(|(name, _)| name.clone()));
             self.queue_orphans();
         }
     }
 
-    /// Lets the time that has passed change a node's class, and what is known of the starts there.
+    /// Updates the state of a node's agent and its start failures to the time `now`.
     pub fn pass_time(&mut self, node: &str, now: Timestamp) {
-        if self.nodes.get(node).is_some_and(|node| node.classify(now) != node.class) {
+        if self.nodes.get(node).is_some_and(|node| node.agent_state_at(now) != node.agent_state) {
             self.change_node(node, now, |_| {});
         }
-        self.note_starts(node, now);
+        self.update_start_failures(node, now);
     }
 
-    /// A list of the reports is complete, as of `now`. One that is known only from the answer to its creation, and that the
-    /// list did not bring, is gone.
+    /// A list of the reports is complete, as of `now`. A report that is known only from the answer to its creation and
+    /// that the list did not bring does not exist any more.
     pub fn reports_listed(&mut self, now: Timestamp) {
         for name in std::mem::take(&mut self.created) {
             self.change_node(&name, now, |node| node.set_report(None));
@@ -317,56 +321,56 @@ impl Index {
         self.users.count(profile)
     }
 
-    /// How each node stands that should have an agent, as of now.
-    pub fn classes(&self, now: Timestamp) -> impl Iterator<Item = Class> {
-        self.nodes.values().filter_map(move |node| node.classify(now))
+    /// The state of the agent of each node that should have one, as of `now`.
+    pub fn agent_states(&self, now: Timestamp) -> impl Iterator<Item = AgentState> {
+        self.nodes.values().filter_map(move |node| node.agent_state_at(now))
     }
 
-    /// What is known of a profile.
+    /// The facts of a profile.
     #[must_use]
     pub fn profile(&self, name: &str) -> Option<&ProfileFacts> {
         Some(&self.profiles.get(name)?.facts)
     }
 
-    /// The version of a profile that is known, for writes.
+    /// The latest known version of a profile.
     #[must_use]
-    pub fn profile_version(&self, name: &str) -> Option<&Version> {
+    pub fn profile_version(&self, name: &str) -> Option<&ObjectVersion> {
         Some(&self.profile(name)?.version)
     }
 
-    /// The version of a node's report that is known.
+    /// The latest known version of a node's report.
     #[must_use]
-    pub fn report_version(&self, node: &str) -> Option<&Version> {
+    pub fn report_version(&self, node: &str) -> Option<&ObjectVersion> {
         Some(&self.nodes.get(node)?.report.as_ref()?.version)
     }
 
-    /// Takes what each node lacks of this profile off what it lacks.
-    fn lacks_no_more(&mut self, name: &str, profile: &Profile, now: Timestamp) {
+    /// Subtracts this profile from the count of missing profiles of each node that lacks it.
+    fn subtract_lacking(&mut self, name: &str, profile: &Profile, now: Timestamp) {
         for (node_name, node) in &mut self.nodes {
             let contribution = node.contribution(name, profile);
             let lacks_none = contribution.lacking && node.lack(Sign::Minus, now);
-            if lacks_none || !node.starts.is_empty() {
+            if lacks_none || !node.start_failures.is_empty() {
                 self.dirty.nodes.insert(node_name.clone());
             }
         }
     }
 
-    /// Changes one node between taking its contributions out and putting them back in.
+    /// Changes one node: subtracts its old contributions from the counts and adds the new ones.
     fn change_node(&mut self, name: &str, now: Timestamp, change: impl FnOnce(&mut Node)) {
         let mut node = self.nodes.remove(name).unwrap_or_else(|| Node::new(name, now));
-        let mut words = node.words();
+        let mut files = node.reported_files();
         let before: Vec<_> =
-            self.profiles.iter().map(|(name, profile)| node.view(words.of(name), profile)).collect();
+            self.profiles.iter().map(|(name, profile)| node.view(files.of(name), profile)).collect();
         change(&mut node);
-        let was = node.class;
-        node.class = node.classify(now);
-        if node.class == Some(Class::Joining) && was != node.class {
+        let was = node.agent_state;
+        node.agent_state = node.agent_state_at(now);
+        if node.agent_state == Some(AgentState::Joining) && was != node.agent_state {
             self.joins.node_joins(now);
         }
         let mut lacks = 0;
-        let mut words = node.words();
+        let mut files = node.reported_files();
         for (before, (profile_name, profile)) in before.into_iter().zip(&mut self.profiles) {
-            let after = node.view(words.of(profile_name), profile);
+            let after = node.view(files.of(profile_name), profile);
             lacks += u32::from(after.contribution.lacking);
             if before != after && profile.recount(&node.name, before.contribution, after.contribution, now) {
                 self.dirty.profiles.insert(profile_name.clone());
@@ -374,7 +378,7 @@ impl Index {
         }
         node.set_lacking(lacks, now);
         self.dirty.nodes.insert(name.to_owned());
-        node.note_orphaned(now);
+        node.update_orphaned_since(now);
         if node.is_orphaned() {
             self.dirty.orphans.insert(name.to_owned());
         }
@@ -383,20 +387,18 @@ impl Index {
         }
     }
 
-    /// Whether a pod is live can turn on whether its node is there and reachable.
-    fn touch_used_if(&mut self, changed: bool) {
-        if changed {
-            self.dirty.profiles.extend(self.users.used().cloned());
-        }
+    /// Queues every profile that a pod names: whether the pod is live can depend on its node.
+    fn queue_used_profiles(&mut self) {
+        self.dirty.profiles.extend(self.users.used().cloned());
     }
 }
 
-/// `time` and `span` later; the end of time where a node or a pod claims a time so late that this would be beyond it.
+/// `span` after `time`; the latest possible time where an object has a time so late that the sum would overflow.
 fn after(time: Timestamp, span: Duration) -> Timestamp {
     time.checked_add(span).unwrap_or(Timestamp::MAX)
 }
 
-/// Whether a contribution is put in or taken out.
+/// Whether a contribution is added or subtracted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Sign {
     Plus,

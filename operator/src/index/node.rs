@@ -10,36 +10,35 @@ use k8s_openapi::jiff::Timestamp;
 use profile::ShortHash;
 
 use super::profile::Profile;
-use super::starts::Starts;
+use super::starts::ObservedFailures;
 use super::tally::{Contribution, NodeState};
 use super::{Sign, after};
 use crate::facts::{NodeFacts, ReportFacts};
 
-/// How long a new node may take to its first report before it counts as pending: agents have no host network, so a
-/// node turns Ready before its agent can run.
+/// How long a new node may take until its first report before it counts as pending. It turns Ready before its agent can
+/// run, because agents have no host network.
 pub(super) const JOINING: Duration = Duration::from_secs(120);
-/// How long an agent may be down before nobody counts as watching the node's files.
+/// How long an agent may be down before the node's files count as unwatched.
 pub(super) const AGENT_DOWN: Duration = Duration::from_secs(300);
 
-/// How a node stands, apart from any profile.
+/// The state of a node and its agent, whatever the profile.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Class {
-    /// It is younger than two minutes and has not reported.
+pub enum AgentState {
+    /// The node is younger than two minutes and its agent has not reported.
     Joining,
-    /// Its Ready condition is not True.
+    /// The node's Ready condition is not True.
     Unreachable,
-    /// No agent has been ready there for five minutes.
-    AgentDown,
-    /// It has not reported.
+    /// No agent has been ready on the node for five minutes.
+    Down,
+    /// The agent has not reported, and the node is not new.
     Silent,
-    /// It has reported.
+    /// The agent has reported.
     Reporting,
 }
 
-impl Class {
+impl AgentState {
     /// All of them.
-    pub const ALL: [Self; 5] =
-        [Self::Joining, Self::Unreachable, Self::AgentDown, Self::Silent, Self::Reporting];
+    pub const ALL: [Self; 5] = [Self::Joining, Self::Unreachable, Self::Down, Self::Silent, Self::Reporting];
 
     /// One word for a metric label.
     #[must_use]
@@ -47,14 +46,14 @@ impl Class {
         match self {
             Self::Joining => "joining",
             Self::Unreachable => "unreachable",
-            Self::AgentDown => "down",
+            Self::Down => "down",
             Self::Silent => "silent",
             Self::Reporting => "reporting",
         }
     }
 }
 
-/// One node. Each part may come before the others.
+/// One node. The Node, the report and the agent's pod may arrive in any order.
 #[derive(Debug)]
 pub(super) struct Node {
     pub(super) name: Arc<str>,
@@ -62,74 +61,77 @@ pub(super) struct Node {
     /// The uid of the last Node of this name.
     uid: Option<String>,
     pub(super) report: Option<ReportFacts>,
-    /// By uid, whether it is ready: during an update there are two.
+    /// The agent's pods by uid, and whether each is ready: during an update there are two.
     agents: BTreeMap<String, bool>,
     /// Since when no agent is ready, if none is.
-    agent_down: Option<Down>,
-    /// When this process first heard of the last Node of this name.
+    agent_down: Option<DownSince>,
+    /// When this process first saw the last Node of this name.
     first_seen: Timestamp,
     /// `None` where no agent should run: there is no Node, or it is not selected.
-    pub(super) class: Option<Class>,
+    pub(super) agent_state: Option<AgentState>,
     /// How many profiles the node should have and has not reported.
     lacking: u32,
-    /// Since when it lacks some, or has been silent.
+    /// Since when it lacks a profile, or has been silent.
     pub(super) behind: Option<Timestamp>,
-    /// Under which profiles that it has containers do not start.
-    pub(super) starts: Starts,
-    /// Since when this process has known a report and no Node that it could be about.
-    pub(super) orphaned: Option<Timestamp>,
+    /// The profiles that the node has and under which containers do not start.
+    pub(super) start_failures: ObservedFailures,
+    /// Since when this process has known a report of this name and no Node.
+    pub(super) orphaned_since: Option<Timestamp>,
 }
 
 /// Since when no agent is ready.
 #[derive(Debug, Clone, Copy)]
-struct Down {
-    since: Timestamp,
-    /// This process has just begun and does not know better yet.
-    guess: bool,
+struct DownSince {
+    time: Timestamp,
+    /// Whether the time is only when this process began to watch.
+    is_guess: bool,
 }
 
-/// All of a node that can matter to one profile's status.
+/// Everything about a node that can change one profile's status.
 #[derive(Debug, PartialEq)]
 pub(super) struct View {
     pub(super) contribution: Contribution,
-    class: Option<Class>,
+    agent_state: Option<AgentState>,
     problem: Option<FileProblem>,
 }
 
-/// What a node's report says of one profile.
+/// What a node's report has about one profile.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct FileReport<'a> {
-    /// Which bytes the disk holds.
-    held: Option<ShortHash>,
+pub(super) struct ReportedFile<'a> {
+    /// The hash of the bytes on the disk.
+    hash: Option<ShortHash>,
     problem: Option<&'a FileProblem>,
 }
 
-/// What a node's report says of one profile after the other. Each step is one comparison of names or two, where a search
-/// for each profile takes a dozen: of two hundred profiles that was a tenth of all that the operator does.
+/// What a node's report has about one profile after the other. Each profile costs one or two comparisons of names,
+/// where a search costs a dozen: with two hundred profiles, the searches took a tenth of the operator's processor time.
 #[derive(Debug)]
-pub(super) struct FileReports<'a> {
+pub(super) struct ReportedFiles<'a> {
     files: Option<InOrder<'a, ShortHash>>,
     problems: Option<InOrder<'a, FileProblem>>,
 }
 
 type InOrder<'a, T> = Peekable<btree_map::Iter<'a, String, T>>;
 
-impl<'a> FileReports<'a> {
-    /// What it says of the profile `name`, which comes after every one that was asked for before.
-    pub(super) fn of(&mut self, name: &str) -> FileReport<'a> {
-        let held = self.files.as_mut().and_then(|files| advance(files, name));
-        FileReport { held: held.copied(), problem: self.problems.as_mut().and_then(|all| advance(all, name)) }
+impl<'a> ReportedFiles<'a> {
+    /// What the report has about the profile `name`. Callers ask for profiles in ascending order of their names.
+    pub(super) fn of(&mut self, name: &str) -> ReportedFile<'a> {
+        let hash = self.files.as_mut().and_then(|files| advance(files, name));
+        ReportedFile {
+            hash: hash.copied(),
+            problem: self.problems.as_mut().and_then(|all| advance(all, name)),
+        }
     }
 }
 
-/// The entry of `name`, after leaving those before it behind.
+/// The entry of `name`; skips the entries before it.
 fn advance<'a, T>(entries: &mut InOrder<'a, T>, name: &str) -> Option<&'a T> {
     while entries.next_if(|(key, _)| key.as_str() < name).is_some() {}
     entries.next_if(|(key, _)| *key == name).map(|(_, value)| value)
 }
 
-/// Whether the file may be there although the report does not list it: one that can be neither removed nor read is, and
-/// what an agent of another release says may mean that.
+/// Whether the file may exist although the report does not list it. A file that the agent can neither remove nor read
+/// does, and a state of another release may mean that.
 fn may_hold(problem: &FileProblem) -> bool {
     !matches!(problem.state, OpenEnum::Known(FileState::Conflict | FileState::Rejected))
 }
@@ -142,17 +144,17 @@ impl Node {
             uid: None,
             report: None,
             agents: BTreeMap::new(),
-            agent_down: Some(Down { since: now, guess: true }),
+            agent_down: Some(DownSince { time: now, is_guess: true }),
             first_seen: now,
-            class: None,
+            agent_state: None,
             lacking: 0,
             behind: None,
-            starts: Starts::default(),
-            orphaned: None,
+            start_failures: ObservedFailures::default(),
+            orphaned_since: None,
         }
     }
 
-    /// Whether nothing is known of it any more.
+    /// Whether neither the Node, nor its report, nor a pod of its agent exists.
     pub(super) fn is_empty(&self) -> bool {
         self.object.is_none() && self.report.is_none() && self.agents.is_empty()
     }
@@ -162,13 +164,13 @@ impl Node {
         self.object.is_none() && self.report.is_some()
     }
 
-    /// Keeps since when that is so.
-    pub(super) fn note_orphaned(&mut self, now: Timestamp) {
-        self.orphaned = self.is_orphaned().then(|| self.orphaned.unwrap_or(now));
+    /// Updates since when the report has no Node.
+    pub(super) fn update_orphaned_since(&mut self, now: Timestamp) {
+        self.orphaned_since = self.is_orphaned().then(|| self.orphaned_since.unwrap_or(now));
     }
 
-    /// Whether pods on it are as live under these facts as under the present ones.
-    pub(super) fn hosts_like(&self, facts: &NodeFacts) -> bool {
+    /// Whether pods on it count as live under these facts if and only if they do under the present ones.
+    pub(super) fn same_liveness(&self, facts: &NodeFacts) -> bool {
         self.object.as_ref().is_some_and(|object| object.answers == facts.answers)
     }
 
@@ -177,16 +179,16 @@ impl Node {
         self.object.as_ref().is_some_and(|object| object.answers)
     }
 
-    /// The Node as it is now. What was known of an earlier one of its name is not known of it: it is new, whatever
-    /// report or pod of the earlier one is still there.
+    /// Takes in the Node as it is now. A Node that replaces another one of its name is new: nothing that was known of
+    /// its predecessor applies, even where the predecessor's report or pod still exists.
     pub(super) fn set_object(&mut self, facts: NodeFacts, now: Timestamp) {
         if self.uid.as_ref() != Some(&facts.uid) {
-            let succeeds = self.uid.replace(facts.uid.clone()).is_some();
+            let replaces = self.uid.replace(facts.uid.clone()).is_some();
             self.first_seen = now;
-            if succeeds {
+            if replaces {
                 self.behind = None;
-                self.starts = Starts::default();
-                self.agent_down = self.agent_down.map(|_| Down { since: now, guess: true });
+                self.start_failures = ObservedFailures::default();
+                self.agent_down = self.agent_down.map(|_| DownSince { time: now, is_guess: true });
             }
         }
         self.object = Some(facts);
@@ -200,117 +202,123 @@ impl Node {
         };
         self.agent_down = match self.agent_down {
             _ if self.agents.values().any(|ready| *ready) => None,
-            Some(Down { since: known, guess: false }) => Some(Down { since: known, guess: false }),
-            Some(Down { since: guess, guess: true }) => Some(Down { since: since.min(guess), guess: false }),
-            None => Some(Down { since, guess: false }),
+            Some(DownSince { time, is_guess: false }) => Some(DownSince { time, is_guess: false }),
+            Some(DownSince { time, is_guess: true }) => {
+                Some(DownSince { time: since.min(time), is_guess: false })
+            }
+            None => Some(DownSince { time: since, is_guess: false }),
         };
     }
 
-    /// The report as it is now. Where this process does not know since when the agent is down, what an earlier one
-    /// made of it counts.
+    /// Takes in the report as it is now. Where this process does not know since when the agent is down, the time
+    /// follows from the condition that an earlier process wrote.
     pub(super) fn set_report(&mut self, report: Option<ReportFacts>) {
-        let said_down = report
+        let stored_down = report
             .as_ref()
             .and_then(|report| report.ready.as_ref())
             .filter(|ready| ready.reason == conditions::node::AGENT_DOWN);
-        if let (Some(Down { since, guess: true }), Some(ready)) = (self.agent_down, said_down) {
-            let said = ready.last_transition_time.0.checked_sub(AGENT_DOWN).unwrap_or(since);
-            self.agent_down = Some(Down { since: said.min(since), guess: true });
+        if let (Some(DownSince { time, is_guess: true }), Some(ready)) = (self.agent_down, stored_down) {
+            let stored = ready.last_transition_time.0.checked_sub(AGENT_DOWN).unwrap_or(time);
+            self.agent_down = Some(DownSince { time: stored.min(time), is_guess: true });
         }
         self.report = report;
     }
 
-    /// The report, if it is about this node and not about an earlier one of its name.
-    pub(super) fn own_report(&self) -> Option<&ReportFacts> {
+    /// The report, if this Node owns it and not an earlier one of its name.
+    pub(super) fn current_report(&self) -> Option<&ReportFacts> {
         let uid = &self.object.as_ref()?.uid;
         self.report.as_ref().filter(|report| report.owner.as_ref() == Some(uid))
     }
 
     pub(super) fn has_reported(&self) -> bool {
-        self.own_report().is_some_and(|report| report.files.is_some())
+        self.current_report().is_some_and(|report| report.files.is_some())
     }
 
-    pub(super) fn classify(&self, now: Timestamp) -> Option<Class> {
+    pub(super) fn agent_state_at(&self, now: Timestamp) -> Option<AgentState> {
         let object = self.object.as_ref().filter(|object| object.selected)?;
-        let young = now < self.grown(object);
+        let young = now < self.joining_until(object);
         Some(if !self.has_reported() && young {
-            Class::Joining
+            AgentState::Joining
         } else if !object.reachable {
-            Class::Unreachable
-        } else if self.agent_down.is_some_and(|down| after(down.since, AGENT_DOWN) <= now) {
-            Class::AgentDown
+            AgentState::Unreachable
+        } else if self.agent_down.is_some_and(|down| after(down.time, AGENT_DOWN) <= now) {
+            AgentState::Down
         } else if self.has_reported() {
-            Class::Reporting
+            AgentState::Reporting
         } else {
-            Class::Silent
+            AgentState::Silent
         })
     }
 
-    /// When it is no longer new. Its own word counts as far as it is not of a time to come.
-    fn grown(&self, object: &NodeFacts) -> Timestamp {
+    /// When it is no longer new. Its creation time counts unless it lies in the future.
+    fn joining_until(&self, object: &NodeFacts) -> Timestamp {
         after(object.created.min(self.first_seen), JOINING)
     }
 
-    /// When [`Self::classify`] gives another answer with nothing but time passing.
-    pub(super) fn next_class_change(&self) -> Option<Timestamp> {
-        let agent_down = self.agent_down.map(|down| after(down.since, AGENT_DOWN));
-        match self.class? {
-            Class::Unreachable | Class::AgentDown => None,
-            Class::Reporting | Class::Silent => agent_down,
-            Class::Joining => self.object.as_ref().map(|object| self.grown(object)),
+    /// When the result of [`Self::agent_state_at`] changes although no object does.
+    pub(super) fn next_agent_state_change(&self) -> Option<Timestamp> {
+        let agent_down = self.agent_down.map(|down| after(down.time, AGENT_DOWN));
+        match self.agent_state? {
+            AgentState::Unreachable | AgentState::Down => None,
+            AgentState::Reporting | AgentState::Silent => agent_down,
+            AgentState::Joining => self.object.as_ref().map(|object| self.joining_until(object)),
         }
     }
 
     pub(super) fn contribution(&self, name: &str, profile: &Profile) -> Contribution {
-        self.contribution_with(self.word(name), profile)
+        self.contribution_with(self.reported_file(name), profile)
     }
 
     fn contribution_with(
         &self,
-        FileReport { held, problem }: FileReport<'_>,
+        ReportedFile { hash, problem }: ReportedFile<'_>,
         profile: &Profile,
     ) -> Contribution {
-        let Some(class) = self.class else { return Contribution::default() };
-        let has = profile.want().is_some_and(|want| held == Some(want));
-        let state = match class {
-            Class::Unreachable => NodeState::Unreachable,
-            Class::Joining => NodeState::Joining,
-            Class::AgentDown | Class::Silent => NodeState::Pending,
-            Class::Reporting if has => NodeState::Ready,
-            // What is no profile no node can hold: that is the profile's fault, and said by `Accepted`.
-            Class::Reporting if problem.is_some() && profile.want().is_some() => NodeState::Failed,
-            Class::Reporting => NodeState::Pending,
+        let Some(agent_state) = self.agent_state else { return Contribution::default() };
+        let has = profile.expected_hash().is_some_and(|expected| hash == Some(expected));
+        let state = match agent_state {
+            AgentState::Unreachable => NodeState::Unreachable,
+            AgentState::Joining => NodeState::Joining,
+            AgentState::Down | AgentState::Silent => NodeState::Pending,
+            AgentState::Reporting if has => NodeState::Ready,
+            // No node can hold invalid contents; that is the fault of the profile, and the condition Accepted reports
+            // it.
+            AgentState::Reporting if problem.is_some() && profile.expected_hash().is_some() => {
+                NodeState::Failed
+            }
+            AgentState::Reporting => NodeState::Pending,
         };
         Contribution {
             state: Some(state),
-            holding: class != Class::Unreachable && (held.is_some() || problem.is_some_and(may_hold)),
-            lacking: profile.demanded() && !has,
+            holding: agent_state != AgentState::Unreachable
+                && (hash.is_some() || problem.is_some_and(may_hold)),
+            lacking: profile.is_required() && !has,
         }
     }
 
-    /// What its report says of one profile.
-    fn word(&self, name: &str) -> FileReport<'_> {
-        let Some(report) = self.own_report() else { return FileReport::default() };
-        let held = report.files.as_ref().and_then(|files| files.get(name));
-        FileReport { held: held.copied(), problem: report.problems.get(name) }
+    /// What its report has about one profile.
+    fn reported_file(&self, name: &str) -> ReportedFile<'_> {
+        let Some(report) = self.current_report() else { return ReportedFile::default() };
+        let hash = report.files.as_ref().and_then(|files| files.get(name));
+        ReportedFile { hash: hash.copied(), problem: report.problems.get(name) }
     }
 
-    /// What its report says, for whoever goes through all profiles.
-    pub(super) fn words(&self) -> FileReports<'_> {
-        let report = self.own_report();
+    /// What its report has about all profiles, for callers that iterate over them.
+    pub(super) fn reported_files(&self) -> ReportedFiles<'_> {
+        let report = self.current_report();
         let files = report.and_then(|report| report.files.as_ref());
-        FileReports {
+        ReportedFiles {
             files: files.map(|files| files.iter().peekable()),
             problems: report.map(|report| report.problems.iter().peekable()),
         }
     }
 
-    pub(super) fn view(&self, word: FileReport<'_>, profile: &Profile) -> View {
-        let contribution = self.contribution_with(word, profile);
-        View { contribution, class: self.class, problem: word.problem.cloned() }
+    pub(super) fn view(&self, file: ReportedFile<'_>, profile: &Profile) -> View {
+        let contribution = self.contribution_with(file, profile);
+        View { contribution, agent_state: self.agent_state, problem: file.problem.cloned() }
     }
 
-    /// One profile more or less that the node lacks; says whether that changes the node's condition.
+    /// Counts one profile more or less that the node lacks; returns whether that changes the node's condition.
     pub(super) fn lack(&mut self, sign: Sign, now: Timestamp) -> bool {
         let before = self.lacking;
         let lacking = match sign {
@@ -323,7 +331,7 @@ impl Node {
 
     pub(super) fn set_lacking(&mut self, lacking: u32, now: Timestamp) {
         self.lacking = lacking;
-        if lacking == 0 && self.class != Some(Class::Silent) {
+        if lacking == 0 && self.agent_state != Some(AgentState::Silent) {
             self.behind = None;
         } else {
             self.behind.get_or_insert(now);
@@ -337,7 +345,7 @@ impl Node {
 
     #[cfg(test)]
     pub(super) fn agents_down_since(&self) -> Option<Timestamp> {
-        self.agent_down.map(|down| down.since)
+        self.agent_down.map(|down| down.time)
     }
 
     #[cfg(test)]

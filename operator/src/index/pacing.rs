@@ -1,15 +1,15 @@
 //! When the status of a profile may be written, and when it may call the profile ready.
 //!
-//! Each write of a status goes to every watcher together with the profile's contents, so that only what people and
-//! programs act on is written at once. Mere counts and texts are gathered: for five seconds in a small cluster, and at a
-//! thousand nodes for forty during a rollout, which such writes make longer and which is mostly over by then, and for a
-//! minute once the profile has settled.
+//! The API server sends each write of a status to every watcher together with the profile's contents. So only changes
+//! that people and programs act on are written at once. Changes of mere counts and texts are gathered: for five seconds
+//! in a small cluster; with a thousand nodes, for forty seconds during a rollout, because writes slow it down and it is
+//! mostly over by then, and for a minute once the profile has settled.
 //!
-//! To call a profile not ready never waits. To call it ready waits in two cases, in which a report that looks right may
-//! be wrong. Contents that go from A to B and back to A within moments meet a report of the first A, while the agent may
-//! just have put B on the disk without having reported it yet. And a node that reports the file as there and as missing
-//! in turns, because its disk is broken or its agent is in the wrong hands, would make the operator write every profile
-//! as fast as that node likes.
+//! A status that calls a profile not ready never waits. A status that calls it ready waits in two cases, in which a
+//! matching report may be wrong. When contents change from A to B and back to A within moments, the report of the first
+//! A matches, while the agent may have just written B and not reported it yet. And where a node reports the file as
+//! present and as missing in turns, because its disk is broken or its agent is malicious, that node would set the rate
+//! at which the operator writes every profile.
 
 use std::time::Duration;
 
@@ -19,53 +19,53 @@ use profile::ShortHash;
 use super::after;
 use crate::status::Urgency;
 
-/// How long a report is under way once it has been gathered, unless the API server is in trouble. One that takes longer may
-/// pass for a report of contents that have come back since: the profile is then called ready before the node has them on
-/// its disk again, by as long as that takes.
-const SENT: Duration = Duration::from_secs(2);
-/// How much longer ago contents must have been demanded for every report of them to have arrived.
+/// How long an agent takes to send a report after gathering it, unless the API server is in trouble. A report that
+/// takes longer may pass for one of contents that have come back since; then the status calls the profile ready before
+/// the node has them on its disk again.
+const REPORT_TRANSIT: Duration = Duration::from_secs(2);
+/// How much longer than a report takes the earlier contents are remembered.
 const MARGIN: Duration = Duration::from_secs(4);
-/// Earlier contents that are remembered.
-const REMEMBERED: usize = 8;
+/// How many earlier contents are remembered.
+const REMEMBERED_CONTENTS: usize = 8;
 /// The longest wait before a profile that keeps falling back is called ready again.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
-/// A profile that has not fallen back for this long starts anew.
+/// After this long without a fall back, a profile counts its falls anew.
 const QUIET: Duration = Duration::from_secs(600);
 /// How long after its contents changed a profile counts as settled.
 const SETTLED: Duration = Duration::from_secs(60);
 /// The shortest time between two writes of mere counts and texts.
 const SHORTEST_GATHER: Duration = Duration::from_secs(5);
-/// The longest of a profile that has not settled.
+/// The longest such time for a profile that has not settled.
 const LONGEST_ROLLOUT_GATHER: Duration = Duration::from_secs(40);
-/// The longest of any profile.
+/// The longest such time for any profile.
 const LONGEST_GATHER: Duration = Duration::from_secs(60);
 /// The number of nodes from which on the longest times hold; with fewer nodes they are proportionally shorter.
-const LARGE: usize = 1000;
+const LARGE_CLUSTER: usize = 1000;
 /// How long mere counts wait for the report of a node that joins.
-const JOIN: Duration = Duration::from_secs(5);
+const JOIN_WAIT: Duration = Duration::from_secs(5);
 
-/// The part of a profile's pace that the cluster sets.
+/// Since when mere counts of all profiles wait for a node that joins.
 #[derive(Debug, Default)]
 pub(super) struct Joins {
     since: Option<Timestamp>,
 }
 
 impl Joins {
-    /// A node joins. If its agent reports within [`JOIN`], its arrival and its report are one write of each profile and not
-    /// two, because mere counts wait for so long. Where nodes join all the time, they wait for half of the time at most.
+    /// A node joins. Mere counts wait for [`JOIN_WAIT`]: if its agent reports in that time, each profile is written
+    /// once and not twice. Where nodes join all the time, counts wait for half of the time at most.
     pub(super) fn node_joins(&mut self, now: Timestamp) {
-        if self.since.is_none_or(|since| after(since, 2 * JOIN) <= now) {
+        if self.since.is_none_or(|since| after(since, 2 * JOIN_WAIT) <= now) {
             self.since = Some(now);
         }
     }
 }
 
-/// What the counts of a profile and of the cluster say about its pace.
+/// The numbers of nodes that set how long mere counts wait.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Crowd<'a> {
-    /// All nodes that are known.
+pub(super) struct NodeNumbers<'a> {
+    /// All nodes in the index.
     pub(super) nodes: usize,
-    /// Those of the profile's nodes that join.
+    /// The profile's nodes that are joining.
     pub(super) joining: u32,
     pub(super) joins: &'a Joins,
 }
@@ -73,22 +73,22 @@ pub(super) struct Crowd<'a> {
 /// The pace of one profile's status.
 #[derive(Debug)]
 pub(super) struct Pacing {
-    /// Contents demanded before the present ones, and until when.
+    /// Earlier contents of the profile, and until when it had them.
     past: Vec<(ShortHash, Timestamp)>,
-    /// Until when reports may be of an earlier time at which the same contents were demanded.
+    /// Until when a matching report may be of an earlier time at which the profile had the same contents.
     unsure_until: Option<Timestamp>,
     /// How often the profile has fallen back with the present contents, and when it last did.
     falls: Option<(u32, Timestamp)>,
-    /// When the present contents came.
+    /// When the contents last changed.
     changed: Timestamp,
     /// The contents of the last status that was written, and whether it called them ready.
     last: Option<(ShortHash, bool)>,
-    /// Whether a status has said of the present contents that a node cannot hold them.
+    /// Whether a status has been written that a node cannot hold the present contents.
     failure_written: bool,
     /// When this process last wrote the status.
     written: Option<Timestamp>,
     /// Until when mere counts and texts wait.
-    held_until: Option<Timestamp>,
+    deferred_until: Option<Timestamp>,
 }
 
 impl Pacing {
@@ -102,11 +102,11 @@ impl Pacing {
             last: None,
             failure_written: false,
             written: None,
-            held_until: None,
+            deferred_until: None,
         }
     }
 
-    /// The contents that `nodes` nodes should have have changed.
+    /// The contents, which `nodes` nodes should have, have changed from `old` to `new`.
     pub(super) fn contents_changed(
         &mut self,
         old: Option<ShortHash>,
@@ -114,18 +114,18 @@ impl Pacing {
         nodes: u32,
         now: Timestamp,
     ) {
-        let report = api::pace::longest_gather(nodes.into()) + SENT;
+        let report = api::pace::longest_gather(nodes.into()) + REPORT_TRANSIT;
         self.past.retain(|(_, until)| after(*until, report + MARGIN) > now);
         let again = self.past.iter().any(|(hash, _)| Some(*hash) == new);
         self.unsure_until = again.then(|| after(now, report));
         self.past.extend(old.map(|old| (old, now)));
-        let surplus = self.past.len().saturating_sub(REMEMBERED);
+        let surplus = self.past.len().saturating_sub(REMEMBERED_CONTENTS);
         self.past.drain(..surplus);
         (self.changed, self.falls, self.failure_written) = (now, None, false);
     }
 
-    /// A status has been written: of contents with this hash, whether it calls them ready, and whether it says that a node
-    /// cannot hold them.
+    /// A status of contents with this `hash` has been written. `ready` if it calls them ready, `failed` if it reports
+    /// that a node cannot hold them.
     pub(super) fn status_written(
         &mut self,
         hash: Option<ShortHash>,
@@ -145,7 +145,7 @@ impl Pacing {
         self.last = written;
     }
 
-    /// From when on the profile may be called ready, if that is not now.
+    /// From when on a status may call the profile ready; `None` if it may now.
     pub(super) fn ready_from(&self, now: Timestamp) -> Option<Timestamp> {
         let fell = self.falls.and_then(|(count, last)| {
             let doublings = count.checked_sub(2)?;
@@ -154,40 +154,40 @@ impl Pacing {
         self.unsure_until.max(fell).filter(|from| *from > now)
     }
 
-    /// When a change of the status may be written, if that is not now. `fails` if the new status says that a node cannot
-    /// hold the contents: the first time, that does not wait.
+    /// When a change of the status may be written; `None` if it may now. `fails` if the new status reports that a node
+    /// cannot hold the contents: the first such report does not wait.
     pub(super) fn write_from(
         &self,
         urgency: Urgency,
         fails: bool,
-        crowd: Crowd<'_>,
+        numbers: NodeNumbers<'_>,
         now: Timestamp,
     ) -> Option<Timestamp> {
         if urgency == Urgency::Now || fails && !self.failure_written {
             return None;
         }
         let most = if self.is_settled(now) { LONGEST_GATHER } else { LONGEST_ROLLOUT_GATHER };
-        // In whole seconds: while a small cluster grows by a node, nothing that waits becomes due sooner or later.
-        let more = (most - SHORTEST_GATHER).as_secs() * crowd.nodes.min(LARGE) as u64 / LARGE as u64;
+        // In whole seconds, so that the time of a deferred write does not change when a small cluster grows by a node.
+        let more = (most - SHORTEST_GATHER).as_secs() * numbers.nodes.min(LARGE_CLUSTER) as u64
+            / LARGE_CLUSTER as u64;
         let gather = SHORTEST_GATHER + Duration::from_secs(more);
-        // After a clock was set back, a time of earlier may lie in the future, and would hold a write for that long.
+        // After the clock was set back, a remembered time may lie in the future, and would defer a write until then.
         let past = |time: &Timestamp| *time <= now;
         let gathered = self.written.filter(past).map(|written| after(written, gather));
-        let joins = crowd.joins.since.filter(|_| crowd.joining > 0);
-        let joined = joins.filter(past).map(|since| after(since, JOIN));
+        let joins = numbers.joins.since.filter(|_| numbers.joining > 0);
+        let joined = joins.filter(past).map(|since| after(since, JOIN_WAIT));
         gathered.max(joined).filter(|from| *from > now)
     }
 
-    /// Mere counts and texts wait until then, when the profile is judged again, whatever comes before; `None` if nothing
-    /// waits.
-    pub(super) fn hold_until(&mut self, until: Option<Timestamp>) {
-        self.held_until = until;
+    /// Mere counts and texts wait until `until`, when the profile is judged again; `None` if nothing waits.
+    pub(super) fn defer_until(&mut self, until: Option<Timestamp>) {
+        self.deferred_until = until;
     }
 
     /// Whether mere counts and texts wait at `now`.
-    pub(super) fn is_held(&self, now: Timestamp) -> bool {
-        // A time that is further away stems from a clock that was set back.
-        self.held_until.is_some_and(|until| now < until && until <= after(now, LONGEST_GATHER))
+    pub(super) fn is_deferred(&self, now: Timestamp) -> bool {
+        // A time further in the future was set before the clock was set back.
+        self.deferred_until.is_some_and(|until| now < until && until <= after(now, LONGEST_GATHER))
     }
 
     /// Whether its contents have been the same for a while.
@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn contents_that_come_back_at_once_are_not_trusted_to_an_old_report() {
+    fn contents_that_come_back_at_once_are_not_called_ready_by_an_old_report() {
         let mut pacing = Pacing::new(at(0));
         pacing.contents_changed(hash(1), hash(2), 2, at(1000));
         assert_eq!(pacing.ready_from(at(1000)), None);
@@ -220,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn in_a_large_cluster_where_reports_are_gathered_for_longer_they_are_not_trusted_for_longer() {
+    fn in_a_large_cluster_contents_that_come_back_wait_for_longer_because_agents_gather_for_longer() {
         let mut pacing = Pacing::new(at(0));
         pacing.contents_changed(hash(1), hash(2), 1000, at(0));
         pacing.contents_changed(hash(2), hash(1), 1000, at(25_000));
@@ -228,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn contents_that_come_back_later_are() {
+    fn contents_that_come_back_later_are_called_ready_at_once() {
         let mut pacing = Pacing::new(at(0));
         pacing.contents_changed(hash(1), hash(2), 2, at(0));
         pacing.contents_changed(hash(2), hash(1), 2, at(11_000));
@@ -245,7 +245,7 @@ mod tests {
             waits.push(pacing.ready_from(at(0)).map_or(0, |from| from.as_second() - at(0).as_second()));
         }
         assert_eq!(waits, [0, 1, 2, 4, 8, 16, 32, 60, 60, 60]);
-        // Ten quiet minutes later it is a first time again.
+        // Ten minutes without a fall back later, the next one is a first one again.
         pacing.status_written(hash(1), true, false, at(1));
         pacing.status_written(hash(1), false, false, at(601_000));
         assert_eq!(pacing.ready_from(at(601_000)), None);
@@ -265,13 +265,13 @@ mod tests {
     }
 
     fn write_from(pacing: &Pacing, nodes: usize, second: i64) -> Option<i64> {
-        let crowd = Crowd { nodes, joining: 0, joins: &Joins::default() };
-        let from = pacing.write_from(Urgency::Whenever, false, crowd, at(second * 1000));
+        let numbers = NodeNumbers { nodes, joining: 0, joins: &Joins::default() };
+        let from = pacing.write_from(Urgency::Whenever, false, numbers, at(second * 1000));
         from.map(|from| from.duration_since(at(0)).as_secs())
     }
 
     #[test]
-    fn counts_are_gathered_for_longer_the_more_nodes_there_are_and_once_the_profile_has_settled() {
+    fn counts_are_gathered_for_longer_with_more_nodes_and_once_the_profile_has_settled() {
         let mut pacing = Pacing::new(at(0));
         assert_eq!(write_from(&pacing, 1000, 0), None, "the first status waits for nothing");
         pacing.status_written(hash(1), false, false, at(1000));
@@ -284,14 +284,14 @@ mod tests {
     }
 
     #[test]
-    fn what_people_act_on_waits_for_nothing_and_neither_does_the_first_failure_of_the_contents() {
+    fn neither_an_urgent_change_nor_the_first_failure_of_the_contents_waits() {
         let mut pacing = Pacing::new(at(0));
         pacing.status_written(hash(1), false, false, at(0));
-        let crowd = Crowd { nodes: 1000, joining: 0, joins: &Joins::default() };
-        assert_eq!(pacing.write_from(Urgency::Now, false, crowd, at(1)), None);
-        assert_eq!(pacing.write_from(Urgency::Whenever, true, crowd, at(1)), None);
+        let numbers = NodeNumbers { nodes: 1000, joining: 0, joins: &Joins::default() };
+        assert_eq!(pacing.write_from(Urgency::Now, false, numbers, at(1)), None);
+        assert_eq!(pacing.write_from(Urgency::Whenever, true, numbers, at(1)), None);
         pacing.status_written(hash(1), false, true, at(1));
-        assert!(pacing.write_from(Urgency::Whenever, true, crowd, at(2)).is_some());
+        assert!(pacing.write_from(Urgency::Whenever, true, numbers, at(2)).is_some());
     }
 
     #[test]
@@ -300,23 +300,27 @@ mod tests {
         let mut waits = 0;
         for second in 0..100 {
             joins.node_joins(at(second * 1000));
-            let crowd = Crowd { nodes: 10, joining: 1, joins: &joins };
+            let numbers = NodeNumbers { nodes: 10, joining: 1, joins: &joins };
             waits +=
-                i32::from(pacing.write_from(Urgency::Whenever, false, crowd, at(second * 1000)).is_some());
+                i32::from(pacing.write_from(Urgency::Whenever, false, numbers, at(second * 1000)).is_some());
         }
         assert_eq!(waits, 50);
-        let crowd = Crowd { nodes: 10, joining: 0, joins: &joins };
-        assert_eq!(pacing.write_from(Urgency::Whenever, false, crowd, at(99_000)), None);
+        let numbers = NodeNumbers { nodes: 10, joining: 0, joins: &joins };
+        assert_eq!(pacing.write_from(Urgency::Whenever, false, numbers, at(99_000)), None);
     }
 
     #[test]
-    fn a_clock_that_was_set_back_holds_nothing() {
+    fn a_clock_that_was_set_back_defers_nothing() {
         let (mut pacing, mut joins) = (Pacing::new(at(0)), Joins::default());
         joins.node_joins(at(500_000));
         pacing.status_written(hash(1), true, false, at(500_000));
-        pacing.hold_until(Some(at(560_000)));
-        let crowd = Crowd { nodes: 10, joining: 1, joins: &joins };
-        assert_eq!(pacing.write_from(Urgency::Whenever, false, crowd, at(1000)), None);
-        assert!(pacing.is_held(at(501_000)) && !pacing.is_held(at(1000)) && !pacing.is_held(at(560_000)));
+        pacing.defer_until(Some(at(560_000)));
+        let numbers = NodeNumbers { nodes: 10, joining: 1, joins: &joins };
+        assert_eq!(pacing.write_from(Urgency::Whenever, false, numbers, at(1000)), None);
+        assert!(
+            pacing.is_deferred(at(501_000))
+                && !pacing.is_deferred(at(1000))
+                && !pacing.is_deferred(at(560_000))
+        );
     }
 }

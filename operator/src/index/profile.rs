@@ -22,23 +22,25 @@ pub(super) struct Profile {
     pub(super) pending: BTreeSet<Arc<str>>,
     /// The nodes that `tally` counts as failed.
     pub(super) failed: BTreeSet<Arc<str>>,
-    /// When its status may be written, and call it ready.
+    /// When its status may be written, and when it may call the profile ready.
     pub(super) pacing: Pacing,
-    /// When its contents changed, as far as this process has seen them change.
+    /// When this process saw its contents change.
     pub(super) changed: Option<Timestamp>,
-    /// When a list of all pods last named no user of it that is not known, while it is being deleted.
+    /// When a list of all pods, made for its deletion, last had no user that the index lacks.
     pub(super) pods_listed: Option<Timestamp>,
-    /// Since when every such list has failed, or has named what is not known.
-    pub(super) unlisted_since: Option<Timestamp>,
-    /// Since when its file may go from the nodes, as far as this process knows: a restart starts it anew.
+    /// Since when every such list has failed, or has had a user or a node that the index lacks.
+    pub(super) pods_unknown_since: Option<Timestamp>,
+    /// Since when this process has seen the approval to remove its file from the nodes; after a restart, since the
+    /// restart.
     pub(super) approved_since: Option<Timestamp>,
-    /// Since when this process sees its contents on their way to the nodes; none once a status calls them Ready.
+    /// Since when this process has seen its present contents; `None` once a status calls them Ready.
     rollout: Option<Timestamp>,
 }
 
 impl Profile {
     pub(super) fn new(facts: ProfileFacts, now: Timestamp) -> Self {
-        // What an earlier leader has judged already has been under way for who knows how long.
+        // If an earlier leader has judged these contents, this process cannot know since when they have been rolled
+        // out.
         let judged =
             facts.status.as_ref().is_some_and(|status| status.observed_generation == facts.generation);
         let mut profile = Self {
@@ -48,52 +50,52 @@ impl Profile {
             pacing: Pacing::new(now),
             changed: None,
             pods_listed: None,
-            unlisted_since: None,
+            pods_unknown_since: None,
             approved_since: None,
             rollout: (facts.content.is_ok() && !judged).then_some(now),
             facts,
         };
-        profile.note_times(now);
+        profile.update_approved_since(now);
         profile
     }
 
-    /// News of the same object. Gives how long its contents have taken to become Ready, if that is the news.
+    /// Takes in an update of the same object. Returns how long its contents took to become Ready, if they now have.
     pub(super) fn update(&mut self, facts: ProfileFacts, now: Timestamp) -> Option<Duration> {
-        let (old, new) = (self.want(), want(&facts));
+        let (old, new) = (self.expected_hash(), expected_hash(&facts));
         if old != new {
-            // Agents go by the last status.
-            let said = self.facts.status.as_ref().and_then(|status| status.nodes.as_ref());
-            let said = said.map_or(0, |nodes| u32::try_from(nodes.desired).unwrap_or_default());
-            self.pacing.contents_changed(old, new, said.max(self.tally.desired()), now);
+            // Agents take the number of nodes from the stored status.
+            let stored = self.facts.status.as_ref().and_then(|status| status.nodes.as_ref());
+            let stored = stored.map_or(0, |nodes| u32::try_from(nodes.desired).unwrap_or_default());
+            self.pacing.contents_changed(old, new, stored.max(self.tally.desired()), now);
             self.rollout = new.map(|_| now);
             self.changed = Some(now);
         }
         self.facts = facts;
-        self.note_times(now);
-        let since = if self.called_ready() { self.rollout.take() } else { None };
+        self.update_approved_since(now);
+        let since = if self.has_ready_status() { self.rollout.take() } else { None };
         since.map(|since| Duration::try_from(now.duration_since(since)).unwrap_or_default())
     }
 
     /// Whether the stored status calls the present contents Ready, and not those of an earlier generation.
-    fn called_ready(&self) -> bool {
+    fn has_ready_status(&self) -> bool {
         let ProfileFacts { status, generation, .. } = &self.facts;
         status.as_ref().is_some_and(|status| status.observed_generation == *generation && is_ready(status))
     }
 
-    /// Since when it is not Ready. The stored status outlives the operator that wrote it, but where it calls earlier
-    /// contents Ready, or nothing was ever stored, this process alone knows.
+    /// Since when it is not Ready: by the stored status, which outlives the operator that wrote it, or, where that
+    /// calls earlier contents Ready or does not exist, since this process saw the contents.
     pub(super) fn not_ready_since(&self) -> Option<Timestamp> {
         let ready = self.facts.status.as_ref().and_then(ready_condition);
         let stored = ready.filter(|ready| ready.status != "True").map(|ready| ready.last_transition_time.0);
         stored.or(self.rollout)
     }
 
-    fn note_times(&mut self, now: Timestamp) {
-        // Somebody else may have wiped it off the status; then nothing is waited for any more.
+    fn update_approved_since(&mut self, now: Timestamp) {
+        // Somebody else may have removed the approval from the status; then the time for it ends.
         self.approved_since = self.facts.removal_approved.then(|| self.approved_since.unwrap_or(now));
     }
 
-    /// Another contribution of a node takes the place of its earlier one; says whether the profile is due for a look.
+    /// Replaces the earlier contribution of a node by the present one; returns whether the profile must be reconciled.
     pub(super) fn recount(
         &mut self,
         node: &Arc<str>,
@@ -101,16 +103,16 @@ impl Profile {
         present: Contribution,
         now: Timestamp,
     ) -> bool {
-        let before = self.urgent();
+        let before = self.urgent_counts();
         self.count(node, earlier, Sign::Minus);
         self.count(node, present, Sign::Plus);
-        let held = self.pacing.is_held(now) && !self.facts.deleting();
-        !held || self.urgent() != before
+        let is_deferred = self.pacing.is_deferred(now) && !self.facts.deleting();
+        !is_deferred || self.urgent_counts() != before
     }
 
-    /// What of the counts can make a status urgent that is held back: what flips the condition, what says for the first
-    /// time that a node cannot hold the contents, and that no node is waited for any more that is about to report.
-    fn urgent(&self) -> impl PartialEq + use<> {
+    /// The properties of the counts that make a deferred status urgent when they change: the condition Ready flips, the
+    /// first node fails to hold the contents, or the last joining node has reported.
+    fn urgent_counts(&self) -> impl PartialEq + use<> {
         (self.tally.is_ready(), self.tally.failed > 0, self.tally.joining > 0)
     }
 
@@ -128,7 +130,7 @@ impl Profile {
         };
     }
 
-    /// Forgets every count.
+    /// Sets all counts to zero.
     pub(super) fn clear_counts(&mut self) {
         self.tally = Tally::default();
         self.pending.clear();
@@ -136,25 +138,25 @@ impl Profile {
     }
 
     /// What each node should report, if the contents are valid.
-    pub(super) fn want(&self) -> Option<ShortHash> {
-        want(&self.facts)
+    pub(super) fn expected_hash(&self) -> Option<ShortHash> {
+        expected_hash(&self.facts)
     }
 
-    /// Whether nodes should have the file: it is valid, and has no leave to go.
-    pub(super) fn demanded(&self) -> bool {
-        demanded(&self.facts)
+    /// Whether nodes should have the file: the contents are valid, and its removal is not approved.
+    pub(super) fn is_required(&self) -> bool {
+        is_required(&self.facts)
     }
 
-    /// Whether these facts count on every node as the present ones do.
+    /// Whether every node's contribution is the same under these facts as under the present ones.
     pub(super) fn counts_like(&self, facts: &ProfileFacts) -> bool {
-        self.want() == want(facts) && self.demanded() == demanded(facts)
+        self.expected_hash() == expected_hash(facts) && self.is_required() == is_required(facts)
     }
 }
 
-fn want(facts: &ProfileFacts) -> Option<ShortHash> {
+fn expected_hash(facts: &ProfileFacts) -> Option<ShortHash> {
     facts.content.as_ref().ok().map(profile::ContentHash::short)
 }
 
-fn demanded(facts: &ProfileFacts) -> bool {
+fn is_required(facts: &ProfileFacts) -> bool {
     facts.content.is_ok() && !facts.removal_approved
 }

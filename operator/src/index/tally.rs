@@ -1,15 +1,15 @@
-//! How the nodes stand with one profile, as numbers that are kept up to date.
+//! The nodes counted by their state for one profile, and the counts kept up to date.
 
 use super::Sign;
 
-/// How a node stands with a profile.
+/// The state of a node for one profile.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NodeState {
     /// Its disk holds exactly the bytes.
     Ready,
     /// It does not hold them yet.
     Pending,
-    /// Its agent says that it cannot hold them, although they are a profile.
+    /// Its agent reports that it cannot hold them, although they are a valid profile.
     Failed,
     /// It is new and has not reported yet.
     Joining,
@@ -34,10 +34,10 @@ pub struct Tally {
     pub holding: u32,
 }
 
-/// What one node adds to one profile's tally, and the profile to what the node lacks.
+/// What one node adds to one profile's tally, and the profile to the node's count of missing profiles.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Contribution {
-    /// `None` where the node should not hold profiles at all.
+    /// `None` where the node should not hold profiles.
     pub(super) state: Option<NodeState>,
     /// Whether a deletion waits for the node.
     pub(super) holding: bool,
@@ -52,7 +52,7 @@ impl Tally {
         self.ready + self.pending + self.failed + self.joining + self.unreachable
     }
 
-    /// Whether every node that is waited for has it.
+    /// Whether every node has it, but for joining and unreachable ones.
     pub(super) fn is_ready(&self) -> bool {
         self.ready > 0 && self.pending == 0 && self.failed == 0
     }

@@ -7,7 +7,7 @@ use k8s_openapi::jiff::Timestamp;
 
 use crate::facts::{PodFacts, PodKind};
 
-/// How long a pod that no node has taken may hold a profile.
+/// How long a pod that is not scheduled can keep a profile from being deleted.
 pub(super) const UNSCHEDULED: Duration = Duration::from_secs(600);
 
 /// The pods that name a profile and have not ended.
@@ -36,7 +36,7 @@ impl User {
 }
 
 impl Users {
-    /// A pod as it is now; gives the profiles that this concerns.
+    /// Takes in a pod as it is now; returns the profiles whose users may change.
     pub(super) fn apply(&mut self, pod: PodFacts) -> BTreeSet<String> {
         let mut concerned = self.delete(&pod.uid);
         if let PodKind::User(profiles) = pod.kind {
@@ -50,7 +50,7 @@ impl Users {
         concerned
     }
 
-    /// A pod is gone; gives the profiles that this concerns.
+    /// Forgets a pod that does not exist any more; returns the profiles whose users may change.
     pub(super) fn delete(&mut self, uid: &str) -> BTreeSet<String> {
         let Some(user) = self.pods.remove(uid) else { return BTreeSet::new() };
         for name in &user.profiles {
@@ -64,7 +64,7 @@ impl Users {
         user.profiles
     }
 
-    /// Whether this pod is known as it is here: to name the same profiles, on the same node.
+    /// Whether this pod is known with the same profiles and on the same node.
     pub(super) fn knows(&self, pod: &PodFacts) -> bool {
         let PodKind::User(profiles) = &pod.kind else { return true };
         let known = self.pods.get(&pod.uid);

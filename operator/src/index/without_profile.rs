@@ -1,8 +1,8 @@
 //! Pods that name a profile that does not exist.
 //!
-//! The finalizer holds a profile while pods use it. One that is deleted before the operator has put its finalizer on is
-//! gone at once, whatever names it, and the agents remove its file. Nothing in the API server can hold it; what can be
-//! done is to say so.
+//! The operator's finalizer keeps a profile while pods use it. The API server removes a profile at once that is deleted
+//! before it has the finalizer, and the agents remove its file, whatever pods name it. The operator cannot prevent
+//! that; it counts the pods.
 
 use k8s_openapi::jiff::Timestamp;
 
@@ -11,12 +11,12 @@ use super::users::{UNSCHEDULED, User};
 use super::{Index, after};
 
 impl Index {
-    /// How many pods that may run name a profile that does not exist. A container of theirs that starts anew finds no
-    /// file, unless somebody else put one there.
+    /// How many pods that may run name a profile that does not exist. Their containers find no file when they start
+    /// again, unless somebody else has put one there.
     #[must_use]
     pub fn pods_without_profile(&self, now: Timestamp) -> usize {
-        let lacks = |user: &&User| user.profiles().any(|name| !self.profiles.contains_key(name));
-        self.users.all().filter(lacks).filter(|user| self.may_run(user, now)).count()
+        let names_missing = |user: &&User| user.profiles().any(|name| !self.profiles.contains_key(name));
+        self.users.all().filter(names_missing).filter(|user| self.may_run(user, now)).count()
     }
 
     fn may_run(&self, user: &User, now: Timestamp) -> bool {

@@ -1,8 +1,8 @@
-//! From a verdict to a write: one reconciliation of one profile or node.
+//! One reconciliation of one profile or node: from a verdict to a write.
 //!
-//! The index says what to do; [`profile`] and [`node`] do it, one write at a time, and put the answer into the index,
-//! which makes the object due again if more is to be done. What is common to both is here: who may write, what failed
-//! before, and when to try again.
+//! The index decides what to do; [`profile`] and [`node`] do it, one write at a time, and put the answer into the
+//! index, which queues the object again if there is more to do. This file has what both share: who may write, what
+//! failed before, and when to try again.
 
 mod node;
 mod profile;
@@ -17,43 +17,42 @@ use tracing::warn;
 
 use crate::cluster::Cluster;
 use crate::cooldowns::Cooldowns;
-use crate::facts::Version;
+use crate::facts::ObjectVersion;
 use crate::index::WorkKey;
 use crate::labels::Reconciled;
 use crate::pod_list::PodLists;
 use crate::writer::{WriteError, Writer};
 
-/// What a reconciliation works with.
+/// What all reconciliations share.
 pub struct Context {
-    /// What is known.
+    /// The index, the work queue and the metrics.
     pub cluster: Arc<Cluster>,
-    /// The way out.
+    /// The writer.
     pub writer: Writer,
-    /// What is asked before a file goes.
+    /// The lists of pods that are made before the removal of a file is approved.
     pod_lists: PodLists,
-    /// Objects that are not reconciled for a while, whatever changes, because writes failed, by the reason of the failure:
-    /// a thousand reports must not be a thousand writes to an API server that is in trouble.
+    /// Objects that are not reconciled for a while, whatever changes, because writes failed, by the reason of the
+    /// failure: a thousand reports must not be a thousand writes to an API server that is in trouble.
     failures: Cooldowns<Failure>,
-    /// Versions that the API server has called outdated. Only an update of the object helps then. While the watch is late,
-    /// updates of other objects keep making this one due, and without a memory each reconciliation would send the same
-    /// write to an API server that is too busy already.
-    outdated: Cooldowns<Version>,
+    /// Versions that the API server has answered with a conflict. Only an update of the object resolves it. While the
+    /// watch is late, updates of other objects keep queueing this one, and without this memory each reconciliation
+    /// would send the same write to an API server that is already too busy.
+    outdated: Cooldowns<ObjectVersion>,
 }
 
-/// Why an object cools down.
+/// The cause of an object's cooldown.
 #[derive(Debug, PartialEq, Eq)]
 struct Failure {
     reason: &'static str,
-    /// The version of the profile, which whoever mends or deletes it changes: then it is tried again at once. A node's
-    /// report has none here, because its agent changes it as often as it likes.
-    profile: Option<Version>,
+    /// The version of the profile. When somebody mends or deletes the profile, the version changes, and the next try is
+    /// made at once. It is `None` for a node's report, because its agent can change it as often as it likes.
+    profile: Option<ObjectVersion>,
 }
 
-/// The longest first pause after a write that failed. A refusal may last longer than silence, but whoever mends what is
-/// refused is not to wait for longer than the longest.
+/// The longest first cooldown after a write that failed, whether the API server refused it or did not answer.
 const FAILED: Duration = Duration::from_millis(400);
-/// The longest first pause before a write is bound once more to a version that was called outdated: the API server itself
-/// may have been wrong, as one is that was restored from a backup.
+/// The longest first cooldown after a conflict before a write is bound to the same version again. The API server may be
+/// the one that is stale, after a restore from a backup.
 const OUTDATED: Duration = Duration::from_secs(2);
 
 impl Context {
@@ -69,12 +68,13 @@ impl Context {
         }
     }
 
-    /// The answer to `write`, which is bound to `version`; it is not sent while that is known to be outdated.
+    /// The answer to `write`, which is bound to `version`. It is not sent during the cooldown after a conflict of the
+    /// version.
     async fn bound<T>(
         &self,
         kind: &'static str,
         name: &str,
-        version: &Version,
+        version: &ObjectVersion,
         write: impl Future<Output = Result<T, WriteError>>,
     ) -> Result<T, WriteError> {
         if self.outdated.left_while(kind, name, |outdated| outdated == version, Instant::now()).is_some() {
@@ -88,7 +88,7 @@ impl Context {
     }
 }
 
-/// What is counted and logged as one kind, and cools down together: a report without a Node is the business of the node.
+/// The object of a reconciliation in metrics, logs and cooldowns, where a report without a Node counts as a node.
 #[derive(Debug, Clone, Copy)]
 struct Subject<'a> {
     kind: Reconciled,
@@ -104,8 +104,8 @@ impl<'a> From<&'a WorkKey> for Subject<'a> {
     }
 }
 
-/// Reconciles what `key` names, once, and logs what failed. Gives how long until it is to be reconciled again if nothing
-/// happens before.
+/// Reconciles the object of `key` once and logs a failure. Returns how long until it must be reconciled again if it is
+/// not queued before.
 pub async fn reconcile(key: &WorkKey, context: &Context) -> Option<Duration> {
     match try_reconcile(key, context).await {
         Ok(wait) => wait,
@@ -113,7 +113,7 @@ pub async fn reconcile(key: &WorkKey, context: &Context) -> Option<Duration> {
     }
 }
 
-/// As [`reconcile`], for whoever decides about failures.
+/// As [`reconcile`], for a caller that handles failures itself.
 ///
 /// # Errors
 /// A write did not happen.
@@ -137,14 +137,14 @@ pub async fn try_reconcile(key: &WorkKey, context: &Context) -> Result<Option<Du
     Ok(context.succeeded(subject, result?, Timestamp::now()))
 }
 
-/// What a reconciliation came to, and when time alone makes the next one necessary.
+/// The outcome of a reconciliation that did not fail, with the time of the next one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Outcome {
     /// There was nothing to write, or it was written.
     Done(Option<Timestamp>),
-    /// Pods were to be listed before anything is written. That does not show whether a write would succeed: what failed
-    /// before is still tried ever more slowly.
-    Listed(Option<Timestamp>),
+    /// Pods were listed, or must be, before anything is written. That does not show whether a write would succeed, so
+    /// the back-off of failed writes goes on.
+    PodsListed(Option<Timestamp>),
 }
 
 impl Context {
@@ -161,15 +161,15 @@ impl Context {
                 self.outdated.forget(kind.as_str(), name);
                 time
             }
-            Outcome::Listed(time) => time,
+            Outcome::PodsListed(time) => time,
         };
-        // A little late rather than a little early, when there would be nothing to do yet.
+        // A little late, because a reconciliation that is a little early finds nothing to do.
         let late = Duration::from_millis(10);
         requeue_at.map(|time| Duration::try_from(time.duration_since(now)).unwrap_or_default() + late)
     }
 
-    /// The version that is known of the profile that `key` names.
-    fn profile_version(&self, key: &WorkKey) -> Option<Version> {
+    /// The latest known version of the profile that `key` names.
+    fn profile_version(&self, key: &WorkKey) -> Option<ObjectVersion> {
         let WorkKey::Profile(name) = key else { return None };
         self.cluster.change(|index| index.profile_version(name).cloned())
     }
@@ -178,12 +178,12 @@ impl Context {
     fn failed(&self, key: &WorkKey, error: &WriteError, now: Instant) -> Duration {
         let Subject { kind, name } = key.into();
         if matches!(error, WriteError::Conflict | WriteError::Gone) {
-            // The watch brings the update that the judgement lacked; the timer is for the case that it does not.
+            // The watch brings the newer version and queues the object; the timer is for the case that it does not.
             self.failures.forget(kind.as_str(), name);
             return self.outdated.left(kind.as_str(), name, now).unwrap_or(Duration::from_secs(1));
         }
-        // For another reason it begins anew: an API server that has just come back may refuse what it will allow in a
-        // moment.
+        // A failure for another reason starts with a short pause: an API server that has just come back may refuse what
+        // it will allow in a moment.
         let failure = Failure { reason: error.reason(), profile: self.profile_version(key) };
         let delay = self.failures.begin(kind.as_str(), name, failure, now);
         if matches!(error, WriteError::Unlisted(_)) {
@@ -206,7 +206,7 @@ impl Context {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::facts::{NodeFacts, ProfileFacts, Source};
+    use crate::facts::{NodeFacts, ProfileFacts, UpdateSource};
     use crate::index::{Index, ProfileOperation};
     use crate::metrics::Metrics;
 
@@ -224,7 +224,7 @@ mod tests {
 
     const PROFILE: Subject<'_> = Subject { kind: Reconciled::Profile, name: "a" };
 
-    /// How long the profile cools down after an answer.
+    /// How long the cooldown of the profile is after an answer with this code.
     fn cooldown_after(context: &Context, code: u16) -> Duration {
         let status = kube::core::Status { code, ..kube::core::Status::failure("no", "No") };
         let error = WriteError::from(kube::Error::Api(status.boxed()));
@@ -240,12 +240,12 @@ mod tests {
                 assert!(cooldown_after(&context, code) <= Duration::from_secs(20));
             }
         }
-        // It refuses everybody until it knows who may do what.
+        // After a start, the API server refuses everybody until it has loaded the roles.
         assert!(cooldown_after(&context, 403) < Duration::from_secs(1));
     }
 
     #[tokio::test]
-    async fn counts_that_are_held_back_are_reconciled_again_when_they_may_be_written() {
+    async fn a_profile_whose_counts_are_deferred_is_requeued_when_they_may_be_written() {
         let (context, now) = (context(), Timestamp::now());
         let node = |name: &str, reachable| NodeFacts {
             name: name.to_owned(),
@@ -263,12 +263,12 @@ mod tests {
                 "spec": { "contents": { "defaultAction": "SCMP_ACT_LOG" } },
             });
             let mut facts = ProfileFacts::of(&serde_json::from_value(object).unwrap());
-            index.apply_profile(facts.clone(), Source::List, now);
-            let ProfileOperation::WriteStatus { status, .. } = index.verdict_on_profile("a", now).unwrap().step else {
+            index.apply_profile(facts.clone(), UpdateSource::List, now);
+            let ProfileOperation::WriteStatus { status, .. } = index.judge_profile("a", now).unwrap().operation else {
                 panic!("there is a status to write");
             };
             facts.status = Some((*status).clone());
-            index.apply_profile(facts, Source::List, now);
+            index.apply_profile(facts, UpdateSource::List, now);
             index.status_written("a", &status, now);
             index.apply_node(node("n2", false), now);
         });
@@ -279,7 +279,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_refused_again_and_again_is_tried_ever_more_slowly() {
+    async fn a_write_that_is_refused_again_and_again_backs_off() {
         let context = context();
         let pauses = [(); 12].map(|()| cooldown_after(&context, 422));
         assert!(pauses[0] < Duration::from_secs(1) && pauses[11] >= Duration::from_secs(10), "{pauses:?}");

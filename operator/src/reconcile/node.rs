@@ -1,4 +1,4 @@
-//! What each verdict on a node, and on a report about none, comes to.
+//! Carries out the verdicts on nodes and on reports without a node.
 
 use std::time::Instant;
 
@@ -7,13 +7,13 @@ use k8s_openapi::jiff::Timestamp;
 use tracing::{info, warn};
 
 use super::Context;
-use crate::facts::{ReportFacts, Source};
+use crate::facts::{ReportFacts, UpdateSource};
 use crate::index::NodeOperation;
 use crate::labels::WrittenKind;
 use crate::notice::Notice;
 use crate::writer::WriteError;
 
-/// Does what is to be done about a node.
+/// Reconciles a node.
 ///
 /// # Errors
 /// A write did not happen.
@@ -25,11 +25,11 @@ pub(super) async fn reconcile(name: &str, context: &Context) -> Result<Option<Ti
         index.judge_node(name, now)
     });
     let Some(verdict) = verdict else { return Ok(None) };
-    match verdict.step {
+    match verdict.operation {
         NodeOperation::Nothing => {}
         NodeOperation::CreateReport { owner } => {
             let answer = writer.create_report(name, &owner).await?;
-            cluster.change(|index| index.apply_report(ReportFacts::of(answer), Source::Created, now));
+            cluster.change(|index| index.apply_report(ReportFacts::of(answer), UpdateSource::Created, now));
         }
         NodeOperation::DeleteReport { version } => {
             context.bound("node", name, &version, writer.delete_report(name, &version)).await?;
@@ -43,9 +43,9 @@ pub(super) async fn reconcile(name: &str, context: &Context) -> Result<Option<Ti
                 let known = index.report_version(name);
                 let at = Instant::now();
                 cluster.metrics.watch_lag.written(WrittenKind::Report, name, &facts.version, known, at);
-                index.apply_report(facts, Source::Answer, now);
+                index.apply_report(facts, UpdateSource::Answer, now);
                 if let Some(failures) = failures {
-                    index.starts_written(name, failures.len(), now);
+                    index.start_failures_written(name, failures.len(), now);
                 }
             });
             for Condition { type_, status, reason, .. } in &conditions {
@@ -59,7 +59,7 @@ pub(super) async fn reconcile(name: &str, context: &Context) -> Result<Option<Ti
     Ok(verdict.requeue_at)
 }
 
-/// Does what is to be done about a report whose node does not exist.
+/// Reconciles a report whose node does not exist.
 ///
 /// # Errors
 /// A write did not happen.
@@ -67,7 +67,7 @@ pub(super) async fn reconcile_orphan(name: &str, context: &Context) -> Result<Op
     let Context { cluster, writer, .. } = context;
     let now = Timestamp::now();
     let Some(verdict) = cluster.change(|index| index.judge_orphan(name, now)) else { return Ok(None) };
-    if let NodeOperation::DeleteReport { version } = verdict.step {
+    if let NodeOperation::DeleteReport { version } = verdict.operation {
         context.bound("node", name, &version, writer.delete_report(name, &version)).await?;
         warn!(node = name, "report deleted: there is no such node");
         writer.publish_about_node(name, &version, Notice::NoSuchNode).await;

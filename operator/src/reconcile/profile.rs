@@ -1,4 +1,4 @@
-//! What each verdict on a profile comes to.
+//! Carries out the verdicts on profiles.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -8,65 +8,65 @@ use tracing::{debug, info, warn};
 
 use super::{Context, Outcome};
 use crate::cluster::Cluster;
-use crate::facts::{ProfileFacts, Source, WatchedProfile};
-use crate::index::{Index, Listed, ProfileOperation};
+use crate::facts::{ProfileFacts, UpdateSource, WatchedProfile};
+use crate::index::{Index, ListedUsers, ProfileOperation};
 use crate::labels::WrittenKind;
 use crate::notice::Notice;
 use crate::writer::WriteError;
 
-/// How long after a list named a pod that is not known the next one is made. The watch brings the pod sooner, and with it
-/// the next look.
+/// How long until the next list after one with a pod or a node that the index lacks. As a rule, the watch brings it
+/// sooner and queues the profile.
 const LISTED_BEFORE_KNOWN: Duration = Duration::from_secs(10);
 
-/// How long a profile waits that another one's list does not serve, or that none could be had for.
+/// How long until a profile asks again for a list, after another profile's list was under way or a list had failed.
 const LIST_UNDER_WAY: Duration = Duration::from_millis(250);
 
-/// Does what is to be done about a profile.
+/// Reconciles a profile.
 ///
 /// # Errors
 /// A write did not happen.
 pub(super) async fn reconcile(name: &str, context: &Context) -> Result<Outcome, WriteError> {
     let Context { cluster, writer, .. } = context;
     let now = Timestamp::now();
-    let Some(verdict) = cluster.change(|index| index.verdict_on_profile(name, now)) else {
+    let Some(verdict) = cluster.change(|index| index.judge_profile(name, now)) else {
         return Ok(Outcome::Done(None));
     };
     let version = &verdict.version;
-    match verdict.step {
-        ProfileOperation::Nothing | ProfileOperation::HoldBack => {}
+    match verdict.operation {
+        ProfileOperation::Nothing | ProfileOperation::Defer => {}
         ProfileOperation::ListPods => {
             let listed = list_pods(name, &version.uid, context).await.inspect_err(|_| {
                 cluster.change(|index| index.pods_not_listed(name, &version.uid, Timestamp::now()));
             })?;
             let wait = match listed {
-                Some(Listed::AllKnown) => return Ok(Outcome::Listed(verdict.requeue_at)),
+                Some(ListedUsers::AllKnown) => return Ok(Outcome::PodsListed(verdict.requeue_at)),
                 None => {
                     if context.pod_lists.has_failed() {
                         cluster.change(|index| index.pods_not_listed(name, &version.uid, Timestamp::now()));
                     }
                     LIST_UNDER_WAY
                 }
-                Some(Listed::PodNotKnown) => {
+                Some(ListedUsers::PodNotKnown) => {
                     debug!(profile = name, "a pod that uses the profile is listed and not yet known");
                     LISTED_BEFORE_KNOWN
                 }
-                Some(Listed::NodesNotKnown(_)) => {
+                Some(ListedUsers::NodesNotKnown(_)) => {
                     debug!(profile = name, "a pod that uses the profile is on a node that is not yet known");
                     LISTED_BEFORE_KNOWN
                 }
             };
-            return Ok(Outcome::Listed(Some(Timestamp::now() + wait)));
+            return Ok(Outcome::PodsListed(Some(Timestamp::now() + wait)));
         }
         ProfileOperation::AddFinalizer { has_finalizers } => {
             let write = writer.add_finalizer(name, version, has_finalizers);
             let answer = context.bound("profile", name, version, write).await?;
-            cluster.change(|index| profile_answered(cluster, index, &answer));
+            cluster.change(|index| apply_answer(cluster, index, &answer));
         }
         ProfileOperation::WriteStatus { status, notices } => {
             let write = writer.profile_status(name, version, &status);
             let answer = context.bound("profile", name, version, write).await?;
             cluster.change(|index| {
-                profile_answered(cluster, index, &answer);
+                apply_answer(cluster, index, &answer);
                 index.status_written(name, &status, now);
             });
             info!(
@@ -86,9 +86,10 @@ pub(super) async fn reconcile(name: &str, context: &Context) -> Result<Outcome, 
             let hash = cluster.change(|index| {
                 let ProfileFacts { content, .. } = ProfileFacts::given(index.profile(name), &answer);
                 match answer.metadata.finalizers.as_deref().unwrap_or_default() {
-                    // With the last finalizer the object goes; the watch says so too, but a name may be used again before.
+                    // With its last finalizer the object is gone. The watch reports that too, but the name may be used
+                    // again before.
                     [] => index.delete_profile(name, &version.uid, now),
-                    _ => profile_answered(cluster, index, &answer),
+                    _ => apply_answer(cluster, index, &answer),
                 }
                 content.ok()
             });
@@ -103,21 +104,23 @@ pub(super) async fn reconcile(name: &str, context: &Context) -> Result<Outcome, 
     Ok(Outcome::Done(verdict.requeue_at))
 }
 
-/// Asks whether a pod uses the profile, as of now; `None` while no list can be had.
-async fn list_pods(name: &str, uid: &str, context: &Context) -> Result<Option<Listed>, WriteError> {
+/// Lists the pods and compares them with the index; `None` if no list can be made now.
+async fn list_pods(name: &str, uid: &str, context: &Context) -> Result<Option<ListedUsers>, WriteError> {
     let Context { cluster, pod_lists, .. } = context;
     let Some(list) = pod_lists.list(uid).await? else { return Ok(None) };
-    let tell =
+    let compare =
         |gone: &_| cluster.change(|index| index.pods_listed(name, uid, list.users(), gone, Timestamp::now()));
-    match tell(&BTreeSet::new()) {
-        // A node that has just joined runs pods before its news is here; of one that is gone no news comes.
-        Listed::NodesNotKnown(nodes) if !pod_lists.any_is_there(&nodes).await? => Ok(Some(tell(&nodes))),
+    match compare(&BTreeSet::new()) {
+        // A node that has just joined may run pods before the watch brings it; a node that is gone never comes.
+        ListedUsers::NodesNotKnown(nodes) if !pod_lists.any_node_exists(&nodes).await? => {
+            Ok(Some(compare(&nodes)))
+        }
         listed => Ok(Some(listed)),
     }
 }
 
-/// The answer to a write says what a profile is now.
-fn profile_answered(cluster: &Cluster, index: &mut Index, answer: &WatchedProfile) {
+/// Applies the answer to a write of a profile to the index.
+fn apply_answer(cluster: &Cluster, index: &mut Index, answer: &WatchedProfile) {
     let known = index.profile(answer.metadata.name.as_deref().unwrap_or_default());
     let facts = ProfileFacts::given(known, answer);
     let known = known.map(|known| &known.version);
@@ -128,5 +131,5 @@ fn profile_answered(cluster: &Cluster, index: &mut Index, answer: &WatchedProfil
         known,
         Instant::now(),
     );
-    index.apply_profile(facts, Source::Answer, Timestamp::now());
+    index.apply_profile(facts, UpdateSource::Answer, Timestamp::now());
 }

@@ -1,4 +1,4 @@
-//! What the operator says to the API server, word for word, and what it makes of the answers.
+//! The requests that the operator sends to the API server, and how it handles the answers.
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests may fail")]
 
@@ -16,7 +16,7 @@ use kube::Client;
 use kube::client::Body;
 use operator::cluster::Cluster;
 use operator::facts::{
-    AgentPods, Cause, FailedStart, NodeFacts, PodFacts, PodKind, ProfileFacts, ReportFacts, Source,
+    AgentPods, Cause, FailedStart, NodeFacts, PodFacts, PodKind, ProfileFacts, ReportFacts, UpdateSource,
     WatchedProfile,
 };
 use operator::index::{Index, WorkKey};
@@ -48,7 +48,7 @@ impl Server {
     }
 }
 
-/// A failure as the API server says it.
+/// A failure in the format of the API server.
 fn failure(code: u16, reason: &str) -> (u16, Value) {
     (
         code,
@@ -56,14 +56,14 @@ fn failure(code: u16, reason: &str) -> (u16, Value) {
     )
 }
 
-fn object(version: &str, rest: Value) -> Value {
+fn object(version: &str, changes: Value) -> Value {
     let mut object = json!({
         "apiVersion": "seccomp.imjasonh.dev/v1alpha1",
         "kind": "SeccompProfile",
         "metadata": { "name": "audit", "uid": "u1", "resourceVersion": version, "generation": 1 },
         "spec": { "contents": { "defaultAction": "SCMP_ACT_LOG" } }
     });
-    for (key, value) in rest.as_object().unwrap() {
+    for (key, value) in changes.as_object().unwrap() {
         match value {
             Value::Object(entries) => object[key].as_object_mut().unwrap().extend(entries.clone()),
             other => object[key] = other.clone(),
@@ -72,7 +72,7 @@ fn object(version: &str, rest: Value) -> Value {
     object
 }
 
-fn held(version: &str) -> Value {
+fn with_finalizer(version: &str) -> Value {
     object(version, json!({ "metadata": { "finalizers": ["seccomp.imjasonh.dev/node-files"] } }))
 }
 
@@ -80,7 +80,7 @@ fn facts(object: &Value) -> ProfileFacts {
     ProfileFacts::of(&serde_json::from_value::<WatchedProfile>(object.clone()).unwrap())
 }
 
-/// What the agent on `n1` says, in an object that the Node with uid `owner` owns.
+/// The report of the agent on `n1`, in an object that the Node with uid `owner` owns.
 fn report(version: &str, owner: &str, files: &Value) -> ReportFacts {
     let report = json!({
         "metadata": {
@@ -108,9 +108,9 @@ fn cluster(profile: &Value, files: Option<Value>) -> Arc<Cluster> {
     cluster.change(|index| {
         index.apply_node(node, now);
         if let Some(files) = files {
-            index.apply_report(report("5", "nu1", &files), Source::List, now);
+            index.apply_report(report("5", "nu1", &files), UpdateSource::List, now);
         }
-        index.apply_profile(facts(profile), Source::List, now);
+        index.apply_profile(facts(profile), UpdateSource::List, now);
     });
     Arc::new(cluster)
 }
@@ -145,15 +145,15 @@ async fn a_new_profile_gets_the_finalizer_first_and_then_its_status() {
     let (context, mut server) = start(cluster(&object("10", json!({})), Some(json!({}))));
     let conversation = async {
         server
-            .expect(Method::PATCH, PROFILE, (200, held("11")), |patch| {
+            .expect(Method::PATCH, PROFILE, (200, with_finalizer("11")), |patch| {
                 precondition(&patch, "10");
                 let add = json!({ "op": "add", "path": "/metadata/finalizers", "value": ["seccomp.imjasonh.dev/node-files"] });
                 assert_eq!(patch[1], add);
             })
             .await;
         server
-            .expect(Method::PATCH, &format!("{PROFILE}/status"), (200, held("12")), |patch| {
-                // The version that the first answer brought, not the one that the watch has shown so far.
+            .expect(Method::PATCH, &format!("{PROFILE}/status"), (200, with_finalizer("12")), |patch| {
+                // The version of the first answer, not the earlier one that the watch has brought.
                 precondition(&patch, "11");
                 let status = &patch[1]["value"];
                 assert_eq!(patch[1]["path"], "/status");
@@ -173,10 +173,10 @@ async fn a_new_profile_gets_the_finalizer_first_and_then_its_status() {
 
 #[tokio::test]
 async fn a_profile_on_every_node_is_called_ready_with_an_event() {
-    let (context, mut server) = start(cluster(&held("10"), Some(json!({ "audit": &HASH[7..39] }))));
+    let (context, mut server) = start(cluster(&with_finalizer("10"), Some(json!({ "audit": &HASH[7..39] }))));
     let conversation = async {
         server
-            .expect(Method::PATCH, &format!("{PROFILE}/status"), (200, held("11")), |patch| {
+            .expect(Method::PATCH, &format!("{PROFILE}/status"), (200, with_finalizer("11")), |patch| {
                 let ready = &patch[1]["value"]["conditions"][1];
                 assert_eq!((&ready["type"], &ready["status"]), (&json!("Ready"), &json!("True")));
             })
@@ -194,7 +194,7 @@ async fn a_profile_on_every_node_is_called_ready_with_an_event() {
 
 #[tokio::test]
 async fn a_write_that_comes_too_late_is_a_conflict_and_changes_nothing() {
-    let (context, mut server) = start(cluster(&held("10"), Some(json!({}))));
+    let (context, mut server) = start(cluster(&with_finalizer("10"), Some(json!({}))));
     let path = format!("{PROFILE}/status");
     let conversation = server.expect(Method::PATCH, &path, failure(409, "Conflict"), |_| {});
     let (result, ()) = tokio::join!(reconcile_profile(&context), conversation);
@@ -205,13 +205,15 @@ async fn a_write_that_comes_too_late_is_a_conflict_and_changes_nothing() {
 }
 
 #[tokio::test]
-async fn what_was_called_outdated_is_not_written_again_before_there_is_news_of_it() {
-    let (context, mut server) = start(cluster(&held("10"), Some(json!({}))));
+async fn after_a_conflict_a_profile_is_not_written_again_before_it_is_updated() {
+    let (context, mut server) = start(cluster(&with_finalizer("10"), Some(json!({}))));
     let path = format!("{PROFILE}/status");
     let conversation = async {
         server.expect(Method::PATCH, &path, failure(409, "Conflict"), |_| {}).await;
         server
-            .expect(Method::PATCH, &path, (200, held("12")), |patch| assert_eq!(patch[0]["value"], "11"))
+            .expect(Method::PATCH, &path, (200, with_finalizer("12")), |patch| {
+                assert_eq!(patch[0]["value"], "11")
+            })
             .await;
     };
     let reconciliations = async {
@@ -219,43 +221,47 @@ async fn what_was_called_outdated_is_not_written_again_before_there_is_news_of_i
             let result = reconcile_profile(&context).await;
             assert!(matches!(result, Err(WriteError::Conflict)), "{result:?}");
         }
-        let news = serde_json::from_value::<WatchedProfile>(held("11")).unwrap();
+        let update = serde_json::from_value::<WatchedProfile>(with_finalizer("11")).unwrap();
         let now = Timestamp::now();
-        context.cluster.change(|index| index.apply_profile(ProfileFacts::of(&news), Source::Watch, now));
+        context
+            .cluster
+            .change(|index| index.apply_profile(ProfileFacts::of(&update), UpdateSource::Watch, now));
         reconcile_profile(&context).await.unwrap();
     };
     tokio::join!(reconciliations, conversation);
 }
 
 #[tokio::test]
-async fn what_was_called_outdated_of_a_node_is_neither_written_nor_deleted_before_there_is_news_of_it() {
+async fn after_a_conflict_a_report_is_neither_written_nor_deleted_before_it_is_updated() {
     let reports = "/apis/seccomp.imjasonh.dev/v1alpha1/nodeprofilestatuses/n1";
     let files = json!({ "audit": &HASH[7..39] });
-    // The report is about the node, which has every profile, or about an earlier one of its name.
+    // The node owns the report and has every profile, or the report belongs to an earlier node of its name.
     for (owner, method, path) in
         [("nu1", Method::PATCH, &*format!("{reports}/status")), ("gone", Method::DELETE, reports)]
     {
-        let (context, mut server) = start(cluster(&held("10"), Some(files.clone())));
-        let news = |version: &str| {
+        let (context, mut server) = start(cluster(&with_finalizer("10"), Some(files.clone())));
+        let update = |version: &str| {
             let report = report(version, owner, &files);
-            context.cluster.change(|index| index.apply_report(report, Source::Watch, Timestamp::now()));
+            context.cluster.change(|index| index.apply_report(report, UpdateSource::Watch, Timestamp::now()));
         };
-        news("6");
+        update("6");
         let answer = json!({ "metadata": { "name": "n1", "uid": "ru1", "resourceVersion": "8" } });
         let conversation = async {
-            let of = |request: &Value, version| {
+            let is_bound = |request: &Value, version| {
                 let bound = [&request[0]["value"], &request["preconditions"]["resourceVersion"]];
                 assert!(bound.contains(&&json!(version)), "{request}");
             };
-            server.expect(method.clone(), path, failure(409, "Conflict"), |request| of(&request, "6")).await;
-            server.expect(method.clone(), path, (200, answer), |request| of(&request, "7")).await;
+            server
+                .expect(method.clone(), path, failure(409, "Conflict"), |request| is_bound(&request, "6"))
+                .await;
+            server.expect(method.clone(), path, (200, answer), |request| is_bound(&request, "7")).await;
         };
         let reconciliations = async {
             for _ in 0..10 {
                 let result = reconcile_node(&context).await;
                 assert!(matches!(result, Err(WriteError::Conflict)), "{result:?}");
             }
-            news("7");
+            update("7");
             reconcile_node(&context).await.unwrap();
         };
         tokio::join!(reconciliations, conversation);
@@ -264,20 +270,20 @@ async fn what_was_called_outdated_of_a_node_is_neither_written_nor_deleted_befor
 
 #[tokio::test]
 async fn the_report_of_a_node_that_does_not_exist_is_deleted_as_it_was_judged_and_only_after_the_grace() {
-    let (context, mut server) = start(cluster(&held("10"), None));
+    let (context, mut server) = start(cluster(&with_finalizer("10"), None));
     let files = json!({ "audit": &HASH[7..39] });
     let key = WorkKey::Orphan("n2".to_owned());
     let orphan = || try_reconcile(&key, &context);
-    let news = |version: &str, ago: u64| {
+    let update = |version: &str, ago: u64| {
         let report = ReportFacts { node: "n2".into(), ..report(version, "gone", &files) };
         let then = Timestamp::now() - Duration::from_secs(ago);
-        context.cluster.change(|index| index.apply_report(report, Source::Watch, then));
+        context.cluster.change(|index| index.apply_report(report, UpdateSource::Watch, then));
     };
-    news("6", 290);
+    update("6", 290);
     // No answer is prepared: a request would fail.
     assert!(orphan().await.unwrap().is_some(), "it is due again");
     context.cluster.change(|index| index.delete_report("n2", "ru1", Timestamp::now()));
-    news("7", 301);
+    update("7", 301);
     let path = "/apis/seccomp.imjasonh.dev/v1alpha1/nodeprofilestatuses/n2";
     let answer = json!({ "metadata": { "name": "n2", "uid": "ru1", "resourceVersion": "8" } });
     let conversation = async {
@@ -298,10 +304,10 @@ async fn the_report_of_a_node_that_does_not_exist_is_deleted_as_it_was_judged_an
 }
 
 #[tokio::test]
-async fn the_watch_makes_a_profile_due_for_what_the_answer_to_a_write_has_not_brought() {
-    let cluster = cluster(&held("10"), None);
+async fn the_watch_queues_a_profile_only_for_versions_that_no_answer_to_a_write_has_brought() {
+    let cluster = cluster(&with_finalizer("10"), None);
     let due_after = |version: &str, source| {
-        let object = serde_json::from_value(held(version)).unwrap();
+        let object = serde_json::from_value(with_finalizer(version)).unwrap();
         cluster.change(|index| Profiles.apply(index, object, source, Timestamp::now()));
         let mut keys = Vec::new();
         let reconciliations = cluster.controller.run(1, |key| {
@@ -311,22 +317,22 @@ async fn the_watch_makes_a_profile_due_for_what_the_answer_to_a_write_has_not_br
         assert!(reconciliations.now_or_never().is_none());
         keys.contains(&profile("audit"))
     };
-    assert!(due_after("10", Source::Watch), "it is due from the start");
-    assert!(!due_after("10", Source::Watch));
-    assert!(due_after("11", Source::Answer));
-    assert!(!due_after("11", Source::Watch));
-    assert!(due_after("12", Source::Watch));
-    // A list is the truth, also where a restored API server numbers anew.
-    assert!(due_after("12", Source::List));
+    assert!(due_after("10", UpdateSource::Watch), "it is due from the start");
+    assert!(!due_after("10", UpdateSource::Watch));
+    assert!(due_after("11", UpdateSource::Answer));
+    assert!(!due_after("11", UpdateSource::Watch));
+    assert!(due_after("12", UpdateSource::Watch));
+    // A list is always applied, because a restored API server may have gone back to earlier versions.
+    assert!(due_after("12", UpdateSource::List));
 }
 
 #[tokio::test]
-async fn a_failing_api_server_is_an_error_to_try_again_and_a_lost_event_is_none() {
-    let (context, mut server) = start(cluster(&held("10"), Some(json!({ "audit": &HASH[7..39] }))));
+async fn a_write_that_fails_is_an_error_and_an_event_that_fails_is_not() {
+    let (context, mut server) = start(cluster(&with_finalizer("10"), Some(json!({ "audit": &HASH[7..39] }))));
     let path = format!("{PROFILE}/status");
     let conversation = async {
         server.expect(Method::PATCH, &path, failure(500, "InternalError"), |_| {}).await;
-        server.expect(Method::PATCH, &path, (200, held("11")), |_| {}).await;
+        server.expect(Method::PATCH, &path, (200, with_finalizer("11")), |_| {}).await;
         server.expect(Method::POST, EVENTS, failure(403, "Forbidden"), |_| {}).await;
     };
     let reconciliations = async {
@@ -339,12 +345,14 @@ async fn a_failing_api_server_is_an_error_to_try_again_and_a_lost_event_is_none(
 
 #[tokio::test]
 async fn a_profile_whose_write_was_refused_waits_until_somebody_changes_it_and_no_longer() {
-    let (context, mut server) = start(cluster(&held("10"), Some(json!({ "audit": &HASH[7..39] }))));
+    let (context, mut server) = start(cluster(&with_finalizer("10"), Some(json!({ "audit": &HASH[7..39] }))));
     let path = format!("{PROFILE}/status");
     let conversation = async {
         server.expect(Method::PATCH, &path, failure(422, "Invalid"), |_| {}).await;
         server
-            .expect(Method::PATCH, &path, (200, held("12")), |patch| assert_eq!(patch[0]["value"], "11"))
+            .expect(Method::PATCH, &path, (200, with_finalizer("12")), |patch| {
+                assert_eq!(patch[0]["value"], "11")
+            })
             .await;
         server.expect(Method::POST, EVENTS, failure(403, "Forbidden"), |_| {}).await;
     };
@@ -353,8 +361,8 @@ async fn a_profile_whose_write_was_refused_waits_until_somebody_changes_it_and_n
         assert!(reconcile(&key, &context).await.is_some(), "it is tried again later");
         let waits = reconcile(&key, &context).now_or_never().expect("nothing is sent meanwhile");
         assert!(waits.is_some());
-        let changed = facts(&held("11"));
-        context.cluster.change(|index| index.apply_profile(changed, Source::Watch, Timestamp::now()));
+        let changed = facts(&with_finalizer("11"));
+        context.cluster.change(|index| index.apply_profile(changed, UpdateSource::Watch, Timestamp::now()));
         reconcile(&key, &context).await;
     };
     let both = async { tokio::join!(reconciliations, conversation) };
@@ -362,7 +370,7 @@ async fn a_profile_whose_write_was_refused_waits_until_somebody_changes_it_and_n
 }
 
 #[tokio::test]
-async fn an_approved_profile_that_no_node_holds_loses_exactly_our_finalizer() {
+async fn an_approved_profile_that_no_node_holds_loses_only_the_operators_finalizer() {
     let going = json!({
         "metadata": {
             "deletionTimestamp": "2026-01-01T00:00:00Z",
@@ -388,8 +396,8 @@ async fn an_approved_profile_that_no_node_holds_loses_exactly_our_finalizer() {
 }
 
 #[tokio::test]
-async fn a_desired_node_gets_a_report_that_goes_with_it() {
-    let (context, mut server) = start(cluster(&held("10"), None));
+async fn a_selected_node_gets_a_report_that_it_owns() {
+    let (context, mut server) = start(cluster(&with_finalizer("10"), None));
     let path = "/apis/seccomp.imjasonh.dev/v1alpha1/nodeprofilestatuses";
     let mut created = json!(null);
     let conversation = async {
@@ -411,13 +419,13 @@ async fn a_desired_node_gets_a_report_that_goes_with_it() {
         (&owner["kind"], &owner["uid"], &owner["blockOwnerDeletion"]),
         (&json!("Node"), &json!("nu1"), &json!(false))
     );
-    // A second look finds it there although no watch has shown it yet.
+    // Another reconciliation finds the report, although no watch has brought it yet.
     reconcile_node(&context).await.unwrap();
 }
 
 #[tokio::test]
-async fn a_node_that_has_every_profile_is_told_so_beside_its_report() {
-    let (context, mut server) = start(cluster(&held("10"), Some(json!({ "audit": &HASH[7..39] }))));
+async fn a_node_that_has_every_profile_gets_a_true_condition() {
+    let (context, mut server) = start(cluster(&with_finalizer("10"), Some(json!({ "audit": &HASH[7..39] }))));
     let path = "/apis/seccomp.imjasonh.dev/v1alpha1/nodeprofilestatuses/n1/status";
     let answer = json!({ "metadata": { "name": "n1", "uid": "ru1", "resourceVersion": "6" } });
     let conversation = server.expect(Method::PATCH, path, (200, answer), |patch| {
@@ -433,8 +441,8 @@ async fn a_node_that_has_every_profile_is_told_so_beside_its_report() {
 }
 
 #[tokio::test]
-async fn a_node_on_which_no_container_starts_is_told_so_with_its_ready_condition_and_an_event() {
-    let cluster = cluster(&held("10"), Some(json!({ "audit": &HASH[7..39] })));
+async fn a_node_on_which_no_container_starts_gets_a_condition_beside_ready_and_an_event() {
+    let cluster = cluster(&with_finalizer("10"), Some(json!({ "audit": &HASH[7..39] })));
     let (before, since) = (Timestamp::now() - 1.hour(), Timestamp::now() - 1.minute());
     cluster.change(|index| {
         let start = FailedStart {
@@ -463,11 +471,11 @@ async fn a_node_on_which_no_container_starts_is_told_so_with_its_ready_condition
             .expect(Method::PATCH, &format!("{path}/status"), (200, answer), |patch| {
                 precondition(&patch, "5");
                 assert_eq!(patch[1]["path"], "/status/conditions");
-                let said = patch[1]["value"].as_array().unwrap();
-                let said: Vec<_> =
-                    said.iter().map(|it| (&it["type"], &it["status"], &it["reason"])).collect();
+                let conditions = patch[1]["value"].as_array().unwrap();
+                let conditions: Vec<_> =
+                    conditions.iter().map(|it| (&it["type"], &it["status"], &it["reason"])).collect();
                 assert_eq!(
-                    said,
+                    conditions,
                     [
                         (&json!("Ready"), &json!("True"), &json!("AllProfiles")),
                         (&json!("ContainersStart"), &json!("False"), &json!("FileNotFound")),
@@ -498,8 +506,9 @@ async fn a_node_on_which_no_container_starts_is_told_so_with_its_ready_condition
 async fn nothing_is_judged_before_every_kind_has_been_listed() {
     let metrics = Metrics::new(&prometheus::Registry::new()).unwrap();
     let cluster = Cluster::new(Index::new("profiles"), ["Pod"], metrics);
-    cluster
-        .change(|index| index.apply_profile(facts(&object("10", json!({}))), Source::List, Timestamp::now()));
+    cluster.change(|index| {
+        index.apply_profile(facts(&object("10", json!({}))), UpdateSource::List, Timestamp::now())
+    });
     let (context, server) = start(Arc::new(cluster));
     // No answer is prepared: a request would fail.
     drop(server);
@@ -507,7 +516,7 @@ async fn nothing_is_judged_before_every_kind_has_been_listed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_a_list_brings_becomes_due_and_what_it_does_not_bring_is_gone() {
+async fn a_list_queues_the_objects_that_it_has_and_removes_those_that_it_lacks() {
     let metrics = Metrics::new(&prometheus::Registry::new()).unwrap();
     let cluster = Arc::new(Cluster::new(Index::new("profiles"), [], metrics));
     let (service, handle) = tower_test::mock::pair();
@@ -520,7 +529,7 @@ async fn what_a_list_brings_becomes_due_and_what_it_does_not_bring_is_gone() {
         None
     });
     let page = |next: &str, name: &str| {
-        let mut item = held("11");
+        let mut item = with_finalizer("11");
         item["metadata"]["name"] = json!(name);
         item["metadata"]["uid"] = json!(name);
         json!({

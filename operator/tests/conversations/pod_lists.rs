@@ -1,9 +1,9 @@
-//! What is asked before a file goes from the nodes: which pods there are, and on which nodes.
+//! The lists of pods and nodes that the operator makes before it approves the removal of a file.
 
 use super::*;
 
 /// A profile that is being deleted.
-fn going(name: &str, version: &str) -> Value {
+fn being_deleted(name: &str, version: &str) -> Value {
     object(
         version,
         json!({ "metadata": {
@@ -26,7 +26,7 @@ fn pods(next: &str, profile: &str) -> Value {
     })
 }
 
-/// A list of Nodes without anything but their metadata.
+/// A list of the metadata of Nodes.
 fn nodes(next: &str, names: &[&str]) -> Value {
     let items: Vec<_> = names.iter().map(|name| json!({ "metadata": { "name": name } })).collect();
     json!({
@@ -36,12 +36,12 @@ fn nodes(next: &str, names: &[&str]) -> Value {
 }
 
 impl Server {
-    /// Answers one page of a list of pods, and says what was asked.
+    /// Answers one page of a list of pods, and returns the query of the request.
     async fn list(&mut self, page: Value) -> String {
         self.list_of("/api/v1/pods", (200, page)).await
     }
 
-    /// Answers one page of a list, in whatever way, and says what was asked.
+    /// Answers one page of a list, and returns the query of the request.
     async fn list_of(&mut self, path: &str, (code, answer): (u16, Value)) -> String {
         let (request, send) = self.0.next_request().await.expect("no list is made");
         assert_eq!((request.method(), request.uri().path()), (&Method::GET, path));
@@ -53,17 +53,22 @@ impl Server {
 }
 
 impl Server {
-    /// Takes leave to remove the file, as it was judged.
+    /// Expects the approval to remove the file, bound to the version that was judged.
     async fn approves(&mut self) {
-        self.expect(Method::PATCH, &format!("{PROFILE}/status"), (200, going("audit", "11")), |patch| {
-            precondition(&patch, "10");
-            assert_eq!(patch[1]["value"]["removal"], "Approved");
-        })
+        self.expect(
+            Method::PATCH,
+            &format!("{PROFILE}/status"),
+            (200, being_deleted("audit", "11")),
+            |patch| {
+                precondition(&patch, "10");
+                assert_eq!(patch[1]["value"]["removal"], "Approved");
+            },
+        )
         .await;
     }
 }
 
-/// Reconciles the profile three times: the first list does not suffice, the second does, and then it is written.
+/// Reconciles the profile three times: the first list has a user, the second has none, and then the status is written.
 async fn waits_once_and_is_approved(context: &Context) {
     let waits = try_reconcile(&profile("audit"), context).await.unwrap();
     assert!(waits.is_some(), "it is due again");
@@ -72,15 +77,15 @@ async fn waits_once_and_is_approved(context: &Context) {
 }
 
 #[tokio::test]
-async fn no_file_goes_before_a_list_as_of_now_has_named_every_pod_to_the_last_page() {
-    let (context, mut server) = start(cluster(&going("audit", "10"), Some(json!({}))));
+async fn no_removal_is_approved_before_every_page_of_a_present_list_of_pods_was_read() {
+    let (context, mut server) = start(cluster(&being_deleted("audit", "10"), Some(json!({}))));
     let conversation = async {
         let first = server.list(pods("more", "other")).await;
-        // Without a version it is as of now, and not as of what some cache holds.
+        // Without a resource version, the list has the present state and not that of a cache.
         assert!(!first.contains("resourceVersion") && first.contains("limit=100"), "{first}");
         let second = server.list(pods("", "audit")).await;
         assert!(second.contains("continue=more"), "{second}");
-        // Nothing was written. The watch brings the pod, and it goes.
+        // Nothing was written. By the next list the pod is gone.
         let second = server.list(pods("", "other")).await;
         assert!(!second.contains("continue"), "{second}");
         server.approves().await;
@@ -89,8 +94,8 @@ async fn no_file_goes_before_a_list_as_of_now_has_named_every_pod_to_the_last_pa
 }
 
 #[tokio::test]
-async fn no_file_goes_while_a_pod_is_on_a_node_of_which_only_a_list_as_of_now_knows() {
-    let (context, mut server) = start(cluster(&going("audit", "10"), Some(json!({}))));
+async fn no_removal_is_approved_while_a_pod_is_on_a_node_that_only_a_present_list_has() {
+    let (context, mut server) = start(cluster(&being_deleted("audit", "10"), Some(json!({}))));
     let web = PodFacts {
         uid: "web".into(),
         display: "shop/web".into(),
@@ -110,7 +115,7 @@ async fn no_file_goes_while_a_pod_is_on_a_node_of_which_only_a_list_as_of_now_kn
         let asked = server.list_of("/api/v1/nodes", (200, nodes("more", &["n1"]))).await;
         assert!(!asked.contains("resourceVersion") && asked.contains("limit="), "{asked}");
         server.list_of("/api/v1/nodes", (200, nodes("", &["joined"]))).await;
-        // Nothing was written. By the next look the node is gone for good.
+        // Nothing was written. By the next list the node is gone.
         server.list(page()).await;
         server.list_of("/api/v1/nodes", (200, nodes("", &["n1"]))).await;
         server.approves().await;
@@ -119,8 +124,8 @@ async fn no_file_goes_while_a_pod_is_on_a_node_of_which_only_a_list_as_of_now_kn
 }
 
 #[tokio::test]
-async fn pods_that_cannot_be_listed_are_no_failed_write() {
-    let (context, mut server) = start(cluster(&going("audit", "10"), Some(json!({}))));
+async fn a_failed_list_of_pods_is_not_a_failed_write() {
+    let (context, mut server) = start(cluster(&being_deleted("audit", "10"), Some(json!({}))));
     let conversation = server
         .expect(Method::GET, "/api/v1/pods", failure(403, "Forbidden"), |body| assert_eq!(body, Value::Null));
     let (result, ()) = tokio::join!(reconcile_profile(&context), conversation);
@@ -129,20 +134,19 @@ async fn pods_that_cannot_be_listed_are_no_failed_write() {
 }
 
 /// Profiles that are being deleted, and nothing else.
-fn all_going(number: usize) -> (Arc<Cluster>, Vec<String>) {
-    let cluster = cluster(&going("p0", "10"), Some(json!({})));
+fn all_being_deleted(number: usize) -> (Arc<Cluster>, Vec<String>) {
+    let cluster = cluster(&being_deleted("p0", "10"), Some(json!({})));
     let names: Vec<_> = (0..number).map(|number| format!("p{number}")).collect();
     for name in &names {
-        let mut profile = going(name, "10");
+        let mut profile = being_deleted(name, "10");
         profile["metadata"]["uid"] = name.as_str().into();
         let profile = facts(&profile);
-        cluster.change(|index| index.apply_profile(profile, Source::List, Timestamp::now()));
+        cluster.change(|index| index.apply_profile(profile, UpdateSource::List, Timestamp::now()));
     }
     (cluster, names)
 }
 
-/// Reconciles each of them, at most `at_once` at the same time, and again those that are due again soon, as the controller
-/// does.
+/// Reconciles each profile, at most `at_once` at the same time, and again while it is requeued, as the controller does.
 async fn reconcile_all(mut names: Vec<String>, context: &Context, at_once: usize) {
     while !names.is_empty() {
         let reconciliations = names.into_iter().map(|name| async move {
@@ -156,10 +160,10 @@ async fn reconcile_all(mut names: Vec<String>, context: &Context, at_once: usize
 }
 
 #[tokio::test]
-async fn profiles_that_are_deleted_together_share_a_list_that_began_after_each_was_known_to_be() {
-    // All of them are reconciled at once, or as many as the controller reconciles: they must not take turns.
+async fn profiles_that_are_deleted_together_share_a_list_that_began_after_each_deletion_was_known() {
+    // With all of them reconciled at once, or as many as by the controller, they must not each make a list.
     for at_once in [200, 32] {
-        let (cluster, names) = all_going(200);
+        let (cluster, names) = all_being_deleted(200);
         let (context, mut server) = start(cluster);
         let mut lists = 0;
         let conversation = async {
@@ -177,8 +181,8 @@ async fn profiles_that_are_deleted_together_share_a_list_that_began_after_each_w
 }
 
 #[tokio::test]
-async fn while_one_profile_waits_for_a_list_no_other_waits_for_it() {
-    let (cluster, names) = all_going(3);
+async fn while_one_profile_makes_a_list_no_other_waits_for_it() {
+    let (cluster, names) = all_being_deleted(3);
     let (context, mut server) = start(cluster);
     let keys: Vec<_> = names.iter().map(|name| profile(name)).collect();
     let mut first = std::pin::pin!(try_reconcile(&keys[0], &context));
@@ -190,5 +194,5 @@ async fn while_one_profile_waits_for_a_list_no_other_waits_for_it() {
     let (result, _) = tokio::join!(first, server.list_of("/api/v1/pods", failure(500, "InternalError")));
     result.unwrap_err();
     let result = try_reconcile(&keys[1], &context).now_or_never();
-    assert!(result.expect("the next one does not try at once what has just failed").unwrap().is_some());
+    assert!(result.expect("no list is made right after one that failed").unwrap().is_some());
 }

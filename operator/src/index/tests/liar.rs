@@ -1,4 +1,4 @@
-//! A node's agent in the wrong hands: whatever it reports, it can only make its own node look wrong.
+//! A malicious agent: whatever it reports, it can only change the counts of its own node.
 
 use api::{NodeProfileStatus, Untrusted};
 use proptest::collection::{btree_map, vec};
@@ -8,12 +8,12 @@ use serde_json::{Value, json};
 
 use super::*;
 
-/// What one report may take in the index: what the schema lets through, names and all.
+/// The most bytes that one report may take in the index: as much as the schema allows, including names.
 const MOST_KEPT: usize = 10_000 * 256 + 100 * (256 + 4 * (64 + 512));
-/// What a status of a profile may take, whatever the reports hold: ten failures and some texts.
+/// The most bytes that a profile's status may take, whatever the reports contain: ten failures and some texts.
 const MOST_STATUS: usize = 16 * 1024;
 
-/// Names that are profiles', that are none, and that are nodes'.
+/// Names of profiles and of nodes, and invalid ones.
 fn name() -> impl Strategy<Value = String> {
     prop_oneof![
         4 => select(vec!["p0", "p1", "p2"]).prop_map(str::to_owned),
@@ -39,7 +39,7 @@ fn anything() -> impl Strategy<Value = Value> {
     })
 }
 
-/// What nodes really hold, what they do not, and what is no hash.
+/// Hashes that nodes have, hashes that they do not have, and values that are no hash.
 fn file() -> impl Strategy<Value = Value> {
     prop_oneof![
         4 => (0..3u8).prop_map(|content| hash(content).short().to_string().into()),
@@ -86,7 +86,8 @@ fn problems_as_text(report: &Value) -> Value {
     report["problems"].to_string().into()
 }
 
-/// A status that the liar writes: the admission policy keeps it from the conditions, so it may hold any here.
+/// A status that the malicious agent writes. On a cluster, the admission policy keeps it from writing conditions; here
+/// it may write any.
 fn lie() -> impl Strategy<Value = Value> {
     prop_oneof![
         8 => report().prop_map(|report| json!({ "report": report })),
@@ -97,36 +98,37 @@ fn lie() -> impl Strategy<Value = Value> {
     ]
 }
 
-/// Three nodes and three profiles; `n0` is the liar's, the others have every profile but one.
+/// Three nodes and three profiles. The agent on `n0` is malicious; every node has every profile but one.
 fn cluster() -> Index {
     let mut index = Index::new("profiles");
     for number in 0..3u32 {
         let name = format!("n{number}");
         index.apply_node(node(&name), at(0));
         index.apply_pod(agent(&name, true), at(0));
-        index.apply_report(super::report(&name, &[("p0", 0), ("p1", 1)]), Source::Watch, at(0));
+        index.apply_report(super::report(&name, &[("p0", 0), ("p1", 1)]), UpdateSource::Watch, at(0));
         let version = version(number + 1, number + 1);
         let content = u8::try_from(number).unwrap();
         let name = format!("p{number}");
-        index.apply_profile(ProfileFacts { version, ..profile(&name, content) }, Source::Watch, at(0));
+        index.apply_profile(ProfileFacts { version, ..profile(&name, content) }, UpdateSource::Watch, at(0));
     }
     index
 }
 
-/// What is counted of the nodes other than the liar's.
+/// The counts without the node of the malicious agent, and the verdicts on the other nodes.
 fn of_others(index: &Index) -> Vec<(Tally, Option<NodeOperation>)> {
     let mut all = Vec::new();
     for (name, profile) in &index.profiles {
         let liar = index.nodes["n0"].contribution(name, profile);
-        let mut rest = profile.tally;
-        rest.add(liar, super::super::Sign::Minus);
-        all.push((rest, None));
+        let mut others = profile.tally;
+        others.add(liar, super::super::Sign::Minus);
+        all.push((others, None));
     }
-    let steps = ["n1", "n2"].map(|node| index.judge_node(node, at(1)).map(|verdict| verdict.step));
-    all.extend(steps.map(|step| (Tally::default(), step)));
+    let operations = ["n1", "n2"].map(|node| index.judge_node(node, at(1)).map(|verdict| verdict.operation));
+    all.extend(operations.map(|operation| (Tally::default(), operation)));
     all
 }
 
+/// The bytes that the index keeps of the malicious agent's report.
 fn kept(index: &Index) -> usize {
     let report = index.nodes["n0"].report.as_ref().unwrap();
     let problems = report.problems.values().map(|it| 2 * it.name.len() + it.reason.len() + it.message.len());
@@ -139,7 +141,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 100, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn a_lying_agent_can_only_make_its_own_node_look_wrong(lies in vec(lie(), 10)) {
+    fn a_lying_agent_changes_the_counts_of_its_own_node_only(lies in vec(lie(), 10)) {
         let mut index = cluster();
         let before = of_others(&index);
         for (number, status) in (2..).zip(lies) {
@@ -147,18 +149,18 @@ proptest! {
                 "name": "n0", "uid": "uid-7", "resourceVersion": number.to_string(),
                 "ownerReferences": [{ "apiVersion": "v1", "kind": "Node", "name": "n0", "uid": "n0-1" }]
             });
-            // From text, as a watch reads it: no lie may end the watch.
+            // Parsed from text, as a watch does: no status may end the watch.
             let text = json!({ "metadata": metadata, "status": status }).to_string();
             let object: Untrusted<NodeProfileStatus> = serde_json::from_str(&text).unwrap();
             index.take_dirty();
-            index.apply_report(ReportFacts::of(object), Source::Watch, at(1));
+            index.apply_report(ReportFacts::of(object), UpdateSource::Watch, at(1));
             prop_assert_eq!(&of_others(&index), &before);
             prop_assert!(kept(&index) <= MOST_KEPT, "{} bytes kept", kept(&index));
             prop_assert!(index.nodes.len() == 3 && index.profiles.len() == 3);
             let due = index.take_dirty();
             prop_assert!(due.nodes.iter().all(|node| node == "n0"), "{:?}", due.nodes);
             for name in ["p0", "p1", "p2"] {
-                let ProfileOperation::WriteStatus { status, .. } = index.judge_profile(name, at(1)).unwrap().step else {
+                let ProfileOperation::WriteStatus { status, .. } = index.profile_verdict(name, at(1)).unwrap().operation else {
                     panic!("a status that was never written must be");
                 };
                 let accused: Vec<_> = status.failures.iter().filter(|failure| failure.node != "n0").collect();

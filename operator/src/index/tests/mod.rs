@@ -1,4 +1,4 @@
-//! The index, driven by hand: news in, verdicts out.
+//! The index, driven synchronously: updates in, verdicts out.
 
 mod deletion;
 mod liar;
@@ -17,8 +17,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use k8s_openapi::jiff::Timestamp;
 use profile::ContentHash;
 
-use super::{Index, Listed, NodeOperation, ProfileOperation, Tally};
-use crate::facts::{NodeFacts, PodFacts, PodKind, ProfileFacts, ReportFacts, Source, Version};
+use super::{Index, ListedUsers, NodeOperation, ProfileOperation, Tally};
+use crate::facts::{NodeFacts, ObjectVersion, PodFacts, PodKind, ProfileFacts, ReportFacts, UpdateSource};
 
 const START: i64 = 1_800_000_000;
 
@@ -26,15 +26,15 @@ fn at(second: i64) -> Timestamp {
     Timestamp::from_second(START + second).unwrap()
 }
 
-fn version(uid: u32, resource_version: u32) -> Version {
-    Version { uid: format!("uid-{uid}"), resource_version: resource_version.to_string() }
+fn version(uid: u32, resource_version: u32) -> ObjectVersion {
+    ObjectVersion { uid: format!("uid-{uid}"), resource_version: resource_version.to_string() }
 }
 
 fn hash(content: u8) -> ContentHash {
     ContentHash::of(&[content])
 }
 
-/// Names and uids of all profiles that are known.
+/// Names and uids of all profiles in the index.
 fn profile_uids(index: &Index) -> BTreeMap<String, String> {
     let uid = |(name, profile): (&String, &super::profile::Profile)| {
         (name.clone(), profile.facts.version.uid.clone())
@@ -110,47 +110,47 @@ fn two_nodes() -> Index {
     let mut index = Index::new("profiles");
     for name in ["n1", "n2"] {
         index.apply_node(node(name), at(0));
-        index.apply_report(report(name, &[("a", 1)]), Source::Watch, at(0));
+        index.apply_report(report(name, &[("a", 1)]), UpdateSource::Watch, at(0));
         index.apply_pod(agent(name, true), at(0));
     }
-    index.apply_profile(profile("a", 1), Source::Watch, at(0));
+    index.apply_profile(profile("a", 1), UpdateSource::Watch, at(0));
     index
 }
 
-/// What the operator would write for `a` now.
+/// The status that the operator would write for `a` now.
 fn status(index: &Index, now: i64) -> SeccompProfileStatus {
-    match index.judge_profile("a", at(now)).unwrap().step {
+    match index.profile_verdict("a", at(now)).unwrap().operation {
         ProfileOperation::WriteStatus { status, .. } => *status,
         other => panic!("expected a status, found {other:?}"),
     }
 }
 
-/// The same once all pods have been listed, which names none that is not known.
+/// The same after a list of all pods that has none which the index lacks.
 fn status_after_list(index: &mut Index, now: i64) -> SeccompProfileStatus {
-    assert_eq!(index.judge_profile("a", at(now)).unwrap().step, ProfileOperation::ListPods);
+    assert_eq!(index.profile_verdict("a", at(now)).unwrap().operation, ProfileOperation::ListPods);
     list(index, &[], now);
     status(index, now)
 }
 
-/// Lists all pods for `a`; says whether each that names it is known.
+/// Lists all pods for `a`; returns whether the index knows each that uses it.
 fn list(index: &mut Index, pods: &[PodFacts], now: i64) -> bool {
     let uid = index.profile_version("a").unwrap().uid.clone();
-    index.pods_listed("a", &uid, pods, &BTreeSet::new(), at(now)) == Listed::AllKnown
+    index.pods_listed("a", &uid, pods, &BTreeSet::new(), at(now)) == ListedUsers::AllKnown
 }
 
-/// Stores what the operator would write for `a`, as the API server would.
+/// Stores the status that the operator would write for `a`, as the API server would.
 fn store(index: &mut Index, mut facts: ProfileFacts, now: i64) -> ProfileFacts {
-    let mut verdict = index.judge_profile("a", at(now)).unwrap();
-    if verdict.step == ProfileOperation::ListPods {
+    let mut verdict = index.profile_verdict("a", at(now)).unwrap();
+    if verdict.operation == ProfileOperation::ListPods {
         list(index, &[], now);
-        verdict = index.judge_profile("a", at(now)).unwrap();
+        verdict = index.profile_verdict("a", at(now)).unwrap();
     }
-    if let ProfileOperation::WriteStatus { status, .. } = verdict.step {
+    if let ProfileOperation::WriteStatus { status, .. } = verdict.operation {
         facts.removal_approved = status.removal.is_some();
         facts.status = Some((*status).clone());
         facts.version.resource_version =
             format!("{}", 1 + facts.version.resource_version.parse::<u32>().unwrap());
-        index.apply_profile(facts.clone(), Source::Watch, at(now));
+        index.apply_profile(facts.clone(), UpdateSource::Watch, at(now));
         index.status_written("a", &status, at(now));
     }
     facts
@@ -162,7 +162,7 @@ fn ready_condition(status: &SeccompProfileStatus) -> (&str, &str) {
 }
 
 fn node_condition(index: &Index, node: &str, now: i64) -> Option<(String, String)> {
-    match index.judge_node(node, at(now)).unwrap().step {
+    match index.judge_node(node, at(now)).unwrap().operation {
         NodeOperation::WriteConditions { conditions, .. } => {
             let ready = conditions.into_iter().find(|condition| condition.type_ == "Ready")?;
             Some((ready.status, ready.reason))

@@ -1,13 +1,13 @@
-//! The index against a naive recomputation: any news in any order must give the same counts.
+//! The index against a naive recomputation: any updates in any order must give the same counts.
 
 use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::*;
 
-/// News that a watch can bring.
+/// An update that a watch can bring, or the passing of time.
 #[derive(Debug, Clone)]
-enum News {
+enum Update {
     Profile { name: u8, uid: u32, content: Option<u8>, approved: bool },
     ProfileGone { name: u8, uid: u32 },
     Node { name: u8, uid: u32, created: i64, selected: bool, reachable: bool },
@@ -19,12 +19,12 @@ enum News {
     Time { seconds: i64 },
 }
 
-fn news() -> impl Strategy<Value = News> {
+fn update() -> impl Strategy<Value = Update> {
     let (name, uid, content) = (0..4u8, 1..3u32, 0..3u8);
     prop_oneof![
         (name.clone(), uid.clone(), proptest::option::of(content.clone()), proptest::bool::weighted(0.2))
-            .prop_map(|(name, uid, content, approved)| News::Profile { name, uid, content, approved }),
-        (name.clone(), uid.clone()).prop_map(|(name, uid)| News::ProfileGone { name, uid }),
+            .prop_map(|(name, uid, content, approved)| Update::Profile { name, uid, content, approved }),
+        (name.clone(), uid.clone()).prop_map(|(name, uid)| Update::ProfileGone { name, uid }),
         (
             name.clone(),
             uid.clone(),
@@ -32,14 +32,14 @@ fn news() -> impl Strategy<Value = News> {
             proptest::bool::weighted(0.8),
             proptest::bool::weighted(0.8)
         )
-            .prop_map(|(name, uid, created, selected, reachable)| News::Node {
+            .prop_map(|(name, uid, created, selected, reachable)| Update::Node {
                 name,
                 uid,
                 created,
                 selected,
                 reachable
             }),
-        (name.clone(), uid.clone()).prop_map(|(name, uid)| News::NodeGone { name, uid }),
+        (name.clone(), uid.clone()).prop_map(|(name, uid)| Update::NodeGone { name, uid }),
         (
             name.clone(),
             uid.clone(),
@@ -47,23 +47,23 @@ fn news() -> impl Strategy<Value = News> {
             proptest::option::weighted(0.9, vec((name.clone(), content), 0..4)),
             vec(name.clone(), 0..2)
         )
-            .prop_map(|(node, uid, owner, files, problems)| News::Report {
+            .prop_map(|(node, uid, owner, files, problems)| Update::Report {
                 node,
                 uid,
                 owner,
                 files,
                 problems
             }),
-        (name.clone(), uid).prop_map(|(node, uid)| News::ReportGone { node, uid }),
-        (name.clone(), any::<bool>()).prop_map(|(node, ready)| News::Agent { node, ready }),
-        name.prop_map(|node| News::AgentGone { node }),
-        (1..200i64).prop_map(|seconds| News::Time { seconds }),
+        (name.clone(), uid).prop_map(|(node, uid)| Update::ReportGone { node, uid }),
+        (name.clone(), any::<bool>()).prop_map(|(node, ready)| Update::Agent { node, ready }),
+        name.prop_map(|node| Update::AgentGone { node }),
+        (1..200i64).prop_map(|seconds| Update::Time { seconds }),
     ]
 }
 
-fn deliver(index: &mut Index, news: &News, now: Timestamp, number: u32) {
-    match news.clone() {
-        News::Profile { name, uid, content, approved } => {
+fn deliver(index: &mut Index, update: &Update, now: Timestamp, number: u32) {
+    match update.clone() {
+        Update::Profile { name, uid, content, approved } => {
             let status = approved.then(|| SeccompProfileStatus {
                 removal: Some(Removal::Approved.into()),
                 ..Default::default()
@@ -76,12 +76,12 @@ fn deliver(index: &mut Index, news: &News, now: Timestamp, number: u32) {
                 status,
                 ..profile(&format!("p{name}"), 0)
             };
-            index.apply_profile(facts, Source::Watch, now);
+            index.apply_profile(facts, UpdateSource::Watch, now);
         }
-        News::ProfileGone { name, uid } => {
+        Update::ProfileGone { name, uid } => {
             index.delete_profile(&format!("p{name}"), &format!("uid-{uid}"), now)
         }
-        News::Node { name, uid, created, selected, reachable } => {
+        Update::Node { name, uid, created, selected, reachable } => {
             let name = format!("n{name}");
             let uid = format!("{name}-{uid}");
             index.apply_node(
@@ -89,10 +89,10 @@ fn deliver(index: &mut Index, news: &News, now: Timestamp, number: u32) {
                 now,
             );
         }
-        News::NodeGone { name, uid } => {
+        Update::NodeGone { name, uid } => {
             index.delete_node(&format!("n{name}"), &format!("n{name}-{uid}"), now)
         }
-        News::Report { node, uid, owner, files, problems } => {
+        Update::Report { node, uid, owner, files, problems } => {
             let node = format!("n{node}");
             let problem = |name: &u8| {
                 let name = format!("p{name}");
@@ -112,16 +112,16 @@ fn deliver(index: &mut Index, news: &News, now: Timestamp, number: u32) {
                     problems: problems.iter().map(problem).collect(),
                     ..report(&node, &[])
                 },
-                Source::Watch,
+                UpdateSource::Watch,
                 now,
             );
         }
-        News::ReportGone { node, uid } => {
+        Update::ReportGone { node, uid } => {
             index.delete_report(&format!("n{node}"), &format!("uid-{uid}"), now)
         }
-        News::Agent { node, ready } => index.apply_pod(agent(&format!("n{node}"), ready), now),
-        News::AgentGone { node } => index.delete_pod(&format!("agent-n{node}"), now),
-        News::Time { .. } => {
+        Update::Agent { node, ready } => index.apply_pod(agent(&format!("n{node}"), ready), now),
+        Update::AgentGone { node } => index.delete_pod(&format!("agent-n{node}"), now),
+        Update::Time { .. } => {
             for node in index.nodes.keys().cloned().collect::<Vec<_>>() {
                 index.pass_time(&node, now);
             }
@@ -129,7 +129,7 @@ fn deliver(index: &mut Index, news: &News, now: Timestamp, number: u32) {
     }
 }
 
-/// The counts from nothing but the facts.
+/// The counts, computed from nothing but the facts.
 fn recount(index: &Index, now: Timestamp) -> (BTreeMap<String, Tally>, BTreeMap<String, u32>) {
     let mut tallies = BTreeMap::new();
     let mut lacking: BTreeMap<_, _> = index.nodes.keys().map(|name| (name.clone(), 0)).collect();
@@ -139,9 +139,9 @@ fn recount(index: &Index, now: Timestamp) -> (BTreeMap<String, Tally>, BTreeMap<
             let Some(object) = node.object.as_ref().filter(|object| object.selected) else { continue };
             let report = node.report.as_ref().filter(|report| report.owner.as_ref() == Some(&object.uid));
             let files = report.and_then(|report| report.files.as_ref());
-            let held = files.and_then(|files| files.get(name));
+            let reported = files.and_then(|files| files.get(name));
             let want = profile.facts.content.as_ref().ok().map(ContentHash::short);
-            let same = want.is_some() && held == want.as_ref();
+            let same = want.is_some() && reported == want.as_ref();
             let down =
                 node.agents_down_since().is_some_and(|since| since.as_second() + 300 <= now.as_second());
             let young = now.as_second() < object.created.min(node.first_seen()).as_second() + 120;
@@ -161,7 +161,7 @@ fn recount(index: &Index, now: Timestamp) -> (BTreeMap<String, Tally>, BTreeMap<
             };
             *count += 1;
             let stuck = report.is_some_and(|report| report.problems.contains_key(name));
-            tally.holding += u32::from(!unreachable && (held.is_some() || stuck));
+            tally.holding += u32::from(!unreachable && (reported.is_some() || stuck));
             *lacking.get_mut(node_name).unwrap() +=
                 u32::from(want.is_some() && !profile.facts.removal_approved && !same);
         }
@@ -172,16 +172,16 @@ fn recount(index: &Index, now: Timestamp) -> (BTreeMap<String, Tally>, BTreeMap<
 
 proptest! {
     #[test]
-    fn any_news_in_any_order_gives_the_counts_of_a_naive_recomputation(news in vec(news(), 1..60)) {
+    fn any_updates_in_any_order_give_the_counts_of_a_naive_recomputation(updates in vec(update(), 1..60)) {
         let mut index = Index::new("profiles");
         let mut second = 0;
-        for (number, news) in (1u32..).zip(&news) {
-            if let News::Time { seconds } = news {
+        for (number, update) in (1u32..).zip(&updates) {
+            if let Update::Time { seconds } = update {
                 second += seconds;
             }
-            deliver(&mut index, news, at(second), number);
-            // Time may have passed since a node's class was last looked at; a look brings it up to date.
-            deliver(&mut index, &News::Time { seconds: 0 }, at(second), number);
+            deliver(&mut index, update, at(second), number);
+            // A reconciliation updates the states of the nodes to the present time.
+            deliver(&mut index, &Update::Time { seconds: 0 }, at(second), number);
             let (tallies, lacking) = recount(&index, at(second));
             let counted: BTreeMap<_, _> = index.profiles().map(|(name, tally, ..)| (name.to_owned(), *tally)).collect();
             prop_assert_eq!(counted, tallies);
@@ -195,38 +195,38 @@ proptest! {
     }
 
     #[test]
-    fn what_is_to_be_written_is_due_and_what_may_wait_is_planned(news in vec((news(), any::<bool>()), 1..60)) {
+    fn a_profile_with_a_status_to_write_is_queued_and_a_deferred_one_has_a_timer(updates in vec((update(), any::<bool>()), 1..60)) {
         let mut index = Index::new("profiles");
         let (mut due, mut planned) = (BTreeSet::new(), BTreeMap::<String, Timestamp>::new());
         let mut second = 0;
-        for (number, (news, look)) in (1u32..).step_by(2).zip(&news) {
-            if let News::Time { seconds } = news {
+        for (number, (update, reconcile)) in (1u32..).step_by(2).zip(&updates) {
+            if let Update::Time { seconds } = update {
                 second += seconds % 10;
             }
             let now = at(second);
-            deliver(&mut index, news, now, number);
+            deliver(&mut index, update, now, number);
             due.extend(index.take_dirty().profiles);
             planned.retain(|name, time| *time > now || {
                 due.insert(name.clone());
                 false
             });
-            for name in if *look { std::mem::take(&mut due) } else { BTreeSet::new() } {
+            for name in if *reconcile { std::mem::take(&mut due) } else { BTreeSet::new() } {
                 planned.remove(&name);
-                let Some(verdict) = index.verdict_on_profile(&name, now) else { continue };
+                let Some(verdict) = index.judge_profile(&name, now) else { continue };
                 planned.extend(verdict.requeue_at.map(|time| (name.clone(), time)));
-                if let ProfileOperation::WriteStatus { status, .. } = verdict.step {
+                if let ProfileOperation::WriteStatus { status, .. } = verdict.operation {
                     let mut facts = index.profiles[&name].facts.clone();
                     facts.version.resource_version = (number + 1).to_string();
                     facts.removal_approved = status.removal.is_some();
                     facts.status = Some((*status).clone());
-                    index.apply_profile(facts, Source::Answer, now);
+                    index.apply_profile(facts, UpdateSource::Answer, now);
                     index.status_written(&name, &status, now);
                 }
             }
             due.extend(index.take_dirty().profiles);
             for name in super::profile_uids(&index).into_keys().filter(|name| !due.contains(name)) {
-                let verdict = index.judge_profile(&name, now).unwrap();
-                prop_assert!(matches!(verdict.step, ProfileOperation::Nothing | ProfileOperation::HoldBack), "{name}: {verdict:?}");
+                let verdict = index.profile_verdict(&name, now).unwrap();
+                prop_assert!(matches!(verdict.operation, ProfileOperation::Nothing | ProfileOperation::Defer), "{name}: {verdict:?}");
                 let planned = planned.get(&name);
                 prop_assert!(verdict.requeue_at.is_none_or(|time| planned.is_some_and(|planned| *planned <= time)), "{name}: {verdict:?}, {planned:?}");
             }

@@ -1,4 +1,4 @@
-//! When a profile is ready, and how often that is written.
+//! When a profile is ready, and how often its status is written.
 
 use super::*;
 
@@ -8,7 +8,7 @@ fn a_profile_is_ready_once_every_node_reports_its_bytes() {
     assert_eq!(ready_condition(&status(&index, 1)), ("True", "AllNodesReady"));
     index.apply_report(
         ReportFacts { version: version(7, 2), ..report("n2", &[("a", 2)]) },
-        Source::Watch,
+        UpdateSource::Watch,
         at(1),
     );
     let behind = status(&index, 1);
@@ -19,7 +19,7 @@ fn a_profile_is_ready_once_every_node_reports_its_bytes() {
 #[test]
 fn no_node_at_all_is_not_ready() {
     let mut index = Index::new("profiles");
-    index.apply_profile(profile("a", 1), Source::Watch, at(0));
+    index.apply_profile(profile("a", 1), UpdateSource::Watch, at(0));
     assert_eq!(ready_condition(&status(&index, 0)), ("False", "NoNodes"));
 }
 
@@ -35,7 +35,7 @@ fn a_node_that_cannot_write_shows_why() {
     let problems = BTreeMap::from([("a".to_owned(), problem)]);
     index.apply_report(
         ReportFacts { version: version(7, 2), problems, ..report("n2", &[("a", 9)]) },
-        Source::Watch,
+        UpdateSource::Watch,
         at(1),
     );
     let status = status(&index, 1);
@@ -44,13 +44,13 @@ fn a_node_that_cannot_write_shows_why() {
     assert!(status.failures[0].message.chars().count() <= 512);
 }
 
-/// What `n2` reports of `a`, as the API server stores it, where its agent is of another release.
+/// The report of `n2` about `a` as the API server stores it, from an agent of another release.
 fn reported_by_another_release(state: &str, files: &serde_json::Value) -> ReportFacts {
     let owner = [serde_json::json!({ "apiVersion": "v1", "kind": "Node", "name": "n2", "uid": "n2-1" })];
     let object = serde_json::json!({
         "metadata": { "name": "n2", "uid": "uid-7", "resourceVersion": "2", "ownerReferences": owner },
         "status": { "report": {
-            "agentVersion": "99.0.0", "directory": "/d", "fileCount": 1, "files": files, "mood": ["new"],
+            "agentVersion": "99.0.0", "directory": "/d", "fileCount": 1, "files": files, "newField": ["new"],
             "problems": [
                 { "name": "b", "state": 7 },
                 { "name": "a", "state": state, "reason": "Attested", "message": "no signature", "since": 7 },
@@ -61,38 +61,38 @@ fn reported_by_another_release(state: &str, files: &serde_json::Value) -> Report
 }
 
 #[test]
-fn a_state_that_only_a_newer_agent_knows_is_a_failure_with_that_word_and_costs_nothing_else() {
+fn a_state_that_only_a_newer_agent_knows_is_a_failure_that_names_it_and_affects_nothing_else() {
     let mut index = two_nodes();
     let old = hash(9).short().to_string();
     let facts = reported_by_another_release("Quarantined", &serde_json::json!({ "a": old, "c": 7 }));
     assert_eq!(facts.files, Some(BTreeMap::from([("a".to_owned(), hash(9).short())])));
     assert_eq!(facts.problems.keys().collect::<Vec<_>>(), ["a"]);
-    index.apply_report(facts, Source::Watch, at(1));
+    index.apply_report(facts, UpdateSource::Watch, at(1));
     let status = status(&index, 1);
     assert_eq!(ready_condition(&status), ("False", "NodesFailed"));
     let failure = &status.failures[0];
     assert_eq!((&*failure.node, &*failure.reason), ("n2", "Attested"));
     assert_eq!(
         failure.message,
-        "the agent says Quarantined, which this operator does not know: no signature"
+        "the agent reports Quarantined, which this operator does not know: no signature"
     );
 }
 
 #[test]
-fn whatever_a_newer_agent_calls_it_the_right_bytes_are_ready() {
+fn a_node_with_the_right_bytes_is_ready_whatever_problem_a_newer_agent_reports() {
     let mut index = two_nodes();
     let right = hash(1).short().to_string();
     let facts = reported_by_another_release("Quarantined", &serde_json::json!({ "a": right }));
-    index.apply_report(facts, Source::Watch, at(1));
+    index.apply_report(facts, UpdateSource::Watch, at(1));
     assert_eq!(ready_condition(&status(&index, 1)), ("True", "AllNodesReady"));
 }
 
-/// Two nodes whose agents have refused the contents of `a`, which are these to the operator.
+/// Two nodes whose agents have refused the contents of `a`, which the operator reads as `content`.
 fn refused(content: Result<ContentHash, String>) -> Index {
     let mut index = two_nodes();
     index.apply_profile(
         ProfileFacts { version: version(1, 2), generation: Some(2), content, ..profile("a", 1) },
-        Source::Watch,
+        UpdateSource::Watch,
         at(1),
     );
     for name in ["n1", "n2"] {
@@ -104,13 +104,13 @@ fn refused(content: Result<ContentHash, String>) -> Index {
         };
         let problems = BTreeMap::from([("a".to_owned(), problem)]);
         let facts = ReportFacts { version: version(7, 2), problems, ..report(name, &[("a", 1)]) };
-        index.apply_report(facts, Source::Watch, at(1));
+        index.apply_report(facts, UpdateSource::Watch, at(1));
     }
     index
 }
 
 #[test]
-fn of_contents_that_are_no_profile_no_node_is_said_to_have_failed() {
+fn no_node_counts_as_failed_for_contents_that_are_no_valid_profile() {
     let status = status(&refused(Err("unknown action".to_owned())), 1);
     assert_eq!(
         (&status.state, ready_condition(&status)),
@@ -128,18 +128,18 @@ fn only_a_profile_that_will_not_become_ready_as_it_is_is_stalled() {
     };
     let refused_contents = refused(Err("unknown action".to_owned()));
     assert_eq!(stalled(&status(&refused_contents, 1)), Some(("True".into(), "InvalidProfile".into())));
-    // The agents go on trying, and whoever waits has a time-out.
+    // The agents keep trying, so that the profile may become Ready.
     assert_eq!(stalled(&status(&refused(Ok(hash(2))), 1)), None);
     assert_eq!(stalled(&status(&two_nodes(), 1)), None);
     let mut index = refused_contents;
     let deletion = Some(at(2));
     let deleted = ProfileFacts { deletion, ..index.profiles["a"].facts.clone() };
-    index.apply_profile(deleted, Source::Watch, at(2));
+    index.apply_profile(deleted, UpdateSource::Watch, at(2));
     assert_eq!(stalled(&status_after_list(&mut index, 5)), None);
 }
 
 #[test]
-fn agents_that_are_too_old_for_a_profile_have_failed_and_say_why() {
+fn agents_that_are_too_old_for_a_profile_count_as_failed_with_their_reason() {
     let status = status(&refused(Ok(hash(2))), 1);
     assert_eq!(
         (&status.state, ready_condition(&status)),
@@ -153,47 +153,47 @@ fn counts_alone_are_written_at_most_every_five_seconds_in_a_small_cluster() {
     let mut index = two_nodes();
     store(&mut index, profile("a", 1), 0);
     index.apply_node(NodeFacts { reachable: false, ..node("n2") }, at(1));
-    let waiting = index.judge_profile("a", at(1)).unwrap();
-    assert_eq!((waiting.step, waiting.requeue_at), (ProfileOperation::HoldBack, Some(at(5))));
+    let waiting = index.profile_verdict("a", at(1)).unwrap();
+    assert_eq!((waiting.operation, waiting.requeue_at), (ProfileOperation::Defer, Some(at(5))));
     assert_eq!(status(&index, 5).ready.as_deref(), Some("1/2"));
 }
 
 #[test]
-fn while_counts_wait_only_what_cannot_makes_a_profile_due() {
+fn while_counts_are_deferred_only_an_urgent_change_queues_the_profile() {
     let mut index = two_nodes();
     index.apply_node(node("n3"), at(0));
     let behind = |number| ReportFacts { version: version(7, number), ..report("n3", &[]) };
-    index.apply_report(behind(1), Source::Watch, at(0));
+    index.apply_report(behind(1), UpdateSource::Watch, at(0));
     store(&mut index, profile("a", 1), 0);
     let due_after = |index: &mut Index, node, reachable, now| {
         index.take_dirty();
         index.apply_node(NodeFacts { reachable, ..super::node(node) }, at(now));
         index.take_dirty().profiles.contains("a")
     };
-    assert!(due_after(&mut index, "n2", false, 1), "nobody has looked since the last write");
-    let waiting = index.verdict_on_profile("a", at(1)).unwrap();
-    assert_eq!((waiting.step, waiting.requeue_at), (ProfileOperation::HoldBack, Some(at(5))));
-    assert!(!due_after(&mut index, "n2", true, 2), "a look at 5 s is planned");
+    assert!(due_after(&mut index, "n2", false, 1), "the profile was not judged since the last write");
+    let waiting = index.judge_profile("a", at(1)).unwrap();
+    assert_eq!((waiting.operation, waiting.requeue_at), (ProfileOperation::Defer, Some(at(5))));
+    assert!(!due_after(&mut index, "n2", true, 2), "it is requeued at 5 s");
     assert!(!due_after(&mut index, "n2", false, 3));
-    // The last node that is waited for has it now: that is Ready.
+    // The last pending node has the file now, so that the profile is Ready.
     index.apply_report(
         ReportFacts { version: version(7, 2), ..report("n3", &[("a", 1)]) },
-        Source::Watch,
+        UpdateSource::Watch,
         at(4),
     );
     assert!(index.take_dirty().profiles.contains("a"));
     assert_eq!(ready_condition(&status(&index, 4)), ("True", "AllNodesReady"));
     assert!(!due_after(&mut index, "n2", true, 4));
-    // A look that did not come in time, because writes fail, is no reason to wait for longer.
+    // At 5 s the deferral ends, even where the profile was not judged then because writes fail.
     assert!(due_after(&mut index, "n2", false, 5));
 }
 
 #[test]
-fn a_clock_that_is_set_back_makes_no_counts_wait_for_it() {
+fn a_clock_that_is_set_back_delays_no_counts() {
     let mut index = two_nodes();
     store(&mut index, profile("a", 1), 3600);
     index.apply_node(NodeFacts { reachable: false, ..node("n2") }, at(3601));
-    assert_eq!(index.verdict_on_profile("a", at(3601)).unwrap().step, ProfileOperation::HoldBack);
+    assert_eq!(index.judge_profile("a", at(3601)).unwrap().operation, ProfileOperation::Defer);
     index.take_dirty();
     index.apply_node(NodeFacts { reachable: true, ..node("n2") }, at(1));
     index.apply_node(NodeFacts { reachable: false, ..node("n2") }, at(1));
@@ -202,28 +202,28 @@ fn a_clock_that_is_set_back_makes_no_counts_wait_for_it() {
 }
 
 #[test]
-fn counts_alone_are_written_more_rarely_in_a_large_cluster_and_even_more_of_a_settled_profile() {
+fn counts_alone_are_written_less_often_in_a_large_cluster_and_even_less_for_a_settled_profile() {
     let mut index = two_nodes();
     for number in 3..=1000 {
         index.apply_node(node(&format!("n{number}")), at(0));
     }
     let facts = store(&mut index, profile("a", 1), 0);
-    // Both say nothing but another count: of those that lack it, in either case.
+    // Both changes affect nothing but the counts.
     for (now, due) in [(1, 40), (100, 160)] {
         if now > 1 {
             store(&mut index, facts.clone(), now);
         }
         index.apply_node(NodeFacts { reachable: now > 1, ..node("n2") }, at(now));
-        let waiting = index.judge_profile("a", at(now)).unwrap();
-        assert_eq!((waiting.step, waiting.requeue_at), (ProfileOperation::HoldBack, Some(at(due))));
+        let waiting = index.profile_verdict("a", at(now)).unwrap();
+        assert_eq!((waiting.operation, waiting.requeue_at), (ProfileOperation::Defer, Some(at(due))));
     }
 }
 
 #[test]
-fn that_a_node_cannot_hold_new_contents_is_said_at_once_the_first_time() {
+fn the_first_failure_of_new_contents_is_written_at_once() {
     let mut index = two_nodes();
     let behind = ReportFacts { version: version(7, 2), ..report("n2", &[]) };
-    index.apply_report(behind.clone(), Source::Watch, at(0));
+    index.apply_report(behind.clone(), UpdateSource::Watch, at(0));
     let mut facts = store(&mut index, profile("a", 1), 0);
     assert_eq!(facts.status.as_ref().unwrap().state, Some(State::Progressing.into()));
     for turn in [3u32, 5] {
@@ -236,18 +236,18 @@ fn that_a_node_cannot_hold_new_contents_is_said_at_once_the_first_time() {
         let problems = BTreeMap::from([("a".to_owned(), problem)]);
         index.apply_report(
             ReportFacts { version: version(7, turn), problems, ..behind.clone() },
-            Source::Watch,
+            UpdateSource::Watch,
             at(1),
         );
         facts = store(&mut index, facts, 1);
         assert_eq!(facts.status.as_ref().unwrap().state, Some(State::Failed.into()));
         index.apply_report(
             ReportFacts { version: version(7, turn + 1), ..behind.clone() },
-            Source::Watch,
+            UpdateSource::Watch,
             at(1),
         );
         facts = store(&mut index, facts, 1);
-        // Neither that it may yet come, nor that it failed again, is worth a write at once.
+        // Neither the end of the failure nor the next failure is written at once.
         assert_eq!(facts.status.as_ref().unwrap().state, Some(State::Failed.into()));
     }
 }

@@ -9,7 +9,7 @@ fn seconds(index: &mut Index) -> Vec<u64> {
 fn reported(index: &mut Index, content: u8, number: u32, now: i64) {
     for name in ["n1", "n2"] {
         let facts = ReportFacts { version: version(7, number), ..report(name, &[("a", content)]) };
-        index.apply_report(facts, Source::Watch, at(now));
+        index.apply_report(facts, UpdateSource::Watch, at(now));
     }
 }
 
@@ -24,14 +24,14 @@ fn a_rollout_is_measured_once_from_the_new_contents_to_the_status_that_calls_the
     assert_eq!(seconds(&mut index), [3]);
 
     let facts = changed(2, 2, facts);
-    index.apply_profile(facts.clone(), Source::Watch, at(100));
+    index.apply_profile(facts.clone(), UpdateSource::Watch, at(100));
     let facts = store(&mut index, facts, 101);
     assert_eq!(seconds(&mut index), [0; 0], "no node has them yet");
     reported(&mut index, 2, 2, 107);
     let facts = store(&mut index, facts, 108);
     assert_eq!(seconds(&mut index), [8]);
 
-    // A node that loses the file and gets it back is no rollout.
+    // That a node loses the file and gets it back is no rollout.
     reported(&mut index, 1, 3, 200);
     let facts = store(&mut index, facts, 200);
     reported(&mut index, 2, 4, 300);
@@ -40,24 +40,24 @@ fn a_rollout_is_measured_once_from_the_new_contents_to_the_status_that_calls_the
 }
 
 #[test]
-fn a_status_about_earlier_contents_ends_no_rollout() {
+fn a_status_of_earlier_contents_does_not_end_a_rollout() {
     let mut index = two_nodes();
     let facts = store(&mut index, profile("a", 1), 0);
     seconds(&mut index);
-    // The same contents again, one generation later: the stored status is of their first turn.
-    index.apply_profile(changed(2, 2, facts.clone()), Source::Watch, at(10));
-    index.apply_profile(changed(1, 3, facts), Source::Watch, at(11));
+    // The first contents again, two generations later: the stored status is of their first generation.
+    index.apply_profile(changed(2, 2, facts.clone()), UpdateSource::Watch, at(10));
+    index.apply_profile(changed(1, 3, facts), UpdateSource::Watch, at(11));
     assert_eq!(seconds(&mut index), [0; 0]);
 }
 
 #[test]
-fn what_an_earlier_leader_has_begun_is_not_measured_from_the_start_of_this_one() {
+fn a_rollout_that_an_earlier_leader_began_is_not_measured() {
     let mut index = two_nodes();
     let begun = store(&mut index, changed(2, 1, profile("a", 2)), 0);
     assert!(begun.status.is_some());
     let mut next = two_nodes();
     next.delete_profile("a", "uid-1", at(1));
-    next.apply_profile(begun.clone(), Source::List, at(1));
+    next.apply_profile(begun.clone(), UpdateSource::List, at(1));
     reported(&mut next, 2, 2, 50);
     store(&mut next, begun, 50);
     assert_eq!(seconds(&mut next), [0; 0]);

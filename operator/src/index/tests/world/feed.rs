@@ -1,4 +1,4 @@
-//! The watches: each brings its kind's changes in their order, at its own pace, and lists anew when it has lost them.
+//! The watches: each brings the changes of its kind in order, at its own pace, and lists again after it broke.
 
 use std::vec::IntoIter;
 
@@ -23,9 +23,9 @@ pub(super) struct Feed<W> {
 enum State {
     /// It must list.
     Lost,
-    /// It has listed as of that many changes and brings the objects one by one.
+    /// It has listed after this many changes and brings the objects one by one.
     Listing(IntoIter<Value>, usize),
-    /// It has brought that many changes.
+    /// It has brought this many changes.
     At(usize),
 }
 
@@ -33,8 +33,8 @@ enum State {
 pub(super) trait AnyFeed {
     /// Brings the next event into the index, if there is one.
     fn next(&mut self, server: &Server, index: &mut Index, now: Timestamp) -> bool;
-    /// Begins anew with a list. `told`: the failure is seen.
-    fn lose(&mut self, index: &mut Index, told: bool);
+    /// Begins again with a list. `noticed`: whether the operator sees a failure.
+    fn break_watch(&mut self, index: &mut Index, noticed: bool);
     /// Brings the last few changes once more.
     fn rewind(&mut self, changes: usize);
     /// Whether a first list is complete.
@@ -81,8 +81,8 @@ impl<W: WatchedKind> AnyFeed for Feed<W> {
         true
     }
 
-    fn lose(&mut self, index: &mut Index, told: bool) {
-        if told {
+    fn break_watch(&mut self, index: &mut Index, noticed: bool) {
+        if noticed {
             interrupt::<W>(index);
         }
         self.state = State::Lost;

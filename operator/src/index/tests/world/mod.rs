@@ -1,6 +1,7 @@
-//! The whole operator against a naive recomputation: a world that changes at random, watches that bring it late, twice
-//! or not at all, writes that fail or whose answers are late. Once the news is in, what is stored must be what follows
-//! from the objects alone. The operator reconciles nothing but what is due, so a change that made nothing due shows too.
+//! The whole operator against a naive recomputation: objects that change at random, watches that bring the changes
+//! late, twice or not at all, writes that fail or whose answers are late. Once every change has arrived, the stored
+//! statuses must be those that follow from the objects alone. The operator reconciles only keys that are due, so that
+//! the test also finds a change that failed to queue a key.
 
 mod feed;
 mod naive;
@@ -19,14 +20,14 @@ use serde_json::Value;
 
 use self::naive::{Expected, Naive};
 use self::operator::Operator;
-use self::script::{Act, act};
+use self::script::{Action, action};
 use self::server::{KINDS, Kind, Server, text};
 use crate::index::WorkKey;
 use crate::index::node::Node;
 
-/// The longest that mere counts, or a doubt about what is ready, may keep a status back.
-const KEPT_BACK: Duration = Duration::from_secs(60);
-/// No judgement turns on what is longer ago.
+/// The longest that a status may be deferred, for mere counts or before it calls a profile ready.
+const LONGEST_DEFERRAL: Duration = Duration::from_secs(60);
+/// No verdict depends on anything longer ago.
 const LONG: Duration = Duration::from_secs(7200);
 
 struct World {
@@ -40,31 +41,31 @@ impl World {
         Self { server: Server::default(), operator: Operator::new(), now: super::at(0) }
     }
 
-    fn play(&mut self, act: &Act) -> Result<(), String> {
+    fn play(&mut self, action: &Action) -> Result<(), String> {
         let Self { server, operator, now } = self;
-        match act {
-            Act::Change(change) => change.make(server, *now),
-            Act::Time { seconds } => {
+        match action {
+            Action::Change(change) => change.make(server, *now),
+            Action::Time { seconds } => {
                 let to = now.checked_add(Duration::from_secs(*seconds)).unwrap();
                 operator.pass(server, *now, to, false)?;
                 *now = to;
             }
-            Act::Deliver { kind, events } => {
+            Action::Deliver { kind, events } => {
                 for _ in 0..*events {
                     operator.deliver(KINDS[*kind], server, *now);
                 }
             }
-            Act::Lose { kind, told } => operator.lose(KINDS[*kind], *told),
-            Act::Rewind { kind, changes } => operator.rewind(KINDS[*kind], *changes),
-            Act::Reconcile { most } => {
+            Action::BreakWatch { kind, noticed } => operator.break_watch(KINDS[*kind], *noticed),
+            Action::Rewind { kind, changes } => operator.rewind(KINDS[*kind], *changes),
+            Action::Reconcile { most } => {
                 operator.reconcile(*most, server, *now);
             }
-            Act::Answer => {
+            Action::Answer => {
                 operator.answer();
             }
-            Act::Trouble { happens } => operator.trouble = Some(*happens),
-            Act::Restart => *operator = Operator::new(),
-            Act::Settle => {
+            Action::FailNextWrite { takes_effect } => operator.next_write_fails = Some(*takes_effect),
+            Action::Restart => *operator = Operator::new(),
+            Action::Settle => {
                 operator.settle(server, *now)?;
                 self.compare(self.now)?;
             }
@@ -72,7 +73,7 @@ impl World {
         Ok(())
     }
 
-    /// To the end of all that is under way.
+    /// Lets everything that is under way finish, and compares again as time passes.
     fn end(&mut self) -> Result<(), String> {
         let known = self.now;
         self.operator.settle(&mut self.server, self.now)?;
@@ -85,22 +86,22 @@ impl World {
         }
         let node = |name: &String| self.server.get(Kind::Node, name);
         if let Some((name, _)) = self.server.all(Kind::Report).find(|(name, _)| node(name).is_none()) {
-            return Err(format!("the report {name} is about no node, and is there still"));
+            return Err(format!("the report {name} has no node, and still exists"));
         }
         if self.operator.queue.next_timer().is_some() {
             return Err(format!("long after the last change there are timers: {:?}", self.operator.queue));
         }
-        // To reconcile everything once more finds nothing to write.
+        // Another reconciliation of every object writes nothing.
         let version = self.server.version();
         self.operator.index.queue_all();
         self.operator.settle(&mut self.server, self.now)?;
         if self.server.version() != version {
-            return Err("a write at rest".to_owned());
+            return Err("a write although nothing has changed".to_owned());
         }
         Ok(())
     }
 
-    /// Holds what is stored to what follows from the objects.
+    /// Compares the stored statuses with those that follow from the objects.
     fn compare(&self, known: Timestamp) -> Result<(), String> {
         self.compare_known()?;
         let naive = Naive { server: &self.server, operator: &self.operator, now: self.now, known };
@@ -115,7 +116,7 @@ impl World {
         Ok(())
     }
 
-    /// What is known is what there is: nothing stays that a list did not bring.
+    /// The index has exactly the objects that exist.
     fn compare_known(&self) -> Result<(), String> {
         let index = &self.operator.index;
         let nodes = index.nodes.values();
@@ -127,9 +128,9 @@ impl World {
             (Kind::Report, nodes.filter_map(report).collect()),
         ] {
             let uid = |(name, object): (&String, &Value)| (name.clone(), text(object, "/metadata/uid"));
-            let there: BTreeMap<_, _> = self.server.all(kind).map(uid).collect();
-            if known != there {
-                return Err(format!("{kind:?}: known {known:?}, there {there:?}"));
+            let existing: BTreeMap<_, _> = self.server.all(kind).map(uid).collect();
+            if known != existing {
+                return Err(format!("{kind:?}: known {known:?}, existing {existing:?}"));
             }
         }
         Ok(())
@@ -142,8 +143,8 @@ impl World {
 
     fn compare_profile(&self, name: &str, profile: &Value, expected: Expected) -> Result<(), String> {
         let wanted = match expected {
-            Expected::NotOurs => return Ok(()),
-            Expected::Overdue(what) => return Err(what.to_owned()),
+            Expected::Released => return Ok(()),
+            Expected::Overdue(write) => return Err(write.to_owned()),
             Expected::Status(wanted) => *wanted,
         };
         let stored = serde_json::from_value::<SeccompProfileStatus>(profile["status"].clone())
@@ -152,16 +153,16 @@ impl World {
         if stored == wanted {
             return Ok(());
         }
-        let kept_back = self.due_by(name, self.now.checked_add(KEPT_BACK).unwrap());
-        if kept_back && acted_on(&stored, true) == acted_on(&wanted, is_ready(&stored)) {
+        let is_deferred = self.due_by(name, self.now.checked_add(LONGEST_DEFERRAL).unwrap());
+        if is_deferred && acted_on(&stored, true) == acted_on(&wanted, is_ready(&stored)) {
             return Ok(());
         }
-        Err(format!("kept back: {kept_back}; wanted: {wanted:#?}"))
+        Err(format!("deferred: {is_deferred}; wanted: {wanted:#?}"))
     }
 
     fn compare_node(&self, name: &str, node: &Value, naive: &Naive<'_>) -> Result<(), String> {
         let report = self.server.get(Kind::Report, name);
-        let Some(class) = naive.class(node) else {
+        let Some(class) = naive.agent_state(node) else {
             return match report {
                 Some(report) => Err(format!("no agent runs there and it has a report: {report:#}")),
                 None => Ok(()),
@@ -188,7 +189,7 @@ fn is_ready(status: &SeccompProfileStatus) -> bool {
     status.conditions.iter().any(|it| it.type_ == conditions::READY && it.status == "True")
 }
 
-/// The status with every time of a transition alike.
+/// The status with all transition times equal.
 fn timeless(mut status: SeccompProfileStatus) -> SeccompProfileStatus {
     for condition in &mut status.conditions {
         condition.last_transition_time.0 = Timestamp::UNIX_EPOCH;
@@ -196,7 +197,7 @@ fn timeless(mut status: SeccompProfileStatus) -> SeccompProfileStatus {
     status
 }
 
-/// What nothing may keep back. To be called ready may wait; not to be called ready never does.
+/// The parts of a status that are never deferred, but for a change to Ready.
 fn acted_on(status: &SeccompProfileStatus, says_ready: bool) -> impl PartialEq {
     let conditions: Vec<_> = status
         .conditions
@@ -210,12 +211,12 @@ fn acted_on(status: &SeccompProfileStatus, says_ready: bool) -> impl PartialEq {
     (observed_generation, content_hash, removal, conditions)
 }
 
-fn play(acts: &[Act]) -> Result<(), TestCaseError> {
+fn play(actions: &[Action]) -> Result<(), TestCaseError> {
     let mut world = World::new();
-    for (number, act) in acts.iter().enumerate() {
+    for (number, action) in actions.iter().enumerate() {
         world
-            .play(act)
-            .map_err(|error| TestCaseError::fail(format!("after act {number}, {act:?}: {error}")))?;
+            .play(action)
+            .map_err(|error| TestCaseError::fail(format!("after action {number}, {action:?}: {error}")))?;
     }
     world.end().map_err(|error| TestCaseError::fail(format!("at the end: {error}")))
 }
@@ -227,7 +228,7 @@ fn run(cases: u32, most: usize) {
         failure_persistence: None,
         ..Config::default()
     });
-    let result = runner.run(&vec(act(), 1..most), |acts| play(&acts));
+    let result = runner.run(&vec(action(), 1..most), |actions| play(&actions));
     if let Err(error) = result {
         panic!("{error}");
     }
@@ -240,6 +241,6 @@ fn whatever_the_watches_lose_or_bring_late_the_verdicts_are_those_of_a_naive_rec
 
 #[test]
 #[ignore = "long: fifty times as many worlds, and longer ones"]
-fn whatever_the_watches_lose_or_bring_late_the_verdicts_are_those_of_a_naive_recomputation_at_length() {
+fn whatever_the_watches_lose_or_bring_late_the_verdicts_are_those_of_a_naive_recomputation_in_long_worlds() {
     run(10_000, 160);
 }

@@ -1,7 +1,8 @@
-//! The judgement from nothing but the objects as they are: every profile times every node, every time.
+//! The expected statuses, computed from nothing but the objects as they are: every profile times every node, every
+//! time.
 //!
-//! Of what only a process can know (since when it has known of a node, that no agent is ready there, that a node is
-//! behind, that a profile is being deleted) the index is asked, and what it says is held to the objects.
+//! Times that only a process can know (since when it has seen a node, no ready agent there, a node behind, or a removal
+//! approved) are taken from the index, and compared with the objects.
 
 use api::names::{DELETE_IN_USE, FINALIZER};
 use api::{FileState, NodeCounts, NodeFailure, OpenEnum, Removal, Report, SeccompProfileStatus, State};
@@ -17,27 +18,27 @@ pub(super) struct Naive<'a> {
     pub(super) server: &'a Server,
     pub(super) operator: &'a Operator,
     pub(super) now: Timestamp,
-    /// Since when the operator has known everything.
+    /// Since when the operator has had all objects.
     pub(super) known: Timestamp,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Class {
+pub(super) enum AgentState {
     Joining,
     Unreachable,
-    AgentDown,
+    Down,
     Silent,
     Reporting,
 }
 
-/// What must be stored.
+/// What must be stored of a profile.
 #[derive(Debug, PartialEq)]
 pub(super) enum Expected {
-    /// Our finalizer is off, so it is somebody else's to end.
-    NotOurs,
-    /// Another object, or none, must be there by now.
+    /// Anything: the operator has removed its finalizer from the deleted profile.
+    Released,
+    /// Not this object: the operator must have made this write by now.
     Overdue(&'static str),
-    /// This, but for the times of transition.
+    /// This status, but for the transition times.
     Status(Box<SeccompProfileStatus>),
 }
 
@@ -73,8 +74,8 @@ impl Naive<'_> {
     fn report_of(&self, node: &Value) -> Option<Report> {
         let report = self.server.get(Kind::Report, &text(node, "/metadata/name"))?;
         let owner = report["metadata"]["ownerReferences"].as_array()?.iter().find(|o| o["kind"] == "Node")?;
-        let said = report["status"]["report"].clone();
-        (owner["uid"] == node["metadata"]["uid"]).then(|| serde_json::from_value(said).ok())?
+        let content = report["status"]["report"].clone();
+        (owner["uid"] == node["metadata"]["uid"]).then(|| serde_json::from_value(content).ok())?
     }
 
     fn agent_ready(&self, node: &str) -> bool {
@@ -83,31 +84,31 @@ impl Naive<'_> {
         })
     }
 
-    pub(super) fn class(&self, node: &Value) -> Option<Class> {
+    pub(super) fn agent_state(&self, node: &Value) -> Option<AgentState> {
         let name = text(node, "/metadata/name");
         if node["metadata"]["labels"]["selected"] != "yes" {
             return None;
         }
         let remembered = &self.operator.index.nodes[&name];
         let arrived = self.operator.arrived[&text(node, "/metadata/uid")];
-        // A time to come is not believed: then what counts is when it was first heard of.
+        // A creation time in the future does not count: then the node is as old as the index has known it.
         let born = if created(node) <= arrived { created(node) } else { remembered.first_seen() };
-        assert!(born <= arrived, "{name} is remembered from {born}, and came at {arrived}");
+        assert!(born <= arrived, "the index has seen {name} since {born}, and it arrived at {arrived}");
         let reported = self.report_of(node).is_some();
         let down = remembered.agents_down_since();
         assert_eq!(down.is_none(), self.agent_ready(&name), "whether an agent is ready on {name}");
         let down =
             down.is_some_and(|since| seconds(since, self.now) >= 300 || seconds(self.known, self.now) >= 300);
         Some(if !reported && seconds(born, self.now) < 120 {
-            Class::Joining
+            AgentState::Joining
         } else if !is_true(node, "Ready") {
-            Class::Unreachable
+            AgentState::Unreachable
         } else if down {
-            Class::AgentDown
+            AgentState::Down
         } else if reported {
-            Class::Reporting
+            AgentState::Reporting
         } else {
-            Class::Silent
+            AgentState::Silent
         })
     }
 
@@ -125,7 +126,7 @@ impl Naive<'_> {
                 != Some(hash)
     }
 
-    /// The pods that keep a profile, and whether any of them counts as a user.
+    /// The pods that use a profile and may run.
     fn live_pods(&self, profile: &str) -> Vec<String> {
         let path = format!("profiles/{profile}.json");
         let names = |holder: &Value| {
@@ -138,7 +139,7 @@ impl Naive<'_> {
             let ended = ["Succeeded", "Failed"].contains(&text(pod, "/status/phase").as_str());
             let node = text(pod, "/spec/nodeName");
             let placed = match self.server.get(Kind::Node, &node) {
-                // One that says itself that it is not ready runs its pods all the same.
+                // A node whose kubelet reports that it is not ready runs its pods nevertheless.
                 Some(node) => condition(node, "Ready").is_some_and(|ready| ready["status"] != "Unknown"),
                 None => node.is_empty() && seconds(created(pod), self.now) < 600,
             };
@@ -163,7 +164,7 @@ impl Naive<'_> {
         let approved = object["status"]["removal"] == "Approved";
         match (deleting, ours) {
             (false, false) => return Expected::Overdue("it must have our finalizer"),
-            (true, false) => return Expected::NotOurs,
+            (true, false) => return Expected::Released,
             _ => {}
         }
         let contents = Self::contents(object);
@@ -171,9 +172,9 @@ impl Naive<'_> {
         let mut counts = NodeCounts::default();
         let (mut waiting, mut holding, mut failures) = (Vec::new(), Vec::new(), Vec::new());
         for (node_name, node) in self.server.all(Kind::Node) {
-            let Some(class) = self.class(node) else { continue };
+            let Some(class) = self.agent_state(node) else { continue };
             let report = self.report_of(node).unwrap_or_default();
-            // A hash that only another release can read is a file all the same: the profile does not go before it does.
+            // A hash in the format of another release counts as a file: the deletion waits until it is removed.
             let file = report.files.get(&name);
             let has = file.is_some() && file == hash.as_ref().map(|hash| hash.short().to_string()).as_ref();
             let problem = report.problems.iter().rfind(|problem| problem.name == name);
@@ -183,12 +184,12 @@ impl Naive<'_> {
                 waiting.push(format!("{node_name}{why}"));
             };
             match (class, problem) {
-                (Class::Joining, _) => counts.joining += 1,
-                (Class::Unreachable, _) => counts.unreachable += 1,
-                (Class::AgentDown, _) => pending(" (AgentDown)"),
-                (Class::Silent, _) => pending(" (NoReport)"),
-                (Class::Reporting, _) if has => counts.ready += 1,
-                (Class::Reporting, Some(problem)) if hash.is_some() => {
+                (AgentState::Joining, _) => counts.joining += 1,
+                (AgentState::Unreachable, _) => counts.unreachable += 1,
+                (AgentState::Down, _) => pending(" (AgentDown)"),
+                (AgentState::Silent, _) => pending(" (NoReport)"),
+                (AgentState::Reporting, _) if has => counts.ready += 1,
+                (AgentState::Reporting, Some(problem)) if hash.is_some() => {
                     counts.failed += 1;
                     failures.push(NodeFailure {
                         node: node_name.clone(),
@@ -196,18 +197,18 @@ impl Naive<'_> {
                         message: match problem.state.known() {
                             Some(_) => problem.message.clone(),
                             None => format!(
-                                "the agent says {}, which this operator does not know: {}",
+                                "the agent reports {}, which this operator does not know: {}",
                                 problem.state.as_str(),
                                 problem.message
                             ),
                         },
                     });
                 }
-                (Class::Reporting, _) => pending(""),
+                (AgentState::Reporting, _) => pending(""),
             }
             let not_there = [Some(FileState::Conflict), Some(FileState::Rejected)];
             let stuck = problem.is_some_and(|problem| !not_there.contains(&problem.state.known()));
-            if class != Class::Unreachable && (file.is_some() || stuck) {
+            if class != AgentState::Unreachable && (file.is_some() || stuck) {
                 holding.push(node_name.clone());
             }
         }
@@ -241,21 +242,22 @@ impl Naive<'_> {
         }))
     }
 
-    /// Status and reason of the condition that the report of the node `object` must have; `None` where none is due.
+    /// Status and reason of the condition that the report of the node `object` must have; `None` where it need not have
+    /// one.
     pub(super) fn node(&self, object: &Value) -> Option<(&'static str, &'static str)> {
         let behind = self.operator.index.nodes[&text(object, "/metadata/name")].behind;
-        let class = self.class(object)?;
+        let class = self.agent_state(object)?;
         let lacks = self.server.all(Kind::Profile).any(|(_, profile)| self.lacks(profile, object));
-        assert_eq!(behind.is_some(), lacks || class == Class::Silent, "whether it is behind");
+        assert_eq!(behind.is_some(), lacks || class == AgentState::Silent, "whether it is behind");
         let in_grace = behind.is_some_and(|since| seconds(since, self.now) < 30);
         match class {
-            Class::Joining => None,
-            Class::Unreachable => Some(("Unknown", "NodeUnreachable")),
-            Class::AgentDown => Some(("False", "AgentDown")),
+            AgentState::Joining => None,
+            AgentState::Unreachable => Some(("Unknown", "NodeUnreachable")),
+            AgentState::Down => Some(("False", "AgentDown")),
             _ if in_grace => None,
-            Class::Silent => Some(("False", "NoReport")),
-            Class::Reporting if lacks => Some(("False", "Behind")),
-            Class::Reporting => Some(("True", "AllProfiles")),
+            AgentState::Silent => Some(("False", "NoReport")),
+            AgentState::Reporting if lacks => Some(("False", "Behind")),
+            AgentState::Reporting => Some(("True", "AllProfiles")),
         }
     }
 }
@@ -322,17 +324,17 @@ fn conditions(
         } else if pods.is_empty() {
             (
                 "PodsUnknown",
-                "news of pods is missing: the file stays until it is known that none uses it".to_owned(),
+                "the operator's cache may lack pods or nodes: the file stays until it is known that no pod uses it".to_owned(),
             )
         } else {
             let plural = if pods.len() == 1 { "pod uses" } else { "pods use" };
             let (number, names) = (pods.len(), list(pods));
-            let how = "the annotation seccomp.imjasonh.dev/delete-in-use: \"true\" deletes it all the same";
+            let how = "the annotation seccomp.imjasonh.dev/delete-in-use: \"true\" deletes it anyway";
             ("InUse", format!("{number} {plural} it: {names}; {how}"))
         };
         conditions.push(condition("Deleting", true, reason, message));
     } else if contents.is_err() {
-        let message = "it will not become ready as it is: the condition Accepted says why".to_owned();
+        let message = "the profile cannot become ready: the condition Accepted gives the reason".to_owned();
         conditions.push(condition("Stalled", true, "InvalidProfile", message));
     }
     conditions

@@ -1,5 +1,5 @@
-//! The operator around the index, without tasks: feeds bring changes, the work queue gives out what is due, and a
-//! reconciliation writes one thing, as in `reconcile/`.
+//! The operator around the index, without tasks: feeds bring changes, the work queue gives out the keys that are due,
+//! and a reconciliation makes one write, as in `reconcile/`.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -10,13 +10,13 @@ use serde_json::{Value, json};
 
 use super::feed::{AnyFeed, Feed};
 use super::server::{KINDS, Kind, Refused, Server, text};
-use crate::facts::{AgentPods, ProfileFacts, ReportFacts, Source, Version};
-use crate::index::{Index, Listed, NodeOperation, ProfileOperation, WorkKey};
+use crate::facts::{AgentPods, ObjectVersion, ProfileFacts, ReportFacts, UpdateSource};
+use crate::index::{Index, ListedUsers, NodeOperation, ProfileOperation, WorkKey};
 use crate::queue::WorkQueue;
 use crate::selection::Selection;
 use crate::watch::{Nodes, Pods, Profiles, Reports};
 
-/// More keys than are due at once, unless one makes itself due for ever.
+/// More keys than are due at once, unless a key requeues itself for ever.
 const ALL: usize = 1000;
 
 pub(super) struct Operator {
@@ -24,29 +24,30 @@ pub(super) struct Operator {
     feeds: [Box<dyn AnyFeed>; 4],
     pods: Pods,
     pub(super) queue: WorkQueue<WorkKey, Timestamp>,
-    /// What was reconciled and failed, to be tried again shortly.
+    /// Keys whose reconciliation failed, to be tried again shortly.
     retries: BTreeSet<WorkKey>,
-    /// Answers that are under way. What they are about is still being reconciled.
+    /// Answers that are under way. Their keys are still being reconciled.
     answers: VecDeque<Answer>,
-    /// Whether the next write fails, and if so, whether it happens all the same.
-    pub(super) trouble: Option<bool>,
+    /// Whether the next write fails, and if so, whether it takes effect nevertheless.
+    pub(super) next_write_fails: Option<bool>,
     complete: bool,
-    /// When each Node that is known, by uid, was heard of. One whose predecessor a watch brings once more is new again.
+    /// When each Node in the index was first seen, by uid. A Node is new again when a watch brings its predecessor once
+    /// more.
     pub(super) arrived: BTreeMap<String, Timestamp>,
 }
 
 struct Answer {
-    about: WorkKey,
+    key: WorkKey,
     began: Timestamp,
     requeue_at: Option<Timestamp>,
-    news: News,
+    content: AnswerContent,
 }
 
-enum News {
+enum AnswerContent {
     Nothing,
     Profile(Value, Option<Box<SeccompProfileStatus>>),
     Released(Value, String),
-    Report(Value, Source),
+    Report(Value, UpdateSource),
 }
 
 impl Operator {
@@ -70,13 +71,13 @@ impl Operator {
             queue: WorkQueue::default(),
             retries: BTreeSet::new(),
             answers: VecDeque::new(),
-            trouble: None,
+            next_write_fails: None,
             complete: false,
             arrived: BTreeMap::new(),
         }
     }
 
-    /// One event of one kind.
+    /// Delivers one event of one kind.
     pub(super) fn deliver(&mut self, kind: Kind, server: &Server, now: Timestamp) -> bool {
         let brought = self.feeds[kind as usize].next(server, &mut self.index, now);
         if !self.complete && self.feeds.iter().all(|feed| feed.has_listed()) {
@@ -89,8 +90,8 @@ impl Operator {
         brought
     }
 
-    pub(super) fn lose(&mut self, kind: Kind, told: bool) {
-        self.feeds[kind as usize].lose(&mut self.index, told);
+    pub(super) fn break_watch(&mut self, kind: Kind, noticed: bool) {
+        self.feeds[kind as usize].break_watch(&mut self.index, noticed);
     }
 
     pub(super) fn rewind(&mut self, kind: Kind, changes: usize) {
@@ -103,7 +104,7 @@ impl Operator {
         }
     }
 
-    /// Reconciles the first few that are due.
+    /// Reconciles the first few keys that are due.
     pub(super) fn reconcile(&mut self, most: usize, server: &mut Server, now: Timestamp) -> bool {
         let mut keys = 0;
         while keys < most
@@ -119,8 +120,8 @@ impl Operator {
     }
 
     fn reconcile_one(&mut self, key: WorkKey, server: &mut Server, now: Timestamp) {
-        let trouble = self.trouble.take();
-        if trouble == Some(false) {
+        let next_write_fails = self.next_write_fails.take();
+        if next_write_fails == Some(false) {
             self.retries.insert(key);
             return;
         }
@@ -132,9 +133,9 @@ impl Operator {
         self.collect();
         match result {
             None => self.queue.done(key, None),
-            Some((Ok(News::Nothing), requeue_at)) => self.queue.done(key, requeue_at),
-            Some((Ok(news), requeue_at)) if trouble.is_none() => {
-                self.answers.push_back(Answer { about: key, began: now, requeue_at, news });
+            Some((Ok(AnswerContent::Nothing), requeue_at)) => self.queue.done(key, requeue_at),
+            Some((Ok(content), requeue_at)) if next_write_fails.is_none() => {
+                self.answers.push_back(Answer { key, began: now, requeue_at, content });
             }
             Some(_) => {
                 self.retries.insert(key);
@@ -142,7 +143,7 @@ impl Operator {
         }
     }
 
-    /// What failed is due again.
+    /// Queues the keys whose reconciliation failed.
     fn retry(&mut self) {
         for key in std::mem::take(&mut self.retries) {
             self.queue.add(key.clone());
@@ -155,45 +156,45 @@ impl Operator {
         name: &str,
         server: &mut Server,
         now: Timestamp,
-    ) -> Option<(Result<News, Refused>, Option<Timestamp>)> {
-        let mut verdict = self.index.verdict_on_profile(name, now)?;
+    ) -> Option<(Result<AnswerContent, Refused>, Option<Timestamp>)> {
+        let mut verdict = self.index.judge_profile(name, now)?;
         let version = verdict.version.resource_version;
         let mut write =
             |change: &mut dyn FnMut(&mut Value)| server.change_version(Kind::Profile, name, &version, change);
-        let done = match verdict.step {
-            ProfileOperation::Nothing | ProfileOperation::HoldBack => Ok(News::Nothing),
+        let done = match verdict.operation {
+            ProfileOperation::Nothing | ProfileOperation::Defer => Ok(AnswerContent::Nothing),
             ProfileOperation::ListPods => {
                 let facts = |pod: &Value| self.pods.facts(&serde_json::from_value(pod.clone()).unwrap());
                 let pods: Vec<_> = server.all(Kind::Pod).map(|(_, pod)| facts(pod)).collect();
                 let uid = &verdict.version.uid;
                 let mut listed = self.index.pods_listed(name, uid, &pods, &BTreeSet::new(), now);
-                if let Listed::NodesNotKnown(nodes) = &listed
+                if let ListedUsers::NodesNotKnown(nodes) = &listed
                     && !server.all(Kind::Node).any(|(node, _)| nodes.contains(node))
                 {
                     let gone = nodes.clone();
                     listed = self.index.pods_listed(name, uid, &pods, &gone, now);
                 }
-                if listed != Listed::AllKnown {
+                if listed != ListedUsers::AllKnown {
                     verdict.requeue_at = now.checked_add(std::time::Duration::from_secs(10)).ok();
                 }
-                Ok(News::Nothing)
+                Ok(AnswerContent::Nothing)
             }
             ProfileOperation::AddFinalizer { has_finalizers } => {
                 write(&mut |object| match &mut object["metadata"]["finalizers"] {
                     Value::Array(list) if has_finalizers => list.push(json!(FINALIZER)),
                     list => *list = json!([FINALIZER]),
                 })
-                .map(|object| News::Profile(object, None))
+                .map(|object| AnswerContent::Profile(object, None))
             }
             ProfileOperation::WriteStatus { status, .. } => {
                 write(&mut |object| object["status"] = json!(status))
-                    .map(|object| News::Profile(object, Some(status)))
+                    .map(|object| AnswerContent::Profile(object, Some(status)))
             }
             ProfileOperation::Release { finalizer, .. } => write(&mut |object| {
                 let list = object["metadata"]["finalizers"].as_array_mut().unwrap();
                 assert_eq!(list.remove(finalizer), FINALIZER);
             })
-            .map(|object| News::Released(object, verdict.version.uid)),
+            .map(|object| AnswerContent::Released(object, verdict.version.uid)),
         };
         Some((done, verdict.requeue_at))
     }
@@ -203,17 +204,17 @@ impl Operator {
         name: &str,
         server: &mut Server,
         now: Timestamp,
-    ) -> Option<(Result<News, Refused>, Option<Timestamp>)> {
+    ) -> Option<(Result<AnswerContent, Refused>, Option<Timestamp>)> {
         self.index.pass_time(name, now);
         let verdict = self.index.judge_node(name, now)?;
-        let done = match verdict.step {
-            NodeOperation::Nothing => Ok(News::Nothing),
+        let done = match verdict.operation {
+            NodeOperation::Nothing => Ok(AnswerContent::Nothing),
             NodeOperation::CreateReport { owner } => {
                 let owners = json!([{ "apiVersion": "v1", "kind": "Node", "name": name, "uid": owner }]);
                 let report = json!({ "metadata": { "ownerReferences": owners }, "spec": {} });
                 server
                     .create(Kind::Report, name, &now.to_string(), report)
-                    .map(|object| News::Report(object, Source::Created))
+                    .map(|object| AnswerContent::Report(object, UpdateSource::Created))
             }
             NodeOperation::DeleteReport { version } => delete_report(name, &version, server, now),
             NodeOperation::WriteConditions { version, has_status, conditions, .. } => server
@@ -221,7 +222,7 @@ impl Operator {
                     true => object["status"]["conditions"] = json!(conditions),
                     false => object["status"] = json!({ "conditions": conditions }),
                 })
-                .map(|object| News::Report(object, Source::Answer)),
+                .map(|object| AnswerContent::Report(object, UpdateSource::Answer)),
         };
         Some((done, verdict.requeue_at))
     }
@@ -231,52 +232,52 @@ impl Operator {
         name: &str,
         server: &mut Server,
         now: Timestamp,
-    ) -> Option<(Result<News, Refused>, Option<Timestamp>)> {
+    ) -> Option<(Result<AnswerContent, Refused>, Option<Timestamp>)> {
         let verdict = self.index.judge_orphan(name, now)?;
-        let done = match verdict.step {
+        let done = match verdict.operation {
             NodeOperation::DeleteReport { version } => delete_report(name, &version, server, now),
-            _ => Ok(News::Nothing),
+            _ => Ok(AnswerContent::Nothing),
         };
         Some((done, verdict.requeue_at))
     }
 
-    /// The answer to an earlier write comes.
+    /// Delivers the answer to an earlier write.
     pub(super) fn answer(&mut self) -> bool {
-        let Some(Answer { about, began, requeue_at, news }) = self.answers.pop_front() else { return false };
-        let (WorkKey::Profile(name) | WorkKey::Node(name) | WorkKey::Orphan(name)) = &about;
+        let Some(Answer { key, began, requeue_at, content }) = self.answers.pop_front() else { return false };
+        let (WorkKey::Profile(name) | WorkKey::Node(name) | WorkKey::Orphan(name)) = &key;
         let profile = |index: &Index, object| {
             let known = index.profile(name);
             ProfileFacts::given(known, &serde_json::from_value(object).unwrap())
         };
-        match news {
-            News::Nothing => {}
-            News::Profile(object, status) => {
+        match content {
+            AnswerContent::Nothing => {}
+            AnswerContent::Profile(object, status) => {
                 let facts = profile(&self.index, object);
-                self.index.apply_profile(facts, Source::Answer, began);
+                self.index.apply_profile(facts, UpdateSource::Answer, began);
                 if let Some(status) = status {
                     self.index.status_written(name, &status, began);
                 }
             }
-            News::Released(object, uid) => match object["metadata"]["finalizers"].as_array() {
+            AnswerContent::Released(object, uid) => match object["metadata"]["finalizers"].as_array() {
                 Some(list) if !list.is_empty() => {
                     let facts = profile(&self.index, object);
-                    self.index.apply_profile(facts, Source::Answer, began);
+                    self.index.apply_profile(facts, UpdateSource::Answer, began);
                 }
                 _ => self.index.delete_profile(name, &uid, began),
             },
-            News::Report(object, source) => {
+            AnswerContent::Report(object, source) => {
                 let report = ReportFacts::of(serde_json::from_value(object).unwrap());
                 self.index.apply_report(report, source, began);
             }
         }
         self.collect();
-        self.queue.done(about, requeue_at);
+        self.queue.done(key, requeue_at);
         true
     }
 
-    /// Brings everything and does everything that is due, until nothing is.
+    /// Delivers all events and answers and reconciles all keys that are due, until nothing is left.
     pub(super) fn settle(&mut self, server: &mut Server, now: Timestamp) -> Result<(), String> {
-        self.trouble = None;
+        self.next_write_fails = None;
         for _ in 0..200 {
             let mut busy = !self.retries.is_empty();
             self.retry();
@@ -291,10 +292,10 @@ impl Operator {
                 return Ok(());
             }
         }
-        Err(format!("the operator does not come to rest: {:?}", self.queue))
+        Err(format!("the operator does not settle: {:?}", self.queue))
     }
 
-    /// Time passes; what is due by then is began at when it is. `settling`: news comes at once.
+    /// Lets time pass until `to` and reconciles each key when it is due. `settling`: events and answers arrive at once.
     pub(super) fn pass(
         &mut self,
         server: &mut Server,
@@ -314,19 +315,19 @@ impl Operator {
                 }
             }
         }
-        Err(format!("the operator does not come to rest in time: {:?}", self.queue))
+        Err(format!("the operator does not settle in time: {:?}", self.queue))
     }
 }
 
 fn delete_report(
     name: &str,
-    version: &Version,
+    version: &ObjectVersion,
     server: &mut Server,
     now: Timestamp,
-) -> Result<News, Refused> {
+) -> Result<AnswerContent, Refused> {
     match server.get(Kind::Report, name) {
         Some(object) if text(object, "/metadata/resourceVersion") == version.resource_version => {
-            server.delete(Kind::Report, name, now).map(|_| News::Nothing)
+            server.delete(Kind::Report, name, now).map(|_| AnswerContent::Nothing)
         }
         _ => Err(Refused),
     }

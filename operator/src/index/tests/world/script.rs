@@ -1,4 +1,4 @@
-//! What can happen: to the world, to the watches, to the operator.
+//! The random actions: changes of objects, and what happens to the watches and to the operator.
 
 use k8s_openapi::jiff::Timestamp;
 use proptest::prelude::*;
@@ -8,15 +8,15 @@ use serde_json::{Value, json};
 use super::server::{Kind, Server, text};
 
 #[derive(Debug, Clone)]
-pub(super) enum Act {
+pub(super) enum Action {
     Change(Change),
     Time { seconds: u64 },
     Deliver { kind: usize, events: usize },
-    Lose { kind: usize, told: bool },
+    BreakWatch { kind: usize, noticed: bool },
     Rewind { kind: usize, changes: usize },
     Reconcile { most: usize },
     Answer,
-    Trouble { happens: bool },
+    FailNextWrite { takes_effect: bool },
     Restart,
     Settle,
 }
@@ -31,20 +31,20 @@ pub(super) enum Change {
     DeleteProfile {
         name: u8,
     },
-    Force {
+    AllowDeletionInUse {
         name: u8,
         on: bool,
     },
-    /// Somebody else's finalizer.
-    Hold {
+    /// Somebody adds or removes a finalizer of another program.
+    OtherFinalizer {
         name: u8,
         on: bool,
     },
-    /// Somebody takes every finalizer off.
-    Strip {
+    /// Somebody removes every finalizer.
+    RemoveFinalizers {
         name: u8,
     },
-    /// A status that is not the operator's.
+    /// Somebody other than the operator writes the status.
     ProfileStatus {
         name: u8,
         status: Value,
@@ -59,7 +59,7 @@ pub(super) enum Change {
     DeleteNode {
         name: u8,
     },
-    /// The agent says the truth about what it would have.
+    /// The agent reports the files of a node that follows every profile.
     Agent {
         node: u8,
     },
@@ -67,7 +67,7 @@ pub(super) enum Change {
         node: u8,
         status: Value,
     },
-    /// A report that no operator created.
+    /// Somebody other than the operator creates a report.
     Orphan {
         node: u8,
     },
@@ -93,8 +93,8 @@ pub(super) enum Change {
     DeletePod {
         name: String,
     },
-    /// What the garbage collector takes.
-    Collect,
+    /// The garbage collector runs.
+    CollectGarbage,
 }
 
 fn contents(content: u8) -> Value {
@@ -112,10 +112,10 @@ fn hash(content: u8) -> String {
     parsed.map_or_else(|_| "nonsense".into(), |profile| profile.canonical().hash().short().to_string())
 }
 
-/// A status that an agent may write, and some that none should.
+/// A status as an agent writes it, or one that no agent should write.
 fn report_status() -> impl Strategy<Value = Value> {
     let file = (0..4u8, 0..5u8).prop_map(|(name, content)| (format!("p{name}"), hash(content)));
-    let problem = (0..4u8, select(vec!["Failed", "Conflict", "Rejected", "Unheard"]), 0..3u8)
+    let problem = (0..4u8, select(vec!["Failed", "Conflict", "Rejected", "OtherRelease"]), 0..3u8)
         .prop_map(|(name, state, number)| json!({ "name": format!("p{name}"), "state": state, "reason": "Io", "message": format!("message {number}") }));
     let files = proptest::collection::btree_map("p[0-3]|x", file.prop_map(|(_, hash)| hash), 0..4);
     let problems = proptest::collection::vec(problem, 0..3);
@@ -138,7 +138,7 @@ fn profile_status() -> impl Strategy<Value = Value> {
     select(vec![
         json!(null),
         json!(7),
-        json!({ "state": "Unheard" }),
+        json!({ "state": "OtherRelease" }),
         json!({ "ready": "9/9", "conditions": [] }),
         json!({ "removal": "Approved" }),
     ])
@@ -160,9 +160,9 @@ fn change() -> impl Strategy<Value = Change> {
     prop_oneof![
         6 => (name(), 0..5u8).prop_map(|(name, content)| Change::Profile { name, content }),
         3 => name().prop_map(|name| Change::DeleteProfile { name }),
-        1 => (name(), on()).prop_map(|(name, on)| Change::Force { name, on }),
-        1 => (name(), any::<bool>()).prop_map(|(name, on)| Change::Hold { name, on }),
-        1 => name().prop_map(|name| Change::Strip { name }),
+        1 => (name(), on()).prop_map(|(name, on)| Change::AllowDeletionInUse { name, on }),
+        1 => (name(), any::<bool>()).prop_map(|(name, on)| Change::OtherFinalizer { name, on }),
+        1 => name().prop_map(|name| Change::RemoveFinalizers { name }),
         1 => (name(), profile_status()).prop_map(|(name, status)| Change::ProfileStatus { name, status }),
         5 => (node(), on(), select(vec!["True", "True", "Unknown", "False"]), created)
             .prop_map(|(name, selected, ready, created)| Change::Node { name, selected, ready, created }),
@@ -180,30 +180,30 @@ fn change() -> impl Strategy<Value = Change> {
         2 => (0..7u8).prop_map(|name| Change::DeletePod { name: format!("web{name}") }),
         1 => (node(), 0..2u8)
             .prop_map(|(node, turn)| Change::DeletePod { name: format!("agent-n{node}-{turn}") }),
-        2 => Just(Change::Collect),
+        2 => Just(Change::CollectGarbage),
     ]
 }
 
-pub(super) fn act() -> impl Strategy<Value = Act> {
+pub(super) fn action() -> impl Strategy<Value = Action> {
     let kind = || 0..4usize;
     prop_oneof![
-        30 => change().prop_map(Act::Change),
-        6 => prop_oneof![1..10u64, 10..200u64, 200..1000u64].prop_map(|seconds| Act::Time { seconds }),
-        20 => (kind(), 1..8usize).prop_map(|(kind, events)| Act::Deliver { kind, events }),
-        3 => (kind(), any::<bool>()).prop_map(|(kind, told)| Act::Lose { kind, told }),
-        1 => (kind(), 1..4usize).prop_map(|(kind, changes)| Act::Rewind { kind, changes }),
-        8 => (1..5usize).prop_map(|most| Act::Reconcile { most }),
-        8 => Just(Act::Answer),
-        2 => any::<bool>().prop_map(|happens| Act::Trouble { happens }),
-        1 => Just(Act::Restart),
-        6 => Just(Act::Settle),
+        30 => change().prop_map(Action::Change),
+        6 => prop_oneof![1..10u64, 10..200u64, 200..1000u64].prop_map(|seconds| Action::Time { seconds }),
+        20 => (kind(), 1..8usize).prop_map(|(kind, events)| Action::Deliver { kind, events }),
+        3 => (kind(), any::<bool>()).prop_map(|(kind, noticed)| Action::BreakWatch { kind, noticed }),
+        1 => (kind(), 1..4usize).prop_map(|(kind, changes)| Action::Rewind { kind, changes }),
+        8 => (1..5usize).prop_map(|most| Action::Reconcile { most }),
+        8 => Just(Action::Answer),
+        2 => any::<bool>().prop_map(|takes_effect| Action::FailNextWrite { takes_effect }),
+        1 => Just(Action::Restart),
+        6 => Just(Action::Settle),
     ]
 }
 
 impl Change {
-    /// Makes it, if it can be made.
+    /// Makes the change, if it is possible.
     pub(super) fn make(&self, server: &mut Server, now: Timestamp) {
-        // What cannot be made is none.
+        // A change that is not possible is skipped.
         let _ = match self {
             Self::Profile { name, content } => {
                 let (name, spec) = (format!("p{name}"), json!({ "contents": contents(*content) }));
@@ -213,19 +213,23 @@ impl Change {
                     .or_else(|_| server.change(Kind::Profile, &name, |object| object["spec"] = spec))
             }
             Self::DeleteProfile { name } => server.delete(Kind::Profile, &format!("p{name}"), now),
-            Self::Force { name, on } => server.change(Kind::Profile, &format!("p{name}"), |object| {
-                object["metadata"]["annotations"] = json!({ api::names::DELETE_IN_USE: on.to_string() });
-            }),
-            Self::Hold { name, on } => server.change(Kind::Profile, &format!("p{name}"), |object| {
-                let list = &mut object["metadata"]["finalizers"];
-                let mut held: Vec<_> = list.as_array().cloned().unwrap_or_default();
-                held.retain(|it| it != "someone/else");
-                if *on {
-                    held.insert(0, json!("someone/else"));
-                }
-                *list = json!(held);
-            }),
-            Self::Strip { name } => server.change(Kind::Profile, &format!("p{name}"), |object| {
+            Self::AllowDeletionInUse { name, on } => {
+                server.change(Kind::Profile, &format!("p{name}"), |object| {
+                    object["metadata"]["annotations"] = json!({ api::names::DELETE_IN_USE: on.to_string() });
+                })
+            }
+            Self::OtherFinalizer { name, on } => {
+                server.change(Kind::Profile, &format!("p{name}"), |object| {
+                    let list = &mut object["metadata"]["finalizers"];
+                    let mut finalizers: Vec<_> = list.as_array().cloned().unwrap_or_default();
+                    finalizers.retain(|it| it != "someone/else");
+                    if *on {
+                        finalizers.insert(0, json!("someone/else"));
+                    }
+                    *list = json!(finalizers);
+                })
+            }
+            Self::RemoveFinalizers { name } => server.change(Kind::Profile, &format!("p{name}"), |object| {
                 object["metadata"]["finalizers"] = json!([]);
             }),
             Self::ProfileStatus { name, status } => {
@@ -307,7 +311,7 @@ impl Change {
                 let object = json!({ "metadata": { "namespace": "shop" }, "spec": spec });
                 server.create(Kind::Pod, &name, &now.to_string(), object).or_else(|_| {
                     server.change(Kind::Pod, &name, |object| {
-                        // It is bound once, and an ephemeral container may be added.
+                        // A pod is bound once, and only an ephemeral container may be added.
                         if let (Value::Null, Some(node)) = (&object["spec"]["nodeName"], node) {
                             object["spec"]["nodeName"] = json!(format!("n{node}"));
                         }
@@ -321,16 +325,16 @@ impl Change {
                 object["status"] = json!({ "phase": phase })
             }),
             Self::DeletePod { name } => server.delete(Kind::Pod, name, now),
-            Self::Collect => {
-                collect(server, now);
+            Self::CollectGarbage => {
+                collect_garbage(server, now);
                 return;
             }
         };
     }
 }
 
-/// Reports whose Node is gone go, and pods on Nodes that are.
-fn collect(server: &mut Server, now: Timestamp) {
+/// Deletes the reports whose owner does not exist, and the pods on Nodes that do not.
+fn collect_garbage(server: &mut Server, now: Timestamp) {
     let nodes: Vec<_> =
         server.all(Kind::Node).map(|(name, node)| (name.clone(), text(node, "/metadata/uid"))).collect();
     let orphans: Vec<_> = server

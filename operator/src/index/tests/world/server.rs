@@ -1,11 +1,11 @@
-//! An API server, as far as watches and preconditions go: objects, their versions, and what happened in which order.
+//! A model of an API server with watches and preconditions: objects, their versions, and the log of changes.
 
 use std::collections::BTreeMap;
 
 use k8s_openapi::jiff::Timestamp;
 use serde_json::{Value, json};
 
-/// What is kept, and watched each by itself.
+/// The kinds of objects, each with a watch of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Kind {
     Profile,
@@ -14,7 +14,7 @@ pub(super) enum Kind {
     Pod,
 }
 
-/// Every kind, in the order of its number.
+/// Every kind, in the order of its discriminant.
 pub(super) const KINDS: [Kind; 4] = [Kind::Profile, Kind::Report, Kind::Node, Kind::Pod];
 
 /// One change of an object, with the object as it was then.
@@ -24,7 +24,7 @@ pub(super) enum Change {
     Deleted(Value),
 }
 
-/// Why a write did not happen.
+/// A write did not happen.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Refused;
 
@@ -84,7 +84,7 @@ impl Server {
         Ok(self.put(kind, name, object))
     }
 
-    /// Changes an object; one that is being deleted goes with its last finalizer.
+    /// Changes an object; one that is being deleted is removed with its last finalizer.
     pub(super) fn change(
         &mut self,
         kind: Kind,
@@ -120,7 +120,7 @@ impl Server {
         }
     }
 
-    /// Deletes an object, or marks it where finalizers hold it.
+    /// Deletes an object, or marks it as being deleted while it has finalizers.
     pub(super) fn delete(&mut self, kind: Kind, name: &str, now: Timestamp) -> Result<Value, Refused> {
         self.change(kind, name, |object| {
             let metadata = &mut object["metadata"];
@@ -134,9 +134,9 @@ impl Server {
         self.version += 1;
         object["metadata"]["resourceVersion"] = json!(self.version.to_string());
         let metadata = &object["metadata"];
-        let held = metadata["finalizers"].as_array().is_some_and(|held| !held.is_empty());
+        let has_finalizers = metadata["finalizers"].as_array().is_some_and(|list| !list.is_empty());
         let Store { objects, log } = &mut self.stores[kind as usize];
-        if metadata["deletionTimestamp"].is_null() || held {
+        if metadata["deletionTimestamp"].is_null() || has_finalizers {
             objects.insert(name.to_owned(), object.clone());
             log.push(Change::Applied(object.clone()));
         } else {
