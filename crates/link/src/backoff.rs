@@ -4,28 +4,28 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// The longest pause. An API server that is back is asked again within this time by everybody, so that what changed
-/// meanwhile arrives within half a minute; while it is away, five thousand agents with two watches each are some seven
-/// hundred requests a second, about as many as their kubelets send when all is well.
+/// The longest pause. Every client sends a request within this time after an API server comes back, so that what
+/// changed meanwhile arrives within half a minute. While the API server is away, five thousand agents with two watches
+/// each send some seven hundred requests a second, about as many as their kubelets send in normal operation.
 pub const LONGEST: Duration = Duration::from_secs(20);
 
 /// The longest first pause.
 const FIRST: Duration = Duration::from_millis(1600);
 
-/// Pauses after an answer of 429, at least and, of the first, at most. A thousand agents that start at once are too many for
-/// the places where an API server lets one account's requests wait (300 by default), and those that are turned away would be
-/// too many again if they all came back within a second. The least is the least that the API server asks
-/// for in `Retry-After`, a header that kube does not pass on.
-const CROWDED: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(8)];
+/// The shortest pause after an answer of 429, and the longest first one. A thousand agents that start at once exceed
+/// the queue in which an API server keeps the requests of one account (300 by default), and those that it refuses would
+/// exceed it again if they all came back within a second. The shortest pause is the shortest that the API server
+/// demands in `Retry-After`, a header that kube does not expose.
+const TOO_MANY_REQUESTS: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(8)];
 
-/// What has not failed for this long after a pause is well again.
+/// After this long without a failure since the last pause, the back-off starts again.
 const QUIET: Duration = Duration::from_secs(60);
 
 /// Why something has to be tried again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Failure {
-    /// The API server has too many requests (429), mostly of those that do the same at the same time.
-    Crowded,
+    /// The API server has too many requests (429), as a rule because many clients do the same at the same time.
+    TooManyRequests,
     /// Anything else.
     Other,
 }
@@ -33,13 +33,13 @@ pub enum Failure {
 impl From<&kube::Error> for Failure {
     fn from(error: &kube::Error) -> Self {
         match error {
-            kube::Error::Api(status) if status.code == 429 => Self::Crowded,
+            kube::Error::Api(status) if status.code == 429 => Self::TooManyRequests,
             _ => Self::Other,
         }
     }
 }
 
-/// The pauses of one thing that is tried again and again: from 0.8 s, after a 429 from 1 to 8 s, doubling, to [`LONGEST`].
+/// The back-off of one operation: the pauses begin with 0.8 s, after a 429 with 1 to 8 s, and double up to [`LONGEST`].
 #[derive(Debug, Default)]
 pub struct Backoff {
     failures: u32,
@@ -48,14 +48,14 @@ pub struct Backoff {
 }
 
 impl Backoff {
-    /// It failed; how long to wait.
+    /// The operation failed; returns how long to wait.
     pub fn failed(&mut self, failure: Failure) -> Duration {
         let now = Instant::now();
         if self.over.is_some_and(|over| now > over + QUIET) {
             self.failures = 0;
         }
         let pause = match failure {
-            Failure::Crowded => spread(self.failures),
+            Failure::TooManyRequests => after_too_many_requests(self.failures),
             Failure::Other => after(self.failures, FIRST, LONGEST),
         };
         self.failures = self.failures.saturating_add(1);
@@ -63,14 +63,14 @@ impl Backoff {
         pause
     }
 
-    /// It works.
+    /// The operation succeeded.
     pub fn succeeded(&mut self) {
         self.failures = 0;
     }
 }
 
-/// A pause after `failures` earlier ones: at most `first`, doubling, up to `longest`; and at least half of that, at
-/// random, so that those that failed together do not come back together.
+/// A pause after `failures` earlier ones: at most `first`, doubling, up to `longest`. Jitter makes it as short as half
+/// of that, so that clients that failed together do not come back together.
 #[must_use]
 pub fn after(failures: u32, first: Duration, longest: Duration) -> Duration {
     let most = doubled(first, failures).min(longest);
@@ -78,8 +78,8 @@ pub fn after(failures: u32, first: Duration, longest: Duration) -> Duration {
 }
 
 /// A pause after a 429 and `failures` earlier failures.
-fn spread(failures: u32) -> Duration {
-    let [least, first] = CROWDED;
+fn after_too_many_requests(failures: u32) -> Duration {
+    let [least, first] = TOO_MANY_REQUESTS;
     let most = doubled(first, failures).min(LONGEST);
     least + most.saturating_sub(least).mul_f64(fastrand::f64())
 }
@@ -106,7 +106,8 @@ mod tests {
 
     #[test]
     fn only_an_answer_of_429_counts_as_too_many_requests() {
-        for (code, failure) in [(429, Failure::Crowded), (503, Failure::Other), (409, Failure::Other)] {
+        for (code, failure) in [(429, Failure::TooManyRequests), (503, Failure::Other), (409, Failure::Other)]
+        {
             let status = kube::core::Status { code, ..kube::core::Status::failure("no", "No") };
             assert_eq!(Failure::from(&kube::Error::Api(status.boxed())), failure, "{code}");
         }
@@ -116,13 +117,13 @@ mod tests {
     fn clients_that_were_refused_for_too_many_requests_come_back_spread_over_seconds() {
         let mut seconds = [0; 8];
         for _ in 0..1000 {
-            let pause = Backoff::default().failed(Failure::Crowded).as_secs_f64();
+            let pause = Backoff::default().failed(Failure::TooManyRequests).as_secs_f64();
             assert!((1.0..=8.0).contains(&pause), "{pause}");
             seconds[pause as usize % 8] += 1;
         }
         assert!(seconds[1..].iter().all(|count| (90..200).contains(count)), "{seconds:?}");
         let mut backoff = Backoff::default();
-        assert!((0..20).map(|_| backoff.failed(Failure::Crowded)).all(|pause| pause <= LONGEST));
+        assert!((0..20).map(|_| backoff.failed(Failure::TooManyRequests)).all(|pause| pause <= LONGEST));
     }
 
     #[tokio::test(start_paused = true)]

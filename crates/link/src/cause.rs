@@ -1,4 +1,4 @@
-//! Errors as one line that leaves no cause out.
+//! Errors in one line with all their causes.
 
 use std::error::Error;
 
@@ -6,8 +6,8 @@ use kube::core::Status;
 
 use crate::tls;
 
-/// What `error` says with all its causes, each said once. What an API server answered is its code, reason and message;
-/// kube alone would print the whole object. A certificate that cannot be verified is told by the name of its algorithm.
+/// The messages of `error` and all its causes, each once. The answer of an API server appears as its code, reason and
+/// message, where kube would print the whole object; an unsupported certificate with the name of its algorithm.
 #[must_use]
 pub fn chain(error: &(dyn Error + 'static)) -> String {
     if let Some(status) = answer(error) {
@@ -21,14 +21,14 @@ pub fn chain(error: &(dyn Error + 'static)) -> String {
     }
     let text = error.to_string();
     let Some(cause) = error.source() else { return text };
-    let (said, cause) = (cause.to_string(), chain(cause));
-    match text.rfind(&said) {
-        Some(at) => format!("{}{cause}{}", &text[..at], &text[at + said.len()..]),
+    let (cause_text, cause) = (cause.to_string(), chain(cause));
+    match text.rfind(&cause_text) {
+        Some(at) => format!("{}{cause}{}", &text[..at], &text[at + cause_text.len()..]),
         None => format!("{text}: {cause}"),
     }
 }
 
-/// What an API server answered, where that is all of the error.
+/// The answer of an API server, if the error is nothing else.
 fn answer<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a Status> {
     match error.downcast_ref() {
         Some(kube::Error::Api(status)) => Some(status),

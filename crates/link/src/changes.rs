@@ -1,9 +1,9 @@
 //! What the events of a watch mean for the set of objects that exist.
 //!
-//! A watch announces every object that is created, changed or deleted, but for what happened while no watch was open it
-//! has nothing but a list, and the objects that are missing from the list are those that are gone. [`Existing`] keeps
-//! the keys of all objects, so that this is worked out in one place: whoever follows a kind hears of three things only,
-//! see [`Change`]. [`Changes`] does it for a watch.
+//! A watch announces every object that is created, changed or deleted. For the time in which no watch was open there is
+//! only a list, and the objects that are missing from it are those that are gone. [`Existing`] keeps the keys of all
+//! objects, so that no other code compares lists: a program that follows a kind handles only the three cases of
+//! [`Change`]. [`Changes`] does it for a watch.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
@@ -87,7 +87,7 @@ struct Seen {
 }
 
 impl Existing {
-    /// The changes that an event comes to, in order.
+    /// The changes that follow from an event, in order.
     pub fn take<K: Resource>(&mut self, event: Event<K>) -> impl Iterator<Item = Change<K>> + use<K> {
         let (mut applied, mut gone, mut complete) = (None, Vec::new(), None);
         match event {
@@ -118,7 +118,7 @@ impl Existing {
         applied.into_iter().chain(gone.into_iter().map(Change::Gone)).chain(complete)
     }
 
-    /// Takes note of an object that exists; gives the one whose place it has taken.
+    /// Records an object that exists; returns the one that it has replaced.
     fn see(&mut self, metadata: &ObjectMeta) -> Option<ObjectId> {
         let ObjectId { key, uid } = ObjectId::of(metadata);
         let list = self.lists;
@@ -139,7 +139,7 @@ impl Existing {
 pub struct Changes<K> {
     events: Events<K>,
     existing: Existing,
-    /// What the last event came to and has not been handed out.
+    /// The changes of the last event that have not been returned yet.
     pending: VecDeque<Change<K>>,
 }
 
@@ -147,7 +147,7 @@ impl<K> Changes<K>
 where
     K: Resource<DynamicType = ()> + Clone + fmt::Debug + DeserializeOwned + Send + 'static,
 {
-    /// The changes that `events` come to.
+    /// The changes that follow from `events`.
     #[must_use]
     pub fn new(events: Events<K>) -> Self {
         Self { events, existing: Existing::default(), pending: VecDeque::new() }
@@ -160,10 +160,10 @@ where
 
     /// The next change. After a failure the next call waits as [`Events::next`] does.
     ///
-    /// Nothing is lost if the future is dropped before it is done.
+    /// No change is lost if the future is dropped before it is done.
     ///
     /// # Errors
-    /// The list or the watch failed. What was known before stays true as far as anybody knows.
+    /// The list or the watch failed. Objects that it brought before still count as existing.
     pub async fn next(&mut self) -> Result<Change<K>, watcher::Error> {
         loop {
             if let Some(change) = self.pending.pop_front() {
@@ -188,21 +188,21 @@ mod tests {
         Pod { metadata, ..Pod::default() }
     }
 
-    /// The changes that events come to, each in a word.
+    /// The changes that follow from events, each as a short text.
     fn changes(existing: &mut Existing, events: impl IntoIterator<Item = Event<Pod>>) -> Vec<String> {
         let shown = |id: &ObjectId| {
             format!("{}/{}:{}", id.key.namespace.as_deref().unwrap_or_default(), id.key.name, id.uid)
         };
-        let word = |change: Change<Pod>| match change {
+        let text = |change: Change<Pod>| match change {
             Change::Apply(pod, origin) => format!("{origin:?} {}", shown(&ObjectId::of(pod.meta()))),
             Change::Gone(id) => format!("Gone {}", shown(&id)),
             Change::Complete => "Complete".to_owned(),
         };
-        events.into_iter().flat_map(|event| existing.take(event)).map(word).collect()
+        events.into_iter().flat_map(|event| existing.take(event)).map(text).collect()
     }
 
     #[test]
-    fn what_a_list_does_not_bring_is_gone_when_it_is_complete_and_not_before() {
+    fn an_object_that_a_list_lacks_is_gone_when_the_list_is_complete_and_not_before() {
         let mut existing = Existing::default();
         let listed = [Event::InitApply(pod("a", "x", "1")), Event::InitApply(pod("b", "x", "2"))];
         let events = [Event::Init].into_iter().chain(listed).chain([Event::InitDone]);
@@ -241,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn the_late_end_of_a_predecessor_leaves_the_successor_known() {
+    fn a_late_deletion_of_a_predecessor_does_not_remove_the_successor() {
         let mut existing = Existing::default();
         let events = [Event::Init, Event::InitApply(pod("a", "x", "2")), Event::InitDone];
         changes(&mut existing, events);

@@ -7,14 +7,13 @@ use kube::{Client, Config};
 
 /// How long a request other than a watch may take before it counts as failed.
 ///
-/// The client itself sets no limit on answers, because a watch is one: whoever sends a request wraps it in
-/// [`within`].
+/// The client itself sets no limit on answers, because a watch is one: callers wrap each other request in [`within`].
 pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// How long a connection may be silent while an answer is awaited. An API server that died without a word, and one
-/// behind a cable that is cut, would be listened to for ever. So much longer than the longest watch, whose end, at the latest,
-/// is a word: where nothing of its kind has changed since it began, it brings no bookmark either (`process` in
-/// k8s.io/apiserver 0.37, `pkg/storage/cacher/cache_watcher.go`).
+/// How much longer than the longest watch a connection may be silent while an answer is awaited. Without a limit, the
+/// client would wait for ever for an API server that died silently or whose network is cut. The limit must be longer
+/// than the watch, because a watch may be silent until its end: where no object of its kind has changed since it began,
+/// it brings no bookmark either (`process` in k8s.io/apiserver 0.37, `pkg/storage/cacher/cache_watcher.go`).
 const SILENCE: Duration = Duration::from_secs(10);
 
 /// The longest watch of a client whose caller does not name another limit.
@@ -24,7 +23,7 @@ pub const ANY_WATCH: Duration = Duration::from_secs(120);
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
     /// Neither a kubeconfig nor a service account was found.
-    #[error("no way to the API server: {0}; run in a pod with a service account, or set KUBECONFIG")]
+    #[error("no connection to the API server: {0}; run in a pod with a service account, or set KUBECONFIG")]
     Config(#[from] kube::config::InferConfigError),
     /// The kubeconfig asks for a proxy.
     #[error(transparent)]
@@ -43,12 +42,12 @@ pub struct ProxyUnsupported(String);
 /// `watch` at most.
 ///
 /// # Errors
-/// No configuration was found, or it cannot be used. Whether the API server answers is not tried.
+/// No configuration was found, or it cannot be used. No request is sent to the API server.
 pub async fn connect(watch: Duration) -> Result<Client, ConnectError> {
-    // One provider for the whole process; a second call finds it in place, which is as good.
+    // One provider for the whole process; a second call fails because it is already installed.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let mut config = Config::infer().await?;
-    // In a pod there is no kubeconfig, and kube reads no variable that names a proxy: the API server is in the same network.
+    // In a pod there is no kubeconfig, and kube ignores proxies: the API server is in the same network.
     if config.proxy_url.is_some()
         && let Ok(kubeconfig) = Kubeconfig::read()
     {
@@ -57,8 +56,8 @@ pub async fn connect(watch: Duration) -> Result<Client, ConnectError> {
     Ok(Client::try_from(guarded(config, watch))?)
 }
 
-/// The configuration that was made from a kubeconfig, without the proxy that kube takes from `HTTPS_PROXY`, which is
-/// about other programs, too. Without this no client could be made of it.
+/// The configuration that was made from a kubeconfig, without the proxy that kube takes from `HTTPS_PROXY`: the
+/// variable is for other programs, too, and kube cannot make a client of a configuration with a proxy.
 ///
 /// # Errors
 /// The kubeconfig itself asks for a proxy.
@@ -74,7 +73,7 @@ fn direct(
     }
 }
 
-/// What the chosen cluster of a kubeconfig has as its `proxy-url`; kube mixes it with the environment's.
+/// The `proxy-url` of the chosen cluster in a kubeconfig; kube's own value may come from the environment.
 #[must_use]
 pub fn proxy_url<'a>(kubeconfig: &'a Kubeconfig, options: &KubeConfigOptions) -> Option<&'a str> {
     let context = options.context.as_ref().or(kubeconfig.current_context.as_ref())?;
@@ -84,7 +83,7 @@ pub fn proxy_url<'a>(kubeconfig: &'a Kubeconfig, options: &KubeConfigOptions) ->
     cluster.proxy_url.as_deref().filter(|url| !url.is_empty())
 }
 
-/// A client that neither tries again by itself nor waits for ever.
+/// A client that neither retries by itself nor waits for ever.
 ///
 /// # Errors
 /// The configuration cannot be used.
@@ -92,13 +91,13 @@ pub fn client(config: Config) -> Result<Client, kube::Error> {
     Client::try_from(guarded(config, ANY_WATCH))
 }
 
-/// The configuration of such a client, whose watches last `watch` at most, for whoever puts layers of its own around it.
+/// The configuration of such a client, whose watches last `watch` at most, for callers that add layers of their own.
 #[must_use]
 pub fn guarded(mut config: Config, watch: Duration) -> Config {
-    // It would try again for minutes within one request, where each caller has a back-off of its own.
+    // Kube would retry for minutes within one request, and each caller has a back-off of its own.
     config.default_retry = false;
     config.read_timeout = Some(watch + SILENCE);
-    // Otherwise the time for which a connection was not used at all counts, too.
+    // Otherwise the time in which no request used the connection would count, too.
     config.reset_reader_on_write = true;
     config
 }
@@ -106,7 +105,7 @@ pub fn guarded(mut config: Config, watch: Duration) -> Config {
 /// Waits for the answer to one request, for [`REQUEST_TIMEOUT`] at most.
 ///
 /// # Errors
-/// What the request gave, or [`kube::Error::Service`] with a time-out.
+/// The error of the request, or [`kube::Error::Service`] with a time-out.
 pub async fn within<T>(request: impl Future<Output = Result<T, kube::Error>>) -> Result<T, kube::Error> {
     match tokio::time::timeout(REQUEST_TIMEOUT, request).await {
         Ok(answer) => answer,
@@ -125,15 +124,16 @@ mod tests {
 
     use super::*;
 
-    /// Asks a server for a list that says `said` and then nothing more, and keeps the connection; whether that ends.
-    async fn ends(said: &'static str) -> bool {
+    /// Requests a list from a server that sends `start` and then nothing more, and keeps the connection open; returns
+    /// whether the request ends with an error.
+    async fn fails(start: &'static str) -> bool {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
         let silent = tokio::spawn(async move {
             let (mut connection, _) = listener.accept().await.unwrap();
             let mut request = [0; 1024];
             while connection.read(&mut request).await.unwrap() > 0 {
-                connection.write_all(said.as_bytes()).await.unwrap();
+                connection.write_all(start.as_bytes()).await.unwrap();
             }
         });
         let namespaces = Api::<Namespace>::all(client(Config::new(url)).unwrap());
@@ -173,7 +173,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_server_that_died_silently_is_not_waited_for_for_ever() {
-        assert!(ends("").await);
-        assert!(ends("HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n{").await);
+        assert!(fails("").await);
+        assert!(fails("HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n{").await);
     }
 }

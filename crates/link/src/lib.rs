@@ -1,8 +1,8 @@
 //! What every client of the API server needs, whether it runs for ever or answers one question.
 //!
 //! - [`client`]: the connection to the API server.
-//! - [`watch`]: one watch, for ever; [`changes`]: what its events mean, so that nobody else compares lists.
-//! - [`backoff`]: how long to wait before something is tried again.
+//! - [`watch`]: one watch that never ends; [`changes`]: what its events mean, so that no other code compares lists.
+//! - [`backoff`]: how long to wait before the next try.
 //! - [`chain`]: an error with all its causes in one line.
 
 pub mod backoff;

@@ -1,7 +1,7 @@
-//! Why a certificate or a handshake cannot be used, in words that say what to do.
+//! Errors about unsupported certificates and handshakes, with the name of the algorithm and what to do.
 //!
-//! rustls prints the numbers of algorithms. Here the cryptography is ring's, which has no P-521, and of the pairs of a
-//! curve and a hash those that TLS 1.3 names, with SHA-256 or SHA-384.
+//! rustls prints only the numbers of algorithms. The cryptography here is ring's. It does not support P-521, and
+//! supports P-256 and P-384 each with SHA-256 or SHA-384.
 
 use std::error::Error;
 use std::fmt::Write;
@@ -9,7 +9,7 @@ use std::io;
 
 use rustls::{AlertDescription, CertificateError, Error as Tls};
 
-/// What such an algorithm is called, by the value of its object identifier in DER.
+/// The names of algorithms, by the value of their object identifier in DER.
 const NAMES: [(&[u8], &str); 9] = [
     // RFC 5758, section 3.2, and RFC 3279, section 2.2.3
     (&[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03, 0x04], "ECDSA with SHA-512"),
@@ -26,11 +26,11 @@ const NAMES: [(&[u8], &str); 9] = [
     (&[0x2b, 0x81, 0x04, 0x00, 0x0a], "secp256k1"),
 ];
 
-/// What can be verified.
+/// The certificates that can be verified.
 const CURE: &str = "Have the certificate issued by an authority with an RSA, P-256, P-384 or Ed25519 key, and signed \
                     with SHA-256 or SHA-384 where the key is a P-256 or P-384 one";
 
-/// What `error` says and what to do, where it is about an algorithm.
+/// A description of `error` and what to do, if it is about an algorithm.
 pub(crate) fn explain(error: &(dyn Error + 'static)) -> Option<String> {
     let tls = inner(error)?;
     match tls {
@@ -51,7 +51,7 @@ pub(crate) fn explain(error: &(dyn Error + 'static)) -> Option<String> {
             name(key),
             name(signature)
         )),
-        // All that a server says that has no certificate for the algorithms that it was offered.
+        // A server that has no certificate for the offered algorithms sends nothing but this alert.
         Tls::AlertReceived(AlertDescription::HandshakeFailure) => Some(format!(
             "{tls}: the API server and this program have no algorithm in common. That is so where the key of its \
              certificate is on the curve P-521, which this program's TLS library does not have. {CURE}, for a key of \
@@ -61,7 +61,7 @@ pub(crate) fn explain(error: &(dyn Error + 'static)) -> Option<String> {
     }
 }
 
-/// What rustls said, within as many of the system's errors as there are around it: these do not name it as their source.
+/// The error of rustls within any number of I/O errors, which do not return it as their source.
 fn inner<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a Tls> {
     match error.downcast_ref::<io::Error>() {
         Some(error) => inner(error.get_ref()?),
@@ -69,7 +69,8 @@ fn inner<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a Tls> {
     }
 }
 
-/// The name of an algorithm, given the contents of its `AlgorithmIdentifier` in DER, of which what stands last says most.
+/// The name of an algorithm, given the contents of its `AlgorithmIdentifier` in DER. The last known identifier in it is
+/// the most specific one.
 fn name(identifier: &[u8]) -> String {
     let ids = identifiers(identifier);
     let named = |id: &&[u8]| NAMES.iter().find(|(known, _)| known == id).map(|(_, name)| *name);
@@ -92,7 +93,7 @@ fn identifiers(mut der: &[u8]) -> Vec<&[u8]> {
     found
 }
 
-/// An object identifier as people write it.
+/// An object identifier in dotted notation.
 fn dotted(id: &[u8]) -> String {
     let (mut text, mut number, mut is_first) = (String::new(), 0_u64, true);
     for byte in id {
@@ -100,7 +101,7 @@ fn dotted(id: &[u8]) -> String {
         if byte & 0x80 != 0 {
             continue;
         }
-        // The first two numbers are in one (X.690, section 8.19).
+        // The first two numbers are encoded as one (X.690, section 8.19).
         let _ = match (std::mem::take(&mut is_first), number / 40) {
             (true, first) => write!(text, "{}.{}", first.min(2), number - 40 * first.min(2)),
             (false, _) => write!(text, ".{number}"),
@@ -131,8 +132,8 @@ mod tests {
         assert!(done.status.success(), "{arguments}: {}", String::from_utf8_lossy(&done.stderr));
     }
 
-    /// A server of OpenSSL's that has a certificate with a key on the curve `leaf`, of an authority with one on `authority`
-    /// that signs with `hash`.
+    /// A server of OpenSSL. Its certificate has a key on the curve `leaf`; the authority, with a key on `authority`,
+    /// has signed it with `hash`.
     struct Server(Child);
 
     impl Server {
@@ -160,21 +161,21 @@ mod tests {
                 .unwrap();
             let lines = BufReader::new(server.stdout.take().unwrap()).lines();
             let accepts = |line: io::Result<String>| line.unwrap().strip_prefix("ACCEPT ").map(str::to_owned);
-            let address = lines.into_iter().find_map(accepts).expect("it says where it listens");
+            let address = lines.into_iter().find_map(accepts).expect("it prints its address");
             (Self(server), address.rsplit(':').next().unwrap().parse().unwrap())
         }
     }
 
     impl Drop for Server {
         fn drop(&mut self) {
-            // It has ended already otherwise.
+            // An error means that it has already ended.
             let _ = self.0.kill();
             let _ = self.0.wait();
         }
     }
 
-    /// What a client says of a server with such keys.
-    async fn said(leaf: &str, authority: &str, hash: &str) -> String {
+    /// The error of a client that connects to a server with such keys.
+    async fn error_of(leaf: &str, authority: &str, hash: &str) -> String {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let directory = tempfile::tempdir().unwrap();
         let (_server, port) = Server::start(directory.path(), leaf, authority, hash);
@@ -195,10 +196,10 @@ mod tests {
             ("P-384", "P-384", "sha512", "signed with ECDSA with SHA-512"),
             ("P-521", "P-256", "sha256", "the key of its certificate is on the curve P-521"),
         ] {
-            let said = said(leaf, authority, hash).await;
-            let case = format!("{leaf} by {authority} with {hash}: {said}");
-            assert!(said.contains(named) && said.contains(CURE), "{case}");
-            assert!(!said.contains("Context") && !said.contains('['), "{case}");
+            let error = error_of(leaf, authority, hash).await;
+            let case = format!("{leaf} by {authority} with {hash}: {error}");
+            assert!(error.contains(named) && error.contains(CURE), "{case}");
+            assert!(!error.contains("Context") && !error.contains('['), "{case}");
         }
     }
 
@@ -210,11 +211,11 @@ mod tests {
             ("P-256", "RSA", "sha512"),
             ("RSA", "RSA", "sha256"),
         ] {
-            let said = said(leaf, authority, hash).await;
-            // The server's page is no list of namespaces: the handshake went well.
+            let error = error_of(leaf, authority, hash).await;
+            // The request fails, because the server's page is no list of namespaces, but not for the handshake.
             assert!(
-                !said.contains("certificate") && !said.contains("TLS"),
-                "{leaf} by {authority} with {hash}: {said}"
+                !error.contains("certificate") && !error.contains("TLS"),
+                "{leaf} by {authority} with {hash}: {error}"
             );
         }
     }

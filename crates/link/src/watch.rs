@@ -1,4 +1,4 @@
-//! One watch, for ever: every event in order, every failure told, and asked again ever more slowly.
+//! One watch that never ends: it returns every event in order and every failure, and backs off after failures.
 
 use std::fmt;
 use std::sync::Arc;
@@ -18,9 +18,9 @@ use tower::{BoxError, service_fn};
 
 use crate::backoff::{Backoff, Failure};
 
-/// What learns whenever a watch shows whether the API server is there for it.
+/// Receives each sign of whether the API server serves a watch.
 pub trait Observer: fmt::Debug + Send + Sync + 'static {
-    /// The API server has just shown that it is there for this watch, and that what it says can be read.
+    /// The API server has just shown that it serves this watch, with answers that can be decoded.
     fn answered(&self);
 
     /// The list or the watch failed.
@@ -32,15 +32,17 @@ pub struct Events<K> {
     api: Api<K>,
     config: Config,
     stream: BoxStream<'static, Result<Event<K>, watcher::Error>>,
-    /// Objects of a page as long as none is too long; `config` has fewer while such a list is read.
+    /// The usual number of objects in a page; `config` has fewer after a page was too long, until that list is
+    /// complete.
     page_size: Option<u32>,
-    /// Of failures.
+    /// The back-off of failures.
     backoff: Backoff,
-    /// Of versions that turn out to be lost. An API server that was away says so when it is back, and pauses would add up.
-    lost: Backoff,
-    /// When the next question may be asked.
+    /// The back-off of versions that the API server does not have any more. It is separate, because an API server that
+    /// comes back after an outage answers so, and the pauses would add up.
+    lost_versions: Backoff,
+    /// When the next request may be sent.
     pause: Option<Instant>,
-    heard: Option<Heard>,
+    monitor: Option<Monitor>,
     /// Whether every failure, and not only a version that is lost, is followed by a list.
     lists_after_failures: bool,
 }
@@ -49,11 +51,11 @@ impl<K> Events<K>
 where
     K: Resource<DynamicType = ()> + Clone + fmt::Debug + DeserializeOwned + Send + 'static,
 {
-    /// Begins with a list, which is asked for with the first [`Self::next`].
+    /// A watch that begins with a list, which the first [`Self::next`] requests.
     #[must_use]
     pub fn new(api: Api<K>, config: Config) -> Self {
         let stream = watcher::watcher(api.clone(), config.clone()).boxed();
-        let (backoff, lost) = (Backoff::default(), Backoff::default());
+        let (backoff, lost_versions) = (Backoff::default(), Backoff::default());
         let page_size = config.page_size;
         Self {
             api,
@@ -61,84 +63,85 @@ where
             stream,
             page_size,
             backoff,
-            lost,
+            lost_versions,
             pause: None,
-            heard: None,
+            monitor: None,
             lists_after_failures: false,
         }
     }
 
-    /// As [`Self::new`], for all objects of the kind that `config` selects. `observer` learns how the watch fares.
+    /// As [`Self::new`], for all objects of the kind that `config` selects, with an `observer`.
     ///
     /// # Panics
     /// Outside of a tokio runtime.
     #[must_use]
     pub fn observed(client: Client, config: Config, observer: impl Observer) -> Self {
-        let heard = Heard { observer: Arc::new(observer), whole: Arc::default(), pages: Arc::default() };
-        let api = Api::all(heard.of(client));
-        Self { heard: Some(heard), ..Self::new(api, config) }
+        let monitor =
+            Monitor { observer: Arc::new(observer), healthy: Arc::default(), pages: Arc::default() };
+        let api = Api::all(monitor.wrap(client));
+        Self { monitor: Some(monitor), ..Self::new(api, config) }
     }
 
-    /// Begins with a list again after every failure, for whoever has to know when everything is known again: a watch that
-    /// goes on brings what was missed without a word about its end.
+    /// Begins with a list again after every failure, for callers that must know when they have every object again: a
+    /// watch that continues brings the missed events without marking the last one.
     #[must_use]
     pub fn listing_after_failures(mut self) -> Self {
         self.lists_after_failures = true;
         self
     }
 
-    /// Where a page of a list has more than `longest` bytes, it is not read to its end, and the list begins again with pages
-    /// of half as many objects; the page of one object is read whatever its length. Pages have some KB as a rule, and a
-    /// program that has little memory would be ended by one of objects as large as they may be. The list after one that is
-    /// complete has pages of the usual size again.
+    /// Bounds the length of a page: one of more than `longest` bytes is not read to its end, and the list begins again
+    /// with half as many objects in a page. A page of one object is read whatever its length. Pages have a few KB as a
+    /// rule, but a page of the largest possible objects would exceed the memory limit of a small program. After a
+    /// complete list, pages have their usual size again.
     #[must_use]
     pub fn with_pages_of(self, longest: usize) -> Self {
-        if let Some(Heard { pages, .. }) = &self.heard {
+        if let Some(Monitor { pages, .. }) = &self.monitor {
             pages.longest.store(longest, Ordering::Relaxed);
         }
         self
     }
 
-    /// Begins with a list again.
+    /// Begins with a list again, with the next [`Self::next`].
     pub fn list_again(&mut self) {
-        self.start_anew();
+        self.restart();
     }
 
-    /// Whether the failure was a page of more than one object that was too long. Pages are shorter then.
-    fn shortens_pages(&mut self) -> bool {
-        let Some(Heard { pages, .. }) = &self.heard else { return false };
+    /// Halves the number of objects in a page if the failure was a page that was too long; returns whether it was.
+    fn shorten_pages(&mut self) -> bool {
+        let Some(Monitor { pages, .. }) = &self.monitor else { return false };
         let was_too_long = pages.was_too_long.swap(false, Ordering::Relaxed);
         let shorter = self.config.page_size.unwrap_or(1) / 2;
         if was_too_long {
             self.config.page_size = Some(shorter.max(1));
             if shorter <= 1 {
-                pages.are_of_one.store(true, Ordering::Relaxed);
+                pages.have_one_object.store(true, Ordering::Relaxed);
             }
         }
         was_too_long
     }
 
-    /// Pages have their usual size again, from the next list on: the object that was too large may be gone by then, and
-    /// one list in pages of one object is hundreds of requests.
-    fn restores_pages(&mut self) {
+    /// Restores the usual number of objects in a page, from the next list on: the object that was too large may be gone
+    /// by then, and a list with one object in a page takes hundreds of requests.
+    fn restore_pages(&mut self) {
         self.config.page_size = self.page_size;
-        if let Some(Heard { pages, .. }) = &self.heard {
-            pages.are_of_one.store(false, Ordering::Relaxed);
+        if let Some(Monitor { pages, .. }) = &self.monitor {
+            pages.have_one_object.store(false, Ordering::Relaxed);
         }
     }
 
-    /// The next event. After a failure the next call waits before it asks again, from 0.8 s (1 to 8 s after a 429) to
-    /// [`LONGEST`](crate::backoff::LONGEST), until the watch works.
+    /// The next event. After a failure, the next call waits before it sends the next request, from 0.8 s (1 to 8 s
+    /// after a 429) to [`LONGEST`](crate::backoff::LONGEST), until the watch works.
     ///
-    /// Only news shows that it does, or time without a failure. A watcher says `Init` before it asks for the list; a
-    /// list may break off behind its first page, again and again; and one that is complete may be too old for every
-    /// watch. Whoever took any of these for success, as the library's own combinator does, would ask for the whole list
-    /// every second, on every node.
+    /// Only an event of the watch, or time without a failure, resets the back-off. Kube's watcher returns `Init` before
+    /// it requests the list; a list may fail after its first page, again and again; and a complete list may be too old
+    /// for every watch. If any of these counted as success, as for the library's own combinator, every node would
+    /// request the whole list every second.
     ///
-    /// Nothing is lost if the future is dropped before it is done.
+    /// No event is lost if the future is dropped before it is done.
     ///
     /// # Errors
-    /// The list or the watch failed. What was known before stays true as far as anybody knows.
+    /// The list or the watch failed. Objects that it brought before still count as existing.
     pub async fn next(&mut self) -> Result<Event<K>, watcher::Error> {
         if let Some(until) = self.pause {
             sleep_until(until).await;
@@ -149,74 +152,75 @@ where
                 Some(Ok(event)) => {
                     if matches!(event, Event::Apply(_) | Event::Delete(_)) {
                         self.backoff.succeeded();
-                        self.lost.succeeded();
+                        self.lost_versions.succeeded();
                     }
                     if matches!(event, Event::InitDone) {
-                        self.restores_pages();
+                        self.restore_pages();
                     }
                     if !matches!(event, Event::Init) {
-                        self.heard.iter().for_each(Heard::decoded);
+                        self.monitor.iter().for_each(Monitor::decoded);
                     }
                     return Ok(event);
                 }
-                Some(Err(_)) if self.shortens_pages() => self.start_anew(),
+                Some(Err(_)) if self.shorten_pages() => self.restart(),
                 Some(Err(error)) => {
-                    self.heard.iter().for_each(Heard::failed);
+                    self.monitor.iter().for_each(Monitor::failed);
                     let lost = is_lost(&error);
                     let pause = match lost {
-                        true => self.lost.failed(Failure::Other),
+                        true => self.lost_versions.failed(Failure::Other),
                         false => self.backoff.failed(failure(&error)),
                     };
                     self.pause = Some(Instant::now() + pause);
                     if lost || self.lists_after_failures {
-                        self.start_anew();
+                        self.restart();
                     }
                     return Err(error);
                 }
-                // A watcher never ends; should it, a new one goes on.
-                None => self.start_anew(),
+                // A watcher never ends; if it does, a new one replaces it.
+                None => self.restart(),
             }
         }
     }
 
-    fn start_anew(&mut self) {
+    fn restart(&mut self) {
         self.stream = watcher::watcher(self.api.clone(), self.config.clone()).boxed();
     }
 }
 
-/// What shows that the API server is there for a watch, and that what it says can be read.
+/// Notifies the observer whether the API server serves a watch, with answers that can be decoded.
 ///
-/// A list counts once it is decoded, an event likewise. A watch of a quiet kind brings nothing to decode for as long as it
-/// lasts, and the watcher says nothing of its end: there the request for the next one counts, if the one before did not
-/// fail. The grant alone would not do: an answer that never decodes is granted again and again.
+/// A decoded list or event counts as an answer. A watch of a kind that does not change brings no event until it ends,
+/// and kube's watcher does not report the end. So a watch request that the API server accepts counts, too, if nothing
+/// has failed since the one before. Without that condition, answers that never decode would count, because their
+/// requests are accepted again and again.
 #[derive(Debug, Clone)]
-struct Heard {
+struct Monitor {
     observer: Arc<dyn Observer>,
-    /// Nothing has failed since the last grant or the last news.
-    whole: Arc<AtomicBool>,
+    /// Whether nothing has failed since the last accepted watch or the last event.
+    healthy: Arc<AtomicBool>,
     pages: Arc<Pages>,
 }
 
 /// The body of an answer.
 type Answer = UnsyncBoxBody<Bytes, BoxError>;
 
-/// How long a page of a list may be.
+/// The bound on the length of a page of a list.
 #[derive(Debug, Default)]
 struct Pages {
-    /// Bytes; 0 where that does not matter.
+    /// In bytes; 0 for no bound.
     longest: AtomicUsize,
-    /// They hold one object each, whose length nothing can shorten.
-    are_of_one: AtomicBool,
-    /// One was longer.
+    /// Whether each page has one object and so cannot be shorter.
+    have_one_object: AtomicBool,
+    /// Whether a page was longer than the bound.
     was_too_long: AtomicBool,
 }
 
 impl Pages {
-    /// `page`, which fails where it is too long.
+    /// `page`, which fails if it is too long.
     fn bound(self: &Arc<Self>, page: Body) -> Answer {
         let pages = Arc::clone(self);
         match pages.longest.load(Ordering::Relaxed) {
-            longest if longest == 0 || pages.are_of_one.load(Ordering::Relaxed) => {
+            longest if longest == 0 || pages.have_one_object.load(Ordering::Relaxed) => {
                 page.map_err(Into::into).boxed_unsync()
             }
             longest => Limited::new(page, longest)
@@ -231,40 +235,40 @@ impl Pages {
     }
 }
 
-impl Heard {
+impl Monitor {
     /// A list or an event was decoded.
     fn decoded(&self) {
-        self.whole.store(true, Ordering::Relaxed);
+        self.healthy.store(true, Ordering::Relaxed);
         self.observer.answered();
     }
 
     /// The list or the watch failed.
     fn failed(&self) {
-        self.whole.store(false, Ordering::Relaxed);
+        self.healthy.store(false, Ordering::Relaxed);
         self.observer.failed();
     }
 
-    /// A watch is granted.
-    fn granted(&self) {
-        if self.whole.swap(true, Ordering::Relaxed) {
+    /// The API server has accepted a watch request.
+    fn watch_started(&self) {
+        if self.healthy.swap(true, Ordering::Relaxed) {
             self.observer.answered();
         }
     }
 
-    /// `client`, which tells of every watch that is granted.
-    fn of(&self, client: Client) -> Client {
-        let (namespace, heard) = (client.default_namespace().to_owned(), self.clone());
+    /// `client` with this monitor around it.
+    fn wrap(&self, client: Client) -> Client {
+        let (namespace, monitor) = (client.default_namespace().to_owned(), self.clone());
         let service = service_fn(move |request: http::Request<Body>| {
-            let (client, heard) = (client.clone(), heard.clone());
+            let (client, monitor) = (client.clone(), monitor.clone());
             let is_watch = request.uri().query().is_some_and(|query| query.contains("watch=true"));
             async move {
                 let answer = client.send(request).await?;
                 if is_watch && answer.status().is_success() {
-                    heard.granted();
+                    monitor.watch_started();
                 }
                 Ok::<_, kube::Error>(answer.map(|body| match is_watch {
                     true => body.map_err(Into::into).boxed_unsync(),
-                    false => heard.pages.bound(body),
+                    false => monitor.pages.bound(body),
                 }))
             }
         });
@@ -272,9 +276,9 @@ impl Heard {
     }
 }
 
-/// Whether the API server does not know the version to go on from: it is too old (410), or lies in the future (504)
-/// because the cluster was restored from a backup. Where that is the answer to the request, and no event, the watcher
-/// asks for the same version again, so that a new one, which begins with a list, has to take its place.
+/// Whether the API server does not have the version from which to continue: it is too old (410), or lies in the future
+/// (504) because the cluster was restored from a backup. Where that is the answer to the request, and not an event,
+/// kube's watcher requests the same version again, so that a new watcher, which begins with a list, must replace it.
 fn is_lost(error: &watcher::Error) -> bool {
     match error {
         watcher::Error::WatchStartFailed(kube::Error::Api(status)) => matches!(status.code, 410 | 504),
@@ -299,7 +303,7 @@ mod tests {
 
     use super::*;
 
-    /// How often a watch has shown that all is well, and how often that it is not.
+    /// How often the observer was notified of an answer, and how often of a failure.
     #[derive(Debug, Clone, Default)]
     struct Counts(Arc<[AtomicUsize; 2]>);
 
@@ -330,20 +334,20 @@ mod tests {
                 kube::core::Status { code: 429, ..kube::core::Status::failure("no", "No") }.boxed(),
             )
         };
-        assert_eq!(failure(&watcher::Error::InitialListFailed(refused())), Failure::Crowded);
-        assert_eq!(failure(&watcher::Error::WatchStartFailed(refused())), Failure::Crowded);
+        assert_eq!(failure(&watcher::Error::InitialListFailed(refused())), Failure::TooManyRequests);
+        assert_eq!(failure(&watcher::Error::WatchStartFailed(refused())), Failure::TooManyRequests);
         assert_eq!(failure(&watcher::Error::NoResourceVersion), Failure::Other);
     }
 
     const LIST: &str =
         r#"{"kind":"NamespaceList","apiVersion":"v1","metadata":{"resourceVersion":"1"},"items":[]}"#;
 
-    /// What is granted, and is no answer to what was asked.
+    /// The body of a successful answer that cannot be decoded.
     const NONSENSE: &str = r#"{"type":"ADDED","object":7,"items":7}"#;
 
     type Server = Handle<http::Request<Body>, http::Response<Body>>;
 
-    /// A watch that is followed whatever fails, what it shows, and the server that it asks.
+    /// A watch that is followed whatever fails: the counts of its observer, and its server.
     fn followed() -> (Counts, Server) {
         let (service, server) = tower_test::mock::pair::<http::Request<Body>, http::Response<Body>>();
         let counts = Counts::default();
@@ -357,7 +361,7 @@ mod tests {
         (counts, server)
     }
 
-    /// Answers the next request; whether it asked for a watch.
+    /// Answers the next request; returns whether it was for a watch.
     async fn answer(server: &mut Server, status: u16, body: &str) -> bool {
         let (request, reply) = server.next_request().await.unwrap();
         let answer = http::Response::builder().status(status).body(Body::from(body.as_bytes().to_vec()));
@@ -375,7 +379,7 @@ mod tests {
         let (counts, mut server) = followed();
         let begun = counts.answers();
         assert!(!answer(&mut server, 200, LIST).await);
-        // This watch ends at once, as one does whose time is up.
+        // This watch ends at once, as if its time were up.
         assert!(answer(&mut server, 200, "").await);
         let listed = counts.answers();
         assert!(listed > begun, "{listed} after {begun}");
@@ -411,8 +415,8 @@ mod tests {
             Events::<Namespace>::observed(Client::new(service, "default"), config, counts.clone())
                 .with_pages_of(1000);
         let start = Instant::now();
-        // Even an object that is too long by itself is read where it is alone. The next list begins with long pages again,
-        // and with the bound: what was too long may be gone.
+        // An object that is longer than the bound is read if it is alone in its page. The next list begins with the
+        // usual pages and the bound again, because that object may be gone.
         let long = format!(r#"{}{LIST}"#, " ".repeat(2000));
         for _ in 0..2 {
             let listed = tokio::spawn(async move {
@@ -435,7 +439,7 @@ mod tests {
     async fn a_watch_that_is_granted_and_never_decodes_does_not_count_as_an_answer() {
         let (counts, mut server) = followed();
         answer(&mut server, 200, LIST).await;
-        // The grant behind the list counts: nothing has failed.
+        // The watch that follows the list counts, because nothing has failed.
         assert!(answer(&mut server, 200, NONSENSE).await);
         let (request, reply) = server.next_request().await.unwrap();
         let answered = counts.answers();
@@ -445,7 +449,7 @@ mod tests {
             assert!(answer(&mut server, 200, NONSENSE).await);
         }
         assert_eq!(counts.answers(), answered);
-        // One that ends well, and is taken up again, shows that all is well.
+        // A watch that ends without a failure and is renewed counts again.
         assert!(answer(&mut server, 200, "").await);
         assert!(answer(&mut server, 200, "").await);
         refuse(&mut server).await;
