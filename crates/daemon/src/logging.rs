@@ -158,10 +158,7 @@ mod tests {
                 r#""[{profile=audit}]" is no module, and filters by span or field are not supported"#,
             ),
             ("=debug", r#""" is no module, and filters by span or field are not supported"#),
-            (
-                "kube.*=debug",
-                r#""kube.*" is no module, and filters by span or field are not supported"#,
-            ),
+            ("kube.*=debug", r#""kube.*" is no module, and filters by span or field are not supported"#),
         ] {
             let args = LoggingArgs { log_format: LogFormat::Text, log_level: text.into() };
             let error = subscriber(&args, std::io::sink, false).unwrap_err();
