@@ -19,6 +19,7 @@ BENCH_OPTIONS = --profiles $(PROFILES) --pods $(PODS) --rounds $(ROUNDS) --rest 
 CARGO_DENY_VERSION := 0.20.2
 CARGO_FUZZ_VERSION := 0.13.1
 MDBOOK_VERSION := 0.5.4
+TYPOS_VERSION := 1.52.0
 FUZZ_SECONDS ?= 20
 
 .DEFAULT_GOAL := help
@@ -57,7 +58,8 @@ test: setup ## All of the below: formatting, lints, the chart, the book, unit an
 	@FUZZ_SECONDS=10 E2E=$(LANES_BIN)/e2e XTASK=$(LANES_BIN)/xtask MAKE="$(MAKE)" \
 	e2e/lanes.sh "$(LANE_CLUSTER)" "$(LANE_API_SERVER)" "~$(LANE_CHECKS)"
 
-lint: ## Formatting and lints
+lint: ## Formatting, spelling and lints
+	$$(CARGO=$(CARGO) e2e/tools.sh typos-cli $(TYPOS_VERSION))
 	$(CARGO) fmt --all --check
 	$(CARGO) fmt --manifest-path fuzz/Cargo.toml --check
 	$(CARGO) clippy --workspace --all-targets --all-features -- --deny warnings

@@ -256,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn a_proxys_url_may_have_a_login_and_need_not_have_a_scheme_or_a_port() {
+    fn the_url_of_a_proxy_may_have_a_login_and_need_not_have_a_scheme_or_a_port() {
         let login = Some(("me".to_owned(), "p@ss".to_owned()));
         let authorization = Some(HeaderValue::from_static("Basic bWU6cEBzcw=="));
         for (url, shown, protocol) in [

@@ -15,7 +15,7 @@ mod sources;
 use sources::Source;
 
 /// Crates, what each may never bring in whatever depth, and why.
-const NEVERS: [(&str, &[&str], &str); 11] = [
+const FORBIDDEN: [(&str, &[&str], &str); 11] = [
     (
         "profile",
         &["filter", "api", "link", "daemon", "node-agent", "operator", "cli", "kube", "kube-core", "tokio"],
@@ -97,10 +97,10 @@ fn brought_by(package: &str) -> BTreeSet<String> {
 
 #[test]
 fn no_crate_brings_what_it_may_never_depend_on() {
-    for (package, nevers, why) in NEVERS {
+    for (package, forbidden, why) in FORBIDDEN {
         let brought = brought_by(package);
         assert!(!brought.is_empty(), "{package}");
-        let wrong: Vec<_> = nevers.iter().filter(|never| brought.contains(**never)).collect();
+        let wrong: Vec<_> = forbidden.iter().filter(|name| brought.contains(**name)).collect();
         assert!(wrong.is_empty(), "{package} brings {wrong:?}: {why}");
     }
 }

@@ -272,7 +272,7 @@ async fn a_leader_that_is_cut_off_stops_at_its_deadline_by_itself() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn anothers_lease_is_left_alone_until_it_has_not_changed_for_its_duration() {
+async fn the_lease_of_another_holder_is_left_alone_until_it_has_not_changed_for_its_duration() {
     let (mut leadership, lead, mut server) = start();
     let begun = tokio::time::Instant::now();
     let conversation = async {

@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn anothers_lease_is_taken_one_duration_after_it_was_last_seen_to_change() {
+    fn the_lease_of_another_holder_is_taken_one_duration_after_it_was_last_seen_to_change() {
         let (mut a, start) = (candidate("a"), Instant::now());
         a.read(Some(lease(1, Some("b"))), start);
         a.read(Some(lease(1, Some("b"))), after(start, 14));
