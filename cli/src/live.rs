@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use api::{NodeProfileStatus, SeccompProfile, Untrusted, WatchedPod};
 use kube::{Api, Client, Resource};
-use kube_runtime::watcher::{self, Config, Event};
+use kube_runtime::watcher::{self, Config};
+use link::changes::{Change, Changes, ObjectId, ObjectKey};
 use link::watch::Events;
 use serde::de::DeserializeOwned;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
@@ -14,19 +15,19 @@ use crate::error::{CliError, VIEWER};
 use crate::facts::{Agents, NodeFacts, ProfileSummary, Snapshot};
 use crate::read::{AGENT_PODS, NODES, PROFILES};
 
-/// The capacity of the channel of events; a watch waits while it is full.
+/// The capacity of the channel of changes; a watch waits while it is full.
 const WAITING: usize = 256;
 
-/// An event of one of the watches.
-enum WatchedEvent {
-    Profile(Result<Event<Untrusted<SeccompProfile>>, watcher::Error>),
-    Node(Result<Event<Untrusted<NodeProfileStatus>>, watcher::Error>),
-    Pod(Result<Event<WatchedPod>, watcher::Error>),
+/// A change that one of the watches has brought, or its failure.
+enum WatchedChange {
+    Profile(Result<Change<Untrusted<SeccompProfile>>, watcher::Error>),
+    Node(Result<Change<Untrusted<NodeProfileStatus>>, watcher::Error>),
+    Pod(Result<Change<WatchedPod>, watcher::Error>),
 }
 
 /// The known state of a cluster, and the watches that update it.
 pub struct Live {
-    events: Receiver<WatchedEvent>,
+    changes: Receiver<WatchedChange>,
     profiles: Known<ProfileSummary>,
     nodes: Known<NodeFacts>,
     pods: Known<WatchedPod>,
@@ -37,14 +38,14 @@ impl Live {
     /// Starts the watches.
     #[must_use]
     pub fn new(client: &Client) -> Self {
-        let (sender, events) = channel(WAITING);
+        let (sender, changes) = channel(WAITING);
         // A dead connection is noticed at the end of a watch at the latest.
         let config = Config::default().timeout(60);
-        follow(Api::all(client.clone()), config.clone().page_size(20), WatchedEvent::Profile, sender.clone());
-        follow(Api::all(client.clone()), config.clone(), WatchedEvent::Node, sender.clone());
-        follow(Api::all(client.clone()), config.labels(AGENT_PODS), WatchedEvent::Pod, sender);
+        follow(Api::all(client.clone()), config.clone().page_size(20), WatchedChange::Profile, sender.clone());
+        follow(Api::all(client.clone()), config.clone(), WatchedChange::Node, sender.clone());
+        follow(Api::all(client.clone()), config.labels(AGENT_PODS), WatchedChange::Pod, sender);
         Self {
-            events,
+            changes,
             profiles: Known::default(),
             nodes: Known::default(),
             pods: Known::default(),
@@ -52,17 +53,17 @@ impl Live {
         }
     }
 
-    /// Waits for an event, and processes all events that have arrived by then. Returns a readable warning if a watch
+    /// Waits for a change, and processes all changes that have arrived by then. Returns a readable warning if a watch
     /// failed and will be retried.
     ///
     /// # Errors
     /// The first list failed, because the user may not read the kind or the cluster does not answer.
     pub async fn next(&mut self) -> Result<Option<String>, CliError> {
         let mut warning = None;
-        let mut event = self.events.recv().await;
-        while let Some(it) = event {
-            warning = self.take(it)?.or(warning);
-            event = self.events.try_recv().ok();
+        let mut next = self.changes.recv().await;
+        while let Some(change) = next {
+            warning = self.take(change)?.or(warning);
+            next = self.changes.try_recv().ok();
         }
         Ok(warning)
     }
@@ -74,7 +75,7 @@ impl Live {
     pub async fn complete(&mut self, by: Instant) -> Result<(), CliError> {
         while !self.is_complete() {
             match timeout_at(by, self.next()).await {
-                Ok(event) => drop(event?),
+                Ok(warning) => drop(warning?),
                 Err(_) => {
                     let cause = "the API server has not answered in time".to_owned();
                     return Err(CliError::Unreachable { what: PROFILES, cause });
@@ -91,23 +92,23 @@ impl Live {
     /// The current state.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
-        let pods: Vec<_> = self.pods.all.values().cloned().collect();
+        let pods = self.pods.all();
         Snapshot {
-            profiles: self.profiles.all.clone(),
-            nodes: self.nodes.all.clone(),
+            profiles: self.profiles.by_name(),
+            nodes: self.nodes.by_name(),
             agents: if self.pods_forbidden { Agents::Unknown } else { Agents::of(&pods) },
             existing: None,
         }
     }
 
-    fn take(&mut self, event: WatchedEvent) -> Result<Option<String>, CliError> {
-        match event {
-            WatchedEvent::Profile(Ok(event)) => self.profiles.take(&event, ProfileSummary::of),
-            WatchedEvent::Node(Ok(event)) => self.nodes.take(&event, NodeFacts::of),
-            WatchedEvent::Pod(Ok(event)) => self.pods.take(&event, WatchedPod::clone),
-            WatchedEvent::Profile(Err(error)) => return failed(&error, PROFILES, self.profiles.complete),
-            WatchedEvent::Node(Err(error)) => return failed(&error, NODES, self.nodes.complete),
-            WatchedEvent::Pod(Err(error)) => match cause(&error) {
+    fn take(&mut self, change: WatchedChange) -> Result<Option<String>, CliError> {
+        match change {
+            WatchedChange::Profile(Ok(change)) => self.profiles.take(change, |it| ProfileSummary::of(&it)),
+            WatchedChange::Node(Ok(change)) => self.nodes.take(change, |it| NodeFacts::of(&it)),
+            WatchedChange::Pod(Ok(change)) => self.pods.take(change, |it| it),
+            WatchedChange::Profile(Err(error)) => return failed(&error, PROFILES, self.profiles.complete),
+            WatchedChange::Node(Err(error)) => return failed(&error, NODES, self.nodes.complete),
+            WatchedChange::Pod(Err(error)) => match cause(&error) {
                 Some(kube::Error::Api(status)) if status.code == 403 => self.pods_forbidden = true,
                 _ => return failed(&error, "pods", self.pods.complete),
             },
@@ -116,56 +117,65 @@ impl Live {
     }
 }
 
-/// Objects of one kind, by namespace and name.
+/// The objects of one kind that exist, as far as the watch has brought them.
 #[derive(Debug)]
 struct Known<T> {
-    all: BTreeMap<String, T>,
-    /// The objects of a list in progress.
-    listed: BTreeMap<String, T>,
+    objects: BTreeMap<ObjectKey, Object<T>>,
     complete: bool,
+}
+
+#[derive(Debug)]
+struct Object<T> {
+    uid: Box<str>,
+    facts: T,
 }
 
 impl<T> Default for Known<T> {
     fn default() -> Self {
-        Self { all: BTreeMap::new(), listed: BTreeMap::new(), complete: false }
+        Self { objects: BTreeMap::new(), complete: false }
     }
 }
 
-impl<T> Known<T> {
-    fn take<K: Resource>(&mut self, event: &Event<K>, facts: impl Fn(&K) -> T) {
-        let key = |object: &K| {
-            let metadata = object.meta();
-            let name = metadata.name.clone().unwrap_or_default();
-            metadata
-                .namespace
-                .as_ref()
-                .map_or_else(|| name.clone(), |namespace| format!("{namespace}/{name}"))
-        };
-        match event {
-            Event::Init => self.listed.clear(),
-            Event::InitApply(object) => drop(self.listed.insert(key(object), facts(object))),
-            Event::InitDone => {
-                self.all = std::mem::take(&mut self.listed);
-                self.complete = true;
+impl<T: Clone> Known<T> {
+    fn take<K: Resource>(&mut self, change: Change<K>, facts: impl Fn(K) -> T) {
+        match change {
+            Change::Apply(object, _) => {
+                let ObjectId { key, uid } = ObjectId::of(object.meta());
+                self.objects.insert(key, Object { uid, facts: facts(object) });
             }
-            Event::Apply(object) => drop(self.all.insert(key(object), facts(object))),
-            Event::Delete(object) => drop(self.all.remove(&key(object))),
+            // A recreated object has the key of its predecessor.
+            Change::Gone(ObjectId { key, uid }) => {
+                if self.objects.get(&key).is_some_and(|object| object.uid == uid) {
+                    self.objects.remove(&key);
+                }
+            }
+            Change::Complete => self.complete = true,
         }
     }
+
+    /// The objects of a cluster-scoped kind by name.
+    fn by_name(&self) -> BTreeMap<String, T> {
+        let named = |(key, object): (&ObjectKey, &Object<T>)| (key.name.to_string(), object.facts.clone());
+        self.objects.iter().map(named).collect()
+    }
+
+    fn all(&self) -> Vec<T> {
+        self.objects.values().map(|object| object.facts.clone()).collect()
+    }
 }
 
-/// A task that forwards every event of one kind, until the receiver is dropped.
+/// A task that forwards every change of one kind, until the receiver is dropped.
 fn follow<K>(
     api: Api<K>,
     config: Config,
-    event: fn(Result<Event<K>, watcher::Error>) -> WatchedEvent,
-    sender: Sender<WatchedEvent>,
+    change: fn(Result<Change<K>, watcher::Error>) -> WatchedChange,
+    sender: Sender<WatchedChange>,
 ) where
     K: Resource<DynamicType = ()> + Clone + std::fmt::Debug + DeserializeOwned + Send + 'static,
 {
     tokio::spawn(async move {
-        let mut events = Events::new(api, config);
-        while sender.send(event(events.next().await)).await.is_ok() {}
+        let mut changes = Changes::new(Events::new(api, config));
+        while sender.send(change(changes.next().await)).await.is_ok() {}
     });
 }
 
