@@ -41,7 +41,12 @@ impl Live {
         let (sender, changes) = channel(WAITING);
         // A dead connection is noticed at the end of a watch at the latest.
         let config = Config::default().timeout(60);
-        follow(Api::all(client.clone()), config.clone().page_size(20), WatchedChange::Profile, sender.clone());
+        follow(
+            Api::all(client.clone()),
+            config.clone().page_size(20),
+            WatchedChange::Profile,
+            sender.clone(),
+        );
         follow(Api::all(client.clone()), config.clone(), WatchedChange::Node, sender.clone());
         follow(Api::all(client.clone()), config.labels(AGENT_PODS), WatchedChange::Pod, sender);
         Self {

@@ -1,4 +1,4 @@
-//! The operator, wired: four watches, the controller, the endpoints.
+//! Starts the operator: four watches, the controller, the endpoints.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,7 +23,7 @@ use crate::reconcile::{Context, reconcile};
 use crate::watch::{Nodes, Pods, Profiles, Reports, WATCH, follow};
 use crate::writer::Writer;
 
-/// Reconciliations under way at once: enough to keep a slow API server busy, few enough not to flood it.
+/// How many reconciliations run at once: enough to keep a slow API server busy, too few to flood it.
 const CONCURRENCY: usize = 32;
 
 /// How long writes under way may take after the signal to stop. The next leader must not wait for a write that an
@@ -42,7 +42,7 @@ pub enum RunError {
     /// The endpoints cannot be served.
     #[error(transparent)]
     Listen(#[from] http::ListenError),
-    /// Two operators could lead at once.
+    /// The timing permits two leaders.
     #[error(transparent)]
     Timing(#[from] UnsafeTiming),
     /// Signals cannot be received.
@@ -61,18 +61,18 @@ pub async fn run(options: Options) -> Result<(), RunError> {
     let cluster = Arc::new(Cluster::new(Index::new(&options.directory), kinds, Metrics::new(&registry)?));
     registry.register(Box::new(Gauges::new(Arc::downgrade(&cluster))?))?;
     let readiness = Readiness::default();
-    let parts = kinds.map(|kind| readiness.part(kind));
+    let ready = kinds.map(|kind| readiness.part(kind));
     let endpoints = http::serve(options.listen, registry, readiness, std::future::pending()).await?;
     let client = client::connect(WATCH).await?;
     info!(version = env!("CARGO_PKG_VERSION"), listen = %options.listen, directory = options.directory, "operator starts");
 
-    let [profiles, reports, nodes, pods] = parts;
+    let [profiles_ready, reports_ready, nodes_ready, pods_ready] = ready;
     let pod_kind = Pods { directory: options.directory.clone(), agents: options.agents() };
     let watches = futures::future::join4(
-        follow(Profiles, client.clone(), cluster.clone(), profiles),
-        follow(Reports, client.clone(), cluster.clone(), reports),
-        follow(Nodes(options.selection()), client.clone(), cluster.clone(), nodes),
-        follow(pod_kind.clone(), client.clone(), cluster.clone(), pods),
+        follow(Profiles, client.clone(), cluster.clone(), profiles_ready),
+        follow(Reports, client.clone(), cluster.clone(), reports_ready),
+        follow(Nodes(options.selection()), client.clone(), cluster.clone(), nodes_ready),
+        follow(pod_kind.clone(), client.clone(), cluster.clone(), pods_ready),
     );
 
     let writer = Writer::new(client.clone(), cluster.metrics.writes.clone());
@@ -94,7 +94,7 @@ pub async fn run(options: Options) -> Result<(), RunError> {
         () = end => {}
         // Neither the watches nor the election ever end by themselves.
         _ = watches => {}
-        () = hold(leadership.as_mut()) => {}
+        () = elect(leadership.as_mut()) => {}
     }
     if let Some(leadership) = &mut leadership {
         leadership.release().await;
@@ -109,6 +109,7 @@ fn leadership(
     cluster: &Arc<Cluster>,
 ) -> Result<Option<Leadership>, UnsafeTiming> {
     let Some(name) = &options.lease else { return Ok(None) };
+    // Not a leader yet.
     cluster.lead_until(None);
     // In a pod, HOSTNAME is the pod's name. A restarted container has the same one, so a random number is appended.
     let host = std::env::var("HOSTNAME").unwrap_or_else(|_| "operator".to_owned());
@@ -124,9 +125,9 @@ fn leadership(
     Ok(Some(Leadership::new(client.clone(), candidate, move |until| cluster.lead_until(until))))
 }
 
-async fn hold(leadership: Option<&mut Leadership>) {
+async fn elect(leadership: Option<&mut Leadership>) {
     match leadership {
-        Some(leadership) => leadership.hold().await,
+        Some(leadership) => leadership.run().await,
         None => std::future::pending().await,
     }
 }

@@ -116,7 +116,7 @@ async fn a_candidate_creates_the_lease_renews_what_it_wrote_and_releases_it() {
         assert!(lead.holds());
     };
     tokio::select! {
-        () = leadership.hold() => unreachable!(),
+        () = leadership.run() => unreachable!(),
         () = conversation => {}
     }
     // The election was stopped in the middle of a round, so its last write may arrive late.
@@ -158,7 +158,7 @@ async fn a_leader_that_gets_a_conflict_stops_writing() {
         is_no_longer_the_leader(&lead).await;
     };
     tokio::select! {
-        () = leadership.hold() => unreachable!(),
+        () = leadership.run() => unreachable!(),
         () = conversation => {}
     }
 }
@@ -191,7 +191,7 @@ async fn a_leader_whose_own_renewal_arrives_late_stays_the_leader() {
         drop(unanswered);
     };
     tokio::select! {
-        () = leadership.hold() => unreachable!(),
+        () = leadership.run() => unreachable!(),
         () = conversation => {}
     }
 }
@@ -221,7 +221,7 @@ async fn a_leader_that_meets_conflicts_on_a_slow_server_has_time_to_renew_in_the
         assert!(lead.holds());
     };
     tokio::select! {
-        () = leadership.hold() => unreachable!(),
+        () = leadership.run() => unreachable!(),
         () = conversation => {}
     }
 }
@@ -242,7 +242,7 @@ async fn a_leader_after_whom_another_one_led_begins_anew_although_its_name_is_in
         drop(unanswered);
     };
     tokio::select! {
-        () = leadership.hold() => unreachable!(),
+        () = leadership.run() => unreachable!(),
         () = conversation => {}
     }
 }
@@ -266,7 +266,7 @@ async fn a_leader_that_is_cut_off_stops_at_its_deadline_by_itself() {
         }
     };
     tokio::select! {
-        () = leadership.hold() => unreachable!(),
+        () = leadership.run() => unreachable!(),
         () = conversation => {}
     }
 }
@@ -289,7 +289,7 @@ async fn the_lease_of_another_holder_is_left_alone_until_it_has_not_changed_for_
         assert!(!lead.holds());
     };
     tokio::select! {
-        () = leadership.hold() => unreachable!(),
+        () = leadership.run() => unreachable!(),
         () = conversation => {}
     }
 }

@@ -14,14 +14,14 @@ use serde_json::{Map, Value};
 /// Not JSON, nested deeper than 128 levels, a duplicate key, or text after the document.
 pub(crate) fn from_slice(bytes: &[u8]) -> Result<Value, serde_json::Error> {
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
-    let value = Unique.deserialize(&mut deserializer)?;
+    let value = UniqueKeys.deserialize(&mut deserializer)?;
     deserializer.end()?;
     Ok(value)
 }
 
-struct Unique;
+struct UniqueKeys;
 
-impl<'de> DeserializeSeed<'de> for Unique {
+impl<'de> DeserializeSeed<'de> for UniqueKeys {
     type Value = Value;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
@@ -29,7 +29,7 @@ impl<'de> DeserializeSeed<'de> for Unique {
     }
 }
 
-impl<'de> Visitor<'de> for Unique {
+impl<'de> Visitor<'de> for UniqueKeys {
     type Value = Value;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -62,7 +62,7 @@ impl<'de> Visitor<'de> for Unique {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Value, A::Error> {
         let mut items = Vec::new();
-        while let Some(item) = seq.next_element_seed(Unique)? {
+        while let Some(item) = seq.next_element_seed(UniqueKeys)? {
             items.push(item);
         }
         Ok(Value::Array(items))
@@ -74,7 +74,7 @@ impl<'de> Visitor<'de> for Unique {
             if map.contains_key(&key) {
                 return Err(A::Error::custom(format_args!("the key {key:?} appears twice in one object")));
             }
-            map.insert(key, entries.next_value_seed(Unique)?);
+            map.insert(key, entries.next_value_seed(UniqueKeys)?);
         }
         Ok(Value::Object(map))
     }

@@ -6,8 +6,8 @@ use super::testing::{World, short};
 use super::*;
 use crate::disk::SystemCall;
 
-/// How often the name was given to a file or taken from one since the last time.
-fn acts(world: &World, file: &str) -> usize {
+/// How often `file` was renamed to or unlinked since the last call.
+fn renames(world: &World, file: &str) -> usize {
     let log = world.script.log();
     log.iter()
         .filter(|(call, name)| matches!(call, SystemCall::Rename | SystemCall::Unlink) && name == file)
@@ -39,23 +39,23 @@ fn a_file_that_is_changed_without_end_is_repaired_at_the_pace_of_the_retries() {
 }
 
 #[test]
-fn a_file_that_is_changed_before_it_is_read_back_is_repaired_no_faster() {
+fn a_file_that_is_changed_before_it_is_read_back_has_the_same_limit() {
     let mut world = World::with(&[("a", "one")]);
     change_before_reading_back(&world, "a.json");
     fs::write(world.path("a.json"), "evil").unwrap();
     for _ in 0..50 {
         world.touch("a.json");
     }
-    assert_eq!(acts(&world, "a.json"), 10);
+    assert_eq!(renames(&world, "a.json"), 10);
     assert_eq!(world.reported(), [("a".into(), short("evil"))]);
-    // Not even looked at until the next retry, which is as patient with it.
+    // It is not read until the next retry, which has the same limit.
     world.touch("a.json");
     assert_eq!(world.script.log(), []);
     world.retry();
     for _ in 0..50 {
         world.touch("a.json");
     }
-    assert_eq!(acts(&world, "a.json"), 10);
+    assert_eq!(renames(&world, "a.json"), 10);
     world.script.calm();
     world.retry();
     assert_eq!(world.read("a.json").as_deref(), Some("one"));
@@ -76,12 +76,12 @@ fn a_new_goal_is_written_at_once_however_often_the_file_was_repaired() {
 }
 
 #[test]
-fn a_file_that_was_never_right_is_repaired_no_faster() {
+fn a_file_that_was_never_right_has_the_same_limit() {
     let mut world = World::with(&[]);
     change_before_reading_back(&world, "a.json");
     world.apply("a", "one");
     world.script.log();
-    // What is under an intended name is somebody else's until it has the intended bytes.
+    // A file with a profile's name is foreign until it has the right bytes.
     assert_eq!(world.read("a.json").as_deref(), Some("evil"));
     fs::write(world.path("a.json"), "one").unwrap();
     world.touch("a.json");
@@ -89,25 +89,25 @@ fn a_file_that_was_never_right_is_repaired_no_faster() {
     for _ in 0..50 {
         world.touch("a.json");
     }
-    assert!(acts(&world, "a.json") <= 10);
+    assert!(renames(&world, "a.json") <= 10);
 }
 
 #[test]
-fn a_removed_file_that_is_put_back_without_end_is_removed_no_faster() {
+fn a_removed_file_that_is_put_back_without_end_has_the_same_limit() {
     let mut world = World::with(&[("a", "one")]);
     change_before_reading_back(&world, "a.json");
     world.delete("a");
     for _ in 0..50 {
         world.touch("a.json");
     }
-    assert_eq!(acts(&world, "a.json"), 1 + 10, "the profile's end, and what undoes it");
+    assert_eq!(renames(&world, "a.json"), 1 + 10, "one deletion and ten repairs");
     world.script.calm();
     world.retry();
     assert_eq!(world.read("a.json"), None);
 }
 
 #[test]
-fn changes_of_the_directory_itself_cause_no_more_repairs() {
+fn a_change_of_the_directory_does_not_reset_the_limit() {
     let mut world = World::with(&[("a", "one")]);
     change_before_reading_back(&world, "a.json");
     fs::write(world.path("a.json"), "evil").unwrap();
@@ -115,11 +115,11 @@ fn changes_of_the_directory_itself_cause_no_more_repairs() {
         world.keeper.directory_changed().unwrap();
         world.sync();
     }
-    assert_eq!(acts(&world, "a.json"), 10);
+    assert_eq!(renames(&world, "a.json"), 10);
 }
 
 #[test]
-fn a_problem_stays_in_the_report_until_the_next_retry() {
+fn checks_do_not_clear_a_problem() {
     let mut world = World::with(&[("a", "one")]);
     world.script.fail(SystemCall::Create, rustix::io::Errno::NOSPC);
     fs::write(world.path("a.json"), "evil").unwrap();
@@ -137,7 +137,7 @@ fn a_ledger_that_is_changed_without_end_is_written_at_the_pace_of_the_retries() 
         fs::write(world.path(LEDGER), "x").unwrap();
         world.touch(LEDGER);
     }
-    assert_eq!(acts(&world, LEDGER), 10);
+    assert_eq!(renames(&world, LEDGER), 10);
     assert_eq!(world.read(LEDGER).as_deref(), Some("x"));
     world.retry();
     assert_eq!(world.read(LEDGER), ledger);

@@ -9,7 +9,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use k8s_openapi::jiff::Timestamp;
 
 use super::node::{AgentState, Node};
-use super::pacing::NodeNumbers;
+use super::pacing::ClusterSize;
 use super::pods_listed::PODS_UNKNOWN;
 use super::profile::Profile;
 use super::users::{UNSCHEDULED, User};
@@ -132,19 +132,19 @@ impl Index {
             // The answer to this write queues the profile for the next list.
             usage.unlisted = true;
         }
-        let ready_withheld = profile.pacing.ready_from(now).filter(|_| profile.tally.is_ready());
+        let ready_withheld = profile.pacing.ready_delayed_until(now).filter(|_| profile.tally.is_ready());
         let wanted = self.status(name, profile, &usage, ready_withheld.is_some(), now);
         let confirmation =
             profile.approved_since.filter(|_| facts.deleting()).map(|since| after(since, CONFIRMATION));
         let time = [usage.until, confirmation, ready_withheld].into_iter().flatten().min();
         let urgency = status::urgency(facts.status.as_ref(), &wanted);
         let fails = wanted.state == Some(State::Failed.into());
-        let numbers =
-            NodeNumbers { nodes: self.nodes.len(), joining: profile.tally.joining, joins: &self.joins };
+        let size =
+            ClusterSize { nodes: self.nodes.len(), joining: profile.tally.joining, joins: &self.joins };
         if urgency == Urgency::None {
             return verdict(ProfileOperation::Nothing, time);
         }
-        if let Some(from) = profile.pacing.write_from(urgency, fails, numbers, now) {
+        if let Some(from) = profile.pacing.write_delayed_until(urgency, fails, size, now) {
             return verdict(ProfileOperation::Defer, Some(time.map_or(from, |time| time.min(from))));
         }
         let overridden = facts.delete_in_use && usage.in_use;

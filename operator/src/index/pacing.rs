@@ -1,15 +1,15 @@
 //! When the status of a profile may be written, and when it may call the profile ready.
 //!
 //! The API server sends each write of a status to every watcher together with the profile's contents. So only changes
-//! that people and programs act on are written at once. Changes of mere counts and texts are gathered: for five seconds
-//! in a small cluster; with a thousand nodes, for forty seconds during a rollout, because writes slow it down and it is
-//! mostly over by then, and for a minute once the profile has settled.
+//! that people and programs act on are written at once. Changes of only counts and messages wait: five seconds in a small
+//! cluster; with a thousand nodes, forty seconds during a rollout, which more writes would slow down, and a minute once
+//! the profile has settled.
 //!
 //! A status that calls a profile not ready never waits. A status that calls it ready waits in two cases, in which a
 //! matching report may be wrong. When contents change from A to B and back to A within moments, the report of the first
-//! A matches, while the agent may have just written B and not reported it yet. And where a node reports the file as
-//! present and as missing in turns, because its disk is broken or its agent is malicious, that node would set the rate
-//! at which the operator writes every profile.
+//! A matches, while the agent may have just written B and not reported it yet. And a node whose disk is broken or whose
+//! agent is malicious can report the file as present and as missing alternately, and would cause a write of every profile
+//! each time.
 
 use std::time::Duration;
 
@@ -19,17 +19,16 @@ use profile::ShortHash;
 use super::after;
 use crate::status::Urgency;
 
-/// How long an agent takes to send a report after gathering it, unless the API server is in trouble. A report that
-/// takes longer may pass for one of contents that have come back since; then the status calls the profile ready before
-/// the node has them on its disk again.
+/// How long an agent takes to send a report after gathering it, unless the API server is in trouble. A later report may
+/// match contents that were restored since; then the profile is called ready before the node has written them again.
 const REPORT_TRANSIT: Duration = Duration::from_secs(2);
-/// How much longer than a report takes the earlier contents are remembered.
+/// How long earlier contents are remembered after that time.
 const MARGIN: Duration = Duration::from_secs(4);
 /// How many earlier contents are remembered.
 const REMEMBERED_CONTENTS: usize = 8;
-/// The longest wait before a profile that keeps falling back is called ready again.
+/// The longest wait before a flapping profile is called ready again.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
-/// After this long without a fall back, a profile counts its falls anew.
+/// After this long without a flap, the count starts at zero.
 const QUIET: Duration = Duration::from_secs(600);
 /// How long after its contents changed a profile counts as settled.
 const SETTLED: Duration = Duration::from_secs(60);
@@ -39,7 +38,7 @@ const SHORTEST_GATHER: Duration = Duration::from_secs(5);
 const LONGEST_ROLLOUT_GATHER: Duration = Duration::from_secs(40);
 /// The longest such time for any profile.
 const LONGEST_GATHER: Duration = Duration::from_secs(60);
-/// The number of nodes from which on the longest times hold; with fewer nodes they are proportionally shorter.
+/// The longest times apply from this many nodes; below it they grow linearly from the shortest.
 const LARGE_CLUSTER: usize = 1000;
 /// How long mere counts wait for the report of a node that joins.
 const JOIN_WAIT: Duration = Duration::from_secs(5);
@@ -60,9 +59,9 @@ impl Joins {
     }
 }
 
-/// The numbers of nodes that set how long mere counts wait.
+/// What of the cluster delays mere counts.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct NodeNumbers<'a> {
+pub(super) struct ClusterSize<'a> {
     /// All nodes in the index.
     pub(super) nodes: usize,
     /// The profile's nodes that are joining.
@@ -74,11 +73,12 @@ pub(super) struct NodeNumbers<'a> {
 #[derive(Debug)]
 pub(super) struct Pacing {
     /// Earlier contents of the profile, and until when it had them.
-    past: Vec<(ShortHash, Timestamp)>,
+    earlier: Vec<(ShortHash, Timestamp)>,
     /// Until when a matching report may be of an earlier time at which the profile had the same contents.
     unsure_until: Option<Timestamp>,
-    /// How often the profile has fallen back with the present contents, and when it last did.
-    falls: Option<(u32, Timestamp)>,
+    /// How often the profile has flapped with the present contents, that is, its status went from ready to not ready, and
+    /// when it last did.
+    flaps: Option<(u32, Timestamp)>,
     /// When the contents last changed.
     changed: Timestamp,
     /// The contents of the last status that was written, and whether it called them ready.
@@ -95,9 +95,9 @@ impl Pacing {
     /// The pace of a profile that is first seen at `now`.
     pub(super) fn new(now: Timestamp) -> Self {
         Self {
-            past: Vec::new(),
+            earlier: Vec::new(),
             unsure_until: None,
-            falls: None,
+            flaps: None,
             changed: now,
             last: None,
             failure_written: false,
@@ -114,14 +114,14 @@ impl Pacing {
         nodes: u32,
         now: Timestamp,
     ) {
-        let report = api::pace::longest_gather(nodes.into()) + REPORT_TRANSIT;
-        self.past.retain(|(_, until)| after(*until, report + MARGIN) > now);
-        let again = self.past.iter().any(|(hash, _)| Some(*hash) == new);
-        self.unsure_until = again.then(|| after(now, report));
-        self.past.extend(old.map(|old| (old, now)));
-        let surplus = self.past.len().saturating_sub(REMEMBERED_CONTENTS);
-        self.past.drain(..surplus);
-        (self.changed, self.falls, self.failure_written) = (now, None, false);
+        let report_time = api::pace::longest_gather(nodes.into()) + REPORT_TRANSIT;
+        self.earlier.retain(|(_, until)| after(*until, report_time + MARGIN) > now);
+        let restored = self.earlier.iter().any(|(hash, _)| Some(*hash) == new);
+        self.unsure_until = restored.then(|| after(now, report_time));
+        self.earlier.extend(old.map(|old| (old, now)));
+        let surplus = self.earlier.len().saturating_sub(REMEMBERED_CONTENTS);
+        self.earlier.drain(..surplus);
+        (self.changed, self.flaps, self.failure_written) = (now, None, false);
     }
 
     /// A status of contents with this `hash` has been written. `ready` if it calls them ready, `failed` if it reports
@@ -139,43 +139,43 @@ impl Pacing {
         if let (Some((before, true)), Some((hash, false))) = (self.last, written)
             && before == hash
         {
-            let recent = self.falls.filter(|(_, last)| after(*last, QUIET) > now);
-            self.falls = Some((recent.map_or(0, |(count, _)| count).saturating_add(1), now));
+            let recent = self.flaps.filter(|(_, last)| after(*last, QUIET) > now);
+            self.flaps = Some((recent.map_or(0, |(count, _)| count).saturating_add(1), now));
         }
         self.last = written;
     }
 
     /// From when on a status may call the profile ready; `None` if it may now.
-    pub(super) fn ready_from(&self, now: Timestamp) -> Option<Timestamp> {
-        let fell = self.falls.and_then(|(count, last)| {
+    pub(super) fn ready_delayed_until(&self, now: Timestamp) -> Option<Timestamp> {
+        let backoff = self.flaps.and_then(|(count, last)| {
             let doublings = count.checked_sub(2)?;
             Some(after(last, Duration::from_secs(1 << doublings.min(6)).min(LONGEST_WAIT)))
         });
-        self.unsure_until.max(fell).filter(|from| *from > now)
+        self.unsure_until.max(backoff).filter(|from| *from > now)
     }
 
     /// When a change of the status may be written; `None` if it may now. `fails` if the new status reports that a node
     /// cannot hold the contents: the first such report does not wait.
-    pub(super) fn write_from(
+    pub(super) fn write_delayed_until(
         &self,
         urgency: Urgency,
         fails: bool,
-        numbers: NodeNumbers<'_>,
+        size: ClusterSize<'_>,
         now: Timestamp,
     ) -> Option<Timestamp> {
         if urgency == Urgency::Now || fails && !self.failure_written {
             return None;
         }
-        let most = if self.is_settled(now) { LONGEST_GATHER } else { LONGEST_ROLLOUT_GATHER };
+        let longest = if self.is_settled(now) { LONGEST_GATHER } else { LONGEST_ROLLOUT_GATHER };
         // In whole seconds, so that the time of a deferred write does not change when a small cluster grows by a node.
-        let more = (most - SHORTEST_GATHER).as_secs() * numbers.nodes.min(LARGE_CLUSTER) as u64
+        let extra = (longest - SHORTEST_GATHER).as_secs() * size.nodes.min(LARGE_CLUSTER) as u64
             / LARGE_CLUSTER as u64;
-        let gather = SHORTEST_GATHER + Duration::from_secs(more);
+        let gather = SHORTEST_GATHER + Duration::from_secs(extra);
         // After the clock was set back, a remembered time may lie in the future, and would defer a write until then.
-        let past = |time: &Timestamp| *time <= now;
-        let gathered = self.written.filter(past).map(|written| after(written, gather));
-        let joins = numbers.joins.since.filter(|_| numbers.joining > 0);
-        let joined = joins.filter(past).map(|since| after(since, JOIN_WAIT));
+        let is_past = |time: &Timestamp| *time <= now;
+        let gathered = self.written.filter(is_past).map(|written| after(written, gather));
+        let joins = size.joins.since.filter(|_| size.joining > 0);
+        let joined = joins.filter(is_past).map(|since| after(since, JOIN_WAIT));
         gathered.max(joined).filter(|from| *from > now)
     }
 
@@ -210,13 +210,13 @@ mod tests {
     }
 
     #[test]
-    fn contents_that_come_back_at_once_are_not_called_ready_by_an_old_report() {
+    fn restored_contents_are_not_ready_because_of_an_old_report() {
         let mut pacing = Pacing::new(at(0));
         pacing.contents_changed(hash(1), hash(2), 2, at(1000));
-        assert_eq!(pacing.ready_from(at(1000)), None);
+        assert_eq!(pacing.ready_delayed_until(at(1000)), None);
         pacing.contents_changed(hash(2), hash(1), 2, at(1100));
-        assert_eq!(pacing.ready_from(at(1100)), Some(at(7100)));
-        assert_eq!(pacing.ready_from(at(7100)), None);
+        assert_eq!(pacing.ready_delayed_until(at(1100)), Some(at(7100)));
+        assert_eq!(pacing.ready_delayed_until(at(7100)), None);
     }
 
     #[test]
@@ -224,7 +224,7 @@ mod tests {
         let mut pacing = Pacing::new(at(0));
         pacing.contents_changed(hash(1), hash(2), 1000, at(0));
         pacing.contents_changed(hash(2), hash(1), 1000, at(25_000));
-        assert_eq!(pacing.ready_from(at(25_000)), Some(at(47_000)));
+        assert_eq!(pacing.ready_delayed_until(at(25_000)), Some(at(47_000)));
     }
 
     #[test]
@@ -232,7 +232,7 @@ mod tests {
         let mut pacing = Pacing::new(at(0));
         pacing.contents_changed(hash(1), hash(2), 2, at(0));
         pacing.contents_changed(hash(2), hash(1), 2, at(11_000));
-        assert_eq!(pacing.ready_from(at(11_000)), None);
+        assert_eq!(pacing.ready_delayed_until(at(11_000)), None);
     }
 
     #[test]
@@ -242,56 +242,58 @@ mod tests {
         for _ in 0..10 {
             pacing.status_written(hash(1), true, false, at(0));
             pacing.status_written(hash(1), false, false, at(0));
-            waits.push(pacing.ready_from(at(0)).map_or(0, |from| from.as_second() - at(0).as_second()));
+            waits.push(
+                pacing.ready_delayed_until(at(0)).map_or(0, |from| from.as_second() - at(0).as_second()),
+            );
         }
         assert_eq!(waits, [0, 1, 2, 4, 8, 16, 32, 60, 60, 60]);
         // Ten minutes without a fall back later, the next one is a first one again.
         pacing.status_written(hash(1), true, false, at(1));
         pacing.status_written(hash(1), false, false, at(601_000));
-        assert_eq!(pacing.ready_from(at(601_000)), None);
+        assert_eq!(pacing.ready_delayed_until(at(601_000)), None);
     }
 
     #[test]
-    fn new_contents_start_anew() {
+    fn new_contents_reset_the_flaps() {
         let mut pacing = Pacing::new(at(0));
         for _ in 0..5 {
             pacing.status_written(hash(1), true, false, at(0));
             pacing.status_written(hash(1), false, false, at(0));
         }
         pacing.contents_changed(hash(1), hash(2), 2, at(0));
-        assert_eq!(pacing.ready_from(at(0)), None);
+        assert_eq!(pacing.ready_delayed_until(at(0)), None);
         assert!(!pacing.is_settled(at(59_999)));
         assert!(pacing.is_settled(at(60_000)));
     }
 
-    fn write_from(pacing: &Pacing, nodes: usize, second: i64) -> Option<i64> {
-        let numbers = NodeNumbers { nodes, joining: 0, joins: &Joins::default() };
-        let from = pacing.write_from(Urgency::Whenever, false, numbers, at(second * 1000));
+    fn write_delayed_until(pacing: &Pacing, nodes: usize, second: i64) -> Option<i64> {
+        let size = ClusterSize { nodes, joining: 0, joins: &Joins::default() };
+        let from = pacing.write_delayed_until(Urgency::Whenever, false, size, at(second * 1000));
         from.map(|from| from.duration_since(at(0)).as_secs())
     }
 
     #[test]
     fn counts_are_gathered_for_longer_with_more_nodes_and_once_the_profile_has_settled() {
         let mut pacing = Pacing::new(at(0));
-        assert_eq!(write_from(&pacing, 1000, 0), None, "the first status waits for nothing");
+        assert_eq!(write_delayed_until(&pacing, 1000, 0), None, "the first status waits for nothing");
         pacing.status_written(hash(1), false, false, at(1000));
         for (nodes, from) in [(0, 6), (28, 6), (100, 9), (1000, 41), (50_000, 41)] {
-            assert_eq!(write_from(&pacing, nodes, 2), (from > 2).then_some(from), "{nodes} nodes");
+            assert_eq!(write_delayed_until(&pacing, nodes, 2), (from > 2).then_some(from), "{nodes} nodes");
         }
         pacing.status_written(hash(1), true, false, at(100_000));
-        assert_eq!(write_from(&pacing, 1000, 101), Some(160));
-        assert_eq!(write_from(&pacing, 1000, 160), None);
+        assert_eq!(write_delayed_until(&pacing, 1000, 101), Some(160));
+        assert_eq!(write_delayed_until(&pacing, 1000, 160), None);
     }
 
     #[test]
     fn neither_an_urgent_change_nor_the_first_failure_of_the_contents_waits() {
         let mut pacing = Pacing::new(at(0));
         pacing.status_written(hash(1), false, false, at(0));
-        let numbers = NodeNumbers { nodes: 1000, joining: 0, joins: &Joins::default() };
-        assert_eq!(pacing.write_from(Urgency::Now, false, numbers, at(1)), None);
-        assert_eq!(pacing.write_from(Urgency::Whenever, true, numbers, at(1)), None);
+        let size = ClusterSize { nodes: 1000, joining: 0, joins: &Joins::default() };
+        assert_eq!(pacing.write_delayed_until(Urgency::Now, false, size, at(1)), None);
+        assert_eq!(pacing.write_delayed_until(Urgency::Whenever, true, size, at(1)), None);
         pacing.status_written(hash(1), false, true, at(1));
-        assert!(pacing.write_from(Urgency::Whenever, true, numbers, at(2)).is_some());
+        assert!(pacing.write_delayed_until(Urgency::Whenever, true, size, at(2)).is_some());
     }
 
     #[test]
@@ -300,13 +302,14 @@ mod tests {
         let mut waits = 0;
         for second in 0..100 {
             joins.node_joins(at(second * 1000));
-            let numbers = NodeNumbers { nodes: 10, joining: 1, joins: &joins };
-            waits +=
-                i32::from(pacing.write_from(Urgency::Whenever, false, numbers, at(second * 1000)).is_some());
+            let size = ClusterSize { nodes: 10, joining: 1, joins: &joins };
+            waits += i32::from(
+                pacing.write_delayed_until(Urgency::Whenever, false, size, at(second * 1000)).is_some(),
+            );
         }
         assert_eq!(waits, 50);
-        let numbers = NodeNumbers { nodes: 10, joining: 0, joins: &joins };
-        assert_eq!(pacing.write_from(Urgency::Whenever, false, numbers, at(99_000)), None);
+        let size = ClusterSize { nodes: 10, joining: 0, joins: &joins };
+        assert_eq!(pacing.write_delayed_until(Urgency::Whenever, false, size, at(99_000)), None);
     }
 
     #[test]
@@ -315,8 +318,8 @@ mod tests {
         joins.node_joins(at(500_000));
         pacing.status_written(hash(1), true, false, at(500_000));
         pacing.defer_until(Some(at(560_000)));
-        let numbers = NodeNumbers { nodes: 10, joining: 1, joins: &joins };
-        assert_eq!(pacing.write_from(Urgency::Whenever, false, numbers, at(1000)), None);
+        let size = ClusterSize { nodes: 10, joining: 1, joins: &joins };
+        assert_eq!(pacing.write_delayed_until(Urgency::Whenever, false, size, at(1000)), None);
         assert!(
             pacing.is_deferred(at(501_000))
                 && !pacing.is_deferred(at(1000))

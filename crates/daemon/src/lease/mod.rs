@@ -88,7 +88,7 @@ impl Leadership {
     }
 
     /// Acquires and renews the lease for ever.
-    pub async fn hold(&mut self) {
+    pub async fn run(&mut self) {
         let mut led = false;
         loop {
             let failure = self.round().await.err();
