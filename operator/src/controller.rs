@@ -29,43 +29,42 @@ impl Default for Controller {
 impl Controller {
     /// Makes keys due now.
     pub fn add(&self, keys: impl IntoIterator<Item = WorkKey>) {
+        let mut keys = keys.into_iter().peekable();
+        if keys.peek().is_none() {
+            return;
+        }
         let mut queue = self.lock();
-        keys.into_iter().for_each(|key| queue.add(key));
+        keys.for_each(|key| queue.add(key));
         drop(queue);
         self.added.notify_one();
     }
 
-    /// Reconciles every key when it is due, for ever, `concurrency` of them at once. `reconcile` gives how long until
-    /// the key is due again if it is not added before.
+    /// Reconciles every key when it is due, for ever, `concurrency` profiles and as many nodes at once. `reconcile` gives
+    /// how long until the key is due again if it is not added before.
     pub async fn run<F>(&self, concurrency: usize, mut reconcile: impl FnMut(WorkKey) -> F)
     where
         F: Future<Output = Option<Duration>>,
     {
         let mut running = FuturesUnordered::new();
         loop {
-            while running.len() < concurrency
-                && let Some(key) = self.take(Instant::now())
-            {
+            while let Some(key) = self.take(Instant::now(), concurrency) {
                 running.push(reconcile(key.clone()).map(|requeue_after| (key, requeue_after)));
             }
-            // While all workers are busy, neither a timer nor an added key starts another one.
-            let has_room = running.len() < concurrency;
-            let next = self.lock().next_timer().filter(|_| has_room);
+            let next = self.lock().next_timer();
             tokio::select! {
                 Some((key, requeue_after)) = running.next(), if !running.is_empty() => {
                     self.done(key, requeue_after.map(|after| Instant::now() + after));
                 }
-                () = self.added.notified(), if has_room => {}
+                () = self.added.notified() => {}
                 () = sleep_until(next.unwrap_or_else(Instant::now)), if next.is_some() => {}
             }
         }
     }
 
-    /// Takes the next key that is due, if there is one.
-    #[must_use = "whoever takes a key gives it back with `done`"]
-    pub fn take(&self, now: Instant) -> Option<WorkKey> {
+    /// The next key to reconcile, if one is due in a lane that has fewer than `most` running.
+    fn take(&self, now: Instant, most: usize) -> Option<WorkKey> {
         let mut queue = self.lock();
-        let key = queue.take(now);
+        let key = queue.take(now, most);
         self.running.send_replace(queue.running());
         key
     }

@@ -7,15 +7,25 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+/// Keys in lanes: the keys of one lane do not wait for those of another.
+pub trait Lanes: Clone + Ord {
+    /// How many lanes there are.
+    const LANES: usize;
+
+    /// The lane of this key, below [`Self::LANES`].
+    fn lane(&self) -> usize;
+}
+
 /// The queue of keys `K` by a clock `T`.
 #[derive(Debug)]
 pub struct WorkQueue<K, T> {
     keys: BTreeMap<K, Phase<T>>,
-    /// The keys that are due, first come, first served.
-    due: VecDeque<K>,
+    /// The keys of each lane that are due, first come, first served.
+    due: Vec<VecDeque<K>>,
     /// The keys that wait for their time.
     timers: BTreeSet<(T, K)>,
-    running: usize,
+    /// How many keys of each lane are being worked on.
+    running: Vec<usize>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,13 +39,14 @@ enum Phase<T> {
     },
 }
 
-impl<K, T> Default for WorkQueue<K, T> {
+impl<K: Lanes, T> Default for WorkQueue<K, T> {
     fn default() -> Self {
-        Self { keys: BTreeMap::new(), due: VecDeque::new(), timers: BTreeSet::new(), running: 0 }
+        let due = (0..K::LANES).map(|_| VecDeque::new()).collect();
+        Self { keys: BTreeMap::new(), due, timers: BTreeSet::new(), running: vec![0; K::LANES] }
     }
 }
 
-impl<K: Clone + Ord, T: Copy + Ord> WorkQueue<K, T> {
+impl<K: Lanes, T: Copy + Ord> WorkQueue<K, T> {
     /// Makes `key` due now. One that a worker has is due again once that is done.
     pub fn add(&mut self, key: K) {
         match self.keys.get_mut(&key) {
@@ -45,26 +56,30 @@ impl<K: Clone + Ord, T: Copy + Ord> WorkQueue<K, T> {
                 if let Phase::WaitingUntil(time) = std::mem::replace(phase, Phase::Due) {
                     self.timers.remove(&(time, key.clone()));
                 }
-                self.due.push_back(key);
+                self.due[key.lane()].push_back(key);
             }
             None => {
                 self.keys.insert(key.clone(), Phase::Due);
-                self.due.push_back(key);
+                self.due[key.lane()].push_back(key);
             }
         }
     }
 
-    /// The next key to work on, until [`Self::done`]; `None` if none is due at `now`.
-    pub fn take(&mut self, now: T) -> Option<K> {
+    /// The next key to work on, until [`Self::done`]; `None` if none is due at `now` in a lane that has fewer than `most`
+    /// running.
+    pub fn take(&mut self, now: T, most: usize) -> Option<K> {
         while self.next_timer().is_some_and(|time| time <= now)
             && let Some((_, key)) = self.timers.pop_first()
         {
             self.keys.insert(key.clone(), Phase::Due);
-            self.due.push_back(key);
+            self.due[key.lane()].push_back(key);
         }
-        let key = self.due.pop_front()?;
+        let lanes = self.due.iter_mut().zip(&mut self.running);
+        let (key, running) = lanes
+            .filter(|(_, running)| **running < most)
+            .find_map(|(due, running)| Some((due.pop_front()?, running)))?;
+        *running += 1;
         self.keys.insert(key.clone(), Phase::Running { again: false });
-        self.running += 1;
         Some(key)
     }
 
@@ -72,7 +87,7 @@ impl<K: Clone + Ord, T: Copy + Ord> WorkQueue<K, T> {
     /// added meanwhile.
     pub fn done(&mut self, key: K, requeue_at: Option<T>) {
         let Some(Phase::Running { again }) = self.keys.remove(&key) else { return };
-        self.running -= 1;
+        self.running[key.lane()] -= 1;
         if again {
             self.add(key);
         } else if let Some(time) = requeue_at {
@@ -90,7 +105,7 @@ impl<K: Clone + Ord, T: Copy + Ord> WorkQueue<K, T> {
     /// How many keys are being worked on.
     #[must_use]
     pub fn running(&self) -> usize {
-        self.running
+        self.running.iter().sum()
     }
 
     /// The keys that wait for their time, and that time.
@@ -104,8 +119,28 @@ impl<K: Clone + Ord, T: Copy + Ord> WorkQueue<K, T> {
 mod tests {
     use super::*;
 
+    impl Lanes for &'static str {
+        const LANES: usize = 2;
+
+        fn lane(&self) -> usize {
+            usize::from(self.starts_with("node"))
+        }
+    }
+
     fn take_all(queue: &mut WorkQueue<&'static str, u32>, now: u32) -> Vec<&'static str> {
-        std::iter::from_fn(|| queue.take(now)).collect()
+        std::iter::from_fn(|| queue.take(now, usize::MAX)).collect()
+    }
+
+    #[test]
+    fn a_crowd_of_keys_in_one_lane_leaves_room_for_another_lane() {
+        let mut queue = WorkQueue::<_, u32>::default();
+        for key in ["node-1", "node-2", "node-3", "profile"] {
+            queue.add(key);
+        }
+        let taken: Vec<_> = std::iter::from_fn(|| queue.take(0, 2)).collect();
+        assert_eq!(taken, ["profile", "node-1", "node-2"]);
+        queue.done("node-1", None);
+        assert_eq!(queue.take(0, 2), Some("node-3"));
     }
 
     #[test]
@@ -121,15 +156,19 @@ mod tests {
     fn a_key_that_is_added_while_it_is_worked_on_is_due_again_afterwards_and_not_before() {
         let mut queue = WorkQueue::default();
         queue.add("a");
-        assert_eq!(queue.take(0), Some("a"));
+        assert_eq!(queue.take(0, 9), Some("a"));
         queue.add("a");
         queue.add("b");
         assert_eq!((take_all(&mut queue, 0), queue.running()), (vec!["b"], 2));
         queue.done("a", Some(100));
-        assert_eq!((queue.take(0), queue.next_timer()), (Some("a"), None), "what is due now needs no timer");
+        assert_eq!(
+            (queue.take(0, 9), queue.next_timer()),
+            (Some("a"), None),
+            "what is due now needs no timer"
+        );
         queue.done("a", None);
         queue.done("b", None);
-        assert_eq!((queue.take(0), queue.running()), (None, 0));
+        assert_eq!((queue.take(0, 9), queue.running()), (None, 0));
     }
 
     #[test]
@@ -137,10 +176,10 @@ mod tests {
         let mut queue = WorkQueue::default();
         for (key, time) in [("late", 20), ("soon", 10), ("added", 30)] {
             queue.add(key);
-            assert_eq!(queue.take(0), Some(key));
+            assert_eq!(queue.take(0, 9), Some(key));
             queue.done(key, Some(time));
         }
-        assert_eq!((queue.take(9), queue.next_timer()), (None, Some(10)));
+        assert_eq!((queue.take(9, 9), queue.next_timer()), (None, Some(10)));
         queue.add("added");
         assert_eq!(take_all(&mut queue, 9), ["added"]);
         assert_eq!(take_all(&mut queue, 20), ["soon", "late"]);
@@ -150,11 +189,13 @@ mod tests {
     #[test]
     fn a_key_that_is_done_with_leaves_nothing_behind() {
         let mut queue = WorkQueue::<_, u32>::default();
-        for number in 0..1000 {
-            queue.add(number);
-            let key = queue.take(0).unwrap();
+        for key in ["a", "node-b"] {
+            queue.add(key);
+            let key = queue.take(0, 9).unwrap();
             queue.done(key, None);
         }
-        assert!(queue.keys.is_empty() && queue.due.is_empty() && queue.timers.is_empty());
+        let WorkQueue { keys, due, timers, running } = queue;
+        assert!(keys.is_empty() && due.iter().all(VecDeque::is_empty) && timers.is_empty());
+        assert_eq!(running, [0, 0]);
     }
 }

@@ -23,8 +23,9 @@ use crate::reconcile::{Context, reconcile};
 use crate::watch::{Nodes, Pods, Profiles, Reports, WATCH, follow};
 use crate::writer::Writer;
 
-/// How many reconciliations run at once: enough to keep a slow API server busy, too few to flood it.
-const CONCURRENCY: usize = 32;
+/// How many reconciliations of profiles, and of nodes, run at once: enough to keep a slow API server busy, too few to
+/// flood it.
+const CONCURRENCY: usize = 16;
 
 /// How long writes under way may take after the signal to stop. The next leader must not wait for a write that an
 /// overloaded API server does not answer; that write is refused or repeated.

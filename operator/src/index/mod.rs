@@ -28,6 +28,7 @@ use std::time::Duration;
 use k8s_openapi::jiff::Timestamp;
 
 use crate::facts::{NodeFacts, ObjectVersion, PodFacts, PodKind, ProfileFacts, ReportFacts, UpdateSource};
+use crate::queue::Lanes;
 
 pub use judge_node::{NodeOperation, NodeVerdict};
 pub use judge_profile::{ProfileOperation, ProfileVerdict};
@@ -71,7 +72,7 @@ pub struct Index {
 }
 
 /// What one reconciliation is about.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum WorkKey {
     /// The profile of this name.
     Profile(String),
@@ -79,6 +80,18 @@ pub enum WorkKey {
     Node(String),
     /// The report of this name, whose Node does not exist.
     Orphan(String),
+}
+
+/// However many nodes are due, a profile does not wait for them.
+impl Lanes for WorkKey {
+    const LANES: usize = 2;
+
+    fn lane(&self) -> usize {
+        match self {
+            Self::Profile(_) => 0,
+            Self::Node(_) | Self::Orphan(_) => 1,
+        }
+    }
 }
 
 /// What must be reconciled, each once.

@@ -33,20 +33,21 @@ pub struct Context {
     pod_lists: PodLists,
     /// Objects that are not reconciled for a while, whatever changes, because writes failed, by the reason of the
     /// failure: a thousand reports must not be a thousand writes to an API server that is in trouble.
-    failures: Cooldowns<Failure>,
+    failures: Cooldowns<WorkKey, Failure>,
     /// Versions that the API server has answered with a conflict. Only an update of the object resolves it. While the
     /// watch is late, updates of other objects keep queueing this one, and without this memory each reconciliation
     /// would send the same write to an API server that is already too busy.
-    outdated: Cooldowns<ObjectVersion>,
+    outdated: Cooldowns<WorkKey, ObjectVersion>,
 }
 
 /// The cause of an object's cooldown.
 #[derive(Debug, PartialEq, Eq)]
 struct Failure {
     reason: &'static str,
-    /// The version of the profile. When somebody mends or deletes the profile, the version changes, and the next try is
-    /// made at once. It is `None` for a node's report, because its agent can change it as often as it likes.
-    profile: Option<ObjectVersion>,
+    /// The version of the profile for which the API server refused the write. When somebody mends or deletes the profile,
+    /// the version changes, and the next try is made at once. It is `None` for other failures, because they are not about
+    /// the version, and for a node's report, because its agent can change it as often as it likes.
+    refused: Option<ObjectVersion>,
 }
 
 /// The longest first cooldown after a write that failed, whether the API server refused it or did not answer.
@@ -72,23 +73,22 @@ impl Context {
     /// version.
     async fn bound<T>(
         &self,
-        kind: &'static str,
-        name: &str,
+        key: &WorkKey,
         version: &ObjectVersion,
         write: impl Future<Output = Result<T, WriteError>>,
     ) -> Result<T, WriteError> {
-        if self.outdated.left_while(kind, name, |outdated| outdated == version, Instant::now()).is_some() {
+        if self.outdated.left_while(key, |outdated| outdated == version, Instant::now()).is_some() {
             return Err(WriteError::Conflict);
         }
         let answer = write.await;
         if matches!(answer, Err(WriteError::Conflict)) {
-            self.outdated.begin(kind, name, version.clone(), Instant::now());
+            self.outdated.begin(key, version.clone(), Instant::now());
         }
         answer
     }
 }
 
-/// The object of a reconciliation in metrics, logs and cooldowns, where a report without a Node counts as a node.
+/// The object of a reconciliation in metrics and logs, where a report without a Node counts as a node.
 #[derive(Debug, Clone, Copy)]
 struct Subject<'a> {
     kind: Reconciled,
@@ -107,9 +107,11 @@ impl<'a> From<&'a WorkKey> for Subject<'a> {
 /// Reconciles the object of `key` once and logs a failure. Returns how long until it must be reconciled again if it is
 /// not queued before.
 pub async fn reconcile(key: &WorkKey, context: &Context) -> Option<Duration> {
+    // The version before the write: one that arrives meanwhile may be the correction of what was refused.
+    let profile = context.profile_version(key);
     match try_reconcile(key, context).await {
         Ok(wait) => wait,
-        Err(error) => Some(context.failed(key, &error, Instant::now())),
+        Err(error) => Some(context.failed(key, profile, &error, Instant::now())),
     }
 }
 
@@ -118,14 +120,14 @@ pub async fn reconcile(key: &WorkKey, context: &Context) -> Option<Duration> {
 /// # Errors
 /// A write did not happen.
 pub async fn try_reconcile(key: &WorkKey, context: &Context) -> Result<Option<Duration>, WriteError> {
-    let (began, subject) = (Instant::now(), Subject::from(key));
+    let began = Instant::now();
     // On becoming leader, every object is queued.
     if !context.cluster.may_write() {
         return Ok(None);
     }
     let profile = context.profile_version(key);
-    let same = |failure: &Failure| failure.profile == profile;
-    if let Some(left) = context.failures.left_while(subject.kind.as_str(), subject.name, same, began) {
+    let same = |failure: &Failure| failure.refused.is_none() || failure.refused == profile;
+    if let Some(left) = context.failures.left_while(key, same, began) {
         return Ok(Some(left));
     }
     let result = match key {
@@ -133,8 +135,8 @@ pub async fn try_reconcile(key: &WorkKey, context: &Context) -> Result<Option<Du
         WorkKey::Node(name) => node::reconcile(name, context).map_ok(Outcome::Done).await,
         WorkKey::Orphan(name) => node::reconcile_orphan(name, context).map_ok(Outcome::Done).await,
     };
-    context.cluster.metrics.reconciled(subject.kind, result.as_ref().map(drop), began.elapsed());
-    Ok(context.succeeded(subject, result?, Timestamp::now()))
+    context.cluster.metrics.reconciled(Subject::from(key).kind, result.as_ref().map(drop), began.elapsed());
+    Ok(context.succeeded(key, result?, Timestamp::now()))
 }
 
 /// The outcome of a reconciliation that did not fail, with the time of the next one.
@@ -149,16 +151,11 @@ enum Outcome {
 
 impl Context {
     /// How long until the next reconciliation after one that did not fail.
-    fn succeeded(
-        &self,
-        Subject { kind, name }: Subject<'_>,
-        outcome: Outcome,
-        now: Timestamp,
-    ) -> Option<Duration> {
+    fn succeeded(&self, key: &WorkKey, outcome: Outcome, now: Timestamp) -> Option<Duration> {
         let requeue_at = match outcome {
             Outcome::Done(time) => {
-                self.failures.forget(kind.as_str(), name);
-                self.outdated.forget(kind.as_str(), name);
+                self.failures.forget(key);
+                self.outdated.forget(key);
                 time
             }
             Outcome::PodsListed(time) => time,
@@ -175,17 +172,24 @@ impl Context {
     }
 
     /// How long until the next reconciliation after one that failed.
-    fn failed(&self, key: &WorkKey, error: &WriteError, now: Instant) -> Duration {
-        let Subject { kind, name } = key.into();
+    fn failed(
+        &self,
+        key: &WorkKey,
+        profile: Option<ObjectVersion>,
+        error: &WriteError,
+        now: Instant,
+    ) -> Duration {
         if matches!(error, WriteError::Conflict | WriteError::Gone) {
             // The watch brings the newer version and queues the object; the timer is for the case that it does not.
-            self.failures.forget(kind.as_str(), name);
-            return self.outdated.left(kind.as_str(), name, now).unwrap_or(Duration::from_secs(1));
+            self.failures.forget(key);
+            return self.outdated.left(key, now).unwrap_or(Duration::from_secs(1));
         }
         // A failure for another reason starts with a short pause: an API server that has just come back may refuse what
         // it will allow in a moment.
-        let failure = Failure { reason: error.reason(), profile: self.profile_version(key) };
-        let delay = self.failures.begin(kind.as_str(), name, failure, now);
+        let refused = profile.filter(|_| matches!(error, WriteError::Refused(_)));
+        let failure = Failure { reason: error.reason(), refused };
+        let delay = self.failures.begin(key, failure, now);
+        let Subject { kind, name } = key.into();
         if matches!(error, WriteError::Unlisted(_)) {
             warn!(profile = name, error = %chain(error), retry_in = ?delay, "pods cannot be listed: the file stays");
             return delay;
@@ -222,14 +226,16 @@ mod tests {
         Context::new(Arc::new(Cluster::new(Index::new("profiles"), [], metrics)), writer, pod_lists)
     }
 
-    const PROFILE: Subject<'_> = Subject { kind: Reconciled::Profile, name: "a" };
+    fn key() -> WorkKey {
+        WorkKey::Profile("a".to_owned())
+    }
 
     /// How long the cooldown of the profile is after an answer with this code.
     fn cooldown_after(context: &Context, code: u16) -> Duration {
         let status = kube::core::Status { code, ..kube::core::Status::failure("no", "No") };
         let error = WriteError::from(kube::Error::Api(status.boxed()));
-        context.failed(&WorkKey::Profile("a".to_owned()), &error, Instant::now());
-        context.failures.left("profile", "a", Instant::now()).unwrap()
+        context.failed(&key(), None, &error, Instant::now());
+        context.failures.left(&key(), Instant::now()).unwrap()
     }
 
     #[tokio::test]
@@ -275,7 +281,7 @@ mod tests {
         // No request is answered: that would be an error.
         let again = profile::reconcile("a", &context).await.unwrap();
         assert_eq!(again, Outcome::Done(Some(now + Duration::from_secs(5))));
-        assert_eq!(context.succeeded(PROFILE, again, now), Some(Duration::from_millis(5010)));
+        assert_eq!(context.succeeded(&key(), again, now), Some(Duration::from_millis(5010)));
     }
 
     #[tokio::test]
@@ -283,7 +289,7 @@ mod tests {
         let context = context();
         let pauses = [(); 12].map(|()| cooldown_after(&context, 422));
         assert!(pauses[0] < Duration::from_secs(1) && pauses[11] >= Duration::from_secs(10), "{pauses:?}");
-        context.failures.forget("profile", "a");
+        context.failures.forget(&key());
         assert!(cooldown_after(&context, 422) < Duration::from_secs(1));
     }
 }

@@ -8,7 +8,7 @@ use tracing::{info, warn};
 
 use super::Context;
 use crate::facts::{ReportFacts, UpdateSource};
-use crate::index::NodeOperation;
+use crate::index::{NodeOperation, WorkKey};
 use crate::labels::WrittenKind;
 use crate::notice::Notice;
 use crate::writer::WriteError;
@@ -25,6 +25,7 @@ pub(super) async fn reconcile(name: &str, context: &Context) -> Result<Option<Ti
         index.judge_node(name, now)
     });
     let Some(verdict) = verdict else { return Ok(None) };
+    let key = WorkKey::Node(name.to_owned());
     match verdict.operation {
         NodeOperation::Nothing => {}
         NodeOperation::CreateReport { owner } => {
@@ -32,12 +33,12 @@ pub(super) async fn reconcile(name: &str, context: &Context) -> Result<Option<Ti
             cluster.change(|index| index.apply_report(ReportFacts::of(answer), UpdateSource::Created, now));
         }
         NodeOperation::DeleteReport { version } => {
-            context.bound("node", name, &version, writer.delete_report(name, &version)).await?;
+            context.bound(&key, &version, writer.delete_report(name, &version)).await?;
         }
         NodeOperation::WriteConditions { version, has_status, conditions, start_failures, notices } => {
             let failures = start_failures.as_deref();
             let write = writer.node_conditions(name, &version, has_status, &conditions, failures);
-            let answer = context.bound("node", name, &version, write).await?;
+            let answer = context.bound(&key, &version, write).await?;
             cluster.change(|index| {
                 let facts = ReportFacts::of(answer);
                 let known = index.report_version(name);
@@ -68,7 +69,8 @@ pub(super) async fn reconcile_orphan(name: &str, context: &Context) -> Result<Op
     let now = Timestamp::now();
     let Some(verdict) = cluster.change(|index| index.judge_orphan(name, now)) else { return Ok(None) };
     if let NodeOperation::DeleteReport { version } = verdict.operation {
-        context.bound("node", name, &version, writer.delete_report(name, &version)).await?;
+        let key = WorkKey::Orphan(name.to_owned());
+        context.bound(&key, &version, writer.delete_report(name, &version)).await?;
         warn!(node = name, "report deleted: there is no such node");
         writer.publish_about_node(name, &version, Notice::NoSuchNode).await;
     }

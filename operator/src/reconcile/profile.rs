@@ -9,7 +9,7 @@ use tracing::{debug, info, warn};
 use super::{Context, Outcome};
 use crate::cluster::Cluster;
 use crate::facts::{ProfileFacts, UpdateSource, WatchedProfile};
-use crate::index::{Index, ListedUsers, ProfileOperation};
+use crate::index::{Index, ListedUsers, ProfileOperation, WorkKey};
 use crate::labels::WrittenKind;
 use crate::notice::Notice;
 use crate::writer::WriteError;
@@ -31,7 +31,7 @@ pub(super) async fn reconcile(name: &str, context: &Context) -> Result<Outcome, 
     let Some(verdict) = cluster.change(|index| index.judge_profile(name, now)) else {
         return Ok(Outcome::Done(None));
     };
-    let version = &verdict.version;
+    let (key, version) = (WorkKey::Profile(name.to_owned()), &verdict.version);
     match verdict.operation {
         ProfileOperation::Nothing | ProfileOperation::Defer => {}
         ProfileOperation::ListPods => {
@@ -59,12 +59,12 @@ pub(super) async fn reconcile(name: &str, context: &Context) -> Result<Outcome, 
         }
         ProfileOperation::AddFinalizer { has_finalizers } => {
             let write = writer.add_finalizer(name, version, has_finalizers);
-            let answer = context.bound("profile", name, version, write).await?;
+            let answer = context.bound(&key, version, write).await?;
             cluster.change(|index| apply_answer(cluster, index, &answer));
         }
         ProfileOperation::WriteStatus { status, notices } => {
             let write = writer.profile_status(name, version, &status);
-            let answer = context.bound("profile", name, version, write).await?;
+            let answer = context.bound(&key, version, write).await?;
             cluster.change(|index| {
                 apply_answer(cluster, index, &answer);
                 index.status_written(name, &status, now);
@@ -82,7 +82,7 @@ pub(super) async fn reconcile(name: &str, context: &Context) -> Result<Outcome, 
         }
         ProfileOperation::Release { finalizer, unconfirmed } => {
             let write = writer.remove_finalizer(name, version, finalizer);
-            let answer = context.bound("profile", name, version, write).await?;
+            let answer = context.bound(&key, version, write).await?;
             let hash = cluster.change(|index| {
                 let ProfileFacts { content, .. } = ProfileFacts::given(index.profile(name), &answer);
                 match answer.metadata.finalizers.as_deref().unwrap_or_default() {

@@ -370,6 +370,36 @@ async fn a_profile_whose_write_was_refused_waits_until_somebody_changes_it_and_n
 }
 
 #[tokio::test]
+async fn a_profile_that_changes_is_not_tried_sooner_while_the_api_server_does_not_answer() {
+    let (context, mut server) = start(cluster(&with_finalizer("10"), Some(json!({ "audit": &HASH[7..39] }))));
+    let path = format!("{PROFILE}/status");
+    let key = profile("audit");
+    let conversation = server.expect(Method::PATCH, &path, failure(504, "Timeout"), |_| {});
+    let (waits, ()) = tokio::join!(reconcile(&key, &context), conversation);
+    assert!(waits.is_some(), "it is tried again later");
+    // The write may have been made all the same, and the watch brings it.
+    let changed = facts(&with_finalizer("11"));
+    context.cluster.change(|index| index.apply_profile(changed, UpdateSource::Watch, Timestamp::now()));
+    assert!(reconcile(&key, &context).now_or_never().expect("nothing is sent meanwhile").is_some());
+}
+
+#[tokio::test]
+async fn a_report_without_a_node_keeps_its_cooldown_when_the_node_is_reconciled() {
+    let (context, mut server) = start(cluster(&with_finalizer("10"), None));
+    let report = ReportFacts { node: "n2".into(), ..report("6", "gone", &json!({ "audit": &HASH[7..39] })) };
+    let then = Timestamp::now() - Duration::from_secs(301);
+    context.cluster.change(|index| index.apply_report(report, UpdateSource::Watch, then));
+    let path = "/apis/seccomp.imjasonh.dev/v1alpha1/nodeprofilestatuses/n2";
+    let (orphan, node) = (WorkKey::Orphan("n2".to_owned()), WorkKey::Node("n2".to_owned()));
+    let conversation = server.expect(Method::DELETE, path, failure(409, "Conflict"), |_| {});
+    let (waits, ()) = tokio::join!(reconcile(&orphan, &context), conversation);
+    assert!(waits.is_some(), "it is tried again later");
+    for key in [&node, &orphan] {
+        reconcile(key, &context).now_or_never().expect("nothing is sent meanwhile");
+    }
+}
+
+#[tokio::test]
 async fn an_approved_profile_that_no_node_holds_loses_only_the_operators_finalizer() {
     let going = json!({
         "metadata": {

@@ -162,7 +162,7 @@ async fn reconcile_all(mut names: Vec<String>, context: &Context, at_once: usize
 #[tokio::test]
 async fn profiles_that_are_deleted_together_share_a_list_that_began_after_each_deletion_was_known() {
     // With all of them reconciled at once, or as many as by the controller, they must not each make a list.
-    for at_once in [200, 32] {
+    for at_once in [200, 16] {
         let (cluster, names) = all_being_deleted(200);
         let (context, mut server) = start(cluster);
         let mut lists = 0;

@@ -108,7 +108,7 @@ impl Operator {
     pub(super) fn reconcile(&mut self, most: usize, server: &mut Server, now: Timestamp) -> bool {
         let mut keys = 0;
         while keys < most
-            && let Some(key) = self.queue.take(now)
+            && let Some(key) = self.queue.take(now, usize::MAX)
         {
             keys += 1;
             match self.complete {
