@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
-# Runs several lines of `make` targets side by side: `lanes.sh "lint chart" "test-cluster"`. Most of a test of the cluster
-# is waiting, which is when the others compile. A lane that begins with `~` has the lowest priority.
+# Runs several lines of `make` targets side by side: `lanes.sh "lint chart" "test-cluster"`. A test of the cluster waits
+# most of the time, in which the others compile. A lane that begins with `~` has the lowest priority.
 #
-# What a lane prints comes in one piece when it ends, as it is; until then a line every half minute says how far each is.
-# The first lane that fails ends the others. So does Ctrl-C.
+# A lane's output is printed in one piece when the lane ends, unchanged; until then a line every half minute shows how far
+# each lane is. The first lane that fails ends the others. So does Ctrl-C.
 set -uo pipefail
 
 logs=$(mktemp -d)
-declare -A lanes=() # by the process that runs it
+declare -A lanes=() # the targets, by the process that runs them
+ticker=
 start=$SECONDS
 
 # Each lane leads a process group, which ends as a whole. Cargo and the local cluster clear up when they get SIGTERM.
@@ -15,6 +16,7 @@ end_all() {
     for pid in "${!lanes[@]}"; do kill -TERM -- "-$pid" 2>/dev/null; done
     for pid in "${!lanes[@]}"; do wait "$pid" 2>/dev/null; done
     lanes=()
+    [ -z "$ticker" ] || kill "$ticker" 2>/dev/null
 }
 trap 'end_all; rm -rf "$logs"' EXIT
 trap 'exit 130' INT
@@ -33,28 +35,27 @@ for lane in "$@"; do
 done
 set +m
 
-told=$SECONDS
 while [ ${#lanes[@]} -gt 0 ]; do
-    for pid in "${!lanes[@]}"; do
-        kill -0 "$pid" 2>/dev/null && continue
-        targets=${lanes[$pid]}
-        unset "lanes[$pid]"
-        wait "$pid"
-        status=$?
-        cat "$logs/$targets"
-        if [ $status -ne 0 ]; then
-            echo "failed after $(elapsed): $targets (status $status)" >&2
-            end_all
-            exit 1
-        fi
-        echo "ok $targets ($(elapsed))"
-    done
-    if [ $((SECONDS - told)) -ge 30 ]; then
-        told=$SECONDS
+    if [ -z "$ticker" ]; then
+        sleep 30 &
+        ticker=$!
+    fi
+    wait -n -p ended "${!lanes[@]}" "$ticker"
+    status=$?
+    if [ "$ended" = "$ticker" ]; then
+        ticker=
         for targets in "${lanes[@]}"; do
             last=$(tail -c 500 "$logs/$targets" | tr '\r' '\n' | grep -v '^$' | tail -n 1)
             printf '   %s: %s: %.110s\n' "$(elapsed)" "$targets" "$last"
         done
+        continue
     fi
-    [ ${#lanes[@]} -eq 0 ] || sleep 0.5
+    targets=${lanes[$ended]}
+    unset "lanes[$ended]"
+    cat "$logs/$targets"
+    if [ $status -ne 0 ]; then
+        echo "failed after $(elapsed): $targets (status $status)" >&2
+        exit 1
+    fi
+    echo "ok $targets ($(elapsed))"
 done

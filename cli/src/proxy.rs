@@ -103,7 +103,7 @@ pub(crate) fn choose(
 fn parse(place: &'static str, url: &str) -> Result<Proxy, ProxyError> {
     // Any server does: this reads the URL alone.
     let server = Uri::from_static("https://server");
-    let read = Matcher::builder().all(url).build().intercept(&server).ok_or(ProxyError(place))?;
+    let read = Matcher::builder().all(encoded(url)).build().intercept(&server).ok_or(ProxyError(place))?;
     let url = read.uri().clone();
     match url.scheme_str() {
         Some(scheme @ ("http" | "https")) => {
@@ -117,6 +117,15 @@ fn parse(place: &'static str, url: &str) -> Result<Proxy, ProxyError> {
         }
         _ => Err(ProxyError(place)),
     }
+}
+
+/// The URL with every `@` of its login encoded: as for kubectl, the last one ends the login. The reader takes the first.
+fn encoded(url: &str) -> String {
+    let begin = url.find("://").map_or(0, |scheme| scheme + 3);
+    let end = url[begin..].find(['/', '?', '#']).map_or(url.len(), |end| begin + end);
+    let authority = &url[begin..end];
+    let Some((login, host)) = authority.rsplit_once('@') else { return url.to_owned() };
+    format!("{}{}@{host}{}", &url[..begin], login.replace('@', "%40"), &url[end..])
 }
 
 /// A URL with a port: its own, or else this one.
@@ -261,7 +270,14 @@ mod tests {
         let authorization = Some(HeaderValue::from_static("Basic bWU6cEBzcw=="));
         for (url, shown, protocol) in [
             ("proxy:3128", "http://proxy:3128/", Protocol::Http { tls: false, authorization: None }),
-            ("http://me:p%40ss@proxy", "http://proxy/", Protocol::Http { tls: false, authorization }),
+            (
+                "http://me:p%40ss@proxy",
+                "http://proxy/",
+                Protocol::Http { tls: false, authorization: authorization.clone() },
+            ),
+            // As kubectl, and every program in Go, reads it.
+            ("http://me:p@ss@proxy/", "http://proxy/", Protocol::Http { tls: false, authorization }),
+            ("socks5://me:p@ss@proxy:1", "socks5://proxy:1/", Protocol::Socks { login: login.clone() }),
             ("socks5://me:p%40ss@proxy", "socks5://proxy:1080/", Protocol::Socks { login }),
             ("socks5h://[fd00::1]:1", "socks5h://[fd00::1]:1/", Protocol::Socks { login: None }),
         ] {

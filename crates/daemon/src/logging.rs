@@ -80,21 +80,19 @@ pub fn subscriber(
 }
 
 /// Reads levels that are separated by commas. Of two for one module, the later one applies.
-///
-/// The library's own reader takes an empty entry for the level `error`.
 fn filter(text: &str) -> Result<Targets, Problem> {
     // kube-runtime also logs each failure of a watch, which our own lines report with its cause.
     let mut filter = Targets::new().with_target("kube_runtime", LevelFilter::WARN);
     for entry in text.split(',').map(str::trim).filter(|entry| !entry.is_empty()) {
-        let level = |level: &str| level.parse::<LevelFilter>().map_err(|_| Problem::Level(level.to_owned()));
+        // The library also takes nothing for the level `error`.
+        let level = |level: &str| match level.parse::<LevelFilter>() {
+            Ok(parsed) if !level.is_empty() => Ok(parsed),
+            _ => Err(Problem::Level(level.to_owned())),
+        };
         filter = match entry.rsplit_once('=') {
-            Some((_, "")) => return Err(Problem::Level(String::new())),
             Some((module, text)) => filter.with_target(checked(module)?, level(text)?),
-            None => match level(entry) {
-                Ok(level) => filter.with_default(level),
-                // A module alone.
-                Err(_) => filter.with_target(checked(entry)?, LevelFilter::TRACE),
-            },
+            // A module alone would silence every other one: a misspelt level is more likely.
+            None => filter.with_default(level(entry)?),
         };
     }
     Ok(filter)
@@ -130,8 +128,6 @@ mod tests {
             ("info,operator::writer=trace", "operator::writer", Level::TRACE, true),
             ("info,operator::writer=trace", "operator::run", Level::DEBUG, false),
             ("debug,operator=warn", "operator::run", Level::INFO, false),
-            ("operator", "operator::run", Level::TRACE, true),
-            ("operator", "kube_client::client", Level::ERROR, false),
             // Of kube_runtime only warnings, unless it is named.
             ("debug", "kube_runtime::watcher", Level::WARN, true),
             ("debug", "kube_runtime::watcher", Level::INFO, false),
@@ -149,6 +145,8 @@ mod tests {
         for (text, problem) in [
             ("info,kube=verbose", r#""verbose" is no level"#),
             ("info,kube=", r#""" is no level"#),
+            ("verbose", r#""verbose" is no level"#),
+            ("info,operator", r#""operator" is no level"#),
             (
                 "info,kube[reconcile]=debug",
                 r#""kube[reconcile]" is no module, and filters by span or field are not supported"#,

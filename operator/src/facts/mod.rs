@@ -1,7 +1,7 @@
 //! The facts that the index needs about an object: plain data, extracted from the objects at the edge.
 //!
 //! The watched types have only the fields that are read, so that a cluster's ten thousand pods are decoded and dropped
-//! one page at a time instead of being kept.
+//! one page at a time. Of each only the key and the uid are kept (`link::changes`).
 
 mod node;
 mod pod;
