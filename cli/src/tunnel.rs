@@ -74,8 +74,7 @@ where
     C::Future: Send + 'static,
     C::Error: Into<BoxError>,
 {
-    let connector =
-        connector.map_err(move |error| ThroughProxy { proxy: proxy.clone(), source: error.into() });
+    let connector = connector.map_err(move |error| ThroughProxy { proxy, source: error.into() });
     let mut connector = TimeoutConnector::new(config.rustls_https_connector_with_connector(connector)?);
     connector.set_connect_timeout(config.connect_timeout);
     connector.set_read_timeout(config.read_timeout);

@@ -99,7 +99,7 @@ impl VerifyView {
             .values()
             .filter(|profile| only.is_none_or(|only| only == profile.name))
             .collect();
-        let mut differences: Vec<_> = profiles.iter().flat_map(|profile| of_object(profile)).collect();
+        let mut differences: Vec<_> = profiles.iter().filter_map(|profile| of_object(profile)).collect();
         let mut right = 0;
         let (gone, nodes): (Vec<_>, Vec<_>) =
             snapshot.nodes.values().partition(|node| snapshot.is_gone(&node.name));

@@ -31,7 +31,7 @@ impl Journal {
         let node = &self.node;
         match event {
             DiskEvent::NotSwept(error) => {
-                warn!(%node, %error, "temporary files of an earlier run may be left")
+                warn!(%node, %error, "temporary files of an earlier run may be left");
             }
             DiskEvent::LedgerUnusable(error) => {
                 self.metrics.failed(error.reason());
@@ -59,11 +59,11 @@ impl Journal {
                     FileOutcome::Written => info!(%node, %profile, hash, "file written"),
                     FileOutcome::Adopted => info!(%node, %profile, hash, "file adopted"),
                     FileOutcome::AdoptedAndRewritten => {
-                        info!(%node, %profile, hash, "file adopted and written")
+                        info!(%node, %profile, hash, "file adopted and written");
                     }
                     FileOutcome::Removed => info!(%node, %profile, hash, "file removed"),
                     FileOutcome::Forgotten => {
-                        info!(%node, %profile, hash, "file was already gone or is not the agent's")
+                        info!(%node, %profile, hash, "file was already gone or is not the agent's");
                     }
                 }
                 if let (

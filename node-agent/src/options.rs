@@ -112,7 +112,7 @@ mod tests {
     fn the_defaults_are_the_kubelets() {
         let options = parsed(&[]).unwrap();
         assert_eq!(options.path(), Path::new("/var/lib/kubelet/seccomp/profiles"));
-        assert_eq!(options.check_interval, Duration::from_secs(60));
+        assert_eq!(options.check_interval, Duration::from_mins(1));
     }
 
     #[test]

@@ -193,7 +193,7 @@ fn a_profile_recreated_under_its_name_wins_over_its_predecessor_in_any_order() {
     for events in [
         vec![Event::Apply(old.clone()), Event::Delete(old.clone()), Event::Apply(new.clone())],
         vec![Event::Apply(old.clone()), Event::Apply(new.clone()), Event::Delete(old.clone())],
-        vec![Event::Apply(new.clone()), Event::Delete(old.clone())],
+        vec![Event::Apply(new), Event::Delete(old)],
     ] {
         let mut world = World::default();
         world.list([]);

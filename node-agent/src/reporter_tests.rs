@@ -20,7 +20,7 @@ use crate::watches::ClusterLoad;
 use crate::worker::{Command, Revision};
 
 /// Longer than any pause of the reporter.
-const AGES: Duration = Duration::from_secs(600);
+const AGES: Duration = Duration::from_mins(10);
 
 /// The API server and the disk, as the reporter sees them.
 struct World {

@@ -48,7 +48,7 @@ fn profiles(
 
 /// Answers the next request; what was asked.
 async fn answer(server: &mut Server, code: u16, body: &str) -> String {
-    let next = timeout(Duration::from_secs(600), server.next_request()).await.unwrap();
+    let next = timeout(Duration::from_mins(10), server.next_request()).await.unwrap();
     let (request, reply) = next.unwrap();
     let response = Response::builder().status(code).body(Body::from(body.as_bytes().to_vec()));
     reply.send_response(response.unwrap());
@@ -173,7 +173,7 @@ async fn statuses_show_how_many_nodes_there_are_and_that_a_rollout_goes_on() {
     ));
     let mut until = async |nodes, rollout_events| {
         let load = ClusterLoad { nodes, rollout_events };
-        let shown = timeout(Duration::from_secs(600), seen.wait_for(|seen| *seen == load)).await;
+        let shown = timeout(Duration::from_mins(10), seen.wait_for(|seen| *seen == load)).await;
         shown.unwrap_or_else(|_| panic!("never {load:?}")).unwrap();
     };
     let with_status = |version: &str, nodes: Value| {

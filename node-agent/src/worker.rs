@@ -104,7 +104,7 @@ fn run<F: Faults>(
                 Command::ListComplete => keeper.list_complete(),
                 Command::FilesChanged(files) => files.iter().for_each(|file| keeper.file_changed(file)),
                 Command::DirectoryChanged => {
-                    keeper.directory_changed().map_err(|why| lost(&mut keeper, journal, why))?
+                    keeper.directory_changed().map_err(|why| lost(&mut keeper, journal, why))?;
                 }
                 Command::CheckAll => keeper.check_all(),
                 Command::Retry => keeper.retry().map_err(|why| lost(&mut keeper, journal, why))?,

@@ -26,7 +26,7 @@ const SMALL_LIMIT: u64 = 16 * 1024 * 1024;
 const PROGRAM: u64 = 4 * 1024 * 1024;
 
 /// How long the agent may take.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_mins(2);
 
 /// The largest profile that the schema admits, or nearly: 4,096 names of 64 characters, 1,024 arguments.
 fn largest(number: usize) -> Value {

@@ -299,7 +299,7 @@ mod tests {
         cluster.change(|index| {
             let (_, _, facts, _) = index.profiles().next().unwrap();
             let deletion = Some(Timestamp::from_second(1_800_000_000).unwrap());
-            let facts = ProfileFacts { deletion, version, ..facts.clone() };
+            let facts = ProfileFacts { version, deletion, ..facts.clone() };
             index.apply_profile(facts, UpdateSource::List, Timestamp::now());
         });
         let text = scraped(&registry);

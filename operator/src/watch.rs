@@ -49,7 +49,7 @@ pub trait WatchedKind {
 }
 
 /// How long one watch request lasts, and so how long a connection that died silently goes unnoticed.
-pub const WATCH: Duration = Duration::from_secs(60);
+pub const WATCH: Duration = Duration::from_mins(1);
 
 /// Follows one kind for ever.
 pub async fn follow<W: WatchedKind>(kind: W, client: Client, cluster: Arc<Cluster>, ready: ReadyHandle) {

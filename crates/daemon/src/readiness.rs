@@ -6,14 +6,14 @@ use std::time::{Duration, Instant};
 
 /// How long a step may take before its part counts as not ready. For an agent, the operator then reports that the node
 /// has no working agent.
-const SLOW: Duration = Duration::from_secs(60);
+const SLOW: Duration = Duration::from_mins(1);
 
 /// How long a step may take before the program counts as dead, and the kubelet restarts it.
 ///
 /// It must be longer than every delay that ends by itself, because a restart does not make a slow disk faster: the
 /// kernel gives up a command to a SCSI disk after 30 s and five repetitions and a lost iSCSI session after 120 s, and
 /// reports a hung task after 120 s. A call that takes ten minutes will not return.
-const HUNG: Duration = Duration::from_secs(600);
+const HUNG: Duration = Duration::from_mins(10);
 
 /// The parts that are not ready yet, and the parts that can hang. The program is ready once all parts are ready and
 /// none hangs.

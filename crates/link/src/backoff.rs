@@ -19,7 +19,7 @@ const FIRST: Duration = Duration::from_millis(1600);
 const TOO_MANY_REQUESTS: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(8)];
 
 /// After this long without a failure since the last pause, the back-off starts again.
-const QUIET: Duration = Duration::from_secs(60);
+const QUIET: Duration = Duration::from_mins(1);
 
 /// Why something has to be tried again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -17,7 +17,7 @@ pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
 const SILENCE: Duration = Duration::from_secs(10);
 
 /// The longest watch of a client whose caller does not name another limit.
-pub const ANY_WATCH: Duration = Duration::from_secs(120);
+pub const ANY_WATCH: Duration = Duration::from_mins(2);
 
 /// Why there is no client.
 #[derive(Debug, thiserror::Error)]
@@ -138,7 +138,7 @@ mod tests {
             }
         });
         let namespaces = Api::<Namespace>::all(client(Config::new(url)).unwrap());
-        let answer = timeout(Duration::from_secs(3600), namespaces.list(&ListParams::default())).await;
+        let answer = timeout(Duration::from_hours(1), namespaces.list(&ListParams::default())).await;
         silent.abort();
         answer.is_ok_and(|answer| answer.is_err())
     }

@@ -417,7 +417,7 @@ mod tests {
         let start = Instant::now();
         // An object that is longer than the bound is read if it is alone in its page. The next list begins with the
         // usual pages and the bound again, because that object may be gone.
-        let long = format!(r#"{}{LIST}"#, " ".repeat(2000));
+        let long = format!(r"{}{LIST}", " ".repeat(2000));
         for _ in 0..2 {
             let listed = tokio::spawn(async move {
                 while !matches!(events.next().await.unwrap(), Event::InitDone) {}

@@ -137,6 +137,7 @@ pub struct Argument {
     pub(crate) op: Comparison,
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
 fn is_zero(value: &u64) -> bool {
     *value == 0
 }

@@ -16,7 +16,7 @@ fn stamp(world: &World, file: &str, time: SystemTime) {
 fn times() -> [SystemTime; 4] {
     let years = |years: u64| Duration::from_secs(years * 365 * 24 * 3600);
     let now = SystemTime::now();
-    [UNIX_EPOCH, now - Duration::from_secs(3600), now + Duration::from_secs(3600), UNIX_EPOCH + years(400)]
+    [UNIX_EPOCH, now - Duration::from_hours(1), now + Duration::from_hours(1), UNIX_EPOCH + years(400)]
 }
 
 #[test]

@@ -49,7 +49,7 @@ pub struct FailedStart {
 }
 
 /// How long a failure counts after its pod has ended: a Job creates one pod after the other.
-const ENDED: Duration = Duration::from_secs(600);
+const ENDED: Duration = Duration::from_mins(10);
 /// Failed starts of one pod that are kept.
 const MOST: usize = 8;
 /// The longest directory, in bytes, that is kept from a message.

@@ -16,7 +16,7 @@ use crate::status;
 
 /// How long a report may exist without its Node. The Node may be registered late, or its watch event may be late; and
 /// when a Node is deleted that owns its report, the garbage collector deletes the report.
-const ORPHANED: Duration = Duration::from_secs(300);
+const ORPHANED: Duration = Duration::from_mins(5);
 
 /// What to do about a node, and when to judge it again if nothing changes before.
 #[derive(Debug, Clone, PartialEq)]

@@ -20,7 +20,7 @@ use crate::status::{self, Urgency};
 
 /// How long reachable nodes may take to confirm that they removed a file. After that the operator releases the profile
 /// without them; their agents remove the file when they run again.
-const CONFIRMATION: Duration = Duration::from_secs(120);
+const CONFIRMATION: Duration = Duration::from_mins(2);
 /// How long a list of all pods without an unknown user is valid: for the write that follows it, and not for a retry of
 /// that write.
 const PODS_LISTED: Duration = Duration::from_secs(5);

@@ -17,7 +17,7 @@ use crate::facts::{Cause, FailedStart, ReportFacts};
 use crate::status;
 
 /// The shortest time between two writes of the list where nothing but its entries has changed.
-const REWRITE: Duration = Duration::from_secs(60);
+const REWRITE: Duration = Duration::from_mins(1);
 
 /// Profiles that the condition names; the list has all.
 const NAMED: usize = 5;

@@ -17,9 +17,9 @@ use crate::facts::{NodeFacts, ReportFacts};
 
 /// How long a new node may take until its first report before it counts as pending. It turns Ready before its agent can
 /// run, because agents have no host network.
-pub(super) const JOINING: Duration = Duration::from_secs(120);
+pub(super) const JOINING: Duration = Duration::from_mins(2);
 /// How long an agent may be down before the node's files count as unwatched.
-pub(super) const AGENT_DOWN: Duration = Duration::from_secs(300);
+pub(super) const AGENT_DOWN: Duration = Duration::from_mins(5);
 
 /// The state of a node and its agent, whatever the profile.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

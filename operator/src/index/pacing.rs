@@ -27,17 +27,17 @@ const MARGIN: Duration = Duration::from_secs(4);
 /// How many earlier contents are remembered.
 const REMEMBERED_CONTENTS: usize = 8;
 /// The longest wait before a flapping profile is called ready again.
-const LONGEST_WAIT: Duration = Duration::from_secs(60);
+const LONGEST_WAIT: Duration = Duration::from_mins(1);
 /// After this long without a flap, the count starts at zero.
-const QUIET: Duration = Duration::from_secs(600);
+const QUIET: Duration = Duration::from_mins(10);
 /// How long after its contents changed a profile counts as settled.
-const SETTLED: Duration = Duration::from_secs(60);
+const SETTLED: Duration = Duration::from_mins(1);
 /// The shortest time between two writes of mere counts and texts.
 const SHORTEST_GATHER: Duration = Duration::from_secs(5);
 /// The longest such time for a profile that has not settled.
 const LONGEST_ROLLOUT_GATHER: Duration = Duration::from_secs(40);
 /// The longest such time for any profile.
-const LONGEST_GATHER: Duration = Duration::from_secs(60);
+const LONGEST_GATHER: Duration = Duration::from_mins(1);
 /// The longest times apply from this many nodes; below it they grow linearly from the shortest.
 const LARGE_CLUSTER: usize = 1000;
 /// How long mere counts wait for the report of a node that joins.
@@ -205,6 +205,7 @@ mod tests {
         Timestamp::from_millisecond(1_800_000_000_000 + millis).unwrap()
     }
 
+    #[expect(clippy::unnecessary_wraps, reason = "as the functions under test take it")]
     fn hash(content: u8) -> Option<ShortHash> {
         Some(ContentHash::of(&[content]).short())
     }

@@ -15,7 +15,7 @@ use crate::facts::{Cause, FailedStart, PodFacts};
 
 /// How long a failure is kept after the last pod stopped showing it: a container's status is empty for a moment between
 /// two tries, and the pods of a workload replace each other.
-pub(super) const LINGER: Duration = Duration::from_secs(60);
+pub(super) const LINGER: Duration = Duration::from_mins(1);
 
 /// A profile under which containers do not start, and why.
 pub(super) type FailureKey = (String, Cause);

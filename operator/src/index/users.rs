@@ -8,7 +8,7 @@ use k8s_openapi::jiff::Timestamp;
 use crate::facts::{PodFacts, PodKind};
 
 /// How long a pod that is not scheduled can keep a profile from being deleted.
-pub(super) const UNSCHEDULED: Duration = Duration::from_secs(600);
+pub(super) const UNSCHEDULED: Duration = Duration::from_mins(10);
 
 /// The pods that name a profile and have not ended.
 #[derive(Debug, Default)]

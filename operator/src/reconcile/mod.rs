@@ -220,7 +220,8 @@ mod tests {
         let metrics = Metrics::new(&prometheus::Registry::new()).unwrap();
         let client = kube::Client::new(service, "default");
         let writer = Writer::new(client.clone(), metrics.writes.clone());
-        let agents = crate::facts::AgentPods { namespace: String::new(), labels: Default::default() };
+        let agents =
+            crate::facts::AgentPods { namespace: String::new(), labels: std::collections::BTreeMap::new() };
         let pod_lists =
             PodLists::new(client, crate::watch::Pods { directory: "profiles".to_owned(), agents });
         Context::new(Arc::new(Cluster::new(Index::new("profiles"), [], metrics)), writer, pod_lists)

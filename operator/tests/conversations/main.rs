@@ -212,7 +212,7 @@ async fn after_a_conflict_a_profile_is_not_written_again_before_it_is_updated() 
         server.expect(Method::PATCH, &path, failure(409, "Conflict"), |_| {}).await;
         server
             .expect(Method::PATCH, &path, (200, with_finalizer("12")), |patch| {
-                assert_eq!(patch[0]["value"], "11")
+                assert_eq!(patch[0]["value"], "11");
             })
             .await;
     };
@@ -351,7 +351,7 @@ async fn a_profile_whose_write_was_refused_waits_until_somebody_changes_it_and_n
         server.expect(Method::PATCH, &path, failure(422, "Invalid"), |_| {}).await;
         server
             .expect(Method::PATCH, &path, (200, with_finalizer("12")), |patch| {
-                assert_eq!(patch[0]["value"], "11")
+                assert_eq!(patch[0]["value"], "11");
             })
             .await;
         server.expect(Method::POST, EVENTS, failure(403, "Forbidden"), |_| {}).await;
@@ -537,7 +537,7 @@ async fn nothing_is_judged_before_every_kind_has_been_listed() {
     let metrics = Metrics::new(&prometheus::Registry::new()).unwrap();
     let cluster = Cluster::new(Index::new("profiles"), ["Pod"], metrics);
     cluster.change(|index| {
-        index.apply_profile(facts(&object("10", json!({}))), UpdateSource::List, Timestamp::now())
+        index.apply_profile(facts(&object("10", json!({}))), UpdateSource::List, Timestamp::now());
     });
     let (context, server) = start(Arc::new(cluster));
     // No answer is prepared: a request would fail.
@@ -589,6 +589,6 @@ async fn a_list_queues_the_objects_that_it_has_and_removes_those_that_it_lacks()
     tokio::select! {
         () = watch => panic!("a watch never ends"),
         () = controller => panic!("a controller never ends"),
-        end = tokio::time::timeout(Duration::from_secs(60), conversation) => end.expect("a profile was never due"),
+        end = tokio::time::timeout(Duration::from_mins(1), conversation) => end.expect("a profile was never due"),
     }
 }

@@ -36,7 +36,7 @@ const LIFE: Duration = Duration::from_secs(10);
 const LONGEST_REQUEST: usize = 8 * 1024;
 
 /// The interval between two warnings about too many connections.
-const WARNING_INTERVAL: Duration = Duration::from_secs(60);
+const WARNING_INTERVAL: Duration = Duration::from_mins(1);
 
 /// How long to wait before the next accept after the kernel had no descriptor left.
 const REFUSED: Duration = Duration::from_secs(1);

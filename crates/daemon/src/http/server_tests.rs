@@ -68,7 +68,7 @@ async fn scrapes_and_probes(server: SocketAddr, mut more: impl AsyncFnMut()) {
 async fn kept(strangers: &mut [TcpStream]) -> usize {
     let mut kept = 0;
     for stranger in strangers {
-        let mut answer = [0; 64 * 1024];
+        let mut answer = vec![0; 64 * 1024];
         let closed = async { while stranger.read(&mut answer).await.is_ok_and(|count| count > 0) {} };
         kept += usize::from(timeout(Duration::from_millis(2), closed).await.is_err());
     }
@@ -142,7 +142,7 @@ async fn life(sent: &'static [u8]) -> Duration {
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     };
-    timeout(Duration::from_secs(3600), closed).await.expect("it is closed");
+    timeout(Duration::from_hours(1), closed).await.expect("it is closed");
     start.elapsed()
 }
 

@@ -79,7 +79,7 @@ fn deliver(index: &mut Index, update: &Update, now: Timestamp, number: u32) {
             index.apply_profile(facts, UpdateSource::Watch, now);
         }
         Update::ProfileGone { name, uid } => {
-            index.delete_profile(&format!("p{name}"), &format!("uid-{uid}"), now)
+            index.delete_profile(&format!("p{name}"), &format!("uid-{uid}"), now);
         }
         Update::Node { name, uid, created, selected, reachable } => {
             let name = format!("n{name}");
@@ -90,7 +90,7 @@ fn deliver(index: &mut Index, update: &Update, now: Timestamp, number: u32) {
             );
         }
         Update::NodeGone { name, uid } => {
-            index.delete_node(&format!("n{name}"), &format!("n{name}-{uid}"), now)
+            index.delete_node(&format!("n{name}"), &format!("n{name}-{uid}"), now);
         }
         Update::Report { node, uid, owner, files, problems } => {
             let node = format!("n{node}");
@@ -117,7 +117,7 @@ fn deliver(index: &mut Index, update: &Update, now: Timestamp, number: u32) {
             );
         }
         Update::ReportGone { node, uid } => {
-            index.delete_report(&format!("n{node}"), &format!("uid-{uid}"), now)
+            index.delete_report(&format!("n{node}"), &format!("uid-{uid}"), now);
         }
         Update::Agent { node, ready } => index.apply_pod(agent(&format!("n{node}"), ready), now),
         Update::AgentGone { node } => index.delete_pod(&format!("agent-n{node}"), now),

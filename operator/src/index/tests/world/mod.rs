@@ -26,9 +26,9 @@ use crate::index::WorkKey;
 use crate::index::node::Node;
 
 /// The longest that a status may be deferred, for mere counts or before it calls a profile ready.
-const LONGEST_DEFERRAL: Duration = Duration::from_secs(60);
+const LONGEST_DEFERRAL: Duration = Duration::from_mins(1);
 /// No verdict depends on anything longer ago.
-const LONG: Duration = Duration::from_secs(7200);
+const LONG: Duration = Duration::from_hours(2);
 
 struct World {
     server: Server,

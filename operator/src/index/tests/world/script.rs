@@ -322,7 +322,7 @@ impl Change {
                 })
             }
             Self::EndPod { name, phase } => server.change(Kind::Pod, &format!("web{name}"), |object| {
-                object["status"] = json!({ "phase": phase })
+                object["status"] = json!({ "phase": phase });
             }),
             Self::DeletePod { name } => server.delete(Kind::Pod, name, now),
             Self::CollectGarbage => {
