@@ -2,7 +2,7 @@
 //! benchmarks and the end-to-end tests use what is made here, and its modules.
 //!
 //! [`programs`] builds Kubernetes and what it needs from Go modules, [`build_images`] our programs as container images
-//! and [`earlier`] those of the release before, both with [`image`], which needs no build tool. [`chart`] checks the
+//! and [`previous_release`] those of the release before, both with [`image`], which needs no build tool. [`chart`] checks the
 //! chart and makes its README, [`runtime_default`] writes the profile of that name as containerd has it.
 //!
 //! Below them lie [`workspace`] (where this repository is, and cargo in it), [`command`] and [`files`] (programs and
@@ -12,11 +12,11 @@
 pub mod build_images;
 pub mod chart;
 pub mod command;
-pub mod earlier;
 pub mod elf;
 pub mod files;
 pub mod image;
 pub mod interrupt;
+pub mod previous_release;
 pub mod programs;
 pub mod progress;
 pub mod runtime_default;

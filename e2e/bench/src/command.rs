@@ -7,7 +7,7 @@ use cluster::wait::WaitError;
 use cluster::{Cluster, ClusterError, Layout};
 use xtask::interrupt;
 
-use crate::{BenchError, latency, memory, scale, strangers};
+use crate::{BenchError, hostile_connections, latency, memory, scale};
 
 /// What to measure.
 #[derive(Debug, Clone, Subcommand)]
@@ -90,7 +90,7 @@ impl Bench {
                     cluster.nodes()?.iter().map(|node| node.seccomp_dir().join("profiles")).collect();
                 runtime.block_on(latency::measure(cluster.kubeconfig(), &directories, rounds))?;
             }
-            Self::Strangers { quick } => runtime.block_on(strangers::measure(!quick))?,
+            Self::Strangers { quick } => runtime.block_on(hostile_connections::measure(!quick))?,
             Self::Memory => runtime.block_on(memory::measure(attach()?.kubeconfig()))?,
             Self::Scale { nodes, options } => {
                 runtime.block_on(unless_interrupted(scale::measure(nodes, &options)))?;

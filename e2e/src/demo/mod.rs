@@ -1,10 +1,10 @@
 //! The whole life of a profile on a real cluster, told and checked: every sentence that claims something is asserted.
 //!
-//! The acts, in order: [`rollout`] (applied, Ready on every node), [`pods`] (the kernel obeys), [`growth`] (a node
+//! The acts, in order: [`rollout`] (applied, Ready on every node), [`pods`] (the kernel obeys), [`added_node`] (a node
 //! joins), then [`rollout`] again (edited, deleted). [`story`] prints and counts, [`evidence`] is what the nodes hold.
 
+mod added_node;
 mod evidence;
-mod growth;
 mod pods;
 mod rollout;
 mod story;

@@ -10,8 +10,8 @@
 
 mod churn;
 mod deletion;
+mod disk_poller;
 mod elections;
-mod eye;
 mod naive;
 mod outages;
 mod rollout;

@@ -11,7 +11,7 @@ use kube::api::{DeleteParams, Patch, PatchParams};
 use serde_json::{Value, json};
 use tokio::time::{Instant as Time, sleep_until};
 
-use super::eye::{Eye, Rule, processor_time};
+use super::disk_poller::{Eye, Rule, processor_time};
 use super::support::{LIMIT, World, bytes_of, contents, hash_of, operator, say, until};
 
 /// How soon after an outage everything must be as it should.

@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 use cluster::{Node, NodeDaemon};
 use e2e::view::disk;
 
-use super::guests::Guest;
+use super::added_nodes::Guest;
+use super::consistency_check::Witness;
 use super::support::{Applied, LIMIT, Session, alone, bytes_of, harmless, say, sleeper, text, until};
-use super::witness::Witness;
 
 /// How soon after the confirmation of every node that is waited for a profile must be gone.
 const SOON: Duration = Duration::from_secs(10);

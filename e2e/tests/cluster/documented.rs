@@ -19,8 +19,8 @@ use super::disks;
 use super::pages::{Block, How, Page, is_shown};
 use super::plugin::PLUGIN;
 use super::removal::Reinstall;
+use super::stolen_token::program;
 use super::support::{LIMIT, Session, alone, harmless, say, sleeper, until};
-use super::thief::program;
 
 /// How long a reader needs at most from an empty cluster to a profile that is shown to be in force.
 const FIVE_MINUTES: Duration = Duration::from_secs(300);

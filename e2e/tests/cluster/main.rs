@@ -10,9 +10,11 @@
     reason = "clippy's leave to panic in tests does not reach the helpers of an integration test"
 )]
 
+mod added_nodes;
 mod audit;
 mod bad_input;
 mod bypass;
+mod consistency_check;
 mod deletion;
 mod deletion_nodes;
 mod disks;
@@ -20,12 +22,13 @@ mod displaced;
 mod distribution;
 mod documented;
 mod drift;
-mod guests;
+mod file_watch;
 mod images;
 mod in_use;
 mod installing;
-mod liar;
 mod listeners;
+mod malicious_agent;
+mod memory_limit;
 mod nodes;
 mod orphans;
 #[path = "../pages/mod.rs"]
@@ -38,17 +41,14 @@ mod prometheus;
 mod removal;
 mod restarts;
 mod rights;
-mod room;
 mod runc;
 mod scraper;
 mod skew;
 mod starts;
+mod stolen_token;
 mod stopped;
 mod support;
-mod thief;
 mod transcripts;
 mod unconfirmed;
 mod upgrade;
-mod watched;
-mod witness;
 mod writes;

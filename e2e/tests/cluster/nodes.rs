@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use e2e::view::{self, disk};
 
+use super::added_nodes::Guest;
 use super::audit::Log;
-use super::guests::Guest;
 use super::support::{alone, harmless, say};
 
 const AT_ONCE: Duration = Duration::from_secs(2);

@@ -13,10 +13,10 @@ use xtask::workspace::repository;
 use super::audit::{Log, summary};
 use super::pages::Page;
 use super::rights;
+use super::stolen_token::{Raw, Thief, program};
 use super::support::{
     Applied, LIMIT, Session, alone, bytes_of, complain, harmless, say, shared, sleeper, text, until,
 };
-use super::thief::{Raw, Thief, program};
 
 /// The account that lifts the finalizers.
 pub(crate) const UNINSTALLATION: &str = "seccomp-profile-uninstall";

@@ -12,8 +12,8 @@ use e2e::rights::request::{self, Request};
 use e2e::rights::rules::{self, Rights};
 use serde_json::{Value, json};
 
+use super::stolen_token::{OURS, Raw, Thief, token_of_program};
 use super::support::{Applied, LIMIT, Session, complain, harmless, object, say, shared, until};
-use super::thief::{OURS, Raw, Thief, token_of_program};
 
 const AGENT: &str = "seccomp-profile-node-agent";
 const OPERATOR: &str = "seccomp-profile-operator";

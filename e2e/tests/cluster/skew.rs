@@ -9,7 +9,7 @@ use std::time::Duration;
 use cluster::NAMESPACE;
 use xtask::build_images::VERSION;
 use xtask::command;
-use xtask::earlier::Earlier;
+use xtask::previous_release::Earlier;
 use xtask::workspace::repository;
 
 use super::plugin::PLUGIN;

@@ -9,11 +9,11 @@ use e2e::view::disk;
 use node_agent::disk::LEDGER;
 use serde_json::json;
 
+use super::added_nodes::Guest;
 use super::bypass::Permissive;
 use super::disks::{self, FAULTS, Faulty, OnSmallDisk, shown_ready};
 use super::displaced;
 use super::documented::Reader;
-use super::guests::Guest;
 use super::pages::Page;
 use super::plugin::Person;
 use super::removal::Reinstall;

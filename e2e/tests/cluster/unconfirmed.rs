@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 use cluster::Node;
 use e2e::view::disk;
 
+use super::consistency_check::Witness;
 use super::stopped::Stopped;
 use super::support::{Applied, LIMIT, Session, alone, bytes_of, harmless, say, text, until};
-use super::witness::Witness;
 
 /// How long a node that answers may hold a deletion without a word of its agent.
 const CONFIRMATION: Duration = Duration::from_secs(120);

@@ -13,9 +13,9 @@ use xtask::build_images::VERSION;
 use xtask::command::{self, CommandError};
 use xtask::workspace::repository;
 
+use super::file_watch::Watched;
 use super::removal::Reinstall;
 use super::support::{Applied, LIMIT, Session, alone, bytes_of, harmless, say, sleeper, until};
-use super::watched::Watched;
 
 /// What of the chart makes a difference in a cluster.
 const RENDERED: [&str; 3] = ["templates", "charts", "values.yaml"];

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use xtask::files;
 
 use super::proc::{machine, peak, processor};
-use super::world::World;
+use super::testbed::World;
 use crate::BenchError;
 use crate::api_server::audit;
 

@@ -6,8 +6,8 @@ use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
 use super::meter::{Meter, Sample};
-use super::seen::Reports;
-use super::world::World;
+use super::observed::Reports;
+use super::testbed::World;
 use crate::BenchError;
 
 /// What can happen. They come in this order, each on what the one before it left.

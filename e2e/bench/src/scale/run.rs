@@ -9,13 +9,13 @@ use xtask::files;
 use xtask::step::note;
 use xtask::workspace::repository;
 
-use super::bare::Way;
-use super::floor::{self, Plan};
+use super::bare_watchers::Way;
+use super::observed::Reports;
 use super::phases::{self, Phase};
 use super::result::{Figures, Sample};
-use super::seen::Reports;
-use super::world::{Size, World};
-use super::{bars, elsewhere, plot, table};
+use super::rollout_floor::{self, Plan};
+use super::testbed::{Size, World};
+use super::{bars, plot, separate_processors, table};
 use crate::BenchError;
 use crate::api_server::build_operator;
 
@@ -110,7 +110,8 @@ pub async fn ways(nodes: usize, options: &Options) -> Result<(), BenchError> {
     let mut samples = BTreeMap::<_, Vec<_>>::new();
     for round in 0..=options.rounds {
         for (index, (name, way)) in Way::ALL.into_iter().enumerate() {
-            let sample = floor::measure(&mut world, &plan, way, Way::ALL.len() * round + index).await?;
+            let sample =
+                rollout_floor::measure(&mut world, &plan, way, Way::ALL.len() * round + index).await?;
             say(name, &sample);
             world.session().clear().await?;
             // The first is not warm.
@@ -251,14 +252,14 @@ pub async fn beside(
     world.drop_all().await?;
     let mut floors = BTreeMap::new();
     for (index, (phase, plan)) in plans.iter().enumerate() {
-        let sample = floor::measure(world, plan, Way::default(), 2 * round + index).await?;
+        let sample = rollout_floor::measure(world, plan, Way::default(), 2 * round + index).await?;
         say(&format!("floor of {}", phase.name()), &sample);
         floors.insert(*phase, sample);
     }
     world.session().clear().await?;
     let mut elsewhere = None;
     if let Some(plan) = plans.get(&Phase::Rollout) {
-        let sample = elsewhere::measure(world, plan).await?;
+        let sample = separate_processors::measure(world, plan).await?;
         say("rollout, agents elsewhere", &sample);
         elsewhere = Some(sample);
     }

@@ -14,8 +14,8 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use xtask::step::note;
 
+use super::observed::{Profiles, Reports, Seen};
 use super::proc;
-use super::seen::{Profiles, Reports, Seen};
 use crate::BenchError;
 use crate::api_server::{
     Account, Agents, ApiServer, Limits, OperatorOptions, OperatorProcess, Options as ServerOptions,

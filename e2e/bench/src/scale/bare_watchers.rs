@@ -22,7 +22,7 @@ use tokio::sync::Semaphore;
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::sleep;
 
-use super::world::World;
+use super::testbed::World;
 use crate::BenchError;
 
 /// Watchers that connect at once.

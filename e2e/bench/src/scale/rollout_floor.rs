@@ -1,6 +1,6 @@
 //! The floor of a rollout: what the API server and one client a node take for its traffic alone.
 //!
-//! N [bare watchers](bare) take the places of the agents. They see objects of the same size, with as many events a
+//! N [bare watchers](super::bare_watchers) take the places of the agents. They see objects of the same size, with as many events a
 //! profile as the real rollout caused, and answer with one server-side-apply patch of a report of the same size. Nobody
 //! judges. What the operator writes in a real rollout comes from the driver: all but each profile's last status at once,
 //! and that, which says Ready, when every answer is in. Time ends when every watcher has had every event.
@@ -18,10 +18,10 @@ use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-use super::bare::{self, Watcher, Way};
+use super::bare_watchers::{self, Watcher, Way};
 use super::meter::Meter;
 use super::result::Sample;
-use super::world::World;
+use super::testbed::World;
 use crate::BenchError;
 use crate::session::Session;
 
@@ -50,7 +50,7 @@ impl Plan {
         let reports = Api::<Untrusted<NodeProfileStatus>>::all(world.session().client.clone());
         let node = world.nodes().first().ok_or_else(missing)?;
         let report = reports.get(node).await?.status.get("report").cloned().ok_or_else(missing)?;
-        let status = world.profiles().now(super::seen::Profiles::example).ok_or_else(missing)?;
+        let status = world.profiles().now(super::observed::Profiles::example).ok_or_else(missing)?;
         Ok(Self { events: rollout.events.div_ceil(world.profile_count() as u64), report, status })
     }
 
@@ -82,7 +82,7 @@ pub(super) async fn measure(
     round: usize,
 ) -> Result<Sample, BenchError> {
     let profiles = world.new_contents();
-    let connected = bare::connect_all(world, world.nodes(), way).await?;
+    let connected = bare_watchers::connect_all(world, world.nodes(), way).await?;
     let answered = Arc::new(Semaphore::new(0));
     let task = Arc::new(Task {
         profiles: profiles.len(),
@@ -109,7 +109,7 @@ pub(super) async fn measure(
             futures::stream::iter(&profiles).map(|(name, _)| write_status(session, plan, name, plan.events));
         last.buffer_unordered(AT_ONCE).try_collect::<()>().await
     };
-    let read = bare::all_ended(&mut watchers);
+    let read = bare_watchers::all_ended(&mut watchers);
     World::within("the floor", futures::future::try_join(write, read)).await??;
     meter.stop(world, start.elapsed()).await
 }

@@ -2,7 +2,7 @@
 //!
 //! In a cluster each agent has the processor of its own node. In the rollout that is measured first all of them share the
 //! API server's, so that its time is theirs as well. Here one node in ten has its agent; in the others' place stand
-//! [bare watchers](super::bare) that say what agents would say, when they would: the hash of each profile, once they have seen
+//! [bare watchers](super::bare_watchers) that say what agents would say, when they would: the hash of each profile, once they have seen
 //! all and have heard nothing more for as long as an agent waits. The operator is the real one and cannot tell them apart.
 //! They know how many profiles come and never report twice; what agents do about that is in the first rollout.
 
@@ -14,12 +14,12 @@ use serde_json::Value;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use super::bare::{self, Watcher, Way};
-use super::floor::Plan;
+use super::bare_watchers::{self, Watcher, Way};
 use super::meter::Meter;
 use super::phases;
 use super::result::Sample;
-use super::world::World;
+use super::rollout_floor::Plan;
+use super::testbed::World;
 use crate::BenchError;
 
 /// One of so many nodes has its agent.
@@ -36,7 +36,7 @@ pub(super) async fn measure(world: &mut World, plan: &Plan) -> Result<Sample, Be
     let with_agent: Vec<_> = tens().map(|(first, _)| first.clone()).collect();
     let without: Vec<_> = tens().flat_map(|(_, others)| others).cloned().collect();
     phases::start_agents(world, &with_agent).await?;
-    let connected = bare::connect_all(world, &without, Way::default()).await?;
+    let connected = bare_watchers::connect_all(world, &without, Way::default()).await?;
     world.renew_contents();
     let report = plan.report_of(&world.short_hashes()?);
 
@@ -53,7 +53,7 @@ pub(super) async fn measure(world: &mut World, plan: &Plan) -> Result<Sample, Be
         tokio::select! {
             () = world.profiles().until(|profiles| profiles.all_ready(&hashes)) => Ok(()),
             // They go on for ever, so that one that ends has failed.
-            failed = bare::all_ended(&mut watchers), if any => failed,
+            failed = bare_watchers::all_ended(&mut watchers), if any => failed,
         }
     };
     World::within("every profile being Ready", rolled_out).await??;

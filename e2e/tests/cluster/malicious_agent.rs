@@ -6,8 +6,8 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
 use super::audit::Log;
+use super::stolen_token::{OURS, Raw, Thief, program, token_of_program};
 use super::support::{LIMIT, Session, alone, complain, harmless, say};
-use super::thief::{OURS, Raw, Thief, program, token_of_program};
 
 /// How soon the operator judges a profile that has changed, whatever a node says meanwhile.
 const IN_TIME: Duration = Duration::from_secs(5);
