@@ -96,7 +96,7 @@ fn brought_by(package: &str) -> BTreeSet<String> {
 }
 
 #[test]
-fn no_crate_brings_what_it_may_never_depend_on() {
+fn no_crate_has_a_forbidden_dependency() {
     for (package, forbidden, why) in FORBIDDEN {
         let brought = brought_by(package);
         assert!(!brought.is_empty(), "{package}");
@@ -132,7 +132,7 @@ fn naming(source: &Source, words: &[&str]) -> Vec<String> {
 }
 
 #[test]
-fn no_module_names_what_it_may_never_know() {
+fn no_module_names_what_is_forbidden_to_it() {
     for (place, words, why) in UNNAMED {
         let sources = sources::below(place, sources::without_tests);
         let wrong: Vec<_> = sources.iter().flat_map(|source| naming(source, words)).collect();

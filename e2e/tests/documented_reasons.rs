@@ -62,7 +62,7 @@ fn every_reason_of_an_agent_has_a_cure() {
 
 /// What no transcript shows: it takes too long.
 #[test]
-fn what_takes_minutes_to_come_about_is_told_in_the_words_of_the_operator() {
+fn messages_that_no_transcript_shows_are_documented_as_the_operator_writes_them() {
     let page = page("docs/transcripts/failures.md");
     for notice in [Notice::Unconfirmed, Notice::CutOffPods] {
         let note = notice.event(None).note.unwrap();
@@ -135,7 +135,7 @@ fn every_log_line_is_explained_with_its_level() {
 }
 
 #[test]
-fn a_message_is_told_from_a_field() {
+fn a_message_is_distinguished_from_a_field() {
     let source = "fn a() { tracing::warn!(%node, version = env!(\"V\"), \"it (once) said\"); my_info!(\"no\") }\n#[cfg(test)]\nmod tests { info!(\"no\") }";
     let found: Vec<_> =
         calls(sources::code(source)).map(|(level, arguments)| (level, message(arguments))).collect();

@@ -53,7 +53,7 @@ fn tests_in(path: &Path) -> BTreeSet<String> {
 }
 
 #[test]
-fn every_promise_in_the_docs_names_tests_that_there_are() {
+fn every_promise_in_the_docs_names_existing_tests() {
     let page = repository().join("docs/reliability.md");
     let text = fs::read_to_string(&page).unwrap();
     let rows = rows(&text);

@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn all_that_is_missing_is_said_at_once() {
+    fn everything_that_is_missing_is_listed_at_once() {
         let missing = Missing(vec!["root".into(), "nft".into()]);
         assert_eq!(missing.to_string(), "this machine cannot run the cluster yet:\n  - root\n  - nft");
     }

@@ -61,7 +61,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_second_holder_is_told_who_the_first_is_and_gets_it_afterwards() {
+    fn the_error_of_a_second_holder_names_the_first_and_it_gets_the_lock_afterwards() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("lock");
         let first = Lock::take_at(&path).unwrap();

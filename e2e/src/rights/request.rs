@@ -181,7 +181,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_grid_asks_for_what_somebody_would_want() {
+    fn the_grid_has_the_requests_that_an_attacker_would_send() {
         let all: Vec<String> =
             all().map(|request| format!("{} {}", request.method(), request.path())).collect();
         for wanted in [

@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn a_role_gives_what_it_says_where_it_is_bound_and_nothing_else() {
+    fn a_role_grants_its_rules_where_it_is_bound_and_nothing_else() {
         let lease = "POST /apis/coordination.k8s.io/v1/namespaces/default/leases?dryRun=All";
         assert_eq!(allowed("b"), [lease]);
         assert_eq!(

@@ -374,7 +374,7 @@ async fn elections(replicas: usize, rounds: usize, bounds: Bounds) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whatever_becomes_of_a_leader_another_one_takes_over_and_its_late_writes_do_no_harm() {
+async fn whatever_happens_to_a_leader_another_one_takes_over_and_its_late_writes_do_no_harm() {
     elections(2, 5, SHORT).await;
 }
 

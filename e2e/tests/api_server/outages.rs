@@ -402,7 +402,7 @@ async fn ill_for_agents(outage: Duration) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whatever_an_ill_api_server_answers_agents_keep_their_files_and_catch_up() {
+async fn whatever_a_failing_api_server_answers_agents_keep_their_files_and_catch_up() {
     ill_for_agents(SHORT).await;
 }
 
@@ -454,7 +454,7 @@ async fn ill_for_operator(outage: Duration) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whatever_an_ill_api_server_answers_the_operator_goes_on_and_agents_need_it_not() {
+async fn whatever_a_failing_api_server_answers_the_operator_continues_and_agents_work_without_it() {
     ill_for_operator(Duration::from_secs(2)).await;
 }
 

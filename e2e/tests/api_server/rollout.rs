@@ -9,7 +9,7 @@ use kube::api::DeleteParams;
 use super::support::{LIMIT, World, bytes_of, contents, operator, say, until};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_profile_reaches_every_simulated_node_and_goes_again() {
+async fn a_profile_reaches_every_simulated_node_and_is_removed_again() {
     let world = World::new().await;
     let options = OperatorOptions { number: 0, url: None, lease: None };
     let _operator = OperatorProcess::start(&operator(), &world.server, &options).unwrap();

@@ -4,53 +4,53 @@ use std::thread;
 
 use cluster::Node;
 
-use super::support::{Session, complain};
+use super::support::{Session, expect_cleanup};
 
-/// A node that a test added, until this is dropped.
-pub(crate) struct Guest<'a> {
+/// A node that a test added; it is removed when this is dropped.
+pub(crate) struct AddedNode<'a> {
     session: &'a Session,
     pub(crate) node: Node,
 }
 
-impl<'a> Guest<'a> {
-    /// A node that is there.
+impl<'a> AddedNode<'a> {
+    /// An existing node.
     pub(crate) fn new(session: &'a Session, node: Node) -> Self {
-        Guest { session, node }
+        AddedNode { session, node }
     }
 
     /// Starts one more node, and waits until its agent has every file.
-    pub(crate) fn one(session: &'a Session) -> Self {
-        let guest = Guest::new(session, session.add_node().unwrap_or_else(|error| panic!("{error}")));
-        guest.reported();
-        guest
+    pub(crate) fn add(session: &'a Session) -> Self {
+        let added = AddedNode::new(session, session.add_node().unwrap_or_else(|error| panic!("{error}")));
+        added.wait_reported();
+        added
     }
 
     /// Starts two more nodes, and waits until their agents have every file.
-    pub(crate) fn two(session: &'a Session) -> [Self; 2] {
-        let guests = thread::scope(|scope| {
-            let add = || scope.spawn(|| session.add_node().map(|node| Guest::new(session, node)));
-            // Both are waited for before either's failure is told, so that the other one is removed.
-            [add(), add()].map(|guest| guest.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+    pub(crate) fn add_two(session: &'a Session) -> [Self; 2] {
+        let added = thread::scope(|scope| {
+            let add = || scope.spawn(|| session.add_node().map(|node| AddedNode::new(session, node)));
+            // Waits for both before it reports the failure of one, so that the other one is removed.
+            [add(), add()].map(|added| added.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
         });
-        let guests = guests.map(|guest| guest.unwrap_or_else(|error| panic!("{error}")));
-        guests.iter().for_each(Guest::reported);
-        guests
+        let added = added.map(|added| added.unwrap_or_else(|error| panic!("{error}")));
+        added.iter().for_each(AddedNode::wait_reported);
+        added
     }
 
-    fn reported(&self) {
+    fn wait_reported(&self) {
         let report = format!("nodeprofilestatus/{}", self.node.name());
         self.session.ok(["wait", "--for=create", "--timeout=30s", &report]);
         self.session.ok(["wait", "--for=condition=Ready", "--timeout=60s", &report]);
     }
 }
 
-impl Drop for Guest<'_> {
+impl Drop for AddedNode<'_> {
     fn drop(&mut self) {
-        complain(self.node.remove());
-        complain(self.node.delete_object());
-        // Kubernetes collects the pods of a node that is gone after a minute, and others would wait for them.
+        expect_cleanup(self.node.remove());
+        expect_cleanup(self.node.delete_object());
+        // Kubernetes removes the pods of a deleted node only after a minute, and other tests would wait for them.
         let of_node = format!("--field-selector=spec.nodeName={}", self.node.name());
         let delete = ["delete", "pods", "--all-namespaces", "--force", &of_node];
-        complain(self.session.kubectl(delete).map(drop));
+        expect_cleanup(self.session.kubectl(delete).map(drop));
     }
 }

@@ -12,13 +12,13 @@ use serde_json::Value;
 
 use super::support::until;
 
-/// The log from some moment on.
+/// The log from a given moment on.
 pub(crate) struct Log {
     path: PathBuf,
     from: u64,
 }
 
-/// A write that the API server answered, whatever the answer was.
+/// A write that the API server answered, also with an error.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Write {
     pub(crate) account: String,
@@ -48,12 +48,12 @@ impl Log {
         file.seek(SeekFrom::Start(self.from)).unwrap();
         let mut text = String::new();
         file.read_to_string(&mut text).unwrap();
-        // The last line may be half there.
+        // The last line may be incomplete.
         let whole = text.rfind('\n').map_or("", |end| &text[..end]);
         whole.lines().filter_map(write_of).collect()
     }
 
-    /// Waits until nothing has been written for a while: longer than what waits longest to be written in a small
+    /// Waits until nothing has been written for a while: for longer than the longest delay of a write in a small
     /// cluster, which is 5 s for counts.
     pub(crate) fn quiet(cluster: &Cluster) -> Self {
         const QUIET: Duration = Duration::from_secs(8);

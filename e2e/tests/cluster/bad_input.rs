@@ -1,53 +1,53 @@
-//! Profiles that must not be: each is refused by `kubectl apply` itself, with a message that helps.
+//! Invalid profiles: `kubectl apply` itself refuses each of them, and the message names the field and what is allowed.
 
 use serde_json::{Value, json};
 
 use super::listeners::SOCKET;
-use super::support::{Session, bytes_of, harmless, object, said, say, shared, text};
+use super::support::{Session, allow_all, bytes_of, object, output, print_line, shared, text};
 
-/// Something that nobody should write, and what the answer must say: the field, and what would be right.
-struct Bad {
+/// An invalid profile, and what the answer must contain: the field, and what is allowed there.
+struct BadInput {
     what: &'static str,
     object: Value,
-    says: &'static [&'static str],
+    messages: &'static [&'static str],
 }
 
 const NAME: &str = "mistaken";
 
-fn contents(what: &'static str, contents: Value, says: &'static [&'static str]) -> Bad {
-    Bad { what, object: object(NAME, &contents), says }
+fn contents(what: &'static str, contents: Value, messages: &'static [&'static str]) -> BadInput {
+    BadInput { what, object: object(NAME, &contents), messages }
 }
 
-fn rules(what: &'static str, rules: Value, says: &'static [&'static str]) -> Bad {
-    contents(what, json!({ "defaultAction": "SCMP_ACT_ALLOW", "syscalls": rules }), says)
+fn rules(what: &'static str, rules: Value, messages: &'static [&'static str]) -> BadInput {
+    contents(what, json!({ "defaultAction": "SCMP_ACT_ALLOW", "syscalls": rules }), messages)
 }
 
-fn rule(what: &'static str, rule: Value, says: &'static [&'static str]) -> Bad {
-    rules(what, json!([rule]), says)
+fn rule(what: &'static str, rule: Value, messages: &'static [&'static str]) -> BadInput {
+    rules(what, json!([rule]), messages)
 }
 
-/// A profile with a listener that is as it should be, but for `fields`.
-fn listening(what: &'static str, fields: Value, says: &'static [&'static str]) -> Bad {
+/// A profile with a valid listener, except for `fields`.
+fn listening(what: &'static str, fields: Value, messages: &'static [&'static str]) -> BadInput {
     let mut whole = super::listeners::contents(SOCKET);
     whole.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
-    contents(what, whole, says)
+    contents(what, whole, messages)
 }
 
-fn argument(what: &'static str, argument: Value, says: &'static [&'static str]) -> Bad {
+fn argument(what: &'static str, argument: Value, messages: &'static [&'static str]) -> BadInput {
     let mut whole = json!({ "index": 0, "value": 1, "op": "SCMP_CMP_EQ" });
     whole.as_object_mut().unwrap().extend(argument.as_object().unwrap().clone());
-    rule(what, json!({ "names": ["read"], "action": "SCMP_ACT_LOG", "args": [whole] }), says)
+    rule(what, json!({ "names": ["read"], "action": "SCMP_ACT_LOG", "args": [whole] }), messages)
 }
 
-fn named(what: &'static str, name: &str, says: &'static [&'static str]) -> Bad {
-    Bad { what, object: object(name, &harmless(1)), says }
+fn named(what: &'static str, name: &str, messages: &'static [&'static str]) -> BadInput {
+    BadInput { what, object: object(name, &allow_all(1)), messages }
 }
 
 fn names(count: usize) -> Vec<String> {
     (0..count).map(|number| format!("never_called_{number}")).collect()
 }
 
-fn all() -> Vec<Bad> {
+fn all() -> Vec<BadInput> {
     let simple = || json!({ "names": ["read"], "action": "SCMP_ACT_LOG" });
     let arguments = |count: usize| {
         let argument = |index| json!({ "index": index % 6, "value": 1, "op": "SCMP_CMP_EQ" });
@@ -285,30 +285,30 @@ fn all() -> Vec<Bad> {
 #[test]
 fn bad_input_is_refused_with_a_message_that_helps_and_the_files_stay() {
     let cluster = shared();
-    let applied = cluster.profile(NAME, &harmless(0));
-    applied.ready();
+    let applied = cluster.profile(NAME, &allow_all(0));
+    applied.wait_ready();
     let listings = listings(&cluster);
     let mut table = String::from("\nWhat kubectl apply answers to bad input:\n");
     for bad in all() {
         let answer = cluster.try_apply(&bad.object).expect_err(bad.what);
         table += &format!("\n{}\n    {}\n", bad.what, shortened(&answer));
-        for words in bad.says {
+        for words in bad.messages {
             assert!(answer.contains(words), "{}: {answer}\nshould say: {words}", bad.what);
         }
         for (node, found) in applied.on_disks() {
-            assert_eq!(text(&found), text(&Some(bytes_of(&harmless(0)))), "{} on {node}", bad.what);
+            assert_eq!(text(&found), text(&Some(bytes_of(&allow_all(0)))), "{} on {node}", bad.what);
         }
     }
-    say(&table);
+    print_line(&table);
     assert_eq!(self::listings(&cluster), listings, "no other file came");
-    // With more than the API server's own word for it.
-    applied.ready();
+    // The files on the nodes show it too.
+    applied.wait_ready();
 }
 
-/// The names of all files of profiles on every node, of this test's names.
+/// The names of this test's files on every node.
 fn listings(cluster: &Session) -> Vec<String> {
     let mut names = Vec::new();
-    for node in cluster.disks() {
+    for node in cluster.node_list() {
         for entry in std::fs::read_dir(node.seccomp_dir().join("profiles")).unwrap() {
             let name = entry.unwrap().file_name().into_string().unwrap();
             if name.to_lowercase().starts_with("mis") || name.starts_with("nnn") {
@@ -320,7 +320,7 @@ fn listings(cluster: &Session) -> Vec<String> {
     names
 }
 
-/// An answer, on one line that can be quoted: beginning and end, where it holds the whole object in between.
+/// An answer on one line, shortened to its beginning and end if it contains the whole object.
 fn shortened(answer: &str) -> String {
     const MOST: usize = 700;
     let line: Vec<char> = answer.split_whitespace().collect::<Vec<_>>().join(" ").chars().collect();
@@ -342,9 +342,9 @@ fn the_largest_profile_that_the_schema_admits_becomes_ready() {
     let rule = |rule| json!({ "names": names(rule), "action": "SCMP_ACT_ERRNO", "errnoRet": 4094, "args": [argument(0), argument(5)] });
     let contents =
         json!({ "defaultAction": "SCMP_ACT_ALLOW", "syscalls": (0..512).map(rule).collect::<Vec<_>>() });
-    // An annotation with a copy of all of it, as `kubectl apply` makes one without this, would be too long.
+    // Without `--server-side`, `kubectl apply` copies the object into an annotation, which would be too long.
     let apply = ["apply", "--server-side", "-f", "-"];
-    let _ = said(cluster.kubectl_input(apply, &object("largest", &contents).to_string())).unwrap();
-    let applied = cluster.applied("largest");
-    applied.ready();
+    let _ = output(cluster.kubectl_input(apply, &object("largest", &contents).to_string())).unwrap();
+    let applied = cluster.existing("largest");
+    applied.wait_ready();
 }

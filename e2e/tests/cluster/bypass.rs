@@ -1,5 +1,5 @@
-//! Profiles that no schema would take: written while the definition took anything, as an older one did, or one that
-//! somebody replaced.
+//! Profiles that the schema rejects: written while the definition accepted anything, as an older one did, or one that
+//! an administrator replaced.
 
 use std::time::Duration;
 
@@ -10,12 +10,12 @@ use xtask::workspace::repository;
 
 use super::pages::Page;
 use super::support::{
-    Applied, LIMIT, Session, alone, bytes_of, complain, harmless, object, said, text, until,
+    AppliedProfile, LIMIT, Session, allow_all, alone, bytes_of, expect_cleanup, object, output, text, until,
 };
 
 const DEFINITION: &str = "seccompprofiles.seccomp.imjasonh.dev";
 
-/// The definition that takes anything, until this is dropped.
+/// A definition that accepts anything; the right one is restored when this is dropped.
 pub(crate) struct Permissive<'a> {
     session: &'a Session,
     strict: Value,
@@ -35,10 +35,10 @@ impl<'a> Permissive<'a> {
     }
 
     fn dry_run(&self, object: &Value) -> Result<String, String> {
-        said(self.session.kubectl_input(["create", "--dry-run=server", "-f", "-"], &object.to_string()))
+        output(self.session.kubectl_input(["create", "--dry-run=server", "-f", "-"], &object.to_string()))
     }
 
-    /// Puts the right definition back and waits until it is in force.
+    /// Restores the right definition and waits until it is in force.
     pub(crate) fn end(self) {
         put(self.session, &self.strict).unwrap();
         let probe = object("probe", &json!("no object"));
@@ -48,21 +48,21 @@ impl<'a> Permissive<'a> {
 
 impl Drop for Permissive<'_> {
     fn drop(&mut self) {
-        complain(put(self.session, &self.strict));
-        // Whoever patches a field owns it, and helm would refuse to apply the chart over that ever after.
+        expect_cleanup(put(self.session, &self.strict));
+        // The manager of a patch owns the field, and helm would refuse to apply the chart from then on.
         let chart = repository().join("charts").join(NAMESPACE);
-        complain(self.session.client().install_chart(&chart, &["--force-conflicts"]).map(drop));
+        expect_cleanup(self.session.client().install_chart(&chart, &["--force-conflicts"]).map(drop));
     }
 }
 
 fn put(session: &Session, versions: &Value) -> Result<(), String> {
     let patch = json!([{ "op": "replace", "path": "/spec/versions", "value": versions }]).to_string();
-    said(session.kubectl(["patch", "crd", DEFINITION, "--type=json", "--patch", &patch])).map(drop)
+    output(session.kubectl(["patch", "crd", DEFINITION, "--type=json", "--patch", &patch])).map(drop)
 }
 
-/// Those whose types the rules of the right definition cannot be evaluated on: once it is back, the API server refuses
-/// every write of theirs, the removal of a finalizer among them, until somebody puts contents in that are a profile.
-const HELD_BY_SCHEMA: [&str; 9] = [
+/// Profiles with types on which the right definition's rules cannot be evaluated: once it is restored, the API server
+/// refuses every write to them, including the removal of a finalizer, until their contents are a valid profile.
+const NOT_WRITABLE: [&str; 9] = [
     "bad-no-spec",
     "bad-spec-null",
     "bad-contents-text",
@@ -74,14 +74,14 @@ const HELD_BY_SCHEMA: [&str; 9] = [
     "bad-index-text",
 ];
 
-/// Those that a stricter release would refuse. They stay editable: the API server asks no more of a field that an
-/// update leaves as it was.
+/// Profiles that a stricter release would refuse. They stay editable: the API server does not validate a field that an
+/// update does not change.
 const OF_AN_EARLIER_RELEASE: [&str; 2] = ["bad-default-errno-4095", "bad-errno-4095"];
 
-/// What lets such a one be written again.
-const MEND: &str = r#"{"spec":{"contents":{"defaultAction":"SCMP_ACT_ALLOW","syscalls":null}}}"#;
+/// The patch after which such a profile can be written again.
+const REPAIR_PATCH: &str = r#"{"spec":{"contents":{"defaultAction":"SCMP_ACT_ALLOW","syscalls":null}}}"#;
 
-/// Objects with their names and what the condition `Accepted` must say of them.
+/// Objects with their names and the text that their condition `Accepted` must contain.
 fn bad() -> Vec<(String, Value, &'static str)> {
     let whole = |name: &str, rest: Value, says| {
         let mut whole = object(name, &Value::Null);
@@ -102,7 +102,7 @@ fn bad() -> Vec<(String, Value, &'static str)> {
         whole("bad-no-spec", json!({}), "spec.contents"),
         whole("bad-spec-null", json!({ "spec": null }), "spec.contents"),
         whole("bad-spec-number", json!({ "spec": 7 }), "spec.contents"),
-        whole("bad-spec-list", json!({ "spec": [{ "contents": harmless(0) }] }), "spec.contents"),
+        whole("bad-spec-list", json!({ "spec": [{ "contents": allow_all(0) }] }), "spec.contents"),
         whole("bad-no-contents", json!({ "spec": {} }), "spec.contents"),
         contents("bad-contents-text", json!("{\"defaultAction\":\"SCMP_ACT_LOG\"}"), "spec.contents"),
         contents("bad-contents-list", json!([]), "spec.contents"),
@@ -128,7 +128,7 @@ fn bad() -> Vec<(String, Value, &'static str)> {
             json!({ "names": [0], "action": "SCMP_ACT_LOG" }),
             "spec.contents.syscalls[0].names",
         ),
-        // The sketch that this grew from had text for arguments.
+        // The project's prototype had text for arguments.
         rule(
             "bad-go-arguments",
             json!({ "names": ["read"], "action": "SCMP_ACT_LOG", "args": ["0", "1"] }),
@@ -138,7 +138,7 @@ fn bad() -> Vec<(String, Value, &'static str)> {
         argument("bad-value-negative", json!({ "index": 0, "value": -1, "op": "SCMP_CMP_EQ" }), ".value"),
         argument("bad-index-text", json!({ "index": "0", "value": 1, "op": "SCMP_CMP_EQ" }), ".index"),
         argument("bad-operator", json!({ "index": 0, "value": 1, "op": "==" }), ".op"),
-        // An earlier definition took these, and no container started under them.
+        // An earlier definition accepted these, and no container started under them.
         contents(
             OF_AN_EARLIER_RELEASE[0],
             json!({ "defaultAction": "SCMP_ACT_ERRNO", "defaultErrnoRet": 4095 }),
@@ -160,12 +160,12 @@ fn bad() -> Vec<(String, Value, &'static str)> {
             json!({ "defaultAction": "SCMP_ACT_LOG", "syscalls": (0..60).map(|_| json!({ "names": many(1000), "action": "SCMP_ACT_ALLOW" })).collect::<Vec<_>>() }),
             "spec.contents",
         ),
-        (long.clone(), object(&long, &harmless(0)), "at most 240"),
-        (longest.clone(), object(&longest, &harmless(0)), "at most 240"),
+        (long.clone(), object(&long, &allow_all(0)), "at most 240"),
+        (longest.clone(), object(&longest, &allow_all(0)), "at most 240"),
     ]
 }
 
-/// Uid and restarts of every pod of ours.
+/// The uid and the restarts of every pod of ours.
 fn pods(cluster: &Session) -> Vec<String> {
     let pods = cluster.json(["-n", "seccomp-profile", "get", "pods"]);
     let line = |pod: &Value| {
@@ -175,20 +175,20 @@ fn pods(cluster: &Session) -> Vec<String> {
     pods["items"].as_array().unwrap().iter().map(line).collect()
 }
 
-/// One profile comes, changes and goes as ever.
-fn a_good_one_lives(cluster: &Session, name: &str) {
-    let good = cluster.profile(name, &harmless(0));
-    good.ready();
-    good.update(&harmless(1));
+/// Checks that a valid profile can be created, changed and deleted.
+fn check_good_profile(cluster: &Session, name: &str) {
+    let good = cluster.profile(name, &allow_all(0));
+    good.wait_ready();
+    good.update(&allow_all(1));
     good.until("being Ready anew", LIMIT, |view| view.is_ready());
-    good.ready();
+    good.wait_ready();
     cluster.ok(["delete", "seccompprofile", name, "--timeout=30s"]);
-    for node in cluster.disks() {
+    for node in cluster.node_list() {
         assert_eq!(disk::bytes(&node, name).unwrap(), None, "{}", node.name());
     }
 }
 
-fn rejected(bad: &[(Applied<'_>, &'static str)]) {
+fn check_rejected(bad: &[(AppliedProfile<'_>, &'static str)]) {
     for (profile, says) in bad {
         let name = &profile.name;
         let view = profile.until("being Rejected", LIMIT, |view| view.state() == "Rejected");
@@ -209,69 +209,69 @@ fn rejected(bad: &[(Applied<'_>, &'static str)]) {
 }
 
 #[test]
-fn profiles_that_no_schema_would_take_are_rejected_one_by_one_and_stop_no_other() {
+fn profiles_that_no_schema_would_accept_are_rejected_one_by_one_and_block_no_other() {
     let cluster = alone();
-    let standing = cluster.profile("standing", &harmless(0));
-    standing.ready();
-    let spoilt = cluster.profile("spoilt", &harmless(0));
-    spoilt.ready();
+    let standing = cluster.profile("standing", &allow_all(0));
+    standing.wait_ready();
+    let spoilt = cluster.profile("spoilt", &allow_all(0));
+    spoilt.wait_ready();
     let before = pods(&cluster);
 
     let permissive = Permissive::new(&cluster);
     let mut bad_ones = Vec::new();
     for (name, object, says) in bad() {
-        let profile = cluster.applied(&name);
-        said(cluster.kubectl_input(["create", "-f", "-"], &object.to_string())).unwrap_or_else(|error| {
+        let profile = cluster.existing(&name);
+        output(cluster.kubectl_input(["create", "-f", "-"], &object.to_string())).unwrap_or_else(|error| {
             panic!("{name}: {}", error.chars().take(500).collect::<String>());
         });
         bad_ones.push((profile, says));
     }
-    // Two more, to be deleted under the definition that they came with.
+    // Two more, to be deleted under the definition with which they were created.
     let brief =
         [("brief-text", json!("text")), ("brief-arguments", json!({ "syscalls": [{ "args": ["0"] }] }))];
     let _brief = brief.each_ref().map(|(name, contents)| cluster.profile(name, contents));
-    // What the sketch's webhook stored: an empty name beside names. It is good.
+    // The prototype's webhook stored an empty name beside names, which is valid.
     let of_the_sketch = json!({
         "defaultAction": "SCMP_ACT_ALLOW",
         "syscalls": [{ "name": "", "names": ["never_called"], "action": "SCMP_ACT_LOG", "args": [] }],
     });
     let sketch = cluster.profile("of-the-sketch", &of_the_sketch);
-    // A profile that was good keeps its files.
+    // A profile that was valid keeps its files.
     let patch = json!({ "spec": { "contents": { "defaultAction": 0 } } }).to_string();
     cluster.ok(["patch", "seccompprofile", "spoilt", "--type=merge", "--patch", &patch]);
-    // A status of another world.
+    // A status that no operator writes.
     let patch =
         json!({ "status": { "state": 7, "conditions": "none", "nodes": [], "removal": ["Approved"] } });
     let status = ["patch", "seccompprofile", "standing", "--subresource=status", "--type=merge", "--patch"];
     cluster.ok([status[0], status[1], status[2], status[3], status[4], status[5], &patch.to_string()]);
 
-    rejected(&bad_ones);
+    check_rejected(&bad_ones);
     until("the true status of standing", LIMIT, || (standing.view().state() == "Ready").then_some(()));
-    standing.ready();
-    sketch.ready();
+    standing.wait_ready();
+    sketch.wait_ready();
     spoilt.until("being Rejected", LIMIT, |view| view.state() == "Rejected");
-    a_good_one_lives(&cluster, "good-beside-bad");
+    check_good_profile(&cluster, "good-beside-bad");
     assert_eq!(pods(&cluster), before, "nobody crashed");
 
     for (name, _) in &brief {
         cluster.ok(["delete", "seccompprofile", name, "--timeout=30s"]);
     }
 
-    // As it is once the cluster has the right definition again.
+    // Once the cluster has the right definition again.
     permissive.end();
-    a_good_one_lives(&cluster, "good-after-bad");
+    check_good_profile(&cluster, "good-after-bad");
     assert_eq!(pods(&cluster), before, "nobody crashed");
     for component in ["node-agent", "operator"] {
         let selector = format!("--selector=app.kubernetes.io/component={component}");
         cluster.ok(["-n", "seccomp-profile", "delete", "pods", &selector, "--timeout=60s"]);
     }
-    cluster.rolled_out();
-    a_good_one_lives(&cluster, "good-after-restart");
-    rejected(&bad_ones);
-    standing.ready();
-    sketch.ready();
+    cluster.wait_rolled_out();
+    check_good_profile(&cluster, "good-after-restart");
+    check_rejected(&bad_ones);
+    standing.wait_ready();
+    sketch.wait_ready();
     for (node, found) in spoilt.on_disks() {
-        assert_eq!(text(&found), text(&Some(bytes_of(&harmless(0)))), "the spoilt one's file on {node}");
+        assert_eq!(text(&found), text(&Some(bytes_of(&allow_all(0)))), "the spoilt one's file on {node}");
     }
     for name in OF_AN_EARLIER_RELEASE {
         cluster.ok(["label", "seccompprofile", name, "team=security"]);
@@ -290,28 +290,28 @@ fn profiles_that_no_schema_would_take_are_rejected_one_by_one_and_stop_no_other(
     let (held, free): (Vec<&str>, Vec<&str>) = bad_ones
         .iter()
         .map(|(profile, _)| profile.name.as_str())
-        .partition(|name| HELD_BY_SCHEMA.contains(name));
+        .partition(|name| NOT_WRITABLE.contains(name));
     for name in free {
         cluster.ok(["wait", "--for=delete", "--timeout=30s", &format!("seccompprofile/{name}")]);
     }
-    // As the runbook says.
+    // As the runbook describes.
     let runbook = Page::read("docs/runbooks/SeccompProfileDeletionStuck.md").text;
     assert!(runbook.contains(&format!(
-        "`kubectl patch seccompprofiles.seccomp.imjasonh.dev PROFILE --type=merge -p '{MEND}'`"
+        "`kubectl patch seccompprofiles.seccomp.imjasonh.dev PROFILE --type=merge -p '{REPAIR_PATCH}'`"
     )));
     for name in held {
         let finalizers = r#"{"metadata":{"finalizers":null}}"#;
         let by_hand =
             cluster.kubectl(["patch", "seccompprofile", name, "--type=merge", "--patch", finalizers]);
         assert!(by_hand.is_err(), "{name}: the API server lets nobody take a finalizer off");
-        cluster.ok(["patch", "seccompprofile", name, "--type=merge", "--patch", MEND]);
+        cluster.ok(["patch", "seccompprofile", name, "--type=merge", "--patch", REPAIR_PATCH]);
         cluster.ok(["wait", "--for=delete", "--timeout=30s", &format!("seccompprofile/{name}")]);
     }
     cluster.ok(["delete", "seccompprofile", "spoilt", "--timeout=30s"]);
     for (node, found) in spoilt.on_disks() {
         assert_eq!(text(&found), None, "the spoilt one's file on {node}");
     }
-    standing.ready();
+    standing.wait_ready();
     until("no bad profile left", Duration::from_secs(5), || {
         let left = cluster.ok(["get", "seccompprofiles", "-o", "name"]);
         (!left.contains("bad-") && !left.contains("nnn")).then_some(())

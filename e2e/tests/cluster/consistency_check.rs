@@ -1,4 +1,4 @@
-//! A witness of one profile: a thread that holds everything that is shown of it against the disks.
+//! A thread that compares every published status of one profile with the disks.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,19 +9,19 @@ use std::time::Duration;
 use cluster::{Cluster, Layout};
 use e2e::view::{ProfileView, Watch, disk};
 
-use super::support::{Applied, until};
+use super::support::{AppliedProfile, until};
 
-/// The thread.
-pub(crate) struct Witness {
+/// The running check.
+pub(crate) struct ConsistencyCheck {
     stop: Arc<AtomicBool>,
-    /// How often each object of the name, by its uid, was shown Ready and right.
+    /// How often each object of the name, by its uid, was Ready with the right files.
     ready: Arc<Mutex<BTreeMap<String, u32>>>,
     thread: JoinHandle<Vec<String>>,
 }
 
-impl Witness {
-    /// Looks at everything that is shown of a profile, and of others that follow under its name, from now on.
-    pub(crate) fn of(profile: &Applied<'_>) -> Self {
+impl ConsistencyCheck {
+    /// Checks every status of a profile, and of later ones with its name, from now on.
+    pub(crate) fn start(profile: &AppliedProfile<'_>) -> Self {
         let cluster = Cluster::attach(&Layout::from_environment()).unwrap();
         let watch = Watch::objects(cluster.client(), &["seccompprofile", &profile.name]).unwrap();
         let (stop, ready) = (Arc::new(AtomicBool::new(false)), Arc::<Mutex<BTreeMap<_, _>>>::default());
@@ -34,8 +34,8 @@ impl Witness {
                 if event.kind == "DELETED" || !view.is_ready() {
                     continue;
                 }
-                match lie(&cluster, &view) {
-                    Some(lie) => wrong.push(lie),
+                match inconsistency(&cluster, &view) {
+                    Some(inconsistency) => wrong.push(inconsistency),
                     None => *lock(&seen).entry(view.text("/metadata/uid").to_owned()).or_insert(0) += 1,
                 }
             }
@@ -44,8 +44,8 @@ impl Witness {
         Self { stop, ready, thread }
     }
 
-    /// Waits until the object that is there now was shown Ready, and was.
-    pub(crate) fn sees_ready(&self, profile: &Applied<'_>, limit: Duration) {
+    /// Waits until the present object was Ready with the right files.
+    pub(crate) fn wait_seen_ready(&self, profile: &AppliedProfile<'_>, limit: Duration) {
         let view = profile.view();
         let uid = view.text("/metadata/uid");
         until(&format!("the witness seeing {} Ready", profile.name), limit, || {
@@ -53,8 +53,8 @@ impl Witness {
         });
     }
 
-    /// Ends it; fails with what it saw that was not so, or when it saw fewer than `objects` of them Ready.
-    pub(crate) fn close(self, objects: usize) {
+    /// Ends the check; fails if a status was wrong, or if another number of objects than `objects` was Ready.
+    pub(crate) fn finish(self, objects: usize) {
         self.stop.store(true, Ordering::Relaxed);
         let wrong = self.thread.join().unwrap();
         assert_eq!(wrong, Vec::<String>::new());
@@ -67,9 +67,9 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// What is wrong with a profile that is shown Ready: another hash than that of its contents, or more nodes counted
-/// than there are disks that hold them.
-fn lie(cluster: &Cluster, view: &ProfileView) -> Option<String> {
+/// What is wrong with a status that is Ready: another hash than that of its contents, or more nodes counted
+/// than there are disks with these contents.
+fn inconsistency(cluster: &Cluster, view: &ProfileView) -> Option<String> {
     let wanted = view.canonical().unwrap().hash().to_string();
     let nodes = cluster.nodes().unwrap();
     let found: Vec<_> =

@@ -1,129 +1,139 @@
-//! Profiles go while nodes do not answer.
+//! Deletions while nodes are unreachable.
 
 use std::time::{Duration, Instant};
 
 use cluster::{Node, NodeDaemon};
 use e2e::view::disk;
 
-use super::added_nodes::Guest;
-use super::consistency_check::Witness;
-use super::support::{Applied, LIMIT, Session, alone, bytes_of, harmless, say, sleeper, text, until};
+use super::added_nodes::AddedNode;
+use super::consistency_check::ConsistencyCheck;
+use super::support::{
+    AppliedProfile, LIMIT, Session, allow_all, alone, bytes_of, print_line, sleeper, text, until,
+};
 
-/// How soon after the confirmation of every node that is waited for a profile must be gone.
+/// How soon a profile must be deleted once every awaited node has confirmed.
 const SOON: Duration = Duration::from_secs(10);
-/// How long Kubernetes may take to notice that a node does not answer: 20 s after its last word.
-const NOTICED: &str = "--timeout=60s";
+/// How long Kubernetes may take to notice that a node is unreachable: 20 s after its last heartbeat.
+const NOTICE_TIMEOUT: &str = "--timeout=60s";
 /// How long an agent may take to notice that its connection to the API server was cut.
-const BACK: Duration = Duration::from_secs(150);
+const RECONNECT_LIMIT: Duration = Duration::from_secs(150);
 
-/// Two nodes stay. One is cut off and its Node is deleted, later there is one again; one is cut off and stays a Node.
+/// Two nodes stay. One is cut off and its Node is deleted and later created again; one is cut off and keeps its Node.
 #[test]
-fn nodes_that_do_not_answer_hold_no_deletion_and_are_swept_when_they_are_back() {
+fn unreachable_nodes_delay_no_deletion_and_their_files_are_removed_when_they_are_back() {
     let cluster = alone();
     let [trapped, used, renewed] =
-        ["trapped", "used-there", "renewed"].map(|name| cluster.profile(name, &harmless(0)));
-    let guests = Guest::two(&cluster);
-    let [staying, leaving] = guests.each_ref().map(|guest| &guest.node);
+        ["trapped", "used-there", "renewed"].map(|name| cluster.profile(name, &allow_all(0)));
+    let added = AddedNode::add_two(&cluster);
+    let [staying, leaving] = added.each_ref().map(|added| &added.node);
     for profile in [&trapped, &used, &renewed] {
-        profile.ready();
+        profile.wait_ready();
     }
     let mut pod = sleeper("user-there", &used.name);
     pod["spec"]["nodeName"] = staying.name().into();
     let pod = cluster.pod(&pod);
-    pod.running();
-    let witness = Witness::of(&renewed);
+    pod.wait_running();
+    let check = ConsistencyCheck::start(&renewed);
 
     a_deletion_ends_with_the_node_that_it_waits_for(&cluster, &trapped, leaving);
     a_pod_holds_a_profile_until_its_node_is_unreachable(&cluster, &used, staying);
     let lost = [staying, leaving];
-    a_profile_is_renewed_without_the_nodes_that_do_not_answer(&cluster, &renewed, &witness, lost);
+    a_profile_is_renewed_without_the_nodes_that_do_not_answer(&cluster, &renewed, &check, lost);
 
     let start = Instant::now();
     lost.iter().for_each(|node| node.heal().unwrap());
-    // A kubelet registers its node when it starts and at no other time. A kube-proxy ends when it hears that its Node was
-    // deleted, sooner or later after the link is there again, and is started again where it is supervised.
+    // A kubelet registers its node only when it starts. A kube-proxy ends when its watch reports that its Node was
+    // deleted, some time after the link is restored, and a supervisor would restart it.
     for daemon in [NodeDaemon::Kubelet, NodeDaemon::KubeProxy] {
         leaving.kill(daemon).unwrap();
         leaving.start(daemon).unwrap();
     }
     lost.iter().for_each(|node| node.wait_ready().unwrap());
     for node in lost {
-        until(&format!("{} having what it should", node.name()), BACK, || {
+        until(&format!("{} having what it should", node.name()), RECONNECT_LIMIT, || {
             let swept = [&trapped, &used].map(|profile| disk::bytes(node, &profile.name).unwrap().is_none());
-            let renewed = disk::bytes(node, &renewed.name).unwrap() == Some(bytes_of(&harmless(1)));
+            let renewed = disk::bytes(node, &renewed.name).unwrap() == Some(bytes_of(&allow_all(1)));
             (swept == [true, true] && renewed).then_some(())
         });
-        say(&format!("{} was swept {:.1} s after its link was mended", node.name(), seconds(start)));
+        print_line(&format!("{} was swept {:.1} s after its link was mended", node.name(), seconds(start)));
     }
     renewed.until("being Ready on all nodes again", LIMIT, |view| view.is_ready() && view.ready() == "4/4");
-    renewed.ready();
-    witness.close(2);
+    renewed.wait_ready();
+    check.finish(2);
 }
 
-/// The trap: the node is waited for, then nobody can ever confirm for it.
-fn a_deletion_ends_with_the_node_that_it_waits_for(cluster: &Session, profile: &Applied<'_>, leaving: &Node) {
+/// The operator waits for the node, which is then deleted, so that it can never confirm.
+fn a_deletion_ends_with_the_node_that_it_waits_for(
+    cluster: &Session,
+    profile: &AppliedProfile<'_>,
+    leaving: &Node,
+) {
     leaving.partition().unwrap();
     profile.begin_deletion();
-    profile.confirmed(&others(cluster, &[leaving]));
+    profile.wait_confirmed(&nodes_except(cluster, &[leaving]));
     let confirmed = Instant::now();
-    let message = profile.condition("Deleting", "RemovingFiles");
+    let message = profile.wait_condition("Deleting", "RemovingFiles");
     assert!(message.contains(&leaving.name()), "{message}");
     leaving.delete_object().unwrap();
-    gone_soon_after(profile, confirmed);
-    still_there(profile, leaving);
+    assert_gone_soon(profile, confirmed);
+    assert_old_file(profile, leaving);
 }
 
 fn a_pod_holds_a_profile_until_its_node_is_unreachable(
     cluster: &Session,
-    profile: &Applied<'_>,
+    profile: &AppliedProfile<'_>,
     staying: &Node,
 ) {
     staying.partition().unwrap();
     profile.begin_deletion();
-    let message = profile.condition("Deleting", "InUse");
+    let message = profile.wait_condition("Deleting", "InUse");
     assert!(message.contains("default/user-there"), "{message}");
     let unknown = r#"--for=jsonpath={.status.conditions[?(@.type=="Ready")].status}=Unknown"#;
-    cluster.ok(["wait", unknown, NOTICED, &format!("node/{}", staying.name())]);
-    gone_soon_after(profile, Instant::now());
-    still_there(profile, staying);
-    let note = cluster.event(&profile.name, "CutOffPods");
+    cluster.ok(["wait", unknown, NOTICE_TIMEOUT, &format!("node/{}", staying.name())]);
+    assert_gone_soon(profile, Instant::now());
+    assert_old_file(profile, staying);
+    let note = cluster.wait_event(&profile.name, "CutOffPods");
     assert!(note.contains("an unreachable node"), "{note}");
 }
 
 fn a_profile_is_renewed_without_the_nodes_that_do_not_answer(
     cluster: &Session,
-    profile: &Applied<'_>,
-    witness: &Witness,
+    profile: &AppliedProfile<'_>,
+    check: &ConsistencyCheck,
     lost: [&Node; 2],
 ) {
-    witness.sees_ready(profile, LIMIT);
+    check.wait_seen_ready(profile, LIMIT);
     profile.begin_deletion();
-    profile.confirmed(&others(cluster, &lost));
-    gone_soon_after(profile, Instant::now());
-    profile.update(&harmless(1));
-    witness.sees_ready(profile, LIMIT);
+    profile.wait_confirmed(&nodes_except(cluster, &lost));
+    assert_gone_soon(profile, Instant::now());
+    profile.update(&allow_all(1));
+    check.wait_seen_ready(profile, LIMIT);
     let view = profile.until("counting the unreachable node", LIMIT, |view| view.ready() == "2/3");
     assert!(view.is_ready(), "{}", view.json());
     assert_eq!(view.count("unreachable"), Some(1));
-    lost.iter().for_each(|node| still_there(profile, node));
+    lost.iter().for_each(|node| assert_old_file(profile, node));
 }
 
-fn others(cluster: &Session, than: &[&Node]) -> Vec<Node> {
-    let mut nodes = cluster.disks();
+fn nodes_except(cluster: &Session, than: &[&Node]) -> Vec<Node> {
+    let mut nodes = cluster.node_list();
     nodes.retain(|node| than.iter().all(|other| other.id() != node.id()));
     nodes
 }
 
-fn gone_soon_after(profile: &Applied<'_>, confirmed: Instant) {
-    profile.gone(LIMIT);
-    say(&format!("{} was gone {:.2} s after the others had confirmed", profile.name, seconds(confirmed)));
+fn assert_gone_soon(profile: &AppliedProfile<'_>, confirmed: Instant) {
+    profile.wait_gone(LIMIT);
+    print_line(&format!(
+        "{} was gone {:.2} s after the others had confirmed",
+        profile.name,
+        seconds(confirmed)
+    ));
     assert!(confirmed.elapsed() < SOON, "{:?}", confirmed.elapsed());
 }
 
-/// The first contents lie on a node that has not heard of anything else.
-fn still_there(profile: &Applied<'_>, node: &Node) {
+/// Checks that an unreachable node still has the first contents.
+fn assert_old_file(profile: &AppliedProfile<'_>, node: &Node) {
     let found = disk::bytes(node, &profile.name).unwrap();
-    assert_eq!(text(&found), text(&Some(bytes_of(&harmless(0)))), "{} on {}", profile.name, node.name());
+    assert_eq!(text(&found), text(&Some(bytes_of(&allow_all(0)))), "{} on {}", profile.name, node.name());
 }
 
 fn seconds(since: Instant) -> f64 {

@@ -1,4 +1,4 @@
-//! Disks that refuse, on real file systems: a small ext4 on a loop device and a tmpfs, each mounted on a node where
+//! Disks with errors, on real file systems: a small ext4 on a loop device and a tmpfs, each mounted on a node where
 //! the profiles lie.
 
 use std::fs::{self, File, Permissions};
@@ -13,11 +13,12 @@ use serde_json::Value;
 
 use super::drift::DAMAGES;
 use super::support::{
-    Applied, LIMIT, Session, alone, bytes_of, complain, harmless, say, until, until_as_it_was, until_mended,
+    AppliedProfile, LIMIT, Session, allow_all, alone, bytes_of, expect_cleanup, print_line, until,
+    until_repaired, until_restored,
 };
 
-/// How soon all must be well once the cause is gone.
-pub(crate) const HEALED: Duration = Duration::from_secs(10);
+/// How soon everything must be right once the cause is removed.
+pub(crate) const RECOVERY_LIMIT: Duration = Duration::from_secs(10);
 
 /// Where the profiles' directory lies on a node.
 const SECCOMP: &str = "/var/lib/kubelet/seccomp";
@@ -30,7 +31,7 @@ pub(crate) struct OnSmallDisk<'a> {
 
 impl<'a> OnSmallDisk<'a> {
     pub(crate) fn new(cluster: &'a Session, kind: SmallDisk) -> Self {
-        let node = cluster.disks().remove(0);
+        let node = cluster.node_list().remove(0);
         node.mount(kind, SECCOMP).unwrap();
         let disk = Self { cluster, node };
         replace_agent(cluster, &disk.node);
@@ -53,7 +54,7 @@ impl<'a> OnSmallDisk<'a> {
 
 impl Drop for OnSmallDisk<'_> {
     fn drop(&mut self) {
-        complain(self.node.unmount(SECCOMP));
+        expect_cleanup(self.node.unmount(SECCOMP));
         replace_agent(self.cluster, &self.node);
     }
 }
@@ -72,12 +73,12 @@ pub(crate) fn agent(cluster: &Session, node: &Node) -> Value {
 
 const AGENTS: &str = "--selector=app.kubernetes.io/component=node-agent";
 
-/// Another pod takes the place of a node's agent, and sees what is mounted there now.
+/// Replaces a node's agent by another pod, which sees the present mounts.
 pub(crate) fn replace_agent(cluster: &Session, node: &Node) {
     let before = agent(cluster, node);
     if let Some(name) = before["metadata"]["name"].as_str() {
         let delete = ["-n", "seccomp-profile", "delete", "pod", name, "--timeout=60s"];
-        complain(cluster.kubectl(delete).map(drop));
+        expect_cleanup(cluster.kubectl(delete).map(drop));
     }
     until(&format!("another agent on {}", node.name()), 2 * LIMIT, || {
         let now = agent(cluster, node);
@@ -89,12 +90,12 @@ pub(crate) fn replace_agent(cluster: &Session, node: &Node) {
     });
 }
 
-/// Waits until the profile is shown as Ready, without a look at the disks.
-pub(crate) fn shown_ready(profile: &Applied<'_>, limit: Duration) -> ProfileView {
+/// Waits until the profile's status is Ready, and does not check the disks.
+pub(crate) fn wait_shown_ready(profile: &AppliedProfile<'_>, limit: Duration) -> ProfileView {
     profile.until("being Ready", limit, ProfileView::is_ready)
 }
 
-/// Takes every byte or inode that is left.
+/// Uses every byte or inode that is left.
 fn fill(mut take: impl FnMut(usize) -> std::io::Result<()>) {
     let full = (0..).find_map(|number| take(number).err()).unwrap();
     assert_eq!(full.kind(), std::io::ErrorKind::StorageFull, "{full}");
@@ -104,7 +105,7 @@ fn ballast(disk: &OnSmallDisk<'_>) -> PathBuf {
     disk.directory().join("ballast")
 }
 
-/// Name, the reason that must be given, how it comes and how it goes.
+/// The name, the reason that must be reported, how the fault is caused and how it is removed.
 pub(crate) type Fault = (&'static str, &'static str, fn(&OnSmallDisk<'_>), fn(&OnSmallDisk<'_>));
 
 pub(crate) const FAULTS: [Fault; 4] = [
@@ -113,7 +114,7 @@ pub(crate) const FAULTS: [Fault; 4] = [
         "DiskFull",
         |disk| {
             let mut file = File::create_new(ballast(disk)).unwrap();
-            // A flush may give back what was set aside for what did not fit.
+            // A flush may free blocks that were reserved for the failed write.
             let mut fitted = true;
             while std::mem::take(&mut fitted) {
                 fill(|_| file.write_all(&[0; 1024]).inspect(|()| fitted = true));
@@ -140,7 +141,7 @@ pub(crate) const FAULTS: [Fault; 4] = [
     ),
 ];
 
-/// A disk that is as it should be again, also after a failed assertion: else it cannot even be unmounted in order.
+/// Removes the fault when dropped, also after a failed assertion: otherwise the disk cannot be unmounted.
 pub(crate) struct Faulty<'a>(pub(crate) &'a OnSmallDisk<'a>, pub(crate) fn(&OnSmallDisk<'_>));
 
 impl Drop for Faulty<'_> {
@@ -149,14 +150,19 @@ impl Drop for Faulty<'_> {
     }
 }
 
-/// The old file stays, the report and the profile say why there is no new one, and all heals by itself.
-fn refuses(disk: &OnSmallDisk<'_>, profile: &Applied<'_>, (what, reason, comes, goes): Fault, number: usize) {
+/// The old file stays, the report and the profile give the reason, and once the fault is removed the agent recovers.
+fn check_fault(
+    disk: &OnSmallDisk<'_>,
+    profile: &AppliedProfile<'_>,
+    (what, reason, comes, goes): Fault,
+    number: usize,
+) {
     let path = disk.path(&profile.name);
-    let (old, new) = (bytes_of(&harmless(number)), bytes_of(&harmless(number + 1)));
+    let (old, new) = (bytes_of(&allow_all(number)), bytes_of(&allow_all(number + 1)));
     assert_eq!(fs::read(&path).unwrap(), old, "{what}");
     comes(disk);
     let faulty = Faulty(disk, goes);
-    profile.update(&harmless(number + 1));
+    profile.update(&allow_all(number + 1));
     let fails = |view: &ProfileView| {
         view.state() == "Failed" && view.json()["status"]["failures"][0]["reason"] == reason
     };
@@ -172,38 +178,38 @@ fn refuses(disk: &OnSmallDisk<'_>, profile: &Applied<'_>, (what, reason, comes, 
     let problems = report["status"]["report"]["problems"].as_array().unwrap();
     let problem = problems.iter().find(|problem| problem["name"] == profile.name.as_str()).unwrap();
     assert_eq!((&problem["state"], &problem["reason"]), (&"Failed".into(), &reason.into()), "{what}");
-    until_mended(&disk.cluster.disks()[1], &profile.name, &new);
+    until_repaired(&disk.cluster.node_list()[1], &profile.name, &new);
     assert_eq!(fs::read(&path).unwrap(), old, "{what}: the old file stays");
 
     drop(faulty);
     let gone = Instant::now();
-    until(&format!("{what}: the new file"), HEALED, || (fs::read(&path).ok()? == new).then_some(()));
+    until(&format!("{what}: the new file"), RECOVERY_LIMIT, || (fs::read(&path).ok()? == new).then_some(()));
     let on_disk = gone.elapsed();
-    let view = shown_ready(profile, HEALED.saturating_sub(gone.elapsed()));
+    let view = wait_shown_ready(profile, RECOVERY_LIMIT.saturating_sub(gone.elapsed()));
     assert!(view.json()["status"]["failures"].as_array().is_none_or(Vec::is_empty), "{what}");
     let shown = gone.elapsed();
-    say(&format!(
+    print_line(&format!(
         "{what}: on the disk {:.2} s after its end, Ready after {:.2} s",
         on_disk.as_secs_f64(),
         shown.as_secs_f64()
     ));
 }
 
-/// What somebody does to the files by hand.
-fn damaged(disk: &OnSmallDisk<'_>, profile: &Applied<'_>, number: usize) {
+/// Damages the file in every way of [`drift`](super::drift).
+fn check_damages(disk: &OnSmallDisk<'_>, profile: &AppliedProfile<'_>, number: usize) {
     let elsewhere = tempfile::NamedTempFile::new().unwrap();
     fs::write(elsewhere.path(), "not a profile").unwrap();
     for (what, damage) in DAMAGES {
         damage(&disk.path(&profile.name), elsewhere.path());
-        let took = until_as_it_was(&disk.path(&profile.name), &bytes_of(&harmless(number)));
-        say(&format!("{what}: mended after {:.2} s", took.as_secs_f64()));
-        shown_ready(profile, LIMIT);
+        let took = until_restored(&disk.path(&profile.name), &bytes_of(&allow_all(number)));
+        print_line(&format!("{what}: mended after {:.2} s", took.as_secs_f64()));
+        wait_shown_ready(profile, LIMIT);
         assert_eq!(fs::read_to_string(elsewhere.path()).unwrap(), "not a profile", "{what}");
     }
 }
 
-/// A directory with something in it is not the agent's to remove, even where its file was.
-fn blocked(disk: &OnSmallDisk<'_>, profile: &Applied<'_>, number: usize) {
+/// The agent must not remove a directory with contents, even in the place of its file.
+fn check_directory_in_place(disk: &OnSmallDisk<'_>, profile: &AppliedProfile<'_>, number: usize) {
     let path = disk.path(&profile.name);
     put_directory(&path);
     let view = profile.until("being Failed", LIMIT, |view| view.state() == "Failed");
@@ -215,17 +221,20 @@ fn blocked(disk: &OnSmallDisk<'_>, profile: &Applied<'_>, number: usize) {
     assert_eq!(fs::read_to_string(path.join("theirs")).unwrap(), "theirs");
     fs::remove_dir_all(&path).unwrap();
     let gone = Instant::now();
-    until_as_it_was(&path, &bytes_of(&harmless(number)));
-    shown_ready(profile, HEALED.saturating_sub(gone.elapsed()));
-    say(&format!("a full directory in its place: Ready {:.2} s after its end", gone.elapsed().as_secs_f64()));
+    until_restored(&path, &bytes_of(&allow_all(number)));
+    wait_shown_ready(profile, RECOVERY_LIMIT.saturating_sub(gone.elapsed()));
+    print_line(&format!(
+        "a full directory in its place: Ready {:.2} s after its end",
+        gone.elapsed().as_secs_f64()
+    ));
 }
 
-/// Puts a directory with something in it in the place of a file.
+/// Replaces a file by a directory with contents.
 pub(crate) fn put_directory(path: &Path) {
     let prepared = path.with_extension("prepared");
     fs::create_dir(&prepared).unwrap();
     fs::write(prepared.join("theirs"), "theirs").unwrap();
-    // It cannot be renamed over a file, and the agent may put the file back in between.
+    // It cannot be renamed over a file, and the agent may restore the file in between.
     until("a directory in its place", LIMIT, || {
         fs::remove_file(path).ok()?;
         fs::rename(&prepared, path).ok()
@@ -235,21 +244,21 @@ pub(crate) fn put_directory(path: &Path) {
 fn on(kind: SmallDisk) {
     let cluster = alone();
     let disk = OnSmallDisk::new(&cluster, kind);
-    let profile = cluster.profile("on-a-small-disk", &harmless(0));
-    shown_ready(&profile, LIMIT);
+    let profile = cluster.profile("on-a-small-disk", &allow_all(0));
+    wait_shown_ready(&profile, LIMIT);
     for (number, fault) in FAULTS.into_iter().enumerate() {
-        refuses(&disk, &profile, fault, number);
+        check_fault(&disk, &profile, fault, number);
     }
-    damaged(&disk, &profile, FAULTS.len());
-    blocked(&disk, &profile, FAULTS.len());
+    check_damages(&disk, &profile, FAULTS.len());
+    check_directory_in_place(&disk, &profile, FAULTS.len());
 }
 
 #[test]
-fn on_a_small_ext4_every_fault_is_told_keeps_the_old_file_and_heals_by_itself() {
+fn on_a_small_ext4_every_fault_is_reported_keeps_the_old_file_and_is_recovered_from() {
     on(SmallDisk::Ext4);
 }
 
 #[test]
-fn on_a_tmpfs_every_fault_is_told_keeps_the_old_file_and_heals_by_itself() {
+fn on_a_tmpfs_every_fault_is_reported_keeps_the_old_file_and_is_recovered_from() {
     on(SmallDisk::Tmpfs);
 }

@@ -10,9 +10,9 @@ use e2e::view::disk;
 use profile::ContentHash;
 use serde_json::{Value, json};
 
-use super::support::{alone, bytes_of, harmless, shared, text};
+use super::support::{allow_all, alone, bytes_of, shared, text};
 
-/// As the examples and the stored objects of the project that this one continues have them. Its webhook stored an
+/// From the examples and the stored objects of the project that this one continues. Its webhook stored an
 /// empty `name` beside `names`.
 fn originals() -> [(&'static str, Value); 5] {
     let names = json!([
@@ -109,7 +109,7 @@ fn original_objects_apply_unchanged_and_their_canonical_bytes_lie_on_every_node(
     let cluster = shared();
     for (name, contents) in originals() {
         let applied = cluster.profile(name, &contents);
-        let view = applied.ready();
+        let view = applied.wait_ready();
         assert_eq!(view.json()["spec"]["contents"], contents, "the API server keeps what was applied");
         for (node, found) in applied.on_disks() {
             assert_eq!(text(&found), text(&Some(bytes_of(&contents))), "{name} on {node}");
@@ -132,7 +132,7 @@ fn numbers_above_the_signed_range_reach_the_file_whole() {
             ] }],
         }),
     );
-    applied.ready();
+    applied.wait_ready();
     for (node, found) in applied.on_disks() {
         let found = text(&found).unwrap();
         assert!(
@@ -151,8 +151,8 @@ fn waiting_for_all_to_be_ready_right_after_apply_never_returns_early() {
     let cluster = alone();
     let mut applied = Vec::new();
     for round in 0..ROUNDS {
-        let contents = harmless(round);
-        // The first rounds create, the others update.
+        let contents = allow_all(round);
+        // The first rounds create profiles, the others update them.
         match applied.get(round % PROFILES) {
             None => applied.push(cluster.profile(&format!("honest-{round}"), &contents)),
             Some(profile) => profile.update(&contents),
@@ -176,19 +176,19 @@ fn waiting_for_all_to_be_ready_right_after_apply_never_returns_early() {
 fn during_fifty_updates_the_file_is_never_missing_or_torn() {
     const UPDATES: usize = 50;
     let cluster = shared();
-    // Some kilobytes, so that a torn file could be seen.
+    // Some kilobytes, so that a partial write would be detected.
     let contents = |number: usize| {
         let names: Vec<_> = (0..300).map(|name| format!("never_called_{number}_{name}")).collect();
         json!({ "defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{ "names": names, "action": "SCMP_ACT_LOG" }] })
     };
     let applied = cluster.profile("updated", &contents(0));
-    let mut hash = applied.ready().content_hash().to_owned();
+    let mut hash = applied.wait_ready().content_hash().to_owned();
     let wanted = Mutex::new(BTreeSet::from([bytes_of(&contents(0))]));
     let known = |bytes: &[u8]| wanted.lock().unwrap_or_else(PoisonError::into_inner).contains(bytes);
     let over = AtomicBool::new(false);
     let readings = thread::scope(|scope| {
         let readers: Vec<_> = cluster
-            .disks()
+            .node_list()
             .into_iter()
             .map(|node| {
                 let (over, known) = (&over, &known);
@@ -212,7 +212,7 @@ fn during_fifty_updates_the_file_is_never_missing_or_torn() {
             wanted.lock().unwrap_or_else(PoisonError::into_inner).insert(bytes_of(&contents(number)));
             applied.update(&contents(number));
             if number % 5 == 0 {
-                let shown = applied.ready().content_hash().to_owned();
+                let shown = applied.wait_ready().content_hash().to_owned();
                 assert_ne!(shown, hash, "the hash changes with the contents");
                 hash = shown;
             }

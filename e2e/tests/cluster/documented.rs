@@ -1,5 +1,5 @@
-//! Every command in the documentation is run, and prints what the page shows. With `UPDATE_DOCS=1` the pages are made to
-//! show what is printed.
+//! Runs every command in the documentation and compares its output with the page. With `UPDATE_DOCS=1` the pages are
+//! updated to the output.
 
 use std::fmt::Write;
 use std::fs;
@@ -19,21 +19,21 @@ use super::disks;
 use super::pages::{Block, How, Page, is_shown};
 use super::plugin::PLUGIN;
 use super::removal::Reinstall;
-use super::stolen_token::program;
-use super::support::{LIMIT, Session, alone, harmless, say, sleeper, until};
+use super::stolen_token::pid_of;
+use super::support::{LIMIT, Session, allow_all, alone, print_line, sleeper, until};
 
-/// How long a reader needs at most from an empty cluster to a profile that is shown to be in force.
+/// The longest time from an empty cluster to a profile that is proved to be in force.
 const FIVE_MINUTES: Duration = Duration::from_secs(300);
 
-/// A reader with a checkout, the cluster's administrator.
+/// Runs the pages' commands as a reader with a checkout and the administrator's kubeconfig would.
 pub(crate) struct Reader<'a> {
     cluster: &'a Session,
     directory: tempfile::TempDir,
-    /// Words that stand for names on the page, with the names.
+    /// Placeholders on the page, with the names to use instead.
     names: Vec<(&'static str, String)>,
 }
 
-/// What was typed, what came, and how long it took.
+/// A command that was run, its output, and how long it took.
 struct Told {
     script: String,
     printed: String,
@@ -42,10 +42,10 @@ struct Told {
 
 impl<'a> Reader<'a> {
     pub(crate) fn of(cluster: &'a Session) -> Self {
-        // A node of an earlier test is gone before its report is.
+        // The Node of an earlier test is deleted before its report is.
         until("a report for each node", LIMIT, || {
             let reports = cluster.json(["get", "nodeprofilestatuses"]);
-            (reports["items"].as_array()?.len() == cluster.disks().len()).then_some(())
+            (reports["items"].as_array()?.len() == cluster.node_list().len()).then_some(())
         });
         let directory = tempfile::tempdir().unwrap();
         for folder in ["charts", "pods", "profiles"] {
@@ -59,12 +59,12 @@ impl<'a> Reader<'a> {
         self
     }
 
-    /// Gives the reader a file.
+    /// Copies a file into the reader's checkout.
     pub(crate) fn is_given(&self, name: &str, file: &Path) {
         fs::copy(file, self.directory.path().join(name)).unwrap();
     }
 
-    /// Runs the blocks of a page that `wanted` picks, in order, and holds what they print against the page.
+    /// Runs the blocks of a page that `wanted` selects, in order, and compares their output with the page.
     pub(crate) fn follows(&self, page: &mut Page, wanted: impl Fn(&Block) -> bool) {
         self.goes_through(page, wanted);
     }
@@ -83,7 +83,7 @@ impl<'a> Reader<'a> {
         told
     }
 
-    /// What a script prints, on both channels in one. It must end with this code.
+    /// Runs a script, which must end with this code, and returns its standard output and error together.
     fn types(&self, script: &str, code: i32, page: &str) -> String {
         let script =
             self.names.iter().fold(script.to_owned(), |script, (word, name)| script.replace(word, name));
@@ -98,14 +98,14 @@ impl<'a> Reader<'a> {
             .env("REGISTRY", "registry.local");
         let Output { status, stdout, .. } = shell.output().unwrap();
         let printed = String::from_utf8(stdout).unwrap();
-        say(&format!("{page}$ {script}{printed}"));
+        print_line(&format!("{page}$ {script}{printed}"));
         assert_eq!(status.code(), Some(code), "{page}: {script}{printed}");
         printed
     }
 }
 
 impl Drop for Reader<'_> {
-    /// What a page did not come to clear up would hold the next one.
+    /// Removes what a failed page left, because it would disturb the next page.
     fn drop(&mut self) {
         if thread::panicking() {
             let _ = self.cluster.kubectl(["delete", "deployments,pods", "--all", "--now", "--timeout=60s"]);
@@ -114,17 +114,17 @@ impl Drop for Reader<'_> {
     }
 }
 
-/// Whether the pages are to be made to show what is printed.
+/// Whether the pages are to be updated.
 fn update() -> bool {
     std::env::var_os("UPDATE_DOCS").is_some()
 }
 
 impl Page {
-    /// Holds what was printed against what the page shows, or writes it there.
+    /// Compares the output with the page, or writes it there.
     fn holds(&mut self, printed: Vec<(Range<usize>, String)>) {
-        // From the end, so that what is before stays where it is.
+        // From the end, so that earlier positions stay valid.
         for (at, printed) in printed.into_iter().rev() {
-            // Nobody sees spaces at the end of a line, and editors take them away.
+            // Spaces at the end of a line are invisible, and editors remove them.
             let lines: Vec<_> = printed.lines().map(str::trim_end).collect();
             let printed = format!("{}\n", lines.join("\n"));
             let differs = !is_shown(self.shown(&at), &printed);
@@ -145,7 +145,7 @@ impl Page {
     }
 }
 
-/// What a release and its profiles leave, other than files on nodes.
+/// What remains of a release and its profiles, except files on nodes.
 fn left(cluster: &Session) -> String {
     let crds = cluster.ok(["get", "crds", "-o", "name"]);
     let kinds = "all,serviceaccounts,roles,rolebindings,leases,clusterroles,clusterrolebindings,validatingadmissionpolicies,validatingadmissionpolicybindings";
@@ -159,9 +159,9 @@ fn left(cluster: &Session) -> String {
 fn everything_is_removed_as_documented_and_five_minutes_later_a_profile_is_in_force_again() {
     let cluster = alone();
     let _reinstall = Reinstall(&cluster);
-    let swept = cluster.profile("swept", &harmless(0));
-    swept.ready();
-    let files: Vec<_> = cluster.disks().iter().map(|node| swept.path(node)).collect();
+    let swept = cluster.profile("swept", &allow_all(0));
+    swept.wait_ready();
+    let files: Vec<_> = cluster.node_list().iter().map(|node| swept.path(node)).collect();
     let reader = Reader::of(&cluster);
     reader.follows(&mut Page::read("docs/removal.md"), |block| block.script.contains("delete crd"));
     assert!(files.iter().all(|file| !file.exists()), "{files:?}");
@@ -170,7 +170,10 @@ fn everything_is_removed_as_documented_and_five_minutes_later_a_profile_is_in_fo
     let start = Instant::now();
     let told = reader.goes_through(&mut Page::read("docs/tutorial/getting-started.md"), |_| true);
     let took = start.elapsed();
-    say(&format!("from nothing to a profile in force, and cleared up, in {:.1} s", took.as_secs_f64()));
+    print_line(&format!(
+        "from nothing to a profile in force, and cleared up, in {:.1} s",
+        took.as_secs_f64()
+    ));
     assert!(took < FIVE_MINUTES, "{took:?}");
     if update() {
         let mut text = format!("{:.0} s in all.\n", took.as_secs_f64());
@@ -227,8 +230,8 @@ fn the_readmes_profiles_and_pods_are_applied_as_documented() {
 #[test]
 fn the_logs_are_read_as_documented() {
     let cluster = alone();
-    // Another agent's log begins with this profile.
-    let node = cluster.disks().remove(0);
+    // The log of a new agent begins with this profile.
+    let node = cluster.node_list().remove(0);
     disks::replace_agent(&cluster, &node);
     let _audit = cluster.profile("audit", &cluster.file("profiles/audit.yaml")["spec"]["contents"]);
     let pod = disks::agent(&cluster, &node)["metadata"]["name"].as_str().unwrap().to_owned();
@@ -240,24 +243,24 @@ fn the_logs_are_read_as_documented() {
 }
 
 #[test]
-fn every_runbooks_commands_find_something_out() {
+fn every_runbooks_commands_print_what_the_page_shows() {
     let cluster = alone();
-    let node = cluster.disks().remove(0);
-    let profile = cluster.profile("looked-at", &harmless(0));
-    profile.ready();
+    let node = cluster.node_list().remove(0);
+    let profile = cluster.profile("looked-at", &allow_all(0));
+    profile.wait_ready();
     let user = cluster.pod(&sleeper("looker", "looked-at"));
-    user.running();
-    // So that there is a container before the present one, and something that was mended.
+    user.wait_running();
+    // So that there is a previous container, and a repaired file.
     let agent = |cluster: &Session| disks::agent(cluster, &node);
     let restarts = |cluster: &Session| {
         agent(cluster)["status"]["containerStatuses"][0]["restartCount"].as_i64().filter(|count| *count > 0)
     };
     if restarts(&cluster).is_none() {
-        // As the kernel does where memory is short. The kubelet starts it again.
-        let pid = program(&["/node-agent", &format!("--node-name={}", node.name())]).to_string();
+        // As the kernel does when memory is short. The kubelet restarts it.
+        let pid = pid_of(&["/node-agent", &format!("--node-name={}", node.name())]).to_string();
         xtask::command::output(Command::new("kill").args(["-KILL", &pid])).unwrap();
         until("the agent's next container", 2 * LIMIT, || restarts(&cluster));
-        cluster.rolled_out();
+        cluster.wait_rolled_out();
     }
     fs::write(disk::path(&node, "looked-at"), "{}").unwrap();
     let pod = agent(&cluster)["metadata"]["name"].as_str().unwrap().to_owned();

@@ -1,4 +1,4 @@
-//! What people and programs do to the files by hand.
+//! Others change, remove or occupy the files.
 
 use std::fs::{self, File, Permissions};
 use std::io::Write;
@@ -7,11 +7,11 @@ use std::path::Path;
 
 use e2e::view::disk;
 
-use super::support::{LIMIT, MENDED, bytes_of, harmless, say, shared, until, until_mended};
+use super::support::{LIMIT, REPAIR_LIMIT, allow_all, bytes_of, print_line, shared, until, until_repaired};
 
 pub(crate) type Damage = (&'static str, fn(&Path, &Path));
 
-/// Each does something to the first path; the second is a file of somebody else.
+/// Each damages the file at the first path; the second path is a foreign file.
 pub(crate) const DAMAGES: [Damage; 10] = [
     ("changed in place", |path, _| fs::write(path, "{}").unwrap()),
     ("emptied", |path, _| fs::write(path, "").unwrap()),
@@ -43,30 +43,30 @@ pub(crate) const DAMAGES: [Damage; 10] = [
 ];
 
 #[test]
-fn what_is_done_to_a_file_by_hand_is_undone_and_the_status_stays_true() {
+fn a_file_changed_by_hand_is_repaired_and_the_status_stays_right() {
     let cluster = shared();
-    let applied = cluster.profile("drifting", &harmless(0));
-    let before = applied.ready();
-    let node = &cluster.disks()[0];
+    let applied = cluster.profile("drifting", &allow_all(0));
+    let before = applied.wait_ready();
+    let node = &cluster.node_list()[0];
     let elsewhere = tempfile::NamedTempFile::new().unwrap();
     fs::write(elsewhere.path(), "not a profile").unwrap();
     for (what, damage) in DAMAGES {
         damage(&applied.path(node), elsewhere.path());
-        let took = until_mended(node, "drifting", &bytes_of(&harmless(0)));
-        say(&format!("{what}: mended after {:.2} s", took.as_secs_f64()));
-        let view = applied.ready();
+        let took = until_repaired(node, "drifting", &bytes_of(&allow_all(0)));
+        print_line(&format!("{what}: mended after {:.2} s", took.as_secs_f64()));
+        let view = applied.wait_ready();
         assert_eq!(view.content_hash(), before.content_hash(), "{what}");
         assert_eq!(fs::read_to_string(elsewhere.path()).unwrap(), "not a profile", "{what}");
     }
 }
 
 #[test]
-fn a_file_of_somebody_else_under_a_profiles_name_is_shown_and_stays_until_it_is_removed() {
+fn a_foreign_file_with_a_profiles_name_is_reported_and_is_never_removed() {
     let cluster = shared();
-    let disks = cluster.disks();
+    let disks = cluster.node_list();
     let path = disk::path(&disks[0], "claimed");
     fs::write(&path, "somebody's").unwrap();
-    let applied = cluster.profile("claimed", &harmless(0));
+    let applied = cluster.profile("claimed", &allow_all(0));
     let view = applied.until("being Failed", LIMIT, |view| view.state() == "Failed");
     let failure = &view.json()["status"]["failures"][0];
     assert_eq!(failure["node"], disks[0].name());
@@ -82,13 +82,13 @@ fn a_file_of_somebody_else_under_a_profiles_name_is_shown_and_stays_until_it_is_
     assert!(problems.iter().any(|problem| problem["name"] == "claimed" && problem["state"] == "Conflict"));
     assert_eq!(fs::read_to_string(&path).unwrap(), "somebody's");
 
-    // Not when its profile goes either.
+    // Deleting the profile keeps it.
     drop(applied);
     assert_eq!(fs::read_to_string(&path).unwrap(), "somebody's");
 
-    let applied = cluster.profile("claimed", &harmless(1));
+    let applied = cluster.profile("claimed", &allow_all(1));
     applied.until("being Failed again", LIMIT, |view| view.state() == "Failed");
     fs::remove_file(&path).unwrap();
-    applied.until("being Ready without that file", MENDED, |view| view.is_ready());
-    applied.ready();
+    applied.until("being Ready without that file", REPAIR_LIMIT, |view| view.is_ready());
+    applied.wait_ready();
 }

@@ -1,4 +1,4 @@
-//! Watches files on every node's disk so that nothing that happens to them escapes, however short it is.
+//! Watches files on every node's disk and detects every change, however short it is.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -15,13 +15,13 @@ use rustix::fd::OwnedFd;
 use rustix::fs::inotify::{self, CreateFlags, ReadFlags, WatchFlags};
 use rustix::io::Errno;
 
-use super::support::{bytes_of, harmless, shared, until_mended};
+use super::support::{allow_all, bytes_of, shared, until_repaired};
 
-/// How long the kernel's news is waited for between two looks at the files.
+/// How long it waits for the kernel's events between two reads of the files.
 const PAUSE: Timespec = Timespec { tv_sec: 0, tv_nsec: 2_000_000 };
 
-/// Files that are watched, until they are asked for what was seen.
-pub(crate) struct Watched {
+/// Files that are watched until [`FileWatch::end`].
+pub(crate) struct FileWatch {
     stop: Arc<AtomicBool>,
     nodes: Vec<JoinHandle<Seen>>,
 }
@@ -33,7 +33,7 @@ pub(crate) struct Seen {
     pub(crate) reads: usize,
 }
 
-impl Watched {
+impl FileWatch {
     /// Watches the files of these profiles, each with the bytes that it must have, from when this returns.
     pub(crate) fn on(nodes: &[Node], profiles: &BTreeMap<String, Vec<u8>>) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
@@ -41,25 +41,25 @@ impl Watched {
             let files: BTreeMap<PathBuf, Vec<u8>> =
                 profiles.iter().map(|(name, bytes)| (disk::path(node, name), bytes.clone())).collect();
             let directory = node.seccomp_dir().join(disk::DIRECTORY);
-            let news = news_of(&directory);
+            let events = watch_directory(&directory);
             let stop = stop.clone();
             thread::spawn(move || {
                 let mut seen = Seen::default();
                 while !stop.load(Ordering::Relaxed) {
-                    look(&files, &mut seen);
-                    let _ = poll(&mut [PollFd::new(&news, PollFlags::IN)], Some(&PAUSE));
-                    read(&news, &directory, &files, &mut seen);
+                    read_files(&files, &mut seen);
+                    let _ = poll(&mut [PollFd::new(&events, PollFlags::IN)], Some(&PAUSE));
+                    read(&events, &directory, &files, &mut seen);
                 }
-                // The kernel keeps what happened between the last look and the end, or before the first one.
-                read(&news, &directory, &files, &mut seen);
+                // The kernel queues events since the watch was added, also those after the last read of the files.
+                read(&events, &directory, &files, &mut seen);
                 seen
             })
         });
         let nodes = threads.collect();
-        Watched { stop, nodes }
+        FileWatch { stop, nodes }
     }
 
-    /// Everything that was seen on all nodes.
+    /// Ends the watch and returns every change on all nodes.
     pub(crate) fn end(self) -> Seen {
         self.stop.store(true, Ordering::Relaxed);
         let mut all = Seen::default();
@@ -72,8 +72,8 @@ impl Watched {
     }
 }
 
-/// Whatever changes a file in the directory, or the directory itself.
-fn news_of(directory: &Path) -> OwnedFd {
+/// An inotify instance with every event that changes a file in the directory, or the directory itself.
+fn watch_directory(directory: &Path) -> OwnedFd {
     let inotify = inotify::init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC).unwrap();
     let flags = WatchFlags::CREATE
         | WatchFlags::DELETE
@@ -87,7 +87,7 @@ fn news_of(directory: &Path) -> OwnedFd {
 }
 
 /// Reads each file as the runtime does.
-fn look(files: &BTreeMap<PathBuf, Vec<u8>>, seen: &mut Seen) {
+fn read_files(files: &BTreeMap<PathBuf, Vec<u8>>, seen: &mut Seen) {
     for (path, wanted) in files {
         match fs::read(path) {
             Ok(found) if found == *wanted => {}
@@ -98,10 +98,10 @@ fn look(files: &BTreeMap<PathBuf, Vec<u8>>, seen: &mut Seen) {
     }
 }
 
-/// Takes what the kernel says of these files and of the directory.
-fn read(news: &OwnedFd, directory: &Path, files: &BTreeMap<PathBuf, Vec<u8>>, seen: &mut Seen) {
+/// Reads the kernel's events about these files and the directory.
+fn read(events: &OwnedFd, directory: &Path, files: &BTreeMap<PathBuf, Vec<u8>>, seen: &mut Seen) {
     let mut buffer = [MaybeUninit::uninit(); 4096];
-    let mut reader = inotify::Reader::new(news, &mut buffer);
+    let mut reader = inotify::Reader::new(events, &mut buffer);
     loop {
         match reader.next() {
             Err(Errno::WOULDBLOCK) => return,
@@ -119,18 +119,18 @@ fn read(news: &OwnedFd, directory: &Path, files: &BTreeMap<PathBuf, Vec<u8>>, se
 }
 
 #[test]
-fn what_happens_to_a_file_for_an_instant_is_seen() {
+fn a_change_of_a_file_for_an_instant_is_detected() {
     let cluster = shared();
-    let profile = cluster.profile("looked-at", &harmless(0));
-    profile.ready();
-    let nodes = cluster.disks();
-    let bytes = bytes_of(&harmless(0));
-    let watched = Watched::on(&nodes, &BTreeMap::from([("looked-at".to_owned(), bytes.clone())]));
+    let profile = cluster.profile("looked-at", &allow_all(0));
+    profile.wait_ready();
+    let nodes = cluster.node_list();
+    let bytes = bytes_of(&allow_all(0));
+    let watched = FileWatch::on(&nodes, &BTreeMap::from([("looked-at".to_owned(), bytes.clone())]));
     let path = profile.path(&nodes[0]);
     let aside = path.with_extension("aside");
     fs::rename(&path, &aside).unwrap();
     fs::rename(&aside, &path).unwrap();
-    until_mended(&nodes[0], "looked-at", &bytes);
+    until_repaired(&nodes[0], "looked-at", &bytes);
     let seen = watched.end();
     let gone = format!("{}: {:?}", path.display(), ReadFlags::MOVED_FROM);
     assert!(seen.happened.contains(&gone), "{:?} has no {gone}", seen.happened);

@@ -2,9 +2,9 @@
 
 use std::fs;
 
-use super::support::{say, shared};
+use super::support::{print_line, shared};
 
-/// What an image of ours may take, in bytes: every node of a cluster pulls it.
+/// The largest allowed size of one of our images, in bytes: every node of a cluster pulls it.
 const LARGEST: u64 = 10_000_000;
 
 #[test]
@@ -13,7 +13,7 @@ fn an_image_is_small_enough_for_every_node_to_pull_it() {
     for image in ["operator", "node-agent"] {
         let archive = cluster.directory().join("images").join(image).with_extension("tar");
         let bytes = fs::metadata(&archive).unwrap().len();
-        say(&format!("{image}: {bytes} bytes"));
+        print_line(&format!("{image}: {bytes} bytes"));
         assert!(bytes <= LARGEST, "{image} has {bytes} bytes, the bound is {LARGEST}");
     }
 }

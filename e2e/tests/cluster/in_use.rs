@@ -1,4 +1,4 @@
-//! Every way in which a pod can use a profile holds it.
+//! A profile is kept for a pod, in whatever way the pod uses it.
 
 use std::fs;
 use std::path::PathBuf;
@@ -8,10 +8,10 @@ use e2e::view::PodEnd;
 use serde_json::{Value, json};
 
 use super::support::{
-    LIMIT, Pod, Session, alone, bytes_of, complain, harmless, pod_under, say, sleeper, text,
+    LIMIT, Pod, Session, allow_all, alone, bytes_of, expect_cleanup, pod_under, print_line, sleeper, text,
 };
 
-/// How soon after its last pod a profile must be gone.
+/// How soon after the end of its last pod a profile must be deleted.
 const SOON: Duration = Duration::from_secs(5);
 const PROFILE: &str = "crowded";
 
@@ -20,7 +20,7 @@ fn under() -> Value {
     json!({ "seccompProfile": { "type": "Localhost", "localhostProfile": format!("profiles/{PROFILE}.json") } })
 }
 
-/// A pod that sleeps, whose container says nothing of profiles.
+/// A pod that sleeps and names no profile.
 fn plain(name: &str) -> Value {
     let mut pod = sleeper(name, PROFILE);
     pod["spec"]["containers"][0].as_object_mut().unwrap().remove("securityContext");
@@ -33,7 +33,7 @@ fn with_pod_level_setting(name: &str) -> Value {
     pod
 }
 
-/// A pod that does not get beyond its init container.
+/// A pod whose init container does not end.
 fn with_init_container(name: &str) -> Value {
     let mut pod = plain(name);
     let mut init = pod["spec"]["containers"][0].clone();
@@ -58,16 +58,16 @@ fn add_ephemeral_container(cluster: &Session, pod: &Pod<'_>) {
     cluster
         .kubectl_input(["replace", "--raw", &path, "-f", "-"], &object.to_string())
         .unwrap_or_else(|error| panic!("{error}"));
-    runs(cluster, &pod.name, "ephemeralContainerStatuses");
+    wait_container_runs(cluster, &pod.name, "ephemeralContainerStatuses");
 }
 
 /// Waits until the first of these containers of a pod runs.
-fn runs(cluster: &Session, pod: &str, statuses: &str) {
+fn wait_container_runs(cluster: &Session, pod: &str, statuses: &str) {
     let condition = format!("--for=jsonpath={{.status.{statuses}[0].state.running}}");
     cluster.ok(["wait", &condition, "--timeout=60s", &format!("pod/{pod}")]);
 }
 
-/// A static pod of a node, which the API server knows as a mirror pod, until this is dropped.
+/// A static pod of a node, which the API server shows as a mirror pod; it is removed when this is dropped.
 struct StaticPod<'a> {
     session: &'a Session,
     manifest: PathBuf,
@@ -77,11 +77,11 @@ struct StaticPod<'a> {
 
 impl<'a> StaticPod<'a> {
     fn new(session: &'a Session, pod: &Value) -> Self {
-        let node = session.disks().remove(0);
+        let node = session.node_list().remove(0);
         let name = pod["metadata"]["name"].as_str().unwrap();
         let manifest = node.static_pods_dir().join(format!("{name}.json"));
         let pod_of_node = StaticPod { session, manifest, name: format!("{name}-{}", node.name()) };
-        // The kubelet does not look at names that begin so.
+        // The kubelet ignores files whose names begin with a dot.
         let half = node.static_pods_dir().join(format!(".{name}"));
         fs::write(&half, pod.to_string()).unwrap();
         fs::rename(&half, &pod_of_node.manifest).unwrap();
@@ -97,13 +97,13 @@ impl<'a> StaticPod<'a> {
 
 impl Drop for StaticPod<'_> {
     fn drop(&mut self) {
-        complain(fs::remove_file(&self.manifest));
+        expect_cleanup(fs::remove_file(&self.manifest));
         let gone = ["wait", "--for=delete", "--timeout=60s", &format!("pod/{}", self.name)];
-        complain(self.session.kubectl(gone).map(drop));
+        expect_cleanup(self.session.kubectl(gone).map(drop));
     }
 }
 
-/// What the condition says while these pods hold the profile.
+/// The condition's message while these pods use the profile.
 fn message(pods: &[&str]) -> String {
     let named: Vec<_> = pods.iter().take(5).map(|pod| format!("default/{pod}")).collect();
     let more = match pods.len() {
@@ -115,20 +115,20 @@ fn message(pods: &[&str]) -> String {
 }
 
 #[test]
-fn a_profile_is_held_by_every_kind_of_container_five_are_named_and_it_goes_soon_after_the_last() {
-    // A static pod is the node's, and whatever stops agents would meet it.
+fn a_profile_is_kept_for_every_kind_of_container_five_are_named_and_it_is_deleted_soon_after_the_last() {
+    // A static pod belongs to the node, and tests that stop agents would see it.
     let cluster = alone();
-    let profile = cluster.profile(PROFILE, &harmless(0));
-    profile.ready();
+    let profile = cluster.profile(PROFILE, &allow_all(0));
+    profile.wait_ready();
     let by_pod = cluster.pod(&with_pod_level_setting("crowd-1-pod-level"));
     let by_init = cluster.pod(&with_init_container("crowd-2-init"));
     let by_ephemeral = cluster.pod(&plain("crowd-3-ephemeral"));
     let by_container = ["crowd-4", "crowd-5", "crowd-6"].map(|name| cluster.pod(&sleeper(name, PROFILE)));
     let ended = cluster.pod(&pod_under("crowd-0-ended", PROFILE, "true"));
     let mirrored = StaticPod::new(&cluster, &sleeper("crowd-7-static", PROFILE));
-    [&by_pod, &by_ephemeral].into_iter().chain(&by_container).for_each(Pod::running);
+    [&by_pod, &by_ephemeral].into_iter().chain(&by_container).for_each(Pod::wait_running);
     add_ephemeral_container(&cluster, &by_ephemeral);
-    runs(&cluster, &by_init.name, "initContainerStatuses");
+    wait_container_runs(&cluster, &by_init.name, "initContainerStatuses");
     let end = PodEnd::wait(cluster.client(), &ended.name, LIMIT).unwrap();
     assert_eq!(end.phase, "Succeeded");
 
@@ -143,7 +143,7 @@ fn a_profile_is_held_by_every_kind_of_container_five_are_named_and_it_goes_soon_
             condition.is_some_and(|shown| shown["message"].as_str().unwrap().starts_with(&message))
         });
         for (node, found) in profile.on_disks() {
-            assert_eq!(text(&found), text(&Some(bytes_of(&harmless(0)))), "{node}");
+            assert_eq!(text(&found), text(&Some(bytes_of(&allow_all(0)))), "{node}");
         }
     };
     held_by(&all);
@@ -157,9 +157,9 @@ fn a_profile_is_held_by_every_kind_of_container_five_are_named_and_it_goes_soon_
     held_by(&[all[2]]);
     by_ephemeral.remove();
     let last = Instant::now();
-    profile.gone(LIMIT);
+    profile.wait_gone(LIMIT);
     let took = last.elapsed();
-    say(&format!("a crowded profile was gone {:.2} s after its last pod", took.as_secs_f64()));
+    print_line(&format!("a crowded profile was gone {:.2} s after its last pod", took.as_secs_f64()));
     assert!(took < SOON, "{took:?}");
     for (node, found) in profile.on_disks() {
         assert_eq!(text(&found), None, "{node}");

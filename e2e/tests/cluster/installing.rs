@@ -14,7 +14,9 @@ use super::audit::Log;
 use super::documented::Reader;
 use super::pages::Page;
 use super::removal::{Reinstall, UNINSTALLATION, finalizers};
-use super::support::{Applied, LIMIT, Session, alone, bytes_of, complain, harmless, object, until};
+use super::support::{
+    AppliedProfile, LIMIT, Session, allow_all, alone, bytes_of, expect_cleanup, object, until,
+};
 
 /// The chart in the work tree.
 fn chart() -> String {
@@ -33,7 +35,7 @@ fn without_the_release(cluster: &Session) -> Reinstall<'_> {
 }
 
 /// How many profiles have the operator's finalizer.
-fn held(cluster: &Session) -> usize {
+fn count_finalizers(cluster: &Session) -> usize {
     let ours = |(_, all): &(String, Vec<String>)| all.iter().any(|one| one == api::names::FINALIZER);
     finalizers(cluster).iter().filter(|found| ours(found)).count()
 }
@@ -57,7 +59,7 @@ impl<'a> Manifests<'a> {
 impl Drop for Manifests<'_> {
     fn drop(&mut self) {
         let delete = ["delete", "--ignore-not-found", "--timeout=60s", "--filename=-"];
-        complain(self.0.kubectl_input(delete, &self.1).map(drop));
+        expect_cleanup(self.0.kubectl_input(delete, &self.1).map(drop));
     }
 }
 
@@ -67,7 +69,7 @@ struct Namespace<'a>(&'a Session, &'static str);
 impl Drop for Namespace<'_> {
     fn drop(&mut self) {
         let delete = ["delete", "namespace", self.1, "--ignore-not-found", "--timeout=120s"];
-        complain(self.0.kubectl(delete).map(drop));
+        expect_cleanup(self.0.kubectl(delete).map(drop));
     }
 }
 
@@ -98,18 +100,18 @@ impl<'a> Release<'a> {
 impl Drop for Release<'_> {
     fn drop(&mut self) {
         let uninstall = ["uninstall", self.name, "--namespace", self.name, "--ignore-not-found"];
-        complain(self.cluster.helm(uninstall).map(drop));
+        expect_cleanup(self.cluster.helm(uninstall).map(drop));
     }
 }
 
 /// The whole life of a profile.
-fn lives_and_goes(cluster: &Session, name: &str) {
-    let profile = cluster.profile(name, &harmless(1));
-    profile.ready();
-    profile.update(&harmless(2));
-    profile.ready();
+fn check_lifecycle(cluster: &Session, name: &str) {
+    let profile = cluster.profile(name, &allow_all(1));
+    profile.wait_ready();
+    profile.update(&allow_all(2));
+    profile.wait_ready();
     profile.begin_deletion();
-    profile.gone(LIMIT);
+    profile.wait_gone(LIMIT);
     until(&format!("{name} being off every disk"), LIMIT, || {
         profile.on_disks().iter().all(|(_, found)| found.is_none()).then_some(())
     });
@@ -117,13 +119,13 @@ fn lives_and_goes(cluster: &Session, name: &str) {
 
 /// As people do who do not know that the chart has a hook, or whose tool does not.
 #[test]
-fn whoever_applies_what_helm_renders_keeps_the_finalizers_and_the_lease() {
+fn applying_what_helm_renders_keeps_the_finalizers_and_the_lease() {
     let cluster = alone();
     let profiles: Vec<_> =
-        (0..5).map(|number| cluster.profile(&format!("kept-{number}"), &harmless(number))).collect();
-    profiles.iter().for_each(|profile| drop(profile.ready()));
+        (0..5).map(|number| cluster.profile(&format!("kept-{number}"), &allow_all(number))).collect();
+    profiles.iter().for_each(|profile| drop(profile.wait_ready()));
     let _reinstall = without_the_release(&cluster);
-    assert_eq!(held(&cluster), 0);
+    assert_eq!(count_finalizers(&cluster), 0);
 
     let log = Log::from_now(&cluster);
     // The definitions stay when this is dropped: with them would go every profile.
@@ -131,15 +133,17 @@ fn whoever_applies_what_helm_renders_keeps_the_finalizers_and_the_lease() {
     let template = ["template", NAMESPACE, &chart(), "--namespace", NAMESPACE];
     let text = helm(&cluster, &template.iter().chain(&without).copied().collect::<Vec<_>>());
     let manifests = Manifests::apply(&cluster, text);
-    cluster.rolled_out();
-    profiles.iter().for_each(|profile| drop(profile.ready()));
+    cluster.wait_rolled_out();
+    profiles.iter().for_each(|profile| drop(profile.wait_ready()));
     let lease = |cluster: &Session| {
         let lease = cluster.json(["-n", NAMESPACE, "get", "lease", "seccomp-profile-operator"]);
         lease["metadata"]["uid"].clone()
     };
     let job = "job/seccomp-profile-uninstall";
     cluster.ok(["-n", NAMESPACE, "wait", "--for=condition=Complete", "--timeout=60s", job]);
-    until("the finalizers being on again", LIMIT, || (held(&cluster) == profiles.len()).then_some(()));
+    until("the finalizers being on again", LIMIT, || {
+        (count_finalizers(&cluster) == profiles.len()).then_some(())
+    });
     let first = lease(&cluster);
 
     // The Job as on a cluster where all is at rest: nothing is left that it could have lifted unnoticed.
@@ -149,22 +153,22 @@ fn whoever_applies_what_helm_renders_keeps_the_finalizers_and_the_lease() {
     let said = cluster.ok(["-n", NAMESPACE, "logs", job]);
     assert!(said.contains("Deployment seccomp-profile-operator"), "{said}");
     assert!(said.contains("--no-hooks"), "{said}");
-    assert_eq!((held(&cluster), lease(&cluster)), (profiles.len(), first));
+    assert_eq!((count_finalizers(&cluster), lease(&cluster)), (profiles.len(), first));
     let theirs: Vec<_> = log.writes().into_iter().filter(|write| write.account == UNINSTALLATION).collect();
     assert_eq!(theirs, []);
-    lives_and_goes(&cluster, "of-the-rendered");
-    profiles.iter().for_each(|profile| drop(profile.ready()));
+    check_lifecycle(&cluster, "of-the-rendered");
+    profiles.iter().for_each(|profile| drop(profile.wait_ready()));
 
     // As the page has it: without the operator, the Job does what it is for.
     drop(manifests);
     let end = [&template[..], &["--show-only", "templates/uninstall/*.yaml"]].concat();
     let end = Manifests::apply(&cluster, helm(&cluster, &end));
     cluster.ok(["-n", NAMESPACE, "wait", "--for=condition=Complete", "--timeout=120s", job]);
-    assert_eq!(held(&cluster), 0);
+    assert_eq!(count_finalizers(&cluster), 0);
     drop(end);
     for (number, profile) in profiles.iter().enumerate() {
         assert!(
-            profile.on_disks().iter().all(|(_, found)| *found == Some(bytes_of(&harmless(number)))),
+            profile.on_disks().iter().all(|(_, found)| *found == Some(bytes_of(&allow_all(number)))),
             "{}",
             profile.name
         );
@@ -174,29 +178,29 @@ fn whoever_applies_what_helm_renders_keeps_the_finalizers_and_the_lease() {
 #[test]
 fn rendered_manifests_are_applied_and_deleted_as_documented() {
     let cluster = alone();
-    let kept = cluster.profile("kept", &harmless(0));
-    kept.ready();
+    let kept = cluster.profile("kept", &allow_all(0));
+    kept.wait_ready();
     let _reinstall = without_the_release(&cluster);
     let reader = Reader::of(&cluster);
     let mut page = Page::read("docs/how-to/gitops.md");
     let begins = |with: &'static str| move |script: &str| script.starts_with(with);
     let ends = begins("kubectl delete");
     reader.follows(&mut page, |block| !ends(&block.script));
-    kept.ready();
-    assert_eq!(held(&cluster), 1);
+    kept.wait_ready();
+    assert_eq!(count_finalizers(&cluster), 1);
     let jobs = cluster.ok(["-n", NAMESPACE, "get", "jobs", "-o", "name"]);
     assert_eq!(jobs, "", "the hook was left out");
     reader.follows(&mut page, |block| ends(&block.script));
-    assert_eq!(held(&cluster), 0);
-    assert!(kept.on_disks().iter().all(|(_, found)| *found == Some(bytes_of(&harmless(0)))));
+    assert_eq!(count_finalizers(&cluster), 0);
+    assert!(kept.on_disks().iter().all(|(_, found)| *found == Some(bytes_of(&allow_all(0)))));
 }
 
 /// The definitions, which an uninstallation keeps, belong to the release that brought them.
 #[test]
 fn a_release_under_another_name_is_refused_until_it_takes_the_definitions_over_or_leaves_them_out() {
     let cluster = alone();
-    let kept = cluster.profile("kept", &harmless(0));
-    kept.ready();
+    let kept = cluster.profile("kept", &allow_all(0));
+    kept.wait_ready();
     let _reinstall = without_the_release(&cluster);
 
     let refused = Release::install(&cluster, "another", &chart(), &[]).err();
@@ -206,8 +210,8 @@ fn a_release_under_another_name_is_refused_until_it_takes_the_definitions_over_o
     for (name, way) in [("another", "--take-ownership"), ("a-third", "--set=crds.install=false")] {
         let release = Release::install(&cluster, name, &chart(), &[way]);
         let release = release.unwrap_or_else(|error| panic!("{name} {way}: {error}"));
-        kept.ready();
-        lives_and_goes(&cluster, "of-the-other");
+        kept.wait_ready();
+        check_lifecycle(&cluster, "of-the-other");
         let owner = cluster.json(["get", "crd", "seccompprofiles.seccomp.imjasonh.dev"]);
         let owner = owner["metadata"]["annotations"]["meta.helm.sh/release-name"].clone();
         assert_eq!(owner, "another", "{way}");
@@ -215,12 +219,12 @@ fn a_release_under_another_name_is_refused_until_it_takes_the_definitions_over_o
         if name == "another" {
             let again = release.helm("upgrade", &chart(), &["--set=operator.podAnnotations.round=second"]);
             again.unwrap_or_else(|error| panic!("{error}"));
-            kept.ready();
+            kept.wait_ready();
         }
         drop(release);
-        assert_eq!(held(&cluster), 0, "{name}");
+        assert_eq!(count_finalizers(&cluster), 0, "{name}");
     }
-    assert!(kept.on_disks().iter().all(|(_, found)| *found == Some(bytes_of(&harmless(0)))));
+    assert!(kept.on_disks().iter().all(|(_, found)| *found == Some(bytes_of(&allow_all(0)))));
 }
 
 /// A chart of somebody's own that brings this one and a profile.
@@ -281,7 +285,7 @@ fn copy(from: &Path, to: &Path) {
 #[test]
 fn a_parent_chart_brings_this_one_and_a_profile_once_it_has_the_definitions_in_its_own_directory() {
     let cluster = alone();
-    let brought = |number| object("brought", &harmless(number));
+    let brought = |number| object("brought", &allow_all(number));
     let parent = Parent::new(&brought(0));
     let _reinstall = without_the_release(&cluster);
     cluster.ok(["delete", "seccompprofiles.seccomp.imjasonh.dev", "--all", "--timeout=60s"]);
@@ -297,16 +301,16 @@ fn a_parent_chart_brings_this_one_and_a_profile_once_it_has_the_definitions_in_i
     let without = ["--set", "seccomp-profile.crds.install=false"];
     let release = Release::install(&cluster, "platform", &parent.path(), &without);
     let release = release.unwrap_or_else(|error| panic!("{error}"));
-    let profile: Applied<'_> = cluster.applied("brought");
-    profile.ready();
+    let profile: AppliedProfile<'_> = cluster.existing("brought");
+    profile.wait_ready();
     parent.is(&brought(1));
     release.helm("upgrade", &parent.path(), &without).unwrap_or_else(|error| panic!("{error}"));
     profile.until("being what the parent says now", LIMIT, |view| view.json()["spec"] == brought(1)["spec"]);
-    profile.ready();
-    lives_and_goes(&cluster, "beside-it");
+    profile.wait_ready();
+    check_lifecycle(&cluster, "beside-it");
     // Helm deletes the profile after the operator; the Job lets it go.
     drop(release);
-    profile.gone(LIMIT);
+    profile.wait_gone(LIMIT);
     let kept = cluster.ok(["get", "crds", "-o", "name"]);
     assert!(definitions.iter().all(|name| kept.contains(name.as_str())), "{kept}");
 }

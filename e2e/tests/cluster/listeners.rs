@@ -1,5 +1,5 @@
-//! Profiles that name a listener: who answers for a container, what is seen where nobody does, and that there are none
-//! where the chart admits none.
+//! Profiles that name a listener: an agent answers a container's calls, an error is reported if none listens, and no node has
+//! such a file if the chart does not allow listeners.
 
 use std::fs::{self, File};
 use std::process::Child;
@@ -14,21 +14,21 @@ use super::documented::Reader;
 use super::pages::Page;
 use super::removal::Reinstall;
 use super::support::{
-    Applied, LIMIT, Pod, Session, alone, bytes_of, complain, harmless, object, pod_under, said, say, text,
-    until,
+    AppliedProfile, LIMIT, Pod, Session, allow_all, alone, bytes_of, expect_cleanup, object, output,
+    pod_under, print_line, text, until,
 };
 
-/// In a directory that each node of the local cluster has for itself. It is volatile there, as `/run` is on a machine.
+/// In a directory that each node of the local cluster has separately, volatile like `/run` on a machine.
 pub(crate) const SOCKET: &str = "/run/containerd/seccomp-agent.sock";
-/// What the agent answers to every call: ENOMEDIUM, which mkdir(2) never gives.
+/// The agent's answer to every call: ENOMEDIUM, which mkdir(2) never returns.
 const ERRNO: &str = "123";
 const ANSWERED: &str = "No medium found";
 const UNANSWERED: &str = "Function not implemented";
-/// What runc says where nobody listens.
-const NOBODY: &str = "failed to connect with seccomp agent specified in the seccomp profile";
+/// runc's message when no agent listens.
+const NO_LISTENER_ERROR: &str = "failed to connect with seccomp agent specified in the seccomp profile";
 const REASON: &str = "ListenersDisabled";
 
-/// A profile whose listener is asked about new directories.
+/// A profile whose listener gets the calls that create directories.
 pub(crate) fn contents(socket: &str) -> Value {
     json!({
         "defaultAction": "SCMP_ACT_ALLOW",
@@ -38,7 +38,7 @@ pub(crate) fn contents(socket: &str) -> Value {
     })
 }
 
-/// A seccomp agent on a node, until this is dropped: then it is killed, and its socket stays.
+/// A seccomp agent on a node. It is killed when this is dropped; its socket stays.
 struct Agent {
     child: Child,
     directory: TempDir,
@@ -55,8 +55,8 @@ impl Agent {
         agent
     }
 
-    /// What runtimes have told it.
-    fn told(&self) -> Vec<Value> {
+    /// The states that runtimes have sent to it.
+    fn received(&self) -> Vec<Value> {
         let printed = fs::read_to_string(self.directory.path().join("printed")).unwrap();
         printed.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
     }
@@ -64,33 +64,33 @@ impl Agent {
 
 impl Drop for Agent {
     fn drop(&mut self) {
-        complain(self.child.kill());
-        complain(self.child.wait().map(drop));
+        expect_cleanup(self.child.kill());
+        expect_cleanup(self.child.wait().map(drop));
     }
 }
 
-/// The chart with or without listeners, rolled out.
+/// Installs the chart with or without listeners, and waits until it is rolled out.
 fn install(cluster: &Session, listeners: bool) {
     let chart = repository().join("charts").join(NAMESPACE);
     let value = format!("--set=listeners.enabled={listeners}");
     cluster.client().install_chart(&chart, &[&value]).unwrap_or_else(|error| panic!("{error}"));
-    cluster.rolled_out();
+    cluster.wait_rolled_out();
 }
 
 fn dry_run(cluster: &Session, contents: &Value) -> Result<String, String> {
     let object = object("dry-run", contents).to_string();
-    said(cluster.kubectl_input(["create", "--dry-run=server", "-f", "-"], &object))
+    output(cluster.kubectl_input(["create", "--dry-run=server", "-f", "-"], &object))
 }
 
-/// A pod on this node that tries to make a directory again and again, and says what it is answered.
+/// A pod on this node that tries to create a directory again and again, and prints the result.
 fn pod<'a>(cluster: &'a Session, node: &Node, name: &str) -> Pod<'a> {
     let mut pod = pod_under(name, "listening", "trap exit TERM; while sleep 0.2; do mkdir /tmp/new; done");
     pod["spec"]["nodeName"] = node.name().into();
     cluster.pod(&pod)
 }
 
-/// Waits until the pod's container has not started, and returns what is said of it.
-fn failed(cluster: &Session, pod: &Pod<'_>) -> String {
+/// Waits until the start of the pod's container has failed, and returns the message.
+fn wait_failed(cluster: &Session, pod: &Pod<'_>) -> String {
     until(&format!("{} failing to start", pod.name), LIMIT, || {
         let pod = cluster.json(["get", "pod", &pod.name]);
         let status = &pod["status"]["containerStatuses"][0];
@@ -103,24 +103,24 @@ fn failed(cluster: &Session, pod: &Pod<'_>) -> String {
     })
 }
 
-/// Waits until the last thing that the pod was answered is this.
-fn answered(cluster: &Session, pod: &Pod<'_>, answer: &str) {
+/// Waits until this is the pod's last result.
+fn wait_answered(cluster: &Session, pod: &Pod<'_>, answer: &str) {
     until(&format!("{} being answered {answer:?}", pod.name), LIMIT, || {
         let logs = cluster.kubectl(["logs", "--tail=1", &pod.name]).ok()?;
         logs.contains(answer).then_some(())
     });
 }
 
-/// No node has a file, or each the right one.
-fn on_every_disk(profile: &Applied<'_>, contents: Option<&Value>) {
+/// Checks that no node has a file, or each the right one.
+fn on_every_disk(profile: &AppliedProfile<'_>, contents: Option<&Value>) {
     let wanted = contents.map(bytes_of);
     for (node, found) in profile.on_disks() {
         assert_eq!(text(&found), text(&wanted), "{} on {node}", profile.name);
     }
 }
 
-/// Waits until the nodes say that they make no file of it, and checks that the status shows it.
-fn refused_by_agents(profile: &Applied<'_>) {
+/// Waits until the nodes report that they refuse it, and checks that the status shows it.
+fn wait_refused_by_agents(profile: &AppliedProfile<'_>) {
     let nodes = profile.on_disks().len();
     let view = profile.until("being refused by every agent", LIMIT, |view| {
         view.json()["status"]["nodes"]["failed"] == json!(nodes)
@@ -138,7 +138,7 @@ fn refused_by_agents(profile: &Applied<'_>) {
 fn where_the_chart_admits_listeners_a_seccomp_agent_answers_for_containers() {
     let cluster = alone();
     let contents = contents(SOCKET);
-    // By default it admits none. A policy that was put back a moment ago is not in force at once.
+    // By default listeners are not allowed. A policy that has just been restored is not in force at once.
     until("a listener being refused", LIMIT, || dry_run(&cluster, &contents).is_err().then_some(()));
     let refusal = cluster.try_apply(&object("listening", &contents)).unwrap_err();
     assert!(refusal.contains("listeners.enabled"), "{refusal}");
@@ -147,46 +147,46 @@ fn where_the_chart_admits_listeners_a_seccomp_agent_answers_for_containers() {
     install(&cluster, true);
     until("a listener being admitted", LIMIT, || dry_run(&cluster, &contents).is_ok().then_some(()));
     let profile = cluster.profile("listening", &contents);
-    profile.ready();
-    let nodes = cluster.disks();
+    profile.wait_ready();
+    let nodes = cluster.node_list();
     let node = &nodes[0];
 
     let unheard = pod(&cluster, node, "nobody-listens");
-    let seen = failed(&cluster, &unheard);
-    say(&format!("where nobody listens, the container is shown as {seen}"));
-    assert!(seen.contains(NOBODY) && seen.contains(SOCKET), "{seen}");
+    let seen = wait_failed(&cluster, &unheard);
+    print_line(&format!("where nobody listens, the container is shown as {seen}"));
+    assert!(seen.contains(NO_LISTENER_ERROR) && seen.contains(SOCKET), "{seen}");
     drop(unheard);
 
     let agent = Agent::on(node);
     let asking = pod(&cluster, node, "asking");
-    asking.running();
-    answered(&cluster, &asking, ANSWERED);
-    let told = agent.told();
-    say(&format!("the agent was told {:#}", told[0]));
-    assert_eq!((told.len(), &told[0]["metadata"]), (1, &json!("team-a")));
-    assert_eq!(told[0]["fds"], json!(["seccompFd"]));
-    assert_eq!(told[0]["state"]["annotations"]["io.kubernetes.cri.sandbox-name"], "asking");
-    // What is started in the container later has the filter too, and a descriptor of its own.
+    asking.wait_running();
+    wait_answered(&cluster, &asking, ANSWERED);
+    let received = agent.received();
+    print_line(&format!("the agent was told {:#}", received[0]));
+    assert_eq!((received.len(), &received[0]["metadata"]), (1, &json!("team-a")));
+    assert_eq!(received[0]["fds"], json!(["seccompFd"]));
+    assert_eq!(received[0]["state"]["annotations"]["io.kubernetes.cri.sandbox-name"], "asking");
+    // A process that is started in the container later has the filter too, and its own descriptor.
     let exec = ["exec", "asking", "--", "mkdir", "/tmp/by-exec"];
-    let answer = said(cluster.kubectl(exec)).unwrap_err();
+    let answer = output(cluster.kubectl(exec)).unwrap_err();
     assert!(answer.contains(ANSWERED), "{answer}");
-    assert_eq!(agent.told().len(), 2);
+    assert_eq!(agent.received().len(), 2);
 
     drop(agent);
-    answered(&cluster, &asking, UNANSWERED);
-    let without = said(cluster.kubectl(["exec", "asking", "--", "true"])).unwrap_err();
-    say(&format!("where nobody listens any more, exec says {without}"));
-    assert!(without.contains(NOBODY), "{without}");
+    wait_answered(&cluster, &asking, UNANSWERED);
+    let without = output(cluster.kubectl(["exec", "asking", "--", "true"])).unwrap_err();
+    print_line(&format!("where nobody listens any more, exec says {without}"));
+    assert!(without.contains(NO_LISTENER_ERROR), "{without}");
     drop(asking);
 
-    turned_off(&cluster, &profile, &contents);
+    check_turned_off(&cluster, &profile, &contents);
 }
 
-/// Files stay, and so do the objects: they can be edited elsewhere than in what they say, mended and deleted.
-fn turned_off(cluster: &Session, profile: &Applied<'_>, contents: &Value) {
+/// Files and objects stay; the objects' metadata can be edited, and they can be corrected and deleted.
+fn check_turned_off(cluster: &Session, profile: &AppliedProfile<'_>, contents: &Value) {
     install(cluster, false);
     until("a listener being refused", LIMIT, || dry_run(cluster, contents).is_err().then_some(()));
-    // The bytes that lie there are the right ones, so the profile stays Ready; the agents say that they keep it no more.
+    // The files have the right bytes, so the profile stays Ready; the agents report that they no longer maintain it.
     until("every agent saying that it keeps the file no more", LIMIT, || {
         let reports = cluster.json(["get", "nodeprofilestatuses"]);
         let of_it = |problem: &Value| problem["name"] == "listening" && problem["reason"] == REASON;
@@ -200,14 +200,14 @@ fn turned_off(cluster: &Session, profile: &Applied<'_>, contents: &Value) {
     Reader::of(cluster).follows(&mut Page::read("docs/how-to/seccomp-agent.md"), |_| true);
     let other = json!({ "spec": { "contents": { "listenerMetadata": "team-b" } } }).to_string();
     let patch = ["patch", "seccompprofile", "listening", "--type=merge", "--patch", &other];
-    let refusal = said(cluster.kubectl(patch)).unwrap_err();
+    let refusal = output(cluster.kubectl(patch)).unwrap_err();
     assert!(refusal.contains("listeners.enabled"), "{refusal}");
-    profile.update(&harmless(0));
-    profile.ready();
+    profile.update(&allow_all(0));
+    profile.wait_ready();
 }
 
 #[test]
-fn a_listener_that_no_policy_refused_comes_to_no_node() {
+fn without_the_policy_too_no_node_gets_the_file_of_a_listener() {
     let cluster = alone();
     let contents = contents(SOCKET);
     let _reinstall = Reinstall(&cluster);
@@ -215,8 +215,8 @@ fn a_listener_that_no_policy_refused_comes_to_no_node() {
     cluster.ok(["delete", binding]);
     until("a listener being admitted", LIMIT, || dry_run(&cluster, &contents).is_ok().then_some(()));
     let profile = cluster.profile("slipped-in", &contents);
-    refused_by_agents(&profile);
+    wait_refused_by_agents(&profile);
     on_every_disk(&profile, None);
     profile.begin_deletion();
-    profile.gone(LIMIT);
+    profile.wait_gone(LIMIT);
 }

@@ -1,4 +1,4 @@
-//! An agent that lies: somebody has node-1 with the token of its agent, and keeps the true agent quiet.
+//! A malicious agent: an attacker has the token of node-1's agent and has stopped the agent itself.
 
 use std::time::{Duration, Instant};
 
@@ -6,18 +6,18 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
 use super::audit::Log;
-use super::stolen_token::{OURS, Raw, Thief, program, token_of_program};
-use super::support::{LIMIT, Session, alone, complain, harmless, say};
+use super::stolen_token::{API_PATH, RawRequest, TokenHolder, pid_of, token_of_program};
+use super::support::{LIMIT, Session, allow_all, alone, expect_cleanup, print_line};
 
-/// How soon the operator judges a profile that has changed, whatever a node says meanwhile.
-const IN_TIME: Duration = Duration::from_secs(5);
+/// How soon the operator reconciles a changed profile, whatever a node reports meanwhile.
+const RECONCILE_LIMIT: Duration = Duration::from_secs(5);
 
-/// A process that stands still until this is dropped.
+/// A process that is stopped (SIGSTOP) until this is dropped.
 struct Paused(Pid);
 
 impl Paused {
     fn agent(node: &str) -> Self {
-        let pid = program(&["/node-agent", &format!("--node-name={node}")]);
+        let pid = pid_of(&["/node-agent", &format!("--node-name={node}")]);
         let pid = Pid::from_raw(pid.try_into().unwrap()).unwrap();
         kill_process(pid, Signal::STOP).unwrap();
         Paused(pid)
@@ -26,16 +26,16 @@ impl Paused {
 
 impl Drop for Paused {
     fn drop(&mut self) {
-        complain(kill_process(self.0, Signal::CONT));
+        expect_cleanup(kill_process(self.0, Signal::CONT));
     }
 }
 
-/// What the API server does with a lie.
-enum Fate {
+/// What the API server does with a forged report.
+enum Outcome {
     Taken,
     Refused(&'static str),
 }
-use Fate::{Refused, Taken};
+use Outcome::{Refused, Taken};
 
 fn report(fields: Value) -> Value {
     let mut report = json!({ "agentVersion": "0.1.0", "directory": "/d", "fileCount": 0, "files": {} });
@@ -47,8 +47,8 @@ fn problem(name: &str, message: &str) -> Value {
     json!({ "name": name, "state": "Failed", "reason": "Lie", "message": message })
 }
 
-/// Each with the true hash of `witness` where it helps.
-fn lies(hash: &str) -> Vec<(&'static str, Value, Fate)> {
+/// Forged reports; some contain `hash`, which is the right one of `witness`.
+fn forged_reports(hash: &str) -> Vec<(&'static str, Value, Outcome)> {
     let names = |count: usize| -> Value {
         (0..count).map(|n| (format!("p{n}"), json!(hash))).collect::<serde_json::Map<_, _>>().into()
     };
@@ -153,7 +153,7 @@ fn lies(hash: &str) -> Vec<(&'static str, Value, Fate)> {
     ]
 }
 
-/// Name, uid and restarts of every operator.
+/// The name, the uid and the restarts of every operator.
 fn operators(cluster: &Session) -> Vec<String> {
     let selector = "--selector=app.kubernetes.io/component=operator";
     let pods = cluster.json(["-n", "seccomp-profile", "get", "pods", selector]);
@@ -164,36 +164,36 @@ fn operators(cluster: &Session) -> Vec<String> {
     pods.map(line).collect()
 }
 
-/// Most writes of the operator through all of this, in which reports change what is said of two profiles more than two
+/// The most writes of the operator during the test, in which reports change the counts of two profiles more than two
 /// hundred times.
 const MOST_WRITES: usize = 80;
 
 #[test]
-fn a_lying_agent_makes_its_own_node_look_wrong_and_no_other() {
+fn a_malicious_agent_affects_the_counts_of_its_own_node_only() {
     let cluster = alone();
-    let witness = cluster.profile("witness", &harmless(0));
-    let moving = cluster.profile("moving", &harmless(1));
-    let hash = witness.ready().content_hash().trim_start_matches("sha256:")[..32].to_owned();
-    moving.ready();
+    let witness = cluster.profile("witness", &allow_all(0));
+    let moving = cluster.profile("moving", &allow_all(1));
+    let hash = witness.wait_ready().content_hash().trim_start_matches("sha256:")[..32].to_owned();
+    moving.wait_ready();
     let operators_before = operators(&cluster);
     let other_before = cluster.json(["get", "nodeprofilestatus", "node-2"])["status"]["conditions"].take();
-    let thief = Thief::new(&cluster, &token_of_program(&["/node-agent", "--node-name=node-1"]));
+    let holder = TokenHolder::new(&cluster, &token_of_program(&["/node-agent", "--node-name=node-1"]));
     let log = Log::from_now(&cluster);
 
     let paused = Paused::agent("node-1");
     let write = |report: &Value| {
-        // Whole, where a merge patch would leave what was there before.
+        // The whole status, because a merge patch would keep earlier fields.
         let patch = json!([{ "op": "add", "path": "/status/report", "value": report }]);
-        thief.ask(Raw {
+        holder.send(RawRequest {
             method: "PATCH",
             content_type: "application/json-patch+json",
             body: patch.to_string().into(),
-            ..Raw::get(&format!("{OURS}/nodeprofilestatuses/node-1/status"))
+            ..RawRequest::get(&format!("{API_PATH}/nodeprofilestatuses/node-1/status"))
         })
     };
     let mut slowest = Duration::ZERO;
-    let lies = lies(&hash);
-    for (number, (what, lie, fate)) in lies.iter().enumerate() {
+    let forged_reports = forged_reports(&hash);
+    for (number, (what, lie, fate)) in forged_reports.iter().enumerate() {
         let answer = write(lie);
         match fate {
             Taken => assert_eq!(answer.code, 200, "{what}: {answer}"),
@@ -206,8 +206,8 @@ fn a_lying_agent_makes_its_own_node_look_wrong_and_no_other() {
             }
         }
         let start = Instant::now();
-        moving.update(&harmless(100 + number));
-        let judged = moving.until(&format!("being judged in spite of {what}"), IN_TIME, |view| {
+        moving.update(&allow_all(100 + number));
+        let judged = moving.until(&format!("being judged in spite of {what}"), RECONCILE_LIMIT, |view| {
             let status = &view.json()["status"];
             status["observedGeneration"] == view.json()["metadata"]["generation"]
                 && view.canonical().is_ok_and(|bytes| status["contentHash"] == bytes.hash().to_string())
@@ -222,7 +222,7 @@ fn a_lying_agent_makes_its_own_node_look_wrong_and_no_other() {
         assert!(still_held >= 1, "{what}: node-2 holds it all the same");
     }
 
-    // A lie that the operator has to believe.
+    // A forged report that the operator cannot recognise.
     let answer = write(&report(json!({ "problems": [problem("witness", "\u{1b}[2J all nodes are lost")] })));
     assert_eq!(answer.code, 200, "{answer}");
     let failed = witness.until("being failed on node-1 alone", LIMIT, |view| {
@@ -231,15 +231,15 @@ fn a_lying_agent_makes_its_own_node_look_wrong_and_no_other() {
     assert_eq!(failed.json()["status"]["failures"].as_array().unwrap().len(), 1);
     moving.until("being held by node-2 alone", LIMIT, |view| view.count("ready") == Some(1));
 
-    // To and fro as fast as it goes.
+    // Two reports in turn, as fast as possible.
     let (has, has_not) = (report(json!({ "files": { "witness": hash } })), report(json!({})));
     for turn in 0..200 {
         let answer = write(if turn % 2 == 0 { &has } else { &has_not });
         assert_eq!(answer.code, 200, "{answer}");
     }
     let start = Instant::now();
-    moving.update(&harmless(99));
-    moving.until("being judged after a node changed its mind 200 times", IN_TIME, |view| {
+    moving.update(&allow_all(99));
+    moving.until("being judged after a node changed its mind 200 times", RECONCILE_LIMIT, |view| {
         view.json()["status"]["observedGeneration"] == view.json()["metadata"]["generation"]
     });
     slowest = slowest.max(start.elapsed());
@@ -248,13 +248,13 @@ fn a_lying_agent_makes_its_own_node_look_wrong_and_no_other() {
     assert_eq!(other, other_before, "node-2 is what it was");
 
     drop(paused);
-    witness.ready();
-    moving.ready();
+    witness.wait_ready();
+    moving.wait_ready();
     let writes = log.writes().into_iter().filter(|write| write.account == "seccomp-profile-operator").count();
     assert!(writes <= MOST_WRITES, "{writes} writes by the operator");
-    say(&format!(
+    print_line(&format!(
         "{} lies and 200 changes of mind: a profile judged within {:.2} s throughout, {writes} writes by the operator",
-        lies.len(),
+        forged_reports.len(),
         slowest.as_secs_f64()
     ));
 }

@@ -4,14 +4,14 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use super::support::{LIMIT, alone, said, say, until};
+use super::support::{LIMIT, alone, output, print_line, until};
 
 /// How long the operator waits for a node that may be registered late.
 const GRACE: Duration = Duration::from_secs(300);
 
 #[test]
 #[ignore = "long: five minutes in which a node could be registered late"]
-fn a_report_of_a_node_that_never_was_goes_after_five_minutes_and_every_other_stays() {
+fn a_report_of_a_node_that_never_existed_is_deleted_after_five_minutes_and_every_other_is_kept() {
     let cluster = alone();
     let names = || cluster.ok(["get", "nodeprofilestatuses", "--output=name"]);
     let before = names();
@@ -23,7 +23,7 @@ fn a_report_of_a_node_that_never_was_goes_after_five_minutes_and_every_other_sta
     cluster.try_apply(&report).unwrap();
     until("the report going", GRACE + LIMIT, || (!names().contains("never-was")).then_some(()));
     let took = start.elapsed();
-    say(&format!("the report went after {:.1} s", took.as_secs_f64()));
+    print_line(&format!("the report went after {:.1} s", took.as_secs_f64()));
     assert!(took + Duration::from_secs(1) >= GRACE, "{took:?}");
     assert_eq!(names(), before);
     let log = cluster.ok([
@@ -37,7 +37,7 @@ fn a_report_of_a_node_that_never_was_goes_after_five_minutes_and_every_other_sta
 }
 
 #[test]
-fn a_report_that_a_node_owned_which_is_gone_is_collected_by_kubernetes() {
+fn the_report_of_a_deleted_node_is_garbage_collected_by_kubernetes() {
     let cluster = alone();
     let report = json!({
         "apiVersion": "seccomp.imjasonh.dev/v1alpha1", "kind": "NodeProfileStatus",
@@ -50,7 +50,7 @@ fn a_report_that_a_node_owned_which_is_gone_is_collected_by_kubernetes() {
     cluster.try_apply(&report).unwrap();
     // Any other failure of the question is no answer to it.
     let gone = || {
-        let asked = said(cluster.kubectl(["get", "nodeprofilestatus", "was-once"]));
+        let asked = output(cluster.kubectl(["get", "nodeprofilestatus", "was-once"]));
         asked.is_err_and(|error| error.contains("(NotFound)")).then_some(())
     };
     until("the garbage collector taking the report", LIMIT, gone);

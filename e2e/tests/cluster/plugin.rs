@@ -17,7 +17,8 @@ use xtask::workspace::repository;
 
 use super::stopped::Stopped;
 use super::support::{
-    Applied, LIMIT, Session, alone, complain, harmless, object, say, shared, sleeper, until,
+    AppliedProfile, LIMIT, Session, allow_all, alone, expect_cleanup, object, print_line, shared, sleeper,
+    until,
 };
 
 /// The directory with `kubectl-seccomp` in it.
@@ -71,16 +72,16 @@ impl<'a> Person<'a> {
 
     /// What `kubectl seccomp` prints, with its exit code, which must be this one.
     #[track_caller]
-    pub(crate) fn sees(&self, code: i32, arguments: &[&str]) -> String {
-        self.sees_both(code, arguments).0
+    pub(crate) fn run_plugin(&self, code: i32, arguments: &[&str]) -> String {
+        self.run_plugin_both(code, arguments).0
     }
 
     /// Standard output and standard error.
     #[track_caller]
-    fn sees_both(&self, code: i32, arguments: &[&str]) -> (String, String) {
+    fn run_plugin_both(&self, code: i32, arguments: &[&str]) -> (String, String) {
         let Output { status, stdout, stderr } = self.command(arguments).output().unwrap();
         let (stdout, stderr) = (String::from_utf8(stdout).unwrap(), String::from_utf8(stderr).unwrap());
-        say(&format!("$ kubectl seccomp {}\n{stdout}{stderr}", arguments.join(" ")));
+        print_line(&format!("$ kubectl seccomp {}\n{stdout}{stderr}", arguments.join(" ")));
         // kubectl hands its exit code on.
         assert_eq!(status.code(), Some(code), "kubectl seccomp {arguments:?}:\n{stdout}{stderr}");
         (stdout, stderr)
@@ -90,8 +91,10 @@ impl<'a> Person<'a> {
 impl Drop for Person<'_> {
     fn drop(&mut self) {
         let label = format!("--selector=plugin-test={}", self.name);
-        complain(self.cluster.kubectl(["delete", "clusterrolebindings", &label]).map(drop));
-        complain(self.cluster.kubectl(["-n", "default", "delete", "serviceaccount", self.name]).map(drop));
+        expect_cleanup(self.cluster.kubectl(["delete", "clusterrolebindings", &label]).map(drop));
+        expect_cleanup(
+            self.cluster.kubectl(["-n", "default", "delete", "serviceaccount", self.name]).map(drop),
+        );
     }
 }
 
@@ -127,124 +130,124 @@ impl<'a> Template<'a> {
 
 impl Drop for Template<'_> {
     fn drop(&mut self) {
-        complain(self.0.kubectl(["-n", "default", "delete", "deployment", self.1]).map(drop));
+        expect_cleanup(self.0.kubectl(["-n", "default", "delete", "deployment", self.1]).map(drop));
     }
 }
 
 #[test]
-fn whoever_may_view_the_cluster_sees_a_files_conflict_its_node_and_its_end() {
+fn a_viewer_of_the_cluster_sees_a_files_conflict_its_node_and_its_end() {
     let cluster = shared();
     let viewer = Person::with(&cluster, "plugin-viewer", &["view"]);
-    let node = &cluster.disks()[0];
+    let node = &cluster.node_list()[0];
     let path = disk::path(node, "plugin-claimed");
     fs::write(&path, "somebody's").unwrap();
-    let applied = cluster.profile("plugin-claimed", &harmless(0));
+    let applied = cluster.profile("plugin-claimed", &allow_all(0));
     applied.until("failed on one node", LIMIT, |view| {
         view.count("failed") == Some(1) && view.count("ready") == Some(1)
     });
 
     let why = "NotOurs: a file that is not the agent's has this name; remove it or rename the profile";
-    for text in [viewer.sees(0, &["status"]), viewer.sees(0, &["status", "plugin-claimed"])] {
+    for text in [viewer.run_plugin(0, &["status"]), viewer.run_plugin(0, &["status", "plugin-claimed"])] {
         assert!(text.contains(why) && !text.contains('\x1b'), "{text}");
     }
-    let page = viewer.sees(0, &["status", "plugin-claimed"]);
+    let page = viewer.run_plugin(0, &["status", "plugin-claimed"]);
     assert_eq!(line(&page, &["node-1"])[1], "Failed");
     assert_eq!(line(&page, &["node-2"]), ["node-2", "Ready"]);
-    let nodes = viewer.sees(0, &["nodes"]);
+    let nodes = viewer.run_plugin(0, &["nodes"]);
     assert!(nodes.contains("lacks plugin-claimed (NotOurs)"), "{nodes}");
-    let verified = viewer.sees(1, &["verify", "plugin-claimed"]);
+    let verified = viewer.run_plugin(1, &["verify", "plugin-claimed"]);
     assert_eq!(line(&verified, &["plugin-claimed", "node-1"])[2], "OtherContents");
     assert!(
         verified
             .ends_with("Not verified: 1 profile on 2 nodes: 1 of 2 files as the spec says, 1 difference\n"),
         "{verified}"
     );
-    let (_, late) = viewer.sees_both(1, &["wait", "plugin-claimed", "--timeout=1s"]);
+    let (_, late) = viewer.run_plugin_both(1, &["wait", "plugin-claimed", "--timeout=1s"]);
     assert!(late.contains(&format!("\n  node-1: Failed, {why}\n")), "{late}");
 
     fs::remove_file(&path).unwrap();
     assert_eq!(
-        viewer.sees(0, &["wait", "plugin-claimed", "--timeout=30s"]),
+        viewer.run_plugin(0, &["wait", "plugin-claimed", "--timeout=30s"]),
         "plugin-claimed is ready: 2 of 2 nodes hold it\n"
     );
     assert_eq!(
-        viewer.sees(0, &["verify", "plugin-claimed"]),
+        viewer.run_plugin(0, &["verify", "plugin-claimed"]),
         "Verified: 1 profile on 2 nodes: 2 of 2 files as the spec says\n"
     );
     let shown: Value =
-        serde_json::from_str(&viewer.sees(0, &["status", "plugin-claimed", "-o", "json"])).unwrap();
+        serde_json::from_str(&viewer.run_plugin(0, &["status", "plugin-claimed", "-o", "json"])).unwrap();
     assert_eq!(shown["profiles"][0]["contentHash"], applied.view().content_hash());
     assert_eq!(shown["profiles"][0]["nodes"][0]["state"], "Ready");
 }
 
 #[test]
-fn agents_that_are_down_are_seen_long_before_the_operator_gives_them_up() {
+fn agents_that_are_down_are_shown_long_before_the_operator_reports_them() {
     let cluster = alone();
     let viewer = Person::with(&cluster, "plugin-watchman", &["view"]);
-    let applied = cluster.profile("plugin-unwatched", &harmless(0));
-    applied.ready();
-    viewer.sees(0, &["verify", "plugin-unwatched"]);
+    let applied = cluster.profile("plugin-unwatched", &allow_all(0));
+    applied.wait_ready();
+    viewer.run_plugin(0, &["verify", "plugin-unwatched"]);
 
     let stopped = Stopped::agents(&cluster);
-    let nodes = viewer.sees(0, &["nodes"]);
+    let nodes = viewer.run_plugin(0, &["nodes"]);
     assert_eq!(nodes.matches("no pod of an agent is on it").count(), 2, "{nodes}");
-    let verified = viewer.sees(1, &["verify", "plugin-unwatched"]);
+    let verified = viewer.run_plugin(1, &["verify", "plugin-unwatched"]);
     assert_eq!(verified.matches("Unwatched").count(), 2, "{verified}");
-    applied.update(&harmless(1));
+    applied.update(&allow_all(1));
     applied.until("judged anew", LIMIT, |view| !view.is_ready());
-    let page = viewer.sees(0, &["status", "plugin-unwatched"]);
+    let page = viewer.run_plugin(0, &["status", "plugin-unwatched"]);
     assert_eq!(line(&page, &["node-2"])[1], "Pending");
     assert!(page.contains("AgentNotReady: its file has other contents ("), "{page}");
     assert!(page.contains("); no pod of an agent is on it"), "{page}");
 
     stopped.start();
-    viewer.sees(0, &["wait", "plugin-unwatched", "--timeout=60s"]);
-    viewer.sees(0, &["verify", "plugin-unwatched"]);
+    viewer.run_plugin(0, &["wait", "plugin-unwatched", "--timeout=60s"]);
+    viewer.run_plugin(0, &["verify", "plugin-unwatched"]);
 }
 
 #[test]
-fn users_finds_pods_and_templates_and_says_what_it_may_not_look_at() {
+fn users_finds_pods_and_templates_and_names_what_it_may_not_list() {
     let cluster = shared();
-    let profile = cluster.profile("plugin-used", &harmless(0));
-    profile.ready();
+    let profile = cluster.profile("plugin-used", &allow_all(0));
+    profile.wait_ready();
     let pod = cluster.pod(&sleeper("plugin-user", "plugin-used"));
-    pod.running();
+    pod.wait_running();
     let _right = Template::naming(&cluster, "plugin-right", "plugin-used");
     let _wrong = Template::naming(&cluster, "plugin-wrong", "plugin-usde");
 
     let viewer = Person::with(&cluster, "plugin-clerk", &["view"]);
-    let users = viewer.sees(0, &["users", "plugin-used"]);
+    let users = viewer.run_plugin(0, &["users", "plugin-used"]);
     assert_eq!(line(&users, &["plugin-used", "default", "Pod", "plugin-user"])[4], "Running");
     line(&users, &["plugin-used", "default", "Deployment", "plugin-right"]);
-    let missing = viewer.sees(0, &["users", "plugin-usde"]);
+    let missing = viewer.run_plugin(0, &["users", "plugin-usde"]);
     assert!(
         missing.contains("plugin-usde   default     Deployment   plugin-wrong   there is no such profile"),
         "{missing}"
     );
-    let all = viewer.sees(0, &["users", "--namespace=default"]);
+    let all = viewer.run_plugin(0, &["users", "--namespace=default"]);
     assert!(all.contains("plugin-used") && all.contains("plugin-usde"), "{all}");
 
     let narrow = Person::with(&cluster, "plugin-narrow", &["seccomp-profile-viewer"]);
-    let (users, unread) = narrow.sees_both(0, &["users", "plugin-used"]);
+    let (users, unread) = narrow.run_plugin_both(0, &["users", "plugin-used"]);
     assert_eq!(users, "No pod or workload that could be listed names plugin-used.\n");
     assert_eq!(unread.lines().filter(|line| line.starts_with("not checked: ")).count(), 8, "{unread}");
-    assert_eq!(line(&narrow.sees(0, &["status", "plugin-used"]), &["node-1"]), ["node-1", "Ready"]);
+    assert_eq!(line(&narrow.run_plugin(0, &["status", "plugin-used"]), &["node-1"]), ["node-1", "Ready"]);
 }
 
 #[test]
-fn whoever_may_not_read_is_told_which_role_is_missing() {
+fn without_rights_the_error_names_the_missing_role() {
     let cluster = shared();
     let nobody = Person::with(&cluster, "plugin-nobody", &[]);
     for arguments in [&["status"][..], &["nodes"], &["verify"], &["users"], &["wait"], &["status", "--watch"]]
     {
-        let (_, error) = nobody.sees_both(2, arguments);
+        let (_, error) = nobody.run_plugin_both(2, arguments);
         assert!(error.contains(r#"User "system:serviceaccount:default:plugin-nobody" cannot"#), "{error}");
         assert!(error.contains("--clusterrole=seccomp-profile-viewer"), "{error}");
     }
     let viewer = Person::with(&cluster, "plugin-seeker", &["view"]);
-    let (_, error) = viewer.sees_both(2, &["status", "plugin-absent"]);
+    let (_, error) = viewer.run_plugin_both(2, &["status", "plugin-absent"]);
     assert!(error.starts_with(r#"error: there is no SeccompProfile "plugin-absent""#), "{error}");
-    let (_, error) = viewer.sees_both(2, &["status", "--context=nowhere"]);
+    let (_, error) = viewer.run_plugin_both(2, &["status", "--context=nowhere"]);
     assert!(error.contains("nowhere") && error.contains("--context"), "{error}");
 }
 
@@ -255,7 +258,7 @@ fn may(cluster: &Session, person: &Person<'_>, verb: &str) -> bool {
 }
 
 #[test]
-fn to_edit_profiles_is_a_right_of_its_own() {
+fn editing_profiles_is_a_right_of_its_own() {
     let cluster = shared();
     let general = Person::with(&cluster, "plugin-general", &["edit"]);
     let editor = Person::with(&cluster, "plugin-editor", &["seccomp-profile-editor"]);
@@ -267,11 +270,11 @@ fn to_edit_profiles_is_a_right_of_its_own() {
     assert!(
         may(&cluster, &editor, "list") && may(&cluster, &editor, "create") && may(&cluster, &editor, "patch")
     );
-    editor.sees(0, &["nodes"]);
+    editor.run_plugin(0, &["nodes"]);
 }
 
 #[test]
-fn diff_tells_a_looser_filter_from_another_spelling() {
+fn diff_distinguishes_a_looser_filter_from_another_spelling() {
     let cluster = shared();
     let contents = json!({ "defaultAction": "SCMP_ACT_ERRNO", "syscalls": [{ "names": ["read", "write"], "action": "SCMP_ACT_ALLOW" }] });
     let _applied = cluster.profile("plugin-compared", &contents);
@@ -283,7 +286,7 @@ fn diff_tells_a_looser_filter_from_another_spelling() {
     };
     let diff = |code: i32, contents: &Value| {
         let file = file(contents);
-        viewer.sees(code, &["diff", "plugin-compared", "-f", file.path().to_str().unwrap()])
+        viewer.run_plugin(code, &["diff", "plugin-compared", "-f", file.path().to_str().unwrap()])
     };
     assert_eq!(diff(0, &object("plugin-compared", &contents)), "");
     let spelt = json!({ "defaultAction": "SCMP_ACT_ERRNO", "defaultErrnoRet": 1, "syscalls": [{ "names": ["write", "read"], "action": "SCMP_ACT_ALLOW" }] });
@@ -358,12 +361,12 @@ impl Drop for Watch {
 fn a_watch_shows_each_change_and_ends_with_the_profile() {
     let cluster = shared();
     let viewer = Person::with(&cluster, "plugin-guard", &["view"]);
-    let applied: Applied<'_> = cluster.profile("plugin-watched", &harmless(0));
-    applied.ready();
+    let applied: AppliedProfile<'_> = cluster.profile("plugin-watched", &allow_all(0));
+    applied.wait_ready();
     let mut watch = Watch::start(&mut viewer.command(&["status", "plugin-watched", "--watch"]));
     watch.until("the present state", |line| line.starts_with("State:     Ready"));
     applied.update(&json!({ "defaultAction": "SCMP_ACT_LOG" }));
-    let hash = applied.ready().content_hash().to_owned();
+    let hash = applied.wait_ready().content_hash().to_owned();
     watch.until("the new contents", |line| line.ends_with(&hash));
     drop(applied);
     let (last, status) = watch.end();

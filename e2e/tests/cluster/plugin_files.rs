@@ -6,7 +6,7 @@ use std::io::Write;
 use serde_json::Value;
 
 use super::plugin::Person;
-use super::support::{harmless, said, shared};
+use super::support::{allow_all, output, shared};
 
 const NAME: &str = "plugin-stored";
 
@@ -104,30 +104,30 @@ fn refused() -> Vec<String> {
 fn what_diff_reads_in_a_file_is_what_the_api_server_stores() {
     let cluster = shared();
     let critic = Person::with(&cluster, "plugin-reader", &["view"]);
-    let applied = cluster.profile(NAME, &harmless(0));
+    let applied = cluster.profile(NAME, &allow_all(0));
     let file = |text: &str| {
         let mut file = tempfile::NamedTempFile::new().unwrap();
         file.write_all(text.as_bytes()).unwrap();
         file
     };
     for text in taken() {
-        if let Err(error) = said(cluster.kubectl_input(["apply", "-f", "-"], &text)) {
+        if let Err(error) = output(cluster.kubectl_input(["apply", "-f", "-"], &text)) {
             panic!("{text}: {error}");
         }
         let stored = applied.view().canonical().unwrap().hash().to_string();
         let file = file(&text);
         let path = file.path().to_str().unwrap();
         let shown: Value =
-            serde_json::from_str(&critic.sees(0, &["diff", NAME, "-f", path, "-o", "json"])).unwrap();
+            serde_json::from_str(&critic.run_plugin(0, &["diff", NAME, "-f", path, "-o", "json"])).unwrap();
         assert_eq!(shown["after"]["hash"], stored.as_str(), "{text}");
         assert_eq!(shown["same"], true, "{text}");
     }
     for text in refused() {
         // `apply` itself drops every field that is null, known or not; neither `create` nor the API server does.
         let text = text.replace(NAME, "plugin-refused");
-        let answer = said(cluster.kubectl_input(["create", "--dry-run=server", "-f", "-"], &text));
+        let answer = output(cluster.kubectl_input(["create", "--dry-run=server", "-f", "-"], &text));
         assert!(answer.is_err(), "{text}: {answer:?}");
         let file = file(&text);
-        critic.sees(2, &["diff", NAME, "-f", file.path().to_str().unwrap()]);
+        critic.run_plugin(2, &["diff", NAME, "-f", file.path().to_str().unwrap()]);
     }
 }

@@ -3,7 +3,7 @@
 use cluster::NAMESPACE;
 use serde_json::{Value, json};
 
-use super::support::{Session, complain, said, shared};
+use super::support::{Session, expect_cleanup, output, shared};
 
 /// A namespace that enforces Pod Security, until this is dropped.
 struct Enforcing<'a> {
@@ -34,13 +34,13 @@ impl<'a> Enforcing<'a> {
         spec.insert("serviceAccount".to_owned(), Value::Null);
         spec.insert("priorityClassName".to_owned(), Value::Null);
         let create = ["create", "--dry-run=server", "-f", "-"];
-        said(self.session.kubectl_input(create, &pod.to_string()))
+        output(self.session.kubectl_input(create, &pod.to_string()))
     }
 }
 
 impl Drop for Enforcing<'_> {
     fn drop(&mut self) {
-        complain(self.session.kubectl(["delete", "namespace", self.name, "--wait=false"]).map(drop));
+        expect_cleanup(self.session.kubectl(["delete", "namespace", self.name, "--wait=false"]).map(drop));
     }
 }
 

@@ -23,7 +23,7 @@ fn variant<'a>(cluster: &'a Session, name: &str, variant: &str, escalation: Opti
 }
 
 #[test]
-fn the_kernel_obeys_the_projects_profiles() {
+fn the_kernel_enforces_the_projects_profiles() {
     let cluster = shared();
     let expected = [
         ("audit", "Succeeded", "Completed"),
@@ -36,7 +36,7 @@ fn the_kernel_obeys_the_projects_profiles() {
         cluster.profile(name, &contents)
     });
     for profile in &profiles {
-        profile.ready();
+        profile.wait_ready();
     }
     let mut pods = Vec::new();
     for (name, phase, reason) in expected {
@@ -55,7 +55,7 @@ fn the_kernel_obeys_the_projects_profiles() {
 /// The filter that containerd gave a running pod's container, as a set of rules in our canonical form.
 fn rules_of(cluster: &Session, pod: &Pod<'_>) -> BTreeSet<String> {
     let shown = cluster.json(["get", "pod", &pod.name]);
-    let node = cluster.disks().into_iter().find(|node| shown["spec"]["nodeName"] == node.name()).unwrap();
+    let node = cluster.node_list().into_iter().find(|node| shown["spec"]["nodeName"] == node.name()).unwrap();
     let id = shown["status"]["containerStatuses"][0]["containerID"].as_str().unwrap();
     let bundles = node.kubelet_dir().with_file_name("run").join("io.containerd.runtime.v2.task/k8s.io");
     let config = bundles.join(id.strip_prefix("containerd://").unwrap()).join("config.json");
@@ -70,13 +70,13 @@ fn under_runtime_default_a_pod_has_the_rules_that_the_runtime_gives_and_those_of
     let cluster = shared();
     let contents = cluster.file("profiles/runtime-default.yaml")["spec"]["contents"].take();
     let profile = cluster.profile("as-the-runtime", &contents);
-    profile.ready();
+    profile.wait_ready();
     let ours = cluster.pod(&sleeper("under-ours", "as-the-runtime"));
     let mut pod = sleeper("under-the-runtimes", "unused");
     pod["spec"]["containers"][0]["securityContext"]["seccompProfile"] = json!({ "type": "RuntimeDefault" });
     let theirs = cluster.pod(&pod);
-    ours.running();
-    theirs.running();
+    ours.wait_running();
+    theirs.wait_running();
     let (ours, theirs) = (rules_of(&cluster, &ours), rules_of(&cluster, &theirs));
     assert_eq!(theirs.difference(&ours).collect::<Vec<_>>(), Vec::<&String>::new());
     assert_eq!(ours.difference(&theirs).count(), 1, "{:?}", ours.difference(&theirs));

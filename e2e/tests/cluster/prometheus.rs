@@ -14,7 +14,8 @@ use xtask::workspace::repository;
 
 use super::scraper::{Prometheus, Sample, pod_monitor};
 use super::support::{
-    LIMIT, Session, alone, bytes_of, complain, harmless, say, shared, sleeper, until, until_mended,
+    LIMIT, Session, allow_all, alone, bytes_of, expect_cleanup, print_line, shared, sleeper, until,
+    until_repaired,
 };
 
 /// Longer than what the alerts wait for.
@@ -66,17 +67,17 @@ fn a_prometheus_that_follows_the_pod_monitor_sees_every_metric_and_what_the_aler
     let prometheus = Prometheus::start(&cluster);
 
     // A node cannot hold one profile, and another one is deleted while a pod uses it.
-    let path = disk::path(&cluster.disks()[0], "scraped-conflict");
+    let path = disk::path(&cluster.node_list()[0], "scraped-conflict");
     fs::write(&path, "somebody's").unwrap();
-    let conflict = cluster.profile("scraped-conflict", &harmless(0));
+    let conflict = cluster.profile("scraped-conflict", &allow_all(0));
     conflict.until("being Failed", LIMIT, |view| view.state() == "Failed");
-    let held = cluster.profile("scraped-held", &harmless(1));
-    held.ready();
+    let held = cluster.profile("scraped-held", &allow_all(1));
+    held.wait_ready();
     let pod = cluster.pod(&sleeper("scraped", "scraped-held"));
-    pod.running();
+    pod.wait_running();
     let deleted = Instant::now();
     cluster.ok(["delete", "seccompprofile", "scraped-held", "--wait=false"]);
-    held.condition("Deleting", "InUse");
+    held.wait_condition("Deleting", "InUse");
 
     let names = documented();
     assert!(names.len() > 20, "{names:?}");
@@ -89,7 +90,7 @@ fn a_prometheus_that_follows_the_pod_monitor_sees_every_metric_and_what_the_aler
                     sum(seccomp_profile_watch_lag_seconds_count) > 0";
     until("measured durations", LIMIT, || (!prometheus.query(happened).is_empty()).then_some(()));
     for sample in prometheus.query("seccomp_profile_rollout_duration_seconds_sum > 0") {
-        say(&format!("rollouts took {} s in all", sample.value));
+        print_line(&format!("rollouts took {} s in all", sample.value));
     }
     for text in prometheus.scraped() {
         let said = promtool(["check", "metrics"], &text).unwrap_or_else(|error| panic!("{error}"));
@@ -131,7 +132,7 @@ fn a_prometheus_that_follows_the_pod_monitor_sees_every_metric_and_what_the_aler
 
     // What is over is not told of any more, also to a query that looks back for hours.
     fs::remove_file(&path).unwrap();
-    conflict.ready();
+    conflict.wait_ready();
     // The alert itself looks back for two minutes.
     let failed = "seccomp_profile_nodes{profile=\"scraped-conflict\", state=\"failed\"} > 0";
     until("no failing node", LIMIT, || prometheus.query(failed).is_empty().then_some(()));
@@ -153,7 +154,7 @@ fn every_expression_is_taken(prometheus: &Prometheus) {
         assert_eq!(rule["health"], "ok", "{rule}");
     }
     for (name, expression) in alerts {
-        say(&format!("{name}: {} now", prometheus.query(&expression).len()));
+        print_line(&format!("{name}: {} now", prometheus.query(&expression).len()));
     }
     let panels = panels();
     assert!(panels.len() > 20);
@@ -162,7 +163,7 @@ fn every_expression_is_taken(prometheus: &Prometheus) {
             let samples = prometheus.query(&expression);
             (!samples.is_empty()).then_some(samples)
         });
-        say(&format!("{title}: {} series", shown.len()));
+        print_line(&format!("{title}: {} series", shown.len()));
     }
 }
 
@@ -172,9 +173,9 @@ struct Defined<'a>(&'a Session, [String; 3]);
 impl Drop for Defined<'_> {
     fn drop(&mut self) {
         // While the kinds are there, so that helm removes what it made of them.
-        complain(install(self.0, &[]));
+        expect_cleanup(install(self.0, &[]));
         for definition in &self.1 {
-            complain(self.0.kubectl(["delete", "-f", definition, "--timeout=60s"]).map(drop));
+            expect_cleanup(self.0.kubectl(["delete", "-f", definition, "--timeout=60s"]).map(drop));
         }
     }
 }
@@ -187,7 +188,7 @@ fn install(cluster: &Session, values: &[&str]) -> Result<(), CommandError> {
 }
 
 #[test]
-fn an_api_server_that_knows_prometheus_operator_takes_every_object_that_the_chart_makes_for_it() {
+fn with_the_definitions_of_prometheus_operator_every_object_of_the_chart_for_it_is_accepted() {
     const MONITORS: [&str; 4] = [
         "--set=metrics.podMonitor.enabled=true",
         "--set=metrics.podMonitor.interval=15s",
@@ -195,7 +196,7 @@ fn an_api_server_that_knows_prometheus_operator_takes_every_object_that_the_char
         "--set=metrics.dashboard.enabled=true",
     ];
     let cluster = alone();
-    cluster.rolled_out();
+    cluster.wait_rolled_out();
     install(&cluster, &MONITORS).unwrap_or_else(|error| panic!("without the kinds: {error}"));
     let listed =
         |kinds: &str| cluster.ok(["-n", NAMESPACE, "get", kinds, "-o", "name", "--ignore-not-found"]);
@@ -224,7 +225,7 @@ fn an_api_server_that_knows_prometheus_operator_takes_every_object_that_the_char
     let services = ["--set=metrics.serviceMonitor.enabled=true"];
     install(&cluster, &services).unwrap_or_else(|error| panic!("{error}"));
     assert_eq!(listed(kinds), "servicemonitor.monitoring.coreos.com/seccomp-profile\n");
-    for (component, pods) in [("operator", 2), ("node-agent", cluster.disks().len())] {
+    for (component, pods) in [("operator", 2), ("node-agent", cluster.node_list().len())] {
         let label = format!("kubernetes.io/service-name=seccomp-profile-{component}-metrics");
         until(&label, LIMIT, || {
             let slices = cluster.json(["-n", NAMESPACE, "get", "endpointslices", "-l", &label]);
@@ -240,10 +241,10 @@ fn an_api_server_that_knows_prometheus_operator_takes_every_object_that_the_char
 #[test]
 fn a_file_that_is_removed_again_and_again_raises_the_alert_with_its_node() {
     let cluster = shared();
-    let applied = cluster.profile("scraped-drift", &harmless(0));
-    applied.ready();
+    let applied = cluster.profile("scraped-drift", &allow_all(0));
+    applied.wait_ready();
     let prometheus = Prometheus::start(&cluster);
-    let node = &cluster.disks()[0];
+    let node = &cluster.node_list()[0];
     let expression = alert("SeccompProfileDriftRepeated");
     let on_node =
         || prometheus.query(&expression).into_iter().find(|sample| sample.labels["node"] == node.name());
@@ -251,7 +252,7 @@ fn a_file_that_is_removed_again_and_again_raises_the_alert_with_its_node() {
     assert!(on_node().is_none());
     for _ in 0..7 {
         fs::remove_file(applied.path(node)).unwrap();
-        until_mended(node, "scraped-drift", &bytes_of(&harmless(0)));
+        until_repaired(node, "scraped-drift", &bytes_of(&allow_all(0)));
     }
     let sample = until("the alert", LIMIT, on_node);
     assert!(sample.labels["pod"].as_str().unwrap().starts_with("seccomp-profile-node-agent-"), "{sample:?}");

@@ -13,9 +13,10 @@ use xtask::workspace::repository;
 use super::audit::{Log, summary};
 use super::pages::Page;
 use super::rights;
-use super::stolen_token::{Raw, Thief, program};
+use super::stolen_token::{RawRequest, TokenHolder, pid_of};
 use super::support::{
-    Applied, LIMIT, Session, alone, bytes_of, complain, harmless, say, shared, sleeper, text, until,
+    AppliedProfile, LIMIT, Session, allow_all, alone, bytes_of, expect_cleanup, print_line, shared, sleeper,
+    text, until,
 };
 
 /// The account that lifts the finalizers.
@@ -30,7 +31,9 @@ impl Drop for Reinstall<'_> {
     fn drop(&mut self) {
         let chart = repository().join("charts").join(NAMESPACE);
         // A test may have installed the definitions in another way, or as another release.
-        complain(self.0.client().install_chart(&chart, &["--take-ownership", "--force-conflicts"]).map(drop));
+        expect_cleanup(
+            self.0.client().install_chart(&chart, &["--take-ownership", "--force-conflicts"]).map(drop),
+        );
     }
 }
 
@@ -38,7 +41,7 @@ impl Drop for Reinstall<'_> {
 struct Foreign<'a>(&'a Session, &'a str);
 
 impl<'a> Foreign<'a> {
-    fn put_on(session: &'a Session, profile: &'a Applied<'_>) -> Self {
+    fn put_on(session: &'a Session, profile: &'a AppliedProfile<'_>) -> Self {
         // Before ours, so that ours does not stand where it is usually.
         let add = json!([{ "op": "add", "path": "/metadata/finalizers/0", "value": OTHERS }]).to_string();
         session.ok(["patch", "seccompprofile", &profile.name, "--type=json", "--patch", &add]);
@@ -54,7 +57,7 @@ impl Drop for Foreign<'_> {
         let left: Vec<String> = serde_json::from_str(&found).unwrap_or_default();
         let left: Vec<_> = left.into_iter().filter(|finalizer| finalizer != OTHERS).collect();
         let patch = json!({ "metadata": { "finalizers": left } }).to_string();
-        complain(
+        expect_cleanup(
             session.kubectl(["patch", "seccompprofile", name, "--type=merge", "--patch", &patch]).map(drop),
         );
     }
@@ -77,7 +80,7 @@ struct Paused(String);
 
 impl Paused {
     fn agent() -> Self {
-        let pid = program(&["/node-agent"]).to_string();
+        let pid = pid_of(&["/node-agent"]).to_string();
         command::output(Command::new("kill").args(["-STOP", &pid])).unwrap();
         Paused(pid)
     }
@@ -108,9 +111,9 @@ fn uninstall(cluster: &Session, held: usize) {
     });
 }
 
-fn assert_on_every_disk(profile: &Applied<'_>, number: usize) {
+fn assert_on_every_disk(profile: &AppliedProfile<'_>, number: usize) {
     for (node, found) in profile.on_disks() {
-        let wanted = Some(bytes_of(&harmless(number)));
+        let wanted = Some(bytes_of(&allow_all(number)));
         assert_eq!(text(&found), text(&wanted), "{} on {node}", profile.name);
     }
 }
@@ -127,25 +130,25 @@ fn left_of_the_release(cluster: &Session) -> String {
 }
 
 #[test]
-fn uninstalling_lifts_the_finalizers_and_keeps_the_files_and_installing_it_again_goes_on() {
+fn uninstalling_removes_the_finalizers_and_keeps_the_files_and_a_new_installation_continues() {
     const MORE: usize = 20;
     let cluster = alone();
-    let kept = cluster.profile("kept", &harmless(0));
-    let shared = cluster.profile("held-by-others", &harmless(1));
-    let going = cluster.profile("going", &harmless(2));
+    let kept = cluster.profile("kept", &allow_all(0));
+    let shared = cluster.profile("held-by-others", &allow_all(1));
+    let going = cluster.profile("going", &allow_all(2));
     let more: Vec<_> =
-        (0..MORE).map(|number| cluster.profile(&format!("one-of-{number}"), &harmless(3))).collect();
+        (0..MORE).map(|number| cluster.profile(&format!("one-of-{number}"), &allow_all(3))).collect();
     for profile in [&kept, &shared, &going].into_iter().chain(&more) {
-        profile.ready();
+        profile.wait_ready();
     }
     let foreign = Foreign::put_on(&cluster, &shared);
     let users =
         [cluster.pod(&sleeper("user-of-kept", "kept")), cluster.pod(&sleeper("user-of-going", "going"))];
-    users.iter().for_each(|pod| pod.running());
+    users.iter().for_each(|pod| pod.wait_running());
     cluster.ok(["delete", "seccompprofile", "going", "--wait=false"]);
-    going.condition("Deleting", "InUse");
+    going.wait_condition("Deleting", "InUse");
     let identity = || -> Vec<_> {
-        let files = cluster.disks().into_iter().map(|node| kept.path(&node).metadata().unwrap());
+        let files = cluster.node_list().into_iter().map(|node| kept.path(&node).metadata().unwrap());
         files.map(|file| (file.ino(), file.mtime_nsec(), file.ctime_nsec())).collect()
     };
     let before = identity();
@@ -157,7 +160,7 @@ fn uninstalling_lifts_the_finalizers_and_keeps_the_files_and_installing_it_again
         uninstall(&cluster, MORE + 3);
         let took = start.elapsed();
         let found = finalizers(&cluster);
-        say(&format!(
+        print_line(&format!(
             "{} finalizers were lifted when the uninstallation returned after {took:.1?}",
             MORE + 3
         ));
@@ -186,8 +189,8 @@ fn uninstalling_lifts_the_finalizers_and_keeps_the_files_and_installing_it_again
             assert!(crds.contains(&format!("{kind}.seccomp.imjasonh.dev")), "{crds}");
         }
     }
-    cluster.rolled_out();
-    kept.ready();
+    cluster.wait_rolled_out();
+    kept.wait_ready();
     assert_eq!(identity(), before, "no file was written again");
     let ours = |(_, all): &(String, Vec<String>)| all.iter().any(|one| one == api::names::FINALIZER);
     until("the finalizer on each profile", LIMIT, || {
@@ -199,8 +202,8 @@ fn uninstalling_lifts_the_finalizers_and_keeps_the_files_and_installing_it_again
             profile.on_disks().iter().all(|(_, found)| found.is_none()).then_some(())
         });
     }
-    kept.update(&harmless(5));
-    kept.ready();
+    kept.update(&allow_all(5));
+    kept.wait_ready();
     drop((users, foreign));
     // All at once, because each takes a second.
     cluster.ok(["delete", "seccompprofile", "--all", "--timeout=60s"]);
@@ -213,13 +216,13 @@ fn documented_command() -> String {
 }
 
 #[test]
-fn where_the_operator_was_removed_by_force_the_documented_command_lifts_its_finalizer() {
+fn where_the_operator_was_removed_by_force_the_documented_command_removes_its_finalizer() {
     let cluster = alone();
-    let kept = cluster.profile("kept", &harmless(0));
-    let shared = cluster.profile("held-by-others", &harmless(1));
-    let stuck = cluster.profile("stuck", &harmless(2));
+    let kept = cluster.profile("kept", &allow_all(0));
+    let shared = cluster.profile("held-by-others", &allow_all(1));
+    let stuck = cluster.profile("stuck", &allow_all(2));
     for profile in [&kept, &shared, &stuck] {
-        profile.ready();
+        profile.wait_ready();
     }
     let _foreign = Foreign::put_on(&cluster, &shared);
     {
@@ -245,8 +248,8 @@ fn where_the_operator_was_removed_by_force_the_documented_command_lifts_its_fina
             assert_on_every_disk(profile, number);
         }
     }
-    cluster.rolled_out();
-    kept.ready();
+    cluster.wait_rolled_out();
+    kept.wait_ready();
     until("stuck being swept", LIMIT, || {
         stuck.on_disks().iter().all(|(_, found)| found.is_none()).then_some(())
     });
@@ -270,20 +273,20 @@ impl<'a> Account<'a> {
 
 impl Drop for Account<'_> {
     fn drop(&mut self) {
-        complain(self.0.kubectl_input(["delete", "--ignore-not-found", "-f", "-"], &self.1).map(drop));
+        expect_cleanup(self.0.kubectl_input(["delete", "--ignore-not-found", "-f", "-"], &self.1).map(drop));
     }
 }
 
 #[test]
-fn a_stolen_account_of_the_uninstallation_can_take_our_finalizer_off_and_nothing_else() {
+fn a_stolen_account_of_the_uninstallation_can_remove_our_finalizer_and_do_nothing_else() {
     const OWN_ONLY: &str = "the uninstallation changes nothing in a profile's metadata but its own finalizer";
     let cluster = shared();
-    let profile = cluster.profile("orphaned", &harmless(0));
-    let before = profile.ready();
+    let profile = cluster.profile("orphaned", &allow_all(0));
+    let before = profile.wait_ready();
     let account = Account::new(&cluster);
     let token = cluster.ok(["-n", NAMESPACE, "create", "token", UNINSTALLATION]);
-    let thief = Thief::new(&cluster, &token);
-    let patch = |patch: Value| thief.ask(Raw::merge("/seccompprofiles/orphaned", &patch));
+    let holder = TokenHolder::new(&cluster, &token);
+    let patch = |patch: Value| holder.send(RawRequest::merge("/seccompprofiles/orphaned", &patch));
     let mut tries = 0;
     until("the API server knowing the rights and the policy", LIMIT, || {
         // Another one each time: without the policy yet, it succeeds.
@@ -291,10 +294,10 @@ fn a_stolen_account_of_the_uninstallation_can_take_our_finalizer_off_and_nothing
         let answer = patch(json!({ "metadata": { "labels": { "a": tries.to_string() } } }));
         answer.message.contains(OWN_ONLY).then_some(())
     });
-    rights::try_everything("the uninstallation", &thief, &rights::granted_by_chart(UNINSTALLATION));
+    rights::try_everything("the uninstallation", &holder, &rights::granted_by_chart(UNINSTALLATION));
     for (change, words) in [
         (
-            json!({ "spec": { "contents": harmless(1) } }),
+            json!({ "spec": { "contents": allow_all(1) } }),
             "the uninstallation does not change the spec of a profile",
         ),
         (json!({ "metadata": { "annotations": { api::names::DELETE_IN_USE: "true" } } }), OWN_ONLY),
@@ -322,5 +325,5 @@ fn a_stolen_account_of_the_uninstallation_can_take_our_finalizer_off_and_nothing
     });
     assert_eq!(back.1, [api::names::FINALIZER]);
     drop(account);
-    assert_eq!(profile.ready().json()["spec"], before.json()["spec"]);
+    assert_eq!(profile.wait_ready().json()["spec"], before.json()["spec"]);
 }

@@ -7,37 +7,37 @@ use serde_json::json;
 
 use super::audit::{Log, summary};
 use super::stopped::{AGENT_PODS, OPERATOR_PODS, Stopped};
-use super::support::{LIMIT, Session, alone, bytes_of, harmless, text, until};
+use super::support::{LIMIT, Session, allow_all, alone, bytes_of, text, until};
 
 fn delete_pods(cluster: &Session, pods: &str) {
     cluster.ok(["-n", "seccomp-profile", "delete", "pods", pods, "--timeout=60s"]);
-    cluster.rolled_out();
+    cluster.wait_rolled_out();
 }
 
 #[test]
-fn an_agent_that_starts_again_leaves_good_files_alone() {
+fn a_restarted_agent_does_not_touch_correct_files() {
     let cluster = alone();
-    let profile = cluster.profile("untouched", &harmless(0));
-    profile.ready();
+    let profile = cluster.profile("untouched", &allow_all(0));
+    profile.wait_ready();
     let files = || -> Vec<_> {
-        cluster.disks().iter().map(|node| profile.path(node).metadata().unwrap()).collect::<Vec<_>>()
+        cluster.node_list().iter().map(|node| profile.path(node).metadata().unwrap()).collect::<Vec<_>>()
     };
     let identity = |files: Vec<std::fs::Metadata>| -> Vec<_> {
         files.iter().map(|file| (file.ino(), file.mtime_nsec(), file.ctime_nsec())).collect()
     };
     let before = identity(files());
     delete_pods(&cluster, AGENT_PODS);
-    profile.ready();
+    profile.wait_ready();
     assert_eq!(identity(files()), before, "no file was written again");
 }
 
 #[test]
-fn files_stay_while_agents_are_down_and_leftovers_are_swept_when_they_are_back() {
+fn files_stay_while_agents_are_down_and_leftovers_are_removed_when_they_are_back() {
     let cluster = alone();
-    let kept = cluster.profile("kept", &harmless(0));
-    let lost = cluster.profile("lost", &harmless(1));
-    kept.ready();
-    lost.ready();
+    let kept = cluster.profile("kept", &allow_all(0));
+    let lost = cluster.profile("lost", &allow_all(1));
+    kept.wait_ready();
+    lost.wait_ready();
 
     let stopped = Stopped::agents(&cluster);
     // Deleted without the operator's consent, as it is when its finalizer is taken off by hand.
@@ -48,29 +48,29 @@ fn files_stay_while_agents_are_down_and_leftovers_are_swept_when_they_are_back()
     cluster.ok(["wait", "--for=delete", "seccompprofile/lost", "--timeout=30s"]);
     for (profile, number) in [(&kept, 0), (&lost, 1)] {
         for (node, found) in profile.on_disks() {
-            assert_eq!(text(&found), text(&Some(bytes_of(&harmless(number)))), "{} on {node}", profile.name);
+            assert_eq!(text(&found), text(&Some(bytes_of(&allow_all(number)))), "{} on {node}", profile.name);
         }
     }
 
     stopped.start();
-    for node in cluster.disks() {
+    for node in cluster.node_list() {
         until(&format!("no leftover on {}", node.name()), LIMIT, || {
             disk::bytes(&node, "lost").unwrap().is_none().then_some(())
         });
     }
-    kept.ready();
+    kept.wait_ready();
 }
 
 #[test]
 fn while_the_operator_is_down_files_stay_and_new_profiles_still_arrive() {
     let cluster = alone();
-    let old = cluster.profile("before-the-stop", &harmless(0));
-    old.ready();
+    let old = cluster.profile("before-the-stop", &allow_all(0));
+    old.wait_ready();
     let stopped = Stopped::operator(&cluster);
-    let new = cluster.profile("during-the-stop", &harmless(1));
-    for node in cluster.disks() {
+    let new = cluster.profile("during-the-stop", &allow_all(1));
+    for node in cluster.node_list() {
         until(&format!("the new file on {}", node.name()), LIMIT, || {
-            disk::bytes(&node, "during-the-stop").unwrap().filter(|found| *found == bytes_of(&harmless(1)))
+            disk::bytes(&node, "during-the-stop").unwrap().filter(|found| *found == bytes_of(&allow_all(1)))
         });
     }
     // Nobody has judged it, and whoever goes by conditions must not take that for ready.
@@ -84,20 +84,20 @@ fn while_the_operator_is_down_files_stay_and_new_profiles_still_arrive() {
     let listed = listed.find(|object| object["metadata"]["name"] == "during-the-stop").unwrap();
     assert_eq!(listed["status"]["conditions"], unjudged, "a list says the same");
     for (node, found) in old.on_disks() {
-        assert_eq!(text(&found), text(&Some(bytes_of(&harmless(0)))), "{node}");
+        assert_eq!(text(&found), text(&Some(bytes_of(&allow_all(0)))), "{node}");
     }
     stopped.start();
-    new.ready();
-    old.ready();
+    new.wait_ready();
+    old.wait_ready();
 }
 
 #[test]
-fn an_operator_that_starts_again_writes_nothing_and_changes_no_status() {
+fn a_restarted_operator_writes_nothing_and_changes_no_status() {
     let cluster = alone();
     let profiles: Vec<_> =
-        (0..3).map(|number| cluster.profile(&format!("steady-{number}"), &harmless(number))).collect();
+        (0..3).map(|number| cluster.profile(&format!("steady-{number}"), &allow_all(number))).collect();
     for profile in &profiles {
-        profile.ready();
+        profile.wait_ready();
     }
     let versions = || -> Vec<String> {
         let all = ProfileView::all(cluster.client()).unwrap();

@@ -1,4 +1,4 @@
-//! What a stolen token of one of our programs is good for: every request of `e2e::rights`, with the tokens that
+//! What a stolen token of one of our programs allows: every request of `e2e::rights`, with the tokens that
 //! running pods hold.
 
 use std::collections::BTreeSet;
@@ -12,13 +12,15 @@ use e2e::rights::request::{self, Request};
 use e2e::rights::rules::{self, Rights};
 use serde_json::{Value, json};
 
-use super::stolen_token::{OURS, Raw, Thief, token_of_program};
-use super::support::{Applied, LIMIT, Session, complain, harmless, object, say, shared, until};
+use super::stolen_token::{API_PATH, RawRequest, TokenHolder, token_of_program};
+use super::support::{
+    AppliedProfile, LIMIT, Session, allow_all, expect_cleanup, object, print_line, shared, until,
+};
 
 const AGENT: &str = "seccomp-profile-node-agent";
 const OPERATOR: &str = "seccomp-profile-operator";
 
-/// The token that the agent of a node holds.
+/// The token of a node's agent.
 fn agents_token(node: &str) -> String {
     token_of_program(&["/node-agent", &format!("--node-name={node}")])
 }
@@ -27,20 +29,20 @@ fn operators_token() -> String {
     token_of_program(&["/operator", &format!("--lease={OPERATOR}")])
 }
 
-/// What the chart grants to an account of its own.
+/// The rights that the chart grants to one of its accounts.
 pub(crate) fn granted_by_chart(account: &str) -> Rights {
     let accounts = rendered::accounts(&rendered::objects([""; 0]).unwrap());
     accounts.into_iter().find(|held| held.name == account).unwrap().rights
 }
 
-/// Sends every request of the grid. Each that no role grants must be refused in so many words; each that reads and is
+/// Sends every request of the grid. Each that no role grants must be refused with the expected message; each that reads and is
 /// granted must be answered.
-pub(crate) fn try_everything(whose: &str, thief: &Thief, rights: &Rights) {
+pub(crate) fn try_everything(whose: &str, holder: &TokenHolder, rights: &Rights) {
     let everybody = rules::of_everybody();
     let all: Vec<Request> = request::all().collect();
     let granted = |request: &Request| rights.allow(request) || everybody.allow(request);
     let (granted, refused): (Vec<&Request>, Vec<&Request>) = all.iter().partition(|request| granted(request));
-    let answers = thief.ask_all(refused.iter().map(|request| Raw::from(*request)));
+    let answers = holder.send_all(refused.iter().map(|request| RawRequest::from(*request)));
     let wrong: Vec<String> = refused
         .iter()
         .zip(&answers)
@@ -49,20 +51,20 @@ pub(crate) fn try_everything(whose: &str, thief: &Thief, rights: &Rights) {
         .collect();
     assert!(wrong.is_empty(), "not refused for lack of a right to it:\n{}", wrong.join("\n"));
     let reads: Vec<_> = granted.iter().filter(|request| request.verb.reads()).collect();
-    let answers = thief.ask_all(reads.iter().map(|request| Raw::from(**request)));
+    let answers = holder.send_all(reads.iter().map(|request| RawRequest::from(**request)));
     for (request, answer) in reads.iter().zip(answers) {
-        // There is no object of the name that is asked for.
+        // No object has the requested name.
         assert!([200, 404].contains(&answer.code), "{}: {answer}", request.path());
     }
-    say(&format!("{whose}: {} requests refused, {} granted by a role", refused.len(), granted.len()));
+    print_line(&format!("{whose}: {} requests refused, {} granted by a role", refused.len(), granted.len()));
     assert!(refused.len() > 1000, "{}", refused.len());
 }
 
-/// Sends each attempt and compares the answer with what is promised.
+/// Sends each attempt and compares the response with the expected one.
 #[track_caller]
-fn try_attempts(thief: &Thief, attempts: &[Attempt]) {
+fn try_attempts(holder: &TokenHolder, attempts: &[Attempt]) {
     for attempt in attempts {
-        let answer = thief.ask(attempt.into());
+        let answer = holder.send(attempt.into());
         let as_promised = match attempt.answer {
             Expected::Refused(code, says) => answer.code == code && answer.message.contains(says),
             Expected::NoEffect => answer.code == 200,
@@ -71,8 +73,8 @@ fn try_attempts(thief: &Thief, attempts: &[Attempt]) {
     }
 }
 
-/// What of a report no agent may change.
-fn kept(cluster: &Session, node: &str) -> Value {
+/// The parts of a report that no agent may change.
+fn protected_parts(cluster: &Session, node: &str) -> Value {
     let mut object = cluster.json(["get", "nodeprofilestatus", node]);
     for moving in ["resourceVersion", "managedFields"] {
         object["metadata"].as_object_mut().unwrap().remove(moving);
@@ -85,128 +87,129 @@ fn report(cluster: &Session, node: &str) -> Value {
     cluster.json(["get", "nodeprofilestatus", node])["status"]["report"].take()
 }
 
-/// Writes a lie about node-1 and waits until its true agent has said the truth again.
-fn lie_is_put_right(cluster: &Session, thief: &Thief) {
+/// Writes a forged report of node-1 and waits until its agent has corrected it.
+fn forged_report_is_corrected(cluster: &Session, holder: &TokenHolder) {
     let truth = report(cluster, "node-1");
     let lie = json!({ "status": { "report": attempts::lie() } });
-    let answer = thief.ask(Raw::merge("/nodeprofilestatuses/node-1/status", &lie));
+    let answer = holder.send(RawRequest::merge("/nodeprofilestatuses/node-1/status", &lie));
     assert_eq!(answer.code, 200, "{answer}");
     until("the true report of node-1", LIMIT, || (report(cluster, "node-1") == truth).then_some(()));
 }
 
 #[test]
-fn a_stolen_agent_can_lie_about_its_own_node_and_nothing_else() {
+fn a_stolen_agent_can_forge_reports_of_its_own_node_and_do_nothing_else() {
     let cluster = shared();
-    let profile = cluster.profile("coveted", &harmless(0));
-    profile.ready();
-    let thief = Thief::new(&cluster, &agents_token("node-1"));
-    try_everything("the agent of node-1", &thief, &granted_by_chart(AGENT));
+    let profile = cluster.profile("coveted", &allow_all(0));
+    profile.wait_ready();
+    let holder = TokenHolder::new(&cluster, &agents_token("node-1"));
+    try_everything("the agent of node-1", &holder, &granted_by_chart(AGENT));
 
     let other = cluster.json(["get", "nodeprofilestatus", "node-2"]);
-    let own = kept(&cluster, "node-1");
+    let own = protected_parts(&cluster, "node-1");
     let refusal = r#"the agent of node "node-1" reports for its own node only, not for "node-2""#;
-    try_attempts(&thief, &attempts::on_another_node(Expected::Refused(422, refusal)));
-    try_attempts(&thief, &attempts::on_its_own_node());
+    try_attempts(&holder, &attempts::on_another_node(Expected::Refused(422, refusal)));
+    try_attempts(&holder, &attempts::on_its_own_node());
     assert_eq!(cluster.json(["get", "nodeprofilestatus", "node-2"]), other, "to the last field");
-    assert_eq!(kept(&cluster, "node-1"), own);
-    lie_is_put_right(&cluster, &thief);
-    profile.ready();
+    assert_eq!(protected_parts(&cluster, "node-1"), own);
+    forged_report_is_corrected(&cluster, &holder);
+    profile.wait_ready();
 }
 
 #[test]
 fn an_agents_token_that_is_bound_to_no_pod_reads_the_two_kinds_and_writes_nothing() {
     let cluster = shared();
-    let thief = Thief::new(&cluster, &cluster.ok(["-n", NAMESPACE, "create", "token", AGENT]));
-    try_everything("an agent in no pod", &thief, &granted_by_chart(AGENT));
+    let holder = TokenHolder::new(&cluster, &cluster.ok(["-n", NAMESPACE, "create", "token", AGENT]));
+    try_everything("an agent in no pod", &holder, &granted_by_chart(AGENT));
     let unbound = Expected::Refused(422, "the token is bound to no node");
     let other = cluster.json(["get", "nodeprofilestatus", "node-2"]);
-    try_attempts(&thief, &attempts::on_another_node(unbound));
+    try_attempts(&holder, &attempts::on_another_node(unbound));
     assert_eq!(cluster.json(["get", "nodeprofilestatus", "node-2"]), other);
-    let own = Raw::merge("/nodeprofilestatuses/node-1/status", &json!({ "status": { "report": null } }));
-    let answer = thief.ask(own);
+    let own =
+        RawRequest::merge("/nodeprofilestatuses/node-1/status", &json!({ "status": { "report": null } }));
+    let answer = holder.send(own);
     assert!(answer.code == 422 && answer.message.contains("the token is bound to no node"), "{answer}");
 }
 
 #[test]
 fn the_token_of_an_agent_on_another_node_is_refused_this_nodes_report() {
     let cluster = shared();
-    let thief = Thief::new(&cluster, &agents_token("node-2"));
-    try_everything("the agent of node-2", &thief, &granted_by_chart(AGENT));
+    let holder = TokenHolder::new(&cluster, &agents_token("node-2"));
+    try_everything("the agent of node-2", &holder, &granted_by_chart(AGENT));
     let before = cluster.json(["get", "nodeprofilestatus", "node-1"]);
     let lie = json!({ "status": { "report": attempts::lie() } });
-    let answer = thief.ask(Raw::merge("/nodeprofilestatuses/node-1/status", &lie));
+    let answer = holder.send(RawRequest::merge("/nodeprofilestatuses/node-1/status", &lie));
     let words = r#"the agent of node "node-2" reports for its own node only, not for "node-1""#;
     assert!(answer.code == 422 && answer.message.contains(words), "{answer}");
     assert_eq!(cluster.json(["get", "nodeprofilestatus", "node-1"]), before);
 }
 
-/// A profile that somebody else's finalizer holds too, until this is dropped.
-struct Held<'a> {
+/// A profile that also has a foreign finalizer; both are removed when this is dropped.
+struct HeldProfile<'a> {
     session: &'a Session,
-    profile: Applied<'a>,
+    profile: AppliedProfile<'a>,
 }
 
-impl<'a> Held<'a> {
+impl<'a> HeldProfile<'a> {
     fn new(session: &'a Session, name: &str) -> Self {
-        let profile = session.applied(name);
-        let mut object = object(name, &harmless(0));
+        let profile = session.existing(name);
+        let mut object = object(name, &allow_all(0));
         object["metadata"]["finalizers"] = json!([attempts::FOREIGN_FINALIZER]);
         session.try_apply(&object).unwrap();
-        Held { session, profile }
+        HeldProfile { session, profile }
     }
 }
 
-impl Drop for Held<'_> {
+impl Drop for HeldProfile<'_> {
     fn drop(&mut self) {
-        // Ours stays, for the operator to take off when the profile is deleted.
+        // Our finalizer stays; the operator removes it when the profile is deleted.
         let ours = json!({ "metadata": { "finalizers": [api::names::FINALIZER] } }).to_string();
         let patch = ["patch", "seccompprofile", &self.profile.name, "--type=merge", "--patch", &ours];
-        complain(self.session.kubectl(patch).map(drop));
+        expect_cleanup(self.session.kubectl(patch).map(drop));
     }
 }
 
 #[test]
 fn a_stolen_operator_cannot_change_what_a_profile_says() {
     let cluster = shared();
-    let held = Held::new(&cluster, attempts::PROFILE);
-    let before = held.profile.ready();
-    let thief = Thief::new(&cluster, &operators_token());
-    try_everything("the operator", &thief, &granted_by_chart(OPERATOR));
-    try_attempts(&thief, &attempts::of_the_operator());
-    let after = held.profile.ready();
+    let held = HeldProfile::new(&cluster, attempts::PROFILE);
+    let before = held.profile.wait_ready();
+    let holder = TokenHolder::new(&cluster, &operators_token());
+    try_everything("the operator", &holder, &granted_by_chart(OPERATOR));
+    try_attempts(&holder, &attempts::of_the_operator());
+    let after = held.profile.wait_ready();
     assert_eq!(after.json()["spec"], before.json()["spec"]);
     for field in ["finalizers", "labels", "annotations", "ownerReferences", "deletionTimestamp", "uid"] {
         assert_eq!(after.json()["metadata"][field], before.json()["metadata"][field], "{field}");
     }
 }
 
-/// It may say so in the status: agents look for a deletion by somebody too, whom the API server let do it.
+/// It may write the approval into the status: agents also require the deletion timestamp, which only an authorized delete sets.
 #[test]
-fn a_stolen_operator_cannot_take_away_the_file_of_a_profile_that_nobody_deleted() {
+fn a_stolen_operator_cannot_remove_the_file_of_a_profile_that_is_not_deleted() {
     let cluster = shared();
-    let profile = cluster.profile("not-deleted", &harmless(0));
-    profile.ready();
+    let profile = cluster.profile("not-deleted", &allow_all(0));
+    profile.wait_ready();
     let files = || -> Vec<_> {
-        let files = cluster.disks().into_iter().map(|node| profile.path(&node).metadata().unwrap());
+        let files = cluster.node_list().into_iter().map(|node| profile.path(&node).metadata().unwrap());
         files.map(|file| (file.ino(), file.ctime(), file.ctime_nsec())).collect()
     };
     let before = files();
-    let thief = Thief::new(&cluster, &operators_token());
+    let holder = TokenHolder::new(&cluster, &operators_token());
     let approve = json!({ "status": { "removal": "Approved" } });
-    let answer = thief.ask(Raw::merge("/seccompprofiles/not-deleted/status", &approve));
+    let answer = holder.send(RawRequest::merge("/seccompprofiles/not-deleted/status", &approve));
     assert_eq!((answer.code, &answer.body["status"]["removal"]), (200, &json!("Approved")), "{answer}");
     profile.until("being without leave to go", LIMIT, |view| view.json()["status"]["removal"].is_null());
-    // The agents have seen all that came before it.
-    cluster.profile("after-not-deleted", &harmless(1)).ready();
+    // When this one is Ready, the agents have processed everything before it.
+    cluster.profile("after-not-deleted", &allow_all(1)).wait_ready();
     assert_eq!(files(), before, "the same files, never removed");
-    profile.ready();
+    profile.wait_ready();
 }
 
 #[test]
-fn nobody_of_ours_may_be_somebody_else_or_look_behind_the_api() {
+fn none_of_our_accounts_may_impersonate_another_or_read_server_internals() {
     let cluster = shared();
     for (whose, token) in [("agent", agents_token("node-1")), ("operator", operators_token())] {
-        let thief = Thief::new(&cluster, &token);
+        let holder = TokenHolder::new(&cluster, &token);
         for (header, value) in [
             ("impersonate-user", "admin"),
             ("impersonate-user", "system:node:node-2"),
@@ -216,7 +219,8 @@ fn nobody_of_ours_may_be_somebody_else_or_look_behind_the_api() {
             for more in [None, Some(("impersonate-group", "system:masters")), Some(("impersonate-uid", "0"))]
             {
                 let headers = [(header, value)].into_iter().chain(more).collect();
-                let answer = thief.ask(Raw { headers, ..Raw::get(&format!("{OURS}/seccompprofiles")) });
+                let answer = holder
+                    .send(RawRequest { headers, ..RawRequest::get(&format!("{API_PATH}/seccompprofiles")) });
                 assert!(
                     answer.code == 403 && answer.message.contains("cannot impersonate"),
                     "{whose}: {answer}"
@@ -235,7 +239,7 @@ fn nobody_of_ours_may_be_somebody_else_or_look_behind_the_api() {
             "/statusz",
             "/metrics/slis",
         ] {
-            let answer = thief.ask(Raw::get(path));
+            let answer = holder.send(RawRequest::get(path));
             let words = format!("cannot get path \"{path}\"");
             assert!(answer.code == 403 && answer.message.contains(&words), "{whose}: {answer}");
         }
@@ -243,11 +247,11 @@ fn nobody_of_ours_may_be_somebody_else_or_look_behind_the_api() {
 }
 
 #[test]
-fn a_kubelet_tells_nobody_of_ours_anything_and_runs_nothing_for_it() {
+fn a_kubelet_refuses_every_request_of_our_accounts() {
     let cluster = shared();
     for (whose, token) in [("agent", agents_token("node-1")), ("operator", operators_token())] {
-        for node in cluster.disks() {
-            let thief = Thief::at(&cluster, &format!("https://{}:10250", node.id().address()), &token);
+        for node in cluster.node_list() {
+            let holder = TokenHolder::at(&cluster, &format!("https://{}:10250", node.id().address()), &token);
             for (method, path) in [
                 ("GET", "/pods"),
                 ("GET", "/runningpods/"),
@@ -263,28 +267,31 @@ fn a_kubelet_tells_nobody_of_ours_anything_and_runs_nothing_for_it() {
                 ("POST", "/attach/kube-system/a/b"),
                 ("POST", "/checkpoint/kube-system/a/b"),
             ] {
-                let answer = thief.ask(Raw { method, ..Raw::get(path) });
+                let answer = holder.send(RawRequest { method, ..RawRequest::get(path) });
                 assert!(answer.code == 403, "{whose} {method} {path}: {answer}");
             }
         }
     }
 }
 
-/// Verbs that no request carries by itself: the API server is asked whether it would grant them.
+/// Verbs that no request has by itself: an access review asks the API server whether it would grant them.
 #[test]
-fn nobody_of_ours_may_widen_a_role_or_sign_for_others() {
+fn none_of_our_accounts_may_escalate_a_role_or_sign_for_others() {
     const REVIEWS: &str = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
     let cluster = shared();
     for (whose, token) in [("agent", agents_token("node-1")), ("operator", operators_token())] {
-        let thief = Thief::new(&cluster, &token);
+        let holder = TokenHolder::new(&cluster, &token);
         let may = |verb: &str, group: &str, resource: &str| -> bool {
             let attributes = json!({ "verb": verb, "group": group, "resource": resource });
             let review = json!({
                 "apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview",
                 "spec": { "resourceAttributes": attributes },
             });
-            let answer =
-                thief.ask(Raw { method: "POST", body: review.to_string().into(), ..Raw::get(REVIEWS) });
+            let answer = holder.send(RawRequest {
+                method: "POST",
+                body: review.to_string().into(),
+                ..RawRequest::get(REVIEWS)
+            });
             answer.body["status"]["allowed"].as_bool().unwrap_or_else(|| panic!("{answer}"))
         };
         assert!(may("list", api::names::GROUP, "seccompprofiles"), "the question is understood");
@@ -349,7 +356,7 @@ fn served(cluster: &Session) -> BTreeSet<String> {
 #[test]
 fn what_everybody_may_do_is_what_the_grid_leaves_out() {
     let cluster = shared();
-    // It has no role of its own: the release's namespace has it from the start.
-    let thief = Thief::new(&cluster, &cluster.ok(["-n", NAMESPACE, "create", "token", "default"]));
-    try_everything("an account without a role", &thief, &Rights::default());
+    // The namespace's default account has no role.
+    let holder = TokenHolder::new(&cluster, &cluster.ok(["-n", NAMESPACE, "create", "token", "default"]));
+    try_everything("an account without a role", &holder, &Rights::default());
 }

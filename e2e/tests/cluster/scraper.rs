@@ -41,7 +41,7 @@ impl Prometheus {
     /// Starts one that scrapes both programs and evaluates the chart's alerts, each once a second, and waits until it
     /// has scraped every pod of theirs. They run before it looks: it learns of no pod that comes later.
     pub(crate) fn start(cluster: &Session) -> Self {
-        cluster.rolled_out();
+        cluster.wait_rolled_out();
         let directory = tempfile::tempdir().unwrap();
         let (config, targets) =
             (directory.path().join("prometheus.json"), directory.path().join("targets.json"));

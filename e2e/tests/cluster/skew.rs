@@ -14,7 +14,9 @@ use xtask::workspace::repository;
 
 use super::plugin::PLUGIN;
 use super::removal::Reinstall;
-use super::support::{LIMIT, Session, alone, bytes_of, complain, harmless, say, sleeper, until};
+use super::support::{
+    LIMIT, Session, allow_all, alone, bytes_of, expect_cleanup, print_line, sleeper, until,
+};
 
 /// How long a rollout of pods may take.
 const ROLLOUT: Duration = Duration::from_secs(90);
@@ -38,7 +40,7 @@ impl Workload {
     }
 
     /// Waits until its pods, all of them, run the image of this tag.
-    fn runs(self, cluster: &Session, tag: &str) {
+    fn wait_runs(self, cluster: &Session, tag: &str) {
         let named = format!("{}/{}", self.kind, self.name());
         cluster.ok(["-n", NAMESPACE, "rollout", "status", "--timeout=90s", &named]);
         let selector = format!("--selector=app.kubernetes.io/component={}", self.component);
@@ -64,7 +66,7 @@ impl<'a> Older<'a> {
         let rendered = cluster.helm(template.chain(tags.iter().map(String::as_str))).unwrap();
         let older = Older(cluster, workload);
         cluster.kubectl_input(["replace", "--filename=-"], &rendered).unwrap_or_else(|e| panic!("{e}"));
-        workload.runs(cluster, earlier.commit());
+        workload.wait_runs(cluster, earlier.commit());
         older
     }
 }
@@ -74,9 +76,9 @@ impl Drop for Older<'_> {
         // Helm makes what is missing; what somebody else has changed it would not take.
         let Older(cluster, workload) = self;
         let named = format!("{}/{}", workload.kind, workload.name());
-        complain(cluster.kubectl(["-n", NAMESPACE, "delete", &named, "--timeout=60s"]).map(drop));
+        expect_cleanup(cluster.kubectl(["-n", NAMESPACE, "delete", &named, "--timeout=60s"]).map(drop));
         let chart = repository().join("charts").join(NAMESPACE);
-        complain(cluster.client().install_chart(&chart, &["--take-ownership"]).map(drop));
+        expect_cleanup(cluster.client().install_chart(&chart, &["--take-ownership"]).map(drop));
     }
 }
 
@@ -104,16 +106,16 @@ fn plugin(cluster: &Session, program: &Path, arguments: &[&str]) -> String {
 
 /// What both releases promise: a profile becomes Ready, a change reaches every node, one in use is held and goes with its
 /// pod, and both plugins see all of it.
-fn all_works(cluster: &Session, earlier: &Earlier, name: &str) {
+fn check_everything(cluster: &Session, earlier: &Earlier, name: &str) {
     let plugins = [earlier.plugin(), PLUGIN.join("kubectl-seccomp")];
-    let profile = cluster.profile(name, &harmless(1));
-    profile.ready();
-    profile.update(&harmless(2));
+    let profile = cluster.profile(name, &allow_all(1));
+    profile.wait_ready();
+    profile.update(&allow_all(2));
     for program in &plugins {
         let waited = plugin(cluster, program, &["wait", name, "--timeout=30s"]);
         assert!(waited.contains("is ready"), "{}: {waited}", program.display());
     }
-    profile.ready();
+    profile.wait_ready();
     for program in &plugins {
         // With the code of success: every node's report is as the specs say.
         let verified = plugin(cluster, program, &["verify"]);
@@ -125,11 +127,11 @@ fn all_works(cluster: &Session, earlier: &Earlier, name: &str) {
         assert!(nodes.contains("node-1"), "{}: {nodes}", program.display());
     }
     let user = cluster.pod(&sleeper(&format!("user-of-{name}"), name));
-    user.running();
+    user.wait_running();
     profile.begin_deletion();
-    profile.condition("Deleting", "InUse");
+    profile.wait_condition("Deleting", "InUse");
     user.remove();
-    profile.gone(LIMIT);
+    profile.wait_gone(LIMIT);
     until(&format!("{name} being off every disk"), LIMIT, || {
         profile.on_disks().iter().all(|(_, found)| found.is_none()).then_some(())
     });
@@ -144,31 +146,31 @@ fn programs_of_the_release_before_work_with_those_of_this_one_and_the_other_way_
             !repository().join(".git").exists(),
             "the release before is not in the history: `git fetch --unshallow`"
         );
-        say("there is no history, and so no release before; nothing is tried");
+        print_line("there is no history, and so no release before; nothing is tried");
         return;
     };
     let cluster = alone();
-    say(&format!("the release before is {}", earlier.commit()));
+    print_line(&format!("the release before is {}", earlier.commit()));
     let images = tempfile::tempdir().unwrap();
     for archive in earlier.images(images.path()).unwrap() {
         cluster.load_image(&archive).unwrap_or_else(|error| panic!("{error}"));
     }
-    let kept = cluster.profile("kept", &harmless(0));
-    kept.ready();
+    let kept = cluster.profile("kept", &allow_all(0));
+    kept.wait_ready();
     let _reinstall = Reinstall(&cluster);
 
     for (workload, other) in [(AGENT, OPERATOR), (OPERATOR, AGENT)] {
         let older = Older::replaces(&cluster, workload, &earlier);
-        other.runs(&cluster, VERSION);
-        kept.ready();
-        all_works(&cluster, &earlier, &format!("with-an-older-{}", workload.component));
+        other.wait_runs(&cluster, VERSION);
+        kept.wait_ready();
+        check_everything(&cluster, &earlier, &format!("with-an-older-{}", workload.component));
         drop(older);
     }
 
     // The newer programs on the older definitions, as where `crds.install=false` leaves them to somebody else.
     apply_definitions(&cluster, &earlier.chart());
-    kept.ready();
-    all_works(&cluster, &earlier, "on-older-definitions");
+    kept.wait_ready();
+    check_everything(&cluster, &earlier, "on-older-definitions");
     apply_definitions(&cluster, &repository().join("charts").join(NAMESPACE));
 
     // The whole earlier release with its own definitions, seen by the newer plugin, and the upgrade from it.
@@ -176,16 +178,16 @@ fn programs_of_the_release_before_work_with_those_of_this_one_and_the_other_way_
     let tags = tags(earlier.commit());
     let values: Vec<_> = tags.iter().map(String::as_str).chain(["--take-ownership"]).collect();
     cluster.client().install_chart(&earlier.chart(), &values).unwrap_or_else(|error| panic!("{error}"));
-    OPERATOR.runs(&cluster, earlier.commit());
-    AGENT.runs(&cluster, earlier.commit());
-    kept.ready();
-    all_works(&cluster, &earlier, "of-the-older-alone");
+    OPERATOR.wait_runs(&cluster, earlier.commit());
+    AGENT.wait_runs(&cluster, earlier.commit());
+    kept.wait_ready();
+    check_everything(&cluster, &earlier, "of-the-older-alone");
 
     let chart = repository().join("charts").join(NAMESPACE);
     cluster.client().install_chart(&chart, &[]).unwrap_or_else(|error| panic!("{error}"));
-    OPERATOR.runs(&cluster, VERSION);
-    AGENT.runs(&cluster, VERSION);
-    kept.ready();
-    all_works(&cluster, &earlier, "after-the-upgrade");
-    assert!(kept.on_disks().iter().all(|(_, found)| *found == Some(bytes_of(&harmless(0)))));
+    OPERATOR.wait_runs(&cluster, VERSION);
+    AGENT.wait_runs(&cluster, VERSION);
+    kept.wait_ready();
+    check_everything(&cluster, &earlier, "after-the-upgrade");
+    assert!(kept.on_disks().iter().all(|(_, found)| *found == Some(bytes_of(&allow_all(0)))));
 }

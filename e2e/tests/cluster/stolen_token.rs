@@ -1,5 +1,5 @@
-//! Somebody with a token and nothing else, who asks the API server directly: kubectl would first ask for what it is
-//! about to change, and be refused that.
+//! An attacker with nothing but a token, who sends requests directly: kubectl would first read the object that it is
+//! about to change, and that request would be refused.
 
 use std::fmt;
 use std::fs;
@@ -16,35 +16,35 @@ use tokio::runtime::{Builder, Runtime};
 
 use super::support::Session;
 
-/// The group and version of our kinds, as a path.
-pub(crate) const OURS: &str = "/apis/seccomp.imjasonh.dev/v1alpha1";
+/// The path of our kinds' group and version.
+pub(crate) const API_PATH: &str = "/apis/seccomp.imjasonh.dev/v1alpha1";
 
-/// How many requests are under way at once.
+/// How many requests are sent at once.
 const AT_ONCE: usize = 16;
 
-pub(crate) struct Thief {
+pub(crate) struct TokenHolder {
     runtime: Runtime,
     client: Client,
 }
 
-/// What the server said.
+/// The server's response.
 #[derive(Debug)]
-pub(crate) struct Answer {
+pub(crate) struct Response {
     pub(crate) code: u16,
-    /// What was refused and why; empty where it was granted.
+    /// What was refused and why; empty if it was granted.
     pub(crate) message: String,
-    /// What it answered with; null for a watch.
+    /// The body; null for a watch.
     pub(crate) body: Value,
 }
 
-impl fmt::Display for Answer {
+impl fmt::Display for Response {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}", self.code, self.message)
     }
 }
 
 /// A request as it goes over the wire.
-pub(crate) struct Raw {
+pub(crate) struct RawRequest {
     pub(crate) method: &'static str,
     pub(crate) path: String,
     pub(crate) content_type: &'static str,
@@ -52,9 +52,9 @@ pub(crate) struct Raw {
     pub(crate) headers: Vec<(&'static str, &'static str)>,
 }
 
-impl Raw {
+impl RawRequest {
     pub(crate) fn get(path: &str) -> Self {
-        Raw {
+        RawRequest {
             method: "GET",
             path: path.to_owned(),
             content_type: "application/json",
@@ -63,11 +63,11 @@ impl Raw {
         }
     }
 
-    /// A merge patch of an object of ours.
+    /// A merge patch of an object of our kinds.
     pub(crate) fn merge(path: &str, patch: &Value) -> Self {
-        Raw {
+        RawRequest {
             method: "PATCH",
-            path: format!("{OURS}{path}"),
+            path: format!("{API_PATH}{path}"),
             content_type: "application/merge-patch+json",
             body: patch.to_string().into(),
             headers: Vec::new(),
@@ -75,39 +75,39 @@ impl Raw {
     }
 }
 
-impl From<&Request> for Raw {
+impl From<&Request> for RawRequest {
     fn from(request: &Request) -> Self {
-        Raw {
+        RawRequest {
             method: request.method(),
             content_type: request.content_type(),
             body: request.body().into(),
-            ..Raw::get(&request.path())
+            ..RawRequest::get(&request.path())
         }
     }
 }
 
-impl From<&Attempt> for Raw {
+impl From<&Attempt> for RawRequest {
     fn from(attempt: &Attempt) -> Self {
-        Raw {
+        RawRequest {
             method: attempt.method,
             content_type: attempt.content_type,
             body: attempt.body.to_string().into(),
-            ..Raw::get(&format!("{OURS}{}", attempt.path))
+            ..RawRequest::get(&format!("{API_PATH}{}", attempt.path))
         }
     }
 }
 
-impl Thief {
-    /// Somebody who talks to the API server.
+impl TokenHolder {
+    /// A client of the API server with this token.
     pub(crate) fn new(cluster: &Session, token: &str) -> Self {
         let admin = cluster.json(["config", "view", "--raw", "--minify"]);
         let server = admin["clusters"][0]["cluster"]["server"].as_str().unwrap().to_owned();
         Self::at(cluster, &server, token)
     }
 
-    /// Somebody who talks to another server of the cluster's.
+    /// A client of another server of the cluster with this token.
     pub(crate) fn at(cluster: &Session, server: &str, token: &str) -> Self {
-        // Another test may have been first.
+        // Another test may have installed it already.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let config = json!({
             "clusters": [{ "name": "it", "cluster": {
@@ -124,22 +124,22 @@ impl Thief {
             let config = Config::from_custom_kubeconfig(config, &KubeConfigOptions::default()).await.unwrap();
             Client::try_from(config).unwrap()
         });
-        Thief { runtime, client }
+        TokenHolder { runtime, client }
     }
 
-    /// Asks one thing.
-    pub(crate) fn ask(&self, request: Raw) -> Answer {
-        self.runtime.block_on(ask(self.client.clone(), request))
+    /// Sends one request.
+    pub(crate) fn send(&self, request: RawRequest) -> Response {
+        self.runtime.block_on(send(self.client.clone(), request))
     }
 
-    /// Asks many things at once; the answers are in the order of the requests.
-    pub(crate) fn ask_all(&self, requests: impl IntoIterator<Item = Raw>) -> Vec<Answer> {
-        let asked = requests.into_iter().map(|request| ask(self.client.clone(), request));
+    /// Sends many requests at once; the responses are in the order of the requests.
+    pub(crate) fn send_all(&self, requests: impl IntoIterator<Item = RawRequest>) -> Vec<Response> {
+        let asked = requests.into_iter().map(|request| send(self.client.clone(), request));
         self.runtime.block_on(stream::iter(asked).buffered(AT_ONCE).collect())
     }
 }
 
-async fn ask(client: Client, raw: Raw) -> Answer {
+async fn send(client: Client, raw: RawRequest) -> Response {
     let request = http::Request::builder().method(raw.method).uri(&raw.path);
     let request =
         raw.headers.iter().fold(request.header("content-type", raw.content_type), |request, (key, value)| {
@@ -150,8 +150,8 @@ async fn ask(client: Client, raw: Raw) -> Answer {
     let code = response.status().as_u16();
     let granted = response.status().is_success();
     if granted && raw.path.contains("watch=true") {
-        // It goes on.
-        return Answer { code, message: String::new(), body: Value::Null };
+        // A watch does not end.
+        return Response { code, message: String::new(), body: Value::Null };
     }
     let bytes = response.into_body().collect_bytes().await.unwrap();
     let body: Value = serde_json::from_slice(&bytes).unwrap_or_default();
@@ -160,19 +160,19 @@ async fn ask(client: Client, raw: Raw) -> Answer {
         Some(message) => message.to_owned(),
         None => String::from_utf8_lossy(&bytes).into_owned(),
     };
-    Answer { code, message, body }
+    Response { code, message, body }
 }
 
 /// The token that a running program of ours holds: the agent of a node, or one of the operators.
 pub(crate) fn token_of_program(words: &[&str]) -> String {
-    let pid = program(words);
-    // The machine's root sees into the container, as somebody who broke out of it or into the node would.
+    let pid = pid_of(words);
+    // The machine's root can read files in the container, like an attacker who broke out of it or into the node.
     fs::read_to_string(format!("/proc/{pid}/root/var/run/secrets/kubernetes.io/serviceaccount/token"))
         .unwrap()
 }
 
 /// The process whose command line has all these words.
-pub(crate) fn program(words: &[&str]) -> u32 {
+pub(crate) fn pid_of(words: &[&str]) -> u32 {
     let processes = fs::read_dir("/proc").unwrap().filter_map(|entry| {
         let pid = entry.ok()?.file_name().to_str()?.parse::<u32>().ok()?;
         let line = fs::read(format!("/proc/{pid}/cmdline")).ok()?;

@@ -1,13 +1,13 @@
-//! The programs without pods.
+//! Stops the agents or the operator by scaling their workloads.
 
-use super::support::{LIMIT, Session, complain, until};
+use super::support::{LIMIT, Session, expect_cleanup, until};
 
 const AGENTS: &str = "daemonset/seccomp-profile-node-agent";
 const OPERATOR: &str = "deployment/seccomp-profile-operator";
 pub(crate) const AGENT_PODS: &str = "--selector=app.kubernetes.io/component=node-agent";
 pub(crate) const OPERATOR_PODS: &str = "--selector=app.kubernetes.io/component=operator";
 
-/// A workload without pods, or with fewer, until this is dropped.
+/// A workload without pods, or with fewer; it is restored when this is dropped.
 pub(crate) struct Stopped<'a> {
     session: &'a Session,
     workload: &'static str,
@@ -15,14 +15,14 @@ pub(crate) struct Stopped<'a> {
 }
 
 impl<'a> Stopped<'a> {
-    /// No node carries the label.
+    /// Selects the agents' nodes by a label that no node has.
     pub(crate) fn agents(session: &'a Session) -> Self {
         let stopped = Self::select(session, "nowhere", "true");
         stopped.until_none(AGENT_PODS);
         stopped
     }
 
-    /// Agents run on one node only. The others are Ready, and nothing tells the operator not to wait for them.
+    /// Agents run on one node only. The other nodes are Ready, so the operator waits for them.
     pub(crate) fn agents_but_one(session: &'a Session, node: &str) -> Self {
         let stopped = Self::select(session, "kubernetes.io/hostname", node);
         until("no agent elsewhere", LIMIT, || {
@@ -31,7 +31,7 @@ impl<'a> Stopped<'a> {
             let pods = all["items"].as_array().unwrap();
             pods.iter().all(|pod| pod["spec"]["nodeName"] == node).then_some(())
         });
-        session.rolled_out();
+        session.wait_rolled_out();
         stopped
     }
 
@@ -65,8 +65,8 @@ impl<'a> Stopped<'a> {
 impl Drop for Stopped<'_> {
     fn drop(&mut self) {
         let patch = ["-n", "seccomp-profile", "patch", self.workload, "--patch", &self.start];
-        complain(self.session.kubectl(patch).map(drop));
+        expect_cleanup(self.session.kubectl(patch).map(drop));
         let status = ["-n", "seccomp-profile", "rollout", "status", "--timeout=60s", self.workload];
-        complain(self.session.kubectl(status).map(drop));
+        expect_cleanup(self.session.kubectl(status).map(drop));
     }
 }

@@ -16,42 +16,42 @@ use serde_json::{Value, json};
 use xtask::command::CommandError;
 use xtask::workspace::repository;
 
-/// How long something may take that takes a second on an idle machine.
+/// The limit for what takes a second on an idle machine.
 pub(crate) const LIMIT: Duration = Duration::from_secs(30);
-/// How soon what went wrong with a file must be mended.
-pub(crate) const MENDED: Duration = Duration::from_secs(8);
+/// How soon a file must be repaired.
+pub(crate) const REPAIR_LIMIT: Duration = Duration::from_secs(8);
 
-static TURN: RwLock<()> = RwLock::new(());
+static LOCK: RwLock<()> = RwLock::new(());
 
-/// The cluster, for as long as a test has its turn.
+/// The cluster, while a test has the lock.
 pub(crate) struct Session {
     cluster: Cluster,
     start: Instant,
-    _turn: Turn,
+    _lock: Lock,
 }
 
 impl Drop for Session {
     fn drop(&mut self) {
         let seconds = self.start.elapsed().as_secs_f64();
-        say(&format!("{}: {seconds:.1} s", thread::current().name().unwrap_or_default()));
+        print_line(&format!("{}: {seconds:.1} s", thread::current().name().unwrap_or_default()));
     }
 }
 
-enum Turn {
+enum Lock {
     Shared { _guard: RwLockReadGuard<'static, ()> },
     Alone { _guard: RwLockWriteGuard<'static, ()> },
 }
 
-/// The cluster, beside other tests.
+/// The cluster, shared with other tests.
 pub(crate) fn shared() -> Session {
-    let guard = TURN.read().unwrap_or_else(PoisonError::into_inner);
-    Session { cluster: attach(), start: Instant::now(), _turn: Turn::Shared { _guard: guard } }
+    let guard = LOCK.read().unwrap_or_else(PoisonError::into_inner);
+    Session { cluster: attach(), start: Instant::now(), _lock: Lock::Shared { _guard: guard } }
 }
 
-/// The cluster, and no other test meanwhile.
+/// The cluster, for one test alone.
 pub(crate) fn alone() -> Session {
-    let guard = TURN.write().unwrap_or_else(PoisonError::into_inner);
-    Session { cluster: attach(), start: Instant::now(), _turn: Turn::Alone { _guard: guard } }
+    let guard = LOCK.write().unwrap_or_else(PoisonError::into_inner);
+    Session { cluster: attach(), start: Instant::now(), _lock: Lock::Alone { _guard: guard } }
 }
 
 fn attach() -> Cluster {
@@ -78,32 +78,32 @@ impl Session {
         serde_json::from_str(&printed).unwrap()
     }
 
-    /// Applies any object and returns what kubectl says when it is refused.
+    /// Applies any object and returns kubectl's message if it is refused.
     pub(crate) fn try_apply(&self, object: &Value) -> Result<String, String> {
-        said(self.kubectl_input(["apply", "-f", "-"], &object.to_string()))
+        output(self.kubectl_input(["apply", "-f", "-"], &object.to_string()))
     }
 
-    /// Applies a profile, to be removed when this is dropped.
-    pub(crate) fn profile(&self, name: &str, contents: &Value) -> Applied<'_> {
-        let applied = self.applied(name);
+    /// Applies a profile, which is deleted when the result is dropped.
+    pub(crate) fn profile(&self, name: &str, contents: &Value) -> AppliedProfile<'_> {
+        let applied = self.existing(name);
         applied.update(contents);
         applied
     }
 
-    /// A profile that is there, to be removed when this is dropped.
-    pub(crate) fn applied(&self, name: &str) -> Applied<'_> {
-        Applied { session: self, name: name.to_owned() }
+    /// An existing profile, which is deleted when the result is dropped.
+    pub(crate) fn existing(&self, name: &str) -> AppliedProfile<'_> {
+        AppliedProfile { session: self, name: name.to_owned() }
     }
 
-    /// Creates a pod, to be removed when this is dropped.
+    /// Creates a pod, which is deleted when the result is dropped.
     pub(crate) fn pod(&self, pod: &Value) -> Pod<'_> {
         let name = pod["metadata"]["name"].as_str().unwrap().to_owned();
         self.kubectl_input(["create", "-f", "-"], &pod.to_string()).unwrap_or_else(|e| panic!("{e}"));
         Pod { session: self, name }
     }
 
-    /// The note of the Event of this reason about the object of this name, once there is one.
-    pub(crate) fn event(&self, name: &str, reason: &str) -> String {
+    /// Waits for an Event of this reason about the object `name`, and returns its message.
+    pub(crate) fn wait_event(&self, name: &str, reason: &str) -> String {
         let selector = format!("--field-selector=involvedObject.name={name},reason={reason}");
         until(&format!("an Event {reason} about {name}"), LIMIT, || {
             let events = self.json(["get", "events", "--all-namespaces", &selector]);
@@ -111,8 +111,8 @@ impl Session {
         })
     }
 
-    /// The nodes with their disks.
-    pub(crate) fn disks(&self) -> Vec<Node> {
+    /// The nodes; panics if they cannot be read.
+    pub(crate) fn node_list(&self) -> Vec<Node> {
         self.nodes().unwrap()
     }
 
@@ -122,41 +122,41 @@ impl Session {
         self.json(["create", "--dry-run=client", "-f", &path])
     }
 
-    /// Waits until the agents and the operator run as they should.
-    pub(crate) fn rolled_out(&self) {
+    /// Waits until the agents and the operator are rolled out.
+    pub(crate) fn wait_rolled_out(&self) {
         for workload in ["deployment/seccomp-profile-operator", "daemonset/seccomp-profile-node-agent"] {
             self.ok(["-n", "seccomp-profile", "rollout", "status", "--timeout=60s", workload]);
         }
     }
 }
 
-/// What kubectl printed, or what it said when it failed.
-pub(crate) fn said(result: Result<String, CommandError>) -> Result<String, String> {
+/// What kubectl printed, or its standard error if it failed.
+pub(crate) fn output(result: Result<String, CommandError>) -> Result<String, String> {
     result.map_err(|error| match error {
         CommandError::Failed { stderr, .. } => stderr,
         other => panic!("{other}"),
     })
 }
 
-/// A profile on the cluster, until this is dropped.
-pub(crate) struct Applied<'a> {
+/// A profile on the cluster, which is deleted when this is dropped.
+pub(crate) struct AppliedProfile<'a> {
     session: &'a Session,
     pub(crate) name: String,
 }
 
-impl Applied<'_> {
+impl AppliedProfile<'_> {
     /// Applies it with these contents.
     pub(crate) fn update(&self, contents: &Value) {
         self.session.try_apply(&object(&self.name, contents)).unwrap_or_else(|error| panic!("{error}"));
     }
 
-    /// How the API server shows it.
+    /// The object as the API server returns it.
     pub(crate) fn view(&self) -> ProfileView {
         ProfileView::get(self.session.client(), &self.name).unwrap().unwrap()
     }
 
-    /// Waits as a person would until it is Ready, then checks every disk. Returns how it is shown.
-    pub(crate) fn ready(&self) -> ProfileView {
+    /// Waits with `kubectl wait` until it is Ready, then checks every disk. Returns the object.
+    pub(crate) fn wait_ready(&self) -> ProfileView {
         let named = format!("seccompprofile/{}", self.name);
         self.session.ok(["wait", "--for=condition=Ready", "--timeout=30s", &named]);
         let bytes = self.on_disks();
@@ -170,20 +170,20 @@ impl Applied<'_> {
         view
     }
 
-    /// Deletes it as a person does who does not wait.
+    /// Deletes it without waiting.
     pub(crate) fn begin_deletion(&self) {
         self.session.ok(["delete", "seccompprofile", &self.name, "--wait=false"]);
     }
 
     /// Waits until the object is gone.
-    pub(crate) fn gone(&self, limit: Duration) {
+    pub(crate) fn wait_gone(&self, limit: Duration) {
         let (named, limit) =
             (format!("seccompprofile/{}", self.name), format!("--timeout={}s", limit.as_secs()));
         self.session.ok(["wait", "--for=delete", &limit, &named]);
     }
 
     /// Waits until these nodes have reported that they do not have its file.
-    pub(crate) fn confirmed<'n>(&self, nodes: impl IntoIterator<Item = &'n Node>) {
+    pub(crate) fn wait_confirmed<'n>(&self, nodes: impl IntoIterator<Item = &'n Node>) {
         for name in nodes.into_iter().map(Node::name) {
             until(&format!("{name} confirming that {} is removed", self.name), LIMIT, || {
                 let report = self.session.json(["get", "nodeprofilestatus", &name]);
@@ -193,9 +193,9 @@ impl Applied<'_> {
         }
     }
 
-    /// What lies on each node's disk.
+    /// The contents of its file on each node.
     pub(crate) fn on_disks(&self) -> Vec<(String, Option<Vec<u8>>)> {
-        let disks = self.session.disks();
+        let disks = self.session.node_list();
         disks.iter().map(|node| (node.name(), disk::bytes(node, &self.name).unwrap())).collect()
     }
 
@@ -204,7 +204,7 @@ impl Applied<'_> {
         disk::path(node, &self.name)
     }
 
-    /// Waits until the object is as `holds` says.
+    /// Waits until `holds` is true of the object.
     pub(crate) fn until(
         &self,
         what: &str,
@@ -216,22 +216,22 @@ impl Applied<'_> {
     }
 
     /// Waits until its condition `kind` has this reason, and returns the condition's message.
-    pub(crate) fn condition(&self, kind: &str, reason: &str) -> String {
+    pub(crate) fn wait_condition(&self, kind: &str, reason: &str) -> String {
         let is = |view: &ProfileView| view.condition(kind).is_some_and(|shown| shown["reason"] == reason);
         let view = self.until(&format!("being {kind} because {reason}"), LIMIT, is);
         view.condition(kind).unwrap()["message"].as_str().unwrap().to_owned()
     }
 }
 
-impl Drop for Applied<'_> {
+impl Drop for AppliedProfile<'_> {
     fn drop(&mut self) {
         let delete = ["delete", "seccompprofile", &self.name, "--ignore-not-found", "--timeout=60s"];
         let removed = self.session.kubectl(delete).map(drop);
-        complain(removed);
+        expect_cleanup(removed);
     }
 }
 
-/// A pod on the cluster, until this is dropped.
+/// A pod on the cluster, which is deleted when this is dropped.
 pub(crate) struct Pod<'a> {
     session: &'a Session,
     pub(crate) name: String,
@@ -239,7 +239,7 @@ pub(crate) struct Pod<'a> {
 
 impl Pod<'_> {
     /// Waits until its container runs.
-    pub(crate) fn running(&self) {
+    pub(crate) fn wait_running(&self) {
         let named = format!("pod/{}", self.name);
         self.session.ok(["wait", "--for=condition=Ready", "--timeout=60s", &named]);
     }
@@ -252,14 +252,14 @@ impl Drop for Pod<'_> {
     fn drop(&mut self) {
         let delete = ["delete", "pod", &self.name, "--ignore-not-found", "--timeout=60s"];
         let removed = self.session.kubectl(delete).map(drop);
-        complain(removed);
+        expect_cleanup(removed);
     }
 }
 
-/// A second panic would hide the first.
-pub(crate) fn complain<E: Display>(result: Result<(), E>) {
+/// Panics on an error, unless the thread is already panicking: a second panic would hide the first.
+pub(crate) fn expect_cleanup<E: Display>(result: Result<(), E>) {
     match result {
-        Err(error) if thread::panicking() => say(&format!("cannot clean up: {error}")),
+        Err(error) if thread::panicking() => print_line(&format!("cannot clean up: {error}")),
         result => result.unwrap_or_else(|error| panic!("cannot clean up: {error}")),
     }
 }
@@ -274,20 +274,20 @@ pub(crate) fn object(name: &str, contents: &Value) -> Value {
     })
 }
 
-/// Contents that let everything through and differ for each number.
-pub(crate) fn harmless(number: usize) -> Value {
+/// Contents that allow every call, different for each number.
+pub(crate) fn allow_all(number: usize) -> Value {
     json!({
         "defaultAction": "SCMP_ACT_ALLOW",
         "syscalls": [{ "names": [format!("never_called_{number}")], "action": "SCMP_ACT_LOG" }],
     })
 }
 
-/// The bytes that contents stand for.
+/// The canonical bytes of `contents`.
 pub(crate) fn bytes_of(contents: &Value) -> Vec<u8> {
     Profile::from_value(contents).unwrap().canonical().bytes().to_vec()
 }
 
-/// A pod that sleeps under a profile until it is told to stop.
+/// A pod that sleeps under a profile until it receives SIGTERM.
 pub(crate) fn sleeper(name: &str, profile: &str) -> Value {
     pod_under(name, profile, "trap exit TERM; sleep infinity & wait")
 }
@@ -314,21 +314,21 @@ pub(crate) fn pod_under(name: &str, profile: &str, script: &str) -> Value {
     })
 }
 
-/// Asks until there is an answer.
-pub(crate) fn until<T>(what: &str, limit: Duration, mut ask: impl FnMut() -> Option<T>) -> T {
-    wait::until(what, limit, || Ok::<_, WaitError>(ask())).unwrap_or_else(|error| panic!("{error}"))
+/// Polls until there is a value.
+pub(crate) fn until<T>(what: &str, limit: Duration, mut poll: impl FnMut() -> Option<T>) -> T {
+    wait::until(what, limit, || Ok::<_, WaitError>(poll())).unwrap_or_else(|error| panic!("{error}"))
 }
 
-/// Waits until a node's file holds these bytes as a plain file of its usual permissions and owner.
-pub(crate) fn until_mended(node: &Node, name: &str, bytes: &[u8]) -> Duration {
-    until_as_it_was(&disk::path(node, name), bytes)
+/// Waits until a node's file is a regular file with these bytes and the usual permissions and owner.
+pub(crate) fn until_repaired(node: &Node, name: &str, bytes: &[u8]) -> Duration {
+    until_restored(&disk::path(node, name), bytes)
 }
 
-/// As [`until_mended`], for a file anywhere.
-pub(crate) fn until_as_it_was(path: &Path, bytes: &[u8]) -> Duration {
+/// As [`until_repaired`], for a file anywhere.
+pub(crate) fn until_restored(path: &Path, bytes: &[u8]) -> Duration {
     use std::os::unix::fs::MetadataExt;
     let start = Instant::now();
-    until(&format!("{} as it was", path.display()), MENDED, || {
+    until(&format!("{} as it was", path.display()), REPAIR_LIMIT, || {
         let found = fs::symlink_metadata(path).ok()?;
         let right = found.is_file() && found.mode() & 0o7777 == 0o644 && found.uid() == 0;
         (right && fs::read(path).ok()? == bytes).then_some(())
@@ -341,8 +341,8 @@ pub(crate) fn text(bytes: &Option<Vec<u8>>) -> Option<String> {
     bytes.as_ref().map(|bytes| String::from_utf8_lossy(bytes).into_owned())
 }
 
-/// Says something that is worth reading although the test passes.
-pub(crate) fn say(text: &str) {
-    // Not `eprintln!`, which the harness keeps to itself.
+/// Prints a line even if the test passes.
+pub(crate) fn print_line(text: &str) {
+    // Not `eprintln!`, whose output the harness captures.
     let _ = writeln!(std::io::stderr(), "{text}");
 }

@@ -9,9 +9,9 @@ use e2e::view::disk;
 use node_agent::disk::LEDGER;
 use serde_json::json;
 
-use super::added_nodes::Guest;
+use super::added_nodes::AddedNode;
 use super::bypass::Permissive;
-use super::disks::{self, FAULTS, Faulty, OnSmallDisk, shown_ready};
+use super::disks::{self, FAULTS, Faulty, OnSmallDisk, wait_shown_ready};
 use super::displaced;
 use super::documented::Reader;
 use super::pages::Page;
@@ -20,7 +20,7 @@ use super::removal::Reinstall;
 use super::starts;
 use super::stopped::{OPERATOR_PODS, Stopped};
 use super::support::{
-    LIMIT, Session, alone, bytes_of, complain, harmless, object, sleeper, until, until_mended,
+    LIMIT, Session, allow_all, alone, bytes_of, expect_cleanup, object, sleeper, until, until_repaired,
 };
 
 const PAGE: &str = "docs/transcripts/failures.md";
@@ -69,9 +69,9 @@ fn every_failure_looks_as_the_docs_show_it() {
 }
 
 fn a_file_that_is_somebody_elses(cluster: &Session, page: &Transcript<'_>) {
-    let path = disk::path(&cluster.disks()[0], "claimed");
+    let path = disk::path(&cluster.node_list()[0], "claimed");
     fs::write(&path, "somebody's").unwrap();
-    let claimed = cluster.profile("claimed", &harmless(0));
+    let claimed = cluster.profile("claimed", &allow_all(0));
     claimed.until("failed on one node", LIMIT, |view| {
         view.count("failed") == Some(1) && view.count("ready") == Some(1)
     });
@@ -80,10 +80,10 @@ fn a_file_that_is_somebody_elses(cluster: &Session, page: &Transcript<'_>) {
 }
 
 fn a_directory_in_the_place_of_a_file(cluster: &Session, page: &Transcript<'_>) {
-    let [held, blocked] = ["held", "blocked"].map(|name| cluster.profile(name, &harmless(0)));
-    held.ready();
-    blocked.ready();
-    let node = &cluster.disks()[0];
+    let [held, blocked] = ["held", "blocked"].map(|name| cluster.profile(name, &allow_all(0)));
+    held.wait_ready();
+    blocked.wait_ready();
+    let node = &cluster.node_list()[0];
     let path = blocked.path(node);
     disks::put_directory(&path);
     blocked.until("being Failed", LIMIT, |view| view.state() == "Failed");
@@ -92,66 +92,66 @@ fn a_directory_in_the_place_of_a_file(cluster: &Session, page: &Transcript<'_>) 
     cluster.ok(["wait", "--for=condition=Ready=False", "--timeout=60s", &report]);
     page.shows("A directory in the place of a file");
     fs::remove_dir_all(&path).unwrap();
-    shown_ready(&blocked, LIMIT);
+    wait_shown_ready(&blocked, LIMIT);
 }
 
 fn a_directory_that_somebody_removed(cluster: &Session, page: &Transcript<'_>) {
-    let displaced = cluster.profile("displaced", &harmless(0));
-    let node = &cluster.disks()[0];
-    displaced::lost(cluster, node, &displaced);
+    let displaced = cluster.profile("displaced", &allow_all(0));
+    let node = &cluster.node_list()[0];
+    displaced::remove_directory_twice(cluster, node, &displaced);
     page.shows("A directory that somebody removed");
-    shown_ready(&displaced, 2 * LIMIT);
+    wait_shown_ready(&displaced, 2 * LIMIT);
     // So that the next test's agent is not kept waiting.
     disks::replace_agent(cluster, node);
 }
 
 fn a_pod_whose_profile_is_not_there(cluster: &Session, page: &Transcript<'_>) {
-    let mut lost = sleeper("lost", "misspelt");
-    lost["spec"]["nodeName"] = cluster.disks()[0].name().into();
-    let lost = cluster.pod(&lost);
+    let mut remove_directory_twice = sleeper("lost", "misspelt");
+    remove_directory_twice["spec"]["nodeName"] = cluster.node_list()[0].name().into();
+    let remove_directory_twice = cluster.pod(&remove_directory_twice);
     until("the kubelet telling why it does not start", LIMIT, || {
         let shown = cluster.json(["get", "pod", "lost"]);
         let waiting = &shown["status"]["containerStatuses"][0]["state"]["waiting"];
         (waiting["reason"] == "CreateContainerError").then_some(())
     });
     page.shows("A pod that names a profile that is not there");
-    lost.remove();
+    remove_directory_twice.remove();
 }
 
 fn a_profile_under_which_no_container_starts(cluster: &Session, page: &Transcript<'_>) {
     let contents = cluster.file("profiles/violation.yaml")["spec"]["contents"].take();
     let unstartable = cluster.profile("unstartable", &contents);
-    unstartable.ready();
-    let node = cluster.disks()[0].name().to_owned();
+    unstartable.wait_ready();
+    let node = cluster.node_list()[0].name().to_owned();
     let mut starter = sleeper("starter", "unstartable");
     starter["spec"]["nodeName"] = node.as_str().into();
     let starter = cluster.pod(&starter);
-    starts::failing(cluster, &node, "unstartable", "StartFailed");
+    starts::wait_failing(cluster, &node, "unstartable", "StartFailed");
     page.shows("A profile under which no container starts");
     starter.remove();
     drop(unstartable);
-    starts::over(cluster, &node);
+    starts::wait_cleared(cluster, &node);
 }
 
 fn a_deletion_that_waits_for_pods(cluster: &Session, page: &Transcript<'_>) {
-    let needed = cluster.profile("needed", &harmless(0));
-    needed.ready();
+    let needed = cluster.profile("needed", &allow_all(0));
+    needed.wait_ready();
     let user = cluster.pod(&sleeper("user", "needed"));
-    user.running();
+    user.wait_running();
     needed.begin_deletion();
-    needed.condition("Deleting", "InUse");
+    needed.wait_condition("Deleting", "InUse");
     page.shows("A deletion that waits for pods");
     page.shows("A deletion that does not wait for pods");
-    needed.gone(LIMIT);
+    needed.wait_gone(LIMIT);
     user.remove();
 }
 
 fn a_file_that_somebody_changed(cluster: &Session, page: &Transcript<'_>) {
-    let mended = cluster.profile("mended", &harmless(0));
-    mended.ready();
-    let node = &cluster.disks()[0];
+    let mended = cluster.profile("mended", &allow_all(0));
+    mended.wait_ready();
+    let node = &cluster.node_list()[0];
     fs::remove_file(disk::path(node, "mended")).unwrap();
-    until_mended(node, "mended", &bytes_of(&harmless(0)));
+    until_repaired(node, "mended", &bytes_of(&allow_all(0)));
     until("the log telling of it", LIMIT, || {
         let logs = ["-n", "seccomp-profile", "logs", super::stopped::AGENT_PODS, "--tail=20"];
         cluster.ok(logs).contains("\"file repaired\"").then_some(())
@@ -160,9 +160,9 @@ fn a_file_that_somebody_changed(cluster: &Session, page: &Transcript<'_>) {
 }
 
 fn disks_that_refuse(cluster: &Session, page: &Transcript<'_>) {
-    let changing = cluster.profile("changing", &harmless(0));
+    let changing = cluster.profile("changing", &allow_all(0));
     let disk = OnSmallDisk::new(cluster, SmallDisk::Ext4);
-    shown_ready(&changing, LIMIT);
+    wait_shown_ready(&changing, LIMIT);
     let shown = [
         ("no space left", "A disk without space"),
         ("read-only", "A disk that is read-only"),
@@ -172,25 +172,25 @@ fn disks_that_refuse(cluster: &Session, page: &Transcript<'_>) {
         let (_, reason, comes, goes) = *FAULTS.iter().find(|(name, ..)| *name == fault).unwrap();
         comes(&disk);
         let faulty = Faulty(&disk, goes);
-        changing.update(&harmless(number + 1));
+        changing.update(&allow_all(number + 1));
         changing.until(&format!("Failed for {reason}"), LIMIT, |view| {
             view.count("ready") == Some(1) && view.json()["status"]["failures"][0]["reason"] == reason
         });
         page.shows(heading);
         drop(faulty);
-        shown_ready(&changing, LIMIT);
+        wait_shown_ready(&changing, LIMIT);
     }
 }
 
 fn no_agents(cluster: &Session, page: &Transcript<'_>) {
-    let unwatched = cluster.profile("unwatched", &harmless(0));
-    unwatched.ready();
+    let unwatched = cluster.profile("unwatched", &allow_all(0));
+    unwatched.wait_ready();
     let stopped = Stopped::agents(cluster);
-    unwatched.update(&harmless(1));
+    unwatched.update(&allow_all(1));
     unwatched.until("judged anew", LIMIT, |view| !view.is_ready() && view.count("pending") == Some(2));
     page.shows("No agent on the nodes");
 
-    let node = &cluster.disks()[0];
+    let node = &cluster.node_list()[0];
     let file = unwatched.path(node);
     let ledger = file.with_file_name(LEDGER);
     fs::write(&ledger, "damaged").unwrap();
@@ -202,22 +202,22 @@ fn no_agents(cluster: &Session, page: &Transcript<'_>) {
     // Without the ledger the file with the earlier contents is nobody's.
     fs::remove_file(&ledger).unwrap();
     fs::remove_file(&file).unwrap();
-    shown_ready(&unwatched, LIMIT);
+    wait_shown_ready(&unwatched, LIMIT);
 }
 
 fn no_operator(cluster: &Session, page: &Transcript<'_>) {
-    let stuck = cluster.profile("stuck", &harmless(0));
-    stuck.ready();
+    let stuck = cluster.profile("stuck", &allow_all(0));
+    stuck.wait_ready();
     let stopped = Stopped::operator(cluster);
-    let unjudged = cluster.profile("unjudged", &harmless(0));
+    let unjudged = cluster.profile("unjudged", &allow_all(0));
     let node_holds = |node: &_| disk::bytes(node, "unjudged").unwrap().is_some();
-    until("the file on every node", LIMIT, || cluster.disks().iter().all(node_holds).then_some(()));
+    until("the file on every node", LIMIT, || cluster.node_list().iter().all(node_holds).then_some(()));
     until_reported(cluster, "unjudged");
     page.shows("No operator");
     page.shows("A deletion while no operator runs");
     stopped.start();
-    unjudged.ready();
-    stuck.gone(LIMIT);
+    unjudged.wait_ready();
+    stuck.wait_gone(LIMIT);
 }
 
 fn until_reported(cluster: &Session, profile: &str) {
@@ -230,7 +230,7 @@ fn until_reported(cluster: &Session, profile: &str) {
 
 /// The operators run, and may not have the lease any more.
 fn no_leader(cluster: &Session, page: &Transcript<'_>) {
-    let unled = cluster.applied("unled");
+    let unled = cluster.existing("unled");
     {
         let _reinstall = Reinstall(cluster);
         cluster.ok(["-n", NAMESPACE, "delete", "rolebinding", "seccomp-profile-operator"]);
@@ -238,11 +238,11 @@ fn no_leader(cluster: &Session, page: &Transcript<'_>) {
             let logs = ["-n", NAMESPACE, "logs", OPERATOR_PODS, "--tail=-1"];
             cluster.ok(logs).contains("\"no longer the leader\"").then_some(())
         });
-        unled.update(&harmless(0));
+        unled.update(&allow_all(0));
         until_reported(cluster, "unled");
         page.shows("No operator that leads");
     }
-    unled.ready();
+    unled.wait_ready();
 }
 
 /// The namespace of the release enforces Pod Security, until this is dropped.
@@ -259,13 +259,13 @@ impl<'a> Enforced<'a> {
 impl Drop for Enforced<'_> {
     fn drop(&mut self) {
         let unlabel = ["label", "namespace", NAMESPACE, "pod-security.kubernetes.io/enforce-"];
-        complain(self.0.kubectl(unlabel).map(drop));
+        expect_cleanup(self.0.kubectl(unlabel).map(drop));
     }
 }
 
 fn pods_that_pod_security_refuses(cluster: &Session, page: &Transcript<'_>) {
     let enforced = Enforced::at(cluster, "baseline");
-    let agent = disks::agent(cluster, &cluster.disks()[0]);
+    let agent = disks::agent(cluster, &cluster.node_list()[0]);
     let name = agent["metadata"]["name"].as_str().unwrap();
     cluster.ok(["-n", NAMESPACE, "delete", "pod", name, "--timeout=60s"]);
     until("one pod that is not there, and why", LIMIT, || {
@@ -280,10 +280,10 @@ fn pods_that_pod_security_refuses(cluster: &Session, page: &Transcript<'_>) {
     drop(enforced);
     // The controller of the DaemonSet tries again, ever more slowly.
     until("the agent's next pod", 2 * LIMIT, || {
-        let next = disks::agent(cluster, &cluster.disks()[0]);
+        let next = disks::agent(cluster, &cluster.node_list()[0]);
         next["metadata"]["name"].is_string().then_some(())
     });
-    cluster.rolled_out();
+    cluster.wait_rolled_out();
 }
 
 fn a_reader_without_rights(cluster: &Session, page: &Transcript<'_>) {
@@ -293,32 +293,32 @@ fn a_reader_without_rights(cluster: &Session, page: &Transcript<'_>) {
 }
 
 fn a_node_that_is_cut_off(cluster: &Session, page: &Transcript<'_>) {
-    let [leaving, staying] = ["leaving", "staying"].map(|name| cluster.profile(name, &harmless(0)));
-    let guest = Guest::one(cluster);
+    let [leaving, staying] = ["leaving", "staying"].map(|name| cluster.profile(name, &allow_all(0)));
+    let added = AddedNode::add(cluster);
     for profile in [&leaving, &staying] {
-        profile.ready();
+        profile.wait_ready();
     }
-    cluster.rolled_out();
-    guest.node.partition().unwrap();
+    cluster.wait_rolled_out();
+    added.node.partition().unwrap();
     leaving.begin_deletion();
-    let alone = format!("waiting for nodes to remove the file: {}", guest.node.name());
+    let alone = format!("waiting for nodes to remove the file: {}", added.node.name());
     leaving.until("waiting for that node alone", LIMIT, |view| {
         view.condition("Deleting").is_some_and(|deleting| deleting["message"] == alone.as_str())
     });
     page.shows("A deletion that waits for a node");
-    let named = format!("node/{}", guest.node.name());
+    let named = format!("node/{}", added.node.name());
     cluster.ok(["wait", "--for=condition=Ready=Unknown", "--timeout=60s", &named]);
-    leaving.gone(LIMIT);
-    staying.update(&harmless(1));
+    leaving.wait_gone(LIMIT);
+    staying.update(&allow_all(1));
     staying.until("ready without it", LIMIT, |view| view.is_ready() && view.ready() == "2/3");
     page.shows("A node that cannot be reached");
 }
 
 fn a_profile_that_no_schema_took(cluster: &Session, page: &Transcript<'_>) {
     let permissive = Permissive::new(cluster);
-    let bad = cluster.applied("bad");
+    let bad = cluster.existing("bad");
     cluster.try_apply(&object("bad", &json!({ "defaultAction": "SCMP_ACT_DENY" }))).unwrap();
-    bad.condition("Accepted", "InvalidProfile");
+    bad.wait_condition("Accepted", "InvalidProfile");
     permissive.end();
     page.shows("A profile that no runtime takes, and that is there all the same");
 }
@@ -327,5 +327,5 @@ fn no_api_server(cluster: &Session, page: &Transcript<'_>) {
     cluster.stop(Component::ApiServer).unwrap();
     page.shows("No API server");
     cluster.restart(Component::ApiServer).unwrap();
-    cluster.rolled_out();
+    cluster.wait_rolled_out();
 }

@@ -13,9 +13,11 @@ use xtask::build_images::VERSION;
 use xtask::command::{self, CommandError};
 use xtask::workspace::repository;
 
-use super::file_watch::Watched;
+use super::file_watch::FileWatch;
 use super::removal::Reinstall;
-use super::support::{Applied, LIMIT, Session, alone, bytes_of, harmless, say, sleeper, until};
+use super::support::{
+    AppliedProfile, LIMIT, Session, allow_all, alone, bytes_of, print_line, sleeper, until,
+};
 
 /// What of the chart makes a difference in a cluster.
 const RENDERED: [&str; 3] = ["templates", "charts", "values.yaml"];
@@ -34,13 +36,13 @@ impl Earlier {
         let directory = tempfile::tempdir().unwrap();
         let path = Path::new("charts").join(NAMESPACE);
         let Some(commit) = newest_that_differs(&path) else {
-            say("no earlier chart in the history; it is upgraded to itself");
+            print_line("no earlier chart in the history; it is upgraded to itself");
             return Earlier { _directory: directory, chart: repository().join(path) };
         };
-        say(&format!("the earlier chart is that of {commit}"));
+        print_line(&format!("the earlier chart is that of {commit}"));
         let archive = directory.path().join("chart.tar");
         let mut archiver = git(&["archive", "--format=tar", &commit]);
-        ask(archiver.arg("--output").arg(&archive).arg(&path));
+        git_output(archiver.arg("--output").arg(&archive).arg(&path));
         tar::Archive::new(File::open(&archive).unwrap()).unpack(directory.path()).unwrap();
         let chart = directory.path().join(path);
         Earlier { _directory: directory, chart }
@@ -53,7 +55,7 @@ fn newest_that_differs(chart: &Path) -> Option<String> {
     }
     let rendered = RENDERED.map(|part| chart.join(part));
     // A commit at which a shallow clone ends says that it has no parents.
-    let touching = ask(git(&["log", "--format=%P", "--"]).args(&rendered));
+    let touching = git_output(git(&["log", "--format=%P", "--"]).args(&rendered));
     let parents = touching.lines().filter_map(|parents| parents.split(' ').next());
     let mut commits = ["HEAD"].into_iter().chain(parents.filter(|parent| !parent.is_empty()));
     commits.find(|commit| has(commit, chart) && differs(commit, &rendered)).map(str::to_owned)
@@ -61,7 +63,7 @@ fn newest_that_differs(chart: &Path) -> Option<String> {
 
 /// Whether there is a chart in that commit.
 fn has(commit: &str, chart: &Path) -> bool {
-    !ask(git(&["ls-tree", "--name-only", commit, "--"]).arg(chart.join("Chart.yaml"))).is_empty()
+    !git_output(git(&["ls-tree", "--name-only", commit, "--"]).arg(chart.join("Chart.yaml"))).is_empty()
 }
 
 fn differs(commit: &str, rendered: &[PathBuf]) -> bool {
@@ -72,7 +74,7 @@ fn differs(commit: &str, rendered: &[PathBuf]) -> bool {
     }
 }
 
-fn ask(git: &mut Command) -> String {
+fn git_output(git: &mut Command) -> String {
     command::output(git).unwrap_or_else(|error| panic!("{error}"))
 }
 
@@ -100,7 +102,7 @@ fn helm(cluster: &Session, arguments: &[&str]) {
 }
 
 /// Waits until the pods of both programs are those of a round, and no others.
-fn are_of(cluster: &Session, round: &str) {
+fn wait_pods_of(cluster: &Session, round: &str) {
     until(&format!("every pod being of the round {round:?}"), LIMIT, || {
         let selector = "--selector=app.kubernetes.io/component in (operator,node-agent)";
         let pods = cluster.json(["-n", NAMESPACE, "get", "pods", selector]);
@@ -108,7 +110,7 @@ fn are_of(cluster: &Session, round: &str) {
             pods["items"].as_array().unwrap().iter().map(|pod| &pod["metadata"]["annotations"]["round"]);
         let rounds: Vec<&Value> = rounds.collect();
         // Two operators and an agent a node.
-        (rounds.len() == 2 + cluster.disks().len() && rounds.iter().all(|found| **found == round))
+        (rounds.len() == 2 + cluster.node_list().len() && rounds.iter().all(|found| **found == round))
             .then_some(())
     });
 }
@@ -118,19 +120,19 @@ fn policies(cluster: &Session) -> usize {
 }
 
 /// The profile's file is there for new pods, and changes of another one still arrive.
-fn works(cluster: &Session, changing: &Applied<'_>, round: &str, number: usize) {
-    cluster.pod(&sleeper(&format!("pod-of-{round}"), "in-use")).running();
-    changing.update(&harmless(number));
-    changing.ready();
+fn check_works(cluster: &Session, changing: &AppliedProfile<'_>, round: &str, number: usize) {
+    cluster.pod(&sleeper(&format!("pod-of-{round}"), "in-use")).wait_running();
+    changing.update(&allow_all(number));
+    changing.wait_ready();
 }
 
 #[test]
 fn no_file_in_use_is_touched_while_the_chart_is_reinstalled_upgraded_and_rolled_back() {
     let cluster = alone();
-    let used = cluster.profile("in-use", &harmless(0));
-    let changing = cluster.profile("changing", &harmless(1));
-    used.ready();
-    let nodes = cluster.disks();
+    let used = cluster.profile("in-use", &allow_all(0));
+    let changing = cluster.profile("changing", &allow_all(1));
+    used.wait_ready();
+    let nodes = cluster.node_list();
     let users: Vec<_> = nodes
         .iter()
         .map(|node| {
@@ -139,34 +141,34 @@ fn no_file_in_use_is_touched_while_the_chart_is_reinstalled_upgraded_and_rolled_
             cluster.pod(&pod)
         })
         .collect();
-    users.iter().for_each(|pod| pod.running());
+    users.iter().for_each(|pod| pod.wait_running());
 
-    let watched = Watched::on(&nodes, &BTreeMap::from([("in-use".to_owned(), bytes_of(&harmless(0)))]));
+    let watched = FileWatch::on(&nodes, &BTreeMap::from([("in-use".to_owned(), bytes_of(&allow_all(0)))]));
     {
         let _reinstall = Reinstall(&cluster);
         helm(&cluster, &["uninstall", NAMESPACE]);
-        cluster.pod(&sleeper("pod-of-nobody", "in-use")).running();
+        cluster.pod(&sleeper("pod-of-nobody", "in-use")).wait_running();
 
         // Whoever has applied rendered definitions, as another test may have, owns their fields until they are taken over.
         install(&cluster, &Earlier::extract().chart, "earlier", &["--force-conflicts"]);
-        are_of(&cluster, "earlier");
-        works(&cluster, &changing, "earlier", 2);
+        wait_pods_of(&cluster, "earlier");
+        check_works(&cluster, &changing, "earlier", 2);
 
         let chart = repository().join("charts").join(NAMESPACE);
         install(&cluster, &chart, "upgraded", &["--set=networkPolicy.enabled=true"]);
-        are_of(&cluster, "upgraded");
+        wait_pods_of(&cluster, "upgraded");
         assert_eq!(policies(&cluster), 2);
-        works(&cluster, &changing, "upgraded", 3);
+        check_works(&cluster, &changing, "upgraded", 3);
 
         helm(&cluster, &["rollback", NAMESPACE, "1", "--wait", "--timeout", "2m"]);
-        are_of(&cluster, "earlier");
+        wait_pods_of(&cluster, "earlier");
         assert_eq!(policies(&cluster), 0);
-        works(&cluster, &changing, "rolled-back", 4);
+        check_works(&cluster, &changing, "rolled-back", 4);
     }
-    cluster.rolled_out();
-    used.ready();
+    cluster.wait_rolled_out();
+    used.wait_ready();
     let seen = watched.end();
-    say(&format!("the files in use were read {} times", seen.reads));
+    print_line(&format!("the files in use were read {} times", seen.reads));
     assert!(seen.reads > 1000, "{}", seen.reads);
     assert_eq!(seen.happened, Vec::<String>::new());
     for user in &users {

@@ -6,25 +6,28 @@ use std::time::{Duration, Instant};
 use cluster::NAMESPACE;
 
 use super::audit::{Log, summary};
-use super::support::{LIMIT, Session, alone, harmless, say, until};
+use super::support::{LIMIT, Session, allow_all, alone, print_line, until};
 
 #[test]
 fn a_rollout_costs_few_writes() {
     const PROFILES: usize = 5;
     let cluster = alone();
-    let nodes = cluster.disks().len();
+    let nodes = cluster.node_list().len();
     let log = Log::quiet(&cluster);
     let applied: Vec<_> = (0..PROFILES)
-        .map(|number| cluster.profile(&format!("counted-{number}"), &harmless(number)))
+        .map(|number| cluster.profile(&format!("counted-{number}"), &allow_all(number)))
         .collect();
     for profile in &applied {
         profile.until("being Ready", LIMIT, |view| view.is_ready());
     }
-    // What follows late counts too.
+    // Late writes count too.
     Log::quiet(&cluster);
     let writes = log.writes();
     let (most, all) = (2 * nodes + 4 * PROFILES + 50, writes.len());
-    say(&format!("{PROFILES} profiles on {nodes} nodes: {all} writes (at most {most}){}", summary(&writes)));
+    print_line(&format!(
+        "{PROFILES} profiles on {nodes} nodes: {all} writes (at most {most}){}",
+        summary(&writes)
+    ));
     assert!(all <= most);
     // An audit log that shows nothing would prove nothing.
     let by = |account: &str| writes.iter().filter(|write| write.account == account).count();
@@ -42,19 +45,19 @@ fn logs(cluster: &Session) -> BTreeMap<String, String> {
 }
 
 #[test]
-fn at_rest_nothing_is_written_and_nothing_logged_for_two_minutes() {
+fn without_changes_nothing_is_written_and_nothing_logged_for_two_minutes() {
     const REST: Duration = Duration::from_secs(120);
     let cluster = alone();
     let applied: Vec<_> =
-        (0..3).map(|number| cluster.profile(&format!("resting-{number}"), &harmless(number))).collect();
+        (0..3).map(|number| cluster.profile(&format!("resting-{number}"), &allow_all(number))).collect();
     for profile in &applied {
-        profile.ready();
+        profile.wait_ready();
     }
     Log::quiet(&cluster);
     let log = Log::from_now(&cluster);
     let said = logs(&cluster);
     // Pods whose logs show nothing would prove nothing.
-    assert!(said.len() > cluster.disks().len(), "{said:?}");
+    assert!(said.len() > cluster.node_list().len(), "{said:?}");
     assert!(said.values().all(|text| text.contains("\"level\":\"INFO\"")), "{said:?}");
     let start = Instant::now();
     let writes = until("the end of two minutes, or a write", REST * 2, || {

@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn a_storm_of_refusals_is_told_of_and_so_is_each_refusal_in_a_floor_or_with_agents_elsewhere() {
+    fn a_storm_of_refusals_is_reported_and_so_is_each_refusal_in_a_floor_or_with_agents_elsewhere() {
         let refused = || vec![Sample { too_many: 1, ..Sample::default() }];
         let figures = Figures {
             phases: BTreeMap::from([(
