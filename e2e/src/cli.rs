@@ -89,7 +89,7 @@ enum Where {
     Kind,
 }
 
-/// Parses the arguments and does what they say.
+/// Parses the arguments and runs the command.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     interrupt::exit_code_of(|| cli.action.perform())

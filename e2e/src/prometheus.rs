@@ -19,7 +19,7 @@ pub fn program(name: &str) -> Result<PathBuf, CommandError> {
 /// Runs promtool with `input` as its standard input and returns what it printed.
 ///
 /// # Errors
-/// It finds fault, with what it says.
+/// promtool reports an error, with its message.
 pub fn promtool<const N: usize>(arguments: [&str; N], input: &str) -> Result<String, CommandError> {
     command::output_with_input(Command::new(program("promtool")?).args(arguments), input)
 }

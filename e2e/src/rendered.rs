@@ -25,11 +25,11 @@ pub enum RenderError {
     Yaml(#[from] serde_saphyr::Error),
 }
 
-/// Every object of the chart, hooks among them, for the oldest Kubernetes that it is for. `more` is what else helm is
+/// Every object of the chart, including hooks, for the oldest supported Kubernetes. `more` are further arguments of helm,
 /// told, such as values.
 ///
 /// # Errors
-/// helm refuses, with what it says.
+/// helm refuses, with its message.
 pub fn objects(more: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Result<Vec<Value>, RenderError> {
     let programs = Programs::in_cache();
     programs.build_clients()?;
@@ -42,12 +42,12 @@ pub fn objects(more: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Result<Vec<
     Ok(objects.into_iter().filter(|object| !object.is_null()).collect())
 }
 
-/// Those of a kind.
+/// The objects of a kind.
 pub fn of_kind<'a>(objects: &'a [Value], kind: &str) -> Vec<&'a Value> {
     objects.iter().filter(|object| object["kind"] == kind).collect()
 }
 
-/// The one of a kind of which there is one.
+/// The object of a kind that has exactly one.
 pub fn only<'a>(objects: &'a [Value], kind: &str) -> Option<&'a Value> {
     match of_kind(objects, kind)[..] {
         [object] => Some(object),

@@ -1,4 +1,4 @@
-//! The files of a crate form no circle: each can be read after those that it names, and moved with them alone.
+//! The modules of a crate have no cyclic dependencies: each can be read after those that it names, and moved with them.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "this file is a test")]
 

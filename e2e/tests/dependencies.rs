@@ -1,4 +1,4 @@
-//! Which way the arrows between the rooms run: what a crate may never bring, and what a module may never name.
+//! The forbidden dependencies: crates that a crate may never depend on, and names that a module may never use.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "this file is a test")]
 
@@ -14,7 +14,7 @@ mod sources;
 
 use sources::Source;
 
-/// Crates, what each may never bring in whatever depth, and why.
+/// Crates, what each may never depend on, directly or indirectly, and why.
 const FORBIDDEN: [(&str, &[&str], &str); 11] = [
     (
         "profile",
@@ -65,10 +65,10 @@ const FORBIDDEN: [(&str, &[&str], &str); 11] = [
     ),
 ];
 
-/// What only tests, measures or makes files.
+/// Crates that only test, measure or generate files.
 const TOOLS: [&str; 4] = ["xtask", "cluster", "bench", "e2e"];
 
-/// Source files, or folders of them, what they may never name, and why.
+/// Source files or folders, what they may never name, and why.
 const UNNAMED: [(&str, &[&str], &str); 4] = [
     ("crates/profile/src", &["std::fs", "std::net", "std::time", "tokio::"], "pure"),
     ("crates/filter/src", &["std::fs", "std::net", "std::time", "tokio::"], "pure"),
@@ -84,8 +84,8 @@ const UNNAMED: [(&str, &[&str], &str); 4] = [
     ),
 ];
 
-/// The names of all crates that `package` brings into a program. The features are those that it chooses itself, and not
-/// what others in the workspace add.
+/// The names of all crates that `package` depends on. The features are those that it selects itself, and not
+/// those that other packages of the workspace add.
 fn brought_by(package: &str) -> BTreeSet<String> {
     let mut cargo = Command::new(env!("CARGO"));
     cargo.args(["tree", "--locked", "--offline", "--edges=normal", "--prefix=none", "--format={p}"]);
@@ -105,7 +105,7 @@ fn no_crate_has_a_forbidden_dependency() {
     }
 }
 
-/// By their manifests, so that it holds for every feature and for tests too.
+/// Reads the manifests, so that every feature and the tests are included.
 #[test]
 fn only_tools_depend_on_tools() {
     for manifest in ["Cargo.toml", "fuzz/Cargo.toml"] {
@@ -125,7 +125,7 @@ fn only_tools_depend_on_tools() {
     }
 }
 
-/// The lines of a source that name one of `words`. Its unit tests may: they read files and the clock.
+/// The lines of a source that name one of `words`. Its unit tests may name them: they read files and the clock.
 fn naming(source: &Source, words: &[&str]) -> Vec<String> {
     let lines = source.code().lines().filter(|line| words.iter().any(|word| line.contains(word)));
     lines.map(|line| format!("{}: {}", source.path.display(), line.trim())).collect()

@@ -1,4 +1,4 @@
-//! Every word that the programs say is explained in the docs: Events, reasons, log lines. Without a cluster.
+//! The docs explain every Event, reason and log line of the programs. This test needs no cluster.
 
 #![allow(
     clippy::unwrap_used,
@@ -18,14 +18,14 @@ use xtask::workspace::repository;
 #[allow(dead_code, reason = "each test is a crate of its own and takes what it needs")]
 mod sources;
 
-/// The fewest log lines that there may be; that they are found at all shows in this.
+/// The least number of log lines, as a check that the search finds them.
 const LINES: usize = 50;
 
 fn page(path: &str) -> String {
     fs::read_to_string(repository().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
-/// What stands in backticks in the first two columns of a page's tables.
+/// The texts in backticks in the first two columns of a page's tables.
 fn explained(path: &str) -> BTreeSet<String> {
     let page = page(path);
     let rows = page.lines().filter(|line| line.starts_with("| "));
@@ -60,7 +60,7 @@ fn every_reason_of_an_agent_has_a_cure() {
     }
 }
 
-/// What no transcript shows: it takes too long.
+/// No transcript shows these messages, because they take minutes.
 #[test]
 fn messages_that_no_transcript_shows_are_documented_as_the_operator_writes_them() {
     let page = page("docs/transcripts/failures.md");
@@ -121,12 +121,12 @@ fn every_log_line_is_explained_with_its_level() {
         for source in sources::below(Path::new(program).join("src"), sources::without_tests) {
             for (level, arguments) in calls(source.code()) {
                 let message = message(arguments).unwrap_or_else(|| panic!("no message: {arguments:.100}"));
-                // The words of an error alone are as they come.
+                // A message that is only an error's text is not documented.
                 if message.starts_with('{') {
                     continue;
                 }
                 number += 1;
-                // A line may be said of at more length than it is itself.
+                // The page may continue a line after the message.
                 assert!(page.contains(&format!("| {level} | `{message}")), "{level} {message:?}");
             }
         }

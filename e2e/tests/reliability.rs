@@ -1,4 +1,4 @@
-//! `docs/reliability.md` says which test holds which promise. A test that was renamed or removed must not stay there.
+//! `docs/reliability.md` names the test of each promise. A test that was renamed or removed must not stay there.
 
 #![allow(
     clippy::unwrap_used,
@@ -12,10 +12,10 @@ use std::path::{Path, PathBuf};
 
 use xtask::workspace::repository;
 
-/// The fewest rows that the table may have; that it is read at all shows in this.
+/// The least number of rows, as a check that the table is read.
 const ROWS: usize = 40;
 
-/// What stands in backticks.
+/// The texts in backticks.
 fn quoted(text: &str) -> impl Iterator<Item = &str> {
     text.split('`').skip(1).step_by(2)
 }

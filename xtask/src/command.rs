@@ -1,4 +1,4 @@
-//! Runs a program to its end and returns what it printed, or an error that says why it failed.
+//! Runs a program to its end and returns its output, or an error with the reason of the failure.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::process::CommandExt;
@@ -14,7 +14,7 @@ use rustix::process::{PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use crate::interrupt;
 use crate::progress::{Compiler, Progress};
 
-/// How often a wait for a program looks whether the process was asked to end.
+/// How often a wait for a program checks for a signal.
 const INTERRUPT_CHECK: Timespec = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
 
 /// A program that could not be run or that failed.
@@ -66,7 +66,7 @@ fn output_of(command: &mut Command, input: Option<&str>) -> Result<String, Comma
     command.stdin(if input.is_some() { Stdio::piped() } else { Stdio::null() });
     let mut child = start(command)?;
     if let (Some(mut pipe), Some(input)) = (child.stdin.take(), input.map(str::to_owned)) {
-        // A program that ends without reading everything says itself why.
+        // A program that ends without reading everything reports the reason itself.
         thread::spawn(move || pipe.write_all(input.as_bytes()));
     }
     let stdout = collect(child.stdout.take());
@@ -76,7 +76,7 @@ fn output_of(command: &mut Command, input: Option<&str>) -> Result<String, Comma
     ended(command, status, stdout, stderr)
 }
 
-/// Runs a compiler without standard input, says from time to time how far it is, and returns its standard output.
+/// Runs a compiler without standard input, prints its progress from time to time, and returns its standard output.
 ///
 /// # Errors
 /// As [`output`]; the error shows what the compiler printed without its lines of progress.
@@ -89,8 +89,9 @@ pub fn compile(command: &mut Command, compiler: Compiler) -> Result<String, Comm
         let progress = Arc::clone(&progress);
         thread::spawn(move || errors(pipe, &progress))
     });
-    let tell = || progress.lock().unwrap_or_else(PoisonError::into_inner).tell(Instant::now());
-    let status = wait(&mut child, command, Patience::None, tell)?;
+    let print_if_due =
+        || progress.lock().unwrap_or_else(PoisonError::into_inner).print_if_due(Instant::now());
+    let status = wait(&mut child, command, Patience::None, print_if_due)?;
     let stdout = stdout.join().unwrap_or_default();
     let stderr = stderr.and_then(|stderr| stderr.join().ok()).unwrap_or_default();
     ended(command, status, stdout, stderr)
@@ -111,7 +112,7 @@ fn errors(pipe: impl Read, progress: &Mutex<Progress>) -> String {
     errors
 }
 
-/// The output of a success, or what a failure said.
+/// The output of a success, or the error of a failure.
 fn ended(
     command: &Command,
     status: ExitStatus,
@@ -182,7 +183,7 @@ fn wait(
         meanwhile();
     };
     if let Some(interrupted) = interrupted {
-        // The program may just have ended; then there is nobody to signal, which is fine.
+        // The program may just have ended; then the signal has no target, which is fine.
         let _ = pidfd_send_signal(&pidfd, Signal::TERM);
         let gone = match patience {
             Patience::None => ended(&Timespec { tv_sec: 1, tv_nsec: 0 })?,

@@ -1,4 +1,4 @@
-//! What only makes files and packages, without a cluster: `cargo run -p xtask -- help`. The local cluster, the
+//! Generates files and packages, without a cluster: `cargo run -p xtask -- help`. The local cluster, the benchmarks and
 //! benchmarks and the end-to-end tests use what is made here, and its modules.
 //!
 //! [`programs`] builds Kubernetes and what it needs from Go modules, [`build_images`] our programs as container images

@@ -16,7 +16,7 @@ use crate::image::ImageError;
 use crate::programs;
 use crate::workspace::{repository, target_directory};
 
-/// What counts as the release before, as long as nothing has been released: the last commit whose programs knew only the
+/// Counts as the previous release as long as nothing has been released: the last commit whose programs accepted only the
 /// words of their own version.
 const FIRST: &str = "681ef5bdb1b878fabc2d5fd083315d01cc0f50b3";
 
@@ -24,7 +24,7 @@ const PLUGIN: &str = "kubectl-seccomp";
 
 /// An earlier release that could not be built.
 #[derive(Debug, thiserror::Error)]
-pub enum EarlierError {
+pub enum PreviousReleaseError {
     /// git or cargo failed.
     #[error(transparent)]
     Command(#[from] CommandError),
@@ -38,24 +38,24 @@ pub enum EarlierError {
 
 /// The release before this one, with its programs built.
 #[derive(Debug)]
-pub struct Earlier {
+pub struct PreviousRelease {
     directory: PathBuf,
     commit: String,
 }
 
-impl Earlier {
+impl PreviousRelease {
     /// Builds what is not there yet. `None` where the history does not reach as far: in a shallow clone, or without a
     /// repository.
     ///
     /// # Errors
     /// git, cargo or the disk.
-    pub fn build() -> Result<Option<Self>, EarlierError> {
+    pub fn build() -> Result<Option<Self>, PreviousReleaseError> {
         let Some(commit) = commit()? else { return Ok(None) };
-        let earlier = Earlier { directory: programs::cache().join("earlier").join(&commit), commit };
-        if !earlier.programs().exists() {
-            earlier.build_programs()?;
+        let previous = PreviousRelease { directory: programs::cache().join("earlier").join(&commit), commit };
+        if !previous.programs().exists() {
+            previous.build_programs()?;
         }
-        Ok(Some(earlier))
+        Ok(Some(previous))
     }
 
     /// The commit, which is also the tag of the images.
@@ -77,7 +77,7 @@ impl Earlier {
     ///
     /// # Errors
     /// When a program or an archive refuses.
-    pub fn images(&self, directory: &Path) -> Result<Vec<PathBuf>, EarlierError> {
+    pub fn images(&self, directory: &Path) -> Result<Vec<PathBuf>, PreviousReleaseError> {
         Ok(pack(&self.programs(), &self.commit, directory, "earlier-")?)
     }
 
@@ -89,11 +89,11 @@ impl Earlier {
         self.directory.join("programs")
     }
 
-    fn build_programs(&self) -> Result<(), EarlierError> {
+    fn build_programs(&self) -> Result<(), PreviousReleaseError> {
         self.extract()?;
         let built = compile_into(&self.source(), &target_directory(repository()), &["cli"])?;
 
-        // All or nothing, so that a killed build is not taken for a whole one. The next build of this commit's own programs
+        // Renamed when complete, so that a killed build does not count. The next build of this commit's own programs replaces
         // puts them in the place of these again.
         let unfinished = self.directory.join("unfinished");
         files::create_dir(&unfinished)?;
@@ -104,7 +104,7 @@ impl Earlier {
         Ok(fs::rename(&unfinished, self.programs()).name_path("rename to", &self.programs())?)
     }
 
-    fn extract(&self) -> Result<(), EarlierError> {
+    fn extract(&self) -> Result<(), PreviousReleaseError> {
         let (archive, source) = (self.directory.join("source.tar"), self.source());
         files::create_dir(&source)?;
         let mut git = git();
@@ -115,7 +115,7 @@ impl Earlier {
 }
 
 /// The commit of the release before this one, if the history has it.
-fn commit() -> Result<Option<String>, EarlierError> {
+fn commit() -> Result<Option<String>, PreviousReleaseError> {
     if !repository().join(".git").exists() {
         return Ok(None);
     }
@@ -124,8 +124,8 @@ fn commit() -> Result<Option<String>, EarlierError> {
     ask(&["rev-parse", "--quiet", "--verify", &format!("{name}^{{commit}}")])
 }
 
-/// What git answers; nothing where it says that there is no such thing.
-fn ask(question: &[&str]) -> Result<Option<String>, EarlierError> {
+/// The output of git; `None` if the object does not exist.
+fn ask(question: &[&str]) -> Result<Option<String>, PreviousReleaseError> {
     match command::output(git().args(question)) {
         Ok(answer) => Ok(Some(answer.trim().to_owned())),
         Err(CommandError::Failed { status, .. }) if matches!(status.code(), Some(1 | 128)) => Ok(None),
@@ -135,7 +135,7 @@ fn ask(question: &[&str]) -> Result<Option<String>, EarlierError> {
 
 fn git() -> Command {
     let mut git = Command::new("git");
-    // The tests run as root, on a work tree of whoever checked it out.
+    // The tests run as root, and the work tree may belong to another user.
     git.args(["-c", "safe.directory=*", "-C"]).arg(repository());
     git
 }

@@ -1,12 +1,12 @@
-//! What a compiler that takes minutes has done so far, told in a line every quarter of a minute.
+//! The progress of a compiler that takes minutes, printed in a line every quarter of a minute.
 
 use std::fmt;
 use std::time::{Duration, Instant};
 
 use crate::step::note;
 
-/// How long a build may be silent.
-const EVERY: Duration = Duration::from_secs(15);
+/// How long a build may print nothing.
+const INTERVAL: Duration = Duration::from_secs(15);
 
 /// The compiler whose lines are counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,7 +17,7 @@ pub enum Compiler {
     Cargo,
 }
 
-/// Counts what a compiler prints on its standard error, and says from time to time how far it is.
+/// Counts the lines that a compiler prints on its standard error, and prints the progress from time to time.
 #[derive(Debug)]
 pub struct Progress {
     compiler: Compiler,
@@ -29,12 +29,12 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// Of a build that starts `now`.
+    /// The progress of a build that starts `now`.
     pub fn new(compiler: Compiler, now: Instant) -> Self {
         Progress { compiler, start: now, told: now, downloaded: 0, begun: 0, last: String::new() }
     }
 
-    /// Counts a line of the compiler's. Says whether it was one of progress; any other is part of an error.
+    /// Counts a line of the compiler. Returns whether it was one of progress; any other is part of an error.
     pub fn count(&mut self, line: &str) -> bool {
         match self.compiler {
             Compiler::Go if line.starts_with("go: downloading ") => self.downloaded += 1,
@@ -58,9 +58,9 @@ impl Progress {
         self.last.push_str(what);
     }
 
-    /// Says how far the build is if it has been silent for long enough.
-    pub fn tell(&mut self, now: Instant) {
-        if now.duration_since(self.told) >= EVERY {
+    /// Prints the progress if nothing has been printed for long enough.
+    pub fn print_if_due(&mut self, now: Instant) {
+        if now.duration_since(self.told) >= INTERVAL {
             self.told = now;
             note(format!("{} s: {self}", now.duration_since(self.start).as_secs()));
         }

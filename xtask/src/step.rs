@@ -1,4 +1,4 @@
-//! Progress: every step says what it does when it starts and how long it took when it is done.
+//! Progress: every step prints its name when it starts and its duration when it is done.
 //!
 //! Whole lines on standard error, no cursor movement: it reads the same on a terminal, in a CI log
 //! and when nodes start side by side. Standard output stays free for results.
@@ -41,7 +41,7 @@ pub fn step<T, E: Error + 'static>(
     }
 }
 
-/// Says something that is neither a step nor a result.
+/// Prints a line that is neither a step nor a result.
 pub fn note(text: impl std::fmt::Display) {
     eprintln!("   {text}");
 }

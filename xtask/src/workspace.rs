@@ -3,12 +3,12 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// A cargo that builds in `repository` whoever started this program.
+/// A cargo that builds in `repository`, independent of the environment of this program.
 pub fn cargo(repository: &Path) -> Command {
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     // They would take precedence over flags that a caller sets.
     cargo.current_dir(repository).env_remove("RUSTFLAGS").env_remove("CARGO_ENCODED_RUSTFLAGS");
-    // What `cargo run` tells this program of its own package would look like a change to build scripts.
+    // The variables that `cargo run` sets for this program would look like a change to build scripts.
     for (name, _) in std::env::vars_os() {
         let name = name.to_string_lossy();
         if ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_CRATE_"]

@@ -48,7 +48,7 @@ pub enum Bench {
     },
 }
 
-/// A measurement that did not come about, or a bar that was not reached.
+/// A measurement that failed, or a bar that was not reached.
 #[derive(Debug, thiserror::Error)]
 pub enum BenchCommandError {
     /// There is no cluster.
@@ -104,7 +104,7 @@ impl Bench {
     }
 }
 
-/// Lets go of a measurement, and with it of everything that it started, when a signal asks for the end.
+/// Drops a measurement, and with it everything that it started, when a signal requests the end.
 async fn unless_interrupted(
     measurement: impl Future<Output = Result<(), BenchError>>,
 ) -> Result<(), BenchError> {

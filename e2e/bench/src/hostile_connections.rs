@@ -1,6 +1,6 @@
-//! What hundreds of connections that mean no good cost each program, on the port of its probes and metrics.
+//! What hundreds of hostile connections cost each program, on the port of its probes and metrics.
 //!
-//! The programs run as they are, without an API server: they serve the port all the same.
+//! The programs run unchanged, without an API server: they serve the port nevertheless.
 
 use std::fs;
 use std::io;
@@ -18,24 +18,24 @@ use xtask::workspace::{cargo, repository, target_directory};
 use crate::api_server::{Program, free_port};
 use crate::session::BenchError;
 
-/// Connections of each crowd.
-const STRANGERS: usize = 500;
+/// Connections of each kind.
+const CONNECTIONS: usize = 500;
 
-/// Scrapes while a crowd is there.
+/// Scrapes while the connections are open.
 const SCRAPES: usize = 20;
 
-/// How long Prometheus waits for one.
-const SCRAPE: Duration = Duration::from_secs(10);
+/// How long Prometheus waits for a scrape.
+const SCRAPE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What a crowd may cost in KiB of resident memory.
-const BAR: u64 = 2048;
+/// The most resident memory that the connections may cost, in KiB.
+const MAX_KIB: u64 = 2048;
 
-/// Where the strangers come from: on a cluster they have other addresses than the kubelet and Prometheus.
-const STRANGE: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
+/// The clients' address: on a cluster they have other addresses than the kubelet and Prometheus.
+const CLIENT_ADDRESS: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
 
-/// What the connections of a crowd do.
+/// What the connections do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Crowd {
+enum ConnectionKind {
     /// They send 7 KB of a request, and never its end.
     Unfinished,
     /// They send a byte of a request now and then.
@@ -44,10 +44,10 @@ enum Crowd {
     Unread,
 }
 
-impl Crowd {
+impl ConnectionKind {
     const ALL: [Self; 3] = [Self::Unfinished, Self::ByteByByte, Self::Unread];
 
-    fn says(self) -> &'static str {
+    fn label(self) -> &'static str {
         match self {
             Self::Unfinished => "unfinished requests",
             Self::ByteByByte => "requests byte by byte",
@@ -55,8 +55,8 @@ impl Crowd {
         }
     }
 
-    /// What each sends at once.
-    fn sends(self) -> String {
+    /// What each connection sends at once.
+    fn request(self) -> String {
         match self {
             Self::Unfinished => format!("GET /metrics HTTP/1.1\r\nHost: pod\r\nX-Long: {}", "x".repeat(7000)),
             Self::ByteByByte => "G".to_owned(),
@@ -65,7 +65,7 @@ impl Crowd {
     }
 }
 
-/// What a crowd cost.
+/// What the connections cost.
 #[derive(Debug, Default)]
 struct Cost {
     before: u64,
@@ -74,7 +74,7 @@ struct Cost {
     slowest: Duration,
 }
 
-/// Measures both programs with each crowd, and prints a table; `release` as in the images, else built quickly.
+/// Measures both programs with each kind, and prints a table; `release` as in the images, else built quickly.
 ///
 /// # Errors
 /// A program does not build or start, or a bar was not reached.
@@ -89,8 +89,8 @@ pub async fn measure(release: bool) -> Result<(), BenchError> {
     let mut missed = Vec::new();
     for name in ["node-agent", "operator"] {
         let binary = build(name, release)?;
-        for crowd in Crowd::ALL {
-            // A process of its own: the heap that an earlier crowd made grow would hide what a later one costs.
+        for kind in ConnectionKind::ALL {
+            // A process of its own: a heap that has grown for earlier connections would hide what later ones cost.
             let address = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()?));
             let mut command = Command::new(&binary);
             command.env("KUBECONFIG", &kubeconfig).arg(format!("--listen={address}"));
@@ -99,25 +99,25 @@ pub async fn measure(release: bool) -> Result<(), BenchError> {
                 _ => command.arg("--namespace=default"),
             };
             let program = Program::start(name, &command, &directory.path().join(format!("{name}.log")))?;
-            started(address).await?;
-            let cost = cost_of(crowd, address, program.id()).await?;
+            wait_started(address).await?;
+            let cost = cost_of(kind, address, program.id()).await?;
             let more = cost.most.saturating_sub(cost.before);
             println!(
                 "{name:<12}{:<28}{:>18}{more:>10}{:>9}{:>12.1}",
-                crowd.says(),
+                kind.label(),
                 format!("{} to {}", cost.before, cost.most),
                 cost.failed,
                 cost.slowest.as_secs_f64() * 1000.0
             );
-            if more > BAR || cost.failed > 0 {
-                missed.push(format!("{name}, {}: {more} KiB, {} scrapes failed", crowd.says(), cost.failed));
+            if more > MAX_KIB || cost.failed > 0 {
+                missed.push(format!("{name}, {}: {more} KiB, {} scrapes failed", kind.label(), cost.failed));
             }
         }
     }
     if missed.is_empty() { Ok(()) } else { Err(BenchError::Bar(missed.join("; "))) }
 }
 
-/// Nobody listens there.
+/// No server listens there.
 const KUBECONFIG: &str = r#"
 apiVersion: v1
 kind: Config
@@ -137,7 +137,7 @@ fn build(name: &str, release: bool) -> Result<PathBuf, BenchError> {
     Ok(target_directory(repository()).join(if release { "release" } else { "debug" }).join(name))
 }
 
-async fn started(address: SocketAddr) -> Result<(), BenchError> {
+async fn wait_started(address: SocketAddr) -> Result<(), BenchError> {
     let answers = async {
         while scrape(address).await.is_err() {
             tokio::time::sleep(Duration::from_millis(50)).await;
@@ -148,24 +148,24 @@ async fn started(address: SocketAddr) -> Result<(), BenchError> {
         .map_err(|_| BenchError::TooLate("the program answers".into()))
 }
 
-/// Scrapes while a crowd is there, and comes again with whoever was sent away.
-async fn cost_of(crowd: Crowd, address: SocketAddr, pid: u32) -> Result<Cost, BenchError> {
+/// Scrapes while the connections are open, and opens again those that were closed.
+async fn cost_of(kind: ConnectionKind, address: SocketAddr, pid: u32) -> Result<Cost, BenchError> {
     let mut cost = Cost { before: resident(pid)?, ..Cost::default() };
-    let mut strangers = Vec::with_capacity(STRANGERS);
-    for _ in 0..STRANGERS {
-        strangers.push(stranger(address, crowd).await?);
+    let mut strangers = Vec::with_capacity(CONNECTIONS);
+    for _ in 0..CONNECTIONS {
+        strangers.push(open_connection(address, kind).await?);
         cost.most = cost.most.max(resident(pid)?);
     }
     for _ in 0..SCRAPES {
         let start = Instant::now();
-        let answered = timeout(SCRAPE, scrape(address)).await;
+        let answered = timeout(SCRAPE_TIMEOUT, scrape(address)).await;
         cost.failed += usize::from(!matches!(answered, Ok(Ok(()))));
         cost.slowest = cost.slowest.max(start.elapsed());
         for connection in &mut strangers {
             let is_gone = connection.take_error().is_ok_and(|error| error.is_some())
-                || (crowd == Crowd::ByteByByte && connection.write_all(b"x").await.is_err());
+                || (kind == ConnectionKind::ByteByByte && connection.write_all(b"x").await.is_err());
             if is_gone {
-                *connection = stranger(address, crowd).await?;
+                *connection = open_connection(address, kind).await?;
             }
         }
         cost.most = cost.most.max(resident(pid)?);
@@ -173,20 +173,20 @@ async fn cost_of(crowd: Crowd, address: SocketAddr, pid: u32) -> Result<Cost, Be
     Ok(cost)
 }
 
-async fn stranger(address: SocketAddr, crowd: Crowd) -> Result<TcpStream, BenchError> {
+async fn open_connection(address: SocketAddr, kind: ConnectionKind) -> Result<TcpStream, BenchError> {
     let connect = async {
         let socket = TcpSocket::new_v4()?;
         socket.set_recv_buffer_size(1)?;
-        socket.bind((STRANGE, 0).into())?;
+        socket.bind((CLIENT_ADDRESS, 0).into())?;
         let mut connection = socket.connect(address).await?;
-        // One that was sent away already comes again later.
-        let _ = connection.write_all(crowd.sends().as_bytes()).await;
+        // One that was already closed is opened again later.
+        let _ = connection.write_all(kind.request().as_bytes()).await;
         Ok(connection)
     };
     connect.await.map_err(BenchError::io("a stranger's connection"))
 }
 
-/// The metrics, as Prometheus asks for them; an error where they are not whole.
+/// The metrics, requested as Prometheus does; an error if they are incomplete.
 async fn scrape(address: SocketAddr) -> io::Result<()> {
     let mut connection = TcpStream::connect(address).await?;
     connection.write_all(b"GET /metrics HTTP/1.1\r\nHost: pod\r\n\r\n").await?;

@@ -1,7 +1,7 @@
 //! From apply to the bytes on every node's disk, and to Ready.
 //!
 //! The floor is a bare echo, measured between the applies of the same run: a ConfigMap of the same size, applied and
-//! seen by one watch, with nobody else interested.
+//! received by one watch, with no other watchers.
 
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
@@ -31,7 +31,7 @@ const DISK_BAR: Duration = Duration::from_millis(100);
 /// p99 of apply to Ready.
 const READY_BAR: Duration = Duration::from_secs(1);
 
-/// Something that was seen, and when.
+/// An observation and its time.
 enum Seen {
     Echo(String),
     Profile(Box<Untrusted<SeccompProfile>>),
@@ -166,7 +166,7 @@ async fn watch_objects(
     let to_maps = sender.clone();
     tokio::spawn(profiles.try_for_each(move |event| {
         if let WatchEvent::Added(object) | WatchEvent::Modified(object) = event {
-            // Nobody listens any more once the measurement is over.
+            // The receiver is dropped once the measurement is over.
             let _ = sender.send((Instant::now(), Seen::Profile(Box::new(object))));
         }
         async { Ok(()) }

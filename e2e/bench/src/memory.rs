@@ -1,4 +1,4 @@
-//! What the programs take with many profiles, and with the largest one.
+//! The programs' memory with many profiles, and with the largest one.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -57,7 +57,7 @@ pub async fn measure(kubeconfig: &Path) -> Result<(), BenchError> {
     if missed.is_empty() { Ok(()) } else { Err(BenchError::Bar(missed.join("; "))) }
 }
 
-/// What the agent takes too much, if it does.
+/// A message if the agent exceeds its bar.
 fn over(sizes: &BTreeMap<&'static str, (u64, u64)>, count: usize, bar: u64) -> Option<String> {
     let (now, _) = sizes.get(PROGRAMS[0]).filter(|(now, _)| *now > bar)?;
     Some(format!("agent with {count} profiles: {now} KiB, bar {bar} KiB"))

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use crate::api_server::ApiServerError;
 
-/// Why there is no measurement.
+/// Why a measurement failed.
 #[derive(Debug, thiserror::Error)]
 pub enum BenchError {
     /// The kubeconfig cannot be used.
@@ -55,7 +55,7 @@ impl BenchError {
 /// The profiles that a measurement applies carry this label, so that it finds and removes all of them.
 const LABEL: &str = "seccomp-profile-bench";
 
-/// A client and what it did.
+/// A client and the profiles that it applied.
 #[derive(Clone)]
 pub(crate) struct Session {
     pub(crate) client: Client,
@@ -64,7 +64,7 @@ pub(crate) struct Session {
 
 impl Session {
     pub(crate) async fn open(kubeconfig: &Path) -> Result<Self, BenchError> {
-        // A second call finds the first provider in place, which is as good.
+        // A second call finds the provider installed, which is fine.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let kubeconfig = Kubeconfig::read_from(kubeconfig)?;
         let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?;
@@ -106,7 +106,7 @@ impl Session {
         .await
     }
 
-    /// Asks `holds` until it does, for at most `seconds`.
+    /// Polls `holds` until it is true, for at most `seconds`.
     pub(crate) async fn until(
         &self,
         what: &str,

@@ -78,7 +78,7 @@ impl Hierarchies {
         Hierarchies { v1, v2 }
     }
 
-    /// What a kubelet would miss here, for the doctor.
+    /// The controllers that a kubelet needs and this machine lacks, for the doctor.
     pub(crate) fn lacks(&self) -> Vec<String> {
         let missing: Vec<&str> = REQUIRED.into_iter().filter(|name| !self.offers(name)).collect();
         if missing.is_empty() {
@@ -187,7 +187,7 @@ fn enable_controllers(root: &Path, group: &Path) -> Result<(), CgroupError> {
     let wanted = REQUIRED.into_iter().chain(OPTIONAL).filter(|name| offered.iter().any(|o| o == name));
     for controller in wanted {
         for level in [root, group] {
-            // One at a time: a single one that is refused would refuse them all. The check below counts.
+            // One at a time: if one is refused, the kernel would refuse all. The check below decides.
             let _ = files::write_in_place(&level.join("cgroup.subtree_control"), &format!("+{controller}"));
         }
     }

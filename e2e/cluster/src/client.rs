@@ -1,4 +1,4 @@
-//! kubectl and helm against a cluster, be it ours or somebody else's.
+//! kubectl and helm against a cluster, local or foreign.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};

@@ -23,7 +23,7 @@ use crate::node::Node;
 use crate::record::Record;
 use crate::{doctor, network, pki, teardown};
 
-/// What a cluster should be like.
+/// Options of a cluster.
 #[derive(Debug, Clone)]
 pub struct Options {
     /// How many nodes it starts with.
@@ -85,7 +85,7 @@ pub struct Cluster {
     layout: Layout,
     client: Client,
     etcd_fsync: bool,
-    /// Held by whoever started it, so that no second one is started meanwhile.
+    /// Held by the process that started it, so that no second one is started meanwhile.
     lock: Option<Lock>,
 }
 

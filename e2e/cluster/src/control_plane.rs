@@ -14,7 +14,7 @@ use crate::{ClusterError, cgroup};
 
 /// How long the API server may take until it is ready; about 3 s on an idle machine.
 const READY: Duration = Duration::from_secs(120);
-/// Ports of our own, so that an etcd of somebody else is not in the way.
+/// Unusual ports, so that a foreign etcd does not conflict.
 const ETCD_CLIENT: &str = "http://127.0.0.1:23790";
 const ETCD_PEER: &str = "http://127.0.0.1:23800";
 
@@ -87,7 +87,7 @@ impl ControlPlane<'_> {
         })
     }
 
-    /// Waits until the API server says that it is ready.
+    /// Waits until the API server reports that it is ready.
     pub(crate) fn wait_ready(&self, client: &Client) -> Result<(), ClusterError> {
         self.wait(Component::ApiServer, "the API server's readiness", || {
             client.kubectl(["get", "--raw", "/readyz"]).is_ok()
@@ -127,7 +127,7 @@ impl ControlPlane<'_> {
             format!("--listen-peer-urls={ETCD_PEER}"),
             format!("--initial-advertise-peer-urls={ETCD_PEER}"),
             format!("--initial-cluster=default={ETCD_PEER}"),
-            // In milliseconds. A single member elects itself after this time, and nobody is far away.
+            // In milliseconds. A single member elects itself after this time, and no other member is remote.
             "--heartbeat-interval=10".into(),
             "--election-timeout=100".into(),
         ];

@@ -1,4 +1,4 @@
-//! Looks whether this machine can run the cluster, before anything starts, and says everything that
+//! Checks whether this machine can run the cluster, before anything starts, and lists everything that
 //! is missing at once.
 
 use std::fmt;
@@ -10,7 +10,7 @@ use xtask::elf;
 
 use crate::cgroup::Hierarchies;
 
-/// What the cluster needs and this machine lacks, each with the cure.
+/// What the cluster needs and this machine lacks, each with a remedy.
 #[derive(Debug, thiserror::Error)]
 pub struct Missing(Vec<String>);
 

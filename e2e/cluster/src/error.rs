@@ -42,7 +42,7 @@ pub enum ClusterError {
     /// A certificate could not be made.
     #[error(transparent)]
     Pki(#[from] PkiError),
-    /// Something did not come true in time, or a signal arrived.
+    /// A condition did not become true in time, or a signal arrived.
     #[error(transparent)]
     Wait(#[from] WaitError),
     /// Another process is about to start or end a cluster.
@@ -60,13 +60,13 @@ pub enum ClusterError {
     /// There is no cluster to attach to.
     #[error("there is no cluster in {}; start one with `up`", .0.display())]
     NoCluster(PathBuf),
-    /// The chart is on somebody else's cluster already.
+    /// The chart is installed on the foreign cluster already.
     #[error("the chart is installed on that cluster already; --no-chart uses it as it is")]
     Installed,
     /// The state directory holds something else.
     #[error("{} holds something that is not a cluster's state; it stays. Name another directory in SECCOMP_E2E_DIR", .0.display())]
     ForeignDirectory(PathBuf),
-    /// The demo would overwrite something on a cluster of somebody else.
+    /// The demo would overwrite objects on a foreign cluster.
     #[error("the cluster has {0} already, which the demo would overwrite and delete")]
     InTheWay(String),
     /// There are as many nodes as there can be.

@@ -117,7 +117,7 @@ mod tests {
 
     use super::*;
 
-    /// A kind that writes down what it is told.
+    /// A program in kind's place that records its arguments.
     fn recorder(directory: &Path) -> Kind {
         let script = "#!/bin/sh\necho \"$@\" >>\"$0.log\"\n[ \"$1\" != create ] || cat >>\"$0.log\"\n";
         let path = directory.join("kind");

@@ -15,15 +15,15 @@ pub enum LockError {
     /// The lock file refused.
     #[error(transparent)]
     File(#[from] FileError),
-    /// Somebody has it.
+    /// Another process has it.
     #[error("process {pid} is using the cluster; wait for its end, or end it")]
     Held {
-        /// Who.
+        /// Which one.
         pid: String,
     },
 }
 
-/// The lock, until it is dropped or the process ends however it ends.
+/// The lock, until it is dropped or the process ends, however it ends.
 #[derive(Debug)]
 pub(crate) struct Lock {
     _file: File,

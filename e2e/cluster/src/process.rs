@@ -18,7 +18,7 @@ use xtask::files::{self, FileError, NamePath};
 use crate::layout::Layout;
 
 /// How long a daemon may take to end after SIGTERM before it is killed.
-const PATIENCE: Duration = Duration::from_secs(10);
+const STOP_LIMIT: Duration = Duration::from_secs(10);
 
 /// A daemon that does not do what it should.
 #[derive(Debug, thiserror::Error)]
@@ -127,7 +127,7 @@ impl Daemon {
         shell.current_dir("/").stdin(Stdio::null()).stdout(log).stderr(errors);
         let mut child = shell.spawn().map_err(self.failed("start"))?;
         let identity = Identity::of(Pid::from_child(&child)).ok_or_else(|| self.ended())?;
-        // Somebody must reap it, or it would stay a zombie while this process lives.
+        // This process must reap it, or it would stay a zombie until this process ends.
         thread::spawn(move || child.wait());
         Ok(files::write(&self.pid_file, identity.to_string())?)
     }
@@ -146,12 +146,12 @@ impl Daemon {
     /// Ends it: SIGTERM, and SIGKILL when that does not help. Returns when it has gone; one that does
     /// not run is fine.
     pub(crate) fn stop(&self) -> Result<(), ProcessError> {
-        self.end(&[(Signal::TERM, PATIENCE), (Signal::KILL, PATIENCE)])
+        self.end(&[(Signal::TERM, STOP_LIMIT), (Signal::KILL, STOP_LIMIT)])
     }
 
     /// Kills it, as a crash would, and returns when it has gone.
     pub(crate) fn kill(&self) -> Result<(), ProcessError> {
-        self.end(&[(Signal::KILL, PATIENCE)])
+        self.end(&[(Signal::KILL, STOP_LIMIT)])
     }
 
     fn end(&self, signals: &[(Signal, Duration)]) -> Result<(), ProcessError> {
@@ -241,7 +241,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let daemon = daemon(&directory);
         daemon.start(&[], ["sh", "-c", "echo no such flag; sleep 0.05"]).unwrap();
-        let ended = crate::wait::until::<_, crate::wait::WaitError>("its end", PATIENCE, || {
+        let ended = crate::wait::until::<_, crate::wait::WaitError>("its end", STOP_LIMIT, || {
             Ok(daemon.expect_running().err())
         });
         let message = ended.unwrap().to_string();

@@ -87,7 +87,7 @@ impl Record {
             let _ = files::write_in_place(&path_of(name), value.trim());
         }
         for path in self.made.iter().filter(|path| MOUNT_POINTS.iter().any(|ours| Path::new(ours) == *path)) {
-            // Only when empty: somebody else may use it by now.
+            // Only when empty: another program may use it by now.
             if files::entries(path).is_ok_and(|entries| entries.is_empty()) {
                 // `ip netns add` mounts /run/netns on itself. The others are no mount points.
                 let _ = rustix::mount::unmount(path, UnmountFlags::empty());

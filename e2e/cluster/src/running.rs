@@ -15,7 +15,7 @@ pub enum Running {
     Local(Cluster),
     /// In Docker, started and ended here.
     Kind(Kind),
-    /// Somebody else's.
+    /// A foreign cluster.
     Foreign(Client),
 }
 
@@ -45,7 +45,7 @@ impl Running {
         let kubeconfig = std::path::absolute(kubeconfig).unwrap_or_else(|_| kubeconfig.to_owned());
         let client = Client::new(programs, kubeconfig);
         if chart {
-            // An upgrade with our values would take somebody's own away.
+            // An upgrade with our values would discard the owner's values.
             if client.helm(["status", NAMESPACE, "--namespace", NAMESPACE]).is_ok() {
                 return Err(ClusterError::Installed);
             }

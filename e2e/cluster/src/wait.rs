@@ -1,14 +1,14 @@
-//! Waiting for a condition: it is asked again and again until it holds or the time is up.
+//! Waiting for a condition: it is polled until it holds or the limit is over.
 
 use std::thread;
 use std::time::{Duration, Instant};
 
 use xtask::interrupt;
 
-/// How long to pause between two questions.
+/// The pause between two polls.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// A condition that did not come true.
+/// A condition that did not become true.
 #[derive(Debug, thiserror::Error)]
 pub enum WaitError {
     /// It did not hold within the time given.
@@ -24,7 +24,7 @@ pub enum WaitError {
     Interrupted(#[from] interrupt::Interrupted),
 }
 
-/// Asks `condition` until it answers `Some`, for at most `limit`. An error from it ends the wait.
+/// Polls `condition` until it returns `Some`, for at most `limit`. An error from it ends the wait.
 ///
 /// # Errors
 /// What `condition` returns, or a [`WaitError`].

@@ -1,14 +1,14 @@
-//! A node joins, and is counted only when it has everything.
+//! A node joins, and is counted only once it has every file.
 
 use cluster::{Cluster, ClusterError};
 
-use super::{PROFILES, Stage};
+use super::{Demo, PROFILES};
 use crate::view;
 
-impl Stage<'_> {
+impl Demo<'_> {
     pub(super) fn a_node_joins(&mut self, cluster: &Cluster) -> Result<(), ClusterError> {
         self.story.section("A third node joins, and has every profile before it is counted");
-        let join = view::add_node(cluster, &PROFILES)?;
+        let join = view::add_and_check_node(cluster, &PROFILES)?;
         let name = join.node.name();
         for (profile, after) in &join.counted {
             let seconds = after.as_secs_f64();

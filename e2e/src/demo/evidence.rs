@@ -1,11 +1,11 @@
-//! What each node holds of a profile: read from its disk, or where that is out of reach, as its agent reports it.
+//! Each node's file of a profile: read from its disk, or on a foreign cluster from its agent's report.
 
 use cluster::{Client, Cluster, ClusterError, Node};
 use serde_json::Value;
 
 use crate::view::disk;
 
-/// Where to look.
+/// The source of the hashes.
 #[derive(Clone, Copy)]
 pub(super) enum Evidence<'a> {
     /// The disks of local nodes.
@@ -14,14 +14,14 @@ pub(super) enum Evidence<'a> {
     Reports(&'a Client),
 }
 
-/// What one node holds of a profile.
-pub(super) struct Held {
+/// One node's file of a profile.
+pub(super) struct NodeFile {
     pub(super) node: String,
     /// The hash of its file, or the beginning of it; `None` where there is no file.
     pub(super) hash: Option<String>,
 }
 
-impl Held {
+impl NodeFile {
     /// Whether it is what a status shows as `contentHash`.
     pub(super) fn is(&self, shown: &str) -> bool {
         self.hash.as_deref().is_some_and(|hash| shown.starts_with(hash))
@@ -29,18 +29,18 @@ impl Held {
 }
 
 impl Evidence<'_> {
-    /// What every node holds of the profile, by node.
-    pub(super) fn of(&self, profile: &str) -> Result<Vec<Held>, ClusterError> {
+    /// Every node's file of the profile.
+    pub(super) fn of(&self, profile: &str) -> Result<Vec<NodeFile>, ClusterError> {
         match self {
             Evidence::Disks(cluster) => {
                 let nodes = cluster.nodes()?;
-                let held = |node: &Node| Ok(Held { node: node.name(), hash: disk::hash(node, profile)? });
+                let held = |node: &Node| Ok(NodeFile { node: node.name(), hash: disk::hash(node, profile)? });
                 nodes.iter().map(held).collect()
             }
             Evidence::Reports(client) => {
                 let shown = client.kubectl(["get", "nodeprofilestatuses", "-o", "json"])?;
                 let list: Value = serde_json::from_str(&shown).unwrap_or_default();
-                let held = |item: &Value| Held {
+                let held = |item: &Value| NodeFile {
                     node: item["metadata"]["name"].as_str().unwrap_or_default().to_owned(),
                     hash: item["status"]["report"]["files"][profile]
                         .as_str()
@@ -51,7 +51,7 @@ impl Evidence<'_> {
         }
     }
 
-    /// What a hash of this kind is called.
+    /// The name of the source, for the output.
     pub(super) fn source(&self) -> &'static str {
         match self {
             Evidence::Disks(_) => "SHA-256 of the file on each node's disk",

@@ -1,4 +1,4 @@
-//! The whole life of a profile on a real cluster, told and checked: every sentence that claims something is asserted.
+//! Shows and checks the whole life of a profile on a real cluster: every claim that is printed is asserted.
 //!
 //! The acts, in order: [`rollout`] (applied, Ready on every node), [`pods`] (the kernel obeys), [`added_node`] (a node
 //! joins), then [`rollout`] again (edited, deleted). [`story`] prints and counts, [`evidence`] is what the nodes hold.
@@ -21,16 +21,16 @@ use story::Story;
 /// The profiles of the project's folder `profiles/`.
 const PROFILES: [&str; 4] = ["audit", "fine-grained", "runtime-default", "violation"];
 
-/// What the acts play on.
-struct Stage<'a> {
+/// The cluster and the output of the demo.
+struct Demo<'a> {
     client: &'a Client,
-    /// `None` where somebody else runs the cluster: then no node is added.
+    /// `None` for a foreign cluster: then no node is added.
     local: Option<&'a Cluster>,
     evidence: Evidence<'a>,
     story: Story,
 }
 
-/// Tells the story on the cluster that `start` gives, which has the chart. Ends it unless it shall be kept.
+/// Runs the demo on the cluster that `start` returns, which has the chart. Ends the cluster unless it shall be kept.
 pub(crate) fn run(
     start: impl FnOnce() -> Result<Running, ClusterError>,
     keep: bool,
@@ -44,8 +44,8 @@ pub(crate) fn run(
     };
     let client = running.client();
     let evidence = local.map_or(Evidence::Reports(client), Evidence::Disks);
-    let mut stage = Stage { client, local, evidence, story };
-    // Where the names are somebody else's, nothing of ours is there to be cleared.
+    let mut stage = Demo { client, local, evidence, story };
+    // If foreign objects have our names, the demo has made nothing that it could remove.
     let free = stage.refuse_to_overwrite();
     let clears = matches!(running, Running::Foreign(_)) && !keep && free.is_ok();
     let told = free.and_then(|()| stage.play());
@@ -62,7 +62,7 @@ pub(crate) fn run(
     Ok(story.end())
 }
 
-impl Stage<'_> {
+impl Demo<'_> {
     fn play(&mut self) -> Result<(), ClusterError> {
         self.show_the_cluster()?;
         self.profiles_become_ready()?;
@@ -74,7 +74,7 @@ impl Stage<'_> {
         self.a_profile_is_deleted()
     }
 
-    /// On a cluster of somebody else, profiles and pods of our names may be theirs.
+    /// On a foreign cluster, profiles and pods of our names may belong to others.
     fn refuse_to_overwrite(&mut self) -> Result<(), ClusterError> {
         if self.local.is_some() {
             return Ok(());

@@ -1,10 +1,10 @@
-//! Pods run under the profiles, and the kernel lets them or stops them.
+//! Pods run under the profiles, and the kernel allows or blocks their calls.
 
 use std::time::Duration;
 
 use cluster::ClusterError;
 
-use super::{Stage, folder};
+use super::{Demo, folder};
 use crate::view::PodEnd;
 
 /// How long a pod may take from its creation to its end; some seconds on an idle machine.
@@ -18,7 +18,7 @@ const PODS: [(&str, &str, &str); 4] = [
     ("violation-pod", "Failed", "StartError"),
 ];
 
-impl Stage<'_> {
+impl Demo<'_> {
     pub(super) fn pods_run_under_them(&mut self) -> Result<(), ClusterError> {
         self.story.section("Pods name the profiles, and the kernel obeys");
         self.kubectl(&["apply", "-f", &folder("pods")])?;

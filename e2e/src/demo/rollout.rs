@@ -1,4 +1,4 @@
-//! Profiles are applied, edited and deleted, and every node follows.
+//! Profiles are applied, edited and deleted, and every node's files change with them.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -7,13 +7,13 @@ use cluster::ClusterError;
 use cluster::wait::WaitError;
 use xtask::interrupt;
 
-use super::{PROFILES, Stage, folder};
+use super::{Demo, PROFILES, folder};
 use crate::view::{ProfileView, Watch};
 
 /// How long a rollout may take; under a second on an idle machine.
 const LIMIT: Duration = Duration::from_secs(30);
 
-impl Stage<'_> {
+impl Demo<'_> {
     pub(super) fn profiles_become_ready(&mut self) -> Result<(), ClusterError> {
         self.story
             .section("Profiles are applied, and become Ready when every node has the bytes on its disk");
@@ -25,7 +25,7 @@ impl Stage<'_> {
         while !waiting.is_empty() && start.elapsed() < LIMIT {
             interrupt::check().map_err(WaitError::from)?;
             let Some(line) = columns.next(Duration::from_millis(100)) else { continue };
-            self.story.came(&line, start);
+            self.story.timed_line(&line, start);
             if let [name, ready, "Ready", ..] = line.split_whitespace().collect::<Vec<_>>()[..]
                 && ready.split_once('/').is_some_and(|(held, desired)| held == desired)
             {

@@ -1,11 +1,11 @@
-//! What the demo prints, and the count of what it claimed.
+//! The demo's output, and the count of its claims.
 
 use std::process::ExitCode;
 use std::time::Instant;
 
 use xtask::workspace::repository;
 
-/// The story so far. It goes to standard error, like all progress.
+/// The output so far. It goes to standard error, like all progress.
 pub(super) struct Story {
     start: Instant,
     section: Instant,
@@ -25,12 +25,12 @@ impl Story {
         self.section = Instant::now();
     }
 
-    /// Says something.
+    /// Prints a line.
     pub(super) fn say(&self, text: &str) {
         eprintln!("   {text}");
     }
 
-    /// Shows a kubectl command as a person would type it in the repository, of which only folders are named.
+    /// Prints a kubectl command as a user would type it in the repository.
     pub(super) fn command(&self, arguments: &[&str]) {
         let repository = format!("{}/", repository().display());
         let words = arguments.iter().map(|word| {
@@ -43,17 +43,17 @@ impl Story {
         eprintln!("\n   $ kubectl {}", words.collect::<Vec<_>>().join(" "));
     }
 
-    /// Shows what a command printed.
+    /// Prints the output of a command.
     pub(super) fn printed(&self, text: &str) {
         text.lines().for_each(|line| eprintln!("   {line}"));
     }
 
-    /// Shows a line as it came, with the time since `start`.
-    pub(super) fn came(&self, line: &str, start: Instant) {
+    /// Prints a line with the time since `start`.
+    pub(super) fn timed_line(&self, line: &str, start: Instant) {
         eprintln!("   {line:<60} {:>6.2} s", start.elapsed().as_secs_f64());
     }
 
-    /// Claims something: counts it, and says what is so instead where it does not hold.
+    /// Counts and prints a claim, and prints `instead` if it does not hold.
     pub(super) fn claim(&mut self, what: &str, holds: bool, instead: impl FnOnce() -> String) {
         let seconds = self.section.elapsed().as_secs_f64();
         if holds {
@@ -66,7 +66,7 @@ impl Story {
         }
     }
 
-    /// Ends the story.
+    /// Prints the summary.
     pub(super) fn end(self) -> ExitCode {
         let all = self.held + self.failed.len();
         let seconds = self.start.elapsed().as_secs_f64();

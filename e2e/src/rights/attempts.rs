@@ -1,11 +1,11 @@
-//! What a role lets through and admission must stop: a right knows no nodes and no fields.
+//! Requests that a role allows and admission must refuse: a role cannot distinguish nodes or fields.
 
 use serde_json::{Value, json};
 
-/// A request that must change nothing that is not the account's to change.
+/// A request that must not change anything beyond the account's part.
 #[derive(Debug)]
 pub struct Attempt {
-    /// What somebody would gain, for a reader.
+    /// What an attacker would gain, for a reader.
     pub what: &'static str,
     /// The HTTP method.
     pub method: &'static str,
@@ -13,18 +13,18 @@ pub struct Attempt {
     pub path: &'static str,
     /// The content type.
     pub content_type: &'static str,
-    /// What is sent.
+    /// The body.
     pub body: Value,
-    /// What the API server answers.
+    /// The expected answer.
     pub answer: Answer,
 }
 
-/// What the API server answers.
+/// The answer of the API server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Answer {
     /// The status code, and words of the message.
     Refused(u16, &'static str),
-    /// It takes the request and stores nothing of what is tried.
+    /// It accepts the request and stores none of the attempted changes.
     NoEffect,
 }
 
@@ -34,7 +34,7 @@ const APPLY: &str = "application/apply-patch+yaml";
 
 /// The profile that the operator's attempts are about. It has the finalizer [`FOREIGN_FINALIZER`] too.
 pub const PROFILE: &str = "entrusted";
-/// A finalizer of somebody else's on [`PROFILE`].
+/// A foreign finalizer on [`PROFILE`].
 pub const FOREIGN_FINALIZER: &str = "example.org/other";
 
 fn patch(
@@ -47,8 +47,8 @@ fn patch(
     Attempt { what, method: "PATCH", path, content_type, body, answer }
 }
 
-/// A report that the schema takes.
-pub fn lie() -> Value {
+/// A report that the schema accepts.
+pub fn forged_report() -> Value {
     json!({
         "agentVersion": "stolen", "directory": "/", "fileCount": 1,
         "files": { "lie": "00000000000000000000000000000000" },
@@ -73,7 +73,7 @@ fn condition(kind: &str) -> Value {
 pub fn on_another_node(refusal: Answer) -> Vec<Attempt> {
     const OTHER: &str = "/nodeprofilestatuses/node-2/status";
     const APPLIED: &str = "/nodeprofilestatuses/node-2/status?fieldManager=seccomp-profile-agent&force=true";
-    let report = || json!({ "report": lie() });
+    let report = || json!({ "report": forged_report() });
     let json_patch = |operation: Value| Value::Array(vec![operation]);
     let unknown = Answer::Refused(415, "the body of the request was in an unknown format");
     vec![
@@ -105,7 +105,7 @@ pub fn on_another_node(refusal: Answer) -> Vec<Attempt> {
             "another node's report, by JSON patch",
             OTHER,
             JSON_PATCH,
-            json_patch(json!({ "op": "add", "path": "/status/report", "value": lie() })),
+            json_patch(json!({ "op": "add", "path": "/status/report", "value": forged_report() })),
             refusal,
         ),
         patch(
@@ -219,14 +219,14 @@ pub fn on_its_own_node() -> Vec<Attempt> {
             "its own condition together with its report",
             OWN,
             MERGE,
-            json!({ "status": { "report": lie(), "conditions": [condition("Ready")] } }),
+            json!({ "status": { "report": forged_report(), "conditions": [condition("Ready")] } }),
             REFUSED,
         ),
         patch(
             "the same by server-side apply, by force",
             APPLIED,
             APPLY,
-            applied("node-1", json!({ "report": lie(), "conditions": [condition("Ready")] })),
+            applied("node-1", json!({ "report": forged_report(), "conditions": [condition("Ready")] })),
             REFUSED,
         ),
         patch(
@@ -258,14 +258,14 @@ pub fn on_its_own_node() -> Vec<Attempt> {
             "another node's name in the body",
             OWN,
             MERGE,
-            json!({ "metadata": { "name": "node-2" }, "status": { "report": lie() } }),
+            json!({ "metadata": { "name": "node-2" }, "status": { "report": forged_report() } }),
             Answer::Refused(400, "does not match the name on the URL"),
         ),
         patch(
             "another node's name in what is applied",
             APPLIED,
             APPLY,
-            applied("node-2", json!({ "report": lie() })),
+            applied("node-2", json!({ "report": forged_report() })),
             Answer::Refused(400, "does not match the name on the URL"),
         ),
         patch("another kind in the body", OWN, MERGE, json!({ "kind": "SeccompProfile" }), Answer::NoEffect),

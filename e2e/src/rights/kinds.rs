@@ -5,7 +5,7 @@
 pub struct Kind {
     /// Its API group; empty for the core.
     pub group: &'static str,
-    /// The version that is asked for.
+    /// The version of the requests.
     pub version: &'static str,
     /// Its name in paths and in roles.
     pub plural: &'static str,

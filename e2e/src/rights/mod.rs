@@ -1,6 +1,6 @@
 //! What the chart's accounts may ask of the API server and what they are refused, as data.
 //!
-//! [`kinds`] is everything there is to ask for, [`request`] every way to ask, [`rules`] what the roles grant, and
+//! [`kinds`] lists every kind, [`request`] every request for a kind, [`rules`] what the roles grant, and
 //! [`attempts`] the requests that a role lets through and admission must stop. The tests on the cluster send all of
 //! it with the tokens of running pods; [`table`] says it for a reader, in `docs/security.md`. No request is made here.
 

@@ -26,7 +26,7 @@ pub enum Verb {
 }
 
 impl Verb {
-    /// What one may do with a kind.
+    /// Every verb on a kind.
     pub const ALL: [Verb; 9] = [
         Verb::Get,
         Verb::List,
@@ -38,7 +38,7 @@ impl Verb {
         Verb::Delete,
         Verb::DeleteCollection,
     ];
-    /// What one may do with a subresource.
+    /// Every verb on a subresource.
     pub const OF_PART: [Verb; 6] =
         [Verb::Get, Verb::Create, Verb::Update, Verb::Patch, Verb::Apply, Verb::Delete];
 
@@ -85,10 +85,10 @@ pub struct Request {
     pub namespace: Option<&'static str>,
 }
 
-/// The name that is asked for. Whether there is such an object does not matter: the right is looked at first.
+/// The requested name. It need not exist: the API server checks the right first.
 const NAME: &str = "of-somebody";
 
-/// Where it is tried: where Events go, where the control plane is, where the release is.
+/// The namespaces of the requests: that of Events, of the control plane and of the release.
 pub const NAMESPACES: [&str; 3] = ["default", "kube-system", "seccomp-profile"];
 
 /// Every verb on every kind and on every part of it, in several places.
@@ -132,7 +132,7 @@ impl Request {
         self.verb.method()
     }
 
-    /// The path with its query. Whatever would be changed by mistake is not: the request is a dry run.
+    /// The path with its query. Requests that change something are dry runs, so that a mistake has no effect.
     pub fn path(&self) -> String {
         let Kind { group, version, plural, .. } = self.kind;
         let mut path =
@@ -165,12 +165,12 @@ impl Request {
         }
     }
 
-    /// What it sends: nothing that could succeed, and something all the same.
+    /// The body: not empty, and not valid either.
     pub fn body(&self) -> &'static str {
         if self.verb.reads() { "" } else { "{}" }
     }
 
-    /// What the API server says of an account that has no right to it.
+    /// The API server's message to an account without the right.
     pub fn refusal(&self) -> String {
         format!("cannot {} resource \"{}\"", self.verb.in_roles(), self.resource())
     }

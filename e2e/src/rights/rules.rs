@@ -19,7 +19,7 @@ pub struct Rule {
     pub namespace: Option<String>,
 }
 
-/// All that an account may do.
+/// All rights of an account.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Rights(pub Vec<Rule>);
 
@@ -82,14 +82,14 @@ impl Rights {
         Rights(rules)
     }
 
-    /// Whether a role lets the request through.
+    /// Whether a role allows the request.
     pub fn allow(&self, request: &Request) -> bool {
         let resource = request.resource();
         self.0.iter().any(|rule| {
             has(&rule.verbs, request.verb.in_roles())
                 && has(&rule.groups, request.kind.group)
                 && has(&rule.resources, &resource)
-                // What is asked for has none of the names that a rule could give.
+                // A rule with names does not match the requested name.
                 && rule.names.is_empty()
                 && (rule.namespace.is_none() || rule.namespace.as_deref() == request.namespace)
         })

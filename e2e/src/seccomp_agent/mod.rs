@@ -1,4 +1,4 @@
-//! A seccomp agent, to see what one is handed and that it is heeded: it answers every call with one errno.
+//! A seccomp agent for tests: it prints what it receives, and answers every call with one errno.
 //!
 //! A program in Go, because to receive a call and to answer it are ioctls, for which Rust's crates need `unsafe` code or
 //! link libseccomp into every test; libseccomp's own bindings for Go do both, and what builds runc builds this. runc's

@@ -1,4 +1,4 @@
-//! A node that joins, with an eye on its disk each time the API server counts it.
+//! Adds a node and checks its disk whenever a status counts it as ready.
 
 use std::collections::BTreeSet;
 use std::thread;
@@ -11,7 +11,7 @@ use xtask::interrupt;
 
 use super::{ProfileView, Watch, disk};
 
-/// How long after its start a node may take to be counted everywhere; some seconds on an idle machine.
+/// The longest time from a node's start until all profiles count it; seconds on an idle machine.
 const LIMIT: Duration = Duration::from_secs(120);
 
 /// How a node joined.
@@ -21,15 +21,15 @@ pub struct Join {
     pub node: Node,
     /// Profiles that were shown ready on all nodes, the new one among them, each with the time from the node's start.
     pub counted: Vec<(String, Duration)>,
-    /// Each time that such a profile was not on the new node's disk with the bytes of the hash shown.
+    /// Statuses that counted the node before its file had the hash shown.
     pub premature: Vec<String>,
 }
 
-/// Starts one more node and looks at its disk at every status that counts it ready, until all `profiles` do.
+/// Adds a node and checks its disk at every status that counts it, until all `profiles` do.
 ///
 /// # Errors
 /// When the node does not start or is not counted in time.
-pub fn add_node(cluster: &Cluster, profiles: &[&str]) -> Result<Join, ClusterError> {
+pub fn add_and_check_node(cluster: &Cluster, profiles: &[&str]) -> Result<Join, ClusterError> {
     let nodes = cluster.nodes()?.len() + 1;
     let watch = Watch::objects(cluster.client(), &["seccompprofiles"])?;
     let start = Instant::now();
@@ -48,12 +48,12 @@ pub fn add_node(cluster: &Cluster, profiles: &[&str]) -> Result<Join, ClusterErr
             if view.count("ready") != i64::try_from(nodes).ok() {
                 continue;
             }
-            premature.extend(unlike(cluster, &view)?);
+            premature.extend(mismatch(cluster, &view)?);
             if missing.remove(view.name()) {
                 counted.push((view.name().to_owned(), start.elapsed()));
             }
         }
-        // What failed, or was interrupted, says so here.
+        // Returns the error of a failed start.
         let node = adding.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
         if missing.is_empty() {
             return Ok(Join { node, counted, premature });
@@ -63,8 +63,8 @@ pub fn add_node(cluster: &Cluster, profiles: &[&str]) -> Result<Join, ClusterErr
     })
 }
 
-/// What is wrong with the newest node's file of a profile that counts it.
-fn unlike(cluster: &Cluster, view: &ProfileView) -> Result<Option<String>, FileError> {
+/// How the newest node's file differs from the hash in the status.
+fn mismatch(cluster: &Cluster, view: &ProfileView) -> Result<Option<String>, FileError> {
     let Some(node) = cluster.nodes()?.pop() else { return Ok(None) };
     let found = disk::hash(&node, view.name())?.unwrap_or_else(|| "no file".to_owned());
     let shown = view.content_hash();

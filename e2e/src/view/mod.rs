@@ -1,7 +1,7 @@
 //! What a cluster shows of the profiles: the objects ([`ProfileView`]), the ends of pods ([`PodEnd`]), the files on
 //! the disks of local nodes ([`disk`]) and all of it as it changes ([`Watch`], [`Join`]).
 //!
-//! Read through kubectl and as plain JSON on purpose: what people and their scripts see is what is looked at, and
+//! Read through kubectl and as plain JSON on purpose: the tests check what users and their scripts get, and
 //! no type of the programs under test stands in between.
 
 pub mod disk;
@@ -10,7 +10,7 @@ mod pod;
 mod profile;
 mod watch;
 
-pub use join::{Join, add_node};
+pub use join::{Join, add_and_check_node};
 pub use pod::PodEnd;
 pub use profile::ProfileView;
 pub use watch::{Event, Watch};

@@ -39,7 +39,7 @@ impl ProfileView {
         self.text("/metadata/name")
     }
 
-    /// The bytes that `spec.contents` stands for.
+    /// The canonical bytes of `spec.contents`.
     ///
     /// # Errors
     /// When it is no valid profile.
@@ -72,7 +72,7 @@ impl ProfileView {
         self.0["status"]["conditions"].as_array()?.iter().find(|condition| condition["type"] == kind)
     }
 
-    /// Whether the status says Ready of what the spec says now.
+    /// Whether the status is Ready for the present generation.
     pub fn is_ready(&self) -> bool {
         let generation = &self.0["metadata"]["generation"];
         self.condition("Ready").is_some_and(|ready| {

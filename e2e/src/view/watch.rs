@@ -1,4 +1,4 @@
-//! What kubectl prints while it watches, piece by piece.
+//! The output of a kubectl that watches, piece by piece.
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, ChildStdout, Stdio};
@@ -36,7 +36,7 @@ impl Watch<Event> {
     pub fn objects(client: &Client, arguments: &[&str]) -> Result<Self, CommandError> {
         let all = [arguments, &["-o", "json", "--output-watch-events"]].concat();
         Self::start(client, &all, |stdout, events| {
-            // A stream that ends or breaks off brings no more events, which whoever waits for one notices.
+            // A stream that ends delivers no more events, so a caller that waits for one gets its own time-out.
             for mut event in serde_json::Deserializer::from_reader(stdout).into_iter::<Value>().flatten() {
                 let kind = event["type"].as_str().unwrap_or_default().to_owned();
                 if events.send(Event { kind, object: event["object"].take(), at: Instant::now() }).is_err() {
@@ -48,7 +48,7 @@ impl Watch<Event> {
 }
 
 impl Watch<String> {
-    /// Watches the lines that a person would see: `arguments` follow `kubectl get`.
+    /// Watches the lines of kubectl's table: `arguments` follow `kubectl get`.
     ///
     /// # Errors
     /// When kubectl cannot be started.

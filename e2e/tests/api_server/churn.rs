@@ -1,4 +1,4 @@
-//! A cluster in which nothing stays as it is: when it comes to rest, everything is as a naive recomputation says.
+//! A cluster with random changes: once they end, every object and file equals a naive recomputation.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -12,37 +12,37 @@ use serde_json::json;
 use tokio::time::sleep;
 
 use super::naive::Objects;
-use super::support::{World, contents, operator, say};
+use super::support::{Environment, contents, operator, print_line};
 
-/// How large and how long.
+/// The size and the duration of a test.
 #[derive(Debug, Clone, Copy)]
 struct Size {
     nodes: usize,
     profiles: usize,
-    lasts: Duration,
-    /// How soon after the last change everything must be right. Mere counts of settled profiles may wait for a minute
+    duration: Duration,
+    /// How soon after the last change everything must be right. At a thousand nodes an update of mere counts may wait
     /// at a thousand nodes, and a profile that kept falling back is called Ready a minute later.
-    rests: Duration,
+    converge_limit: Duration,
 }
 
-/// How long nobody may write once everything is right.
-const STILL: Duration = Duration::from_secs(5);
+/// For this long, nothing may be written once everything is right.
+const QUIET_PERIOD: Duration = Duration::from_secs(5);
 
-/// A node, as far as the test needs to know it.
+/// The state of a node that the test needs.
 #[derive(Debug)]
-struct Place {
+struct NodeState {
     name: String,
     running: bool,
     ready: bool,
 }
 
 struct Churn {
-    /// First: they end before the world goes, with their disks in it.
+    /// First, so that they are dropped before the server's directory with their files.
     agents: Agents,
     size: Size,
     random: Random,
-    world: World,
-    places: Vec<Place>,
+    environment: Environment,
+    node_states: Vec<NodeState>,
     pods: Api<Pod>,
     pod_names: Vec<String>,
     /// Numbers contents and pods.
@@ -50,7 +50,7 @@ struct Churn {
     done: [usize; KINDS.len()],
 }
 
-/// What can happen, and how often relative to the others.
+/// The kinds of changes, each with its relative frequency.
 const KINDS: [(&str, usize); 10] = [
     ("nodes joined", 12),
     ("nodes left", 10),
@@ -66,27 +66,27 @@ const KINDS: [(&str, usize); 10] = [
 
 impl Churn {
     async fn new(size: Size, seed: u64) -> Self {
-        let world = World::new().await;
-        let agents = world.agents(None).await;
-        // A cluster's controller makes it; without it no pod is admitted.
-        let accounts = Api::<ServiceAccount>::namespaced(world.admin.clone(), "default");
+        let environment = Environment::new().await;
+        let agents = environment.agents(None).await;
+        // In a cluster a controller creates it; without it no pod is admitted.
+        let accounts = Api::<ServiceAccount>::namespaced(environment.admin.clone(), "default");
         let metadata = ObjectMeta { name: Some("default".to_owned()), ..ObjectMeta::default() };
         let account = ServiceAccount { metadata, ..ServiceAccount::default() };
         accounts.create(&PostParams::default(), &account).await.unwrap();
         Self {
             size,
             random: Random(seed),
-            pods: Api::namespaced(world.admin.clone(), "default"),
-            world,
+            pods: Api::namespaced(environment.admin.clone(), "default"),
+            environment,
             agents,
-            places: Vec::new(),
+            node_states: Vec::new(),
             pod_names: Vec::new(),
             number: 0,
             done: [0; KINDS.len()],
         }
     }
 
-    /// One thing happens, if it can.
+    /// Makes one random change, if it is possible.
     async fn step(&mut self) {
         let mut left = self.random.below(KINDS.iter().map(|(_, weight)| weight).sum());
         let kind = KINDS.iter().position(|(_, weight)| {
@@ -98,7 +98,7 @@ impl Churn {
         let happened = match KINDS[kind].0 {
             "nodes joined" => self.join().await,
             "nodes left" => self.leave().await,
-            "nodes lost or found" => self.flip().await,
+            "nodes lost or found" => self.toggle_reachability().await,
             "agents stopped" => self.stop().await,
             "agents started" => self.start().await,
             "profiles applied" => self.apply().await,
@@ -111,7 +111,7 @@ impl Churn {
     }
 
     async fn join(&mut self) -> bool {
-        let there: BTreeSet<_> = self.places.iter().map(|place| place.name.as_str()).collect();
+        let there: BTreeSet<_> = self.node_states.iter().map(|place| place.name.as_str()).collect();
         let mut absent: Vec<_> = (0..self.size.nodes).map(|number| format!("n{number}")).collect();
         absent.retain(|name| !there.contains(name.as_str()));
         if absent.is_empty() {
@@ -119,34 +119,34 @@ impl Churn {
         }
         let name = absent.swap_remove(self.random.below(absent.len()));
         self.agents.join(&name).await.unwrap();
-        self.places.push(Place { name, running: true, ready: true });
+        self.node_states.push(NodeState { name, running: true, ready: true });
         true
     }
 
     async fn leave(&mut self) -> bool {
-        if self.places.len() <= self.size.nodes * 4 / 5 {
+        if self.node_states.len() <= self.size.nodes * 4 / 5 {
             return false;
         }
-        let place = self.places.swap_remove(self.random.below(self.places.len()));
-        self.agents.leave(&place.name).await.unwrap();
+        let place = self.node_states.swap_remove(self.random.below(self.node_states.len()));
+        self.agents.remove(&place.name).await.unwrap();
         true
     }
 
-    async fn flip(&mut self) -> bool {
-        let at = self.random.below(self.places.len());
-        let place = &mut self.places[at];
-        // More come back than are lost.
+    async fn toggle_reachability(&mut self) -> bool {
+        let at = self.random.below(self.node_states.len());
+        let place = &mut self.node_states[at];
+        // More nodes come back than are lost.
         if place.ready && self.random.below(2) == 0 {
             return false;
         }
         place.ready = !place.ready;
-        self.agents.call(&place.name, place.ready).await.unwrap();
+        self.agents.set_ready(&place.name, place.ready).await.unwrap();
         true
     }
 
     async fn stop(&mut self) -> bool {
-        let at = self.random.below(self.places.len());
-        let place = &mut self.places[at];
+        let at = self.random.below(self.node_states.len());
+        let place = &mut self.node_states[at];
         if !std::mem::take(&mut place.running) {
             return false;
         }
@@ -158,11 +158,12 @@ impl Churn {
     }
 
     async fn start(&mut self) -> bool {
-        let stopped: Vec<_> = (0..self.places.len()).filter(|at| !self.places[*at].running).collect();
+        let stopped: Vec<_> =
+            (0..self.node_states.len()).filter(|at| !self.node_states[*at].running).collect();
         if stopped.is_empty() {
             return false;
         }
-        let place = &mut self.places[stopped[self.random.below(stopped.len())]];
+        let place = &mut self.node_states[stopped[self.random.below(stopped.len())]];
         place.running = true;
         self.agents.start(&place.name).await.unwrap();
         true
@@ -172,12 +173,12 @@ impl Churn {
         format!("p{}", self.random.below(self.size.profiles))
     }
 
-    /// A profile is created, or changed if it is there, also while it is being deleted; sometimes back to what it was.
+    /// Creates a profile, or changes an existing one, also while it is being deleted; sometimes to earlier contents.
     async fn apply(&mut self) -> bool {
         self.number += 1;
         let number = if self.random.below(4) == 0 { 0 } else { self.number };
         let name = self.profile();
-        self.world.apply(&name, &contents(number)).await;
+        self.environment.apply(&name, &contents(number)).await;
         true
     }
 
@@ -185,14 +186,17 @@ impl Churn {
         let name = self.profile();
         if self.random.below(4) == 0 {
             let annotation = json!({ "metadata": { "annotations": { DELETE_IN_USE: "true" } } });
-            let patched =
-                self.world.profiles.patch(&name, &PatchParams::default(), &Patch::Merge(annotation)).await;
+            let patched = self
+                .environment
+                .profiles
+                .patch(&name, &PatchParams::default(), &Patch::Merge(annotation))
+                .await;
             unless_absent(patched);
         }
-        unless_absent(self.world.profiles.delete(&name, &DeleteParams::default()).await)
+        unless_absent(self.environment.profiles.delete(&name, &DeleteParams::default()).await)
     }
 
-    /// A pod that uses a profile runs on some node, or waits for one.
+    /// Creates a pod that uses a profile, on some node or not yet scheduled.
     async fn create_pod(&mut self) -> bool {
         if self.pod_names.len() > 3 * self.size.profiles {
             return false;
@@ -202,7 +206,7 @@ impl Churn {
         let path = format!("profiles/{}.json", self.profile());
         let node = match self.random.below(8) {
             0 => None,
-            _ => Some(self.places[self.random.below(self.places.len())].name.clone()),
+            _ => Some(self.node_states[self.random.below(self.node_states.len())].name.clone()),
         };
         let pod = serde_json::from_value(json!({
             "metadata": { "name": name },
@@ -221,7 +225,7 @@ impl Churn {
         true
     }
 
-    /// Some pod that has not ended, which the test then forgets.
+    /// Removes a pod that has not ended from the test's list.
     fn take_pod(&mut self) -> Option<String> {
         match self.pod_names.len() {
             0 => None,
@@ -247,41 +251,41 @@ impl Churn {
         self.pods.patch_status(name, &PatchParams::default(), &status).await.unwrap();
     }
 
-    /// Every agent that was stopped comes back.
+    /// Starts every stopped agent.
     async fn start_all(&mut self) {
-        for place in self.places.iter().filter(|place| !place.running) {
+        for place in self.node_states.iter().filter(|place| !place.running) {
             self.agents.start(&place.name).await.unwrap();
         }
     }
 
-    /// Waits until everything is as a naive recomputation says, and stays so without a write.
-    async fn comes_to_rest(&self, operator: &OperatorProcess) {
+    /// Waits until everything equals a naive recomputation, and checks that it stays so without a write.
+    async fn wait_converged(&self, operator: &OperatorProcess) {
         let start = Instant::now();
         let objects = loop {
-            let objects = Objects::read(&self.world.admin).await;
-            match objects.wrong(&self.agents) {
+            let objects = Objects::read(&self.environment.admin).await;
+            match objects.check(&self.agents) {
                 Ok(()) => break objects,
-                Err(wrong) if start.elapsed() > self.size.rests => {
+                Err(wrong) if start.elapsed() > self.size.converge_limit => {
                     panic!("after {:?}: {wrong}\nthe operator:\n{}", start.elapsed(), operator.program.tail())
                 }
                 Err(_) => sleep(Duration::from_millis(500)).await,
             }
         };
         let (profiles, nodes) = objects.count();
-        let (deleting, unreachable) = objects.oddities();
-        say(&format!(
+        let (deleting, unreachable) = objects.waiting_and_unreachable();
+        print_line(&format!(
             "  right after {:.1} s: {profiles} profiles, {deleting} of them waiting for pods; {nodes} nodes, {unreachable} of them lost",
             start.elapsed().as_secs_f64()
         ));
-        let log = self.world.server.audit();
-        sleep(STILL).await;
+        let log = self.environment.server.audit();
+        sleep(QUIET_PERIOD).await;
         let writes = log.writes().unwrap();
         assert!(writes.is_empty(), "{} writes at rest, such as {:?}", writes.len(), writes[0]);
         self.agents.expect_running().unwrap();
     }
 }
 
-/// Whether it was there; panics on any other failure.
+/// Whether the object existed; panics on any other error.
 fn unless_absent<T>(answer: Result<T, kube::Error>) -> bool {
     match answer {
         Ok(_) => true,
@@ -292,44 +296,51 @@ fn unless_absent<T>(answer: Result<T, kube::Error>) -> bool {
 
 async fn churn(size: Size) {
     let seed = std::env::var("SEED").map_or_else(|_| Random::seed(), |seed| seed.parse().unwrap());
-    say(&format!("SEED={seed} {size:?}"));
+    print_line(&format!("SEED={seed} {size:?}"));
     let _limits = Limits::raise(size.nodes).unwrap();
     let mut churn = Churn::new(size, seed).await;
     let options = OperatorOptions { number: 0, url: None, lease: None };
-    let mut operator_process = OperatorProcess::start(&operator(), &churn.world.server, &options).unwrap();
-    while churn.places.len() < size.nodes {
+    let mut operator_process =
+        OperatorProcess::start(&operator(), &churn.environment.server, &options).unwrap();
+    while churn.node_states.len() < size.nodes {
         churn.join().await;
     }
-    let log = churn.world.server.audit();
+    let log = churn.environment.server.audit();
     let start = Instant::now();
     let mut restarted = false;
-    while start.elapsed() < size.lasts {
+    while start.elapsed() < size.duration {
         churn.step().await;
         operator_process.program.expect_running().unwrap();
-        if !restarted && start.elapsed() > size.lasts / 2 {
+        if !restarted && start.elapsed() > size.duration / 2 {
             restarted = true;
             operator_process.program.kill().unwrap();
-            operator_process = OperatorProcess::start(&operator(), &churn.world.server, &options).unwrap();
+            operator_process =
+                OperatorProcess::start(&operator(), &churn.environment.server, &options).unwrap();
         }
     }
     churn.start_all().await;
     for ((kind, _), done) in KINDS.iter().zip(churn.done) {
         assert!(done > 0, "no {kind}");
-        say(&format!("  {done} {kind}"));
+        print_line(&format!("  {done} {kind}"));
     }
     let writes = log.writes().unwrap().len();
-    say(&format!(
+    print_line(&format!(
         "  {writes} writes by our accounts, {:.1} a second",
         writes as f64 / start.elapsed().as_secs_f64()
     ));
-    churn.comes_to_rest(&operator_process).await;
+    churn.wait_converged(&operator_process).await;
     operator_process.program.expect_running().unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn after_nodes_profiles_and_pods_came_and_went_every_status_is_what_all_objects_give() {
-    churn(Size { nodes: 60, profiles: 10, lasts: Duration::from_secs(12), rests: Duration::from_secs(90) })
-        .await;
+    churn(Size {
+        nodes: 60,
+        profiles: 10,
+        duration: Duration::from_secs(12),
+        converge_limit: Duration::from_secs(90),
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -338,13 +349,13 @@ async fn after_five_minutes_of_five_hundred_nodes_every_status_is_what_all_objec
     churn(Size {
         nodes: 500,
         profiles: 50,
-        lasts: Duration::from_secs(300),
-        rests: Duration::from_secs(150),
+        duration: Duration::from_secs(300),
+        converge_limit: Duration::from_secs(150),
     })
     .await;
 }
 
-/// Numbers that look random and are the same for the same seed: splitmix64, <https://prng.di.unimi.it/splitmix64.c>.
+/// Pseudo-random numbers, the same for the same seed: splitmix64, <https://prng.di.unimi.it/splitmix64.c>.
 struct Random(u64);
 
 impl Random {

@@ -1,4 +1,4 @@
-//! Deletions while nodes, or all of them, are away.
+//! Deletions while some or all nodes are unreachable or deleted.
 
 use std::fs;
 use std::path::PathBuf;
@@ -9,13 +9,13 @@ use bench::api_server::{Agents, OperatorOptions, OperatorProcess};
 use kube::api::DeleteParams;
 use serde_json::Value;
 
-use super::support::{LIMIT, World, bytes_of, contents, operator, say, until};
+use super::support::{Environment, LIMIT, bytes_of, contents, operator, print_line, until};
 
 /// Nodes with agents, an operator, and a profile that is Ready on all nodes.
 struct Scene {
-    /// First: they end before the world goes, with their disks in it.
+    /// First, so that they are dropped before the server's directory with their files.
     agents: Agents,
-    world: World,
+    environment: Environment,
     _operator: OperatorProcess,
 }
 
@@ -24,15 +24,15 @@ const NODES: [&str; 3] = ["n0", "n1", "n2"];
 
 impl Scene {
     async fn new() -> Self {
-        let world = World::new().await;
+        let environment = Environment::new().await;
         let options = OperatorOptions { number: 0, url: None, lease: None };
-        let operator = OperatorProcess::start(&operator(), &world.server, &options).unwrap();
-        let mut agents = world.agents(None).await;
+        let operator = OperatorProcess::start(&operator(), &environment.server, &options).unwrap();
+        let mut agents = environment.agents(None).await;
         for node in NODES {
             agents.join(node).await.unwrap();
         }
-        let scene = Scene { world, agents, _operator: operator };
-        scene.world.apply(PROFILE, &contents(0)).await;
+        let scene = Scene { environment, agents, _operator: operator };
+        scene.environment.apply(PROFILE, &contents(0)).await;
         scene.until("being Ready on three nodes", |shown| shown["status"]["ready"] == "3/3").await;
         scene
     }
@@ -42,23 +42,25 @@ impl Scene {
     }
 
     async fn until(&self, what: &str, holds: impl Fn(&Value) -> bool) -> Value {
-        until(&format!("{PROFILE} {what}"), LIMIT, async || self.world.get(PROFILE).await.filter(&holds))
-            .await
+        until(&format!("{PROFILE} {what}"), LIMIT, async || {
+            self.environment.get(PROFILE).await.filter(&holds)
+        })
+        .await
     }
 
     async fn delete(&self) {
-        self.world.profiles.delete(PROFILE, &DeleteParams::default()).await.unwrap();
+        self.environment.profiles.delete(PROFILE, &DeleteParams::default()).await.unwrap();
     }
 
-    async fn gone(&self) {
+    async fn wait_gone(&self) {
         until(&format!("{PROFILE} being gone"), LIMIT, async || {
-            self.world.get(PROFILE).await.is_none().then_some(())
+            self.environment.get(PROFILE).await.is_none().then_some(())
         })
         .await;
     }
 }
 
-/// What the condition `Deleting` says.
+/// The reason of the condition `Deleting`.
 fn deleting(shown: &Value) -> Option<&str> {
     let all = shown["status"]["conditions"].as_array()?;
     all.iter().find(|condition| condition["type"] == conditions::DELETING)?["message"].as_str()
@@ -76,10 +78,10 @@ async fn a_deletion_waits_for_a_node_without_an_agent_and_ends_with_the_node() {
     assert_eq!(fs::read(scene.file("n1")).unwrap(), bytes_of(&contents(0)));
     assert!(!scene.file("n0").exists() && !scene.file("n2").exists());
 
-    scene.agents.leave("n1").await.unwrap();
+    scene.agents.remove("n1").await.unwrap();
     let start = Instant::now();
-    scene.gone().await;
-    say(&format!("gone {:.2} s after the node", start.elapsed().as_secs_f64()));
+    scene.wait_gone().await;
+    print_line(&format!("gone {:.2} s after the node", start.elapsed().as_secs_f64()));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -87,23 +89,23 @@ async fn when_all_nodes_are_unreachable_a_deletion_ends_and_what_follows_is_not_
     let mut scene = Scene::new().await;
     for node in NODES {
         scene.agents.power_off(node);
-        scene.agents.call(node, false).await.unwrap();
+        scene.agents.set_ready(node, false).await.unwrap();
     }
     scene.delete().await;
-    scene.gone().await;
+    scene.wait_gone().await;
     for node in NODES {
         assert_eq!(fs::read(scene.file(node)).unwrap(), bytes_of(&contents(0)), "{node}");
     }
 
-    scene.world.apply(PROFILE, &contents(1)).await;
+    scene.environment.apply(PROFILE, &contents(1)).await;
     let shown = scene.until("being judged", |shown| shown["status"]["nodes"]["unreachable"] == 3).await;
     assert_eq!(
         (&shown["status"]["state"], &shown["status"]["ready"]),
         (&"Progressing".into(), &"0/3".into())
     );
-    // Reachable again, with the reports and the files of the old one.
+    // The nodes are reachable again, with the reports and the files of the old profile.
     for node in NODES {
-        scene.agents.call(node, true).await.unwrap();
+        scene.agents.set_ready(node, true).await.unwrap();
     }
     let shown =
         scene.until("waiting for three nodes", |shown| shown["status"]["nodes"]["pending"] == 3).await;
@@ -130,15 +132,15 @@ async fn when_all_nodes_are_gone_a_deletion_ends_whatever_it_was_waiting_for() {
     let all = |shown: &Value| deleting(shown).is_some_and(|message| message.ends_with(": n0, n1, n2"));
     scene.until("waiting for all nodes", all).await;
     for node in NODES {
-        scene.agents.leave(node).await.unwrap();
+        scene.agents.remove(node).await.unwrap();
     }
-    scene.gone().await;
+    scene.wait_gone().await;
 
-    // One that never had a node.
-    scene.world.apply(PROFILE, &contents(1)).await;
+    // A profile that never had a node.
+    scene.environment.apply(PROFILE, &contents(1)).await;
     let no_nodes = |shown: &Value| shown["status"]["ready"] == "0/0";
     let shown = scene.until("being judged without nodes", no_nodes).await;
     assert_eq!(shown["status"]["state"], "Progressing");
     scene.delete().await;
-    scene.gone().await;
+    scene.wait_gone().await;
 }

@@ -1,5 +1,5 @@
-//! Several operators: one leads, another takes over whatever becomes of it, and what the first had begun to write
-//! does no harm.
+//! Several operators: one leads, another takes over whatever happens to it, and the first one's pending writes
+//! do no harm.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -15,26 +15,32 @@ use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 use xtask::files::tail;
 
-use super::support::{LIMIT, World, contents, hash_of, operator, say, until};
+use super::support::{Environment, LIMIT, contents, hash_of, operator, print_line, until};
 
-/// What becomes of a leader.
+/// A fault of the leader.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Fate {
-    /// It is asked to end.
+enum LeaderFault {
+    /// It gets SIGTERM.
     Stopped,
     /// It crashes.
     Killed,
-    /// It stands still beyond its lease, and goes on.
+    /// It is paused for longer than its lease, and continues.
     Paused,
-    /// It stands still while what it has sent has not arrived yet; that arrives once another one leads.
+    /// It is paused while a write is pending, which arrives once another one leads.
     PausedInAWrite,
-    /// The API server does not hear it, nor it the API server.
+    /// Its connection to the API server is cut.
     CutOff,
 }
 
-const FATES: [Fate; 5] = [Fate::Stopped, Fate::Killed, Fate::Paused, Fate::PausedInAWrite, Fate::CutOff];
+const FAULTS: [LeaderFault; 5] = [
+    LeaderFault::Stopped,
+    LeaderFault::Killed,
+    LeaderFault::Paused,
+    LeaderFault::PausedInAWrite,
+    LeaderFault::CutOff,
+];
 
-/// How an election is timed, and how soon somebody must lead again.
+/// The timing of an election, and how soon there must be a new leader.
 #[derive(Debug, Clone, Copy)]
 struct Bounds {
     lease: [Duration; 3],
@@ -50,22 +56,22 @@ const SHORT: Bounds = Bounds {
     after_a_crash: Duration::from_secs(8),
 };
 
-/// The chart's.
+/// The chart's timing.
 const DEFAULT: Bounds = Bounds {
     lease: [Duration::from_secs(15), Duration::from_secs(10), Duration::from_secs(2)],
     after_an_exit: Duration::from_secs(5),
     after_a_crash: Duration::from_secs(20),
 };
 
-/// As short as a test can be whose leader must not be too slow for its own lease on a busy machine.
-const PATIENT: Bounds = Bounds {
+/// The shortest timing with which the leader renews its lease in time even on a busy machine.
+const SLOW: Bounds = Bounds {
     lease: [Duration::from_secs(12), Duration::from_secs(9), Duration::from_millis(500)],
     after_an_exit: Duration::from_secs(5),
     after_a_crash: Duration::from_secs(20),
 };
 
-/// How soon a late write that got through must be corrected.
-const CORRECTED: Duration = Duration::from_secs(1);
+/// How soon an accepted late write must be corrected.
+const CORRECTION_LIMIT: Duration = Duration::from_secs(1);
 
 const PROFILES: usize = 5;
 const NODES: usize = 3;
@@ -73,10 +79,10 @@ const NODES: usize = 3;
 /// The lease, as the chart names it.
 const LEASE: &str = "seccomp-profile-operator";
 
-/// What a replica says when it knows that another one leads.
+/// What a replica logs when another one leads.
 const NO_LONGER_LEADER: &str = "no longer the leader";
 
-/// What it says when a request about the lease is not answered in time.
+/// What it logs when a request about the lease is not answered in time.
 const UNANSWERED: &str = "the lease cannot be read or written";
 
 struct Replica {
@@ -87,14 +93,14 @@ struct Replica {
 
 /// Operators that elect, agents that report, and profiles that change.
 struct Election {
-    /// First: they end before the world goes, with their disks in it.
+    /// First, so that they are dropped before the server's directory with their files.
     _agents: Agents,
-    world: World,
+    environment: Environment,
     replicas: Vec<Replica>,
     bounds: Bounds,
-    work: Work,
-    taken_over: BTreeMap<Fate, Vec<Duration>>,
-    /// Late writes that their preconditions refused, and those that got through; leases aside.
+    workload: Workload,
+    taken_over: BTreeMap<LeaderFault, Vec<Duration>>,
+    /// Late writes that their preconditions refused, and accepted ones; without those of leases.
     late: (usize, usize),
 }
 
@@ -103,8 +109,8 @@ impl Drop for Election {
         if std::thread::panicking() {
             for replica in &self.replicas {
                 let name = uid(replica.options.number);
-                let log = self.world.server.directory().join(&name).with_extension("log");
-                say(&format!("{name}:\n{}", tail(&log, 40)));
+                let log = self.environment.server.directory().join(&name).with_extension("log");
+                print_line(&format!("{name}:\n{}", tail(&log, 40)));
             }
         }
     }
@@ -112,24 +118,24 @@ impl Drop for Election {
 
 /// Profiles that change one after the other.
 #[derive(Default)]
-struct Work {
-    /// The number of the contents that each profile was given last.
+struct Workload {
+    /// The number of each profile's last contents.
     wanted: BTreeMap<String, usize>,
     next: usize,
 }
 
-impl Work {
-    async fn step(&mut self, world: &World) {
+impl Workload {
+    async fn step(&mut self, environment: &Environment) {
         self.next += 1;
         let name = format!("p{}", self.next % PROFILES);
-        world.apply(&name, &contents(self.next)).await;
+        environment.apply(&name, &contents(self.next)).await;
         self.wanted.insert(name, self.next);
     }
 
-    async fn go_on(&mut self, world: &World, mut stop: watch::Receiver<bool>) {
+    async fn run(&mut self, environment: &Environment, mut stop: watch::Receiver<bool>) {
         while !*stop.borrow_and_update() {
-            self.step(world).await;
-            // A pace: the leader shall always be in the middle of something.
+            self.step(environment).await;
+            // Changes follow each other fast, so that the leader is always reconciling.
             let _ = timeout(Duration::from_millis(25), stop.changed()).await;
         }
     }
@@ -137,56 +143,56 @@ impl Work {
 
 impl Election {
     async fn new(replicas: usize, bounds: Bounds) -> Self {
-        let world = World::new().await;
-        let mut agents = world.agents(None).await;
+        let environment = Environment::new().await;
+        let mut agents = environment.agents(None).await;
         for number in 0..NODES {
             agents.join(&format!("n{number}")).await.unwrap();
         }
         let mut started = Vec::new();
         for number in 0..replicas {
-            let proxy = Proxy::start(&world.server).await.unwrap();
+            let proxy = Proxy::start(&environment.server).await.unwrap();
             let url = Some(proxy.url().to_owned());
             let options = OperatorOptions { number, url, lease: Some(bounds.lease) };
-            let process = Some(OperatorProcess::start(&operator(), &world.server, &options).unwrap());
+            let process = Some(OperatorProcess::start(&operator(), &environment.server, &options).unwrap());
             started.push(Replica { options, proxy, process });
         }
         let mut election = Self {
-            world,
+            environment,
             replicas: started,
             bounds,
-            work: Work::default(),
+            workload: Workload::default(),
             _agents: agents,
             taken_over: BTreeMap::new(),
             late: (0, 0),
         };
-        // A new API server takes seconds for the first writes of a kind.
+        // The first writes of a kind take seconds on a new API server.
         for _ in 0..PROFILES {
-            election.work.step(&election.world).await;
+            election.workload.step(&election.environment).await;
         }
-        election.settled(LIMIT).await;
+        election.wait_ready(LIMIT).await;
         election
     }
 
-    /// One leader meets its fate in the middle of its work, after `delay`.
-    async fn round(&mut self, fate: Fate, delay: Duration) {
-        let old = leader(&self.world, None, LIMIT).await;
-        let log = self.world.server.audit();
+    /// Causes the fault while the leader reconciles, after `delay`.
+    async fn round(&mut self, kind: LeaderFault, delay: Duration) {
+        let old = leader(&self.environment, None, LIMIT).await;
+        let log = self.environment.server.audit();
         let replica = &mut self.replicas[old];
         let mut process = replica.process.take().unwrap();
-        let told = process.program.log().matches(NO_LONGER_LEADER).count();
-        let limit = match fate {
-            Fate::Stopped => self.bounds.after_an_exit,
+        let count_before = process.program.log().matches(NO_LONGER_LEADER).count();
+        let limit = match kind {
+            LeaderFault::Stopped => self.bounds.after_an_exit,
             _ => self.bounds.after_a_crash,
         };
         let (stop, stopped) = watch::channel(false);
         let fault = async {
             sleep(delay).await;
             let start = Instant::now();
-            match fate {
-                Fate::Stopped => process.program.terminate().unwrap(),
-                Fate::Killed => process.program.kill().unwrap(),
-                Fate::Paused => process.program.pause().unwrap(),
-                Fate::PausedInAWrite => {
+            match kind {
+                LeaderFault::Stopped => process.program.terminate().unwrap(),
+                LeaderFault::Killed => process.program.kill().unwrap(),
+                LeaderFault::Paused => process.program.pause().unwrap(),
+                LeaderFault::PausedInAWrite => {
                     replica.proxy.behave(Behaviour::HoldWrites);
                     // Statuses and finalizers are patched, leases and Events are not.
                     until("a write on its way", LIMIT, async || {
@@ -195,63 +201,64 @@ impl Election {
                     .await;
                     process.program.pause().unwrap();
                 }
-                Fate::CutOff => replica.proxy.behave(Behaviour::Cut),
+                LeaderFault::CutOff => replica.proxy.behave(Behaviour::Cut),
             }
-            let new = leader(&self.world, Some(old), limit).await;
+            let new = leader(&self.environment, Some(old), limit).await;
             let took = start.elapsed();
-            // Whoever waits for it may have ended.
+            // The workload may have ended.
             let _ = stop.send(true);
             (new, took)
         };
-        let ((), (new, took)) = join(self.work.go_on(&self.world, stopped), fault).await;
-        self.taken_over.entry(fate).or_default().push(took);
-        self.settled(LIMIT).await;
+        let ((), (new, took)) = join(self.workload.run(&self.environment, stopped), fault).await;
+        self.taken_over.entry(kind).or_default().push(took);
+        self.wait_ready(LIMIT).await;
 
-        // The old one comes back, or what it had in hand does.
+        // The old leader continues, or its pending write arrives.
         let replica = &mut self.replicas[old];
-        match fate {
-            Fate::Stopped | Fate::Killed => {
+        match kind {
+            LeaderFault::Stopped | LeaderFault::Killed => {
                 drop(process);
-                process = OperatorProcess::start(&operator(), &self.world.server, &replica.options).unwrap();
+                process =
+                    OperatorProcess::start(&operator(), &self.environment.server, &replica.options).unwrap();
             }
-            Fate::Paused | Fate::PausedInAWrite | Fate::CutOff => {
-                let knows = async |process: &OperatorProcess| {
+            LeaderFault::Paused | LeaderFault::PausedInAWrite | LeaderFault::CutOff => {
+                let wait_not_leader = async |process: &OperatorProcess| {
                     until("the old leader knowing it", LIMIT, async || {
-                        (process.program.log().matches(NO_LONGER_LEADER).count() > told).then_some(())
+                        (process.program.log().matches(NO_LONGER_LEADER).count() > count_before).then_some(())
                     })
                     .await;
                 };
-                if fate == Fate::CutOff {
-                    // By itself: nobody can tell it.
-                    knows(&process).await;
+                if kind == LeaderFault::CutOff {
+                    // By its own clock: it gets no answer.
+                    wait_not_leader(&process).await;
                 }
                 replica.proxy.behave(Behaviour::Pass);
-                if fate == Fate::PausedInAWrite {
+                if kind == LeaderFault::PausedInAWrite {
                     until("what was on its way arriving", LIMIT, async || {
                         late(&log, old, new).into_iter().next()
                     })
                     .await;
                 }
-                if fate != Fate::CutOff {
+                if kind != LeaderFault::CutOff {
                     process.program.resume().unwrap();
                 }
-                knows(&process).await;
+                wait_not_leader(&process).await;
             }
         }
         process.program.expect_running().unwrap();
         replica.process = Some(process);
-        self.settled(CORRECTED).await;
-        self.no_harm(&log, old, new);
-        self.one_writes(new).await;
+        self.wait_ready(CORRECTION_LIMIT).await;
+        self.check_late_writes(&log, old, new);
+        self.check_single_writer(new).await;
     }
 
-    /// With everybody there, one operator writes, and the others write nothing.
-    async fn one_writes(&mut self, leader: usize) {
-        let log = self.world.server.audit();
+    /// With all replicas running, only the leader writes.
+    async fn check_single_writer(&mut self, leader: usize) {
+        let log = self.environment.server.audit();
         for _ in 0..PROFILES {
-            self.work.step(&self.world).await;
+            self.workload.step(&self.environment).await;
         }
-        self.settled(LIMIT).await;
+        self.wait_ready(LIMIT).await;
         let (by_leader, by_others): (Vec<_>, Vec<_>) = log
             .writes()
             .unwrap()
@@ -263,12 +270,12 @@ impl Election {
     }
 
     /// Every late write was refused, or corrected in time.
-    fn no_harm(&mut self, log: &Log, old: usize, new: usize) {
+    fn check_late_writes(&mut self, log: &Log, old: usize, new: usize) {
         let requests = log.requests().unwrap();
         for write in late(log, old, new) {
             if !write.was_accepted() {
-                // 504: whoever asked did not wait for the answer, as a candidate waits for the lease one retry period
-                // only. Had it taken the lease all the same, the new leader would not be the one that writes below.
+                // 504: the client did not wait for the answer, as a candidate waits for the lease one retry period
+                // only. Had it taken the lease nevertheless, the new leader would not be the one that writes below.
                 let gave_up = write.response_status.code == 504 && write.object_ref.resource == "leases";
                 assert!(gave_up || write.response_status.code == 409, "{write:?}");
                 self.late.0 += usize::from(write.is_write());
@@ -282,30 +289,30 @@ impl Election {
                     && request.changes()
                     && request.was_accepted()
             };
-            // An object that was written meanwhile has another version than the late write asks for.
+            // An object that was written meanwhile has another version than the late write's precondition.
             let between = requests
                 .iter()
                 .filter(by_new)
                 .find(|request| time(&request.stage_timestamp) < time(&write.request_received_timestamp));
             assert_eq!(between, None, "it should have been refused: {write:?}");
-            // It judged as the new leader does, or the new leader said so.
+            // It wrote the same as the new leader, or the new leader corrected it.
             let corrected = requests
                 .iter()
                 .filter(by_new)
                 .find(|request| time(&request.stage_timestamp) > time(&write.stage_timestamp));
             if let Some(corrected) = corrected {
                 let after = time(&corrected.stage_timestamp).duration_since(time(&write.stage_timestamp));
-                assert!(after.unsigned_abs() <= CORRECTED, "{write:?}, corrected after {after}");
+                assert!(after.unsigned_abs() <= CORRECTION_LIMIT, "{write:?}, corrected after {after}");
             }
         }
     }
 
-    /// Waits until every profile is shown as it should be.
-    async fn settled(&self, limit: Duration) {
-        for (name, number) in &self.work.wanted {
+    /// Waits until every profile is Ready with its last contents.
+    async fn wait_ready(&self, limit: Duration) {
+        for (name, number) in &self.workload.wanted {
             let hash = hash_of(&contents(*number));
             until(&format!("{name} being Ready with contents {number}"), limit, async || {
-                let status = self.world.get(name).await.unwrap()["status"].take();
+                let status = self.environment.get(name).await.unwrap()["status"].take();
                 let all = status["ready"] == format!("{NODES}/{NODES}");
                 (status["state"] == "Ready" && all && status["contentHash"] == hash).then_some(())
             })
@@ -315,10 +322,10 @@ impl Election {
 
     fn summary(&self) -> String {
         let mut text = String::new();
-        for (fate, times) in &self.taken_over {
+        for (kind, times) in &self.taken_over {
             let most = times.iter().max().unwrap().as_secs_f64();
             text.push_str(&format!(
-                "\n  {fate:?}: {} times, a new leader after at most {most:.2} s",
+                "\n  {kind:?}: {} times, a new leader after at most {most:.2} s",
                 times.len()
             ));
         }
@@ -327,9 +334,9 @@ impl Election {
     }
 }
 
-/// Who leads, once somebody other than `but` does.
-async fn leader(world: &World, but: Option<usize>, limit: Duration) -> usize {
-    let leases: Api<Lease> = Api::namespaced(world.admin.clone(), NAMESPACE);
+/// Waits for a leader other than `but`.
+async fn leader(environment: &Environment, but: Option<usize>, limit: Duration) -> usize {
+    let leases: Api<Lease> = Api::namespaced(environment.admin.clone(), NAMESPACE);
     until(&format!("a leader (not {but:?})"), limit, async || {
         let holder = leases.get_opt(LEASE).await.unwrap()?.spec?.holder_identity?;
         let number = holder.strip_prefix("operator-")?.split('_').next()?.parse().ok()?;
@@ -338,7 +345,7 @@ async fn leader(world: &World, but: Option<usize>, limit: Duration) -> usize {
     .await
 }
 
-/// What `old` asked to write, leases too, after `new` had the lease.
+/// The write requests of `old`, also of leases, after `new` had the lease.
 fn late(log: &Log, old: usize, new: usize) -> Vec<Request> {
     let requests = log.requests().unwrap();
     let took = |request: &&Request| {
@@ -362,14 +369,14 @@ fn time(text: &str) -> Timestamp {
     text.parse().unwrap()
 }
 
-/// Every fate in turn, `rounds` in all.
+/// Every fault in turn, `rounds` in all.
 async fn elections(replicas: usize, rounds: usize, bounds: Bounds) {
     let mut election = Election::new(replicas, bounds).await;
-    for (round, fate) in (0..rounds).zip(FATES.iter().cycle()) {
-        // Not always at the same place of its work or of its renewals.
-        election.round(*fate, Duration::from_millis(100 + 37 * u64::try_from(round).unwrap() % 400)).await;
+    for (round, kind) in (0..rounds).zip(FAULTS.iter().cycle()) {
+        // At different points of the reconciliations and the renewals.
+        election.round(*kind, Duration::from_millis(100 + 37 * u64::try_from(round).unwrap() % 400)).await;
     }
-    say(&format!("{replicas} operators, {rounds} elections:{}", election.summary()));
+    print_line(&format!("{replicas} operators, {rounds} elections:{}", election.summary()));
     assert!(election.late.0 > 0, "no late write was refused, so that nothing was tried");
 }
 
@@ -380,8 +387,8 @@ async fn whatever_happens_to_a_leader_another_one_takes_over_and_its_late_writes
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_leader_whose_renewals_are_answered_too_late_goes_on_as_long_as_they_arrive() {
-    let election = Election::new(1, PATIENT).await;
-    let leases: Api<Lease> = Api::namespaced(election.world.admin.clone(), NAMESPACE);
+    let election = Election::new(1, SLOW).await;
+    let leases: Api<Lease> = Api::namespaced(election.environment.admin.clone(), NAMESPACE);
     let lease = async || leases.get(LEASE).await.unwrap();
     let replica = &election.replicas[0];
     let log = || replica.process.as_ref().unwrap().program.log();

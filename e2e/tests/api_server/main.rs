@@ -1,4 +1,4 @@
-//! What needs many nodes, many elections or an API server that behaves badly: our programs against a real API server
+//! Tests that need many nodes, many elections or a failing API server: our programs against a real API server
 //! without a cluster around it: `cargo run -p xtask -- programs`, then
 //! `cargo test -p e2e --features api-server --test api_server`.
 

@@ -1,4 +1,4 @@
-//! What every status should say, worked out anew from all objects and disks, without any code of the operator.
+//! Computes every status from all objects and disks, without any code of the operator.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use super::support::{bytes_of, hash_of};
 
-/// Everything that the API server has.
+/// All objects of the API server.
 pub(crate) struct Objects {
     nodes: BTreeMap<String, Value>,
     pods: Vec<Value>,
@@ -38,56 +38,60 @@ impl Objects {
     }
 
     /// How many profiles wait for pods, and how many nodes cannot be reached.
-    pub(crate) fn oddities(&self) -> (usize, usize) {
+    pub(crate) fn waiting_and_unreachable(&self) -> (usize, usize) {
         let deleting = self.profiles.values().filter(|profile| is_deleting(profile)).count();
         (deleting, self.nodes.values().filter(|node| !is_reachable(node)).count())
     }
 
-    /// The first thing that is not as it should be.
-    pub(crate) fn wrong(&self, agents: &Agents) -> Result<(), String> {
+    /// Fails with the first difference.
+    pub(crate) fn check(&self, agents: &Agents) -> Result<(), String> {
         for name in self.reports.keys() {
-            same(&format!("the report {name}: its node"), &self.nodes.contains_key(name), &true)?;
+            expect_equal(&format!("the report {name}: its node"), &self.nodes.contains_key(name), &true)?;
         }
         for (name, node) in &self.nodes {
-            self.wrong_node(name, node)?;
-            self.wrong_disk(name, agents)?;
+            self.check_node(name, node)?;
+            self.check_disk(name, agents)?;
         }
-        self.profiles.iter().try_for_each(|(name, profile)| self.wrong_profile(name, profile))
+        self.profiles.iter().try_for_each(|(name, profile)| self.check_profile(name, profile))
     }
 
-    fn wrong_node(&self, name: &str, node: &Value) -> Result<(), String> {
+    fn check_node(&self, name: &str, node: &Value) -> Result<(), String> {
         let report = self.reports.get(name).ok_or_else(|| format!("the node {name} has no report"))?;
         let owners = &report["metadata"]["ownerReferences"];
-        same(&format!("the report {name}: owner"), &owners[0]["uid"], &node["metadata"]["uid"])?;
+        expect_equal(&format!("the report {name}: owner"), &owners[0]["uid"], &node["metadata"]["uid"])?;
         let wanted: BTreeMap<_, _> =
             self.profiles.iter().map(|(name, profile)| (name.clone(), short_hash(profile))).collect();
         let report = &report["status"];
-        same(&format!("the report {name}: files"), &report["report"]["files"], &json!(wanted))?;
-        same(&format!("the report {name}: count"), &report["report"]["fileCount"], &json!(wanted.len()))?;
+        expect_equal(&format!("the report {name}: files"), &report["report"]["files"], &json!(wanted))?;
+        expect_equal(
+            &format!("the report {name}: count"),
+            &report["report"]["fileCount"],
+            &json!(wanted.len()),
+        )?;
         let condition = match is_reachable(node) {
             true => json!(["Ready", "True", "AllProfiles"]),
             false => json!(["Ready", "Unknown", "NodeUnreachable"]),
         };
-        same(&format!("the report {name}: conditions"), &conditions(report), &json!([condition]))
+        expect_equal(&format!("the report {name}: conditions"), &conditions(report), &json!([condition]))
     }
 
-    fn wrong_disk(&self, node: &str, agents: &Agents) -> Result<(), String> {
+    fn check_disk(&self, node: &str, agents: &Agents) -> Result<(), String> {
         let directory = fs::read_dir(agents.directory(node)).map_err(|error| format!("{node}: {error}"))?;
         let names = directory.map(|entry| entry.unwrap().file_name().into_string().unwrap());
-        // What begins with a dot is the agent's own.
+        // Names that begin with a dot are the agent's own files.
         let names: BTreeSet<_> = names.filter(|name| !name.starts_with('.')).collect();
         let wanted: BTreeSet<_> = self.profiles.keys().map(|name| format!("{name}.json")).collect();
-        same(&format!("the disk of {node}"), &names, &wanted)?;
+        expect_equal(&format!("the disk of {node}"), &names, &wanted)?;
         for (name, profile) in &self.profiles {
             let bytes = fs::read(agents.directory(node).join(format!("{name}.json")));
             let bytes = bytes.map_err(|error| format!("{node}: {name}: {error}"))?;
             let wanted = bytes_of(&profile["spec"]["contents"]);
-            same(&format!("the disk of {node}: {name}"), &bytes, &wanted)?;
+            expect_equal(&format!("the disk of {node}: {name}"), &bytes, &wanted)?;
         }
         Ok(())
     }
 
-    fn wrong_profile(&self, name: &str, profile: &Value) -> Result<(), String> {
+    fn check_profile(&self, name: &str, profile: &Value) -> Result<(), String> {
         let metadata = &profile["metadata"];
         let live = self.live_pods(name);
         let deleting = is_deleting(profile);
@@ -95,7 +99,7 @@ impl Objects {
         if deleting && (live == 0 || in_spite) {
             return Err(format!("{name} should be gone: {profile}"));
         }
-        same(&format!("{name}: finalizers"), &metadata["finalizers"], &json!([FINALIZER]))?;
+        expect_equal(&format!("{name}: finalizers"), &metadata["finalizers"], &json!([FINALIZER]))?;
 
         let hash = short_hash(profile);
         let (mut ready, mut pending, mut unreachable) = (0, 0, 0);
@@ -139,16 +143,16 @@ impl Objects {
         });
         let mut status = profile["status"].clone();
         status["conditions"] = conditions(&profile["status"]);
-        same(name, &status, &wanted)?;
+        expect_equal(name, &status, &wanted)?;
         if deleting {
             let message = profile["status"]["conditions"][2]["message"].as_str().unwrap_or_default();
             let number = message.split(' ').next().unwrap_or_default();
-            same(&format!("{name}: pods that hold it"), &number, &live.to_string().as_str())?;
+            expect_equal(&format!("{name}: pods that hold it"), &number, &live.to_string().as_str())?;
         }
         Ok(())
     }
 
-    /// Pods that need the file of a profile: they have not ended, and wait for a node or are on one that is there and
+    /// Pods that need the file of a profile: they have not ended, and are not scheduled or are on an existing, reachable
     /// answers.
     fn live_pods(&self, profile: &str) -> usize {
         let path = format!("profiles/{profile}.json");
@@ -181,7 +185,7 @@ fn is_reachable(node: &Value) -> bool {
     conditions.into_iter().flatten().any(|found| found["type"] == "Ready" && found["status"] == "True")
 }
 
-/// Whether its kubelet says anything of itself, be it that it is not ready.
+/// Whether its kubelet reports a state, including that it is not ready.
 fn answers(node: &Value) -> bool {
     let conditions = node["status"]["conditions"].as_array();
     conditions.into_iter().flatten().any(|found| found["type"] == "Ready" && found["status"] != "Unknown")
@@ -191,7 +195,7 @@ fn is_deleting(profile: &Value) -> bool {
     profile["metadata"].get("deletionTimestamp").is_some_and(|time| !time.is_null())
 }
 
-/// What a report says of a file that holds the profile.
+/// The hash with which a report lists the profile's file.
 fn short_hash(profile: &Value) -> String {
     hash_of(&profile["spec"]["contents"])["sha256:".len()..][..32].to_owned()
 }
@@ -203,6 +207,6 @@ fn conditions(status: &Value) -> Value {
     conditions.into_iter().flatten().map(short).collect()
 }
 
-fn same<T: PartialEq + std::fmt::Debug>(what: &str, found: &T, wanted: &T) -> Result<(), String> {
+fn expect_equal<T: PartialEq + std::fmt::Debug>(what: &str, found: &T, wanted: &T) -> Result<(), String> {
     if found == wanted { Ok(()) } else { Err(format!("{what}:\n  found  {found:?}\n  wanted {wanted:?}")) }
 }

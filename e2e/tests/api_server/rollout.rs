@@ -1,4 +1,4 @@
-//! The simplest thing first: agents and an operator work here as they do on a cluster.
+//! The simplest case: agents and an operator work here as they do on a cluster.
 
 use std::fs;
 use std::time::Instant;
@@ -6,20 +6,20 @@ use std::time::Instant;
 use bench::api_server::{OperatorOptions, OperatorProcess};
 use kube::api::DeleteParams;
 
-use super::support::{LIMIT, World, bytes_of, contents, operator, say, until};
+use super::support::{Environment, LIMIT, bytes_of, contents, operator, print_line, until};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_profile_reaches_every_simulated_node_and_is_removed_again() {
-    let world = World::new().await;
+    let environment = Environment::new().await;
     let options = OperatorOptions { number: 0, url: None, lease: None };
-    let _operator = OperatorProcess::start(&operator(), &world.server, &options).unwrap();
-    let mut agents = world.agents(None).await;
+    let _operator = OperatorProcess::start(&operator(), &environment.server, &options).unwrap();
+    let mut agents = environment.agents(None).await;
     for number in 0..5 {
         agents.join(&format!("n{number}")).await.unwrap();
     }
-    world.apply("first", &contents(0)).await;
+    environment.apply("first", &contents(0)).await;
     until("first being Ready on five nodes", LIMIT, async || {
-        let shown = world.get("first").await.unwrap();
+        let shown = environment.get("first").await.unwrap();
         (shown["status"]["ready"] == "5/5" && shown["status"]["state"] == "Ready").then_some(())
     })
     .await;
@@ -28,10 +28,10 @@ async fn a_profile_reaches_every_simulated_node_and_is_removed_again() {
         assert_eq!(fs::read(file).unwrap(), bytes_of(&contents(0)));
     }
 
-    world.profiles.delete("first", &DeleteParams::default()).await.unwrap();
+    environment.profiles.delete("first", &DeleteParams::default()).await.unwrap();
     let start = Instant::now();
-    until("first being gone", LIMIT, async || world.get("first").await.is_none().then_some(())).await;
-    say(&format!("gone after {:.2} s", start.elapsed().as_secs_f64()));
+    until("first being gone", LIMIT, async || environment.get("first").await.is_none().then_some(())).await;
+    print_line(&format!("gone after {:.2} s", start.elapsed().as_secs_f64()));
     for file in &files {
         assert!(!file.exists(), "{}", file.display());
     }

@@ -13,26 +13,26 @@ use profile::Profile;
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
-/// How long something may take that takes a second on an idle machine.
+/// The limit for what takes a second on an idle machine.
 pub(crate) const LIMIT: Duration = Duration::from_secs(30);
 
-/// An API server of one test, and its admin.
-pub(crate) struct World {
+/// The API server of one test, and its admin's client.
+pub(crate) struct Environment {
     pub(crate) server: ApiServer,
     pub(crate) admin: Client,
     pub(crate) profiles: Api<Untrusted<SeccompProfile>>,
 }
 
-impl World {
+impl Environment {
     pub(crate) async fn new() -> Self {
-        // Another test may have been first.
+        // Another test may have installed it already.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let server = ApiServer::start(Options::default()).unwrap_or_else(|error| panic!("{error}"));
         let admin = server.admin().await.unwrap();
         Self { profiles: Api::all(admin.clone()), server, admin }
     }
 
-    /// Agents that go to the API server directly, or to `url`.
+    /// Agents that connect to the API server directly, or to `url`.
     pub(crate) async fn agents(&self, url: Option<&str>) -> Agents {
         let config = self.server.config(Account::Admin, url).await.unwrap();
         Agents::new(config, self.admin.clone(), &self.server.directory().join("nodes"))
@@ -62,11 +62,11 @@ pub(crate) fn operator() -> PathBuf {
     BINARY.get_or_init(|| build_operator(false).unwrap_or_else(|error| panic!("{error}"))).clone()
 }
 
-/// Asks until there is an answer.
-pub(crate) async fn until<T>(what: &str, limit: Duration, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
+/// Polls until there is a value.
+pub(crate) async fn until<T>(what: &str, limit: Duration, mut poll: impl AsyncFnMut() -> Option<T>) -> T {
     let start = Instant::now();
     loop {
-        if let Some(answer) = ask().await {
+        if let Some(answer) = poll().await {
             return answer;
         }
         assert!(start.elapsed() < limit, "{what}: not within {limit:?}");
@@ -82,7 +82,7 @@ pub(crate) fn contents(number: usize) -> Value {
     })
 }
 
-/// The bytes that contents stand for.
+/// The canonical bytes of `contents`.
 pub(crate) fn bytes_of(contents: &Value) -> Vec<u8> {
     Profile::from_value(contents).unwrap().canonical().bytes().to_vec()
 }
@@ -92,8 +92,8 @@ pub(crate) fn hash_of(contents: &Value) -> String {
     Profile::from_value(contents).unwrap().canonical().hash().to_string()
 }
 
-/// Says something that is worth reading although the test passes.
-pub(crate) fn say(text: &str) {
-    // Not `eprintln!`, which the harness keeps to itself.
+/// Prints a line even if the test passes.
+pub(crate) fn print_line(text: &str) {
+    // Not `eprintln!`, whose output the harness captures.
     let _ = writeln!(std::io::stderr(), "{text}");
 }

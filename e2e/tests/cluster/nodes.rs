@@ -21,7 +21,7 @@ fn a_new_node_is_counted_only_with_every_file_and_a_removed_one_drops_out_at_onc
     }
     let before = cluster.node_list().len() as i64;
 
-    let join = view::add_node(&cluster, &names).unwrap_or_else(|error| panic!("{error}"));
+    let join = view::add_and_check_node(&cluster, &names).unwrap_or_else(|error| panic!("{error}"));
     let added = AddedNode::new(&cluster, join.node);
     assert_eq!(join.premature, Vec::<String>::new());
     for (name, after) in &join.counted {

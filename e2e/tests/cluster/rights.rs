@@ -90,8 +90,8 @@ fn report(cluster: &Session, node: &str) -> Value {
 /// Writes a forged report of node-1 and waits until its agent has corrected it.
 fn forged_report_is_corrected(cluster: &Session, holder: &TokenHolder) {
     let truth = report(cluster, "node-1");
-    let lie = json!({ "status": { "report": attempts::lie() } });
-    let answer = holder.send(RawRequest::merge("/nodeprofilestatuses/node-1/status", &lie));
+    let forged_report = json!({ "status": { "report": attempts::forged_report() } });
+    let answer = holder.send(RawRequest::merge("/nodeprofilestatuses/node-1/status", &forged_report));
     assert_eq!(answer.code, 200, "{answer}");
     until("the true report of node-1", LIMIT, || (report(cluster, "node-1") == truth).then_some(()));
 }
@@ -136,8 +136,8 @@ fn the_token_of_an_agent_on_another_node_is_refused_this_nodes_report() {
     let holder = TokenHolder::new(&cluster, &agents_token("node-2"));
     try_everything("the agent of node-2", &holder, &granted_by_chart(AGENT));
     let before = cluster.json(["get", "nodeprofilestatus", "node-1"]);
-    let lie = json!({ "status": { "report": attempts::lie() } });
-    let answer = holder.send(RawRequest::merge("/nodeprofilestatuses/node-1/status", &lie));
+    let forged_report = json!({ "status": { "report": attempts::forged_report() } });
+    let answer = holder.send(RawRequest::merge("/nodeprofilestatuses/node-1/status", &forged_report));
     let words = r#"the agent of node "node-2" reports for its own node only, not for "node-1""#;
     assert!(answer.code == 422 && answer.message.contains(words), "{answer}");
     assert_eq!(cluster.json(["get", "nodeprofilestatus", "node-1"]), before);

@@ -9,7 +9,7 @@ use std::time::Duration;
 use cluster::NAMESPACE;
 use xtask::build_images::VERSION;
 use xtask::command;
-use xtask::previous_release::Earlier;
+use xtask::previous_release::PreviousRelease;
 use xtask::workspace::repository;
 
 use super::plugin::PLUGIN;
@@ -58,15 +58,15 @@ impl Workload {
 struct Older<'a>(&'a Session, Workload);
 
 impl<'a> Older<'a> {
-    fn replaces(cluster: &'a Session, workload: Workload, earlier: &Earlier) -> Self {
-        let chart = earlier.chart().display().to_string();
-        let tags = tags(earlier.commit());
+    fn replaces(cluster: &'a Session, workload: Workload, previous: &PreviousRelease) -> Self {
+        let chart = previous.chart().display().to_string();
+        let tags = tags(previous.commit());
         let template = ["template", NAMESPACE, &chart, "--namespace", NAMESPACE];
         let template = template.into_iter().chain(["--show-only", workload.template]);
         let rendered = cluster.helm(template.chain(tags.iter().map(String::as_str))).unwrap();
         let older = Older(cluster, workload);
         cluster.kubectl_input(["replace", "--filename=-"], &rendered).unwrap_or_else(|e| panic!("{e}"));
-        workload.wait_runs(cluster, earlier.commit());
+        workload.wait_runs(cluster, previous.commit());
         older
     }
 }
@@ -106,8 +106,8 @@ fn plugin(cluster: &Session, program: &Path, arguments: &[&str]) -> String {
 
 /// What both releases promise: a profile becomes Ready, a change reaches every node, one in use is held and goes with its
 /// pod, and both plugins see all of it.
-fn check_everything(cluster: &Session, earlier: &Earlier, name: &str) {
-    let plugins = [earlier.plugin(), PLUGIN.join("kubectl-seccomp")];
+fn check_everything(cluster: &Session, previous: &PreviousRelease, name: &str) {
+    let plugins = [previous.plugin(), PLUGIN.join("kubectl-seccomp")];
     let profile = cluster.profile(name, &allow_all(1));
     profile.wait_ready();
     profile.update(&allow_all(2));
@@ -140,7 +140,7 @@ fn check_everything(cluster: &Session, earlier: &Earlier, name: &str) {
 #[test]
 #[ignore = "long: builds the programs of the release before"]
 fn programs_of_the_release_before_work_with_those_of_this_one_and_the_other_way_round() {
-    let Some(earlier) = Earlier::build().unwrap_or_else(|error| panic!("{error}")) else {
+    let Some(previous) = PreviousRelease::build().unwrap_or_else(|error| panic!("{error}")) else {
         // A source archive has none, and a clone that has not enough of it can be mended.
         assert!(
             !repository().join(".git").exists(),
@@ -150,9 +150,9 @@ fn programs_of_the_release_before_work_with_those_of_this_one_and_the_other_way_
         return;
     };
     let cluster = alone();
-    print_line(&format!("the release before is {}", earlier.commit()));
+    print_line(&format!("the release before is {}", previous.commit()));
     let images = tempfile::tempdir().unwrap();
-    for archive in earlier.images(images.path()).unwrap() {
+    for archive in previous.images(images.path()).unwrap() {
         cluster.load_image(&archive).unwrap_or_else(|error| panic!("{error}"));
     }
     let kept = cluster.profile("kept", &allow_all(0));
@@ -160,34 +160,34 @@ fn programs_of_the_release_before_work_with_those_of_this_one_and_the_other_way_
     let _reinstall = Reinstall(&cluster);
 
     for (workload, other) in [(AGENT, OPERATOR), (OPERATOR, AGENT)] {
-        let older = Older::replaces(&cluster, workload, &earlier);
+        let older = Older::replaces(&cluster, workload, &previous);
         other.wait_runs(&cluster, VERSION);
         kept.wait_ready();
-        check_everything(&cluster, &earlier, &format!("with-an-older-{}", workload.component));
+        check_everything(&cluster, &previous, &format!("with-an-older-{}", workload.component));
         drop(older);
     }
 
     // The newer programs on the older definitions, as where `crds.install=false` leaves them to somebody else.
-    apply_definitions(&cluster, &earlier.chart());
+    apply_definitions(&cluster, &previous.chart());
     kept.wait_ready();
-    check_everything(&cluster, &earlier, "on-older-definitions");
+    check_everything(&cluster, &previous, "on-older-definitions");
     apply_definitions(&cluster, &repository().join("charts").join(NAMESPACE));
 
     // The whole earlier release with its own definitions, seen by the newer plugin, and the upgrade from it.
     cluster.helm(["uninstall", NAMESPACE, "--namespace", NAMESPACE]).unwrap();
-    let tags = tags(earlier.commit());
+    let tags = tags(previous.commit());
     let values: Vec<_> = tags.iter().map(String::as_str).chain(["--take-ownership"]).collect();
-    cluster.client().install_chart(&earlier.chart(), &values).unwrap_or_else(|error| panic!("{error}"));
-    OPERATOR.wait_runs(&cluster, earlier.commit());
-    AGENT.wait_runs(&cluster, earlier.commit());
+    cluster.client().install_chart(&previous.chart(), &values).unwrap_or_else(|error| panic!("{error}"));
+    OPERATOR.wait_runs(&cluster, previous.commit());
+    AGENT.wait_runs(&cluster, previous.commit());
     kept.wait_ready();
-    check_everything(&cluster, &earlier, "of-the-older-alone");
+    check_everything(&cluster, &previous, "of-the-older-alone");
 
     let chart = repository().join("charts").join(NAMESPACE);
     cluster.client().install_chart(&chart, &[]).unwrap_or_else(|error| panic!("{error}"));
     OPERATOR.wait_runs(&cluster, VERSION);
     AGENT.wait_runs(&cluster, VERSION);
     kept.wait_ready();
-    check_everything(&cluster, &earlier, "after-the-upgrade");
+    check_everything(&cluster, &previous, "after-the-upgrade");
     assert!(kept.on_disks().iter().all(|(_, found)| *found == Some(bytes_of(&allow_all(0)))));
 }

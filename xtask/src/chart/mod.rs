@@ -1,4 +1,4 @@
-//! What is checked of the chart without a cluster, by the field's own tools: `helm lint`, helm-unittest, kubeconform
+//! Checks the chart without a cluster, with common tools: `helm lint`, helm-unittest, kubeconform
 //! with the schemas of every Kubernetes release that the chart is for, and helm-docs, which makes its README.
 //!
 //! What the chart must have in common with the programs is checked in `e2e/tests/chart.rs`; what it does in a cluster,
@@ -22,16 +22,16 @@ pub const NAME: &str = "seccomp-profile";
 /// The folders of the project whose files are checked beside the chart.
 const FOLDERS: [&str; 2] = ["profiles", "pods"];
 
-/// A chart that is not as it should be, or that could not be looked at.
+/// A chart with an error, or a check that could not run.
 #[derive(Debug, thiserror::Error)]
 pub enum ChartError {
     /// The tools do not build.
     #[error(transparent)]
     Programs(#[from] ProgramsError),
-    /// A tool failed, which is how it says that something is wrong.
+    /// A tool failed, which is how it reports an error.
     #[error(transparent)]
     Command(#[from] CommandError),
-    /// Helm has something to say against it, and has said it.
+    /// Helm reported a warning, which is printed.
     #[error("helm lint finds the faults above")]
     Lint,
     /// A file refused.
@@ -104,7 +104,7 @@ impl Chart {
         Ok(Chart { programs, directory: repository().join("charts").join(NAME) })
     }
 
-    /// What is tried beside the defaults: the files in `ci/`, by the convention of Helm's chart-testing.
+    /// Values that are checked in addition to the defaults: the files in `ci/`, by the convention of Helm's chart-testing.
     fn values(&self) -> Result<Vec<Option<PathBuf>>, ChartError> {
         let files = files::entries(&self.directory.join("ci"))?;
         Ok([None].into_iter().chain(files.into_iter().map(Some)).collect())
@@ -114,7 +114,7 @@ impl Chart {
         for values in self.values()? {
             let mut helm = self.programs.command("helm");
             helm.args(["lint", "--strict", "--quiet", "--with-subcharts"]).arg(&self.directory);
-            // What is wrong it says on its standard output, and on the other only how much.
+            // It prints the errors on its standard output, and only their number on standard error.
             let ended = command::attended(with(&mut helm, values.as_deref()))?;
             if !ended.success() {
                 return Err(ChartError::Lint);
@@ -196,7 +196,7 @@ fn with<'a>(helm: &'a mut Command, values: Option<&Path>) -> &'a mut Command {
     helm
 }
 
-/// The values in the README's table that nothing is said about.
+/// The values in the README's table without a description.
 fn undocumented(readme: &str) -> impl Iterator<Item = &str> {
     let rows = readme.lines().filter(|line| line.starts_with("| `") && line.ends_with("|  |"));
     rows.filter_map(|row| row.split('`').nth(1))

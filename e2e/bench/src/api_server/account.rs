@@ -1,4 +1,4 @@
-//! Who asks: everybody has a token of their own, so that the audit log tells them apart.
+//! The accounts of requests: each has a token of its own, so that the audit log distinguishes them.
 
 use cluster::NAMESPACE;
 use kube::Config;
@@ -14,17 +14,17 @@ const NODE_NAME: &str = "impersonate-extra-authentication.kubernetes.io%2fnode-n
 /// Operators that have a token.
 const OPERATORS: usize = 3;
 
-/// Somebody with a token.
+/// An account with a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Account {
-    /// May do everything, and act as anybody.
+    /// May do everything, and impersonate every account.
     Admin,
     /// The service account of the chart's operator; the number (from 0) tells replicas apart in the audit log.
     Operator(usize),
 }
 
 impl Account {
-    /// What the API server calls this one's `uid`; the audit log shows it.
+    /// The `uid` that the API server gives to this account; the audit log shows it.
     #[must_use]
     pub fn uid(self) -> String {
         match self {

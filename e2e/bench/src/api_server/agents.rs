@@ -21,13 +21,13 @@ use tokio::task::JoinHandle;
 
 use super::{ApiServerError, Traffic, agent_of};
 
-/// How often an agent reads every byte.
+/// How often an agent checks all its files.
 const CHECK_INTERVAL: Duration = Duration::from_secs(60);
 
-/// How long an agent's thread may go on writing once the agent has ended.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How long an agent's thread may go on writing after the agent has ended.
+const THREAD_END_LIMIT: Duration = Duration::from_secs(10);
 
-/// Nodes that register at once.
+/// How many nodes register at once.
 const REGISTERING: usize = 16;
 
 /// The name of the pod of a node's agent.
@@ -48,7 +48,7 @@ pub fn node(name: &str) -> Node {
 /// Running agents.
 #[derive(Debug)]
 pub struct Agents {
-    /// The admin's way to the API server, which each agent goes as itself.
+    /// The admin's configuration; each agent uses its own identity.
     config: Config,
     nodes: Api<Node>,
     pods: Api<Pod>,
@@ -65,7 +65,7 @@ struct Running {
 }
 
 impl Agents {
-    /// No agents yet. They will go the way of `config`, which is the admin's; their directories lie below `root`.
+    /// No agents yet. They connect as `config` does, each with its identity; directories are below `root`.
     ///
     /// # Errors
     /// The configuration is wrong.
@@ -75,20 +75,20 @@ impl Agents {
         Self { config, nodes: Api::all(admin), pods, root: root.to_owned(), traffic, running }
     }
 
-    /// What all of them have received.
+    /// Counts the bytes that all agents receive.
     #[must_use]
     pub fn traffic(&self) -> &Traffic {
         &self.traffic
     }
 
-    /// Those that have not yet brought the first complete list of profiles to their disk.
+    /// Nodes whose agent has not yet written the first list of profiles.
     pub fn starting(&self) -> impl Iterator<Item = &str> {
         let now = Instant::now();
         let starting = self.running.iter().filter(move |(_, agent)| !agent.readiness.pending(now).is_empty());
         starting.map(|(node, _)| node.as_str())
     }
 
-    /// The names of those that run.
+    /// The nodes whose agent runs.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.running.keys().map(String::as_str)
     }
@@ -99,7 +99,7 @@ impl Agents {
         self.root.join(node)
     }
 
-    /// Registers the node `name`, which is Ready at once, with the pod that its agent would run in, and starts that.
+    /// Registers the node `name`, which is Ready at once, with its agent's pod, and starts the agent.
     ///
     /// # Errors
     /// The API server refuses the node or the pod.
@@ -108,7 +108,7 @@ impl Agents {
         self.start(name).await
     }
 
-    /// As [`Self::join`], of many at once.
+    /// As [`Self::join`], for many nodes at once.
     ///
     /// # Errors
     /// The API server refuses a node or a pod.
@@ -124,17 +124,17 @@ impl Agents {
         Ok(())
     }
 
-    /// Registers the node `name`, which is Ready at once, with the pod that its agent would run in.
+    /// Registers the node `name`, which is Ready at once, with its agent's pod.
     ///
     /// # Errors
     /// The API server refuses the node or the pod.
     pub async fn register(&self, name: &str) -> Result<(), ApiServerError> {
         self.nodes.create(&PostParams::default(), &node(name)).await?;
-        self.call(name, true).await?;
+        self.set_ready(name, true).await?;
         self.create_pod(name).await
     }
 
-    /// The operator sees from it that the agent lives; the agent itself runs here and never in it.
+    /// Creates the pod that the operator checks; the agent runs here, not in it.
     async fn create_pod(&self, node: &str) -> Result<(), ApiServerError> {
         let name = pod_of(node);
         let account = format!("{NAMESPACE}-node-agent");
@@ -156,11 +156,11 @@ impl Agents {
         Ok(())
     }
 
-    /// Says of the node whether its kubelet answers.
+    /// Sets the node's Ready condition.
     ///
     /// # Errors
     /// The API server refuses.
-    pub async fn call(&self, name: &str, ready: bool) -> Result<(), ApiServerError> {
+    pub async fn set_ready(&self, name: &str, ready: bool) -> Result<(), ApiServerError> {
         let condition = NodeCondition {
             type_: "Ready".to_owned(),
             status: if ready { "True" } else { "Unknown" }.to_owned(),
@@ -172,7 +172,7 @@ impl Agents {
         Ok(())
     }
 
-    /// Starts the agent of a node that there is.
+    /// Starts the agent of an existing node.
     ///
     /// # Errors
     /// No client can be made for it.
@@ -194,14 +194,14 @@ impl Agents {
         };
         let (stop, stopped) = oneshot::channel();
         let task = tokio::spawn(agent.run(async move {
-            // A sender that is gone wants the same.
+            // A dropped sender also stops it.
             let _ = stopped.await;
         }));
         self.running.insert(name.to_owned(), Running { readiness, stop, task });
         Ok(())
     }
 
-    /// A client with connections and with the identity that the agent on `name` has; what it receives counts.
+    /// A client with its own connections and the identity of the agent on `name`; `traffic` counts its bytes.
     ///
     /// # Errors
     /// None can be made.
@@ -230,7 +230,7 @@ impl Agents {
         }
     }
 
-    /// Fails when one has ended that should run.
+    /// Fails if an agent has ended by itself.
     ///
     /// # Errors
     /// One has ended.
@@ -243,21 +243,21 @@ impl Agents {
         }
     }
 
-    /// Takes the power from a node: its agent ends in the middle of whatever it does.
+    /// Aborts the node's agent, as a power failure does.
     pub fn power_off(&mut self, name: &str) {
         if let Some(Running { task, .. }) = self.running.remove(name) {
             task.abort();
         }
     }
 
-    /// Removes a node: its agent ends, the objects and the disk go.
+    /// Removes a node: its agent, objects and directory.
     ///
     /// # Errors
     /// The API server refuses.
-    pub async fn leave(&mut self, name: &str) -> Result<(), ApiServerError> {
+    pub async fn remove(&mut self, name: &str) -> Result<(), ApiServerError> {
         self.power_off(name);
         self.nodes.delete(name, &Default::default()).await?;
-        // Without a kubelet nobody confirms its end.
+        // No kubelet would confirm its end.
         self.pods.delete(&pod_of(name), &DeleteParams::default().grace_period(0)).await?;
         let start = Instant::now();
         loop {
@@ -265,7 +265,8 @@ impl Agents {
                 Ok(()) => return Ok(()),
                 // The agent's thread may still be writing.
                 Err(error)
-                    if error.kind() == io::ErrorKind::DirectoryNotEmpty && start.elapsed() < PATIENCE =>
+                    if error.kind() == io::ErrorKind::DirectoryNotEmpty
+                        && start.elapsed() < THREAD_END_LIMIT =>
                 {
                     tokio::time::sleep(Duration::from_millis(10)).await;
                 }
@@ -278,23 +279,23 @@ impl Agents {
     }
 }
 
-/// Asks, at least once, until it is so or [`PATIENCE`] is over.
-fn in_time(is_so: impl Fn() -> bool) {
+/// Polls, at least once, until it is so or [`THREAD_END_LIMIT`] is over.
+fn poll_until(is_so: impl Fn() -> bool) {
     let start = Instant::now();
-    while !is_so() && start.elapsed() < PATIENCE {
+    while !is_so() && start.elapsed() < THREAD_END_LIMIT {
         std::thread::sleep(Duration::from_millis(10));
     }
 }
 
 impl Drop for Agents {
-    /// An agent puts back files that are removed under it, and then its directory cannot be removed: all end before their
+    /// All agents end before their directories are removed, because an agent restores its files. Needs a runtime with a
     /// disks go. Their runtime must have another thread to end them on than the one that drops them.
     fn drop(&mut self) {
         let running = std::mem::take(&mut self.running);
         running.values().for_each(|agent| agent.task.abort());
-        in_time(|| running.values().all(|agent| agent.task.is_finished()));
+        poll_until(|| running.values().all(|agent| agent.task.is_finished()));
         // Their threads end a moment later.
-        in_time(|| match std::fs::remove_dir_all(&self.root) {
+        poll_until(|| match std::fs::remove_dir_all(&self.root) {
             Ok(()) => true,
             Err(error) => error.kind() == io::ErrorKind::NotFound,
         });
@@ -303,7 +304,7 @@ impl Drop for Agents {
 
 impl Running {
     async fn stop(self) -> Result<(), ApiServerError> {
-        // It may have ended by itself; then the task says why.
+        // It may have ended by itself; then the task has the error.
         let _ = self.stop.send(());
         self.task
             .await

@@ -1,4 +1,4 @@
-//! What was asked of the API server, from its audit log.
+//! The requests to the API server, from its audit log.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
-/// The log from some moment on.
+/// The log from a given moment on.
 #[derive(Debug, Clone)]
 pub struct Log {
     path: PathBuf,
@@ -21,11 +21,11 @@ pub struct Request {
     pub stage: String,
     /// `get`, `list`, `watch`, `create`, `update`, `patch`, `delete`, …
     pub verb: String,
-    /// Whose token it was.
+    /// The account of the token.
     pub user: User,
-    /// As whom, if not as oneself.
+    /// The impersonated account, if there is one.
     pub impersonated_user: Option<User>,
-    /// What was asked for.
+    /// The requested object.
     #[serde(default)]
     pub object_ref: Object,
     /// The answer.
@@ -37,18 +37,18 @@ pub struct Request {
     pub stage_timestamp: String,
 }
 
-/// Somebody.
+/// An account.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 pub struct User {
     /// The account's name.
     #[serde(default)]
     pub username: String,
-    /// What tells several apart under one name.
+    /// Distinguishes several under one name.
     #[serde(default)]
     pub uid: String,
 }
 
-/// What was asked for.
+/// The requested object.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 pub struct Object {
     /// The plural.
@@ -136,7 +136,7 @@ impl Log {
         file.seek(SeekFrom::Start(self.from))?;
         let mut text = String::new();
         file.read_to_string(&mut text)?;
-        // The last line may be half there.
+        // The last line may be incomplete.
         let whole = text.rfind('\n').map_or("", |end| &text[..=end]);
         let mut requests = Vec::new();
         for line in whole.lines() {

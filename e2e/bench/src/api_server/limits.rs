@@ -1,4 +1,4 @@
-//! What many agents in one process need of the system: each has a node's worth of descriptors and a watch on a
+//! The system limits for many agents in one process: each needs the descriptors of a node and a watch on a
 //! directory.
 
 use std::path::Path;
@@ -60,7 +60,7 @@ impl Drop for Limits {
         if let Some([before, raised]) = &self.0
             && files::read(Path::new(Self::INOTIFY)).is_ok_and(|now| now.trim() == raised)
         {
-            // Somebody else may have set it meanwhile; then it is theirs.
+            // Another process may have set it meanwhile; then it stays.
             let _ = files::write_in_place(Path::new(Self::INOTIFY), before);
         }
     }

@@ -15,9 +15,9 @@ use super::{Account, ApiServer, ApiServerError};
 /// How an operator is started.
 #[derive(Debug, Clone)]
 pub struct OperatorOptions {
-    /// Which one it is; its token and its log are of this number.
+    /// Its number, which selects its token and its log.
     pub number: usize,
-    /// Where it finds the API server, if not directly.
+    /// The URL of the API server, if not the direct one.
     pub url: Option<String>,
     /// Duration, renew deadline and retry period of its lease; without them it leads alone.
     pub lease: Option<[Duration; 3]>,

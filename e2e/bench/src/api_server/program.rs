@@ -1,4 +1,4 @@
-//! A child process that ends with the thread that started it, however that one ends.
+//! A child process that ends with the thread that started it, however that thread ends.
 
 use std::fs::OpenOptions;
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ use xtask::files::NamePath;
 use super::ApiServerError;
 
 /// How long a program may take to end after SIGTERM.
-const PATIENCE: Duration = Duration::from_secs(30);
+const STOP_LIMIT: Duration = Duration::from_secs(30);
 
 /// A running program. It is killed when this is dropped, or when the thread that started it ends.
 #[derive(Debug)]
@@ -31,7 +31,7 @@ impl Program {
     pub fn start(name: &str, command: &Command, log: &Path) -> Result<Self, ApiServerError> {
         let file = OpenOptions::new().create(true).append(true).open(log).name_path("open", log)?;
         let errors = file.try_clone().name_path("open", log)?;
-        // The kernel kills it when this thread is gone, which no destructor can promise.
+        // The kernel kills it when this thread ends, which a destructor cannot guarantee.
         let mut guarded = Command::new("setpriv");
         guarded.args(["--pdeathsig", "KILL", "--"]).arg(command.get_program()).args(command.get_args());
         for (name, value) in command.get_envs() {
@@ -76,7 +76,7 @@ impl Program {
         fs::read_to_string(&self.log).unwrap_or_default()
     }
 
-    /// Stops it in its tracks (SIGSTOP) until [`Program::resume`].
+    /// Stops it (SIGSTOP) until [`Program::resume`].
     ///
     /// # Errors
     /// It has ended.
@@ -108,7 +108,7 @@ impl Program {
         self.terminate()?;
         let pidfd = pidfd_open(Pid::from_child(&self.child), PidfdFlags::empty())
             .map_err(|error| failed("watch", &self.name)(error.into()))?;
-        if !ended_within(&pidfd, PATIENCE).map_err(failed("wait for", &self.name))? {
+        if !ended_within(&pidfd, STOP_LIMIT).map_err(failed("wait for", &self.name))? {
             return Err(failed("end", &self.name)(io::ErrorKind::TimedOut.into()));
         }
         self.child.wait().map_err(failed("wait for", &self.name))?;

@@ -1,6 +1,6 @@
-//! What stands between our programs and the API server, and lets through what a test wants.
+//! A proxy between our programs and the API server, which forwards what a test selects.
 //!
-//! It speaks plain HTTP to our side, on loopback, so that it can read and change what passes.
+//! It uses plain HTTP on our side, on loopback, so that it can read and change requests and responses.
 
 use std::convert::Infallible;
 use std::io;
@@ -26,23 +26,23 @@ use tokio::task::AbortHandle;
 use super::{ApiServer, ApiServerError};
 use crate::api_server::program::failed;
 
-/// What the proxy does with what comes to it.
+/// What the proxy does with requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Behaviour {
-    /// Lets everything through.
+    /// Forwards everything.
     Pass,
-    /// Nothing gets through in either direction, and nobody is told: the cable is cut. What is on its way arrives
-    /// when it is whole again, if the sender still waits then.
+    /// Forwards nothing in either direction and reports no error, like a cut cable. A pending request arrives
+    /// when the cable is repaired, if the sender still waits then.
     Cut,
-    /// As [`Behaviour::Cut`] for requests that would change something; reads and watches go on.
+    /// As [`Behaviour::Cut`] for requests that would change something; forwards reads and watches.
     HoldWrites,
-    /// Requests that would change something arrive, and their answers wait; reads and watches go on.
+    /// Forwards requests that would change something and holds back their responses; forwards reads and watches.
     HoldAnswers,
-    /// Answers every new request with this status, and lets go on what runs.
+    /// Answers every new request with this status; running requests continue.
     Answer(StatusCode),
-    /// Tells every watch that its version is too old, inside the stream, and lets everything else through.
+    /// Sends an error to every watch that its version is too old, inside the stream, and forwards everything else.
     Expire,
-    /// Ends each list after this many bytes, as a server that crashes does, and tells every watch that its version is
+    /// Ends each list after this many bytes, as a server that crashes does, and sends an error to every watch that its version is
     /// too old, so that it has to list.
     TruncateLists(usize),
     /// Ends every connection, and refuses new ones.
@@ -93,18 +93,18 @@ impl Proxy {
         Ok(Self { url: format!("http://{address}"), behaviour, severed, counts, accepting })
     }
 
-    /// Where our programs find it.
+    /// Its URL, for our programs.
     #[must_use]
     pub fn url(&self) -> &str {
         &self.url
     }
 
-    /// Behaves so from now on.
+    /// Sets its behaviour from now on.
     pub fn behave(&self, behaviour: Behaviour) {
         self.behaviour.send_replace(behaviour);
     }
 
-    /// Ends every connection that there is, as an API server does that is restarted behind a load balancer.
+    /// Ends every open connection, as an API server does that is restarted behind a load balancer.
     pub fn sever(&self) {
         self.severed.send_replace(());
     }
@@ -115,7 +115,7 @@ impl Proxy {
         self.counts.requests.load(Ordering::Relaxed)
     }
 
-    /// How many patches are held.
+    /// How many patches are held back.
     #[must_use]
     pub fn held_patches(&self) -> u64 {
         self.counts.held_patches.load(Ordering::Relaxed)
@@ -146,7 +146,7 @@ async fn serve(
     let refused = pin!(refused.wait_for(|now| *now == Behaviour::Refuse));
     let severed = pin!(severed.changed());
     let ended = futures::future::select(severed, refused);
-    // A connection that breaks is what tests are about.
+    // Tests break connections on purpose.
     let _ = futures::future::select(pin!(connection), ended).await;
 }
 
@@ -156,10 +156,10 @@ async fn answer(
     mut behaviour: watch::Receiver<Behaviour>,
     counts: Arc<Counts>,
 ) -> Result<Response<Out>, io::Error> {
-    let held = (request.method() == Method::PATCH).then(|| Held::new(&counts.held_patches));
+    let held = (request.method() == Method::PATCH).then(|| HeldCount::new(&counts.held_patches));
     let is_read = request.method() == Method::GET;
     let now = match is_read {
-        true => whole(&mut behaviour).await,
+        true => wait_passing(&mut behaviour).await,
         false => until_not(&mut behaviour, &[Behaviour::Cut, Behaviour::HoldWrites]).await,
     };
     drop(held);
@@ -175,9 +175,9 @@ async fn answer(
     let body = body.collect().await.map_err(io::Error::other)?.to_bytes();
     let response =
         client.send(Request::from_parts(parts, Body::from(body))).await.map_err(io::Error::other)?;
-    // The answer does not get through either while the cable is cut.
+    // The response is not forwarded either while the cable is cut.
     let now = match is_read {
-        true => whole(&mut behaviour).await,
+        true => wait_passing(&mut behaviour).await,
         false => until_not(&mut behaviour, &[Behaviour::Cut, Behaviour::HoldAnswers]).await,
     };
     let (parts, body) = response.into_parts();
@@ -189,23 +189,23 @@ async fn answer(
 }
 
 /// Counted while it lives.
-struct Held<'a>(&'a AtomicU64);
+struct HeldCount<'a>(&'a AtomicU64);
 
-impl<'a> Held<'a> {
+impl<'a> HeldCount<'a> {
     fn new(count: &'a AtomicU64) -> Self {
         count.fetch_add(1, Ordering::Relaxed);
         Self(count)
     }
 }
 
-impl Drop for Held<'_> {
+impl Drop for HeldCount<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
-/// Waits until something gets through, and returns how.
-async fn whole(behaviour: &mut watch::Receiver<Behaviour>) -> Behaviour {
+/// Waits until requests are forwarded, and returns the behaviour.
+async fn wait_passing(behaviour: &mut watch::Receiver<Behaviour>) -> Behaviour {
     until_not(behaviour, &[Behaviour::Cut]).await
 }
 
@@ -217,7 +217,7 @@ async fn until_not(behaviour: &mut watch::Receiver<Behaviour>, these: &[Behaviou
     }
 }
 
-/// The parts of an answer as they come, while they get through; an error after `left` bytes.
+/// The parts of a response as they come, while they are forwarded; an error after `left` bytes.
 fn frames(
     body: Body,
     behaviour: watch::Receiver<Behaviour>,
@@ -225,7 +225,7 @@ fn frames(
 ) -> impl futures::Stream<Item = Result<Frame<Bytes>, io::Error>> + Send + 'static {
     stream::unfold((body, behaviour, left), |(mut body, mut behaviour, left)| async move {
         let frame = body.frame().await?;
-        whole(&mut behaviour).await;
+        wait_passing(&mut behaviour).await;
         let frame = frame.map_err(io::Error::other);
         let (frame, left) = match (frame, left) {
             (Ok(frame), Some(left)) => match frame.into_data() {
@@ -242,7 +242,7 @@ fn frames(
     })
 }
 
-/// What an API server says that cannot answer.
+/// The response of an API server with an error.
 fn refusal(status: StatusCode) -> Response<Out> {
     let reason = match status {
         StatusCode::TOO_MANY_REQUESTS => "TooManyRequests",
@@ -253,19 +253,19 @@ fn refusal(status: StatusCode) -> Response<Out> {
         "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
         "message": "the proxy answers", "reason": reason, "code": status.as_u16(),
     });
-    said(status, text.to_string())
+    json_response(status, text.to_string())
 }
 
-/// What an API server says in a watch from a version that was compacted.
+/// The response of an API server to a watch from a compacted version.
 fn expired() -> Response<Out> {
     let event = serde_json::json!({ "type": "ERROR", "object": {
         "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
         "message": "too old resource version", "reason": "Expired", "code": 410,
     } });
-    said(StatusCode::OK, format!("{event}\n"))
+    json_response(StatusCode::OK, format!("{event}\n"))
 }
 
-fn said(status: StatusCode, text: String) -> Response<Out> {
+fn json_response(status: StatusCode, text: String) -> Response<Out> {
     let frame = Ok::<_, Infallible>(Frame::data(Bytes::from(text))).map_err(|never| match never {});
     let mut response = Response::new(StreamBody::new(stream::iter([frame]).boxed()));
     *response.status_mut() = status;

@@ -33,7 +33,7 @@ rules:
 - level: Metadata
 ";
 
-/// What the server should be like.
+/// Options of the server.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
     /// Whether etcd syncs to the disk.
@@ -109,7 +109,7 @@ impl ApiServer {
         audit::Log::from_now(self.path("audit.log"))
     }
 
-    /// What a client needs to ask as `account`; at `url`, or directly.
+    /// The configuration of a client for `account`; at `url`, or directly.
     ///
     /// # Errors
     /// The configuration is wrong.
@@ -172,7 +172,7 @@ impl ApiServer {
         self.etcd = None;
     }
 
-    /// Has etcd forget everything but what is true now.
+    /// Compacts etcd to the present versions.
     ///
     /// # Errors
     /// It refuses.
@@ -186,7 +186,7 @@ impl ApiServer {
     /// How much of etcd's file holds data, in bytes.
     ///
     /// # Errors
-    /// It does not say.
+    /// Its answer has no size.
     pub async fn etcd_bytes(&self) -> Result<u64, ApiServerError> {
         let status = self.ask_etcd("maintenance/status", json!({})).await?;
         // 64-bit numbers are text in protobuf's JSON.
@@ -230,7 +230,7 @@ impl ApiServer {
             .arg(format!("--listen-peer-urls={peer}"))
             .arg(format!("--initial-advertise-peer-urls={peer}"))
             .arg(format!("--initial-cluster=default={peer}"))
-            // In milliseconds. A single member elects itself after this time, and nobody is far away.
+            // In milliseconds. A single member elects itself after this time, and no other member is remote.
             .args(["--heartbeat-interval=10", "--election-timeout=100"]);
         if !self.options.etcd_fsync {
             etcd.arg("--unsafe-no-fsync");

@@ -1,4 +1,4 @@
-//! What something took: requests from the audit log, bytes from the agents' connections, processor time and memory
+//! Measures a phase: requests from the audit log, bytes from the agents' connections, processor time and memory
 //! from `/proc`.
 
 use std::collections::BTreeMap;
@@ -9,11 +9,11 @@ use serde::{Deserialize, Serialize};
 use xtask::files;
 
 use super::proc::{machine, peak, processor};
-use super::testbed::World;
+use super::testbed::Testbed;
 use crate::BenchError;
 use crate::api_server::audit;
 
-/// How long nobody may have written before something counts as over: longer than the five seconds for which the
+/// A phase counts as over after this time without a write: longer than the five seconds for which the
 /// operator holds back the counts of a rollout in a small cluster. In a large one it does for longer, and what is measured
 /// waits for the counts itself where nothing else changes.
 const QUIET: Duration = Duration::from_secs(6);
@@ -74,17 +74,17 @@ struct Counters {
 }
 
 impl Meter {
-    pub(super) fn start(world: &World) -> Result<Self, BenchError> {
-        if let Some(id) = world.operator_id() {
+    pub(super) fn start(testbed: &Testbed) -> Result<Self, BenchError> {
+        if let Some(id) = testbed.operator_id() {
             // Forgets the largest size until now: proc(5).
             files::write_in_place(Path::new(&format!("/proc/{id}/clear_refs")), "5")
                 .map_err(|error| BenchError::io("the operator's memory")(error.source))?;
         }
-        Ok(Self { log: world.server().audit(), before: Counters::read(world)? })
+        Ok(Self { log: testbed.server().audit(), before: Counters::read(testbed)? })
     }
 
-    /// Waits until nobody has written for a while, and says what it took since the start.
-    pub(super) async fn stop(mut self, world: &World, wall: Duration) -> Result<Sample, BenchError> {
+    /// Waits until nothing has been written for a while, and returns the measures since the start.
+    pub(super) async fn stop(mut self, testbed: &Testbed, wall: Duration) -> Result<Sample, BenchError> {
         let mut sample = Sample { wall: wall.as_secs_f64(), ..Sample::default() };
         let mut last = Instant::now();
         while last.elapsed() < QUIET {
@@ -93,29 +93,29 @@ impl Meter {
             }
             tokio::time::sleep(Duration::from_millis(500)).await;
         }
-        self.finish(sample, world).await
+        self.finish(sample, testbed).await
     }
 
-    /// Says what it took since the start, now.
-    pub(super) async fn stop_now(mut self, world: &World, wall: Duration) -> Result<Sample, BenchError> {
+    /// Returns the measures since the start, without waiting.
+    pub(super) async fn stop_now(mut self, testbed: &Testbed, wall: Duration) -> Result<Sample, BenchError> {
         let mut sample = Sample { wall: wall.as_secs_f64(), ..Sample::default() };
         self.count(&mut sample)?;
-        self.finish(sample, world).await
+        self.finish(sample, testbed).await
     }
 
-    async fn finish(self, mut sample: Sample, world: &World) -> Result<Sample, BenchError> {
-        let (before, now) = (self.before, Counters::read(world)?);
+    async fn finish(self, mut sample: Sample, testbed: &Testbed) -> Result<Sample, BenchError> {
+        let (before, now) = (self.before, Counters::read(testbed)?);
         sample.received = now.received - before.received;
         sample.events = now.events - before.events;
         sample.processor = now.processor.since(&before.processor);
-        sample.etcd = world.server().etcd_bytes().await?;
-        if let Some(id) = world.operator_id() {
+        sample.etcd = testbed.server().etcd_bytes().await?;
+        if let Some(id) = testbed.operator_id() {
             sample.operator_peak = peak(id)?;
         }
         Ok(sample)
     }
 
-    /// Adds what has been asked since the last time; whether there was a write.
+    /// Adds the requests since the last call; returns whether there was a write.
     fn count(&mut self, sample: &mut Sample) -> Result<bool, BenchError> {
         let before = sample.writes;
         for request in self.log.take().map_err(BenchError::io("the audit log"))? {
@@ -136,22 +136,22 @@ impl Meter {
 }
 
 impl Counters {
-    fn read(world: &World) -> Result<Self, BenchError> {
+    fn read(testbed: &Testbed) -> Result<Self, BenchError> {
         Ok(Self {
-            received: world.agents().traffic().bytes(),
-            events: world.profiles().now(|profiles| profiles.events),
-            processor: Seconds::read(world)?,
+            received: testbed.agents().traffic().bytes(),
+            events: testbed.profiles().now(|profiles| profiles.events),
+            processor: Seconds::read(testbed)?,
         })
     }
 }
 
 impl Seconds {
-    fn read(world: &World) -> Result<Self, BenchError> {
+    fn read(testbed: &Testbed) -> Result<Self, BenchError> {
         let of = |id: Option<u32>| id.map_or(Ok(0.0), processor);
-        let [api_server, etcd] = world.server().ids();
+        let [api_server, etcd] = testbed.server().ids();
         let mut seconds = Self {
-            // One that has ended is counted by whoever ended it.
-            operator: world.operator_before + of(world.operator_id())?,
+            // `stop_operator` adds the time of an operator that has ended.
+            operator: testbed.operator_before + of(testbed.operator_id())?,
             agents: of(Some(std::process::id()))?,
             api_server: of(api_server)?,
             etcd: of(etcd)?,

@@ -1,7 +1,7 @@
-//! Many nodes on one API server: what the life of the profiles costs there, beside the least that it could cost.
+//! Many nodes on one API server: the cost of each phase of the profiles' life, beside the least possible cost.
 //!
-//! [`World`] holds an API server and etcd that sync to the disk, the agents of N nodes (their own code, each with a
-//! connection, an identity and a directory in memory of its own) and a real operator process. [`Phase`] is what
+//! [`Testbed`] holds an API server and etcd that sync to the disk, the agents of N nodes (their own code, each with a
+//! connection, an identity and a directory in memory of its own) and a real operator process. A [`Phase`] is a
 //! happens to it: a rollout, an update, a restart. [`meter`] says what each took, from the audit log, the agents'
 //! connections and `/proc`. [`rollout_floor`] has bare watchers in the agents' place do the least that a rollout asks of the
 //! API server, in the same run, and [`separate_processors`] has most of them stand in for agents beside the real operator.
@@ -26,4 +26,4 @@ mod testbed;
 pub use phases::Phase;
 pub use rollout_floor::Plan;
 pub use run::{Beside, Options, Sweep, beside, measure, sweep, ways};
-pub use testbed::{Size, World};
+pub use testbed::{Size, Testbed};

@@ -1,4 +1,4 @@
-//! What the bench itself sees of the objects: one watch of each kind.
+//! The bench's own caches of the objects: one watch of each kind.
 
 use std::collections::BTreeMap;
 
@@ -11,23 +11,23 @@ use serde::Deserialize;
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
-/// What a watch has shown so far, for as long as this lives.
+/// The objects that a watch has delivered; the watch ends when this is dropped.
 #[derive(Debug)]
-pub(super) struct Seen<T> {
+pub(super) struct Observed<T> {
     state: watch::Receiver<T>,
     following: AbortHandle,
 }
 
-impl<T> Drop for Seen<T> {
+impl<T> Drop for Observed<T> {
     fn drop(&mut self) {
         self.following.abort();
     }
 }
 
-impl<T> Seen<T> {
-    /// Waits until what was seen is so.
+impl<T> Observed<T> {
+    /// Waits until `holds` is true of the observed objects.
     pub(super) async fn until(&self, mut holds: impl FnMut(&T) -> bool) {
-        // The sender lives as long as this.
+        // The sender exists as long as this.
         let _ = self.state.clone().wait_for(|state| holds(state)).await;
     }
 
@@ -40,12 +40,12 @@ impl<T> Seen<T> {
 #[derive(Debug, Default)]
 pub(super) struct Profiles {
     statuses: BTreeMap<String, (Option<i64>, SeccompProfileStatus)>,
-    /// Events so far, those of lists aside.
+    /// Events so far, without those of lists.
     pub(super) events: u64,
 }
 
 impl Profiles {
-    pub(super) fn follow(client: Client) -> Seen<Self> {
+    pub(super) fn follow(client: Client) -> Observed<Self> {
         follow(client, |seen: &mut Self, event: Event<Untrusted<SeccompProfile>>| match event {
             Event::Init => seen.statuses.clear(),
             Event::InitDone => {}
@@ -103,12 +103,12 @@ fn is_ready(condition: &k8s_openapi::apimachinery::pkg::apis::meta::v1::Conditio
     condition.type_ == conditions::READY && condition.status == "True"
 }
 
-/// The nodes' reports, no more of each than the bench asks for.
+/// The nodes' reports: only the fields that the bench needs.
 #[derive(Debug, Default)]
 pub(super) struct Reports(BTreeMap<String, (Option<usize>, Option<String>)>);
 
 impl Reports {
-    pub(super) fn follow(client: Client) -> Seen<Self> {
+    pub(super) fn follow(client: Client) -> Observed<Self> {
         follow(client, |seen: &mut Self, event: Event<Report>| match event {
             Event::Init => seen.0.clear(),
             Event::InitDone => {}
@@ -135,7 +135,11 @@ impl Reports {
     }
 
     /// Whether the condition of each of these nodes is this.
-    pub(super) fn all_say<'a>(&self, mut nodes: impl Iterator<Item = &'a String>, ready: &str) -> bool {
+    pub(super) fn all_have_condition<'a>(
+        &self,
+        mut nodes: impl Iterator<Item = &'a String>,
+        ready: &str,
+    ) -> bool {
         nodes.all(|node| self.0.get(node).is_some_and(|(_, said)| said.as_deref() == Some(ready)))
     }
 }
@@ -151,7 +155,7 @@ struct Report {
 struct ReportStatus {
     report: Option<FileCount>,
     #[serde(default)]
-    conditions: Vec<Said>,
+    conditions: Vec<ReportCondition>,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -161,7 +165,7 @@ struct FileCount {
 }
 
 #[derive(Debug, Clone, Deserialize)]
-struct Said {
+struct ReportCondition {
     #[serde(rename = "type")]
     kind: String,
     status: String,
@@ -169,7 +173,7 @@ struct Said {
 
 api::watched_as!(Report, NodeProfileStatus);
 
-fn follow<T, K>(client: Client, take: impl Fn(&mut T, Event<K>) + Send + 'static) -> Seen<T>
+fn follow<T, K>(client: Client, take: impl Fn(&mut T, Event<K>) + Send + 'static) -> Observed<T>
 where
     T: Default + Send + Sync + 'static,
     K: kube::Resource<DynamicType = ()>
@@ -190,5 +194,5 @@ where
         }
     })
     .abort_handle();
-    Seen { state, following }
+    Observed { state, following }
 }

@@ -1,4 +1,4 @@
-//! What happens to the cluster while it is measured.
+//! The phases that are measured.
 
 use std::time::{Duration, Instant};
 
@@ -7,10 +7,10 @@ use serde::{Deserialize, Serialize};
 
 use super::meter::{Meter, Sample};
 use super::observed::Reports;
-use super::testbed::World;
+use super::testbed::Testbed;
 use crate::BenchError;
 
-/// What can happen. They come in this order, each on what the one before it left.
+/// A phase. They run in this order, each on the state that the previous one left.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Phase {
@@ -18,7 +18,7 @@ pub enum Phase {
     Rollout,
     /// The same with new contents of the profiles that are there.
     Update,
-    /// The operator ends and another starts, until it knows everything.
+    /// The operator ends and another starts, until its caches are complete.
     RestartOperator,
     /// All agents end and start at once, until each has the list of profiles on its disk.
     RestartAgents,
@@ -64,146 +64,147 @@ impl Phase {
         }
     }
 
-    /// Lets it happen, and says what it took.
+    /// Runs it, and returns the measures.
     ///
     /// # Errors
-    /// It does not come about, or leaves a file that is wrong.
-    pub async fn perform(self, world: &mut World, rest: Duration) -> Result<Sample, BenchError> {
+    /// It fails, or leaves a file that is wrong.
+    pub async fn perform(self, testbed: &mut Testbed, rest: Duration) -> Result<Sample, BenchError> {
         match self {
-            Self::Rollout | Self::Update => roll_out(world).await,
-            Self::RestartOperator => restart_operator(world).await,
-            Self::RestartAgents => restart_agents(world).await,
-            Self::FirstReport => first_report(world).await,
-            Self::Join => join(world).await,
-            Self::NotReady => lose_and_find(world).await,
+            Self::Rollout | Self::Update => roll_out(testbed).await,
+            Self::RestartOperator => restart_operator(testbed).await,
+            Self::RestartAgents => restart_agents(testbed).await,
+            Self::FirstReport => first_report(testbed).await,
+            Self::Join => join(testbed).await,
+            Self::NotReady => lose_and_find(testbed).await,
             Self::Rest => {
-                let meter = Meter::start(world)?;
+                let meter = Meter::start(testbed)?;
                 tokio::time::sleep(rest).await;
-                meter.stop_now(world, rest).await
+                meter.stop_now(testbed, rest).await
             }
-            Self::Delete => delete(world).await,
+            Self::Delete => delete(testbed).await,
         }
     }
 }
 
-async fn roll_out(world: &mut World) -> Result<Sample, BenchError> {
-    let meter = Meter::start(world)?;
+async fn roll_out(testbed: &mut Testbed) -> Result<Sample, BenchError> {
+    let meter = Meter::start(testbed)?;
     let start = Instant::now();
-    world.renew_contents();
-    world.apply_all().await?;
-    let hashes = world.hashes()?;
-    let ready = world.profiles().until(|profiles| profiles.all_ready(&hashes));
-    World::within("every profile being Ready", ready).await?;
+    testbed.renew_contents();
+    testbed.apply_all().await?;
+    let hashes = testbed.hashes()?;
+    let ready = testbed.profiles().until(|profiles| profiles.all_ready(&hashes));
+    Testbed::within("every profile being Ready", ready).await?;
     let wall = start.elapsed();
-    // Not later: Ready means bytes, and nobody waits for them here.
-    world.expect_files(world.nodes())?;
-    meter.stop(world, wall).await
+    // At once: Ready means that the files are right, so no wait is needed.
+    testbed.expect_files(testbed.nodes())?;
+    meter.stop(testbed, wall).await
 }
 
-async fn delete(world: &mut World) -> Result<Sample, BenchError> {
-    let meter = Meter::start(world)?;
+async fn delete(testbed: &mut Testbed) -> Result<Sample, BenchError> {
+    let meter = Meter::start(testbed)?;
     let start = Instant::now();
-    world.delete_all().await?;
-    World::within("every profile being gone", world.profiles().until(|profiles| profiles.none())).await?;
+    testbed.delete_all().await?;
+    Testbed::within("every profile being gone", testbed.profiles().until(|profiles| profiles.none())).await?;
     let wall = start.elapsed();
-    world.expect_files(world.nodes())?;
-    meter.stop(world, wall).await
+    testbed.expect_files(testbed.nodes())?;
+    meter.stop(testbed, wall).await
 }
 
-async fn restart_operator(world: &mut World) -> Result<Sample, BenchError> {
-    let meter = Meter::start(world)?;
-    world.stop_operator()?;
+async fn restart_operator(testbed: &mut Testbed) -> Result<Sample, BenchError> {
+    let meter = Meter::start(testbed)?;
+    testbed.stop_operator()?;
     let start = Instant::now();
-    world.start_operator()?;
-    world.operator_ready().await?;
-    meter.stop(world, start.elapsed()).await
+    testbed.start_operator()?;
+    testbed.operator_ready().await?;
+    meter.stop(testbed, start.elapsed()).await
 }
 
-async fn restart_agents(world: &mut World) -> Result<Sample, BenchError> {
-    let meter = Meter::start(world)?;
-    world.agents_mut().stop_all().await?;
-    let nodes = world.nodes().to_vec();
-    let wall = start_agents(world, &nodes).await?;
-    meter.stop(world, wall).await
+async fn restart_agents(testbed: &mut Testbed) -> Result<Sample, BenchError> {
+    let meter = Meter::start(testbed)?;
+    testbed.agents_mut().stop_all().await?;
+    let nodes = testbed.nodes().to_vec();
+    let wall = start_agents(testbed, &nodes).await?;
+    meter.stop(testbed, wall).await
 }
 
 /// Starts the agents of `nodes` at once; how long it takes until each has the list on its disk.
-pub(super) async fn start_agents(world: &mut World, nodes: &[String]) -> Result<Duration, BenchError> {
+pub(super) async fn start_agents(testbed: &mut Testbed, nodes: &[String]) -> Result<Duration, BenchError> {
     let start = Instant::now();
     for node in nodes {
-        world.agents_mut().start(node).await?;
+        testbed.agents_mut().start(node).await?;
     }
-    let agents = world.agents();
+    let agents = testbed.agents();
     let listed = async {
         while agents.starting().next().is_some() {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };
-    World::within("every agent's list", listed).await?;
+    Testbed::within("every agent's list", listed).await?;
     agents.expect_running()?;
     Ok(start.elapsed())
 }
 
-async fn first_report(world: &mut World) -> Result<Sample, BenchError> {
+async fn first_report(testbed: &mut Testbed) -> Result<Sample, BenchError> {
     let node = ["first-report".to_owned()];
-    let reports = Reports::follow(world.session().client.clone());
-    world.agents_mut().register(&node[0]).await?;
-    // On a cluster, too, it is there before the agent's image has been pulled.
-    World::within("the node's object", reports.until(|reports| reports.exist(node.iter()))).await?;
-    let meter = Meter::start(world)?;
+    let reports = Reports::follow(testbed.session().client.clone());
+    testbed.agents_mut().register(&node[0]).await?;
+    // On a cluster, too, it exists before the agent's image has been pulled.
+    Testbed::within("the node's object", reports.until(|reports| reports.exist(node.iter()))).await?;
+    let meter = Meter::start(testbed)?;
     let start = Instant::now();
-    world.agents_mut().start(&node[0]).await?;
-    let files = world.profile_count();
-    World::within("its report", reports.until(|reports| reports.all_hold(node.iter(), files))).await?;
-    let sample = meter.stop_now(world, start.elapsed()).await?;
-    leave(world, &node).await?;
+    testbed.agents_mut().start(&node[0]).await?;
+    let files = testbed.profile_count();
+    Testbed::within("its report", reports.until(|reports| reports.all_hold(node.iter(), files))).await?;
+    let sample = meter.stop_now(testbed, start.elapsed()).await?;
+    leave(testbed, &node).await?;
     Ok(sample)
 }
 
-async fn join(world: &mut World) -> Result<Sample, BenchError> {
-    let count = world.nodes().len().div_ceil(10);
+async fn join(testbed: &mut Testbed) -> Result<Sample, BenchError> {
+    let count = testbed.nodes().len().div_ceil(10);
     let joining: Vec<_> = (0..count).map(|number| format!("joins-{number:05}")).collect();
-    let reports = Reports::follow(world.session().client.clone());
-    let meter = Meter::start(world)?;
+    let reports = Reports::follow(testbed.session().client.clone());
+    let meter = Meter::start(testbed)?;
     let start = Instant::now();
-    world.agents_mut().join_all(&joining).await?;
-    let files = world.profile_count();
-    World::within("their reports", reports.until(|reports| reports.all_hold(joining.iter(), files))).await?;
+    testbed.agents_mut().join_all(&joining).await?;
+    let files = testbed.profile_count();
+    Testbed::within("their reports", reports.until(|reports| reports.all_hold(joining.iter(), files)))
+        .await?;
     let wall = start.elapsed();
-    world.expect_files(&joining)?;
-    all_count(world, world.nodes().len() + count, 0).await?;
-    let sample = meter.stop(world, wall).await?;
-    leave(world, &joining).await?;
+    testbed.expect_files(&joining)?;
+    all_count(testbed, testbed.nodes().len() + count, 0).await?;
+    let sample = meter.stop(testbed, wall).await?;
+    leave(testbed, &joining).await?;
     Ok(sample)
 }
 
-async fn lose_and_find(world: &mut World) -> Result<Sample, BenchError> {
-    let all = world.nodes().len();
-    let lost = world.nodes()[..all.div_ceil(10)].to_vec();
-    let reports = Reports::follow(world.session().client.clone());
-    let meter = Meter::start(world)?;
+async fn lose_and_find(testbed: &mut Testbed) -> Result<Sample, BenchError> {
+    let all = testbed.nodes().len();
+    let lost = testbed.nodes()[..all.div_ceil(10)].to_vec();
+    let reports = Reports::follow(testbed.session().client.clone());
+    let meter = Meter::start(testbed)?;
     let start = Instant::now();
     for (reachable, unreachable, said) in [(false, lost.len(), "Unknown"), (true, 0, "True")] {
         for node in &lost {
-            world.agents().call(node, reachable).await?;
+            testbed.agents().set_ready(node, reachable).await?;
         }
-        let told = reports.until(|reports| reports.all_say(lost.iter(), said));
-        World::within("the nodes' conditions", told).await?;
-        all_count(world, all, unreachable).await?;
+        let told = reports.until(|reports| reports.all_have_condition(lost.iter(), said));
+        Testbed::within("the nodes' conditions", told).await?;
+        all_count(testbed, all, unreachable).await?;
     }
-    meter.stop(world, start.elapsed()).await
+    meter.stop(testbed, start.elapsed()).await
 }
 
 /// Removes nodes, and waits until no status counts them.
-async fn leave(world: &mut World, nodes: &[String]) -> Result<(), BenchError> {
+async fn leave(testbed: &mut Testbed, nodes: &[String]) -> Result<(), BenchError> {
     for node in nodes {
-        world.agents_mut().leave(node).await?;
+        testbed.agents_mut().remove(node).await?;
     }
-    all_count(world, world.nodes().len(), 0).await
+    all_count(testbed, testbed.nodes().len(), 0).await
 }
 
-/// Waits until every status counts so many nodes. In a large cluster a settled profile says so once a minute.
-async fn all_count(world: &World, desired: usize, unreachable: usize) -> Result<(), BenchError> {
-    let counted = world.profiles().until(|profiles| profiles.all_count(desired, unreachable));
-    World::within("the counts in every status", counted).await
+/// Waits until every status counts so many nodes. In a large cluster the counts of a Ready profile are written once a minute.
+async fn all_count(testbed: &Testbed, desired: usize, unreachable: usize) -> Result<(), BenchError> {
+    let counted = testbed.profiles().until(|profiles| profiles.all_count(desired, unreachable));
+    Testbed::within("the counts in every status", counted).await
 }

@@ -1,9 +1,9 @@
-//! The floor of a rollout: what the API server and one client a node take for its traffic alone.
+//! The floor of a rollout: the time that the API server and one client per node take for its traffic alone.
 //!
-//! N [bare watchers](super::bare_watchers) take the places of the agents. They see objects of the same size, with as many events a
-//! profile as the real rollout caused, and answer with one server-side-apply patch of a report of the same size. Nobody
-//! judges. What the operator writes in a real rollout comes from the driver: all but each profile's last status at once,
-//! and that, which says Ready, when every answer is in. Time ends when every watcher has had every event.
+//! N [bare watchers](super::bare_watchers) replace the agents. They receive objects of the same size, with as many events a
+//! profile as the real rollout caused, and answer with one server-side-apply patch of a report of the same size. No
+//! operator reconciles. What it writes in a real rollout comes from the driver: all but each profile's last status at once,
+//! and the last one, which is Ready, after every answer. The time ends when every watcher has received every event.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,10 +18,10 @@ use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-use super::bare_watchers::{self, Watcher, Way};
+use super::bare_watchers::{self, ClientVariant, Watcher};
 use super::meter::Meter;
 use super::result::Sample;
-use super::testbed::World;
+use super::testbed::Testbed;
 use crate::BenchError;
 use crate::session::Session;
 
@@ -29,7 +29,7 @@ use crate::session::Session;
 /// longer.
 const AT_ONCE: usize = 4;
 
-/// What a real rollout was like.
+/// The measures of a real rollout.
 #[derive(Debug, Clone)]
 pub struct Plan {
     /// Events a profile.
@@ -41,17 +41,17 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// What the last rollout of `world` was like.
+    /// The measures of the last rollout of `testbed`.
     ///
     /// # Errors
     /// There is no report or no status.
-    pub async fn of(world: &World, rollout: &Sample) -> Result<Self, BenchError> {
+    pub async fn of(testbed: &Testbed, rollout: &Sample) -> Result<Self, BenchError> {
         let missing = || BenchError::TooLate("a report and a status to take as a pattern".to_owned());
-        let reports = Api::<Untrusted<NodeProfileStatus>>::all(world.session().client.clone());
-        let node = world.nodes().first().ok_or_else(missing)?;
+        let reports = Api::<Untrusted<NodeProfileStatus>>::all(testbed.session().client.clone());
+        let node = testbed.nodes().first().ok_or_else(missing)?;
         let report = reports.get(node).await?.status.get("report").cloned().ok_or_else(missing)?;
-        let status = world.profiles().now(super::observed::Profiles::example).ok_or_else(missing)?;
-        Ok(Self { events: rollout.events.div_ceil(world.profile_count() as u64), report, status })
+        let status = testbed.profiles().now(super::observed::Profiles::example).ok_or_else(missing)?;
+        Ok(Self { events: rollout.events.div_ceil(testbed.profile_count() as u64), report, status })
     }
 
     /// A report of these profiles, by name and hash.
@@ -61,7 +61,7 @@ impl Plan {
         report
     }
 
-    /// A report of the same size that is another one each round: what changes nothing is not stored.
+    /// A report of the same size that differs in each round: the API server does not store a write that changes nothing.
     fn report(&self, round: usize) -> Value {
         let mut report = self.report.clone();
         if let Some(files) = report.get_mut("files").and_then(Value::as_object_mut) {
@@ -76,13 +76,13 @@ impl Plan {
 /// # Errors
 /// The API server refuses, or a watch ends early.
 pub(super) async fn measure(
-    world: &mut World,
+    testbed: &mut Testbed,
     plan: &Plan,
-    way: Way,
+    variant: ClientVariant,
     round: usize,
 ) -> Result<Sample, BenchError> {
-    let profiles = world.new_contents();
-    let connected = bare_watchers::connect_all(world, world.nodes(), way).await?;
+    let profiles = testbed.new_contents();
+    let connected = bare_watchers::connect_all(testbed, testbed.nodes(), variant).await?;
     let answered = Arc::new(Semaphore::new(0));
     let task = Arc::new(Task {
         profiles: profiles.len(),
@@ -91,30 +91,30 @@ pub(super) async fn measure(
         answered: answered.clone(),
     });
 
-    let meter = Meter::start(world)?;
+    let meter = Meter::start(testbed)?;
     let start = Instant::now();
     let nodes = u32::try_from(connected.len()).unwrap_or(u32::MAX);
     let mut watchers = JoinSet::new();
     for watcher in connected {
         watchers.spawn(watch(watcher, task.clone()));
     }
-    let session = world.session();
+    let session = testbed.session();
     let write = async {
         let first =
             futures::stream::iter(&profiles).map(|(name, contents)| write(session, plan, name, contents));
         first.buffer_unordered(AT_ONCE).try_collect::<()>().await?;
-        // Nobody closes it.
+        // The semaphore is never closed.
         let _all = answered.acquire_many(nodes).await;
         let last =
             futures::stream::iter(&profiles).map(|(name, _)| write_status(session, plan, name, plan.events));
         last.buffer_unordered(AT_ONCE).try_collect::<()>().await
     };
     let read = bare_watchers::all_ended(&mut watchers);
-    World::within("the floor", futures::future::try_join(write, read)).await??;
-    meter.stop(world, start.elapsed()).await
+    Testbed::within("the floor", futures::future::try_join(write, read)).await??;
+    meter.stop(testbed, start.elapsed()).await
 }
 
-/// What happens to one profile at first: it is applied, and its status changes until one event is left.
+/// Applies one profile and changes its status until one event is left.
 async fn write(session: &Session, plan: &Plan, name: &str, contents: &Arc<Value>) -> Result<(), BenchError> {
     session.apply(name, contents).await?;
     for event in 2..plan.events {
@@ -123,7 +123,7 @@ async fn write(session: &Session, plan: &Plan, name: &str, contents: &Arc<Value>
     Ok(())
 }
 
-/// Writes a status that is another one for each number.
+/// Writes a status that differs for each number.
 async fn write_status(session: &Session, plan: &Plan, name: &str, event: u64) -> Result<(), BenchError> {
     let status = SeccompProfileStatus { ready: Some(format!("{event}/{event}")), ..plan.status.clone() };
     let patch = Patch::Merge(json!({ "status": status }));
@@ -131,7 +131,7 @@ async fn write_status(session: &Session, plan: &Plan, name: &str, event: u64) ->
     Ok(())
 }
 
-/// What a bare watcher is to do.
+/// The work of a bare watcher.
 #[derive(Debug)]
 struct Task {
     profiles: usize,
@@ -141,7 +141,7 @@ struct Task {
     answered: Arc<Semaphore>,
 }
 
-/// Sees every event, and answers once it has seen every profile.
+/// Receives every event, and answers once it has received every profile.
 async fn watch(mut watcher: Watcher, task: Arc<Task>) -> Result<(), BenchError> {
     let mut events = 0;
     while watcher.seen() < task.profiles {

@@ -9,12 +9,12 @@ use xtask::files;
 use xtask::step::note;
 use xtask::workspace::repository;
 
-use super::bare_watchers::Way;
+use super::bare_watchers::ClientVariant;
 use super::observed::Reports;
 use super::phases::{self, Phase};
 use super::result::{Figures, Sample};
 use super::rollout_floor::{self, Plan};
-use super::testbed::{Size, World};
+use super::testbed::{Size, Testbed};
 use super::{bars, plot, separate_processors, table};
 use crate::BenchError;
 use crate::api_server::build_operator;
@@ -101,19 +101,24 @@ pub async fn sweep(sweep: &Sweep) -> Result<(), BenchError> {
 /// Something fails.
 pub async fn ways(nodes: usize, options: &Options) -> Result<(), BenchError> {
     let size = Size { nodes, profiles: options.profiles, bytes: options.bytes, pods: options.pods };
-    let mut world = World::start(size, options.operator()?).await?;
-    let rollout = Phase::Rollout.perform(&mut world, Duration::ZERO).await?;
-    let plan = Plan::of(&world, &rollout).await?;
-    Phase::Delete.perform(&mut world, Duration::ZERO).await?;
-    world.stop_operator()?;
-    world.agents_mut().stop_all().await?;
+    let mut testbed = Testbed::start(size, options.operator()?).await?;
+    let rollout = Phase::Rollout.perform(&mut testbed, Duration::ZERO).await?;
+    let plan = Plan::of(&testbed, &rollout).await?;
+    Phase::Delete.perform(&mut testbed, Duration::ZERO).await?;
+    testbed.stop_operator()?;
+    testbed.agents_mut().stop_all().await?;
     let mut samples = BTreeMap::<_, Vec<_>>::new();
     for round in 0..=options.rounds {
-        for (index, (name, way)) in Way::ALL.into_iter().enumerate() {
-            let sample =
-                rollout_floor::measure(&mut world, &plan, way, Way::ALL.len() * round + index).await?;
+        for (index, (name, variant)) in ClientVariant::ALL.into_iter().enumerate() {
+            let sample = rollout_floor::measure(
+                &mut testbed,
+                &plan,
+                variant,
+                ClientVariant::ALL.len() * round + index,
+            )
+            .await?;
             say(name, &sample);
-            world.session().clear().await?;
+            testbed.session().clear().await?;
             // The first is not warm.
             if round > 0 {
                 samples.entry(name).or_default().push(sample);
@@ -137,7 +142,7 @@ fn judged(all: &[Figures]) -> Result<(), BenchError> {
 
 async fn figures(nodes: usize, options: &Options) -> Result<Figures, BenchError> {
     let size = Size { nodes, profiles: options.profiles, bytes: options.bytes, pods: options.pods };
-    let mut world = World::start(size, options.operator()?).await?;
+    let mut testbed = Testbed::start(size, options.operator()?).await?;
     let mut figures = Figures {
         nodes,
         profiles: options.profiles,
@@ -151,10 +156,10 @@ async fn figures(nodes: usize, options: &Options) -> Result<Figures, BenchError>
         // Agents that are new do not know how many nodes there are before a first rollout.
         note("a round that does not count");
         for phase in [Phase::Rollout, Phase::Update, Phase::Delete] {
-            phase.perform(&mut world, Duration::ZERO).await?;
+            phase.perform(&mut testbed, Duration::ZERO).await?;
         }
         note(format_args!("round {round} of {}", options.rounds));
-        Round { options, number: round, world: &mut world, figures: &mut figures }.perform().await?;
+        Round { options, number: round, testbed: &mut testbed, figures: &mut figures }.perform().await?;
         let json =
             serde_json::to_string_pretty(&figures).map_err(|error| BenchError::TooLate(error.to_string()))?;
         write(&path, &json)?;
@@ -177,7 +182,7 @@ fn write(path: &Path, text: &str) -> Result<(), BenchError> {
 struct Round<'a> {
     options: &'a Options,
     number: usize,
-    world: &'a mut World,
+    testbed: &'a mut Testbed,
     figures: &'a mut Figures,
 }
 
@@ -188,11 +193,11 @@ impl Round<'_> {
             if !self.wants(phase) {
                 continue;
             }
-            let sample = phase.perform(self.world, Duration::from_secs(self.options.rest)).await?;
+            let sample = phase.perform(self.testbed, Duration::from_secs(self.options.rest)).await?;
             say(phase.name(), &sample);
             if [Phase::Rollout, Phase::Update].contains(&phase) {
-                self.figures.stored = self.world.stored().await?;
-                plans.insert(phase, Plan::of(self.world, &sample).await?);
+                self.figures.stored = self.testbed.stored().await?;
+                plans.insert(phase, Plan::of(self.testbed, &sample).await?);
             }
             self.figures.phases.entry(phase).or_default().push(sample);
         }
@@ -211,7 +216,7 @@ impl Round<'_> {
 
     /// Agents and operator run before and after it.
     async fn floor(&mut self, plans: &BTreeMap<Phase, Plan>) -> Result<(), BenchError> {
-        let Beside { floors, elsewhere } = beside(self.world, plans, self.number).await?;
+        let Beside { floors, elsewhere } = beside(self.testbed, plans, self.number).await?;
         for (phase, floor) in floors {
             self.figures.floors.entry(phase).or_default().push(floor);
         }
@@ -219,13 +224,13 @@ impl Round<'_> {
         if self.number == self.options.rounds {
             return Ok(());
         }
-        self.world.start_operator()?;
-        self.world.operator_ready().await?;
-        let nodes = self.world.nodes().to_vec();
-        phases::start_agents(self.world, &nodes).await?;
-        let reports = Reports::follow(self.world.session().client.clone());
-        let right = reports.until(|reports| reports.all_hold(self.world.nodes().iter(), 0));
-        World::within("every report being right again", right).await
+        self.testbed.start_operator()?;
+        self.testbed.operator_ready().await?;
+        let nodes = self.testbed.nodes().to_vec();
+        phases::start_agents(self.testbed, &nodes).await?;
+        let reports = Reports::follow(self.testbed.session().client.clone());
+        let right = reports.until(|reports| reports.all_hold(self.testbed.nodes().iter(), 0));
+        Testbed::within("every report being right again", right).await
     }
 }
 
@@ -243,23 +248,24 @@ pub struct Beside {
 /// # Errors
 /// It does not come about.
 pub async fn beside(
-    world: &mut World,
+    testbed: &mut Testbed,
     plans: &BTreeMap<Phase, Plan>,
     round: usize,
 ) -> Result<Beside, BenchError> {
-    world.stop_operator()?;
-    world.agents_mut().stop_all().await?;
-    world.drop_all().await?;
+    testbed.stop_operator()?;
+    testbed.agents_mut().stop_all().await?;
+    testbed.delete_all_without_operator().await?;
     let mut floors = BTreeMap::new();
     for (index, (phase, plan)) in plans.iter().enumerate() {
-        let sample = rollout_floor::measure(world, plan, Way::default(), 2 * round + index).await?;
+        let sample =
+            rollout_floor::measure(testbed, plan, ClientVariant::default(), 2 * round + index).await?;
         say(&format!("floor of {}", phase.name()), &sample);
         floors.insert(*phase, sample);
     }
-    world.session().clear().await?;
+    testbed.session().clear().await?;
     let mut elsewhere = None;
     if let Some(plan) = plans.get(&Phase::Rollout) {
-        let sample = separate_processors::measure(world, plan).await?;
+        let sample = separate_processors::measure(testbed, plan).await?;
         say("rollout, agents elsewhere", &sample);
         elsewhere = Some(sample);
     }

@@ -1,10 +1,10 @@
-//! A rollout to agents that take their processor time elsewhere.
+//! A rollout to agents that do not share the API server's processors.
 //!
-//! In a cluster each agent has the processor of its own node. In the rollout that is measured first all of them share the
-//! API server's, so that its time is theirs as well. Here one node in ten has its agent; in the others' place stand
-//! [bare watchers](super::bare_watchers) that say what agents would say, when they would: the hash of each profile, once they have seen
-//! all and have heard nothing more for as long as an agent waits. The operator is the real one and cannot tell them apart.
-//! They know how many profiles come and never report twice; what agents do about that is in the first rollout.
+//! In a cluster each agent has the processor of its own node. In the rollout that is measured first, all of them share the
+//! API server's, so that its time includes theirs. Here one node in ten has its agent; the others are replaced by
+//! [bare watchers](super::bare_watchers) that report what agents would, at the same time: the hash of each profile, once they have received
+//! all and no further event for as long as an agent waits. The operator is the real one and cannot distinguish them.
+//! They expect a given number of profiles and never report twice; the first rollout includes the cost of the agents' own rule.
 
 use std::time::Instant;
 
@@ -14,60 +14,60 @@ use serde_json::Value;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use super::bare_watchers::{self, Watcher, Way};
+use super::bare_watchers::{self, ClientVariant, Watcher};
 use super::meter::Meter;
 use super::phases;
 use super::result::Sample;
 use super::rollout_floor::Plan;
-use super::testbed::World;
+use super::testbed::Testbed;
 use crate::BenchError;
 
-/// One of so many nodes has its agent.
+/// One in this many nodes has its agent.
 const ONE_IN: usize = 10;
 
 /// Rolls new contents of every profile out. Neither agents nor an operator run before or after it.
 ///
 /// # Errors
 /// A part does not start, or the rollout does not come about.
-pub(super) async fn measure(world: &mut World, plan: &Plan) -> Result<Sample, BenchError> {
-    world.start_operator()?;
-    world.operator_ready().await?;
-    let tens = || world.nodes().chunks(ONE_IN).filter_map(<[_]>::split_first);
+pub(super) async fn measure(testbed: &mut Testbed, plan: &Plan) -> Result<Sample, BenchError> {
+    testbed.start_operator()?;
+    testbed.operator_ready().await?;
+    let tens = || testbed.nodes().chunks(ONE_IN).filter_map(<[_]>::split_first);
     let with_agent: Vec<_> = tens().map(|(first, _)| first.clone()).collect();
     let without: Vec<_> = tens().flat_map(|(_, others)| others).cloned().collect();
-    phases::start_agents(world, &with_agent).await?;
-    let connected = bare_watchers::connect_all(world, &without, Way::default()).await?;
-    world.renew_contents();
-    let report = plan.report_of(&world.short_hashes()?);
+    phases::start_agents(testbed, &with_agent).await?;
+    let connected = bare_watchers::connect_all(testbed, &without, ClientVariant::default()).await?;
+    testbed.renew_contents();
+    let report = plan.report_of(&testbed.short_hashes()?);
 
-    let meter = Meter::start(world)?;
+    let meter = Meter::start(testbed)?;
     let start = Instant::now();
     let (mut watchers, any) = (JoinSet::new(), !connected.is_empty());
-    let (nodes, profiles) = (world.nodes().len() as u64, world.profile_count());
+    let (nodes, profiles) = (testbed.nodes().len() as u64, testbed.profile_count());
     for watcher in connected {
         watchers.spawn(stand_in(watcher, nodes, profiles, report.clone()));
     }
-    world.apply_all().await?;
-    let hashes = world.hashes()?;
+    testbed.apply_all().await?;
+    let hashes = testbed.hashes()?;
     let rolled_out = async {
         tokio::select! {
-            () = world.profiles().until(|profiles| profiles.all_ready(&hashes)) => Ok(()),
-            // They go on for ever, so that one that ends has failed.
+            () = testbed.profiles().until(|profiles| profiles.all_ready(&hashes)) => Ok(()),
+            // They never end, so one that ends has failed.
             failed = bare_watchers::all_ended(&mut watchers), if any => failed,
         }
     };
-    World::within("every profile being Ready", rolled_out).await??;
+    Testbed::within("every profile being Ready", rolled_out).await??;
     let wall = start.elapsed();
-    world.expect_files(&with_agent)?;
-    let sample = meter.stop(world, wall).await?;
+    testbed.expect_files(&with_agent)?;
+    let sample = meter.stop(testbed, wall).await?;
     watchers.shutdown().await;
-    world.stop_operator()?;
-    world.agents_mut().stop_all().await?;
-    world.drop_all().await?;
+    testbed.stop_operator()?;
+    testbed.agents_mut().stop_all().await?;
+    testbed.delete_all_without_operator().await?;
     Ok(sample)
 }
 
-/// Sees every profile, hears until nothing more comes, and reports; then goes on watching.
+/// Receives every profile, waits until no further event comes, and reports; then it continues to watch.
 async fn stand_in(
     mut watcher: Watcher,
     nodes: u64,

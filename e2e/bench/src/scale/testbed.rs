@@ -1,4 +1,4 @@
-//! Everything that is measured: the API server, the agents, the operator, the profiles.
+//! The system that is measured: the API server, the agents, the operator, the profiles.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use xtask::step::note;
 
-use super::observed::{Profiles, Reports, Seen};
+use super::observed::{Observed, Profiles, Reports};
 use super::proc;
 use crate::BenchError;
 use crate::api_server::{
@@ -22,16 +22,16 @@ use crate::api_server::{
 };
 use crate::session::{Session, sized};
 
-/// How long anything may take before the measurement fails.
+/// How long a wait may take before the measurement fails.
 const LIMIT: Duration = Duration::from_secs(600);
 
-/// Requests of the admin under way at once.
+/// How many requests of the admin are sent at once.
 const AT_ONCE: usize = 16;
 
 /// An API server with many nodes, until this is dropped.
-pub struct World {
-    // First: it would complain of a server that is gone.
-    seen: Seen<Profiles>,
+pub struct Testbed {
+    // First: it would log errors about a server that has ended.
+    seen: Observed<Profiles>,
     server: ApiServer,
     session: Session,
     agents: Agents,
@@ -40,18 +40,18 @@ pub struct World {
     nodes: Vec<String>,
     profiles: usize,
     bytes: usize,
-    /// Makes each version's contents differ.
+    /// The number of the last contents, so that all differ.
     version: usize,
     /// The contents that are applied now.
     contents: Vec<(String, Arc<Value>)>,
     /// Processor seconds of operators that have ended.
     pub(super) operator_before: f64,
-    // Last: they must be there until the agents have gone.
+    // Last: the agents need them until they end.
     _limits: Limits,
     _disks: TempDir,
 }
 
-/// How large it is.
+/// The size of a testbed.
 #[derive(Debug, Clone, Copy)]
 pub struct Size {
     /// Nodes.
@@ -64,13 +64,13 @@ pub struct Size {
     pub pods: usize,
 }
 
-impl World {
+impl Testbed {
     /// Starts all of it, the operator `binary` included, and waits until every agent has reported.
     ///
     /// # Errors
     /// A part does not start.
     pub async fn start(size: Size, binary: PathBuf) -> Result<Self, BenchError> {
-        // A second call finds the first provider in place, which is as good.
+        // A second call finds the provider installed, which is fine.
         let _ = rustls::crypto::ring::default_provider().install_default();
         // A tenth more join later.
         let limits = Limits::raise(size.nodes + size.nodes / 10 + 1)?;
@@ -81,7 +81,7 @@ impl World {
             .tempdir_in("/dev/shm")
             .map_err(BenchError::io("/dev/shm"))?;
         let agents = Agents::new(server.config(Account::Admin, None).await?, admin.clone(), disks.path());
-        let mut world = Self {
+        let mut testbed = Self {
             session: Session::of(admin.clone()),
             agents,
             operator: None,
@@ -98,17 +98,17 @@ impl World {
             _disks: disks,
         };
         note(format_args!("{} nodes register", size.nodes));
-        world.agents.join_all(&world.nodes).await?;
+        testbed.agents.join_all(&testbed.nodes).await?;
         if size.pods > 0 {
             note(format_args!("{} pods", size.pods));
-            world.create_pods(size.pods).await?;
+            testbed.create_pods(size.pods).await?;
         }
-        world.start_operator()?;
-        world.operator_ready().await?;
+        testbed.start_operator()?;
+        testbed.operator_ready().await?;
         let reports = Reports::follow(admin);
-        let known = reports.until(|reports| reports.all_say(world.nodes.iter(), "True"));
-        World::within("every node's first report", known).await?;
-        Ok(world)
+        let known = reports.until(|reports| reports.all_have_condition(testbed.nodes.iter(), "True"));
+        Testbed::within("every node's first report", known).await?;
+        Ok(testbed)
     }
 
     pub(super) fn server(&self) -> &ApiServer {
@@ -124,8 +124,8 @@ impl World {
         &mut self.agents
     }
 
-    /// What is seen of the profiles.
-    pub(super) fn profiles(&self) -> &Seen<Profiles> {
+    /// The observed profiles.
+    pub(super) fn profiles(&self) -> &Observed<Profiles> {
         &self.seen
     }
 
@@ -138,7 +138,7 @@ impl World {
         &self.nodes
     }
 
-    /// How many profiles there are when there are any.
+    /// How many profiles are applied.
     pub(super) fn profile_count(&self) -> usize {
         self.profiles
     }
@@ -153,7 +153,7 @@ impl World {
         Ok(())
     }
 
-    /// Tells the operator to end, and returns when it has.
+    /// Stops the operator, and returns when it has ended.
     pub(super) fn stop_operator(&mut self) -> Result<(), BenchError> {
         if let Some(operator) = self.operator.take() {
             self.operator_before += proc::processor(operator.program.id())?;
@@ -162,7 +162,7 @@ impl World {
         Ok(())
     }
 
-    /// Waits until the operator knows everything.
+    /// Waits until the operator's caches are complete.
     pub(super) async fn operator_ready(&mut self) -> Result<(), BenchError> {
         let Some(operator) = &mut self.operator else { return Ok(()) };
         let url = format!("http://{}", operator.endpoint).parse();
@@ -184,7 +184,7 @@ impl World {
         }
     }
 
-    /// Makes new contents of every profile; they are other ones each time.
+    /// Makes new contents of every profile, different each time.
     pub(super) fn renew_contents(&mut self) {
         self.contents = self.new_contents();
     }
@@ -194,7 +194,7 @@ impl World {
         self.session.apply_all(self.contents.clone()).await
     }
 
-    /// Contents of every profile that have not been there before.
+    /// New contents of every profile, different each time.
     pub(super) fn new_contents(&mut self) -> Vec<(String, Arc<Value>)> {
         self.version += 1;
         let first = self.version * self.profiles;
@@ -214,8 +214,8 @@ impl World {
         Ok(())
     }
 
-    /// Deletes every profile while no operator runs that would let it go.
-    pub(super) async fn drop_all(&mut self) -> Result<(), BenchError> {
+    /// Deletes every profile while no operator runs that would remove the finalizers.
+    pub(super) async fn delete_all_without_operator(&mut self) -> Result<(), BenchError> {
         let patch = Patch::Merge(json!({ "metadata": { "finalizers": null } }));
         for (name, _) in std::mem::take(&mut self.contents) {
             self.session.profiles.patch_metadata(&name, &PatchParams::default(), &patch).await?;
@@ -233,7 +233,7 @@ impl World {
         self.canonical().map(|all| all.into_iter().map(|(name, it)| (name, it.hash().short())).collect())
     }
 
-    /// Fails unless every file of every one of `nodes` holds its bytes and nothing else is there.
+    /// Fails unless each of `nodes` has exactly the files of the profiles, with the right bytes.
     pub(super) fn expect_files(&self, nodes: &[String]) -> Result<(), BenchError> {
         let wanted = self.canonical()?;
         for node in nodes {
@@ -254,7 +254,7 @@ impl World {
         Ok(())
     }
 
-    /// What the profiles take in etcd, in bytes.
+    /// The size of the profiles in etcd, in bytes.
     pub(super) async fn stored(&self) -> Result<u64, BenchError> {
         let mut bytes = 0;
         for (name, _) in &self.contents {
@@ -281,7 +281,7 @@ impl World {
 
     /// Pods that run on all nodes in turn and use profiles; not the measured ones, whose deletion must not wait.
     async fn create_pods(&self, count: usize) -> Result<(), BenchError> {
-        // A cluster's controller makes it; without it no pod is admitted.
+        // In a cluster a controller creates it; without it no pod is admitted.
         let metadata = ObjectMeta { name: Some("default".to_owned()), ..ObjectMeta::default() };
         let account = ServiceAccount { metadata, ..ServiceAccount::default() };
         let client = &self.session.client;

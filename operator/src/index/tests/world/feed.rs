@@ -33,8 +33,8 @@ enum State {
 pub(super) trait AnyFeed {
     /// Brings the next event into the index, if there is one.
     fn next(&mut self, server: &Server, index: &mut Index, now: Timestamp) -> bool;
-    /// Begins again with a list. `noticed`: whether the operator sees a failure.
-    fn break_watch(&mut self, index: &mut Index, noticed: bool);
+    /// Begins again with a list. `reports_error`: whether the watch reports an error.
+    fn break_watch(&mut self, index: &mut Index, reports_error: bool);
     /// Brings the last few changes once more.
     fn rewind(&mut self, changes: usize);
     /// Whether a first list is complete.
@@ -81,8 +81,8 @@ impl<W: WatchedKind> AnyFeed for Feed<W> {
         true
     }
 
-    fn break_watch(&mut self, index: &mut Index, noticed: bool) {
-        if noticed {
+    fn break_watch(&mut self, index: &mut Index, reports_error: bool) {
+        if reports_error {
             interrupt::<W>(index);
         }
         self.state = State::Lost;

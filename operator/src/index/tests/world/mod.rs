@@ -61,7 +61,7 @@ impl World {
                 operator.reconcile(*most, server, *now);
             }
             Action::Answer => {
-                operator.answer();
+                operator.deliver_answer();
             }
             Action::FailNextWrite { takes_effect } => operator.next_write_fails = Some(*takes_effect),
             Action::Restart => *operator = Operator::new(),

@@ -16,8 +16,8 @@ use crate::queue::WorkQueue;
 use crate::selection::Selection;
 use crate::watch::{Nodes, Pods, Profiles, Reports};
 
-/// More keys than are due at once, unless a key requeues itself for ever.
-const ALL: usize = 1000;
+/// Stops a key that requeues itself for ever.
+const MAX_KEYS: usize = 1000;
 
 pub(super) struct Operator {
     pub(super) index: Index,
@@ -28,10 +28,10 @@ pub(super) struct Operator {
     retries: BTreeSet<WorkKey>,
     /// Answers that are under way. Their keys are still being reconciled.
     answers: VecDeque<Answer>,
-    /// Whether the next write fails, and if so, whether it takes effect nevertheless.
+    /// If the next write fails: whether it takes effect nevertheless.
     pub(super) next_write_fails: Option<bool>,
     complete: bool,
-    /// When each Node in the index was first seen, by uid. A Node is new again when a watch brings its predecessor once
+    /// When each Node in the index was first seen, by uid. When a watch replays its predecessor's event, its time starts
     /// more.
     pub(super) arrived: BTreeMap<String, Timestamp>,
 }
@@ -77,9 +77,9 @@ impl Operator {
         }
     }
 
-    /// Delivers one event of one kind.
+    /// Delivers an event, if there is one.
     pub(super) fn deliver(&mut self, kind: Kind, server: &Server, now: Timestamp) -> bool {
-        let brought = self.feeds[kind as usize].next(server, &mut self.index, now);
+        let delivered = self.feeds[kind as usize].next(server, &mut self.index, now);
         if !self.complete && self.feeds.iter().all(|feed| feed.has_listed()) {
             self.complete = true;
             self.index.queue_all();
@@ -87,11 +87,11 @@ impl Operator {
         let known = self.index.nodes.values().filter_map(|node| Some(node.object.as_ref()?.uid.clone()));
         self.arrived = known.map(|uid| (uid.clone(), *self.arrived.get(&uid).unwrap_or(&now))).collect();
         self.collect();
-        brought
+        delivered
     }
 
-    pub(super) fn break_watch(&mut self, kind: Kind, noticed: bool) {
-        self.feeds[kind as usize].break_watch(&mut self.index, noticed);
+    pub(super) fn break_watch(&mut self, kind: Kind, reports_error: bool) {
+        self.feeds[kind as usize].break_watch(&mut self.index, reports_error);
     }
 
     pub(super) fn rewind(&mut self, kind: Kind, changes: usize) {
@@ -104,7 +104,7 @@ impl Operator {
         }
     }
 
-    /// Reconciles the first few keys that are due.
+    /// Reconciles at most `most` due keys; `false` if none.
     pub(super) fn reconcile(&mut self, most: usize, server: &mut Server, now: Timestamp) -> bool {
         let mut keys = 0;
         while keys < most
@@ -161,7 +161,7 @@ impl Operator {
         let version = verdict.version.resource_version;
         let mut write =
             |change: &mut dyn FnMut(&mut Value)| server.change_version(Kind::Profile, name, &version, change);
-        let done = match verdict.operation {
+        let result = match verdict.operation {
             ProfileOperation::Nothing | ProfileOperation::Defer => Ok(AnswerContent::Nothing),
             ProfileOperation::ListPods => {
                 let facts = |pod: &Value| self.pods.facts(&serde_json::from_value(pod.clone()).unwrap());
@@ -196,7 +196,7 @@ impl Operator {
             })
             .map(|object| AnswerContent::Released(object, verdict.version.uid)),
         };
-        Some((done, verdict.requeue_at))
+        Some((result, verdict.requeue_at))
     }
 
     fn reconcile_node(
@@ -207,7 +207,7 @@ impl Operator {
     ) -> Option<(Result<AnswerContent, Refused>, Option<Timestamp>)> {
         self.index.pass_time(name, now);
         let verdict = self.index.judge_node(name, now)?;
-        let done = match verdict.operation {
+        let result = match verdict.operation {
             NodeOperation::Nothing => Ok(AnswerContent::Nothing),
             NodeOperation::CreateReport { owner } => {
                 let owners = json!([{ "apiVersion": "v1", "kind": "Node", "name": name, "uid": owner }]);
@@ -224,7 +224,7 @@ impl Operator {
                 })
                 .map(|object| AnswerContent::Report(object, UpdateSource::Answer)),
         };
-        Some((done, verdict.requeue_at))
+        Some((result, verdict.requeue_at))
     }
 
     fn reconcile_orphan(
@@ -234,15 +234,15 @@ impl Operator {
         now: Timestamp,
     ) -> Option<(Result<AnswerContent, Refused>, Option<Timestamp>)> {
         let verdict = self.index.judge_orphan(name, now)?;
-        let done = match verdict.operation {
+        let result = match verdict.operation {
             NodeOperation::DeleteReport { version } => delete_report(name, &version, server, now),
             _ => Ok(AnswerContent::Nothing),
         };
-        Some((done, verdict.requeue_at))
+        Some((result, verdict.requeue_at))
     }
 
     /// Delivers the answer to an earlier write.
-    pub(super) fn answer(&mut self) -> bool {
+    pub(super) fn deliver_answer(&mut self) -> bool {
         let Some(Answer { key, began, requeue_at, content }) = self.answers.pop_front() else { return false };
         let (WorkKey::Profile(name) | WorkKey::Node(name) | WorkKey::Orphan(name)) = &key;
         let profile = |index: &Index, object| {
@@ -286,8 +286,8 @@ impl Operator {
                     busy = true;
                 }
             }
-            busy |= self.answer();
-            busy |= self.reconcile(ALL, server, now);
+            busy |= self.deliver_answer();
+            busy |= self.reconcile(MAX_KEYS, server, now);
             if !busy {
                 return Ok(());
             }
@@ -295,23 +295,23 @@ impl Operator {
         Err(format!("the operator does not settle: {:?}", self.queue))
     }
 
-    /// Lets time pass until `to` and reconciles each key when it is due. `settling`: events and answers arrive at once.
+    /// Moves the clock to `to` and reconciles each key when it is due. `deliver_all`: events and answers arrive without
     pub(super) fn pass(
         &mut self,
         server: &mut Server,
         now: Timestamp,
         to: Timestamp,
-        settling: bool,
+        deliver_all: bool,
     ) -> Result<(), String> {
         let mut now = now;
         self.retry();
         for _ in 0..5000 {
             let Some(time) = self.queue.next_timer().filter(|time| *time <= to) else { return Ok(()) };
             now = now.max(time);
-            match settling {
+            match deliver_all {
                 true => self.settle(server, now)?,
                 false => {
-                    self.reconcile(ALL, server, now);
+                    self.reconcile(MAX_KEYS, server, now);
                 }
             }
         }
