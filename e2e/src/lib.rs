@@ -1,9 +1,9 @@
 //! The demo, and what the end-to-end tests share.
 //!
 //! [`view`] reads the profiles' objects and files, [`rendered`] is the chart as helm renders it, [`rights`] lists the
-//! what our accounts may ask, [`seccomp_agent`] answers for containers' calls, [`prometheus`] is Debian's, [`demo`] tells
-//! the profiles' whole life, and [`cli`] is the command. The cluster itself is the crate `cluster`, the API server without
-//! one lies in the crate `bench`. What the tests assert is not in here.
+//! requests that our accounts may send, [`seccomp_agent`] answers containers' calls, [`prometheus`] is Debian's,
+//! [`demo`] shows a profile's whole life, and [`cli`] is the command. The cluster itself is in the crate `cluster`, the
+//! API server without a cluster in the crate `bench`. The tests' assertions are not here.
 
 pub mod cli;
 pub mod demo;

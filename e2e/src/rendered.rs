@@ -25,8 +25,8 @@ pub enum RenderError {
     Yaml(#[from] serde_saphyr::Error),
 }
 
-/// Every object of the chart, including hooks, for the oldest supported Kubernetes. `more` are further arguments of helm,
-/// told, such as values.
+/// Every object of the chart, including hooks, for the oldest supported Kubernetes. `more` are further arguments of
+/// helm, such as values.
 ///
 /// # Errors
 /// helm refuses, with its message.

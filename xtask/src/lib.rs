@@ -1,9 +1,9 @@
 //! Generates files and packages, without a cluster: `cargo run -p xtask -- help`. The local cluster, the benchmarks and
-//! benchmarks and the end-to-end tests use what is made here, and its modules.
+//! the end-to-end tests use its results and its modules.
 //!
 //! [`programs`] builds Kubernetes and what it needs from Go modules, [`build_images`] our programs as container images
-//! and [`previous_release`] those of the release before, both with [`image`], which needs no build tool. [`chart`] checks the
-//! chart and makes its README, [`runtime_default`] writes the profile of that name as containerd has it.
+//! and [`previous_release`] those of the release before, both with [`image`], which needs no build tool. [`chart`]
+//! checks the chart and makes its README, [`runtime_default`] writes the profile of that name as containerd has it.
 //!
 //! Below them lie [`workspace`] (where this repository is, and cargo in it), [`command`] and [`files`] (programs and
 //! files with errors that say which), [`step`] and [`progress`] (what is under way), [`interrupt`] (an orderly end on

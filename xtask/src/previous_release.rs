@@ -16,8 +16,8 @@ use crate::image::ImageError;
 use crate::programs;
 use crate::workspace::{repository, target_directory};
 
-/// Counts as the previous release as long as nothing has been released: the last commit whose programs accepted only the
-/// words of their own version.
+/// Counts as the previous release as long as nothing has been released: the last commit whose programs accepted only
+/// the values of their own version.
 const FIRST: &str = "681ef5bdb1b878fabc2d5fd083315d01cc0f50b3";
 
 const PLUGIN: &str = "kubectl-seccomp";
@@ -93,8 +93,8 @@ impl PreviousRelease {
         self.extract()?;
         let built = compile_into(&self.source(), &target_directory(repository()), &["cli"])?;
 
-        // Renamed when complete, so that a killed build does not count. The next build of this commit's own programs replaces
-        // puts them in the place of these again.
+        // Renamed when complete, so that a killed build does not count. The next build of this commit's own programs
+        // replaces these again.
         let unfinished = self.directory.join("unfinished");
         files::create_dir(&unfinished)?;
         for name in PROGRAMS.map(|(name, _)| name).into_iter().chain([PLUGIN]) {

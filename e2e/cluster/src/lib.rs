@@ -8,9 +8,9 @@
 //! knows every path and name. There is one cluster a machine (`lock`), since the kernel's names are one
 //! a machine.
 //!
-//! [`doctor`] lists what the machine lacks. [`Running`] is a cluster that can be used, whoever runs it: this one, one of
-//! kind's ([`Kind`]) or somebody else's. [`wait`] asks for conditions with a deadline. The crate `xtask` makes the
-//! programs and the images.
+//! [`doctor`] lists what the machine lacks. [`Running`] is a cluster that can be used, whoever runs it: this one, one
+//! of kind's ([`Kind`]) or a foreign one. [`wait`] polls conditions with a limit. The crate `xtask` makes the programs
+//! and the images.
 
 mod cgroup;
 mod client;

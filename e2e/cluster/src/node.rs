@@ -167,7 +167,7 @@ impl Node {
     }
 
     /// Powers it off and removes its disk. The Node object stays, as it does in a real cluster until
-    /// somebody deletes it: [`Node::delete_object`].
+    /// an administrator deletes it: [`Node::delete_object`].
     ///
     /// # Errors
     /// When something on it does not die or cannot be removed.

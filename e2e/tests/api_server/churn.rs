@@ -21,7 +21,7 @@ struct Size {
     profiles: usize,
     duration: Duration,
     /// How soon after the last change everything must be right. At a thousand nodes an update of mere counts may wait
-    /// at a thousand nodes, and a profile that kept falling back is called Ready a minute later.
+    /// for a minute, and a profile that kept falling back becomes Ready a minute later.
     converge_limit: Duration,
 }
 

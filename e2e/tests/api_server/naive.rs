@@ -152,8 +152,8 @@ impl Objects {
         Ok(())
     }
 
-    /// Pods that need the file of a profile: they have not ended, and are not scheduled or are on an existing, reachable
-    /// answers.
+    /// Pods that need the file of a profile: they have not ended, and are not scheduled or are on an existing,
+    /// reachable node.
     fn live_pods(&self, profile: &str) -> usize {
         let path = format!("profiles/{profile}.json");
         let is_live = |pod: &&Value| {

@@ -1,5 +1,5 @@
-//! An API server that is unavailable, fails or loses its history: the files stay, no program retries in a tight loop, and changes arrive soon
-//! afterwards.
+//! An API server that is unavailable, fails or loses its history: the files stay, no program retries in a tight loop,
+//! and changes arrive soon afterwards.
 
 use std::fs;
 use std::path::PathBuf;
@@ -121,7 +121,7 @@ impl Scene {
     }
 
     /// Begins an outage: from now on files are polled and requests are counted. [`CHANGING`] may change on the nodes if
-    /// nodes if `changes` says so.
+    /// `changes` is true.
     fn begin(&self, changes: bool) -> Baseline {
         let mut files: Vec<_> = unchanging_profiles()
             .iter()
@@ -148,7 +148,7 @@ impl Scene {
     }
 
     /// Checks at the end of an outage that nothing crashed, no file changed, and no program sent more requests than the
-    /// allows.
+    /// back-off allows.
     fn end(&mut self, before: Baseline) {
         self.operator.program.expect_running().unwrap();
         let took = before.start.elapsed();
@@ -189,7 +189,8 @@ impl Scene {
         self.environment.apply(CHANGING, &contents(self.number)).await;
     }
 
-    /// Waits until the change is on every disk and in the status, for [`CONVERGENCE_LIMIT`] at most, and prints the time.
+    /// Waits until the change is on every disk and in the status, for [`CONVERGENCE_LIMIT`] at most, and prints the
+    /// time.
     async fn wait_converged(&self) {
         let start = Instant::now();
         let wanted = bytes_of(&contents(self.number));

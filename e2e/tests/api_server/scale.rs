@@ -1,5 +1,5 @@
-//! The measurement of many nodes at a small size: this test asserts what must be true at any size; what depends on the machine is in
-//! `make bench`.
+//! The measurement of many nodes at a small size: this test asserts what must be true at any size; what depends on the
+//! machine is in `make bench`.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

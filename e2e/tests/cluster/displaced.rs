@@ -1,5 +1,5 @@
-//! The directory itself is removed or replaced while the agent runs. Its container keeps the directory that was mounted when
-//! it started, so it must end: the kubelet starts another container, which mounts the present directory.
+//! The directory itself is removed or replaced while the agent runs. Its container keeps the directory that was mounted
+//! when it started, so it must end: the kubelet starts another container, which mounts the present directory.
 
 use std::fs;
 use std::path::Path;

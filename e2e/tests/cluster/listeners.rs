@@ -1,5 +1,5 @@
-//! Profiles that name a listener: an agent answers a container's calls, an error is reported if none listens, and no node has
-//! such a file if the chart does not allow listeners.
+//! Profiles that name a listener: an agent answers a container's calls, an error is reported if none listens, and no
+//! node has such a file if the chart does not allow listeners.
 
 use std::fs::{self, File};
 use std::process::Child;

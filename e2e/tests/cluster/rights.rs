@@ -35,8 +35,8 @@ pub(crate) fn granted_by_chart(account: &str) -> Rights {
     accounts.into_iter().find(|held| held.name == account).unwrap().rights
 }
 
-/// Sends every request of the grid. Each that no role grants must be refused with the expected message; each that reads and is
-/// granted must be answered.
+/// Sends every request of the grid. Each that no role grants must be refused with the expected message; each that reads
+/// and is granted must be answered.
 pub(crate) fn try_everything(whose: &str, holder: &TokenHolder, rights: &Rights) {
     let everybody = rules::of_everybody();
     let all: Vec<Request> = request::all().collect();
@@ -183,7 +183,8 @@ fn a_stolen_operator_cannot_change_what_a_profile_says() {
     }
 }
 
-/// It may write the approval into the status: agents also require the deletion timestamp, which only an authorized delete sets.
+/// It may write the approval into the status: agents also require the deletion timestamp, which only an authorized
+/// delete sets.
 #[test]
 fn a_stolen_operator_cannot_remove_the_file_of_a_profile_that_is_not_deleted() {
     let cluster = shared();

@@ -1,4 +1,5 @@
-//! Containers that do not start although their node has the profile: the node's object, an Event and the plugin report it.
+//! Containers that do not start although their node has the profile: the node's object, an Event and the plugin report
+//! it.
 
 use std::fs;
 use std::time::Duration;
@@ -25,7 +26,8 @@ fn condition<'a>(report: &'a Value, kind: &str) -> Option<&'a Value> {
     report["status"]["conditions"].as_array()?.iter().find(|condition| condition["type"] == kind)
 }
 
-/// Waits until a node's object reports that containers do not start under a profile, for this reason. Returns the message.
+/// Waits until a node's object reports that containers do not start under a profile, for this reason. Returns the
+/// message.
 pub(crate) fn wait_failing(cluster: &Session, node: &str, profile: &str, reason: &str) -> String {
     until(&format!("{node} failing at {profile}"), REPORT_LIMIT, || {
         let report = report(cluster, node);

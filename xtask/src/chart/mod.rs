@@ -104,7 +104,8 @@ impl Chart {
         Ok(Chart { programs, directory: repository().join("charts").join(NAME) })
     }
 
-    /// Values that are checked in addition to the defaults: the files in `ci/`, by the convention of Helm's chart-testing.
+    /// Values that are checked in addition to the defaults: the files in `ci/`, by the convention of Helm's
+    /// chart-testing.
     fn values(&self) -> Result<Vec<Option<PathBuf>>, ChartError> {
         let files = files::entries(&self.directory.join("ci"))?;
         Ok([None].into_iter().chain(files.into_iter().map(Some)).collect())

@@ -66,9 +66,6 @@ struct Running {
 
 impl Agents {
     /// No agents yet. They connect as `config` does, each with its identity; directories are below `root`.
-    ///
-    /// # Errors
-    /// The configuration is wrong.
     pub fn new(config: Config, admin: Client, root: &Path) -> Self {
         let pods = Api::namespaced(admin.clone(), NAMESPACE);
         let (traffic, running) = (Traffic::default(), BTreeMap::new());
@@ -289,7 +286,7 @@ fn poll_until(is_so: impl Fn() -> bool) {
 
 impl Drop for Agents {
     /// All agents end before their directories are removed, because an agent restores its files. Needs a runtime with a
-    /// disks go. Their runtime must have another thread to end them on than the one that drops them.
+    /// second thread.
     fn drop(&mut self) {
         let running = std::mem::take(&mut self.running);
         running.values().for_each(|agent| agent.task.abort());

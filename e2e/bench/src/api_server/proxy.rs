@@ -42,8 +42,8 @@ pub enum Behaviour {
     Answer(StatusCode),
     /// Sends an error to every watch that its version is too old, inside the stream, and forwards everything else.
     Expire,
-    /// Ends each list after this many bytes, as a server that crashes does, and sends an error to every watch that its version is
-    /// too old, so that it has to list.
+    /// Ends each list after this many bytes, as a server that crashes does, and sends an error to every watch that its
+    /// version is too old, so that it has to list.
     TruncateLists(usize),
     /// Ends every connection, and refuses new ones.
     Refuse,

@@ -1,8 +1,8 @@
 //! Minimal clients that replace the agents.
 //!
-//! Each has three connections, as the agent on its node, and is subject to the same admission policies. It watches the same
-//! objects as an agent, the profiles and the node's own status, decodes only names, writes no file, and answers with
-//! one report.
+//! Each has three connections, as the agent on its node, and is subject to the same admission policies. It watches the
+//! same objects as an agent, the profiles and the node's own status, decodes only names, writes no file, and answers
+//! with one report.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -237,7 +237,8 @@ struct OwnStatus {
 
 api::watched_as!(OwnStatus, NodeProfileStatus);
 
-/// Repeats a request that the API server refuses because of its load, after the second that it names, as every client does.
+/// Repeats a request that the API server refuses because of its load, after the second that it names, as every client
+/// does.
 async fn retry_if_throttled<T, A>(ask: impl Fn() -> A) -> Result<T, kube::Error>
 where
     A: Future<Output = Result<T, kube::Error>>,

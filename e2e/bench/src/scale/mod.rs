@@ -1,12 +1,12 @@
 //! Many nodes on one API server: the cost of each phase of the profiles' life, beside the least possible cost.
 //!
 //! [`Testbed`] holds an API server and etcd that sync to the disk, the agents of N nodes (their own code, each with a
-//! connection, an identity and a directory in memory of its own) and a real operator process. A [`Phase`] is a
-//! happens to it: a rollout, an update, a restart. [`meter`] says what each took, from the audit log, the agents'
-//! connections and `/proc`. [`rollout_floor`] has bare watchers in the agents' place do the least that a rollout asks of the
-//! API server, in the same run, and [`separate_processors`] has most of them stand in for agents beside the real operator.
-//! [`result`] holds the figures, [`table`] and [`plot`] show them, [`bars`] judges them, and [`run`] does one after the
-//! other.
+//! connection, an identity and a directory in memory of its own) and a real operator process. A [`Phase`] is a change
+//! of it: a rollout, an update, a restart. [`meter`] measures each phase, from the audit log, the agents' connections
+//! and `/proc`. In [`rollout_floor`] bare watchers replace the agents and do the minimum of a rollout, in the same run;
+//! in [`separate_processors`] they replace most agents, beside the real operator. [`result`] holds the figures,
+//! [`table`] and [`plot`] print them, [`bars`] compares them with the design's bars, and [`run`] runs all of it in
+//! order.
 
 mod bare_watchers;
 mod bars;

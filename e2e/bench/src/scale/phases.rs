@@ -203,7 +203,8 @@ async fn leave(testbed: &mut Testbed, nodes: &[String]) -> Result<(), BenchError
     all_count(testbed, testbed.nodes().len(), 0).await
 }
 
-/// Waits until every status counts so many nodes. In a large cluster the counts of a Ready profile are written once a minute.
+/// Waits until every status counts so many nodes. In a large cluster the counts of a Ready profile are written once a
+/// minute.
 async fn all_count(testbed: &Testbed, desired: usize, unreachable: usize) -> Result<(), BenchError> {
     let counted = testbed.profiles().until(|profiles| profiles.all_count(desired, unreachable));
     Testbed::within("the counts in every status", counted).await

@@ -1,9 +1,10 @@
 //! The floor of a rollout: the time that the API server and one client per node take for its traffic alone.
 //!
-//! N [bare watchers](super::bare_watchers) replace the agents. They receive objects of the same size, with as many events a
-//! profile as the real rollout caused, and answer with one server-side-apply patch of a report of the same size. No
-//! operator reconciles. What it writes in a real rollout comes from the driver: all but each profile's last status at once,
-//! and the last one, which is Ready, after every answer. The time ends when every watcher has received every event.
+//! N [bare watchers](super::bare_watchers) replace the agents. They receive objects of the same size, with as many
+//! events a profile as the real rollout caused, and answer with one server-side-apply patch of a report of the same
+//! size. No operator reconciles. What it writes in a real rollout comes from the driver: all but each profile's last
+//! status at once, and the last one, which is Ready, after every answer. The time ends when every watcher has received
+//! every event.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -25,8 +26,8 @@ use super::testbed::Testbed;
 use crate::BenchError;
 use crate::session::Session;
 
-/// Profiles that are written at once. More of them only makes the API server end watches that cannot keep up, and the floor
-/// longer.
+/// Profiles that are written at once. More of them only makes the API server end watches that cannot keep up, and the
+/// floor longer.
 const AT_ONCE: usize = 4;
 
 /// The measures of a real rollout.
@@ -61,7 +62,8 @@ impl Plan {
         report
     }
 
-    /// A report of the same size that differs in each round: the API server does not store a write that changes nothing.
+    /// A report of the same size that differs in each round: the API server does not store a write that changes
+    /// nothing.
     fn report(&self, round: usize) -> Value {
         let mut report = self.report.clone();
         if let Some(files) = report.get_mut("files").and_then(Value::as_object_mut) {

@@ -1,10 +1,11 @@
 //! A rollout to agents that do not share the API server's processors.
 //!
-//! In a cluster each agent has the processor of its own node. In the rollout that is measured first, all of them share the
-//! API server's, so that its time includes theirs. Here one node in ten has its agent; the others are replaced by
-//! [bare watchers](super::bare_watchers) that report what agents would, at the same time: the hash of each profile, once they have received
-//! all and no further event for as long as an agent waits. The operator is the real one and cannot distinguish them.
-//! They expect a given number of profiles and never report twice; the first rollout includes the cost of the agents' own rule.
+//! In a cluster each agent has the processor of its own node. In the rollout that is measured first, all of them share
+//! the API server's, so that its time includes theirs. Here one node in ten has its agent; the others are replaced by
+//! [bare watchers](super::bare_watchers) that report what agents would, at the same time: the hash of each profile,
+//! once they have received all and no further event for as long as an agent waits. The operator is the real one and
+//! cannot distinguish them. They expect a given number of profiles and never report twice; the first rollout includes
+//! the cost of the agents' own rule.
 
 use std::time::Instant;
 

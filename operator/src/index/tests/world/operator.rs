@@ -31,8 +31,8 @@ pub(super) struct Operator {
     /// If the next write fails: whether it takes effect nevertheless.
     pub(super) next_write_fails: Option<bool>,
     complete: bool,
-    /// When each Node in the index was first seen, by uid. When a watch replays its predecessor's event, its time starts
-    /// more.
+    /// When each Node in the index was first seen, by uid. When a watch replays its predecessor's event, its time
+    /// starts again.
     pub(super) arrived: BTreeMap<String, Timestamp>,
 }
 
@@ -296,6 +296,7 @@ impl Operator {
     }
 
     /// Moves the clock to `to` and reconciles each key when it is due. `deliver_all`: events and answers arrive without
+    /// delay.
     pub(super) fn pass(
         &mut self,
         server: &mut Server,
