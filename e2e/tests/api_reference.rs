@@ -1,4 +1,4 @@
-//! `docs/reference/api.md` is what the types say: the tables are made from the definitions that the chart installs.
+//! `docs/reference/api.md` equals the types: the tables are generated from the definitions that the chart installs.
 
 #![allow(
     clippy::unwrap_used,
@@ -21,7 +21,7 @@ fn table_of(definition: &Value) -> (String, String) {
     let mut text = format!("{}\n\n", sentence(schema));
     rules(schema).iter().for_each(|rule| text += &format!("Refused otherwise: {rule}.\n\n"));
     text += "| field | type | required | meaning |\n|---|---|---|---|\n";
-    // Of everything else, Kubernetes' own reference tells.
+    // Kubernetes' own reference describes everything else.
     for part in ["spec", "status"] {
         row(&mut text, part, &schema["properties"][part], is_required(schema, part));
     }
@@ -68,7 +68,7 @@ fn is_required(schema: &Value, name: &str) -> bool {
     schema["required"].as_array().into_iter().flatten().any(|required| required == name)
 }
 
-/// What the schema says of a field: its description, default, values, bounds and rules.
+/// The schema's text for a field: its description, default, values, bounds and rules.
 fn meaning(schema: &Value) -> String {
     let mut said = vec![sentence(schema)];
     let (items, of_each) = match &schema["items"] {
@@ -117,7 +117,7 @@ fn sentence(schema: &Value) -> String {
     if text.is_empty() || text.ends_with('.') { text } else { format!("{text}.") }
 }
 
-/// What the API server says where a rule does not hold, with the field.
+/// The API server's message if a rule does not hold, with the field.
 fn rules(schema: &Value) -> Vec<String> {
     let rules = schema["x-kubernetes-validations"].as_array().into_iter().flatten();
     let rules = rules.map(|rule| {

@@ -100,7 +100,7 @@ fn what_the_uninstallation_adds_comes_last_and_goes_with_it() {
         let hook = hooks.iter().find(|hook| hook["kind"] == kind).unwrap();
         hook["metadata"]["annotations"]["helm.sh/hook-weight"].as_str().unwrap().parse().unwrap()
     };
-    // Whoever runs it has been told by then what it may do.
+    // The rights that it needs are created before it runs.
     assert!(weight("ValidatingAdmissionPolicyBinding") < weight("ClusterRoleBinding"));
     assert!(weight("ClusterRoleBinding") < weight("Job") && weight("RoleBinding") < weight("Job"));
     assert_eq!(hooks.len(), 8);

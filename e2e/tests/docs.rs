@@ -86,7 +86,7 @@ fn resolved(path: &Path) -> PathBuf {
     parts
 }
 
-/// Where the repository is for whoever reads the book elsewhere: what is not in the book is linked there.
+/// The repository's address for readers of the book: links to files outside the book lead there.
 const REPOSITORY: [&str; 2] = [
     "https://github.com/imjasonh/seccomp-profile/blob/main/",
     "https://github.com/imjasonh/seccomp-profile/tree/main/",

@@ -81,7 +81,7 @@ fn messages_that_no_transcript_shows_are_documented_as_the_operator_writes_them(
     }
 }
 
-/// The rest of the code behind each call of one of tracing's macros, with the level.
+/// The code after the start of each call of one of tracing's macros, with the level.
 fn calls(code: &str) -> impl Iterator<Item = (&'static str, &str)> {
     ["error", "warn", "info", "debug"].into_iter().flat_map(move |level| {
         let at = code.match_indices(level).map(|(at, _)| at);

@@ -1,4 +1,4 @@
-//! What both programs measure, held against what the docs, the alerts and the dashboard say of it. Without a cluster.
+//! Compares both programs' metrics with the docs, the alerts and the dashboard. This test needs no cluster.
 
 #![allow(
     clippy::unwrap_used,
@@ -200,6 +200,6 @@ fn alerts_dashboard_and_runbooks_name_metrics_that_there_are() {
             named.insert(base.to_owned());
         }
     }
-    // What nobody looks at need not be measured.
+    // A metric that no page uses is superfluous.
     assert_eq!(named, served);
 }

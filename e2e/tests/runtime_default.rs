@@ -1,4 +1,4 @@
-//! The profile runtime-default says what containerd allows, and is one that our API takes.
+//! The profile runtime-default equals containerd's default, and our API accepts it.
 
 use std::fs;
 

@@ -1,4 +1,4 @@
-//! What the chart grants, held against what `docs/security.md` says and against what it must never be.
+//! Compares the chart's rights with `docs/security.md`, and checks that no right is forbidden.
 
 #![allow(
     clippy::unwrap_used,
@@ -56,7 +56,7 @@ fn rules() -> Vec<(String, Rule)> {
         .collect()
 }
 
-/// On the text of every role, whoever it is bound to.
+/// Checks the text of every role, whatever it is bound to.
 #[test]
 fn no_role_of_the_chart_has_a_wildcard_or_a_right_to_more_rights() {
     let mut roles = 0;

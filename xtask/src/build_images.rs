@@ -90,7 +90,7 @@ pub fn pack(release: &Path, tag: &str, directory: &Path, prefix: &str) -> Result
     Ok(archives)
 }
 
-/// Builds `kubectl-seccomp`, as fast as it goes, and returns the directory that it lies in.
+/// Builds `kubectl-seccomp` without optimisation, and returns its directory.
 ///
 /// # Errors
 /// When the build fails.

@@ -217,7 +217,7 @@ fn display(command: &Command) -> String {
     words.join(" ")
 }
 
-/// Waits until the program behind `pidfd` has ended, for at most `limit`; says whether it has.
+/// Waits until the program behind `pidfd` has ended, for at most `limit`; returns whether it has.
 ///
 /// # Errors
 /// When the system refuses the wait.

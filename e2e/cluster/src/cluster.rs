@@ -79,7 +79,7 @@ struct Description {
     etcd_fsync: bool,
 }
 
-/// A local cluster. It goes on when this value is dropped; [`Cluster::down`] ends it.
+/// A local cluster. It continues to run when this value is dropped; [`Cluster::down`] ends it.
 #[derive(Debug)]
 pub struct Cluster {
     layout: Layout,
@@ -112,7 +112,7 @@ impl Cluster {
         match cluster.start(options.nodes) {
             Ok(()) => Ok(cluster),
             Err(error) => {
-                // The first error is the one worth telling; the step says by itself if it fails too.
+                // The first error is the useful one; the step reports its own failure itself.
                 let _ = step("tear down what was started", || teardown::everything(&cluster.layout));
                 Err(error)
             }
@@ -136,7 +136,7 @@ impl Cluster {
     /// Ends the cluster and removes everything of it.
     ///
     /// # Errors
-    /// When something does not go; calling it again goes on from there.
+    /// When something cannot be removed; another call continues from there.
     pub fn down(self) -> Result<(), ClusterError> {
         match self.lock {
             Some(_) => Ok(step("tear down the cluster", || teardown::everything(&self.layout))?),

@@ -122,7 +122,7 @@ fn busybox() -> Option<String> {
     elf::is_dynamic(&bytes).then(|| "busybox is not static: apt-get install busybox-static".to_owned())
 }
 
-/// kube-proxy's mode. Without root the question is refused, which the check for root says better.
+/// kube-proxy's mode. Without root the query is refused, which the check for root reports better.
 fn nftables() -> Option<String> {
     let ask = find("nft").filter(|_| rustix::process::geteuid().is_root())?;
     let refused = command::output(Command::new(ask).args(["list", "tables"])).is_err();

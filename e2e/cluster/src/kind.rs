@@ -19,13 +19,13 @@ use crate::{Client, ClusterError, NAMESPACE};
 /// What kind calls the cluster.
 const NAME: &str = "seccomp-profile-e2e";
 
-/// The kind cluster of this project. It goes on when this value is dropped.
+/// The kind cluster of this project. It continues to run when this value is dropped.
 pub struct Kind {
     client: Client,
 }
 
 impl Kind {
-    /// Starts one, with the project's images and chart if `chart` says so. One of this name that runs is replaced, as
+    /// Starts one, with the project's images and chart if `chart` is true. One of this name that runs is replaced, as
     /// the local one is.
     ///
     /// # Errors
@@ -34,7 +34,7 @@ impl Kind {
         let kind = Self::on_this_machine()?;
         let started = kind.start(nodes).and_then(|()| if chart { kind.install_chart() } else { Ok(()) });
         if let Err(error) = started {
-            // The first error is the one worth telling.
+            // The first error is the useful one.
             let _ = kind.down();
             return Err(error);
         }

@@ -20,14 +20,14 @@ pub enum Running {
 }
 
 impl Running {
-    /// Starts a local cluster, with the project's chart if `chart` says so.
+    /// Starts a local cluster, with the project's chart if `chart` is true.
     ///
     /// # Errors
     /// The step that failed; what was started is ended then.
     pub fn start(options: &Options, chart: bool) -> Result<Self, ClusterError> {
         let cluster = Cluster::up(&Options { images: chart, ..options.clone() })?;
         if chart && let Err(error) = cluster.install_chart(&[]) {
-            // The first error is the one worth telling.
+            // The first error is the useful one.
             let _ = cluster.down();
             return Err(error);
         }

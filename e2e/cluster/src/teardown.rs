@@ -41,8 +41,8 @@ pub(crate) fn everything(layout: &Layout) -> Result<(), ClusterError> {
     Ok(Record::remove()?)
 }
 
-/// Copies the daemons' logs to `$SECCOMP_E2E_LOGS`, if that is set: in CI nobody can look into a cluster
-/// that has failed.
+/// Copies the daemons' logs to `$SECCOMP_E2E_LOGS`, if that is set: in CI a cluster cannot be inspected
+/// after a failure.
 fn keep_logs(layout: &Layout) -> Result<(), ClusterError> {
     let Some(target) = std::env::var_os("SECCOMP_E2E_LOGS").filter(|value| !value.is_empty()) else {
         return Ok(());
@@ -88,7 +88,7 @@ fn remove_state(layout: &Layout, owner: Owner) -> Result<(), ClusterError> {
     if owner == Owner::Unknown && !is_empty(directory)? && !layout.description().exists() {
         return Err(ClusterError::ForeignDirectory(directory.to_owned()));
     }
-    // The description goes last, so that an interrupted removal is still known as ours.
+    // The description is removed last, so that an interrupted removal is still recognised as ours.
     for path in files::entries(directory)?.into_iter().filter(|path| *path != layout.description()) {
         let is_directory = path.is_dir() && !path.is_symlink();
         let removed = if is_directory { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };

@@ -36,7 +36,7 @@ const fn spaced(
 const STATUS: &[&str] = &["status"];
 
 /// Kubernetes 1.37 with its default features, and the two kinds of ours. A test on the cluster holds it to what the API
-/// server says of itself.
+/// server reports.
 pub const SERVED: &[Kind] = &[
     spaced("", "v1", "bindings", &[]),
     cluster("", "v1", "componentstatuses", &[]),

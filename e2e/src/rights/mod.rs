@@ -2,7 +2,7 @@
 //!
 //! [`kinds`] lists every kind, [`request`] every request for a kind, [`rules`] what the roles grant, and
 //! [`attempts`] the requests that a role lets through and admission must stop. The tests on the cluster send all of
-//! it with the tokens of running pods; [`table`] says it for a reader, in `docs/security.md`. No request is made here.
+//! it with the tokens of running pods; [`table`] makes the tables of `docs/security.md`. No request is made here.
 
 pub mod attempts;
 pub mod kinds;

@@ -8,7 +8,7 @@ use cluster::Node;
 use profile::ContentHash;
 use xtask::files::{FileError, NamePath};
 
-/// Where the chart keeps profiles below a kubelet's `seccomp/` unless told otherwise.
+/// The chart's default directory for profiles below a kubelet's `seccomp/`.
 pub const DIRECTORY: &str = "profiles";
 
 /// The file of a profile on a node.

@@ -55,7 +55,7 @@ impl Log {
 
     /// Waits until nothing has been written for a while: for longer than the longest delay of a write in a small
     /// cluster, which is 5 s for counts.
-    pub(crate) fn quiet(cluster: &Cluster) -> Self {
+    pub(crate) fn wait_quiet(cluster: &Cluster) -> Self {
         const QUIET: Duration = Duration::from_secs(8);
         let mut log = Log::from_now(cluster);
         let mut since = Instant::now();

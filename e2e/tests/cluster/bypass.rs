@@ -27,7 +27,7 @@ impl<'a> Permissive<'a> {
         let mut open = strict.clone();
         open[0]["schema"]["openAPIV3Schema"] =
             json!({ "type": "object", "x-kubernetes-preserve-unknown-fields": true });
-        put(session, &open).unwrap();
+        replace_versions(session, &open).unwrap();
         let permissive = Permissive { session, strict };
         let probe = object("probe", &json!("no object"));
         until("any object being taken", LIMIT, || permissive.dry_run(&probe).is_ok().then_some(()));
@@ -40,7 +40,7 @@ impl<'a> Permissive<'a> {
 
     /// Restores the right definition and waits until it is in force.
     pub(crate) fn end(self) {
-        put(self.session, &self.strict).unwrap();
+        replace_versions(self.session, &self.strict).unwrap();
         let probe = object("probe", &json!("no object"));
         until("a bad object being refused again", LIMIT, || self.dry_run(&probe).is_err().then_some(()));
     }
@@ -48,14 +48,14 @@ impl<'a> Permissive<'a> {
 
 impl Drop for Permissive<'_> {
     fn drop(&mut self) {
-        expect_cleanup(put(self.session, &self.strict));
+        expect_cleanup(replace_versions(self.session, &self.strict));
         // The manager of a patch owns the field, and helm would refuse to apply the chart from then on.
         let chart = repository().join("charts").join(NAMESPACE);
         expect_cleanup(self.session.client().install_chart(&chart, &["--force-conflicts"]).map(drop));
     }
 }
 
-fn put(session: &Session, versions: &Value) -> Result<(), String> {
+fn replace_versions(session: &Session, versions: &Value) -> Result<(), String> {
     let patch = json!([{ "op": "replace", "path": "/spec/versions", "value": versions }]).to_string();
     output(session.kubectl(["patch", "crd", DEFINITION, "--type=json", "--patch", &patch])).map(drop)
 }
@@ -82,7 +82,7 @@ const OF_AN_EARLIER_RELEASE: [&str; 2] = ["bad-default-errno-4095", "bad-errno-4
 const REPAIR_PATCH: &str = r#"{"spec":{"contents":{"defaultAction":"SCMP_ACT_ALLOW","syscalls":null}}}"#;
 
 /// Objects with their names and the text that their condition `Accepted` must contain.
-fn bad() -> Vec<(String, Value, &'static str)> {
+fn invalid_profiles() -> Vec<(String, Value, &'static str)> {
     let whole = |name: &str, rest: Value, says| {
         let mut whole = object(name, &Value::Null);
         whole.as_object_mut().unwrap().remove("spec");
@@ -188,8 +188,8 @@ fn check_good_profile(cluster: &Session, name: &str) {
     }
 }
 
-fn check_rejected(bad: &[(AppliedProfile<'_>, &'static str)]) {
-    for (profile, says) in bad {
+fn check_rejected(invalid_profiles: &[(AppliedProfile<'_>, &'static str)]) {
+    for (profile, says) in invalid_profiles {
         let name = &profile.name;
         let view = profile.until("being Rejected", LIMIT, |view| view.state() == "Rejected");
         let accepted = view.condition("Accepted").unwrap();
@@ -219,7 +219,7 @@ fn profiles_that_no_schema_would_accept_are_rejected_one_by_one_and_block_no_oth
 
     let permissive = Permissive::new(&cluster);
     let mut bad_ones = Vec::new();
-    for (name, object, says) in bad() {
+    for (name, object, says) in invalid_profiles() {
         let profile = cluster.existing(&name);
         output(cluster.kubectl_input(["create", "-f", "-"], &object.to_string())).unwrap_or_else(|error| {
             panic!("{name}: {}", error.chars().take(500).collect::<String>());

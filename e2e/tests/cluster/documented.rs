@@ -34,7 +34,7 @@ pub(crate) struct Reader<'a> {
 }
 
 /// A command that was run, its output, and how long it took.
-struct Told {
+struct CommandRun {
     script: String,
     printed: String,
     took: Duration,
@@ -54,28 +54,28 @@ impl<'a> Reader<'a> {
         Self { cluster, directory, names: vec![] }
     }
 
-    fn where_stands(mut self, word: &'static str, name: &str) -> Self {
+    fn substitute(mut self, word: &'static str, name: &str) -> Self {
         self.names.push((word, name.to_owned()));
         self
     }
 
     /// Copies a file into the reader's checkout.
-    pub(crate) fn is_given(&self, name: &str, file: &Path) {
+    pub(crate) fn provide_file(&self, name: &str, file: &Path) {
         fs::copy(file, self.directory.path().join(name)).unwrap();
     }
 
     /// Runs the blocks of a page that `wanted` selects, in order, and compares their output with the page.
-    pub(crate) fn follows(&self, page: &mut Page, wanted: impl Fn(&Block) -> bool) {
-        self.goes_through(page, wanted);
+    pub(crate) fn check_page(&self, page: &mut Page, wanted: impl Fn(&Block) -> bool) {
+        self.run_blocks(page, wanted);
     }
 
-    fn goes_through(&self, page: &mut Page, wanted: impl Fn(&Block) -> bool) -> Vec<Told> {
+    fn run_blocks(&self, page: &mut Page, wanted: impl Fn(&Block) -> bool) -> Vec<CommandRun> {
         let (mut told, mut shown) = (Vec::new(), Vec::new());
         for block in page.blocks().into_iter().filter(wanted) {
             let How::ExitsWith(code) = block.how else { continue };
             let start = Instant::now();
-            let printed = self.types(&block.script, code, &page.path);
-            told.push(Told { script: block.script, printed: printed.clone(), took: start.elapsed() });
+            let printed = self.run_script(&block.script, code, &page.path);
+            told.push(CommandRun { script: block.script, printed: printed.clone(), took: start.elapsed() });
             shown.extend(block.printed.map(|at| (at, printed)));
         }
         assert!(!told.is_empty(), "{}: no commands", page.path);
@@ -84,7 +84,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Runs a script, which must end with this code, and returns its standard output and error together.
-    fn types(&self, script: &str, code: i32, page: &str) -> String {
+    fn run_script(&self, script: &str, code: i32, page: &str) -> String {
         let script =
             self.names.iter().fold(script.to_owned(), |script, (word, name)| script.replace(word, name));
         let client = self.cluster.client();
@@ -163,12 +163,12 @@ fn everything_is_removed_as_documented_and_five_minutes_later_a_profile_is_in_fo
     swept.wait_ready();
     let files: Vec<_> = cluster.node_list().iter().map(|node| swept.path(node)).collect();
     let reader = Reader::of(&cluster);
-    reader.follows(&mut Page::read("docs/removal.md"), |block| block.script.contains("delete crd"));
+    reader.check_page(&mut Page::read("docs/removal.md"), |block| block.script.contains("delete crd"));
     assert!(files.iter().all(|file| !file.exists()), "{files:?}");
     until("nothing being left", LIMIT, || left(&cluster).is_empty().then_some(()));
 
     let start = Instant::now();
-    let told = reader.goes_through(&mut Page::read("docs/tutorial/getting-started.md"), |_| true);
+    let told = reader.run_blocks(&mut Page::read("docs/tutorial/getting-started.md"), |_| true);
     let took = start.elapsed();
     print_line(&format!(
         "from nothing to a profile in force, and cleared up, in {:.1} s",
@@ -177,7 +177,7 @@ fn everything_is_removed_as_documented_and_five_minutes_later_a_profile_is_in_fo
     assert!(took < FIVE_MINUTES, "{took:?}");
     if update() {
         let mut text = format!("{:.0} s in all.\n", took.as_secs_f64());
-        for Told { script, printed, took } in told {
+        for CommandRun { script, printed, took } in told {
             let typed = script.trim_end().replace('\n', "\n> ");
             let _ = write!(text, "\n{:.1} s:\n\n```console\n$ {typed}\n{printed}```\n", took.as_secs_f64());
         }
@@ -190,41 +190,41 @@ fn everything_is_removed_as_documented_and_five_minutes_later_a_profile_is_in_fo
 #[test]
 fn a_first_profile_is_written_as_documented() {
     let cluster = alone();
-    Reader::of(&cluster).follows(&mut Page::read("docs/how-to/first-profile.md"), |_| true);
+    Reader::of(&cluster).check_page(&mut Page::read("docs/how-to/first-profile.md"), |_| true);
 }
 
 #[test]
 fn a_mitigation_is_rolled_out_and_proved_as_documented() {
     let cluster = alone();
-    Reader::of(&cluster).follows(&mut Page::read("docs/how-to/cve-mitigation.md"), |_| true);
+    Reader::of(&cluster).check_page(&mut Page::read("docs/how-to/cve-mitigation.md"), |_| true);
 }
 
 #[test]
 fn the_status_is_read_as_documented() {
     let cluster = alone();
-    Reader::of(&cluster).follows(&mut Page::read("docs/how-to/read-the-status.md"), |_| true);
+    Reader::of(&cluster).check_page(&mut Page::read("docs/how-to/read-the-status.md"), |_| true);
 }
 
 #[test]
 fn pods_that_still_name_the_peers_files_are_looked_for_as_documented() {
     let cluster = alone();
     let page = "docs/how-to/migrate-from-security-profiles-operator.md";
-    Reader::of(&cluster).follows(&mut Page::read(page), |_| true);
+    Reader::of(&cluster).check_page(&mut Page::read(page), |_| true);
 }
 
 #[test]
 fn a_privileged_pod_has_no_filter_as_documented() {
     let cluster = alone();
-    Reader::of(&cluster).follows(&mut Page::read("docs/explanation/limits.md"), |_| true);
+    Reader::of(&cluster).check_page(&mut Page::read("docs/explanation/limits.md"), |_| true);
 }
 
 #[test]
 fn the_readmes_profiles_and_pods_are_applied_as_documented() {
     let cluster = alone();
     let reader = Reader::of(&cluster);
-    reader.follows(&mut Page::read("README.md"), |_| true);
+    reader.check_page(&mut Page::read("README.md"), |_| true);
     let clear = "kubectl delete --filename pods/ --now && kubectl delete --filename profiles/\n";
-    reader.types(clear, 0, "README.md");
+    reader.run_script(clear, 0, "README.md");
 }
 
 #[test]
@@ -238,8 +238,8 @@ fn the_logs_are_read_as_documented() {
     until("the log telling of the file", LIMIT, || {
         cluster.ok(["-n", NAMESPACE, "logs", &pod]).contains("\"file written\"").then_some(())
     });
-    let reader = Reader::of(&cluster).where_stands("POD", &pod);
-    reader.follows(&mut Page::read("docs/reference/logs.md"), |_| true);
+    let reader = Reader::of(&cluster).substitute("POD", &pod);
+    reader.check_page(&mut Page::read("docs/reference/logs.md"), |_| true);
 }
 
 #[test]
@@ -267,8 +267,8 @@ fn every_runbooks_commands_print_what_the_page_shows() {
     until("the log saying what was mended", LIMIT, || {
         cluster.ok(["-n", NAMESPACE, "logs", &pod]).contains("\"file repaired\"").then_some(())
     });
-    let reader = Reader::of(&cluster).where_stands("PROFILE", "looked-at");
-    let reader = reader.where_stands("NODE", &node.name()).where_stands("POD", &pod);
+    let reader = Reader::of(&cluster).substitute("PROFILE", "looked-at");
+    let reader = reader.substitute("NODE", &node.name()).substitute("POD", &pod);
     let mut pages = fs::read_dir(repository().join("docs/runbooks")).unwrap();
     let mut number = 0;
     while let Some(Ok(page)) = pages.next() {
@@ -276,7 +276,7 @@ fn every_runbooks_commands_print_what_the_page_shows() {
         if page.blocks().is_empty() {
             continue;
         }
-        reader.follows(&mut page, |_| true);
+        reader.check_page(&mut page, |_| true);
         number += 1;
     }
     assert_eq!(number, 9);

@@ -35,7 +35,7 @@ pub(crate) struct Seen {
 
 impl FileWatch {
     /// Watches the files of these profiles, each with the bytes that it must have, from when this returns.
-    pub(crate) fn on(nodes: &[Node], profiles: &BTreeMap<String, Vec<u8>>) -> Self {
+    pub(crate) fn start(nodes: &[Node], profiles: &BTreeMap<String, Vec<u8>>) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let threads = nodes.iter().map(|node| {
             let files: BTreeMap<PathBuf, Vec<u8>> =
@@ -125,7 +125,7 @@ fn a_change_of_a_file_for_an_instant_is_detected() {
     profile.wait_ready();
     let nodes = cluster.node_list();
     let bytes = bytes_of(&allow_all(0));
-    let watched = FileWatch::on(&nodes, &BTreeMap::from([("looked-at".to_owned(), bytes.clone())]));
+    let watched = FileWatch::start(&nodes, &BTreeMap::from([("looked-at".to_owned(), bytes.clone())]));
     let path = profile.path(&nodes[0]);
     let aside = path.with_extension("aside");
     fs::rename(&path, &aside).unwrap();

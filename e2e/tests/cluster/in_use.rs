@@ -16,29 +16,29 @@ const SOON: Duration = Duration::from_secs(5);
 const PROFILE: &str = "crowded";
 
 /// The part of a pod or a container that names the profile.
-fn under() -> Value {
+fn seccomp_context() -> Value {
     json!({ "seccompProfile": { "type": "Localhost", "localhostProfile": format!("profiles/{PROFILE}.json") } })
 }
 
 /// A pod that sleeps and names no profile.
-fn plain(name: &str) -> Value {
+fn sleeping_pod(name: &str) -> Value {
     let mut pod = sleeper(name, PROFILE);
     pod["spec"]["containers"][0].as_object_mut().unwrap().remove("securityContext");
     pod
 }
 
 fn with_pod_level_setting(name: &str) -> Value {
-    let mut pod = plain(name);
-    pod["spec"]["securityContext"] = under();
+    let mut pod = sleeping_pod(name);
+    pod["spec"]["securityContext"] = seccomp_context();
     pod
 }
 
 /// A pod whose init container does not end.
 fn with_init_container(name: &str) -> Value {
-    let mut pod = plain(name);
+    let mut pod = sleeping_pod(name);
     let mut init = pod["spec"]["containers"][0].clone();
     init["name"] = "init".into();
-    init["securityContext"] = under();
+    init["securityContext"] = seccomp_context();
     pod["spec"]["initContainers"] = json!([init]);
     pod
 }
@@ -52,7 +52,7 @@ fn add_ephemeral_container(cluster: &Session, pod: &Pod<'_>) {
         "image": image,
         "imagePullPolicy": "IfNotPresent",
         "command": ["sleep", "infinity"],
-        "securityContext": under(),
+        "securityContext": seccomp_context(),
     }]);
     let path = format!("/api/v1/namespaces/default/pods/{}/ephemeralcontainers", pod.name);
     cluster
@@ -122,7 +122,7 @@ fn a_profile_is_kept_for_every_kind_of_container_five_are_named_and_it_is_delete
     profile.wait_ready();
     let by_pod = cluster.pod(&with_pod_level_setting("crowd-1-pod-level"));
     let by_init = cluster.pod(&with_init_container("crowd-2-init"));
-    let by_ephemeral = cluster.pod(&plain("crowd-3-ephemeral"));
+    let by_ephemeral = cluster.pod(&sleeping_pod("crowd-3-ephemeral"));
     let by_container = ["crowd-4", "crowd-5", "crowd-6"].map(|name| cluster.pod(&sleeper(name, PROFILE)));
     let ended = cluster.pod(&pod_under("crowd-0-ended", PROFILE, "true"));
     let mirrored = StaticPod::new(&cluster, &sleeper("crowd-7-static", PROFILE));

@@ -1,4 +1,4 @@
-//! Every way in which people install the chart and take it away, other than `helm install` and `helm uninstall` alone
+//! Every way to install and remove the chart other than `helm install` and `helm uninstall` alone
 //! (`removal.rs`): rendered manifests, a release under another name and in another namespace, a parent chart.
 
 use std::fs;
@@ -40,17 +40,17 @@ fn count_finalizers(cluster: &Session) -> usize {
     finalizers(cluster).iter().filter(|found| ours(found)).count()
 }
 
-/// Objects applied from a text, until this is dropped.
+/// Objects applied from a text; they are deleted when this is dropped.
 struct Manifests<'a>(&'a Session, String);
 
 impl<'a> Manifests<'a> {
     fn apply(cluster: &'a Session, text: String) -> Self {
         let manifests = Manifests(cluster, text);
-        manifests.again();
+        manifests.apply_again();
         manifests
     }
 
-    fn again(&self) {
+    fn apply_again(&self) {
         let apply = ["apply", "--server-side", "--filename=-"];
         self.0.kubectl_input(apply, &self.1).unwrap_or_else(|error| panic!("{error}"));
     }
@@ -63,7 +63,7 @@ impl Drop for Manifests<'_> {
     }
 }
 
-/// A namespace that was made for a test, until this is dropped.
+/// A namespace for a test; it is deleted when this is dropped.
 struct Namespace<'a>(&'a Session, &'static str);
 
 impl Drop for Namespace<'_> {
@@ -73,7 +73,7 @@ impl Drop for Namespace<'_> {
     }
 }
 
-/// A Helm release, until this is dropped.
+/// A Helm release; it is uninstalled when this is dropped.
 struct Release<'a> {
     cluster: &'a Session,
     name: &'static str,
@@ -104,7 +104,7 @@ impl Drop for Release<'_> {
     }
 }
 
-/// The whole life of a profile.
+/// Checks that a profile can be created, changed and deleted.
 fn check_lifecycle(cluster: &Session, name: &str) {
     let profile = cluster.profile(name, &allow_all(1));
     profile.wait_ready();
@@ -117,7 +117,7 @@ fn check_lifecycle(cluster: &Session, name: &str) {
     });
 }
 
-/// As people do who do not know that the chart has a hook, or whose tool does not.
+/// As with a tool that does not support Helm's hooks.
 #[test]
 fn applying_what_helm_renders_keeps_the_finalizers_and_the_lease() {
     let cluster = alone();
@@ -128,7 +128,7 @@ fn applying_what_helm_renders_keeps_the_finalizers_and_the_lease() {
     assert_eq!(count_finalizers(&cluster), 0);
 
     let log = Log::from_now(&cluster);
-    // The definitions stay when this is dropped: with them would go every profile.
+    // The definitions stay when this is dropped: deleting them would delete every profile.
     let without = ["--set", "crds.install=false"];
     let template = ["template", NAMESPACE, &chart(), "--namespace", NAMESPACE];
     let text = helm(&cluster, &template.iter().chain(&without).copied().collect::<Vec<_>>());
@@ -146,9 +146,9 @@ fn applying_what_helm_renders_keeps_the_finalizers_and_the_lease() {
     });
     let first = lease(&cluster);
 
-    // The Job as on a cluster where all is at rest: nothing is left that it could have lifted unnoticed.
+    // The Job without concurrent changes, so that a removed finalizer would be noticed.
     cluster.ok(["-n", NAMESPACE, "delete", job, "--timeout=60s"]);
-    manifests.again();
+    manifests.apply_again();
     cluster.ok(["-n", NAMESPACE, "wait", "--for=condition=Complete", "--timeout=60s", job]);
     let said = cluster.ok(["-n", NAMESPACE, "logs", job]);
     assert!(said.contains("Deployment seccomp-profile-operator"), "{said}");
@@ -159,7 +159,7 @@ fn applying_what_helm_renders_keeps_the_finalizers_and_the_lease() {
     check_lifecycle(&cluster, "of-the-rendered");
     profiles.iter().for_each(|profile| drop(profile.wait_ready()));
 
-    // As the page has it: without the operator, the Job does what it is for.
+    // As documented: without the operator, the Job removes the finalizers.
     drop(manifests);
     let end = [&template[..], &["--show-only", "templates/uninstall/*.yaml"]].concat();
     let end = Manifests::apply(&cluster, helm(&cluster, &end));
@@ -185,12 +185,12 @@ fn rendered_manifests_are_applied_and_deleted_as_documented() {
     let mut page = Page::read("docs/how-to/gitops.md");
     let begins = |with: &'static str| move |script: &str| script.starts_with(with);
     let ends = begins("kubectl delete");
-    reader.follows(&mut page, |block| !ends(&block.script));
+    reader.check_page(&mut page, |block| !ends(&block.script));
     kept.wait_ready();
     assert_eq!(count_finalizers(&cluster), 1);
     let jobs = cluster.ok(["-n", NAMESPACE, "get", "jobs", "-o", "name"]);
     assert_eq!(jobs, "", "the hook was left out");
-    reader.follows(&mut page, |block| ends(&block.script));
+    reader.check_page(&mut page, |block| ends(&block.script));
     assert_eq!(count_finalizers(&cluster), 0);
     assert!(kept.on_disks().iter().all(|(_, found)| *found == Some(bytes_of(&allow_all(0)))));
 }
@@ -215,10 +215,10 @@ fn a_release_under_another_name_is_refused_until_it_takes_the_definitions_over_o
         let owner = cluster.json(["get", "crd", "seccompprofiles.seccomp.imjasonh.dev"]);
         let owner = owner["metadata"]["annotations"]["meta.helm.sh/release-name"].clone();
         assert_eq!(owner, "another", "{way}");
-        // Whoever took them over may go on as usual.
+        // The release that took them over works as usual.
         if name == "another" {
-            let again = release.helm("upgrade", &chart(), &["--set=operator.podAnnotations.round=second"]);
-            again.unwrap_or_else(|error| panic!("{error}"));
+            let upgraded = release.helm("upgrade", &chart(), &["--set=operator.podAnnotations.round=second"]);
+            upgraded.unwrap_or_else(|error| panic!("{error}"));
             kept.wait_ready();
         }
         drop(release);
@@ -227,7 +227,7 @@ fn a_release_under_another_name_is_refused_until_it_takes_the_definitions_over_o
     assert!(kept.on_disks().iter().all(|(_, found)| *found == Some(bytes_of(&allow_all(0)))));
 }
 
-/// A chart of somebody's own that brings this one and a profile.
+/// A parent chart with this one as a dependency, and with a profile.
 struct Parent {
     directory: TempDir,
 }
@@ -240,23 +240,23 @@ impl Parent {
             "dependencies": [{ "name": NAMESPACE, "version": VERSION }],
         });
         parent.write("Chart.yaml", &version);
-        parent.is(profile);
-        copy(Path::new(&chart()), &parent.of_ours());
+        parent.set_profile(profile);
+        copy(Path::new(&chart()), &parent.dependency_path());
         parent
     }
 
-    /// Its profile is this one from now on.
-    fn is(&self, profile: &Value) {
+    /// Replaces its profile.
+    fn set_profile(&self, profile: &Value) {
         self.write("templates/profile.yaml", profile);
     }
 
-    fn of_ours(&self) -> PathBuf {
+    fn dependency_path(&self) -> PathBuf {
         self.directory.path().join("charts").join(NAMESPACE)
     }
 
-    /// As `docs/how-to/gitops.md` says.
-    fn takes_the_definitions_into_its_own_directory(&self) {
-        copy(&self.of_ours().join("charts/crds/templates"), &self.directory.path().join("crds"));
+    /// As documented in `docs/how-to/gitops.md`.
+    fn copy_definitions_into_its_crds(&self) {
+        copy(&self.dependency_path().join("charts/crds/templates"), &self.directory.path().join("crds"));
     }
 
     fn write(&self, path: &str, contents: &Value) {
@@ -297,18 +297,18 @@ fn a_parent_chart_brings_this_one_and_a_profile_once_it_has_the_definitions_in_i
     let refused = Release::install(&cluster, "platform", &parent.path(), &[]).err().unwrap_or_default();
     assert!(refused.contains("no matches for kind \"SeccompProfile\""), "{refused}");
 
-    parent.takes_the_definitions_into_its_own_directory();
+    parent.copy_definitions_into_its_crds();
     let without = ["--set", "seccomp-profile.crds.install=false"];
     let release = Release::install(&cluster, "platform", &parent.path(), &without);
     let release = release.unwrap_or_else(|error| panic!("{error}"));
     let profile: AppliedProfile<'_> = cluster.existing("brought");
     profile.wait_ready();
-    parent.is(&brought(1));
+    parent.set_profile(&brought(1));
     release.helm("upgrade", &parent.path(), &without).unwrap_or_else(|error| panic!("{error}"));
     profile.until("being what the parent says now", LIMIT, |view| view.json()["spec"] == brought(1)["spec"]);
     profile.wait_ready();
     check_lifecycle(&cluster, "beside-it");
-    // Helm deletes the profile after the operator; the Job lets it go.
+    // Helm deletes the profile after the operator; the Job removes its finalizer.
     drop(release);
     profile.wait_gone(LIMIT);
     let kept = cluster.ok(["get", "crds", "-o", "name"]);

@@ -197,7 +197,7 @@ fn check_turned_off(cluster: &Session, profile: &AppliedProfile<'_>, contents: &
     });
     on_every_disk(profile, Some(contents));
     cluster.ok(["label", "seccompprofile", "listening", "team=a"]);
-    Reader::of(cluster).follows(&mut Page::read("docs/how-to/seccomp-agent.md"), |_| true);
+    Reader::of(cluster).check_page(&mut Page::read("docs/how-to/seccomp-agent.md"), |_| true);
     let other = json!({ "spec": { "contents": { "listenerMetadata": "team-b" } } }).to_string();
     let patch = ["patch", "seccompprofile", "listening", "--type=merge", "--patch", &other];
     let refusal = output(cluster.kubectl(patch)).unwrap_err();

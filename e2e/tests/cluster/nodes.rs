@@ -35,8 +35,8 @@ fn a_new_node_is_counted_only_with_every_file_and_a_removed_one_drops_out_at_onc
     }
 
     added.node.remove().unwrap();
-    // Counts that changed a moment ago may wait for 5 s.
-    Log::quiet(&cluster);
+    // An update of counts that have just changed may wait for 5 s.
+    Log::wait_quiet(&cluster);
     let start = Instant::now();
     added.node.delete_object().unwrap();
     for profile in &applied {

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::support::{LIMIT, alone, output, print_line, until};
 
-/// How long the operator waits for a node that may be registered late.
+/// How long the operator waits for a Node that may be registered late.
 const GRACE: Duration = Duration::from_secs(300);
 
 #[test]
@@ -48,7 +48,7 @@ fn the_report_of_a_deleted_node_is_garbage_collected_by_kubernetes() {
         "spec": {}
     });
     cluster.try_apply(&report).unwrap();
-    // Any other failure of the question is no answer to it.
+    // Another error does not show that the object is gone.
     let gone = || {
         let asked = output(cluster.kubectl(["get", "nodeprofilestatus", "was-once"]));
         asked.is_err_and(|error| error.contains("(NotFound)")).then_some(())

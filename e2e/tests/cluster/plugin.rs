@@ -1,4 +1,4 @@
-//! `kubectl seccomp`, run by kubectl, for people with nothing but the rights that the chart's roles give.
+//! `kubectl seccomp`, run by kubectl, for users with only the rights of the chart's roles.
 
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::symlink;
@@ -25,7 +25,7 @@ use super::support::{
 pub(crate) static PLUGIN: LazyLock<PathBuf> =
     LazyLock::new(|| build_plugin(repository()).unwrap_or_else(|error| panic!("{error}")));
 
-/// Somebody with an account of their own, bound to some ClusterRoles, until this is dropped.
+/// A user with a service account, bound to some ClusterRoles; both are removed when this is dropped.
 pub(crate) struct Person<'a> {
     cluster: &'a Session,
     name: &'static str,
@@ -82,7 +82,7 @@ impl<'a> Person<'a> {
         let Output { status, stdout, stderr } = self.command(arguments).output().unwrap();
         let (stdout, stderr) = (String::from_utf8(stdout).unwrap(), String::from_utf8(stderr).unwrap());
         print_line(&format!("$ kubectl seccomp {}\n{stdout}{stderr}", arguments.join(" ")));
-        // kubectl hands its exit code on.
+        // kubectl exits with the plugin's code.
         assert_eq!(status.code(), Some(code), "kubectl seccomp {arguments:?}:\n{stdout}{stderr}");
         (stdout, stderr)
     }
@@ -98,7 +98,7 @@ impl Drop for Person<'_> {
     }
 }
 
-/// The fields of the line that begins with these.
+/// The fields of the line that begins with the fields `begins`.
 fn line(text: &str, begins: &[&str]) -> Vec<String> {
     let lines = text.lines().map(|line| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>());
     let mut found =
@@ -106,7 +106,7 @@ fn line(text: &str, begins: &[&str]) -> Vec<String> {
     found.next_back().unwrap_or_else(|| panic!("no line that begins with {begins:?}:\n{text}"))
 }
 
-/// A deployment without pods whose template names a profile, until this is dropped.
+/// A deployment without pods whose template names a profile; it is deleted when this is dropped.
 struct Template<'a>(&'a Session, &'static str);
 
 impl<'a> Template<'a> {
@@ -251,7 +251,7 @@ fn without_rights_the_error_names_the_missing_role() {
     assert!(error.contains("nowhere") && error.contains("--context"), "{error}");
 }
 
-/// Whether somebody may do something with profiles.
+/// Whether the user may use this verb on profiles.
 fn may(cluster: &Session, person: &Person<'_>, verb: &str) -> bool {
     let who = format!("--as=system:serviceaccount:default:{}", person.name);
     cluster.kubectl(["auth", "can-i", verb, "seccompprofiles", &who]).is_ok_and(|said| said.trim() == "yes")
@@ -306,7 +306,7 @@ fn diff_distinguishes_a_looser_filter_from_another_spelling() {
     diff(2, &json!({ "defaultAction": "ALLOW" }));
 }
 
-/// A command that shows something until it is over; it is killed when this is dropped.
+/// A command with continuous output; it is killed when this is dropped.
 struct Watch {
     child: Child,
     lines: Receiver<String>,
@@ -317,12 +317,12 @@ impl Watch {
         let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
         let printed = BufReader::new(child.stdout.take().unwrap()).lines();
         let (sender, lines) = mpsc::channel();
-        // Ends with the command.
+        // The thread ends with the command.
         thread::spawn(move || printed.map_while(Result::ok).try_for_each(|line| sender.send(line)));
         Self { child, lines }
     }
 
-    /// The next line before then; none at the end of what it prints.
+    /// The next line before the deadline; `None` at the end of the output.
     fn line(&self, what: &str, deadline: Instant) -> Option<String> {
         match self.lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
             Ok(line) => Some(line),
@@ -341,7 +341,7 @@ impl Watch {
         panic!("it ended, and {what} was not shown");
     }
 
-    /// The last line, and how it ended by itself.
+    /// Waits for its end, and returns the last line and the exit status.
     fn end(&mut self) -> (Option<String>, ExitStatus) {
         let deadline = Instant::now() + LIMIT;
         let last = iter::from_fn(|| self.line("the end", deadline)).last();
@@ -351,7 +351,7 @@ impl Watch {
 
 impl Drop for Watch {
     fn drop(&mut self) {
-        // It has ended already where all is well.
+        // It has already ended if the test succeeded.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

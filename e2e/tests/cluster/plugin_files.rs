@@ -1,4 +1,4 @@
-//! What `kubectl seccomp diff` reads in a file is what the API server stores of it: one verdict, with the real kubectl and
+//! `kubectl seccomp diff` reads a file as the API server stores it: compared with the real kubectl and
 //! the real API server.
 
 use std::io::Write;
@@ -16,14 +16,14 @@ fn manifest(contents: &str) -> String {
     )
 }
 
-/// A profile that compares an argument so.
+/// A profile with this comparison of an argument.
 fn comparing(argument: &str) -> String {
     manifest(&format!(
         "{{ defaultAction: SCMP_ACT_ALLOW, syscalls: [{{ names: [never_called], action: SCMP_ACT_LOG, args: [{{ index: 0, op: SCMP_CMP_EQ, {argument} }}] }}] }}"
     ))
 }
 
-/// A profile with an errno and more.
+/// A profile with an errno and further fields.
 fn failing(more: &str) -> String {
     manifest(&format!(
         "{{ defaultAction: SCMP_ACT_ALLOW, syscalls: [{{ names: [never_called], action: SCMP_ACT_ERRNO, {more} }}] }}"

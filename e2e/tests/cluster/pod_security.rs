@@ -1,11 +1,11 @@
-//! What the chart asks of the namespace that it is installed in.
+//! The chart's requirements for its namespace.
 
 use cluster::NAMESPACE;
 use serde_json::{Value, json};
 
 use super::support::{Session, expect_cleanup, output, shared};
 
-/// A namespace that enforces Pod Security, until this is dropped.
+/// A namespace that enforces Pod Security; it is deleted when this is dropped.
 struct Enforcing<'a> {
     session: &'a Session,
     name: &'static str,
@@ -21,14 +21,14 @@ impl<'a> Enforcing<'a> {
         Enforcing { session, name }
     }
 
-    /// Whether the pods of a workload of ours would be admitted.
+    /// Whether the pods of one of our workloads would be admitted.
     fn admits(&self, workload: &str) -> Result<String, String> {
         let workload = self.session.json(["-n", NAMESPACE, "get", workload]);
         let mut pod = workload["spec"]["template"].clone();
         pod["apiVersion"] = "v1".into();
         pod["kind"] = "Pod".into();
         pod["metadata"] = json!({ "name": "tried", "namespace": self.name });
-        // Neither exists in this namespace, and neither is what Pod Security looks at.
+        // Neither exists in this namespace, and Pod Security checks neither.
         let spec = pod["spec"].as_object_mut().unwrap();
         spec.insert("serviceAccountName".to_owned(), "default".into());
         spec.insert("serviceAccount".to_owned(), Value::Null);

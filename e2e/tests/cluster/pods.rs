@@ -12,7 +12,7 @@ use super::support::{Pod, Session, shared, sleeper};
 
 const ENDED: Duration = Duration::from_secs(90);
 
-/// A pod of the project under the profile of the same name, with a change to it.
+/// The project's pod under the profile of the same name, with a change.
 fn variant<'a>(cluster: &'a Session, name: &str, variant: &str, escalation: Option<bool>) -> Pod<'a> {
     let mut pod = cluster.file(&format!("pods/{name}-pod.yaml"));
     pod["metadata"]["name"] = format!("{name}-{variant}").into();

@@ -1,5 +1,5 @@
-//! What somebody on call sees: a real Prometheus scrapes both programs as the chart sets it up, and the alerts and the
-//! dashboard ask it.
+//! What an engineer on call gets: a real Prometheus scrapes both programs as the chart configures it, and the alerts
+//! and the dashboard query it.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -18,7 +18,7 @@ use super::support::{
     until_repaired,
 };
 
-/// Longer than what the alerts wait for.
+/// Longer than every alert's `for`.
 const LATER: Duration = Duration::from_secs(1000);
 
 fn file(path: &str) -> String {
@@ -66,7 +66,7 @@ fn a_prometheus_that_follows_the_pod_monitor_sees_every_metric_and_what_the_aler
     let cluster = shared();
     let prometheus = Prometheus::start(&cluster);
 
-    // A node cannot hold one profile, and another one is deleted while a pod uses it.
+    // One profile fails on a node, and another one is deleted while a pod uses it.
     let path = disk::path(&cluster.node_list()[0], "scraped-conflict");
     fs::write(&path, "somebody's").unwrap();
     let conflict = cluster.profile("scraped-conflict", &allow_all(0));
@@ -97,7 +97,7 @@ fn a_prometheus_that_follows_the_pod_monitor_sees_every_metric_and_what_the_aler
         assert_eq!(said, "");
     }
 
-    // The failing node, at once and to whoever waits; Prometheus waits for five minutes.
+    // The alert's query returns the failing node at once; the alert itself fires after five minutes.
     let failing = alert("SeccompProfileFailing");
     let sample = until("the failing node", LIMIT, || {
         of_profile(&prometheus.query(&failing), "scraped-conflict").cloned()
@@ -111,10 +111,10 @@ fn a_prometheus_that_follows_the_pod_monitor_sees_every_metric_and_what_the_aler
     let later = until("the stuck deletion", LIMIT, || {
         of_profile(&prometheus.query_in(&stuck, LATER), "scraped-held").cloned()
     });
-    // The API server cuts the time of the deletion to the second.
+    // The API server truncates the time of the deletion to the second.
     let oldest = LATER + deleted.elapsed() + Duration::from_secs(5);
     assert!((LATER.as_secs_f64()..oldest.as_secs_f64()).contains(&later.value), "{later:?}");
-    // Neither is a rollout that nobody can explain.
+    // Neither of them counts as an unexplained rollout.
     let unexplained = prometheus.query_in(&alert("SeccompProfileRolloutStuck"), LATER);
     assert!(
         unexplained.iter().all(|sample| !sample.labels["profile"].as_str().unwrap().starts_with("scraped-"))
@@ -130,10 +130,10 @@ fn a_prometheus_that_follows_the_pod_monitor_sees_every_metric_and_what_the_aler
 
     every_expression_is_taken(&prometheus);
 
-    // What is over is not told of any more, also to a query that looks back for hours.
+    // After the end of a failure its series disappear, also from a query over hours.
     fs::remove_file(&path).unwrap();
     conflict.wait_ready();
-    // The alert itself looks back for two minutes.
+    // The alert itself has a range of two minutes.
     let failed = "seccomp_profile_nodes{profile=\"scraped-conflict\", state=\"failed\"} > 0";
     until("no failing node", LIMIT, || prometheus.query(failed).is_empty().then_some(()));
     pod.remove();
@@ -167,12 +167,12 @@ fn every_expression_is_taken(prometheus: &Prometheus) {
     }
 }
 
-/// The definitions of Prometheus' operator, and the chart as it was, once this is dropped.
+/// The definitions of Prometheus' operator. When this is dropped, they are removed and the chart is restored.
 struct Defined<'a>(&'a Session, [String; 3]);
 
 impl Drop for Defined<'_> {
     fn drop(&mut self) {
-        // While the kinds are there, so that helm removes what it made of them.
+        // While the kinds exist, so that helm removes its objects of them.
         expect_cleanup(install(self.0, &[]));
         for definition in &self.1 {
             expect_cleanup(self.0.kubectl(["delete", "-f", definition, "--timeout=60s"]).map(drop));
@@ -182,7 +182,7 @@ impl Drop for Defined<'_> {
 
 fn install(cluster: &Session, values: &[&str]) -> Result<(), CommandError> {
     let chart = repository().join("charts").join(NAMESPACE);
-    // Otherwise helm keeps the values of the last time.
+    // Otherwise helm reuses the values of the last upgrade.
     let values: Vec<_> = ["--reset-values"].iter().chain(values).copied().collect();
     cluster.client().install_chart(&chart, &values).map(drop)
 }
@@ -215,7 +215,7 @@ fn with_the_definitions_of_prometheus_operator_every_object_of_the_chart_for_it_
     let monitored = "podmonitor.monitoring.coreos.com/seccomp-profile\n\
                      prometheusrule.monitoring.coreos.com/seccomp-profile\n";
     assert_eq!(listed(kinds), monitored);
-    // What the API server stores is what was meant: it drops what a definition does not know.
+    // The stored object equals the rendered one: the API server drops fields that a definition does not have.
     let rule = cluster.json(["-n", NAMESPACE, "get", "prometheusrule", NAMESPACE]);
     let alerts: Value = serde_saphyr::from_str(&file("charts/seccomp-profile/files/alerts.yaml")).unwrap();
     assert_eq!(rule["spec"], alerts);
@@ -248,7 +248,7 @@ fn a_file_that_is_removed_again_and_again_raises_the_alert_with_its_node() {
     let expression = alert("SeccompProfileDriftRepeated");
     let on_node =
         || prometheus.query(&expression).into_iter().find(|sample| sample.labels["node"] == node.name());
-    // Other tests have drift, too, but not while this Prometheus looks.
+    // Other tests cause drift, too, but not while this Prometheus scrapes.
     assert!(on_node().is_none());
     for _ in 0..7 {
         fs::remove_file(applied.path(node)).unwrap();

@@ -1,4 +1,4 @@
-//! The chart is uninstalled, or somebody removes the operator by force, and it comes back.
+//! The chart is uninstalled, or the operator is removed by force, and installed again.
 
 use std::os::unix::fs::MetadataExt;
 use std::process::Command;
@@ -19,12 +19,12 @@ use super::support::{
     text, until,
 };
 
-/// The account that lifts the finalizers.
+/// The account that removes the finalizers.
 pub(crate) const UNINSTALLATION: &str = "seccomp-profile-uninstall";
-/// A finalizer of somebody else.
+/// A foreign finalizer.
 const OTHERS: &str = "example.org/other";
 
-/// The chart on the cluster again, when this is dropped.
+/// Installs the chart again when this is dropped.
 pub(crate) struct Reinstall<'a>(pub(crate) &'a Session);
 
 impl Drop for Reinstall<'_> {
@@ -37,12 +37,12 @@ impl Drop for Reinstall<'_> {
     }
 }
 
-/// A finalizer of somebody else on a profile, until this is dropped.
+/// A foreign finalizer on a profile; it is removed when this is dropped.
 struct Foreign<'a>(&'a Session, &'a str);
 
 impl<'a> Foreign<'a> {
-    fn put_on(session: &'a Session, profile: &'a AppliedProfile<'_>) -> Self {
-        // Before ours, so that ours does not stand where it is usually.
+    fn add_to(session: &'a Session, profile: &'a AppliedProfile<'_>) -> Self {
+        // Before ours, so that ours is not at its usual index.
         let add = json!([{ "op": "add", "path": "/metadata/finalizers/0", "value": OTHERS }]).to_string();
         session.ok(["patch", "seccompprofile", &profile.name, "--type=json", "--patch", &add]);
         Foreign(session, &profile.name)
@@ -88,12 +88,12 @@ impl Paused {
 
 impl Drop for Paused {
     fn drop(&mut self) {
-        // It is gone if all went well.
+        // It does not exist any more if the test succeeded.
         let _ = command::output(Command::new("kill").args(["-CONT", &self.0]));
     }
 }
 
-/// Uninstalls the chart, and fails if the finalizer is off some profile while a pod of ours is left.
+/// Uninstalls the chart, and fails if a profile loses the finalizer while a pod of ours still exists.
 fn uninstall(cluster: &Session, held: usize) {
     let ours = |cluster: &Session| {
         let left = finalizers(cluster);
@@ -118,7 +118,7 @@ fn assert_on_every_disk(profile: &AppliedProfile<'_>, number: usize) {
     }
 }
 
-/// What a release leaves in its namespace and beside it.
+/// The objects that a release leaves, in its namespace and outside it.
 fn left_of_the_release(cluster: &Session) -> String {
     let kinds = "pods,serviceaccounts,deployments,daemonsets,jobs,roles,rolebindings,resourcequotas,leases";
     let inside = cluster.ok(["-n", NAMESPACE, "get", kinds, "-o", "name"]);
@@ -141,7 +141,7 @@ fn uninstalling_removes_the_finalizers_and_keeps_the_files_and_a_new_installatio
     for profile in [&kept, &shared, &going].into_iter().chain(&more) {
         profile.wait_ready();
     }
-    let foreign = Foreign::put_on(&cluster, &shared);
+    let foreign = Foreign::add_to(&cluster, &shared);
     let users =
         [cluster.pod(&sleeper("user-of-kept", "kept")), cluster.pod(&sleeper("user-of-going", "going"))];
     users.iter().for_each(|pod| pod.wait_running());
@@ -171,7 +171,7 @@ fn uninstalling_removes_the_finalizers_and_keeps_the_files_and_a_new_installatio
             left_of_the_release(&cluster).is_empty().then_some(())
         });
 
-        // Nobody is left who could put the finalizer on again, and nobody has tried since the first was lifted.
+        // No program is left that could add the finalizer again, and none has tried since the first was removed.
         let writes = log.writes();
         let lifted = writes.iter().position(|write| write.account == UNINSTALLATION).unwrap();
         let late: Vec<_> =
@@ -196,7 +196,7 @@ fn uninstalling_removes_the_finalizers_and_keeps_the_files_and_a_new_installatio
     until("the finalizer on each profile", LIMIT, || {
         (finalizers(&cluster).iter().filter(|found| ours(found)).count() == MORE + 1).then_some(())
     });
-    // What was deleted meanwhile is swept.
+    // The agents remove the files of profiles that were deleted meanwhile.
     for profile in [&going, &more[0]] {
         until(&format!("{} being swept", profile.name), LIMIT, || {
             profile.on_disks().iter().all(|(_, found)| found.is_none()).then_some(())
@@ -209,7 +209,7 @@ fn uninstalling_removes_the_finalizers_and_keeps_the_files_and_a_new_installatio
     cluster.ok(["delete", "seccompprofile", "--all", "--timeout=60s"]);
 }
 
-/// The command that lifts the finalizers by hand, as the documentation has it.
+/// The documented command that removes the finalizers by hand.
 fn documented_command() -> String {
     let blocks = Page::read("docs/removal.md").blocks();
     blocks.into_iter().find(|block| block.script.starts_with("finalizer=")).unwrap().script
@@ -224,7 +224,7 @@ fn where_the_operator_was_removed_by_force_the_documented_command_removes_its_fi
     for profile in [&kept, &shared, &stuck] {
         profile.wait_ready();
     }
-    let _foreign = Foreign::put_on(&cluster, &shared);
+    let _foreign = Foreign::add_to(&cluster, &shared);
     {
         let _reinstall = Reinstall(&cluster);
         cluster.ok(["delete", "namespace", NAMESPACE, "--timeout=120s"]);
@@ -255,7 +255,7 @@ fn where_the_operator_was_removed_by_force_the_documented_command_removes_its_fi
     });
 }
 
-/// The account of the uninstallation with its rights and its policy, until this is dropped.
+/// The account of the uninstallation with its rights and its policy; all are removed when this is dropped.
 struct Account<'a>(&'a Session, String);
 
 impl<'a> Account<'a> {
@@ -289,7 +289,7 @@ fn a_stolen_account_of_the_uninstallation_can_remove_our_finalizer_and_do_nothin
     let patch = |patch: Value| holder.send(RawRequest::merge("/seccompprofiles/orphaned", &patch));
     let mut tries = 0;
     until("the API server knowing the rights and the policy", LIMIT, || {
-        // Another one each time: without the policy yet, it succeeds.
+        // A different value each time: until the policy is in force, it succeeds.
         tries += 1;
         let answer = patch(json!({ "metadata": { "labels": { "a": tries.to_string() } } }));
         answer.message.contains(OWN_ONLY).then_some(())
@@ -314,7 +314,7 @@ fn a_stolen_account_of_the_uninstallation_can_remove_our_finalizer_and_do_nothin
     }
     let none = patch(json!({ "metadata": { "finalizers": [] } }));
     assert_eq!(none.code, 200, "{none}");
-    // Nor may it come back this way; the operator is not hindered.
+    // The account may not add it either; the operator may.
     let again = patch(json!({ "metadata": { "finalizers": [api::names::FINALIZER] } }));
     assert!(
         again.message.contains("the uninstallation removes the operator's finalizer and adds none"),

@@ -1,4 +1,4 @@
-//! The programs stop and start; the files stay.
+//! The files stay while the programs stop and start.
 
 use std::os::unix::fs::MetadataExt;
 
@@ -40,10 +40,10 @@ fn files_stay_while_agents_are_down_and_leftovers_are_removed_when_they_are_back
     lost.wait_ready();
 
     let stopped = Stopped::agents(&cluster);
-    // Deleted without the operator's consent, as it is when its finalizer is taken off by hand.
+    // Deleted without the operator's approval, as when its finalizer is removed by hand.
     cluster.ok(["delete", "seccompprofile", "lost", "--wait=false"]);
     let release = r#"{"metadata":{"finalizers":null}}"#;
-    // It is gone if the operator was faster.
+    // It is already deleted if the operator was faster.
     let _ = cluster.kubectl(["patch", "seccompprofile", "lost", "--type=merge", "--patch", release]);
     cluster.ok(["wait", "--for=delete", "seccompprofile/lost", "--timeout=30s"]);
     for (profile, number) in [(&kept, 0), (&lost, 1)] {
@@ -73,7 +73,7 @@ fn while_the_operator_is_down_files_stay_and_new_profiles_still_arrive() {
             disk::bytes(&node, "during-the-stop").unwrap().filter(|found| *found == bytes_of(&allow_all(1)))
         });
     }
-    // Nobody has judged it, and whoever goes by conditions must not take that for ready.
+    // No operator has reconciled it, and tools that read conditions must not consider it ready.
     let unjudged = json!([{
         "type": "Ready", "status": "Unknown", "reason": "Pending", "message": "no operator has judged it yet",
         "lastTransitionTime": "1970-01-01T00:00:00Z",
@@ -103,10 +103,10 @@ fn a_restarted_operator_writes_nothing_and_changes_no_status() {
         let all = ProfileView::all(cluster.client()).unwrap();
         all.iter().map(|view| format!("{} {}", view.name(), view.text("/metadata/resourceVersion"))).collect()
     };
-    let log = Log::quiet(&cluster);
+    let log = Log::wait_quiet(&cluster);
     let before = versions();
     delete_pods(&cluster, OPERATOR_PODS);
-    let after = Log::quiet(&cluster);
+    let after = Log::wait_quiet(&cluster);
     assert_eq!(after.writes(), []);
     let writes = log.writes();
     assert!(writes.is_empty(), "{}", summary(&writes));

@@ -1,4 +1,4 @@
-//! The fine-grained profile under runc itself, often: what a Go runtime calls now and then shows in no single start.
+//! Many starts under the fine-grained profile with runc itself: a single start does not show a Go runtime's rare calls.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -12,7 +12,7 @@ use xtask::command::{output, output_with_input};
 use xtask::programs::Programs;
 use xtask::workspace::repository;
 
-/// What the profile is measured for: files, pipes, forks and signals of a small shell.
+/// The script that the profile was measured for: files, pipes, forks and signals of a small shell.
 const SCRIPT: &str = "echo making some syscalls; ls -l / | grep bin | wc -l; (cat /proc/self/status | head -3); \
     x=$(id -u); sleep 0.01; for i in 1 2; do true & done; wait; trap : TERM; kill -TERM $$; cd /bin; pwd; \
     [ -e /bin/sh ] && date; mkdir /tmp/a; echo x > /tmp/a/b; rm -r /tmp/a; env >/dev/null; hostname; exit 0";

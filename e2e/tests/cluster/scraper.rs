@@ -1,9 +1,9 @@
-//! A real Prometheus on the host, which reaches pods as the API server does, and chooses its targets by what the chart's
-//! PodMonitor says.
+//! A real Prometheus on the host, which reaches pods as the API server does, and selects its targets by the chart's
+//! PodMonitor.
 //!
-//! Debian builds it without Kubernetes' client library, so that it cannot ask the API server itself. What its own
-//! discovery would tell it of every container port in the cluster is written into a file for it; to choose among them and
-//! to label them is its own work.
+//! Debian builds it without Kubernetes' client library, so it cannot query the API server itself. The targets that its
+//! own discovery would find, every container port in the cluster, are written into a file for it; it selects among them
+//! and labels them itself.
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -23,14 +23,14 @@ use super::support::{LIMIT, Session, until};
 /// How long Prometheus may take until it serves.
 const START: Duration = Duration::from_secs(60);
 
-/// A Prometheus, until this is dropped.
+/// A running Prometheus; it is stopped when this is dropped.
 pub(crate) struct Prometheus {
     child: Child,
     address: String,
     directory: tempfile::TempDir,
 }
 
-/// One line of what a query gives.
+/// One sample of a query's result.
 #[derive(Debug, Clone)]
 pub(crate) struct Sample {
     pub(crate) labels: Value,
@@ -49,13 +49,13 @@ impl Prometheus {
         fs::write(&config, config_of(&pod_monitor(&[]), &targets).to_string()).unwrap();
         let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
         let log = fs::File::create(directory.path().join("log")).unwrap();
-        // Ends with this thread, should that be killed.
+        // The kernel kills it if this thread ends.
         let mut command = Command::new("setpriv");
         command.args(["--pdeathsig", "KILL"]).arg(prometheus::program("prometheus").unwrap());
         command.arg(format!("--config.file={}", config.display()));
         command.arg(format!("--storage.tsdb.path={}", directory.path().join("data").display()));
         command.arg(format!("--web.listen-address={address}"));
-        // So that a query can ask what an expression will say in some time, if nothing changes until then.
+        // So that a query can evaluate an expression at a later time, if nothing changes until then.
         command.arg("--query.lookback-delta=2h");
         let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn().unwrap();
         let mut prometheus = Self { child, address, directory };
@@ -76,7 +76,7 @@ impl Prometheus {
         let pods = cluster.json(["-n", NAMESPACE, "get", "pods", "-l", selector]);
         let text = |value: &Value| value.as_str().unwrap().to_owned();
         let mut wanted: Vec<_> = pods["items"].as_array().unwrap().iter().collect();
-        // One that is about to go was not chosen to be watched.
+        // A pod that is being deleted is not a target.
         wanted.retain(|pod| pod["metadata"]["deletionTimestamp"].is_null());
         let wanted =
             wanted.into_iter().map(|pod| (text(&pod["metadata"]["name"]), text(&pod["spec"]["nodeName"])));
@@ -91,12 +91,12 @@ impl Prometheus {
         });
     }
 
-    /// What an expression says now.
+    /// The present value of an expression.
     pub(crate) fn query(&self, expression: &str) -> Vec<Sample> {
         self.query_in(expression, Duration::ZERO)
     }
 
-    /// What an expression will say if every value stays as it is until then.
+    /// The later value of an expression if every sample stays as it is until then.
     pub(crate) fn query_in(&self, expression: &str, ahead: Duration) -> Vec<Sample> {
         let time = SystemTime::now().duration_since(UNIX_EPOCH).unwrap() + ahead;
         let path = format!("/api/v1/query?time={}&query={}", time.as_secs_f64(), encoded(expression));
@@ -116,7 +116,7 @@ impl Prometheus {
         groups.iter().flat_map(|group| group["rules"].as_array().unwrap().clone()).collect()
     }
 
-    /// What each target serves, as it is scraped.
+    /// The metrics of each target, as they are scraped.
     pub(crate) fn scraped(&self) -> Vec<String> {
         let targets = self.api("/api/v1/targets?state=active").unwrap_or_else(|error| panic!("{error}"));
         let urls =
@@ -137,7 +137,7 @@ impl Prometheus {
 
 impl Drop for Prometheus {
     fn drop(&mut self) {
-        // It has ended already otherwise; what it wrote goes with its directory.
+        // An error means that it has already ended; its files are removed with its directory.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -151,20 +151,20 @@ pub(crate) fn pod_monitor(values: &[&str]) -> Value {
     rendered::only(&objects, "PodMonitor").unwrap().clone()
 }
 
-/// A label of discovery, from a pod's.
+/// The discovery's label for a label of a pod.
 fn pod_label(kind: &str, key: &str) -> String {
     let plain: String = key.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();
     format!("__meta_kubernetes_pod_{kind}_{plain}")
 }
 
-/// What the role `pod` of Prometheus' Kubernetes discovery tells: one target for each port of each container of a pod
-/// that has an address.
+/// The result of the role `pod` of Prometheus' Kubernetes discovery: one target for each port of each container of a
+/// pod that has an address.
 fn container_ports(cluster: &Session) -> Value {
     let pods = cluster.json(["get", "pods", "--all-namespaces"]);
     let mut targets = Vec::new();
     for pod in pods["items"].as_array().unwrap() {
         let (metadata, spec, status) = (&pod["metadata"], &pod["spec"], &pod["status"]);
-        // Another test's, that has none yet.
+        // A pod of another test that has no address yet.
         let Some(address) = status["podIP"].as_str() else { continue };
         let mut labels = json!({
             "__meta_kubernetes_namespace": metadata["namespace"],
@@ -190,13 +190,14 @@ fn container_ports(cluster: &Session) -> Value {
     targets.into()
 }
 
-/// What Prometheus' operator makes of a PodMonitor, as far as ours goes. JSON is YAML.
+/// The configuration that Prometheus' operator generates from a PodMonitor, for the fields that ours uses. JSON is
+/// YAML.
 fn config_of(monitor: &Value, targets: &Path) -> Value {
     let spec = &monitor["spec"];
     let [endpoint] = &spec["podMetricsEndpoints"].as_array().unwrap()[..] else { panic!("{monitor}") };
     let keep =
         |label: &str, regex: &str| json!({ "action": "keep", "source_labels": [label], "regex": regex });
-    // Without a selector of namespaces it is about its own.
+    // Without a selector of namespaces it selects its own.
     let mut relabel =
         vec![keep("__meta_kubernetes_namespace", monitor["metadata"]["namespace"].as_str().unwrap())];
     for (key, value) in spec["selector"]["matchLabels"].as_object().unwrap() {
@@ -231,7 +232,7 @@ fn config_of(monitor: &Value, targets: &Path) -> Value {
     })
 }
 
-/// The body of an answer. HTTP/1.0, so that it ends with the connection and comes in one piece.
+/// The body of a response. HTTP/1.0, so that it ends with the connection and is not chunked.
 fn get(address: &str, path: &str) -> io::Result<String> {
     let mut connection = TcpStream::connect(address)?;
     connection.set_read_timeout(Some(LIMIT))?;
@@ -239,7 +240,7 @@ fn get(address: &str, path: &str) -> io::Result<String> {
     let mut answer = String::new();
     connection.read_to_string(&mut answer)?;
     let (head, body) = answer.split_once("\r\n\r\n").ok_or(io::ErrorKind::InvalidData)?;
-    // An expression that Prometheus does not take is answered with 400 and a body that says why.
+    // Prometheus answers an invalid expression with 400 and a body with the reason.
     match head.split(' ').nth(1) {
         Some("200" | "400" | "422") => Ok(body.to_owned()),
         _ => Err(io::Error::other(head.to_owned())),

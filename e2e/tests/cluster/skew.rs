@@ -54,27 +54,27 @@ impl Workload {
     }
 }
 
-/// A workload of the earlier release in the place of the newer one, until this is dropped.
-struct Older<'a>(&'a Session, Workload);
+/// A workload of the previous release in the place of the newer one, which is restored when this is dropped.
+struct PreviousWorkload<'a>(&'a Session, Workload);
 
-impl<'a> Older<'a> {
-    fn replaces(cluster: &'a Session, workload: Workload, previous: &PreviousRelease) -> Self {
+impl<'a> PreviousWorkload<'a> {
+    fn install(cluster: &'a Session, workload: Workload, previous: &PreviousRelease) -> Self {
         let chart = previous.chart().display().to_string();
         let tags = tags(previous.commit());
         let template = ["template", NAMESPACE, &chart, "--namespace", NAMESPACE];
         let template = template.into_iter().chain(["--show-only", workload.template]);
         let rendered = cluster.helm(template.chain(tags.iter().map(String::as_str))).unwrap();
-        let older = Older(cluster, workload);
+        let older = PreviousWorkload(cluster, workload);
         cluster.kubectl_input(["replace", "--filename=-"], &rendered).unwrap_or_else(|e| panic!("{e}"));
         workload.wait_runs(cluster, previous.commit());
         older
     }
 }
 
-impl Drop for Older<'_> {
+impl Drop for PreviousWorkload<'_> {
     fn drop(&mut self) {
-        // Helm makes what is missing; what somebody else has changed it would not take.
-        let Older(cluster, workload) = self;
+        // Helm creates missing objects, but refuses to update an object that another manager has changed.
+        let PreviousWorkload(cluster, workload) = self;
         let named = format!("{}/{}", workload.kind, workload.name());
         expect_cleanup(cluster.kubectl(["-n", NAMESPACE, "delete", &named, "--timeout=60s"]).map(drop));
         let chart = repository().join("charts").join(NAMESPACE);
@@ -86,7 +86,7 @@ fn tags(tag: &str) -> [String; 2] {
     ["operator", "agent"].map(|program| format!("--set={program}.image.tag={tag}"))
 }
 
-/// Puts the definitions of a chart in the place of those that are there, as Helm would.
+/// Replaces the definitions by those of a chart, as Helm would.
 fn apply_definitions(cluster: &Session, chart: &Path) {
     let chart = chart.display().to_string();
     let files = ["seccompprofiles", "nodeprofilestatuses"]
@@ -117,7 +117,7 @@ fn check_everything(cluster: &Session, previous: &PreviousRelease, name: &str) {
     }
     profile.wait_ready();
     for program in &plugins {
-        // With the code of success: every node's report is as the specs say.
+        // It exits with 0 because every node's report equals the specs.
         let verified = plugin(cluster, program, &["verify"]);
         assert!(verified.starts_with("Verified:"), "{}: {verified}", program.display());
         let status = plugin(cluster, program, &["status"]);
@@ -141,7 +141,7 @@ fn check_everything(cluster: &Session, previous: &PreviousRelease, name: &str) {
 #[ignore = "long: builds the programs of the release before"]
 fn programs_of_the_release_before_work_with_those_of_this_one_and_the_other_way_round() {
     let Some(previous) = PreviousRelease::build().unwrap_or_else(|error| panic!("{error}")) else {
-        // A source archive has none, and a clone that has not enough of it can be mended.
+        // A source archive has no history; a clone with too little of it can fetch more.
         assert!(
             !repository().join(".git").exists(),
             "the release before is not in the history: `git fetch --unshallow`"
@@ -160,20 +160,20 @@ fn programs_of_the_release_before_work_with_those_of_this_one_and_the_other_way_
     let _reinstall = Reinstall(&cluster);
 
     for (workload, other) in [(AGENT, OPERATOR), (OPERATOR, AGENT)] {
-        let older = Older::replaces(&cluster, workload, &previous);
+        let older = PreviousWorkload::install(&cluster, workload, &previous);
         other.wait_runs(&cluster, VERSION);
         kept.wait_ready();
         check_everything(&cluster, &previous, &format!("with-an-older-{}", workload.component));
         drop(older);
     }
 
-    // The newer programs on the older definitions, as where `crds.install=false` leaves them to somebody else.
+    // The newer programs with the older definitions, as when `crds.install=false` leaves them to the administrator.
     apply_definitions(&cluster, &previous.chart());
     kept.wait_ready();
     check_everything(&cluster, &previous, "on-older-definitions");
     apply_definitions(&cluster, &repository().join("charts").join(NAMESPACE));
 
-    // The whole earlier release with its own definitions, seen by the newer plugin, and the upgrade from it.
+    // The whole previous release with its own definitions, read by the newer plugin, and the upgrade from it.
     cluster.helm(["uninstall", NAMESPACE, "--namespace", NAMESPACE]).unwrap();
     let tags = tags(previous.commit());
     let values: Vec<_> = tags.iter().map(String::as_str).chain(["--take-ownership"]).collect();

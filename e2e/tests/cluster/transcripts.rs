@@ -1,4 +1,4 @@
-//! The failures of `docs/transcripts/failures.md`: each is brought about, and the page's commands show it as the page does.
+//! Causes each failure of `docs/transcripts/failures.md` and compares the output of the page's commands with the page.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -25,7 +25,7 @@ use super::support::{
 
 const PAGE: &str = "docs/transcripts/failures.md";
 
-/// The page, of which one test after the other reads sections.
+/// The page, whose sections are checked one after the other.
 struct Transcript<'a> {
     reader: Reader<'a>,
     seen: RefCell<BTreeSet<String>>,
@@ -37,8 +37,8 @@ impl<'a> Transcript<'a> {
     }
 
     /// Runs the commands below this heading.
-    fn shows(&self, heading: &str) {
-        self.reader.follows(&mut Page::read(PAGE), |block| block.heading == heading);
+    fn check_section(&self, heading: &str) {
+        self.reader.check_page(&mut Page::read(PAGE), |block| block.heading == heading);
         self.seen.borrow_mut().insert(heading.to_owned());
     }
 }
@@ -47,7 +47,7 @@ impl<'a> Transcript<'a> {
 fn every_failure_looks_as_the_docs_show_it() {
     let cluster = alone();
     let page = Transcript::of(&cluster);
-    page.shows("A profile that is refused");
+    page.check_section("A profile that is refused");
     a_file_that_is_somebody_elses(&cluster, &page);
     a_directory_in_the_place_of_a_file(&cluster, &page);
     a_directory_that_somebody_removed(&cluster, &page);
@@ -75,7 +75,7 @@ fn a_file_that_is_somebody_elses(cluster: &Session, page: &Transcript<'_>) {
     claimed.until("failed on one node", LIMIT, |view| {
         view.count("failed") == Some(1) && view.count("ready") == Some(1)
     });
-    page.shows("A file that is somebody else's");
+    page.check_section("A file that is somebody else's");
     fs::remove_file(&path).unwrap();
 }
 
@@ -87,10 +87,10 @@ fn a_directory_in_the_place_of_a_file(cluster: &Session, page: &Transcript<'_>) 
     let path = blocked.path(node);
     disks::put_directory(&path);
     blocked.until("being Failed", LIMIT, |view| view.state() == "Failed");
-    // A node's condition says so later.
+    // A node's condition reports it later.
     let report = format!("nodeprofilestatus/{}", node.name());
     cluster.ok(["wait", "--for=condition=Ready=False", "--timeout=60s", &report]);
-    page.shows("A directory in the place of a file");
+    page.check_section("A directory in the place of a file");
     fs::remove_dir_all(&path).unwrap();
     wait_shown_ready(&blocked, LIMIT);
 }
@@ -99,9 +99,9 @@ fn a_directory_that_somebody_removed(cluster: &Session, page: &Transcript<'_>) {
     let displaced = cluster.profile("displaced", &allow_all(0));
     let node = &cluster.node_list()[0];
     displaced::remove_directory_twice(cluster, node, &displaced);
-    page.shows("A directory that somebody removed");
+    page.check_section("A directory that somebody removed");
     wait_shown_ready(&displaced, 2 * LIMIT);
-    // So that the next test's agent is not kept waiting.
+    // A new pod has no back-off, so that the next test's agent starts at once.
     disks::replace_agent(cluster, node);
 }
 
@@ -114,7 +114,7 @@ fn a_pod_whose_profile_is_not_there(cluster: &Session, page: &Transcript<'_>) {
         let waiting = &shown["status"]["containerStatuses"][0]["state"]["waiting"];
         (waiting["reason"] == "CreateContainerError").then_some(())
     });
-    page.shows("A pod that names a profile that is not there");
+    page.check_section("A pod that names a profile that is not there");
     remove_directory_twice.remove();
 }
 
@@ -127,7 +127,7 @@ fn a_profile_under_which_no_container_starts(cluster: &Session, page: &Transcrip
     starter["spec"]["nodeName"] = node.as_str().into();
     let starter = cluster.pod(&starter);
     starts::wait_failing(cluster, &node, "unstartable", "StartFailed");
-    page.shows("A profile under which no container starts");
+    page.check_section("A profile under which no container starts");
     starter.remove();
     drop(unstartable);
     starts::wait_cleared(cluster, &node);
@@ -140,8 +140,8 @@ fn a_deletion_that_waits_for_pods(cluster: &Session, page: &Transcript<'_>) {
     user.wait_running();
     needed.begin_deletion();
     needed.wait_condition("Deleting", "InUse");
-    page.shows("A deletion that waits for pods");
-    page.shows("A deletion that does not wait for pods");
+    page.check_section("A deletion that waits for pods");
+    page.check_section("A deletion that does not wait for pods");
     needed.wait_gone(LIMIT);
     user.remove();
 }
@@ -156,7 +156,7 @@ fn a_file_that_somebody_changed(cluster: &Session, page: &Transcript<'_>) {
         let logs = ["-n", "seccomp-profile", "logs", super::stopped::AGENT_PODS, "--tail=20"];
         cluster.ok(logs).contains("\"file repaired\"").then_some(())
     });
-    page.shows("A file that somebody changed");
+    page.check_section("A file that somebody changed");
 }
 
 fn disks_that_refuse(cluster: &Session, page: &Transcript<'_>) {
@@ -176,7 +176,7 @@ fn disks_that_refuse(cluster: &Session, page: &Transcript<'_>) {
         changing.until(&format!("Failed for {reason}"), LIMIT, |view| {
             view.count("ready") == Some(1) && view.json()["status"]["failures"][0]["reason"] == reason
         });
-        page.shows(heading);
+        page.check_section(heading);
         drop(faulty);
         wait_shown_ready(&changing, LIMIT);
     }
@@ -188,7 +188,7 @@ fn no_agents(cluster: &Session, page: &Transcript<'_>) {
     let stopped = Stopped::agents(cluster);
     unwatched.update(&allow_all(1));
     unwatched.until("judged anew", LIMIT, |view| !view.is_ready() && view.count("pending") == Some(2));
-    page.shows("No agent on the nodes");
+    page.check_section("No agent on the nodes");
 
     let node = &cluster.node_list()[0];
     let file = unwatched.path(node);
@@ -198,8 +198,8 @@ fn no_agents(cluster: &Session, page: &Transcript<'_>) {
     unwatched.until("failed on one node", LIMIT, |view| {
         view.count("failed") == Some(1) && view.count("ready") == Some(1)
     });
-    page.shows("A ledger that is damaged");
-    // Without the ledger the file with the earlier contents is nobody's.
+    page.check_section("A ledger that is damaged");
+    // Without the ledger the file with the earlier contents counts as a foreign file.
     fs::remove_file(&ledger).unwrap();
     fs::remove_file(&file).unwrap();
     wait_shown_ready(&unwatched, LIMIT);
@@ -213,8 +213,8 @@ fn no_operator(cluster: &Session, page: &Transcript<'_>) {
     let node_holds = |node: &_| disk::bytes(node, "unjudged").unwrap().is_some();
     until("the file on every node", LIMIT, || cluster.node_list().iter().all(node_holds).then_some(()));
     until_reported(cluster, "unjudged");
-    page.shows("No operator");
-    page.shows("A deletion while no operator runs");
+    page.check_section("No operator");
+    page.check_section("A deletion while no operator runs");
     stopped.start();
     unjudged.wait_ready();
     stuck.wait_gone(LIMIT);
@@ -228,7 +228,7 @@ fn until_reported(cluster: &Session, profile: &str) {
     });
 }
 
-/// The operators run, and may not have the lease any more.
+/// The operators run, but may no longer get the lease.
 fn no_leader(cluster: &Session, page: &Transcript<'_>) {
     let unled = cluster.existing("unled");
     {
@@ -240,12 +240,12 @@ fn no_leader(cluster: &Session, page: &Transcript<'_>) {
         });
         unled.update(&allow_all(0));
         until_reported(cluster, "unled");
-        page.shows("No operator that leads");
+        page.check_section("No operator that leads");
     }
     unled.wait_ready();
 }
 
-/// The namespace of the release enforces Pod Security, until this is dropped.
+/// The release's namespace enforces Pod Security until this is dropped.
 struct Enforced<'a>(&'a Session);
 
 impl<'a> Enforced<'a> {
@@ -276,9 +276,9 @@ fn pods_that_pod_security_refuses(cluster: &Session, page: &Transcript<'_>) {
         (told && agents["status"]["currentNumberScheduled"] == 1 && agents["status"]["numberReady"] == 1)
             .then_some(())
     });
-    page.shows("Pods that Pod Security refuses");
+    page.check_section("Pods that Pod Security refuses");
     drop(enforced);
-    // The controller of the DaemonSet tries again, ever more slowly.
+    // The DaemonSet controller tries again with a growing back-off.
     until("the agent's next pod", 2 * LIMIT, || {
         let next = disks::agent(cluster, &cluster.node_list()[0]);
         next["metadata"]["name"].is_string().then_some(())
@@ -288,8 +288,8 @@ fn pods_that_pod_security_refuses(cluster: &Session, page: &Transcript<'_>) {
 
 fn a_reader_without_rights(cluster: &Session, page: &Transcript<'_>) {
     let reader = Person::with(cluster, "reader", &[]);
-    page.reader.is_given("reader.kubeconfig", &reader.kubeconfig());
-    page.shows("A reader without rights");
+    page.reader.provide_file("reader.kubeconfig", &reader.kubeconfig());
+    page.check_section("A reader without rights");
 }
 
 fn a_node_that_is_cut_off(cluster: &Session, page: &Transcript<'_>) {
@@ -305,13 +305,13 @@ fn a_node_that_is_cut_off(cluster: &Session, page: &Transcript<'_>) {
     leaving.until("waiting for that node alone", LIMIT, |view| {
         view.condition("Deleting").is_some_and(|deleting| deleting["message"] == alone.as_str())
     });
-    page.shows("A deletion that waits for a node");
+    page.check_section("A deletion that waits for a node");
     let named = format!("node/{}", added.node.name());
     cluster.ok(["wait", "--for=condition=Ready=Unknown", "--timeout=60s", &named]);
     leaving.wait_gone(LIMIT);
     staying.update(&allow_all(1));
     staying.until("ready without it", LIMIT, |view| view.is_ready() && view.ready() == "2/3");
-    page.shows("A node that cannot be reached");
+    page.check_section("A node that cannot be reached");
 }
 
 fn a_profile_that_no_schema_took(cluster: &Session, page: &Transcript<'_>) {
@@ -320,12 +320,12 @@ fn a_profile_that_no_schema_took(cluster: &Session, page: &Transcript<'_>) {
     cluster.try_apply(&object("bad", &json!({ "defaultAction": "SCMP_ACT_DENY" }))).unwrap();
     bad.wait_condition("Accepted", "InvalidProfile");
     permissive.end();
-    page.shows("A profile that no runtime takes, and that is there all the same");
+    page.check_section("A profile that no runtime takes, and that is there all the same");
 }
 
 fn no_api_server(cluster: &Session, page: &Transcript<'_>) {
     cluster.stop(Component::ApiServer).unwrap();
-    page.shows("No API server");
+    page.check_section("No API server");
     cluster.restart(Component::ApiServer).unwrap();
     cluster.wait_rolled_out();
 }

@@ -1,4 +1,4 @@
-//! The chart is taken away, installed as it was before its last change, upgraded and rolled back, while pods run under
+//! The chart is uninstalled, installed as it was before its last change, upgraded and rolled back, while pods run under
 //! profiles.
 
 use std::collections::BTreeMap;
@@ -19,25 +19,25 @@ use super::support::{
     AppliedProfile, LIMIT, Session, allow_all, alone, bytes_of, print_line, sleeper, until,
 };
 
-/// What of the chart makes a difference in a cluster.
+/// The parts of the chart that affect a cluster.
 const RENDERED: [&str; 3] = ["templates", "charts", "values.yaml"];
 
-/// The chart as it was before its last change. The images are the same: what is tried is the chart.
-struct Earlier {
+/// The chart as it was before its last change. The images are the same, because only the chart is tested.
+struct PreviousChart {
     _directory: TempDir,
     chart: PathBuf,
 }
 
-impl Earlier {
+impl PreviousChart {
     /// From the newest commit whose chart differs from the one in the work tree. Where the history does not reach as
     /// far (a shallow clone, the chart's first commit, no repository), the chart itself: its pods are replaced all the
-    /// same. A git that cannot be asked fails the test: it would be about less than it says.
+    /// same. An error of git fails the test, because the test would check less than its name promises.
     fn extract() -> Self {
         let directory = tempfile::tempdir().unwrap();
         let path = Path::new("charts").join(NAMESPACE);
         let Some(commit) = newest_that_differs(&path) else {
             print_line("no earlier chart in the history; it is upgraded to itself");
-            return Earlier { _directory: directory, chart: repository().join(path) };
+            return PreviousChart { _directory: directory, chart: repository().join(path) };
         };
         print_line(&format!("the earlier chart is that of {commit}"));
         let archive = directory.path().join("chart.tar");
@@ -45,7 +45,7 @@ impl Earlier {
         git_output(archiver.arg("--output").arg(&archive).arg(&path));
         tar::Archive::new(File::open(&archive).unwrap()).unpack(directory.path()).unwrap();
         let chart = directory.path().join(path);
-        Earlier { _directory: directory, chart }
+        PreviousChart { _directory: directory, chart }
     }
 }
 
@@ -54,14 +54,14 @@ fn newest_that_differs(chart: &Path) -> Option<String> {
         return None;
     }
     let rendered = RENDERED.map(|part| chart.join(part));
-    // A commit at which a shallow clone ends says that it has no parents.
+    // The last commit of a shallow clone appears to have no parents.
     let touching = git_output(git(&["log", "--format=%P", "--"]).args(&rendered));
     let parents = touching.lines().filter_map(|parents| parents.split(' ').next());
     let mut commits = ["HEAD"].into_iter().chain(parents.filter(|parent| !parent.is_empty()));
     commits.find(|commit| has(commit, chart) && differs(commit, &rendered)).map(str::to_owned)
 }
 
-/// Whether there is a chart in that commit.
+/// Whether that commit has the chart.
 fn has(commit: &str, chart: &Path) -> bool {
     !git_output(git(&["ls-tree", "--name-only", commit, "--"]).arg(chart.join("Chart.yaml"))).is_empty()
 }
@@ -80,7 +80,7 @@ fn git_output(git: &mut Command) -> String {
 
 fn git(arguments: &[&str]) -> Command {
     let mut git = Command::new("git");
-    // The tests run as root, on a work tree of whoever checked it out.
+    // The tests run as root, and the work tree may belong to another user.
     git.args(["-c", "safe.directory=*", "-C"]).arg(repository()).args(arguments);
     git
 }
@@ -109,7 +109,7 @@ fn wait_pods_of(cluster: &Session, round: &str) {
         let rounds =
             pods["items"].as_array().unwrap().iter().map(|pod| &pod["metadata"]["annotations"]["round"]);
         let rounds: Vec<&Value> = rounds.collect();
-        // Two operators and an agent a node.
+        // Two operators, and one agent per node.
         (rounds.len() == 2 + cluster.node_list().len() && rounds.iter().all(|found| **found == round))
             .then_some(())
     });
@@ -119,7 +119,7 @@ fn policies(cluster: &Session) -> usize {
     cluster.json(["-n", NAMESPACE, "get", "networkpolicies"])["items"].as_array().unwrap().len()
 }
 
-/// The profile's file is there for new pods, and changes of another one still arrive.
+/// Checks that the profile's file exists for new pods, and that changes of another profile still arrive.
 fn check_works(cluster: &Session, changing: &AppliedProfile<'_>, round: &str, number: usize) {
     cluster.pod(&sleeper(&format!("pod-of-{round}"), "in-use")).wait_running();
     changing.update(&allow_all(number));
@@ -143,14 +143,14 @@ fn no_file_in_use_is_touched_while_the_chart_is_reinstalled_upgraded_and_rolled_
         .collect();
     users.iter().for_each(|pod| pod.wait_running());
 
-    let watched = FileWatch::on(&nodes, &BTreeMap::from([("in-use".to_owned(), bytes_of(&allow_all(0)))]));
+    let watched = FileWatch::start(&nodes, &BTreeMap::from([("in-use".to_owned(), bytes_of(&allow_all(0)))]));
     {
         let _reinstall = Reinstall(&cluster);
         helm(&cluster, &["uninstall", NAMESPACE]);
         cluster.pod(&sleeper("pod-of-nobody", "in-use")).wait_running();
 
         // Whoever has applied rendered definitions, as another test may have, owns their fields until they are taken over.
-        install(&cluster, &Earlier::extract().chart, "earlier", &["--force-conflicts"]);
+        install(&cluster, &PreviousChart::extract().chart, "earlier", &["--force-conflicts"]);
         wait_pods_of(&cluster, "earlier");
         check_works(&cluster, &changing, "earlier", 2);
 

@@ -13,7 +13,7 @@ fn a_rollout_costs_few_writes() {
     const PROFILES: usize = 5;
     let cluster = alone();
     let nodes = cluster.node_list().len();
-    let log = Log::quiet(&cluster);
+    let log = Log::wait_quiet(&cluster);
     let applied: Vec<_> = (0..PROFILES)
         .map(|number| cluster.profile(&format!("counted-{number}"), &allow_all(number)))
         .collect();
@@ -21,7 +21,7 @@ fn a_rollout_costs_few_writes() {
         profile.until("being Ready", LIMIT, |view| view.is_ready());
     }
     // Late writes count too.
-    Log::quiet(&cluster);
+    Log::wait_quiet(&cluster);
     let writes = log.writes();
     let (most, all) = (2 * nodes + 4 * PROFILES + 50, writes.len());
     print_line(&format!(
@@ -53,7 +53,7 @@ fn without_changes_nothing_is_written_and_nothing_logged_for_two_minutes() {
     for profile in &applied {
         profile.wait_ready();
     }
-    Log::quiet(&cluster);
+    Log::wait_quiet(&cluster);
     let log = Log::from_now(&cluster);
     let said = logs(&cluster);
     // Pods whose logs show nothing would prove nothing.

@@ -20,16 +20,16 @@ pub(crate) struct Block {
     pub(crate) heading: String,
     /// The commands.
     pub(crate) script: String,
-    /// What the fence says of them.
+    /// The options in the fence's first line.
     pub(crate) how: How,
     /// Where, right behind them, the page shows what they print.
     pub(crate) printed: Option<Range<usize>>,
 }
 
-/// What a fence of commands says of them.
+/// The options of a fence of commands.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum How {
-    /// They end with this code; 0 where nothing is said.
+    /// They end with this code; 0 by default.
     ExitsWith(i32),
     /// They are not run by the tests, for this reason.
     NotRun(String),

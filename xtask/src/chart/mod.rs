@@ -174,7 +174,7 @@ impl Chart {
             first.get_or_insert(rendered);
         }
         all.args(FOLDERS.map(|folder| repository().join(folder)));
-        // The summary on a line of its own says how many objects it looked at.
+        // The last line is a summary with the number of checked objects.
         note(command::output(&mut all)?.trim_end());
 
         let misspelt =

@@ -30,7 +30,7 @@ pub(super) fn kinds(swagger: &Value) -> Schemas {
     let mut kinds = Schemas::new();
     for (name, schema) in definitions.into_iter().flatten() {
         let of = schema["x-kubernetes-group-version-kind"].as_array();
-        // Options and the like belong to many groups, and nobody writes them into a file.
+        // Options and the like belong to many groups, and no file contains them.
         let Some([of]) = of.map(Vec::as_slice) else { continue };
         let text = |field: &str| of[field].as_str().unwrap_or_default();
         let mut schema = closed[name.as_str()].clone();
@@ -57,7 +57,7 @@ pub(super) fn custom(definition: &Value) -> Schemas {
     schemas.collect()
 }
 
-/// Holds an object to the version and the kind that it says it is.
+/// Requires the version and the kind of an object to be these.
 fn named(schema: &mut Value, version: &str, kind: &str) {
     schema["properties"]["apiVersion"] = json!({ "enum": [version] });
     schema["properties"]["kind"] = json!({ "enum": [kind] });

@@ -334,7 +334,7 @@ impl ApiServer {
     }
 }
 
-/// A port that nobody listens on now.
+/// A free port.
 pub(crate) fn free_port() -> Result<u16, ApiServerError> {
     let listener = TcpListener::bind(("127.0.0.1", 0)).map_err(failed("bind", "a port"))?;
     listener.local_addr().map(|address| address.port()).map_err(failed("bind", "a port"))

@@ -29,7 +29,7 @@ pub struct Seconds {
     pub api_server: f64,
     /// Of etcd.
     pub etcd: f64,
-    /// Of everything else on the machine: where this is much, times say little.
+    /// Of everything else on the machine: if this is large, times mean little.
     pub others: f64,
 }
 

@@ -26,7 +26,8 @@ pub enum Phase {
     FirstReport,
     /// A tenth more nodes join, until all report every file.
     Join,
-    /// A tenth of the nodes are lost, until every status says so, and found again, until every status says that.
+    /// A tenth of the nodes become unreachable, until every status counts them, and reachable again, until no status
+    /// does.
     NotReady,
     /// Nothing happens.
     Rest,

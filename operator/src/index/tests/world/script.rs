@@ -21,7 +21,7 @@ pub(super) enum Action {
     Settle,
 }
 
-/// A change that somebody other than the operator makes.
+/// A change by another program or a user.
 #[derive(Debug, Clone)]
 pub(super) enum Change {
     Profile {
