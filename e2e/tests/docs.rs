@@ -1,5 +1,5 @@
-//! The documentation leads somewhere, all of it is in the book, and what its commands are not run for is said. Without
-//! a cluster; the commands themselves are run by `tests/cluster/documented.rs`.
+//! Every link in the documentation has a target, every page is in the book, and every command that no test runs has a
+//! reason. Without a cluster; the commands themselves are run by `tests/cluster/documented.rs`.
 
 #![allow(
     clippy::unwrap_used,

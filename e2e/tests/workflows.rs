@@ -1,4 +1,4 @@
-//! What GitHub's jobs run is what `make test` runs, with the compiler that the project names.
+//! GitHub's jobs run the same as `make test`, with the project's compiler.
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests may fail")]
 

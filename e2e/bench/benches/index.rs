@@ -1,6 +1,6 @@
 //! What one report costs the operator's index, as the cluster grows: `cargo bench -p bench --bench index`.
 //!
-//! A report comes in of which one profile differs from the last one, as when a file is mended, or all, as after an
+//! A report comes in of which one profile differs from the last one, as when a file is repaired, or all, as after an
 //! update; the keys that are due are taken, and one profile is judged. One more node lacks every profile, and each has
 //! its status, as in the middle of a rollout. Each report is of another node, so that nothing is in the processor's
 //! caches. Instructions are of the first kind; where they are counted (`--instructions`, which needs valgrind), it
@@ -33,11 +33,11 @@ fn main() -> Result<(), String> {
         && word == "once"
     {
         let number = |text: &String| text.parse().unwrap_or_default();
-        let mut world = World::new(number(nodes), number(profiles));
+        let mut fixture = Fixture::new(number(nodes), number(profiles));
         // As many are made whatever is taken, so that making them is no part of the difference.
-        let mut all = world.reports(1 + COUNTED, Change::One);
+        let mut all = fixture.reports(1 + COUNTED, Change::One);
         all.truncate(number(reports));
-        world.take(all);
+        fixture.take(all);
         return Ok(());
     }
     let count = arguments.iter().any(|argument| argument == "--instructions");
@@ -49,8 +49,8 @@ fn main() -> Result<(), String> {
     for profiles in PROFILES {
         let mut growth = Vec::new();
         for nodes in NODES {
-            let mut world = World::new(nodes, profiles);
-            let [one, all] = [Change::One, Change::All].map(|change| world.least(change));
+            let mut fixture = Fixture::new(nodes, profiles);
+            let [one, all] = [Change::One, Change::All].map(|change| fixture.least(change));
             let mut cell = String::new();
             if count {
                 let instructions =
@@ -85,7 +85,7 @@ enum Change {
     All,
 }
 
-struct World {
+struct Fixture {
     index: Index,
     nodes: usize,
     profiles: usize,
@@ -95,11 +95,11 @@ struct World {
     turn: usize,
 }
 
-impl World {
+impl Fixture {
     /// A cluster in which every node has reported every profile.
     fn new(nodes: usize, profiles: usize) -> Self {
         let now = Timestamp::UNIX_EPOCH + SignedDuration::from_hours(500_000);
-        let mut world = Self { index: Index::new("profiles"), nodes, profiles, now, version: 1, turn: 0 };
+        let mut fixture = Self { index: Index::new("profiles"), nodes, profiles, now, version: 1, turn: 0 };
         for profile in 0..profiles {
             let facts = ProfileFacts {
                 name: name(profile),
@@ -114,7 +114,7 @@ impl World {
                 removal_approved: false,
                 status: None,
             };
-            world.index.apply_profile(facts, UpdateSource::List, now);
+            fixture.index.apply_profile(facts, UpdateSource::List, now);
         }
         for node in 0..=nodes {
             let facts = NodeFacts {
@@ -125,15 +125,15 @@ impl World {
                 reachable: true,
                 answers: true,
             };
-            world.index.apply_node(facts, now);
-            let report = world.report(node, |_| usize::from(node == nodes));
-            world.index.apply_report(report, UpdateSource::List, now);
+            fixture.index.apply_node(facts, now);
+            let report = fixture.report(node, |_| usize::from(node == nodes));
+            fixture.index.apply_report(report, UpdateSource::List, now);
         }
         for profile in 0..profiles {
-            world.store_status(&name(profile));
+            fixture.store_status(&name(profile));
         }
-        world.index.take_dirty();
-        world
+        fixture.index.take_dirty();
+        fixture
     }
 
     /// Writes the status of a profile, as the operator would.

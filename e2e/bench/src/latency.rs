@@ -32,7 +32,7 @@ const DISK_BAR: Duration = Duration::from_millis(100);
 const READY_BAR: Duration = Duration::from_secs(1);
 
 /// An observation and its time.
-enum Seen {
+enum Observation {
     Echo(String),
     Profile(Box<Untrusted<SeccompProfile>>),
     File(usize, ContentHash),
@@ -95,7 +95,7 @@ fn config_maps(session: &Session) -> Api<ConfigMap> {
 /// One apply of the ConfigMap, until the watch shows it.
 async fn bare_echo(
     session: &Session,
-    seen: &mut UnboundedReceiver<(Instant, Seen)>,
+    seen: &mut UnboundedReceiver<(Instant, Observation)>,
     round: usize,
 ) -> Result<Duration, BenchError> {
     let object = json!({
@@ -108,7 +108,7 @@ async fn bare_echo(
         .await?;
     let wanted = round.to_string();
     loop {
-        if let (time, Seen::Echo(found)) = next(seen).await?
+        if let (time, Observation::Echo(found)) = next(seen).await?
             && found == wanted
         {
             return Ok(time - start);
@@ -119,7 +119,7 @@ async fn bare_echo(
 /// One apply of the profile, until its bytes are on every disk and it is Ready; both times.
 async fn apply(
     session: &Session,
-    seen: &mut UnboundedReceiver<(Instant, Seen)>,
+    seen: &mut UnboundedReceiver<(Instant, Observation)>,
     nodes: usize,
     round: usize,
 ) -> Result<(Duration, Duration), BenchError> {
@@ -134,10 +134,10 @@ async fn apply(
     let mut ready = None;
     while disks.len() < nodes || ready.is_none() {
         match next(seen).await? {
-            (time, Seen::File(node, found)) if found == hash => {
+            (time, Observation::File(node, found)) if found == hash => {
                 disks.entry(node).or_insert(time - start);
             }
-            (time, Seen::Profile(object)) => {
+            (time, Observation::Profile(object)) => {
                 let status = object.status().unwrap_or_default();
                 let holds = status.observed_generation == generation
                     && status.content_hash.as_deref() == Some(&hash.to_string())
@@ -150,7 +150,9 @@ async fn apply(
     Ok((disks.into_values().max().unwrap_or_default(), ready.unwrap_or_default()))
 }
 
-async fn next(seen: &mut UnboundedReceiver<(Instant, Seen)>) -> Result<(Instant, Seen), BenchError> {
+async fn next(
+    seen: &mut UnboundedReceiver<(Instant, Observation)>,
+) -> Result<(Instant, Observation), BenchError> {
     let too_late = || BenchError::TooLate("a round".to_owned());
     tokio::time::timeout(ROUND, seen.recv()).await.map_err(|_| too_late())?.ok_or_else(too_late)
 }
@@ -158,7 +160,7 @@ async fn next(seen: &mut UnboundedReceiver<(Instant, Seen)>) -> Result<(Instant,
 /// Follows the profile and the ConfigMap on connections of their own.
 async fn watch_objects(
     session: &Session,
-    sender: UnboundedSender<(Instant, Seen)>,
+    sender: UnboundedSender<(Instant, Observation)>,
 ) -> Result<(), BenchError> {
     let params = WatchParams::default().fields(&format!("metadata.name={NAME}")).timeout(290);
     let profiles = session.profiles.watch(&params, "0").await?.boxed();
@@ -167,14 +169,14 @@ async fn watch_objects(
     tokio::spawn(profiles.try_for_each(move |event| {
         if let WatchEvent::Added(object) | WatchEvent::Modified(object) = event {
             // The receiver is dropped once the measurement is over.
-            let _ = sender.send((Instant::now(), Seen::Profile(Box::new(object))));
+            let _ = sender.send((Instant::now(), Observation::Profile(Box::new(object))));
         }
         async { Ok(()) }
     }));
     tokio::spawn(maps.try_for_each(move |event| {
         if let WatchEvent::Added(object) | WatchEvent::Modified(object) = event {
             let round = object.data.unwrap_or_default().remove("round").unwrap_or_default();
-            let _ = to_maps.send((Instant::now(), Seen::Echo(round)));
+            let _ = to_maps.send((Instant::now(), Observation::Echo(round)));
         }
         async { Ok(()) }
     }));
@@ -185,7 +187,7 @@ async fn watch_objects(
 fn watch_directory(
     node: usize,
     directory: &Path,
-    sender: UnboundedSender<(Instant, Seen)>,
+    sender: UnboundedSender<(Instant, Observation)>,
 ) -> Result<(), BenchError> {
     let failed = |error: rustix::io::Errno| BenchError::io(directory.display().to_string())(error.into());
     let watch = inotify::init(inotify::CreateFlags::CLOEXEC).map_err(failed)?;
@@ -204,7 +206,8 @@ fn watch_directory(
                     let time = Instant::now();
                     match std::fs::read(&file) {
                         Ok(bytes) => {
-                            if sender.send((time, Seen::File(node, ContentHash::of(&bytes)))).is_err() {
+                            if sender.send((time, Observation::File(node, ContentHash::of(&bytes)))).is_err()
+                            {
                                 return;
                             }
                         }

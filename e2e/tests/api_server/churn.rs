@@ -97,7 +97,7 @@ impl Churn {
         let kind = kind.unwrap();
         let happened = match KINDS[kind].0 {
             "nodes joined" => self.join().await,
-            "nodes left" => self.leave().await,
+            "nodes left" => self.remove_node().await,
             "nodes lost or found" => self.toggle_reachability().await,
             "agents stopped" => self.stop().await,
             "agents started" => self.start().await,
@@ -123,7 +123,7 @@ impl Churn {
         true
     }
 
-    async fn leave(&mut self) -> bool {
+    async fn remove_node(&mut self) -> bool {
         if self.node_states.len() <= self.size.nodes * 4 / 5 {
             return false;
         }

@@ -23,12 +23,12 @@ const PAUSE: Timespec = Timespec { tv_sec: 0, tv_nsec: 2_000_000 };
 /// Files that are watched until [`FileWatch::end`].
 pub(crate) struct FileWatch {
     stop: Arc<AtomicBool>,
-    nodes: Vec<JoinHandle<Seen>>,
+    nodes: Vec<JoinHandle<Changes>>,
 }
 
 /// What happened to the files, and how often they were read.
 #[derive(Debug, Default)]
-pub(crate) struct Seen {
+pub(crate) struct Changes {
     pub(crate) happened: Vec<String>,
     pub(crate) reads: usize,
 }
@@ -44,7 +44,7 @@ impl FileWatch {
             let events = watch_directory(&directory);
             let stop = stop.clone();
             thread::spawn(move || {
-                let mut seen = Seen::default();
+                let mut seen = Changes::default();
                 while !stop.load(Ordering::Relaxed) {
                     read_files(&files, &mut seen);
                     let _ = poll(&mut [PollFd::new(&events, PollFlags::IN)], Some(&PAUSE));
@@ -60,9 +60,9 @@ impl FileWatch {
     }
 
     /// Ends the watch and returns every change on all nodes.
-    pub(crate) fn end(self) -> Seen {
+    pub(crate) fn end(self) -> Changes {
         self.stop.store(true, Ordering::Relaxed);
-        let mut all = Seen::default();
+        let mut all = Changes::default();
         for node in self.nodes {
             let seen = node.join().unwrap();
             all.happened.extend(seen.happened);
@@ -87,7 +87,7 @@ fn watch_directory(directory: &Path) -> OwnedFd {
 }
 
 /// Reads each file as the runtime does.
-fn read_files(files: &BTreeMap<PathBuf, Vec<u8>>, seen: &mut Seen) {
+fn read_files(files: &BTreeMap<PathBuf, Vec<u8>>, seen: &mut Changes) {
     for (path, wanted) in files {
         match fs::read(path) {
             Ok(found) if found == *wanted => {}
@@ -99,7 +99,7 @@ fn read_files(files: &BTreeMap<PathBuf, Vec<u8>>, seen: &mut Seen) {
 }
 
 /// Reads the kernel's events about these files and the directory.
-fn read(events: &OwnedFd, directory: &Path, files: &BTreeMap<PathBuf, Vec<u8>>, seen: &mut Seen) {
+fn read(events: &OwnedFd, directory: &Path, files: &BTreeMap<PathBuf, Vec<u8>>, seen: &mut Changes) {
     let mut buffer = [MaybeUninit::uninit(); 4096];
     let mut reader = inotify::Reader::new(events, &mut buffer);
     loop {

@@ -104,8 +104,8 @@ fn plugin(cluster: &Session, program: &Path, arguments: &[&str]) -> String {
     command::output(&mut plugin).unwrap_or_else(|error| panic!("{error}"))
 }
 
-/// What both releases promise: a profile becomes Ready, a change reaches every node, one in use is held and goes with its
-/// pod, and both plugins see all of it.
+/// What both releases promise: a profile becomes Ready, a change reaches every node, one in use is kept and deleted
+/// with its pod, and both plugins see all of it.
 fn check_everything(cluster: &Session, previous: &PreviousRelease, name: &str) {
     let plugins = [previous.plugin(), PLUGIN.join("kubectl-seccomp")];
     let profile = cluster.profile(name, &allow_all(1));

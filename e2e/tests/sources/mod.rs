@@ -1,4 +1,4 @@
-//! The project's own sources, as the tests read them that hold code to words, arrows and circles.
+//! Reads the project's own sources, for the tests of its dependencies, cycles and documented reasons.
 
 use std::fs;
 use std::path::{Path, PathBuf};

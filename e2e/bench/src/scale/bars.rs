@@ -88,7 +88,7 @@ mod tests {
         };
         assert_eq!(missed(&figures(1.5, 2130, 400_000)), Vec::<String>::new());
         assert_eq!(missed(&figures(1.6, 2131, 400_001)).len(), 4);
-        // With fewer nodes the floor is too low to be held against.
+        // With fewer nodes the floor is too low for a comparison.
         assert_eq!(missed(&Figures { nodes: 100, ..figures(1.6, 331, 40_001) }).len(), 2);
     }
 

@@ -157,7 +157,7 @@ async fn first_report(testbed: &mut Testbed) -> Result<Sample, BenchError> {
     let files = testbed.profile_count();
     Testbed::within("its report", reports.until(|reports| reports.all_hold(node.iter(), files))).await?;
     let sample = meter.stop_now(testbed, start.elapsed()).await?;
-    leave(testbed, &node).await?;
+    remove_nodes(testbed, &node).await?;
     Ok(sample)
 }
 
@@ -175,7 +175,7 @@ async fn join(testbed: &mut Testbed) -> Result<Sample, BenchError> {
     testbed.expect_files(&joining)?;
     all_count(testbed, testbed.nodes().len() + count, 0).await?;
     let sample = meter.stop(testbed, wall).await?;
-    leave(testbed, &joining).await?;
+    remove_nodes(testbed, &joining).await?;
     Ok(sample)
 }
 
@@ -197,7 +197,7 @@ async fn lose_and_find(testbed: &mut Testbed) -> Result<Sample, BenchError> {
 }
 
 /// Removes nodes, and waits until no status counts them.
-async fn leave(testbed: &mut Testbed, nodes: &[String]) -> Result<(), BenchError> {
+async fn remove_nodes(testbed: &mut Testbed, nodes: &[String]) -> Result<(), BenchError> {
     for node in nodes {
         testbed.agents_mut().remove(node).await?;
     }

@@ -47,7 +47,7 @@ impl World {
             Action::Change(change) => change.make(server, *now),
             Action::Time { seconds } => {
                 let to = now.checked_add(Duration::from_secs(*seconds)).unwrap();
-                operator.pass(server, *now, to, false)?;
+                operator.advance_to(server, *now, to, false)?;
                 *now = to;
             }
             Action::Deliver { kind, events } => {
@@ -66,7 +66,7 @@ impl World {
             Action::FailNextWrite { takes_effect } => operator.next_write_fails = Some(*takes_effect),
             Action::Restart => *operator = Operator::new(),
             Action::Settle => {
-                operator.settle(server, *now)?;
+                operator.run_until_idle(server, *now)?;
                 self.compare(self.now)?;
             }
         }
@@ -76,11 +76,11 @@ impl World {
     /// Lets everything that is under way finish, and compares again as time passes.
     fn end(&mut self) -> Result<(), String> {
         let known = self.now;
-        self.operator.settle(&mut self.server, self.now)?;
+        self.operator.run_until_idle(&mut self.server, self.now)?;
         self.compare(known)?;
         for wait in [Duration::from_secs(31), Duration::from_secs(90), LONG] {
             let to = self.now.checked_add(wait).unwrap();
-            self.operator.pass(&mut self.server, self.now, to, true)?;
+            self.operator.advance_to(&mut self.server, self.now, to, true)?;
             self.now = to;
             self.compare(known)?;
         }
@@ -94,7 +94,7 @@ impl World {
         // Another reconciliation of every object writes nothing.
         let version = self.server.version();
         self.operator.index.queue_all();
-        self.operator.settle(&mut self.server, self.now)?;
+        self.operator.run_until_idle(&mut self.server, self.now)?;
         if self.server.version() != version {
             return Err("a write although nothing has changed".to_owned());
         }

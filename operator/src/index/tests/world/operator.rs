@@ -27,7 +27,7 @@ pub(super) struct Operator {
     /// Keys whose reconciliation failed, to be tried again shortly.
     retries: BTreeSet<WorkKey>,
     /// Answers that are under way. Their keys are still being reconciled.
-    answers: VecDeque<Answer>,
+    answers: VecDeque<PendingAnswer>,
     /// If the next write fails: whether it takes effect nevertheless.
     pub(super) next_write_fails: Option<bool>,
     complete: bool,
@@ -36,7 +36,7 @@ pub(super) struct Operator {
     pub(super) arrived: BTreeMap<String, Timestamp>,
 }
 
-struct Answer {
+struct PendingAnswer {
     key: WorkKey,
     began: Timestamp,
     requeue_at: Option<Timestamp>,
@@ -135,7 +135,7 @@ impl Operator {
             None => self.queue.done(key, None),
             Some((Ok(AnswerContent::Nothing), requeue_at)) => self.queue.done(key, requeue_at),
             Some((Ok(content), requeue_at)) if next_write_fails.is_none() => {
-                self.answers.push_back(Answer { key, began: now, requeue_at, content });
+                self.answers.push_back(PendingAnswer { key, began: now, requeue_at, content });
             }
             Some(_) => {
                 self.retries.insert(key);
@@ -243,7 +243,9 @@ impl Operator {
 
     /// Delivers the answer to an earlier write.
     pub(super) fn deliver_answer(&mut self) -> bool {
-        let Some(Answer { key, began, requeue_at, content }) = self.answers.pop_front() else { return false };
+        let Some(PendingAnswer { key, began, requeue_at, content }) = self.answers.pop_front() else {
+            return false;
+        };
         let (WorkKey::Profile(name) | WorkKey::Node(name) | WorkKey::Orphan(name)) = &key;
         let profile = |index: &Index, object| {
             let known = index.profile(name);
@@ -276,7 +278,7 @@ impl Operator {
     }
 
     /// Delivers all events and answers and reconciles all keys that are due, until nothing is left.
-    pub(super) fn settle(&mut self, server: &mut Server, now: Timestamp) -> Result<(), String> {
+    pub(super) fn run_until_idle(&mut self, server: &mut Server, now: Timestamp) -> Result<(), String> {
         self.next_write_fails = None;
         for _ in 0..200 {
             let mut busy = !self.retries.is_empty();
@@ -297,7 +299,7 @@ impl Operator {
 
     /// Moves the clock to `to` and reconciles each key when it is due. `deliver_all`: events and answers arrive without
     /// delay.
-    pub(super) fn pass(
+    pub(super) fn advance_to(
         &mut self,
         server: &mut Server,
         now: Timestamp,
@@ -310,7 +312,7 @@ impl Operator {
             let Some(time) = self.queue.next_timer().filter(|time| *time <= to) else { return Ok(()) };
             now = now.max(time);
             match deliver_all {
-                true => self.settle(server, now)?,
+                true => self.run_until_idle(server, now)?,
                 false => {
                     self.reconcile(MAX_KEYS, server, now);
                 }
