@@ -24,52 +24,6 @@ fn modules(folder: &Path) -> BTreeMap<Module, String> {
     found
 }
 
-/// The paths behind `crate::` or `super::` in a text, those in braces one by one.
-fn paths(text: &str) -> Vec<Vec<String>> {
-    let mut found = Vec::new();
-    for root in ["crate::", "super::"] {
-        for (at, _) in text.match_indices(root) {
-            let is_whole = !text[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_' || c == ':');
-            if is_whole {
-                expand(&text[at..], &mut Vec::new(), &mut found);
-            }
-        }
-    }
-    found
-}
-
-/// Adds the paths that `text` begins with to `found`, each behind `before`; gives what is left of the text.
-fn expand<'a>(text: &'a str, before: &mut Vec<String>, found: &mut Vec<Vec<String>>) -> &'a str {
-    let length = before.len();
-    let mut rest = text.trim_start();
-    loop {
-        let end = rest.find(|c: char| !(c.is_alphanumeric() || c == '_')).unwrap_or(rest.len());
-        if end > 0 {
-            before.push(rest[..end].to_owned());
-        }
-        rest = &rest[end..];
-        match rest.strip_prefix("::") {
-            Some(behind) if behind.starts_with('{') => {
-                rest = &behind[1..];
-                while !rest.trim_start().starts_with('}') && !rest.trim_start().is_empty() {
-                    rest = expand(rest, before, found).trim_start();
-                    // Another name (`as`) says nothing of where it comes from.
-                    rest = rest.find([',', '}']).map_or("", |end| rest[end..].trim_start_matches(','));
-                }
-                rest = rest.trim_start().strip_prefix('}').unwrap_or_default();
-                break;
-            }
-            Some(behind) => rest = behind,
-            None => {
-                found.push(before.clone());
-                break;
-            }
-        }
-    }
-    before.truncate(length);
-    rest
-}
-
 /// The module that a path leads to from `from`, as far as its names are modules.
 fn resolve(path: &[String], from: &Module, modules: &BTreeMap<Module, String>) -> Module {
     let mut at = from.clone();
@@ -108,7 +62,9 @@ fn circle<'a>(start: &'a Module, named: &'a BTreeMap<Module, BTreeSet<Module>>) 
 
 fn names(modules: BTreeMap<Module, String>) -> BTreeMap<Module, BTreeSet<Module>> {
     let named = |module: &Module, text: &str| {
-        let all = paths(text).into_iter().map(|path| resolve(&path, module, &modules));
+        let all = sources::paths(&["crate::", "super::"], text)
+            .into_iter()
+            .map(|path| resolve(&path, module, &modules));
         // A folder's own file names what is in it, and what is in it may name the folder: that is one room.
         all.filter(|other| other != module && !module.starts_with(other)).collect::<BTreeSet<_>>()
     };
@@ -136,7 +92,8 @@ fn the_files_of_a_crate_form_no_circle() {
 #[test]
 fn what_is_in_braces_is_one_path_each() {
     let text = "use crate::{a, b::{self, C as D}, e};\nlet x = super::f::g(); mycrate::h";
-    let found: Vec<_> = paths(text).iter().map(|path| path.join(" ")).collect();
+    let found: Vec<_> =
+        sources::paths(&["crate::", "super::"], text).iter().map(|path| path.join(" ")).collect();
     assert_eq!(found, ["crate a", "crate b self", "crate b C", "crate e", "super f g"]);
 }
 

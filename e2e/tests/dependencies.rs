@@ -74,7 +74,18 @@ const UNNAMED: [(&str, &[&str], &str); 4] = [
     ("crates/filter/src", &["std::fs", "std::net", "std::time", "tokio::"], "pure"),
     (
         "node-agent/src/keeper",
-        &["metrics", "tracing", "Instant::now", "elapsed()", "SystemTime", "tokio::", "kube::"],
+        &[
+            "metrics",
+            "journal",
+            "tracing",
+            "Instant::now",
+            "elapsed()",
+            "SystemTime",
+            "Timestamp::now",
+            "jiff",
+            "tokio::",
+            "kube::",
+        ],
         "it says what happened, and others count and log it",
     ),
     (
@@ -88,7 +99,12 @@ const UNNAMED: [(&str, &[&str], &str); 4] = [
 /// those that other packages of the workspace add.
 fn brought_by(package: &str) -> BTreeSet<String> {
     let mut cargo = Command::new(env!("CARGO"));
-    cargo.args(["tree", "--locked", "--offline", "--edges=normal", "--prefix=none", "--format={p}"]);
+    cargo.args(["tree", "--locked", "--offline", "--edges=normal,build", "--target=all"]);
+    cargo.args(["--prefix=none", "--format={p}"]);
+    // Of a library every feature counts; a tool has features that bring the programs on purpose.
+    if repository().join("crates").join(package).is_dir() {
+        cargo.arg("--all-features");
+    }
     let tree = command::output(cargo.args(["--package", package]).current_dir(repository()));
     let tree = tree.unwrap_or_else(|error| panic!("{error}"));
     let name = |line: &str| line.split(' ').next().unwrap_or_default().to_owned();
@@ -128,7 +144,15 @@ fn only_tools_depend_on_tools() {
 /// The lines of a source that name one of `words`. Its unit tests may name them: they read files and the clock.
 fn naming(source: &Source, words: &[&str]) -> Vec<String> {
     let lines = source.code().lines().filter(|line| words.iter().any(|word| line.contains(word)));
-    lines.map(|line| format!("{}: {}", source.path.display(), line.trim())).collect()
+    let lines = lines.map(|line| line.trim().to_owned());
+    // `std::{fs, io}` names what `std::fs` names.
+    let roots: BTreeSet<_> = words.iter().filter_map(|word| word.split_inclusive("::").next()).collect();
+    let roots: Vec<_> = roots.into_iter().filter(|root| root.ends_with("::")).collect();
+    let paths = sources::paths(&roots, source.code()).into_iter().map(|path| path.join("::") + "::");
+    let paths = paths.filter(|path| {
+        words.iter().any(|word| path.starts_with(&format!("{}::", word.trim_end_matches("::"))))
+    });
+    lines.chain(paths).map(|found| format!("{}: {found}", source.path.display())).collect()
 }
 
 #[test]
@@ -137,5 +161,16 @@ fn no_module_names_what_is_forbidden_to_it() {
         let sources = sources::below(place, sources::without_tests);
         let wrong: Vec<_> = sources.iter().flat_map(|source| naming(source, words)).collect();
         assert!(wrong.is_empty(), "{place} ({why}): {wrong:#?}");
+    }
+}
+
+#[test]
+fn a_name_in_a_group_is_found_like_a_whole_path() {
+    let source = |text: &str| Source { path: "a.rs".into(), text: text.to_owned() };
+    for text in ["use std::fs;", "use std::{fs, io};", "use std::{io, fs::File};", "std::fs::read(path)"] {
+        assert!(!naming(&source(text), &["std::fs"]).is_empty(), "{text}");
+    }
+    for text in ["use std::io;", "use std::{io, fmt};", "use my_std::fmt;"] {
+        assert_eq!(naming(&source(text), &["std::fs"]), Vec::<String>::new(), "{text}");
     }
 }

@@ -51,5 +51,53 @@ pub(crate) fn all(_name: &str) -> bool {
 
 /// Leaves files and folders of unit tests out, and what only they use.
 pub(crate) fn without_tests(name: &str) -> bool {
-    !name.contains("test")
+    let stem = name.trim_end_matches(".rs");
+    !(matches!(stem, "tests" | "testing") || stem.starts_with("tests_") || stem.ends_with("_tests"))
+}
+
+/// Every path in `text` that begins with one of `roots`, each as its names; the paths of a group in braces one by one.
+#[allow(dead_code, reason = "each test is a crate of its own and takes what it needs")]
+pub(crate) fn paths(roots: &[&str], text: &str) -> Vec<Vec<String>> {
+    let mut found = Vec::new();
+    for root in roots {
+        for (at, _) in text.match_indices(*root) {
+            let is_whole = !text[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_' || c == ':');
+            if is_whole {
+                expand(&text[at..], &mut Vec::new(), &mut found);
+            }
+        }
+    }
+    found
+}
+
+/// Adds the paths that `text` begins with to `found`, each behind `before`; gives what is left of the text.
+fn expand<'a>(text: &'a str, before: &mut Vec<String>, found: &mut Vec<Vec<String>>) -> &'a str {
+    let length = before.len();
+    let mut rest = text.trim_start();
+    loop {
+        let end = rest.find(|c: char| !(c.is_alphanumeric() || c == '_')).unwrap_or(rest.len());
+        if end > 0 {
+            before.push(rest[..end].to_owned());
+        }
+        rest = &rest[end..];
+        match rest.strip_prefix("::") {
+            Some(behind) if behind.starts_with('{') => {
+                rest = &behind[1..];
+                while !rest.trim_start().starts_with('}') && !rest.trim_start().is_empty() {
+                    rest = expand(rest, before, found).trim_start();
+                    // Another name (`as`) says nothing of where it comes from.
+                    rest = rest.find([',', '}']).map_or("", |end| rest[end..].trim_start_matches(','));
+                }
+                rest = rest.trim_start().strip_prefix('}').unwrap_or_default();
+                break;
+            }
+            Some(behind) => rest = behind,
+            None => {
+                found.push(before.clone());
+                break;
+            }
+        }
+    }
+    before.truncate(length);
+    rest
 }
