@@ -1,5 +1,6 @@
 //! The command line. Progress goes to standard error; standard output is for what a shell evaluates.
 
+use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 
@@ -135,7 +136,6 @@ fn run(target: &Target, words: &[String]) -> Result<ExitCode, ClusterError> {
     let status = command::attended(&mut command);
     running.end()?;
     // A program that a signal ended has no code of its own; the shell's convention gives it one.
-    use std::os::unix::process::ExitStatusExt;
     let status = status?;
     let code = status.code().or_else(|| status.signal().map(|signal| 128 + signal)).unwrap_or(1);
     Ok(ExitCode::from(u8::try_from(code).unwrap_or(1)))

@@ -39,8 +39,9 @@ fn only(kind: &str) -> &'static Value {
 
 fn operators_argument(name: &str) -> &'static str {
     let container = &only("Deployment")["spec"]["template"]["spec"]["containers"][0];
-    let arguments = container["args"].as_array().unwrap().iter().map(|argument| argument.as_str().unwrap());
-    arguments.filter_map(|argument| argument.strip_prefix(&format!("--{name}="))).next().unwrap()
+    let mut arguments =
+        container["args"].as_array().unwrap().iter().map(|argument| argument.as_str().unwrap());
+    arguments.find_map(|argument| argument.strip_prefix(&format!("--{name}="))).unwrap()
 }
 
 #[test]
@@ -113,8 +114,9 @@ fn what_the_uninstallation_adds_comes_last_and_goes_with_it() {
 fn the_uninstallation_waits_for_the_pods_of_both_programs_and_for_none_else() {
     let pod = &only("Job")["spec"]["template"];
     let container = &pod["spec"]["containers"][0];
-    let arguments = container["args"].as_array().unwrap().iter().map(|argument| argument.as_str().unwrap());
-    let selector = arguments.filter_map(|argument| argument.strip_prefix("--pods=")).next().unwrap();
+    let mut arguments =
+        container["args"].as_array().unwrap().iter().map(|argument| argument.as_str().unwrap());
+    let selector = arguments.find_map(|argument| argument.strip_prefix("--pods=")).unwrap();
     let (labels, component) = selector.split_once(",app.kubernetes.io/component in ").unwrap();
     assert_eq!(component, "(operator,node-agent)");
     for kind in ["Deployment", "DaemonSet"] {
@@ -174,8 +176,8 @@ fn selection(values: &[&str]) -> Selection {
     let agents = &object("DaemonSet")["spec"]["template"]["spec"];
     let arguments = &object("Deployment")["spec"]["template"]["spec"]["containers"][0]["args"];
     let argument = |name: &str| -> Value {
-        let all = arguments.as_array().unwrap().iter().map(|argument| argument.as_str().unwrap());
-        let text = all.filter_map(|argument| argument.strip_prefix(name)).next().unwrap();
+        let mut all = arguments.as_array().unwrap().iter().map(|argument| argument.as_str().unwrap());
+        let text = all.find_map(|argument| argument.strip_prefix(name)).unwrap();
         serde_json::from_str(text).unwrap()
     };
     let (labels, affinity) = (argument("--node-selector="), argument("--node-affinity="));

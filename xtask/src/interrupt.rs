@@ -47,10 +47,10 @@ pub fn exit_code_of<E: Display>(work: impl FnOnce() -> Result<ExitCode, E>) -> E
 /// When the handlers cannot be installed.
 fn install() -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
-    let _context = runtime.enter();
+    let context = runtime.enter();
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
-    drop(_context);
+    drop(context);
     thread::Builder::new().name("signals".into()).spawn(move || {
         runtime.block_on(async {
             loop {

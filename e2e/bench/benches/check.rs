@@ -14,7 +14,7 @@ use profile::ContentHash;
 /// Processor time of one check of 1,000 files.
 const BAR: Duration = Duration::from_millis(50);
 /// How often the agent checks, as the chart has it.
-const INTERVAL: Duration = Duration::from_secs(60);
+const INTERVAL: Duration = Duration::from_mins(1);
 const ROUNDS: usize = 20;
 
 fn main() -> Result<(), Box<dyn Error>> {

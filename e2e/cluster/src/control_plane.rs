@@ -13,7 +13,7 @@ use crate::wait;
 use crate::{ClusterError, cgroup};
 
 /// How long the API server may take until it is ready; about 3 s on an idle machine.
-const READY: Duration = Duration::from_secs(120);
+const READY: Duration = Duration::from_mins(2);
 /// Unusual ports, so that a foreign etcd does not conflict.
 const ETCD_CLIENT: &str = "http://127.0.0.1:23790";
 const ETCD_PEER: &str = "http://127.0.0.1:23800";

@@ -94,9 +94,8 @@ pub fn check(build: bool) -> Result<(), Missing> {
 }
 
 fn go() -> Option<String> {
-    let printed = match command::output(Command::new("go").args(["env", "GOVERSION", "GOTOOLCHAIN"])) {
-        Ok(printed) => printed,
-        Err(_) => return Some(format!("the program go, 1.{GO_MINOR} or later: https://go.dev/dl")),
+    let Ok(printed) = command::output(Command::new("go").args(["env", "GOVERSION", "GOTOOLCHAIN"])) else {
+        return Some(format!("the program go, 1.{GO_MINOR} or later: https://go.dev/dl"));
     };
     let (version, toolchain) = printed.split_once('\n').unwrap_or((&printed, ""));
     // With GOTOOLCHAIN=auto an older Go fetches the one that a module asks for.

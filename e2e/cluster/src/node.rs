@@ -18,9 +18,9 @@ use crate::wait;
 use crate::{ClusterError, cgroup, network, node_config, pki};
 
 /// How long each part may take to start; some seconds on an idle machine.
-const START: Duration = Duration::from_secs(60);
+const START: Duration = Duration::from_mins(1);
 /// How long a node may take from its start until it is Ready; about 10 s on an idle machine.
-const READY: Duration = Duration::from_secs(180);
+const READY: Duration = Duration::from_mins(3);
 
 /// A daemon of a node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -12,7 +12,7 @@ use xtask::interrupt;
 use super::{ProfileView, Watch, disk};
 
 /// The longest time from a node's start until all profiles count it; seconds on an idle machine.
-const LIMIT: Duration = Duration::from_secs(120);
+const LIMIT: Duration = Duration::from_mins(2);
 
 /// How a node joined.
 #[derive(Debug)]

@@ -349,7 +349,7 @@ async fn after_five_minutes_of_five_hundred_nodes_every_status_is_what_all_objec
     churn(Size {
         nodes: 500,
         profiles: 50,
-        duration: Duration::from_secs(300),
+        duration: Duration::from_mins(5),
         converge_limit: Duration::from_secs(150),
     })
     .await;

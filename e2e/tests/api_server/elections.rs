@@ -50,7 +50,7 @@ struct Bounds {
 
 /// As short as the machine's pauses allow.
 const SHORT: Bounds = Bounds {
-    lease: [Duration::from_millis(2000), Duration::from_millis(1200), Duration::from_millis(200)],
+    lease: [Duration::from_secs(2), Duration::from_millis(1200), Duration::from_millis(200)],
     // Less than the lease, which a leader that exits gives back.
     after_an_exit: Duration::from_millis(1500),
     after_a_crash: Duration::from_secs(8),

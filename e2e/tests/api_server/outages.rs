@@ -336,7 +336,7 @@ async fn while_the_api_server_is_away_every_file_stays_and_soon_after_everything
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "long: the API server is away for five minutes"]
 async fn after_five_minutes_without_an_api_server_everything_is_right_within_half_a_minute() {
-    stop_and_restart(Duration::from_secs(300)).await;
+    stop_and_restart(Duration::from_mins(5)).await;
 }
 
 /// A failure of the API server, and whether it ends open connections.
@@ -412,7 +412,7 @@ async fn whatever_a_failing_api_server_answers_agents_keep_their_files_and_catch
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "long: the API server is ill for two minutes"]
 async fn after_two_minutes_of_bad_answers_agents_catch_up_within_half_a_minute() {
-    fail_for_agents(Duration::from_secs(120)).await;
+    fail_for_agents(Duration::from_mins(2)).await;
 }
 
 /// The operator gets one failure after the other; the agents get none.

@@ -48,13 +48,13 @@ fn names(count: usize) -> Vec<String> {
 }
 
 fn all() -> Vec<BadInput> {
+    const VALUE: &str = "value: a whole number from 0 to 2^64-1, above 2^63-1 as a string";
     let simple = || json!({ "names": ["read"], "action": "SCMP_ACT_LOG" });
     let arguments = |count: usize| {
         let argument = |index| json!({ "index": index % 6, "value": 1, "op": "SCMP_CMP_EQ" });
         let arguments: Vec<_> = (0..count).map(argument).collect();
         json!({ "names": ["read"], "action": "SCMP_ACT_LOG", "args": arguments })
     };
-    const VALUE: &str = "value: a whole number from 0 to 2^64-1, above 2^63-1 as a string";
     let mut many_names = vec![json!({ "names": names(1024), "action": "SCMP_ACT_LOG" }); 4];
     many_names.push(simple());
     let mut many_arguments = vec![arguments(6); 170];

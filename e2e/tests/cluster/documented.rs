@@ -23,7 +23,7 @@ use super::stolen_token::pid_of;
 use super::support::{LIMIT, Session, allow_all, alone, print_line, sleeper, until};
 
 /// The longest time from an empty cluster to a profile that is proved to be in force.
-const FIVE_MINUTES: Duration = Duration::from_secs(300);
+const FIVE_MINUTES: Duration = Duration::from_mins(5);
 
 /// Runs the pages' commands as a reader with a checkout and the administrator's kubeconfig would.
 pub(crate) struct Reader<'a> {

@@ -29,7 +29,7 @@ pub(crate) const DAMAGES: [Damage; 10] = [
         until("a directory in its place", LIMIT, || {
             fs::remove_file(path).ok()?;
             fs::create_dir(path).ok()
-        })
+        });
     }),
     ("made unreadable", |path, _| fs::set_permissions(path, Permissions::from_mode(0o600)).unwrap()),
     ("opened to all", |path, _| fs::set_permissions(path, Permissions::from_mode(0o666)).unwrap()),

@@ -11,7 +11,7 @@ use super::support::{Session, allow_all, alone, object, output, print_line, unti
 const PROFILES: usize = 30;
 
 /// How soon a refused profile must be Ready once memory is free: the agent lists the profiles within 70 s.
-const READY_LIMIT: Duration = Duration::from_secs(120);
+const READY_LIMIT: Duration = Duration::from_mins(2);
 
 /// A profile of almost the largest size that the schema accepts.
 fn largest(number: usize) -> Value {

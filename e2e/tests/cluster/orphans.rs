@@ -7,7 +7,7 @@ use serde_json::json;
 use super::support::{LIMIT, alone, output, print_line, until};
 
 /// How long the operator waits for a Node that may be registered late.
-const GRACE: Duration = Duration::from_secs(300);
+const GRACE: Duration = Duration::from_mins(5);
 
 #[test]
 #[ignore = "long: five minutes in which a node could be registered late"]

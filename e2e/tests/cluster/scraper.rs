@@ -21,7 +21,7 @@ use xtask::workspace::repository;
 use super::support::{LIMIT, Session, until};
 
 /// How long Prometheus may take until it serves.
-const START: Duration = Duration::from_secs(60);
+const START: Duration = Duration::from_mins(1);
 
 /// A running Prometheus; it is stopped when this is dropped.
 pub(crate) struct Prometheus {

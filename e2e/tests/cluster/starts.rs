@@ -13,7 +13,7 @@ use super::support::{LIMIT, Session, allow_all, alone, expect_cleanup, shared, s
 /// The operator reports a failure after half a minute; the kubelet's attempts come before that.
 const REPORT_LIMIT: Duration = Duration::from_secs(90);
 /// The operator clears it after a minute, and the container's next attempt may take as long again.
-const CLEAR_LIMIT: Duration = Duration::from_secs(180);
+const CLEAR_LIMIT: Duration = Duration::from_mins(3);
 
 const AGENTS: &str = "daemonset/seccomp-profile-node-agent";
 

@@ -337,6 +337,7 @@ pub(crate) fn until_restored(path: &Path, bytes: &[u8]) -> Duration {
 }
 
 /// Bytes in a form that reads well in a failed assertion.
+#[expect(clippy::ref_option, reason = "as the disks give it")]
 pub(crate) fn text(bytes: &Option<Vec<u8>>) -> Option<String> {
     bytes.as_ref().map(|bytes| String::from_utf8_lossy(bytes).into_owned())
 }

@@ -122,7 +122,7 @@ fn a_profile_under_which_no_container_starts(cluster: &Session, page: &Transcrip
     let contents = cluster.file("profiles/violation.yaml")["spec"]["contents"].take();
     let unstartable = cluster.profile("unstartable", &contents);
     unstartable.wait_ready();
-    let node = cluster.node_list()[0].name().to_owned();
+    let node = cluster.node_list()[0].name();
     let mut starter = sleeper("starter", "unstartable");
     starter["spec"]["nodeName"] = node.as_str().into();
     let starter = cluster.pod(&starter);

@@ -10,7 +10,7 @@ use super::stopped::Stopped;
 use super::support::{AppliedProfile, LIMIT, Session, allow_all, alone, bytes_of, print_line, text, until};
 
 /// How long a deletion waits for a reachable node whose agent does not confirm.
-const CONFIRMATION: Duration = Duration::from_secs(120);
+const CONFIRMATION: Duration = Duration::from_mins(2);
 /// How much later the object may be deleted; it takes a second on an idle machine.
 const LATE: Duration = Duration::from_secs(10);
 

@@ -46,7 +46,7 @@ fn logs(cluster: &Session) -> BTreeMap<String, String> {
 
 #[test]
 fn without_changes_nothing_is_written_and_nothing_logged_for_two_minutes() {
-    const REST: Duration = Duration::from_secs(120);
+    const REST: Duration = Duration::from_mins(2);
     let cluster = alone();
     let applied: Vec<_> =
         (0..3).map(|number| cluster.profile(&format!("resting-{number}"), &allow_all(number))).collect();

@@ -22,7 +22,7 @@ use tokio::task::JoinHandle;
 use super::{ApiServerError, Traffic, agent_of};
 
 /// How often an agent checks all its files.
-const CHECK_INTERVAL: Duration = Duration::from_secs(60);
+const CHECK_INTERVAL: Duration = Duration::from_mins(1);
 
 /// How long an agent's thread may go on writing after the agent has ended.
 const THREAD_END_LIMIT: Duration = Duration::from_secs(10);
@@ -253,7 +253,7 @@ impl Agents {
     /// The API server refuses.
     pub async fn remove(&mut self, name: &str) -> Result<(), ApiServerError> {
         self.power_off(name);
-        self.nodes.delete(name, &Default::default()).await?;
+        self.nodes.delete(name, &kube::api::DeleteParams::default()).await?;
         // No kubelet would confirm its end.
         self.pods.delete(&pod_of(name), &DeleteParams::default().grace_period(0)).await?;
         let start = Instant::now();

@@ -22,7 +22,7 @@ use super::program::{Program, failed};
 use super::{ApiServerError, audit};
 
 /// How long the API server may take until it is ready; about 3 s on an idle machine.
-const READY: Duration = Duration::from_secs(120);
+const READY: Duration = Duration::from_mins(2);
 
 /// Every request of our accounts is logged once it is answered; a watch when it begins, too.
 const AUDIT_POLICY: &str = "\

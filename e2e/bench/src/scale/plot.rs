@@ -106,7 +106,7 @@ fn panel(svg: &mut Svg, (left, top): (f64, f64), title: &str, lines: &[Line]) {
     for size in sizes {
         svg.text(x(size), y0 + 16.0, Anchor::Middle, "s", &format!("{size:.0}"));
     }
-    svg.text((x0 + x1) / 2.0, y0 + 32.0, Anchor::Middle, "s", "nodes");
+    svg.text(f64::midpoint(x0, x1), y0 + 32.0, Anchor::Middle, "s", "nodes");
     for (number, line) in lines.iter().enumerate() {
         let points: Vec<_> = line.points.iter().map(|(nodes, value)| (x(*nodes), y(*value))).collect();
         svg.line(&points, line.colour, 1.8, line.dashed);

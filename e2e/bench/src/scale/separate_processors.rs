@@ -90,5 +90,5 @@ async fn stand_in(
             watcher.next().await?;
         }
     };
-    futures::future::try_join(answer, goes_on).await.map(|(_, never)| never)
+    futures::future::try_join(answer, goes_on).await.map(|((), never)| never)
 }

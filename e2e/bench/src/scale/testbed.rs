@@ -23,7 +23,7 @@ use crate::api_server::{
 use crate::session::{Session, sized};
 
 /// How long a wait may take before the measurement fails.
-const LIMIT: Duration = Duration::from_secs(600);
+const LIMIT: Duration = Duration::from_mins(10);
 
 /// How many requests of the admin are sent at once.
 const AT_ONCE: usize = 16;
@@ -206,7 +206,9 @@ impl Testbed {
     pub(super) async fn delete_all(&mut self) -> Result<(), BenchError> {
         let profiles = &self.session.profiles;
         futures::stream::iter(&self.contents)
-            .map(|(name, _)| async move { profiles.delete(name, &Default::default()).await.map(|_| ()) })
+            .map(|(name, _)| async move {
+                profiles.delete(name, &kube::api::DeleteParams::default()).await.map(|_| ())
+            })
             .buffer_unordered(AT_ONCE)
             .try_collect::<()>()
             .await?;
