@@ -4,6 +4,7 @@ use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::thread;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use xtask::build_images::{self, base_images, build_images};
@@ -21,7 +22,7 @@ use crate::layout::{Layout, NodeId};
 use crate::lock::Lock;
 use crate::node::Node;
 use crate::record::Record;
-use crate::{doctor, network, pki, teardown};
+use crate::{doctor, network, pki, teardown, wait};
 
 /// Options of a cluster.
 #[derive(Debug, Clone)]
@@ -270,7 +271,18 @@ impl Cluster {
         })?;
         let chart = repository().join("charts").join(NAMESPACE);
         step("install the chart", || self.client.install_chart(&chart, values).map_err(ClusterError::from))?;
-        Ok(())
+        // An agent is ready some moments before its first report, and until then its node joins.
+        Ok(step("wait until every node has reported", || self.wait_reported())?)
+    }
+
+    fn wait_reported(&self) -> Result<(), ClusterError> {
+        let nodes = self.nodes()?.len();
+        let counts = r#"jsonpath={range .items[*]}{.status.report.fileCount}{"\n"}{end}"#;
+        let get = ["get", "nodeprofilestatuses.seccomp.imjasonh.dev", "-o", counts];
+        wait::until("a report of every node", Duration::from_mins(1), || {
+            let reported = self.client.kubectl(get)?.lines().filter(|count| !count.is_empty()).count();
+            Ok((reported == nodes).then_some(()))
+        })
     }
 
     /// Ends one component of the control plane: SIGTERM, and SIGKILL when that does not help.
