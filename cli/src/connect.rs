@@ -9,8 +9,8 @@ use crate::options::ClusterOptions;
 use crate::proxy::{self, Environment};
 use crate::tunnel;
 
-/// A client with kubectl's configuration: from the kubeconfig or, in a pod without one, from its service account; through
-/// the proxy that the kubeconfig or the environment names.
+/// A client with kubectl's configuration: from the kubeconfig or, in a pod without one, from its service account;
+/// through the proxy that the kubeconfig or the environment names.
 ///
 /// # Errors
 /// There is no kubeconfig, or it cannot be used; no proxy can be used that is named.

@@ -14,8 +14,8 @@ use crate::wait::Goal;
 /// RuntimeClasses. It is read-only. The ClusterRole seccomp-profile-viewer, which is part of Kubernetes' role view, is
 /// sufficient for everything except Nodes and RuntimeClasses.
 ///
-/// Uses the same proxy as kubectl: the `proxy-url` of the kubeconfig's cluster or else HTTPS_PROXY, unless NO_PROXY lists
-/// the API server.
+/// Uses the same proxy as kubectl: the `proxy-url` of the kubeconfig's cluster or else HTTPS_PROXY, unless NO_PROXY
+/// lists the API server.
 #[derive(Debug, Clone, Parser)]
 #[command(
     name = "kubectl-seccomp",

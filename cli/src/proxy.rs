@@ -1,12 +1,12 @@
 //! Which proxy stands between this program and the API server: the same one as for kubectl.
 //!
-//! A kubeconfig's `proxy-url` is used whatever the environment says (client-go 0.37, `tools/clientcmd/client_config.go`).
-//! Without one the environment decides as it does for every program in Go 1.26 (`golang.org/x/net/http/httpproxy`):
-//! `HTTPS_PROXY` for an https API server and `HTTP_PROXY` for one without TLS, unless `NO_PROXY` lists the server or it
-//! is on this machine; a name in capitals precedes the same in small letters.
+//! A kubeconfig's `proxy-url` is used whatever the environment says (client-go 0.37,
+//! `tools/clientcmd/client_config.go`). Without one the environment decides as it does for every program in Go 1.26
+//! (`golang.org/x/net/http/httpproxy`): `HTTPS_PROXY` for an https API server and `HTTP_PROXY` for one without TLS,
+//! unless `NO_PROXY` lists the server or it is on this machine; a name in capitals precedes the same in small letters.
 //!
-//! kube 5.0 reads these variables too, but compares `NO_PROXY` with the address of the proxy, not of the API server, and
-//! refuses a list that ends with a comma (`findings/kube-no-proxy.sh`).
+//! kube 5.0 reads these variables too, but compares `NO_PROXY` with the address of the proxy, not of the API server,
+//! and refuses a list that ends with a comma (`findings/kube-no-proxy.sh`).
 
 use std::net::IpAddr;
 
@@ -119,7 +119,8 @@ fn parse(place: &'static str, url: &str) -> Result<Proxy, ProxyError> {
     }
 }
 
-/// The URL with every `@` of its login encoded: as for kubectl, the last one ends the login. The reader takes the first.
+/// The URL with every `@` of its login encoded: as for kubectl, the last one ends the login. The reader takes the
+/// first.
 fn encoded(url: &str) -> String {
     let begin = url.find("://").map_or(0, |scheme| scheme + 3);
     let end = url[begin..].find(['/', '?', '#']).map_or(url.len(), |end| begin + end);

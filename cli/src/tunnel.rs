@@ -1,8 +1,8 @@
 //! A client whose connections go through a proxy.
 //!
-//! kube has one behind its feature `http-proxy`, with which it also decides for itself when to use it, and not as kubectl
-//! does (see `proxy.rs`). This is the same stack of public parts: the proxy's connection, TLS to the API server inside it,
-//! time-outs around both.
+//! kube has one behind its feature `http-proxy`, with which it also decides for itself when to use it, and not as
+//! kubectl does (see `proxy.rs`). This is the same stack of public parts: the proxy's connection, TLS to the API server
+//! inside it, time-outs around both.
 
 use http::{HeaderValue, Uri};
 use hyper::rt::{Read, Write};

@@ -111,7 +111,8 @@ impl World {
         Proxy { address, asked }
     }
 
-    /// What `kubectl-seccomp status` says with this API server, these further fields of its cluster, and these variables.
+    /// What `kubectl-seccomp status` says with this API server, these further fields of its cluster, and these
+    /// variables.
     fn status(&self, server: &str, fields: &str, variables: &[(&str, &str)]) -> Output {
         let directory = tempfile::tempdir().unwrap();
         let (kubeconfig, authority) = (directory.path().join("config"), directory.path().join("ca"));

@@ -1,32 +1,32 @@
 //! How many profiles an agent takes: what its memory and its report have room for. Pure.
 //!
-//! An agent keeps the contents of every profile, to repair files while the API server is away. With one profile too many the
-//! kernel would end it for lack of memory at every start, or the API server would reject its report as too large, and the node
-//! would get no profile at all. So a profile for which there is no room is refused by itself: its file stays as it is, and the
-//! report has the reason.
+//! An agent keeps the contents of every profile, to repair files while the API server is away. With one profile too
+//! many the kernel would end it for lack of memory at every start, or the API server would reject its report as too
+//! large, and the node would get no profile at all. So a profile for which there is no room is refused by itself: its
+//! file stays as it is, and the report has the reason.
 
 use std::fmt;
 
 use api::MOST_FILES;
 
-/// Most bytes that are reserved for everything but contents: an agent takes 6.3 MiB without any profile, and up to some 6 MiB
-/// more while it reads pages of the largest ones (docs/performance.md), with some more for what the allocator does not give
-/// back.
+/// Most bytes that are reserved for everything but contents: an agent takes 6.3 MiB without any profile, and up to some
+/// 6 MiB more while it reads pages of the largest ones (docs/performance.md), with some more for what the allocator
+/// does not give back.
 const RESERVED: u64 = 16 * 1024 * 1024;
 
-/// Bytes that are reserved of a limit. A small one has no room for [`RESERVED`] beside contents, and an agent that refuses
-/// every profile is of no use: with 16 MiB, of which four fifths are kept, it has been seen to read the largest profiles with
-/// half a MiB to spare, and a usual one takes much less.
+/// Bytes that are reserved of a limit. A small one has no room for [`RESERVED`] beside contents, and an agent that
+/// refuses every profile is of no use: with 16 MiB, of which four fifths are kept, it has been seen to read the largest
+/// profiles with half a MiB to spare, and a usual one takes much less.
 fn reserved(limit: u64) -> u64 {
     RESERVED.min(limit - limit / 5)
 }
 
-/// Bytes that a profile takes beside its contents: its name, uid and hashes in the state of the watch, of the profiles and of
-/// the keeper, and in the report.
+/// Bytes that a profile takes beside its contents: its name, uid and hashes in the state of the watch, of the profiles
+/// and of the keeper, and in the report.
 const OVERHEAD: u64 = 2048;
 
-/// Most bytes of the names and hashes in one report. etcd takes 1.5 MiB in one request, of which a hundred problems can take a
-/// third.
+/// Most bytes of the names and hashes in one report. etcd takes 1.5 MiB in one request, of which a hundred problems can
+/// take a third.
 pub const MOST_LISTED_BYTES: usize = 1_000_000;
 
 /// What there is room for.

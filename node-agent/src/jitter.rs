@@ -5,7 +5,8 @@ use std::ops::Range;
 
 use api::NodeName;
 
-/// A number within `range` that depends on the node's name alone, so that it survives a restart; the start of an empty range.
+/// A number within `range` that depends on the node's name alone, so that it survives a restart; the start of an empty
+/// range.
 #[must_use]
 pub(crate) fn node_jitter(range: Range<u32>, node: &NodeName) -> u32 {
     let mut hasher = DefaultHasher::new();

@@ -35,7 +35,8 @@ pub struct Options {
     /// Write files of profiles that name a listener, for which the container runtime connects to a socket on this node.
     #[arg(long, env = "LISTENERS")]
     pub listeners: bool,
-    /// How many bytes of memory the agent may take; without it, as many as it likes. Profiles that do not fit are refused.
+    /// How many bytes of memory the agent may take; without it, as many as it likes. Profiles that do not fit are
+    /// refused.
     #[arg(long, env = "MEMORY_LIMIT")]
     pub memory_limit: Option<u64>,
     /// What is logged, and how.

@@ -1,9 +1,9 @@
 //! When a report is sent.
 //!
 //! During a rollout on a thousand nodes a busy API server delivers the events of it late and one by one, and a report
-//! for each event would make it busier. So an agent gathers changes: for longer the more nodes there are, and for as long
-//! as events of the profiles that changed still arrive; and when an answer took long, twice that time before the next
-//! report: the slower the answers, the fewer the reports. The operator counts on a bound for all of it
+//! for each event would make it busier. So an agent gathers changes: for longer the more nodes there are, and for as
+//! long as events of the profiles that changed still arrive; and when an answer took long, twice that time before the
+//! next report: the slower the answers, the fewer the reports. The operator counts on a bound for all of it
 //! ([`api::pace`]): until a report is surely over, it does not trust the node with contents that came back
 //! (`index/pacing.rs`).
 
@@ -87,9 +87,9 @@ struct Window {
 const PROMPT: Window = Window { quiet: Duration::from_millis(50), longest: Duration::from_millis(500) };
 /// Before the status of any profile has shown how many nodes there are: in a large cluster one soon will.
 const UNKNOWN: Window = Window { quiet: Duration::from_millis(500), longest: Duration::from_secs(4) };
-/// Microseconds of quiet that each node of the cluster adds: the reports of all nodes take the API server about as long.
-/// Each node has its own number, so that they do not all come in one instant: by default an API server lets 300 requests of
-/// one account wait (six queues of 50), and answers 429 to the rest.
+/// Microseconds of quiet that each node of the cluster adds: the reports of all nodes take the API server about as
+/// long. Each node has its own number, so that they do not all come in one instant: by default an API server lets 300
+/// requests of one account wait (six queues of 50), and answers 429 to the rest.
 const QUIET_A_NODE: Range<u32> = 1000..3000;
 /// So many nodes add to it: more than 15 s of quiet would make a report stale.
 const QUIET_NODES: u64 = 5000;

@@ -76,8 +76,8 @@ pub fn build<'a>(
     report
 }
 
-/// Keeps the first problems. For the operator a profile that is neither among the files nor among the problems is still on
-/// its way, so that the message of the last problem has to mention that there are more.
+/// Keeps the first problems. For the operator a profile that is neither among the files nor among the problems is still
+/// on its way, so that the message of the last problem has to mention that there are more.
 fn shorten(problems: &mut Vec<FileProblem>) {
     let more = problems.len().saturating_sub(MOST_PROBLEMS);
     problems.truncate(MOST_PROBLEMS);

@@ -1,7 +1,7 @@
 //! Sends the report: once after each change, and again when the node's status object does not have it.
 //!
-//! Nothing is sent at rest, and no report that the object already has. The reporter does not create the object: where there
-//! is none, it waits until the watch brings one.
+//! Nothing is sent at rest, and no report that the object already has. The reporter does not create the object: where
+//! there is none, it waits until the watch brings one.
 
 use std::future;
 use std::time::Duration;
@@ -172,8 +172,8 @@ impl Reporter {
         match error {
             SendError::NotFound => {
                 tracing::info!(node = %self.node, "the node has no status object yet; nothing is reported");
-                // The watch brings the object once it exists. But an API server may answer 404 while it starts, after the
-                // watch has brought the object, and then no event follows: hence the pause.
+                // The watch brings the object once it exists. But an API server may answer 404 while it starts, after
+                // the watch has brought the object, and then no event follows: hence the pause.
                 tokio::select! {
                     _ = self.view.changed() => {}
                     () = sleep(pause) => {}

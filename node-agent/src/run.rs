@@ -284,15 +284,15 @@ async fn ticks(check_interval: Duration, worker: mpsc::Sender<Command>) {
     }
 }
 
-/// Waits until the first complete list is on the disk: before, there is nothing to report, and agents that start together
-/// would each request two lists at once, of an API server that lets a bounded number of requests wait. Waits for a bounded
-/// time: the loss of the directory is reported even if no list comes.
+/// Waits until the first complete list is on the disk: before, there is nothing to report, and agents that start
+/// together would each request two lists at once, of an API server that lets a bounded number of requests wait. Waits
+/// for a bounded time: the loss of the directory is reported even if no list comes.
 async fn first_list(mut revision: watch::Receiver<Revision>) {
     let _ = timeout(WITHOUT_LIST, revision.wait_for(|revision| *revision > 0)).await;
 }
 
-/// The agent is ready once the first complete list is on the disk, whether or not it could report it: the operator may be
-/// down.
+/// The agent is ready once the first complete list is on the disk, whether or not it could report it: the operator may
+/// be down.
 async fn ready(mut revision: watch::Receiver<Revision>, listed: ReadyHandle) {
     if revision.wait_for(|revision| *revision > 0).await.is_ok() {
         listed.ready();

@@ -31,15 +31,15 @@ const PAGE: u32 = 8;
 /// 450 KB each, and eight of them would take as much as the agent without any profile, and half as much again.
 const LONGEST_PAGE: usize = 1024 * 1024;
 
-/// After how many seconds a list is requested, once there is room for a profile that was refused: others may be deleted, too,
-/// and not all nodes send a request at once.
+/// After how many seconds a list is requested, once there is room for a profile that was refused: others may be
+/// deleted, too, and not all nodes send a request at once.
 const LIST_AGAIN: Range<u32> = 10..70;
 
-/// How many seconds one watch request lasts. New requests are what a thousand nodes at rest cost the API server, so that they
-/// are rare; but where a kind does not change, only the answer to one shows that the connection still works. The alert
-/// `SeccompProfileWatchStale` fires after ten minutes without a sign of that. Each node has its own number: agents that were
-/// started together would send their next requests together, every time, and the API server would reject most of a thousand
-/// of them.
+/// How many seconds one watch request lasts. New requests are what a thousand nodes at rest cost the API server, so
+/// that they are rare; but where a kind does not change, only the answer to one shows that the connection still works.
+/// The alert `SeccompProfileWatchStale` fires after ten minutes without a sign of that. Each node has its own number:
+/// agents that were started together would send their next requests together, every time, and the API server would
+/// reject most of a thousand of them.
 const WATCH: Range<u32> = 180..240;
 /// The longest of any node.
 pub const LONGEST_WATCH: Duration = Duration::from_secs(WATCH.end as u64);

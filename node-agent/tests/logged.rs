@@ -1,6 +1,7 @@
 //! What the agent logs of a file, as a collector of log lines reads it.
 //!
-//! One test, in a program of its own: whether an event is logged at all is decided by the first thread that comes to it.
+//! One test, in a program of its own: whether an event is logged at all is decided by the first thread that comes to
+//! it.
 
 #![allow(clippy::unwrap_used, reason = "clippy's leave to panic in tests does not reach their helpers")]
 

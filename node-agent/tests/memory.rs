@@ -22,7 +22,8 @@ const LIMIT: u64 = 24 * 1024 * 1024;
 /// One below it, as somebody may have chosen before contents had a bound.
 const SMALL_LIMIT: u64 = 16 * 1024 * 1024;
 
-/// Of the limit, what the chart's static binary has in memory of itself: here the file is another one, and does not count.
+/// Of the limit, what the chart's static binary has in memory of itself: here the file is another one, and does not
+/// count.
 const PROGRAM: u64 = 4 * 1024 * 1024;
 
 /// How long the agent may take.

@@ -39,8 +39,8 @@ impl Controller {
         self.added.notify_one();
     }
 
-    /// Reconciles every key when it is due, for ever, `concurrency` profiles and as many nodes at once. `reconcile` gives
-    /// how long until the key is due again if it is not added before.
+    /// Reconciles every key when it is due, for ever, `concurrency` profiles and as many nodes at once. `reconcile`
+    /// gives how long until the key is due again if it is not added before.
     pub async fn run<F>(&self, concurrency: usize, mut reconcile: impl FnMut(WorkKey) -> F)
     where
         F: Future<Output = Option<Duration>>,

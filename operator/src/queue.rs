@@ -65,8 +65,8 @@ impl<K: Lanes, T: Copy + Ord> WorkQueue<K, T> {
         }
     }
 
-    /// The next key to work on, until [`Self::done`]; `None` if none is due at `now` in a lane that has fewer than `most`
-    /// running.
+    /// The next key to work on, until [`Self::done`]; `None` if none is due at `now` in a lane that has fewer than
+    /// `most` running.
     pub fn take(&mut self, now: T, most: usize) -> Option<K> {
         while self.next_timer().is_some_and(|time| time <= now)
             && let Some((_, key)) = self.timers.pop_first()

@@ -1,5 +1,5 @@
-//! What it takes to read a profile strictly and to hash its canonical bytes: every agent does it for every profile whose
-//! text is news, and the operator for every event. `cargo bench -p bench --bench canonical`.
+//! What it takes to read a profile strictly and to hash its canonical bytes: every agent does it for every profile
+//! whose text is news, and the operator for every event. `cargo bench -p bench --bench canonical`.
 
 mod clock;
 

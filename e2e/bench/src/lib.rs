@@ -5,8 +5,8 @@
 //! [`scale`] has many nodes on an API server without a cluster. All print a table, and fail where a bar of the design
 //! is not reached: figures on a shared machine are judged here and never in a test.
 //!
-//! [`api_server`] is that API server, with our programs around it. The tests in `e2e/tests/api_server/` stand on it, too:
-//! it lies here, because it brings the programs as libraries, which the cluster and its tests do without.
+//! [`api_server`] is that API server, with our programs around it. The tests in `e2e/tests/api_server/` stand on it,
+//! too: it lies here, because it brings the programs as libraries, which the cluster and its tests do without.
 
 pub mod api_server;
 mod command;

@@ -250,8 +250,8 @@ impl Node {
             self.daemon(NodeDaemon::Containerd).expect_running()?;
             Ok::<_, ClusterError>(socket.exists().then_some(()))
         })?;
-        // Before the kubelet: a pod of a daemon set comes within a second of its registration, and containerd would ask a
-        // registry that is not there for its images, for longer than any test waits.
+        // Before the kubelet: a pod of a daemon set comes within a second of its registration, and containerd would ask
+        // a registry that is not there for its images, for longer than any test waits.
         for archive in files::entries(&self.layout.images())? {
             self.import_image(&archive)?;
         }

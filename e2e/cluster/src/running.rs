@@ -34,8 +34,8 @@ impl Running {
         Ok(Running::Local(cluster))
     }
 
-    /// Uses the cluster of a kubeconfig, whose nodes must be able to get the images; with the project's chart if `chart`
-    /// says so.
+    /// Uses the cluster of a kubeconfig, whose nodes must be able to get the images; with the project's chart if
+    /// `chart` says so.
     ///
     /// # Errors
     /// kubectl and helm do not build, or the chart is there already or cannot be installed.

@@ -1,8 +1,8 @@
 //! A seccomp agent for tests: it prints what it receives, and answers every call with one errno.
 //!
-//! A program in Go, because to receive a call and to answer it are ioctls, for which Rust's crates need `unsafe` code or
-//! link libseccomp into every test; libseccomp's own bindings for Go do both, and what builds runc builds this. runc's
-//! own agent for its tests (`tests/cmd/seccompagent`) goes round in a loop once a container has ended.
+//! A program in Go, because to receive a call and to answer it are ioctls, for which Rust's crates need `unsafe` code
+//! or link libseccomp into every test; libseccomp's own bindings for Go do both, and what builds runc builds this.
+//! runc's own agent for its tests (`tests/cmd/seccompagent`) goes round in a loop once a container has ended.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

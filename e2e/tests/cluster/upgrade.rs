@@ -149,7 +149,8 @@ fn no_file_in_use_is_touched_while_the_chart_is_reinstalled_upgraded_and_rolled_
         helm(&cluster, &["uninstall", NAMESPACE]);
         cluster.pod(&sleeper("pod-of-nobody", "in-use")).wait_running();
 
-        // Whoever has applied rendered definitions, as another test may have, owns their fields until they are taken over.
+        // Whoever has applied rendered definitions, as another test may have, owns their fields until they are taken
+        // over.
         install(&cluster, &PreviousChart::extract().chart, "earlier", &["--force-conflicts"]);
         wait_pods_of(&cluster, "earlier");
         check_works(&cluster, &changing, "earlier", 2);

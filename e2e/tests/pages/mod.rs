@@ -124,9 +124,9 @@ impl<'a> Iterator for Lines<'a> {
     }
 }
 
-/// Whether a page shows what was printed, but for what differs from run to run: times, ages, versions of objects, the ends
-/// of generated names, the width of columns. Events are left out: how often and when one is told varies. `…` on the page
-/// stands for anything within a line.
+/// Whether a page shows what was printed, but for what differs from run to run: times, ages, versions of objects, the
+/// ends of generated names, the width of columns. Events are left out: how often and when one is told varies. `…` on
+/// the page stands for anything within a line.
 pub(crate) fn is_shown(shown: &str, printed: &str) -> bool {
     let [shown, printed] = [shown, printed].map(without_what_varies);
     shown.len() == printed.len() && shown.iter().zip(&printed).all(|(shown, printed)| matches(shown, printed))

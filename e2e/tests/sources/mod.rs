@@ -25,8 +25,8 @@ pub(crate) fn code(text: &str) -> &str {
     text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default()
 }
 
-/// The Rust file `place`, or those in the folder `place` and all below it: only files and folders whose name is `wanted`.
-/// A place with nothing in it is a mistake of the test.
+/// The Rust file `place`, or those in the folder `place` and all below it: only files and folders whose name is
+/// `wanted`. A place with nothing in it is a mistake of the test.
 pub(crate) fn below(place: impl AsRef<Path>, wanted: impl Fn(&str) -> bool) -> Vec<Source> {
     let (mut found, mut places) = (Vec::new(), vec![place.as_ref().to_owned()]);
     while let Some(path) = places.pop() {

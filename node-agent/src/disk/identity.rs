@@ -1,7 +1,7 @@
 //! Whether the opened directory is still the one that the kubelet's runtime sees.
 //!
-//! A container keeps the directory that was mounted when it started: if it is removed or replaced on the node,
-//! the agent would go on writing into a directory that no runtime reads. It has to end; a new container mounts the new one.
+//! A container keeps the directory that was mounted when it started: if it is removed or replaced on the node, the
+//! agent would go on writing into a directory that no runtime reads. It has to end; a new container mounts the new one.
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::path::{Path, PathBuf};

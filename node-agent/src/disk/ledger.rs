@@ -1,9 +1,9 @@
 //! The ledger: which files in the directory are the agent's.
 //!
-//! It has a *claim* for each name of a file of the agent's. A name is claimed as *written* once such a file has lain under
-//! it: whatever lies there now has taken the place of the agent's file. It is claimed as *intended* from the moment before the
-//! first rename: what lies there is the agent's only if it has the intended bytes, because the process may have ended before
-//! the rename, and something else may have taken the name.
+//! It has a *claim* for each name of a file of the agent's. A name is claimed as *written* once such a file has lain
+//! under it: whatever lies there now has taken the place of the agent's file. It is claimed as *intended* from the
+//! moment before the first rename: what lies there is the agent's only if it has the intended bytes, because the
+//! process may have ended before the rename, and something else may have taken the name.
 
 use std::collections::BTreeMap;
 

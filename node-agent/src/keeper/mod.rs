@@ -1,8 +1,8 @@
 //! Brings the directory to the goals and keeps it there: plain, synchronous, one owner.
 //!
 //! Whatever may make a difference marks names: [`Keeper::set_goal`] and [`Keeper::list_complete`] when a goal changes,
-//! [`Keeper::touched`] when something happened in the directory, [`Keeper::check_all`] and [`Keeper::retry`] from time to
-//! time. [`Keeper::sync`] then examines the marked names, does what has to be done, many names with one write of the
+//! [`Keeper::touched`] when something happened in the directory, [`Keeper::check_all`] and [`Keeper::retry`] from time
+//! to time. [`Keeper::sync`] then examines the marked names, does what has to be done, many names with one write of the
 //! ledger, and returns what happened. [`Keeper::report`] lists what lies there. Nothing here depends on Kubernetes, a
 //! clock, a log, a metric or a thread.
 
@@ -88,8 +88,8 @@ pub struct Keeper<F = NoFaults> {
 }
 
 impl<F: Faults> Keeper<F> {
-    /// Takes the directory over: removes the temporary files of an agent that ended in the middle of a write, and reads the
-    /// ledger.
+    /// Takes the directory over: removes the temporary files of an agent that ended in the middle of a write, and reads
+    /// the ledger.
     #[must_use]
     pub fn new(mut directory: Directory<F>) -> Self {
         let mut pass = Pass::default();
@@ -229,8 +229,8 @@ impl<F: Faults> Keeper<F> {
         Box::new(DirectoryLost { why, report })
     }
 
-    /// A file is reported while its name is that of a profile, or the file is the agent's. Once the removal of a profile is
-    /// approved, a file under its name that is not the agent's has nothing to do with it any more.
+    /// A file is reported while its name is that of a profile, or the file is the agent's. Once the removal of a
+    /// profile is approved, a file under its name that is not the agent's has nothing to do with it any more.
     fn is_reported(&self, name: &ProfileName, record: &Record) -> bool {
         match self.goals.of(name) {
             Some(Goal::File { .. } | Goal::Rejected { .. } | Goal::Refused(_)) => true,
@@ -248,8 +248,8 @@ impl<F: Faults> Keeper<F> {
         }
     }
 
-    /// Finds out whether something else has changed the ledger's file. The ledger in memory then replaces it, unless it is
-    /// the ledger of a newer agent.
+    /// Finds out whether something else has changed the ledger's file. The ledger in memory then replaces it, unless it
+    /// is the ledger of a newer agent.
     fn check_ledger(&mut self, read: bool) {
         if self.ledger.is_err() || !(read || self.directory.ledger_fingerprint() != self.ledger_print) {
             return;

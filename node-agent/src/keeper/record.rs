@@ -35,8 +35,8 @@ impl Record {
         self.repairs >= MOST_REPAIRS
     }
 
-    /// Whether the next retry examines the name again. Trying again does not help an invalid profile, whose author has to
-    /// correct it, or one that was refused: room for it comes with a new goal.
+    /// Whether the next retry examines the name again. Trying again does not help an invalid profile, whose author has
+    /// to correct it, or one that was refused: room for it comes with a new goal.
     pub(super) fn wants_retry(&self) -> bool {
         let can_be_tried = |problem: &Problem| {
             problem.state != FileState::Rejected && !Refusal::REASONS.contains(&problem.reason)

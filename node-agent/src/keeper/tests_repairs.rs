@@ -1,4 +1,5 @@
-//! Files and ledgers that something else changes again and again are repaired a bounded number of times between retries.
+//! Files and ledgers that something else changes again and again are repaired a bounded number of times between
+//! retries.
 
 use std::fs;
 

@@ -1,15 +1,15 @@
 //! When the status of a profile may be written, and when it may call the profile ready.
 //!
 //! The API server sends each write of a status to every watcher together with the profile's contents. So only changes
-//! that people and programs act on are written at once. Changes of only counts and messages wait: five seconds in a small
-//! cluster; with a thousand nodes, forty seconds during a rollout, which more writes would slow down, and a minute once
-//! the profile has settled.
+//! that people and programs act on are written at once. Changes of only counts and messages wait: five seconds in a
+//! small cluster; with a thousand nodes, forty seconds during a rollout, which more writes would slow down, and a
+//! minute once the profile has settled.
 //!
 //! A status that calls a profile not ready never waits. A status that calls it ready waits in two cases, in which a
 //! matching report may be wrong. When contents change from A to B and back to A within moments, the report of the first
 //! A matches, while the agent may have just written B and not reported it yet. And a node whose disk is broken or whose
-//! agent is malicious can report the file as present and as missing alternately, and would cause a write of every profile
-//! each time.
+//! agent is malicious can report the file as present and as missing alternately, and would cause a write of every
+//! profile each time.
 
 use std::time::Duration;
 
@@ -76,8 +76,8 @@ pub(super) struct Pacing {
     earlier: Vec<(ShortHash, Timestamp)>,
     /// Until when a matching report may be of an earlier time at which the profile had the same contents.
     unsure_until: Option<Timestamp>,
-    /// How often the profile has flapped with the present contents, that is, its status went from ready to not ready, and
-    /// when it last did.
+    /// How often the profile has flapped with the present contents, that is, its status went from ready to not ready,
+    /// and when it last did.
     flaps: Option<(u32, Timestamp)>,
     /// When the contents last changed.
     changed: Timestamp,

@@ -44,9 +44,9 @@ pub struct Context {
 #[derive(Debug, PartialEq, Eq)]
 struct Failure {
     reason: &'static str,
-    /// The version of the profile for which the API server refused the write. When somebody mends or deletes the profile,
-    /// the version changes, and the next try is made at once. It is `None` for other failures, because they are not about
-    /// the version, and for a node's report, because its agent can change it as often as it likes.
+    /// The version of the profile for which the API server refused the write. When somebody mends or deletes the
+    /// profile, the version changes, and the next try is made at once. It is `None` for other failures, because they
+    /// are not about the version, and for a node's report, because its agent can change it as often as it likes.
     refused: Option<ObjectVersion>,
 }
 

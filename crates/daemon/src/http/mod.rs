@@ -1,4 +1,5 @@
-//! `/metrics`, `/healthz` and `/readyz`, for every client that reaches the port: the kubelet, Prometheus, and any other.
+//! `/metrics`, `/healthz` and `/readyz`, for every client that reaches the port: the kubelet, Prometheus, and any
+//! other.
 //!
 //! [`routes`] has the endpoints. [`listen`] opens the address, [`server`] limits the cost of each connection,
 //! [`eviction`] chooses the connection to close when there are too many, and [`texts`] limits the answers in memory.

@@ -6,7 +6,8 @@ use super::result::{Figures, Sample};
 /// The operator's largest resident size, in KiB.
 const OPERATOR_KIB: u64 = 64 * 1024;
 
-/// What the bars of time are for: so many nodes and profiles. Below that, what does not grow with the nodes is most of it.
+/// What the bars of time are for: so many nodes and profiles. Below that, what does not grow with the nodes is most of
+/// it.
 const TIMED: (usize, usize) = (1000, 20);
 
 /// More refusals for each node are a storm, where all agents share the API server's processors: those that were refused

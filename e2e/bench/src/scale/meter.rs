@@ -13,9 +13,9 @@ use super::testbed::Testbed;
 use crate::BenchError;
 use crate::api_server::audit;
 
-/// A phase counts as over after this time without a write: longer than the five seconds for which the
-/// operator holds back the counts of a rollout in a small cluster. In a large one it does for longer, and what is measured
-/// waits for the counts itself where nothing else changes.
+/// A phase counts as over after this time without a write: longer than the five seconds for which the operator holds
+/// back the counts of a rollout in a small cluster. In a large one it does for longer, and what is measured waits for
+/// the counts itself where nothing else changes.
 const QUIET: Duration = Duration::from_secs(6);
 
 /// Processor seconds.
@@ -33,8 +33,8 @@ pub struct Seconds {
     pub others: f64,
 }
 
-/// What one round of a phase or its floor took, until nobody had written for six seconds; of rest and of a first report,
-/// until it was done.
+/// What one round of a phase or its floor took, until nobody had written for six seconds; of rest and of a first
+/// report, until it was done.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Sample {
     /// Until it was done, in seconds.

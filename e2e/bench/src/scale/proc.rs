@@ -16,8 +16,8 @@ pub(super) fn processor(id: u32) -> Result<f64, BenchError> {
 /// Processor seconds of the whole machine so far.
 pub(super) fn machine() -> Result<f64, BenchError> {
     let text = std::fs::read_to_string("/proc/stat").map_err(BenchError::io("/proc/stat"))?;
-    // proc_stat(5): user, nice and system come first, then idle and waiting, then interrupts, hard and soft, whose time the
-    // kernel may count as a process's as well.
+    // proc_stat(5): user, nice and system come first, then idle and waiting, then interrupts, hard and soft, whose time
+    // the kernel may count as a process's as well.
     let fields: Vec<_> = text.lines().next().unwrap_or_default().split_ascii_whitespace().skip(1).collect();
     Ok(seconds([0, 1, 2, 5, 6].iter().filter_map(|field| fields.get(*field).copied())))
 }
