@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::{fuzz_mutator, fuzz_target};
-use profile::{Action, Architecture, Comparison, ContentHash, Flag, ParseError, Profile};
+use profile::{Action, Architecture, Comparison, ContentHash, Flag, ParseError, Profile, Segment};
 use serde_json::Value;
 
 fuzz_mutator!(|data: &mut [u8], size: usize, max_size: usize, seed: u32| {
@@ -70,33 +70,21 @@ fn check_error(bytes: &[u8], error: &ParseError) {
     let document: Option<Value> = serde_json::from_slice(bytes).ok();
     for problem in error.problems() {
         assert!(!problem.message.is_empty() && problem.message.len() < 2048, "{problem}");
-        assert!(problem.path.len() < 1024, "{problem}");
+        assert!(problem.path.to_string().len() < 1024, "{problem}");
+        let segments = problem.path.segments();
         match &document {
-            Some(document) => assert!(leads_somewhere(document, &problem.path), "{problem}"),
-            None => assert_eq!(problem.path, "", "what is no JSON has no fields"),
+            Some(document) => assert!(leads_somewhere(document, segments), "{problem}"),
+            None => assert_eq!(segments, [], "what is no JSON has no fields"),
         }
     }
 }
 
 /// Whether there is an object or a list where the path's last part stands or is missing.
-fn leads_somewhere(document: &Value, path: &str) -> bool {
-    let (mut here, mut rest) = (Some(document), path);
-    while !rest.is_empty() {
-        let Some(value) = here else { return false };
-        (here, rest) = if let Some(index) = rest.strip_prefix('[') {
-            let Some((index, rest)) = index.split_once(']') else { return false };
-            (index.parse::<usize>().ok().and_then(|index| value.get(index)), rest)
-        } else if rest.trim_start_matches('.').starts_with('"') {
-            // A key that needs quotes is one that no profile has, and so the last part.
-            return value.is_object();
-        } else {
-            let key = rest.trim_start_matches('.');
-            let end = key.find(['.', '[']).unwrap_or(key.len());
-            if !value.is_object() {
-                return false;
-            }
-            (value.get(&key[..end]), &key[end..])
-        };
-    }
-    true
+fn leads_somewhere(document: &Value, path: &[Segment]) -> bool {
+    let Some((_, parents)) = path.split_last() else { return true };
+    let parent = parents.iter().try_fold(document, |value, segment| match segment {
+        Segment::Key(key) => value.get(&**key),
+        Segment::Index(index) => value.get(index),
+    });
+    parent.is_some_and(|parent| parent.is_object() || parent.is_array())
 }

@@ -144,7 +144,7 @@ mod tests {
     fn any_stored_object_decodes_and_is_validated_separately() {
         for bad in [json!({}), json!({ "spec": 7, "status": [] }), json!({ "spec": { "contents": null } })] {
             let object = object(bad);
-            assert_eq!(object.profile().unwrap_err().problems()[0].path, "spec.contents");
+            assert_eq!(object.profile().unwrap_err().problems()[0].path.to_string(), "spec.contents");
             assert!(!object.removal_approved());
         }
     }

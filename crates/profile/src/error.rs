@@ -2,21 +2,23 @@
 
 use std::fmt;
 
+use crate::path::FieldPath;
+
 /// The maximum number of problems in one error; otherwise a file that is not a profile at all would fill a screen.
 pub(crate) const MOST_PROBLEMS: usize = 10;
 
 /// One field that is wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ParseProblem {
-    /// The path of the field from the top of the profile: `syscalls[3].args[0].op`. Empty for the profile itself.
-    pub path: String,
+    /// The path of the field from the top of the profile. Empty for the profile itself.
+    pub path: FieldPath,
     /// What is wrong and what is expected.
     pub message: String,
 }
 
 impl fmt::Display for ParseProblem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.path.is_empty() {
+        if self.path.segments().is_empty() {
             f.write_str(&self.message)
         } else {
             write!(f, "{}: {}", self.path, self.message)
@@ -36,7 +38,7 @@ impl ParseError {
     }
 
     pub(crate) fn whole(message: impl Into<String>) -> Self {
-        Self { problems: vec![ParseProblem { path: String::new(), message: message.into() }] }
+        Self { problems: vec![ParseProblem { path: FieldPath::default(), message: message.into() }] }
     }
 
     /// The problems; never empty.
@@ -49,10 +51,7 @@ impl ParseError {
     #[must_use]
     pub fn under(mut self, prefix: &str) -> Self {
         for problem in &mut self.problems {
-            problem.path = match problem.path.as_str() {
-                "" => prefix.to_owned(),
-                path => format!("{prefix}.{path}"),
-            };
+            problem.path = std::mem::take(&mut problem.path).under(prefix);
         }
         self
     }

@@ -11,7 +11,8 @@ use serde_json::{Map, Value};
 
 use crate::clash::{self, Clash};
 use crate::error::MOST_PROBLEMS;
-use crate::wording::{advice, quote, quote_key, show};
+use crate::path::{FieldPath, Segment};
+use crate::wording::{advice, quote, show};
 use crate::{
     Action, Architecture, Argument, Comparison, Flag, ParseError, ParseProblem, Profile, Rule, SyscallName,
     dialect, json, limits,
@@ -40,7 +41,7 @@ impl Profile {
     }
 }
 
-/// The parser's position; it is formatted only for a problem.
+/// The parser's position; it becomes a [`FieldPath`] only for a problem.
 #[derive(Clone, Copy)]
 enum Path<'a> {
     Top,
@@ -48,14 +49,16 @@ enum Path<'a> {
     Index(&'a Path<'a>, usize),
 }
 
-impl fmt::Display for Path<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Top => Ok(()),
-            Self::Key(Self::Top, key) => f.write_str(key),
-            Self::Key(parent, key) => write!(f, "{parent}.{key}"),
-            Self::Index(parent, index) => write!(f, "{parent}[{index}]"),
-        }
+impl From<Path<'_>> for FieldPath {
+    fn from(path: Path<'_>) -> Self {
+        let (parent, segment) = match path {
+            Path::Top => return Self::default(),
+            Path::Key(parent, key) => (parent, Segment::Key(key.into())),
+            Path::Index(parent, index) => (parent, Segment::Index(index)),
+        };
+        let mut path = Self::from(*parent);
+        path.push(segment);
+        path
     }
 }
 
@@ -66,7 +69,7 @@ struct Parser {
 impl Parser {
     fn report<T>(&mut self, path: Path<'_>, message: impl fmt::Display) -> Option<T> {
         if self.problems.len() < MOST_PROBLEMS {
-            self.problems.push(ParseProblem { path: path.to_string(), message: message.to_string() });
+            self.problems.push(ParseProblem { path: path.into(), message: message.to_string() });
         }
         None
     }
@@ -337,7 +340,7 @@ impl Parser {
         for (key, value) in map.iter().filter(|(key, _)| !keys.contains(&key.as_str())) {
             let message = dialect::refusal(key, value)
                 .map_or_else(|| format!("unknown field; {}", advice(key, keys)), str::to_owned);
-            self.report::<()>(Path::Key(&path, &quote_key(key)), message);
+            self.report::<()>(Path::Key(&path, key), message);
         }
         Some(map)
     }
