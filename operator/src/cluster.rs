@@ -94,6 +94,11 @@ impl Cluster {
         !self.stopping.load(Ordering::Acquire) && self.leads() && self.is_complete()
     }
 
+    /// Asks the index, which makes nothing due.
+    pub fn read<T>(&self, ask: impl FnOnce(&Index) -> T) -> T {
+        ask(&lock(&self.index))
+    }
+
     /// Changes the index and queues the keys that must be reconciled because of it.
     pub fn change<T>(&self, change: impl FnOnce(&mut Index) -> T) -> T {
         let mut index = lock(&self.index);

@@ -169,7 +169,7 @@ impl Collector for Gauges {
             let leads = cluster.leads();
             families.leader.set(i64::from(leads));
             if leads && cluster.is_complete() {
-                cluster.change(|index| families.fill(index, Timestamp::now()));
+                cluster.read(|index| families.fill(index, Timestamp::now()));
             }
         }
         families.all().iter().flat_map(|family| family.collect()).collect()

@@ -125,8 +125,8 @@ pub async fn try_reconcile(key: &WorkKey, context: &Context) -> Result<Option<Du
     if !context.cluster.may_write() {
         return Ok(None);
     }
-    let profile = context.profile_version(key);
-    let same = |failure: &Failure| failure.refused.is_none() || failure.refused == profile;
+    let same =
+        |failure: &Failure| failure.refused.is_none() || failure.refused == context.profile_version(key);
     if let Some(left) = context.failures.left_while(key, same, began) {
         return Ok(Some(left));
     }
@@ -168,7 +168,7 @@ impl Context {
     /// The latest known version of the profile that `key` names.
     fn profile_version(&self, key: &WorkKey) -> Option<ObjectVersion> {
         let WorkKey::Profile(name) = key else { return None };
-        self.cluster.change(|index| index.profile_version(name).cloned())
+        self.cluster.read(|index| index.profile_version(name).cloned())
     }
 
     /// How long until the next reconciliation after one that failed.
