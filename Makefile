@@ -25,7 +25,7 @@ FUZZ_SECONDS ?= 20
 .DEFAULT_GOAL := help
 # The parts share one machine and one cluster.
 .NOTPARALLEL:
-.PHONY: help setup demo cluster-up cluster-down test lint deny advisories chart docs test-unit fuzz fuzz-keep test-api-server test-cluster test-documented test-long bench bench-sweep bench-ways bench-code bench-latency bench-memory bench-strangers generate images fmt
+.PHONY: help setup demo cluster-up cluster-down test lint deny advisories chart docs test-unit fuzz fuzz-keep test-api-server test-cluster test-cluster-first test-cluster-second test-documented test-long bench bench-sweep bench-ways bench-code bench-latency bench-memory bench-strangers generate images fmt
 
 help: ## List the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -43,8 +43,9 @@ cluster-down: ## End the local cluster
 	@$(E2E) down
 
 # What `make test` runs side by side: tests on a cluster mostly wait, and the checks compile meanwhile. Each lane runs its
-# targets one after the other.
-LANE_CLUSTER := test-cluster test-documented
+# targets one after the other. There are two clusters, and about half of the tests' time is on each.
+LANE_CLUSTER := test-cluster-first
+LANE_SECOND_CLUSTER := test-documented test-cluster-second
 LANE_API_SERVER := test-api-server
 LANE_CHECKS := lint deny chart docs test-unit fuzz
 
@@ -56,7 +57,7 @@ test: setup ## All of the below: formatting, lints, the chart, the book, unit an
 	@mkdir -p $(LANES_BIN) && cp $(TARGET)/debug/e2e $(TARGET)/debug/xtask $(LANES_BIN)
 	$(LANES_BIN)/xtask programs
 	@FUZZ_SECONDS=10 E2E=$(LANES_BIN)/e2e XTASK=$(LANES_BIN)/xtask MAKE="$(MAKE)" \
-	e2e/lanes.sh "$(LANE_CLUSTER)" "$(LANE_API_SERVER)" "~$(LANE_CHECKS)"
+	e2e/lanes.sh "$(LANE_CLUSTER)" "$(LANE_SECOND_CLUSTER)" "$(LANE_API_SERVER)" "~$(LANE_CHECKS)"
 
 lint: ## Formatting, spelling and lints
 	$$(CARGO=$(CARGO) e2e/tools.sh typos-cli $(TYPOS_VERSION))
@@ -92,11 +93,23 @@ test-api-server: setup ## Tests of many nodes and many faults, on a real API ser
 	$(XTASK) programs
 	$(TEST) --features e2e/api-server --test api_server -- --test-threads=1
 
+# The tests of the docs, and those that `make test` runs on the second cluster. All others are the first one's, so that a
+# new test runs without being named here.
+DOCUMENTED := documented:: transcripts::
+SECOND := deletion displaced:: installing:: restarts:: upgrade::
+ON_CLUSTER := $(TEST) --features e2e/cluster --test cluster -- --test-threads=1
+
 test-cluster: setup ## Tests on a real local cluster
-	$(E2E) run --nodes 2 -- $(TEST) --features e2e/cluster --test cluster -- --test-threads=1 --skip documented:: --skip transcripts::
+	$(E2E) run --nodes 2 -- $(ON_CLUSTER) $(DOCUMENTED:%=--skip %)
+
+test-cluster-first: setup
+	$(E2E) run --nodes 2 -- $(ON_CLUSTER) $(DOCUMENTED:%=--skip %) $(SECOND:%=--skip %)
+
+test-cluster-second: setup
+	$(E2E) run --instance 2 --nodes 2 -- $(ON_CLUSTER) $(SECOND) $(DOCUMENTED:%=--skip %)
 
 test-documented: setup ## Every command of the docs, on a real local cluster of their own
-	$(E2E) run --nodes 2 -- $(TEST) --features e2e/cluster --test cluster -- --test-threads=1 documented:: transcripts::
+	$(E2E) run --instance 2 --nodes 2 -- $(ON_CLUSTER) $(DOCUMENTED)
 
 test-long: setup ## The tests that are too long for every change; under an hour
 	$(CARGO) test --locked --package operator --lib -- --ignored

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use cluster::Instance;
 use cluster::Kind;
 use cluster::Running;
 use cluster::doctor;
@@ -28,7 +29,7 @@ enum Action {
     Doctor,
     /// Start a cluster, or replace the one that runs, and print what a shell needs to use it
     Up(Target),
-    /// End the cluster and remove everything of it
+    /// End the machine's local clusters and remove everything of them
     Down {
         /// Which
         #[arg(long, value_enum, default_value_t)]
@@ -66,6 +67,9 @@ struct Target {
     /// Where the cluster runs
     #[arg(long, value_enum, default_value_t)]
     cluster: Where,
+    /// Which of the machine's local clusters; two can run side by side
+    #[arg(long, value_name = "NUMBER", default_value_t = Instance::FIRST)]
+    instance: Instance,
     /// How many nodes to start
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(0..=32))]
     nodes: u8,
@@ -76,7 +80,7 @@ struct Target {
     #[arg(long, conflicts_with = "cluster")]
     etcd_fsync: bool,
     /// Use the cluster of this kubeconfig and start none; its nodes must be able to get the images
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["cluster", "nodes", "etcd_fsync"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["cluster", "instance", "nodes", "etcd_fsync"])]
     kubeconfig: Option<PathBuf>,
 }
 
@@ -103,7 +107,9 @@ impl Action {
             Action::Up(target) => {
                 println!("{}", target.start()?.exports());
             }
-            Action::Down { cluster: Where::Local } => Cluster::clear(&Layout::from_environment())?,
+            Action::Down { cluster: Where::Local } => {
+                Instance::all().try_for_each(|instance| Cluster::clear(&Layout::of(instance)))?;
+            }
             Action::Down { cluster: Where::Kind } => Kind::on_this_machine()?.down()?,
             Action::AddNode => {
                 Cluster::attach(&Layout::from_environment())?.add_node()?;
@@ -147,8 +153,8 @@ impl Target {
             (Some(kubeconfig), _) => Running::attach(kubeconfig, !self.no_chart),
             (None, Where::Kind) => Kind::up(self.nodes, !self.no_chart).map(Running::Kind),
             (None, Where::Local) => {
-                let (nodes, etcd_fsync) = (self.nodes, self.etcd_fsync);
-                Running::start(&Options { nodes, etcd_fsync, ..Options::default() }, !self.no_chart)
+                let (nodes, etcd_fsync, layout) = (self.nodes, self.etcd_fsync, Layout::of(self.instance));
+                Running::start(&Options { nodes, layout, etcd_fsync, ..Options::default() }, !self.no_chart)
             }
         }
     }

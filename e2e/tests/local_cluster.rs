@@ -16,7 +16,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use cluster::wait;
-use cluster::{Cluster, ClusterError, Component, Layout, Node, NodeDaemon, NodeId, Options};
+use cluster::{Cluster, ClusterError, Component, Instance, Layout, Node, NodeDaemon, NodeId, Options};
 use xtask::command;
 
 fn pod(name: &str, node: &Node, seccomp: &str, script: &str) -> String {
@@ -82,6 +82,7 @@ fn a_cluster_bears_what_tests_do_to_it_and_leaves_the_machine_as_it_was() {
 
     let cluster = Cluster::up(&Options { nodes: 2, layout: layout.clone(), ..Options::default() }).unwrap();
     pods_run_on_every_node_with_the_profiles_that_lie_there(&cluster);
+    a_second_cluster_starts_and_ends_beside_it(&cluster);
     let third = a_third_node_joins(&cluster);
     a_cut_off_node_turns_unknown_and_comes_back(&cluster, &third);
     a_node_without_power_keeps_its_disk(&cluster, &third);
@@ -103,7 +104,7 @@ fn pods_run_on_every_node_with_the_profiles_that_lie_there(cluster: &Cluster) {
         fs::write(profiles.join("log.json"), r#"{"defaultAction": "SCMP_ACT_LOG"}"#).unwrap();
         let (hello, filtered) = (format!("hello-{}", node.name()), format!("filtered-{}", node.name()));
         // The default profile of a runtime and the way to the API server's service.
-        let script = "nc -w 5 10.96.0.1 443 </dev/null && echo reached";
+        let script = "nc -w 5 $KUBERNETES_SERVICE_HOST 443 </dev/null && echo reached";
         cluster.kubectl_input(["apply", "-f", "-"], &pod(&hello, &node, DEFAULT, script)).unwrap();
         let script = "grep Seccomp: /proc/self/status";
         cluster.kubectl_input(["apply", "-f", "-"], &pod(&filtered, &node, LOCALHOST, script)).unwrap();
@@ -114,9 +115,26 @@ fn pods_run_on_every_node_with_the_profiles_that_lie_there(cluster: &Cluster) {
     }
 }
 
+fn a_second_cluster_starts_and_ends_beside_it(cluster: &Cluster) {
+    let second = Instance::all().nth(1).unwrap();
+    let raised = fs::read_to_string("/proc/sys/fs/inotify/max_user_instances").unwrap();
+    let options = Options { nodes: 1, layout: Layout::of(second), ..Options::default() };
+    let beside = Cluster::up(&options).unwrap();
+    pods_run_on_every_node_with_the_profiles_that_lie_there(&beside);
+    // Each has a node of this name.
+    ready_becomes(cluster, &cluster.nodes().unwrap()[0], "True");
+    beside.down().unwrap();
+    assert!(!options.layout.directory().exists());
+    assert_eq!(fs::read_to_string("/proc/sys/fs/inotify/max_user_instances").unwrap(), raised);
+    for node in cluster.nodes().unwrap() {
+        node.run(&["true"]).unwrap();
+        ready_becomes(cluster, &node, "True");
+    }
+}
+
 fn a_third_node_joins(cluster: &Cluster) -> Node {
     // As another process would, while this one holds the lock.
-    let node = Cluster::attach(&Layout::new(cluster.directory())).unwrap().add_node().unwrap();
+    let node = Cluster::attach(&Layout::from_environment()).unwrap().add_node().unwrap();
     assert_eq!(node.name(), "node-3");
     ready_becomes(cluster, &node, "True");
     node
@@ -171,10 +189,10 @@ fn only_our_service_accounts_are_audited(cluster: &Cluster) {
     cluster.kubectl(["create", "namespace", "seccomp-profile"]).unwrap();
     cluster.kubectl(["create", "serviceaccount", "agent", "-n", "seccomp-profile"]).unwrap();
     let token = cluster.kubectl(["create", "token", "agent", "-n", "seccomp-profile"]).unwrap();
-    let server = "--server=https://172.30.0.1:6443";
+    let server = format!("--server=https://{}:6443", cluster.instance().control_plane());
     let authority = format!("--certificate-authority={}", cluster.directory().join("pki/ca.crt").display());
     let token = format!("--token={}", token.trim());
-    let _ = cluster.kubectl(["--kubeconfig=/dev/null", server, &authority, &token, "get", "pods"]);
+    let _ = cluster.kubectl(["--kubeconfig=/dev/null", &server, &authority, &token, "get", "pods"]);
     wait::until::<_, wait::WaitError>("the audit log", Duration::from_secs(10), || {
         let log = fs::read_to_string(cluster.audit_log()).unwrap();
         Ok(log.contains("system:serviceaccount:seccomp-profile:agent").then_some(()))

@@ -11,7 +11,7 @@ use std::{fs, io};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use xtask::files::{self, FileError};
 
-use crate::layout::PREFIX;
+use crate::instance::Instance;
 use crate::wait::{self, WaitError};
 
 /// Controllers without which a kubelet does not start.
@@ -131,11 +131,11 @@ impl Hierarchies {
     }
 
     /// The names of the cluster's cgroups that exist.
-    pub(crate) fn ours(&self) -> Result<Vec<String>, FileError> {
-        let mut names = Vec::new();
+    pub(crate) fn of_instance(&self, instance: Instance) -> Result<Vec<String>, FileError> {
+        let (mut names, prefix) = (Vec::new(), instance.prefix());
         for root in self.roots() {
             let groups =
-                files::entries(root)?.into_iter().filter(|path| files::name_begins_with(path, PREFIX));
+                files::entries(root)?.into_iter().filter(|path| files::name_begins_with(path, &prefix));
             names.extend(groups.filter_map(|path| Some(path.file_name()?.to_string_lossy().into_owned())));
         }
         names.sort();

@@ -18,6 +18,7 @@ use xtask::workspace::repository;
 use crate::client::{Client, NAMESPACE};
 use crate::control_plane::{Component, ControlPlane};
 use crate::error::ClusterError;
+use crate::instance::Instance;
 use crate::layout::{Layout, NodeId};
 use crate::lock::Lock;
 use crate::node::Node;
@@ -76,6 +77,7 @@ impl Options {
 /// What [`Cluster::attach`] needs to know of a running cluster.
 #[derive(Debug, Serialize, Deserialize)]
 struct Description {
+    instance: Instance,
     programs: PathBuf,
     etcd_fsync: bool,
 }
@@ -97,7 +99,7 @@ impl Cluster {
     /// # Errors
     /// What this machine lacks, or the step that failed.
     pub fn up(options: &Options) -> Result<Self, ClusterError> {
-        let lock = Lock::take()?;
+        let lock = Lock::take(options.layout.instance())?;
         step("check this machine", || doctor::check(!options.programs.complete()))?;
         options.build()?;
         if teardown::anything_left(&options.layout)? {
@@ -131,7 +133,8 @@ impl Cluster {
         let description: Description = serde_json::from_str(&text)
             .map_err(|_| ClusterError::NoCluster(layout.directory().to_owned()))?;
         let client = Client::new(Programs::in_directory(description.programs), layout.kubeconfig("admin"));
-        Ok(Cluster { layout: layout.clone(), client, etcd_fsync: description.etcd_fsync, lock: None })
+        let layout = Layout::new(layout.directory(), description.instance);
+        Ok(Cluster { layout, client, etcd_fsync: description.etcd_fsync, lock: None })
     }
 
     /// Ends the cluster and removes everything of it.
@@ -150,7 +153,7 @@ impl Cluster {
     /// # Errors
     /// When another process is about to start or end a cluster, or something does not go.
     pub fn clear(layout: &Layout) -> Result<(), ClusterError> {
-        let _lock = Lock::take()?;
+        let _lock = Lock::take(layout.instance())?;
         if teardown::anything_left(layout)? {
             step("tear down the cluster", || teardown::everything(layout))?;
         }
@@ -165,6 +168,11 @@ impl Cluster {
     /// The administrator's kubeconfig.
     pub fn kubeconfig(&self) -> &Path {
         self.client.kubeconfig()
+    }
+
+    /// Which of the machine's clusters it is.
+    pub fn instance(&self) -> Instance {
+        self.layout.instance()
     }
 
     /// The directory with the cluster's state.
@@ -320,18 +328,20 @@ impl Cluster {
     }
 
     fn prepare(&self) -> Result<(), ClusterError> {
-        let record = Record::write(&self.layout)?;
+        Record::prepare_host(&self.layout)?;
         files::create_dir(self.layout.directory())?;
-        let description =
-            Description { programs: self.client.programs().directory().into(), etcd_fsync: self.etcd_fsync };
+        let description = Description {
+            instance: self.layout.instance(),
+            programs: self.client.programs().directory().into(),
+            etcd_fsync: self.etcd_fsync,
+        };
         files::write(&self.layout.description(), serde_json::to_string(&description).unwrap_or_default())?;
         for directory in [self.layout.log(""), self.layout.pid_file(""), self.layout.nodes()] {
             files::create_dir(&directory)?;
         }
-        record.prepare_host()?;
         pki::create(&self.layout)?;
         base_images(&self.layout.images())?;
-        Ok(network::create_bridge()?)
+        Ok(network::create_bridge(self.layout.instance())?)
     }
 
     /// Making its directory is what claims a number, so two processes never get the same one.

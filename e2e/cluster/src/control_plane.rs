@@ -7,16 +7,14 @@ use xtask::files;
 use xtask::programs::Programs;
 
 use crate::client::Client;
-use crate::layout::{CONTROL_PLANE, CONTROL_PLANE_GROUP, Layout, SERVICE_NETWORK};
+use crate::instance::Instance;
+use crate::layout::Layout;
 use crate::process::Daemon;
 use crate::wait;
 use crate::{ClusterError, cgroup};
 
 /// How long the API server may take until it is ready; about 3 s on an idle machine.
 const READY: Duration = Duration::from_mins(2);
-/// Unusual ports, so that a foreign etcd does not conflict.
-const ETCD_CLIENT: &str = "http://127.0.0.1:23790";
-const ETCD_PEER: &str = "http://127.0.0.1:23800";
 
 /// The requests of our own service accounts are logged, one line a request, and no others: tests count
 /// them.
@@ -108,7 +106,8 @@ impl ControlPlane<'_> {
 
     /// Starts one component. It need not be ready when this returns.
     pub(crate) fn start(&self, component: Component) -> Result<(), ClusterError> {
-        let groups = cgroup::Hierarchies::of_this_machine()?.create(CONTROL_PLANE_GROUP)?;
+        let groups =
+            cgroup::Hierarchies::of_this_machine()?.create(&self.instance().control_plane_group())?;
         let program = self.programs.path(component.name()).display().to_string();
         let arguments = match component {
             Component::Etcd => self.etcd(),
@@ -119,14 +118,19 @@ impl ControlPlane<'_> {
         Ok(self.daemon(component).start(&groups, [program].into_iter().chain(arguments))?)
     }
 
+    fn instance(&self) -> Instance {
+        self.layout.instance()
+    }
+
     fn etcd(&self) -> Vec<String> {
+        let (client, peer) = (self.instance().etcd_client(), self.instance().etcd_peer());
         let mut arguments = vec![
             format!("--data-dir={}", self.layout.etcd().display()),
-            format!("--listen-client-urls={ETCD_CLIENT}"),
-            format!("--advertise-client-urls={ETCD_CLIENT}"),
-            format!("--listen-peer-urls={ETCD_PEER}"),
-            format!("--initial-advertise-peer-urls={ETCD_PEER}"),
-            format!("--initial-cluster=default={ETCD_PEER}"),
+            format!("--listen-client-urls={client}"),
+            format!("--advertise-client-urls={client}"),
+            format!("--listen-peer-urls={peer}"),
+            format!("--initial-advertise-peer-urls={peer}"),
+            format!("--initial-cluster=default={peer}"),
             // In milliseconds. A single member elects itself after this time, and no other member is remote.
             "--heartbeat-interval=10".into(),
             "--election-timeout=100".into(),
@@ -140,9 +144,9 @@ impl ControlPlane<'_> {
     fn api_server(&self) -> Vec<String> {
         let pki = |file: &str| self.layout.pki(file).display().to_string();
         vec![
-            format!("--etcd-servers={ETCD_CLIENT}"),
-            format!("--bind-address={CONTROL_PLANE}"),
-            format!("--advertise-address={CONTROL_PLANE}"),
+            format!("--etcd-servers={}", self.instance().etcd_client()),
+            format!("--bind-address={}", self.instance().control_plane()),
+            format!("--advertise-address={}", self.instance().control_plane()),
             "--secure-port=6443".into(),
             format!("--cert-dir={}", pki("")),
             format!("--tls-cert-file={}", pki("apiserver.crt")),
@@ -155,7 +159,7 @@ impl ControlPlane<'_> {
             format!("--service-account-key-file={}", pki("service-accounts.pub")),
             format!("--service-account-signing-key-file={}", pki("service-accounts.key")),
             "--service-account-issuer=https://kubernetes.default.svc".into(),
-            format!("--service-cluster-ip-range={SERVICE_NETWORK}"),
+            format!("--service-cluster-ip-range={}", self.instance().services()),
             "--authorization-mode=Node,RBAC".into(),
             "--enable-admission-plugins=NodeRestriction".into(),
             "--allow-privileged=true".into(),
@@ -184,7 +188,7 @@ impl ControlPlane<'_> {
             // It asks for a token a controller when it starts: 5 s with the default of 20 a second.
             "--kube-api-qps=1000".into(),
             "--kube-api-burst=1000".into(),
-            format!("--service-cluster-ip-range={SERVICE_NETWORK}"),
+            format!("--service-cluster-ip-range={}", self.instance().services()),
             "--leader-elect=false".into(),
             // Made when it is not there; the default is in /usr.
             format!("--flex-volume-plugin-dir={}", self.layout.directory().join("volume-plugins").display()),

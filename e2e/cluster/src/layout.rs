@@ -1,25 +1,10 @@
-//! Where everything lies and what it is called. Whatever the kernel knows by a name (links, network
-//! namespaces, cgroups) begins with [`PREFIX`], so that nothing of others is ever touched.
+//! Where every file of a cluster lies. What the kernel knows by a name or an address is made by [`Instance`].
 
 use std::fmt;
-use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-/// Begins the name of every link, network namespace and cgroup of the cluster.
-pub(crate) const PREFIX: &str = "spe2e-";
-/// The bridge that joins the control plane and the nodes.
-pub(crate) const BRIDGE: &str = "spe2e-br0";
-/// The control plane's address on the bridge.
-pub(crate) const CONTROL_PLANE: Ipv4Addr = Ipv4Addr::new(172, 30, 0, 1);
-/// The cgroup of the control plane.
-pub(crate) const CONTROL_PLANE_GROUP: &str = "spe2e-control-plane";
-/// The addresses of all pods.
-pub(crate) const POD_NETWORK: &str = "10.244.0.0/16";
-/// The addresses of all services; the first is the API server's.
-pub(crate) const SERVICE_NETWORK: &str = "10.96.0.0/16";
-/// The API server's address as pods see it.
-pub(crate) const API_SERVICE: Ipv4Addr = Ipv4Addr::new(10, 96, 0, 1);
+use crate::instance::Instance;
 
 /// A node, by its number from 1 to [`NodeId::MAX`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -31,8 +16,11 @@ pub struct NodeId(u8);
 pub struct NoSuchNode(pub String);
 
 impl NodeId {
-    /// The highest number. Each node's pods have a 10.244.N.0/24 to which every other node has a route.
+    /// The highest number. Each node's pods have a network of their own, to which every other node has a route.
     pub const MAX: u8 = 32;
+    /// The node with the highest number.
+    #[cfg(test)]
+    pub(crate) const LAST: Self = NodeId(Self::MAX);
 
     /// The node with this number.
     ///
@@ -50,30 +38,14 @@ impl NodeId {
         (1..=Self::MAX).map(NodeId)
     }
 
-    /// Its address on the bridge.
-    pub fn address(self) -> Ipv4Addr {
-        Ipv4Addr::new(172, 30, 0, 10 + self.0)
+    pub(crate) fn number(self) -> u8 {
+        self.0
     }
+}
 
-    /// The addresses of its pods.
-    pub fn pod_network(self) -> String {
-        format!("10.244.{}.0/24", self.0)
-    }
-
-    /// The host's end of its link.
-    pub(crate) fn link(self) -> String {
-        format!("{PREFIX}v{}", self.0)
-    }
-
-    /// The name of its network namespace and of its cgroup.
-    pub(crate) fn kernel_name(self) -> String {
-        format!("{PREFIX}{self}")
-    }
-
-    /// Its network namespace as a file.
-    pub(crate) fn namespace(self) -> PathBuf {
-        Path::new("/run/netns").join(self.kernel_name())
-    }
+fn directory_from_environment() -> PathBuf {
+    let set = std::env::var_os("SECCOMP_E2E_DIR").filter(|value| !value.is_empty());
+    set.map_or_else(|| "/tmp/seccomp-profile-e2e".into(), PathBuf::from)
 }
 
 impl fmt::Display for NodeId {
@@ -94,69 +66,85 @@ impl FromStr for NodeId {
 
 /// The paths of one cluster's state.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Layout(PathBuf);
+pub struct Layout {
+    directory: PathBuf,
+    instance: Instance,
+}
 
 impl Layout {
-    /// The state in this directory; a relative path starts at the working directory.
-    pub fn new(directory: impl Into<PathBuf>) -> Self {
+    /// The state of one of the machine's clusters in this directory; a relative path starts at the working directory.
+    pub fn new(directory: impl Into<PathBuf>, instance: Instance) -> Self {
         let directory = directory.into();
         // Daemons work in another directory. Only an empty path has no absolute form.
-        Layout(std::path::absolute(&directory).unwrap_or(directory))
+        let directory = std::path::absolute(&directory).unwrap_or(directory);
+        Layout { directory, instance }
     }
 
-    /// `$SECCOMP_E2E_DIR`, or `/tmp/seccomp-profile-e2e`.
+    /// The directory that the first cluster has and that a test of any cluster finds it in: `$SECCOMP_E2E_DIR`, or
+    /// `/tmp/seccomp-profile-e2e`.
     pub fn from_environment() -> Self {
-        let set = std::env::var_os("SECCOMP_E2E_DIR").filter(|value| !value.is_empty());
-        Self::new(set.map_or_else(|| "/tmp/seccomp-profile-e2e".into(), PathBuf::from))
+        Self::new(directory_from_environment(), Instance::FIRST)
+    }
+
+    /// Where this one of the machine's clusters is started: beside the first one's directory.
+    pub fn of(instance: Instance) -> Self {
+        let mut directory = directory_from_environment().into_os_string();
+        directory.push(instance.suffix());
+        Self::new(directory, instance)
     }
 
     /// The directory itself.
     pub fn directory(&self) -> &Path {
-        &self.0
+        &self.directory
+    }
+
+    /// Which of the machine's clusters this is.
+    pub fn instance(&self) -> Instance {
+        self.instance
     }
 
     /// What [`Cluster::attach`](crate::Cluster::attach) reads; it also marks the directory as ours to remove.
     pub(crate) fn description(&self) -> PathBuf {
-        self.0.join("cluster.json")
+        self.directory.join("cluster.json")
     }
 
     pub(crate) fn pki(&self, file: &str) -> PathBuf {
-        self.0.join("pki").join(file)
+        self.directory.join("pki").join(file)
     }
 
     /// The kubeconfig of `admin`, `controller-manager`, `scheduler`, `proxy` or a node.
     pub(crate) fn kubeconfig(&self, user: &str) -> PathBuf {
-        self.0.join("kubeconfig").join(user)
+        self.directory.join("kubeconfig").join(user)
     }
 
     /// The log of a daemon, or the directory of all logs for the empty name.
     pub(crate) fn log(&self, daemon: &str) -> PathBuf {
-        self.0.join("log").join(daemon)
+        self.directory.join("log").join(daemon)
     }
 
     pub(crate) fn pid_file(&self, daemon: &str) -> PathBuf {
-        self.0.join("pid").join(daemon)
+        self.directory.join("pid").join(daemon)
     }
 
     /// The image archives that every node imports when it starts.
     pub(crate) fn images(&self) -> PathBuf {
-        self.0.join("images")
+        self.directory.join("images")
     }
 
     pub(crate) fn audit_policy(&self) -> PathBuf {
-        self.0.join("audit-policy.yaml")
+        self.directory.join("audit-policy.yaml")
     }
 
     pub(crate) fn audit_log(&self) -> PathBuf {
-        self.0.join("audit.log")
+        self.directory.join("audit.log")
     }
 
     pub(crate) fn etcd(&self) -> PathBuf {
-        self.0.join("etcd")
+        self.directory.join("etcd")
     }
 
     pub(crate) fn nodes(&self) -> PathBuf {
-        self.0.join("nodes")
+        self.directory.join("nodes")
     }
 
     pub(crate) fn node(&self, id: NodeId) -> PathBuf {
@@ -174,14 +162,5 @@ mod tests {
         for name in ["node-0", "node-33", "node-01", "node-", "node-+1", "1", "node-1 "] {
             assert_eq!(name.parse::<NodeId>(), Err(NoSuchNode(name.into())));
         }
-    }
-
-    #[test]
-    fn every_name_that_the_kernel_sees_has_our_prefix_and_a_length_that_it_takes() {
-        for id in NodeId::all() {
-            assert!(id.kernel_name().starts_with(PREFIX));
-            assert!(id.link().starts_with(PREFIX) && id.link().len() <= 15);
-        }
-        assert!(BRIDGE.starts_with(PREFIX) && CONTROL_PLANE_GROUP.starts_with(PREFIX));
     }
 }

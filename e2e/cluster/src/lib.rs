@@ -5,8 +5,8 @@
 //! a bridge (`control_plane`), each node in namespaces of its own (`node`, `node_config`, `network`),
 //! all below cgroups of ours (`cgroup`), with certificates from `pki`. `process` starts and ends
 //! daemons, `client` runs kubectl and helm, `record` and `teardown` leave the machine as it was, `layout`
-//! knows every path and name. There is one cluster a machine (`lock`), since the kernel's names are one
-//! a machine.
+//! has every path and `instance` every name and address that the kernel knows. A machine runs two clusters side by side
+//! at most, each for one process at a time (`lock`).
 //!
 //! [`doctor`] lists what the machine lacks. [`Running`] is a cluster that can be used, whoever runs it: this one, one
 //! of kind's ([`Kind`]) or a foreign one. [`wait`] polls conditions with a limit. The crate `xtask` makes the programs
@@ -18,6 +18,7 @@ mod cluster;
 mod control_plane;
 pub mod doctor;
 mod error;
+mod instance;
 mod kind;
 mod layout;
 mod lock;
@@ -36,6 +37,7 @@ pub use client::{Client, NAMESPACE};
 pub use cluster::{Cluster, Options};
 pub use control_plane::Component;
 pub use error::ClusterError;
+pub use instance::{Instance, NoSuchInstance};
 pub use kind::Kind;
 pub use layout::{Layout, NoSuchNode, NodeId};
 pub use lock::LockError;

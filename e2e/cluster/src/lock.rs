@@ -1,13 +1,17 @@
-//! One start or end of a cluster at a time on a machine.
+//! One process that starts, uses or ends a cluster, and one that changes the host for it.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use xtask::files::{self, FileError, NamePath};
 
-/// The links, namespaces and cgroups have one set of names a machine, so the lock is the machine's.
+use crate::instance::Instance;
+
+/// The links, namespaces and cgroups of a cluster have one set of names a machine, so its lock is the machine's.
 const PATH: &str = "/run/lock/seccomp-profile-e2e";
+/// The settings of the host belong to all clusters.
+const HOST: &str = "/run/lock/seccomp-profile-e2e-host";
 
 /// The lock cannot be had.
 #[derive(Debug, thiserror::Error)]
@@ -30,17 +34,21 @@ pub(crate) struct Lock {
 }
 
 impl Lock {
-    pub(crate) fn take() -> Result<Self, LockError> {
-        Self::take_at(Path::new(PATH))
+    /// The lock of one of the machine's clusters, if no other process has it.
+    pub(crate) fn take(instance: Instance) -> Result<Self, LockError> {
+        Self::take_at(&PathBuf::from(format!("{PATH}{}", instance.suffix())))
+    }
+
+    /// The lock of the host's settings. Who has it needs it for some milliseconds, so this waits.
+    pub(crate) fn of_host() -> Result<Self, FileError> {
+        let path = Path::new(HOST);
+        let file = open(path)?;
+        file.lock().name_path("lock", path)?;
+        Ok(Lock { _file: file })
     }
 
     fn take_at(path: &Path) -> Result<Self, LockError> {
-        let mut options = OpenOptions::new();
-        if let Some(directory) = path.parent() {
-            files::create_dir(directory)?;
-        }
-        let file = options.read(true).write(true).create(true).truncate(false).open(path);
-        let mut file = file.name_path("open", path)?;
+        let mut file = open(path)?;
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
@@ -54,6 +62,14 @@ impl Lock {
         writeln!(file, "{}", std::process::id()).name_path("write", path)?;
         Ok(Lock { _file: file })
     }
+}
+
+fn open(path: &Path) -> Result<File, FileError> {
+    if let Some(directory) = path.parent() {
+        files::create_dir(directory)?;
+    }
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false).open(path).name_path("open", path)
 }
 
 #[cfg(test)]

@@ -6,55 +6,60 @@ use std::process::Command;
 use xtask::command::{self, CommandError};
 use xtask::files::{self, FileError};
 
-use crate::layout::{BRIDGE, CONTROL_PLANE, NodeId, PREFIX};
+use crate::instance::Instance;
+use crate::layout::NodeId;
 
 /// Makes the bridge, with the control plane's address.
-pub(crate) fn create_bridge() -> Result<(), CommandError> {
-    ip(&format!("link add {BRIDGE} type bridge"))?;
-    ip(&format!("address add {CONTROL_PLANE}/24 dev {BRIDGE}"))?;
-    ip(&format!("link set {BRIDGE} up"))
+pub(crate) fn create_bridge(instance: Instance) -> Result<(), CommandError> {
+    let bridge = instance.bridge();
+    ip(&format!("link add {bridge} type bridge"))?;
+    ip(&format!("address add {}/24 dev {bridge}", instance.control_plane()))?;
+    ip(&format!("link set {bridge} up"))
 }
 
 /// Makes the node's network namespace and link, and the routes between its pods and all others.
-pub(crate) fn create_node(node: NodeId) -> Result<(), CommandError> {
-    let (namespace, link, address) = (node.kernel_name(), node.link(), node.address());
+pub(crate) fn create_node(instance: Instance, node: NodeId) -> Result<(), CommandError> {
+    let (namespace, link, address) =
+        (instance.kernel_name(node), instance.link(node), instance.address(node));
     ip(&format!("netns add {namespace}"))?;
     ip(&format!("link add {link} type veth peer name eth0 netns {namespace}"))?;
-    ip(&format!("link set {link} master {BRIDGE} up"))?;
+    ip(&format!("link set {link} master {} up", instance.bridge()))?;
     ip(&format!("-n {namespace} link set lo up"))?;
     ip(&format!("-n {namespace} address add {address}/24 dev eth0"))?;
     ip(&format!("-n {namespace} link set eth0 up"))?;
-    ip(&format!("-n {namespace} route add default via {CONTROL_PLANE}"))?;
+    ip(&format!("-n {namespace} route add default via {}", instance.control_plane()))?;
     // The other nodes need not be there yet: their addresses follow from their numbers.
     for other in NodeId::all().filter(|other| *other != node) {
-        ip(&format!("-n {namespace} route add {} via {}", other.pod_network(), other.address()))?;
+        let (pods, via) = (instance.pods(other), instance.address(other));
+        ip(&format!("-n {namespace} route add {pods} via {via}"))?;
     }
     // The host reaches pods too: the API server calls webhooks, tests read metrics.
-    ip(&format!("route replace {} via {address}", node.pod_network()))?;
+    ip(&format!("route replace {} via {address}", instance.pods(node)))?;
     let forward = "echo 1 >/proc/sys/net/ipv4/ip_forward";
     let mut enter = Command::new("nsenter");
-    enter.arg(format!("--net={}", node.namespace().display())).args(["sh", "-c", forward]);
+    enter.arg(format!("--net={}", instance.namespace(node).display())).args(["sh", "-c", forward]);
     command::output(&mut enter).map(drop)
 }
 
 /// Cuts the node's link, or mends it.
-pub(crate) fn set_link(node: NodeId, up: bool) -> Result<(), CommandError> {
-    ip(&format!("link set {} {}", node.link(), if up { "up" } else { "down" }))?;
+pub(crate) fn set_link(instance: Instance, node: NodeId, up: bool) -> Result<(), CommandError> {
+    ip(&format!("link set {} {}", instance.link(node), if up { "up" } else { "down" }))?;
     if up {
         // The kernel dropped the host's route when the link's routes went with it, but only if the
         // bridge lost its last carrier; setting it again is right in both cases.
-        ip(&format!("route replace {} via {}", node.pod_network(), node.address()))?;
+        ip(&format!("route replace {} via {}", instance.pods(node), instance.address(node)))?;
     }
     Ok(())
 }
 
 /// Removes the node's link and network namespace, as far as they are there.
-pub(crate) fn remove_node(node: NodeId) -> Result<(), CommandError> {
-    if link_exists(&node.link()) {
-        ip(&format!("link delete {}", node.link()))?;
+pub(crate) fn remove_node(instance: Instance, node: NodeId) -> Result<(), CommandError> {
+    let link = instance.link(node);
+    if link_exists(&link) {
+        ip(&format!("link delete {link}"))?;
     }
-    if node.namespace().exists() {
-        ip(&format!("netns delete {}", node.kernel_name()))?;
+    if instance.namespace(node).exists() {
+        ip(&format!("netns delete {}", instance.kernel_name(node)))?;
     }
     Ok(())
 }
@@ -66,10 +71,11 @@ pub(crate) struct Leftovers {
 }
 
 impl Leftovers {
-    pub(crate) fn find() -> Result<Self, FileError> {
+    pub(crate) fn find(instance: Instance) -> Result<Self, FileError> {
+        let prefix = instance.prefix();
         let ours = |directory| -> Result<Vec<String>, FileError> {
             let paths = files::entries(Path::new(directory))?;
-            let named = paths.iter().filter(|path| files::name_begins_with(path, PREFIX));
+            let named = paths.iter().filter(|path| files::name_begins_with(path, &prefix));
             Ok(named.filter_map(|path| Some(path.file_name()?.to_string_lossy().into_owned())).collect())
         };
         Ok(Leftovers { links: ours("/sys/class/net")?, namespaces: ours("/run/netns")? })

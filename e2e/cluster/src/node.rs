@@ -5,6 +5,7 @@
 //! node's alone, and one of them can be restarted while the machine stays.
 
 use std::fs;
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -12,7 +13,8 @@ use xtask::command;
 use xtask::files::{self, FileError, NamePath};
 
 use crate::client::Client;
-use crate::layout::{Layout, NodeId, POD_NETWORK};
+use crate::instance::Instance;
+use crate::layout::{Layout, NodeId};
 use crate::process::{Daemon, Identity};
 use crate::wait;
 use crate::{ClusterError, cgroup, network, node_config, pki};
@@ -100,6 +102,19 @@ impl Node {
         self.id.to_string()
     }
 
+    /// Its address, which the control plane and the other nodes reach.
+    pub fn address(&self) -> Ipv4Addr {
+        self.instance().address(self.id)
+    }
+
+    fn instance(&self) -> Instance {
+        self.layout.instance()
+    }
+
+    fn kernel_name(&self) -> String {
+        self.instance().kernel_name(self.id)
+    }
+
     /// Its `/var/lib/kubelet`, as the host sees it. What the kubelet mounts inside shows as empty.
     pub fn kubelet_dir(&self) -> PathBuf {
         self.directory().join("kubelet")
@@ -140,10 +155,10 @@ impl Node {
     /// When something on it does not die.
     pub fn power_off(&self) -> Result<(), ClusterError> {
         let hierarchies = cgroup::Hierarchies::of_this_machine()?;
-        let group = self.id.kernel_name();
+        let group = self.kernel_name();
         hierarchies.kill(&group)?;
         hierarchies.remove(&group)?;
-        network::remove_node(self.id)?;
+        network::remove_node(self.instance(), self.id)?;
         for daemon in [NodeDaemon::Containerd, NodeDaemon::Kubelet, NodeDaemon::KubeProxy] {
             self.daemon(daemon).stop()?;
         }
@@ -155,7 +170,7 @@ impl Node {
     /// # Errors
     /// When it has no link.
     pub fn partition(&self) -> Result<(), ClusterError> {
-        Ok(network::set_link(self.id, false)?)
+        Ok(network::set_link(self.instance(), self.id, false)?)
     }
 
     /// Ends a [`Node::partition`].
@@ -163,7 +178,7 @@ impl Node {
     /// # Errors
     /// When it has no link.
     pub fn heal(&self) -> Result<(), ClusterError> {
-        Ok(network::set_link(self.id, true)?)
+        Ok(network::set_link(self.instance(), self.id, true)?)
     }
 
     /// Powers it off and removes its disk. The Node object stays, as it does in a real cluster until
@@ -199,7 +214,7 @@ impl Node {
     /// # Errors
     /// When the node has no power or the daemon cannot be started.
     pub fn start(&self, daemon: NodeDaemon) -> Result<(), ClusterError> {
-        let groups = cgroup::Hierarchies::of_this_machine()?.create(&self.id.kernel_name())?;
+        let groups = cgroup::Hierarchies::of_this_machine()?.create(&self.kernel_name())?;
         let mut command = self.inside()?;
         let programs = self.client.programs();
         command.push(programs.path(daemon.name()).display().to_string());
@@ -209,13 +224,13 @@ impl Node {
                 format!("--config={}", self.file("kubelet.json")),
                 format!("--kubeconfig={}", self.layout.kubeconfig(&self.name()).display()),
                 format!("--hostname-override={}", self.id),
-                format!("--node-ip={}", self.id.address()),
+                format!("--node-ip={}", self.address()),
             ],
             NodeDaemon::KubeProxy => vec![
                 format!("--kubeconfig={}", self.layout.kubeconfig("proxy").display()),
                 format!("--hostname-override={}", self.id),
                 "--proxy-mode=nftables".into(),
-                format!("--cluster-cidr={POD_NETWORK}"),
+                format!("--cluster-cidr={}", self.instance().all_pods()),
                 // Only the first network namespace may set these; 0 leaves them as they are.
                 "--conntrack-max-per-core=0".into(),
                 "--conntrack-tcp-timeout-established=0s".into(),
@@ -242,7 +257,7 @@ impl Node {
     /// Everything up to a running kubelet; [`Node::wait_ready`] is the rest.
     pub(crate) fn boot(&self) -> Result<(), ClusterError> {
         self.write_files()?;
-        network::create_node(self.id)?;
+        network::create_node(self.instance(), self.id)?;
         self.start_machine()?;
         self.start(NodeDaemon::Containerd)?;
         let socket = self.directory().join("run/containerd.sock");
@@ -337,10 +352,10 @@ impl Node {
     }
 
     fn start_machine(&self) -> Result<(), ClusterError> {
-        let groups = cgroup::Hierarchies::of_this_machine()?.create(&self.id.kernel_name())?;
+        let groups = cgroup::Hierarchies::of_this_machine()?.create(&self.kernel_name())?;
         let booted = self.directory().join("booted");
         files::or_absent(fs::remove_file(&booted)).name_path("remove", &booted)?;
-        let namespace = format!("--net={}", self.id.namespace().display());
+        let namespace = format!("--net={}", self.instance().namespace(self.id).display());
         let pairs: Vec<String> = MOUNTS.iter().map(|(from, to)| format!("{from}:{to}")).collect();
         let directory = self.directory().display().to_string();
         // Not `ip netns exec`: it mounts a new /sys, and the kubelet would find no cgroups below it.
@@ -372,7 +387,7 @@ impl Node {
             |name: &str, text: String| -> Result<(), FileError> { files::write(&directory.join(name), text) };
         files::create_dir(&directory.join("cni"))?;
         let addresses = directory.join("cni-addresses");
-        write("cni/10-ptp.conflist", node_config::cni(self.id, &addresses))?;
+        write("cni/10-ptp.conflist", node_config::cni(&self.instance().pods(self.id), &addresses))?;
         let programs = self.client.programs().directory();
         write("containerd.toml", node_config::containerd(programs, &directory.join("cni")))?;
         write("kubelet.json", node_config::kubelet(self.id, &self.layout))?;

@@ -8,7 +8,7 @@ use xtask::build_images::PAUSE;
 use crate::layout::{Layout, NodeId};
 
 /// A point-to-point link for each pod; the node routes. No masquerading: all networks know the way.
-pub(crate) fn cni(node: NodeId, addresses: &Path) -> String {
+pub(crate) fn cni(pods: &str, addresses: &Path) -> String {
     json!({
         "cniVersion": "1.0.0",
         "name": "pods",
@@ -18,7 +18,7 @@ pub(crate) fn cni(node: NodeId, addresses: &Path) -> String {
             "ipam": {
                 "type": "host-local",
                 "dataDir": addresses,
-                "ranges": [[{"subnet": node.pod_network()}]],
+                "ranges": [[{"subnet": pods}]],
                 "routes": [{"dst": "0.0.0.0/0"}],
             },
         }],
@@ -82,7 +82,7 @@ pub(crate) fn kubelet(node: NodeId, layout: &Layout) -> String {
         // Version 1 of cgroups is refused by default since 1.35.
         "failCgroupV1": false,
         "cgroupDriver": "cgroupfs",
-        "cgroupRoot": format!("/{}", node.kernel_name()),
+        "cgroupRoot": format!("/{}", layout.instance().kernel_name(node)),
         "enforceNodeAllocatable": [],
         "failSwapOn": false,
         "containerRuntimeEndpoint": "unix:///run/containerd/containerd.sock",
@@ -105,17 +105,18 @@ pub(crate) fn kubelet(node: NodeId, layout: &Layout) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::instance::Instance;
 
     #[test]
     fn a_nodes_pods_get_addresses_from_its_own_network_only() {
-        let node = NodeId::new(7).unwrap();
-        let config: serde_json::Value = serde_json::from_str(&cni(node, Path::new("/x"))).unwrap();
+        let pods = Instance::FIRST.pods(NodeId::new(7).unwrap());
+        let config: serde_json::Value = serde_json::from_str(&cni(&pods, Path::new("/x"))).unwrap();
         assert_eq!(config["plugins"][0]["ipam"]["ranges"], json!([[{"subnet": "10.244.7.0/24"}]]));
     }
 
     #[test]
     fn containers_of_a_node_live_below_its_cgroup() {
-        let config = kubelet(NodeId::new(2).unwrap(), &Layout::new("/state"));
+        let config = kubelet(NodeId::new(2).unwrap(), &Layout::new("/state", Instance::FIRST));
         let config: serde_json::Value = serde_json::from_str(&config).unwrap();
         assert_eq!(config["cgroupRoot"], "/spe2e-node-2");
         assert_eq!(config["tlsCertFile"], "/state/pki/node-2.crt");

@@ -6,7 +6,7 @@ use std::process::Command;
 use xtask::command::{self, CommandError};
 use xtask::files::{self, FileError};
 
-use crate::layout::{API_SERVICE, CONTROL_PLANE, Layout, NodeId};
+use crate::layout::{Layout, NodeId};
 
 /// A certificate that could not be made.
 #[derive(Debug, thiserror::Error)]
@@ -49,7 +49,7 @@ pub(crate) fn create(layout: &Layout) -> Result<(), PkiError> {
         layout,
         "apiserver",
         "/CN=kube-apiserver",
-        &format!("{names},IP:{CONTROL_PLANE},IP:{API_SERVICE}"),
+        &format!("{names},IP:{},IP:{}", layout.instance().control_plane(), layout.instance().api_service()),
     )?;
     certify(layout, "front-proxy", "/CN=front-proxy", "DNS:front-proxy")?;
     user(layout, "admin", "/O=system:masters/CN=admin")?;
@@ -60,8 +60,9 @@ pub(crate) fn create(layout: &Layout) -> Result<(), PkiError> {
 
 /// Makes a node's certificate, with which its kubelet both serves and asks, and its kubeconfig.
 pub(crate) fn create_node(layout: &Layout, node: NodeId) -> Result<(), PkiError> {
+    let address = layout.instance().address(node);
     let subject = format!("/O=system:nodes/CN=system:node:{node}");
-    certify(layout, &node.to_string(), &subject, &format!("DNS:{node},IP:{}", node.address()))?;
+    certify(layout, &node.to_string(), &subject, &format!("DNS:{node},IP:{address}"))?;
     kubeconfig(layout, &node.to_string())
 }
 
@@ -98,7 +99,7 @@ fn kubeconfig(layout: &Layout, user: &str) -> Result<(), PkiError> {
         "apiVersion": "v1",
         "kind": "Config",
         "clusters": [{"name": "e2e", "cluster": {
-            "server": format!("https://{CONTROL_PLANE}:6443"),
+            "server": format!("https://{}:6443", layout.instance().control_plane()),
             "certificate-authority": path("ca.crt".into()),
         }}],
         "users": [{"name": user, "user": {

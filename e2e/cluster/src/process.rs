@@ -190,9 +190,10 @@ impl Daemon {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::instance::Instance;
 
     fn daemon(directory: &tempfile::TempDir) -> Daemon {
-        let layout = Layout::new(directory.path());
+        let layout = Layout::new(directory.path(), Instance::FIRST);
         for below in ["log", "pid"] {
             fs::create_dir(directory.path().join(below)).unwrap();
         }

@@ -9,7 +9,9 @@ use rustix::mount::UnmountFlags;
 use serde::{Deserialize, Serialize};
 use xtask::files::{self, FileError, NamePath};
 
+use crate::instance::Instance;
 use crate::layout::Layout;
+use crate::lock::Lock;
 
 /// Settings that are not of a namespace. The first is raised here, since each node's kubelet and
 /// containerd hold several inotify instances and all nodes are one user; the others a kubelet sets
@@ -36,12 +38,12 @@ pub(crate) const MOUNT_POINTS: [&str; 6] = [
     "/var/log/containers",
 ];
 
-/// Outside the state directory, since it must outlive that one's loss, and in a place that a reboot
-/// empties, since a reboot resets the settings too. One a machine, as the cluster is.
-const PATH: &str = "/run/seccomp-profile-e2e.json";
+/// Begins the paths of the records, one a cluster. They lie outside the state directory, since they must outlive that
+/// one's loss, and in a place that a reboot empties, since a reboot resets the settings too.
+const PATH: &str = "/run/seccomp-profile-e2e";
 
-/// The host as it was, and where the cluster keeps its state.
-#[derive(Debug, Default, Serialize, Deserialize)]
+/// The host as it was before the first cluster, and where a cluster keeps its state.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub(crate) struct Record {
     /// The cluster's state directory.
@@ -51,26 +53,47 @@ pub(crate) struct Record {
 }
 
 impl Record {
-    /// The record of the cluster that is here, whole or in parts.
-    pub(crate) fn read() -> Option<Self> {
-        serde_json::from_str(&fs::read_to_string(PATH).ok()?).ok()
+    /// The record of a cluster that is here, whole or in parts.
+    pub(crate) fn read(instance: Instance) -> Option<Self> {
+        serde_json::from_str(&fs::read_to_string(file(instance)).ok()?).ok()
     }
 
-    /// Writes down how the host is and that the state directory is the cluster's.
-    pub(crate) fn write(layout: &Layout) -> Result<Self, FileError> {
+    /// Writes down how the host is and that the state directory is the cluster's, and prepares the host for nodes. In
+    /// this order: a run that is killed in between can still be undone.
+    pub(crate) fn prepare_host(layout: &Layout) -> Result<(), FileError> {
+        let _lock = Lock::of_host()?;
+        // The host is prepared already while another cluster is here, and its record says how the host was before.
+        let record = match of_others(layout.instance()).next() {
+            Some(other) => Record { directory: layout.directory().to_owned(), ..other },
+            None => Record::of_this_machine(layout.directory()),
+        };
+        let path = file(layout.instance());
+        files::write(&path, serde_json::to_string_pretty(&record).unwrap_or_default())?;
+        record.apply()
+    }
+
+    /// Forgets a cluster of which nothing else is left. The last one puts the host back.
+    pub(crate) fn remove(instance: Instance) -> Result<(), FileError> {
+        let _lock = Lock::of_host()?;
+        if let Some(record) = Record::read(instance)
+            && of_others(instance).next().is_none()
+        {
+            record.restore();
+        }
+        let path = file(instance);
+        files::or_absent(fs::remove_file(&path)).name_path("remove", &path)
+    }
+
+    fn of_this_machine(directory: &Path) -> Self {
         let setting = |name: &&str| Some((name.to_string(), fs::read_to_string(path_of(name)).ok()?));
-        let record = Record {
-            directory: layout.directory().to_owned(),
+        Record {
+            directory: directory.to_owned(),
             settings: SETTINGS.iter().filter_map(setting).collect(),
             made: MOUNT_POINTS.iter().map(PathBuf::from).filter(|path| !path.exists()).collect(),
-        };
-        files::write(Path::new(PATH), serde_json::to_string_pretty(&record).unwrap_or_default())?;
-        Ok(record)
+        }
     }
 
-    /// Prepares the host for nodes. Only after [`Record::write`]: a run that is killed in between can
-    /// still be undone.
-    pub(crate) fn prepare_host(&self) -> Result<(), FileError> {
+    fn apply(&self) -> Result<(), FileError> {
         for path in MOUNT_POINTS {
             files::create_dir(Path::new(path))?;
         }
@@ -81,8 +104,8 @@ impl Record {
         Ok(())
     }
 
-    /// Puts the host back. Best effort: a setting that refuses is no reason to keep the rest.
-    pub(crate) fn restore_host(&self) {
+    /// Best effort: a setting that refuses is no reason to keep the rest.
+    fn restore(&self) {
         for (name, value) in self.settings.iter().filter(|(name, _)| SETTINGS.contains(&name.as_str())) {
             let _ = files::write_in_place(&path_of(name), value.trim());
         }
@@ -95,11 +118,15 @@ impl Record {
             }
         }
     }
+}
 
-    /// Forgets the cluster, when nothing of it is left.
-    pub(crate) fn remove() -> Result<(), FileError> {
-        files::or_absent(fs::remove_file(PATH)).name_path("remove", Path::new(PATH))
-    }
+fn file(instance: Instance) -> PathBuf {
+    format!("{PATH}{}.json", instance.suffix()).into()
+}
+
+/// What the records of all clusters but this one say.
+fn of_others(instance: Instance) -> impl Iterator<Item = Record> {
+    Instance::all().filter(move |other| *other != instance).filter_map(Record::read)
 }
 
 fn path_of(setting: &str) -> PathBuf {

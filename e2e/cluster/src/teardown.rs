@@ -16,38 +16,40 @@ use crate::{ClusterError, cgroup, network};
 
 /// Whether anything of a cluster is there.
 pub(crate) fn anything_left(layout: &Layout) -> Result<bool, ClusterError> {
-    let cgroups = cgroup::Hierarchies::of_this_machine()?.ours()?;
-    let links = network::Leftovers::find()?;
-    Ok(!cgroups.is_empty() || !links.is_empty() || Record::read().is_some() || layout.directory().exists())
+    let instance = layout.instance();
+    let cgroups = cgroup::Hierarchies::of_this_machine()?.of_instance(instance)?;
+    let links = network::Leftovers::find(instance)?;
+    let recorded = Record::read(instance).is_some();
+    Ok(!cgroups.is_empty() || !links.is_empty() || recorded || layout.directory().exists())
 }
 
 /// Removes everything. Signals do not stop it half-way.
 pub(crate) fn everything(layout: &Layout) -> Result<(), ClusterError> {
     let _shield = interrupt::shield();
+    let instance = layout.instance();
     let hierarchies = cgroup::Hierarchies::of_this_machine()?;
     // No grace: what they would save is thrown away below.
-    for name in hierarchies.ours()? {
+    for name in hierarchies.of_instance(instance)? {
         hierarchies.kill(&name)?;
         hierarchies.remove(&name)?;
     }
-    network::Leftovers::find()?.remove()?;
+    network::Leftovers::find(instance)?.remove()?;
     keep_logs(layout)?;
-    if let Some(record) = Record::read() {
-        record.restore_host();
+    if let Some(record) = Record::read(instance) {
         // Usually the same directory; not when the environment names another one by now.
-        remove_state(&Layout::new(&record.directory), Owner::Recorded)?;
+        remove_state(&Layout::new(&record.directory, instance), Owner::Recorded)?;
     }
     remove_state(layout, Owner::Unknown)?;
-    Ok(Record::remove()?)
+    Ok(Record::remove(instance)?)
 }
 
-/// Copies the daemons' logs to `$SECCOMP_E2E_LOGS`, if that is set: in CI a cluster cannot be inspected
-/// after a failure.
+/// Copies the daemons' logs to a directory of the cluster's below `$SECCOMP_E2E_LOGS`, if that is set: in CI a cluster
+/// cannot be inspected after a failure.
 fn keep_logs(layout: &Layout) -> Result<(), ClusterError> {
     let Some(target) = std::env::var_os("SECCOMP_E2E_LOGS").filter(|value| !value.is_empty()) else {
         return Ok(());
     };
-    let target = PathBuf::from(target);
+    let target = PathBuf::from(target).join(format!("cluster-{}", layout.instance()));
     files::create_dir(&target)?;
     for log in files::entries(&layout.log(""))?.into_iter().chain([layout.audit_log()]) {
         if let Some(name) = log.file_name().filter(|_| log.is_file()) {
@@ -104,6 +106,7 @@ fn is_empty(directory: &Path) -> Result<bool, FileError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::instance::Instance;
 
     #[test]
     fn only_mounts_below_the_state_directory_are_found() {
@@ -116,7 +119,8 @@ mod tests {
     fn a_directory_that_is_not_a_clusters_is_never_removed() {
         let directory = tempfile::tempdir().unwrap();
         fs::write(directory.path().join("letters"), "dear").unwrap();
-        let error = remove_state(&Layout::new(directory.path()), Owner::Unknown).unwrap_err();
+        let error =
+            remove_state(&Layout::new(directory.path(), Instance::FIRST), Owner::Unknown).unwrap_err();
         assert!(matches!(error, ClusterError::ForeignDirectory(_)));
         assert!(directory.path().join("letters").exists());
     }
@@ -124,7 +128,7 @@ mod tests {
     #[test]
     fn a_clusters_directory_is_removed_and_an_absent_one_is_fine() {
         let directory = tempfile::tempdir().unwrap();
-        let layout = Layout::new(directory.path().join("state"));
+        let layout = Layout::new(directory.path().join("state"), Instance::FIRST);
         remove_state(&layout, Owner::Unknown).unwrap();
         fs::create_dir_all(layout.directory().join("etcd")).unwrap();
         fs::write(layout.description(), "{}").unwrap();

@@ -252,7 +252,7 @@ fn a_kubelet_refuses_every_request_of_our_accounts() {
     let cluster = shared();
     for (whose, token) in [("agent", agents_token("node-1")), ("operator", operators_token())] {
         for node in cluster.node_list() {
-            let holder = TokenHolder::at(&cluster, &format!("https://{}:10250", node.id().address()), &token);
+            let holder = TokenHolder::at(&cluster, &format!("https://{}:10250", node.address()), &token);
             for (method, path) in [
                 ("GET", "/pods"),
                 ("GET", "/runningpods/"),

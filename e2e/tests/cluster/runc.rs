@@ -12,6 +12,8 @@ use xtask::command::{output, output_with_input};
 use xtask::programs::Programs;
 use xtask::workspace::repository;
 
+use crate::support::shared;
+
 /// The script that the profile was measured for: files, pipes, forks and signals of a small shell.
 const SCRIPT: &str = "echo making some syscalls; ls -l / | grep bin | wc -l; (cat /proc/self/status | head -3); \
     x=$(id -u); sleep 0.01; for i in 1 2; do true & done; wait; trap : TERM; kill -TERM $$; cd /bin; pwd; \
@@ -20,7 +22,7 @@ const SCRIPT: &str = "echo making some syscalls; ls -l / | grep bin | wc -l; (ca
 const STARTS: usize = 100;
 
 /// A bundle with busybox and nothing else, under the profile.
-fn bundle(directory: &Path, runc: &Path, seccomp: &Value, no_new_privileges: bool) {
+fn bundle(directory: &Path, runc: &Path, cgroup: &str, seccomp: &Value, no_new_privileges: bool) {
     let binaries = directory.join("rootfs/bin");
     fs::create_dir_all(&binaries).unwrap();
     for empty in ["proc", "sys", "dev", "tmp"] {
@@ -40,7 +42,7 @@ fn bundle(directory: &Path, runc: &Path, seccomp: &Value, no_new_privileges: boo
     config["process"]["args"] = json!(["sh", "-c", SCRIPT]);
     config["process"]["noNewPrivileges"] = no_new_privileges.into();
     config["root"]["readonly"] = false.into();
-    config["linux"]["cgroupsPath"] = format!("spe2e-runc/{}", std::process::id()).into();
+    config["linux"]["cgroupsPath"] = cgroup.into();
     config["linux"]["seccomp"] = seccomp.clone();
     fs::write(&path, config.to_string()).unwrap();
 }
@@ -56,10 +58,12 @@ fn fine_grained() -> Value {
 #[test]
 fn a_shell_under_the_fine_grained_profile_starts_and_works_a_hundred_times_of_a_hundred() {
     let runc = Programs::in_cache().path("runc");
+    // Ends with the cluster, whatever becomes of this test.
+    let cgroup = format!("{}runc/{}", shared().instance().prefix(), std::process::id());
     let seccomp = fine_grained();
     for no_new_privileges in [true, false] {
         let directory = tempfile::tempdir().unwrap();
-        bundle(directory.path(), &runc, &seccomp, no_new_privileges);
+        bundle(directory.path(), &runc, &cgroup, &seccomp, no_new_privileges);
         let state = tempfile::tempdir().unwrap();
         for start in 0..STARTS {
             let name = format!("fine-grained-{}-{start}", std::process::id());
