@@ -19,9 +19,10 @@ use crate::client::{Client, NAMESPACE};
 use crate::control_plane::{Component, ControlPlane};
 use crate::error::ClusterError;
 use crate::instance::Instance;
-use crate::layout::{Layout, NodeId};
+use crate::layout::Layout;
 use crate::lock::Lock;
 use crate::node::Node;
+use crate::node_id::NodeId;
 use crate::record::Record;
 use crate::{doctor, network, pki, teardown, wait};
 

@@ -7,7 +7,7 @@ use xtask::command::{self, CommandError};
 use xtask::files::{self, FileError};
 
 use crate::instance::Instance;
-use crate::layout::NodeId;
+use crate::node_id::NodeId;
 
 /// Makes the bridge, with the control plane's address.
 pub(crate) fn create_bridge(instance: Instance) -> Result<(), CommandError> {

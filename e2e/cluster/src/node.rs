@@ -14,7 +14,8 @@ use xtask::files::{self, FileError, NamePath};
 
 use crate::client::Client;
 use crate::instance::Instance;
-use crate::layout::{Layout, NodeId};
+use crate::layout::Layout;
+use crate::node_id::NodeId;
 use crate::process::{Daemon, Identity};
 use crate::wait;
 use crate::{ClusterError, cgroup, network, node_config, pki};

@@ -5,7 +5,8 @@ use std::path::Path;
 use serde_json::json;
 use xtask::build_images::PAUSE;
 
-use crate::layout::{Layout, NodeId};
+use crate::layout::Layout;
+use crate::node_id::NodeId;
 
 /// A point-to-point link for each pod; the node routes. No masquerading: all networks know the way.
 pub(crate) fn cni(pods: &str, addresses: &Path) -> String {

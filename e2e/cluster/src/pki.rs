@@ -6,7 +6,8 @@ use std::process::Command;
 use xtask::command::{self, CommandError};
 use xtask::files::{self, FileError};
 
-use crate::layout::{Layout, NodeId};
+use crate::layout::Layout;
+use crate::node_id::NodeId;
 
 /// A certificate that could not be made.
 #[derive(Debug, thiserror::Error)]
