@@ -6,6 +6,8 @@ E2E ?= $(CARGO) run --locked --package e2e --
 XTASK ?= $(CARGO) run --locked --package xtask --
 # Of the whole workspace, so that every test is built with the same features of the same dependencies.
 TEST := $(CARGO) test --locked --workspace
+# The same for all tests that need an API server, so that what they share is built once.
+LIVE_TEST := $(TEST) --features e2e/api-server,e2e/cluster
 NODES ?= 2
 PROFILES ?= 20
 PODS ?= 0
@@ -54,6 +56,7 @@ LANES_BIN := $(TARGET)/lanes
 
 test: setup ## All of the below: formatting, lints, the chart, the book, unit and property tests, fuzzing, tests on an API server, cluster tests
 	$(CARGO) build --locked --workspace --all-targets
+	$(LIVE_TEST) --no-run --test api_server --test cluster
 	@mkdir -p $(LANES_BIN) && cp $(TARGET)/debug/e2e $(TARGET)/debug/xtask $(LANES_BIN)
 	$(LANES_BIN)/xtask programs
 	@FUZZ_SECONDS=10 E2E=$(LANES_BIN)/e2e XTASK=$(LANES_BIN)/xtask MAKE="$(MAKE)" \
@@ -91,13 +94,13 @@ fuzz-keep: setup ## Keep in fuzz/corpus what the fuzzing has found that reaches 
 
 test-api-server: setup ## Tests of many nodes and many faults, on a real API server without a cluster
 	$(XTASK) programs
-	$(TEST) --features e2e/api-server --test api_server -- --test-threads=1
+	$(LIVE_TEST) --test api_server -- --test-threads=1
 
 # The tests of the docs, and those that `make test` runs on the second cluster. All others are the first one's, so that a
 # new test runs without being named here.
 DOCUMENTED := documented:: transcripts::
 SECOND := deletion displaced:: installing:: restarts:: upgrade::
-ON_CLUSTER := $(TEST) --features e2e/cluster --test cluster -- --test-threads=1
+ON_CLUSTER := $(LIVE_TEST) --test cluster -- --test-threads=1
 
 test-cluster: setup ## Tests on a real local cluster
 	$(E2E) run --nodes 2 -- $(ON_CLUSTER) $(DOCUMENTED:%=--skip %)
@@ -114,8 +117,8 @@ test-documented: setup ## Every command of the docs, on a real local cluster of 
 test-long: setup ## The tests that are too long for every change; under an hour
 	$(CARGO) test --locked --package operator --lib -- --ignored
 	$(XTASK) programs
-	$(TEST) --features e2e/api-server --test api_server -- --test-threads=1 --ignored
-	$(E2E) run --nodes 2 -- $(TEST) --features e2e/cluster --test cluster -- --test-threads=1 --ignored
+	$(LIVE_TEST) --test api_server -- --test-threads=1 --ignored
+	$(E2E) run --nodes 2 -- $(ON_CLUSTER) --ignored
 	$(CARGO) test --locked --package e2e --test local_cluster -- --ignored
 
 bench: setup ## Measure what many nodes cost, beside a floor (NODES=1000 PROFILES=20 PODS=0 ROUNDS=3 REST=300)
