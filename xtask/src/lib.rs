@@ -6,13 +6,14 @@
 //! checks the chart and makes its README, [`runtime_default`] writes the profile of that name as containerd has it.
 //!
 //! Below them lie [`workspace`] (where this repository is, and cargo in it), [`command`] and [`files`] (programs and
-//! files with errors that say which), [`step`] and [`progress`] (what is under way), [`interrupt`] (an orderly end on
+//! files with errors that say which), [`file_lock`] (one process at a time), [`step`] and [`progress`] (what is under way), [`interrupt`] (an orderly end on
 //! SIGINT and SIGTERM) and [`elf`] (whether a program is static).
 
 pub mod build_images;
 pub mod chart;
 pub mod command;
 pub mod elf;
+pub mod file_lock;
 pub mod files;
 pub mod image;
 pub mod interrupt;

@@ -1,9 +1,10 @@
 //! One process that starts, uses or ends a cluster, and one that changes the host for it.
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{File, OpenOptions};
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
+use xtask::file_lock::FileLock;
 use xtask::files::{self, FileError, NamePath};
 
 use crate::instance::Instance;
@@ -30,7 +31,7 @@ pub enum LockError {
 /// The lock, until it is dropped or the process ends, however it ends.
 #[derive(Debug)]
 pub(crate) struct Lock {
-    _file: File,
+    _lock: FileLock,
 }
 
 impl Lock {
@@ -42,25 +43,21 @@ impl Lock {
     /// The lock of the host's settings. Who has it needs it for some milliseconds, so this waits.
     pub(crate) fn of_host() -> Result<Self, FileError> {
         let path = Path::new(HOST);
-        let file = open(path)?;
-        file.lock().name_path("lock", path)?;
-        Ok(Lock { _file: file })
+        Ok(Lock { _lock: FileLock::wait(open(path)?).name_path("lock", path)? })
     }
 
     fn take_at(path: &Path) -> Result<Self, LockError> {
-        let mut file = open(path)?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
+        let lock = match FileLock::try_take(open(path)?).name_path("lock", path)? {
+            Ok(lock) => lock,
+            Err(mut file) => {
                 let mut pid = String::new();
                 file.read_to_string(&mut pid).name_path("read", path)?;
                 return Err(LockError::Held { pid: pid.trim().to_owned() });
             }
-            Err(TryLockError::Error(error)) => Err(error).name_path("lock", path)?,
-        }
-        file.set_len(0).name_path("truncate", path)?;
-        writeln!(file, "{}", std::process::id()).name_path("write", path)?;
-        Ok(Lock { _file: file })
+        };
+        lock.file().set_len(0).name_path("truncate", path)?;
+        writeln!(lock.file(), "{}", std::process::id()).name_path("write", path)?;
+        Ok(Lock { _lock: lock })
     }
 }
 

@@ -8,7 +8,7 @@
 mod module;
 mod recipe;
 
-use std::fs::{File, TryLockError};
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::{env, fs};
@@ -18,6 +18,7 @@ use recipe::{Batch, Recipe, chart_recipes, recipes};
 pub use recipe::{CONTAINERD, KUBERNETES};
 
 use crate::command::CommandError;
+use crate::file_lock::FileLock;
 use crate::files::{self, FileError, NamePath};
 use crate::step::{StepError, note, step};
 
@@ -142,15 +143,17 @@ impl Programs {
         Ok(())
     }
 
-    /// Two processes that build the same programs at once would take twice as long; held until the file is closed.
-    fn lock(&self) -> Result<File, FileError> {
+    /// Two processes that build the same programs at once would take twice as long.
+    fn lock(&self) -> Result<FileLock, FileError> {
         let path = self.stamps().join(".lock");
         let file = File::create(&path).name_path("create", &path)?;
-        if let Err(TryLockError::WouldBlock) = file.try_lock() {
-            note(format!("waiting for another process that builds into {}", self.0.display()));
-            file.lock().name_path("lock", &path)?;
+        match FileLock::try_take(file).name_path("lock", &path)? {
+            Ok(lock) => Ok(lock),
+            Err(file) => {
+                note(format!("waiting for another process that builds into {}", self.0.display()));
+                FileLock::wait(file).name_path("lock", &path)
+            }
         }
-        Ok(file)
     }
 
     fn has(&self, recipe: &Recipe) -> bool {
@@ -177,10 +180,10 @@ mod tests {
         let programs = Programs::in_directory(directory.path());
         files::create_dir(&programs.stamps()).unwrap();
         let lock = programs.lock().unwrap();
-        let other = File::open(programs.stamps().join(".lock")).unwrap();
-        assert!(matches!(other.try_lock(), Err(TryLockError::WouldBlock)));
+        let other = || FileLock::try_take(File::open(programs.stamps().join(".lock")).unwrap()).unwrap();
+        assert!(other().is_err());
         drop(lock);
-        other.try_lock().unwrap();
+        other().unwrap();
     }
 
     #[test]
