@@ -4,6 +4,7 @@
 //! becomes its program, children inherit, and the kubelet puts containers below its node's. So they
 //! are the one complete list of what runs, whatever pid files say, and a teardown kills by them.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use std::{fs, io};
@@ -143,17 +144,19 @@ impl Hierarchies {
         Ok(names)
     }
 
+    /// Every process in the cgroup `name` and below.
+    pub(crate) fn processes(&self, name: &str) -> HashSet<Pid> {
+        self.roots().flat_map(|root| processes(&root.join(name))).collect()
+    }
+
     /// Kills every process in the cgroup `name` and below and waits until they have gone.
     pub(crate) fn kill(&self, name: &str) -> Result<(), CgroupError> {
         wait::until(&format!("the end of all processes in {name}"), Duration::from_secs(30), || {
-            let mut left = false;
-            for root in self.roots() {
-                for pid in processes(&root.join(name)) {
-                    left = true;
-                    kill_member(pid, name);
-                }
+            let left = self.processes(name);
+            for pid in &left {
+                kill_member(*pid, name);
             }
-            Ok((!left).then_some(()))
+            Ok(left.is_empty().then_some(()))
         })
     }
 

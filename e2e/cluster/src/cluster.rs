@@ -1,5 +1,6 @@
 //! The local cluster as a whole: its start, its nodes, its components and its end.
 
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -24,7 +25,7 @@ use crate::lock::Lock;
 use crate::node::Node;
 use crate::node_id::NodeId;
 use crate::record::Record;
-use crate::{doctor, network, pki, teardown, wait};
+use crate::{cgroup, doctor, network, pki, teardown, wait};
 
 /// Options of a cluster.
 #[derive(Debug, Clone)]
@@ -185,6 +186,17 @@ impl Cluster {
     /// namespace [`NAMESPACE`].
     pub fn audit_log(&self) -> PathBuf {
         self.layout.audit_log()
+    }
+
+    /// The ids of all processes of the cluster, those in its containers included, as the host sees them.
+    ///
+    /// # Errors
+    /// When the machine's cgroups cannot be read.
+    pub fn processes(&self) -> Result<BTreeSet<u32>, FileError> {
+        let hierarchies = cgroup::Hierarchies::of_this_machine()?;
+        let groups = hierarchies.of_instance(self.instance())?;
+        let pids = groups.iter().flat_map(|group| hierarchies.processes(group));
+        Ok(pids.map(|pid| pid.as_raw_nonzero().get().unsigned_abs()).collect())
     }
 
     /// Runs kubectl and returns its standard output.

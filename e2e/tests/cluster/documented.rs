@@ -257,7 +257,7 @@ fn every_runbooks_commands_print_what_the_page_shows() {
     };
     if restarts(&cluster).is_none() {
         // As the kernel does when memory is short. The kubelet restarts it.
-        let pid = pid_of(&["/node-agent", &format!("--node-name={}", node.name())]).to_string();
+        let pid = pid_of(&cluster, &["/node-agent", &format!("--node-name={}", node.name())]).to_string();
         xtask::command::output(Command::new("kill").args(["-KILL", &pid])).unwrap();
         until("the agent's next container", 2 * LIMIT, || restarts(&cluster));
         cluster.wait_rolled_out();

@@ -16,8 +16,8 @@ const RECONCILE_LIMIT: Duration = Duration::from_secs(5);
 struct Paused(Pid);
 
 impl Paused {
-    fn agent(node: &str) -> Self {
-        let pid = pid_of(&["/node-agent", &format!("--node-name={node}")]);
+    fn agent(cluster: &Session, node: &str) -> Self {
+        let pid = pid_of(cluster, &["/node-agent", &format!("--node-name={node}")]);
         let pid = Pid::from_raw(pid.try_into().unwrap()).unwrap();
         kill_process(pid, Signal::STOP).unwrap();
         Paused(pid)
@@ -177,10 +177,11 @@ fn a_malicious_agent_affects_the_counts_of_its_own_node_only() {
     moving.wait_ready();
     let operators_before = operators(&cluster);
     let other_before = cluster.json(["get", "nodeprofilestatus", "node-2"])["status"]["conditions"].take();
-    let holder = TokenHolder::new(&cluster, &token_of_program(&["/node-agent", "--node-name=node-1"]));
+    let holder =
+        TokenHolder::new(&cluster, &token_of_program(&cluster, &["/node-agent", "--node-name=node-1"]));
     let log = Log::from_now(&cluster);
 
-    let paused = Paused::agent("node-1");
+    let paused = Paused::agent(&cluster, "node-1");
     let write = |report: &Value| {
         // The whole status, because a merge patch would keep earlier fields.
         let patch = json!([{ "op": "add", "path": "/status/report", "value": report }]);

@@ -79,8 +79,8 @@ pub(crate) fn finalizers(cluster: &Session) -> Vec<(String, Vec<String>)> {
 struct Paused(String);
 
 impl Paused {
-    fn agent() -> Self {
-        let pid = pid_of(&["/node-agent"]).to_string();
+    fn agent(cluster: &Session) -> Self {
+        let pid = pid_of(cluster, &["/node-agent"]).to_string();
         command::output(Command::new("kill").args(["-STOP", &pid])).unwrap();
         Paused(pid)
     }
@@ -156,7 +156,7 @@ fn uninstalling_removes_the_finalizers_and_keeps_the_files_and_a_new_installatio
         let _reinstall = Reinstall(&cluster);
         let log = Log::from_now(&cluster);
         let start = Instant::now();
-        let _paused = Paused::agent();
+        let _paused = Paused::agent(&cluster);
         uninstall(&cluster, MORE + 3);
         let took = start.elapsed();
         let found = finalizers(&cluster);

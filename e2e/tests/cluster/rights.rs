@@ -21,12 +21,12 @@ const AGENT: &str = "seccomp-profile-node-agent";
 const OPERATOR: &str = "seccomp-profile-operator";
 
 /// The token of a node's agent.
-fn agents_token(node: &str) -> String {
-    token_of_program(&["/node-agent", &format!("--node-name={node}")])
+fn agents_token(cluster: &Session, node: &str) -> String {
+    token_of_program(cluster, &["/node-agent", &format!("--node-name={node}")])
 }
 
-fn operators_token() -> String {
-    token_of_program(&["/operator", &format!("--lease={OPERATOR}")])
+fn operators_token(cluster: &Session) -> String {
+    token_of_program(cluster, &["/operator", &format!("--lease={OPERATOR}")])
 }
 
 /// The rights that the chart grants to one of its accounts.
@@ -101,7 +101,7 @@ fn a_stolen_agent_can_forge_reports_of_its_own_node_and_do_nothing_else() {
     let cluster = shared();
     let profile = cluster.profile("coveted", &allow_all(0));
     profile.wait_ready();
-    let holder = TokenHolder::new(&cluster, &agents_token("node-1"));
+    let holder = TokenHolder::new(&cluster, &agents_token(&cluster, "node-1"));
     try_everything("the agent of node-1", &holder, &granted_by_chart(AGENT));
 
     let other = cluster.json(["get", "nodeprofilestatus", "node-2"]);
@@ -133,7 +133,7 @@ fn an_agents_token_that_is_bound_to_no_pod_reads_the_two_kinds_and_writes_nothin
 #[test]
 fn the_token_of_an_agent_on_another_node_is_refused_this_nodes_report() {
     let cluster = shared();
-    let holder = TokenHolder::new(&cluster, &agents_token("node-2"));
+    let holder = TokenHolder::new(&cluster, &agents_token(&cluster, "node-2"));
     try_everything("the agent of node-2", &holder, &granted_by_chart(AGENT));
     let before = cluster.json(["get", "nodeprofilestatus", "node-1"]);
     let forged_report = json!({ "status": { "report": attempts::forged_report() } });
@@ -173,7 +173,7 @@ fn a_stolen_operator_cannot_change_what_a_profile_says() {
     let cluster = shared();
     let held = HeldProfile::new(&cluster, attempts::PROFILE);
     let before = held.profile.wait_ready();
-    let holder = TokenHolder::new(&cluster, &operators_token());
+    let holder = TokenHolder::new(&cluster, &operators_token(&cluster));
     try_everything("the operator", &holder, &granted_by_chart(OPERATOR));
     try_attempts(&holder, &attempts::of_the_operator());
     let after = held.profile.wait_ready();
@@ -195,7 +195,7 @@ fn a_stolen_operator_cannot_remove_the_file_of_a_profile_that_is_not_deleted() {
         files.map(|file| (file.ino(), file.ctime(), file.ctime_nsec())).collect()
     };
     let before = files();
-    let holder = TokenHolder::new(&cluster, &operators_token());
+    let holder = TokenHolder::new(&cluster, &operators_token(&cluster));
     let approve = json!({ "status": { "removal": "Approved" } });
     let answer = holder.send(RawRequest::merge("/seccompprofiles/not-deleted/status", &approve));
     assert_eq!((answer.code, &answer.body["status"]["removal"]), (200, &json!("Approved")), "{answer}");
@@ -209,7 +209,9 @@ fn a_stolen_operator_cannot_remove_the_file_of_a_profile_that_is_not_deleted() {
 #[test]
 fn none_of_our_accounts_may_impersonate_another_or_read_server_internals() {
     let cluster = shared();
-    for (whose, token) in [("agent", agents_token("node-1")), ("operator", operators_token())] {
+    for (whose, token) in
+        [("agent", agents_token(&cluster, "node-1")), ("operator", operators_token(&cluster))]
+    {
         let holder = TokenHolder::new(&cluster, &token);
         for (header, value) in [
             ("impersonate-user", "admin"),
@@ -250,7 +252,9 @@ fn none_of_our_accounts_may_impersonate_another_or_read_server_internals() {
 #[test]
 fn a_kubelet_refuses_every_request_of_our_accounts() {
     let cluster = shared();
-    for (whose, token) in [("agent", agents_token("node-1")), ("operator", operators_token())] {
+    for (whose, token) in
+        [("agent", agents_token(&cluster, "node-1")), ("operator", operators_token(&cluster))]
+    {
         for node in cluster.node_list() {
             let holder = TokenHolder::at(&cluster, &format!("https://{}:10250", node.address()), &token);
             for (method, path) in [
@@ -280,7 +284,9 @@ fn a_kubelet_refuses_every_request_of_our_accounts() {
 fn none_of_our_accounts_may_escalate_a_role_or_sign_for_others() {
     const REVIEWS: &str = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
     let cluster = shared();
-    for (whose, token) in [("agent", agents_token("node-1")), ("operator", operators_token())] {
+    for (whose, token) in
+        [("agent", agents_token(&cluster, "node-1")), ("operator", operators_token(&cluster))]
+    {
         let holder = TokenHolder::new(&cluster, &token);
         let may = |verb: &str, group: &str, resource: &str| -> bool {
             let attributes = json!({ "verb": verb, "group": group, "resource": resource });

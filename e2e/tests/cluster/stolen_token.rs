@@ -4,6 +4,7 @@
 use std::fmt;
 use std::fs;
 
+use cluster::Cluster;
 use e2e::rights::attempts::Attempt;
 use e2e::rights::request::Request;
 use futures::StreamExt;
@@ -164,20 +165,20 @@ async fn send(client: Client, raw: RawRequest) -> Response {
 }
 
 /// The token that a running program of ours holds: the agent of a node, or one of the operators.
-pub(crate) fn token_of_program(words: &[&str]) -> String {
-    let pid = pid_of(words);
+pub(crate) fn token_of_program(cluster: &Cluster, words: &[&str]) -> String {
+    let pid = pid_of(cluster, words);
     // The machine's root can read files in the container, like an attacker who broke out of it or into the node.
     fs::read_to_string(format!("/proc/{pid}/root/var/run/secrets/kubernetes.io/serviceaccount/token"))
         .unwrap()
 }
 
-/// The process whose command line has all these words.
-pub(crate) fn pid_of(words: &[&str]) -> u32 {
-    let processes = fs::read_dir("/proc").unwrap().filter_map(|entry| {
-        let pid = entry.ok()?.file_name().to_str()?.parse::<u32>().ok()?;
-        let line = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
+/// The process of the cluster whose command line has all these words. Another cluster may have one of the same words.
+pub(crate) fn pid_of(cluster: &Cluster, words: &[&str]) -> u32 {
+    let found = cluster.processes().unwrap().into_iter().find(|pid| {
+        // A process that has ended meanwhile has no words.
+        let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
         let held: Vec<&[u8]> = line.split(|byte| *byte == 0).collect();
-        words.iter().all(|word| held.contains(&word.as_bytes())).then_some(pid)
+        words.iter().all(|word| held.contains(&word.as_bytes()))
     });
-    processes.min().unwrap_or_else(|| panic!("no process with {words:?}"))
+    found.unwrap_or_else(|| panic!("no process with {words:?}"))
 }
