@@ -15,7 +15,7 @@ ROUNDS ?= 3
 REST ?= 300
 # The agents' own code runs in this process: as fast as it is in the images.
 BENCH := $(CARGO) run --locked --profile bench-fast --package bench --
-# A cluster has two nodes unless told, a bench a thousand.
+# By default a cluster has two nodes, and a bench a thousand.
 BENCH_NODES = $(if $(filter file default,$(origin NODES)),1000,$(NODES))
 BENCH_OPTIONS = --profiles $(PROFILES) --pods $(PODS) --rounds $(ROUNDS) --rest $(REST)
 CARGO_DENY_VERSION := 0.20.2

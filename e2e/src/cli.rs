@@ -139,7 +139,7 @@ fn run(target: &Target, words: &[String]) -> Result<ExitCode, ClusterError> {
     if let Running::Local(cluster) = &running {
         command.env("SECCOMP_E2E_DIR", cluster.directory());
     }
-    let status = command::attended(&mut command);
+    let status = command::run_interactive(&mut command);
     running.end()?;
     // A program that a signal ended has no code of its own; the shell's convention gives it one.
     let status = status?;

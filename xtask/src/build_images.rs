@@ -13,7 +13,7 @@ use crate::workspace::{cargo, target_directory};
 /// The release that the images are tagged with.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
-/// An image of ours that could not be made.
+/// Why the images could not be built.
 #[derive(Debug, thiserror::Error)]
 pub enum BuildImagesError {
     /// `cargo build` failed.
@@ -22,7 +22,7 @@ pub enum BuildImagesError {
     /// An archive could not be written.
     #[error(transparent)]
     Image(#[from] ImageError),
-    /// The directory for the archives could not be made.
+    /// The directory for the archives could not be created.
     #[error(transparent)]
     File(#[from] FileError),
 }
@@ -31,7 +31,7 @@ pub enum BuildImagesError {
 pub const PROGRAMS: [(&str, u32); 2] = [("operator", 65532), ("node-agent", 0)];
 
 /// Compiles the operator and the node agent of the workspace in `repository` for release, as static programs. Returns
-/// the directory that they lie in.
+/// the directory that contains them.
 ///
 /// # Errors
 /// When the build fails.
@@ -39,20 +39,25 @@ pub fn compile(repository: &Path) -> Result<PathBuf, CommandError> {
     compile_into(repository, &target_directory(repository), &[])
 }
 
-/// As [`compile`], below the directory `target`, and with further packages.
+/// Like [`compile`], but builds into the cargo target directory `target`, and also builds the packages
+/// `extra_packages`.
 ///
 /// # Errors
-/// As [`compile`].
-pub fn compile_into(repository: &Path, target: &Path, more: &[&str]) -> Result<PathBuf, CommandError> {
+/// Same as [`compile`].
+pub fn compile_into(
+    repository: &Path,
+    target: &Path,
+    extra_packages: &[&str],
+) -> Result<PathBuf, CommandError> {
     let triple = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
     let flags = format!("CARGO_TARGET_{}_RUSTFLAGS", triple.to_uppercase().replace('-', "_"));
     let mut cargo = cargo(repository);
     cargo.env(flags, "-C target-feature=+crt-static").env("CARGO_TARGET_DIR", target);
     cargo.args(["build", "--locked", "--release", "--target", &triple]);
-    for name in PROGRAMS.iter().map(|(name, _)| name).chain(more) {
+    for name in PROGRAMS.iter().map(|(name, _)| name).chain(extra_packages) {
         cargo.args(["-p", name]);
     }
-    command::compile(&mut cargo, Compiler::Cargo)?;
+    command::run_compiler(&mut cargo, Compiler::Cargo)?;
     Ok(target.join(triple).join("release"))
 }
 
@@ -67,8 +72,8 @@ pub fn build_images(repository: &Path, directory: &Path) -> Result<Vec<PathBuf>,
     Ok(pack(&release, VERSION, directory, "")?)
 }
 
-/// Writes the images of the programs in `release`, with this tag, into archives in `directory` whose names begin so.
-/// Returns the archives.
+/// Packs each program in `release` as an image tagged `tag`, into `directory`, as an archive whose file name begins
+/// with `prefix`. Returns the archives.
 ///
 /// # Errors
 /// When a program cannot be read or an archive cannot be written.
@@ -97,15 +102,15 @@ pub fn pack(release: &Path, tag: &str, directory: &Path, prefix: &str) -> Result
 pub fn build_plugin(repository: &Path) -> Result<PathBuf, BuildImagesError> {
     let mut cargo = cargo(repository);
     cargo.args(["build", "--locked", "-p", "cli", "--bin", "kubectl-seccomp"]);
-    command::compile(&mut cargo, Compiler::Cargo)?;
+    command::run_compiler(&mut cargo, Compiler::Cargo)?;
     Ok(target_directory(repository).join("debug"))
 }
 
-/// Writes the two images that every node needs whatever is tested: `pause`, which containerd runs in
+/// Writes the two images that every node needs in any test: `pause`, which containerd runs in
 /// each pod to hold its namespaces, and `busybox`. Returns the archives.
 ///
 /// # Errors
-/// When busybox cannot be asked for its applets or an archive cannot be written.
+/// When `busybox --list` fails or an archive cannot be written.
 pub fn base_images(directory: &Path) -> Result<Vec<PathBuf>, BuildImagesError> {
     let busybox = command::find("busybox").unwrap_or_else(|| "busybox".into());
     let applets = command::output(Command::new(&busybox).arg("--list"))?;
@@ -115,7 +120,7 @@ pub fn base_images(directory: &Path) -> Result<Vec<PathBuf>, BuildImagesError> {
         (
             "pause",
             Image {
-                reference: PAUSE.into(),
+                reference: PAUSE_IMAGE.into(),
                 programs: vec![Program { source: busybox.clone(), path: "/busybox".into(), links: vec![] }],
                 entrypoint: ["/busybox", "sleep", "infinity"].map(String::from).into(),
                 user: 65535,
@@ -147,8 +152,8 @@ pub fn base_images(directory: &Path) -> Result<Vec<PathBuf>, BuildImagesError> {
     Ok(archives)
 }
 
-/// The reference of the image that holds a pod's namespaces.
-pub const PAUSE: &str = "registry.local/pause:1";
+/// The reference of the pause image, whose container holds a pod's namespaces.
+pub const PAUSE_IMAGE: &str = "registry.local/pause:1";
 
 #[cfg(test)]
 mod tests {
@@ -157,9 +162,10 @@ mod tests {
     use super::*;
     use crate::workspace::repository;
 
-    /// cargo reads the manifests of all crates, whichever it builds.
+    /// `docker build` must send every crate: cargo reads the manifest of each workspace member, even of those that it
+    /// does not build.
     #[test]
-    fn a_build_with_docker_gets_every_crate_of_the_workspace() {
+    fn dockerignore_lets_every_workspace_member_through() {
         let read = |name: &str| files::read(&repository().join(name)).unwrap();
         let manifest = read("Cargo.toml");
         let members = manifest.lines().find_map(|line| line.strip_prefix("members = [")).unwrap();

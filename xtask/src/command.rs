@@ -52,10 +52,10 @@ pub fn output(command: &mut Command) -> Result<String, CommandError> {
     output_of(command, None)
 }
 
-/// As [`output`], with `input` as the program's standard input.
+/// Like [`output`], with `input` as the program's standard input.
 ///
 /// # Errors
-/// As [`output`].
+/// Same as [`output`].
 pub fn output_with_input(command: &mut Command, input: &str) -> Result<String, CommandError> {
     output_of(command, Some(input))
 }
@@ -71,7 +71,7 @@ fn output_of(command: &mut Command, input: Option<&str>) -> Result<String, Comma
     }
     let stdout = collect(child.stdout.take());
     let stderr = collect(child.stderr.take());
-    let status = wait(&mut child, command, Patience::None, || ())?;
+    let status = wait(&mut child, command, GracePeriod::None, || ())?;
     let (stdout, stderr) = (stdout.join().unwrap_or_default(), stderr.join().unwrap_or_default());
     ended(command, status, stdout, stderr)
 }
@@ -79,8 +79,8 @@ fn output_of(command: &mut Command, input: Option<&str>) -> Result<String, Comma
 /// Runs a compiler without standard input, prints its progress from time to time, and returns its standard output.
 ///
 /// # Errors
-/// As [`output`]; the error shows what the compiler printed without its lines of progress.
-pub fn compile(command: &mut Command, compiler: Compiler) -> Result<String, CommandError> {
+/// Same as [`output`]; the error shows what the compiler printed without its lines of progress.
+pub fn run_compiler(command: &mut Command, compiler: Compiler) -> Result<String, CommandError> {
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
     let mut child = start(command)?;
     let progress = Arc::new(Mutex::new(Progress::new(compiler, Instant::now())));
@@ -91,7 +91,7 @@ pub fn compile(command: &mut Command, compiler: Compiler) -> Result<String, Comm
     });
     let print_if_due =
         || progress.lock().unwrap_or_else(PoisonError::into_inner).print_if_due(Instant::now());
-    let status = wait(&mut child, command, Patience::None, print_if_due)?;
+    let status = wait(&mut child, command, GracePeriod::None, print_if_due)?;
     let stdout = stdout.join().unwrap_or_default();
     let stderr = stderr.and_then(|stderr| stderr.join().ok()).unwrap_or_default();
     ended(command, status, stdout, stderr)
@@ -131,13 +131,13 @@ fn ended(
 ///
 /// # Errors
 /// When it cannot be run, or a signal interrupts the wait.
-pub fn attended(command: &mut Command) -> Result<ExitStatus, CommandError> {
+pub fn run_interactive(command: &mut Command) -> Result<ExitStatus, CommandError> {
     let mut child = start(command)?;
-    wait(&mut child, command, Patience::Seconds(20), || ())
+    wait(&mut child, command, GracePeriod::Seconds(20), || ())
 }
 
 /// How long a program may go on after SIGTERM before it is killed.
-enum Patience {
+enum GracePeriod {
     None,
     Seconds(i64),
 }
@@ -158,12 +158,12 @@ fn collect(pipe: Option<impl Read + Send + 'static>) -> thread::JoinHandle<Strin
     })
 }
 
-/// Waits through a pidfd: it wakes at once when the program ends and cannot mean another process. Calls `meanwhile` at
-/// each look for a signal.
+/// Waits through a pidfd: it returns as soon as the program ends, and a pidfd cannot refer to another process. Calls
+/// `meanwhile` each time it checks for a signal.
 fn wait(
     child: &mut Child,
     command: &Command,
-    patience: Patience,
+    grace_period: GracePeriod,
     mut meanwhile: impl FnMut(),
 ) -> Result<ExitStatus, CommandError> {
     let fail = |error: rustix::io::Errno| not_run(command, error.into());
@@ -185,9 +185,9 @@ fn wait(
     if let Some(interrupted) = interrupted {
         // The program may just have ended; then the signal has no target, which is fine.
         let _ = pidfd_send_signal(&pidfd, Signal::TERM);
-        let gone = match patience {
-            Patience::None => ended(&Timespec { tv_sec: 1, tv_nsec: 0 })?,
-            Patience::Seconds(seconds) => ended(&Timespec { tv_sec: seconds, tv_nsec: 0 })?,
+        let gone = match grace_period {
+            GracePeriod::None => ended(&Timespec { tv_sec: 1, tv_nsec: 0 })?,
+            GracePeriod::Seconds(seconds) => ended(&Timespec { tv_sec: seconds, tv_nsec: 0 })?,
         };
         if !gone {
             let _ = pidfd_send_signal(&pidfd, Signal::KILL);
@@ -245,7 +245,7 @@ mod tests {
     fn a_compiler_that_fails_shows_its_errors_without_its_progress() {
         let script =
             "echo 'go: downloading example.org/m v1' >&2; echo '# a' >&2; echo 'x.go: bad name' >&2; exit 1";
-        let error = compile(Command::new("sh").args(["-c", script]), Compiler::Go).unwrap_err();
+        let error = run_compiler(Command::new("sh").args(["-c", script]), Compiler::Go).unwrap_err();
         assert!(error.to_string().ends_with(": # a\nx.go: bad name"), "{error}");
     }
 

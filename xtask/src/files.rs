@@ -66,7 +66,7 @@ pub fn read(path: &Path) -> Result<String, FileError> {
     fs::read_to_string(path).name_path("read", path)
 }
 
-/// The directory's entries by name, sorted; none when there is no such directory.
+/// The directory's entries by name, sorted; none if there is no such directory.
 ///
 /// # Errors
 /// When the system refuses, with the path.

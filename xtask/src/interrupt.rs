@@ -1,5 +1,5 @@
-//! SIGINT and SIGTERM ask for an orderly end: whatever waits here notices and returns an error, and
-//! the cluster is then torn down behind a [`shield`].
+//! SIGINT and SIGTERM ask for an orderly end: every wait in this crate returns an error, and the cluster is then torn
+//! down while signals are deferred ([`defer_signals`]).
 
 use std::fmt::Display;
 use std::process::ExitCode;
@@ -9,7 +9,7 @@ use std::{io, thread};
 use tokio::signal::unix::{SignalKind, signal};
 
 static RECEIVED: AtomicI32 = AtomicI32::new(0);
-static SHIELDS: AtomicUsize = AtomicUsize::new(0);
+static DEFERRALS: AtomicUsize = AtomicUsize::new(0);
 
 /// The process was asked to end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -65,12 +65,12 @@ fn install() -> io::Result<()> {
     Ok(())
 }
 
-/// Fails once a signal has arrived, except behind a [`shield`].
+/// Fails once a signal has arrived, unless signals are deferred.
 ///
 /// # Errors
 /// The signal that arrived last.
 pub fn check() -> Result<(), Interrupted> {
-    if SHIELDS.load(Ordering::SeqCst) > 0 {
+    if DEFERRALS.load(Ordering::SeqCst) > 0 {
         return Ok(());
     }
     received().map_or(Ok(()), Err)
@@ -79,21 +79,21 @@ pub fn check() -> Result<(), Interrupted> {
 /// While it lives, signals are remembered but interrupt nothing: a teardown must finish.
 #[derive(Debug)]
 #[must_use]
-pub struct Shield(());
+pub struct DeferredSignals(());
 
-/// Raises a [`Shield`].
-pub fn shield() -> Shield {
-    SHIELDS.fetch_add(1, Ordering::SeqCst);
-    Shield(())
+/// Defers signals until the returned value is dropped.
+pub fn defer_signals() -> DeferredSignals {
+    DEFERRALS.fetch_add(1, Ordering::SeqCst);
+    DeferredSignals(())
 }
 
-impl Drop for Shield {
+impl Drop for DeferredSignals {
     fn drop(&mut self) {
-        SHIELDS.fetch_sub(1, Ordering::SeqCst);
+        DEFERRALS.fetch_sub(1, Ordering::SeqCst);
     }
 }
 
-/// The signal that arrived last, also behind a [`shield`].
+/// The signal that arrived last, even while signals are deferred.
 pub fn received() -> Option<Interrupted> {
     match RECEIVED.load(Ordering::SeqCst) {
         0 => None,

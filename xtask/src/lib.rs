@@ -5,9 +5,9 @@
 //! and [`previous_release`] those of the release before, both with [`image`], which needs no build tool. [`chart`]
 //! checks the chart and makes its README, [`runtime_default`] writes the profile of that name as containerd has it.
 //!
-//! Below them lie [`workspace`] (where this repository is, and cargo in it), [`command`] and [`files`] (programs and
-//! files with errors that say which), [`file_lock`] (one process at a time), [`step`] and [`progress`] (what is under way), [`interrupt`] (an orderly end on
-//! SIGINT and SIGTERM) and [`elf`] (whether a program is static).
+//! Below them are [`workspace`] (where this repository is, and cargo in it), [`command`] and [`files`] (programs and
+//! files, with errors that name the program or file), [`file_lock`] (one process at a time), [`step`] and [`progress`]
+//! (what is under way), [`interrupt`] (an orderly end on SIGINT and SIGTERM) and [`elf`] (whether a program is static).
 
 pub mod build_images;
 pub mod chart;

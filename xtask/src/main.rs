@@ -25,12 +25,12 @@ enum Task {
     Programs,
     /// Build our images for the nodes and write them as OCI archives
     Images {
-        /// Where to
+        /// Output directory
         directory: PathBuf,
     },
     /// Check the chart in every way that needs no cluster
     Chart,
-    /// Write anew what programs of others generate: the chart's README and the profile runtime-default
+    /// Regenerate the files that third-party programs produce: the chart's README and the profile runtime-default
     Generate,
 }
 

@@ -18,7 +18,7 @@ use crate::workspace::{repository, target_directory};
 
 /// Counts as the previous release as long as nothing has been released: the last commit whose programs accepted only
 /// the values of their own version.
-const FIRST: &str = "681ef5bdb1b878fabc2d5fd083315d01cc0f50b3";
+const FALLBACK_COMMIT: &str = "681ef5bdb1b878fabc2d5fd083315d01cc0f50b3";
 
 const PLUGIN: &str = "kubectl-seccomp";
 
@@ -28,7 +28,7 @@ pub enum PreviousReleaseError {
     /// git or cargo failed.
     #[error(transparent)]
     Command(#[from] CommandError),
-    /// A file refused.
+    /// A file operation failed.
     #[error(transparent)]
     File(#[from] FileError),
     /// An image could not be made.
@@ -44,11 +44,11 @@ pub struct PreviousRelease {
 }
 
 impl PreviousRelease {
-    /// Builds what is not there yet. `None` where the history does not reach as far: in a shallow clone, or without a
+    /// Builds what is not there yet. `None` if the history does not go back that far: in a shallow clone, or without a
     /// repository.
     ///
     /// # Errors
-    /// git, cargo or the disk.
+    /// git, cargo or a file operation failed.
     pub fn build() -> Result<Option<Self>, PreviousReleaseError> {
         let Some(commit) = commit()? else { return Ok(None) };
         let previous = PreviousRelease { directory: programs::cache().join("earlier").join(&commit), commit };
@@ -76,7 +76,7 @@ impl PreviousRelease {
     /// Writes its two images into `directory`, and returns the archives.
     ///
     /// # Errors
-    /// When a program or an archive refuses.
+    /// When a program cannot be read or an archive cannot be written.
     pub fn images(&self, directory: &Path) -> Result<Vec<PathBuf>, PreviousReleaseError> {
         Ok(pack(&self.programs(), &self.commit, directory, "earlier-")?)
     }
@@ -119,14 +119,14 @@ fn commit() -> Result<Option<String>, PreviousReleaseError> {
     if !repository().join(".git").exists() {
         return Ok(None);
     }
-    let tag = ask(&["describe", "--tags", "--abbrev=0", "--match=v*", "HEAD^"])?;
-    let name = tag.unwrap_or_else(|| FIRST.to_owned());
-    ask(&["rev-parse", "--quiet", "--verify", &format!("{name}^{{commit}}")])
+    let tag = git_output(&["describe", "--tags", "--abbrev=0", "--match=v*", "HEAD^"])?;
+    let name = tag.unwrap_or_else(|| FALLBACK_COMMIT.to_owned());
+    git_output(&["rev-parse", "--quiet", "--verify", &format!("{name}^{{commit}}")])
 }
 
 /// The output of git; `None` if the object does not exist.
-fn ask(question: &[&str]) -> Result<Option<String>, PreviousReleaseError> {
-    match command::output(git().args(question)) {
+fn git_output(args: &[&str]) -> Result<Option<String>, PreviousReleaseError> {
+    match command::output(git().args(args)) {
         Ok(answer) => Ok(Some(answer.trim().to_owned())),
         Err(CommandError::Failed { status, .. }) if matches!(status.code(), Some(1 | 128)) => Ok(None),
         Err(error) => Err(error.into()),

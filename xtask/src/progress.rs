@@ -11,9 +11,9 @@ const INTERVAL: Duration = Duration::from_secs(15);
 /// The compiler whose lines are counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Compiler {
-    /// `go build -v`: a line for each module that it downloads and for each package that it begins.
+    /// `go build -v`: a line for each module that it downloads and for each package that it starts.
     Go,
-    /// `cargo build`: a line for each crate that it downloads and for each that it begins.
+    /// `cargo build`: a line for each crate that it downloads and for each that it starts.
     Cargo,
 }
 
@@ -22,16 +22,16 @@ pub enum Compiler {
 pub struct Progress {
     compiler: Compiler,
     start: Instant,
-    told: Instant,
+    printed: Instant,
     downloaded: usize,
-    begun: usize,
+    started: usize,
     last: String,
 }
 
 impl Progress {
     /// The progress of a build that starts `now`.
     pub fn new(compiler: Compiler, now: Instant) -> Self {
-        Progress { compiler, start: now, told: now, downloaded: 0, begun: 0, last: String::new() }
+        Progress { compiler, start: now, printed: now, downloaded: 0, started: 0, last: String::new() }
     }
 
     /// Counts a line of the compiler. Returns whether it was one of progress; any other is part of an error.
@@ -40,10 +40,10 @@ impl Progress {
             Compiler::Go if line.starts_with("go: downloading ") => self.downloaded += 1,
             // A package's path has no blanks; a sentence of the compiler's has.
             Compiler::Go if line.starts_with("go: ") && line.contains(": added ") => {}
-            Compiler::Go if !line.is_empty() && !line.contains([' ', '#']) => self.begin(line),
+            Compiler::Go if !line.is_empty() && !line.contains([' ', '#']) => self.start_unit(line),
             Compiler::Cargo => match line.trim_start().split_once(' ') {
                 Some(("Downloaded", _)) => self.downloaded += 1,
-                Some(("Compiling", rest)) => self.begin(rest.split(' ').next().unwrap_or(rest)),
+                Some(("Compiling", rest)) => self.start_unit(rest.split(' ').next().unwrap_or(rest)),
                 Some(("Downloading" | "Updating" | "Finished" | "Blocking" | "Locking", _)) => {}
                 _ => return false,
             },
@@ -52,16 +52,16 @@ impl Progress {
         true
     }
 
-    fn begin(&mut self, what: &str) {
-        self.begun += 1;
+    fn start_unit(&mut self, what: &str) {
+        self.started += 1;
         self.last.clear();
         self.last.push_str(what);
     }
 
     /// Prints the progress if nothing has been printed for long enough.
     pub fn print_if_due(&mut self, now: Instant) {
-        if now.duration_since(self.told) >= INTERVAL {
-            self.told = now;
+        if now.duration_since(self.printed) >= INTERVAL {
+            self.printed = now;
             note(format!("{} s: {self}", now.duration_since(self.start).as_secs()));
         }
     }
@@ -69,16 +69,17 @@ impl Progress {
 
 impl fmt::Display for Progress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (downloads, units) = match self.compiler {
-            Compiler::Go => ("modules", "packages"),
-            Compiler::Cargo => ("crates", "crates"),
+        let (download, unit) = match self.compiler {
+            Compiler::Go => ("module", "package"),
+            Compiler::Cargo => ("crate", "crate"),
         };
+        let plural = |count: usize| if count == 1 { "" } else { "s" };
         if self.downloaded > 0 {
-            write!(f, "{} {downloads} downloaded, ", self.downloaded)?;
+            write!(f, "{} {download}{} downloaded, ", self.downloaded, plural(self.downloaded))?;
         }
-        write!(f, "{} {units} begun", self.begun)?;
+        write!(f, "{} {unit}{} started", self.started, plural(self.started))?;
         if !self.last.is_empty() {
-            write!(f, ", the last {}", self.last)?;
+            write!(f, ", latest {}", self.last)?;
         }
         Ok(())
     }
@@ -106,7 +107,7 @@ mod tests {
                 "./x.go:3:1: undefined: y",
             ],
         );
-        assert_eq!(said, "1 modules downloaded, 2 packages begun, the last internal/cpu");
+        assert_eq!(said, "1 module downloaded, 2 packages started, latest internal/cpu");
         assert_eq!(counted, [true, true, true, false, false]);
     }
 
@@ -120,7 +121,7 @@ mod tests {
                 "error[E0425]: cannot find value `x` in this scope",
             ],
         );
-        assert_eq!(said, "1 crates begun, the last operator");
+        assert_eq!(said, "1 crate started, latest operator");
         assert_eq!(counted, [true, true, false]);
     }
 }

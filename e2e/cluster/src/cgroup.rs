@@ -26,7 +26,7 @@ const DAEMONS: &str = "daemons";
 /// A cgroup that cannot be had or dropped.
 #[derive(Debug, thiserror::Error)]
 pub enum CgroupError {
-    /// A file of a cgroup refused.
+    /// A file operation on a cgroup failed.
     #[error(transparent)]
     File(#[from] FileError),
     /// Processes did not die, or a cgroup stayed in use.

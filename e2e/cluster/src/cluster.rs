@@ -258,7 +258,7 @@ impl Cluster {
     pub fn add_node(&self) -> Result<Node, ClusterError> {
         let node = self.claim_node()?;
         if let Err(error) = self.start_node(&node) {
-            let _shield = interrupt::shield();
+            let _deferred = interrupt::defer_signals();
             let _ = node.remove();
             return Err(error);
         }

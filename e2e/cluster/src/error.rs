@@ -27,7 +27,7 @@ pub enum ClusterError {
     /// The images do not build.
     #[error(transparent)]
     Images(#[from] BuildImagesError),
-    /// A file refused.
+    /// A file operation failed.
     #[error(transparent)]
     File(#[from] FileError),
     /// A program that should do one thing and end failed.

@@ -17,7 +17,7 @@ const HOST: &str = "/run/lock/seccomp-profile-e2e-host";
 /// The lock cannot be had.
 #[derive(Debug, thiserror::Error)]
 pub enum LockError {
-    /// The lock file refused.
+    /// A file operation on the lock file failed.
     #[error(transparent)]
     File(#[from] FileError),
     /// Another process has it.

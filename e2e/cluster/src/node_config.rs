@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use serde_json::json;
-use xtask::build_images::PAUSE;
+use xtask::build_images::PAUSE_IMAGE;
 
 use crate::layout::Layout;
 use crate::node_id::NodeId;
@@ -48,7 +48,7 @@ path = "/var/lib/containerd/opt"
 snapshotter = "overlayfs"
 
 [plugins."io.containerd.cri.v1.images".pinned_images]
-sandbox = "{PAUSE}"
+sandbox = "{PAUSE_IMAGE}"
 
 [plugins."io.containerd.cri.v1.runtime"]
 # Where the machine is itself a container, it may not lower a score.

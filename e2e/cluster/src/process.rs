@@ -23,7 +23,7 @@ const STOP_LIMIT: Duration = Duration::from_secs(10);
 /// A daemon that does not do what it should.
 #[derive(Debug, thiserror::Error)]
 pub enum ProcessError {
-    /// Its log or pid file refused.
+    /// A file operation on its log or pid file failed.
     #[error(transparent)]
     File(#[from] FileError),
     /// It could not be started or signalled.

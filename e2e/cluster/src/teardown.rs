@@ -25,7 +25,7 @@ pub(crate) fn anything_left(layout: &Layout) -> Result<bool, ClusterError> {
 
 /// Removes everything. Signals do not stop it half-way.
 pub(crate) fn everything(layout: &Layout) -> Result<(), ClusterError> {
-    let _shield = interrupt::shield();
+    let _deferred = interrupt::defer_signals();
     let instance = layout.instance();
     let hierarchies = cgroup::Hierarchies::of_this_machine()?;
     // No grace: what they would save is thrown away below.

@@ -17,7 +17,7 @@ const REQUIRED: [(&str, &str); 2] =
 /// The agent does not build.
 #[derive(Debug, thiserror::Error)]
 pub enum SeccompAgentError {
-    /// A file refused.
+    /// A file operation failed.
     #[error(transparent)]
     File(#[from] FileError),
     /// `go` failed.

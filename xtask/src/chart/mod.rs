@@ -32,15 +32,15 @@ pub enum ChartError {
     #[error(transparent)]
     Command(#[from] CommandError),
     /// Helm reported a warning, which is printed.
-    #[error("helm lint finds the faults above")]
+    #[error("helm lint reported the problems above")]
     Lint,
-    /// A file refused.
+    /// A file operation failed.
     #[error(transparent)]
     File(#[from] FileError),
-    /// What a tool printed, or a document of Kubernetes, is no JSON.
+    /// What a tool printed, or a document of Kubernetes, is not JSON.
     #[error("not JSON: {0}")]
     Json(#[from] serde_json::Error),
-    /// A definition in the chart is no YAML.
+    /// A definition in the chart is not YAML.
     #[error("not YAML: {0}")]
     Yaml(#[from] serde_saphyr::Error),
     /// A release of Kubernetes whose document describes nothing.
@@ -49,8 +49,8 @@ pub enum ChartError {
     /// A schema that lets a misspelt field pass checks nothing.
     #[error("the schemas of Kubernetes {0} let a misspelt field of a container pass")]
     Lenient(String),
-    /// The committed README is not what the values' comments make.
-    #[error("{} is not what the comments of values.yaml make: run `make generate`", .0.display())]
+    /// The committed README is out of date.
+    #[error("{} is out of date with the comments in values.yaml: run `make generate`", .0.display())]
     Drift(PathBuf),
     /// Values without a comment.
     #[error("values without a comment that begins with `# --`: {}", .0.join(", "))]
@@ -74,7 +74,7 @@ pub fn check() -> Result<(), ChartError> {
     let chart = Chart::new()?;
     step("helm lint --strict", || chart.lint())?;
     step("helm-unittest", || chart.unit_tests())?;
-    step("README.md is what the values' comments make", || chart.readme_is_current())?;
+    step("check that README.md is up to date", || chart.readme_is_current())?;
     for release in schemas::RELEASES {
         let root = schemas::of_release(release)?;
         step(format!("kubeconform for Kubernetes {release}"), || chart.conforms(release, &root))?;
@@ -116,7 +116,7 @@ impl Chart {
             let mut helm = self.programs.command("helm");
             helm.args(["lint", "--strict", "--quiet", "--with-subcharts"]).arg(&self.directory);
             // It prints the errors on its standard output, and only their number on standard error.
-            let ended = command::attended(with(&mut helm, values.as_deref()))?;
+            let ended = command::run_interactive(with(&mut helm, values.as_deref()))?;
             if !ended.success() {
                 return Err(ChartError::Lint);
             }
@@ -150,7 +150,7 @@ impl Chart {
         if files::read(&path)? == self.readme()? { Ok(()) } else { Err(ChartError::Drift(path)) }
     }
 
-    /// Whether what the chart renders, our profiles and our pods are what this release of Kubernetes knows.
+    /// Checks the rendered chart, the profiles and the pods against the schemas of this Kubernetes release.
     fn conforms(&self, release: &str, root: &Path) -> Result<(), ChartError> {
         let scratch = tempfile::tempdir().name_path("create a directory for", &self.directory)?;
         schemas::of_ours(release, &self.directory, scratch.path())?;

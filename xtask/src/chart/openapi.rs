@@ -1,20 +1,20 @@
-//! From what Kubernetes publishes of its API to JSON schemas that refuse what the API server would drop or refuse.
+//! Converts the OpenAPI documents of Kubernetes into JSON schemas that reject what the API server would drop or reject.
 //!
-//! Kubernetes describes its built-in kinds as OpenAPI v2, where an unknown field is no fault, and a definition of a
-//! custom resource by a schema of its own in `openAPIV3Schema`. Both become a schema a kind, closed everywhere, with
-//! what the formats mean spelt out.
+//! Kubernetes describes its built-in kinds as OpenAPI v2, where an unknown field is not an error, and a definition of a
+//! custom resource by a schema of its own in `openAPIV3Schema`. Both become one schema per kind that rejects unknown
+//! fields at every level and replaces formats by explicit types.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value, json};
 
-/// Where definitions lie in a document.
+/// Where definitions are in a document.
 const DEFINITIONS: &str = "#/definitions/";
 
 /// A kind with its schema, by the file name that kubeconform asks for: `deployment-apps-v1.json`.
 pub(super) type Schemas = BTreeMap<String, Value>;
 
-/// The file that kubeconform looks for: of a group it takes the first label.
+/// The file that kubeconform looks for: for a group it uses the first label.
 fn file_name(group: &str, version: &str, kind: &str) -> String {
     let group = group.split('.').next().unwrap_or_default();
     let group = if group.is_empty() { String::new() } else { format!("-{group}") };
@@ -22,7 +22,7 @@ fn file_name(group: &str, version: &str, kind: &str) -> String {
 }
 
 /// A schema for each kind that an OpenAPI v2 document of Kubernetes (`swagger.json`) names, with what it refers to.
-/// None if the document is no such thing.
+/// Empty if it is not such a document.
 pub(super) fn kinds(swagger: &Value) -> Schemas {
     let definitions = swagger["definitions"].as_object();
     let closed: BTreeMap<&str, Value> =
@@ -90,7 +90,7 @@ fn definition(schema: &Value) -> Value {
     closed(schema)
 }
 
-/// A schema without what is only for people, that refuses fields which it does not name.
+/// The schema without descriptions, rejecting unnamed fields.
 fn closed(schema: &Value) -> Value {
     let Value::Object(fields) = schema else { return schema.clone() };
     let mut out = Map::new();
@@ -102,7 +102,7 @@ fn closed(schema: &Value) -> Value {
                 properties.map(|(name, schema)| (name.clone(), closed(schema))).collect()
             }
             "items" | "additionalProperties" => closed(value),
-            // They only add to what the schema around them names.
+            // These only constrain fields that the enclosing schema names.
             "allOf" | "anyOf" | "oneOf" | "not" => value.clone(),
             "type" | "required" | "enum" | "$ref" | "pattern" | "minimum" | "maximum" | "minLength"
             | "maxLength" | "minItems" | "maxItems" | "uniqueItems" | "minProperties" | "maxProperties" => {

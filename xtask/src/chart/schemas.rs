@@ -14,15 +14,15 @@ use crate::step::step;
 /// the cluster runs.
 pub(super) const RELEASES: [&str; 5] = ["1.33.13", "1.34.4", "1.35.4", "1.36.3", KUBERNETES];
 
-/// Changes with what [`openapi`] makes of a document, so that older schemas are made anew.
-const FORM: u32 = 1;
+/// Increase it when the output of [`openapi`] changes, so that cached schemas are regenerated.
+const SCHEMA_VERSION: u32 = 1;
 
 /// The directory with the schemas of a release, as kubeconform's `-schema-location` wants it.
 ///
 /// # Errors
 /// When the module cannot be downloaded or the schemas cannot be written.
 pub(super) fn of_release(release: &str) -> Result<PathBuf, ChartError> {
-    let root = programs::cache().join("schemas").join(FORM.to_string());
+    let root = programs::cache().join("schemas").join(SCHEMA_VERSION.to_string());
     let directory = root.join(format!("v{release}-standalone-strict"));
     if directory.is_dir() {
         return Ok(root);
@@ -52,8 +52,8 @@ fn swagger(release: &str, scratch: &Path) -> Result<Value, ChartError> {
     Ok(serde_json::from_str(&files::read(&module.directory.join("api/openapi-spec/swagger.json"))?)?)
 }
 
-/// Writes the schemas of our own kinds for a release into `root`, beside none of Kubernetes'. They come from the
-/// definitions that the chart installs; a test holds those to the types.
+/// Writes the schemas of this project's kinds into `root`, apart from those of Kubernetes. They come from the
+/// definitions that the chart installs; a test checks that the definitions match the types.
 ///
 /// # Errors
 /// When a definition cannot be read, or a schema not be written.

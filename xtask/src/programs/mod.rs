@@ -22,7 +22,7 @@ use crate::file_lock::FileLock;
 use crate::files::{self, FileError, NamePath};
 use crate::step::{StepError, note, step};
 
-/// Something built wrongly, or not at all.
+/// Why a program could not be built.
 #[derive(Debug, thiserror::Error)]
 pub enum ProgramsError {
     /// The cache could not be read or written.
@@ -36,7 +36,7 @@ pub enum ProgramsError {
     Build(#[from] Box<StepError<ProgramsError>>),
 }
 
-/// Where everything lies that is made once and kept outside the work tree: `$SECCOMP_E2E_CACHE`, or
+/// The cache for everything that is built once and kept outside the work tree: `$SECCOMP_E2E_CACHE`, or
 /// `seccomp-profile-e2e` in the user's cache directory.
 pub fn cache() -> PathBuf {
     let set = |name| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
@@ -87,7 +87,7 @@ impl Programs {
     /// Builds only what talks to a cluster that someone else runs: kubectl and helm.
     ///
     /// # Errors
-    /// As [`Programs::build`].
+    /// Same as [`Programs::build`].
     pub fn build_clients(&self) -> Result<(), ProgramsError> {
         self.build_those(recipes().into_iter().filter(|recipe| ["kubectl", "helm"].contains(&recipe.name)))
     }
@@ -95,7 +95,7 @@ impl Programs {
     /// Builds only what checks the chart: helm, helm-docs, helm-unittest and kubeconform.
     ///
     /// # Errors
-    /// As [`Programs::build`].
+    /// Same as [`Programs::build`].
     pub fn build_chart_tools(&self) -> Result<(), ProgramsError> {
         self.build_those(chart_recipes())
     }
@@ -103,7 +103,7 @@ impl Programs {
     /// Builds only kind, which no other cluster needs.
     ///
     /// # Errors
-    /// As [`Programs::build`].
+    /// Same as [`Programs::build`].
     pub fn build_kind(&self) -> Result<(), ProgramsError> {
         self.build_those([recipe::kind()])
     }

@@ -1,4 +1,4 @@
-//! Go modules: where the published ones lie, and how a module of ours requires one that has replace directives.
+//! Go modules: where the published ones are, and how a module of ours requires one that has replace directives.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -18,7 +18,7 @@ impl Module {
     /// that belongs to no module.
     ///
     /// # Errors
-    /// `go` cannot have it.
+    /// `go` cannot download it.
     pub fn download(
         module: &str,
         version: &str,

@@ -62,7 +62,7 @@ impl Recipe {
         Recipe { source: Source::Kubernetes, ..recipe }
     }
 
-    /// Everything that decides what comes out of the build.
+    /// All inputs of the build.
     pub(super) fn stamp(&self) -> String {
         let (package, version, values) = (self.path(), self.version, self.linker_values());
         format!("{package}@v{version} tags={} values={values:?}\n", self.tags)
@@ -75,7 +75,7 @@ impl Recipe {
 
     /// Whether one `go build` makes both: it loads the packages that they share once, and links one program while it
     /// compiles for the other.
-    fn goes_with(&self, other: &Recipe) -> bool {
+    fn builds_with(&self, other: &Recipe) -> bool {
         (self.module, self.version, self.source) == (other.module, other.version, other.source)
             && (self.cgo, self.tags, self.values) == (other.cgo, other.tags, other.values)
     }
@@ -93,8 +93,8 @@ impl Recipe {
         values
     }
 
-    /// A module that does nothing but require the recipe's.
-    fn requiring(&self, scratch: &Path, more: &str) -> Result<PathBuf, ProgramsError> {
+    /// Writes a module that only requires the recipe's module.
+    fn write_requiring_module(&self, scratch: &Path, more: &str) -> Result<PathBuf, ProgramsError> {
         let directory = scratch.join(self.module.replace('/', "-"));
         files::create_dir(&directory)?;
         let required = format!("require {} v{}", self.module, self.version);
@@ -117,7 +117,7 @@ impl Batch {
     pub(super) fn of(recipes: impl IntoIterator<Item = Recipe>) -> Vec<Batch> {
         let mut batches: Vec<Batch> = Vec::new();
         for recipe in recipes {
-            match batches.iter_mut().find(|batch| batch.0[0].goes_with(&recipe)) {
+            match batches.iter_mut().find(|batch| batch.0[0].builds_with(&recipe)) {
                 Some(batch) => batch.0.push(recipe),
                 None => batches.push(Batch(vec![recipe])),
             }
@@ -149,7 +149,7 @@ impl Batch {
         let mut build = |more: &str| {
             // Into a directory, `go build` names each program by its package.
             let output = alone.as_ref().unwrap_or(&built);
-            go.current_dir(first.requiring(scratch, more)?).arg("build").arg("-o").arg(output);
+            go.current_dir(first.write_requiring_module(scratch, more)?).arg("build").arg("-o").arg(output);
             Ok::<_, ProgramsError>(())
         };
         match first.source {
@@ -158,7 +158,7 @@ impl Batch {
             Source::Kubernetes => build(&staging_replacements(&first.go_mod(scratch)?, first.version))?,
         }
         let values: String = first.linker_values().iter().map(|value| format!(" -X {value}")).collect();
-        // The linker drops the debugger's information (-s -w); not making it saves a sixth of the processor time.
+        // The linker drops the debugger's information (-s -w); not making it saves a sixth of the CPU time.
         go.args(["-v", "-trimpath", "-gcflags=all=-dwarf=false", "-tags", first.tags]);
         go.args(["-ldflags", &format!("-s -w{values}")]);
         for recipe in &self.0 {
@@ -167,7 +167,7 @@ impl Batch {
                 Source::Required | Source::Kubernetes => go.arg(recipe.path()),
             };
         }
-        command::compile(&mut go, Compiler::Go)?;
+        command::run_compiler(&mut go, Compiler::Go)?;
         // A program is called as the last part of its package, unless that is a version such as /v3.
         let named = |recipe: &Recipe| recipe.path().rsplit('/').next().map(|name| built.join(name));
         Ok(self.0.iter().map(|recipe| alone.clone().or_else(|| named(recipe)).unwrap_or_default()).collect())

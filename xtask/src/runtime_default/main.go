@@ -13,7 +13,7 @@ import (
 	"github.com/opencontainers/runtime-spec/specs-go"
 )
 
-// The architecture that containerd's own code, which lies beside this, asks for.
+// The architecture that containerd's own code, which is beside this, asks for.
 var goarch string
 
 func main() {

@@ -19,22 +19,22 @@ const ARCHITECTURES: [&str; 2] = ["amd64", "arm64"];
 const WIDTH: usize = 118;
 const INDENT: &str = "          ";
 
-/// What containerd allows could not be found out, or not be written.
+/// Why the profile could not be generated or written.
 #[derive(Debug, thiserror::Error)]
 pub enum RuntimeDefaultError {
-    /// Its module could not be had.
+    /// Its module could not be downloaded.
     #[error(transparent)]
     Programs(#[from] ProgramsError),
-    /// A file refused.
+    /// A file operation failed.
     #[error(transparent)]
     File(#[from] FileError),
     /// The program that calls containerd's code does not build or run.
     #[error(transparent)]
     Command(#[from] CommandError),
-    /// What it printed is no JSON.
+    /// What it printed is not JSON.
     #[error("not JSON: {0}")]
     Json(#[from] serde_json::Error),
-    /// containerd's code is not as it was.
+    /// containerd's code has changed.
     #[error(
         "containerd {CONTAINERD} does not decide by runtime.GOARCH in contrib/seccomp/seccomp_default.go"
     )]
@@ -52,10 +52,10 @@ pub fn path() -> PathBuf {
     repository().join("profiles/runtime-default.yaml")
 }
 
-/// Writes the profile anew.
+/// Regenerates the profile.
 ///
 /// # Errors
-/// As [`generate`], and when the file cannot be written.
+/// Same as [`generate`], and when the file cannot be written.
 pub fn write() -> Result<(), RuntimeDefaultError> {
     Ok(files::write(&path(), generate()?)?)
 }
@@ -63,7 +63,7 @@ pub fn write() -> Result<(), RuntimeDefaultError> {
 /// The text of the profile's file, as containerd's code makes it now.
 ///
 /// # Errors
-/// When containerd's module cannot be had, is not as it was, or does not build.
+/// When containerd's module cannot be downloaded, has changed, or does not build.
 pub fn generate() -> Result<String, RuntimeDefaultError> {
     let asked = step(format!("ask containerd {CONTAINERD} what it allows"), ask).map_err(Box::new)?;
     Ok(render(&join(&asked)?))
@@ -71,8 +71,9 @@ pub fn generate() -> Result<String, RuntimeDefaultError> {
 
 /// containerd's profile for each architecture, as the runtime gets it.
 ///
-/// Its code decides by the constant of the architecture that it is compiled for. So that no foreign machine is needed,
-/// the one file is compiled with a variable of ours in the constant's place, and is otherwise as published.
+/// Its code decides by the constant of the architecture that it is compiled for. So that no machine of the other
+/// architecture is needed, the one file is compiled with a variable of ours in the constant's place, and is otherwise
+/// as published.
 fn ask() -> Result<Value, RuntimeDefaultError> {
     let scratch = tempfile::tempdir().name_path("create", &std::env::temp_dir())?;
     let here = scratch.path();
@@ -99,7 +100,7 @@ fn ask() -> Result<Value, RuntimeDefaultError> {
 }
 
 /// One profile for all architectures: the rules of the first, and of each other those that it has not. A runtime
-/// ignores names that its architecture does not know, so that the sum is no looser anywhere.
+/// ignores names that its architecture does not know, so that the union allows no more on any architecture.
 fn join(asked: &Value) -> Result<Value, RuntimeDefaultError> {
     let mut joined = Map::new();
     for architecture in ARCHITECTURES {

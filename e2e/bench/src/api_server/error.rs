@@ -13,7 +13,7 @@ pub enum ApiServerError {
     /// Its programs do not build.
     #[error(transparent)]
     Programs(#[from] ProgramsError),
-    /// A file refused.
+    /// A file operation failed.
     #[error(transparent)]
     File(#[from] FileError),
     /// A program that should do one thing and end failed.
