@@ -92,7 +92,7 @@ impl ProfileSummary {
             content,
             deleted: object.metadata.deletion_timestamp.is_some(),
             removal_approved: object.removal_approved(),
-            status: object.status().filter(SeccompProfileStatus::is_judgement),
+            status: object.status().filter(SeccompProfileStatus::is_reconciled),
         }
     }
 

@@ -6,7 +6,7 @@ use api::{NodeProfileStatus, SeccompProfile, Untrusted, WatchedPod};
 use kube::{Api, Client, Resource};
 use kube_runtime::watcher::{self, Config};
 use link::changes::{Change, Changes, ObjectId, ObjectKey};
-use link::watch::Events;
+use link::watch::WatchStream;
 use serde::de::DeserializeOwned;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio::time::{Instant, timeout_at};
@@ -179,7 +179,7 @@ fn follow<K>(
     K: Resource<DynamicType = ()> + Clone + std::fmt::Debug + DeserializeOwned + Send + 'static,
 {
     tokio::spawn(async move {
-        let mut changes = Changes::new(Events::new(api, config));
+        let mut changes = Changes::new(WatchStream::new(api, config));
         while sender.send(change(changes.next().await)).await.is_ok() {}
     });
 }

@@ -13,7 +13,7 @@ use hyper_util::client::legacy::connect::{Connection, HttpConnector};
 use hyper_util::rt::TokioExecutor;
 use kube::client::{ClientBuilder, ConfigExt};
 use kube::{Client, Config};
-use link::client::{ANY_WATCH, guarded};
+use link::client::{DEFAULT_WATCH_LIMIT, with_timeouts};
 use tower::{BoxError, Service, ServiceBuilder, ServiceExt};
 
 use crate::proxy::{Protocol, Proxy, with_port};
@@ -31,7 +31,7 @@ struct ThroughProxy {
 /// # Errors
 /// The configuration cannot be used.
 pub(crate) fn client(config: Config, proxy: Proxy) -> Result<Client, kube::Error> {
-    let mut config = guarded(config, ANY_WATCH);
+    let mut config = with_timeouts(config, DEFAULT_WATCH_LIMIT);
     if config.cluster_url.scheme_str() == Some("http") {
         // The port that a proxy is asked for is 443 otherwise.
         config.cluster_url = with_port(&config.cluster_url, 80);

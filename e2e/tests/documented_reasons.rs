@@ -44,7 +44,7 @@ fn every_event_and_every_reason_of_a_node_is_explained() {
         reasons::NO_REPORT,
         reasons::UNREACHABLE,
         reasons::FILE_NOT_FOUND,
-        reasons::NOBODY_LISTENS,
+        reasons::LISTENER_UNREACHABLE,
         reasons::START_FAILED,
     ];
     for word in events.into_iter().chain(conditions) {

@@ -1,7 +1,7 @@
 //! A stored `NodeProfileStatus`, as the operator and the node's agent read it. Whoever has an agent's token writes it.
 #![no_main]
 
-use api::{FileProblem, MOST_FILES, MOST_PROBLEMS, NodeProfileStatus, ProfileName, Untrusted};
+use api::{FileProblem, MAX_FILES, MAX_PROBLEMS, NodeProfileStatus, ProfileName, Untrusted};
 use libfuzzer_sys::{fuzz_mutator, fuzz_target};
 use node_agent::status_object::{ReportHash, StatusObject};
 use operator::facts::ReportFacts;
@@ -27,7 +27,7 @@ fuzz_target!(|bytes: &[u8]| {
 fn check_bounds(facts: &ReportFacts) {
     let is_profile = |name: &str| name.parse::<ProfileName>().is_ok();
     let files = facts.files.iter().flatten();
-    assert!(files.clone().count() <= MOST_FILES && facts.problems.len() <= MOST_PROBLEMS);
+    assert!(files.clone().count() <= MAX_FILES && facts.problems.len() <= MAX_PROBLEMS);
     assert!(files.map(|(name, _)| name).chain(facts.problems.keys()).all(|name| is_profile(name)));
     for (name, FileProblem { name: inner, reason, message, .. }) in &facts.problems {
         assert_eq!(name, inner);

@@ -7,7 +7,7 @@ use api::names::FINALIZER;
 use api::{ProfileName, SeccompProfile, Untrusted};
 use kube_runtime::watcher::Event;
 use libfuzzer_sys::{fuzz_mutator, fuzz_target};
-use link::changes::Existing;
+use link::changes::KnownObjects;
 use node_agent::budget::Budget;
 use node_agent::goal::{Goal, Listeners};
 use node_agent::profiles::{Outcome, Profiles};
@@ -35,7 +35,7 @@ fuzz_target!(|bytes: &[u8]| {
 });
 
 /// What an event of one object comes to.
-fn outcome((existing, profiles): &mut (Existing, Profiles), event: Event<AgentsProfile>) -> Outcome {
+fn outcome((existing, profiles): &mut (KnownObjects, Profiles), event: Event<AgentsProfile>) -> Outcome {
     let mut changes = existing.take(event);
     let outcome = profiles.take(changes.next().expect("an object is a change"), Instant::now());
     assert!(changes.next().is_none(), "one object is one change");
@@ -45,8 +45,8 @@ fn outcome((existing, profiles): &mut (Existing, Profiles), event: Event<AgentsP
 /// The agents and the operator, each by its own code, come to the same.
 fn check_agreement(watched: AgentsProfile, object: &WatchedProfile) {
     let facts = ProfileFacts::of(object);
-    let mut agent = (Existing::default(), Profiles::new(Listeners::Admitted, Budget::default()));
-    let mut careful_agent = (Existing::default(), Profiles::default());
+    let mut agent = (KnownObjects::default(), Profiles::new(Listeners::Admitted, Budget::default()));
+    let mut careful_agent = (KnownObjects::default(), Profiles::default());
     let first = outcome(&mut agent, Event::Apply(watched.clone()));
     let again = outcome(&mut agent, Event::Apply(watched.clone()));
     assert_eq!(again, Outcome::Rollout, "what is known changes nothing");

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use kube_runtime::watcher::Event;
-use link::changes::Existing;
+use link::changes::KnownObjects;
 use profile::ContentHash;
 use serde_json::{Value, json};
 
@@ -15,7 +15,7 @@ use crate::watched_profile::WatchedProfile;
 /// The profiles, behind the adaptor that keeps the list of objects.
 #[derive(Default)]
 struct World {
-    existing: Existing,
+    existing: KnownObjects,
     profiles: Profiles,
 }
 

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use api::{FileProblem, FileState, MOST_FILES, MOST_PROBLEMS, Report};
+use api::{FileProblem, MAX_FILES, MAX_PROBLEMS, ProblemKind, Report};
 use profile::ShortHash;
 
 use crate::budget::{MOST_LISTED_BYTES, listed_bytes};
@@ -16,7 +16,7 @@ const LONGEST_MESSAGE: usize = 1024;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
     /// What kind of problem it is.
-    pub state: FileState,
+    pub state: ProblemKind,
     /// Why, in one word.
     pub reason: &'static str,
     /// Why, for a person.
@@ -61,13 +61,13 @@ pub fn build<'a>(
         }
     }
     for (name, message) in misnamed {
-        report.problems.push(problem(name, FileState::Rejected, MISNAMED, message));
+        report.problems.push(problem(name, ProblemKind::Rejected, MISNAMED, message));
     }
     report.problems.sort_by(|a, b| a.name.cmp(&b.name));
     shorten(&mut report.problems);
     // If the API server refused the report, no profile would be reported.
     let mut length = report.files.keys().map(|name| listed_bytes(name)).sum::<usize>();
-    while (report.files.len() > MOST_FILES || length > MOST_LISTED_BYTES)
+    while (report.files.len() > MAX_FILES || length > MOST_LISTED_BYTES)
         && let Some((name, _)) = report.files.pop_last()
     {
         length -= listed_bytes(&name);
@@ -79,8 +79,8 @@ pub fn build<'a>(
 /// Keeps the first problems. For the operator a profile that is neither among the files nor among the problems is still
 /// on its way, so that the message of the last problem has to mention that there are more.
 fn shorten(problems: &mut Vec<FileProblem>) {
-    let more = problems.len().saturating_sub(MOST_PROBLEMS);
-    problems.truncate(MOST_PROBLEMS);
+    let more = problems.len().saturating_sub(MAX_PROBLEMS);
+    problems.truncate(MAX_PROBLEMS);
     if more > 0
         && let Some(last) = problems.last_mut()
     {
@@ -90,7 +90,7 @@ fn shorten(problems: &mut Vec<FileProblem>) {
     }
 }
 
-fn problem(name: &str, state: FileState, reason: &str, message: &str) -> FileProblem {
+fn problem(name: &str, state: ProblemKind, reason: &str, message: &str) -> FileProblem {
     FileProblem {
         name: name.to_owned(),
         state: state.into(),
@@ -105,7 +105,7 @@ mod tests {
     use profile::ContentHash;
 
     fn failed(message: &str) -> Problem {
-        Problem { state: FileState::Failed, reason: "DiskFull", message: message.into() }
+        Problem { state: ProblemKind::Failed, reason: "DiskFull", message: message.into() }
     }
 
     fn built(entries: &[ReportEntry<'_>], misnamed: &[(&str, &str)]) -> Report {
@@ -148,7 +148,7 @@ mod tests {
         let entries: Vec<_> =
             names.iter().map(|name| ReportEntry { name, hash: None, problem: Some(&problem) }).collect();
         let report = built(&entries, &[]);
-        assert_eq!(report.problems.len(), MOST_PROBLEMS);
+        assert_eq!(report.problems.len(), MAX_PROBLEMS);
         assert_eq!(report.problems[0].name, "p000");
         assert!(report.problems.iter().all(|problem| problem.message.chars().count() == LONGEST_MESSAGE));
     }
@@ -158,13 +158,13 @@ mod tests {
         let problem = failed("full");
         let names: Vec<String> = (0..150).map(|i| format!("p{i:03}")).collect();
         for (count, message) in [
-            (MOST_PROBLEMS, "full"),
+            (MAX_PROBLEMS, "full"),
             (150, "(50 profiles after it by name have problems, too, and no room in the report) full"),
         ] {
             let entry = |name| ReportEntry { name, hash: None, problem: Some(&problem) };
             let entries: Vec<_> = names[..count].iter().map(|name| entry(name)).collect();
             let problems = built(&entries, &[]).problems;
-            assert_eq!(problems.len(), MOST_PROBLEMS);
+            assert_eq!(problems.len(), MAX_PROBLEMS);
             assert_eq!((&*problems[99].name, &*problems[99].message), ("p099", message));
             assert!(problems[..99].iter().all(|problem| problem.message == "full"));
         }
@@ -173,8 +173,8 @@ mod tests {
     #[test]
     fn a_report_lists_no_more_files_than_its_schema_and_etcd_take_and_always_the_same() {
         let hash = Some(ContentHash::of(b"{}").short());
-        for (width, most) in [(6, MOST_FILES), (240, MOST_LISTED_BYTES / (240 + 38))] {
-            let names: Vec<_> = (0..MOST_FILES + 7).map(|number| format!("p{number:0>width$}")).collect();
+        for (width, most) in [(6, MAX_FILES), (240, MOST_LISTED_BYTES / (240 + 38))] {
+            let names: Vec<_> = (0..MAX_FILES + 7).map(|number| format!("p{number:0>width$}")).collect();
             let entries: Vec<_> =
                 names.iter().rev().map(|name| ReportEntry { name, hash, problem: None }).collect();
             let report = built(&entries, &[]);

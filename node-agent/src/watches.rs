@@ -10,7 +10,7 @@ use kube::{Client, Resource};
 use kube_runtime::watcher::Config;
 use link::chain;
 use link::changes::{Change, Changes, Origin};
-use link::watch::Events;
+use link::watch::WatchStream;
 use serde::de::DeserializeOwned;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant as Deadline, sleep_until};
@@ -71,7 +71,7 @@ pub async fn profiles(
 ) {
     let list_again = Duration::from_secs(node_jitter(LIST_AGAIN, &node).into());
     let events =
-        Events::<WatchedProfile>::observed(client, config(&node), measured).with_pages_of(LONGEST_PAGE);
+        WatchStream::<WatchedProfile>::observed(client, config(&node), measured).with_pages_of(LONGEST_PAGE);
     let mut changes = LoggedChanges::new(events, node, Kind::Profile.as_str());
     let mut profiles = Profiles::new(listeners, budget);
     let mut list_at = None;
@@ -112,7 +112,7 @@ pub async fn profiles(
 /// Keeps `view` at what the API server has shown of the node's status object.
 pub async fn node_status(client: Client, node: NodeName, view: watch::Sender<StatusView>, measured: Watch) {
     let config = config(&node).fields(&format!("metadata.name={node}"));
-    let events = Events::<Untrusted<NodeProfileStatus>>::observed(client, config, measured);
+    let events = WatchStream::<Untrusted<NodeProfileStatus>>::observed(client, config, measured);
     let mut changes = LoggedChanges::new(events, node, Kind::NodeStatus.as_str());
     loop {
         match changes.next().await {
@@ -144,7 +144,7 @@ impl<K> LoggedChanges<K>
 where
     K: Resource<DynamicType = ()> + Clone + fmt::Debug + DeserializeOwned + Send + 'static,
 {
-    fn new(events: Events<K>, node: NodeName, kind: &'static str) -> Self {
+    fn new(events: WatchStream<K>, node: NodeName, kind: &'static str) -> Self {
         Self { changes: Changes::new(events), interrupted: false, node, kind }
     }
 

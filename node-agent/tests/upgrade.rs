@@ -11,7 +11,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 use std::time::Instant;
 
-use api::FileState;
+use api::ProblemKind;
 use node_agent::disk::{Directory, LEDGER};
 use node_agent::goal::Goal;
 use node_agent::keeper::Keeper;
@@ -74,7 +74,7 @@ fn the_directory_and_the_ledger_of_version_1_are_taken_over() {
     let report = keeper.report();
     let problems: Vec<_> =
         report.problems.iter().map(|problem| (&*problem.name, &problem.state, &*problem.reason)).collect();
-    assert_eq!(problems, [("taken", &FileState::Conflict.into(), "NotOurs")]);
+    assert_eq!(problems, [("taken", &ProblemKind::Conflict.into(), "NotOurs")]);
     let right = PROFILES.iter().filter(|(name, _)| *name != "taken");
     for (name, bytes) in right {
         assert_eq!(report.files[*name], ContentHash::of(bytes.as_bytes()).short().to_string());

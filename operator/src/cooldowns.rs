@@ -5,11 +5,11 @@ use std::hash::Hash;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use link::backoff::{self, LONGEST};
+use link::backoff::{self, MAX_PAUSE};
 
 /// How long a cooldown is remembered after it is over, so that the next one for the same cause is longer. While the
 /// cause lasts, the next try comes sooner than this. Older cooldowns are dropped when the next one begins.
-const REMEMBERED: Duration = LONGEST.saturating_mul(3);
+const REMEMBERED: Duration = MAX_PAUSE.saturating_mul(3);
 
 /// Cooldowns by key, each for a cause: each is longer than the one before while the cause stays the same.
 #[derive(Debug)]
@@ -35,7 +35,7 @@ impl<C> Cooldown<C> {
 
 impl<K: Clone + Eq + Hash, C: PartialEq> Cooldowns<K, C> {
     /// No object cools down yet. The first cooldown for a cause takes `first` at most, each further one about twice as
-    /// long, up to [`LONGEST`].
+    /// long, up to [`MAX_PAUSE`].
     #[must_use]
     pub fn new(first: Duration) -> Self {
         Self { first, all: Mutex::default() }
@@ -47,7 +47,7 @@ impl<K: Clone + Eq + Hash, C: PartialEq> Cooldowns<K, C> {
         all.retain(|_, cooldown| now < cooldown.until + REMEMBERED);
         let times =
             all.get(key).filter(|cooldown| cooldown.cause == cause).map_or(0, |cooldown| cooldown.times);
-        let length = backoff::after(times, self.first, LONGEST);
+        let length = backoff::after(times, self.first, MAX_PAUSE);
         all.insert(key.clone(), Cooldown { cause, times: times.saturating_add(1), until: now + length });
         length
     }
@@ -105,9 +105,9 @@ mod tests {
         for number in 0..1000 {
             cooldowns.begin(&number, (), start);
         }
-        cooldowns.begin(&0, (), start + LONGEST);
+        cooldowns.begin(&0, (), start + MAX_PAUSE);
         assert_eq!(cooldowns.all().len(), 1000);
-        let third = cooldowns.begin(&0, (), start + LONGEST / 2 + REMEMBERED);
+        let third = cooldowns.begin(&0, (), start + MAX_PAUSE / 2 + REMEMBERED);
         assert_eq!(cooldowns.all().len(), 1);
         assert!(third > FIRST, "{third:?}: it was tried again");
     }

@@ -11,7 +11,7 @@ use kube::{Client, Resource};
 use kube_runtime::watcher::Config;
 use link::chain;
 use link::changes::{Change, Changes, ObjectId, Origin};
-use link::watch::Events;
+use link::watch::WatchStream;
 use serde::de::DeserializeOwned;
 use tracing::warn;
 
@@ -54,7 +54,7 @@ pub const WATCH: Duration = Duration::from_mins(1);
 /// Follows one kind for ever.
 pub async fn follow<W: WatchedKind>(kind: W, client: Client, cluster: Arc<Cluster>, ready: ReadyHandle) {
     let config = Config::default().page_size(W::PAGE).timeout(WATCH.as_secs() as u32);
-    let mut events = Events::<W::Object>::observed(client, config, cluster.metrics.watches.of(W::KIND));
+    let mut events = WatchStream::<W::Object>::observed(client, config, cluster.metrics.watches.of(W::KIND));
     if W::MUST_BE_COMPLETE {
         events = events.listing_after_failures();
     }

@@ -31,7 +31,7 @@ pub mod node {
     /// Of [`CONTAINERS_START`](super::CONTAINERS_START): the runtime does not find the agent's file.
     pub const FILE_NOT_FOUND: &str = "FileNotFound";
     /// Of [`CONTAINERS_START`](super::CONTAINERS_START): the runtime reaches no seccomp agent on the profile's socket.
-    pub const NOBODY_LISTENS: &str = "NobodyListens";
+    pub const LISTENER_UNREACHABLE: &str = "ListenerUnreachable";
     /// Of [`CONTAINERS_START`](super::CONTAINERS_START): the runtime starts no container under the profile.
     pub const START_FAILED: &str = "StartFailed";
 

@@ -35,8 +35,8 @@ mod watched;
 pub use container_status::NotStarted;
 pub use names::{InvalidName, NodeName, ProfileName};
 pub use node_profile_status::{
-    FileProblem, FileState, MOST_FILES, MOST_PROBLEMS, MOST_START_FAILURES, NodeProfileStatus,
-    NodeProfileStatusSpec, NodeProfileStatusStatus, Report, StartFailure,
+    FileProblem, MAX_FILES, MAX_PROBLEMS, MAX_START_FAILURES, NodeProfileStatus, NodeProfileStatusSpec,
+    NodeProfileStatusStatus, ProblemKind, Report, StartFailure,
 };
 pub use open_enum::{OpenEnum, Vocabulary};
 pub use pod::{PodReadiness, PodSpec, WatchedPod};

@@ -1,4 +1,4 @@
-//! Names that both programs share.
+//! Names that the operator, the agent and the kubectl plugin share.
 
 use std::borrow::Borrow;
 use std::fmt;
@@ -19,9 +19,9 @@ pub const DEFAULT_KUBELET_ROOT: &str = "/var/lib/kubelet";
 /// The default directory of the profiles below the kubelet's `seccomp/`.
 pub const DEFAULT_DIRECTORY: &str = "profiles";
 
-/// The longest profile name: with `.json`, and as part of a temporary name, it must fit into the 255 bytes of a file
-/// name.
-pub const LONGEST_PROFILE_NAME: usize = 240;
+/// The maximum length of a profile name: with `.json`, and as part of a temporary name, it must fit into the 255 bytes
+/// of a file name.
+pub const MAX_PROFILE_NAME_LENGTH: usize = 240;
 
 /// The name of a `SeccompProfile`: a DNS subdomain of at most 240 characters, and so always a safe file name.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -43,7 +43,7 @@ pub struct InvalidName {
 /// The rule that a name breaks.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 enum BrokenRule {
-    #[error("is empty")]
+    #[error("must not be empty")]
     Empty,
     #[error("{length} characters, at most {longest} are allowed")]
     Length { length: usize, longest: usize },
@@ -75,7 +75,7 @@ impl ProfileName {
 
     /// The profile that a pod's `localhostProfile` names, if the path is in `directory`.
     ///
-    /// Empty and `.` components are skipped, like in the runtime's path lookup; the API server rejects `..` and
+    /// Empty and `.` components are skipped, as in the runtime's path lookup; the API server rejects `..` and
     /// absolute paths.
     #[must_use]
     pub fn from_localhost_profile(path: &str, directory: &str) -> Option<Self> {
@@ -92,7 +92,7 @@ impl FromStr for ProfileName {
     type Err = InvalidName;
 
     fn from_str(name: &str) -> Result<Self, InvalidName> {
-        subdomain("profile", name, LONGEST_PROFILE_NAME).map(Self)
+        subdomain("profile", name, MAX_PROFILE_NAME_LENGTH).map(Self)
     }
 }
 
@@ -123,8 +123,8 @@ fn broken_rule(name: &str, longest: usize) -> Option<BrokenRule> {
     if name.len() > longest {
         return Some(BrokenRule::Length { length: name.len(), longest });
     }
-    let part = |part: &str| part.starts_with(alphanumeric) && part.ends_with(alphanumeric);
-    (!name.split('.').all(part)).then_some(BrokenRule::Edge)
+    let is_valid = |part: &str| part.starts_with(alphanumeric) && part.ends_with(alphanumeric);
+    (!name.split('.').all(is_valid)).then_some(BrokenRule::Edge)
 }
 
 macro_rules! text {
@@ -173,7 +173,7 @@ mod tests {
     #[test]
     fn an_invalid_name_says_which_rule_it_breaks() {
         for (bad, message) in [
-            ("", r#"profile name "": is empty"#),
+            ("", r#"profile name "": must not be empty"#),
             ("a_b", r#"profile name "a_b": '_' is not allowed; expected a-z, 0-9, '-' and '.'"#),
             (
                 "a-.b",

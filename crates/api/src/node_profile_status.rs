@@ -66,7 +66,7 @@ pub struct NodeProfileStatusStatus {
 }
 
 /// The maximum number of start failures in one status.
-pub const MOST_START_FAILURES: usize = 16;
+pub const MAX_START_FAILURES: usize = 16;
 
 /// Why containers do not start under a profile on a node that has its file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -75,7 +75,7 @@ pub struct StartFailure {
     /// The profile.
     #[schemars(length(max = 253))]
     pub profile: String,
-    /// The reason, as one word: `FileNotFound`, `NobodyListens` or `StartFailed`.
+    /// The reason, as one word: `FileNotFound`, `ListenerUnreachable` or `StartFailed`.
     #[schemars(length(max = 64))]
     pub reason: String,
     /// The likely cause, and a pod as an example, as readable text.
@@ -110,10 +110,10 @@ pub struct Report {
 }
 
 /// The maximum number of files in one report.
-pub const MOST_FILES: usize = 10_000;
+pub const MAX_FILES: usize = 10_000;
 
 /// The maximum number of problems in one report.
-pub const MOST_PROBLEMS: usize = 100;
+pub const MAX_PROBLEMS: usize = 100;
 
 /// Why a profile's file is missing or wrong.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -123,7 +123,7 @@ pub struct FileProblem {
     #[schemars(length(max = 253))]
     pub name: String,
     /// The kind of problem: `Failed`, `Conflict` or `Rejected`. Another release may write other values.
-    pub state: OpenEnum<FileState>,
+    pub state: OpenEnum<ProblemKind>,
     /// The reason, as one word of a bounded set.
     #[schemars(length(max = 64))]
     pub reason: String,
@@ -134,16 +134,16 @@ pub struct FileProblem {
 
 /// The kind of problem of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum FileState {
+pub enum ProblemKind {
     /// The agent could not write, read or remove the file, and keeps retrying.
     Failed,
     /// A file of another owner has the name; the agent does not change it.
     Conflict,
-    /// The profile's contents are invalid; the file stays unchanged.
+    /// The profile is invalid, or names a listener where none is allowed; the file stays unchanged.
     Rejected,
 }
 
-impl Vocabulary for FileState {
+impl Vocabulary for ProblemKind {
     const ALL: &'static [Self] = &[Self::Failed, Self::Conflict, Self::Rejected];
 
     fn as_str(self) -> &'static str {
@@ -185,7 +185,7 @@ fn files(_: &mut SchemaGenerator) -> Schema {
     json_schema!({
         "description": "Profile name to the first 32 hexadecimal digits of the SHA-256 of its file's contents.",
         "type": "object",
-        "maxProperties": MOST_FILES,
+        "maxProperties": MAX_FILES,
         "additionalProperties": { "type": "string", "maxLength": 32 }
     })
 }

@@ -7,7 +7,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// The maximum number of characters in a value.
-const LONGEST: usize = 64;
+const MAX_LENGTH: usize = 64;
 
 /// The values of one field that this release knows.
 pub trait Vocabulary: Copy + Eq + fmt::Debug + 'static {
@@ -36,7 +36,7 @@ impl<T: Vocabulary> OpenEnum<T> {
     pub fn of(word: &str) -> Self {
         match T::ALL.iter().find(|known| known.as_str() == word) {
             Some(known) => Self::Known(*known),
-            None => Self::Unknown(word.chars().take(LONGEST).collect()),
+            None => Self::Unknown(word.chars().take(MAX_LENGTH).collect()),
         }
     }
 
@@ -95,6 +95,6 @@ impl<T: Vocabulary> JsonSchema for OpenEnum<T> {
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": "string", "maxLength": LONGEST, "pattern": "^[A-Za-z][A-Za-z0-9]*$" })
+        json_schema!({ "type": "string", "maxLength": MAX_LENGTH, "pattern": "^[A-Za-z][A-Za-z0-9]*$" })
     }
 }

@@ -7,16 +7,16 @@ use std::time::Duration;
 pub const A_NODE: Duration = Duration::from_millis(20);
 
 /// The minimum of the limit in a cluster of any size, for times when the API server answers slowly.
-const SHORTEST: Duration = Duration::from_secs(4);
+const MIN_GATHER: Duration = Duration::from_secs(4);
 /// The maximum of the limit. It is shorter than the grace time of a node's condition, so that a rollout causes no
 /// condition writes.
-const LONGEST: Duration = Duration::from_secs(20);
-const _: () = assert!(LONGEST.as_secs() < crate::conditions::node::GRACE.as_secs());
+const MAX_GATHER: Duration = Duration::from_secs(20);
+const _: () = assert!(MAX_GATHER.as_secs() < crate::conditions::node::GRACE.as_secs());
 
 /// The longest time between the first change and the agent's report, in a cluster with this many nodes.
 #[must_use]
 pub fn longest_gather(nodes: u64) -> Duration {
-    A_NODE.saturating_mul(u32::try_from(nodes).unwrap_or(u32::MAX)).clamp(SHORTEST, LONGEST)
+    A_NODE.saturating_mul(u32::try_from(nodes).unwrap_or(u32::MAX)).clamp(MIN_GATHER, MAX_GATHER)
 }
 
 #[cfg(test)]

@@ -70,7 +70,7 @@ struct PodCondition {
     #[serde(rename = "type")]
     kind: String,
     status: String,
-    // A string, because the node writes it, and an unreadable time must not end the watch.
+    // A string, because the node writes it, and a time that cannot be parsed must not end the watch.
     last_transition_time: Option<String>,
 }
 
@@ -107,7 +107,7 @@ impl WatchedPod {
         matches!(self.phase(), Some("Succeeded" | "Failed"))
     }
 
-    /// Its containers of every kind that wait to be started, or could not be.
+    /// Its containers of every type that wait to be started or could not be started.
     pub fn not_started(&self) -> impl Iterator<Item = NotStarted<'_>> {
         let PodStatus { container_statuses, init_container_statuses, ephemeral_container_statuses, .. } =
             &self.status;
@@ -125,7 +125,7 @@ impl PodSpec {
 
     /// The profiles that it names. `directory` is their directory below the kubelet's `seccomp/`.
     ///
-    /// Every kind of container is started under a profile file; one that has ended may be restarted.
+    /// Init and ephemeral containers count too, and so do containers that have ended, because they may be restarted.
     #[must_use]
     pub fn profiles(&self, directory: &str) -> BTreeSet<ProfileName> {
         let containers = [&self.containers, &self.init_containers, &self.ephemeral_containers];
@@ -136,7 +136,8 @@ impl PodSpec {
             .collect()
     }
 
-    /// The profile of a container: its own, or the pod's if it names none.
+    /// The profile that applies to a container: that of its own `seccompProfile`, or of the pod's if it has no such
+    /// field.
     #[must_use]
     pub fn profile_of(&self, container: &str, directory: &str) -> Option<ProfileName> {
         let containers = [&self.containers, &self.init_containers, &self.ephemeral_containers];
@@ -162,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn every_place_of_a_pod_that_names_a_profile_counts() {
+    fn every_field_that_names_a_profile_counts() {
         let spec = json!({
             "securityContext": using("profiles/a.json"),
             "containers": [{ "securityContext": using("profiles/b.json") }, {}],
@@ -173,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn a_containers_own_profile_goes_before_the_pods() {
+    fn a_containers_own_profile_takes_precedence_over_the_pods() {
         let default = json!({ "seccompProfile": { "type": "RuntimeDefault" } });
         let spec = json!({
             "securityContext": using("profiles/a.json"),
@@ -182,22 +183,22 @@ mod tests {
             "ephemeralContainers": [{ "name": "debug", "securityContext": { "runAsUser": 7 } }],
         });
         let spec: PodSpec = serde_json::from_value(spec).unwrap();
-        let of = |container| spec.profile_of(container, "profiles").map(|name| name.to_string());
-        assert_eq!(of("own").as_deref(), Some("b"));
-        assert_eq!(of("pods").as_deref(), Some("a"));
-        assert_eq!(of("debug").as_deref(), Some("a"));
-        assert_eq!((of("default"), of("absent")), (None, None));
+        let profile_of = |container| spec.profile_of(container, "profiles").map(|name| name.to_string());
+        assert_eq!(profile_of("own").as_deref(), Some("b"));
+        assert_eq!(profile_of("pods").as_deref(), Some("a"));
+        assert_eq!(profile_of("debug").as_deref(), Some("a"));
+        assert_eq!((profile_of("default"), profile_of("absent")), (None, None));
     }
 
     #[test]
-    fn a_profile_of_somebody_else_does_not_count() {
+    fn a_path_outside_the_directory_does_not_count() {
         assert!(profiles(json!({ "securityContext": using("other/a.json") })).is_empty());
         let default = json!({ "securityContext": { "seccompProfile": { "type": "RuntimeDefault" } } });
         assert!(profiles(default).is_empty());
     }
 
     #[test]
-    fn a_time_that_cannot_be_held_does_not_end_the_watch_of_all_pods() {
+    fn a_time_out_of_range_does_not_end_the_watch_of_all_pods() {
         let late = "9999-12-31T23:59:59Z";
         let pod = json!({
             "metadata": {

@@ -41,12 +41,12 @@ pub struct SeccompProfileSpec {
 }
 
 /// The state that the operator reports.
-// Each field is read by itself: an operator of another release may say more, or say it otherwise.
-// The API server shows the default where nothing is stored. Without it kstatus, by which Flux and `helm --wait` go, takes
-// a profile that nobody has judged for ready (sigs.k8s.io/cli-utils, pkg/kstatus/status: no condition is a good one).
+// Each field is read by itself: an operator of another release may say more, or say it otherwise. The API server shows
+// the default where nothing is stored. Without it kstatus, on which Flux and `helm --wait` rely, considers a profile
+// ready that no operator has reconciled (sigs.k8s.io/cli-utils, pkg/kstatus/status: no condition is a good one).
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-#[schemars(extend("default" = unjudged()))]
+#[schemars(extend("default" = unreconciled()))]
 pub struct SeccompProfileStatus {
     /// The metadata.generation on which this status is based.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "lenient::field")]
@@ -89,19 +89,19 @@ pub struct SeccompProfileStatus {
 impl SeccompProfileStatus {
     /// Whether an operator has written it. The API server's default status contains nothing about the profile.
     #[must_use]
-    pub fn is_judgement(&self) -> bool {
+    pub fn is_reconciled(&self) -> bool {
         self.observed_generation.is_some() || self.state.is_some()
     }
 }
 
 /// The status of a profile that no operator has reconciled.
-fn unjudged() -> Value {
+fn unreconciled() -> Value {
     json!({
         "conditions": [{
             "type": conditions::READY,
             "status": "Unknown",
             "reason": conditions::PENDING,
-            "message": "no operator has judged it yet",
+            "message": "no operator has reconciled it yet",
             "lastTransitionTime": "1970-01-01T00:00:00Z",
         }],
     })
@@ -194,14 +194,14 @@ mod tests {
     use kube::CustomResourceExt;
 
     #[test]
-    fn a_profile_that_nobody_has_judged_is_not_ready_by_default() {
+    fn a_profile_that_no_operator_has_reconciled_is_not_ready_by_default() {
         let definition = serde_json::to_value(SeccompProfile::crd()).unwrap();
         let schema = &definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["status"];
-        assert_eq!(schema["default"], unjudged());
-        let status: SeccompProfileStatus = serde_json::from_value(unjudged()).unwrap();
+        assert_eq!(schema["default"], unreconciled());
+        let status: SeccompProfileStatus = serde_json::from_value(unreconciled()).unwrap();
         let [ready] = &status.conditions[..] else { panic!("there is one condition") };
         assert_eq!((ready.type_.as_str(), ready.status.as_str()), ("Ready", "Unknown"));
-        assert!(!status.is_judgement());
+        assert!(!status.is_reconciled());
         // Nothing but conditions: what programs read as the operator's word is absent.
         assert_eq!(
             SeccompProfileStatus { conditions: Vec::new(), ..status },
@@ -210,9 +210,10 @@ mod tests {
     }
 
     #[test]
-    fn what_an_operator_has_written_is_its_judgement() {
-        let judged = SeccompProfileStatus { state: Some(State::Progressing.into()), ..Default::default() };
-        assert!(judged.is_judgement());
-        assert!(!SeccompProfileStatus::default().is_judgement());
+    fn a_status_that_an_operator_has_written_is_reconciled() {
+        let reconciled =
+            SeccompProfileStatus { state: Some(State::Progressing.into()), ..Default::default() };
+        assert!(reconciled.is_reconciled());
+        assert!(!SeccompProfileStatus::default().is_reconciled());
     }
 }

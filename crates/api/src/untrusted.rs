@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{
-    MOST_START_FAILURES, NodeProfileStatus, NodeProfileStatusStatus, Report, SeccompProfile,
+    MAX_START_FAILURES, NodeProfileStatus, NodeProfileStatusStatus, Report, SeccompProfile,
     SeccompProfileStatus, StartFailure,
 };
 
@@ -94,7 +94,7 @@ impl Untrusted<NodeProfileStatus> {
             conditions: list("conditions").filter_map(|it| Condition::deserialize(it).ok()).collect(),
             start_failures: list("startFailures")
                 .filter_map(|it| StartFailure::deserialize(it).ok())
-                .take(MOST_START_FAILURES)
+                .take(MAX_START_FAILURES)
                 .collect(),
         })
     }

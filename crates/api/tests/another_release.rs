@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 
 use api::{
-    FileState, NodeProfileStatus, OpenEnum, Removal, Report, SeccompProfile, SeccompProfileStatus, State,
+    NodeProfileStatus, OpenEnum, ProblemKind, Removal, Report, SeccompProfile, SeccompProfileStatus, State,
     Untrusted, Vocabulary,
 };
 use kube::CustomResourceExt;
@@ -49,7 +49,7 @@ fn a_malformed_problem_affects_no_other() {
     }));
     let problems = report.unwrap().problems;
     assert_eq!(problems.iter().map(|problem| &*problem.name).collect::<Vec<_>>(), ["a"]);
-    assert_eq!(problems[0].state, FileState::Failed);
+    assert_eq!(problems[0].state, ProblemKind::Failed);
 }
 
 #[test]
@@ -145,7 +145,7 @@ fn no_definition_rejects_a_value_that_only_a_newer_program_knows() {
     );
     // The schema does not list the values, so the description must.
     assert_eq!(quoted(leave), words::<Removal>());
-    assert_eq!(quoted(problems), words::<FileState>());
+    assert_eq!(quoted(problems), words::<ProblemKind>());
     assert_eq!(quoted(states), words::<State>());
 }
 
@@ -168,7 +168,7 @@ fn the_definitions_admit_every_value_of_this_release() {
                 && text.bytes().all(|byte| byte.is_ascii_alphanumeric())
         })
     }
-    assert!(admitted::<FileState>() && admitted::<State>() && admitted::<Removal>());
+    assert!(admitted::<ProblemKind>() && admitted::<State>() && admitted::<Removal>());
 }
 
 fn anything() -> impl Strategy<Value = Value> {
@@ -218,7 +218,7 @@ proptest! {
     #[test]
     fn a_report_of_this_release_is_read_as_it_was_written(
         files in prop::collection::btree_map("[a-z]{1,5}", "[0-9a-f]{32}", 0..5),
-        state in prop::sample::select(FileState::ALL),
+        state in prop::sample::select(ProblemKind::ALL),
         file_count in any::<i32>(),
     ) {
         let problem = api::FileProblem {

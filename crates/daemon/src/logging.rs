@@ -44,10 +44,10 @@ pub struct InvalidFilter {
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 enum Problem {
-    #[error("{0:?} is no level")]
+    #[error("{0:?} is not a level")]
     Level(String),
     /// What `RUST_LOG` of many programs takes: `target[span{field=value}]=level`.
-    #[error("{0:?} is no module, and filters by span or field are not supported")]
+    #[error("{0:?} is not a module, and filters by span or field are not supported")]
     Module(String),
 }
 
@@ -143,20 +143,20 @@ mod tests {
     #[test]
     fn an_unknown_filter_is_rejected_with_what_would_be_right() {
         for (text, problem) in [
-            ("info,kube=verbose", r#""verbose" is no level"#),
-            ("info,kube=", r#""" is no level"#),
-            ("verbose", r#""verbose" is no level"#),
-            ("info,operator", r#""operator" is no level"#),
+            ("info,kube=verbose", r#""verbose" is not a level"#),
+            ("info,kube=", r#""" is not a level"#),
+            ("verbose", r#""verbose" is not a level"#),
+            ("info,operator", r#""operator" is not a level"#),
             (
                 "info,kube[reconcile]=debug",
-                r#""kube[reconcile]" is no module, and filters by span or field are not supported"#,
+                r#""kube[reconcile]" is not a module, and filters by span or field are not supported"#,
             ),
             (
                 "[{profile=audit}]=debug",
-                r#""[{profile=audit}]" is no module, and filters by span or field are not supported"#,
+                r#""[{profile=audit}]" is not a module, and filters by span or field are not supported"#,
             ),
-            ("=debug", r#""" is no module, and filters by span or field are not supported"#),
-            ("kube.*=debug", r#""kube.*" is no module, and filters by span or field are not supported"#),
+            ("=debug", r#""" is not a module, and filters by span or field are not supported"#),
+            ("kube.*=debug", r#""kube.*" is not a module, and filters by span or field are not supported"#),
         ] {
             let args = LoggingArgs { log_format: LogFormat::Text, log_level: text.into() };
             let error = subscriber(&args, std::io::sink, false).unwrap_err();

@@ -7,16 +7,19 @@ use tokio::time::Instant;
 /// The longest pause. Every client sends a request within this time after an API server comes back, so that what
 /// changed meanwhile arrives within half a minute. While the API server is away, five thousand agents with two watches
 /// each send some seven hundred requests a second, about as many as their kubelets send in normal operation.
-pub const LONGEST: Duration = Duration::from_secs(20);
+pub const MAX_PAUSE: Duration = Duration::from_secs(20);
 
 /// The longest first pause.
-const FIRST: Duration = Duration::from_millis(1600);
+const MAX_FIRST_PAUSE: Duration = Duration::from_millis(1600);
 
-/// The shortest pause after an answer of 429, and the longest first one. A thousand agents that start at once exceed
+/// The longest first pause after an answer of 429. A thousand agents that start at once exceed
 /// the queue in which an API server keeps the requests of one account (300 by default), and those that it refuses would
-/// exceed it again if they all came back within a second. The shortest pause is the shortest that the API server
-/// demands in `Retry-After`, a header that kube does not expose.
-const TOO_MANY_REQUESTS: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(8)];
+/// exceed it again if they all came back within a second.
+const MAX_FIRST_PAUSE_AFTER_429: Duration = Duration::from_secs(8);
+
+/// The shortest pause after an answer of 429: the shortest that the API server demands in `Retry-After`, a header that
+/// kube does not expose.
+const MIN_PAUSE_AFTER_429: Duration = Duration::from_secs(1);
 
 /// After this long without a failure since the last pause, the back-off starts again.
 const QUIET: Duration = Duration::from_mins(1);
@@ -39,11 +42,12 @@ impl From<&kube::Error> for Failure {
     }
 }
 
-/// The back-off of one operation: the pauses begin with 0.8 s, after a 429 with 1 to 8 s, and double up to [`LONGEST`].
+/// The back-off of one operation: the pauses begin with 0.8 s, after a 429 with 1 to 8 s, and double up to
+/// [`MAX_PAUSE`].
 #[derive(Debug, Default)]
 pub struct Backoff {
     failures: u32,
-    /// When the last pause is over.
+    /// When the last pause ends.
     over: Option<Instant>,
 }
 
@@ -56,7 +60,7 @@ impl Backoff {
         }
         let pause = match failure {
             Failure::TooManyRequests => after_too_many_requests(self.failures),
-            Failure::Other => after(self.failures, FIRST, LONGEST),
+            Failure::Other => after(self.failures, MAX_FIRST_PAUSE, MAX_PAUSE),
         };
         self.failures = self.failures.saturating_add(1);
         self.over = Some(now + pause);
@@ -79,9 +83,8 @@ pub fn after(failures: u32, first: Duration, longest: Duration) -> Duration {
 
 /// A pause after a 429 and `failures` earlier failures.
 fn after_too_many_requests(failures: u32) -> Duration {
-    let [least, first] = TOO_MANY_REQUESTS;
-    let most = doubled(first, failures).min(LONGEST);
-    least + most.saturating_sub(least).mul_f64(fastrand::f64())
+    let most = doubled(MAX_FIRST_PAUSE_AFTER_429, failures).min(MAX_PAUSE);
+    MIN_PAUSE_AFTER_429 + most.saturating_sub(MIN_PAUSE_AFTER_429).mul_f64(fastrand::f64())
 }
 
 fn doubled(first: Duration, times: u32) -> Duration {
@@ -100,7 +103,7 @@ mod tests {
             assert!((most / 2.0..=most).contains(&pause.as_secs_f64()), "{pause:?}");
             tokio::time::sleep(pause).await;
         }
-        let pauses = [(); 20].map(|()| after(9, FIRST, LONGEST));
+        let pauses = [(); 20].map(|()| after(9, MAX_FIRST_PAUSE, MAX_PAUSE));
         assert!(pauses.iter().any(|pause| pause.abs_diff(pauses[0]) > Duration::from_secs(1)), "{pauses:?}");
     }
 
@@ -123,7 +126,7 @@ mod tests {
         }
         assert!(seconds[1..].iter().all(|count| (90..200).contains(count)), "{seconds:?}");
         let mut backoff = Backoff::default();
-        assert!((0..20).map(|_| backoff.failed(Failure::TooManyRequests)).all(|pause| pause <= LONGEST));
+        assert!((0..20).map(|_| backoff.failed(Failure::TooManyRequests)).all(|pause| pause <= MAX_PAUSE));
     }
 
     #[tokio::test(start_paused = true)]
@@ -136,12 +139,12 @@ mod tests {
             then(&mut backoff);
             backoff.failed(Failure::Other)
         };
-        assert!(failed_often(&mut Backoff::succeeded) <= FIRST);
-        assert!(failed_often(&mut |_| ()) > FIRST);
+        assert!(failed_often(&mut Backoff::succeeded) <= MAX_FIRST_PAUSE);
+        assert!(failed_often(&mut |_| ()) > MAX_FIRST_PAUSE);
         for _ in 0..8 {
             backoff.failed(Failure::Other);
         }
-        tokio::time::advance(LONGEST + QUIET + Duration::from_secs(1)).await;
-        assert!(backoff.failed(Failure::Other) <= FIRST);
+        tokio::time::advance(MAX_PAUSE + QUIET + Duration::from_secs(1)).await;
+        assert!(backoff.failed(Failure::Other) <= MAX_FIRST_PAUSE);
     }
 }

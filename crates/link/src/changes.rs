@@ -1,8 +1,8 @@
 //! What the events of a watch mean for the set of objects that exist.
 //!
 //! A watch announces every object that is created, changed or deleted. For the time in which no watch was open there is
-//! only a list, and the objects that are missing from it are those that are gone. [`Existing`] keeps the keys of all
-//! objects, so that no other code compares lists: a program that follows a kind handles only the three cases of
+//! only a list, and the objects that are missing from it are those that are gone. [`KnownObjects`] keeps the keys of
+//! all objects, so that no other code compares lists: a program that follows a kind handles only the three cases of
 //! [`Change`]. [`Changes`] does it for a watch.
 
 use std::collections::{BTreeMap, VecDeque};
@@ -13,7 +13,7 @@ use kube::core::ObjectMeta;
 use kube_runtime::watcher::{self, Event};
 use serde::de::DeserializeOwned;
 
-use crate::watch::Events;
+use crate::watch::WatchStream;
 
 /// One change in the set of objects that exist.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,7 +27,7 @@ pub enum Change<K> {
     Complete,
 }
 
-/// Whether a list or a watch brought an object.
+/// Whether an object comes from a list or from a watch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Origin {
     /// A list: the state as of now, even where versions went back because the API server's store was restored.
@@ -36,7 +36,7 @@ pub enum Origin {
     Watch,
 }
 
-/// Where an object stands in the API: at most one object has a key at a time.
+/// The place of an object in the API: at most one object has a key at a time.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ObjectKey {
     /// `None` for a cluster-scoped object.
@@ -57,7 +57,7 @@ impl ObjectKey {
 /// One object, as opposed to another one that is later created under the same key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ObjectId {
-    /// Where it stood.
+    /// The place that it had.
     pub key: ObjectKey,
     /// The uid that the API server gave to it.
     pub uid: Box<str>,
@@ -71,34 +71,34 @@ impl ObjectId {
     }
 }
 
-/// The keys and uids of all objects of one kind that exist, as far as its watch has brought them.
+/// The keys and uids of all objects of one kind that exist, as far as its watch has delivered them.
 #[derive(Debug, Default)]
-pub struct Existing {
-    objects: BTreeMap<ObjectKey, Seen>,
+pub struct KnownObjects {
+    objects: BTreeMap<ObjectKey, LastSeen>,
     /// How many lists have begun.
     lists: u32,
 }
 
 #[derive(Debug)]
-struct Seen {
+struct LastSeen {
     uid: Box<str>,
     /// The list in or after which the object was last seen.
     list: u32,
 }
 
-impl Existing {
+impl KnownObjects {
     /// The changes that follow from an event, in order.
     pub fn take<K: Resource>(&mut self, event: Event<K>) -> impl Iterator<Item = Change<K>> + use<K> {
         let (mut applied, mut gone, mut complete) = (None, Vec::new(), None);
         match event {
-            // A list that broke off leaves nothing behind: what it brought does exist.
+            // Nothing to undo after an interrupted list: the objects that it returned do exist.
             Event::Init => self.lists = self.lists.wrapping_add(1),
             Event::InitApply(object) => {
-                gone.extend(self.see(object.meta()));
+                gone.extend(self.record(object.meta()));
                 applied = Some(Change::Apply(object, Origin::List));
             }
             Event::Apply(object) => {
-                gone.extend(self.see(object.meta()));
+                gone.extend(self.record(object.meta()));
                 applied = Some(Change::Apply(object, Origin::Watch));
             }
             Event::Delete(object) => {
@@ -119,11 +119,11 @@ impl Existing {
     }
 
     /// Records an object that exists; returns the one that it has replaced.
-    fn see(&mut self, metadata: &ObjectMeta) -> Option<ObjectId> {
+    fn record(&mut self, metadata: &ObjectMeta) -> Option<ObjectId> {
         let ObjectId { key, uid } = ObjectId::of(metadata);
         let list = self.lists;
         let Some(seen) = self.objects.get_mut(&key) else {
-            self.objects.insert(key, Seen { uid, list });
+            self.objects.insert(key, LastSeen { uid, list });
             return None;
         };
         seen.list = list;
@@ -137,8 +137,8 @@ impl Existing {
 
 /// The changes of one watch.
 pub struct Changes<K> {
-    events: Events<K>,
-    existing: Existing,
+    events: WatchStream<K>,
+    existing: KnownObjects,
     /// The changes of the last event that have not been returned yet.
     pending: VecDeque<Change<K>>,
 }
@@ -149,8 +149,8 @@ where
 {
     /// The changes that follow from `events`.
     #[must_use]
-    pub fn new(events: Events<K>) -> Self {
-        Self { events, existing: Existing::default(), pending: VecDeque::new() }
+    pub fn new(events: WatchStream<K>) -> Self {
+        Self { events, existing: KnownObjects::default(), pending: VecDeque::new() }
     }
 
     /// Lists all objects again, with the next [`Self::next`].
@@ -158,12 +158,12 @@ where
         self.events.list_again();
     }
 
-    /// The next change. After a failure the next call waits as [`Events::next`] does.
+    /// The next change. After a failure the next call waits as [`WatchStream::next`] does.
     ///
     /// No change is lost if the future is dropped before it is done.
     ///
     /// # Errors
-    /// The list or the watch failed. Objects that it brought before still count as existing.
+    /// The list or the watch failed. Objects that it returned before still count as existing.
     pub async fn next(&mut self) -> Result<Change<K>, watcher::Error> {
         loop {
             if let Some(change) = self.pending.pop_front() {
@@ -189,7 +189,7 @@ mod tests {
     }
 
     /// The changes that follow from events, each as a short text.
-    fn changes(existing: &mut Existing, events: impl IntoIterator<Item = Event<Pod>>) -> Vec<String> {
+    fn changes(existing: &mut KnownObjects, events: impl IntoIterator<Item = Event<Pod>>) -> Vec<String> {
         let shown = |id: &ObjectId| {
             format!("{}/{}:{}", id.key.namespace.as_deref().unwrap_or_default(), id.key.name, id.uid)
         };
@@ -203,7 +203,7 @@ mod tests {
 
     #[test]
     fn an_object_that_a_list_lacks_is_gone_when_the_list_is_complete_and_not_before() {
-        let mut existing = Existing::default();
+        let mut existing = KnownObjects::default();
         let listed = [Event::InitApply(pod("a", "x", "1")), Event::InitApply(pod("b", "x", "2"))];
         let events = [Event::Init].into_iter().chain(listed).chain([Event::InitDone]);
         assert_eq!(changes(&mut existing, events), ["List a/x:1", "List b/x:2", "Complete"]);
@@ -214,8 +214,8 @@ mod tests {
     }
 
     #[test]
-    fn a_list_that_breaks_off_makes_nothing_gone_that_the_next_one_brings() {
-        let mut existing = Existing::default();
+    fn an_interrupted_list_does_not_make_objects_gone_that_the_next_list_contains() {
+        let mut existing = KnownObjects::default();
         changes(&mut existing, [Event::Init, Event::InitApply(pod("a", "x", "1")), Event::InitDone]);
         let events = [Event::Init, Event::InitApply(pod("a", "new", "2")), Event::Init];
         assert_eq!(changes(&mut existing, events), ["List a/new:2"]);
@@ -225,7 +225,7 @@ mod tests {
 
     #[test]
     fn an_object_that_was_recreated_unobserved_is_applied_before_its_predecessor_is_gone() {
-        let mut existing = Existing::default();
+        let mut existing = KnownObjects::default();
         changes(&mut existing, [Event::Init, Event::InitApply(pod("a", "x", "1")), Event::InitDone]);
         let events = [Event::Init, Event::InitApply(pod("a", "x", "2")), Event::InitDone];
         assert_eq!(changes(&mut existing, events), ["List a/x:2", "Gone a/x:1", "Complete"]);
@@ -233,8 +233,8 @@ mod tests {
     }
 
     #[test]
-    fn an_object_is_gone_once() {
-        let mut existing = Existing::default();
+    fn an_object_is_reported_gone_once() {
+        let mut existing = KnownObjects::default();
         changes(&mut existing, [Event::Init, Event::InitApply(pod("a", "x", "1")), Event::InitDone]);
         assert_eq!(changes(&mut existing, [Event::Delete(pod("a", "x", "1"))]), ["Gone a/x:1"]);
         assert_eq!(changes(&mut existing, [Event::Init, Event::InitDone]), ["Complete"]);
@@ -242,7 +242,7 @@ mod tests {
 
     #[test]
     fn a_late_deletion_of_a_predecessor_does_not_remove_the_successor() {
-        let mut existing = Existing::default();
+        let mut existing = KnownObjects::default();
         let events = [Event::Init, Event::InitApply(pod("a", "x", "2")), Event::InitDone];
         changes(&mut existing, events);
         assert_eq!(changes(&mut existing, [Event::Delete(pod("a", "x", "1"))]), ["Gone a/x:1"]);

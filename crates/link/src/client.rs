@@ -10,14 +10,14 @@ use kube::{Client, Config};
 /// The client itself sets no limit on answers, because a watch is one: callers wrap each other request in [`within`].
 pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// How much longer than the longest watch a connection may be silent while an answer is awaited. Without a limit, the
+/// A connection on which an answer is awaited may be silent for the longest watch plus this time. Without a limit, the
 /// client would wait for ever for an API server that died silently or whose network is cut. The limit must be longer
 /// than the watch, because a watch may be silent until its end: where no object of its kind has changed since it began,
-/// it brings no bookmark either (`process` in k8s.io/apiserver 0.37, `pkg/storage/cacher/cache_watcher.go`).
-const SILENCE: Duration = Duration::from_secs(10);
+/// it sends no bookmark either (`process` in k8s.io/apiserver 0.37, `pkg/storage/cacher/cache_watcher.go`).
+const IDLE_MARGIN: Duration = Duration::from_secs(10);
 
-/// The longest watch of a client whose caller does not name another limit.
-pub const ANY_WATCH: Duration = Duration::from_mins(2);
+/// The maximum duration of a watch of a client whose caller does not name another limit.
+pub const DEFAULT_WATCH_LIMIT: Duration = Duration::from_mins(2);
 
 /// Why there is no client.
 #[derive(Debug, thiserror::Error)]
@@ -53,7 +53,7 @@ pub async fn connect(watch: Duration) -> Result<Client, ConnectError> {
     {
         config = direct(config, &kubeconfig, &KubeConfigOptions::default())?;
     }
-    Ok(Client::try_from(guarded(config, watch))?)
+    Ok(Client::try_from(with_timeouts(config, watch))?)
 }
 
 /// The configuration that was made from a kubeconfig, without the proxy that kube takes from `HTTPS_PROXY`: the
@@ -89,15 +89,15 @@ pub fn proxy_url<'a>(kubeconfig: &'a Kubeconfig, options: &KubeConfigOptions) ->
 /// # Errors
 /// The configuration cannot be used.
 pub fn client(config: Config) -> Result<Client, kube::Error> {
-    Client::try_from(guarded(config, ANY_WATCH))
+    Client::try_from(with_timeouts(config, DEFAULT_WATCH_LIMIT))
 }
 
 /// The configuration of such a client, whose watches last `watch` at most, for callers that add layers of their own.
 #[must_use]
-pub fn guarded(mut config: Config, watch: Duration) -> Config {
+pub fn with_timeouts(mut config: Config, watch: Duration) -> Config {
     // Kube would retry for minutes within one request, and each caller has a back-off of its own.
     config.default_retry = false;
-    config.read_timeout = Some(watch + SILENCE);
+    config.read_timeout = Some(watch + IDLE_MARGIN);
     // Otherwise the time in which no request used the connection would count, too.
     config.reset_reader_on_write = true;
     config
@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_server_that_died_silently_is_not_waited_for_for_ever() {
+    async fn a_silent_server_times_out() {
         assert!(fails("").await);
         assert!(fails("HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n{").await);
     }

@@ -26,8 +26,8 @@ const NAMES: [(&[u8], &str); 9] = [
     (&[0x2b, 0x81, 0x04, 0x00, 0x0a], "secp256k1"),
 ];
 
-/// The certificates that can be verified.
-const CURE: &str = "Have the certificate issued by an authority with an RSA, P-256, P-384 or Ed25519 key, and signed \
+/// What to do: the certificates that can be verified.
+const REMEDY: &str = "Have the certificate issued by an authority with an RSA, P-256, P-384 or Ed25519 key, and signed \
                     with SHA-256 or SHA-384 where the key is a P-256 or P-384 one";
 
 /// A description of `error` and what to do, if it is about an algorithm.
@@ -39,7 +39,7 @@ pub(crate) fn explain(error: &(dyn Error + 'static)) -> Option<String> {
             ..
         }) => Some(format!(
             "the API server's certificate, or its authority's, is signed with {}, which this program cannot verify: \
-             its TLS library has no such algorithm, and no key on the curve P-521. {CURE}",
+             its TLS library has no such algorithm, and no key on the curve P-521. {REMEDY}",
             name(signature)
         )),
         Tls::InvalidCertificate(CertificateError::UnsupportedSignatureAlgorithmForPublicKeyContext {
@@ -47,14 +47,14 @@ pub(crate) fn explain(error: &(dyn Error + 'static)) -> Option<String> {
             public_key_algorithm_id: key,
         }) => Some(format!(
             "the API server's certificate, or its authority's, is signed by a key of the kind {} (signature {}), which \
-             this program cannot verify: its TLS library has no such pair. {CURE}",
+             this program cannot verify: its TLS library has no such pair. {REMEDY}",
             name(key),
             name(signature)
         )),
         // A server that has no certificate for the offered algorithms sends nothing but this alert.
         Tls::AlertReceived(AlertDescription::HandshakeFailure) => Some(format!(
             "{tls}: the API server and this program have no algorithm in common. That is so where the key of its \
-             certificate is on the curve P-521, which this program's TLS library does not have. {CURE}, for a key of \
+             certificate is on the curve P-521, which this program's TLS library does not have. {REMEDY}, for a key of \
              one of these kinds"
         )),
         _ => None,
@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_api_servers_certificate_that_cannot_be_verified_gives_an_error_with_the_algorithm_and_the_cure()
+    async fn an_api_servers_certificate_that_cannot_be_verified_gives_an_error_with_the_algorithm_and_the_remedy()
      {
         for (leaf, authority, hash, named) in [
             ("P-256", "P-521", "sha512", "signed with ECDSA with SHA-512"),
@@ -198,13 +198,13 @@ mod tests {
         ] {
             let error = error_of(leaf, authority, hash).await;
             let case = format!("{leaf} by {authority} with {hash}: {error}");
-            assert!(error.contains(named) && error.contains(CURE), "{case}");
+            assert!(error.contains(named) && error.contains(REMEDY), "{case}");
             assert!(!error.contains("Context") && !error.contains('['), "{case}");
         }
     }
 
     #[tokio::test]
-    async fn every_kind_of_certificate_that_the_cure_names_is_verified() {
+    async fn every_kind_of_certificate_that_the_remedy_names_is_verified() {
         for (leaf, authority, hash) in [
             ("P-256", "P-384", "sha384"),
             ("P-384", "P-256", "sha256"),
@@ -212,7 +212,7 @@ mod tests {
             ("RSA", "RSA", "sha256"),
         ] {
             let error = error_of(leaf, authority, hash).await;
-            // The request fails, because the server's page is no list of namespaces, but not for the handshake.
+            // The request fails, because the server's page is not a list of namespaces, but not for the handshake.
             assert!(
                 !error.contains("certificate") && !error.contains("TLS"),
                 "{leaf} by {authority} with {hash}: {error}"

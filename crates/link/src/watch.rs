@@ -28,12 +28,12 @@ pub trait Observer: fmt::Debug + Send + Sync + 'static {
 }
 
 /// The events of one watch.
-pub struct Events<K> {
+pub struct WatchStream<K> {
     api: Api<K>,
     config: Config,
     stream: BoxStream<'static, Result<Event<K>, watcher::Error>>,
-    /// The usual number of objects in a page; `config` has fewer after a page was too long, until that list is
-    /// complete.
+    /// The usual number of objects in a page. After a page was too long, `config` temporarily has a smaller number,
+    /// until the list is complete.
     page_size: Option<u32>,
     /// The back-off of failures.
     backoff: Backoff,
@@ -47,7 +47,7 @@ pub struct Events<K> {
     lists_after_failures: bool,
 }
 
-impl<K> Events<K>
+impl<K> WatchStream<K>
 where
     K: Resource<DynamicType = ()> + Clone + fmt::Debug + DeserializeOwned + Send + 'static,
 {
@@ -70,7 +70,7 @@ where
         }
     }
 
-    /// As [`Self::new`], for all objects of the kind that `config` selects, with an `observer`.
+    /// Like [`Self::new`], but for all objects of the kind that `config` selects, with an `observer`.
     ///
     /// # Panics
     /// Outside of a tokio runtime.
@@ -83,7 +83,7 @@ where
     }
 
     /// Begins with a list again after every failure, for callers that must know when they have every object again: a
-    /// watch that continues brings the missed events without marking the last one.
+    /// watch that continues delivers the missed events without marking the last one.
     #[must_use]
     pub fn listing_after_failures(mut self) -> Self {
         self.lists_after_failures = true;
@@ -131,7 +131,7 @@ where
     }
 
     /// The next event. After a failure, the next call waits before it sends the next request, from 0.8 s (1 to 8 s
-    /// after a 429) to [`LONGEST`](crate::backoff::LONGEST), until the watch works.
+    /// after a 429) to [`MAX_PAUSE`](crate::backoff::MAX_PAUSE), until the watch works.
     ///
     /// Only an event of the watch, or time without a failure, resets the back-off. Kube's watcher returns `Init` before
     /// it requests the list; a list may fail after its first page, again and again; and a complete list may be too old
@@ -141,7 +141,7 @@ where
     /// No event is lost if the future is dropped before it is done.
     ///
     /// # Errors
-    /// The list or the watch failed. Objects that it brought before still count as existing.
+    /// The list or the watch failed. Objects that it returned before still count as existing.
     pub async fn next(&mut self) -> Result<Event<K>, watcher::Error> {
         if let Some(until) = self.pause {
             sleep_until(until).await;
@@ -189,7 +189,7 @@ where
 
 /// Notifies the observer whether the API server serves a watch, with answers that can be decoded.
 ///
-/// A decoded list or event counts as an answer. A watch of a kind that does not change brings no event until it ends,
+/// A decoded list or event counts as an answer. A watch of a kind that does not change delivers no event until it ends,
 /// and kube's watcher does not report the end. So a watch request that the API server accepts counts, too, if nothing
 /// has failed since the one before. Without that condition, answers that never decode would count, because their
 /// requests are accepted again and again.
@@ -276,9 +276,9 @@ impl Monitor {
     }
 }
 
-/// Whether the API server does not have the version from which to continue: it is too old (410), or lies in the future
-/// (504) because the cluster was restored from a backup. Where that is the answer to the request, and not an event,
-/// kube's watcher requests the same version again, so that a new watcher, which begins with a list, must replace it.
+/// Whether the API server does not have the version from which to continue: it is too old (410), or in the future (504)
+/// because the cluster was restored from a backup. Where that is the answer to the request, and not an event, kube's
+/// watcher requests the same version again, so that a new watcher, which begins with a list, must replace it.
 fn is_lost(error: &watcher::Error) -> bool {
     match error {
         watcher::Error::WatchStartFailed(kube::Error::Api(status)) => matches!(status.code, 410 | 504),
@@ -352,7 +352,7 @@ mod tests {
         let (service, server) = tower_test::mock::pair::<http::Request<Body>, http::Response<Body>>();
         let counts = Counts::default();
         let client = Client::new(service, "default");
-        let mut events = Events::<Namespace>::observed(client, Config::default(), counts.clone());
+        let mut events = WatchStream::<Namespace>::observed(client, Config::default(), counts.clone());
         tokio::spawn(async move {
             loop {
                 let _ = events.next().await;
@@ -412,7 +412,7 @@ mod tests {
         let counts = Counts::default();
         let config = Config::default().page_size(5);
         let mut events =
-            Events::<Namespace>::observed(Client::new(service, "default"), config, counts.clone())
+            WatchStream::<Namespace>::observed(Client::new(service, "default"), config, counts.clone())
                 .with_pages_of(1000);
         let start = Instant::now();
         // An object that is longer than the bound is read if it is alone in its page. The next list begins with the
@@ -436,7 +436,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_watch_that_is_granted_and_never_decodes_does_not_count_as_an_answer() {
+    async fn a_watch_that_is_accepted_and_never_decodes_does_not_count_as_an_answer() {
         let (counts, mut server) = followed();
         answer(&mut server, 200, LIST).await;
         // The watch that follows the list counts, because nothing has failed.

@@ -5,7 +5,7 @@ use std::fmt;
 use crate::path::FieldPath;
 
 /// The maximum number of problems in one error; otherwise a file that is not a profile at all would fill a screen.
-pub(crate) const MOST_PROBLEMS: usize = 10;
+pub(crate) const MAX_PROBLEMS: usize = 10;
 
 /// One field that is wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]

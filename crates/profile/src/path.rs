@@ -1,4 +1,4 @@
-//! Where a field stands in an object: as data, so that whoever has the source can find its line and column.
+//! The place of a field in an object, as data, so that whoever has the source can find its line and column.
 
 use std::fmt;
 

@@ -27,7 +27,7 @@ fn with(mut document: Value, field: &str, value: Value) -> Value {
     document
 }
 
-/// The problems of a profile, one a line.
+/// The problems of a profile, one per line.
 fn problems(value: &Value) -> String {
     let error = Profile::from_value(value).expect_err("the profile should be refused");
     error.problems().iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")

@@ -5,7 +5,7 @@
 use profile::Profile;
 use serde_json::json;
 
-/// The problems of a profile, one a line.
+/// The problems of a profile, one per line.
 fn problems(value: &serde_json::Value) -> String {
     let error = Profile::from_value(value).expect_err("the profile should be refused");
     assert_eq!(error.reason(), "InvalidProfile");

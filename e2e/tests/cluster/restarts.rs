@@ -75,7 +75,7 @@ fn while_the_operator_is_down_files_stay_and_new_profiles_still_arrive() {
     }
     // No operator has reconciled it, and tools that read conditions must not consider it ready.
     let unjudged = json!([{
-        "type": "Ready", "status": "Unknown", "reason": "Pending", "message": "no operator has judged it yet",
+        "type": "Ready", "status": "Unknown", "reason": "Pending", "message": "no operator has reconciled it yet",
         "lastTransitionTime": "1970-01-01T00:00:00Z",
     }]);
     assert_eq!(new.view().json()["status"], json!({ "conditions": unjudged }));

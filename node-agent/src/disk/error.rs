@@ -1,6 +1,6 @@
 //! What can be wrong with a file, in a bounded vocabulary.
 
-use api::FileState;
+use api::ProblemKind;
 use rustix::io::Errno;
 
 use super::failure::FailedCall;
@@ -54,10 +54,10 @@ impl DiskError {
 
     /// What kind of problem it is in a report.
     #[must_use]
-    pub fn state(&self) -> FileState {
+    pub fn state(&self) -> ProblemKind {
         match self {
-            Self::NotOurs(_) | Self::DirectoryInTheWay => FileState::Conflict,
-            _ => FileState::Failed,
+            Self::NotOurs(_) | Self::DirectoryInTheWay => ProblemKind::Conflict,
+            _ => ProblemKind::Failed,
         }
     }
 }

@@ -32,7 +32,7 @@ mod tests_trouble;
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use api::{FileState, ProfileName, Report};
+use api::{ProblemKind, ProfileName, Report};
 
 use crate::disk::{
     Claim, Directory, Displaced, Expected, Faults, Fingerprint, LEDGER, Ledger, LedgerError, NoFaults,
@@ -220,8 +220,11 @@ impl<F: Faults> Keeper<F> {
     /// files again, because the kubelet restarts a container that ends often with longer and longer pauses.
     #[must_use]
     pub fn directory_lost(&self, why: Displaced) -> Box<DirectoryLost> {
-        let problem =
-            Problem { state: FileState::Failed, reason: Displaced::REASON, message: why.to_string().into() };
+        let problem = Problem {
+            state: ProblemKind::Failed,
+            reason: Displaced::REASON,
+            message: why.to_string().into(),
+        };
         let wanted = self.goals.iter().filter(|(_, goal)| matches!(goal, Goal::File { .. }));
         let entries =
             wanted.map(|(name, _)| ReportEntry { name: name.as_str(), hash: None, problem: Some(&problem) });
@@ -279,9 +282,9 @@ impl<F: Faults> Keeper<F> {
         for (name, record) in &self.records {
             match (&record.problem, self.goals.expected(name)) {
                 (Some(problem), _) => match problem.state {
-                    api::FileState::Failed => counts.failed += 1,
-                    api::FileState::Conflict => counts.conflict += 1,
-                    api::FileState::Rejected => counts.rejected += 1,
+                    api::ProblemKind::Failed => counts.failed += 1,
+                    api::ProblemKind::Conflict => counts.conflict += 1,
+                    api::ProblemKind::Rejected => counts.rejected += 1,
                 },
                 (None, Expected::File(wanted)) if record.hash == Some(wanted) => counts.ready += 1,
                 (None, _) => {}

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use api::{FileState, ProfileName};
+use api::{ProblemKind, ProfileName};
 use profile::ContentHash;
 
 use super::event::FileOutcome;
@@ -39,7 +39,7 @@ impl Record {
     /// to correct it, or one that was refused: room for it comes with a new goal.
     pub(super) fn wants_retry(&self) -> bool {
         let can_be_tried = |problem: &Problem| {
-            problem.state != FileState::Rejected && !Refusal::REASONS.contains(&problem.reason)
+            problem.state != ProblemKind::Rejected && !Refusal::REASONS.contains(&problem.reason)
         };
         self.unfinished || self.problem.as_ref().is_some_and(can_be_tried)
     }

@@ -3,7 +3,7 @@
 //! The order makes a crash at any point harmless: a claim is in the ledger before the file is in the directory, and the
 //! file is out of the directory before its claim is out of the ledger.
 
-use api::{FileState, ProfileName};
+use api::{ProblemKind, ProfileName};
 
 use super::record::{MOST_REPAIRS, Record, Work, hash_of, replaced_by};
 use super::{DiskEvent, FileOutcome, Keeper, Pass};
@@ -185,10 +185,10 @@ impl<F: Faults> Keeper<F> {
     fn nothing_to_do(&mut self, name: ProfileName, found: &Found) {
         let problem = match self.goals.of(&name) {
             Some(Goal::Rejected { reason, message }) => {
-                Some(Problem { state: FileState::Rejected, reason, message: message.clone() })
+                Some(Problem { state: ProblemKind::Rejected, reason, message: message.clone() })
             }
             Some(Goal::Refused(refusal)) => Some(Problem {
-                state: FileState::Failed,
+                state: ProblemKind::Failed,
                 reason: refusal.reason(),
                 message: refusal.to_string().into(),
             }),

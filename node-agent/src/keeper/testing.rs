@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::PathBuf;
 
-use api::FileState;
+use api::ProblemKind;
 use profile::ContentHash;
 
 use super::*;
@@ -126,7 +126,7 @@ impl World {
     }
 
     /// State and reason of the only problem.
-    pub(super) fn problem(&self) -> (FileState, String) {
+    pub(super) fn problem(&self) -> (ProblemKind, String) {
         match self.keeper.report().problems.as_slice() {
             [problem] => (problem.state.known().unwrap(), problem.reason.clone()),
             problems => panic!("{problems:?}"),

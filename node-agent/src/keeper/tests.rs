@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 
-use api::FileState;
+use api::ProblemKind;
 
 use super::testing::{World, name, short};
 use super::*;
@@ -143,7 +143,7 @@ fn what_is_not_ours_is_a_conflict_until_it_is_gone() {
     fs::write(world.path("a.json"), "theirs").unwrap();
     let pass = world.list(&[("a", "one")]);
     assert!(pass.changed && pass.failed);
-    assert_eq!(world.problem(), (FileState::Conflict, "NotOurs".into()));
+    assert_eq!(world.problem(), (ProblemKind::Conflict, "NotOurs".into()));
     assert_eq!(world.reported(), [("a".into(), short("theirs"))]);
     world.retry();
     world.check();
@@ -159,11 +159,11 @@ fn links_and_directories_that_are_not_ours_are_conflicts() {
     let mut world = World::new();
     symlink("/nowhere", world.path("a.json")).unwrap();
     world.list(&[("a", "one")]);
-    assert_eq!(world.problem(), (FileState::Conflict, "NotOurs".into()));
+    assert_eq!(world.problem(), (ProblemKind::Conflict, "NotOurs".into()));
     fs::remove_file(world.path("a.json")).unwrap();
     fs::create_dir(world.path("a.json")).unwrap();
     world.retry();
-    assert_eq!(world.problem(), (FileState::Conflict, "DirectoryInTheWay".into()));
+    assert_eq!(world.problem(), (ProblemKind::Conflict, "DirectoryInTheWay".into()));
     fs::remove_dir(world.path("a.json")).unwrap();
     world.retry();
     assert_eq!(world.read("a.json").as_deref(), Some("one"));
@@ -176,7 +176,7 @@ fn a_full_directory_in_place_of_our_file_is_a_conflict() {
     fs::create_dir(world.path("a.json")).unwrap();
     fs::write(world.path("a.json/theirs"), "x").unwrap();
     world.touch("a.json");
-    assert_eq!(world.problem(), (FileState::Conflict, "DirectoryInTheWay".into()));
+    assert_eq!(world.problem(), (ProblemKind::Conflict, "DirectoryInTheWay".into()));
     world.delete("a");
     assert_eq!(world.read("a.json/theirs").as_deref(), Some("x"));
     assert_eq!(world.keeper.report().problems, []);

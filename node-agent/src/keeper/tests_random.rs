@@ -238,7 +238,7 @@ impl World {
             let on_disk = fs::read_to_string(self.file(name)).ok();
             let problem = report.problems.iter().find(|problem| problem.name == name);
             match (self.profiles.get(name), self.theirs.contains_key(name)) {
-                (Some(_), true) => assert_eq!(problem.unwrap().state, api::FileState::Conflict),
+                (Some(_), true) => assert_eq!(problem.unwrap().state, api::ProblemKind::Conflict),
                 (Some(bytes), false) if problem.is_none() => {
                     assert_eq!(on_disk.as_ref(), Some(bytes));
                     assert_eq!(fs::metadata(self.file(name)).unwrap().permissions().mode() & 0o7777, 0o644);

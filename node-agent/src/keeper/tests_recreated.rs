@@ -3,7 +3,7 @@
 use std::fs;
 
 use kube_runtime::watcher::Event as WatchEvent;
-use link::changes::Existing;
+use link::changes::KnownObjects;
 use serde_json::json;
 
 use super::testing::World;
@@ -21,14 +21,14 @@ fn profile(uid: &str, action: &str) -> WatchedProfile {
 
 /// All of the way that a profile takes in an agent.
 struct Way {
-    existing: Existing,
+    existing: KnownObjects,
     profiles: Profiles,
     world: World,
 }
 
 impl Way {
     fn new() -> Self {
-        Self { existing: Existing::default(), profiles: Profiles::default(), world: World::new() }
+        Self { existing: KnownObjects::default(), profiles: Profiles::default(), world: World::new() }
     }
 
     /// Whatever an event of the watch comes to is brought to the disk at once.

@@ -127,7 +127,7 @@ fn checks_do_not_clear_a_problem() {
     for _ in 0..20 {
         world.check();
     }
-    assert_eq!(world.problem(), (FileState::Failed, "DiskFull".into()));
+    assert_eq!(world.problem(), (ProblemKind::Failed, "DiskFull".into()));
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 
-use api::FileState;
+use api::ProblemKind;
 use rustix::io::Errno;
 
 use super::testing::{World, file, name, short};
@@ -27,7 +27,7 @@ fn a_disk_that_refuses_keeps_the_old_file_and_heals_by_itself() {
         world.script.fail(call, errno);
         let pass = world.apply("a", "two");
         assert!(pass.changed && pass.failed);
-        assert_eq!(world.problem(), (FileState::Failed, reason.as_str().into()), "{call} {errno}");
+        assert_eq!(world.problem(), (ProblemKind::Failed, reason.as_str().into()), "{call} {errno}");
         assert_eq!(world.reported(), [("a".into(), short("one"))]);
         let again = Pass { changed: false, failed: true, events: vec![DiskEvent::Failed(reason)] };
         assert_eq!(world.retry(), again, "nothing new to report");
@@ -48,7 +48,7 @@ fn a_new_profile_is_not_written_before_the_ledger_knows() {
     );
     world.set_goal("a", file("two"));
     world.apply("b", "one");
-    assert_eq!(world.problem(), (FileState::Failed, "ReadOnly".into()));
+    assert_eq!(world.problem(), (ProblemKind::Failed, "ReadOnly".into()));
     assert_eq!(world.read("b.json"), None);
     assert_eq!(world.read("a.json").as_deref(), Some("two"), "what is ours already goes on");
     world.script.calm();
@@ -61,9 +61,9 @@ fn a_directory_that_cannot_be_flushed_is_a_problem_until_it_can() {
     let mut world = World::with(&[("a", "one")]);
     world.script.fail(SystemCall::SyncDirectory, Errno::IO);
     world.apply("a", "two");
-    assert_eq!(world.problem(), (FileState::Failed, "Io".into()));
+    assert_eq!(world.problem(), (ProblemKind::Failed, "Io".into()));
     world.retry();
-    assert_eq!(world.problem(), (FileState::Failed, "Io".into()));
+    assert_eq!(world.problem(), (ProblemKind::Failed, "Io".into()));
     world.script.calm();
     world.retry();
     assert_eq!(world.keeper.report().problems, []);
@@ -110,7 +110,7 @@ fn a_ledger_that_cannot_be_used_is_kept_and_nothing_is_touched() {
         world.retry();
         world.check();
         assert_eq!(world.read(LEDGER).as_deref(), Some(bytes));
-        assert_eq!(world.problem(), (FileState::Failed, reason.into()));
+        assert_eq!(world.problem(), (ProblemKind::Failed, reason.into()));
         assert_eq!(world.keeper.report().problems[0].name, "b");
         for file in ["a.json", "b.json", "c.json"] {
             assert_eq!(world.read(file).as_deref(), Some("one"));
@@ -120,7 +120,7 @@ fn a_ledger_that_cannot_be_used_is_kept_and_nothing_is_touched() {
         fs::remove_file(world.path(LEDGER)).unwrap();
         world.retry();
         assert_eq!(world.ledger().claim(&name("a")), Some(Claim::Written));
-        assert_eq!(world.problem(), (FileState::Conflict, "NotOurs".into()));
+        assert_eq!(world.problem(), (ProblemKind::Conflict, "NotOurs".into()));
     }
 }
 
@@ -162,7 +162,7 @@ fn a_ledger_without_room_is_not_made_larger_and_the_report_says_so() {
         world.set_goal(profile, file(bytes));
     }
     world.sync();
-    assert_eq!(world.problem(), (FileState::Failed, "LedgerFull".into()));
+    assert_eq!(world.problem(), (ProblemKind::Failed, "LedgerFull".into()));
     assert_eq!(world.keeper.report().problems[0].name, new);
     assert_eq!(world.read(&format!("{new}.json")), None);
     assert_eq!(world.read("a.json").as_deref(), Some("two"), "what has its place goes on");
@@ -198,7 +198,7 @@ fn a_profile_that_there_is_no_room_for_keeps_its_file_and_stops_no_other() {
     let report = world.keeper.report();
     let problems: Vec<_> =
         report.problems.iter().map(|it| (&*it.name, it.state.known(), &*it.reason)).collect();
-    let failed = Some(FileState::Failed);
+    let failed = Some(ProblemKind::Failed);
     assert_eq!(problems, [("a", failed, "MemoryLimit"), ("new", failed, "MemoryLimit")]);
     // The operator holds what lies there against what should.
     assert_eq!(world.reported(), [("a".to_owned(), short("old")), ("b".to_owned(), short("b"))]);
@@ -221,7 +221,7 @@ fn an_invalid_profile_keeps_its_file_and_stops_no_other() {
     let rejected = || Goal::Rejected { reason: "InvalidProfile", message: "spec.contents: wrong".into() };
     world.set_goal("a", rejected());
     world.apply("b", "one");
-    assert_eq!(world.problem(), (FileState::Rejected, "InvalidProfile".into()));
+    assert_eq!(world.problem(), (ProblemKind::Rejected, "InvalidProfile".into()));
     assert_eq!(world.read("a.json").as_deref(), Some("one"));
     assert_eq!(world.reported(), [("a".into(), short("one")), ("b".into(), short("one"))]);
     assert!(!world.retry().failed, "its author mends it, not trying");
@@ -242,7 +242,7 @@ fn a_profile_that_may_not_be_keeps_the_file_that_is_there_and_says_why() {
     let rejected = || Goal::Rejected { reason: "ListenersDisabled", message: "/run/a.sock".into() };
     world.set_goal("a", rejected());
     world.sync();
-    assert_eq!(world.problem(), (FileState::Rejected, "ListenersDisabled".into()));
+    assert_eq!(world.problem(), (ProblemKind::Rejected, "ListenersDisabled".into()));
     assert_eq!(world.read("a.json").as_deref(), Some("one"));
     // As an agent that is restarted because listeners were turned off, and whose file was removed meanwhile.
     world.restart_unlisted();
@@ -250,7 +250,7 @@ fn a_profile_that_may_not_be_keeps_the_file_that_is_there_and_says_why() {
     world.set_goal("a", rejected());
     world.keeper.list_complete();
     world.sync();
-    assert_eq!(world.problem(), (FileState::Rejected, "ListenersDisabled".into()));
+    assert_eq!(world.problem(), (ProblemKind::Rejected, "ListenersDisabled".into()));
     assert_eq!(world.read("a.json"), None);
 }
 
@@ -259,7 +259,7 @@ fn a_name_that_no_file_can_have_is_reported() {
     let mut world = World::with(&[]);
     world.keeper.set_misnamed("../../etc/passwd".into(), Some("is no file name".into()));
     assert!(world.sync().changed);
-    assert_eq!(world.problem(), (FileState::Rejected, "InvalidProfile".into()));
+    assert_eq!(world.problem(), (ProblemKind::Rejected, "InvalidProfile".into()));
     world.keeper.set_misnamed("../../etc/passwd".into(), None);
     assert!(world.sync().changed);
     assert_eq!(world.keeper.report().problems, []);
@@ -285,7 +285,7 @@ fn a_file_that_cannot_be_removed_is_reported_and_tried_again() {
     let mut world = World::with(&[("a", "one")]);
     world.script.fail(SystemCall::Unlink, Errno::PERM);
     world.delete("a");
-    assert_eq!(world.problem(), (FileState::Failed, "PermissionDenied".into()));
+    assert_eq!(world.problem(), (ProblemKind::Failed, "PermissionDenied".into()));
     assert_eq!(world.reported(), [("a".into(), short("one"))]);
     world.script.calm();
     world.retry();
@@ -316,7 +316,7 @@ fn a_directory_that_was_replaced_ends_the_keeper() {
     let report = world.keeper.directory_lost(why).report;
     assert_eq!(report.files.len(), 0, "the runtime sees none of them");
     let [problem] = report.problems.as_slice() else { panic!("{report:?}") };
-    assert_eq!((problem.name.as_str(), &problem.state), ("a", &FileState::Failed.into()));
+    assert_eq!((problem.name.as_str(), &problem.state), ("a", &ProblemKind::Failed.into()));
     assert_eq!(problem.reason, "DirectoryLost");
     assert!(problem.message.contains("was replaced"), "{}", problem.message);
 }

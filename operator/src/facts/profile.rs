@@ -80,7 +80,7 @@ impl ProfileFacts {
             removal_approved: object.removal_approved(),
             delete_in_use: annotation(DELETE_IN_USE) == Some("true"),
             // An object that was never judged has no status, an empty one or the default; all read as none.
-            status: object.status().filter(SeccompProfileStatus::is_judgement),
+            status: object.status().filter(SeccompProfileStatus::is_reconciled),
             name,
         }
     }

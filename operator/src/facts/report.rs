@@ -3,8 +3,7 @@
 use std::collections::BTreeMap;
 
 use api::{
-    FileProblem, MOST_FILES, MOST_PROBLEMS, NodeProfileStatus, ProfileName, StartFailure, Untrusted,
-    conditions,
+    FileProblem, MAX_FILES, MAX_PROBLEMS, NodeProfileStatus, ProfileName, StartFailure, Untrusted, conditions,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use profile::{ContentHash, ShortHash};
@@ -82,14 +81,14 @@ fn files(files: BTreeMap<String, String>) -> BTreeMap<String, ShortHash> {
         .into_iter()
         .filter(|(name, _)| is_profile(name))
         .map(|(name, hash)| (name, hash.parse().unwrap_or_else(|_| unknown(&hash))))
-        .take(MOST_FILES)
+        .take(MAX_FILES)
         .collect()
 }
 
 fn problems(problems: Vec<FileProblem>) -> BTreeMap<String, FileProblem> {
     problems
         .into_iter()
-        .take(MOST_PROBLEMS)
+        .take(MAX_PROBLEMS)
         .filter(|problem| is_profile(&problem.name))
         .map(|problem| {
             let (reason, message) = (bounded(&problem.reason, 64), bounded(&problem.message, 512));
@@ -118,12 +117,12 @@ mod tests {
     #[test]
     fn no_more_is_kept_of_a_report_than_its_schema_allows() {
         let hash = "44136fa355b3678a1146ad16f7e8649e";
-        let files: BTreeMap<_, _> = (0..MOST_FILES + 7).map(|number| (format!("p{number}"), hash)).collect();
+        let files: BTreeMap<_, _> = (0..MAX_FILES + 7).map(|number| (format!("p{number}"), hash)).collect();
         let problem = |number: usize| {
             let long = "x".repeat(5000);
             json!({ "name": format!("p{number}"), "state": "Failed", "reason": long, "message": long })
         };
-        let problems: Vec<_> = (0..MOST_PROBLEMS + 7).map(problem).collect();
+        let problems: Vec<_> = (0..MAX_PROBLEMS + 7).map(problem).collect();
         let object = json!({
             "metadata": { "name": "n1" },
             "status": { "report": {
@@ -131,8 +130,8 @@ mod tests {
             } },
         });
         let facts = ReportFacts::of(serde_json::from_value(object).unwrap());
-        assert_eq!(facts.files.unwrap().len(), MOST_FILES);
-        assert_eq!(facts.problems.len(), MOST_PROBLEMS);
+        assert_eq!(facts.files.unwrap().len(), MAX_FILES);
+        assert_eq!(facts.problems.len(), MAX_PROBLEMS);
         for problem in facts.problems.values() {
             assert!(problem.reason.chars().count() <= 64 && problem.message.chars().count() <= 512);
         }

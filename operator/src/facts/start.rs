@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use api::conditions::node::{FILE_NOT_FOUND, NOBODY_LISTENS, START_FAILED};
+use api::conditions::node::{FILE_NOT_FOUND, LISTENER_UNREACHABLE, START_FAILED};
 use api::{NotStarted, ProfileName, WatchedPod};
 use k8s_openapi::jiff::Timestamp;
 
@@ -27,7 +27,7 @@ impl Cause {
     pub fn reason(self) -> &'static str {
         match self {
             Self::FileNotFound => FILE_NOT_FOUND,
-            Self::NobodyListens => NOBODY_LISTENS,
+            Self::NobodyListens => LISTENER_UNREACHABLE,
             Self::StartFailed => START_FAILED,
         }
     }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use api::conditions::{self, node::GRACE};
-use api::{MOST_START_FAILURES, StartFailure};
+use api::{MAX_START_FAILURES, StartFailure};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use k8s_openapi::jiff::Timestamp;
 
@@ -70,7 +70,7 @@ impl Index {
             after(failure.since, GRACE) <= absent && now < after(absent, LINGER)
         });
         for (key, (pod, place)) in present {
-            if failures.contains_key(&key) || failures.len() >= MOST_START_FAILURES {
+            if failures.contains_key(&key) || failures.len() >= MAX_START_FAILURES {
                 continue;
             }
             // A failure that an earlier process has written has lasted for long enough, unless it was under earlier

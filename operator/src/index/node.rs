@@ -5,7 +5,7 @@ use std::iter::Peekable;
 use std::sync::Arc;
 use std::time::Duration;
 
-use api::{FileProblem, FileState, OpenEnum, conditions};
+use api::{FileProblem, OpenEnum, ProblemKind, conditions};
 use k8s_openapi::jiff::Timestamp;
 use profile::ShortHash;
 
@@ -133,7 +133,7 @@ fn advance<'a, T>(entries: &mut InOrder<'a, T>, name: &str) -> Option<&'a T> {
 /// Whether the file may exist although the report does not list it. A file that the agent can neither remove nor read
 /// does, and a state of another release may mean that.
 fn may_hold(problem: &FileProblem) -> bool {
-    !matches!(problem.state, OpenEnum::Known(FileState::Conflict | FileState::Rejected))
+    !matches!(problem.state, OpenEnum::Known(ProblemKind::Conflict | ProblemKind::Rejected))
 }
 
 impl Node {

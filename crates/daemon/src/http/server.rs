@@ -23,7 +23,7 @@ use super::socket::Socket;
 
 /// The maximum number of connections. Each has a buffer for its request, one for the head of its answer, and some KB
 /// more.
-pub(super) const MOST_CONNECTIONS: usize = 64;
+pub(super) const MAX_CONNECTIONS: usize = 64;
 
 /// How long a request may take to arrive. The time-out of the chart's probes for the whole answer is as long.
 const REQUEST: Duration = Duration::from_secs(5);
@@ -33,7 +33,7 @@ const LIFE: Duration = Duration::from_secs(10);
 
 /// The longest request in bytes, which is the smallest limit that hyper supports. The paths have at most eight
 /// characters, plus the client's headers.
-const LONGEST_REQUEST: usize = 8 * 1024;
+const MAX_REQUEST_BYTES: usize = 8 * 1024;
 
 /// The interval between two warnings about too many connections.
 const WARNING_INTERVAL: Duration = Duration::from_mins(1);
@@ -71,10 +71,10 @@ where
         };
         while tasks.try_join_next().is_some() {}
         connections.retain(|connection| !connection.task.is_finished());
-        if connections.len() >= MOST_CONNECTIONS {
+        if connections.len() >= MAX_CONNECTIONS {
             if last_warning.is_none_or(|last_warning| last_warning.elapsed() > WARNING_INTERVAL) {
                 last_warning = Some(Instant::now());
-                tracing::warn!(latest = %source, most = MOST_CONNECTIONS, "too many connections to the probes' port: some are closed");
+                tracing::warn!(latest = %source, most = MAX_CONNECTIONS, "too many connections to the probes' port: some are closed");
             }
             make_room(&mut connections, source);
         }
@@ -112,7 +112,7 @@ where
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(REQUEST)
-        .max_buf_size(LONGEST_REQUEST)
+        .max_buf_size(MAX_REQUEST_BYTES)
         .keep_alive(false)
         .serve_connection(TokioIo::new(Socket::new(stream)), service);
     match timeout(LIFE, connection).await {

@@ -8,7 +8,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::{Instant, timeout};
 
-use super::server::MOST_CONNECTIONS;
+use super::server::MAX_CONNECTIONS;
 use crate::Readiness;
 
 /// The number of connections in the benchmark's bar.
@@ -90,7 +90,7 @@ async fn five_hundred_unfinished_requests_cost_no_scrape_and_are_not_kept() {
         }
         scrapes_and_probes(server, async || ()).await;
         let kept = kept(&mut strangers).await;
-        assert!(kept <= MOST_CONNECTIONS, "{kept} of {STRANGERS} are kept");
+        assert!(kept <= MAX_CONNECTIONS, "{kept} of {STRANGERS} are kept");
     }
 }
 
@@ -126,7 +126,7 @@ async fn five_hundred_answers_that_nobody_reads_cost_no_scrape_and_are_not_kept(
         }
         scrapes_and_probes(server, async || ()).await;
         let kept = strangers.iter().filter(|stranger| stranger.take_error().unwrap().is_none()).count();
-        assert!(kept <= MOST_CONNECTIONS, "{kept} of {STRANGERS} are kept");
+        assert!(kept <= MAX_CONNECTIONS, "{kept} of {STRANGERS} are kept");
     }
 }
 

@@ -103,7 +103,7 @@ impl Election {
         self.renewed.is_none() || self.write_uncertain
     }
 
-    /// Takes in the lease that was read; `None` if there is none. A leader stays leader if no other process has held it
+    /// Records the lease that was read; `None` if there is none. A leader stays leader if no other process has held it
     /// since.
     pub fn read(&mut self, lease: Option<LeaseState>, now: Instant) {
         self.write_uncertain = false;

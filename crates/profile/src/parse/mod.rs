@@ -10,7 +10,7 @@ use std::fmt;
 use serde_json::{Map, Value};
 
 use crate::clash::{self, Clash};
-use crate::error::MOST_PROBLEMS;
+use crate::error::MAX_PROBLEMS;
 use crate::path::{FieldPath, Segment};
 use crate::wording::{advice, quote, show};
 use crate::{
@@ -68,7 +68,7 @@ struct Parser {
 
 impl Parser {
     fn report<T>(&mut self, path: Path<'_>, message: impl fmt::Display) -> Option<T> {
-        if self.problems.len() < MOST_PROBLEMS {
+        if self.problems.len() < MAX_PROBLEMS {
             self.problems.push(ParseProblem { path: path.into(), message: message.to_string() });
         }
         None

@@ -203,7 +203,9 @@ impl Agents {
     /// # Errors
     /// None can be made.
     pub fn client(&self, name: &str) -> Result<Client, ApiServerError> {
-        Ok(self.traffic.client(link::client::guarded(agent_of(name, self.config.clone()), LONGEST_WATCH))?)
+        Ok(self
+            .traffic
+            .client(link::client::with_timeouts(agent_of(name, self.config.clone()), LONGEST_WATCH))?)
     }
 
     /// Stops all agents at once; the nodes stay.

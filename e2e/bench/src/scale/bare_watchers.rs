@@ -222,7 +222,7 @@ async fn follow(client: &Client, variant: ClientVariant, from: &str) -> Result<E
 /// Watches the node's own status for as long as the watcher exists, and ignores its contents.
 async fn follow_node_status(client: Client, node: String) {
     let own = Config::default().fields(&format!("metadata.name={node}"));
-    let mut events = link::watch::Events::<OwnStatus>::new(Api::all(client), own);
+    let mut events = link::watch::WatchStream::<OwnStatus>::new(Api::all(client), own);
     loop {
         // An agent would get the same error, and both connect again.
         let _ = events.next().await;

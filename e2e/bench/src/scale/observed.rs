@@ -6,7 +6,7 @@ use api::{NodeProfileStatus, SeccompProfile, SeccompProfileStatus, State, Untrus
 use kube::api::ObjectMeta;
 use kube::{Api, Client};
 use kube_runtime::watcher::{Config, Event};
-use link::watch::Events;
+use link::watch::WatchStream;
 use serde::Deserialize;
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
@@ -184,7 +184,7 @@ where
         + 'static,
 {
     let (sender, state) = watch::channel(T::default());
-    let mut events = Events::new(Api::<K>::all(client), Config::default());
+    let mut events = WatchStream::new(Api::<K>::all(client), Config::default());
     let following = tokio::spawn(async move {
         loop {
             match events.next().await {

@@ -12,7 +12,7 @@ mod world;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use api::{FileProblem, FileState, OpenEnum, Removal, SeccompProfileStatus, State};
+use api::{FileProblem, OpenEnum, ProblemKind, Removal, SeccompProfileStatus, State};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use k8s_openapi::jiff::Timestamp;
 use profile::ContentHash;

@@ -97,7 +97,7 @@ fn deliver(index: &mut Index, update: &Update, now: Timestamp, number: u32) {
             let problem = |name: &u8| {
                 let name = format!("p{name}");
                 let (reason, message) = ("Io".to_owned(), format!("{number}"));
-                (name.clone(), FileProblem { name, state: FileState::Failed.into(), reason, message })
+                (name.clone(), FileProblem { name, state: ProblemKind::Failed.into(), reason, message })
             };
             index.apply_report(
                 ReportFacts {

@@ -28,7 +28,7 @@ fn a_node_that_cannot_write_shows_why() {
     let mut index = two_nodes();
     let problem = FileProblem {
         name: "a".into(),
-        state: FileState::Failed.into(),
+        state: ProblemKind::Failed.into(),
         reason: "DiskFull".into(),
         message: "no space".repeat(1000),
     };
@@ -98,7 +98,7 @@ fn refused(content: Result<ContentHash, String>) -> Index {
     for name in ["n1", "n2"] {
         let problem = FileProblem {
             name: "a".into(),
-            state: FileState::Rejected.into(),
+            state: ProblemKind::Rejected.into(),
             reason: "InvalidProfile".into(),
             message: "unknown action".into(),
         };
@@ -229,7 +229,7 @@ fn the_first_failure_of_new_contents_is_written_at_once() {
     for turn in [3u32, 5] {
         let problem = FileProblem {
             name: "a".into(),
-            state: FileState::Conflict.into(),
+            state: ProblemKind::Conflict.into(),
             reason: "NotOurs".into(),
             message: "a file".into(),
         };

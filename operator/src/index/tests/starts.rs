@@ -113,7 +113,7 @@ fn a_node_on_which_nobody_listens_for_a_profile_reports_it() {
     reconcile_n1(&mut index, 10);
     assert_eq!(
         reconcile_n1(&mut index, 40),
-        (failures("NobodyListens", &["a"]), vec![Notice::NobodyListens])
+        (failures("ListenerUnreachable", &["a"]), vec![Notice::NobodyListens])
     );
     assert_eq!(
         index.nodes["n1"].report.clone().unwrap().start_failures[0].message,
@@ -301,7 +301,7 @@ fn pods_that_fail_under_every_profile_cause_no_more_than_a_short_list() {
     reconcile_n1(&mut index, 10);
     let (written, notices) = reconcile_n1(&mut index, 40);
     let Written::Failures(_, profiles) = written else { panic!("{written:?}") };
-    assert_eq!((profiles.len(), notices.len()), (api::MOST_START_FAILURES, 1));
+    assert_eq!((profiles.len(), notices.len()), (api::MAX_START_FAILURES, 1));
     let stored = index.nodes["n1"].report.as_ref().unwrap();
     let message = &stored.containers_start.as_ref().unwrap().message;
     assert!(message.ends_with("and 11 more; status.startFailures lists the reasons"), "{message}");

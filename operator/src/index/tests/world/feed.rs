@@ -4,7 +4,7 @@ use std::vec::IntoIter;
 
 use k8s_openapi::jiff::Timestamp;
 use kube_runtime::watcher::Event;
-use link::changes::{Change as Changed, Existing};
+use link::changes::{Change as Changed, KnownObjects};
 use serde_json::Value;
 
 use super::server::{Change, Kind, Server};
@@ -15,7 +15,7 @@ use crate::watch::{WatchedKind, apply, interrupt};
 pub(super) struct Feed<W> {
     kind: Kind,
     watched: W,
-    existing: Existing,
+    existing: KnownObjects,
     state: State,
     listed: bool,
 }
@@ -43,7 +43,7 @@ pub(super) trait AnyFeed {
 
 impl<W: WatchedKind> Feed<W> {
     pub(super) fn new(kind: Kind, watched: W) -> Self {
-        Self { kind, watched, existing: Existing::default(), state: State::Lost, listed: false }
+        Self { kind, watched, existing: KnownObjects::default(), state: State::Lost, listed: false }
     }
 
     fn event(&mut self, server: &Server) -> Option<Event<W::Object>> {

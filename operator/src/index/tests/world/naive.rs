@@ -5,7 +5,7 @@
 //! approved) are taken from the index, and compared with the objects.
 
 use api::names::{DELETE_IN_USE, FINALIZER};
-use api::{FileState, NodeCounts, NodeFailure, OpenEnum, Removal, Report, SeccompProfileStatus, State};
+use api::{NodeCounts, NodeFailure, OpenEnum, ProblemKind, Removal, Report, SeccompProfileStatus, State};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use k8s_openapi::jiff::Timestamp;
 use profile::Profile;
@@ -206,7 +206,7 @@ impl Naive<'_> {
                 }
                 (AgentState::Reporting, _) => pending(""),
             }
-            let not_there = [Some(FileState::Conflict), Some(FileState::Rejected)];
+            let not_there = [Some(ProblemKind::Conflict), Some(ProblemKind::Rejected)];
             let stuck = problem.is_some_and(|problem| !not_there.contains(&problem.state.known()));
             if class != AgentState::Unreachable && (file.is_some() || stuck) {
                 holding.push(node_name.clone());
