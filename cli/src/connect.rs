@@ -13,7 +13,7 @@ use crate::tunnel;
 /// through the proxy that the kubeconfig or the environment names.
 ///
 /// # Errors
-/// There is no kubeconfig, or it cannot be used; no proxy can be used that is named.
+/// There is no kubeconfig, or it cannot be used; or the proxy that is named cannot be used.
 pub async fn connect(options: &ClusterOptions) -> Result<Client, CliError> {
     // One provider for the whole process; a second call fails harmlessly because it is already installed.
     let _ = rustls::crypto::ring::default_provider().install_default();

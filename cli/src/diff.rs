@@ -100,12 +100,12 @@ fn explained(uncompared: &Uncompared) -> (&'static str, String) {
     }
 }
 
-/// Names in a sentence, at most `NAMED` of them.
+/// Names in a sentence, at most `MAX_NAMED` of them.
 fn some(names: &[SyscallName]) -> String {
-    const NAMED: usize = 8;
-    let mut shown: Vec<_> = names.iter().take(NAMED).map(|name| name.as_str().to_owned()).collect();
-    if names.len() > NAMED {
-        shown.push(format!("{} more", names.len() - NAMED));
+    const MAX_NAMED: usize = 8;
+    let mut shown: Vec<_> = names.iter().take(MAX_NAMED).map(|name| name.as_str().to_owned()).collect();
+    if names.len() > MAX_NAMED {
+        shown.push(format!("{} more", names.len() - MAX_NAMED));
     }
     shown.join(", ")
 }

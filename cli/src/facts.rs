@@ -70,7 +70,7 @@ pub enum Agents {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AgentPod {
     /// `namespace/name`.
-    pub display: String,
+    pub namespaced_name: String,
     /// Whether it is ready.
     pub ready: bool,
     /// When that last changed, if known.
@@ -104,14 +104,14 @@ impl ProfileSummary {
 
     /// Whether the operator's status is about the current contents.
     #[must_use]
-    pub fn is_judged(&self) -> bool {
+    pub fn is_current(&self) -> bool {
         self.status.as_ref().is_some_and(|status| status.observed_generation == self.generation)
     }
 
     /// Whether the operator reports the current contents as ready.
     #[must_use]
     pub fn is_ready(&self) -> bool {
-        self.is_judged() && self.condition(conditions::READY).is_some_and(|ready| ready.status == "True")
+        self.is_current() && self.condition(conditions::READY).is_some_and(|ready| ready.status == "True")
     }
 
     /// The hash that every node should report; `None` if the removal of the file is approved or the contents are
@@ -173,7 +173,7 @@ impl Snapshot {
             Agents::Unknown => None,
         };
         let absent = by_node.into_iter().flatten().filter(|(node, _)| !self.nodes.contains_key(*node));
-        absent.filter_map(|(node, pods)| Some((node.as_str(), pods.first()?.display.as_str())))
+        absent.filter_map(|(node, pods)| Some((node.as_str(), pods.first()?.namespaced_name.as_str())))
     }
 }
 
@@ -199,7 +199,9 @@ impl Agents {
             return None;
         }
         Some(match pods.first() {
-            Some(pod) => (format!("the pod of its agent, {}, is not ready", pod.display), pod.since.as_ref()),
+            Some(pod) => {
+                (format!("the pod of its agent, {}, is not ready", pod.namespaced_name), pod.since.as_ref())
+            }
             None => ("no pod of an agent is on it".to_owned(), None),
         })
     }
@@ -210,7 +212,7 @@ impl AgentPod {
         let readiness = pod.readiness();
         let part = |part: &Option<String>| part.clone().unwrap_or_default();
         Self {
-            display: format!("{}/{}", part(&pod.metadata.namespace), part(&pod.metadata.name)),
+            namespaced_name: format!("{}/{}", part(&pod.metadata.namespace), part(&pod.metadata.name)),
             ready: readiness.ready,
             since: readiness.since.map(Time),
         }

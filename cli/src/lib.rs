@@ -3,7 +3,8 @@
 //! - [`options`]: the command line; [`manual`] makes completion scripts from it, [`complete`] serves kubectl's
 //!   completion.
 //! - [`connect`], [`read`], [`live`]: the requests to the API server, once or continuously.
-//! - [`facts`]: the facts from the objects, as plain data; [`standing`]: the state of one node for one profile.
+//! - [`facts`]: the facts from the objects, as plain data; [`node_profile_state`]: the state of one node for one
+//!   profile.
 //! - [`status`], [`nodes`], [`wait`], [`users`], [`diff`], [`verify`]: one command each, which turns facts into a view;
 //!   a view is printed as text, JSON or YAML.
 //! - [`unenforced`]: why a pod that names a profile may run without its filter.
@@ -19,13 +20,13 @@ pub mod facts;
 pub mod live;
 pub mod manifest;
 pub mod manual;
+pub mod node_profile_state;
 pub mod nodes;
 pub mod options;
 pub mod proxy;
 pub mod read;
 pub mod run;
 pub mod show;
-pub mod standing;
 pub mod status;
 #[cfg(test)]
 mod testing;

@@ -18,7 +18,7 @@ use crate::read::{AGENT_PODS, NODES, PROFILES};
 /// The capacity of the channel of changes; a watch waits while it is full.
 const WAITING: usize = 256;
 
-/// A change that one of the watches has brought, or its failure.
+/// A change that one of the watches has delivered, or its failure.
 enum WatchedChange {
     Profile(Result<Change<Untrusted<SeccompProfile>>, watcher::Error>),
     Node(Result<Change<Untrusted<NodeProfileStatus>>, watcher::Error>),
@@ -122,7 +122,7 @@ impl Live {
     }
 }
 
-/// The objects of one kind that exist, as far as the watch has brought them.
+/// The objects of one kind that exist, as far as the watch has delivered them.
 #[derive(Debug)]
 struct Known<T> {
     objects: BTreeMap<ObjectKey, Object<T>>,

@@ -5,11 +5,11 @@ use k8s_openapi::jiff::Timestamp;
 use serde::Serialize;
 
 use crate::facts::{NodeFacts, Snapshot};
+use crate::node_profile_state::{NodeProfileState, NodeState};
 use crate::show::{Cell, Paint, Table, Tone, age};
-use crate::standing::{NodeState, Standing};
 
-/// The maximum number of profiles that a line names; further ones are counted.
-const NAMED: usize = 5;
+/// The maximum number of profiles that a line names; the rest are only counted.
+const MAX_NAMED: usize = 5;
 
 /// All nodes that should have an agent.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -33,7 +33,7 @@ pub struct NodeView {
     /// The operator's reason.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// The number of profiles that it holds, of those that it should.
+    /// How many of the wanted profiles it holds.
     pub held: usize,
     /// The number of profiles that it should hold.
     pub wanted: usize,
@@ -44,17 +44,17 @@ pub struct NodeView {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub agent_trouble: Option<String>,
     /// The profiles that it does not hold as it should.
-    pub behind: Vec<Behind>,
+    pub behind: Vec<OutdatedProfile>,
 }
 
 /// A profile that a node does not hold as it should.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Behind {
+pub struct OutdatedProfile {
     /// The profile.
     pub profile: String,
     /// The node's state for it.
     #[serde(flatten)]
-    pub standing: Standing,
+    pub node_state: NodeProfileState,
 }
 
 impl NodesView {
@@ -68,7 +68,7 @@ impl NodesView {
     #[must_use]
     pub fn render(&self, paint: Paint, now: Timestamp) -> String {
         if self.nodes.is_empty() {
-            return "No node should have an agent: does the operator run, and do the agents' node selector and affinity match a node?\n".to_owned();
+            return "No node is expected to run an agent. Is the operator running, and do the agents' node selector and affinity match any node?\n".to_owned();
         }
         let mut table = Table::new(["NODE", "READY", "SINCE", "PROFILES", "AGENT", "WHY"]);
         for node in &self.nodes {
@@ -87,20 +87,20 @@ impl NodesView {
 
 impl NodeView {
     fn of(node: &NodeFacts, snapshot: &Snapshot) -> Self {
-        let wanted: Vec<_> =
+        let wanted_profiles: Vec<_> =
             snapshot.profiles.values().filter(|profile| profile.wanted().is_some()).collect();
-        let holds = |name: &str, wanted| wanted == node.file_hash(name);
+        let holds = |name: &str, hash| hash == node.file_hash(name);
         let behind = snapshot
             .profiles
             .values()
-            .map(|profile| Behind {
+            .map(|profile| OutdatedProfile {
                 profile: profile.name.clone(),
-                standing: Standing::of(profile, node, &snapshot.agents),
+                node_state: NodeProfileState::of(profile, node, &snapshot.agents),
             })
-            // A reason that concerns the whole node is shown once.
+            // Without a report every profile would have the same reason; `why` shows that once.
             .filter(|_| node.report.is_some())
             .filter(|it| {
-                matches!(it.standing.state, NodeState::Failed | NodeState::Pending | NodeState::Removing)
+                matches!(it.node_state.state, NodeState::Failed | NodeState::Pending | NodeState::Removing)
             })
             .filter(|it| !holds(&it.profile, snapshot.profiles[&it.profile].wanted()))
             .collect();
@@ -110,8 +110,8 @@ impl NodeView {
             ready: ready.map(|ready| ready.status.clone()),
             since: ready.map(|ready| ready.last_transition_time.clone()).or_else(|| node.created.clone()),
             reason: ready.filter(|ready| ready.status != "True").map(|ready| ready.reason.clone()),
-            held: wanted.iter().filter(|profile| holds(&profile.name, profile.wanted())).count(),
-            wanted: wanted.len(),
+            held: wanted_profiles.iter().filter(|profile| holds(&profile.name, profile.wanted())).count(),
+            wanted: wanted_profiles.len(),
             agent_version: node.report.as_ref().map(|report| report.agent_version.clone()),
             agent_trouble: snapshot.agents.trouble(&node.name).map(|(trouble, _)| trouble),
             behind,
@@ -127,8 +127,8 @@ impl NodeView {
     }
 
     fn why(&self) -> String {
-        let of = |behind: &Behind| {
-            let reason = behind.standing.reason.as_deref().unwrap_or_default();
+        let describe = |behind: &OutdatedProfile| {
+            let reason = behind.node_state.reason.as_deref().unwrap_or_default();
             format!("{} ({reason})", behind.profile)
         };
         let mut parts: Vec<String> = self.reason.iter().cloned().collect();
@@ -137,8 +137,8 @@ impl NodeView {
         }
         parts.extend(self.agent_trouble.clone());
         if !self.behind.is_empty() {
-            let named: Vec<_> = self.behind.iter().take(NAMED).map(of).collect();
-            let more = self.behind.len().saturating_sub(NAMED);
+            let named: Vec<_> = self.behind.iter().take(MAX_NAMED).map(describe).collect();
+            let more = self.behind.len().saturating_sub(MAX_NAMED);
             let more = if more > 0 { format!(" and {more} more") } else { String::new() };
             parts.push(format!("lacks {}{more}", named.join(", ")));
         }
@@ -184,6 +184,6 @@ mod tests {
         ]);
         let view = NodesView::of(&snapshot);
         insta::assert_snapshot!(view.render(Paint::Plain, Timestamp::from_second(100).unwrap()));
-        assert_eq!(view.nodes[1].behind[0].standing.message.as_deref(), Some("somebody's"));
+        assert_eq!(view.nodes[1].behind[0].node_state.message.as_deref(), Some("somebody's"));
     }
 }

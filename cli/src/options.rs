@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
-use crate::wait::Goal;
+use crate::wait::WaitFor;
 
 /// Shows which nodes have which seccomp profiles, which do not, and why
 ///
@@ -84,7 +84,7 @@ pub enum Task {
         profiles: Vec<String>,
         /// What to wait for
         #[arg(long = "for", value_enum, default_value = "ready", value_name = "WHAT")]
-        goal: Goal,
+        goal: WaitFor,
         /// How long to wait
         #[arg(long, default_value = "60s", value_parser = duration, value_name = "TIME")]
         timeout: Duration,

@@ -17,11 +17,9 @@ use ipnet::IpNet;
 /// The port of a SOCKS proxy whose URL has none.
 const SOCKS_PORT: u16 = 1080;
 
-/// What has the name of a proxy and none that can be used. The value is not shown, because it may hold a password.
+/// A setting for a proxy whose value cannot be used. The value is not shown, because it may hold a password.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "{0} is no proxy that can be used; expected http://HOST:PORT, https://HOST:PORT or socks5://HOST:PORT"
-)]
+#[error("{0} is not a usable proxy; expected http://HOST:PORT, https://HOST:PORT or socks5://HOST:PORT")]
 pub struct ProxyError(&'static str);
 
 /// A proxy.
@@ -99,7 +97,7 @@ pub(crate) fn choose(
     }
 }
 
-/// The proxy with this URL, which stands in `place`.
+/// The proxy with this URL, which comes from `place`.
 fn parse(place: &'static str, url: &str) -> Result<Proxy, ProxyError> {
     // Any server does: this reads the URL alone.
     let server = Uri::from_static("https://server");
@@ -147,7 +145,7 @@ fn is_exempt(host: &str, port: u16, no_proxy: &str) -> bool {
         || no_proxy.split(',').any(|entry| lists(&entry.trim().to_ascii_lowercase(), &host, address, port))
 }
 
-/// Whether one entry of `NO_PROXY` is about the server `host`, which has this address if it is no name.
+/// Whether one entry of `NO_PROXY` is about the server `host`, which has this address if it is not a name.
 fn lists(entry: &str, host: &str, address: Option<IpAddr>, port: u16) -> bool {
     if entry == "*" {
         return true;
@@ -288,12 +286,12 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_proxy_is_refused_by_name_and_its_password_is_not_shown() {
+    fn an_unusable_proxy_is_refused_by_name_and_its_password_is_not_shown() {
         for url in ["ftp://me:secret@proxy", "socks4://proxy", "http://", "a b"] {
             let error = parse("HTTPS_PROXY", url).unwrap_err();
             assert_eq!(
                 error.to_string(),
-                "HTTPS_PROXY is no proxy that can be used; expected http://HOST:PORT, https://HOST:PORT or socks5://HOST:PORT"
+                "HTTPS_PROXY is not a usable proxy; expected http://HOST:PORT, https://HOST:PORT or socks5://HOST:PORT"
             );
         }
     }

@@ -52,7 +52,7 @@ pub async fn profile(client: &Client, name: &str) -> Result<Untrusted<SeccompPro
 /// The profiles, or the one of this name, with all nodes.
 ///
 /// # Errors
-/// The profile does not exist, or something cannot be read. It is no error if the agents' pods may not be listed.
+/// The profile does not exist, or something cannot be read. It is not an error if the agents' pods may not be listed.
 pub async fn snapshot(client: &Client, only: Option<&str>) -> Result<Snapshot, CliError> {
     let profiles = profiles(client, only).await?;
     let nodes = list(Api::<Untrusted<NodeProfileStatus>>::all(client.clone()), PAGE, None).await;
@@ -102,7 +102,7 @@ pub struct Workloads {
 /// Lists every kind of object that may name a profile, as far as the user may list it.
 ///
 /// # Errors
-/// The API server does not answer. A kind that the user may not list is no error.
+/// The API server does not answer. A kind that the user may not list is not an error.
 pub async fn workloads(client: &Client, namespace: Option<&str>) -> Result<Workloads, CliError> {
     let mut found = Workloads::default();
     let pods = list_as(namespaced::<Untrusted<Pod>>(client, namespace), PAGE, None, |it| Candidate::pod(&it));

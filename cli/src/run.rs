@@ -26,7 +26,7 @@ use crate::show::{NO_PROFILES, Paint, Tone};
 use crate::status::StatusView;
 use crate::users::{self, UsersView};
 use crate::verify::VerifyView;
-use crate::wait::{Goal, Progress};
+use crate::wait::{Progress, WaitFor};
 
 /// The minimum time between two redraws.
 const REDRAW: Duration = Duration::from_millis(200);
@@ -176,7 +176,7 @@ async fn who_uses(
 pub async fn wait(
     client: &Client,
     names: &[String],
-    goal: Goal,
+    goal: WaitFor,
     until: Instant,
     say: &mut dyn FnMut(&str) -> Result<(), CliError>,
 ) -> Result<bool, CliError> {
@@ -217,12 +217,12 @@ pub async fn wait(
 }
 
 /// The profiles that are waited for.
-fn begin(names: &[String], goal: Goal, snapshot: &Snapshot) -> Result<BTreeSet<String>, CliError> {
+fn begin(names: &[String], goal: WaitFor, snapshot: &Snapshot) -> Result<BTreeSet<String>, CliError> {
     if names.is_empty() {
         return Ok(snapshot.profiles.keys().cloned().collect());
     }
     let missing = names.iter().find(|name| !snapshot.profiles.contains_key(*name));
-    match missing.filter(|_| goal == Goal::Ready) {
+    match missing.filter(|_| goal == WaitFor::Ready) {
         Some(name) => Err(CliError::NoProfile(name.clone())),
         None => Ok(names.iter().cloned().collect()),
     }

@@ -6,11 +6,11 @@ use k8s_openapi::jiff::Timestamp;
 use serde::Serialize;
 
 use crate::facts::{ProfileSummary, Snapshot};
+use crate::node_profile_state::{NodeProfileState, NodeState};
 use crate::show::{Cell, Paint, Table, Tone, age};
-use crate::standing::{NodeState, Standing};
 
 /// The maximum number of nodes that the overview names for one profile; the profile's own page names all.
-const NAMED: usize = 10;
+const MAX_NAMED: usize = 10;
 
 /// Some profiles, or one.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -50,7 +50,7 @@ pub struct ProfileStatus {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub content_hash: Option<String>,
     /// The state of each node, the worst first.
-    pub nodes: Vec<Standing>,
+    pub nodes: Vec<NodeProfileState>,
 }
 
 impl StatusView {
@@ -96,13 +96,13 @@ impl ProfileStatus {
             in_use: status.and_then(|status| status.in_use),
             localhost_profile: status.and_then(|status| status.localhost_profile.clone()),
             content_hash: profile.content.as_ref().ok().map(ToString::to_string),
-            nodes: snapshot.standings(profile),
+            nodes: snapshot.node_states(profile),
         }
     }
 
     /// The nodes where something is wrong.
-    pub fn behind(&self) -> impl Iterator<Item = &Standing> {
-        self.nodes.iter().filter(|standing| !standing.is_right())
+    pub fn behind(&self) -> impl Iterator<Item = &NodeProfileState> {
+        self.nodes.iter().filter(|node_state| !node_state.is_right())
     }
 
     fn tone(&self) -> Tone {
@@ -137,15 +137,15 @@ impl ProfileStatus {
         lines.push('\n');
         if self.nodes.is_empty() {
             return lines
-                + "No node should hold it: does the operator run, and do the agents' node selector and affinity match a node?\n";
+                + "No node is expected to hold it. Is the operator running, and do the agents' node selector and affinity match any node?\n";
         }
         let mut table = Table::new(["NODE", "STATE", "SINCE", "WHY"]);
-        for standing in &self.nodes {
+        for node_state in &self.nodes {
             table.row([
-                (&standing.node).into(),
-                state_cell(standing),
-                age(standing.since.as_ref(), now).into(),
-                because(standing).into(),
+                (&node_state.node).into(),
+                state_cell(node_state),
+                age(node_state.since.as_ref(), now).into(),
+                because(node_state).into(),
             ]);
         }
         lines + &table.render(paint)
@@ -168,16 +168,16 @@ fn overview(profiles: &[ProfileStatus], paint: Paint, now: Timestamp) -> String 
     if profiles.iter().any(|profile| profile.behind().next().is_some()) {
         let mut table = Table::new(["PROFILE", "NODE", "STATE", "SINCE", "WHY"]);
         for profile in profiles {
-            for standing in profile.behind().take(NAMED) {
+            for node_state in profile.behind().take(MAX_NAMED) {
                 table.row([
                     (&profile.name).into(),
-                    (&standing.node).into(),
-                    state_cell(standing),
-                    age(standing.since.as_ref(), now).into(),
-                    because(standing).into(),
+                    (&node_state.node).into(),
+                    state_cell(node_state),
+                    age(node_state.since.as_ref(), now).into(),
+                    because(node_state).into(),
                 ]);
             }
-            let more = profile.behind().count().saturating_sub(NAMED);
+            let more = profile.behind().count().saturating_sub(MAX_NAMED);
             if more > 0 {
                 let all = format!("kubectl seccomp status {}", profile.name);
                 table.row([
@@ -200,7 +200,7 @@ fn why(profile: &ProfileSummary, ready: Option<&Condition>) -> Vec<String> {
     let mut why = Vec::new();
     match &profile.status {
         None => why.push("the operator has not reconciled it: does it run?".to_owned()),
-        Some(status) if !profile.is_judged() => why.push(format!(
+        Some(status) if !profile.is_current() => why.push(format!(
             "the status is about generation {}, not {}",
             status.observed_generation.unwrap_or_default(),
             profile.generation.unwrap_or_default()
@@ -221,10 +221,10 @@ fn why(profile: &ProfileSummary, ready: Option<&Condition>) -> Vec<String> {
 }
 
 /// A node's state in its colour.
-fn state_cell(standing: &Standing) -> Cell {
-    let state = standing.state;
+fn state_cell(node_state: &NodeProfileState) -> Cell {
+    let state = node_state.state;
     let tone = match state {
-        NodeState::Ready if !standing.is_right() => Tone::Bad,
+        NodeState::Ready if !node_state.is_right() => Tone::Bad,
         NodeState::Ready | NodeState::Removed => Tone::Good,
         NodeState::Failed => Tone::Bad,
         NodeState::Pending | NodeState::Removing | NodeState::Joining | NodeState::Unreachable => {
@@ -236,8 +236,8 @@ fn state_cell(standing: &Standing) -> Cell {
 
 /// Reason and message of a node where something is wrong.
 #[must_use]
-pub fn because(standing: &Standing) -> String {
-    match (&standing.reason, &standing.message) {
+pub fn because(node_state: &NodeProfileState) -> String {
+    match (&node_state.reason, &node_state.message) {
         (Some(reason), Some(message)) => format!("{reason}: {message}"),
         (reason, message) => reason.clone().or_else(|| message.clone()).unwrap_or_default(),
     }
@@ -367,7 +367,7 @@ mod tests {
             (0..300).map(|i| node(&format!("node-{i:03}"), None, report(json!({}), json!([])))).collect();
         let text =
             StatusView::of_all(&snapshot(vec![profile("audit", 50)], nodes)).render(Paint::Plain, now());
-        assert_eq!(text.lines().count(), 2 + 1 + 1 + NAMED + 1);
+        assert_eq!(text.lines().count(), 2 + 1 + 1 + MAX_NAMED + 1);
         let last = text.lines().last().unwrap();
         assert_eq!(last, "audit     and 290 more                     kubectl seccomp status audit");
     }

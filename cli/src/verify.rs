@@ -44,14 +44,14 @@ pub struct Difference {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub node: Option<String>,
     /// The kind of difference.
-    pub kind: Kind,
+    pub kind: DifferenceKind,
     /// What was found instead, as readable text.
     pub message: String,
 }
 
 /// The kind of difference.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub enum Kind {
+pub enum DifferenceKind {
     /// The contents are not a valid profile.
     InvalidProfile,
     /// The operator's status is about other contents, or missing.
@@ -70,7 +70,7 @@ pub enum Kind {
     NoNodes,
 }
 
-impl Kind {
+impl DifferenceKind {
     /// All of them.
     pub const ALL: [Self; 8] = [
         Self::InvalidProfile,
@@ -84,7 +84,7 @@ impl Kind {
     ];
 }
 
-impl fmt::Display for Kind {
+impl fmt::Display for DifferenceKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Debug::fmt(self, f)
     }
@@ -117,7 +117,7 @@ impl VerifyView {
         differences.extend(unreported.iter().map(|(node, pod)| Difference {
             profile: None,
             node: Some((*node).to_owned()),
-            kind: Kind::NoReport,
+            kind: DifferenceKind::NoReport,
             message: format!(
                 "its agent is {pod}, and the operator has not created its report: does the operator run?"
             ),
@@ -127,7 +127,7 @@ impl VerifyView {
             differences.push(Difference {
                 profile: None,
                 node: None,
-                kind: Kind::NoNodes,
+                kind: DifferenceKind::NoNodes,
                 message: "no node has a report: does the operator run?".to_owned(),
             });
         }
@@ -159,7 +159,7 @@ impl VerifyView {
         // A node that does not exist has no agent.
         let of_nodes = self.differences.iter().any(|difference| {
             let node = difference.node.as_ref().filter(|node| snapshot.nodes.contains_key(*node));
-            node.is_some() && matches!(difference.kind, Kind::NoReport | Kind::Unwatched)
+            node.is_some() && matches!(difference.kind, DifferenceKind::NoReport | DifferenceKind::Unwatched)
         });
         if of_nodes && snapshot.existing.is_none() {
             remarks.push(
@@ -207,14 +207,17 @@ fn of_object(profile: &ProfileSummary) -> Option<Difference> {
         |kind, message| Some(Difference { profile: Some(profile.name.clone()), node: None, kind, message });
     let hash = match &profile.content {
         Ok(hash) => hash,
-        Err(error) => return differs(Kind::InvalidProfile, error.clone()),
+        Err(error) => return differs(DifferenceKind::InvalidProfile, error.clone()),
     };
     match profile.status.as_ref().and_then(|status| status.content_hash.as_deref()) {
         Some(said) if said.parse::<ContentHash>().as_ref() == Ok(hash) => None,
         Some(said) => {
-            differs(Kind::StatusDiffers, format!("the status has {said}, the contents have {hash}"))
+            differs(DifferenceKind::StatusDiffers, format!("the status has {said}, the contents have {hash}"))
         }
-        None => differs(Kind::StatusDiffers, "the status has no hash: does the operator run?".to_owned()),
+        None => differs(
+            DifferenceKind::StatusDiffers,
+            "the status has no hash: does the operator run?".to_owned(),
+        ),
     }
 }
 
@@ -231,7 +234,7 @@ fn of_node(
         message,
     };
     let Some(report) = &node.report else {
-        return vec![differs(None, Kind::NoReport, "its agent has never reported".to_owned())];
+        return vec![differs(None, DifferenceKind::NoReport, "its agent has never reported".to_owned())];
     };
     let mut found = Vec::new();
     let unwatched = match node.reason() {
@@ -244,7 +247,7 @@ fn of_node(
             .trouble(&node.name)
             .map(|(trouble, _)| format!("{trouble}: its report may be old")),
     };
-    found.extend(unwatched.map(|message| differs(None, Kind::Unwatched, message)));
+    found.extend(unwatched.map(|message| differs(None, DifferenceKind::Unwatched, message)));
     for profile in profiles {
         let (held, wanted) = (node.file_hash(&profile.name), profile.wanted());
         let problem = report.problems.iter().find(|problem| problem.name == profile.name);
@@ -252,11 +255,11 @@ fn of_node(
         let difference = match (held, wanted) {
             (Some(held), Some(wanted)) if held != wanted => {
                 let message = format!("a file with {held} instead of {wanted}{why}");
-                Some((Kind::OtherContents, message))
+                Some((DifferenceKind::OtherContents, message))
             }
-            (None, Some(_)) => Some((Kind::Missing, format!("no file of the agent{why}"))),
+            (None, Some(_)) => Some((DifferenceKind::Missing, format!("no file of the agent{why}"))),
             (Some(held), None) if profile.removal_approved => {
-                Some((Kind::Leftover, leftover(held, "a profile whose removal is approved")))
+                Some((DifferenceKind::Leftover, leftover(held, "a profile whose removal is approved")))
             }
             _ => None,
         };
@@ -266,7 +269,7 @@ fn of_node(
         let nobodys = report.files.keys().filter(|name| !snapshot.profiles.contains_key(*name));
         found.extend(nobodys.filter_map(|name| {
             let message = leftover(node.file_hash(name)?, "a profile that does not exist");
-            Some(differs(Some(name), Kind::Leftover, message))
+            Some(differs(Some(name), DifferenceKind::Leftover, message))
         }));
     }
     found
@@ -353,7 +356,7 @@ mod tests {
         assert!(!view.verified);
         assert_eq!((view.nodes, view.wanted, view.right), (2, 2, 1));
         let [difference] = &view.differences[..] else { panic!("{view:?}") };
-        assert_eq!((difference.node.as_deref(), difference.kind), (Some("node-2"), Kind::NoReport));
+        assert_eq!((difference.node.as_deref(), difference.kind), (Some("node-2"), DifferenceKind::NoReport));
         assert_eq!(view.remarks(&snapshot), Vec::<String>::new());
     }
 
@@ -392,13 +395,13 @@ mod tests {
         not checked: the NodeProfileStatus node-3, because no such Node exists; the operator removes it
         ");
         snapshot.existing = Some(["node-9".to_owned()].into());
-        assert_eq!(VerifyView::of(&snapshot, None).differences[0].kind, Kind::NoNodes);
+        assert_eq!(VerifyView::of(&snapshot, None).differences[0].kind, DifferenceKind::NoNodes);
     }
 
     #[test]
     fn without_reports_nothing_is_verified() {
         let view = VerifyView::of(&snapshot(vec![audit()], vec![]), None);
         assert!(!view.verified);
-        assert_eq!(view.differences[0].kind, Kind::NoNodes);
+        assert_eq!(view.differences[0].kind, DifferenceKind::NoNodes);
     }
 }

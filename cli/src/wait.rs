@@ -9,11 +9,11 @@ use crate::facts::{ProfileSummary, Snapshot};
 use crate::status::because;
 
 /// The maximum number of nodes to name for one profile.
-const NAMED: usize = 10;
+const MAX_NAMED: usize = 10;
 
-/// The goal of the wait.
+/// What to wait for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Goal {
+pub enum WaitFor {
     /// Every node that must hold the current contents does
     Ready,
     /// The profile no longer exists, and no reachable node has its file
@@ -34,12 +34,12 @@ pub enum Progress {
 impl Progress {
     /// The progress of a profile.
     #[must_use]
-    pub fn of(snapshot: &Snapshot, name: &str, goal: Goal) -> Self {
+    pub fn of(snapshot: &Snapshot, name: &str, goal: WaitFor) -> Self {
         match (snapshot.profiles.get(name), goal) {
-            (None, Goal::Deleted) => Self::Reached(format!("{name} is gone")),
-            (None, Goal::Ready) => Self::Never(format!("{name} is gone: somebody deleted it")),
-            (Some(profile), Goal::Ready) => ready(profile, snapshot),
-            (Some(profile), Goal::Deleted) => deleted(profile, snapshot),
+            (None, WaitFor::Deleted) => Self::Reached(format!("{name} is gone")),
+            (None, WaitFor::Ready) => Self::Never(format!("{name} is gone: somebody deleted it")),
+            (Some(profile), WaitFor::Ready) => ready(profile, snapshot),
+            (Some(profile), WaitFor::Deleted) => deleted(profile, snapshot),
         }
     }
 }
@@ -50,7 +50,7 @@ fn ready(profile: &ProfileSummary, snapshot: &Snapshot) -> Progress {
         return Progress::Never(format!("{name} is being deleted"));
     }
     if let Err(error) = &profile.content {
-        return Progress::Never(format!("{name} is no valid profile: {error}"));
+        return Progress::Never(format!("{name} is not a valid profile: {error}"));
     }
     let said = profile.condition(conditions::READY);
     if profile.is_ready() {
@@ -58,7 +58,7 @@ fn ready(profile: &ProfileSummary, snapshot: &Snapshot) -> Progress {
         return Progress::Reached(format!("{name} is ready: {message}"));
     }
     let why = match said {
-        Some(ready) if profile.is_judged() => {
+        Some(ready) if profile.is_current() => {
             format!("{name} is not ready: {}: {}", ready.reason, ready.message)
         }
         _ => {
@@ -91,15 +91,15 @@ fn deleted(profile: &ProfileSummary, snapshot: &Snapshot) -> Progress {
 
 /// A line for each of the first nodes that are behind.
 fn nodes(profile: &ProfileSummary, snapshot: &Snapshot) -> String {
-    let standings = snapshot.standings(profile);
-    let behind: Vec<_> = standings.iter().filter(|standing| !standing.state.is_right()).collect();
+    let node_states = snapshot.node_states(profile);
+    let behind: Vec<_> = node_states.iter().filter(|node_state| !node_state.state.is_right()).collect();
     let mut lines = String::new();
-    for standing in behind.iter().take(NAMED) {
+    for node_state in behind.iter().take(MAX_NAMED) {
         // Writing to memory does not fail.
-        let _ = write!(lines, "\n  {}: {}, {}", standing.node, standing.state, because(standing));
+        let _ = write!(lines, "\n  {}: {}, {}", node_state.node, node_state.state, because(node_state));
     }
-    if behind.len() > NAMED {
-        let _ = write!(lines, "\n  and {} more", behind.len() - NAMED);
+    if behind.len() > MAX_NAMED {
+        let _ = write!(lines, "\n  and {} more", behind.len() - MAX_NAMED);
     }
     lines
 }
@@ -110,7 +110,7 @@ mod tests {
     use crate::testing::{node, profile, profile_with, report, snapshot};
     use serde_json::json;
 
-    fn of(profile: ProfileSummary, goal: Goal) -> Progress {
+    fn of(profile: ProfileSummary, goal: WaitFor) -> Progress {
         let node = node("node-1", None, report(json!({}), json!([])));
         Progress::of(&snapshot(vec![profile], vec![node]), "audit", goal)
     }
@@ -119,21 +119,21 @@ mod tests {
     fn ready_is_about_the_present_contents_alone() {
         let ready = || profile_with("audit", "Ready", ("True", "AllNodesReady", "2 of 2 nodes hold it"), 40);
         assert_eq!(
-            of(ready(), Goal::Ready),
+            of(ready(), WaitFor::Ready),
             Progress::Reached("audit is ready: 2 of 2 nodes hold it".into())
         );
         let mut changed = ready();
         changed.generation = Some(2);
-        insta::assert_snapshot!(format!("{:?}", of(changed, Goal::Ready)),
+        insta::assert_snapshot!(format!("{:?}", of(changed, WaitFor::Ready)),
             @r#"NotYet("audit is not ready: the operator has not reconciled its present contents; does it run?\n  node-1: Pending, NoFile: it has no file yet")"#);
     }
 
     #[test]
     fn waiting_names_the_nodes_that_are_behind_and_why() {
-        insta::assert_snapshot!(format!("{:?}", of(profile("audit", 50), Goal::Ready)),
+        insta::assert_snapshot!(format!("{:?}", of(profile("audit", 50), WaitFor::Ready)),
             @r#"NotYet("audit is not ready: RollingOut: 0 of 1 nodes hold it\n  node-1: Pending, NoFile: it has no file yet")"#);
         assert!(
-            matches!(of(profile("audit", 50), Goal::Deleted), Progress::NotYet(why) if why.ends_with("kubectl delete seccompprofiles.seccomp.imjasonh.dev audit"))
+            matches!(of(profile("audit", 50), WaitFor::Deleted), Progress::NotYet(why) if why.ends_with("kubectl delete seccompprofiles.seccomp.imjasonh.dev audit"))
         );
     }
 
@@ -144,7 +144,7 @@ mod tests {
         let mut deleted = profile("audit", 50);
         deleted.deleted = true;
         for profile in [invalid, deleted, profile("other", 50)] {
-            assert!(matches!(of(profile, Goal::Ready), Progress::Never(_)));
+            assert!(matches!(of(profile, WaitFor::Ready), Progress::Never(_)));
         }
     }
 
@@ -152,12 +152,12 @@ mod tests {
     fn waiting_for_a_deletion_shows_what_it_waits_for() {
         let mut going = profile("audit", 50);
         going.deleted = true;
-        insta::assert_snapshot!(format!("{:?}", of(going.clone(), Goal::Deleted)),
+        insta::assert_snapshot!(format!("{:?}", of(going.clone(), WaitFor::Deleted)),
             @r#"NotYet("audit is being deleted, and the operator has not written what the deletion waits for; does it run?")"#);
         let condition = going.status.as_mut().unwrap().conditions.first_mut().unwrap();
         condition.type_ = "Deleting".into();
         (condition.reason, condition.message) = ("InUse".into(), "1 pod uses it: shop/web".into());
-        insta::assert_snapshot!(format!("{:?}", of(going, Goal::Deleted)), @r#"NotYet("audit is being deleted: InUse: 1 pod uses it: shop/web")"#);
-        assert_eq!(of(profile("other", 50), Goal::Deleted), Progress::Reached("audit is gone".into()));
+        insta::assert_snapshot!(format!("{:?}", of(going, WaitFor::Deleted)), @r#"NotYet("audit is being deleted: InUse: 1 pod uses it: shop/web")"#);
+        assert_eq!(of(profile("other", 50), WaitFor::Deleted), Progress::Reached("audit is gone".into()));
     }
 }

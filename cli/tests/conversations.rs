@@ -14,7 +14,7 @@ use cli::error::CliError;
 use cli::options::Options;
 use cli::run::{self, Answer};
 use cli::show::Paint;
-use cli::wait::Goal;
+use cli::wait::WaitFor;
 use http::{Method, Request, Response};
 use kube::Client;
 use kube::client::Body;
@@ -185,7 +185,7 @@ async fn an_error_names_the_object_and_says_what_to_do() {
 }
 
 #[tokio::test]
-async fn a_definition_without_a_body_is_told_from_a_profile_that_there_is_not() {
+async fn a_definition_without_a_body_is_distinguished_from_a_profile_that_does_not_exist() {
     // The API server answers a path that it does not know with text.
     let asked = ask(["status"], async |server| {
         let (request, send) = server.0.next_request().await.unwrap();
@@ -327,7 +327,7 @@ async fn users_asks_for_runtime_classes_only_where_a_pod_has_one() {
 }
 
 /// Waits for `audit`, with an API server on which the profile never changes.
-async fn wait(object: Option<Value>, names: &[&str], goal: Goal) -> (Result<bool, CliError>, String) {
+async fn wait(object: Option<Value>, names: &[&str], goal: WaitFor) -> (Result<bool, CliError>, String) {
     let (service, handle) = tower_test::mock::pair();
     let client = Client::new(service, "default");
     let mut server = Server(handle);
@@ -353,21 +353,21 @@ async fn wait(object: Option<Value>, names: &[&str], goal: Goal) -> (Result<bool
 
 #[tokio::test]
 async fn waiting_ends_at_once_if_the_goal_is_reached_or_impossible() {
-    let (result, said) = wait(Some(profile("audit", "True")), &["audit"], Goal::Ready).await;
+    let (result, said) = wait(Some(profile("audit", "True")), &["audit"], WaitFor::Ready).await;
     assert!(result.unwrap());
     assert_eq!(said, "audit is ready: 1 of 1 nodes hold it\n");
-    let (result, said) = wait(None, &["audit"], Goal::Deleted).await;
+    let (result, said) = wait(None, &["audit"], WaitFor::Deleted).await;
     assert!(result.unwrap());
     assert_eq!(said, "audit is gone\n");
-    let (result, _) = wait(None, &["audit"], Goal::Ready).await;
+    let (result, _) = wait(None, &["audit"], WaitFor::Ready).await;
     assert!(matches!(result, Err(CliError::NoProfile(name)) if name == "audit"));
-    let (result, _) = wait(None, &[], Goal::Ready).await;
+    let (result, _) = wait(None, &[], WaitFor::Ready).await;
     assert!(result.unwrap(), "there is nothing to wait for");
 }
 
 #[tokio::test]
 async fn waiting_fails_when_the_time_is_up() {
-    let (result, said) = wait(Some(profile("audit", "False")), &[], Goal::Ready).await;
+    let (result, said) = wait(Some(profile("audit", "False")), &[], WaitFor::Ready).await;
     assert!(!result.unwrap());
     assert_eq!(said, "");
 }

@@ -10,7 +10,7 @@ use std::fs;
 use std::path::Path;
 
 use clap::{CommandFactory, ValueEnum};
-use cli::standing::{NodeState, plugin_reasons};
+use cli::node_profile_state::{NodeState, plugin_reasons};
 use cli::verify;
 
 fn pages(directory: &Path) -> BTreeMap<String, String> {
@@ -52,7 +52,7 @@ fn every_reason_and_state_in_the_output_is_explained() {
         .map(|cell| cell.trim_start_matches("| "))
         .collect();
     let states = NodeState::ALL.iter().map(ToString::to_string);
-    let differences = verify::Kind::ALL.iter().map(ToString::to_string);
+    let differences = verify::DifferenceKind::ALL.iter().map(ToString::to_string);
     for word in states.chain(differences).chain(plugin_reasons::ALL.map(str::to_owned)) {
         assert!(cells.contains(&&*format!("`{word}`")), "{word} is not explained");
     }

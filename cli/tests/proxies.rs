@@ -1,4 +1,4 @@
-//! The program beside a proxy that its environment or its kubeconfig names: the same is used as by kubectl.
+//! `kubectl seccomp` behind a proxy that the environment or the kubeconfig names: it uses the same proxy as kubectl.
 
 #![allow(
     clippy::unwrap_used,
@@ -18,37 +18,38 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::{Builder, Runtime};
 use tokio_rustls::TlsAcceptor;
 
-/// The API server's name, which no resolver knows.
+/// A host name of the API server that does not resolve.
 const NAME: &str = "api.cluster.invalid";
 
-/// An API server without any profile, at the end of every proxy, and the certificate that vouches for all of them.
-struct World {
+/// An API server without profiles, to which every proxy connects, and the certificate that the server and the proxies
+/// use.
+struct ApiServer {
     runtime: Runtime,
     server: SocketAddr,
     tls: TlsAcceptor,
     certificate: String,
 }
 
-/// A proxy, and what it was asked for: the target, and who asked.
+/// A proxy, and the targets that clients requested from it.
 struct Proxy {
     address: SocketAddr,
-    asked: Arc<Mutex<Vec<String>>>,
+    requested: Arc<Mutex<Vec<String>>>,
 }
 
 impl Proxy {
-    /// What it was asked for, each once.
-    fn asked(&self) -> Vec<String> {
-        let mut asked = self.asked.lock().unwrap().clone();
-        asked.dedup();
-        asked
+    /// The requested targets, without consecutive repeats.
+    fn requested(&self) -> Vec<String> {
+        let mut requested = self.requested.lock().unwrap().clone();
+        requested.dedup();
+        requested
     }
 }
 
 trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
 impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
 
-impl World {
-    /// Whose API server speaks TLS, or not.
+impl ApiServer {
+    /// An API server with or without TLS.
     fn new(encrypted: bool) -> Self {
         let (certificate, key) = certificate();
         let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -63,17 +64,17 @@ impl World {
         Self { runtime, server, tls, certificate }
     }
 
-    /// An HTTP proxy, reached through TLS or not, that lets in who introduces himself so, or everybody.
+    /// An HTTP proxy, with or without TLS. With `credentials` it accepts only clients that send them.
     fn proxy(&self, encrypted: bool, credentials: Option<&'static str>) -> Proxy {
-        let (asked, server) = (Arc::new(Mutex::new(Vec::new())), self.server);
-        let seen = Arc::clone(&asked);
+        let (requested, server) = (Arc::new(Mutex::new(Vec::new())), self.server);
+        let seen = Arc::clone(&requested);
         let address = serve(&self.runtime, encrypted.then(|| self.tls.clone()), move |mut stream| {
             let seen = Arc::clone(&seen);
             async move {
                 let Some(head) = head(&mut stream).await else { return };
                 seen.lock().unwrap().push(head.lines().next().unwrap().to_owned());
-                let introduced = format!("Proxy-Authorization: Basic {}", credentials.unwrap_or_default());
-                if credentials.is_some() && !head.lines().any(|line| line == introduced) {
+                let authorization = format!("Proxy-Authorization: Basic {}", credentials.unwrap_or_default());
+                if credentials.is_some() && !head.lines().any(|line| line == authorization) {
                     _ = stream.write_all(b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n").await;
                     return;
                 }
@@ -81,21 +82,21 @@ impl World {
                 tunnel(stream, server).await;
             }
         });
-        Proxy { address, asked }
+        Proxy { address, requested }
     }
 
-    /// A SOCKS 5 proxy (RFC 1928) that lets in everybody.
+    /// A SOCKS 5 proxy (RFC 1928) without authentication.
     fn socks(&self) -> Proxy {
-        let (asked, server) = (Arc::new(Mutex::new(Vec::new())), self.server);
-        let seen = Arc::clone(&asked);
+        let (requested, server) = (Arc::new(Mutex::new(Vec::new())), self.server);
+        let seen = Arc::clone(&requested);
         let address = serve(&self.runtime, None, move |mut stream| {
             let seen = Arc::clone(&seen);
             async move {
                 let mut greeting = [0; 3];
                 stream.read_exact(&mut greeting).await.unwrap();
-                assert_eq!(greeting, [5, 1, 0], "one method: nobody introduces himself");
+                assert_eq!(greeting, [5, 1, 0], "one method: no authentication");
                 stream.write_all(&[5, 0]).await.unwrap();
-                // Connect to a name of so many bytes.
+                // CONNECT to a domain name, whose length is the last byte.
                 let mut request = [0; 5];
                 stream.read_exact(&mut request).await.unwrap();
                 assert_eq!(request[..4], [5, 1, 0, 3]);
@@ -108,11 +109,11 @@ impl World {
                 tunnel(stream, server).await;
             }
         });
-        Proxy { address, asked }
+        Proxy { address, requested }
     }
 
-    /// What `kubectl-seccomp status` says with this API server, these further fields of its cluster, and these
-    /// variables.
+    /// Runs `kubectl-seccomp status` with `server` as the kubeconfig's API server, `fields` added to its cluster, and
+    /// `variables` in the environment.
     fn status(&self, server: &str, fields: &str, variables: &[(&str, &str)]) -> Output {
         let directory = tempfile::tempdir().unwrap();
         let (kubeconfig, authority) = (directory.path().join("config"), directory.path().join("ca"));
@@ -137,7 +138,7 @@ contexts: [{{ name: it, context: {{ cluster: it }} }}]
     }
 }
 
-/// A certificate for the API server and for proxies on this machine, which is its own authority.
+/// A self-signed certificate for the API server and for proxies on this machine.
 fn certificate() -> (String, PrivateKeyDer<'static>) {
     let directory = tempfile::tempdir().unwrap();
     let path = |name| directory.path().join(name);
@@ -170,24 +171,24 @@ fn certificate() -> (String, PrivateKeyDer<'static>) {
     (fs::read_to_string(path("certificate")).unwrap(), key)
 }
 
-/// Serves each connection to a port of its own.
+/// Listens on a free port, handles each connection with `handler`, and returns the address.
 fn serve<F: Future<Output = ()> + Send + 'static>(
     runtime: &Runtime,
     tls: Option<TlsAcceptor>,
-    each: impl Fn(Box<dyn Stream>) -> F + Send + Sync + 'static,
+    handler: impl Fn(Box<dyn Stream>) -> F + Send + Sync + 'static,
 ) -> SocketAddr {
     let listener = runtime.block_on(TcpListener::bind(("127.0.0.1", 0))).unwrap();
     let address = listener.local_addr().unwrap();
-    let each = Arc::new(each);
+    let handler = Arc::new(handler);
     runtime.spawn(async move {
         while let Ok((connection, _)) = listener.accept().await {
-            let (each, tls) = (Arc::clone(&each), tls.clone());
+            let (handler, tls) = (Arc::clone(&handler), tls.clone());
             tokio::spawn(async move {
                 match tls {
-                    None => each(Box::new(connection)).await,
+                    None => handler(Box::new(connection)).await,
                     Some(tls) => {
                         if let Ok(connection) = tls.accept(connection).await {
-                            each(Box::new(connection)).await;
+                            handler(Box::new(connection)).await;
                         }
                     }
                 }
@@ -197,7 +198,7 @@ fn serve<F: Future<Output = ()> + Send + 'static>(
     address
 }
 
-/// The next request without a body; none when the connection has ended.
+/// The head of the next request; `None` at the end of the connection.
 async fn head(stream: &mut Box<dyn Stream>) -> Option<String> {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
@@ -224,106 +225,120 @@ async fn tunnel(mut stream: Box<dyn Stream>, server: SocketAddr) {
     _ = copy_bidirectional(&mut stream, &mut server).await;
 }
 
-fn answered(output: &Output) {
+fn assert_success(output: &Output) {
     let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success() && out == "There are no profiles.\n", "{out}{err}");
 }
 
-fn refused(output: &Output) -> String {
+fn assert_failure(output: &Output) -> String {
     assert_eq!(output.status.code(), Some(2));
     String::from_utf8(output.stderr.clone()).unwrap()
 }
 
 #[test]
-fn the_environments_proxy_is_used_and_the_clusters_certificate_authority_holds_behind_it() {
-    let world = World::new(true);
-    let proxy = world.proxy(false, None);
+fn the_environments_proxy_is_used_and_the_server_behind_it_is_still_verified() {
+    let api_server = ApiServer::new(true);
+    let proxy = api_server.proxy(false, None);
     let url = format!("http://{}", proxy.address);
-    answered(&world.status(&format!("https://{NAME}:6443"), "", &[("HTTPS_PROXY", &url)]));
-    assert_eq!(proxy.asked(), [format!("CONNECT {NAME}:6443 HTTP/1.1")]);
+    assert_success(&api_server.status(&format!("https://{NAME}:6443"), "", &[("HTTPS_PROXY", &url)]));
+    assert_eq!(proxy.requested(), [format!("CONNECT {NAME}:6443 HTTP/1.1")]);
 
-    let other = World::new(true);
-    let said = refused(&other.status(&format!("https://{NAME}:6443"), "", &[("HTTPS_PROXY", &url)]));
-    assert!(said.contains("certificate"), "{said}");
+    let other = ApiServer::new(true);
+    let stderr = assert_failure(&other.status(&format!("https://{NAME}:6443"), "", &[("HTTPS_PROXY", &url)]));
+    assert!(stderr.contains("certificate"), "{stderr}");
 }
 
 #[test]
 fn the_kubeconfigs_proxy_is_used_with_its_password_whatever_the_environment_says() {
-    let world = World::new(true);
-    let proxy = world.proxy(false, Some("bWU6cEBzcw=="));
+    let api_server = ApiServer::new(true);
+    let proxy = api_server.proxy(false, Some("bWU6cEBzcw=="));
     let field = format!(", proxy-url: 'http://me:p%40ss@{}'", proxy.address);
     let elsewhere = [("HTTPS_PROXY", "http://127.0.0.1:1"), ("NO_PROXY", "*")];
-    answered(&world.status(&format!("https://{NAME}"), &field, &elsewhere));
-    assert_eq!(proxy.asked(), [format!("CONNECT {NAME}:443 HTTP/1.1")]);
+    assert_success(&api_server.status(&format!("https://{NAME}"), &field, &elsewhere));
+    assert_eq!(proxy.requested(), [format!("CONNECT {NAME}:443 HTTP/1.1")]);
 }
 
 #[test]
-fn no_proxy_and_this_machine_are_reached_directly() {
-    let world = World::new(true);
-    let proxy = world.proxy(false, None);
+fn hosts_in_no_proxy_and_loopback_are_reached_directly() {
+    let api_server = ApiServer::new(true);
+    let proxy = api_server.proxy(false, None);
     let url = format!("http://{}", proxy.address);
-    // Linux connects to this machine, and it is none of the addresses that are always reached directly.
-    let server = format!("https://0.0.0.0:{}", world.server.port());
+    // Linux connects 0.0.0.0 to this machine, yet it is not among the loopback addresses, which never go through a
+    // proxy.
+    let server = format!("https://0.0.0.0:{}", api_server.server.port());
     let name = format!(", tls-server-name: {NAME}");
-    answered(&world.status(
+    assert_success(&api_server.status(
         &server,
         &name,
         &[("HTTPS_PROXY", &url), ("NO_PROXY", "other.example,0.0.0.0/8,")],
     ));
-    answered(&world.status(&format!("https://{}", world.server), &name, &[("HTTPS_PROXY", &url)]));
-    assert_eq!(proxy.asked(), [""; 0]);
-    answered(&world.status(&server, &name, &[("HTTPS_PROXY", &url), ("NO_PROXY", "other.example")]));
-    assert_eq!(proxy.asked(), [format!("CONNECT 0.0.0.0:{} HTTP/1.1", world.server.port())]);
+    assert_success(&api_server.status(
+        &format!("https://{}", api_server.server),
+        &name,
+        &[("HTTPS_PROXY", &url)],
+    ));
+    assert_eq!(proxy.requested(), [""; 0]);
+    assert_success(&api_server.status(
+        &server,
+        &name,
+        &[("HTTPS_PROXY", &url), ("NO_PROXY", "other.example")],
+    ));
+    assert_eq!(proxy.requested(), [format!("CONNECT 0.0.0.0:{} HTTP/1.1", api_server.server.port())]);
 }
 
 #[test]
 fn a_proxy_may_itself_speak_tls() {
-    let world = World::new(true);
-    let proxy = world.proxy(true, None);
+    let api_server = ApiServer::new(true);
+    let proxy = api_server.proxy(true, None);
     let field = format!(", proxy-url: 'https://{}'", proxy.address);
-    answered(&world.status(&format!("https://{NAME}:6443"), &field, &[]));
-    assert_eq!(proxy.asked(), [format!("CONNECT {NAME}:6443 HTTP/1.1")]);
+    assert_success(&api_server.status(&format!("https://{NAME}:6443"), &field, &[]));
+    assert_eq!(proxy.requested(), [format!("CONNECT {NAME}:6443 HTTP/1.1")]);
 }
 
 #[test]
 fn a_proxy_may_speak_socks_and_resolves_the_name() {
-    let world = World::new(true);
-    let proxy = world.socks();
+    let api_server = ApiServer::new(true);
+    let proxy = api_server.socks();
     let field = format!(", proxy-url: 'socks5://{}'", proxy.address);
-    answered(&world.status(&format!("https://{NAME}:6443"), &field, &[]));
-    assert_eq!(proxy.asked(), [format!("{NAME}:6443")]);
+    assert_success(&api_server.status(&format!("https://{NAME}:6443"), &field, &[]));
+    assert_eq!(proxy.requested(), [format!("{NAME}:6443")]);
 }
 
 #[test]
-fn an_api_server_without_tls_has_a_variable_of_its_own() {
-    let world = World::new(false);
-    let proxy = world.proxy(false, None);
+fn http_proxy_applies_to_an_api_server_without_tls() {
+    let api_server = ApiServer::new(false);
+    let proxy = api_server.proxy(false, None);
     let url = format!("http://{}", proxy.address);
-    answered(&world.status(&format!("http://{NAME}"), "", &[("HTTP_PROXY", &url)]));
-    assert_eq!(proxy.asked(), [format!("CONNECT {NAME}:80 HTTP/1.1")]);
+    assert_success(&api_server.status(&format!("http://{NAME}"), "", &[("HTTP_PROXY", &url)]));
+    assert_eq!(proxy.requested(), [format!("CONNECT {NAME}:80 HTTP/1.1")]);
 }
 
 #[test]
-fn a_proxy_that_refuses_or_does_not_answer_is_named() {
-    let world = World::new(true);
-    let proxy = world.proxy(false, Some("bWU6cEBzcw=="));
+fn the_error_names_a_proxy_that_refuses_or_does_not_answer() {
+    let api_server = ApiServer::new(true);
+    let proxy = api_server.proxy(false, Some("bWU6cEBzcw=="));
     let server = format!("https://{NAME}:6443");
-    let said = refused(&world.status(&server, "", &[("HTTPS_PROXY", &proxy.address.to_string())]));
+    let stderr =
+        assert_failure(&api_server.status(&server, "", &[("HTTPS_PROXY", &proxy.address.to_string())]));
     let expected =
         format!("through the proxy http://{}/: tunnel error: proxy authorization required", proxy.address);
-    assert!(said.contains(&expected), "{said}");
-    let said = refused(&world.status(&server, "", &[("HTTPS_PROXY", "http://me:secret@127.0.0.1:1")]));
-    assert!(said.contains("through the proxy http://127.0.0.1:1/: ") && !said.contains("secret"), "{said}");
+    assert!(stderr.contains(&expected), "{stderr}");
+    let stderr =
+        assert_failure(&api_server.status(&server, "", &[("HTTPS_PROXY", "http://me:secret@127.0.0.1:1")]));
+    assert!(
+        stderr.contains("through the proxy http://127.0.0.1:1/: ") && !stderr.contains("secret"),
+        "{stderr}"
+    );
 }
 
 #[test]
-fn a_proxy_of_an_unknown_kind_is_refused_before_anything_is_asked() {
-    let world = World::new(true);
+fn a_proxy_of_an_unknown_kind_is_refused_before_any_request_is_sent() {
+    let api_server = ApiServer::new(true);
     let server = format!("https://{NAME}:6443");
-    let said = refused(&world.status(&server, ", proxy-url: 'ftp://127.0.0.1:1'", &[]));
+    let stderr = assert_failure(&api_server.status(&server, ", proxy-url: 'ftp://127.0.0.1:1'", &[]));
     assert_eq!(
-        said,
-        "error: cannot go through a proxy: the proxy-url of the kubeconfig's cluster is no proxy that can be used; \
+        stderr,
+        "error: cannot go through a proxy: the proxy-url of the kubeconfig's cluster is not a usable proxy; \
          expected http://HOST:PORT, https://HOST:PORT or socks5://HOST:PORT\n"
     );
 }

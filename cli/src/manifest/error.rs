@@ -101,15 +101,15 @@ impl fmt::Display for Found {
 }
 
 /// The maximum number of objects that an error names, because a file may contain a whole installation.
-const NAMED: usize = 5;
+const MAX_NAMED: usize = 5;
 
 fn listed(found: &[Found]) -> String {
     if found.is_empty() {
         return "nothing".to_owned();
     }
-    let mut named: Vec<_> = found.iter().take(NAMED).map(ToString::to_string).collect();
-    if found.len() > NAMED {
-        named.push(format!("{} more", found.len() - NAMED));
+    let mut named: Vec<_> = found.iter().take(MAX_NAMED).map(ToString::to_string).collect();
+    if found.len() > MAX_NAMED {
+        named.push(format!("{} more", found.len() - MAX_NAMED));
     }
     named.join(", ")
 }
@@ -138,9 +138,9 @@ pub enum Fault {
     Escape(String),
     /// A question mark in unquoted text in brackets or braces.
     #[error(
-        "{0:?} has a question mark, which has another meaning for kubectl in brackets and braces; quote it"
+        "{0:?} contains a question mark, which kubectl reads differently inside brackets and braces; quote it"
     )]
-    Question(String),
+    QuestionMark(String),
     /// A document that is not an object.
     #[error("expected an object, found {0}")]
     NoObject(String),
@@ -151,7 +151,7 @@ pub enum Fault {
     Separator(String),
     /// Text after the end of a document.
     #[error("kubectl ignores text after the end of a document (...); separate documents by ---")]
-    BehindTheEnd,
+    AfterTheEnd,
     /// A duplicate key.
     #[error("the key {0:?} appears twice in one object, and kubectl silently keeps the last; leave one out")]
     KeyTwice(String),

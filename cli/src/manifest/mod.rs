@@ -37,8 +37,8 @@ pub fn profile_in(text: &str, wanted: &str) -> Result<Profile, DocumentError> {
         && document.get("defaultAction").is_some()
     {
         let mut contents = document.clone();
-        stored::whole_numbers(&mut contents);
-        stored::contents_without_nulls(&mut contents);
+        stored::normalize_whole_numbers(&mut contents);
+        stored::prune_contents_nulls(&mut contents);
         return Ok(Profile::from_value(&contents)?);
     }
     let mut objects = Vec::new();
@@ -57,13 +57,13 @@ pub fn profile_in(text: &str, wanted: &str) -> Result<Profile, DocumentError> {
     };
     let spec = object.and_then(|mut object| object.get_mut("spec").map(Value::take));
     let Some(Value::Object(mut spec)) = spec else { return Err(DocumentError::NoContents) };
-    stored::without_nulls(&mut spec);
+    stored::prune_nulls(&mut spec);
     if let Some(field) = stored::unknown_field(&spec) {
         return Err(DocumentError::UnknownField(format!("spec.{field}")));
     }
     let mut contents = spec.remove("contents").ok_or(DocumentError::NoContents)?;
-    stored::numbers(&mut contents);
-    if let Some((field, number, sent)) = stored::rounded(&contents, "spec.contents") {
+    stored::normalize_numbers(&mut contents);
+    if let Some((field, number, sent)) = stored::first_rounded_number(&contents, "spec.contents") {
         return Err(DocumentError::Rounded { field, number, sent });
     }
     Ok(Profile::from_value(&contents).map_err(|error| error.under("spec.contents"))?)

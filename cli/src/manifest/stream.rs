@@ -8,7 +8,7 @@ use serde::de::IgnoredAny;
 use serde_json::{Deserializer, Value};
 
 use super::error::{Fault, SyntaxError};
-use super::yaml::{self, Form};
+use super::yaml::{self, Syntax};
 
 /// The documents of a file that are not empty.
 ///
@@ -42,7 +42,7 @@ pub(crate) fn documents(text: &str) -> Result<Vec<Value>, SyntaxError> {
 
 /// One JSON object: the YAML 1.2 parser accepts all of JSON.
 fn json(text: &str, begin: usize, end: usize) -> Result<Option<Value>, SyntaxError> {
-    yaml::document(&text[begin..end], Form::Json, lines(&text[..begin]))
+    yaml::parse_document(&text[begin..end], Syntax::Json, lines(&text[..begin]))
 }
 
 /// White space up to the end of the line.
@@ -76,7 +76,7 @@ fn yaml_documents(text: &str, begin: usize, documents: &mut Vec<Value>) -> Resul
 
 /// A document, unless it is empty.
 fn yaml_document(text: &str, above: usize) -> Result<Option<Value>, SyntaxError> {
-    match yaml::document(text, Form::Yaml, above)? {
+    match yaml::parse_document(text, Syntax::Yaml, above)? {
         None | Some(Value::Null) => Ok(None),
         Some(Value::Object(map)) => Ok(Some(map.into())),
         Some(other) => Err(SyntaxError { line: above + 1, fault: Fault::NoObject(other.to_string()) }),

@@ -38,11 +38,11 @@ fn a_text_is_read_as_kubectl_reads_it_or_refused() {
     let mut read = 0;
     for Row { text, gives, refused } in rows() {
         let ours = documents(&text).map(|mut ours| {
-            ours.iter_mut().for_each(stored::numbers);
+            ours.iter_mut().for_each(stored::normalize_numbers);
             ours
         });
         let mut gives = gives;
-        gives.iter_mut().for_each(stored::numbers);
+        gives.iter_mut().for_each(stored::normalize_numbers);
         match (ours, refused) {
             (Ok(ours), None) if ours == gives => read += 1,
             (Err(_), Some(_)) => read += 1,

@@ -1,7 +1,7 @@
 //! Converts one YAML document to the same JSON as kubectl does.
 //!
-//! A YAML 1.2 parser reads the syntax, [`scalar`](super::scalar) resolves the values. If kubectl would silently drop
-//! something, or other YAML readers disagree with it, the document is refused with advice.
+//! A YAML 1.2 parser reads the syntax, and [`scalar`](super::scalar) resolves the values. If kubectl would silently
+//! drop something, or other YAML readers disagree with it, the document is refused with advice.
 
 use std::collections::HashMap;
 
@@ -12,27 +12,31 @@ use super::error::{Fault, SyntaxError};
 use super::scalar::{self, ScalarError};
 
 /// The maximum number of values in one file with its aliases expanded: the largest profile has some 20,000.
-const MOST_VALUES: usize = 500_000;
+const MAX_VALUES: usize = 500_000;
 
 /// The syntax of a document.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Form {
+pub(crate) enum Syntax {
     /// YAML.
     Yaml,
     /// Valid JSON.
     Json,
 }
 
-/// The document in `text`, whose first line is the line `above` + 1 of the file; `None` if it is empty.
+/// The document in `text`, which follows the first `lines_before` lines of the file; `None` if it is empty.
 ///
 /// # Errors
 /// It is not YAML, or kubectl would refuse it or drop a part of it.
-pub(crate) fn document(text: &str, form: Form, above: usize) -> Result<Option<Value>, SyntaxError> {
-    let at = |line: usize, fault: Fault| SyntaxError { line: above + line, fault };
+pub(crate) fn parse_document(
+    text: &str,
+    syntax: Syntax,
+    lines_before: usize,
+) -> Result<Option<Value>, SyntaxError> {
+    let at = |line: usize, fault: Fault| SyntaxError { line: lines_before + line, fault };
     let text = text.trim_start_matches('\u{feff}');
-    if form == Form::Yaml {
+    if syntax == Syntax::Yaml {
         for (i, line) in text.lines().enumerate() {
-            if let Some(c) = line.chars().find(|c| is_no_text(*c)) {
+            if let Some(c) = line.chars().find(|c| is_not_yaml_1_1_text(*c)) {
                 return Err(at(i + 1, Fault::Character(c)));
             }
         }
@@ -40,28 +44,28 @@ pub(crate) fn document(text: &str, form: Form, above: usize) -> Result<Option<Va
     let options = options! { emit_comments: false, disallow_directives: true };
     let mut reader = Reader {
         text,
-        form,
+        syntax,
         parser: Parser::new_from_str_with_options(text, options),
-        flow: 0,
+        flow_depth: 0,
         line: 1,
         anchors: HashMap::new(),
         values: 0,
     };
-    reader.whole().map_err(|fault| at(reader.line, fault))
+    reader.read_document().map_err(|fault| at(reader.line, fault))
 }
 
 /// A character that is text in YAML 1.2, but that libyaml, which reads YAML 1.1, refuses or treats as the end of a
 /// line.
-fn is_no_text(c: char) -> bool {
+fn is_not_yaml_1_1_text(c: char) -> bool {
     (c.is_control() && !matches!(c, '\t' | '\r')) || matches!(c, '\u{2028}' | '\u{2029}' | '\u{feff}')
 }
 
 struct Reader<'a> {
     text: &'a str,
-    form: Form,
+    syntax: Syntax,
     parser: Parser<'a, granit_parser::StrInput<'a>>,
-    /// The number of open lists in brackets and objects in braces.
-    flow: usize,
+    /// How many flow collections (`[…]`, `{…}`) are open.
+    flow_depth: usize,
     /// The line of the last event.
     line: usize,
     /// The values of the anchors, without those that are still being read.
@@ -71,13 +75,13 @@ struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    fn whole(&mut self) -> Result<Option<Value>, Fault> {
+    fn read_document(&mut self) -> Result<Option<Value>, Fault> {
         let mut document = None;
         loop {
             match self.next()? {
                 None | Some(Event::StreamEnd) => return Ok(document),
                 Some(Event::StreamStart | Event::DocumentStart(..) | Event::DocumentEnd) => {}
-                Some(_) if document.is_some() => return Err(Fault::BehindTheEnd),
+                Some(_) if document.is_some() => return Err(Fault::AfterTheEnd),
                 Some(event) => document = Some(self.value(event)?),
             }
         }
@@ -99,20 +103,20 @@ impl<'a> Reader<'a> {
     /// Checks that kubectl reads a YAML scalar as the same text.
     fn check(&self, text: &str, style: ScalarStyle, span: Span) -> Result<(), Fault> {
         match style {
-            _ if self.form == Form::Json => Ok(()),
+            _ if self.syntax == Syntax::Json => Ok(()),
             ScalarStyle::DoubleQuoted => match span.slice(self.text).and_then(json_escape) {
                 Some(escape) => Err(Fault::Escape(escape.to_owned())),
                 None => Ok(()),
             },
-            ScalarStyle::Plain if self.flow > 0 && text.contains('?') => {
-                Err(Fault::Question(text.to_owned()))
+            ScalarStyle::Plain if self.flow_depth > 0 && text.contains('?') => {
+                Err(Fault::QuestionMark(text.to_owned()))
             }
             _ => Ok(()),
         }
     }
 
     /// The next event within a list or an object, which the parser always closes.
-    fn inner(&mut self) -> Result<Event<'a>, Fault> {
+    fn next_inside(&mut self) -> Result<Event<'a>, Fault> {
         self.next()?.ok_or_else(|| Fault::Syntax("it ends too early".to_owned()))
     }
 
@@ -120,13 +124,13 @@ impl<'a> Reader<'a> {
         let (anchor, value) = match event {
             Event::Alias(id) => {
                 let value = self.anchors.get(&id).cloned().ok_or(Fault::ContainsItself)?;
-                self.count(size(&value))?;
+                self.count(count_values(&value))?;
                 return Ok(value);
             }
             Event::Scalar(text, style, anchor, tag) => {
                 let value = read(&text, style, tag.as_deref())?;
                 // JSON has no plain strings: this is a number that is too large for a float.
-                if self.form == Form::Json && style == ScalarStyle::Plain && value.is_string() {
+                if self.syntax == Syntax::Json && style == ScalarStyle::Plain && value.is_string() {
                     return Err(ScalarError::NotFinite(text.into_owned()).into());
                 }
                 (anchor, value)
@@ -146,7 +150,7 @@ impl<'a> Reader<'a> {
 
     fn count(&mut self, values: usize) -> Result<(), Fault> {
         self.values += values;
-        if self.values > MOST_VALUES { Err(Fault::TooLarge(MOST_VALUES)) } else { Ok(()) }
+        if self.values > MAX_VALUES { Err(Fault::TooLarge(MAX_VALUES)) } else { Ok(()) }
     }
 
     fn within<T>(
@@ -155,16 +159,16 @@ impl<'a> Reader<'a> {
         read: impl FnOnce(&mut Self) -> Result<T, Fault>,
     ) -> Result<T, Fault> {
         let deeper = usize::from(style == StructureStyle::Flow);
-        self.flow += deeper;
+        self.flow_depth += deeper;
         let value = read(self)?;
-        self.flow -= deeper;
+        self.flow_depth -= deeper;
         Ok(value)
     }
 
     fn list(&mut self) -> Result<Value, Fault> {
         let mut items = Vec::new();
         loop {
-            match self.inner()? {
+            match self.next_inside()? {
                 Event::SequenceEnd => return Ok(Value::Array(items)),
                 event => items.push(self.value(event)?),
             }
@@ -175,13 +179,14 @@ impl<'a> Reader<'a> {
         let mut own = Map::new();
         let mut merged = Map::new();
         loop {
-            let key = match self.inner()? {
+            let key = match self.next_inside()? {
                 Event::MappingEnd => break,
                 Event::Scalar(text, ScalarStyle::Plain, _, None) if text == "<<" => {
-                    let event = self.inner()?;
+                    let event = self.next_inside()?;
                     let value = self.value(event)?;
-                    for (key, value) in brought(value)? {
-                        // In the library the later key wins; in YAML an object's own key wins.
+                    for (key, value) in merged_entries(value)? {
+                        // In kubectl's YAML library (go.yaml.in/yaml/v2) the later key wins; in YAML the object's own
+                        // key wins.
                         if own.contains_key(&key) {
                             return Err(Fault::LateMerge(key));
                         }
@@ -191,10 +196,10 @@ impl<'a> Reader<'a> {
                 }
                 event => {
                     let key = self.value(event)?;
-                    name(&key)?
+                    key_text(&key)?
                 }
             };
-            let event = self.inner()?;
+            let event = self.next_inside()?;
             let line = self.line;
             let value = self.value(event)?;
             if own.insert(key.clone(), value).is_some() {
@@ -208,18 +213,18 @@ impl<'a> Reader<'a> {
 }
 
 /// The text of a key.
-fn name(key: &Value) -> Result<String, Fault> {
+fn key_text(key: &Value) -> Result<String, Fault> {
     Ok(match key {
         Value::String(text) => text.clone(),
         Value::Bool(yes) => yes.to_string(),
         Value::Number(number) if number.is_i64() => number.to_string(),
-        // Go writes some numbers with other digits, and refuses the rest.
+        // Of the other keys, kubectl writes some numbers with different digits and refuses the rest.
         other => return Err(Fault::Key(other.to_string())),
     })
 }
 
 /// The entries that `<<` merges: of several objects the earlier ones win.
-fn brought(value: Value) -> Result<Map<String, Value>, Fault> {
+fn merged_entries(value: Value) -> Result<Map<String, Value>, Fault> {
     match value {
         Value::Object(map) => Ok(map),
         Value::Array(items) => items.into_iter().rev().try_fold(Map::new(), |mut all, item| match item {
@@ -234,9 +239,9 @@ fn brought(value: Value) -> Result<Map<String, Value>, Fault> {
 }
 
 fn read(text: &str, style: ScalarStyle, tag: Option<&Tag>) -> Result<Value, Fault> {
-    const OWN: &str = "tag:yaml.org,2002:";
+    const YAML_TAG_PREFIX: &str = "tag:yaml.org,2002:";
     match tag {
-        Some(tag) => match tag.suffix_in_namespace(OWN) {
+        Some(tag) => match tag.suffix_in_namespace(YAML_TAG_PREFIX) {
             Some(name) => Ok(scalar::tagged(text, &name)?),
             None => Ok(text.into()),
         },
@@ -250,10 +255,11 @@ fn json_escape(quoted: &str) -> Option<&str> {
     let mut rest = quoted;
     while let Some(at) = rest.find('\\') {
         let escape = &rest[at..];
-        let is_half = |b: &u8| matches!(b, b'd' | b'D');
+        // A surrogate: \uD800 to \uDFFF.
+        let is_d = |b: &u8| matches!(b, b'd' | b'D');
         match escape.as_bytes() {
             [_, b'/', ..] => return escape.get(..2),
-            [_, b'u', first, b'8'..=b'9' | b'a'..=b'f' | b'A'..=b'F', ..] if is_half(first) => {
+            [_, b'u', first, b'8'..=b'9' | b'a'..=b'f' | b'A'..=b'F', ..] if is_d(first) => {
                 return escape.get(..6);
             }
             _ => rest = escape.get(1..)?.get(escape[1..].chars().next()?.len_utf8()..)?,
@@ -262,11 +268,11 @@ fn json_escape(quoted: &str) -> Option<&str> {
     None
 }
 
-/// The number of values in a value.
-fn size(value: &Value) -> usize {
+/// The number of values in `value`, itself included.
+fn count_values(value: &Value) -> usize {
     1 + match value {
-        Value::Array(items) => items.iter().map(size).sum(),
-        Value::Object(map) => map.values().map(size).sum(),
+        Value::Array(items) => items.iter().map(count_values).sum(),
+        Value::Object(map) => map.values().map(count_values).sum(),
         _ => 0,
     }
 }

@@ -31,7 +31,7 @@ pub mod plugin_reasons {
 /// The state of one node for one profile.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Standing {
+pub struct NodeProfileState {
     /// The node.
     pub node: String,
     /// The state.
@@ -47,7 +47,8 @@ pub struct Standing {
     pub since: Option<Time>,
 }
 
-/// The state of one node for one profile; the worst comes first.
+/// The state of one node for one profile; the worst comes first. The operator does not distinguish `Removing` and
+/// `Removed`: these two exist only in the plugin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub enum NodeState {
     /// Its agent reports that it cannot hold the file, although the contents are valid.
@@ -94,16 +95,16 @@ impl fmt::Display for NodeState {
 impl Snapshot {
     /// The state of every node for a profile, the worst first.
     #[must_use]
-    pub fn standings(&self, profile: &ProfileSummary) -> Vec<Standing> {
+    pub fn node_states(&self, profile: &ProfileSummary) -> Vec<NodeProfileState> {
         let mut all: Vec<_> =
-            self.nodes.values().map(|node| Standing::of(profile, node, &self.agents)).collect();
+            self.nodes.values().map(|node| NodeProfileState::of(profile, node, &self.agents)).collect();
         // Stable: by name among equals.
-        all.sort_by_key(|standing| (standing.state, standing.is_right()));
+        all.sort_by_key(|node_state| (node_state.state, node_state.is_right()));
         all
     }
 }
 
-impl Standing {
+impl NodeProfileState {
     /// Whether nothing is wrong, including that no start failure is known.
     #[must_use]
     pub fn is_right(&self) -> bool {
@@ -113,14 +114,14 @@ impl Standing {
     /// The state of `node` for `profile`.
     #[must_use]
     pub fn of(profile: &ProfileSummary, node: &NodeFacts, agents: &Agents) -> Self {
-        let standing = |state, why: Option<(&str, String)>, since: Option<Time>| {
+        let node_state = |state, why: Option<(&str, String)>, since: Option<Time>| {
             let (reason, message) = why.map(|(reason, message)| (reason.to_owned(), message)).unzip();
             Self { node: node.name.clone(), state, reason, message, since }
         };
         let since = node.not_ready_since().cloned();
         if node.reason() == Some(reasons::UNREACHABLE) {
             let why = "the node is not Ready in the cluster, so the operator does not wait for it".to_owned();
-            return standing(NodeState::Unreachable, Some((reasons::UNREACHABLE, why)), since);
+            return node_state(NodeState::Unreachable, Some((reasons::UNREACHABLE, why)), since);
         }
         let Some(report) = &node.report else {
             let (state, reason, since) = match node.reason() {
@@ -128,7 +129,7 @@ impl Standing {
                 _ => (NodeState::Joining, plugin_reasons::JOINING, node.created.clone()),
             };
             let (trouble, _) = agents.trouble(&node.name).unzip();
-            return standing(state, Some((reason, and("its agent has never reported", trouble))), since);
+            return node_state(state, Some((reason, and("its agent has never reported", trouble))), since);
         };
         let trouble = agents.trouble(&node.name);
         if node.reason() == Some(reasons::AGENT_DOWN) {
@@ -136,20 +137,20 @@ impl Standing {
             let (trouble, down_since) = trouble.unzip();
             let why = and("no agent is ready on it, so nothing watches its files", trouble);
             let since = down_since.flatten().cloned().or(since);
-            return standing(NodeState::Pending, Some((reasons::AGENT_DOWN, why)), since);
+            return node_state(NodeState::Pending, Some((reasons::AGENT_DOWN, why)), since);
         }
         let held = node.file_hash(&profile.name);
         if profile.removal_approved {
             return match held {
                 Some(_) => {
                     let why = and("it has yet to remove the file", trouble.unzip().0);
-                    standing(
+                    node_state(
                         NodeState::Removing,
                         Some((plugin_reasons::HOLDS_FILE, why)),
                         lacking_since(profile, node),
                     )
                 }
-                None => standing(NodeState::Removed, None, None),
+                None => node_state(NodeState::Removed, None, None),
             };
         }
         if held.is_some() && held == profile.wanted() {
@@ -157,13 +158,13 @@ impl Standing {
             let failure = node.start_failures.iter().find(|failure| failure.profile == profile.name);
             let why = failure.map(|failure| (failure.reason.as_str(), failure.message.clone()));
             let since = why.as_ref().and(node.start_failures_since.clone());
-            return standing(NodeState::Ready, why, since);
+            return node_state(NodeState::Ready, why, since);
         }
         if let Some(problem) = report.problems.iter().find(|problem| problem.name == profile.name) {
             let why = (problem.reason.as_str(), problem.message.clone());
             // If the contents are invalid the node is not at fault; the operator also counts it as pending.
             let state = if profile.content.is_ok() { NodeState::Failed } else { NodeState::Pending };
-            return standing(state, Some(why), lacking_since(profile, node));
+            return node_state(state, Some(why), lacking_since(profile, node));
         }
         let (trouble, down_since) = match trouble {
             Some((trouble, since)) => (Some(trouble), since.cloned()),
@@ -175,7 +176,7 @@ impl Standing {
         };
         let reason = if trouble.is_some() { plugin_reasons::AGENT_NOT_READY } else { reason };
         let since = down_since.max(lacking_since(profile, node));
-        standing(NodeState::Pending, Some((reason, and(&lacks, trouble))), since)
+        node_state(NodeState::Pending, Some((reason, and(&lacks, trouble))), since)
     }
 }
 
@@ -201,14 +202,14 @@ mod tests {
 
     const WANTED: &str = "ada4d9a50895dd58cd1fd2a2deb4d6c9";
 
-    fn shown(standing: &Standing) -> String {
+    fn shown(node_state: &NodeProfileState) -> String {
         let part = |part: &Option<String>| part.clone().unwrap_or_default();
-        let since = standing.since.as_ref().map(|since| since.0.to_string()).unwrap_or_default();
-        format!("{} {} {} | {}", standing.state, part(&standing.reason), since, part(&standing.message))
+        let since = node_state.since.as_ref().map(|since| since.0.to_string()).unwrap_or_default();
+        format!("{} {} {} | {}", node_state.state, part(&node_state.reason), since, part(&node_state.message))
     }
 
     fn of(node: &NodeFacts) -> String {
-        shown(&Standing::of(&profile("audit", 50), node, &Agents::Unknown))
+        shown(&NodeProfileState::of(&profile("audit", 50), node, &Agents::Unknown))
     }
 
     #[test]
@@ -236,8 +237,8 @@ mod tests {
         let node = node("n1", Some(("False", reasons::BEHIND, 90)), report(json!({}), invalid));
         let mut profile = profile("audit", 50);
         profile.content = Err("no action".to_owned());
-        let standing = Standing::of(&profile, &node, &Agents::Unknown);
-        assert_eq!(shown(&standing), "Pending InvalidProfile 1970-01-01T00:01:00Z | no action");
+        let node_state = NodeProfileState::of(&profile, &node, &Agents::Unknown);
+        assert_eq!(shown(&node_state), "Pending InvalidProfile 1970-01-01T00:01:00Z | no action");
     }
 
     #[test]
@@ -272,7 +273,7 @@ mod tests {
     fn a_node_with_the_bytes_where_no_container_starts_shows_why() {
         let failing = not_starting("audit", "ContainersStart");
         assert_eq!(of(&failing), "Ready FileNotFound 1970-01-01T00:01:30Z | it looks elsewhere");
-        assert!(!Standing::of(&profile("audit", 50), &failing, &Agents::Unknown).is_right());
+        assert!(!NodeProfileState::of(&profile("audit", 50), &failing, &Agents::Unknown).is_right());
         assert_eq!(of(&not_starting("other", "ContainersStart")), "Ready   | ");
         // Left by a newer operator than the present one.
         assert_eq!(of(&not_starting("audit", "Other")), "Ready   | ");
@@ -297,12 +298,12 @@ mod tests {
     #[test]
     fn an_agent_whose_pod_is_not_ready_is_named_before_the_operator_gives_it_up() {
         let node = node("n1", Some(("True", reasons::ALL_PROFILES, 10)), report(json!({}), json!([])));
-        let standing = |agents: &Agents| shown(&Standing::of(&profile("audit", 50), &node, agents));
-        insta::assert_snapshot!(standing(&agents(&[("n1", false, 95)])),
+        let node_state = |agents: &Agents| shown(&NodeProfileState::of(&profile("audit", 50), &node, agents));
+        insta::assert_snapshot!(node_state(&agents(&[("n1", false, 95)])),
             @"Pending AgentNotReady 1970-01-01T00:01:35Z | it has no file yet; the pod of its agent, seccomp-profile/agent-n1, is not ready");
-        insta::assert_snapshot!(standing(&agents(&[])),
+        insta::assert_snapshot!(node_state(&agents(&[])),
             @"Pending AgentNotReady 1970-01-01T00:00:50Z | it has no file yet; no pod of an agent is on it");
-        assert!(standing(&agents(&[("n1", true, 95)])).starts_with("Pending NoFile"));
+        assert!(node_state(&agents(&[("n1", true, 95)])).starts_with("Pending NoFile"));
     }
 
     #[test]
@@ -311,7 +312,7 @@ mod tests {
         (profile.deleted, profile.removal_approved) = (true, true);
         let state = |files| {
             let node = node("n1", None, report(files, json!([])));
-            Standing::of(&profile, &node, &Agents::Unknown).state
+            NodeProfileState::of(&profile, &node, &Agents::Unknown).state
         };
         assert_eq!(state(json!({ "audit": WANTED })), NodeState::Removing);
         assert_eq!(state(json!({})), NodeState::Removed);
@@ -326,7 +327,8 @@ mod tests {
         ];
         let nodes = nodes.into_iter().map(|node| (node.name.clone(), node)).collect();
         let snapshot = Snapshot { nodes, ..Snapshot::default() };
-        let order: Vec<_> = snapshot.standings(&profile("audit", 50)).into_iter().map(|it| it.node).collect();
+        let order: Vec<_> =
+            snapshot.node_states(&profile("audit", 50)).into_iter().map(|it| it.node).collect();
         assert_eq!(order, ["b", "c", "a"]);
     }
 }
