@@ -1,6 +1,6 @@
 #!/bin/sh
 # Prints where a tool of the build is, installed first if it is missing, in exactly the version asked for:
-# `tools.sh cargo-deny 0.20.2`. What follows goes to `cargo install`, as `--no-default-features` does. Tools lie beside
+# `tools.sh cargo-deny 0.20.2`. What follows goes to `cargo install`, as `--no-default-features` does. Tools are beside
 # the local cluster's programs, so that a clean checkout keeps them.
 set -eu
 

@@ -4,7 +4,7 @@
 #   run.sh run SECONDS   runs every input that is kept, and then new ones; a line a target
 #   run.sh keep          takes those of the inputs found since that reach new code into the kept ones
 #
-# What is found lies below fuzz/target, so that a run changes nothing that is committed.
+# What is found is stored below fuzz/target, so that a run changes nothing that is committed.
 set -eu
 cd "$(dirname "$0")/.."
 

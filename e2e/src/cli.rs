@@ -6,8 +6,8 @@ use std::process::{Command, ExitCode};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use cluster::Instance;
-use cluster::Kind;
-use cluster::Running;
+use cluster::KindCluster;
+use cluster::TargetCluster;
 use cluster::doctor;
 use cluster::{Cluster, ClusterError, Layout, Options};
 use xtask::command;
@@ -110,15 +110,17 @@ impl Action {
             Action::Down { cluster: Where::Local } => {
                 Instance::all().try_for_each(|instance| Cluster::clear(&Layout::of(instance)))?;
             }
-            Action::Down { cluster: Where::Kind } => Kind::on_this_machine()?.down()?,
+            Action::Down { cluster: Where::Kind } => KindCluster::on_this_machine()?.down()?,
             Action::AddNode => {
                 Cluster::attach(&Layout::from_environment())?.add_node()?;
             }
             Action::Demo { keep, cluster, kubeconfig, no_chart } => {
                 let start = || match (kubeconfig, cluster) {
-                    (Some(kubeconfig), _) => Running::attach(&kubeconfig, !no_chart),
-                    (None, Where::Local) => Running::start(&Options::default(), true),
-                    (None, Where::Kind) => Kind::up(Options::default().nodes, true).map(Running::Kind),
+                    (Some(kubeconfig), _) => TargetCluster::attach(&kubeconfig, !no_chart),
+                    (None, Where::Local) => TargetCluster::start(&Options::default(), true),
+                    (None, Where::Kind) => {
+                        KindCluster::up(Options::default().nodes, true).map(TargetCluster::Kind)
+                    }
                 };
                 return demo::run(start, keep);
             }
@@ -136,7 +138,7 @@ fn run(target: &Target, words: &[String]) -> Result<ExitCode, ClusterError> {
         "PATH",
         format!("{}:{}", running.programs_directory(), std::env::var("PATH").unwrap_or_default()),
     );
-    if let Running::Local(cluster) = &running {
+    if let TargetCluster::Local(cluster) = &running {
         command.env("SECCOMP_E2E_DIR", cluster.directory());
     }
     let status = command::run_interactive(&mut command);
@@ -148,13 +150,16 @@ fn run(target: &Target, words: &[String]) -> Result<ExitCode, ClusterError> {
 }
 
 impl Target {
-    fn start(&self) -> Result<Running, ClusterError> {
+    fn start(&self) -> Result<TargetCluster, ClusterError> {
         match (&self.kubeconfig, self.cluster) {
-            (Some(kubeconfig), _) => Running::attach(kubeconfig, !self.no_chart),
-            (None, Where::Kind) => Kind::up(self.nodes, !self.no_chart).map(Running::Kind),
+            (Some(kubeconfig), _) => TargetCluster::attach(kubeconfig, !self.no_chart),
+            (None, Where::Kind) => KindCluster::up(self.nodes, !self.no_chart).map(TargetCluster::Kind),
             (None, Where::Local) => {
                 let (nodes, etcd_fsync, layout) = (self.nodes, self.etcd_fsync, Layout::of(self.instance));
-                Running::start(&Options { nodes, layout, etcd_fsync, ..Options::default() }, !self.no_chart)
+                TargetCluster::start(
+                    &Options { nodes, layout, etcd_fsync, ..Options::default() },
+                    !self.no_chart,
+                )
             }
         }
     }

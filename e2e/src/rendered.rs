@@ -20,7 +20,7 @@ pub enum RenderError {
     /// helm refuses, which may be what is wanted.
     #[error(transparent)]
     Helm(#[from] CommandError),
-    /// What it printed is no YAML.
+    /// What it printed is not YAML.
     #[error("not YAML: {0}")]
     Yaml(#[from] serde_saphyr::Error),
 }

@@ -32,7 +32,7 @@ const FORBIDDEN: [(&str, &[&str], &str); 11] = [
         "the kinds alone: whoever reads them need not talk to an API server",
     ),
     ("link", &["api", "daemon", "prometheus", "warp"], "the plugin answers a question and serves no metrics"),
-    ("daemon", &["api", "filter"], "what every long-running program has around it knows nothing of profiles"),
+    ("daemon", &["api", "filter"], "what every long-running program needs does not depend on profiles"),
     ("node-agent", &["filter", "operator", "cli"], "an agent keeps bytes and does not ask what they do"),
     ("cli", &["daemon", "node-agent", "operator", "prometheus", "warp"], "the plugin does not run for ever"),
     (
@@ -97,11 +97,11 @@ const UNNAMED: [(&str, &[&str], &str); 4] = [
 
 /// The names of all crates that `package` depends on. The features are those that it selects itself, and not
 /// those that other packages of the workspace add.
-fn brought_by(package: &str) -> BTreeSet<String> {
+fn dependencies_of(package: &str) -> BTreeSet<String> {
     let mut cargo = Command::new(env!("CARGO"));
     cargo.args(["tree", "--locked", "--offline", "--edges=normal,build", "--target=all"]);
     cargo.args(["--prefix=none", "--format={p}"]);
-    // Of a library every feature counts; a tool has features that bring the programs on purpose.
+    // Of a library every feature counts; a tool has features that add the programs on purpose.
     if repository().join("crates").join(package).is_dir() {
         cargo.arg("--all-features");
     }
@@ -114,10 +114,10 @@ fn brought_by(package: &str) -> BTreeSet<String> {
 #[test]
 fn no_crate_has_a_forbidden_dependency() {
     for (package, forbidden, why) in FORBIDDEN {
-        let brought = brought_by(package);
-        assert!(!brought.is_empty(), "{package}");
-        let wrong: Vec<_> = forbidden.iter().filter(|name| brought.contains(**name)).collect();
-        assert!(wrong.is_empty(), "{package} brings {wrong:?}: {why}");
+        let found = dependencies_of(package);
+        assert!(!found.is_empty(), "{package}");
+        let wrong: Vec<_> = forbidden.iter().filter(|name| found.contains(**name)).collect();
+        assert!(wrong.is_empty(), "{package} depends on {wrong:?}: {why}");
     }
 }
 

@@ -4,7 +4,7 @@
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
-    reason = "clippy's leave to panic in tests does not reach the helpers of an integration test"
+    reason = "clippy's `allow-unwrap-in-tests` does not cover helper functions of integration tests"
 )]
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -210,7 +210,8 @@ const TO_COPY: [&str; 2] =
     ["charts/seccomp-profile/templates/NOTES.txt", "charts/seccomp-profile/files/alerts.yaml"];
 
 /// The commands of kubectl in a text that change, wait for or evaluate SeccompProfiles and name the kind without its
-/// group. The Security Profiles Operator has a kind of the same plural: beside it, such a command may meet its objects.
+/// group. The Security Profiles Operator has a kind with the same plural name: beside it, such a command may meet its
+/// objects.
 fn ambiguous(text: &str) -> Vec<String> {
     const VERBS: [&str; 8] = ["annotate", "apply", "delete", "edit", "label", "patch", "replace", "wait"];
     const FORMS: [&str; 5] = ["jsonpath", "go-template", "name", "json", "custom-columns"];

@@ -1,9 +1,9 @@
-//! What the chart brings for Prometheus and Grafana, as it renders, without a cluster.
+//! What the chart contains for Prometheus and Grafana, as it renders, without a cluster.
 
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
-    reason = "clippy's leave to panic in tests does not reach the helpers of an integration test"
+    reason = "clippy's `allow-unwrap-in-tests` does not cover helper functions of integration tests"
 )]
 
 use std::fs;
@@ -60,19 +60,19 @@ fn nothing_of_it_is_there_unless_asked_for_nor_where_the_cluster_does_not_know_t
     let asked = ["podMonitor.enabled=true", "prometheusRule.enabled=true"];
     assert_eq!(render(false, &asked).unwrap(), plain);
     assert_eq!(render(false, &["serviceMonitor.enabled=true"]).unwrap(), plain);
-    let brought = |part: &str| {
+    let rendered = |part: &str| {
         let objects = render(true, &[&format!("{part}.enabled=true")]).unwrap();
         objects.into_iter().filter(|object| !plain.contains(object)).collect::<Vec<_>>()
     };
     let kinds = EVERYTHING.map(|part| {
-        let kinds = brought(part)
+        let kinds = rendered(part)
             .iter()
             .map(|object| object["kind"].as_str().unwrap().to_owned())
             .collect::<Vec<_>>();
         kinds.join(" ")
     });
     assert_eq!(kinds, ["PodMonitor", "Service Service ServiceMonitor", "PrometheusRule", "ConfigMap"]);
-    for object in EVERYTHING.iter().flat_map(|part| brought(part)) {
+    for object in EVERYTHING.iter().flat_map(|part| rendered(part)) {
         assert_eq!(object["metadata"]["namespace"], NAMESPACE, "{object}");
         assert_eq!(object["metadata"]["labels"]["app.kubernetes.io/instance"], NAMESPACE, "{object}");
     }

@@ -10,7 +10,10 @@ use xtask::runtime_default;
 fn the_profile_is_what_the_nodes_containerd_allows() {
     let wanted = runtime_default::generate().unwrap_or_else(|error| panic!("{error}"));
     let held = fs::read_to_string(runtime_default::path()).unwrap();
-    assert!(held == wanted, "profiles/runtime-default.yaml is not what containerd says: run `make generate`");
+    assert!(
+        held == wanted,
+        "profiles/runtime-default.yaml is out of date with containerd: run `make generate`"
+    );
 }
 
 #[test]

@@ -2,7 +2,7 @@
 //!
 //! A change of a byte mostly ends the document there, and then the parser of JSON is tried, not ours. So three in
 //! four changes are made to the tree of values: something goes, comes twice, becomes a word of the dictionary or what
-//! stands elsewhere. The rest is left to libFuzzer, for what has no tree: keys that stand twice, text that is no text.
+//! stands elsewhere. The rest is left to libFuzzer, for what has no tree: duplicate keys, text that is not text.
 
 use std::sync::LazyLock;
 

@@ -11,14 +11,14 @@ use node_agent::goal::Goal;
 use node_agent::keeper::Keeper;
 use profile::ContentHash;
 
-/// Processor time of one check of 1,000 files.
+/// CPU time of one check of 1,000 files.
 const BAR: Duration = Duration::from_millis(50);
 /// How often the agent checks, as the chart has it.
 const INTERVAL: Duration = Duration::from_mins(1);
 const ROUNDS: usize = 20;
 
 fn main() -> Result<(), Box<dyn Error>> {
-    println!("{:<10}{:>8}{:>20}{:>20}", "files", "KB", "ms of a processor", "% of a core");
+    println!("{:<10}{:>8}{:>20}{:>20}", "files", "KB", "ms of CPU time", "% of a core");
     let mut missed = false;
     for (files, bytes) in [(100, 3_000), (1_000, 3_000), (1_000, 10_000)] {
         let root = tempfile::tempdir()?;

@@ -1,8 +1,8 @@
 //! What one report costs the operator's index, as the cluster grows: `cargo bench -p bench --bench index`.
 //!
 //! A report comes in of which one profile differs from the last one, as when a file is repaired, or all, as after an
-//! update; the keys that are due are taken, and one profile is judged. One more node lacks every profile, and each has
-//! its status, as in the middle of a rollout. Each report is of another node, so that nothing is in the processor's
+//! update; the keys that are due are taken, and one profile is decided. One more node lacks every profile, and each has
+//! its status, as in the middle of a rollout. Each report is of another node, so that nothing is in the CPU's
 //! caches. Instructions are of the first kind; where they are counted (`--instructions`, which needs valgrind), it
 //! fails if they grow by more than the bar.
 
@@ -34,7 +34,7 @@ fn main() -> Result<(), String> {
     {
         let number = |text: &String| text.parse().unwrap_or_default();
         let mut fixture = Fixture::new(number(nodes), number(profiles));
-        // As many are made whatever is taken, so that making them is no part of the difference.
+        // As many are made whatever is taken, so that making them is not part of the difference.
         let mut all = fixture.reports(1 + COUNTED, Change::One);
         all.truncate(number(reports));
         fixture.take(all);
@@ -138,8 +138,8 @@ impl Fixture {
 
     /// Writes the status of a profile, as the operator would.
     fn store_status(&mut self, profile: &str) {
-        let verdict = self.index.judge_profile(profile, self.now);
-        let Some(ProfileOperation::WriteStatus { status, .. }) = verdict.map(|verdict| verdict.operation)
+        let decision = self.index.judge_profile(profile, self.now);
+        let Some(ProfileOperation::WriteStatus { status, .. }) = decision.map(|decision| decision.operation)
         else {
             return;
         };
@@ -191,11 +191,11 @@ impl Fixture {
         }
     }
 
-    /// The least microseconds of processor time for one report.
+    /// The least microseconds of CPU time for one report.
     fn least(&mut self, change: Change) -> f64 {
         let times = (0..ROUNDS).map(|_| {
             let reports = self.reports(REPORTS, change);
-            clock::processor_time(|| self.take(reports)).as_secs_f64() * 1e6 / REPORTS as f64
+            clock::cpu_time(|| self.take(reports)).as_secs_f64() * 1e6 / REPORTS as f64
         });
         times.fold(f64::INFINITY, f64::min)
     }

@@ -20,7 +20,7 @@ pub enum Bench {
     },
     /// The programs' resident memory with 0, 100 and 1,000 profiles, and with the largest one
     Memory,
-    /// What hundreds of strangers' connections to the programs' port cost, without a cluster
+    /// What hundreds of untrusted connections to the programs' port cost, without a cluster
     Strangers {
         /// Build the programs quickly instead of as in the images
         #[arg(long)]
@@ -35,7 +35,7 @@ pub enum Bench {
         #[command(flatten)]
         options: scale::Options,
     },
-    /// The same at several numbers of nodes, with a plot
+    /// Like `scale`, at several numbers of nodes, with a plot
     Sweep(scale::Sweep),
     /// What other ways to learn of profiles and to report would cost, on bare watchers
     Ways {

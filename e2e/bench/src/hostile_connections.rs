@@ -204,5 +204,5 @@ fn resident(pid: u32) -> Result<u64, BenchError> {
     let status = fs::read_to_string(Path::new(&path)).map_err(BenchError::io(&path))?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
     let number = line.and_then(|line| line.trim().trim_end_matches(" kB").parse().ok());
-    number.ok_or_else(|| BenchError::TooLate(format!("{path}: the program has ended")))
+    number.ok_or_else(|| BenchError::Unexpected(format!("{path}: the program has ended")))
 }

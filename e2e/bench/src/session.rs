@@ -37,6 +37,9 @@ pub enum BenchError {
     /// Something did not happen in time.
     #[error("{0}: not in time")]
     TooLate(String),
+    /// Something is not as expected.
+    #[error("{0}")]
+    Unexpected(String),
     /// The wait was too long, or the process was asked to end.
     #[error(transparent)]
     Wait(#[from] WaitError),
@@ -129,7 +132,7 @@ pub(crate) fn realistic(number: usize) -> Value {
     of_names(number, 190)
 }
 
-/// As [`realistic`], of about `bytes`.
+/// Like [`realistic`], with about `bytes` bytes.
 pub(crate) fn sized(number: usize, bytes: usize) -> Value {
     // Each name takes 17 bytes, everything else 300.
     of_names(number, bytes.saturating_sub(300) / 17)

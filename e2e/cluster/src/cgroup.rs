@@ -23,7 +23,7 @@ const OPTIONAL: [&str; 2] = ["io", "hugetlb"];
 /// processes or further cgroups with controllers, so they sit beside the kubelet's, not above.
 const DAEMONS: &str = "daemons";
 
-/// A cgroup that cannot be had or dropped.
+/// A cgroup could not be created or removed.
 #[derive(Debug, thiserror::Error)]
 pub enum CgroupError {
     /// A file operation on a cgroup failed.
@@ -45,7 +45,7 @@ pub enum CgroupError {
 /// Where this machine's cgroup hierarchies are mounted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Hierarchies {
-    /// Version 1, one a controller or group of controllers.
+    /// Version 1, one per controller or group of controllers.
     v1: Vec<PathBuf>,
     /// Version 2; beside version 1 it holds processes but no controllers.
     v2: Option<PathBuf>,
@@ -203,7 +203,7 @@ fn enable_controllers(root: &Path, group: &Path) -> Result<(), CgroupError> {
     Err(CgroupError::Controllers { controllers, root: root.to_owned() })
 }
 
-/// Version 1: a new cpuset has no processors and no memory and takes no process until it is given some.
+/// Version 1: a new cpuset has no CPUs and no memory and takes no process until it is given some.
 fn inherit_cpuset(parent: &Path, child: &Path) -> Result<(), FileError> {
     for file in ["cpuset.cpus", "cpuset.mems"] {
         let (from, to) = (parent.join(file), child.join(file));

@@ -1,4 +1,4 @@
-//! kubectl and helm against a cluster, local or foreign.
+//! kubectl and helm against a cluster, local or external.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};

@@ -24,7 +24,7 @@ use crate::layout::Layout;
 use crate::lock::Lock;
 use crate::node::Node;
 use crate::node_id::NodeId;
-use crate::record::Record;
+use crate::record::HostRecord;
 use crate::{cgroup, doctor, network, pki, teardown, wait};
 
 /// Options of a cluster.
@@ -150,10 +150,10 @@ impl Cluster {
         }
     }
 
-    /// Removes whatever there is of a cluster, also when too little is left to [`Cluster::attach`] to.
+    /// Removes all remains of a cluster, even if there is too little left to [`Cluster::attach`] to.
     ///
     /// # Errors
-    /// When another process is about to start or end a cluster, or something does not go.
+    /// When another process is about to start or end a cluster, or something cannot be removed.
     pub fn clear(layout: &Layout) -> Result<(), ClusterError> {
         let _lock = Lock::take(layout.instance())?;
         if teardown::anything_left(layout)? {
@@ -245,7 +245,7 @@ impl Cluster {
         Ok(ids.into_iter().map(|id| self.node(id)).collect())
     }
 
-    /// One node, whether it is there or not.
+    /// A handle to a node, whether or not it exists.
     pub fn node(&self, id: NodeId) -> Node {
         Node::new(id, &self.layout, &self.client)
     }
@@ -341,7 +341,7 @@ impl Cluster {
     }
 
     fn prepare(&self) -> Result<(), ClusterError> {
-        Record::prepare_host(&self.layout)?;
+        HostRecord::prepare_host(&self.layout)?;
         files::create_dir(self.layout.directory())?;
         let description = Description {
             instance: self.layout.instance(),

@@ -48,7 +48,7 @@ pub enum ClusterError {
     /// Another process is about to start or end a cluster.
     #[error(transparent)]
     Lock(#[from] LockError),
-    /// A name that is no node's.
+    /// A name that is not a node's.
     #[error(transparent)]
     NoSuchNode(#[from] NoSuchNode),
     /// A step of starting or ending it failed.
@@ -60,13 +60,13 @@ pub enum ClusterError {
     /// There is no cluster to attach to.
     #[error("there is no cluster in {}; start one with `up`", .0.display())]
     NoCluster(PathBuf),
-    /// The chart is installed on the foreign cluster already.
+    /// The chart is installed on the external cluster already.
     #[error("the chart is installed on that cluster already; --no-chart uses it as it is")]
     Installed,
     /// The state directory holds something else.
     #[error("{} holds something that is not a cluster's state; it stays. Name another directory in SECCOMP_E2E_DIR", .0.display())]
     ForeignDirectory(PathBuf),
-    /// The demo would overwrite objects on a foreign cluster.
+    /// The demo would overwrite objects on an external cluster.
     #[error("the cluster has {0} already, which the demo would overwrite and delete")]
     InTheWay(String),
     /// There are as many nodes as there can be.

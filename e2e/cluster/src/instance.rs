@@ -1,4 +1,4 @@
-//! Which of a machine's clusters one is, and all that follows from it: the names and addresses that the kernel knows.
+//! The number of a cluster on this machine, and every name and address that is derived from it.
 //!
 //! Clusters run side by side when no two of them share a name of a link, network namespace or cgroup, nor an address.
 //! So every such name and address is made here, from the cluster's number.
@@ -17,9 +17,9 @@ use crate::node_id::NodeId;
 #[serde(try_from = "u8", into = "u8")]
 pub struct Instance(u8);
 
-/// A number that is no cluster's.
+/// A number that is out of range.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a machine runs the clusters 1 to {max}, and no cluster {0:?}", max = Instance::MAX)]
+#[error("there is no cluster {0:?}: clusters are numbered 1 to {max}", max = Instance::MAX)]
 pub struct NoSuchInstance(String);
 
 impl Instance {
@@ -33,12 +33,13 @@ impl Instance {
         (1..=Self::MAX).map(Instance)
     }
 
-    /// Ends the name of a file or directory of which each cluster has one: nothing for the first, `-2` for the second.
+    /// Suffix of the name of a file or directory of which each cluster has one: nothing for the first, `-2` for the
+    /// second.
     pub(crate) fn suffix(self) -> String {
         if self == Self::FIRST { String::new() } else { format!("-{}", self.0) }
     }
 
-    /// Begins the name of every link, network namespace and cgroup of the cluster, and of no other one's.
+    /// Prefix of the name of every link, network namespace and cgroup of the cluster, and of no other one's.
     pub fn prefix(self) -> String {
         if self == Self::FIRST { "spe2e-".into() } else { format!("spe2e{}-", self.0) }
     }
@@ -73,7 +74,7 @@ impl Instance {
         Ipv4Addr::new(10, 96 + self.offset(), 0, 1)
     }
 
-    /// Where etcd serves its client. An unusual port, so that a foreign etcd does not conflict.
+    /// Where etcd serves its client. An unusual port, so that another etcd on the machine does not conflict.
     pub(crate) fn etcd_client(self) -> String {
         format!("http://127.0.0.1:{}", 23_790 + u16::from(self.offset()))
     }
@@ -165,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn no_cluster_takes_a_name_of_another_one_for_its_own() {
+    fn no_prefix_matches_another_clusters_names() {
         for one in Instance::all() {
             for other in Instance::all().filter(|other| *other != one) {
                 assert!(!one.bridge().starts_with(&other.prefix()), "{one} and {other}");
@@ -193,7 +194,7 @@ mod tests {
             let error = text.parse::<Instance>().unwrap_err();
             assert_eq!(
                 error.to_string(),
-                format!("a machine runs the clusters 1 to 2, and no cluster {text:?}")
+                format!("there is no cluster {text:?}: clusters are numbered 1 to 2")
             );
         }
     }

@@ -1,7 +1,7 @@
 //! A kind cluster instead of the local one, for those who have Docker.
 //!
-//! Not run where the project is tested, which has no Docker: the tests below hold what is said to kind, and that it is
-//! refused by name where there is no Docker. Nothing shows that a cluster comes of it.
+//! There is no Docker where the project is tested, so this never runs there. The tests below check only the arguments
+//! passed to kind, and the error without Docker; that a cluster starts is not tested.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -20,13 +20,13 @@ use crate::{Client, ClusterError, NAMESPACE};
 const NAME: &str = "seccomp-profile-e2e";
 
 /// The kind cluster of this project. It continues to run when this value is dropped.
-pub struct Kind {
+pub struct KindCluster {
     client: Client,
 }
 
-impl Kind {
-    /// Starts one, with the project's images and chart if `chart` is true. One of this name that runs is replaced, as
-    /// the local one is.
+impl KindCluster {
+    /// Starts one, with the project's images and chart if `chart` is true. A running cluster of this name is replaced,
+    /// like the local one.
     ///
     /// # Errors
     /// There is no Docker, or the step that failed.
@@ -41,17 +41,17 @@ impl Kind {
         Ok(kind)
     }
 
-    /// The one that runs, or would.
+    /// A handle to the cluster, running or not.
     ///
     /// # Errors
     /// There is no Docker, or kind does not build.
     pub fn on_this_machine() -> Result<Self, ClusterError> {
-        // The client alone is on many machines.
+        // Many machines have the Docker client without a daemon.
         command::output(Command::new("docker").arg("info")).map_err(ClusterError::NoDocker)?;
         let programs = Programs::in_cache();
         programs.build_clients()?;
         programs.build_kind()?;
-        Ok(Kind { client: Client::new(programs, kubeconfig()) })
+        Ok(KindCluster { client: Client::new(programs, kubeconfig()) })
     }
 
     /// kubectl and helm against it.
@@ -59,7 +59,7 @@ impl Kind {
         &self.client
     }
 
-    /// Ends it; none is fine.
+    /// Deletes it; succeeds if there is none.
     ///
     /// # Errors
     /// kind fails.
@@ -98,7 +98,7 @@ impl Kind {
     }
 }
 
-/// Where the programs find the cluster: kind writes it there, and takes it out again.
+/// Where the programs find the cluster: kind writes and removes it.
 fn kubeconfig() -> PathBuf {
     programs::cache().join("kind.kubeconfig")
 }
@@ -118,12 +118,12 @@ mod tests {
     use super::*;
 
     /// A program in kind's place that records its arguments.
-    fn recorder(directory: &Path) -> Kind {
+    fn recorder(directory: &Path) -> KindCluster {
         let script = "#!/bin/sh\necho \"$@\" >>\"$0.log\"\n[ \"$1\" != create ] || cat >>\"$0.log\"\n";
         let path = directory.join("kind");
         std::fs::write(&path, script).unwrap();
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
-        Kind { client: Client::new(Programs::in_directory(directory), directory.join("kubeconfig")) }
+        KindCluster { client: Client::new(Programs::in_directory(directory), directory.join("kubeconfig")) }
     }
 
     #[test]

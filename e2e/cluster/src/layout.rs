@@ -1,4 +1,4 @@
-//! Where every file of a cluster lies. What the kernel knows by a name or an address is made by [`Instance`].
+//! Where every file of a cluster is. Names and addresses in the kernel come from [`Instance`].
 
 use std::path::{Path, PathBuf};
 

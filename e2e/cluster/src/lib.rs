@@ -8,9 +8,9 @@
 //! has every path and `instance` every name and address that the kernel knows. A machine runs two clusters side by side
 //! at most, each for one process at a time (`lock`).
 //!
-//! [`doctor`] lists what the machine lacks. [`Running`] is a cluster that can be used, whoever runs it: this one, one
-//! of kind's ([`Kind`]) or a foreign one. [`wait`] polls conditions with a limit. The crate `xtask` makes the programs
-//! and the images.
+//! [`doctor`] lists what the machine lacks. [`TargetCluster`] is a cluster that can be used, whoever runs it: this one,
+//! one of kind's ([`KindCluster`]) or an external one. [`wait`] polls conditions with a limit. The crate `xtask` makes
+//! the programs and the images.
 
 mod cgroup;
 mod client;
@@ -29,7 +29,7 @@ mod node_id;
 mod pki;
 mod process;
 mod record;
-mod running;
+mod target_cluster;
 mod teardown;
 pub mod wait;
 
@@ -39,11 +39,11 @@ pub use cluster::{Cluster, Options};
 pub use control_plane::Component;
 pub use error::ClusterError;
 pub use instance::{Instance, NoSuchInstance};
-pub use kind::Kind;
+pub use kind::KindCluster;
 pub use layout::Layout;
 pub use lock::LockError;
 pub use node::{Node, NodeDaemon, SmallDisk};
 pub use node_id::{NoSuchNode, NodeId};
 pub use pki::PkiError;
 pub use process::ProcessError;
-pub use running::Running;
+pub use target_cluster::TargetCluster;

@@ -14,7 +14,7 @@ const PATH: &str = "/run/lock/seccomp-profile-e2e";
 /// The settings of the host belong to all clusters.
 const HOST: &str = "/run/lock/seccomp-profile-e2e-host";
 
-/// The lock cannot be had.
+/// The lock could not be taken.
 #[derive(Debug, thiserror::Error)]
 pub enum LockError {
     /// A file operation on the lock file failed.
@@ -40,7 +40,7 @@ impl Lock {
         Self::take_at(&PathBuf::from(format!("{PATH}{}", instance.suffix())))
     }
 
-    /// The lock of the host's settings. Who has it needs it for some milliseconds, so this waits.
+    /// The lock of the host's settings. It is only ever held for milliseconds, so this waits for it.
     pub(crate) fn of_host() -> Result<Self, FileError> {
         let path = Path::new(HOST);
         Ok(Lock { _lock: FileLock::wait(open(path)?).name_path("lock", path)? })

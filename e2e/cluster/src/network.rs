@@ -41,7 +41,7 @@ pub(crate) fn create_node(instance: Instance, node: NodeId) -> Result<(), Comman
     command::output(&mut enter).map(drop)
 }
 
-/// Cuts the node's link, or mends it.
+/// Takes the node's link down or up.
 pub(crate) fn set_link(instance: Instance, node: NodeId, up: bool) -> Result<(), CommandError> {
     ip(&format!("link set {} {}", instance.link(node), if up { "up" } else { "down" }))?;
     if up {

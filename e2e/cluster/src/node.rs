@@ -1,6 +1,6 @@
 //! A node: a machine of its own in all that Kubernetes can see of it.
 //!
-//! Its network, mount and host-name namespaces hang on one sleeping process, the *machine*; containerd,
+//! Its network, mount and host-name namespaces are held by one sleeping process, the *machine*; containerd,
 //! kubelet and kube-proxy enter them. So each sees `/var/lib/kubelet` and the other usual paths as its
 //! node's alone, and one of them can be restarted while the machine stays.
 
@@ -121,12 +121,12 @@ impl Node {
         self.directory().join("kubelet")
     }
 
-    /// Where localhost seccomp profiles lie on it, as the host sees it.
+    /// Where localhost seccomp profiles are on it, as the host sees it.
     pub fn seccomp_dir(&self) -> PathBuf {
         self.kubelet_dir().join("seccomp")
     }
 
-    /// Where the manifests of its static pods lie, as the host sees it.
+    /// Where the manifests of its static pods are, as the host sees it.
     pub fn static_pods_dir(&self) -> PathBuf {
         self.kubelet_dir().join("manifests")
     }
@@ -319,7 +319,7 @@ impl Node {
         Ok(command)
     }
 
-    /// Mounts a small, empty file system at a directory of it. What lies there is hidden until [`Node::unmount`].
+    /// Mounts a small, empty file system at a directory of it. What is there is hidden until [`Node::unmount`].
     ///
     /// # Errors
     /// When something is mounted there already that came from here, or the kernel refuses.

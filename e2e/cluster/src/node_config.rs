@@ -8,7 +8,7 @@ use xtask::build_images::PAUSE_IMAGE;
 use crate::layout::Layout;
 use crate::node_id::NodeId;
 
-/// A point-to-point link for each pod; the node routes. No masquerading: all networks know the way.
+/// A point-to-point link for each pod; the node routes. No masquerading: there is a route to every network.
 pub(crate) fn cni(pods: &str, addresses: &Path) -> String {
     json!({
         "cniVersion": "1.0.0",
@@ -93,9 +93,9 @@ pub(crate) fn kubelet(node: NodeId, layout: &Layout) -> String {
         "nodeStatusUpdateFrequency": "4s",
         "nodeStatusReportFrequency": "5m",
         "syncFrequency": "10s",
-        // The images come from archives: what is collected could not be pulled again.
+        // The images come from archives: a garbage-collected image could not be pulled again.
         "imageGCHighThresholdPercent": 100,
-        // A full disk of the developer's must not evict pods.
+        // A full disk on the developer's machine must not evict pods.
         "evictionHard": {"memory.available": "100Mi"},
         "localStorageCapacityIsolation": false,
         "makeIPTablesUtilChains": false,

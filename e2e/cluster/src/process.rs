@@ -68,7 +68,7 @@ impl Identity {
             Err(rustix::io::Errno::SRCH) => return Ok(None),
             result => result?,
         };
-        // Checked after the pidfd was opened: from then on the pid cannot come to mean another one.
+        // Checked after the pidfd was opened: from then on the pidfd cannot refer to another process.
         Ok((Self::of(self.pid) == Some(self)).then_some(pidfd))
     }
 

@@ -1,5 +1,5 @@
-//! What there is of a cluster on this machine besides what the kernel knows: where its state lies, what
-//! it changed on the host outside its own namespaces, and the way back.
+//! A record of a cluster outside its state directory: where that directory is, and the host settings that it changed,
+//! so that they can be restored.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -13,7 +13,7 @@ use crate::instance::Instance;
 use crate::layout::Layout;
 use crate::lock::Lock;
 
-/// Settings that are not of a namespace. The first is raised here, since each node's kubelet and
+/// Kernel settings that are not namespaced. The first is raised here, since each node's kubelet and
 /// containerd hold several inotify instances and all nodes are one user; the others a kubelet sets
 /// when it starts (pkg/kubelet/cm/container_manager_linux.go, setupKernelTunables).
 const SETTINGS: [&str; 7] = [
@@ -38,21 +38,21 @@ pub(crate) const MOUNT_POINTS: [&str; 6] = [
     "/var/log/containers",
 ];
 
-/// Begins the paths of the records, one a cluster. They lie outside the state directory, since they must outlive that
-/// one's loss, and in a place that a reboot empties, since a reboot resets the settings too.
+/// Prefix of the paths of the records, one per cluster. They are outside the state directory, since they must outlive
+/// that one's loss, and in a place that a reboot empties, since a reboot resets the settings too.
 const PATH: &str = "/run/seccomp-profile-e2e";
 
 /// The host as it was before the first cluster, and where a cluster keeps its state.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub(crate) struct Record {
+pub(crate) struct HostRecord {
     /// The cluster's state directory.
     pub(crate) directory: PathBuf,
     settings: BTreeMap<String, String>,
     made: Vec<PathBuf>,
 }
 
-impl Record {
+impl HostRecord {
     /// The record of a cluster that is here, whole or in parts.
     pub(crate) fn read(instance: Instance) -> Option<Self> {
         serde_json::from_str(&fs::read_to_string(file(instance)).ok()?).ok()
@@ -64,8 +64,8 @@ impl Record {
         let _lock = Lock::of_host()?;
         // The host is prepared already while another cluster is here, and its record says how the host was before.
         let record = match of_others(layout.instance()).next() {
-            Some(other) => Record { directory: layout.directory().to_owned(), ..other },
-            None => Record::of_this_machine(layout.directory()),
+            Some(other) => HostRecord { directory: layout.directory().to_owned(), ..other },
+            None => HostRecord::of_this_machine(layout.directory()),
         };
         let path = file(layout.instance());
         files::write(&path, serde_json::to_string_pretty(&record).unwrap_or_default())?;
@@ -75,7 +75,7 @@ impl Record {
     /// Forgets a cluster of which nothing else is left. The last one puts the host back.
     pub(crate) fn remove(instance: Instance) -> Result<(), FileError> {
         let _lock = Lock::of_host()?;
-        if let Some(record) = Record::read(instance)
+        if let Some(record) = HostRecord::read(instance)
             && of_others(instance).next().is_none()
         {
             record.restore();
@@ -86,7 +86,7 @@ impl Record {
 
     fn of_this_machine(directory: &Path) -> Self {
         let setting = |name: &&str| Some((name.to_string(), fs::read_to_string(path_of(name)).ok()?));
-        Record {
+        HostRecord {
             directory: directory.to_owned(),
             settings: SETTINGS.iter().filter_map(setting).collect(),
             made: MOUNT_POINTS.iter().map(PathBuf::from).filter(|path| !path.exists()).collect(),
@@ -104,7 +104,7 @@ impl Record {
         Ok(())
     }
 
-    /// Best effort: a setting that refuses is no reason to keep the rest.
+    /// Best effort: a setting that cannot be restored must not prevent the others.
     fn restore(&self) {
         for (name, value) in self.settings.iter().filter(|(name, _)| SETTINGS.contains(&name.as_str())) {
             let _ = files::write_in_place(&path_of(name), value.trim());
@@ -112,7 +112,7 @@ impl Record {
         for path in self.made.iter().filter(|path| MOUNT_POINTS.iter().any(|ours| Path::new(ours) == *path)) {
             // Only when empty: another program may use it by now.
             if files::entries(path).is_ok_and(|entries| entries.is_empty()) {
-                // `ip netns add` mounts /run/netns on itself. The others are no mount points.
+                // `ip netns add` mounts /run/netns on itself. The others are not mount points.
                 let _ = rustix::mount::unmount(path, UnmountFlags::empty());
                 let _ = fs::remove_dir(path);
             }
@@ -124,9 +124,9 @@ fn file(instance: Instance) -> PathBuf {
     format!("{PATH}{}.json", instance.suffix()).into()
 }
 
-/// What the records of all clusters but this one say.
-fn of_others(instance: Instance) -> impl Iterator<Item = Record> {
-    Instance::all().filter(move |other| *other != instance).filter_map(Record::read)
+/// The records of all clusters but this one.
+fn of_others(instance: Instance) -> impl Iterator<Item = HostRecord> {
+    Instance::all().filter(move |other| *other != instance).filter_map(HostRecord::read)
 }
 
 fn path_of(setting: &str) -> PathBuf {

@@ -1,7 +1,7 @@
-//! Removes the cluster, whatever is there of it: a whole one, half a start, what a killed run left.
+//! Removes whatever exists of the cluster: all of it, part of a failed start, or the remains of a killed run.
 //!
-//! It goes by what the kernel knows under our names, so it needs no state directory; and it takes the
-//! steps in an order in which each can be repeated.
+//! It finds everything by the names that the kernel has for it, so it needs no state directory. The order of the steps
+//! allows each to be repeated.
 
 use std::path::{Path, PathBuf};
 use std::{fs, io};
@@ -11,7 +11,7 @@ use xtask::files::{self, FileError, NamePath};
 use xtask::interrupt;
 
 use crate::layout::Layout;
-use crate::record::Record;
+use crate::record::HostRecord;
 use crate::{ClusterError, cgroup, network};
 
 /// Whether anything of a cluster is there.
@@ -19,7 +19,7 @@ pub(crate) fn anything_left(layout: &Layout) -> Result<bool, ClusterError> {
     let instance = layout.instance();
     let cgroups = cgroup::Hierarchies::of_this_machine()?.of_instance(instance)?;
     let links = network::Leftovers::find(instance)?;
-    let recorded = Record::read(instance).is_some();
+    let recorded = HostRecord::read(instance).is_some();
     Ok(!cgroups.is_empty() || !links.is_empty() || recorded || layout.directory().exists())
 }
 
@@ -28,19 +28,19 @@ pub(crate) fn everything(layout: &Layout) -> Result<(), ClusterError> {
     let _deferred = interrupt::defer_signals();
     let instance = layout.instance();
     let hierarchies = cgroup::Hierarchies::of_this_machine()?;
-    // No grace: what they would save is thrown away below.
+    // Kill at once: their state is deleted below anyway.
     for name in hierarchies.of_instance(instance)? {
         hierarchies.kill(&name)?;
         hierarchies.remove(&name)?;
     }
     network::Leftovers::find(instance)?.remove()?;
     keep_logs(layout)?;
-    if let Some(record) = Record::read(instance) {
+    if let Some(record) = HostRecord::read(instance) {
         // Usually the same directory; not when the environment names another one by now.
         remove_state(&Layout::new(&record.directory, instance), Owner::Recorded)?;
     }
     remove_state(layout, Owner::Unknown)?;
-    Ok(Record::remove(instance)?)
+    Ok(HostRecord::remove(instance)?)
 }
 
 /// Copies the daemons' logs to a directory of the cluster's below `$SECCOMP_E2E_LOGS`, if that is set: in CI a cluster
@@ -59,8 +59,8 @@ fn keep_logs(layout: &Layout) -> Result<(), ClusterError> {
     Ok(())
 }
 
-/// The nodes' mounts are in namespaces that ended with their processes. Should one have got out, then
-/// removing the state directory would remove what is mounted there.
+/// The nodes' mounts are in namespaces that ended with their processes. If one had leaked to the host, removing the
+/// state directory would remove what is mounted there.
 fn unmount_below(directory: &Path) -> Result<(), ClusterError> {
     let mountinfo = files::read(Path::new("/proc/self/mountinfo"))?;
     for mount in mounts_below(&mountinfo, directory).into_iter().rev() {

@@ -12,7 +12,7 @@ const PAUSE: Duration = Duration::from_millis(50);
 #[derive(Debug, thiserror::Error)]
 pub enum WaitError {
     /// It did not hold within the time given.
-    #[error("{what}: not within {} s", limit.as_secs())]
+    #[error("{what}: timed out after {} s", limit.as_secs())]
     TooLate {
         /// What was waited for.
         what: String,
@@ -62,7 +62,7 @@ mod tests {
 
     #[test]
     fn a_condition_that_stays_false_is_named_in_the_error() {
-        let answer: Result<(), WaitError> = until("the moon", Duration::ZERO, || Ok(None));
-        assert_eq!(answer.unwrap_err().to_string(), "the moon: not within 0 s");
+        let answer: Result<(), WaitError> = until("a condition", Duration::ZERO, || Ok(None));
+        assert_eq!(answer.unwrap_err().to_string(), "a condition: timed out after 0 s");
     }
 }

@@ -1,4 +1,4 @@
-//! Each node's file of a profile: read from its disk, or on a foreign cluster from its agent's report.
+//! Each node's file of a profile: read from its disk, or on an external cluster from its agent's report.
 
 use cluster::{Client, Cluster, ClusterError, Node};
 use serde_json::Value;

@@ -11,7 +11,7 @@ mod story;
 
 use std::process::ExitCode;
 
-use cluster::Running;
+use cluster::TargetCluster;
 use cluster::{Client, Cluster, ClusterError, NAMESPACE};
 use xtask::workspace::repository;
 
@@ -24,7 +24,7 @@ const PROFILES: [&str; 4] = ["audit", "fine-grained", "runtime-default", "violat
 /// The cluster and the output of the demo.
 struct Demo<'a> {
     client: &'a Client,
-    /// `None` for a foreign cluster: then no node is added.
+    /// `None` for an external cluster: then no node is added.
     local: Option<&'a Cluster>,
     evidence: Evidence<'a>,
     story: Story,
@@ -32,22 +32,22 @@ struct Demo<'a> {
 
 /// Runs the demo on the cluster that `start` returns, which has the chart. Ends the cluster unless it shall be kept.
 pub(crate) fn run(
-    start: impl FnOnce() -> Result<Running, ClusterError>,
+    start: impl FnOnce() -> Result<TargetCluster, ClusterError>,
     keep: bool,
 ) -> Result<ExitCode, ClusterError> {
     let mut story = Story::new();
     story.section("A real Kubernetes is started, and the chart installed");
     let running = start()?;
     let local = match &running {
-        Running::Local(cluster) => Some(cluster),
-        Running::Kind(_) | Running::Foreign(_) => None,
+        TargetCluster::Local(cluster) => Some(cluster),
+        TargetCluster::Kind(_) | TargetCluster::External(_) => None,
     };
     let client = running.client();
     let evidence = local.map_or(Evidence::Reports(client), Evidence::Disks);
     let mut stage = Demo { client, local, evidence, story };
-    // If foreign objects have our names, the demo has made nothing that it could remove.
+    // If other objects have our names, the demo has made nothing that it could remove.
     let free = stage.refuse_to_overwrite();
-    let clears = matches!(running, Running::Foreign(_)) && !keep && free.is_ok();
+    let clears = matches!(running, TargetCluster::External(_)) && !keep && free.is_ok();
     let told = free.and_then(|()| stage.play());
     let cleared = if clears { stage.clear() } else { Ok(()) };
     let mut story = stage.story;
@@ -74,7 +74,7 @@ impl Demo<'_> {
         self.a_profile_is_deleted()
     }
 
-    /// On a foreign cluster, profiles and pods of our names may belong to others.
+    /// On an external cluster, profiles and pods of our names may belong to others.
     fn refuse_to_overwrite(&mut self) -> Result<(), ClusterError> {
         if self.local.is_some() {
             return Ok(());

@@ -34,7 +34,7 @@ const APPLY: &str = "application/apply-patch+yaml";
 
 /// The profile that the operator's attempts are about. It has the finalizer [`FOREIGN_FINALIZER`] too.
 pub const PROFILE: &str = "entrusted";
-/// A foreign finalizer on [`PROFILE`].
+/// Another program's finalizer on [`PROFILE`].
 pub const FOREIGN_FINALIZER: &str = "example.org/other";
 
 fn patch(
@@ -51,7 +51,7 @@ fn patch(
 pub fn forged_report() -> Value {
     json!({
         "agentVersion": "stolen", "directory": "/", "fileCount": 1,
-        "files": { "lie": "00000000000000000000000000000000" },
+        "files": { "forged": "00000000000000000000000000000000" },
     })
 }
 

@@ -2,14 +2,14 @@
 
 /// A kind, as the API server serves it.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Kind {
+pub struct ApiResource {
     /// Its API group; empty for the core.
     pub group: &'static str,
     /// The version of the requests.
     pub version: &'static str,
     /// Its name in paths and in roles.
     pub plural: &'static str,
-    /// Whether its objects lie in namespaces.
+    /// Whether its objects are in namespaces.
     pub namespaced: bool,
     /// Its subresources.
     pub parts: &'static [&'static str],
@@ -20,8 +20,8 @@ const fn cluster(
     version: &'static str,
     plural: &'static str,
     parts: &'static [&'static str],
-) -> Kind {
-    Kind { group, version, plural, namespaced: false, parts }
+) -> ApiResource {
+    ApiResource { group, version, plural, namespaced: false, parts }
 }
 
 const fn spaced(
@@ -29,15 +29,15 @@ const fn spaced(
     version: &'static str,
     plural: &'static str,
     parts: &'static [&'static str],
-) -> Kind {
-    Kind { group, version, plural, namespaced: true, parts }
+) -> ApiResource {
+    ApiResource { group, version, plural, namespaced: true, parts }
 }
 
 const STATUS: &[&str] = &["status"];
 
 /// Kubernetes 1.37 with its default features, and the two kinds of ours. A test on the cluster holds it to what the API
 /// server reports.
-pub const SERVED: &[Kind] = &[
+pub const SERVED: &[ApiResource] = &[
     spaced("", "v1", "bindings", &[]),
     cluster("", "v1", "componentstatuses", &[]),
     spaced("", "v1", "configmaps", &[]),

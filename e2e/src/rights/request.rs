@@ -1,6 +1,6 @@
 //! Requests by kind and verb: the whole grid.
 
-use super::kinds::{Kind, SERVED};
+use super::kinds::{ApiResource, SERVED};
 
 /// What to do with a kind. [`Verb::Apply`] is `patch` to the authorizer, with a body of its own kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -78,7 +78,7 @@ pub struct Request {
     /// What to do.
     pub verb: Verb,
     /// With what.
-    pub kind: &'static Kind,
+    pub kind: &'static ApiResource,
     /// With which subresource of it.
     pub part: Option<&'static str>,
     /// Where; `None` for a kind without namespaces, and for all namespaces at once.
@@ -96,7 +96,7 @@ pub fn all() -> impl Iterator<Item = Request> {
     SERVED.iter().flat_map(of_kind)
 }
 
-fn of_kind(kind: &'static Kind) -> impl Iterator<Item = Request> {
+fn of_kind(kind: &'static ApiResource) -> impl Iterator<Item = Request> {
     let parts = kind.parts.iter().map(|part| Some(*part));
     [None].into_iter().chain(parts).flat_map(move |part| {
         let verbs = if part.is_some() { Verb::OF_PART.as_slice() } else { Verb::ALL.as_slice() };
@@ -106,7 +106,7 @@ fn of_kind(kind: &'static Kind) -> impl Iterator<Item = Request> {
     })
 }
 
-fn places(kind: &Kind, verb: Verb) -> impl Iterator<Item = Option<&'static str>> {
+fn places(kind: &ApiResource, verb: Verb) -> impl Iterator<Item = Option<&'static str>> {
     let everywhere = !kind.namespaced || matches!(verb, Verb::List | Verb::Watch);
     let within = if kind.namespaced { NAMESPACES.as_slice() } else { &[] };
     everywhere.then_some(None).into_iter().chain(within.iter().map(|place| Some(*place)))
@@ -134,7 +134,7 @@ impl Request {
 
     /// The path with its query. Requests that change something are dry runs, so that a mistake has no effect.
     pub fn path(&self) -> String {
-        let Kind { group, version, plural, .. } = self.kind;
+        let ApiResource { group, version, plural, .. } = self.kind;
         let mut path =
             if group.is_empty() { format!("/api/{version}") } else { format!("/apis/{group}/{version}") };
         if let Some(namespace) = self.namespace {

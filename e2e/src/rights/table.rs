@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::attempts::{Answer, Attempt};
-use super::kinds::{Kind, SERVED};
+use super::kinds::{ApiResource, SERVED};
 use super::request;
 use super::rules::{Rights, Rule};
 
@@ -15,7 +15,7 @@ pub struct Account {
     pub rights: Rights,
 }
 
-/// One row a kind: what each account is granted there. What is not named is refused.
+/// One row per kind: what each account is granted there. What is not named is refused.
 pub fn of_rights(accounts: &[Account]) -> String {
     let mut text = String::from("| kind (and its subresources) |");
     accounts.iter().for_each(|account| text += &format!(" `{}` |", account.name));
@@ -40,7 +40,7 @@ pub fn of_rights(accounts: &[Account]) -> String {
     text
 }
 
-fn spelled(kind: &Kind) -> String {
+fn spelled(kind: &ApiResource) -> String {
     let name = match kind.group {
         "" => format!("`{}`", kind.plural),
         group => format!("`{}.{group}`", kind.plural),
@@ -51,7 +51,7 @@ fn spelled(kind: &Kind) -> String {
     }
 }
 
-fn cell(kind: &Kind, rights: &Rights) -> String {
+fn cell(kind: &ApiResource, rights: &Rights) -> String {
     let everybody = super::rules::of_everybody();
     let everybody = everybody.0.iter().filter_map(|rule| granted(kind, rule));
     let own = rights.0.iter().filter_map(|rule| granted(kind, rule));
@@ -60,7 +60,7 @@ fn cell(kind: &Kind, rights: &Rights) -> String {
 }
 
 /// What a rule grants on a kind: `get, list`; `patch` on `status`; `create` in `default`.
-fn granted(kind: &Kind, rule: &Rule) -> Option<String> {
+fn granted(kind: &ApiResource, rule: &Rule) -> Option<String> {
     if !rule.groups.iter().any(|group| group == kind.group) {
         return None;
     }

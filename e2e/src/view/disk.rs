@@ -31,7 +31,7 @@ pub fn bytes(node: &Node, profile: &str) -> Result<Option<Vec<u8>>, FileError> {
 /// The hash of what the file holds, in the form of `status.contentHash`.
 ///
 /// # Errors
-/// As [`bytes`].
+/// Same as [`bytes`].
 pub fn hash(node: &Node, profile: &str) -> Result<Option<String>, FileError> {
     Ok(bytes(node, profile)?.map(|bytes| ContentHash::of(&bytes).to_string()))
 }

@@ -42,7 +42,7 @@ impl ProfileView {
     /// The canonical bytes of `spec.contents`.
     ///
     /// # Errors
-    /// When it is no valid profile.
+    /// When it is not a valid profile.
     pub fn canonical(&self) -> Result<Canonical, ParseError> {
         Profile::from_value(&self.0["spec"]["contents"]).map(|profile| profile.canonical())
     }

@@ -20,7 +20,7 @@ struct Size {
     nodes: usize,
     profiles: usize,
     duration: Duration,
-    /// How soon after the last change everything must be right. At a thousand nodes an update of mere counts may wait
+    /// How soon after the last change everything must be right. At a thousand nodes an update of counts only may wait
     /// for a minute, and a profile that kept falling back becomes Ready a minute later.
     converge_limit: Duration,
 }

@@ -98,7 +98,7 @@ async fn when_all_nodes_are_unreachable_a_deletion_ends_and_what_follows_is_not_
     }
 
     scene.environment.apply(PROFILE, &contents(1)).await;
-    let shown = scene.until("being judged", |shown| shown["status"]["nodes"]["unreachable"] == 3).await;
+    let shown = scene.until("being reconciled", |shown| shown["status"]["nodes"]["unreachable"] == 3).await;
     assert_eq!(
         (&shown["status"]["state"], &shown["status"]["ready"]),
         (&"Progressing".into(), &"0/3".into())
@@ -139,7 +139,7 @@ async fn when_all_nodes_are_gone_a_deletion_ends_whatever_it_was_waiting_for() {
     // A profile that never had a node.
     scene.environment.apply(PROFILE, &contents(1)).await;
     let no_nodes = |shown: &Value| shown["status"]["ready"] == "0/0";
-    let shown = scene.until("being judged without nodes", no_nodes).await;
+    let shown = scene.until("being reconciled without nodes", no_nodes).await;
     assert_eq!(shown["status"]["state"], "Progressing");
     scene.delete().await;
     scene.wait_gone().await;

@@ -31,8 +31,8 @@ pub(crate) struct DiskPoller {
 pub(crate) struct PollResult {
     /// How often it read all files.
     pub(crate) looks: u64,
-    /// The processor time of the thread.
-    pub(crate) processor: Duration,
+    /// The CPU time of the thread.
+    pub(crate) cpu: Duration,
 }
 
 impl DiskPoller {
@@ -57,7 +57,7 @@ impl DiskPoller {
                 looks += 1;
                 thread::sleep(PAUSE);
             }
-            Ok(PollResult { looks, processor: processor_time("/proc/thread-self/stat") })
+            Ok(PollResult { looks, cpu: cpu_time("/proc/thread-self/stat") })
         });
         Self { stop, thread }
     }
@@ -88,8 +88,8 @@ fn read_state(path: &Path) -> std::io::Result<FileState> {
     Ok(FileState { inode: metadata.ino(), changed, bytes })
 }
 
-/// The processor time of a process or a thread, from its `stat` below /proc; in steps of 10 ms.
-pub(crate) fn processor_time(stat: &str) -> Duration {
+/// The CPU time of a process or a thread, from its `stat` below /proc; in steps of 10 ms.
+pub(crate) fn cpu_time(stat: &str) -> Duration {
     let text = fs::read_to_string(stat).unwrap();
     // proc_pid_stat(5): utime and stime are the 14th and 15th, in hundredths of a second; the second may hold spaces.
     let fields: Vec<_> = text[text.rfind(')').unwrap() + 2..].split(' ').collect();

@@ -397,7 +397,7 @@ async fn a_leader_whose_renewals_are_answered_too_late_goes_on_as_long_as_they_a
         let before = lease().await.metadata.resource_version;
         let unanswered = log().matches(UNANSWERED).count();
         replica.proxy.behave(Behaviour::HoldAnswers);
-        until("a renewal that nobody hears of", LIMIT, async || {
+        until("a renewal that gets no answer", LIMIT, async || {
             let arrived = lease().await.metadata.resource_version != before;
             (arrived && log().matches(UNANSWERED).count() > unanswered).then_some(())
         })

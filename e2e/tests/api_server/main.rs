@@ -5,7 +5,7 @@
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
-    reason = "clippy's leave to panic in tests does not reach the helpers of an integration test"
+    reason = "clippy's `allow-unwrap-in-tests` does not cover helper functions of integration tests"
 )]
 
 mod churn;

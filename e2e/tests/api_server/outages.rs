@@ -11,7 +11,7 @@ use kube::api::{DeleteParams, Patch, PatchParams};
 use serde_json::{Value, json};
 use tokio::time::{Instant as Time, sleep_until};
 
-use super::disk_poller::{DiskPoller, Rule, processor_time};
+use super::disk_poller::{DiskPoller, Rule, cpu_time};
 use super::support::{Environment, LIMIT, bytes_of, contents, hash_of, operator, print_line, until};
 
 /// How soon after an outage everything must be right.
@@ -24,9 +24,9 @@ const SHORT: Duration = Duration::from_secs(10);
 const AGENT_WATCHES: u64 = 2;
 const OPERATOR_WATCHES: u64 = 4;
 
-/// The largest share of a processor for the operator during an outage.
+/// The largest share of a CPU for the operator during an outage.
 const OPERATOR_BUSY: f64 = 0.05;
-/// The same for one agent, including its share of the proxy.
+/// The largest share for one agent, including its share of the proxy.
 const AGENT_BUSY: f64 = 0.02;
 
 /// Profiles that never change, in two pages of an agent's list: a small page and a large one.
@@ -138,13 +138,13 @@ impl Scene {
             poller: DiskPoller::start(files),
             requests: self.groups.iter().map(|group| group.proxy.requests()).collect(),
             operator_requests: self.operator_proxy.requests(),
-            busy: processor_time("/proc/self/stat"),
+            busy: cpu_time("/proc/self/stat"),
             operator_busy: self.operator_busy(),
         }
     }
 
     fn operator_busy(&self) -> Duration {
-        processor_time(&format!("/proc/{}/stat", self.operator.program.id()))
+        cpu_time(&format!("/proc/{}/stat", self.operator.program.id()))
     }
 
     /// Checks at the end of an outage that nothing crashed, no file changed, and no program sent more requests than the
@@ -171,16 +171,16 @@ impl Scene {
         let most = OPERATOR_WATCHES * most_of_one(took) + 20;
         let busy = (self.operator_busy() - before.operator_busy).as_secs_f64() / seconds;
         print_line(&format!(
-            "  operator: {asked} requests, {:.2} a second, {:.1} % of a processor",
+            "  operator: {asked} requests, {:.2} a second, {:.1} % of a CPU",
             asked as f64 / seconds,
             100.0 * busy
         ));
         assert!(asked <= most, "the operator: {asked} requests, at most {most}");
-        assert!(busy <= OPERATOR_BUSY, "the operator takes {busy:.3} of a processor");
-        let busy = processor_time("/proc/self/stat") - before.busy - seen.processor;
+        assert!(busy <= OPERATOR_BUSY, "the operator takes {busy:.3} of a CPU");
+        let busy = cpu_time("/proc/self/stat") - before.busy - seen.cpu;
         let busy = busy.as_secs_f64() / seconds / self.nodes() as f64;
-        print_line(&format!("  an agent: {:.2} % of a processor", 100.0 * busy));
-        assert!(busy <= AGENT_BUSY, "an agent takes {busy:.4} of a processor");
+        print_line(&format!("  an agent: {:.2} % of a CPU", 100.0 * busy));
+        assert!(busy <= AGENT_BUSY, "an agent takes {busy:.4} of a CPU");
     }
 
     /// Changes [`CHANGING`].
@@ -325,7 +325,7 @@ async fn stop_and_restart(outage: Duration) {
     let lists = log.requests().unwrap();
     let lists =
         lists.iter().filter(|asked| asked.verb == "list" && asked.object_ref.resource == "seccompprofiles");
-    assert!(lists.count() >= scene.nodes(), "nobody had to list anew");
+    assert!(lists.count() >= scene.nodes(), "no program had to relist");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -41,7 +41,7 @@ async fn fifty_nodes_cost_no_more_writes_than_promised() {
     let plans = BTreeMap::from([(Phase::Rollout, plan)]);
     let Beside { floors, elsewhere } =
         beside(&mut testbed, &plans, 1).await.unwrap_or_else(|error| panic!("{error}"));
-    // The floor must cost one report a node and nothing else.
+    // The floor must cost one report per node and nothing else.
     let floor = &floors[&Phase::Rollout];
     assert_eq!((floor.writes, floor.reports, floor.too_many), (50, 50, 0), "{:?}", floor.requests);
     let elsewhere = elsewhere.unwrap();

@@ -69,7 +69,7 @@ pub(crate) async fn until<T>(what: &str, limit: Duration, mut poll: impl AsyncFn
         if let Some(answer) = poll().await {
             return answer;
         }
-        assert!(start.elapsed() < limit, "{what}: not within {limit:?}");
+        assert!(start.elapsed() < limit, "{what}: timed out after {limit:?}");
         sleep(Duration::from_millis(20)).await;
     }
 }

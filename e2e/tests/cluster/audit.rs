@@ -88,7 +88,7 @@ fn write_of(line: &str) -> Option<Write> {
     })
 }
 
-/// The writes by kind, one a line.
+/// The writes by kind, one per line.
 pub(crate) fn summary(writes: &[Write]) -> String {
     let mut kinds: BTreeMap<String, usize> = BTreeMap::new();
     for write in writes {

@@ -76,7 +76,7 @@ fn all() -> Vec<BadInput> {
             &["spec.contents.listenerPath", "SCMP_ACT_NOTIFY needs it"],
         ),
         contents(
-            "a listener that is told of nothing",
+            "a listener that gets no notification",
             json!({ "defaultAction": "SCMP_ACT_LOG", "listenerPath": SOCKET }),
             &["spec.contents.listenerPath", "no rule has the action SCMP_ACT_NOTIFY"],
         ),

@@ -180,7 +180,7 @@ fn check_good_profile(cluster: &Session, name: &str) {
     let good = cluster.profile(name, &allow_all(0));
     good.wait_ready();
     good.update(&allow_all(1));
-    good.until("being Ready anew", LIMIT, |view| view.is_ready());
+    good.until("being Ready again", LIMIT, |view| view.is_ready());
     good.wait_ready();
     cluster.ok(["delete", "seccompprofile", name, "--timeout=30s"]);
     for node in cluster.node_list() {

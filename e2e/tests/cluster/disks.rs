@@ -1,5 +1,5 @@
 //! Disks with errors, on real file systems: a small ext4 on a loop device and a tmpfs, each mounted on a node where
-//! the profiles lie.
+//! the profiles are.
 
 use std::fs::{self, File, Permissions};
 use std::io::Write;
@@ -20,10 +20,10 @@ use super::support::{
 /// How soon everything must be right once the cause is removed.
 pub(crate) const RECOVERY_LIMIT: Duration = Duration::from_secs(10);
 
-/// Where the profiles' directory lies on a node.
+/// Where the profiles' directory is on a node.
 const SECCOMP: &str = "/var/lib/kubelet/seccomp";
 
-/// A node whose profiles lie on a small disk, until this is dropped.
+/// A node whose profiles are on a small disk, until this is dropped.
 pub(crate) struct OnSmallDisk<'a> {
     cluster: &'a Session,
     pub(crate) node: Node,

@@ -11,7 +11,7 @@ use super::support::{LIMIT, REPAIR_LIMIT, allow_all, bytes_of, print_line, share
 
 pub(crate) type Damage = (&'static str, fn(&Path, &Path));
 
-/// Each damages the file at the first path; the second path is a foreign file.
+/// Each damages the file at the first path; the second path is another program's file.
 pub(crate) const DAMAGES: [Damage; 10] = [
     ("changed in place", |path, _| fs::write(path, "{}").unwrap()),
     ("emptied", |path, _| fs::write(path, "").unwrap()),
@@ -61,7 +61,7 @@ fn a_file_changed_by_hand_is_repaired_and_the_status_stays_right() {
 }
 
 #[test]
-fn a_foreign_file_with_a_profiles_name_is_reported_and_is_never_removed() {
+fn another_programs_file_with_a_profiles_name_is_reported_and_never_removed() {
     let cluster = shared();
     let disks = cluster.node_list();
     let path = disk::path(&disks[0], "claimed");

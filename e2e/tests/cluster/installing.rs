@@ -195,7 +195,7 @@ fn rendered_manifests_are_applied_and_deleted_as_documented() {
     assert!(kept.on_disks().iter().all(|(_, found)| *found == Some(bytes_of(&allow_all(0)))));
 }
 
-/// The definitions, which an uninstallation keeps, belong to the release that brought them.
+/// The definitions, which an uninstallation keeps, belong to the release that installed them.
 #[test]
 fn a_release_under_another_name_is_refused_until_it_takes_the_definitions_over_or_leaves_them_out() {
     let cluster = alone();
@@ -283,10 +283,10 @@ fn copy(from: &Path, to: &Path) {
 }
 
 #[test]
-fn a_parent_chart_brings_this_one_and_a_profile_once_it_has_the_definitions_in_its_own_directory() {
+fn a_parent_chart_contains_this_one_and_a_profile_once_it_has_the_definitions_in_its_own_directory() {
     let cluster = alone();
-    let brought = |number| object("brought", &allow_all(number));
-    let parent = Parent::new(&brought(0));
+    let bundled = |number| object("bundled", &allow_all(number));
+    let parent = Parent::new(&bundled(0));
     let _reinstall = without_the_release(&cluster);
     cluster.ok(["delete", "seccompprofiles.seccomp.imjasonh.dev", "--all", "--timeout=60s"]);
     let definitions =
@@ -301,11 +301,12 @@ fn a_parent_chart_brings_this_one_and_a_profile_once_it_has_the_definitions_in_i
     let without = ["--set", "seccomp-profile.crds.install=false"];
     let release = Release::install(&cluster, "platform", &parent.path(), &without);
     let release = release.unwrap_or_else(|error| panic!("{error}"));
-    let profile: AppliedProfile<'_> = cluster.existing("brought");
+    let profile: AppliedProfile<'_> = cluster.existing("bundled");
     profile.wait_ready();
-    parent.set_profile(&brought(1));
+    parent.set_profile(&bundled(1));
     release.helm("upgrade", &parent.path(), &without).unwrap_or_else(|error| panic!("{error}"));
-    profile.until("being what the parent says now", LIMIT, |view| view.json()["spec"] == brought(1)["spec"]);
+    profile
+        .until("having the parent's new contents", LIMIT, |view| view.json()["spec"] == bundled(1)["spec"]);
     profile.wait_ready();
     check_lifecycle(&cluster, "beside-it");
     // Helm deletes the profile after the operator; the Job removes its finalizer.

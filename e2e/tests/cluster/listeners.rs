@@ -162,7 +162,7 @@ fn where_the_chart_admits_listeners_a_seccomp_agent_answers_for_containers() {
     asking.wait_running();
     wait_answered(&cluster, &asking, ANSWERED);
     let received = agent.received();
-    print_line(&format!("the agent was told {:#}", received[0]));
+    print_line(&format!("the agent received {:#}", received[0]));
     assert_eq!((received.len(), &received[0]["metadata"]), (1, &json!("team-a")));
     assert_eq!(received[0]["fds"], json!(["seccompFd"]));
     assert_eq!(received[0]["state"]["annotations"]["io.kubernetes.cri.sandbox-name"], "asking");
@@ -175,7 +175,7 @@ fn where_the_chart_admits_listeners_a_seccomp_agent_answers_for_containers() {
     drop(agent);
     wait_answered(&cluster, &asking, UNANSWERED);
     let without = output(cluster.kubectl(["exec", "asking", "--", "true"])).unwrap_err();
-    print_line(&format!("where nobody listens any more, exec says {without}"));
+    print_line(&format!("without a listener, the error of exec is {without}"));
     assert!(without.contains(NO_LISTENER_ERROR), "{without}");
     drop(asking);
 

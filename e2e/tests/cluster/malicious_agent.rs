@@ -66,7 +66,7 @@ fn forged_reports(hash: &str) -> Vec<(&'static str, Value, Outcome)> {
         ("10,001 files", files(names(10_001)), Refused("at most 10000")),
         ("101 problems", problems(vec![problem("witness", "m"); 101]), Refused("at most 100")),
         (
-            "a state that is no word",
+            "a state that is not a word",
             report(
                 json!({ "problems": [{ "name": "witness", "state": "all fine", "reason": "", "message": "" }] }),
             ),
@@ -166,7 +166,7 @@ fn operators(cluster: &Session) -> Vec<String> {
 
 /// The most writes of the operator during the test, in which reports change the counts of two profiles more than two
 /// hundred times.
-const MOST_WRITES: usize = 80;
+const MAX_WRITES: usize = 80;
 
 #[test]
 fn a_malicious_agent_affects_the_counts_of_its_own_node_only() {
@@ -194,8 +194,8 @@ fn a_malicious_agent_affects_the_counts_of_its_own_node_only() {
     };
     let mut slowest = Duration::ZERO;
     let forged_reports = forged_reports(&hash);
-    for (number, (what, lie, fate)) in forged_reports.iter().enumerate() {
-        let answer = write(lie);
+    for (number, (what, forged, fate)) in forged_reports.iter().enumerate() {
+        let answer = write(forged);
         match fate {
             Taken => assert_eq!(answer.code, 200, "{what}: {answer}"),
             Refused(says) => {
@@ -208,13 +208,14 @@ fn a_malicious_agent_affects_the_counts_of_its_own_node_only() {
         }
         let start = Instant::now();
         moving.update(&allow_all(100 + number));
-        let judged = moving.until(&format!("being judged in spite of {what}"), RECONCILE_LIMIT, |view| {
-            let status = &view.json()["status"];
-            status["observedGeneration"] == view.json()["metadata"]["generation"]
-                && view.canonical().is_ok_and(|bytes| status["contentHash"] == bytes.hash().to_string())
-        });
+        let reconciled =
+            moving.until(&format!("being reconciled in spite of {what}"), RECONCILE_LIMIT, |view| {
+                let status = &view.json()["status"];
+                status["observedGeneration"] == view.json()["metadata"]["generation"]
+                    && view.canonical().is_ok_and(|bytes| status["contentHash"] == bytes.hash().to_string())
+            });
         slowest = slowest.max(start.elapsed());
-        for view in [judged, witness.view()] {
+        for view in [reconciled, witness.view()] {
             let failures = view.json()["status"]["failures"].as_array().cloned().unwrap_or_default();
             assert!(failures.iter().all(|failure| failure["node"] == "node-1"), "{what}: {failures:?}");
             assert_eq!(view.count("desired"), Some(2), "{what}");
@@ -240,7 +241,7 @@ fn a_malicious_agent_affects_the_counts_of_its_own_node_only() {
     }
     let start = Instant::now();
     moving.update(&allow_all(99));
-    moving.until("being judged after a node changed its mind 200 times", RECONCILE_LIMIT, |view| {
+    moving.until("being reconciled after a node changed its report 200 times", RECONCILE_LIMIT, |view| {
         view.json()["status"]["observedGeneration"] == view.json()["metadata"]["generation"]
     });
     slowest = slowest.max(start.elapsed());
@@ -252,9 +253,9 @@ fn a_malicious_agent_affects_the_counts_of_its_own_node_only() {
     witness.wait_ready();
     moving.wait_ready();
     let writes = log.writes().into_iter().filter(|write| write.account == "seccomp-profile-operator").count();
-    assert!(writes <= MOST_WRITES, "{writes} writes by the operator");
+    assert!(writes <= MAX_WRITES, "{writes} writes by the operator");
     print_line(&format!(
-        "{} lies and 200 changes of mind: a profile judged within {:.2} s throughout, {writes} writes by the operator",
+        "{} forged reports and 200 changes of a report: a profile reconciled within {:.2} s throughout, {writes} writes by the operator",
         forged_reports.len(),
         slowest.as_secs_f64()
     ));

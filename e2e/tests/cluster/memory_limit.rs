@@ -70,10 +70,10 @@ fn of_thirty_profiles_of_the_largest_size_those_that_do_not_fit_are_refused_and_
     print_line(&format!("{held} of the largest profiles are held, {without} refused"));
     assert!(held >= 10 && without >= 5, "{held} are held, {without} refused");
     cluster.profile("room-small", &allow_all(1)).wait_ready();
-    assert_eq!(agents(&cluster), before, "no agent was started anew");
+    assert_eq!(agents(&cluster), before, "no agent was restarted");
 
     // After half of them are deleted, the others fit.
     applied.drain(..PROFILES / 2).for_each(drop);
     until("every other one being Ready", READY_LIMIT, || all(&cluster).iter().all(is_ready).then_some(()));
-    assert_eq!(agents(&cluster), before, "no agent was started anew");
+    assert_eq!(agents(&cluster), before, "no agent was restarted");
 }

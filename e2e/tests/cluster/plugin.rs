@@ -194,7 +194,7 @@ fn agents_that_are_down_are_shown_long_before_the_operator_reports_them() {
     let verified = viewer.run_plugin(1, &["verify", "plugin-unwatched"]);
     assert_eq!(verified.matches("Unwatched").count(), 2, "{verified}");
     applied.update(&allow_all(1));
-    applied.until("judged anew", LIMIT, |view| !view.is_ready());
+    applied.until("reconciled again", LIMIT, |view| !view.is_ready());
     let page = viewer.run_plugin(0, &["status", "plugin-unwatched"]);
     assert_eq!(line(&page, &["node-2"])[1], "Pending");
     assert!(page.contains("AgentNotReady: its file has other contents ("), "{page}");

@@ -21,7 +21,7 @@ use super::support::{
 
 /// The account that removes the finalizers.
 pub(crate) const UNINSTALLATION: &str = "seccomp-profile-uninstall";
-/// A foreign finalizer.
+/// Another program's finalizer.
 const OTHERS: &str = "example.org/other";
 
 /// Installs the chart again when this is dropped.
@@ -37,21 +37,21 @@ impl Drop for Reinstall<'_> {
     }
 }
 
-/// A foreign finalizer on a profile; it is removed when this is dropped.
-struct Foreign<'a>(&'a Session, &'a str);
+/// Another program's finalizer on a profile; it is removed when this is dropped.
+struct OtherFinalizer<'a>(&'a Session, &'a str);
 
-impl<'a> Foreign<'a> {
+impl<'a> OtherFinalizer<'a> {
     fn add_to(session: &'a Session, profile: &'a AppliedProfile<'_>) -> Self {
         // Before ours, so that ours is not at its usual index.
         let add = json!([{ "op": "add", "path": "/metadata/finalizers/0", "value": OTHERS }]).to_string();
         session.ok(["patch", "seccompprofile", &profile.name, "--type=json", "--patch", &add]);
-        Foreign(session, &profile.name)
+        OtherFinalizer(session, &profile.name)
     }
 }
 
-impl Drop for Foreign<'_> {
+impl Drop for OtherFinalizer<'_> {
     fn drop(&mut self) {
-        let Foreign(session, name) = self;
+        let OtherFinalizer(session, name) = self;
         let all = "jsonpath={.metadata.finalizers}";
         let found = session.kubectl(["get", "seccompprofile", name, "-o", all]).unwrap_or_default();
         let left: Vec<String> = serde_json::from_str(&found).unwrap_or_default();
@@ -88,7 +88,7 @@ impl Paused {
 
 impl Drop for Paused {
     fn drop(&mut self) {
-        // It does not exist any more if the test succeeded.
+        // It no longer exists if the test succeeded.
         let _ = command::output(Command::new("kill").args(["-CONT", &self.0]));
     }
 }
@@ -141,7 +141,7 @@ fn uninstalling_removes_the_finalizers_and_keeps_the_files_and_a_new_installatio
     for profile in [&kept, &shared, &going].into_iter().chain(&more) {
         profile.wait_ready();
     }
-    let foreign = Foreign::add_to(&cluster, &shared);
+    let other_finalizer = OtherFinalizer::add_to(&cluster, &shared);
     let users =
         [cluster.pod(&sleeper("user-of-kept", "kept")), cluster.pod(&sleeper("user-of-going", "going"))];
     users.iter().for_each(|pod| pod.wait_running());
@@ -204,7 +204,7 @@ fn uninstalling_removes_the_finalizers_and_keeps_the_files_and_a_new_installatio
     }
     kept.update(&allow_all(5));
     kept.wait_ready();
-    drop((users, foreign));
+    drop((users, other_finalizer));
     // All at once, because each takes a second.
     cluster.ok(["delete", "seccompprofile", "--all", "--timeout=60s"]);
 }
@@ -224,7 +224,7 @@ fn where_the_operator_was_removed_by_force_the_documented_command_removes_its_fi
     for profile in [&kept, &shared, &stuck] {
         profile.wait_ready();
     }
-    let _foreign = Foreign::add_to(&cluster, &shared);
+    let _other_finalizer = OtherFinalizer::add_to(&cluster, &shared);
     {
         let _reinstall = Reinstall(&cluster);
         cluster.ok(["delete", "namespace", NAMESPACE, "--timeout=120s"]);

@@ -74,15 +74,15 @@ fn while_the_operator_is_down_files_stay_and_new_profiles_still_arrive() {
         });
     }
     // No operator has reconciled it, and tools that read conditions must not consider it ready.
-    let unjudged = json!([{
+    let unreconciled = json!([{
         "type": "Ready", "status": "Unknown", "reason": "Pending", "message": "no operator has reconciled it yet",
         "lastTransitionTime": "1970-01-01T00:00:00Z",
     }]);
-    assert_eq!(new.view().json()["status"], json!({ "conditions": unjudged }));
+    assert_eq!(new.view().json()["status"], json!({ "conditions": unreconciled }));
     let listed = cluster.json(["get", "seccompprofiles"]);
     let mut listed = listed["items"].as_array().unwrap().iter();
     let listed = listed.find(|object| object["metadata"]["name"] == "during-the-stop").unwrap();
-    assert_eq!(listed["status"]["conditions"], unjudged, "a list says the same");
+    assert_eq!(listed["status"]["conditions"], unreconciled, "a list has the same");
     for (node, found) in old.on_disks() {
         assert_eq!(text(&found), text(&Some(bytes_of(&allow_all(0)))), "{node}");
     }

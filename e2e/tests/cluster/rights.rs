@@ -7,7 +7,7 @@ use std::os::unix::fs::MetadataExt;
 use cluster::NAMESPACE;
 use e2e::rendered;
 use e2e::rights::attempts::{self, Answer as Expected, Attempt};
-use e2e::rights::kinds::{Kind, SERVED};
+use e2e::rights::kinds::{ApiResource, SERVED};
 use e2e::rights::request::{self, Request};
 use e2e::rights::rules::{self, Rights};
 use serde_json::{Value, json};
@@ -143,7 +143,7 @@ fn the_token_of_an_agent_on_another_node_is_refused_this_nodes_report() {
     assert_eq!(cluster.json(["get", "nodeprofilestatus", "node-1"]), before);
 }
 
-/// A profile that also has a foreign finalizer; both are removed when this is dropped.
+/// A profile that also has another program's finalizer; both are removed when this is dropped.
 struct HeldProfile<'a> {
     session: &'a Session,
     profile: AppliedProfile<'a>,
@@ -169,7 +169,7 @@ impl Drop for HeldProfile<'_> {
 }
 
 #[test]
-fn a_stolen_operator_cannot_change_what_a_profile_says() {
+fn a_stolen_operator_cannot_change_the_contents_of_a_profile() {
     let cluster = shared();
     let held = HeldProfile::new(&cluster, attempts::PROFILE);
     let before = held.profile.wait_ready();
@@ -336,7 +336,7 @@ fn the_grid_has_every_kind_that_the_api_server_serves() {
 }
 
 /// A line for a kind and for each of its parts.
-fn words(kind: &Kind) -> Vec<String> {
+fn words(kind: &ApiResource) -> Vec<String> {
     let line =
         |part: &str| format!("{}/{} {}{part} {}", kind.group, kind.version, kind.plural, kind.namespaced);
     let parts = kind.parts.iter().map(|part| line(&format!("/{part}")));

@@ -39,7 +39,7 @@ pub(crate) fn wait_failing(cluster: &Session, node: &str, profile: &str, reason:
     })
 }
 
-/// Waits until a node's object reports no failed starts any more.
+/// Waits until a node's object no longer reports failed starts.
 pub(crate) fn wait_cleared(cluster: &Session, node: &str) {
     until(&format!("{node} saying that containers start"), CLEAR_LIMIT, || {
         let report = report(cluster, node);

@@ -324,7 +324,7 @@ pub(crate) fn until_repaired(node: &Node, name: &str, bytes: &[u8]) -> Duration 
     until_restored(&disk::path(node, name), bytes)
 }
 
-/// As [`until_repaired`], for a file anywhere.
+/// Like [`until_repaired`], for a file anywhere.
 pub(crate) fn until_restored(path: &Path, bytes: &[u8]) -> Duration {
     use std::os::unix::fs::MetadataExt;
     let start = Instant::now();

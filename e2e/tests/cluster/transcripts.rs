@@ -187,7 +187,7 @@ fn no_agents(cluster: &Session, page: &Transcript<'_>) {
     unwatched.wait_ready();
     let stopped = Stopped::agents(cluster);
     unwatched.update(&allow_all(1));
-    unwatched.until("judged anew", LIMIT, |view| !view.is_ready() && view.count("pending") == Some(2));
+    unwatched.until("reconciled again", LIMIT, |view| !view.is_ready() && view.count("pending") == Some(2));
     page.check_section("No agent on the nodes");
 
     let node = &cluster.node_list()[0];
@@ -199,7 +199,7 @@ fn no_agents(cluster: &Session, page: &Transcript<'_>) {
         view.count("failed") == Some(1) && view.count("ready") == Some(1)
     });
     page.check_section("A ledger that is damaged");
-    // Without the ledger the file with the earlier contents counts as a foreign file.
+    // Without the ledger the file with the earlier contents counts as another program's file.
     fs::remove_file(&ledger).unwrap();
     fs::remove_file(&file).unwrap();
     wait_shown_ready(&unwatched, LIMIT);
@@ -209,14 +209,14 @@ fn no_operator(cluster: &Session, page: &Transcript<'_>) {
     let stuck = cluster.profile("stuck", &allow_all(0));
     stuck.wait_ready();
     let stopped = Stopped::operator(cluster);
-    let unjudged = cluster.profile("unjudged", &allow_all(0));
-    let node_holds = |node: &_| disk::bytes(node, "unjudged").unwrap().is_some();
+    let unreconciled = cluster.profile("unreconciled", &allow_all(0));
+    let node_holds = |node: &_| disk::bytes(node, "unreconciled").unwrap().is_some();
     until("the file on every node", LIMIT, || cluster.node_list().iter().all(node_holds).then_some(()));
-    until_reported(cluster, "unjudged");
+    until_reported(cluster, "unreconciled");
     page.check_section("No operator");
     page.check_section("A deletion while no operator runs");
     stopped.start();
-    unjudged.wait_ready();
+    unreconciled.wait_ready();
     stuck.wait_gone(LIMIT);
 }
 

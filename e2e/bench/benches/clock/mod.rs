@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
 
-/// Processor time of this thread so far: others on the machine do not count.
-fn processor() -> Duration {
+/// CPU time of this thread so far: others on the machine do not count.
+fn thread_cpu_time() -> Duration {
     let time = clock_gettime(ClockId::ThreadCPUTime);
     Duration::new(
         u64::try_from(time.tv_sec).unwrap_or_default(),
@@ -15,17 +15,17 @@ fn processor() -> Duration {
     )
 }
 
-/// The processor time of `work`.
-pub(crate) fn processor_time(work: impl FnOnce()) -> Duration {
-    let start = processor();
+/// The CPU time of `work`.
+pub(crate) fn cpu_time(work: impl FnOnce()) -> Duration {
+    let start = thread_cpu_time();
     work();
-    processor() - start
+    thread_cpu_time() - start
 }
 
-/// The least processor time of one piece of work, of `rounds` rounds of `pieces` each: what disturbs only adds.
+/// The least CPU time of one piece of work, of `rounds` rounds of `pieces` each: what disturbs only adds.
 #[allow(dead_code, reason = "each benchmark is a crate of its own and takes what it needs")]
 pub(crate) fn least(rounds: usize, pieces: u32, mut work: impl FnMut()) -> Duration {
-    (0..rounds).map(|_| processor_time(&mut work) / pieces).min().unwrap_or_default()
+    (0..rounds).map(|_| cpu_time(&mut work) / pieces).min().unwrap_or_default()
 }
 
 /// Instructions that this program takes with `arguments`, as valgrind's callgrind counts them: the same each time.

@@ -105,7 +105,7 @@ impl Agents {
         self.start(name).await
     }
 
-    /// As [`Self::join`], for many nodes at once.
+    /// Like [`Self::join`], for many nodes at once.
     ///
     /// # Errors
     /// The API server refuses a node or a pod.

@@ -123,7 +123,7 @@ impl Log {
     /// Every request of our accounts since the last call.
     ///
     /// # Errors
-    /// As [`Self::requests`].
+    /// Same as [`Self::requests`].
     pub fn take(&mut self) -> io::Result<Vec<Request>> {
         let (requests, read) = self.read()?;
         self.from += read;
@@ -151,7 +151,7 @@ impl Log {
     /// Every write of our accounts so far.
     ///
     /// # Errors
-    /// As [`Self::requests`].
+    /// Same as [`Self::requests`].
     pub fn writes(&self) -> io::Result<Vec<Request>> {
         Ok(self.requests()?.into_iter().filter(Request::is_write).collect())
     }

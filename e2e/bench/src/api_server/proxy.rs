@@ -34,7 +34,7 @@ pub enum Behaviour {
     /// Forwards nothing in either direction and reports no error, like a cut cable. A pending request arrives
     /// when the cable is repaired, if the sender still waits then.
     Cut,
-    /// As [`Behaviour::Cut`] for requests that would change something; forwards reads and watches.
+    /// Like [`Behaviour::Cut`] for requests that would change something; forwards reads and watches.
     HoldWrites,
     /// Forwards requests that would change something and holds back their responses; forwards reads and watches.
     HoldAnswers,

@@ -123,7 +123,7 @@ impl ApiServer {
         Ok(config)
     }
 
-    /// A client that passes on whatever credentials a request brings.
+    /// A client that passes on whatever credentials a request contains.
     pub(super) async fn transparent_client(&self) -> Result<Client, ApiServerError> {
         let mut config = self.config(Account::Admin, None).await?;
         config.auth_info = AuthInfo::default();
@@ -191,7 +191,7 @@ impl ApiServer {
         let status = self.ask_etcd("maintenance/status", json!({})).await?;
         // 64-bit numbers are text in protobuf's JSON.
         let bytes = status["dbSizeInUse"].as_str().and_then(|bytes| bytes.parse().ok());
-        bytes.ok_or_else(|| ApiServerError::Config(format!("etcd says of its size: {status}")))
+        bytes.ok_or_else(|| ApiServerError::Config(format!("etcd's status has no size: {status}")))
     }
 
     /// The process ids of the API server and of etcd, where they run.

@@ -125,7 +125,7 @@ impl Watcher {
     /// Waits for the next event. Nothing is lost where this is dropped, unless it watches metadata.
     ///
     /// # Errors
-    /// The watch delivers something that is no profile, or a deletion.
+    /// The watch delivers something that is not a profile, or a deletion.
     pub(super) async fn next(&mut self) -> Result<(), BenchError> {
         loop {
             let events = match &mut self.events {
@@ -150,7 +150,10 @@ impl Watcher {
                 // last version, and so does this.
                 None => self.events = None,
                 Some(other) => {
-                    return Err(BenchError::TooLate(format!("an event for {}, after {other:?}", self.node)));
+                    return Err(BenchError::Unexpected(format!(
+                        "{}: unexpected {other:?} in a watch",
+                        self.node
+                    )));
                 }
             }
         }
@@ -202,7 +205,7 @@ pub(super) async fn connect_all(
 /// What the first failed with.
 pub(super) async fn all_ended(watchers: &mut JoinSet<Result<(), BenchError>>) -> Result<(), BenchError> {
     while let Some(ended) = watchers.join_next().await {
-        ended.map_err(|error| BenchError::TooLate(error.to_string()))??;
+        ended.map_err(|error| BenchError::Unexpected(error.to_string()))??;
     }
     Ok(())
 }

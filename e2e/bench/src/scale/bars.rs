@@ -10,7 +10,7 @@ const OPERATOR_KIB: u64 = 64 * 1024;
 /// it.
 const TIMED: (usize, usize) = (1000, 20);
 
-/// More refusals for each node are a storm, where all agents share the API server's processors: those that were refused
+/// More refusals for each node are a storm, where all agents share the API server's CPUs: those that were refused
 /// are too many again. Where agents have their own, and under bare watchers, none is refused.
 const STORM: f64 = 0.5;
 
@@ -43,9 +43,9 @@ pub(super) fn missed(figures: &Figures) -> Vec<String> {
     let to_one = |sample: &Sample| number(sample.received) / number(*nodes as u64);
     let received = figures.median(Phase::Rollout, to_one).map(|bytes| bytes / number(*stored));
     at_most("bytes to one agent in a rollout, times the stored objects".to_owned(), received, 4.0);
-    let each = |sample: &Sample| 1000.0 * sample.processor.operator / number(sample.reports.max(1));
+    let each = |sample: &Sample| 1000.0 * sample.cpu.operator / number(sample.reports.max(1));
     let per_report = figures.median(Phase::Rollout, each).filter(|_| timed);
-    at_most("the operator's processor seconds for 1,000 reports".to_owned(), per_report, 1.0);
+    at_most("the operator's CPU seconds for 1,000 reports".to_owned(), per_report, 1.0);
     for phase in Phase::ALL {
         let name = phase.name();
         let peak = figures.worst(phase, |sample| sample.operator_peak).map(number);

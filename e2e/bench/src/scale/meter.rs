@@ -1,4 +1,4 @@
-//! Measures a phase: requests from the audit log, bytes from the agents' connections, processor time and memory
+//! Measures a phase: requests from the audit log, bytes from the agents' connections, CPU time and memory
 //! from `/proc`.
 
 use std::collections::BTreeMap;
@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 use xtask::files;
 
-use super::proc::{machine, peak, processor};
+use super::proc::{cpu_seconds, machine, peak};
 use super::testbed::Testbed;
 use crate::BenchError;
 use crate::api_server::audit;
@@ -18,7 +18,7 @@ use crate::api_server::audit;
 /// the counts itself where nothing else changes.
 const QUIET: Duration = Duration::from_secs(6);
 
-/// Processor seconds.
+/// CPU seconds.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct Seconds {
     /// Of the operator.
@@ -51,8 +51,8 @@ pub struct Sample {
     pub received: u64,
     /// Events of profiles that each watcher saw.
     pub events: u64,
-    /// Processor time.
-    pub processor: Seconds,
+    /// CPU time.
+    pub cpu: Seconds,
     /// The operator's largest resident size in it, in KiB.
     pub operator_peak: u64,
     /// What etcd's file holds, in bytes.
@@ -70,7 +70,7 @@ pub(super) struct Meter {
 struct Counters {
     received: u64,
     events: u64,
-    processor: Seconds,
+    cpu: Seconds,
 }
 
 impl Meter {
@@ -107,7 +107,7 @@ impl Meter {
         let (before, now) = (self.before, Counters::read(testbed)?);
         sample.received = now.received - before.received;
         sample.events = now.events - before.events;
-        sample.processor = now.processor.since(&before.processor);
+        sample.cpu = now.cpu.since(&before.cpu);
         sample.etcd = testbed.server().etcd_bytes().await?;
         if let Some(id) = testbed.operator_id() {
             sample.operator_peak = peak(id)?;
@@ -119,7 +119,7 @@ impl Meter {
     fn count(&mut self, sample: &mut Sample) -> Result<bool, BenchError> {
         let before = sample.writes;
         for request in self.log.take().map_err(BenchError::io("the audit log"))? {
-            // The second line of a watch, at its end, is no second request.
+            // The second line of a watch, at its end, is not a second request.
             if request.verb == "watch" && request.stage != "ResponseStarted" {
                 continue;
             }
@@ -140,14 +140,14 @@ impl Counters {
         Ok(Self {
             received: testbed.agents().traffic().bytes(),
             events: testbed.profiles().now(|profiles| profiles.events),
-            processor: Seconds::read(testbed)?,
+            cpu: Seconds::read(testbed)?,
         })
     }
 }
 
 impl Seconds {
     fn read(testbed: &Testbed) -> Result<Self, BenchError> {
-        let of = |id: Option<u32>| id.map_or(Ok(0.0), processor);
+        let of = |id: Option<u32>| id.map_or(Ok(0.0), cpu_seconds);
         let [api_server, etcd] = testbed.server().ids();
         let mut seconds = Self {
             // `stop_operator` adds the time of an operator that has ended.

@@ -4,7 +4,7 @@
 //! connection, an identity and a directory in memory of its own) and a real operator process. A [`Phase`] is a change
 //! of it: a rollout, an update, a restart. [`meter`] measures each phase, from the audit log, the agents' connections
 //! and `/proc`. In [`rollout_floor`] bare watchers replace the agents and do the minimum of a rollout, in the same run;
-//! in [`separate_processors`] they replace most agents, beside the real operator. [`result`] holds the figures,
+//! in [`separate_cpus`] they replace most agents, beside the real operator. [`result`] holds the figures,
 //! [`table`] and [`plot`] print them, [`bars`] compares them with the design's bars, and [`run`] runs all of it in
 //! order.
 
@@ -18,7 +18,7 @@ mod proc;
 pub mod result;
 mod rollout_floor;
 mod run;
-mod separate_processors;
+mod separate_cpus;
 mod svg;
 mod table;
 mod testbed;

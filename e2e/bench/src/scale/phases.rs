@@ -16,7 +16,7 @@ use crate::BenchError;
 pub enum Phase {
     /// All profiles are applied at once, until all are Ready and every file holds its bytes.
     Rollout,
-    /// The same with new contents of the profiles that are there.
+    /// A rollout of new contents of the existing profiles.
     Update,
     /// The operator ends and another starts, until its caches are complete.
     RestartOperator,

@@ -20,8 +20,7 @@ struct Line {
 pub(super) fn of(all: &[Figures]) -> String {
     let (width, height) = (2.0 * PANEL.0 + 3.0 * GAP, 2.0 * PANEL.1 + 3.0 * GAP);
     let profiles = all.first().map_or(0, |figures| figures.profiles);
-    let title =
-        format!("{profiles} profiles on a growing number of nodes: time, writes, bytes, processor seconds");
+    let title = format!("{profiles} profiles on a growing number of nodes: time, writes, bytes, CPU seconds");
     let mut svg = Svg::new(width, height, &title);
     let line = |name, colour, dashed, of: &dyn Fn(&Figures) -> Option<f64>| Line {
         name,
@@ -63,15 +62,15 @@ pub(super) fn of(all: &[Figures]) -> String {
             ],
         ),
         (
-            "processor seconds of a rollout",
+            "CPU seconds of a rollout",
             vec![
-                line("API server", "#1f5fa8", false, &rollout(|sample| sample.processor.api_server)),
+                line("API server", "#1f5fa8", false, &rollout(|sample| sample.cpu.api_server)),
                 line("its part in the floor", "#1f5fa8", true, &|figures| {
-                    figures.floor(Phase::Rollout, |sample| sample.processor.api_server)
+                    figures.floor(Phase::Rollout, |sample| sample.cpu.api_server)
                 }),
-                line("all agents", "#b5570a", false, &rollout(|sample| sample.processor.agents)),
-                line("etcd", "#7a3fa0", false, &rollout(|sample| sample.processor.etcd)),
-                line("operator", "#2e7d4f", false, &rollout(|sample| sample.processor.operator)),
+                line("all agents", "#b5570a", false, &rollout(|sample| sample.cpu.agents)),
+                line("etcd", "#7a3fa0", false, &rollout(|sample| sample.cpu.etcd)),
+                line("operator", "#2e7d4f", false, &rollout(|sample| sample.cpu.operator)),
             ],
         ),
     ];

@@ -1,11 +1,11 @@
-//! Processor time and memory from `/proc`.
+//! CPU time and memory from `/proc`.
 
 use rustix::param::clock_ticks_per_second;
 
 use crate::BenchError;
 
-/// Processor seconds of a process so far.
-pub(super) fn processor(id: u32) -> Result<f64, BenchError> {
+/// CPU seconds of a process so far.
+pub(super) fn cpu_seconds(id: u32) -> Result<f64, BenchError> {
     let path = format!("/proc/{id}/stat");
     let text = std::fs::read_to_string(&path).map_err(BenchError::io(&path))?;
     // proc_pid_stat(5): utime and stime are the 14th and 15th, in ticks; the second may hold spaces.
@@ -13,7 +13,7 @@ pub(super) fn processor(id: u32) -> Result<f64, BenchError> {
     Ok(seconds(fields.skip(11).take(2)))
 }
 
-/// Processor seconds of the whole machine so far.
+/// CPU seconds of the whole machine so far.
 pub(super) fn machine() -> Result<f64, BenchError> {
     let text = std::fs::read_to_string("/proc/stat").map_err(BenchError::io("/proc/stat"))?;
     // proc_stat(5): user, nice and system come first, then idle and waiting, then interrupts, hard and soft, whose time

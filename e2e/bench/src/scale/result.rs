@@ -26,7 +26,7 @@ pub struct Figures {
     pub phases: BTreeMap<Phase, Vec<Sample>>,
     /// Each round of the floor of a rollout and of an update.
     pub floors: BTreeMap<Phase, Vec<Sample>>,
-    /// Each round of a rollout whose agents take their processor time elsewhere.
+    /// Each round of a rollout whose agents take their CPU time elsewhere.
     #[serde(default)]
     pub elsewhere: Vec<Sample>,
 }
@@ -50,7 +50,7 @@ impl Figures {
         Some(self.median(phase, |sample| sample.wall)? / self.floor(phase, |sample| sample.wall)?)
     }
 
-    /// How many times its floor a rollout took whose agents take their processor time elsewhere.
+    /// How many times its floor a rollout took whose agents take their CPU time elsewhere.
     #[must_use]
     pub fn ratio_elsewhere(&self) -> Option<f64> {
         let wall = median(&self.elsewhere, |sample| sample.wall)?;

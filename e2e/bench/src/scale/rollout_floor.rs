@@ -1,7 +1,7 @@
 //! The floor of a rollout: the time that the API server and one client per node take for its traffic alone.
 //!
 //! N [bare watchers](super::bare_watchers) replace the agents. They receive objects of the same size, with as many
-//! events a profile as the real rollout caused, and answer with one server-side-apply patch of a report of the same
+//! events per profile as the real rollout caused, and answer with one server-side-apply patch of a report of the same
 //! size. No operator reconciles. What it writes in a real rollout comes from the driver: all but each profile's last
 //! status at once, and the last one, which is Ready, after every answer. The time ends when every watcher has received
 //! every event.
@@ -33,7 +33,7 @@ const AT_ONCE: usize = 4;
 /// The measures of a real rollout.
 #[derive(Debug, Clone)]
 pub struct Plan {
-    /// Events a profile.
+    /// Events per profile.
     pub(super) events: u64,
     /// An agent's report at its end.
     pub(super) report: Value,

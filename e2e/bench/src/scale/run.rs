@@ -15,7 +15,7 @@ use super::phases::{self, Phase};
 use super::result::{Figures, Sample};
 use super::rollout_floor::{self, Plan};
 use super::testbed::{Size, Testbed};
-use super::{bars, plot, separate_processors, table};
+use super::{bars, plot, separate_cpus, table};
 use crate::BenchError;
 use crate::api_server::build_operator;
 
@@ -79,7 +79,7 @@ pub struct Sweep {
 /// # Errors
 /// Something fails, or a bar is not reached.
 pub async fn measure(nodes: usize, options: &Options) -> Result<(), BenchError> {
-    judged(&[figures(nodes, options).await?])
+    check_bars(&[figures(nodes, options).await?])
 }
 
 /// Measures several sizes, prints the tables and writes the JSON files and the plot.
@@ -92,7 +92,7 @@ pub async fn sweep(sweep: &Sweep) -> Result<(), BenchError> {
         all.push(figures(*nodes, &sweep.options).await?);
     }
     write(&repository().join(&sweep.plot), &plot::of(&all))?;
-    judged(&all)
+    check_bars(&all)
 }
 
 /// Measures, on bare watchers alone, what other ways to learn of profiles and to report would cost, and prints a table.
@@ -130,7 +130,7 @@ pub async fn ways(nodes: usize, options: &Options) -> Result<(), BenchError> {
     Ok(())
 }
 
-fn judged(all: &[Figures]) -> Result<(), BenchError> {
+fn check_bars(all: &[Figures]) -> Result<(), BenchError> {
     let missed: Vec<_> = all
         .iter()
         .flat_map(|figures| {
@@ -160,8 +160,8 @@ async fn figures(nodes: usize, options: &Options) -> Result<Figures, BenchError>
         }
         note(format_args!("round {round} of {}", options.rounds));
         Round { options, number: round, testbed: &mut testbed, figures: &mut figures }.perform().await?;
-        let json =
-            serde_json::to_string_pretty(&figures).map_err(|error| BenchError::TooLate(error.to_string()))?;
+        let json = serde_json::to_string_pretty(&figures)
+            .map_err(|error| BenchError::Unexpected(error.to_string()))?;
         write(&path, &json)?;
     }
     println!("{}", table::table(&figures));
@@ -239,11 +239,11 @@ impl Round<'_> {
 pub struct Beside {
     /// The floor of each phase that has a plan.
     pub floors: BTreeMap<Phase, Sample>,
-    /// The rollout whose agents take their processor time elsewhere, if there is a plan of it.
+    /// The rollout whose agents take their CPU time elsewhere, if there is a plan of it.
     pub elsewhere: Option<Sample>,
 }
 
-/// Measures what stands beside a round. Afterwards there are no profiles, and neither agents nor an operator run.
+/// Measures what a round is compared with. Afterwards there are no profiles, and neither agents nor an operator run.
 ///
 /// # Errors
 /// It does not come about.
@@ -265,7 +265,7 @@ pub async fn beside(
     testbed.session().clear().await?;
     let mut elsewhere = None;
     if let Some(plan) = plans.get(&Phase::Rollout) {
-        let sample = separate_processors::measure(testbed, plan).await?;
+        let sample = separate_cpus::measure(testbed, plan).await?;
         say("rollout, agents elsewhere", &sample);
         elsewhere = Some(sample);
     }

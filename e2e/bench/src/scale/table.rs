@@ -34,14 +34,14 @@ pub(super) fn table(figures: &Figures) -> String {
 /// What each way costs, the median of its rounds.
 pub(super) fn ways(nodes: usize, samples: &BTreeMap<&str, Vec<Sample>>) -> String {
     let columns = ["seconds", "clients", "server", "etcd", "KB/client"];
-    let mut text = format!("{:<40}", "processor seconds of");
+    let mut text = format!("{:<40}", "CPU seconds of");
     columns.iter().for_each(|column| text.push_str(&format!("{column:>10}")));
     for (name, samples) in samples {
         let cells = [
             median(samples, |sample| sample.wall),
-            median(samples, |sample| sample.processor.agents),
-            median(samples, |sample| sample.processor.api_server),
-            median(samples, |sample| sample.processor.etcd),
+            median(samples, |sample| sample.cpu.agents),
+            median(samples, |sample| sample.cpu.api_server),
+            median(samples, |sample| sample.cpu.etcd),
             median(samples, |sample| sample.received as f64 / nodes.max(1) as f64 / 1e3),
         ];
         text.push_str(&format!("\n{name:<40}"));
@@ -66,7 +66,7 @@ fn row(figures: &Figures, phase: Phase) -> String {
     cells(phase.name(), figures, samples, figures.floor(phase, |sample| sample.wall), most)
 }
 
-/// The row of the rollout to agents that take their processor time elsewhere.
+/// The row of the rollout to agents that take their CPU time elsewhere.
 fn elsewhere(figures: &Figures) -> String {
     let floor = figures.floor(Phase::Rollout, |sample| sample.wall);
     cells("same, agents elsewhere", figures, &figures.elsewhere, floor, Some(figures.most_writes()))
@@ -82,11 +82,11 @@ fn cells(name: &str, figures: &Figures, samples: &[Sample], floor: Option<f64>, 
         (median(|sample| sample.writes as f64), 0),
         (most.map(|most| most as f64), 0),
         (median(|sample| sample.received as f64 / 1e3).map(|all| all / figures.nodes.max(1) as f64), 1),
-        (median(|sample| sample.processor.operator), 2),
-        (median(|sample| sample.processor.agents), 2),
-        (median(|sample| sample.processor.api_server), 2),
-        (median(|sample| sample.processor.etcd), 2),
-        (median(|sample| sample.processor.others), 2),
+        (median(|sample| sample.cpu.operator), 2),
+        (median(|sample| sample.cpu.agents), 2),
+        (median(|sample| sample.cpu.api_server), 2),
+        (median(|sample| sample.cpu.etcd), 2),
+        (median(|sample| sample.cpu.others), 2),
         (median(|sample| sample.operator_peak as f64 / 1024.0), 1),
         (median(|sample| sample.etcd as f64 / 1e6), 1),
     ];

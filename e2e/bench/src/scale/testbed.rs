@@ -44,7 +44,7 @@ pub struct Testbed {
     version: usize,
     /// The contents that are applied now.
     contents: Vec<(String, Arc<Value>)>,
-    /// Processor seconds of operators that have ended.
+    /// CPU seconds of operators that have ended.
     pub(super) operator_before: f64,
     // Last: the agents need them until they end.
     _limits: Limits,
@@ -156,7 +156,7 @@ impl Testbed {
     /// Stops the operator, and returns when it has ended.
     pub(super) fn stop_operator(&mut self) -> Result<(), BenchError> {
         if let Some(operator) = self.operator.take() {
-            self.operator_before += proc::processor(operator.program.id())?;
+            self.operator_before += proc::cpu_seconds(operator.program.id())?;
             operator.program.stop()?;
         }
         Ok(())
@@ -166,7 +166,7 @@ impl Testbed {
     pub(super) async fn operator_ready(&mut self) -> Result<(), BenchError> {
         let Some(operator) = &mut self.operator else { return Ok(()) };
         let url = format!("http://{}", operator.endpoint).parse();
-        let url = url.map_err(|error| BenchError::TooLate(format!("the operator's address: {error}")))?;
+        let url = url.map_err(|error| BenchError::Unexpected(format!("the operator's address: {error}")))?;
         let mut config = Config::new(url);
         config.default_retry = false;
         let probe = Client::try_from(config)?;

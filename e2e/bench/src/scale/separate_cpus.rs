@@ -1,11 +1,11 @@
-//! A rollout to agents that do not share the API server's processors.
+//! A rollout to agents that do not share the API server's CPUs.
 //!
-//! In a cluster each agent has the processor of its own node. In the rollout that is measured first, all of them share
-//! the API server's, so that its time includes theirs. Here one node in ten has its agent; the others are replaced by
-//! [bare watchers](super::bare_watchers) that report what agents would, at the same time: the hash of each profile,
-//! once they have received all and no further event for as long as an agent waits. The operator is the real one and
-//! cannot distinguish them. They expect a given number of profiles and never report twice; the first rollout includes
-//! the cost of the agents' own rule.
+//! In a real cluster each agent runs on its own node's CPU. In the other rollout measurement all agents share the API
+//! server's CPUs, so the measured time includes their work. Here one node in ten runs a real agent. On the others a
+//! [bare watcher](super::bare_watchers) reports the same as an agent would, and at the same time: after it has received
+//! every profile and then no event for as long as an agent waits. The operator is the real one and cannot distinguish
+//! them. Unlike an agent, a bare watcher knows how many profiles to expect and reports only once. What an agent's own
+//! rule for when to report costs is part of the other measurement.
 
 use std::time::Instant;
 
@@ -23,17 +23,17 @@ use super::rollout_floor::Plan;
 use super::testbed::Testbed;
 use crate::BenchError;
 
-/// One in this many nodes has its agent.
-const ONE_IN: usize = 10;
+/// Of this many nodes, one runs a real agent.
+const NODES_PER_AGENT: usize = 10;
 
-/// Rolls new contents of every profile out. Neither agents nor an operator run before or after it.
+/// Measures a rollout of new contents for every profile. Neither agents nor an operator run before or after it.
 ///
 /// # Errors
-/// A part does not start, or the rollout does not come about.
+/// A part does not start, or the rollout is not complete in time.
 pub(super) async fn measure(testbed: &mut Testbed, plan: &Plan) -> Result<Sample, BenchError> {
     testbed.start_operator()?;
     testbed.operator_ready().await?;
-    let tens = || testbed.nodes().chunks(ONE_IN).filter_map(<[_]>::split_first);
+    let tens = || testbed.nodes().chunks(NODES_PER_AGENT).filter_map(<[_]>::split_first);
     let with_agent: Vec<_> = tens().map(|(first, _)| first.clone()).collect();
     let without: Vec<_> = tens().flat_map(|(_, others)| others).cloned().collect();
     phases::start_agents(testbed, &with_agent).await?;
@@ -43,18 +43,18 @@ pub(super) async fn measure(testbed: &mut Testbed, plan: &Plan) -> Result<Sample
 
     let meter = Meter::start(testbed)?;
     let start = Instant::now();
-    let (mut watchers, any) = (JoinSet::new(), !connected.is_empty());
+    let (mut watchers, has_watchers) = (JoinSet::new(), !connected.is_empty());
     let (nodes, profiles) = (testbed.nodes().len() as u64, testbed.profile_count());
     for watcher in connected {
-        watchers.spawn(stand_in(watcher, nodes, profiles, report.clone()));
+        watchers.spawn(run_watcher(watcher, nodes, profiles, report.clone()));
     }
     testbed.apply_all().await?;
     let hashes = testbed.hashes()?;
     let rolled_out = async {
         tokio::select! {
             () = testbed.profiles().until(|profiles| profiles.all_ready(&hashes)) => Ok(()),
-            // They never end, so one that ends has failed.
-            failed = bare_watchers::all_ended(&mut watchers), if any => failed,
+            // A watcher never ends by itself: if one ends, it has failed.
+            failed = bare_watchers::all_ended(&mut watchers), if has_watchers => failed,
         }
     };
     Testbed::within("every profile being Ready", rolled_out).await??;
@@ -68,15 +68,16 @@ pub(super) async fn measure(testbed: &mut Testbed, plan: &Plan) -> Result<Sample
     Ok(sample)
 }
 
-/// Receives every profile, waits until no further event comes, and reports; then it continues to watch.
-async fn stand_in(
+/// Runs one bare watcher: it receives every profile, waits until no further event comes, reports, and continues to
+/// watch.
+async fn run_watcher(
     mut watcher: Watcher,
     nodes: u64,
     profiles: usize,
     report: Value,
 ) -> Result<(), BenchError> {
     let node = watcher.node().parse::<NodeName>();
-    let node = node.map_err(|error| BenchError::TooLate(format!("{}: {error}", watcher.node())))?;
+    let node = node.map_err(|error| BenchError::Unexpected(format!("{}: {error}", watcher.node())))?;
     let quiet = quiet_among(nodes, &node);
     while watcher.seen() < profiles {
         watcher.next().await?;
@@ -85,10 +86,10 @@ async fn stand_in(
         event?;
     }
     let answer = watcher.answer(report);
-    let goes_on = async {
+    let keep_watching = async {
         loop {
             watcher.next().await?;
         }
     };
-    futures::future::try_join(answer, goes_on).await.map(|((), never)| never)
+    futures::future::try_join(answer, keep_watching).await.map(|((), never)| never)
 }

@@ -6,20 +6,20 @@ use xtask::programs::Programs;
 use xtask::step::step;
 use xtask::workspace::repository;
 
-use crate::kind::Kind;
+use crate::kind::KindCluster;
 use crate::{Client, Cluster, ClusterError, NAMESPACE, Options};
 
 /// A cluster that can be used, whoever runs it.
-pub enum Running {
+pub enum TargetCluster {
     /// Started here, and ended here.
     Local(Cluster),
     /// In Docker, started and ended here.
-    Kind(Kind),
-    /// A foreign cluster.
-    Foreign(Client),
+    Kind(KindCluster),
+    /// An external cluster.
+    External(Client),
 }
 
-impl Running {
+impl TargetCluster {
     /// Starts a local cluster, with the project's chart if `chart` is true.
     ///
     /// # Errors
@@ -31,7 +31,7 @@ impl Running {
             let _ = cluster.down();
             return Err(error);
         }
-        Ok(Running::Local(cluster))
+        Ok(TargetCluster::Local(cluster))
     }
 
     /// Uses the cluster of a kubeconfig, whose nodes must be able to get the images; with the project's chart if
@@ -52,15 +52,15 @@ impl Running {
             let chart = repository().join("charts").join(NAMESPACE);
             step("install the chart", || client.install_chart(&chart, &[]).map_err(ClusterError::from))?;
         }
-        Ok(Running::Foreign(client))
+        Ok(TargetCluster::External(client))
     }
 
     /// kubectl and helm against it.
     pub fn client(&self) -> &Client {
         match self {
-            Running::Local(cluster) => cluster.client(),
-            Running::Kind(kind) => kind.client(),
-            Running::Foreign(client) => client,
+            TargetCluster::Local(cluster) => cluster.client(),
+            TargetCluster::Kind(kind) => kind.client(),
+            TargetCluster::External(client) => client,
         }
     }
 
@@ -82,9 +82,9 @@ impl Running {
     /// When something of it stays.
     pub fn end(self) -> Result<(), ClusterError> {
         match self {
-            Running::Local(cluster) => cluster.down(),
-            Running::Kind(kind) => kind.down(),
-            Running::Foreign(_) => Ok(()),
+            TargetCluster::Local(cluster) => cluster.down(),
+            TargetCluster::Kind(kind) => kind.down(),
+            TargetCluster::External(_) => Ok(()),
         }
     }
 }
