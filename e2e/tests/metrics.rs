@@ -173,7 +173,7 @@ fn every_alert_has_a_page_that_says_what_to_do_and_every_page_an_alert() {
         let text = fs::read_to_string(directory.join(page)).unwrap();
         let headings: Vec<_> = text.lines().filter(|line| line.starts_with('#')).collect();
         let title = format!("# {name}");
-        assert_eq!(headings, [&title, "## What it does to pods", "## Find out", "## What to do"]);
+        assert_eq!(headings, [&title, "## What it does to pods", "## Diagnose", "## What to do"]);
         let severity = alert["labels"]["severity"].as_str().unwrap();
         assert!(contents.contains(&format!("| [{name}]({page}) | {severity} |")), "{name} in the contents");
         pages.insert(page.to_owned());
