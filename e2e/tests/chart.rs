@@ -16,6 +16,7 @@ use cluster::NAMESPACE;
 use e2e::rendered::{self, RenderError};
 use operator::selection::Selection;
 use serde_json::{Value, json};
+use xtask::chart::MUTATING_POLICY;
 use xtask::workspace::repository;
 
 /// The chart with its default values.
@@ -154,6 +155,27 @@ fn every_policy_is_bound_and_denies() {
     for policy in of_kind("ValidatingAdmissionPolicy") {
         assert_eq!(policy["spec"]["failurePolicy"], "Fail");
     }
+}
+
+#[test]
+fn where_the_api_server_can_it_adds_the_finalizer_that_the_operator_uses_while_the_operator_is_installed() {
+    let rendered = render(&["--api-versions", MUTATING_POLICY]).unwrap();
+    let policy = rendered::only(&rendered, "MutatingAdmissionPolicy").unwrap();
+    let finalizer = format!("'{}'", api::names::FINALIZER);
+    for expression in
+        ["/spec/matchConditions/1/expression", "/spec/mutations/0/applyConfiguration/expression"]
+    {
+        assert_eq!(policy.pointer(expression).unwrap().as_str().unwrap().matches(&finalizer).count(), 1);
+    }
+    let binding = rendered::only(&rendered, "MutatingAdmissionPolicyBinding").unwrap();
+    assert_eq!(binding["spec"]["policyName"], policy["metadata"]["name"]);
+    // It has an effect only as long as the operator's account exists.
+    let account = &only("Deployment")["spec"]["template"]["spec"]["serviceAccountName"];
+    let of_the_account = json!({
+        "name": account, "namespace": NAMESPACE, "parameterNotFoundAction": "Allow",
+    });
+    assert_eq!(binding["spec"]["paramRef"], of_the_account);
+    assert_eq!(rendered.len(), RENDERED.len() + 2);
 }
 
 #[test]

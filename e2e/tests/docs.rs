@@ -289,6 +289,7 @@ fn only_these_commands_are_not_run() {
         ("docs/removal.md", "e2e/tests/cluster/removal.rs runs it"),
         ("docs/removal.md", "e2e/tests/cluster/installing.rs runs it"),
         ("docs/removal.md", "e2e/tests/cluster/removal.rs runs it"),
+        ("docs/removal.md", "e2e/tests/cluster/removal.rs runs it"),
         ("docs/runbooks/SeccompProfileDriftRepeated.md", "needs auditd on the node"),
         ("docs/tutorial/getting-started.md", "the registry is yours"),
         ("docs/tutorial/kind.md", "needs Docker"),

@@ -12,6 +12,7 @@ mod churn;
 mod deletion;
 mod disk_poller;
 mod elections;
+mod finalizer;
 mod naive;
 mod outages;
 mod rollout;

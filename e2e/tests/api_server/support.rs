@@ -25,9 +25,13 @@ pub(crate) struct Environment {
 
 impl Environment {
     pub(crate) async fn new() -> Self {
+        Self::with(Options::default()).await
+    }
+
+    pub(crate) async fn with(options: Options) -> Self {
         // Another test may have installed it already.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let server = ApiServer::start(Options::default()).unwrap_or_else(|error| panic!("{error}"));
+        let server = ApiServer::start(options).unwrap_or_else(|error| panic!("{error}"));
         let admin = server.admin().await.unwrap();
         Self { profiles: Api::all(admin.clone()), server, admin }
     }

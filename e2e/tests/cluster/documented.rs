@@ -148,7 +148,7 @@ impl Page {
 /// What remains of a release and its profiles, except files on nodes.
 fn left(cluster: &Session) -> String {
     let crds = cluster.ok(["get", "crds", "-o", "name"]);
-    let kinds = "all,serviceaccounts,roles,rolebindings,leases,clusterroles,clusterrolebindings,validatingadmissionpolicies,validatingadmissionpolicybindings";
+    let kinds = "all,serviceaccounts,roles,rolebindings,leases,clusterroles,clusterrolebindings,validatingadmissionpolicies,validatingadmissionpolicybindings,mutatingadmissionpolicies,mutatingadmissionpolicybindings";
     let ours =
         cluster.ok(["get", kinds, "-A", "--selector=app.kubernetes.io/name=seccomp-profile", "-o", "name"]);
     let crds: Vec<_> = crds.lines().filter(|name| name.contains("seccomp.imjasonh.dev")).collect();

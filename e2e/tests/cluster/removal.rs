@@ -122,8 +122,8 @@ fn assert_on_every_disk(profile: &AppliedProfile<'_>, number: usize) {
 fn left_of_the_release(cluster: &Session) -> String {
     let kinds = "pods,serviceaccounts,deployments,daemonsets,jobs,roles,rolebindings,resourcequotas,leases";
     let inside = cluster.ok(["-n", NAMESPACE, "get", kinds, "-o", "name"]);
-    let kinds =
-        "clusterroles,clusterrolebindings,validatingadmissionpolicies,validatingadmissionpolicybindings";
+    let kinds = "clusterroles,clusterrolebindings,validatingadmissionpolicies,validatingadmissionpolicybindings,\
+         mutatingadmissionpolicies,mutatingadmissionpolicybindings";
     let ours = "--selector=app.kubernetes.io/name=seccomp-profile";
     let beside = cluster.ok(["get", kinds, ours, "-o", "name"]);
     inside.replace("serviceaccount/default", "").trim().to_owned() + beside.trim()
@@ -209,10 +209,10 @@ fn uninstalling_removes_the_finalizers_and_keeps_the_files_and_a_new_installatio
     cluster.ok(["delete", "seccompprofile", "--all", "--timeout=60s"]);
 }
 
-/// The documented command that removes the finalizers by hand.
-fn documented_command() -> String {
+/// The documented command that begins like this.
+fn documented_command(begin: &str) -> String {
     let blocks = Page::read("docs/removal.md").blocks();
-    blocks.into_iter().find(|block| block.script.starts_with("finalizer=")).unwrap().script
+    blocks.into_iter().find(|block| block.script.starts_with(begin)).unwrap().script
 }
 
 #[test]
@@ -230,15 +230,18 @@ fn where_the_operator_was_removed_by_force_the_documented_command_removes_its_fi
         cluster.ok(["delete", "namespace", NAMESPACE, "--timeout=120s"]);
         let deletion = cluster.kubectl(["delete", "seccompprofile", "stuck", "--timeout=2s"]);
         assert!(deletion.is_err(), "nobody holds it: {deletion:?}");
-        let lift = || {
+        let run = |command: &str| {
             let client = cluster.client();
             let path =
                 format!("{}:{}", client.programs().directory().display(), std::env::var("PATH").unwrap());
             let mut shell = Command::new("sh");
-            shell.args(["-eu", "-c", &documented_command()]);
+            shell.args(["-eu", "-c", &documented_command(command)]);
             shell.env("KUBECONFIG", client.kubeconfig()).env("PATH", path);
             command::output(&mut shell).unwrap_or_else(|error| panic!("{error}"))
         };
+        let policies = run("kubectl delete mutatingadmissionpolicy");
+        assert_eq!(policies.lines().count(), 2, "{policies}");
+        let lift = || run("finalizer=");
         let said = lift();
         assert_eq!(said.lines().count(), 3, "{said}");
         assert_eq!(finalizers(&cluster), [("held-by-others".to_owned(), vec![OTHERS.to_owned()])]);

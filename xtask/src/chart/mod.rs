@@ -19,6 +19,9 @@ use crate::workspace::repository;
 /// The chart's name. In the tests it is also the name of its release, and of the namespace that it is installed in.
 pub const NAME: &str = "seccomp-profile";
 
+/// A kind that the chart uses where the API server serves it, as `helm template --api-versions` takes it.
+pub const MUTATING_POLICY: &str = "admissionregistration.k8s.io/v1/MutatingAdmissionPolicy";
+
 /// The folders of the project whose files are checked beside the chart.
 const FOLDERS: [&str; 2] = ["profiles", "pods"];
 
@@ -167,6 +170,10 @@ impl Chart {
         for (number, values) in self.values()?.iter().enumerate() {
             let mut helm = self.programs.command("helm");
             helm.args(["template", NAME, "--namespace", NAME, "--kube-version", release]);
+            // Without a cluster, helm does not know which kinds a release serves.
+            if schemas::serves(root, release, MUTATING_POLICY) {
+                helm.args(["--api-versions", MUTATING_POLICY]);
+            }
             let rendered = command::output(with(helm.arg(&self.directory), values.as_deref()))?;
             let path = scratch.path().join(format!("rendered-{number}.yaml"));
             files::write(&path, &rendered)?;

@@ -15,7 +15,7 @@ const DEFINITIONS: &str = "#/definitions/";
 pub(super) type Schemas = BTreeMap<String, Value>;
 
 /// The file that kubeconform looks for: for a group it uses the first label.
-fn file_name(group: &str, version: &str, kind: &str) -> String {
+pub(super) fn file_name(group: &str, version: &str, kind: &str) -> String {
     let group = group.split('.').next().unwrap_or_default();
     let group = if group.is_empty() { String::new() } else { format!("-{group}") };
     format!("{}{group}-{version}.json", kind.to_lowercase())

@@ -44,6 +44,14 @@ pub(super) fn of_release(release: &str) -> Result<PathBuf, ChartError> {
     Ok(root)
 }
 
+/// Whether a release, whose schemas are in `root`, serves a kind: `apps/v1/Deployment`.
+pub(super) fn serves(root: &Path, release: &str, kind: &str) -> bool {
+    let mut parts = kind.split('/');
+    let [group, version, kind] = std::array::from_fn(|_| parts.next().unwrap_or_default());
+    let file = openapi::file_name(group, version, kind);
+    root.join(format!("v{release}-standalone-strict")).join(file).is_file()
+}
+
 /// The OpenAPI document of a release, from the module of Kubernetes itself. The module is 20 MB, and 100 MB unpacked,
 /// of which nothing else is needed: it goes into a module cache of its own.
 fn swagger(release: &str, scratch: &Path) -> Result<Value, ChartError> {

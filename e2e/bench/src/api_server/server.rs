@@ -5,13 +5,16 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use api::SeccompProfile;
+use api::names::FINALIZER;
 use cluster::wait;
 use cluster::{Client as CommandLine, NAMESPACE};
 use http::Request;
 use kube::config::{AuthInfo, KubeConfigOptions, Kubeconfig};
-use kube::{Client, Config};
+use kube::{Client, Config, Resource};
 use serde_json::json;
 use tempfile::TempDir;
+use xtask::chart::MUTATING_POLICY;
 use xtask::command;
 use xtask::files::{self, NamePath};
 use xtask::programs::Programs;
@@ -40,6 +43,9 @@ pub struct Options {
     pub etcd_fsync: bool,
     /// Values of the chart, as helm takes them: `--set` and what it sets.
     pub values: Vec<String>,
+    /// Whether the policy for the finalizer is the chart's to the letter, which has no effect for half a minute after
+    /// the installation. Otherwise it has one when [`ApiServer::start`] returns.
+    pub policy_as_installed: bool,
 }
 
 /// An API server with the chart's definitions, rights and policies, until this is dropped.
@@ -305,14 +311,20 @@ impl ApiServer {
         let chart = repository().join("charts").join(NAMESPACE);
         let mut arguments = vec!["template".into(), NAMESPACE.into(), chart.display().to_string()];
         arguments.extend(["--namespace", NAMESPACE, "--no-hooks"].map(String::from));
+        arguments.extend(["--api-versions", MUTATING_POLICY].map(String::from));
         arguments.extend(self.options.values.iter().cloned());
-        let objects = client.helm(&arguments)?;
+        let mut objects = client.helm(&arguments)?;
+        let has_policy = objects.contains("kind: MutatingAdmissionPolicy\n");
+        let wait_for_policy = has_policy && !self.options.policy_as_installed;
+        if wait_for_policy {
+            objects = objects.replace("duration('30s')", "duration('0s')");
+        }
         client.kubectl_input(["apply", "--server-side", "-f", "-"], &objects)?;
         let crds = ["seccompprofiles", "nodeprofilestatuses"]
             .map(|kind| format!("crd/{kind}.{}", api::names::GROUP));
         let established = ["wait", "--for=condition=Established", "--timeout=30s"].map(String::from);
         client.kubectl(established.into_iter().chain(crds))?;
-        Ok(())
+        if wait_for_policy { wait_for_finalizer(&client) } else { Ok(()) }
     }
 
     fn kubeconfig_of(&self, account: Account, url: Option<&str>) -> serde_json::Value {
@@ -332,6 +344,22 @@ impl ApiServer {
     pub(super) fn path(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
     }
+}
+
+/// Waits until the API server adds the operator's finalizer to new profiles. It compiles the policy against schemas that
+/// it reads every five seconds.
+fn wait_for_finalizer(client: &CommandLine) -> Result<(), ApiServerError> {
+    let profile = json!({
+        "apiVersion": SeccompProfile::api_version(&()),
+        "kind": SeccompProfile::kind(&()),
+        "metadata": { "name": "dry-run" },
+        "spec": { "contents": { "defaultAction": "SCMP_ACT_LOG" } },
+    });
+    wait::until("the policy that adds the finalizer", READY, || {
+        let create = ["create", "--dry-run=server", "--output=jsonpath={.metadata.finalizers}", "-f", "-"];
+        let created = client.kubectl_input(create, &profile.to_string());
+        Ok(created.is_ok_and(|finalizers| finalizers.contains(FINALIZER)).then_some(()))
+    })
 }
 
 /// A free port.

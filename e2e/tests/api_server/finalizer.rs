@@ -1,0 +1,102 @@
+//! The API server adds the operator's finalizer to new profiles, by the chart's policy.
+
+use std::time::Instant;
+
+use api::names::FINALIZER;
+use api::{SeccompProfile, SeccompProfileSpec};
+use bench::api_server::Options;
+use cluster::NAMESPACE;
+use k8s_openapi::api::core::v1::ServiceAccount;
+use kube::api::{DeleteParams, ObjectMeta, Patch, PatchParams, PostParams};
+use kube::{Api, ResourceExt};
+use serde_json::json;
+
+use super::support::{Environment, LIMIT, contents, print_line, until};
+
+/// A finalizer of somebody else.
+const OTHERS: &str = "example.org/other";
+
+fn profile(name: &str, finalizers: Option<&[&str]>) -> SeccompProfile {
+    let mut profile = SeccompProfile::new(name, SeccompProfileSpec { contents: contents(0) });
+    profile.metadata.finalizers =
+        finalizers.map(|finalizers| finalizers.iter().map(ToString::to_string).collect());
+    profile
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_profile_has_the_finalizer_from_its_creation_however_it_is_created() {
+    let environment = Environment::new().await;
+    let profiles: Api<SeccompProfile> = Api::all(environment.admin.clone());
+    for (name, sent, stored) in [
+        ("plain", None, &[FINALIZER][..]),
+        ("empty", Some(&[][..]), &[FINALIZER]),
+        ("others", Some(&[OTHERS]), &[OTHERS, FINALIZER]),
+        ("both", Some(&[FINALIZER, OTHERS]), &[FINALIZER, OTHERS]),
+    ] {
+        let created = profiles.create(&PostParams::default(), &profile(name, sent)).await.unwrap();
+        assert_eq!(created.finalizers(), stored, "{name}");
+    }
+    // The contents pass through the policy unchanged, with numbers that no floating point number holds.
+    let mut numbers = profile("numbers", None);
+    numbers.spec.contents["syscalls"][0]["args"] = json!([
+        { "index": 0, "op": "SCMP_CMP_EQ", "value": i64::MAX, "valueTwo": (1_i64 << 53) + 1 },
+        { "index": 1, "op": "SCMP_CMP_EQ", "value": u64::MAX.to_string() },
+    ]);
+    let created = profiles.create(&PostParams::default(), &numbers).await.unwrap();
+    assert_eq!((&created.spec, created.finalizers()), (&numbers.spec, &[FINALIZER.to_owned()][..]));
+    let apply = PatchParams::apply("test").force();
+    for _ in 0..2 {
+        let patch = Patch::Apply(profile("applied", None));
+        let answer = profiles.patch("applied", &apply, &patch).await.unwrap();
+        assert_eq!(answer.finalizers(), [FINALIZER]);
+    }
+    // Nobody adds it to an existing profile: that is left to the operator, and here no operator runs.
+    let none = json!({ "metadata": { "finalizers": [] } });
+    let answer = profiles.patch("plain", &PatchParams::default(), &Patch::Merge(&none)).await.unwrap();
+    assert_eq!(answer.finalizers(), [""; 0]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_the_operators_account_nobody_adds_a_finalizer_that_nobody_would_remove() {
+    let environment = Environment::new().await;
+    let accounts: Api<ServiceAccount> = Api::namespaced(environment.admin.clone(), NAMESPACE);
+    let account = format!("{NAMESPACE}-operator");
+    let dry_run = PostParams { dry_run: true, ..PostParams::default() };
+    let profiles: Api<SeccompProfile> = Api::all(environment.admin.clone());
+    let create = async || {
+        let created = profiles.create(&dry_run, &profile("tried", None)).await.unwrap();
+        created.finalizers().join(",")
+    };
+    assert_eq!(create().await, FINALIZER);
+    accounts.delete(&account, &DeleteParams::default()).await.unwrap();
+    let start = Instant::now();
+    until("the policy having no effect", LIMIT, async || create().await.is_empty().then_some(())).await;
+    print_line(&format!("no effect {:.2} s after the account was deleted", start.elapsed().as_secs_f64()));
+
+    let metadata = ObjectMeta { name: Some(account), ..ObjectMeta::default() };
+    let again = ServiceAccount { metadata, ..ServiceAccount::default() };
+    accounts.create(&PostParams::default(), &again).await.unwrap();
+    until("the policy having an effect again", LIMIT, async || (create().await == FINALIZER).then_some(()))
+        .await;
+}
+
+/// The API server reads the schema of a new kind up to five seconds late, and until then refuses every object that a
+/// policy would change, whatever the policy's `failurePolicy` is.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_profile_is_refused_after_the_installation_and_half_a_minute_later_they_have_the_finalizer() {
+    let environment = Environment::with(Options { policy_as_installed: true, ..Options::default() }).await;
+    let profiles: Api<SeccompProfile> = Api::all(environment.admin.clone());
+    let (start, mut without) = (Instant::now(), 0);
+    until("a profile with the finalizer", 2 * LIMIT, async || {
+        let new = profile(&format!("number-{without}"), None);
+        let created = profiles.create(&PostParams::default(), &new).await.unwrap();
+        without += usize::from(created.finalizers().is_empty());
+        (created.finalizers() == [FINALIZER]).then_some(())
+    })
+    .await;
+    print_line(&format!(
+        "{without} profiles were created without the finalizer, in {:.1} s",
+        start.elapsed().as_secs_f64()
+    ));
+    assert!(without > 0);
+}
