@@ -1,17 +1,20 @@
-//! The API server adds the operator's finalizer to new profiles, by the chart's policy.
+//! The API server adds the operator's finalizer to new profiles, by the chart's policy, so that each agent receives two
+//! events of one.
 
 use std::time::Instant;
 
 use api::names::FINALIZER;
 use api::{SeccompProfile, SeccompProfileSpec};
-use bench::api_server::Options;
+use bench::api_server::{OperatorOptions, OperatorProcess, Options};
 use cluster::NAMESPACE;
+use futures::StreamExt;
 use k8s_openapi::api::core::v1::ServiceAccount;
-use kube::api::{DeleteParams, ObjectMeta, Patch, PatchParams, PostParams};
+use kube::api::{DeleteParams, ObjectMeta, Patch, PatchParams, PostParams, WatchEvent, WatchParams};
 use kube::{Api, ResourceExt};
-use serde_json::json;
+use serde_json::{Value, json};
+use tokio::time::timeout;
 
-use super::support::{Environment, LIMIT, contents, print_line, until};
+use super::support::{Environment, LIMIT, contents, operator, print_line, until};
 
 /// A finalizer of somebody else.
 const OTHERS: &str = "example.org/other";
@@ -54,6 +57,51 @@ async fn a_profile_has_the_finalizer_from_its_creation_however_it_is_created() {
     let none = json!({ "metadata": { "finalizers": [] } });
     let answer = profiles.patch("plain", &PatchParams::default(), &Patch::Merge(&none)).await.unwrap();
     assert_eq!(answer.finalizers(), [""; 0]);
+}
+
+/// The events of the profile `name` that a watcher receives, until one says that it is Ready on so many nodes.
+async fn events_until_ready(environment: &Environment, name: &str, nodes: usize) -> Vec<Value> {
+    let params = WatchParams::default().fields(&format!("metadata.name={name}"));
+    let mut events = environment.profiles.watch(&params, "0").await.unwrap().boxed();
+    environment.apply(name, &contents(1)).await;
+    let mut received = Vec::new();
+    let until_ready = async {
+        loop {
+            let event = events.next().await.unwrap().unwrap();
+            let (WatchEvent::Added(profile) | WatchEvent::Modified(profile)) = event else { continue };
+            let profile = serde_json::to_value(profile).unwrap();
+            let status = &profile["status"];
+            let is_ready = status["state"] == "Ready" && status["ready"] == format!("{nodes}/{nodes}");
+            received.push(profile);
+            if is_ready {
+                return;
+            }
+        }
+    };
+    timeout(LIMIT, until_ready).await.unwrap();
+    received
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_profile_reaches_each_agent_in_two_events() {
+    const NODES: usize = 5;
+    let environment = Environment::new().await;
+    let options = OperatorOptions { number: 0, url: None, lease: None };
+    let _operator = OperatorProcess::start(&operator(), &environment.server, &options).unwrap();
+    let mut agents = environment.agents(None).await;
+    for number in 0..NODES {
+        agents.join(&format!("n{number}")).await.unwrap();
+    }
+    // The first profile of a cluster has an early status, which shows the agents how many nodes there are.
+    events_until_ready(&environment, "first", NODES).await;
+    let events = events_until_ready(&environment, "second", NODES).await;
+    for event in &events {
+        assert_eq!(event["metadata"]["finalizers"], json!([FINALIZER]), "{event}");
+    }
+    let states: Vec<_> = events.iter().map(|event| &event["status"]["state"]).collect();
+    assert_eq!(states, [&Value::Null, &json!("Ready")]);
+    // As applied it is not Ready, either.
+    assert_eq!(events[0]["status"]["conditions"][0]["status"], "Unknown");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -144,7 +144,8 @@ impl Index {
         if urgency == Urgency::None {
             return verdict(ProfileOperation::Nothing, time);
         }
-        if let Some(from) = profile.pacing.write_delayed_until(urgency, fails, size, now) {
+        let first = self.first_status_delayed_until(name, profile, &wanted, now);
+        if let Some(from) = first.or_else(|| profile.pacing.write_delayed_until(urgency, fails, size, now)) {
             return verdict(ProfileOperation::Defer, Some(time.map_or(from, |time| time.min(from))));
         }
         let overridden = facts.delete_in_use && usage.in_use;

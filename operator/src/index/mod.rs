@@ -8,6 +8,7 @@
 //! lacks; a change subtracts the old contributions, changes the facts and adds the new ones. An update of a node costs
 //! work in proportion to the number of profiles, never of other nodes, and the other way round.
 
+mod first_status;
 mod judge_node;
 mod judge_profile;
 mod judge_starts;

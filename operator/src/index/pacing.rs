@@ -5,8 +5,11 @@
 //! small cluster; with a thousand nodes, forty seconds during a rollout, which more writes would slow down, and a
 //! minute once the profile has settled.
 //!
-//! A status that calls a profile not ready never waits. A status that calls it ready waits in two cases, in which a
-//! matching report may be wrong. When contents change from A to B and back to A within moments, the report of the first
+//! A status that calls a profile not ready waits only if it is the first one of a new profile whose nodes have yet to
+//! report: most profiles are ready within two seconds, and then their first status says so. Until then the profile has
+//! the status that the definition gives it by default, which calls it not ready, too.
+//!
+//! A status that calls it ready waits in two cases, in which a matching report may be wrong. When contents change from A to B and back to A within moments, the report of the first
 //! A matches, while the agent may have just written B and not reported it yet. And a node whose disk is broken or whose
 //! agent is malicious can report the file as present and as missing alternately, and would cause a write of every
 //! profile each time.
@@ -40,6 +43,9 @@ const LONGEST_ROLLOUT_GATHER: Duration = Duration::from_secs(40);
 const LONGEST_GATHER: Duration = Duration::from_mins(1);
 /// The longest times apply from this many nodes; below it they grow linearly from the shortest.
 const LARGE_CLUSTER: usize = 1000;
+/// The shortest time for which the first status of a new profile waits for the reports of its nodes. The time grows with
+/// the cluster by what an agent may wait for further changes ([`api::pace::A_NODE`]).
+const SHORTEST_FIRST: Duration = Duration::from_secs(2);
 /// How long mere counts wait for the report of a node that joins.
 const JOIN_WAIT: Duration = Duration::from_secs(5);
 
@@ -72,6 +78,8 @@ pub(super) struct ClusterSize<'a> {
 /// The pace of one profile's status.
 #[derive(Debug)]
 pub(super) struct Pacing {
+    /// When this process first saw the profile.
+    seen: Timestamp,
     /// Earlier contents of the profile, and until when it had them.
     earlier: Vec<(ShortHash, Timestamp)>,
     /// Until when a matching report may be of an earlier time at which the profile had the same contents.
@@ -95,6 +103,7 @@ impl Pacing {
     /// The pace of a profile that is first seen at `now`.
     pub(super) fn new(now: Timestamp) -> Self {
         Self {
+            seen: now,
             earlier: Vec::new(),
             unsure_until: None,
             flaps: None,
@@ -152,6 +161,16 @@ impl Pacing {
             Some(after(last, Duration::from_secs(1 << doublings.min(6)).min(LONGEST_WAIT)))
         });
         self.unsure_until.max(backoff).filter(|from| *from > now)
+    }
+
+    /// When the first status of a profile that its nodes do not hold yet may be written; `None` if it may now. `nodes` is
+    /// the number of all nodes.
+    pub(super) fn first_status_delayed_until(&self, nodes: usize, now: Timestamp) -> Option<Timestamp> {
+        let counted = u32::try_from(nodes.min(LARGE_CLUSTER)).unwrap_or(u32::MAX);
+        let wait = SHORTEST_FIRST.max(api::pace::A_NODE.saturating_mul(counted));
+        // After the clock was set back, the profile may have been seen in the future.
+        let from = Some(self.seen).filter(|seen| *seen <= now).map(|seen| after(seen, wait));
+        from.filter(|from| *from > now)
     }
 
     /// When a change of the status may be written; `None` if it may now. `fails` if the new status reports that a node
@@ -284,6 +303,19 @@ mod tests {
         pacing.status_written(hash(1), true, false, at(100_000));
         assert_eq!(write_delayed_until(&pacing, 1000, 101), Some(160));
         assert_eq!(write_delayed_until(&pacing, 1000, 160), None);
+    }
+
+    #[test]
+    fn the_first_status_waits_for_two_seconds_and_in_a_large_cluster_for_as_long_as_its_agents_may() {
+        let mut pacing = Pacing::new(at(0));
+        for (nodes, until) in [(0, 2_000), (100, 2_000), (300, 6_000), (1000, 20_000), (50_000, 20_000)] {
+            assert_eq!(pacing.first_status_delayed_until(nodes, at(1_000)), Some(at(until)), "{nodes} nodes");
+            assert_eq!(pacing.first_status_delayed_until(nodes, at(until)), None, "{nodes} nodes");
+        }
+        // New contents do not begin it anew.
+        pacing.contents_changed(hash(1), hash(2), 2, at(1_000));
+        assert_eq!(pacing.first_status_delayed_until(2, at(1_000)), Some(at(2_000)));
+        assert_eq!(pacing.first_status_delayed_until(2, at(-1_000)), None, "the clock was set back");
     }
 
     #[test]

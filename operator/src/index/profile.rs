@@ -116,6 +116,11 @@ impl Profile {
         (self.tally.is_ready(), self.tally.failed > 0, self.tally.joining > 0)
     }
 
+    /// Whether some node that should hold the contents has not reported that it does or cannot.
+    pub(super) fn awaits_reports(&self) -> bool {
+        self.tally.pending + self.tally.joining > 0
+    }
+
     /// Puts a node's contribution into the counts or takes it out.
     pub(super) fn count(&mut self, node: &Arc<str>, contribution: Contribution, sign: Sign) {
         self.tally.add(contribution, sign);

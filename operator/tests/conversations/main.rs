@@ -168,6 +168,42 @@ async fn a_new_profile_gets_the_finalizer_first_and_then_its_status() {
 }
 
 #[tokio::test]
+async fn a_new_profile_with_the_finalizer_gets_one_status_which_calls_it_ready() {
+    let mut earlier = with_finalizer("3");
+    (earlier["metadata"]["name"], earlier["metadata"]["uid"]) = (json!("earlier"), json!("u0"));
+    earlier["status"] = json!({
+        "observedGeneration": 1,
+        "nodes": { "desired": 1, "ready": 1, "pending": 0, "failed": 0, "joining": 0, "unreachable": 0 }
+    });
+    let cluster = cluster(&earlier, Some(json!({})));
+    let now = Timestamp::now();
+    cluster.change(|index| index.apply_profile(facts(&with_finalizer("10")), UpdateSource::Watch, now));
+    let (context, mut server) = start(cluster);
+    // No answer is prepared: a request would fail.
+    let due = try_reconcile(&profile("audit"), &context).await.unwrap();
+    assert!(due.is_some_and(|due| due < Duration::from_secs(3)), "{due:?}");
+    context.cluster.change(|index| {
+        let held = report("6", "nu1", &json!({ "audit": &HASH[7..39] }));
+        index.apply_report(held, UpdateSource::Watch, Timestamp::now());
+    });
+    let conversation = async {
+        server
+            .expect(Method::PATCH, &format!("{PROFILE}/status"), (200, with_finalizer("11")), |patch| {
+                precondition(&patch, "10");
+                assert_eq!(patch[1]["value"]["state"], "Ready");
+            })
+            .await;
+        server
+            .expect(Method::POST, EVENTS, (201, json!({ "metadata": { "name": "e" } })), |event| {
+                assert_eq!(event["reason"], "Ready");
+            })
+            .await;
+    };
+    let (result, ()) = tokio::join!(reconcile_profile(&context), conversation);
+    result.unwrap();
+}
+
+#[tokio::test]
 async fn a_profile_on_every_node_is_called_ready_with_an_event() {
     let (context, mut server) = start(cluster(&with_finalizer("10"), Some(json!({ "audit": &HASH[7..39] }))));
     let conversation = async {

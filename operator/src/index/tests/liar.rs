@@ -160,7 +160,7 @@ proptest! {
             let due = index.take_dirty();
             prop_assert!(due.nodes.iter().all(|node| node == "n0"), "{:?}", due.nodes);
             for name in ["p0", "p1", "p2"] {
-                let ProfileOperation::WriteStatus { status, .. } = index.profile_verdict(name, at(1)).unwrap().operation else {
+                let ProfileOperation::WriteStatus { status, .. } = index.profile_verdict(name, at(2)).unwrap().operation else {
                     panic!("a status that was never written must be");
                 };
                 let accused: Vec<_> = status.failures.iter().filter(|failure| failure.node != "n0").collect();

@@ -1,6 +1,7 @@
 //! The index, driven synchronously: updates in, verdicts out.
 
 mod deletion;
+mod first_status;
 mod liar;
 mod nodes;
 mod random;

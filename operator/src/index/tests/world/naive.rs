@@ -58,6 +58,11 @@ fn is_deleted(object: &Value) -> bool {
     !object["metadata"]["deletionTimestamp"].is_null()
 }
 
+/// Whether its file may be removed. Somebody may have written so into the first status of a profile that nobody deleted.
+fn is_approved(profile: &Value) -> bool {
+    is_deleted(profile) && profile["status"]["removal"] == "Approved"
+}
+
 fn is_agent(pod: &Value) -> bool {
     text(pod, "/metadata/namespace") == "ns" && text(pod, "/metadata/labels/agent") == "yes"
 }
@@ -121,7 +126,7 @@ impl Naive<'_> {
         let Ok(contents) = Self::contents(profile) else { return false };
         let hash = contents.canonical().hash().short().to_string();
         let report = self.report_of(node);
-        profile["status"]["removal"] != "Approved"
+        !is_approved(profile)
             && report.and_then(|report| report.files.get(&text(profile, "/metadata/name")).cloned())
                 != Some(hash)
     }
@@ -161,7 +166,7 @@ impl Naive<'_> {
         let deleting = is_deleted(object);
         let ours =
             object["metadata"]["finalizers"].as_array().is_some_and(|l| l.iter().any(|f| f == FINALIZER));
-        let approved = object["status"]["removal"] == "Approved";
+        let approved = is_approved(object);
         match (deleting, ours) {
             (false, false) => return Expected::Overdue("it must have our finalizer"),
             (true, false) => return Expected::Released,

@@ -24,9 +24,11 @@ pub(super) enum Action {
 /// A change by another program or a user.
 #[derive(Debug, Clone)]
 pub(super) enum Change {
+    /// With the operator's finalizer from its creation on if the API server adds it.
     Profile {
         name: u8,
         content: u8,
+        finalizer: bool,
     },
     DeleteProfile {
         name: u8,
@@ -158,7 +160,8 @@ fn change() -> impl Strategy<Value = Change> {
     let on = || proptest::bool::weighted(0.8);
     let place = select(vec!["pod", "containers", "initContainers", "ephemeralContainers"]);
     prop_oneof![
-        6 => (name(), 0..5u8).prop_map(|(name, content)| Change::Profile { name, content }),
+        6 => (name(), 0..5u8, any::<bool>())
+            .prop_map(|(name, content, finalizer)| Change::Profile { name, content, finalizer }),
         3 => name().prop_map(|name| Change::DeleteProfile { name }),
         1 => (name(), on()).prop_map(|(name, on)| Change::AllowDeletionInUse { name, on }),
         1 => (name(), any::<bool>()).prop_map(|(name, on)| Change::OtherFinalizer { name, on }),
@@ -205,9 +208,12 @@ impl Change {
     pub(super) fn make(&self, server: &mut Server, now: Timestamp) {
         // A change that is not possible is skipped.
         let _ = match self {
-            Self::Profile { name, content } => {
+            Self::Profile { name, content, finalizer } => {
                 let (name, spec) = (format!("p{name}"), json!({ "contents": contents(*content) }));
-                let object = json!({ "spec": spec });
+                let mut object = json!({ "spec": spec });
+                if *finalizer {
+                    object["metadata"] = json!({ "finalizers": [api::names::FINALIZER] });
+                }
                 server
                     .create(Kind::Profile, &name, &now.to_string(), object)
                     .or_else(|_| server.change(Kind::Profile, &name, |object| object["spec"] = spec))
