@@ -234,7 +234,9 @@ impl Index {
         let seen = self.reports_seen.as_ref();
         let passed = seen.is_some_and(|seen| !seen.is_older_than(&facts.version))
             || self.reports_listed.is_some_and(|listed| now <= listed);
-        if source == UpdateSource::Created && passed {
+        // A list or the watch may have brought it before the answer. Then the end of that list must not remove it.
+        let brought = known.is_some_and(|known| known.version == facts.version);
+        if source == UpdateSource::Created && (passed || brought) {
             return;
         }
         if source.accepts(&facts.version, known.map(|known| &known.version)) {

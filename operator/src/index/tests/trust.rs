@@ -225,6 +225,17 @@ fn the_answer_to_a_create_does_not_add_a_report_that_was_deleted_meanwhile() {
 }
 
 #[test]
+fn a_created_report_that_a_list_brought_before_the_answer_stays_when_the_list_is_complete() {
+    let mut index = two_nodes();
+    index.delete_report("n1", "uid-7", at(1));
+    let new = ReportFacts { version: version(8, 9), files: None, ..report("n1", &[]) };
+    index.apply_report(new.clone(), UpdateSource::List, at(2));
+    index.apply_report(new.clone(), UpdateSource::Created, at(2));
+    index.reports_listed(at(3));
+    assert_eq!(index.report_version("n1"), Some(&new.version));
+}
+
+#[test]
 fn a_created_report_that_the_watch_never_brought_and_a_list_does_not_bring_is_gone() {
     let mut index = two_nodes();
     index.delete_report("n1", "uid-7", at(1));
