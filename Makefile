@@ -145,9 +145,10 @@ bench-memory: setup ## Measure what the programs take with up to 1,000 profiles
 bench-strangers: ## Measure what 500 connections that mean no good cost each program
 	@$(CARGO) run --locked --package bench -- strangers
 
-generate: ## Write the generated files anew: the CRDs and README of the chart, runtime-default, the tables in docs, the manual pages
+generate: ## Write the generated files anew: the CRDs and README of the chart, runtime-default, the tables of syscalls and in docs, the manual pages
 	$(CARGO) run --quiet --package api --features crds --bin crds -- charts/seccomp-profile/charts/crds/templates
 	$(XTASK) generate
+	UPDATE_TABLES=1 $(CARGO) test --quiet --package syscalls --test tables the_tables
 	UPDATE_DOCS=1 $(CARGO) test --quiet --package e2e --test security the_tables_in_the_docs
 	UPDATE_DOCS=1 $(CARGO) test --quiet --package cli --test pages
 	UPDATE_DOCS=1 $(CARGO) test --quiet --package e2e --test metrics the_reference_in_the_docs

@@ -1,0 +1,75 @@
+//! A system call.
+
+use crate::tables::{ABSENT, BY_NUMBER, KNOWN, NAMES, NUMBERS, RELEASES, UNRESOLVED};
+use crate::{Architecture, Libseccomp, Release};
+
+/// A system call that some architecture has or had, or whose name some libseccomp knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Syscall(u16);
+
+impl Syscall {
+    /// Every call, by name.
+    pub fn all() -> impl ExactSizeIterator<Item = Self> {
+        (0..NAMES.len()).map(Self::at)
+    }
+
+    /// The call with this name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        NAMES.binary_search(&name).ok().map(Self::at)
+    }
+
+    /// The call with this number on an architecture.
+    #[must_use]
+    pub fn by_number(architecture: Architecture, number: u32) -> Option<Self> {
+        let (numbers, order) = (&NUMBERS[architecture.index()], BY_NUMBER[architecture.index()]);
+        let found = order.binary_search_by_key(&number, |call| numbers[usize::from(*call)]);
+        found.ok().map(|place| Self(order[place]))
+    }
+
+    /// The name.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        NAMES[self.index()]
+    }
+
+    /// The number on an architecture, as in the kernel's headers ([`LINUX`](crate::LINUX)); `None` if it has no such
+    /// call. The numbers of x32 have bit 30 set, as a filter sees them.
+    #[must_use]
+    pub fn number(self, architecture: Architecture) -> Option<u32> {
+        let number = NUMBERS[architecture.index()][self.index()];
+        (number != ABSENT).then_some(number)
+    }
+
+    /// Whether a libseccomp knows the name. Runtimes ignore a rule for a name that it does not know.
+    #[must_use]
+    pub fn known_to(self, libseccomp: Libseccomp) -> bool {
+        KNOWN[self.index()] & (1 << libseccomp.index()) != 0
+    }
+
+    /// Whether a filter that this libseccomp makes for an architecture can cover the call: it knows the name, the
+    /// architecture, and that the architecture has the call.
+    #[must_use]
+    pub fn resolved_by(self, libseccomp: Libseccomp, architecture: Architecture) -> bool {
+        let place = (libseccomp.index() as u8, architecture.index() as u8, self.0);
+        self.known_to(libseccomp)
+            && libseccomp.supports(architecture)
+            && self.number(architecture).is_some()
+            && !UNRESOLVED.contains(&place)
+    }
+
+    /// The release of Linux in which the call appeared on its first architecture; `None` if the sources do not tell.
+    #[must_use]
+    pub fn appeared_in(self) -> Option<Release> {
+        let [major, minor, patch] = RELEASES[self.index()];
+        (major > 0).then_some(Release::new(major, minor, patch))
+    }
+
+    fn at(index: usize) -> Self {
+        Self(index as u16)
+    }
+
+    fn index(self) -> usize {
+        usize::from(self.0)
+    }
+}

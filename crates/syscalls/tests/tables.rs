@@ -1,0 +1,281 @@
+//! The generated tables are those of the extracts, and give what the extracts say.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "this file is a test")]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+
+use proptest::prelude::*;
+use syscalls::{Architecture, Libseccomp, Release, Syscall};
+
+/// The columns of `libseccomp.tsv`.
+const LIBRARIES: [&str; 4] = ["2.5.4", "debian-2.5.4", "2.6.0", "2.6.1"];
+/// The width of a line of a table.
+const WIDTH: usize = 118;
+
+fn path(file: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(file)
+}
+
+fn read(file: &str) -> String {
+    std::fs::read_to_string(path(file)).unwrap()
+}
+
+/// The rows of an extract, without its comments.
+fn rows(text: &str) -> impl Iterator<Item = Vec<&str>> {
+    text.lines().filter(|line| !line.starts_with('#')).map(|line| line.split('\t').collect())
+}
+
+/// The extracts in one value.
+struct Extracts {
+    linux: String,
+    libseccomp: String,
+    differences: String,
+    releases: [String; 2],
+}
+
+impl Extracts {
+    fn read() -> Self {
+        Self {
+            linux: read("data/linux.tsv"),
+            libseccomp: read("data/libseccomp.tsv"),
+            differences: read("data/libseccomp-numbers.tsv"),
+            releases: ["data/releases.tsv", "data/releases-later.tsv"].map(read),
+        }
+    }
+
+    /// The release of the headers, without the patch level: `7.2`.
+    fn linux_release(&self) -> &str {
+        let (_, end) = self.linux.lines().next().unwrap().split_once("(Linux ").unwrap();
+        end.rsplit_once('.').and_then(|(rest, _)| rest.rsplit_once('.')).unwrap().0
+    }
+
+    /// The numbers of each name, by architecture.
+    fn numbers(&self) -> BTreeMap<&str, Vec<Option<u32>>> {
+        let number = |field: &&str| (*field != "-").then(|| field.parse().unwrap());
+        rows(&self.linux).map(|row| (row[0], row[1..].iter().map(number).collect())).collect()
+    }
+
+    /// For each name, the libraries that know it.
+    fn known(&self) -> BTreeMap<&str, Vec<bool>> {
+        rows(&self.libseccomp)
+            .map(|row| (row[0], row[1..].iter().map(|field| *field == "y").collect()))
+            .collect()
+    }
+
+    /// The library, the architecture and the name of each call that a library treats as absent.
+    fn unresolved(&self) -> Vec<(usize, usize, &str)> {
+        let place = |list: &[&str], word: &str| list.iter().position(|it| *it == word).unwrap();
+        let architectures = Architecture::ALL.map(Architecture::name);
+        rows(&self.differences)
+            .map(|row| {
+                assert_eq!(row[3], "-", "a number of its own: {row:?}");
+                (place(&LIBRARIES, row[0]), place(&architectures, row[1]), row[2])
+            })
+            .collect()
+    }
+
+    fn releases(&self) -> BTreeMap<&str, [u8; 3]> {
+        let release = |text: &str| {
+            let mut numbers = text.split('.').map(|number| number.parse().unwrap());
+            std::array::from_fn(|_| numbers.next().unwrap_or(0))
+        };
+        self.releases.iter().flat_map(|text| rows(text)).map(|row| (row[0], release(row[1]))).collect()
+    }
+
+    /// Every name, in the order of the tables.
+    fn names(&self) -> BTreeSet<&str> {
+        rows(&self.linux).chain(rows(&self.libseccomp)).map(|row| row[0]).collect()
+    }
+}
+
+/// Items on lines of at most [`WIDTH`] characters.
+fn list(items: impl IntoIterator<Item = String>) -> String {
+    let mut lines = String::new();
+    let mut line = String::from("   ");
+    for item in items {
+        if line.len() + item.len() + 2 > WIDTH {
+            lines += &line;
+            lines.push('\n');
+            line = String::from("   ");
+        }
+        write!(line, " {item},").unwrap();
+    }
+    lines + &line + "\n"
+}
+
+fn tables(extracts: &Extracts) -> String {
+    let names: Vec<&str> = extracts.names().into_iter().collect();
+    let (numbers, known, releases) = (extracts.numbers(), extracts.known(), extracts.releases());
+    let index = |name: &str| names.binary_search(&name).unwrap();
+    let number = |name: &str, architecture: usize| numbers.get(name).and_then(|them| them[architecture]);
+    let count = names.len();
+    let mut text = format!(
+        "//! The tables. Generated from `data/` by `make generate`; do not edit.\n\n\
+         #![allow(clippy::unreadable_literal, reason = \"generated\")]\n\n\
+         /// The release of Linux whose headers have the numbers.\n\
+         pub const LINUX: &str = \"{}\";\n\n\
+         /// The number of a call that an architecture does not have.\n\
+         pub(crate) const ABSENT: u32 = u32::MAX;\n\n\
+         /// Every name, sorted; the other tables have the same order.\n\
+         pub(crate) static NAMES: [&str; {count}] = [\n{}];\n",
+        extracts.linux_release(),
+        list(names.iter().map(|name| format!("{name:?}"))),
+    );
+    text +=
+        &format!("\n/// The numbers, by architecture.\npub(crate) static NUMBERS: [[u32; {count}]; 9] = [\n");
+    for architecture in Architecture::ALL {
+        let at = architecture as usize;
+        let items =
+            names.iter().map(|name| number(name, at).map_or("ABSENT".to_owned(), |it| it.to_string()));
+        text += &format!("    // {architecture}\n    [\n{}    ],\n", list(items));
+    }
+    text += "];\n\n/// The calls of each architecture, by number.\npub(crate) static BY_NUMBER: [&[u16]; 9] = [\n";
+    for architecture in Architecture::ALL {
+        let at = architecture as usize;
+        let order: BTreeMap<u32, usize> =
+            names.iter().filter_map(|name| Some((number(name, at)?, index(name)))).collect();
+        text += &format!(
+            "    // {architecture}\n    &[\n{}    ],\n",
+            list(order.values().map(ToString::to_string))
+        );
+    }
+    let known = names.iter().map(|name| {
+        let bits = known.get(name).into_iter().flatten().enumerate();
+        bits.fold(0_u8, |bits, (bit, known)| bits | u8::from(*known) << bit).to_string()
+    });
+    text += &format!(
+        "];\n\n/// Which libseccomp knows each name: a bit for each of `Libseccomp::ALL`.\n\
+         pub(crate) static KNOWN: [u8; {count}] = [\n{}];\n",
+        list(known)
+    );
+    let unresolved: Vec<_> = extracts
+        .unresolved()
+        .into_iter()
+        .map(|(library, architecture, name)| format!("({library}, {architecture}, {})", index(name)))
+        .collect();
+    text += &format!(
+        "\n/// A libseccomp, an architecture, and a call that it knows and treats as absent there.\n\
+         pub(crate) static UNRESOLVED: [(u8, u8, u16); {}] = [\n{}];\n",
+        unresolved.len(),
+        list(unresolved)
+    );
+    let releases = names.iter().map(|name| format!("{:?}", releases.get(name).unwrap_or(&[0; 3])));
+    text += &format!(
+        "\n/// The release of Linux in which each call appeared; zeros if it is not known.\n\
+         pub(crate) static RELEASES: [[u8; 3]; {count}] = [\n{}];\n",
+        list(releases)
+    );
+    text
+}
+
+/// With `UPDATE_TABLES=1` (`make generate`) it writes them.
+#[test]
+fn the_tables_are_those_of_the_extracts() {
+    let right = tables(&Extracts::read());
+    if std::env::var_os("UPDATE_TABLES").is_some() {
+        std::fs::write(path("src/tables.rs"), &right).unwrap();
+    }
+    assert!(read("src/tables.rs") == right, "src/tables.rs differs from the extracts: run `make generate`");
+}
+
+#[test]
+fn every_answer_is_that_of_the_extracts() {
+    let extracts = Extracts::read();
+    let (numbers, known, releases) = (extracts.numbers(), extracts.known(), extracts.releases());
+    assert_eq!(Syscall::all().map(Syscall::name).collect::<BTreeSet<_>>(), extracts.names());
+    assert_eq!(syscalls::LINUX, extracts.linux_release());
+    for call in Syscall::all() {
+        let name = call.name();
+        assert_eq!(Syscall::from_name(name), Some(call));
+        for architecture in Architecture::ALL {
+            let number = numbers.get(name).and_then(|them| them[architecture as usize]);
+            assert_eq!(call.number(architecture), number, "{name} on {architecture}");
+            if let Some(number) = number {
+                assert_eq!(
+                    Syscall::by_number(architecture, number),
+                    Some(call),
+                    "{number} on {architecture}"
+                );
+            }
+        }
+        for library in Libseccomp::ALL {
+            let knows = known.get(name).is_some_and(|them| them[library as usize]);
+            assert_eq!(call.known_to(library), knows, "{name} in {library}");
+        }
+        let release = releases.get(name).map(|[major, minor, patch]| Release::new(*major, *minor, *patch));
+        assert_eq!(call.appeared_in(), release, "{name}");
+    }
+}
+
+/// Values that were measured in another way, so that a wrong column does not go unnoticed.
+#[test]
+fn known_numbers_are_right() {
+    use Architecture::{Aarch64, Arm, I386, Loongarch64, Ppc64le, Riscv64, S390x, X32, X86_64};
+    let call = |name| Syscall::from_name(name).unwrap();
+    for (name, architecture, number) in [
+        ("execve", X86_64, Some(59)),
+        ("execve", I386, Some(11)),
+        ("execve", X32, Some(0x4000_0000 + 520)),
+        ("execve", Aarch64, Some(221)),
+        ("execve", Arm, Some(11)),
+        ("execve", Riscv64, Some(221)),
+        ("execve", S390x, Some(11)),
+        ("execve", Ppc64le, Some(11)),
+        ("execve", Loongarch64, Some(221)),
+        ("open", Aarch64, None),
+        ("set_tls", Arm, Some(0xf_0005)),
+        ("clone3", X86_64, Some(435)),
+        ("memfd_secret", X86_64, Some(447)),
+        ("memfd_secret", Arm, None),
+    ] {
+        assert_eq!(call(name).number(architecture), number, "{name} on {architecture}");
+    }
+    assert_eq!(call("openat2").appeared_in().unwrap().to_string(), "5.6");
+    assert_eq!(call("accept4").appeared_in().unwrap().to_string(), "2.6.28");
+    assert_eq!(call("afs_syscall").appeared_in(), None);
+    assert!(Release::new(5, 10, 0) > Release::new(5, 6, 0) && Release::new(2, 6, 39) < Release::new(3, 0, 0));
+}
+
+#[test]
+fn a_library_covers_only_calls_that_it_knows_on_that_architecture() {
+    let call = |name| Syscall::from_name(name).unwrap();
+    let (old, debian, newest) = (Libseccomp::V2_5_4, Libseccomp::V2_5_4Debian12, Libseccomp::V2_6_1);
+    assert!(!call("cachestat").known_to(old) && call("cachestat").known_to(debian));
+    assert!(!call("listns").known_to(Libseccomp::V2_6_0) && call("listns").known_to(newest));
+    // Debian's patch gives it no number on x32.
+    assert!(call("map_shadow_stack").resolved_by(debian, Architecture::X86_64));
+    assert!(!call("map_shadow_stack").resolved_by(debian, Architecture::X32));
+    assert!(!call("memfd_secret").resolved_by(newest, Architecture::Loongarch64));
+    assert!(!call("read").resolved_by(old, Architecture::Loongarch64));
+    assert!(!call("open").resolved_by(newest, Architecture::Aarch64));
+    // A later version never forgets a name.
+    for call in Syscall::all() {
+        let known: Vec<_> = Libseccomp::ALL.into_iter().map(|library| call.known_to(library)).collect();
+        assert!(known.is_sorted(), "{}: {known:?}", call.name());
+    }
+}
+
+#[test]
+fn every_architecture_of_the_specification_with_a_table_is_found_by_its_name() {
+    for architecture in Architecture::ALL {
+        assert_eq!(Architecture::from_oci_name(architecture.oci_name()), Some(architecture));
+        assert_eq!(Architecture::ALL[architecture as usize], architecture);
+    }
+    assert_eq!(Architecture::from_oci_name("SCMP_ARCH_MIPS"), None);
+}
+
+proptest! {
+    #[test]
+    fn no_other_name_or_number_is_found(name in "[a-z0-9_]{0,12}", number in any::<u32>()) {
+        if let Some(call) = Syscall::from_name(&name) {
+            prop_assert_eq!(call.name(), name);
+        }
+        for architecture in Architecture::ALL {
+            if let Some(call) = Syscall::by_number(architecture, number) {
+                prop_assert_eq!(call.number(architecture), Some(number));
+            }
+        }
+    }
+}
