@@ -149,6 +149,7 @@ generate: ## Write the generated files anew: the CRDs and README of the chart, r
 	$(CARGO) run --quiet --package api --features crds --bin crds -- charts/seccomp-profile/charts/crds/templates
 	$(XTASK) generate
 	UPDATE_TABLES=1 $(CARGO) test --quiet --package syscalls --test tables the_tables
+	UPDATE_DOCS=1 $(CARGO) test --quiet --package lint --test pages the_pages
 	UPDATE_DOCS=1 $(CARGO) test --quiet --package e2e --test security the_tables_in_the_docs
 	UPDATE_DOCS=1 $(CARGO) test --quiet --package cli --test pages
 	UPDATE_DOCS=1 $(CARGO) test --quiet --package e2e --test metrics the_reference_in_the_docs

@@ -15,12 +15,13 @@ mod sources;
 use sources::Source;
 
 /// Crates, what each may never depend on, directly or indirectly, and why.
-const FORBIDDEN: [(&str, &[&str], &str); 12] = [
+const FORBIDDEN: [(&str, &[&str], &str); 13] = [
     (
         "profile",
         &[
             "syscalls",
             "filter",
+            "lint",
             "api",
             "link",
             "daemon",
@@ -35,7 +36,7 @@ const FORBIDDEN: [(&str, &[&str], &str); 12] = [
     ),
     (
         "syscalls",
-        &["profile", "filter", "api", "link", "daemon", "kube", "kube-core", "tokio", "serde"],
+        &["profile", "filter", "lint", "api", "link", "daemon", "kube", "kube-core", "tokio", "serde"],
         "data that depends on nothing, so that whatever needs a number can have it",
     ),
     (
@@ -44,19 +45,35 @@ const FORBIDDEN: [(&str, &[&str], &str); 12] = [
         "what a filter does is decided without a cluster",
     ),
     (
+        "lint",
+        &["api", "link", "daemon", "kube", "kube-core", "tokio"],
+        "a profile is checked without a cluster, in the command line and in the operator alike",
+    ),
+    (
         "api",
-        &["syscalls", "filter", "link", "daemon", "kube-client", "kube-runtime", "rustls", "hyper", "tokio"],
+        &[
+            "syscalls",
+            "filter",
+            "lint",
+            "link",
+            "daemon",
+            "kube-client",
+            "kube-runtime",
+            "rustls",
+            "hyper",
+            "tokio",
+        ],
         "the kinds alone: whoever reads them need not talk to an API server",
     ),
     ("link", &["api", "daemon", "prometheus", "warp"], "the plugin answers a question and serves no metrics"),
     (
         "daemon",
-        &["api", "syscalls", "filter"],
+        &["api", "syscalls", "filter", "lint"],
         "what every long-running program needs does not depend on profiles",
     ),
     (
         "node-agent",
-        &["syscalls", "filter", "operator", "cli"],
+        &["syscalls", "filter", "lint", "operator", "cli"],
         "an agent keeps bytes and does not ask what they do",
     ),
     ("cli", &["daemon", "node-agent", "operator", "prometheus", "warp"], "the plugin does not run for ever"),
@@ -66,6 +83,7 @@ const FORBIDDEN: [(&str, &[&str], &str); 12] = [
             "profile",
             "syscalls",
             "filter",
+            "lint",
             "api",
             "link",
             "daemon",
@@ -83,6 +101,7 @@ const FORBIDDEN: [(&str, &[&str], &str); 12] = [
             "profile",
             "syscalls",
             "filter",
+            "lint",
             "api",
             "link",
             "daemon",
@@ -107,9 +126,10 @@ const FORBIDDEN: [(&str, &[&str], &str); 12] = [
 const TOOLS: [&str; 4] = ["xtask", "cluster", "bench", "e2e"];
 
 /// Source files or folders, what they may never name, and why.
-const UNNAMED: [(&str, &[&str], &str); 5] = [
+const UNNAMED: [(&str, &[&str], &str); 6] = [
     ("crates/profile/src", &["std::fs", "std::net", "std::time", "tokio::"], "pure"),
     ("crates/syscalls/src", &["std::fs", "std::net", "std::time", "tokio::"], "data"),
+    ("crates/lint/src", &["std::fs", "std::net", "std::time", "tokio::"], "pure"),
     ("crates/filter/src", &["std::fs", "std::net", "std::time", "tokio::"], "pure"),
     (
         "node-agent/src/keeper",

@@ -31,9 +31,28 @@ impl FieldPath {
     }
 
     /// The same path in an object that has the present one below the keys of `prefix`, as in `spec.contents`.
-    pub(crate) fn under(self, prefix: &str) -> Self {
+    #[must_use]
+    pub fn under(self, prefix: &str) -> Self {
         let keys = prefix.split('.').map(|key| Segment::Key(key.into()));
         Self(keys.chain(self.0).collect())
+    }
+}
+
+impl FromIterator<Segment> for FieldPath {
+    fn from_iter<I: IntoIterator<Item = Segment>>(segments: I) -> Self {
+        Self(segments.into_iter().collect())
+    }
+}
+
+impl From<&str> for Segment {
+    fn from(key: &str) -> Self {
+        Self::Key(key.into())
+    }
+}
+
+impl From<usize> for Segment {
+    fn from(index: usize) -> Self {
+        Self::Index(index)
     }
 }
 

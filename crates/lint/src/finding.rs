@@ -1,0 +1,44 @@
+//! A finding: where a profile breaks a rule.
+
+use profile::FieldPath;
+use serde::Serialize;
+
+use crate::fix::Fix;
+use crate::place::as_text;
+use crate::severity::{Confidence, Severity};
+
+/// A place in a profile that breaks a rule.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Finding {
+    /// The rule's id.
+    pub rule: &'static str,
+    /// How bad it is.
+    pub severity: Severity,
+    /// How sure it is that this is a mistake.
+    pub confidence: Confidence,
+    /// The field, from the top of the profile.
+    #[serde(serialize_with = "as_text")]
+    pub path: FieldPath,
+    /// What is wrong there, and what would be right.
+    pub message: String,
+    /// A change after which the rule no longer finds this.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fix: Option<Fix>,
+}
+
+/// What a rule's own code says of a finding.
+pub(crate) struct Found {
+    pub(crate) path: FieldPath,
+    pub(crate) message: String,
+    pub(crate) fix: Option<Fix>,
+}
+
+impl Found {
+    pub(crate) fn new(path: FieldPath, message: String) -> Self {
+        Self { path, message, fix: None }
+    }
+
+    pub(crate) fn with(self, fix: Fix) -> Self {
+        Self { fix: Some(fix), ..self }
+    }
+}

@@ -1,0 +1,99 @@
+//! A change of a profile that mends a finding.
+
+use profile::{FieldPath, Segment};
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::place::as_text;
+
+/// A change of a profile after which a rule no longer finds what it found.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Fix {
+    /// Whether the filter stays the same.
+    pub safety: Safety,
+    /// What it does, as an instruction: `Remove the rule`.
+    pub title: String,
+    /// The change.
+    pub edit: Edit,
+}
+
+/// Whether a fix changes what the filter does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Safety {
+    /// The filter stays the same in every runtime.
+    Safe,
+    /// The filter changes: somebody must decide whether the change is wanted.
+    Unsafe,
+}
+
+/// A change at one place of a profile.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(tag = "edit", rename_all = "lowercase")]
+pub enum Edit {
+    /// Removes the field or the item.
+    Remove {
+        /// Which.
+        #[serde(serialize_with = "as_text")]
+        path: FieldPath,
+    },
+    /// Gives the field or the item another value.
+    Set {
+        /// Which.
+        #[serde(serialize_with = "as_text")]
+        path: FieldPath,
+        /// The value.
+        value: Value,
+    },
+    /// Adds items at the end of the list.
+    Append {
+        /// The list.
+        #[serde(serialize_with = "as_text")]
+        path: FieldPath,
+        /// The items.
+        values: Vec<Value>,
+    },
+}
+
+impl Fix {
+    pub(crate) fn new(safety: Safety, title: impl Into<String>, edit: Edit) -> Self {
+        Self { safety, title: title.into(), edit }
+    }
+
+    /// Changes the contents of a profile. Returns whether the place was found; otherwise nothing is changed.
+    pub fn apply(&self, contents: &mut Value) -> bool {
+        self.edit.apply(contents).is_some()
+    }
+}
+
+impl Edit {
+    fn apply(&self, contents: &mut Value) -> Option<()> {
+        match self {
+            Self::Remove { path } => {
+                let (last, parents) = path.segments().split_last()?;
+                match (at(contents, parents)?, last) {
+                    (Value::Object(map), Segment::Key(key)) => map.remove(&**key).map(drop),
+                    (Value::Array(items), Segment::Index(index)) => {
+                        (*index < items.len()).then(|| drop(items.remove(*index)))
+                    }
+                    _ => None,
+                }
+            }
+            Self::Set { path, value } => {
+                *at(contents, path.segments())? = value.clone();
+                Some(())
+            }
+            Self::Append { path, values } => {
+                at(contents, path.segments())?.as_array_mut()?.extend_from_slice(values);
+                Some(())
+            }
+        }
+    }
+}
+
+fn at<'v>(contents: &'v mut Value, segments: &[Segment]) -> Option<&'v mut Value> {
+    segments.iter().try_fold(contents, |value, segment| match segment {
+        Segment::Key(key) => value.get_mut(&**key),
+        Segment::Index(index) => value.get_mut(*index),
+    })
+}

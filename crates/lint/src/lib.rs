@@ -1,0 +1,47 @@
+//! Finds what a valid profile does not do as its author probably meant.
+//!
+//! - [`RULES`]: what is checked. A rule is a file in `src/rules/`; the documentation of that file is the rule's page in
+//!   the book, with an example that breaks the rule and one that does not. [`page`] returns it.
+//! - [`check`]: the findings about a profile on certain [`Nodes`].
+//! - [`Finding`]: a rule, the field, and what is wrong there. [`Fix`]: a change of the profile after which the rule no
+//!   longer finds it.
+//!
+//! Facts about runtimes and libseccomp were measured; the page of a rule says with which versions. The rules are about
+//! runc, crun and youki; gVisor interprets profiles differently.
+//!
+//! The crate is pure: no Kubernetes, no async, no I/O.
+
+#![forbid(unsafe_code)]
+
+mod boundary;
+mod finding;
+mod fix;
+mod nodes;
+mod pages;
+mod place;
+mod rule;
+mod rules;
+mod severity;
+mod subject;
+#[cfg(test)]
+mod testing;
+mod wording;
+
+use profile::Profile;
+
+pub use finding::Finding;
+pub use fix::{Edit, Fix, Safety};
+pub use nodes::Nodes;
+pub use pages::page;
+pub use rule::Rule;
+pub use rules::RULES;
+pub use severity::{Confidence, Severity};
+
+use subject::Subject;
+
+/// The findings about a profile, in the order of [`RULES`] and then of the fields.
+#[must_use]
+pub fn check(profile: &Profile, nodes: &Nodes) -> Vec<Finding> {
+    let subject = Subject::of(profile, nodes);
+    RULES.iter().flat_map(|rule| rule.findings(&subject)).collect()
+}

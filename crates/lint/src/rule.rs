@@ -1,0 +1,33 @@
+//! A rule: what is checked.
+
+use crate::finding::{Finding, Found};
+use crate::severity::{Confidence, Severity};
+use crate::subject::Subject;
+
+/// One thing that is checked about a profile.
+#[derive(Debug)]
+pub struct Rule {
+    /// The name, which never changes: in kebab case.
+    pub id: &'static str,
+    /// How bad a finding is.
+    pub severity: Severity,
+    /// How sure it is that a finding is a mistake.
+    pub confidence: Confidence,
+    /// What a finding means, in one sentence.
+    pub summary: &'static str,
+    pub(crate) check: fn(&Subject<'_>) -> Vec<Found>,
+}
+
+impl Rule {
+    pub(crate) fn findings(&'static self, subject: &Subject<'_>) -> Vec<Finding> {
+        let finding = |found: Found| Finding {
+            rule: self.id,
+            severity: self.severity,
+            confidence: self.confidence,
+            path: found.path,
+            message: found.message,
+            fix: found.fix,
+        };
+        (self.check)(subject).into_iter().map(finding).collect()
+    }
+}

@@ -1,0 +1,216 @@
+//! # forgotten-twin
+//!
+//! A call is denied or permitted, and another one that does the same is not.
+//!
+//! Linux got newer calls for many old ones, with the same effect: `openat` and `openat2` beside `open`, `renameat2` beside
+//! `rename`. In a profile that permits by default, a rule that denies only one of them denies nothing: programs use the
+//! other. In a profile that denies by default, a rule that permits only the older one is not enough on architectures that
+//! lack it: 64-bit ARM and RISC-V have `openat` and no `open`, so that no program there can open a file.
+//!
+//! The rule finds the first case where the one call is denied with every argument and no rule names the other, and the
+//! second where a listed architecture has none of the permitted calls and has another one that no rule names. The fix
+//! adds the name; it is unsafe, because it changes the filter.
+//!
+//! ## Bad
+//!
+//! ```yaml
+//! defaultAction: SCMP_ACT_ALLOW
+//! architectures: [SCMP_ARCH_X86_64, SCMP_ARCH_X86]
+//! syscalls:
+//!   - names: [kexec_load, io_uring_setup]
+//!     action: SCMP_ACT_ERRNO
+//! ```
+//!
+//! ## Good
+//!
+//! ```yaml
+//! defaultAction: SCMP_ACT_ALLOW
+//! architectures: [SCMP_ARCH_X86_64, SCMP_ARCH_X86]
+//! syscalls:
+//!   - names: [kexec_load, kexec_file_load, io_uring_setup]
+//!     action: SCMP_ACT_ERRNO
+//! ```
+
+use syscalls::{Architecture, Syscall};
+
+use crate::finding::Found;
+use crate::fix::{Edit, Fix, Safety};
+use crate::place;
+use crate::rule::Rule;
+use crate::severity::{Confidence, Severity};
+use crate::subject::{Mention, Subject, permits};
+use crate::wording;
+
+pub(super) static RULE: Rule = Rule {
+    id: "forgotten-twin",
+    severity: Severity::Warning,
+    confidence: Confidence::Medium,
+    summary: "A call is denied or permitted, and another one that does the same is not.",
+    check,
+};
+
+/// Calls of which each newer one can do what the older ones can.
+const FAMILIES: &[&[&str]] = &[
+    &["open", "openat", "openat2"],
+    &["mkdir", "mkdirat"],
+    &["mknod", "mknodat"],
+    &["unlink", "unlinkat"],
+    &["link", "linkat"],
+    &["symlink", "symlinkat"],
+    &["rename", "renameat", "renameat2"],
+    &["chmod", "fchmodat", "fchmodat2"],
+    &["chown", "fchownat"],
+    &["readlink", "readlinkat"],
+    &["access", "faccessat", "faccessat2"],
+    &["stat", "newfstatat", "statx"],
+    &["utime", "utimes", "futimesat", "utimensat"],
+    &["setxattr", "setxattrat"],
+    &["getxattr", "getxattrat"],
+    &["removexattr", "removexattrat"],
+    &["listxattr", "listxattrat"],
+    &["execve", "execveat"],
+    &["fork", "vfork", "clone", "clone3"],
+    &["dup2", "dup3"],
+    &["pipe", "pipe2"],
+    &["accept", "accept4"],
+    &["sendmsg", "sendmmsg"],
+    &["recvmsg", "recvmmsg"],
+    &["epoll_create", "epoll_create1"],
+    &["epoll_wait", "epoll_pwait", "epoll_pwait2"],
+    &["poll", "ppoll"],
+    &["select", "pselect6"],
+    &["eventfd", "eventfd2"],
+    &["signalfd", "signalfd4"],
+    &["inotify_init", "inotify_init1"],
+    &["getdents", "getdents64"],
+    &["preadv", "preadv2"],
+    &["pwritev", "pwritev2"],
+    &["mlock", "mlock2"],
+    &["setrlimit", "prlimit64"],
+    &["init_module", "finit_module"],
+    &["kexec_load", "kexec_file_load"],
+    &["umount", "umount2"],
+];
+
+fn check(subject: &Subject<'_>) -> Vec<Found> {
+    let permissive = permits(subject.profile.default_effect());
+    let find = if permissive { denied_alone } else { permitted_in_vain };
+    FAMILIES.iter().filter_map(|family| find(subject, family)).collect()
+}
+
+/// A call that is denied while another one of its family, which an architecture of the filter has, is permitted.
+fn denied_alone(subject: &Subject<'_>, family: &[&str]) -> Option<Found> {
+    let denied = family.iter().find_map(|name| {
+        let mention = subject.treatment(name)?.unconditional.filter(|mention| !permits(mention.effect))?;
+        Some((*name, mention))
+    })?;
+    let exists = |name: &str| {
+        Syscall::from_name(name)
+            .is_some_and(|call| subject.covered().into_iter().any(|it| call.number(it).is_some()))
+    };
+    // What a rule decides about is not forgotten.
+    let forgotten = |name: &str| subject.treatment(name).is_none() && exists(name);
+    let permitted: Vec<_> = family.iter().copied().filter(|name| forgotten(name)).collect();
+    if permitted.is_empty() {
+        return None;
+    }
+    let (name, mention) = denied;
+    let others = wording::names(permitted.iter().copied());
+    let message = format!("{name} is denied here, but not {others}, which can do the same");
+    Some(found(mention, &permitted, message))
+}
+
+/// A call that is permitted, although a listed architecture lacks it and has another one of the family instead.
+fn permitted_in_vain(subject: &Subject<'_>, family: &[&str]) -> Option<Found> {
+    let has = |name: &str, architecture: Architecture| {
+        Syscall::from_name(name).is_some_and(|call| call.number(architecture).is_some())
+    };
+    let permitted: Vec<(&str, Mention)> = family
+        .iter()
+        .filter_map(|name| {
+            let treatment = subject.treatment(name)?;
+            let mentions = treatment.unconditional.iter().chain(&treatment.conditional);
+            Some((*name, *mentions.into_iter().find(|mention| permits(mention.effect))?))
+        })
+        .collect();
+    let (name, mention) = *permitted.first()?;
+    let mut missing = Vec::new();
+    let mut lacking = Vec::new();
+    for architecture in subject.architectures() {
+        let mut enough = permitted.iter().map(|(name, _)| *name).chain(missing.iter().copied());
+        if enough.any(|name| has(name, architecture)) {
+            continue;
+        }
+        let other = family.iter().find(|name| has(name, architecture) && subject.treatment(name).is_none());
+        if let Some(other) = other {
+            missing.push(*other);
+            lacking.push(architecture.name());
+        }
+    }
+    if missing.is_empty() {
+        return None;
+    }
+    let message = format!(
+        "{name} is permitted here, but not {}, which programs use on {}, where {name} does not exist",
+        wording::names(missing.iter().copied()),
+        wording::names(lacking)
+    );
+    Some(found(mention, &missing, message))
+}
+
+fn found(mention: Mention, twins: &[&str], message: String) -> Found {
+    let values = twins.iter().map(|twin| (*twin).into()).collect();
+    let edit = Edit::Append { path: place::rule_field(mention.rule, "names"), values };
+    let title = format!("Add {}", wording::names(twins.iter().copied()));
+    Found::new(place::name(mention.rule, mention.name), message).with(Fix::new(Safety::Unsafe, title, edit))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::testing::{findings, paths};
+
+    fn profile(default: &str, names: &[&str], action: &str) -> serde_json::Value {
+        json!({ "defaultAction": default, "architectures": ["SCMP_ARCH_X86_64", "SCMP_ARCH_AARCH64"], "syscalls": [
+            { "names": names, "action": action },
+        ] })
+    }
+
+    #[test]
+    fn a_call_that_is_denied_without_its_twin_is_found() {
+        let denied = |names: &[&str]| profile("SCMP_ACT_ALLOW", names, "SCMP_ACT_ERRNO");
+        assert_eq!(paths(&RULE, denied(&["kexec_load"])), ["syscalls[0].names[0]"]);
+        assert_eq!(paths(&RULE, denied(&["mount", "renameat2"])), ["syscalls[0].names[1]"]);
+        assert_eq!(paths(&RULE, denied(&["kexec_load", "kexec_file_load"])), Vec::<String>::new());
+        // These architectures have no umount.
+        assert_eq!(paths(&RULE, denied(&["umount2", "mount"])), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_call_that_an_architecture_lacks_is_found_without_its_twin() {
+        let permitted = |names: &[&str]| profile("SCMP_ACT_ERRNO", names, "SCMP_ACT_ALLOW");
+        assert_eq!(paths(&RULE, permitted(&["read", "open"])), ["syscalls[0].names[1]"]);
+        let message = &findings(&RULE, permitted(&["dup2"]))[0].message;
+        assert_eq!(message, "dup2 is permitted here, but not dup3, which programs use on aarch64, where dup2 does not exist");
+        assert_eq!(paths(&RULE, permitted(&["open", "openat", "dup3"])), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_twin_that_a_rule_decides_about_is_not() {
+        let when = json!([{ "index": 0, "value": 1, "op": "SCMP_CMP_EQ" }]);
+        let decided = json!({ "defaultAction": "SCMP_ACT_ALLOW", "syscalls": [
+            { "names": ["accept"], "action": "SCMP_ACT_ERRNO" },
+            { "names": ["accept4"], "action": "SCMP_ACT_ERRNO", "args": when },
+        ] });
+        assert_eq!(paths(&RULE, decided), Vec::<String>::new());
+    }
+
+    #[test]
+    fn every_name_of_a_family_is_known() {
+        for name in FAMILIES.iter().copied().flatten() {
+            assert!(Syscall::from_name(name).is_some(), "{name}");
+        }
+    }
+}

@@ -1,0 +1,38 @@
+//! The rules, one a file. The documentation of a file is the rule's page in the book.
+
+use crate::rule::Rule;
+
+/// Declares the modules and lists their rules, and the sources of their pages.
+macro_rules! rules {
+    ($($module:ident),+ $(,)?) => {
+        $(mod $module;)+
+
+        /// Every rule, by its id.
+        pub static RULES: &[&Rule] = &[$(&$module::RULE),+];
+
+        /// Every rule with the source that begins with its page.
+        pub(crate) fn with_sources() -> impl Iterator<Item = (&'static Rule, &'static str)> {
+            let sources = [$(include_str!(concat!(stringify!($module), ".rs"))),+];
+            RULES.iter().copied().zip(sources)
+        }
+    };
+}
+
+rules! {
+    absent_on_listed_architectures,
+    clone3_without_enosys,
+    dead_rule,
+    errno_zero,
+    flags_refused_by_old_runc,
+    flags_without_spec_allow,
+    forgotten_twin,
+    io_uring_permitted,
+    kill_thread_default,
+    log_left_in,
+    missing_sub_architecture,
+    moves_enosys_boundary,
+    not_yet_known_syscall,
+    redundant_name,
+    shadowed_rule,
+    unknown_syscall,
+}

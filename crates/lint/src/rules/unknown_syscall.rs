@@ -1,0 +1,123 @@
+//! # unknown-syscall
+//!
+//! No kernel has a call of this name, so that runtimes ignore it.
+//!
+//! Runtimes skip a name that their libseccomp does not know and start the container as if it were not there; only debug
+//! logs mention it (runc 1.1.5 to 1.5.2, crun 1.8.1 to 1.28). A misspelt name in a list of permitted calls denies the call
+//! that was meant, and in a list of denied calls it permits it. This rule finds names that no architecture has in the
+//! headers of Linux 7.2, and that no measured libseccomp knows. It suggests a similar name; whether that is the one that
+//! was meant, only the author knows, so that the fix is unsafe.
+//!
+//! ## Bad
+//!
+//! ```yaml
+//! defaultAction: SCMP_ACT_ALLOW
+//! architectures: [SCMP_ARCH_X86_64, SCMP_ARCH_X86]
+//! syscalls:
+//!   - names: [add_key, keyct1, request_key]
+//!     action: SCMP_ACT_ERRNO
+//! ```
+//!
+//! ## Good
+//!
+//! ```yaml
+//! defaultAction: SCMP_ACT_ALLOW
+//! architectures: [SCMP_ARCH_X86_64, SCMP_ARCH_X86]
+//! syscalls:
+//!   - names: [add_key, keyctl, request_key]
+//!     action: SCMP_ACT_ERRNO
+//! ```
+
+use std::collections::BTreeMap;
+
+use syscalls::Syscall;
+
+use crate::finding::Found;
+use crate::fix::{Edit, Fix, Safety};
+use crate::place;
+use crate::rule::Rule;
+use crate::severity::{Confidence, Severity};
+use crate::subject::Subject;
+
+/// The maximum number of names for which similar ones are searched: each is compared with every known name.
+const MOST_SEARCHED: usize = 32;
+
+pub(super) static RULE: Rule = Rule {
+    id: "unknown-syscall",
+    severity: Severity::Error,
+    confidence: Confidence::High,
+    summary: "No kernel has a call of this name, so that runtimes ignore it.",
+    check,
+};
+
+fn check(subject: &Subject<'_>) -> Vec<Found> {
+    let mut similar: BTreeMap<&str, Option<&str>> = BTreeMap::new();
+    let mut found = Vec::new();
+    for (index, rule) in subject.rules() {
+        for (at, name) in rule.names().iter().enumerate() {
+            let name = name.as_str();
+            if Syscall::from_name(name).is_some() {
+                continue;
+            }
+            if similar.len() < MOST_SEARCHED {
+                similar.entry(name).or_insert_with(|| nearest(name));
+            }
+            let path = place::name(index, at);
+            let what =
+                format!("{name} is no system call of Linux {} or before, and runtimes ignore it", syscalls::LINUX);
+            found.push(match similar.get(name).copied().flatten() {
+                Some(near) => {
+                    let edit = Edit::Set { path: path.clone(), value: near.into() };
+                    let fix = Fix::new(Safety::Unsafe, format!("Replace it by {near}"), edit);
+                    Found::new(path, format!("{what}; did you mean {near}?")).with(fix)
+                }
+                None => Found::new(path, what),
+            });
+        }
+    }
+    found
+}
+
+/// The most similar known name, if it differs in at most a quarter of its characters.
+fn nearest(name: &str) -> Option<&'static str> {
+    let most = |known: &str| (known.len() / 4).max(1);
+    Syscall::all()
+        .map(Syscall::name)
+        // A distance is at least the difference of the lengths.
+        .filter(|known| known.len().abs_diff(name.len()) <= most(known))
+        .map(|known| (strsim::damerau_levenshtein(name, known), known))
+        .filter(|(distance, known)| *distance <= most(known))
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, known)| known)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::testing::{findings, paths};
+
+    #[test]
+    fn misspelt_names_are_found_and_known_ones_are_not() {
+        let rule = |names: &[&str]| json!({ "names": names, "action": "SCMP_ACT_ALLOW" });
+        let profile = |rules: &[_]| json!({ "defaultAction": "SCMP_ACT_ERRNO", "syscalls": rules });
+        assert_eq!(paths(&RULE, profile(&[rule(&["writ"])])), ["syscalls[0].names[0]"]);
+        let two = profile(&[rule(&["read"]), rule(&["write", "made_up_call"])]);
+        assert_eq!(paths(&RULE, two), ["syscalls[1].names[1]"]);
+        // Known only to libseccomp, only on ARM, and newer than most kernels.
+        let known = profile(&[rule(&["read", "cachectl", "set_tls", "rseq_slice_yield"])]);
+        assert_eq!(paths(&RULE, known), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_similar_name_is_suggested_and_no_other() {
+        let message = |name: &str| {
+            let rule = json!({ "names": [name], "action": "SCMP_ACT_ALLOW" });
+            let profile = json!({ "defaultAction": "SCMP_ACT_ERRNO", "syscalls": [rule] });
+            findings(&RULE, profile)[0].message.clone()
+        };
+        assert!(message("opeant").ends_with("did you mean openat?"));
+        assert!(message("made_up_call").ends_with("runtimes ignore it"));
+    }
+}

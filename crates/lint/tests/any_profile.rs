@@ -1,0 +1,152 @@
+//! What holds for every profile: no panic, places that exist, fixes that mend.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "this file is a test")]
+
+use filter::Changes;
+use lint::{Finding, Nodes, Safety, check};
+use profile::{FieldPath, Profile, Segment};
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::sample::{select, subsequence};
+use serde_json::{Value, json};
+use syscalls::Syscall;
+
+const ACTIONS: [&str; 7] = [
+    "SCMP_ACT_KILL",
+    "SCMP_ACT_KILL_PROCESS",
+    "SCMP_ACT_TRAP",
+    "SCMP_ACT_ERRNO",
+    "SCMP_ACT_TRACE",
+    "SCMP_ACT_ALLOW",
+    "SCMP_ACT_LOG",
+];
+const ARCHITECTURES: [&str; 5] =
+    ["SCMP_ARCH_X86_64", "SCMP_ARCH_X86", "SCMP_ARCH_AARCH64", "SCMP_ARCH_ARM", "SCMP_ARCH_MIPSEL"];
+const FLAGS: [&str; 2] = ["SECCOMP_FILTER_FLAG_LOG", "SECCOMP_FILTER_FLAG_SPEC_ALLOW"];
+/// Names about which rules know something.
+const NAMES: [&str; 14] = [
+    "read",
+    "open",
+    "openat",
+    "openat2",
+    "clone",
+    "clone3",
+    "io_uring_setup",
+    "mseal",
+    "listns",
+    "mmap2",
+    "dup2",
+    "kexec_load",
+    "opnat",
+    "no_such_call",
+];
+
+fn effect() -> impl Strategy<Value = (&'static str, Option<u16>)> {
+    (select(&ACTIONS[..]), select(&[None, Some(0), Some(1), Some(5), Some(38)][..])).prop_map(
+        |(action, errno)| {
+            let takes = matches!(action, "SCMP_ACT_ERRNO" | "SCMP_ACT_TRACE");
+            (action, errno.filter(|_| takes))
+        },
+    )
+}
+
+fn name() -> impl Strategy<Value = &'static str> {
+    let any = (0..Syscall::all().len()).prop_map(|at| Syscall::all().nth(at).unwrap().name());
+    prop_oneof![4 => select(&NAMES[..]), 1 => any]
+}
+
+fn rule() -> impl Strategy<Value = Value> {
+    (vec(name(), 1..5), effect(), proptest::option::of(0_u64..3)).prop_map(
+        |(names, (action, errno), value)| {
+            let mut rule = json!({ "names": names, "action": action });
+            if let Some(errno) = errno {
+                rule["errnoRet"] = errno.into();
+            }
+            if let Some(value) = value {
+                rule["args"] = json!([{ "index": 0, "value": value, "op": "SCMP_CMP_EQ" }]);
+            }
+            rule
+        },
+    )
+}
+
+fn contents() -> impl Strategy<Value = Value> {
+    let architectures = subsequence(&ARCHITECTURES[..], 0..=ARCHITECTURES.len());
+    let flags = subsequence(&FLAGS[..], 0..=FLAGS.len());
+    (effect(), architectures, flags, vec(rule(), 0..6)).prop_map(
+        |((action, errno), architectures, flags, rules)| {
+            let mut contents = json!({
+                "defaultAction": action, "architectures": architectures, "flags": flags, "syscalls": rules,
+            });
+            if let Some(errno) = errno {
+                contents["defaultErrnoRet"] = errno.into();
+            }
+            contents
+        },
+    )
+}
+
+fn findings(contents: &Value) -> Option<Vec<Finding>> {
+    Some(check(&Profile::from_value(contents).ok()?, &Nodes::default()))
+}
+
+fn exists(contents: &Value, path: &FieldPath) -> bool {
+    let step = |value, segment: &Segment| match segment {
+        Segment::Key(key) => Value::get(value, &**key),
+        Segment::Index(index) => Value::get(value, *index),
+    };
+    path.segments().iter().try_fold(contents, step).is_some()
+}
+
+proptest! {
+    #[test]
+    fn every_finding_is_at_a_field_that_exists(contents in contents()) {
+        for finding in findings(&contents).unwrap_or_default() {
+            prop_assert!(exists(&contents, &finding.path), "{finding:?}");
+            prop_assert!(!finding.message.is_empty());
+        }
+    }
+
+    #[test]
+    fn a_fix_mends_its_finding_and_a_safe_one_changes_no_call(contents in contents()) {
+        for finding in findings(&contents).unwrap_or_default() {
+            let Some(fix) = &finding.fix else { continue };
+            let mut fixed = contents.clone();
+            prop_assert!(fix.apply(&mut fixed), "{finding:?}");
+            // A fix may bring two rules together that clash; then it is not applied.
+            let Some(after) = findings(&fixed) else {
+                prop_assert_eq!(fix.safety, Safety::Unsafe, "{:?}", finding);
+                continue;
+            };
+            let same = |list: &[Finding]| list.iter().filter(|it| it.rule == finding.rule).count();
+            prop_assert!(same(&after) < same(&findings(&contents).unwrap()), "{finding:?}");
+            if fix.safety == Safety::Safe {
+                let profile = |contents| Profile::from_value(contents).unwrap();
+                let changes = Changes::between(&profile(&contents), &profile(&fixed));
+                prop_assert!(changes.default.is_none() && changes.syscalls.is_empty(), "{finding:?}: {changes:?}");
+            }
+        }
+    }
+}
+
+/// The operator checks every profile, so that a rule must not compare everything with everything.
+#[test]
+fn the_largest_profiles_are_checked() {
+    let names: Vec<&str> = Syscall::all().map(Syscall::name).collect();
+    let rule = |at: usize, action: &str| {
+        let names: Vec<_> = (0..8).map(|of| names[(at * 8 + of) % names.len()]).collect();
+        json!({ "names": names, "action": action })
+    };
+    let profile = |action: &str| {
+        let rules: Vec<_> = (0..512).map(|at| rule(at, action)).collect();
+        json!({ "defaultAction": "SCMP_ACT_ERRNO", "syscalls": rules })
+    };
+    for action in ["SCMP_ACT_ERRNO", "SCMP_ACT_ALLOW", "SCMP_ACT_TRAP"] {
+        assert!(findings(&profile(action)).is_some_and(|found| found.len() <= 5_000));
+    }
+    let mut unknown = profile("SCMP_ACT_ALLOW");
+    for (at, rule) in unknown["syscalls"].as_array_mut().unwrap().iter_mut().enumerate() {
+        rule["names"] = (0..8).map(|of| format!("no_such_call_with_a_long_name_{at}_{of}")).collect();
+    }
+    assert_eq!(findings(&unknown).unwrap().iter().filter(|it| it.rule == "unknown-syscall").count(), 4096);
+}
