@@ -1,13 +1,15 @@
 //! Reads a file as kubectl does, and finds the profile that the API server would store after `kubectl apply`.
 //!
-//! - [`profile_in`]: the profile in a file.
+//! - [`profile_in`]: the profile in a file; [`profiles_in`]: all profiles, with the positions of their fields.
 //! - [`DocumentError`]: why there is no valid profile, with the line or the field.
-//! - `stream` separates the documents, `yaml` and `scalar` convert one to JSON, `stored` does the API server's part.
+//! - `stream` separates the documents, `yaml` and `scalar` convert one to JSON, `stored` does the API server's part;
+//!   `position` finds the line and column of a field.
 //!
 //! The profile that is compared here must be the one that the API server would store. If kubectl would silently drop
 //! something (the first of two equal keys), or if YAML readers disagree, the file is refused with advice.
 
 mod error;
+mod position;
 mod scalar;
 mod stored;
 mod stream;
@@ -15,15 +17,76 @@ mod stream;
 mod tests;
 mod yaml;
 
-use profile::Profile;
+use std::rc::Rc;
+
+use profile::{FieldPath, Profile, Segment};
 use serde_json::Value;
 
 use error::API_VERSION;
 pub use error::{DocumentError, Fault, Found, SyntaxError};
+pub use position::Position;
+use position::Positions;
 pub use scalar::ScalarError;
+use stream::Document;
 
 /// The API group of the Security Profiles Operator, whose kind has the same name.
 const OTHER_OPERATOR: &str = "security-profiles-operator.x-k8s.io/";
+
+/// A profile in a file.
+#[derive(Debug)]
+pub struct FileProfile {
+    /// The name of the object, if it is one and has one.
+    pub name: Option<String>,
+    /// The profile.
+    pub profile: Profile,
+    /// The path of the contents in the document.
+    contents: FieldPath,
+    positions: Rc<Positions>,
+}
+
+impl FileProfile {
+    /// Where a field of the profile stands in the file; for a field that is not there, the one that would contain it.
+    #[must_use]
+    pub fn position(&self, path: &FieldPath) -> Position {
+        self.positions.of(self.contents.segments().iter().chain(path.segments()))
+    }
+}
+
+/// Every profile in a file, in its order: the `SeccompProfile`s, or one profile in the runtimes' format.
+///
+/// # Errors
+/// There is no profile, one is invalid, or kubectl would refuse the file.
+pub fn profiles_in(text: &str) -> Result<Vec<FileProfile>, DocumentError> {
+    let documents = stream::documents(text)?;
+    let positions = |document: &Document<'_>| Rc::new(Positions::read(document));
+    if let [document] = &documents[..]
+        && is_plain(&document.value)
+    {
+        let (profile, contents) = (plain_profile(document.value.clone())?, FieldPath::default());
+        return Ok(vec![FileProfile { name: None, profile, contents, positions: positions(document) }]);
+    }
+    let mut profiles = Vec::new();
+    let mut others = Vec::new();
+    for document in documents {
+        let positions = positions(&document);
+        let mut objects = Vec::new();
+        flatten(document.value, Vec::new(), &mut objects);
+        for (object, mut path) in objects {
+            if !is_ours(&object) {
+                others.push(object);
+                continue;
+            }
+            path.extend(["spec", "contents"].map(Segment::from));
+            profiles.push(FileProfile {
+                name: name(&object).map(str::to_owned),
+                profile: stored_profile(object)?,
+                contents: path.into_iter().collect(),
+                positions: Rc::clone(&positions),
+            });
+        }
+    }
+    if profiles.is_empty() { Err(none_in(&others)) } else { Ok(profiles) }
+}
 
 /// The profile in a file: a `SeccompProfile` (if there are several, the one named `wanted`), or a profile in the
 /// runtimes' format.
@@ -31,32 +94,47 @@ const OTHER_OPERATOR: &str = "security-profiles-operator.x-k8s.io/";
 /// # Errors
 /// There is no profile, it is invalid, or kubectl would refuse the file.
 pub fn profile_in(text: &str, wanted: &str) -> Result<Profile, DocumentError> {
-    let documents = stream::documents(text)?;
-    if let [document] = &documents[..]
-        && document.get("kind").is_none()
-        && document.get("defaultAction").is_some()
+    let mut documents: Vec<_> = stream::documents(text)?.into_iter().map(|document| document.value).collect();
+    if let [document] = &mut documents[..]
+        && is_plain(document)
     {
-        let mut contents = document.clone();
-        stored::normalize_whole_numbers(&mut contents);
-        stored::prune_contents_nulls(&mut contents);
-        return Ok(Profile::from_value(&contents)?);
+        return plain_profile(document.take());
     }
     let mut objects = Vec::new();
-    documents.into_iter().for_each(|document| flatten(document, &mut objects));
-    let (mut ours, others): (Vec<_>, Vec<_>) = objects.into_iter().partition(is_ours);
+    documents.into_iter().for_each(|document| flatten(document, Vec::new(), &mut objects));
+    let objects = objects.into_iter().map(|(object, _)| object);
+    let (mut ours, others): (Vec<_>, Vec<_>) = objects.partition(is_ours);
     let object = match ours.len() {
         0 => return Err(none_in(&others)),
-        1 => ours.pop(),
+        1 => ours.swap_remove(0),
         _ => match ours.iter().position(|object| name(object) == Some(wanted)) {
-            Some(index) => Some(ours.swap_remove(index)),
+            Some(index) => ours.swap_remove(index),
             None => {
                 let found = ours.iter().map(|object| name(object).unwrap_or_default().to_owned()).collect();
                 return Err(DocumentError::Several { found, wanted: wanted.to_owned() });
             }
         },
     };
-    let spec = object.and_then(|mut object| object.get_mut("spec").map(Value::take));
-    let Some(Value::Object(mut spec)) = spec else { return Err(DocumentError::NoContents) };
+    stored_profile(object)
+}
+
+/// Whether a document is a profile in the runtimes' format.
+fn is_plain(document: &Value) -> bool {
+    document.get("kind").is_none() && document.get("defaultAction").is_some()
+}
+
+/// The profile of a document in the runtimes' format.
+fn plain_profile(mut contents: Value) -> Result<Profile, DocumentError> {
+    stored::normalize_whole_numbers(&mut contents);
+    stored::prune_contents_nulls(&mut contents);
+    Ok(Profile::from_value(&contents)?)
+}
+
+/// The profile that the API server would store of an object.
+fn stored_profile(mut object: Value) -> Result<Profile, DocumentError> {
+    let Some(Value::Object(mut spec)) = object.get_mut("spec").map(Value::take) else {
+        return Err(DocumentError::NoContents);
+    };
     stored::prune_nulls(&mut spec);
     if let Some(field) = stored::unknown_field(&spec) {
         return Err(DocumentError::UnknownField(format!("spec.{field}")));
@@ -69,15 +147,15 @@ pub fn profile_in(text: &str, wanted: &str) -> Result<Profile, DocumentError> {
     Ok(Profile::from_value(&contents).map_err(|error| error.under("spec.contents"))?)
 }
 
-/// The objects in a document; lists, including lists of lists, are expanded.
-fn flatten(mut document: Value, objects: &mut Vec<Value>) {
+/// The objects in a document, each with its path; lists, including lists of lists, are expanded.
+fn flatten(mut document: Value, path: Vec<Segment>, objects: &mut Vec<(Value, Vec<Segment>)>) {
     let Some(Value::Array(items)) = document.get_mut("items").map(Value::take) else {
-        objects.push(document);
+        objects.push((document, path));
         return;
     };
     let (version, kind) = (text(&document, "apiVersion"), text(&document, "kind"));
     let kind = kind.map(|kind| kind.strip_suffix("List").unwrap_or(kind));
-    for mut item in items {
+    for (index, mut item) in items.into_iter().enumerate() {
         // An item without these has those of the list (`decodeToList` of k8s.io/apimachinery, unstructured).
         if text(&item, "kind").is_none()
             && text(&item, "apiVersion").is_none()
@@ -86,7 +164,8 @@ fn flatten(mut document: Value, objects: &mut Vec<Value>) {
             let of_the_list = [("kind", kind), ("apiVersion", version)].into_iter();
             object.extend(of_the_list.filter_map(|(key, value)| Some((key.to_owned(), value?.into()))));
         }
-        flatten(item, objects);
+        let path = path.iter().cloned().chain([Segment::from("items"), Segment::from(index)]).collect();
+        flatten(item, path, objects);
     }
 }
 

@@ -10,11 +10,23 @@ use serde_json::{Deserializer, Value};
 use super::error::{Fault, SyntaxError};
 use super::yaml::{self, Syntax};
 
+/// A document, and its place in the file.
+#[derive(Debug)]
+pub(crate) struct Document<'t> {
+    pub(crate) value: Value,
+    /// Its text, from which on it is read.
+    pub(crate) text: &'t str,
+    /// The number of lines above its first one.
+    pub(crate) above: usize,
+    /// The number of characters before it on its first line.
+    pub(crate) before: usize,
+}
+
 /// The documents of a file that are not empty.
 ///
 /// # Errors
 /// kubectl would refuse it or drop a part of it.
-pub(crate) fn documents(text: &str) -> Result<Vec<Value>, SyntaxError> {
+pub(crate) fn documents(text: &str) -> Result<Vec<Document<'_>>, SyntaxError> {
     let mut documents = Vec::new();
     let mut begin = 0;
     if text.trim_start().starts_with('{') {
@@ -41,8 +53,11 @@ pub(crate) fn documents(text: &str) -> Result<Vec<Value>, SyntaxError> {
 }
 
 /// One JSON object: the YAML 1.2 parser accepts all of JSON.
-fn json(text: &str, begin: usize, end: usize) -> Result<Option<Value>, SyntaxError> {
-    yaml::parse_document(&text[begin..end], Syntax::Json, lines(&text[..begin]))
+fn json(text: &str, begin: usize, end: usize) -> Result<Option<Document<'_>>, SyntaxError> {
+    let above = lines(&text[..begin]);
+    let line = text[..begin].rfind('\n').map_or(0, |newline| newline + 1);
+    let (before, text) = (text[line..begin].chars().count(), &text[begin..end]);
+    Ok(yaml::parse_document(text, Syntax::Json, above)?.map(|value| Document { value, text, above, before }))
 }
 
 /// White space up to the end of the line.
@@ -55,7 +70,11 @@ fn lines(text: &str) -> usize {
     text.matches('\n').count()
 }
 
-fn yaml_documents(text: &str, begin: usize, documents: &mut Vec<Value>) -> Result<(), SyntaxError> {
+fn yaml_documents<'t>(
+    text: &'t str,
+    begin: usize,
+    documents: &mut Vec<Document<'t>>,
+) -> Result<(), SyntaxError> {
     let above = lines(&text[..begin]);
     let (mut first, mut from, mut at) = (above, begin, begin);
     for (i, line) in text[begin..].split_inclusive('\n').enumerate() {
@@ -75,10 +94,10 @@ fn yaml_documents(text: &str, begin: usize, documents: &mut Vec<Value>) -> Resul
 }
 
 /// A document, unless it is empty.
-fn yaml_document(text: &str, above: usize) -> Result<Option<Value>, SyntaxError> {
+fn yaml_document(text: &str, above: usize) -> Result<Option<Document<'_>>, SyntaxError> {
     match yaml::parse_document(text, Syntax::Yaml, above)? {
         None | Some(Value::Null) => Ok(None),
-        Some(Value::Object(map)) => Ok(Some(map.into())),
+        Some(Value::Object(map)) => Ok(Some(Document { value: map.into(), text, above, before: 0 })),
         Some(other) => Err(SyntaxError { line: above + 1, fault: Fault::NoObject(other.to_string()) }),
     }
 }

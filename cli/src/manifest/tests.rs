@@ -4,8 +4,12 @@ use proptest::sample::select;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::stream::documents;
-use super::{DocumentError, Fault, profile_in, stored};
+use super::position::Positions;
+use super::{DocumentError, Fault, Position, SyntaxError, profile_in, profiles_in, stored, stream};
+
+fn documents(text: &str) -> Result<Vec<Value>, SyntaxError> {
+    Ok(stream::documents(text)?.into_iter().map(|document| document.value).collect())
+}
 
 /// A text, and kubectl's result for it: objects, or an error.
 #[derive(Deserialize)]
@@ -68,13 +72,19 @@ fn a_text_that_only_kubectl_accepts_is_refused_with_advice() {
 proptest! {
     #[test]
     fn no_text_makes_the_reader_panic(text in any::<String>(), braces in any::<bool>()) {
-        let _ = documents(&if braces { format!("{{{text}") } else { text });
+        let text = if braces { format!("{{{text}") } else { text };
+        let _ = (documents(&text), profiles_in(&text));
     }
 
     /// Text that looks like YAML reaches further.
     #[test]
     fn no_yaml_makes_the_reader_panic(parts in vec(select(PARTS), 0..40)) {
-        let _ = documents(&parts.concat());
+        let text = parts.concat();
+        let _ = (documents(&text), profiles_in(&text));
+        // The positions of a document with a profile are read in the same way.
+        for document in stream::documents(&text).into_iter().flatten() {
+            let _ = Positions::read(&document);
+        }
     }
 
     #[test]
@@ -300,4 +310,53 @@ fn aliases_do_not_grow_without_bound() {
     }
     let fault = documents(&text).unwrap_err().fault;
     assert!(matches!(fault, Fault::TooLarge(_)), "{fault}");
+}
+
+/// The text at a position, if it is on one line.
+fn at(text: &str, position: Position) -> String {
+    let line = text.lines().nth(position.line - 1).unwrap();
+    assert_eq!(position.line, position.end_line, "{position:?}");
+    line.chars().skip(position.column - 1).take(position.end_column - position.column).collect()
+}
+
+#[test]
+fn every_field_of_every_profile_in_a_file_is_found_in_its_text() {
+    let plain =
+        "# é\ndefaultAction: SCMP_ACT_LOG\nsyscalls:\n- {names: [read, \"write\"], action: SCMP_ACT_TRAP}\n";
+    let own = "apiVersion: seccomp.imjasonh.dev/v1alpha1\nkind: SeccompProfile\nmetadata: {name: a}\nspec:\n  contents:\n    \
+               defaultAction: SCMP_ACT_LOG\n    syscalls:\n    - names:\n      - read\n      - write\n      action: SCMP_ACT_TRAP\n";
+    let list = format!(
+        "---\nkind: ConfigMap\n---\napiVersion: v1\nkind: List\nitems:\n- kind: ConfigMap\n- {}\n",
+        own.trim_end().replace('\n', "\n  ")
+    );
+    let json = r#"{"kind":"ConfigMap"} {"apiVersion":"seccomp.imjasonh.dev/v1alpha1","kind":"SeccompProfile","spec":{
+        "contents":{"defaultAction":"SCMP_ACT_LOG","syscalls":[{"names":["read","write"],"action":"SCMP_ACT_TRAP"}]}}}"#;
+    let two = format!("{own}---\n{own}");
+    for (text, count) in [(plain, 1), (own, 1), (&list, 1), (json, 1), (&two, 2)] {
+        let profiles = profiles_in(text).unwrap_or_else(|error| panic!("{text}: {error}"));
+        assert_eq!(profiles.len(), count);
+        for profile in &profiles {
+            let of = |path: &[&str]| {
+                let segment = |step: &&str| step.parse::<usize>().map_or_else(|_| (*step).into(), Into::into);
+                at(text, profile.position(&path.iter().map(segment).collect()))
+            };
+            assert_eq!(of(&["defaultAction"]).trim_matches('"'), "SCMP_ACT_LOG", "{text}");
+            assert_eq!(of(&["syscalls", "0", "names", "1"]).trim_matches('"'), "write", "{text}");
+            assert_eq!(of(&["syscalls", "0", "action"]).trim_matches('"'), "SCMP_ACT_TRAP", "{text}");
+        }
+        let lines: Vec<_> = profiles
+            .iter()
+            .map(|it| it.position(&["defaultAction".into()].into_iter().collect()).line)
+            .collect();
+        assert!(lines.is_sorted_by(|one, other| one < other), "{lines:?}");
+    }
+}
+
+#[test]
+fn a_field_that_is_not_in_the_text_is_found_where_it_would_be() {
+    let text = "defaultAction: SCMP_ACT_LOG\nsyscalls: [{name: read, action: SCMP_ACT_TRAP}]\n";
+    let profile = &profiles_in(text).unwrap()[0];
+    let path = ["syscalls".into(), 0.into(), "names".into(), 0.into()].into_iter().collect();
+    assert_eq!(at(text, profile.position(&path)), "{name: read, action: SCMP_ACT_TRAP}");
+    assert_eq!(profile.position(&profile::FieldPath::default()).line, 1);
 }
