@@ -47,6 +47,7 @@ fn complete(options: &Command, before: &[String], begun: &str) -> String {
             names += 1;
         }
     }
+    let value = awaits.or_else(|| positional(task, names));
     let fits: Vec<(String, String)> = if awaits.is_none() && begun.starts_with('-') {
         let long = |option: &Arg| Some((format!("--{}", option.get_long()?), first_line(option.get_help())));
         task.get_arguments().filter_map(long).collect()
@@ -54,15 +55,22 @@ fn complete(options: &Command, before: &[String], begun: &str) -> String {
         let line = |task: &Command| (task.get_name().to_owned(), first_line(task.get_about()));
         task.get_subcommands().map(line).collect()
     } else {
-        let values = awaits.or_else(|| task.get_positionals().nth(names)).map(Arg::get_possible_values);
+        let values = value.map(Arg::get_possible_values);
         let line =
             |value: clap::builder::PossibleValue| (value.get_name().to_owned(), first_line(value.get_help()));
         values.unwrap_or_default().into_iter().map(line).collect()
     };
-    let is_file = awaits.is_some_and(|option| option.get_value_hint() == ValueHint::AnyPath);
+    let option_begun = awaits.is_none() && begun.starts_with('-');
+    let is_file = !option_begun && value.is_some_and(|value| value.get_value_hint() == ValueHint::AnyPath);
     let fits = fits.into_iter().filter(|(word, _)| word.starts_with(begun));
     let lines: String = fits.map(|(word, meaning)| format!("{word}\t{meaning}\n")).collect();
     format!("{lines}:{}\n", if is_file { FILES } else { NO_FILES })
+}
+
+/// The positional argument after some others; the last one if that may be repeated.
+fn positional(task: &Command, before: usize) -> Option<&Arg> {
+    let repeated = |value: &&Arg| value.get_num_args().is_some_and(|number| number.max_values() > 1);
+    task.get_positionals().nth(before).or_else(|| task.get_positionals().last().filter(repeated))
 }
 
 /// The option of a command that a word names, unless its value is in the same word.
@@ -94,7 +102,8 @@ mod tests {
 
     #[test]
     fn the_tasks_come_first() {
-        let tasks = ["status", "nodes", "wait", "users", "diff", "verify", "completion", ":4"];
+        let tasks =
+            ["status", "nodes", "wait", "users", "diff", "verify", "lint", "rule", "completion", ":4"];
         assert_eq!(answered(&[""]), tasks);
         assert_eq!(answered(&["--context", "prod", "v"]), ["verify", ":4"]);
         assert_eq!(answered(&["--context=prod", "v"]), ["verify", ":4"]);
@@ -108,6 +117,8 @@ mod tests {
         assert_eq!(answered(&["wait", "audit", "--for", ""]), ["ready", "deleted", ":4"]);
         assert_eq!(answered(&["status", "-o", "j"]), ["json", ":4"]);
         assert_eq!(answered(&["completion", "b"]), ["bash", ":4"]);
+        assert_eq!(answered(&["rule", "errno"]), ["errno-zero", ":4"]);
+        assert_eq!(answered(&["lint", "a.yaml", "--ignore", "dead"]), ["dead-rule", ":4"]);
         assert!(answered(&["status", "--"]).contains(&"--kubeconfig".to_owned()));
     }
 
@@ -115,6 +126,9 @@ mod tests {
     fn the_shell_completes_files_and_nothing_completes_profiles() {
         assert_eq!(answered(&["diff", "audit", "--filename", "a"]), [":0"]);
         assert_eq!(answered(&["--kubeconfig", ""]), [":0"]);
+        assert_eq!(answered(&["lint", "a"]), [":0"]);
+        assert_eq!(answered(&["lint", "a.yaml", "b"]), [":0"]);
+        assert_eq!(answered(&["lint", "a.yaml", "--ig"]), ["--ignore", ":4"]);
         assert_eq!(answered(&["status", "a"]), [":4"]);
         assert_eq!(answered(&["--context", ""]), [":4"]);
     }

@@ -1,4 +1,5 @@
-//! `kubectl seccomp`: shows which nodes have which seccomp profiles, which do not, and why. It is read-only.
+//! `kubectl seccomp`: shows which nodes have which seccomp profiles, which do not, and why, and checks profiles in files.
+//! It is read-only.
 //!
 //! - [`options`]: the command line; [`manual`] makes completion scripts from it, [`complete`] serves kubectl's
 //!   completion.
@@ -7,6 +8,7 @@
 //!   profile.
 //! - [`status`], [`nodes`], [`wait`], [`users`], [`diff`], [`verify`]: one command each, which turns facts into a view;
 //!   a view is printed as text, JSON or YAML.
+//! - [`findings`]: `lint` and `rule`, which need no cluster; [`excerpt`] shows a line of a file.
 //! - [`unenforced`]: why a pod that names a profile may run without its filter.
 //! - [`manifest`]: a file as kubectl reads it and the API server stores it.
 //! - [`show`]: tables, colours, ages.
@@ -16,7 +18,9 @@ pub mod complete;
 pub mod connect;
 pub mod diff;
 pub mod error;
+mod excerpt;
 pub mod facts;
+pub mod findings;
 pub mod live;
 pub mod manifest;
 pub mod manual;

@@ -3,12 +3,16 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::builder::PossibleValuesParser;
+use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::Shell;
+
+use lint::RULES;
+use syscalls::Libseccomp;
 
 use crate::wait::WaitFor;
 
-/// Shows which nodes have which seccomp profiles, which do not, and why
+/// Shows which nodes have which seccomp profiles, which do not, and why, and checks profiles in files
 ///
 /// Reads SeccompProfiles, NodeProfileStatuses and, if you may list them, pods, workloads, the names of Nodes and
 /// RuntimeClasses. It is read-only. The ClusterRole seccomp-profile-viewer, which is part of Kubernetes' role view, is
@@ -23,7 +27,7 @@ use crate::wait::WaitFor;
     version,
     disable_help_subcommand = true,
     after_help = "Exits with 0 on success, with 1 for a negative result (diff: the filters differ, or may; verify: a \
-                  difference; wait: not in time), and with 2 for an error."
+                  difference; wait: not in time; lint: a finding), and with 2 for an error."
 )]
 pub struct Options {
     /// The cluster.
@@ -132,6 +136,31 @@ pub enum Task {
         #[command(flatten)]
         output: OutputOption,
     },
+    /// Check the profiles in files for what they do not do as their authors probably meant
+    ///
+    /// It needs no cluster. It reads files as `kubectl apply` does: SeccompProfiles, or a profile as runtimes read it. It
+    /// exits with 1 if it finds anything, and with 2 if a file contains no valid profile. `kubectl seccomp rule` lists the
+    /// rules, and `kubectl seccomp rule ID` explains one.
+    Lint {
+        /// The files; - for standard input
+        #[arg(required = true, value_name = "FILE", value_hint = ValueHint::AnyPath)]
+        files: Vec<PathBuf>,
+        /// A rule whose findings are left out; may be repeated
+        #[arg(long, value_name = "RULE", value_parser = PossibleValuesParser::new(RULES.iter().map(|rule| rule.id)), hide_possible_values = true)]
+        ignore: Vec<String>,
+        /// A libseccomp of the nodes, which determines the names that they know; may be repeated [default: all]
+        #[arg(long, value_name = "VERSION", value_enum)]
+        libseccomp: Vec<LibseccompOption>,
+        /// The output format.
+        #[command(flatten)]
+        output: OutputOption,
+    },
+    /// Explain a rule of `lint`, or list all
+    Rule {
+        /// The rule [default: all, one a line]
+        #[arg(value_parser = PossibleValuesParser::new(RULES.iter().map(|rule| rule.id)), hide_possible_values = true)]
+        id: Option<String>,
+    },
     /// Print a completion script for a shell
     ///
     /// It completes `kubectl-seccomp`. kubectl's own script completes `kubectl seccomp` if PATH has a link to this
@@ -157,6 +186,34 @@ pub enum Format {
     Json,
     /// YAML
     Yaml,
+}
+
+/// A version of libseccomp whose names are known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LibseccompOption {
+    /// 2.5.4 as upstream released it
+    #[value(name = "2.5.4")]
+    V2_5_4,
+    /// 2.5.4 of Debian 12, which knows names of later releases
+    #[value(name = "2.5.4-debian12")]
+    V2_5_4Debian12,
+    /// 2.6.0
+    #[value(name = "2.6.0")]
+    V2_6_0,
+    /// 2.6.1
+    #[value(name = "2.6.1")]
+    V2_6_1,
+}
+
+impl From<LibseccompOption> for Libseccomp {
+    fn from(option: LibseccompOption) -> Self {
+        match option {
+            LibseccompOption::V2_5_4 => Self::V2_5_4,
+            LibseccompOption::V2_5_4Debian12 => Self::V2_5_4Debian12,
+            LibseccompOption::V2_6_0 => Self::V2_6_0,
+            LibseccompOption::V2_6_1 => Self::V2_6_1,
+        }
+    }
 }
 
 fn duration(text: &str) -> Result<Duration, String> {

@@ -16,6 +16,7 @@ use crate::connect::connect;
 use crate::diff::DiffView;
 use crate::error::CliError;
 use crate::facts::Snapshot;
+use crate::findings::{self, Checks, FindingsView};
 use crate::live::Live;
 use crate::manifest::profile_in;
 use crate::manual;
@@ -72,9 +73,9 @@ pub async fn main(options: Options) -> ExitCode {
 }
 
 async fn perform(options: &Options) -> Result<bool, CliError> {
-    if let Task::Completion { shell } = &options.task {
-        print(&String::from_utf8_lossy(&manual::completion(*shell)))?;
-        return Ok(true);
+    if let Some(answer) = without_cluster(&options.task, paint())? {
+        print(&answer.text)?;
+        return Ok(answer.success);
     }
     let client = connect(&options.cluster).await?;
     match &options.task {
@@ -92,6 +93,33 @@ async fn perform(options: &Options) -> Result<bool, CliError> {
             Ok(answer.success)
         }
     }
+}
+
+/// Runs a command that needs no cluster; `None` if the command is another one.
+///
+/// # Errors
+/// A file cannot be read or contains no valid profile, or the output cannot be formatted.
+pub fn without_cluster(task: &Task, paint: Paint) -> Result<Option<Answer>, CliError> {
+    Ok(Some(match task {
+        Task::Lint { files, ignore, libseccomp, output } => {
+            let mut checks = Checks { ignored: ignore.clone(), ..Checks::default() };
+            if !libseccomp.is_empty() {
+                checks.nodes.libseccomps = libseccomp.iter().map(|option| (*option).into()).collect();
+            }
+            let mut view = FindingsView::default();
+            for path in files {
+                view.add(&path.display().to_string(), read_file(path)?, &checks)
+                    .map_err(|error| CliError::Document { path: path.clone(), error })?;
+            }
+            let text = shown(&view, *output, || view.render(paint))?;
+            Answer { success: view.is_clean(), ..Answer::success(text) }
+        }
+        Task::Rule { id } => Answer::success(findings::page(id.as_deref(), paint)),
+        Task::Completion { shell } => {
+            Answer::success(String::from_utf8_lossy(&manual::completion(*shell)).into_owned())
+        }
+        _ => return Ok(None),
+    }))
 }
 
 /// Runs a command that reads the cluster once.
@@ -135,7 +163,9 @@ pub async fn answer(task: &Task, client: &Client, paint: Paint) -> Result<Answer
             Ok(Answer { text, remarks: view.remarks(&snapshot), success: view.verified })
         }
         // These read the cluster continuously or not at all.
-        Task::Wait { .. } | Task::Completion { .. } => Ok(Answer::success(String::new())),
+        Task::Wait { .. } | Task::Completion { .. } | Task::Lint { .. } | Task::Rule { .. } => {
+            Ok(Answer::success(String::new()))
+        }
     }
 }
 

@@ -371,3 +371,27 @@ async fn waiting_fails_when_the_time_is_up() {
     assert!(!result.unwrap());
     assert_eq!(said, "");
 }
+
+#[test]
+fn a_file_is_checked_without_a_cluster_and_a_finding_is_a_negative_result() {
+    let answer = |text: &str, more: &[&str]| {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(text.as_bytes()).unwrap();
+        let path = file.path().to_str().unwrap();
+        let words = ["kubectl-seccomp", "lint", path].into_iter().chain(more.iter().copied());
+        run::without_cluster(&Options::try_parse_from(words).unwrap().task, Paint::Plain).map(Option::unwrap)
+    };
+    let profile = "defaultAction: SCMP_ACT_ERRNO\narchitectures: [SCMP_ARCH_RISCV64]\nsyscalls:\n\
+                   - {names: [read, cachestat], action: SCMP_ACT_ALLOW}\n";
+    let Answer { text, success, .. } = answer(profile, &["-o", "json"]).unwrap();
+    assert!(!success);
+    let view: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(view["findings"][0]["rule"], "not-yet-known-syscall");
+    assert_eq!((&view["findings"][0]["line"], &view["findings"][0]["column"]), (&json!(4), &json!(18)));
+    for clean in [&["--libseccomp", "2.6.1"], &["--ignore", "not-yet-known-syscall"]] {
+        assert!(answer(profile, clean).unwrap().success);
+    }
+    assert!(matches!(answer("kind: ConfigMap", &[]), Err(CliError::Document { .. })));
+    assert!(Options::try_parse_from(["kubectl-seccomp", "lint"]).is_err());
+    assert!(Options::try_parse_from(["kubectl-seccomp", "rule", "no-such-rule"]).is_err());
+}

@@ -29,7 +29,7 @@ pub enum Safety {
 
 /// A change at one place of a profile.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-#[serde(tag = "edit", rename_all = "lowercase")]
+#[serde(tag = "kind", rename_all = "lowercase")]
 pub enum Edit {
     /// Removes the field or the item.
     Remove {

@@ -194,6 +194,12 @@ fn a_first_profile_is_written_as_documented() {
 }
 
 #[test]
+fn a_profile_in_a_file_is_checked_and_corrected_as_documented() {
+    let cluster = alone();
+    Reader::of(&cluster).check_page(&mut Page::read("docs/how-to/is-my-profile-right.md"), |_| true);
+}
+
+#[test]
 fn a_mitigation_is_rolled_out_and_proved_as_documented() {
     let cluster = alone();
     Reader::of(&cluster).check_page(&mut Page::read("docs/how-to/cve-mitigation.md"), |_| true);

@@ -1,0 +1,80 @@
+//! A line of a file with a part of it underlined.
+
+use crate::manifest::Position;
+use crate::show::{Paint, Tone};
+
+/// The maximum number of characters of a line that are shown: a JSON file may have only one line.
+const WIDTH: usize = 120;
+/// How many characters are shown before the underlined part of a longer line.
+const BEFORE: usize = 40;
+
+/// The first line of a position, underlined, with its number.
+pub(crate) fn excerpt(source: &str, position: Position, paint: Paint, tone: Tone) -> String {
+    let line: Vec<char> = source.lines().nth(position.line - 1).unwrap_or_default().chars().collect();
+    let begin = (position.column - 1).min(line.len());
+    let end = if position.end_line > position.line { line.len() } else { position.end_column - 1 };
+    let end = end.clamp(begin, line.len());
+    let from = if line.len() > WIDTH { begin.saturating_sub(BEFORE) } else { 0 };
+    let to = line.len().min(from + WIDTH);
+    let mark = |cut: bool| if cut { "…" } else { "" };
+    let shown: String = line[from..to].iter().collect();
+    let shown = format!("{}{shown}{}", mark(from > 0), mark(to < line.len()));
+    let number = position.line.to_string();
+    let margin = " ".repeat(number.len());
+    let indent = " ".repeat(begin - from + usize::from(from > 0));
+    let underline = "^".repeat((end.min(to).saturating_sub(begin)).max(1));
+    format!(
+        "{margin} |\n{number} | {}\n{margin} | {indent}{}\n",
+        paint.text(shown.trim_end(), Tone::Plain),
+        paint.text(&underline, tone)
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn shown(source: &str, (line, column): (usize, usize), (end_line, end_column): (usize, usize)) -> String {
+        excerpt(source, Position { line, column, end_line, end_column }, Paint::Plain, Tone::Bad)
+    }
+
+    #[test]
+    fn a_part_of_a_line_is_underlined() {
+        assert_eq!(
+            shown("a: b\nnames: [é, x]\n", (2, 12), (2, 13)),
+            "  |\n2 | names: [é, x]\n  |            ^\n"
+        );
+        assert_eq!(shown("- a:\n  - b\n", (1, 3), (3, 1)), "  |\n1 | - a:\n  |   ^^\n");
+        assert_eq!(shown("a: b\n", (1, 1), (1, 1)), "  |\n1 | a: b\n  | ^\n");
+    }
+
+    #[test]
+    fn of_a_long_line_only_the_surroundings_are_shown() {
+        let line = format!("{}here{}", "x".repeat(200), "y".repeat(200));
+        let text = shown(&line, (1, 201), (1, 205));
+        assert!(text.lines().all(|line| line.chars().count() < 130), "{text}");
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines[1].chars().position(|c| c == 'h'), lines[2].chars().position(|c| c == '^'));
+        assert!(lines[2].ends_with("^^^^") && !lines[2].ends_with("^^^^^"));
+        let longer = shown(&line, (1, 11), (1, 401));
+        assert!(longer.lines().all(|line| line.chars().count() < 130), "{longer}");
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_and_no_position_make_it_panic(
+            source in "[ab é\\n\\r\t]{0,300}",
+            begin in (1_usize..5, 1_usize..300),
+            end in (1_usize..5, 1_usize..300),
+        ) {
+            prop_assert_eq!(shown(&source, begin, end).lines().count(), 3);
+        }
+    }
+
+    #[test]
+    fn a_position_behind_the_text_shows_an_empty_line() {
+        assert_eq!(shown("", (1, 1), (1, 1)), "  |\n1 | \n  | ^\n");
+    }
+}

@@ -1,0 +1,199 @@
+//! `lint`: what profiles in files do not do as their authors probably meant, and `rule`: the pages of the rules.
+
+use std::collections::BTreeMap;
+
+use lint::{Finding, Nodes, RULES, Safety, Severity};
+use serde::Serialize;
+
+use crate::excerpt::excerpt;
+use crate::manifest::{DocumentError, Position, profiles_in};
+use crate::show::{Cell, Paint, Table, Tone, count};
+
+/// What to check for.
+#[derive(Debug, Clone, Default)]
+pub struct Checks {
+    /// The nodes.
+    pub nodes: Nodes,
+    /// The rules whose findings are left out.
+    pub ignored: Vec<String>,
+}
+
+/// The findings in some files.
+#[derive(Debug, Clone, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FindingsView {
+    /// The number of profiles.
+    profiles: usize,
+    findings: Vec<PlacedFinding>,
+    /// The text of each file.
+    #[serde(skip)]
+    sources: BTreeMap<String, String>,
+}
+
+/// A finding, and where it is.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct PlacedFinding {
+    file: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    profile: Option<String>,
+    line: usize,
+    column: usize,
+    end_line: usize,
+    end_column: usize,
+    #[serde(flatten)]
+    finding: Finding,
+}
+
+impl FindingsView {
+    /// Adds the findings in the text of a file, by the order of their lines.
+    ///
+    /// # Errors
+    /// There is no profile, one is invalid, or kubectl would refuse the file.
+    pub fn add(&mut self, file: &str, text: String, checks: &Checks) -> Result<(), DocumentError> {
+        let mut placed = Vec::new();
+        for of in profiles_in(&text)? {
+            self.profiles += 1;
+            let findings = lint::check(&of.profile, &checks.nodes).into_iter();
+            for finding in findings.filter(|finding| !checks.ignored.iter().any(|id| id == finding.rule)) {
+                let Position { line, column, end_line, end_column } = of.position(&finding.path);
+                let (file, profile) = (file.to_owned(), of.name.clone());
+                placed.push(PlacedFinding { file, profile, line, column, end_line, end_column, finding });
+            }
+        }
+        placed.sort_by_key(|it| (it.line, it.column));
+        self.findings.append(&mut placed);
+        self.sources.insert(file.to_owned(), text);
+        Ok(())
+    }
+
+    /// Whether nothing was found.
+    #[must_use]
+    pub fn is_clean(&self) -> bool {
+        self.findings.is_empty()
+    }
+
+    /// The view as text.
+    #[must_use]
+    pub fn render(&self, paint: Paint) -> String {
+        let mut text: String = self.findings.iter().map(|it| self.render_one(it, paint) + "\n").collect();
+        let profiles = count(self.profiles, "profile");
+        text += &if self.is_clean() {
+            format!("No findings in {profiles}\n")
+        } else {
+            let of = |severity| self.findings.iter().filter(|it| it.finding.severity == severity).count();
+            let counts = [Severity::Error, Severity::Warning, Severity::Info]
+                .into_iter()
+                .filter(|severity| of(*severity) > 0)
+                .map(|severity| format!("{severity}: {}", of(severity)));
+            let counts: Vec<_> = counts.collect();
+            format!("{} in {profiles} ({})\n", count(self.findings.len(), "finding"), counts.join(", "))
+        };
+        text
+    }
+
+    fn render_one(&self, it: &PlacedFinding, paint: Paint) -> String {
+        let PlacedFinding { file, line, column, end_line, end_column, finding, .. } = it;
+        let position =
+            Position { line: *line, column: *column, end_line: *end_line, end_column: *end_column };
+        let tone = tone(finding.severity);
+        let head = paint.text(&format!("{}[{}]", finding.severity, finding.rule), tone);
+        let place = paint.text(&format!("{file}:{line}:{column}"), Tone::Plain);
+        let source = self.sources.get(file).map_or("", String::as_str);
+        let mut text = format!(
+            "{head}: {}\n --> {place}\n{}",
+            paint.text(&finding.message, Tone::Plain),
+            excerpt(source, position, paint, tone)
+        );
+        if let Some(fix) = &finding.fix {
+            let safety = if fix.safety == Safety::Safe { "safe" } else { "unsafe" };
+            text += &format!("  = fix ({safety}): {}\n", paint.text(&fix.title, Tone::Plain));
+        }
+        text
+    }
+}
+
+fn tone(severity: Severity) -> Tone {
+    match severity {
+        Severity::Error => Tone::Bad,
+        Severity::Warning => Tone::Waiting,
+        Severity::Info => Tone::Heading,
+    }
+}
+
+/// The page of a rule, or a table of all.
+#[must_use]
+pub fn page(id: Option<&str>, paint: Paint) -> String {
+    if let Some(page) = id.and_then(lint::page) {
+        return page;
+    }
+    let mut table = Table::new(["RULE", "SEVERITY", "MEANING"]);
+    for rule in RULES {
+        table.row([rule.id.into(), Cell::toned(rule.severity, tone(rule.severity)), rule.summary.into()]);
+    }
+    table.render(paint)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MANIFEST: &str = "\
+apiVersion: seccomp.imjasonh.dev/v1alpha1
+kind: SeccompProfile
+metadata:
+  name: web
+spec:
+  contents:
+    defaultAction: SCMP_ACT_ERRNO
+    architectures: [SCMP_ARCH_X86_64]
+    syscalls:
+      - names: [read, writ, exit_group]
+        action: SCMP_ACT_ALLOW
+      - names:
+          - mount
+        action: SCMP_ACT_ERRNO
+";
+    const JSON: &str = r#"{"defaultAction": "SCMP_ACT_KILL", "architectures": ["SCMP_ARCH_RISCV64"]}"#;
+
+    fn view(checks: &Checks) -> FindingsView {
+        let mut view = FindingsView::default();
+        view.add("web.yaml", MANIFEST.to_owned(), checks).unwrap();
+        view.add("plain.json", JSON.to_owned(), checks).unwrap();
+        view
+    }
+
+    #[test]
+    fn each_finding_is_shown_at_its_line_with_the_excerpt() {
+        insta::assert_snapshot!(view(&Checks::default()).render(Paint::Plain));
+    }
+
+    #[test]
+    fn programs_read_the_same_as_people() {
+        insta::assert_snapshot!(serde_json::to_string_pretty(&view(&Checks::default())).unwrap());
+    }
+
+    #[test]
+    fn findings_of_ignored_rules_are_left_out() {
+        let rules = ["unknown-syscall", "dead-rule", "missing-sub-architecture", "kill-thread-default"];
+        let checks = Checks { ignored: rules.map(str::to_owned).to_vec(), ..Checks::default() };
+        let view = view(&checks);
+        assert!(view.is_clean());
+        assert_eq!(view.render(Paint::Plain), "No findings in 2 profiles\n");
+    }
+
+    #[test]
+    fn a_file_without_a_profile_is_an_error() {
+        let error = FindingsView::default().add("a.yaml", "kind: ConfigMap\n".to_owned(), &Checks::default());
+        assert_eq!(error.unwrap_err().reason(), "NoProfile");
+    }
+
+    #[test]
+    fn every_rule_has_a_page_and_a_row() {
+        let table = page(None, Paint::Plain);
+        for rule in RULES {
+            assert!(page(Some(rule.id), Paint::Plain).starts_with(&format!("# {}\n", rule.id)));
+            assert!(table.contains(rule.id));
+        }
+    }
+}
