@@ -34,6 +34,12 @@ impl Effect {
         self.action
     }
 
+    /// The errno, or for a tracer the number; `None` if the action has none.
+    #[must_use]
+    pub fn errno(self) -> Option<u16> {
+        self.errno_ret
+    }
+
     /// How permissive the action is, in the kernel's order of precedence (`seccomp(2)`): 0 is the strictest. Logging
     /// makes no difference.
     #[must_use]

@@ -1,0 +1,84 @@
+//! Conditions on the arguments of a call.
+
+use profile::{Argument, Comparison};
+
+/// The six arguments of a call, as the kernel shows them to a filter: registers of 64 bits. A 32-bit program fills only
+/// the lower halves.
+pub type Arguments = [u64; 6];
+
+/// One comparison of one argument with a value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Condition {
+    index: u8,
+    comparison: Comparison,
+    value: u64,
+    value_two: u64,
+}
+
+impl Condition {
+    /// The condition that argument `index` compares with `value` as `comparison` says; for
+    /// [`Comparison::MaskedEqual`], that the bits of the argument in the mask `value` are those of `value_two`. `None`
+    /// if no call has such an argument.
+    ///
+    /// Bits of `value_two` outside the mask have no effect in libseccomp, and neither has `value_two` for other
+    /// comparisons, so conditions which only differ in them are equal.
+    #[must_use]
+    pub fn new(index: u8, comparison: Comparison, value: u64, value_two: u64) -> Option<Self> {
+        let value_two = if comparison == Comparison::MaskedEqual { value & value_two } else { 0 };
+        (index <= profile::limits::ARGUMENT_INDEX).then_some(Self { index, comparison, value, value_two })
+    }
+
+    /// The index of the argument, from 0 to 5.
+    #[must_use]
+    pub fn index(self) -> u8 {
+        self.index
+    }
+
+    /// The comparison.
+    #[must_use]
+    pub fn comparison(self) -> Comparison {
+        self.comparison
+    }
+
+    /// The value compared with, or the mask.
+    #[must_use]
+    pub fn value(self) -> u64 {
+        self.value
+    }
+
+    /// What the masked argument must equal; 0 for other comparisons.
+    #[must_use]
+    pub fn value_two(self) -> u64 {
+        self.value_two
+    }
+
+    /// Whether it is true of these arguments.
+    #[must_use]
+    pub fn holds(self, arguments: &Arguments) -> bool {
+        let (argument, value) = (arguments[usize::from(self.index)], self.value);
+        match self.comparison {
+            Comparison::NotEqual => argument != value,
+            Comparison::Less => argument < value,
+            Comparison::LessOrEqual => argument <= value,
+            Comparison::Equal => argument == value,
+            Comparison::GreaterOrEqual => argument >= value,
+            Comparison::Greater => argument > value,
+            Comparison::MaskedEqual => argument & value == self.value_two,
+        }
+    }
+}
+
+impl From<&Argument> for Condition {
+    fn from(argument: &Argument) -> Self {
+        let value_two = match argument.comparison() {
+            Comparison::MaskedEqual => argument.value() & argument.value_two(),
+            _ => 0,
+        };
+        Self {
+            index: argument.index(),
+            comparison: argument.comparison(),
+            value: argument.value(),
+            value_two,
+        }
+    }
+}
