@@ -1,0 +1,162 @@
+//! Rules that another rule makes superfluous.
+
+use super::Fault;
+use super::arena::{Arena, Place};
+use super::test::{BOTH, Exit, Id};
+use crate::Verdict;
+
+/// What a comparison of a new rule with the tree has found.
+#[derive(Debug, Clone, Copy, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is found separately")]
+pub(super) struct Match {
+    /// The tests are the same so far.
+    same: bool,
+    /// They were at some test above.
+    begun: bool,
+    /// A test was reached below which the tree, or the rule, has none.
+    tree_ends: bool,
+    rule_ends: bool,
+    /// The tree, or the rule, has tests of later arguments above the first that is the same.
+    tree_begins_above: bool,
+    rule_begins_above: bool,
+}
+
+impl Match {
+    /// Whether the tree has a rule with some of the conditions of the new one and no other.
+    pub(super) fn is_superfluous(self) -> bool {
+        self.same && self.tree_ends && self.rule_begins_above
+    }
+
+    fn join(&mut self, other: Self) {
+        self.same |= other.same;
+        self.begun |= other.begun;
+        self.tree_ends |= other.tree_ends;
+        self.rule_ends |= other.rule_ends;
+        self.tree_begins_above |= other.tree_begins_above;
+        self.rule_begins_above |= other.rule_begins_above;
+    }
+}
+
+impl Arena {
+    /// Looks for the tests of a new rule, which begins with the test `new`, in the list of `list` and those below, and
+    /// removes tests of earlier rules with the same verdict that need these tests and more. Returns the number of freed
+    /// tests.
+    pub(super) fn prune(
+        &mut self,
+        list: Option<Id>,
+        new: Option<Id>,
+        found: &mut Match,
+        verdict: Verdict,
+        depth: u32,
+    ) -> Result<u32, Fault> {
+        let depth = depth.checked_sub(1).ok_or(Fault::Unpredictable)?;
+        let mut now = *found;
+        let mut freed = 0;
+        if let (Some(list), Some(new), false) = (list, new, found.begun && !found.same) {
+            self.prune_list(list, new, (*found, &mut now), verdict, &mut freed, depth)?;
+        }
+        if now.same {
+            found.join(now);
+        } else {
+            found.same = false;
+        }
+        Ok(freed)
+    }
+
+    fn prune_list(
+        &mut self,
+        list: Id,
+        new: Id,
+        (found, now): (Match, &mut Match),
+        verdict: Verdict,
+        freed: &mut u32,
+        depth: u32,
+    ) -> Result<(), Fault> {
+        let rule = self.at(new)?.clone();
+        let mut next = Some(self.first(list)?);
+        while let Some(id) = next {
+            let test = self.at(id)?.clone();
+            next = test.after;
+            let mut here = Some(id);
+            if test.compared == rule.compared {
+                now.same = true;
+                now.begun = true;
+                now.rule_ends |= rule.is_last();
+                now.tree_ends |= test.is_last();
+                let goes_on = |exit: usize| test.on[exit] != Exit::Fall && rule.on[exit] == Exit::Fall;
+                let verdicts = |exits: [Exit; 2]| exits.map(Exit::verdict);
+                if BOTH.into_iter().any(goes_on)
+                    || now.rule_ends && now.tree_ends && verdicts(test.on) != verdicts(rule.on)
+                {
+                    return Ok(());
+                }
+                for exit in BOTH {
+                    let (Some(id), Some(rest)) = (here, rule.on[exit].entered()) else { continue };
+                    let deeper = Match { same: true, begun: true, ..found };
+                    let list = self.at(id)?.on[exit].entered();
+                    let (below, by) = self.prune_below(&mut here, list, rest, deeper, verdict, depth)?;
+                    *freed += by;
+                    if below.same {
+                        now.join(below);
+                    }
+                }
+                let Some(id) = here else { continue };
+                let all_the_same = self.all_return(Some(id), verdict, depth)?;
+                if all_the_same && now.same && now.rule_ends && now.tree_begins_above {
+                    *freed += self.remove(Place::Root, id, depth)?;
+                    if self.root.is_none() {
+                        return Ok(());
+                    }
+                } else if all_the_same && now.same && now.tree_ends && now.rule_begins_above {
+                    return Ok(());
+                }
+            } else {
+                let tree_first = test.comes_after(&rule);
+                if tree_first && found.rule_begins_above || !tree_first && found.tree_begins_above {
+                    return Ok(());
+                }
+                let deeper = Match {
+                    same: false,
+                    tree_begins_above: found.tree_begins_above || tree_first,
+                    rule_begins_above: found.rule_begins_above || !tree_first,
+                    ..found
+                };
+                for exit in BOTH {
+                    let Some(held) = here else { break };
+                    let (list, rest) = if tree_first {
+                        (self.at(held)?.on[exit].entered(), Some(new))
+                    } else {
+                        (Some(held), rule.on[exit].entered())
+                    };
+                    let (Some(list), Some(rest)) = (list, rest) else { continue };
+                    let (below, by) =
+                        self.prune_below(&mut here, Some(list), rest, deeper, verdict, depth)?;
+                    *freed += by;
+                    if below.same {
+                        now.join(below);
+                        return Ok(());
+                    }
+                }
+            }
+        }
+        // No test was the same to the end.
+        now.same = false;
+        Ok(())
+    }
+
+    /// Prunes further below while a link to `here` is held, so that it is not freed meanwhile.
+    fn prune_below(
+        &mut self,
+        here: &mut Option<Id>,
+        list: Option<Id>,
+        new: Id,
+        mut found: Match,
+        verdict: Verdict,
+        depth: u32,
+    ) -> Result<(Match, u32), Fault> {
+        here.iter().for_each(|id| self.hold(*id));
+        let mut freed = self.prune(list, Some(new), &mut found, verdict, depth)?;
+        freed += self.release(here, depth)?;
+        Ok((found, freed))
+    }
+}
