@@ -1,20 +1,42 @@
 //! What a filter does, as opposed to how its profile is written (the crate `profile`).
 //!
-//! Terms. A *call* has a number and six *arguments* of 64 bits. A *verdict* is what the kernel does with a call. A
-//! *condition* compares one argument with a value. A *rule for one syscall* has a verdict and conditions, which must all
-//! be true; libseccomp combines such rules into a tree of tests ([`tree`]), which is what they mean. A *diagram* is the
-//! verdict for all arguments at once ([`diagram`]). A *witness* is a concrete call that shows a difference.
+//! Terms, from the inside out. A *call* has an architecture, a number and six *arguments* of 64 bits. A *verdict* is what
+//! the kernel does with a call; verdicts are ordered by what they permit ([`Permission`]). A *condition* compares one
+//! argument with a value. A *rule for one syscall* has a verdict and conditions, which must all be true; libseccomp
+//! combines such rules into a *tree* of tests, and the tree is what they mean ([`tree`]). A *diagram* is the verdict for
+//! all arguments at once ([`diagram`]). A *filter* is the verdict of every call: what a profile is on a node with a certain
+//! runtime, libseccomp and architecture ([`Setting`]). A *witness* is a concrete call that shows a difference.
 //!
-//! - [`Changes::between`] lists what another profile would do differently.
+//! - [`Filter::new`] is the filter of a profile, or the reason why no container starts with it; [`Filter::decide`] is the
+//!   verdict of one call.
+//! - [`Filter::unequal`], [`Filter::more_permissive`] and [`Filter::difference`] compare filters for all calls and all
+//!   arguments, not for a sample.
+//! - [`Changes::between`] lists what another profile would do differently, whatever the node.
+//!
+//! Exactness ends where the filter does: what a 32-bit program passes in the upper halves of its registers, what a tracer
+//! or a seccomp agent decides, and calls that the kernel does not filter (`uretprobe`, those of io_uring's rings) are not
+//! part of it.
 //!
 //! The crate is pure: no Kubernetes, no async, no I/O.
 
+mod abi;
+mod assemble;
 mod compare;
 mod condition;
 pub mod diagram;
+mod filter;
+mod group;
+mod multiplexer;
+mod relation;
+mod runtime;
+mod setting;
 pub mod tree;
 mod verdict;
 
 pub use compare::{Branch, Change, Changes, Direction, SetChange, SyscallChange, Treatment, Uncompared};
 pub use condition::{Arguments, Condition};
+pub use filter::{Call, Filter};
+pub use relation::{Dependence, Witness};
+pub use runtime::{Flags, Library, Runtime, Stub};
+pub use setting::{Setting, Unloadable};
 pub use verdict::{Permission, Verdict};

@@ -17,6 +17,8 @@ pub(super) struct Arena {
     /// The first list, while a rule is being added.
     pub(super) root: Option<Id>,
     pub(super) merging: Merging,
+    /// How many tests were freed because a rule with fewer conditions took their place.
+    pub(super) dropped: u32,
     steps: u32,
 }
 
@@ -29,7 +31,11 @@ pub(super) enum Place {
 
 impl Arena {
     pub(super) fn new(merging: Merging) -> Self {
-        Self { tests: Vec::new(), root: None, merging, steps: 0 }
+        Self { tests: Vec::new(), root: None, merging, dropped: 0, steps: 0 }
+    }
+
+    pub(super) fn size(&self) -> u32 {
+        self.tests.len() as u32
     }
 
     pub(super) fn insert(&mut self, test: Test) -> Id {
@@ -46,7 +52,7 @@ impl Arena {
         }
     }
 
-    /// For reading a finished tree, which [`super::Tree::check`] has walked through.
+    /// For reading a finished tree, which `check` has walked through.
     pub(super) fn get(&self, id: Id) -> Option<&Test> {
         self.tests.get(id.0 as usize)
     }

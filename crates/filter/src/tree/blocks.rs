@@ -259,7 +259,7 @@ impl Compared {
     }
 }
 
-/// Reading a tree that [`Tree::check`] has walked through.
+/// Reading a tree that `check` has walked through.
 impl Tree {
     fn first(&self, mut id: Id) -> Id {
         while let Some(before) = self.arena.get(id).and_then(|test| test.before) {

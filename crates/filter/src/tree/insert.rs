@@ -7,19 +7,30 @@ use super::{Fault, Merging};
 use crate::Verdict;
 
 impl Arena {
-    /// Adds the tests of a rule with this verdict to a tree that has rules.
-    pub(super) fn merge(&mut self, chain: Id, verdict: Verdict) -> Result<(), Fault> {
+    /// Adds the tests of a rule with this verdict to a tree that has rules. `weight` is the count of the tests in the
+    /// tree, `tests` that of the rule; returns the new count.
+    pub(super) fn merge(
+        &mut self,
+        chain: Id,
+        verdict: Verdict,
+        weight: u32,
+        tests: u32,
+    ) -> Result<u32, Fault> {
         let mut found = Match::default();
         let freed = self.prune(self.root, Some(chain), &mut found, verdict, DEPTH)?;
         if freed > 0 && self.root.is_none() {
             self.root = Some(chain);
-            return Ok(());
+            return Ok(tests);
         }
-        if freed > 0 || !found.is_superfluous() {
-            self.join(Place::Root, chain, DEPTH)?;
+        if freed == 0 && found.is_superfluous() {
+            self.release_list(Some(chain), DEPTH)?;
+            return Ok(weight);
         }
-        self.release_list(Some(chain), DEPTH)?;
-        Ok(())
+        let dropped = self.dropped;
+        self.join(Place::Root, chain, DEPTH)?;
+        let released = self.release_list(Some(chain), DEPTH)?;
+        let gone = freed.wrapping_add(released).wrapping_add(self.dropped - dropped);
+        Ok(weight.wrapping_add(tests).wrapping_sub(gone))
     }
 
     /// Puts the test `new`, with what is below it, into the list at `place`.
@@ -108,7 +119,7 @@ impl Arena {
                 if !self.all_return(below.entered(), verdict, depth)? {
                     return Err(Fault::Clash);
                 }
-                self.release(&mut below.entered(), depth)?;
+                self.dropped += self.release(&mut below.entered(), depth)?;
                 self.set(at, exit, Exit::Return(verdict));
             }
         }

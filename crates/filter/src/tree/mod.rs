@@ -91,6 +91,8 @@ pub enum Refusal {
 pub struct Tree {
     arena: Arena,
     root: Root,
+    /// libseccomp's count of the tests, which also counts some that are gone.
+    weight: u32,
 }
 
 /// Where a call begins.
@@ -111,7 +113,7 @@ impl Tree {
     ///
     /// If libseccomp refuses a rule, or if its behaviour cannot be predicted.
     pub fn new(rules: &[CallRule], width: Width, merging: Merging) -> Result<Self, Refusal> {
-        let mut tree = Self { arena: Arena::new(merging), root: Root::Default };
+        let mut tree = Self { arena: Arena::new(merging), root: Root::Default, weight: 0 };
         for (rule, CallRule { verdict, conditions }) in rules.iter().enumerate() {
             tree.add(*verdict, conditions, width).map_err(|fault| fault.of(rule))?;
         }
@@ -120,23 +122,44 @@ impl Tree {
     }
 
     fn add(&mut self, verdict: Verdict, conditions: &[Condition], width: Width) -> Result<(), Fault> {
+        let before = self.arena.size();
         let Some(chain) = self.arena.chain(verdict, conditions, width) else {
             self.root = match self.root {
                 Root::Always(earlier) => Root::Always(earlier),
                 Root::Default | Root::List(_) => Root::Always(verdict),
             };
+            self.weight = 0;
             return Ok(());
         };
+        let tests = self.arena.size() - before;
         match self.root {
-            Root::Default => self.root = Root::List(chain),
+            Root::Default => {
+                self.root = Root::List(chain);
+                self.weight = tests;
+            }
             Root::Always(_) => {}
             Root::List(first) => {
                 self.arena.root = Some(first);
-                self.arena.merge(chain, verdict)?;
+                self.weight = self.arena.merge(chain, verdict, self.weight, tests)?;
                 self.root = self.arena.root.map(Root::List).ok_or(Fault::Unpredictable)?;
             }
         }
         Ok(())
+    }
+
+    /// libseccomp writes the calls with the fewest tests first, unless it writes a binary tree of calls.
+    pub(crate) fn priority(&self) -> u32 {
+        0xffff_u32.wrapping_sub(self.weight)
+    }
+}
+
+impl Refusal {
+    /// The index of the rule.
+    #[must_use]
+    pub fn rule(self) -> usize {
+        match self {
+            Self::Clash { rule } | Self::Unpredictable { rule } => rule,
+        }
     }
 }
 

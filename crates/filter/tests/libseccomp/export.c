@@ -3,10 +3,11 @@
  *
  * Each line of the input is one set of rules, all numbers in hexadecimal:
  *
- *     ARCHITECTURE DEFAULT SYSCALL OPTIMIZE [r ACTION [c INDEX OPERATOR VALUE VALUE_TWO]...]...
+ *     ARCHITECTURE[,...] DEFAULT SYSCALL OPTIMIZE [r ACTION [s SYSCALL] [c INDEX OPERATOR VALUE VALUE_TWO]...]...
  *
  * DEFAULT and ACTION are the values that the filter returns, OPERATOR is a value of `enum scmp_compare`, SYSCALL is a
- * number of the native architecture. ARCHITECTURE is an `SCMP_ARCH_` value; it replaces the native one.
+ * number of the native architecture, for all rules or for one. ARCHITECTURE is an `SCMP_ARCH_` value; without the native
+ * one the filter does not cover it.
  *
  * The first line of the output is `version` and that of the library. Each other line belongs
  * to a line of the input:
@@ -45,32 +46,45 @@ static int filter(char *line, int to)
 {
 	int rc = 0;
 	char *word = strtok(line, " \n");
-	uint32_t architecture = strtoul(word, NULL, 16);
+	int native = 0;
+	char *architectures = word;
 	scmp_filter_ctx ctx = seccomp_init(number());
 	if (ctx == NULL)
 		return 22;
 	int syscall = number();
 	uint32_t optimize = number();
-	if (architecture != seccomp_arch_native()) {
-		rc = seccomp_arch_add(ctx, architecture);
-		if (rc == 0)
-			rc = seccomp_arch_remove(ctx, seccomp_arch_native());
+	while (rc == 0 && *architectures != 0) {
+		uint32_t architecture = strtoul(architectures, &architectures, 16);
+		architectures += *architectures == ',';
+		if (architecture == seccomp_arch_native())
+			native = 1;
+		else
+			rc = seccomp_arch_add(ctx, architecture);
 	}
+	if (rc == 0 && !native)
+		rc = seccomp_arch_remove(ctx, seccomp_arch_native());
 	if (rc == 0)
 		rc = seccomp_attr_set(ctx, SCMP_FLTATR_CTL_OPTIMIZE, optimize);
 	word = strtok(NULL, " \n");
 	while (rc == 0 && word != NULL) {
 		struct scmp_arg_cmp compared[ARGUMENTS];
 		unsigned int count = 0;
+		int of = syscall;
 		uint32_t action = number();
-		while ((word = strtok(NULL, " \n")) != NULL && *word == 'c' && count < ARGUMENTS) {
+		word = strtok(NULL, " \n");
+		if (word != NULL && *word == 's') {
+			of = number();
+			word = strtok(NULL, " \n");
+		}
+		while (word != NULL && *word == 'c' && count < ARGUMENTS) {
 			compared[count].arg = number();
 			compared[count].op = number();
 			compared[count].datum_a = number();
 			compared[count].datum_b = number();
 			count++;
+			word = strtok(NULL, " \n");
 		}
-		rc = seccomp_rule_add_array(ctx, action, syscall, count, compared);
+		rc = seccomp_rule_add_array(ctx, action, of, count, compared);
 	}
 	if (rc == 0)
 		rc = seccomp_export_bpf(ctx, to);

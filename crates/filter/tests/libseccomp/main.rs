@@ -4,14 +4,17 @@
 
 mod bpf;
 mod library;
+mod profiles;
 mod sets;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use filter::diagram::{Forest, difference};
 use filter::tree::{Merging, Program, Refusal, Tree};
+use filter::{Library, Unloadable};
 
-use library::{CLASH, Library, Outcome};
+use library::{CLASH, Exporter, Outcome};
+use profiles::Whole;
 use sets::{Random, Set};
 
 /// The version of a library, as it prints it.
@@ -44,7 +47,7 @@ fn disagreement(set: &Set, merging: Merging, outcome: &Outcome) -> Option<String
 
 /// Prints what was compared, and fails if anything differs.
 fn compare(what: &str, sets: &[Set]) {
-    let (version, outcomes) = Library::new().outcomes(sets);
+    let (version, outcomes) = Exporter::new().outcomes(sets.iter().map(Set::line));
     let merging = merging(&version);
     let (mut programs, mut refused, mut lost, mut differ) = (0, 0, 0, Vec::new());
     for (set, line) in sets.iter().zip(outcomes) {
@@ -114,7 +117,7 @@ fn what_was_recorded_is_what_the_tests_make() {
 #[ignore = "long: needs the libseccomp of this machine"]
 fn what_was_recorded_is_what_this_libseccomp_makes() {
     let sets = recorded_sets();
-    let (version, outcomes) = Library::new().outcomes(&sets);
+    let (version, outcomes) = Exporter::new().outcomes(sets.iter().map(Set::line));
     let made =
         sets.iter().map(Set::line).zip(outcomes).filter(|(_, made)| Outcome::parse(made) != Outcome::Lost);
     let made: Vec<_> = made.collect();
@@ -150,4 +153,59 @@ fn three_random_rules_mean_what_libseccomp_compiles() {
 fn eight_random_rules_mean_what_libseccomp_compiles() {
     let mut random = Random(8);
     compare("sets of eight", &(0..5_000).map(|_| random.set(8)).collect::<Vec<_>>());
+}
+
+/// How a filter of our own and libseccomp's program differ, if they do.
+fn difference_of(whole: &Whole, library: Library, outcome: &Outcome) -> Option<String> {
+    match (whole.filter(library), outcome) {
+        (
+            None | Some(Err(Unloadable::Rules { refusal: Refusal::Clash { .. }, .. })),
+            Outcome::Error(CLASH),
+        ) => None,
+        (Some(Err(Unloadable::Rules { refusal: Refusal::Unpredictable { .. }, .. })), Outcome::Lost) => None,
+        (Some(Ok(filter)), Outcome::Program(program)) => {
+            whole.calls().into_iter().find_map(|(architecture, token, number)| {
+                let (mut ours, mut theirs) = (Forest::default(), Forest::default());
+                let ours_node = filter.verdicts(architecture, number, &mut ours).unwrap();
+                let theirs_node = bpf::Run::new(program, token, number).diagram(&mut theirs);
+                let found = difference((&ours, ours_node), (&theirs, theirs_node), |one, other| one != other)
+                    .unwrap();
+                found.map(|pair| {
+                    format!(
+                        "{architecture:?} {number:x} {:x?} ours {} theirs {}",
+                        pair.arguments, pair.first, pair.second
+                    )
+                })
+            })
+        }
+        (None, _) => Some("the parser refuses it".to_owned()),
+        (Some(ours), outcome) => {
+            Some(format!("ours {:?}, theirs {:.20}", ours.err(), format!("{outcome:?}")))
+        }
+    }
+}
+
+#[test]
+#[ignore = "long: 5,000 filters of the libseccomp of this machine"]
+fn random_profiles_for_several_calls_and_architectures_mean_what_libseccomp_compiles() {
+    let mut random = Random(4);
+    let wholes: Vec<_> = (0..5_000).map(|_| Whole::new(&mut random)).collect();
+    let (version, outcomes) = Exporter::new().outcomes(wholes.iter().map(|whole| whole.line.clone()));
+    let library = if merging(&version) == Merging::Since2_6_1 { Library::V2_6_1 } else { Library::V2_5_4 };
+    let mut differ = Vec::new();
+    let mut programs = 0;
+    for (whole, line) in wholes.iter().zip(outcomes) {
+        let outcome = Outcome::parse(&line);
+        programs += usize::from(matches!(outcome, Outcome::Program(_)));
+        if let Some(how) = difference_of(whole, library, &outcome) {
+            differ.push(format!("{}\n    {how}\n    {}\n", whole.line, whole.profile));
+        }
+    }
+    println!(
+        "libseccomp {version}, profiles: {}, {programs} programs, {} differ",
+        wholes.len(),
+        differ.len()
+    );
+    let examples = differ.iter().take(5).cloned().collect::<String>();
+    assert!(differ.is_empty(), "{examples}");
 }

@@ -44,13 +44,18 @@ impl Set {
             format!("{architecture:x} {:x} 27 {}", bpf::value(self.default), 1 + u8::from(self.optimized));
         for rule in &self.rules {
             write!(line, " r {:x}", bpf::value(rule.verdict)).unwrap();
-            for it in &rule.conditions {
-                let comparison = 1 + COMPARISONS.iter().position(|known| *known == it.comparison()).unwrap();
-                write!(line, " c {:x} {comparison:x} {:x} {:x}", it.index(), it.value(), it.value_two())
-                    .unwrap();
-            }
+            line += &Self::conditions(rule);
         }
         line
+    }
+
+    /// The conditions of a rule in such a line.
+    pub(crate) fn conditions(rule: &CallRule) -> String {
+        let condition = |it: &Condition| {
+            let comparison = 1 + COMPARISONS.iter().position(|known| *known == it.comparison()).unwrap();
+            format!(" c {:x} {comparison:x} {:x} {:x}", it.index(), it.value(), it.value_two())
+        };
+        rule.conditions.iter().map(condition).collect()
     }
 
     /// The opposite of [`Set::line`].
@@ -116,7 +121,7 @@ impl Random {
         z ^ (z >> 31)
     }
 
-    fn below(&mut self, end: usize) -> usize {
+    pub(crate) fn below(&mut self, end: usize) -> usize {
         (self.next() % end as u64) as usize
     }
 
@@ -156,5 +161,29 @@ impl Random {
             optimized: self.below(2) == 0,
             rules: (0..rules).map(|_| rule(self)).collect(),
         }
+    }
+
+    /// Rules of which the tests of one call are likely to be those of another one: bounds, and sometimes no condition.
+    pub(crate) fn alike(&mut self) -> Vec<CallRule> {
+        const BOUNDS: [Comparison; 5] = [
+            Comparison::Less,
+            Comparison::LessOrEqual,
+            Comparison::Greater,
+            Comparison::Equal,
+            Comparison::NotEqual,
+        ];
+        let mut rules = Vec::new();
+        for _ in 0..=self.below(3) {
+            let mut conditions = Vec::new();
+            if self.below(8) != 0 {
+                let index = self.below(2) as u8;
+                conditions.push(Condition::new(index, self.one(&BOUNDS), self.one(&VALUES), 0).unwrap());
+                if self.below(3) == 0 {
+                    conditions.push(self.condition(2));
+                }
+            }
+            rules.push(CallRule { verdict: Verdict::Errno(1 + self.below(2) as u16), conditions });
+        }
+        rules
     }
 }

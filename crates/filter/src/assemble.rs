@@ -1,0 +1,103 @@
+//! From a profile's rules to the trees of each architecture.
+
+use std::collections::BTreeMap;
+
+use profile::{Architecture, Profile, SyscallName};
+
+use crate::abi::width;
+use crate::multiplexer::{Multiplexed, has_multiplexers};
+use crate::setting::{Setting, Unloadable};
+use crate::tree::{CallRule, Tree};
+use crate::{Condition, Verdict};
+
+/// The trees of one architecture, by the number of the call.
+pub(crate) struct Table {
+    pub(crate) architecture: Architecture,
+    pub(crate) trees: BTreeMap<u32, Tree>,
+    /// The trees of calls that the architecture lacks. libseccomp keeps them, and writes nothing for them.
+    pub(crate) lacking: Vec<Tree>,
+    /// The highest number that a rule names.
+    pub(crate) highest: Option<u32>,
+}
+
+/// A rule for one call, with what is needed to name it in an error.
+struct Part<'a> {
+    name: &'a SyscallName,
+    rule: CallRule,
+}
+
+/// What a rule is about: libseccomp also keeps rules for calls that an architecture lacks, and refuses clashes there.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+enum Key<'a> {
+    Number(u32),
+    Lacking(&'a SyscallName),
+}
+
+/// The architectures of the filter, in the order in which libseccomp knows them: the native one first.
+pub(crate) fn architectures(
+    profile: &Profile,
+    native: Architecture,
+) -> Result<Vec<Architecture>, Unloadable> {
+    let mut found = vec![native];
+    for architecture in profile.architectures() {
+        if architecture.is_big_endian() != native.is_big_endian() {
+            return Err(Unloadable::ByteOrder { architecture: *architecture });
+        }
+        if !found.contains(architecture) {
+            found.push(*architecture);
+        }
+    }
+    Ok(found)
+}
+
+pub(crate) fn table(
+    profile: &Profile,
+    architecture: Architecture,
+    setting: &Setting<'_>,
+) -> Result<Table, Unloadable> {
+    let default = profile.default_effect();
+    let mut highest = None;
+    let mut parts: BTreeMap<Key<'_>, Vec<Part<'_>>> = BTreeMap::new();
+    for rule in profile.rules() {
+        let conditions: Vec<Condition> = rule.arguments().iter().map(Condition::from).collect();
+        let verdict = Verdict::from(rule.effect());
+        for name in rule.names() {
+            let number = (setting.number)(name.as_str(), architecture);
+            highest = highest.max(number);
+            // Runtimes skip a rule that repeats the default.
+            if rule.effect() == default {
+                continue;
+            }
+            let mut add = |key, conditions| {
+                let part = Part { name, rule: CallRule { verdict, conditions } };
+                parts.entry(key).or_default().push(part);
+            };
+            let multiplexed = Multiplexed::of(name.as_str(), architecture);
+            if let Some(multiplexed) = multiplexed
+                && let Some(number) = (setting.number)(multiplexed.through, architecture)
+            {
+                add(Key::Number(number), multiplexed.conditions(&conditions));
+            }
+            match number {
+                Some(number) => add(Key::Number(number), conditions.clone()),
+                None if multiplexed.is_none() && has_multiplexers(architecture) => {}
+                None => add(Key::Lacking(name), conditions.clone()),
+            }
+        }
+    }
+    let width = width(architecture);
+    let (mut trees, mut lacking) = (BTreeMap::new(), Vec::new());
+    for (key, parts) in parts {
+        let rules: Vec<CallRule> = parts.iter().map(|part| part.rule.clone()).collect();
+        let tree = Tree::new(&rules, width, setting.library.merging).map_err(|refusal| {
+            let last = parts.len().saturating_sub(1);
+            let name = parts.get(refusal.rule().min(last)).map(|part| part.name.clone());
+            Unloadable::Rules { architecture, name, refusal }
+        })?;
+        match key {
+            Key::Number(number) => drop(trees.insert(number, tree)),
+            Key::Lacking(_) => lacking.push(tree),
+        }
+    }
+    Ok(Table { architecture, trees, lacking, highest })
+}

@@ -1,0 +1,127 @@
+//! Random profiles for several calls and architectures, which libseccomp compiles into one program.
+
+use std::fmt::Write;
+
+use filter::{Filter, Flags, Library, Runtime, Setting, Stub, Unloadable};
+use profile::{Architecture, Effect, Profile};
+use serde_json::{Value, json};
+
+use crate::bpf;
+use crate::sets::{Random, Set};
+
+/// Calls with and without multiplexer, and with a number on some architectures only: the numbers of x86_64, x86 and
+/// aarch64.
+const CALLS: [(&str, [Option<u32>; 3]); 9] = [
+    ("getpid", [Some(39), Some(20), Some(172)]),
+    ("getppid", [Some(110), Some(64), Some(173)]),
+    ("gettid", [Some(186), Some(224), Some(178)]),
+    ("sched_yield", [Some(24), Some(158), Some(124)]),
+    ("pause", [Some(34), Some(29), None]),
+    ("socket", [Some(41), Some(359), Some(198)]),
+    ("shmget", [Some(29), Some(395), Some(194)]),
+    ("semop", [Some(65), None, Some(193)]),
+    ("accept", [Some(43), None, Some(202)]),
+];
+const MULTIPLEXERS: [(&str, u32); 2] = [("socketcall", 102), ("ipc", 117)];
+
+pub(crate) const X86_64: (Architecture, u32) = (Architecture::X86_64, 0xc000_003e);
+const X86: (Architecture, u32) = (Architecture::X86, 0x4000_0003);
+const X32: (Architecture, u32) = (Architecture::X32, 0x4000_003e);
+const AARCH64: (Architecture, u32) = (Architecture::Aarch64, 0xc000_00b7);
+
+pub(crate) fn number(name: &str, architecture: Architecture) -> Option<u32> {
+    if architecture == Architecture::X86
+        && let Some((_, number)) = MULTIPLEXERS.iter().find(|(known, _)| *known == name)
+    {
+        return Some(*number);
+    }
+    let (_, [x86_64, x86, aarch64]) = CALLS.into_iter().find(|(known, _)| *known == name)?;
+    match architecture {
+        Architecture::X86_64 => x86_64,
+        Architecture::X32 => x86_64.map(|number| number | 1 << 30),
+        Architecture::X86 => x86,
+        Architecture::Aarch64 => aarch64,
+        _ => None,
+    }
+}
+
+/// A profile, and the line that `export.c` reads for it.
+pub(crate) struct Whole {
+    pub(crate) profile: Value,
+    pub(crate) line: String,
+    sorted: bool,
+}
+
+impl Whole {
+    /// Rules for some calls.
+    pub(crate) fn new(random: &mut Random) -> Self {
+        let mut architectures = vec![X86_64];
+        architectures.extend([X86, X32, AARCH64].into_iter().filter(|_| random.below(2) == 0));
+        let sorted = random.below(2) == 0;
+        let Set { default, .. } = random.set(0);
+        let tokens: Vec<_> = architectures.iter().map(|(_, token)| format!("{token:x}")).collect();
+        let mut line = format!("{} {:x} 0 {}", tokens.join(","), bpf::value(default), 1 + u8::from(sorted));
+        let mut rules = Vec::new();
+        let calls = 1 + random.below(6);
+        // The rules may be those of several calls, so that their blocks are the same.
+        let sets: Vec<_> = (0..3).map(|_| random.alike()).collect();
+        for _ in 0..calls {
+            let (name, numbers) = CALLS[random.below(CALLS.len())];
+            let set = &sets[random.below(sets.len())];
+            for rule in set {
+                if rule.verdict == default {
+                    continue;
+                }
+                write!(line, " r {:x} s {:x}", bpf::value(rule.verdict), numbers[0].unwrap()).unwrap();
+                line += &Set::conditions(rule);
+                let effect = Effect::from(rule.verdict);
+                let args = rule.conditions.iter().map(|it| {
+                    json!({"index": it.index(), "op": it.comparison().name(), "value": it.value(), "valueTwo": it.value_two()})
+                });
+                rules.push(action(effect, json!({"names": [name], "args": args.collect::<Vec<_>>()})));
+            }
+        }
+        let names: Vec<_> = architectures.iter().map(|(architecture, _)| architecture.name()).collect();
+        let effect = Effect::from(default);
+        let mut profile =
+            json!({"defaultAction": effect.action().name(), "architectures": names, "syscalls": rules});
+        if let Some(errno) = effect.errno() {
+            profile["defaultErrnoRet"] = errno.into();
+        }
+        Self { profile, line, sorted }
+    }
+
+    /// `None` if the parser of profiles refuses it.
+    pub(crate) fn filter(&self, library: Library) -> Option<Result<Filter, Unloadable>> {
+        let profile = Profile::from_value(&self.profile).ok()?;
+        let sorted_from = self.sorted.then_some(0);
+        let runtime = Runtime { name: "export.c", stub: Stub::Absent, flags: Flags::Set, sorted_from };
+        Some(Filter::new(
+            &profile,
+            &Setting { runtime, library, native: Architecture::X86_64, number: &number },
+        ))
+    }
+
+    /// Every call with rules, one without, and one of another architecture.
+    pub(crate) fn calls(&self) -> Vec<(Architecture, u32, u32)> {
+        let mut found = vec![(Architecture::Arm, 0x4000_0028, 20)];
+        for (architecture, token) in [X86_64, X86, X32, AARCH64] {
+            let token = if architecture == Architecture::X32 { X86_64.1 } else { token };
+            let multiplexers = MULTIPLEXERS.iter().map(|(name, _)| *name);
+            let names = CALLS.iter().map(|(name, _)| *name).chain(multiplexers);
+            found.extend(names.filter_map(|name| Some((architecture, token, number(name, architecture)?))));
+            let bit = if architecture == Architecture::X32 { 1 << 30 } else { 0 };
+            found.extend([7, 999].map(|number| (architecture, token, number | bit)));
+        }
+        found.push((Architecture::X86_64, X86_64.1, u32::MAX));
+        found
+    }
+}
+
+fn action(effect: Effect, mut rule: Value) -> Value {
+    rule["action"] = effect.action().name().into();
+    if let Some(errno) = effect.errno() {
+        rule["errnoRet"] = errno.into();
+    }
+    rule
+}
