@@ -11,6 +11,7 @@
 //!   verdict of one call.
 //! - [`Filter::unequal`], [`Filter::more_permissive`] and [`Filter::difference`] compare filters for all calls and all
 //!   arguments, not for a sample.
+//! - [`Operation::combine`] is the intersection or the union of two profiles, as a profile.
 //! - [`Changes::between`] lists what another profile would do differently, whatever the node.
 //!
 //! Exactness ends where the filter does: what a 32-bit program passes in the upper halves of its registers, what a tracer
@@ -21,6 +22,7 @@
 
 mod abi;
 mod assemble;
+mod combine;
 mod compare;
 mod condition;
 pub mod diagram;
@@ -33,6 +35,7 @@ mod setting;
 pub mod tree;
 mod verdict;
 
+pub use combine::{Combined, Narrower, Operation, Uncombinable};
 pub use compare::{Branch, Change, Changes, Direction, SetChange, SyscallChange, Treatment, Uncompared};
 pub use condition::{Arguments, Condition};
 pub use filter::{Call, Filter};

@@ -61,7 +61,7 @@ impl Filter {
     /// If the conditions are too complex.
     pub fn difference(&self, other: &Self) -> Result<Vec<Witness>, TooComplex> {
         let mut found = Vec::new();
-        for (architecture, number) in self.numbers(other) {
+        for (architecture, number) in numbers(&[self, other]) {
             found.extend(self.at(other, architecture, number, &|first, second| first != second)?);
         }
         Ok(found)
@@ -72,41 +72,13 @@ impl Filter {
         other: &Self,
         sought: impl Fn(Verdict, Verdict) -> bool,
     ) -> Result<Option<Witness>, TooComplex> {
-        for (architecture, number) in self.numbers(other) {
+        for (architecture, number) in numbers(&[self, other]) {
             let found = self.at(other, architecture, number, &sought)?;
             if found.is_some() {
                 return Ok(found);
             }
         }
         Ok(None)
-    }
-
-    /// A number of every kind of call that the filters may distinguish: each that one of them has rules for, and the
-    /// lowest without rules in each range between the borders of the stubs and of x32.
-    fn numbers(&self, other: &Self) -> Vec<(Architecture, u32)> {
-        let mut all = Vec::new();
-        for architecture in runs(self.native()) {
-            let calls: Vec<_> = [self, other]
-                .into_iter()
-                .flat_map(|filter| [0, X32].map(|number| filter.calls(*architecture, number)))
-                .flatten()
-                .collect();
-            let named: BTreeSet<u32> = calls.iter().flat_map(|calls| calls.numbers()).collect();
-            all.extend(named.iter().map(|number| (*architecture, *number)));
-            let mut borders: BTreeSet<u32> = [0, 1, u32::MAX].into();
-            if is_x86_64(*architecture) {
-                borders.insert(X32);
-            }
-            borders.extend(calls.iter().filter_map(|calls| calls.stub?.checked_add(1)));
-            for border in &borders {
-                let end = borders.range(border + u32::from(*border < u32::MAX)..).next().copied();
-                let range = *border..=end.filter(|end| end > border).map_or(u32::MAX, |end| end - 1);
-                let unnamed = range.into_iter().find(|number| !named.contains(number));
-                all.extend(unnamed.map(|number| (*architecture, number)));
-            }
-        }
-        all.dedup();
-        all
     }
 
     fn at(
@@ -162,6 +134,35 @@ impl Filter {
             }
         }
     }
+}
+
+/// A number of every kind of call that the filters may distinguish: each that one of them has rules for, and the lowest
+/// without rules in each range between the borders of the stubs and of x32. The architectures are those that the first
+/// filter's node runs.
+pub(crate) fn numbers(filters: &[&Filter]) -> Vec<(Architecture, u32)> {
+    let mut all = Vec::new();
+    let native = filters.first().map(|filter| filter.native());
+    for architecture in native.map_or(&[][..], runs) {
+        let calls: Vec<_> = filters
+            .iter()
+            .flat_map(|filter| [0, X32].map(|number| filter.calls(*architecture, number)))
+            .flatten()
+            .collect();
+        let named: BTreeSet<u32> = calls.iter().flat_map(|calls| calls.numbers()).collect();
+        all.extend(named.iter().map(|number| (*architecture, *number)));
+        let mut borders: BTreeSet<u32> = [0, 1, u32::MAX].into();
+        if is_x86_64(*architecture) {
+            borders.insert(X32);
+        }
+        borders.extend(calls.iter().filter_map(|calls| calls.stub?.checked_add(1)));
+        for border in &borders {
+            let end = border.checked_add(1).and_then(|next| borders.range(next..).next().copied());
+            let range = *border..=end.map_or(u32::MAX, |end| end - 1);
+            let unnamed = range.into_iter().find(|number| !named.contains(number));
+            all.extend(unnamed.map(|number| (*architecture, number)));
+        }
+    }
+    all
 }
 
 /// The system call tables that a machine of this architecture can run; one of x86_64 and x32, which differ by number.

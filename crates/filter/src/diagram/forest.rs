@@ -1,7 +1,7 @@
 //! The nodes of diagrams, and the operations that combine them.
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
 
 use crate::{Arguments, Verdict};
 
@@ -112,6 +112,60 @@ impl Forest {
     /// If the forest would exceed its size.
     pub fn both(&mut self, one: Node, other: Node) -> Result<Node, TooComplex> {
         self.select(one, other, Node::FALSE)
+    }
+
+    /// The diagram whose verdicts are those of two others, combined.
+    ///
+    /// # Errors
+    ///
+    /// If the forest would exceed its size.
+    pub fn combine(
+        &mut self,
+        one: Node,
+        other: Node,
+        combined: impl Fn(Verdict, Verdict) -> Verdict,
+    ) -> Result<Node, TooComplex> {
+        self.combine_nodes([one, other], &combined, &mut HashMap::new())
+    }
+
+    fn combine_nodes(
+        &mut self,
+        nodes: [Node; 2],
+        combined: &impl Fn(Verdict, Verdict) -> Verdict,
+        known: &mut HashMap<[Node; 2], Node>,
+    ) -> Result<Node, TooComplex> {
+        if let Some(known) = known.get(&nodes) {
+            return Ok(*known);
+        }
+        if known.len() >= 4 * Self::NODES {
+            return Err(TooComplex);
+        }
+        let Some(bit) = nodes.iter().filter_map(|node| Some(self.inner(*node)?.bit)).min() else {
+            let [Some(first), Some(second)] = nodes.map(|node| self.leaf(node)) else { return Ok(nodes[0]) };
+            return Ok(self.verdict(combined(first, second)));
+        };
+        let [clear, set] = [false, true].map(|value| nodes.map(|node| self.restricted(node, bit, value)));
+        let clear = self.combine_nodes(clear, combined, known)?;
+        let set = self.combine_nodes(set, combined, known)?;
+        let found = self.node(bit, clear, set)?;
+        known.insert(nodes, found);
+        Ok(found)
+    }
+
+    /// The verdicts that a diagram has for some arguments.
+    #[must_use]
+    pub fn verdicts_of(&self, node: Node) -> Vec<Verdict> {
+        let (mut open, mut seen, mut found) = (vec![node], HashSet::new(), Vec::new());
+        while let Some(node) = open.pop() {
+            if !seen.insert(node) {
+                continue;
+            }
+            match self.inner(node) {
+                Some(inner) => open.extend([inner.clear, inner.set]),
+                None => found.extend(self.leaf(node)),
+            }
+        }
+        found
     }
 
     /// The condition that is always true, or never.

@@ -1,0 +1,92 @@
+//! Rules that may be those of a combined call.
+
+use profile::Comparison;
+
+use super::Operation;
+use crate::Condition;
+use crate::diagram::{Forest, Node, TooComplex};
+use crate::tree::CallRule;
+
+/// More pairs of rules are not tried.
+const PAIRS: usize = 1024;
+
+/// Sets of rules to try, the simplest first. Each is only a proposal.
+pub(super) fn candidates(
+    operation: Operation,
+    [one, two]: [&[CallRule]; 2],
+) -> Result<Vec<Vec<CallRule>>, TooComplex> {
+    let together = |first: &[CallRule], second: &[CallRule]| {
+        let mut all: Vec<CallRule> = Vec::new();
+        for rule in first.iter().chain(second) {
+            if !all.contains(rule) {
+                all.push(rule.clone());
+            }
+        }
+        all
+    };
+    let mut found = vec![one.to_vec(), two.to_vec(), together(one, two), together(two, one)];
+    if one.len() * two.len() <= PAIRS {
+        found.push(pairs(operation, one, two)?);
+    }
+    Ok(found)
+}
+
+/// A rule for each two rules: it applies where both do.
+fn pairs(operation: Operation, one: &[CallRule], two: &[CallRule]) -> Result<Vec<CallRule>, TooComplex> {
+    let mut found: Vec<CallRule> = Vec::new();
+    for first in one {
+        for second in two {
+            let verdict = operation.of(first.verdict, second.verdict);
+            if let Some(conditions) = both(&first.conditions, &second.conditions)? {
+                let rule = CallRule { verdict, conditions };
+                if !found.contains(&rule) {
+                    found.push(rule);
+                }
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// The conditions of a rule that applies where two others do, if there is one.
+fn both(one: &[Condition], two: &[Condition]) -> Result<Option<Vec<Condition>>, TooComplex> {
+    let mut conditions = Vec::new();
+    for index in 0..=profile::limits::ARGUMENT_INDEX {
+        let on = |conditions: &[Condition]| {
+            conditions.iter().find(|condition| condition.index() == index).copied()
+        };
+        match (on(one), on(two)) {
+            (Some(first), Some(second)) => match meet(first, second)? {
+                Some(condition) => conditions.push(condition),
+                None => return Ok(None),
+            },
+            (first, second) => conditions.extend(first.or(second)),
+        }
+    }
+    Ok(Some(conditions))
+}
+
+/// One condition on an argument that is true where two others are.
+fn meet(one: Condition, two: Condition) -> Result<Option<Condition>, TooComplex> {
+    let mut forest = Forest::default();
+    let [first, second] = [forest.condition(one, 64)?, forest.condition(two, 64)?];
+    let both = forest.both(first, second)?;
+    let found = match both {
+        never if never == Forest::always(false) => None,
+        both if both == first => Some(one),
+        both if both == second => Some(two),
+        both => masks(one, two).filter(|condition| is(*condition, both, &mut forest)),
+    };
+    Ok(found)
+}
+
+fn is(condition: Condition, node: Node, forest: &mut Forest) -> bool {
+    forest.condition(condition, 64) == Ok(node)
+}
+
+/// Two masks together.
+fn masks(one: Condition, two: Condition) -> Option<Condition> {
+    let masked = [one, two].iter().all(|condition| condition.comparison() == Comparison::MaskedEqual);
+    let (mask, value) = (one.value() | two.value(), one.value_two() | two.value_two());
+    Condition::new(one.index(), Comparison::MaskedEqual, mask, value).filter(|_| masked)
+}
