@@ -36,10 +36,14 @@ enum Key<'a> {
 /// The architectures of the filter, in the order in which libseccomp knows them: the native one first.
 pub(crate) fn architectures(
     profile: &Profile,
-    native: Architecture,
+    setting: &Setting<'_>,
 ) -> Result<Vec<Architecture>, Unloadable> {
+    let Setting { native, library, .. } = *setting;
     let mut found = vec![native];
     for architecture in profile.architectures() {
+        if library.lacks.contains(architecture) {
+            return Err(Unloadable::Architecture { architecture: *architecture, library: library.name });
+        }
         if architecture.is_big_endian() != native.is_big_endian() {
             return Err(Unloadable::ByteOrder { architecture: *architecture });
         }

@@ -67,7 +67,7 @@ impl Filter {
 
         let mut tables: BTreeMap<Architecture, Calls> = BTreeMap::new();
         let mut groups: Vec<Group> = Vec::new();
-        for architecture in architectures(profile, setting.native)? {
+        for architecture in architectures(profile, setting)? {
             let table = table(profile, architecture, setting)?;
             let listed = profile.architectures().contains(&architecture);
             let has_stub = has_stub && (listed || runtime.stub == Stub::ListedAndNative);

@@ -9,6 +9,7 @@
 //!
 //! - [`Filter::new`] is the filter of a profile, or the reason why no container starts with it; [`Filter::decide`] is the
 //!   verdict of one call.
+//! - [`Runtime`], [`Library`] and [`numbers`] are what is known of runtimes and libraries.
 //! - [`Filter::unequal`], [`Filter::more_permissive`] and [`Filter::difference`] compare filters for all calls and all
 //!   arguments, not for a sample.
 //! - [`Operation::combine`] is the intersection or the union of two profiles, as a profile.
@@ -40,6 +41,6 @@ pub use compare::{Branch, Change, Changes, Direction, SetChange, SyscallChange, 
 pub use condition::{Arguments, Condition};
 pub use filter::{Call, Filter};
 pub use relation::{Dependence, Witness};
-pub use runtime::{Flags, Library, Runtime, Stub};
+pub use runtime::{Flags, Library, Runtime, Stub, numbers};
 pub use setting::{Setting, Unloadable};
 pub use verdict::{Permission, Verdict};

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use profile::{Action, Flag, Profile};
+use profile::{Action, Architecture, Flag, Profile};
+use syscalls::{Libseccomp, Syscall};
 
 use crate::Verdict;
 use crate::tree::Merging;
@@ -105,11 +106,38 @@ pub struct Library {
     pub name: &'static str,
     /// How it merges rules.
     pub merging: Merging,
+    /// Architectures that it does not know: no container starts whose profile lists one of them.
+    pub lacks: &'static [Architecture],
 }
 
 impl Library {
-    /// libseccomp 2.5.4 to 2.6.0 (measured: 2.5.4; the others by their source).
-    pub const V2_5_4: Self = Self { name: "libseccomp 2.5.4 to 2.6.0", merging: Merging::Until2_6_0 };
+    /// libseccomp 2.5.4 to 2.5.6 (measured: 2.5.4; the others by their source).
+    pub const V2_5_4: Self = Self {
+        name: "libseccomp 2.5.4 to 2.5.6",
+        merging: Merging::Until2_6_0,
+        lacks: &[Architecture::Loongarch64],
+    };
+    /// libseccomp 2.6.0 (by its source).
+    pub const V2_6_0: Self = Self { name: "libseccomp 2.6.0", merging: Merging::Until2_6_0, lacks: &[] };
     /// libseccomp 2.6.1 (measured).
-    pub const V2_6_1: Self = Self { name: "libseccomp 2.6.1", merging: Merging::Since2_6_1 };
+    pub const V2_6_1: Self = Self { name: "libseccomp 2.6.1", merging: Merging::Since2_6_1, lacks: &[] };
+}
+
+impl From<Libseccomp> for Library {
+    fn from(libseccomp: Libseccomp) -> Self {
+        match libseccomp {
+            Libseccomp::V2_5_4 | Libseccomp::V2_5_4Debian12 => Self::V2_5_4,
+            Libseccomp::V2_6_0 => Self::V2_6_0,
+            Libseccomp::V2_6_1 => Self::V2_6_1,
+        }
+    }
+}
+
+/// The numbers that a measured libseccomp knows, for [`Setting::number`](crate::Setting). An architecture without a table
+/// has none, so that a filter for it has no rules; see [`syscalls::Architecture`].
+pub fn numbers(libseccomp: Libseccomp) -> impl Fn(&str, Architecture) -> Option<u32> {
+    move |name, architecture| {
+        let architecture = syscalls::Architecture::from_oci_name(architecture.name())?;
+        Syscall::from_name(name).filter(|it| it.resolved_by(libseccomp, architecture))?.number(architecture)
+    }
 }

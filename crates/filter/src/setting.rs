@@ -37,6 +37,14 @@ pub enum Unloadable {
         /// The architecture.
         architecture: Architecture,
     },
+    /// The library does not know an architecture that the profile lists.
+    #[error("{library} does not know {}", architecture.name())]
+    Architecture {
+        /// The architecture.
+        architecture: Architecture,
+        /// The library.
+        library: &'static str,
+    },
     /// The runtime refuses every flag.
     #[error("{runtime} refuses every seccomp flag")]
     Flags {

@@ -219,6 +219,16 @@ fn an_architecture_of_the_other_byte_order_cannot_be_loaded() {
 }
 
 #[test]
+fn an_architecture_that_the_library_lacks_cannot_be_loaded() {
+    let profile = json!({ "defaultAction": "SCMP_ACT_ERRNO", "architectures": ["SCMP_ARCH_LOONGARCH64"] });
+    let with = |library| loaded(&profile, &Setting { library, ..setting(Runtime::CRUN) });
+    let refused =
+        Unloadable::Architecture { architecture: Architecture::Loongarch64, library: Library::V2_5_4.name };
+    assert_eq!(with(Library::V2_5_4).unwrap_err(), refused);
+    assert!(with(Library::V2_6_0).is_ok());
+}
+
+#[test]
 fn a_runtime_refuses_flags_or_sets_the_one_for_profiles_without_any() {
     let none = json!({ "defaultAction": "SCMP_ACT_ERRNO" });
     let log = json!({ "defaultAction": "SCMP_ACT_ERRNO", "flags": ["SECCOMP_FILTER_FLAG_LOG"] });

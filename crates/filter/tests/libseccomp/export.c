@@ -3,11 +3,11 @@
  *
  * Each line of the input is one set of rules, all numbers in hexadecimal:
  *
- *     ARCHITECTURE[,...] DEFAULT SYSCALL OPTIMIZE [r ACTION [s SYSCALL] [c INDEX OPERATOR VALUE VALUE_TWO]...]...
+ *     ARCHITECTURE[,...] DEFAULT SYSCALL OPTIMIZE [r ACTION [s SYSCALL | n NAME] [c INDEX OPERATOR VALUE VALUE_TWO]...]...
  *
  * DEFAULT and ACTION are the values that the filter returns, OPERATOR is a value of `enum scmp_compare`, SYSCALL is a
  * number of the native architecture, for all rules or for one. ARCHITECTURE is an `SCMP_ARCH_` value; without the native
- * one the filter does not cover it.
+ * one the filter does not cover it. A rule with a NAME that the library does not know is left out, as runtimes do.
  *
  * The first line of the output is `version` and that of the library. Each other line belongs
  * to a line of the input:
@@ -69,12 +69,16 @@ static int filter(char *line, int to)
 	while (rc == 0 && word != NULL) {
 		struct scmp_arg_cmp compared[ARGUMENTS];
 		unsigned int count = 0;
-		int of = syscall;
+		int of = syscall, known = 1;
 		uint32_t action = number();
 		word = strtok(NULL, " \n");
 		if (word != NULL && *word == 's') {
 			of = number();
 			word = strtok(NULL, " \n");
+		} else if (word != NULL && *word == 'n') {
+			of = seccomp_syscall_resolve_name(strtok(NULL, " \n"));
+			word = strtok(NULL, " \n");
+			known = of != __NR_SCMP_ERROR;
 		}
 		while (word != NULL && *word == 'c' && count < ARGUMENTS) {
 			compared[count].arg = number();
@@ -84,7 +88,8 @@ static int filter(char *line, int to)
 			count++;
 			word = strtok(NULL, " \n");
 		}
-		rc = seccomp_rule_add_array(ctx, action, of, count, compared);
+		if (known)
+			rc = seccomp_rule_add_array(ctx, action, of, count, compared);
 	}
 	if (rc == 0)
 		rc = seccomp_export_bpf(ctx, to);

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests may fail")]
 
 mod bpf;
+mod defaults;
 mod library;
 mod profiles;
 mod sets;
