@@ -163,6 +163,44 @@ fn listeners_that_differ_cannot_be_combined() {
     assert_eq!(same.profile.listener(), one.listener());
 }
 
+/// The default profiles of three runtimes have conditions on arguments, and calls that only one of them names.
+#[test]
+fn default_profiles_combine_to_exactly_what_they_permit_together() {
+    let profile = |path: &str| {
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
+        Profile::from_slice(&std::fs::read(path).unwrap()).unwrap()
+    };
+    let profiles = [
+        profile("../lint/tests/profiles/moby-amd64.json"),
+        profile("tests/profiles/containerd-amd64.json"),
+        profile("tests/profiles/containers-common-amd64.json"),
+    ];
+    let number = filter::numbers(syscalls::Libseccomp::V2_6_1);
+    let settings = [Runtime::RUNC_1_2, Runtime::CRUN].map(|runtime| Setting {
+        runtime,
+        library: Library::V2_6_1,
+        native: Architecture::X86_64,
+        number: &number,
+    });
+    for one in &profiles {
+        for two in &profiles {
+            for operation in [Intersection, Union] {
+                let Combined { profile, narrower } = operation.combine(one, two, &settings).unwrap();
+                assert_eq!(narrower, [], "{operation:?}");
+                let [one, two, combined] =
+                    [one, two, &profile].map(|it| Filter::new(it, &settings[0]).unwrap());
+                let (least, most) = match operation {
+                    Intersection => ([&combined, &combined], [&one, &two]),
+                    Union => ([&one, &two], [&combined, &combined]),
+                };
+                for (least, most) in least.into_iter().zip(most) {
+                    assert_eq!(least.more_permissive(most).unwrap(), None, "{operation:?}");
+                }
+            }
+        }
+    }
+}
+
 /// Profiles with conditions on small values, so that the arguments 0 to 7 show everything.
 fn any_profile() -> impl Strategy<Value = Profile> {
     let actions = || {

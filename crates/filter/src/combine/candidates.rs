@@ -3,9 +3,9 @@
 use profile::Comparison;
 
 use super::Operation;
-use crate::Condition;
 use crate::diagram::{Forest, Node, TooComplex};
 use crate::tree::CallRule;
+use crate::{Condition, Permission};
 
 /// More pairs of rules are not tried.
 const PAIRS: usize = 1024;
@@ -25,8 +25,16 @@ pub(super) fn candidates(
         all
     };
     let mut found = vec![one.to_vec(), two.to_vec(), together(one, two), together(two, one)];
+    // What one of them denies, beside what the other one, or both, permit.
+    let denied = |rules: &[CallRule]| -> Vec<CallRule> {
+        rules.iter().filter(|rule| rule.verdict.permission() < Permission::Log).cloned().collect()
+    };
+    let (denied_by_one, denied_by_two) = (denied(one), denied(two));
+    found.extend([together(one, &denied_by_two), together(two, &denied_by_one)]);
     if one.len() * two.len() <= PAIRS {
-        found.push(pairs(operation, one, two)?);
+        let pairs = pairs(operation, one, two)?;
+        found.push(together(&together(&denied_by_one, &denied_by_two), &pairs));
+        found.push(pairs);
     }
     Ok(found)
 }

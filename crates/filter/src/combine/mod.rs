@@ -192,6 +192,10 @@ impl Draft {
                 combination.rules.iter().map(|rule| RuleKey(rule.verdict, rule.conditions.clone())).collect();
             alike.entry(rules).or_default().push(name.as_str());
         }
+        // Rules without conditions come first, so that one for a multiplexer replaces those for its calls, as they may
+        // clash with each other.
+        let mut alike: Vec<_> = alike.into_iter().collect();
+        alike.sort_by_key(|(rules, _)| rules.iter().any(|RuleKey(_, conditions)| !conditions.is_empty()));
         let mut syscalls = Vec::new();
         for (rules, names) in alike {
             if rules.is_empty() && !self.names_all {

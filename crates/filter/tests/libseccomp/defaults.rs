@@ -15,25 +15,25 @@ use crate::sets::Set;
 /// The profiles, the architecture of the node, and all architectures with the values of libseccomp.
 type Case = (&'static str, Architecture, &'static [(Architecture, u32)]);
 
-const CASES: [Case; 2] = [
-    (
-        "moby-amd64.json",
-        Architecture::X86_64,
-        &[
-            (Architecture::X86_64, 0xc000_003e),
-            (Architecture::X86, 0x4000_0003),
-            (Architecture::X32, 0x4000_003e),
-        ],
-    ),
-    (
-        "moby-arm64.json",
-        Architecture::Aarch64,
-        &[(Architecture::Aarch64, 0xc000_00b7), (Architecture::Arm, 0x4000_0028)],
-    ),
+const AMD64: &[(Architecture, u32)] = &[
+    (Architecture::X86_64, 0xc000_003e),
+    (Architecture::X86, 0x4000_0003),
+    (Architecture::X32, 0x4000_003e),
+];
+const ARM64: &[(Architecture, u32)] =
+    &[(Architecture::Aarch64, 0xc000_00b7), (Architecture::Arm, 0x4000_0028)];
+
+const CASES: [Case; 6] = [
+    ("../lint/tests/profiles/moby-amd64.json", Architecture::X86_64, AMD64),
+    ("../lint/tests/profiles/moby-arm64.json", Architecture::Aarch64, ARM64),
+    ("tests/profiles/containerd-amd64.json", Architecture::X86_64, AMD64),
+    ("tests/profiles/containerd-arm64.json", Architecture::Aarch64, ARM64),
+    ("tests/profiles/containers-common-amd64.json", Architecture::X86_64, AMD64),
+    ("tests/profiles/containers-common-arm64.json", Architecture::Aarch64, ARM64),
 ];
 
 fn profile(name: &str) -> Profile {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../lint/tests/profiles").join(name);
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
     Profile::from_slice(&std::fs::read(path).unwrap()).unwrap()
 }
 
@@ -55,7 +55,7 @@ fn line(profile: &Profile, architectures: &[(Architecture, u32)], sorted: bool) 
 
 #[test]
 #[ignore = "long: needs the libseccomp of this machine"]
-fn the_default_profiles_of_moby_mean_what_libseccomp_compiles() {
+fn the_default_profiles_of_moby_containerd_and_podman_mean_what_libseccomp_compiles() {
     let cases: Vec<_> = CASES.into_iter().flat_map(|case| [(case, false), (case, true)]).collect();
     let lines =
         cases.iter().map(|((name, _, architectures), sorted)| line(&profile(name), architectures, *sorted));
