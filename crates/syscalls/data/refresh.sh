@@ -1,5 +1,5 @@
 #!/bin/sh
-# Writes linux.tsv, libseccomp.tsv, libseccomp-numbers.tsv and releases.tsv anew, from Debian's newest packages. Run it
+# Writes linux.tsv, arguments.tsv, libseccomp.tsv, libseccomp-numbers.tsv and releases.tsv anew, from Debian's newest packages. Run it
 # by hand, then `make generate`; no test runs it, because Debian keeps a version only until the next one. Nothing is
 # installed: packages are downloaded and unpacked into a temporary directory.
 set -eu
@@ -79,6 +79,43 @@ table() {
     # shellcheck disable=SC2086
     table $architectures
 } > "$here/linux.tsv"
+
+# The arguments: the function of each number of x86_64, and the C declaration of the function.
+kernel=$(apt-cache search '^linux-headers-[0-9.]+\+[a-z0-9]+-amd64$' | cut -d' ' -f1 | grep "^linux-headers-${headers%-*}+")
+built=$(unpack sid "$kernel")
+common=$(unpack sid "${kernel%-amd64}-common")
+[ "$built $common" = "$headers $headers" ] || { echo "other headers: $built, $common" >&2; exit 1; }
+sed -nE 's/^__SYSCALL\(([0-9]+), sys_([a-z0-9_]+)\)$/\1\t\2/p' \
+    "$kernel.sid/usr/src/$kernel/arch/x86/include/generated/asm/syscalls_64.h" |
+    grep -v ni_syscall > functions # a call that is not there (any more)
+# Without the files that it includes, and without any option of the kernel, as on x86_64: a declaration a line.
+grep -v '^#include' "${kernel%-amd64}-common.sid/usr/src/${kernel%-amd64}-common/include/linux/syscalls.h" |
+    cc -E -P - | tr '\n' ' ' | tr ';' '\n' |
+    sed -nE 's/.*asmlinkage long sys_([a-z0-9_]+) *\((.*)\) *$/\1\t\2/p' > declarations
+{
+    echo "# The types of the arguments on x86_64: include/linux/syscalls.h and the table of functions in Debian's packages"
+    echo "# linux-headers $headers. * is a pointer; a call without arguments has no type; what is declared elsewhere, as"
+    echo "# mmap, is not listed."
+    printf '# name\ttypes\n'
+    awk -F '\t' '
+        FILENAME == "x86_64" { name[$2] = $1; next }
+        FILENAME == "functions" { if ($1 in name) called[$2] = called[$2] " " name[$1]; next }
+        $1 in called {
+            count = split($2, arguments, ",")
+            types = ""
+            for (i = 1; i <= count; i++) {
+                words = split(arguments[i], word, " ")
+                type = word[1]
+                # The last word is the name of the argument, if there is one.
+                if (words > 1 && word[words] !~ /^(int|long|unsigned)$/) words--
+                for (j = 2; j <= words; j++) type = type " " word[j]
+                if (arguments[i] ~ /[*[]/) type = "*"
+                if (type != "void") types = types "\t" type
+            }
+            names = split(called[$1], row, " ")
+            for (i = 1; i <= names; i++) print row[i] types
+        }' x86_64 functions declarations | sort -u
+} > "$here/arguments.tsv"
 
 # What each libseccomp knows, asked of the real libraries.
 cc -O1 -Wall -Wextra -Werror -o ask "$here/libseccomp.c" -ldl

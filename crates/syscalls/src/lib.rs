@@ -4,7 +4,7 @@
 //! - [`Syscall`]: a call, by its name; [`Architecture`]: a table of numbers.
 //! - [`Libseccomp`]: a library that was asked for the names that it knows. A runtime ignores every rule with a name that
 //!   the node's libseccomp does not know.
-//! - [`Release`]: a release of Linux.
+//! - [`Release`]: a release of Linux. [`ArgumentType`]: what the kernel uses of an argument.
 //!
 //! The tables are generated from the extracts in `data/`, each of which names its packages and their versions.
 //! `data/refresh.sh` writes the extracts, `make generate` the tables, and `tests/tables.rs` compares the two. What the
@@ -15,6 +15,7 @@
 #![forbid(unsafe_code)]
 
 mod architecture;
+mod argument;
 mod libseccomp;
 mod release;
 mod syscall;
@@ -22,6 +23,7 @@ mod syscall;
 mod tables;
 
 pub use architecture::Architecture;
+pub use argument::ArgumentType;
 pub use libseccomp::Libseccomp;
 pub use release::Release;
 pub use syscall::Syscall;

@@ -1,7 +1,7 @@
 //! A system call.
 
-use crate::tables::{ABSENT, BY_NUMBER, KNOWN, NAMES, NUMBERS, RELEASES, UNRESOLVED};
-use crate::{Architecture, Libseccomp, Release};
+use crate::tables::{ABSENT, ARGUMENTS, BY_NUMBER, KNOWN, NAMES, NUMBERS, RELEASES, UNRESOLVED};
+use crate::{Architecture, ArgumentType, Libseccomp, Release};
 
 /// A system call that some architecture has or had, or whose name some libseccomp knows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -63,6 +63,14 @@ impl Syscall {
     pub fn appeared_in(self) -> Option<Release> {
         let [major, minor, patch] = RELEASES[self.index()];
         (major > 0).then_some(Release::new(major, minor, patch))
+    }
+
+    /// The types of the arguments on 64-bit x86; `None` if it has no such call, or the sources do not declare it.
+    ///
+    /// Other 64-bit architectures differ only in the order of the arguments of `clone`.
+    #[must_use]
+    pub fn arguments(self) -> Option<&'static [ArgumentType]> {
+        ARGUMENTS[self.index()]
     }
 
     fn at(index: usize) -> Self {

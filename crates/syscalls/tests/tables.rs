@@ -7,7 +7,7 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
 use proptest::prelude::*;
-use syscalls::{Architecture, Libseccomp, Release, Syscall};
+use syscalls::{Architecture, ArgumentType, Libseccomp, Release, Syscall};
 
 /// The columns of `libseccomp.tsv`.
 const LIBRARIES: [&str; 4] = ["2.5.4", "debian-2.5.4", "2.6.0", "2.6.1"];
@@ -32,6 +32,7 @@ struct Extracts {
     linux: String,
     libseccomp: String,
     differences: String,
+    arguments: String,
     releases: [String; 2],
 }
 
@@ -41,6 +42,7 @@ impl Extracts {
             linux: read("data/linux.tsv"),
             libseccomp: read("data/libseccomp.tsv"),
             differences: read("data/libseccomp-numbers.tsv"),
+            arguments: read("data/arguments.tsv"),
             releases: ["data/releases.tsv", "data/releases-later.tsv"].map(read),
         }
     }
@@ -76,6 +78,13 @@ impl Extracts {
             .collect()
     }
 
+    /// The types of the arguments of each call.
+    fn arguments(&self) -> BTreeMap<&str, Vec<ArgumentType>> {
+        rows(&self.arguments)
+            .map(|row| (row[0], row[1..].iter().map(|text| argument(text)).collect()))
+            .collect()
+    }
+
     fn releases(&self) -> BTreeMap<&str, [u8; 3]> {
         let release = |text: &str| {
             let mut numbers = text.split('.').map(|number| number.parse().unwrap());
@@ -87,6 +96,37 @@ impl Extracts {
     /// Every name, in the order of the tables.
     fn names(&self) -> BTreeSet<&str> {
         rows(&self.linux).chain(rows(&self.libseccomp)).map(|row| row[0]).collect()
+    }
+}
+
+/// A type of C.
+fn argument(text: &str) -> ArgumentType {
+    match text {
+        // The last three are names of pointers (`linux/capability.h`).
+        "*" | "cap_user_header_t" | "cap_user_data_t" | "const cap_user_data_t" => ArgumentType::Pointer,
+        "umode_t" => ArgumentType::Short,
+        "int"
+        | "unsigned"
+        | "unsigned int"
+        | "u32"
+        | "__u32"
+        | "__s32"
+        | "uint32_t"
+        | "pid_t"
+        | "uid_t"
+        | "gid_t"
+        | "clockid_t"
+        | "timer_t"
+        | "mqd_t"
+        | "key_t"
+        | "key_serial_t"
+        | "rwf_t"
+        | "qid_t"
+        | "enum landlock_rule_type" => ArgumentType::Int,
+        "long" | "unsigned long" | "size_t" | "loff_t" | "off_t" | "aio_context_t" | "u64" => {
+            ArgumentType::Word
+        }
+        other => panic!("unknown type {other}"),
     }
 }
 
@@ -114,6 +154,7 @@ fn tables(extracts: &Extracts) -> String {
     let mut text = format!(
         "//! The tables. Generated from `data/` by `make generate`; do not edit.\n\n\
          #![allow(clippy::unreadable_literal, reason = \"generated\")]\n\n\
+         use crate::ArgumentType::{{Int, Pointer, Short, Word}};\n\n\
          /// The release of Linux whose headers have the numbers.\n\
          pub const LINUX: &str = \"{}\";\n\n\
          /// The number of a call that an architecture does not have.\n\
@@ -161,6 +202,16 @@ fn tables(extracts: &Extracts) -> String {
         unresolved.len(),
         list(unresolved)
     );
+    let arguments = extracts.arguments();
+    let arguments = names.iter().map(|name| match arguments.get(name) {
+        Some(types) => format!("Some(&{types:?})"),
+        None => "None".to_owned(),
+    });
+    text += &format!(
+        "\n/// The types of the arguments of each call; `None` if they are not known.\n\
+         pub(crate) static ARGUMENTS: [Option<&[crate::ArgumentType]>; {count}] = [\n{}];\n",
+        list(arguments)
+    );
     let releases = names.iter().map(|name| format!("{:?}", releases.get(name).unwrap_or(&[0; 3])));
     text += &format!(
         "\n/// The release of Linux in which each call appeared; zeros if it is not known.\n\
@@ -184,6 +235,7 @@ fn the_tables_are_those_of_the_extracts() {
 fn every_answer_is_that_of_the_extracts() {
     let extracts = Extracts::read();
     let (numbers, known, releases) = (extracts.numbers(), extracts.known(), extracts.releases());
+    let arguments = extracts.arguments();
     assert_eq!(Syscall::all().map(Syscall::name).collect::<BTreeSet<_>>(), extracts.names());
     assert_eq!(syscalls::LINUX, extracts.linux_release());
     for call in Syscall::all() {
@@ -206,6 +258,7 @@ fn every_answer_is_that_of_the_extracts() {
         }
         let release = releases.get(name).map(|[major, minor, patch]| Release::new(*major, *minor, *patch));
         assert_eq!(call.appeared_in(), release, "{name}");
+        assert_eq!(call.arguments(), arguments.get(name).map(Vec::as_slice), "{name}");
     }
 }
 
@@ -213,6 +266,7 @@ fn every_answer_is_that_of_the_extracts() {
 #[test]
 fn known_numbers_are_right() {
     use Architecture::{Aarch64, Arm, I386, Loongarch64, Ppc64le, Riscv64, S390x, X32, X86_64};
+    use ArgumentType::{Int, Pointer, Short, Word};
     let call = |name| Syscall::from_name(name).unwrap();
     for (name, architecture, number) in [
         ("execve", X86_64, Some(59)),
@@ -231,6 +285,15 @@ fn known_numbers_are_right() {
         ("memfd_secret", Arm, None),
     ] {
         assert_eq!(call(name).number(architecture), number, "{name} on {architecture}");
+    }
+    for (name, arguments) in [
+        ("openat", Some(&[Int, Pointer, Int, Short][..])),
+        ("clone", Some(&[Word, Word, Pointer, Pointer, Word])),
+        ("getpid", Some(&[])),
+        ("capset", Some(&[Pointer, Pointer])),
+        ("socketcall", None),
+    ] {
+        assert_eq!(call(name).arguments(), arguments, "{name}");
     }
     assert_eq!(call("openat2").appeared_in().unwrap().to_string(), "5.6");
     assert_eq!(call("accept4").appeared_in().unwrap().to_string(), "2.6.28");
