@@ -28,6 +28,16 @@ pub(crate) fn name(rule: usize, name: usize) -> FieldPath {
     ])
 }
 
+/// A comparison in a rule.
+pub(crate) fn argument(rule: usize, argument: usize) -> FieldPath {
+    FieldPath::from_iter([
+        Segment::from("syscalls"),
+        Segment::from(rule),
+        Segment::from("args"),
+        Segment::from(argument),
+    ])
+}
+
 /// A path as text, for JSON.
 pub(crate) fn as_text<S: Serializer>(path: &FieldPath, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(path)

@@ -32,6 +32,7 @@ rules! {
     missing_sub_architecture,
     moves_enosys_boundary,
     not_yet_known_syscall,
+    pointer_compared,
     redundant_name,
     shadowed_rule,
     unknown_syscall,

@@ -1,0 +1,110 @@
+//! # pointer-compared
+//!
+//! A comparison of an address: it differs from run to run, and the filter cannot read what is there.
+//!
+//! Many arguments are addresses: of a path, of a structure, of a buffer. A filter sees the address and not the memory, so
+//! that a comparison with a number says nothing about the path or the structure; the kernel also places memory at random.
+//! Only a comparison with 0, which means that there is no address, makes sense. The types are those of 64-bit x86 in
+//! Linux 7.2. There is no fix.
+//!
+//! ## Bad
+//!
+//! ```yaml
+//! defaultAction: SCMP_ACT_ERRNO
+//! architectures: [SCMP_ARCH_X86_64, SCMP_ARCH_X86]
+//! syscalls:
+//!   - names: [read, write, exit_group]
+//!     action: SCMP_ACT_ALLOW
+//!   - names: [chdir]
+//!     action: SCMP_ACT_ALLOW
+//!     args: [{index: 0, value: 4096, op: SCMP_CMP_GE}]
+//! ```
+//!
+//! ## Good
+//!
+//! ```yaml
+//! defaultAction: SCMP_ACT_ERRNO
+//! architectures: [SCMP_ARCH_X86_64, SCMP_ARCH_X86]
+//! syscalls:
+//!   - names: [read, write, exit_group, chdir]
+//!     action: SCMP_ACT_ALLOW
+//! ```
+
+use profile::{Argument, Comparison};
+use syscalls::{ArgumentType, Syscall};
+
+use crate::finding::Found;
+use crate::place;
+use crate::rule::Rule;
+use crate::severity::{Confidence, Severity};
+use crate::subject::Subject;
+use crate::wording;
+
+pub(super) static RULE: Rule = Rule {
+    id: "pointer-compared",
+    severity: Severity::Error,
+    confidence: Confidence::High,
+    summary: "A comparison of an address: it differs from run to run, and the filter cannot read what is there.",
+    check,
+};
+
+fn check(subject: &Subject<'_>) -> Vec<Found> {
+    let mut found = Vec::new();
+    for (index, rule) in subject.rules() {
+        for (at, argument) in rule.arguments().iter().enumerate().filter(|(_, it)| !is_null_test(it)) {
+            let is_address = |name: &&str| {
+                // The order of its arguments differs between architectures.
+                let types = Syscall::from_name(name).filter(|_| *name != "clone").and_then(Syscall::arguments);
+                types.and_then(|types| types.get(usize::from(argument.index()))) == Some(&ArgumentType::Pointer)
+            };
+            let names: Vec<&str> = rule.names().iter().map(|name| name.as_str()).filter(is_address).collect();
+            if !names.is_empty() {
+                let message = format!(
+                    "argument {} of {} is an address, and the filter cannot read what is there",
+                    argument.index(),
+                    wording::names(names)
+                );
+                found.push(Found::new(place::argument(index, at), message));
+            }
+        }
+    }
+    found
+}
+
+/// Whether a comparison asks only if there is an address.
+fn is_null_test(argument: &Argument) -> bool {
+    let tests = matches!(argument.comparison(), Comparison::Equal | Comparison::NotEqual | Comparison::Greater);
+    tests && argument.value() == 0
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::testing::paths;
+
+    fn found(names: &[&str], index: u8, value: u64, op: &str) -> Vec<String> {
+        let args = json!([{ "index": 5, "value": 1, "op": "SCMP_CMP_EQ" }, { "index": index, "value": value, "op": op }]);
+        let rule = json!({ "names": names, "action": "SCMP_ACT_ALLOW", "args": args });
+        paths(&RULE, json!({ "defaultAction": "SCMP_ACT_ERRNO", "syscalls": [rule] }))
+    }
+
+    #[test]
+    fn comparisons_of_addresses_are_found() {
+        assert_eq!(found(&["chdir"], 0, 4096, "SCMP_CMP_GE"), ["syscalls[0].args[1]"]);
+        assert_eq!(found(&["getpid", "openat"], 1, 7, "SCMP_CMP_EQ"), ["syscalls[0].args[1]"]);
+        assert_eq!(found(&["openat"], 1, 0, "SCMP_CMP_LE"), ["syscalls[0].args[1]"]);
+    }
+
+    #[test]
+    fn tests_for_no_address_and_other_arguments_are_not() {
+        let none = Vec::<String>::new();
+        assert_eq!(found(&["openat"], 1, 0, "SCMP_CMP_EQ"), none);
+        assert_eq!(found(&["openat"], 1, 0, "SCMP_CMP_NE"), none);
+        assert_eq!(found(&["openat"], 0, 7, "SCMP_CMP_EQ"), none);
+        assert_eq!(found(&["clone"], 2, 7, "SCMP_CMP_EQ"), none);
+        // Its arguments are not known.
+        assert_eq!(found(&["socketcall"], 1, 7, "SCMP_CMP_EQ"), none);
+    }
+}
