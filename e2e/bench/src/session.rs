@@ -9,7 +9,7 @@ use cluster::wait::WaitError;
 use futures::{StreamExt, TryStreamExt};
 use kube::api::{DeleteParams, Patch, PatchParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
-use kube::{Api, Client, Config};
+use kube::{Api, Client, Config, ResourceExt};
 use serde_json::{Value, json};
 
 use crate::api_server::ApiServerError;
@@ -107,6 +107,17 @@ impl Session {
             Ok(self.profiles.list_metadata(&ours).await?.items.is_empty())
         })
         .await
+    }
+
+    /// Removes the finalizers of every profile that a measurement applied. The API server adds the operator's to each new
+    /// one, whether an operator runs or not.
+    pub(crate) async fn remove_finalizers(&self) -> Result<(), BenchError> {
+        let ours = kube::api::ListParams::default().labels(LABEL);
+        let patch = Patch::Merge(json!({ "metadata": { "finalizers": null } }));
+        for profile in self.profiles.list_metadata(&ours).await? {
+            self.profiles.patch_metadata(&profile.name_any(), &PatchParams::default(), &patch).await?;
+        }
+        Ok(())
     }
 
     /// Polls `holds` until it is true, for at most `seconds`.

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use futures::{StreamExt, TryStreamExt};
 use k8s_openapi::api::core::v1::{Pod, ServiceAccount};
-use kube::api::{ObjectMeta, Patch, PatchParams, PostParams};
+use kube::api::{ObjectMeta, PostParams};
 use kube::{Api, Client, Config};
 use profile::{Profile, ShortHash};
 use serde_json::{Value, json};
@@ -218,10 +218,8 @@ impl Testbed {
 
     /// Deletes every profile while no operator runs that would remove the finalizers.
     pub(super) async fn delete_all_without_operator(&mut self) -> Result<(), BenchError> {
-        let patch = Patch::Merge(json!({ "metadata": { "finalizers": null } }));
-        for (name, _) in std::mem::take(&mut self.contents) {
-            self.session.profiles.patch_metadata(&name, &PatchParams::default(), &patch).await?;
-        }
+        self.contents.clear();
+        self.session.remove_finalizers().await?;
         self.session.clear().await
     }
 
