@@ -27,7 +27,7 @@ const OVERHEAD: u64 = 2048;
 
 /// Most bytes of the names and hashes in one report. etcd takes 1.5 MiB in one request, of which a hundred problems can
 /// take a third.
-pub const MOST_LISTED_BYTES: usize = 1_000_000;
+pub const MAX_LISTED_BYTES: usize = 1_000_000;
 
 /// What there is room for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -91,7 +91,7 @@ impl fmt::Display for Refusal {
         match self {
             Self::TooMany => write!(
                 f,
-                "there are more profiles than a node can report: {MAX_FILES}, with names of {MOST_LISTED_BYTES} bytes in all; \
+                "there are more profiles than a node can report: {MAX_FILES}, with names of {MAX_LISTED_BYTES} bytes in all; \
                  the file stays as it is until others are deleted"
             ),
             Self::Memory { limit } => write!(
@@ -140,7 +140,7 @@ impl Account {
 
     /// Whether there is room for one more profile.
     pub(crate) fn has_room(&self, cost: Cost) -> Result<(), Refusal> {
-        if self.profiles >= MAX_FILES || self.listed + cost.listed > MOST_LISTED_BYTES {
+        if self.profiles >= MAX_FILES || self.listed + cost.listed > MAX_LISTED_BYTES {
             return Err(Refusal::TooMany);
         }
         if self.memory.saturating_add(cost.memory) > self.budget.memory {
@@ -211,7 +211,7 @@ mod tests {
 
     #[test]
     fn a_report_has_room_for_ten_thousand_names_of_a_usual_length_and_for_fewer_long_ones() {
-        for (length, most) in [(60, MAX_FILES), (240, MOST_LISTED_BYTES / (240 + 38))] {
+        for (length, most) in [(60, MAX_FILES), (240, MAX_LISTED_BYTES / (240 + 38))] {
             let mut account = Account::default();
             let cost = Cost::of(&"a".repeat(length), 1);
             for _ in 0..most {

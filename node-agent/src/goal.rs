@@ -1,10 +1,10 @@
-//! What should lie under the name of one profile.
+//! What should be under the name of one profile.
 
 use profile::{ContentHash, Listener, ParseError, Profile};
 
 use crate::budget::Refusal;
 
-/// What should lie under the name of one profile.
+/// What should be under the name of one profile.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Goal {
     /// A file with these bytes.
@@ -22,7 +22,7 @@ pub enum Goal {
         message: Box<str>,
     },
     /// There is no room for the profile; its file stays as it is.
-    Refused(Refusal),
+    OverBudget(Refusal),
     /// No file of the agent's: the operator has approved the removal, or the profile does not exist any more.
     Removal,
 }

@@ -1,14 +1,14 @@
-//! The agent on one node: it brings the profiles from the API server to files, keeps them there, and reports what
-//! lies on the disk. It writes nothing to the API server but its own report, and judges nothing.
+//! The agent on one node: it writes the profiles of the API server to files, keeps them there, and reports what
+//! is on the disk. It writes nothing to the API server but its own report, and decides nothing about other nodes.
 //!
 //! Pure or synchronous, tested without a cluster:
 //! - [`budget`]: how many profiles there is room for.
-//! - [`goal`]: what should lie under the name of one profile.
+//! - [`goal`]: what should be under the name of one profile.
 //! - [`profiles`]: the profiles that exist, and what each asks of the directory.
 //! - [`disk`]: the directory: atomic writes, the ledger of the agent's files, what to do about one name.
-//! - [`keeper`]: brings the directory to the goals.
+//! - [`keeper`]: makes the directory match the goals.
 //! - [`pacing`]: when a report is sent.
-//! - [`report`]: what lies on the disk, as the custom resource has it.
+//! - [`report`]: what is on the disk, as the custom resource has it.
 //! - [`status_object`]: the node's status object, as far as the reporter needs it.
 //!
 //! Around them, with a clock, a thread and the API server:

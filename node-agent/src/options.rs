@@ -13,7 +13,7 @@ use daemon::logging::LoggingArgs;
 
 use crate::goal::Listeners;
 
-/// Keeps this node's seccomp profiles on its disk, and reports what lies there.
+/// Keeps this node's seccomp profiles on its disk, and reports what is there.
 #[derive(Debug, Clone, Parser)]
 #[command(name = "node-agent", version)]
 pub struct Options {

@@ -16,7 +16,7 @@ use crate::jitter::node_jitter;
 
 /// Decides when the changes on one node are reported. Pure: every time is an argument.
 #[derive(Debug)]
-pub struct Pacing {
+pub struct ReportPacing {
     node: NodeName,
     /// The changes that no report has yet.
     gathered: Option<Gathered>,
@@ -41,7 +41,7 @@ struct Answered {
 /// For how long a slow answer counts.
 const SLOW: Duration = Duration::from_secs(10);
 
-impl Pacing {
+impl ReportPacing {
     /// Of the agent of `node`. Nothing has changed yet.
     #[must_use]
     pub fn new(node: NodeName) -> Self {
@@ -97,7 +97,7 @@ const QUIET_NODES: u64 = 5000;
 const FIRST_A_NODE: Range<u32> = 100..500;
 const FIRST_NODES: u64 = 1000;
 /// The longest quiet because answers are slow.
-const LONGEST_SLOW_QUIET: Duration = Duration::from_secs(1);
+const MAX_SLOW_QUIET: Duration = Duration::from_secs(1);
 
 impl Window {
     /// For the agent of `node` in a cluster of `nodes`, as far as that is known, where the latest answer took `took`;
@@ -107,9 +107,9 @@ impl Window {
         let nodes = nodes.unwrap_or_default();
         let among_all = match is_first {
             true => node_share(FIRST_A_NODE, nodes.min(FIRST_NODES), node),
-            false => quiet_among(nodes, node),
+            false => quiet_period(nodes, node),
         };
-        let quiet = (2 * took).min(LONGEST_SLOW_QUIET).max(among_all);
+        let quiet = (2 * took).min(MAX_SLOW_QUIET).max(among_all);
         let longest = among(nodes, pace::A_NODE).max(8 * took).max(base.longest);
         // The operator counts on the bound, whatever the reason for waiting.
         Self { quiet: quiet.max(base.quiet), longest: longest.min(pace::longest_gather(nodes)) }
@@ -118,7 +118,7 @@ impl Window {
 
 /// How long the agent of `node` waits for further changes, in a cluster of so many nodes.
 #[must_use]
-pub fn quiet_among(nodes: u64, node: &NodeName) -> Duration {
+pub fn quiet_period(nodes: u64, node: &NodeName) -> Duration {
     node_share(QUIET_A_NODE, nodes.min(QUIET_NODES), node)
 }
 
@@ -166,7 +166,7 @@ mod tests {
             window(200),
             Window { quiet: Duration::from_millis(400), longest: Duration::from_millis(1600) }
         );
-        assert_eq!(window(5000).quiet, LONGEST_SLOW_QUIET);
+        assert_eq!(window(5000).quiet, MAX_SLOW_QUIET);
     }
 
     #[test]
@@ -187,7 +187,7 @@ mod tests {
         for nodes in [1000, 5000, 15_000] {
             let mut a_tenth = [0_u64; 10];
             for number in 0..nodes {
-                let quiet = quiet_among(nodes, &format!("node-{number}").parse().unwrap());
+                let quiet = quiet_period(nodes, &format!("node-{number}").parse().unwrap());
                 let [least, most] = [1, 3].map(|millis| Duration::from_millis(millis * nodes.min(5000)));
                 assert!((least..most).contains(&quiet), "{nodes} nodes: {quiet:?}");
                 let tenth = 10 * (quiet - least).as_micros() / (most - least).as_micros();
@@ -204,7 +204,7 @@ mod tests {
     const MILLI: Duration = Duration::from_millis(1);
 
     /// A pacing, and when it sends after changes so many milliseconds after the start.
-    fn sends_after(pacing: &mut Pacing, start: Instant, changes: &[u32], nodes: Option<u64>) -> u128 {
+    fn sends_after(pacing: &mut ReportPacing, start: Instant, changes: &[u32], nodes: Option<u64>) -> u128 {
         for change in changes {
             pacing.changed(start + *change * MILLI);
         }
@@ -213,7 +213,7 @@ mod tests {
 
     #[test]
     fn nothing_is_sent_before_something_has_changed_and_after_it_was_reported() {
-        let (start, mut pacing) = (Instant::now(), Pacing::new(node()));
+        let (start, mut pacing) = (Instant::now(), ReportPacing::new(node()));
         assert_eq!(pacing.send_at(Some(2), false), None);
         pacing.changed(start);
         assert!(pacing.send_at(Some(2), false).is_some());
@@ -225,20 +225,20 @@ mod tests {
 
     #[test]
     fn changes_are_gathered_until_there_has_been_quiet() {
-        let (start, mut pacing) = (Instant::now(), Pacing::new(node()));
+        let (start, mut pacing) = (Instant::now(), ReportPacing::new(node()));
         assert_eq!(sends_after(&mut pacing, start, &[0, 40, 80], Some(2)), 130);
     }
 
     #[test]
     fn changes_without_end_are_reported_half_a_second_after_the_first() {
-        let (start, mut pacing) = (Instant::now(), Pacing::new(node()));
+        let (start, mut pacing) = (Instant::now(), ReportPacing::new(node()));
         let changes: Vec<_> = (0..30).map(|number| 20 * number).collect();
         assert_eq!(sends_after(&mut pacing, start, &changes, Some(2)), 500);
     }
 
     #[test]
     fn a_slow_answer_counts_for_ten_seconds() {
-        let (start, mut pacing) = (Instant::now(), Pacing::new(node()));
+        let (start, mut pacing) = (Instant::now(), ReportPacing::new(node()));
         pacing.answered(Duration::from_millis(200), start);
         assert_eq!(sends_after(&mut pacing, start, &[9_000], Some(2)), 9_400);
         // Then the first change may be older than that, and the latest decides.
@@ -252,7 +252,7 @@ mod tests {
 
     #[test]
     fn the_size_of_the_cluster_counts_as_it_is_known_when_the_report_is_due() {
-        let (start, mut pacing) = (Instant::now(), Pacing::new(node()));
+        let (start, mut pacing) = (Instant::now(), ReportPacing::new(node()));
         assert_eq!(sends_after(&mut pacing, start, &[0, 400], None), 900);
         let large = sends_after(&mut pacing, start, &[400], Some(1000));
         assert!((1_400..3_400).contains(&large), "{large}");

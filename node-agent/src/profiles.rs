@@ -3,9 +3,9 @@
 //! [`Profiles::take`] turns a change of the watch into a change of the goals: contents are parsed, the budget is
 //! charged, and whatever makes no difference to the directory ends here.
 //!
-//! A rollout brings the same contents to each node four times and more: as applied, with the finalizer, and with each
-//! status. Parsing them is most of what an agent does, so that contents that were parsed before are recognised by the
-//! hash of their text, and their goal is not given out again.
+//! During a rollout each node receives the same contents four times and more: as applied, with the finalizer, and with
+//! each status. Parsing them is most of what an agent does, so that contents that were parsed before are recognised by
+//! the hash of their text, and their goal is not given out again.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -21,7 +21,7 @@ use crate::watched_profile::WatchedProfile;
 /// What a change of the profiles comes to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
-    /// What should lie under this name is something else than before, or may be.
+    /// What should be under this name is something else than before, or may be.
     Goal(ProfileName, Goal),
     /// A profile has a name that no file can have: the schema refuses it, but a stored object may be older than the
     /// schema.
@@ -31,7 +31,7 @@ pub enum Outcome {
         /// What is wrong with it; `None` once the profile is gone.
         message: Option<Box<str>>,
     },
-    /// The list is complete: nothing of the agent's should lie under a name that has no goal.
+    /// The list is complete: nothing of the agent's should be under a name that has no goal.
     ListComplete,
     /// Nothing, of a profile that changed a moment ago: its rollout is still under way.
     Rollout,
@@ -42,7 +42,7 @@ pub enum Outcome {
 /// How long after a profile has changed its events show that its rollout is under way.
 const ROLLOUT: Duration = Duration::from_secs(5);
 
-/// All profiles that exist, as far as the watch has brought them.
+/// All profiles that exist, as far as the watch has delivered them.
 #[derive(Debug, Default)]
 pub struct Profiles {
     profiles: BTreeMap<Box<str>, Entry>,
@@ -84,14 +84,14 @@ impl Profiles {
         Self { listeners, account: Account::new(budget), ..Self::default() }
     }
 
-    /// Whether room has become free for a profile that was refused, whose contents only a list brings. True once
+    /// Whether room has become free for a profile that was refused, whose contents only a list contains. True once
     /// for each time that room has become free.
     pub fn wants_list(&mut self) -> bool {
         std::mem::take(&mut self.has_freed)
             && self.profiles.iter().any(|(name, entry)| self.has_room_now(name, entry))
     }
 
-    /// Takes in a change that the watch brought at `at`.
+    /// Applies a change that the watch delivered at `at`.
     pub fn take(&mut self, change: Change<WatchedProfile>, at: Instant) -> Outcome {
         match change {
             Change::Apply(profile, origin) => self.apply(profile, origin, at),
@@ -175,7 +175,7 @@ impl Profiles {
                 self.account.charge(cost);
                 (Given::File(length), goal)
             }
-            Err(refusal) => (Given::Refused(length), Goal::Refused(refusal)),
+            Err(refusal) => (Given::Refused(length), Goal::OverBudget(refusal)),
         }
     }
 

@@ -14,12 +14,12 @@ use crate::watched_profile::WatchedProfile;
 
 /// The profiles, behind the adaptor that keeps the list of objects.
 #[derive(Default)]
-struct World {
+struct ProfilesFixture {
     existing: KnownObjects,
     profiles: Profiles,
 }
 
-impl World {
+impl ProfilesFixture {
     /// There is room for the contents of `count` profiles as [`profile`] makes them.
     fn with_room_for(count: u64) -> Self {
         let each = 2048 + br#"{"defaultAction":"SCMP_ACT_LOG"}"#.len() as u64;
@@ -36,7 +36,7 @@ impl World {
         self.event_at(event, Instant::now())
     }
 
-    /// What one object comes to that a list or the watch brings.
+    /// What one object comes to that a list or the watch delivers.
     fn apply(&mut self, event: Event<WatchedProfile>) -> Outcome {
         self.event(event).swap_remove(0)
     }
@@ -81,7 +81,7 @@ fn bytes(outcome: Outcome) -> String {
 }
 
 fn is_refused(outcome: Outcome) -> bool {
-    matches!(goal(outcome), Goal::Refused(_))
+    matches!(goal(outcome), Goal::OverBudget(_))
 }
 
 fn removal(name: &str) -> Outcome {
@@ -90,32 +90,32 @@ fn removal(name: &str) -> Outcome {
 
 #[test]
 fn contents_that_were_parsed_before_are_not_parsed_again() {
-    let mut world = World::default();
-    world.event(Event::Init);
-    let listed = world.apply(Event::InitApply(profile("a", "SCMP_ACT_LOG")));
+    let mut fixture = ProfilesFixture::default();
+    fixture.event(Event::Init);
+    let listed = fixture.apply(Event::InitApply(profile("a", "SCMP_ACT_LOG")));
     assert_eq!(bytes(listed), r#"{"defaultAction":"SCMP_ACT_LOG"}"#);
     // Neither does a list that breaks off forget them.
-    world.event(Event::InitDone);
-    world.event(Event::Init);
-    assert_eq!(world.list([profile("a", "SCMP_ACT_LOG")]), [Outcome::Nothing, Outcome::ListComplete]);
+    fixture.event(Event::InitDone);
+    fixture.event(Event::Init);
+    assert_eq!(fixture.list([profile("a", "SCMP_ACT_LOG")]), [Outcome::Nothing, Outcome::ListComplete]);
 }
 
 #[test]
 fn a_list_of_what_is_known_is_no_sign_of_a_rollout() {
-    let mut world = World::default();
-    world.list([profile("a", "SCMP_ACT_LOG")]);
-    assert_eq!(world.apply(Event::Apply(profile("a", "SCMP_ACT_LOG"))), Outcome::Rollout);
-    assert_eq!(world.list([profile("a", "SCMP_ACT_LOG")]), [Outcome::Nothing, Outcome::ListComplete]);
+    let mut fixture = ProfilesFixture::default();
+    fixture.list([profile("a", "SCMP_ACT_LOG")]);
+    assert_eq!(fixture.apply(Event::Apply(profile("a", "SCMP_ACT_LOG"))), Outcome::Rollout);
+    assert_eq!(fixture.list([profile("a", "SCMP_ACT_LOG")]), [Outcome::Nothing, Outcome::ListComplete]);
 }
 
 #[test]
 fn a_goal_changes_with_the_contents_and_with_the_approval_to_remove() {
-    let (start, mut world) = (Instant::now(), World::default());
+    let (start, mut fixture) = (Instant::now(), ProfilesFixture::default());
     let contents = json!({ "defaultAction": "SCMP_ACT_LOG" });
     let mut object = json!({ "metadata": { "name": "a", "uid": "1" }, "spec": { "contents": contents } });
     let mut is_change = |object: &Value| {
         let mut at =
-            |after| world.event_at(Event::Apply(watched(object.clone())), start + after).swap_remove(0);
+            |after| fixture.event_at(Event::Apply(watched(object.clone())), start + after).swap_remove(0);
         let first = at(Duration::ZERO);
         // For a while, what follows shows that the other nodes receive the change, too.
         assert_eq!(at(Duration::from_secs(4)), Outcome::Rollout);
@@ -143,10 +143,10 @@ fn a_goal_changes_with_the_contents_and_with_the_approval_to_remove() {
 
 #[test]
 fn the_rollout_of_a_recreated_profile_begins_anew() {
-    let (start, mut world) = (Instant::now(), World::default());
+    let (start, mut fixture) = (Instant::now(), ProfilesFixture::default());
     let mut at = |uid, seconds| {
         let event = Event::Apply(with_uid("a", uid, "SCMP_ACT_LOG"));
-        world.event_at(event, start + Duration::from_secs(seconds)).swap_remove(0)
+        fixture.event_at(event, start + Duration::from_secs(seconds)).swap_remove(0)
     };
     at("1", 0);
     assert_eq!(at("1", 5), Outcome::Nothing);
@@ -156,35 +156,35 @@ fn the_rollout_of_a_recreated_profile_begins_anew() {
 
 #[test]
 fn contents_that_change_are_parsed_and_so_are_those_that_change_back() {
-    let mut world = World::default();
+    let mut fixture = ProfilesFixture::default();
     for action in ["SCMP_ACT_LOG", "SCMP_ACT_ALLOW", "SCMP_ACT_LOG"] {
-        let bytes = bytes(world.apply(Event::Apply(profile("a", action))));
+        let bytes = bytes(fixture.apply(Event::Apply(profile("a", action))));
         assert_eq!(bytes, format!(r#"{{"defaultAction":"{action}"}}"#));
     }
 }
 
 #[test]
 fn a_profile_that_is_gone_is_a_removal_and_nothing_of_it_is_kept() {
-    let mut world = World::default();
+    let mut fixture = ProfilesFixture::default();
     for name in ["a", "b", "c"] {
-        world.event(Event::Apply(profile(name, "SCMP_ACT_LOG")));
+        fixture.event(Event::Apply(profile(name, "SCMP_ACT_LOG")));
     }
-    assert_eq!(world.event(Event::Delete(profile("c", "SCMP_ACT_LOG"))), [removal("c")]);
+    assert_eq!(fixture.event(Event::Delete(profile("c", "SCMP_ACT_LOG"))), [removal("c")]);
     assert_eq!(
-        world.list([profile("a", "SCMP_ACT_LOG")]),
+        fixture.list([profile("a", "SCMP_ACT_LOG")]),
         [Outcome::Nothing, removal("b"), Outcome::ListComplete]
     );
-    assert_eq!(world.profiles.names().collect::<Vec<_>>(), ["a"]);
+    assert_eq!(fixture.profiles.names().collect::<Vec<_>>(), ["a"]);
 }
 
 #[test]
 fn a_list_that_breaks_off_removes_nothing_and_the_next_complete_one_does() {
-    let (mut world, log) = (World::default(), "SCMP_ACT_LOG");
-    world.list([profile("a", log), profile("b", log)]);
+    let (mut fixture, log) = (ProfilesFixture::default(), "SCMP_ACT_LOG");
+    fixture.list([profile("a", log), profile("b", log)]);
     for event in [Event::Init, Event::InitApply(profile("b", log)), Event::Init] {
-        assert!(world.event(event).iter().all(|outcome| *outcome == Outcome::Nothing));
+        assert!(fixture.event(event).iter().all(|outcome| *outcome == Outcome::Nothing));
     }
-    assert_eq!(world.list([profile("b", log)]), [Outcome::Nothing, removal("a"), Outcome::ListComplete]);
+    assert_eq!(fixture.list([profile("b", log)]), [Outcome::Nothing, removal("a"), Outcome::ListComplete]);
 }
 
 #[test]
@@ -195,9 +195,9 @@ fn a_profile_recreated_under_its_name_wins_over_its_predecessor_in_any_order() {
         vec![Event::Apply(old.clone()), Event::Apply(new.clone()), Event::Delete(old.clone())],
         vec![Event::Apply(new), Event::Delete(old)],
     ] {
-        let mut world = World::default();
-        world.list([]);
-        let outcomes: Vec<_> = events.into_iter().flat_map(|event| world.event(event)).collect();
+        let mut fixture = ProfilesFixture::default();
+        fixture.list([]);
+        let outcomes: Vec<_> = events.into_iter().flat_map(|event| fixture.event(event)).collect();
         let mut goals = outcomes.into_iter().filter(|outcome| matches!(outcome, Outcome::Goal(..)));
         assert_eq!(bytes(goals.next_back().unwrap()), r#"{"defaultAction":"SCMP_ACT_ALLOW"}"#);
     }
@@ -207,102 +207,102 @@ fn a_profile_recreated_under_its_name_wins_over_its_predecessor_in_any_order() {
 fn a_profile_recreated_while_nobody_watched_never_has_the_goal_of_a_removal() {
     let log = "SCMP_ACT_LOG";
     for (action, goals) in [(log, 0), ("SCMP_ACT_ALLOW", 1)] {
-        let mut world = World::default();
-        world.list([with_uid("a", "1", log)]);
-        let mut outcomes = world.list([with_uid("a", "2", action)]);
+        let mut fixture = ProfilesFixture::default();
+        fixture.list([with_uid("a", "1", log)]);
+        let mut outcomes = fixture.list([with_uid("a", "2", action)]);
         assert_eq!(outcomes.pop(), Some(Outcome::ListComplete));
         outcomes.retain(|outcome| *outcome != Outcome::Nothing);
         assert_eq!(outcomes.len(), goals, "{outcomes:?}");
         assert!(!outcomes.contains(&removal("a")), "{outcomes:?}");
         // It is the new one that goes.
-        assert_eq!(world.event(Event::Delete(with_uid("a", "1", log))), [Outcome::Nothing]);
-        assert_eq!(world.event(Event::Delete(with_uid("a", "2", action))), [removal("a")]);
+        assert_eq!(fixture.event(Event::Delete(with_uid("a", "1", log))), [Outcome::Nothing]);
+        assert_eq!(fixture.event(Event::Delete(with_uid("a", "2", action))), [removal("a")]);
     }
 }
 
 #[test]
 fn a_name_that_no_file_can_have_is_reported_and_goes_with_its_object() {
-    let (mut world, object) = (World::default(), profile("../etc", "SCMP_ACT_LOG"));
-    let Outcome::Misnamed { name, message: Some(_) } = world.apply(Event::Apply(object.clone())) else {
+    let (mut fixture, object) = (ProfilesFixture::default(), profile("../etc", "SCMP_ACT_LOG"));
+    let Outcome::Misnamed { name, message: Some(_) } = fixture.apply(Event::Apply(object.clone())) else {
         panic!("it has a goal")
     };
     assert_eq!(&*name, "../etc");
-    assert_eq!(world.event(Event::Delete(object)), [Outcome::Misnamed { name, message: None }]);
+    assert_eq!(fixture.event(Event::Delete(object)), [Outcome::Misnamed { name, message: None }]);
 }
 
 #[test]
 fn a_profile_that_there_is_no_room_for_is_refused_alone_and_taken_once_there_is() {
-    let mut world = World::with_room_for(2);
+    let mut fixture = ProfilesFixture::with_room_for(2);
     let listed = |name| Event::InitApply(profile(name, "SCMP_ACT_LOG"));
     let watched = |name| Event::Apply(profile(name, "SCMP_ACT_LOG"));
-    world.event(Event::Init);
+    fixture.event(Event::Init);
     for (name, too_much) in [("a", false), ("b", false), ("c", true), ("d", true)] {
-        assert_eq!(is_refused(world.apply(listed(name))), too_much, "{name}");
+        assert_eq!(is_refused(fixture.apply(listed(name))), too_much, "{name}");
     }
-    world.event(Event::InitDone);
-    assert!(!world.profiles.wants_list());
+    fixture.event(Event::InitDone);
+    assert!(!fixture.profiles.wants_list());
     // What is known keeps its place, whoever is created or comes again.
-    assert!(is_refused(world.apply(watched("0"))));
-    assert_eq!(world.apply(watched("a")), Outcome::Rollout);
-    assert_eq!(world.apply(watched("c")), Outcome::Rollout);
-    assert!(!world.profiles.wants_list());
+    assert!(is_refused(fixture.apply(watched("0"))));
+    assert_eq!(fixture.apply(watched("a")), Outcome::Rollout);
+    assert_eq!(fixture.apply(watched("c")), Outcome::Rollout);
+    assert!(!fixture.profiles.wants_list());
     // A change is measured without what it replaces.
-    bytes(world.apply(Event::Apply(profile("a", "SCMP_ACT_TRAP"))));
+    bytes(fixture.apply(Event::Apply(profile("a", "SCMP_ACT_TRAP"))));
 
-    world.event(Event::Delete(profile("b", "SCMP_ACT_LOG")));
-    assert!(world.profiles.wants_list() && !world.profiles.wants_list(), "once");
-    world.event(Event::Init);
-    bytes(world.apply(listed("0")));
+    fixture.event(Event::Delete(profile("b", "SCMP_ACT_LOG")));
+    assert!(fixture.profiles.wants_list() && !fixture.profiles.wants_list(), "once");
+    fixture.event(Event::Init);
+    bytes(fixture.apply(listed("0")));
     for (name, action) in [("a", "SCMP_ACT_TRAP"), ("c", "SCMP_ACT_LOG"), ("d", "SCMP_ACT_LOG")] {
         // The one has its place, and the others are refused as before.
-        let outcome = world.apply(Event::InitApply(profile(name, action)));
+        let outcome = fixture.apply(Event::InitApply(profile(name, action)));
         assert_eq!(outcome, Outcome::Nothing, "{name}");
     }
-    world.event(Event::InitDone);
-    assert!(!world.profiles.wants_list());
+    fixture.event(Event::InitDone);
+    assert!(!fixture.profiles.wants_list());
 }
 
 #[test]
 fn profiles_that_went_while_nobody_watched_leave_their_room() {
-    let mut world = World::with_room_for(1);
-    world.event(Event::Apply(profile("gone", "SCMP_ACT_LOG")));
-    world.event(Event::Init);
-    assert!(is_refused(world.apply(Event::InitApply(profile("new", "SCMP_ACT_LOG")))));
-    world.event(Event::InitDone);
-    assert!(world.profiles.wants_list());
-    bytes(world.apply(Event::Apply(profile("new", "SCMP_ACT_LOG"))));
+    let mut fixture = ProfilesFixture::with_room_for(1);
+    fixture.event(Event::Apply(profile("gone", "SCMP_ACT_LOG")));
+    fixture.event(Event::Init);
+    assert!(is_refused(fixture.apply(Event::InitApply(profile("new", "SCMP_ACT_LOG")))));
+    fixture.event(Event::InitDone);
+    assert!(fixture.profiles.wants_list());
+    bytes(fixture.apply(Event::Apply(profile("new", "SCMP_ACT_LOG"))));
 }
 
 #[test]
 fn a_file_whose_removal_is_approved_leaves_its_room() {
-    let mut world = World::with_room_for(1);
+    let mut fixture = ProfilesFixture::with_room_for(1);
     let mut object = json!({
         "metadata": { "name": "a", "uid": "a" }, "spec": { "contents": { "defaultAction": "SCMP_ACT_LOG" } }
     });
-    bytes(world.apply(Event::Apply(watched(object.clone()))));
-    assert!(is_refused(world.apply(Event::Apply(profile("b", "SCMP_ACT_LOG")))));
+    bytes(fixture.apply(Event::Apply(watched(object.clone()))));
+    assert!(is_refused(fixture.apply(Event::Apply(profile("b", "SCMP_ACT_LOG")))));
     object["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
     object["status"] = json!({ "removal": "Approved" });
-    assert_eq!(world.apply(Event::Apply(watched(object.clone()))), removal("a"));
-    assert!(world.profiles.wants_list());
+    assert_eq!(fixture.apply(Event::Apply(watched(object.clone()))), removal("a"));
+    assert!(fixture.profiles.wants_list());
     // That the object is gone then changes nothing more.
-    assert_eq!(world.event(Event::Delete(watched(object))), [Outcome::Nothing]);
-    assert!(!world.profiles.wants_list());
-    bytes(world.apply(Event::Apply(profile("b", "SCMP_ACT_LOG"))));
+    assert_eq!(fixture.event(Event::Delete(watched(object))), [Outcome::Nothing]);
+    assert!(!fixture.profiles.wants_list());
+    bytes(fixture.apply(Event::Apply(profile("b", "SCMP_ACT_LOG"))));
 }
 
 #[test]
 fn a_deletion_timestamp_alone_changes_nothing_and_the_approval_to_remove_removes() {
-    let mut world = World::default();
+    let mut fixture = ProfilesFixture::default();
     let contents = json!({ "defaultAction": "SCMP_ACT_LOG" });
     let metadata = json!({ "name": "a", "uid": "1", "deletionTimestamp": "2026-01-01T00:00:00Z" });
     let mut object = json!({ "metadata": metadata, "spec": { "contents": contents } });
-    let deleting = world.apply(Event::Apply(watched(object.clone())));
+    let deleting = fixture.apply(Event::Apply(watched(object.clone())));
     assert_eq!(bytes(deleting), r#"{"defaultAction":"SCMP_ACT_LOG"}"#);
     object["status"] = json!({ "removal": "Approved" });
-    assert_eq!(world.apply(Event::Apply(watched(object.clone()))), removal("a"));
+    assert_eq!(fixture.apply(Event::Apply(watched(object.clone()))), removal("a"));
     object["metadata"]["deletionTimestamp"] = Value::Null;
-    let recreated = world.apply(Event::Apply(watched(object)));
+    let recreated = fixture.apply(Event::Apply(watched(object)));
     assert_eq!(bytes(recreated), r#"{"defaultAction":"SCMP_ACT_LOG"}"#);
 }
 
@@ -310,7 +310,7 @@ fn a_deletion_timestamp_alone_changes_nothing_and_the_approval_to_remove_removes
 fn contents_that_an_earlier_release_took_and_no_runtime_takes_are_refused_by_name() {
     let contents = json!({ "defaultAction": "SCMP_ACT_ERRNO", "defaultErrnoRet": 4095 });
     let object = json!({ "metadata": { "name": "a", "uid": "1" }, "spec": { "contents": contents } });
-    match goal(World::default().apply(Event::Apply(watched(object)))) {
+    match goal(ProfilesFixture::default().apply(Event::Apply(watched(object)))) {
         Goal::Rejected { message: why, .. } => {
             assert!(why.starts_with("spec.contents.defaultErrnoRet: "), "{why}");
         }
@@ -319,12 +319,12 @@ fn contents_that_an_earlier_release_took_and_no_runtime_takes_are_refused_by_nam
 }
 
 #[test]
-fn whatever_stands_in_an_object_is_judged_by_itself() {
-    let mut world = World::default();
+fn each_object_is_handled_on_its_own_whatever_it_contains() {
+    let mut fixture = ProfilesFixture::default();
     for bad in [json!({}), json!({ "spec": 7, "status": [] }), json!({ "spec": { "contents": null } })] {
         let mut object = json!({ "metadata": { "name": "a", "uid": "1" } });
         object.as_object_mut().unwrap().extend(bad.as_object().unwrap().clone());
-        match goal(world.apply(Event::Apply(watched(object)))) {
+        match goal(fixture.apply(Event::Apply(watched(object)))) {
             Goal::Rejected { message: why, .. } => assert!(why.contains("spec.contents"), "{why}"),
             other => panic!("{other:?}"),
         }

@@ -1,16 +1,16 @@
-//! The report: what lies on the disk, as the custom resource has it. Pure.
+//! The report: what is on the disk, as the custom resource has it. Pure.
 
 use std::path::Path;
 
 use api::{FileProblem, MAX_FILES, MAX_PROBLEMS, ProblemKind, Report};
 use profile::ShortHash;
 
-use crate::budget::{MOST_LISTED_BYTES, listed_bytes};
+use crate::budget::{MAX_LISTED_BYTES, listed_bytes};
 use crate::disk::DiskError;
 use crate::goal::MISNAMED;
 
 /// Longest message of a problem in characters, as the schema of the custom resource has it.
-const LONGEST_MESSAGE: usize = 1024;
+const MAX_MESSAGE_CHARS: usize = 1024;
 
 /// Why a profile's file is not as it should be, as it goes into the report.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,7 +34,7 @@ impl From<&DiskError> for Problem {
 pub struct ReportEntry<'a> {
     /// The profile.
     pub name: &'a str,
-    /// The hash of the bytes that lie in its file, if there is one that can be read.
+    /// The hash of the bytes in its file, if there is one that can be read.
     pub hash: Option<ShortHash>,
     /// What is wrong with it.
     pub problem: Option<&'a Problem>,
@@ -67,7 +67,7 @@ pub fn build<'a>(
     shorten(&mut report.problems);
     // If the API server refused the report, no profile would be reported.
     let mut length = report.files.keys().map(|name| listed_bytes(name)).sum::<usize>();
-    while (report.files.len() > MAX_FILES || length > MOST_LISTED_BYTES)
+    while (report.files.len() > MAX_FILES || length > MAX_LISTED_BYTES)
         && let Some((name, _)) = report.files.pop_last()
     {
         length -= listed_bytes(&name);
@@ -86,7 +86,7 @@ fn shorten(problems: &mut Vec<FileProblem>) {
     {
         let more =
             format!("({more} profiles after it by name have problems, too, and no room in the report) ");
-        last.message = more.chars().chain(last.message.chars()).take(LONGEST_MESSAGE).collect();
+        last.message = more.chars().chain(last.message.chars()).take(MAX_MESSAGE_CHARS).collect();
     }
 }
 
@@ -95,7 +95,7 @@ fn problem(name: &str, state: ProblemKind, reason: &str, message: &str) -> FileP
         name: name.to_owned(),
         state: state.into(),
         reason: reason.to_owned(),
-        message: message.chars().take(LONGEST_MESSAGE).collect(),
+        message: message.chars().take(MAX_MESSAGE_CHARS).collect(),
     }
 }
 
@@ -150,7 +150,7 @@ mod tests {
         let report = built(&entries, &[]);
         assert_eq!(report.problems.len(), MAX_PROBLEMS);
         assert_eq!(report.problems[0].name, "p000");
-        assert!(report.problems.iter().all(|problem| problem.message.chars().count() == LONGEST_MESSAGE));
+        assert!(report.problems.iter().all(|problem| problem.message.chars().count() == MAX_MESSAGE_CHARS));
     }
 
     #[test]
@@ -173,7 +173,7 @@ mod tests {
     #[test]
     fn a_report_lists_no_more_files_than_its_schema_and_etcd_take_and_always_the_same() {
         let hash = Some(ContentHash::of(b"{}").short());
-        for (width, most) in [(6, MAX_FILES), (240, MOST_LISTED_BYTES / (240 + 38))] {
+        for (width, most) in [(6, MAX_FILES), (240, MAX_LISTED_BYTES / (240 + 38))] {
             let names: Vec<_> = (0..MAX_FILES + 7).map(|number| format!("p{number:0>width$}")).collect();
             let entries: Vec<_> =
                 names.iter().rev().map(|name| ReportEntry { name, hash, problem: None }).collect();
@@ -181,7 +181,7 @@ mod tests {
             assert!(report.files.len().abs_diff(most) <= 20, "{}", report.files.len());
             assert_eq!(report.file_count as usize, report.files.len());
             assert!(report.files.keys().eq(&names[..report.files.len()]), "the first by name");
-            assert!(serde_json::to_vec(&report.files).unwrap().len() <= MOST_LISTED_BYTES);
+            assert!(serde_json::to_vec(&report.files).unwrap().len() <= MAX_LISTED_BYTES);
         }
     }
 }

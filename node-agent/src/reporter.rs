@@ -1,7 +1,7 @@
 //! Sends the report: once after each change, and again when the node's status object does not have it.
 //!
 //! Nothing is sent at rest, and no report that the object already has. The reporter does not create the object: where
-//! there is none, it waits until the watch brings one.
+//! there is none, it waits until the watch delivers one.
 
 use std::future;
 use std::time::Duration;
@@ -18,8 +18,8 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::metrics::{Metrics, ReportOutcome};
-use crate::pacing::Pacing;
-use crate::status_object::{ReportHash, StatusObject, StatusView};
+use crate::pacing::ReportPacing;
+use crate::status_object::{ReportHash, StatusObject, StatusObjectState};
 use crate::watches::ClusterLoad;
 use crate::worker::{Command, Revision};
 
@@ -30,7 +30,7 @@ const METADATA_ONLY: &str = "application/json;as=PartialObjectMetadata;g=meta.k8
 pub struct Reporter {
     client: Client,
     node: NodeName,
-    view: watch::Receiver<StatusView>,
+    view: watch::Receiver<StatusObjectState>,
     load: watch::Receiver<ClusterLoad>,
     revision: watch::Receiver<Revision>,
     worker: mpsc::Sender<Command>,
@@ -39,7 +39,7 @@ pub struct Reporter {
     applied: Option<StatusObject>,
     /// The latest report, so that an event of the object alone does not build another one.
     built: Option<(Revision, ReportHash)>,
-    pacing: Pacing,
+    pacing: ReportPacing,
 }
 
 /// Why a report did not arrive.
@@ -68,7 +68,7 @@ impl Reporter {
     pub fn new(
         client: Client,
         node: NodeName,
-        view: watch::Receiver<StatusView>,
+        view: watch::Receiver<StatusObjectState>,
         load: watch::Receiver<ClusterLoad>,
         revision: watch::Receiver<Revision>,
         worker: mpsc::Sender<Command>,
@@ -76,7 +76,7 @@ impl Reporter {
     ) -> Self {
         Self {
             client,
-            pacing: Pacing::new(node.clone()),
+            pacing: ReportPacing::new(node.clone()),
             node,
             view,
             load,
@@ -114,7 +114,7 @@ impl Reporter {
     pub async fn report_loss(&mut self, report: &Report) {
         let Ok(report) = serde_json::to_value(report) else { return };
         // Before the watch has shown the object, it may have the report of an earlier agent.
-        let is_known = *self.view.borrow() != StatusView::Unknown;
+        let is_known = *self.view.borrow() != StatusObjectState::Unknown;
         if is_known && self.object().is_none_or(|object| object.report.is_none()) {
             return;
         }
@@ -163,8 +163,8 @@ impl Reporter {
     /// Whether the node has no report yet, as far as is known.
     fn is_first(&self) -> bool {
         match &*self.view.borrow() {
-            StatusView::Listed(object) | StatusView::Watched(object) => object.report.is_none(),
-            StatusView::Unknown | StatusView::Absent => true,
+            StatusObjectState::Listed(object) | StatusObjectState::Watched(object) => object.report.is_none(),
+            StatusObjectState::Unknown | StatusObjectState::Absent => true,
         }
     }
 
@@ -172,8 +172,8 @@ impl Reporter {
         match error {
             SendError::NotFound => {
                 tracing::info!(node = %self.node, "the node has no status object yet; nothing is reported");
-                // The watch brings the object once it exists. But an API server may answer 404 while it starts, after
-                // the watch has brought the object, and then no event follows: hence the pause.
+                // The watch delivers the object once it exists. But an API server may answer 404 while it starts, after
+                // the watch has delivered the object, and then no event follows: hence the pause.
                 tokio::select! {
                     _ = self.view.changed() => {}
                     () = sleep(pause) => {}
@@ -218,14 +218,16 @@ impl Reporter {
     /// The object, as far as is known: an event that is older than the latest write of this agent does not count.
     fn object(&mut self) -> Option<StatusObject> {
         match (&*self.view.borrow_and_update(), &self.applied) {
-            (StatusView::Watched(object), Some(applied))
+            (StatusObjectState::Watched(object), Some(applied))
                 if object.uid == applied.uid
                     && object.version.zip(applied.version).is_some_and(|(event, write)| event < write) =>
             {
                 Some(applied.clone())
             }
-            (StatusView::Watched(object) | StatusView::Listed(object), _) => Some(object.clone()),
-            (StatusView::Unknown | StatusView::Absent, _) => None,
+            (StatusObjectState::Watched(object) | StatusObjectState::Listed(object), _) => {
+                Some(object.clone())
+            }
+            (StatusObjectState::Unknown | StatusObjectState::Absent, _) => None,
         }
     }
 

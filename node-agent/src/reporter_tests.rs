@@ -15,7 +15,7 @@ use tower_test::mock::{Handle, SendResponse};
 
 use crate::metrics::Metrics;
 use crate::reporter::Reporter;
-use crate::status_object::{ReportHash, StatusObject, StatusView};
+use crate::status_object::{ReportHash, StatusObject, StatusObjectState};
 use crate::watches::ClusterLoad;
 use crate::worker::{Command, Revision};
 
@@ -23,20 +23,20 @@ use crate::worker::{Command, Revision};
 const AGES: Duration = Duration::from_mins(10);
 
 /// The API server and the disk, as the reporter sees them.
-struct World {
+struct ReporterFixture {
     server: Handle<Request<Body>, Response<Body>>,
-    view: watch::Sender<StatusView>,
+    view: watch::Sender<StatusObjectState>,
     load: watch::Sender<ClusterLoad>,
     revision: watch::Sender<Revision>,
     report: Arc<Mutex<Report>>,
 }
 
-impl World {
+impl ReporterFixture {
     /// On one of two nodes.
     fn new() -> (Self, Reporter) {
         let (service, server) = tower_test::mock::pair();
         let client = Client::new(service, "default");
-        let (view, view_seen) = watch::channel(StatusView::Unknown);
+        let (view, view_seen) = watch::channel(StatusObjectState::Unknown);
         let (load, load_seen) = watch::channel(ClusterLoad { nodes: Some(2), rollout_events: 0 });
         let (revision, revision_seen) = watch::channel(0);
         let (commands, mut queue) = mpsc::channel(8);
@@ -54,9 +54,9 @@ impl World {
     }
 
     fn started() -> Self {
-        let (world, mut reporter) = Self::new();
+        let (fixture, mut reporter) = Self::new();
         tokio::spawn(async move { reporter.run().await });
-        world
+        fixture
     }
 
     /// The disk changes.
@@ -125,10 +125,10 @@ impl World {
 
 #[tokio::test(start_paused = true)]
 async fn a_report_is_one_forced_apply_of_status_report_and_nothing_else() {
-    let mut world = World::started();
-    world.view.send_replace(StatusView::Listed(World::object("1", 1, None)));
-    world.disk("a");
-    let (asked, _answer) = world.request().await;
+    let mut fixture = ReporterFixture::started();
+    fixture.view.send_replace(StatusObjectState::Listed(ReporterFixture::object("1", 1, None)));
+    fixture.disk("a");
+    let (asked, _answer) = fixture.request().await;
     assert_eq!(
         asked,
         json!({
@@ -139,7 +139,7 @@ async fn a_report_is_one_forced_apply_of_status_report_and_nothing_else() {
                 "apiVersion": "seccomp.imjasonh.dev/v1alpha1",
                 "kind": "NodeProfileStatus",
                 "metadata": { "name": "node-1" },
-                "status": { "report": world.truth() },
+                "status": { "report": fixture.truth() },
             },
         })
     );
@@ -147,135 +147,139 @@ async fn a_report_is_one_forced_apply_of_status_report_and_nothing_else() {
 
 #[tokio::test(start_paused = true)]
 async fn nothing_is_sent_before_the_first_complete_list_or_without_an_object() {
-    let mut world = World::started();
-    world.view.send_replace(StatusView::Listed(World::object("1", 1, None)));
-    world.is_silent().await;
-    world.view.send_replace(StatusView::Absent);
-    world.disk("a");
-    world.is_silent().await;
-    world.view.send_replace(StatusView::Watched(World::object("1", 2, None)));
-    assert_eq!(world.take("1", 3).await, world.truth());
-    world.is_silent().await;
+    let mut fixture = ReporterFixture::started();
+    fixture.view.send_replace(StatusObjectState::Listed(ReporterFixture::object("1", 1, None)));
+    fixture.is_silent().await;
+    fixture.view.send_replace(StatusObjectState::Absent);
+    fixture.disk("a");
+    fixture.is_silent().await;
+    fixture.view.send_replace(StatusObjectState::Watched(ReporterFixture::object("1", 2, None)));
+    assert_eq!(fixture.take("1", 3).await, fixture.truth());
+    fixture.is_silent().await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn nothing_is_sent_when_the_object_holds_the_same() {
-    let mut world = World::started();
-    world.report.lock().unwrap().files.insert("a".into(), "0".repeat(32));
-    world.view.send_replace(StatusView::Listed(World::object("1", 1, Some(&world.truth()))));
-    world.disk("a");
-    world.is_silent().await;
+    let mut fixture = ReporterFixture::started();
+    fixture.report.lock().unwrap().files.insert("a".into(), "0".repeat(32));
+    fixture.view.send_replace(StatusObjectState::Listed(ReporterFixture::object(
+        "1",
+        1,
+        Some(&fixture.truth()),
+    )));
+    fixture.disk("a");
+    fixture.is_silent().await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn changes_are_gathered_until_the_disk_is_quiet() {
-    let mut world = World::started();
-    world.view.send_replace(StatusView::Listed(World::object("1", 1, None)));
+    let mut fixture = ReporterFixture::started();
+    fixture.view.send_replace(StatusObjectState::Listed(ReporterFixture::object("1", 1, None)));
     let start = Instant::now();
     for name in ["a", "b", "c"] {
-        world.disk(name);
+        fixture.disk(name);
         sleep(Duration::from_millis(40)).await;
     }
-    assert_eq!(world.take("1", 2).await["files"].as_object().unwrap().len(), 3);
+    assert_eq!(fixture.take("1", 2).await["files"].as_object().unwrap().len(), 3);
     assert!(start.elapsed() < Duration::from_millis(150), "{:?}", start.elapsed());
-    world.is_silent().await;
+    fixture.is_silent().await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn while_a_rollout_is_under_way_more_is_gathered() {
-    let mut world = World::started();
-    world.view.send_replace(StatusView::Listed(World::object("1", 1, None)));
+    let mut fixture = ReporterFixture::started();
+    fixture.view.send_replace(StatusObjectState::Listed(ReporterFixture::object("1", 1, None)));
     let start = Instant::now();
-    world.disk("a");
+    fixture.disk("a");
     for _ in 0..5 {
         sleep(Duration::from_millis(40)).await;
-        world.load.send_modify(|load| load.rollout_events += 1);
+        fixture.load.send_modify(|load| load.rollout_events += 1);
     }
-    world.disk("b");
-    assert_eq!(world.take("1", 2).await["files"].as_object().unwrap().len(), 2);
+    fixture.disk("b");
+    assert_eq!(fixture.take("1", 2).await["files"].as_object().unwrap().len(), 2);
     assert!(start.elapsed() < Duration::from_millis(300), "{:?}", start.elapsed());
     // A rollout elsewhere alone is nothing to report.
-    world.load.send_modify(|load| load.rollout_events += 1);
-    world.is_silent().await;
+    fixture.load.send_modify(|load| load.rollout_events += 1);
+    fixture.is_silent().await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn changes_without_end_are_reported_all_the_same() {
-    let mut world = World::started();
-    world.view.send_replace(StatusView::Listed(World::object("1", 1, None)));
-    let (start, revision) = (Instant::now(), world.revision.clone());
+    let mut fixture = ReporterFixture::started();
+    fixture.view.send_replace(StatusObjectState::Listed(ReporterFixture::object("1", 1, None)));
+    let (start, revision) = (Instant::now(), fixture.revision.clone());
     tokio::spawn(async move {
         loop {
             revision.send_modify(|revision| *revision += 1);
             sleep(Duration::from_millis(20)).await;
         }
     });
-    world.take("1", 2).await;
+    fixture.take("1", 2).await;
     assert!(start.elapsed() <= Duration::from_millis(510), "{:?}", start.elapsed());
 }
 
 #[tokio::test(start_paused = true)]
 async fn while_the_api_server_is_slow_more_is_gathered_and_no_longer() {
-    let mut world = World::started();
-    world.view.send_replace(StatusView::Listed(World::object("1", 1, None)));
-    world.disk("a");
-    let (_, answer) = world.request().await;
+    let mut fixture = ReporterFixture::started();
+    fixture.view.send_replace(StatusObjectState::Listed(ReporterFixture::object("1", 1, None)));
+    fixture.disk("a");
+    let (_, answer) = fixture.request().await;
     sleep(Duration::from_millis(800)).await;
-    World::acknowledge(answer, "1", 2);
+    ReporterFixture::acknowledge(answer, "1", 2);
     // News comes further apart than a prompt server's would be waited for.
     let start = Instant::now();
     for name in ["b", "c", "d"] {
-        world.disk(name);
+        fixture.disk(name);
         sleep(Duration::from_millis(700)).await;
     }
-    assert_eq!(world.take("1", 3).await["files"].as_object().unwrap().len(), 4);
+    assert_eq!(fixture.take("1", 3).await["files"].as_object().unwrap().len(), 4);
     assert!(start.elapsed() < Duration::from_secs(3), "{:?}", start.elapsed());
     // What was slow then says nothing of now.
     sleep(Duration::from_secs(11)).await;
     let start = Instant::now();
-    world.disk("e");
-    world.take("1", 4).await;
+    fixture.disk("e");
+    fixture.take("1", 4).await;
     assert!(start.elapsed() < Duration::from_millis(100), "{:?}", start.elapsed());
 }
 
 /// An object that holds some report.
-fn reported() -> StatusView {
-    StatusView::Listed(World::object("1", 1, Some(&json!({}))))
+fn reported() -> StatusObjectState {
+    StatusObjectState::Listed(ReporterFixture::object("1", 1, Some(&json!({}))))
 }
 
 #[tokio::test(start_paused = true)]
 async fn the_more_nodes_there_are_the_more_is_gathered_and_no_longer() {
     for (nodes, apart, most) in [(2, 40, 150), (300, 250, 1700), (1000, 900, 5800), (1_000_000, 4000, 27_000)]
     {
-        let mut world = World::started();
-        world.view.send_replace(reported());
-        world.load.send_modify(|load| load.nodes = Some(nodes));
+        let mut fixture = ReporterFixture::started();
+        fixture.view.send_replace(reported());
+        fixture.load.send_modify(|load| load.nodes = Some(nodes));
         let start = Instant::now();
         for name in ["a", "b", "c"] {
-            world.disk(name);
+            fixture.disk(name);
             sleep(Duration::from_millis(apart)).await;
         }
-        assert_eq!(world.take("1", 2).await["files"].as_object().unwrap().len(), 3, "{nodes} nodes");
+        assert_eq!(fixture.take("1", 2).await["files"].as_object().unwrap().len(), 3, "{nodes} nodes");
         assert!(start.elapsed() < Duration::from_millis(most), "{nodes} nodes: {:?}", start.elapsed());
-        world.is_silent().await;
+        fixture.is_silent().await;
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn in_the_largest_cluster_changes_without_end_are_reported_when_the_operator_counts_on_it() {
     for nodes in [1000, 1_000_000] {
-        let mut world = World::started();
-        world.view.send_replace(reported());
-        world.load.send_modify(|load| load.nodes = Some(nodes));
-        let (start, load) = (Instant::now(), world.load.clone());
-        world.disk("a");
+        let mut fixture = ReporterFixture::started();
+        fixture.view.send_replace(reported());
+        fixture.load.send_modify(|load| load.nodes = Some(nodes));
+        let (start, load) = (Instant::now(), fixture.load.clone());
+        fixture.disk("a");
         tokio::spawn(async move {
             loop {
                 sleep(Duration::from_millis(100)).await;
                 load.send_modify(|load| load.rollout_events += 1);
             }
         });
-        world.take("1", 2).await;
+        fixture.take("1", 2).await;
         let (after, latest) = (start.elapsed(), pace::longest_gather(nodes));
         assert!(after <= latest && latest < after + Duration::from_millis(200), "{nodes} nodes: {after:?}");
     }
@@ -283,182 +287,190 @@ async fn in_the_largest_cluster_changes_without_end_are_reported_when_the_operat
 
 #[tokio::test(start_paused = true)]
 async fn a_large_cluster_is_noticed_while_the_first_rollout_is_gathered() {
-    let mut world = World::started();
-    world.view.send_replace(reported());
-    world.load.send_modify(|load| load.nodes = None);
+    let mut fixture = ReporterFixture::started();
+    fixture.view.send_replace(reported());
+    fixture.load.send_modify(|load| load.nodes = None);
     let start = Instant::now();
-    world.disk("a");
+    fixture.disk("a");
     sleep(Duration::from_millis(400)).await;
-    world.load.send_modify(|load| load.nodes = Some(1000));
+    fixture.load.send_modify(|load| load.nodes = Some(1000));
     sleep(Duration::from_millis(900)).await;
-    world.disk("b");
-    assert_eq!(world.take("1", 2).await["files"].as_object().unwrap().len(), 2);
+    fixture.disk("b");
+    assert_eq!(fixture.take("1", 2).await["files"].as_object().unwrap().len(), 2);
     assert!(start.elapsed() < Duration::from_millis(4400), "{:?}", start.elapsed());
 }
 
 #[tokio::test(start_paused = true)]
 async fn where_nobody_says_how_many_nodes_there_are_half_a_second_is_enough() {
-    let mut world = World::started();
-    world.view.send_replace(StatusView::Listed(World::object("1", 1, None)));
-    world.load.send_modify(|load| load.nodes = None);
+    let mut fixture = ReporterFixture::started();
+    fixture.view.send_replace(StatusObjectState::Listed(ReporterFixture::object("1", 1, None)));
+    fixture.load.send_modify(|load| load.nodes = None);
     let start = Instant::now();
-    world.disk("a");
-    world.take("1", 2).await;
+    fixture.disk("a");
+    fixture.take("1", 2).await;
     assert!(start.elapsed() < Duration::from_millis(510), "{:?}", start.elapsed());
 }
 
 #[tokio::test(start_paused = true)]
 async fn the_first_report_of_a_node_comes_within_half_a_second_in_any_cluster() {
     for nodes in [2, 1000, 1_000_000] {
-        let mut world = World::started();
-        world.view.send_replace(StatusView::Listed(World::object("1", 1, None)));
-        world.load.send_modify(|load| load.nodes = Some(nodes));
+        let mut fixture = ReporterFixture::started();
+        fixture.view.send_replace(StatusObjectState::Listed(ReporterFixture::object("1", 1, None)));
+        fixture.load.send_modify(|load| load.nodes = Some(nodes));
         let start = Instant::now();
-        world.disk("a");
-        world.take("1", 2).await;
+        fixture.disk("a");
+        fixture.take("1", 2).await;
         assert!(start.elapsed() <= Duration::from_millis(510), "{nodes} nodes: {:?}", start.elapsed());
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn however_slow_the_api_server_is_changes_without_end_are_reported_within_4_s() {
-    let mut world = World::started();
-    world.view.send_replace(StatusView::Listed(World::object("1", 1, None)));
-    let revision = world.revision.clone();
+    let mut fixture = ReporterFixture::started();
+    fixture.view.send_replace(StatusObjectState::Listed(ReporterFixture::object("1", 1, None)));
+    let revision = fixture.revision.clone();
     tokio::spawn(async move {
         loop {
             revision.send_modify(|revision| *revision += 1);
             sleep(Duration::from_millis(20)).await;
         }
     });
-    let (_, answer) = world.request().await;
+    let (_, answer) = fixture.request().await;
     sleep(Duration::from_secs(10)).await;
-    World::acknowledge(answer, "1", 2);
-    world.disk("a");
+    ReporterFixture::acknowledge(answer, "1", 2);
+    fixture.disk("a");
     let start = Instant::now();
-    world.take("1", 3).await;
+    fixture.take("1", 3).await;
     assert!(start.elapsed() <= Duration::from_millis(4100), "{:?}", start.elapsed());
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_object_that_loses_the_report_gets_it_again() {
-    let mut world = World::started();
-    world.view.send_replace(StatusView::Listed(World::object("1", 1, None)));
-    world.disk("a");
-    world.take("1", 5).await;
+    let mut fixture = ReporterFixture::started();
+    fixture.view.send_replace(StatusObjectState::Listed(ReporterFixture::object("1", 1, None)));
+    fixture.disk("a");
+    fixture.take("1", 5).await;
     // Recreated under the same name.
-    world.view.send_replace(StatusView::Watched(World::object("2", 6, None)));
-    assert_eq!(world.take("2", 7).await, world.truth());
+    fixture.view.send_replace(StatusObjectState::Watched(ReporterFixture::object("2", 6, None)));
+    assert_eq!(fixture.take("2", 7).await, fixture.truth());
     // Written by somebody else.
-    world.view.send_replace(StatusView::Watched(World::object("2", 8, Some(&json!({ "files": {} })))));
-    assert_eq!(world.take("2", 9).await, world.truth());
+    fixture.view.send_replace(StatusObjectState::Watched(ReporterFixture::object(
+        "2",
+        8,
+        Some(&json!({ "files": {} })),
+    )));
+    assert_eq!(fixture.take("2", 9).await, fixture.truth());
     // Restored from a backup, which also sets the versions back.
-    world.view.send_replace(StatusView::Listed(World::object("2", 3, None)));
-    assert_eq!(world.take("2", 4).await, world.truth());
+    fixture.view.send_replace(StatusObjectState::Listed(ReporterFixture::object("2", 3, None)));
+    assert_eq!(fixture.take("2", 4).await, fixture.truth());
 }
 
 #[tokio::test(start_paused = true)]
 async fn events_older_than_our_write_and_the_operators_writes_cause_nothing() {
-    let mut world = World::started();
-    world.view.send_replace(StatusView::Listed(World::object("1", 1, None)));
-    world.disk("a");
-    let sent = world.take("1", 5).await;
-    world.view.send_replace(StatusView::Watched(World::object("1", 4, None)));
-    world.is_silent().await;
+    let mut fixture = ReporterFixture::started();
+    fixture.view.send_replace(StatusObjectState::Listed(ReporterFixture::object("1", 1, None)));
+    fixture.disk("a");
+    let sent = fixture.take("1", 5).await;
+    fixture.view.send_replace(StatusObjectState::Watched(ReporterFixture::object("1", 4, None)));
+    fixture.is_silent().await;
     for version in [5, 6] {
-        world.view.send_replace(StatusView::Watched(World::object("1", version, Some(&sent))));
-        world.is_silent().await;
+        fixture.view.send_replace(StatusObjectState::Watched(ReporterFixture::object(
+            "1",
+            version,
+            Some(&sent),
+        )));
+        fixture.is_silent().await;
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_refused_report_is_sent_again_with_what_is_true_then() {
-    let mut world = World::started();
-    world.view.send_replace(StatusView::Listed(World::object("1", 1, None)));
-    world.disk("a");
+    let mut fixture = ReporterFixture::started();
+    fixture.view.send_replace(StatusObjectState::Listed(ReporterFixture::object("1", 1, None)));
+    fixture.disk("a");
     for code in [409, 500, 403] {
-        world.refuse(code).await;
+        fixture.refuse(code).await;
     }
-    world.disk("b");
-    assert_eq!(world.take("1", 2).await, world.truth());
-    world.is_silent().await;
+    fixture.disk("b");
+    assert_eq!(fixture.take("1", 2).await, fixture.truth());
+    fixture.is_silent().await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn without_an_object_the_reporter_waits_for_the_watch() {
-    let mut world = World::started();
-    world.view.send_replace(StatusView::Listed(World::object("1", 1, None)));
-    world.disk("a");
-    world.refuse(404).await;
-    world.view.send_replace(StatusView::Absent);
-    world.is_silent().await;
-    world.view.send_replace(StatusView::Watched(World::object("2", 2, None)));
-    assert_eq!(world.take("2", 3).await, world.truth());
+    let mut fixture = ReporterFixture::started();
+    fixture.view.send_replace(StatusObjectState::Listed(ReporterFixture::object("1", 1, None)));
+    fixture.disk("a");
+    fixture.refuse(404).await;
+    fixture.view.send_replace(StatusObjectState::Absent);
+    fixture.is_silent().await;
+    fixture.view.send_replace(StatusObjectState::Watched(ReporterFixture::object("2", 2, None)));
+    assert_eq!(fixture.take("2", 3).await, fixture.truth());
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_server_that_answers_404_while_it_starts_is_asked_again_at_leisure() {
-    let mut world = World::started();
-    world.view.send_replace(StatusView::Listed(World::object("1", 1, None)));
-    world.disk("a");
+    let mut fixture = ReporterFixture::started();
+    fixture.view.send_replace(StatusObjectState::Listed(ReporterFixture::object("1", 1, None)));
+    fixture.disk("a");
     let start = Instant::now();
     for _ in 0..6 {
-        world.refuse(404).await;
+        fixture.refuse(404).await;
     }
     assert!(start.elapsed() > Duration::from_secs(20), "{:?}", start.elapsed());
-    assert_eq!(world.take("1", 2).await, world.truth());
+    assert_eq!(fixture.take("1", 2).await, fixture.truth());
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_has_not_been_reported_is_reported_at_the_end() {
-    let (mut world, mut reporter) = World::new();
-    world.view.send_replace(StatusView::Listed(World::object("1", 1, None)));
-    world.disk("a");
+    let (mut fixture, mut reporter) = ReporterFixture::new();
+    fixture.view.send_replace(StatusObjectState::Listed(ReporterFixture::object("1", 1, None)));
+    fixture.disk("a");
     let ending = tokio::spawn(async move {
         reporter.report_last().await;
         reporter.report_last().await;
     });
-    assert_eq!(world.take("1", 2).await, world.truth());
+    assert_eq!(fixture.take("1", 2).await, fixture.truth());
     ending.await.unwrap();
 }
 
 /// The directory is lost; the report of it arrives.
-async fn reports_the_loss(world: &mut World, mut reporter: Reporter, lost: api::Report) {
+async fn reports_the_loss(fixture: &mut ReporterFixture, mut reporter: Reporter, lost: api::Report) {
     let expected = serde_json::to_value(&lost).unwrap();
     let ending = tokio::spawn(async move { reporter.report_loss(&lost).await });
-    assert_eq!(world.take("1", 2).await, expected);
+    assert_eq!(fixture.take("1", 2).await, expected);
     ending.await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]
 async fn that_the_directory_is_lost_is_reported_although_the_disk_answers_no_more() {
-    let (mut world, mut reporter) = World::new();
+    let (mut fixture, mut reporter) = ReporterFixture::new();
     let lost = api::Report { directory: "/lost".into(), ..api::Report::default() };
-    world.view.send_replace(StatusView::Absent);
+    fixture.view.send_replace(StatusObjectState::Absent);
     reporter.report_loss(&lost).await; // There is no object: nothing is sent.
-    world.view.send_replace(StatusView::Listed(World::object("1", 1, None)));
+    fixture.view.send_replace(StatusObjectState::Listed(ReporterFixture::object("1", 1, None)));
     reporter.report_loss(&lost).await; // Nobody believes in any file of this node.
-    let held = world.truth();
-    world.view.send_replace(StatusView::Watched(World::object("1", 1, Some(&held))));
-    reports_the_loss(&mut world, reporter, lost).await;
+    let held = fixture.truth();
+    fixture.view.send_replace(StatusObjectState::Watched(ReporterFixture::object("1", 1, Some(&held))));
+    reports_the_loss(&mut fixture, reporter, lost).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn that_the_directory_is_lost_is_reported_before_anybody_has_looked_at_the_object() {
-    let (mut world, reporter) = World::new();
+    let (mut fixture, reporter) = ReporterFixture::new();
     let lost = api::Report { directory: "/lost".into(), ..api::Report::default() };
-    reports_the_loss(&mut world, reporter, lost).await;
+    reports_the_loss(&mut fixture, reporter, lost).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_first_report_is_no_later_because_the_object_is_known_later_than_the_disk() {
-    let mut world = World::started();
-    world.load.send_modify(|load| load.nodes = Some(1000));
+    let mut fixture = ReporterFixture::started();
+    fixture.load.send_modify(|load| load.nodes = Some(1000));
     let start = Instant::now();
-    world.disk("a");
+    fixture.disk("a");
     sleep(Duration::from_millis(40)).await;
-    world.view.send_replace(StatusView::Listed(World::object("1", 1, None)));
-    world.take("1", 2).await;
+    fixture.view.send_replace(StatusObjectState::Listed(ReporterFixture::object("1", 1, None)));
+    fixture.take("1", 2).await;
     assert!(start.elapsed() <= Duration::from_millis(510), "{:?}", start.elapsed());
 }
 

@@ -21,7 +21,7 @@ use crate::metrics::{Kind, Metrics};
 use crate::notify::{DirectoryEvent, DirectoryWatch};
 use crate::options::Options;
 use crate::reporter::Reporter;
-use crate::status_object::StatusView;
+use crate::status_object::StatusObjectState;
 use crate::watches::ClusterLoad;
 use crate::worker::{Command, Revision};
 use crate::{watches, worker};
@@ -85,7 +85,7 @@ pub async fn run(options: Options) -> Result<(), Fatal> {
         listeners: options.listeners(),
         node: options.node_name,
         check_interval: options.check_interval,
-        client: link::client::connect(watches::LONGEST_WATCH).await?,
+        client: link::client::connect(watches::MAX_WATCH).await?,
         metrics,
         budget: options.memory_limit.map(Budget::of).unwrap_or_default(),
         disk,
@@ -141,7 +141,7 @@ impl Agent {
         disk.ends();
         let journal = Journal::new(node.clone(), metrics.clone());
         let mut worker = worker::start(keeper, journal, disk)?;
-        let (own, own_status) = watch::channel(StatusView::Unknown);
+        let (own, own_status) = watch::channel(StatusObjectState::Unknown);
         let (load, load_seen) = watch::channel(ClusterLoad::default());
         let mut reporter = Reporter::new(
             client.clone(),

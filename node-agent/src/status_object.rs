@@ -4,21 +4,21 @@ use api::{NodeProfileStatus, Untrusted};
 use profile::ContentHash;
 use serde_json::Value;
 
-/// What the API server has shown of the node's status object.
+/// The node's status object, as far as the API server has returned it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum StatusView {
+pub enum StatusObjectState {
     /// Nothing yet.
     Unknown,
     /// It does not exist: the operator has not created it yet.
     Absent,
-    /// A list brought it.
+    /// A list contained it.
     Listed(StatusObject),
-    /// A watch event brought it, which may be older than the answer to the latest write.
+    /// A watch event contained it, which may be older than the answer to the latest write.
     Watched(StatusObject),
 }
 
-impl StatusView {
-    /// Takes in that the object of this uid does not exist any more, which does not concern an object that was created
+impl StatusObjectState {
+    /// Records that the object of this uid does not exist any more, which does not concern an object that was created
     /// after it. False if that changes nothing.
     pub fn gone(&mut self, uid: &str) -> bool {
         let is_gone = matches!(self, Self::Listed(object) | Self::Watched(object) if *object.uid == *uid);
@@ -28,7 +28,7 @@ impl StatusView {
         is_gone
     }
 
-    /// Takes in that a list is complete: an object that no list has brought does not exist. False if that changes
+    /// Records that a list is complete: an object that no list has contained does not exist. False if that changes
     /// nothing.
     pub fn list_complete(&mut self) -> bool {
         let is_absent = *self == Self::Unknown;
@@ -79,19 +79,19 @@ mod tests {
     #[test]
     fn a_recreated_object_is_not_absent_because_its_predecessor_is_gone() {
         let object = |uid: &str| StatusObject { uid: uid.into(), version: None, report: None };
-        let mut view = StatusView::Listed(object("2"));
-        assert!(!view.gone("1") && !view.list_complete());
-        assert_eq!(view, StatusView::Listed(object("2")));
-        assert!(view.gone("2") && !view.gone("2"));
-        assert_eq!(view, StatusView::Absent);
+        let mut state = StatusObjectState::Listed(object("2"));
+        assert!(!state.gone("1") && !state.list_complete());
+        assert_eq!(state, StatusObjectState::Listed(object("2")));
+        assert!(state.gone("2") && !state.gone("2"));
+        assert_eq!(state, StatusObjectState::Absent);
     }
 
     #[test]
     fn only_a_complete_list_shows_that_there_is_no_object() {
-        let mut view = StatusView::Unknown;
-        assert!(!view.gone("1"));
-        assert_eq!(view, StatusView::Unknown);
-        assert!(view.list_complete() && !view.list_complete());
-        assert_eq!(view, StatusView::Absent);
+        let mut state = StatusObjectState::Unknown;
+        assert!(!state.gone("1"));
+        assert_eq!(state, StatusObjectState::Unknown);
+        assert!(state.list_complete() && !state.list_complete());
+        assert_eq!(state, StatusObjectState::Absent);
     }
 }

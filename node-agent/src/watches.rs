@@ -20,7 +20,7 @@ use crate::goal::Listeners;
 use crate::jitter::node_jitter;
 use crate::metrics::Kind;
 use crate::profiles::{Outcome, Profiles};
-use crate::status_object::StatusView;
+use crate::status_object::StatusObjectState;
 use crate::watched_profile::WatchedProfile;
 use crate::worker::Command;
 
@@ -29,7 +29,7 @@ const PAGE: u32 = 8;
 
 /// Bytes of a page; where eight profiles are longer, there are fewer in a page. The largest that the schema admits have
 /// 450 KB each, and eight of them would take as much as the agent without any profile, and half as much again.
-const LONGEST_PAGE: usize = 1024 * 1024;
+const MAX_PAGE_BYTES: usize = 1024 * 1024;
 
 /// After how many seconds a list is requested, once there is room for a profile that was refused: others may be
 /// deleted, too, and not all nodes send a request at once.
@@ -42,7 +42,7 @@ const LIST_AGAIN: Range<u32> = 10..70;
 /// reject most of a thousand of them.
 const WATCH: Range<u32> = 180..240;
 /// The longest of any node.
-pub const LONGEST_WATCH: Duration = Duration::from_secs(WATCH.end as u64);
+pub const MAX_WATCH: Duration = Duration::from_secs(WATCH.end as u64);
 
 /// A list that is served to the end is complete (the default semantics are a consistent read: an older answer might
 /// lack a profile whose file is in use).
@@ -70,8 +70,8 @@ pub async fn profiles(
     budget: Budget,
 ) {
     let list_again = Duration::from_secs(node_jitter(LIST_AGAIN, &node).into());
-    let events =
-        WatchStream::<WatchedProfile>::observed(client, config(&node), measured).with_pages_of(LONGEST_PAGE);
+    let events = WatchStream::<WatchedProfile>::observed(client, config(&node), measured)
+        .with_pages_of(MAX_PAGE_BYTES);
     let mut changes = LoggedChanges::new(events, node, Kind::Profile.as_str());
     let mut profiles = Profiles::new(listeners, budget);
     let mut list_at = None;
@@ -110,23 +110,28 @@ pub async fn profiles(
 }
 
 /// Keeps `view` at what the API server has shown of the node's status object.
-pub async fn node_status(client: Client, node: NodeName, view: watch::Sender<StatusView>, measured: Watch) {
+pub async fn node_status(
+    client: Client,
+    node: NodeName,
+    view: watch::Sender<StatusObjectState>,
+    measured: Watch,
+) {
     let config = config(&node).fields(&format!("metadata.name={node}"));
     let events = WatchStream::<Untrusted<NodeProfileStatus>>::observed(client, config, measured);
     let mut changes = LoggedChanges::new(events, node, Kind::NodeStatus.as_str());
     loop {
         match changes.next().await {
             Change::Apply(object, Origin::List) => {
-                view.send_replace(StatusView::Listed(object.into()));
+                view.send_replace(StatusObjectState::Listed(object.into()));
             }
             Change::Apply(object, Origin::Watch) => {
-                view.send_replace(StatusView::Watched(object.into()));
+                view.send_replace(StatusObjectState::Watched(object.into()));
             }
             Change::Gone(object) => {
                 view.send_if_modified(|view| view.gone(&object.uid));
             }
             Change::Complete => {
-                view.send_if_modified(StatusView::list_complete);
+                view.send_if_modified(StatusObjectState::list_complete);
             }
         }
     }

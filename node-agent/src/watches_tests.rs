@@ -17,7 +17,7 @@ use tower_test::mock::{Handle, Mock};
 
 use crate::budget::Budget;
 use crate::goal::{Goal, Listeners};
-use crate::status_object::{ReportHash, StatusObject, StatusView};
+use crate::status_object::{ReportHash, StatusObject, StatusObjectState};
 use crate::watches::{self, ClusterLoad};
 use crate::worker::Command;
 
@@ -137,7 +137,7 @@ async fn once_there_is_room_again_a_refused_profile_is_listed_within_a_minute_or
     let both = list(&[profile("a"), profile("b")], None);
     answer(&mut server, 200, &both).await;
     assert!(matches!(goal_of("a").await, Goal::File { .. }));
-    assert!(matches!(goal_of("b").await, Goal::Refused(_)));
+    assert!(matches!(goal_of("b").await, Goal::OverBudget(_)));
     let mut gone = profile("a");
     gone["metadata"]["resourceVersion"] = "8".into();
     let asked =
@@ -287,14 +287,17 @@ async fn a_version_that_the_server_does_not_know_ends_in_a_new_list() {
 #[tokio::test(start_paused = true)]
 async fn of_the_status_objects_only_the_nodes_own_is_watched() {
     let (service, mut server) = tower_test::mock::pair();
-    let (own, mut seen) = watch::channel(StatusView::Unknown);
+    let (own, mut seen) = watch::channel(StatusObjectState::Unknown);
     tokio::spawn(watches::node_status(Client::new(service, "default"), node(), own, measured()));
     let asked = answer(&mut server, 200, &list(&[], None)).await;
     assert_eq!(
         asked,
         "/apis/seccomp.imjasonh.dev/v1alpha1/nodeprofilestatuses?&fieldSelector=metadata.name%3Dnode-1&limit=8"
     );
-    assert_eq!(*seen.wait_for(|own| *own != StatusView::Unknown).await.unwrap(), StatusView::Absent);
+    assert_eq!(
+        *seen.wait_for(|own| *own != StatusObjectState::Unknown).await.unwrap(),
+        StatusObjectState::Absent
+    );
     let report = json!({ "files": {} });
     let object = json!({
         "metadata": { "name": "node-1", "uid": "1", "resourceVersion": "8" }, "status": { "report": report }
@@ -303,7 +306,10 @@ async fn of_the_status_objects_only_the_nodes_own_is_watched() {
     let asked = answer(&mut server, 200, &events).await;
     assert!(asked.contains("fieldSelector=metadata.name%3Dnode-1"), "{asked}");
     let held = StatusObject { uid: "1".into(), version: Some(8), report: Some(ReportHash::of(&report)) };
-    assert_eq!(*seen.wait_for(|own| *own != StatusView::Absent).await.unwrap(), StatusView::Watched(held));
+    assert_eq!(
+        *seen.wait_for(|own| *own != StatusObjectState::Absent).await.unwrap(),
+        StatusObjectState::Watched(held)
+    );
 }
 
 #[test]

@@ -26,11 +26,11 @@ const STACK: usize = 256 * 1024;
 /// What the thread has to do.
 #[derive(Debug)]
 pub enum Command {
-    /// What should lie under a name.
+    /// What should be under a name.
     Goal {
         /// The name.
         name: ProfileName,
-        /// What should lie there.
+        /// What should be there.
         goal: Goal,
         /// When the change came that is the reason.
         at: Instant,

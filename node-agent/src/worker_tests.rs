@@ -26,7 +26,7 @@ fn started(path: &Path) -> Worker {
     worker::start(Keeper::new(Directory::open(path).unwrap()), journal(), Pulse::default()).unwrap()
 }
 
-/// A file should lie under the name.
+/// A file should be under the name.
 async fn set_goal(worker: &Worker, name: &str) {
     let bytes = b"{}";
     let goal = Goal::File { bytes: bytes.as_slice().into(), hash: profile::ContentHash::of(bytes) };

@@ -3,7 +3,10 @@
 //! One test, in a program of its own: whether an event is logged at all is decided by the first thread that comes to
 //! it.
 
-#![allow(clippy::unwrap_used, reason = "clippy's leave to panic in tests does not reach their helpers")]
+#![allow(
+    clippy::unwrap_used,
+    reason = "clippy's `allow-unwrap-in-tests` does not cover helper functions of integration tests"
+)]
 
 use std::fs;
 use std::io::{self, Seek};

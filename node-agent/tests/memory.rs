@@ -3,7 +3,7 @@
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
-    reason = "clippy's leave to panic in tests does not reach their helpers"
+    reason = "clippy's `allow-unwrap-in-tests` does not cover helper functions of integration tests"
 )]
 
 use std::io::{BufRead, BufReader, Read, Write};

@@ -3,7 +3,10 @@
 //! `golden/v1` is such a directory, with a ledger of version 1. It is never changed: agents of every later version
 //! meet it on nodes that are upgraded. Another format gets a directory of its own beside it.
 
-#![allow(clippy::unwrap_used, reason = "clippy's leave to panic in tests does not reach their helpers")]
+#![allow(
+    clippy::unwrap_used,
+    reason = "clippy's `allow-unwrap-in-tests` does not cover helper functions of integration tests"
+)]
 
 use std::collections::BTreeMap;
 use std::fs::{self, Permissions};

@@ -1,4 +1,4 @@
-//! What to do about one name: a pure function of what is expected there, the ledger's claim and what lies there.
+//! What to do about one name: a pure function of what is expected there, the ledger's claim and what is there.
 
 use profile::ContentHash;
 
@@ -11,7 +11,7 @@ use super::ledger::{Claim, LedgerError};
 pub enum Expected {
     /// A file with these bytes.
     File(ContentHash),
-    /// Whatever lies there: no file can be made of the profile, or it is not yet known whether there is one.
+    /// Whatever is there: no file can be made of the profile, or it is not yet known whether there is one.
     Anything,
     /// No file of the agent's.
     Nothing,
@@ -85,7 +85,7 @@ pub enum FileAction {
         /// Whether an empty directory has taken the place of the file.
         directory: bool,
     },
-    /// The claim is removed; nothing of the agent's lies there.
+    /// The claim is removed; no file of the agent is there.
     Forget,
     /// Nothing can be done now, for this reason.
     Fail(DiskError),
@@ -130,7 +130,7 @@ fn file_expected(
     }
 }
 
-/// The name is claimed as written: whatever lies there has taken the place of the agent's file.
+/// The name is claimed as written: whatever is there has taken the place of the agent's file.
 fn file_of_the_agent(wanted: ContentHash, found: &Found, verified: Option<ContentHash>) -> FileAction {
     let write = |replaces, drift| FileAction::Write { replaces, drift };
     let changed = (verified == Some(wanted)).then_some(Drift::Changed);

@@ -69,7 +69,7 @@ fn what_is_not_ours_is_never_touched() {
 }
 
 #[test]
-fn what_is_ours_is_always_brought_to_the_goal() {
+fn what_is_ours_is_always_made_to_match_the_goal() {
     for found in findings() {
         let action = decided(Expected::File(wanted()), Some(Claim::Written), &found);
         let expected = match &found {

@@ -102,7 +102,7 @@ impl<F: Faults> Directory<F> {
         self.identity.check(self.calls.directory())
     }
 
-    /// What lies under the name of a profile's file, with every byte read.
+    /// What is under the name of a profile's file, with every byte read.
     pub fn find(&mut self, name: &ProfileName) -> Found {
         found::find(&mut self.calls, name, self.owner)
     }
@@ -112,7 +112,7 @@ impl<F: Faults> Directory<F> {
     /// The bytes are on the disk when this returns; the name is on the disk only after [`Self::sync`].
     ///
     /// # Errors
-    /// Whatever lay there lies there still.
+    /// Whatever was there is still there.
     pub fn put(&mut self, name: &ProfileName, bytes: &[u8], replaces: Replaces) -> Result<(), FailedCall> {
         let (file, temporary) = (name.file_name(), temporary_name(name));
         self.through_temporary(&temporary, bytes, |calls| match replaces {
@@ -125,7 +125,7 @@ impl<F: Faults> Directory<F> {
         })
     }
 
-    /// Removes what lies under the profile's name: a file, a link or, if `directory`, an empty directory.
+    /// Removes what is under the profile's name: a file, a link or, if `directory`, an empty directory.
     ///
     /// # Errors
     /// It is still there.

@@ -12,13 +12,13 @@ use rustix::io::Errno;
 use super::testing::Script;
 use super::*;
 
-struct World {
+struct Fixture {
     root: tempfile::TempDir,
     script: Script,
     directory: Directory<Script>,
 }
 
-impl World {
+impl Fixture {
     fn new() -> Self {
         let (root, script) = (tempfile::tempdir().unwrap(), Script::default());
         let directory = Directory::with_faults(&root.path().join("profiles"), script.clone()).unwrap();
@@ -61,11 +61,11 @@ fn the_directory_is_made_with_its_parents_and_readable_for_all() {
 
 #[test]
 fn two_agents_never_keep_one_directory() {
-    let world = World::new();
-    let second = Directory::open(&world.path(""));
+    let fixture = Fixture::new();
+    let second = Directory::open(&fixture.path(""));
     assert!(matches!(second, Err(OpenError::Locked { .. })));
-    let path = world.path("");
-    drop(world.directory);
+    let path = fixture.path("");
+    drop(fixture.directory);
     assert!(Directory::open(&path).is_ok());
 }
 
@@ -78,16 +78,16 @@ fn a_path_that_is_no_directory_is_refused() {
 
 #[test]
 fn at_no_moment_is_a_part_of_a_file_there() {
-    let mut world = World::new();
+    let mut fixture = Fixture::new();
     let seen = Arc::new(Mutex::new(Vec::new()));
-    let (path, sink) = (world.path("a.json"), Arc::clone(&seen));
-    world.script.on(move |_, _| {
+    let (path, sink) = (fixture.path("a.json"), Arc::clone(&seen));
+    fixture.script.on(move |_, _| {
         sink.lock().unwrap().push(fs::read(&path).ok());
         Ok(())
     });
-    world.directory.put(&a(), b"one", Replaces::Nothing).unwrap();
-    world.directory.put(&a(), b"two", Replaces::OwnFile).unwrap();
-    world.directory.sync().unwrap();
+    fixture.directory.put(&a(), b"one", Replaces::Nothing).unwrap();
+    fixture.directory.put(&a(), b"two", Replaces::OwnFile).unwrap();
+    fixture.directory.sync().unwrap();
     let mut seen = std::mem::take(&mut *seen.lock().unwrap());
     seen.dedup();
     assert_eq!(seen, [None, Some(b"one".to_vec()), Some(b"two".to_vec())]);
@@ -95,9 +95,9 @@ fn at_no_moment_is_a_part_of_a_file_there() {
 
 #[test]
 fn bytes_are_flushed_before_the_rename_and_readable_for_all() {
-    let mut world = World::new();
-    world.directory.put(&a(), b"one", Replaces::Nothing).unwrap();
-    let steps: Vec<_> = world.script.log().into_iter().map(|(call, _)| call).collect();
+    let mut fixture = Fixture::new();
+    fixture.directory.put(&a(), b"one", Replaces::Nothing).unwrap();
+    let steps: Vec<_> = fixture.script.log().into_iter().map(|(call, _)| call).collect();
     assert_eq!(
         steps,
         [
@@ -109,8 +109,8 @@ fn bytes_are_flushed_before_the_rename_and_readable_for_all() {
             SystemCall::Rename
         ]
     );
-    assert_eq!(fs::metadata(world.path("a.json")).unwrap().mode() & 0o777, 0o644);
-    assert_eq!(world.files(), ["a.json"]);
+    assert_eq!(fs::metadata(fixture.path("a.json")).unwrap().mode() & 0o777, 0o644);
+    assert_eq!(fixture.files(), ["a.json"]);
 }
 
 #[test]
@@ -123,145 +123,145 @@ fn where_any_step_fails_the_old_file_stays_and_nothing_is_left_behind() {
         SystemCall::Sync,
         SystemCall::Rename,
     ] {
-        let mut world = World::new();
-        world.directory.put(&a(), b"old", Replaces::Nothing).unwrap();
-        world.script.fail(call, Errno::NOSPC);
-        let failure = world.directory.put(&a(), b"new", Replaces::OwnFile).unwrap_err();
+        let mut fixture = Fixture::new();
+        fixture.directory.put(&a(), b"old", Replaces::Nothing).unwrap();
+        fixture.script.fail(call, Errno::NOSPC);
+        let failure = fixture.directory.put(&a(), b"new", Replaces::OwnFile).unwrap_err();
         assert_eq!((failure.call, failure.errno), (call, Errno::NOSPC));
-        assert_eq!(fs::read(world.path("a.json")).unwrap(), b"old");
-        assert_eq!(world.files(), ["a.json"]);
+        assert_eq!(fs::read(fixture.path("a.json")).unwrap(), b"old");
+        assert_eq!(fixture.files(), ["a.json"]);
     }
 }
 
 #[test]
 fn what_takes_a_free_name_meanwhile_is_not_overwritten() {
-    let mut world = World::new();
-    let path = world.path("a.json");
-    world.script.on(move |call, _| {
+    let mut fixture = Fixture::new();
+    let path = fixture.path("a.json");
+    fixture.script.on(move |call, _| {
         if call == SystemCall::Rename {
             fs::write(&path, "theirs").unwrap();
         }
         Ok(())
     });
-    let failure = world.directory.put(&a(), b"ours", Replaces::Nothing).unwrap_err();
+    let failure = fixture.directory.put(&a(), b"ours", Replaces::Nothing).unwrap_err();
     assert_eq!(DiskError::from(failure).reason().as_str(), "NotOurs");
-    assert_eq!(fs::read(world.path("a.json")).unwrap(), b"theirs");
-    assert_eq!(world.files(), ["a.json"]);
+    assert_eq!(fs::read(fixture.path("a.json")).unwrap(), b"theirs");
+    assert_eq!(fixture.files(), ["a.json"]);
 }
 
 #[test]
 fn a_file_system_that_cannot_rename_without_replacing_is_as_strict() {
-    let mut world = World::new();
-    world.script.fail(SystemCall::Rename, Errno::INVAL);
-    world.directory.put(&a(), b"ours", Replaces::Nothing).unwrap();
-    assert_eq!(world.files(), ["a.json"]);
-    let failure = world.directory.put(&a(), b"more", Replaces::Nothing).unwrap_err();
+    let mut fixture = Fixture::new();
+    fixture.script.fail(SystemCall::Rename, Errno::INVAL);
+    fixture.directory.put(&a(), b"ours", Replaces::Nothing).unwrap();
+    assert_eq!(fixture.files(), ["a.json"]);
+    let failure = fixture.directory.put(&a(), b"more", Replaces::Nothing).unwrap_err();
     assert_eq!((failure.call, failure.errno), (SystemCall::Link, Errno::EXIST));
-    assert_eq!(fs::read(world.path("a.json")).unwrap(), b"ours");
-    assert_eq!(world.files(), ["a.json"]);
+    assert_eq!(fs::read(fixture.path("a.json")).unwrap(), b"ours");
+    assert_eq!(fixture.files(), ["a.json"]);
 }
 
 #[test]
-fn a_link_under_the_temporary_name_leads_nowhere() {
-    let mut world = World::new();
-    let outside = world.root.path().join("outside");
+fn a_link_under_the_temporary_name_is_never_followed() {
+    let mut fixture = Fixture::new();
+    let outside = fixture.root.path().join("outside");
     fs::write(&outside, "theirs").unwrap();
-    symlink(&outside, world.path(".a.seccomp-tmp")).unwrap();
-    world.directory.put(&a(), b"ours", Replaces::Nothing).unwrap();
+    symlink(&outside, fixture.path(".a.seccomp-tmp")).unwrap();
+    fixture.directory.put(&a(), b"ours", Replaces::Nothing).unwrap();
     assert_eq!(fs::read(&outside).unwrap(), b"theirs");
-    assert_eq!(fs::read(world.path("a.json")).unwrap(), b"ours");
+    assert_eq!(fs::read(fixture.path("a.json")).unwrap(), b"ours");
 }
 
 #[test]
 fn a_link_is_seen_as_one_even_if_it_appears_after_the_look() {
-    let mut world = World::new();
-    let outside = world.root.path().join("outside");
+    let mut fixture = Fixture::new();
+    let outside = fixture.root.path().join("outside");
     fs::write(&outside, "theirs").unwrap();
-    fs::write(world.path("a.json"), "ours").unwrap();
-    let (path, target) = (world.path("a.json"), outside.clone());
-    world.script.on(move |call, _| {
+    fs::write(fixture.path("a.json"), "ours").unwrap();
+    let (path, target) = (fixture.path("a.json"), outside.clone());
+    fixture.script.on(move |call, _| {
         if call == SystemCall::Open {
             fs::remove_file(&path).unwrap();
             symlink(&target, &path).unwrap();
         }
         Ok(())
     });
-    assert_eq!(world.directory.find(&a()), Found::Special("a symbolic link"));
-    world.script.calm();
-    world.directory.put(&a(), b"ours", Replaces::OwnFile).unwrap();
+    assert_eq!(fixture.directory.find(&a()), Found::Special("a symbolic link"));
+    fixture.script.calm();
+    fixture.directory.put(&a(), b"ours", Replaces::OwnFile).unwrap();
     assert_eq!(fs::read(&outside).unwrap(), b"theirs");
-    assert!(fs::symlink_metadata(world.path("a.json")).unwrap().is_file());
+    assert!(fs::symlink_metadata(fixture.path("a.json")).unwrap().is_file());
 }
 
 #[test]
 fn everything_that_can_have_a_name_is_distinguished() {
-    let mut world = World::new();
-    assert_eq!(world.directory.find(&a()), Found::Absent);
-    fs::write(world.path("a.json"), "{}").unwrap();
-    assert_eq!(hash_of(&world.directory.find(&a())), Some(ContentHash::of(b"{}")));
-    fs::set_permissions(world.path("a.json"), fs::Permissions::from_mode(0o4644)).unwrap();
-    assert!(matches!(world.directory.find(&a()), Found::File { access_is_right: false, .. }));
-    fs::remove_file(world.path("a.json")).unwrap();
-    fs::create_dir(world.path("a.json")).unwrap();
-    assert_eq!(world.directory.find(&a()), Found::EmptyDirectory);
-    fs::write(world.path("a.json/x"), "").unwrap();
-    assert_eq!(world.directory.find(&a()), Found::Directory);
-    fs::remove_dir_all(world.path("a.json")).unwrap();
+    let mut fixture = Fixture::new();
+    assert_eq!(fixture.directory.find(&a()), Found::Absent);
+    fs::write(fixture.path("a.json"), "{}").unwrap();
+    assert_eq!(hash_of(&fixture.directory.find(&a())), Some(ContentHash::of(b"{}")));
+    fs::set_permissions(fixture.path("a.json"), fs::Permissions::from_mode(0o4644)).unwrap();
+    assert!(matches!(fixture.directory.find(&a()), Found::File { access_is_right: false, .. }));
+    fs::remove_file(fixture.path("a.json")).unwrap();
+    fs::create_dir(fixture.path("a.json")).unwrap();
+    assert_eq!(fixture.directory.find(&a()), Found::EmptyDirectory);
+    fs::write(fixture.path("a.json/x"), "").unwrap();
+    assert_eq!(fixture.directory.find(&a()), Found::Directory);
+    fs::remove_dir_all(fixture.path("a.json")).unwrap();
     // Opening a FIFO without a writer would wait forever.
     rustix::fs::mknodat(
         rustix::fs::CWD,
-        world.path("a.json"),
+        fixture.path("a.json"),
         rustix::fs::FileType::Fifo,
         rustix::fs::Mode::RUSR,
         0,
     )
     .unwrap();
-    assert!(fs::symlink_metadata(world.path("a.json")).unwrap().file_type().is_fifo());
-    assert_eq!(world.directory.find(&a()), Found::Special("a FIFO"));
+    assert!(fs::symlink_metadata(fixture.path("a.json")).unwrap().file_type().is_fifo());
+    assert_eq!(fixture.directory.find(&a()), Found::Special("a FIFO"));
 }
 
 #[test]
 fn a_file_larger_than_any_profile_is_not_read() {
-    let mut world = World::new();
-    fs::File::create(world.path("a.json")).unwrap().set_len(1 << 40).unwrap();
-    assert!(matches!(world.directory.find(&a()), Found::File { hash: None, .. }));
-    assert_eq!(world.script.count(SystemCall::Read), 0);
+    let mut fixture = Fixture::new();
+    fs::File::create(fixture.path("a.json")).unwrap().set_len(1 << 40).unwrap();
+    assert!(matches!(fixture.directory.find(&a()), Found::File { hash: None, .. }));
+    assert_eq!(fixture.script.count(SystemCall::Read), 0);
 }
 
 #[test]
 fn a_file_of_which_open_or_stat_fails_is_reported() {
-    let mut world = World::new();
-    fs::write(world.path("a.json"), "{}").unwrap();
-    world.script.fail(SystemCall::Open, Errno::ACCESS);
-    let found = world.directory.find(&a());
+    let mut fixture = Fixture::new();
+    fs::write(fixture.path("a.json"), "{}").unwrap();
+    fixture.script.fail(SystemCall::Open, Errno::ACCESS);
+    let found = fixture.directory.find(&a());
     assert!(matches!(found, Found::Unreadable(DiskError::PermissionDenied(_))), "{found:?}");
-    world.script.fail(SystemCall::Stat, Errno::IO);
-    let found = world.directory.find(&a());
+    fixture.script.fail(SystemCall::Stat, Errno::IO);
+    let found = fixture.directory.find(&a());
     assert!(matches!(found, Found::Unknown(DiskError::Io(_))), "{found:?}");
 }
 
 #[test]
 fn only_the_temporary_files_of_agents_are_swept() {
-    let mut world = World::new();
+    let mut fixture = Fixture::new();
     for kept in [".a.json.swp", ".notes.tmp", "a.json", "b.seccomp-tmp"] {
-        fs::write(world.path(kept), "theirs").unwrap();
+        fs::write(fixture.path(kept), "theirs").unwrap();
     }
-    fs::create_dir(world.path(".d.seccomp-tmp")).unwrap();
+    fs::create_dir(fixture.path(".d.seccomp-tmp")).unwrap();
     for swept in [".a.seccomp-tmp", ".seccomp-profile-ledger.seccomp-tmp"] {
-        fs::write(world.path(swept), "half").unwrap();
+        fs::write(fixture.path(swept), "half").unwrap();
     }
-    world.directory.sweep().unwrap();
-    assert_eq!(world.files(), [".a.json.swp", ".d.seccomp-tmp", ".notes.tmp", "a.json", "b.seccomp-tmp"]);
+    fixture.directory.sweep().unwrap();
+    assert_eq!(fixture.files(), [".a.json.swp", ".d.seccomp-tmp", ".notes.tmp", "a.json", "b.seccomp-tmp"]);
 }
 
 #[test]
 fn a_ledger_that_is_a_link_or_no_file_is_not_used() {
-    let mut world = World::new();
-    let outside = world.root.path().join("outside");
+    let mut fixture = Fixture::new();
+    let outside = fixture.root.path().join("outside");
     fs::write(&outside, Ledger::default().to_bytes()).unwrap();
-    symlink(&outside, world.path(LEDGER)).unwrap();
-    assert!(matches!(world.directory.load_ledger(), Err(LedgerError::Read(_))));
-    fs::remove_file(world.path(LEDGER)).unwrap();
-    fs::create_dir(world.path(LEDGER)).unwrap();
-    assert!(matches!(world.directory.load_ledger(), Err(LedgerError::NotALedger(_))));
+    symlink(&outside, fixture.path(LEDGER)).unwrap();
+    assert!(matches!(fixture.directory.load_ledger(), Err(LedgerError::Read(_))));
+    fs::remove_file(fixture.path(LEDGER)).unwrap();
+    fs::create_dir(fixture.path(LEDGER)).unwrap();
+    assert!(matches!(fixture.directory.load_ledger(), Err(LedgerError::NotALedger(_))));
 }

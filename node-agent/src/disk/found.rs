@@ -1,4 +1,4 @@
-//! What lies under a name.
+//! What is under a name.
 
 use api::ProfileName;
 use profile::ContentHash;
@@ -9,7 +9,7 @@ use super::calls::{Calls, Faults};
 use super::error::DiskError;
 use super::failure::{FailedCall, SystemCall};
 
-/// What lies under a name.
+/// What is under a name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Found {
     /// Nothing.

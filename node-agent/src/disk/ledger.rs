@@ -1,8 +1,8 @@
 //! The ledger: which files in the directory are the agent's.
 //!
-//! It has a *claim* for each name of a file of the agent's. A name is claimed as *written* once such a file has lain
-//! under it: whatever lies there now has taken the place of the agent's file. It is claimed as *intended* from the
-//! moment before the first rename: what lies there is the agent's only if it has the intended bytes, because the
+//! It has a *claim* for each name of a file of the agent's. A name is claimed as *written* once such a file has been
+//! under it: whatever is there now has taken the place of the agent's file. It is claimed as *intended* from the
+//! moment before the first rename: what is there is the agent's only if it has the intended bytes, because the
 //! process may have ended before the rename, and something else may have taken the name.
 
 use std::collections::BTreeMap;
@@ -33,7 +33,7 @@ const LINE: usize = r#""":"sha256:","#.len() + 64;
 pub enum Claim {
     /// A file with this hash was about to be put there.
     Intended(ContentHash),
-    /// A file of the agent's lay there.
+    /// A file of the agent was there.
     Written,
 }
 
@@ -52,7 +52,7 @@ pub enum LedgerError {
     #[error("the ledger is unreadable: {0}")]
     Read(FailedCall),
     /// It is larger than any ledger can be, or is not a file.
-    #[error("the ledger is unreadable: {0} lies in its place")]
+    #[error("the ledger is unreadable: {0} is in its place")]
     NotALedger(&'static str),
     /// It is not what an agent writes.
     #[error(
@@ -119,14 +119,14 @@ impl Ledger {
         Ok(())
     }
 
-    /// A file of the agent's lies under a name that has a claim.
+    /// A file of the agent's is under a name that has a claim.
     pub fn written(&mut self, name: &ProfileName) {
         if let Some(claim) = self.claims.get_mut(name) {
             *claim = Claim::Written;
         }
     }
 
-    /// No file of the agent's lies under a name any more.
+    /// No file of the agent's is under a name any more.
     pub fn forget(&mut self, name: &ProfileName) {
         if self.claims.remove(name).is_some() {
             self.lines -= name.as_str().len() + LINE;

@@ -1,8 +1,9 @@
 //! The directory with the profiles' files, and nothing of Kubernetes.
 //!
 //! - [`calls`]: every system call, one method each; tests can make any of them fail.
-//! - [`Directory`]: the opened directory: atomic writes, removal, the ledger's file, whether its path still leads to it.
-//! - [`Found`]: what lies under a name, with its bytes read and hashed.
+//! - [`Directory`]: the opened directory: atomic writes, removal, the ledger's file, whether its path still leads to
+//!   it.
+//! - [`Found`]: what is under a name, with its bytes read and hashed.
 //! - [`Ledger`]: which files are the agent's.
 //! - [`decide()`]: what to do about a name; pure.
 //! - [`DiskError`]: what can be wrong, in a bounded vocabulary.

@@ -25,20 +25,20 @@ pub enum DiskEvent {
     Completed {
         /// The profile.
         profile: ProfileName,
-        /// What lies there; of a file that was removed, what lay there.
+        /// The hash of the file, or of the file that was removed.
         hash: Option<ContentHash>,
         /// What was done.
         outcome: FileOutcome,
         /// When the change came that set the goal; `None` where no change of the goal was the reason.
         since: Option<Instant>,
     },
-    /// A profile's file could not be brought to its goal, for this reason: one event for every attempt.
+    /// A profile's file could not be made to match its goal, for this reason: one event for every attempt.
     Failed(DiskReason),
-    /// The problem with a profile's file is another one than before.
+    /// The problem with a profile's file has changed.
     Problem {
         /// The profile.
         profile: ProfileName,
-        /// What lies there.
+        /// The hash of the file.
         hash: Option<ContentHash>,
         /// The problem now; `None` where there is none any more, or where the profile is gone.
         problem: Option<Problem>,
@@ -58,7 +58,7 @@ pub enum FileOutcome {
     Repaired(Drift),
     /// A file with the right bytes was there, and is the agent's from now on.
     Adopted,
-    /// The same, and it was written again because of its permissions or owner.
+    /// Like [`Self::Adopted`], and it was written again because of its permissions or owner.
     AdoptedAndRewritten,
     /// It was removed.
     Removed,
@@ -75,6 +75,6 @@ pub struct FileCounts {
     pub failed: i64,
     /// Something else has the name.
     pub conflict: i64,
-    /// The profile is invalid.
+    /// The profile is invalid, or names a listener where none is allowed.
     pub rejected: i64,
 }

@@ -1,4 +1,4 @@
-//! What should lie in the directory.
+//! What should be in the directory.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use api::ProfileName;
 use crate::disk::Expected;
 use crate::goal::Goal;
 
-/// What should lie in the directory, by name.
+/// What should be in the directory, by name.
 #[derive(Debug, Default)]
 pub(super) struct Goals {
     /// After the first complete list a name without a goal has the goal [`Goal::Removal`], which is then not kept.
@@ -19,7 +19,7 @@ pub(super) struct Goals {
 }
 
 impl Goals {
-    /// Sets the goal of a name. False if it is what it was.
+    /// Sets the goal of a name. False if unchanged.
     pub(super) fn set(&mut self, name: &ProfileName, goal: Goal) -> bool {
         match goal {
             Goal::Removal if self.is_complete => self.goals.remove(name).is_some(),
@@ -31,7 +31,7 @@ impl Goals {
         }
     }
 
-    /// Sets what is wrong with the name of a profile; `None` once the profile is gone. False if it is what it was.
+    /// Sets what is wrong with the name of a profile; `None` once the profile is gone. False if unchanged.
     pub(super) fn set_misnamed(&mut self, name: Box<str>, message: Option<Box<str>>) -> bool {
         match message {
             Some(message) => self.misnamed.insert(name, message).is_none(),
@@ -39,7 +39,7 @@ impl Goals {
         }
     }
 
-    /// Takes in that there has been a complete list. False if there was one before.
+    /// Records that there has been a complete list. False if there was one before.
     pub(super) fn complete(&mut self) -> bool {
         self.goals.retain(|_, goal| *goal != Goal::Removal);
         !std::mem::replace(&mut self.is_complete, true)
@@ -59,7 +59,7 @@ impl Goals {
     pub(super) fn expected(&self, name: &ProfileName) -> Expected {
         match self.goals.get(name) {
             Some(Goal::File { hash, .. }) => Expected::File(*hash),
-            Some(Goal::Rejected { .. } | Goal::Refused(_)) => Expected::Anything,
+            Some(Goal::Rejected { .. } | Goal::OverBudget(_)) => Expected::Anything,
             Some(Goal::Removal) => Expected::Nothing,
             None if self.is_complete => Expected::Nothing,
             None => Expected::Anything,
@@ -99,7 +99,7 @@ mod tests {
     fn an_invalid_profile_leaves_its_file_and_stops_no_other() {
         let mut goals = Goals::default();
         goals.set(&name("bad"), rejected("InvalidProfile"));
-        // What lies there already stays: pods may be about to start under it.
+        // What is there already stays: pods may be about to start under it.
         goals.set(&name("listens"), rejected("ListenersDisabled"));
         goals.set(&name("good"), file(b"{}"));
         goals.complete();

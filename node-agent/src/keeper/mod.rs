@@ -1,10 +1,10 @@
-//! Brings the directory to the goals and keeps it there: plain, synchronous, one owner.
+//! Makes the directory match the goals and keeps it so. Plain, synchronous state with one owner.
 //!
-//! Whatever may make a difference marks names: [`Keeper::set_goal`] and [`Keeper::list_complete`] when a goal changes,
-//! [`Keeper::touched`] when something happened in the directory, [`Keeper::check_all`] and [`Keeper::retry`] from time
-//! to time. [`Keeper::sync`] then examines the marked names, does what has to be done, many names with one write of the
-//! ledger, and returns what happened. [`Keeper::report`] lists what lies there. Nothing here depends on Kubernetes, a
-//! clock, a log, a metric or a thread.
+//! Each of these calls marks the names that may need work: [`Keeper::set_goal`] and [`Keeper::list_complete`] when a
+//! goal changes, [`Keeper::file_changed`] and [`Keeper::directory_changed`] when something happened in the directory,
+//! [`Keeper::check_all`] and [`Keeper::retry`] from time to time. [`Keeper::sync`] then examines the marked names, does
+//! what has to be done, many names with one write of the ledger, and returns what happened. [`Keeper::report`] lists
+//! what is there. Nothing here depends on Kubernetes, a clock, a log, a metric or a thread.
 
 mod event;
 mod goals;
@@ -42,7 +42,7 @@ use crate::report::{self, Problem, ReportEntry};
 
 pub use event::{DiskEvent, FileCounts, FileOutcome};
 use goals::Goals;
-use record::Record;
+use record::FileRecord;
 
 /// The result of a pass.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -55,7 +55,7 @@ pub struct Pass {
     pub events: Vec<DiskEvent>,
 }
 
-/// The directory is not the one any more that the kubelet's runtime sees.
+/// The directory is no longer the one that the runtime sees.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DirectoryLost {
     /// How it was lost.
@@ -74,11 +74,11 @@ pub struct Keeper<F = NoFaults> {
     ledger_print: Option<Fingerprint>,
     /// Something else has changed the ledger's file.
     ledger_is_stale: bool,
-    /// How often the ledger was written since the last retry for this reason alone.
+    /// How often the ledger was written since the last retry only because it was stale.
     ledger_repairs: u8,
     /// The last flush of the directory failed: what was renamed before may be undone by a power cut.
     names_may_be_lost: bool,
-    records: BTreeMap<ProfileName, Record>,
+    records: BTreeMap<ProfileName, FileRecord>,
     /// Names to examine, with the time of the change that set their goal, if that is the reason.
     marked: BTreeMap<ProfileName, Option<Instant>>,
     /// Whether every name is marked, so that the next pass is a full check.
@@ -129,19 +129,19 @@ impl<F: Faults> Keeper<F> {
         self.goals.is_complete()
     }
 
-    /// Sets what should lie under a name, as of `at`.
+    /// Sets what should be under a name, as of `at`.
     pub fn set_goal(&mut self, name: ProfileName, goal: Goal, at: Instant) {
         if self.goals.set(&name, goal) {
             self.marked.entry(name).or_default().get_or_insert(at);
         }
     }
 
-    /// Sets what is wrong with the name of a profile that no file can have; `None` once the profile is gone.
+    /// Records that a profile has a name that no file can have, and why; `None` once the profile is gone.
     pub fn set_misnamed(&mut self, name: Box<str>, message: Option<Box<str>>) {
         self.pass.changed |= self.goals.set_misnamed(name, message);
     }
 
-    /// Takes in that there has been a complete list of the profiles: nothing should lie under a name without a goal.
+    /// Records that there has been a complete list of the profiles: nothing should be under a name without a goal.
     pub fn list_complete(&mut self) {
         if self.goals.complete() {
             // Only now is it known which files belong to no profile any more.
@@ -152,7 +152,7 @@ impl<F: Faults> Keeper<F> {
         }
     }
 
-    /// Takes in that something happened to a file of this name in the directory.
+    /// Records that something happened to a file of this name in the directory.
     pub fn file_changed(&mut self, file: &str) {
         if file == LEDGER {
             return self.check_ledger(false);
@@ -161,15 +161,15 @@ impl<F: Faults> Keeper<F> {
         let Some(record) = self.records.get(&name) else { return };
         // A file that the agent itself has just written is read once more, too: no time stamp shows that nothing else
         // has changed it since, because clocks can be set back and time stamps to any value.
-        if !(record.has_used_up_its_repairs() && record.wants_retry()) {
+        if !(record.repairs_exhausted() && record.wants_retry()) {
             self.marked.entry(name).or_default();
         }
     }
 
-    /// Takes in that something happened to the directory itself, so that any file in it may have changed.
+    /// Records that something happened to the directory itself, so that any file in it may have changed.
     ///
     /// # Errors
-    /// The directory is not the one any more that the kubelet's runtime sees.
+    /// The directory is no longer the one that the runtime sees.
     pub fn directory_changed(&mut self) -> Result<(), Displaced> {
         self.directory.check_identity()?;
         self.retry_ledger();
@@ -190,7 +190,7 @@ impl<F: Faults> Keeper<F> {
     /// Marks the names where something failed or remains to be done, and reads a ledger again that could not be used.
     ///
     /// # Errors
-    /// The directory is not the one any more that the kubelet's runtime sees.
+    /// The directory is no longer the one that the runtime sees.
     pub fn retry(&mut self) -> Result<(), Displaced> {
         self.directory.check_identity()?;
         self.retry_ledger();
@@ -204,7 +204,7 @@ impl<F: Faults> Keeper<F> {
         Ok(())
     }
 
-    /// What lies on the disk.
+    /// What is on the disk.
     #[must_use]
     pub fn report(&self) -> Report {
         let entries = self.records.iter().filter(|(name, record)| self.is_reported(name, record));
@@ -234,9 +234,9 @@ impl<F: Faults> Keeper<F> {
 
     /// A file is reported while its name is that of a profile, or the file is the agent's. Once the removal of a
     /// profile is approved, a file under its name that is not the agent's has nothing to do with it any more.
-    fn is_reported(&self, name: &ProfileName, record: &Record) -> bool {
+    fn is_reported(&self, name: &ProfileName, record: &FileRecord) -> bool {
         match self.goals.of(name) {
-            Some(Goal::File { .. } | Goal::Rejected { .. } | Goal::Refused(_)) => true,
+            Some(Goal::File { .. } | Goal::Rejected { .. } | Goal::OverBudget(_)) => true,
             Some(Goal::Removal) | None => self.claim(name).is_some() || record.problem.is_some(),
         }
     }

@@ -12,31 +12,31 @@ use crate::report::Problem;
 
 /// Repairs of one file between two retries. A file that something else changes more often than that is repaired again
 /// only at the next retry.
-pub(super) const MOST_REPAIRS: u8 = 10;
+pub(super) const MAX_REPAIRS: u8 = 10;
 
 /// What the keeper records of one name.
 #[derive(Debug, Default)]
-pub(super) struct Record {
-    /// The hash of the file that lies there, if there is one that could be read.
+pub(super) struct FileRecord {
+    /// The hash of the file, if there is one that could be read.
     pub(super) hash: Option<ContentHash>,
     /// The hash of the file when it last was as it should be.
     pub(super) verified: Option<ContentHash>,
     /// What is wrong with the file.
     pub(super) problem: Option<Problem>,
-    /// Something remains to be done that is no problem yet.
+    /// Something remains to be done that is not a problem yet.
     pub(super) unfinished: bool,
     /// How often the file was written or removed since the last retry although its goal had not changed.
     pub(super) repairs: u8,
 }
 
-impl Record {
+impl FileRecord {
     /// Whether the file is not repaired again before the next retry.
-    pub(super) fn has_used_up_its_repairs(&self) -> bool {
-        self.repairs >= MOST_REPAIRS
+    pub(super) fn repairs_exhausted(&self) -> bool {
+        self.repairs >= MAX_REPAIRS
     }
 
-    /// Whether the next retry examines the name again. Trying again does not help an invalid profile, whose author has
-    /// to correct it, or one that was refused: room for it comes with a new goal.
+    /// Whether the next retry examines the name again. A retry helps neither an invalid profile, which its author
+    /// must correct, nor one over the budget: once there is room, it gets a new goal.
     pub(super) fn wants_retry(&self) -> bool {
         let can_be_tried = |problem: &Problem| {
             problem.state != ProblemKind::Rejected && !Refusal::REASONS.contains(&problem.reason)
@@ -94,7 +94,7 @@ impl Work {
         }
     }
 
-    /// Whether a system call changes what lies under the name.
+    /// Whether a system call changes what is under the name.
     pub(super) fn changes_the_directory(&self) -> bool {
         replaced_by(&self.action).is_some() || matches!(self.action, FileAction::Remove { .. })
     }

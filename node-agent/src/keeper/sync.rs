@@ -5,7 +5,7 @@
 
 use api::{ProblemKind, ProfileName};
 
-use super::record::{MOST_REPAIRS, Record, Work, hash_of, replaced_by};
+use super::record::{FileRecord, MAX_REPAIRS, Work, hash_of, replaced_by};
 use super::{DiskEvent, FileOutcome, Keeper, Pass};
 use crate::disk::{Claim, DiskError, Expected, Faults, FileAction, Found, Ledger, Ownership, decide};
 use crate::goal::Goal;
@@ -85,14 +85,14 @@ impl<F: Faults> Keeper<F> {
 
     /// Whether the ledger is written although nothing in it changes.
     fn rewrites_ledger(&self) -> bool {
-        self.ledger_is_stale && self.ledger_repairs < MOST_REPAIRS
+        self.ledger_is_stale && self.ledger_repairs < MAX_REPAIRS
     }
 
     /// Writes and removes files, and flushes the directory once for all of them.
     fn change_files(&mut self, work: &mut [Work]) {
         for work in work.iter_mut().filter(|work| work.continues()) {
             let (replaces, record) = (replaced_by(&work.action), self.records.get(&work.name));
-            if work.is_repair() && record.is_some_and(Record::has_used_up_its_repairs) {
+            if work.is_repair() && record.is_some_and(FileRecord::repairs_exhausted) {
                 work.deferred = true;
                 continue;
             }
@@ -187,7 +187,7 @@ impl<F: Faults> Keeper<F> {
             Some(Goal::Rejected { reason, message }) => {
                 Some(Problem { state: ProblemKind::Rejected, reason, message: message.clone() })
             }
-            Some(Goal::Refused(refusal)) => Some(Problem {
+            Some(Goal::OverBudget(refusal)) => Some(Problem {
                 state: ProblemKind::Failed,
                 reason: refusal.reason(),
                 message: refusal.to_string().into(),
@@ -197,7 +197,7 @@ impl<F: Faults> Keeper<F> {
         self.record(name, found, problem, false);
     }
 
-    /// What had to be done about a name failed, or cannot even be tried.
+    /// The work on a name failed or could not be tried.
     fn fail(&mut self, name: ProfileName, found: &Found, error: &DiskError) {
         self.pass.events.push(DiskEvent::Failed(error.reason()));
         self.pass.failed = true;
@@ -207,7 +207,7 @@ impl<F: Faults> Keeper<F> {
     /// Records what came of the work on a name.
     fn finish(&mut self, work: Work) {
         if work.acted && work.is_repair() {
-            // Also where it was in vain, because something else had changed the file again before it was read back.
+            // Even if it had no effect, because something else had changed the file again before it was read back.
             let record = self.records.entry(work.name.clone()).or_default();
             record.repairs = record.repairs.saturating_add(1);
         }
@@ -234,7 +234,7 @@ impl<F: Faults> Keeper<F> {
         self.record(work.name, &work.found, problem, work.deferred || !work.done);
     }
 
-    /// Records what lies under a name.
+    /// Records what is under a name.
     fn record(&mut self, name: ProfileName, found: &Found, problem: Option<Problem>, unfinished: bool) {
         let expected = self.goals.expected(&name);
         let forgotten =

@@ -11,7 +11,7 @@ use crate::disk::Drift;
 use crate::disk::testing::Script;
 
 /// A keeper with its directory, and what the API server and other processes do to them.
-pub(super) struct World {
+pub(super) struct KeeperFixture {
     pub(super) root: tempfile::TempDir,
     pub(super) script: Script,
     pub(super) keeper: Keeper<Script>,
@@ -44,20 +44,20 @@ pub(super) fn keeper(path: &std::path::Path, script: &Script) -> Keeper<Script> 
     Keeper::new(directory)
 }
 
-impl World {
+impl KeeperFixture {
     pub(super) fn new() -> Self {
         let (root, script) = (tempfile::tempdir().unwrap(), Script::default());
         let keeper = keeper(&root.path().join("profiles"), &script);
         Self { root, script, keeper, events: Vec::new() }
     }
 
-    /// A world in which profiles with these bytes are on the disk.
+    /// A directory in which profiles with these bytes are on the disk.
     pub(super) fn with(profiles: &[(&str, &str)]) -> Self {
-        let mut world = Self::new();
-        world.list(profiles);
-        assert_eq!(world.keeper.report().problems, []);
-        world.script.log();
-        world
+        let mut fixture = Self::new();
+        fixture.list(profiles);
+        assert_eq!(fixture.keeper.report().problems, []);
+        fixture.script.log();
+        fixture
     }
 
     pub(super) fn path(&self, file: &str) -> PathBuf {

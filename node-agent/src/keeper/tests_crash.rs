@@ -6,15 +6,15 @@ use super::testing::{keeper, list, name};
 use super::*;
 use crate::disk::testing::Script;
 
-type Profiles = &'static [(&'static str, &'static str)];
+type Listing = &'static [(&'static str, &'static str)];
 
-/// Brings the directory from `before` towards `after`, is killed before the `n`th call, and starts again with
+/// Changes the directory from `before` towards `after`, is killed before the `n`th call, and starts again with
 /// `later`. False once the process reaches the end.
-fn killed_at(n: usize, before: Profiles, after: Profiles, later: Profiles) -> bool {
+fn killed_at(n: usize, before: Listing, after: Listing, later: Listing) -> bool {
     let root = tempfile::tempdir().unwrap();
     let path = root.path().join("profiles");
     let script = Script::default();
-    let listed = |script: &Script, profiles: Profiles| {
+    let listed = |script: &Script, profiles: Listing| {
         let mut keeper = keeper(&path, script);
         list(&mut keeper, profiles);
         keeper.sync();
@@ -29,11 +29,11 @@ fn killed_at(n: usize, before: Profiles, after: Profiles, later: Profiles) -> bo
     let crashed = crashed();
     script.calm();
 
-    // Whatever lies there is whole.
+    // Whatever is there is whole.
     for (profile, _) in before.iter().chain(after) {
         let bytes = fs::read_to_string(path.join(name(profile).file_name())).ok();
-        let whole = |of: Profiles| of.iter().any(|(p, b)| p == profile && Some(*b) == bytes.as_deref());
-        let absent = |of: Profiles| !of.iter().any(|(p, _)| p == profile);
+        let whole = |of: Listing| of.iter().any(|(p, b)| p == profile && Some(*b) == bytes.as_deref());
+        let absent = |of: Listing| !of.iter().any(|(p, _)| p == profile);
         let or_absent = bytes.is_none() && (absent(before) || absent(after));
         let is_whole = *profile == "clash" || whole(before) || whole(after) || or_absent;
         assert!(is_whole, "before call {n}: {profile} is {bytes:?}");
@@ -65,13 +65,13 @@ fn killed_at(n: usize, before: Profiles, after: Profiles, later: Profiles) -> bo
     crashed
 }
 
-fn killed_everywhere(before: Profiles, after: Profiles, later: Profiles) {
+fn killed_everywhere(before: Listing, after: Listing, later: Listing) {
     let calls = (0..).take_while(|&n| killed_at(n, before, after, later)).count();
     assert!(calls > 10, "only {calls} calls");
 }
 
 #[test]
-fn killed_anywhere_in_the_first_writes_the_agent_converges() {
+fn an_agent_killed_anywhere_in_its_first_writes_converges_after_restart() {
     killed_everywhere(
         &[],
         &[("a", "1"), ("b", "1"), ("clash", "1")],
@@ -80,16 +80,16 @@ fn killed_anywhere_in_the_first_writes_the_agent_converges() {
 }
 
 #[test]
-fn killed_anywhere_in_the_first_writes_the_agent_knows_its_files_under_other_goals() {
+fn an_agent_killed_anywhere_in_its_first_writes_recognizes_its_files_under_other_goals() {
     killed_everywhere(&[], &[("a", "1"), ("b", "1")], &[("a", "2")]);
 }
 
 #[test]
-fn killed_anywhere_in_an_update_the_agent_converges_on_what_is_wanted_then() {
+fn an_agent_killed_anywhere_in_an_update_converges_on_the_later_goals_after_restart() {
     killed_everywhere(&[("a", "1"), ("b", "1")], &[("a", "2"), ("b", "2")], &[("a", "3"), ("b", "2")]);
 }
 
 #[test]
-fn killed_anywhere_in_a_removal_the_agent_finishes_it_or_takes_it_back() {
+fn an_agent_killed_anywhere_in_a_removal_finishes_or_undoes_it_after_restart() {
     killed_everywhere(&[("a", "1"), ("b", "1"), ("c", "1")], &[("b", "1")], &[("b", "1"), ("c", "2")]);
 }

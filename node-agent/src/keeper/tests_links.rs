@@ -1,4 +1,4 @@
-//! Links that somebody puts in the agent's way, at every moment: nothing outside the directory is ever changed.
+//! Links that another program puts into the directory at any moment: nothing outside the directory is ever changed.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
@@ -12,19 +12,19 @@ use super::*;
 use crate::disk::SystemCall;
 use crate::disk::testing::Script;
 
-/// What somebody else holds dear.
-const TREASURE: &str = "theirs";
+/// The bytes of a file outside the directory, which must never change.
+const OUTSIDE_BYTES: &str = "theirs";
 
-/// The directory, and what lies beside it. In memory where there is such a place: a flush costs nothing there.
+/// The directory, and what is beside it. On tmpfs if available, where a flush costs nothing.
 struct Place(tempfile::TempDir);
 
 impl Place {
     fn new() -> Self {
         let root = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
         fs::create_dir(root.path().join("outside")).unwrap();
-        fs::write(root.path().join("outside/treasure"), TREASURE).unwrap();
+        fs::write(root.path().join("outside/file"), OUTSIDE_BYTES).unwrap();
         // Other permissions than a profile's file, so that it shows if they are set.
-        fs::set_permissions(root.path().join("outside/treasure"), fs::Permissions::from_mode(0o600)).unwrap();
+        fs::set_permissions(root.path().join("outside/file"), fs::Permissions::from_mode(0o600)).unwrap();
         Self(root)
     }
 
@@ -32,22 +32,22 @@ impl Place {
         self.0.path().join("profiles")
     }
 
-    fn treasure(&self) -> PathBuf {
-        self.0.path().join("outside/treasure")
+    fn outside_file(&self) -> PathBuf {
+        self.0.path().join("outside/file")
     }
 
-    /// Its bytes, permissions, owner and time, and that nothing lies beside it.
+    /// Its bytes, permissions, owner and time, and that nothing is beside it.
     fn outside(&self) -> (String, u32, u32, i64, usize) {
-        let about = fs::metadata(self.treasure()).unwrap();
+        let about = fs::metadata(self.outside_file()).unwrap();
         let entries = fs::read_dir(self.0.path().join("outside")).unwrap().count();
-        let bytes = fs::read_to_string(self.treasure()).unwrap();
+        let bytes = fs::read_to_string(self.outside_file()).unwrap();
         (bytes, about.mode(), about.uid(), about.mtime_nsec(), entries)
     }
 }
 
 /// What is put under a name of the directory.
 #[derive(Debug, Clone, Copy)]
-enum Lure {
+enum Planted {
     File,
     FileByParent,
     Directory,
@@ -57,29 +57,29 @@ enum Lure {
     HardLink,
 }
 
-const LURES: [Lure; 7] = [
-    Lure::File,
-    Lure::FileByParent,
-    Lure::Directory,
-    Lure::Dangling,
-    Lure::Ledger,
-    Lure::Itself,
-    Lure::HardLink,
+const ALL_PLANTED: [Planted; 7] = [
+    Planted::File,
+    Planted::FileByParent,
+    Planted::Directory,
+    Planted::Dangling,
+    Planted::Ledger,
+    Planted::Itself,
+    Planted::HardLink,
 ];
 
-/// Puts it there in one step, over whatever lies there.
-fn put(lure: Lure, root: &Path, name: &str) {
+/// Puts it there in one step, over whatever is there.
+fn put(planted: Planted, root: &Path, name: &str) {
     let (directory, outside) = (root.join("profiles"), root.join("outside"));
     let prepared = directory.join("prepared");
     let link = |target: &Path| symlink(target, &prepared).unwrap();
-    match lure {
-        Lure::File => link(&outside.join("treasure")),
-        Lure::FileByParent => link(Path::new("../outside/treasure")),
-        Lure::Directory => link(&outside),
-        Lure::Dangling => link(&outside.join("new")),
-        Lure::Ledger => link(Path::new(LEDGER)),
-        Lure::Itself => link(Path::new(name)),
-        Lure::HardLink => fs::hard_link(outside.join("treasure"), &prepared).unwrap(),
+    match planted {
+        Planted::File => link(&outside.join("file")),
+        Planted::FileByParent => link(Path::new("../outside/file")),
+        Planted::Directory => link(&outside),
+        Planted::Dangling => link(&outside.join("new")),
+        Planted::Ledger => link(Path::new(LEDGER)),
+        Planted::Itself => link(Path::new(name)),
+        Planted::HardLink => fs::hard_link(outside.join("file"), &prepared).unwrap(),
     }
     fs::rename(&prepared, directory.join(name)).unwrap();
 }
@@ -91,7 +91,7 @@ fn listed(keeper: &mut Keeper<Script>, profiles: &[(&str, &str)]) {
 
 /// An update, a removal and a first write, with a link put under `name` before the `n`th call. False once there are
 /// no more calls.
-fn lured_at(n: usize, name: &'static str, lure: Lure) -> bool {
+fn with_planted_at(n: usize, name: &'static str, planted: Planted) -> bool {
     let (place, script) = (Place::new(), Script::default());
     let root = place.0.path().to_owned();
     let mut keeper = keeper(&place.directory(), &script);
@@ -101,7 +101,7 @@ fn lured_at(n: usize, name: &'static str, lure: Lure) -> bool {
     let made = Arc::clone(&calls);
     script.on(move |_, _| {
         if made.fetch_add(1, Ordering::Relaxed) == n {
-            put(lure, &root, name);
+            put(planted, &root, name);
         }
         Ok(())
     });
@@ -112,15 +112,15 @@ fn lured_at(n: usize, name: &'static str, lure: Lure) -> bool {
     keeper.sync();
     keeper.retry().unwrap();
     keeper.sync();
-    assert_eq!(place.outside(), before, "{lure:?} under {name} before call {n}");
+    assert_eq!(place.outside(), before, "{planted:?} under {name} before call {n}");
     let a = fs::symlink_metadata(place.directory().join("a.json")).unwrap();
     let bytes = fs::read_to_string(place.directory().join("a.json")).unwrap();
-    assert!(a.is_file() && bytes == "two", "{lure:?} under {name} before call {n}: {a:?}");
+    assert!(a.is_file() && bytes == "two", "{planted:?} under {name} before call {n}: {a:?}");
     more
 }
 
 #[test]
-fn a_link_that_appears_between_any_two_calls_leads_nowhere() {
+fn a_link_that_appears_between_any_two_calls_is_never_followed() {
     let mut tried = 0;
     for name in [
         "a.json",
@@ -131,8 +131,8 @@ fn a_link_that_appears_between_any_two_calls_leads_nowhere() {
         LEDGER,
         ".seccomp-profile-ledger.seccomp-tmp",
     ] {
-        for lure in LURES {
-            let calls = (0..).take_while(|&n| lured_at(n, name, lure)).count();
+        for planted in ALL_PLANTED {
+            let calls = (0..).take_while(|&n| with_planted_at(n, name, planted)).count();
             assert!(calls > 30, "only {calls} calls");
             tried += calls;
         }
@@ -140,18 +140,18 @@ fn a_link_that_appears_between_any_two_calls_leads_nowhere() {
     assert!(tried > 1500, "only {tried}");
 }
 
-/// Threads that put links under names of the directory without end, until this is dropped.
-struct Swappers {
+/// Threads that put links under names of the directory until [`Self::end`] is called.
+struct LinkSwapper {
     stop: Arc<AtomicBool>,
     swaps: Arc<AtomicUsize>,
     threads: Vec<thread::JoinHandle<()>>,
 }
 
-impl Swappers {
+impl LinkSwapper {
     fn start(place: &Place, names: &[&'static str]) -> Self {
         let (stop, swaps) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
         let targets =
-            [place.treasure(), "../outside/treasure".into(), place.treasure().with_file_name("new")];
+            [place.outside_file(), "../outside/file".into(), place.outside_file().with_file_name("new")];
         let swap = |&name: &&'static str| {
             let (stop, swaps, targets) = (Arc::clone(&stop), Arc::clone(&swaps), targets.clone());
             let directory = place.directory();
@@ -178,13 +178,13 @@ impl Swappers {
 }
 
 /// Syncs while links are put under the names, until there were so many; returns how often a file was published.
-fn raced(names: &[&'static str], least: usize) -> usize {
+fn sync_while_swapping(names: &[&'static str], least: usize) -> usize {
     let (place, script) = (Place::new(), Script::default());
     let mut keeper = keeper(&place.directory(), &script);
     listed(&mut keeper, &[("a", "0")]);
     let before = place.outside();
     script.log();
-    let swappers = Swappers::start(&place, names);
+    let swapper = LinkSwapper::start(&place, names);
     for round in 1.. {
         keeper.set_goal(name("a"), file(&round.to_string()), Instant::now());
         keeper.file_changed("a.json");
@@ -194,13 +194,13 @@ fn raced(names: &[&'static str], least: usize) -> usize {
         keeper.sync();
         // What a link leads to is not reported either.
         let report = keeper.report();
-        assert!(!report.files.values().any(|hash| *hash == short(TREASURE)), "{report:?}");
-        if round >= 200 && swappers.swaps.load(Ordering::Relaxed) >= least {
+        assert!(!report.files.values().any(|hash| *hash == short(OUTSIDE_BYTES)), "{report:?}");
+        if round >= 200 && swapper.swaps.load(Ordering::Relaxed) >= least {
             keeper.set_goal(name("a"), file("last"), Instant::now());
             break;
         }
     }
-    let swaps = swappers.end();
+    let swaps = swapper.end();
     assert!(swaps >= least);
     assert_eq!(place.outside(), before, "after {swaps} swaps");
     let renames = script.count(SystemCall::Rename);
@@ -214,17 +214,17 @@ fn raced(names: &[&'static str], least: usize) -> usize {
 }
 
 #[test]
-fn links_swapped_in_for_the_file_without_end_lead_nowhere() {
-    assert!(raced(&["a.json"], 20_000) >= 100);
+fn links_swapped_in_for_the_file_without_end_are_never_followed() {
+    assert!(sync_while_swapping(&["a.json"], 20_000) >= 100);
 }
 
 #[test]
-fn links_swapped_in_for_the_temporary_file_without_end_lead_nowhere() {
+fn links_swapped_in_for_the_temporary_file_without_end_are_never_followed() {
     // Most writes find the name taken twice and are tried again.
-    assert!(raced(&[".a.seccomp-tmp"], 20_000) >= 1);
+    assert!(sync_while_swapping(&[".a.seccomp-tmp"], 20_000) >= 1);
 }
 
 #[test]
-fn links_swapped_in_for_the_ledger_and_everything_else_without_end_lead_nowhere() {
-    raced(&["a.json", ".a.seccomp-tmp", LEDGER, ".seccomp-profile-ledger.seccomp-tmp"], 20_000);
+fn links_swapped_in_for_the_ledger_and_everything_else_without_end_are_never_followed() {
+    sync_while_swapping(&["a.json", ".a.seccomp-tmp", LEDGER, ".seccomp-profile-ledger.seccomp-tmp"], 20_000);
 }

@@ -15,7 +15,7 @@ use crate::disk::testing::Script;
 const NAMES: [&str; 3] = ["a", "b", "c"];
 
 #[derive(Debug, Clone)]
-enum Event {
+enum Step {
     Apply(usize, u8),
     Delete(usize),
     Relist,
@@ -35,23 +35,23 @@ enum Event {
     CrashAt(usize),
 }
 
-fn event() -> impl Strategy<Value = Event> {
+fn step() -> impl Strategy<Value = Step> {
     let name = 0..NAMES.len();
     prop_oneof![
-        4 => (name.clone(), 0..4u8).prop_map(|(name, bytes)| Event::Apply(name, bytes)),
-        2 => name.clone().prop_map(Event::Delete),
-        1 => Just(Event::Relist),
-        3 => (name.clone(), proptest::option::weighted(0.3, 0..4u8)).prop_map(|(n, b)| Event::PutFile(n, b)),
-        1 => name.clone().prop_map(Event::PutLink),
-        1 => (name.clone(), any::<bool>()).prop_map(|(name, full)| Event::PutDirectory(name, full)),
-        2 => name.clone().prop_map(Event::Remove),
-        1 => (name, prop_oneof![Just(0o600), Just(0o666), Just(0)]).prop_map(|(n, m)| Event::SetMode(n, m)),
-        1 => Just(Event::RemoveLedger),
-        6 => Just(Event::Sync),
-        2 => Just(Event::Retry),
-        1 => Just(Event::Check),
-        3 => (0..40usize).prop_map(Event::FailAt),
-        4 => (0..60usize).prop_map(Event::CrashAt),
+        4 => (name.clone(), 0..4u8).prop_map(|(name, bytes)| Step::Apply(name, bytes)),
+        2 => name.clone().prop_map(Step::Delete),
+        1 => Just(Step::Relist),
+        3 => (name.clone(), proptest::option::weighted(0.3, 0..4u8)).prop_map(|(n, b)| Step::PutFile(n, b)),
+        1 => name.clone().prop_map(Step::PutLink),
+        1 => (name.clone(), any::<bool>()).prop_map(|(name, full)| Step::PutDirectory(name, full)),
+        2 => name.clone().prop_map(Step::Remove),
+        1 => (name, prop_oneof![Just(0o600), Just(0o666), Just(0)]).prop_map(|(n, m)| Step::SetMode(n, m)),
+        1 => Just(Step::RemoveLedger),
+        6 => Just(Step::Sync),
+        2 => Just(Step::Retry),
+        1 => Just(Step::Check),
+        3 => (0..40usize).prop_map(Step::FailAt),
+        4 => (0..60usize).prop_map(Step::CrashAt),
     ]
 }
 
@@ -63,25 +63,25 @@ enum Theirs {
     Directory,
 }
 
-struct World {
+struct RandomRun {
     path: PathBuf,
     script: Script,
     keeper: Option<Keeper<Script>>,
     profiles: BTreeMap<&'static str, String>,
     /// What must survive: it was put where the ledger did not say that a file of ours had been.
     theirs: BTreeMap<&'static str, Theirs>,
-    /// Makes each foreign file different from all others.
+    /// Makes each file of another program different from all others.
     serial: u32,
 }
 
-impl World {
+impl RandomRun {
     fn new(root: &Path) -> Self {
         let (path, script) = (root.join("profiles"), Script::default());
         let keeper = Some(keeper(&path, &script));
-        let mut world =
+        let mut run =
             Self { path, script, keeper, profiles: BTreeMap::new(), theirs: BTreeMap::new(), serial: 0 };
-        world.relist();
-        world
+        run.relist();
+        run
     }
 
     fn keeper(&mut self) -> &mut Keeper<Script> {
@@ -102,7 +102,7 @@ impl World {
         list(self.keeper(), &listed);
     }
 
-    /// Whether the ledger on the disk says that a file of ours has lain there.
+    /// Whether the ledger on the disk says that a file of ours has been there.
     fn is_written(&self, name: &str) -> bool {
         let ledger = fs::read(self.path.join(LEDGER)).map(|bytes| Ledger::from_bytes(&bytes).unwrap());
         ledger.is_ok_and(|ledger| ledger.claim(&name.parse().unwrap()) == Some(Claim::Written))
@@ -122,78 +122,78 @@ impl World {
     fn put(&mut self, name: &'static str, theirs: Theirs, put: impl FnOnce(&Path)) {
         self.clear(name);
         put(&self.file(name));
-        // A directory with something in it stays whatever lay there before.
+        // A directory with something in it stays whatever was there before.
         if !self.is_written(name) || theirs == Theirs::Directory {
             self.theirs.insert(name, theirs);
         }
         self.keeper().file_changed(&format!("{name}.json"));
     }
 
-    fn happen(&mut self, event: &Event) {
-        match *event {
-            Event::Apply(name, bytes) => {
+    fn apply(&mut self, step: &Step) {
+        match *step {
+            Step::Apply(name, bytes) => {
                 let bytes = format!("profile {bytes}");
                 self.profiles.insert(NAMES[name], bytes.clone());
                 self.set_goal(NAMES[name], file(&bytes));
             }
-            Event::Delete(name) => {
+            Step::Delete(name) => {
                 if self.profiles.remove(NAMES[name]).is_some() {
                     self.set_goal(NAMES[name], Goal::Removal);
                 }
             }
-            Event::Relist => self.relist(),
-            Event::PutFile(name, None) => {
+            Step::Relist => self.relist(),
+            Step::PutFile(name, None) => {
                 self.serial += 1;
                 let bytes = format!("theirs {}", self.serial);
                 self.put(NAMES[name], Theirs::File(bytes.clone()), |path| fs::write(path, bytes).unwrap());
             }
-            Event::PutFile(name, Some(bytes)) => {
+            Step::PutFile(name, Some(bytes)) => {
                 // May be adopted, and then is ours: only that it is never half changed matters.
                 self.clear(NAMES[name]);
                 fs::write(self.file(NAMES[name]), format!("profile {bytes}")).unwrap();
                 self.keeper().file_changed(&format!("{}.json", NAMES[name]));
             }
-            Event::PutLink(name) => {
+            Step::PutLink(name) => {
                 let link = |path: &Path| std::os::unix::fs::symlink("/nowhere", path).unwrap();
                 self.put(NAMES[name], Theirs::Link, link);
             }
-            Event::PutDirectory(name, true) => self.put(NAMES[name], Theirs::Directory, |path| {
+            Step::PutDirectory(name, true) => self.put(NAMES[name], Theirs::Directory, |path| {
                 fs::create_dir(path).unwrap();
                 fs::write(path.join("x"), "").unwrap();
             }),
-            Event::PutDirectory(name, false) => {
+            Step::PutDirectory(name, false) => {
                 // Empty: ours to remove only where our file was, and of no value to anybody.
                 self.clear(NAMES[name]);
                 if self.is_written(NAMES[name]) {
                     fs::create_dir(self.file(NAMES[name])).unwrap();
                 }
             }
-            Event::Remove(name) => {
+            Step::Remove(name) => {
                 self.clear(NAMES[name]);
                 self.keeper().file_changed(&format!("{}.json", NAMES[name]));
             }
-            Event::SetMode(name, mode) => {
+            Step::SetMode(name, mode) => {
                 let file = self.file(NAMES[name]);
                 if fs::symlink_metadata(&file).is_ok_and(|about| about.is_file()) {
                     fs::set_permissions(&file, fs::Permissions::from_mode(mode)).unwrap();
                 }
             }
-            Event::RemoveLedger => {
+            Step::RemoveLedger => {
                 let _ = fs::remove_file(self.path.join(LEDGER));
                 self.keeper().check_all();
                 // Without its ledger an agent that starts knows no file; a running one writes it again first.
                 self.keeper().sync();
             }
-            Event::Sync => drop(self.keeper().sync()),
-            Event::Retry => {
+            Step::Sync => drop(self.keeper().sync()),
+            Step::Retry => {
                 self.keeper().retry().unwrap();
                 self.keeper().sync();
             }
-            Event::Check => {
+            Step::Check => {
                 self.keeper().check_all();
                 self.keeper().sync();
             }
-            Event::FailAt(at) => {
+            Step::FailAt(at) => {
                 let mut call = 0;
                 self.script.on(move |_, _| {
                     call += 1;
@@ -202,7 +202,7 @@ impl World {
                 self.keeper().sync();
                 self.script.calm();
             }
-            Event::CrashAt(at) => {
+            Step::CrashAt(at) => {
                 drop(self.script.crash_at(at));
                 self.keeper().sync();
                 // The lock of the old process goes with it.
@@ -244,7 +244,7 @@ impl World {
                     assert_eq!(fs::metadata(self.file(name)).unwrap().permissions().mode() & 0o7777, 0o644);
                     assert!(self.is_written(name));
                 }
-                // Another profile's bytes that somebody put there are a stranger's, and stay.
+                // Another profile's bytes that somebody put there belong to another program, and stay.
                 (Some(_), false) => assert!(on_disk.unwrap().starts_with("profile")),
                 (None, _) => assert_eq!((problem, report.files.get(name)), (None, None)),
             }
@@ -260,14 +260,14 @@ proptest! {
 
     #[test]
     fn the_directory_converges_and_what_is_not_ours_survives(
-        events in proptest::collection::vec(event(), 1..40)
+        steps in proptest::collection::vec(step(), 1..40)
     ) {
         let root = tempfile::tempdir().unwrap();
-        let mut world = World::new(root.path());
-        for event in &events {
-            world.happen(event);
-            world.theirs_survive();
+        let mut run = RandomRun::new(root.path());
+        for step in &steps {
+            run.apply(step);
+            run.theirs_survive();
         }
-        world.converges();
+        run.converges();
     }
 }

@@ -6,7 +6,7 @@ use kube_runtime::watcher::Event as WatchEvent;
 use link::changes::KnownObjects;
 use serde_json::json;
 
-use super::testing::World;
+use super::testing::KeeperFixture;
 use super::*;
 use crate::disk::SystemCall;
 use crate::profiles::{Outcome, Profiles};
@@ -19,28 +19,32 @@ fn profile(uid: &str, action: &str) -> WatchedProfile {
     serde_json::from_value(object).unwrap()
 }
 
-/// All of the way that a profile takes in an agent.
-struct Way {
+/// Everything from a watch event to the disk.
+struct Pipeline {
     existing: KnownObjects,
     profiles: Profiles,
-    world: World,
+    fixture: KeeperFixture,
 }
 
-impl Way {
+impl Pipeline {
     fn new() -> Self {
-        Self { existing: KnownObjects::default(), profiles: Profiles::default(), world: World::new() }
+        Self {
+            existing: KnownObjects::default(),
+            profiles: Profiles::default(),
+            fixture: KeeperFixture::new(),
+        }
     }
 
-    /// Whatever an event of the watch comes to is brought to the disk at once.
+    /// Applies a watch event and its changes to the disk at once.
     fn event(&mut self, event: WatchEvent<WatchedProfile>) {
         for change in self.existing.take(event) {
             match self.profiles.take(change, Instant::now()) {
-                Outcome::Goal(name, goal) => self.world.keeper.set_goal(name, goal, Instant::now()),
-                Outcome::ListComplete => self.world.keeper.list_complete(),
+                Outcome::Goal(name, goal) => self.fixture.keeper.set_goal(name, goal, Instant::now()),
+                Outcome::ListComplete => self.fixture.keeper.list_complete(),
                 Outcome::Rollout | Outcome::Nothing => {}
                 other @ Outcome::Misnamed { .. } => panic!("{other:?}"),
             }
-            self.world.sync();
+            self.fixture.sync();
         }
     }
 
@@ -55,23 +59,23 @@ impl Way {
 fn the_file_of_a_profile_recreated_while_nobody_watched_is_there_before_every_system_call() {
     let (log, allow) = ("SCMP_ACT_LOG", "SCMP_ACT_ALLOW");
     for action in [log, allow] {
-        let mut way = Way::new();
-        way.list(profile("1", log));
-        way.world.script.log();
-        let path = way.world.path("a.json");
-        way.world.script.on(move |call, name| {
+        let mut pipeline = Pipeline::new();
+        pipeline.list(profile("1", log));
+        pipeline.fixture.script.log();
+        let path = pipeline.fixture.path("a.json");
+        pipeline.fixture.script.on(move |call, name| {
             assert!(fs::read(&path).is_ok_and(|bytes| !bytes.is_empty()), "before {call} {name}");
             Ok(())
         });
-        way.list(profile("2", action));
+        pipeline.list(profile("2", action));
         // The end of the earlier one may come late.
-        way.event(WatchEvent::Delete(profile("1", log)));
-        assert_eq!(way.world.read("a.json"), Some(format!(r#"{{"defaultAction":"{action}"}}"#)));
-        let calls = way.world.script.log();
+        pipeline.event(WatchEvent::Delete(profile("1", log)));
+        assert_eq!(pipeline.fixture.read("a.json"), Some(format!(r#"{{"defaultAction":"{action}"}}"#)));
+        let calls = pipeline.fixture.script.log();
         assert!(calls.iter().all(|(call, _)| *call != SystemCall::Unlink), "{calls:?}");
         assert_eq!(calls.iter().any(|(call, _)| *call == SystemCall::Rename), action == allow);
-        way.world.script.calm();
-        way.event(WatchEvent::Delete(profile("2", action)));
-        assert_eq!(way.world.read("a.json"), None);
+        pipeline.fixture.script.calm();
+        pipeline.event(WatchEvent::Delete(profile("2", action)));
+        assert_eq!(pipeline.fixture.read("a.json"), None);
     }
 }

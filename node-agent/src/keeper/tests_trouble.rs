@@ -6,13 +6,13 @@ use std::os::unix::fs::MetadataExt;
 use api::ProblemKind;
 use rustix::io::Errno;
 
-use super::testing::{World, file, name, short};
+use super::testing::{KeeperFixture, file, name, short};
 use super::*;
 use crate::budget::Refusal;
 use crate::disk::{DiskReason, SystemCall};
 
 #[test]
-fn a_disk_that_refuses_keeps_the_old_file_and_heals_by_itself() {
+fn a_disk_that_refuses_keeps_the_old_file_and_recovers_by_itself() {
     for (call, errno, reason) in [
         (SystemCall::Write, Errno::NOSPC, DiskReason::DiskFull),
         (SystemCall::Create, Errno::NOSPC, DiskReason::DiskFull),
@@ -23,79 +23,79 @@ fn a_disk_that_refuses_keeps_the_old_file_and_heals_by_itself() {
         (SystemCall::Sync, Errno::IO, DiskReason::Io),
         (SystemCall::Create, Errno::MFILE, DiskReason::Io),
     ] {
-        let mut world = World::with(&[("a", "one")]);
-        world.script.fail(call, errno);
-        let pass = world.apply("a", "two");
+        let mut fixture = KeeperFixture::with(&[("a", "one")]);
+        fixture.script.fail(call, errno);
+        let pass = fixture.apply("a", "two");
         assert!(pass.changed && pass.failed);
-        assert_eq!(world.problem(), (ProblemKind::Failed, reason.as_str().into()), "{call} {errno}");
-        assert_eq!(world.reported(), [("a".into(), short("one"))]);
+        assert_eq!(fixture.problem(), (ProblemKind::Failed, reason.as_str().into()), "{call} {errno}");
+        assert_eq!(fixture.reported(), [("a".into(), short("one"))]);
         let again = Pass { changed: false, failed: true, events: vec![DiskEvent::Failed(reason)] };
-        assert_eq!(world.retry(), again, "nothing new to report");
-        world.script.calm();
-        assert!(world.retry().changed);
-        assert_eq!(world.keeper.report().problems, []);
-        assert_eq!(world.read("a.json").as_deref(), Some("two"));
+        assert_eq!(fixture.retry(), again, "nothing new to report");
+        fixture.script.calm();
+        assert!(fixture.retry().changed);
+        assert_eq!(fixture.keeper.report().problems, []);
+        assert_eq!(fixture.read("a.json").as_deref(), Some("two"));
     }
 }
 
 #[test]
 fn a_new_profile_is_not_written_before_the_ledger_knows() {
-    let mut world = World::with(&[("a", "one")]);
-    world.script.on(
+    let mut fixture = KeeperFixture::with(&[("a", "one")]);
+    fixture.script.on(
         |call, name| {
             if call == SystemCall::Rename && name == LEDGER { Err(Errno::ROFS) } else { Ok(()) }
         },
     );
-    world.set_goal("a", file("two"));
-    world.apply("b", "one");
-    assert_eq!(world.problem(), (ProblemKind::Failed, "ReadOnly".into()));
-    assert_eq!(world.read("b.json"), None);
-    assert_eq!(world.read("a.json").as_deref(), Some("two"), "what is ours already goes on");
-    world.script.calm();
-    world.retry();
-    assert_eq!(world.read("b.json").as_deref(), Some("one"));
+    fixture.set_goal("a", file("two"));
+    fixture.apply("b", "one");
+    assert_eq!(fixture.problem(), (ProblemKind::Failed, "ReadOnly".into()));
+    assert_eq!(fixture.read("b.json"), None);
+    assert_eq!(fixture.read("a.json").as_deref(), Some("two"), "what is ours already goes on");
+    fixture.script.calm();
+    fixture.retry();
+    assert_eq!(fixture.read("b.json").as_deref(), Some("one"));
 }
 
 #[test]
 fn a_directory_that_cannot_be_flushed_is_a_problem_until_it_can() {
-    let mut world = World::with(&[("a", "one")]);
-    world.script.fail(SystemCall::SyncDirectory, Errno::IO);
-    world.apply("a", "two");
-    assert_eq!(world.problem(), (ProblemKind::Failed, "Io".into()));
-    world.retry();
-    assert_eq!(world.problem(), (ProblemKind::Failed, "Io".into()));
-    world.script.calm();
-    world.retry();
-    assert_eq!(world.keeper.report().problems, []);
-    assert!(world.script.count(SystemCall::SyncDirectory) > 0);
+    let mut fixture = KeeperFixture::with(&[("a", "one")]);
+    fixture.script.fail(SystemCall::SyncDirectory, Errno::IO);
+    fixture.apply("a", "two");
+    assert_eq!(fixture.problem(), (ProblemKind::Failed, "Io".into()));
+    fixture.retry();
+    assert_eq!(fixture.problem(), (ProblemKind::Failed, "Io".into()));
+    fixture.script.calm();
+    fixture.retry();
+    assert_eq!(fixture.keeper.report().problems, []);
+    assert!(fixture.script.count(SystemCall::SyncDirectory) > 0);
 }
 
 #[test]
 fn leftovers_go_only_after_a_complete_list_and_only_if_they_are_ours() {
-    let mut world = World::with(&[("a", "one"), ("b", "one")]);
-    fs::write(world.path("theirs.json"), "x").unwrap();
-    world.restart_unlisted();
-    world.set_goal("a", file("one"));
-    world.sync();
-    world.check();
-    world.retry();
-    assert_eq!(world.read("b.json").as_deref(), Some("one"));
-    world.keeper.list_complete();
-    world.sync();
-    assert_eq!(world.read("a.json").as_deref(), Some("one"));
-    assert_eq!(world.read("b.json"), None);
-    assert_eq!(world.read("theirs.json").as_deref(), Some("x"));
-    assert_eq!(world.reported(), [("a".into(), short("one"))]);
+    let mut fixture = KeeperFixture::with(&[("a", "one"), ("b", "one")]);
+    fs::write(fixture.path("theirs.json"), "x").unwrap();
+    fixture.restart_unlisted();
+    fixture.set_goal("a", file("one"));
+    fixture.sync();
+    fixture.check();
+    fixture.retry();
+    assert_eq!(fixture.read("b.json").as_deref(), Some("one"));
+    fixture.keeper.list_complete();
+    fixture.sync();
+    assert_eq!(fixture.read("a.json").as_deref(), Some("one"));
+    assert_eq!(fixture.read("b.json"), None);
+    assert_eq!(fixture.read("theirs.json").as_deref(), Some("x"));
+    assert_eq!(fixture.reported(), [("a".into(), short("one"))]);
 }
 
 #[test]
 fn a_restart_changes_nothing_and_repairs_what_happened_meanwhile() {
-    let mut world = World::with(&[("a", "one"), ("b", "one")]);
-    let inode = fs::metadata(world.path("a.json")).unwrap().ino();
-    fs::write(world.path("b.json"), "evil").unwrap();
-    world.restart(&[("a", "one"), ("b", "one")]);
-    assert_eq!(fs::metadata(world.path("a.json")).unwrap().ino(), inode);
-    assert_eq!(world.read("b.json").as_deref(), Some("one"));
+    let mut fixture = KeeperFixture::with(&[("a", "one"), ("b", "one")]);
+    let inode = fs::metadata(fixture.path("a.json")).unwrap().ino();
+    fs::write(fixture.path("b.json"), "evil").unwrap();
+    fixture.restart(&[("a", "one"), ("b", "one")]);
+    assert_eq!(fs::metadata(fixture.path("a.json")).unwrap().ino(), inode);
+    assert_eq!(fixture.read("b.json").as_deref(), Some("one"));
 }
 
 #[test]
@@ -103,24 +103,24 @@ fn a_ledger_that_cannot_be_used_is_kept_and_nothing_is_touched() {
     for (bytes, reason) in
         [(r#"{"version":2,"files":{}}"#, "LedgerTooNew"), (r#"{"version":1,"wri"#, "LedgerUnreadable")]
     {
-        let mut world = World::with(&[("a", "one"), ("b", "one"), ("c", "one")]);
-        world.restart_unlisted();
-        fs::write(world.path(LEDGER), bytes).unwrap();
-        world.restart(&[("a", "one"), ("b", "two")]);
-        world.retry();
-        world.check();
-        assert_eq!(world.read(LEDGER).as_deref(), Some(bytes));
-        assert_eq!(world.problem(), (ProblemKind::Failed, reason.into()));
-        assert_eq!(world.keeper.report().problems[0].name, "b");
+        let mut fixture = KeeperFixture::with(&[("a", "one"), ("b", "one"), ("c", "one")]);
+        fixture.restart_unlisted();
+        fs::write(fixture.path(LEDGER), bytes).unwrap();
+        fixture.restart(&[("a", "one"), ("b", "two")]);
+        fixture.retry();
+        fixture.check();
+        assert_eq!(fixture.read(LEDGER).as_deref(), Some(bytes));
+        assert_eq!(fixture.problem(), (ProblemKind::Failed, reason.into()));
+        assert_eq!(fixture.keeper.report().problems[0].name, "b");
         for file in ["a.json", "b.json", "c.json"] {
-            assert_eq!(world.read(file).as_deref(), Some("one"));
+            assert_eq!(fixture.read(file).as_deref(), Some("one"));
         }
-        assert_eq!(world.reported().len(), 2, "what lies there is reported: a is right, b is old");
-        // The operator removes it: what has the right bytes is adopted, the rest is nobody's.
-        fs::remove_file(world.path(LEDGER)).unwrap();
-        world.retry();
-        assert_eq!(world.ledger().claim(&name("a")), Some(Claim::Written));
-        assert_eq!(world.problem(), (ProblemKind::Conflict, "NotOurs".into()));
+        assert_eq!(fixture.reported().len(), 2, "what is there is reported: a is right, b is old");
+        // An administrator removes it: files with the right bytes are adopted, the others belong to no one.
+        fs::remove_file(fixture.path(LEDGER)).unwrap();
+        fixture.retry();
+        assert_eq!(fixture.ledger().claim(&name("a")), Some(Claim::Written));
+        assert_eq!(fixture.problem(), (ProblemKind::Conflict, "NotOurs".into()));
     }
 }
 
@@ -128,21 +128,23 @@ fn a_ledger_that_cannot_be_used_is_kept_and_nothing_is_touched() {
 fn a_newer_ledger_that_appears_under_the_running_agent_is_kept_and_nothing_is_touched() {
     const NEWER: &str = r#"{"version":2,"files":{}}"#;
     // Seen by an event, by the full check, or not before the next write of the ledger.
-    for look in
-        [|world: &mut World| world.touch(LEDGER), World::check, |world: &mut World| world.apply("c", "one")]
-    {
-        let mut world = World::with(&[("a", "one"), ("b", "one")]);
-        fs::write(world.path(LEDGER), NEWER).unwrap();
-        look(&mut world);
-        world.delete("b");
-        world.apply("a", "two");
-        world.retry();
-        world.check();
-        assert_eq!(world.read(LEDGER).as_deref(), Some(NEWER));
-        assert_eq!(world.read("a.json").as_deref(), Some("one"));
-        assert_eq!(world.read("b.json").as_deref(), Some("one"));
-        assert_eq!(world.read("c.json"), None);
-        let problems = world.keeper.report().problems;
+    for look in [
+        |fixture: &mut KeeperFixture| fixture.touch(LEDGER),
+        KeeperFixture::check,
+        |fixture: &mut KeeperFixture| fixture.apply("c", "one"),
+    ] {
+        let mut fixture = KeeperFixture::with(&[("a", "one"), ("b", "one")]);
+        fs::write(fixture.path(LEDGER), NEWER).unwrap();
+        look(&mut fixture);
+        fixture.delete("b");
+        fixture.apply("a", "two");
+        fixture.retry();
+        fixture.check();
+        assert_eq!(fixture.read(LEDGER).as_deref(), Some(NEWER));
+        assert_eq!(fixture.read("a.json").as_deref(), Some("one"));
+        assert_eq!(fixture.read("b.json").as_deref(), Some("one"));
+        assert_eq!(fixture.read("c.json"), None);
+        let problems = fixture.keeper.report().problems;
         assert!(problems.iter().all(|problem| problem.reason == "LedgerTooNew"), "{problems:?}");
         assert!(problems.iter().any(|problem| problem.name == "a"));
     }
@@ -151,169 +153,169 @@ fn a_newer_ledger_that_appears_under_the_running_agent_is_kept_and_nothing_is_to
 #[test]
 fn a_ledger_without_room_is_not_made_larger_and_the_report_says_so() {
     let new = "b".repeat(240);
-    let mut world = World::with(&[("a", "one")]);
-    world.restart_unlisted();
-    let mut full = world.ledger();
+    let mut fixture = KeeperFixture::with(&[("a", "one")]);
+    fixture.restart_unlisted();
+    let mut full = fixture.ledger();
     let mut names = (0..).map(|number| name(&format!("{number:0>240}")));
     while full.add(&names.next().unwrap(), Claim::Written).is_ok() {}
-    fs::write(world.path(LEDGER), full.to_bytes()).unwrap();
-    world.restart_unlisted();
+    fs::write(fixture.path(LEDGER), full.to_bytes()).unwrap();
+    fixture.restart_unlisted();
     for (profile, bytes) in [("a", "two"), (new.as_str(), "one")] {
-        world.set_goal(profile, file(bytes));
+        fixture.set_goal(profile, file(bytes));
     }
-    world.sync();
-    assert_eq!(world.problem(), (ProblemKind::Failed, "LedgerFull".into()));
-    assert_eq!(world.keeper.report().problems[0].name, new);
-    assert_eq!(world.read(&format!("{new}.json")), None);
-    assert_eq!(world.read("a.json").as_deref(), Some("two"), "what has its place goes on");
-    assert_eq!(world.ledger(), full);
+    fixture.sync();
+    assert_eq!(fixture.problem(), (ProblemKind::Failed, "LedgerFull".into()));
+    assert_eq!(fixture.keeper.report().problems[0].name, new);
+    assert_eq!(fixture.read(&format!("{new}.json")), None);
+    assert_eq!(fixture.read("a.json").as_deref(), Some("two"), "what has its place goes on");
+    assert_eq!(fixture.ledger(), full);
     // The list is complete: what nobody wants any more makes room.
-    world.keeper.list_complete();
-    world.sync();
-    world.retry();
-    assert_eq!(world.read(&format!("{new}.json")).as_deref(), Some("one"));
-    assert_eq!(world.keeper.report().problems, []);
-    assert_eq!(world.ledger().names().count(), 2);
+    fixture.keeper.list_complete();
+    fixture.sync();
+    fixture.retry();
+    assert_eq!(fixture.read(&format!("{new}.json")).as_deref(), Some("one"));
+    assert_eq!(fixture.keeper.report().problems, []);
+    assert_eq!(fixture.ledger().names().count(), 2);
 }
 
 #[test]
 fn a_ledger_changed_under_the_running_agent_is_written_again() {
-    let mut world = World::with(&[("a", "one")]);
-    let ledger = world.read(LEDGER);
-    fs::write(world.path(LEDGER), "x").unwrap();
-    world.touch(LEDGER);
-    assert_eq!(world.read(LEDGER), ledger);
-    fs::remove_file(world.path(LEDGER)).unwrap();
-    world.check();
-    assert_eq!(world.read(LEDGER), ledger);
+    let mut fixture = KeeperFixture::with(&[("a", "one")]);
+    let ledger = fixture.read(LEDGER);
+    fs::write(fixture.path(LEDGER), "x").unwrap();
+    fixture.touch(LEDGER);
+    assert_eq!(fixture.read(LEDGER), ledger);
+    fs::remove_file(fixture.path(LEDGER)).unwrap();
+    fixture.check();
+    assert_eq!(fixture.read(LEDGER), ledger);
 }
 
 #[test]
 fn a_profile_that_there_is_no_room_for_keeps_its_file_and_stops_no_other() {
-    let mut world = World::with(&[("a", "old"), ("b", "b")]);
+    let mut fixture = KeeperFixture::with(&[("a", "old"), ("b", "b")]);
     for profile in ["a", "new"] {
-        world.set_goal(profile, Goal::Refused(Refusal::Memory { limit: 24 << 20 }));
+        fixture.set_goal(profile, Goal::OverBudget(Refusal::Memory { limit: 24 << 20 }));
     }
-    world.sync();
-    let report = world.keeper.report();
+    fixture.sync();
+    let report = fixture.keeper.report();
     let problems: Vec<_> =
         report.problems.iter().map(|it| (&*it.name, it.state.known(), &*it.reason)).collect();
     let failed = Some(ProblemKind::Failed);
     assert_eq!(problems, [("a", failed, "MemoryLimit"), ("new", failed, "MemoryLimit")]);
-    // The operator holds what lies there against what should.
-    assert_eq!(world.reported(), [("a".to_owned(), short("old")), ("b".to_owned(), short("b"))]);
-    assert_eq!(world.read("a.json").unwrap(), "old");
-    assert_eq!(world.read("new.json"), None);
-    // Trying does not make room.
-    world.script.log();
-    world.retry();
-    assert!(world.script.log().iter().all(|(_, name)| name != "new.json"));
-    world.apply("a", "new");
-    assert_eq!(world.read("a.json").unwrap(), "new");
-    world.set_goal("new", Goal::Removal);
-    world.sync();
-    assert_eq!(world.keeper.report().problems, [], "the approval to remove it is enough");
+    // The operator compares the reported hash with the wanted one.
+    assert_eq!(fixture.reported(), [("a".to_owned(), short("old")), ("b".to_owned(), short("b"))]);
+    assert_eq!(fixture.read("a.json").unwrap(), "old");
+    assert_eq!(fixture.read("new.json"), None);
+    // A retry does not make room.
+    fixture.script.log();
+    fixture.retry();
+    assert!(fixture.script.log().iter().all(|(_, name)| name != "new.json"));
+    fixture.apply("a", "new");
+    assert_eq!(fixture.read("a.json").unwrap(), "new");
+    fixture.set_goal("new", Goal::Removal);
+    fixture.sync();
+    assert_eq!(fixture.keeper.report().problems, [], "the approval to remove it is enough");
 }
 
 #[test]
 fn an_invalid_profile_keeps_its_file_and_stops_no_other() {
-    let mut world = World::with(&[("a", "one")]);
+    let mut fixture = KeeperFixture::with(&[("a", "one")]);
     let rejected = || Goal::Rejected { reason: "InvalidProfile", message: "spec.contents: wrong".into() };
-    world.set_goal("a", rejected());
-    world.apply("b", "one");
-    assert_eq!(world.problem(), (ProblemKind::Rejected, "InvalidProfile".into()));
-    assert_eq!(world.read("a.json").as_deref(), Some("one"));
-    assert_eq!(world.reported(), [("a".into(), short("one")), ("b".into(), short("one"))]);
-    assert!(!world.retry().failed, "its author mends it, not trying");
-    world.restart_unlisted();
-    world.set_goal("a", rejected());
-    world.keeper.list_complete();
-    world.sync();
-    assert_eq!(world.read("a.json").as_deref(), Some("one"));
-    assert_eq!(world.read("b.json"), None);
-    assert!(world.apply("a", "two").changed);
-    assert_eq!(world.read("a.json").as_deref(), Some("two"));
-    assert_eq!(world.keeper.report().problems, []);
+    fixture.set_goal("a", rejected());
+    fixture.apply("b", "one");
+    assert_eq!(fixture.problem(), (ProblemKind::Rejected, "InvalidProfile".into()));
+    assert_eq!(fixture.read("a.json").as_deref(), Some("one"));
+    assert_eq!(fixture.reported(), [("a".into(), short("one")), ("b".into(), short("one"))]);
+    assert!(!fixture.retry().failed, "a retry does not help; its author must correct it");
+    fixture.restart_unlisted();
+    fixture.set_goal("a", rejected());
+    fixture.keeper.list_complete();
+    fixture.sync();
+    assert_eq!(fixture.read("a.json").as_deref(), Some("one"));
+    assert_eq!(fixture.read("b.json"), None);
+    assert!(fixture.apply("a", "two").changed);
+    assert_eq!(fixture.read("a.json").as_deref(), Some("two"));
+    assert_eq!(fixture.keeper.report().problems, []);
 }
 
 #[test]
-fn a_profile_that_may_not_be_keeps_the_file_that_is_there_and_says_why() {
-    let mut world = World::with(&[("a", "one")]);
+fn a_forbidden_listener_profile_keeps_its_existing_file_and_says_why() {
+    let mut fixture = KeeperFixture::with(&[("a", "one")]);
     let rejected = || Goal::Rejected { reason: "ListenersDisabled", message: "/run/a.sock".into() };
-    world.set_goal("a", rejected());
-    world.sync();
-    assert_eq!(world.problem(), (ProblemKind::Rejected, "ListenersDisabled".into()));
-    assert_eq!(world.read("a.json").as_deref(), Some("one"));
+    fixture.set_goal("a", rejected());
+    fixture.sync();
+    assert_eq!(fixture.problem(), (ProblemKind::Rejected, "ListenersDisabled".into()));
+    assert_eq!(fixture.read("a.json").as_deref(), Some("one"));
     // As an agent that is restarted because listeners were turned off, and whose file was removed meanwhile.
-    world.restart_unlisted();
-    fs::remove_file(world.path("a.json")).unwrap();
-    world.set_goal("a", rejected());
-    world.keeper.list_complete();
-    world.sync();
-    assert_eq!(world.problem(), (ProblemKind::Rejected, "ListenersDisabled".into()));
-    assert_eq!(world.read("a.json"), None);
+    fixture.restart_unlisted();
+    fs::remove_file(fixture.path("a.json")).unwrap();
+    fixture.set_goal("a", rejected());
+    fixture.keeper.list_complete();
+    fixture.sync();
+    assert_eq!(fixture.problem(), (ProblemKind::Rejected, "ListenersDisabled".into()));
+    assert_eq!(fixture.read("a.json"), None);
 }
 
 #[test]
 fn a_name_that_no_file_can_have_is_reported() {
-    let mut world = World::with(&[]);
-    world.keeper.set_misnamed("../../etc/passwd".into(), Some("is no file name".into()));
-    assert!(world.sync().changed);
-    assert_eq!(world.problem(), (ProblemKind::Rejected, "InvalidProfile".into()));
-    world.keeper.set_misnamed("../../etc/passwd".into(), None);
-    assert!(world.sync().changed);
-    assert_eq!(world.keeper.report().problems, []);
+    let mut fixture = KeeperFixture::with(&[]);
+    fixture.keeper.set_misnamed("../../etc/passwd".into(), Some("is no file name".into()));
+    assert!(fixture.sync().changed);
+    assert_eq!(fixture.problem(), (ProblemKind::Rejected, "InvalidProfile".into()));
+    fixture.keeper.set_misnamed("../../etc/passwd".into(), None);
+    assert!(fixture.sync().changed);
+    assert_eq!(fixture.keeper.report().problems, []);
 }
 
 #[test]
 fn the_approval_to_remove_ends_the_report_on_the_file_whether_or_not_it_was_ours() {
-    let mut world = World::with(&[("a", "one")]);
-    fs::write(world.path("b.json"), "theirs").unwrap();
-    world.apply("b", "one");
+    let mut fixture = KeeperFixture::with(&[("a", "one")]);
+    fs::write(fixture.path("b.json"), "theirs").unwrap();
+    fixture.apply("b", "one");
     for profile in ["a", "b"] {
-        world.set_goal(profile, Goal::Removal);
+        fixture.set_goal(profile, Goal::Removal);
     }
-    assert!(world.sync().changed);
-    assert_eq!(world.read("a.json"), None);
-    assert_eq!(world.read("b.json").as_deref(), Some("theirs"));
-    assert_eq!(world.reported(), []);
-    assert_eq!(world.keeper.report().problems, []);
+    assert!(fixture.sync().changed);
+    assert_eq!(fixture.read("a.json"), None);
+    assert_eq!(fixture.read("b.json").as_deref(), Some("theirs"));
+    assert_eq!(fixture.reported(), []);
+    assert_eq!(fixture.keeper.report().problems, []);
 }
 
 #[test]
 fn a_file_that_cannot_be_removed_is_reported_and_tried_again() {
-    let mut world = World::with(&[("a", "one")]);
-    world.script.fail(SystemCall::Unlink, Errno::PERM);
-    world.delete("a");
-    assert_eq!(world.problem(), (ProblemKind::Failed, "PermissionDenied".into()));
-    assert_eq!(world.reported(), [("a".into(), short("one"))]);
-    world.script.calm();
-    world.retry();
-    assert_eq!(world.read("a.json"), None);
-    assert_eq!(world.keeper.report().problems, []);
-    assert_eq!(world.ledger(), Ledger::default());
+    let mut fixture = KeeperFixture::with(&[("a", "one")]);
+    fixture.script.fail(SystemCall::Unlink, Errno::PERM);
+    fixture.delete("a");
+    assert_eq!(fixture.problem(), (ProblemKind::Failed, "PermissionDenied".into()));
+    assert_eq!(fixture.reported(), [("a".into(), short("one"))]);
+    fixture.script.calm();
+    fixture.retry();
+    assert_eq!(fixture.read("a.json"), None);
+    assert_eq!(fixture.keeper.report().problems, []);
+    assert_eq!(fixture.ledger(), Ledger::default());
 }
 
 #[test]
 fn a_profile_recreated_while_its_removal_fails_converges_on_the_new_bytes() {
-    let mut world = World::with(&[("a", "one")]);
-    world.script.fail(SystemCall::Unlink, Errno::PERM);
-    world.delete("a");
-    world.script.calm();
-    world.apply("a", "two");
-    world.retry();
-    assert_eq!(world.read("a.json").as_deref(), Some("two"));
-    assert_eq!(world.reported(), [("a".into(), short("two"))]);
-    assert_eq!(world.keeper.report().problems, []);
+    let mut fixture = KeeperFixture::with(&[("a", "one")]);
+    fixture.script.fail(SystemCall::Unlink, Errno::PERM);
+    fixture.delete("a");
+    fixture.script.calm();
+    fixture.apply("a", "two");
+    fixture.retry();
+    assert_eq!(fixture.read("a.json").as_deref(), Some("two"));
+    assert_eq!(fixture.reported(), [("a".into(), short("two"))]);
+    assert_eq!(fixture.keeper.report().problems, []);
 }
 
 #[test]
 fn a_directory_that_was_replaced_ends_the_keeper() {
-    let mut world = World::with(&[("a", "one")]);
-    fs::rename(world.path(""), world.root.path().join("aside")).unwrap();
-    fs::create_dir(world.path("")).unwrap();
-    let why = world.keeper.retry().unwrap_err();
-    let report = world.keeper.directory_lost(why).report;
+    let mut fixture = KeeperFixture::with(&[("a", "one")]);
+    fs::rename(fixture.path(""), fixture.root.path().join("aside")).unwrap();
+    fs::create_dir(fixture.path("")).unwrap();
+    let why = fixture.keeper.retry().unwrap_err();
+    let report = fixture.keeper.directory_lost(why).report;
     assert_eq!(report.files.len(), 0, "the runtime sees none of them");
     let [problem] = report.problems.as_slice() else { panic!("{report:?}") };
     assert_eq!((problem.name.as_str(), &problem.state), ("a", &ProblemKind::Failed.into()));

@@ -1,4 +1,4 @@
-//! What lies in the directory in each round.
+//! What is in the directory in each round.
 
 use std::fs;
 use std::path::Path;
@@ -37,16 +37,16 @@ pub(crate) fn round_of(name: &str, found: &[u8]) -> Result<u64, String> {
     let said = || String::from_utf8_lossy(&found[..found.len().min(200)]).into_owned();
     let profile: serde_json::Value = serde_json::from_slice(found)
         .map_err(|error| format!("{name} is torn ({} bytes): {error}: {}", found.len(), said()))?;
-    Profile::from_value(&profile).map_err(|error| format!("{name} is no profile: {error}: {}", said()))?;
+    Profile::from_value(&profile).map_err(|error| format!("{name} is not a profile: {error}: {}", said()))?;
     let first = profile["syscalls"][0]["names"][0].as_str().unwrap_or_default();
     let round = first.strip_prefix(&format!("{name}_")).and_then(|rest| rest.split('_').next()?.parse().ok());
     match round {
         Some(round) if bytes(name, round) == found => Ok(round),
-        _ => Err(format!("{name} is foreign: {}", said())),
+        _ => Err(format!("{name} is of another program: {}", said())),
     }
 }
 
-/// Fails unless exactly the profiles of the round lie there, and nothing is left of any write.
+/// Fails unless exactly the profiles of the round are there, and nothing is left of any write.
 pub(crate) fn are_as_wanted(directory: &Path, round: u64) {
     for name in NAMES {
         let found = fs::read(directory.join(format!("{name}.json"))).ok();

@@ -8,7 +8,7 @@
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
-    reason = "clippy's leave to panic in tests does not reach the helpers of an integration test"
+    reason = "clippy's `allow-unwrap-in-tests` does not cover helper functions of integration tests"
 )]
 
 mod agent;
@@ -60,7 +60,7 @@ const MEMORY: &str = "/dev/shm";
 
 fn kill_without_end() {
     let mut killed_before = BTreeSet::new();
-    // Before every call once where files usually lie, and then again and again.
+    // Before every call once where files usually are, and then again and again.
     let on_disk = kill(&tempfile::tempdir().unwrap(), usize::MAX, &mut killed_before);
     let in_memory = tempfile::tempdir_in(MEMORY).or_else(|_| tempfile::tempdir()).unwrap();
     let in_memory = kill(&in_memory, KILLS - on_disk, &mut killed_before);

@@ -13,7 +13,7 @@ use k8s_openapi::api::core::v1::{Node, NodeCondition, NodeStatus, Pod};
 use kube::api::{DeleteParams, ObjectMeta, Patch, PatchParams, PostParams};
 use kube::{Api, Client, Config};
 use node_agent::goal::Listeners;
-use node_agent::watches::LONGEST_WATCH;
+use node_agent::watches::MAX_WATCH;
 use node_agent::{Agent, Fatal};
 use prometheus::Registry;
 use tokio::sync::oneshot;
@@ -205,7 +205,7 @@ impl Agents {
     pub fn client(&self, name: &str) -> Result<Client, ApiServerError> {
         Ok(self
             .traffic
-            .client(link::client::with_timeouts(agent_of(name, self.config.clone()), LONGEST_WATCH))?)
+            .client(link::client::with_timeouts(agent_of(name, self.config.clone()), MAX_WATCH))?)
     }
 
     /// Stops all agents at once; the nodes stay.

@@ -10,7 +10,7 @@
 use std::time::Instant;
 
 use api::NodeName;
-use node_agent::pacing::quiet_among;
+use node_agent::pacing::quiet_period;
 use serde_json::Value;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -78,7 +78,7 @@ async fn run_watcher(
 ) -> Result<(), BenchError> {
     let node = watcher.node().parse::<NodeName>();
     let node = node.map_err(|error| BenchError::Unexpected(format!("{}: {error}", watcher.node())))?;
-    let quiet = quiet_among(nodes, &node);
+    let quiet = quiet_period(nodes, &node);
     while watcher.seen() < profiles {
         watcher.next().await?;
     }
