@@ -69,10 +69,10 @@ fn messages_that_no_transcript_shows_are_documented_as_the_operator_writes_them(
         assert!(page.contains(&format!("`{note}")), "{note}");
     }
     for (file, message) in [
-        ("judge_node.rs", "no agent is ready on the node: its files are not watched"),
-        ("judge_node.rs", "the node's agent has never reported"),
+        ("decide_node.rs", "no agent is ready on the node: its files are not watched"),
+        ("decide_node.rs", "the node's agent has never reported"),
         (
-            "judge_profile.rs",
+            "decide_profile.rs",
             "the operator's cache may lack pods or nodes: the file stays until it is known that no pod uses it",
         ),
     ] {

@@ -16,10 +16,10 @@ use api::names::FINALIZER;
 use e2e::prometheus::promtool;
 use e2e::rights::table;
 use k8s_openapi::jiff::Timestamp;
-use operator::cluster::Cluster;
 use operator::facts::{ProfileFacts, UpdateSource};
 use operator::gauges::Gauges;
 use operator::index::Index;
+use operator::shared::SharedState;
 use prometheus::proto::{MetricFamily, MetricType};
 use prometheus::{Registry, TextEncoder};
 use serde_json::{Value, json};
@@ -35,7 +35,7 @@ const PODS_UNKNOWN_GRACE: [&str; 2] = ["profile", "version"];
 fn of_the_operator() -> Vec<MetricFamily> {
     let registry = daemon::metrics::registry("operator", "0").unwrap();
     let metrics = operator::metrics::Metrics::new(&registry).unwrap();
-    let cluster = Arc::new(Cluster::new(Index::new("profiles"), [], metrics));
+    let cluster = Arc::new(SharedState::new(Index::new("profiles"), [], metrics));
     registry.register(Box::new(Gauges::new(Arc::downgrade(&cluster)).unwrap())).unwrap();
     let profile = json!({
         "metadata": {

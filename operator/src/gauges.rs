@@ -12,16 +12,16 @@ use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
 use prometheus::{GaugeVec, IntGauge, IntGaugeVec, Opts};
 
-use crate::cluster::Cluster;
 use crate::index::{AgentState, Index};
+use crate::shared::SharedState;
 
-/// The state of a profile that was never judged.
+/// The state of a profile that was never reconciled.
 const UNKNOWN: &str = "Unknown";
 
-/// The gauges of a cluster, as long as that exists.
+/// The gauges of the operator's state, as long as that exists.
 #[derive(Debug)]
 pub struct Gauges {
-    cluster: Weak<Cluster>,
+    shared: Weak<SharedState>,
     /// Each scrape empties and fills them: one at a time.
     families: Mutex<Families>,
     descriptions: Vec<Desc>,
@@ -40,14 +40,14 @@ struct Families {
 }
 
 impl Gauges {
-    /// Gauges of `cluster`.
+    /// Gauges of `shared`.
     ///
     /// # Errors
     /// None in practice: the names are fixed and valid.
-    pub fn new(cluster: Weak<Cluster>) -> Result<Self, prometheus::Error> {
+    pub fn new(shared: Weak<SharedState>) -> Result<Self, prometheus::Error> {
         let families = Families::new()?;
         let descriptions = families.all().iter().flat_map(|family| family.desc()).cloned().collect();
-        Ok(Self { cluster, families: Mutex::new(families), descriptions })
+        Ok(Self { shared, families: Mutex::new(families), descriptions })
     }
 }
 
@@ -165,11 +165,11 @@ impl Collector for Gauges {
         // Emptied first, because an earlier call may have panicked half-way.
         let families = self.families.lock().unwrap_or_else(PoisonError::into_inner);
         families.clear();
-        if let Some(cluster) = self.cluster.upgrade() {
-            let leads = cluster.leads();
+        if let Some(shared) = self.shared.upgrade() {
+            let leads = shared.leads();
             families.leader.set(i64::from(leads));
-            if leads && cluster.is_complete() {
-                cluster.read(|index| families.fill(index, Timestamp::now()));
+            if leads && shared.is_complete() {
+                shared.read(|index| families.fill(index, Timestamp::now()));
             }
         }
         families.all().iter().flat_map(|family| family.collect()).collect()
@@ -188,21 +188,22 @@ mod tests {
     use crate::facts::{ObjectVersion, PodFacts, PodKind, ProfileFacts, UpdateSource};
     use crate::metrics::Metrics;
 
-    fn cluster() -> (Arc<Cluster>, Registry) {
-        let cluster = Cluster::new(Index::new("profiles"), ["Pod"], Metrics::new(&Registry::new()).unwrap());
-        let (cluster, registry) = (Arc::new(cluster), Registry::new());
-        registry.register(Box::new(Gauges::new(Arc::downgrade(&cluster)).unwrap())).unwrap();
-        (cluster, registry)
+    fn shared() -> (Arc<SharedState>, Registry) {
+        let shared =
+            SharedState::new(Index::new("profiles"), ["Pod"], Metrics::new(&Registry::new()).unwrap());
+        let (shared, registry) = (Arc::new(shared), Registry::new());
+        registry.register(Box::new(Gauges::new(Arc::downgrade(&shared)).unwrap())).unwrap();
+        (shared, registry)
     }
 
-    fn apply(cluster: &Cluster, name: &str, status: serde_json::Value) {
+    fn apply(shared: &SharedState, name: &str, status: serde_json::Value) {
         let object = serde_json::json!({
             "metadata": { "name": name, "uid": "u1", "resourceVersion": "1" },
             "spec": { "contents": { "defaultAction": "SCMP_ACT_LOG" } },
             "status": status,
         });
         let facts = ProfileFacts::of(&serde_json::from_value(object).unwrap());
-        cluster.change(|index| index.apply_profile(facts, UpdateSource::List, Timestamp::now()));
+        shared.change(|index| index.apply_profile(facts, UpdateSource::List, Timestamp::now()));
     }
 
     fn scraped(registry: &Registry) -> String {
@@ -213,22 +214,22 @@ mod tests {
 
     #[test]
     fn a_profile_that_is_gone_leaves_no_series_and_a_state_that_is_over_counts_zero() {
-        let (cluster, registry) = cluster();
-        cluster.listed("Pod");
+        let (shared, registry) = shared();
+        shared.listed("Pod");
         let not_ready = serde_json::json!({ "state": "Progressing", "conditions": [
             { "type": "Ready", "status": "False", "reason": "RollingOut", "message": "", "lastTransitionTime": "2026-01-01T00:00:00Z" },
         ] });
-        apply(&cluster, "audit", not_ready);
+        apply(&shared, "audit", not_ready);
         let user = |uid: &str, profile: &str| PodFacts {
             uid: uid.to_owned(),
-            display: format!("ns/{uid}"),
+            namespaced_name: format!("ns/{uid}"),
             node: None,
             created: Timestamp::now(),
             kind: PodKind::User(BTreeSet::from([profile.to_owned()])),
             failed_starts: Vec::new(),
         };
-        cluster.change(|index| index.apply_pod(user("p1", "audit"), Timestamp::now()));
-        cluster.change(|index| index.apply_pod(user("p2", "no-such-profile"), Timestamp::now()));
+        shared.change(|index| index.apply_pod(user("p1", "audit"), Timestamp::now()));
+        shared.change(|index| index.apply_pod(user("p2", "no-such-profile"), Timestamp::now()));
         let text = scraped(&registry);
         for line in [
             r#"seccomp_profile_profiles{state="Progressing"} 1"#,
@@ -245,21 +246,21 @@ mod tests {
         let ready = serde_json::json!({ "state": "Ready", "conditions": [
             { "type": "Ready", "status": "True", "reason": "AllNodesReady", "message": "", "lastTransitionTime": "2026-01-01T00:00:01Z" },
         ] });
-        apply(&cluster, "audit", ready);
+        apply(&shared, "audit", ready);
         let text = scraped(&registry);
         assert!(!text.contains("not_ready_since"), "{text}");
         assert!(text.contains(r#"seccomp_profile_profiles{state="Progressing"} 0"#), "{text}");
 
-        cluster.change(|index| index.delete_profile("audit", "u1", Timestamp::now()));
+        shared.change(|index| index.delete_profile("audit", "u1", Timestamp::now()));
         let text = scraped(&registry);
         assert!(!text.contains("audit"), "{text}");
         assert!(text.contains(r#"seccomp_profile_profiles{state="Ready"} 0"#), "{text}");
     }
 
     #[test]
-    fn contents_that_were_never_judged_are_not_ready_since_they_were_first_seen() {
-        let (cluster, registry) = cluster();
-        cluster.listed("Pod");
+    fn contents_that_were_never_reconciled_are_not_ready_since_they_were_first_seen() {
+        let (shared, registry) = shared();
+        shared.listed("Pod");
         let change = |version: &str, action: &str, generation: i64, status: serde_json::Value, at: i64| {
             let object = serde_json::json!({
                 "metadata": { "name": "audit", "uid": "u1", "resourceVersion": version, "generation": generation },
@@ -268,7 +269,7 @@ mod tests {
             });
             let facts = ProfileFacts::of(&serde_json::from_value(object).unwrap());
             let at = Timestamp::from_second(at).unwrap();
-            cluster.change(|index| index.apply_profile(facts, UpdateSource::List, at));
+            shared.change(|index| index.apply_profile(facts, UpdateSource::List, at));
             let text = scraped(&registry);
             let since = text
                 .lines()
@@ -291,12 +292,12 @@ mod tests {
 
     #[test]
     fn a_profile_that_is_being_deleted_has_the_time_of_its_deletion() {
-        let (cluster, registry) = cluster();
-        cluster.listed("Pod");
+        let (shared, registry) = shared();
+        shared.listed("Pod");
         let version = ObjectVersion { uid: "u1".into(), resource_version: "1".into() };
-        apply(&cluster, "audit", serde_json::Value::Null);
+        apply(&shared, "audit", serde_json::Value::Null);
         assert!(!scraped(&registry).contains("deletion"));
-        cluster.change(|index| {
+        shared.change(|index| {
             let (_, _, facts, _) = index.profiles().next().unwrap();
             let deletion = Some(Timestamp::from_second(1_800_000_000).unwrap());
             let facts = ProfileFacts { version, deletion, ..facts.clone() };
@@ -311,15 +312,15 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn only_the_leader_exports_profiles_and_only_once_every_kind_has_been_listed() {
-        let (cluster, registry) = cluster();
-        apply(&cluster, "audit", serde_json::Value::Null);
+        let (shared, registry) = shared();
+        apply(&shared, "audit", serde_json::Value::Null);
         assert!(!scraped(&registry).contains("audit"), "not every kind has been listed");
-        cluster.listed("Pod");
+        shared.listed("Pod");
         assert!(scraped(&registry).contains("audit"));
-        cluster.lead_until(None);
+        shared.lead_until(None);
         let text = scraped(&registry);
         assert!(!text.contains("audit") && text.contains("seccomp_profile_leader 0"), "{text}");
-        cluster.lead_until(Some(Instant::now() + std::time::Duration::from_secs(10)));
+        shared.lead_until(Some(Instant::now() + std::time::Duration::from_secs(10)));
         let text = scraped(&registry);
         assert!(text.contains("audit") && text.contains("seccomp_profile_leader 1"), "{text}");
         // Where the leader hangs, its time is up although it has not noticed.

@@ -4,7 +4,7 @@ use daemon::metrics::Label;
 
 /// A kind that is watched.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum KindLabel {
     /// The profiles.
     Profile,
     /// The nodes' reports.
@@ -15,11 +15,11 @@ pub enum Kind {
     Pod,
 }
 
-impl Kind {
+impl KindLabel {
     /// All of them.
     pub const ALL: [Self; 4] = [Self::Profile, Self::Report, Self::Node, Self::Pod];
 
-    /// What it is called in logs and metrics.
+    /// Its name in logs and metrics.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -31,7 +31,7 @@ impl Kind {
     }
 }
 
-impl Label for Kind {
+impl Label for KindLabel {
     const ALL: &'static [Self] = &Self::ALL;
 
     fn as_str(self) -> &'static str {
@@ -41,32 +41,32 @@ impl Label for Kind {
 
 /// A kind that is watched and whose objects the operator writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum WrittenKind {
+pub enum WrittenKindLabel {
     /// The profiles.
     Profile,
     /// The nodes' reports.
     Report,
 }
 
-impl WrittenKind {
-    /// The same kind, if the operator writes it.
+impl WrittenKindLabel {
+    /// The label of `kind`, if the operator writes objects of it.
     #[must_use]
-    pub fn of(kind: Kind) -> Option<Self> {
+    pub fn of(kind: KindLabel) -> Option<Self> {
         match kind {
-            Kind::Profile => Some(Self::Profile),
-            Kind::Report => Some(Self::Report),
-            Kind::Node | Kind::Pod => None,
+            KindLabel::Profile => Some(Self::Profile),
+            KindLabel::Report => Some(Self::Report),
+            KindLabel::Node | KindLabel::Pod => None,
         }
     }
 }
 
-impl Label for WrittenKind {
+impl Label for WrittenKindLabel {
     const ALL: &'static [Self] = &[Self::Profile, Self::Report];
 
     fn as_str(self) -> &'static str {
         match self {
-            Self::Profile => Kind::Profile.as_str(),
-            Self::Report => Kind::Report.as_str(),
+            Self::Profile => KindLabel::Profile.as_str(),
+            Self::Report => KindLabel::Report.as_str(),
         }
     }
 }

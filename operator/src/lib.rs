@@ -1,15 +1,15 @@
-//! The cluster's side: judges each profile from the reports of all nodes.
+//! The operator: computes each profile's status from the reports of all nodes.
 //!
 //! Data flows one way. [`watch`] follows profiles, reports, Nodes and Pods and turns each object into plain [`facts`].
-//! The [`index`] takes the facts in and gives out the keys of what must be reconciled; the [`controller`] takes them
-//! from its [`queue`]. A reconciliation ([`reconcile`]) gets a verdict from the index and carries it out through the
-//! [`writer`], bound to the version that was judged; after a failure or a conflict it waits for its [`cooldowns`]. The
-//! index, the [`status`] that it computes and the [`notice`]s for Events are pure and synchronous; time is an argument.
-//! Of several operators, only the one that has the lease writes. [`metrics`] count what the operator does, by
+//! The [`index`] applies the facts and returns the keys of what must be reconciled; the [`controller`] takes them
+//! from its [`queue`]. A reconciliation ([`reconcile`]) gets a decision from the index and carries it out through the
+//! [`writer`], bound to the version on which it is based; after a failure or a conflict it waits for its [`cooldowns`].
+//! The index, the [`status`] that it computes and the [`notice`]s for Events are pure and synchronous; time is an
+//! argument. Of several operators, only the one that has the lease writes. [`metrics`] count what the operator does, by
 //! [`labels`] that several files share, [`gauges`] show the state of the cluster, [`watch_lag`] measures how late the
-//! watches are. [`run`] wires everything. [`uninstall`] removes the operator's finalizers when it is uninstalled.
+//! watches are. [`shared`] is the state that these tasks share, [`run`] starts them. [`uninstall`] removes the
+//! operator's finalizers when it is uninstalled.
 
-pub mod cluster;
 pub mod controller;
 pub mod cooldowns;
 pub mod facts;
@@ -24,6 +24,7 @@ pub mod queue;
 pub mod reconcile;
 pub mod run;
 pub mod selection;
+pub mod shared;
 pub mod status;
 pub mod uninstall;
 pub mod watch;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use daemon::metrics::{Label, Watches, register};
 use prometheus::{Histogram, HistogramOpts, HistogramVec, IntCounterVec, Opts, Registry};
 
-use crate::labels::{Kind, Reconciled};
+use crate::labels::{KindLabel, Reconciled};
 use crate::watch_lag::WatchLag;
 use crate::writer::{WriteError, WriteOutcome, Writes};
 
@@ -18,8 +18,8 @@ pub struct Metrics {
     /// Writes to the API server.
     pub writes: Writes,
     /// Watches.
-    pub watches: Watches<Kind>,
-    /// How late the watches bring the operator's own writes.
+    pub watches: Watches<KindLabel>,
+    /// How late the watches deliver the operator's own writes.
     pub watch_lag: WatchLag,
 }
 
@@ -94,8 +94,8 @@ mod tests {
             ("seccomp_profile_reconcile_duration_seconds", Reconciled::ALL.len()),
             ("seccomp_profile_rollout_duration_seconds", 1),
             ("seccomp_profile_api_writes_total", Write::ALL.len() * WriteOutcome::ALL.len()),
-            ("seccomp_profile_watch_failures_total", Kind::ALL.len()),
-            ("seccomp_profile_watch_last_answer_timestamp_seconds", Kind::ALL.len()),
+            ("seccomp_profile_watch_failures_total", KindLabel::ALL.len()),
+            ("seccomp_profile_watch_last_answer_timestamp_seconds", KindLabel::ALL.len()),
             ("seccomp_profile_watch_lag_seconds", 2),
         ];
         let check = || {

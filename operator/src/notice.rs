@@ -16,7 +16,7 @@ pub enum Notice {
     Ready,
     /// A node cannot hold it.
     NodesFailed,
-    /// Its contents are no valid profile.
+    /// Its contents are not a valid profile.
     Rejected,
     /// Its deletion waits for pods.
     DeletionWaits,
@@ -29,7 +29,7 @@ pub enum Notice {
     /// On a node the runtime does not find a file that the agent keeps.
     FileNotFound,
     /// On a node the runtime reaches no seccomp agent on the socket that a profile names.
-    NobodyListens,
+    ListenerUnreachable,
     /// On a node the runtime starts no container under a profile.
     StartFailed,
     /// A report is deleted because its node does not exist.
@@ -47,7 +47,7 @@ impl Notice {
         Self::CutOffPods,
         Self::Unconfirmed,
         Self::FileNotFound,
-        Self::NobodyListens,
+        Self::ListenerUnreachable,
         Self::StartFailed,
         Self::NoSuchNode,
     ];
@@ -57,7 +57,7 @@ impl Notice {
     pub fn of_start(cause: Cause) -> Self {
         match cause {
             Cause::FileNotFound => Self::FileNotFound,
-            Cause::NobodyListens => Self::NobodyListens,
+            Cause::ListenerUnreachable => Self::ListenerUnreachable,
             Cause::StartFailed => Self::StartFailed,
         }
     }
@@ -74,7 +74,7 @@ impl Notice {
             Self::CutOffPods => "CutOffPods",
             Self::Unconfirmed => "RemovalUnconfirmed",
             Self::FileNotFound => Cause::FileNotFound.reason(),
-            Self::NobodyListens => Cause::NobodyListens.reason(),
+            Self::ListenerUnreachable => Cause::ListenerUnreachable.reason(),
             Self::StartFailed => Cause::StartFailed.reason(),
             Self::NoSuchNode => "NoSuchNode",
         }
@@ -92,7 +92,7 @@ impl Notice {
             ),
             Self::Rejected => (
                 EventType::Warning,
-                "Judge",
+                "Validate",
                 "The profile is invalid; the condition Accepted gives the reason. Files stay as they were.",
             ),
             Self::DeletionWaits => (
@@ -120,7 +120,7 @@ impl Notice {
                 "Start",
                 "Containers do not start: the runtime does not find a profile that the node has. Likely the kubelet's root directory is not the chart's kubeletRoot; status.startFailures has the details.",
             ),
-            Self::NobodyListens => (
+            Self::ListenerUnreachable => (
                 EventType::Warning,
                 "Start",
                 "Containers do not start: the runtime reaches no seccomp agent on the socket that a profile names as listenerPath. Likely none listens there on this node; status.startFailures has the details.",

@@ -85,7 +85,7 @@ pub struct LiftOptions {
     pub logging: LoggingArgs,
 }
 
-/// Judges from the nodes' reports whether each seccomp profile is where it should be.
+/// Computes from the nodes' reports whether each seccomp profile is on every node that needs it.
 #[derive(Debug, Clone, Parser)]
 #[command(name = "operator", version)]
 pub struct Options {
@@ -101,7 +101,7 @@ pub struct Options {
     /// The agents' required node affinity, as JSON: `{"nodeSelectorTerms": [...]}`.
     #[arg(long, value_parser = json::<NodeSelector>)]
     pub node_affinity: Option<NodeSelector>,
-    /// Where profiles lie below the kubelet's `seccomp/`.
+    /// Where profiles are, below the kubelet's `seccomp/`.
     #[arg(long, default_value = api::names::DEFAULT_DIRECTORY)]
     pub directory: String,
     /// Where `/metrics`, `/healthz` and `/readyz` are served; `[::]` is IPv4, too, and alone where there is no IPv6.
@@ -164,7 +164,7 @@ fn duration(text: &str) -> Result<Duration, String> {
 fn labels(text: &str) -> Result<Labels, String> {
     let pair = |pair: &str| match pair.split_once('=') {
         Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
-        _ => Err(format!("{pair:?} is no label; expected key=value,key=value")),
+        _ => Err(format!("{pair:?} is not a label; expected key=value,key=value")),
     };
     text.split(',').map(pair).collect::<Result<_, _>>().map(Labels)
 }

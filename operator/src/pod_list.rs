@@ -3,7 +3,7 @@
 //! Before the operator approves the removal of a file, it must be certain that no pod needs it. The watch event of a
 //! pod that was created before the deletion may arrive after it, by seconds where the API server is busy: events of two
 //! kinds are not ordered, and a watch does not show how late it is. A list without a resource version has the present
-//! state, whatever the watches have brought, so the operator makes one before each approval. One list serves every
+//! state, whatever the watches have delivered, so the operator makes one before each approval. One list serves every
 //! deletion that was known before it began, and a reconciliation never waits for a list that another one makes: two
 //! hundred profiles that are deleted together cost two or three lists, and delay no other profile.
 
@@ -18,7 +18,7 @@ use tokio::sync::Mutex as AsyncMutex;
 use tokio::time::{Duration, Instant};
 
 use crate::facts::{PodFacts, PodKind, WatchedPod};
-use crate::watch::{Pods, WatchedKind};
+use crate::watch::{PodWatch, WatchedKind};
 use crate::writer::WriteError;
 
 /// Pods that may use a profile: those that have ended need no file.
@@ -31,7 +31,7 @@ const FRESH: Duration = Duration::from_secs(5);
 const FAILED: Duration = Duration::from_secs(5);
 
 /// How many waiting profiles are remembered, each from its first call until it gets a list.
-const MOST_WAITING: usize = 10_000;
+const MAX_WAITING: usize = 10_000;
 /// Nodes in one page of a list, of metadata only.
 const NODES_A_PAGE: u32 = 500;
 
@@ -65,7 +65,7 @@ struct State {
 pub struct PodLists {
     pods: Api<WatchedPod>,
     nodes: Api<Node>,
-    kind: Pods,
+    kind: PodWatch,
     state: Mutex<State>,
     lister: AsyncMutex<()>,
 }
@@ -73,7 +73,7 @@ pub struct PodLists {
 impl PodLists {
     /// Lists of pods through `client`; `kind` takes the facts from them.
     #[must_use]
-    pub fn new(client: Client, kind: Pods) -> Self {
+    pub fn new(client: Client, kind: PodWatch) -> Self {
         let (state, lister) = (Mutex::default(), AsyncMutex::default());
         Self { pods: Api::all(client.clone()), nodes: Api::all(client), kind, state, lister }
     }
@@ -112,7 +112,7 @@ impl PodLists {
     /// The last list, if it began after the profile with this uid began to wait for one. Otherwise the profile waits.
     fn last_for(&self, uid: &str, now: Instant) -> Option<Arc<PodList>> {
         let mut state = self.state();
-        if state.waiting.len() >= MOST_WAITING {
+        if state.waiting.len() >= MAX_WAITING {
             state.waiting.clear();
         }
         let since = *state.waiting.entry(uid.into()).or_insert(now);
@@ -149,7 +149,7 @@ impl PodLists {
     /// The present users, page by page. Other pods of a page are dropped before the next page is requested.
     async fn users(&self) -> Result<Vec<PodFacts>, WriteError> {
         let mut users = Vec::new();
-        let mut page = ListParams::default().limit(Pods::PAGE).fields(NOT_ENDED);
+        let mut page = ListParams::default().limit(PodWatch::PAGE).fields(NOT_ENDED);
         loop {
             let pods = within(self.pods.list(&page)).await.map_err(WriteError::Unlisted)?;
             let facts = pods.items.iter().map(|pod| self.kind.facts(pod));

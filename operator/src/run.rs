@@ -12,15 +12,15 @@ use link::client;
 use tokio::time::timeout;
 use tracing::{info, warn};
 
-use crate::cluster::Cluster;
 use crate::gauges::Gauges;
 use crate::index::Index;
-use crate::labels::Kind;
+use crate::labels::KindLabel;
 use crate::metrics::Metrics;
 use crate::options::Options;
 use crate::pod_list::PodLists;
 use crate::reconcile::{Context, reconcile};
-use crate::watch::{Nodes, Pods, Profiles, Reports, WATCH, follow};
+use crate::shared::SharedState;
+use crate::watch::{NodeWatch, PodWatch, ProfileWatch, ReportWatch, WATCH, follow};
 use crate::writer::Writer;
 
 /// How many reconciliations of profiles, and of nodes, run at once: enough to keep a slow API server busy, too few to
@@ -58,9 +58,9 @@ pub enum RunError {
 pub async fn run(options: Options) -> Result<(), RunError> {
     let signal = daemon::shutdown_signal().map_err(RunError::Signal)?;
     let registry = daemon::metrics::registry("operator", env!("CARGO_PKG_VERSION"))?;
-    let kinds = Kind::ALL.map(Kind::as_str);
-    let cluster = Arc::new(Cluster::new(Index::new(&options.directory), kinds, Metrics::new(&registry)?));
-    registry.register(Box::new(Gauges::new(Arc::downgrade(&cluster))?))?;
+    let kinds = KindLabel::ALL.map(KindLabel::as_str);
+    let shared = Arc::new(SharedState::new(Index::new(&options.directory), kinds, Metrics::new(&registry)?));
+    registry.register(Box::new(Gauges::new(Arc::downgrade(&shared))?))?;
     let readiness = Readiness::default();
     let ready = kinds.map(|kind| readiness.part(kind));
     let endpoints = http::serve(options.listen, registry, readiness, std::future::pending()).await?;
@@ -68,25 +68,25 @@ pub async fn run(options: Options) -> Result<(), RunError> {
     info!(version = env!("CARGO_PKG_VERSION"), listen = %options.listen, directory = options.directory, "operator starts");
 
     let [profiles_ready, reports_ready, nodes_ready, pods_ready] = ready;
-    let pod_kind = Pods { directory: options.directory.clone(), agents: options.agents() };
+    let pod_kind = PodWatch { directory: options.directory.clone(), agents: options.agents() };
     let watches = futures::future::join4(
-        follow(Profiles, client.clone(), cluster.clone(), profiles_ready),
-        follow(Reports, client.clone(), cluster.clone(), reports_ready),
-        follow(Nodes(options.selection()), client.clone(), cluster.clone(), nodes_ready),
-        follow(pod_kind.clone(), client.clone(), cluster.clone(), pods_ready),
+        follow(ProfileWatch, client.clone(), shared.clone(), profiles_ready),
+        follow(ReportWatch, client.clone(), shared.clone(), reports_ready),
+        follow(NodeWatch(options.selection()), client.clone(), shared.clone(), nodes_ready),
+        follow(pod_kind.clone(), client.clone(), shared.clone(), pods_ready),
     );
 
-    let writer = Writer::new(client.clone(), cluster.metrics.writes.clone());
-    let context = Arc::new(Context::new(cluster.clone(), writer, PodLists::new(client.clone(), pod_kind)));
-    let mut leadership = leadership(&options, &client, &cluster)?;
+    let writer = Writer::new(client.clone(), shared.metrics.writes.clone());
+    let context = Arc::new(Context::new(shared.clone(), writer, PodLists::new(client.clone(), pod_kind)));
+    let mut leadership = leadership(&options, &client, &shared)?;
     // `reconcile` logs and counts failures, and returns when to try again.
-    let reconciliations = cluster.controller.run(CONCURRENCY, async |key| reconcile(&key, &context).await);
+    let reconciliations = shared.controller.run(CONCURRENCY, async |key| reconcile(&key, &context).await);
     let work = futures::future::join(reconciliations, endpoints);
     let end = async {
         signal.await;
         info!("operator stops");
-        cluster.stop_writing();
-        if timeout(LAST_WRITES, cluster.controller.idle()).await.is_err() {
+        shared.stop_writing();
+        if timeout(LAST_WRITES, shared.controller.idle()).await.is_err() {
             warn!("a write under way takes too long");
         }
     };
@@ -107,11 +107,11 @@ pub async fn run(options: Options) -> Result<(), RunError> {
 fn leadership(
     options: &Options,
     client: &Client,
-    cluster: &Arc<Cluster>,
+    shared: &Arc<SharedState>,
 ) -> Result<Option<Leadership>, UnsafeTiming> {
     let Some(name) = &options.lease else { return Ok(None) };
     // Not a leader yet.
-    cluster.lead_until(None);
+    shared.lead_until(None);
     // In a pod, HOSTNAME is the pod's name. A restarted container has the same one, so a random number is appended.
     let host = std::env::var("HOSTNAME").unwrap_or_else(|_| "operator".to_owned());
     let identity = format!("{host}_{:016x}", fastrand::u64(..));
@@ -122,8 +122,8 @@ fn leadership(
         field_manager: OPERATOR_FIELD_MANAGER,
         timing: options.timing()?,
     };
-    let cluster = cluster.clone();
-    Ok(Some(Leadership::new(client.clone(), candidate, move |until| cluster.lead_until(until))))
+    let shared = shared.clone();
+    Ok(Some(Leadership::new(client.clone(), candidate, move |until| shared.lead_until(until))))
 }
 
 async fn elect(leadership: Option<&mut Leadership>) {

@@ -41,7 +41,7 @@ const PAGE: u32 = 250;
 /// The pause after the first failure; it doubles with each further one.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 /// The longest pause.
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+const MAX_PAUSE: Duration = Duration::from_secs(5);
 
 /// Why some profiles may still have the finalizer.
 #[derive(Debug, thiserror::Error)]
@@ -162,7 +162,7 @@ impl Uninstall {
                     }
                 }
                 sleep(pause).await;
-                pause = (pause * 2).min(LONGEST_PAUSE);
+                pause = (pause * 2).min(MAX_PAUSE);
             }
         };
         let limit = self.options.limit;

@@ -15,14 +15,14 @@ use link::watch::WatchStream;
 use serde::de::DeserializeOwned;
 use tracing::warn;
 
-use crate::cluster::Cluster;
 use crate::facts::{
     AgentPods, NodeFacts, ObjectVersion, PodFacts, ProfileFacts, ReportFacts, UpdateSource, WatchedNode,
     WatchedPod, WatchedProfile,
 };
 use crate::index::Index;
-use crate::labels::Kind;
+use crate::labels::KindLabel;
 use crate::selection::Selection;
+use crate::shared::SharedState;
 
 /// How one kind of object changes the index.
 pub trait WatchedKind {
@@ -30,7 +30,7 @@ pub trait WatchedKind {
     type Object: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + 'static;
 
     /// Its name in logs and metrics.
-    const KIND: Kind;
+    const KIND: KindLabel;
     /// Objects in one page of a list: pages of large objects are small, so that memory is too.
     const PAGE: u32;
 
@@ -52,9 +52,9 @@ pub trait WatchedKind {
 pub const WATCH: Duration = Duration::from_mins(1);
 
 /// Follows one kind for ever.
-pub async fn follow<W: WatchedKind>(kind: W, client: Client, cluster: Arc<Cluster>, ready: ReadyHandle) {
+pub async fn follow<W: WatchedKind>(kind: W, client: Client, shared: Arc<SharedState>, ready: ReadyHandle) {
     let config = Config::default().page_size(W::PAGE).timeout(WATCH.as_secs() as u32);
-    let mut events = WatchStream::<W::Object>::observed(client, config, cluster.metrics.watches.of(W::KIND));
+    let mut events = WatchStream::<W::Object>::observed(client, config, shared.metrics.watches.of(W::KIND));
     if W::MUST_BE_COMPLETE {
         events = events.listing_after_failures();
     }
@@ -66,16 +66,16 @@ pub async fn follow<W: WatchedKind>(kind: W, client: Client, cluster: Arc<Cluste
             Err(error) => {
                 // The watch starts again by itself, with back-off; the index stays as it is.
                 warn!(kind = W::KIND.as_str(), error = %chain(&error), "watch failed");
-                cluster.change(|index| interrupt::<W>(index));
+                shared.change(|index| interrupt::<W>(index));
                 continue;
             }
         };
-        measure_lag::<W>(&cluster, &change);
+        measure_lag::<W>(&shared, &change);
         let listed = matches!(change, Change::Complete);
-        cluster.change(|index| apply(&kind, index, change, Timestamp::now()));
+        shared.change(|index| apply(&kind, index, change, Timestamp::now()));
         if listed && let Some(ready) = ready.take() {
             ready.ready();
-            cluster.listed(W::KIND.as_str());
+            shared.listed(W::KIND.as_str());
         }
     }
 }
@@ -101,9 +101,9 @@ pub fn interrupt<W: WatchedKind>(index: &mut Index) {
     }
 }
 
-/// Measures how late the watch brings the operator's own writes.
-fn measure_lag<W: WatchedKind>(cluster: &Cluster, change: &Change<W::Object>) {
-    let lag = &cluster.metrics.watch_lag;
+/// Measures how late the watch delivers the operator's own writes.
+fn measure_lag<W: WatchedKind>(shared: &SharedState, change: &Change<W::Object>) {
+    let lag = &shared.metrics.watch_lag;
     match change {
         Change::Apply(object, Origin::Watch) => {
             let name = object.meta().name.as_deref().unwrap_or_default();
@@ -115,20 +115,20 @@ fn measure_lag<W: WatchedKind>(cluster: &Cluster, change: &Change<W::Object>) {
     }
 }
 
-/// The profiles.
+/// The watch of the profiles.
 #[derive(Debug)]
-pub struct Profiles;
+pub struct ProfileWatch;
 
-impl WatchedKind for Profiles {
+impl WatchedKind for ProfileWatch {
     type Object = WatchedProfile;
-    const KIND: Kind = Kind::Profile;
+    const KIND: KindLabel = KindLabel::Profile;
     // A profile that was stored before the schema had bounds can take megabytes when it is decoded.
     const PAGE: u32 = 10;
 
     fn apply(&self, index: &mut Index, object: Self::Object, source: UpdateSource, now: Timestamp) {
         let known = index.profile(object.meta().name.as_deref().unwrap_or_default());
         let version = ObjectVersion::of(object.meta());
-        // The answer to a write of the operator has brought this version already.
+        // The answer to a write of the operator contained this version already.
         if source == UpdateSource::Watch && known.is_some_and(|known| known.version == version) {
             return;
         }
@@ -141,13 +141,13 @@ impl WatchedKind for Profiles {
     }
 }
 
-/// The nodes' reports.
+/// The watch of the nodes' reports.
 #[derive(Debug)]
-pub struct Reports;
+pub struct ReportWatch;
 
-impl WatchedKind for Reports {
+impl WatchedKind for ReportWatch {
     type Object = Untrusted<NodeProfileStatus>;
-    const KIND: Kind = Kind::Report;
+    const KIND: KindLabel = KindLabel::Report;
     const PAGE: u32 = 50;
 
     fn apply(&self, index: &mut Index, object: Self::Object, source: UpdateSource, now: Timestamp) {
@@ -163,13 +163,13 @@ impl WatchedKind for Reports {
     }
 }
 
-/// The Nodes.
+/// The watch of the Nodes.
 #[derive(Debug)]
-pub struct Nodes(pub Selection);
+pub struct NodeWatch(pub Selection);
 
-impl WatchedKind for Nodes {
+impl WatchedKind for NodeWatch {
     type Object = WatchedNode;
-    const KIND: Kind = Kind::Node;
+    const KIND: KindLabel = KindLabel::Node;
     const PAGE: u32 = 100;
     const MUST_BE_COMPLETE: bool = true;
 
@@ -182,16 +182,16 @@ impl WatchedKind for Nodes {
     }
 }
 
-/// The Pods: users of profiles, and the agents.
+/// The watch of the Pods: those that use profiles, and the agents.
 #[derive(Debug, Clone)]
-pub struct Pods {
+pub struct PodWatch {
     /// The directory of the profiles below the kubelet's `seccomp/`.
     pub directory: String,
     /// Which pods are agents.
     pub agents: AgentPods,
 }
 
-impl Pods {
+impl PodWatch {
     /// The facts of a pod.
     #[must_use]
     pub fn facts(&self, pod: &WatchedPod) -> PodFacts {
@@ -199,9 +199,9 @@ impl Pods {
     }
 }
 
-impl WatchedKind for Pods {
+impl WatchedKind for PodWatch {
     type Object = WatchedPod;
-    const KIND: Kind = Kind::Pod;
+    const KIND: KindLabel = KindLabel::Pod;
     const PAGE: u32 = 100;
     const MUST_BE_COMPLETE: bool = true;
 

@@ -1,5 +1,5 @@
 //! How late a watch is, measured by the operator's own writes: the answer to a write has the new version of the object,
-//! and the watch brings that version sooner or later.
+//! and the watch delivers that version sooner or later.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,9 +10,9 @@ use link::changes::ObjectId;
 use prometheus::{HistogramOpts, HistogramVec, Registry};
 
 use crate::facts::ObjectVersion;
-use crate::labels::{Kind, WrittenKind};
+use crate::labels::{KindLabel, WrittenKindLabel};
 
-/// The versions that the operator's writes made and that the watch has not brought yet.
+/// The versions that the operator's writes made and that the watch has not delivered yet.
 #[derive(Debug, Clone)]
 pub struct WatchLag {
     lag: HistogramVec,
@@ -20,7 +20,7 @@ pub struct WatchLag {
 }
 
 /// By kind and name, the version that a write made and when its answer arrived.
-type Awaited = HashMap<(WrittenKind, String), (ObjectVersion, Instant)>;
+type Awaited = HashMap<(WrittenKindLabel, String), (ObjectVersion, Instant)>;
 
 impl WatchLag {
     /// Measures into a histogram in `registry`.
@@ -35,14 +35,14 @@ impl WatchLag {
         );
         let lag = lag.buckets(vec![0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 60.0]);
         let lag = register(registry, HistogramVec::new(lag, &["kind"])?)?;
-        WrittenKind::ALL.iter().for_each(|kind| drop(lag.with_label_values(&[kind.as_str()])));
+        WrittenKindLabel::ALL.iter().for_each(|kind| drop(lag.with_label_values(&[kind.as_str()])));
         Ok(Self { lag, awaited: Arc::default() })
     }
 
     /// The answer to a write has arrived, which made version `made` of an object; the index has version `known`.
     pub fn written(
         &self,
-        kind: WrittenKind,
+        kind: WrittenKindLabel,
         name: &str,
         made: &ObjectVersion,
         known: Option<&ObjectVersion>,
@@ -50,16 +50,17 @@ impl WatchLag {
     ) {
         match known {
             Some(known) if known == made => self.observe(kind, Duration::ZERO),
-            // The watch has brought a newer version, or the object is gone: it will not bring this version any more.
+            // The watch has delivered a newer version, or the object is gone: it will not deliver this version any
+            // more.
             Some(known) if !known.is_older_than(made) => {}
             None => {}
             Some(_) => drop(self.awaited().insert((kind, name.to_owned()), (made.clone(), at))),
         }
     }
 
-    /// The watch has brought a version of an object.
-    pub fn watched(&self, kind: Kind, name: &str, version: &ObjectVersion, at: Instant) {
-        let Some(kind) = WrittenKind::of(kind) else { return };
+    /// The watch has delivered a version of an object.
+    pub fn watched(&self, kind: KindLabel, name: &str, version: &ObjectVersion, at: Instant) {
+        let Some(kind) = WrittenKindLabel::of(kind) else { return };
         let mut awaited = self.awaited();
         let key = (kind, name.to_owned());
         let Some((made, since)) = awaited.get(&key) else { return };
@@ -71,9 +72,9 @@ impl WatchLag {
         awaited.remove(&key);
     }
 
-    /// An object was deleted: the watch will bring no version of it any more.
-    pub fn gone(&self, kind: Kind, object: &ObjectId) {
-        let Some(kind) = WrittenKind::of(kind) else { return };
+    /// An object was deleted: the watch will deliver no version of it any more.
+    pub fn gone(&self, kind: KindLabel, object: &ObjectId) {
+        let Some(kind) = WrittenKindLabel::of(kind) else { return };
         let mut awaited = self.awaited();
         let key = (kind, object.key.name.to_string());
         if awaited.get(&key).is_some_and(|(made, _)| *made.uid == *object.uid) {
@@ -81,13 +82,13 @@ impl WatchLag {
         }
     }
 
-    /// A list of a kind is complete: the watch does not bring the versions that the list has brought.
-    pub fn forget(&self, kind: Kind) {
-        let Some(kind) = WrittenKind::of(kind) else { return };
+    /// A list of a kind is complete: the watch does not deliver the versions that the list contained.
+    pub fn forget(&self, kind: KindLabel) {
+        let Some(kind) = WrittenKindLabel::of(kind) else { return };
         self.awaited().retain(|(awaited, _), _| *awaited != kind);
     }
 
-    fn observe(&self, kind: WrittenKind, lag: Duration) {
+    fn observe(&self, kind: WrittenKindLabel, lag: Duration) {
         self.lag.with_label_values(&[kind.as_str()]).observe(lag.as_secs_f64());
     }
 
@@ -101,8 +102,8 @@ impl WatchLag {
 mod tests {
     use super::*;
 
-    const KIND: Kind = Kind::Profile;
-    const WRITTEN: WrittenKind = WrittenKind::Profile;
+    const KIND: KindLabel = KindLabel::Profile;
+    const WRITTEN: WrittenKindLabel = WrittenKindLabel::Profile;
 
     fn version(number: u32) -> ObjectVersion {
         ObjectVersion { uid: "u".into(), resource_version: number.to_string() }

@@ -1,4 +1,4 @@
-//! Writes to the API server: each is bound to the version that was judged.
+//! Writes to the API server: each is bound to the version on which its decision is based.
 //!
 //! Each patch sets `metadata.resourceVersion`, which makes the API server answer 409 if the object has changed since.
 //! (Without it, a late status patch changes a profile that was recreated under the same name, whatever `uid` the patch
@@ -25,11 +25,11 @@ use crate::notice::Notice;
 /// A write that did not happen.
 #[derive(Debug, thiserror::Error)]
 pub enum WriteError {
-    /// The object has changed since it was judged; its watch event is still to come.
-    #[error("changed since it was judged")]
+    /// The object has changed since the decision; its watch event is still to come.
+    #[error("changed since the decision")]
     Conflict,
-    /// The object was deleted since it was judged; its watch event is still to come.
-    #[error("deleted since it was judged")]
+    /// The object was deleted since the decision; its watch event is still to come.
+    #[error("deleted since the decision")]
     Gone,
     /// The API server refuses the write.
     #[error("refused: {0}")]
@@ -77,7 +77,7 @@ pub enum WriteOutcome {
 }
 
 impl WriteOutcome {
-    /// What a result says.
+    /// The outcome of a result.
     #[must_use]
     pub fn of(result: Result<(), &WriteError>) -> Self {
         result.map_or_else(WriteError::outcome, |()| Self::Ok)

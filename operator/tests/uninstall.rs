@@ -98,7 +98,7 @@ fn named(name: &str, version: &str, finalizers: &[&str]) -> Value {
     })
 }
 
-/// As [`named`], but deleted and not gone yet.
+/// Like [`named`], but deleted and not gone yet.
 fn being_deleted(name: &str) -> Value {
     let mut object = named(name, "1", &["foregroundDeletion"]);
     object["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z".into();

@@ -138,7 +138,7 @@ impl Fixture {
 
     /// Writes the status of a profile, as the operator would.
     fn store_status(&mut self, profile: &str) {
-        let decision = self.index.judge_profile(profile, self.now);
+        let decision = self.index.decide_profile(profile, self.now);
         let Some(ProfileOperation::WriteStatus { status, .. }) = decision.map(|decision| decision.operation)
         else {
             return;
@@ -186,7 +186,7 @@ impl Fixture {
         for report in reports {
             self.index.apply_report(report, UpdateSource::Watch, self.now);
             if let Some(WorkKey::Profile(name)) = self.index.take_dirty().into_iter().next() {
-                black_box(self.index.judge_profile(&name, self.now));
+                black_box(self.index.decide_profile(&name, self.now));
             }
         }
     }

@@ -14,7 +14,7 @@ pub use node::{NodeFacts, WatchedNode};
 pub use pod::{AgentPods, PodFacts, PodKind};
 pub use profile::{ProfileFacts, WatchedProfile};
 pub use report::ReportFacts;
-pub use start::{Cause, FailedStart};
+pub use start::{Cause, PodStartFailure};
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use k8s_openapi::jiff::Timestamp;

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use api::{PodReadiness, WatchedPod};
 use k8s_openapi::jiff::Timestamp;
 
-use super::{FailedStart, created};
+use super::{PodStartFailure, created};
 
 /// Which pods are agents.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,7 +22,7 @@ pub struct PodFacts {
     /// Its uid.
     pub uid: String,
     /// `namespace/name`, for messages.
-    pub display: String,
+    pub namespaced_name: String,
     /// The node that it is bound to.
     pub node: Option<String>,
     /// When it was created.
@@ -30,7 +30,7 @@ pub struct PodFacts {
     /// Whether it is an agent, a user of profiles, or neither.
     pub kind: PodKind,
     /// Its containers that do not start, likely because of a profile.
-    pub failed_starts: Vec<FailedStart>,
+    pub failed_starts: Vec<PodStartFailure>,
 }
 
 /// The kind of a pod, as far as the operator distinguishes them.
@@ -57,11 +57,11 @@ impl PodFacts {
         let name = pod.metadata.name.as_deref().unwrap_or_default();
         Self {
             uid: pod.metadata.uid.clone().unwrap_or_default(),
-            display: format!("{namespace}/{name}"),
+            namespaced_name: format!("{namespace}/{name}"),
             node: pod.spec.node().map(str::to_owned),
             created: created(&pod.metadata),
             kind: PodKind::of(pod, directory, namespace, agents),
-            failed_starts: FailedStart::of(pod, directory),
+            failed_starts: PodStartFailure::of(pod, directory),
         }
     }
 }

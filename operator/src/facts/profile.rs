@@ -53,7 +53,7 @@ impl ProfileFacts {
     }
 
     /// The facts of a stored profile, given the facts of an earlier version. The contents are parsed only if they
-    /// differ, because parsing takes longest, and a rollout brings the same contents with every status.
+    /// differ, because parsing takes longest, and during a rollout every status comes with the same contents.
     #[must_use]
     pub fn given(known: Option<&Self>, object: &WatchedProfile) -> Self {
         let metadata = &object.metadata;
@@ -79,7 +79,7 @@ impl ProfileFacts {
             has_finalizers: !finalizers.is_empty(),
             removal_approved: object.removal_approved(),
             delete_in_use: annotation(DELETE_IN_USE) == Some("true"),
-            // An object that was never judged has no status, an empty one or the default; all read as none.
+            // An object that was never reconciled has no status, an empty one or the default; all read as none.
             status: object.status().filter(SeccompProfileStatus::is_reconciled),
             name,
         }

@@ -1,4 +1,6 @@
 //! The facts that the index needs about a `NodeProfileStatus`.
+//!
+//! In the operator, a *report* is the whole object. What the agent has written into it is its `status.report`.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +13,7 @@ use profile::{ContentHash, ShortHash};
 use super::ObjectVersion;
 use crate::status::bounded;
 
-/// A `NodeProfileStatus`.
+/// The facts about a `NodeProfileStatus`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ReportFacts {
     /// The node's name.
@@ -20,8 +22,8 @@ pub struct ReportFacts {
     pub version: ObjectVersion,
     /// The uid of the Node that owns it: the report of a Node that was recreated under its name does not count.
     pub owner: Option<String>,
-    /// The files on the disk that the agent reports; `None` before its first report. An entry that is no hash is left
-    /// out.
+    /// The files on the disk that the agent reports; `None` before its first report. An entry that is not a hash is
+    /// left out.
     pub files: Option<BTreeMap<String, ShortHash>>,
     /// The problems that the agent reports, by profile.
     pub problems: BTreeMap<String, FileProblem>,

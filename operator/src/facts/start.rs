@@ -16,7 +16,7 @@ pub enum Cause {
     /// The runtime does not find the profile's file.
     FileNotFound,
     /// The runtime reaches no seccomp agent on the socket that the profile names.
-    NobodyListens,
+    ListenerUnreachable,
     /// The runtime cannot load the filter, or itself ends under it.
     StartFailed,
 }
@@ -27,7 +27,7 @@ impl Cause {
     pub fn reason(self) -> &'static str {
         match self {
             Self::FileNotFound => FILE_NOT_FOUND,
-            Self::NobodyListens => LISTENER_UNREACHABLE,
+            Self::ListenerUnreachable => LISTENER_UNREACHABLE,
             Self::StartFailed => START_FAILED,
         }
     }
@@ -35,7 +35,7 @@ impl Cause {
 
 /// A container that does not start under a profile, likely because of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FailedStart {
+pub struct PodStartFailure {
     /// The profile.
     pub profile: String,
     /// Why.
@@ -51,19 +51,19 @@ pub struct FailedStart {
 /// How long a failure counts after its pod has ended: a Job creates one pod after the other.
 const ENDED: Duration = Duration::from_mins(10);
 /// Failed starts of one pod that are kept.
-const MOST: usize = 8;
+const MAX_FOUND: usize = 8;
 /// The longest directory, in bytes, that is kept from a message.
-const LONGEST_PLACE: usize = 256;
+const MAX_PLACE_BYTES: usize = 256;
 
-impl FailedStart {
-    /// The starts of a pod that failed because of a profile. `directory` is where profiles lie below the kubelet's
+impl PodStartFailure {
+    /// The starts of a pod that failed because of a profile. `directory` is where profiles are, below the kubelet's
     /// `seccomp/`.
     #[must_use]
     pub fn of(pod: &WatchedPod, directory: &str) -> Vec<Self> {
         let mut found: Vec<Self> = Vec::new();
         for start in pod.not_started() {
             let Some(profile) = pod.spec.profile_of(start.container, directory) else { continue };
-            let Some((cause, place)) = judge(&start, &profile, directory) else { continue };
+            let Some((cause, place)) = likely_cause(&start, &profile, directory) else { continue };
             let until = match (pod.has_ended(), start.ended) {
                 (false, _) => None,
                 (true, Some(ended)) => Some(ended.checked_add(ENDED).unwrap_or(Timestamp::MAX)),
@@ -71,7 +71,8 @@ impl FailedStart {
                 (true, None) => continue,
             };
             let profile = profile.to_string();
-            if found.len() < MOST && found.iter().all(|it| (&it.profile, it.cause) != (&profile, cause)) {
+            if found.len() < MAX_FOUND && found.iter().all(|it| (&it.profile, it.cause) != (&profile, cause))
+            {
                 found.push(Self { profile, cause, place, at: start.ended, until });
             }
         }
@@ -80,7 +81,11 @@ impl FailedStart {
 }
 
 /// The cause of a failed start and the directory in which the runtime looked, if the profile is the likely cause.
-fn judge(start: &NotStarted<'_>, profile: &ProfileName, directory: &str) -> Option<(Cause, Option<String>)> {
+fn likely_cause(
+    start: &NotStarted<'_>,
+    profile: &ProfileName,
+    directory: &str,
+) -> Option<(Cause, Option<String>)> {
     // The kubelet's reasons for a container that could not be created and for one that could not be started;
     // containerd's reason for the same afterwards, and Docker's.
     let (create, run) = ("CreateContainerError", ["RunContainerError", "StartError", "ContainerCannotRun"]);
@@ -96,8 +101,8 @@ fn judge(start: &NotStarted<'_>, profile: &ProfileName, directory: &str) -> Opti
     }
     // The text after this prefix is about the container's own command.
     let message = start.message.split("exec: ").next().unwrap_or_default();
-    let cause = if nobody_listens(message) { Cause::NobodyListens } else { Cause::StartFailed };
-    (cause == Cause::NobodyListens || filter_failed(message)).then_some((cause, None))
+    let cause = if no_listener_answers(message) { Cause::ListenerUnreachable } else { Cause::StartFailed };
+    (cause == Cause::ListenerUnreachable || filter_failed(message)).then_some((cause, None))
 }
 
 /// The path of a profile that does not exist. containerd (contrib/seccomp/seccomp.go): `cannot load seccomp profile
@@ -113,7 +118,7 @@ fn not_found(message: &str) -> Option<&str> {
 /// Whether a message is one that runtimes give when they cannot connect to the profile's listener. runc 1.5.2: `failed
 /// to connect with seccomp agent specified in the seccomp profile: dial unix P: connect: no such file or directory`;
 /// crun: `open seccomp receiver: connect socket to P: No such file or directory`.
-fn nobody_listens(message: &str) -> bool {
+fn no_listener_answers(message: &str) -> bool {
     ["failed to connect with seccomp agent", "open seccomp receiver: connect"]
         .iter()
         .any(|text| message.contains(text))
@@ -161,7 +166,7 @@ fn filter_failed(message: &str) -> bool {
 /// forged by the pod's author.
 fn harmless(place: &str) -> Option<String> {
     let harmless = |c: char| c.is_ascii_alphanumeric() || "/._-".contains(c);
-    let fits = place.len() <= LONGEST_PLACE && place.starts_with('/') && place.chars().all(harmless);
+    let fits = place.len() <= MAX_PLACE_BYTES && place.starts_with('/') && place.chars().all(harmless);
     fits.then(|| place.to_owned())
 }
 
@@ -187,7 +192,7 @@ mod tests {
 
     fn waiting(reason: &str, message: &str) -> Option<(Cause, Option<String>)> {
         let state = json!({ "waiting": { "reason": reason, "message": message } });
-        let found = FailedStart::of(&pod("Pending", state), "profiles");
+        let found = PodStartFailure::of(&pod("Pending", state), "profiles");
         found.into_iter().next().map(|start| (start.cause, start.place))
     }
 
@@ -264,7 +269,7 @@ mod tests {
             &format!("container create failed: {crun}Connection refused"),
         ] {
             for reason in ["CreateContainerError", "RunContainerError", "StartError"] {
-                assert_eq!(waiting(reason, message), Some((Cause::NobodyListens, None)), "{message}");
+                assert_eq!(waiting(reason, message), Some((Cause::ListenerUnreachable, None)), "{message}");
             }
             assert_eq!(waiting("ImagePullBackOff", message), None);
             assert_eq!(waiting("RunContainerError", &format!("{shim}exec: \"{message}\"")), None);
@@ -308,7 +313,7 @@ mod tests {
                 "reason": "StartError", "message": "container process is already dead", "finishedAt": finished,
             } })
         };
-        let found = |phase, finished| FailedStart::of(&pod(phase, state(finished)), "profiles");
+        let found = |phase, finished| PodStartFailure::of(&pod(phase, state(finished)), "profiles");
         let time = |text: &str| text.parse::<Timestamp>().unwrap();
         let at = "2026-01-01T00:00:00Z";
         let [start] = &found("Failed", Some(at))[..] else { panic!("it fails once") };

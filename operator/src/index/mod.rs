@@ -1,26 +1,28 @@
-//! The state of the cluster as the watches have brought it, and what each update makes necessary.
+//! The state of the cluster as seen by the watches, and what each update requires.
+//!
+//! A *report* here is the whole NodeProfileStatus object of a node.
 //!
 //! Plain, synchronous state: facts about objects go in, in any order in which watches can deliver them; out come the
-//! keys of what must be reconciled ([`Index::take_dirty`]). [`Index::judge_profile`], [`Index::judge_node`] and
-//! [`Index::judge_orphan`] decide what to do about one of them. Time is an argument everywhere.
+//! keys of what must be reconciled ([`Index::take_dirty`]). [`Index::decide_profile`], [`Index::decide_node`] and
+//! [`Index::decide_orphan`] decide what to do about one of them. Time is an argument everywhere.
 //!
 //! Everything is incremental. Each profile has a [`Tally`] of its nodes, each node the number of profiles that it
 //! lacks; a change subtracts the old contributions, changes the facts and adds the new ones. An update of a node costs
 //! work in proportion to the number of profiles, never of other nodes, and the other way round.
 
+mod decide_node;
+mod decide_profile;
+mod decide_starts;
 mod first_status;
-mod judge_node;
-mod judge_profile;
-mod judge_starts;
 mod node;
 mod pacing;
 mod pods_listed;
 mod profile;
+mod profile_pods;
 mod starts;
 mod tally;
 #[cfg(test)]
 mod tests;
-mod users;
 mod without_profile;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -31,41 +33,41 @@ use k8s_openapi::jiff::Timestamp;
 use crate::facts::{NodeFacts, ObjectVersion, PodFacts, PodKind, ProfileFacts, ReportFacts, UpdateSource};
 use crate::queue::Lanes;
 
-pub use judge_node::{NodeOperation, NodeVerdict};
-pub use judge_profile::{ProfileOperation, ProfileVerdict};
+pub use decide_node::{NodeDecision, NodeOperation};
+pub use decide_profile::{ProfileDecision, ProfileOperation};
 pub use node::AgentState;
-pub use pods_listed::ListedUsers;
+pub use pods_listed::ListedPods;
 pub use tally::{NodeState, Tally};
 
 use node::Node;
 use pacing::Joins;
 use profile::Profile;
+use profile_pods::ProfilePods;
 use starts::FailingPods;
-use users::Users;
 
-/// The state of the cluster as the watches have brought it.
+/// The state of the cluster as seen by the watches.
 #[derive(Debug)]
 pub struct Index {
-    /// Where profiles lie below the kubelet's `seccomp/`.
+    /// Where profiles are, below the kubelet's `seccomp/`.
     directory: String,
     profiles: BTreeMap<String, Profile>,
     nodes: BTreeMap<String, Node>,
-    users: Users,
+    users: ProfilePods,
     /// Pods that have a container which does not start because of a profile.
     failing_pods: FailingPods,
     /// The node of each agent's pod, by the pod's uid.
     agents: HashMap<String, String>,
     /// Kinds of which the index may lack objects.
     incomplete_kinds: BTreeSet<&'static str>,
-    /// The latest version of any report that the watch has brought: the index has every report that was created before
-    /// and still exists.
+    /// The latest version of any report that the watch has delivered: the index has every report that was created
+    /// before and still exists.
     reports_seen: Option<ObjectVersion>,
     /// Nodes whose report is known only from the answer to its creation.
-    created: BTreeSet<String>,
-    /// When the reports were last listed: the list or the watch has brought, or will bring, every report that was
+    created_reports: BTreeSet<String>,
+    /// When the reports were last listed: the list or the watch has delivered, or will deliver, every report that was
     /// created before and still exists.
     reports_listed: Option<Timestamp>,
-    /// When nodes have joined, for whose reports mere counts wait.
+    /// When nodes have joined, for whose reports count-only changes wait.
     joins: Joins,
     dirty: Dirty,
     /// How long contents took that have become Ready since [`Self::take_rollouts`] was last called.
@@ -83,7 +85,7 @@ pub enum WorkKey {
     Orphan(String),
 }
 
-/// However many nodes are due, a profile does not wait for them.
+/// Profiles have a lane of their own, so that they never wait for nodes.
 impl Lanes for WorkKey {
     const LANES: usize = 2;
 
@@ -115,19 +117,19 @@ impl IntoIterator for Dirty {
 }
 
 impl Index {
-    /// An empty cluster. `directory` is where profiles lie below the kubelet's `seccomp/`.
+    /// An empty cluster. `directory` is where profiles are, below the kubelet's `seccomp/`.
     #[must_use]
     pub fn new(directory: &str) -> Self {
         Self {
             directory: directory.to_owned(),
             profiles: BTreeMap::new(),
             nodes: BTreeMap::new(),
-            users: Users::default(),
+            users: ProfilePods::default(),
             failing_pods: FailingPods::default(),
             agents: HashMap::new(),
             incomplete_kinds: BTreeSet::new(),
             reports_seen: None,
-            created: BTreeSet::new(),
+            created_reports: BTreeSet::new(),
             reports_listed: None,
             joins: Joins::default(),
             dirty: Dirty::default(),
@@ -140,8 +142,8 @@ impl Index {
         std::mem::take(&mut self.dirty)
     }
 
-    /// For each profile whose new contents have become Ready since the last call: the time from when this process saw
-    /// them until it saw a status that calls them Ready.
+    /// For each profile whose new contents have become Ready since the last call: the time from when this process
+    /// first saw the contents until it saw a status that reports them Ready.
     pub fn take_rollouts(&mut self) -> Vec<Duration> {
         std::mem::take(&mut self.rollouts)
     }
@@ -234,9 +236,9 @@ impl Index {
         let seen = self.reports_seen.as_ref();
         let passed = seen.is_some_and(|seen| !seen.is_older_than(&facts.version))
             || self.reports_listed.is_some_and(|listed| now <= listed);
-        // A list or the watch may have brought it before the answer. Then the end of that list must not remove it.
-        let brought = known.is_some_and(|known| known.version == facts.version);
-        if source == UpdateSource::Created && (passed || brought) {
+        // A list or the watch may have delivered it before the answer. Then the end of that list must not remove it.
+        let delivered = known.is_some_and(|known| known.version == facts.version);
+        if source == UpdateSource::Created && (passed || delivered) {
             return;
         }
         if source.accepts(&facts.version, known.map(|known| &known.version)) {
@@ -244,8 +246,8 @@ impl Index {
                 self.reports_seen = Some(facts.version.clone());
             }
             match source {
-                UpdateSource::Created => _ = self.created.insert(name.clone()),
-                UpdateSource::List | UpdateSource::Watch => _ = self.created.remove(&name),
+                UpdateSource::Created => _ = self.created_reports.insert(name.clone()),
+                UpdateSource::List | UpdateSource::Watch => _ = self.created_reports.remove(&name),
                 UpdateSource::Answer => {}
             }
             self.change_node(&name, now, |node| node.set_report(Some(facts)));
@@ -256,7 +258,7 @@ impl Index {
     pub fn delete_report(&mut self, name: &str, uid: &str, now: Timestamp) {
         let known = self.nodes.get(name).and_then(|node| node.report.as_ref());
         if known.is_some_and(|known| known.version.uid == uid) {
-            self.created.remove(name);
+            self.created_reports.remove(name);
             self.change_node(name, now, |node| node.set_report(None));
         }
     }
@@ -308,7 +310,7 @@ impl Index {
     }
 
     /// Updates the state of a node's agent and its start failures to the time `now`.
-    pub fn pass_time(&mut self, node: &str, now: Timestamp) {
+    pub fn advance_time(&mut self, node: &str, now: Timestamp) {
         if self.nodes.get(node).is_some_and(|node| node.agent_state_at(now) != node.agent_state) {
             self.change_node(node, now, |_| {});
         }
@@ -316,9 +318,9 @@ impl Index {
     }
 
     /// A list of the reports is complete, as of `now`. A report that is known only from the answer to its creation and
-    /// that the list did not bring does not exist any more.
+    /// that the list did not contain does not exist any more.
     pub fn reports_listed(&mut self, now: Timestamp) {
-        for name in std::mem::take(&mut self.created) {
+        for name in std::mem::take(&mut self.created_reports) {
             self.change_node(&name, now, |node| node.set_report(None));
         }
         self.reports_listed = Some(now);

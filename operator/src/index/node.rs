@@ -103,8 +103,9 @@ pub(super) struct ReportedFile<'a> {
     problem: Option<&'a FileProblem>,
 }
 
-/// What a node's report has about one profile after the other. Each profile costs one or two comparisons of names,
-/// where a search costs a dozen: with two hundred profiles, the searches took a tenth of the operator's processor time.
+/// A cursor over a node's report, for callers that visit the profiles in order. Each profile costs one or two
+/// comparisons of names, where a search costs a dozen: with two hundred profiles, the searches took a tenth of the
+/// operator's CPU time.
 #[derive(Debug)]
 pub(super) struct ReportedFiles<'a> {
     files: Option<InOrder<'a, ShortHash>>,
@@ -169,7 +170,7 @@ impl Node {
         self.orphaned_since = self.is_orphaned().then(|| self.orphaned_since.unwrap_or(now));
     }
 
-    /// Whether pods on it count as live under these facts if and only if they do under the present ones.
+    /// Whether these facts give the same answer as the current ones to whether pods on the node count as live.
     pub(super) fn same_liveness(&self, facts: &NodeFacts) -> bool {
         self.object.as_ref().is_some_and(|object| object.answers == facts.answers)
     }
@@ -179,7 +180,7 @@ impl Node {
         self.object.as_ref().is_some_and(|object| object.answers)
     }
 
-    /// Takes in the Node as it is now. A Node that replaces another one of its name is new: nothing that was known of
+    /// Applies the current Node. A Node that replaces another one of its name is new: nothing that was known of
     /// its predecessor applies, even where the predecessor's report or pod still exists.
     pub(super) fn set_object(&mut self, facts: NodeFacts, now: Timestamp) {
         if self.uid.as_ref() != Some(&facts.uid) {
@@ -210,7 +211,7 @@ impl Node {
         };
     }
 
-    /// Takes in the report as it is now. Where this process does not know since when the agent is down, the time
+    /// Applies the current report. Where this process does not know since when the agent is down, the time
     /// follows from the condition that an earlier process wrote.
     pub(super) fn set_report(&mut self, report: Option<ReportFacts>) {
         let stored_down = report

@@ -9,10 +9,10 @@
 //! report: most profiles are ready within two seconds, and then their first status says so. Until then the profile has
 //! the status that the definition gives it by default, which calls it not ready, too.
 //!
-//! A status that calls it ready waits in two cases, in which a matching report may be wrong. When contents change from A to B and back to A within moments, the report of the first
-//! A matches, while the agent may have just written B and not reported it yet. And a node whose disk is broken or whose
-//! agent is malicious can report the file as present and as missing alternately, and would cause a write of every
-//! profile each time.
+//! A status that calls it ready waits in two cases, in which a matching report may be wrong. When contents change from
+//! A to B and back to A within moments, the report of the first A matches, while the agent may have just written B and
+//! not reported it yet. And a node whose disk is broken or whose agent is malicious can report the file as present and
+//! as missing alternately, and would cause a write of every profile each time.
 
 use std::time::Duration;
 
@@ -22,42 +22,43 @@ use profile::ShortHash;
 use super::after;
 use crate::status::Urgency;
 
-/// How long an agent takes to send a report after gathering it, unless the API server is in trouble. A later report may
-/// match contents that were restored since; then the profile is called ready before the node has written them again.
+/// How long an agent takes to send a report after gathering it, unless the API server is in trouble. A report that
+/// takes longer may match contents that have been restored in the meantime, and the profile then counts as ready too
+/// early.
 const REPORT_TRANSIT: Duration = Duration::from_secs(2);
 /// How long earlier contents are remembered after that time.
 const MARGIN: Duration = Duration::from_secs(4);
 /// How many earlier contents are remembered.
 const REMEMBERED_CONTENTS: usize = 8;
 /// The longest wait before a flapping profile is called ready again.
-const LONGEST_WAIT: Duration = Duration::from_mins(1);
+const MAX_READY_DELAY: Duration = Duration::from_mins(1);
 /// After this long without a flap, the count starts at zero.
 const QUIET: Duration = Duration::from_mins(10);
 /// How long after its contents changed a profile counts as settled.
 const SETTLED: Duration = Duration::from_mins(1);
-/// The shortest time between two writes of mere counts and texts.
-const SHORTEST_GATHER: Duration = Duration::from_secs(5);
+/// The shortest time between two writes of counts and messages alone.
+const MIN_GATHER: Duration = Duration::from_secs(5);
 /// The longest such time for a profile that has not settled.
-const LONGEST_ROLLOUT_GATHER: Duration = Duration::from_secs(40);
+const MAX_ROLLOUT_GATHER: Duration = Duration::from_secs(40);
 /// The longest such time for any profile.
-const LONGEST_GATHER: Duration = Duration::from_mins(1);
+const MAX_GATHER: Duration = Duration::from_mins(1);
 /// The longest times apply from this many nodes; below it they grow linearly from the shortest.
 const LARGE_CLUSTER: usize = 1000;
-/// The shortest time for which the first status of a new profile waits for the reports of its nodes. The time grows with
-/// the cluster by what an agent may wait for further changes ([`api::pace::A_NODE`]).
-const SHORTEST_FIRST: Duration = Duration::from_secs(2);
-/// How long mere counts wait for the report of a node that joins.
+/// The shortest time for which the first status of a new profile waits for the reports of its nodes. The time grows
+/// with the cluster by what an agent may wait for further changes ([`api::pace::A_NODE`]).
+const MIN_FIRST: Duration = Duration::from_secs(2);
+/// How long count-only changes wait for the report of a node that joins.
 const JOIN_WAIT: Duration = Duration::from_secs(5);
 
-/// Since when mere counts of all profiles wait for a node that joins.
+/// Since when count-only changes of all profiles wait for a node that joins.
 #[derive(Debug, Default)]
 pub(super) struct Joins {
     since: Option<Timestamp>,
 }
 
 impl Joins {
-    /// A node joins. Mere counts wait for [`JOIN_WAIT`]: if its agent reports in that time, each profile is written
-    /// once and not twice. Where nodes join all the time, counts wait for half of the time at most.
+    /// A node joins. Count-only changes wait for [`JOIN_WAIT`]: if its agent reports in that time, each profile is
+    /// written once and not twice. Where nodes join all the time, counts wait for half of the time at most.
     pub(super) fn node_joins(&mut self, now: Timestamp) {
         if self.since.is_none_or(|since| after(since, 2 * JOIN_WAIT) <= now) {
             self.since = Some(now);
@@ -65,7 +66,7 @@ impl Joins {
     }
 }
 
-/// What of the cluster delays mere counts.
+/// The properties of the cluster on which the delay of count-only changes depends.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct ClusterSize<'a> {
     /// All nodes in the index.
@@ -77,7 +78,7 @@ pub(super) struct ClusterSize<'a> {
 
 /// The pace of one profile's status.
 #[derive(Debug)]
-pub(super) struct Pacing {
+pub(super) struct StatusPacing {
     /// When this process first saw the profile.
     seen: Timestamp,
     /// Earlier contents of the profile, and until when it had them.
@@ -95,11 +96,11 @@ pub(super) struct Pacing {
     failure_written: bool,
     /// When this process last wrote the status.
     written: Option<Timestamp>,
-    /// Until when mere counts and texts wait.
+    /// Until when a change of counts and messages alone waits.
     deferred_until: Option<Timestamp>,
 }
 
-impl Pacing {
+impl StatusPacing {
     /// The pace of a profile that is first seen at `now`.
     pub(super) fn new(now: Timestamp) -> Self {
         Self {
@@ -158,16 +159,16 @@ impl Pacing {
     pub(super) fn ready_delayed_until(&self, now: Timestamp) -> Option<Timestamp> {
         let backoff = self.flaps.and_then(|(count, last)| {
             let doublings = count.checked_sub(2)?;
-            Some(after(last, Duration::from_secs(1 << doublings.min(6)).min(LONGEST_WAIT)))
+            Some(after(last, Duration::from_secs(1 << doublings.min(6)).min(MAX_READY_DELAY)))
         });
         self.unsure_until.max(backoff).filter(|from| *from > now)
     }
 
-    /// When the first status of a profile that its nodes do not hold yet may be written; `None` if it may now. `nodes` is
-    /// the number of all nodes.
+    /// When the first status of a profile that its nodes do not hold yet may be written; `None` if it may now. `nodes`
+    /// is the number of all nodes.
     pub(super) fn first_status_delayed_until(&self, nodes: usize, now: Timestamp) -> Option<Timestamp> {
         let counted = u32::try_from(nodes.min(LARGE_CLUSTER)).unwrap_or(u32::MAX);
-        let wait = SHORTEST_FIRST.max(api::pace::A_NODE.saturating_mul(counted));
+        let wait = MIN_FIRST.max(api::pace::A_NODE.saturating_mul(counted));
         // After the clock was set back, the profile may have been seen in the future.
         let from = Some(self.seen).filter(|seen| *seen <= now).map(|seen| after(seen, wait));
         from.filter(|from| *from > now)
@@ -185,11 +186,11 @@ impl Pacing {
         if urgency == Urgency::Now || fails && !self.failure_written {
             return None;
         }
-        let longest = if self.is_settled(now) { LONGEST_GATHER } else { LONGEST_ROLLOUT_GATHER };
+        let longest = if self.is_settled(now) { MAX_GATHER } else { MAX_ROLLOUT_GATHER };
         // In whole seconds, so that the time of a deferred write does not change when a small cluster grows by a node.
-        let extra = (longest - SHORTEST_GATHER).as_secs() * size.nodes.min(LARGE_CLUSTER) as u64
-            / LARGE_CLUSTER as u64;
-        let gather = SHORTEST_GATHER + Duration::from_secs(extra);
+        let extra =
+            (longest - MIN_GATHER).as_secs() * size.nodes.min(LARGE_CLUSTER) as u64 / LARGE_CLUSTER as u64;
+        let gather = MIN_GATHER + Duration::from_secs(extra);
         // After the clock was set back, a remembered time may lie in the future, and would defer a write until then.
         let is_past = |time: &Timestamp| *time <= now;
         let gathered = self.written.filter(is_past).map(|written| after(written, gather));
@@ -198,15 +199,16 @@ impl Pacing {
         gathered.max(joined).filter(|from| *from > now)
     }
 
-    /// Mere counts and texts wait until `until`, when the profile is judged again; `None` if nothing waits.
+    /// A change of counts and messages alone waits until `until`, when the profile is decided again; `None` if nothing
+    /// waits.
     pub(super) fn defer_until(&mut self, until: Option<Timestamp>) {
         self.deferred_until = until;
     }
 
-    /// Whether mere counts and texts wait at `now`.
+    /// Whether a change of counts and messages alone waits at `now`.
     pub(super) fn is_deferred(&self, now: Timestamp) -> bool {
         // A time further in the future was set before the clock was set back.
-        self.deferred_until.is_some_and(|until| now < until && until <= after(now, LONGEST_GATHER))
+        self.deferred_until.is_some_and(|until| now < until && until <= after(now, MAX_GATHER))
     }
 
     /// Whether its contents have been the same for a while.
@@ -231,7 +233,7 @@ mod tests {
 
     #[test]
     fn restored_contents_are_not_ready_because_of_an_old_report() {
-        let mut pacing = Pacing::new(at(0));
+        let mut pacing = StatusPacing::new(at(0));
         pacing.contents_changed(hash(1), hash(2), 2, at(1000));
         assert_eq!(pacing.ready_delayed_until(at(1000)), None);
         pacing.contents_changed(hash(2), hash(1), 2, at(1100));
@@ -241,7 +243,7 @@ mod tests {
 
     #[test]
     fn in_a_large_cluster_contents_that_come_back_wait_for_longer_because_agents_gather_for_longer() {
-        let mut pacing = Pacing::new(at(0));
+        let mut pacing = StatusPacing::new(at(0));
         pacing.contents_changed(hash(1), hash(2), 1000, at(0));
         pacing.contents_changed(hash(2), hash(1), 1000, at(25_000));
         assert_eq!(pacing.ready_delayed_until(at(25_000)), Some(at(47_000)));
@@ -249,15 +251,15 @@ mod tests {
 
     #[test]
     fn contents_that_come_back_later_are_called_ready_at_once() {
-        let mut pacing = Pacing::new(at(0));
+        let mut pacing = StatusPacing::new(at(0));
         pacing.contents_changed(hash(1), hash(2), 2, at(0));
         pacing.contents_changed(hash(2), hash(1), 2, at(11_000));
         assert_eq!(pacing.ready_delayed_until(at(11_000)), None);
     }
 
     #[test]
-    fn a_profile_that_keeps_falling_back_waits_longer_each_time_up_to_a_minute() {
-        let mut pacing = Pacing::new(at(0));
+    fn a_profile_that_keeps_flapping_waits_longer_each_time_up_to_a_minute() {
+        let mut pacing = StatusPacing::new(at(0));
         let mut waits = Vec::new();
         for _ in 0..10 {
             pacing.status_written(hash(1), true, false, at(0));
@@ -267,7 +269,7 @@ mod tests {
             );
         }
         assert_eq!(waits, [0, 1, 2, 4, 8, 16, 32, 60, 60, 60]);
-        // Ten minutes without a fall back later, the next one is a first one again.
+        // After ten minutes without a flap, the next one counts as the first.
         pacing.status_written(hash(1), true, false, at(1));
         pacing.status_written(hash(1), false, false, at(601_000));
         assert_eq!(pacing.ready_delayed_until(at(601_000)), None);
@@ -275,7 +277,7 @@ mod tests {
 
     #[test]
     fn new_contents_reset_the_flaps() {
-        let mut pacing = Pacing::new(at(0));
+        let mut pacing = StatusPacing::new(at(0));
         for _ in 0..5 {
             pacing.status_written(hash(1), true, false, at(0));
             pacing.status_written(hash(1), false, false, at(0));
@@ -286,7 +288,7 @@ mod tests {
         assert!(pacing.is_settled(at(60_000)));
     }
 
-    fn write_delayed_until(pacing: &Pacing, nodes: usize, second: i64) -> Option<i64> {
+    fn write_delayed_until(pacing: &StatusPacing, nodes: usize, second: i64) -> Option<i64> {
         let size = ClusterSize { nodes, joining: 0, joins: &Joins::default() };
         let from = pacing.write_delayed_until(Urgency::Whenever, false, size, at(second * 1000));
         from.map(|from| from.duration_since(at(0)).as_secs())
@@ -294,7 +296,7 @@ mod tests {
 
     #[test]
     fn counts_are_gathered_for_longer_with_more_nodes_and_once_the_profile_has_settled() {
-        let mut pacing = Pacing::new(at(0));
+        let mut pacing = StatusPacing::new(at(0));
         assert_eq!(write_delayed_until(&pacing, 1000, 0), None, "the first status waits for nothing");
         pacing.status_written(hash(1), false, false, at(1000));
         for (nodes, from) in [(0, 6), (28, 6), (100, 9), (1000, 41), (50_000, 41)] {
@@ -307,7 +309,7 @@ mod tests {
 
     #[test]
     fn the_first_status_waits_for_two_seconds_and_in_a_large_cluster_for_as_long_as_its_agents_may() {
-        let mut pacing = Pacing::new(at(0));
+        let mut pacing = StatusPacing::new(at(0));
         for (nodes, until) in [(0, 2_000), (100, 2_000), (300, 6_000), (1000, 20_000), (50_000, 20_000)] {
             assert_eq!(pacing.first_status_delayed_until(nodes, at(1_000)), Some(at(until)), "{nodes} nodes");
             assert_eq!(pacing.first_status_delayed_until(nodes, at(until)), None, "{nodes} nodes");
@@ -320,7 +322,7 @@ mod tests {
 
     #[test]
     fn neither_an_urgent_change_nor_the_first_failure_of_the_contents_waits() {
-        let mut pacing = Pacing::new(at(0));
+        let mut pacing = StatusPacing::new(at(0));
         pacing.status_written(hash(1), false, false, at(0));
         let size = ClusterSize { nodes: 1000, joining: 0, joins: &Joins::default() };
         assert_eq!(pacing.write_delayed_until(Urgency::Now, false, size, at(1)), None);
@@ -331,7 +333,7 @@ mod tests {
 
     #[test]
     fn counts_wait_for_a_node_that_joins_and_for_half_of_the_time_where_nodes_join_all_the_time() {
-        let (pacing, mut joins) = (Pacing::new(at(0)), Joins::default());
+        let (pacing, mut joins) = (StatusPacing::new(at(0)), Joins::default());
         let mut waits = 0;
         for second in 0..100 {
             joins.node_joins(at(second * 1000));
@@ -347,7 +349,7 @@ mod tests {
 
     #[test]
     fn a_clock_that_was_set_back_defers_nothing() {
-        let (mut pacing, mut joins) = (Pacing::new(at(0)), Joins::default());
+        let (mut pacing, mut joins) = (StatusPacing::new(at(0)), Joins::default());
         joins.node_joins(at(500_000));
         pacing.status_written(hash(1), true, false, at(500_000));
         pacing.defer_until(Some(at(560_000)));

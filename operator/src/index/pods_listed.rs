@@ -12,12 +12,12 @@ use crate::facts::{PodFacts, PodKind};
 
 /// The reason of the condition `Deleting` while it is not known whether a pod uses the profile.
 pub(super) const PODS_UNKNOWN: &str = "PodsUnknown";
-/// How long lists of all pods may fail, or have pods or nodes that the index lacks, before the status reports it.
+/// How long listing all pods may fail, or may return pods or nodes that the index lacks, before the status reports it.
 const PODS_UNKNOWN_GRACE: Duration = Duration::from_secs(5);
 
-/// Whether the index knows the users of a profile that a list of all pods has.
+/// Whether the index knows every pod of a full list that uses a profile.
 #[derive(Debug, PartialEq, Eq)]
-pub enum ListedUsers {
+pub enum ListedPods {
     /// The index knows every pod, and every node of theirs that exists.
     AllKnown,
     /// The index lacks a pod: its watch event is still to come.
@@ -28,9 +28,9 @@ pub enum ListedUsers {
 
 impl Index {
     /// Compares the index with a list of all pods that began after the profile `name` with this uid was known to be
-    /// deleted. `pods` are those of the list that name a profile, `gone` nodes that did not exist after it. The pods
-    /// are only compared and not applied, because the list may be older than the watch and have a pod that is deleted
-    /// by now.
+    /// deleted. `pods` are the listed pods that name any profile; `gone` are nodes that did not exist after the list.
+    /// The pods are only compared and not applied, because the list may be older than the watch and have a pod that is
+    /// deleted by now.
     pub fn pods_listed(
         &mut self,
         name: &str,
@@ -38,7 +38,7 @@ impl Index {
         pods: &[PodFacts],
         gone: &BTreeSet<String>,
         now: Timestamp,
-    ) -> ListedUsers {
+    ) -> ListedPods {
         let uses_it = |pod: &&PodFacts| match &pod.kind {
             PodKind::User(profiles) => profiles.contains(name),
             _ => false,
@@ -48,13 +48,13 @@ impl Index {
         let is_known = |node: &str| self.nodes.get(node).is_some_and(|node| node.object.is_some());
         let unknown: BTreeSet<_> = nodes.filter(|node| !is_known(node) && !gone.contains(*node)).collect();
         let listed = if !users().all(|pod| self.users.knows(pod)) {
-            ListedUsers::PodNotKnown
+            ListedPods::PodNotKnown
         } else if !unknown.is_empty() {
-            ListedUsers::NodesNotKnown(unknown.into_iter().cloned().collect())
+            ListedPods::NodesNotKnown(unknown.into_iter().cloned().collect())
         } else {
-            ListedUsers::AllKnown
+            ListedPods::AllKnown
         };
-        if listed != ListedUsers::AllKnown {
+        if listed != ListedPods::AllKnown {
             self.pods_not_listed(name, uid, now);
         } else if let Some(profile) = self.profiles.get_mut(name)
             && profile.facts.version.uid == uid

@@ -7,7 +7,7 @@ use std::time::Duration;
 use k8s_openapi::jiff::Timestamp;
 use profile::ShortHash;
 
-use super::pacing::Pacing;
+use super::pacing::StatusPacing;
 use super::tally::{Contribution, NodeState};
 use super::{Sign, Tally};
 use crate::facts::ProfileFacts;
@@ -23,12 +23,12 @@ pub(super) struct Profile {
     /// The nodes that `tally` counts as failed.
     pub(super) failed: BTreeSet<Arc<str>>,
     /// When its status may be written, and when it may call the profile ready.
-    pub(super) pacing: Pacing,
+    pub(super) pacing: StatusPacing,
     /// When this process saw its contents change.
     pub(super) changed: Option<Timestamp>,
-    /// When a list of all pods, made for its deletion, last had no user that the index lacks.
+    /// When a full pod list for its deletion last contained only pods that the index knows.
     pub(super) pods_listed: Option<Timestamp>,
-    /// Since when every such list has failed, or has had a user or a node that the index lacks.
+    /// Since when every such list has failed or contained a pod or a node that the index lacks.
     pub(super) pods_unknown_since: Option<Timestamp>,
     /// Since when this process has seen the approval to remove its file from the nodes; after a restart, since the
     /// restart.
@@ -39,27 +39,27 @@ pub(super) struct Profile {
 
 impl Profile {
     pub(super) fn new(facts: ProfileFacts, now: Timestamp) -> Self {
-        // If an earlier leader has judged these contents, this process cannot know since when they have been rolled
+        // If an earlier leader has reconciled these contents, this process cannot know since when they have been rolled
         // out.
-        let judged =
+        let is_reconciled =
             facts.status.as_ref().is_some_and(|status| status.observed_generation == facts.generation);
         let mut profile = Self {
             tally: Tally::default(),
             pending: BTreeSet::new(),
             failed: BTreeSet::new(),
-            pacing: Pacing::new(now),
+            pacing: StatusPacing::new(now),
             changed: None,
             pods_listed: None,
             pods_unknown_since: None,
             approved_since: None,
-            rollout: (facts.content.is_ok() && !judged).then_some(now),
+            rollout: (facts.content.is_ok() && !is_reconciled).then_some(now),
             facts,
         };
         profile.update_approved_since(now);
         profile
     }
 
-    /// Takes in an update of the same object. Returns how long its contents took to become Ready, if they now have.
+    /// Applies an update of the same object. Returns how long its contents took to become Ready, if they now have.
     pub(super) fn update(&mut self, facts: ProfileFacts, now: Timestamp) -> Option<Duration> {
         let (old, new) = (self.expected_hash(), expected_hash(&facts));
         if old != new {

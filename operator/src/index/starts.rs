@@ -11,7 +11,7 @@ use api::conditions::node::GRACE;
 use k8s_openapi::jiff::Timestamp;
 
 use super::after;
-use crate::facts::{Cause, FailedStart, PodFacts};
+use crate::facts::{Cause, PodFacts, PodStartFailure};
 
 /// How long a failure is kept after the last pod stopped showing it: a container's status is empty for a moment between
 /// two tries, and the pods of a workload replace each other.
@@ -32,19 +32,19 @@ pub(super) struct FailingPods {
 #[derive(Debug, PartialEq)]
 struct FailingPod {
     /// `namespace/name`.
-    display: String,
+    namespaced_name: String,
     node: String,
-    failed: Vec<FailedStart>,
+    failed: Vec<PodStartFailure>,
 }
 
 impl FailingPods {
-    /// Takes in a pod as it is now; returns the nodes whose failures may change.
+    /// Applies the current state of a pod; returns the nodes whose failures may change.
     pub(super) fn apply(&mut self, pod: &mut PodFacts) -> Vec<String> {
         let failed = std::mem::take(&mut pod.failed_starts);
         let Some(node) = pod.node.clone().filter(|_| !failed.is_empty()) else {
             return self.delete(&pod.uid).into_iter().collect();
         };
-        let failing = FailingPod { display: pod.display.clone(), node: node.clone(), failed };
+        let failing = FailingPod { namespaced_name: pod.namespaced_name.clone(), node: node.clone(), failed };
         if self.pods.get(&pod.uid) == Some(&failing) {
             return Vec::new();
         }
@@ -74,9 +74,9 @@ impl FailingPods {
     }
 
     /// The failed starts on a node, each with the `namespace/name` of its pod.
-    pub(super) fn on(&self, node: &str) -> impl Iterator<Item = (&str, &FailedStart)> {
+    pub(super) fn on(&self, node: &str) -> impl Iterator<Item = (&str, &PodStartFailure)> {
         let pods = self.by_node.get(node).into_iter().flatten().filter_map(|uid| self.pods.get(uid));
-        pods.flat_map(|pod| pod.failed.iter().map(|start| (pod.display.as_str(), start)))
+        pods.flat_map(|pod| pod.failed.iter().map(|start| (pod.namespaced_name.as_str(), start)))
     }
 }
 

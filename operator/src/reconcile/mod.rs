@@ -1,4 +1,4 @@
-//! One reconciliation of one profile or node: from a verdict to a write.
+//! One reconciliation of one profile or node: from a decision to a write.
 //!
 //! The index decides what to do; [`profile`] and [`node`] do it, one write at a time, and put the answer into the
 //! index, which queues the object again if there is more to do. This file has what both share: who may write, what
@@ -15,18 +15,18 @@ use k8s_openapi::jiff::Timestamp;
 use link::chain;
 use tracing::warn;
 
-use crate::cluster::Cluster;
 use crate::cooldowns::Cooldowns;
 use crate::facts::ObjectVersion;
 use crate::index::WorkKey;
 use crate::labels::Reconciled;
 use crate::pod_list::PodLists;
+use crate::shared::SharedState;
 use crate::writer::{WriteError, Writer};
 
 /// What all reconciliations share.
 pub struct Context {
     /// The index, the work queue and the metrics.
-    pub cluster: Arc<Cluster>,
+    pub shared: Arc<SharedState>,
     /// The writer.
     pub writer: Writer,
     /// The lists of pods that are made before the removal of a file is approved.
@@ -44,7 +44,7 @@ pub struct Context {
 #[derive(Debug, PartialEq, Eq)]
 struct Failure {
     reason: &'static str,
-    /// The version of the profile for which the API server refused the write. When somebody mends or deletes the
+    /// The version of the profile for which the API server refused the write. When somebody fixes or deletes the
     /// profile, the version changes, and the next try is made at once. It is `None` for other failures, because they
     /// are not about the version, and for a node's report, because its agent can change it as often as it likes.
     refused: Option<ObjectVersion>,
@@ -59,9 +59,9 @@ const OUTDATED: Duration = Duration::from_secs(2);
 impl Context {
     /// A context in which nothing has failed yet.
     #[must_use]
-    pub fn new(cluster: Arc<Cluster>, writer: Writer, pod_lists: PodLists) -> Self {
+    pub fn new(shared: Arc<SharedState>, writer: Writer, pod_lists: PodLists) -> Self {
         Self {
-            cluster,
+            shared,
             writer,
             pod_lists,
             failures: Cooldowns::new(FAILED),
@@ -115,14 +115,14 @@ pub async fn reconcile(key: &WorkKey, context: &Context) -> Option<Duration> {
     }
 }
 
-/// As [`reconcile`], for a caller that handles failures itself.
+/// Like [`reconcile`], for a caller that handles failures itself.
 ///
 /// # Errors
 /// A write did not happen.
 pub async fn try_reconcile(key: &WorkKey, context: &Context) -> Result<Option<Duration>, WriteError> {
     let began = Instant::now();
     // On becoming leader, every object is queued.
-    if !context.cluster.may_write() {
+    if !context.shared.may_write() {
         return Ok(None);
     }
     let same =
@@ -135,7 +135,7 @@ pub async fn try_reconcile(key: &WorkKey, context: &Context) -> Result<Option<Du
         WorkKey::Node(name) => node::reconcile(name, context).map_ok(Outcome::Done).await,
         WorkKey::Orphan(name) => node::reconcile_orphan(name, context).map_ok(Outcome::Done).await,
     };
-    context.cluster.metrics.reconciled(Subject::from(key).kind, result.as_ref().map(drop), began.elapsed());
+    context.shared.metrics.reconciled(Subject::from(key).kind, result.as_ref().map(drop), began.elapsed());
     Ok(context.succeeded(key, result?, Timestamp::now()))
 }
 
@@ -168,7 +168,7 @@ impl Context {
     /// The latest known version of the profile that `key` names.
     fn profile_version(&self, key: &WorkKey) -> Option<ObjectVersion> {
         let WorkKey::Profile(name) = key else { return None };
-        self.cluster.read(|index| index.profile_version(name).cloned())
+        self.shared.read(|index| index.profile_version(name).cloned())
     }
 
     /// How long until the next reconciliation after one that failed.
@@ -180,7 +180,7 @@ impl Context {
         now: Instant,
     ) -> Duration {
         if matches!(error, WriteError::Conflict | WriteError::Gone) {
-            // The watch brings the newer version and queues the object; the timer is for the case that it does not.
+            // The watch delivers the newer version and queues the object; the timer is for the case that it does not.
             self.failures.forget(key);
             return self.outdated.left(key, now).unwrap_or(Duration::from_secs(1));
         }
@@ -223,8 +223,8 @@ mod tests {
         let agents =
             crate::facts::AgentPods { namespace: String::new(), labels: std::collections::BTreeMap::new() };
         let pod_lists =
-            PodLists::new(client, crate::watch::Pods { directory: "profiles".to_owned(), agents });
-        Context::new(Arc::new(Cluster::new(Index::new("profiles"), [], metrics)), writer, pod_lists)
+            PodLists::new(client, crate::watch::PodWatch { directory: "profiles".to_owned(), agents });
+        Context::new(Arc::new(SharedState::new(Index::new("profiles"), [], metrics)), writer, pod_lists)
     }
 
     fn key() -> WorkKey {
@@ -262,7 +262,7 @@ mod tests {
             reachable,
             answers: true,
         };
-        context.cluster.change(|index| {
+        context.shared.change(|index| {
             index.apply_node(node("n1", true), now);
             index.apply_node(node("n2", true), now);
             let object = serde_json::json!({
@@ -271,7 +271,7 @@ mod tests {
             });
             let mut facts = ProfileFacts::of(&serde_json::from_value(object).unwrap());
             index.apply_profile(facts.clone(), UpdateSource::List, now);
-            let ProfileOperation::WriteStatus { status, .. } = index.judge_profile("a", now).unwrap().operation else {
+            let ProfileOperation::WriteStatus { status, .. } = index.decide_profile("a", now).unwrap().operation else {
                 panic!("there is a status to write");
             };
             facts.status = Some((*status).clone());

@@ -1,4 +1,4 @@
-//! Carries out the verdicts on nodes and on reports without a node.
+//! Carries out the decisions about nodes and about reports without a node.
 
 use std::time::Instant;
 
@@ -9,7 +9,7 @@ use tracing::{info, warn};
 use super::Context;
 use crate::facts::{ReportFacts, UpdateSource};
 use crate::index::{NodeOperation, WorkKey};
-use crate::labels::WrittenKind;
+use crate::labels::WrittenKindLabel;
 use crate::notice::Notice;
 use crate::writer::WriteError;
 
@@ -18,19 +18,19 @@ use crate::writer::WriteError;
 /// # Errors
 /// A write did not happen.
 pub(super) async fn reconcile(name: &str, context: &Context) -> Result<Option<Timestamp>, WriteError> {
-    let Context { cluster, writer, .. } = context;
+    let Context { shared, writer, .. } = context;
     let now = Timestamp::now();
-    let verdict = cluster.change(|index| {
-        index.pass_time(name, now);
-        index.judge_node(name, now)
+    let decision = shared.change(|index| {
+        index.advance_time(name, now);
+        index.decide_node(name, now)
     });
-    let Some(verdict) = verdict else { return Ok(None) };
+    let Some(decision) = decision else { return Ok(None) };
     let key = WorkKey::Node(name.to_owned());
-    match verdict.operation {
+    match decision.operation {
         NodeOperation::Nothing => {}
         NodeOperation::CreateReport { owner } => {
             let answer = writer.create_report(name, &owner).await?;
-            cluster.change(|index| index.apply_report(ReportFacts::of(answer), UpdateSource::Created, now));
+            shared.change(|index| index.apply_report(ReportFacts::of(answer), UpdateSource::Created, now));
         }
         NodeOperation::DeleteReport { version } => {
             context.bound(&key, &version, writer.delete_report(name, &version)).await?;
@@ -39,11 +39,11 @@ pub(super) async fn reconcile(name: &str, context: &Context) -> Result<Option<Ti
             let failures = start_failures.as_deref();
             let write = writer.node_conditions(name, &version, has_status, &conditions, failures);
             let answer = context.bound(&key, &version, write).await?;
-            cluster.change(|index| {
+            shared.change(|index| {
                 let facts = ReportFacts::of(answer);
                 let known = index.report_version(name);
                 let at = Instant::now();
-                cluster.metrics.watch_lag.written(WrittenKind::Report, name, &facts.version, known, at);
+                shared.metrics.watch_lag.written(WrittenKindLabel::Report, name, &facts.version, known, at);
                 index.apply_report(facts, UpdateSource::Answer, now);
                 if let Some(failures) = failures {
                     index.start_failures_written(name, failures.len(), now);
@@ -57,7 +57,7 @@ pub(super) async fn reconcile(name: &str, context: &Context) -> Result<Option<Ti
             }
         }
     }
-    Ok(verdict.requeue_at)
+    Ok(decision.requeue_at)
 }
 
 /// Reconciles a report whose node does not exist.
@@ -65,14 +65,14 @@ pub(super) async fn reconcile(name: &str, context: &Context) -> Result<Option<Ti
 /// # Errors
 /// A write did not happen.
 pub(super) async fn reconcile_orphan(name: &str, context: &Context) -> Result<Option<Timestamp>, WriteError> {
-    let Context { cluster, writer, .. } = context;
+    let Context { shared, writer, .. } = context;
     let now = Timestamp::now();
-    let Some(verdict) = cluster.change(|index| index.judge_orphan(name, now)) else { return Ok(None) };
-    if let NodeOperation::DeleteReport { version } = verdict.operation {
+    let Some(decision) = shared.change(|index| index.decide_orphan(name, now)) else { return Ok(None) };
+    if let NodeOperation::DeleteReport { version } = decision.operation {
         let key = WorkKey::Orphan(name.to_owned());
         context.bound(&key, &version, writer.delete_report(name, &version)).await?;
         warn!(node = name, "report deleted: there is no such node");
         writer.publish_about_node(name, &version, Notice::NoSuchNode).await;
     }
-    Ok(verdict.requeue_at)
+    Ok(decision.requeue_at)
 }

@@ -1,4 +1,4 @@
-//! Carries out the verdicts on profiles.
+//! Carries out the decisions about profiles.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -7,14 +7,14 @@ use k8s_openapi::jiff::Timestamp;
 use tracing::{debug, info, warn};
 
 use super::{Context, Outcome};
-use crate::cluster::Cluster;
 use crate::facts::{ProfileFacts, UpdateSource, WatchedProfile};
-use crate::index::{Index, ListedUsers, ProfileOperation, WorkKey};
-use crate::labels::WrittenKind;
+use crate::index::{Index, ListedPods, ProfileOperation, WorkKey};
+use crate::labels::WrittenKindLabel;
 use crate::notice::Notice;
+use crate::shared::SharedState;
 use crate::writer::WriteError;
 
-/// How long until the next list after one with a pod or a node that the index lacks. As a rule, the watch brings it
+/// How long until the next list after one with a pod or a node that the index lacks. As a rule, the watch delivers it
 /// sooner and queues the profile.
 const LISTED_BEFORE_KNOWN: Duration = Duration::from_secs(10);
 
@@ -26,31 +26,31 @@ const LIST_UNDER_WAY: Duration = Duration::from_millis(250);
 /// # Errors
 /// A write did not happen.
 pub(super) async fn reconcile(name: &str, context: &Context) -> Result<Outcome, WriteError> {
-    let Context { cluster, writer, .. } = context;
+    let Context { shared, writer, .. } = context;
     let now = Timestamp::now();
-    let Some(verdict) = cluster.change(|index| index.judge_profile(name, now)) else {
+    let Some(decision) = shared.change(|index| index.decide_profile(name, now)) else {
         return Ok(Outcome::Done(None));
     };
-    let (key, version) = (WorkKey::Profile(name.to_owned()), &verdict.version);
-    match verdict.operation {
+    let (key, version) = (WorkKey::Profile(name.to_owned()), &decision.version);
+    match decision.operation {
         ProfileOperation::Nothing | ProfileOperation::Defer => {}
         ProfileOperation::ListPods => {
             let listed = list_pods(name, &version.uid, context).await.inspect_err(|_| {
-                cluster.change(|index| index.pods_not_listed(name, &version.uid, Timestamp::now()));
+                shared.change(|index| index.pods_not_listed(name, &version.uid, Timestamp::now()));
             })?;
             let wait = match listed {
-                Some(ListedUsers::AllKnown) => return Ok(Outcome::PodsListed(verdict.requeue_at)),
+                Some(ListedPods::AllKnown) => return Ok(Outcome::PodsListed(decision.requeue_at)),
                 None => {
                     if context.pod_lists.has_failed() {
-                        cluster.change(|index| index.pods_not_listed(name, &version.uid, Timestamp::now()));
+                        shared.change(|index| index.pods_not_listed(name, &version.uid, Timestamp::now()));
                     }
                     LIST_UNDER_WAY
                 }
-                Some(ListedUsers::PodNotKnown) => {
+                Some(ListedPods::PodNotKnown) => {
                     debug!(profile = name, "a pod that uses the profile is listed and not yet known");
                     LISTED_BEFORE_KNOWN
                 }
-                Some(ListedUsers::NodesNotKnown(_)) => {
+                Some(ListedPods::NodesNotKnown(_)) => {
                     debug!(profile = name, "a pod that uses the profile is on a node that is not yet known");
                     LISTED_BEFORE_KNOWN
                 }
@@ -60,13 +60,13 @@ pub(super) async fn reconcile(name: &str, context: &Context) -> Result<Outcome, 
         ProfileOperation::AddFinalizer { has_finalizers } => {
             let write = writer.add_finalizer(name, version, has_finalizers);
             let answer = context.bound(&key, version, write).await?;
-            cluster.change(|index| apply_answer(cluster, index, &answer));
+            shared.change(|index| apply_answer(shared, index, &answer));
         }
         ProfileOperation::WriteStatus { status, notices } => {
             let write = writer.profile_status(name, version, &status);
             let answer = context.bound(&key, version, write).await?;
-            cluster.change(|index| {
-                apply_answer(cluster, index, &answer);
+            shared.change(|index| {
+                apply_answer(shared, index, &answer);
                 index.status_written(name, &status, now);
             });
             info!(
@@ -80,16 +80,16 @@ pub(super) async fn reconcile(name: &str, context: &Context) -> Result<Outcome, 
                 writer.publish(name, version, notice, None).await;
             }
         }
-        ProfileOperation::Release { finalizer, unconfirmed } => {
+        ProfileOperation::RemoveFinalizer { finalizer, unconfirmed } => {
             let write = writer.remove_finalizer(name, version, finalizer);
             let answer = context.bound(&key, version, write).await?;
-            let hash = cluster.change(|index| {
+            let hash = shared.change(|index| {
                 let ProfileFacts { content, .. } = ProfileFacts::given(index.profile(name), &answer);
                 match answer.metadata.finalizers.as_deref().unwrap_or_default() {
                     // With its last finalizer the object is gone. The watch reports that too, but the name may be used
                     // again before.
                     [] => index.delete_profile(name, &version.uid, now),
-                    _ => apply_answer(cluster, index, &answer),
+                    _ => apply_answer(shared, index, &answer),
                 }
                 content.ok()
             });
@@ -101,18 +101,18 @@ pub(super) async fn reconcile(name: &str, context: &Context) -> Result<Outcome, 
             }
         }
     }
-    Ok(Outcome::Done(verdict.requeue_at))
+    Ok(Outcome::Done(decision.requeue_at))
 }
 
 /// Lists the pods and compares them with the index; `None` if no list can be made now.
-async fn list_pods(name: &str, uid: &str, context: &Context) -> Result<Option<ListedUsers>, WriteError> {
-    let Context { cluster, pod_lists, .. } = context;
+async fn list_pods(name: &str, uid: &str, context: &Context) -> Result<Option<ListedPods>, WriteError> {
+    let Context { shared, pod_lists, .. } = context;
     let Some(list) = pod_lists.list(uid).await? else { return Ok(None) };
     let compare =
-        |gone: &_| cluster.change(|index| index.pods_listed(name, uid, list.users(), gone, Timestamp::now()));
+        |gone: &_| shared.change(|index| index.pods_listed(name, uid, list.users(), gone, Timestamp::now()));
     match compare(&BTreeSet::new()) {
-        // A node that has just joined may run pods before the watch brings it; a node that is gone never comes.
-        ListedUsers::NodesNotKnown(nodes) if !pod_lists.any_node_exists(&nodes).await? => {
+        // A node that has just joined may run pods before the watch delivers it; a node that is gone never comes.
+        ListedPods::NodesNotKnown(nodes) if !pod_lists.any_node_exists(&nodes).await? => {
             Ok(Some(compare(&nodes)))
         }
         listed => Ok(Some(listed)),
@@ -120,12 +120,12 @@ async fn list_pods(name: &str, uid: &str, context: &Context) -> Result<Option<Li
 }
 
 /// Applies the answer to a write of a profile to the index.
-fn apply_answer(cluster: &Cluster, index: &mut Index, answer: &WatchedProfile) {
+fn apply_answer(shared: &SharedState, index: &mut Index, answer: &WatchedProfile) {
     let known = index.profile(answer.metadata.name.as_deref().unwrap_or_default());
     let facts = ProfileFacts::given(known, answer);
     let known = known.map(|known| &known.version);
-    cluster.metrics.watch_lag.written(
-        WrittenKind::Profile,
+    shared.metrics.watch_lag.written(
+        WrittenKindLabel::Profile,
         &facts.name,
         &facts.version,
         known,

@@ -15,7 +15,6 @@ use http::{Method, Request, Response};
 use k8s_openapi::jiff::{Timestamp, ToSpan};
 use kube::Client;
 use kube::client::Body;
-use operator::cluster::Cluster;
 use operator::facts::{
     AgentPods, NodeFacts, PodFacts, PodKind, ProfileFacts, ReportFacts, UpdateSource, WatchedProfile,
 };
@@ -23,7 +22,8 @@ use operator::index::{Index, WorkKey};
 use operator::metrics::Metrics;
 use operator::pod_list::PodLists;
 use operator::reconcile::{Context, reconcile, try_reconcile};
-use operator::watch::{Pods, Profiles, WatchedKind, follow};
+use operator::shared::SharedState;
+use operator::watch::{PodWatch, ProfileWatch, WatchedKind, follow};
 use operator::writer::{WriteError, Writer};
 use serde_json::{Value, json};
 use tower_test::mock::Handle;
@@ -93,9 +93,9 @@ fn report(version: &str, owner: &str, files: &Value) -> ReportFacts {
 }
 
 /// A cluster with one old, reachable node; `files` is what it reports, if it has an object to report in.
-fn cluster(profile: &Value, files: Option<Value>) -> Arc<Cluster> {
+fn cluster(profile: &Value, files: Option<Value>) -> Arc<SharedState> {
     let metrics = Metrics::new(&prometheus::Registry::new()).unwrap();
-    let cluster = Cluster::new(Index::new("profiles"), [], metrics);
+    let cluster = SharedState::new(Index::new("profiles"), [], metrics);
     let now = Timestamp::now();
     let node = NodeFacts {
         name: "n1".into(),
@@ -115,12 +115,12 @@ fn cluster(profile: &Value, files: Option<Value>) -> Arc<Cluster> {
     Arc::new(cluster)
 }
 
-fn start(cluster: Arc<Cluster>) -> (Arc<Context>, Server) {
+fn start(cluster: Arc<SharedState>) -> (Arc<Context>, Server) {
     let (service, handle) = tower_test::mock::pair();
     let client = Client::new(service, "default");
     let writer = Writer::new(client.clone(), cluster.metrics.writes.clone());
     let agents = AgentPods { namespace: "seccomp-profile".into(), labels: BTreeMap::new() };
-    let pod_lists = PodLists::new(client, Pods { directory: "profiles".into(), agents });
+    let pod_lists = PodLists::new(client, PodWatch { directory: "profiles".into(), agents });
     (Arc::new(Context::new(cluster, writer, pod_lists)), Server(handle))
 }
 
@@ -149,7 +149,7 @@ async fn a_new_profile_gets_the_finalizer_first_and_then_its_status() {
             .await;
         server
             .expect(Method::PATCH, &format!("{PROFILE}/status"), (200, with_finalizer("12")), |patch| {
-                // The version of the first answer, not the earlier one that the watch has brought.
+                // The version of the first answer, not the earlier one that the watch has delivered.
                 precondition(&patch, "11");
                 let status = &patch[1]["value"];
                 assert_eq!(patch[1]["path"], "/status");
@@ -182,7 +182,7 @@ async fn a_new_profile_with_the_finalizer_gets_one_status_which_calls_it_ready()
     // No answer is prepared: a request would fail.
     let due = try_reconcile(&profile("audit"), &context).await.unwrap();
     assert!(due.is_some_and(|due| due < Duration::from_secs(3)), "{due:?}");
-    context.cluster.change(|index| {
+    context.shared.change(|index| {
         let held = report("6", "nu1", &json!({ "audit": &HASH[7..39] }));
         index.apply_report(held, UpdateSource::Watch, Timestamp::now());
     });
@@ -231,9 +231,7 @@ async fn a_write_that_comes_too_late_is_a_conflict_and_changes_nothing() {
     let conversation = server.expect(Method::PATCH, &path, failure(409, "Conflict"), |_| {});
     let (result, ()) = tokio::join!(reconcile_profile(&context), conversation);
     assert!(matches!(result, Err(WriteError::Conflict)), "{result:?}");
-    context
-        .cluster
-        .change(|index| assert_eq!(index.profile_version("audit").unwrap().resource_version, "10"));
+    context.shared.change(|index| assert_eq!(index.profile_version("audit").unwrap().resource_version, "10"));
 }
 
 #[tokio::test]
@@ -256,7 +254,7 @@ async fn after_a_conflict_a_profile_is_not_written_again_before_it_is_updated() 
         let update = serde_json::from_value::<WatchedProfile>(with_finalizer("11")).unwrap();
         let now = Timestamp::now();
         context
-            .cluster
+            .shared
             .change(|index| index.apply_profile(ProfileFacts::of(&update), UpdateSource::Watch, now));
         reconcile_profile(&context).await.unwrap();
     };
@@ -268,7 +266,7 @@ async fn the_watch_queues_a_profile_only_for_versions_that_no_answer_to_a_write_
     let cluster = cluster(&with_finalizer("10"), None);
     let due_after = |version: &str, source| {
         let object = serde_json::from_value(with_finalizer(version)).unwrap();
-        cluster.change(|index| Profiles.apply(index, object, source, Timestamp::now()));
+        cluster.change(|index| ProfileWatch.apply(index, object, source, Timestamp::now()));
         let mut keys = Vec::new();
         let reconciliations = cluster.controller.run(1, |key| {
             keys.push(key);
@@ -322,7 +320,7 @@ async fn a_profile_whose_write_was_refused_waits_until_somebody_changes_it_and_n
         let waits = reconcile(&key, &context).now_or_never().expect("nothing is sent meanwhile");
         assert!(waits.is_some());
         let changed = facts(&with_finalizer("11"));
-        context.cluster.change(|index| index.apply_profile(changed, UpdateSource::Watch, Timestamp::now()));
+        context.shared.change(|index| index.apply_profile(changed, UpdateSource::Watch, Timestamp::now()));
         reconcile(&key, &context).await;
     };
     let both = async { tokio::join!(reconciliations, conversation) };
@@ -337,9 +335,9 @@ async fn a_profile_that_changes_is_not_tried_sooner_while_the_api_server_does_no
     let conversation = server.expect(Method::PATCH, &path, failure(504, "Timeout"), |_| {});
     let (waits, ()) = tokio::join!(reconcile(&key, &context), conversation);
     assert!(waits.is_some(), "it is tried again later");
-    // The write may have been made all the same, and the watch brings it.
+    // The write may have been made all the same, and the watch delivers it.
     let changed = facts(&with_finalizer("11"));
-    context.cluster.change(|index| index.apply_profile(changed, UpdateSource::Watch, Timestamp::now()));
+    context.shared.change(|index| index.apply_profile(changed, UpdateSource::Watch, Timestamp::now()));
     assert!(reconcile(&key, &context).now_or_never().expect("nothing is sent meanwhile").is_some());
 }
 
@@ -370,9 +368,9 @@ async fn an_approved_profile_that_no_node_holds_loses_only_the_operators_finaliz
 }
 
 #[tokio::test]
-async fn nothing_is_judged_before_every_kind_has_been_listed() {
+async fn nothing_is_decided_before_every_kind_has_been_listed() {
     let metrics = Metrics::new(&prometheus::Registry::new()).unwrap();
-    let cluster = Cluster::new(Index::new("profiles"), ["Pod"], metrics);
+    let cluster = SharedState::new(Index::new("profiles"), ["Pod"], metrics);
     cluster.change(|index| {
         index.apply_profile(facts(&object("10", json!({}))), UpdateSource::List, Timestamp::now());
     });
@@ -385,11 +383,12 @@ async fn nothing_is_judged_before_every_kind_has_been_listed() {
 #[tokio::test(start_paused = true)]
 async fn a_list_queues_the_objects_that_it_has_and_removes_those_that_it_lacks() {
     let metrics = Metrics::new(&prometheus::Registry::new()).unwrap();
-    let cluster = Arc::new(Cluster::new(Index::new("profiles"), [], metrics));
+    let cluster = Arc::new(SharedState::new(Index::new("profiles"), [], metrics));
     let (service, handle) = tower_test::mock::pair();
     let mut server = Server(handle);
     let ready = Readiness::default();
-    let watch = follow(Profiles, Client::new(service, "default"), cluster.clone(), ready.part("profiles"));
+    let watch =
+        follow(ProfileWatch, Client::new(service, "default"), cluster.clone(), ready.part("profiles"));
     let (keys, mut due) = tokio::sync::mpsc::unbounded_channel();
     let controller = cluster.controller.run(1, async |key| {
         keys.send(key).unwrap();

@@ -1,6 +1,6 @@
 //! The reports that the operator creates and deletes for nodes, and the conditions that it writes to them.
 
-use operator::facts::{Cause, FailedStart};
+use operator::facts::{Cause, PodStartFailure};
 
 use super::*;
 
@@ -19,7 +19,7 @@ async fn after_a_conflict_a_report_is_neither_written_nor_deleted_before_it_is_u
         let (context, mut server) = start(cluster(&with_finalizer("10"), Some(files.clone())));
         let update = |version: &str| {
             let report = report(version, owner, &files);
-            context.cluster.change(|index| index.apply_report(report, UpdateSource::Watch, Timestamp::now()));
+            context.shared.change(|index| index.apply_report(report, UpdateSource::Watch, Timestamp::now()));
         };
         update("6");
         let answer = json!({ "metadata": { "name": "n1", "uid": "ru1", "resourceVersion": "8" } });
@@ -46,7 +46,8 @@ async fn after_a_conflict_a_report_is_neither_written_nor_deleted_before_it_is_u
 }
 
 #[tokio::test]
-async fn the_report_of_a_node_that_does_not_exist_is_deleted_as_it_was_judged_and_only_after_the_grace() {
+async fn the_report_of_a_node_that_does_not_exist_is_deleted_with_the_seen_version_as_precondition_and_only_after_the_grace()
+ {
     let (context, mut server) = start(cluster(&with_finalizer("10"), None));
     let files = json!({ "audit": &HASH[7..39] });
     let key = WorkKey::Orphan("n2".to_owned());
@@ -54,12 +55,12 @@ async fn the_report_of_a_node_that_does_not_exist_is_deleted_as_it_was_judged_an
     let update = |version: &str, ago: u64| {
         let report = ReportFacts { node: "n2".into(), ..report(version, "gone", &files) };
         let then = Timestamp::now() - Duration::from_secs(ago);
-        context.cluster.change(|index| index.apply_report(report, UpdateSource::Watch, then));
+        context.shared.change(|index| index.apply_report(report, UpdateSource::Watch, then));
     };
     update("6", 290);
     // No answer is prepared: a request would fail.
     assert!(orphan().await.unwrap().is_some(), "it is due again");
-    context.cluster.change(|index| index.delete_report("n2", "ru1", Timestamp::now()));
+    context.shared.change(|index| index.delete_report("n2", "ru1", Timestamp::now()));
     update("7", 301);
     let path = "/apis/seccomp.imjasonh.dev/v1alpha1/nodeprofilestatuses/n2";
     let answer = json!({ "metadata": { "name": "n2", "uid": "ru1", "resourceVersion": "8" } });
@@ -85,7 +86,7 @@ async fn a_report_without_a_node_keeps_its_cooldown_when_the_node_is_reconciled(
     let (context, mut server) = start(cluster(&with_finalizer("10"), None));
     let report = ReportFacts { node: "n2".into(), ..report("6", "gone", &json!({ "audit": &HASH[7..39] })) };
     let then = Timestamp::now() - Duration::from_secs(301);
-    context.cluster.change(|index| index.apply_report(report, UpdateSource::Watch, then));
+    context.shared.change(|index| index.apply_report(report, UpdateSource::Watch, then));
     let path = "/apis/seccomp.imjasonh.dev/v1alpha1/nodeprofilestatuses/n2";
     let (orphan, node) = (WorkKey::Orphan("n2".to_owned()), WorkKey::Node("n2".to_owned()));
     let conversation = server.expect(Method::DELETE, path, failure(409, "Conflict"), |_| {});
@@ -120,7 +121,7 @@ async fn a_selected_node_gets_a_report_that_it_owns() {
         (&owner["kind"], &owner["uid"], &owner["blockOwnerDeletion"]),
         (&json!("Node"), &json!("nu1"), &json!(false))
     );
-    // Another reconciliation finds the report, although no watch has brought it yet.
+    // Another reconciliation finds the report, although no watch has delivered it yet.
     reconcile_node(&context).await.unwrap();
 }
 
@@ -146,7 +147,7 @@ async fn a_node_on_which_no_container_starts_gets_a_condition_beside_ready_and_a
     let cluster = cluster(&with_finalizer("10"), Some(json!({ "audit": &HASH[7..39] })));
     let (before, since) = (Timestamp::now() - 1.hour(), Timestamp::now() - 1.minute());
     cluster.change(|index| {
-        let start = FailedStart {
+        let start = PodStartFailure {
             profile: "audit".into(),
             cause: Cause::FileNotFound,
             place: Some("/data/kubelet/seccomp/profiles".into()),
@@ -155,14 +156,14 @@ async fn a_node_on_which_no_container_starts_gets_a_condition_beside_ready_and_a
         };
         let pod = PodFacts {
             uid: "p1".into(),
-            display: "shop/web".into(),
+            namespaced_name: "shop/web".into(),
             node: Some("n1".into()),
             created: before,
             kind: PodKind::User(BTreeSet::from(["audit".into()])),
             failed_starts: vec![start],
         };
         index.apply_pod(pod, since);
-        index.pass_time("n1", since);
+        index.advance_time("n1", since);
     });
     let (context, mut server) = start(cluster);
     let path = "/apis/seccomp.imjasonh.dev/v1alpha1/nodeprofilestatuses/n1";

@@ -53,7 +53,7 @@ impl Server {
 }
 
 impl Server {
-    /// Expects the approval to remove the file, bound to the version that was judged.
+    /// Expects the approval to remove the file, bound to the version on which it is based.
     async fn approves(&mut self) {
         self.expect(
             Method::PATCH,
@@ -98,13 +98,13 @@ async fn no_removal_is_approved_while_a_pod_is_on_a_node_that_only_a_present_lis
     let (context, mut server) = start(cluster(&being_deleted("audit", "10"), Some(json!({}))));
     let web = PodFacts {
         uid: "web".into(),
-        display: "shop/web".into(),
+        namespaced_name: "shop/web".into(),
         node: Some("joined".into()),
         created: Timestamp::now(),
         kind: PodKind::User(BTreeSet::from(["audit".to_owned()])),
         failed_starts: Vec::new(),
     };
-    context.cluster.change(|index| index.apply_pod(web, Timestamp::now()));
+    context.shared.change(|index| index.apply_pod(web, Timestamp::now()));
     let page = || {
         let mut page = pods("", "audit");
         page["items"][0]["spec"]["nodeName"] = json!("joined");
@@ -134,7 +134,7 @@ async fn a_failed_list_of_pods_is_not_a_failed_write() {
 }
 
 /// Profiles that are being deleted, and nothing else.
-fn all_being_deleted(number: usize) -> (Arc<Cluster>, Vec<String>) {
+fn all_being_deleted(number: usize) -> (Arc<SharedState>, Vec<String>) {
     let cluster = cluster(&being_deleted("p0", "10"), Some(json!({})));
     let names: Vec<_> = (0..number).map(|number| format!("p{number}")).collect();
     for name in &names {

@@ -19,15 +19,15 @@ fn a_deletion_waits_for_live_pods_and_then_for_the_nodes() {
     facts = store(&mut index, facts, 3);
     assert_eq!(facts.status.as_ref().unwrap().removal, Some(Removal::Approved.into()));
     // Approved, but both nodes still hold it.
-    assert_eq!(index.profile_verdict("a", at(4)).unwrap().operation, ProfileOperation::Nothing);
+    assert_eq!(index.profile_decision("a", at(4)).unwrap().operation, ProfileOperation::Nothing);
     index.apply_report(
         ReportFacts { version: version(7, 2), ..report("n1", &[]) },
         UpdateSource::Watch,
         at(4),
     );
     index.apply_node(NodeFacts { reachable: false, ..node("n2") }, at(4));
-    let operation = index.profile_verdict("a", at(4)).unwrap().operation;
-    assert_eq!(operation, ProfileOperation::Release { finalizer: 0, unconfirmed: vec![] });
+    let operation = index.profile_decision("a", at(4)).unwrap().operation;
+    assert_eq!(operation, ProfileOperation::RemoveFinalizer { finalizer: 0, unconfirmed: vec![] });
 }
 
 #[test]
@@ -36,12 +36,12 @@ fn a_deletion_waits_two_minutes_for_a_node_that_never_confirms() {
     let facts = ProfileFacts { deletion: Some(at(0)), ..store(&mut index, profile("a", 1), 0) };
     index.apply_profile(facts.clone(), UpdateSource::Watch, at(0));
     store(&mut index, facts, 1);
-    let waiting = index.profile_verdict("a", at(120)).unwrap();
+    let waiting = index.profile_decision("a", at(120)).unwrap();
     assert_eq!((waiting.operation, waiting.requeue_at), (ProfileOperation::Nothing, Some(at(121))));
-    let operation = index.profile_verdict("a", at(121)).unwrap().operation;
+    let operation = index.profile_decision("a", at(121)).unwrap().operation;
     assert_eq!(
         operation,
-        ProfileOperation::Release { finalizer: 0, unconfirmed: vec!["n1".into(), "n2".into()] }
+        ProfileOperation::RemoveFinalizer { finalizer: 0, unconfirmed: vec!["n1".into(), "n2".into()] }
     );
 }
 
@@ -59,7 +59,7 @@ fn an_unscheduled_pod_keeps_a_profile_for_ten_minutes_and_a_pod_on_a_lost_node_d
     assert_eq!(status_after_list(&mut index, 1).removal, Some(Removal::Approved.into()));
     index.apply_pod(user("new", None, "a"), at(0));
     assert_eq!(status(&index, 599).removal, None);
-    assert_eq!(index.profile_verdict("a", at(599)).unwrap().requeue_at, Some(at(600)));
+    assert_eq!(index.profile_decision("a", at(599)).unwrap().requeue_at, Some(at(600)));
     assert_eq!(status_after_list(&mut index, 600).removal, Some(Removal::Approved.into()));
 }
 
@@ -103,7 +103,7 @@ fn a_pod_in_a_list_keeps_the_profile_however_late_its_watch_event_is() {
     let web = user("web", Some("n1"), "a");
     // However long ago the deletion was, the watch event of a pod may still be to come.
     for now in [0, 1, 60, 9999] {
-        let operation = index.profile_verdict("a", at(now)).unwrap().operation;
+        let operation = index.profile_decision("a", at(now)).unwrap().operation;
         let waits = match &operation {
             ProfileOperation::ListPods => true,
             ProfileOperation::WriteStatus { status, .. } => status.removal.is_none(),
@@ -140,13 +140,13 @@ fn a_pod_on_an_unknown_node_keeps_the_profile_unless_the_node_does_not_exist() {
     let joined = BTreeSet::from(["joined".to_owned()]);
     let none = BTreeSet::new();
     let listed = index.pods_listed("a", &uid, &web, &none, at(1));
-    assert_eq!(listed, ListedUsers::NodesNotKnown(joined.clone()));
-    assert_eq!(index.profile_verdict("a", at(1)).unwrap().operation, ProfileOperation::ListPods);
+    assert_eq!(listed, ListedPods::NodesNotKnown(joined.clone()));
+    assert_eq!(index.profile_decision("a", at(1)).unwrap().operation, ProfileOperation::ListPods);
     let gone = index.pods_listed("a", &uid, &web, &joined, at(2));
-    assert_eq!((gone, status(&index, 2).removal), (ListedUsers::AllKnown, Some(Removal::Approved.into())));
+    assert_eq!((gone, status(&index, 2).removal), (ListedPods::AllKnown, Some(Removal::Approved.into())));
     index.apply_node(node("joined"), at(3));
     assert_eq!(status(&index, 3).conditions[2].reason, "InUse");
-    assert_eq!(index.pods_listed("a", &uid, &web, &none, at(3)), ListedUsers::AllKnown);
+    assert_eq!(index.pods_listed("a", &uid, &web, &none, at(3)), ListedPods::AllKnown);
 }
 
 #[test]
@@ -157,7 +157,7 @@ fn a_deletion_for_which_pods_cannot_be_listed_reports_that_once_and_keeps_listin
     index.apply_profile(facts.clone(), UpdateSource::Watch, at(0));
     let uid = facts.version.uid.clone();
     for now in [0, 1, 4] {
-        assert_eq!(index.profile_verdict("a", at(now)).unwrap().operation, ProfileOperation::ListPods);
+        assert_eq!(index.profile_decision("a", at(now)).unwrap().operation, ProfileOperation::ListPods);
         index.pods_not_listed("a", &uid, at(now));
     }
     let written = status(&index, 5);
@@ -165,14 +165,14 @@ fn a_deletion_for_which_pods_cannot_be_listed_reports_that_once_and_keeps_listin
     let facts = ProfileFacts { status: Some(written), version: version(1, 9), ..facts };
     index.apply_profile(facts, UpdateSource::Answer, at(5));
     for now in [5, 60, 9999] {
-        assert_eq!(index.profile_verdict("a", at(now)).unwrap().operation, ProfileOperation::ListPods);
+        assert_eq!(index.profile_decision("a", at(now)).unwrap().operation, ProfileOperation::ListPods);
         index.pods_not_listed("a", &uid, at(now));
     }
     assert_eq!(status_after_list(&mut index, 9999).removal, Some(Removal::Approved.into()));
 }
 
 #[test]
-fn a_list_is_valid_for_the_next_write_of_that_profile_and_for_no_other_profile_of_the_name() {
+fn a_pod_list_is_valid_for_one_write_and_only_for_the_same_uid() {
     let mut index = two_nodes();
     index.apply_profile(
         ProfileFacts { deletion: Some(at(0)), ..profile("a", 1) },
@@ -180,13 +180,13 @@ fn a_list_is_valid_for_the_next_write_of_that_profile_and_for_no_other_profile_o
         at(0),
     );
     let listed = index.pods_listed("a", "uid-of-an-earlier-one", &[], &BTreeSet::new(), at(0));
-    assert_eq!(listed, ListedUsers::AllKnown);
-    assert_eq!(index.profile_verdict("a", at(0)).unwrap().operation, ProfileOperation::ListPods);
+    assert_eq!(listed, ListedPods::AllKnown);
+    assert_eq!(index.profile_decision("a", at(0)).unwrap().operation, ProfileOperation::ListPods);
     assert!(list(&mut index, &[], 10));
     assert_eq!(status(&index, 14).removal, Some(Removal::Approved.into()));
-    assert_eq!(index.profile_verdict("a", at(15)).unwrap().operation, ProfileOperation::ListPods);
+    assert_eq!(index.profile_decision("a", at(15)).unwrap().operation, ProfileOperation::ListPods);
     // After the clock was set back, the list is not valid.
-    assert_eq!(index.profile_verdict("a", at(9)).unwrap().operation, ProfileOperation::ListPods);
+    assert_eq!(index.profile_decision("a", at(9)).unwrap().operation, ProfileOperation::ListPods);
 }
 
 #[test]
@@ -222,8 +222,10 @@ fn a_deletion_waits_for_a_node_that_can_neither_remove_nor_read_the_file() {
         let problems = BTreeMap::from([("a".to_owned(), problem)]);
         let stuck = ReportFacts { version: version(7, number), problems, ..report("n2", &[]) };
         index.apply_report(stuck, UpdateSource::Watch, at(2));
-        let released =
-            matches!(index.profile_verdict("a", at(2)).unwrap().operation, ProfileOperation::Release { .. });
+        let released = matches!(
+            index.profile_decision("a", at(2)).unwrap().operation,
+            ProfileOperation::RemoveFinalizer { .. }
+        );
         assert_eq!(!released, holds, "{state}");
     }
 }
@@ -241,8 +243,8 @@ fn a_pod_that_is_unscheduled_for_too_long_is_no_longer_named_however_many_others
         at(100),
     );
     for (now, until, named) in [(101, Some(600), 3), (600, Some(700), 2), (700, None, 1)] {
-        let verdict = index.profile_verdict("a", at(now)).unwrap();
-        assert_eq!(verdict.requeue_at, until.map(at));
+        let decision = index.profile_decision("a", at(now)).unwrap();
+        assert_eq!(decision.requeue_at, until.map(at));
         let message = &status(&index, now).conditions[2].message;
         assert!(message.starts_with(&format!("{named} pod")), "{message}");
     }
@@ -254,13 +256,13 @@ fn a_deletion_whose_approval_was_removed_waits_for_its_pods_and_for_no_time_that
     let facts = ProfileFacts { deletion: Some(at(0)), ..store(&mut index, profile("a", 1), 0) };
     index.apply_profile(facts.clone(), UpdateSource::Watch, at(0));
     let approved = store(&mut index, facts, 1);
-    assert_eq!(index.profile_verdict("a", at(1)).unwrap().requeue_at, Some(at(121)));
+    assert_eq!(index.profile_decision("a", at(1)).unwrap().requeue_at, Some(at(121)));
     index.apply_pod(user("web", Some("n1"), "a"), at(2));
     let version = ObjectVersion { resource_version: "9".into(), ..approved.version.clone() };
     let wiped = ProfileFacts { status: None, removal_approved: false, version, ..approved };
     index.apply_profile(wiped.clone(), UpdateSource::Watch, at(2));
     store(&mut index, wiped, 2);
-    let waiting = index.profile_verdict("a", at(130)).unwrap();
+    let waiting = index.profile_decision("a", at(130)).unwrap();
     assert_eq!((waiting.operation, waiting.requeue_at), (ProfileOperation::Nothing, None));
 }
 

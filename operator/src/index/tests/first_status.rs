@@ -33,10 +33,10 @@ fn reported(index: &mut Index, node: &str, number: u32, files: &[(&str, u8)], no
     index.apply_report(facts, UpdateSource::Watch, at(now));
 }
 
-fn judged(index: &mut Index, name: &str, now: i64) -> (ProfileOperation, Option<Timestamp>) {
+fn decided(index: &mut Index, name: &str, now: i64) -> (ProfileOperation, Option<Timestamp>) {
     index.take_dirty();
-    let verdict = index.judge_profile(name, at(now)).unwrap();
-    (verdict.operation, verdict.requeue_at)
+    let decision = index.decide_profile(name, at(now)).unwrap();
+    (decision.operation, decision.requeue_at)
 }
 
 fn written(operation: ProfileOperation) -> SeccompProfileStatus {
@@ -50,12 +50,12 @@ fn written(operation: ProfileOperation) -> SeccompProfileStatus {
 fn the_first_status_of_a_new_profile_calls_it_ready_if_it_is_within_two_seconds() {
     let mut index = shown();
     index.apply_profile(new_profile("b"), UpdateSource::Watch, at(10));
-    assert_eq!(judged(&mut index, "b", 10), (ProfileOperation::Defer, Some(at(12))));
+    assert_eq!(decided(&mut index, "b", 10), (ProfileOperation::Defer, Some(at(12))));
     reported(&mut index, "n1", 2, &[("a", 1), ("b", 2)], 11);
     assert!(!index.take_dirty().profiles.contains("b"), "one node waits for the other");
     reported(&mut index, "n2", 2, &[("a", 1), ("b", 2)], 11);
     assert!(index.take_dirty().profiles.contains("b"));
-    let status = written(judged(&mut index, "b", 11).0);
+    let status = written(decided(&mut index, "b", 11).0);
     assert_eq!((ready_condition(&status), status.ready.as_deref()), (("True", "AllNodesReady"), Some("2/2")));
 }
 
@@ -63,9 +63,9 @@ fn the_first_status_of_a_new_profile_calls_it_ready_if_it_is_within_two_seconds(
 fn a_new_profile_that_is_not_ready_after_two_seconds_has_a_status_that_says_so() {
     let mut index = shown();
     index.apply_profile(new_profile("b"), UpdateSource::Watch, at(10));
-    let _ = judged(&mut index, "b", 10);
+    let _ = decided(&mut index, "b", 10);
     reported(&mut index, "n1", 2, &[("a", 1), ("b", 2)], 11);
-    let status = written(judged(&mut index, "b", 12).0);
+    let status = written(decided(&mut index, "b", 12).0);
     assert_eq!((ready_condition(&status), status.ready.as_deref()), (("False", "RollingOut"), Some("1/2")));
 }
 
@@ -74,11 +74,11 @@ fn the_first_status_of_a_new_profile_does_not_wait_where_no_report_would_change_
     let bad = |content| ProfileFacts { content, ..new_profile("b") };
     let mut index = shown();
     index.apply_profile(bad(Err("unknown action".to_owned())), UpdateSource::Watch, at(10));
-    assert_eq!(written(judged(&mut index, "b", 10).0).state, Some(State::Rejected.into()));
+    assert_eq!(written(decided(&mut index, "b", 10).0).state, Some(State::Rejected.into()));
 
     let mut index = shown();
     index.apply_profile(new_profile("b"), UpdateSource::Watch, at(10));
-    assert_eq!(judged(&mut index, "b", 10).0, ProfileOperation::Defer);
+    assert_eq!(decided(&mut index, "b", 10).0, ProfileOperation::Defer);
     let problem = FileProblem {
         name: "b".into(),
         state: ProblemKind::Conflict.into(),
@@ -89,14 +89,14 @@ fn the_first_status_of_a_new_profile_does_not_wait_where_no_report_would_change_
     let failed = ReportFacts { version: version(7, 2), problems, ..report("n1", &[("a", 1)]) };
     index.apply_report(failed, UpdateSource::Watch, at(11));
     assert!(index.take_dirty().profiles.contains("b"));
-    assert_eq!(written(judged(&mut index, "b", 11).0).state, Some(State::Failed.into()));
+    assert_eq!(written(decided(&mut index, "b", 11).0).state, Some(State::Failed.into()));
 
     let mut index = shown();
     index.apply_profile(new_profile("b"), UpdateSource::Watch, at(10));
-    assert_eq!(judged(&mut index, "b", 10).0, ProfileOperation::Defer);
+    assert_eq!(decided(&mut index, "b", 10).0, ProfileOperation::Defer);
     let deleted = ProfileFacts { version: version(2, 2), deletion: Some(at(11)), ..new_profile("b") };
     index.apply_profile(deleted, UpdateSource::Watch, at(11));
-    assert_eq!(judged(&mut index, "b", 11).0, ProfileOperation::ListPods);
+    assert_eq!(decided(&mut index, "b", 11).0, ProfileOperation::ListPods);
 
     // No node is there that could report.
     let mut index = shown();
@@ -104,7 +104,7 @@ fn the_first_status_of_a_new_profile_does_not_wait_where_no_report_would_change_
         index.apply_node(NodeFacts { reachable: false, answers: false, ..node(name) }, at(9));
     }
     index.apply_profile(new_profile("b"), UpdateSource::Watch, at(10));
-    assert_eq!(ready_condition(&written(judged(&mut index, "b", 10).0)), ("False", "NoNodes"));
+    assert_eq!(ready_condition(&written(decided(&mut index, "b", 10).0)), ("False", "NoNodes"));
 }
 
 #[test]
@@ -114,7 +114,7 @@ fn new_contents_of_a_ready_profile_make_it_not_ready_at_once() {
     index.apply_profile(new_profile("b"), UpdateSource::Watch, at(0));
     let changed = ProfileFacts { content: Ok(hash(2)), generation: Some(2), ..facts };
     index.apply_profile(changed, UpdateSource::List, at(1));
-    assert_eq!(ready_condition(&written(judged(&mut index, "a", 1).0)), ("False", "RollingOut"));
+    assert_eq!(ready_condition(&written(decided(&mut index, "a", 1).0)), ("False", "RollingOut"));
 }
 
 #[test]
@@ -123,7 +123,7 @@ fn a_status_that_somebody_removed_is_written_again_at_once() {
     index.apply_profile(new_profile("b"), UpdateSource::Watch, at(10));
     let removed = ProfileFacts { version: version(2, 3), ..new_profile("b") };
     index.apply_profile(removed, UpdateSource::Watch, at(100));
-    assert_eq!(ready_condition(&written(judged(&mut index, "b", 100).0)), ("False", "RollingOut"));
+    assert_eq!(ready_condition(&written(decided(&mut index, "b", 100).0)), ("False", "RollingOut"));
 }
 
 #[test]
@@ -137,7 +137,7 @@ fn where_no_status_shows_the_number_of_nodes_that_of_one_profile_does_not_wait()
         for number in 1..3 {
             index.apply_profile(facts(number), UpdateSource::Watch, at(1));
         }
-        let waits = |number| judged(&mut index, &facts(number).name, 1).0 == ProfileOperation::Defer;
+        let waits = |number| decided(&mut index, &facts(number).name, 1).0 == ProfileOperation::Defer;
         assert_eq!([0, 1, 2].map(waits), waiting);
     }
 }
@@ -158,10 +158,10 @@ fn writes(nodes: usize, profiles: usize, has_finalizer: bool) -> (usize, usize) 
             return;
         }
         for name in due {
-            let verdict = index.judge_profile(&name, at(now)).unwrap();
+            let decision = index.decide_profile(&name, at(now)).unwrap();
             let mut facts = index.profile(&name).unwrap().clone();
             facts.version.resource_version.push('0');
-            match verdict.operation {
+            match decision.operation {
                 ProfileOperation::AddFinalizer { .. } => facts.finalizer = Some(0),
                 ProfileOperation::WriteStatus { status, notices } => {
                     events += notices.len();

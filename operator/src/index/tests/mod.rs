@@ -1,15 +1,15 @@
-//! The index, driven synchronously: updates in, verdicts out.
+//! The index, driven synchronously: updates in, decisions out.
 
 mod deletion;
 mod first_status;
-mod liar;
+mod malicious_agent;
 mod nodes;
 mod random;
 mod readiness;
 mod rollouts;
+mod simulation;
 mod starts;
 mod trust;
-mod world;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,7 +18,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use k8s_openapi::jiff::Timestamp;
 use profile::ContentHash;
 
-use super::{Index, ListedUsers, NodeOperation, ProfileOperation, Tally};
+use super::{Index, ListedPods, NodeOperation, ProfileOperation, Tally};
 use crate::facts::{NodeFacts, ObjectVersion, PodFacts, PodKind, ProfileFacts, ReportFacts, UpdateSource};
 
 const START: i64 = 1_800_000_000;
@@ -87,7 +87,7 @@ fn report(node: &str, files: &[(&str, u8)]) -> ReportFacts {
 fn agent(node: &str, ready: bool) -> PodFacts {
     PodFacts {
         uid: format!("agent-{node}"),
-        display: format!("ns/agent-{node}"),
+        namespaced_name: format!("ns/agent-{node}"),
         node: Some(node.to_owned()),
         created: at(0),
         kind: PodKind::Agent { ready, since: None },
@@ -98,7 +98,7 @@ fn agent(node: &str, ready: bool) -> PodFacts {
 fn user(uid: &str, node: Option<&str>, profile: &str) -> PodFacts {
     PodFacts {
         uid: uid.to_owned(),
-        display: format!("shop/{uid}"),
+        namespaced_name: format!("shop/{uid}"),
         node: node.map(str::to_owned),
         created: at(0),
         kind: PodKind::User(BTreeSet::from([profile.to_owned()])),
@@ -120,15 +120,15 @@ fn two_nodes() -> Index {
 
 /// The status that the operator would write for `a` now.
 fn status(index: &Index, now: i64) -> SeccompProfileStatus {
-    match index.profile_verdict("a", at(now)).unwrap().operation {
+    match index.profile_decision("a", at(now)).unwrap().operation {
         ProfileOperation::WriteStatus { status, .. } => *status,
         other => panic!("expected a status, found {other:?}"),
     }
 }
 
-/// The same after a list of all pods that has none which the index lacks.
+/// Like [`status`], after a list of all pods that the index knows.
 fn status_after_list(index: &mut Index, now: i64) -> SeccompProfileStatus {
-    assert_eq!(index.profile_verdict("a", at(now)).unwrap().operation, ProfileOperation::ListPods);
+    assert_eq!(index.profile_decision("a", at(now)).unwrap().operation, ProfileOperation::ListPods);
     list(index, &[], now);
     status(index, now)
 }
@@ -136,17 +136,17 @@ fn status_after_list(index: &mut Index, now: i64) -> SeccompProfileStatus {
 /// Lists all pods for `a`; returns whether the index knows each that uses it.
 fn list(index: &mut Index, pods: &[PodFacts], now: i64) -> bool {
     let uid = index.profile_version("a").unwrap().uid.clone();
-    index.pods_listed("a", &uid, pods, &BTreeSet::new(), at(now)) == ListedUsers::AllKnown
+    index.pods_listed("a", &uid, pods, &BTreeSet::new(), at(now)) == ListedPods::AllKnown
 }
 
 /// Stores the status that the operator would write for `a`, as the API server would.
 fn store(index: &mut Index, mut facts: ProfileFacts, now: i64) -> ProfileFacts {
-    let mut verdict = index.profile_verdict("a", at(now)).unwrap();
-    if verdict.operation == ProfileOperation::ListPods {
+    let mut decision = index.profile_decision("a", at(now)).unwrap();
+    if decision.operation == ProfileOperation::ListPods {
         list(index, &[], now);
-        verdict = index.profile_verdict("a", at(now)).unwrap();
+        decision = index.profile_decision("a", at(now)).unwrap();
     }
-    if let ProfileOperation::WriteStatus { status, .. } = verdict.operation {
+    if let ProfileOperation::WriteStatus { status, .. } = decision.operation {
         facts.removal_approved = status.removal.is_some();
         facts.status = Some((*status).clone());
         facts.version.resource_version =
@@ -163,7 +163,7 @@ fn ready_condition(status: &SeccompProfileStatus) -> (&str, &str) {
 }
 
 fn node_condition(index: &Index, node: &str, now: i64) -> Option<(String, String)> {
-    match index.judge_node(node, at(now)).unwrap().operation {
+    match index.decide_node(node, at(now)).unwrap().operation {
         NodeOperation::WriteConditions { conditions, .. } => {
             let ready = conditions.into_iter().find(|condition| condition.type_ == "Ready")?;
             Some((ready.status, ready.reason))

@@ -10,12 +10,12 @@ fn a_new_node_is_not_waited_for_in_its_first_two_minutes() {
     index.apply_node(NodeFacts { created: at(0), ..node("n3") }, at(1));
     assert_eq!(ready_condition(&status(&index, 1)), ("True", "AllNodesReady"));
     assert_eq!(
-        index.judge_node("n3", at(1)).unwrap().operation,
+        index.decide_node("n3", at(1)).unwrap().operation,
         NodeOperation::CreateReport { owner: "n3-1".into() }
     );
     index.apply_report(ReportFacts { files: None, ..report("n3", &[]) }, UpdateSource::Watch, at(1));
-    assert_eq!(index.judge_node("n3", at(1)).unwrap().requeue_at, Some(at(120)));
-    index.pass_time("n3", at(120));
+    assert_eq!(index.decide_node("n3", at(1)).unwrap().requeue_at, Some(at(120)));
+    index.advance_time("n3", at(120));
     assert_eq!(ready_condition(&status(&index, 120)), ("False", "RollingOut"));
 }
 
@@ -37,9 +37,9 @@ fn an_unreachable_node_is_counted_and_not_waited_for() {
 fn an_agent_that_has_been_down_for_too_long_makes_its_node_pending() {
     let mut index = two_nodes();
     index.apply_pod(agent("n2", false), at(0));
-    index.pass_time("n2", at(299));
+    index.advance_time("n2", at(299));
     assert_eq!(ready_condition(&status(&index, 299)), ("True", "AllNodesReady"));
-    index.pass_time("n2", at(300));
+    index.advance_time("n2", at(300));
     let down = status(&index, 300);
     assert_eq!(ready_condition(&down), ("False", "RollingOut"));
     assert!(
@@ -56,7 +56,7 @@ fn a_nodes_condition_turns_false_only_after_it_has_been_behind_for_half_a_minute
     assert_eq!(node_condition(&index, "n1", 0), Some(("True".into(), "AllProfiles".into())));
     index.apply_profile(profile("b", 5), UpdateSource::Watch, at(10));
     assert_eq!(node_condition(&index, "n1", 39), None);
-    assert_eq!(index.judge_node("n1", at(39)).unwrap().requeue_at, Some(at(40)));
+    assert_eq!(index.decide_node("n1", at(39)).unwrap().requeue_at, Some(at(40)));
     assert_eq!(node_condition(&index, "n1", 40), Some(("False".into(), "Behind".into())));
 }
 
@@ -66,17 +66,17 @@ fn the_report_of_a_node_that_is_no_longer_selected_is_deleted() {
     index.apply_node(NodeFacts { selected: false, ..node("n2") }, at(1));
     assert_eq!(status(&index, 1).ready.as_deref(), Some("1/1"));
     assert_eq!(
-        index.judge_node("n2", at(1)).unwrap().operation,
+        index.decide_node("n2", at(1)).unwrap().operation,
         NodeOperation::DeleteReport { version: version(7, 1) }
     );
 }
 
 /// When the counts of `a` are written if nothing changes before.
 fn counted(index: &Index, now: i64) -> Option<i64> {
-    let verdict = index.profile_verdict("a", at(now)).unwrap();
-    match verdict.operation {
+    let decision = index.profile_decision("a", at(now)).unwrap();
+    match decision.operation {
         ProfileOperation::WriteStatus { .. } => Some(now),
-        _ => verdict.requeue_at.map(|time| time.as_second() - START),
+        _ => decision.requeue_at.map(|time| time.as_second() - START),
     }
 }
 
@@ -136,9 +136,9 @@ fn a_node_recreated_under_its_name_is_as_new_as_any_other() {
     assert_eq!(ready_condition(&status(&index, 9010)), ("True", "AllNodesReady"));
 }
 
-/// The verdict on the report `ghost`, which has no Node.
+/// The decision about the report `ghost`, which has no Node.
 fn orphan(index: &Index, now: i64) -> Option<(NodeOperation, Option<Timestamp>)> {
-    index.judge_orphan("ghost", at(now)).map(|verdict| (verdict.operation, verdict.requeue_at))
+    index.decide_orphan("ghost", at(now)).map(|decision| (decision.operation, decision.requeue_at))
 }
 
 #[test]

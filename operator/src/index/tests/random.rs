@@ -5,7 +5,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// An update that a watch can bring, or the passing of time.
+/// An update that a watch can deliver, or an advance of time.
 #[derive(Debug, Clone)]
 enum Update {
     Profile { name: u8, uid: u32, content: Option<u8>, approved: bool },
@@ -123,7 +123,7 @@ fn deliver(index: &mut Index, update: &Update, now: Timestamp, number: u32) {
         Update::AgentGone { node } => index.delete_pod(&format!("agent-n{node}"), now),
         Update::Time { .. } => {
             for node in index.nodes.keys().cloned().collect::<Vec<_>>() {
-                index.pass_time(&node, now);
+                index.advance_time(&node, now);
             }
         }
     }
@@ -212,9 +212,9 @@ proptest! {
             });
             for name in if *reconcile { std::mem::take(&mut due) } else { BTreeSet::new() } {
                 planned.remove(&name);
-                let Some(verdict) = index.judge_profile(&name, now) else { continue };
-                planned.extend(verdict.requeue_at.map(|time| (name.clone(), time)));
-                if let ProfileOperation::WriteStatus { status, .. } = verdict.operation {
+                let Some(decision) = index.decide_profile(&name, now) else { continue };
+                planned.extend(decision.requeue_at.map(|time| (name.clone(), time)));
+                if let ProfileOperation::WriteStatus { status, .. } = decision.operation {
                     let mut facts = index.profiles[&name].facts.clone();
                     facts.version.resource_version = (number + 1).to_string();
                     facts.removal_approved = status.removal.is_some();
@@ -225,10 +225,10 @@ proptest! {
             }
             due.extend(index.take_dirty().profiles);
             for name in super::profile_uids(&index).into_keys().filter(|name| !due.contains(name)) {
-                let verdict = index.profile_verdict(&name, now).unwrap();
-                prop_assert!(matches!(verdict.operation, ProfileOperation::Nothing | ProfileOperation::Defer), "{name}: {verdict:?}");
+                let decision = index.profile_decision(&name, now).unwrap();
+                prop_assert!(matches!(decision.operation, ProfileOperation::Nothing | ProfileOperation::Defer), "{name}: {decision:?}");
                 let planned = planned.get(&name);
-                prop_assert!(verdict.requeue_at.is_none_or(|time| planned.is_some_and(|planned| *planned <= time)), "{name}: {verdict:?}, {planned:?}");
+                prop_assert!(decision.requeue_at.is_none_or(|time| planned.is_some_and(|planned| *planned <= time)), "{name}: {decision:?}, {planned:?}");
             }
         }
     }

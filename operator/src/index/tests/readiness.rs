@@ -153,7 +153,7 @@ fn counts_alone_are_written_at_most_every_five_seconds_in_a_small_cluster() {
     let mut index = two_nodes();
     store(&mut index, profile("a", 1), 0);
     index.apply_node(NodeFacts { reachable: false, ..node("n2") }, at(1));
-    let waiting = index.profile_verdict("a", at(1)).unwrap();
+    let waiting = index.profile_decision("a", at(1)).unwrap();
     assert_eq!((waiting.operation, waiting.requeue_at), (ProfileOperation::Defer, Some(at(5))));
     assert_eq!(status(&index, 5).ready.as_deref(), Some("1/2"));
 }
@@ -170,8 +170,11 @@ fn while_counts_are_deferred_only_an_urgent_change_queues_the_profile() {
         index.apply_node(NodeFacts { reachable, ..super::node(node) }, at(now));
         index.take_dirty().profiles.contains("a")
     };
-    assert!(due_after(&mut index, "n2", false, 1), "the profile was not judged since the last write");
-    let waiting = index.judge_profile("a", at(1)).unwrap();
+    assert!(
+        due_after(&mut index, "n2", false, 1),
+        "nothing was decided about the profile since the last write"
+    );
+    let waiting = index.decide_profile("a", at(1)).unwrap();
     assert_eq!((waiting.operation, waiting.requeue_at), (ProfileOperation::Defer, Some(at(5))));
     assert!(!due_after(&mut index, "n2", true, 2), "it is requeued at 5 s");
     assert!(!due_after(&mut index, "n2", false, 3));
@@ -184,7 +187,7 @@ fn while_counts_are_deferred_only_an_urgent_change_queues_the_profile() {
     assert!(index.take_dirty().profiles.contains("a"));
     assert_eq!(ready_condition(&status(&index, 4)), ("True", "AllNodesReady"));
     assert!(!due_after(&mut index, "n2", true, 4));
-    // At 5 s the deferral ends, even where the profile was not judged then because writes fail.
+    // At 5 s the deferral ends, even where nothing was decided then because writes fail.
     assert!(due_after(&mut index, "n2", false, 5));
 }
 
@@ -193,7 +196,7 @@ fn a_clock_that_is_set_back_delays_no_counts() {
     let mut index = two_nodes();
     store(&mut index, profile("a", 1), 3600);
     index.apply_node(NodeFacts { reachable: false, ..node("n2") }, at(3601));
-    assert_eq!(index.judge_profile("a", at(3601)).unwrap().operation, ProfileOperation::Defer);
+    assert_eq!(index.decide_profile("a", at(3601)).unwrap().operation, ProfileOperation::Defer);
     index.take_dirty();
     index.apply_node(NodeFacts { reachable: true, ..node("n2") }, at(1));
     index.apply_node(NodeFacts { reachable: false, ..node("n2") }, at(1));
@@ -214,7 +217,7 @@ fn counts_alone_are_written_less_often_in_a_large_cluster_and_even_less_for_a_se
             store(&mut index, facts.clone(), now);
         }
         index.apply_node(NodeFacts { reachable: now > 1, ..node("n2") }, at(now));
-        let waiting = index.profile_verdict("a", at(now)).unwrap();
+        let waiting = index.profile_decision("a", at(now)).unwrap();
         assert_eq!((waiting.operation, waiting.requeue_at), (ProfileOperation::Defer, Some(at(due))));
     }
 }

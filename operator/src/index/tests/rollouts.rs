@@ -31,7 +31,7 @@ fn a_rollout_is_measured_once_from_the_new_contents_to_the_status_that_calls_the
     let facts = store(&mut index, facts, 108);
     assert_eq!(seconds(&mut index), [8]);
 
-    // That a node loses the file and gets it back is no rollout.
+    // That a node loses the file and gets it back is not a rollout.
     reported(&mut index, 1, 3, 200);
     let facts = store(&mut index, facts, 200);
     reported(&mut index, 2, 4, 300);

@@ -1,21 +1,21 @@
 //! Containers that do not start although their node has their profile.
 
 use super::*;
-use crate::facts::{Cause, FailedStart};
+use crate::facts::{Cause, PodStartFailure};
 use crate::notice::Notice;
 
-fn failed(profile: &str, cause: Cause) -> FailedStart {
-    FailedStart { profile: profile.to_owned(), cause, place: None, at: None, until: None }
+fn failed(profile: &str, cause: Cause) -> PodStartFailure {
+    PodStartFailure { profile: profile.to_owned(), cause, place: None, at: None, until: None }
 }
 
 /// A pod on `node` that uses the profile `a`, with these failed starts.
-fn failing(uid: &str, node: &str, failed_starts: Vec<FailedStart>) -> PodFacts {
+fn failing(uid: &str, node: &str, failed_starts: Vec<PodStartFailure>) -> PodFacts {
     PodFacts { failed_starts, ..user(uid, Some(node), "a") }
 }
 
-fn not_found() -> Vec<FailedStart> {
+fn not_found() -> Vec<PodStartFailure> {
     let place = Some("/data/kubelet/seccomp/profiles".to_owned());
-    vec![FailedStart { place, ..failed("a", Cause::FileNotFound) }]
+    vec![PodStartFailure { place, ..failed("a", Cause::FileNotFound) }]
 }
 
 /// What is written about the starts on a node: the condition's reason and the failures' profiles, or that there is
@@ -29,9 +29,9 @@ enum Written {
 
 /// Reconciles the node `n1`, stores what is written, and returns that with the Events.
 fn reconcile_n1(index: &mut Index, now: i64) -> (Written, Vec<Notice>) {
-    index.pass_time("n1", at(now));
+    index.advance_time("n1", at(now));
     let NodeOperation::WriteConditions { version, conditions, start_failures, notices, .. } =
-        index.judge_node("n1", at(now)).unwrap().operation
+        index.decide_node("n1", at(now)).unwrap().operation
     else {
         return (Written::Nothing, Vec::new());
     };
@@ -64,8 +64,8 @@ fn reconcile_n1(index: &mut Index, now: i64) -> (Written, Vec<Notice>) {
 }
 
 fn requeue_at(index: &mut Index, now: i64) -> Option<i64> {
-    index.pass_time("n1", at(now));
-    let time = index.judge_node("n1", at(now)).unwrap().requeue_at?;
+    index.advance_time("n1", at(now));
+    let time = index.decide_node("n1", at(now)).unwrap().requeue_at?;
     Some(time.as_second() - START)
 }
 
@@ -107,13 +107,13 @@ fn a_node_on_which_the_runtime_does_not_find_a_profile_reports_it_after_half_a_m
 }
 
 #[test]
-fn a_node_on_which_nobody_listens_for_a_profile_reports_it() {
+fn a_node_without_a_listener_for_a_profile_reports_it() {
     let mut index = settled();
-    index.apply_pod(failing("web", "n1", vec![failed("a", Cause::NobodyListens)]), at(10));
+    index.apply_pod(failing("web", "n1", vec![failed("a", Cause::ListenerUnreachable)]), at(10));
     reconcile_n1(&mut index, 10);
     assert_eq!(
         reconcile_n1(&mut index, 40),
-        (failures("ListenerUnreachable", &["a"]), vec![Notice::NobodyListens])
+        (failures("ListenerUnreachable", &["a"]), vec![Notice::ListenerUnreachable])
     );
     assert_eq!(
         index.nodes["n1"].report.clone().unwrap().start_failures[0].message,
@@ -171,9 +171,9 @@ fn a_failure_that_is_over_is_removed_a_minute_later() {
 }
 
 #[test]
-fn new_contents_are_not_blamed_for_a_start_under_the_earlier_ones() {
+fn a_start_under_earlier_contents_does_not_count_against_new_ones() {
     let mut index = settled();
-    let start = |second| vec![FailedStart { at: Some(at(second)), ..failed("a", Cause::StartFailed) }];
+    let start = |second| vec![PodStartFailure { at: Some(at(second)), ..failed("a", Cause::StartFailed) }];
     index.apply_pod(failing("web", "n1", start(5)), at(5));
     reconcile_n1(&mut index, 5);
     assert_eq!(reconcile_n1(&mut index, 35), (failures("StartFailed", &["a"]), vec![Notice::StartFailed]));
@@ -219,7 +219,7 @@ fn a_container_that_already_waited_counts_against_new_contents_only_after_the_ku
 #[test]
 fn the_failure_of_a_pod_that_has_ended_counts_until_its_time_is_over() {
     let mut index = settled();
-    let ended = FailedStart { until: Some(at(600)), ..failed("a", Cause::StartFailed) };
+    let ended = PodStartFailure { until: Some(at(600)), ..failed("a", Cause::StartFailed) };
     index.apply_pod(PodFacts { kind: PodKind::Other, ..failing("job", "n1", vec![ended]) }, at(0));
     reconcile_n1(&mut index, 0);
     assert_eq!(reconcile_n1(&mut index, 30).0, failures("StartFailed", &["a"]));

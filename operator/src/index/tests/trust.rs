@@ -46,12 +46,12 @@ fn a_node_with_an_impossible_time_affects_no_other() {
     let kind = PodKind::Agent { ready: false, since: Some(Timestamp::MAX) };
     index.apply_pod(PodFacts { kind, ..agent("n2", false) }, at(0));
     index.apply_node(NodeFacts { created: Timestamp::MAX, ..node("n1") }, at(0));
-    index.pass_time("n2", at(300));
+    index.advance_time("n2", at(300));
     assert_eq!(status(&index, 300).nodes.unwrap().pending, 1);
 }
 
 #[test]
-fn contents_that_come_back_at_once_are_not_called_ready_by_the_report_of_their_first_time() {
+fn restored_contents_are_not_ready_because_of_a_report_about_their_first_rollout() {
     let mut index = two_nodes();
     store(&mut index, profile("a", 1), 0);
     for (content, generation) in [(2, 2), (1, 3)] {
@@ -63,7 +63,7 @@ fn contents_that_come_back_at_once_are_not_called_ready_by_the_report_of_their_f
         index.apply_profile(facts, UpdateSource::List, at(1));
     }
     assert_eq!(ready_condition(&status(&index, 2)), ("False", "RollingOut"));
-    assert_eq!(index.profile_verdict("a", at(2)).unwrap().requeue_at, Some(at(7)));
+    assert_eq!(index.profile_decision("a", at(2)).unwrap().requeue_at, Some(at(7)));
     assert_eq!(ready_condition(&status(&index, 7)), ("True", "AllNodesReady"));
 }
 
@@ -124,7 +124,7 @@ fn an_agents_pod_that_loses_its_label_is_no_agent_any_more() {
     let mut index = two_nodes();
     index.apply_pod(PodFacts { kind: PodKind::Other, ..agent("n2", true) }, at(0));
     index.delete_pod("agent-n2", at(1));
-    index.pass_time("n2", at(300));
+    index.advance_time("n2", at(300));
     assert_eq!(ready_condition(&status(&index, 300)), ("False", "RollingOut"));
 }
 
@@ -162,7 +162,7 @@ fn a_late_answer_neither_replaces_a_successor_nor_adds_a_deleted_object() {
         at(1),
     );
     assert_eq!(
-        index.judge_node("n1", at(1)).unwrap().operation,
+        index.decide_node("n1", at(1)).unwrap().operation,
         NodeOperation::CreateReport { owner: "n1-1".into() }
     );
 }
@@ -192,7 +192,7 @@ fn a_report_that_no_node_owns_is_replaced() {
         at(1),
     );
     assert_eq!(
-        index.judge_node("n1", at(1)).unwrap().operation,
+        index.decide_node("n1", at(1)).unwrap().operation,
         NodeOperation::DeleteReport { version: version(8, 9) }
     );
 }
@@ -206,7 +206,7 @@ fn the_answer_to_a_create_does_not_add_a_report_that_was_deleted_meanwhile() {
     index.delete_report("n1", "uid-8", at(1));
     index.apply_report(new.clone(), UpdateSource::Created, at(1));
     assert_eq!(
-        index.judge_node("n1", at(1)).unwrap().operation,
+        index.decide_node("n1", at(1)).unwrap().operation,
         NodeOperation::CreateReport { owner: "n1-1".into() }
     );
     // The same where only a list has arrived meanwhile.
@@ -214,18 +214,18 @@ fn the_answer_to_a_create_does_not_add_a_report_that_was_deleted_meanwhile() {
     let late = ReportFacts { version: version(9, 30), ..new };
     index.apply_report(late.clone(), UpdateSource::Created, at(2));
     assert_eq!(
-        index.judge_node("n1", at(3)).unwrap().operation,
+        index.decide_node("n1", at(3)).unwrap().operation,
         NodeOperation::CreateReport { owner: "n1-1".into() }
     );
     index.apply_report(late, UpdateSource::Created, at(4));
     assert_ne!(
-        index.judge_node("n1", at(4)).unwrap().operation,
+        index.decide_node("n1", at(4)).unwrap().operation,
         NodeOperation::CreateReport { owner: "n1-1".into() }
     );
 }
 
 #[test]
-fn a_created_report_that_a_list_brought_before_the_answer_stays_when_the_list_is_complete() {
+fn a_created_report_that_a_list_contained_before_the_answer_stays_when_the_list_is_complete() {
     let mut index = two_nodes();
     index.delete_report("n1", "uid-7", at(1));
     let new = ReportFacts { version: version(8, 9), files: None, ..report("n1", &[]) };
@@ -236,14 +236,14 @@ fn a_created_report_that_a_list_brought_before_the_answer_stays_when_the_list_is
 }
 
 #[test]
-fn a_created_report_that_the_watch_never_brought_and_a_list_does_not_bring_is_gone() {
+fn a_created_report_that_the_watch_never_delivered_and_a_list_does_not_contain_is_gone() {
     let mut index = two_nodes();
     index.delete_report("n1", "uid-7", at(1));
     let new = ReportFacts { version: version(8, 20), files: None, ..report("n1", &[]) };
     index.apply_report(new.clone(), UpdateSource::Created, at(2));
     index.apply_report(new.clone(), UpdateSource::List, at(3));
     index.reports_listed(at(3));
-    assert_eq!(index.report_version("n1"), Some(&new.version), "the list has brought it");
+    assert_eq!(index.report_version("n1"), Some(&new.version), "the list has contained it");
     index.delete_report("n1", "uid-8", at(4));
     let newer = ReportFacts { version: version(9, 30), ..new };
     index.apply_report(newer, UpdateSource::Created, at(5));

@@ -1,4 +1,4 @@
-//! The operator around the index, without tasks: feeds bring changes, the work queue gives out the keys that are due,
+//! The operator around the index, without tasks: feeds deliver changes, the work queue returns the keys that are due,
 //! and a reconciliation makes one write, as in `reconcile/`.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -9,12 +9,13 @@ use k8s_openapi::jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::feed::{AnyFeed, Feed};
-use super::server::{KINDS, Kind, Refused, Server, text};
+use super::server::{Refused, Server, text};
 use crate::facts::{AgentPods, ObjectVersion, ProfileFacts, ReportFacts, UpdateSource};
-use crate::index::{Index, ListedUsers, NodeOperation, ProfileOperation, WorkKey};
+use crate::index::{Index, ListedPods, NodeOperation, ProfileOperation, WorkKey};
+use crate::labels::KindLabel;
 use crate::queue::WorkQueue;
 use crate::selection::Selection;
-use crate::watch::{Nodes, Pods, Profiles, Reports};
+use crate::watch::{NodeWatch, PodWatch, ProfileWatch, ReportWatch};
 
 /// Stops a key that requeues itself for ever.
 const MAX_KEYS: usize = 1000;
@@ -22,7 +23,7 @@ const MAX_KEYS: usize = 1000;
 pub(super) struct Operator {
     pub(super) index: Index,
     feeds: [Box<dyn AnyFeed>; 4],
-    pods: Pods,
+    pods: PodWatch,
     pub(super) queue: WorkQueue<WorkKey, Timestamp>,
     /// Keys whose reconciliation failed, to be tried again shortly.
     retries: BTreeSet<WorkKey>,
@@ -54,18 +55,18 @@ impl Operator {
     /// A process that has just begun.
     pub(super) fn new() -> Self {
         let labels = |key: &str| BTreeMap::from([(key.to_owned(), "yes".to_owned())]);
-        let pods = Pods {
+        let pods = PodWatch {
             directory: "profiles".into(),
             agents: AgentPods { namespace: "ns".into(), labels: labels("agent") },
         };
-        let nodes = Nodes(Selection { labels: labels("selected"), affinity: None });
+        let nodes = NodeWatch(Selection { labels: labels("selected"), affinity: None });
         Self {
             index: Index::new("profiles"),
             feeds: [
-                Box::new(Feed::new(Kind::Profile, Profiles)),
-                Box::new(Feed::new(Kind::Report, Reports)),
-                Box::new(Feed::new(Kind::Node, nodes)),
-                Box::new(Feed::new(Kind::Pod, pods.clone())),
+                Box::new(Feed::new(KindLabel::Profile, ProfileWatch)),
+                Box::new(Feed::new(KindLabel::Report, ReportWatch)),
+                Box::new(Feed::new(KindLabel::Node, nodes)),
+                Box::new(Feed::new(KindLabel::Pod, pods.clone())),
             ],
             pods,
             queue: WorkQueue::default(),
@@ -78,7 +79,7 @@ impl Operator {
     }
 
     /// Delivers an event, if there is one.
-    pub(super) fn deliver(&mut self, kind: Kind, server: &Server, now: Timestamp) -> bool {
+    pub(super) fn deliver(&mut self, kind: KindLabel, server: &Server, now: Timestamp) -> bool {
         let delivered = self.feeds[kind as usize].next(server, &mut self.index, now);
         if !self.complete && self.feeds.iter().all(|feed| feed.has_listed()) {
             self.complete = true;
@@ -90,11 +91,11 @@ impl Operator {
         delivered
     }
 
-    pub(super) fn break_watch(&mut self, kind: Kind, reports_error: bool) {
+    pub(super) fn break_watch(&mut self, kind: KindLabel, reports_error: bool) {
         self.feeds[kind as usize].break_watch(&mut self.index, reports_error);
     }
 
-    pub(super) fn rewind(&mut self, kind: Kind, changes: usize) {
+    pub(super) fn rewind(&mut self, kind: KindLabel, changes: usize) {
         self.feeds[kind as usize].rewind(changes);
     }
 
@@ -157,25 +158,26 @@ impl Operator {
         server: &mut Server,
         now: Timestamp,
     ) -> Option<(Result<AnswerContent, Refused>, Option<Timestamp>)> {
-        let mut verdict = self.index.judge_profile(name, now)?;
-        let version = verdict.version.resource_version;
-        let mut write =
-            |change: &mut dyn FnMut(&mut Value)| server.change_version(Kind::Profile, name, &version, change);
-        let result = match verdict.operation {
+        let mut decision = self.index.decide_profile(name, now)?;
+        let version = decision.version.resource_version;
+        let mut write = |change: &mut dyn FnMut(&mut Value)| {
+            server.change_version(KindLabel::Profile, name, &version, change)
+        };
+        let result = match decision.operation {
             ProfileOperation::Nothing | ProfileOperation::Defer => Ok(AnswerContent::Nothing),
             ProfileOperation::ListPods => {
                 let facts = |pod: &Value| self.pods.facts(&serde_json::from_value(pod.clone()).unwrap());
-                let pods: Vec<_> = server.all(Kind::Pod).map(|(_, pod)| facts(pod)).collect();
-                let uid = &verdict.version.uid;
+                let pods: Vec<_> = server.all(KindLabel::Pod).map(|(_, pod)| facts(pod)).collect();
+                let uid = &decision.version.uid;
                 let mut listed = self.index.pods_listed(name, uid, &pods, &BTreeSet::new(), now);
-                if let ListedUsers::NodesNotKnown(nodes) = &listed
-                    && !server.all(Kind::Node).any(|(node, _)| nodes.contains(node))
+                if let ListedPods::NodesNotKnown(nodes) = &listed
+                    && !server.all(KindLabel::Node).any(|(node, _)| nodes.contains(node))
                 {
                     let gone = nodes.clone();
                     listed = self.index.pods_listed(name, uid, &pods, &gone, now);
                 }
-                if listed != ListedUsers::AllKnown {
-                    verdict.requeue_at = now.checked_add(std::time::Duration::from_secs(10)).ok();
+                if listed != ListedPods::AllKnown {
+                    decision.requeue_at = now.checked_add(std::time::Duration::from_secs(10)).ok();
                 }
                 Ok(AnswerContent::Nothing)
             }
@@ -190,13 +192,13 @@ impl Operator {
                 write(&mut |object| object["status"] = json!(status))
                     .map(|object| AnswerContent::Profile(object, Some(status)))
             }
-            ProfileOperation::Release { finalizer, .. } => write(&mut |object| {
+            ProfileOperation::RemoveFinalizer { finalizer, .. } => write(&mut |object| {
                 let list = object["metadata"]["finalizers"].as_array_mut().unwrap();
                 assert_eq!(list.remove(finalizer), FINALIZER);
             })
-            .map(|object| AnswerContent::Released(object, verdict.version.uid)),
+            .map(|object| AnswerContent::Released(object, decision.version.uid)),
         };
-        Some((result, verdict.requeue_at))
+        Some((result, decision.requeue_at))
     }
 
     fn reconcile_node(
@@ -205,26 +207,27 @@ impl Operator {
         server: &mut Server,
         now: Timestamp,
     ) -> Option<(Result<AnswerContent, Refused>, Option<Timestamp>)> {
-        self.index.pass_time(name, now);
-        let verdict = self.index.judge_node(name, now)?;
-        let result = match verdict.operation {
+        self.index.advance_time(name, now);
+        let decision = self.index.decide_node(name, now)?;
+        let result = match decision.operation {
             NodeOperation::Nothing => Ok(AnswerContent::Nothing),
             NodeOperation::CreateReport { owner } => {
                 let owners = json!([{ "apiVersion": "v1", "kind": "Node", "name": name, "uid": owner }]);
                 let report = json!({ "metadata": { "ownerReferences": owners }, "spec": {} });
                 server
-                    .create(Kind::Report, name, &now.to_string(), report)
+                    .create(KindLabel::Report, name, &now.to_string(), report)
                     .map(|object| AnswerContent::Report(object, UpdateSource::Created))
             }
             NodeOperation::DeleteReport { version } => delete_report(name, &version, server, now),
             NodeOperation::WriteConditions { version, has_status, conditions, .. } => server
-                .change_version(Kind::Report, name, &version.resource_version, |object| match has_status {
+                .change_version(KindLabel::Report, name, &version.resource_version, |object| match has_status
+                {
                     true => object["status"]["conditions"] = json!(conditions),
                     false => object["status"] = json!({ "conditions": conditions }),
                 })
                 .map(|object| AnswerContent::Report(object, UpdateSource::Answer)),
         };
-        Some((result, verdict.requeue_at))
+        Some((result, decision.requeue_at))
     }
 
     fn reconcile_orphan(
@@ -233,12 +236,12 @@ impl Operator {
         server: &mut Server,
         now: Timestamp,
     ) -> Option<(Result<AnswerContent, Refused>, Option<Timestamp>)> {
-        let verdict = self.index.judge_orphan(name, now)?;
-        let result = match verdict.operation {
+        let decision = self.index.decide_orphan(name, now)?;
+        let result = match decision.operation {
             NodeOperation::DeleteReport { version } => delete_report(name, &version, server, now),
             _ => Ok(AnswerContent::Nothing),
         };
-        Some((result, verdict.requeue_at))
+        Some((result, decision.requeue_at))
     }
 
     /// Delivers the answer to an earlier write.
@@ -283,7 +286,7 @@ impl Operator {
         for _ in 0..200 {
             let mut busy = !self.retries.is_empty();
             self.retry();
-            for kind in KINDS {
+            for kind in KindLabel::ALL {
                 while self.deliver(kind, server, now) {
                     busy = true;
                 }
@@ -328,9 +331,9 @@ fn delete_report(
     server: &mut Server,
     now: Timestamp,
 ) -> Result<AnswerContent, Refused> {
-    match server.get(Kind::Report, name) {
+    match server.get(KindLabel::Report, name) {
         Some(object) if text(object, "/metadata/resourceVersion") == version.resource_version => {
-            server.delete(Kind::Report, name, now).map(|_| AnswerContent::Nothing)
+            server.delete(KindLabel::Report, name, now).map(|_| AnswerContent::Nothing)
         }
         _ => Err(Refused),
     }

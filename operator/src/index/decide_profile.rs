@@ -12,29 +12,29 @@ use super::node::{AgentState, Node};
 use super::pacing::ClusterSize;
 use super::pods_listed::PODS_UNKNOWN;
 use super::profile::Profile;
-use super::users::{UNSCHEDULED, User};
+use super::profile_pods::{ProfilePod, UNSCHEDULED};
 use super::{Index, after};
 use crate::facts::ObjectVersion;
 use crate::notice::{self, Notice};
 use crate::status::{self, Urgency};
 
-/// How long reachable nodes may take to confirm that they removed a file. After that the operator releases the profile
+/// How long reachable nodes may take to confirm that they removed a file. After that the operator removes its finalizer
 /// without them; their agents remove the file when they run again.
 const CONFIRMATION: Duration = Duration::from_mins(2);
 /// How long a list of all pods without an unknown user is valid: for the write that follows it, and not for a retry of
 /// that write.
 const PODS_LISTED: Duration = Duration::from_secs(5);
-/// Names in a message; the others are counted.
-const NAMED: usize = 5;
+/// How many names a message contains; the others are counted.
+const MAX_NAMED: usize = 5;
 
-/// What to do about a profile, and when to judge it again if nothing changes before.
+/// What to do about a profile, and when to decide again if nothing changes before.
 #[derive(Debug, Clone, PartialEq)]
-pub struct ProfileVerdict {
-    /// The version that was judged: the precondition of the write.
+pub struct ProfileDecision {
+    /// The version on which the decision is based: the precondition of the write.
     pub version: ObjectVersion,
     /// What to do.
     pub operation: ProfileOperation,
-    /// When the verdict changes although no object does.
+    /// When the decision changes by time alone.
     pub requeue_at: Option<Timestamp>,
 }
 
@@ -43,7 +43,7 @@ pub struct ProfileVerdict {
 pub enum ProfileOperation {
     /// Nothing to write.
     Nothing,
-    /// Write nothing before [`ProfileVerdict::requeue_at`]: only counts and texts have changed.
+    /// Write nothing before [`ProfileDecision::requeue_at`]: only counts and messages have changed.
     Defer,
     /// Add the operator's finalizer.
     AddFinalizer {
@@ -61,7 +61,7 @@ pub enum ProfileOperation {
         notices: Vec<Notice>,
     },
     /// Remove the operator's finalizer.
-    Release {
+    RemoveFinalizer {
         /// Its position in the list.
         finalizer: usize,
         /// Nodes that have not confirmed that they removed the file; not empty only after a time-out.
@@ -79,45 +79,45 @@ struct Usage {
     live: Vec<String>,
     /// Some are on a Node that exists and is unreachable.
     cut_off: bool,
-    /// When this changes although no object does: when the last pod that keeps the profile will have been unscheduled
-    /// for too long; for a deletion, whose status names the pods, when the next one will.
+    /// When this changes by time alone, because an unscheduled pod stops counting: the last such pod, or, while the
+    /// profile is being deleted and its status names the pods, the next one.
     until: Option<Timestamp>,
 }
 
 impl Index {
-    /// What to do about the profile `name`; `None` if there is no such profile. The caller carries the verdict out and
-    /// judges again at [`ProfileVerdict::requeue_at`]: until then, changes that may wait do not queue the profile.
-    #[must_use = "until the verdict's time, changes that may wait do not queue the profile"]
-    pub fn judge_profile(&mut self, name: &str, now: Timestamp) -> Option<ProfileVerdict> {
-        let verdict = self.profile_verdict(name, now)?;
+    /// What to do about the profile `name`; `None` if there is no such profile. The caller carries the decision out and
+    /// asks again at [`ProfileDecision::requeue_at`]: until then, changes that may wait do not queue the profile.
+    #[must_use = "until the decision's time, changes that may wait do not queue the profile"]
+    pub fn decide_profile(&mut self, name: &str, now: Timestamp) -> Option<ProfileDecision> {
+        let decision = self.profile_decision(name, now)?;
         if let Some(profile) = self.profiles.get_mut(name) {
-            let defers = verdict.operation == ProfileOperation::Defer;
-            profile.pacing.defer_until(verdict.requeue_at.filter(|_| defers));
+            let defers = decision.operation == ProfileOperation::Defer;
+            profile.pacing.defer_until(decision.requeue_at.filter(|_| defers));
         }
-        Some(verdict)
+        Some(decision)
     }
 
-    /// The verdict of [`Self::judge_profile`], which remembers whether it deferred a write.
-    pub(super) fn profile_verdict(&self, name: &str, now: Timestamp) -> Option<ProfileVerdict> {
+    /// Like [`Self::decide_profile`], but does not record that a write was deferred.
+    pub(super) fn profile_decision(&self, name: &str, now: Timestamp) -> Option<ProfileDecision> {
         let profile = self.profiles.get(name)?;
         let facts = &profile.facts;
-        let verdict = |operation, requeue_at| {
-            Some(ProfileVerdict { version: facts.version.clone(), operation, requeue_at })
+        let decision = |operation, requeue_at| {
+            Some(ProfileDecision { version: facts.version.clone(), operation, requeue_at })
         };
         match (facts.deleting(), facts.finalizer) {
             (false, None) => {
-                return verdict(
+                return decision(
                     ProfileOperation::AddFinalizer { has_finalizers: facts.has_finalizers },
                     None,
                 );
             }
             // It is gone, or waits for the finalizers of others.
-            (true, None) => return verdict(ProfileOperation::Nothing, None),
+            (true, None) => return decision(ProfileOperation::Nothing, None),
             (true, Some(finalizer)) if facts.removal_approved => {
                 let over = profile.approved_since.is_some_and(|since| after(since, CONFIRMATION) <= now);
                 if profile.tally.holding == 0 || over {
                     let unconfirmed = self.holding(name, profile).map(str::to_owned).collect();
-                    return verdict(ProfileOperation::Release { finalizer, unconfirmed }, None);
+                    return decision(ProfileOperation::RemoveFinalizer { finalizer, unconfirmed }, None);
                 }
             }
             (_, Some(_)) => {}
@@ -127,7 +127,7 @@ impl Index {
         let listed = profile.pods_listed.is_some_and(|at| at <= now && now < after(at, PODS_LISTED));
         if waits && self.is_unused(&usage) && !listed {
             if !profile.must_report_pods_unknown(now) {
-                return verdict(ProfileOperation::ListPods, None);
+                return decision(ProfileOperation::ListPods, None);
             }
             // The answer to this write queues the profile for the next list.
             usage.unlisted = true;
@@ -142,15 +142,15 @@ impl Index {
         let size =
             ClusterSize { nodes: self.nodes.len(), joining: profile.tally.joining, joins: &self.joins };
         if urgency == Urgency::None {
-            return verdict(ProfileOperation::Nothing, time);
+            return decision(ProfileOperation::Nothing, time);
         }
         let first = self.first_status_delayed_until(name, profile, &wanted, now);
         if let Some(from) = first.or_else(|| profile.pacing.write_delayed_until(urgency, fails, size, now)) {
-            return verdict(ProfileOperation::Defer, Some(time.map_or(from, |time| time.min(from))));
+            return decision(ProfileOperation::Defer, Some(time.map_or(from, |time| time.min(from))));
         }
         let overridden = facts.delete_in_use && usage.in_use;
         let notices = notice::of_change(facts.status.as_ref(), &wanted, overridden, usage.cut_off);
-        verdict(ProfileOperation::WriteStatus { status: Box::new(wanted), notices }, time)
+        decision(ProfileOperation::WriteStatus { status: Box::new(wanted), notices }, time)
     }
 
     /// Remembers when this process wrote which status of `name`.
@@ -163,7 +163,7 @@ impl Index {
 
     fn usage(&self, name: &str, profile: &Profile, now: Timestamp) -> Usage {
         let mut usage = Usage::default();
-        let node_of = |user: &User| user.node.as_ref().map(|node| self.nodes.get(node));
+        let node_of = |user: &ProfilePod| user.node.as_ref().map(|node| self.nodes.get(node));
         let mut bound = false;
         for user in self.users.of(name) {
             let live = match node_of(user) {
@@ -186,7 +186,7 @@ impl Index {
             // Unless the profile is being deleted, only whether any pod is live matters; a deletion's status names
             // them.
             match profile.facts.deleting() {
-                true if live => usage.live.push(user.display.clone()),
+                true if live => usage.live.push(user.namespaced_name.clone()),
                 false if bound => break,
                 _ => {}
             }
@@ -371,9 +371,9 @@ fn count(number: u32) -> i32 {
 
 /// The first few of `all` names, and how many more there are.
 fn named(names: impl Iterator<Item = String>, all: usize) -> String {
-    let mut text = names.take(NAMED).collect::<Vec<_>>().join(", ");
-    if all > NAMED {
-        text += &format!(" and {} more", all - NAMED);
+    let mut text = names.take(MAX_NAMED).collect::<Vec<_>>().join(", ");
+    if all > MAX_NAMED {
+        text += &format!(" and {} more", all - MAX_NAMED);
     }
     text
 }

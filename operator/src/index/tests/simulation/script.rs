@@ -5,7 +5,8 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use serde_json::{Value, json};
 
-use super::server::{Kind, Server, text};
+use super::server::{Server, text};
+use crate::labels::KindLabel;
 
 #[derive(Debug, Clone)]
 pub(super) enum Action {
@@ -215,17 +216,17 @@ impl Change {
                     object["metadata"] = json!({ "finalizers": [api::names::FINALIZER] });
                 }
                 server
-                    .create(Kind::Profile, &name, &now.to_string(), object)
-                    .or_else(|_| server.change(Kind::Profile, &name, |object| object["spec"] = spec))
+                    .create(KindLabel::Profile, &name, &now.to_string(), object)
+                    .or_else(|_| server.change(KindLabel::Profile, &name, |object| object["spec"] = spec))
             }
-            Self::DeleteProfile { name } => server.delete(Kind::Profile, &format!("p{name}"), now),
+            Self::DeleteProfile { name } => server.delete(KindLabel::Profile, &format!("p{name}"), now),
             Self::AllowDeletionInUse { name, on } => {
-                server.change(Kind::Profile, &format!("p{name}"), |object| {
+                server.change(KindLabel::Profile, &format!("p{name}"), |object| {
                     object["metadata"]["annotations"] = json!({ api::names::DELETE_IN_USE: on.to_string() });
                 })
             }
             Self::OtherFinalizer { name, on } => {
-                server.change(Kind::Profile, &format!("p{name}"), |object| {
+                server.change(KindLabel::Profile, &format!("p{name}"), |object| {
                     let list = &mut object["metadata"]["finalizers"];
                     let mut finalizers: Vec<_> = list.as_array().cloned().unwrap_or_default();
                     finalizers.retain(|it| it != "someone/else");
@@ -235,11 +236,15 @@ impl Change {
                     *list = json!(finalizers);
                 })
             }
-            Self::RemoveFinalizers { name } => server.change(Kind::Profile, &format!("p{name}"), |object| {
-                object["metadata"]["finalizers"] = json!([]);
-            }),
+            Self::RemoveFinalizers { name } => {
+                server.change(KindLabel::Profile, &format!("p{name}"), |object| {
+                    object["metadata"]["finalizers"] = json!([]);
+                })
+            }
             Self::ProfileStatus { name, status } => {
-                server.change(Kind::Profile, &format!("p{name}"), |object| object["status"] = status.clone())
+                server.change(KindLabel::Profile, &format!("p{name}"), |object| {
+                    object["status"] = status.clone();
+                })
             }
             Self::Node { name, selected, ready, created } => {
                 let name = format!("n{name}");
@@ -247,17 +252,17 @@ impl Change {
                 let status = json!({ "conditions": [{ "type": "Ready", "status": ready }] });
                 let created = created.map_or_else(|| now.to_string(), str::to_owned);
                 let object = json!({ "metadata": { "labels": labels }, "status": status });
-                server.create(Kind::Node, &name, &created, object).or_else(|_| {
-                    server.change(Kind::Node, &name, |object| {
+                server.create(KindLabel::Node, &name, &created, object).or_else(|_| {
+                    server.change(KindLabel::Node, &name, |object| {
                         object["metadata"]["labels"] = labels;
                         object["status"] = status;
                     })
                 })
             }
-            Self::DeleteNode { name } => server.delete(Kind::Node, &format!("n{name}"), now),
+            Self::DeleteNode { name } => server.delete(KindLabel::Node, &format!("n{name}"), now),
             Self::Agent { node } => {
                 let files: serde_json::Map<_, _> = server
-                    .all(Kind::Profile)
+                    .all(KindLabel::Profile)
                     .filter(|(_, profile)| profile["status"]["removal"] != "Approved")
                     .filter_map(|(name, profile)| {
                         let parsed = profile::Profile::from_value(&profile["spec"]["contents"]).ok()?;
@@ -267,7 +272,7 @@ impl Change {
                 let report = json!({
                     "agentVersion": "1", "directory": "d", "fileCount": files.len(), "files": files
                 });
-                server.change(Kind::Report, &format!("n{node}"), |object| {
+                server.change(KindLabel::Report, &format!("n{node}"), |object| {
                     if !object["status"].is_object() {
                         object["status"] = json!({});
                     }
@@ -275,12 +280,14 @@ impl Change {
                 })
             }
             Self::Report { node, status } => {
-                server.change(Kind::Report, &format!("n{node}"), |object| object["status"] = status.clone())
+                server.change(KindLabel::Report, &format!("n{node}"), |object| {
+                    object["status"] = status.clone();
+                })
             }
             Self::Orphan { node } => {
-                server.create(Kind::Report, &format!("n{node}"), &now.to_string(), json!({ "spec": {} }))
+                server.create(KindLabel::Report, &format!("n{node}"), &now.to_string(), json!({ "spec": {} }))
             }
-            Self::DeleteReport { node } => server.delete(Kind::Report, &format!("n{node}"), now),
+            Self::DeleteReport { node } => server.delete(KindLabel::Report, &format!("n{node}"), now),
             Self::AgentPod { node, turn, ready, labelled } => {
                 let name = format!("agent-n{node}-{turn}");
                 let labels = json!({ "agent": if *labelled { "yes" } else { "no" } });
@@ -293,8 +300,8 @@ impl Change {
                     "spec": { "nodeName": format!("n{node}") },
                     "status": status
                 });
-                server.create(Kind::Pod, &name, &now.to_string(), object).or_else(|_| {
-                    server.change(Kind::Pod, &name, |object| {
+                server.create(KindLabel::Pod, &name, &now.to_string(), object).or_else(|_| {
+                    server.change(KindLabel::Pod, &name, |object| {
                         object["metadata"]["labels"] = labels;
                         if text(object, "/status/conditions/0/status") != ready {
                             object["status"] = status;
@@ -315,8 +322,8 @@ impl Change {
                     spec["nodeName"] = json!(format!("n{node}"));
                 }
                 let object = json!({ "metadata": { "namespace": "shop" }, "spec": spec });
-                server.create(Kind::Pod, &name, &now.to_string(), object).or_else(|_| {
-                    server.change(Kind::Pod, &name, |object| {
+                server.create(KindLabel::Pod, &name, &now.to_string(), object).or_else(|_| {
+                    server.change(KindLabel::Pod, &name, |object| {
                         // A pod is bound once, and only an ephemeral container may be added.
                         if let (Value::Null, Some(node)) = (&object["spec"]["nodeName"], node) {
                             object["spec"]["nodeName"] = json!(format!("n{node}"));
@@ -327,10 +334,10 @@ impl Change {
                     })
                 })
             }
-            Self::EndPod { name, phase } => server.change(Kind::Pod, &format!("web{name}"), |object| {
+            Self::EndPod { name, phase } => server.change(KindLabel::Pod, &format!("web{name}"), |object| {
                 object["status"] = json!({ "phase": phase });
             }),
-            Self::DeletePod { name } => server.delete(Kind::Pod, name, now),
+            Self::DeletePod { name } => server.delete(KindLabel::Pod, name, now),
             Self::CollectGarbage => {
                 collect_garbage(server, now);
                 return;
@@ -342,22 +349,22 @@ impl Change {
 /// Deletes the reports whose owner does not exist, and the pods on Nodes that do not.
 fn collect_garbage(server: &mut Server, now: Timestamp) {
     let nodes: Vec<_> =
-        server.all(Kind::Node).map(|(name, node)| (name.clone(), text(node, "/metadata/uid"))).collect();
+        server.all(KindLabel::Node).map(|(name, node)| (name.clone(), text(node, "/metadata/uid"))).collect();
     let orphans: Vec<_> = server
-        .all(Kind::Report)
+        .all(KindLabel::Report)
         .filter(|(_, report)| {
             let owner = text(report, "/metadata/ownerReferences/0/uid");
             !owner.is_empty() && nodes.iter().all(|(_, uid)| *uid != owner)
         })
-        .map(|(name, _)| (Kind::Report, name.clone()))
+        .map(|(name, _)| (KindLabel::Report, name.clone()))
         .collect();
     let lost: Vec<_> = server
-        .all(Kind::Pod)
+        .all(KindLabel::Pod)
         .filter(|(_, pod)| {
             let node = text(pod, "/spec/nodeName");
             !node.is_empty() && nodes.iter().all(|(name, _)| *name != node)
         })
-        .map(|(name, _)| (Kind::Pod, name.clone()))
+        .map(|(name, _)| (KindLabel::Pod, name.clone()))
         .collect();
     for (kind, name) in orphans.into_iter().chain(lost) {
         let _ = server.delete(kind, &name, now);

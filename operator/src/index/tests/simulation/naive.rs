@@ -1,8 +1,8 @@
-//! The expected statuses, computed from nothing but the objects as they are: every profile times every node, every
-//! time.
+//! The expected statuses, computed from the current objects alone, for every profile and every node, each time from
+//! scratch.
 //!
-//! Times that only a process can know (since when it has seen a node, no ready agent there, a node behind, or a removal
-//! approved) are taken from the index, and compared with the objects.
+//! Times that no object records (since when the process has seen a node, seen no ready agent on it, seen it behind, or
+//! seen a removal approved) come from the index, and are checked against the objects where possible.
 
 use api::names::{DELETE_IN_USE, FINALIZER};
 use api::{NodeCounts, NodeFailure, OpenEnum, ProblemKind, Removal, Report, SeccompProfileStatus, State};
@@ -12,33 +12,27 @@ use profile::Profile;
 use serde_json::Value;
 
 use super::operator::Operator;
-use super::server::{Kind, Server, text};
+use super::server::{Server, text};
+use crate::index::AgentState;
+use crate::labels::KindLabel;
 
-pub(super) struct Naive<'a> {
+/// Computes what the operator must have written.
+pub(super) struct NaiveModel<'a> {
     pub(super) server: &'a Server,
     pub(super) operator: &'a Operator,
     pub(super) now: Timestamp,
-    /// Since when the operator has had all objects.
-    pub(super) known: Timestamp,
+    /// Since when the index has had all objects.
+    pub(super) synced_since: Timestamp,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum AgentState {
-    Joining,
-    Unreachable,
-    Down,
-    Silent,
-    Reporting,
-}
-
-/// What must be stored of a profile.
+/// What the API server must have stored for a profile.
 #[derive(Debug, PartialEq)]
 pub(super) enum Expected {
     /// Anything: the operator has removed its finalizer from the deleted profile.
     Released,
-    /// Not this object: the operator must have made this write by now.
+    /// Anything else than this object: the operator must have made this write by now.
     Overdue(&'static str),
-    /// This status, but for the transition times.
+    /// This status, apart from the transition times.
     Status(Box<SeccompProfileStatus>),
 }
 
@@ -58,7 +52,8 @@ fn is_deleted(object: &Value) -> bool {
     !object["metadata"]["deletionTimestamp"].is_null()
 }
 
-/// Whether its file may be removed. Somebody may have written so into the first status of a profile that nobody deleted.
+/// Whether its file may be removed. Somebody may have written so into the first status of a profile that nobody
+/// deleted.
 fn is_approved(profile: &Value) -> bool {
     is_deleted(profile) && profile["status"]["removal"] == "Approved"
 }
@@ -75,16 +70,16 @@ fn is_true(object: &Value, kind: &str) -> bool {
     condition(object, kind).is_some_and(|condition| condition["status"] == "True")
 }
 
-impl Naive<'_> {
+impl NaiveModel<'_> {
     fn report_of(&self, node: &Value) -> Option<Report> {
-        let report = self.server.get(Kind::Report, &text(node, "/metadata/name"))?;
+        let report = self.server.get(KindLabel::Report, &text(node, "/metadata/name"))?;
         let owner = report["metadata"]["ownerReferences"].as_array()?.iter().find(|o| o["kind"] == "Node")?;
         let content = report["status"]["report"].clone();
         (owner["uid"] == node["metadata"]["uid"]).then(|| serde_json::from_value(content).ok())?
     }
 
     fn agent_ready(&self, node: &str) -> bool {
-        self.server.all(Kind::Pod).any(|(_, pod)| {
+        self.server.all(KindLabel::Pod).any(|(_, pod)| {
             is_agent(pod) && text(pod, "/spec/nodeName") == node && is_true(pod, "Ready") && !is_deleted(pod)
         })
     }
@@ -94,17 +89,21 @@ impl Naive<'_> {
         if node["metadata"]["labels"]["selected"] != "yes" {
             return None;
         }
-        let remembered = &self.operator.index.nodes[&name];
+        let indexed = &self.operator.index.nodes[&name];
         let arrived = self.operator.arrived[&text(node, "/metadata/uid")];
-        // A creation time in the future does not count: then the node is as old as the index has known it.
-        let born = if created(node) <= arrived { created(node) } else { remembered.first_seen() };
-        assert!(born <= arrived, "the index has seen {name} since {born}, and it arrived at {arrived}");
+        // A creation time in the future is ignored: the node then counts as created when the index first saw it.
+        let age_from = if created(node) <= arrived { created(node) } else { indexed.first_seen() };
+        assert!(
+            age_from <= arrived,
+            "the index has seen {name} since {age_from}, and it arrived at {arrived}"
+        );
         let reported = self.report_of(node).is_some();
-        let down = remembered.agents_down_since();
+        let down = indexed.agents_down_since();
         assert_eq!(down.is_none(), self.agent_ready(&name), "whether an agent is ready on {name}");
-        let down =
-            down.is_some_and(|since| seconds(since, self.now) >= 300 || seconds(self.known, self.now) >= 300);
-        Some(if !reported && seconds(born, self.now) < 120 {
+        let down = down.is_some_and(|since| {
+            seconds(since, self.now) >= 300 || seconds(self.synced_since, self.now) >= 300
+        });
+        Some(if !reported && seconds(age_from, self.now) < 120 {
             AgentState::Joining
         } else if !is_true(node, "Ready") {
             AgentState::Unreachable
@@ -134,8 +133,8 @@ impl Naive<'_> {
     /// The pods that use a profile and may run.
     fn live_pods(&self, profile: &str) -> Vec<String> {
         let path = format!("profiles/{profile}.json");
-        let names = |holder: &Value| {
-            holder.pointer("/securityContext/seccompProfile/localhostProfile").is_some_and(|it| *it == path)
+        let names_profile = |object: &Value| {
+            object.pointer("/securityContext/seccompProfile/localhostProfile").is_some_and(|it| *it == path)
         };
         let live = |pod: &Value| {
             let spec = &pod["spec"];
@@ -143,16 +142,16 @@ impl Naive<'_> {
             let mut all = containers.iter().filter_map(|kind| spec[kind].as_array()).flatten();
             let ended = ["Succeeded", "Failed"].contains(&text(pod, "/status/phase").as_str());
             let node = text(pod, "/spec/nodeName");
-            let placed = match self.server.get(Kind::Node, &node) {
+            let placed = match self.server.get(KindLabel::Node, &node) {
                 // A node whose kubelet reports that it is not ready runs its pods nevertheless.
                 Some(node) => condition(node, "Ready").is_some_and(|ready| ready["status"] != "Unknown"),
                 None => node.is_empty() && seconds(created(pod), self.now) < 600,
             };
-            !is_agent(pod) && !ended && placed && (names(spec) || all.any(names))
+            !is_agent(pod) && !ended && placed && (names_profile(spec) || all.any(names_profile))
         };
         let mut pods: Vec<_> = self
             .server
-            .all(Kind::Pod)
+            .all(KindLabel::Pod)
             .filter(|(_, pod)| live(pod))
             .map(|(name, pod)| format!("{}/{name}", text(pod, "/metadata/namespace")))
             .collect();
@@ -161,13 +160,13 @@ impl Naive<'_> {
     }
 
     /// What the status of the profile `object` must be.
-    pub(super) fn profile(&self, object: &Value) -> Expected {
+    pub(super) fn expected_profile(&self, object: &Value) -> Expected {
         let name = text(object, "/metadata/name");
         let deleting = is_deleted(object);
-        let ours =
+        let has_our_finalizer =
             object["metadata"]["finalizers"].as_array().is_some_and(|l| l.iter().any(|f| f == FINALIZER));
         let approved = is_approved(object);
-        match (deleting, ours) {
+        match (deleting, has_our_finalizer) {
             (false, false) => return Expected::Overdue("it must have our finalizer"),
             (true, false) => return Expected::Released,
             _ => {}
@@ -176,8 +175,8 @@ impl Naive<'_> {
         let hash = contents.as_ref().ok().map(|contents| contents.canonical().hash());
         let mut counts = NodeCounts::default();
         let (mut waiting, mut holding, mut failures) = (Vec::new(), Vec::new(), Vec::new());
-        for (node_name, node) in self.server.all(Kind::Node) {
-            let Some(class) = self.agent_state(node) else { continue };
+        for (node_name, node) in self.server.all(KindLabel::Node) {
+            let Some(agent_state) = self.agent_state(node) else { continue };
             let report = self.report_of(node).unwrap_or_default();
             // A hash in the format of another release counts as a file: the deletion waits until it is removed.
             let file = report.files.get(&name);
@@ -188,7 +187,7 @@ impl Naive<'_> {
                 counts.pending += 1;
                 waiting.push(format!("{node_name}{why}"));
             };
-            match (class, problem) {
+            match (agent_state, problem) {
                 (AgentState::Joining, _) => counts.joining += 1,
                 (AgentState::Unreachable, _) => counts.unreachable += 1,
                 (AgentState::Down, _) => pending(" (AgentDown)"),
@@ -211,15 +210,15 @@ impl Naive<'_> {
                 }
                 (AgentState::Reporting, _) => pending(""),
             }
-            let not_there = [Some(ProblemKind::Conflict), Some(ProblemKind::Rejected)];
-            let stuck = problem.is_some_and(|problem| !not_there.contains(&problem.state.known()));
-            if class != AgentState::Unreachable && (file.is_some() || stuck) {
+            let without_file = [Some(ProblemKind::Conflict), Some(ProblemKind::Rejected)];
+            let may_hold = problem.is_some_and(|problem| !without_file.contains(&problem.state.known()));
+            if agent_state != AgentState::Unreachable && (file.is_some() || may_hold) {
                 holding.push(node_name.clone());
             }
         }
-        let remembered = &self.operator.index.profiles[&name];
+        let indexed = &self.operator.index.profiles[&name];
         if deleting && approved {
-            let since = remembered.approved_since.unwrap();
+            let since = indexed.approved_since.unwrap();
             if holding.is_empty() || seconds(since, self.now) >= 120 {
                 return Expected::Overdue("it must be released");
             }
@@ -247,15 +246,15 @@ impl Naive<'_> {
         }))
     }
 
-    /// Status and reason of the condition that the report of the node `object` must have; `None` where it need not have
-    /// one.
-    pub(super) fn node(&self, object: &Value) -> Option<(&'static str, &'static str)> {
+    /// Status and reason of the condition that the report of the node `object` must have; `None` where none is
+    /// required yet.
+    pub(super) fn expected_node_condition(&self, object: &Value) -> Option<(&'static str, &'static str)> {
         let behind = self.operator.index.nodes[&text(object, "/metadata/name")].behind;
-        let class = self.agent_state(object)?;
-        let lacks = self.server.all(Kind::Profile).any(|(_, profile)| self.lacks(profile, object));
-        assert_eq!(behind.is_some(), lacks || class == AgentState::Silent, "whether it is behind");
+        let agent_state = self.agent_state(object)?;
+        let lacks = self.server.all(KindLabel::Profile).any(|(_, profile)| self.lacks(profile, object));
+        assert_eq!(behind.is_some(), lacks || agent_state == AgentState::Silent, "whether it is behind");
         let in_grace = behind.is_some_and(|since| seconds(since, self.now) < 30);
-        match class {
+        match agent_state {
             AgentState::Joining => None,
             AgentState::Unreachable => Some(("Unknown", "NodeUnreachable")),
             AgentState::Down => Some(("False", "AgentDown")),

@@ -1,4 +1,4 @@
-//! The whole operator against a naive recomputation: objects that change at random, watches that bring the changes
+//! The whole operator against a naive recomputation: objects that change at random, watches that deliver the changes
 //! late, twice or not at all, writes that fail or whose answers are late. Once every change has arrived, the stored
 //! statuses must be those that follow from the objects alone. The operator reconciles only keys that are due, so that
 //! the test also finds a change that failed to queue a key.
@@ -18,27 +18,28 @@ use proptest::collection::vec;
 use proptest::test_runner::{Config, TestCaseError, TestRunner};
 use serde_json::Value;
 
-use self::naive::{Expected, Naive};
+use self::naive::{Expected, NaiveModel};
 use self::operator::Operator;
 use self::script::{Action, action};
-use self::server::{KINDS, Kind, Server, text};
+use self::server::{Server, text};
 use crate::index::WorkKey;
 use crate::index::node::Node;
+use crate::labels::KindLabel;
 
-/// The longest that a status may be deferred, for mere counts or before it calls a profile ready.
-const LONGEST_DEFERRAL: Duration = Duration::from_mins(1);
+/// The longest that a status may be deferred, for a change of counts only or before it calls a profile ready.
+const MAX_DEFERRAL: Duration = Duration::from_mins(1);
 /// The longest that the first status of a profile is deferred in a cluster of a few nodes.
-const LONGEST_WITHOUT_STATUS: Duration = Duration::from_secs(2);
-/// No verdict depends on anything longer ago.
+const MAX_TIME_WITHOUT_STATUS: Duration = Duration::from_secs(2);
+/// No decision depends on an event older than this.
 const LONG: Duration = Duration::from_hours(2);
 
-struct World {
+struct Simulation {
     server: Server,
     operator: Operator,
     now: Timestamp,
 }
 
-impl World {
+impl Simulation {
     fn new() -> Self {
         Self { server: Server::default(), operator: Operator::new(), now: super::at(0) }
     }
@@ -54,11 +55,11 @@ impl World {
             }
             Action::Deliver { kind, events } => {
                 for _ in 0..*events {
-                    operator.deliver(KINDS[*kind], server, *now);
+                    operator.deliver(KindLabel::ALL[*kind], server, *now);
                 }
             }
-            Action::BreakWatch { kind, noticed } => operator.break_watch(KINDS[*kind], *noticed),
-            Action::Rewind { kind, changes } => operator.rewind(KINDS[*kind], *changes),
+            Action::BreakWatch { kind, noticed } => operator.break_watch(KindLabel::ALL[*kind], *noticed),
+            Action::Rewind { kind, changes } => operator.rewind(KindLabel::ALL[*kind], *changes),
             Action::Reconcile { most } => {
                 operator.reconcile(*most, server, *now);
             }
@@ -77,17 +78,17 @@ impl World {
 
     /// Lets everything that is under way finish, and compares again as time passes.
     fn end(&mut self) -> Result<(), String> {
-        let known = self.now;
+        let synced_since = self.now;
         self.operator.run_until_idle(&mut self.server, self.now)?;
-        self.compare(known)?;
+        self.compare(synced_since)?;
         for wait in [Duration::from_secs(31), Duration::from_secs(90), LONG] {
             let to = self.now.checked_add(wait).unwrap();
             self.operator.advance_to(&mut self.server, self.now, to, true)?;
             self.now = to;
-            self.compare(known)?;
+            self.compare(synced_since)?;
         }
-        let node = |name: &String| self.server.get(Kind::Node, name);
-        if let Some((name, _)) = self.server.all(Kind::Report).find(|(name, _)| node(name).is_none()) {
+        let node = |name: &String| self.server.get(KindLabel::Node, name);
+        if let Some((name, _)) = self.server.all(KindLabel::Report).find(|(name, _)| node(name).is_none()) {
             return Err(format!("the report {name} has no node, and still exists"));
         }
         if self.operator.queue.next_timer().is_some() {
@@ -104,14 +105,15 @@ impl World {
     }
 
     /// Compares the stored statuses with those that follow from the objects.
-    fn compare(&self, known: Timestamp) -> Result<(), String> {
+    fn compare(&self, synced_since: Timestamp) -> Result<(), String> {
         self.compare_known()?;
-        let naive = Naive { server: &self.server, operator: &self.operator, now: self.now, known };
-        for (name, profile) in self.server.all(Kind::Profile) {
-            self.compare_profile(name, profile, naive.profile(profile))
+        let naive =
+            NaiveModel { server: &self.server, operator: &self.operator, now: self.now, synced_since };
+        for (name, profile) in self.server.all(KindLabel::Profile) {
+            self.compare_profile(name, profile, naive.expected_profile(profile))
                 .map_err(|error| format!("profile {name}: {error}\nstored: {profile:#}"))?;
         }
-        for (name, node) in self.server.all(Kind::Node) {
+        for (name, node) in self.server.all(KindLabel::Node) {
             self.compare_node(name, node, &naive)
                 .map_err(|error| format!("node {name}: {error}\n{node:#}"))?;
         }
@@ -125,9 +127,9 @@ impl World {
         let object = |node: &Node| Some((node.name.to_string(), node.object.as_ref()?.uid.clone()));
         let report = |node: &Node| Some((node.name.to_string(), node.report.as_ref()?.version.uid.clone()));
         for (kind, known) in [
-            (Kind::Profile, super::profile_uids(index)),
-            (Kind::Node, nodes.clone().filter_map(object).collect()),
-            (Kind::Report, nodes.filter_map(report).collect()),
+            (KindLabel::Profile, super::profile_uids(index)),
+            (KindLabel::Node, nodes.clone().filter_map(object).collect()),
+            (KindLabel::Report, nodes.filter_map(report).collect()),
         ] {
             let uid = |(name, object): (&String, &Value)| (name.clone(), text(object, "/metadata/uid"));
             let existing: BTreeMap<_, _> = self.server.all(kind).map(uid).collect();
@@ -153,7 +155,7 @@ impl World {
         let stored = serde_json::from_value::<SeccompProfileStatus>(profile["status"].clone());
         if !stored.as_ref().is_ok_and(SeccompProfileStatus::is_reconciled)
             && wanted.state == Some(State::Progressing.into())
-            && self.due_by(name, self.now.checked_add(LONGEST_WITHOUT_STATUS).unwrap())
+            && self.due_by(name, self.now.checked_add(MAX_TIME_WITHOUT_STATUS).unwrap())
         {
             return Ok(());
         }
@@ -161,16 +163,16 @@ impl World {
         if stored == wanted {
             return Ok(());
         }
-        let is_deferred = self.due_by(name, self.now.checked_add(LONGEST_DEFERRAL).unwrap());
+        let is_deferred = self.due_by(name, self.now.checked_add(MAX_DEFERRAL).unwrap());
         if is_deferred && acted_on(&stored, true) == acted_on(&wanted, is_ready(&stored)) {
             return Ok(());
         }
         Err(format!("deferred: {is_deferred}; wanted: {wanted:#?}"))
     }
 
-    fn compare_node(&self, name: &str, node: &Value, naive: &Naive<'_>) -> Result<(), String> {
-        let report = self.server.get(Kind::Report, name);
-        let Some(class) = naive.agent_state(node) else {
+    fn compare_node(&self, name: &str, node: &Value, naive: &NaiveModel<'_>) -> Result<(), String> {
+        let report = self.server.get(KindLabel::Report, name);
+        let Some(agent_state) = naive.agent_state(node) else {
             return match report {
                 Some(report) => Err(format!("no agent runs there and it has a report: {report:#}")),
                 None => Ok(()),
@@ -185,10 +187,10 @@ impl World {
             .filter(|condition| condition["type"] == conditions::READY)
             .map(|ready| (ready["status"].as_str().unwrap(), ready["reason"].as_str().unwrap()))
             .collect();
-        match naive.node(node) {
+        match naive.expected_node_condition(node) {
             None => Ok(()),
             Some(wanted) if stored == [wanted] => Ok(()),
-            Some(wanted) => Err(format!("{class:?} wants {wanted:?}, stored: {stored:?}")),
+            Some(wanted) => Err(format!("{agent_state:?} wants {wanted:?}, stored: {stored:?}")),
         }
     }
 }
@@ -220,13 +222,13 @@ fn acted_on(status: &SeccompProfileStatus, says_ready: bool) -> impl PartialEq {
 }
 
 fn play(actions: &[Action]) -> Result<(), TestCaseError> {
-    let mut world = World::new();
+    let mut simulation = Simulation::new();
     for (number, action) in actions.iter().enumerate() {
-        world
+        simulation
             .play(action)
             .map_err(|error| TestCaseError::fail(format!("after action {number}, {action:?}: {error}")))?;
     }
-    world.end().map_err(|error| TestCaseError::fail(format!("at the end: {error}")))
+    simulation.end().map_err(|error| TestCaseError::fail(format!("at the end: {error}")))
 }
 
 fn run(cases: u32, most: usize) {
@@ -243,12 +245,12 @@ fn run(cases: u32, most: usize) {
 }
 
 #[test]
-fn whatever_the_watches_lose_or_bring_late_the_verdicts_are_those_of_a_naive_recomputation() {
+fn decisions_equal_a_naive_recomputation_whatever_events_are_lost_or_late() {
     run(400, 80);
 }
 
 #[test]
-#[ignore = "long: fifty times as many worlds, and longer ones"]
-fn whatever_the_watches_lose_or_bring_late_the_verdicts_are_those_of_a_naive_recomputation_in_long_worlds() {
+#[ignore = "long: fifty times as many runs, and longer ones"]
+fn decisions_equal_a_naive_recomputation_whatever_events_are_lost_or_late_in_long_runs() {
     run(10_000, 160);
 }

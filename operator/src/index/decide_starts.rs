@@ -13,14 +13,14 @@ use super::profile::Profile;
 use super::starts::{FailureKey, LINGER, ObservedFailure};
 use super::tally::NodeState;
 use super::{Index, after};
-use crate::facts::{Cause, FailedStart, ReportFacts};
+use crate::facts::{Cause, PodStartFailure, ReportFacts};
 use crate::status;
 
 /// The shortest time between two writes of the list where nothing but its entries has changed.
 const REWRITE: Duration = Duration::from_mins(1);
 
-/// Profiles that the condition names; the list has all.
-const NAMED: usize = 5;
+/// How many profiles the condition's message names; `status.startFailures` has all of them.
+const MAX_NAMED: usize = 5;
 
 /// What to write about the starts on one node.
 #[derive(Debug, Clone, PartialEq)]
@@ -39,7 +39,10 @@ impl Index {
         let mut present = BTreeMap::new();
         for (pod, start) in self.failing_pods.on(name) {
             if start.until.is_none_or(|until| now < until)
-                && self.profiles.get(&start.profile).is_some_and(|profile| is_against(start, node, profile))
+                && self
+                    .profiles
+                    .get(&start.profile)
+                    .is_some_and(|profile| counts_against(start, node, profile))
             {
                 present
                     .entry((start.profile.clone(), start.cause))
@@ -102,7 +105,7 @@ impl Index {
             return (None, time);
         }
         let written = node.start_failures.written.filter(|(written, _)| *written <= now);
-        // The definition of an earlier release has the condition alone, so that the API server drops the list.
+        // The CRD of an earlier release has only the condition, so the API server drops the list.
         if is_false
             && report.start_failures.is_empty()
             && written.is_some_and(|(_, many)| many == wanted.len())
@@ -130,7 +133,7 @@ impl Index {
         (Some(StartFailuresToWrite { condition, failures, cause: new_cause }), time)
     }
 
-    /// Remembers when this process wrote so many start failures of a node.
+    /// Records when this process wrote this number of start failures of a node.
     pub fn start_failures_written(&mut self, name: &str, failures: usize, now: Timestamp) {
         if let Some(node) = self.nodes.get_mut(name) {
             node.start_failures.written = Some((now, failures));
@@ -139,7 +142,7 @@ impl Index {
 }
 
 /// Whether a failed start counts against a profile: the node has it, and the start was not under earlier contents.
-fn is_against(start: &FailedStart, node: &Node, profile: &Profile) -> bool {
+fn counts_against(start: &PodStartFailure, node: &Node, profile: &Profile) -> bool {
     let earlier = start.at.zip(profile.changed).is_some_and(|(at, changed)| at < changed);
     !earlier && node.contribution(&start.profile, profile).state == Some(NodeState::Ready)
 }
@@ -164,7 +167,7 @@ fn failure(
              the kubelet's root directory is not the chart's kubeletRoot"
                 .to_owned()
         }
-        (Cause::NobodyListens, _) => "the container runtime reaches no seccomp agent on the socket that the \
+        (Cause::ListenerUnreachable, _) => "the container runtime reaches no seccomp agent on the socket that the \
              profile names as listenerPath. Likely none listens there on this node"
             .to_owned(),
         (Cause::StartFailed, _) => {
@@ -188,10 +191,10 @@ fn condition(
     now: Timestamp,
 ) -> Condition {
     let named =
-        wanted.iter().take(NAMED).map(|((profile, cause), _)| format!("{profile} ({})", cause.reason()));
+        wanted.iter().take(MAX_NAMED).map(|((profile, cause), _)| format!("{profile} ({})", cause.reason()));
     let mut message = format!("containers do not start under {}", named.collect::<Vec<_>>().join(", "));
-    if wanted.len() > NAMED {
-        message += &format!(" and {} more", wanted.len() - NAMED);
+    if wanted.len() > MAX_NAMED {
+        message += &format!(" and {} more", wanted.len() - MAX_NAMED);
     }
     message += "; status.startFailures lists the reasons";
     Condition {

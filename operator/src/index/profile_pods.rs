@@ -12,31 +12,31 @@ pub(super) const UNSCHEDULED: Duration = Duration::from_mins(10);
 
 /// The pods that name a profile and have not ended.
 #[derive(Debug, Default)]
-pub(super) struct Users {
-    pods: HashMap<String, User>,
+pub(super) struct ProfilePods {
+    pods: HashMap<String, ProfilePod>,
     /// Uids by profile.
     by_profile: BTreeMap<String, BTreeSet<String>>,
 }
 
 /// A pod that names a profile and has not ended.
 #[derive(Debug)]
-pub(super) struct User {
+pub(super) struct ProfilePod {
     /// `namespace/name`.
-    pub(super) display: String,
+    pub(super) namespaced_name: String,
     pub(super) node: Option<String>,
     pub(super) created: Timestamp,
     profiles: BTreeSet<String>,
 }
 
-impl User {
+impl ProfilePod {
     /// The profiles that it names.
     pub(super) fn profiles(&self) -> impl Iterator<Item = &String> {
         self.profiles.iter()
     }
 }
 
-impl Users {
-    /// Takes in a pod as it is now; returns the profiles whose users may change.
+impl ProfilePods {
+    /// Applies the current state of a pod; returns the profiles whose users may change.
     pub(super) fn apply(&mut self, pod: PodFacts) -> BTreeSet<String> {
         let mut concerned = self.delete(&pod.uid);
         if let PodKind::User(profiles) = pod.kind {
@@ -44,7 +44,12 @@ impl Users {
                 self.by_profile.entry(name.clone()).or_default().insert(pod.uid.clone());
             }
             concerned.extend(profiles.iter().cloned());
-            let user = User { display: pod.display, node: pod.node, created: pod.created, profiles };
+            let user = ProfilePod {
+                namespaced_name: pod.namespaced_name,
+                node: pod.node,
+                created: pod.created,
+                profiles,
+            };
             self.pods.insert(pod.uid, user);
         }
         concerned
@@ -72,7 +77,7 @@ impl Users {
     }
 
     /// Every pod that names a profile.
-    pub(super) fn all(&self) -> impl Iterator<Item = &User> {
+    pub(super) fn all(&self) -> impl Iterator<Item = &ProfilePod> {
         self.pods.values()
     }
 
@@ -87,7 +92,7 @@ impl Users {
     }
 
     /// The pods that name a profile.
-    pub(super) fn of(&self, profile: &str) -> impl Iterator<Item = &User> {
+    pub(super) fn of(&self, profile: &str) -> impl Iterator<Item = &ProfilePod> {
         self.by_profile.get(profile).into_iter().flatten().filter_map(|uid| self.pods.get(uid))
     }
 }

@@ -1,4 +1,4 @@
-//! The watches: each brings the changes of its kind in order, at its own pace, and lists again after it broke.
+//! The watches: each delivers the changes of its kind in order, at its own pace, and lists again after it broke.
 
 use std::vec::IntoIter;
 
@@ -7,13 +7,14 @@ use kube_runtime::watcher::Event;
 use link::changes::{Change as Changed, KnownObjects};
 use serde_json::Value;
 
-use super::server::{Change, Kind, Server};
+use super::server::{LoggedChange, Server};
 use crate::index::Index;
+use crate::labels::KindLabel;
 use crate::watch::{WatchedKind, apply, interrupt};
 
 /// One kind's watch.
 pub(super) struct Feed<W> {
-    kind: Kind,
+    kind: KindLabel,
     watched: W,
     existing: KnownObjects,
     state: State,
@@ -21,35 +22,35 @@ pub(super) struct Feed<W> {
 }
 
 enum State {
-    /// It must list.
-    Lost,
-    /// It has listed after this many changes and brings the objects one by one.
+    /// The next event is the start of a list.
+    MustList,
+    /// It has listed after this many changes and delivers the objects one by one.
     Listing(IntoIter<Value>, usize),
-    /// It has brought this many changes.
+    /// It has delivered this many changes.
     At(usize),
 }
 
 /// A [`Feed`] of any kind.
 pub(super) trait AnyFeed {
-    /// Brings the next event into the index, if there is one.
+    /// Delivers the next event to the index, if there is one.
     fn next(&mut self, server: &Server, index: &mut Index, now: Timestamp) -> bool;
     /// Begins again with a list. `reports_error`: whether the watch reports an error.
     fn break_watch(&mut self, index: &mut Index, reports_error: bool);
-    /// Brings the last few changes once more.
+    /// Delivers the last few changes once more.
     fn rewind(&mut self, changes: usize);
     /// Whether a first list is complete.
     fn has_listed(&self) -> bool;
 }
 
 impl<W: WatchedKind> Feed<W> {
-    pub(super) fn new(kind: Kind, watched: W) -> Self {
-        Self { kind, watched, existing: KnownObjects::default(), state: State::Lost, listed: false }
+    pub(super) fn new(kind: KindLabel, watched: W) -> Self {
+        Self { kind, watched, existing: KnownObjects::default(), state: State::MustList, listed: false }
     }
 
     fn event(&mut self, server: &Server) -> Option<Event<W::Object>> {
         let decode = |object: Value| serde_json::from_value::<W::Object>(object).unwrap();
         let (event, next) = match &mut self.state {
-            State::Lost => {
+            State::MustList => {
                 let all: Vec<_> = server.all(self.kind).map(|(_, object)| object.clone()).collect();
                 let at = server.log(self.kind).len();
                 (Event::Init, State::Listing(all.into_iter(), at))
@@ -60,8 +61,8 @@ impl<W: WatchedKind> Feed<W> {
             },
             State::At(at) => {
                 let event = match server.log(self.kind).get(*at)?.clone() {
-                    Change::Applied(object) => Event::Apply(decode(object)),
-                    Change::Deleted(object) => Event::Delete(decode(object)),
+                    LoggedChange::Applied(object) => Event::Apply(decode(object)),
+                    LoggedChange::Deleted(object) => Event::Delete(decode(object)),
                 };
                 (event, State::At(*at + 1))
             }
@@ -85,7 +86,7 @@ impl<W: WatchedKind> AnyFeed for Feed<W> {
         if reports_error {
             interrupt::<W>(index);
         }
-        self.state = State::Lost;
+        self.state = State::MustList;
     }
 
     fn rewind(&mut self, changes: usize) {

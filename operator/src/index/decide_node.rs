@@ -7,7 +7,7 @@ use api::conditions::{self, node::GRACE};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use k8s_openapi::jiff::Timestamp;
 
-use super::judge_starts::StartFailuresToWrite;
+use super::decide_starts::StartFailuresToWrite;
 use super::node::AgentState;
 use super::{Index, after};
 use crate::facts::ObjectVersion;
@@ -18,12 +18,12 @@ use crate::status;
 /// when a Node is deleted that owns its report, the garbage collector deletes the report.
 const ORPHANED: Duration = Duration::from_mins(5);
 
-/// What to do about a node, and when to judge it again if nothing changes before.
+/// What to do about a node, and when to decide again if nothing changes before.
 #[derive(Debug, Clone, PartialEq)]
-pub struct NodeVerdict {
+pub struct NodeDecision {
     /// What to do.
     pub operation: NodeOperation,
-    /// When the verdict changes although no object does.
+    /// When the decision changes by time alone.
     pub requeue_at: Option<Timestamp>,
 }
 
@@ -39,12 +39,12 @@ pub enum NodeOperation {
     },
     /// Delete the report: no agent runs on the node any more, or the Node does not own the report, or there is no Node.
     DeleteReport {
-        /// The version that was judged.
+        /// The version on which the decision is based.
         version: ObjectVersion,
     },
     /// Write all conditions, and the start failures.
     WriteConditions {
-        /// The version that was judged.
+        /// The version on which the decision is based.
         version: ObjectVersion,
         /// Whether the object has a status to write them into.
         has_status: bool,
@@ -61,17 +61,17 @@ impl Index {
     /// What to do about the report `name`; `None` unless it exists and its Node does not. A restored backup or a copied
     /// manifest leaves such a report, and where it has no owner, no garbage collector would ever delete it.
     #[must_use]
-    pub fn judge_orphan(&self, name: &str, now: Timestamp) -> Option<NodeVerdict> {
+    pub fn decide_orphan(&self, name: &str, now: Timestamp) -> Option<NodeDecision> {
         let node = self.nodes.get(name)?;
         let (report, since) = (node.report.as_ref()?, node.orphaned_since?);
         let due = after(since, ORPHANED);
         Some(if now < due {
-            NodeVerdict { operation: NodeOperation::Nothing, requeue_at: Some(due) }
+            NodeDecision { operation: NodeOperation::Nothing, requeue_at: Some(due) }
         } else if !self.incomplete_kinds.is_empty() {
             // The watch may have missed the Node; the next complete list queues the report again.
-            NodeVerdict { operation: NodeOperation::Nothing, requeue_at: None }
+            NodeDecision { operation: NodeOperation::Nothing, requeue_at: None }
         } else {
-            NodeVerdict {
+            NodeDecision {
                 operation: NodeOperation::DeleteReport { version: report.version.clone() },
                 requeue_at: None,
             }
@@ -80,21 +80,21 @@ impl Index {
 
     /// What to do about the node `name`; `None` if there is no such Node.
     #[must_use]
-    pub fn judge_node(&self, name: &str, now: Timestamp) -> Option<NodeVerdict> {
+    pub fn decide_node(&self, name: &str, now: Timestamp) -> Option<NodeDecision> {
         let node = self.nodes.get(name)?;
         let object = node.object.as_ref()?;
-        let verdict = |operation, requeue_at| Some(NodeVerdict { operation, requeue_at });
+        let decision = |operation, requeue_at| Some(NodeDecision { operation, requeue_at });
         let (agent_state, report) = match (node.agent_state, &node.report) {
             (None, Some(report)) => {
-                return verdict(NodeOperation::DeleteReport { version: report.version.clone() }, None);
+                return decision(NodeOperation::DeleteReport { version: report.version.clone() }, None);
             }
-            (None, None) => return verdict(NodeOperation::Nothing, None),
+            (None, None) => return decision(NodeOperation::Nothing, None),
             (Some(_), None) => {
-                return verdict(NodeOperation::CreateReport { owner: object.uid.clone() }, None);
+                return decision(NodeOperation::CreateReport { owner: object.uid.clone() }, None);
             }
             // It belongs to an earlier node of this name, or to none; then no garbage collector would delete it.
             (Some(_), Some(report)) if node.current_report().is_none() => {
-                return verdict(NodeOperation::DeleteReport { version: report.version.clone() }, None);
+                return decision(NodeOperation::DeleteReport { version: report.version.clone() }, None);
             }
             (Some(agent_state), Some(report)) => (agent_state, report),
         };
@@ -132,7 +132,7 @@ impl Index {
             report.ready.as_ref().is_none_or(|ready| ready.status != *status || ready.reason != *reason)
         });
         if ready.is_none() && starts.is_none() {
-            return verdict(NodeOperation::Nothing, time);
+            return decision(NodeOperation::Nothing, time);
         }
         let ready = ready.map(|(status, reason, message)| Condition {
             type_: conditions::READY.to_owned(),
@@ -151,7 +151,7 @@ impl Index {
         };
         let conditions = ready.or_else(|| report.ready.clone()).into_iter().chain(containers_start).collect();
         let (version, has_status) = (report.version.clone(), report.has_status);
-        verdict(
+        decision(
             NodeOperation::WriteConditions { version, has_status, conditions, start_failures, notices },
             time,
         )

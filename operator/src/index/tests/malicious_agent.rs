@@ -7,14 +7,15 @@ use proptest::sample::select;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::index::profile::Profile;
 
 /// The most bytes that one report may take in the index: as much as the schema allows, including names.
-const MOST_KEPT: usize = 10_000 * 256 + 100 * (256 + 4 * (64 + 512));
+const MAX_REPORT_BYTES: usize = 10_000 * 256 + 100 * (256 + 4 * (64 + 512));
 /// The most bytes that a profile's status may take, whatever the reports contain: ten failures and some texts.
-const MOST_STATUS: usize = 16 * 1024;
+const MAX_STATUS_BYTES: usize = 16 * 1024;
 
 /// Names of profiles and of nodes, and invalid ones.
-fn name() -> impl Strategy<Value = String> {
+fn any_name() -> impl Strategy<Value = String> {
     prop_oneof![
         4 => select(vec!["p0", "p1", "p2"]).prop_map(str::to_owned),
         1 => select(vec!["n0", "n1", "", "../p0", "P0", "p0\u{0}", "ünï", "unknown"]).prop_map(str::to_owned),
@@ -34,13 +35,13 @@ fn anything() -> impl Strategy<Value = Value> {
     leaf.prop_recursive(3, 12, 3, |inner| {
         prop_oneof![
             vec(inner.clone(), 0..3).prop_map(Value::from),
-            btree_map(name(), inner, 0..3).prop_map(|map| Value::Object(map.into_iter().collect())),
+            btree_map(any_name(), inner, 0..3).prop_map(|map| Value::Object(map.into_iter().collect())),
         ]
     })
 }
 
-/// Hashes that nodes have, hashes that they do not have, and values that are no hash.
-fn file() -> impl Strategy<Value = Value> {
+/// Hashes that nodes have, hashes that they do not have, and values that are not hashes.
+fn any_file() -> impl Strategy<Value = Value> {
     prop_oneof![
         4 => (0..3u8).prop_map(|content| hash(content).short().to_string().into()),
         1 => (0..3u8).prop_map(|content| hash(content).to_string().into()),
@@ -48,24 +49,24 @@ fn file() -> impl Strategy<Value = Value> {
     ]
 }
 
-fn problem() -> impl Strategy<Value = Value> {
+fn any_problem() -> impl Strategy<Value = Value> {
     let state = prop_oneof![4 => select(vec![json!("Failed"), json!("Conflict"), json!("Rejected")]), 1 => anything()];
     let text = prop_oneof![5 => ".{0,10}".prop_map(Value::from), 1 => (1..9_000usize).prop_map(|n| "ß".repeat(n).into()), 1 => anything()];
-    (name(), state, text.clone(), text).prop_map(
+    (any_name(), state, text.clone(), text).prop_map(
         |(name, state, reason, message)| json!({ "name": name, "state": state, "reason": reason, "message": message }),
     )
 }
 
-fn report() -> impl Strategy<Value = Value> {
+fn any_report() -> impl Strategy<Value = Value> {
     let files = prop_oneof![
-        30 => btree_map(name(), file(), 0..8).prop_map(|map| Value::Object(map.into_iter().collect())),
-        1 => (0..12_000usize).prop_map(|all| {
+        30 => btree_map(any_name(), any_file(), 0..8).prop_map(|map| Value::Object(map.into_iter().collect())),
+        1 => (0..12_000usize).prop_map(|count| {
             let same = json!(hash(1).short().to_string());
-            Value::Object((0..all).map(|number| (format!("p{number}"), same.clone())).collect())
+            Value::Object((0..count).map(|number| (format!("p{number}"), same.clone())).collect())
         }),
         1 => anything(),
     ];
-    let problems = prop_oneof![20 => vec(problem(), 0..4).prop_map(Value::from), 1 => vec(problem(), 100..120).prop_map(Value::from), 1 => anything()];
+    let problems = prop_oneof![20 => vec(any_problem(), 0..4).prop_map(Value::from), 1 => vec(any_problem(), 100..120).prop_map(Value::from), 1 => anything()];
     let count = prop_oneof![any::<i32>().prop_map(Value::from), Just(json!(4_000_000_000_u64)), anything()];
     (files, problems, count, 0..40u8).prop_map(|(files, problems, count, missing)| {
         let mut report = json!({
@@ -88,11 +89,11 @@ fn problems_as_text(report: &Value) -> Value {
 
 /// A status that the malicious agent writes. On a cluster, the admission policy keeps it from writing conditions; here
 /// it may write any.
-fn lie() -> impl Strategy<Value = Value> {
+fn forged_status() -> impl Strategy<Value = Value> {
     prop_oneof![
-        8 => report().prop_map(|report| json!({ "report": report })),
-        1 => (report(), anything()).prop_map(|(report, it)| json!({ "report": report, "conditions": it })),
-        1 => (report(), anything()).prop_map(|(report, it)| json!({ "report": report, "conditions": [it] })),
+        8 => any_report().prop_map(|report| json!({ "report": report })),
+        1 => (any_report(), anything()).prop_map(|(report, it)| json!({ "report": report, "conditions": it })),
+        1 => (any_report(), anything()).prop_map(|(report, it)| json!({ "report": report, "conditions": [it] })),
         1 => anything().prop_map(|it| json!({ "report": it })),
         1 => anything(),
     ]
@@ -114,23 +115,22 @@ fn cluster() -> Index {
     index
 }
 
-/// The counts without the node of the malicious agent, and the verdicts on the other nodes.
-fn of_others(index: &Index) -> Vec<(Tally, Option<NodeOperation>)> {
-    let mut all = Vec::new();
-    for (name, profile) in &index.profiles {
-        let liar = index.nodes["n0"].contribution(name, profile);
+/// Everything that the malicious agent must not change: the counts without its node, and the decisions about the other
+/// nodes.
+fn unaffected(index: &Index) -> (Vec<Tally>, Vec<Option<NodeOperation>>) {
+    let others = |(name, profile): (&String, &Profile)| {
         let mut others = profile.tally;
-        others.add(liar, super::super::Sign::Minus);
-        all.push((others, None));
-    }
-    let operations = ["n1", "n2"].map(|node| index.judge_node(node, at(1)).map(|verdict| verdict.operation));
-    all.extend(operations.map(|operation| (Tally::default(), operation)));
-    all
+        others.add(index.nodes["n0"].contribution(name, profile), super::super::Sign::Minus);
+        others
+    };
+    let operation = |node| index.decide_node(node, at(1)).map(|decision| decision.operation);
+    (index.profiles.iter().map(others).collect(), ["n1", "n2"].map(operation).into())
 }
 
 /// The bytes that the index keeps of the malicious agent's report.
 fn kept(index: &Index) -> usize {
     let report = index.nodes["n0"].report.as_ref().unwrap();
+    // The name is kept twice: as the key and in the problem.
     let problems = report.problems.values().map(|it| 2 * it.name.len() + it.reason.len() + it.message.len());
     let files = report.files.iter().flatten().map(|(name, _)| name.len() + size_of::<profile::ShortHash>());
     files.sum::<usize>() + problems.sum::<usize>()
@@ -141,10 +141,10 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 100, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn a_lying_agent_changes_the_counts_of_its_own_node_only(lies in vec(lie(), 10)) {
+    fn a_malicious_agent_changes_the_counts_of_its_own_node_only(forged in vec(forged_status(), 10)) {
         let mut index = cluster();
-        let before = of_others(&index);
-        for (number, status) in (2..).zip(lies) {
+        let before = unaffected(&index);
+        for (number, status) in (2..).zip(forged) {
             let metadata = json!({
                 "name": "n0", "uid": "uid-7", "resourceVersion": number.to_string(),
                 "ownerReferences": [{ "apiVersion": "v1", "kind": "Node", "name": "n0", "uid": "n0-1" }]
@@ -154,19 +154,19 @@ proptest! {
             let object: Untrusted<NodeProfileStatus> = serde_json::from_str(&text).unwrap();
             index.take_dirty();
             index.apply_report(ReportFacts::of(object), UpdateSource::Watch, at(1));
-            prop_assert_eq!(&of_others(&index), &before);
-            prop_assert!(kept(&index) <= MOST_KEPT, "{} bytes kept", kept(&index));
+            prop_assert_eq!(&unaffected(&index), &before);
+            prop_assert!(kept(&index) <= MAX_REPORT_BYTES, "{} bytes kept", kept(&index));
             prop_assert!(index.nodes.len() == 3 && index.profiles.len() == 3);
             let due = index.take_dirty();
             prop_assert!(due.nodes.iter().all(|node| node == "n0"), "{:?}", due.nodes);
             for name in ["p0", "p1", "p2"] {
-                let ProfileOperation::WriteStatus { status, .. } = index.profile_verdict(name, at(2)).unwrap().operation else {
-                    panic!("a status that was never written must be");
+                let ProfileOperation::WriteStatus { status, .. } = index.profile_decision(name, at(2)).unwrap().operation else {
+                    panic!("a status that was never written must be due");
                 };
-                let accused: Vec<_> = status.failures.iter().filter(|failure| failure.node != "n0").collect();
-                prop_assert!(accused.is_empty(), "{:?}", accused);
+                let failures_elsewhere: Vec<_> = status.failures.iter().filter(|failure| failure.node != "n0").collect();
+                prop_assert!(failures_elsewhere.is_empty(), "{:?}", failures_elsewhere);
                 let size = serde_json::to_string(&status).unwrap().len();
-                prop_assert!(size <= MOST_STATUS, "{size} bytes");
+                prop_assert!(size <= MAX_STATUS_BYTES, "{size} bytes");
             }
         }
     }

@@ -1,4 +1,4 @@
-//! The index among the tasks that share it.
+//! The state that the operator's tasks share.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,9 +10,9 @@ use crate::controller::Controller;
 use crate::index::Index;
 use crate::metrics::Metrics;
 
-/// The index, the work queue and the metrics. The watches change the index; reconciliations take verdicts from it.
+/// The index, the work queue and the metrics. The watches change the index; reconciliations take decisions from it.
 #[derive(Debug)]
-pub struct Cluster {
+pub struct SharedState {
     index: Mutex<Index>,
     /// Kinds whose first list is not complete.
     unlisted: Mutex<BTreeSet<&'static str>>,
@@ -52,8 +52,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl Cluster {
-    /// A cluster with an `index` that lacks objects; nothing is judged before each of `kinds` is [`Self::listed`].
+impl SharedState {
+    /// The state around an `index` that lacks objects; nothing is decided before each of `kinds` is [`Self::listed`].
     #[must_use]
     pub fn new(index: Index, kinds: impl IntoIterator<Item = &'static str>, metrics: Metrics) -> Self {
         Self {
@@ -88,7 +88,7 @@ impl Cluster {
         lock(&self.leads_until).holds(Instant::now())
     }
 
-    /// Whether verdicts may be carried out: every kind has been listed, and this process leads and does not stop.
+    /// Whether decisions may be carried out: every kind has been listed, and this process leads and does not stop.
     #[must_use]
     pub fn may_write(&self) -> bool {
         !self.stopping.load(Ordering::Acquire) && self.leads() && self.is_complete()
@@ -122,7 +122,7 @@ impl Cluster {
         }
     }
 
-    /// Whether every kind has been listed. Before that, the index may lack a pod, and a verdict could approve the
+    /// Whether every kind has been listed. Before that, the index may lack a pod, and a decision could approve the
     /// removal of a file that the pod needs.
     #[must_use]
     pub fn is_complete(&self) -> bool {

@@ -5,21 +5,11 @@ use std::collections::BTreeMap;
 use k8s_openapi::jiff::Timestamp;
 use serde_json::{Value, json};
 
-/// The kinds of objects, each with a watch of its own.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Kind {
-    Profile,
-    Report,
-    Node,
-    Pod,
-}
-
-/// Every kind, in the order of its discriminant.
-pub(super) const KINDS: [Kind; 4] = [Kind::Profile, Kind::Report, Kind::Node, Kind::Pod];
+use crate::labels::KindLabel;
 
 /// One change of an object, with the object as it was then.
 #[derive(Debug, Clone)]
-pub(super) enum Change {
+pub(super) enum LoggedChange {
     Applied(Value),
     Deleted(Value),
 }
@@ -31,7 +21,7 @@ pub(super) struct Refused;
 #[derive(Debug, Default)]
 struct Store {
     objects: BTreeMap<String, Value>,
-    log: Vec<Change>,
+    log: Vec<LoggedChange>,
 }
 
 #[derive(Debug, Default)]
@@ -50,22 +40,22 @@ impl Server {
         self.version
     }
 
-    pub(super) fn get(&self, kind: Kind, name: &str) -> Option<&Value> {
+    pub(super) fn get(&self, kind: KindLabel, name: &str) -> Option<&Value> {
         self.stores[kind as usize].objects.get(name)
     }
 
-    pub(super) fn all(&self, kind: Kind) -> impl Iterator<Item = (&String, &Value)> {
+    pub(super) fn all(&self, kind: KindLabel) -> impl Iterator<Item = (&String, &Value)> {
         self.stores[kind as usize].objects.iter()
     }
 
-    pub(super) fn log(&self, kind: Kind) -> &[Change] {
+    pub(super) fn log(&self, kind: KindLabel) -> &[LoggedChange] {
         &self.stores[kind as usize].log
     }
 
     /// Creates an object; name, uid, version and time are added to its metadata.
     pub(super) fn create(
         &mut self,
-        kind: Kind,
+        kind: KindLabel,
         name: &str,
         created: &str,
         mut object: Value,
@@ -87,7 +77,7 @@ impl Server {
     /// Changes an object; one that is being deleted is removed with its last finalizer.
     pub(super) fn change(
         &mut self,
-        kind: Kind,
+        kind: KindLabel,
         name: &str,
         change: impl FnOnce(&mut Value),
     ) -> Result<Value, Refused> {
@@ -104,10 +94,10 @@ impl Server {
         Ok(self.put(kind, name, object))
     }
 
-    /// The same for a write that is bound to a version.
+    /// Like [`Self::change`], for a write that is bound to a version.
     pub(super) fn change_version(
         &mut self,
-        kind: Kind,
+        kind: KindLabel,
         name: &str,
         version: &str,
         change: impl FnOnce(&mut Value),
@@ -121,7 +111,7 @@ impl Server {
     }
 
     /// Deletes an object, or marks it as being deleted while it has finalizers.
-    pub(super) fn delete(&mut self, kind: Kind, name: &str, now: Timestamp) -> Result<Value, Refused> {
+    pub(super) fn delete(&mut self, kind: KindLabel, name: &str, now: Timestamp) -> Result<Value, Refused> {
         self.change(kind, name, |object| {
             let metadata = &mut object["metadata"];
             if metadata["deletionTimestamp"].is_null() {
@@ -130,7 +120,7 @@ impl Server {
         })
     }
 
-    fn put(&mut self, kind: Kind, name: &str, mut object: Value) -> Value {
+    fn put(&mut self, kind: KindLabel, name: &str, mut object: Value) -> Value {
         self.version += 1;
         object["metadata"]["resourceVersion"] = json!(self.version.to_string());
         let metadata = &object["metadata"];
@@ -138,10 +128,10 @@ impl Server {
         let Store { objects, log } = &mut self.stores[kind as usize];
         if metadata["deletionTimestamp"].is_null() || has_finalizers {
             objects.insert(name.to_owned(), object.clone());
-            log.push(Change::Applied(object.clone()));
+            log.push(LoggedChange::Applied(object.clone()));
         } else {
             objects.remove(name);
-            log.push(Change::Deleted(object.clone()));
+            log.push(LoggedChange::Deleted(object.clone()));
         }
         object
     }
