@@ -199,7 +199,11 @@ fn overview(profiles: &[ProfileStatus], paint: Paint, now: Timestamp) -> String 
 fn why(profile: &ProfileSummary, ready: Option<&Condition>) -> Vec<String> {
     let mut why = Vec::new();
     match &profile.status {
-        None => why.push("the operator has not reconciled it: does it run?".to_owned()),
+        None => why.push(
+            "the operator has not reconciled it, which is normal for some seconds after its creation; if it lasts, \
+             does it run?"
+                .to_owned(),
+        ),
         Some(status) if !profile.is_current() => why.push(format!(
             "the status is about generation {}, not {}",
             status.observed_generation.unwrap_or_default(),
