@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
@@ -108,7 +108,8 @@ impl Request {
 
 impl Log {
     pub(super) fn from_now(path: PathBuf) -> Self {
-        let from = path.metadata().map_or(0, |found| found.len());
+        // Without a log there is nothing before now.
+        let from = whole_lines(&path).unwrap_or(0);
         Log { path, from }
     }
 
@@ -154,5 +155,50 @@ impl Log {
     /// Same as [`Self::requests`].
     pub fn writes(&self) -> io::Result<Vec<Request>> {
         Ok(self.requests()?.into_iter().filter(Request::is_write).collect())
+    }
+}
+
+/// The length of the file's whole lines. The API server may be writing the last one.
+fn whole_lines(path: &Path) -> io::Result<u64> {
+    /// More than a line has.
+    const TAIL: u64 = 1 << 20;
+    let mut file = File::open(path)?;
+    let start = file.metadata()?.len().saturating_sub(TAIL);
+    file.seek(SeekFrom::Start(start))?;
+    let mut tail = Vec::new();
+    file.read_to_end(&mut tail)?;
+    let end = tail.iter().rposition(|byte| *byte == b'\n').map_or(0, |newline| newline + 1);
+    Ok(start + end as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::OpenOptions;
+    use std::io::Write;
+
+    use super::*;
+
+    fn line(account: &str) -> String {
+        let user = format!(r#"{{"username":"system:serviceaccount:{}:{account}"}}"#, cluster::NAMESPACE);
+        let times = r#""requestReceivedTimestamp":"","stageTimestamp":"""#;
+        format!(r#"{{"stage":"ResponseComplete","verb":"get","user":{user},{times}}}"#)
+    }
+
+    #[test]
+    fn a_line_that_is_being_written_when_the_log_is_opened_is_read_whole() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("audit.log");
+        let accounts = |log: &mut Log| -> Vec<String> {
+            log.take().unwrap().iter().map(|request| request.account().to_owned()).collect()
+        };
+        let (first, second) = (line("seccomp-profile-agent"), line("seccomp-profile-operator"));
+        std::fs::write(&path, format!("{first}\n{}", &second[..20])).unwrap();
+        let mut log = Log::from_now(path.clone());
+        assert_eq!(accounts(&mut log), [""; 0]);
+        let mut file = OpenOptions::new().append(true).open(&path).unwrap();
+        write!(file, "{}\n{}", &second[20..], &first[..30]).unwrap();
+        assert_eq!(accounts(&mut log), ["seccomp-profile-operator"]);
+        writeln!(file, "{}", &first[30..]).unwrap();
+        assert_eq!(accounts(&mut log), ["seccomp-profile-agent"]);
     }
 }
