@@ -121,7 +121,7 @@ impl Metrics {
         );
         let last_full_check = Gauge::new(
             "seccomp_profile_agent_last_full_check_timestamp_seconds",
-            "When every byte of every file was last read, in seconds since 1970; at the start, when that was.",
+            "When every byte of every file was last read, in seconds since 1970; at the start, the time of the start.",
         );
         let check_interval = Gauge::new(
             "seccomp_profile_agent_check_interval_seconds",

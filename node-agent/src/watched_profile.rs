@@ -4,8 +4,8 @@ use api::{SeccompProfile, Text, Untrusted};
 use kube::api::ObjectMeta;
 use serde::Deserialize;
 
-/// A profile as the watch decodes it: no more than is needed, and its contents as text, so that of a page of large
-/// profiles only one at a time is in memory as a tree of values.
+/// A profile as the watch decodes it: no more than is needed, and its contents as text, so that only one profile
+/// of a page at a time is in memory as a tree of values.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(from = "Untrusted<SeccompProfile, Text>")]
 pub struct WatchedProfile {

@@ -82,7 +82,7 @@ impl Families {
             )?,
             deletion: time(
                 "seccomp_profile_deletion_timestamp_seconds",
-                "When a profile that still exists was deleted; absent for other profiles.",
+                "When the deletion of a profile was requested; absent unless the profile is being deleted.",
             )?,
             agents: whole(
                 "seccomp_profile_agents",

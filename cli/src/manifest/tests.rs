@@ -25,7 +25,7 @@ struct Row {
 /// with; the objects are as it sends them.
 const KUBECTL: &str = include_str!("kubectl.jsonl");
 
-/// Texts that kubectl accepts and the parser does not support: a dash as text in brackets, half a character.
+/// Texts that kubectl accepts and the parser does not support: a dash as text in brackets, half of a surrogate pair.
 const NOT_READ: [&str; 3] = [
     "apiVersion: v1\nkind: X\nv: [-]\n",
     r#"{"apiVersion":"v1","kind":"X","v":-}"#,
@@ -53,7 +53,7 @@ fn a_text_is_read_as_kubectl_reads_it_or_refused() {
             // A text that only kubectl accepts is refused with advice, which another test checks.
             (Err(error), None) if !matches!(error.fault, Fault::Syntax(_)) => read += 1,
             (Err(_), None) if NOT_READ.contains(&&*text) => read += 1,
-            (ours, refused) => wrong.push(format!("{text:?}: {ours:?} is {gives:?} {refused:?}")),
+            (ours, refused) => wrong.push(format!("{text:?}: {ours:?}, kubectl: {gives:?} {refused:?}")),
         }
     }
     assert!(wrong.is_empty(), "{read} right: {wrong:#?}");
@@ -81,7 +81,7 @@ proptest! {
     fn no_yaml_makes_the_reader_panic(parts in vec(select(PARTS), 0..40)) {
         let text = parts.concat();
         let _ = (documents(&text), profiles_in(&text));
-        // The positions of a document with a profile are read in the same way.
+        // Here the positions are read in documents without a profile too.
         for document in stream::documents(&text).into_iter().flatten() {
             let _ = Positions::read(&document);
         }
@@ -177,7 +177,7 @@ fn a_number_that_kubectl_rounds_on_its_way_is_refused_with_the_text_to_write() {
 }
 
 #[test]
-fn a_json_file_is_held_to_the_same() {
+fn a_json_file_is_held_to_the_same_rules() {
     let json = |contents: &str| {
         format!(
             r#"{{"apiVersion":"seccomp.imjasonh.dev/v1alpha1","kind":"SeccompProfile","spec":{{"contents":{contents}}}}}"#
@@ -209,10 +209,11 @@ fn a_json_file_is_held_to_the_same() {
 }
 
 #[test]
-fn what_a_runtime_reads_may_hold_whole_numbers_of_64_bits() {
+fn a_profile_outside_an_object_may_hold_whole_numbers_of_64_bits() {
     let text = argument("value: 18446744073709551615");
     for text in [
         text.clone(),
+        // The same fields without the outer braces, one a line.
         text[1..text.len() - 1]
             .replace(", syscalls", "\nsyscalls")
             .replace(" defaultAction", "defaultAction"),
@@ -239,6 +240,7 @@ fn a_file_may_hold_the_object_one_among_others_or_what_a_runtime_reads() {
         PLAIN.to_owned(),
         "defaultAction: SCMP_ACT_LOG".to_owned(),
         format!("{PLAIN}\n"),
+        // The only profile of a file may have another name than `web`.
         manifest("another", PLAIN),
         format!(
             "apiVersion: v1\nkind: ConfigMap\n---\n{}---\n{}",
@@ -296,7 +298,7 @@ spec:
   syscalls: [{ names: [read], action: SCMP_ACT_ALLOW }]
 ";
     insta::assert_snapshot!(error(theirs));
-    // It does not matter if the file also has a SeccompProfile of this project.
+    // Beside a SeccompProfile of this project it is ignored.
     let both = format!("{theirs}---\n{}", manifest("web", PLAIN));
     assert!(profile_in(&both, "web").is_ok());
 }
@@ -312,7 +314,7 @@ fn aliases_do_not_grow_without_bound() {
     assert!(matches!(fault, Fault::TooLarge(_)), "{fault}");
 }
 
-/// The text at a position, if it is on one line.
+/// The text at a position, which must be on one line.
 fn at(text: &str, position: Position) -> String {
     let line = text.lines().nth(position.line - 1).unwrap();
     assert_eq!(position.line, position.end_line, "{position:?}");

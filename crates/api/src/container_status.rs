@@ -3,7 +3,8 @@
 use k8s_openapi::jiff::Timestamp;
 use serde::Deserialize;
 
-/// A container that waits to start or failed to start, with the messages of the kubelet and the runtime.
+/// A container that is waiting or has ended, with what the kubelet and the runtime say: the reason tells whether its
+/// start failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NotStarted<'a> {
     /// The container's name.
@@ -12,7 +13,7 @@ pub struct NotStarted<'a> {
     pub reason: &'a str,
     /// The runtime's message. The pod's author controls parts of it: commands, users, paths.
     pub message: &'a str,
-    /// When the container ended, if it is known to have existed.
+    /// When the container ended; `None` if it has not ended or the time is unreadable.
     pub ended: Option<Timestamp>,
 }
 

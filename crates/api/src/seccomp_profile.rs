@@ -43,7 +43,7 @@ pub struct SeccompProfileSpec {
 /// The state that the operator reports.
 // Each field is read by itself: an operator of another release may say more, or say it otherwise. The API server shows
 // the default where nothing is stored. Without it kstatus, on which Flux and `helm --wait` rely, considers a profile
-// ready that no operator has reconciled (sigs.k8s.io/cli-utils, pkg/kstatus/status: no condition is a good one).
+// ready that no operator has reconciled (sigs.k8s.io/cli-utils, pkg/kstatus/status: without conditions it is ready).
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("default" = unreconciled()))]
@@ -80,7 +80,7 @@ pub struct SeccompProfileStatus {
     /// `Approved` once the agents may remove the file; never revoked. Any other value is not an approval.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "lenient::field")]
     pub removal: Option<OpenEnum<Removal>>,
-    /// `Accepted` and `Ready`; while the profile is being deleted, `Deleting`; if its contents are rejected, `Stalled`.
+    /// `Accepted` and `Ready`; also `Deleting` during a deletion, or `Stalled` if the contents are rejected.
     #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "lenient::items")]
     #[schemars(schema_with = "conditions::schema")]
     pub conditions: Vec<Condition>,

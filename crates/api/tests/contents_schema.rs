@@ -23,7 +23,7 @@ fn rules(pointer: &str) -> Vec<Value> {
 }
 
 #[test]
-fn bounds_and_words_are_the_parsers() {
+fn bounds_and_words_are_those_of_the_parser() {
     let at = |parent: &str, rest: &str| schema(&format!("{parent}{rest}"));
     for (found, wanted) in [
         (at("", "/properties/architectures/maxItems"), json!(limits::ARCHITECTURES)),
@@ -48,20 +48,19 @@ fn bounds_and_words_are_the_parsers() {
 }
 
 #[test]
-fn what_counts_in_all_is_bounded_as_by_the_parser() {
+fn totals_over_all_rules_have_the_bounds_of_the_parser() {
     let sums: Vec<_> = rules("").iter().filter_map(|rule| rule["rule"].as_str()).map(str::to_owned).collect();
     for sum in [
         // A rule with the older field `name` has one name.
-        format!("(has(s.names) ? size(s.names) : 1).sum() <= {}", limits::NAMES),
-        format!("(has(s.args) ? size(s.args) : 0).sum() <= {}", limits::ARGUMENTS),
+        format!(".map(s, has(s.names) ? size(s.names) : 1).sum() <= {}", limits::NAMES),
+        format!(".map(s, has(s.args) ? size(s.args) : 0).sum() <= {}", limits::ARGUMENTS),
     ] {
-        let sum = sum.replacen('(', ".map(s, ", 1);
         assert!(sums.iter().any(|rule| rule.ends_with(&sum)), "{sum} in {sums:#?}");
     }
 }
 
 #[test]
-fn a_number_beside_errno_is_bounded_by_a_rule_and_one_beside_trace_by_its_type() {
+fn the_number_of_errno_is_bounded_by_a_rule_and_that_of_trace_by_its_type() {
     for (parent, field, action) in [("", "defaultErrnoRet", "defaultAction"), (RULE, "errnoRet", "action")] {
         let bound = format!(
             "!has(self.{field}) || self.{action} != 'SCMP_ACT_ERRNO' || self.{field} <= {}",
@@ -85,6 +84,7 @@ fn every_part_of_a_listener_is_rejected_without_the_others() {
             "has(self.listenerPath) || !has(self.flags) || !('SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV' in self.flags)"
                 .to_owned(),
         ),
+        // Not even a complete listener can have `write`.
         (
             RULE,
             "action",
@@ -120,7 +120,7 @@ fn fields_of_other_dialects_are_kept_long_enough_to_be_refused() {
 }
 
 #[test]
-fn the_native_architecture_is_taken_long_enough_to_be_refused_by_name() {
+fn the_native_architecture_passes_the_enum_so_that_a_rule_can_refuse_it_by_name() {
     let words: Vec<_> = Architecture::NAMES.iter().copied().chain([dialect::NATIVE]).collect();
     assert_eq!(schema("/properties/architectures/items/enum"), json!(words));
     let refusal = json!({
@@ -132,7 +132,7 @@ fn the_native_architecture_is_taken_long_enough_to_be_refused_by_name() {
 }
 
 #[test]
-fn architectures_and_arguments_are_compared_by_rules() {
+fn rules_refuse_mixed_byte_orders_and_repeated_argument_indices() {
     let rule = |parent: &str, field: &str| {
         let of = |rule: &&Value| rule["fieldPath"] == field;
         rules(parent)

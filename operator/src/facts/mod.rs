@@ -1,7 +1,7 @@
 //! The facts that the index needs about an object: plain data, extracted from the objects at the edge.
 //!
 //! The watched types have only the fields that are read, so that a cluster's ten thousand pods are decoded and dropped
-//! one page at a time. Of each only the key and the uid are kept (`link::changes`).
+//! one page at a time. Besides the facts, only each object's key and uid are kept (`link::changes`).
 
 mod node;
 mod pod;
@@ -39,7 +39,7 @@ impl ObjectVersion {
         }
     }
 
-    /// Whether this version is earlier than `other`, of the same object or of another one of its name.
+    /// Whether this version is earlier than `other`, which may belong to another object of the same name.
     ///
     /// Resource versions of one kind grow and compare as numbers (KEP-5504; so they did in every release before).
     /// A version that cannot be compared never counts as older, so that its update is applied.
@@ -50,7 +50,7 @@ impl ObjectVersion {
     }
 }
 
-/// Where an update of an object comes from. Other than [`Origin`], it includes the answers to the operator's own
+/// Where an update of an object comes from. Unlike [`Origin`], it includes the answers to the operator's own
 /// writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum UpdateSource {

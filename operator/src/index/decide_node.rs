@@ -15,7 +15,7 @@ use crate::notice::Notice;
 use crate::status;
 
 /// How long a report may exist without its Node. The Node may be registered late, or its watch event may be late; and
-/// when a Node is deleted that owns its report, the garbage collector deletes the report.
+/// if a deleted Node owned the report, the garbage collector deletes it.
 const ORPHANED: Duration = Duration::from_mins(5);
 
 /// What to do about a node, and when to decide again if nothing changes before.
@@ -50,7 +50,7 @@ pub enum NodeOperation {
         has_status: bool,
         /// The conditions.
         conditions: Vec<Condition>,
-        /// The profiles under which containers do not start; `None` where the stored list has them.
+        /// The profiles under which containers do not start; `None` if the stored list is to stay.
         start_failures: Option<Vec<StartFailure>>,
         /// The Events to publish after the write.
         notices: Vec<Notice>,
@@ -92,16 +92,16 @@ impl Index {
             (Some(_), None) => {
                 return decision(NodeOperation::CreateReport { owner: object.uid.clone() }, None);
             }
-            // It belongs to an earlier node of this name, or to none; then no garbage collector would delete it.
+            // An earlier node of this name owns it, or none does, in which case no garbage collector would delete it.
             (Some(_), Some(report)) if node.current_report().is_none() => {
                 return decision(NodeOperation::DeleteReport { version: report.version.clone() }, None);
             }
             (Some(agent_state), Some(report)) => (agent_state, report),
         };
         let time = node.next_agent_state_change();
-        let late = node.behind.map(|since| after(since, GRACE));
+        let grace_end = node.behind.map(|since| after(since, GRACE));
         let in_grace = matches!(agent_state, AgentState::Silent | AgentState::Reporting)
-            && late.is_some_and(|late| now < late);
+            && grace_end.is_some_and(|end| now < end);
         let wanted = match agent_state {
             AgentState::Unreachable => {
                 Some(("Unknown", conditions::node::UNREACHABLE, "the node is not Ready in the cluster"))
@@ -116,7 +116,7 @@ impl Index {
             AgentState::Silent => {
                 Some(("False", conditions::node::NO_REPORT, "the node's agent has never reported"))
             }
-            AgentState::Reporting if late.is_some() => Some((
+            AgentState::Reporting if grace_end.is_some() => Some((
                 "False",
                 conditions::node::BEHIND,
                 "the node lacks a profile; status.report lists what it has",
@@ -126,8 +126,8 @@ impl Index {
             }
         };
         let (starts, starts_time) = self.start_failures_to_write(node, now);
-        let late = late.filter(|_| in_grace);
-        let time = [time, late, starts_time].into_iter().flatten().min();
+        let grace_end = grace_end.filter(|_| in_grace);
+        let time = [time, grace_end, starts_time].into_iter().flatten().min();
         let ready = wanted.filter(|(status, reason, _)| {
             report.ready.as_ref().is_none_or(|ready| ready.status != *status || ready.reason != *reason)
         });

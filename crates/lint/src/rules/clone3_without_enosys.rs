@@ -68,7 +68,7 @@ fn check(subject: &Subject<'_>) -> Vec<Found> {
             let edit = Edit::Set { path: place::rule_field(named.rule, "errnoRet"), value: 38.into() };
             let found = Found::new(
                 place::name(named.rule, named.name),
-                format!("clone3 gets {effect}: only after ENOSYS (38) programs start threads with clone"),
+                format!("clone3 gets {effect}: programs start threads with clone only after ENOSYS (38)"),
             );
             let alone = subject.profile.rules()[named.rule].names().len() == 1;
             // An absent field cannot be set in place.
@@ -84,8 +84,8 @@ fn check(subject: &Subject<'_>) -> Vec<Found> {
             let edit = Edit::Append { path: place::field("syscalls"), values: vec![rule] };
             let runtimes = if runc_answers_enosys(subject) { " under crun" } else { "" };
             let message = format!(
-                "clone is permitted, but clone3 gets the default {effect}{runtimes}: only after ENOSYS (38) programs \
-                 start threads with clone"
+                "clone is permitted, but clone3 gets the default {effect}{runtimes}: programs start threads with \
+                 clone only after ENOSYS (38)"
             );
             let fix = Fix::new(Safety::Unsafe, "Deny clone3 with ENOSYS", edit);
             vec![Found::new(place::name(clone.rule, clone.name), message).with(fix)]
