@@ -28,20 +28,14 @@ pub mod notify;
 pub mod options;
 pub mod pacing;
 pub mod profiles;
-#[cfg(test)]
-mod profiles_tests;
 pub mod report;
 pub mod reporter;
-#[cfg(test)]
-mod reporter_tests;
 mod run;
 pub mod status_object;
+#[cfg(test)]
+mod tests;
 pub mod watched_profile;
 pub mod watches;
-#[cfg(test)]
-mod watches_tests;
 pub mod worker;
-#[cfg(test)]
-mod worker_tests;
 
 pub use run::{Agent, Fatal, run};

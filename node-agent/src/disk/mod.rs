@@ -10,11 +10,7 @@
 
 pub mod calls;
 mod decide;
-#[cfg(test)]
-mod decide_tests;
 mod directory;
-#[cfg(test)]
-mod directory_tests;
 mod error;
 mod failure;
 mod fingerprint;
@@ -24,6 +20,8 @@ mod ledger;
 mod reason;
 #[cfg(test)]
 pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
 
 use rustix::fs::Mode;
 

@@ -14,20 +14,6 @@ mod sync;
 mod testing;
 #[cfg(test)]
 mod tests;
-#[cfg(test)]
-mod tests_clock;
-#[cfg(test)]
-mod tests_crash;
-#[cfg(test)]
-mod tests_links;
-#[cfg(test)]
-mod tests_random;
-#[cfg(test)]
-mod tests_recreated;
-#[cfg(test)]
-mod tests_repairs;
-#[cfg(test)]
-mod tests_trouble;
 
 use std::collections::BTreeMap;
 use std::time::Instant;

@@ -8,9 +8,9 @@ mod eviction;
 mod listen;
 mod routes;
 mod server;
-#[cfg(test)]
-mod server_tests;
 mod socket;
+#[cfg(test)]
+mod tests;
 mod texts;
 
 use std::net::SocketAddr;

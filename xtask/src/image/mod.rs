@@ -205,5 +205,4 @@ fn header(kind: tar::EntryType, mode: u32) -> tar::Header {
 }
 
 #[cfg(test)]
-#[path = "image_tests.rs"]
 mod tests;

@@ -1,4 +1,4 @@
-//! The keeper on a real directory: what it writes, mends, adopts and leaves alone.
+//! What the keeper writes, repairs, adopts and leaves alone.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};

@@ -1,0 +1,12 @@
+//! The keeper on a real directory.
+
+use super::*;
+
+mod clock;
+mod crash;
+mod files;
+mod links;
+mod random;
+mod recreated;
+mod repairs;
+mod trouble;
