@@ -92,7 +92,7 @@ fn check_goal(goal: &Goal, careful: &Outcome, facts: &ProfileFacts) {
             assert!(why.starts_with("spec.contents"), "{why}");
             assert_eq!(facts.content.as_ref().err().map(String::as_str), Some(&**why));
         }
-        Goal::Refused(refusal) => panic!("{refusal}"),
+        Goal::OverBudget(refusal) => panic!("{refusal}"),
         Goal::Removal => {}
     }
 }
