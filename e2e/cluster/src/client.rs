@@ -3,10 +3,13 @@
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use xtask::chart;
 use xtask::command::{self, CommandError};
 use xtask::programs::Programs;
+
+use crate::wait::{self, WaitError};
 
 /// The namespace that the chart is installed in, and the release's name.
 pub const NAMESPACE: &str = chart::NAME;
@@ -80,6 +83,20 @@ impl Client {
         // Without any value Helm would take those that the release has.
         helm.arg("--reset-values");
         command::output(helm.args(values))
+    }
+
+    /// Waits until the API server serves the kinds of these CustomResourceDefinitions, by name.
+    ///
+    /// # Errors
+    /// When it does not do so in half a minute.
+    pub fn wait_established(&self, definitions: &[String]) -> Result<(), WaitError> {
+        let established = ["wait", "--for=condition=Established", "--timeout=5s"].map(String::from);
+        let definitions = definitions.iter().map(|name| format!("crd/{name}"));
+        let words: Vec<String> = established.into_iter().chain(definitions).collect();
+        // kubectl may give up at once on a definition that was created a moment ago and has no conditions yet.
+        wait::until("the definitions being served", Duration::from_secs(30), || {
+            Ok(self.kubectl(&words).is_ok().then_some(()))
+        })
     }
 
     /// One of the programs, with the kubeconfig in its environment.

@@ -207,8 +207,8 @@ fn with_the_definitions_of_prometheus_operator_every_object_of_the_chart_for_it_
     let defined = Defined(&cluster, files.map(|file| file.display().to_string()));
     for (plural, file) in plurals.iter().zip(&defined.1) {
         cluster.ok(["apply", "--server-side", "-f", file]);
-        let name = format!("crd/{plural}.monitoring.coreos.com");
-        cluster.ok(["wait", "--for=condition=Established", "--timeout=30s", &name]);
+        let name = format!("{plural}.monitoring.coreos.com");
+        cluster.client().wait_established(&[name]).unwrap_or_else(|error| panic!("{error}"));
     }
     let kinds = "podmonitors,servicemonitors,prometheusrules";
     install(&cluster, &MONITORS).unwrap_or_else(|error| panic!("{error}"));

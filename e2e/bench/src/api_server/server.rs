@@ -320,10 +320,9 @@ impl ApiServer {
             objects = objects.replace("duration('30s')", "duration('0s')");
         }
         client.kubectl_input(["apply", "--server-side", "-f", "-"], &objects)?;
-        let crds = ["seccompprofiles", "nodeprofilestatuses"]
-            .map(|kind| format!("crd/{kind}.{}", api::names::GROUP));
-        let established = ["wait", "--for=condition=Established", "--timeout=30s"].map(String::from);
-        client.kubectl(established.into_iter().chain(crds))?;
+        let crds =
+            ["seccompprofiles", "nodeprofilestatuses"].map(|kind| format!("{kind}.{}", api::names::GROUP));
+        client.wait_established(&crds)?;
         if wait_for_policy { wait_for_finalizer(&client) } else { Ok(()) }
     }
 
