@@ -41,6 +41,6 @@ pub use compare::{Branch, Change, Changes, Direction, SetChange, SyscallChange, 
 pub use condition::{Arguments, Condition};
 pub use filter::{Call, Filter};
 pub use relation::{Dependence, Witness};
-pub use runtime::{Flags, Library, Runtime, Stub, numbers};
+pub use runtime::{ENOSYS, Flags, Library, Runtime, Stub, numbers};
 pub use setting::{Setting, Unloadable};
 pub use verdict::{Permission, Verdict};

@@ -86,7 +86,8 @@ impl Runtime {
 
     /// Whether the runtime puts its stub before the filter: not if the default permits calls, asks a tracer, or is
     /// ENOSYS itself.
-    pub(crate) fn has_stub(self, profile: &Profile) -> bool {
+    #[must_use]
+    pub fn has_stub(self, profile: &Profile) -> bool {
         let denies = match profile.default_action() {
             Action::Errno => Verdict::from(profile.default_effect()) != ENOSYS,
             Action::Kill | Action::KillProcess | Action::KillThread | Action::Trap => true,
@@ -97,7 +98,7 @@ impl Runtime {
 }
 
 /// The stub's answer.
-pub(crate) const ENOSYS: Verdict = Verdict::Errno(38);
+pub const ENOSYS: Verdict = Verdict::Errno(38);
 
 /// A version of libseccomp. Which names it knows is not stated here but by the numbers that a filter is made with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -4,19 +4,15 @@
 //! programs fall back to older calls that the profile knows. Rules that it skips count too. There is no stub if the
 //! default permits calls, or is ENOSYS itself (measured with runc 1.1.5, 1.3.6 and 1.5.2).
 
-use profile::{Action, Rule};
+use filter::Runtime;
+use profile::Rule;
 use syscalls::{Architecture, Libseccomp, Syscall};
 
-use crate::subject::{Subject, is_enosys};
+use crate::subject::Subject;
 
 /// Whether runc uses a stub under this profile.
 pub(crate) fn has_stub(subject: &Subject<'_>) -> bool {
-    let default = subject.profile.default_effect();
-    let denies = matches!(
-        default.action(),
-        Action::Kill | Action::KillProcess | Action::KillThread | Action::Trap | Action::Errno
-    );
-    denies && !is_enosys(default)
+    Runtime::RUNC_1_2.has_stub(subject.profile)
 }
 
 /// The call of a rule with the highest number on an architecture. Names that a libseccomp does not know do not count.
