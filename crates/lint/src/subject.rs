@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use profile::{Action, Effect, Profile, Rule};
+use filter::{ENOSYS, Permission, Verdict};
+use profile::{Effect, Profile, Rule};
 use syscalls::Architecture;
 
 use crate::nodes::Nodes;
@@ -65,6 +66,17 @@ impl<'p> Subject<'p> {
         rule.effect() == self.profile.default_effect()
     }
 
+    /// Every mention of a call that has a rule without arguments, with the call's name and the mention in that rule, which
+    /// wins. Mentions in rules that runtimes skip are left out.
+    pub(crate) fn decided(&self) -> impl Iterator<Item = (Mention, &'p str, Mention)> {
+        self.rules().filter(|(_, rule)| !self.skips(rule)).flat_map(move |(index, rule)| {
+            rule.names().iter().enumerate().filter_map(move |(at, name)| {
+                let winner = self.treatment(name.as_str())?.unconditional?;
+                Some((Mention { rule: index, name: at, effect: rule.effect() }, name.as_str(), winner))
+            })
+        })
+    }
+
     /// The rules for a call, if one applies to it.
     pub(crate) fn treatment(&self, name: &str) -> Option<&Treatment> {
         self.treatments.get(name)
@@ -93,11 +105,10 @@ impl<'p> Subject<'p> {
 
 /// Whether an action lets a call happen. A tracer or a seccomp agent may permit it.
 pub(crate) fn permits(effect: Effect) -> bool {
-    matches!(effect.action(), Action::Allow | Action::Log | Action::Trace | Action::Notify)
+    Verdict::from(effect).permission() >= Permission::Log
 }
 
 /// Whether an action makes the kernel behave as if it had no such call. Programs then use an older one.
 pub(crate) fn is_enosys(effect: Effect) -> bool {
-    const ENOSYS: u16 = 38;
-    effect == Effect::of(Action::Errno, Some(ENOSYS))
+    Verdict::from(effect) == ENOSYS
 }

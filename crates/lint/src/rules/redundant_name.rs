@@ -35,7 +35,7 @@ use crate::fix::{Edit, Fix, Safety};
 use crate::place;
 use crate::rule::Rule;
 use crate::severity::{Confidence, Severity};
-use crate::subject::{Mention, Subject};
+use crate::subject::Subject;
 
 pub(super) static RULE: Rule = Rule {
     id: "redundant-name",
@@ -46,26 +46,23 @@ pub(super) static RULE: Rule = Rule {
 };
 
 fn check(subject: &Subject<'_>) -> Vec<Found> {
-    let mut found = Vec::new();
-    for (index, rule) in subject.rules().filter(|(_, rule)| !subject.skips(rule)) {
-        for (at, name) in rule.names().iter().enumerate() {
-            let name = name.as_str();
-            let mention = Mention { rule: index, name: at, effect: rule.effect() };
-            let winner = subject.treatment(name).and_then(|treatment| treatment.unconditional);
-            let Some(winner) = winner.filter(|it| *it != mention && it.effect == mention.effect) else {
-                continue;
-            };
-            let path = place::name(index, at);
-            let place = if winner.rule == index { "this rule".to_owned() } else { format!("syscalls[{}]", winner.rule) };
-            let one = Found::new(path.clone(), format!("{place} already gives {name} {}", winner.effect));
-            found.push(if rule.names().len() > 1 {
-                one.with(Fix::new(Safety::Safe, format!("Remove {name} here"), Edit::Remove { path }))
-            } else {
-                one
-            });
+    let redundant = subject
+        .decided()
+        .filter(|(mention, _, winner)| winner != mention && winner.effect == mention.effect);
+    let found = redundant.map(|(mention, name, winner)| {
+        let path = place::name(mention.rule, mention.name);
+        let place = match winner.rule {
+            same if same == mention.rule => "this rule".to_owned(),
+            other => format!("syscalls[{other}]"),
+        };
+        let found = Found::new(path.clone(), format!("{place} already gives {name} {}", winner.effect));
+        if subject.profile.rules()[mention.rule].names().len() > 1 {
+            found.with(Fix::new(Safety::Safe, format!("Remove {name} here"), Edit::Remove { path }))
+        } else {
+            found
         }
-    }
-    found
+    });
+    found.collect()
 }
 
 #[cfg(test)]

@@ -48,24 +48,15 @@ pub(super) static RULE: Rule = Rule {
 };
 
 fn check(subject: &Subject<'_>) -> Vec<Found> {
-    let mut found = Vec::new();
-    for (index, rule) in subject.rules().filter(|(_, rule)| !subject.skips(rule)) {
-        for (at, name) in rule.names().iter().enumerate() {
-            let name = name.as_str();
-            let winner = subject.treatment(name).and_then(|treatment| treatment.unconditional);
-            let Some(winner) = winner.filter(|winner| winner.rule != index && winner.effect != rule.effect()) else {
-                continue;
-            };
-            let message = format!(
-                "{name} never gets {} from this rule: syscalls[{}] gives it {} and has no arguments, so that it wins",
-                rule.effect(),
-                winner.rule,
-                winner.effect
-            );
-            found.push(Found::new(place::name(index, at), message));
-        }
-    }
-    found
+    let shadowed = subject.decided().filter(|(mention, _, winner)| winner.effect != mention.effect);
+    let found = shadowed.map(|(mention, name, winner)| {
+        let message = format!(
+            "{name} never gets {} from this rule: syscalls[{}] gives it {} and has no arguments, so that it wins",
+            mention.effect, winner.rule, winner.effect
+        );
+        Found::new(place::name(mention.rule, mention.name), message)
+    });
+    found.collect()
 }
 
 #[cfg(test)]
