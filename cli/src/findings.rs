@@ -37,10 +37,8 @@ struct PlacedFinding {
     file: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     profile: Option<String>,
-    line: usize,
-    column: usize,
-    end_line: usize,
-    end_column: usize,
+    #[serde(flatten)]
+    position: Position,
     #[serde(flatten)]
     finding: Finding,
 }
@@ -56,12 +54,12 @@ impl FindingsView {
             self.profiles += 1;
             let findings = lint::check(&of.profile, &checks.nodes).into_iter();
             for finding in findings.filter(|finding| !checks.ignored.iter().any(|id| id == finding.rule)) {
-                let Position { line, column, end_line, end_column } = of.position(&finding.path);
                 let (file, profile) = (file.to_owned(), of.name.clone());
-                placed.push(PlacedFinding { file, profile, line, column, end_line, end_column, finding });
+                let position = of.position(&finding.path);
+                placed.push(PlacedFinding { file, profile, position, finding });
             }
         }
-        placed.sort_by_key(|it| (it.line, it.column));
+        placed.sort_by_key(|it| (it.position.line, it.position.column));
         self.findings.append(&mut placed);
         self.sources.insert(file.to_owned(), text);
         Ok(())
@@ -93,17 +91,15 @@ impl FindingsView {
     }
 
     fn render_one(&self, it: &PlacedFinding, paint: Paint) -> String {
-        let PlacedFinding { file, line, column, end_line, end_column, finding, .. } = it;
-        let position =
-            Position { line: *line, column: *column, end_line: *end_line, end_column: *end_column };
+        let PlacedFinding { file, position, finding, .. } = it;
         let tone = tone(finding.severity);
         let head = paint.text(&format!("{}[{}]", finding.severity, finding.rule), tone);
-        let place = paint.text(&format!("{file}:{line}:{column}"), Tone::Plain);
+        let place = paint.text(&format!("{file}:{}:{}", position.line, position.column), Tone::Plain);
         let source = self.sources.get(file).map_or("", String::as_str);
         let mut text = format!(
             "{head}: {}\n --> {place}\n{}",
             paint.text(&finding.message, Tone::Plain),
-            excerpt(source, position, paint, tone)
+            excerpt(source, *position, paint, tone)
         );
         if let Some(fix) = &finding.fix {
             let safety = if fix.safety == Safety::Safe { "safe" } else { "unsafe" };

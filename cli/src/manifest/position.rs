@@ -4,11 +4,13 @@ use std::collections::HashMap;
 
 use granit_parser::{Event, Marker, Parser, Span, options};
 use profile::Segment;
+use serde::Serialize;
 
 use super::stream::Document;
 
 /// A part of a file: lines and columns in characters, both from 1; the end is behind the last character.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Position {
     /// The first line.
     pub line: usize,
