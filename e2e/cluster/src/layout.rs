@@ -24,12 +24,13 @@ impl Layout {
     /// The directory that the first cluster has and that a test of any cluster finds it in: `$SECCOMP_E2E_DIR`, or
     /// `/tmp/seccomp-profile-e2e`.
     pub fn from_environment() -> Self {
-        Self::new(directory_from_environment(), Instance::FIRST)
+        Self::of(Instance::FIRST)
     }
 
     /// Where this one of the machine's clusters is started: beside the first one's directory.
     pub fn of(instance: Instance) -> Self {
-        let mut directory = directory_from_environment().into_os_string();
+        let set = std::env::var_os("SECCOMP_E2E_DIR").filter(|value| !value.is_empty());
+        let mut directory = set.unwrap_or_else(|| "/tmp/seccomp-profile-e2e".into());
         directory.push(instance.suffix());
         Self::new(directory, instance)
     }
@@ -91,9 +92,4 @@ impl Layout {
     pub(crate) fn node(&self, id: NodeId) -> PathBuf {
         self.nodes().join(id.to_string())
     }
-}
-
-fn directory_from_environment() -> PathBuf {
-    let set = std::env::var_os("SECCOMP_E2E_DIR").filter(|value| !value.is_empty());
-    set.map_or_else(|| "/tmp/seccomp-profile-e2e".into(), PathBuf::from)
 }
