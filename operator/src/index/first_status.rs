@@ -25,10 +25,11 @@ impl Index {
         if profile.facts.status.is_some() || wanted.state != Some(State::Progressing.into()) {
             return None;
         }
+        let until = profile.pacing.first_status_delayed_until(self.nodes.len(), now)?;
         // A deferral stands: what ended it would have to queue the profile.
         let waits =
             profile.pacing.is_deferred(now) || profile.awaits_reports() && self.shows_size_without(name);
-        profile.pacing.first_status_delayed_until(self.nodes.len(), now).filter(|_| waits)
+        waits.then_some(until)
     }
 
     /// Whether another profile than `name` shows the number of nodes, or will: of those without a status, the first by
