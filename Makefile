@@ -6,8 +6,8 @@ E2E ?= $(CARGO) run --locked --package e2e --
 XTASK ?= $(CARGO) run --locked --package xtask --
 # Of the whole workspace, so that every test is built with the same features of the same dependencies.
 TEST := $(CARGO) test --locked --workspace
-# The same for all tests that need an API server, so that what they share is built once.
-LIVE_TEST := $(TEST) --features e2e/api-server,e2e/cluster
+# The same for all tests that need an API server or a runtime, so that what they share is built once.
+LIVE_TEST := $(TEST) --features e2e/api-server,e2e/cluster,e2e/runtimes
 NODES ?= 2
 PROFILES ?= 20
 PODS ?= 0
@@ -27,7 +27,7 @@ FUZZ_SECONDS ?= 20
 .DEFAULT_GOAL := help
 # The parts share one machine and one cluster.
 .NOTPARALLEL:
-.PHONY: help setup demo cluster-up cluster-down test lint deny advisories chart docs test-unit fuzz fuzz-keep test-api-server test-cluster test-cluster-first test-cluster-second test-documented test-long bench bench-sweep bench-ways bench-code bench-latency bench-memory bench-strangers generate images fmt
+.PHONY: help setup demo cluster-up cluster-down test lint deny advisories chart docs test-unit fuzz fuzz-keep test-api-server test-runtimes test-cluster test-cluster-first test-cluster-second test-documented test-long bench bench-sweep bench-ways bench-code bench-latency bench-memory bench-strangers generate images fmt
 
 help: ## List the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -48,7 +48,7 @@ cluster-down: ## End the local cluster
 # targets one after the other. There are two clusters, and about half of the tests' time is on each.
 LANE_CLUSTER := test-cluster-first
 LANE_SECOND_CLUSTER := test-documented test-cluster-second
-LANE_API_SERVER := test-api-server
+LANE_API_SERVER := test-api-server test-runtimes
 LANE_CHECKS := lint deny chart docs test-unit fuzz
 
 TARGET := $(or $(CARGO_TARGET_DIR),target)
@@ -56,7 +56,7 @@ LANES_BIN := $(TARGET)/lanes
 
 test: setup ## All of the below: formatting, lints, the chart, the book, unit and property tests, fuzzing, tests on an API server, cluster tests
 	$(CARGO) build --locked --workspace --all-targets
-	$(LIVE_TEST) --no-run --test api_server --test cluster
+	$(LIVE_TEST) --no-run --test api_server --test cluster --test runtimes
 	@mkdir -p $(LANES_BIN) && cp $(TARGET)/debug/e2e $(TARGET)/debug/xtask $(LANES_BIN)
 	$(LANES_BIN)/xtask programs
 	@FUZZ_SECONDS=10 E2E=$(LANES_BIN)/e2e XTASK=$(LANES_BIN)/xtask MAKE="$(MAKE)" \
@@ -96,6 +96,10 @@ test-api-server: setup ## Tests of many nodes and many faults, on a real API ser
 	$(XTASK) programs
 	$(LIVE_TEST) --test api_server -- --test-threads=1
 
+test-runtimes: setup ## What profiles do, in containers of runc
+	$(XTASK) programs
+	$(LIVE_TEST) --test runtimes
+
 # The tests of the docs, and those that `make test` runs on the second cluster. All others are the first one's, so that a
 # new test runs without being named here.
 DOCUMENTED := documented:: transcripts::
@@ -119,6 +123,7 @@ test-long: setup ## The tests that are too long for every change; under an hour
 	$(CARGO) test --locked --package filter --test libseccomp -- --ignored
 	$(XTASK) programs
 	$(LIVE_TEST) --test api_server -- --test-threads=1 --ignored
+	$(LIVE_TEST) --test runtimes -- --test-threads=1 --ignored --nocapture
 	$(E2E) run --nodes 2 -- $(ON_CLUSTER) --ignored
 	$(CARGO) test --locked --package e2e --test local_cluster -- --ignored
 

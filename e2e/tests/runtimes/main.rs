@@ -1,0 +1,21 @@
+//! The model of runtimes against real ones: containers that make calls under random profiles, and what runc and crun
+//! themselves need of a profile. As root, on x86_64; the long tests download Debian 12's runtimes.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "clippy's `allow-unwrap-in-tests` does not cover helper functions of integration tests"
+)]
+
+#[allow(dead_code, reason = "the tests of the model use all of it")]
+#[path = "../../../crates/filter/tests/libseccomp/bpf.rs"]
+mod bpf;
+mod calls;
+mod container;
+mod installed;
+mod outcome;
+mod profiles;
+#[allow(dead_code, reason = "the tests of the model use all of it")]
+#[path = "../../../crates/filter/tests/libseccomp/sets.rs"]
+mod sets;
+mod verdicts;
