@@ -20,15 +20,19 @@ pub(crate) struct Table {
     pub(crate) highest: Option<u32>,
 }
 
-/// A rule for one call, with what is needed to name it in an error.
-struct Part<'a> {
-    name: &'a SyscallName,
-    rule: CallRule,
+/// A rule for one call, and where the profile names the call.
+pub(crate) struct Part<'a> {
+    pub(crate) name: &'a SyscallName,
+    /// The index of the profile's rule.
+    pub(crate) rule: usize,
+    /// The index of the name in that rule.
+    pub(crate) place: usize,
+    pub(crate) call_rule: CallRule,
 }
 
 /// What a rule is about: libseccomp also keeps rules for calls that an architecture lacks, and refuses clashes there.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
-enum Key<'a> {
+pub(crate) enum Key<'a> {
     Number(u32),
     Lacking(&'a SyscallName),
 }
@@ -54,26 +58,28 @@ pub(crate) fn architectures(
     Ok(found)
 }
 
-pub(crate) fn table(
-    profile: &Profile,
+/// What runtimes hand to libseccomp for one architecture, call by call in the order of the profile, and the highest number
+/// that a rule names.
+pub(crate) fn parts<'p>(
+    profile: &'p Profile,
     architecture: Architecture,
     setting: &Setting<'_>,
-) -> Result<Table, Unloadable> {
+) -> (BTreeMap<Key<'p>, Vec<Part<'p>>>, Option<u32>) {
     let default = profile.default_effect();
     let mut highest = None;
     let mut parts: BTreeMap<Key<'_>, Vec<Part<'_>>> = BTreeMap::new();
-    for rule in profile.rules() {
-        let conditions: Vec<Condition> = rule.arguments().iter().map(Condition::from).collect();
-        let verdict = Verdict::from(rule.effect());
-        for name in rule.names() {
+    for (rule, of) in profile.rules().iter().enumerate() {
+        let conditions: Vec<Condition> = of.arguments().iter().map(Condition::from).collect();
+        let verdict = Verdict::from(of.effect());
+        for (place, name) in of.names().iter().enumerate() {
             let number = (setting.number)(name.as_str(), architecture);
             highest = highest.max(number);
             // Runtimes skip a rule that repeats the default.
-            if rule.effect() == default {
+            if of.effect() == default {
                 continue;
             }
             let mut add = |key, conditions| {
-                let part = Part { name, rule: CallRule { verdict, conditions } };
+                let part = Part { name, rule, place, call_rule: CallRule { verdict, conditions } };
                 parts.entry(key).or_default().push(part);
             };
             let multiplexed = Multiplexed::of(name.as_str(), architecture);
@@ -89,10 +95,19 @@ pub(crate) fn table(
             }
         }
     }
+    (parts, highest)
+}
+
+pub(crate) fn table(
+    profile: &Profile,
+    architecture: Architecture,
+    setting: &Setting<'_>,
+) -> Result<Table, Unloadable> {
+    let (parts, highest) = parts(profile, architecture, setting);
     let width = width(architecture);
     let (mut trees, mut lacking) = (BTreeMap::new(), Vec::new());
     for (key, parts) in parts {
-        let rules: Vec<CallRule> = parts.iter().map(|part| part.rule.clone()).collect();
+        let rules: Vec<CallRule> = parts.iter().map(|part| part.call_rule.clone()).collect();
         let tree = Tree::new(&rules, width, setting.library.merging).map_err(|refusal| {
             let last = parts.len().saturating_sub(1);
             let name = parts.get(refusal.rule().min(last)).map(|part| part.name.clone());

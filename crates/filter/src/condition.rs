@@ -1,5 +1,7 @@
 //! Conditions on the arguments of a call.
 
+use std::fmt;
+
 use profile::{Argument, Comparison};
 
 /// The six arguments of a call, as the kernel shows them to a filter: registers of 64 bits. A 32-bit program fills only
@@ -65,6 +67,12 @@ impl Condition {
             Comparison::Greater => argument > value,
             Comparison::MaskedEqual => argument & value == self.value_two,
         }
+    }
+}
+
+impl fmt::Display for Condition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.comparison.write(f, self.index, self.value, self.value_two)
     }
 }
 

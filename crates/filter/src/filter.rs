@@ -133,17 +133,22 @@ impl Filter {
 
     /// The table of a call, if the filter has it.
     pub(crate) fn calls(&self, architecture: Architecture, number: u32) -> Option<&Calls> {
+        self.table_of(architecture, number).map(|(_, calls)| calls)
+    }
+
+    /// The same, with the architecture that the number belongs to.
+    pub(crate) fn table_of(&self, architecture: Architecture, number: u32) -> Option<(Architecture, &Calls)> {
         let architecture = match architecture {
             it if is_x86_64(it) && number & X32 != 0 => Architecture::X32,
             it if is_x86_64(it) => Architecture::X86_64,
             other => other,
         };
-        self.tables.get(&architecture)
+        self.tables.get(&architecture).map(|calls| (architecture, calls))
     }
 
     /// What is known of a call before its arguments.
     pub(crate) fn tree(&self, calls: &Calls, number: u32) -> Known {
-        if calls.stub.is_some_and(|highest| number > highest) || calls.zero && number == 0 {
+        if calls.is_stubbed(number) {
             return Known::Verdict(ENOSYS);
         }
         calls.trees.get(&number).map_or(Known::Verdict(self.default), |tree| Known::Tree(*tree))
@@ -158,6 +163,11 @@ pub(crate) enum Known {
 }
 
 impl Calls {
+    /// Whether the stub answers the call with this number.
+    pub(crate) fn is_stubbed(&self, number: u32) -> bool {
+        self.stub.is_some_and(|highest| number > highest) || self.zero && number == 0
+    }
+
     pub(crate) fn numbers(&self) -> impl Iterator<Item = u32> {
         self.trees.keys().copied()
     }

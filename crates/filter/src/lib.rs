@@ -9,6 +9,7 @@
 //!
 //! - [`Filter::new`] is the filter of a profile, or the reason why no container starts with it; [`Filter::decide`] is the
 //!   verdict of one call.
+//! - [`Explainer::explain`] says which rule of the profile decides.
 //! - [`Runtime`], [`Library`] and [`numbers`] are what is known of runtimes and libraries.
 //! - [`Filter::unequal`], [`Filter::more_permissive`] and [`Filter::difference`] compare filters for all calls and all
 //!   arguments, not for a sample.
@@ -23,6 +24,7 @@
 
 mod abi;
 mod assemble;
+mod basis;
 mod combine;
 mod compare;
 mod condition;
@@ -36,6 +38,7 @@ mod setting;
 pub mod tree;
 mod verdict;
 
+pub use basis::{Basis, Case, Explainer, Explanation};
 pub use combine::{Combined, Narrower, Operation, Uncombinable};
 pub use compare::{Branch, Change, Changes, Direction, SetChange, SyscallChange, Treatment, Uncompared};
 pub use condition::{Arguments, Condition};

@@ -14,17 +14,25 @@ impl fmt::Display for Listener {
 
 impl fmt::Display for Argument {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (index, value) = (self.index, Number(self.value));
-        let operator = match self.op {
-            Comparison::NotEqual => "!=",
-            Comparison::Less => "<",
-            Comparison::LessOrEqual => "<=",
-            Comparison::Equal => "==",
-            Comparison::GreaterOrEqual => ">=",
-            Comparison::Greater => ">",
-            Comparison::MaskedEqual => {
-                return write!(f, "arg{index} & {value} == {}", Number(self.value_two));
-            }
+        self.op.write(f, self.index, self.value, self.value_two)
+    }
+}
+
+impl Comparison {
+    /// Writes the comparison of argument `index` with these values, as in `arg0 & 0xff00 == 1`.
+    ///
+    /// # Errors
+    /// As the formatter's.
+    pub fn write(self, f: &mut fmt::Formatter<'_>, index: u8, value: u64, value_two: u64) -> fmt::Result {
+        let value = Number(value);
+        let operator = match self {
+            Self::NotEqual => "!=",
+            Self::Less => "<",
+            Self::LessOrEqual => "<=",
+            Self::Equal => "==",
+            Self::GreaterOrEqual => ">=",
+            Self::Greater => ">",
+            Self::MaskedEqual => return write!(f, "arg{index} & {value} == {}", Number(value_two)),
         };
         write!(f, "arg{index} {operator} {value}")
     }

@@ -13,11 +13,14 @@
 //! - [`Forest::field`] and [`Forest::condition`] make diagrams whose leaves are *true* and *false*.
 //! - [`Forest::verdict`] and [`Forest::select`] make diagrams whose leaves are verdicts.
 //! - [`Forest::decide`] evaluates one; [`difference`] compares two, also from different forests.
+//! - [`Forest::restrict`] is what remains of a diagram when a part of the arguments is known ([`Partial`]).
 
 mod compare;
 mod field;
 mod forest;
+mod partial;
 
 pub use compare::{Pair, difference};
 pub use field::{Field, Relation};
 pub use forest::{Forest, Node, TooComplex};
+pub use partial::Partial;
