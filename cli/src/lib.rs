@@ -11,6 +11,7 @@
 //! - [`findings`]: `lint` and `rule`, which need no cluster; [`excerpt`] shows a line of a file.
 //! - [`unenforced`]: why a pod that names a profile may run without its filter.
 //! - [`manifest`]: a file as kubectl reads it and the API server stores it.
+//! - [`setting`]: the options that say where a profile is loaded.
 //! - [`show`]: tables, colours, ages.
 //! - [`run`]: from the options to an answer.
 
@@ -30,6 +31,7 @@ pub mod options;
 pub mod proxy;
 pub mod read;
 pub mod run;
+pub mod setting;
 pub mod show;
 pub mod status;
 #[cfg(test)]

@@ -1,0 +1,171 @@
+//! The options that say where a profile is loaded: what it does depends on the runtime, its libseccomp and the node.
+
+use clap::{Args, ValueEnum};
+use filter::{Explainer, Library, Runtime, Setting, Unloadable, numbers};
+use profile::{Architecture, Profile};
+use syscalls::Libseccomp;
+
+use crate::options::LibseccompOption;
+
+/// Where a profile is loaded.
+#[derive(Debug, Clone, Copy, Args)]
+#[command(next_help_heading = "Node")]
+pub struct SettingOptions {
+    /// The container runtime
+    #[arg(long, value_name = "NAME", value_enum, default_value = "runc")]
+    pub runtime: RuntimeOption,
+    /// The libseccomp of the runtime
+    #[arg(long, value_name = "VERSION", value_enum, default_value = "2.6.1")]
+    pub libseccomp: LibseccompOption,
+    /// The architecture of the node
+    #[arg(long, value_name = "NAME", value_enum, default_value = "x86_64")]
+    pub architecture: ArchitectureOption,
+}
+
+/// A container runtime whose handling of profiles is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum RuntimeOption {
+    /// runc 1.1.3 to 1.1.14
+    #[value(name = "runc-1.1")]
+    Runc1_1,
+    /// runc 1.1.15
+    #[value(name = "runc-1.1.15")]
+    Runc1_1_15,
+    /// runc 1.2 to 1.6
+    Runc,
+    /// crun 1.8 to 1.28
+    Crun,
+}
+
+impl From<RuntimeOption> for Runtime {
+    fn from(option: RuntimeOption) -> Self {
+        match option {
+            RuntimeOption::Runc1_1 => Self::RUNC_1_1,
+            RuntimeOption::Runc1_1_15 => Self::RUNC_1_1_15,
+            RuntimeOption::Runc => Self::RUNC_1_2,
+            RuntimeOption::Crun => Self::CRUN,
+        }
+    }
+}
+
+/// The architecture of a node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ArchitectureOption {
+    /// 64-bit x86 (amd64)
+    #[value(name = "x86_64", alias = "amd64")]
+    X86_64,
+    /// 32-bit x86
+    #[value(name = "i386")]
+    I386,
+    /// 64-bit ARM (arm64)
+    #[value(name = "aarch64", alias = "arm64")]
+    Aarch64,
+    /// 32-bit ARM
+    #[value(name = "arm")]
+    Arm,
+    /// 64-bit RISC-V
+    #[value(name = "riscv64")]
+    Riscv64,
+    /// 64-bit S/390
+    #[value(name = "s390x")]
+    S390x,
+    /// 64-bit PowerPC, little endian
+    #[value(name = "ppc64le")]
+    Ppc64le,
+    /// 64-bit LoongArch
+    #[value(name = "loongarch64")]
+    Loongarch64,
+}
+
+impl From<ArchitectureOption> for Architecture {
+    fn from(option: ArchitectureOption) -> Self {
+        match option {
+            ArchitectureOption::X86_64 => Self::X86_64,
+            ArchitectureOption::I386 => Self::X86,
+            ArchitectureOption::Aarch64 => Self::Aarch64,
+            ArchitectureOption::Arm => Self::Arm,
+            ArchitectureOption::Riscv64 => Self::Riscv64,
+            ArchitectureOption::S390x => Self::S390x,
+            ArchitectureOption::Ppc64le => Self::Ppc64le,
+            ArchitectureOption::Loongarch64 => Self::Loongarch64,
+        }
+    }
+}
+
+impl From<ArchitectureOption> for syscalls::Architecture {
+    fn from(option: ArchitectureOption) -> Self {
+        match option {
+            ArchitectureOption::X86_64 => Self::X86_64,
+            ArchitectureOption::I386 => Self::I386,
+            ArchitectureOption::Aarch64 => Self::Aarch64,
+            ArchitectureOption::Arm => Self::Arm,
+            ArchitectureOption::Riscv64 => Self::Riscv64,
+            ArchitectureOption::S390x => Self::S390x,
+            ArchitectureOption::Ppc64le => Self::Ppc64le,
+            ArchitectureOption::Loongarch64 => Self::Loongarch64,
+        }
+    }
+}
+
+impl Default for SettingOptions {
+    /// As the command line has it: the newest measured versions, on the most common architecture.
+    fn default() -> Self {
+        Self {
+            runtime: RuntimeOption::Runc,
+            libseccomp: LibseccompOption::V2_6_1,
+            architecture: ArchitectureOption::X86_64,
+        }
+    }
+}
+
+impl SettingOptions {
+    /// Calls `with` with the setting of these options.
+    pub fn apply<T>(self, with: impl FnOnce(&Setting<'_>) -> T) -> T {
+        let libseccomp = Libseccomp::from(self.libseccomp);
+        let number = numbers(libseccomp);
+        with(&Setting {
+            runtime: self.runtime.into(),
+            library: Library::from(libseccomp),
+            native: self.architecture.into(),
+            number: &number,
+        })
+    }
+
+    /// The filter of a profile there, with the rules that decide.
+    ///
+    /// # Errors
+    /// No container starts with the profile there.
+    pub fn explainer(self, profile: &Profile) -> Result<Explainer, Unloadable> {
+        self.apply(|setting| Explainer::new(profile, setting))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Only {
+        #[command(flatten)]
+        setting: SettingOptions,
+    }
+
+    #[test]
+    fn without_options_the_setting_is_the_default_one() {
+        let parsed = Only::try_parse_from(["it"]).unwrap().setting;
+        let default = SettingOptions::default();
+        assert_eq!(parsed.runtime, default.runtime);
+        assert_eq!(parsed.libseccomp, default.libseccomp);
+        assert_eq!(parsed.architecture, default.architecture);
+    }
+
+    #[test]
+    fn both_names_of_an_architecture_are_known() {
+        for (name, architecture) in [("amd64", Architecture::X86_64), ("arm64", Architecture::Aarch64)] {
+            let parsed = Only::try_parse_from(["it", "--architecture", name]).unwrap().setting;
+            parsed.apply(|setting| assert_eq!(setting.native, architecture));
+        }
+    }
+}
