@@ -1,5 +1,5 @@
 #!/bin/sh
-# Writes linux.tsv, arguments.tsv, libseccomp.tsv, libseccomp-numbers.tsv and releases.tsv anew, from Debian's newest packages. Run it
+# Writes linux.tsv, arguments.tsv, parameters.tsv, libseccomp.tsv, libseccomp-numbers.tsv and releases.tsv anew, from Debian's newest packages. Run it
 # by hand, then `make generate`; no test runs it, because Debian keeps a version only until the next one. Nothing is
 # installed: packages are downloaded and unpacked into a temporary directory.
 set -eu
@@ -184,3 +184,36 @@ zcat manpages-dev.sid/usr/share/man/man2/syscalls.2.gz | awk -F '\t' '
     printf '# name\trelease\n'
     cut -f1 "$here/linux.tsv" | grep -v '^#' | sort | join -t "$(printf '\t')" - releases
 } > "$here/releases.tsv"
+
+# The names of the arguments. The page of the same name counts, or else the pages that agree.
+for page in manpages-dev.sid/usr/share/man/man2/*.2.gz; do
+    of=${page##*/}
+    zcat "$page" | awk -v page="${of%.2.gz}" -f "$here/synopsis.awk"
+done | sort -u > synopses
+{
+    echo "# The names of the arguments of each call: the synopses in section 2 of Debian's package manpages-dev $manual, where they"
+    echo "# have as many arguments as arguments.tsv. Arguments that only some calls have, and those after them, have no name."
+    echo "# clone is from the section of its page about the kernel's own order of the arguments."
+    printf '# name\tnames of arguments\n'
+    awk -F '\t' '
+        /^#/ { next }
+        FILENAME ~ /linux.tsv$/ { call[$1]; next }
+        FILENAME ~ /arguments.tsv$/ { count[$1] = NF - 1; next }
+        !($2 in call) || $2 == "clone" || own[$2] && $1 != $2 { next }
+        {
+            names = ""
+            for (i = 3; i <= NF && $i != "..."; i++) names = names "\t" $i
+            named = i - 3
+            all = NF - 2 - (named < NF - 2)
+            if (named == 0 || $2 in count && all != count[$2] && !(named < NF - 2 && named < count[$2])) next
+            # All of them are named if only the last ones are optional.
+            if (named < NF - 2 && all == count[$2]) for (i++; i <= NF; i++) names = names "\t" $i
+            if ($1 == $2 && !own[$2]) { own[$2] = 1; delete found[$2] }
+            if ($2 in found && found[$2] != names) clash[$2]
+            found[$2] = names
+        }
+        END {
+            for (name in found) if (!(name in clash)) print name found[name]
+            print "clone\tflags\tstack\tparent_tid\tchild_tid\ttls"
+        }' "$here/linux.tsv" "$here/arguments.tsv" synopses | sort
+} > "$here/parameters.tsv"

@@ -4,9 +4,11 @@
 //! - [`Syscall`]: a call, by its name; [`Architecture`]: a table of numbers.
 //! - [`Libseccomp`]: a library that was asked for the names that it knows. A runtime ignores every rule with a name that
 //!   the node's libseccomp does not know.
-//! - [`Release`]: a release of Linux. [`ArgumentType`]: what the kernel uses of an argument.
+//! - [`Release`]: a release of Linux. [`ArgumentType`]: what the kernel uses of an argument. [`Group`]: what calls are
+//!   about.
 //!
-//! The tables are generated from the extracts in `data/`, each of which names its packages and their versions.
+//! The tables are generated from the extracts in `data/`, each of which names its packages and their versions; the groups
+//! are written by hand.
 //! `data/refresh.sh` writes the extracts, `make generate` the tables, and `tests/tables.rs` compares the two. What the
 //! sources do not have, has no value here.
 //!
@@ -16,6 +18,7 @@
 
 mod architecture;
 mod argument;
+mod group;
 mod libseccomp;
 mod release;
 mod syscall;
@@ -24,6 +27,7 @@ mod tables;
 
 pub use architecture::Architecture;
 pub use argument::ArgumentType;
+pub use group::Group;
 pub use libseccomp::Libseccomp;
 pub use release::Release;
 pub use syscall::Syscall;

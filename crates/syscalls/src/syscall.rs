@@ -1,7 +1,9 @@
 //! A system call.
 
-use crate::tables::{ABSENT, ARGUMENTS, BY_NUMBER, KNOWN, NAMES, NUMBERS, RELEASES, UNRESOLVED};
-use crate::{Architecture, ArgumentType, Libseccomp, Release};
+use crate::tables::{
+    ABSENT, ARGUMENTS, BY_NUMBER, GROUPS, KNOWN, NAMES, NUMBERS, PARAMETERS, RELEASES, UNRESOLVED,
+};
+use crate::{Architecture, ArgumentType, Group, Libseccomp, Release};
 
 /// A system call that some architecture has or had, or whose name some libseccomp knows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -71,6 +73,20 @@ impl Syscall {
     #[must_use]
     pub fn arguments(self) -> Option<&'static [ArgumentType]> {
         ARGUMENTS[self.index()]
+    }
+
+    /// The names of the arguments in the manual pages, as far as they are known: there may be fewer than the call has.
+    ///
+    /// The order of those of `clone` is that of 64-bit x86.
+    #[must_use]
+    pub fn parameters(self) -> &'static [&'static str] {
+        PARAMETERS[self.index()]
+    }
+
+    /// What the call is about.
+    #[must_use]
+    pub fn group(self) -> Group {
+        GROUPS[self.index()]
     }
 
     fn at(index: usize) -> Self {

@@ -7,7 +7,7 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
 use proptest::prelude::*;
-use syscalls::{Architecture, ArgumentType, Libseccomp, Release, Syscall};
+use syscalls::{Architecture, ArgumentType, Group, Libseccomp, Release, Syscall};
 
 /// The columns of `libseccomp.tsv`.
 const LIBRARIES: [&str; 4] = ["2.5.4", "debian-2.5.4", "2.6.0", "2.6.1"];
@@ -33,6 +33,8 @@ struct Extracts {
     libseccomp: String,
     differences: String,
     arguments: String,
+    parameters: String,
+    groups: String,
     releases: [String; 2],
 }
 
@@ -43,6 +45,8 @@ impl Extracts {
             libseccomp: read("data/libseccomp.tsv"),
             differences: read("data/libseccomp-numbers.tsv"),
             arguments: read("data/arguments.tsv"),
+            parameters: read("data/parameters.tsv"),
+            groups: read("data/groups.tsv"),
             releases: ["data/releases.tsv", "data/releases-later.tsv"].map(read),
         }
     }
@@ -83,6 +87,22 @@ impl Extracts {
         rows(&self.arguments)
             .map(|row| (row[0], row[1..].iter().map(|text| argument(text)).collect()))
             .collect()
+    }
+
+    /// The names of the arguments of each call.
+    fn parameters(&self) -> BTreeMap<&str, Vec<&str>> {
+        rows(&self.parameters).map(|row| (row[0], row[1..].to_vec())).collect()
+    }
+
+    /// The group of each name, which has one row.
+    fn groups(&self) -> BTreeMap<&str, Group> {
+        let group = |word: &str| Group::ALL.into_iter().find(|group| group.name() == word);
+        let mut groups = BTreeMap::new();
+        for row in rows(&self.groups) {
+            let group = group(row[1]).unwrap_or_else(|| panic!("no group {}", row[1]));
+            assert_eq!(groups.insert(row[0], group), None, "two groups: {}", row[0]);
+        }
+        groups
     }
 
     fn releases(&self) -> BTreeMap<&str, [u8; 3]> {
@@ -151,16 +171,20 @@ fn tables(extracts: &Extracts) -> String {
     let index = |name: &str| names.binary_search(&name).unwrap();
     let number = |name: &str, architecture: usize| numbers.get(name).and_then(|them| them[architecture]);
     let count = names.len();
+    let variants: BTreeSet<String> = Group::ALL.iter().map(|group| format!("{group:?}")).collect();
+    let variants: Vec<String> = variants.into_iter().collect();
     let mut text = format!(
         "//! The tables. Generated from `data/` by `make generate`; do not edit.\n\n\
          #![allow(clippy::unreadable_literal, reason = \"generated\")]\n\n\
-         use crate::ArgumentType::{{Int, Pointer, Short, Word}};\n\n\
+         use crate::ArgumentType::{{Int, Pointer, Short, Word}};\n\
+         use crate::Group::{{self, {}}};\n\n\
          /// The release of Linux whose headers have the numbers.\n\
          pub const LINUX: &str = \"{}\";\n\n\
          /// The number of a call that an architecture does not have.\n\
          pub(crate) const ABSENT: u32 = u32::MAX;\n\n\
          /// Every name, sorted; the other tables have the same order.\n\
          pub(crate) static NAMES: [&str; {count}] = [\n{}];\n",
+        variants.join(", "),
         extracts.linux_release(),
         list(names.iter().map(|name| format!("{name:?}"))),
     );
@@ -218,6 +242,23 @@ fn tables(extracts: &Extracts) -> String {
          pub(crate) static RELEASES: [[u8; 3]; {count}] = [\n{}];\n",
         list(releases)
     );
+    let parameters = extracts.parameters();
+    let parameters = names.iter().map(|name| format!("&{:?}", parameters.get(name).unwrap_or(&Vec::new())));
+    text += &format!(
+        "\n/// The names of the arguments of each call, as far as they are known.\n\
+         pub(crate) static PARAMETERS: [&[&str]; {count}] = [\n{}];\n",
+        list(parameters)
+    );
+    let groups = extracts.groups();
+    let groups = names.iter().map(|name| match groups.get(name) {
+        Some(group) => format!("{group:?}"),
+        None => panic!("{name} has no row in data/groups.tsv"),
+    });
+    text += &format!(
+        "\n/// What each call is about.\n\
+         pub(crate) static GROUPS: [Group; {count}] = [\n{}];\n",
+        list(groups)
+    );
     text
 }
 
@@ -235,7 +276,7 @@ fn the_tables_are_those_of_the_extracts() {
 fn every_answer_is_that_of_the_extracts() {
     let extracts = Extracts::read();
     let (numbers, known, releases) = (extracts.numbers(), extracts.known(), extracts.releases());
-    let arguments = extracts.arguments();
+    let (arguments, parameters) = (extracts.arguments(), extracts.parameters());
     assert_eq!(Syscall::all().map(Syscall::name).collect::<BTreeSet<_>>(), extracts.names());
     assert_eq!(syscalls::LINUX, extracts.linux_release());
     for call in Syscall::all() {
@@ -259,7 +300,22 @@ fn every_answer_is_that_of_the_extracts() {
         let release = releases.get(name).map(|[major, minor, patch]| Release::new(*major, *minor, *patch));
         assert_eq!(call.appeared_in(), release, "{name}");
         assert_eq!(call.arguments(), arguments.get(name).map(Vec::as_slice), "{name}");
+        let parameters = parameters.get(name).map_or(&[][..], Vec::as_slice);
+        assert_eq!(call.parameters(), parameters, "{name}");
+        assert!(call.arguments().is_none_or(|types| parameters.len() <= types.len()), "{name}");
     }
+}
+
+#[test]
+fn each_name_is_in_one_group_and_each_group_has_names() {
+    let extracts = Extracts::read();
+    let groups = extracts.groups();
+    assert_eq!(groups.keys().copied().collect::<BTreeSet<_>>(), extracts.names());
+    for call in Syscall::all() {
+        assert_eq!(Some(&call.group()), groups.get(call.name()), "{}", call.name());
+    }
+    let used: BTreeSet<Group> = groups.into_values().collect();
+    assert_eq!(used, Group::ALL.into_iter().collect());
 }
 
 /// Values that were measured in another way, so that a wrong column does not go unnoticed.
@@ -295,6 +351,10 @@ fn known_numbers_are_right() {
     ] {
         assert_eq!(call(name).arguments(), arguments, "{name}");
     }
+    assert_eq!(call("socket").parameters(), ["domain", "type", "protocol"]);
+    assert_eq!(call("ioctl").parameters(), ["fd", "op"]);
+    assert!(call("getpid").parameters().is_empty());
+    assert_eq!(call("clone").group(), Group::Processes);
     assert_eq!(call("openat2").appeared_in().unwrap().to_string(), "5.6");
     assert_eq!(call("accept4").appeared_in().unwrap().to_string(), "2.6.28");
     assert_eq!(call("afs_syscall").appeared_in(), None);
