@@ -83,6 +83,17 @@ pub enum CliError {
         /// Why.
         error: std::io::Error,
     },
+    /// The directory has no manifest.
+    #[error("{}: no file there ends in .yaml, .yml or .json", .0.display())]
+    NothingIn(PathBuf),
+    /// A pattern is not valid, or nothing matches.
+    #[error("{pattern}: {why}")]
+    Pattern {
+        /// The pattern.
+        pattern: String,
+        /// Why.
+        why: String,
+    },
     /// The file does not contain a profile.
     #[error("{}: {error}", path.display())]
     Document {
@@ -135,6 +146,8 @@ impl CliError {
             Self::NoProfile(_) => "NoProfile",
             Self::Stored { .. } => "StoredProfileInvalid",
             Self::File { .. } => "File",
+            Self::NothingIn(_) => "NothingInDirectory",
+            Self::Pattern { .. } => "Pattern",
             Self::Document { error, .. } => error.reason(),
             Self::Output(_) => "Output",
         }

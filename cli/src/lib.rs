@@ -10,6 +10,7 @@
 //!   a view is printed as text, JSON or YAML.
 //! - [`findings`]: `lint` and `rule`, which need no cluster; [`excerpt`] shows a line of a file.
 //! - [`unenforced`]: why a pod that names a profile may run without its filter.
+//! - [`sources`]: what the FILE arguments of a command name.
 //! - [`manifest`]: a file as kubectl reads it and the API server stores it.
 //! - [`setting`]: the options that say where a profile is loaded.
 //! - [`show`]: tables, colours, ages.
@@ -33,6 +34,7 @@ pub mod read;
 pub mod run;
 pub mod setting;
 pub mod show;
+pub mod sources;
 pub mod status;
 #[cfg(test)]
 mod testing;

@@ -4,12 +4,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::builder::PossibleValuesParser;
-use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
-
 use lint::RULES;
-use syscalls::Libseccomp;
 
+use crate::findings::LintArgs;
 use crate::wait::WaitFor;
 
 /// Shows which nodes have which seccomp profiles, which do not, and why, and checks profiles in files
@@ -136,25 +135,14 @@ pub enum Task {
         #[command(flatten)]
         output: OutputOption,
     },
-    /// Check the profiles in files for what they do not do as their authors probably meant
+    /// Check profiles for what they do not do as their authors probably meant
     ///
-    /// It needs no cluster. It reads files as `kubectl apply` does: SeccompProfiles, or a profile as runtimes read it. It
-    /// exits with 1 if it finds anything, and with 2 if a file contains no valid profile. `kubectl seccomp rule` lists the
-    /// rules, and `kubectl seccomp rule ID` explains one.
-    Lint {
-        /// The files; - for standard input
-        #[arg(required = true, value_name = "FILE", value_hint = ValueHint::AnyPath)]
-        files: Vec<PathBuf>,
-        /// A rule whose findings are left out; may be repeated
-        #[arg(long, value_name = "RULE", value_parser = PossibleValuesParser::new(RULES.iter().map(|rule| rule.id)), hide_possible_values = true)]
-        ignore: Vec<String>,
-        /// A libseccomp of the nodes, which determines the names that they know; may be repeated [default: all]
-        #[arg(long, value_name = "VERSION", value_enum)]
-        libseccomp: Vec<LibseccompOption>,
-        /// The output format.
-        #[command(flatten)]
-        output: OutputOption,
-    },
+    /// It reads files as `kubectl apply` does: SeccompProfiles, or a profile as runtimes read it. In a directory, at any
+    /// depth, and among the files that match a pattern, it reads what ends in .yaml, .yml or .json and skips what has no
+    /// profile. A name that no file has, without a slash and such an ending, is a SeccompProfile in the cluster;
+    /// seccompprofile/NAME always is. Otherwise it needs no cluster. It exits with 1 if it finds anything, and with 2 if
+    /// there is no valid profile. `kubectl seccomp rule` lists the rules, and `kubectl seccomp rule ID` explains one.
+    Lint(LintArgs),
     /// Explain a rule of `lint`, or list all
     Rule {
         /// The rule [default: all, one a line]
@@ -186,34 +174,6 @@ pub enum Format {
     Json,
     /// YAML
     Yaml,
-}
-
-/// A version of libseccomp whose names are known.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum LibseccompOption {
-    /// 2.5.4 as upstream released it
-    #[value(name = "2.5.4")]
-    V2_5_4,
-    /// 2.5.4 of Debian 12, which knows names of later releases
-    #[value(name = "2.5.4-debian12")]
-    V2_5_4Debian12,
-    /// 2.6.0
-    #[value(name = "2.6.0")]
-    V2_6_0,
-    /// 2.6.1
-    #[value(name = "2.6.1")]
-    V2_6_1,
-}
-
-impl From<LibseccompOption> for Libseccomp {
-    fn from(option: LibseccompOption) -> Self {
-        match option {
-            LibseccompOption::V2_5_4 => Self::V2_5_4,
-            LibseccompOption::V2_5_4Debian12 => Self::V2_5_4Debian12,
-            LibseccompOption::V2_6_0 => Self::V2_6_0,
-            LibseccompOption::V2_6_1 => Self::V2_6_1,
-        }
-    }
 }
 
 fn duration(text: &str) -> Result<Duration, String> {

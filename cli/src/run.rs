@@ -16,7 +16,7 @@ use crate::connect::connect;
 use crate::diff::DiffView;
 use crate::error::CliError;
 use crate::facts::Snapshot;
-use crate::findings::{self, Checks, FindingsView};
+use crate::findings::{self, FindingsView, LintArgs};
 use crate::live::Live;
 use crate::manifest::profile_in;
 use crate::manual;
@@ -24,6 +24,7 @@ use crate::nodes::NodesView;
 use crate::options::{Format, Options, OutputOption, Task};
 use crate::read;
 use crate::show::{NO_PROFILES, Paint, Tone};
+use crate::sources::{Origins, Source};
 use crate::status::StatusView;
 use crate::users::{self, UsersView};
 use crate::verify::VerifyView;
@@ -101,18 +102,12 @@ async fn perform(options: &Options) -> Result<bool, CliError> {
 /// A file cannot be read or contains no valid profile, or the output cannot be formatted.
 pub fn without_cluster(task: &Task, paint: Paint) -> Result<Option<Answer>, CliError> {
     Ok(Some(match task {
-        Task::Lint { files, ignore, libseccomp, output } => {
-            let mut checks = Checks { ignored: ignore.clone(), ..Checks::default() };
-            if !libseccomp.is_empty() {
-                checks.nodes.libseccomps = libseccomp.iter().map(|option| (*option).into()).collect();
+        Task::Lint(args) => {
+            let origins = Origins::of(&args.files)?;
+            if origins.need_cluster() {
+                return Ok(None);
             }
-            let mut view = FindingsView::default();
-            for path in files {
-                view.add(&path.display().to_string(), read_file(path)?, &checks)
-                    .map_err(|error| CliError::Document { path: path.clone(), error })?;
-            }
-            let text = shown(&view, *output, || view.render(paint))?;
-            Answer { success: view.is_clean(), ..Answer::success(text) }
+            lint(args, origins.read(args.others()), paint)?
         }
         Task::Rule { id } => Answer::success(findings::page(id.as_deref(), paint)),
         Task::Completion { shell } => {
@@ -162,11 +157,27 @@ pub async fn answer(task: &Task, client: &Client, paint: Paint) -> Result<Answer
             let text = shown(&view, *output, || view.render(paint))?;
             Ok(Answer { text, remarks: view.remarks(&snapshot), success: view.verified })
         }
-        // These read the cluster continuously or not at all.
-        Task::Wait { .. } | Task::Completion { .. } | Task::Lint { .. } | Task::Rule { .. } => {
-            Ok(Answer::success(String::new()))
+        Task::Lint(args) => {
+            let sources = Origins::of(&args.files)?.read_all(args.others(), client).await?;
+            lint(args, sources.into_iter().map(Ok), paint)
         }
+        // These read the cluster continuously or not at all.
+        Task::Wait { .. } | Task::Completion { .. } | Task::Rule { .. } => Ok(Answer::success(String::new())),
     }
+}
+
+fn lint(
+    args: &LintArgs,
+    sources: impl Iterator<Item = Result<Source, CliError>>,
+    paint: Paint,
+) -> Result<Answer, CliError> {
+    let checks = args.checks();
+    let mut view = FindingsView::default();
+    for source in sources {
+        view.add(source?, &checks);
+    }
+    let text = shown(&view, args.output, || view.render(paint))?;
+    Ok(Answer { success: view.is_clean(), ..Answer::success(text) })
 }
 
 async fn who_uses(

@@ -5,8 +5,6 @@ use filter::{Explainer, Library, Runtime, Setting, Unloadable, numbers};
 use profile::{Architecture, Profile};
 use syscalls::Libseccomp;
 
-use crate::options::LibseccompOption;
-
 /// Where a profile is loaded.
 #[derive(Debug, Clone, Copy, Args)]
 #[command(next_help_heading = "Node")]
@@ -44,6 +42,34 @@ impl From<RuntimeOption> for Runtime {
             RuntimeOption::Runc1_1_15 => Self::RUNC_1_1_15,
             RuntimeOption::Runc => Self::RUNC_1_2,
             RuntimeOption::Crun => Self::CRUN,
+        }
+    }
+}
+
+/// A version of libseccomp whose names are known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LibseccompOption {
+    /// 2.5.4 as upstream released it
+    #[value(name = "2.5.4")]
+    V2_5_4,
+    /// 2.5.4 of Debian 12, which knows names of later releases
+    #[value(name = "2.5.4-debian12")]
+    V2_5_4Debian12,
+    /// 2.6.0
+    #[value(name = "2.6.0")]
+    V2_6_0,
+    /// 2.6.1
+    #[value(name = "2.6.1")]
+    V2_6_1,
+}
+
+impl From<LibseccompOption> for Libseccomp {
+    fn from(option: LibseccompOption) -> Self {
+        match option {
+            LibseccompOption::V2_5_4 => Self::V2_5_4,
+            LibseccompOption::V2_5_4Debian12 => Self::V2_5_4Debian12,
+            LibseccompOption::V2_6_0 => Self::V2_6_0,
+            LibseccompOption::V2_6_1 => Self::V2_6_1,
         }
     }
 }

@@ -251,6 +251,19 @@ async fn the_exit_code_of_diff_shows_whether_the_filters_differ() {
 }
 
 #[tokio::test]
+async fn a_name_that_no_file_has_is_linted_in_the_cluster() {
+    for name in ["audit", "seccompprofile/audit"] {
+        let answer = ask(["lint", name], async |server| {
+            server.expect(&format!("{OURS}/seccompprofiles/audit"), (200, profile("audit", "True"))).await;
+        });
+        let answer = answer.await.unwrap();
+        assert!(!answer.success);
+        let text = answer.text;
+        assert!(text.contains("[log-left-in]") && text.contains(" --> seccompprofile/audit:"), "{text}");
+    }
+}
+
+#[tokio::test]
 async fn verify_fails_if_a_report_differs_although_the_status_is_ready() {
     let verify = async |files: Value| {
         let asked = ask(["verify", "audit", "-o", "yaml"], async |server| {

@@ -22,7 +22,7 @@ use std::rc::Rc;
 use profile::{FieldPath, Profile, Segment};
 use serde_json::Value;
 
-use error::API_VERSION;
+pub(crate) use error::API_VERSION;
 pub use error::{DocumentError, Fault, Found, SyntaxError};
 pub use position::Position;
 use position::Positions;

@@ -1,13 +1,17 @@
 //! `lint`: what profiles in files do not do as their authors probably meant, and `rule`: the pages of the rules.
 
+mod args;
+
 use std::collections::BTreeMap;
 
 use lint::{Finding, Nodes, RULES, Safety, Severity};
 use serde::Serialize;
 
 use crate::excerpt::excerpt;
-use crate::manifest::{DocumentError, Position, profiles_in};
+use crate::manifest::Position;
 use crate::show::{Cell, Paint, Table, Tone, count};
+use crate::sources::Source;
+pub use args::LintArgs;
 
 /// What to check for.
 #[derive(Debug, Clone, Default)]
@@ -44,25 +48,22 @@ struct PlacedFinding {
 }
 
 impl FindingsView {
-    /// Adds the findings in the text of a file, by the order of their lines.
-    ///
-    /// # Errors
-    /// There is no profile, one is invalid, or kubectl would refuse the file.
-    pub fn add(&mut self, file: &str, text: String, checks: &Checks) -> Result<(), DocumentError> {
+    /// Adds the findings in a file, by the order of their lines.
+    pub fn add(&mut self, source: Source, checks: &Checks) {
+        let Source { name: file, text, profiles, .. } = source;
         let mut placed = Vec::new();
-        for of in profiles_in(&text)? {
+        for of in profiles {
             self.profiles += 1;
             let findings = lint::check(&of.profile, &checks.nodes).into_iter();
             for finding in findings.filter(|finding| !checks.ignored.iter().any(|id| id == finding.rule)) {
-                let (file, profile) = (file.to_owned(), of.name.clone());
+                let (file, profile) = (file.clone(), of.name.clone());
                 let position = of.position(&finding.path);
                 placed.push(PlacedFinding { file, profile, position, finding });
             }
         }
         placed.sort_by_key(|it| (it.position.line, it.position.column));
         self.findings.append(&mut placed);
-        self.sources.insert(file.to_owned(), text);
-        Ok(())
+        self.sources.insert(file, text);
     }
 
     /// Whether nothing was found.
@@ -154,8 +155,8 @@ spec:
 
     fn view(checks: &Checks) -> FindingsView {
         let mut view = FindingsView::default();
-        view.add("web.yaml", MANIFEST.to_owned(), checks).unwrap();
-        view.add("plain.json", JSON.to_owned(), checks).unwrap();
+        view.add(Source::of("web.yaml", None, MANIFEST.to_owned()).unwrap(), checks);
+        view.add(Source::of("plain.json", None, JSON.to_owned()).unwrap(), checks);
         view
     }
 
@@ -176,12 +177,6 @@ spec:
         let view = view(&checks);
         assert!(view.is_clean());
         assert_eq!(view.render(Paint::Plain), "No findings in 2 profiles\n");
-    }
-
-    #[test]
-    fn a_file_without_a_profile_is_an_error() {
-        let error = FindingsView::default().add("a.yaml", "kind: ConfigMap\n".to_owned(), &Checks::default());
-        assert_eq!(error.unwrap_err().reason(), "NoProfile");
     }
 
     #[test]

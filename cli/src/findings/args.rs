@@ -1,0 +1,49 @@
+//! The options of `lint`.
+
+use std::path::PathBuf;
+
+use clap::builder::PossibleValuesParser;
+use clap::{Args, ValueHint};
+use lint::{Nodes, RULES};
+
+use super::Checks;
+use crate::options::OutputOption;
+use crate::setting::LibseccompOption;
+use crate::sources::Others;
+
+/// The options of `lint`.
+#[derive(Debug, Clone, Args)]
+pub struct LintArgs {
+    /// Files, directories, quoted patterns such as 'profiles/**/*.yaml', - for standard input, or names of
+    /// SeccompProfiles in the cluster
+    #[arg(required = true, value_name = "FILE", value_hint = ValueHint::AnyPath)]
+    pub files: Vec<PathBuf>,
+    /// Skip named files without a profile, as those in directories, instead of failing
+    #[arg(long)]
+    skip_others: bool,
+    /// A rule whose findings are left out; may be repeated
+    #[arg(long, value_name = "RULE", value_parser = PossibleValuesParser::new(RULES.iter().map(|rule| rule.id)), hide_possible_values = true)]
+    ignore: Vec<String>,
+    /// A libseccomp of the nodes, which determines the names that they know; may be repeated [default: all]
+    #[arg(long, value_name = "VERSION", value_enum)]
+    libseccomp: Vec<LibseccompOption>,
+    /// The output format.
+    #[command(flatten)]
+    pub output: OutputOption,
+}
+
+impl LintArgs {
+    /// What to check for.
+    #[must_use]
+    pub fn checks(&self) -> Checks {
+        let libseccomps = self.libseccomp.iter().map(|option| (*option).into()).collect();
+        let nodes = if self.libseccomp.is_empty() { Nodes::default() } else { Nodes { libseccomps } };
+        Checks { nodes, ignored: self.ignore.clone() }
+    }
+
+    /// What to do about named files without a profile.
+    #[must_use]
+    pub fn others(&self) -> Others {
+        if self.skip_others { Others::Skip } else { Others::Refuse }
+    }
+}

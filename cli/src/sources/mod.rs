@@ -1,0 +1,162 @@
+//! What the FILE arguments of a command mean: the texts with profiles that it works on.
+//!
+//! - [`Origins::of`]: from the arguments to files, standard input and names in the cluster.
+//! - [`Origins::read`]: one [`Source`] after the other: a name to show, its text, and the profiles in it with the
+//!   positions of their fields.
+//!
+//! A file that is named must contain a profile. In a directory, and among the files that match a pattern, those without
+//! one are skipped: a repository also has Deployments.
+
+mod origin;
+#[cfg(test)]
+mod tests;
+
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use kube::Client;
+use serde_json::{Value, json};
+
+use crate::error::CliError;
+use crate::manifest::{API_VERSION, DocumentError, FileProfile, profiles_in};
+use crate::read;
+use origin::Origin;
+
+/// A text with profiles.
+#[derive(Debug)]
+pub struct Source {
+    /// The path, `-` for standard input, or `seccompprofile/NAME` for a profile in the cluster.
+    pub name: String,
+    /// The file, unless it is standard input or in the cluster.
+    pub path: Option<PathBuf>,
+    /// The text. That of a profile in the cluster is its contents as YAML.
+    pub text: String,
+    /// The profiles in it, at least one.
+    pub profiles: Vec<FileProfile>,
+}
+
+/// Where the texts are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Origins {
+    origins: Vec<Origin>,
+}
+
+/// What to do about a file that is named and contains no profile.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Others {
+    /// It is an error.
+    Refuse,
+    /// It is skipped, as in a directory.
+    Skip,
+}
+
+impl Source {
+    /// The profiles in a text.
+    ///
+    /// # Errors
+    /// There is no profile, one is invalid, or kubectl would refuse the text.
+    pub fn of(name: &str, path: Option<PathBuf>, text: String) -> Result<Self, DocumentError> {
+        let profiles = profiles_in(&text)?;
+        Ok(Self { name: name.to_owned(), path, text, profiles })
+    }
+}
+
+impl Origins {
+    /// What the arguments name. Each is
+    ///
+    /// - `-`: standard input;
+    /// - an existing file;
+    /// - an existing directory: every file in it, at any depth, that ends in `.yaml`, `.yml` or `.json`, without hidden
+    ///   ones;
+    /// - a pattern with `*`, `**`, `?` or `[…]`: the files and directories that match;
+    /// - `seccompprofile/NAME`, or a name that no file has and that has no such ending: a profile in the cluster.
+    ///
+    /// Each file counts once.
+    ///
+    /// # Errors
+    /// There is no such file, or a directory cannot be read.
+    pub fn of(arguments: &[PathBuf]) -> Result<Self, CliError> {
+        let mut origins = Vec::new();
+        for argument in arguments {
+            for origin in origin::origins(argument)? {
+                if !origins.contains(&origin) {
+                    origins.push(origin);
+                }
+            }
+        }
+        Ok(Self { origins })
+    }
+
+    /// Whether one of them is in the cluster.
+    #[must_use]
+    pub fn need_cluster(&self) -> bool {
+        self.origins.iter().any(|origin| matches!(origin, Origin::Stored(_)))
+    }
+
+    /// Reads those that are not in the cluster, one after the other; a caller with names in the cluster uses
+    /// [`Self::read_all`].
+    ///
+    /// An item is an error if a file cannot be read, contains no profile although it is named, or one that is not valid.
+    pub fn read(&self, others: Others) -> impl Iterator<Item = Result<Source, CliError>> {
+        self.origins.iter().filter_map(move |origin| match origin {
+            Origin::Stdin => Some(stdin()),
+            Origin::Named(path) => file(path, others),
+            Origin::Found(path) => file(path, Others::Skip),
+            Origin::Stored(_) => None,
+        })
+    }
+
+    /// Reads all, those in the cluster last.
+    ///
+    /// # Errors
+    /// Like [`Self::read`], or the profile does not exist or cannot be read.
+    pub async fn read_all(&self, others: Others, client: &Client) -> Result<Vec<Source>, CliError> {
+        let mut sources: Vec<Source> = self.read(others).collect::<Result<_, _>>()?;
+        for origin in &self.origins {
+            if let Origin::Stored(name) = origin {
+                sources.push(stored(client, name).await?);
+            }
+        }
+        Ok(sources)
+    }
+}
+
+fn stdin() -> Result<Source, CliError> {
+    let path = Path::new("-");
+    let mut text = String::new();
+    io::stdin().read_to_string(&mut text).map_err(|error| CliError::File { path: path.to_owned(), error })?;
+    Source::of("-", None, text).map_err(|error| CliError::Document { path: path.to_owned(), error })
+}
+
+/// The profiles in a file; `None` if it has none and is skipped.
+fn file(path: &Path, others: Others) -> Option<Result<Source, CliError>> {
+    let text = match std::fs::read_to_string(path) {
+        Ok(text) => text,
+        // Not text, so that it is no profile.
+        Err(error) if error.kind() == io::ErrorKind::InvalidData && others == Others::Skip => return None,
+        Err(error) => return Some(Err(CliError::File { path: path.to_owned(), error })),
+    };
+    // What mentions neither is not parsed: a directory also has templates and other files that are not YAML.
+    if others == Others::Skip && !["SeccompProfile", "defaultAction"].iter().any(|word| text.contains(word)) {
+        return None;
+    }
+    match Source::of(&path.display().to_string(), Some(path.to_owned()), text) {
+        Err(DocumentError::NoProfile(_)) if others == Others::Skip => None,
+        result => Some(result.map_err(|error| CliError::Document { path: path.to_owned(), error })),
+    }
+}
+
+async fn stored(client: &Client, name: &str) -> Result<Source, CliError> {
+    let object = read::profile(client, name).await?;
+    // The canonical form, because the API server's may have more than 64 bits in a number.
+    let profile = object.profile().map_err(|error| CliError::Stored { name: name.to_owned(), error })?;
+    let contents: Value = serde_json::from_slice(profile.canonical().bytes()).unwrap_or_default();
+    let object = json!({
+        "apiVersion": API_VERSION, "kind": "SeccompProfile", "metadata": { "name": name },
+        "spec": { "contents": contents },
+    });
+    let shown = format!("seccompprofile/{name}");
+    let text = serde_saphyr::to_string(&object)
+        .map_err(|error| CliError::Output(io::Error::other(error.to_string())))?;
+    Source::of(&shown, None, text).map_err(|error| CliError::Document { path: PathBuf::from(shown), error })
+}

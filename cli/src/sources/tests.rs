@@ -1,0 +1,107 @@
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::{Origins, Others, Source};
+use crate::error::CliError;
+
+const PROFILE: &str = r#"{"defaultAction": "SCMP_ACT_LOG"}"#;
+const DEPLOYMENT: &str = "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: defaultAction}\n";
+
+/// A directory with these files.
+fn directory(files: &[(&str, &str)]) -> tempfile::TempDir {
+    let directory = tempfile::tempdir().unwrap();
+    for (path, text) in files {
+        let path = directory.path().join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+    directory
+}
+
+fn read(directory: &Path, arguments: &[&str], others: Others) -> Result<Vec<Source>, CliError> {
+    let arguments: Vec<PathBuf> = arguments.iter().map(|it| directory.join(it)).collect();
+    Origins::of(&arguments)?.read(others).collect()
+}
+
+/// The files that are read, relative to the directory.
+fn names(directory: &Path, arguments: &[&str]) -> Vec<String> {
+    let sources = read(directory, arguments, Others::Refuse).unwrap();
+    let relative = |source: Source| {
+        assert_eq!(source.path.as_ref().unwrap().display().to_string(), source.name);
+        source.path.unwrap().strip_prefix(directory).unwrap().display().to_string()
+    };
+    sources.into_iter().map(relative).collect()
+}
+
+#[test]
+fn a_directory_gives_the_manifests_with_profiles_at_any_depth_without_hidden_ones() {
+    let directory = directory(&[
+        ("b.json", PROFILE),
+        ("a/deep/c.yml", PROFILE),
+        ("a/app.yaml", DEPLOYMENT),
+        ("a/template.yaml", "{{ if .Values.x }}\n"),
+        ("a/notes.txt", PROFILE),
+        (".git/d.yaml", PROFILE),
+    ]);
+    fs::write(directory.path().join("a/binary.yaml"), b"\xffdefaultAction").unwrap();
+    std::os::unix::fs::symlink(directory.path(), directory.path().join("a/circle")).unwrap();
+    assert_eq!(names(directory.path(), &["."]), ["a/deep/c.yml", "b.json"]);
+}
+
+#[test]
+fn a_pattern_gives_the_files_and_directories_that_match() {
+    let directory =
+        directory(&[("a/one.json", PROFILE), ("a/x/two.json", PROFILE), ("a/x/app.json", DEPLOYMENT)]);
+    assert_eq!(names(directory.path(), &["a/*.json"]), ["a/one.json"]);
+    assert_eq!(names(directory.path(), &["**/*.json"]), ["a/one.json", "a/x/two.json"]);
+    assert_eq!(names(directory.path(), &["a/*"]), ["a/one.json", "a/x/two.json"]);
+}
+
+#[test]
+fn a_file_that_is_named_twice_counts_once() {
+    let directory = directory(&[("a.json", PROFILE)]);
+    assert_eq!(names(directory.path(), &["a.json", "a.json"]), ["a.json"]);
+}
+
+#[test]
+fn a_named_file_without_a_profile_is_an_error_unless_others_are_skipped() {
+    let directory = directory(&[("a.json", PROFILE), ("app.yaml", DEPLOYMENT), ("broken.yaml", "kind: [\n")]);
+    for file in ["app.yaml", "broken.yaml"] {
+        let error = read(directory.path(), &["a.json", file], Others::Refuse).unwrap_err();
+        assert!(["NoProfile", "Syntax"].contains(&error.reason()), "{error}");
+        assert_eq!(read(directory.path(), &["a.json", file], Others::Skip).unwrap().len(), 1);
+    }
+}
+
+#[test]
+fn an_invalid_profile_is_an_error_wherever_it_is() {
+    let directory =
+        directory(&[("a/b.yaml", "defaultAction: SCMP_ACT_NONE\n"), ("c/d.yaml", "defaultAction: [\n")]);
+    for argument in ["a", "c", "a/*.yaml"] {
+        let error = read(directory.path(), &[argument], Others::Skip).unwrap_err();
+        assert!(matches!(error, CliError::Document { .. }), "{error}");
+    }
+}
+
+#[test]
+fn what_does_not_exist_is_a_profile_in_the_cluster_only_if_it_looks_like_its_name() {
+    let needs =
+        |argument: &str| Origins::of(&[PathBuf::from(argument)]).map(|origins| origins.need_cluster());
+    for name in ["no-such-file", "v1.2", "seccompprofile/audit", "seccompprofile/audit.json"] {
+        assert!(needs(name).unwrap(), "{name}");
+    }
+    for file in ["no-such-file.yaml", "no-such.json", "no/such", "./no-such", "No_Such"] {
+        let error = needs(file).unwrap_err();
+        assert!(matches!(&error, CliError::File { path, .. } if path == Path::new(file)), "{error}");
+    }
+    assert!(!needs("-").unwrap());
+}
+
+#[test]
+fn nothing_found_is_an_error() {
+    let directory = directory(&[("notes.txt", PROFILE)]);
+    let reason = |argument| read(directory.path(), &[argument], Others::Skip).unwrap_err().reason();
+    assert_eq!(reason("."), "NothingInDirectory");
+    assert_eq!(reason("*.yaml"), "Pattern");
+    assert_eq!(reason("a[.yaml"), "Pattern");
+}
