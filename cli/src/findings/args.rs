@@ -36,8 +36,10 @@ impl LintArgs {
     /// What to check for.
     #[must_use]
     pub fn checks(&self) -> Checks {
-        let libseccomps = self.libseccomp.iter().map(|option| (*option).into()).collect();
-        let nodes = if self.libseccomp.is_empty() { Nodes::default() } else { Nodes { libseccomps } };
+        let mut nodes = Nodes::default();
+        if !self.libseccomp.is_empty() {
+            nodes.libseccomps = self.libseccomp.iter().map(|option| (*option).into()).collect();
+        }
         Checks { nodes, ignored: self.ignore.clone() }
     }
 

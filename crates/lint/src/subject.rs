@@ -96,10 +96,23 @@ impl<'p> Subject<'p> {
         self.profile.architectures().iter().filter_map(|named| Architecture::from_oci_name(named.name()))
     }
 
-    /// The same, or all if the profile names none: the filter then covers the node's own.
+    /// Whether it is known on which architectures the filter is loaded.
+    pub(crate) fn is_for_known_architectures(&self) -> bool {
+        !self.profile.architectures().is_empty() || !self.nodes.architectures.is_empty()
+    }
+
+    /// The architectures of the filters on the nodes: those that the profile names and that some node runs, and the
+    /// nodes' own, which every filter covers. If nothing is known of the nodes, those that the profile names, or all if
+    /// it names none.
     pub(crate) fn covered(&self) -> Vec<Architecture> {
-        let named: Vec<_> = self.architectures().collect();
-        if self.profile.architectures().is_empty() { Architecture::ALL.to_vec() } else { named }
+        let own = &self.nodes.architectures;
+        if self.profile.architectures().is_empty() {
+            return if own.is_empty() { Architecture::ALL.to_vec() } else { own.clone() };
+        }
+        let mut covered: Vec<_> = self.architectures().filter(|named| self.nodes.may_run(*named)).collect();
+        let unnamed: Vec<_> = own.iter().copied().filter(|own| !covered.contains(own)).collect();
+        covered.extend(unnamed);
+        covered
     }
 }
 

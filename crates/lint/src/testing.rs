@@ -18,3 +18,9 @@ pub(crate) fn findings(rule: &'static Rule, contents: Value) -> Vec<Finding> {
 pub(crate) fn paths(rule: &'static Rule, contents: Value) -> Vec<String> {
     findings(rule, contents).iter().map(|finding| finding.path.to_string()).collect()
 }
+
+/// The same on certain nodes.
+pub(crate) fn paths_on(rule: &'static Rule, nodes: &Nodes, contents: Value) -> Vec<String> {
+    let profile = Profile::from_value(&contents).unwrap();
+    rule.findings(&Subject::of(&profile, nodes)).iter().map(|finding| finding.path.to_string()).collect()
+}

@@ -79,6 +79,22 @@ impl Architecture {
         Self::ALL.into_iter().find(|architecture| architecture.oci_name() == name)
     }
 
+    /// The architecture with this name in Go (`GOARCH`), which Kubernetes uses for nodes, if it has a table.
+    #[must_use]
+    pub fn from_go_name(name: &str) -> Option<Self> {
+        Some(match name {
+            "amd64" => Self::X86_64,
+            "386" => Self::I386,
+            "arm64" => Self::Aarch64,
+            "arm" => Self::Arm,
+            "riscv64" => Self::Riscv64,
+            "s390x" => Self::S390x,
+            "ppc64le" => Self::Ppc64le,
+            "loong64" => Self::Loongarch64,
+            _ => return None,
+        })
+    }
+
     /// Its place in the generated tables.
     pub(crate) const fn index(self) -> usize {
         self as usize

@@ -136,7 +136,9 @@ fn permitted_in_vain(subject: &Subject<'_>, family: &[&str]) -> Option<Found> {
     let (name, mention) = *permitted.first()?;
     let mut missing = Vec::new();
     let mut lacking = Vec::new();
-    for architecture in subject.architectures() {
+    // A profile that names no architectures is not for all of them.
+    let covered = if subject.is_for_known_architectures() { subject.covered() } else { Vec::new() };
+    for architecture in covered {
         let mut enough = permitted.iter().map(|(name, _)| *name).chain(missing.iter().copied());
         if enough.any(|name| has(name, architecture)) {
             continue;
@@ -195,6 +197,21 @@ mod tests {
         let message = &findings(&RULE, permitted(&["dup2"]))[0].message;
         assert_eq!(message, "dup2 is permitted here, but not dup3, which programs use on aarch64, where dup2 does not exist");
         assert_eq!(paths(&RULE, permitted(&["open", "openat", "dup3"])), Vec::<String>::new());
+    }
+
+    #[test]
+    fn an_architecture_that_no_node_has_counts_only_where_nothing_is_known_of_the_nodes() {
+        let permitted = profile("SCMP_ACT_ERRNO", &["read", "open"], "SCMP_ACT_ALLOW");
+        let on = |architectures: &[Architecture], contents: &serde_json::Value| {
+            let nodes = crate::Nodes { architectures: architectures.to_vec(), ..crate::Nodes::default() };
+            crate::testing::paths_on(&RULE, &nodes, contents.clone())
+        };
+        assert_eq!(on(&[Architecture::X86_64], &permitted), Vec::<String>::new());
+        assert_eq!(on(&[Architecture::Aarch64], &permitted), ["syscalls[0].names[1]"]);
+        let mut unnamed = permitted;
+        unnamed["architectures"] = json!([]);
+        assert_eq!(on(&[], &unnamed), Vec::<String>::new());
+        assert_eq!(on(&[Architecture::Aarch64], &unnamed), ["syscalls[0].names[1]"]);
     }
 
     #[test]

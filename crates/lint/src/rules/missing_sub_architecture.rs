@@ -28,7 +28,8 @@
 //!     action: SCMP_ACT_ERRNO
 //! ```
 
-use profile::{Architecture, FieldPath};
+use profile::FieldPath;
+use syscalls::Architecture;
 
 use crate::finding::Found;
 use crate::fix::{Edit, Fix, Safety};
@@ -47,22 +48,24 @@ pub(super) static RULE: Rule = Rule {
 
 /// A 64-bit architecture, and that of the 32-bit programs on its nodes.
 const PAIRS: [(Architecture, Architecture); 2] =
-    [(Architecture::X86_64, Architecture::X86), (Architecture::Aarch64, Architecture::Arm)];
+    [(Architecture::X86_64, Architecture::I386), (Architecture::Aarch64, Architecture::Arm)];
 
 fn check(subject: &Subject<'_>) -> Vec<Found> {
-    let listed = subject.profile.architectures();
-    if listed.is_empty() {
+    let pairs = PAIRS.into_iter().filter(|(large, _)| subject.nodes.may_be(*large));
+    if subject.profile.architectures().is_empty() {
         let message = "the profile lists no architectures: on 64-bit nodes the filter kills every 32-bit program";
-        return vec![Found::new(FieldPath::default(), message.to_owned())];
+        return pairs.map(|_| Found::new(FieldPath::default(), message.to_owned())).take(1).collect();
     }
-    let missing = PAIRS.into_iter().filter(|(large, small)| listed.contains(large) && !listed.contains(small));
-    missing
+    let listed: Vec<_> = subject.architectures().collect();
+    let nodes_are = |architecture| subject.nodes.architectures.contains(&architecture);
+    pairs
+        .filter(|(large, small)| (listed.contains(large) || nodes_are(*large)) && !listed.contains(small))
         .map(|(large, small)| {
-            let (large, small) = (large.name(), small.name());
+            let how = if listed.contains(&large) { "is listed" } else { "is the architecture of nodes, and covered" };
+            let (large, small) = (large.oci_name(), small.oci_name());
             let path = place::field("architectures");
             let edit = Edit::Append { path: path.clone(), values: vec![small.into()] };
-            let message =
-                format!("{large} is listed without {small}: the filter kills every 32-bit program on these nodes");
+            let message = format!("{large} {how} without {small}: the filter kills every 32-bit program on these nodes");
             Found::new(path, message).with(Fix::new(Safety::Unsafe, format!("Add {small}"), edit))
         })
         .collect()
@@ -73,7 +76,8 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::testing::paths;
+    use crate::Nodes;
+    use crate::testing::{paths, paths_on};
 
     #[test]
     fn a_64_bit_architecture_without_its_32_bit_one_is_found() {
@@ -83,5 +87,20 @@ mod tests {
         assert_eq!(paths(&RULE, profile(&[])), [""]);
         assert_eq!(paths(&RULE, profile(&["SCMP_ARCH_X86", "SCMP_ARCH_X86_64"])), Vec::<String>::new());
         assert_eq!(paths(&RULE, profile(&["SCMP_ARCH_RISCV64"])), Vec::<String>::new());
+    }
+
+    #[test]
+    fn only_the_architectures_of_the_nodes_count_where_they_are_known() {
+        let profile = |architectures: &[&str]| json!({ "defaultAction": "SCMP_ACT_ALLOW", "architectures": architectures });
+        let on = |architectures: &[Architecture], listed: &[&str]| {
+            let nodes = Nodes { architectures: architectures.to_vec(), ..Nodes::default() };
+            paths_on(&RULE, &nodes, profile(listed))
+        };
+        let x86 = ["SCMP_ARCH_X86_64", "SCMP_ARCH_X86", "SCMP_ARCH_AARCH64"];
+        assert_eq!(on(&[Architecture::X86_64], &x86), Vec::<String>::new());
+        assert_eq!(on(&[Architecture::X86_64, Architecture::Aarch64], &x86), ["architectures"]);
+        assert_eq!(on(&[Architecture::X86_64], &["SCMP_ARCH_AARCH64"]), ["architectures"]);
+        assert_eq!(on(&[Architecture::Riscv64], &[]), Vec::<String>::new());
+        assert_eq!(on(&[Architecture::Riscv64, Architecture::Aarch64], &[]), [""]);
     }
 }

@@ -118,7 +118,7 @@ mod tests {
             { "names": ["cachestat"], "action": "SCMP_ACT_ALLOW" },
         ] });
         let profile = profile::Profile::from_value(&contents).unwrap();
-        let nodes = crate::Nodes { libseccomps: vec![Libseccomp::V2_6_0] };
+        let nodes = crate::Nodes { libseccomps: vec![Libseccomp::V2_6_0], ..crate::Nodes::default() };
         assert!(check(&Subject::of(&profile, &nodes)).is_empty());
     }
 }
