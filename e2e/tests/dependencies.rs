@@ -15,13 +15,14 @@ mod sources;
 use sources::Source;
 
 /// Crates, what each may never depend on, directly or indirectly, and why.
-const FORBIDDEN: [(&str, &[&str], &str); 13] = [
+const FORBIDDEN: [(&str, &[&str], &str); 15] = [
     (
         "profile",
         &[
             "syscalls",
             "filter",
             "lint",
+            "convert",
             "api",
             "link",
             "daemon",
@@ -36,7 +37,19 @@ const FORBIDDEN: [(&str, &[&str], &str); 13] = [
     ),
     (
         "syscalls",
-        &["profile", "filter", "lint", "api", "link", "daemon", "kube", "kube-core", "tokio", "serde"],
+        &[
+            "profile",
+            "filter",
+            "lint",
+            "convert",
+            "api",
+            "link",
+            "daemon",
+            "kube",
+            "kube-core",
+            "tokio",
+            "serde",
+        ],
         "data that depends on nothing, so that whatever needs a number can have it",
     ),
     (
@@ -50,11 +63,17 @@ const FORBIDDEN: [(&str, &[&str], &str); 13] = [
         "a profile is checked without a cluster, in the command line and in the operator alike",
     ),
     (
+        "convert",
+        &["filter", "lint", "api", "link", "daemon", "kube", "kube-core", "tokio"],
+        "files of other tools are converted without a cluster, and only by the command line",
+    ),
+    (
         "api",
         &[
             "syscalls",
             "filter",
             "lint",
+            "convert",
             "link",
             "daemon",
             "kube-client",
@@ -68,14 +87,15 @@ const FORBIDDEN: [(&str, &[&str], &str); 13] = [
     ("link", &["api", "daemon", "prometheus", "warp"], "the plugin answers a question and serves no metrics"),
     (
         "daemon",
-        &["api", "syscalls", "filter", "lint"],
+        &["api", "syscalls", "filter", "lint", "convert"],
         "what every long-running program needs does not depend on profiles",
     ),
     (
         "node-agent",
-        &["syscalls", "filter", "lint", "operator", "cli"],
+        &["syscalls", "filter", "lint", "convert", "operator", "cli"],
         "an agent keeps bytes and does not ask what they do",
     ),
+    ("operator", &["convert", "cli", "node-agent"], "objects of other tools are not the operator's business"),
     ("cli", &["daemon", "node-agent", "operator", "prometheus", "warp"], "the plugin does not run for ever"),
     (
         "xtask",
@@ -84,6 +104,7 @@ const FORBIDDEN: [(&str, &[&str], &str); 13] = [
             "syscalls",
             "filter",
             "lint",
+            "convert",
             "api",
             "link",
             "daemon",
@@ -102,6 +123,7 @@ const FORBIDDEN: [(&str, &[&str], &str); 13] = [
             "syscalls",
             "filter",
             "lint",
+            "convert",
             "api",
             "link",
             "daemon",
@@ -126,10 +148,11 @@ const FORBIDDEN: [(&str, &[&str], &str); 13] = [
 const TOOLS: [&str; 4] = ["xtask", "cluster", "bench", "e2e"];
 
 /// Source files or folders, what they may never name, and why.
-const UNNAMED: [(&str, &[&str], &str); 6] = [
+const UNNAMED: [(&str, &[&str], &str); 7] = [
     ("crates/profile/src", &["std::fs", "std::net", "std::time", "tokio::"], "pure"),
     ("crates/syscalls/src", &["std::fs", "std::net", "std::time", "tokio::"], "data"),
     ("crates/lint/src", &["std::fs", "std::net", "std::time", "tokio::"], "pure"),
+    ("crates/convert/src", &["std::fs", "std::net", "std::time", "tokio::"], "pure"),
     ("crates/filter/src", &["std::fs", "std::net", "std::time", "tokio::"], "pure"),
     (
         "node-agent/src/keeper",

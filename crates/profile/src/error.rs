@@ -37,6 +37,14 @@ impl ParseError {
         Self { problems }
     }
 
+    /// The error with these problems, of which it keeps ten; `None` without any. For readers of other formats, which
+    /// name fields in the same way.
+    #[must_use]
+    pub fn of(mut problems: Vec<ParseProblem>) -> Option<Self> {
+        problems.truncate(MAX_PROBLEMS);
+        (!problems.is_empty()).then_some(Self { problems })
+    }
+
     pub(crate) fn whole(message: impl Into<String>) -> Self {
         Self { problems: vec![ParseProblem { path: FieldPath::default(), message: message.into() }] }
     }

@@ -27,7 +27,7 @@ mod parse;
 mod path;
 mod show;
 mod vocabulary;
-mod wording;
+pub mod wording;
 
 pub use canonical::Canonical;
 pub use effect::Effect;

@@ -5,7 +5,8 @@ use serde_json::Value;
 use crate::limits;
 
 /// `did you mean …?` if one of `words` is similar, otherwise a list of all of them.
-pub(crate) fn advice(text: &str, words: &[&str]) -> String {
+#[must_use]
+pub fn advice(text: &str, words: &[&str]) -> String {
     // The length is untrusted, and the cost of the distance grows with it.
     let near = (text.len() <= limits::NAME_LENGTH)
         .then(|| {
@@ -22,7 +23,8 @@ pub(crate) fn advice(text: &str, words: &[&str]) -> String {
 }
 
 /// Text from a profile, quoted and shortened so that a message stays readable.
-pub(crate) fn quote(text: &str) -> String {
+#[must_use]
+pub fn quote(text: &str) -> String {
     const MOST: usize = 60;
     match text.char_indices().nth(MOST) {
         Some((end, _)) => format!("{:?}…", &text[..end]),
@@ -39,7 +41,8 @@ pub(crate) fn quote_key(key: &str) -> String {
 }
 
 /// A value for a message: scalars as they are, other values by their kind.
-pub(crate) fn show(value: &Value) -> String {
+#[must_use]
+pub fn show(value: &Value) -> String {
     match value {
         Value::Null => "null".to_owned(),
         Value::Bool(b) => b.to_string(),

@@ -1,0 +1,118 @@
+//! A rule of the dialect.
+
+use std::collections::BTreeSet;
+
+use profile::Action;
+use profile::wording::{advice, quote, show};
+use serde_json::{Map, Value};
+
+use super::condition::Conditions;
+use crate::at::{At, Problems};
+use crate::errno;
+
+/// A rule.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct DialectRule {
+    /// When it applies.
+    pub(crate) conditions: Conditions,
+    /// The fields of the specification, not checked yet.
+    pub(crate) fields: Map<String, Value>,
+    /// What was changed or left out.
+    pub(crate) marks: BTreeSet<Mark>,
+}
+
+/// Something about a rule that is worth a remark.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Mark {
+    /// It has a comment.
+    Comment,
+    /// It has an `errno`.
+    Errno,
+    /// Its `errno` replaces another `errnoRet`.
+    ErrnosDiffer,
+    /// An errno was left out, because the action takes none.
+    UnusedErrno,
+}
+
+impl DialectRule {
+    pub(crate) fn read(problems: &mut Problems, at: &At, value: &Value) -> Option<Self> {
+        let map = problems.object(at, value)?;
+        let mut rule = Self { conditions: Conditions::read(problems, at, map), ..Self::default() };
+        for (key, value) in map.iter().filter(|(_, value)| !value.is_null()) {
+            match key.as_str() {
+                "includes" | "excludes" => {}
+                "comment" => {
+                    if problems.text(&at.key(key), value).is_some_and(|text| !text.is_empty()) {
+                        rule.marks.insert(Mark::Comment);
+                    }
+                }
+                "errno" => {
+                    if let Some(number) = number_of(problems, &at.key(key), value) {
+                        rule.marks.insert(Mark::Errno);
+                        let other = map.get("errnoRet").filter(|other| !other.is_null());
+                        if other.is_some_and(|other| other.as_u64() != Some(number.into())) {
+                            rule.marks.insert(Mark::ErrnosDiffer);
+                        }
+                        rule.fields.insert("errnoRet".to_owned(), number.into());
+                    }
+                }
+                // The word of Podman is read first: `errno` < `errnoRet`.
+                "errnoRet" if rule.marks.contains(&Mark::Errno) => {}
+                _ => {
+                    rule.fields.insert(key.clone(), value.clone());
+                }
+            }
+        }
+        let action = rule.fields.get("action").and_then(Value::as_str).and_then(Action::from_name);
+        if action.is_some_and(|action| !action.takes_errno()) && rule.fields.remove("errnoRet").is_some() {
+            rule.marks.insert(Mark::UnusedErrno);
+        }
+        Some(rule)
+    }
+
+    /// The names of its calls, as far as they are names.
+    pub(crate) fn calls(&self) -> impl Iterator<Item = &str> {
+        let names = self.fields.get("names").and_then(Value::as_array).into_iter().flatten();
+        names.chain(self.fields.get("name")).filter_map(Value::as_str).filter(|name| !name.is_empty())
+    }
+
+    /// Its fields as rules of the specification: one for each comparison if it compares an argument several times,
+    /// because runtimes take its comparisons as alternatives then (`matchCall` in libcontainer/seccomp of runc,
+    /// src/libcrun/seccomp.c of crun).
+    pub(crate) fn split(&self) -> Vec<Map<String, Value>> {
+        let arguments = self.fields.get("args").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+        let mut indexes: Vec<_> = arguments.iter().filter_map(|it| it.get("index")?.as_u64()).collect();
+        indexes.sort_unstable();
+        let all = indexes.len();
+        indexes.dedup();
+        if indexes.len() == all {
+            return vec![self.fields.clone()];
+        }
+        let alone = |argument: &Value| {
+            let mut fields = self.fields.clone();
+            fields.insert("args".to_owned(), vec![argument.clone()].into());
+            fields
+        };
+        arguments.iter().map(alone).collect()
+    }
+}
+
+/// The number of an `errno` or `defaultErrno`: a name or digits; `None` if it is empty or after a problem.
+pub(crate) fn number_of(problems: &mut Problems, at: &At, value: &Value) -> Option<u16> {
+    let text = match value {
+        Value::String(text) => text,
+        Value::Null => return None,
+        other => {
+            return problems.report(at, format_args!("expected a name like EPERM, found {}", show(other)));
+        }
+    };
+    let digits = text.bytes().all(|byte| byte.is_ascii_digit());
+    match text.as_str() {
+        "" => None,
+        _ if digits && text.parse::<u16>().is_ok() => text.parse().ok(),
+        _ => errno::number(text).or_else(|| {
+            problems
+                .report(at, format_args!("unknown errno {}; {}", quote(text), advice(text, &errno::names())))
+        }),
+    }
+}

@@ -1,0 +1,70 @@
+//! Why a profile cannot be converted.
+
+use profile::ParseError;
+
+use crate::wording::{count, listed};
+use crate::{Kernel, Machine};
+
+/// Why there is no single profile that means the same.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ConvertError {
+    /// The profile has fields or values that mean nothing.
+    #[error("{0}")]
+    Invalid(#[from] ParseError),
+    /// A rule applies on one architecture and not on another, which has the same calls.
+    #[error(
+        "syscalls[{rule}]: applies on {applies} and not on {other}, which also has {}, and a profile is the same on all \
+         nodes; convert it for each alone (--architecture {applies}, --architecture {other})", listed(names.iter().map(String::as_str))
+    )]
+    ByArchitecture {
+        /// Index of the rule.
+        rule: usize,
+        /// An architecture on which it applies.
+        applies: Machine,
+        /// One on which it does not.
+        other: Machine,
+        /// The calls of the rule that this one has, too.
+        names: Vec<String>,
+    },
+    /// No node has the byte order of both.
+    #[error(
+        "{big} is big-endian and {little} little-endian, and libseccomp refuses a profile for both; convert it for each alone"
+    )]
+    ByteOrder {
+        /// A big-endian architecture.
+        big: Machine,
+        /// A little-endian one.
+        little: Machine,
+    },
+    /// The profile covers neither of the architectures that are assumed.
+    #[error(
+        "archMap has neither SCMP_ARCH_X86_64 nor SCMP_ARCH_AARCH64; give the architectures of the nodes \
+         (--architecture, as in the nodes' label kubernetes.io/arch)"
+    )]
+    MachineNeeded,
+    /// Conditions on the kernel depend on more than what is assumed of it.
+    #[error(
+        "{} on a kernel of {kernel} or later; give the kernel of the nodes (--kernel)",
+        if *rules == 1 { "1 rule depends".to_owned() } else { format!("{} depend", count(*rules, "rule")) }
+    )]
+    KernelNeeded {
+        /// The latest version that a condition names.
+        kernel: Kernel,
+        /// The number of rules.
+        rules: usize,
+    },
+}
+
+impl ConvertError {
+    /// The reason, as one word of a bounded set.
+    #[must_use]
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::Invalid(error) => error.reason(),
+            Self::ByArchitecture { .. } => "DependsOnArchitecture",
+            Self::ByteOrder { .. } => "ByteOrder",
+            Self::MachineNeeded => "ArchitectureNeeded",
+            Self::KernelNeeded { .. } => "KernelNeeded",
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! What a converted profile does not contain, and what was assumed.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use profile::Architecture;
+
+use crate::wording::{count, listed};
+use crate::{Kernel, Machine};
+
+/// Something that is not in the converted profile, or that was assumed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Remark {
+    /// The nodes for which the profile was converted.
+    Nodes {
+        /// Their architectures.
+        machines: Vec<Machine>,
+        /// Whether nobody has chosen them.
+        assumed: bool,
+        /// The architectures of `archMap` that are left out.
+        left_out: Vec<Architecture>,
+    },
+    /// `archMap` does not list the architecture of some nodes, so that they have no sub-architectures.
+    NotInArchMap(Machine),
+    /// The capabilities of the containers were assumed.
+    DefaultCapabilities {
+        /// Those that conditions name and the containers have.
+        held: BTreeSet<&'static str>,
+    },
+    /// The kernel of the nodes was assumed.
+    AssumedKernel(Kernel),
+    /// Rules whose condition is not true.
+    RulesLeftOut {
+        /// Which condition.
+        why: Why,
+        /// The number of rules.
+        rules: usize,
+        /// The capabilities or kernels that the conditions name.
+        named: BTreeSet<String>,
+        /// The calls of the rules.
+        calls: BTreeSet<String>,
+    },
+    /// Comments of rules, which runtimes do not read.
+    Comments(usize),
+    /// Rules with an errno beside an action that takes none.
+    UnusedErrno(usize),
+    /// Rules whose `errno` and `errnoRet` differ.
+    ErrnosDiffer(usize),
+    /// Rules that compare one argument several times.
+    Split(usize),
+    /// An option that changes nothing, because the profile has no such condition.
+    UnusedOption(&'static str),
+    /// What containerd would have done with the file.
+    Containerd {
+        /// The fields that it ignores.
+        ignored: Vec<&'static str>,
+        /// Rules whose condition it would not have looked at.
+        rules: usize,
+    },
+}
+
+/// Why a rule does not apply.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Why {
+    /// It is for other architectures.
+    Architecture,
+    /// The containers lack a capability that it needs.
+    CapabilityLacking,
+    /// The containers have a capability with which it does not apply.
+    CapabilityHeld,
+    /// It is for other kernels.
+    Kernel,
+}
+
+fn named(names: &BTreeSet<String>) -> String {
+    listed(names.iter().map(String::as_str))
+}
+
+impl fmt::Display for Remark {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Nodes { machines, assumed, left_out } => {
+                let machines: Vec<_> = machines.iter().map(|machine| machine.name()).collect();
+                write!(f, "converted for nodes with {}", machines.join(" and "))?;
+                if !left_out.is_empty() {
+                    write!(f, "; left out of archMap: {}", listed(left_out.iter().map(|it| it.name())))?;
+                }
+                if *assumed { f.write_str(" (choose with --architecture)") } else { Ok(()) }
+            }
+            Self::NotInArchMap(machine) => write!(
+                f,
+                "archMap does not list {machine}: on such nodes only calls of their own architecture are covered"
+            ),
+            Self::DefaultCapabilities { held } => {
+                f.write_str(
+                    "converted for containers with the default capabilities of containerd and Docker, ",
+                )?;
+                match held.is_empty() {
+                    true => f.write_str("which are none of those that the rules depend on")?,
+                    false => write!(f, "of which rules depend on {}", listed(held.iter().copied()))?,
+                }
+                f.write_str(" (change them with --cap-add and --cap-drop)")
+            }
+            Self::AssumedKernel(kernel) => {
+                write!(
+                    f,
+                    "converted for Linux {kernel} or later, which the agents need (choose with --kernel)"
+                )
+            }
+            Self::RulesLeftOut { why, rules, named: words, calls } => {
+                write!(f, "left out: {} ", count(*rules, "rule"))?;
+                match why {
+                    Why::Architecture => f.write_str("for other architectures")?,
+                    Why::CapabilityLacking => {
+                        write!(f, "for capabilities that the containers lack ({})", named(words))?;
+                    }
+                    Why::CapabilityHeld => {
+                        write!(f, "that a capability of the containers excludes ({})", named(words))?;
+                    }
+                    Why::Kernel => {
+                        write!(f, "for other kernels ({}; Podman and CRI-O ignore minKernel)", named(words))?;
+                    }
+                }
+                write!(f, ": {}", named(calls))
+            }
+            Self::Comments(rules) => {
+                write!(f, "left out: the comment of {}, which no runtime reads", count(*rules, "rule"))
+            }
+            Self::UnusedErrno(rules) => write!(
+                f,
+                "left out: the errno of {}, whose action takes none (runc ignores it, crun refuses it)",
+                count(*rules, "rule")
+            ),
+            Self::ErrnosDiffer(rules) => write!(
+                f,
+                "errno and errnoRet differ in {}: the profile has errno, as with Podman and CRI-O; Docker uses errnoRet",
+                count(*rules, "rule")
+            ),
+            Self::Split(rules) => write!(
+                f,
+                "{} compared an argument several times, which runtimes take as alternatives: written as a rule for each \
+                 comparison",
+                count(*rules, "rule")
+            ),
+            Self::UnusedOption(option) => {
+                write!(f, "{option} changes nothing: the profile has no such condition")
+            }
+            Self::Containerd { ignored, rules } => {
+                write!(f, "containerd would have ignored {} of this file", ignored.join(", "))?;
+                if *rules > 0 {
+                    write!(
+                        f,
+                        ", and so applied {} to every container",
+                        match rules {
+                            1 => "1 rule that has a condition".to_owned(),
+                            _ => format!("{rules} rules that have conditions"),
+                        }
+                    )?;
+                }
+                Ok(())
+            }
+        }
+    }
+}
