@@ -15,11 +15,12 @@ mod sources;
 use sources::Source;
 
 /// Crates, what each may never depend on, directly or indirectly, and why.
-const FORBIDDEN: [(&str, &[&str], &str); 15] = [
+const FORBIDDEN: [(&str, &[&str], &str); 16] = [
     (
         "profile",
         &[
             "syscalls",
+            "strace",
             "filter",
             "lint",
             "convert",
@@ -39,6 +40,7 @@ const FORBIDDEN: [(&str, &[&str], &str); 15] = [
         "syscalls",
         &[
             "profile",
+            "strace",
             "filter",
             "lint",
             "convert",
@@ -53,8 +55,13 @@ const FORBIDDEN: [(&str, &[&str], &str); 15] = [
         "data that depends on nothing, so that whatever needs a number can have it",
     ),
     (
+        "strace",
+        &["profile", "filter", "lint", "api", "link", "daemon", "kube", "kube-core", "tokio", "serde"],
+        "a log says which calls a program made, and nothing of profiles",
+    ),
+    (
         "filter",
-        &["api", "link", "daemon", "kube", "kube-core", "tokio"],
+        &["strace", "api", "link", "daemon", "kube", "kube-core", "tokio"],
         "what a filter does is decided without a cluster",
     ),
     (
@@ -71,6 +78,7 @@ const FORBIDDEN: [(&str, &[&str], &str); 15] = [
         "api",
         &[
             "syscalls",
+            "strace",
             "filter",
             "lint",
             "convert",
@@ -87,12 +95,12 @@ const FORBIDDEN: [(&str, &[&str], &str); 15] = [
     ("link", &["api", "daemon", "prometheus", "warp"], "the plugin answers a question and serves no metrics"),
     (
         "daemon",
-        &["api", "syscalls", "filter", "lint", "convert"],
+        &["api", "syscalls", "strace", "filter", "lint", "convert"],
         "what every long-running program needs does not depend on profiles",
     ),
     (
         "node-agent",
-        &["syscalls", "filter", "lint", "convert", "operator", "cli"],
+        &["syscalls", "strace", "filter", "lint", "convert", "operator", "cli"],
         "an agent keeps bytes and does not ask what they do",
     ),
     ("operator", &["convert", "cli", "node-agent"], "objects of other tools are not the operator's business"),
@@ -102,6 +110,7 @@ const FORBIDDEN: [(&str, &[&str], &str); 15] = [
         &[
             "profile",
             "syscalls",
+            "strace",
             "filter",
             "lint",
             "convert",
@@ -121,6 +130,7 @@ const FORBIDDEN: [(&str, &[&str], &str); 15] = [
         &[
             "profile",
             "syscalls",
+            "strace",
             "filter",
             "lint",
             "convert",
@@ -148,9 +158,10 @@ const FORBIDDEN: [(&str, &[&str], &str); 15] = [
 const TOOLS: [&str; 4] = ["xtask", "cluster", "bench", "e2e"];
 
 /// Source files or folders, what they may never name, and why.
-const UNNAMED: [(&str, &[&str], &str); 7] = [
+const UNNAMED: [(&str, &[&str], &str); 8] = [
     ("crates/profile/src", &["std::fs", "std::net", "std::time", "tokio::"], "pure"),
     ("crates/syscalls/src", &["std::fs", "std::net", "std::time", "tokio::"], "data"),
+    ("crates/strace/src", &["std::fs", "std::net", "std::time", "tokio::"], "pure"),
     ("crates/lint/src", &["std::fs", "std::net", "std::time", "tokio::"], "pure"),
     ("crates/convert/src", &["std::fs", "std::net", "std::time", "tokio::"], "pure"),
     ("crates/filter/src", &["std::fs", "std::net", "std::time", "tokio::"], "pure"),
