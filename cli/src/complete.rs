@@ -102,8 +102,19 @@ mod tests {
 
     #[test]
     fn the_tasks_come_first() {
-        let tasks =
-            ["status", "nodes", "wait", "users", "diff", "verify", "lint", "rule", "completion", ":4"];
+        let tasks = [
+            "status",
+            "nodes",
+            "wait",
+            "users",
+            "diff",
+            "verify",
+            "lint",
+            "simulate",
+            "rule",
+            "completion",
+            ":4",
+        ];
         assert_eq!(answered(&[""]), tasks);
         assert_eq!(answered(&["--context", "prod", "v"]), ["verify", ":4"]);
         assert_eq!(answered(&["--context=prod", "v"]), ["verify", ":4"]);

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use link::chain;
 
+use crate::call::CallError;
 use crate::manifest::DocumentError;
 use crate::proxy::ProxyError;
 
@@ -102,6 +103,36 @@ pub enum CliError {
         /// What it contains instead.
         error: DocumentError,
     },
+    /// The file contains several profiles, or none with the requested name.
+    #[error("{}: choose one of its SeccompProfiles with --name: {}", path.display(), found.join(", "))]
+    OneOfSeveral {
+        /// The file.
+        path: PathBuf,
+        /// The names in it.
+        found: Vec<String>,
+    },
+    /// No container starts with the profile.
+    #[error("{file}: no container starts with this profile: {error}")]
+    Unloadable {
+        /// The file.
+        file: String,
+        /// Why.
+        error: filter::Unloadable,
+    },
+    /// A text is no system call.
+    #[error("{call:?}: {error}")]
+    Call {
+        /// The text.
+        call: String,
+        /// Why.
+        error: CallError,
+    },
+    /// The conditions on a call are too complex to be listed.
+    #[error("{call}: the profile's conditions on this call are too complex to be listed")]
+    Undecided {
+        /// The call.
+        call: String,
+    },
     /// The answer could not be written.
     #[error("cannot write the answer: {0}")]
     Output(std::io::Error),
@@ -149,6 +180,10 @@ impl CliError {
             Self::NothingIn(_) => "NothingInDirectory",
             Self::Pattern { .. } => "Pattern",
             Self::Document { error, .. } => error.reason(),
+            Self::OneOfSeveral { .. } => "SeveralProfiles",
+            Self::Unloadable { .. } => "Unloadable",
+            Self::Call { error, .. } => error.reason(),
+            Self::Undecided { .. } => "TooComplex",
             Self::Output(_) => "Output",
         }
     }

@@ -9,6 +9,8 @@
 //! - [`status`], [`nodes`], [`wait`], [`users`], [`diff`], [`verify`]: one command each, which turns facts into a view;
 //!   a view is printed as text, JSON or YAML.
 //! - [`findings`]: `lint` and `rule`, which need no cluster; [`excerpt`] shows a line of a file.
+//! - [`call`]: a system call as it is written on the command line.
+//! - [`simulate`]: what a profile does with calls, without a cluster.
 //! - [`unenforced`]: why a pod that names a profile may run without its filter.
 //! - [`sources`]: what the FILE arguments of a command name.
 //! - [`manifest`]: a file as kubectl reads it and the API server stores it.
@@ -16,6 +18,7 @@
 //! - [`show`]: tables, colours, ages.
 //! - [`run`]: from the options to an answer.
 
+pub mod call;
 pub mod complete;
 pub mod connect;
 pub mod diff;
@@ -29,11 +32,13 @@ pub mod manual;
 pub mod node_profile_state;
 pub mod nodes;
 pub mod options;
+pub mod output;
 pub mod proxy;
 pub mod read;
 pub mod run;
 pub mod setting;
 pub mod show;
+pub mod simulate;
 pub mod sources;
 pub mod status;
 #[cfg(test)]

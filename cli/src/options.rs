@@ -4,11 +4,13 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::builder::PossibleValuesParser;
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 use lint::RULES;
 
 use crate::findings::LintArgs;
+use crate::output::OutputOption;
+use crate::simulate::SimulateArgs;
 use crate::wait::WaitFor;
 
 /// Shows which nodes have which seccomp profiles, which do not, and why, and checks profiles in files
@@ -26,7 +28,7 @@ use crate::wait::WaitFor;
     version,
     disable_help_subcommand = true,
     after_help = "Exits with 0 on success, with 1 for a negative result (diff: the filters differ, or may; verify: a \
-                  difference; wait: not in time; lint: a finding), and with 2 for an error."
+                  difference; wait: not in time; lint: a finding; simulate: a refused call), and with 2 for an error."
 )]
 pub struct Options {
     /// The cluster.
@@ -143,6 +145,13 @@ pub enum Task {
     /// seccompprofile/NAME always is. Otherwise it needs no cluster. It exits with 1 if it finds anything, and with 2 if
     /// there is no valid profile. `kubectl seccomp rule` lists the rules, and `kubectl seccomp rule ID` explains one.
     Lint(LintArgs),
+    /// Show what a profile does with system calls, and which rule decides
+    ///
+    /// PROFILE is a file, - for standard input, or a SeccompProfile in the cluster. A CALL is a name (openat) or a number (257, syscall_0x1c3), for another table than that of the
+    /// architecture with its name before (i386:socketcall). Without arguments, or with some left out, it shows each
+    /// condition; arguments are numbers or names such as AF_NETLINK: "socket(16, 3, 0)". It exits with 1 if a call is
+    /// refused, for some arguments at least, and with 2 if there is no answer.
+    Simulate(SimulateArgs),
     /// Explain a rule of `lint`, or list all
     Rule {
         /// The rule [default: all, one a line]
@@ -157,23 +166,6 @@ pub enum Task {
         /// The shell
         shell: Shell,
     },
-}
-
-/// The output format.
-#[derive(Debug, Clone, Copy, Default, Args)]
-pub struct OutputOption {
-    /// Print JSON or YAML instead of text
-    #[arg(long = "output", short, value_name = "FORM")]
-    pub output: Option<Format>,
-}
-
-/// A machine-readable format.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Format {
-    /// JSON
-    Json,
-    /// YAML
-    Yaml,
 }
 
 fn duration(text: &str) -> Result<Duration, String> {

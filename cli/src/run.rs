@@ -21,10 +21,12 @@ use crate::live::Live;
 use crate::manifest::profile_in;
 use crate::manual;
 use crate::nodes::NodesView;
-use crate::options::{Format, Options, OutputOption, Task};
+use crate::options::{Options, Task};
+use crate::output::{Format, OutputOption};
 use crate::read;
 use crate::show::{NO_PROFILES, Paint, Tone};
-use crate::sources::{Origins, Source};
+use crate::simulate::{self, SimulateArgs};
+use crate::sources::{Origins, Others, Source};
 use crate::status::StatusView;
 use crate::users::{self, UsersView};
 use crate::verify::VerifyView;
@@ -109,6 +111,13 @@ pub fn without_cluster(task: &Task, paint: Paint) -> Result<Option<Answer>, CliE
             }
             lint(args, origins.read(args.others()), paint)?
         }
+        Task::Simulate(args) => {
+            let origins = args.origins()?;
+            if origins.need_cluster() {
+                return Ok(None);
+            }
+            simulate(args, origins.read(Others::Refuse), paint)?
+        }
         Task::Rule { id } => Answer::success(findings::page(id.as_deref(), paint)),
         Task::Completion { shell } => {
             Answer::success(String::from_utf8_lossy(&manual::completion(*shell)).into_owned())
@@ -161,6 +170,10 @@ pub async fn answer(task: &Task, client: &Client, paint: Paint) -> Result<Answer
             let sources = Origins::of(&args.files)?.read_all(args.others(), client).await?;
             lint(args, sources.into_iter().map(Ok), paint)
         }
+        Task::Simulate(args) => {
+            let sources = args.origins()?.read_all(Others::Refuse, client).await?;
+            simulate(args, sources.into_iter().map(Ok), paint)
+        }
         // These read the cluster continuously or not at all.
         Task::Wait { .. } | Task::Completion { .. } | Task::Rule { .. } => Ok(Answer::success(String::new())),
     }
@@ -178,6 +191,16 @@ fn lint(
     }
     let text = shown(&view, args.output, || view.render(paint))?;
     Ok(Answer { success: view.is_clean(), ..Answer::success(text) })
+}
+
+fn simulate(
+    args: &SimulateArgs,
+    sources: impl Iterator<Item = Result<Source, CliError>>,
+    paint: Paint,
+) -> Result<Answer, CliError> {
+    let view = simulate::view(args, sources)?;
+    let text = shown(&view, args.output, || view.render(paint))?;
+    Ok(Answer { success: view.permits_all(), ..Answer::success(text) })
 }
 
 async fn who_uses(

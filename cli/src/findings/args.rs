@@ -7,7 +7,7 @@ use clap::{Args, ValueHint};
 use lint::{Nodes, RULES};
 
 use super::Checks;
-use crate::options::OutputOption;
+use crate::output::OutputOption;
 use crate::setting::LibseccompOption;
 use crate::sources::Others;
 

@@ -1,0 +1,224 @@
+//! The verdicts of calls that are named on the command line.
+
+use filter::{Case, Explainer, Permission, Runtime, Setting, Verdict};
+use serde::Serialize;
+use syscalls::Libseccomp;
+
+use super::Subject;
+use super::place::Reason;
+use crate::call::Asked;
+use crate::error::CliError;
+use crate::setting::{RuntimeOption, SettingOptions};
+use crate::show::{Cell, Paint, Table, Tone};
+
+/// What happens to some calls.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CallsView {
+    file: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    profile: Option<String>,
+    runtime: &'static str,
+    calls: Vec<CallView>,
+    /// What the other runtime does with the calls for which it is something else.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    other_runtime: Option<OtherRuntime>,
+}
+
+/// What happens to a call.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct CallView {
+    call: String,
+    number: u32,
+    /// The arguments on which it depends.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    depends_on: Vec<u8>,
+    /// The first one of which all conditions hold decides.
+    cases: Vec<CaseView>,
+}
+
+/// What happens to a call under some conditions.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct CaseView {
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) when: Vec<String>,
+    #[serde(flatten)]
+    pub(crate) verdict: Verdict,
+    #[serde(flatten)]
+    pub(crate) reason: Reason,
+}
+
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct OtherRuntime {
+    runtime: &'static str,
+    /// The reason why no container starts with the profile.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refuses: Option<String>,
+    calls: Vec<OtherCall>,
+}
+
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct OtherCall {
+    call: String,
+    verdicts: Vec<Verdict>,
+}
+
+impl CallsView {
+    /// What the profile does with the calls.
+    ///
+    /// # Errors
+    /// No container starts with the profile, or a text is no call.
+    pub(crate) fn of(subject: &Subject, texts: &[String], options: SettingOptions) -> Result<Self, CliError> {
+        let explainer = options.explainer(&subject.profile.profile);
+        let explainer =
+            explainer.map_err(|error| CliError::Unloadable { file: subject.file.clone(), error })?;
+        let mut asked = Vec::new();
+        for text in texts {
+            let read = Asked::read(text, options.architecture.into());
+            asked.push(read.map_err(|error| CliError::Call { call: text.clone(), error })?);
+        }
+        let mut calls = Vec::new();
+        for (text, call) in texts.iter().zip(&asked) {
+            let found = explainer.explain(call.architecture, call.number, &call.arguments);
+            let found = found.map_err(|_| CliError::Undecided { call: text.clone() })?;
+            let cases = found.cases.iter();
+            calls.push(CallView {
+                call: text.trim().to_owned(),
+                number: call.number,
+                depends_on: found.depends_on,
+                cases: cases
+                    .map(|case| subject.case(case, (call.architecture, call.number), options))
+                    .collect(),
+            });
+        }
+        let other = OtherRuntime::of(subject, texts, &asked, &explainer, options)?;
+        Ok(Self {
+            file: subject.file.clone(),
+            profile: subject.profile.name.clone(),
+            runtime: Runtime::from(options.runtime).name,
+            calls,
+            other_runtime: other,
+        })
+    }
+
+    /// Whether every call is permitted, whatever its arguments are.
+    #[must_use]
+    pub fn permits_all(&self) -> bool {
+        self.calls.iter().flat_map(|call| &call.cases).all(|case| permits(case.verdict))
+    }
+
+    /// The view as text.
+    #[must_use]
+    pub fn render(&self, paint: Paint) -> String {
+        let mut table = Table::new(["CALL", "VERDICT", "WHEN", "DECIDED BY"]);
+        for call in &self.calls {
+            let mut name = call.call.as_str();
+            for case in &call.cases {
+                let tone = if permits(case.verdict) { Tone::Good } else { Tone::Bad };
+                let when = case.condition(call.cases.len());
+                table.row([
+                    name.into(),
+                    Cell::toned(case.verdict, tone),
+                    when.into(),
+                    case.reason.text.as_str().into(),
+                ]);
+                name = "";
+            }
+        }
+        let mut text = table.render(paint);
+        if let Some(other) = &self.other_runtime {
+            text += &paint.text(&other.line(), Tone::Plain);
+            text.push('\n');
+        }
+        text
+    }
+}
+
+/// Whether a call is made, at least if another process agrees.
+pub(crate) fn permits(verdict: Verdict) -> bool {
+    verdict.permission() >= Permission::Log
+}
+
+impl CaseView {
+    /// The condition in words, of one of so many cases.
+    pub(crate) fn condition(&self, cases: usize) -> String {
+        match (&self.when[..], cases) {
+            ([], 1) => "always".to_owned(),
+            ([], _) => "otherwise".to_owned(),
+            (when, _) => when.join(" and "),
+        }
+    }
+}
+
+impl Subject {
+    /// A case with its place in the file.
+    pub(crate) fn case(
+        &self,
+        case: &Case,
+        call: (profile::Architecture, u32),
+        options: SettingOptions,
+    ) -> CaseView {
+        let libseccomp = Libseccomp::from(options.libseccomp);
+        let reason = |setting: &Setting<'_>| self.reason(case.basis, call, setting, libseccomp.name());
+        CaseView {
+            when: case.conditions.iter().map(ToString::to_string).collect(),
+            verdict: case.verdict,
+            reason: options.apply(reason),
+        }
+    }
+}
+
+impl OtherRuntime {
+    /// What crun does otherwise, or for crun what the newest runc does.
+    fn of(
+        subject: &Subject,
+        texts: &[String],
+        asked: &[Asked],
+        here: &Explainer,
+        options: SettingOptions,
+    ) -> Result<Option<Self>, CliError> {
+        let runtime = match options.runtime {
+            RuntimeOption::Crun => RuntimeOption::Runc,
+            _ => RuntimeOption::Crun,
+        };
+        let name = Runtime::from(runtime).name;
+        let there = match (SettingOptions { runtime, ..options }).explainer(&subject.profile.profile) {
+            Ok(there) => there,
+            Err(error) => {
+                return Ok(Some(Self { runtime: name, refuses: Some(error.to_string()), calls: Vec::new() }));
+            }
+        };
+        let mut calls = Vec::new();
+        for (text, call) in texts.iter().zip(asked) {
+            let cases = |explainer: &Explainer| {
+                let found = explainer.explain(call.architecture, call.number, &call.arguments);
+                let found = found.map_err(|_| CliError::Undecided { call: text.clone() })?;
+                Ok::<_, CliError>(
+                    found.cases.into_iter().map(|it| (it.conditions, it.verdict)).collect::<Vec<_>>(),
+                )
+            };
+            let there = cases(&there)?;
+            if cases(here)? != there {
+                let verdicts = there.into_iter().map(|(_, verdict)| verdict).collect();
+                calls.push(OtherCall { call: text.trim().to_owned(), verdicts });
+            }
+        }
+        Ok((!calls.is_empty()).then_some(Self { runtime: name, refuses: None, calls }))
+    }
+
+    fn line(&self) -> String {
+        if let Some(refuses) = &self.refuses {
+            return format!("{} starts no container with this profile: {refuses}", self.runtime);
+        }
+        let call = |it: &OtherCall| {
+            let verdicts: Vec<_> = it.verdicts.iter().map(ToString::to_string).collect();
+            format!("{}: {}", it.call, verdicts.join(" or "))
+        };
+        let calls: Vec<_> = self.calls.iter().map(call).collect();
+        format!("{} decides otherwise: {}", self.runtime, calls.join(", "))
+    }
+}
