@@ -1,7 +1,7 @@
 //! The bars of the design, and which were not reached.
 
 use super::phases::Phase;
-use super::result::{Figures, Sample};
+use super::result::{FLOOR_EVENTS, Figures, Sample};
 
 /// The operator's largest resident size, in KiB.
 const OPERATOR_KIB: u64 = 64 * 1024;
@@ -9,6 +9,9 @@ const OPERATOR_KIB: u64 = 64 * 1024;
 /// What the bars of time are for: so many nodes and profiles. Below that, what does not grow with the nodes is most of
 /// it.
 const TIMED: (usize, usize) = (1000, 20);
+
+/// The fewest nodes for which a rollout is compared with the floor of [`FLOOR_EVENTS`] events.
+const SMALLEST: usize = 100;
 
 /// More refusals for each node are a storm, where all agents share the API server's CPUs: those that were refused
 /// are too many again. Where agents have their own, and under bare watchers, none is refused.
@@ -31,6 +34,11 @@ pub(super) fn missed(figures: &Figures) -> Vec<String> {
             at_most(format!("{} against its floor", phase.name()), figures.ratio(phase), 1.5);
         }
         at_most("the same with agents elsewhere".to_owned(), figures.ratio_elsewhere(), 1.5);
+    }
+    if *nodes >= SMALLEST && *profiles == TIMED.1 {
+        let bar = if *nodes > 500 { 1.8 } else { 1.3 };
+        let what = format!("{} against the floor of {FLOOR_EVENTS} events", Phase::Rollout.name());
+        at_most(what, figures.ratio_of_fixed(), bar);
     }
     for phase in [Phase::Rollout, Phase::Update, Phase::Delete] {
         let writes = figures.worst(phase, |sample| sample.writes).map(number);
@@ -91,6 +99,13 @@ mod tests {
         assert_eq!(missed(&figures(1.6, 2131, 400_001)).len(), 4);
         // With fewer nodes the floor is too low for a comparison.
         assert_eq!(missed(&Figures { nodes: 100, ..figures(1.6, 331, 40_001) }).len(), 2);
+        let fixed = |wall| vec![Sample { wall, ..Sample::default() }];
+        for (nodes, floor, misses) in
+            [(1000, 0.83, 0), (1000, 0.8, 1), (500, 1.2, 0), (500, 1.1, 1), (99, 0.1, 0)]
+        {
+            let figures = Figures { nodes, fixed_floors: fixed(floor), ..figures(1.49, 0, 0) };
+            assert_eq!(missed(&figures).len(), misses, "{nodes} nodes, floor {floor}");
+        }
     }
 
     #[test]

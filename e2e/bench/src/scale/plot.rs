@@ -37,6 +37,7 @@ pub(super) fn of(all: &[Figures]) -> String {
             vec![
                 line("rollout", "#1f5fa8", false, &|figures| figures.median(Phase::Rollout, wall)),
                 line("its floor", "#1f5fa8", true, &|figures| figures.floor(Phase::Rollout, wall)),
+                line("four events' floor", "#777777", true, &|figures| median(&figures.fixed_floors, wall)),
                 line("agents elsewhere", "#2e7d4f", false, &|figures| median(&figures.elsewhere, wall)),
                 line("update", "#b5570a", false, &|figures| figures.median(Phase::Update, wall)),
                 line("its floor", "#b5570a", true, &|figures| figures.floor(Phase::Update, wall)),

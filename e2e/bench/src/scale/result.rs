@@ -8,6 +8,10 @@ use super::phases::Phase;
 
 pub use super::meter::{Sample, Seconds};
 
+/// The events per profile of the floor that stays comparable between versions: as applied, with the finalizer, with a
+/// first status, and Ready. A version that sends fewer is measured against what four cost, too.
+pub const FLOOR_EVENTS: u64 = 4;
+
 /// What was measured at one size.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -26,6 +30,9 @@ pub struct Figures {
     pub phases: BTreeMap<Phase, Vec<Sample>>,
     /// Each round of the floor of a rollout and of an update.
     pub floors: BTreeMap<Phase, Vec<Sample>>,
+    /// Each round of the floor of a rollout with [`FLOOR_EVENTS`] events per profile.
+    #[serde(default)]
+    pub fixed_floors: Vec<Sample>,
     /// Each round of a rollout whose agents take their CPU time elsewhere.
     #[serde(default)]
     pub elsewhere: Vec<Sample>,
@@ -48,6 +55,13 @@ impl Figures {
     #[must_use]
     pub fn ratio(&self, phase: Phase) -> Option<f64> {
         Some(self.median(phase, |sample| sample.wall)? / self.floor(phase, |sample| sample.wall)?)
+    }
+
+    /// How many times the floor of [`FLOOR_EVENTS`] events a rollout took.
+    #[must_use]
+    pub fn ratio_of_fixed(&self) -> Option<f64> {
+        let floor = median(&self.fixed_floors, |sample| sample.wall)?;
+        Some(self.median(Phase::Rollout, |sample| sample.wall)? / floor)
     }
 
     /// How many times its floor a rollout took whose agents take their CPU time elsewhere.

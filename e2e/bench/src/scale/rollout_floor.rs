@@ -42,6 +42,12 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// The same with another number of events per profile.
+    #[must_use]
+    pub fn with_events(&self, events: u64) -> Self {
+        Self { events, ..self.clone() }
+    }
+
     /// The measures of the last rollout of `testbed`.
     ///
     /// # Errors

@@ -12,7 +12,7 @@ use xtask::workspace::repository;
 use super::bare_watchers::ClientVariant;
 use super::observed::Reports;
 use super::phases::{self, Phase};
-use super::result::{Figures, Sample};
+use super::result::{FLOOR_EVENTS, Figures, Sample};
 use super::rollout_floor::{self, Plan};
 use super::testbed::{Size, Testbed};
 use super::{bars, plot, separate_cpus, table};
@@ -216,10 +216,11 @@ impl Round<'_> {
 
     /// Agents and operator run before and after it.
     async fn floor(&mut self, plans: &BTreeMap<Phase, Plan>) -> Result<(), BenchError> {
-        let Beside { floors, elsewhere } = beside(self.testbed, plans, self.number).await?;
+        let Beside { floors, fixed, elsewhere } = beside(self.testbed, plans, self.number).await?;
         for (phase, floor) in floors {
             self.figures.floors.entry(phase).or_default().push(floor);
         }
+        self.figures.fixed_floors.extend(fixed);
         self.figures.elsewhere.extend(elsewhere);
         if self.number == self.options.rounds {
             return Ok(());
@@ -239,6 +240,8 @@ impl Round<'_> {
 pub struct Beside {
     /// The floor of each phase that has a plan.
     pub floors: BTreeMap<Phase, Sample>,
+    /// The floor of the rollout with [`FLOOR_EVENTS`] events per profile, if there is a plan of it.
+    pub fixed: Option<Sample>,
     /// The rollout whose agents take their CPU time elsewhere, if there is a plan of it.
     pub elsewhere: Option<Sample>,
 }
@@ -258,18 +261,24 @@ pub async fn beside(
     let mut floors = BTreeMap::new();
     for (index, (phase, plan)) in plans.iter().enumerate() {
         let sample =
-            rollout_floor::measure(testbed, plan, ClientVariant::default(), 2 * round + index).await?;
+            rollout_floor::measure(testbed, plan, ClientVariant::default(), 3 * round + index).await?;
         say(&format!("floor of {}", phase.name()), &sample);
         floors.insert(*phase, sample);
     }
     testbed.delete_all_without_operator().await?;
-    let mut elsewhere = None;
+    let (mut fixed, mut elsewhere) = (None, None);
     if let Some(plan) = plans.get(&Phase::Rollout) {
+        let four = plan.with_events(FLOOR_EVENTS);
+        let sample =
+            rollout_floor::measure(testbed, &four, ClientVariant::default(), 3 * round + plans.len()).await?;
+        say(&format!("floor of {FLOOR_EVENTS} events"), &sample);
+        fixed = Some(sample);
+        testbed.delete_all_without_operator().await?;
         let sample = separate_cpus::measure(testbed, plan).await?;
         say("rollout, agents elsewhere", &sample);
         elsewhere = Some(sample);
     }
-    Ok(Beside { floors, elsewhere })
+    Ok(Beside { floors, fixed, elsewhere })
 }
 
 fn say(what: &str, sample: &Sample) {

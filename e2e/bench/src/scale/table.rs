@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::phases::Phase;
-use super::result::{Figures, Sample, median};
+use super::result::{FLOOR_EVENTS, Figures, Sample, median};
 
 /// The whole table, with the requests of each phase below it.
 pub(super) fn table(figures: &Figures) -> String {
@@ -16,6 +16,10 @@ pub(super) fn table(figures: &Figures) -> String {
     for phase in figures.phases.keys() {
         text.push_str(&row(figures, *phase));
         text.push('\n');
+        if *phase == Phase::Rollout && !figures.fixed_floors.is_empty() {
+            text.push_str(&against_fixed_floor(figures));
+            text.push('\n');
+        }
         if *phase == Phase::Rollout && !figures.elsewhere.is_empty() {
             text.push_str(&elsewhere(figures));
             text.push('\n');
@@ -64,6 +68,19 @@ fn row(figures: &Figures, phase: Phase) -> String {
     let most = [Phase::Rollout, Phase::Update, Phase::Delete].contains(&phase).then(|| figures.most_writes());
     let samples = figures.phases.get(&phase).map_or(&[][..], Vec::as_slice);
     cells(phase.name(), figures, samples, figures.floor(phase, |sample| sample.wall), most)
+}
+
+/// The row of the rollout beside the floor that does not depend on the version.
+fn against_fixed_floor(figures: &Figures) -> String {
+    let samples = figures.phases.get(&Phase::Rollout).map_or(&[][..], Vec::as_slice);
+    let floor = median(&figures.fixed_floors, |sample| sample.wall);
+    cells(
+        &format!("same, {FLOOR_EVENTS} events' floor"),
+        figures,
+        samples,
+        floor,
+        Some(figures.most_writes()),
+    )
 }
 
 /// The row of the rollout to agents that take their CPU time elsewhere.
