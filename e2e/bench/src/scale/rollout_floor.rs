@@ -4,7 +4,7 @@
 //! events per profile as the real rollout caused, and answer with one server-side-apply patch of a report of the same
 //! size. No operator reconciles. What it writes in a real rollout comes from the driver: all but each profile's last
 //! status at once, and the last one, which is Ready, after every answer. The time ends when every watcher has received
-//! every event.
+//! every event and every answer has arrived.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -58,7 +58,9 @@ impl Plan {
         let node = testbed.nodes().first().ok_or_else(missing)?;
         let report = reports.get(node).await?.status.get("report").cloned().ok_or_else(missing)?;
         let status = testbed.profiles().now(super::observed::Profiles::example).ok_or_else(missing)?;
-        Ok(Self { events: rollout.events.div_ceil(testbed.profile_count() as u64), report, status })
+        // To the nearest number: the first statuses of a cluster show the agents its size, and are one or two more.
+        let profiles = (testbed.profile_count() as u64).max(1);
+        Ok(Self { events: ((rollout.events + profiles / 2) / profiles).max(1), report, status })
     }
 
     /// A report of these profiles, by name and hash.
@@ -113,8 +115,10 @@ pub(super) async fn measure(
         first.buffer_unordered(AT_ONCE).try_collect::<()>().await?;
         // The semaphore is never closed.
         let _all = answered.acquire_many(nodes).await;
-        let last =
-            futures::stream::iter(&profiles).map(|(name, _)| write_status(session, plan, name, plan.events));
+        // With one event, no status reaches the watchers.
+        let with_status = profiles.iter().filter(|_| plan.events > 1);
+        let last = futures::stream::iter(with_status)
+            .map(|(name, _)| write_status(session, plan, name, plan.events));
         last.buffer_unordered(AT_ONCE).try_collect::<()>().await
     };
     let read = bare_watchers::all_ended(&mut watchers);

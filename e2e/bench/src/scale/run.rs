@@ -107,21 +107,22 @@ pub async fn ways(nodes: usize, options: &Options) -> Result<(), BenchError> {
     Phase::Delete.perform(&mut testbed, Duration::ZERO).await?;
     testbed.stop_operator()?;
     testbed.agents_mut().stop_all().await?;
+    let ways = ClientVariant::ALL.map(|(name, variant)| (name, variant, plan.clone()));
+    let ways = ways.into_iter().chain([
+        ("four events", ClientVariant::default(), plan.with_events(FLOOR_EVENTS)),
+        ("one event, the status elsewhere", ClientVariant::default(), plan.with_events(1)),
+    ]);
+    let ways: Vec<_> = ways.collect();
     let mut samples = BTreeMap::<_, Vec<_>>::new();
     for round in 0..=options.rounds {
-        for (index, (name, variant)) in ClientVariant::ALL.into_iter().enumerate() {
-            let sample = rollout_floor::measure(
-                &mut testbed,
-                &plan,
-                variant,
-                ClientVariant::ALL.len() * round + index,
-            )
-            .await?;
+        for (index, (name, variant, plan)) in ways.iter().enumerate() {
+            let sample =
+                rollout_floor::measure(&mut testbed, plan, *variant, ways.len() * round + index).await?;
             say(name, &sample);
             testbed.delete_all_without_operator().await?;
             // The first is not warm.
             if round > 0 {
-                samples.entry(name).or_default().push(sample);
+                samples.entry(*name).or_default().push(sample);
             }
         }
     }
