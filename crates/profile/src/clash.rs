@@ -46,13 +46,13 @@ pub(crate) fn clashes(profile: &Profile) -> Vec<Clash<'_>> {
     let default = profile.default_effect();
     // Runtimes skip a rule that repeats the default.
     let rules: Vec<_> = profile.syscalls.iter().map(|rule| (rule.effect(), rule.comparisons())).collect();
-    let mut uses: Vec<(&str, usize)> = profile
-        .syscalls
-        .iter()
-        .enumerate()
-        .filter(|(i, _)| rules[*i].0 != default)
-        .flat_map(|(i, rule)| rule.names.iter().map(move |name| (name.as_str(), i)))
-        .collect();
+    let loaded: Vec<_> = (0..rules.len()).filter(|rule| rules[*rule].0 != default).collect();
+    let names = |rule: usize| profile.syscalls[rule].names.iter().map(|name| name.as_str());
+    // Only rules with comparisons clash, and most names are in none of them.
+    let compared: BTreeSet<_> =
+        loaded.iter().filter(|rule| !rules[**rule].1.is_empty()).flat_map(|rule| names(*rule)).collect();
+    let uses = loaded.iter().flat_map(|rule| names(*rule).map(move |name| (name, *rule)));
+    let mut uses: Vec<_> = uses.filter(|(name, _)| compared.contains(name)).collect();
     uses.sort_unstable();
     uses.dedup();
 
