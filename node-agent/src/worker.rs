@@ -2,11 +2,13 @@
 //!
 //! A flush can take seconds on a busy disk, so that the watches, the probes and the reports run on another thread.
 //! Commands come through a bounded channel. All that wait are taken in before one pass over the directory, so that many
-//! changes cost one write of the ledger.
+//! changes cost one write of the ledger. A pass that would follow another one immediately waits for [`GATHER`], because
+//! in a rollout the profiles arrive one after the other, and each of them would otherwise have a pass of its own. A
+//! change that comes alone does not wait.
 
 use std::io;
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use api::{ProfileName, Report};
 use daemon::Pulse;
@@ -19,6 +21,27 @@ use crate::keeper::{DirectoryLost, Keeper};
 
 /// Commands that wait at most; a profile on its way to the disk takes some KB.
 const QUEUE: usize = 64;
+
+/// The least time between the end of a pass and the start of the next one.
+const GATHER: Duration = Duration::from_millis(100);
+
+/// When the next pass may begin.
+#[derive(Debug, Default)]
+pub(crate) struct PassPacing {
+    earliest: Option<Instant>,
+}
+
+impl PassPacing {
+    /// How long a pass waits for which the first command has come at `now`.
+    pub(crate) fn pause(&self, now: Instant) -> Duration {
+        self.earliest.map_or(Duration::ZERO, |earliest| earliest.saturating_duration_since(now))
+    }
+
+    /// A pass has ended at `now`.
+    pub(crate) fn passed(&mut self, now: Instant) {
+        self.earliest = Some(now + GATHER);
+    }
+}
 
 /// The stack is small because every page of it that was ever touched stays in memory.
 const STACK: usize = 256 * 1024;
@@ -94,7 +117,9 @@ fn run<F: Faults>(
 ) -> Result<(), Box<DirectoryLost>> {
     let mut replies = Vec::new();
     journal.record(&keeper.take_events());
+    let mut pacing = PassPacing::default();
     while let Some(first) = queue.blocking_recv() {
+        thread::sleep(pacing.pause(Instant::now()));
         pulse.begins();
         let mut next = Some(first);
         while let Some(command) = next {
@@ -126,6 +151,7 @@ fn run<F: Faults>(
             let _ = reply.send(keeper.report());
         }
         pulse.ends();
+        pacing.passed(Instant::now());
     }
     Ok(())
 }

@@ -16,7 +16,7 @@ use crate::journal::Journal;
 use crate::keeper::Keeper;
 use crate::metrics::Metrics;
 use crate::notify::{DirectoryEvent, DirectoryWatch};
-use crate::worker::{self, Command, Worker};
+use crate::worker::{self, Command, PassPacing, Worker};
 
 fn journal() -> Journal {
     Journal::new("node-1".parse().unwrap(), Metrics::new(&Registry::new()).unwrap())
@@ -160,4 +160,14 @@ async fn the_thread_ends_when_no_command_can_come_any_more() {
     drop(worker.commands);
     assert_eq!(worker.ended.await.unwrap(), Ok(()));
     assert!(root.path().join("a.json").exists(), "every command is carried out");
+}
+
+#[test]
+fn a_change_that_comes_alone_does_not_wait_and_one_right_after_a_pass_waits_for_those_behind_it() {
+    let mut pacing = PassPacing::default();
+    let start = Instant::now();
+    assert_eq!(pacing.pause(start), Duration::ZERO);
+    pacing.passed(start);
+    let after = |milliseconds| pacing.pause(start + Duration::from_millis(milliseconds)).as_millis();
+    assert_eq!([0, 5, 99, 100, 1000].map(after), [100, 95, 1, 0, 0]);
 }
