@@ -6,8 +6,8 @@ use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// The initial capacity in bytes: the size of an ordinary profile's `spec`, to avoid reallocations.
-const USUAL: usize = 8 * 1024;
+/// The initial capacity in bytes: more than the `spec` of an ordinary profile, to avoid reallocations.
+const USUAL: usize = 16 * 1024;
 
 /// Any JSON value as compact text, with the order of keys and duplicate keys preserved.
 ///
