@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use link::chain;
 
 use crate::call::CallError;
+use crate::findings::fix_error::FixError;
 use crate::manifest::DocumentError;
 use crate::proxy::ProxyError;
 
@@ -79,6 +80,27 @@ pub enum CliError {
     /// The file cannot be read.
     #[error("cannot read {}: {error}", path.display())]
     File {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        error: std::io::Error,
+    },
+    /// Only a file can be fixed.
+    #[error("--fix changes files; {0} is none")]
+    NotAFile(String),
+    /// A file is not fixed.
+    #[error(
+        "{file} stays as it is: {error}\nLint it without --fix and correct it by hand, or leave the rule out with --ignore."
+    )]
+    Fix {
+        /// The file.
+        file: String,
+        /// Why.
+        error: FixError,
+    },
+    /// A file cannot be written.
+    #[error("cannot write {}: {error}", path.display())]
+    Write {
         /// The file.
         path: PathBuf,
         /// Why.
@@ -177,6 +199,9 @@ impl CliError {
             Self::NoProfile(_) => "NoProfile",
             Self::Stored { .. } => "StoredProfileInvalid",
             Self::File { .. } => "File",
+            Self::NotAFile(_) => "NotAFile",
+            Self::Fix { error, .. } => error.reason(),
+            Self::Write { .. } => "Write",
             Self::NothingIn(_) => "NothingInDirectory",
             Self::Pattern { .. } => "Pattern",
             Self::Document { error, .. } => error.reason(),

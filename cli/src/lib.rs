@@ -1,5 +1,5 @@
 //! `kubectl seccomp`: shows which nodes have which seccomp profiles, which do not, and why, and checks profiles in files.
-//! It is read-only.
+//! In the cluster it is read-only.
 //!
 //! - [`options`]: the command line; [`manual`] makes completion scripts from it, [`complete`] serves kubectl's
 //!   completion.
@@ -8,9 +8,9 @@
 //!   profile.
 //! - [`status`], [`nodes`], [`wait`], [`users`], [`diff`], [`verify`]: one command each, which turns facts into a view;
 //!   a view is printed as text, JSON or YAML.
-//! - [`findings`]: `lint` and `rule`, which need no cluster; [`excerpt`] shows a line of a file.
 //! - [`call`]: a system call as it is written on the command line.
 //! - [`simulate`]: what a profile does with calls, without a cluster.
+//! - [`findings`]: `lint` and `rule`; [`excerpt`] shows a line of a file, [`edit`] changes one, [`replace`] writes a file.
 //! - [`unenforced`]: why a pod that names a profile may run without its filter.
 //! - [`sources`]: what the FILE arguments of a command name.
 //! - [`manifest`]: a file as kubectl reads it and the API server stores it.
@@ -22,6 +22,7 @@ pub mod call;
 pub mod complete;
 pub mod connect;
 pub mod diff;
+mod edit;
 pub mod error;
 mod excerpt;
 pub mod facts;
@@ -35,6 +36,7 @@ pub mod options;
 pub mod output;
 pub mod proxy;
 pub mod read;
+mod replace;
 pub mod run;
 pub mod setting;
 pub mod show;

@@ -16,7 +16,7 @@ use crate::wait::WaitFor;
 /// Shows which nodes have which seccomp profiles, which do not, and why, and checks profiles in files
 ///
 /// Reads SeccompProfiles, NodeProfileStatuses and, if you may list them, pods, workloads, the names of Nodes and
-/// RuntimeClasses. It is read-only. The ClusterRole seccomp-profile-viewer, which is part of Kubernetes' role view, is
+/// RuntimeClasses. It is read-only; `lint --fix` changes files. The ClusterRole seccomp-profile-viewer, which is part of Kubernetes' role view, is
 /// sufficient for everything except Nodes and RuntimeClasses.
 ///
 /// Uses the same proxy as kubectl: the `proxy-url` of the kubeconfig's cluster or else HTTPS_PROXY, unless NO_PROXY

@@ -184,11 +184,7 @@ fn lint(
     sources: impl Iterator<Item = Result<Source, CliError>>,
     paint: Paint,
 ) -> Result<Answer, CliError> {
-    let checks = args.checks();
-    let mut view = FindingsView::default();
-    for source in sources {
-        view.add(source?, &checks);
-    }
+    let view = FindingsView::of(args, sources)?;
     let text = shown(&view, args.output, || view.render(paint))?;
     Ok(Answer { success: view.is_clean(), ..Answer::success(text) })
 }

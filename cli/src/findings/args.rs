@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::builder::PossibleValuesParser;
 use clap::{Args, ValueHint};
-use lint::{Nodes, RULES};
+use lint::{Nodes, RULES, Safety};
 
 use super::Checks;
 use crate::output::OutputOption;
@@ -18,6 +18,15 @@ pub struct LintArgs {
     /// SeccompProfiles in the cluster
     #[arg(required = true, value_name = "FILE", value_hint = ValueHint::AnyPath)]
     pub files: Vec<PathBuf>,
+    /// Correct the files in place where the filter stays the same, and keep comments and order
+    ///
+    /// A file is written only if it then has the same filter in every known runtime and libseccomp. It shows what was
+    /// corrected, and the findings that are left.
+    #[arg(long)]
+    fix: bool,
+    /// With --fix, also apply the fixes that change the filter: check each
+    #[arg(long, requires = "fix")]
+    unsafe_fixes: bool,
     /// Skip named files without a profile, as those in directories, instead of failing
     #[arg(long)]
     skip_others: bool,
@@ -41,6 +50,11 @@ impl LintArgs {
             nodes.libseccomps = self.libseccomp.iter().map(|option| (*option).into()).collect();
         }
         Checks { nodes, ignored: self.ignore.clone() }
+    }
+
+    /// Which fixes to apply.
+    pub(super) fn fixes(&self) -> Option<Safety> {
+        self.fix.then_some(if self.unsafe_fixes { Safety::Unsafe } else { Safety::Safe })
     }
 
     /// What to do about named files without a profile.

@@ -1,17 +1,23 @@
 //! `lint`: what profiles in files do not do as their authors probably meant, and `rule`: the pages of the rules.
 
 mod args;
+mod fix;
+pub mod fix_error;
 
 use std::collections::BTreeMap;
 
 use lint::{Finding, Nodes, RULES, Safety, Severity};
+use profile::Profile;
 use serde::Serialize;
 
+use crate::error::CliError;
 use crate::excerpt::excerpt;
 use crate::manifest::Position;
+use crate::replace::replace;
 use crate::show::{Cell, Paint, Table, Tone, count};
 use crate::sources::Source;
 pub use args::LintArgs;
+pub use fix::Fixed;
 
 /// What to check for.
 #[derive(Debug, Clone, Default)]
@@ -22,12 +28,23 @@ pub struct Checks {
     pub ignored: Vec<String>,
 }
 
+impl Checks {
+    /// The findings about a profile, without those of ignored rules.
+    fn findings(&self, profile: &Profile) -> Vec<Finding> {
+        let findings = lint::check(profile, &self.nodes).into_iter();
+        findings.filter(|finding| !self.ignored.iter().any(|id| id == finding.rule)).collect()
+    }
+}
+
 /// The findings in some files.
 #[derive(Debug, Clone, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct FindingsView {
     /// The number of profiles.
     profiles: usize,
+    /// What was fixed before.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    fixed: Vec<Fixed>,
     findings: Vec<PlacedFinding>,
     /// The text of each file.
     #[serde(skip)]
@@ -48,14 +65,48 @@ struct PlacedFinding {
 }
 
 impl FindingsView {
+    /// Lints, and before fixes the files as the options say: either all of them or, if one cannot be fixed, none.
+    ///
+    /// # Errors
+    /// A file cannot be read, fixed or written.
+    pub fn of(
+        args: &LintArgs,
+        sources: impl Iterator<Item = Result<Source, CliError>>,
+    ) -> Result<Self, CliError> {
+        let checks = args.checks();
+        let mut view = Self::default();
+        let Some(most) = args.fixes() else {
+            for source in sources {
+                view.add(source?, &checks);
+            }
+            return Ok(view);
+        };
+        let mut changes = Vec::new();
+        for source in sources {
+            let source = source?;
+            let Some(path) = source.path.clone() else { return Err(CliError::NotAFile(source.name)) };
+            let (file, before) = (source.name.clone(), source.text.clone());
+            let (source, fixed) =
+                fix::fixed(source, &checks, most).map_err(|error| CliError::Fix { file, error })?;
+            if !fixed.is_empty() {
+                changes.push((path, before, source.text.clone()));
+            }
+            view.fixed.extend(fixed);
+            view.add(source, &checks);
+        }
+        for (path, before, after) in changes {
+            replace(&path, &before, &after).map_err(|error| CliError::Write { path, error })?;
+        }
+        Ok(view)
+    }
+
     /// Adds the findings in a file, by the order of their lines.
     pub fn add(&mut self, source: Source, checks: &Checks) {
         let Source { name: file, text, profiles, .. } = source;
         let mut placed = Vec::new();
         for of in profiles {
             self.profiles += 1;
-            let findings = lint::check(&of.profile, &checks.nodes).into_iter();
-            for finding in findings.filter(|finding| !checks.ignored.iter().any(|id| id == finding.rule)) {
+            for finding in checks.findings(&of.profile) {
                 let (file, profile) = (file.clone(), of.name.clone());
                 let position = of.position(&finding.path);
                 placed.push(PlacedFinding { file, profile, position, finding });
@@ -75,7 +126,9 @@ impl FindingsView {
     /// The view as text.
     #[must_use]
     pub fn render(&self, paint: Paint) -> String {
-        let mut text: String = self.findings.iter().map(|it| self.render_one(it, paint) + "\n").collect();
+        let fixed: String = self.fixed.iter().map(|it| paint.text(&it.line(), Tone::Good) + "\n").collect();
+        let mut text = if fixed.is_empty() { fixed } else { fixed + "\n" };
+        text.extend(self.findings.iter().map(|it| self.render_one(it, paint) + "\n"));
         let profiles = count(self.profiles, "profile");
         text += &if self.is_clean() {
             format!("No findings in {profiles}\n")

@@ -17,6 +17,7 @@ mod stream;
 mod tests;
 mod yaml;
 
+use std::ops::Range;
 use std::rc::Rc;
 
 use profile::{FieldPath, Profile, Segment};
@@ -39,8 +40,12 @@ pub struct FileProfile {
     pub name: Option<String>,
     /// The profile.
     pub profile: Profile,
+    /// Its contents as the file has them.
+    pub(crate) value: Value,
     /// The path of the contents in the document.
     contents: FieldPath,
+    /// The bytes of the document in the file.
+    document: Range<usize>,
     positions: Rc<Positions>,
 }
 
@@ -49,6 +54,16 @@ impl FileProfile {
     #[must_use]
     pub fn position(&self, path: &FieldPath) -> Position {
         self.positions.of(self.contents.segments().iter().chain(path.segments()))
+    }
+
+    /// The path in the document of a field of the profile.
+    pub(crate) fn path(&self, path: &FieldPath) -> Vec<Segment> {
+        self.contents.segments().iter().chain(path.segments()).cloned().collect()
+    }
+
+    /// The bytes of the document in the file.
+    pub(crate) fn bytes(&self) -> Range<usize> {
+        self.document.clone()
     }
 }
 
@@ -59,16 +74,29 @@ impl FileProfile {
 pub fn profiles_in(text: &str) -> Result<Vec<FileProfile>, DocumentError> {
     let documents = stream::documents(text)?;
     let positions = |document: &Document<'_>| Rc::new(Positions::read(document));
+    let bytes = |document: &Document<'_>| {
+        let text = document.text.trim_start_matches('\u{feff}');
+        let end = document.offset + document.text.len();
+        end - text.len()..end
+    };
     if let [document] = &documents[..]
         && is_plain(&document.value)
     {
-        let (profile, contents) = (plain_profile(document.value.clone())?, FieldPath::default());
-        return Ok(vec![FileProfile { name: None, profile, contents, positions: positions(document) }]);
+        let (profile, value) = plain_profile(document.value.clone())?;
+        let (contents, positions) = (FieldPath::default(), positions(document));
+        return Ok(vec![FileProfile {
+            name: None,
+            profile,
+            value,
+            contents,
+            document: bytes(document),
+            positions,
+        }]);
     }
     let mut profiles = Vec::new();
     let mut others = Vec::new();
     for document in documents {
-        let positions = positions(&document);
+        let (positions, bytes) = (positions(&document), bytes(&document));
         let mut objects = Vec::new();
         flatten(document.value, Vec::new(), &mut objects);
         for (object, mut path) in objects {
@@ -77,10 +105,14 @@ pub fn profiles_in(text: &str) -> Result<Vec<FileProfile>, DocumentError> {
                 continue;
             }
             path.extend(["spec", "contents"].map(Segment::from));
+            let name = name(&object).map(str::to_owned);
+            let (profile, value) = stored_profile(object)?;
             profiles.push(FileProfile {
-                name: name(&object).map(str::to_owned),
-                profile: stored_profile(object)?,
+                name,
+                profile,
+                value,
                 contents: path.into_iter().collect(),
+                document: bytes.clone(),
                 positions: Rc::clone(&positions),
             });
         }
@@ -98,7 +130,7 @@ pub fn profile_in(text: &str, wanted: &str) -> Result<Profile, DocumentError> {
     if let [document] = &mut documents[..]
         && is_plain(document)
     {
-        return plain_profile(document.take());
+        return Ok(plain_profile(document.take())?.0);
     }
     let mut objects = Vec::new();
     documents.into_iter().for_each(|document| flatten(document, Vec::new(), &mut objects));
@@ -115,7 +147,7 @@ pub fn profile_in(text: &str, wanted: &str) -> Result<Profile, DocumentError> {
             }
         },
     };
-    stored_profile(object)
+    Ok(stored_profile(object)?.0)
 }
 
 /// Whether a document is a profile in the runtimes' format.
@@ -123,15 +155,15 @@ fn is_plain(document: &Value) -> bool {
     document.get("kind").is_none() && document.get("defaultAction").is_some()
 }
 
-/// The profile of a document in the runtimes' format.
-fn plain_profile(mut contents: Value) -> Result<Profile, DocumentError> {
+/// The profile of a document in the runtimes' format, and its contents.
+fn plain_profile(mut contents: Value) -> Result<(Profile, Value), DocumentError> {
     stored::normalize_whole_numbers(&mut contents);
     stored::prune_contents_nulls(&mut contents);
-    Ok(Profile::from_value(&contents)?)
+    Ok((Profile::from_value(&contents)?, contents))
 }
 
-/// The profile that the API server would store of an object.
-fn stored_profile(mut object: Value) -> Result<Profile, DocumentError> {
+/// The profile that the API server would store of an object, and its contents.
+fn stored_profile(mut object: Value) -> Result<(Profile, Value), DocumentError> {
     let Some(Value::Object(mut spec)) = object.get_mut("spec").map(Value::take) else {
         return Err(DocumentError::NoContents);
     };
@@ -144,7 +176,8 @@ fn stored_profile(mut object: Value) -> Result<Profile, DocumentError> {
     if let Some((field, number, sent)) = stored::first_rounded_number(&contents, "spec.contents") {
         return Err(DocumentError::Rounded { field, number, sent });
     }
-    Ok(Profile::from_value(&contents).map_err(|error| error.under("spec.contents"))?)
+    let profile = Profile::from_value(&contents).map_err(|error| error.under("spec.contents"))?;
+    Ok((profile, contents))
 }
 
 /// The objects in a document, each with its path; lists, including lists of lists, are expanded.

@@ -16,6 +16,8 @@ pub(crate) struct Document<'t> {
     pub(crate) value: Value,
     /// Its text, from which on it is read.
     pub(crate) text: &'t str,
+    /// The number of bytes before it.
+    pub(crate) offset: usize,
     /// The number of lines above its first one.
     pub(crate) above: usize,
     /// The number of characters before it on its first line.
@@ -57,7 +59,8 @@ fn json(text: &str, begin: usize, end: usize) -> Result<Option<Document<'_>>, Sy
     let above = lines(&text[..begin]);
     let line = text[..begin].rfind('\n').map_or(0, |newline| newline + 1);
     let (before, text) = (text[line..begin].chars().count(), &text[begin..end]);
-    Ok(yaml::parse_document(text, Syntax::Json, above)?.map(|value| Document { value, text, above, before }))
+    let value = yaml::parse_document(text, Syntax::Json, above)?;
+    Ok(value.map(|value| Document { value, text, offset: begin, above, before }))
 }
 
 /// White space up to the end of the line.
@@ -84,20 +87,20 @@ fn yaml_documents<'t>(
                 let fault = Fault::Separator(beside.to_owned());
                 return Err(SyntaxError { line: above + i + 1, fault });
             }
-            documents.extend(yaml_document(&text[from..at], first)?);
+            documents.extend(yaml_document(&text[from..at], from, first)?);
             (first, from) = (above + i + 1, at + line.len());
         }
         at += line.len();
     }
-    documents.extend(yaml_document(&text[from..], first)?);
+    documents.extend(yaml_document(&text[from..], from, first)?);
     Ok(())
 }
 
 /// A document, unless it is empty.
-fn yaml_document(text: &str, above: usize) -> Result<Option<Document<'_>>, SyntaxError> {
+fn yaml_document(text: &str, offset: usize, above: usize) -> Result<Option<Document<'_>>, SyntaxError> {
     match yaml::parse_document(text, Syntax::Yaml, above)? {
         None | Some(Value::Null) => Ok(None),
-        Some(Value::Object(map)) => Ok(Some(Document { value: map.into(), text, above, before: 0 })),
+        Some(Value::Object(map)) => Ok(Some(Document { value: map.into(), text, offset, above, before: 0 })),
         Some(other) => Err(SyntaxError { line: above + 1, fault: Fault::NoObject(other.to_string()) }),
     }
 }

@@ -62,12 +62,17 @@ impl Fix {
 
     /// Changes the contents of a profile. Returns whether the place was found; otherwise nothing is changed.
     pub fn apply(&self, contents: &mut Value) -> bool {
-        self.edit.apply(contents).is_some()
+        self.edit.apply(contents)
     }
 }
 
 impl Edit {
-    fn apply(&self, contents: &mut Value) -> Option<()> {
+    /// Changes the contents of a profile. Returns whether the place was found; otherwise nothing is changed.
+    pub fn apply(&self, contents: &mut Value) -> bool {
+        self.changed(contents).is_some()
+    }
+
+    fn changed(&self, contents: &mut Value) -> Option<()> {
         match self {
             Self::Remove { path } => {
                 let (last, parents) = path.segments().split_last()?;

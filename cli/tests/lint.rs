@@ -1,0 +1,68 @@
+//! `lint` on files.
+
+#![allow(clippy::unwrap_used, reason = "this file is a test")]
+
+use std::fs;
+use std::path::Path;
+
+use clap::Parser;
+use cli::error::CliError;
+use cli::options::Options;
+use cli::run::{Answer, without_cluster};
+use cli::show::Paint;
+
+fn lint(arguments: &[&str]) -> Result<Answer, CliError> {
+    let options =
+        Options::try_parse_from(["kubectl-seccomp", "lint"].iter().chain(arguments).copied()).unwrap();
+    Ok(without_cluster(&options.task, Paint::Plain)?.unwrap())
+}
+
+const FILE: &str = "\
+# Files only.
+defaultAction: SCMP_ACT_ERRNO
+architectures: [SCMP_ARCH_X86_64, SCMP_ARCH_X86]
+syscalls:
+- names: [read, write, futx, read] # twice
+  action: SCMP_ACT_ALLOW
+";
+
+fn in_directory(files: &[(&str, &str)], test: impl FnOnce(&Path, &str)) {
+    let directory = tempfile::tempdir().unwrap();
+    files.iter().for_each(|(name, text)| fs::write(directory.path().join(name), text).unwrap());
+    test(directory.path(), &directory.path().display().to_string());
+}
+
+#[test]
+fn fix_writes_the_safe_fixes_and_shows_the_findings_that_are_left() {
+    in_directory(&[("a.yaml", FILE), ("app.yaml", "kind: Deployment\n")], |directory, name| {
+        let answer = lint(&["--fix", name]).unwrap();
+        assert!(!answer.success);
+        insta::assert_snapshot!(answer.text.replace(name, "DIR"));
+        let fixed = fs::read_to_string(directory.join("a.yaml")).unwrap();
+        assert_eq!(fixed, FILE.replace(", read]", "]"));
+        assert_eq!(fs::read_to_string(directory.join("app.yaml")).unwrap(), "kind: Deployment\n");
+
+        let answer = lint(&["--fix", "--unsafe-fixes", name]).unwrap();
+        assert!(answer.success, "{}", answer.text);
+        let fixed = fs::read_to_string(directory.join("a.yaml")).unwrap();
+        assert_eq!(fixed, FILE.replace(", read]", "]").replace("futx", "futex"));
+    });
+}
+
+/// The rule with the alias would change, too.
+#[test]
+fn if_one_file_cannot_be_fixed_none_is_changed() {
+    let shared = "\
+defaultAction: SCMP_ACT_ERRNO
+syscalls:
+- {names: &used [read, read], action: SCMP_ACT_ALLOW}
+- {names: *used, action: SCMP_ACT_TRAP}
+";
+    in_directory(&[("a.yaml", FILE), ("b.yaml", shared)], |directory, name| {
+        let error = lint(&["--fix", name]).unwrap_err();
+        assert_eq!(error.reason(), "FixChangesMore");
+        assert!(error.to_string().contains("b.yaml stays as it is"), "{error}");
+        assert_eq!(fs::read_to_string(directory.join("a.yaml")).unwrap(), FILE);
+        assert_eq!(fs::read_to_string(directory.join("b.yaml")).unwrap(), shared);
+    });
+}
