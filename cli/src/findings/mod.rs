@@ -225,7 +225,13 @@ spec:
 
     #[test]
     fn findings_of_ignored_rules_are_left_out() {
-        let rules = ["unknown-syscall", "dead-rule", "missing-sub-architecture", "kill-thread-default"];
+        let rules = [
+            "cannot-start",
+            "unknown-syscall",
+            "dead-rule",
+            "missing-sub-architecture",
+            "kill-thread-default",
+        ];
         let checks = Checks { ignored: rules.map(str::to_owned).to_vec(), ..Checks::default() };
         let view = view(&checks);
         assert!(view.is_clean());

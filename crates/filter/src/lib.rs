@@ -11,6 +11,7 @@
 //!   verdict of one call.
 //! - [`Explainer::explain`] says which rule of the profile decides.
 //! - [`Runtime`], [`Library`] and [`numbers`] are what is known of runtimes and libraries.
+//! - [`Startup`] is what a runtime itself needs of a filter.
 //! - [`Filter::unequal`], [`Filter::more_permissive`] and [`Filter::difference`] compare filters for all calls and all
 //!   arguments, not for a sample.
 //! - [`Operation::combine`] is the intersection or the union of two profiles, as a profile.
@@ -35,6 +36,7 @@ mod multiplexer;
 mod relation;
 mod runtime;
 mod setting;
+mod startup;
 pub mod tree;
 mod verdict;
 
@@ -46,4 +48,5 @@ pub use filter::{Call, Filter};
 pub use relation::{Dependence, Witness};
 pub use runtime::{ENOSYS, Flags, Library, Runtime, Stub, numbers};
 pub use setting::{Setting, Unloadable};
+pub use startup::Startup;
 pub use verdict::{Permission, Verdict};

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use lint::{Finding, Nodes, RULES, check, page};
+use lint::{Finding, Nodes, RULES, Rule, check, page};
 use profile::Profile;
 use serde_json::Value;
 
@@ -38,7 +38,8 @@ fn index() -> String {
          `kubectl seccomp lint FILE` checks a profile by these rules. It needs no cluster. `kubectl seccomp rule ID` prints \
          the page\nof a rule. An *error* is a profile that does something else than it says; a *warning* is a consequence \
          that its author may not\nknow; an *info* is a part that has no effect, or not everywhere. Facts about runtimes were \
-         measured with the versions that\nthe pages name.\n\n\
+         measured with the versions that\nthe pages name. Examples are excerpts: most permit less than \
+         a container needs to start ([cannot-start](cannot-start.md)).\n\n\
          | rule | severity | meaning |\n|---|---|---|\n{rows}"
     )
 }
@@ -84,10 +85,14 @@ fn every_rule_has_an_id_in_kebab_case_and_a_page_that_begins_with_its_summary() 
 
 #[test]
 fn every_bad_example_breaks_its_rule_and_every_good_one_breaks_none() {
+    // Of most examples the list of permitted calls is an excerpt.
+    let excerpt =
+        |rule: &Rule, finding: &Finding| rule.id != "cannot-start" && finding.rule == "cannot-start";
     for rule in RULES {
         let bad = findings(&example(rule.id, "Bad"));
         assert!(bad.iter().any(|finding| finding.rule == rule.id), "{}: {bad:#?}", rule.id);
-        let good = findings(&example(rule.id, "Good"));
+        let mut good = findings(&example(rule.id, "Good"));
+        good.retain(|finding| !excerpt(rule, finding));
         assert!(good.is_empty(), "{}: {good:#?}", rule.id);
     }
 }

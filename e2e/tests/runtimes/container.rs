@@ -14,15 +14,30 @@ use serde_json::{Value, json};
 
 use crate::installed::Installed;
 
-/// The seconds that a start may take.
-const LIMIT: &str = "20";
-
 /// Mounts cgroup version 2 alone and becomes the program after it, or kills it after the given seconds.
 const ISOLATED: &str =
     "umount -R /sys/fs/cgroup && mount -t cgroup2 cgroup2 /sys/fs/cgroup && exec timeout -s KILL \"$@\"";
 
 /// What the cgroups of the tests begin with.
 const PREFIX: &str = "spe2e-runtimes-";
+
+/// What containerd gives a container that asks for nothing.
+const CAPABILITIES: [&str; 14] = [
+    "CAP_CHOWN",
+    "CAP_DAC_OVERRIDE",
+    "CAP_FSETID",
+    "CAP_FOWNER",
+    "CAP_MKNOD",
+    "CAP_NET_RAW",
+    "CAP_SETGID",
+    "CAP_SETUID",
+    "CAP_SETFCAP",
+    "CAP_SETPCAP",
+    "CAP_NET_BIND_SERVICE",
+    "CAP_SYS_CHROOT",
+    "CAP_KILL",
+    "CAP_AUDIT_WRITE",
+];
 
 /// What became of a start.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,7 +73,7 @@ impl Root {
     pub(crate) fn start(
         &self,
         runtime: &Installed,
-        options: &Options,
+        options: Options,
         seccomp: Option<&Value>,
         calls: &[String],
     ) -> Start {
@@ -68,8 +83,7 @@ impl Root {
         let config = self.config(&id, options, seccomp, calls);
         fs::write(bundle.path().join("config.json"), config.to_string()).unwrap();
 
-        let mut words: Vec<PathBuf> = vec![LIMIT.into()];
-        words.extend(options.around.iter().map(PathBuf::from));
+        let mut words: Vec<PathBuf> = vec![options.seconds.to_string().into()];
         words.extend(runtime.words());
         let mut command = Command::new("unshare");
         command.args([
@@ -90,19 +104,23 @@ impl Root {
         let _ = fs::remove_dir(hierarchy().join(&id));
 
         let printed = String::from_utf8(output.stdout).unwrap();
-        if !printed.is_empty() {
-            return Start::Ran(printed);
-        }
         match output.status.code() {
+            Some(42) => Start::Ran(printed),
+            // The probe itself was ended.
+            _ if !printed.is_empty() => Start::Ran(printed),
             // What `timeout` returns after it has killed its program.
             Some(137) | None => Start::Late,
             _ => Start::Refused(String::from_utf8_lossy(&output.stderr).into_owned()),
         }
     }
 
-    fn config(&self, id: &str, options: &Options, seccomp: Option<&Value>, calls: &[String]) -> Value {
+    fn config(&self, id: &str, options: Options, seccomp: Option<&Value>, calls: &[String]) -> Value {
         let arguments: Vec<&str> = ["/probe"].into_iter().chain(calls.iter().map(String::as_str)).collect();
         let namespaces = ["pid", "network", "ipc", "uts", "mount"].map(|name| json!({ "type": name }));
+        let capabilities = if options.capabilities { &CAPABILITIES[..] } else { &[] };
+        let capabilities = json!({
+            "bounding": capabilities, "effective": capabilities, "permitted": capabilities,
+        });
         let mut config = json!({
             "ociVersion": "1.0.2",
             "process": {
@@ -110,8 +128,7 @@ impl Root {
                 "args": arguments,
                 "env": [],
                 "cwd": "/",
-                // The calls of the probe are harmless, and without capabilities all the more.
-                "capabilities": {},
+                "capabilities": capabilities,
                 "noNewPrivileges": options.no_new_privileges,
                 "rlimits": [{ "type": "RLIMIT_CORE", "hard": 0, "soft": 0 }],
             },
@@ -130,12 +147,14 @@ impl Root {
 }
 
 /// How a container is started.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct Options {
     /// `allowPrivilegeEscalation: false` in a pod.
     pub(crate) no_new_privileges: bool,
-    /// What the runtime is run by, such as strace.
-    pub(crate) around: Vec<String>,
+    /// The capabilities that containers usually have; otherwise none, and calls are all the more harmless.
+    pub(crate) capabilities: bool,
+    /// How many seconds a start may take. Most take a tenth of one.
+    pub(crate) seconds: u8,
 }
 
 /// Where the cgroups of version 2 are.
@@ -144,10 +163,13 @@ fn hierarchy() -> PathBuf {
     if unified.is_dir() { unified.to_owned() } else { "/sys/fs/cgroup".into() }
 }
 
-/// Removes the cgroups of tests that were killed. The kernel keeps one that has a process.
+/// Removes the cgroups of tests that were killed: those of no process that runs.
 fn sweep() {
     for entry in fs::read_dir(hierarchy()).into_iter().flatten().flatten() {
-        if entry.file_name().to_str().is_some_and(|name| name.starts_with(PREFIX)) {
+        let name = entry.file_name();
+        let rest =
+            name.to_str().and_then(|name| name.strip_prefix(PREFIX)).and_then(|rest| rest.split_once('-'));
+        if rest.is_some_and(|(pid, _)| !Path::new("/proc").join(pid).exists()) {
             let _ = fs::remove_dir(entry.path());
         }
     }

@@ -18,4 +18,5 @@ mod profiles;
 #[allow(dead_code, reason = "the tests of the model use all of it")]
 #[path = "../../../crates/filter/tests/libseccomp/sets.rs"]
 mod sets;
+mod startup;
 mod verdicts;

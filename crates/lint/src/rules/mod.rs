@@ -20,6 +20,7 @@ macro_rules! rules {
 
 rules! {
     absent_on_listed_architectures,
+    cannot_start,
     clone3_without_enosys,
     dead_rule,
     errno_zero,

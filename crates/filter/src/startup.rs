@@ -1,0 +1,234 @@
+//! What a runtime itself needs of a filter: it loads the filter before it starts the program, so that its last calls run
+//! under it.
+//!
+//! Measured on x86_64 with Linux 6.18, for a container of the user 0 (`e2e/tests/runtimes/startup.rs` measures those of
+//! runc 1.5.2, runc 1.1.5 and crun 1.8.1 anew, and starts each 200 times with nothing else permitted).
+
+use profile::Architecture;
+use syscalls::Syscall;
+
+use crate::diagram::Forest;
+use crate::{ENOSYS, Filter, Runtime, Verdict};
+
+/// The calls of a runtime between the loading of the filter and the program.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Startup {
+    /// The runtime and its version, for messages.
+    pub runtime: &'static str,
+    /// What is known of it otherwise.
+    pub model: Runtime,
+    /// Whether the container has `noNewPrivileges`, as pods with `allowPrivilegeEscalation: false` have. Runtimes then load
+    /// the filter later.
+    pub no_new_privileges: bool,
+    /// Calls without which no container starts.
+    pub needed: &'static [&'static str],
+    /// Calls that the runtime always makes, and that may fail.
+    pub made: &'static [&'static str],
+    /// Calls that it makes now and then.
+    pub sometimes: &'static [&'static str],
+    /// Calls that it makes in place of one of `made` that fails, and cannot start without.
+    pub instead: &'static [(&'static str, &'static [&'static str])],
+}
+
+/// runc, of which 1.5.2 opens files below a directory by these if it may not use `openat2`.
+const INSTEAD_OF_OPENAT2: &[(&str, &[&str])] = &[("openat2", &["fcntl", "readlinkat"])];
+
+/// What Go's runtime adds now and then: 0 to 114 times in 200 starts.
+const GO: &[&str] =
+    &["futex", "mmap", "rt_sigreturn", "sched_yield", "tgkill", "getpid", "fcntl", "madvise", "nanosleep"];
+
+impl Startup {
+    /// Every measured one.
+    pub const ALL: [Self; 8] = [
+        Self {
+            runtime: "runc 1.5.2",
+            model: Runtime::RUNC_1_2,
+            no_new_privileges: true,
+            needed: &["close", "execve", "fstat", "fstatfs", "getdents64", "openat", "statx", "write"],
+            made: &["fcntl", "openat2"],
+            sometimes: GO,
+            instead: INSTEAD_OF_OPENAT2,
+        },
+        Self {
+            runtime: "runc 1.5.2",
+            model: Runtime::RUNC_1_2,
+            no_new_privileges: false,
+            needed: &[
+                "capget",
+                "capset",
+                "chdir",
+                "close",
+                "execve",
+                "fstat",
+                "fstatfs",
+                "futex",
+                "getcwd",
+                "getdents64",
+                "getppid",
+                "newfstatat",
+                "openat",
+                "prctl",
+                "read",
+                "setgid",
+                "setgroups",
+                "setuid",
+                "statx",
+                "write",
+            ],
+            made: &["close_range", "epoll_ctl", "faccessat2", "fcntl", "getpid", "openat2", "tgkill"],
+            sometimes: GO,
+            instead: INSTEAD_OF_OPENAT2,
+        },
+        Self {
+            runtime: "runc 1.1.5",
+            model: Runtime::RUNC_1_1,
+            no_new_privileges: true,
+            needed: &["close", "execve", "fstatfs", "getdents64", "openat", "write"],
+            made: &["epoll_ctl", "getpid"],
+            sometimes: GO,
+            instead: &[],
+        },
+        Self {
+            runtime: "runc 1.1.5",
+            model: Runtime::RUNC_1_1,
+            no_new_privileges: false,
+            needed: &[
+                "capget",
+                "capset",
+                "chdir",
+                "close",
+                "execve",
+                "fstat",
+                "fstatfs",
+                "getcwd",
+                "getdents64",
+                "getppid",
+                "newfstatat",
+                "openat",
+                "prctl",
+                "read",
+                "setgid",
+                "setgroups",
+                "setuid",
+                "write",
+            ],
+            made: &["epoll_ctl", "faccessat2", "fcntl", "getpid"],
+            sometimes: GO,
+            instead: &[],
+        },
+        Self {
+            runtime: "crun 1.8.1",
+            model: Runtime::CRUN,
+            no_new_privileges: true,
+            needed: &["execve"],
+            made: &["close"],
+            sometimes: &[],
+            instead: &[],
+        },
+        Self {
+            runtime: "crun 1.8.1",
+            model: Runtime::CRUN,
+            no_new_privileges: false,
+            needed: &[
+                "capset",
+                "execve",
+                "prctl",
+                "rt_sigaction",
+                "rt_sigprocmask",
+                "setresgid",
+                "setresuid",
+                "write",
+            ],
+            made: &["close"],
+            sometimes: &[],
+            instead: &[],
+        },
+        Self {
+            runtime: "crun 1.21 and 1.28",
+            model: Runtime::CRUN,
+            no_new_privileges: true,
+            needed: &["execve"],
+            made: &["close", "close_range"],
+            sometimes: &[],
+            instead: &[],
+        },
+        // Which of its calls may fail was not measured, apart from the one without which nothing starts.
+        Self {
+            runtime: "crun 1.21 and 1.28",
+            model: Runtime::CRUN,
+            no_new_privileges: false,
+            needed: &["execve"],
+            made: &[
+                "capset",
+                "close",
+                "close_range",
+                "prctl",
+                "rt_sigaction",
+                "rt_sigprocmask",
+                "setresgid",
+                "setresuid",
+                "write",
+            ],
+            sometimes: &[],
+            instead: &[],
+        },
+    ];
+
+    /// The architecture on which the calls were measured.
+    pub const ARCHITECTURE: Architecture = Architecture::X86_64;
+
+    /// The calls that it makes in place of others.
+    pub fn instead_of_made(&self) -> impl Iterator<Item = &'static &'static str> {
+        self.instead.iter().flat_map(|(_, others)| *others)
+    }
+
+    /// The calls with which this filter certainly keeps a container from starting, each with one of its verdicts.
+    ///
+    /// A call counts if it is denied whatever its arguments are, in a way that was measured: it ends the thread or the
+    /// process, or fails with EPERM, EACCES or ENOSYS. A tracer or a seccomp agent may permit a call.
+    #[must_use]
+    pub fn refused(&self, filter: &Filter) -> Vec<(&'static str, Verdict)> {
+        let mut found = Vec::new();
+        for name in self.needed {
+            found.extend(refusal(filter, name).map(|verdict| (*name, verdict)));
+        }
+        for name in self.made {
+            let Some(verdict) = refusal(filter, name) else { continue };
+            if ends(verdict) {
+                found.push((*name, verdict));
+                continue;
+            }
+            let instead =
+                self.instead.iter().filter(|(made, _)| made == name).flat_map(|(_, others)| *others);
+            let refused = instead.filter_map(|other| Some((*other, refusal(filter, other)?)));
+            found.extend(refused);
+        }
+        found.sort_unstable();
+        found.dedup();
+        found
+    }
+}
+
+/// The verdict of the call if every one with this name is denied in a measured way. If they are denied in several ways,
+/// the one that permits most.
+fn refusal(filter: &Filter, name: &str) -> Option<Verdict> {
+    let architecture = syscalls::Architecture::from_oci_name(Startup::ARCHITECTURE.name())?;
+    let number = Syscall::from_name(name)?.number(architecture)?;
+    let mut forest = Forest::default();
+    let node = filter.verdicts(Startup::ARCHITECTURE, number, &mut forest).ok()?;
+    let verdicts = forest.verdicts_of(node);
+    verdicts
+        .iter()
+        .all(|verdict| ends(*verdict) || fails(*verdict))
+        .then(|| verdicts.into_iter().max())
+        .flatten()
+}
+
+fn ends(verdict: Verdict) -> bool {
+    matches!(verdict, Verdict::KillProcess | Verdict::KillThread | Verdict::Trap)
+}
+
+/// EPERM, EACCES and ENOSYS.
+fn fails(verdict: Verdict) -> bool {
+    matches!(verdict, Verdict::Errno(1 | 13)) || verdict == ENOSYS
+}

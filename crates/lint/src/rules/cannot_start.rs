@@ -1,0 +1,239 @@
+//! # cannot-start
+//!
+//! The profile denies a call that the runtime itself makes after it has loaded the filter, so that no container starts.
+//!
+//! A runtime loads the filter before it starts the program, and its last calls run under it: at least `execve`, with runc
+//! many more, and with runc and crun more unless the pod has `allowPrivilegeEscalation: false`. If one of them is denied,
+//! the kubelet reports an error that does not name the call, such as "container process is already dead". A default that
+//! kills must permit more calls than one that returns an error.
+//!
+//! The calls were measured by starting containers on x86_64 with Linux 6.18, for the user 0, under runc 1.5.2, runc 1.1.5
+//! and crun 1.8.1. Each call of x86_64 was denied alone by ending the process, and those that a runtime uses also with
+//! EPERM, EACCES, ENOSYS and a trap. Then each runtime started 200 times with only its own calls permitted and everything
+//! else killed. `e2e/tests/runtimes/startup.rs` repeats this. crun 1.21 and 1.28 were measured less: of their calls without
+//! `allowPrivilegeEscalation: false` only `execve` is certainly needed if the denial is an error.
+//!
+//! Nothing is found for calls that are denied for some arguments only, for calls that a runtime makes now and then, or for
+//! another architecture. The fix permits what the named runtimes use; it is unsafe, because it changes the filter.
+//!
+//! ## Bad
+//!
+//! ```yaml
+//! defaultAction: SCMP_ACT_ERRNO
+//! architectures: [SCMP_ARCH_X86_64, SCMP_ARCH_X86]
+//! syscalls:
+//!   - names: [read, write, exit_group]
+//!     action: SCMP_ACT_ALLOW
+//! ```
+//!
+//! ## Good
+//!
+//! ```yaml
+//! defaultAction: SCMP_ACT_ERRNO
+//! architectures: [SCMP_ARCH_X86_64, SCMP_ARCH_X86]
+//! syscalls:
+//!   - names:
+//!       [capget, capset, chdir, close, close_range, epoll_ctl, execve, faccessat2, fcntl, fstat, fstatfs, futex, getcwd,
+//!        getdents64, getpid, getppid, mmap, newfstatat, openat, openat2, prctl, rt_sigaction, rt_sigprocmask,
+//!        rt_sigreturn, sched_yield, setgid, setgroups, setresgid, setresuid, setuid, statx, tgkill, read, write,
+//!        exit_group]
+//!     action: SCMP_ACT_ALLOW
+//! ```
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use filter::{Filter, Library, Setting, Startup, numbers};
+use profile::FieldPath;
+use serde_json::json;
+use syscalls::Architecture;
+
+use crate::boundary;
+use crate::finding::Found;
+use crate::fix::{Edit, Fix, Safety};
+use crate::place;
+use crate::rule::Rule;
+use crate::severity::{Confidence, Severity};
+use crate::subject::{Subject, permits};
+use crate::wording::names;
+
+pub(super) static RULE: Rule = Rule {
+    id: "cannot-start",
+    severity: Severity::Warning,
+    confidence: Confidence::High,
+    summary: "The profile denies a call that the runtime itself makes after it has loaded the filter, so that no container \
+              starts.",
+    check,
+};
+
+/// The refused calls of each runtime, at one field and for one kind of container.
+type Refused = BTreeMap<&'static str, BTreeSet<&'static str>>;
+
+fn check(subject: &Subject<'_>) -> Vec<Found> {
+    if !subject.covered().contains(&Architecture::X86_64) {
+        return Vec::new();
+    }
+    // By field and whether it is so only without `noNewPrivileges`; with it, it is always so.
+    let mut found: BTreeMap<(Option<Place>, bool), Refused> = BTreeMap::new();
+    for startup in Startup::ALL.iter().filter(|startup| may_refuse(subject, startup)) {
+        for name in refused(subject, startup) {
+            let key = (place_of(subject, name), !startup.no_new_privileges);
+            let always = found.get(&(key.0, false)).and_then(|refused| refused.get(startup.runtime));
+            if !always.is_some_and(|names| names.contains(name)) {
+                found.entry(key).or_default().entry(startup.runtime).or_default().insert(name);
+            }
+        }
+    }
+    found.into_iter().map(|((place, only), refused)| finding(subject, place, only, &refused)).collect()
+}
+
+/// Where a call is denied: the rule and the name in it.
+type Place = (usize, usize);
+
+/// The first rule about a call; `None` if no rule is, so that it gets the default.
+fn place_of(subject: &Subject<'_>, name: &str) -> Option<Place> {
+    let treatment = subject.treatment(name)?;
+    let mention = treatment.unconditional.or(treatment.conditional.first().copied())?;
+    Some((mention.rule, mention.name))
+}
+
+/// Whether a filter can refuse something at all; to make one takes longer.
+fn may_refuse(subject: &Subject<'_>, startup: &Startup) -> bool {
+    let mut calls = startup.needed.iter().chain(startup.made);
+    calls.any(|name| subject.effect(name).is_none_or(|effect| !permits(effect)))
+}
+
+/// The calls with which a container certainly does not start, whatever libseccomp the nodes have.
+fn refused(subject: &Subject<'_>, startup: &Startup) -> Vec<&'static str> {
+    let known = &subject.nodes.libseccomps;
+    let ends = [boundary::newest(subject), known.iter().min().copied().unwrap_or(boundary::newest(subject))];
+    let mut both = ends.iter().map(|libseccomp| {
+        let number = numbers(*libseccomp);
+        let native = Startup::ARCHITECTURE;
+        let setting =
+            Setting { runtime: startup.model, library: Library::from(*libseccomp), native, number: &number };
+        // If there is no filter, other rules say why.
+        let filter = Filter::new(subject.profile, &setting).ok();
+        let refused = filter.map(|filter| startup.refused(&filter)).unwrap_or_default();
+        refused.into_iter().map(|(name, _)| name).collect::<Vec<_>>()
+    });
+    let (newest, oldest) = (both.next().unwrap_or_default(), both.next().unwrap_or_default());
+    newest.into_iter().filter(|name| oldest.contains(name)).collect()
+}
+
+fn finding(subject: &Subject<'_>, place: Option<Place>, only: bool, refused: &Refused) -> Found {
+    let path: FieldPath = match place {
+        Some((rule, name)) => place::name(rule, name),
+        None => place::field("defaultAction"),
+    };
+    // Runtimes of which the same calls are denied stand together.
+    let mut groups: Vec<(Vec<&str>, &BTreeSet<&str>)> = Vec::new();
+    for (runtime, calls) in refused {
+        match groups.iter_mut().find(|(_, of)| *of == calls) {
+            Some((runtimes, _)) => runtimes.push(runtime),
+            None => groups.push((vec![runtime], calls)),
+        }
+    }
+    let groups = groups.iter().map(|(runtimes, calls)| {
+        let calls = names(calls.iter().copied());
+        format!("{} ({calls})", runtimes.join(", "))
+    });
+    let when = if only { "without allowPrivilegeEscalation: false " } else { "" };
+    let message = format!(
+        "{when}no container starts under these runtimes, because calls that they make themselves are denied: {}",
+        groups.collect::<Vec<_>>().join("; ")
+    );
+    let found = Found::new(path, message);
+    if place.is_some() {
+        return found;
+    }
+    // Everything that these runtimes use: a call that now gets ENOSYS from runc's stub may be killed once others are named.
+    let startups = Startup::ALL
+        .iter()
+        .filter(|startup| startup.no_new_privileges != only && refused.contains_key(startup.runtime));
+    let used = startups.flat_map(|it| it.needed.iter().chain(it.made).chain(it.sometimes).chain(it.instead_of_made()));
+    let missing: BTreeSet<_> = used.copied().filter(|name| subject.treatment(name).is_none()).collect();
+    let rule = json!({ "names": missing, "action": "SCMP_ACT_ALLOW" });
+    let edit = Edit::Append { path: place::field("syscalls"), values: vec![rule] };
+    found.with(Fix::new(Safety::Unsafe, "Permit what these runtimes use", edit))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::nodes::Nodes;
+    use crate::testing::{findings, paths, paths_on};
+
+    /// All that runc 1.5.2 and crun use with `allowPrivilegeEscalation: false`.
+    const USED: [&str; 16] = [
+        "close", "close_range", "epoll_ctl", "execve", "fcntl", "fstat", "fstatfs", "futex", "getdents64", "getpid", "mmap",
+        "openat", "openat2", "rt_sigreturn", "statx", "write",
+    ];
+
+    fn permitting(names: &[&str], default: &str) -> Value {
+        json!({ "defaultAction": default, "syscalls": [{ "names": names, "action": "SCMP_ACT_ALLOW" }] })
+    }
+
+    /// Whether something is found for containers with `allowPrivilegeEscalation: false`.
+    fn never_starts(profile: Value) -> bool {
+        findings(&RULE, profile).iter().any(|finding| !finding.message.starts_with("without"))
+    }
+
+    #[test]
+    fn what_is_missing_is_named_with_the_runtimes_that_need_it() {
+        let profile = permitting(&["write", "execve", "close"], "SCMP_ACT_ERRNO");
+        let found = findings(&RULE, profile.clone());
+        assert_eq!(paths(&RULE, profile), ["defaultAction", "defaultAction"]);
+        assert!(found[0].message.ends_with(
+            "denied: runc 1.1.5 (fstatfs, getdents64, openat); runc 1.5.2 (fcntl, fstat, fstatfs, getdents64, openat, \
+             readlinkat, statx)"
+        ), "{}", found[0].message);
+        assert!(found[1].message.starts_with("without allowPrivilegeEscalation: false no container starts"));
+        assert!(found[1].message.contains("crun 1.8.1 (capset, prctl, "), "{}", found[1].message);
+    }
+
+    #[test]
+    fn a_rule_that_denies_a_needed_call_is_found_at_its_name() {
+        let rule = |args: Value| {
+            json!({ "defaultAction": "SCMP_ACT_ALLOW", "syscalls": [
+                { "names": ["mount", "statx"], "action": "SCMP_ACT_ERRNO", "args": args },
+            ] })
+        };
+        assert_eq!(paths(&RULE, rule(json!([])))[0], "syscalls[0].names[1]");
+        let some = json!([{ "index": 0, "value": 3, "op": "SCMP_CMP_EQ" }]);
+        assert_eq!(paths(&RULE, rule(some)), Vec::<String>::new());
+    }
+
+    #[test]
+    fn every_needed_call_must_be_permitted_and_the_others_may_fail_but_not_kill() {
+        assert!(!never_starts(permitting(&USED, "SCMP_ACT_ERRNO")));
+        assert!(!never_starts(permitting(&USED, "SCMP_ACT_KILL_PROCESS")));
+        for (missing, killed_only) in [("fstatfs", false), ("execve", false), ("openat2", true), ("close_range", true)] {
+            let others: Vec<_> = USED.iter().copied().filter(|name| *name != missing).collect();
+            // With a newer name, so that runc's stub does not answer.
+            let others = [&others[..], &["readlinkat", "faccessat2"]].concat();
+            assert_eq!(never_starts(permitting(&others, "SCMP_ACT_ERRNO")), !killed_only, "{missing}");
+            assert!(never_starts(permitting(&others, "SCMP_ACT_KILL_PROCESS")), "{missing}");
+        }
+    }
+
+    #[test]
+    fn without_openat2_two_other_calls_are_needed() {
+        let others: Vec<_> = USED.iter().copied().filter(|name| *name != "openat2").collect();
+        assert!(never_starts(permitting(&others, "SCMP_ACT_ERRNO")));
+        assert!(!never_starts(permitting(&[&others[..], &["readlinkat"]].concat(), "SCMP_ACT_ERRNO")));
+    }
+
+    #[test]
+    fn other_architectures_and_defaults_that_permit_are_not() {
+        let mut arm = permitting(&["read"], "SCMP_ACT_ERRNO");
+        arm["architectures"] = json!(["SCMP_ARCH_AARCH64"]);
+        assert_eq!(paths(&RULE, arm), Vec::<String>::new());
+        let nodes = Nodes { architectures: vec![Architecture::Aarch64], ..Nodes::default() };
+        assert_eq!(paths_on(&RULE, &nodes, permitting(&["read"], "SCMP_ACT_ERRNO")), Vec::<String>::new());
+        for default in ["SCMP_ACT_ALLOW", "SCMP_ACT_LOG", "SCMP_ACT_TRACE"] {
+            assert_eq!(paths(&RULE, permitting(&["read"], default)), Vec::<String>::new());
+        }
+    }
+}

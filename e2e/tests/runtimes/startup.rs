@@ -1,0 +1,211 @@
+//! What runc and crun themselves need of a profile, by really starting containers.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+
+use filter::{Filter, Runtime, Startup, numbers};
+use profile::Profile;
+use serde_json::{Value, json};
+use syscalls::{Architecture, Libseccomp, Syscall};
+
+use crate::container::{Options, Root, Start};
+use crate::installed::{Installed, libseccomp};
+
+/// How many starts show that a list is complete.
+const STARTS: usize = 200;
+/// How many of them may fail for a call of Go's runtime that was never seen.
+const RARE: usize = 2;
+
+/// Actions that were measured, with their errnos.
+const ACTIONS: [(&str, Option<u16>); 5] = [
+    ("SCMP_ACT_ERRNO", Some(1)),
+    ("SCMP_ACT_ERRNO", Some(13)),
+    ("SCMP_ACT_ERRNO", Some(38)),
+    ("SCMP_ACT_TRAP", None),
+    ("SCMP_ACT_KILL_PROCESS", None),
+];
+
+/// A start of the probe, which then makes no call but `exit_group`.
+#[derive(Clone, Copy)]
+struct Case<'a> {
+    root: &'a Root,
+    runtime: &'a Installed,
+    startup: &'a Startup,
+}
+
+impl Case<'_> {
+    fn name(&self) -> String {
+        format!("{}, noNewPrivileges {}", self.runtime.name, self.startup.no_new_privileges)
+    }
+
+    fn starts(&self, profile: &Value) -> bool {
+        let options =
+            Options { no_new_privileges: self.startup.no_new_privileges, capabilities: true, seconds: 8 };
+        matches!(self.root.start(self.runtime, options, Some(profile), &[]), Start::Ran(_))
+    }
+
+    fn may_start(&self, profile: &Value, libseccomp: Libseccomp) -> bool {
+        let number = numbers(libseccomp);
+        let filter =
+            Filter::new(&Profile::from_value(profile).unwrap(), &self.runtime.setting(libseccomp, &number))
+                .unwrap();
+        self.startup.refused(&filter).is_empty()
+    }
+
+    /// Every call that the runtime is said to make.
+    fn calls(&self) -> Vec<&'static str> {
+        let Startup { needed, made, sometimes, .. } = self.startup;
+        [*needed, *made, *sometimes].concat()
+    }
+}
+
+/// Those that are measured here, for a runtime that is installed.
+fn startups(runtime: &Installed) -> Vec<&'static Startup> {
+    let found: Vec<_> =
+        Startup::ALL.iter().filter(|it| it.runtime.replace(' ', "-") == runtime.name).collect();
+    assert_eq!(found.len(), 2, "{}", runtime.name);
+    found
+}
+
+/// Denies these calls with the action, and permits all others.
+fn denying(names: &[&str], (action, errno): (&str, Option<u16>)) -> Value {
+    let mut rule = json!({ "names": names, "action": action });
+    if let Some(errno) = errno {
+        rule["errnoRet"] = errno.into();
+    }
+    json!({ "defaultAction": "SCMP_ACT_ALLOW", "architectures": ["SCMP_ARCH_X86_64"], "syscalls": [rule] })
+}
+
+/// Permits these calls and what the probe needs.
+fn permitting(names: &[&str], default: &str) -> Value {
+    let names = [names, &["exit_group"]].concat();
+    json!({
+        "defaultAction": default,
+        "architectures": ["SCMP_ARCH_X86_64"],
+        "syscalls": [{ "names": names, "action": "SCMP_ACT_ALLOW" }],
+    })
+}
+
+/// Does the work for each item in a few threads, since a start mostly waits, and returns what was found.
+fn in_threads<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> Option<R> + Sync) -> Vec<R> {
+    let (next, found) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
+    thread::scope(|scope| {
+        for _ in 0..3 {
+            scope.spawn(|| {
+                while let Some(item) = items.get(next.fetch_add(1, Ordering::SeqCst)) {
+                    let more = work(item);
+                    found.lock().unwrap().extend(more);
+                }
+            });
+        }
+    });
+    found.into_inner().unwrap()
+}
+
+/// The calls of x86_64, without the one that ends the probe.
+fn names() -> impl Iterator<Item = &'static str> {
+    let calls = Syscall::all().filter(|call| call.number(Architecture::X86_64).is_some());
+    calls.map(|call| call.name()).filter(|name| *name != "exit_group")
+}
+
+#[test]
+fn runc_starts_with_the_calls_that_it_is_said_to_make_and_without_no_needed_one() {
+    let Some(libseccomp) = libseccomp() else { return };
+    let (root, runtime) = (Root::new(), Installed::runc());
+    for startup in startups(&runtime) {
+        let case = Case { root: &root, runtime: &runtime, startup };
+        let all = case.calls();
+        let whole = permitting(&all, "SCMP_ACT_ERRNO");
+        assert!(case.may_start(&whole, libseccomp) && case.starts(&whole), "{}", case.name());
+        let wrong = in_threads(startup.needed, |missing| {
+            let others: Vec<_> = all.iter().copied().filter(|name| name != missing).collect();
+            let profile = permitting(&others, "SCMP_ACT_ERRNO");
+            (case.may_start(&profile, libseccomp) || case.starts(&profile)).then_some(*missing)
+        });
+        assert!(wrong.is_empty(), "{}: starts without {wrong:?}", case.name());
+    }
+}
+
+#[test]
+#[ignore = "long: 3,000 starts, and Debian's runtimes"]
+fn runtimes_do_not_start_exactly_without_the_calls_that_they_are_said_to_need() {
+    let libseccomp = libseccomp().unwrap();
+    let root = Root::new();
+    let [old_runc, crun] = Installed::of_debian();
+    for runtime in [Installed::runc(), old_runc, crun] {
+        for startup in startups(&runtime) {
+            let case = Case { root: &root, runtime: &runtime, startup };
+            // A call that is never made may be denied in every way, so the hardest one suffices.
+            let all = names().map(|name| (name, ACTIONS[4]));
+            let made = [startup.needed, startup.made].concat().into_iter();
+            let ways: Vec<_> =
+                all.chain(made.flat_map(|name| ACTIONS[..4].iter().map(move |way| (name, *way)))).collect();
+            let wrong = in_threads(&ways, |(name, way)| {
+                let profile = denying(&[name], *way);
+                let expected = case.may_start(&profile, libseccomp);
+                // With EACCES also some calls fail the start that may fail otherwise (`faccessat2` of runc 1.5.2).
+                if expected && (startup.sometimes.contains(name) || *way == ACTIONS[1]) {
+                    return None;
+                }
+                // What is made once in many starts does not fail three times in a row.
+                let tries = if expected { 3 } else { 1 };
+                let starts = (0..tries).any(|_| case.starts(&profile));
+                (starts != expected).then(|| format!("{name} {way:?}: starts {starts}"))
+            });
+            println!("{}: {} ways to deny one call, {} not as said", case.name(), ways.len(), wrong.len());
+            assert!(wrong.is_empty(), "{}: {wrong:#?}", case.name());
+        }
+    }
+}
+
+#[test]
+#[ignore = "long: 1,200 starts, and Debian's runtimes"]
+fn runtimes_start_two_hundred_times_with_only_the_calls_that_they_are_said_to_make() {
+    let libseccomp = libseccomp().unwrap();
+    let root = Root::new();
+    let [old_runc, crun] = Installed::of_debian();
+    for runtime in [Installed::runc(), old_runc, crun] {
+        for startup in startups(&runtime) {
+            let case = Case { root: &root, runtime: &runtime, startup };
+            let profile = permitting(&case.calls(), "SCMP_ACT_KILL_PROCESS");
+            assert!(case.may_start(&profile, libseccomp), "{}", case.name());
+            let starts = in_threads(&[(); STARTS], |()| case.starts(&profile).then_some(())).len();
+            println!("{}: {starts} of {STARTS} starts", case.name());
+            assert!(starts + RARE >= STARTS, "{}: {starts} of {STARTS} starts", case.name());
+        }
+    }
+}
+
+#[test]
+#[ignore = "long: starts that hang until their limit"]
+fn a_needed_call_that_ends_only_the_thread_keeps_a_container_from_starting() {
+    let (root, runtime) = (Root::new(), Installed::runc());
+    for startup in startups(&runtime) {
+        let case = Case { root: &root, runtime: &runtime, startup };
+        let started = in_threads(startup.needed, |name| {
+            case.starts(&denying(&[name], ("SCMP_ACT_KILL_THREAD", None))).then_some(*name)
+        });
+        assert!(started.is_empty(), "{}: {started:?}", case.name());
+    }
+}
+
+#[test]
+#[ignore = "long: two sets of starts"]
+fn without_openat2_runc_needs_two_other_calls() {
+    let libseccomp = libseccomp().unwrap();
+    let (root, runtime) = (Root::new(), Installed::runc());
+    assert_eq!(runtime.model, Runtime::RUNC_1_2);
+    for startup in startups(&runtime) {
+        let case = Case { root: &root, runtime: &runtime, startup };
+        for (others, starts) in [(&[][..], true), (&["fcntl"], false), (&["readlinkat"], false)] {
+            let names = [&["openat2"], others].concat();
+            let wrong = in_threads(&ACTIONS[..3], |action| {
+                let profile = denying(&names, *action);
+                assert_eq!(case.may_start(&profile, libseccomp), starts, "{names:?}");
+                (case.starts(&profile) != starts).then_some(*action)
+            });
+            assert!(wrong.is_empty(), "{}: {names:?} {wrong:?}", case.name());
+        }
+    }
+}
