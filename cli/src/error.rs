@@ -155,6 +155,12 @@ pub enum CliError {
         /// The call.
         call: String,
     },
+    /// There is no call in the logs.
+    #[error(
+        "no system call in {}: is it what strace wrote?",
+        .0.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ")
+    )]
+    NoCalls(Vec<PathBuf>),
     /// The answer could not be written.
     #[error("cannot write the answer: {0}")]
     Output(std::io::Error),
@@ -209,6 +215,7 @@ impl CliError {
             Self::Unloadable { .. } => "Unloadable",
             Self::Call { error, .. } => error.reason(),
             Self::Undecided { .. } => "TooComplex",
+            Self::NoCalls(_) => "NoCalls",
             Self::Output(_) => "Output",
         }
     }

@@ -1,5 +1,7 @@
 //! A line of a file with a part of it underlined.
 
+use std::ops::Range;
+
 use crate::manifest::Position;
 use crate::show::{Paint, Tone};
 
@@ -10,16 +12,22 @@ const BEFORE: usize = 40;
 
 /// The first line of a position, underlined, with its number.
 pub(crate) fn excerpt(source: &str, position: Position, paint: Paint, tone: Tone) -> String {
-    let line: Vec<char> = source.lines().nth(position.line - 1).unwrap_or_default().chars().collect();
-    let begin = (position.column - 1).min(line.len());
-    let end = if position.end_line > position.line { line.len() } else { position.end_column - 1 };
-    let end = end.clamp(begin, line.len());
+    let line = source.lines().nth(position.line - 1).unwrap_or_default();
+    let end = if position.end_line > position.line { usize::MAX } else { position.end_column - 1 };
+    marked(line, position.line, position.column - 1..end, paint, tone)
+}
+
+/// A line with this number, in which these characters are underlined.
+pub(crate) fn marked(line: &str, number: usize, part: Range<usize>, paint: Paint, tone: Tone) -> String {
+    let line: Vec<char> = line.chars().collect();
+    let begin = part.start.min(line.len());
+    let end = part.end.clamp(begin, line.len());
     let from = if line.len() > WIDTH { begin.saturating_sub(BEFORE) } else { 0 };
     let to = line.len().min(from + WIDTH);
     let mark = |cut: bool| if cut { "…" } else { "" };
     let shown: String = line[from..to].iter().collect();
     let shown = format!("{}{shown}{}", mark(from > 0), mark(to < line.len()));
-    let number = position.line.to_string();
+    let number = number.to_string();
     let margin = " ".repeat(number.len());
     let indent = " ".repeat(begin - from + usize::from(from > 0));
     let underline = "^".repeat((end.min(to).saturating_sub(begin)).max(1));

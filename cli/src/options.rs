@@ -147,10 +147,12 @@ pub enum Task {
     Lint(LintArgs),
     /// Show what a profile does with system calls, and which rule decides
     ///
-    /// PROFILE is a file, - for standard input, or a SeccompProfile in the cluster. A CALL is a name (openat) or a number (257, syscall_0x1c3), for another table than that of the
-    /// architecture with its name before (i386:socketcall). Without arguments, or with some left out, it shows each
-    /// condition; arguments are numbers or names such as AF_NETLINK: "socket(16, 3, 0)". It exits with 1 if a call is
-    /// refused, for some arguments at least, and with 2 if there is no answer.
+    /// PROFILE is a file, - for standard input, or a SeccompProfile in the cluster. A CALL is a name (openat) or a number
+    /// (257, syscall_0x1c3), for another table than that of the architecture with its name before (i386:socketcall).
+    /// Without arguments, or with some left out, it shows each condition; arguments are numbers or names such as
+    /// AF_NETLINK: "socket(16, 3, 0)". With --trace it reads the calls of a real run from what strace wrote, with whatever
+    /// options; where the verdict depends on an argument that the log does not show in full, the call counts as possibly
+    /// refused. It exits with 1 if a call is refused or possibly refused, and with 2 if there is no answer.
     Simulate(SimulateArgs),
     /// Explain a rule of `lint`, or list all
     Rule {

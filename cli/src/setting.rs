@@ -157,6 +157,16 @@ impl SettingOptions {
         })
     }
 
+    /// The same node with the other runtime: crun, or for crun the newest runc.
+    #[must_use]
+    pub fn other_runtime(self) -> Self {
+        let runtime = match self.runtime {
+            RuntimeOption::Crun => RuntimeOption::Runc,
+            RuntimeOption::Runc | RuntimeOption::Runc1_1 | RuntimeOption::Runc1_1_15 => RuntimeOption::Crun,
+        };
+        Self { runtime, ..self }
+    }
+
     /// The filter of a profile there, with the rules that decide.
     ///
     /// # Errors

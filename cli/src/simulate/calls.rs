@@ -8,7 +8,7 @@ use super::Subject;
 use super::place::Reason;
 use crate::call::Asked;
 use crate::error::CliError;
-use crate::setting::{RuntimeOption, SettingOptions};
+use crate::setting::SettingOptions;
 use crate::show::{Cell, Paint, Table, Tone};
 
 /// What happens to some calls.
@@ -181,12 +181,9 @@ impl OtherRuntime {
         here: &Explainer,
         options: SettingOptions,
     ) -> Result<Option<Self>, CliError> {
-        let runtime = match options.runtime {
-            RuntimeOption::Crun => RuntimeOption::Runc,
-            _ => RuntimeOption::Crun,
-        };
-        let name = Runtime::from(runtime).name;
-        let there = match (SettingOptions { runtime, ..options }).explainer(&subject.profile.profile) {
+        let other = options.other_runtime();
+        let name = Runtime::from(other.runtime).name;
+        let there = match other.explainer(&subject.profile.profile) {
             Ok(there) => there,
             Err(error) => {
                 return Ok(Some(Self { runtime: name, refuses: Some(error.to_string()), calls: Vec::new() }));

@@ -2,24 +2,34 @@
 //!
 //! - `place`: where in the file it is said what happens to a call.
 //! - `calls`: the verdicts of some calls, as a view.
+//! - `trace`: the verdicts of the calls in a log, `trace_view` as a view; `lines` reads it in bounded memory.
 
 mod calls;
+mod lines;
 mod place;
 #[cfg(test)]
 mod tests;
+mod trace;
+mod trace_view;
 
-use std::path::PathBuf;
+use std::fs::File;
+use std::io::{self, BufReader};
+use std::path::{Path, PathBuf};
 use std::slice;
 
 use clap::{Args, ValueHint};
+use serde::Serialize;
 
 use crate::error::CliError;
 use crate::manifest::FileProfile;
 use crate::output::OutputOption;
 use crate::setting::SettingOptions;
+use crate::show::Paint;
 use crate::sources::{Origins, Source};
 
 pub use calls::CallsView;
+use trace::Trace;
+pub use trace_view::TraceView;
 
 /// The options of `simulate`.
 #[derive(Debug, Clone, Args)]
@@ -28,10 +38,14 @@ pub struct SimulateArgs {
     #[arg(value_hint = ValueHint::FilePath)]
     profile: PathBuf,
     /// The calls: names or numbers, with or without arguments
-    #[arg(last = true, required = true, value_name = "CALL")]
+    #[arg(last = true, required_unless_present = "trace", value_name = "CALL")]
     calls: Vec<String>,
+    /// A log of strace, instead of calls; also the name that was given to `strace -ff -o`; - for standard input; may be
+    /// repeated
+    #[arg(long, value_name = "LOG", value_hint = ValueHint::FilePath, conflicts_with = "calls")]
+    trace: Vec<PathBuf>,
     /// Which SeccompProfile of a file with several
-    #[arg(long)]
+    #[arg(long, value_name = "NAME")]
     name: Option<String>,
     /// Where the profile is loaded.
     #[command(flatten)]
@@ -58,6 +72,19 @@ pub(crate) struct Subject {
     profile: FileProfile,
 }
 
+/// What the profile does.
+#[derive(Debug, Clone, Serialize)]
+#[serde(untagged)]
+pub enum SimulateView {
+    /// With calls of the command line.
+    Calls(CallsView),
+    /// With the calls in a log.
+    Trace(TraceView),
+}
+
+/// How much of a log is read at once.
+const BUFFER: usize = 1 << 16;
+
 /// What the profile does with the calls.
 ///
 /// # Errors
@@ -65,8 +92,72 @@ pub(crate) struct Subject {
 pub fn view(
     args: &SimulateArgs,
     sources: impl Iterator<Item = Result<Source, CliError>>,
-) -> Result<CallsView, CliError> {
-    CallsView::of(&subject(args, sources)?, &args.calls, args.setting)
+) -> Result<SimulateView, CliError> {
+    let subject = subject(args, sources)?;
+    if args.trace.is_empty() {
+        return Ok(SimulateView::Calls(CallsView::of(&subject, &args.calls, args.setting)?));
+    }
+    let mut trace = Trace::new(&subject, args.setting)?;
+    for log in logs(&args.trace) {
+        let error = |error| CliError::File { path: log.clone(), error };
+        if log == Path::new("-") {
+            trace.read("-", io::stdin().lock()).map_err(error)?;
+        } else {
+            let file = BufReader::with_capacity(BUFFER, File::open(&log).map_err(error)?);
+            trace.read(&log.display().to_string(), file).map_err(error)?;
+        }
+    }
+    if trace.is_empty() {
+        return Err(CliError::NoCalls(args.trace.clone()));
+    }
+    Ok(SimulateView::Trace(trace.view()))
+}
+
+/// The files of the logs: `strace -ff -o LOG` writes one `LOG.PID` for each process.
+fn logs(named: &[PathBuf]) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for path in named {
+        let mut parts = if path == Path::new("-") || path.exists() { Vec::new() } else { of_processes(path) };
+        parts.sort();
+        // A file that is not there is named by the error of opening it.
+        if parts.is_empty() {
+            parts.push(path.clone());
+        }
+        found.append(&mut parts);
+    }
+    found
+}
+
+fn of_processes(path: &Path) -> Vec<PathBuf> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let Some(name) = path.file_name().and_then(|name| name.to_str()) else { return Vec::new() };
+    let is_part = |file: &str| {
+        let pid = file.strip_prefix(name).and_then(|rest| rest.strip_prefix('.'));
+        pid.is_some_and(|pid| !pid.is_empty() && pid.bytes().all(|byte| byte.is_ascii_digit()))
+    };
+    let files = std::fs::read_dir(folder).into_iter().flatten().filter_map(Result::ok);
+    let parts = files.filter(|file| file.file_name().to_str().is_some_and(is_part));
+    parts.map(|file| path.with_file_name(file.file_name())).collect()
+}
+
+impl SimulateView {
+    /// Whether every call is permitted, whatever is not known of its arguments.
+    #[must_use]
+    pub fn permits_all(&self) -> bool {
+        match self {
+            Self::Calls(view) => view.permits_all(),
+            Self::Trace(view) => view.permits_all(),
+        }
+    }
+
+    /// The view as text.
+    #[must_use]
+    pub fn render(&self, paint: Paint) -> String {
+        match self {
+            Self::Calls(view) => view.render(paint),
+            Self::Trace(view) => view.render(paint),
+        }
+    }
 }
 
 fn subject(

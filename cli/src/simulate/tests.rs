@@ -80,3 +80,102 @@ fn a_call_that_does_not_exist_is_an_error() {
     assert_eq!(error.reason(), "UnknownCall");
     assert!(error.to_string().starts_with("\"opeant\": "));
 }
+
+const LOG: &str = "\
+execve(\"/bin/true\", [\"true\"], 0x7ffd /* 20 vars */) = 0
+[pid 7] openat(AT_FDCWD, \"/etc/passwd\", O_RDONLY) = 3
+[pid 7] read(3,  <unfinished ...>
+[pid 8] socket(AF_NETLINK, SOCK_DGRAM, 0) = 3
+[pid 7] <... read resumed>\"root\", 4) = 4
+[pid 8] socket(AF_NETLINK, SOCK_DGRAM|SOCK_CLOEXEC, 0) = 4
+[pid 8] socket(AF_UNIX, SOCK_STREAM, 0) = 5
+[pid 8] socket(AF_OF_NEXT_YEAR, SOCK_STREAM, 0) = 6
+hello from the program
+[pid 8] syscall_0x1f4(0x1, 0, 0, 0, 0, 0) = -1 ENOSYS (Function not implemented)
+[pid 8] unheard_of(1) = 0
+[pid 8] +++ exited with 0 +++
+";
+
+fn traced(log: &str) -> TraceView {
+    let subject = subject_of(PROFILE);
+    let mut trace = Trace::new(&subject, SettingOptions::default()).unwrap();
+    trace.read("trace.log", log.as_bytes()).unwrap();
+    trace.view()
+}
+
+#[test]
+fn of_a_log_the_refused_calls_are_shown_with_their_first_line() {
+    let view = traced(LOG);
+    assert!(!view.permits_all());
+    insta::assert_snapshot!(view.render(Paint::Plain));
+}
+
+#[test]
+fn programs_read_the_same_of_a_log() {
+    insta::assert_snapshot!(
+        serde_json::to_string_pretty(&traced("socket(AF_X) = 3\nlistns(1) = 0\nx\n")).unwrap()
+    );
+}
+
+#[test]
+fn a_log_whose_calls_are_all_permitted_is_a_success() {
+    let view = traced("openat(AT_FDCWD, \"/a\") = 3\nsocket(AF_UNIX, SOCK_STREAM, 0) = 4\n");
+    assert!(view.permits_all());
+    assert_eq!(view.render(Paint::Plain), "2 calls of 2 kinds: 2 permitted\n");
+}
+
+#[test]
+fn a_call_that_may_have_been_made_through_a_multiplexer_is_refused_only_if_both_ways_are() {
+    let profile = "\
+defaultAction: SCMP_ACT_ERRNO
+architectures: [SCMP_ARCH_X86_64, SCMP_ARCH_X86]
+syscalls: [{names: [socketcall], action: SCMP_ACT_ALLOW}]
+";
+    let subject = subject_of(profile);
+    let mut trace = Trace::new(&subject, SettingOptions::default()).unwrap();
+    let log = "[ Process PID=7 runs in 32 bit mode. ]\nsocket(AF_UNIX, SOCK_STREAM, 0) = 3\n";
+    trace.read("trace.log", log.as_bytes()).unwrap();
+    let text = trace.view().render(Paint::Plain);
+    assert!(
+        text.starts_with("possibly refused: i386:socket, 1 call: depends on how the call was made\n"),
+        "{text}"
+    );
+}
+
+#[test]
+fn calls_beyond_what_is_remembered_are_decided_too() {
+    let log: String = (10_000..20_000).map(|number| format!("syscall_{number:#x}(0x1) = -1\n")).collect();
+    let view = traced(&log);
+    let refused: u64 = view.refused.iter().map(|it| it.count).sum();
+    assert_eq!((refused, view.permitted), (10_000, 0));
+    assert!(view.refused.len() <= 4096);
+}
+
+#[test]
+fn the_files_of_processes_are_found_by_their_common_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    for name in ["log.12", "log.7", "log.7.old", "log.x", "other.1"] {
+        std::fs::write(path(name), "").unwrap();
+    }
+    assert_eq!(logs(&[path("log")]), [path("log.12"), path("log.7")]);
+    assert_eq!(logs(&[path("log.7"), path("none")]), [path("log.7"), path("none")]);
+}
+
+proptest::proptest! {
+    /// No bit pattern that agrees with what is known may be refused if the answer is that the call is permitted.
+    #[test]
+    fn no_call_of_a_log_is_permitted_that_the_filter_may_refuse(first in 0..3_u64, second in 0..5_u64, hidden: bool) {
+        let subject = subject_of(PROFILE);
+        let explainer = SettingOptions::default().explainer(&subject.profile.profile).unwrap();
+        let shown = if hidden { "AF_OF_NEXT_YEAR".to_owned() } else { first.to_string() };
+        let view = traced(&format!("socket({shown}, {second}, 0) = 3\n"));
+        let arguments = [first, second, 0, 0, 0, 0];
+        let call = filter::Call { architecture: profile::Architecture::X86_64, number: 41, arguments };
+        let permitted = explainer.filter().decide(&call).permission() >= filter::Permission::Log;
+        proptest::prop_assert!(permitted || !view.permits_all());
+        if !hidden {
+            proptest::prop_assert_eq!(permitted, view.permits_all());
+        }
+    }
+}

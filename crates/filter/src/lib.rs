@@ -45,6 +45,7 @@ pub use combine::{Combined, Narrower, Operation, Uncombinable};
 pub use compare::{Branch, Change, Changes, Direction, SetChange, SyscallChange, Treatment, Uncompared};
 pub use condition::{Arguments, Condition};
 pub use filter::{Call, Filter};
+pub use multiplexer::Multiplexed;
 pub use relation::{Dependence, Witness};
 pub use runtime::{ENOSYS, Flags, Library, Runtime, Stub, numbers};
 pub use setting::{Setting, Unloadable};

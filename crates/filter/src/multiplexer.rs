@@ -6,11 +6,11 @@ use crate::Condition;
 
 /// A call that can also be made through a multiplexer, whose first argument says which call it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Multiplexed {
+pub struct Multiplexed {
     /// The name of the multiplexer.
-    pub(crate) through: &'static str,
+    pub through: &'static str,
     /// Its first argument.
-    pub(crate) code: u64,
+    pub code: u64,
 }
 
 /// The calls of `socketcall`, by their codes from 1 (`SYS_SOCKET` and others in linux/net.h).
@@ -55,7 +55,8 @@ const IPC: [(&str, u64); 12] = [
 
 impl Multiplexed {
     /// How libseccomp multiplexes this call on this architecture, if it does.
-    pub(crate) fn of(name: &str, architecture: Architecture) -> Option<Self> {
+    #[must_use]
+    pub fn of(name: &str, architecture: Architecture) -> Option<Self> {
         if !has_multiplexers(architecture) {
             return None;
         }

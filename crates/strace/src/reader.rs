@@ -90,8 +90,12 @@ impl Reader {
         let Some(name) = std::str::from_utf8(name).ok().filter(|name| !name.is_empty()) else {
             return Event::Unread;
         };
-        if text.trim_ascii_end().ends_with(b"<unfinished ...>") {
+        let mut text = text;
+        let end = text.trim_ascii_end();
+        if end.ends_with(b"<unfinished ...>") {
             self.process(leader.pid, |process| process.unfinished = true);
+        } else if end.ends_with(b" attached") {
+            text = before_message(text);
         }
         Event::Call(self.found(leader, name, text))
     }
@@ -201,6 +205,13 @@ fn others(native: Architecture) -> &'static [Architecture] {
         Architecture::Aarch64 => &[Architecture::Arm],
         _ => &[],
     }
+}
+
+/// Without the message about a new process, which strace may write to its standard error in the middle of a call.
+fn before_message(text: &[u8]) -> &[u8] {
+    const MESSAGE: &[u8] = b"strace: Process ";
+    let at = text.windows(MESSAGE.len()).rposition(|window| window == MESSAGE);
+    at.map_or(text, |at| &text[..at])
 }
 
 fn is_of_name(byte: u8) -> bool {

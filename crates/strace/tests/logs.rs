@@ -1,0 +1,172 @@
+//! Logs of real runs, by the version of strace and what was asked of it.
+//!
+//! They were written on 64-bit x86 by `sh -c 'true | cat'` and by a program that makes calls of the tables of 32-bit x86 and
+//! x32 and calls that no kernel has. From the middle of the longer ones, lines were taken out.
+
+#![allow(clippy::unwrap_used, reason = "helpers of tests may fail")]
+
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+use strace::{Bits, Call, Event, Reader};
+use syscalls::Architecture;
+
+/// The logs, with the number of calls in each.
+const LOGS: [(&str, &str, usize); 8] = [
+    ("6.1-processes", include_str!("logs/6.1-processes.log"), 50),
+    ("6.1-times", include_str!("logs/6.1-times.log"), 50),
+    ("6.1-stderr", include_str!("logs/6.1-stderr.log"), 51),
+    ("6.1-tables", include_str!("logs/6.1-tables.log"), 15),
+    ("6.13-verbose", include_str!("logs/6.13-verbose.log"), 49),
+    ("7.2-raw", include_str!("logs/7.2-raw.log"), 45),
+    ("7.2-stack", include_str!("logs/7.2-stack.log"), 5),
+    ("7.2-numbers", include_str!("logs/7.2-numbers.log"), 19),
+];
+
+fn events(log: &str) -> Vec<Event<'_>> {
+    let mut reader = Reader::new(Architecture::X86_64);
+    log.lines().map(|line| reader.line(line.as_bytes())).collect()
+}
+
+fn calls(log: &str) -> Vec<Call<'_>> {
+    let call = |event| if let Event::Call(call) = event { Some(call) } else { None };
+    events(log).into_iter().filter_map(call).collect()
+}
+
+fn log(name: &str) -> &'static str {
+    LOGS.iter().find(|(known, ..)| *known == name).unwrap().1
+}
+
+#[test]
+fn every_line_is_read_and_every_call_counted_once() {
+    let mut counts = Vec::new();
+    for (name, text, _) in LOGS {
+        let unread: Vec<_> =
+            text.lines().zip(events(text)).filter(|(_, event)| *event == Event::Unread).collect();
+        assert!(unread.is_empty(), "{name}: {unread:?}");
+        let begun = calls(text);
+        counts.push((name, begun.len()));
+        for call in begun {
+            assert!(call.number.is_some(), "{name}: {}", call.name);
+        }
+    }
+    assert_eq!(counts, LOGS.map(|(name, _, expected)| (name, expected)));
+}
+
+#[test]
+fn calls_of_other_tables_are_known_by_the_messages_of_strace() {
+    let found: Vec<_> =
+        calls(log("6.1-tables")).iter().map(|it| (it.architecture, it.name, it.number)).collect();
+    for expected in [
+        (Architecture::X32, "getpid", Some(0x4000_0027)),
+        (Architecture::I386, "getpid", Some(20)),
+        (Architecture::I386, "socketcall", Some(102)),
+        (Architecture::X86_64, "getpid", Some(39)),
+    ] {
+        assert!(found.contains(&expected), "{expected:?}: {found:?}");
+    }
+}
+
+#[test]
+fn a_number_tells_the_table_without_a_message() {
+    let text = "7 [  20] getpid() = 7\n7 [1073741863] getpid() = 7\n7 [  39] getpid() = 7\n\
+                7 [ 102] socket(AF_UNIX, SOCK_STREAM, 0) = 3\n7 [ 500] new_call(1) = 0\n";
+    let tables: Vec<_> = calls(text).iter().map(|call| (call.architecture, call.number.unwrap())).collect();
+    assert_eq!(
+        tables,
+        [
+            (Architecture::I386, 20),
+            (Architecture::X32, 0x4000_0027),
+            (Architecture::X86_64, 39),
+            (Architecture::I386, 102),
+            (Architecture::X86_64, 500),
+        ]
+    );
+}
+
+#[test]
+fn a_name_that_only_another_table_has_is_of_that_table() {
+    let found = calls("socketcall(SYS_SOCKET, NULL) = -1\nunheard_of(1) = 0\n");
+    assert_eq!((found[0].architecture, found[0].number), (Architecture::I386, Some(102)));
+    assert_eq!(found[1].number, None);
+}
+
+#[test]
+fn registers_of_calls_without_a_name_are_known() {
+    let found = calls(log("7.2-numbers")).into_iter().find(|call| call.name == "syscall_0x258").unwrap();
+    assert_eq!(found.number, Some(600));
+    assert_eq!(found.arguments()[0], Bits::exact(u64::MAX));
+}
+
+#[test]
+fn printed_arguments_are_registers_where_their_order_is_certain() {
+    let one = |text: &str| calls(text)[0].arguments();
+    let clone = one("clone(child_stack=NULL, flags=CLONE_NEWUSER|SIGCHLD, child_tidptr=0x7f) = 2");
+    assert_eq!(clone[..3], [Bits::exact(0x1000_0011), Bits::exact(0), Bits::UNKNOWN]);
+    // strace writes a message into its standard error between the two parts of a call.
+    let split = one("clone(child_stack=NULL, flags=CLONE_VM|SIGCHLDstrace: Process 12 attached");
+    assert_eq!(split[0], Bits::exact(0x111));
+    assert_eq!(one("rt_sigreturn({mask=[]}) = 0"), [Bits::UNKNOWN; 6]);
+    let socket = one("socket(AF_NETLINK, SOCK_RAW|SOCK_CLOEXEC, NETLINK_ROUTE) = 3");
+    assert_eq!(socket[..3], [Bits::exact(16), Bits::exact(0x80003), Bits::exact(0)]);
+    let openat = one("openat(AT_FDCWD, \"/etc/a, b\", O_RDONLY) = 3");
+    assert_eq!(openat[..3], [Bits { value: 0xffff_ff9c, known: 0xffff_ffff }, Bits::UNKNOWN, Bits::UNKNOWN]);
+}
+
+#[test]
+fn arguments_that_32_bit_programs_split_are_unknown() {
+    let text =
+        "[ Process PID=7 runs in 32 bit mode. ]\n_llseek(3, 0, [0], SEEK_CUR) = 0\npersonality(-1) = 0\n";
+    let found = calls(text);
+    assert_eq!(found[0].arguments(), [Bits::UNKNOWN; 6]);
+    assert_eq!(found[1].arguments()[0].value, 0xffff_ffff);
+}
+
+#[test]
+fn a_call_that_began_before_the_log_counts_and_one_that_is_resumed_does_not_again() {
+    let text = "7 <... read resumed>\"a\", 1) = 1\n7 read(3,  <unfinished ...>\n8 close(3) = 0\n\
+                7 <... read resumed>\"a\", 1) = 1\n7 <... read resumed>\"a\", 1) = 1\n";
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    calls(text).iter().for_each(|call| *counts.entry(call.name).or_default() += 1);
+    assert_eq!(counts, BTreeMap::from([("close", 1), ("read", 3)]));
+}
+
+#[test]
+fn what_a_program_writes_between_the_lines_is_not_read() {
+    for line in ["Hello, world", "% time     seconds  usecs/call", "(", "<html>", "[1, 2]", "é(", "12 34 56"]
+    {
+        assert_eq!(events(line), [Event::Unread], "{line}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn no_line_makes_it_panic(lines in proptest::collection::vec(any::<Vec<u8>>(), 0..4)) {
+        let mut reader = Reader::new(Architecture::X86_64);
+        for line in &lines {
+            if let Event::Call(call) = reader.line(line) {
+                call.arguments();
+            }
+        }
+    }
+
+    #[test]
+    fn of_a_changed_line_no_bit_is_both_unknown_and_set(
+        log in 0..LOGS.len(),
+        line in any::<prop::sample::Index>(),
+        at in any::<prop::sample::Index>(),
+        byte in any::<u8>(),
+        cut in any::<bool>(),
+    ) {
+        let lines: Vec<_> = LOGS[log].1.lines().collect();
+        let mut line = line.get(&lines).as_bytes().to_vec();
+        let at = at.index(line.len() + 1);
+        if cut { line.truncate(at) } else { line.insert(at, byte) }
+        let mut reader = Reader::new(Architecture::X86_64);
+        if let Event::Call(call) = reader.line(&line) {
+            for bits in call.arguments() {
+                prop_assert_eq!(bits.value & !bits.known, 0);
+            }
+        }
+    }
+}
