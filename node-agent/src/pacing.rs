@@ -3,7 +3,8 @@
 //! During a rollout on a thousand nodes a busy API server delivers the events of it late and one by one, and a report
 //! for each event would make it busier. So an agent gathers changes: for longer the more nodes there are, and for as
 //! long as events of the profiles that changed still arrive; and when an answer took long, twice that time before the
-//! next report: the slower the answers, the fewer the reports. The operator counts on a bound for all of it
+//! next report: the slower the answers, the fewer the reports. In a small cluster the first change after a time without
+//! reports is reported at once, because it may be the only one. The operator counts on a bound for all of it
 //! ([`api::pace`]): until a report is surely over, it does not trust the node with contents that came back
 //! (`index/pacing.rs`).
 
@@ -22,6 +23,8 @@ pub struct ReportPacing {
     gathered: Option<Gathered>,
     /// The answer to the latest report.
     answered: Option<Answered>,
+    /// When there was last nothing left to report.
+    reported: Option<Instant>,
 }
 
 /// When changes came.
@@ -45,7 +48,7 @@ impl ReportPacing {
     /// Of the agent of `node`. Nothing has changed yet.
     #[must_use]
     pub fn new(node: NodeName) -> Self {
-        Self { node, gathered: None, answered: None }
+        Self { node, gathered: None, answered: None, reported: None }
     }
 
     /// Something changed at `at` that belongs into a report, or an event came that shows that more will follow.
@@ -53,9 +56,10 @@ impl ReportPacing {
         self.gathered.get_or_insert(Gathered { first: at, latest: at }).latest = at;
     }
 
-    /// A report has everything that had changed.
-    pub fn reported(&mut self) {
+    /// At `at` the latest report has everything that had changed.
+    pub fn reported(&mut self, at: Instant) {
         self.gathered = None;
+        self.reported = Some(at);
     }
 
     /// The API server answered a report at `at`, after so long.
@@ -72,6 +76,11 @@ impl ReportPacing {
         let slow = self.answered.filter(|answer| latest < answer.at + SLOW);
         let took = slow.map_or(Duration::ZERO, |answer| answer.took);
         let window = Window::of(nodes, &self.node, is_first, took);
+        let is_small = nodes.is_some_and(|nodes| nodes <= SMALL) && !is_first;
+        let has_rested = self.reported.is_none_or(|reported| first >= reported + REST);
+        if is_small && has_rested && 2 * took <= PROMPT.quiet {
+            return Some(first);
+        }
         Some((first + window.longest).min(latest + window.quiet))
     }
 }
@@ -85,6 +94,11 @@ struct Window {
 
 /// While the API server answers at once, in a small cluster.
 const PROMPT: Window = Window { quiet: Duration::from_millis(50), longest: Duration::from_millis(500) };
+/// The most nodes of a cluster in which the first change after [`REST`] is reported at once. It may cost each node one
+/// report more in a rollout, which a large cluster would notice.
+const SMALL: u64 = 10;
+/// How long nothing was reported before a change counts as the first one.
+const REST: Duration = Duration::from_millis(200);
 /// Before the status of any profile has shown how many nodes there are: in a large cluster one soon will.
 const UNKNOWN: Window = Window { quiet: Duration::from_millis(500), longest: Duration::from_secs(4) };
 /// Microseconds of quiet that each node of the cluster adds: the reports of all nodes take the API server about as
@@ -203,6 +217,29 @@ mod tests {
 
     const MILLI: Duration = Duration::from_millis(1);
 
+    #[test]
+    fn in_a_small_cluster_a_change_after_a_rest_is_reported_at_once() {
+        let (start, mut pacing) = (Instant::now(), ReportPacing::new(node()));
+        assert_eq!(sends_after(&mut pacing, start, &[0], Some(2)), 0);
+        pacing.reported(start + 10 * MILLI);
+        assert_eq!(
+            sends_after(&mut pacing, start, &[20, 60], Some(2)),
+            110,
+            "a second one may have others behind it"
+        );
+        pacing.reported(start + 110 * MILLI);
+        assert_eq!(sends_after(&mut pacing, start, &[310], Some(10)), 310);
+        assert!(
+            sends_after(&mut pacing, start, &[310], Some(11)) >= 360,
+            "of many nodes each has a report to send"
+        );
+        assert!(sends_after(&mut pacing, start, &[310], None) >= 360, "there may be many");
+        let first = pacing.send_at(Some(2), true).unwrap() - start;
+        assert!(first.as_millis() >= 360, "a new node gets all profiles: {first:?}");
+        pacing.answered(Duration::from_millis(100), start);
+        assert!(sends_after(&mut pacing, start, &[310], Some(2)) >= 510, "the API server is busy");
+    }
+
     /// A pacing, and when it sends after changes so many milliseconds after the start.
     fn sends_after(pacing: &mut ReportPacing, start: Instant, changes: &[u32], nodes: Option<u64>) -> u128 {
         for change in changes {
@@ -217,7 +254,7 @@ mod tests {
         assert_eq!(pacing.send_at(Some(2), false), None);
         pacing.changed(start);
         assert!(pacing.send_at(Some(2), false).is_some());
-        pacing.reported();
+        pacing.reported(start + 4_900 * MILLI);
         assert_eq!(pacing.send_at(Some(2), false), None);
         // What comes later begins anew.
         assert_eq!(sends_after(&mut pacing, start, &[5_000], Some(2)), 5_050);
@@ -226,12 +263,14 @@ mod tests {
     #[test]
     fn changes_are_gathered_until_there_has_been_quiet() {
         let (start, mut pacing) = (Instant::now(), ReportPacing::new(node()));
+        pacing.reported(start);
         assert_eq!(sends_after(&mut pacing, start, &[0, 40, 80], Some(2)), 130);
     }
 
     #[test]
     fn changes_without_end_are_reported_half_a_second_after_the_first() {
         let (start, mut pacing) = (Instant::now(), ReportPacing::new(node()));
+        pacing.reported(start);
         let changes: Vec<_> = (0..30).map(|number| 20 * number).collect();
         assert_eq!(sends_after(&mut pacing, start, &changes, Some(2)), 500);
     }
@@ -239,13 +278,14 @@ mod tests {
     #[test]
     fn a_slow_answer_counts_for_ten_seconds() {
         let (start, mut pacing) = (Instant::now(), ReportPacing::new(node()));
+        pacing.reported(start + 8_900 * MILLI);
         pacing.answered(Duration::from_millis(200), start);
         assert_eq!(sends_after(&mut pacing, start, &[9_000], Some(2)), 9_400);
         // Then the first change may be older than that, and the latest decides.
         assert_eq!(sends_after(&mut pacing, start, &[10_000], Some(2)), 9_500);
-        pacing.reported();
+        pacing.reported(start + 10_900 * MILLI);
         assert_eq!(sends_after(&mut pacing, start, &[11_000], Some(2)), 11_050);
-        pacing.reported();
+        pacing.reported(start + 11_900 * MILLI);
         pacing.answered(Duration::ZERO, start + Duration::from_secs(12));
         assert_eq!(sends_after(&mut pacing, start, &[12_000], Some(2)), 12_050);
     }

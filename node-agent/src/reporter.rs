@@ -14,14 +14,14 @@ use kube::{Client, Resource};
 use link::backoff::{Backoff, Failure};
 use link::chain;
 use serde_json::{Value, json};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::metrics::{Metrics, ReportOutcome};
 use crate::pacing::ReportPacing;
 use crate::status_object::{ReportHash, StatusObject, StatusObjectState};
 use crate::watches::ClusterLoad;
-use crate::worker::{Command, Revision};
+use crate::worker::{ReportRequests, Revision};
 
 /// Requests an answer to a patch without what was just sent: a thousand nodes do not read their reports back.
 const METADATA_ONLY: &str = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1";
@@ -33,7 +33,7 @@ pub struct Reporter {
     view: watch::Receiver<StatusObjectState>,
     load: watch::Receiver<ClusterLoad>,
     revision: watch::Receiver<Revision>,
-    worker: mpsc::Sender<Command>,
+    worker: ReportRequests,
     metrics: Metrics,
     /// The object after the latest write of this agent.
     applied: Option<StatusObject>,
@@ -71,7 +71,7 @@ impl Reporter {
         view: watch::Receiver<StatusObjectState>,
         load: watch::Receiver<ClusterLoad>,
         revision: watch::Receiver<Revision>,
-        worker: mpsc::Sender<Command>,
+        worker: ReportRequests,
         metrics: Metrics,
     ) -> Self {
         Self {
@@ -98,7 +98,7 @@ impl Reporter {
                 let pause = backoff.failed(error.failure());
                 self.pause(error, pause).await;
             }
-            self.pacing.reported();
+            self.pacing.reported(Instant::now().into_std());
             backoff.succeeded();
         }
     }
@@ -233,9 +233,7 @@ impl Reporter {
 
     /// `None` if the worker has ended.
     async fn build(&self) -> Option<Value> {
-        let (reply, report) = oneshot::channel::<Report>();
-        self.worker.send(Command::Report(reply)).await.ok()?;
-        serde_json::to_value(report.await.ok()?).ok()
+        serde_json::to_value(self.worker.report().await?).ok()
     }
 
     async fn send(&self, report: Value) -> Result<PartialObjectMeta<NodeProfileStatus>, SendError> {

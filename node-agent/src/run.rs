@@ -149,7 +149,7 @@ impl Agent {
             own_status,
             load_seen,
             worker.revision.clone(),
-            worker.commands.clone(),
+            worker.reports(),
             metrics.clone(),
         );
         let measured = &metrics.watches;

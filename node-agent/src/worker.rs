@@ -4,10 +4,10 @@
 //! Commands come through a bounded channel. All that wait are taken in before one pass over the directory, so that many
 //! changes cost one write of the ledger. A pass that would follow another one immediately waits for [`GATHER`], because
 //! in a rollout the profiles arrive one after the other, and each of them would otherwise have a pass of its own. A
-//! change that comes alone does not wait.
+//! change that comes alone does not wait, and neither does whoever requests the report.
 
 use std::io;
-use std::thread;
+use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
 use api::{ProfileName, Report};
@@ -26,9 +26,11 @@ const QUEUE: usize = 64;
 const GATHER: Duration = Duration::from_millis(100);
 
 /// When the next pass may begin.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct PassPacing {
-    earliest: Option<Instant>,
+    /// The least time between the end of a pass and the start of the next one.
+    pub(crate) gather: Duration,
+    pub(crate) earliest: Option<Instant>,
 }
 
 impl PassPacing {
@@ -39,7 +41,7 @@ impl PassPacing {
 
     /// A pass has ended at `now`.
     pub(crate) fn passed(&mut self, now: Instant) {
-        self.earliest = Some(now + GATHER);
+        self.earliest = Some(now + self.gather);
     }
 }
 
@@ -91,6 +93,32 @@ pub struct Worker {
     pub revision: watch::Receiver<Revision>,
     /// Resolves when the thread has ended: to an error if the directory is lost.
     pub ended: oneshot::Receiver<Result<(), Box<DirectoryLost>>>,
+    thread: Thread,
+}
+
+impl Worker {
+    /// Requests reports.
+    #[must_use]
+    pub fn reports(&self) -> ReportRequests {
+        ReportRequests { commands: self.commands.clone(), thread: self.thread.clone() }
+    }
+}
+
+/// Requests the report of the thread, which does not let it wait for the time of the next pass.
+#[derive(Debug, Clone)]
+pub struct ReportRequests {
+    pub(crate) commands: mpsc::Sender<Command>,
+    pub(crate) thread: Thread,
+}
+
+impl ReportRequests {
+    /// The report, once every earlier command is carried out; `None` if the thread has ended.
+    pub async fn report(&self) -> Option<Report> {
+        let (reply, report) = oneshot::channel();
+        self.commands.send(Command::Report(reply)).await.ok()?;
+        self.thread.unpark();
+        report.await.ok()
+    }
 }
 
 /// Starts the thread. It records in `journal` what happens; `pulse` shows whether it hangs.
@@ -98,14 +126,24 @@ pub struct Worker {
 /// # Errors
 /// There can be no more threads.
 pub fn start<F: Faults>(keeper: Keeper<F>, journal: Journal, pulse: Pulse) -> io::Result<Worker> {
+    start_with(keeper, journal, pulse, PassPacing { gather: GATHER, earliest: None })
+}
+
+/// Starts the thread with another pacing.
+pub(crate) fn start_with<F: Faults>(
+    keeper: Keeper<F>,
+    journal: Journal,
+    pulse: Pulse,
+    pacing: PassPacing,
+) -> io::Result<Worker> {
     let (commands, queue) = mpsc::channel(QUEUE);
     let (revisions, revision) = watch::channel(0);
     let (end, ended) = oneshot::channel();
-    thread::Builder::new().name("disk".to_owned()).stack_size(STACK).spawn(move || {
+    let thread = thread::Builder::new().name("disk".to_owned()).stack_size(STACK).spawn(move || {
         // The receiver is gone if the program is ending for another reason.
-        let _ = end.send(run(keeper, &journal, queue, &revisions, &pulse));
+        let _ = end.send(run(keeper, &journal, queue, &revisions, &pulse, pacing));
     })?;
-    Ok(Worker { commands, revision, ended })
+    Ok(Worker { commands, revision, ended, thread: thread.thread().clone() })
 }
 
 fn run<F: Faults>(
@@ -114,12 +152,15 @@ fn run<F: Faults>(
     mut queue: mpsc::Receiver<Command>,
     revisions: &watch::Sender<Revision>,
     pulse: &Pulse,
+    mut pacing: PassPacing,
 ) -> Result<(), Box<DirectoryLost>> {
     let mut replies = Vec::new();
     journal.record(&keeper.take_events());
-    let mut pacing = PassPacing::default();
     while let Some(first) = queue.blocking_recv() {
-        thread::sleep(pacing.pause(Instant::now()));
+        if !matches!(first, Command::Report(_)) {
+            // Who requests the report ends it.
+            thread::park_timeout(pacing.pause(Instant::now()));
+        }
         pulse.begins();
         let mut next = Some(first);
         while let Some(command) = next {

@@ -26,6 +26,8 @@ use crate::statistics::Times;
 const NAME: &str = "bench-latency";
 /// How long one round may take before the measurement fails.
 const ROUND: Duration = Duration::from_secs(30);
+/// The pause before each round, so that the change comes alone: an agent gathers changes that follow each other.
+const APART: Duration = Duration::from_millis(500);
 /// p99 of apply to disk, above p99 of the echo.
 const DISK_BAR: Duration = Duration::from_millis(100);
 /// p99 of apply to Ready.
@@ -53,6 +55,7 @@ pub async fn measure(kubeconfig: &Path, directories: &[PathBuf], rounds: usize) 
     watch_objects(&session, sender).await?;
     let (mut echo, mut disk, mut ready) = (Times::default(), Times::default(), Times::default());
     for round in 0..rounds {
+        tokio::time::sleep(APART).await;
         echo.add(bare_echo(&session, &mut seen, round).await?);
         let (on_disk, is_ready) = apply(&session, &mut seen, directories.len(), round).await?;
         disk.add(on_disk);

@@ -17,7 +17,7 @@ use crate::metrics::Metrics;
 use crate::reporter::Reporter;
 use crate::status_object::{ReportHash, StatusObject, StatusObjectState};
 use crate::watches::ClusterLoad;
-use crate::worker::{Command, Revision};
+use crate::worker::{Command, ReportRequests, Revision};
 
 /// Longer than any pause of the reporter.
 const AGES: Duration = Duration::from_mins(10);
@@ -49,7 +49,8 @@ impl ReporterFixture {
         });
         let metrics = Metrics::new(&Registry::new()).unwrap();
         let node = "node-1".parse().unwrap();
-        let reporter = Reporter::new(client, node, view_seen, load_seen, revision_seen, commands, metrics);
+        let worker = ReportRequests { commands, thread: std::thread::current() };
+        let reporter = Reporter::new(client, node, view_seen, load_seen, revision_seen, worker, metrics);
         (Self { server, view, load, revision, report }, reporter)
     }
 
@@ -186,6 +187,19 @@ async fn changes_are_gathered_until_the_disk_is_quiet() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_change_that_comes_alone_is_reported_at_once() {
+    let mut fixture = ReporterFixture::started();
+    let empty = fixture.truth();
+    fixture.view.send_replace(StatusObjectState::Listed(ReporterFixture::object("1", 1, Some(&empty))));
+    fixture.is_silent().await;
+    let start = Instant::now();
+    fixture.disk("a");
+    fixture.take("1", 2).await;
+    assert_eq!(start.elapsed(), Duration::ZERO);
+    fixture.is_silent().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn while_a_rollout_is_under_way_more_is_gathered() {
     let mut fixture = ReporterFixture::started();
     fixture.view.send_replace(StatusObjectState::Listed(ReporterFixture::object("1", 1, None)));
@@ -249,7 +263,8 @@ fn reported() -> StatusObjectState {
 
 #[tokio::test(start_paused = true)]
 async fn the_more_nodes_there_are_the_more_is_gathered_and_no_longer() {
-    for (nodes, apart, most) in [(2, 40, 150), (300, 250, 1700), (1000, 900, 5800), (1_000_000, 4000, 27_000)]
+    for (nodes, apart, most) in
+        [(11, 40, 150), (300, 250, 1700), (1000, 900, 5800), (1_000_000, 4000, 27_000)]
     {
         let mut fixture = ReporterFixture::started();
         fixture.view.send_replace(reported());

@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 use daemon::{Pulse, Readiness};
 use prometheus::Registry;
 use rustix::io::Errno;
-use tokio::sync::oneshot;
 
 use crate::disk::{Directory, Faults, SystemCall};
 use crate::goal::Goal;
@@ -40,9 +39,7 @@ async fn list_complete(worker: &Worker) {
 
 /// The report, once every earlier command is carried out.
 async fn report(worker: &Worker) -> api::Report {
-    let (reply, report) = oneshot::channel();
-    worker.commands.send(Command::Report(reply)).await.unwrap();
-    report.await.unwrap()
+    worker.reports().report().await.unwrap()
 }
 
 #[tokio::test]
@@ -164,10 +161,26 @@ async fn the_thread_ends_when_no_command_can_come_any_more() {
 
 #[test]
 fn a_change_that_comes_alone_does_not_wait_and_one_right_after_a_pass_waits_for_those_behind_it() {
-    let mut pacing = PassPacing::default();
+    let mut pacing = PassPacing { gather: Duration::from_millis(100), earliest: None };
     let start = Instant::now();
     assert_eq!(pacing.pause(start), Duration::ZERO);
     pacing.passed(start);
     let after = |milliseconds| pacing.pause(start + Duration::from_millis(milliseconds)).as_millis();
     assert_eq!([0, 5, 99, 100, 1000].map(after), [100, 95, 1, 0, 0]);
+}
+
+#[tokio::test]
+async fn who_requests_the_report_does_not_wait_for_the_time_of_the_next_pass() {
+    let root = tempfile::tempdir().unwrap();
+    let keeper = Keeper::new(Directory::open(root.path()).unwrap());
+    let pacing = PassPacing { gather: Duration::from_hours(1), earliest: None };
+    let worker = worker::start_with(keeper, journal(), Pulse::default(), pacing).unwrap();
+    let reports = async {
+        for name in ["a", "b", "c"] {
+            set_goal(&worker, name).await;
+            report(&worker).await;
+            assert!(root.path().join(format!("{name}.json")).exists());
+        }
+    };
+    tokio::time::timeout(Duration::from_mins(1), reports).await.unwrap();
 }
