@@ -266,7 +266,8 @@ fn one_file_on_two_runtimes_differs_above_the_border() {
     assert_eq!(crun.more_permissive(&runc).unwrap(), None);
 }
 
-/// Profiles with conditions on small values, so that the arguments 0 to 3 show everything.
+/// Profiles with conditions on values below 4, so that the arguments 0 to 7 show everything: those from 4 on are above all
+/// bounds, with each value of the bits that a mask has.
 fn any_profile() -> impl Strategy<Value = Value> {
     let actions = || {
         select(vec![
@@ -314,7 +315,7 @@ fn every_call() -> impl Iterator<Item = Call> {
     let numbers = || (0..500).chain([1 << 30, (1 << 30) + 39, (1 << 30) + 999, u32::MAX]);
     [Architecture::X86_64, Architecture::X86].into_iter().flat_map(move |architecture| {
         numbers().flat_map(move |number| {
-            (0..4).map(move |first| Call { architecture, number, arguments: [first, 0, 0, 0, 0, 0] })
+            (0..8).map(move |first| Call { architecture, number, arguments: [first, 0, 0, 0, 0, 0] })
         })
     })
 }
