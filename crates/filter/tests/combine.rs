@@ -146,6 +146,9 @@ fn an_architecture_that_one_profile_lists_is_in_no_combination_and_the_union_say
     assert_eq!((both.profile.architectures(), both.narrower), (&[Architecture::X86_64][..], vec![]));
     let either = combine(Union, &one, &two);
     assert_eq!(either.narrower, [Narrower::Architecture { architecture: Architecture::X86 }]);
+    // Every filter covers the native architecture.
+    one["architectures"] = json!([]);
+    assert_eq!(combine(Union, &one, &two).narrower, []);
 }
 
 #[test]

@@ -162,7 +162,10 @@ impl Draft {
         let [one, two] =
             [first, second].map(|profile| profile.architectures().iter().copied().collect::<BTreeSet<_>>());
         let architectures: Vec<_> = one.intersection(&two).copied().collect();
-        let only_one = one.symmetric_difference(&two).filter(|_| operation == Operation::Union);
+        // Every filter covers the native architecture, listed or not.
+        let only_one = one
+            .symmetric_difference(&two)
+            .filter(|architecture| operation == Operation::Union && !natives.contains(architecture));
         let narrower =
             only_one.map(|architecture| Narrower::Architecture { architecture: *architecture }).collect();
         let listener = match (first.listener(), second.listener()) {
