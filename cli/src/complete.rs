@@ -111,6 +111,7 @@ mod tests {
             "verify",
             "lint",
             "simulate",
+            "merge",
             "rule",
             "completion",
             ":4",
@@ -136,6 +137,8 @@ mod tests {
     #[test]
     fn the_shell_completes_files_and_nothing_completes_profiles() {
         assert_eq!(answered(&["diff", "audit", "--filename", "a"]), [":0"]);
+        assert_eq!(answered(&["diff", "a"]), [":0"]);
+        assert_eq!(answered(&["merge", "--union", "a.json", "b"]), [":0"]);
         assert_eq!(answered(&["--kubeconfig", ""]), [":0"]);
         assert_eq!(answered(&["lint", "a"]), [":0"]);
         assert_eq!(answered(&["lint", "a.yaml", "b"]), [":0"]);

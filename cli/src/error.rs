@@ -7,6 +7,7 @@ use link::chain;
 use crate::call::CallError;
 use crate::findings::fix_error::FixError;
 use crate::manifest::DocumentError;
+use crate::merge_error::MergeError;
 use crate::proxy::ProxyError;
 
 /// Why a command failed.
@@ -161,6 +162,12 @@ pub enum CliError {
         .0.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ")
     )]
     NoCalls(Vec<PathBuf>),
+    /// The profiles cannot be compared.
+    #[error("the profiles cannot be compared: {0}")]
+    TooComplex(#[from] filter::diagram::TooComplex),
+    /// The profiles cannot be combined.
+    #[error(transparent)]
+    Merge(#[from] MergeError),
     /// The answer could not be written.
     #[error("cannot write the answer: {0}")]
     Output(std::io::Error),
@@ -216,6 +223,8 @@ impl CliError {
             Self::Call { error, .. } => error.reason(),
             Self::Undecided { .. } => "TooComplex",
             Self::NoCalls(_) => "NoCalls",
+            Self::TooComplex(_) => "TooComplex",
+            Self::Merge(error) => error.reason(),
             Self::Output(_) => "Output",
         }
     }

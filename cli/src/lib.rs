@@ -11,10 +11,11 @@
 //! - [`call`]: a system call as it is written on the command line.
 //! - [`simulate`]: what a profile does with calls, without a cluster.
 //! - [`findings`]: `lint` and `rule`; [`excerpt`] shows a line of a file, [`edit`] changes one, [`replace`] writes a file.
+//! - [`merge`]: the union or the intersection of profiles.
 //! - [`unenforced`]: why a pod that names a profile may run without its filter.
 //! - [`sources`]: what the FILE arguments of a command name.
 //! - [`manifest`]: a file as kubectl reads it and the API server stores it.
-//! - [`setting`]: the options that say where a profile is loaded.
+//! - [`setting`]: the options that say where a profile is loaded; [`node_settings`]: those for several kinds of node.
 //! - [`show`]: tables, colours, ages.
 //! - [`run`]: from the options to an answer.
 
@@ -30,7 +31,10 @@ pub mod findings;
 pub mod live;
 pub mod manifest;
 pub mod manual;
+pub mod merge;
+pub mod merge_error;
 pub mod node_profile_state;
+pub mod node_settings;
 pub mod nodes;
 pub mod options;
 pub mod output;

@@ -8,7 +8,9 @@ use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 use lint::RULES;
 
+use crate::diff::DiffArgs;
 use crate::findings::LintArgs;
+use crate::merge::MergeArgs;
 use crate::output::OutputOption;
 use crate::simulate::SimulateArgs;
 use crate::wait::WaitFor;
@@ -109,22 +111,14 @@ pub enum Task {
         #[command(flatten)]
         output: OutputOption,
     },
-    /// Show what a file would change about a profile, syscall by syscall
+    /// Show what another profile would do differently, call by call
     ///
-    /// It reads the file as `kubectl apply` does and as the API server stores it, and compares the effects of the two
-    /// filters in runc, crun and youki, not their text. Effects that the profiles alone do not determine are listed as
-    /// not compared. Exits with 0 only if both filters are known to be the same, and with 1 if they differ or something
-    /// was not compared.
-    Diff {
-        /// The profile on the cluster
-        profile: String,
-        /// A manifest with the SeccompProfile, or the profile itself as runtimes read it; - for standard input
-        #[arg(long, short = 'f', value_name = "FILE")]
-        filename: PathBuf,
-        /// The output format.
-        #[command(flatten)]
-        output: OutputOption,
-    },
+    /// It compares what the filters do with every call and all values of its arguments, under the newest known runc and
+    /// crun with the newest known libseccomp, or on the nodes of the options. Each profile is a file, which is read as
+    /// `kubectl apply` reads it and as the API server stores it, or a profile on the cluster. Two files need no cluster.
+    /// Exits with 0 only if both filters are the same on all these nodes, and with 1 if they differ or something was not
+    /// compared.
+    Diff(DiffArgs),
     /// Compare every node's report with the contents in the spec
     ///
     /// Exits with 1 if a node lacks a file, has other contents or an extra file, has not reported, or has no running
@@ -154,6 +148,11 @@ pub enum Task {
     /// options; where the verdict depends on an argument that the log does not show in full, the call counts as possibly
     /// refused. It exits with 1 if a call is refused or possibly refused, and with 2 if there is no answer.
     Simulate(SimulateArgs),
+    /// Combine profiles to their union or their intersection
+    ///
+    /// The result is never more permissive than the exact combination of the filters, for all values of the arguments
+    /// and with every known libseccomp. Where it permits less, standard error names the reason.
+    Merge(MergeArgs),
     /// Explain a rule of `lint`, or list all
     Rule {
         /// The rule [default: all, one a line]

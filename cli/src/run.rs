@@ -1,8 +1,7 @@
 //! Runs a command.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{self, IsTerminal, Read, Write};
-use std::path::Path;
+use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -13,13 +12,13 @@ use serde::Serialize;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use crate::connect::connect;
-use crate::diff::DiffView;
+use crate::diff::{DiffArgs, DiffView, NamedProfile, load_all, load_files};
 use crate::error::CliError;
 use crate::facts::Snapshot;
 use crate::findings::{self, FindingsView, LintArgs};
 use crate::live::Live;
-use crate::manifest::profile_in;
 use crate::manual;
+use crate::merge::{MergeArgs, merge, named, text};
 use crate::nodes::NodesView;
 use crate::options::{Options, Task};
 use crate::output::{Format, OutputOption};
@@ -77,8 +76,7 @@ pub async fn main(options: Options) -> ExitCode {
 
 async fn perform(options: &Options) -> Result<bool, CliError> {
     if let Some(answer) = without_cluster(&options.task, paint())? {
-        print(&answer.text)?;
-        return Ok(answer.success);
+        return give(&answer);
     }
     let client = connect(&options.cluster).await?;
     match &options.task {
@@ -91,11 +89,16 @@ async fn perform(options: &Options) -> Result<bool, CliError> {
         }
         task => {
             let answer = answer(task, &client, paint()).await?;
-            print(&answer.text)?;
-            answer.remarks.iter().for_each(|it| remark(it));
-            Ok(answer.success)
+            give(&answer)
         }
     }
+}
+
+/// Prints an answer. Returns whether it is a success.
+fn give(answer: &Answer) -> Result<bool, CliError> {
+    print(&answer.text)?;
+    answer.remarks.iter().for_each(|it| remark(it));
+    Ok(answer.success)
 }
 
 /// Runs a command that needs no cluster; `None` if the command is another one.
@@ -117,6 +120,17 @@ pub fn without_cluster(task: &Task, paint: Paint) -> Result<Option<Answer>, CliE
                 return Ok(None);
             }
             simulate(args, origins.read(Others::Refuse), paint)?
+        }
+        Task::Diff(args) => match load_files(&args.inputs()?)? {
+            Some(profiles) => compared(&profiles, args, paint)?,
+            None => return Ok(None),
+        },
+        Task::Merge(args) => {
+            let origins = Origins::of(&args.profiles)?;
+            if origins.need_cluster() {
+                return Ok(None);
+            }
+            merged(origins.read(Others::Refuse).collect::<Result<_, _>>()?, args)?
         }
         Task::Rule { id } => Answer::success(findings::page(id.as_deref(), paint)),
         Task::Completion { shell } => {
@@ -148,15 +162,9 @@ pub async fn answer(task: &Task, client: &Client, paint: Paint) -> Result<Answer
         Task::Users { profile, namespace, output } => {
             who_uses(client, profile.as_deref(), namespace.as_deref(), *output, paint).await
         }
-        Task::Diff { profile, filename, output } => {
-            let stored = read::profile(client, profile).await?.profile();
-            let before = stored.map_err(|error| CliError::Stored { name: profile.clone(), error })?;
-            let text = read_file(filename)?;
-            let after = profile_in(&text, profile)
-                .map_err(|error| CliError::Document { path: filename.clone(), error })?;
-            let view = DiffView::of((profile, &before), (&filename.display().to_string(), &after));
-            let text = shown(&view, *output, || view.render(paint))?;
-            Ok(Answer { success: view.same, ..Answer::success(text) })
+        Task::Diff(args) => compared(&load_all(&args.inputs()?, client).await?, args, paint),
+        Task::Merge(args) => {
+            merged(Origins::of(&args.profiles)?.read_all(Others::Refuse, client).await?, args)
         }
         Task::Verify { profile, output } => {
             let mut snapshot = read::snapshot(client, profile.as_deref()).await?;
@@ -197,6 +205,19 @@ fn simulate(
     let view = simulate::view(args, sources)?;
     let text = shown(&view, args.output, || view.render(paint))?;
     Ok(Answer { success: view.permits_all(), ..Answer::success(text) })
+}
+
+fn compared(profiles: &[NamedProfile; 2], args: &DiffArgs, paint: Paint) -> Result<Answer, CliError> {
+    let [before, after] = profiles;
+    let view = DiffView::of(before, after, &args.nodes)?;
+    let text = shown(&view, args.output, || view.render(paint))?;
+    Ok(Answer { success: view.same, ..Answer::success(text) })
+}
+
+fn merged(sources: Vec<Source>, args: &MergeArgs) -> Result<Answer, CliError> {
+    let merged = merge(&named(sources), args)?;
+    let text = text(&merged.profile, args).map_err(|error| output_error(&*error))?;
+    Ok(Answer { remarks: merged.remarks, ..Answer::success(text) })
 }
 
 async fn who_uses(
@@ -339,16 +360,6 @@ fn shown(
 
 fn output_error(error: &dyn std::fmt::Display) -> CliError {
     CliError::Output(io::Error::other(error.to_string()))
-}
-
-fn read_file(path: &Path) -> Result<String, CliError> {
-    let read = if path == Path::new("-") {
-        let mut text = String::new();
-        io::stdin().read_to_string(&mut text).map(|_| text)
-    } else {
-        std::fs::read_to_string(path)
-    };
-    read.map_err(|error| CliError::File { path: path.to_owned(), error })
 }
 
 fn paint() -> Paint {

@@ -50,6 +50,17 @@ pub enum Others {
     Skip,
 }
 
+/// The name of the profile in the cluster that an argument names; `None` if it names files.
+///
+/// # Errors
+/// There is no such file, or a directory cannot be read.
+pub fn name_in_cluster(argument: &Path) -> Result<Option<String>, CliError> {
+    Ok(match &origin::origins(argument)?[..] {
+        [Origin::Stored(name)] => Some(name.clone()),
+        _ => None,
+    })
+}
+
 impl Source {
     /// The profiles in a text.
     ///

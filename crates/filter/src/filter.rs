@@ -127,6 +127,18 @@ impl Filter {
         self.tables.get(&architecture)?.stub
     }
 
+    /// Whether the filter covers this architecture: the native one and those that the profile lists.
+    #[must_use]
+    pub fn covers(&self, architecture: Architecture) -> bool {
+        self.tables.contains_key(&architecture)
+    }
+
+    /// Whether rules decide the calls of this number; for x32, with the bit that marks its calls.
+    #[must_use]
+    pub fn has_rules(&self, architecture: Architecture, number: u32) -> bool {
+        self.calls(architecture, number).is_some_and(|calls| calls.trees.contains_key(&number))
+    }
+
     pub(crate) fn program(&self) -> &Program {
         &self.program
     }

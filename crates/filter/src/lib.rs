@@ -15,7 +15,7 @@
 //! - [`Filter::unequal`], [`Filter::more_permissive`] and [`Filter::difference`] compare filters for all calls and all
 //!   arguments, not for a sample.
 //! - [`Operation::combine`] is the intersection or the union of two profiles, as a profile.
-//! - [`Changes::between`] lists what another profile would do differently, whatever the node.
+//! - [`Filter::changes`] lists what another filter does differently, call by call, with both directions.
 //!
 //! Exactness ends where the filter does: what a 32-bit program passes in the upper halves of its registers, what a tracer
 //! or a seccomp agent decides, and calls that the kernel does not filter (`uretprobe`, those of io_uring's rings) are not
@@ -26,8 +26,8 @@
 mod abi;
 mod assemble;
 mod basis;
+mod change;
 mod combine;
-mod compare;
 mod condition;
 pub mod diagram;
 mod filter;
@@ -41,8 +41,8 @@ pub mod tree;
 mod verdict;
 
 pub use basis::{Basis, Case, Explainer, Explanation};
+pub use change::{CallChange, ChangedCall, ChangedCalls, Direction, Origin, Treatment};
 pub use combine::{Combined, Narrower, Operation, Uncombinable};
-pub use compare::{Branch, Change, Changes, Direction, SetChange, SyscallChange, Treatment, Uncompared};
 pub use condition::{Arguments, Condition};
 pub use filter::{Call, Filter};
 pub use multiplexer::Multiplexed;

@@ -1,6 +1,7 @@
 //! Two filters side by side, for every call.
 
 use std::collections::BTreeSet;
+use std::ops::RangeInclusive;
 
 use profile::Architecture;
 use serde::Serialize;
@@ -118,14 +119,14 @@ impl Filter {
         self.all_arguments(self.known(architecture, number), forest)
     }
 
-    fn known(&self, architecture: Architecture, number: u32) -> Known {
+    pub(crate) fn known(&self, architecture: Architecture, number: u32) -> Known {
         match self.calls(architecture, number) {
             Some(calls) => self.tree(calls, number),
             None => Known::Verdict(self.decide(&Call { architecture, number, arguments: [0; 6] })),
         }
     }
 
-    fn all_arguments(&self, known: Known, forest: &mut Forest) -> Result<Node, TooComplex> {
+    pub(crate) fn all_arguments(&self, known: Known, forest: &mut Forest) -> Result<Node, TooComplex> {
         match known {
             Known::Verdict(verdict) => Ok(forest.verdict(verdict)),
             Known::Tree(tree) => {
@@ -136,10 +137,37 @@ impl Filter {
     }
 }
 
-/// A number of every kind of call that the filters may distinguish: each that one of them has rules for, and the lowest
-/// without rules in each range between the borders of the stubs and of x32. The architectures are those that the first
-/// filter's node runs.
+/// The calls with the same verdicts in both filters, whatever these are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// The calls of a number that one of the filters has rules for.
+    Named(u32),
+    /// The calls in a range, except those with rules.
+    Unnamed {
+        /// The lowest without rules.
+        lowest: u32,
+        numbers: RangeInclusive<u32>,
+    },
+}
+
+impl Kind {
+    /// The number of one of the calls.
+    pub(crate) fn example(&self) -> u32 {
+        match self {
+            Self::Named(number) | Self::Unnamed { lowest: number, .. } => *number,
+        }
+    }
+}
+
+/// A number of every kind of call that the filters may distinguish.
 pub(crate) fn numbers(filters: &[&Filter]) -> Vec<(Architecture, u32)> {
+    kinds(filters).into_iter().map(|(architecture, kind)| (architecture, kind.example())).collect()
+}
+
+/// Every kind of call that the filters may distinguish: each number that one of them has rules for, and the ranges of
+/// numbers without rules between the borders of the stubs and of x32. The architectures are those that the first
+/// filter's node runs.
+pub(crate) fn kinds(filters: &[&Filter]) -> Vec<(Architecture, Kind)> {
     let mut all = Vec::new();
     let native = filters.first().map(|filter| filter.native());
     for architecture in native.map_or(&[][..], runs) {
@@ -149,7 +177,7 @@ pub(crate) fn numbers(filters: &[&Filter]) -> Vec<(Architecture, u32)> {
             .flatten()
             .collect();
         let named: BTreeSet<u32> = calls.iter().flat_map(|calls| calls.numbers()).collect();
-        all.extend(named.iter().map(|number| (*architecture, *number)));
+        all.extend(named.iter().map(|number| (*architecture, Kind::Named(*number))));
         let mut borders: BTreeSet<u32> = [0, 1, u32::MAX].into();
         if is_x86_64(*architecture) {
             borders.insert(X32);
@@ -157,9 +185,9 @@ pub(crate) fn numbers(filters: &[&Filter]) -> Vec<(Architecture, u32)> {
         borders.extend(calls.iter().filter_map(|calls| calls.stub?.checked_add(1)));
         for border in &borders {
             let end = border.checked_add(1).and_then(|next| borders.range(next..).next().copied());
-            let range = *border..=end.map_or(u32::MAX, |end| end - 1);
-            let unnamed = range.into_iter().find(|number| !named.contains(number));
-            all.extend(unnamed.map(|number| (*architecture, number)));
+            let numbers = *border..=end.map_or(u32::MAX, |end| end - 1);
+            let lowest = numbers.clone().find(|number| !named.contains(number));
+            all.extend(lowest.map(|lowest| (*architecture, Kind::Unnamed { lowest, numbers })));
         }
     }
     all

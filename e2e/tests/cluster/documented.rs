@@ -200,6 +200,12 @@ fn a_profile_in_a_file_is_checked_and_corrected_as_documented() {
 }
 
 #[test]
+fn profiles_are_compared_and_combined_as_documented() {
+    let cluster = alone();
+    Reader::of(&cluster).check_page(&mut Page::read("docs/how-to/compare-and-combine.md"), |_| true);
+}
+
+#[test]
 fn a_mitigation_is_rolled_out_and_proved_as_documented() {
     let cluster = alone();
     Reader::of(&cluster).check_page(&mut Page::read("docs/how-to/cve-mitigation.md"), |_| true);
