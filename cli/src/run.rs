@@ -15,7 +15,7 @@ use crate::connect::connect;
 use crate::diff::{DiffArgs, DiffView, NamedProfile, load_all, load_files};
 use crate::error::CliError;
 use crate::facts::Snapshot;
-use crate::findings::{self, FindingsView, LintArgs};
+use crate::findings::{self, FindingsView, LintArgs, LintFormat};
 use crate::live::Live;
 use crate::manual;
 use crate::merge::{MergeArgs, merge, named, text};
@@ -193,7 +193,16 @@ fn lint(
     paint: Paint,
 ) -> Result<Answer, CliError> {
     let view = FindingsView::of(args, sources)?;
-    let text = shown(&view, args.output, || view.render(paint))?;
+    let form = |output| shown(&view, OutputOption { output }, || view.render(paint));
+    let text = match args.output {
+        None => form(None)?,
+        Some(LintFormat::Json) => form(Some(Format::Json))?,
+        Some(LintFormat::Yaml) => form(Some(Format::Yaml))?,
+        Some(LintFormat::Sarif) => {
+            shown(&view.sarif(), OutputOption { output: Some(Format::Json) }, String::new)?
+        }
+        Some(LintFormat::Github) => view.github(),
+    };
     Ok(Answer { success: view.is_clean(), ..Answer::success(text) })
 }
 

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "this file is a test")]
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
@@ -10,6 +11,7 @@ use cli::error::CliError;
 use cli::options::Options;
 use cli::run::{Answer, without_cluster};
 use cli::show::Paint;
+use serde_json::Value;
 
 fn lint(arguments: &[&str]) -> Result<Answer, CliError> {
     // The profiles are excerpts.
@@ -66,4 +68,46 @@ syscalls:
         assert_eq!(fs::read_to_string(directory.join("a.yaml")).unwrap(), FILE);
         assert_eq!(fs::read_to_string(directory.join("b.yaml")).unwrap(), shared);
     });
+}
+
+#[test]
+fn github_gets_a_command_a_finding() {
+    in_directory(&[("a.yaml", FILE)], |_, name| {
+        let answer = lint(&["-o", "github", name]).unwrap();
+        assert!(!answer.success);
+        insta::assert_snapshot!(answer.text.replace(name, "DIR"));
+    });
+}
+
+#[test]
+fn sarif_is_valid_by_its_schema_with_and_without_findings() {
+    let schema = include_str!("sarif/sarif-schema-2.1.0.json");
+    let schema: Value = serde_json::from_str(schema).unwrap();
+    let schema = jsonschema::validator_for(&schema).unwrap();
+    in_directory(&[("a b.yaml", FILE), ("c.json", r#"{"defaultAction": "SCMP_ACT_ALLOW"}"#)], |_, name| {
+        let mut log: Value = serde_json::from_str(&lint(&["-o", "sarif", name]).unwrap().text).unwrap();
+        let errors: Vec<_> = schema.iter_errors(&log).map(|error| error.to_string()).collect();
+        assert_eq!(errors, Vec::<String>::new());
+        let results = log["runs"][0]["results"].as_array().unwrap();
+        assert_eq!(results[0]["ruleId"], "unknown-syscall");
+        let uri = results[0].pointer("/locations/0/physicalLocation/artifactLocation/uri").unwrap();
+        assert!(uri.as_str().unwrap().ends_with("/a%20b.yaml"), "{uri}");
+        assert_eq!(results[0].pointer("/locations/0/physicalLocation/region/startLine").unwrap(), 5);
+        // The schema notices what is wrong.
+        log["runs"][0]["results"][0]["level"] = "bad".into();
+        assert!(!schema.is_valid(&log));
+
+        let ignored: Vec<_> =
+            results_rules(&log).into_iter().flat_map(|id| ["--ignore".to_owned(), id]).collect();
+        let mut arguments: Vec<&str> = ignored.iter().map(String::as_str).collect();
+        arguments.extend(["-o", "sarif", name]);
+        let answer = lint(&arguments).unwrap();
+        assert!(answer.success);
+        assert!(schema.is_valid(&serde_json::from_str(&answer.text).unwrap()));
+    });
+}
+
+fn results_rules(log: &Value) -> BTreeSet<String> {
+    let results = log["runs"][0]["results"].as_array().unwrap();
+    results.iter().map(|result| result["ruleId"].as_str().unwrap().to_owned()).collect()
 }

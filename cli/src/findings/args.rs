@@ -3,11 +3,10 @@
 use std::path::PathBuf;
 
 use clap::builder::PossibleValuesParser;
-use clap::{Args, ValueHint};
+use clap::{Args, ValueEnum, ValueHint};
 use lint::{Nodes, RULES, Safety};
 
 use super::Checks;
-use crate::output::OutputOption;
 use crate::setting::LibseccompOption;
 use crate::sources::Others;
 
@@ -36,9 +35,22 @@ pub struct LintArgs {
     /// A libseccomp of the nodes, which determines the names that they know; may be repeated [default: all]
     #[arg(long, value_name = "VERSION", value_enum)]
     libseccomp: Vec<LibseccompOption>,
-    /// The output format.
-    #[command(flatten)]
-    pub output: OutputOption,
+    /// Print JSON, YAML, SARIF 2.1.0 or commands of GitHub's workflows instead of text
+    #[arg(long, short, value_name = "FORM", value_enum)]
+    pub output: Option<LintFormat>,
+}
+
+/// A machine-readable format.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LintFormat {
+    /// JSON
+    Json,
+    /// YAML
+    Yaml,
+    /// The Static Analysis Results Interchange Format
+    Sarif,
+    /// Commands of GitHub's workflows
+    Github,
 }
 
 impl LintArgs {

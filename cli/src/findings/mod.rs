@@ -3,12 +3,15 @@
 mod args;
 mod fix;
 pub mod fix_error;
+mod github;
+mod sarif;
 
 use std::collections::BTreeMap;
 
 use lint::{Finding, Nodes, RULES, Safety, Severity};
 use profile::Profile;
 use serde::Serialize;
+use serde_json::Value;
 
 use crate::error::CliError;
 use crate::excerpt::excerpt;
@@ -16,7 +19,7 @@ use crate::manifest::Position;
 use crate::replace::replace;
 use crate::show::{Cell, Paint, Table, Tone, count};
 use crate::sources::Source;
-pub use args::LintArgs;
+pub use args::{LintArgs, LintFormat};
 pub use fix::Fixed;
 
 /// What to check for.
@@ -121,6 +124,18 @@ impl FindingsView {
     #[must_use]
     pub fn is_clean(&self) -> bool {
         self.findings.is_empty()
+    }
+
+    /// The findings as a SARIF log.
+    #[must_use]
+    pub fn sarif(&self) -> Value {
+        sarif::log(&self.findings)
+    }
+
+    /// The findings as commands of GitHub's workflows, a line each.
+    #[must_use]
+    pub fn github(&self) -> String {
+        self.findings.iter().map(github::command).collect()
     }
 
     /// The view as text.
