@@ -7,10 +7,13 @@ use syscalls::{ArgumentType, Syscall};
 
 /// A call, of whose arguments something is known or nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Asked {
-    pub(crate) architecture: Architecture,
-    pub(crate) number: u32,
-    pub(crate) arguments: Partial,
+pub struct Asked {
+    /// The table that the number is of.
+    pub architecture: Architecture,
+    /// The number.
+    pub number: u32,
+    /// What is known of the arguments.
+    pub arguments: Partial,
 }
 
 /// Why a text is no call.
@@ -66,7 +69,10 @@ impl CallError {
 impl Asked {
     /// Reads `openat`, `257`, `syscall_0x1c3`, `socket(AF_NETLINK, 3, 0)` or, for another table than the node's own,
     /// `i386:socketcall(1)`. Arguments that are left out, or `?`, may be anything.
-    pub(crate) fn read(text: &str, native: syscalls::Architecture) -> Result<Self, CallError> {
+    ///
+    /// # Errors
+    /// The text is no call, or the architecture has no such call.
+    pub fn read(text: &str, native: syscalls::Architecture) -> Result<Self, CallError> {
         let (architecture, call) = match text.split_once(':') {
             Some((name, call)) => (table(name.trim())?, call),
             None => (native, text),

@@ -118,6 +118,12 @@ fn programs_read_the_same_of_a_log() {
 }
 
 #[test]
+fn a_number_that_strace_has_no_name_for_gets_the_name_that_the_kernel_has() {
+    let text = traced("syscall_0x1c3(0x1, 0x2, 0x3, 0x4, 0x5, 0x6) = 0\n").render(Paint::Plain);
+    assert!(text.starts_with("refused: cachestat, 1 call: "), "{text}");
+}
+
+#[test]
 fn a_log_whose_calls_are_all_permitted_is_a_success() {
     let view = traced("openat(AT_FDCWD, \"/a\") = 3\nsocket(AF_UNIX, SOCK_STREAM, 0) = 4\n");
     assert!(view.permits_all());

@@ -285,8 +285,11 @@ impl<'s> Trace<'s> {
         self.outcomes.len() - 1
     }
 
-    /// The name of a call as `simulate` takes it, with the architecture if it is not the node's own.
+    /// The name of a call as `simulate` takes it, with the architecture if it is not the node's own. An older strace prints
+    /// the number of a newer call.
     fn name(&self, key: Key, name: &str) -> String {
+        let newer = name.starts_with("syscall_").then(|| Syscall::by_number(key.architecture, key.number));
+        let name = newer.flatten().map_or(name, |call| call.name());
         match key.architecture {
             it if it == Architecture::from(self.options.architecture) => name.to_owned(),
             other => format!("{other}:{name}"),

@@ -145,7 +145,7 @@ proptest! {
         let mut reader = Reader::new(Architecture::X86_64);
         for line in &lines {
             if let Event::Call(call) = reader.line(line) {
-                call.arguments();
+                let _ = call.arguments();
             }
         }
     }

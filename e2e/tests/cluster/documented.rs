@@ -206,6 +206,12 @@ fn profiles_are_compared_and_combined_as_documented() {
 }
 
 #[test]
+fn a_profile_and_a_log_are_simulated_as_documented() {
+    let cluster = alone();
+    Reader::of(&cluster).check_page(&mut Page::read("docs/how-to/would-it-run.md"), |_| true);
+}
+
+#[test]
 fn a_mitigation_is_rolled_out_and_proved_as_documented() {
     let cluster = alone();
     Reader::of(&cluster).check_page(&mut Page::read("docs/how-to/cve-mitigation.md"), |_| true);

@@ -28,6 +28,12 @@ impl Partial {
         self
     }
 
+    /// The arguments, if every bit of them is known.
+    #[must_use]
+    pub fn exact(&self) -> Option<Arguments> {
+        (self.known == [u64::MAX; 6]).then_some(self.values)
+    }
+
     /// Whether every bit of argument `index` is known.
     #[must_use]
     pub fn is_known(&self, index: u8) -> bool {
