@@ -46,6 +46,7 @@ pub use combine::{Combined, Narrower, Operation, Uncombinable};
 pub use condition::{Arguments, Condition};
 pub use filter::{Call, Filter};
 pub use multiplexer::Multiplexed;
+pub use multiplexer::multiplexer;
 pub use relation::{Dependence, Witness};
 pub use runtime::{ENOSYS, Flags, Library, Runtime, Stub, numbers};
 pub use setting::{Setting, Unloadable};

@@ -74,6 +74,13 @@ impl Multiplexed {
     }
 }
 
+/// The multiplexer through which programs of an architecture can also make a call: `socketcall` or `ipc`. Conditions of
+/// rules for the call do not hold there.
+#[must_use]
+pub fn multiplexer(name: &str, architecture: Architecture) -> Option<&'static str> {
+    Multiplexed::of(name, architecture).map(|multiplexed| multiplexed.through)
+}
+
 /// Whether libseccomp knows the architecture as one with multiplexers (`abi_rule_add` in its src/syscalls.c).
 pub(crate) fn has_multiplexers(architecture: Architecture) -> bool {
     use Architecture::{Mips, Mipsel, Ppc, Ppc64, Ppc64le, S390, S390x, X86};

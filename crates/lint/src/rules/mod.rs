@@ -20,8 +20,11 @@ macro_rules! rules {
 
 rules! {
     absent_on_listed_architectures,
+    architecture_unknown_to_libseccomp,
     cannot_start,
     clone3_without_enosys,
+    compiled_otherwise,
+    condition_of_multiplexed_call,
     dead_rule,
     errno_zero,
     flags_refused_by_old_runc,
