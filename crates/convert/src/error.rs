@@ -1,6 +1,6 @@
 //! Why a profile cannot be converted.
 
-use profile::ParseError;
+use profile::{FieldPath, ParseError, ParseProblem};
 
 use crate::wording::{count, listed};
 use crate::{Kernel, Machine};
@@ -53,6 +53,34 @@ pub enum ConvertError {
         /// The number of rules.
         rules: usize,
     },
+    /// The base of a profile of the Security Profiles Operator is not there.
+    #[error(
+        "its baseProfileName {0:?} is none of the given profiles; give the file that has it (--base FILE), or the object as \
+         `kubectl get -o yaml` prints it, with the rules that the operator has merged (annotation syscalls)"
+    )]
+    BaseMissing(String),
+    /// The base is an artifact in a registry, which is not read here.
+    #[error(
+        "its baseProfileName {reference:?} is an artifact in a registry, which this command does not read; pull it \
+         (`spoc pull --output-file base.yaml {}`) and give it (--base {reference}=base.yaml)",
+        reference.trim_start_matches("oci://")
+    )]
+    BaseInRegistry {
+        /// The `baseProfileName`.
+        reference: String,
+    },
+    /// A chain of bases that the operator would refuse, too.
+    #[error("its chain of base profiles is longer than 15 or a circle, which the operator refuses, too")]
+    BaseTooDeep,
+}
+
+/// The error with these problems.
+pub(crate) fn invalid(problems: Vec<ParseProblem>) -> ConvertError {
+    let unknown = || ParseProblem { path: FieldPath::default(), message: "not a profile".to_owned() };
+    match ParseError::of(problems) {
+        Some(error) => error.into(),
+        None => invalid(vec![unknown()]),
+    }
 }
 
 impl ConvertError {
@@ -65,6 +93,9 @@ impl ConvertError {
             Self::ByteOrder { .. } => "ByteOrder",
             Self::MachineNeeded => "ArchitectureNeeded",
             Self::KernelNeeded { .. } => "KernelNeeded",
+            Self::BaseMissing(_) => "BaseMissing",
+            Self::BaseInRegistry { .. } => "BaseInRegistry",
+            Self::BaseTooDeep => "BaseTooDeep",
         }
     }
 }

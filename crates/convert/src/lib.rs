@@ -6,6 +6,7 @@
 //! *target* states for which containers and nodes the conditions are decided here.
 //!
 //! - [`dialect::convert`] converts a profile of the dialect, or of the specification itself.
+//! - [`operator::convert`] converts a profile of the Security Profiles Operator, with its base profiles.
 //! - [`Converted`] is the profile with [`Remark`]s: everything that is not in it, and everything that was assumed.
 //! - [`ConvertError`] says why no single profile means the same.
 //!
@@ -21,6 +22,8 @@ mod errno;
 mod error;
 mod kernel;
 mod machine;
+pub mod operator;
+mod plain;
 mod remark;
 mod target;
 mod wording;

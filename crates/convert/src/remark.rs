@@ -50,6 +50,20 @@ pub enum Remark {
     Split(usize),
     /// An option that changes nothing, because the profile has no such condition.
     UnusedOption(&'static str),
+    /// Fields of an object that its profile does not depend on.
+    ObjectFields(Vec<String>),
+    /// The operator does not write the profile to nodes.
+    Disabled,
+    /// The profile is a part of a recording, which the operator does not write to nodes.
+    Partial,
+    /// `SCMP_ARCH_NATIVE` was listed.
+    NativeArchitecture,
+    /// Rules with `errnoRet: 0`, which the operator drops.
+    ZeroErrno(usize),
+    /// Profiles whose rules were added.
+    Bases(Vec<String>),
+    /// The rules are those that the operator has merged before.
+    MergedBefore(String),
     /// What containerd would have done with the file.
     Containerd {
         /// The fields that it ignores.
@@ -96,7 +110,7 @@ impl fmt::Display for Remark {
                     "converted for containers with the default capabilities of containerd and Docker, ",
                 )?;
                 match held.is_empty() {
-                    true => f.write_str("which are none of those that the rules depend on")?,
+                    true => f.write_str("which include none that rules depend on")?,
                     false => write!(f, "of which rules depend on {}", listed(held.iter().copied()))?,
                 }
                 f.write_str(" (change them with --cap-add and --cap-drop)")
@@ -145,6 +159,27 @@ impl fmt::Display for Remark {
             Self::UnusedOption(option) => {
                 write!(f, "{option} changes nothing: the profile has no such condition")
             }
+            Self::ObjectFields(fields) => write!(f, "left out: {}", fields.join(", ")),
+            Self::Disabled => f.write_str("the Security Profiles Operator does not write this profile to nodes: it is disabled"),
+            Self::Partial => f.write_str(
+                "the Security Profiles Operator does not write this profile to nodes: it is a part of a recording \
+                 (label spo.x-k8s.io/partial)",
+            ),
+            Self::NativeArchitecture => f.write_str(
+                "left out: SCMP_ARCH_NATIVE, which runtimes refuse; a node's own architecture is always covered",
+            ),
+            Self::ZeroErrno(rules) => write!(
+                f,
+                "left out: errnoRet 0 of {}, which the operator does not write, so that the calls fail with EPERM",
+                count(*rules, "rule")
+            ),
+            Self::Bases(names) => {
+                write!(f, "with the rules of {}, as the operator merges them", names.join(", "))
+            }
+            Self::MergedBefore(base) => write!(
+                f,
+                "with the rules that the operator had merged with those of {base} (annotation syscalls)"
+            ),
             Self::Containerd { ignored, rules } => {
                 write!(f, "containerd would have ignored {} of this file", ignored.join(", "))?;
                 if *rules > 0 {

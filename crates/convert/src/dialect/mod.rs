@@ -6,10 +6,12 @@ mod remarks;
 mod rule;
 mod select;
 
-use profile::{FieldPath, ParseError, ParseProblem, Profile, Segment};
+use profile::{ParseProblem, Profile};
 use serde_json::{Map, Value, json};
 
 use crate::at::{At, Problems};
+use crate::error::invalid;
+use crate::plain::at_origin;
 use crate::{ConvertError, Converted, Target};
 
 use nodes::Architectures;
@@ -57,26 +59,6 @@ pub fn convert(value: &Value, target: &Target) -> Result<Converted, ConvertError
         }
     };
     Ok(Converted { profile: parsed, remarks: dialect.remarks(&selection, target) })
-}
-
-fn invalid(problems: Vec<ParseProblem>) -> ConvertError {
-    let unknown = || ParseProblem { path: FieldPath::default(), message: "not a profile".to_owned() };
-    match ParseError::of(problems) {
-        Some(error) => error.into(),
-        None => invalid(vec![unknown()]),
-    }
-}
-
-/// The problem with the index of the rule as it is in the source.
-fn at_origin(problem: &ParseProblem, origins: &[usize]) -> ParseProblem {
-    let mut segments: Vec<_> = problem.path.segments().to_vec();
-    if let [Segment::Key(key), Segment::Index(index), ..] = &mut segments[..]
-        && &**key == "syscalls"
-        && let Some(origin) = origins.get(*index)
-    {
-        *index = *origin;
-    }
-    ParseProblem { path: segments.into_iter().collect(), message: problem.message.clone() }
 }
 
 impl Dialect {

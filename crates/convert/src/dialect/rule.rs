@@ -2,13 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use profile::Action;
 use profile::wording::{advice, quote, show};
 use serde_json::{Map, Value};
 
 use super::condition::Conditions;
 use crate::at::{At, Problems};
-use crate::errno;
+use crate::{errno, plain};
 
 /// A rule.
 #[derive(Debug, Clone, Default)]
@@ -63,8 +62,7 @@ impl DialectRule {
                 }
             }
         }
-        let action = rule.fields.get("action").and_then(Value::as_str).and_then(Action::from_name);
-        if action.is_some_and(|action| !action.takes_errno()) && rule.fields.remove("errnoRet").is_some() {
+        if plain::drop_unused_errno(&mut rule.fields) {
             rule.marks.insert(Mark::UnusedErrno);
         }
         Some(rule)
@@ -76,24 +74,9 @@ impl DialectRule {
         names.chain(self.fields.get("name")).filter_map(Value::as_str).filter(|name| !name.is_empty())
     }
 
-    /// Its fields as rules of the specification: one for each comparison if it compares an argument several times,
-    /// because runtimes take its comparisons as alternatives then (`matchCall` in libcontainer/seccomp of runc,
-    /// src/libcrun/seccomp.c of crun).
+    /// Its fields as rules of the specification.
     pub(crate) fn split(&self) -> Vec<Map<String, Value>> {
-        let arguments = self.fields.get("args").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
-        let mut indexes: Vec<_> = arguments.iter().filter_map(|it| it.get("index")?.as_u64()).collect();
-        indexes.sort_unstable();
-        let all = indexes.len();
-        indexes.dedup();
-        if indexes.len() == all {
-            return vec![self.fields.clone()];
-        }
-        let alone = |argument: &Value| {
-            let mut fields = self.fields.clone();
-            fields.insert("args".to_owned(), vec![argument.clone()].into());
-            fields
-        };
-        arguments.iter().map(alone).collect()
+        plain::split(&self.fields)
     }
 }
 
