@@ -112,6 +112,7 @@ mod tests {
             "lint",
             "simulate",
             "merge",
+            "convert",
             "rule",
             "completion",
             ":4",

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use link::chain;
 
 use crate::call::CallError;
+use crate::convert::ConversionError;
 use crate::findings::fix_error::FixError;
 use crate::manifest::DocumentError;
 use crate::merge_error::MergeError;
@@ -168,6 +169,9 @@ pub enum CliError {
     /// The profiles cannot be combined.
     #[error(transparent)]
     Merge(#[from] MergeError),
+    /// A profile of another tool cannot be converted.
+    #[error("{0}")]
+    Conversion(#[from] ConversionError),
     /// The answer could not be written.
     #[error("cannot write the answer: {0}")]
     Output(std::io::Error),
@@ -225,6 +229,7 @@ impl CliError {
             Self::NoCalls(_) => "NoCalls",
             Self::TooComplex(_) => "TooComplex",
             Self::Merge(error) => error.reason(),
+            Self::Conversion(error) => error.reason(),
             Self::Output(_) => "Output",
         }
     }

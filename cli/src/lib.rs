@@ -12,6 +12,7 @@
 //! - [`simulate`]: what a profile does with calls, without a cluster.
 //! - [`findings`]: `lint` and `rule`; [`excerpt`] shows a line of a file, [`edit`] changes one, [`replace`] writes a file.
 //! - [`merge`]: the union or the intersection of profiles.
+//! - [`convert`]: profiles of other tools, as `SeccompProfile`s or in the runtimes' format.
 //! - [`unenforced`]: why a pod that names a profile may run without its filter.
 //! - [`sources`]: what the FILE arguments of a command name.
 //! - [`manifest`]: a file as kubectl reads it and the API server stores it.
@@ -22,6 +23,7 @@
 pub mod call;
 pub mod complete;
 pub mod connect;
+pub mod convert;
 pub mod diff;
 mod edit;
 pub mod error;

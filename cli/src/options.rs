@@ -8,6 +8,7 @@ use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 use lint::RULES;
 
+use crate::convert::ConvertArgs;
 use crate::diff::DiffArgs;
 use crate::findings::LintArgs;
 use crate::merge::MergeArgs;
@@ -153,6 +154,13 @@ pub enum Task {
     /// The result is never more permissive than the exact combination of the filters, for all values of the arguments
     /// and with every known libseccomp. Where it permits less, standard error names the reason.
     Merge(MergeArgs),
+    /// Convert profiles of other tools to SeccompProfiles, or to the runtimes' format
+    ///
+    /// It needs no cluster. It reads Docker's and Podman's format, whose conditions it decides for the given capabilities,
+    /// architectures and kernel, profiles of the Security Profiles Operator with their base profiles, the format of the OCI
+    /// runtime specification, and SeccompProfiles. What is not in the result, and what was assumed, is named on standard
+    /// error.
+    Convert(ConvertArgs),
     /// Explain a rule of `lint`, or list all
     Rule {
         /// The rule [default: all, one a line]

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, IsTerminal, Write};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -12,7 +13,8 @@ use serde::Serialize;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use crate::connect::connect;
-use crate::diff::{DiffArgs, DiffView, NamedProfile, load_all, load_files};
+use crate::convert::{self, Conversion, ConvertArgs};
+use crate::diff::{DiffArgs, DiffView, NamedProfile, load_all, load_files, read_file};
 use crate::error::CliError;
 use crate::facts::Snapshot;
 use crate::findings::{self, FindingsView, LintArgs, LintFormat};
@@ -132,12 +134,21 @@ pub fn without_cluster(task: &Task, paint: Paint) -> Result<Option<Answer>, CliE
             }
             merged(origins.read(Others::Refuse).collect::<Result<_, _>>()?, args)?
         }
+        Task::Convert(args) => converted(args)?,
         Task::Rule { id } => Answer::success(findings::page(id.as_deref(), paint)),
         Task::Completion { shell } => {
             Answer::success(String::from_utf8_lossy(&manual::completion(*shell)).into_owned())
         }
         _ => return Ok(None),
     }))
+}
+
+fn converted(args: &ConvertArgs) -> Result<Answer, CliError> {
+    let read = |path: &PathBuf| Ok(convert::Input { path: path.clone(), text: read_file(path)? });
+    let files: Vec<_> = args.files.iter().map(read).collect::<Result<_, CliError>>()?;
+    let bases: Vec<_> = args.bases.iter().map(|base| read(&base.path)).collect::<Result<_, CliError>>()?;
+    let Conversion { text, remarks } = convert::convert(&files, &bases, args)?;
+    Ok(Answer { remarks, ..Answer::success(text) })
 }
 
 /// Runs a command that reads the cluster once.
@@ -183,7 +194,9 @@ pub async fn answer(task: &Task, client: &Client, paint: Paint) -> Result<Answer
             simulate(args, sources.into_iter().map(Ok), paint)
         }
         // These read the cluster continuously or not at all.
-        Task::Wait { .. } | Task::Completion { .. } | Task::Rule { .. } => Ok(Answer::success(String::new())),
+        Task::Wait { .. } | Task::Completion { .. } | Task::Convert(_) | Task::Rule { .. } => {
+            Ok(Answer::success(String::new()))
+        }
     }
 }
 

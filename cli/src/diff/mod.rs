@@ -18,6 +18,7 @@ use filter::{Direction, Origin, Verdict};
 use profile::{Architecture, Argument, Effect, Flag, Listener, SyscallName};
 use serde::{Serialize, Serializer};
 
+pub(crate) use self::input::read_file;
 pub use self::input::{Input, NamedProfile, load_all, load_files};
 use crate::error::CliError;
 use crate::node_settings::{NodeOptions, Place};

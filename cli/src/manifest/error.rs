@@ -19,11 +19,9 @@ pub enum DocumentError {
     NoProfile(Vec<Found>),
     /// It contains a profile of the Security Profiles Operator.
     #[error(
-        "{0} is a profile of the Security Profiles Operator, another product whose kind has the same name\nTo convert it \
-         by hand, move defaultAction, architectures, flags and syscalls from its spec into spec.contents of a \
-         SeccompProfile of {API_VERSION} (listenerPath and listenerMetadata, too, where the chart's value \
-         listeners.enabled is true), add the rules of its baseProfileName, and leave out disabled and state. Pods then name \
-         profiles/NAME.json instead of operator/NAME.json."
+        "{0} is a profile of the Security Profiles Operator, another product whose kind has the same name\nConvert it to a \
+         SeccompProfile of {API_VERSION} with `kubectl seccomp convert`. Pods then name profiles/NAME.json instead of \
+         operator/NAME.json."
     )]
     OtherOperator(Found),
     /// It contains several profiles, none of which has the requested name.

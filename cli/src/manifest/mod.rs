@@ -150,6 +150,55 @@ pub fn profile_in(text: &str, wanted: &str) -> Result<Profile, DocumentError> {
     Ok(stored_profile(object)?.0)
 }
 
+/// A document of a file, or an object in it.
+#[derive(Debug)]
+pub(crate) enum Object {
+    /// A profile in the runtimes' format, or in another tool's extension of it, not checked yet.
+    Plain(Value),
+    /// A `SeccompProfile`.
+    Ours {
+        /// Its name.
+        name: Option<String>,
+        /// The profile.
+        profile: Profile,
+    },
+    /// A profile of the Security Profiles Operator, not checked yet.
+    OtherOperator(Value),
+    /// Something else.
+    Other(Found),
+}
+
+/// Everything in a file, in its order.
+///
+/// # Errors
+/// There is no profile, a `SeccompProfile` is invalid, or kubectl would refuse the file.
+pub(crate) fn objects_in(text: &str) -> Result<Vec<Object>, DocumentError> {
+    const FIELDS: [&str; 3] = ["defaultAction", "syscalls", "archMap"];
+    let (mut objects, mut others) = (Vec::new(), Vec::new());
+    for Document { mut value, .. } in stream::documents(text)? {
+        if value.get("kind").is_none() && FIELDS.iter().any(|field| value.get(field).is_some()) {
+            stored::normalize_whole_numbers(&mut value);
+            objects.push(Object::Plain(value));
+            continue;
+        }
+        let mut flat = Vec::new();
+        flatten(value, Vec::new(), &mut flat);
+        for (mut object, _) in flat {
+            if is_ours(&object) {
+                let name = name(&object).map(str::to_owned);
+                objects.push(Object::Ours { name, profile: stored_profile(object)?.0 });
+            } else if is_of_the_other_operator(&object) {
+                stored::normalize_whole_numbers(&mut object);
+                objects.push(Object::OtherOperator(object));
+            } else {
+                objects.push(Object::Other(found(&object)));
+                others.push(object);
+            }
+        }
+    }
+    if objects.len() > others.len() { Ok(objects) } else { Err(none_in(&others)) }
+}
+
 /// Whether a document is a profile in the runtimes' format.
 fn is_plain(document: &Value) -> bool {
     document.get("kind").is_none() && document.get("defaultAction").is_some()
@@ -214,18 +263,22 @@ fn is_ours(object: &Value) -> bool {
     text(object, "kind") == Some("SeccompProfile") && text(object, "apiVersion") == Some(API_VERSION)
 }
 
-/// The error for a file without a matching profile, which lists the objects in it.
-fn none_in(others: &[Value]) -> DocumentError {
-    let found = |object: &Value| Found {
+fn found(object: &Value) -> Found {
+    Found {
         api_version: text(object, "apiVersion").map(str::to_owned),
         kind: text(object, "kind").map(str::to_owned),
         name: name(object).map(str::to_owned),
-    };
-    let is_theirs = |object: &&Value| {
-        text(object, "kind") == Some("SeccompProfile")
-            && text(object, "apiVersion").is_some_and(|version| version.starts_with(OTHER_OPERATOR))
-    };
-    match others.iter().find(is_theirs) {
+    }
+}
+
+fn is_of_the_other_operator(object: &Value) -> bool {
+    text(object, "kind") == Some("SeccompProfile")
+        && text(object, "apiVersion").is_some_and(|version| version.starts_with(OTHER_OPERATOR))
+}
+
+/// The error for a file without a matching profile, which lists the objects in it.
+fn none_in(others: &[Value]) -> DocumentError {
+    match others.iter().find(|object| is_of_the_other_operator(object)) {
         Some(object) => DocumentError::OtherOperator(found(object)),
         None => DocumentError::NoProfile(others.iter().map(found).collect()),
     }

@@ -212,6 +212,12 @@ fn a_profile_and_a_log_are_simulated_as_documented() {
 }
 
 #[test]
+fn profiles_of_other_tools_are_converted_as_documented() {
+    let cluster = alone();
+    Reader::of(&cluster).check_page(&mut Page::read("docs/how-to/convert.md"), |_| true);
+}
+
+#[test]
 fn a_mitigation_is_rolled_out_and_proved_as_documented() {
     let cluster = alone();
     Reader::of(&cluster).check_page(&mut Page::read("docs/how-to/cve-mitigation.md"), |_| true);

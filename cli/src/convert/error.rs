@@ -1,0 +1,70 @@
+//! Why files cannot be converted.
+
+use std::path::PathBuf;
+
+use convert::{ConvertError, UnknownCapability};
+
+use crate::manifest::DocumentError;
+
+/// Why files cannot be converted.
+#[derive(Debug, thiserror::Error)]
+pub enum ConversionError {
+    /// An option names a capability that does not exist.
+    #[error("{0}")]
+    Capability(#[from] UnknownCapability),
+    /// A file contains no profile, or kubectl would refuse it.
+    #[error("{}: {error}", path.display())]
+    Document {
+        /// The file.
+        path: PathBuf,
+        /// What it contains instead.
+        error: DocumentError,
+    },
+    /// A profile cannot be converted.
+    #[error("{place}: {error}")]
+    Convert {
+        /// The file, and the object in it.
+        place: String,
+        /// Why not.
+        error: ConvertError,
+    },
+    /// A file that was given for one base profile has several, or none.
+    #[error("{}: {found} profiles of the Security Profiles Operator, but {name} is one", path.display())]
+    Base {
+        /// The file.
+        path: PathBuf,
+        /// The number of profiles in it.
+        found: usize,
+        /// The `baseProfileName`.
+        name: String,
+    },
+    /// An option names a profile that is in none of the files.
+    #[error("no file has a profile named {0} (--only)")]
+    NoSuchProfile(String),
+    /// A profile has no name.
+    #[error("{0}: the profile has no name that a SeccompProfile may have; give one with --name")]
+    Nameless(String),
+    /// Several profiles have one name.
+    #[error("two profiles are named {0}; convert them one by one, with --name")]
+    SameName(String),
+    /// Several profiles cannot be one JSON document.
+    #[error("{} profiles ({}), but --to oci and --name are for one; choose it with --only", .0.len(), .0.join(", "))]
+    Several(Vec<String>),
+}
+
+impl ConversionError {
+    /// The reason, as one word of a bounded set.
+    #[must_use]
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::Capability(_) => "UnknownCapability",
+            Self::Document { error, .. } => error.reason(),
+            Self::Convert { error, .. } => error.reason(),
+            Self::Base { .. } => "Base",
+            Self::NoSuchProfile(_) => "NoSuchProfile",
+            Self::Nameless(_) => "Nameless",
+            Self::SameName(_) => "SameName",
+            Self::Several(_) => "SeveralProfiles",
+        }
+    }
+}
