@@ -12,6 +12,7 @@
 mod bpf;
 mod calls;
 mod container;
+mod differences;
 mod installed;
 mod outcome;
 mod profiles;
