@@ -126,7 +126,7 @@ fn other_architectures_are_converted_alone() {
 #[test]
 fn the_default_profiles_are_those_that_others_have_extracted() {
     let amd64 = Target { machines: vec![Machine::Amd64], ..Target::default() };
-    let expected = include_str!("../../lint/tests/profiles/moby-amd64.json");
+    let expected = include_str!("../../filter/data/moby-amd64.json");
     let expected = Profile::from_slice(expected.as_bytes()).unwrap();
     assert_same(&convert(&json(MOBY), &amd64).unwrap().profile, &expected, Machine::Amd64);
 }

@@ -14,6 +14,8 @@
 //! - [`Startup`] is what a runtime itself needs of a filter.
 //! - [`Filter::unequal`], [`Filter::more_permissive`] and [`Filter::difference`] compare filters for all calls and all
 //!   arguments, not for a sample.
+//! - [`Filter::exceeds`] is what a filter permits beyond others, and [`RuntimeDefault`] has the profiles that containers get
+//!   without one of their own.
 //! - [`Operation::combine`] is the intersection or the union of two profiles, as a profile.
 //! - [`Filter::changes`] lists what another filter does differently, call by call, with both directions.
 //!
@@ -30,11 +32,13 @@ mod change;
 mod combine;
 mod condition;
 pub mod diagram;
+mod excess;
 mod filter;
 mod group;
 mod multiplexer;
 mod relation;
 mod runtime;
+mod runtime_default;
 mod setting;
 mod startup;
 pub mod tree;
@@ -49,6 +53,7 @@ pub use multiplexer::Multiplexed;
 pub use multiplexer::multiplexer;
 pub use relation::{Dependence, Witness};
 pub use runtime::{ENOSYS, Flags, Library, Runtime, Stub, numbers};
+pub use runtime_default::RuntimeDefault;
 pub use setting::{Setting, Unloadable};
 pub use startup::Startup;
 pub use verdict::{Permission, Verdict};

@@ -174,8 +174,8 @@ fn default_profiles_combine_to_exactly_what_they_permit_together() {
         Profile::from_slice(&std::fs::read(path).unwrap()).unwrap()
     };
     let profiles = [
-        profile("../lint/tests/profiles/moby-amd64.json"),
-        profile("tests/profiles/containerd-amd64.json"),
+        profile("data/moby-amd64.json"),
+        profile("data/containerd-amd64.json"),
         profile("tests/profiles/containers-common-amd64.json"),
     ];
     let number = filter::numbers(syscalls::Libseccomp::V2_6_1);

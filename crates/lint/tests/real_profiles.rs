@@ -1,14 +1,15 @@
 //! What is found in profiles that many use, and in our own: only what is truly so.
 //!
-//! `profiles/moby-*.json` are facts of `seccomp/default.json` in github.com/moby/profiles (commit cd3bed8, Apache-2.0): the
-//! rules that Docker gives a container with its default capabilities, on a kernel that is new enough, by architecture.
+//! Those of moby and containerd are in `crates/filter/data/`.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "this file is a test")]
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
+use filter::RuntimeDefault;
 use lint::{Nodes, check};
-use profile::Profile;
+use profile::{Action, Architecture, Profile};
 use serde_json::Value;
 use syscalls::Libseccomp;
 
@@ -28,12 +29,27 @@ fn found(file: &str, nodes: &Nodes) -> String {
 #[test]
 fn moby() {
     let newest = Nodes { libseccomps: vec![Libseccomp::V2_6_1], ..Nodes::default() };
-    insta::assert_snapshot!("moby-amd64", found("crates/lint/tests/profiles/moby-amd64.json", &newest));
-    insta::assert_snapshot!("moby-arm64", found("crates/lint/tests/profiles/moby-arm64.json", &newest));
-    insta::assert_snapshot!(
-        "moby-any-node",
-        found("crates/lint/tests/profiles/moby-amd64.json", &Nodes::default())
+    insta::assert_snapshot!("moby-amd64", found("crates/filter/data/moby-amd64.json", &newest));
+    insta::assert_snapshot!("moby-arm64", found("crates/filter/data/moby-arm64.json", &newest));
+    insta::assert_snapshot!("moby-any-node", found("crates/filter/data/moby-amd64.json", &Nodes::default()));
+}
+
+/// The programs have containerd's default by architecture, the example profile is for all; containerd's own code makes
+/// the latter.
+#[test]
+fn the_default_in_the_programs_is_that_of_the_example() {
+    let names = |profile: &Profile| -> BTreeSet<String> {
+        let rules = profile.rules().iter().filter(|rule| rule.action() == Action::Allow);
+        rules.flat_map(|rule| rule.names()).map(|name| name.as_str().to_owned()).collect()
+    };
+    let text = std::fs::read_to_string(
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../../profiles/runtime-default.yaml"),
     );
+    let object: Value = serde_saphyr::from_str(&text.unwrap()).unwrap();
+    let example = Profile::from_value(&object["spec"]["contents"]).unwrap();
+    let [amd64, arm64] = [Architecture::X86_64, Architecture::Aarch64]
+        .map(|native| names(&RuntimeDefault::CONTAINERD.profile(native).unwrap()));
+    assert_eq!(names(&example), amd64.union(&arm64).cloned().collect());
 }
 
 #[test]

@@ -24,10 +24,10 @@ const ARM64: &[(Architecture, u32)] =
     &[(Architecture::Aarch64, 0xc000_00b7), (Architecture::Arm, 0x4000_0028)];
 
 const CASES: [Case; 6] = [
-    ("../lint/tests/profiles/moby-amd64.json", Architecture::X86_64, AMD64),
-    ("../lint/tests/profiles/moby-arm64.json", Architecture::Aarch64, ARM64),
-    ("tests/profiles/containerd-amd64.json", Architecture::X86_64, AMD64),
-    ("tests/profiles/containerd-arm64.json", Architecture::Aarch64, ARM64),
+    ("data/moby-amd64.json", Architecture::X86_64, AMD64),
+    ("data/moby-arm64.json", Architecture::Aarch64, ARM64),
+    ("data/containerd-amd64.json", Architecture::X86_64, AMD64),
+    ("data/containerd-arm64.json", Architecture::Aarch64, ARM64),
     ("tests/profiles/containers-common-amd64.json", Architecture::X86_64, AMD64),
     ("tests/profiles/containers-common-arm64.json", Architecture::Aarch64, ARM64),
 ];
