@@ -113,6 +113,7 @@ mod tests {
             "simulate",
             "merge",
             "convert",
+            "explain",
             "rule",
             "completion",
             ":4",

@@ -13,6 +13,7 @@
 //! - [`findings`]: `lint` and `rule`; [`excerpt`] shows a line of a file, [`edit`] changes one, [`replace`] writes a file.
 //! - [`merge`]: the union or the intersection of profiles.
 //! - [`convert`]: profiles of other tools, as `SeccompProfile`s or in the runtimes' format.
+//! - [`explain`]: what a profile does, in words.
 //! - [`unenforced`]: why a pod that names a profile may run without its filter.
 //! - [`sources`]: what the FILE arguments of a command name.
 //! - [`manifest`]: a file as kubectl reads it and the API server stores it.
@@ -28,6 +29,7 @@ pub mod diff;
 mod edit;
 pub mod error;
 mod excerpt;
+pub mod explain;
 pub mod facts;
 pub mod findings;
 pub mod live;

@@ -10,6 +10,7 @@ use lint::RULES;
 
 use crate::convert::ConvertArgs;
 use crate::diff::DiffArgs;
+use crate::explain::ExplainArgs;
 use crate::findings::LintArgs;
 use crate::merge::MergeArgs;
 use crate::output::OutputOption;
@@ -161,6 +162,12 @@ pub enum Task {
     /// runtime specification, and SeccompProfiles. What is not in the result, and what was assumed, is named on standard
     /// error.
     Convert(ConvertArgs),
+    /// Explain what a profile does, by groups of calls
+    ///
+    /// It reads profiles as `kubectl apply` does and explains what their filter does on one node: which calls are
+    /// permitted, which are refused and how, under which conditions, and what differs from containerd's default. Names in
+    /// the cluster are the only arguments that need one. It exits with 1 if no container starts with a profile there.
+    Explain(ExplainArgs),
     /// Explain a rule of `lint`, or list all
     Rule {
         /// The rule [default: all, one a line]

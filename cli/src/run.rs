@@ -16,6 +16,7 @@ use crate::connect::connect;
 use crate::convert::{self, Conversion, ConvertArgs};
 use crate::diff::{DiffArgs, DiffView, NamedProfile, load_all, load_files, read_file};
 use crate::error::CliError;
+use crate::explain::{ExplainArgs, ExplainFormat, ExplainView};
 use crate::facts::Snapshot;
 use crate::findings::{self, FindingsView, LintArgs, LintFormat};
 use crate::live::Live;
@@ -135,6 +136,13 @@ pub fn without_cluster(task: &Task, paint: Paint) -> Result<Option<Answer>, CliE
             merged(origins.read(Others::Refuse).collect::<Result<_, _>>()?, args)?
         }
         Task::Convert(args) => converted(args)?,
+        Task::Explain(args) => {
+            let origins = Origins::of(&args.files)?;
+            if origins.need_cluster() {
+                return Ok(None);
+            }
+            explain(args, origins.read(Others::Refuse), paint)?
+        }
         Task::Rule { id } => Answer::success(findings::page(id.as_deref(), paint)),
         Task::Completion { shell } => {
             Answer::success(String::from_utf8_lossy(&manual::completion(*shell)).into_owned())
@@ -193,6 +201,10 @@ pub async fn answer(task: &Task, client: &Client, paint: Paint) -> Result<Answer
             let sources = args.origins()?.read_all(Others::Refuse, client).await?;
             simulate(args, sources.into_iter().map(Ok), paint)
         }
+        Task::Explain(args) => {
+            let sources = Origins::of(&args.files)?.read_all(Others::Refuse, client).await?;
+            explain(args, sources.into_iter().map(Ok), paint)
+        }
         // These read the cluster continuously or not at all.
         Task::Wait { .. } | Task::Completion { .. } | Task::Convert(_) | Task::Rule { .. } => {
             Ok(Answer::success(String::new()))
@@ -240,6 +252,25 @@ fn merged(sources: Vec<Source>, args: &MergeArgs) -> Result<Answer, CliError> {
     let merged = merge(&named(sources), args)?;
     let text = text(&merged.profile, args).map_err(|error| output_error(&*error))?;
     Ok(Answer { remarks: merged.remarks, ..Answer::success(text) })
+}
+
+fn explain(
+    args: &ExplainArgs,
+    sources: impl Iterator<Item = Result<Source, CliError>>,
+    paint: Paint,
+) -> Result<Answer, CliError> {
+    let mut view = ExplainView::default();
+    for source in sources {
+        view.add(&source?, args.setting)?;
+    }
+    let output = |format| OutputOption { output: Some(format) };
+    let text = match args.output {
+        None => view.render(paint),
+        Some(ExplainFormat::Json) => shown(&view, output(Format::Json), String::new)?,
+        Some(ExplainFormat::Html) => view.page(),
+        Some(ExplainFormat::Yaml) => shown(&view, output(Format::Yaml), String::new)?,
+    };
+    Ok(Answer { success: view.all_loadable(), ..Answer::success(text) })
 }
 
 async fn who_uses(

@@ -178,7 +178,7 @@ fn everything_that_is_left_out_is_said() {
 
 #[test]
 fn a_profile_of_the_specification_stays_what_it_is() {
-    let plain = include_str!("../../filter/tests/profiles/containerd-amd64.json");
+    let plain = include_str!("../../filter/data/containerd-amd64.json");
     let converted = convert(&json(plain), &Target::default()).unwrap();
     assert_eq!(converted.profile, Profile::from_slice(plain.as_bytes()).unwrap());
     assert_eq!(converted.remarks, []);

@@ -218,6 +218,12 @@ fn profiles_of_other_tools_are_converted_as_documented() {
 }
 
 #[test]
+fn what_a_profile_does_is_explained_as_documented() {
+    let cluster = alone();
+    Reader::of(&cluster).check_page(&mut Page::read("docs/how-to/what-does-this-profile-do.md"), |_| true);
+}
+
+#[test]
 fn a_mitigation_is_rolled_out_and_proved_as_documented() {
     let cluster = alone();
     Reader::of(&cluster).check_page(&mut Page::read("docs/how-to/cve-mitigation.md"), |_| true);

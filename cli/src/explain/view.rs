@@ -1,0 +1,404 @@
+//! What is said of a profile.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use filter::{Explainer, Verdict};
+use lint::{Finding, Nodes, Severity};
+use profile::{Architecture, FieldPath, Flag, Profile, Segment};
+use serde::Serialize;
+use syscalls::{Group, Libseccomp, Syscall};
+
+use super::call::{Access, CallView};
+use super::compare::Comparison;
+use crate::error::CliError;
+use crate::manifest::{FileProfile, Position};
+use crate::setting::SettingOptions;
+use crate::sources::Source;
+
+/// What is said of some profiles.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct ExplainView {
+    /// The profiles.
+    pub profiles: Vec<ProfileView>,
+}
+
+/// What is said of one profile.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ProfileView {
+    /// The name of the object, if it has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// The file, or `seccompprofile/NAME`.
+    pub file: String,
+    /// The node.
+    pub node: NodeView,
+    /// What it does there; absent if no container starts with it.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    pub filter: Option<FilterView>,
+    /// Why no container starts with it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unloadable: Option<String>,
+    /// What `lint` finds.
+    pub findings: Vec<FindingView>,
+}
+
+/// The node on which the profile is loaded.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct NodeView {
+    /// The runtime and its versions.
+    pub runtime: &'static str,
+    /// The libseccomp.
+    pub libseccomp: &'static str,
+    /// The architecture.
+    pub architecture: Architecture,
+}
+
+/// What a profile does on a node.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FilterView {
+    /// What happens to calls that no rule names.
+    pub default: Verdict,
+    /// The highest number that a rule names, if the runtime answers calls above it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub highest: Option<Highest>,
+    /// The calls of the node's architecture, by group.
+    pub groups: Vec<GroupView>,
+    /// The other architectures that the filter covers.
+    pub architectures: Vec<ArchitectureView>,
+    /// Architectures whose programs run on the node and end with their first call under the profile.
+    pub uncovered: Vec<Architecture>,
+    /// The flags with which the filter is loaded.
+    pub flags: Vec<Flag>,
+    /// Names in the profile that have no effect, and why.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub ignored: Vec<Ignored>,
+    /// The profile beside the default of a runtime; absent if that is not known for the architecture.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub comparison: Option<Comparison>,
+}
+
+/// Above which number the runtime answers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Highest {
+    /// The number.
+    pub number: u32,
+    /// The call with this number.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<&'static str>,
+}
+
+/// Calls about the same thing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct GroupView {
+    /// The word for the group.
+    pub group: &'static str,
+    /// The heading.
+    pub title: &'static str,
+    /// The calls.
+    pub calls: Vec<CallView>,
+}
+
+/// An architecture that the filter covers beside the node's own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ArchitectureView {
+    /// The architecture.
+    pub architecture: Architecture,
+    /// How many calls are permitted, conditional and refused.
+    pub counts: Counts,
+    /// Calls that also the node's architecture has, and for which the filter does something else there.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub different: Vec<CallView>,
+    /// Calls that only this architecture has, and that are not refused.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub only_here: Vec<CallView>,
+}
+
+/// Numbers of calls.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Counts {
+    /// Permitted for all arguments.
+    pub permitted: usize,
+    /// Dependent on the arguments, or on another process.
+    pub conditional: usize,
+    /// Refused for all arguments.
+    pub refused: usize,
+}
+
+/// A name that has no effect.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Ignored {
+    /// The name.
+    pub name: String,
+    /// Why.
+    pub because: IgnoredBecause,
+}
+
+/// Why a name has no effect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum IgnoredBecause {
+    /// No Linux has such a call.
+    Unknown,
+    /// The node's libseccomp does not know the name.
+    UnknownToLibseccomp,
+}
+
+/// A finding of `lint`.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FindingView {
+    /// The rule.
+    pub rule: &'static str,
+    /// How bad it is.
+    pub severity: Severity,
+    /// The field.
+    pub path: String,
+    /// Where it stands in the file.
+    #[serde(flatten)]
+    pub position: Position,
+    /// What is wrong.
+    pub message: String,
+    /// The group of calls that it is about, if it is about one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub group: Option<&'static str>,
+}
+
+impl ExplainView {
+    /// Adds what the profiles in a text do on a node.
+    ///
+    /// # Errors
+    /// A profile is too complex to be compared with the default.
+    pub fn add(&mut self, source: &Source, setting: SettingOptions) -> Result<(), CliError> {
+        for of in &source.profiles {
+            self.profiles.push(ProfileView::of(of, &source.name, setting)?);
+        }
+        Ok(())
+    }
+
+    /// Whether containers start with every profile.
+    #[must_use]
+    pub fn all_loadable(&self) -> bool {
+        self.profiles.iter().all(|profile| profile.filter.is_some())
+    }
+}
+
+impl ProfileView {
+    fn of(of: &FileProfile, file: &str, setting: SettingOptions) -> Result<Self, CliError> {
+        let libseccomp = Libseccomp::from(setting.libseccomp);
+        let node = NodeView {
+            runtime: filter::Runtime::from(setting.runtime).name,
+            libseccomp: libseccomp.name(),
+            architecture: setting.architecture.into(),
+        };
+        let nodes = Nodes { libseccomps: vec![libseccomp], architectures: vec![setting.architecture.into()] };
+        let findings = lint::check(&of.profile, &nodes).iter().map(|it| FindingView::of(it, of)).collect();
+        let (filter, unloadable) = match setting.explainer(&of.profile) {
+            Ok(explainer) => (Some(FilterView::of(&of.profile, &explainer, setting)?), None),
+            Err(why) => (None, Some(why.to_string())),
+        };
+        Ok(Self { name: of.name.clone(), file: file.to_owned(), node, filter, unloadable, findings })
+    }
+
+    /// The name of the profile and the file, or only the file.
+    #[must_use]
+    pub fn title(&self) -> String {
+        match &self.name {
+            Some(name) if self.file.starts_with("seccompprofile/") => name.clone(),
+            Some(name) => format!("{name} ({})", self.file),
+            None => self.file.clone(),
+        }
+    }
+}
+
+impl FilterView {
+    fn of(profile: &Profile, explainer: &Explainer, setting: SettingOptions) -> Result<Self, CliError> {
+        let native = Architecture::from(setting.architecture);
+        let filter = explainer.filter();
+        let table = syscalls::Architecture::from(setting.architecture);
+        let calls = calls(table, native, explainer);
+        let others = profile.architectures().iter().copied().filter(|it| *it != native);
+        let others: BTreeSet<_> = others.collect();
+        let architectures = others.iter().filter_map(|it| ArchitectureView::of(*it, &calls, explainer));
+        let architectures = architectures.collect();
+        let uncovered = companions(native).iter().copied().filter(|it| !others.contains(it)).collect();
+        let highest = filter
+            .highest(native)
+            .map(|number| Highest { number, name: Syscall::by_number(table, number).map(Syscall::name) });
+        Ok(Self {
+            default: Verdict::from(profile.default_effect()),
+            highest,
+            groups: groups(calls),
+            architectures,
+            uncovered,
+            flags: filter.flags().iter().copied().collect(),
+            ignored: ignored(profile, setting),
+            comparison: Comparison::of(profile, filter, setting)?,
+        })
+    }
+
+    /// How many calls are permitted, conditional and refused.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        Counts::of(self.groups.iter().flat_map(|group| &group.calls))
+    }
+}
+
+impl GroupView {
+    /// How many calls are permitted, conditional and refused.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        Counts::of(&self.calls)
+    }
+}
+
+impl Counts {
+    fn of<'c>(calls: impl IntoIterator<Item = &'c CallView>) -> Self {
+        let mut counts = Self::default();
+        for call in calls {
+            match call.access {
+                Access::Permitted => counts.permitted += 1,
+                Access::Conditional => counts.conditional += 1,
+                Access::Refused => counts.refused += 1,
+            }
+        }
+        counts
+    }
+
+    /// All.
+    #[must_use]
+    pub fn all(self) -> usize {
+        self.permitted + self.conditional + self.refused
+    }
+}
+
+impl fmt::Display for Counts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { permitted, conditional, refused } = *self;
+        let counts = [(permitted, "permitted"), (conditional, "conditional"), (refused, "refused")];
+        let mut separator = "";
+        for (number, what) in counts.into_iter().filter(|(number, _)| *number > 0) {
+            write!(f, "{separator}{number} {what}")?;
+            separator = ", ";
+        }
+        Ok(())
+    }
+}
+
+impl ArchitectureView {
+    /// `None` if the architecture's numbers are not known.
+    fn of(architecture: Architecture, native: &[CallView], explainer: &Explainer) -> Option<Self> {
+        let table = syscalls::Architecture::from_oci_name(architecture.name())?;
+        let here = calls(table, architecture, explainer);
+        let counts = Counts::of(&here);
+        let native: BTreeMap<_, _> = native.iter().map(|call| (call.name, call)).collect();
+        let (mut different, mut only_here) = (Vec::new(), Vec::new());
+        for call in here {
+            match native.get(call.name) {
+                Some(other) if !call.same(other) => different.push(call),
+                None if call.access != Access::Refused => only_here.push(call),
+                _ => {}
+            }
+        }
+        Some(Self { architecture, counts, different, only_here })
+    }
+}
+
+impl FindingView {
+    fn of(finding: &Finding, of: &FileProfile) -> Self {
+        Self {
+            rule: finding.rule,
+            severity: finding.severity,
+            path: finding.path.to_string(),
+            position: of.position(&finding.path),
+            message: finding.message.clone(),
+            group: group(&finding.path, &of.profile).map(Group::name),
+        }
+    }
+}
+
+/// The group of the calls that a field is about, if all are of one.
+fn group(path: &FieldPath, profile: &Profile) -> Option<Group> {
+    let (rule, name) = match path.segments() {
+        [_, Segment::Index(rule), _, Segment::Index(name), ..] if is_names(path) => (*rule, Some(*name)),
+        [_, Segment::Index(rule), ..] => (*rule, None),
+        _ => return None,
+    };
+    let names = profile.rules().get(rule)?.names();
+    let named = match name {
+        Some(name) => names.get(name..=name)?,
+        None => names,
+    };
+    let groups: BTreeSet<_> =
+        named.iter().map(|name| Syscall::from_name(name.as_str()).map(Syscall::group)).collect();
+    match groups.into_iter().collect::<Vec<_>>()[..] {
+        [only] => only,
+        _ => None,
+    }
+}
+
+fn is_names(path: &FieldPath) -> bool {
+    matches!(path.segments().get(2), Some(Segment::Key(key)) if &**key == "names")
+}
+
+/// Every call of an architecture.
+fn calls(table: syscalls::Architecture, architecture: Architecture, explainer: &Explainer) -> Vec<CallView> {
+    Syscall::all().filter_map(|call| CallView::of(call, table, architecture, explainer)).collect()
+}
+
+fn groups(calls: Vec<CallView>) -> Vec<GroupView> {
+    let mut by_group: BTreeMap<&str, Vec<CallView>> = BTreeMap::new();
+    for call in calls {
+        let group = Syscall::from_name(call.name).map_or(Group::Unused, Syscall::group);
+        by_group.entry(group.name()).or_default().push(call);
+    }
+    Group::ALL
+        .into_iter()
+        .filter_map(|group| {
+            let calls = by_group.remove(group.name())?;
+            Some(GroupView { group: group.name(), title: group.title(), calls })
+        })
+        .collect()
+}
+
+/// The other architectures whose programs a machine can run.
+fn companions(native: Architecture) -> &'static [Architecture] {
+    match native {
+        Architecture::X86_64 => &[Architecture::X86, Architecture::X32],
+        Architecture::Aarch64 => &[Architecture::Arm],
+        Architecture::S390x => &[Architecture::S390],
+        _ => &[],
+    }
+}
+
+/// The names in the rules that have no effect on this node. A name that another architecture has is none of them.
+fn ignored(profile: &Profile, setting: SettingOptions) -> Vec<Ignored> {
+    let names: BTreeSet<&str> =
+        profile.rules().iter().flat_map(|rule| rule.names()).map(|name| name.as_str()).collect();
+    let reason = |name: &str| match Syscall::from_name(name) {
+        None => Some(IgnoredBecause::Unknown),
+        Some(call) if !call.known_to(setting.libseccomp.into()) => Some(IgnoredBecause::UnknownToLibseccomp),
+        Some(_) => None,
+    };
+    names
+        .into_iter()
+        .filter_map(|name| Some(Ignored { name: name.to_owned(), because: reason(name)? }))
+        .collect()
+}
+
+impl ProfileView {
+    /// What happens to a call of the node's architecture, for tests.
+    #[cfg(test)]
+    pub(super) fn call(&self, name: &str) -> &CallView {
+        let groups = &self.filter.as_ref().unwrap().groups;
+        groups.iter().flat_map(|group| &group.calls).find(|call| call.name == name).unwrap()
+    }
+}
