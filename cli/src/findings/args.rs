@@ -12,6 +12,7 @@ use crate::sources::Others;
 
 /// The options of `lint`.
 #[derive(Debug, Clone, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is an option of its own")]
 pub struct LintArgs {
     /// Files, directories, quoted patterns such as 'profiles/**/*.yaml', - for standard input, or names of
     /// SeccompProfiles in the cluster
@@ -35,6 +36,9 @@ pub struct LintArgs {
     /// A libseccomp of the nodes, which determines the names that they know; may be repeated [default: all]
     #[arg(long, value_name = "VERSION", value_enum)]
     libseccomp: Vec<LibseccompOption>,
+    /// Also find what a profile permits beyond the default profiles of containerd and Docker
+    #[arg(long)]
+    runtime_default: bool,
     /// Print JSON, YAML, SARIF 2.1.0 or commands of GitHub's workflows instead of text
     #[arg(long, short, value_name = "FORM", value_enum)]
     pub output: Option<LintFormat>,
@@ -61,7 +65,7 @@ impl LintArgs {
         if !self.libseccomp.is_empty() {
             nodes.libseccomps = self.libseccomp.iter().map(|option| (*option).into()).collect();
         }
-        Checks { nodes, ignored: self.ignore.clone() }
+        Checks { nodes, ignored: self.ignore.clone(), runtime_default: self.runtime_default }
     }
 
     /// Which fixes to apply.

@@ -29,12 +29,15 @@ pub struct Checks {
     pub nodes: Nodes,
     /// The rules whose findings are left out.
     pub ignored: Vec<String>,
+    /// Whether to compare with the defaults of runtimes.
+    pub runtime_default: bool,
 }
 
 impl Checks {
     /// The findings about a profile, without those of ignored rules.
     fn findings(&self, profile: &Profile) -> Vec<Finding> {
-        let findings = lint::check(profile, &self.nodes).into_iter();
+        let check = if self.runtime_default { lint::check_all } else { lint::check };
+        let findings = check(profile, &self.nodes).into_iter();
         findings.filter(|finding| !self.ignored.iter().any(|id| id == finding.rule)).collect()
     }
 }

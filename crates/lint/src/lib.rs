@@ -2,7 +2,7 @@
 //!
 //! - [`RULES`]: what is checked. A rule is a file in `src/rules/`; the documentation of that file is the rule's page in
 //!   the book, with an example that breaks the rule and one that does not. [`page`] returns it.
-//! - [`check`]: the findings about a profile on certain [`Nodes`].
+//! - [`check`]: the findings about a profile on certain [`Nodes`]. [`check_all`] adds those of the rules [`ON_REQUEST`].
 //! - [`Finding`]: a rule, the field, and what is wrong there. [`Fix`]: a change of the profile after which the rule no
 //!   longer finds it.
 //!
@@ -39,9 +39,21 @@ pub use severity::{Confidence, Severity};
 
 use subject::Subject;
 
+/// The rules that [`check`] leaves out, because many profiles are written to be found by them, and because they take longer
+/// than all others together.
+pub const ON_REQUEST: &[&str] = &["weaker-than-runtime-default"];
+
 /// The findings about a profile, in the order of [`RULES`] and then of the fields.
 #[must_use]
 pub fn check(profile: &Profile, nodes: &Nodes) -> Vec<Finding> {
+    let subject = Subject::of(profile, nodes);
+    let rules = RULES.iter().filter(|rule| !ON_REQUEST.contains(&rule.id));
+    rules.flat_map(|rule| rule.findings(&subject)).collect()
+}
+
+/// The same with the rules of [`ON_REQUEST`].
+#[must_use]
+pub fn check_all(profile: &Profile, nodes: &Nodes) -> Vec<Finding> {
     let subject = Subject::of(profile, nodes);
     RULES.iter().flat_map(|rule| rule.findings(&subject)).collect()
 }

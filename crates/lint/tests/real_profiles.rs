@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use filter::RuntimeDefault;
-use lint::{Nodes, check};
+use lint::{Nodes, ON_REQUEST, check, check_all};
 use profile::{Action, Architecture, Profile};
 use serde_json::Value;
 use syscalls::Libseccomp;
@@ -57,4 +57,31 @@ fn ours() {
     for name in ["audit", "fine-grained", "runtime-default", "violation"] {
         insta::assert_snapshot!(name, found(&format!("profiles/{name}.yaml"), &Nodes::default()));
     }
+}
+
+/// What the rule on request finds in profiles that many use: the default of CRI-O and Podman leaves some calls to the
+/// kernel's checks of capabilities, and ours permit calls on purpose.
+#[test]
+fn beyond_the_runtimes_defaults() {
+    let found = |file: &str| -> String {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(file);
+        let object: Value = serde_saphyr::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+        let contents = object.pointer("/spec/contents").unwrap_or(&object);
+        let newest = Nodes { libseccomps: vec![Libseccomp::V2_6_1], ..Nodes::default() };
+        let findings = check_all(&Profile::from_value(contents).unwrap(), &newest);
+        let findings = findings.iter().filter(|finding| ON_REQUEST.contains(&finding.rule));
+        findings.map(|finding| format!("{}: {}\n", finding.path, finding.message)).collect()
+    };
+    for file in [
+        "profiles/runtime-default.yaml",
+        "crates/filter/data/moby-amd64.json",
+        "crates/filter/data/containerd-arm64.json",
+    ] {
+        assert_eq!(found(file), "", "{file}");
+    }
+    insta::assert_snapshot!(
+        "beyond-containers-common",
+        found("crates/filter/tests/profiles/containers-common-amd64.json")
+    );
+    insta::assert_snapshot!("beyond-violation", found("profiles/violation.yaml"));
 }

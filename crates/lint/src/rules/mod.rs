@@ -40,4 +40,5 @@ rules! {
     redundant_name,
     shadowed_rule,
     unknown_syscall,
+    weaker_than_runtime_default,
 }
