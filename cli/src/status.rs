@@ -1,6 +1,6 @@
 //! `status`: the state of each profile, and the nodes that are behind and why.
 
-use api::{OpenEnum, conditions};
+use api::{OpenEnum, ProfileWarning, conditions};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use k8s_openapi::jiff::Timestamp;
 use serde::Serialize;
@@ -40,6 +40,9 @@ pub struct ProfileStatus {
     /// What is wrong.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub why: Vec<String>,
+    /// What the operator found in the current contents.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<ProfileWarning>,
     /// Whether a live pod uses it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub in_use: Option<bool>,
@@ -93,6 +96,10 @@ impl ProfileStatus {
             ready: status.and_then(|status| status.ready.clone()),
             since: ready.map(|ready| ready.last_transition_time.clone()),
             why: why(profile, ready),
+            warnings: status
+                .filter(|_| profile.is_current())
+                .map(|status| status.warnings.clone())
+                .unwrap_or_default(),
             in_use: status.and_then(|status| status.in_use),
             localhost_profile: status.and_then(|status| status.localhost_profile.clone()),
             content_hash: profile.content.as_ref().ok().map(ToString::to_string),
@@ -134,6 +141,14 @@ impl ProfileStatus {
         lines += &field("Path:", self.localhost_profile.as_deref());
         lines += &field("Hash:", self.content_hash.as_deref());
         lines += &field("In use:", self.in_use.map(|in_use| if in_use { "yes" } else { "no" }));
+        for (at, warning) in self.warnings.iter().enumerate() {
+            let ProfileWarning { rule, severity, path, message } = warning;
+            let label = if at == 0 { "Warnings:" } else { "" };
+            let tone = if severity == "error" { Tone::Bad } else { Tone::Waiting };
+            let what = paint.text(&format!("{severity}[{rule}]"), tone);
+            lines +=
+                &format!("{label:<11}{what} {}\n", paint.text(&format!("{path}: {message}"), Tone::Plain));
+        }
         lines.push('\n');
         if self.nodes.is_empty() {
             return lines
@@ -330,6 +345,33 @@ mod tests {
         let snapshot = conflict();
         let view = StatusView::of_one(&snapshot.profiles["claimed"], &snapshot);
         insta::assert_snapshot!(view.render(Paint::Plain, now()));
+    }
+
+    #[test]
+    fn a_profiles_own_page_shows_what_the_operator_found_in_its_present_contents() {
+        let warning = |severity: &str, rule: &str, path: &str, message: &str| ProfileWarning {
+            rule: rule.into(),
+            severity: severity.into(),
+            path: format!("spec.contents.{path}"),
+            message: message.into(),
+        };
+        let mut profile = ready("audit");
+        profile.status.as_mut().unwrap().warnings = vec![
+            warning("error", "unknown-syscall", "syscalls[0].names[0]", "epol_wait is no system call"),
+            warning("warning", "log-left-in", "defaultAction", "every call is logged"),
+        ];
+        let cluster = snapshot(vec![profile.clone()], vec![]);
+        let view = StatusView::of_one(&cluster.profiles["audit"], &cluster);
+        let text = view.render(Paint::Plain, now());
+        let shown: Vec<_> = text.lines().skip_while(|line| !line.starts_with("Warnings:")).take(2).collect();
+        insta::assert_snapshot!(shown.join("\n"), @r"
+        Warnings:  error[unknown-syscall] spec.contents.syscalls[0].names[0]: epol_wait is no system call
+                   warning[log-left-in] spec.contents.defaultAction: every call is logged
+        ");
+        assert_eq!(serde_json::to_value(&view).unwrap()["profiles"][0]["warnings"][1]["rule"], "log-left-in");
+        profile.generation = Some(9);
+        let cluster = snapshot(vec![profile], vec![]);
+        assert!(StatusView::of_one(&cluster.profiles["audit"], &cluster).profiles[0].warnings.is_empty());
     }
 
     #[test]

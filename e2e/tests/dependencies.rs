@@ -148,7 +148,7 @@ const FORBIDDEN: [(&str, &[&str], &str); 16] = [
     ),
     (
         "bench",
-        &["filter", "cli", "e2e"],
+        &["cli", "e2e"],
         "its program uses neither the plugin nor the tests; one benchmark measures the plugin",
     ),
     (

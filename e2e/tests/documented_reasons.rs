@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-use api::conditions::node as reasons;
+use api::conditions::{node as reasons, sound};
 use node_agent::disk::{DiskReason, Displaced};
 use operator::notice::Notice;
 use xtask::workspace::repository;
@@ -50,6 +50,19 @@ fn every_event_and_every_reason_of_a_node_is_explained() {
     for word in events.into_iter().chain(conditions) {
         assert!(explained.contains(word), "{word} is not explained");
     }
+}
+
+#[test]
+fn every_reason_of_the_condition_sound_is_explained_or_is_the_name_of_a_rule() {
+    let explained = explained("docs/how-to/read-the-status.md");
+    // Each rule has a page.
+    let example = "unknown-syscall";
+    assert!(page(&format!("docs/rules/{example}.md")).starts_with(&format!("# {example}")));
+    let reason = operator::findings::reason(example);
+    for word in [sound::NO_FINDINGS, sound::WARNINGS, sound::NOT_CHECKED, &*reason] {
+        assert!(explained.contains(word), "{word} is not explained");
+    }
+    assert!(page("docs/how-to/read-the-status.md").contains(&format!("`kubectl seccomp rule {example}`")));
 }
 
 #[test]

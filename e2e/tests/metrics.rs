@@ -17,6 +17,7 @@ use e2e::prometheus::promtool;
 use e2e::rights::table;
 use k8s_openapi::jiff::Timestamp;
 use operator::facts::{ProfileFacts, UpdateSource};
+use operator::findings::{Checked, Findings};
 use operator::gauges::Gauges;
 use operator::index::Index;
 use operator::shared::SharedState;
@@ -37,10 +38,9 @@ fn of_the_operator() -> Vec<MetricFamily> {
     let metrics = operator::metrics::Metrics::new(&registry).unwrap();
     let cluster = Arc::new(SharedState::new(Index::new("profiles"), [], metrics));
     registry.register(Box::new(Gauges::new(Arc::downgrade(&cluster)).unwrap())).unwrap();
-    let profile = json!({
+    let mut profile = json!({
         "metadata": {
             "name": "audit", "uid": "u", "resourceVersion": "1", "finalizers": [FINALIZER],
-            "deletionTimestamp": "2026-01-01T00:00:00Z",
         },
         "spec": { "contents": { "defaultAction": "SCMP_ACT_LOG" } },
         "status": { "conditions": [{
@@ -48,8 +48,16 @@ fn of_the_operator() -> Vec<MetricFamily> {
             "lastTransitionTime": "2026-01-01T00:00:00Z",
         }] },
     });
-    let facts = ProfileFacts::of(&serde_json::from_value(profile).unwrap());
-    cluster.change(|index| index.apply_profile(facts, UpdateSource::List, Timestamp::now()));
+    let facts = ProfileFacts::of(&serde_json::from_value(profile.clone()).unwrap());
+    profile["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
+    let deleted = ProfileFacts::of(&serde_json::from_value(profile).unwrap());
+    cluster.change(|index| {
+        index.apply_profile(facts, UpdateSource::List, Timestamp::now());
+        let check = index.check("audit").unwrap();
+        let findings = Findings::in_spec(check.spec.as_ref().unwrap(), &check.architectures);
+        index.checked("audit", check, Checked::Findings(findings));
+        index.apply_profile(deleted, UpdateSource::List, Timestamp::now());
+    });
     registry.gather()
 }
 

@@ -12,6 +12,7 @@ use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
 use prometheus::{GaugeVec, IntGauge, IntGaugeVec, Opts};
 
+use crate::findings::Findings;
 use crate::index::{AgentState, Index};
 use crate::shared::SharedState;
 
@@ -36,6 +37,7 @@ struct Families {
     without_profile: IntGauge,
     not_ready: GaugeVec,
     deletion: GaugeVec,
+    findings: IntGaugeVec,
     agents: IntGaugeVec,
 }
 
@@ -84,6 +86,11 @@ impl Families {
                 "seccomp_profile_deletion_timestamp_seconds",
                 "When the deletion of a profile was requested; absent unless the profile is being deleted.",
             )?,
+            findings: whole(
+                "seccomp_profile_findings",
+                "What the rules of kubectl seccomp lint find in a profile, by severity.",
+                &["profile", "severity"],
+            )?,
             agents: whole(
                 "seccomp_profile_agents",
                 "Nodes that should have an agent, by its state: down means not ready for 5 minutes, silent means that \
@@ -93,7 +100,7 @@ impl Families {
         })
     }
 
-    fn all(&self) -> [&dyn Collector; 8] {
+    fn all(&self) -> [&dyn Collector; 9] {
         [
             &self.leader,
             &self.profiles,
@@ -102,6 +109,7 @@ impl Families {
             &self.without_profile,
             &self.not_ready,
             &self.deletion,
+            &self.findings,
             &self.agents,
         ]
     }
@@ -109,7 +117,7 @@ impl Families {
     fn clear(&self) {
         self.leader.set(0);
         self.without_profile.set(0);
-        for family in [&self.profiles, &self.nodes, &self.pods, &self.agents] {
+        for family in [&self.profiles, &self.nodes, &self.pods, &self.findings, &self.agents] {
             family.reset();
         }
         self.not_ready.reset();
@@ -142,6 +150,10 @@ impl Families {
             }
             let pods = i64::try_from(index.pods_naming(name)).unwrap_or(i64::MAX);
             self.pods.with_label_values(&[name]).set(pods);
+            for (severity, count) in index.findings(name).into_iter().flat_map(Findings::by_severity) {
+                let count = i64::try_from(count).unwrap_or(i64::MAX);
+                self.findings.with_label_values(&[name, severity.name()]).set(count);
+            }
             if let Some(since) = not_ready_since {
                 self.not_ready.with_label_values(&[name]).set(seconds(since));
             }
@@ -255,6 +267,28 @@ mod tests {
         let text = scraped(&registry);
         assert!(!text.contains("audit"), "{text}");
         assert!(text.contains(r#"seccomp_profile_profiles{state="Ready"} 0"#), "{text}");
+    }
+
+    #[test]
+    fn a_profile_has_a_count_of_its_errors_and_warnings_from_its_check_until_it_is_gone() {
+        let (shared, registry) = shared();
+        shared.listed("Pod");
+        apply(&shared, "audit", serde_json::Value::Null);
+        assert!(!scraped(&registry).contains("seccomp_profile_findings"));
+        shared.change(|index| {
+            let check = index.check("audit").unwrap();
+            let findings = Findings::in_spec(check.spec.as_ref().unwrap(), &check.architectures);
+            index.checked("audit", check, crate::findings::Checked::Findings(findings));
+        });
+        let text = scraped(&registry);
+        for line in [
+            r#"seccomp_profile_findings{profile="audit",severity="error"} 0"#,
+            r#"seccomp_profile_findings{profile="audit",severity="warning"} 2"#,
+        ] {
+            assert!(text.lines().any(|found| found == line), "no {line} in\n{text}");
+        }
+        shared.change(|index| index.delete_profile("audit", "u1", Timestamp::now()));
+        assert!(!scraped(&registry).contains("seccomp_profile_findings"));
     }
 
     #[test]

@@ -5,7 +5,7 @@
 //! from its [`queue`]. A reconciliation ([`reconcile`]) gets a decision from the index and carries it out through the
 //! [`writer`], bound to the version on which it is based; after a failure or a conflict it waits for its [`cooldowns`].
 //! The index, the [`status`] that it computes and the [`notice`]s for Events are pure and synchronous; time is an
-//! argument. Of several operators, only the one that has the lease writes. [`metrics`] count what the operator does, by
+//! argument. Before the index decides about a profile, its contents are checked for [`findings`]. Of several operators, only the one that has the lease writes. [`metrics`] count what the operator does, by
 //! [`labels`] that several files share, [`gauges`] show the state of the cluster, [`watch_lag`] measures how late the
 //! watches are. [`shared`] is the state that these tasks share, [`run`] starts them. [`uninstall`] removes the
 //! operator's finalizers when it is uninstalled.
@@ -13,6 +13,7 @@
 pub mod controller;
 pub mod cooldowns;
 pub mod facts;
+pub mod findings;
 pub mod gauges;
 pub mod index;
 pub mod labels;

@@ -19,14 +19,24 @@ pub enum Urgency {
 #[must_use]
 pub fn urgency(stored: Option<&SeccompProfileStatus>, wanted: &SeccompProfileStatus) -> Urgency {
     let Some(stored) = stored else { return Urgency::Now };
-    if stored == wanted {
+    if stored == wanted || lacks_only_warnings(stored, wanted) {
         return Urgency::None;
     }
     if acted_on(stored) == acted_on(wanted) { Urgency::Whenever } else { Urgency::Now }
 }
 
+/// Whether `stored` is `wanted` without its warnings. The condition `Sound` is written with them, so that somebody has
+/// removed them since: as a rule the API server, with a definition of an earlier release, and would again each time.
+fn lacks_only_warnings(stored: &SeccompProfileStatus, wanted: &SeccompProfileStatus) -> bool {
+    stored.warnings.is_empty()
+        && !wanted.warnings.is_empty()
+        && SeccompProfileStatus { warnings: Vec::new(), ..wanted.clone() } == *stored
+        && sound_condition(stored).is_some()
+}
+
 /// The parts of a status that people and programs act on. The reason why a profile is not ready is not among them: a
-/// node that alternates between two reasons would otherwise cause a write, sent to every watcher, each time.
+/// node that alternates between two reasons would otherwise cause a write, sent to every watcher, each time. Nor is the
+/// condition Sound, which changes nothing on any node.
 fn acted_on(status: &SeccompProfileStatus) -> impl PartialEq {
     let condition = |kind: &str| {
         let found = status.conditions.iter().find(|condition| condition.type_ == kind)?;
@@ -46,6 +56,12 @@ fn acted_on(status: &SeccompProfileStatus) -> impl PartialEq {
 #[must_use]
 pub fn ready_condition(status: &SeccompProfileStatus) -> Option<&Condition> {
     status.conditions.iter().find(|condition| condition.type_ == conditions::READY)
+}
+
+/// The condition Sound.
+#[must_use]
+pub fn sound_condition(status: &SeccompProfileStatus) -> Option<&Condition> {
+    status.conditions.iter().find(|condition| condition.type_ == conditions::SOUND)
 }
 
 /// Whether a status calls its profile ready.

@@ -256,6 +256,14 @@ impl Writer {
         self.counted(Write::ProfileStatus, within(self.profiles.patch_status(name, &params, &patch)).await)
     }
 
+    /// Reads a profile.
+    ///
+    /// # Errors
+    /// There was no answer.
+    pub async fn profile(&self, name: &str) -> Result<WatchedProfile, kube::Error> {
+        within(self.profiles.get(name)).await
+    }
+
     /// Creates the report of a node, owned by the Node with uid `owner`.
     ///
     /// # Errors

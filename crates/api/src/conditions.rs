@@ -10,10 +10,22 @@ pub const READY: &str = "Ready";
 pub const DELETING: &str = "Deleting";
 /// On a profile, as True, if it cannot become ready unless somebody changes it; kstatus then reports a failure.
 pub const STALLED: &str = "Stalled";
+/// On a valid profile: no rule finds an error in it, that is, it does what it says. It has no effect on anything.
+pub const SOUND: &str = "Sound";
 /// Reason of [`READY`] on a profile that no operator has reconciled, where its status is Unknown.
 pub const PENDING: &str = "Pending";
 /// On a node's status, as False, while containers on the node do not start although it has their profile.
 pub const CONTAINERS_START: &str = "ContainersStart";
+
+/// The reasons of [`SOUND`]. If it is False, its reason is the rule's name in CamelCase.
+pub mod sound {
+    /// No rule finds an error or a warning.
+    pub const NO_FINDINGS: &str = "NoFindings";
+    /// The rules find warnings only.
+    pub const WARNINGS: &str = "Warnings";
+    /// The check was not finished in time; the condition's status is Unknown.
+    pub const NOT_CHECKED: &str = "NotChecked";
+}
 
 /// The reasons of a node's conditions.
 pub mod node {

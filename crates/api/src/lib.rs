@@ -41,7 +41,8 @@ pub use node_profile_status::{
 pub use open_enum::{OpenEnum, Vocabulary};
 pub use pod::{PodReadiness, PodSpec, WatchedPod};
 pub use seccomp_profile::{
-    NodeCounts, NodeFailure, Removal, SeccompProfile, SeccompProfileSpec, SeccompProfileStatus, State,
+    NodeCounts, NodeFailure, ProfileWarning, Removal, SeccompProfile, SeccompProfileSpec,
+    SeccompProfileStatus, State,
 };
 pub use text::Text;
 pub use untrusted::Untrusted;

@@ -74,13 +74,19 @@ pub struct SeccompProfileStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "lenient::items")]
     #[schemars(length(max = 10))]
     pub failures: Vec<NodeFailure>,
+    /// What the rules of `kubectl seccomp lint` find in the contents on the architectures of the cluster's nodes: at most
+    /// ten, errors before warnings. Another release may have other rules.
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "lenient::items")]
+    #[schemars(length(max = 10))]
+    pub warnings: Vec<ProfileWarning>,
     /// Whether a live pod uses it.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "lenient::field")]
     pub in_use: Option<bool>,
     /// `Approved` once the agents may remove the file; never revoked. Any other value is not an approval.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "lenient::field")]
     pub removal: Option<OpenEnum<Removal>>,
-    /// `Accepted` and `Ready`; also `Deleting` during a deletion, or `Stalled` if the contents are rejected.
+    /// `Accepted` and `Ready`, and `Sound` unless the contents are rejected; also `Deleting` during a deletion, or
+    /// `Stalled` if the contents are rejected.
     #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "lenient::items")]
     #[schemars(schema_with = "conditions::schema")]
     pub conditions: Vec<Condition>,
@@ -183,6 +189,25 @@ pub struct NodeFailure {
     /// The reason, as one word.
     #[schemars(length(max = 64))]
     pub reason: String,
+    /// A readable explanation.
+    #[schemars(length(max = 1024))]
+    pub message: String,
+}
+
+/// What a rule finds in a profile.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ProfileWarning {
+    /// The rule, which `kubectl seccomp rule` explains.
+    #[schemars(length(max = 64))]
+    pub rule: String,
+    /// `error` if the profile does something else than it says, `warning` if it has a consequence that its author may not
+    /// know. Another release may write other values.
+    #[schemars(length(max = 32))]
+    pub severity: String,
+    /// The field.
+    #[schemars(length(max = 256))]
+    pub path: String,
     /// A readable explanation.
     #[schemars(length(max = 1024))]
     pub message: String,

@@ -78,12 +78,14 @@ fn an_unknown_value_or_a_wrong_field_in_a_status_affects_no_other() {
     let read = status(&json!({
         "observedGeneration": 3, "state": "Paused", "ready": 7, "nodes": { "desired": 2 }, "inUse": true,
         "removal": "Postponed", "failures": [{ "node": "n" }, { "node": "n", "reason": "R", "message": "m" }],
+        "warnings": [7, { "rule": "r" }, { "rule": "r", "severity": "fatal", "path": "p", "message": "m", "new": {} }],
         "conditions": [late, ready, 7], "contentHash": "sha256:0", "new": [],
     }));
     assert_eq!(read.observed_generation, Some(3));
     assert_eq!(read.state.as_ref().map(OpenEnum::as_str), Some("Paused"));
     assert_eq!((read.ready, read.nodes, read.in_use), (None, None, Some(true)));
     assert_eq!((read.failures.len(), read.conditions.len()), (1, 1));
+    assert_eq!(read.warnings.iter().map(|warning| warning.severity.as_str()).collect::<Vec<_>>(), ["fatal"]);
     assert_eq!(read.content_hash.as_deref(), Some("sha256:0"));
 }
 

@@ -107,6 +107,7 @@ impl Fixture {
                 generation: Some(1),
                 text: hash(0),
                 content: Ok(hash(0)),
+                unchecked: None,
                 deletion: None,
                 finalizer: Some(0),
                 has_finalizers: true,
@@ -124,6 +125,7 @@ impl Fixture {
                 selected: true,
                 reachable: true,
                 answers: true,
+                architecture: None,
             };
             fixture.index.apply_node(facts, now);
             let report = fixture.report(node, |_| usize::from(node == nodes));

@@ -78,7 +78,7 @@ pub(crate) async fn until<T>(what: &str, limit: Duration, mut poll: impl AsyncFn
     }
 }
 
-/// Contents that differ for each number.
+/// Contents that differ for each number, with a call that does not exist.
 pub(crate) fn contents(number: usize) -> Value {
     json!({
         "defaultAction": "SCMP_ACT_ALLOW",

@@ -6,6 +6,7 @@ use k8s_openapi::api::core::v1::Node;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use k8s_openapi::jiff::Timestamp;
 use serde::Deserialize;
+use syscalls::Architecture;
 
 use super::created;
 use crate::selection::Selection;
@@ -25,6 +26,14 @@ api::watched_as!(WatchedNode, Node);
 struct NodeStatus {
     #[serde(default)]
     conditions: Vec<NodeCondition>,
+    #[serde(default, rename = "nodeInfo")]
+    info: NodeInfo,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+struct NodeInfo {
+    #[serde(default)]
+    architecture: String,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -50,6 +59,8 @@ pub struct NodeFacts {
     /// Whether its kubelet answers: it sets the Ready condition to True or False itself, and the control plane sets it
     /// to Unknown when the kubelet is silent. Pods keep running on a node whose condition is False.
     pub answers: bool,
+    /// The architecture of its kernel, if it is known here.
+    pub architecture: Option<Architecture>,
 }
 
 impl NodeFacts {
@@ -69,6 +80,7 @@ impl NodeFacts {
             selected: selection.matches(&name, labels),
             reachable: ready_is(&["True"]),
             answers: ready_is(&["True", "False"]),
+            architecture: Architecture::from_go_name(&node.status.info.architecture),
             name,
         }
     }

@@ -1,5 +1,7 @@
 //! The facts that the index needs about a `SeccompProfile`.
 
+use std::sync::Arc;
+
 use api::names::{DELETE_IN_USE, FINALIZER};
 use api::{SeccompProfile, SeccompProfileStatus, Text, Untrusted};
 use k8s_openapi::jiff::Timestamp;
@@ -24,6 +26,8 @@ pub struct ProfileFacts {
     pub text: ContentHash,
     /// The hash that every node should report, or why the contents are invalid.
     pub content: Result<ContentHash, String>,
+    /// The text of the spec, until the contents have been checked ([`Index::checked`](crate::index::Index::checked)).
+    pub unchecked: Option<Arc<Text>>,
     /// When its deletion began.
     pub deletion: Option<Timestamp>,
     /// The position of the operator's finalizer in the list of finalizers.
@@ -69,11 +73,16 @@ impl ProfileFacts {
         };
         let known = known.filter(|known| known.name == name && known.text == text);
         let content = known.map_or_else(read, |known| known.content.clone());
+        let unchecked = match known {
+            Some(known) => known.unchecked.clone(),
+            None => content.is_ok().then(|| Arc::new(object.spec.clone())),
+        };
         Self {
             version: ObjectVersion::of(metadata),
             generation: metadata.generation,
             text,
             content,
+            unchecked,
             deletion: metadata.deletion_timestamp.as_ref().map(|time| time.0),
             finalizer: finalizers.iter().position(|finalizer| finalizer == FINALIZER),
             has_finalizers: !finalizers.is_empty(),

@@ -8,6 +8,7 @@ use api::{NodeCounts, NodeFailure, OpenEnum, ProfileName, Removal, SeccompProfil
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use k8s_openapi::jiff::Timestamp;
 
+use super::checks::add_findings;
 use super::node::{AgentState, Node};
 use super::pacing::ClusterSize;
 use super::pods_listed::PODS_UNKNOWN;
@@ -232,7 +233,6 @@ impl Index {
                 "the profile cannot become ready: the condition Accepted gives the reason".to_owned();
             conditions.push(condition(conditions::STALLED, true, accepted_reason, message, facts.generation));
         }
-        status::keep_transition_times(facts.status.as_ref(), &mut conditions, now);
         let state = match &facts.content {
             _ if facts.deleting() => State::Deleting,
             Err(_) => State::Rejected,
@@ -240,7 +240,7 @@ impl Index {
             Ok(_) if ready => State::Ready,
             Ok(_) => State::Progressing,
         };
-        SeccompProfileStatus {
+        let mut status = SeccompProfileStatus {
             observed_generation: facts.generation,
             content_hash: facts.content.as_ref().ok().map(ToString::to_string),
             localhost_profile: name
@@ -259,9 +259,13 @@ impl Index {
             }),
             failures: if tally.failed > 0 { self.failures(name, profile) } else { Vec::new() },
             in_use: Some(usage.in_use),
+            warnings: Vec::new(),
             removal: approve.then(|| Removal::Approved.into()),
             conditions,
-        }
+        };
+        add_findings(profile, &mut status);
+        status::keep_transition_times(facts.status.as_ref(), &mut status.conditions, now);
+        status
     }
 
     fn ready(&self, profile: &Profile, approve: bool, ready_withheld: bool) -> (bool, &'static str, String) {

@@ -10,6 +10,7 @@
 //! lacks; a change subtracts the old contributions, changes the facts and adds the new ones. An update of a node costs
 //! work in proportion to the number of profiles, never of other nodes, and the other way round.
 
+mod checks;
 mod decide_node;
 mod decide_profile;
 mod decide_starts;
@@ -29,10 +30,12 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
 use k8s_openapi::jiff::Timestamp;
+use syscalls::Architecture;
 
 use crate::facts::{NodeFacts, ObjectVersion, PodFacts, PodKind, ProfileFacts, ReportFacts, UpdateSource};
 use crate::queue::Lanes;
 
+pub use checks::Check;
 pub use decide_node::{NodeDecision, NodeOperation};
 pub use decide_profile::{ProfileDecision, ProfileOperation};
 pub use node::AgentState;
@@ -67,6 +70,8 @@ pub struct Index {
     /// When the reports were last listed: the list or the watch has delivered, or will deliver, every report that was
     /// created before and still exists.
     reports_listed: Option<Timestamp>,
+    /// The architectures of the nodes that hold or have held profiles.
+    architectures: BTreeSet<Architecture>,
     /// When nodes have joined, for whose reports count-only changes wait.
     joins: Joins,
     dirty: Dirty,
@@ -131,6 +136,7 @@ impl Index {
             reports_seen: None,
             created_reports: BTreeSet::new(),
             reports_listed: None,
+            architectures: BTreeSet::new(),
             joins: Joins::default(),
             dirty: Dirty::default(),
             rollouts: Vec::new(),
@@ -217,6 +223,7 @@ impl Index {
         if self.nodes.get(&name).is_none_or(|node| !node.same_liveness(&facts)) {
             self.queue_used_profiles();
         }
+        self.count_architecture(&facts);
         self.change_node(&name, now, |node| node.set_object(facts, now));
     }
 

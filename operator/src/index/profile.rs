@@ -6,11 +6,13 @@ use std::time::Duration;
 
 use k8s_openapi::jiff::Timestamp;
 use profile::ShortHash;
+use syscalls::Architecture;
 
 use super::pacing::StatusPacing;
 use super::tally::{Contribution, NodeState};
 use super::{Sign, Tally};
 use crate::facts::ProfileFacts;
+use crate::findings::Checked;
 use crate::status::{is_ready, ready_condition};
 
 /// One profile, with the count of its nodes.
@@ -33,8 +35,17 @@ pub(super) struct Profile {
     /// Since when this process has seen the approval to remove its file from the nodes; after a restart, since the
     /// restart.
     pub(super) approved_since: Option<Timestamp>,
+    /// What was found in its contents, once they have been checked.
+    pub(super) checked: Option<CheckResult>,
     /// Since when this process has seen its present contents; `None` once a status calls them Ready.
     rollout: Option<Timestamp>,
+}
+
+/// What a check has found, for nodes of these architectures.
+#[derive(Debug)]
+pub(super) struct CheckResult {
+    pub(super) architectures: Vec<Architecture>,
+    pub(super) checked: Checked,
 }
 
 impl Profile {
@@ -52,6 +63,7 @@ impl Profile {
             pods_listed: None,
             pods_unknown_since: None,
             approved_since: None,
+            checked: None,
             rollout: (facts.content.is_ok() && !is_reconciled).then_some(now),
             facts,
         };
@@ -69,6 +81,9 @@ impl Profile {
             self.pacing.contents_changed(old, new, stored.max(self.tally.desired()), now);
             self.rollout = new.map(|_| now);
             self.changed = Some(now);
+        }
+        if self.facts.text != facts.text {
+            self.checked = None;
         }
         self.facts = facts;
         self.update_approved_since(now);

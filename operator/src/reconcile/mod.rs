@@ -1,9 +1,11 @@
 //! One reconciliation of one profile or node: from a decision to a write.
 //!
 //! The index decides what to do; [`profile`] and [`node`] do it, one write at a time, and put the answer into the
-//! index, which queues the object again if there is more to do. This file has what both share: who may write, what
+//! index, which queues the object again if there is more to do. Before a decision about a profile, [`check`] finds out
+//! whether the profile does what it says. This file has what both share: who may write, what
 //! failed before, and when to try again.
 
+mod check;
 mod node;
 mod profile;
 
@@ -15,6 +17,7 @@ use k8s_openapi::jiff::Timestamp;
 use link::chain;
 use tracing::warn;
 
+use self::check::{Checks, check};
 use crate::cooldowns::Cooldowns;
 use crate::facts::ObjectVersion;
 use crate::index::WorkKey;
@@ -38,6 +41,7 @@ pub struct Context {
     /// watch is late, updates of other objects keep queueing this one, and without this memory each reconciliation
     /// would send the same write to an API server that is already too busy.
     outdated: Cooldowns<WorkKey, ObjectVersion>,
+    checks: Checks,
 }
 
 /// The cause of an object's cooldown.
@@ -66,6 +70,7 @@ impl Context {
             pod_lists,
             failures: Cooldowns::new(FAILED),
             outdated: Cooldowns::new(OUTDATED),
+            checks: Checks::default(),
         }
     }
 
@@ -121,9 +126,10 @@ pub async fn reconcile(key: &WorkKey, context: &Context) -> Option<Duration> {
 /// A write did not happen.
 pub async fn try_reconcile(key: &WorkKey, context: &Context) -> Result<Option<Duration>, WriteError> {
     let began = Instant::now();
+    let read_again = check(key, context).await;
     // On becoming leader, every object is queued.
     if !context.shared.may_write() {
-        return Ok(None);
+        return Ok(read_again);
     }
     let same =
         |failure: &Failure| failure.refused.is_none() || failure.refused == context.profile_version(key);
@@ -136,7 +142,8 @@ pub async fn try_reconcile(key: &WorkKey, context: &Context) -> Result<Option<Du
         WorkKey::Orphan(name) => node::reconcile_orphan(name, context).map_ok(Outcome::Done).await,
     };
     context.shared.metrics.reconciled(Subject::from(key).kind, result.as_ref().map(drop), began.elapsed());
-    Ok(context.succeeded(key, result?, Timestamp::now()))
+    let wait = context.succeeded(key, result?, Timestamp::now());
+    Ok([wait, read_again].into_iter().flatten().min())
 }
 
 /// The outcome of a reconciliation that did not fail, with the time of the next one.
@@ -261,6 +268,7 @@ mod tests {
             selected: true,
             reachable,
             answers: true,
+            architecture: None,
         };
         context.shared.change(|index| {
             index.apply_node(node("n1", true), now);

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests may fail")]
 
+mod checks;
 mod nodes;
 mod pod_lists;
 
@@ -104,6 +105,7 @@ fn cluster(profile: &Value, files: Option<Value>) -> Arc<SharedState> {
         selected: true,
         reachable: true,
         answers: true,
+        architecture: None,
     };
     cluster.change(|index| {
         index.apply_node(node, now);

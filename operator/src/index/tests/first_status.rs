@@ -144,7 +144,7 @@ fn where_no_status_shows_the_number_of_nodes_that_of_one_profile_does_not_wait()
 
 /// How many writes of profiles there are until `profiles` new ones are Ready on `nodes` nodes within two seconds, and
 /// how many Events.
-fn writes(nodes: usize, profiles: usize, has_finalizer: bool) -> (usize, usize) {
+fn writes(nodes: usize, profiles: usize, has_finalizer: bool, checks: bool) -> (usize, usize) {
     let mut index = new_nodes(nodes);
     for number in 0..profiles {
         let finalizer = has_finalizer.then_some(0);
@@ -158,6 +158,9 @@ fn writes(nodes: usize, profiles: usize, has_finalizer: bool) -> (usize, usize) 
             return;
         }
         for name in due {
+            if checks {
+                checks::check(index, &name, true);
+            }
             let decision = index.decide_profile(&name, at(now)).unwrap();
             let mut facts = index.profile(&name).unwrap().clone();
             facts.version.resource_version.push('0');
@@ -182,7 +185,12 @@ fn writes(nodes: usize, profiles: usize, has_finalizer: bool) -> (usize, usize) 
         reconcile(&mut index, 2);
     }
     let is_ready = |status: &SeccompProfileStatus| ready_condition(status) == ("True", "AllNodesReady");
-    assert!(index.profiles().all(|(_, _, facts, _)| facts.status.as_ref().is_some_and(is_ready)));
+    let is_unsound =
+        |status: &SeccompProfileStatus| checks::sound(status) == Some(("False", "UnknownSyscall", 1));
+    for (_, _, facts, _) in index.profiles() {
+        let status = facts.status.as_ref().unwrap();
+        assert_eq!((is_ready(status), is_unsound(status)), (true, checks));
+    }
     (writes, events)
 }
 
@@ -190,7 +198,10 @@ fn writes(nodes: usize, profiles: usize, has_finalizer: bool) -> (usize, usize) 
 fn new_profiles_cost_one_write_and_one_event_each_and_a_second_write_where_the_api_server_adds_no_finalizer()
 {
     for (nodes, profiles) in [(1, 1), (2, 20), (50, 20), (100, 200)] {
-        assert_eq!(writes(nodes, profiles, true), (profiles + 1, profiles), "{nodes} nodes");
-        assert_eq!(writes(nodes, profiles, false), (2 * profiles + 1, profiles), "{nodes} nodes");
+        // What is found in them rides on these writes.
+        for checks in [false, true] {
+            assert_eq!(writes(nodes, profiles, true, checks), (profiles + 1, profiles), "{nodes} nodes");
+            assert_eq!(writes(nodes, profiles, false, checks), (2 * profiles + 1, profiles), "{nodes} nodes");
+        }
     }
 }

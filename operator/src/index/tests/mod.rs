@@ -1,5 +1,6 @@
 //! The index, driven synchronously: updates in, decisions out.
 
+mod checks;
 mod deletion;
 mod first_status;
 mod malicious_agent;
@@ -17,6 +18,7 @@ use api::{FileProblem, OpenEnum, ProblemKind, Removal, SeccompProfileStatus, Sta
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use k8s_openapi::jiff::Timestamp;
 use profile::ContentHash;
+use syscalls::Architecture;
 
 use super::{Index, ListedPods, NodeOperation, ProfileOperation, Tally};
 use crate::facts::{NodeFacts, ObjectVersion, PodFacts, PodKind, ProfileFacts, ReportFacts, UpdateSource};
@@ -50,6 +52,7 @@ fn profile(name: &str, content: u8) -> ProfileFacts {
         generation: Some(1),
         text: hash(content),
         content: Ok(hash(content)),
+        unchecked: None,
         deletion: None,
         finalizer: Some(0),
         has_finalizers: true,
@@ -67,6 +70,7 @@ fn node(name: &str) -> NodeFacts {
         selected: true,
         reachable: true,
         answers: true,
+        architecture: Some(Architecture::X86_64),
     }
 }
 

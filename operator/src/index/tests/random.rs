@@ -85,7 +85,15 @@ fn deliver(index: &mut Index, update: &Update, now: Timestamp, number: u32) {
             let name = format!("n{name}");
             let uid = format!("{name}-{uid}");
             index.apply_node(
-                NodeFacts { name, uid, created: at(created), selected, reachable, answers: reachable },
+                NodeFacts {
+                    name,
+                    uid,
+                    created: at(created),
+                    selected,
+                    reachable,
+                    answers: reachable,
+                    architecture: None,
+                },
                 now,
             );
         }

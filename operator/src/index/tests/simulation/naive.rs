@@ -242,6 +242,8 @@ impl NaiveModel<'_> {
             failures,
             in_use: Some(!pods.is_empty()),
             removal: approve.then(|| Removal::Approved.into()),
+            // The simulated operator checks nothing.
+            warnings: Vec::new(),
             conditions: conditions(object, &contents, counts, approve, &waiting, &holding, &pods),
         }))
     }
