@@ -136,12 +136,15 @@ bench-sweep: setup ## The same from 100 to 1,000 nodes, and the plot in docs/ima
 bench-ways: setup ## Compare other ways to learn of profiles and to report, on bare watchers
 	@$(BENCH) ways --nodes $(BENCH_NODES) $(BENCH_OPTIONS)
 
-bench-code: ## Measure the parts: the operator's index, the canonical bytes, the agent's full check, a simulated log
+bench-code: ## Measure the parts: the operator's index, the canonical bytes, the agent's full check, profiles checked and compared, a simulated log
 	@e2e/setup.sh valgrind
 	$(CARGO) bench --locked --profile bench-fast --package bench --bench index -- --instructions
 	$(CARGO) bench --locked --profile bench-fast --package bench --bench canonical
 	$(CARGO) bench --locked --profile bench-fast --package bench --bench check
 	$(CARGO) bench --locked --profile bench-fast --package bench --bench simulate
+	$(CARGO) build --locked --profile bench-fast --package cli
+	KUBECTL_SECCOMP=$(CURDIR)/target/bench-fast/kubectl-seccomp \
+		$(CARGO) bench --locked --profile bench-fast --package bench --bench filter
 
 bench-latency: setup ## Measure apply to disk and to Ready, beside a bare watch echo
 	@$(E2E) run --nodes $(NODES) -- $(CARGO) run --locked --package bench -- latency --rounds 200
