@@ -143,7 +143,8 @@ fn finding(subject: &Subject<'_>, place: Option<Place>, only: bool, refused: &Re
         groups.collect::<Vec<_>>().join("; ")
     );
     let found = Found::new(path, message);
-    if place.is_some() {
+    // A profile without rules may have no list to which one could be appended.
+    if place.is_some() || subject.profile.rules().is_empty() {
         return found;
     }
     // Everything that these runtimes use: a call that now gets ENOSYS from runc's stub may be killed once others are named.
@@ -191,6 +192,12 @@ mod tests {
         ), "{}", found[0].message);
         assert!(found[1].message.starts_with("without allowPrivilegeEscalation: false no container starts"));
         assert!(found[1].message.contains("crun 1.8.1 (capset, prctl, "), "{}", found[1].message);
+    }
+
+    #[test]
+    fn a_profile_without_rules_has_no_fix_because_it_may_have_no_list_for_one() {
+        let found = findings(&RULE, json!({ "defaultAction": "SCMP_ACT_ERRNO" }));
+        assert!(!found.is_empty() && found.iter().all(|finding| finding.fix.is_none()));
     }
 
     #[test]
