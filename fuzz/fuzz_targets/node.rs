@@ -34,9 +34,7 @@ fn is_node(node: &Value) -> bool {
     let conditions = node["status"].get("conditions");
     let info = node["status"].get("nodeInfo");
     node.get("status").is_none_or(Value::is_object)
-        && info.is_none_or(|info| {
-            info.is_object() && info.get("architecture").is_none_or(Value::is_string)
-        })
+        && info.is_none_or(|info| info.is_object() && info.get("architecture").is_none_or(Value::is_string))
         && conditions.is_none_or(|list| {
             list.as_array().is_some_and(|items| {
                 items.iter().all(|it| it["type"].is_string() && it["status"].is_string())
