@@ -60,7 +60,7 @@ fn rule(text: &mut String, rule: &Rule) {
             let end = if i + 1 == names.len() { "]" } else { "," };
             if line.len() + 1 + name.len() + end.len() > WIDTH {
                 _ = writeln!(text, "{line}");
-                line = "         ".to_owned();
+                "         ".clone_into(&mut line);
             }
             _ = write!(line, " {name}{end}");
         }
