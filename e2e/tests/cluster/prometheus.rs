@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use cluster::NAMESPACE;
 use e2e::prometheus::{operator_definitions, promtool};
 use e2e::view::disk;
-use serde_json::Value;
+use serde_json::{Value, json};
 use xtask::command::CommandError;
 use xtask::workspace::repository;
 
@@ -66,13 +66,16 @@ fn a_prometheus_that_follows_the_pod_monitor_sees_every_metric_and_what_the_aler
     let cluster = shared();
     let prometheus = Prometheus::start(&cluster);
 
-    // One profile fails on a node, and another one is deleted while a pod uses it.
+    // One profile fails on a node, another one is deleted while a pod uses it, and one names a call that does not exist.
     let path = disk::path(&cluster.node_list()[0], "scraped-conflict");
     fs::write(&path, "somebody's").unwrap();
     let conflict = cluster.profile("scraped-conflict", &allow_all(0));
     conflict.until("being Failed", LIMIT, |view| view.state() == "Failed");
     let held = cluster.profile("scraped-held", &allow_all(1));
     held.wait_ready();
+    let mut unsound = allow_all(2);
+    unsound["syscalls"][0]["names"] = json!(["no_such_call"]);
+    let _unsound = cluster.profile("scraped-unsound", &unsound);
     let pod = cluster.pod(&sleeper("scraped", "scraped-held"));
     pod.wait_running();
     let deleted = Instant::now();
