@@ -8,6 +8,9 @@ use syscalls::Architecture;
 
 use crate::nodes::Nodes;
 
+/// The cost above which filters are not computed; see [`Subject::is_costly`].
+const MOST_COST: usize = 32 * 1024;
+
 /// What is checked: a profile, and the nodes on which it is used.
 pub(crate) struct Subject<'p> {
     pub(crate) profile: &'p Profile,
@@ -54,6 +57,25 @@ impl<'p> Subject<'p> {
             }
         }
         Self { profile, nodes, treatments }
+    }
+
+    /// Whether to compute filters takes too long. The cost grows with the cube of the number of comparisons about one call,
+    /// and with the number of ways in which their outcomes combine.
+    pub(crate) fn is_costly(&self) -> bool {
+        let cost = |treatment: &Treatment| {
+            let mut of_argument = [0_usize; 6];
+            let rules = treatment.conditional.iter().map(|mention| &self.profile.rules()[mention.rule]);
+            for argument in rules.flat_map(Rule::arguments) {
+                if let Some(number) = of_argument.get_mut(usize::from(argument.index())) {
+                    *number += 1;
+                }
+            }
+            let combinations =
+                of_argument.iter().fold(4, |all: usize, number| all.saturating_mul(number + 1));
+            of_argument.iter().sum::<usize>().saturating_pow(3).max(combinations)
+        };
+        let conditional = self.treatments.values().filter(|treatment| !treatment.conditional.is_empty());
+        conditional.map(cost).fold(0, usize::saturating_add) > MOST_COST
     }
 
     /// The rules, with their indexes.

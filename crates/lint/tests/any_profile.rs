@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "this file is a test")]
 
 use filter::{Filter, Library, Runtime, Setting, numbers};
-use lint::{Finding, Nodes, Safety, check};
+use lint::{Finding, Nodes, Safety, check, check_quickly};
 use profile::{Architecture, FieldPath, Profile, Segment};
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -164,4 +164,31 @@ fn the_largest_profiles_are_checked() {
         rule["names"] = (0..8).map(|of| format!("no_such_call_with_a_long_name_{at}_{of}")).collect();
     }
     assert_eq!(findings(&unknown).unwrap().iter().filter(|it| it.rule == "unknown-syscall").count(), 4096);
+}
+
+/// The operator's limit: filters of such a profile take seconds, and those of every real one do not count as costly.
+#[test]
+fn a_quick_check_leaves_out_filters_of_hundreds_of_conditions_and_nothing_else() {
+    let rules = |count: u64| -> Vec<Value> {
+        let rule = |at: u64| {
+            json!({ "names": ["execve", "no_such_call"], "action": "SCMP_ACT_ALLOW", "args": [
+                { "index": at % 6, "value": at, "op": "SCMP_CMP_GE" },
+                { "index": (at + 1) % 6, "value": at * 7, "op": "SCMP_CMP_NE" },
+            ] })
+        };
+        (0..count).map(rule).collect()
+    };
+    let profile = |count| {
+        let contents = json!({ "defaultAction": "SCMP_ACT_ERRNO", "syscalls": rules(count) });
+        Profile::from_value(&contents).unwrap()
+    };
+    let found = |profile: &Profile| -> std::collections::BTreeSet<&str> {
+        check_quickly(profile, &Nodes::default()).iter().map(|finding| finding.rule).collect()
+    };
+    assert!(found(&profile(3)).contains("cannot-start"));
+    let many = found(&profile(512));
+    assert!(many.contains("unknown-syscall") && !many.contains("cannot-start"), "{many:?}");
+    let real: Value = serde_json::from_str(include_str!("../../filter/data/moby-amd64.json")).unwrap();
+    let real = Profile::from_value(&real).unwrap();
+    assert_eq!(check_quickly(&real, &Nodes::default()), check(&real, &Nodes::default()));
 }
