@@ -2,7 +2,7 @@
 //!
 //! A flush can take seconds on a busy disk, so that the watches, the probes and the reports run on another thread.
 //! Commands come through a bounded channel. All that wait are taken in before one pass over the directory, so that many
-//! changes cost one write of the ledger. A pass that would follow another one immediately waits for [`GATHER`], because
+//! changes cost one write of the ledger. A pass that would follow a change immediately waits for [`GATHER`], because
 //! in a rollout the profiles arrive one after the other, and each of them would otherwise have a pass of its own. A
 //! change that comes alone does not wait, and neither does whoever requests the report.
 
@@ -22,13 +22,13 @@ use crate::keeper::{DirectoryLost, Keeper};
 /// Commands that wait at most; a profile on its way to the disk takes some KB.
 const QUEUE: usize = 64;
 
-/// The least time between the end of a pass and the start of the next one.
+/// The least time between the end of a pass that changed something and the start of the next one.
 const GATHER: Duration = Duration::from_millis(100);
 
 /// When the next pass may begin.
 #[derive(Debug)]
 pub(crate) struct PassPacing {
-    /// The least time between the end of a pass and the start of the next one.
+    /// The least time between the end of a pass that changed something and the start of the next one.
     pub(crate) gather: Duration,
     pub(crate) earliest: Option<Instant>,
 }
@@ -39,7 +39,7 @@ impl PassPacing {
         self.earliest.map_or(Duration::ZERO, |earliest| earliest.saturating_duration_since(now))
     }
 
-    /// A pass has ended at `now`.
+    /// A pass that changed something has ended at `now`.
     pub(crate) fn passed(&mut self, now: Instant) {
         self.earliest = Some(now + self.gather);
     }
@@ -184,6 +184,9 @@ fn run<F: Faults>(
             // Of all failures, only the loss of the directory does not pass by itself.
             keeper.directory().check_identity().map_err(|why| lost(&mut keeper, journal, why))?;
         }
+        if pass.changed {
+            pacing.passed(Instant::now());
+        }
         if pass.changed && keeper.is_complete() {
             revisions.send_modify(|revision| *revision += 1);
         }
@@ -192,7 +195,6 @@ fn run<F: Faults>(
             let _ = reply.send(keeper.report());
         }
         pulse.ends();
-        pacing.passed(Instant::now());
     }
     Ok(())
 }

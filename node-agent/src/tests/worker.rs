@@ -184,3 +184,20 @@ async fn who_requests_the_report_does_not_wait_for_the_time_of_the_next_pass() {
     };
     tokio::time::timeout(Duration::from_mins(1), reports).await.unwrap();
 }
+
+#[tokio::test]
+async fn a_change_does_not_wait_after_passes_that_changed_nothing() {
+    let root = tempfile::tempdir().unwrap();
+    let keeper = Keeper::new(Directory::open(root.path()).unwrap());
+    let pacing = PassPacing { gather: Duration::from_hours(1), earliest: None };
+    let worker = worker::start_with(keeper, journal(), Pulse::default(), pacing).unwrap();
+    for _ in 0..2 {
+        worker.commands.send(Command::Retry).await.unwrap();
+        // Once it is answered, the pass before it has ended.
+        report(&worker).await;
+    }
+    list_complete(&worker).await;
+    let mut revision = worker.revision.clone();
+    let listed = revision.wait_for(|revision| *revision > 0);
+    tokio::time::timeout(Duration::from_mins(1), listed).await.unwrap().unwrap();
+}
