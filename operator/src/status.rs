@@ -19,19 +19,38 @@ pub enum Urgency {
 #[must_use]
 pub fn urgency(stored: Option<&SeccompProfileStatus>, wanted: &SeccompProfileStatus) -> Urgency {
     let Some(stored) = stored else { return Urgency::Now };
-    if stored == wanted || lacks_only_warnings(stored, wanted) {
+    if stored == wanted || lacks_only_what_rides_along(stored, wanted) {
         return Urgency::None;
     }
     if acted_on(stored) == acted_on(wanted) { Urgency::Whenever } else { Urgency::Now }
 }
 
-/// Whether `stored` is `wanted` without its warnings. The condition `Sound` is written with them, so that somebody has
-/// removed them since: as a rule the API server, with a definition of an earlier release, and would again each time.
-fn lacks_only_warnings(stored: &SeccompProfileStatus, wanted: &SeccompProfileStatus) -> bool {
-    stored.warnings.is_empty()
-        && !wanted.warnings.is_empty()
-        && SeccompProfileStatus { warnings: Vec::new(), ..wanted.clone() } == *stored
-        && sound_condition(stored).is_some()
+/// Whether `stored` is `wanted` without fields that are only written together with others.
+///
+/// The hash of a ready profile is such a field: an operator of a release that did not know it may have called the profile
+/// ready, which readers of the field accept, too. So are warnings where the condition `Sound`, which is written with
+/// them, is there: somebody has removed them since. As a rule that is the API server, with a definition of an earlier
+/// release, and it would remove either field again each time.
+fn lacks_only_what_rides_along(stored: &SeccompProfileStatus, wanted: &SeccompProfileStatus) -> bool {
+    let mut wanted = wanted.clone();
+    if stored.ready_hash.is_none() {
+        wanted.ready_hash = None;
+    }
+    if stored.warnings.is_empty() && sound_condition(stored).is_some() {
+        wanted.warnings = Vec::new();
+    }
+    wanted == *stored
+}
+
+/// `status.readyHash` of a profile whose present contents have the hash `ready` and are ready, or, without one, are not:
+/// then that of `stored` stays, or, where an earlier release has written none, the hash with which it was ready.
+#[must_use]
+pub fn ready_hash(stored: Option<&SeccompProfileStatus>, ready: Option<&str>) -> Option<String> {
+    match (ready, stored) {
+        (Some(hash), _) => Some(hash.to_owned()),
+        (None, Some(stored)) if is_ready(stored) => stored.content_hash.clone(),
+        (None, stored) => stored?.ready_hash.clone(),
+    }
 }
 
 /// The parts of a status that people and programs act on. The reason why a profile is not ready is not among them: a
@@ -134,5 +153,33 @@ mod tests {
         assert!(is_ready(&flipped) && !is_ready(&stored));
         assert_eq!(urgency(Some(&stored), &flipped), Urgency::Now);
         assert_eq!(urgency(None, &stored), Urgency::Now);
+        // A profile that an earlier release called ready costs no write after the upgrade.
+        let hashed = SeccompProfileStatus { ready_hash: Some("a".into()), ..flipped.clone() };
+        assert_eq!(urgency(Some(&flipped), &hashed), Urgency::None);
+    }
+
+    #[test]
+    fn the_hash_of_the_contents_that_were_last_ready_stays_while_later_ones_are_not() {
+        let status = |hash: &str, ready: &str, ready_hash: Option<&str>| SeccompProfileStatus {
+            content_hash: Some(hash.to_owned()),
+            ready_hash: ready_hash.map(str::to_owned),
+            conditions: vec![Condition {
+                type_: conditions::READY.to_owned(),
+                status: ready.to_owned(),
+                reason: String::new(),
+                message: String::new(),
+                observed_generation: None,
+                last_transition_time: Time(Timestamp::UNIX_EPOCH),
+            }],
+            ..Default::default()
+        };
+        let of = |stored: Option<&SeccompProfileStatus>, ready| ready_hash(stored, ready);
+        assert_eq!(of(None, None), None);
+        assert_eq!(of(None, Some("a")).as_deref(), Some("a"));
+        assert_eq!(of(Some(&status("a", "False", None)), None), None, "it was never ready");
+        assert_eq!(of(Some(&status("b", "False", Some("a"))), None).as_deref(), Some("a"));
+        assert_eq!(of(Some(&status("b", "False", Some("a"))), Some("b")).as_deref(), Some("b"));
+        // An earlier release has called it ready.
+        assert_eq!(of(Some(&status("a", "True", None)), None).as_deref(), Some("a"));
     }
 }

@@ -55,6 +55,11 @@ pub struct SeccompProfileStatus {
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "lenient::field")]
     #[schemars(length(max = 71))]
     pub content_hash: Option<String>,
+    /// The `contentHash` with which the profile was last Ready. While it equals `contentHash`, every node that must have
+    /// the present contents has had them.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "lenient::field")]
+    #[schemars(length(max = 71))]
+    pub ready_hash: Option<String>,
     /// What a pod writes into `seccompProfile.localhostProfile`.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "lenient::field")]
     #[schemars(length(max = 512))]

@@ -151,7 +151,13 @@ impl Objects {
         let mut status = profile["status"].clone();
         status["conditions"] = conditions(&profile["status"]);
         status.as_object_mut().map(|fields| fields.remove("warnings"));
+        // What was ready before is not known here.
+        let ready_hash = status.as_object_mut().and_then(|fields| fields.remove("readyHash"));
         expect_equal(name, &status, &wanted)?;
+        if is_ready {
+            let hash = json!(hash_of(&profile["spec"]["contents"]));
+            expect_equal(&format!("{name}: readyHash"), &ready_hash.unwrap_or_default(), &hash)?;
+        }
         if deleting {
             let message = profile["status"]["conditions"][2]["message"].as_str().unwrap_or_default();
             let number = message.split(' ').next().unwrap_or_default();

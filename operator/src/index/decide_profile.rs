@@ -240,9 +240,11 @@ impl Index {
             Ok(_) if ready => State::Ready,
             Ok(_) => State::Progressing,
         };
+        let content_hash = facts.content.as_ref().ok().map(ToString::to_string);
         let mut status = SeccompProfileStatus {
             observed_generation: facts.generation,
-            content_hash: facts.content.as_ref().ok().map(ToString::to_string),
+            ready_hash: status::ready_hash(facts.status.as_ref(), content_hash.as_deref().filter(|_| ready)),
+            content_hash,
             localhost_profile: name
                 .parse()
                 .ok()

@@ -17,6 +17,29 @@ fn a_profile_is_ready_once_every_node_reports_its_bytes() {
 }
 
 #[test]
+fn the_status_keeps_the_hash_that_was_last_ready_and_no_write_is_made_for_it() {
+    let mut index = two_nodes();
+    let facts = store(&mut index, profile("a", 1), 1);
+    let ready_hash = |facts: &ProfileFacts| facts.status.as_ref().unwrap().ready_hash.clone();
+    assert_eq!(ready_hash(&facts), Some(hash(1).to_string()));
+    // A node loses the file: it was ready all the same.
+    index.apply_report(
+        ReportFacts { version: version(7, 2), ..report("n2", &[]) },
+        UpdateSource::Watch,
+        at(2),
+    );
+    let facts = store(&mut index, facts, 2);
+    assert_eq!(ready_condition(facts.status.as_ref().unwrap()), ("False", "RollingOut"));
+    assert_eq!(ready_hash(&facts), Some(hash(1).to_string()));
+    // New contents have not been ready yet.
+    let content = ProfileFacts { content: Ok(hash(2)), text: hash(2), generation: Some(2), ..facts };
+    index.apply_profile(content.clone(), UpdateSource::List, at(3));
+    let facts = store(&mut index, content, 3);
+    assert_eq!(facts.status.as_ref().unwrap().content_hash, Some(hash(2).to_string()));
+    assert_eq!(ready_hash(&facts), Some(hash(1).to_string()));
+}
+
+#[test]
 fn no_node_at_all_is_not_ready() {
     let mut index = Index::new("profiles");
     index.apply_profile(profile("a", 1), UpdateSource::Watch, at(0));

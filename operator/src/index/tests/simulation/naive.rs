@@ -226,8 +226,18 @@ impl NaiveModel<'_> {
         let pods = self.live_pods(&name);
         let forced = object["metadata"]["annotations"][DELETE_IN_USE] == "true";
         let approve = approved || deleting && (forced || pods.is_empty());
+        let conditions = conditions(object, &contents, counts, approve, &waiting, &holding, &pods);
+        let is_ready_now = conditions.iter().any(|it| it.type_ == "Ready" && it.status == "True");
+        let was_ready = object["status"]["conditions"]
+            .as_array()
+            .is_some_and(|all| all.iter().any(|it| it["type"] == "Ready" && it["status"] == "True"));
+        let kept = &object["status"][if was_ready { "contentHash" } else { "readyHash" }];
         Expected::Status(Box::new(SeccompProfileStatus {
             observed_generation: object["metadata"]["generation"].as_i64(),
+            ready_hash: match &hash {
+                Some(hash) if is_ready_now => Some(hash.to_string()),
+                _ => kept.as_str().map(str::to_owned),
+            },
             content_hash: hash.map(|hash| hash.to_string()),
             localhost_profile: Some(format!("profiles/{name}.json")),
             ready: Some(format!("{}/{}", counts.ready, counts.desired)),
@@ -244,7 +254,7 @@ impl NaiveModel<'_> {
             removal: approve.then(|| Removal::Approved.into()),
             // The simulated operator checks nothing.
             warnings: Vec::new(),
-            conditions: conditions(object, &contents, counts, approve, &waiting, &holding, &pods),
+            conditions,
         }))
     }
 
