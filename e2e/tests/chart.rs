@@ -179,6 +179,29 @@ fn where_the_api_server_can_it_adds_the_finalizer_that_the_operator_uses_while_t
 }
 
 #[test]
+fn the_gate_is_off_by_default_and_its_policies_have_the_names_that_the_program_uses() {
+    let named = |object: &&Value| object["metadata"]["name"].as_str().unwrap().contains("-gate");
+    assert_eq!(RENDERED.iter().filter(named).count(), 0);
+    let rendered = render(&["--set=gate.enabled=true", "--api-versions", MUTATING_POLICY]).unwrap();
+    let of_the_gate: Vec<_> = rendered.iter().filter(named).collect();
+    let policy = of_the_gate.iter().find(|object| object["kind"] == "MutatingAdmissionPolicy").unwrap();
+    let gate = format!("'{}'", api::names::SCHEDULING_GATE);
+    assert_eq!(policy["spec"]["mutations"].to_string().matches(&gate).count(), 1);
+    let label = json!({ api::names::GATED_NAMESPACE: "true" });
+    assert_eq!(policy["spec"]["matchConstraints"]["namespaceSelector"]["matchLabels"], label);
+    let restricts = of_the_gate.iter().find(|object| object["kind"] == "ValidatingAdmissionPolicy").unwrap();
+    assert!(restricts["spec"]["validations"].to_string().contains(&gate));
+    let deployment = of_the_gate.iter().find(|object| object["kind"] == "Deployment").unwrap();
+    fully_restricted(&deployment["spec"]["template"]["spec"]);
+    one_port(&deployment["spec"]["template"]["spec"]);
+    // It takes the gate off the pods that the policy has gated, by the same directory.
+    let in_other_directory =
+        render(&["--set=gate.enabled=true,directory=a.b/c", "--api-versions", MUTATING_POLICY]).unwrap();
+    let text = serde_json::to_string(&in_other_directory).unwrap();
+    assert!(text.contains("--directory=a.b/c") && text.contains(r"a\\.b/(\\.?/)*c/"), "{text}");
+}
+
+#[test]
 fn the_operator_knows_agents_by_the_labels_of_the_daemon_set() {
     let spec = &only("DaemonSet")["spec"];
     let wanted: BTreeMap<&str, &str> = operators_argument("agent-label-selector")

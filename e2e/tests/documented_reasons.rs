@@ -11,7 +11,9 @@ use std::fs;
 use std::path::Path;
 
 use api::conditions::{node as reasons, sound};
+use daemon::metrics::Label;
 use node_agent::disk::{DiskReason, Displaced};
+use operator::gate::pods::notice::{LEFT_OUT, WaitReason};
 use operator::notice::Notice;
 use xtask::workspace::repository;
 
@@ -49,6 +51,20 @@ fn every_event_and_every_reason_of_a_node_is_explained() {
     ];
     for word in events.into_iter().chain(conditions) {
         assert!(explained.contains(word), "{word} is not explained");
+    }
+}
+
+#[test]
+fn every_event_about_a_gated_pod_is_explained() {
+    let explained = explained("docs/how-to/no-pod-before-its-profile.md");
+    let waits = WaitReason::ALL.iter().map(|reason| reason.event());
+    for word in waits.chain([LEFT_OUT]) {
+        assert!(explained.contains(word), "{word} is not explained");
+    }
+    // The runbook has the metric's values.
+    let explained = self::explained("docs/runbooks/SeccompProfilePodsGated.md");
+    for reason in WaitReason::ALL {
+        assert!(explained.contains(reason.as_str()), "{} is not explained", reason.as_str());
     }
 }
 

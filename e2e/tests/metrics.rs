@@ -1,4 +1,4 @@
-//! Compares both programs' metrics with the docs, the alerts and the dashboard. This test needs no cluster.
+//! Compares the programs' metrics with the docs, the alerts and the dashboard. This test needs no cluster.
 
 #![allow(
     clippy::unwrap_used,
@@ -11,15 +11,21 @@ use std::fmt::Write;
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use api::names::FINALIZER;
+use daemon::Readiness;
 use e2e::prometheus::promtool;
 use e2e::rights::table;
 use k8s_openapi::jiff::Timestamp;
 use operator::facts::{ProfileFacts, UpdateSource};
 use operator::findings::{Checked, Findings};
+use operator::gate::metrics::GateMetrics;
+use operator::gate::pods::PodGate;
+use operator::gate::pods::decision::Settings;
 use operator::gauges::Gauges;
 use operator::index::Index;
+use operator::lead::Lead;
 use operator::shared::SharedState;
 use prometheus::proto::{MetricFamily, MetricType};
 use prometheus::{Registry, TextEncoder};
@@ -68,6 +74,17 @@ fn of_the_agent() -> Vec<MetricFamily> {
     registry.gather()
 }
 
+/// What a gate serves.
+fn of_the_gate() -> Vec<MetricFamily> {
+    let registry = daemon::metrics::registry("gate", "0").unwrap();
+    let settings = Settings { directory: "profiles".to_owned(), leave_out_after: Duration::from_mins(1) };
+    let shared = GateMetrics::new(&registry).unwrap();
+    // Its gauges live as long as it does.
+    let _pods =
+        PodGate::new(settings, Arc::new(Lead::default()), shared, &registry, &Readiness::default()).unwrap();
+    registry.gather()
+}
+
 fn table_of(families: &[MetricFamily]) -> String {
     let mut text = String::from("| metric | type | labels | meaning |\n|---|---|---|---|\n");
     for family in families {
@@ -102,6 +119,7 @@ fn the_reference_in_the_docs_is_what_the_programs_serve() {
     let tables = [
         ("metrics of the operator", table_of(&of_the_operator())),
         ("metrics of the agent", table_of(&of_the_agent())),
+        ("metrics of the gate", table_of(&of_the_gate())),
     ];
     let right = tables.iter().fold(held.clone(), |text, (mark, table)| {
         table::replace_marked(&text, mark, table)
@@ -115,7 +133,7 @@ fn the_reference_in_the_docs_is_what_the_programs_serve() {
 }
 
 fn served() -> BTreeSet<String> {
-    let all = of_the_operator().into_iter().chain(of_the_agent());
+    let all = of_the_operator().into_iter().chain(of_the_agent()).chain(of_the_gate());
     all.map(|family| family.name().to_owned()).collect()
 }
 
@@ -140,7 +158,7 @@ fn words(text: &str) -> impl Iterator<Item = &str> {
 
 #[test]
 fn promtool_finds_no_fault_with_the_metrics() {
-    for families in [of_the_operator(), of_the_agent()] {
+    for families in [of_the_operator(), of_the_agent(), of_the_gate()] {
         let text = TextEncoder::new().encode_to_string(&families).unwrap();
         let said = promtool(["check", "metrics"], &text).unwrap_or_else(|error| panic!("{error}"));
         assert_eq!(said, "");

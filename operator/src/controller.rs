@@ -8,27 +8,26 @@ use futures::{FutureExt, StreamExt};
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep_until};
 
-use crate::index::WorkKey;
-use crate::queue::WorkQueue;
+use crate::queue::{Lanes, WorkQueue};
 
-/// The work queue among the tasks that share it: watches fill it, one controller empties it.
+/// The work queue of keys `K` among the tasks that share it: watches fill it, one controller empties it.
 #[derive(Debug)]
-pub struct Controller {
-    queue: Mutex<WorkQueue<WorkKey, Instant>>,
+pub struct Controller<K> {
+    queue: Mutex<WorkQueue<K, Instant>>,
     added: Notify,
     /// How many keys are being reconciled.
     running: watch::Sender<usize>,
 }
 
-impl Default for Controller {
+impl<K: Lanes> Default for Controller<K> {
     fn default() -> Self {
         Self { queue: Mutex::default(), added: Notify::new(), running: watch::Sender::new(0) }
     }
 }
 
-impl Controller {
+impl<K: Lanes> Controller<K> {
     /// Makes keys due now.
-    pub fn add(&self, keys: impl IntoIterator<Item = WorkKey>) {
+    pub fn add(&self, keys: impl IntoIterator<Item = K>) {
         let mut keys = keys.into_iter().peekable();
         if keys.peek().is_none() {
             return;
@@ -39,9 +38,9 @@ impl Controller {
         self.added.notify_one();
     }
 
-    /// Reconciles every key when it is due, for ever, `concurrency` profiles and as many nodes at once. `reconcile`
-    /// gives how long until the key is due again if it is not added before.
-    pub async fn run<F>(&self, concurrency: usize, mut reconcile: impl FnMut(WorkKey) -> F)
+    /// Reconciles every key when it is due, for ever, `concurrency` keys of each lane at once. `reconcile` gives how
+    /// long until the key is due again if it is not added before.
+    pub async fn run<F>(&self, concurrency: usize, mut reconcile: impl FnMut(K) -> F)
     where
         F: Future<Output = Option<Duration>>,
     {
@@ -62,14 +61,14 @@ impl Controller {
     }
 
     /// The next key to reconcile, if one is due in a lane that has fewer than `most` running.
-    fn take(&self, now: Instant, most: usize) -> Option<WorkKey> {
+    fn take(&self, now: Instant, most: usize) -> Option<K> {
         let mut queue = self.lock();
         let key = queue.take(now, most);
         self.running.send_replace(queue.running());
         key
     }
 
-    fn done(&self, key: WorkKey, requeue_at: Option<Instant>) {
+    fn done(&self, key: K, requeue_at: Option<Instant>) {
         let mut queue = self.lock();
         queue.done(key, requeue_at);
         self.running.send_replace(queue.running());
@@ -81,7 +80,7 @@ impl Controller {
         let _ = self.running.subscribe().wait_for(|running| *running == 0).await;
     }
 
-    fn lock(&self) -> MutexGuard<'_, WorkQueue<WorkKey, Instant>> {
+    fn lock(&self) -> MutexGuard<'_, WorkQueue<K, Instant>> {
         // A panic in the few lines under the lock ends the process but in tests.
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -94,13 +93,18 @@ mod tests {
     use tokio::time::timeout;
 
     use super::*;
+    use crate::index::WorkKey;
 
     fn profile(name: &str) -> WorkKey {
         WorkKey::Profile(name.to_owned())
     }
 
     /// Runs for some seconds of a paused clock; what was reconciled, and in which second.
-    async fn run(controller: &Controller, again: Option<Duration>, seconds: u64) -> Vec<(WorkKey, u64)> {
+    async fn run(
+        controller: &Controller<WorkKey>,
+        again: Option<Duration>,
+        seconds: u64,
+    ) -> Vec<(WorkKey, u64)> {
         let (start, seen) = (Instant::now(), RefCell::new(Vec::new()));
         let reconcile = async |key: WorkKey| {
             seen.borrow_mut().push((key, start.elapsed().as_secs()));

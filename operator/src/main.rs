@@ -15,6 +15,7 @@ async fn main() -> ExitCode {
     match task {
         Task::Operate(options) => exit_code(operator::run::run(options).await),
         Task::LiftFinalizers(options) => exit_code(operator::uninstall::run(options).await),
+        Task::Gate(options) => exit_code(operator::gate::run(options).await),
     }
 }
 

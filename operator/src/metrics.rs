@@ -7,7 +7,7 @@ use prometheus::{Histogram, HistogramOpts, HistogramVec, IntCounterVec, Opts, Re
 
 use crate::labels::{KindLabel, Reconciled};
 use crate::watch_lag::WatchLag;
-use crate::writer::{WriteError, WriteOutcome, Writes};
+use crate::writer::{Write, WriteError, WriteOutcome, Writes};
 
 /// The operator's metrics.
 #[derive(Debug, Clone)]
@@ -16,7 +16,7 @@ pub struct Metrics {
     reconcile_seconds: HistogramVec,
     rollout_seconds: Histogram,
     /// Writes to the API server.
-    pub writes: Writes,
+    pub writes: Writes<Write>,
     /// Watches.
     pub watches: Watches<KindLabel>,
     /// How late the watches deliver the operator's own writes.
@@ -78,7 +78,6 @@ impl Metrics {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::writer::Write;
 
     fn series(registry: &Registry, name: &str) -> usize {
         let families = registry.gather();

@@ -6,17 +6,20 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
-use daemon::lease::election::{Timing, UnsafeTiming};
 use daemon::logging::LoggingArgs;
 use k8s_openapi::api::core::v1::NodeSelector;
 
 use crate::facts::AgentPods;
+use crate::gate::options::GateOptions;
+use crate::lease::{LeaseOptions, duration};
 use crate::selection::Selection;
 
 #[derive(Debug, Clone, Subcommand)]
 enum Command {
     /// Take the operator's finalizer off every profile, once the operator is gone for good
     LiftFinalizers(LiftOptions),
+    /// Keep pods from being scheduled until the nodes have the profiles that they name
+    Gate(GateOptions),
 }
 
 /// The task of a process.
@@ -26,6 +29,8 @@ pub enum Task {
     Operate(Options),
     /// Take the operator's finalizer off every profile, once the operator is gone for good.
     LiftFinalizers(LiftOptions),
+    /// Keep pods from being scheduled until the nodes have the profiles that they name.
+    Gate(GateOptions),
 }
 
 impl Task {
@@ -40,9 +45,10 @@ impl Task {
         let matches = command.try_get_matches_from(arguments)?;
         match matches.subcommand_name() {
             None => Options::from_arg_matches(&matches).map(Self::Operate),
-            Some(_) => {
-                Command::from_arg_matches(&matches).map(|Command::LiftFinalizers(o)| Self::LiftFinalizers(o))
-            }
+            Some(_) => Command::from_arg_matches(&matches).map(|command| match command {
+                Command::LiftFinalizers(options) => Self::LiftFinalizers(options),
+                Command::Gate(options) => Self::Gate(options),
+            }),
         }
     }
 
@@ -52,6 +58,7 @@ impl Task {
         match self {
             Self::Operate(options) => &options.logging,
             Self::LiftFinalizers(options) => &options.logging,
+            Self::Gate(options) => &options.logging,
         }
     }
 }
@@ -107,19 +114,9 @@ pub struct Options {
     /// Where `/metrics`, `/healthz` and `/readyz` are served; `[::]` is IPv4, too, and alone where there is no IPv6.
     #[arg(long, default_value = "[::]:8080")]
     pub listen: SocketAddr,
-    /// Name of the lease, in the namespace, by which several operators agree on the one that writes. Without it this
-    /// operator always does, and must be the only one.
-    #[arg(long)]
-    pub lease: Option<String>,
-    /// How long another operator waits after the leader's last renewal before it takes over.
-    #[arg(long, default_value = "15s", value_parser = duration)]
-    pub lease_duration: Duration,
-    /// How long after its last renewal the leader stops writing.
-    #[arg(long, default_value = "10s", value_parser = duration)]
-    pub lease_renew_deadline: Duration,
-    /// How often the lease is renewed, or read by an operator that does not lead.
-    #[arg(long, default_value = "2s", value_parser = duration)]
-    pub lease_retry: Duration,
+    /// The election.
+    #[command(flatten)]
+    pub lease: LeaseOptions,
     /// Logging.
     #[command(flatten)]
     pub logging: LoggingArgs,
@@ -137,15 +134,6 @@ impl Options {
         Selection { labels: self.node_selector.0.clone(), affinity: self.node_affinity.clone() }
     }
 
-    /// The timing of the election.
-    ///
-    /// # Errors
-    /// The durations are not in order.
-    pub fn timing(&self) -> Result<Timing, UnsafeTiming> {
-        let (duration, renew_deadline) = (self.lease_duration, self.lease_renew_deadline);
-        Timing { duration, renew_deadline, retry: self.lease_retry }.checked()
-    }
-
     /// Which pods are agents.
     #[must_use]
     pub fn agents(&self) -> AgentPods {
@@ -155,10 +143,6 @@ impl Options {
 
 fn json<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, serde_json::Error> {
     serde_json::from_str(text)
-}
-
-fn duration(text: &str) -> Result<Duration, String> {
-    text.parse::<kube::core::Duration>().map(Into::into).map_err(|error| error.to_string())
 }
 
 fn labels(text: &str) -> Result<Labels, String> {
@@ -199,6 +183,21 @@ mod tests {
         for missing in [&["operator"][..], &["operator", "--lease=l"], &["operator", "lift-finalizers"]] {
             assert!(Task::of(missing).is_err(), "{missing:?}");
         }
+    }
+
+    #[test]
+    fn the_gate_needs_no_option_of_the_operator_but_its_namespace() {
+        let task = Task::of([
+            "operator",
+            "gate",
+            "--namespace=ns",
+            "--lease=l",
+            "--leave-out-failed-nodes-after=5s",
+        ]);
+        let Ok(Task::Gate(options)) = task else { panic!("{task:?}") };
+        assert_eq!(options.leave_out_failed_nodes_after, Duration::from_secs(5));
+        assert_eq!((options.lease.lease.as_deref(), options.directory.as_str()), (Some("l"), "profiles"));
+        assert!(Task::of(["operator", "gate"]).is_err());
     }
 
     #[test]

@@ -5,9 +5,7 @@ use std::time::Duration;
 
 use api::names::OPERATOR_FIELD_MANAGER;
 use daemon::lease::election::UnsafeTiming;
-use daemon::lease::{Candidate, Leadership};
 use daemon::{Readiness, http};
-use kube::Client;
 use link::client;
 use tokio::time::timeout;
 use tracing::{info, warn};
@@ -15,6 +13,7 @@ use tracing::{info, warn};
 use crate::gauges::Gauges;
 use crate::index::Index;
 use crate::labels::KindLabel;
+use crate::lease::elect;
 use crate::metrics::Metrics;
 use crate::options::Options;
 use crate::pod_list::PodLists;
@@ -78,7 +77,14 @@ pub async fn run(options: Options) -> Result<(), RunError> {
 
     let writer = Writer::new(client.clone(), shared.metrics.writes.clone());
     let context = Arc::new(Context::new(shared.clone(), writer, PodLists::new(client.clone(), pod_kind)));
-    let mut leadership = leadership(&options, &client, &shared)?;
+    if options.lease.lease.is_some() {
+        // Not a leader yet.
+        shared.lead_until(None);
+    }
+    let lead = shared.clone();
+    let lead_until = move |until| lead.lead_until(until);
+    let mut leadership =
+        options.lease.leadership(&options.namespace, OPERATOR_FIELD_MANAGER, &client, lead_until)?;
     // `reconcile` logs and counts failures, and returns when to try again.
     let reconciliations = shared.controller.run(CONCURRENCY, async |key| reconcile(&key, &context).await);
     let work = futures::future::join(reconciliations, endpoints);
@@ -101,34 +107,4 @@ pub async fn run(options: Options) -> Result<(), RunError> {
         leadership.release().await;
     }
     Ok(())
-}
-
-/// The election, if there is one.
-fn leadership(
-    options: &Options,
-    client: &Client,
-    shared: &Arc<SharedState>,
-) -> Result<Option<Leadership>, UnsafeTiming> {
-    let Some(name) = &options.lease else { return Ok(None) };
-    // Not a leader yet.
-    shared.lead_until(None);
-    // In a pod, HOSTNAME is the pod's name. A restarted container has the same one, so a random number is appended.
-    let host = std::env::var("HOSTNAME").unwrap_or_else(|_| "operator".to_owned());
-    let identity = format!("{host}_{:016x}", fastrand::u64(..));
-    let candidate = Candidate {
-        namespace: options.namespace.clone(),
-        lease: name.clone(),
-        identity,
-        field_manager: OPERATOR_FIELD_MANAGER,
-        timing: options.timing()?,
-    };
-    let shared = shared.clone();
-    Ok(Some(Leadership::new(client.clone(), candidate, move |until| shared.lead_until(until))))
-}
-
-async fn elect(leadership: Option<&mut Leadership>) {
-    match leadership {
-        Some(leadership) => leadership.run().await,
-        None => std::future::pending().await,
-    }
 }

@@ -1,13 +1,13 @@
 //! The state that the operator's tasks share.
 
 use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::time::Instant;
 
 use crate::controller::Controller;
-use crate::index::Index;
+use crate::index::{Index, WorkKey};
+use crate::lead::Lead;
 use crate::metrics::Metrics;
 
 /// The index, the work queue and the metrics. The watches change the index; reconciliations take decisions from it.
@@ -16,35 +16,12 @@ pub struct SharedState {
     index: Mutex<Index>,
     /// Kinds whose first list is not complete.
     unlisted: Mutex<BTreeSet<&'static str>>,
-    /// Until when this process may write.
-    leads_until: Mutex<Lead>,
-    /// Whether it is about to end.
-    stopping: AtomicBool,
+    /// Whether this process may write.
+    lead: Lead,
     /// The work queue.
-    pub controller: Controller,
+    pub controller: Controller<WorkKey>,
     /// The operator's metrics.
     pub metrics: Metrics,
-}
-
-/// Until when this process may write.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Lead {
-    /// Not at all.
-    Never,
-    /// Until this time.
-    Until(Instant),
-    /// For ever: there is no election.
-    Always,
-}
-
-impl Lead {
-    fn holds(self, now: Instant) -> bool {
-        match self {
-            Self::Never => false,
-            Self::Until(until) => now < until,
-            Self::Always => true,
-        }
-    }
 }
 
 /// Locks a value that is consistent even after a panic. Outside of tests, a panic ends the process (`panic = "abort"`).
@@ -59,8 +36,7 @@ impl SharedState {
         Self {
             index: Mutex::new(index),
             unlisted: Mutex::new(kinds.into_iter().collect()),
-            leads_until: Mutex::new(Lead::Always),
-            stopping: AtomicBool::new(false),
+            lead: Lead::default(),
             controller: Controller::default(),
             metrics,
         }
@@ -69,29 +45,26 @@ impl SharedState {
     /// Lets this process write until `until`; not at all if that is `None`. On becoming leader, every object is queued:
     /// the previous leader may have stopped half-way.
     pub fn lead_until(&self, until: Option<Instant>) {
-        let lead = until.map_or(Lead::Never, Lead::Until);
-        let before = std::mem::replace(&mut *lock(&self.leads_until), lead);
-        let now = Instant::now();
-        if lead.holds(now) && !before.holds(now) {
+        if self.lead.until(until) {
             self.change(Index::queue_all);
         }
     }
 
     /// Begins no more writes, whether this process leads or not: it is about to end.
     pub fn stop_writing(&self) {
-        self.stopping.store(true, Ordering::Release);
+        self.lead.stop();
     }
 
     /// Whether this process leads now.
     #[must_use]
     pub fn leads(&self) -> bool {
-        lock(&self.leads_until).holds(Instant::now())
+        self.lead.holds()
     }
 
     /// Whether decisions may be carried out: every kind has been listed, and this process leads and does not stop.
     #[must_use]
     pub fn may_write(&self) -> bool {
-        !self.stopping.load(Ordering::Acquire) && self.leads() && self.is_complete()
+        self.lead.may_write() && self.is_complete()
     }
 
     /// Asks the index, which makes nothing due.

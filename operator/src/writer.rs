@@ -4,6 +4,8 @@
 //! (Without it, a late status patch changes a profile that was recreated under the same name, whatever `uid` the patch
 //! has; this was tried.) The answer has the new version, which goes into the index at once.
 
+use std::marker::PhantomData;
+
 use api::names::{FINALIZER, GROUP, OPERATOR_FIELD_MANAGER};
 use api::{
     NodeProfileStatus, NodeProfileStatusSpec, SeccompProfile, SeccompProfileStatus, StartFailure, Untrusted,
@@ -143,11 +145,11 @@ impl Label for Write {
     }
 }
 
-/// Writes to the API server, counted.
+/// Writes to the API server, counted by what was written.
 #[derive(Debug, Clone)]
-pub struct Writes(IntCounterVec);
+pub struct Writes<W>(IntCounterVec, PhantomData<W>);
 
-impl Writes {
+impl<W: Label> Writes<W> {
     /// New counters in `registry`, with series for all values of their labels.
     ///
     /// # Errors
@@ -157,8 +159,9 @@ impl Writes {
             "seccomp_profile_api_writes_total",
             "Writes to the API server, by what was written and outcome. The lease is not among them.",
         );
-        let writes = Self(register(registry, IntCounterVec::new(writes, &["write", "outcome"])?)?);
-        for write in Write::ALL {
+        let writes =
+            Self(register(registry, IntCounterVec::new(writes, &["write", "outcome"])?)?, PhantomData);
+        for write in W::ALL {
             for outcome in WriteOutcome::ALL {
                 writes.0.with_label_values(&[write.as_str(), outcome.as_str()]);
             }
@@ -167,7 +170,7 @@ impl Writes {
     }
 
     /// Counts one.
-    pub fn count(&self, write: Write, result: Result<(), &WriteError>) {
+    pub fn count(&self, write: W, result: Result<(), &WriteError>) {
         self.0.with_label_values(&[write.as_str(), WriteOutcome::of(result).as_str()]).inc();
     }
 }
@@ -179,13 +182,13 @@ pub struct Writer {
     reports: Api<Untrusted<NodeProfileStatus>>,
     new_reports: Api<NodeProfileStatus>,
     recorder: Recorder,
-    count: Writes,
+    count: Writes<Write>,
 }
 
 impl Writer {
     /// A writer that uses `client` and counts its writes in `count`.
     #[must_use]
-    pub fn new(client: Client, count: Writes) -> Self {
+    pub fn new(client: Client, count: Writes<Write>) -> Self {
         let reporter =
             Reporter { controller: OPERATOR_FIELD_MANAGER.into(), instance: std::env::var("HOSTNAME").ok() };
         Self {
@@ -212,7 +215,7 @@ impl Writer {
         } else {
             json!({ "op": "add", "path": "/metadata/finalizers", "value": [FINALIZER] })
         };
-        let (params, patch) = bound_to(version, vec![add])?;
+        let (params, patch) = bound_to(version, vec![add], OPERATOR_FIELD_MANAGER)?;
         self.counted(Write::Finalizer, within(self.profiles.patch(name, &params, &patch)).await)
     }
 
@@ -232,7 +235,7 @@ impl Writer {
             json!({ "op": "test", "path": path, "value": FINALIZER }),
             json!({ "op": "remove", "path": path }),
         ];
-        let (params, patch) = bound_to(version, remove)?;
+        let (params, patch) = bound_to(version, remove, OPERATOR_FIELD_MANAGER)?;
         let answer = within(self.profiles.patch(name, &params, &patch)).await;
         self.counted(Write::Finalizer, answer).map_err(|error| match error {
             // A `test` failed: the object has changed or was replaced.
@@ -252,7 +255,7 @@ impl Writer {
         status: &SeccompProfileStatus,
     ) -> Result<WatchedProfile, WriteError> {
         let replace = json!({ "op": "add", "path": "/status", "value": status });
-        let (params, patch) = bound_to(version, vec![replace])?;
+        let (params, patch) = bound_to(version, vec![replace], OPERATOR_FIELD_MANAGER)?;
         self.counted(Write::ProfileStatus, within(self.profiles.patch_status(name, &params, &patch)).await)
     }
 
@@ -329,7 +332,7 @@ impl Writer {
                 writes.push(json!({ "op": "remove", "path": path }));
             }
         }
-        let (params, patch) = bound_to(version, writes)?;
+        let (params, patch) = bound_to(version, writes, OPERATOR_FIELD_MANAGER)?;
         self.counted(Write::NodeCondition, within(self.reports.patch_status(node, &params, &patch)).await)
     }
 
@@ -372,13 +375,20 @@ impl Writer {
 }
 
 /// A JSON patch of `operations` that only applies to `version` of the object.
-fn bound_to(version: &ObjectVersion, operations: Vec<Value>) -> Result<(PatchParams, Patch<()>), WriteError> {
+///
+/// # Errors
+/// An operation is not one of a JSON patch.
+pub(crate) fn bound_to(
+    version: &ObjectVersion,
+    operations: Vec<Value>,
+    field_manager: &str,
+) -> Result<(PatchParams, Patch<()>), WriteError> {
     let mut patch = vec![
         json!({ "op": "replace", "path": "/metadata/resourceVersion", "value": version.resource_version }),
     ];
     patch.extend(operations);
     let patch =
         serde_json::from_value(patch.into()).map_err(kube::Error::SerdeError).map_err(WriteError::Refused)?;
-    let params = PatchParams { field_manager: Some(OPERATOR_FIELD_MANAGER.into()), ..PatchParams::default() };
+    let params = PatchParams { field_manager: Some(field_manager.to_owned()), ..PatchParams::default() };
     Ok((params, Patch::Json(patch)))
 }

@@ -83,6 +83,104 @@ readinessProbe:
   timeoutSeconds: 5
 {{- end -}}
 
+{{/*
+The Deployment of a program of the operator's image that watches the whole cluster, of which several replicas elect one:
+dict "root" $ "component" "gate" "values" .Values.gate "args" <a list as YAML>.
+*/}}
+{{- define "seccomp-profile.deployment" -}}
+{{- $root := .root -}}
+{{- $component := .component -}}
+apiVersion: apps/v1
+kind: Deployment
+metadata:
+  name: {{ include "seccomp-profile.name" $root }}-{{ .component }}
+  namespace: {{ $root.Release.Namespace }}
+  labels: {{- include "seccomp-profile.labels" $root | nindent 4 }}
+    app.kubernetes.io/component: {{ .component }}
+spec:
+  replicas: {{ .values.replicas }}
+  revisionHistoryLimit: 3
+  # A new pod is ready (its caches are complete) before an old one is removed; the lease decides which one writes.
+  strategy:
+    type: RollingUpdate
+    rollingUpdate:
+      maxSurge: 1
+      maxUnavailable: 0
+  selector:
+    matchLabels: {{- include "seccomp-profile.selector" (list $root .component) | nindent 6 }}
+  template:
+    metadata: {{- include "seccomp-profile.podMetadata" (list $root .component .values) | nindent 6 }}
+    spec:
+      serviceAccountName: {{ include "seccomp-profile.name" $root }}-{{ .component }}
+      automountServiceAccountToken: true
+      enableServiceLinks: false
+      {{- with .values.priorityClassName }}
+      priorityClassName: {{ . }}
+      {{- end }}
+      {{- with $root.Values.imagePullSecrets }}
+      imagePullSecrets: {{- toYaml . | nindent 8 }}
+      {{- end }}
+      {{- with .values.nodeSelector }}
+      nodeSelector: {{- toYaml . | nindent 8 }}
+      {{- end }}
+      {{- with .values.tolerations }}
+      tolerations: {{- toYaml . | nindent 8 }}
+      {{- end }}
+      {{- with .values.topologySpreadConstraints }}
+      topologySpreadConstraints:
+        {{- range . }}
+        - {{ toYaml . | nindent 10 | trim }}
+          {{- if not .labelSelector }}
+          labelSelector:
+            matchLabels: {{- include "seccomp-profile.selector" (list $root $component) | nindent 14 }}
+          {{- end }}
+        {{- end }}
+      {{- end }}
+      {{- if .values.affinity }}
+      affinity: {{- toYaml .values.affinity | nindent 8 }}
+      {{- else if gt (.values.replicas | int) 1 }}
+      # Preferably on different nodes and in different zones; if there is only one, on the same.
+      affinity:
+        podAntiAffinity:
+          preferredDuringSchedulingIgnoredDuringExecution:
+            {{- range list "kubernetes.io/hostname" "topology.kubernetes.io/zone" }}
+            - weight: 50
+              podAffinityTerm:
+                topologyKey: {{ . }}
+                labelSelector:
+                  matchLabels: {{- include "seccomp-profile.selector" (list $root $component) | nindent 20 }}
+                # During an update the old pods do not count, because they are about to end.
+                matchLabelKeys: [pod-template-hash]
+            {{- end }}
+      {{- end }}
+      terminationGracePeriodSeconds: 15
+      securityContext:
+        runAsNonRoot: true
+        runAsUser: 65532
+        runAsGroup: 65532
+        seccompProfile:
+          type: RuntimeDefault
+      containers:
+        - name: {{ .component }}
+          image: {{ include "seccomp-profile.image" (list $root $root.Values.operator.image) }}
+          imagePullPolicy: {{ $root.Values.image.pullPolicy }}
+          args: {{- .args | nindent 12 }}
+          env:
+            - name: POD_NAMESPACE
+              valueFrom:
+                fieldRef:
+                  fieldPath: metadata.namespace
+          {{- include "seccomp-profile.probes" $root | nindent 10 }}
+          securityContext:
+            allowPrivilegeEscalation: false
+            readOnlyRootFilesystem: true
+            capabilities:
+              drop: [ALL]
+          {{- with .values.resources }}
+          resources: {{- toYaml . | nindent 12 }}
+          {{- end }}
+{{- end -}}
+
 {{/* Validations that restrict an account's right to patch profiles: (list "the operator"). */}}
 {{- define "seccomp-profile.finalizerOnly" -}}
 {{- $who := first . -}}
@@ -98,6 +196,24 @@ readinessProbe:
     object.metadata.?finalizers.orValue([]).filter(f, f != 'seccomp.imjasonh.dev/node-files') ==
     oldObject.metadata.?finalizers.orValue([]).filter(f, f != 'seccomp.imjasonh.dev/node-files'))
   message: {{ $who }} changes nothing in a profile's metadata but its own finalizer
+{{- end -}}
+
+{{/*
+A regular expression for the paths of profiles as pods write them. The runtime skips empty and "." components.
+*/}}
+{{- define "seccomp-profile.pathPattern" -}}
+^(\.?/)*{{ .Values.directory | regexQuoteMeta | replace "/" "/(\\.?/)*" }}/(\.?/)*[^/]+\.json(/\.?)*$
+{{- end -}}
+
+{{/*
+A CEL expression: two maps are equal but for some fields. The arguments are the variables, and the list of the fields.
+*/}}
+{{- define "seccomp-profile.unchanged" -}}
+{{- $new := printf "variables.%s" (index . 0) -}}
+{{- $old := printf "variables.%s" (index . 1) -}}
+{{- $but := printf "['%s']" (join "', '" (index . 2)) -}}
+{{ $new }}.all(field, field in {{ $but }} || field in {{ $old }} && {{ $new }}[field] == {{ $old }}[field]) &&
+{{ $old }}.all(field, field in {{ $but }} || field in {{ $new }})
 {{- end -}}
 
 {{/* Annotations of the objects that exist only at the end of an uninstallation: its weight, lowest first. */}}

@@ -39,7 +39,7 @@ pub use node_profile_status::{
     NodeProfileStatusStatus, ProblemKind, Report, StartFailure,
 };
 pub use open_enum::{OpenEnum, Vocabulary};
-pub use pod::{PodReadiness, PodSpec, WatchedPod};
+pub use pod::{PodReadiness, PodSpec, RequiredNodeAffinity, WatchedPod};
 pub use seccomp_profile::{
     NodeCounts, NodeFailure, ProfileWarning, Removal, SeccompProfile, SeccompProfileSpec,
     SeccompProfileStatus, State,

@@ -10,6 +10,13 @@ pub const GROUP: &str = "seccomp.imjasonh.dev";
 pub const FINALIZER: &str = "seccomp.imjasonh.dev/node-files";
 /// Annotation on a profile: `"true"` lets a deletion proceed although pods use the profile.
 pub const DELETE_IN_USE: &str = "seccomp.imjasonh.dev/delete-in-use";
+/// The scheduling gate of a pod whose profiles are not on the nodes yet. An admission policy adds it, the gate's program
+/// removes it.
+pub const SCHEDULING_GATE: &str = "seccomp.imjasonh.dev/profile-ready";
+/// Label on a namespace: `"true"` has the API server gate the pods in it that name profiles.
+pub const GATED_NAMESPACE: &str = "seccomp.imjasonh.dev/gate";
+/// Field manager of the gate's writes, and the reporter of its Events.
+pub const GATE_FIELD_MANAGER: &str = "seccomp-profile-gate";
 /// Field manager of the agents' reports.
 pub const AGENT_FIELD_MANAGER: &str = "seccomp-profile-agent";
 /// Field manager of the operator's writes.
@@ -79,13 +86,20 @@ impl ProfileName {
     /// absolute paths.
     #[must_use]
     pub fn from_localhost_profile(path: &str, directory: &str) -> Option<Self> {
-        let parts = |path: &'_ str| -> Vec<String> {
-            path.split('/').filter(|part| !part.is_empty() && *part != ".").map(str::to_owned).collect()
-        };
-        let mut path = parts(path);
-        let file = path.pop()?;
-        (path == parts(directory)).then(|| Self::from_file_name(&file))?
+        Self::from_file_name(file_in(path, directory)?)
     }
+}
+
+/// The name of the file to which a pod's `localhostProfile` leads, if that is in `directory` itself. Empty and `.`
+/// components are skipped, as in the runtime's path lookup; the API server rejects `..` and absolute paths.
+#[must_use]
+pub fn file_in<'a>(path: &'a str, directory: &str) -> Option<&'a str> {
+    fn parts(path: &str) -> impl DoubleEndedIterator<Item = &str> {
+        path.split('/').filter(|part| !part.is_empty() && *part != ".")
+    }
+    let mut path = parts(path);
+    let file = path.next_back()?;
+    path.eq(parts(directory)).then_some(file)
 }
 
 impl FromStr for ProfileName {

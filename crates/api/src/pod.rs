@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{NodeSelectorTerm, Pod};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use k8s_openapi::jiff::Timestamp;
 use serde::Deserialize;
@@ -33,6 +33,47 @@ pub struct PodSpec {
     containers: Vec<Container>,
     init_containers: Vec<Container>,
     ephemeral_containers: Vec<Container>,
+    scheduling_gates: Vec<SchedulingGate>,
+    affinity: Option<Affinity>,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+struct SchedulingGate {
+    name: String,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Affinity {
+    node_affinity: Option<NodeAffinity>,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct NodeAffinity {
+    #[serde(rename = "requiredDuringSchedulingIgnoredDuringExecution")]
+    required: Option<RequiredNodes>,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct RequiredNodes {
+    node_selector_terms: Vec<NodeSelectorTerm>,
+}
+
+/// What a pod has of `spec.affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution`. A JSON patch must know
+/// it, because it adds a field only to an object that exists.
+#[derive(Debug, Clone, PartialEq)]
+pub enum RequiredNodeAffinity {
+    /// The pod has no affinity.
+    NoAffinity,
+    /// It has an affinity, but no `nodeAffinity`.
+    NoNodeAffinity,
+    /// It has a `nodeAffinity`, but requires nothing of nodes.
+    NothingRequired,
+    /// These terms, of which a node must match one.
+    Terms(Vec<NodeSelectorTerm>),
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -123,15 +164,36 @@ impl PodSpec {
         self.node_name.as_deref().filter(|node| !node.is_empty())
     }
 
+    /// The names of its scheduling gates, in order.
+    pub fn scheduling_gates(&self) -> impl Iterator<Item = &str> {
+        self.scheduling_gates.iter().map(|gate| gate.name.as_str())
+    }
+
+    /// What it requires of nodes by affinity.
+    #[must_use]
+    pub fn required_node_affinity(&self) -> RequiredNodeAffinity {
+        let Some(affinity) = &self.affinity else { return RequiredNodeAffinity::NoAffinity };
+        let Some(nodes) = &affinity.node_affinity else { return RequiredNodeAffinity::NoNodeAffinity };
+        match &nodes.required {
+            None => RequiredNodeAffinity::NothingRequired,
+            Some(required) => RequiredNodeAffinity::Terms(required.node_selector_terms.clone()),
+        }
+    }
+
+    /// Every `localhostProfile` of the pod and of its containers of each type.
+    pub fn localhost_profiles(&self) -> impl Iterator<Item = &str> {
+        let containers = [&self.containers, &self.init_containers, &self.ephemeral_containers];
+        std::iter::once(&self.security_context)
+            .chain(containers.into_iter().flatten().map(|container| &container.security_context))
+            .filter_map(|context| context.as_ref()?.seccomp_profile.as_ref()?.localhost_profile.as_deref())
+    }
+
     /// The profiles that it names. `directory` is their directory below the kubelet's `seccomp/`.
     ///
     /// Init and ephemeral containers count too, and so do containers that have ended, because they may be restarted.
     #[must_use]
     pub fn profiles(&self, directory: &str) -> BTreeSet<ProfileName> {
-        let containers = [&self.containers, &self.init_containers, &self.ephemeral_containers];
-        std::iter::once(&self.security_context)
-            .chain(containers.into_iter().flatten().map(|container| &container.security_context))
-            .filter_map(|context| context.as_ref()?.seccomp_profile.as_ref()?.localhost_profile.as_deref())
+        self.localhost_profiles()
             .filter_map(|path| ProfileName::from_localhost_profile(path, directory))
             .collect()
     }
@@ -171,6 +233,21 @@ mod tests {
             "ephemeralContainers": [{ "securityContext": using("profiles/d.json") }],
         });
         assert_eq!(profiles(spec), ["a", "b", "c", "d"]);
+    }
+
+    #[test]
+    fn a_patch_can_tell_which_parts_of_the_affinity_exist() {
+        let affinity = |affinity: Value| {
+            let spec: PodSpec = serde_json::from_value(json!({ "affinity": affinity })).unwrap();
+            spec.required_node_affinity()
+        };
+        assert_eq!(affinity(Value::Null), RequiredNodeAffinity::NoAffinity);
+        assert_eq!(affinity(json!({ "podAffinity": {} })), RequiredNodeAffinity::NoNodeAffinity);
+        assert_eq!(affinity(json!({ "nodeAffinity": {} })), RequiredNodeAffinity::NothingRequired);
+        let term = json!({ "matchExpressions": [{ "key": "disk", "operator": "In", "values": ["fast"] }] });
+        let required = json!({ "nodeAffinity": { "requiredDuringSchedulingIgnoredDuringExecution": { "nodeSelectorTerms": [term, {}] } } });
+        let RequiredNodeAffinity::Terms(terms) = affinity(required) else { panic!("there are terms") };
+        assert_eq!(serde_json::to_value(terms).unwrap(), json!([term, {}]));
     }
 
     #[test]

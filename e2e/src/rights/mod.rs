@@ -5,6 +5,7 @@
 //! it with the tokens of running pods; [`table`] makes the tables of `docs/security.md`. No request is made here.
 
 pub mod attempts;
+pub mod gate;
 pub mod kinds;
 pub mod request;
 pub mod rules;

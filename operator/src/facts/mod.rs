@@ -87,6 +87,7 @@ impl UpdateSource {
     }
 }
 
-fn created(metadata: &ObjectMeta) -> Timestamp {
+/// When an object was created; the beginning of time if that cannot be read.
+pub(crate) fn created(metadata: &ObjectMeta) -> Timestamp {
     metadata.creation_timestamp.as_ref().map_or(Timestamp::UNIX_EPOCH, |time| time.0)
 }

@@ -4,13 +4,18 @@
 {{ mergeOverwrite dict ((last .).labels | default dict) $own | toYaml }}
 {{- end -}}
 
-{{/* Selects both programs, and not the uninstall Job. */}}
+{{/* The components that serve metrics. */}}
+{{- define "seccomp-profile.components" -}}
+operator node-agent{{ if (.Values.gate).enabled }} gate{{ end }}
+{{- end -}}
+
+{{/* Selects the programs, and not the uninstall Job. */}}
 {{- define "seccomp-profile.monitored" -}}
 matchLabels:
   app.kubernetes.io/name: {{ .Chart.Name }}
   app.kubernetes.io/instance: {{ .Release.Name | quote }}
 matchExpressions:
-  - {key: app.kubernetes.io/component, operator: In, values: [operator, node-agent]}
+  - {key: app.kubernetes.io/component, operator: In, values: [{{ include "seccomp-profile.components" . | splitList " " | join ", " }}]}
 {{- end -}}
 
 {{/* How one pod is scraped: .Values.metrics.podMonitor. */}}

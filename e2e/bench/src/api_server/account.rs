@@ -11,8 +11,8 @@ const SERVICE_ACCOUNTS: &str =
 /// Where the API server puts the node that a pod's token is bound to.
 const NODE_NAME: &str = "impersonate-extra-authentication.kubernetes.io%2fnode-name";
 
-/// Operators that have a token.
-const OPERATORS: usize = 3;
+/// Operators that have a token, and gates.
+const REPLICAS: usize = 3;
 
 /// An account with a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,6 +21,8 @@ pub enum Account {
     Admin,
     /// The service account of the chart's operator; the number (from 0) tells replicas apart in the audit log.
     Operator(usize),
+    /// The service account of the chart's gate; the number (from 0) tells replicas apart in the audit log.
+    Gate(usize),
 }
 
 impl Account {
@@ -30,6 +32,7 @@ impl Account {
         match self {
             Account::Admin => "admin".to_owned(),
             Account::Operator(number) => format!("operator-{number}"),
+            Account::Gate(number) => format!("gate-{number}"),
         }
     }
 
@@ -47,9 +50,11 @@ pub(super) fn service_account(component: &str) -> String {
 /// The API server's list of tokens.
 pub(super) fn tokens() -> String {
     let mut lines = format!("{},admin,admin,\"system:masters\"\n", Account::Admin.token());
-    for account in (0..OPERATORS).map(Account::Operator) {
+    for (component, account) in (0..REPLICAS)
+        .flat_map(|number| [("operator", Account::Operator(number)), ("gate", Account::Gate(number))])
+    {
         let (token, uid) = (account.token(), account.uid());
-        lines.push_str(&format!("{token},{},{uid},\"{SERVICE_ACCOUNTS}\"\n", service_account("operator")));
+        lines.push_str(&format!("{token},{},{uid},\"{SERVICE_ACCOUNTS}\"\n", service_account(component)));
     }
     lines
 }

@@ -1,4 +1,4 @@
-//! Our operator as a process.
+//! Our operator, and our gate, as processes.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -23,7 +23,7 @@ pub struct OperatorOptions {
     pub lease: Option<[Duration; 3]>,
 }
 
-/// A running operator; killed when this is dropped.
+/// A running operator or gate; killed when this is dropped.
 #[derive(Debug)]
 pub struct OperatorProcess {
     /// The process.
@@ -56,23 +56,45 @@ impl OperatorProcess {
         server: &ApiServer,
         options: &OperatorOptions,
     ) -> Result<Self, ApiServerError> {
-        let account = Account::Operator(options.number);
-        let name = account.uid();
-        let endpoint = format!("127.0.0.1:{}", free_port()?);
-        let mut command = Command::new(binary);
-        command
-            .env("KUBECONFIG", server.kubeconfig(&name, account, options.url.as_deref())?)
-            .env("HOSTNAME", &name)
-            .args(["--namespace", NAMESPACE, "--listen", &endpoint]);
-        if let Some([duration, renew_deadline, retry]) = options.lease {
-            command.args(["--lease", "seccomp-profile-operator"]);
-            for (option, value) in
-                [("duration", duration), ("renew-deadline", renew_deadline), ("retry", retry)]
-            {
-                command.arg(format!("--lease-{option}={}ms", value.as_millis()));
-            }
-        }
-        let program = Program::start(&name, &command, &server.path(&format!("{name}.log")))?;
-        Ok(Self { program, endpoint })
+        start(Command::new(binary), server, Account::Operator(options.number), options)
     }
+
+    /// Starts the gate of the operator `binary` against `server`, with further `arguments`.
+    ///
+    /// # Errors
+    /// It cannot be started.
+    pub fn start_gate(
+        binary: &Path,
+        server: &ApiServer,
+        options: &OperatorOptions,
+        arguments: &[&str],
+    ) -> Result<Self, ApiServerError> {
+        let mut command = Command::new(binary);
+        command.arg("gate").args(arguments);
+        start(command, server, Account::Gate(options.number), options)
+    }
+}
+
+fn start(
+    mut command: Command,
+    server: &ApiServer,
+    account: Account,
+    options: &OperatorOptions,
+) -> Result<OperatorProcess, ApiServerError> {
+    let name = account.uid();
+    let endpoint = format!("127.0.0.1:{}", free_port()?);
+    command
+        .env("KUBECONFIG", server.kubeconfig(&name, account, options.url.as_deref())?)
+        .env("HOSTNAME", &name)
+        .args(["--namespace", NAMESPACE, "--listen", &endpoint]);
+    if let Some([duration, renew_deadline, retry]) = options.lease {
+        let component = if matches!(account, Account::Gate(_)) { "gate" } else { "operator" };
+        command.arg(format!("--lease={NAMESPACE}-{component}"));
+        for (option, value) in [("duration", duration), ("renew-deadline", renew_deadline), ("retry", retry)]
+        {
+            command.arg(format!("--lease-{option}={}ms", value.as_millis()));
+        }
+    }
+    let program = Program::start(&name, &command, &server.path(&format!("{name}.log")))?;
+    Ok(OperatorProcess { program, endpoint })
 }

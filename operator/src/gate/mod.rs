@@ -1,0 +1,13 @@
+//! `operator gate`: keeps pods from being scheduled until the nodes have the profiles that they name.
+//!
+//! It is a program of its own in the operator's executable, with a Deployment and an account of its own, and is off by
+//! default. An admission policy of the chart puts a scheduling gate on each new pod that names a profile, in namespaces
+//! with a label; [`pods`] takes it off. Of several gates, the one that has the lease writes. [`options`] has the command
+//! line, [`metrics`] what the parts have in common, [`run`](self::run()) starts them.
+
+pub mod metrics;
+pub mod options;
+pub mod pods;
+mod run;
+
+pub use run::{RunError, run};

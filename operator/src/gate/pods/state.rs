@@ -1,0 +1,101 @@
+//! The state that the tasks about pods share.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::super::metrics::GateKind;
+use super::index::{Index, PodUid};
+use super::metrics::Metrics;
+use crate::controller::Controller;
+use crate::lead::Lead;
+use crate::queue::Lanes;
+
+/// What is worked on. Events have a lane of their own, so that ten thousand of them delay no pod.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum PodWork {
+    /// The gate of a pod.
+    Gate(PodUid),
+    /// The Events about a pod that are due.
+    Events(PodUid),
+}
+
+impl Lanes for PodWork {
+    const LANES: usize = 2;
+
+    fn lane(&self) -> usize {
+        match self {
+            Self::Gate(_) => 0,
+            Self::Events(_) => 1,
+        }
+    }
+}
+
+/// The index, the work queue and the metrics.
+#[derive(Debug)]
+pub struct PodGateState {
+    index: Mutex<Index>,
+    /// Kinds whose first list is not complete.
+    unlisted: Mutex<BTreeSet<&'static str>>,
+    /// Whether this process leads.
+    pub lead: Arc<Lead>,
+    /// The work queue.
+    pub controller: Controller<PodWork>,
+    /// The metrics.
+    pub metrics: Metrics,
+}
+
+/// Locks a value that is consistent even after a panic.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl PodGateState {
+    /// The state around an empty `index`; nothing is decided before both kinds are [`Self::listed`].
+    #[must_use]
+    pub fn new(index: Index, lead: Arc<Lead>, metrics: Metrics) -> Self {
+        let kinds = [GateKind::Profile, GateKind::Pod].map(daemon::metrics::Label::as_str);
+        Self {
+            index: Mutex::new(index),
+            unlisted: Mutex::new(kinds.into_iter().collect()),
+            lead,
+            controller: Controller::default(),
+            metrics,
+        }
+    }
+
+    /// Asks the index, which makes nothing due.
+    pub fn read<T>(&self, ask: impl FnOnce(&Index) -> T) -> T {
+        ask(&lock(&self.index))
+    }
+
+    /// Changes the index and queues the pods that must be reconciled because of it.
+    pub fn change<T>(&self, change: impl FnOnce(&mut Index) -> T) -> T {
+        let mut index = lock(&self.index);
+        let result = change(&mut index);
+        let dirty = index.take_dirty();
+        drop(index);
+        self.controller.add(dirty.into_iter().map(PodWork::Gate));
+        result
+    }
+
+    /// Makes every pod due, as on becoming the leader.
+    pub fn queue_all(&self) {
+        self.change(Index::queue_all);
+    }
+
+    /// The first list of a kind is complete.
+    pub fn listed(&self, kind: GateKind) {
+        let mut unlisted = lock(&self.unlisted);
+        unlisted.remove(daemon::metrics::Label::as_str(kind));
+        if unlisted.is_empty() {
+            drop(unlisted);
+            self.queue_all();
+        }
+    }
+
+    /// Whether both kinds have been listed. Before that, a profile that exists may be missing.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        lock(&self.unlisted).is_empty()
+    }
+}

@@ -1,0 +1,97 @@
+//! Starts the gate: its parts, the election, the endpoints.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use api::names::GATE_FIELD_MANAGER;
+use daemon::lease::election::UnsafeTiming;
+use daemon::{Readiness, http};
+use link::client;
+use tokio::time::timeout;
+use tracing::{info, warn};
+
+use super::metrics::GateMetrics;
+use super::options::GateOptions;
+use super::pods::PodGate;
+use super::pods::decision::Settings;
+use crate::lead::Lead;
+use crate::lease::elect;
+use crate::watch::WATCH;
+
+/// How long writes under way may take after the signal to stop.
+const LAST_WRITES: Duration = Duration::from_secs(2);
+
+/// Why the gate failed.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The metrics could not be set up.
+    #[error("metrics: {0}")]
+    Metrics(#[from] prometheus::Error),
+    /// There is no connection to the API server.
+    #[error(transparent)]
+    Connect(#[from] client::ConnectError),
+    /// The endpoints cannot be served.
+    #[error(transparent)]
+    Listen(#[from] http::ListenError),
+    /// The timing permits two leaders.
+    #[error(transparent)]
+    Timing(#[from] UnsafeTiming),
+    /// Signals cannot be received.
+    #[error("signals: {0}")]
+    Signal(std::io::Error),
+}
+
+/// Runs until SIGTERM, then releases the lease.
+///
+/// # Errors
+/// The gate could not start; once it runs, no failure ends it.
+pub async fn run(options: GateOptions) -> Result<(), RunError> {
+    let signal = daemon::shutdown_signal().map_err(RunError::Signal)?;
+    let registry = daemon::metrics::registry("gate", env!("CARGO_PKG_VERSION"))?;
+    let readiness = Readiness::default();
+    let lead = Arc::new(Lead::default());
+    let settings = Settings {
+        directory: options.directory.clone(),
+        leave_out_after: options.leave_out_failed_nodes_after,
+    };
+    let metrics = GateMetrics::new(&registry)?;
+    // Each part has metrics of its own, a share in the readiness, and a task.
+    let pods = PodGate::new(settings, lead.clone(), metrics, &registry, &readiness)?;
+    let pod_state = pods.state();
+    let endpoints = http::serve(options.listen, registry, readiness, std::future::pending()).await?;
+    let client = client::connect(WATCH).await?;
+    info!(version = env!("CARGO_PKG_VERSION"), listen = %options.listen, directory = options.directory, "gate starts");
+
+    if options.lease.lease.is_some() {
+        // Not a leader yet.
+        lead.until(None);
+    }
+    let (elected, to_queue) = (lead.clone(), pod_state.clone());
+    let lead_until = move |until| {
+        if elected.until(until) {
+            // The previous leader may have stopped half-way.
+            to_queue.queue_all();
+        }
+    };
+    let mut leadership =
+        options.lease.leadership(&options.namespace, GATE_FIELD_MANAGER, &client, lead_until)?;
+    let end = async {
+        signal.await;
+        info!("gate stops");
+        lead.stop();
+        if timeout(LAST_WRITES, pod_state.controller.idle()).await.is_err() {
+            warn!("a write under way takes too long");
+        }
+    };
+    tokio::select! {
+        // None of these ever ends by itself.
+        () = endpoints => {}
+        () = pods.run(client.clone()) => {}
+        () = elect(leadership.as_mut()) => {}
+        () = end => {}
+    }
+    if let Some(leadership) = &mut leadership {
+        leadership.release().await;
+    }
+    Ok(())
+}
