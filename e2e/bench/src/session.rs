@@ -11,6 +11,7 @@ use kube::api::{DeleteParams, Patch, PatchParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Api, Client, Config, ResourceExt};
 use serde_json::{Value, json};
+use syscalls::{Architecture, Syscall};
 
 use crate::api_server::ApiServerError;
 
@@ -140,27 +141,44 @@ impl Session {
 
 /// A profile of about 3 KB, as people write them; different for each `number`.
 pub(crate) fn realistic(number: usize) -> Value {
-    of_names(number, 190)
+    sized(number, 3 << 10)
 }
 
-/// Like [`realistic`], with about `bytes` bytes.
+/// Like [`realistic`], with about `bytes` bytes: the calls of x86_64 by name, and in what is left of the bytes conditions
+/// about some of them. Names that no kernel has would not do: they make the operator search for similar names, and their
+/// findings make the status longer than that of other profiles.
 pub(crate) fn sized(number: usize, bytes: usize) -> Value {
-    // Each name takes 17 bytes, everything else 300.
-    of_names(number, bytes.saturating_sub(300) / 17)
-}
-
-fn of_names(number: usize, names: usize) -> Value {
-    let names: Vec<_> = (0..names).map(|i| format!("syscall_{i:03}_x")).collect();
+    /// Calls with conditions, and the index of the argument that is compared.
+    const CONDITIONAL: [(&str, u32); 6] =
+        [("fcntl", 1), ("ioctl", 1), ("madvise", 2), ("personality", 0), ("prctl", 0), ("socket", 0)];
+    let condition = |(name, index): (&str, u32), value: usize| {
+        json!({ "names": [name], "action": "SCMP_ACT_ALLOW",
+                "args": [{ "index": index, "value": value, "op": "SCMP_CMP_EQ" }] })
+    };
+    let mut left = bytes.saturating_sub(250);
+    let names: Vec<_> = Syscall::all()
+        .filter(|call| call.number(Architecture::X86_64).is_some())
+        .map(Syscall::name)
+        .filter(|name| CONDITIONAL.iter().all(|(conditional, _)| conditional != name))
+        .take_while(|name| take(&mut left, name.len() + 3))
+        .collect();
+    let mut rules =
+        vec![json!({ "names": names, "action": "SCMP_ACT_ALLOW" }), condition(("personality", 0), number)];
+    let conditions = (0..).map(|i| condition(CONDITIONAL[i % CONDITIONAL.len()], 1_000_000 + i));
+    rules.extend(conditions.take_while(|rule| take(&mut left, rule.to_string().len() + 1)));
     json!({
         "defaultAction": "SCMP_ACT_ERRNO",
         "defaultErrnoRet": number % 4095,
         "architectures": ["SCMP_ARCH_X86_64", "SCMP_ARCH_X86", "SCMP_ARCH_X32"],
-        "syscalls": [
-            { "names": names, "action": "SCMP_ACT_ALLOW" },
-            { "names": ["personality"], "action": "SCMP_ACT_ALLOW",
-              "args": [{ "index": 0, "value": number, "op": "SCMP_CMP_EQ" }] }
-        ]
+        "syscalls": rules
     })
+}
+
+/// Whether `size` was left; it no longer is.
+fn take(left: &mut usize, size: usize) -> bool {
+    let rest = left.checked_sub(size);
+    *left = rest.unwrap_or(0);
+    rest.is_some()
 }
 
 /// The largest profile that the schema admits.
