@@ -43,7 +43,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use filter::{Filter, Library, Setting, Startup, numbers};
-use profile::FieldPath;
+use profile::{Comparison, FieldPath};
 use serde_json::json;
 use syscalls::Architecture;
 
@@ -53,7 +53,7 @@ use crate::fix::{Edit, Fix, Safety};
 use crate::place;
 use crate::rule::Rule;
 use crate::severity::{Confidence, Severity};
-use crate::subject::{Subject, permits};
+use crate::subject::{Mention, Subject, permits};
 use crate::wording::names;
 
 pub(super) static RULE: Rule = Rule {
@@ -99,7 +99,21 @@ fn place_of(subject: &Subject<'_>, name: &str) -> Option<Place> {
 /// Whether a filter can refuse something at all; to make one takes longer.
 fn may_refuse(subject: &Subject<'_>, startup: &Startup) -> bool {
     let mut calls = startup.needed.iter().chain(startup.made);
-    calls.any(|name| subject.effect(name).is_none_or(|effect| !permits(effect)))
+    calls.any(|name| !is_permitted_somehow(subject, name))
+}
+
+/// Whether it is plain without a filter that a call is permitted, at least with some arguments: a rule permits it or the
+/// default does; or every rule about it has arguments and permits, and one of them compares a single argument with a value.
+fn is_permitted_somehow(subject: &Subject<'_>, name: &str) -> bool {
+    if let Some(effect) = subject.effect(name) {
+        return permits(effect);
+    }
+    let conditional = subject.treatment(name).map_or(&[][..], |treatment| &treatment.conditional);
+    let compares_one = |mention: &Mention| {
+        let arguments = subject.profile.rules()[mention.rule].arguments();
+        matches!(arguments, [argument] if argument.comparison() == Comparison::Equal)
+    };
+    conditional.iter().all(|mention| permits(mention.effect)) && conditional.iter().any(compares_one)
 }
 
 /// The calls with which a container certainly does not start, whatever libseccomp the nodes have.
@@ -210,6 +224,23 @@ mod tests {
         assert_eq!(paths(&RULE, rule(json!([])))[0], "syscalls[0].names[1]");
         let some = json!([{ "index": 0, "value": 3, "op": "SCMP_CMP_EQ" }]);
         assert_eq!(paths(&RULE, rule(some)), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_needed_call_that_is_permitted_with_some_arguments_is_not_missing() {
+        let others: Vec<_> = USED.iter().copied().filter(|name| *name != "fstatfs").collect();
+        let with = |rules: &[Value]| {
+            let mut profile = permitting(&others, "SCMP_ACT_ERRNO");
+            profile["syscalls"].as_array_mut().unwrap().extend_from_slice(rules);
+            profile
+        };
+        let rule = |action: &str, op: &str, value: u64| {
+            json!({ "names": ["fstatfs"], "action": action, "args": [{ "index": 0, "value": value, "op": op }] })
+        };
+        assert!(never_starts(with(&[])));
+        assert!(!never_starts(with(&[rule("SCMP_ACT_ALLOW", "SCMP_CMP_EQ", 3)])));
+        assert!(!never_starts(with(&[rule("SCMP_ACT_ALLOW", "SCMP_CMP_GT", 3)])));
+        assert!(never_starts(with(&[rule("SCMP_ACT_KILL", "SCMP_CMP_EQ", 3)])), "denied in two ways");
     }
 
     #[test]
