@@ -13,6 +13,7 @@
 //! - [`findings`]: `lint` and `rule`; [`excerpt`] shows a line of a file, [`edit`] changes one, [`replace`] writes a file.
 //! - [`merge`]: the union or the intersection of profiles.
 //! - [`convert`]: profiles of other tools, as `SeccompProfile`s or in the runtimes' format.
+//! - [`profile_text`]: a profile as YAML or JSON, for `convert`, `merge` and profiles in the cluster.
 //! - [`explain`]: what a profile does, in words.
 //! - [`unenforced`]: why a pod that names a profile may run without its filter.
 //! - [`sources`]: what the FILE arguments of a command name.
@@ -42,6 +43,7 @@ pub mod node_settings;
 pub mod nodes;
 pub mod options;
 pub mod output;
+mod profile_text;
 pub mod proxy;
 pub mod read;
 mod replace;

@@ -1,17 +1,17 @@
 //! `merge`: the intersection or the union of profiles, as one profile.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use api::ProfileName;
 use clap::{Args, ValueEnum, ValueHint};
 use filter::{Narrower, Operation, Verdict, numbers};
 use profile::{Profile, SyscallName};
-use serde::Serialize;
 use syscalls::Libseccomp;
 
 use crate::diff::NamedProfile;
 use crate::merge_error::{MergeError, called};
 use crate::node_settings::{self, NodeOptions, short};
+use crate::profile_text::{oci_json, seccomp_profile};
 use crate::sources::Source;
 
 /// What to combine.
@@ -29,7 +29,7 @@ pub struct MergeArgs {
     pub profiles: Vec<PathBuf>,
     /// The name of the SeccompProfile
     #[arg(long, value_name = "NAME", default_value = "merged")]
-    pub name: String,
+    pub name: ProfileName,
     /// The nodes.
     #[command(flatten)]
     pub nodes: NodeOptions,
@@ -148,30 +148,13 @@ fn explained(narrower: &Narrower) -> String {
     }
 }
 
-/// A SeccompProfile with these contents.
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Manifest<'a> {
-    api_version: &'a str,
-    kind: &'a str,
-    metadata: BTreeMap<&'a str, &'a str>,
-    spec: BTreeMap<&'a str, &'a Profile>,
-}
-
 /// The profile as text.
-///
-/// # Errors
-/// It cannot be formatted.
-pub fn text(profile: &Profile, options: &MergeArgs) -> Result<String, Box<dyn std::error::Error>> {
-    Ok(match options.output {
-        ProfileForm::Json => serde_json::to_string_pretty(profile)? + "\n",
-        ProfileForm::Yaml => serde_saphyr::to_string(&Manifest {
-            api_version: crate::manifest::API_VERSION,
-            kind: "SeccompProfile",
-            metadata: BTreeMap::from([("name", options.name.as_str())]),
-            spec: BTreeMap::from([("contents", profile)]),
-        })?,
-    })
+#[must_use]
+pub fn text(profile: &Profile, options: &MergeArgs) -> String {
+    match options.output {
+        ProfileForm::Json => oci_json(profile),
+        ProfileForm::Yaml => seccomp_profile(options.name.as_str(), profile),
+    }
 }
 
 #[cfg(test)]
@@ -216,7 +199,7 @@ syscalls:
         let options = options(&[words, &["a", "b"]].concat());
         let merged = merge(&profiles, &options)?;
         let remarks: Vec<_> = merged.remarks.iter().map(|remark| format!("{remark}\n")).collect();
-        Ok(text(&merged.profile, &options).unwrap() + &remarks.concat())
+        Ok(text(&merged.profile, &options) + &remarks.concat())
     }
 
     #[test]

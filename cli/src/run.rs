@@ -250,7 +250,7 @@ fn compared(profiles: &[NamedProfile; 2], args: &DiffArgs, paint: Paint) -> Resu
 
 fn merged(sources: Vec<Source>, args: &MergeArgs) -> Result<Answer, CliError> {
     let merged = merge(&named(sources), args)?;
-    let text = text(&merged.profile, args).map_err(|error| output_error(&*error))?;
+    let text = text(&merged.profile, args);
     Ok(Answer { remarks: merged.remarks, ..Answer::success(text) })
 }
 

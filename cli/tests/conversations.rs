@@ -339,6 +339,24 @@ async fn users_asks_for_runtime_classes_only_where_a_pod_has_one() {
     assert!(hidden.remarks[0].starts_with("not checked: runtimeclasses.node.k8s.io: "), "{hidden:?}");
 }
 
+#[tokio::test]
+async fn a_number_that_kubectl_would_round_is_combined_as_the_cluster_has_it() {
+    let mask =
+        json!({ "index": 0, "op": "SCMP_CMP_MASKED_EQ", "value": "18446744073709551614", "valueTwo": 0 });
+    let rule = json!({ "names": ["personality"], "action": "SCMP_ACT_ALLOW", "args": [mask] });
+    let mut object = profile("audit", "True");
+    object["spec"]["contents"] = json!({ "defaultAction": "SCMP_ACT_ERRNO", "syscalls": [rule] });
+    let mut file = tempfile::NamedTempFile::with_suffix(".yaml").unwrap();
+    file.write_all(b"defaultAction: SCMP_ACT_ALLOW\n").unwrap();
+    let path = file.path().to_str().unwrap();
+    let answer =
+        ask(["merge", "--intersect", "-o", "yaml", "--name", "both", "audit", path], async |server| {
+            server.expect(&format!("{OURS}/seccompprofiles/audit"), (200, object)).await;
+        });
+    let text = answer.await.unwrap().text;
+    assert!(text.contains("value: \"18446744073709551614\""), "{text}");
+}
+
 /// Waits for `audit`, with an API server on which the profile never changes.
 async fn wait(object: Option<Value>, names: &[&str], goal: WaitFor) -> (Result<bool, CliError>, String) {
     let (service, handle) = tower_test::mock::pair();

@@ -2,7 +2,6 @@
 //!
 //! - `options`: the command's options; `error`: why it fails.
 //! - `bases`: base profiles of the Security Profiles Operator in other files.
-//! - `write`: a `SeccompProfile` as YAML.
 //!
 //! The crate `convert` decides what a profile becomes; here are the documents before and after.
 
@@ -11,7 +10,6 @@ mod error;
 mod options;
 #[cfg(test)]
 mod tests;
-mod write;
 
 use std::path::{Path, PathBuf};
 
@@ -25,6 +23,7 @@ pub use error::ConversionError;
 pub use options::{BaseFile, ConvertArgs, Form};
 
 use crate::manifest::{Object, objects_in};
+use crate::profile_text::{oci_json, seccomp_profile};
 use bases::Bases;
 
 /// What comes out.
@@ -162,11 +161,11 @@ fn written(pieces: Vec<Piece>, args: &ConvertArgs) -> Result<String, ConversionE
         return many(&pieces);
     };
     match args.to {
-        Form::Oci => Ok(oci(&piece.profile)),
+        Form::Oci => Ok(oci_json(&piece.profile)),
         Form::Seccompprofile => {
             let name = args.name.as_ref().or(piece.name.as_ref());
             let name = name.ok_or_else(|| ConversionError::Nameless(piece.place.clone()))?;
-            Ok(write::seccomp_profile(name, &piece.profile))
+            Ok(seccomp_profile(name.as_str(), &piece.profile))
         }
     }
 }
@@ -180,17 +179,7 @@ fn many(pieces: &[Piece]) -> Result<String, ConversionError> {
             return Err(ConversionError::SameName(name.to_string()));
         }
         names.push(name);
-        texts.push(write::seccomp_profile(name, &piece.profile));
+        texts.push(seccomp_profile(name.as_str(), &piece.profile));
     }
     Ok(texts.join("---\n"))
-}
-
-/// The profile as runtimes read it, in lines.
-fn oci(profile: &Profile) -> String {
-    #[expect(
-        clippy::expect_used,
-        reason = "no key is anything but text, and writing to memory does not fail"
-    )]
-    let text = serde_json::to_string_pretty(profile).expect("a profile is always JSON");
-    text + "\n"
 }

@@ -15,10 +15,10 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use kube::Client;
-use serde_json::{Value, json};
 
 use crate::error::CliError;
-use crate::manifest::{API_VERSION, DocumentError, FileProfile, profiles_in};
+use crate::manifest::{DocumentError, FileProfile, profiles_in};
+use crate::profile_text::seccomp_profile;
 use crate::read;
 use origin::Origin;
 
@@ -159,15 +159,8 @@ fn file(path: &Path, others: Others) -> Option<Result<Source, CliError>> {
 
 async fn stored(client: &Client, name: &str) -> Result<Source, CliError> {
     let object = read::profile(client, name).await?;
-    // The canonical form, because the API server's may have more than 64 bits in a number.
     let profile = object.profile().map_err(|error| CliError::Stored { name: name.to_owned(), error })?;
-    let contents: Value = serde_json::from_slice(profile.canonical().bytes()).unwrap_or_default();
-    let object = json!({
-        "apiVersion": API_VERSION, "kind": "SeccompProfile", "metadata": { "name": name },
-        "spec": { "contents": contents },
-    });
     let shown = format!("seccompprofile/{name}");
-    let text = serde_saphyr::to_string(&object)
-        .map_err(|error| CliError::Output(io::Error::other(error.to_string())))?;
+    let text = seccomp_profile(name, &profile);
     Source::of(&shown, None, text).map_err(|error| CliError::Document { path: PathBuf::from(shown), error })
 }

@@ -1,8 +1,8 @@
-//! A `SeccompProfile` as YAML, in the form of the examples in `profiles/`: names in lines, not one a line.
+//! A profile as text: a `SeccompProfile` as YAML, in the form of the examples in `profiles/` (names in lines, not one a
+//! line), and the JSON that runtimes read.
 
 use std::fmt::Write;
 
-use api::ProfileName;
 use profile::{Argument, Profile, Rule};
 
 use crate::manifest::API_VERSION;
@@ -12,12 +12,20 @@ const WIDTH: usize = 120;
 /// The highest number that `kubectl apply` never changes: it compares objects in floating point.
 const EXACT: u64 = 1 << 53;
 
-/// The object.
-pub(super) fn seccomp_profile(name: &ProfileName, profile: &Profile) -> String {
-    let mut text = format!(
-        "apiVersion: {API_VERSION}\nkind: SeccompProfile\nmetadata:\n  name: {}\n",
-        plain(name.as_str())
-    );
+/// The profile as runtimes read it, in lines.
+pub(crate) fn oci_json(profile: &Profile) -> String {
+    #[expect(
+        clippy::expect_used,
+        reason = "no key is anything but text, and writing to memory does not fail"
+    )]
+    let text = serde_json::to_string_pretty(profile).expect("a profile is always JSON");
+    text + "\n"
+}
+
+/// A `SeccompProfile` of this name. kubectl reads exactly the profile from it.
+pub(crate) fn seccomp_profile(name: &str, profile: &Profile) -> String {
+    let mut text =
+        format!("apiVersion: {API_VERSION}\nkind: SeccompProfile\nmetadata:\n  name: {}\n", plain(name));
     text += "spec:\n  contents:\n";
     let mut field = |key: &str, value: &str| _ = writeln!(text, "    {key}: {value}");
     field("defaultAction", profile.default_action().name());
@@ -117,7 +125,7 @@ mod tests {
 
     fn written(name: &str, contents: &Value) -> (Profile, String) {
         let profile = Profile::from_value(contents).unwrap();
-        let text = seccomp_profile(&name.parse().unwrap(), &profile);
+        let text = seccomp_profile(name, &profile);
         (profile, text)
     }
 
