@@ -6,6 +6,7 @@ use link::chain;
 
 use crate::call::CallError;
 use crate::convert::ConversionError;
+use crate::excerpt::document_error;
 use crate::findings::fix_error::FixError;
 use crate::manifest::DocumentError;
 use crate::merge_error::MergeError;
@@ -120,7 +121,7 @@ pub enum CliError {
         why: String,
     },
     /// The file does not contain a profile.
-    #[error("{}: {error}", path.display())]
+    #[error("{}", document_error(path, error))]
     Document {
         /// The file.
         path: PathBuf,

@@ -1,8 +1,10 @@
-//! A line of a file with a part of it underlined.
+//! A line of a file with a part of it underlined, and errors about fields of a file.
 
+use std::fmt::Write;
 use std::ops::Range;
+use std::path::Path;
 
-use crate::manifest::Position;
+use crate::manifest::{DocumentError, Place, Position};
 use crate::show::{Paint, Tone};
 
 /// The maximum number of characters of a line that are shown: a JSON file may have only one line.
@@ -12,7 +14,39 @@ const BEFORE: usize = 40;
 
 /// The first line of a position, underlined, with its number.
 pub(crate) fn excerpt(source: &str, position: Position, paint: Paint, tone: Tone) -> String {
-    let line = source.lines().nth(position.line - 1).unwrap_or_default();
+    of_line(source.lines().nth(position.line - 1).unwrap_or_default(), position, paint, tone)
+}
+
+/// An error about a file: each field that is wrong, with its line.
+pub(crate) fn document_error(path: &Path, error: &DocumentError) -> String {
+    let problems = error.problems();
+    if problems.is_empty() {
+        return format!("{}: {error}", path.display());
+    }
+    field_errors(&path.display().to_string(), problems)
+}
+
+/// Errors about fields of a file, each with its line. What prints them writes `error: ` before the first.
+pub(crate) fn field_errors<'p>(
+    file: &str,
+    problems: impl IntoIterator<Item = (String, &'p Place)>,
+) -> String {
+    let mut text = String::new();
+    for (message, Place { position, line }) in problems {
+        if !text.is_empty() {
+            text += "error: ";
+        }
+        let (row, column) = (position.line, position.column);
+        // Writing to memory does not fail.
+        let _ = writeln!(text, "{message}\n --> {file}:{row}:{column}");
+        text += &of_line(line, *position, Paint::Plain, Tone::Bad);
+    }
+    text.truncate(text.trim_end().len());
+    text
+}
+
+/// The first line of a position, underlined.
+fn of_line(line: &str, position: Position, paint: Paint, tone: Tone) -> String {
     let end = if position.end_line > position.line { usize::MAX } else { position.end_column - 1 };
     marked(line, position.line, position.column - 1..end, paint, tone)
 }

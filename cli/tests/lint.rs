@@ -111,3 +111,30 @@ fn results_rules(log: &Value) -> BTreeSet<String> {
     let results = log["runs"][0]["results"].as_array().unwrap();
     results.iter().map(|result| result["ruleId"].as_str().unwrap().to_owned()).collect()
 }
+
+#[test]
+fn every_mistake_in_an_invalid_file_is_shown_at_its_line() {
+    let object = "\
+# Two mistakes.
+apiVersion: seccomp.imjasonh.dev/v1alpha1
+kind: SeccompProfile
+metadata: {name: web}
+spec:
+  contents:
+    defaultAction: SCMP_ACT_ERRNO
+    syscalls:
+    - {names: [read], action: SCMP_ACT_ALOW}
+    - {names: [write], action: SCMP_ACT_ALLOW, args: [{index: 9, value: 1, op: SCMP_CMP_EQ}]}
+";
+    let rounded = object.replace("SCMP_ACT_ALOW", "SCMP_ACT_LOG").replace("index: 9", "index: 0");
+    let rounded = rounded.replace("value: 1,", "value: 9007199254740993,");
+    let unknown = object.replace("  contents:", "  content:");
+    let docker = "{\n\"defaultAction\": \"SCMP_ACT_LOG\",\n\"archMap\": [\n{\"architecture\": \"SCMP_ARCH_X86_64\"}\n]\n}\n";
+    let files = [("invalid", object), ("rounded", &rounded), ("unknown", &unknown), ("docker", docker)];
+    for (name, text) in files {
+        in_directory(&[("a.yaml", text)], |_, directory| {
+            let error = lint(&[directory]).unwrap_err().to_string();
+            insta::assert_snapshot!(name, error.replace(directory, "DIR"));
+        });
+    }
+}

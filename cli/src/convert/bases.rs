@@ -2,7 +2,7 @@
 
 use convert::operator::OperatorProfile;
 
-use super::{ConversionError, ConvertArgs, Input, Source, read};
+use super::{ConversionError, ConvertArgs, Input, Kind, read};
 
 /// The base profiles that options name.
 pub(super) struct Bases {
@@ -16,9 +16,9 @@ impl Bases {
         let mut profiles = Vec::new();
         for (option, file) in args.bases.iter().zip(files) {
             let read = read(file, &mut Vec::new())?;
-            let read = read.into_iter().filter_map(|(.., source)| match source {
-                Source::OtherOperator(profile) => Some((option.name.clone(), profile)),
-                Source::Plain(_) | Source::Ours(_) => None,
+            let read = read.into_iter().filter_map(|source| match source.kind {
+                Kind::OtherOperator(profile) => Some((option.name.clone(), profile)),
+                Kind::Plain(_) | Kind::Ours(_) => None,
             });
             let read: Vec<_> = read.collect();
             if let (Some(name), false) = (&option.name, read.len() == 1) {

@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use convert::{ConvertError, UnknownCapability};
 
-use crate::manifest::DocumentError;
+use crate::excerpt::{document_error, field_errors};
+use crate::manifest::{DocumentError, Marks, Place};
 
 /// Why files cannot be converted.
 #[derive(Debug, thiserror::Error)]
@@ -13,7 +14,7 @@ pub enum ConversionError {
     #[error("{0}")]
     Capability(#[from] UnknownCapability),
     /// A file contains no profile, or kubectl would refuse it.
-    #[error("{}: {error}", path.display())]
+    #[error("{}", document_error(path, error))]
     Document {
         /// The file.
         path: PathBuf,
@@ -21,12 +22,14 @@ pub enum ConversionError {
         error: DocumentError,
     },
     /// A profile cannot be converted.
-    #[error("{place}: {error}")]
+    #[error("{}", shown(object, error, places))]
     Convert {
-        /// The file, and the object in it.
-        place: String,
+        /// The file, and the name of the object in it.
+        object: (String, Option<String>),
         /// Why not.
         error: ConvertError,
+        /// Where each of its problems is.
+        places: Vec<Place>,
     },
     /// A file that was given for one base profile has several, or none.
     #[error("{}: {found} profiles of the Security Profiles Operator, but {name} is one", path.display())]
@@ -52,7 +55,23 @@ pub enum ConversionError {
     Several(Vec<String>),
 }
 
+/// The error, with the lines of the fields that are wrong.
+fn shown((file, name): &(String, Option<String>), error: &ConvertError, places: &[Place]) -> String {
+    let messages = error.problems().into_iter().map(|(_, message)| message);
+    match name {
+        _ if !places.is_empty() => field_errors(file, messages.zip(places)),
+        Some(name) => format!("{file}: {name}: {error}"),
+        None => format!("{file}: {error}"),
+    }
+}
+
 impl ConversionError {
+    /// The error of an object of a file.
+    pub(super) fn of(object: (String, Option<String>), error: ConvertError, marks: &Marks<'_>) -> Self {
+        let places = error.problems().iter().map(|(path, _)| marks.place(path)).collect();
+        Self::Convert { object, error, places }
+    }
+
     /// The reason, as one word of a bounded set.
     #[must_use]
     pub fn reason(&self) -> &'static str {

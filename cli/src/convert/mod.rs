@@ -14,15 +14,15 @@ mod tests;
 use std::path::{Path, PathBuf};
 
 use api::ProfileName;
-use convert::Converted;
 use convert::operator::OperatorProfile;
+use convert::{ConvertError, Converted, Remark};
 use profile::Profile;
 use serde_json::Value;
 
 pub use error::ConversionError;
 pub use options::{BaseFile, ConvertArgs, Form};
 
-use crate::manifest::{Object, objects_in};
+use crate::manifest::{Marks, Object, Position, objects_in};
 use crate::profile_text::{oci_json, seccomp_profile};
 use bases::Bases;
 
@@ -53,7 +53,16 @@ struct Piece {
 }
 
 /// A profile before it is converted.
-enum Source {
+struct Source<'t> {
+    /// The file.
+    file: String,
+    /// The name of the object, or what the file's name gives.
+    name: Option<String>,
+    kind: Kind,
+    marks: Marks<'t>,
+}
+
+enum Kind {
     Plain(Value),
     Ours(Profile),
     OtherOperator(OperatorProfile),
@@ -71,80 +80,94 @@ pub fn convert(files: &[Input], bases: &[Input], args: &ConvertArgs) -> Result<C
         sources.extend(read(file, &mut remarks)?);
     }
     let bases = Bases::of(bases, args)?;
-    let own: Vec<_> = sources.iter().filter_map(|(.., source)| source.of_the_other_operator()).collect();
+    let own: Vec<_> = sources.iter().filter_map(Source::of_the_other_operator).collect();
     let base = |of: &OperatorProfile, name: &str| bases.find(&own, of, name);
     if let Some(missing) =
-        args.only.iter().find(|only| !sources.iter().any(|(_, name, _)| name.as_ref() == Some(only)))
+        args.only.iter().find(|only| !sources.iter().any(|source| source.name.as_ref() == Some(only)))
     {
         return Err(ConversionError::NoSuchProfile(missing.clone()));
     }
     let mut pieces = Vec::new();
-    for (place, name, source) in &sources {
-        if !(args.only.is_empty() || name.as_ref().is_some_and(|name| args.only.contains(name))) {
+    for source in &sources {
+        if !(args.only.is_empty() || source.name.as_ref().is_some_and(|name| args.only.contains(name))) {
             continue;
         }
-        let converted = match source {
-            Source::Plain(document) => convert::dialect::convert(document, &target),
-            Source::OtherOperator(profile) => convert::operator::convert(profile, &base),
-            Source::Ours(profile) => Ok(Converted { profile: profile.clone(), remarks: vec![] }),
+        let converted = match &source.kind {
+            Kind::Plain(document) => convert::dialect::convert(document, &target),
+            Kind::OtherOperator(profile) => convert::operator::convert(profile, &base),
+            Kind::Ours(profile) => Ok(Converted { profile: profile.clone(), remarks: vec![] }),
         };
-        let converted =
-            converted.map_err(|error| ConversionError::Convert { place: place.clone(), error })?;
-        remarks.extend(converted.remarks.iter().map(|remark| format!("{place}: {remark}")));
-        let name = name.as_ref().and_then(|name| name.parse().ok());
-        pieces.push(Piece { place: place.clone(), name, profile: converted.profile });
+        let Converted { profile, remarks: found } = converted.map_err(|error| source.failed(error))?;
+        remarks.extend(found.iter().map(|remark| format!("{}: {remark}", source.place_of(remark))));
+        let name = source.name.as_ref().and_then(|name| name.parse().ok());
+        pieces.push(Piece { place: source.place(), name, profile });
     }
     Ok(Conversion { text: written(pieces, args)?, remarks })
 }
 
-/// The profiles in a file: the place of each, its name, and itself.
-fn read(
-    file: &Input,
-    remarks: &mut Vec<String>,
-) -> Result<Vec<(String, Option<String>, Source)>, ConversionError> {
+/// The profiles in a file.
+fn read<'t>(file: &'t Input, remarks: &mut Vec<String>) -> Result<Vec<Source<'t>>, ConversionError> {
     let Input { path, text } = file;
     let objects =
         objects_in(text).map_err(|error| ConversionError::Document { path: path.clone(), error })?;
     let file = path.display().to_string();
     let mut sources = Vec::new();
-    for object in objects {
-        let (name, source) = match object {
-            Object::Plain(document) => {
-                sources.push((
-                    file.clone(),
-                    stem(path).map(|name| name.to_string()),
-                    Source::Plain(document),
-                ));
-                continue;
-            }
-            Object::Ours { name, profile } => (name, Source::Ours(profile)),
+    for (object, marks) in objects {
+        let (name, kind) = match object {
+            Object::Plain(document) => (stem(path).map(|name| name.to_string()), Kind::Plain(document)),
+            Object::Ours { name, profile } => (name, Kind::Ours(profile)),
             Object::OtherOperator(object) => {
                 let name = object.pointer("/metadata/name").and_then(Value::as_str).map(str::to_owned);
-                let place = place(&file, name.as_deref());
-                let profile = OperatorProfile::read(&object);
-                let profile = profile.map_err(|error| ConversionError::Convert { place, error })?;
-                (name, Source::OtherOperator(profile))
+                let profile = OperatorProfile::read(&object)
+                    .map_err(|error| ConversionError::of((file.clone(), name.clone()), error, &marks))?;
+                (name, Kind::OtherOperator(profile))
             }
             Object::Other(found) => {
                 remarks.push(format!("{file}: left out: {found}"));
                 continue;
             }
         };
-        sources.push((place(&file, name.as_deref()), name, source));
+        sources.push(Source { file: file.clone(), name, kind, marks });
     }
     Ok(sources)
 }
 
-fn place(file: &str, name: Option<&str>) -> String {
-    name.map_or_else(|| file.to_owned(), |name| format!("{file}: {name}"))
-}
-
-impl Source {
+impl Source<'_> {
     fn of_the_other_operator(&self) -> Option<&OperatorProfile> {
-        match self {
-            Self::OtherOperator(profile) => Some(profile),
-            Self::Plain(_) | Self::Ours(_) => None,
+        match &self.kind {
+            Kind::OtherOperator(profile) => Some(profile),
+            Kind::Plain(_) | Kind::Ours(_) => None,
         }
+    }
+
+    /// The name of the object.
+    fn object(&self) -> Option<&str> {
+        match &self.kind {
+            // It is no object, and the name is that of the file.
+            Kind::Plain(_) => None,
+            Kind::Ours(_) | Kind::OtherOperator(_) => self.name.as_deref(),
+        }
+    }
+
+    /// The file, and the object in it.
+    fn place(&self) -> String {
+        match self.object() {
+            Some(name) => format!("{}: {name}", self.file),
+            None => self.file.clone(),
+        }
+    }
+
+    /// The file, and the line and column of what a remark is about, or the object.
+    fn place_of(&self, remark: &Remark) -> String {
+        let Some(path) = remark.path() else { return self.place() };
+        let path = if self.of_the_other_operator().is_some() { path.under("spec") } else { path };
+        let Position { line, column, .. } = self.marks.position(&path);
+        format!("{}:{line}:{column}", self.file)
+    }
+
+    fn failed(&self, error: ConvertError) -> ConversionError {
+        let object = (self.file.clone(), self.object().map(str::to_owned));
+        ConversionError::of(object, error, &self.marks)
     }
 }
 

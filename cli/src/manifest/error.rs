@@ -2,6 +2,9 @@
 
 use std::fmt;
 
+use profile::{FieldPath, ParseError};
+
+use super::place::Place;
 use super::scalar::ScalarError;
 
 /// An error about a file without a usable profile.
@@ -39,27 +42,63 @@ pub enum DocumentError {
     )]
     Rounded {
         /// Its path.
-        field: String,
+        field: FieldPath,
         /// The number.
         number: i64,
         /// The number that kubectl would send.
         sent: String,
+        /// Where it stands.
+        place: Box<Place>,
     },
     /// The object has no contents.
     #[error("spec.contents: is required: the profile, as JSON")]
     NoContents,
     /// The object has a field that the API server does not know.
-    #[error("{0}: unknown field; kubectl refuses it")]
-    UnknownField(String),
+    #[error("{field}: unknown field; kubectl refuses it")]
+    UnknownField {
+        /// Its path.
+        field: FieldPath,
+        /// Where it stands.
+        place: Box<Place>,
+    },
+    /// It is a profile in the format of Docker, Podman and CRI-O, which has more fields than that of the runtimes.
+    #[error(
+        "{field}: only Docker, Podman and CRI-O read this\nConvert the profile to a SeccompProfile of {API_VERSION} with \
+         `kubectl seccomp convert`."
+    )]
+    Dialect {
+        /// The path of such a field.
+        field: FieldPath,
+        /// Where it stands.
+        place: Box<Place>,
+    },
     /// The profile is not valid.
-    #[error("{0}")]
-    Invalid(#[from] profile::ParseError),
+    #[error("{error}")]
+    Invalid {
+        /// What is wrong, with paths from the top of the object.
+        error: ParseError,
+        /// Where each of the problems is.
+        places: Vec<Place>,
+    },
 }
 
 /// The `apiVersion` of the kind.
 pub(crate) const API_VERSION: &str = "seccomp.imjasonh.dev/v1alpha1";
 
 impl DocumentError {
+    /// What is wrong with fields, as messages, and where; nothing if the error is about the whole file.
+    pub(crate) fn problems(&self) -> Vec<(String, &Place)> {
+        match self {
+            Self::Rounded { place, .. } | Self::UnknownField { place, .. } | Self::Dialect { place, .. } => {
+                vec![(self.to_string(), &**place)]
+            }
+            Self::Invalid { error, places } => {
+                error.problems().iter().map(ToString::to_string).zip(places).collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+
     /// The reason, as one word of a bounded set.
     #[must_use]
     pub fn reason(&self) -> &'static str {
@@ -70,8 +109,9 @@ impl DocumentError {
             Self::Several { .. } => "SeveralProfiles",
             Self::Rounded { .. } => "RoundedNumber",
             Self::NoContents => "NoContents",
-            Self::UnknownField(_) => "UnknownField",
-            Self::Invalid(error) => error.reason(),
+            Self::Dialect { .. } => "Dialect",
+            Self::UnknownField { .. } => "UnknownField",
+            Self::Invalid { error, .. } => error.reason(),
         }
     }
 }

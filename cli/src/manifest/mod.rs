@@ -3,12 +3,14 @@
 //! - [`profile_in`]: the profile in a file; [`profiles_in`]: all profiles, with the positions of their fields.
 //! - [`DocumentError`]: why there is no valid profile, with the line or the field.
 //! - `stream` separates the documents, `yaml` and `scalar` convert one to JSON, `stored` does the API server's part;
-//!   `position` finds the line and column of a field.
+//!   `position` finds the line and column of a field, `marks` with its line for a message (`place`).
 //!
 //! The profile that is compared here must be the one that the API server would store. If kubectl would silently drop
 //! something (the first of two equal keys), or if YAML readers disagree, the file is refused with advice.
 
 mod error;
+mod marks;
+mod place;
 mod position;
 mod scalar;
 mod stored;
@@ -20,12 +22,13 @@ mod yaml;
 use std::ops::Range;
 use std::rc::Rc;
 
-use profile::{FieldPath, Profile, Segment};
+use profile::{FieldPath, ParseError, Profile, Segment};
 use serde_json::Value;
 
 pub(crate) use error::API_VERSION;
 pub use error::{DocumentError, Fault, Found, SyntaxError};
-pub use position::Position;
+pub(crate) use marks::Marks;
+pub use place::{Place, Position};
 use position::Positions;
 pub use scalar::ScalarError;
 use stream::Document;
@@ -70,54 +73,43 @@ impl FileProfile {
 /// Every profile in a file, in its order: the `SeccompProfile`s, or one profile in the runtimes' format.
 ///
 /// # Errors
-/// There is no profile, one is invalid, or kubectl would refuse the file.
+/// There is no profile, one is invalid, or kubectl would refuse the text.
 pub fn profiles_in(text: &str) -> Result<Vec<FileProfile>, DocumentError> {
-    let documents = stream::documents(text)?;
-    let positions = |document: &Document<'_>| Rc::new(Positions::read(document));
-    let bytes = |document: &Document<'_>| {
-        let text = document.text.trim_start_matches('\u{feff}');
-        let end = document.offset + document.text.len();
-        end - text.len()..end
-    };
-    if let [document] = &documents[..]
+    let mut documents = stream::documents(text)?;
+    if let [document] = &mut documents[..]
         && is_plain(&document.value)
     {
-        let (profile, value) = plain_profile(document.value.clone())?;
-        let (contents, positions) = (FieldPath::default(), positions(document));
-        return Ok(vec![FileProfile {
-            name: None,
-            profile,
-            value,
-            contents,
-            document: bytes(document),
-            positions,
-        }]);
+        let value = document.value.take();
+        return Ok(vec![file_profile(plain_profile(value, &Marks::of(document, text))?, document)]);
     }
     let mut profiles = Vec::new();
     let mut others = Vec::new();
-    for document in documents {
-        let (positions, bytes) = (positions(&document), bytes(&document));
-        let mut objects = Vec::new();
-        flatten(document.value, Vec::new(), &mut objects);
-        for (object, mut path) in objects {
-            if !is_ours(&object) {
+    for mut document in documents {
+        for (object, marks) in objects_of(&mut document, text) {
+            if is_ours(&object) {
+                profiles.push(file_profile(stored_profile(object, &marks)?, &document));
+            } else {
                 others.push(object);
-                continue;
             }
-            path.extend(["spec", "contents"].map(Segment::from));
-            let name = name(&object).map(str::to_owned);
-            let (profile, value) = stored_profile(object)?;
-            profiles.push(FileProfile {
-                name,
-                profile,
-                value,
-                contents: path.into_iter().collect(),
-                document: bytes.clone(),
-                positions: Rc::clone(&positions),
-            });
         }
     }
     if profiles.is_empty() { Err(none_in(&others)) } else { Ok(profiles) }
+}
+
+/// A profile that was read, as one of a file.
+fn file_profile(read: ReadProfile<'_>, document: &Document<'_>) -> FileProfile {
+    let ReadProfile { name, profile, value, contents, marks } = read;
+    let text = document.text.trim_start_matches('\u{feff}');
+    let end = document.offset + document.text.len();
+    let contents = marks.path(&contents);
+    FileProfile {
+        name,
+        profile,
+        value,
+        contents,
+        document: end - text.len()..end,
+        positions: marks.positions,
+    }
 }
 
 /// The profile in a file: a `SeccompProfile` (if there are several, the one named `wanted`), or a profile in the
@@ -126,28 +118,35 @@ pub fn profiles_in(text: &str) -> Result<Vec<FileProfile>, DocumentError> {
 /// # Errors
 /// There is no profile, it is invalid, or kubectl would refuse the file.
 pub fn profile_in(text: &str, wanted: &str) -> Result<Profile, DocumentError> {
-    let mut documents: Vec<_> = stream::documents(text)?.into_iter().map(|document| document.value).collect();
+    let mut documents = stream::documents(text)?;
     if let [document] = &mut documents[..]
-        && is_plain(document)
+        && is_plain(&document.value)
     {
-        return Ok(plain_profile(document.take())?.0);
+        let value = document.value.take();
+        return Ok(plain_profile(value, &Marks::of(document, text))?.profile);
     }
-    let mut objects = Vec::new();
-    documents.into_iter().for_each(|document| flatten(document, Vec::new(), &mut objects));
-    let objects = objects.into_iter().map(|(object, _)| object);
-    let (mut ours, others): (Vec<_>, Vec<_>) = objects.partition(is_ours);
-    let object = match ours.len() {
-        0 => return Err(none_in(&others)),
+    let objects: Vec<_> = documents.iter_mut().flat_map(|document| objects_of(document, text)).collect();
+    let (mut ours, others): (Vec<_>, Vec<_>) = objects.into_iter().partition(|(object, _)| is_ours(object));
+    let (object, marks) = match ours.len() {
+        0 => return Err(none_in(&others.into_iter().map(|(object, _)| object).collect::<Vec<_>>())),
         1 => ours.swap_remove(0),
-        _ => match ours.iter().position(|object| name(object) == Some(wanted)) {
+        _ => match ours.iter().position(|(object, _)| name(object) == Some(wanted)) {
             Some(index) => ours.swap_remove(index),
             None => {
-                let found = ours.iter().map(|object| name(object).unwrap_or_default().to_owned()).collect();
-                return Err(DocumentError::Several { found, wanted: wanted.to_owned() });
+                let names = ours.iter().map(|(object, _)| name(object).unwrap_or_default().to_owned());
+                return Err(DocumentError::Several { found: names.collect(), wanted: wanted.to_owned() });
             }
         },
     };
-    Ok(stored_profile(object)?.0)
+    Ok(stored_profile(object, &marks)?.profile)
+}
+
+/// The objects in a document, whose value is taken; lists, including lists of lists, are expanded.
+fn objects_of<'t>(document: &mut Document<'t>, text: &'t str) -> Vec<(Value, Marks<'t>)> {
+    let marks = Marks::of(document, text);
+    let mut objects = Vec::new();
+    flatten(document.value.take(), Vec::new(), &mut objects);
+    objects.into_iter().map(|(object, path)| (object, marks.below(path))).collect()
 }
 
 /// A document of a file, or an object in it.
@@ -172,26 +171,27 @@ pub(crate) enum Object {
 ///
 /// # Errors
 /// There is no profile, a `SeccompProfile` is invalid, or kubectl would refuse the file.
-pub(crate) fn objects_in(text: &str) -> Result<Vec<Object>, DocumentError> {
+pub(crate) fn objects_in(text: &str) -> Result<Vec<(Object, Marks<'_>)>, DocumentError> {
     const FIELDS: [&str; 3] = ["defaultAction", "syscalls", "archMap"];
     let (mut objects, mut others) = (Vec::new(), Vec::new());
-    for Document { mut value, .. } in stream::documents(text)? {
-        if value.get("kind").is_none() && FIELDS.iter().any(|field| value.get(field).is_some()) {
+    for mut document in stream::documents(text)? {
+        let is_plain = document.value.get("kind").is_none();
+        if is_plain && FIELDS.iter().any(|field| document.value.get(field).is_some()) {
+            let mut value = document.value.take();
             stored::normalize_whole_numbers(&mut value);
-            objects.push(Object::Plain(value));
+            objects.push((Object::Plain(value), Marks::of(&document, text)));
             continue;
         }
-        let mut flat = Vec::new();
-        flatten(value, Vec::new(), &mut flat);
-        for (mut object, _) in flat {
+        for (mut object, marks) in objects_of(&mut document, text) {
             if is_ours(&object) {
                 let name = name(&object).map(str::to_owned);
-                objects.push(Object::Ours { name, profile: stored_profile(object)?.0 });
+                let profile = stored_profile(object, &marks)?.profile;
+                objects.push((Object::Ours { name, profile }, marks));
             } else if is_of_the_other_operator(&object) {
                 stored::normalize_whole_numbers(&mut object);
-                objects.push(Object::OtherOperator(object));
+                objects.push((Object::OtherOperator(object), marks));
             } else {
-                objects.push(Object::Other(found(&object)));
+                objects.push((Object::Other(found(&object)), marks));
                 others.push(object);
             }
         }
@@ -204,29 +204,68 @@ fn is_plain(document: &Value) -> bool {
     document.get("kind").is_none() && document.get("defaultAction").is_some()
 }
 
-/// The profile of a document in the runtimes' format, and its contents.
-fn plain_profile(mut contents: Value) -> Result<(Profile, Value), DocumentError> {
-    stored::normalize_whole_numbers(&mut contents);
-    stored::prune_contents_nulls(&mut contents);
-    Ok((Profile::from_value(&contents)?, contents))
+/// A profile that was read.
+struct ReadProfile<'t> {
+    /// The name of the object, if it is one and has one.
+    name: Option<String>,
+    profile: Profile,
+    /// Its contents as the file has them.
+    value: Value,
+    /// The path of the contents in the object.
+    contents: FieldPath,
+    marks: Marks<'t>,
 }
 
-/// The profile that the API server would store of an object, and its contents.
-fn stored_profile(mut object: Value) -> Result<(Profile, Value), DocumentError> {
+/// The profile of a document in the runtimes' format.
+fn plain_profile<'t>(mut value: Value, marks: &Marks<'t>) -> Result<ReadProfile<'t>, DocumentError> {
+    stored::normalize_whole_numbers(&mut value);
+    stored::prune_contents_nulls(&mut value);
+    let profile = Profile::from_value(&value).map_err(|error| match dialect_field(&value) {
+        Some(field) => DocumentError::Dialect { place: Box::new(marks.place(&field)), field },
+        None => invalid(error, marks),
+    })?;
+    Ok(ReadProfile { name: None, profile, value, contents: FieldPath::default(), marks: marks.clone() })
+}
+
+/// The error of an object that is not valid.
+fn invalid(error: ParseError, marks: &Marks<'_>) -> DocumentError {
+    let places = error.problems().iter().map(|problem| marks.place(&problem.path)).collect();
+    DocumentError::Invalid { error, places }
+}
+
+/// The first field of a profile that only Docker, Podman and CRI-O read, with which they choose architectures and rules.
+fn dialect_field(value: &Value) -> Option<FieldPath> {
+    let has = |value: &Value, key: &str| value.get(key).is_some_and(|value| !value.is_null());
+    if has(value, "archMap") {
+        return Some([Segment::from("archMap")].into_iter().collect());
+    }
+    let mut rules = value.get("syscalls")?.as_array()?.iter().enumerate();
+    let conditional = |rule: &Value| ["includes", "excludes"].into_iter().find(|key| has(rule, key));
+    let (index, key) = rules.find_map(|(index, rule)| Some((index, conditional(rule)?)))?;
+    Some([Segment::from("syscalls"), Segment::from(index), Segment::from(key)].into_iter().collect())
+}
+
+/// The profile that the API server would store of an object.
+fn stored_profile<'t>(mut object: Value, marks: &Marks<'t>) -> Result<ReadProfile<'t>, DocumentError> {
+    const CONTENTS: &str = "spec.contents";
+    let name = name(&object).map(str::to_owned);
     let Some(Value::Object(mut spec)) = object.get_mut("spec").map(Value::take) else {
         return Err(DocumentError::NoContents);
     };
     stored::prune_nulls(&mut spec);
     if let Some(field) = stored::unknown_field(&spec) {
-        return Err(DocumentError::UnknownField(format!("spec.{field}")));
+        let field: FieldPath = ["spec", field].map(Segment::from).into_iter().collect();
+        return Err(DocumentError::UnknownField { place: Box::new(marks.place(&field)), field });
     }
-    let mut contents = spec.remove("contents").ok_or(DocumentError::NoContents)?;
-    stored::normalize_numbers(&mut contents);
-    if let Some((field, number, sent)) = stored::first_rounded_number(&contents, "spec.contents") {
-        return Err(DocumentError::Rounded { field, number, sent });
+    let mut value = spec.remove("contents").ok_or(DocumentError::NoContents)?;
+    stored::normalize_numbers(&mut value);
+    if let Some((field, number, sent)) = stored::first_rounded_number(&value) {
+        let field = field.into_iter().collect::<FieldPath>().under(CONTENTS);
+        return Err(DocumentError::Rounded { place: Box::new(marks.place(&field)), field, number, sent });
     }
-    let profile = Profile::from_value(&contents).map_err(|error| error.under("spec.contents"))?;
-    Ok((profile, contents))
+    let profile = Profile::from_value(&value).map_err(|error| invalid(error.under(CONTENTS), marks))?;
+    let contents = FieldPath::default().under(CONTENTS);
+    Ok(ReadProfile { name, profile, value, contents, marks: marks.clone() })
 }
 
 /// The objects in a document, each with its path; lists, including lists of lists, are expanded.

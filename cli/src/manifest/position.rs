@@ -4,23 +4,9 @@ use std::collections::HashMap;
 
 use granit_parser::{Event, Marker, Parser, Span, options};
 use profile::Segment;
-use serde::Serialize;
 
+use super::place::Position;
 use super::stream::Document;
-
-/// A part of a file: lines and columns in characters, both from 1; the end is behind the last character.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Position {
-    /// The first line.
-    pub line: usize,
-    /// The first column.
-    pub column: usize,
-    /// The last line.
-    pub end_line: usize,
-    /// The column behind the last character.
-    pub end_column: usize,
-}
 
 /// The positions of all values in a document.
 #[derive(Debug)]
@@ -31,6 +17,8 @@ pub(crate) struct Positions {
 #[derive(Debug)]
 struct Place {
     position: Position,
+    /// The position of its key.
+    key: Option<Position>,
     inner: Inner,
 }
 
@@ -53,6 +41,7 @@ impl Positions {
         };
         let top = reader.top().unwrap_or_else(|| Place {
             position: reader.position(Span::empty(Marker::new(0, 1, 0))),
+            key: None,
             inner: Inner::Scalar,
         });
         Self { top }
@@ -60,6 +49,16 @@ impl Positions {
 
     /// The position of the value at a path; if it is not in the text, as after an alias, of the last one on the way.
     pub(crate) fn of<'s>(&self, path: impl IntoIterator<Item = &'s Segment>) -> Position {
+        self.place(path).position
+    }
+
+    /// The same, or the position of the key of a value that begins on a later line.
+    pub(super) fn of_field<'s>(&self, path: impl IntoIterator<Item = &'s Segment>) -> Position {
+        let Place { position, key, .. } = self.place(path);
+        key.filter(|key| key.line < position.line).unwrap_or(*position)
+    }
+
+    fn place<'s>(&self, path: impl IntoIterator<Item = &'s Segment>) -> &Place {
         let mut place = &self.top;
         for segment in path {
             let next = match (&place.inner, segment) {
@@ -72,7 +71,7 @@ impl Positions {
                 None => break,
             }
         }
-        place.position
+        place
     }
 }
 
@@ -103,7 +102,7 @@ impl<'a> Reader<'a> {
             Event::Scalar(..) | Event::Alias(..) => (Inner::Scalar, span),
             _ => return None,
         };
-        Some(Place { position: self.position(Span::new(span.start, end.end)), inner })
+        Some(Place { position: self.position(Span::new(span.start, end.end)), key: None, inner })
     }
 
     fn list(&mut self) -> Option<(Inner, Span)> {
@@ -119,18 +118,18 @@ impl<'a> Reader<'a> {
     fn object(&mut self) -> Option<(Inner, Span)> {
         let mut fields = HashMap::new();
         loop {
-            let key = match self.next()? {
+            let (key, at) = match self.next()? {
                 (Event::MappingEnd, span) => return Some((Inner::Object(fields), span)),
-                (Event::Scalar(text, ..), _) => text.into_owned(),
+                (Event::Scalar(text, ..), span) => (text.into_owned(), span),
                 // A key that is not text; no path has one.
                 (event, span) => {
                     self.place(event, span)?;
-                    String::new()
+                    (String::new(), span)
                 }
             };
             let (event, span) = self.next()?;
             let value = self.place(event, span)?;
-            fields.insert(key, value);
+            fields.insert(key, Place { key: Some(self.position(at)), ..value });
         }
     }
 

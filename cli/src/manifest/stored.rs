@@ -4,6 +4,7 @@ use std::sync::LazyLock;
 
 use api::SeccompProfile;
 use kube::CustomResourceExt;
+use profile::Segment;
 use serde_json::{Map, Number, Value};
 
 /// The schema of `spec`.
@@ -49,28 +50,26 @@ pub(crate) fn normalize_whole_numbers(value: &mut Value) {
     }
 }
 
-/// The first whole number that `kubectl apply` would change: its path below `path`, the number, and what kubectl would
-/// send.
+/// The first whole number that `kubectl apply` would change: its path, the number, and what kubectl would send.
 ///
 /// If the object exists, kubectl sends the difference as a JSON merge patch. For this it reads every number as a
 /// floating-point number, and writes it with the fewest digits that identify it: 2^53+1 arrives as 2^53, and 2^60,
 /// which is exact as a floating-point number, as 1152921504606847000. With a new object and with `--server-side` the
 /// number is unchanged. (Verified with kubectl 1.37.2.)
-pub(crate) fn first_rounded_number(value: &Value, path: &str) -> Option<(String, i64, String)> {
+pub(crate) fn first_rounded_number(value: &Value) -> Option<(Vec<Segment>, i64, String)> {
+    let below = |segment: Segment, value| {
+        let (path, number, sent) = first_rounded_number(value)?;
+        Some(([segment].into_iter().chain(path).collect(), number, sent))
+    };
     match value {
         Value::Number(number) => {
             let whole = number.as_i64()?;
             #[expect(clippy::cast_precision_loss, reason = "the lost precision is what this looks for")]
             let sent = (whole as f64).to_string();
-            (sent != whole.to_string()).then(|| (path.to_owned(), whole, sent))
+            (sent != whole.to_string()).then(|| (Vec::new(), whole, sent))
         }
-        Value::Array(items) => {
-            let mut items = items.iter().enumerate();
-            items.find_map(|(index, item)| first_rounded_number(item, &format!("{path}[{index}]")))
-        }
-        Value::Object(map) => {
-            map.iter().find_map(|(key, value)| first_rounded_number(value, &format!("{path}.{key}")))
-        }
+        Value::Array(items) => items.iter().enumerate().find_map(|(index, item)| below(index.into(), item)),
+        Value::Object(map) => map.iter().find_map(|(key, value)| below(key.as_str().into(), value)),
         _ => None,
     }
 }

@@ -154,7 +154,7 @@ fn a_value_is_what_the_api_server_stores_of_it() {
         "value: null",
         "value: 1, unknown: null",
     ] {
-        assert!(matches!(stored(text), Err(DocumentError::Invalid(_))), "{text}: {:?}", stored(text));
+        assert!(matches!(stored(text), Err(DocumentError::Invalid { .. })), "{text}: {:?}", stored(text));
     }
 }
 

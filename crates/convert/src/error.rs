@@ -1,6 +1,6 @@
 //! Why a profile cannot be converted.
 
-use profile::{FieldPath, ParseError, ParseProblem};
+use profile::{FieldPath, ParseError, ParseProblem, Segment};
 
 use crate::wording::{count, listed};
 use crate::{Kernel, Machine};
@@ -84,6 +84,28 @@ pub(crate) fn invalid(problems: Vec<ParseProblem>) -> ConvertError {
 }
 
 impl ConvertError {
+    /// What is wrong with fields of the document, and where; nothing if no field is wrong.
+    #[must_use]
+    pub fn problems(&self) -> Vec<(FieldPath, String)> {
+        let at = |path| vec![(path, self.to_string())];
+        match self {
+            Self::Invalid(error) => {
+                error.problems().iter().map(|problem| (problem.path.clone(), problem.to_string())).collect()
+            }
+            Self::ByArchitecture { rule, .. } => {
+                at([Segment::from("syscalls"), Segment::from(*rule)].into_iter().collect())
+            }
+            Self::MachineNeeded => at([Segment::from("archMap")].into_iter().collect()),
+            Self::BaseMissing(_) | Self::BaseInRegistry { .. } | Self::BaseTooDeep => at(Self::base_name()),
+            Self::ByteOrder { .. } | Self::KernelNeeded { .. } => Vec::new(),
+        }
+    }
+
+    /// The field of an object that names its base.
+    pub(crate) fn base_name() -> FieldPath {
+        ["spec", "baseProfileName"].map(Segment::from).into_iter().collect()
+    }
+
     /// The reason, as one word of a bounded set.
     #[must_use]
     pub fn reason(&self) -> &'static str {

@@ -32,7 +32,7 @@ pub use capability::{Capabilities, UnknownCapability};
 pub use error::ConvertError;
 pub use kernel::{Kernel, NoKernel};
 pub use machine::{Machine, UnknownMachine};
-pub use remark::{Remark, Why};
+pub use remark::{Remark, Rules, Why};
 pub use target::Target;
 
 use profile::Profile;

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use profile::Architecture;
+use profile::{Architecture, FieldPath, Segment};
 
 use crate::wording::{count, listed};
 use crate::{Kernel, Machine};
@@ -33,21 +33,21 @@ pub enum Remark {
     RulesLeftOut {
         /// Which condition.
         why: Why,
-        /// The number of rules.
-        rules: usize,
+        /// The rules.
+        rules: Rules,
         /// The capabilities or kernels that the conditions name.
         named: BTreeSet<String>,
         /// The calls of the rules.
         calls: BTreeSet<String>,
     },
     /// Comments of rules, which runtimes do not read.
-    Comments(usize),
+    Comments(Rules),
     /// Rules with an errno beside an action that takes none.
-    UnusedErrno(usize),
+    UnusedErrno(Rules),
     /// Rules whose `errno` and `errnoRet` differ.
-    ErrnosDiffer(usize),
+    ErrnosDiffer(Rules),
     /// Rules that compare one argument several times.
-    Split(usize),
+    Split(Rules),
     /// An option that changes nothing, because the profile has no such condition.
     UnusedOption(&'static str),
     /// Fields of an object that its profile does not depend on.
@@ -59,7 +59,7 @@ pub enum Remark {
     /// `SCMP_ARCH_NATIVE` was listed.
     NativeArchitecture,
     /// Rules with `errnoRet: 0`, which the operator drops.
-    ZeroErrno(usize),
+    ZeroErrno(Rules),
     /// Profiles whose rules were added.
     Bases(Vec<String>),
     /// The rules are those that the operator has merged before.
@@ -71,6 +71,46 @@ pub enum Remark {
         /// Rules whose condition it would not have looked at.
         rules: usize,
     },
+}
+
+/// Some rules of a profile.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Rules {
+    count: usize,
+    /// The index of the first one in the profile that was converted; `None` if they may be those of another one.
+    first: Option<usize>,
+}
+
+impl Rules {
+    /// One more rule, which has this index in the profile.
+    pub(crate) fn add(&mut self, index: usize) {
+        self.count += 1;
+        self.first.get_or_insert(index);
+    }
+
+    /// The same rules, some of which may be those of another profile.
+    pub(crate) fn of_several_profiles(self) -> Self {
+        Self { first: None, ..self }
+    }
+
+    /// The rules, if there are any.
+    pub(crate) fn some(self) -> Option<Self> {
+        (self.count > 0).then_some(self)
+    }
+}
+
+impl FromIterator<usize> for Rules {
+    fn from_iter<I: IntoIterator<Item = usize>>(indexes: I) -> Self {
+        let mut rules = Self::default();
+        indexes.into_iter().for_each(|index| rules.add(index));
+        rules
+    }
+}
+
+impl fmt::Display for Rules {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&count(self.count, "rule"))
+    }
 }
 
 /// Why a rule does not apply.
@@ -88,6 +128,36 @@ pub enum Why {
 
 fn named(names: &BTreeSet<String>) -> String {
     listed(names.iter().map(String::as_str))
+}
+
+impl Remark {
+    /// The field that it is about, from the top of the profile (of an object: from its `spec`); of several rules the first.
+    /// `None` if it is about the whole profile, or about rules of another one.
+    #[must_use]
+    pub fn path(&self) -> Option<FieldPath> {
+        let field = |name: &str| Some(FieldPath::from_iter([Segment::from(name)]));
+        match self {
+            Self::NotInArchMap(_) => field("archMap"),
+            Self::NativeArchitecture => field("architectures"),
+            Self::Bases(_) | Self::MergedBefore(_) => field("baseProfileName"),
+            Self::RulesLeftOut { rules, .. }
+            | Self::Comments(rules)
+            | Self::UnusedErrno(rules)
+            | Self::ErrnosDiffer(rules)
+            | Self::Split(rules)
+            | Self::ZeroErrno(rules) => {
+                Some(FieldPath::from_iter([Segment::from("syscalls"), Segment::from(rules.first?)]))
+            }
+            Self::Nodes { .. }
+            | Self::DefaultCapabilities { .. }
+            | Self::AssumedKernel(_)
+            | Self::UnusedOption(_)
+            | Self::ObjectFields(_)
+            | Self::Disabled
+            | Self::Partial
+            | Self::Containerd { .. } => None,
+        }
+    }
 }
 
 impl fmt::Display for Remark {
@@ -122,7 +192,7 @@ impl fmt::Display for Remark {
                 )
             }
             Self::RulesLeftOut { why, rules, named: words, calls } => {
-                write!(f, "left out: {} ", count(*rules, "rule"))?;
+                write!(f, "left out: {rules} ")?;
                 match why {
                     Why::Architecture => f.write_str("for other architectures")?,
                     Why::CapabilityLacking => {
@@ -138,23 +208,20 @@ impl fmt::Display for Remark {
                 write!(f, ": {}", named(calls))
             }
             Self::Comments(rules) => {
-                write!(f, "left out: the comment of {}, which no runtime reads", count(*rules, "rule"))
+                write!(f, "left out: the comment of {rules}, which no runtime reads")
             }
             Self::UnusedErrno(rules) => write!(
                 f,
-                "left out: the errno of {}, whose action takes none (runc ignores it, crun refuses it)",
-                count(*rules, "rule")
+                "left out: the errno of {rules}, whose action takes none (runc ignores it, crun refuses it)"
             ),
             Self::ErrnosDiffer(rules) => write!(
                 f,
-                "errno and errnoRet differ in {}: the profile has errno, as with Podman and CRI-O; Docker uses errnoRet",
-                count(*rules, "rule")
+                "errno and errnoRet differ in {rules}: the profile has errno, as with Podman and CRI-O; Docker uses errnoRet"
             ),
             Self::Split(rules) => write!(
                 f,
-                "{} compared an argument several times, which runtimes take as alternatives: written as a rule for each \
-                 comparison",
-                count(*rules, "rule")
+                "{rules} compared an argument several times, which runtimes take as alternatives: written as a rule for each \
+                 comparison"
             ),
             Self::UnusedOption(option) => {
                 write!(f, "{option} changes nothing: the profile has no such condition")
@@ -170,8 +237,7 @@ impl fmt::Display for Remark {
             ),
             Self::ZeroErrno(rules) => write!(
                 f,
-                "left out: errnoRet 0 of {}, which the operator does not write, so that the calls fail with EPERM",
-                count(*rules, "rule")
+                "left out: errnoRet 0 of {rules}, which the operator does not write, so that the calls fail with EPERM"
             ),
             Self::Bases(names) => {
                 write!(f, "with the rules of {}, as the operator merges them", names.join(", "))

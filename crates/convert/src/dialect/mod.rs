@@ -15,8 +15,21 @@ use crate::plain::at_origin;
 use crate::{ConvertError, Converted, Target};
 
 use nodes::Architectures;
-use rule::{DialectRule, number_of};
+use rule::{DialectRule, number_of, unknown_field};
 use select::Selection;
+
+/// The fields of a profile, those of the specification first.
+const FIELDS: [&str; 9] = [
+    "defaultAction",
+    "defaultErrnoRet",
+    "architectures",
+    "flags",
+    "listenerPath",
+    "listenerMetadata",
+    "syscalls",
+    "archMap",
+    "defaultErrno",
+];
 
 /// A profile of the dialect whose fields beside those of the specification are checked.
 struct Dialect {
@@ -72,6 +85,10 @@ impl Dialect {
         let rules: Vec<_> = rules
             .map(|(i, rule)| DialectRule::read(&mut problems, &rules_at.index(i), rule).unwrap_or_default())
             .collect();
+        let unknown = map.iter().filter(|(key, value)| !(value.is_null() || FIELDS.contains(&key.as_str())));
+        for (key, _) in unknown {
+            problems.report::<()>(&top.key(key), unknown_field(key, &FIELDS));
+        }
         let mut fields: Map<String, Value> = map
             .iter()
             .filter(|(key, value)| {

@@ -6,21 +6,20 @@ use super::Dialect;
 use super::condition::Condition;
 use super::rule::{DialectRule, Mark};
 use super::select::Selection;
-use crate::{Kernel, Remark, Target, Why};
+use crate::{Kernel, Remark, Rules, Target, Why};
 
 impl Dialect {
     pub(super) fn remarks(&self, selection: &Selection, target: &Target) -> Vec<Remark> {
         let mut remarks = self.assumptions(selection, target);
         remarks.extend(self.left_out(selection));
-        let number = |is: fn(&DialectRule) -> bool| {
-            let rules =
-                self.rules.iter().enumerate().filter(|(i, rule)| selection.applies(*i) && is(rule)).count();
-            (rules > 0).then_some(rules)
+        let those = |is: fn(&DialectRule) -> bool| {
+            let rules = self.rules.iter().enumerate().filter(|(i, rule)| selection.applies(*i) && is(rule));
+            rules.map(|(i, _)| i).collect::<Rules>().some()
         };
-        remarks.extend(number(|rule| rule.marks.contains(&Mark::Comment)).map(Remark::Comments));
-        remarks.extend(number(|rule| rule.marks.contains(&Mark::UnusedErrno)).map(Remark::UnusedErrno));
-        remarks.extend(number(|rule| rule.marks.contains(&Mark::ErrnosDiffer)).map(Remark::ErrnosDiffer));
-        remarks.extend(number(|rule| rule.split().len() > 1).map(Remark::Split));
+        remarks.extend(those(|rule| rule.marks.contains(&Mark::Comment)).map(Remark::Comments));
+        remarks.extend(those(|rule| rule.marks.contains(&Mark::UnusedErrno)).map(Remark::UnusedErrno));
+        remarks.extend(those(|rule| rule.marks.contains(&Mark::ErrnosDiffer)).map(Remark::ErrnosDiffer));
+        remarks.extend(those(|rule| rule.split().len() > 1).map(Remark::Split));
         remarks.extend(self.containerd());
         remarks
     }
@@ -60,11 +59,11 @@ impl Dialect {
     }
 
     fn left_out(&self, selection: &Selection) -> impl Iterator<Item = Remark> {
-        let mut kinds: BTreeMap<Why, (usize, BTreeSet<String>, BTreeSet<String>)> = BTreeMap::new();
-        for (rule, obstacle) in self.rules.iter().zip(&selection.obstacles) {
+        let mut kinds: BTreeMap<Why, (Rules, BTreeSet<String>, BTreeSet<String>)> = BTreeMap::new();
+        for (i, (rule, obstacle)) in self.rules.iter().zip(&selection.obstacles).enumerate() {
             if let Some((why, word)) = obstacle {
                 let (rules, named, calls) = kinds.entry(*why).or_default();
-                *rules += 1;
+                rules.add(i);
                 named.insert(word.clone());
                 calls.extend(rule.calls().map(str::to_owned));
             }

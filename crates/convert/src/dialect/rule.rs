@@ -9,6 +9,15 @@ use super::condition::Conditions;
 use crate::at::{At, Problems};
 use crate::{errno, plain};
 
+/// The fields of a rule, those of the specification first.
+const FIELDS: [&str; 9] =
+    ["names", "name", "action", "errnoRet", "args", "errno", "comment", "includes", "excludes"];
+
+/// The message about a field that is none of these.
+pub(crate) fn unknown_field(key: &str, known: &[&str]) -> String {
+    format!("unknown field; {}", advice(key, known))
+}
+
 /// A rule.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct DialectRule {
@@ -57,8 +66,11 @@ impl DialectRule {
                 }
                 // The word of Podman is read first: `errno` < `errnoRet`.
                 "errnoRet" if rule.marks.contains(&Mark::Errno) => {}
-                _ => {
+                known if FIELDS.contains(&known) => {
                     rule.fields.insert(key.clone(), value.clone());
+                }
+                unknown => {
+                    problems.report::<()>(&at.key(key), unknown_field(unknown, &FIELDS));
                 }
             }
         }

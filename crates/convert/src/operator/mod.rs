@@ -7,12 +7,12 @@
 mod merge;
 mod read;
 
-use profile::{FieldPath, ParseProblem, Profile, Segment};
+use profile::{ParseProblem, Profile, Segment};
 use serde_json::{Map, Value};
 
 use crate::error::invalid;
 use crate::plain::{at_origin, split};
-use crate::{ConvertError, Converted, Remark};
+use crate::{ConvertError, Converted, Remark, Rules};
 
 pub use read::OperatorProfile;
 
@@ -23,7 +23,7 @@ pub const GROUP: &str = "security-profiles-operator.x-k8s.io";
 const MOST_BASES: usize = 15;
 
 /// The rules of a profile, with the indexes of those of its own object.
-struct Rules {
+struct Resolved {
     rules: Vec<Map<String, Value>>,
     remark: Option<Remark>,
 }
@@ -36,11 +36,13 @@ pub fn convert<'a>(
     profile: &'a OperatorProfile,
     base: &dyn Fn(&OperatorProfile, &str) -> Option<&'a OperatorProfile>,
 ) -> Result<Converted, ConvertError> {
-    let Rules { rules, remark } = resolved(profile, base)?;
-    let (mut all, mut origins, mut several) = (Vec::new(), Vec::new(), 0);
+    let Resolved { rules, remark } = resolved(profile, base)?;
+    let (mut all, mut origins, mut several) = (Vec::new(), Vec::new(), Rules::default());
     for (i, rule) in rules.iter().enumerate() {
         let parts = split(rule);
-        several += usize::from(parts.len() > 1);
+        if parts.len() > 1 {
+            several.add(i);
+        }
         origins.extend(parts.iter().map(|_| i));
         all.extend(parts.into_iter().map(Value::Object));
     }
@@ -53,8 +55,11 @@ pub fn convert<'a>(
         invalid(problems.map(|problem| if is_own { below_spec(problem) } else { merged(problem) }).collect())
     })?;
     let mut remarks: Vec<_> = profile.remarks().to_vec();
+    if remark.is_some() {
+        several = several.of_several_profiles();
+    }
     remarks.extend(remark);
-    remarks.extend((several > 0).then_some(Remark::Split(several)));
+    remarks.extend(several.some().map(Remark::Split));
     Ok(Converted { profile: parsed, remarks })
 }
 
@@ -71,15 +76,15 @@ fn merged(problem: ParseProblem) -> ParseProblem {
         "in the rules together with those of the base profiles: {}: {}",
         problem.path, problem.message
     );
-    ParseProblem { path: FieldPath::default(), message }
+    ParseProblem { path: ConvertError::base_name(), message }
 }
 
 fn resolved<'a>(
     profile: &'a OperatorProfile,
     base: &dyn Fn(&OperatorProfile, &str) -> Option<&'a OperatorProfile>,
-) -> Result<Rules, ConvertError> {
+) -> Result<Resolved, ConvertError> {
     let Some(first) = profile.base() else {
-        return Ok(Rules { rules: profile.rules().to_vec(), remark: None });
+        return Ok(Resolved { rules: profile.rules().to_vec(), remark: None });
     };
     let mut rules = profile.rules().to_vec();
     let (mut current, mut names) = (profile, Vec::new());
@@ -89,7 +94,7 @@ fn resolved<'a>(
         }
         let Some(found) = base(current, name) else {
             if let Some(merged) = profile.merged_before() {
-                return Ok(Rules {
+                return Ok(Resolved {
                     rules: merged.to_vec(),
                     remark: Some(Remark::MergedBefore(first.to_owned())),
                 });
@@ -103,5 +108,5 @@ fn resolved<'a>(
         names.push(name.to_owned());
         current = found;
     }
-    Ok(Rules { rules: merge::without_repetitions(rules), remark: Some(Remark::Bases(names)) })
+    Ok(Resolved { rules: merge::without_repetitions(rules), remark: Some(Remark::Bases(names)) })
 }

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use crate::at::{At, Problems};
 use crate::error::invalid;
 use crate::plain::drop_unused_errno;
-use crate::{ConvertError, Remark};
+use crate::{ConvertError, Remark, Rules};
 
 /// The label of a profile that is a part of a recording (`ProfilePartialLabel` in api/profilebase).
 const PARTIAL: &str = "spo.x-k8s.io/partial";
@@ -99,8 +99,8 @@ impl OperatorProfile {
 #[derive(Default)]
 struct Reader {
     problems: Problems,
-    zero_errnos: usize,
-    unused_errnos: usize,
+    zero_errnos: Rules,
+    unused_errnos: Rules,
 }
 
 impl Reader {
@@ -142,8 +142,8 @@ impl Reader {
         }
         let rules_at = at.key("syscalls");
         let rules = self.rules(&rules_at, present("syscalls"));
-        remarks.extend((self.zero_errnos > 0).then_some(Remark::ZeroErrno(self.zero_errnos)));
-        remarks.extend((self.unused_errnos > 0).then_some(Remark::UnusedErrno(self.unused_errnos)));
+        remarks.extend(self.zero_errnos.some().map(Remark::ZeroErrno));
+        remarks.extend(self.unused_errnos.some().map(Remark::UnusedErrno));
         let merged_before = self.merged_before(metadata);
         let (name, namespace) = (text(metadata, "name"), text(metadata, "namespace"));
         let base = (!base.is_empty()).then(|| base.to_owned());
@@ -193,10 +193,10 @@ impl Reader {
 
     fn rules(&mut self, at: &At, rules: Option<&Value>) -> Vec<Map<String, Value>> {
         let rules = self.problems.list(at, rules).iter().enumerate();
-        rules.filter_map(|(i, rule)| self.rule(&at.index(i), rule)).collect()
+        rules.filter_map(|(i, rule)| self.rule(&at.index(i), i, rule)).collect()
     }
 
-    fn rule(&mut self, at: &At, rule: &Value) -> Option<Map<String, Value>> {
+    fn rule(&mut self, at: &At, index: usize, rule: &Value) -> Option<Map<String, Value>> {
         let map = self.problems.object_of(at, rule, &["names", "action", "errnoRet", "args"])?;
         let mut fields: Map<_, _> = map
             .iter()
@@ -212,9 +212,13 @@ impl Reader {
         if fields.get("errnoRet").is_some_and(|errno| errno.as_u64() == Some(0) || errno == "") {
             fields.remove("errnoRet");
             let action = fields.get("action").and_then(Value::as_str).and_then(Action::from_name);
-            self.zero_errnos += usize::from(action.is_some_and(Action::takes_errno));
+            if action.is_some_and(Action::takes_errno) {
+                self.zero_errnos.add(index);
+            }
         }
-        self.unused_errnos += usize::from(drop_unused_errno(&mut fields));
+        if drop_unused_errno(&mut fields) {
+            self.unused_errnos.add(index);
+        }
         if let Some(Value::Array(arguments)) = fields.get_mut("args") {
             for argument in arguments.iter_mut().filter_map(Value::as_object_mut) {
                 argument.retain(|_, value| !value.is_null());
