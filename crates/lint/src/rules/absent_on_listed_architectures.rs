@@ -6,7 +6,8 @@
 //! has an effect only on a node whose own architecture is not listed, which the filter covers, too. A profile often has
 //! such names because it was copied from one for more architectures: 64-bit ARM and RISC-V lack `open`, `stat` and other
 //! older calls, and 64-bit x86 lacks the calls that 32-bit programs use, such as `mmap2`. There is no fix: either the name
-//! or an architecture is wrong. The numbers are those of the headers of Linux 7.2.
+//! or an architecture is wrong. The numbers are those of the headers of Linux 7.2. A call that programs of a listed
+//! architecture make through `socketcall` or `ipc`, such as `recv` on 32-bit x86, counts as one that it has.
 //!
 //! ## Bad
 //!
@@ -28,6 +29,7 @@
 //!     action: SCMP_ACT_ALLOW
 //! ```
 
+use filter::multiplexer;
 use syscalls::Syscall;
 
 use crate::finding::Found;
@@ -51,7 +53,10 @@ fn check(subject: &Subject<'_>) -> Vec<Found> {
     if architectures.is_empty() || architectures.len() < subject.profile.architectures().len() {
         return Vec::new();
     }
-    let has = |call: Syscall| architectures.iter().any(|architecture| call.number(*architecture).is_some());
+    let has = |call: Syscall| {
+        architectures.iter().any(|architecture| call.number(*architecture).is_some())
+            || subject.profile.architectures().iter().any(|it| multiplexer(call.name(), *it).is_some())
+    };
     let mut found = Vec::new();
     for (index, rule) in subject.rules().filter(|(_, rule)| !subject.skips(rule)) {
         let absent: Vec<_> = rule
@@ -95,6 +100,9 @@ mod tests {
     fn names_of_one_architecture_and_lists_that_are_not_known_are_not() {
         let both = profile(&["SCMP_ARCH_X86_64", "SCMP_ARCH_X86"], &["mmap2"]);
         assert_eq!(paths(&RULE, both), Vec::<String>::new());
+        let through_socketcall = profile(&["SCMP_ARCH_X86_64", "SCMP_ARCH_X86"], &["accept", "recv", "semop"]);
+        assert_eq!(paths(&RULE, through_socketcall), Vec::<String>::new());
+        assert_eq!(paths(&RULE, profile(&["SCMP_ARCH_X86_64"], &["recv"])), ["syscalls[0].names[0]"]);
         assert_eq!(paths(&RULE, profile(&[], &["mmap2", "set_tls"])), Vec::<String>::new());
         let mips = profile(&["SCMP_ARCH_MIPSEL", "SCMP_ARCH_X86_64"], &["cachectl"]);
         assert_eq!(paths(&RULE, mips), Vec::<String>::new());
