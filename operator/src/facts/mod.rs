@@ -10,7 +10,7 @@ mod report;
 mod start;
 
 pub use api::WatchedPod;
-pub use node::{NodeFacts, WatchedNode};
+pub use node::{NodeCondition, NodeFacts, WatchedNode};
 pub use pod::{AgentPods, PodFacts, PodKind};
 pub use profile::{ProfileFacts, WatchedProfile};
 pub use report::ReportFacts;

@@ -6,6 +6,7 @@ use k8s_openapi::api::core::v1::Node;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use k8s_openapi::jiff::Timestamp;
 use serde::Deserialize;
+use serde_json::Value;
 use syscalls::Architecture;
 
 use super::created;
@@ -18,9 +19,18 @@ pub struct WatchedNode {
     #[serde(deserialize_with = "api::metadata::lenient")]
     pub metadata: ObjectMeta,
     #[serde(default)]
+    spec: NodeSpec,
+    #[serde(default)]
     status: NodeStatus,
 }
 api::watched_as!(WatchedNode, Node);
+
+#[derive(Debug, Clone, Default, Deserialize)]
+struct NodeSpec {
+    // As stored, because a JSON patch compares with it.
+    #[serde(default)]
+    taints: Vec<Value>,
+}
 
 #[derive(Debug, Clone, Default, Deserialize)]
 struct NodeStatus {
@@ -36,11 +46,37 @@ struct NodeInfo {
     architecture: String,
 }
 
-#[derive(Debug, Clone, Deserialize)]
-struct NodeCondition {
+/// A condition of a Node.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct NodeCondition {
+    /// Its type.
     #[serde(rename = "type")]
-    kind: String,
-    status: String,
+    pub kind: String,
+    /// `True`, `False` or `Unknown`.
+    pub status: String,
+    /// The reason, as one word.
+    #[serde(default)]
+    pub reason: String,
+    /// A readable explanation.
+    #[serde(default)]
+    pub message: String,
+    /// When the status last changed, as stored.
+    pub last_transition_time: Option<String>,
+}
+
+impl WatchedNode {
+    /// Its taints, each as stored.
+    #[must_use]
+    pub fn taints(&self) -> &[Value] {
+        &self.spec.taints
+    }
+
+    /// Its condition of the type `kind`.
+    #[must_use]
+    pub fn condition(&self, kind: &str) -> Option<&NodeCondition> {
+        self.status.conditions.iter().find(|condition| condition.kind == kind)
+    }
 }
 
 /// A Node.

@@ -6,6 +6,7 @@
 //! line, [`metrics`] what the parts have in common, [`run`](self::run()) starts them.
 
 pub mod metrics;
+pub mod nodes;
 pub mod options;
 pub mod pods;
 mod run;

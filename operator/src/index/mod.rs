@@ -20,6 +20,7 @@ mod pacing;
 mod pods_listed;
 mod profile;
 mod profile_pods;
+mod standing;
 mod starts;
 mod tally;
 #[cfg(test)]
@@ -40,6 +41,7 @@ pub use decide_node::{NodeDecision, NodeOperation};
 pub use decide_profile::{ProfileDecision, ProfileOperation};
 pub use node::AgentState;
 pub use pods_listed::ListedPods;
+pub use standing::{MissingProfile, NodeStanding};
 pub use tally::{NodeState, Tally};
 
 use node::Node;

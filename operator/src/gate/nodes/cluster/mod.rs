@@ -1,0 +1,168 @@
+//! What is known of the Nodes and their files, and which Nodes must be reconciled.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use k8s_openapi::jiff::Timestamp;
+
+use super::decision::{NodeDecision, decide};
+use super::judgement::Rules;
+use super::startup_node::StartupNode;
+use crate::facts::{NodeFacts, PodFacts, ProfileFacts, ReportFacts, UpdateSource};
+use crate::index::Index;
+
+/// The Nodes, their files and their agents, as seen by the watches.
+#[derive(Debug)]
+pub struct Cluster {
+    index: Index,
+    nodes: BTreeMap<String, StartupNode>,
+    /// How many of them have the start-up taint.
+    tainted: usize,
+    rules: Rules,
+    /// Whether profiles may be missing: their watch has failed, and no list is complete since.
+    profiles_incomplete: bool,
+    dirty: BTreeSet<String>,
+}
+
+impl Cluster {
+    /// An empty cluster. `directory` is where profiles are, below the kubelet's `seccomp/`.
+    #[must_use]
+    pub fn new(directory: &str, rules: Rules) -> Self {
+        Self {
+            index: Index::new(directory),
+            nodes: BTreeMap::new(),
+            tainted: 0,
+            rules,
+            profiles_incomplete: false,
+            dirty: BTreeSet::new(),
+        }
+    }
+
+    /// The names of the Nodes that must be reconciled because of changes since the last call.
+    pub fn take_dirty(&mut self) -> BTreeSet<String> {
+        let mut dirty = std::mem::take(&mut self.dirty);
+        dirty.append(&mut self.index.take_dirty().nodes);
+        dirty
+    }
+
+    /// Queues every Node.
+    pub fn queue_all(&mut self) {
+        self.dirty.extend(self.nodes.keys().cloned());
+    }
+
+    /// A Node was created or changed, by the gate or somebody else.
+    pub fn apply_node(&mut self, facts: NodeFacts, node: StartupNode, source: UpdateSource, now: Timestamp) {
+        let known = self.nodes.get(&facts.name).map(|known| &known.version);
+        if source.accepts(&node.version, known) {
+            self.tainted += usize::from(!node.taints.is_empty());
+            let replaced = self.nodes.insert(facts.name.clone(), node);
+            self.forget(replaced.as_ref());
+            self.index.apply_node(facts, now);
+        }
+    }
+
+    /// A Node was deleted.
+    pub fn delete_node(&mut self, name: &str, uid: &str, now: Timestamp) {
+        if self.nodes.get(name).is_some_and(|known| known.version.uid == uid) {
+            let deleted = self.nodes.remove(name);
+            self.forget(deleted.as_ref());
+        }
+        self.index.delete_node(name, uid, now);
+    }
+
+    fn forget(&mut self, node: Option<&StartupNode>) {
+        self.tainted -= usize::from(node.is_some_and(|node| !node.taints.is_empty()));
+    }
+
+    /// A profile was created or changed.
+    pub fn apply_profile(&mut self, facts: ProfileFacts, source: UpdateSource, now: Timestamp) {
+        let name = facts.name.clone();
+        let before = self.requirement(&name);
+        self.index.apply_profile(facts, source, now);
+        if self.requirement(&name) != before {
+            self.dirty.extend(self.index.lacking_nodes().map(str::to_owned));
+        }
+    }
+
+    /// A profile was deleted.
+    pub fn delete_profile(&mut self, name: &str, uid: &str, now: Timestamp) {
+        self.dirty.extend(self.index.lacking_nodes().map(str::to_owned));
+        self.index.delete_profile(name, uid, now);
+    }
+
+    /// The known facts of a profile.
+    #[must_use]
+    pub fn profile(&self, name: &str) -> Option<&ProfileFacts> {
+        self.index.profile(name)
+    }
+
+    /// What a profile requires of the nodes.
+    fn requirement(&self, name: &str) -> impl PartialEq + use<> {
+        let profile = self.index.profile(name);
+        profile.map(|it| {
+            (it.version.uid.clone(), it.content.as_ref().ok().copied(), it.deleting(), it.removal_approved)
+        })
+    }
+
+    /// The watch of the profiles has failed: until [`Self::profiles_complete`], a node may lack a profile that is not
+    /// known here, so that nothing is written.
+    pub fn profiles_may_be_incomplete(&mut self) {
+        self.profiles_incomplete = true;
+    }
+
+    /// A list of the profiles is complete.
+    pub fn profiles_complete(&mut self) {
+        if std::mem::take(&mut self.profiles_incomplete) {
+            self.queue_all();
+        }
+    }
+
+    /// A report was created or changed.
+    pub fn apply_report(&mut self, facts: ReportFacts, source: UpdateSource, now: Timestamp) {
+        self.index.apply_report(facts, source, now);
+    }
+
+    /// A report was deleted.
+    pub fn delete_report(&mut self, name: &str, uid: &str, now: Timestamp) {
+        self.index.delete_report(name, uid, now);
+    }
+
+    /// A list of the reports is complete.
+    pub fn reports_complete(&mut self, now: Timestamp) {
+        self.index.reports_listed(now);
+    }
+
+    /// An agent's pod was created or changed.
+    pub fn apply_pod(&mut self, facts: PodFacts, now: Timestamp) {
+        self.index.apply_pod(facts, now);
+    }
+
+    /// An agent's pod was deleted.
+    pub fn delete_pod(&mut self, uid: &str, now: Timestamp) {
+        self.index.delete_pod(uid, now);
+    }
+
+    /// What to do about a Node; `None` if there is no such Node, or if a profile may be missing.
+    pub fn decide(&mut self, name: &str, now: Timestamp) -> Option<NodeDecision> {
+        if self.profiles_incomplete {
+            return None;
+        }
+        self.index.advance_time(name, now);
+        let standing = self.index.node_standing(name)?;
+        Some(decide(self.nodes.get(name)?, &standing, self.rules, now))
+    }
+
+    /// How many Nodes have the start-up taint.
+    #[must_use]
+    pub fn tainted(&self) -> usize {
+        self.tainted
+    }
+
+    /// The latest known version of a Node.
+    #[must_use]
+    pub fn node(&self, name: &str) -> Option<&StartupNode> {
+        self.nodes.get(name)
+    }
+}
+
+#[cfg(test)]
+mod tests;
