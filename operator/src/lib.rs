@@ -12,6 +12,7 @@
 //!
 //! [`gate`] is another program in the same executable, with an account of its own.
 
+pub mod agent_options;
 pub mod controller;
 pub mod cooldowns;
 pub mod facts;

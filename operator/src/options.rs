@@ -1,18 +1,15 @@
 //! The operator's options, as the chart sets them.
 
-use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use daemon::logging::LoggingArgs;
-use k8s_openapi::api::core::v1::NodeSelector;
 
-use crate::facts::AgentPods;
+use crate::agent_options::AgentOptions;
 use crate::gate::options::GateOptions;
 use crate::lease::{LeaseOptions, duration};
-use crate::selection::Selection;
 
 #[derive(Debug, Clone, Subcommand)]
 enum Command {
@@ -99,15 +96,9 @@ pub struct Options {
     /// Namespace of the agents' pods.
     #[arg(long, env = "POD_NAMESPACE")]
     pub namespace: String,
-    /// Labels of the agents' pods: `key=value,key=value`.
-    #[arg(long, value_parser = labels, default_value = "app.kubernetes.io/component=node-agent")]
-    pub agent_label_selector: Labels,
-    /// The agents' node selector, as a JSON object of labels; every node where there is none.
-    #[arg(long, value_parser = json::<Labels>, default_value = "{}")]
-    pub node_selector: Labels,
-    /// The agents' required node affinity, as JSON: `{"nodeSelectorTerms": [...]}`.
-    #[arg(long, value_parser = json::<NodeSelector>)]
-    pub node_affinity: Option<NodeSelector>,
+    /// The agents.
+    #[command(flatten)]
+    pub agent: AgentOptions,
     /// Where profiles are, below the kubelet's `seccomp/`.
     #[arg(long, default_value = api::names::DEFAULT_DIRECTORY)]
     pub directory: String,
@@ -122,39 +113,10 @@ pub struct Options {
     pub logging: LoggingArgs,
 }
 
-/// Labels. (A name of its own, because clap takes a bare map for an option that may be repeated.)
-#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Deserialize)]
-#[serde(transparent)]
-pub struct Labels(pub BTreeMap<String, String>);
-
-impl Options {
-    /// Which nodes have an agent.
-    #[must_use]
-    pub fn selection(&self) -> Selection {
-        Selection { labels: self.node_selector.0.clone(), affinity: self.node_affinity.clone() }
-    }
-
-    /// Which pods are agents.
-    #[must_use]
-    pub fn agents(&self) -> AgentPods {
-        AgentPods { namespace: self.namespace.clone(), labels: self.agent_label_selector.0.clone() }
-    }
-}
-
-fn json<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, serde_json::Error> {
-    serde_json::from_str(text)
-}
-
-fn labels(text: &str) -> Result<Labels, String> {
-    let pair = |pair: &str| match pair.split_once('=') {
-        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
-        _ => Err(format!("{pair:?} is not a label; expected key=value,key=value")),
-    };
-    text.split(',').map(pair).collect::<Result<_, _>>().map(Labels)
-}
-
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
 
     #[test]
@@ -169,10 +131,10 @@ mod tests {
         .unwrap();
         let Task::Operate(options) = task else { panic!("{task:?}") };
         assert_eq!(
-            options.agents().labels,
+            options.agent.pods_in(&options.namespace).labels,
             BTreeMap::from([("a".into(), "b".into()), ("c".into(), String::new())])
         );
-        assert_eq!(options.selection().affinity.unwrap().node_selector_terms.len(), 1);
+        assert_eq!(options.agent.selection().affinity.unwrap().node_selector_terms.len(), 1);
     }
 
     #[test]

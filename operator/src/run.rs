@@ -67,11 +67,12 @@ pub async fn run(options: Options) -> Result<(), RunError> {
     info!(version = env!("CARGO_PKG_VERSION"), listen = %options.listen, directory = options.directory, "operator starts");
 
     let [profiles_ready, reports_ready, nodes_ready, pods_ready] = ready;
-    let pod_kind = PodWatch { directory: options.directory.clone(), agents: options.agents() };
+    let pod_kind =
+        PodWatch { directory: options.directory.clone(), agents: options.agent.pods_in(&options.namespace) };
     let watches = futures::future::join4(
         follow(ProfileWatch, client.clone(), shared.clone(), profiles_ready),
         follow(ReportWatch, client.clone(), shared.clone(), reports_ready),
-        follow(NodeWatch(options.selection()), client.clone(), shared.clone(), nodes_ready),
+        follow(NodeWatch(options.agent.selection()), client.clone(), shared.clone(), nodes_ready),
         follow(pod_kind.clone(), client.clone(), shared.clone(), pods_ready),
     );
 

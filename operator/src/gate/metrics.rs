@@ -12,15 +12,28 @@ pub enum GateKind {
     Profile,
     /// The Pods that are not bound to a node.
     Pod,
+    /// The Nodes.
+    Node,
+    /// The nodes' reports.
+    Report,
+    /// The profiles with their contents, which the part about nodes compares with the reports.
+    ProfileContents,
+    /// The agents' Pods.
+    AgentPod,
 }
 
 impl Label for GateKind {
-    const ALL: &'static [Self] = &[Self::Profile, Self::Pod];
+    const ALL: &'static [Self] =
+        &[Self::Profile, Self::Pod, Self::Node, Self::Report, Self::ProfileContents, Self::AgentPod];
 
     fn as_str(self) -> &'static str {
         match self {
             Self::Profile => "SeccompProfile",
             Self::Pod => "Pod",
+            Self::Node => "Node",
+            Self::Report => "NodeProfileStatus",
+            Self::ProfileContents => "SeccompProfileContents",
+            Self::AgentPod => "AgentPod",
         }
     }
 }
@@ -30,16 +43,23 @@ impl Label for GateKind {
 pub enum GateWrite {
     /// A scheduling gate taken off a pod.
     SchedulingGate,
+    /// A start-up taint taken off a Node.
+    StartupTaint,
+    /// The condition of a Node.
+    NodeCondition,
     /// An Event.
     Event,
 }
 
 impl Label for GateWrite {
-    const ALL: &'static [Self] = &[Self::SchedulingGate, Self::Event];
+    const ALL: &'static [Self] =
+        &[Self::SchedulingGate, Self::StartupTaint, Self::NodeCondition, Self::Event];
 
     fn as_str(self) -> &'static str {
         match self {
             Self::SchedulingGate => "scheduling-gate",
+            Self::StartupTaint => "startup-taint",
+            Self::NodeCondition => "node-condition",
             Self::Event => "event",
         }
     }

@@ -6,11 +6,13 @@ use std::time::Duration;
 use api::names::GATE_FIELD_MANAGER;
 use daemon::lease::election::UnsafeTiming;
 use daemon::{Readiness, http};
+use kube::Client;
 use link::client;
 use tokio::time::timeout;
 use tracing::{info, warn};
 
 use super::metrics::GateMetrics;
+use super::nodes::NodeGate;
 use super::options::GateOptions;
 use super::pods::PodGate;
 use super::pods::decision::Settings;
@@ -56,8 +58,13 @@ pub async fn run(options: GateOptions) -> Result<(), RunError> {
     };
     let metrics = GateMetrics::new(&registry)?;
     // Each part has metrics of its own, a share in the readiness, and a task.
-    let pods = PodGate::new(settings, lead.clone(), metrics, &registry, &readiness)?;
+    let pods = PodGate::new(settings, lead.clone(), metrics.clone(), &registry, &readiness)?;
     let pod_state = pods.state();
+    let nodes = options
+        .node_settings()
+        .map(|settings| NodeGate::new(settings, lead.clone(), metrics, &registry, &readiness))
+        .transpose()?;
+    let node_state = nodes.as_ref().map(NodeGate::state);
     let endpoints = http::serve(options.listen, registry, readiness, std::future::pending()).await?;
     let client = client::connect(WATCH).await?;
     info!(version = env!("CARGO_PKG_VERSION"), listen = %options.listen, directory = options.directory, "gate starts");
@@ -66,11 +73,14 @@ pub async fn run(options: GateOptions) -> Result<(), RunError> {
         // Not a leader yet.
         lead.until(None);
     }
-    let (elected, to_queue) = (lead.clone(), pod_state.clone());
+    let (elected, pods_to_queue, nodes_to_queue) = (lead.clone(), pod_state.clone(), node_state.clone());
     let lead_until = move |until| {
         if elected.until(until) {
             // The previous leader may have stopped half-way.
-            to_queue.queue_all();
+            pods_to_queue.queue_all();
+            if let Some(nodes) = &nodes_to_queue {
+                nodes.queue_all();
+            }
         }
     };
     let mut leadership =
@@ -79,7 +89,13 @@ pub async fn run(options: GateOptions) -> Result<(), RunError> {
         signal.await;
         info!("gate stops");
         lead.stop();
-        if timeout(LAST_WRITES, pod_state.controller.idle()).await.is_err() {
+        let idle = async {
+            pod_state.controller.idle().await;
+            if let Some(nodes) = &node_state {
+                nodes.controller.idle().await;
+            }
+        };
+        if timeout(LAST_WRITES, idle).await.is_err() {
             warn!("a write under way takes too long");
         }
     };
@@ -87,6 +103,7 @@ pub async fn run(options: GateOptions) -> Result<(), RunError> {
         // None of these ever ends by itself.
         () = endpoints => {}
         () = pods.run(client.clone()) => {}
+        () = run_nodes(nodes, client.clone()) => {}
         () = elect(leadership.as_mut()) => {}
         () = end => {}
     }
@@ -94,4 +111,12 @@ pub async fn run(options: GateOptions) -> Result<(), RunError> {
         leadership.release().await;
     }
     Ok(())
+}
+
+/// Runs the part about Nodes for ever, if there is one.
+async fn run_nodes(nodes: Option<NodeGate>, client: Client) {
+    match nodes {
+        Some(nodes) => nodes.run(client).await,
+        None => std::future::pending().await,
+    }
 }

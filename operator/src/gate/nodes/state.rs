@@ -1,0 +1,97 @@
+//! What the tasks share that watch Nodes and write to them.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use daemon::metrics::Label;
+
+use super::super::metrics::{GateKind, GateMetrics};
+use super::cluster::Cluster;
+use crate::controller::Controller;
+use crate::lead::Lead;
+use crate::queue::Lanes;
+
+/// The name of a Node that must be reconciled.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct NodeKey(pub String);
+
+impl Lanes for NodeKey {
+    const LANES: usize = 1;
+
+    fn lane(&self) -> usize {
+        0
+    }
+}
+
+/// The cluster as the watches see it, and the work queue.
+#[derive(Debug)]
+pub struct NodeState {
+    cluster: Mutex<Cluster>,
+    /// Kinds whose first list is not complete.
+    unlisted: Mutex<BTreeSet<&'static str>>,
+    /// Whether this process leads.
+    pub lead: Arc<Lead>,
+    /// The work queue.
+    pub controller: Controller<NodeKey>,
+    /// The metrics that all parts share.
+    pub metrics: GateMetrics,
+}
+
+/// Locks a value that is consistent even after a panic. Outside of tests, a panic ends the process.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl NodeState {
+    /// The kinds that are watched about Nodes.
+    pub const KINDS: [GateKind; 4] =
+        [GateKind::Node, GateKind::Report, GateKind::ProfileContents, GateKind::AgentPod];
+
+    /// The state around a `cluster` that lacks objects; nothing is decided before each kind is [`Self::listed`].
+    #[must_use]
+    pub fn new(cluster: Cluster, lead: Arc<Lead>, metrics: GateMetrics) -> Self {
+        Self {
+            cluster: Mutex::new(cluster),
+            unlisted: Mutex::new(Self::KINDS.map(Label::as_str).into_iter().collect()),
+            lead,
+            controller: Controller::default(),
+            metrics,
+        }
+    }
+
+    /// Whether decisions may be carried out: every kind has been listed, and this process leads and does not stop.
+    #[must_use]
+    pub fn may_write(&self) -> bool {
+        self.lead.may_write() && lock(&self.unlisted).is_empty()
+    }
+
+    /// Queues every Node: this process has become the leader.
+    pub fn queue_all(&self) {
+        self.change(Cluster::queue_all);
+    }
+
+    /// Changes what is known, and queues the Nodes that must be reconciled because of it.
+    pub fn change<T>(&self, change: impl FnOnce(&mut Cluster) -> T) -> T {
+        let mut cluster = lock(&self.cluster);
+        let result = change(&mut cluster);
+        let dirty = cluster.take_dirty();
+        drop(cluster);
+        self.controller.add(dirty.into_iter().map(NodeKey));
+        result
+    }
+
+    /// Asks without a change.
+    pub fn read<T>(&self, ask: impl FnOnce(&Cluster) -> T) -> T {
+        ask(&lock(&self.cluster))
+    }
+
+    /// The first list of a kind is complete.
+    pub fn listed(&self, kind: GateKind) {
+        let mut unlisted = lock(&self.unlisted);
+        unlisted.remove(kind.as_str());
+        if unlisted.is_empty() {
+            drop(unlisted);
+            self.queue_all();
+        }
+    }
+}

@@ -1,0 +1,214 @@
+//! The watches: turn objects into facts and change what is known.
+
+use std::sync::Arc;
+
+use daemon::ReadyHandle;
+use daemon::metrics::Label;
+use k8s_openapi::jiff::Timestamp;
+use kube::Client;
+use kube_runtime::watcher::Config;
+use link::chain;
+use link::changes::{Change, Changes, ObjectId};
+use link::watch::WatchStream;
+use tracing::warn;
+
+use super::super::metrics::GateKind;
+use super::cluster::Cluster;
+use super::startup_node::StartupNode;
+use super::state::NodeState;
+use super::taint_key::TaintKey;
+use crate::facts::{NodeFacts, ProfileFacts, ReportFacts, UpdateSource, WatchedNode};
+use crate::selection::Selection;
+use crate::watch::{NodeWatch, PodWatch, ProfileWatch, ReportWatch, WATCH, WatchedKind};
+
+/// How one kind of object changes what is known.
+pub(super) trait Watched {
+    /// The kind, as the operator watches it.
+    type Kind: WatchedKind;
+
+    const KIND: GateKind;
+    /// Whether it matters that objects may be missing: then the watch begins with a list after every failure.
+    const MUST_BE_COMPLETE: bool = false;
+
+    /// Which objects are watched.
+    fn select(&self, config: Config) -> Config {
+        config
+    }
+
+    /// An object was created or changed.
+    fn apply(
+        &self,
+        cluster: &mut Cluster,
+        object: <Self::Kind as WatchedKind>::Object,
+        source: UpdateSource,
+        now: Timestamp,
+    );
+
+    /// An object does not exist any more.
+    fn gone(&self, cluster: &mut Cluster, object: &ObjectId, now: Timestamp);
+
+    /// A list is complete.
+    fn complete(&self, _cluster: &mut Cluster, _now: Timestamp) {}
+
+    /// The watch has failed.
+    fn interrupted(&self, _cluster: &mut Cluster) {}
+}
+
+/// Follows one kind for ever.
+pub(super) async fn follow<W: Watched>(kind: W, client: Client, state: Arc<NodeState>, ready: ReadyHandle) {
+    let config = Config::default().page_size(W::Kind::PAGE).timeout(WATCH.as_secs() as u32);
+    let observer = state.metrics.watches.of(W::KIND);
+    let mut events =
+        WatchStream::<<W::Kind as WatchedKind>::Object>::observed(client, kind.select(config), observer);
+    if W::MUST_BE_COMPLETE {
+        events = events.listing_after_failures();
+    }
+    let mut changes = Changes::new(events);
+    let mut ready = Some(ready);
+    loop {
+        let now = Timestamp::now;
+        match changes.next().await {
+            Ok(Change::Apply(object, origin)) => {
+                state.change(|cluster| kind.apply(cluster, object, origin.into(), now()));
+            }
+            Ok(Change::Gone(object)) => state.change(|cluster| kind.gone(cluster, &object, now())),
+            Ok(Change::Complete) => {
+                state.change(|cluster| kind.complete(cluster, now()));
+                if let Some(ready) = ready.take() {
+                    ready.ready();
+                    state.listed(W::KIND);
+                }
+            }
+            Err(error) => {
+                // The watch starts again by itself, with back-off; what is known stays.
+                warn!(kind = W::KIND.as_str(), error = %chain(&error), "watch failed");
+                state.change(|cluster| kind.interrupted(cluster));
+            }
+        }
+    }
+}
+
+/// The Nodes.
+#[derive(Debug)]
+pub(super) struct Nodes {
+    pub(super) selection: Selection,
+    pub(super) key: Option<TaintKey>,
+}
+
+impl Nodes {
+    pub(super) fn apply(
+        &self,
+        cluster: &mut Cluster,
+        object: &WatchedNode,
+        source: UpdateSource,
+        now: Timestamp,
+    ) {
+        let facts = NodeFacts::of(object, &self.selection);
+        cluster.apply_node(facts, StartupNode::of(object, self.key.as_ref()), source, now);
+    }
+}
+
+impl Watched for Arc<Nodes> {
+    type Kind = NodeWatch;
+    const KIND: GateKind = GateKind::Node;
+
+    fn apply(&self, cluster: &mut Cluster, object: WatchedNode, source: UpdateSource, now: Timestamp) {
+        Nodes::apply(self, cluster, &object, source, now);
+    }
+
+    fn gone(&self, cluster: &mut Cluster, object: &ObjectId, now: Timestamp) {
+        cluster.delete_node(&object.key.name, &object.uid, now);
+    }
+}
+
+/// The profiles.
+#[derive(Debug)]
+pub(super) struct Profiles;
+
+impl Watched for Profiles {
+    type Kind = ProfileWatch;
+    const KIND: GateKind = GateKind::ProfileContents;
+    const MUST_BE_COMPLETE: bool = true;
+
+    fn apply(
+        &self,
+        cluster: &mut Cluster,
+        object: <ProfileWatch as WatchedKind>::Object,
+        source: UpdateSource,
+        now: Timestamp,
+    ) {
+        let known = cluster.profile(object.metadata.name.as_deref().unwrap_or_default());
+        let mut facts = ProfileFacts::given(known, &object);
+        // Nobody checks the contents here.
+        facts.unchecked = None;
+        cluster.apply_profile(facts, source, now);
+    }
+
+    fn gone(&self, cluster: &mut Cluster, object: &ObjectId, now: Timestamp) {
+        cluster.delete_profile(&object.key.name, &object.uid, now);
+    }
+
+    fn complete(&self, cluster: &mut Cluster, _: Timestamp) {
+        cluster.profiles_complete();
+    }
+
+    fn interrupted(&self, cluster: &mut Cluster) {
+        cluster.profiles_may_be_incomplete();
+    }
+}
+
+/// The nodes' reports.
+#[derive(Debug)]
+pub(super) struct Reports;
+
+impl Watched for Reports {
+    type Kind = ReportWatch;
+    const KIND: GateKind = GateKind::Report;
+
+    fn apply(
+        &self,
+        cluster: &mut Cluster,
+        object: <ReportWatch as WatchedKind>::Object,
+        source: UpdateSource,
+        now: Timestamp,
+    ) {
+        cluster.apply_report(ReportFacts::of(object), source, now);
+    }
+
+    fn gone(&self, cluster: &mut Cluster, object: &ObjectId, now: Timestamp) {
+        cluster.delete_report(&object.key.name, &object.uid, now);
+    }
+
+    fn complete(&self, cluster: &mut Cluster, now: Timestamp) {
+        cluster.reports_complete(now);
+    }
+}
+
+/// The agents' pods.
+#[derive(Debug)]
+pub(super) struct Agents(pub(super) PodWatch);
+
+impl Watched for Agents {
+    type Kind = PodWatch;
+    const KIND: GateKind = GateKind::AgentPod;
+
+    fn select(&self, config: Config) -> Config {
+        let labels: Vec<_> =
+            self.0.agents.labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
+        config.labels(&labels.join(",")).fields(&format!("metadata.namespace={}", self.0.agents.namespace))
+    }
+
+    fn apply(
+        &self,
+        cluster: &mut Cluster,
+        object: <PodWatch as WatchedKind>::Object,
+        _: UpdateSource,
+        now: Timestamp,
+    ) {
+        cluster.apply_pod(self.0.facts(&object), now);
+    }
+
+    fn gone(&self, cluster: &mut Cluster, object: &ObjectId, now: Timestamp) {
+        cluster.delete_pod(&object.uid, now);
+    }
+}
