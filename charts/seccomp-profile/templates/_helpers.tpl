@@ -66,6 +66,36 @@ system:serviceaccount:{{ $root.Release.Namespace }}:{{ include "seccomp-profile.
 - --log-level={{ .Values.log.level }}
 {{- end -}}
 
+{{/*
+Options about the agents. Their DaemonSet uses the same two values, so that exactly the nodes count that have an agent.
+*/}}
+{{- define "seccomp-profile.agentArgs" -}}
+{{- $agents := list }}
+{{- range $key, $value := include "seccomp-profile.selector" (list . "node-agent") | fromYaml }}
+{{- $agents = append $agents (printf "%s=%s" $key $value) }}
+{{- end -}}
+- --agent-label-selector={{ $agents | join "," }}
+{{- with .Values.agent.nodeSelector }}
+- {{ printf "--node-selector=%s" (toJson .) | squote }}
+{{- end }}
+{{- if (.Values.agent.nodeAffinity).nodeSelectorTerms }}
+- {{ printf "--node-affinity=%s" (toJson .Values.agent.nodeAffinity) | squote }}
+{{- end }}
+{{- end -}}
+
+{{/*
+Tolerations of what must run even if every node has the start-up taint, as a list: (list $ .Values.operator.tolerations).
+*/}}
+{{- define "seccomp-profile.tolerations" -}}
+{{- $root := first . -}}
+{{- $tolerations := last . | default list -}}
+{{- $nodes := ($root.Values.gate).nodes | default dict -}}
+{{- if and ($root.Values.gate).enabled $nodes.enabled -}}
+{{- $tolerations = append $tolerations (dict "key" $nodes.taintKey "operator" "Exists") -}}
+{{- end -}}
+{{- with $tolerations }}{{ toYaml . }}{{ end -}}
+{{- end -}}
+
 {{/* Port and probes of both programs. */}}
 {{- define "seccomp-profile.probes" -}}
 ports:
@@ -123,8 +153,8 @@ spec:
       {{- with .values.nodeSelector }}
       nodeSelector: {{- toYaml . | nindent 8 }}
       {{- end }}
-      {{- with .values.tolerations }}
-      tolerations: {{- toYaml . | nindent 8 }}
+      {{- with include "seccomp-profile.tolerations" (list $root .values.tolerations) }}
+      tolerations: {{- . | nindent 8 }}
       {{- end }}
       {{- with .values.topologySpreadConstraints }}
       topologySpreadConstraints:
