@@ -189,7 +189,11 @@ fn the_gate_is_off_by_default_and_its_policies_have_the_names_that_the_program_u
     assert_eq!(policy["spec"]["mutations"].to_string().matches(&gate).count(), 1);
     let label = json!({ api::names::GATED_NAMESPACE: "true" });
     assert_eq!(policy["spec"]["matchConstraints"]["namespaceSelector"]["matchLabels"], label);
-    let restricts = of_the_gate.iter().find(|object| object["kind"] == "ValidatingAdmissionPolicy").unwrap();
+    let is_restriction = |object: &&&Value| {
+        object["kind"] == "ValidatingAdmissionPolicy"
+            && object["metadata"]["name"] == "seccomp-profile-gate-only"
+    };
+    let restricts = of_the_gate.iter().find(is_restriction).unwrap();
     assert!(restricts["spec"]["validations"].to_string().contains(&gate));
     let deployment = of_the_gate.iter().find(|object| object["kind"] == "Deployment").unwrap();
     fully_restricted(&deployment["spec"]["template"]["spec"]);

@@ -13,6 +13,8 @@ use std::path::Path;
 use api::conditions::{node as reasons, sound};
 use daemon::metrics::Label;
 use node_agent::disk::{DiskReason, Displaced};
+use operator::gate::nodes::judgement;
+use operator::gate::nodes::notice::NodeNotice;
 use operator::gate::pods::notice::{LEFT_OUT, WaitReason};
 use operator::notice::Notice;
 use xtask::workspace::repository;
@@ -65,6 +67,15 @@ fn every_event_about_a_gated_pod_is_explained() {
     let explained = self::explained("docs/runbooks/SeccompProfilePodsGated.md");
     for reason in WaitReason::ALL {
         assert!(explained.contains(reason.as_str()), "{} is not explained", reason.as_str());
+    }
+}
+
+#[test]
+fn every_event_and_every_reason_of_the_condition_of_a_node_is_explained() {
+    let explained = explained("docs/how-to/new-nodes.md");
+    let conditions = judgement::Reason::ALL.map(judgement::Reason::as_str);
+    for word in conditions.into_iter().chain(NodeNotice::ALL.map(NodeNotice::reason)) {
+        assert!(explained.contains(word), "{word} is not explained");
     }
 }
 

@@ -21,11 +21,13 @@ use k8s_openapi::jiff::Timestamp;
 use operator::facts::{ProfileFacts, UpdateSource};
 use operator::findings::{Checked, Findings};
 use operator::gate::metrics::GateMetrics;
+use operator::gate::nodes::NodeGate;
 use operator::gate::pods::PodGate;
 use operator::gate::pods::decision::Settings;
 use operator::gauges::Gauges;
 use operator::index::Index;
 use operator::lead::Lead;
+use operator::options::Task;
 use operator::shared::SharedState;
 use prometheus::proto::{MetricFamily, MetricType};
 use prometheus::{Registry, TextEncoder};
@@ -79,9 +81,13 @@ fn of_the_gate() -> Vec<MetricFamily> {
     let registry = daemon::metrics::registry("gate", "0").unwrap();
     let settings = Settings { directory: "profiles".to_owned(), leave_out_after: Duration::from_mins(1) };
     let shared = GateMetrics::new(&registry).unwrap();
-    // Its gauges live as long as it does.
-    let _pods =
-        PodGate::new(settings, Arc::new(Lead::default()), shared, &registry, &Readiness::default()).unwrap();
+    let (lead, readiness) = (Arc::new(Lead::default()), Readiness::default());
+    // Their gauges live as long as they do.
+    let _pods = PodGate::new(settings, lead.clone(), shared.clone(), &registry, &readiness).unwrap();
+    let task = Task::of(["operator", "gate", "--namespace=ns", "--nodes"]);
+    let Ok(Task::Gate(options)) = task else { panic!("{task:?}") };
+    let settings = options.node_settings().unwrap();
+    let _nodes = NodeGate::new(settings, lead, shared, &registry, &readiness).unwrap();
     registry.gather()
 }
 

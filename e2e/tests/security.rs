@@ -13,9 +13,9 @@ use std::sync::LazyLock;
 
 use e2e::rendered;
 use e2e::rights::attempts::{self, Answer};
-use e2e::rights::gate;
 use e2e::rights::rules::Rule;
 use e2e::rights::table;
+use e2e::rights::{gate, gate_nodes};
 use serde_json::{Value, json};
 use xtask::workspace::repository;
 
@@ -38,6 +38,7 @@ fn the_tables_in_the_docs_are_those_that_the_cluster_is_tried_with() {
         ("attempts of an agent", of_agent),
         ("attempts of the operator", table::of_attempts(&attempts::of_the_operator())),
         ("attempts of the gate", table::of_attempts(&gate::attempts())),
+        ("attempts of the gate about nodes", table::of_attempts(&gate_nodes::attempts())),
     ];
     let right = tables.iter().fold(held.clone(), |text, (mark, table)| {
         table::replace_marked(&text, mark, table)
@@ -96,7 +97,6 @@ fn no_role_of_the_chart_has_a_wildcard_or_a_right_to_more_rights() {
                 "pods/eviction",
                 "pods/status",
                 "nodes/proxy",
-                "nodes/status",
                 "jobs",
                 "cronjobs",
                 "rbac.authorization.k8s.io",
@@ -105,6 +105,15 @@ fn no_role_of_the_chart_has_a_wildcard_or_a_right_to_more_rights() {
                 "certificates.k8s.io",
             ] {
                 assert!(!words.contains(&never), "{never} in {rule}");
+            }
+            // The gate writes one condition, and a policy restricts it to that.
+            if words.contains(&"nodes/status") {
+                let name = role["metadata"]["name"].as_str();
+                assert_eq!(
+                    (name, &rule["verbs"]),
+                    (Some("seccomp-profile-gate"), &json!(["patch"])),
+                    "{rule}"
+                );
             }
             // Whether its own release is there is all that anybody of ours may know of a workload.
             if ["daemonsets", "deployments"].iter().any(|workload| words.contains(workload)) {
@@ -136,7 +145,9 @@ fn nobody_of_ours_but_the_gate_changes_a_pod_or_a_node() {
     }
     let policies = OBJECTS.iter().filter(|object| object["kind"] == "ValidatingAdmissionPolicy");
     let names: Vec<_> = policies.map(|policy| policy["metadata"]["name"].as_str().unwrap()).collect();
-    assert!(names.contains(&"seccomp-profile-gate-only"), "{names:?}");
+    for policy in ["seccomp-profile-gate-only", "seccomp-profile-gate-nodes"] {
+        assert!(names.contains(&policy), "{names:?}");
+    }
 }
 
 /// Written out, not derived: the two kinds, and the one right to write.

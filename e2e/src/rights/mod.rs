@@ -6,6 +6,7 @@
 
 pub mod attempts;
 pub mod gate;
+pub mod gate_nodes;
 pub mod kinds;
 pub mod request;
 pub mod rules;
