@@ -92,7 +92,7 @@ pub fn attempts() -> Vec<Attempt> {
         patch("the gate with a new label", with_lift(add("/metadata/labels/new", json!("mine"))), metadata),
         patch(
             "the gate with an annotation",
-            with_lift(add("/metadata/annotations/note", json!("mine"))),
+            with_lift(add("/metadata/annotations/note", json!("other"))),
             metadata,
         ),
         patch("the gate and all annotations removed", with_lift(remove("/metadata/annotations")), metadata),
