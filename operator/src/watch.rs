@@ -4,7 +4,6 @@ use std::fmt::Debug;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use api::{NodeProfileStatus, Untrusted};
 use daemon::ReadyHandle;
 use k8s_openapi::jiff::Timestamp;
 use kube::{Client, Resource};
@@ -17,7 +16,7 @@ use tracing::warn;
 
 use crate::facts::{
     AgentPods, NodeFacts, ObjectVersion, PodFacts, ProfileFacts, ReportFacts, UpdateSource, WatchedNode,
-    WatchedPod, WatchedProfile,
+    WatchedPod, WatchedProfile, WatchedReport,
 };
 use crate::index::Index;
 use crate::labels::KindLabel;
@@ -146,7 +145,7 @@ impl WatchedKind for ProfileWatch {
 pub struct ReportWatch;
 
 impl WatchedKind for ReportWatch {
-    type Object = Untrusted<NodeProfileStatus>;
+    type Object = WatchedReport;
     const KIND: KindLabel = KindLabel::Report;
     const PAGE: u32 = 50;
 

@@ -7,9 +7,7 @@
 use std::marker::PhantomData;
 
 use api::names::{FINALIZER, GROUP, OPERATOR_FIELD_MANAGER};
-use api::{
-    NodeProfileStatus, NodeProfileStatusSpec, SeccompProfile, SeccompProfileStatus, StartFailure, Untrusted,
-};
+use api::{NodeProfileStatus, NodeProfileStatusSpec, SeccompProfile, SeccompProfileStatus, StartFailure};
 use daemon::metrics::{Label, register};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, OwnerReference};
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions};
@@ -21,7 +19,7 @@ use prometheus::{IntCounterVec, Opts, Registry};
 use serde_json::{Value, json};
 use tracing::debug;
 
-use crate::facts::{ObjectVersion, WatchedProfile};
+use crate::facts::{ObjectVersion, WatchedProfile, WatchedReport};
 use crate::notice::Notice;
 
 /// A write that did not happen.
@@ -179,7 +177,7 @@ impl<W: Label> Writes<W> {
 #[derive(Clone)]
 pub struct Writer {
     profiles: Api<WatchedProfile>,
-    reports: Api<Untrusted<NodeProfileStatus>>,
+    reports: Api<WatchedReport>,
     new_reports: Api<NodeProfileStatus>,
     recorder: Recorder,
     count: Writes<Write>,
@@ -271,11 +269,7 @@ impl Writer {
     ///
     /// # Errors
     /// The write did not happen.
-    pub async fn create_report(
-        &self,
-        node: &str,
-        owner: &str,
-    ) -> Result<Untrusted<NodeProfileStatus>, WriteError> {
+    pub async fn create_report(&self, node: &str, owner: &str) -> Result<WatchedReport, WriteError> {
         let mut object = NodeProfileStatus::new(node, NodeProfileStatusSpec {});
         object.metadata.owner_references = Some(vec![OwnerReference {
             api_version: "v1".into(),
@@ -318,7 +312,7 @@ impl Writer {
         has_status: bool,
         conditions: &[Condition],
         start_failures: Option<&[StartFailure]>,
-    ) -> Result<Untrusted<NodeProfileStatus>, WriteError> {
+    ) -> Result<WatchedReport, WriteError> {
         let mut writes = Vec::new();
         if !has_status {
             writes.push(json!({ "op": "add", "path": "/status", "value": {} }));

@@ -67,6 +67,12 @@ impl ProfileName {
         format!("{}.json", self.0)
     }
 
+    /// Whether a profile can have this name, without making one of it.
+    #[must_use]
+    pub fn is_valid(name: &str) -> bool {
+        broken_rule(name, MAX_PROFILE_NAME_LENGTH).is_none()
+    }
+
     /// The profile whose file has this name, if [`Self::file_name`] can return it.
     #[must_use]
     pub fn from_file_name(file: &str) -> Option<Self> {

@@ -7,13 +7,16 @@ mod node;
 mod pod;
 mod profile;
 mod report;
+mod report_status;
 mod start;
 
 pub use api::WatchedPod;
 pub use node::{NodeCondition, NodeFacts, WatchedNode};
 pub use pod::{AgentPods, PodFacts, PodKind};
 pub use profile::{ProfileFacts, WatchedProfile};
-pub use report::ReportFacts;
+#[cfg(test)]
+pub(crate) use report::tests::by_tree;
+pub use report::{ReportFacts, WatchedReport};
 pub use start::{Cause, PodStartFailure};
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;

@@ -4,14 +4,24 @@
 
 use std::collections::BTreeMap;
 
-use api::{
-    FileProblem, MAX_FILES, MAX_PROBLEMS, NodeProfileStatus, ProfileName, StartFailure, Untrusted, conditions,
-};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
-use profile::{ContentHash, ShortHash};
+use api::{FileProblem, NodeProfileStatus, StartFailure, conditions};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, ObjectMeta};
+use profile::ShortHash;
+use serde::Deserialize;
 
 use super::ObjectVersion;
-use crate::status::bounded;
+use super::report_status::WatchedStatus;
+
+/// A `NodeProfileStatus` in a watch or in an answer, of which only what the operator needs is decoded.
+#[derive(Debug, Clone, Deserialize)]
+pub struct WatchedReport {
+    #[serde(deserialize_with = "api::metadata::lenient")]
+    metadata: ObjectMeta,
+    #[serde(default)]
+    status: WatchedStatus,
+}
+
+api::watched_as!(WatchedReport, NodeProfileStatus);
 
 /// The facts about a `NodeProfileStatus`.
 #[derive(Debug, Clone, PartialEq)]
@@ -41,12 +51,9 @@ impl ReportFacts {
     /// The facts of a stored report. A report that does not fit its schema counts as none. No more entries are kept
     /// than the schema allows.
     #[must_use]
-    pub fn of(mut object: Untrusted<NodeProfileStatus>) -> Self {
-        let metadata = std::mem::take(&mut object.metadata);
-        let has_status = object.status.is_object();
-        let status = object.into_status().unwrap_or_default();
+    pub fn of(WatchedReport { metadata, status }: WatchedReport) -> Self {
         let (files, problems) = match status.report {
-            Some(report) => (Some(files(report.files)), problems(report.problems)),
+            Some(report) => (Some(report.files), report.problems),
             None => (None, BTreeMap::new()),
         };
         let version = ObjectVersion::of(&metadata);
@@ -63,7 +70,7 @@ impl ReportFacts {
             owner: owner.map(|owner| owner.uid),
             files,
             problems,
-            has_status,
+            has_status: status.is_object,
             ready: condition(conditions::READY),
             containers_start: condition(conditions::CONTAINERS_START),
             start_failures: status.start_failures,
@@ -71,38 +78,89 @@ impl ReportFacts {
     }
 }
 
-fn is_profile(name: &str) -> bool {
-    name.parse::<ProfileName>().is_ok()
-}
-
-/// A hash in the format of another release counts as a file with the bytes of no profile: no profile is ready by it,
-/// and a deletion waits until the file is removed.
-fn files(files: BTreeMap<String, String>) -> BTreeMap<String, ShortHash> {
-    let unknown = |hash: &str| ContentHash::of(hash.as_bytes()).short();
-    files
-        .into_iter()
-        .filter(|(name, _)| is_profile(name))
-        .map(|(name, hash)| (name, hash.parse().unwrap_or_else(|_| unknown(&hash))))
-        .take(MAX_FILES)
-        .collect()
-}
-
-fn problems(problems: Vec<FileProblem>) -> BTreeMap<String, FileProblem> {
-    problems
-        .into_iter()
-        .take(MAX_PROBLEMS)
-        .filter(|problem| is_profile(&problem.name))
-        .map(|problem| {
-            let (reason, message) = (bounded(&problem.reason, 64), bounded(&problem.message, 512));
-            (problem.name.clone(), FileProblem { reason, message, ..problem })
-        })
-        .collect()
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
+pub(crate) mod tests {
+    use api::{MAX_FILES, MAX_PROBLEMS, ProfileName, Untrusted};
+    use profile::ContentHash;
     use serde_json::json;
+
+    use super::*;
+    use crate::status::bounded;
+
+    /// The same facts, from the tree that every other program decodes the object into.
+    pub(crate) fn by_tree(mut object: Untrusted<NodeProfileStatus>) -> ReportFacts {
+        let metadata = std::mem::take(&mut object.metadata);
+        let is_object = object.status.is_object();
+        let status = object.into_status().unwrap_or_default();
+        let is_profile = |name: &str| name.parse::<ProfileName>().is_ok();
+        let hash = |text: &str| text.parse().unwrap_or_else(|_| ContentHash::of(text.as_bytes()).short());
+        let of_report = status.report.map(|report| {
+            let files = report.files.into_iter().filter(|(name, _)| is_profile(name)).take(MAX_FILES);
+            let problems = report.problems.into_iter().take(MAX_PROBLEMS);
+            let problems = problems.filter(|problem| is_profile(&problem.name)).map(|problem| {
+                let (reason, message) = (bounded(&problem.reason, 64), bounded(&problem.message, 512));
+                (problem.name.clone(), FileProblem { reason, message, ..problem })
+            });
+            (files.map(|(name, text)| (name, hash(&text))).collect(), problems.collect())
+        });
+        let (files, problems) =
+            of_report.map_or((None, BTreeMap::new()), |(files, problems)| (Some(files), problems));
+        let condition = |kind| status.conditions.iter().find(|condition| condition.type_ == kind).cloned();
+        let owner = metadata.owner_references.iter().flatten().find(|owner| owner.kind == "Node");
+        ReportFacts {
+            node: metadata.name.clone().unwrap_or_default(),
+            version: ObjectVersion::of(&metadata),
+            owner: owner.map(|owner| owner.uid.clone()),
+            files,
+            problems,
+            has_status: is_object,
+            ready: condition(conditions::READY),
+            containers_start: condition(conditions::CONTAINERS_START),
+            start_failures: status.start_failures,
+        }
+    }
+
+    #[test]
+    fn whatever_a_status_holds_is_read_as_every_other_program_reads_it() {
+        let hash = "44136fa355b3678a1146ad16f7e8649e";
+        let ready = json!({
+            "type": "Ready", "status": "True", "reason": "R", "message": "", "lastTransitionTime": "2026-01-02T03:04:05Z"
+        });
+        let failure = json!({ "profile": "a", "reason": "R", "message": "m" });
+        let problem = json!({ "name": "a", "state": "Failed", "reason": "R", "message": "m" });
+        let reports = [
+            json!(null),
+            json!(7),
+            json!([]),
+            json!("report"),
+            json!({}),
+            json!({ "files": null }),
+            json!({ "files": [] }),
+            json!({ "files": { "a": hash, "B": hash, "c": 7, "d": null, "e": { "f": [hash] }, "g": "short" } }),
+            json!({ "problems": [problem, 7, { "name": "b" }], "files": {}, "fileCount": "many" }),
+            json!({ "problems": { "a": problem } }),
+        ];
+        let fields =
+            [json!(null), json!([ready, 7, { "type": "Ready" }]), json!({ "a": 1 }), json!([failure, {}])];
+        let mut statuses =
+            vec![json!(null), json!(7), json!([1, { "report": {} }]), json!("status"), json!({})];
+        for report in &reports {
+            for field in &fields {
+                statuses.push(json!({
+                    "report": report, "conditions": field, "startFailures": field, "other": { "report": {} },
+                }));
+            }
+        }
+        for status in statuses {
+            let text = json!({ "metadata": { "name": "n1" }, "status": status }).to_string();
+            let facts = ReportFacts::of(serde_json::from_str(&text).unwrap());
+            assert_eq!(facts, by_tree(serde_json::from_str(&text).unwrap()), "{text}");
+            // As in an event whose object comes before its type.
+            let value = serde_json::from_str::<serde_json::Value>(&text).unwrap();
+            assert_eq!(ReportFacts::of(serde_json::from_value(value).unwrap()), facts);
+        }
+        assert_eq!(ReportFacts::of(serde_json::from_str(r#"{"metadata":{}}"#).unwrap()).files, None);
+    }
 
     #[test]
     fn a_hash_in_an_unknown_format_counts_as_a_file() {

@@ -8,7 +8,8 @@
 //!
 //! Everything is incremental. Each profile has a [`Tally`] of its nodes, each node the number of profiles that it
 //! lacks; a change subtracts the old contributions, changes the facts and adds the new ones. An update of a node costs
-//! work in proportion to the number of profiles, never of other nodes, and the other way round.
+//! work in proportion to the number of profiles, never of other nodes, and the other way round; a report costs work in
+//! proportion to the entries in it that changed (`report_changes.rs`).
 
 mod checks;
 mod decide_node;
@@ -20,6 +21,7 @@ mod pacing;
 mod pods_listed;
 mod profile;
 mod profile_pods;
+mod report_changes;
 mod standing;
 mod starts;
 mod tally;
@@ -259,7 +261,7 @@ impl Index {
                 UpdateSource::List | UpdateSource::Watch => _ = self.created_reports.remove(&name),
                 UpdateSource::Answer => {}
             }
-            self.change_node(&name, now, |node| node.set_report(Some(facts)));
+            self.replace_report(&name, facts, now);
         }
     }
 

@@ -121,6 +121,14 @@ pub(super) struct ReportedFiles<'a> {
 
 type InOrder<'a, T> = Peekable<btree_map::Iter<'a, String, T>>;
 
+impl<'a> ReportedFile<'a> {
+    /// What a report has about the profile `name`.
+    pub(super) fn of(report: &'a ReportFacts, name: &str) -> Self {
+        let hash = report.files.as_ref().and_then(|files| files.get(name));
+        Self { hash: hash.copied(), problem: report.problems.get(name) }
+    }
+}
+
 impl<'a> ReportedFiles<'a> {
     /// What the report has about the profile `name`. Callers ask for profiles in ascending order of their names.
     pub(super) fn of(&mut self, name: &str) -> ReportedFile<'a> {
@@ -232,6 +240,11 @@ impl Node {
         self.report = report;
     }
 
+    /// Whether it is unknown since when no agent is ready; a report may show it.
+    pub(super) fn guesses_since_when_no_agent_is_ready(&self) -> bool {
+        self.agent_down.is_some_and(|down| down.is_guess)
+    }
+
     /// The report, if this Node owns it and not an earlier one of its name.
     pub(super) fn current_report(&self) -> Option<&ReportFacts> {
         let uid = &self.object.as_ref()?.uid;
@@ -311,9 +324,7 @@ impl Node {
 
     /// What its report has about one profile.
     fn reported_file(&self, name: &str) -> ReportedFile<'_> {
-        let Some(report) = self.current_report() else { return ReportedFile::default() };
-        let hash = report.files.as_ref().and_then(|files| files.get(name));
-        ReportedFile { hash: hash.copied(), problem: report.problems.get(name) }
+        self.current_report().map(|report| ReportedFile::of(report, name)).unwrap_or_default()
     }
 
     /// What its report has about all profiles, for callers that iterate over them.
@@ -356,7 +367,7 @@ impl Node {
         self.agent_down.map(|down| down.time)
     }
 
-    /// How many profiles it should have and has not reported.
+    /// How many profiles the node should have and has not reported.
     pub(super) fn lacking(&self) -> u32 {
         self.lacking
     }

@@ -1,12 +1,12 @@
 //! A malicious agent: whatever it reports, it can only change the counts of its own node.
 
-use api::{NodeProfileStatus, Untrusted};
 use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
 use proptest::sample::select;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::facts::by_tree;
 use crate::index::profile::Profile;
 
 /// The most bytes that one report may take in the index: as much as the schema allows, including names.
@@ -151,9 +151,10 @@ proptest! {
             });
             // Parsed from text, as a watch does: no status may end the watch.
             let text = json!({ "metadata": metadata, "status": status }).to_string();
-            let object: Untrusted<NodeProfileStatus> = serde_json::from_str(&text).unwrap();
+            let facts = ReportFacts::of(serde_json::from_str(&text).unwrap());
+            prop_assert_eq!(&facts, &by_tree(serde_json::from_str(&text).unwrap()));
             index.take_dirty();
-            index.apply_report(ReportFacts::of(object), UpdateSource::Watch, at(1));
+            index.apply_report(facts, UpdateSource::Watch, at(1));
             prop_assert_eq!(&unaffected(&index), &before);
             prop_assert!(kept(&index) <= MAX_REPORT_BYTES, "{} bytes kept", kept(&index));
             prop_assert!(index.nodes.len() == 3 && index.profiles.len() == 3);

@@ -7,6 +7,7 @@ mod malicious_agent;
 mod nodes;
 mod random;
 mod readiness;
+mod report_changes;
 mod rollouts;
 mod simulation;
 mod starts;
