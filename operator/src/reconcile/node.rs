@@ -43,7 +43,8 @@ pub(super) async fn reconcile(name: &str, context: &Context) -> Result<Option<Ti
                 let facts = ReportFacts::of(answer);
                 let known = index.report_version(name);
                 let at = Instant::now();
-                shared.metrics.watch_lag.written(WrittenKindLabel::Report, name, &facts.version, known, at);
+                let lag = &shared.metrics.watch_lag;
+                lag.written(WrittenKindLabel::Report, name, &facts.version, known, at, None);
                 index.apply_report(facts, UpdateSource::Answer, now);
                 if let Some(failures) = failures {
                     index.start_failures_written(name, failures.len(), now);

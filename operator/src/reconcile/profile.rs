@@ -12,6 +12,7 @@ use crate::index::{Index, ListedPods, ProfileOperation, WorkKey};
 use crate::labels::WrittenKindLabel;
 use crate::notice::Notice;
 use crate::shared::SharedState;
+use crate::watch_lag::Room;
 use crate::writer::WriteError;
 
 /// How long until the next list after one with a pod or a node that the index lacks. As a rule, the watch delivers it
@@ -27,10 +28,26 @@ const LIST_UNDER_WAY: Duration = Duration::from_millis(250);
 /// A write did not happen.
 pub(super) async fn reconcile(name: &str, context: &Context) -> Result<Outcome, WriteError> {
     let Context { shared, writer, .. } = context;
-    let now = Timestamp::now();
-    let Some(decision) = shared.change(|index| index.decide_profile(name, now)) else {
-        return Ok(Outcome::Done(None));
-    };
+    let lag = &shared.metrics.watch_lag;
+    let decide = |now| shared.change(|index| index.decide_profile(name, now));
+    let mut now = Timestamp::now();
+    let Some(mut decision) = decide(now) else { return Ok(Outcome::Done(None)) };
+    let mut room = None;
+    if matches!(decision.operation, ProfileOperation::WriteStatus { .. }) {
+        room = lag.room_now();
+        if room.is_none() {
+            room = lag.room().await;
+            // What was decided before the wait may be wrong now, and another operator may lead.
+            if !shared.may_write() {
+                return Ok(Outcome::Done(None));
+            }
+            now = Timestamp::now();
+            match decide(now) {
+                Some(later) => decision = later,
+                None => return Ok(Outcome::Done(None)),
+            }
+        }
+    }
     let (key, version) = (WorkKey::Profile(name.to_owned()), &decision.version);
     match decision.operation {
         ProfileOperation::Nothing | ProfileOperation::Defer => {}
@@ -60,13 +77,13 @@ pub(super) async fn reconcile(name: &str, context: &Context) -> Result<Outcome, 
         ProfileOperation::AddFinalizer { has_finalizers } => {
             let write = writer.add_finalizer(name, version, has_finalizers);
             let answer = context.bound(&key, version, write).await?;
-            shared.change(|index| apply_answer(shared, index, &answer));
+            shared.change(|index| apply_answer(shared, index, &answer, None));
         }
         ProfileOperation::WriteStatus { status, notices } => {
             let write = writer.profile_status(name, version, &status);
             let answer = context.bound(&key, version, write).await?;
             shared.change(|index| {
-                apply_answer(shared, index, &answer);
+                apply_answer(shared, index, &answer, room);
                 index.status_written(name, &status, now);
             });
             info!(
@@ -89,7 +106,7 @@ pub(super) async fn reconcile(name: &str, context: &Context) -> Result<Outcome, 
                     // With its last finalizer the object is gone. The watch reports that too, but the name may be used
                     // again before.
                     [] => index.delete_profile(name, &version.uid, now),
-                    _ => apply_answer(shared, index, &answer),
+                    _ => apply_answer(shared, index, &answer, None),
                 }
                 content.ok()
             });
@@ -120,7 +137,7 @@ async fn list_pods(name: &str, uid: &str, context: &Context) -> Result<Option<Li
 }
 
 /// Applies the answer to a write of a profile to the index.
-fn apply_answer(shared: &SharedState, index: &mut Index, answer: &WatchedProfile) {
+fn apply_answer(shared: &SharedState, index: &mut Index, answer: &WatchedProfile, room: Option<Room>) {
     let known = index.profile(answer.metadata.name.as_deref().unwrap_or_default());
     let facts = ProfileFacts::given(known, answer);
     let known = known.map(|known| &known.version);
@@ -130,6 +147,7 @@ fn apply_answer(shared: &SharedState, index: &mut Index, answer: &WatchedProfile
         &facts.version,
         known,
         Instant::now(),
+        room,
     );
     index.apply_profile(facts, UpdateSource::Answer, Timestamp::now());
 }
