@@ -185,12 +185,13 @@ fn and(what: &str, more: Option<String>) -> String {
 }
 
 /// The earliest time since which a node can lack a profile: while it does, neither the node nor the profile is ready.
-/// The node's condition changes only after a grace time.
+/// The node's condition changes only after a grace time, which grows with the number of nodes.
 fn lacking_since(profile: &ProfileSummary, node: &NodeFacts) -> Option<Time> {
     let not_ready = profile.condition(conditions::READY).filter(|ready| ready.status != "True");
     let by_profile = not_ready.map(|ready| ready.last_transition_time.clone());
-    let by_node =
-        node.not_ready_since().map(|said| Time(said.0.checked_sub(reasons::GRACE).unwrap_or(said.0)));
+    let nodes = profile.status.as_ref().and_then(|status| status.nodes.as_ref());
+    let grace = reasons::grace(nodes.map_or(0, |nodes| u64::try_from(nodes.desired).unwrap_or_default()));
+    let by_node = node.not_ready_since().map(|said| Time(said.0.checked_sub(grace).unwrap_or(said.0)));
     by_profile.max(by_node)
 }
 

@@ -100,6 +100,12 @@ impl Profiles {
         }
     }
 
+    /// How many profiles there are.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.profiles.len() as u64
+    }
+
     /// The names of all profiles.
     #[cfg(test)]
     pub(crate) fn names(&self) -> impl Iterator<Item = &str> {

@@ -156,8 +156,8 @@ impl Reporter {
     }
 
     fn due(&self) -> Option<Instant> {
-        let nodes = self.load.borrow().nodes;
-        self.pacing.send_at(nodes, self.is_first()).map(Instant::from_std)
+        let load = self.load.borrow().size();
+        self.pacing.send_at(load, self.is_first()).map(Instant::from_std)
     }
 
     /// Whether the node has no report yet, as far as is known.

@@ -4,6 +4,7 @@ use std::fmt;
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
+use api::pace::Load;
 use api::{NodeName, NodeProfileStatus, Untrusted};
 use daemon::metrics::Watch;
 use kube::{Client, Resource};
@@ -55,8 +56,18 @@ pub(crate) fn config(node: &NodeName) -> Config {
 pub struct ClusterLoad {
     /// How many nodes there are, by the latest status of any profile; `None` before there was one.
     pub nodes: Option<u64>,
+    /// How many profiles there are.
+    pub profiles: u64,
     /// Grows while rollouts are under way.
     pub rollout_events: u64,
+}
+
+impl ClusterLoad {
+    /// The size of the cluster, if it is known.
+    #[must_use]
+    pub fn size(&self) -> Option<Load> {
+        self.nodes.map(|nodes| Load { nodes, profiles: self.profiles })
+    }
 }
 
 /// Sends the goals of the profiles to the worker, until that ends, and puts what else their watch shows into `load`.
@@ -93,7 +104,14 @@ pub async fn profiles(
         {
             load.send_if_modified(|load| std::mem::replace(&mut load.nodes, nodes) != nodes);
         }
-        let command = match profiles.take(change, at) {
+        let outcome = profiles.take(change, at);
+        let count = profiles.count();
+        // It wakes nobody: that there are more profiles makes no report due.
+        load.send_if_modified(|load| {
+            load.profiles = count;
+            false
+        });
+        let command = match outcome {
             Outcome::Goal(name, goal) => Command::Goal { name, goal, at },
             Outcome::Misnamed { name, message } => Command::Misnamed { name, message },
             Outcome::ListComplete => Command::ListComplete,

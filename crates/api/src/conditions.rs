@@ -29,13 +29,15 @@ pub mod sound {
 
 /// The reasons of a node's conditions.
 pub mod node {
+    use std::time::Duration;
+
     /// The node is not Ready in the cluster; the operator does not wait for it.
     pub const UNREACHABLE: &str = "NodeUnreachable";
     /// No agent has been ready on the node for some time, so nothing watches its files.
     pub const AGENT_DOWN: &str = "AgentDown";
     /// The node's agent has never reported.
     pub const NO_REPORT: &str = "NoReport";
-    /// The node has lacked a profile for [`GRACE`].
+    /// The node has lacked a profile for the time of [`grace`].
     pub const BEHIND: &str = "Behind";
     /// The node has every profile.
     pub const ALL_PROFILES: &str = "AllProfiles";
@@ -47,9 +49,23 @@ pub mod node {
     /// Of [`CONTAINERS_START`](super::CONTAINERS_START): the runtime starts no container under the profile.
     pub const START_FAILED: &str = "StartFailed";
 
-    /// How long a node may be behind before its condition changes, so that a rollout does not cost two writes for each
-    /// node.
-    pub const GRACE: std::time::Duration = std::time::Duration::from_secs(30);
+    /// How long something may be wrong with a node's agent or with a container's start before a condition reports it.
+    pub const GRACE: Duration = Duration::from_secs(30);
+    /// What each node of the cluster adds for a node that lacks a profile.
+    const GRACE_A_NODE: Duration = Duration::from_millis(250);
+    /// The longest such time.
+    const MAX_GRACE: Duration = Duration::from_mins(5);
+
+    /// How long a node may lack a profile before its condition changes, in a cluster with this many nodes. A rollout
+    /// takes longer in a larger cluster, and one that took longer than this would cost two writes for each node. The
+    /// profile itself is not Ready from the first moment, and its status names the nodes that it waits for.
+    #[must_use]
+    pub fn grace(nodes: u64) -> Duration {
+        let nodes = u32::try_from(nodes).unwrap_or(u32::MAX);
+        // In whole seconds, so that a node more or less makes no difference in a small cluster.
+        let more = Duration::from_secs(GRACE_A_NODE.saturating_mul(nodes).as_secs());
+        GRACE.saturating_add(more).min(MAX_GRACE)
+    }
 }
 
 /// `metav1.Condition` with bounds, merged by type.

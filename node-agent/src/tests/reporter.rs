@@ -37,7 +37,7 @@ impl ReporterFixture {
         let (service, server) = tower_test::mock::pair();
         let client = Client::new(service, "default");
         let (view, view_seen) = watch::channel(StatusObjectState::Unknown);
-        let (load, load_seen) = watch::channel(ClusterLoad { nodes: Some(2), rollout_events: 0 });
+        let (load, load_seen) = watch::channel(ClusterLoad { nodes: Some(2), ..ClusterLoad::default() });
         let (revision, revision_seen) = watch::channel(0);
         let (commands, mut queue) = mpsc::channel(8);
         let report = Arc::new(Mutex::new(Report::default()));
@@ -281,11 +281,11 @@ async fn the_more_nodes_there_are_the_more_is_gathered_and_no_longer() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn in_the_largest_cluster_changes_without_end_are_reported_when_the_operator_counts_on_it() {
+async fn in_the_largest_cluster_changes_without_end_are_reported_before_the_operator_counts_on_it() {
     for nodes in [1000, 1_000_000] {
         let mut fixture = ReporterFixture::started();
         fixture.view.send_replace(reported());
-        fixture.load.send_modify(|load| load.nodes = Some(nodes));
+        fixture.load.send_modify(|load| (load.nodes, load.profiles) = (Some(nodes), 200));
         let (start, load) = (Instant::now(), fixture.load.clone());
         fixture.disk("a");
         tokio::spawn(async move {
@@ -296,7 +296,7 @@ async fn in_the_largest_cluster_changes_without_end_are_reported_when_the_operat
         });
         fixture.take("1", 2).await;
         let (after, latest) = (start.elapsed(), pace::longest_gather(nodes));
-        assert!(after <= latest && latest < after + Duration::from_millis(200), "{nodes} nodes: {after:?}");
+        assert!(after <= latest && latest / 2 <= after, "{nodes} nodes: {after:?}");
     }
 }
 

@@ -172,9 +172,13 @@ async fn statuses_show_how_many_nodes_there_are_and_that_a_rollout_goes_on() {
         Budget::default(),
     ));
     let mut until = async |nodes, rollout_events| {
-        let load = ClusterLoad { nodes, rollout_events };
-        let shown = timeout(Duration::from_mins(10), seen.wait_for(|seen| *seen == load)).await;
-        shown.unwrap_or_else(|_| panic!("never {load:?}")).unwrap();
+        let load = (nodes, rollout_events);
+        let is_so = |seen: &ClusterLoad| (seen.nodes, seen.rollout_events) == load;
+        let shown = timeout(Duration::from_mins(10), seen.wait_for(is_so)).await;
+        let shown = *shown.unwrap_or_else(|_| panic!("never {load:?}")).unwrap();
+        if rollout_events > 0 {
+            assert_eq!(shown.profiles, 1);
+        }
     };
     let with_status = |version: &str, nodes: Value| {
         let mut profile = profile("a");

@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use api::StartFailure;
-use api::conditions::{self, node::GRACE};
+use api::conditions::{
+    self,
+    node::{GRACE, grace},
+};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use k8s_openapi::jiff::Timestamp;
 
@@ -99,7 +102,12 @@ impl Index {
             (Some(agent_state), Some(report)) => (agent_state, report),
         };
         let time = node.next_agent_state_change();
-        let grace_end = node.behind.map(|since| after(since, GRACE));
+        // An agent that has never reported takes part in no rollout.
+        let grace = match agent_state {
+            AgentState::Reporting => grace(self.nodes.len() as u64),
+            _ => GRACE,
+        };
+        let grace_end = node.behind.map(|since| after(since, grace));
         let in_grace = matches!(agent_state, AgentState::Silent | AgentState::Reporting)
             && grace_end.is_some_and(|end| now < end);
         let wanted = match agent_state {

@@ -140,8 +140,12 @@ impl Index {
         let time = [usage.until, confirmation, ready_withheld].into_iter().flatten().min();
         let urgency = status::urgency(facts.status.as_ref(), &wanted);
         let fails = wanted.state == Some(State::Failed.into());
-        let size =
-            ClusterSize { nodes: self.nodes.len(), joining: profile.tally.joining, joins: &self.joins };
+        let size = ClusterSize {
+            nodes: self.nodes.len(),
+            profiles: self.profiles.len(),
+            joining: profile.tally.joining,
+            joins: &self.joins,
+        };
         if urgency == Urgency::None {
             return decision(ProfileOperation::Nothing, time);
         }

@@ -1,7 +1,8 @@
 //! When the first status of a new profile is written.
 //!
-//! The nodes of most new profiles hold them within two seconds. A status that says before that they do not yet would be
-//! one more event with the contents for every watcher, so that it waits for the reports, for some time.
+//! The nodes of most new profiles hold them within two seconds, in a large cluster within a minute. A status that says
+//! before that they do not yet would be one more event with the contents for every watcher, so that it waits for the
+//! reports, for some time.
 //!
 //! Agents take from the profiles' statuses how many nodes there are, which decides when they report. So the status of
 //! one profile does not wait where no other shows that number.
@@ -25,7 +26,8 @@ impl Index {
         if profile.facts.status.is_some() || wanted.state != Some(State::Progressing.into()) {
             return None;
         }
-        let until = profile.pacing.first_status_delayed_until(self.nodes.len(), now)?;
+        let (nodes, profiles) = (self.nodes.len(), self.profiles.len());
+        let until = profile.pacing.first_status_delayed_until(name, nodes, profiles, now)?;
         // A deferral stands: what ended it would have to queue the profile.
         let waits =
             profile.pacing.is_deferred(now) || profile.awaits_reports() && self.shows_size_without(name);

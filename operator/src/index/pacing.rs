@@ -3,7 +3,9 @@
 //! The API server sends each write of a status to every watcher together with the profile's contents. So only changes
 //! that people and programs act on are written at once. Changes of only counts and messages wait: five seconds in a
 //! small cluster; with a thousand nodes, forty seconds during a rollout, which more writes would slow down, and a
-//! minute once the profile has settled.
+//! minute once the profile has settled. Where there are many profiles, too, they wait until all of them together send
+//! the nodes no more than a thousand events a second: with two hundred profiles on a thousand nodes, counts every forty
+//! seconds would take the API server longer than forty seconds to deliver.
 //!
 //! A status that calls a profile not ready waits only if it is the first one of a new profile whose nodes have yet to
 //! report: most profiles are ready within two seconds, and then their first status says so. Until then the profile has
@@ -14,6 +16,7 @@
 //! not reported it yet. And a node whose disk is broken or whose agent is malicious can report the file as present and
 //! as missing alternately, and would cause a write of every profile each time.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
 use k8s_openapi::jiff::Timestamp;
@@ -45,8 +48,14 @@ const MAX_GATHER: Duration = Duration::from_mins(1);
 /// The longest times apply from this many nodes; below it they grow linearly from the shortest.
 const LARGE_CLUSTER: usize = 1000;
 /// The shortest time for which the first status of a new profile waits for the reports of its nodes. The time grows
-/// with the cluster by what an agent may wait for further changes ([`api::pace::A_NODE`]).
+/// with the cluster by what an agent may wait for further changes ([`api::pace::Load::rollout`]).
 const MIN_FIRST: Duration = Duration::from_secs(2);
+/// So many events a second may the count-only changes of all profiles send to all nodes together.
+const EVENTS_A_SECOND: u64 = 1000;
+/// More nodes than these do not make them rarer, which then takes the API servers of a large cluster.
+const MAX_COUNTED_NODES: usize = 5000;
+/// The longest time between two writes of counts alone for that reason.
+const MAX_CROWDED_GATHER: Duration = Duration::from_mins(5);
 /// How long count-only changes wait for the report of a node that joins.
 const JOIN_WAIT: Duration = Duration::from_secs(5);
 
@@ -71,9 +80,24 @@ impl Joins {
 pub(super) struct ClusterSize<'a> {
     /// All nodes in the index.
     pub(super) nodes: usize,
+    /// All profiles in the index.
+    pub(super) profiles: usize,
     /// The profile's nodes that are joining.
     pub(super) joining: u32,
     pub(super) joins: &'a Joins,
+}
+
+/// How long the events take that one count-only change of each profile sends to the nodes.
+fn time_of_counts(nodes: usize, profiles: usize) -> Duration {
+    let events = (nodes.min(MAX_COUNTED_NODES) as u64).saturating_mul(profiles as u64);
+    Duration::from_secs(events / EVENTS_A_SECOND).min(MAX_CROWDED_GATHER)
+}
+
+/// A number from 0 to 999 that depends on the name alone.
+fn hash_share(name: &str) -> u32 {
+    let mut hasher = DefaultHasher::new();
+    name.hash(&mut hasher);
+    u32::try_from(hasher.finish() % 1000).unwrap_or_default()
 }
 
 /// The pace of one profile's status.
@@ -164,11 +188,18 @@ impl StatusPacing {
         self.unsure_until.max(backoff).filter(|from| *from > now)
     }
 
-    /// When the first status of a profile that its nodes do not hold yet may be written; `None` if it may now. `nodes`
-    /// is the number of all nodes.
-    pub(super) fn first_status_delayed_until(&self, nodes: usize, now: Timestamp) -> Option<Timestamp> {
-        let counted = u32::try_from(nodes.min(LARGE_CLUSTER)).unwrap_or(u32::MAX);
-        let wait = MIN_FIRST.max(api::pace::A_NODE.saturating_mul(counted));
+    /// When the first status of the profile `name` that its nodes do not hold yet may be written; `None` if it may now.
+    /// Of many profiles that are applied together, each waits for a time of its own: most are Ready before it is over.
+    pub(super) fn first_status_delayed_until(
+        &self,
+        name: &str,
+        nodes: usize,
+        profiles: usize,
+        now: Timestamp,
+    ) -> Option<Timestamp> {
+        let load = api::pace::Load { nodes: nodes.min(LARGE_CLUSTER) as u64, profiles: profiles as u64 };
+        let own = time_of_counts(nodes, profiles) * hash_share(name) / 1000;
+        let wait = MIN_FIRST.max(load.rollout()) + own;
         // After the clock was set back, the profile may have been seen in the future.
         let from = Some(self.seen).filter(|seen| *seen <= now).map(|seen| after(seen, wait));
         from.filter(|from| *from > now)
@@ -190,7 +221,7 @@ impl StatusPacing {
         // In whole seconds, so that the time of a deferred write does not change when a small cluster grows by a node.
         let extra =
             (longest - MIN_GATHER).as_secs() * size.nodes.min(LARGE_CLUSTER) as u64 / LARGE_CLUSTER as u64;
-        let gather = MIN_GATHER + Duration::from_secs(extra);
+        let gather = (MIN_GATHER + Duration::from_secs(extra)).max(time_of_counts(size.nodes, size.profiles));
         // After the clock was set back, a remembered time may lie in the future, and would defer a write until then.
         let is_past = |time: &Timestamp| *time <= now;
         let gathered = self.written.filter(is_past).map(|written| after(written, gather));
@@ -208,7 +239,8 @@ impl StatusPacing {
     /// Whether a change of counts and messages alone waits at `now`.
     pub(super) fn is_deferred(&self, now: Timestamp) -> bool {
         // A time further in the future was set before the clock was set back.
-        self.deferred_until.is_some_and(|until| now < until && until <= after(now, MAX_GATHER))
+        self.deferred_until
+            .is_some_and(|until| now < until && until <= after(now, MAX_CROWDED_GATHER + MAX_GATHER))
     }
 
     /// Whether its contents have been the same for a while.
@@ -246,7 +278,7 @@ mod tests {
         let mut pacing = StatusPacing::new(at(0));
         pacing.contents_changed(hash(1), hash(2), 1000, at(0));
         pacing.contents_changed(hash(2), hash(1), 1000, at(25_000));
-        assert_eq!(pacing.ready_delayed_until(at(25_000)), Some(at(47_000)));
+        assert_eq!(pacing.ready_delayed_until(at(25_000)), Some(at(87_000)));
     }
 
     #[test]
@@ -289,7 +321,7 @@ mod tests {
     }
 
     fn write_delayed_until(pacing: &StatusPacing, nodes: usize, second: i64) -> Option<i64> {
-        let size = ClusterSize { nodes, joining: 0, joins: &Joins::default() };
+        let size = ClusterSize { nodes, profiles: 1, joining: 0, joins: &Joins::default() };
         let from = pacing.write_delayed_until(Urgency::Whenever, false, size, at(second * 1000));
         from.map(|from| from.duration_since(at(0)).as_secs())
     }
@@ -311,20 +343,52 @@ mod tests {
     fn the_first_status_waits_for_two_seconds_and_in_a_large_cluster_for_as_long_as_its_agents_may() {
         let mut pacing = StatusPacing::new(at(0));
         for (nodes, until) in [(0, 2_000), (100, 2_000), (300, 6_000), (1000, 20_000), (50_000, 20_000)] {
-            assert_eq!(pacing.first_status_delayed_until(nodes, at(1_000)), Some(at(until)), "{nodes} nodes");
-            assert_eq!(pacing.first_status_delayed_until(nodes, at(until)), None, "{nodes} nodes");
+            assert_eq!(
+                pacing.first_status_delayed_until("a", nodes, 0, at(1_000)),
+                Some(at(until)),
+                "{nodes} nodes"
+            );
+            assert_eq!(pacing.first_status_delayed_until("a", nodes, 0, at(until)), None, "{nodes} nodes");
         }
         // New contents do not begin it anew.
         pacing.contents_changed(hash(1), hash(2), 2, at(1_000));
-        assert_eq!(pacing.first_status_delayed_until(2, at(1_000)), Some(at(2_000)));
-        assert_eq!(pacing.first_status_delayed_until(2, at(-1_000)), None, "the clock was set back");
+        assert_eq!(pacing.first_status_delayed_until("a", 2, 5, at(1_000)), Some(at(2_000)));
+        assert_eq!(pacing.first_status_delayed_until("a", 2, 5, at(-1_000)), None, "the clock was set back");
+    }
+
+    #[test]
+    fn the_counts_of_many_profiles_send_a_thousand_events_a_second_at_most() {
+        let mut pacing = StatusPacing::new(at(0));
+        pacing.status_written(hash(1), false, false, at(0));
+        let joins = Joins::default();
+        for (nodes, profiles, second) in [(2, 1000, 5), (250, 200, 50), (1000, 200, 200), (50_000, 2000, 300)]
+        {
+            let size = ClusterSize { nodes, profiles, joining: 0, joins: &joins };
+            let until = pacing.write_delayed_until(Urgency::Whenever, false, size, at(1));
+            assert_eq!(until, Some(at(second * 1000)), "{nodes} nodes, {profiles} profiles");
+            pacing.defer_until(until);
+            assert!(pacing.is_deferred(at(1)));
+        }
+    }
+
+    #[test]
+    fn the_first_statuses_of_many_profiles_wait_for_different_times() {
+        let pacing = StatusPacing::new(at(0));
+        let mut a_fifth = [0; 5];
+        for number in 0..200 {
+            let until = pacing.first_status_delayed_until(&format!("p{number}"), 1000, 200, at(1)).unwrap();
+            let seconds = until.duration_since(at(0)).as_secs();
+            assert!((60..260).contains(&seconds), "{seconds}");
+            a_fifth[usize::try_from((seconds - 60) / 40).unwrap()] += 1;
+        }
+        assert!(a_fifth.iter().all(|count| (20..60).contains(count)), "{a_fifth:?}");
     }
 
     #[test]
     fn neither_an_urgent_change_nor_the_first_failure_of_the_contents_waits() {
         let mut pacing = StatusPacing::new(at(0));
         pacing.status_written(hash(1), false, false, at(0));
-        let size = ClusterSize { nodes: 1000, joining: 0, joins: &Joins::default() };
+        let size = ClusterSize { nodes: 1000, profiles: 1, joining: 0, joins: &Joins::default() };
         assert_eq!(pacing.write_delayed_until(Urgency::Now, false, size, at(1)), None);
         assert_eq!(pacing.write_delayed_until(Urgency::Whenever, true, size, at(1)), None);
         pacing.status_written(hash(1), false, true, at(1));
@@ -337,13 +401,13 @@ mod tests {
         let mut waits = 0;
         for second in 0..100 {
             joins.node_joins(at(second * 1000));
-            let size = ClusterSize { nodes: 10, joining: 1, joins: &joins };
+            let size = ClusterSize { nodes: 10, profiles: 1, joining: 1, joins: &joins };
             waits += i32::from(
                 pacing.write_delayed_until(Urgency::Whenever, false, size, at(second * 1000)).is_some(),
             );
         }
         assert_eq!(waits, 50);
-        let size = ClusterSize { nodes: 10, joining: 0, joins: &joins };
+        let size = ClusterSize { nodes: 10, profiles: 1, joining: 0, joins: &joins };
         assert_eq!(pacing.write_delayed_until(Urgency::Whenever, false, size, at(99_000)), None);
     }
 
@@ -353,7 +417,7 @@ mod tests {
         joins.node_joins(at(500_000));
         pacing.status_written(hash(1), true, false, at(500_000));
         pacing.defer_until(Some(at(560_000)));
-        let size = ClusterSize { nodes: 10, joining: 1, joins: &joins };
+        let size = ClusterSize { nodes: 10, profiles: 1, joining: 1, joins: &joins };
         assert_eq!(pacing.write_delayed_until(Urgency::Whenever, false, size, at(1000)), None);
         assert!(
             pacing.is_deferred(at(501_000))

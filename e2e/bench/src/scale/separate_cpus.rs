@@ -10,6 +10,7 @@
 use std::time::Instant;
 
 use api::NodeName;
+use api::pace::Load;
 use node_agent::pacing::quiet_period;
 use serde_json::Value;
 use tokio::task::JoinSet;
@@ -78,7 +79,7 @@ async fn run_watcher(
 ) -> Result<(), BenchError> {
     let node = watcher.node().parse::<NodeName>();
     let node = node.map_err(|error| BenchError::Unexpected(format!("{}: {error}", watcher.node())))?;
-    let quiet = quiet_period(nodes, &node);
+    let quiet = quiet_period(Load { nodes, profiles: profiles as u64 }, &node);
     while watcher.seen() < profiles {
         watcher.next().await?;
     }
