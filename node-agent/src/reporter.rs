@@ -11,7 +11,7 @@ use api::{NodeName, NodeProfileStatus, Report};
 use kube::api::{Patch, PatchParams};
 use kube::core::{PartialObjectMeta, Request};
 use kube::{Client, Resource};
-use link::backoff::{Backoff, Failure};
+use link::backoff::{Backoff, Failure, Spread};
 use link::chain;
 use serde_json::{Value, json};
 use tokio::sync::watch;
@@ -90,11 +90,13 @@ impl Reporter {
 
     /// Reports for as long as it is polled.
     pub async fn run(&mut self) {
-        let mut backoff = Backoff::default();
+        let spread = Spread::default();
+        let mut backoff = Backoff::over(spread.clone());
         loop {
             self.changed().await;
             self.gather().await;
             while let Err(error) = self.report().await {
+                spread.set(self.load.borrow().coming_back());
                 let pause = backoff.failed(error.failure());
                 self.pause(error, pause).await;
             }

@@ -147,7 +147,7 @@ impl Agent {
             client.clone(),
             node.clone(),
             own_status,
-            load_seen,
+            load_seen.clone(),
             worker.revision.clone(),
             worker.reports(),
             metrics.clone(),
@@ -166,7 +166,8 @@ impl Agent {
                 ),
                 async {
                     first_list(worker.revision.clone()).await;
-                    watches::node_status(client, node.clone(), own, measured.of(Kind::NodeStatus)).await;
+                    let measured = measured.of(Kind::NodeStatus);
+                    watches::node_status(client, node.clone(), own, load_seen, measured).await;
                 },
                 watch_directory(descriptor, node, check_interval, worker.commands.clone()),
                 ticks(check_interval, worker.commands.clone()),

@@ -9,6 +9,7 @@ use api::{NodeName, NodeProfileStatus, Untrusted};
 use daemon::metrics::Watch;
 use kube::{Client, Resource};
 use kube_runtime::watcher::Config;
+use link::backoff::Spread;
 use link::chain;
 use link::changes::{Change, Changes, Origin};
 use link::watch::WatchStream;
@@ -46,7 +47,7 @@ const WATCH: Range<u32> = 180..240;
 pub const MAX_WATCH: Duration = Duration::from_secs(WATCH.end as u64);
 
 /// A list that is served to the end is complete (the default semantics are a consistent read: an older answer might
-/// lack a profile whose file is in use).
+/// lack a profile whose file is in use). Pages are for API servers that do not stream lists.
 pub(crate) fn config(node: &NodeName) -> Config {
     Config::default().page_size(PAGE).timeout(node_jitter(WATCH, node))
 }
@@ -68,6 +69,12 @@ impl ClusterLoad {
     pub fn size(&self) -> Option<Load> {
         self.nodes.map(|nodes| Load { nodes, profiles: self.profiles })
     }
+
+    /// The time over which agents come back that failed together.
+    #[must_use]
+    pub fn coming_back(&self) -> Duration {
+        self.size().unwrap_or_default().coming_back()
+    }
 }
 
 /// Sends the goals of the profiles to the worker, until that ends, and puts what else their watch shows into `load`.
@@ -81,8 +88,11 @@ pub async fn profiles(
     budget: Budget,
 ) {
     let list_again = Duration::from_secs(node_jitter(LIST_AGAIN, &node).into());
+    let spread = Spread::default();
     let events = WatchStream::<WatchedProfile>::observed(client, config(&node), measured)
-        .with_pages_of(MAX_PAGE_BYTES);
+        .with_pages_of(MAX_PAGE_BYTES)
+        .streaming_lists()
+        .coming_back_within(&spread);
     let mut changes = LoggedChanges::new(events, node, Kind::Profile.as_str());
     let mut profiles = Profiles::new(listeners, budget);
     let mut list_at = None;
@@ -109,6 +119,7 @@ pub async fn profiles(
         // It wakes nobody: that there are more profiles makes no report due.
         load.send_if_modified(|load| {
             load.profiles = count;
+            spread.set(load.coming_back());
             false
         });
         let command = match outcome {
@@ -132,12 +143,17 @@ pub async fn node_status(
     client: Client,
     node: NodeName,
     view: watch::Sender<StatusObjectState>,
+    load: watch::Receiver<ClusterLoad>,
     measured: Watch,
 ) {
+    let spread = Spread::default();
     let config = config(&node).fields(&format!("metadata.name={node}"));
-    let events = WatchStream::<Untrusted<NodeProfileStatus>>::observed(client, config, measured);
+    let events = WatchStream::<Untrusted<NodeProfileStatus>>::observed(client, config, measured)
+        .streaming_lists()
+        .coming_back_within(&spread);
     let mut changes = LoggedChanges::new(events, node, Kind::NodeStatus.as_str());
     loop {
+        spread.set(load.borrow().coming_back());
         match changes.next().await {
             Change::Apply(object, Origin::List) => {
                 view.send_replace(StatusObjectState::Listed(object.into()));

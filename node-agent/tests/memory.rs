@@ -87,6 +87,16 @@ fn answer_all(
             let mut pairs = url.split(['?', '&']).filter_map(|pair| pair.split_once('='));
             pairs.find_map(|(key, value)| (key == name).then(|| value.parse::<usize>().unwrap_or(0)))
         };
+        if url.contains("sendInitialEvents=true") {
+            // An API server that streams no lists: pages are what takes most memory.
+            let refusal = json!({ "kind": "Status", "code": 422, "reason": "Invalid" }).to_string();
+            let head = format!(
+                "HTTP/1.1 422 Unprocessable Entity\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n",
+                refusal.len()
+            );
+            (&*connection).write_all((head + &refusal).as_bytes()).ok()?;
+            continue;
+        }
         if url.contains("watch=true") {
             // Nothing changes, and the watch goes on.
             (&*connection).write_all(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n").ok()?;

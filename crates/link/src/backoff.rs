@@ -1,5 +1,7 @@
 //! How long to wait before something that failed is tried again.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -42,16 +44,47 @@ impl From<&kube::Error> for Failure {
     }
 }
 
+/// The time over which many clients that failed together come back, which the caller knows: an API server that has
+/// ended the watches of a thousand nodes cannot begin them again within a second. Clones share it.
+#[derive(Debug, Clone, Default)]
+pub struct Spread(Arc<AtomicU64>);
+
+impl Spread {
+    /// From now on, clients come back within this time.
+    pub fn set(&self, spread: Duration) {
+        self.0.store(u64::try_from(spread.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    /// The time.
+    #[must_use]
+    pub fn get(&self) -> Duration {
+        Duration::from_millis(self.0.load(Ordering::Relaxed))
+    }
+
+    /// This client's pause, anywhere within the time.
+    #[must_use]
+    pub(crate) fn pause(&self) -> Duration {
+        self.get().min(MAX_PAUSE).mul_f64(fastrand::f64())
+    }
+}
+
 /// The back-off of one operation: the pauses begin with 0.8 s, after a 429 with 1 to 8 s, and double up to
-/// [`MAX_PAUSE`].
+/// [`MAX_PAUSE`]. They end anywhere within the [`Spread`], where that is longer.
 #[derive(Debug, Default)]
 pub struct Backoff {
     failures: u32,
+    spread: Spread,
     /// When the last pause ends.
     over: Option<Instant>,
 }
 
 impl Backoff {
+    /// A back-off whose pauses end within `spread`, where that is longer than they are.
+    #[must_use]
+    pub fn over(spread: Spread) -> Self {
+        Self { spread, ..Self::default() }
+    }
+
     /// The operation failed; returns how long to wait.
     pub fn failed(&mut self, failure: Failure) -> Duration {
         let now = Instant::now();
@@ -59,8 +92,8 @@ impl Backoff {
             self.failures = 0;
         }
         let pause = match failure {
-            Failure::TooManyRequests => after_too_many_requests(self.failures),
-            Failure::Other => after(self.failures, MAX_FIRST_PAUSE, MAX_PAUSE),
+            Failure::TooManyRequests => after_too_many_requests(self.failures, self.spread.get()),
+            Failure::Other => spread_out(self.failures, MAX_FIRST_PAUSE, MAX_PAUSE, self.spread.get()),
         };
         self.failures = self.failures.saturating_add(1);
         self.over = Some(now + pause);
@@ -77,14 +110,22 @@ impl Backoff {
 /// of that, so that clients that failed together do not come back together.
 #[must_use]
 pub fn after(failures: u32, first: Duration, longest: Duration) -> Duration {
+    spread_out(failures, first, longest, Duration::ZERO)
+}
+
+/// The same, but up to `spread` where that is longer.
+fn spread_out(failures: u32, first: Duration, longest: Duration, spread: Duration) -> Duration {
     let most = doubled(first, failures).min(longest);
-    most.mul_f64(0.5 + 0.5 * fastrand::f64())
+    between(most / 2, most.max(spread.min(longest)))
 }
 
 /// A pause after a 429 and `failures` earlier failures.
-fn after_too_many_requests(failures: u32) -> Duration {
-    let most = doubled(MAX_FIRST_PAUSE_AFTER_429, failures).min(MAX_PAUSE);
-    MIN_PAUSE_AFTER_429 + most.saturating_sub(MIN_PAUSE_AFTER_429).mul_f64(fastrand::f64())
+fn after_too_many_requests(failures: u32, spread: Duration) -> Duration {
+    between(MIN_PAUSE_AFTER_429, doubled(MAX_FIRST_PAUSE_AFTER_429, failures).max(spread).min(MAX_PAUSE))
+}
+
+fn between(least: Duration, most: Duration) -> Duration {
+    least + most.saturating_sub(least).mul_f64(fastrand::f64())
 }
 
 fn doubled(first: Duration, times: u32) -> Duration {
@@ -127,6 +168,24 @@ mod tests {
         assert!(seconds[1..].iter().all(|count| (90..200).contains(count)), "{seconds:?}");
         let mut backoff = Backoff::default();
         assert!((0..20).map(|_| backoff.failed(Failure::TooManyRequests)).all(|pause| pause <= MAX_PAUSE));
+    }
+
+    #[test]
+    fn in_a_large_cluster_clients_that_failed_together_come_back_spread_over_the_time_that_they_take() {
+        let spread = Spread::default();
+        spread.set(Duration::from_secs(12));
+        for failure in [Failure::Other, Failure::TooManyRequests] {
+            let mut seconds = [0; 12];
+            for _ in 0..1200 {
+                let pause = Backoff::over(spread.clone()).failed(failure).as_secs_f64();
+                assert!((0.8..=12.0).contains(&pause), "{pause}");
+                seconds[pause as usize % 12] += 1;
+            }
+            assert!(seconds[1..].iter().all(|count| (70..150).contains(count)), "{seconds:?}");
+        }
+        spread.set(Duration::from_hours(1));
+        assert!(Backoff::over(spread.clone()).failed(Failure::Other) <= MAX_PAUSE);
+        assert!(spread.pause() <= MAX_PAUSE);
     }
 
     #[tokio::test(start_paused = true)]

@@ -1,8 +1,9 @@
 //! One watch that never ends: it returns every event in order and every failure, and backs off after failures.
 
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures::StreamExt;
@@ -11,12 +12,12 @@ use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use kube::client::Body;
 use kube::{Api, Client, Resource};
-use kube_runtime::watcher::{self, Config, Event};
+use kube_runtime::watcher::{self, Config, Event, InitialListStrategy};
 use serde::de::DeserializeOwned;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 use tower::{BoxError, service_fn};
 
-use crate::backoff::{Backoff, Failure};
+use crate::backoff::{Backoff, Failure, Spread};
 
 /// Receives each sign of whether the API server serves a watch.
 pub trait Observer: fmt::Debug + Send + Sync + 'static {
@@ -45,6 +46,26 @@ pub struct WatchStream<K> {
     monitor: Option<Monitor>,
     /// Whether every failure, and not only a version that is lost, is followed by a list.
     lists_after_failures: bool,
+    streaming: Streaming,
+}
+
+/// How the next list is requested.
+///
+/// A streamed list is one request where pages are many, the API server serves it from its cache, and the client decodes
+/// one object after the other. But the API server ends it if more events of other changes come meanwhile than it buffers
+/// for a watch, and then it has to begin again, while a page once served is done. So a list that was ended is repeated
+/// in pages. An API server without the feature `WatchList` refuses a streamed one.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum Streaming {
+    /// In pages, always.
+    #[default]
+    Never,
+    /// In pages, this time.
+    NotNow,
+    /// As a stream.
+    Next,
+    /// It is being streamed.
+    UnderWay,
 }
 
 impl<K> WatchStream<K>
@@ -67,6 +88,7 @@ where
             pause: None,
             monitor: None,
             lists_after_failures: false,
+            streaming: Streaming::Never,
         }
     }
 
@@ -76,8 +98,13 @@ where
     /// Outside of a tokio runtime.
     #[must_use]
     pub fn observed(client: Client, config: Config, observer: impl Observer) -> Self {
-        let monitor =
-            Monitor { observer: Arc::new(observer), healthy: Arc::default(), pages: Arc::default() };
+        let limit = config.timeout.map_or(DEFAULT_LIMIT, |seconds| Duration::from_secs(seconds.into()));
+        let monitor = Monitor {
+            observer: Arc::new(observer),
+            healthy: Arc::default(),
+            pages: Arc::default(),
+            renewal: Arc::new(Renewal { limit, ..Renewal::default() }),
+        };
         let api = Api::all(monitor.wrap(client));
         Self { monitor: Some(monitor), ..Self::new(api, config) }
     }
@@ -87,6 +114,30 @@ where
     #[must_use]
     pub fn listing_after_failures(mut self) -> Self {
         self.lists_after_failures = true;
+        self
+    }
+
+    /// Comes back within `spread` after a failure, where that is longer than the back-off, and after a watch that the
+    /// API server ended before its time, as it does with those of all clients that cannot keep up: they would otherwise
+    /// all send their next requests at once.
+    #[must_use]
+    pub fn coming_back_within(mut self, spread: &Spread) -> Self {
+        self.backoff = Backoff::over(spread.clone());
+        self.lost_versions = Backoff::over(spread.clone());
+        if let Some(Monitor { renewal, .. }) = &self.monitor {
+            *lock(&renewal.spread) = spread.clone();
+        }
+        self
+    }
+
+    /// Requests lists as streams, where the API server can do that, and otherwise in pages. A streamed list, too, is a
+    /// consistent read. It has no effect without an observer.
+    #[must_use]
+    pub fn streaming_lists(mut self) -> Self {
+        if self.monitor.is_some() {
+            self.streaming = Streaming::Next;
+            self.restart();
+        }
         self
     }
 
@@ -149,7 +200,18 @@ where
         }
         loop {
             match self.stream.next().await {
+                // The stream has ended before the list was complete, and another one has begun.
+                Some(Ok(Event::Init)) if self.streaming == Streaming::UnderWay => self.list_in_pages(),
                 Some(Ok(event)) => {
+                    match event {
+                        Event::Init if self.streaming == Streaming::Next => {
+                            self.streaming = Streaming::UnderWay;
+                        }
+                        Event::InitDone if self.streaming != Streaming::Never => {
+                            self.streaming = Streaming::Next;
+                        }
+                        _ => {}
+                    }
                     if matches!(event, Event::Apply(_) | Event::Delete(_)) {
                         self.backoff.succeeded();
                         self.lost_versions.succeeded();
@@ -163,6 +225,9 @@ where
                     return Ok(event);
                 }
                 Some(Err(_)) if self.shorten_pages() => self.restart(),
+                Some(Err(error)) if self.streaming == Streaming::Next && is_refused(&error) => {
+                    self.list_in_pages();
+                }
                 Some(Err(error)) => {
                     self.monitor.iter().for_each(Monitor::failed);
                     let lost = is_lost(&error);
@@ -171,7 +236,9 @@ where
                         false => self.backoff.failed(failure(&error)),
                     };
                     self.pause = Some(Instant::now() + pause);
-                    if lost || self.lists_after_failures {
+                    if self.streaming == Streaming::UnderWay {
+                        self.list_in_pages();
+                    } else if lost || self.lists_after_failures {
                         self.restart();
                     }
                     return Err(error);
@@ -182,8 +249,20 @@ where
         }
     }
 
+    fn list_in_pages(&mut self) {
+        self.streaming = Streaming::NotNow;
+        self.restart();
+    }
+
     fn restart(&mut self) {
-        self.stream = watcher::watcher(self.api.clone(), self.config.clone()).boxed();
+        let mut config = self.config.clone();
+        if self.streaming == Streaming::UnderWay {
+            self.streaming = Streaming::Next;
+        }
+        if self.streaming == Streaming::Next {
+            config.initial_list_strategy = InitialListStrategy::StreamingList;
+        }
+        self.stream = watcher::watcher(self.api.clone(), config).boxed();
     }
 }
 
@@ -199,6 +278,48 @@ struct Monitor {
     /// Whether nothing has failed since the last accepted watch or the last event.
     healthy: Arc<AtomicBool>,
     pages: Arc<Pages>,
+    renewal: Arc<Renewal>,
+}
+
+/// How long a watch lasts whose configuration does not limit it: the default of kube.
+const DEFAULT_LIMIT: Duration = Duration::from_secs(290);
+/// A watch that ends this much before its time was ended by the API server for another reason, or by the network.
+const EARLY: Duration = Duration::from_secs(2);
+
+/// When a watch that has ended begins again.
+#[derive(Debug, Default)]
+struct Renewal {
+    /// How long a watch lasts that nothing ends.
+    limit: Duration,
+    spread: Mutex<Spread>,
+    /// When the API server accepted the latest watch.
+    began: Mutex<Option<Instant>>,
+}
+
+impl Renewal {
+    /// A watch has begun.
+    fn begun(&self) {
+        *lock(&self.began) = Some(Instant::now());
+    }
+
+    /// The list or the watch has failed, and the back-off decides about the next request.
+    fn failed(&self) {
+        *lock(&self.began) = None;
+    }
+
+    /// How long the next watch waits.
+    fn pause(&self) -> Duration {
+        let began = lock(&self.began).take();
+        match began {
+            Some(began) if began.elapsed() + EARLY < self.limit => lock(&self.spread).pause(),
+            _ => Duration::ZERO,
+        }
+    }
+}
+
+/// Locks a value that is consistent even after a panic.
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The body of an answer.
@@ -245,11 +366,13 @@ impl Monitor {
     /// The list or the watch failed.
     fn failed(&self) {
         self.healthy.store(false, Ordering::Relaxed);
+        self.renewal.failed();
         self.observer.failed();
     }
 
     /// The API server has accepted a watch request.
     fn watch_started(&self) {
+        self.renewal.begun();
         if self.healthy.swap(true, Ordering::Relaxed) {
             self.observer.answered();
         }
@@ -258,10 +381,14 @@ impl Monitor {
     /// `client` with this monitor around it.
     fn wrap(&self, client: Client) -> Client {
         let (namespace, monitor) = (client.default_namespace().to_owned(), self.clone());
-        let service = service_fn(move |request: http::Request<Body>| {
+        let service = service_fn(move |mut request: http::Request<Body>| {
             let (client, monitor) = (client.clone(), monitor.clone());
+            read_consistently(&mut request);
             let is_watch = request.uri().query().is_some_and(|query| query.contains("watch=true"));
             async move {
+                if is_watch {
+                    sleep(monitor.renewal.pause()).await;
+                }
                 let answer = client.send(request).await?;
                 if is_watch && answer.status().is_success() {
                     monitor.watch_started();
@@ -284,6 +411,25 @@ fn is_lost(error: &watcher::Error) -> bool {
         watcher::Error::WatchStartFailed(kube::Error::Api(status)) => matches!(status.code, 410 | 504),
         watcher::Error::WatchError(status) => status.code == 410,
         _ => false,
+    }
+}
+
+/// Whether the API server does not stream lists: it refuses the parameters as invalid.
+fn is_refused(error: &watcher::Error) -> bool {
+    matches!(error, watcher::Error::WatchStartFailed(kube::Error::Api(status)) if matches!(status.code, 400 | 422))
+}
+
+/// Makes a streamed list a consistent read. Kube requests it from version 0, for which an API server may answer from a
+/// cache that lacks the latest objects; without a version, the list is as new as the request
+/// (`getWatchCacheResourceVersion` in k8s.io/apiserver 0.37, `pkg/storage/cacher/cacher.go`).
+fn read_consistently(request: &mut http::Request<Body>) {
+    const ANY_VERSION: &str = "&resourceVersion=0";
+    let uri = request.uri().to_string();
+    if uri.contains("sendInitialEvents=true")
+        && let Some(start) = uri.strip_suffix(ANY_VERSION)
+        && let Ok(uri) = start.parse()
+    {
+        *request.uri_mut() = uri;
     }
 }
 
@@ -393,6 +539,57 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn a_watch_that_is_ended_before_its_time_begins_again_within_the_spread_and_any_other_at_once() {
+        let (service, mut server) = tower_test::mock::pair::<http::Request<Body>, http::Response<Body>>();
+        let spread = Spread::default();
+        spread.set(Duration::from_secs(10));
+        let config = Config::default().timeout(60);
+        let client = Client::new(service, "default");
+        let mut events =
+            WatchStream::<Namespace>::observed(client, config, Counts::default()).coming_back_within(&spread);
+        tokio::spawn(async move {
+            loop {
+                let _ = events.next().await;
+            }
+        });
+        assert!(!answer(&mut server, 200, LIST).await);
+        let mut pauses = Vec::new();
+        for _ in 0..40 {
+            let start = Instant::now();
+            assert!(answer(&mut server, 200, "").await);
+            pauses.push(start.elapsed().as_secs());
+        }
+        assert_eq!(pauses[0], 0, "the first follows the list");
+        assert!(pauses.iter().all(|pause| *pause <= 10), "{pauses:?}");
+        assert!(pauses[1..].iter().any(|pause| *pause > 5) && pauses[1..].iter().any(|pause| *pause < 5));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_watch_that_lasted_as_long_as_it_may_or_failed_begins_again_without_a_further_pause() {
+        let spread = Spread::default();
+        spread.set(Duration::from_secs(10));
+        let renewal =
+            Renewal { limit: Duration::from_mins(1), spread: Mutex::new(spread), ..Renewal::default() };
+        let pauses = |renewal: &Renewal| {
+            (0..20).any(|_| {
+                let began = *lock(&renewal.began);
+                let pause = renewal.pause();
+                *lock(&renewal.began) = began;
+                !pause.is_zero()
+            })
+        };
+        assert!(!pauses(&renewal), "the first watch");
+        renewal.begun();
+        sleep(Duration::from_secs(30)).await;
+        assert!(pauses(&renewal));
+        sleep(Duration::from_secs(29)).await;
+        assert!(!pauses(&renewal));
+        renewal.begun();
+        renewal.failed();
+        assert!(!pauses(&renewal), "the back-off decides");
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_list_that_arrives_and_never_decodes_does_not_count_as_an_answer() {
         let (counts, mut server) = followed();
         let begun = counts.answers();
@@ -433,6 +630,112 @@ mod tests {
             events.list_again();
         }
         assert_eq!((counts.failures(), start.elapsed()), (0, std::time::Duration::ZERO));
+    }
+
+    /// A watch that streams its lists, followed until each event; its events and its server.
+    fn streamed() -> (tokio::sync::mpsc::UnboundedReceiver<String>, Server) {
+        let (service, server) = tower_test::mock::pair::<http::Request<Body>, http::Response<Body>>();
+        let client = Client::new(service, "default");
+        let mut events = WatchStream::<Namespace>::observed(client, Config::default(), Counts::default())
+            .streaming_lists();
+        let (sender, receiver) = tokio::sync::mpsc::unbounded_channel();
+        tokio::spawn(async move {
+            loop {
+                let event = match events.next().await {
+                    Ok(Event::Init) => "begins".to_owned(),
+                    Ok(Event::InitApply(object)) => format!("lists {}", object.metadata.name.unwrap()),
+                    Ok(Event::InitDone) => "complete".to_owned(),
+                    Ok(Event::Apply(object)) => format!("changes {}", object.metadata.name.unwrap()),
+                    Ok(Event::Delete(_)) => "deletes".to_owned(),
+                    Err(_) => "fails".to_owned(),
+                };
+                let _ = sender.send(event);
+            }
+        });
+        (receiver, server)
+    }
+
+    /// Answers the next request, and returns it.
+    async fn answered(server: &mut Server, status: u16, body: &str) -> String {
+        let (request, reply) = server.next_request().await.unwrap();
+        let answer = http::Response::builder().status(status).body(Body::from(body.as_bytes().to_vec()));
+        reply.send_response(answer.unwrap());
+        request.uri().to_string()
+    }
+
+    const ADDED: &str = r#"{"type":"ADDED","object":{"metadata":{"name":"a","resourceVersion":"5"}}}
+"#;
+    const END: &str = r#"{"type":"BOOKMARK","object":{"kind":"Namespace","apiVersion":"v1","metadata":{"resourceVersion":"6","annotations":{"k8s.io/initial-events-end":"true"}}}}
+"#;
+    const CHANGED: &str = r#"{"type":"MODIFIED","object":{"metadata":{"name":"a","resourceVersion":"7"}}}
+"#;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_list_is_streamed_as_a_consistent_read_and_its_watch_goes_on() {
+        let (mut events, mut server) = streamed();
+        let asked = answered(&mut server, 200, &[ADDED, END, CHANGED].concat()).await;
+        assert!(
+            asked.contains("watch=true")
+                && asked.contains("sendInitialEvents=true&resourceVersionMatch=NotOlderThan")
+                && asked.contains("allowWatchBookmarks=true")
+                && !asked.contains("resourceVersion="),
+            "{asked}"
+        );
+        for event in ["begins", "lists a", "complete", "changes a"] {
+            assert_eq!(events.recv().await.unwrap(), event);
+        }
+        let asked = answered(&mut server, 410, r#"{"kind":"Status","code":410,"reason":"Expired"}"#).await;
+        assert!(asked.contains("resourceVersion=7") && !asked.contains("sendInitialEvents"), "{asked}");
+        assert_eq!(events.recv().await.unwrap(), "fails");
+        let asked = answered(&mut server, 200, &[ADDED, END].concat()).await;
+        assert!(asked.contains("sendInitialEvents=true"), "{asked}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_api_server_that_streams_no_lists_is_asked_for_pages_at_once() {
+        let (mut events, mut server) = streamed();
+        let start = Instant::now();
+        let refusal =
+            r#"{"kind":"Status","code":422,"reason":"Invalid","message":"sendInitialEvents is forbidden"}"#;
+        assert!(answered(&mut server, 422, refusal).await.contains("sendInitialEvents=true"));
+        assert!(!answered(&mut server, 200, LIST).await.contains("watch=true"));
+        for event in ["begins", "complete"] {
+            assert_eq!(events.recv().await.unwrap(), event);
+        }
+        assert_eq!(start.elapsed(), Duration::ZERO);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_streamed_list_that_ends_early_is_repeated_in_pages_and_the_next_one_is_streamed_again() {
+        let expired = r#"{"type":"ERROR","object":{"kind":"Status","code":410,"reason":"Expired"}}
+"#;
+        for (end, failures) in [("", 0), (expired, 1), ("nonsense\n", 1)] {
+            let (mut events, mut server) = streamed();
+            let asked = answered(&mut server, 200, &[ADDED, end].concat()).await;
+            assert!(asked.contains("sendInitialEvents=true"), "{asked}");
+            let mut asked = answered(&mut server, 200, LIST).await;
+            if asked.contains("sendInitialEvents=true") {
+                // Kube's own next attempt, which is given up.
+                asked = answered(&mut server, 200, LIST).await;
+            }
+            assert!(asked.contains("limit="), "{asked}");
+            let mut seen = Vec::new();
+            while seen.last().is_none_or(|event| event != "complete") {
+                seen.push(events.recv().await.unwrap());
+            }
+            assert_eq!(seen.iter().filter(|event| *event == "fails").count(), failures, "{seen:?}");
+            let lost = r#"{"kind":"Status","code":410,"reason":"Expired"}"#;
+            assert!(answered(&mut server, 410, lost).await.contains("resourceVersion=1"));
+            assert!(answered(&mut server, 200, END).await.contains("sendInitialEvents=true"));
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_busy_api_server_is_asked_for_a_stream_again() {
+        let (mut events, mut server) = streamed();
+        assert!(answered(&mut server, 429, "").await.contains("sendInitialEvents=true"));
+        assert_eq!(events.recv().await.unwrap(), "fails");
+        assert!(answered(&mut server, 200, END).await.contains("sendInitialEvents=true"));
     }
 
     #[tokio::test(start_paused = true)]

@@ -46,10 +46,18 @@ fn profiles(
     )
 }
 
-/// Answers the next request; what was asked.
+/// Answers the next request, as an API server that streams no lists; what was asked.
 async fn answer(server: &mut Server, code: u16, body: &str) -> String {
-    let next = timeout(Duration::from_mins(10), server.next_request()).await.unwrap();
-    let (request, reply) = next.unwrap();
+    let next = async |server: &mut Server| {
+        timeout(Duration::from_mins(10), server.next_request()).await.unwrap().unwrap()
+    };
+    let (mut request, mut reply) = next(server).await;
+    while request.uri().query().is_some_and(|query| query.contains("sendInitialEvents=true")) {
+        let refusal = r#"{"kind":"Status","code":422,"reason":"Invalid"}"#;
+        let refusal = Response::builder().status(422).body(Body::from(refusal.as_bytes().to_vec()));
+        reply.send_response(refusal.unwrap());
+        (request, reply) = next(server).await;
+    }
     let response = Response::builder().status(code).body(Body::from(body.as_bytes().to_vec()));
     reply.send_response(response.unwrap());
     request.uri().to_string()
@@ -292,7 +300,8 @@ async fn a_version_that_the_server_does_not_know_ends_in_a_new_list() {
 async fn of_the_status_objects_only_the_nodes_own_is_watched() {
     let (service, mut server) = tower_test::mock::pair();
     let (own, mut seen) = watch::channel(StatusObjectState::Unknown);
-    tokio::spawn(watches::node_status(Client::new(service, "default"), node(), own, measured()));
+    let load = watch::Sender::new(ClusterLoad::default()).subscribe();
+    tokio::spawn(watches::node_status(Client::new(service, "default"), node(), own, load, measured()));
     let asked = answer(&mut server, 200, &list(&[], None)).await;
     assert_eq!(
         asked,
