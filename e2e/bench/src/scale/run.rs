@@ -157,7 +157,7 @@ async fn figures(nodes: usize, options: &Options) -> Result<Figures, BenchError>
         // Agents that are new do not know how many nodes there are before a first rollout.
         note("a round that does not count");
         for phase in [Phase::Rollout, Phase::Update, Phase::Delete] {
-            phase.perform(&mut testbed, Duration::ZERO).await?;
+            say(phase.name(), &phase.perform(&mut testbed, Duration::ZERO).await?);
         }
         note(format_args!("round {round} of {}", options.rounds));
         Round { options, number: round, testbed: &mut testbed, figures: &mut figures }.perform().await?;
