@@ -11,6 +11,8 @@ mod origin;
 #[cfg(test)]
 mod tests;
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
@@ -20,7 +22,7 @@ use crate::error::CliError;
 use crate::manifest::{DocumentError, FileProfile, profiles_in};
 use crate::profile_text::seccomp_profile;
 use crate::read;
-use origin::Origin;
+use origin::{Identity, Origin};
 
 /// A text with profiles.
 #[derive(Debug)]
@@ -82,16 +84,31 @@ impl Origins {
     /// - a pattern with `*`, `**`, `?` or `[…]`: the files and directories that match;
     /// - `seccompprofile/NAME`, or a name that no file has and that has no such ending: a profile in the cluster.
     ///
-    /// Each file counts once.
+    /// Each file counts once, whatever paths lead to it.
     ///
     /// # Errors
     /// There is no such file, or a directory cannot be read.
     pub fn of(arguments: &[PathBuf]) -> Result<Self, CliError> {
-        let mut origins = Vec::new();
-        for argument in arguments {
-            for origin in origin::origins(argument)? {
-                if !origins.contains(&origin) {
+        let mut origins: Vec<Origin> = Vec::new();
+        let mut places: HashMap<Identity, usize> = HashMap::new();
+        for origin in arguments
+            .iter()
+            .map(|argument| origin::origins(argument))
+            .collect::<Result<Vec<_>, _>>()?
+            .concat()
+        {
+            match places.entry(origin.identity()) {
+                Entry::Vacant(place) => {
+                    place.insert(origins.len());
                     origins.push(origin);
+                }
+                // A file that is named must contain a profile, also if it was found before.
+                Entry::Occupied(place) => {
+                    if let (Some(known @ Origin::Found(_)), Origin::Named(_)) =
+                        (origins.get_mut(*place.get()), &origin)
+                    {
+                        *known = origin;
+                    }
                 }
             }
         }

@@ -1,10 +1,11 @@
 //! What one argument names.
 
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
 use api::ProfileName;
-use glob::{MatchOptions, glob_with};
+use glob::{MatchOptions, Pattern, PatternError, glob_with};
 
 use crate::error::CliError;
 
@@ -13,8 +14,12 @@ const ENDINGS: [&str; 3] = ["yaml", "yml", "json"];
 /// What stands before the name of a profile that is certainly in the cluster, as in `kubectl get`.
 const KIND: &str = "seccompprofile/";
 
+/// How patterns match: as in a shell.
+const OPTIONS: MatchOptions =
+    MatchOptions { case_sensitive: true, require_literal_separator: true, require_literal_leading_dot: true };
+
 /// Where a text is.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) enum Origin {
     /// Standard input.
     Stdin,
@@ -24,6 +29,26 @@ pub(super) enum Origin {
     Found(PathBuf),
     /// A profile in the cluster.
     Stored(String),
+}
+
+/// What two origins have in common if they are the same.
+#[derive(Debug, PartialEq, Eq, Hash)]
+pub(super) enum Identity {
+    /// Something that is not a file.
+    Other(Origin),
+    /// A file, without links.
+    File(PathBuf),
+}
+
+impl Origin {
+    pub(super) fn identity(&self) -> Identity {
+        match self {
+            Self::Stdin | Self::Stored(_) => Identity::Other(self.clone()),
+            Self::Named(path) | Self::Found(path) => {
+                Identity::File(fs::canonicalize(path).unwrap_or_else(|_| path.clone()))
+            }
+        }
+    }
 }
 
 /// What an argument names, files in the order of their names.
@@ -67,18 +92,10 @@ fn is_manifest(path: &Path) -> bool {
 /// The manifests in a directory at any depth. Hidden names are left out, and so are links to directories, which may lead
 /// in a circle; a volume of a ConfigMap has both.
 fn in_directory(directory: &Path) -> Result<Vec<PathBuf>, CliError> {
-    let failed = |error| CliError::File { path: directory.to_owned(), error };
-    let entries =
-        fs::read_dir(directory).and_then(Iterator::collect::<io::Result<Vec<_>>>).map_err(failed)?;
-    let mut entries: Vec<_> = entries
-        .into_iter()
-        .filter(|entry| !entry.file_name().as_encoded_bytes().starts_with(b"."))
-        .map(|entry| (entry.path(), entry.file_type()))
-        .collect();
-    entries.sort_by(|(one, _), (other, _)| one.cmp(other));
     let mut files = Vec::new();
-    for (path, kind) in entries {
-        if kind.map_err(failed)?.is_dir() {
+    for (name, is_directory) in entries(directory)?.into_iter().filter(|(name, _)| !is_hidden(name)) {
+        let path = directory.join(name);
+        if is_directory {
             files.extend(in_directory(&path)?);
         } else if is_manifest(&path) && path.is_file() {
             files.push(path);
@@ -87,29 +104,106 @@ fn in_directory(directory: &Path) -> Result<Vec<PathBuf>, CliError> {
     Ok(files)
 }
 
+/// The names in a directory, in their order, and whether each is a directory itself and no link to one.
+fn entries(directory: &Path) -> Result<Vec<(OsString, bool)>, CliError> {
+    let read = if directory.as_os_str().is_empty() { Path::new(".") } else { directory };
+    let entry = |entry: fs::DirEntry| Ok((entry.file_name(), entry.file_type()?.is_dir()));
+    let entries =
+        fs::read_dir(read).and_then(|all| all.map(|it| it.and_then(entry)).collect::<io::Result<_>>());
+    let mut entries: Vec<_> = entries.map_err(|error| CliError::File { path: read.to_owned(), error })?;
+    entries.sort();
+    Ok(entries)
+}
+
+fn is_hidden(name: &OsStr) -> bool {
+    name.as_encoded_bytes().starts_with(b".")
+}
+
 /// What matches a pattern.
 fn matching(pattern: &str) -> Result<Vec<Origin>, CliError> {
-    let options = MatchOptions {
-        case_sensitive: true,
-        require_literal_separator: true,
-        require_literal_leading_dot: true,
-    };
-    let refused = |error: glob::PatternError| CliError::Pattern {
-        pattern: pattern.to_owned(),
-        why: error.msg.to_owned(),
-    };
+    let refused = |why: &str| CliError::Pattern { pattern: pattern.to_owned(), why: why.to_owned() };
+    let invalid = |error: PatternError| refused(error.msg);
     let mut found = Vec::new();
-    for path in glob_with(pattern, options).map_err(refused)? {
-        let path =
-            path.map_err(|error| CliError::File { path: error.path().to_owned(), error: error.into() })?;
-        if path.is_dir() {
-            found.extend(in_directory(&path)?);
-        } else {
-            found.push(path);
+    match recursive(pattern) {
+        None => {
+            for path in glob_with(pattern, OPTIONS).map_err(invalid)? {
+                let path = path
+                    .map_err(|error| CliError::File { path: error.path().to_owned(), error: error.into() })?;
+                add(path, &mut found)?;
+            }
+        }
+        Some((before, rest)) => {
+            let below = Pattern::new(rest).map_err(invalid)?;
+            let hidden = rest.split('/').any(|component| component.starts_with('.'));
+            let roots: Vec<_> = match before {
+                "" => vec![PathBuf::new()],
+                before => glob_with(before, OPTIONS).map_err(invalid)?.filter_map(Result::ok).collect(),
+            };
+            for root in roots.into_iter().filter(|root| root.as_os_str().is_empty() || root.is_dir()) {
+                Walk { root: &root, below: &below, hidden }.directory(Path::new(""), &mut found)?;
+            }
         }
     }
     if found.is_empty() {
-        return Err(CliError::Pattern { pattern: pattern.to_owned(), why: "no file matches".to_owned() });
+        Err(refused("no file matches"))
+    } else {
+        Ok(found.into_iter().map(Origin::Found).collect())
     }
-    Ok(found.into_iter().map(Origin::Found).collect())
+}
+
+/// A file that matches, or the manifests in a directory that does. What is neither, as a named pipe, is left out.
+fn add(path: PathBuf, found: &mut Vec<PathBuf>) -> Result<(), CliError> {
+    if path.is_dir() {
+        found.extend(in_directory(&path)?);
+    } else if path.is_file() {
+        found.push(path);
+    }
+    Ok(())
+}
+
+/// The parts of a pattern before its first `**` and from there on.
+fn recursive(pattern: &str) -> Option<(&str, &str)> {
+    let mut at = 0;
+    for component in pattern.split('/') {
+        if component == "**" {
+            return pattern.split_at_checked(at);
+        }
+        at += component.len() + 1;
+    }
+    None
+}
+
+/// What `**` walks through: not links to directories, which may lead in a circle. The crate `glob` would follow them, and
+/// of two that lead back it would take all sequences.
+struct Walk<'p> {
+    root: &'p Path,
+    /// The pattern of what is below the root.
+    below: &'p Pattern,
+    /// Whether the pattern names something hidden.
+    hidden: bool,
+}
+
+impl Walk<'_> {
+    fn directory(&self, relative: &Path, found: &mut Vec<PathBuf>) -> Result<(), CliError> {
+        let directory = self.root.join(relative);
+        if self.below.as_str() == "**" {
+            found.extend(in_directory(if directory.as_os_str().is_empty() {
+                Path::new(".")
+            } else {
+                &directory
+            })?);
+            return Ok(());
+        }
+        for (name, is_directory) in entries(&directory)? {
+            let relative = relative.join(&name);
+            let matches = relative.to_str().is_some_and(|text| self.below.matches_with(text, OPTIONS));
+            if matches {
+                add(self.root.join(&relative), found)?;
+            }
+            if is_directory && (self.hidden || !is_hidden(&name)) {
+                self.directory(&relative, found)?;
+            }
+        }
+        Ok(())
+    }
 }

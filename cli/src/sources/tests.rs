@@ -64,6 +64,35 @@ fn a_file_that_is_named_twice_counts_once() {
 }
 
 #[test]
+fn a_file_that_several_paths_lead_to_counts_once() {
+    let directory = directory(&[("a.json", PROFILE), ("b/app.json", DEPLOYMENT)]);
+    std::os::unix::fs::symlink("a.json", directory.path().join("c.json")).unwrap();
+    assert_eq!(names(directory.path(), &["a.json", ".", "*.json", "b/../a.json"]), ["a.json"]);
+    // Because it is named, it must contain a profile.
+    assert!(read(directory.path(), &["b", "b/app.json"], Others::Refuse).is_err());
+}
+
+#[test]
+fn a_pattern_leaves_out_links_that_lead_in_a_circle_and_what_is_no_file() {
+    let directory =
+        directory(&[("a/one.json", PROFILE), ("a/.hidden/two.json", PROFILE), ("a/x/b/c.json", PROFILE)]);
+    for link in ["a/back", "a/again"] {
+        std::os::unix::fs::symlink(directory.path(), directory.path().join(link)).unwrap();
+    }
+    let _socket = std::os::unix::net::UnixListener::bind(directory.path().join("a/socket.json")).unwrap();
+    for (pattern, expected) in [
+        ("**/*.json", &["a/one.json", "a/x/b/c.json"][..]),
+        ("*/*.json", &["a/one.json"]),
+        ("a/**", &["a/one.json", "a/x/b/c.json"]),
+        ("**/x/**/c.json", &["a/x/b/c.json"]),
+        ("**/b", &["a/x/b/c.json"]),
+        ("**/.hidden/*.json", &["a/.hidden/two.json"]),
+    ] {
+        assert_eq!(names(directory.path(), &[pattern]), expected, "{pattern}");
+    }
+}
+
+#[test]
 fn a_named_file_without_a_profile_is_an_error_unless_others_are_skipped() {
     let directory = directory(&[("a.json", PROFILE), ("app.yaml", DEPLOYMENT), ("broken.yaml", "kind: [\n")]);
     for file in ["app.yaml", "broken.yaml"] {
