@@ -33,12 +33,23 @@ pub(crate) fn documents(text: &str) -> Result<Vec<Document<'_>>, SyntaxError> {
     let mut begin = 0;
     if text.trim_start().starts_with('{') {
         let mut objects = Deserializer::from_str(text).into_iter::<IgnoredAny>();
+        let (mut above, mut before) = (0, 0);
         loop {
             match objects.next() {
                 None => return Ok(documents),
                 Some(Ok(_)) => {
                     let end = objects.byte_offset();
-                    documents.extend(json(text, begin, end)?);
+                    let object = &text[begin..end];
+                    // The YAML 1.2 parser accepts all of JSON.
+                    if let Some(value) = yaml::parse_document(object, Syntax::Json, above)? {
+                        documents.push(Document { value, text: object, offset: begin, above, before });
+                    }
+                    // A file may have many objects, so that neither is counted from its beginning each time.
+                    above += lines(object);
+                    before = match object.rfind('\n') {
+                        Some(newline) => object[newline + 1..].chars().count(),
+                        None => before + object.chars().count(),
+                    };
                     begin = end;
                 }
                 Some(Err(error)) if documents.len() > 1 => {
@@ -52,15 +63,6 @@ pub(crate) fn documents(text: &str) -> Result<Vec<Document<'_>>, SyntaxError> {
     }
     yaml_documents(text, begin, &mut documents)?;
     Ok(documents)
-}
-
-/// One JSON object: the YAML 1.2 parser accepts all of JSON.
-fn json(text: &str, begin: usize, end: usize) -> Result<Option<Document<'_>>, SyntaxError> {
-    let above = lines(&text[..begin]);
-    let line = text[..begin].rfind('\n').map_or(0, |newline| newline + 1);
-    let (before, text) = (text[line..begin].chars().count(), &text[begin..end]);
-    let value = yaml::parse_document(text, Syntax::Json, above)?;
-    Ok(value.map(|value| Document { value, text, offset: begin, above, before }))
 }
 
 /// White space up to the end of the line.

@@ -304,6 +304,14 @@ spec:
 }
 
 #[test]
+fn anchors_within_each_other_do_not_grow_without_bound() {
+    let anchors: String = (0..200).map(|i| format!("&a{i} [")).collect();
+    let text = format!("a: {anchors}{}{}\n", "x, ".repeat(5_000), "]".repeat(200));
+    let fault = documents(&text).unwrap_err().fault;
+    assert!(matches!(fault, Fault::TooLarge(_)), "{fault}");
+}
+
+#[test]
 fn aliases_do_not_grow_without_bound() {
     let mut text = "a0: &a0 [x, x, x, x, x, x, x, x, x]\n".to_owned();
     for i in 1..9 {

@@ -11,7 +11,8 @@ use serde_json::{Map, Value};
 use super::error::{Fault, SyntaxError};
 use super::scalar::{self, ScalarError};
 
-/// The maximum number of values in one file with its aliases expanded: the largest profile has some 20,000.
+/// The maximum number of values in one document with its aliases expanded and those with an anchor counted twice: the
+/// largest profile has some 20,000.
 const MAX_VALUES: usize = 500_000;
 
 /// The syntax of a document.
@@ -143,6 +144,8 @@ impl<'a> Reader<'a> {
         };
         self.count(1)?;
         if anchor > 0 {
+            // It is kept a second time. Without this, lists with anchors in each other would be kept once for each.
+            self.count(count_values(&value))?;
             self.anchors.insert(anchor, value.clone());
         }
         Ok(value)
