@@ -53,14 +53,17 @@ fn of_line(line: &str, position: Position, paint: Paint, tone: Tone) -> String {
 
 /// A line with this number, in which these characters are underlined.
 pub(crate) fn marked(line: &str, number: usize, part: Range<usize>, paint: Paint, tone: Tone) -> String {
-    let line: Vec<char> = line.chars().collect();
-    let begin = part.start.min(line.len());
-    let end = part.end.clamp(begin, line.len());
-    let from = if line.len() > WIDTH { begin.saturating_sub(BEFORE) } else { 0 };
-    let to = line.len().min(from + WIDTH);
+    // Only what is near the part is looked at: a file may have one long line and thousands of findings in it.
+    let (before, begin) = at_character(line, part.start);
+    let near: Vec<char> = line[before..].chars().take(WIDTH + 1).collect();
+    let from = if begin + near.len() > WIDTH { begin.saturating_sub(BEFORE) } else { 0 };
+    let first =
+        line[..before].char_indices().rev().take(begin - from).last().map_or(before, |(byte, _)| byte);
+    let shown: String = line[first..].chars().take(WIDTH).collect();
+    let to = from + shown.chars().count();
+    let end = part.end.clamp(begin, begin + near.len());
     let mark = |cut: bool| if cut { "…" } else { "" };
-    let shown: String = line[from..to].iter().collect();
-    let shown = format!("{}{shown}{}", mark(from > 0), mark(to < line.len()));
+    let shown = format!("{}{shown}{}", mark(from > 0), mark(first + shown.len() < line.len()));
     let number = number.to_string();
     let margin = " ".repeat(number.len());
     let indent = " ".repeat(begin - from + usize::from(from > 0));
@@ -70,6 +73,18 @@ pub(crate) fn marked(line: &str, number: usize, part: Range<usize>, paint: Paint
         paint.text(shown.trim_end(), Tone::Plain),
         paint.text(&underline, tone)
     )
+}
+
+/// The byte at which a character begins, and its index; those of the end if the line is shorter.
+fn at_character(line: &str, index: usize) -> (usize, usize) {
+    if line.is_ascii() {
+        return (index.min(line.len()), index.min(line.len()));
+    }
+    let mut rest = line.chars();
+    match index.checked_sub(1).map(|before| rest.nth(before)) {
+        Some(None) => (line.len(), line.chars().count()),
+        _ => (line.len() - rest.as_str().len(), index),
+    }
 }
 
 #[cfg(test)]
@@ -102,6 +117,16 @@ mod tests {
         assert!(lines[2].ends_with("^^^^") && !lines[2].ends_with("^^^^^"));
         let longer = shown(&line, (1, 11), (1, 401));
         assert!(longer.lines().all(|line| line.chars().count() < 130), "{longer}");
+    }
+
+    #[test]
+    fn thousands_of_findings_in_one_long_line_are_shown_in_a_moment() {
+        let line = "a, ".repeat(100_000);
+        let begun = std::time::Instant::now();
+        for at in (0..300_000).step_by(75) {
+            assert!(shown(&line, (1, 300_000 - at), (1, 300_000 - at)).ends_with("^\n"));
+        }
+        assert!(begun.elapsed() < std::time::Duration::from_secs(10), "{:?}", begun.elapsed());
     }
 
     proptest! {
