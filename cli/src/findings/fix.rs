@@ -64,8 +64,9 @@ pub(super) fn fixed(source: Source, checks: &Checks, most: Safety) -> Result<(So
 struct Run<'c> {
     source: Source,
     checks: &'c Checks,
-    /// Which fixes cannot be applied: the profile, the rule and the message.
-    skipped: BTreeSet<(usize, &'static str, String)>,
+    /// Which fixes cannot be applied: the profile, the rule, the field and the message. Another fix may move a field, and
+    /// then the fix is tried again.
+    skipped: BTreeSet<(usize, &'static str, String, String)>,
     fixed: Vec<Fixed>,
 }
 
@@ -76,7 +77,7 @@ impl Run<'_> {
             let findings = self.checks.findings(&self.source.profiles[index].profile);
             for finding in &findings {
                 let Some(fix) = finding.fix.as_ref().filter(|fix| fix.safety <= most) else { continue };
-                let key = (index, finding.rule, finding.message.clone());
+                let key = (index, finding.rule, finding.path.to_string(), finding.message.clone());
                 if self.skipped.contains(&key) || self.fixed.len() >= MAX_FIXES {
                     continue;
                 }
@@ -235,6 +236,17 @@ syscalls:
         let text = text.replace("names: [read", "names: &used [read");
         let error = fixed(source(&text), &Checks::default(), Safety::Safe).unwrap_err();
         assert_eq!(error, FixError::ChangesMore("redundant-name", "syscalls[0].names[2]".to_owned()));
+    }
+
+    #[test]
+    fn a_place_that_cannot_be_changed_keeps_no_other_one_from_being_fixed() {
+        let text = FILE.replace(
+            "names: [read, write, read, mount, exit_group]",
+            "names: [read, write, !!str read, read]",
+        );
+        let (after, fixes) = fixed(source(&text), &Checks::default(), Safety::Safe).unwrap();
+        assert!(after.text.contains("[read, write, !!str read] # twice"), "{}", after.text);
+        assert_eq!(fixes.iter().filter(|it| it.rule == "redundant-name").count(), 1);
     }
 
     #[test]
