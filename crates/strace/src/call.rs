@@ -56,7 +56,9 @@ impl Call<'_> {
         let is_32_bit = matches!(self.architecture, Architecture::I386 | Architecture::Arm);
         // What is printed of these is read from the stack.
         let has_no_arguments = matches!(self.name, "rt_sigreturn" | "sigreturn");
-        if has_no_arguments || is_32_bit && OTHERWISE.contains(&self.name) {
+        // There it takes a structure (`sys_old_mmap` in the kernel's arch/s390/kernel/syscalls/syscall.tbl).
+        let is_old_mmap = self.architecture == Architecture::S390x && self.name == "mmap";
+        if has_no_arguments || is_old_mmap || is_32_bit && OTHERWISE.contains(&self.name) {
             return registers;
         }
         let types = Syscall::from_name(self.name).and_then(Syscall::arguments);

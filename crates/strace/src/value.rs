@@ -62,7 +62,7 @@ static CONSTANTS: LazyLock<HashMap<&'static str, u64>> = LazyLock::new(|| {
 /// Addresses of what is printed as its contents, and names whose numbers depend on the architecture, are unknown.
 #[must_use]
 pub fn value(text: &str) -> Bits {
-    let text = without_comment(text.trim());
+    let text = without_comment(without_path(text.trim()));
     let mut all = Bits::exact(0);
     for part in text.split('|') {
         let one = single(part.trim());
@@ -74,7 +74,6 @@ pub fn value(text: &str) -> Bits {
 }
 
 fn single(text: &str) -> Bits {
-    let text = without_path(text);
     if text == "NULL" {
         return Bits::exact(0);
     }
@@ -111,7 +110,7 @@ fn without_comment(text: &str) -> &str {
 /// With `-y`, a descriptor is followed by what it refers to: `3</etc/passwd>`.
 fn without_path(text: &str) -> &str {
     match text.find('<') {
-        Some(path) if path > 0 && text.ends_with('>') => &text[..path],
+        Some(path) if path > 0 && text.ends_with('>') && !text[..path].contains('|') => &text[..path],
         _ => text,
     }
 }
@@ -165,6 +164,9 @@ mod tests {
             assert_eq!(value(text), Bits::UNKNOWN, "{text}");
         }
         assert_eq!(value("18446744073709551616"), Bits::UNKNOWN);
+        // Nothing in a path is a flag.
+        assert_eq!(value("x</tmp/a|5<b>"), Bits::UNKNOWN);
+        assert_eq!(value("3</tmp/a|5<b>"), Bits::exact(3));
     }
 
     #[test]

@@ -123,6 +123,17 @@ fn arguments_that_32_bit_programs_split_are_unknown() {
 }
 
 #[test]
+fn what_s390x_reads_from_a_structure_is_unknown() {
+    let mut reader = Reader::new(Architecture::S390x);
+    let mut arguments = |line: &'static str| match reader.line(line.as_bytes()) {
+        Event::Call(call) => call.arguments(),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(arguments("mmap(NULL, 4096, 3, 0x22, -1, 0) = 0x3ff"), [Bits::UNKNOWN; 6]);
+    assert_eq!(arguments("munmap(0x1000, 4096) = 0")[1], Bits::exact(4096));
+}
+
+#[test]
 fn a_call_that_began_before_the_log_counts_and_one_that_is_resumed_does_not_again() {
     let text = "7 <... read resumed>\"a\", 1) = 1\n7 read(3,  <unfinished ...>\n8 close(3) = 0\n\
                 7 <... read resumed>\"a\", 1) = 1\n7 <... read resumed>\"a\", 1) = 1\n";
