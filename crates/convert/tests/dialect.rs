@@ -184,6 +184,15 @@ fn a_profile_of_the_specification_stays_what_it_is() {
     assert_eq!(converted.remarks, []);
 }
 
+#[test]
+fn what_is_absent_in_go_is_absent() {
+    let rule = json!({"name": "read", "names": [], "action": "SCMP_ACT_ALLOW", "args": [
+        {"index": 0, "value": 1, "valueTwo": null, "op": "SCMP_CMP_EQ"}]});
+    let profile = convert(&one_rule(&rule), &Target::default()).unwrap().profile;
+    assert_eq!(profile.rules()[0].names()[0].as_str(), "read");
+    assert_eq!(profile.rules()[0].arguments()[0].value_two(), 0);
+}
+
 fn refused(profile: &Value, target: &Target) -> ConvertError {
     convert(profile, target).unwrap_err()
 }

@@ -66,6 +66,9 @@ impl DialectRule {
                 }
                 // The word of Podman is read first: `errno` < `errnoRet`.
                 "errnoRet" if rule.marks.contains(&Mark::Errno) => {}
+                "args" => {
+                    rule.fields.insert(key.clone(), without_nulls(value));
+                }
                 known if FIELDS.contains(&known) => {
                     rule.fields.insert(key.clone(), value.clone());
                 }
@@ -73,6 +76,11 @@ impl DialectRule {
                     problems.report::<()>(&at.key(key), unknown_field(unknown, &FIELDS));
                 }
             }
+        }
+        // Docker and Podman write a list beside `name`, too.
+        let is_empty = rule.fields.get("names").and_then(Value::as_array).is_some_and(Vec::is_empty);
+        if is_empty && rule.fields.contains_key("name") {
+            rule.fields.remove("names");
         }
         if plain::drop_unused_errno(&mut rule.fields) {
             rule.marks.insert(Mark::UnusedErrno);
@@ -90,6 +98,15 @@ impl DialectRule {
     pub(crate) fn split(&self) -> Vec<Map<String, Value>> {
         plain::split(&self.fields)
     }
+}
+
+/// Comparisons without the fields that are `null`, which count as absent in Go.
+fn without_nulls(arguments: &Value) -> Value {
+    let mut arguments = arguments.clone();
+    for argument in arguments.as_array_mut().into_iter().flatten().filter_map(Value::as_object_mut) {
+        argument.retain(|_, value| !value.is_null());
+    }
+    arguments
 }
 
 /// The number of an `errno` or `defaultErrno`: a name or digits; `None` if it is empty or after a problem.
