@@ -261,7 +261,7 @@ fn explain(
 ) -> Result<Answer, CliError> {
     let mut view = ExplainView::default();
     for source in sources {
-        view.add(&source?, args.setting)?;
+        view.add(&source?, args.setting);
     }
     let output = |format| OutputOption { output: Some(format) };
     let text = match args.output {

@@ -1,12 +1,12 @@
 //! A profile beside the default of a runtime.
 
+use filter::diagram::TooComplex;
 use filter::{Dependence, Filter, RuntimeDefault, Witness};
 use profile::{Architecture, Profile};
 use serde::Serialize;
 use syscalls::{Group, Syscall};
 
 use super::words;
-use crate::error::CliError;
 use crate::setting::SettingOptions;
 
 /// What a profile does not do as the default of a runtime does.
@@ -21,6 +21,9 @@ pub struct Comparison {
     pub refused: Vec<Excess>,
     /// Calls that it permits more.
     pub permitted: Vec<Excess>,
+    /// Calls whose conditions are too complex to be compared.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub undecided: Vec<&'static str>,
     /// What it does with calls that have no name yet.
     pub unnamed: Relation,
     /// Architectures whose programs run under the default and not under the profile.
@@ -57,28 +60,23 @@ pub enum Relation {
 impl Comparison {
     /// Compares a filter with containerd's default; `None` if that is not known for the architecture, or no container
     /// starts with it there.
-    ///
-    /// # Errors
-    /// The conditions on a call are too complex.
-    pub(super) fn of(
-        profile: &Profile,
-        filter: &Filter,
-        setting: SettingOptions,
-    ) -> Result<Option<Self>, CliError> {
+    pub(super) fn of(profile: &Profile, filter: &Filter, setting: SettingOptions) -> Option<Self> {
         let runtime = RuntimeDefault::CONTAINERD;
-        let Some(contents) = runtime.profile(setting.architecture.into()) else { return Ok(None) };
-        let Ok(default) = setting.apply(|setting| Filter::new(&contents, setting)) else { return Ok(None) };
+        let contents = runtime.profile(setting.architecture.into())?;
+        let default = setting.apply(|setting| Filter::new(&contents, setting)).ok()?;
         let (table, native) = (setting.architecture.into(), setting.architecture.into());
-        let (mut refused, mut permitted) = (Vec::new(), Vec::new());
+        let (mut refused, mut permitted, mut undecided) = (Vec::new(), Vec::new(), Vec::new());
         for call in Syscall::all() {
             let Some(number) = call.number(table) else { continue };
             let excess = |witness: Witness| Excess::of(call, &witness);
-            let beyond = |one: &Filter, other: &Filter| {
-                let found = one.exceeds(&[other], native, number);
-                found.map_err(|_| CliError::Undecided { call: call.name().to_owned() })
-            };
-            refused.extend(beyond(&default, filter)?.map(excess));
-            permitted.extend(beyond(filter, &default)?.map(excess));
+            let beyond = |one: &Filter, other: &Filter| one.exceeds(&[other], native, number);
+            match beyond(&default, filter).and_then(|less| Ok((less, beyond(filter, &default)?))) {
+                Ok((less, more)) => {
+                    refused.extend(less.map(excess));
+                    permitted.extend(more.map(excess));
+                }
+                Err(TooComplex) => undecided.push(call.name()),
+            }
         }
         // No rule has conditions on these.
         let unnamed =
@@ -92,21 +90,30 @@ impl Comparison {
             let others = these.architectures().iter().copied().filter(|it| *it != native);
             others.filter(|it| !those.architectures().contains(it)).collect()
         };
-        Ok(Some(Self {
+        Some(Self {
             default: runtime.name,
             source: format!("{}, {}", runtime.source, runtime.licence),
             refused,
             permitted,
+            undecided,
             unnamed,
             missing_architectures: only(&contents, profile),
             more_architectures: only(profile, &contents),
-        }))
+        })
+    }
+
+    /// Which calls were not compared, in a sentence.
+    pub(super) fn gap(&self) -> Option<String> {
+        let names = self.undecided.join(", ");
+        (!names.is_empty())
+            .then(|| format!("Not compared, because their conditions are too complex: {names}."))
     }
 
     /// Whether nothing differs.
     pub(super) fn is_same(&self) -> bool {
         self.refused.is_empty()
             && self.permitted.is_empty()
+            && self.undecided.is_empty()
             && self.unnamed == Relation::Same
             && self.missing_architectures.is_empty()
             && self.more_architectures.is_empty()

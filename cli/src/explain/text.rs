@@ -231,6 +231,9 @@ impl Lines {
                 }
             }
         }
+        if let Some(gap) = comparison.gap() {
+            self.line(2, Tone::Waiting, &gap);
+        }
         let (sentence, tone) = match comparison.unnamed {
             Relation::Same => return self.architectures(comparison),
             Relation::Permitted => {

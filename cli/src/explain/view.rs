@@ -11,7 +11,6 @@ use syscalls::{Group, Libseccomp, Syscall};
 
 use super::call::{Access, CallView};
 use super::compare::Comparison;
-use crate::error::CliError;
 use crate::manifest::{FileProfile, Position};
 use crate::setting::SettingOptions;
 use crate::sources::Source;
@@ -174,14 +173,8 @@ pub struct FindingView {
 
 impl ExplainView {
     /// Adds what the profiles in a text do on a node.
-    ///
-    /// # Errors
-    /// A profile is too complex to be compared with the default.
-    pub fn add(&mut self, source: &Source, setting: SettingOptions) -> Result<(), CliError> {
-        for of in &source.profiles {
-            self.profiles.push(ProfileView::of(of, &source.name, setting)?);
-        }
-        Ok(())
+    pub fn add(&mut self, source: &Source, setting: SettingOptions) {
+        self.profiles.extend(source.profiles.iter().map(|of| ProfileView::of(of, &source.name, setting)));
     }
 
     /// Whether containers start with every profile.
@@ -192,7 +185,7 @@ impl ExplainView {
 }
 
 impl ProfileView {
-    fn of(of: &FileProfile, file: &str, setting: SettingOptions) -> Result<Self, CliError> {
+    fn of(of: &FileProfile, file: &str, setting: SettingOptions) -> Self {
         let libseccomp = Libseccomp::from(setting.libseccomp);
         let node = NodeView {
             runtime: filter::Runtime::from(setting.runtime).name,
@@ -202,10 +195,10 @@ impl ProfileView {
         let nodes = Nodes { libseccomps: vec![libseccomp], architectures: vec![setting.architecture.into()] };
         let findings = lint::check(&of.profile, &nodes).iter().map(|it| FindingView::of(it, of)).collect();
         let (filter, unloadable) = match setting.explainer(&of.profile) {
-            Ok(explainer) => (Some(FilterView::of(&of.profile, &explainer, setting)?), None),
+            Ok(explainer) => (Some(FilterView::of(&of.profile, &explainer, setting)), None),
             Err(why) => (None, Some(why.to_string())),
         };
-        Ok(Self { name: of.name.clone(), file: file.to_owned(), node, filter, unloadable, findings })
+        Self { name: of.name.clone(), file: file.to_owned(), node, filter, unloadable, findings }
     }
 
     /// The name of the profile and the file, or only the file.
@@ -220,7 +213,7 @@ impl ProfileView {
 }
 
 impl FilterView {
-    fn of(profile: &Profile, explainer: &Explainer, setting: SettingOptions) -> Result<Self, CliError> {
+    fn of(profile: &Profile, explainer: &Explainer, setting: SettingOptions) -> Self {
         let native = Architecture::from(setting.architecture);
         let filter = explainer.filter();
         let table = syscalls::Architecture::from(setting.architecture);
@@ -233,7 +226,7 @@ impl FilterView {
         let highest = filter
             .highest(native)
             .map(|number| Highest { number, name: Syscall::by_number(table, number).map(Syscall::name) });
-        Ok(Self {
+        Self {
             default: Verdict::from(profile.default_effect()),
             highest,
             groups: groups(calls),
@@ -241,8 +234,8 @@ impl FilterView {
             uncovered,
             flags: filter.flags().iter().copied().collect(),
             ignored: ignored(profile, setting),
-            comparison: Comparison::of(profile, filter, setting)?,
-        })
+            comparison: Comparison::of(profile, filter, setting),
+        }
     }
 
     /// How many calls are permitted, conditional and refused.

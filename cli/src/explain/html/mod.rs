@@ -287,6 +287,9 @@ fn comparison(out: &mut Writer, filter: &FilterView, prefix: &str) {
             out.leaf("b", &[], &comparison.refused.len().to_string());
             out.text(" refused or more restricted than by the default: marked with \u{2212} below");
         });
+        if let Some(gap) = comparison.gap() {
+            out.leaf("li", &[], &gap);
+        }
         match comparison.unnamed {
             Relation::Same => {}
             Relation::Permitted => {
