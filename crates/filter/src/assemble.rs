@@ -1,6 +1,7 @@
 //! From a profile's rules to the trees of each architecture.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
+use std::rc::Rc;
 
 use profile::{Architecture, Profile, SyscallName};
 
@@ -13,9 +14,9 @@ use crate::{Condition, Verdict};
 /// The trees of one architecture, by the number of the call.
 pub(crate) struct Table {
     pub(crate) architecture: Architecture,
-    pub(crate) trees: BTreeMap<u32, Tree>,
+    pub(crate) trees: BTreeMap<u32, Rc<Tree>>,
     /// The trees of calls that the architecture lacks. libseccomp keeps them, and writes nothing for them.
-    pub(crate) lacking: Vec<Tree>,
+    pub(crate) lacking: Vec<Rc<Tree>>,
     /// The highest number that a rule names.
     pub(crate) highest: Option<u32>,
 }
@@ -106,13 +107,21 @@ pub(crate) fn table(
     let (parts, highest) = parts(profile, architecture, setting);
     let width = width(architecture);
     let (mut trees, mut lacking) = (BTreeMap::new(), Vec::new());
+    // Rules with many conditions often name many calls, and to merge them takes long.
+    let mut known: HashMap<Vec<CallRule>, Rc<Tree>> = HashMap::new();
     for (key, parts) in parts {
         let rules: Vec<CallRule> = parts.iter().map(|part| part.call_rule.clone()).collect();
-        let tree = Tree::new(&rules, width, setting.library.merging).map_err(|refusal| {
-            let last = parts.len().saturating_sub(1);
-            let name = parts.get(refusal.rule().min(last)).map(|part| part.name.clone());
-            Unloadable::Rules { architecture, name, refusal }
-        })?;
+        let tree = match known.get(&rules) {
+            Some(tree) => Rc::clone(tree),
+            None => Rc::new(Tree::new(&rules, width, setting.library.merging).map_err(|refusal| {
+                let last = parts.len().saturating_sub(1);
+                let name = parts.get(refusal.rule().min(last)).map(|part| part.name.clone());
+                Unloadable::Rules { architecture, name, refusal }
+            })?),
+        };
+        if rules.len() > 1 {
+            known.insert(rules, Rc::clone(&tree));
+        }
         match key {
             Key::Number(number) => drop(trees.insert(number, tree)),
             Key::Lacking(_) => lacking.push(tree),

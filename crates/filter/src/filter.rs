@@ -81,7 +81,7 @@ impl Filter {
             }
         }
         let trees: Vec<_> = groups.into_iter().flat_map(|group| group.written(sorted)).collect();
-        let program = Program::new(trees.iter().map(|(_, _, tree)| tree), default);
+        let program = Program::new(trees.iter().map(|(_, _, tree)| &**tree), default);
         for (at, (architecture, number, _)) in trees.iter().enumerate() {
             tables.entry(*architecture).or_default().trees.insert(*number, at);
         }

@@ -1,6 +1,7 @@
 //! The calls of one architecture as libseccomp writes them into a program; x86_64 and x32 are written together.
 
 use std::cmp::Reverse;
+use std::rc::Rc;
 
 use profile::Architecture;
 
@@ -12,8 +13,8 @@ use crate::tree::Tree;
 #[derive(Default)]
 pub(crate) struct Group {
     architectures: Vec<Architecture>,
-    calls: Vec<(Architecture, u32, Tree)>,
-    lacking: Vec<Tree>,
+    calls: Vec<(Architecture, u32, Rc<Tree>)>,
+    lacking: Vec<Rc<Tree>>,
 }
 
 impl From<Table> for Group {
@@ -37,7 +38,7 @@ impl Group {
     }
 
     /// The calls that have rules in the program, in the order in which they are written.
-    pub(crate) fn written(mut self, sorted: bool) -> Vec<(Architecture, u32, Tree)> {
+    pub(crate) fn written(mut self, sorted: bool) -> Vec<(Architecture, u32, Rc<Tree>)> {
         if sorted {
             self.calls.sort_by_key(|(_, number, _)| Reverse(*number));
         } else if self.is_never_reached() {
@@ -55,7 +56,7 @@ impl Group {
     fn is_never_reached(&self) -> bool {
         let loads = self.architectures.len() == 1 && self.of_x86_64();
         let first = self.calls.iter().map(|(_, _, tree)| tree.priority()).max();
-        let lacking = self.lacking.iter().map(Tree::priority).max();
+        let lacking = self.lacking.iter().map(|tree| tree.priority()).max();
         !loads && lacking > first
     }
 }

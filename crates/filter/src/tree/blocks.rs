@@ -58,15 +58,17 @@ impl Program {
     pub fn new<'a>(trees: impl IntoIterator<Item = &'a Tree>, default: Verdict) -> Self {
         let mut writer = Writer { blocks: Vec::new(), known: HashMap::new() };
         let mut entries = Vec::new();
+        // The same tree may be that of many calls.
+        let mut written: HashMap<*const Tree, Target> = HashMap::new();
         for tree in trees {
-            entries.push(match tree.root {
+            entries.push(*written.entry(std::ptr::from_ref(tree)).or_insert_with(|| match tree.root {
                 Root::Default => Target::Return(default),
                 Root::Always(verdict) => Target::Return(verdict),
                 Root::List(first) => {
                     let mut lists = HashMap::new();
                     writer.list(tree, first, Target::Return(default), None, &mut lists)
                 }
-            });
+            }));
         }
         let mut program = Self { blocks: writer.blocks, entries };
         program.place();

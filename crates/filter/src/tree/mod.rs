@@ -37,7 +37,7 @@ use self::test::Id;
 use crate::{Condition, Verdict};
 
 /// A rule for one syscall, as a runtime hands it to libseccomp.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct CallRule {
     /// What happens to a call of which all conditions are true.
     pub verdict: Verdict,

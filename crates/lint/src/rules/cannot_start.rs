@@ -120,7 +120,7 @@ fn is_permitted_somehow(subject: &Subject<'_>, name: &str) -> bool {
 fn refused(subject: &Subject<'_>, startup: &Startup) -> Vec<&'static str> {
     let known = &subject.nodes.libseccomps;
     let ends = [boundary::newest(subject), known.iter().min().copied().unwrap_or(boundary::newest(subject))];
-    let mut both = ends.iter().map(|libseccomp| {
+    let mut each = ends.iter().map(|libseccomp| {
         let number = numbers(*libseccomp);
         let native = Startup::ARCHITECTURE;
         let setting =
@@ -130,7 +130,8 @@ fn refused(subject: &Subject<'_>, startup: &Startup) -> Vec<&'static str> {
         let refused = filter.map(|filter| startup.refused(&filter)).unwrap_or_default();
         refused.into_iter().map(|(name, _)| name).collect::<Vec<_>>()
     });
-    let (newest, oldest) = (both.next().unwrap_or_default(), both.next().unwrap_or_default());
+    let newest = each.next().unwrap_or_default();
+    let oldest = if newest.is_empty() { Vec::new() } else { each.next().unwrap_or_default() };
     newest.into_iter().filter(|name| oldest.contains(name)).collect()
 }
 
