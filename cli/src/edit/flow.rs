@@ -7,6 +7,11 @@ use super::text::{Change, begins_line, comma, ends_line, line_break, line_end, l
 /// Removes a part and one comma.
 pub(super) fn remove(text: &str, parts: &[Range<usize>], index: usize) -> Option<Vec<Change>> {
     let part = parts.get(index)?.clone();
+    // A tag or an anchor before it would stay.
+    let is_bare = begins_line(text, part.start) || text[..part.start].trim_end().ends_with(['[', '{', ',']);
+    if !is_bare {
+        return None;
+    }
     let after = comma(text, part.end);
     let end = after.map_or(part.end, |comma| comma + 1);
     let before = index.checked_sub(1).and_then(|before| parts.get(before));

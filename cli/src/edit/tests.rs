@@ -188,6 +188,21 @@ fn a_place_behind_an_alias_is_not_edited() {
     assert_eq!(edited(text, &profiles[0], &append("syscalls.1.names", json!(["c"]))), None);
 }
 
+#[test]
+fn a_part_with_a_tag_or_an_anchor_is_not_removed_without_it() {
+    for list in
+        ["[a, !!str b]", "[!!str b, a]", "[a, &x b, c]", "[\n  a,\n  !!str b\n]", "\n  - a\n  - !!str b"]
+    {
+        let text = format!(
+            "defaultAction: SCMP_ACT_LOG\nsyscalls:\n- action: SCMP_ACT_ALLOW\n  names: {}\n",
+            list.replace('\n', "\n  ")
+        );
+        let profiles = profiles_in(&text).unwrap();
+        let at = usize::from(!list.starts_with("[!"));
+        assert_eq!(edited(&text, &profiles[0], &remove(&format!("syscalls.0.names.{at}"))), None, "{text}");
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
 
