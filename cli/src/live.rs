@@ -19,6 +19,10 @@ use crate::read::{AGENT_PODS, NODES, PROFILES};
 const WAITING: usize = 256;
 
 /// A change that one of the watches has delivered, or its failure.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "most changes are of pods, so that a box would be made for most"
+)]
 enum WatchedChange {
     Profile(Result<Change<Untrusted<SeccompProfile>>, watcher::Error>),
     Node(Result<Change<Untrusted<NodeProfileStatus>>, watcher::Error>),
