@@ -13,6 +13,7 @@ mod deletion;
 mod disk_poller;
 mod elections;
 mod finalizer;
+mod gate;
 mod naive;
 mod outages;
 mod rollout;
