@@ -230,6 +230,13 @@ fn a_mitigation_is_rolled_out_and_proved_as_documented() {
 }
 
 #[test]
+fn pods_wait_for_their_profiles_as_documented() {
+    let cluster = alone();
+    let _reinstall = Reinstall(&cluster);
+    Reader::of(&cluster).check_page(&mut Page::read("docs/how-to/no-pod-before-its-profile.md"), |_| true);
+}
+
+#[test]
 fn the_status_is_read_as_documented() {
     let cluster = alone();
     Reader::of(&cluster).check_page(&mut Page::read("docs/how-to/read-the-status.md"), |_| true);
@@ -309,5 +316,5 @@ fn every_runbooks_commands_print_what_the_page_shows() {
         reader.check_page(&mut page, |_| true);
         number += 1;
     }
-    assert_eq!(number, 9);
+    assert_eq!(number, 10);
 }

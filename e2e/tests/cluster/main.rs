@@ -23,6 +23,7 @@ mod distribution;
 mod documented;
 mod drift;
 mod file_watch;
+mod gate;
 mod images;
 mod in_use;
 mod installing;
