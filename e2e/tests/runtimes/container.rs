@@ -14,9 +14,10 @@ use serde_json::{Value, json};
 
 use crate::installed::Installed;
 
-/// Mounts cgroup version 2 alone and becomes the program after it, or kills it after the given seconds.
-const ISOLATED: &str =
-    "umount -R /sys/fs/cgroup && mount -t cgroup2 cgroup2 /sys/fs/cgroup && exec timeout -s KILL \"$@\"";
+/// Mounts cgroup version 2 alone, and libraries in place of the machine's if the first argument names a directory of them;
+/// becomes the program in the other arguments, or kills it after the given seconds.
+const ISOLATED: &str = "umount -R /sys/fs/cgroup && mount -t cgroup2 cgroup2 /sys/fs/cgroup \
+     && { [ -z \"$1\" ] || mount --bind \"$1\" /usr/lib/x86_64-linux-gnu; } && shift && exec timeout -s KILL \"$@\"";
 
 /// What the cgroups of the tests begin with.
 const PREFIX: &str = "spe2e-runtimes-";
@@ -83,7 +84,8 @@ impl Root {
         let config = self.config(&id, options, seccomp, calls);
         fs::write(bundle.path().join("config.json"), config.to_string()).unwrap();
 
-        let mut words: Vec<PathBuf> = vec![options.seconds.to_string().into()];
+        let libraries = runtime.mounted_libraries().unwrap_or(Path::new("")).to_owned();
+        let mut words = vec![libraries, options.seconds.to_string().into()];
         words.extend(runtime.words());
         let mut command = Command::new("unshare");
         command.args([

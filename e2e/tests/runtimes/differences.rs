@@ -92,6 +92,36 @@ fn an_errno_beside_an_action_that_takes_none_is_refused_by_crun_alone() {
 }
 
 #[test]
+#[ignore = "long: builds or downloads other versions"]
+fn other_versions_refuse_the_same_but_for_flags_and_riscv64() {
+    let root = Root::new();
+    let riscv64 = {
+        let mut profile = with_rule(json!({ "action": "SCMP_ACT_ERRNO" }));
+        profile["architectures"] = json!(["SCMP_ARCH_X86_64", "SCMP_ARCH_RISCV64"]);
+        profile
+    };
+    let flags = {
+        let mut profile = with_rule(json!({ "action": "SCMP_ACT_ERRNO" }));
+        profile["flags"] = json!(["SECCOMP_FILTER_FLAG_LOG"]);
+        profile
+    };
+    let errno = |action: &str, errno: u32| with_rule(json!({ "action": action, "errnoRet": errno }));
+    for runtime in Installed::other_runc().into_iter().chain(Installed::other_crun()) {
+        let starts = |profile: &Value| match root.start(&runtime, OPTIONS, Some(profile), &[]) {
+            Start::Ran(_) => true,
+            Start::Refused(_) => false,
+            Start::Late => panic!("{}: {profile}", runtime.name),
+        };
+        let is_crun = runtime.name.starts_with("crun");
+        assert!(starts(&errno("SCMP_ACT_ERRNO", 4094)), "{}", runtime.name);
+        assert!(!starts(&errno("SCMP_ACT_ERRNO", 4095)), "{}", runtime.name);
+        assert_eq!(starts(&errno("SCMP_ACT_ALLOW", 1)), !is_crun, "{}", runtime.name);
+        assert_eq!(starts(&flags), runtime.name != "runc-1.1.15", "{}", runtime.name);
+        assert!(starts(&riscv64), "{}", runtime.name);
+    }
+}
+
+#[test]
 #[ignore = "long: needs Debian's runtimes"]
 fn architectures_of_both_byte_orders_are_refused_by_all() {
     let three = Three::new();

@@ -1,5 +1,6 @@
 //! The model of runtimes against real ones: containers that make calls under random profiles, and what runc and crun
-//! themselves need of a profile. As root, on x86_64; the long tests download Debian 12's runtimes.
+//! themselves need of a profile. As root, on x86_64; the long tests download Debian's runtimes and build other versions of
+//! runc.
 
 #![allow(
     clippy::unwrap_used,

@@ -100,6 +100,19 @@ impl Programs {
         self.build_those(chart_recipes())
     }
 
+    /// The directory of [`Self::build_other_runc`].
+    pub fn other_runc() -> Self {
+        Programs(cache().join("runc"))
+    }
+
+    /// Builds runc in the versions that no cluster runs, as `runc-VERSION`, for the tests of runtimes.
+    ///
+    /// # Errors
+    /// Same as [`Programs::build`].
+    pub fn build_other_runc(&self) -> Result<(), ProgramsError> {
+        self.build_those(recipe::other_runc())
+    }
+
     /// Builds only kind, which no other cluster needs.
     ///
     /// # Errors

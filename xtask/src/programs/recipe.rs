@@ -191,16 +191,30 @@ pub(super) fn recipes() -> Vec<Recipe> {
         containerd("containerd", "/cmd/containerd"),
         containerd("containerd-shim-runc-v2", "/cmd/containerd-shim-runc-v2"),
         containerd("ctr", "/cmd/ctr"),
-        Recipe {
-            cgo: true,
-            tags: "seccomp",
-            values: &[("main.version", RUNC)],
-            ..Recipe::plain("runc", ("github.com/opencontainers/runc", ""), RUNC)
-        },
+        runc("runc", RUNC, &[("main.version", RUNC)]),
         cni("ptp", "/plugins/main/ptp"),
         cni("loopback", "/plugins/main/loopback"),
         cni("host-local", "/plugins/ipam/host-local"),
     ]
+}
+
+/// runc in other versions, for what they do with profiles.
+pub(super) const fn other_runc() -> [Recipe; 3] {
+    [
+        runc("runc-1.1.15", "1.1.15", &[("main.version", "1.1.15")]),
+        runc("runc-1.3.6", "1.3.6", &[("main.version", "1.3.6")]),
+        runc("runc-1.6.0-rc.1", "1.6.0-rc.1", &[("main.version", "1.6.0-rc.1")]),
+    ]
+}
+
+/// The C compiler builds it with the machine's libseccomp.
+const fn runc(
+    name: &'static str,
+    version: &'static str,
+    values: &'static [(&'static str, &'static str)],
+) -> Recipe {
+    let recipe = Recipe::plain(name, ("github.com/opencontainers/runc", ""), version);
+    Recipe { cgo: true, tags: "seccomp", values, ..recipe }
 }
 
 const fn helm() -> Recipe {
