@@ -256,8 +256,32 @@ impl Cluster {
     /// # Errors
     /// When it does not start, or there are [`NodeId::MAX`] already.
     pub fn add_node(&self) -> Result<Node, ClusterError> {
+        self.add_prepared_node(|_| Ok(()))
+    }
+
+    /// Like [`Cluster::add_node`], but `prepare` changes the node's disk before it starts, and its kubelet registers it
+    /// with this taint, of the effect `NoSchedule`.
+    ///
+    /// # Errors
+    /// When it does not start, or there are [`NodeId::MAX`] already.
+    pub fn add_tainted_node(
+        &self,
+        taint: &str,
+        prepare: impl FnOnce(&Node) -> Result<(), FileError>,
+    ) -> Result<Node, ClusterError> {
+        self.add_prepared_node(|node| {
+            node.set_startup_taint(taint)?;
+            prepare(node)
+        })
+    }
+
+    fn add_prepared_node(
+        &self,
+        prepare: impl FnOnce(&Node) -> Result<(), FileError>,
+    ) -> Result<Node, ClusterError> {
         let node = self.claim_node()?;
-        if let Err(error) = self.start_node(&node) {
+        let started = prepare(&node).map_err(ClusterError::from).and_then(|()| self.start_node(&node));
+        if let Err(error) = started {
             let _deferred = interrupt::defer_signals();
             let _ = node.remove();
             return Err(error);

@@ -58,6 +58,9 @@ pub enum SmallDisk {
 /// The image of a small ext4, in the node's directory.
 const SMALL_DISK: &str = "small-disk.img";
 
+/// The key of the taint with which the kubelet registers the node, in the node's directory; absent where there is none.
+const STARTUP_TAINT: &str = "startup-taint";
+
 /// One node of a local cluster. It is a name with its paths: nothing happens when it is dropped.
 #[derive(Debug, Clone)]
 pub struct Node {
@@ -391,8 +394,16 @@ impl Node {
         write("cni/10-ptp.conflist", node_config::cni(&self.instance().pods(self.id), &addresses))?;
         let programs = self.client.programs().directory();
         write("containerd.toml", node_config::containerd(programs, &directory.join("cni")))?;
-        write("kubelet.json", node_config::kubelet(self.id, &self.layout))?;
+        let taint = directory.join(STARTUP_TAINT);
+        let taint =
+            if taint.exists() { Some(fs::read_to_string(&taint).name_path("read", &taint)?) } else { None };
+        write("kubelet.json", node_config::kubelet(self.id, &self.layout, taint.as_deref()))?;
         Ok(())
+    }
+
+    /// The taint with which the kubelet registers the node.
+    pub(crate) fn set_startup_taint(&self, key: &str) -> Result<(), FileError> {
+        files::write(&self.directory().join(STARTUP_TAINT), key)
     }
 
     /// The words that run a command inside the machine.

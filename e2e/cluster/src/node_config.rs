@@ -68,7 +68,8 @@ BinaryName = "{programs}/runc"
 }
 
 /// The kubelet's configuration, as JSON, which is YAML.
-pub(crate) fn kubelet(node: NodeId, layout: &Layout) -> String {
+pub(crate) fn kubelet(node: NodeId, layout: &Layout, startup_taint: Option<&str>) -> String {
+    let taint = |key| json!({"key": key, "effect": "NoSchedule"});
     json!({
         "apiVersion": "kubelet.config.k8s.io/v1beta1",
         "kind": "KubeletConfiguration",
@@ -90,6 +91,7 @@ pub(crate) fn kubelet(node: NodeId, layout: &Layout) -> String {
         "volumePluginDir": "/var/lib/kubelet/volume-plugins",
         "staticPodPath": "/var/lib/kubelet/manifests",
         "resolvConf": "",
+        "registerWithTaints": startup_taint.into_iter().map(taint).collect::<Vec<_>>(),
         "nodeStatusUpdateFrequency": "4s",
         "nodeStatusReportFrequency": "5m",
         "syncFrequency": "10s",
@@ -117,9 +119,10 @@ mod tests {
 
     #[test]
     fn containers_of_a_node_live_below_its_cgroup() {
-        let config = kubelet(NodeId::new(2).unwrap(), &Layout::new("/state", Instance::FIRST));
+        let config = kubelet(NodeId::new(2).unwrap(), &Layout::new("/state", Instance::FIRST), Some("a/b"));
         let config: serde_json::Value = serde_json::from_str(&config).unwrap();
         assert_eq!(config["cgroupRoot"], "/spe2e-node-2");
         assert_eq!(config["tlsCertFile"], "/state/pki/node-2.crt");
+        assert_eq!(config["registerWithTaints"], json!([{"key": "a/b", "effect": "NoSchedule"}]));
     }
 }

@@ -14,6 +14,7 @@ mod disk_poller;
 mod elections;
 mod finalizer;
 mod gate;
+mod gate_nodes;
 mod naive;
 mod outages;
 mod rollout;

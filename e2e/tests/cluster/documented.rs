@@ -54,7 +54,7 @@ impl<'a> Reader<'a> {
         Self { cluster, directory, names: vec![] }
     }
 
-    fn substitute(mut self, word: &'static str, name: &str) -> Self {
+    pub(crate) fn substitute(mut self, word: &'static str, name: &str) -> Self {
         self.names.push((word, name.to_owned()));
         self
     }

@@ -30,6 +30,7 @@ mod installing;
 mod listeners;
 mod malicious_agent;
 mod memory_limit;
+mod new_nodes;
 mod nodes;
 mod orphans;
 #[path = "../pages/mod.rs"]
