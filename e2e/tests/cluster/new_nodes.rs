@@ -1,0 +1,100 @@
+//! A node that joins with the start-up taint stays empty until its profiles are there.
+
+use std::fs;
+
+use cluster::NAMESPACE;
+use serde_json::{Value, json};
+use xtask::files;
+use xtask::workspace::repository;
+
+use super::added_nodes::AddedNode;
+use super::documented::Reader;
+use super::pages::Page;
+use super::removal::Reinstall;
+use super::support::{LIMIT, Session, allow_all, alone, print_line, sleeper, until};
+
+const TAINT: &str = "readiness.k8s.io/seccomp-profiles";
+const PAGE: &str = "docs/how-to/new-nodes.md";
+
+/// Installs the chart with the gate, and waits until it is rolled out.
+fn install_gate(cluster: &Session) {
+    let chart = repository().join("charts").join(NAMESPACE);
+    let values = ["--set=gate.enabled=true"];
+    cluster.client().install_chart(&chart, &values).unwrap_or_else(|error| panic!("{error}"));
+    cluster.wait_rolled_out();
+    cluster.ok(["-n", NAMESPACE, "rollout", "status", "--timeout=60s", "deployment/seccomp-profile-gate"]);
+}
+
+/// The condition of a Node.
+fn condition(node: &Value) -> Option<&Value> {
+    let mut conditions = node["status"]["conditions"].as_array()?.iter();
+    conditions.find(|condition| condition["type"] == "seccomp.imjasonh.dev/ProfilesReady")
+}
+
+fn wait_condition(cluster: &Session, node: &str, reason: &str) -> Value {
+    until(&format!("the condition {reason} of {node}"), LIMIT, || {
+        let node = cluster.json(["get", "node", node]);
+        condition(&node).filter(|condition| condition["reason"] == reason).cloned()
+    })
+}
+
+fn has_taint(cluster: &Session, node: &str) -> bool {
+    let node = cluster.json(["get", "node", node]);
+    node["spec"]["taints"].as_array().is_some_and(|taints| taints.iter().any(|taint| taint["key"] == TAINT))
+}
+
+#[test]
+fn a_node_that_joins_with_the_taint_stays_empty_until_its_profiles_are_there() {
+    let cluster = alone();
+    let _reinstall = Reinstall(&cluster);
+    install_gate(&cluster);
+    let profile = cluster.profile("awaited", &allow_all(7));
+    profile.wait_ready();
+    for node in cluster.node_list() {
+        wait_condition(&cluster, &node.name(), "AllProfiles");
+    }
+
+    // Somebody else's file is in the profile's place, so that the node cannot have the profile for as long as the test
+    // wants.
+    let foreign = |node: &cluster::Node| node.seccomp_dir().join("profiles/awaited.json");
+    let added = cluster.add_tainted_node(TAINT, |node| {
+        let path = foreign(node);
+        files::create_dir(path.parent().unwrap_or(&path))?;
+        files::write(&path, "{}")
+    });
+    let added = AddedNode::new(&cluster, added.unwrap_or_else(|error| panic!("{error}")));
+    let name = added.node.name();
+    let mut newcomer = sleeper("newcomer", "awaited");
+    newcomer["spec"]["nodeSelector"] = json!({ "kubernetes.io/hostname": name });
+    let newcomer = cluster.pod(&newcomer);
+
+    let conflict = wait_condition(&cluster, &name, "Conflict");
+    assert_eq!(conflict["status"], "False", "{conflict}");
+    assert!(conflict["message"].as_str().unwrap().contains("awaited"), "{conflict}");
+    print_line(&format!("Event: {}", cluster.wait_event(&name, "ProfileConflict")));
+    let refused = until("the scheduler's answer", LIMIT, || {
+        let pod = cluster.json(["get", "pod", &newcomer.name]);
+        let scheduled =
+            pod["status"]["conditions"].as_array()?.iter().find(|it| it["type"] == "PodScheduled")?;
+        scheduled["message"].as_str().map(str::to_owned)
+    });
+    assert!(refused.contains("untolerated taint"), "{refused}");
+    assert!(has_taint(&cluster, &name));
+    // The node's agent runs there: it tolerates the taint.
+    let reader = Reader::of(&cluster).substitute("NODE", &name);
+    reader.check_page(&mut Page::read(PAGE), |block| block.heading == "A node that stays empty");
+
+    fs::remove_file(foreign(&added.node)).unwrap();
+    newcomer.wait_running();
+    assert!(!has_taint(&cluster, &name));
+    wait_condition(&cluster, &name, "AllProfiles");
+    cluster.wait_event(&name, "ProfilesReady");
+    reader.check_page(&mut Page::read(PAGE), |block| block.heading == "A node that is released");
+    // The pod's container started at once, without an error in between.
+    let pod = cluster.json(["get", "pod", &newcomer.name]);
+    assert_eq!(pod["status"]["containerStatuses"][0]["restartCount"], 0, "{pod:#}");
+    let warnings = "--field-selector=involvedObject.name=newcomer,type=Warning";
+    let warnings = cluster.json(["get", "events", warnings]);
+    let failed = warnings["items"].as_array().unwrap().iter().find(|event| event["reason"] == "Failed");
+    assert_eq!(failed, None);
+}
