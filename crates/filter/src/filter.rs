@@ -62,8 +62,7 @@ impl Filter {
         let flags = runtime.loads_with(profile).ok_or(Unloadable::Flags { runtime: runtime.name })?;
         let default = Verdict::from(profile.default_effect());
         let has_stub = runtime.has_stub(profile);
-        let names = profile.rules().iter().map(|rule| rule.names().len()).sum::<usize>();
-        let sorted = runtime.sorted_from.is_some_and(|from| names >= from);
+        let sorted = runtime.is_sorted(profile);
 
         let mut tables: BTreeMap<Architecture, Calls> = BTreeMap::new();
         let mut groups: Vec<Group> = Vec::new();

@@ -17,6 +17,7 @@
 //! - [`Filter::exceeds`] is what a filter permits beyond others, and [`RuntimeDefault`] has the profiles that containers get
 //!   without one of their own.
 //! - [`Operation::combine`] is the intersection or the union of two profiles, as a profile.
+//! - [`most_instructions`] is how long the program of a filter can be at most; the kernel has a limit.
 //! - [`Filter::changes`] lists what another filter does differently, call by call, with both directions.
 //!
 //! Exactness ends where the filter does: what a 32-bit program passes in the upper halves of its registers, what a tracer
@@ -35,6 +36,7 @@ pub mod diagram;
 mod excess;
 mod filter;
 mod group;
+mod length;
 mod multiplexer;
 mod relation;
 mod runtime;
@@ -49,6 +51,7 @@ pub use change::{CallChange, ChangedCall, ChangedCalls, Direction, Origin, Treat
 pub use combine::{Combined, Narrower, Operation, Uncombinable};
 pub use condition::{Arguments, Condition};
 pub use filter::{Call, Filter};
+pub use length::{MOST_INSTRUCTIONS, most_instructions};
 pub use multiplexer::Multiplexed;
 pub use multiplexer::multiplexer;
 pub use relation::{Dependence, Witness};

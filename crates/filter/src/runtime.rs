@@ -84,6 +84,12 @@ impl Runtime {
         }
     }
 
+    /// Whether the runtime asks libseccomp for a binary tree of the profile's calls.
+    pub(crate) fn is_sorted(self, profile: &Profile) -> bool {
+        let names = profile.rules().iter().map(|rule| rule.names().len()).sum::<usize>();
+        self.sorted_from.is_some_and(|from| names >= from)
+    }
+
     /// Whether the runtime puts its stub before the filter: not if the default permits calls, asks a tracer, or is
     /// ENOSYS itself.
     #[must_use]

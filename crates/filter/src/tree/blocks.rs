@@ -21,34 +21,34 @@ use crate::{Arguments, Verdict};
 /// The program for some trees: what each of them means beside the others.
 #[derive(Debug, Clone)]
 pub struct Program {
-    blocks: Vec<Block>,
-    entries: Vec<Target>,
+    pub(super) blocks: Vec<Block>,
+    pub(super) entries: Vec<Target>,
 }
 
 /// A half of an argument, and the bits of it that a mask has left.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-struct Accumulator {
+pub(super) struct Accumulator {
     index: u8,
     upper: bool,
-    mask: u32,
+    pub(super) mask: u32,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-enum Target {
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) enum Target {
     Return(Verdict),
     Block(u32),
 }
 
 /// A block before it is placed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-struct Block {
+pub(super) struct Block {
     /// What it needs in the accumulator, if it does not load.
     needs: Option<Accumulator>,
     /// What it compares, and leaves in the accumulator.
-    compares: Accumulator,
+    pub(super) compares: Accumulator,
     relation: Relation,
     value: u32,
-    on: [Target; 2],
+    pub(super) on: [Target; 2],
 }
 
 impl Program {

@@ -28,9 +28,11 @@ mod blocks;
 mod chain;
 mod insert;
 mod prune;
+mod size;
 mod test;
 
 pub use self::blocks::Program;
+pub(crate) use self::size::Size;
 
 use self::arena::Arena;
 use self::test::Id;

@@ -4,11 +4,12 @@ use std::fmt::Write;
 use std::path::Path;
 
 use filter::diagram::{Forest, difference};
-use filter::{Condition, Filter, Flags, Library, Runtime, Setting, Stub, Verdict, numbers};
+use filter::{Condition, Filter, Library, Setting, Verdict, most_instructions, numbers};
 use profile::{Architecture, Profile};
 use syscalls::Libseccomp;
 
 use crate::bpf;
+use crate::length::runtime;
 use crate::library::{Exporter, Outcome};
 use crate::sets::Set;
 
@@ -68,10 +69,14 @@ fn the_default_profiles_of_moby_containerd_and_podman_mean_what_libseccomp_compi
     let (library, number) = (Library::from(libseccomp), numbers(libseccomp));
     for (((name, native, architectures), sorted), outcome) in cases.into_iter().zip(outcomes) {
         let Outcome::Program(program) = Outcome::parse(&outcome) else { panic!("{name}: {outcome}") };
-        let sorted_from = sorted.then_some(0);
-        let runtime = Runtime { name: "export.c", stub: Stub::Absent, flags: Flags::Set, sorted_from };
-        let setting = Setting { runtime, library, native, number: &number };
+        let setting = Setting { runtime: runtime(sorted), library, native, number: &number };
         let filter = Filter::new(&profile(name), &setting).unwrap();
+        let most = most_instructions(&profile(name), &setting).unwrap();
+        assert!(
+            (program.len()..=program.len() * 11 / 10).contains(&most),
+            "{name}: {most} of {}",
+            program.len()
+        );
         let mut calls = 0;
         for (architecture, token) in architectures {
             let (bit, token) = match architecture {
@@ -89,7 +94,7 @@ fn the_default_profiles_of_moby_containerd_and_podman_mean_what_libseccomp_compi
             }
         }
         println!(
-            "libseccomp {version}, {name}, sorted {sorted}: {calls} calls, {} instructions",
+            "libseccomp {version}, {name}, sorted {sorted}: {calls} calls, {} instructions, at most {most} estimated",
             program.len()
         );
     }

@@ -4,6 +4,7 @@
 
 mod bpf;
 mod defaults;
+mod length;
 mod library;
 mod profiles;
 mod sets;
@@ -99,6 +100,9 @@ fn the_model_is_what_libseccomp_compiled() {
         for (set, made) in recorded {
             let disagreement = disagreement(&Set::parse(set), merging(version), &Outcome::parse(made));
             assert_eq!(disagreement, None, "libseccomp {version}: {set}");
+            if let Outcome::Program(program) = Outcome::parse(made) {
+                assert!(program.len() <= length::most_of(&Set::parse(set)), "libseccomp {version}: {set}");
+            }
         }
     }
 }
@@ -197,7 +201,11 @@ fn random_profiles_for_several_calls_and_architectures_mean_what_libseccomp_comp
     let mut programs = 0;
     for (whole, line) in wholes.iter().zip(outcomes) {
         let outcome = Outcome::parse(&line);
-        programs += usize::from(matches!(outcome, Outcome::Program(_)));
+        if let Outcome::Program(program) = &outcome {
+            programs += 1;
+            let most = whole.most_instructions(library);
+            assert!(most.is_none_or(|most| program.len() <= most), "{most:?}: {}", whole.line);
+        }
         if let Some(how) = difference_of(whole, library, &outcome) {
             differ.push(format!("{}\n    {how}\n    {}\n", whole.line, whole.profile));
         }

@@ -2,11 +2,12 @@
 
 use std::fmt::Write;
 
-use filter::{Filter, Flags, Library, Runtime, Setting, Stub, Unloadable};
+use filter::{Filter, Library, Setting, Unloadable, most_instructions};
 use profile::{Architecture, Effect, Profile};
 use serde_json::{Value, json};
 
 use crate::bpf;
+use crate::length::runtime;
 use crate::sets::{Random, Set};
 
 /// Calls with and without multiplexer, and with a number on some architectures only: the numbers of x86_64, x86 and
@@ -94,12 +95,16 @@ impl Whole {
     /// `None` if the parser of profiles refuses it.
     pub(crate) fn filter(&self, library: Library) -> Option<Result<Filter, Unloadable>> {
         let profile = Profile::from_value(&self.profile).ok()?;
-        let sorted_from = self.sorted.then_some(0);
-        let runtime = Runtime { name: "export.c", stub: Stub::Absent, flags: Flags::Set, sorted_from };
-        Some(Filter::new(
-            &profile,
-            &Setting { runtime, library, native: Architecture::X86_64, number: &number },
-        ))
+        Some(Filter::new(&profile, &self.setting(library)))
+    }
+
+    /// The estimate of the program's length, if there is a filter.
+    pub(crate) fn most_instructions(&self, library: Library) -> Option<usize> {
+        most_instructions(&Profile::from_value(&self.profile).ok()?, &self.setting(library)).ok()
+    }
+
+    fn setting(&self, library: Library) -> Setting<'static> {
+        Setting { runtime: runtime(self.sorted), library, native: Architecture::X86_64, number: &number }
     }
 
     /// Every call with rules, one without, and one of another architecture.
