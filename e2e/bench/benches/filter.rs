@@ -26,7 +26,7 @@ const PART: u32 = 10;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let path = root.join("crates/lint/tests/profiles/moby-amd64.json");
+    let path = root.join("crates/filter/data/moby-amd64.json");
     let text = fs::read(&path)?;
     let profile = Profile::from_slice(&text)?;
     let mut changed: Value = serde_json::from_slice(&text)?;
