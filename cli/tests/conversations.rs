@@ -412,7 +412,7 @@ fn a_file_is_checked_without_a_cluster_and_a_finding_is_a_negative_result() {
         let words = ["kubectl-seccomp", "lint", path].into_iter().chain(more.iter().copied());
         run::without_cluster(&Options::try_parse_from(words).unwrap().task, Paint::Plain).map(Option::unwrap)
     };
-    let profile = "defaultAction: SCMP_ACT_ERRNO\narchitectures: [SCMP_ARCH_RISCV64]\nsyscalls:\n\
+    let profile = "defaultAction: SCMP_ACT_ERRNO\narchitectures: [SCMP_ARCH_PPC64LE]\nsyscalls:\n\
                    - {names: [read, cachestat], action: SCMP_ACT_ALLOW}\n";
     let Answer { text, success, .. } = answer(profile, &["-o", "json"]).unwrap();
     assert!(!success);

@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::{fuzz_mutator, fuzz_target};
-use lint::{Nodes, RULES, Safety, check};
+use lint::{Finding, Nodes, RULES, Safety, check};
 use profile::{FieldPath, Profile, Segment};
 use serde_json::Value;
 
@@ -12,12 +12,11 @@ fuzz_mutator!(|data: &mut [u8], size: usize, max_size: usize, seed: u32| {
 
 fuzz_target!(|bytes: &[u8]| {
     let Ok(profile) = Profile::from_slice(bytes) else { return };
-    // Places are those of the canonical form, which has `names` where an author may have written `name`.
-    let contents: Value =
-        serde_json::from_slice(profile.canonical().bytes()).expect("canonical bytes are JSON");
+    let contents: Value = serde_json::from_slice(bytes).expect("a profile is JSON");
     let nodes = Nodes::default();
-    let findings = check(&profile, &nodes);
-    for finding in &findings {
+    let findings: Vec<Finding> = check(&profile, &nodes);
+    let count = |findings: &[Finding], rule| findings.iter().filter(|it| it.rule == rule).count();
+    for finding in findings.iter().map(|finding| finding.clone().in_contents(&contents)) {
         assert!(RULES.iter().any(|rule| rule.id == finding.rule), "{finding:?}");
         assert!(!finding.message.is_empty() && finding.message.len() < 4096, "{finding:?}");
         assert!(exists(&contents, &finding.path), "{finding:?}");
@@ -25,7 +24,10 @@ fuzz_target!(|bytes: &[u8]| {
         let mut fixed = contents.clone();
         assert!(fix.apply(&mut fixed), "{finding:?}");
         match Profile::from_value(&fixed) {
-            Ok(fixed) => drop(check(&fixed, &nodes)),
+            Ok(fixed) => assert!(
+                count(&check(&fixed, &nodes), finding.rule) < count(&findings, finding.rule),
+                "a fix mends its finding: {finding:?}"
+            ),
             // An unsafe fix may bring two rules together that clash.
             Err(error) => assert_eq!(fix.safety, Safety::Unsafe, "{finding:?}: {error}"),
         }

@@ -50,11 +50,13 @@ impl Findings {
     /// that are not a valid profile have no findings. Rules that would take seconds are left out.
     #[must_use]
     pub fn in_spec(spec: &Text, architectures: &[Architecture]) -> Self {
-        let Ok(profile) = Untrusted::<SeccompProfile>::profile_in(&spec.value()) else {
+        let spec = spec.value();
+        let Ok(profile) = Untrusted::<SeccompProfile>::profile_in(&spec) else {
             return Self::default();
         };
         let nodes = Nodes { architectures: architectures.to_vec(), ..Nodes::default() };
-        Self::of(lint::check_quickly(&profile, &nodes))
+        let findings = lint::check_quickly(&profile, &nodes).into_iter();
+        Self::of(findings.map(|finding| finding.in_contents(&spec["contents"])).collect())
     }
 
     fn of(found: Vec<Finding>) -> Self {

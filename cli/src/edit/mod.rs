@@ -35,7 +35,12 @@ pub(crate) fn edited(text: &str, profile: &FileProfile, edit: &Edit) -> Option<S
         Edit::Set { value, .. } => {
             let node = top.at(&path)?;
             let style = write::Style::at(text, profile.bytes());
-            matches!(node.kind, Kind::Scalar).then(|| vec![(node.span.clone(), style.scalar(value))])?
+            let replaceable = match node.kind {
+                Kind::Scalar => !value.is_object() && !value.is_array(),
+                Kind::Object { flow, .. } => flow && value.is_object(),
+                Kind::Alias | Kind::List { .. } => false,
+            };
+            replaceable.then(|| vec![(node.span.clone(), style.value(value, false))])?
         }
         Edit::Append { values, .. } => {
             let style = write::Style::at(text, profile.bytes());

@@ -192,8 +192,13 @@ impl ProfileView {
             libseccomp: libseccomp.name(),
             architecture: setting.architecture.into(),
         };
-        let nodes = Nodes { libseccomps: vec![libseccomp], architectures: vec![setting.architecture.into()] };
-        let findings = lint::check(&of.profile, &nodes).iter().map(|it| FindingView::of(it, of)).collect();
+        let nodes = Nodes {
+            runtimes: vec![setting.runtime.into()],
+            libseccomps: vec![libseccomp],
+            architectures: vec![setting.architecture.into()],
+        };
+        let findings = lint::check(&of.profile, &nodes).into_iter();
+        let findings = findings.map(|it| FindingView::of(&it.in_contents(&of.value), of)).collect();
         let (filter, unloadable) = match setting.explainer(&of.profile) {
             Ok(explainer) => (Some(FilterView::of(&of.profile, &explainer, setting)), None),
             Err(why) => (None, Some(why.to_string())),

@@ -4,10 +4,10 @@ use std::path::PathBuf;
 
 use clap::builder::PossibleValuesParser;
 use clap::{Args, ValueEnum, ValueHint};
-use lint::{Nodes, RULES, Safety};
+use lint::{Nodes, ON_REQUEST, RULES, Safety};
 
 use super::Checks;
-use crate::setting::LibseccompOption;
+use crate::setting::{ArchitectureOption, LibseccompOption, RuntimeOption};
 use crate::sources::Others;
 
 /// The options of `lint`.
@@ -33,10 +33,20 @@ pub struct LintArgs {
     /// A rule whose findings are left out; may be repeated
     #[arg(long, value_name = "RULE", value_parser = PossibleValuesParser::new(RULES.iter().map(|rule| rule.id)), hide_possible_values = true)]
     ignore: Vec<String>,
+    /// A rule that is only checked on request; may be repeated
+    #[arg(long, value_name = "RULE", value_parser = PossibleValuesParser::new(ON_REQUEST))]
+    also: Vec<String>,
+    /// A container runtime of the nodes; may be repeated [default: all]
+    #[arg(long, value_name = "NAME", value_enum)]
+    runtime: Vec<RuntimeOption>,
     /// A libseccomp of the nodes, which determines the names that they know; may be repeated [default: all]
     #[arg(long, value_name = "VERSION", value_enum)]
     libseccomp: Vec<LibseccompOption>,
-    /// Also find what a profile permits beyond the default profiles of containerd and Docker
+    /// An architecture of the nodes; may be repeated [default: unknown]
+    #[arg(long, value_name = "NAME", value_enum)]
+    architecture: Vec<ArchitectureOption>,
+    /// Also find what a profile permits beyond the default profiles of containerd and Docker: the rule
+    /// weaker-than-runtime-default
     #[arg(long)]
     runtime_default: bool,
     /// Print JSON, YAML, SARIF 2.1.0 or commands of GitHub's workflows instead of text
@@ -65,7 +75,15 @@ impl LintArgs {
         if !self.libseccomp.is_empty() {
             nodes.libseccomps = self.libseccomp.iter().map(|option| (*option).into()).collect();
         }
-        Checks { nodes, ignored: self.ignore.clone(), runtime_default: self.runtime_default }
+        if !self.runtime.is_empty() {
+            nodes.runtimes = self.runtime.iter().map(|option| (*option).into()).collect();
+        }
+        nodes.architectures = self.architecture.iter().map(|option| (*option).into()).collect();
+        let mut requested = self.also.clone();
+        if self.runtime_default {
+            requested.push("weaker-than-runtime-default".to_owned());
+        }
+        Checks { nodes, ignored: self.ignore.clone(), requested }
     }
 
     /// Which fixes to apply.

@@ -15,6 +15,7 @@ use syscalls::Libseccomp;
 use super::Checks;
 use super::fix_error::FixError;
 use crate::edit::edited;
+use crate::manifest::FileProfile;
 use crate::sources::Source;
 
 /// The maximum number of fixes in one file: more than a profile has names.
@@ -74,7 +75,8 @@ impl Run<'_> {
     /// Applies the first fix that can be applied; whether there was one.
     fn step(&mut self, most: Safety) -> Result<bool, FixError> {
         for index in 0..self.source.profiles.len() {
-            let findings = self.checks.findings(&self.source.profiles[index].profile);
+            let FileProfile { profile, value, .. } = &self.source.profiles[index];
+            let findings = self.checks.findings(profile, value);
             for finding in &findings {
                 let Some(fix) = finding.fix.as_ref().filter(|fix| fix.safety <= most) else { continue };
                 let key = (index, finding.rule, finding.path.to_string(), finding.message.clone());
@@ -129,7 +131,7 @@ impl Run<'_> {
             return Err(FixError::ChangesMore(finding.rule, finding.path.to_string()));
         }
         let of_the_rule = |list: &[Finding]| list.iter().filter(|it| it.rule == finding.rule).count();
-        let fewer = of_the_rule(&self.checks.findings(&expected)) < of_the_rule(findings);
+        let fewer = of_the_rule(&self.checks.findings(&expected, &contents)) < of_the_rule(findings);
         Ok(fewer.then_some(source))
     }
 }

@@ -29,16 +29,17 @@ pub struct Checks {
     pub nodes: Nodes,
     /// The rules whose findings are left out.
     pub ignored: Vec<String>,
-    /// Whether to compare with the defaults of runtimes.
-    pub runtime_default: bool,
+    /// The rules that are checked only because they are requested.
+    pub requested: Vec<String>,
 }
 
 impl Checks {
-    /// The findings about a profile, without those of ignored rules.
-    fn findings(&self, profile: &Profile) -> Vec<Finding> {
-        let check = if self.runtime_default { lint::check_all } else { lint::check };
-        let findings = check(profile, &self.nodes).into_iter();
-        findings.filter(|finding| !self.ignored.iter().any(|id| id == finding.rule)).collect()
+    /// The findings about a profile with these contents, without those of ignored rules.
+    fn findings(&self, profile: &Profile, contents: &Value) -> Vec<Finding> {
+        let requested: Vec<&str> = self.requested.iter().map(String::as_str).collect();
+        let findings = lint::check_with(profile, &self.nodes, &requested).into_iter();
+        let findings = findings.filter(|finding| !self.ignored.iter().any(|id| id == finding.rule));
+        findings.map(|finding| finding.in_contents(contents)).collect()
     }
 }
 
@@ -112,7 +113,7 @@ impl FindingsView {
         let mut placed = Vec::new();
         for of in profiles {
             self.profiles += 1;
-            for finding in checks.findings(&of.profile) {
+            for finding in checks.findings(&of.profile, &of.value) {
                 let (file, profile) = (file.clone(), of.name.clone());
                 let position = of.position(&finding.path);
                 placed.push(PlacedFinding { file, profile, position, finding });
@@ -204,7 +205,15 @@ pub fn page(id: Option<&str>, paint: Paint) -> String {
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser;
+
     use super::*;
+
+    #[derive(Parser)]
+    struct Cli {
+        #[command(flatten)]
+        args: LintArgs,
+    }
 
     const MANIFEST: &str = "\
 apiVersion: seccomp.imjasonh.dev/v1alpha1
@@ -249,11 +258,29 @@ spec:
             "dead-rule",
             "missing-sub-architecture",
             "kill-thread-default",
+            "architecture-unknown-to-runtime",
         ];
         let checks = Checks { ignored: rules.map(str::to_owned).to_vec(), ..Checks::default() };
         let view = view(&checks);
         assert!(view.is_clean());
         assert_eq!(view.render(Paint::Plain), "No findings in 2 profiles\n");
+    }
+
+    #[test]
+    fn what_is_stated_of_the_nodes_and_requested_rules_determine_what_is_found() {
+        let rules = |arguments: &[&str]| -> Vec<&str> {
+            let args = Cli::try_parse_from([&["lint", "plain.json"], arguments].concat()).unwrap().args;
+            let mut view = FindingsView::default();
+            let text = r#"{"defaultAction": "SCMP_ACT_LOG", "architectures": ["SCMP_ARCH_RISCV64"]}"#;
+            view.add(Source::of("plain.json", None, text.to_owned()).unwrap(), &args.checks());
+            view.findings.iter().map(|it| it.finding.rule).collect()
+        };
+        assert_eq!(rules(&[]), ["log-left-in", "architecture-unknown-to-runtime"]);
+        assert_eq!(rules(&["--runtime", "crun", "--runtime", "runc"]), ["log-left-in"]);
+        let gvisor = ["--runtime", "crun", "--also", "otherwise-under-gvisor"];
+        assert_eq!(rules(&gvisor), ["log-left-in", "otherwise-under-gvisor"]);
+        let s390x = ["--runtime", "crun", "--architecture", "s390x"];
+        assert_eq!(rules(&s390x), ["log-left-in", "other-byte-order"]);
     }
 
     #[test]

@@ -15,6 +15,11 @@ pub(crate) fn has_stub(subject: &Subject<'_>) -> bool {
     Runtime::RUNC_1_2.has_stub(subject.profile)
 }
 
+/// Whether some runtime of the nodes does.
+pub(crate) fn may_have_stub(subject: &Subject<'_>) -> bool {
+    subject.nodes.runtimes.iter().any(|runtime| runtime.has_stub(subject.profile))
+}
+
 /// The call of a rule with the highest number on an architecture. Names that a libseccomp does not know do not count.
 pub(crate) fn highest(
     rule: &Rule,

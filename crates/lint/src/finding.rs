@@ -2,9 +2,10 @@
 
 use profile::FieldPath;
 use serde::Serialize;
+use serde_json::Value;
 
 use crate::fix::Fix;
-use crate::place::as_text;
+use crate::place::{as_text, written};
 use crate::severity::{Confidence, Severity};
 
 /// A place in a profile that breaks a rule.
@@ -16,7 +17,8 @@ pub struct Finding {
     pub severity: Severity,
     /// How sure it is that this is a mistake.
     pub confidence: Confidence,
-    /// The field, from the top of the profile.
+    /// The field, from the top of the profile. A rule's calls are in its `names`; [`Finding::in_contents`] has the place
+    /// where the author wrote the older `name`.
     #[serde(serialize_with = "as_text")]
     pub path: FieldPath,
     /// What is wrong there, and what would be right.
@@ -24,6 +26,17 @@ pub struct Finding {
     /// A change after which the rule no longer finds this.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fix: Option<Fix>,
+}
+
+impl Finding {
+    /// The same with the places in the contents that an author wrote, from which the profile was parsed. Where a fix would add
+    /// to a list that they do not have, as to `names` beside the older `name`, there is none.
+    #[must_use]
+    pub fn in_contents(self, contents: &Value) -> Self {
+        let path = written(self.path, contents);
+        let fix = self.fix.and_then(|fix| Some(Fix { edit: fix.edit.in_contents(contents)?, ..fix }));
+        Self { path, fix, ..self }
+    }
 }
 
 /// What a rule's own code says of a finding.

@@ -1,10 +1,10 @@
 //! A change of a profile that mends a finding.
 
-use profile::{FieldPath, Segment};
+use profile::{FieldPath, Flag, Segment};
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::place::as_text;
+use crate::place::{self, as_text, written};
 
 /// A change of a profile after which a rule no longer finds what it found.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -60,6 +60,15 @@ impl Fix {
         Self { safety, title: title.into(), edit }
     }
 
+    /// Removes a flag. It is unsafe, because the filter is then loaded with others.
+    pub(crate) fn without_flag(index: usize, flag: Flag) -> Self {
+        Self::new(
+            Safety::Unsafe,
+            format!("Remove {}", flag.name()),
+            Edit::Remove { path: place::flag(index) },
+        )
+    }
+
     /// Changes the contents of a profile. Returns whether the place was found; otherwise nothing is changed.
     pub fn apply(&self, contents: &mut Value) -> bool {
         self.edit.apply(contents)
@@ -70,6 +79,18 @@ impl Edit {
     /// Changes the contents of a profile. Returns whether the place was found; otherwise nothing is changed.
     pub fn apply(&self, contents: &mut Value) -> bool {
         self.changed(contents).is_some()
+    }
+
+    /// The edit at its place in the contents that an author wrote; `None` if the list to which it adds is not there.
+    pub(crate) fn in_contents(self, contents: &Value) -> Option<Self> {
+        Some(match self {
+            Self::Remove { path } => Self::Remove { path: written(path, contents) },
+            Self::Set { path, value } => Self::Set { path: written(path, contents), value },
+            Self::Append { path, values } => {
+                let exists = get(contents, path.segments()).is_some_and(Value::is_array);
+                exists.then_some(Self::Append { path, values })?
+            }
+        })
     }
 
     fn changed(&self, contents: &mut Value) -> Option<()> {
@@ -94,6 +115,13 @@ impl Edit {
             }
         }
     }
+}
+
+fn get<'v>(contents: &'v Value, segments: &[Segment]) -> Option<&'v Value> {
+    segments.iter().try_fold(contents, |value, segment| match segment {
+        Segment::Key(key) => value.get(&**key),
+        Segment::Index(index) => value.get(*index),
+    })
 }
 
 fn at<'v>(contents: &'v mut Value, segments: &[Segment]) -> Option<&'v mut Value> {

@@ -2,12 +2,12 @@
 //!
 //! - [`RULES`]: what is checked. A rule is a file in `src/rules/`; the documentation of that file is the rule's page in
 //!   the book, with an example that breaks the rule and one that does not. [`page`] returns it.
-//! - [`check`]: the findings about a profile on certain [`Nodes`]. [`check_all`] adds those of the rules [`ON_REQUEST`].
+//! - [`check`]: the findings about a profile on certain [`Nodes`]. [`check_with`] adds those of rules [`ON_REQUEST`].
 //! - [`Finding`]: a rule, the field, and what is wrong there. [`Fix`]: a change of the profile after which the rule no
 //!   longer finds it.
 //!
 //! Facts about runtimes and libseccomp were measured; the page of a rule says with which versions. The rules are about
-//! runc, crun and youki; gVisor interprets profiles differently.
+//! runc, crun and youki; gVisor interprets profiles differently, which one rule is about.
 //!
 //! The crate is pure: no Kubernetes, no async, no I/O.
 
@@ -39,13 +39,15 @@ pub use severity::{Confidence, Severity};
 
 use subject::Subject;
 
-/// The rules that [`check`] leaves out, because many profiles are written to be found by them, and because they take longer
-/// than all others together.
-pub const ON_REQUEST: &[&str] = &["weaker-than-runtime-default"];
+/// The rules that [`check`] leaves out. `int-compared-in-64-bits` finds much that has no consequence, and
+/// `otherwise-under-gvisor` is about another kind of runtime. What `weaker-than-runtime-default` finds is on purpose in many
+/// profiles, and it takes longer than all others together.
+pub const ON_REQUEST: &[&str] =
+    &["int-compared-in-64-bits", "otherwise-under-gvisor", "weaker-than-runtime-default"];
 
 /// The rules that compute filters. What that takes grows steeply with the number of conditions about one call: with 32
 /// rules with two arguments each it is several seconds.
-const COMPUTING: &[&str] = &["cannot-start", "compiled-otherwise"];
+const COMPUTING: &[&str] = &["cannot-start", "compiled-otherwise", "program-too-long"];
 
 /// Like [`check`], for a program that must not spend seconds on any profile: without the rules that compute filters where
 /// the conditions of the profile are too many. The defaults of the runtimes are far below that.
@@ -53,21 +55,21 @@ const COMPUTING: &[&str] = &["cannot-start", "compiled-otherwise"];
 pub fn check_quickly(profile: &Profile, nodes: &Nodes) -> Vec<Finding> {
     let subject = Subject::of(profile, nodes);
     let left_out = if subject.is_costly() { COMPUTING } else { &[] };
-    let rules = RULES.iter().filter(|rule| !ON_REQUEST.contains(&rule.id) && !left_out.contains(&rule.id));
-    rules.flat_map(|rule| rule.findings(&subject)).collect()
+    findings(&subject, |id| !ON_REQUEST.contains(&id) && !left_out.contains(&id))
 }
 
 /// The findings about a profile, in the order of [`RULES`] and then of the fields.
 #[must_use]
 pub fn check(profile: &Profile, nodes: &Nodes) -> Vec<Finding> {
-    let subject = Subject::of(profile, nodes);
-    let rules = RULES.iter().filter(|rule| !ON_REQUEST.contains(&rule.id));
-    rules.flat_map(|rule| rule.findings(&subject)).collect()
+    check_with(profile, nodes, &[])
 }
 
-/// The same with the rules of [`ON_REQUEST`].
+/// The same with those rules of [`ON_REQUEST`] that are requested.
 #[must_use]
-pub fn check_all(profile: &Profile, nodes: &Nodes) -> Vec<Finding> {
-    let subject = Subject::of(profile, nodes);
-    RULES.iter().flat_map(|rule| rule.findings(&subject)).collect()
+pub fn check_with(profile: &Profile, nodes: &Nodes, requested: &[&str]) -> Vec<Finding> {
+    findings(&Subject::of(profile, nodes), |id| !ON_REQUEST.contains(&id) || requested.contains(&id))
+}
+
+fn findings(subject: &Subject<'_>, wanted: impl Fn(&str) -> bool) -> Vec<Finding> {
+    RULES.iter().filter(|rule| wanted(rule.id)).flat_map(|rule| rule.findings(subject)).collect()
 }

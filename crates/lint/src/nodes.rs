@@ -1,10 +1,13 @@
 //! What is known of the nodes on which a profile is used.
 
+use filter::Runtime;
 use syscalls::{Architecture, Libseccomp};
 
 /// The nodes on which a profile is used.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Nodes {
+    /// Their runtimes.
+    pub runtimes: Vec<Runtime>,
     /// The versions of libseccomp that their runtimes use.
     pub libseccomps: Vec<Libseccomp>,
     /// Their own architectures, without those of the 32-bit programs that they run; empty if nothing is known of them.
@@ -12,9 +15,13 @@ pub struct Nodes {
 }
 
 impl Default for Nodes {
-    /// Nodes of which nothing is known: they may have any measured version and any architecture.
+    /// Nodes of which nothing is known: they may have any known runtime, any measured libseccomp and any architecture.
     fn default() -> Self {
-        Self { libseccomps: Libseccomp::ALL.to_vec(), architectures: Vec::new() }
+        Self {
+            runtimes: Runtime::ALL.to_vec(),
+            libseccomps: Libseccomp::ALL.to_vec(),
+            architectures: Vec::new(),
+        }
     }
 }
 

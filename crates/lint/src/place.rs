@@ -2,6 +2,7 @@
 
 use profile::{FieldPath, Segment};
 use serde::Serializer;
+use serde_json::Value;
 
 /// A field at the top of the profile.
 pub(crate) fn field(key: &str) -> FieldPath {
@@ -36,6 +37,29 @@ pub(crate) fn argument(rule: usize, argument: usize) -> FieldPath {
         Segment::from("args"),
         Segment::from(argument),
     ])
+}
+
+/// A flag.
+pub(crate) fn flag(index: usize) -> FieldPath {
+    FieldPath::from_iter([Segment::from("flags"), Segment::from(index)])
+}
+
+/// The path in the contents that an author wrote, of a path in a profile: there a rule may have the older `name` instead of
+/// `names`.
+pub(crate) fn written(path: FieldPath, contents: &Value) -> FieldPath {
+    let segments = path.segments();
+    let [Segment::Key(syscalls), Segment::Index(index), Segment::Key(field), Segment::Index(0)] = segments
+    else {
+        return path;
+    };
+    if &**syscalls != "syscalls" || &**field != "names" {
+        return path;
+    }
+    let rule = contents.get("syscalls").and_then(|rules| rules.get(*index));
+    match rule.map(|rule| (rule.get("names"), rule.get("name"))) {
+        Some((None, Some(_))) => rule_field(*index, "name"),
+        _ => path,
+    }
 }
 
 /// A path as text, for JSON.

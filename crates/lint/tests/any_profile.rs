@@ -58,7 +58,11 @@ fn name() -> impl Strategy<Value = &'static str> {
 fn rule() -> impl Strategy<Value = Value> {
     (vec(name(), 1..5), effect(), proptest::option::of(0_u64..3)).prop_map(
         |(names, (action, errno), value)| {
-            let mut rule = json!({ "names": names, "action": action });
+            let mut rule = json!({ "action": action });
+            match names[..] {
+                [name] => rule["name"] = name.into(),
+                _ => rule["names"] = json!(names),
+            }
             if let Some(errno) = errno {
                 rule["errnoRet"] = errno.into();
             }
@@ -87,7 +91,8 @@ fn contents() -> impl Strategy<Value = Value> {
 }
 
 fn findings(contents: &Value) -> Option<Vec<Finding>> {
-    Some(check(&Profile::from_value(contents).ok()?, &Nodes::default()))
+    let found = check(&Profile::from_value(contents).ok()?, &Nodes::default());
+    Some(found.into_iter().map(|finding| finding.in_contents(contents)).collect())
 }
 
 fn exists(contents: &Value, path: &FieldPath) -> bool {
@@ -122,6 +127,32 @@ proptest! {
         }
     }
 
+    /// Also one that names the same call in several rules, of which one may only win without another.
+    #[test]
+    fn a_fix_mends_its_finding_beside_rules_for_the_same_call(
+        default in effect(), rules in vec((select(&["clone", "clone3"][..]), effect()), 1..4),
+    ) {
+        let with = |mut object: Value, errno: &str, value: Option<u16>| {
+            if let Some(value) = value {
+                object[errno] = value.into();
+            }
+            object
+        };
+        let rules = rules.into_iter().map(|(name, (action, errno))| {
+            with(json!({ "names": [name], "action": action }), "errnoRet", errno)
+        });
+        let rules: Vec<_> = rules.collect();
+        let contents = with(json!({ "defaultAction": default.0, "syscalls": rules }), "defaultErrnoRet", default.1);
+        for finding in findings(&contents).unwrap_or_default() {
+            let Some(fix) = &finding.fix else { continue };
+            let mut fixed = contents.clone();
+            prop_assert!(fix.apply(&mut fixed), "{finding:?}");
+            let same = |list: &[Finding]| list.iter().filter(|it| it.rule == finding.rule).count();
+            let Some(after) = findings(&fixed) else { continue };
+            prop_assert!(same(&after) < same(&findings(&contents).unwrap()), "{finding:?}");
+        }
+    }
+
     #[test]
     fn a_fix_mends_its_finding_and_a_safe_one_changes_no_call(contents in contents()) {
         for finding in findings(&contents).unwrap_or_default() {
@@ -142,6 +173,34 @@ proptest! {
             }
         }
     }
+}
+
+#[test]
+fn a_finding_is_at_the_older_field_where_the_author_wrote_that() {
+    let contents = |rule: Value| json!({ "defaultAction": "SCMP_ACT_ALLOW", "syscalls": [rule] });
+    let place = |rule: Value| {
+        let found = findings(&contents(rule)).unwrap();
+        found.iter().find(|finding| finding.rule == "unknown-syscall").unwrap().path.to_string()
+    };
+    assert_eq!(place(json!({ "name": "opnat", "action": "SCMP_ACT_TRAP" })), "syscalls[0].name");
+    assert_eq!(place(json!({ "names": ["opnat"], "action": "SCMP_ACT_TRAP" })), "syscalls[0].names[0]");
+    assert_eq!(
+        place(json!({ "name": "", "names": ["opnat"], "action": "SCMP_ACT_TRAP" })),
+        "syscalls[0].names[0]"
+    );
+    let mut written = contents(json!({ "name": "opnat", "action": "SCMP_ACT_TRAP" }));
+    let found = findings(&written).unwrap();
+    let fix =
+        found.iter().find_map(|finding| finding.fix.as_ref().filter(|_| finding.rule == "unknown-syscall"));
+    assert!(fix.unwrap().apply(&mut written));
+    assert_eq!(written["syscalls"][0]["name"], "openat");
+    // There is no list to which a name could be added.
+    let twin = |rule: Value| {
+        let found = findings(&contents(rule)).unwrap();
+        found.into_iter().find(|finding| finding.rule == "forgotten-twin").unwrap().fix
+    };
+    assert_eq!(twin(json!({ "name": "open", "action": "SCMP_ACT_TRAP" })), None);
+    assert!(twin(json!({ "names": ["open"], "action": "SCMP_ACT_TRAP" })).is_some());
 }
 
 /// The operator checks every profile, so that a rule must not compare everything with everything.

@@ -42,7 +42,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use filter::{Filter, Library, Setting, Startup, numbers};
+use filter::{Filter, Library, Runtime, Setting, Startup, numbers};
 use profile::{Comparison, FieldPath};
 use serde_json::json;
 use syscalls::Architecture;
@@ -74,7 +74,7 @@ fn check(subject: &Subject<'_>) -> Vec<Found> {
     }
     // By field and whether it is so only without `noNewPrivileges`; with it, it is always so.
     let mut found: BTreeMap<(Option<Place>, bool), Refused> = BTreeMap::new();
-    for startup in Startup::ALL.iter().filter(|startup| may_refuse(subject, startup)) {
+    for startup in startups(subject).filter(|startup| may_refuse(subject, startup)) {
         for name in refused(subject, startup) {
             let key = (place_of(subject, name), !startup.no_new_privileges);
             let always = found.get(&(key.0, false)).and_then(|refused| refused.get(startup.runtime));
@@ -84,6 +84,15 @@ fn check(subject: &Subject<'_>) -> Vec<Found> {
         }
     }
     found.into_iter().map(|((place, only), refused)| finding(subject, place, only, &refused)).collect()
+}
+
+/// What is known of the nodes' runtimes. Of runc 1.1.15 it is the same as of 1.1.5.
+fn startups(subject: &Subject<'_>) -> impl Iterator<Item = &'static Startup> {
+    let runtimes = &subject.nodes.runtimes;
+    let has = |model: Runtime| {
+        runtimes.contains(&model) || model == Runtime::RUNC_1_1 && runtimes.contains(&Runtime::RUNC_1_1_15)
+    };
+    Startup::ALL.iter().filter(move |startup| has(startup.model))
 }
 
 /// Where a call is denied: the rule and the name in it.
@@ -163,8 +172,7 @@ fn finding(subject: &Subject<'_>, place: Option<Place>, only: bool, refused: &Re
         return found;
     }
     // Everything that these runtimes use: a call that now gets ENOSYS from runc's stub may be killed once others are named.
-    let startups = Startup::ALL
-        .iter()
+    let startups = startups(subject)
         .filter(|startup| startup.no_new_privileges != only && refused.contains_key(startup.runtime));
     let used = startups.flat_map(|it| it.needed.iter().chain(it.made).chain(it.sometimes).chain(it.instead_of_made()));
     let missing: BTreeSet<_> = used.copied().filter(|name| subject.treatment(name).is_none()).collect();
@@ -207,6 +215,19 @@ mod tests {
         ), "{}", found[0].message);
         assert!(found[1].message.starts_with("without allowPrivilegeEscalation: false no container starts"));
         assert!(found[1].message.contains("crun 1.8.1 (capset, prctl, "), "{}", found[1].message);
+    }
+
+    #[test]
+    fn only_what_the_nodes_runtimes_need_is_found() {
+        let on = |runtimes: &[Runtime], names: &[&str]| {
+            let nodes = Nodes { runtimes: runtimes.to_vec(), ..Nodes::default() };
+            paths_on(&RULE, &nodes, permitting(names, "SCMP_ACT_ERRNO")).len()
+        };
+        let crun = ["capset", "close", "execve", "prctl", "rt_sigaction", "rt_sigprocmask", "setresgid", "setresuid", "write"];
+        assert_eq!(on(&[Runtime::CRUN], &crun), 0);
+        assert_eq!(on(&[Runtime::CRUN, Runtime::RUNC_1_2], &crun), 2);
+        assert_eq!(on(&[Runtime::RUNC_1_1], &crun), on(&[Runtime::RUNC_1_1_15], &crun));
+        assert_eq!(on(&[Runtime::RUNC_1_1_15], &["read"]), 2);
     }
 
     #[test]

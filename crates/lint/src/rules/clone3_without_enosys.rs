@@ -73,7 +73,9 @@ fn check(subject: &Subject<'_>) -> Vec<Found> {
             let alone = subject.profile.rules()[named.rule].names().len() == 1;
             // An absent field cannot be set in place.
             let given = subject.profile.rules()[named.rule].errno_ret().is_some();
-            vec![if alone && given {
+            // A rule that repeats the default is skipped, so that another one for clone3 would win instead.
+            let repeats = is_enosys(subject.profile.default_effect());
+            vec![if alone && given && !(repeats && mentions(subject, "clone3") > 1) {
                 found.with(Fix::new(Safety::Unsafe, "Deny clone3 with ENOSYS", edit))
             } else {
                 found
@@ -94,11 +96,16 @@ fn check(subject: &Subject<'_>) -> Vec<Found> {
     }
 }
 
+/// How many times rules name a call.
+fn mentions(subject: &Subject<'_>, name: &str) -> usize {
+    subject.rules().flat_map(|(_, rule)| rule.names()).filter(|named| named.as_str() == name).count()
+}
+
 /// Whether runc answers clone3, which no rule names, with ENOSYS on every architecture of the filter.
 fn runc_answers_enosys(subject: &Subject<'_>) -> bool {
     let Some(clone3) = Syscall::from_name("clone3") else { return false };
     let newest = boundary::newest(subject);
-    boundary::has_stub(subject)
+    boundary::may_have_stub(subject)
         && subject.covered().into_iter().all(|architecture| {
             let highest = |(_, rule)| boundary::highest(rule, newest, architecture);
             let number = subject.rules().filter_map(highest).map(|(number, _)| number).max();
@@ -129,6 +136,20 @@ mod tests {
         assert!(message(old).contains("under crun"));
         let openat2 = json!({ "names": ["openat2"], "action": "SCMP_ACT_ALLOW" });
         assert!(!message(profile("SCMP_ACT_ERRNO", json!([clone, openat2]))).contains("under crun"));
+    }
+
+    #[test]
+    fn a_denial_that_another_one_would_replace_has_no_fix() {
+        let fix = |default: &str, errno: serde_json::Value, rules: serde_json::Value| {
+            let mut profile = profile(default, rules);
+            profile["defaultErrnoRet"] = errno;
+            findings(&RULE, profile)[0].fix.is_some()
+        };
+        let clone = json!({ "names": ["clone"], "action": "SCMP_ACT_ALLOW" });
+        let zero = json!({ "names": ["clone3"], "action": "SCMP_ACT_ERRNO", "errnoRet": 0 });
+        assert!(!fix("SCMP_ACT_ERRNO", 38.into(), json!([clone, zero, zero])));
+        assert!(fix("SCMP_ACT_ERRNO", 38.into(), json!([clone, zero])));
+        assert!(fix("SCMP_ACT_ERRNO", 1.into(), json!([clone, zero, zero])));
     }
 
     #[test]

@@ -27,6 +27,7 @@
 //!     action: SCMP_ACT_ALLOW
 //! ```
 
+use filter::{Flags, Runtime};
 use profile::Flag;
 
 use crate::finding::Found;
@@ -46,7 +47,8 @@ pub(super) static RULE: Rule = Rule {
 
 fn check(subject: &Subject<'_>) -> Vec<Found> {
     let flags = subject.profile.flags();
-    if flags.is_empty() {
+    let refuses = |runtime: &Runtime| runtime.flags == Flags::Refused;
+    if flags.is_empty() || !subject.nodes.runtimes.iter().any(refuses) {
         return Vec::new();
     }
     let path = place::field("flags");
@@ -64,7 +66,8 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::testing::{findings, paths};
+    use crate::nodes::Nodes;
+    use crate::testing::{findings, paths, paths_on};
 
     #[test]
     fn any_flag_is_found_and_only_the_one_that_runtimes_set_is_removed() {
@@ -74,5 +77,7 @@ mod tests {
         assert!(!fixed(&["SECCOMP_FILTER_FLAG_LOG", "SECCOMP_FILTER_FLAG_SPEC_ALLOW"]));
         assert_eq!(paths(&RULE, profile(&["SECCOMP_FILTER_FLAG_TSYNC"])), ["flags"]);
         assert_eq!(paths(&RULE, profile(&[])), Vec::<String>::new());
+        let newer = Nodes { runtimes: vec![Runtime::RUNC_1_2, Runtime::CRUN], ..Nodes::default() };
+        assert_eq!(paths_on(&RULE, &newer, profile(&["SECCOMP_FILTER_FLAG_LOG"])), Vec::<String>::new());
     }
 }

@@ -3,7 +3,7 @@
 //! A call is denied or permitted, and another one that does the same is not.
 //!
 //! Linux got newer calls for many old ones, with the same effect: `openat` and `openat2` beside `open`, `renameat2` beside
-//! `rename`. In a profile that permits by default, a rule that denies only one of them denies nothing: programs use the
+//! `rename`, and on 32-bit architectures `clock_settime64` beside `clock_settime`, for times after 2038. In a profile that permits by default, a rule that denies only one of them denies nothing: programs use the
 //! other. In a profile that denies by default, a rule that permits only the older one is not enough on architectures that
 //! lack it: 64-bit ARM and RISC-V have `openat` and no `open`, so that no program there can open a file.
 //!
@@ -63,7 +63,7 @@ const FAMILIES: &[&[&str]] = &[
     &["readlink", "readlinkat"],
     &["access", "faccessat", "faccessat2"],
     &["stat", "newfstatat", "statx"],
-    &["utime", "utimes", "futimesat", "utimensat"],
+    &["utime", "utimes", "futimesat", "utimensat", "utimensat_time64"],
     &["setxattr", "setxattrat"],
     &["getxattr", "getxattrat"],
     &["removexattr", "removexattrat"],
@@ -74,11 +74,11 @@ const FAMILIES: &[&[&str]] = &[
     &["pipe", "pipe2"],
     &["accept", "accept4"],
     &["sendmsg", "sendmmsg"],
-    &["recvmsg", "recvmmsg"],
+    &["recvmsg", "recvmmsg", "recvmmsg_time64"],
     &["epoll_create", "epoll_create1"],
     &["epoll_wait", "epoll_pwait", "epoll_pwait2"],
-    &["poll", "ppoll"],
-    &["select", "pselect6"],
+    &["poll", "ppoll", "ppoll_time64"],
+    &["select", "pselect6", "pselect6_time64"],
     &["eventfd", "eventfd2"],
     &["signalfd", "signalfd4"],
     &["inotify_init", "inotify_init1"],
@@ -90,6 +90,23 @@ const FAMILIES: &[&[&str]] = &[
     &["init_module", "finit_module"],
     &["kexec_load", "kexec_file_load"],
     &["umount", "umount2"],
+    // Of 32-bit architectures, for times after 2038.
+    &["clock_settime", "clock_settime64"],
+    &["clock_adjtime", "clock_adjtime64"],
+    &["clock_gettime", "clock_gettime64"],
+    &["clock_getres", "clock_getres_time64"],
+    &["clock_nanosleep", "clock_nanosleep_time64"],
+    &["timer_settime", "timer_settime64"],
+    &["timer_gettime", "timer_gettime64"],
+    &["timerfd_settime", "timerfd_settime64"],
+    &["timerfd_gettime", "timerfd_gettime64"],
+    &["futex", "futex_time64"],
+    &["io_pgetevents", "io_pgetevents_time64"],
+    &["mq_timedreceive", "mq_timedreceive_time64"],
+    &["mq_timedsend", "mq_timedsend_time64"],
+    &["rt_sigtimedwait", "rt_sigtimedwait_time64"],
+    &["sched_rr_get_interval", "sched_rr_get_interval_time64"],
+    &["semtimedop", "semtimedop_time64"],
 ];
 
 fn check(subject: &Subject<'_>) -> Vec<Found> {
@@ -188,6 +205,22 @@ mod tests {
         assert_eq!(paths(&RULE, denied(&["kexec_load", "kexec_file_load"])), Vec::<String>::new());
         // These architectures have no umount.
         assert_eq!(paths(&RULE, denied(&["umount2", "mount"])), Vec::<String>::new());
+    }
+
+    #[test]
+    fn the_calls_of_32_bit_programs_for_later_times_count_where_the_filter_has_them() {
+        let denied = |architectures: &[&str]| {
+            json!({ "defaultAction": "SCMP_ACT_ALLOW", "architectures": architectures, "syscalls": [
+                { "names": ["clock_settime"], "action": "SCMP_ACT_ERRNO" },
+            ] })
+        };
+        let found = findings(&RULE, denied(&["SCMP_ARCH_AARCH64", "SCMP_ARCH_ARM"]));
+        assert_eq!(found[0].message, "clock_settime is denied here, but not clock_settime64, which can do the same");
+        assert_eq!(paths(&RULE, denied(&["SCMP_ARCH_AARCH64"])), Vec::<String>::new());
+        let permitted = json!({ "defaultAction": "SCMP_ACT_ERRNO", "architectures": ["SCMP_ARCH_ARM"], "syscalls": [
+            { "names": ["clock_gettime"], "action": "SCMP_ACT_ALLOW" },
+        ] });
+        assert_eq!(paths(&RULE, permitted), Vec::<String>::new());
     }
 
     #[test]

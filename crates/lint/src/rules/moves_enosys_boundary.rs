@@ -55,7 +55,7 @@ pub(super) static RULE: Rule = Rule {
 };
 
 fn check(subject: &Subject<'_>) -> Vec<Found> {
-    if !boundary::has_stub(subject) {
+    if !boundary::may_have_stub(subject) {
         return Vec::new();
     }
     let named: BTreeSet<&str> =
