@@ -78,9 +78,9 @@ pub struct LiftOptions {
     /// How long to wait until these pods are gone. A pod on an unreachable node never ends.
     #[arg(long, default_value = "20s", value_parser = duration)]
     pub patience: Duration,
-    /// The lease in the namespace to delete, if any.
-    #[arg(long)]
-    pub lease: Option<String>,
+    /// A lease in the namespace to delete; several times for several.
+    #[arg(long = "lease")]
+    pub leases: Vec<String>,
     /// How long the whole run may take.
     #[arg(long, default_value = "2m", value_parser = duration)]
     pub limit: Duration,
@@ -166,6 +166,6 @@ mod tests {
     fn lift_finalizers_needs_no_option_of_the_operator() {
         let task = Task::of(["operator", "lift-finalizers", "--namespace=ns", "--pods=a=b", "--patience=3s"]);
         let Ok(Task::LiftFinalizers(options)) = task else { panic!("{task:?}") };
-        assert_eq!((options.patience, options.lease), (Duration::from_secs(3), None));
+        assert_eq!((options.patience, options.leases), (Duration::from_secs(3), Vec::<String>::new()));
     }
 }

@@ -125,7 +125,7 @@ struct Progress {
     lifted: usize,
 }
 
-/// Removes the operator's finalizers and its lease from a cluster.
+/// Removes the operator's finalizers and the release's leases from a cluster.
 pub struct Uninstall {
     client: Client,
     writer: Writer,
@@ -144,7 +144,7 @@ impl Uninstall {
         Ok(Self { client, writer, options })
     }
 
-    /// Waits for the pods, then removes every finalizer and deletes the lease, unless the release is installed.
+    /// Waits for the pods, then removes every finalizer and deletes the leases, unless the release is installed.
     ///
     /// # Errors
     /// The time is up.
@@ -189,7 +189,7 @@ impl Uninstall {
             }
         }
         while self.lift_listed(&mut progress.lifted).await? > 0 {}
-        self.delete_lease().await?;
+        self.delete_leases().await?;
         Ok(Outcome::Lifted(progress.lifted))
     }
 
@@ -282,15 +282,17 @@ impl Uninstall {
         Ok(())
     }
 
-    /// Deletes the lease, so that an operator that is installed next need not wait until it expires.
-    async fn delete_lease(&self) -> Result<(), PassError> {
-        let Some(name) = &self.options.lease else { return Ok(()) };
+    /// Deletes the leases, so that an operator or a gate that is installed next need not wait until they expire.
+    async fn delete_leases(&self) -> Result<(), PassError> {
         let leases = Api::<Lease>::namespaced(self.client.clone(), &self.options.namespace);
-        match within(leases.delete(name, &DeleteParams::default())).await {
-            Ok(_) => Ok(()),
-            Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
-            Err(error) => Err(PassError::Lease(error)),
+        for name in &self.options.leases {
+            match within(leases.delete(name, &DeleteParams::default())).await {
+                Ok(_) => {}
+                Err(kube::Error::Api(status)) if status.code == 404 => {}
+                Err(error) => return Err(PassError::Lease(error)),
+            }
         }
+        Ok(())
     }
 
     /// One page of a list of metadata.
@@ -328,7 +330,7 @@ enum PassError {
         #[source]
         error: WriteError,
     },
-    /// The lease could not be deleted.
+    /// A lease could not be deleted.
     #[error("lease: {0}")]
     Lease(#[source] kube::Error),
 }
