@@ -21,8 +21,6 @@ pub enum SystemCall {
     Write,
     /// Set its permissions.
     SetMode,
-    /// Set its time of modification.
-    SetTime,
     /// Flush it to the disk.
     Sync,
     /// Rename it.
@@ -47,7 +45,6 @@ impl fmt::Display for SystemCall {
             Self::Create => "create",
             Self::Write => "write",
             Self::SetMode => "set the permissions of",
-            Self::SetTime => "set the time of",
             Self::Sync => "flush",
             Self::Rename => "rename",
             Self::Link => "link",

@@ -22,7 +22,7 @@ fn unreadable() -> DiskError {
 }
 
 fn file(hash: Option<ContentHash>, access_is_right: bool) -> Found {
-    Found::File { hash, access_is_right, replaced: None }
+    Found::File { hash, access_is_right }
 }
 
 fn findings() -> Vec<Found> {

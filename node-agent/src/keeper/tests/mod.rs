@@ -9,5 +9,4 @@ mod links;
 mod random;
 mod recreated;
 mod repairs;
-mod replaced;
 mod trouble;
