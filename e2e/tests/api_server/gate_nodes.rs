@@ -131,7 +131,7 @@ async fn a_new_node_is_released_when_its_agent_has_reported_every_profile_and_wr
     let environment = environment_with(true).await;
     let admin = &environment.admin;
     let _operator = start_operator(&environment);
-    let _gate = start(&environment, &[]);
+    let gate = start(&environment, &[]);
     for number in 0..3 {
         environment.apply(&format!("p{number}"), &contents(number)).await;
     }
@@ -170,7 +170,7 @@ async fn a_new_node_is_released_when_its_agent_has_reported_every_profile_and_wr
         assert!(taints == 1 && (2..=3).contains(&conditions), "{name}: {written:?}");
     }
     // A gate that starts again has nothing to write.
-    drop(_gate);
+    drop(gate);
     let log = environment.server.audit();
     let _gate = start(&environment, &[]);
     agents.join("last").await.unwrap();
@@ -222,7 +222,7 @@ async fn the_condition_is_unknown_when_no_agent_has_been_ready_for_the_stated_ti
     environment.apply("a", &contents(0)).await;
     let mut agents = environment.agents(None).await;
     agents.join("n0").await.unwrap();
-    let _gate = start(&environment, &["--nodes-unknown-after=2s"]);
+    let gate = start(&environment, &["--nodes-unknown-after=2s"]);
     wait_shown(admin, "n0", "True", "AllProfiles").await;
     let pods: Api<Pod> = Api::namespaced(admin.clone(), NAMESPACE);
     let pod = pods.list(&ListParams::default()).await.unwrap().items.remove(0).metadata.name.unwrap();
@@ -236,7 +236,7 @@ async fn the_condition_is_unknown_when_no_agent_has_been_ready_for_the_stated_ti
     // A taint that somebody puts on now stays: nobody knows what is on the node.
     let taint = json!({ "spec": { "taints": [{ "key": TAINT, "effect": "NoSchedule" }] } });
     nodes(admin).patch("n0", &PatchParams::default(), &Patch::Merge(&taint)).await.unwrap();
-    drop(_gate);
+    drop(gate);
     let _gate = start(&environment, &["--nodes-unknown-after=2s"]);
     agents.join("n1").await.unwrap();
     wait_shown(admin, "n1", "True", "AllProfiles").await;

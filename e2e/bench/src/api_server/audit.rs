@@ -21,6 +21,9 @@ pub struct Request {
     pub stage: String,
     /// `get`, `list`, `watch`, `create`, `update`, `patch`, `delete`, …
     pub verb: String,
+    /// The path with the query.
+    #[serde(rename = "requestURI", default)]
+    pub uri: String,
     /// The account of the token.
     pub user: User,
     /// The impersonated account, if there is one.

@@ -112,7 +112,8 @@ async fn a_profile_that_was_ready_once_holds_no_pod_and_new_contents_do_until_th
     let mut scene = Scene::new(&["n0", "n1"]).await;
     let _gate = start_gate(&scene.environment, 0, false, &[]);
     scene.environment.apply("a", &contents(0)).await;
-    scene.until_profile("a", "a ready", |status| status["state"] == "Ready").await;
+    // Of both nodes: a node that joins is not waited for.
+    scene.until_profile("a", "a ready on both nodes", |status| status["ready"] == "2/2").await;
     // A node loses the file, as far as its report shows.
     scene.agents.stop("n1").await.unwrap();
     let client = scene.environment.server.command_line().unwrap();
