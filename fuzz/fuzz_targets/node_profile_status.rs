@@ -4,7 +4,7 @@
 use api::{FileProblem, MAX_FILES, MAX_PROBLEMS, NodeProfileStatus, ProfileName, Untrusted};
 use libfuzzer_sys::{fuzz_mutator, fuzz_target};
 use node_agent::status_object::{ReportHash, StatusObject};
-use operator::facts::ReportFacts;
+use operator::facts::{ReportFacts, WatchedReport};
 use profile::{ContentHash, ShortHash};
 use serde_json::Value;
 
@@ -15,7 +15,7 @@ fuzz_mutator!(|data: &mut [u8], size: usize, max_size: usize, seed: u32| {
 });
 
 fuzz_target!(|bytes: &[u8]| {
-    if let Ok(object) = serde_json::from_slice::<Stored>(bytes) {
+    if let Ok(object) = serde_json::from_slice::<WatchedReport>(bytes) {
         check_bounds(&ReportFacts::of(object));
     }
     if let Some(document) = fuzz::stored(bytes) {
@@ -35,8 +35,13 @@ fn check_bounds(facts: &ReportFacts) {
     }
 }
 
+/// What the operator reads in an object that the API server stores.
+fn facts_of(text: &str) -> ReportFacts {
+    ReportFacts::of(serde_json::from_str::<WatchedReport>(text).expect("no object ends the watch"))
+}
+
 fn check_facts(document: &Value, object: Stored) {
-    let facts = ReportFacts::of(object.clone());
+    let facts = facts_of(&document.to_string());
     check_bounds(&facts);
     let (metadata, status) = (&document["metadata"], &document["status"]);
     assert_eq!(facts.node, metadata["name"].as_str().unwrap_or_default());
@@ -66,8 +71,8 @@ fn check_facts(document: &Value, object: Stored) {
     }
 
     let again = serde_json::to_string(&object).expect("it can be written");
+    assert_eq!(facts_of(&again), facts);
     let again: Stored = serde_json::from_str(&again).expect("what was written can be read");
-    assert_eq!(ReportFacts::of(again.clone()), facts);
     let held = StatusObject::from(object);
     assert_eq!(held, StatusObject::from(again));
     let report = status.get("report").filter(|report| !report.is_null());
