@@ -33,11 +33,21 @@ fn facts(node: &WatchedNode) -> NodeFacts {
 fn is_node(node: &Value) -> bool {
     let conditions = node["status"].get("conditions");
     let info = node["status"].get("nodeInfo");
-    node.get("status").is_none_or(Value::is_object)
+    let is_text = |value: Option<&Value>| value.is_none_or(Value::is_string);
+    let spec = node.get("spec");
+    let taints = spec.and_then(|spec| spec.get("taints"));
+    spec.is_none_or(Value::is_object)
+        && taints.is_none_or(Value::is_array)
+        && node.get("status").is_none_or(Value::is_object)
         && info.is_none_or(|info| info.is_object() && info.get("architecture").is_none_or(Value::is_string))
         && conditions.is_none_or(|list| {
             list.as_array().is_some_and(|items| {
-                items.iter().all(|it| it["type"].is_string() && it["status"].is_string())
+                items.iter().all(|it| {
+                    let changed = it.get("lastTransitionTime").filter(|time| !time.is_null());
+                    it["type"].is_string()
+                        && it["status"].is_string()
+                        && [it.get("reason"), it.get("message"), changed].into_iter().all(is_text)
+                })
             })
         })
 }
