@@ -34,6 +34,7 @@ pub mod selection;
 pub mod shared;
 pub mod status;
 pub mod uninstall;
+pub mod unlisted;
 pub mod watch;
 pub mod watch_lag;
 pub mod writer;

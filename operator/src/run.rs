@@ -28,9 +28,9 @@ const CONCURRENCY: usize = 16;
 
 /// How long writes under way may take after the signal to stop. The next leader must not wait for a write that an
 /// overloaded API server does not answer; that write is refused or repeated.
-const LAST_WRITES: Duration = Duration::from_secs(2);
+pub(crate) const LAST_WRITES: Duration = Duration::from_secs(2);
 
-/// Why the operator failed.
+/// Why the operator or the gate failed.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
     /// The metrics could not be set up.

@@ -1,7 +1,6 @@
 //! The state that the operator's tasks share.
 
-use std::collections::BTreeSet;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::Mutex;
 
 use tokio::time::Instant;
 
@@ -9,13 +8,13 @@ use crate::controller::Controller;
 use crate::index::{Index, WorkKey};
 use crate::lead::Lead;
 use crate::metrics::Metrics;
+use crate::unlisted::{Unlisted, lock};
 
 /// The index, the work queue and the metrics. The watches change the index; reconciliations take decisions from it.
 #[derive(Debug)]
 pub struct SharedState {
     index: Mutex<Index>,
-    /// Kinds whose first list is not complete.
-    unlisted: Mutex<BTreeSet<&'static str>>,
+    unlisted: Unlisted,
     /// Whether this process may write.
     lead: Lead,
     /// The work queue.
@@ -24,18 +23,13 @@ pub struct SharedState {
     pub metrics: Metrics,
 }
 
-/// Locks a value that is consistent even after a panic. Outside of tests, a panic ends the process (`panic = "abort"`).
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 impl SharedState {
     /// The state around an `index` that lacks objects; nothing is decided before each of `kinds` is [`Self::listed`].
     #[must_use]
     pub fn new(index: Index, kinds: impl IntoIterator<Item = &'static str>, metrics: Metrics) -> Self {
         Self {
             index: Mutex::new(index),
-            unlisted: Mutex::new(kinds.into_iter().collect()),
+            unlisted: Unlisted::new(kinds),
             lead: Lead::default(),
             controller: Controller::default(),
             metrics,
@@ -87,10 +81,7 @@ impl SharedState {
 
     /// The first list of a kind is complete.
     pub fn listed(&self, kind: &'static str) {
-        let mut unlisted = lock(&self.unlisted);
-        unlisted.remove(kind);
-        if unlisted.is_empty() {
-            drop(unlisted);
+        if self.unlisted.listed(kind) {
             self.change(Index::queue_all);
         }
     }
@@ -99,6 +90,6 @@ impl SharedState {
     /// removal of a file that the pod needs.
     #[must_use]
     pub fn is_complete(&self) -> bool {
-        lock(&self.unlisted).is_empty()
+        self.unlisted.is_empty()
     }
 }

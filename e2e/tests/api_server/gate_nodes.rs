@@ -4,17 +4,17 @@
 use std::fs;
 
 use bench::api_server::audit::Log;
-use bench::api_server::{Account, OperatorOptions, OperatorProcess, Options};
+use bench::api_server::{OperatorOptions, OperatorProcess, Options};
 use cluster::NAMESPACE;
 use e2e::rights::attempts::Answer;
 use e2e::rights::gate_nodes::{self, TAINT, condition, remove_taint, status, target};
 use k8s_openapi::api::core::v1::{Node, Pod, ServiceAccount};
 use k8s_openapi::api::events::v1::Event;
 use kube::api::{ApiResource, DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams};
-use kube::client::Body;
-use kube::{Api, Client, Config};
+use kube::{Api, Client};
 use serde_json::{Value, json};
 
+use super::gate_support::{send, start_operator, thief};
 use super::support::{Environment, LIMIT, bytes_of, contents, operator, until};
 
 const READY: &str = "seccomp.imjasonh.dev/ProfilesReady";
@@ -25,29 +25,6 @@ fn object(node: &Value) -> DynamicObject {
 
 fn stored(node: DynamicObject) -> Value {
     serde_json::to_value(node).unwrap()
-}
-
-/// A client with a real token of the gate's account, as its pods get one.
-async fn thief(environment: &Environment) -> Client {
-    let client = environment.server.command_line().unwrap();
-    let token = client.kubectl(["-n", NAMESPACE, "create", "token", &format!("{NAMESPACE}-gate")]).unwrap();
-    let mut config: Config = environment.server.config(Account::Admin, None).await.unwrap();
-    config.auth_info.token = Some(token.trim().to_owned().into());
-    Client::try_from(config).unwrap()
-}
-
-/// Sends a request; the code of the answer, and its message or the object.
-async fn send(client: &Client, method: &str, path: &str, content_type: &str, body: &Value) -> (u16, Value) {
-    let request = http::Request::builder().method(method).uri(path).header("content-type", content_type);
-    let answer = client.send(request.body(Body::from(body.to_string().into_bytes())).unwrap()).await.unwrap();
-    let code = answer.status().as_u16();
-    let bytes = answer.into_body().collect_bytes().await.unwrap();
-    (code, serde_json::from_slice(&bytes).unwrap())
-}
-
-fn start_operator(environment: &Environment) -> OperatorProcess {
-    let options = OperatorOptions { number: 0, url: None, lease: None };
-    OperatorProcess::start(&operator(), &environment.server, &options).unwrap()
 }
 
 /// Nodes without types, so that every field is seen as it is stored.

@@ -15,6 +15,7 @@ mod elections;
 mod finalizer;
 mod gate;
 mod gate_nodes;
+mod gate_support;
 mod naive;
 mod outages;
 mod rollout;

@@ -11,4 +11,4 @@ pub mod options;
 pub mod pods;
 mod run;
 
-pub use run::{RunError, run};
+pub use run::run;

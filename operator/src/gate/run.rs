@@ -1,10 +1,8 @@
 //! Starts the gate: its parts, the election, the endpoints.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use api::names::GATE_FIELD_MANAGER;
-use daemon::lease::election::UnsafeTiming;
 use daemon::{Readiness, http};
 use kube::Client;
 use link::client;
@@ -18,30 +16,8 @@ use super::pods::PodGate;
 use super::pods::decision::Settings;
 use crate::lead::Lead;
 use crate::lease::elect;
+use crate::run::{LAST_WRITES, RunError};
 use crate::watch::WATCH;
-
-/// How long writes under way may take after the signal to stop.
-const LAST_WRITES: Duration = Duration::from_secs(2);
-
-/// Why the gate failed.
-#[derive(Debug, thiserror::Error)]
-pub enum RunError {
-    /// The metrics could not be set up.
-    #[error("metrics: {0}")]
-    Metrics(#[from] prometheus::Error),
-    /// There is no connection to the API server.
-    #[error(transparent)]
-    Connect(#[from] client::ConnectError),
-    /// The endpoints cannot be served.
-    #[error(transparent)]
-    Listen(#[from] http::ListenError),
-    /// The timing permits two leaders.
-    #[error(transparent)]
-    Timing(#[from] UnsafeTiming),
-    /// Signals cannot be received.
-    #[error("signals: {0}")]
-    Signal(std::io::Error),
-}
 
 /// Runs until SIGTERM, then releases the lease.
 ///

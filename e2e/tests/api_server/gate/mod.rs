@@ -15,6 +15,7 @@ use kube::api::{ApiResource, DynamicObject, PostParams};
 use kube::{Api, Client};
 use serde_json::{Value, json};
 
+use super::gate_support::start_operator;
 use super::support::{Environment, LIMIT, operator, until};
 
 /// The namespace whose pods are gated.
@@ -107,11 +108,6 @@ async fn wait_lifted(environment: &Environment, name: &str, limit: Duration) -> 
         (!is_gated(&pod)).then_some(pod)
     })
     .await
-}
-
-fn start_operator(environment: &Environment) -> OperatorProcess {
-    let options = OperatorOptions { number: 0, url: None, lease: None };
-    OperatorProcess::start(&operator(), &environment.server, &options).unwrap()
 }
 
 /// Starts the gate of this number. With a lease, it shares one with the others.

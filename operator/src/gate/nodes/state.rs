@@ -1,7 +1,6 @@
 //! What the tasks share that watch Nodes and write to them.
 
-use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use daemon::metrics::Label;
 
@@ -10,6 +9,7 @@ use super::cluster::Cluster;
 use crate::controller::Controller;
 use crate::lead::Lead;
 use crate::queue::Lanes;
+use crate::unlisted::{Unlisted, lock};
 
 /// The name of a Node that must be reconciled.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -27,19 +27,13 @@ impl Lanes for NodeKey {
 #[derive(Debug)]
 pub struct NodeState {
     cluster: Mutex<Cluster>,
-    /// Kinds whose first list is not complete.
-    unlisted: Mutex<BTreeSet<&'static str>>,
+    unlisted: Unlisted,
     /// Whether this process leads.
     pub lead: Arc<Lead>,
     /// The work queue.
     pub controller: Controller<NodeKey>,
     /// The metrics that all parts share.
     pub metrics: GateMetrics,
-}
-
-/// Locks a value that is consistent even after a panic. Outside of tests, a panic ends the process.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl NodeState {
@@ -52,7 +46,7 @@ impl NodeState {
     pub fn new(cluster: Cluster, lead: Arc<Lead>, metrics: GateMetrics) -> Self {
         Self {
             cluster: Mutex::new(cluster),
-            unlisted: Mutex::new(Self::KINDS.map(Label::as_str).into_iter().collect()),
+            unlisted: Unlisted::new(Self::KINDS.map(Label::as_str)),
             lead,
             controller: Controller::default(),
             metrics,
@@ -62,7 +56,7 @@ impl NodeState {
     /// Whether decisions may be carried out: every kind has been listed, and this process leads and does not stop.
     #[must_use]
     pub fn may_write(&self) -> bool {
-        self.lead.may_write() && lock(&self.unlisted).is_empty()
+        self.lead.may_write() && self.unlisted.is_empty()
     }
 
     /// Queues every Node: this process has become the leader.
@@ -87,10 +81,7 @@ impl NodeState {
 
     /// The first list of a kind is complete.
     pub fn listed(&self, kind: GateKind) {
-        let mut unlisted = lock(&self.unlisted);
-        unlisted.remove(kind.as_str());
-        if unlisted.is_empty() {
-            drop(unlisted);
+        if self.unlisted.listed(kind.as_str()) {
             self.queue_all();
         }
     }

@@ -1,7 +1,8 @@
 //! The state that the tasks about pods share.
 
-use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
+
+use daemon::metrics::Label;
 
 use super::super::metrics::GateKind;
 use super::index::{Index, PodUid};
@@ -9,6 +10,7 @@ use super::metrics::Metrics;
 use crate::controller::Controller;
 use crate::lead::Lead;
 use crate::queue::Lanes;
+use crate::unlisted::{Unlisted, lock};
 
 /// What is worked on. Events have a lane of their own, so that ten thousand of them delay no pod.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -34,8 +36,7 @@ impl Lanes for PodWork {
 #[derive(Debug)]
 pub struct PodGateState {
     index: Mutex<Index>,
-    /// Kinds whose first list is not complete.
-    unlisted: Mutex<BTreeSet<&'static str>>,
+    unlisted: Unlisted,
     /// Whether this process leads.
     pub lead: Arc<Lead>,
     /// The work queue.
@@ -44,19 +45,14 @@ pub struct PodGateState {
     pub metrics: Metrics,
 }
 
-/// Locks a value that is consistent even after a panic.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 impl PodGateState {
     /// The state around an empty `index`; nothing is decided before both kinds are [`Self::listed`].
     #[must_use]
     pub fn new(index: Index, lead: Arc<Lead>, metrics: Metrics) -> Self {
-        let kinds = [GateKind::Profile, GateKind::Pod].map(daemon::metrics::Label::as_str);
+        let kinds = [GateKind::Profile, GateKind::Pod].map(Label::as_str);
         Self {
             index: Mutex::new(index),
-            unlisted: Mutex::new(kinds.into_iter().collect()),
+            unlisted: Unlisted::new(kinds),
             lead,
             controller: Controller::default(),
             metrics,
@@ -85,10 +81,7 @@ impl PodGateState {
 
     /// The first list of a kind is complete.
     pub fn listed(&self, kind: GateKind) {
-        let mut unlisted = lock(&self.unlisted);
-        unlisted.remove(daemon::metrics::Label::as_str(kind));
-        if unlisted.is_empty() {
-            drop(unlisted);
+        if self.unlisted.listed(kind.as_str()) {
             self.queue_all();
         }
     }
@@ -96,6 +89,6 @@ impl PodGateState {
     /// Whether both kinds have been listed. Before that, a profile that exists may be missing.
     #[must_use]
     pub fn is_complete(&self) -> bool {
-        lock(&self.unlisted).is_empty()
+        self.unlisted.is_empty()
     }
 }

@@ -1,0 +1,39 @@
+//! What the tests of both parts of the gate share.
+
+use bench::api_server::{Account, OperatorOptions, OperatorProcess};
+use cluster::NAMESPACE;
+use kube::client::Body;
+use kube::{Client, Config};
+use serde_json::Value;
+
+use super::support::{Environment, operator};
+
+/// An operator that is not elected.
+pub(super) fn start_operator(environment: &Environment) -> OperatorProcess {
+    let options = OperatorOptions { number: 0, url: None, lease: None };
+    OperatorProcess::start(&operator(), &environment.server, &options).unwrap()
+}
+
+/// A client with a real token of the gate's account, as its pods get one.
+pub(super) async fn thief(environment: &Environment) -> Client {
+    let client = environment.server.command_line().unwrap();
+    let token = client.kubectl(["-n", NAMESPACE, "create", "token", &format!("{NAMESPACE}-gate")]).unwrap();
+    let mut config: Config = environment.server.config(Account::Admin, None).await.unwrap();
+    config.auth_info.token = Some(token.trim().to_owned().into());
+    Client::try_from(config).unwrap()
+}
+
+/// Sends a request; the code of the answer and its message, or the object.
+pub(super) async fn send(
+    client: &Client,
+    method: &str,
+    path: &str,
+    content_type: &str,
+    body: &Value,
+) -> (u16, Value) {
+    let request = http::Request::builder().method(method).uri(path).header("content-type", content_type);
+    let answer = client.send(request.body(Body::from(body.to_string().into_bytes())).unwrap()).await.unwrap();
+    let code = answer.status().as_u16();
+    let bytes = answer.into_body().collect_bytes().await.unwrap();
+    (code, serde_json::from_slice(&bytes).unwrap())
+}
