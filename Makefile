@@ -121,6 +121,7 @@ test-documented: setup ## Every command of the docs, on a real local cluster of 
 test-long: setup ## The tests that are too long for every change; under an hour
 	$(CARGO) test --locked --package operator --lib -- --ignored
 	$(CARGO) test --locked --package filter --test libseccomp -- --ignored
+	$(CARGO) test --locked --package registry --test keyring -- --ignored
 	$(XTASK) programs
 	$(LIVE_TEST) --test api_server -- --test-threads=1 --ignored
 	$(LIVE_TEST) --test runtimes -- --test-threads=1 --ignored --nocapture

@@ -15,7 +15,7 @@ mod sources;
 use sources::Source;
 
 /// Crates, what each may never depend on, directly or indirectly, and why.
-const FORBIDDEN: [(&str, &[&str], &str); 16] = [
+const FORBIDDEN: [(&str, &[&str], &str); 17] = [
     (
         "profile",
         &[
@@ -24,6 +24,7 @@ const FORBIDDEN: [(&str, &[&str], &str); 16] = [
             "filter",
             "lint",
             "convert",
+            "registry",
             "api",
             "link",
             "daemon",
@@ -75,6 +76,24 @@ const FORBIDDEN: [(&str, &[&str], &str); 16] = [
         "files of other tools are converted without a cluster, and only by the command line",
     ),
     (
+        "registry",
+        &[
+            "profile",
+            "syscalls",
+            "strace",
+            "filter",
+            "lint",
+            "convert",
+            "api",
+            "link",
+            "daemon",
+            "kube",
+            "kube-core",
+            "k8s-openapi",
+        ],
+        "a registry is read without a cluster, and what a profile means is not its business",
+    ),
+    (
         "api",
         &[
             "syscalls",
@@ -100,10 +119,14 @@ const FORBIDDEN: [(&str, &[&str], &str); 16] = [
     ),
     (
         "node-agent",
-        &["syscalls", "strace", "filter", "lint", "convert", "operator", "cli"],
+        &["syscalls", "strace", "filter", "lint", "convert", "registry", "operator", "cli"],
         "an agent keeps bytes and does not ask what they do",
     ),
-    ("operator", &["convert", "cli", "node-agent"], "objects of other tools are not the operator's business"),
+    (
+        "operator",
+        &["convert", "registry", "cli", "node-agent"],
+        "neither objects of other tools nor registries are the operator's business",
+    ),
     ("cli", &["daemon", "node-agent", "operator", "prometheus", "warp"], "the plugin does not run for ever"),
     (
         "xtask",
@@ -162,13 +185,15 @@ const FORBIDDEN: [(&str, &[&str], &str); 16] = [
 const TOOLS: [&str; 4] = ["xtask", "cluster", "bench", "e2e"];
 
 /// Source files or folders, what they may never name, and why.
-const UNNAMED: [(&str, &[&str], &str); 8] = [
+const UNNAMED: [(&str, &[&str], &str); 10] = [
     ("crates/profile/src", &["std::fs", "std::net", "std::time", "tokio::"], "pure"),
     ("crates/syscalls/src", &["std::fs", "std::net", "std::time", "tokio::"], "data"),
     ("crates/strace/src", &["std::fs", "std::net", "std::time", "tokio::"], "pure"),
     ("crates/lint/src", &["std::fs", "std::net", "std::time", "tokio::"], "pure"),
     ("crates/convert/src", &["std::fs", "std::net", "std::time", "tokio::"], "pure"),
     ("crates/filter/src", &["std::fs", "std::net", "std::time", "tokio::"], "pure"),
+    ("crates/registry/src/keyring", &["std::fs", "std::time", "tokio::", "hyper"], "pure"),
+    ("crates/registry/src/reference", &["std::fs", "std::net", "std::time", "tokio::", "hyper"], "pure"),
     (
         "node-agent/src/keeper",
         &[
