@@ -2,7 +2,9 @@
 #![no_main]
 
 use libfuzzer_sys::{fuzz_mutator, fuzz_target};
-use profile::{Action, Architecture, Comparison, ContentHash, Flag, ParseError, Profile, Segment};
+use profile::{
+    Action, Architecture, Comparison, ContentHash, Flag, ParseError, PlainProfile, Profile, Segment,
+};
 use serde_json::Value;
 
 fuzz_mutator!(|data: &mut [u8], size: usize, max_size: usize, seed: u32| {
@@ -14,6 +16,10 @@ fuzz_target!(
         fuzz::mutate::assert_known(words);
     },
     |bytes: &[u8]| {
+        if let Ok(plain) = serde_json::from_slice::<PlainProfile>(bytes) {
+            let profile = Profile::from_slice(bytes).expect("what is decoded without a tree is valid");
+            assert_eq!(plain.canonical(), profile.canonical(), "it has the same canonical bytes");
+        }
         match Profile::from_slice(bytes) {
             Ok(profile) => check(bytes, &profile),
             Err(error) => check_error(bytes, &error),

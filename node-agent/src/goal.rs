@@ -1,6 +1,6 @@
 //! What should be under the name of one profile.
 
-use profile::{ContentHash, Listener, ParseError, Profile};
+use profile::{Canonical, ContentHash, Listener, ParseError};
 
 use crate::budget::Refusal;
 
@@ -47,14 +47,11 @@ const LISTENERS_DISABLED: &str = "ListenersDisabled";
 impl Goal {
     /// The goal of a profile whose contents were parsed with this result, as long as there is room for it.
     #[must_use]
-    pub fn of(parsed: Result<Profile, ParseError>, listeners: Listeners) -> Self {
+    pub fn of(parsed: Result<Canonical, ParseError>, listeners: Listeners) -> Self {
         match parsed {
-            Ok(profile) => match (profile.listener(), listeners) {
+            Ok(canonical) => match (canonical.listener(), listeners) {
                 (Some(listener), Listeners::Refused) => Self::listening(listener),
-                _ => {
-                    let canonical = profile.canonical();
-                    Self::File { bytes: canonical.bytes().into(), hash: canonical.hash() }
-                }
+                _ => Self::File { hash: canonical.hash(), bytes: canonical.into_bytes() },
             },
             Err(error) => Self::Rejected { reason: error.reason(), message: error.to_string().into() },
         }
@@ -72,6 +69,8 @@ impl Goal {
 
 #[cfg(test)]
 mod tests {
+    use profile::Profile;
+
     use super::*;
 
     #[test]
@@ -80,7 +79,8 @@ mod tests {
             "defaultAction": "SCMP_ACT_ALLOW", "listenerPath": "/run/a.sock",
             "syscalls": [{ "names": ["mkdir"], "action": "SCMP_ACT_NOTIFY" }]
         });
-        let goal = |listeners| Goal::of(Profile::from_value(&contents), listeners);
+        let canonical = Profile::from_value(&contents).unwrap().canonical();
+        let goal = |listeners| Goal::of(Ok(canonical.clone()), listeners);
         assert!(matches!(goal(Listeners::Admitted), Goal::File { .. }));
         let Goal::Rejected { reason, message } = goal(Listeners::Refused) else { panic!("it is admitted") };
         assert_eq!(reason, "ListenersDisabled");

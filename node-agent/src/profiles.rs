@@ -173,7 +173,7 @@ impl Profiles {
 
     /// Parses what a profile asks for, and takes room for it as far as there is some.
     fn read(&mut self, profile: &WatchedProfile, name: &str) -> (Given, Goal) {
-        let goal = Goal::of(Untrusted::profile_in(&profile.spec.value()), self.listeners);
+        let goal = Goal::of(Untrusted::canonical_in(&profile.spec), self.listeners);
         let Goal::File { bytes, .. } = &goal else { return (Given::Rejected, goal) };
         let (length, cost) = (bytes.len(), Cost::of(name, bytes.len()));
         match self.account.has_room(cost) {

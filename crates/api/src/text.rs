@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -15,26 +15,32 @@ const USUAL: usize = 16 * 1024;
 /// cheaper to create and compare than a tree of values. `serde_json::RawValue` cannot be used here, because it fails
 /// when serde buffers a value, which happens in a watch event whose `object` comes before its `type`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Text(Box<[u8]>);
+pub struct Text(Box<str>);
 
 impl Text {
     /// The text.
     #[must_use]
-    pub fn as_bytes(&self) -> &[u8] {
+    pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// The bytes of the text.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        self.0.as_bytes()
     }
 
     /// The value as `serde_json` decodes it: of duplicate keys the last wins.
     #[must_use]
     pub fn value(&self) -> Value {
         // The text was made from valid JSON, so this cannot fail.
-        serde_json::from_slice(&self.0).unwrap_or_default()
+        serde_json::from_str(&self.0).unwrap_or_default()
     }
 }
 
 impl Default for Text {
     fn default() -> Self {
-        Self(b"null".as_slice().into())
+        Self("null".into())
     }
 }
 
@@ -42,7 +48,8 @@ impl<'de> Deserialize<'de> for Text {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let mut text = Vec::with_capacity(USUAL);
         Write(&mut text).deserialize(deserializer)?;
-        Ok(Self(text.into()))
+        // Valid, because only strings and what `serde_json` writes were appended.
+        Ok(Self(String::from_utf8(text).map_err(D::Error::custom)?.into()))
     }
 }
 
@@ -50,7 +57,7 @@ impl<'de> Deserialize<'de> for Text {
 struct Write<'a>(&'a mut Vec<u8>);
 
 impl Write<'_> {
-    fn scalar<E: serde::de::Error>(self, value: impl Serialize) -> Result<(), E> {
+    fn scalar<E: Error>(self, value: impl Serialize) -> Result<(), E> {
         serde_json::to_writer(self.0, &value).map_err(E::custom)
     }
 }
@@ -70,23 +77,23 @@ impl<'de> Visitor<'de> for Write<'_> {
         f.write_str("JSON")
     }
 
-    fn visit_bool<E: serde::de::Error>(self, value: bool) -> Result<(), E> {
+    fn visit_bool<E: Error>(self, value: bool) -> Result<(), E> {
         self.scalar(value)
     }
 
-    fn visit_i64<E: serde::de::Error>(self, value: i64) -> Result<(), E> {
+    fn visit_i64<E: Error>(self, value: i64) -> Result<(), E> {
         self.scalar(value)
     }
 
-    fn visit_u64<E: serde::de::Error>(self, value: u64) -> Result<(), E> {
+    fn visit_u64<E: Error>(self, value: u64) -> Result<(), E> {
         self.scalar(value)
     }
 
-    fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<(), E> {
+    fn visit_f64<E: Error>(self, value: f64) -> Result<(), E> {
         self.scalar(value)
     }
 
-    fn visit_str<E: serde::de::Error>(self, value: &str) -> Result<(), E> {
+    fn visit_str<E: Error>(self, value: &str) -> Result<(), E> {
         // Most strings of a profile are names, which need no escapes.
         if value.bytes().any(|byte| byte < b' ' || byte == b'"' || byte == b'\\') {
             return self.scalar(value);
@@ -99,7 +106,7 @@ impl<'de> Visitor<'de> for Write<'_> {
         Ok(())
     }
 
-    fn visit_unit<E: serde::de::Error>(self) -> Result<(), E> {
+    fn visit_unit<E: Error>(self) -> Result<(), E> {
         self.scalar(())
     }
 
@@ -158,7 +165,7 @@ mod tests {
     #[test]
     fn text_keeps_everything_but_the_spaces() {
         let text: Text = serde_json::from_str(JSON).unwrap();
-        assert_eq!(String::from_utf8_lossy(text.as_bytes()), COMPACT);
+        assert_eq!(text.as_str(), COMPACT);
         assert_eq!(text.value(), serde_json::from_str::<Value>(JSON).unwrap());
     }
 
@@ -178,7 +185,7 @@ mod tests {
             let Ok(WatchEvent::Added(text)) = serde_json::from_str::<WatchEvent<Text>>(&event) else {
                 panic!("{event}");
             };
-            assert_eq!(String::from_utf8_lossy(text.as_bytes()), COMPACT);
+            assert_eq!(text.as_str(), COMPACT);
         }
     }
 

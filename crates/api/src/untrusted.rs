@@ -5,13 +5,13 @@ use std::marker::PhantomData;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, ObjectMeta};
 use kube::Resource;
-use profile::{ParseError, Profile};
+use profile::{Canonical, ParseError, PlainProfile, Profile};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{
     MAX_START_FAILURES, NodeProfileStatus, NodeProfileStatusStatus, Report, SeccompProfile,
-    SeccompProfileStatus, StartFailure,
+    SeccompProfileStatus, StartFailure, Text,
 };
 
 /// An object of kind `K` of which only the metadata has been validated.
@@ -20,7 +20,7 @@ use crate::{
 /// others: one bad profile, written under an older schema or without validation, would stop every agent. This type
 /// decodes any object, and the program validates each object separately.
 ///
-/// `S` is the type of `spec`: a tree, or [`Text`](crate::Text) that is parsed only if it has changed.
+/// `S` is the type of `spec`: a tree, or [`Text`] that is parsed only if it has changed.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(bound(serialize = "S: Serialize", deserialize = "S: Deserialize<'de> + Default"))]
 pub struct Untrusted<K, S = Value> {
@@ -54,6 +54,25 @@ impl Untrusted<SeccompProfile> {
         let contents = spec.get("contents").unwrap_or(&Value::Null);
         Profile::from_value(contents).map_err(|error| error.under("spec.contents"))
     }
+
+    /// The canonical bytes of the profile in the `contents` of a `spec`. Without a tree of values where the profile is
+    /// spelled as usual.
+    ///
+    /// # Errors
+    /// Like [`Self::profile`].
+    pub fn canonical_in(spec: &Text) -> Result<Canonical, ParseError> {
+        match serde_json::from_str::<PlainSpec<'_>>(spec.as_str()) {
+            Ok(PlainSpec { contents }) => Ok(contents.canonical()),
+            Err(_) => Self::profile_in(&spec.value()).map(|profile| profile.canonical()),
+        }
+    }
+}
+
+/// A `spec` whose contents are spelled as usual.
+#[derive(Deserialize)]
+struct PlainSpec<'a> {
+    #[serde(borrow)]
+    contents: PlainProfile<'a>,
 }
 
 impl<S> Untrusted<SeccompProfile, S> {
@@ -184,6 +203,24 @@ mod tests {
         }));
         assert_eq!(object.profile().unwrap().canonical().bytes(), br#"{"defaultAction":"SCMP_ACT_LOG"}"#);
         assert_eq!(object.status().unwrap().observed_generation, Some(3));
+    }
+
+    #[test]
+    fn contents_as_text_give_the_same_bytes_or_the_same_error_as_a_tree() {
+        let listens = json!([{ "names": ["mkdir"], "action": "SCMP_ACT_NOTIFY" }]);
+        for spec in [
+            r#"{"contents":{"defaultAction":"SCMP_ACT_LOG"}}"#.to_owned(),
+            r#"{"contents":{"defaultAction":"SCMP_ACT_KILL"},"report":[{"a":1}],"contents":{"defaultAction":"SCMP_ACT_LOG"}}"#.to_owned(),
+            json!({ "contents": { "defaultAction": "SCMP_ACT_LOG", "listenerPath": "/a", "syscalls": listens } }).to_string(),
+            json!({ "contents": { "defaultAction": "allow", "more": 1 } }).to_string(),
+            json!({ "contents": null }).to_string(),
+            json!({}).to_string(),
+            json!(7).to_string(),
+        ] {
+            let spec: Text = serde_json::from_str(&spec).unwrap();
+            let from_tree = Untrusted::profile_in(&spec.value()).map(|profile| profile.canonical());
+            assert_eq!(Untrusted::canonical_in(&spec), from_tree, "{}", spec.as_str());
+        }
     }
 
     #[test]

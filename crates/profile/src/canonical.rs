@@ -1,6 +1,8 @@
 //! The bytes of a profile's file on the nodes.
 
-use crate::{ContentHash, Profile};
+use serde::Serialize;
+
+use crate::{ContentHash, Listener, Profile};
 
 /// The canonical bytes of a profile, with their hash.
 ///
@@ -11,6 +13,7 @@ use crate::{ContentHash, Profile};
 pub struct Canonical {
     bytes: Box<[u8]>,
     hash: ContentHash,
+    listener: Option<Listener>,
 }
 
 impl Canonical {
@@ -20,14 +23,26 @@ impl Canonical {
         &self.bytes
     }
 
+    /// The same bytes, without a copy.
+    #[must_use]
+    pub fn into_bytes(self) -> Box<[u8]> {
+        self.bytes
+    }
+
     /// Their hash.
     #[must_use]
     pub fn hash(&self) -> ContentHash {
         self.hash
     }
+
+    /// The listener that the profile names.
+    #[must_use]
+    pub fn listener(&self) -> Option<&Listener> {
+        self.listener.as_ref()
+    }
 }
 
-impl Profile {
+impl<N: Serialize> Profile<N> {
     /// The canonical bytes of this profile.
     #[must_use]
     pub fn canonical(&self) -> Canonical {
@@ -37,6 +52,6 @@ impl Profile {
         )]
         let bytes = serde_json::to_vec(self).expect("a profile is always JSON").into_boxed_slice();
         let hash = ContentHash::of(&bytes);
-        Canonical { bytes, hash }
+        Canonical { bytes, hash, listener: self.listener.clone() }
     }
 }

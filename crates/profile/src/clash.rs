@@ -42,12 +42,12 @@ impl Place {
 }
 
 /// The rules that clash with an earlier one, in order; one syscall for each two rules.
-pub(crate) fn clashes(profile: &Profile) -> Vec<Clash<'_>> {
+pub(crate) fn clashes<N: AsRef<str>>(profile: &Profile<N>) -> Vec<Clash<'_>> {
     let default = profile.default_effect();
     // Runtimes skip a rule that repeats the default.
     let rules: Vec<_> = profile.syscalls.iter().map(|rule| (rule.effect(), rule.comparisons())).collect();
     let loaded: Vec<_> = (0..rules.len()).filter(|rule| rules[*rule].0 != default).collect();
-    let names = |rule: usize| profile.syscalls[rule].names.iter().map(|name| name.as_str());
+    let names = |rule: usize| profile.syscalls[rule].names.iter().map(AsRef::as_ref);
     // Only rules with comparisons clash, and most names are in none of them.
     let compared: BTreeSet<_> =
         loaded.iter().filter(|rule| !rules[**rule].1.is_empty()).flat_map(|rule| names(*rule)).collect();
@@ -59,6 +59,10 @@ pub(crate) fn clashes(profile: &Profile) -> Vec<Clash<'_>> {
     let mut found = BTreeSet::new();
     let mut pairs = BTreeSet::new();
     for uses in uses.chunk_by(|(one, _), (other, _)| one == other).filter(|uses| uses.len() > 1) {
+        // Most rules about one call have one action.
+        if uses.iter().all(|(_, rule)| rules[*rule].0 == rules[uses[0].1].0) {
+            continue;
+        }
         let mut tree: HashMap<&[Argument], Place> = HashMap::new();
         for &(name, rule) in uses {
             let (effect, path) = &rules[rule];

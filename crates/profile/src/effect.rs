@@ -66,7 +66,7 @@ impl fmt::Display for Effect {
     }
 }
 
-impl Profile {
+impl<N> Profile<N> {
     /// What happens to a call that no rule names.
     #[must_use]
     pub fn default_effect(&self) -> Effect {
@@ -74,7 +74,7 @@ impl Profile {
     }
 }
 
-impl Rule {
+impl<N> Rule<N> {
     /// What happens to a call that the rule names.
     #[must_use]
     pub fn effect(&self) -> Effect {

@@ -8,9 +8,11 @@ use serde::{Serialize, Serializer};
 use crate::{Action, Architecture, Comparison, Flag};
 
 /// A seccomp profile.
+///
+/// Its names are `N`: a profile of which only the canonical bytes are needed borrows them from its text.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Profile {
+pub struct Profile<N = SyscallName> {
     pub(crate) default_action: Action,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) default_errno_ret: Option<u16>,
@@ -21,10 +23,10 @@ pub struct Profile {
     #[serde(flatten)]
     pub(crate) listener: Option<Listener>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub(crate) syscalls: Vec<Rule>,
+    pub(crate) syscalls: Vec<Rule<N>>,
 }
 
-impl Profile {
+impl<N> Profile<N> {
     /// What happens to a call that no rule names.
     #[must_use]
     pub fn default_action(&self) -> Action {
@@ -57,7 +59,7 @@ impl Profile {
 
     /// The rules, in the order given.
     #[must_use]
-    pub fn rules(&self) -> &[Rule] {
+    pub fn rules(&self) -> &[Rule<N>] {
         &self.syscalls
     }
 }
@@ -90,8 +92,8 @@ impl Listener {
 /// One rule: an entry of `syscalls`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Rule {
-    pub(crate) names: Vec<SyscallName>,
+pub struct Rule<N = SyscallName> {
+    pub(crate) names: Vec<N>,
     pub(crate) action: Action,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) errno_ret: Option<u16>,
@@ -99,10 +101,10 @@ pub struct Rule {
     pub(crate) args: Vec<Argument>,
 }
 
-impl Rule {
+impl<N> Rule<N> {
     /// The syscalls of the rule; at least one.
     #[must_use]
-    pub fn names(&self) -> &[SyscallName] {
+    pub fn names(&self) -> &[N] {
         &self.names
     }
 
@@ -179,6 +181,12 @@ impl SyscallName {
     /// The name.
     #[must_use]
     pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl AsRef<str> for SyscallName {
+    fn as_ref(&self) -> &str {
         &self.0
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use profile::{ParseError, Profile};
+use profile::{ParseError, PlainProfile, Profile};
 use serde_json::{Value, json};
 
 fn compare(index: u8, value: u64) -> Value {
@@ -15,7 +15,10 @@ fn parse(rules: &[(&str, &[Value])]) -> Result<Profile, ParseError> {
         .iter()
         .map(|(action, args)| json!({ "names": ["brk", "clone"], "action": action, "args": args }))
         .collect();
-    Profile::from_value(&json!({ "defaultAction": "SCMP_ACT_KILL_PROCESS", "syscalls": rules }))
+    let document = json!({ "defaultAction": "SCMP_ACT_KILL_PROCESS", "syscalls": rules });
+    let (text, parsed) = (document.to_string(), Profile::from_value(&document));
+    assert_eq!(serde_json::from_str::<PlainProfile<'_>>(&text).is_ok(), parsed.is_ok(), "{text}");
+    parsed
 }
 
 const ALLOW: &str = "SCMP_ACT_ALLOW";

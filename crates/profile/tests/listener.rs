@@ -2,7 +2,7 @@
 
 #![expect(clippy::expect_used, reason = "a helper of tests may fail")]
 
-use profile::{Action, Flag, Profile};
+use profile::{Action, Flag, PlainProfile, Profile};
 use serde_json::{Value, json};
 
 const PATH: &str = "/run/seccomp/agent.sock";
@@ -30,6 +30,7 @@ fn with(mut document: Value, field: &str, value: Value) -> Value {
 /// The problems of a profile, one per line.
 fn problems(value: &Value) -> String {
     let error = Profile::from_value(value).expect_err("the profile should be refused");
+    assert!(serde_json::from_str::<PlainProfile<'_>>(&value.to_string()).is_err(), "{error}");
     error.problems().iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }
 

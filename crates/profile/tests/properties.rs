@@ -1,6 +1,6 @@
 //! Properties of every profile, and of every invalid input.
 
-use profile::{Action, Architecture, Comparison, Flag, Profile};
+use profile::{Action, Architecture, Canonical, Comparison, Flag, PlainProfile, Profile};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
@@ -173,7 +173,66 @@ fn any_json() -> impl Strategy<Value = Value> {
     })
 }
 
+/// What is decoded without a tree, if the text is spelled so that it can be. The tree parser always agrees with it.
+fn plain(text: &str) -> Option<Canonical> {
+    let decoded = serde_json::from_str::<PlainProfile<'_>>(text).ok()?.canonical();
+    let value: Option<Value> = serde_json::from_str(text).ok();
+    let canonical = value.and_then(|value| Some(Profile::from_value(&value).ok()?.canonical()));
+    assert_eq!(canonical.as_ref(), Some(&decoded));
+    Some(decoded)
+}
+
+/// Whether a valid profile is in a usual spelling: without a listener, and with numbers as numbers.
+fn is_usual(document: &Value) -> bool {
+    let arguments =
+        document["syscalls"].as_array().into_iter().flatten().filter_map(|rule| rule["args"].as_array());
+    let are_numbers = |argument: &Value| ["value", "valueTwo"].iter().all(|key| !argument[key].is_string());
+    document.get("listenerPath").is_none() && arguments.flatten().all(are_numbers)
+}
+
+/// The rules of both profiles in one, which may clash or be too many, with the architectures and flags of both.
+fn joined(mut one: Value, other: &Value) -> Value {
+    for list in ["syscalls", "architectures", "flags"] {
+        let added = other[list].as_array().cloned().unwrap_or_default();
+        one[list].as_array_mut().into_iter().for_each(|items| items.extend(added.clone()));
+    }
+    one
+}
+
 proptest! {
+    #[test]
+    fn a_usual_spelling_is_decoded_without_a_tree_and_gives_the_same_bytes(document in document(), seed: u64) {
+        for spelling in [document.clone(), older_spelling(document)] {
+            let decoded = plain(&shuffled(&spelling, seed));
+            prop_assert!(!is_usual(&spelling) || decoded.is_some());
+        }
+    }
+
+    #[test]
+    fn whatever_is_decoded_without_a_tree_is_valid_and_gives_the_same_bytes(
+        one in document(), other in document(), any in any_json(), at: prop::sample::Index, byte in 0..0x80_u8
+    ) {
+        plain(&joined(one.clone(), &other).to_string());
+        plain(&any.to_string());
+        // Valid as a whole, with something else in one place.
+        let mut wrong = one.clone();
+        let fields = wrong.as_object_mut().unwrap();
+        let field = at.index(fields.len());
+        fields.values_mut().skip(field).take(1).for_each(|value| *value = any.clone());
+        plain(&wrong.to_string());
+        for rule in wrong["syscalls"].as_array_mut().into_iter().flatten().filter_map(Value::as_object_mut) {
+            let field = at.index(rule.len().max(1));
+            rule.values_mut().skip(field).take(1).for_each(|value| *value = any.clone());
+        }
+        plain(&wrong.to_string());
+        let mut bytes = one.to_string().into_bytes();
+        let at = at.index(bytes.len());
+        bytes[at] = byte;
+        if let Ok(text) = String::from_utf8(bytes) {
+            plain(&text);
+        }
+    }
+
     #[test]
     fn parsing_the_canonical_bytes_gives_the_profile_back(document in document()) {
         let profile = Profile::from_value(&document).unwrap();

@@ -2,13 +2,14 @@
 
 #![expect(clippy::expect_used, reason = "a helper of tests may fail")]
 
-use profile::Profile;
+use profile::{PlainProfile, Profile};
 use serde_json::json;
 
 /// The problems of a profile, one per line.
 fn problems(value: &serde_json::Value) -> String {
     let error = Profile::from_value(value).expect_err("the profile should be refused");
     assert_eq!(error.reason(), "InvalidProfile");
+    assert!(serde_json::from_str::<PlainProfile<'_>>(&value.to_string()).is_err(), "{error}");
     error.problems().iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }
 

@@ -66,8 +66,8 @@ impl ProfileFacts {
         let finalizers = metadata.finalizers.as_deref().unwrap_or_default();
         let annotation = |key| metadata.annotations.as_ref().and_then(|all| all.get(key)).map(String::as_str);
         let read = || match name.parse::<api::ProfileName>() {
-            Ok(_) => Untrusted::<SeccompProfile>::profile_in(&object.spec.value())
-                .map(|profile| profile.canonical().hash())
+            Ok(_) => Untrusted::<SeccompProfile>::canonical_in(&object.spec)
+                .map(|canonical| canonical.hash())
                 .map_err(|error| error.to_string()),
             Err(error) => Err(format!("metadata.name: {error}")),
         };

@@ -4,6 +4,7 @@
 //! once. Each function returns `None` after it has reported a problem.
 
 mod listener;
+mod plain;
 
 use std::fmt;
 
@@ -17,6 +18,8 @@ use crate::{
     Action, Architecture, Argument, Comparison, Flag, ParseError, ParseProblem, Profile, Rule, SyscallName,
     dialect, json, limits,
 };
+
+pub use plain::PlainProfile;
 
 impl Profile {
     /// Parses the bytes of a JSON document.
@@ -185,8 +188,7 @@ impl Parser {
 
     fn syscall_name(&mut self, path: Path<'_>, value: &Value) -> Option<SyscallName> {
         let text = self.text(path, value)?;
-        let valid = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_';
-        if text.is_empty() || text.len() > limits::NAME_LENGTH || !text.bytes().all(valid) {
+        if !is_syscall_name(text) {
             return self.report(
                 path,
                 format_args!(
@@ -389,6 +391,12 @@ impl Parser {
             );
         }
     }
+}
+
+/// Whether `text` can be the name of a syscall.
+fn is_syscall_name(text: &str) -> bool {
+    let valid = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_';
+    (1..=limits::NAME_LENGTH).contains(&text.len()) && text.bytes().all(valid)
 }
 
 /// Whether `text` consists of 1 to `most` digits of `radix`, without a sign.
