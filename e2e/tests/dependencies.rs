@@ -15,7 +15,7 @@ mod sources;
 use sources::Source;
 
 /// Crates, what each may never depend on, directly or indirectly, and why.
-const FORBIDDEN: [(&str, &[&str], &str); 17] = [
+const FORBIDDEN: [(&str, &[&str], &str); 18] = [
     (
         "profile",
         &[
@@ -24,6 +24,7 @@ const FORBIDDEN: [(&str, &[&str], &str); 17] = [
             "filter",
             "lint",
             "convert",
+            "narrow",
             "registry",
             "api",
             "link",
@@ -76,6 +77,11 @@ const FORBIDDEN: [(&str, &[&str], &str); 17] = [
         "files of other tools are converted without a cluster, and only by the command line",
     ),
     (
+        "narrow",
+        &["lint", "registry", "api", "link", "daemon", "kube", "kube-core", "tokio", "hyper"],
+        "what remains of a profile is decided without a registry and without a cluster",
+    ),
+    (
         "registry",
         &[
             "profile",
@@ -119,12 +125,12 @@ const FORBIDDEN: [(&str, &[&str], &str); 17] = [
     ),
     (
         "node-agent",
-        &["syscalls", "strace", "filter", "lint", "convert", "registry", "operator", "cli"],
+        &["syscalls", "strace", "filter", "lint", "convert", "narrow", "registry", "operator", "cli"],
         "an agent keeps bytes and does not ask what they do",
     ),
     (
         "operator",
-        &["convert", "registry", "cli", "node-agent"],
+        &["convert", "narrow", "registry", "cli", "node-agent"],
         "neither objects of other tools nor registries are the operator's business",
     ),
     ("cli", &["daemon", "node-agent", "operator", "prometheus", "warp"], "the plugin does not run for ever"),
@@ -185,13 +191,16 @@ const FORBIDDEN: [(&str, &[&str], &str); 17] = [
 const TOOLS: [&str; 4] = ["xtask", "cluster", "bench", "e2e"];
 
 /// Source files or folders, what they may never name, and why.
-const UNNAMED: [(&str, &[&str], &str); 10] = [
+const UNNAMED: [(&str, &[&str], &str); 13] = [
     ("crates/profile/src", &["std::fs", "std::net", "std::time", "tokio::"], "pure"),
     ("crates/syscalls/src", &["std::fs", "std::net", "std::time", "tokio::"], "data"),
     ("crates/strace/src", &["std::fs", "std::net", "std::time", "tokio::"], "pure"),
     ("crates/lint/src", &["std::fs", "std::net", "std::time", "tokio::"], "pure"),
     ("crates/convert/src", &["std::fs", "std::net", "std::time", "tokio::"], "pure"),
     ("crates/filter/src", &["std::fs", "std::net", "std::time", "tokio::"], "pure"),
+    ("crates/narrow/src", &["std::fs", "std::net", "std::time", "tokio::"], "pure"),
+    ("crates/registry/src/document", &["std::fs", "std::net", "std::time", "tokio::", "hyper"], "pure"),
+    ("crates/registry/src/protocol", &["std::fs", "Instant", "SystemTime", "tokio::", "hyper"], "pure"),
     ("crates/registry/src/keyring", &["std::fs", "std::time", "tokio::", "hyper"], "pure"),
     ("crates/registry/src/reference", &["std::fs", "std::net", "std::time", "tokio::", "hyper"], "pure"),
     (

@@ -9,6 +9,7 @@
 //! - [`Profile::from_value`] and [`Profile::from_slice`] parse strictly: contents that a runtime would ignore, misread
 //!   or refuse are an error that names the field and the allowed values. There is no other way to create a [`Profile`].
 //! - [`PlainProfile`] decodes usual spellings in a fraction of the time, without a tree of values.
+//! - [`json::from_slice`] parses JSON whose keys are unique, for readers of other formats.
 //! - [`Profile::canonical`] returns its *canonical bytes*: plain OCI JSON that runc and crun read in the same way.
 //! - [`Effect`] and [`Rule::comparisons`] are the effect of a rule in runtimes, independently of its spelling.
 //! - [`ContentHash`] is the SHA-256 of those bytes, which identifies a profile's contents everywhere in this system.
@@ -21,7 +22,7 @@ pub mod dialect;
 mod effect;
 mod error;
 mod hash;
-mod json;
+pub mod json;
 pub mod limits;
 mod model;
 mod parse;

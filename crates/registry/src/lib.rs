@@ -6,17 +6,36 @@
 //!
 //! - [`Reference`] parses references as the kubelet does, [`Digest`] is a digest and verifies bytes.
 //! - [`Keyring`] chooses the logins for a repository among those of pull secrets, as the kubelet does.
+//! - [`Client`] reads manifests, blobs and referrers, with bounds on time, bytes, redirects and hosts ([`Reach`]).
+//! - [`Document`] is a manifest or an index.
+//! - [`Finder`] finds the profile that an image carries, at all places where one may be ([`Place`]).
+//! - [`Cache`] keeps answers for a while, by login.
 //!
-//! The crate does not know Kubernetes.
+//! Everything but the client and the finder is pure. The crate does not know Kubernetes.
 
 #![forbid(unsafe_code)]
 
+mod cache;
+mod client;
 mod digest;
+pub mod document;
+mod error;
+mod find;
 mod keyring;
 mod login;
+mod protocol;
 mod reference;
 
+pub use cache::{Bounds, Cache, Keep};
+pub use client::{Client, ClientError, Fetched, Limits, Referrers, Which};
 pub use digest::{Algorithm, Digest, DigestError};
+pub use document::{Document, DocumentError};
+pub use error::{RegistryError, Said};
+pub use find::{
+    Architecture, Carried, Depth, FindError, Finder, ForPlatform, Found, LARGEST_PROFILE, Logins, NoPlatform,
+    Place, Refusal, Unusable, choose, platforms,
+};
 pub use keyring::{Keyring, KeyringError, Matched, PullSecret, SecretProblem};
-pub use login::Login;
+pub use login::{Fingerprint, Login};
+pub use protocol::{Reach, Unreachable};
 pub use reference::{Reference, ReferenceError, Repository, Tag};
