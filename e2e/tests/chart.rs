@@ -184,7 +184,7 @@ fn the_gate_is_off_by_default_and_its_policies_have_the_names_that_the_program_u
     assert_eq!(RENDERED.iter().filter(named).count(), 0);
     let rendered = render(&["--set=gate.enabled=true", "--api-versions", MUTATING_POLICY]).unwrap();
     let of_the_gate: Vec<_> = rendered.iter().filter(named).collect();
-    let policy = of_the_gate.iter().find(|object| object["kind"] == "MutatingAdmissionPolicy").unwrap();
+    let policy = policy_on_pods(&rendered).unwrap();
     let gate = format!("'{}'", api::names::SCHEDULING_GATE);
     assert_eq!(policy["spec"]["mutations"].to_string().matches(&gate).count(), 1);
     let label = json!({ api::names::GATED_NAMESPACE: "true" });
@@ -203,6 +203,24 @@ fn the_gate_is_off_by_default_and_its_policies_have_the_names_that_the_program_u
         render(&["--set=gate.enabled=true,directory=a.b/c", "--api-versions", MUTATING_POLICY]).unwrap();
     let text = serde_json::to_string(&in_other_directory).unwrap();
     assert!(text.contains("--directory=a.b/c") && text.contains(r"a\\.b/(\\.?/)*c/"), "{text}");
+}
+
+/// The policy that changes new pods.
+fn policy_on_pods(rendered: &[Value]) -> Option<&Value> {
+    let policies = rendered::of_kind(rendered, "MutatingAdmissionPolicy");
+    policies.into_iter().find(|policy| policy["metadata"]["name"] == "seccomp-profile-pods")
+}
+
+#[test]
+fn the_default_of_a_namespace_is_off_by_default_and_by_the_annotation_that_the_docs_name() {
+    assert_eq!(policy_on_pods(&render(&["--api-versions", MUTATING_POLICY]).unwrap()), None);
+    let rendered =
+        render(&["--set=namespaceDefault.enabled=true", "--api-versions", MUTATING_POLICY]).unwrap();
+    let annotation = format!("'{}'", api::names::DEFAULT_PROFILE);
+    let variables = &policy_on_pods(&rendered).unwrap()["spec"]["variables"];
+    assert_eq!(variables.to_string().matches(&annotation).count(), 1);
+    let page = repository().join("docs/how-to/default-for-a-namespace.md");
+    assert!(fs::read_to_string(page).unwrap().contains(api::names::DEFAULT_PROFILE));
 }
 
 #[test]

@@ -235,6 +235,12 @@ A regular expression for the paths of profiles as pods write them. The runtime s
 ^(\.?/)*{{ .Values.directory | regexQuoteMeta | replace "/" "/(\\.?/)*" }}/(\.?/)*[^/]+\.json(/\.?)*$
 {{- end -}}
 
+{{/* A CEL expression: a text is a name that a SeccompProfile can have, which is a file name, too: (list "variables.name"). */}}
+{{- define "seccomp-profile.isProfileName" -}}
+{{- $text := first . -}}
+({{ $text }}.size() <= 240 && {{ $text }}.matches(r'^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$'))
+{{- end -}}
+
 {{/*
 A CEL expression: two maps are equal but for some fields. The arguments are the variables, and the list of the fields.
 */}}

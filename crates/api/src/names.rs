@@ -15,6 +15,8 @@ pub const DELETE_IN_USE: &str = "seccomp.imjasonh.dev/delete-in-use";
 pub const SCHEDULING_GATE: &str = "seccomp.imjasonh.dev/profile-ready";
 /// Label on a namespace: `"true"` has the API server gate the pods in it that name profiles.
 pub const GATED_NAMESPACE: &str = "seccomp.imjasonh.dev/gate";
+/// Annotation on a namespace: the name of the profile that the API server gives to pods in it that have none.
+pub const DEFAULT_PROFILE: &str = "seccomp.imjasonh.dev/default-profile";
 /// Field manager of the gate's writes, and the reporter of its Events.
 pub const GATE_FIELD_MANAGER: &str = "seccomp-profile-gate";
 /// Field manager of the agents' reports.

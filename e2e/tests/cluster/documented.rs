@@ -237,6 +237,13 @@ fn pods_wait_for_their_profiles_as_documented() {
 }
 
 #[test]
+fn a_namespace_gets_a_default_profile_as_documented() {
+    let cluster = alone();
+    let _reinstall = Reinstall(&cluster);
+    Reader::of(&cluster).check_page(&mut Page::read("docs/how-to/default-for-a-namespace.md"), |_| true);
+}
+
+#[test]
 fn the_status_is_read_as_documented() {
     let cluster = alone();
     Reader::of(&cluster).check_page(&mut Page::read("docs/how-to/read-the-status.md"), |_| true);

@@ -254,7 +254,7 @@ impl ApiServer {
         command
             .arg(format!("--etcd-servers=http://127.0.0.1:{}", self.ports.etcd))
             .arg(format!("--secure-port={}", self.ports.server))
-            .args(["--bind-address=127.0.0.1", "--endpoint-reconciler-type=none"])
+            .args(["--bind-address=127.0.0.1", "--endpoint-reconciler-type=none", "--allow-privileged"])
             .arg(format!("--cert-dir={}", self.path("pki").display()))
             .arg(format!("--token-auth-file={}", self.path("tokens.csv").display()))
             .args(["--authorization-mode=RBAC", "--service-cluster-ip-range=10.96.0.0/16"])

@@ -8,18 +8,24 @@ mod policy;
 use std::path::Path;
 use std::time::Duration;
 
-use api::names::SCHEDULING_GATE;
+use api::names::GATED_NAMESPACE;
 use bench::api_server::{OperatorOptions, OperatorProcess, Options};
-use k8s_openapi::api::core::v1::{Namespace, Pod, ServiceAccount};
-use kube::api::{ApiResource, DynamicObject, PostParams};
+use k8s_openapi::api::core::v1::Namespace;
 use kube::{Api, Client};
 use serde_json::{Value, json};
 
 use super::gate_support::start_operator;
+use super::pods::{create, dry_run, gates, is_gated, localhost, plain, pods, stored, using};
 use super::support::{Environment, LIMIT, operator, until};
 
 /// The namespace whose pods are gated.
 const SHOP: &str = "shop";
+
+/// Creates a namespace with this value of the label.
+async fn create_namespace(admin: &Client, name: &str, gate: Option<&str>) {
+    let labels = gate.map(|value| json!({ GATED_NAMESPACE: value }));
+    super::pods::create_namespace(admin, name, &json!({ "labels": labels })).await;
+}
 
 /// An API server with the chart's gate, and the namespace [`SHOP`].
 async fn environment() -> Environment {
@@ -35,70 +41,8 @@ async fn environment() -> Environment {
     environment
 }
 
-/// Creates a namespace with this value of the label, and the account that its pods have.
-async fn create_namespace(admin: &Client, name: &str, gate: Option<&str>) {
-    let labels = gate.map(|value| json!({ "seccomp.imjasonh.dev/gate": value }));
-    let namespace = json!({ "metadata": { "name": name, "labels": labels } });
-    let namespaces: Api<Namespace> = Api::all(admin.clone());
-    namespaces.create(&PostParams::default(), &serde_json::from_value(namespace).unwrap()).await.unwrap();
-    let account = json!({ "metadata": { "name": "default" }, "automountServiceAccountToken": false });
-    let accounts: Api<ServiceAccount> = Api::namespaced(admin.clone(), name);
-    accounts.create(&PostParams::default(), &serde_json::from_value(account).unwrap()).await.unwrap();
-}
-
-/// Pods without types, so that every field is seen as it is stored.
-fn pods(admin: &Client, namespace: &str) -> Api<DynamicObject> {
-    Api::namespaced_with(admin.clone(), namespace, &ApiResource::erase::<Pod>(&()))
-}
-
-fn object(pod: &Value) -> DynamicObject {
-    serde_json::from_value(pod.clone()).unwrap()
-}
-
-fn stored(pod: DynamicObject) -> Value {
-    serde_json::to_value(pod).unwrap()
-}
-
-async fn create(admin: &Client, namespace: &str, pod: &Value) -> Value {
-    stored(pods(admin, namespace).create(&PostParams::default(), &object(pod)).await.unwrap())
-}
-
-async fn dry_run(admin: &Client, namespace: &str, pod: &Value) -> Value {
-    let params = PostParams { dry_run: true, ..PostParams::default() };
-    stored(pods(admin, namespace).create(&params, &object(pod)).await.unwrap())
-}
-
 async fn get(admin: &Client, name: &str) -> Value {
     stored(pods(admin, SHOP).get(name).await.unwrap())
-}
-
-fn localhost(path: &str) -> Value {
-    json!({ "seccompProfile": { "type": "Localhost", "localhostProfile": path } })
-}
-
-/// A pod of one container without a profile.
-fn plain(name: &str) -> Value {
-    json!({
-        "apiVersion": "v1", "kind": "Pod", "metadata": { "name": name },
-        "spec": { "containers": [{ "name": "main", "image": "none" }] },
-    })
-}
-
-/// A pod under the profile at this path.
-fn using(name: &str, path: &str) -> Value {
-    let mut pod = plain(name);
-    pod["spec"]["securityContext"] = localhost(path);
-    pod
-}
-
-/// The scheduling gates of a pod.
-fn gates(pod: &Value) -> Vec<&str> {
-    let gates = pod["spec"]["schedulingGates"].as_array();
-    gates.into_iter().flatten().filter_map(|gate| gate["name"].as_str()).collect()
-}
-
-fn is_gated(pod: &Value) -> bool {
-    gates(pod).contains(&SCHEDULING_GATE)
 }
 
 /// Waits until a pod has no gate of ours.
