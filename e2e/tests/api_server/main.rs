@@ -20,6 +20,8 @@ mod naive;
 mod namespace_default;
 mod outages;
 mod pods;
+mod releases;
 mod rollout;
 mod scale;
 mod support;
+mod values;

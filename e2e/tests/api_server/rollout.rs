@@ -3,16 +3,19 @@
 use std::fs;
 use std::time::Instant;
 
-use bench::api_server::{OperatorOptions, OperatorProcess};
 use kube::api::DeleteParams;
 
-use super::support::{Environment, LIMIT, bytes_of, contents, operator, print_line, until};
+use super::gate_support::start_operator;
+use super::support::{Environment, LIMIT, bytes_of, contents, print_line, until};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_profile_reaches_every_simulated_node_and_is_removed_again() {
-    let environment = Environment::new().await;
-    let options = OperatorOptions { number: 0, url: None, lease: None };
-    let _operator = OperatorProcess::start(&operator(), &environment.server, &options).unwrap();
+    profile_comes_and_goes(&Environment::new().await).await;
+}
+
+/// A profile is applied, reaches five nodes and is deleted.
+pub(super) async fn profile_comes_and_goes(environment: &Environment) {
+    let _operator = start_operator(environment);
     let mut agents = environment.agents(None).await;
     for number in 0..5 {
         agents.join(&format!("n{number}")).await.unwrap();
@@ -34,5 +37,8 @@ async fn a_profile_reaches_every_simulated_node_and_is_removed_again() {
     print_line(&format!("gone after {:.2} s", start.elapsed().as_secs_f64()));
     for file in &files {
         assert!(!file.exists(), "{}", file.display());
+    }
+    for number in 0..5 {
+        agents.remove(&format!("n{number}")).await.unwrap();
     }
 }

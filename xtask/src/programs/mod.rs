@@ -15,7 +15,7 @@ use std::{env, fs};
 
 pub use module::Module;
 use recipe::{Batch, Recipe, chart_recipes, recipes};
-pub use recipe::{CONTAINERD, KUBERNETES};
+pub use recipe::{CONTAINERD, KUBERNETES, OtherRelease};
 
 use crate::command::CommandError;
 use crate::file_lock::FileLock;
@@ -111,6 +111,21 @@ impl Programs {
     /// Same as [`Programs::build`].
     pub fn build_other_runc(&self) -> Result<(), ProgramsError> {
         self.build_those(recipe::other_runc())
+    }
+
+    /// The directory of [`Self::build_api_server_of`].
+    fn other_api_servers() -> Self {
+        Programs(cache().join("api-servers"))
+    }
+
+    /// Builds the API server of another release of Kubernetes; returns its path.
+    ///
+    /// # Errors
+    /// Same as [`Programs::build`].
+    pub fn build_api_server_of(release: OtherRelease) -> Result<PathBuf, ProgramsError> {
+        let programs = Self::other_api_servers();
+        programs.build_those([release.api_server()])?;
+        Ok(programs.path(release.program()))
     }
 
     /// Builds only kind, which no other cluster needs.

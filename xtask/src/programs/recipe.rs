@@ -207,6 +207,42 @@ pub(super) const fn other_runc() -> [Recipe; 3] {
     ]
 }
 
+/// A release of Kubernetes that no cluster of ours runs, but whose API server tests do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OtherRelease {
+    /// The oldest that the chart supports.
+    V1_33,
+    /// The last that does not serve `MutatingAdmissionPolicy` as `admissionregistration.k8s.io/v1`.
+    V1_35,
+}
+
+impl OtherRelease {
+    /// All of them, the oldest first.
+    pub const ALL: [Self; 2] = [Self::V1_33, Self::V1_35];
+
+    /// The patch release, such as `1.35.4`.
+    #[must_use]
+    pub const fn version(self) -> &'static str {
+        match self {
+            Self::V1_33 => "1.33.13",
+            Self::V1_35 => "1.35.4",
+        }
+    }
+
+    /// The file name of its API server.
+    pub(super) const fn program(self) -> &'static str {
+        match self {
+            Self::V1_33 => "kube-apiserver-1.33.13",
+            Self::V1_35 => "kube-apiserver-1.35.4",
+        }
+    }
+
+    pub(super) const fn api_server(self) -> Recipe {
+        let recipe = Recipe::kubernetes(self.program(), "/cmd/kube-apiserver");
+        Recipe { version: self.version(), ..recipe }
+    }
+}
+
 /// The C compiler builds it with the machine's libseccomp.
 const fn runc(
     name: &'static str,
@@ -246,6 +282,13 @@ pub(super) const fn kind() -> Recipe {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_program_of_another_release_is_named_by_its_version() {
+        for release in OtherRelease::ALL {
+            assert_eq!(release.program(), format!("kube-apiserver-{}", release.version()));
+        }
+    }
 
     #[test]
     fn all_of_kubernetes_is_one_build() {

@@ -180,15 +180,35 @@ fn argument() -> Value {
             "nullable": false
         })
     };
+    // Character by character instead of by a regular expression: Kubernetes 1.33 assumes that a value of two types is as
+    // long as a whole request (`SchemaDeclType` in k8s.io/apiserver 0.33, pkg/cel/common/schemas.go; 0.34 counts with
+    // `maxLength`), and refuses the definition for what the expression could cost.
+    let characters = |field: &str, first: usize, end: usize, ranges: &[[char; 2]]| {
+        let positions: Vec<_> = (first..end).map(|position| position.to_string()).collect();
+        let character = format!("self.{field}.charAt(i)");
+        let ranges: Vec<_> = ranges
+            .iter()
+            .map(|[low, high]| format!("({character} >= '{low}' && {character} <= '{high}')"))
+            .collect();
+        let (positions, ranges) = (positions.join(","), ranges.join(" || "));
+        format!("[{positions}].all(i, i >= size(self.{field}) || {ranges})")
+    };
     // Decimal strings of twenty digits have the same order as their numbers.
     let in_range = |field: &str| {
-        let text = format!(
-            "self.{field}.matches('^(0x[0-9a-fA-F]{{1,16}}|0|[1-9][0-9]{{0,19}})$') && \
+        let hexadecimal = format!(
+            "size(self.{field}) > 2 && size(self.{field}) <= 18 && {}",
+            characters(field, 2, 18, &[['0', '9'], ['a', 'f'], ['A', 'F']])
+        );
+        let decimal = format!(
+            "size(self.{field}) > 0 && size(self.{field}) <= 20 && {} && \
+             (size(self.{field}) == 1 || !self.{field}.startsWith('0')) && \
              (size(self.{field}) < 20 || self.{field} <= '{}')",
+            characters(field, 0, 20, &[['0', '9']]),
             u64::MAX
         );
+        let text = format!("self.{field}.startsWith('0x') ? {hexadecimal} : {decimal}");
         json!({
-            "rule": format!("!has(self.{field}) || (type(self.{field}) == int ? self.{field} >= 0 : {text})"),
+            "rule": format!("!has(self.{field}) || (type(self.{field}) == int ? self.{field} >= 0 : ({text}))"),
             "message": format!("{field}: a whole number from 0 to 2^64-1, above 2^63-1 as a string"),
             "fieldPath": format!(".{field}")
         })

@@ -17,7 +17,7 @@ use tempfile::TempDir;
 use xtask::chart::MUTATING_POLICY;
 use xtask::command;
 use xtask::files::{self, NamePath};
-use xtask::programs::Programs;
+use xtask::programs::{OtherRelease, Programs};
 use xtask::workspace::repository;
 
 use super::account::{self, Account};
@@ -46,12 +46,17 @@ pub struct Options {
     /// Whether the policy for the finalizer is the chart's to the letter, which has no effect for half a minute after
     /// the installation. Otherwise it has one when [`ApiServer::start`] returns.
     pub policy_as_installed: bool,
+    /// The release of Kubernetes whose API server is started, if not the cluster's. Helm itself then installs the chart, as
+    /// it asks the API server what it serves.
+    pub release: Option<OtherRelease>,
 }
 
 /// An API server with the chart's definitions, rights and policies, until this is dropped.
 #[derive(Debug)]
 pub struct ApiServer {
     programs: Programs,
+    /// The API server's own program.
+    program: PathBuf,
     options: Options,
     ports: Ports,
     etcd: Option<Program>,
@@ -76,13 +81,25 @@ impl ApiServer {
     pub fn start(options: Options) -> Result<Self, ApiServerError> {
         let programs = Programs::in_cache();
         programs.build()?;
+        let program = match options.release {
+            Some(release) => Programs::build_api_server_of(release)?,
+            None => programs.path("kube-apiserver"),
+        };
         let directory = tempfile::Builder::new()
             .prefix("seccomp-profile-api-server-")
             .tempdir()
             .name_path("create a directory in", &std::env::temp_dir())?;
         let ports = Ports { etcd: free_port()?, peer: free_port()?, server: free_port()? };
-        let mut server =
-            ApiServer { programs, options, ports, etcd: None, server: None, collector: None, directory };
+        let mut server = ApiServer {
+            programs,
+            program,
+            options,
+            ports,
+            etcd: None,
+            server: None,
+            collector: None,
+            directory,
+        };
         server.prepare()?;
         server.start_etcd()?;
         server.start_server()?;
@@ -250,7 +267,7 @@ impl ApiServer {
     /// # Errors
     /// It does not start.
     pub fn start_server(&mut self) -> Result<(), ApiServerError> {
-        let mut command = self.programs.command("kube-apiserver");
+        let mut command = Command::new(&self.program);
         command
             .arg(format!("--etcd-servers=http://127.0.0.1:{}", self.ports.etcd))
             .arg(format!("--secure-port={}", self.ports.server))
@@ -309,10 +326,17 @@ impl ApiServer {
         let client = self.command_line()?;
         client.kubectl(["create", "namespace", NAMESPACE])?;
         let chart = repository().join("charts").join(NAMESPACE);
-        let mut arguments = vec!["template".into(), NAMESPACE.into(), chart.display().to_string()];
+        let verb = if self.options.release.is_some() { "install" } else { "template" };
+        let mut arguments = vec![verb.into(), NAMESPACE.into(), chart.display().to_string()];
         arguments.extend(["--namespace", NAMESPACE, "--no-hooks"].map(String::from));
-        arguments.extend(["--api-versions", MUTATING_POLICY].map(String::from));
         arguments.extend(self.options.values.iter().cloned());
+        let crds =
+            ["seccompprofiles", "nodeprofilestatuses"].map(|kind| format!("{kind}.{}", api::names::GROUP));
+        if self.options.release.is_some() {
+            client.helm(&arguments)?;
+            return Ok(client.wait_established(&crds)?);
+        }
+        arguments.extend(["--api-versions", MUTATING_POLICY].map(String::from));
         let mut objects = client.helm(&arguments)?;
         let has_policy = objects.contains("kind: MutatingAdmissionPolicy\n");
         let wait_for_policy = has_policy && !self.options.policy_as_installed;
@@ -320,8 +344,6 @@ impl ApiServer {
             objects = objects.replace("duration('30s')", "duration('0s')");
         }
         client.kubectl_input(["apply", "--server-side", "-f", "-"], &objects)?;
-        let crds =
-            ["seccompprofiles", "nodeprofilestatuses"].map(|kind| format!("{kind}.{}", api::names::GROUP));
         client.wait_established(&crds)?;
         if wait_for_policy { wait_for_finalizer(&client) } else { Ok(()) }
     }
