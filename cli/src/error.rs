@@ -136,8 +136,8 @@ pub enum CliError {
         /// The names in it.
         found: Vec<String>,
     },
-    /// No container starts with the profile.
-    #[error("{file}: no container starts with this profile: {error}")]
+    /// The profile has no filter on the node.
+    #[error("{file}: {}: {error}", .error.consequence().of("this profile"))]
     Unloadable {
         /// The file.
         file: String,

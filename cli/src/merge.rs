@@ -1,16 +1,17 @@
 //! `merge`: the intersection or the union of profiles, as one profile.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use api::ProfileName;
 use clap::{Args, ValueEnum, ValueHint};
-use filter::{Narrower, Operation, Verdict, numbers};
+use filter::{Narrower, Operation, Uncombinable, Verdict, numbers};
 use profile::{Profile, SyscallName};
 use syscalls::Libseccomp;
 
 use crate::diff::NamedProfile;
 use crate::merge_error::{MergeError, called};
-use crate::node_settings::{self, NodeOptions, short};
+use crate::node_settings::{self, NodeOptions, NodeSetting, short};
 use crate::profile_text::{oci_json, seccomp_profile};
 use crate::sources::Source;
 
@@ -83,17 +84,25 @@ pub fn named(sources: Vec<Source>) -> Vec<NamedProfile> {
 /// # Errors
 /// They cannot be combined.
 pub fn merge(profiles: &[NamedProfile], options: &MergeArgs) -> Result<Merged, MergeError> {
+    if profiles.len() < 2 {
+        return Err(MergeError::Alone);
+    }
     let all: Vec<_> = profiles.iter().map(|it| &it.profile).collect();
     let candidates = options.nodes.settings(&all, &Libseccomp::ALL);
+    // On most nodes containers start with all of them, and to find out takes as long as to combine them.
+    match combined(profiles, options.operation(), &candidates, Vec::new()) {
+        Err(MergeError::Uncombinable { fault, .. }) if matches!(*fault, Uncombinable::Unloadable { .. }) => {}
+        found => return found,
+    }
     let (mut settings, mut remarks, mut refused) = (Vec::new(), Vec::new(), None);
     for setting in candidates {
-        let faults = profiles.iter().filter_map(|it| Some((it, setting.filter(&it.profile).err()?)));
-        let mut faults = faults.peekable();
+        let mut faults = profiles.iter().filter_map(|it| Some((it, setting.filter(&it.profile).err()?)));
         match faults.next() {
             None => settings.push(setting),
             Some((NamedProfile { name, .. }, fault)) => {
                 let place = node_settings::named(&[setting.place(setting.native)]);
-                remarks.push(format!("not compared {place}: no container starts with {name}: {fault}"));
+                let consequence = fault.consequence().of(name);
+                remarks.push(format!("not compared {place}: {consequence}: {fault}"));
                 refused.get_or_insert((name, setting, fault));
             }
         }
@@ -102,17 +111,25 @@ pub fn merge(profiles: &[NamedProfile], options: &MergeArgs) -> Result<Merged, M
         let (setting, fault) = (Box::new(setting), Box::new(fault));
         return Err(MergeError::Unloadable { name: name.clone(), setting, fault });
     }
+    combined(profiles, options.operation(), &settings, remarks)
+}
+
+/// Combines profiles for these nodes, and adds to the remarks.
+fn combined(
+    profiles: &[NamedProfile],
+    operation: Operation,
+    settings: &[NodeSetting],
+    mut remarks: Vec<String>,
+) -> Result<Merged, MergeError> {
     let [NamedProfile { profile: first, .. }, others @ ..] = profiles else { return Err(MergeError::Alone) };
-    if others.is_empty() {
-        return Err(MergeError::Alone);
-    }
+    // One function for all settings with a libseccomp: what is made with it is then made once for all runtimes.
+    let numbers: BTreeMap<_, _> =
+        settings.iter().map(|setting| (setting.libseccomp, numbers(setting.libseccomp))).collect();
+    let with: Vec<_> =
+        settings.iter().filter_map(|setting| Some(setting.with(numbers.get(&setting.libseccomp)?))).collect();
     let mut merged = first.clone();
     for NamedProfile { name, profile } in others {
-        let numbers: Vec<_> = settings.iter().map(|setting| numbers(setting.libseccomp)).collect();
-        let with: Vec<_> =
-            settings.iter().zip(&numbers).map(|(setting, number)| setting.with(number)).collect();
-        let combined = options
-            .operation()
+        let combined = operation
             .combine(&merged, profile, &with)
             .map_err(|fault| MergeError::Uncombinable { name: name.clone(), fault: Box::new(fault) })?;
         for narrower in &combined.narrower {

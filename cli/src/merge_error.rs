@@ -14,8 +14,8 @@ pub enum MergeError {
     /// There is nothing to combine.
     #[error("there is only one profile, and nothing to combine it with")]
     Alone,
-    /// No kind of node starts containers with all of them.
-    #[error("no container starts with {name} {}: {fault}", named(&[.setting.place(.setting.native)]))]
+    /// On no kind of node do all of them have a filter.
+    #[error("{}: {fault}", .fault.consequence().of(&format!("{name} {}", named(&[.setting.place(.setting.native)]))))]
     Unloadable {
         /// The profile.
         name: String,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 
 use filter::diagram::TooComplex;
-use filter::{CallChange, ChangedCalls, Filter, Origin, Runtime};
+use filter::{CallChange, ChangedCalls, Consequence, Filter, Origin, Runtime};
 use profile::{Architecture, Profile, SyscallName};
 use syscalls::{Libseccomp, Syscall};
 
@@ -12,6 +12,7 @@ use super::{
     CallDifference, Calls, Change, DiffView, Example, FlagDifference, ListenerDifference, NamedProfile, Side,
     StartFailure, Treatment, Uncompared, WrittenRule,
 };
+use crate::error::CliError;
 use crate::node_settings::{NodeOptions, NodeSetting, Place, only};
 
 /// The filters of both profiles on one kind of node.
@@ -27,10 +28,10 @@ pub(super) fn compare(
     before: &NamedProfile,
     after: &NamedProfile,
     nodes: &NodeOptions,
-) -> Result<DiffView, TooComplex> {
+) -> Result<DiffView, CliError> {
     let profiles = [&before.profile, &after.profile];
     let settings = nodes.settings(&profiles, &[Libseccomp::V2_6_1]);
-    let (compared, starts) = load(&settings, profiles);
+    let (compared, starts) = load(&settings, [before, after])?;
     let side =
         |of: &NamedProfile| Side { name: of.name.clone(), hash: of.profile.canonical().hash().to_string() };
     let mut view = DiffView {
@@ -54,27 +55,43 @@ pub(super) fn compare(
         && view.flags.is_empty()
         && view.listener.is_none()
         && view.uncompared.is_empty()
-        && view.starts.iter().all(|it| it.before.is_some() && it.after.is_some());
+        && view.starts.iter().all(|it| it.is_certain && it.before.is_some() && it.after.is_some());
     Ok(view)
 }
 
 /// The filters, and the nodes on which one of the profiles cannot be loaded.
-fn load(settings: &[NodeSetting], profiles: [&Profile; 2]) -> (Vec<Compared>, Vec<StartFailure>) {
+fn load(
+    settings: &[NodeSetting],
+    profiles: [&NamedProfile; 2],
+) -> Result<(Vec<Compared>, Vec<StartFailure>), CliError> {
     let (mut compared, mut starts): (_, Vec<StartFailure>) = (Vec::new(), Vec::new());
     for setting in settings {
-        match profiles.map(|profile| setting.filter(profile)) {
-            [Ok(one), Ok(two)] => compared.push(Compared { setting: *setting, filters: [one, two] }),
-            [one, two] => {
-                let place = setting.place(setting.native);
-                let [before, after] = [one, two].map(|loaded| loaded.err().map(|fault| fault.to_string()));
-                match starts.iter_mut().find(|known| known.before == before && known.after == after) {
-                    Some(known) => known.places.push(place),
-                    None => starts.push(StartFailure { before, after, places: vec![place] }),
+        let faults = match profiles.map(|it| setting.filter(&it.profile)) {
+            [Ok(one), Ok(two)] => {
+                compared.push(Compared { setting: *setting, filters: [one, two] });
+                continue;
+            }
+            [one, two] => [one.err(), two.err()],
+        };
+        let mut is_certain = true;
+        for (fault, NamedProfile { name, .. }) in faults.iter().zip(profiles) {
+            let Some(fault) = fault else { continue };
+            match fault.consequence() {
+                Consequence::NoStart => {}
+                Consequence::Chance => is_certain = false,
+                Consequence::Unknown => {
+                    return Err(CliError::Unloadable { file: name.clone(), error: fault.clone() });
                 }
             }
         }
+        let place = setting.place(setting.native);
+        let [before, after] = faults.map(|fault| fault.map(|fault| fault.to_string()));
+        match starts.iter_mut().find(|known| known.before == before && known.after == after) {
+            Some(known) => known.places.push(place),
+            None => starts.push(StartFailure { before, after, places: vec![place], is_certain }),
+        }
     }
-    (compared, starts)
+    Ok((compared, starts))
 }
 
 fn calls(compared: &[Compared], profiles: [&Profile; 2]) -> Result<Vec<CallDifference>, TooComplex> {

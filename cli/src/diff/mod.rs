@@ -13,7 +13,6 @@ mod tests;
 use std::path::PathBuf;
 
 use clap::{Args, ValueHint};
-use filter::diagram::TooComplex;
 use filter::{Direction, Origin, Verdict};
 use profile::{Architecture, Argument, Effect, Flag, Listener, SyscallName};
 use serde::{Serialize, Serializer};
@@ -98,18 +97,21 @@ pub struct Side {
     pub hash: String,
 }
 
-/// Why no container starts on some nodes.
+/// Why a profile has no filter on some nodes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct StartFailure {
-    /// Why not with the first profile; `None` if containers start with it.
+    /// Why the first profile has none; `None` if it has one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub before: Option<String>,
-    /// Why not with the second.
+    /// Why the second one has none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub after: Option<String>,
     /// The nodes.
     #[serde(rename = "where")]
     pub places: Vec<Place>,
+    /// Whether this is certain: libseccomp may also hang.
+    #[serde(skip)]
+    pub is_certain: bool,
 }
 
 /// Calls that changed alike.
@@ -247,8 +249,8 @@ impl DiffView {
     /// Compares two profiles.
     ///
     /// # Errors
-    /// The conditions of a call are too complex.
-    pub fn of(before: &NamedProfile, after: &NamedProfile, nodes: &NodeOptions) -> Result<Self, TooComplex> {
+    /// The conditions of a call are too complex, or too many.
+    pub fn of(before: &NamedProfile, after: &NamedProfile, nodes: &NodeOptions) -> Result<Self, CliError> {
         collect::compare(before, after, nodes)
     }
 }

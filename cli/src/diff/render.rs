@@ -26,7 +26,8 @@ impl DiffView {
             text += "The same filter in other bytes: applying it rewrites the file on every node.\n";
         }
         for failure in &self.starts {
-            text += &heading(paint, &format!("no container starts {}", named(&failure.places)), Tone::Bad);
+            let consequence = if failure.is_certain { "no container starts" } else { "not compared" };
+            text += &heading(paint, &format!("{consequence} {}", named(&failure.places)), Tone::Bad);
             for (side, why) in [(&self.before, &failure.before), (&self.after, &failure.after)] {
                 if let Some(why) = why {
                     text +=

@@ -40,9 +40,9 @@ impl ProfileView {
         );
         match &self.filter {
             None => {
-                let why = self.unloadable.as_deref().unwrap_or_default();
+                let why = self.consequence.as_deref().unwrap_or_default();
                 out.blank();
-                out.line(0, Tone::Bad, &format!("No container starts with it: {why}"));
+                out.line(0, Tone::Bad, why);
                 self.findings(None, &mut out);
             }
             Some(filter) => self.filter(filter, &mut out),

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use filter::{Explainer, Verdict};
+use filter::{Explainer, Unloadable, Verdict};
 use lint::{Finding, Nodes, Severity};
 use profile::{Architecture, FieldPath, Flag, Profile, Segment};
 use serde::Serialize;
@@ -33,12 +33,15 @@ pub struct ProfileView {
     pub file: String,
     /// The node.
     pub node: NodeView,
-    /// What it does there; absent if no container starts with it.
+    /// What it does there; absent if it has no filter there.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     pub filter: Option<FilterView>,
-    /// Why no container starts with it.
+    /// Why it has no filter there.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unloadable: Option<String>,
+    /// The same as a sentence, with what follows for containers.
+    #[serde(skip)]
+    pub(super) consequence: Option<String>,
     /// What `lint` finds.
     pub findings: Vec<FindingView>,
 }
@@ -199,11 +202,18 @@ impl ProfileView {
         };
         let findings = lint::check(&of.profile, &nodes).into_iter();
         let findings = findings.map(|it| FindingView::of(&it.in_contents(&of.value), of)).collect();
-        let (filter, unloadable) = match setting.explainer(&of.profile) {
+        let (filter, fault) = match setting.explainer(&of.profile) {
             Ok(explainer) => (Some(FilterView::of(&of.profile, &explainer, setting)), None),
-            Err(why) => (None, Some(why.to_string())),
+            Err(fault) => (None, Some(fault)),
         };
-        Self { name: of.name.clone(), file: file.to_owned(), node, filter, unloadable, findings }
+        let unloadable = fault.as_ref().map(ToString::to_string);
+        let sentence = |fault: Unloadable| {
+            let consequence = fault.consequence().of("it");
+            let (first, rest) = consequence.split_at(1);
+            format!("{}{rest}: {fault}", first.to_uppercase())
+        };
+        let consequence = fault.map(sentence);
+        Self { name: of.name.clone(), file: file.to_owned(), node, filter, unloadable, consequence, findings }
     }
 
     /// The name of the profile and the file, or only the file.

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 
-use filter::{Filter, Runtime, Setting, Unloadable, Witness, numbers};
+use filter::{Consequence, Filter, Runtime, Setting, Unloadable, Witness, numbers};
 use lint::{Finding, Fix, Safety};
 use profile::{Architecture, Profile};
 use serde::Serialize;
@@ -161,7 +161,10 @@ fn same_filters(before: &Profile, after: &Profile) -> Result<(), FixError> {
 
 fn difference(pair: (Result<Filter, Unloadable>, Result<Filter, Unloadable>)) -> Option<String> {
     match pair {
-        (Err(_), Err(_)) => None,
+        (Err(before), Err(after)) => {
+            let is_certain = |fault: &Unloadable| fault.consequence() == Consequence::NoStart;
+            if is_certain(&before) && is_certain(&after) { None } else { Some(after.to_string()) }
+        }
         (Ok(_), Err(error)) | (Err(error), Ok(_)) => Some(format!("one of the two is refused: {error}")),
         (Ok(before), Ok(after)) => match before.unequal(&after) {
             Err(error) => Some(error.to_string()),

@@ -1,6 +1,6 @@
 //! The verdicts of calls that are named on the command line.
 
-use filter::{Case, Explainer, Permission, Runtime, Setting, Verdict};
+use filter::{Case, Consequence, Explainer, Permission, Runtime, Setting, Verdict};
 use serde::Serialize;
 use syscalls::Libseccomp;
 
@@ -54,9 +54,12 @@ pub(crate) struct CaseView {
 #[serde(rename_all = "camelCase")]
 struct OtherRuntime {
     runtime: &'static str,
-    /// The reason why no container starts with the profile.
+    /// The reason why the profile has no filter there.
     #[serde(skip_serializing_if = "Option::is_none")]
     refuses: Option<String>,
+    /// What follows from that.
+    #[serde(skip)]
+    consequence: Option<Consequence>,
     calls: Vec<OtherCall>,
 }
 
@@ -186,7 +189,8 @@ impl OtherRuntime {
         let there = match other.explainer(&subject.profile.profile) {
             Ok(there) => there,
             Err(error) => {
-                return Ok(Some(Self { runtime: name, refuses: Some(error.to_string()), calls: Vec::new() }));
+                let (refuses, consequence) = (Some(error.to_string()), Some(error.consequence()));
+                return Ok(Some(Self { runtime: name, refuses, consequence, calls: Vec::new() }));
             }
         };
         let mut calls = Vec::new();
@@ -204,12 +208,12 @@ impl OtherRuntime {
                 calls.push(OtherCall { call: text.trim().to_owned(), verdicts });
             }
         }
-        Ok((!calls.is_empty()).then_some(Self { runtime: name, refuses: None, calls }))
+        Ok((!calls.is_empty()).then_some(Self { runtime: name, refuses: None, consequence: None, calls }))
     }
 
     fn line(&self) -> String {
-        if let Some(refuses) = &self.refuses {
-            return format!("{} starts no container with this profile: {refuses}", self.runtime);
+        if let (Some(refuses), Some(consequence)) = (&self.refuses, self.consequence) {
+            return format!("under {} {}: {refuses}", self.runtime, consequence.of("this profile"));
         }
         let call = |it: &OtherCall| {
             let verdicts: Vec<_> = it.verdicts.iter().map(ToString::to_string).collect();

@@ -1,6 +1,7 @@
 //! From a profile's rules to the trees of each architecture.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::rc::Rc;
 
 use profile::{Architecture, Profile, SyscallName};
@@ -12,9 +13,10 @@ use crate::tree::{CallRule, Tree};
 use crate::{Condition, Verdict};
 
 /// The trees of one architecture, by the number of the call.
+#[derive(Clone)]
 pub(crate) struct Table {
     pub(crate) architecture: Architecture,
-    pub(crate) trees: BTreeMap<u32, Rc<Tree>>,
+    pub(crate) trees: Vec<(u32, Rc<Tree>)>,
     /// The trees of calls that the architecture lacks. libseccomp keeps them, and writes nothing for them.
     pub(crate) lacking: Vec<Rc<Tree>>,
     /// The highest number that a rule names.
@@ -59,20 +61,51 @@ pub(crate) fn architectures(
     Ok(found)
 }
 
-/// What runtimes hand to libseccomp for one architecture, call by call in the order of the profile, and the highest number
-/// that a rule names.
+/// What runtimes hand to libseccomp for one architecture.
+pub(crate) struct Parts<'p> {
+    /// By the call, and for each call in the order of the profile.
+    sorted: Vec<(Key<'p>, Part<'p>)>,
+    /// The highest number that a rule names.
+    pub(crate) highest: Option<u32>,
+}
+
+impl<'p> Parts<'p> {
+    /// The rules of each call.
+    pub(crate) fn calls(&self) -> impl Iterator<Item = (&Key<'p>, &[(Key<'p>, Part<'p>)])> {
+        let calls = self.sorted.chunk_by(|(one, _), (two, _)| one == two);
+        calls.filter_map(|rules| Some((&rules.first()?.0, rules)))
+    }
+}
+
+/// The rules of one call as libseccomp takes them.
+pub(crate) fn call_rules(rules: &[(Key<'_>, Part<'_>)]) -> Vec<CallRule> {
+    rules.iter().map(|(_, part)| part.call_rule.clone()).collect()
+}
+
+/// What runtimes hand to libseccomp for one architecture.
 pub(crate) fn parts<'p>(
     profile: &'p Profile,
     architecture: Architecture,
     setting: &Setting<'_>,
-) -> (BTreeMap<Key<'p>, Vec<Part<'p>>>, Option<u32>) {
+) -> Parts<'p> {
+    parts_of(profile, architecture, setting, |_| true)
+}
+
+/// The same of some names only.
+pub(crate) fn parts_of<'p>(
+    profile: &'p Profile,
+    architecture: Architecture,
+    setting: &Setting<'_>,
+    is_wanted: impl Fn(&SyscallName) -> bool,
+) -> Parts<'p> {
     let default = profile.default_effect();
+    let has_multiplexers = has_multiplexers(architecture);
     let mut highest = None;
-    let mut parts: BTreeMap<Key<'_>, Vec<Part<'_>>> = BTreeMap::new();
+    let mut sorted = Vec::new();
     for (rule, of) in profile.rules().iter().enumerate() {
         let conditions: Vec<Condition> = of.arguments().iter().map(Condition::from).collect();
         let verdict = Verdict::from(of.effect());
-        for (place, name) in of.names().iter().enumerate() {
+        for (place, name) in of.names().iter().enumerate().filter(|(_, name)| is_wanted(name)) {
             let number = (setting.number)(name.as_str(), architecture);
             highest = highest.max(number);
             // Runtimes skip a rule that repeats the default.
@@ -80,8 +113,7 @@ pub(crate) fn parts<'p>(
                 continue;
             }
             let mut add = |key, conditions| {
-                let part = Part { name, rule, place, call_rule: CallRule { verdict, conditions } };
-                parts.entry(key).or_default().push(part);
+                sorted.push((key, Part { name, rule, place, call_rule: CallRule { verdict, conditions } }));
             };
             let multiplexed = Multiplexed::of(name.as_str(), architecture);
             if let Some(multiplexed) = multiplexed
@@ -91,41 +123,62 @@ pub(crate) fn parts<'p>(
             }
             match number {
                 Some(number) => add(Key::Number(number), conditions.clone()),
-                None if multiplexed.is_none() && has_multiplexers(architecture) => {}
+                None if multiplexed.is_none() && has_multiplexers => {}
                 None => add(Key::Lacking(name), conditions.clone()),
             }
         }
     }
-    (parts, highest)
+    // Stable, so that the rules of a call keep their order.
+    sorted.sort_by(|(one, _), (two, _)| one.cmp(two));
+    Parts { sorted, highest }
 }
 
-pub(crate) fn table(
-    profile: &Profile,
-    architecture: Architecture,
-    setting: &Setting<'_>,
-) -> Result<Table, Unloadable> {
-    let (parts, highest) = parts(profile, architecture, setting);
+/// The tables of all architectures of the filter. They are the same under every runtime.
+pub(crate) fn tables(profile: &Profile, setting: &Setting<'_>) -> Result<Vec<Table>, Unloadable> {
+    let architectures = architectures(profile, setting)?.into_iter();
+    architectures.map(|architecture| table(profile, architecture, setting)).collect()
+}
+
+fn table(profile: &Profile, architecture: Architecture, setting: &Setting<'_>) -> Result<Table, Unloadable> {
+    let parts = parts(profile, architecture, setting);
     let width = width(architecture);
-    let (mut trees, mut lacking) = (BTreeMap::new(), Vec::new());
+    let (mut trees, mut lacking) = (Vec::new(), Vec::new());
+    // Most calls have one rule, without conditions.
+    let mut always: Vec<(Verdict, Rc<Tree>)> = Vec::new();
     // Rules with many conditions often name many calls, and to merge them takes long.
     let mut known: HashMap<Vec<CallRule>, Rc<Tree>> = HashMap::new();
-    for (key, parts) in parts {
-        let rules: Vec<CallRule> = parts.iter().map(|part| part.call_rule.clone()).collect();
-        let tree = match known.get(&rules) {
-            Some(tree) => Rc::clone(tree),
-            None => Rc::new(Tree::new(&rules, width, setting.library.merging).map_err(|refusal| {
-                let last = parts.len().saturating_sub(1);
-                let name = parts.get(refusal.rule().min(last)).map(|part| part.name.clone());
+    for (key, of) in parts.calls() {
+        let made = |rules: &[CallRule]| {
+            let made = Tree::new(rules, width, setting.library.merging).map_err(|refusal| {
+                let last = of.len().saturating_sub(1);
+                let name = of.get(refusal.rule().min(last)).map(|(_, part)| part.name.clone());
                 Unloadable::Rules { architecture, name, refusal }
-            })?),
+            });
+            made.map(Rc::new)
         };
-        if rules.len() > 1 {
-            known.insert(rules, Rc::clone(&tree));
-        }
+        let tree = match of {
+            [(_, Part { call_rule: rule, .. })] if rule.conditions.is_empty() => {
+                match always.iter().find(|(verdict, _)| *verdict == rule.verdict) {
+                    Some((_, tree)) => Rc::clone(tree),
+                    None => {
+                        let tree = made(std::slice::from_ref(rule))?;
+                        always.push((rule.verdict, Rc::clone(&tree)));
+                        tree
+                    }
+                }
+            }
+            _ => match known.entry(call_rules(of)) {
+                Entry::Occupied(tree) => Rc::clone(tree.get()),
+                Entry::Vacant(place) => {
+                    let tree = made(place.key())?;
+                    Rc::clone(place.insert(tree))
+                }
+            },
+        };
         match key {
-            Key::Number(number) => drop(trees.insert(number, tree)),
+            Key::Number(number) => trees.push((*number, tree)),
             Key::Lacking(_) => lacking.push(tree),
         }
     }
-    Ok(Table { architecture, trees, lacking, highest })
+    Ok(Table { architecture, trees, lacking, highest: parts.highest })
 }

@@ -7,7 +7,7 @@ use profile::{Architecture, Profile};
 use crate::abi::width;
 use crate::assemble::{Key, architectures, parts};
 use crate::diagram::{Forest, Node, Partial, TooComplex};
-use crate::tree::Width;
+use crate::tree::{Width, always_true};
 use crate::{Condition, Filter, Setting, Unloadable, Verdict};
 
 /// More conditional rules for one call than this are not put into an order.
@@ -83,14 +83,14 @@ impl Explainer {
         let filter = Filter::new(profile, setting)?;
         let mut mentions: BTreeMap<_, Vec<_>> = BTreeMap::new();
         for architecture in architectures(profile, setting)? {
-            for (key, parts) in parts(profile, architecture, setting).0 {
+            for (key, parts) in parts(profile, architecture, setting).calls() {
                 let Key::Number(number) = key else { continue };
-                let found: &mut Vec<Mention> = mentions.entry((architecture, number)).or_default();
-                found.extend(parts.into_iter().map(|part| Mention {
+                let found: &mut Vec<Mention> = mentions.entry((architecture, *number)).or_default();
+                found.extend(parts.iter().map(|(_, part)| Mention {
                     rule: part.rule,
                     name: part.place,
                     verdict: part.call_rule.verdict,
-                    conditions: part.call_rule.conditions,
+                    conditions: part.call_rule.conditions.clone(),
                 }));
             }
         }
@@ -148,8 +148,9 @@ struct Cases<'a> {
 impl Cases<'_> {
     /// Puts the rules into an order in which the first that applies decides, by comparing each with the filter.
     fn of(&self, verdicts: Node, forest: &mut Forest) -> Result<Vec<Case>, TooComplex> {
-        // libseccomp lets the first rule without conditions win over all others.
-        if let Some(always) = self.mentions.iter().find(|mention| mention.conditions.is_empty()) {
+        // libseccomp lets the first rule without conditions win over all others, and leaves out those that are always true.
+        let is_always = |mention: &&Mention| mention.conditions.iter().all(|it| always_true(*it, self.width));
+        if let Some(always) = self.mentions.iter().find(is_always) {
             return Ok(vec![always.case(Vec::new())]);
         }
         if self.mentions.len() > ORDERED {

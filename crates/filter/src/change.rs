@@ -154,13 +154,13 @@ impl Filter {
 
     fn origin(&self, architecture: Architecture, number: u32, known: Known) -> Origin {
         match (self.calls(architecture, number), known) {
-            (Some(_), Known::Tree(_)) => Origin::Rules,
-            (Some(calls), Known::Verdict(_)) if calls.is_stubbed(number) => Origin::Stub,
+            (Some(calls), _) if calls.is_stubbed(number) => Origin::Stub,
+            (Some(_), _) if self.has_rules(architecture, number) => Origin::Rules,
             // The number -1 of a call that a tracer skips.
             (None, Known::Verdict(verdict)) if number == u32::MAX && verdict == self.default() => {
                 Origin::Default
             }
-            (Some(_), Known::Verdict(_)) => Origin::Default,
+            (Some(_), _) => Origin::Default,
             (None, _) => Origin::Architecture,
         }
     }

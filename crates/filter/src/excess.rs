@@ -3,7 +3,7 @@
 use profile::Architecture;
 
 use crate::diagram::{Forest, TooComplex, difference};
-use crate::filter::{Call, Filter};
+use crate::filter::{Call, Filter, Known};
 use crate::relation::{Dependence, Witness};
 use crate::{Permission, Verdict};
 
@@ -21,14 +21,25 @@ impl Filter {
         architecture: Architecture,
         number: u32,
     ) -> Result<Option<Witness>, TooComplex> {
+        let constant = |filter: &Self| match filter.known(architecture, number) {
+            Known::Verdict(verdict) => Some(verdict),
+            Known::Tree(_) => None,
+        };
+        // Most calls have the same verdict for all arguments, and need no diagram.
+        let known: Option<Vec<Verdict>> = others.iter().map(|other| constant(other)).collect();
+        if let (Some(first), Some(known)) = (constant(self), known) {
+            let Some(second) = known.into_iter().reduce(more_permissive) else { return Ok(None) };
+            let call = Call { architecture, number, arguments: [0; 6] };
+            let witness = Witness { call, first, second, depends: Dependence::Number };
+            return Ok((permits(first) > permits(second)).then_some(witness));
+        }
         let mut forest = Forest::default();
         let mut all = None;
         for other in others {
             let next = other.verdicts(architecture, number, &mut forest)?;
             all = Some(match all {
                 None => next,
-                Some(all) => forest
-                    .combine(all, next, |one, two| if permits(two) > permits(one) { two } else { one })?,
+                Some(all) => forest.combine(all, next, more_permissive)?,
             });
         }
         let Some(all) = all else { return Ok(None) };
@@ -42,6 +53,11 @@ impl Filter {
         let call = Call { architecture, number, arguments: pair.arguments };
         Ok(Some(Witness { call, first: pair.first, second: pair.second, depends }))
     }
+}
+
+/// The one of two verdicts that permits more, or the first.
+fn more_permissive(one: Verdict, two: Verdict) -> Verdict {
+    if permits(two) > permits(one) { two } else { one }
 }
 
 /// How much a verdict permits, where logging makes no difference.

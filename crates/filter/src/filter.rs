@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use profile::{Architecture, Flag, Profile};
 
 use crate::abi::{X32, is_x86_64};
-use crate::assemble::{architectures, table};
+use crate::assemble::{Table, tables};
 use crate::group::Group;
 use crate::runtime::{ENOSYS, Stub};
 use crate::setting::{Setting, Unloadable};
@@ -58,6 +58,13 @@ impl Filter {
     ///
     /// If no container starts with the profile.
     pub fn new(profile: &Profile, setting: &Setting<'_>) -> Result<Self, Unloadable> {
+        // Before anything else, as the runtime does.
+        setting.runtime.loads_with(profile).ok_or(Unloadable::Flags { runtime: setting.runtime.name })?;
+        Self::with(profile, setting, tables(profile, setting)?)
+    }
+
+    /// The filter of a profile with these tables.
+    fn with(profile: &Profile, setting: &Setting<'_>, tables_of: Vec<Table>) -> Result<Self, Unloadable> {
         let runtime = setting.runtime;
         let flags = runtime.loads_with(profile).ok_or(Unloadable::Flags { runtime: runtime.name })?;
         let default = Verdict::from(profile.default_effect());
@@ -66,8 +73,8 @@ impl Filter {
 
         let mut tables: BTreeMap<Architecture, Calls> = BTreeMap::new();
         let mut groups: Vec<Group> = Vec::new();
-        for architecture in architectures(profile, setting)? {
-            let table = table(profile, architecture, setting)?;
+        for table in tables_of {
+            let architecture = table.architecture;
             let listed = profile.architectures().contains(&architecture);
             let has_stub = has_stub && (listed || runtime.stub == Stub::ListedAndNative);
             // runc takes 0 for "no call".
@@ -85,6 +92,29 @@ impl Filter {
             tables.entry(*architecture).or_default().trees.insert(*number, at);
         }
         Ok(Self { native: setting.native, default, flags, tables, program })
+    }
+
+    /// The filters of a profile in some settings. Those that follow each other and only differ by the runtime have the same
+    /// tables, which take the most time.
+    pub(crate) fn in_all(profile: &Profile, settings: &[Setting<'_>]) -> Vec<Result<Self, Unloadable>> {
+        let mut last: Option<(&Setting<'_>, Vec<Table>)> = None;
+        let mut found = Vec::new();
+        for setting in settings {
+            let known = last.take().filter(|(known, _)| known.differs_only_by_runtime(setting));
+            let tables_of = match known {
+                Some((_, known)) => Ok(known),
+                None => tables(profile, setting),
+            };
+            found.push(match tables_of {
+                Ok(tables_of) => {
+                    let filter = Self::with(profile, setting, tables_of.clone());
+                    last = Some((setting, tables_of));
+                    filter
+                }
+                Err(_) => Self::new(profile, setting),
+            });
+        }
+        found
     }
 
     /// The verdict of a call.
@@ -162,7 +192,8 @@ impl Filter {
         if calls.is_stubbed(number) {
             return Known::Verdict(ENOSYS);
         }
-        calls.trees.get(&number).map_or(Known::Verdict(self.default), |tree| Known::Tree(*tree))
+        let Some(tree) = calls.trees.get(&number) else { return Known::Verdict(self.default) };
+        self.program.constant(*tree).map_or(Known::Tree(*tree), Known::Verdict)
     }
 }
 

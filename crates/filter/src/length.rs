@@ -16,7 +16,7 @@ use profile::{Architecture, Profile};
 
 use crate::Verdict;
 use crate::abi::{is_x86_64, width};
-use crate::assemble::{Key, architectures, parts};
+use crate::assemble::{Key, architectures, call_rules, parts};
 use crate::setting::{Setting, Unloadable};
 use crate::tree::{CallRule, Program, Refusal, Size, Tree, Width};
 
@@ -71,19 +71,19 @@ pub fn most_instructions(profile: &Profile, setting: &Setting<'_>) -> Result<usi
         }
         let group = &mut groups[at];
         group.architectures.push(*architecture);
-        for (key, parts) in parts(profile, *architecture, &setting).0 {
+        for (key, parts) in parts(profile, *architecture, &setting).calls() {
             if !matches!(key, Key::Number(_)) {
                 continue;
             }
             group.calls += 1;
-            if let Some(part) = parts.iter().find(|part| part.call_rule.conditions.is_empty()) {
+            if let Some((_, part)) = parts.iter().find(|(_, part)| part.call_rule.conditions.is_empty()) {
                 plain.push(part.call_rule.verdict);
                 continue;
             }
-            let rules: Vec<CallRule> = parts.iter().map(|part| part.call_rule.clone()).collect();
+            let rules = call_rules(parts);
             let refused = |refusal: Refusal| Unloadable::Rules {
                 architecture: *architecture,
-                name: parts.get(refusal.rule().min(parts.len() - 1)).map(|part| part.name.clone()),
+                name: parts.get(refusal.rule().min(parts.len() - 1)).map(|(_, part)| part.name.clone()),
                 refusal,
             };
             // Rules with many conditions often name many calls, and to merge them takes long.

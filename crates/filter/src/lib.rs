@@ -9,6 +9,7 @@
 //!
 //! - [`Filter::new`] is the filter of a profile, or the reason why no container starts with it; [`Filter::decide`] is the
 //!   verdict of one call.
+//! - [`conflicts`] are the rules for which there is none, of all calls.
 //! - [`Explainer::explain`] says which rule of the profile decides.
 //! - [`Runtime`], [`Library`] and [`numbers`] are what is known of runtimes and libraries.
 //! - [`Startup`] is what a runtime itself needs of a filter.
@@ -32,6 +33,7 @@ mod basis;
 mod change;
 mod combine;
 mod condition;
+mod conflict;
 pub mod diagram;
 mod excess;
 mod filter;
@@ -50,6 +52,7 @@ pub use basis::{Basis, Case, Explainer, Explanation};
 pub use change::{CallChange, ChangedCall, ChangedCalls, Direction, Origin, Treatment};
 pub use combine::{Combined, Narrower, Operation, Uncombinable};
 pub use condition::{Arguments, Condition};
+pub use conflict::{Conflict, conflicts};
 pub use filter::{Call, Filter};
 pub use length::{MOST_INSTRUCTIONS, most_instructions};
 pub use multiplexer::Multiplexed;
@@ -57,6 +60,6 @@ pub use multiplexer::multiplexer;
 pub use relation::{Dependence, Witness};
 pub use runtime::{ENOSYS, Flags, Library, Runtime, Stub, numbers};
 pub use runtime_default::RuntimeDefault;
-pub use setting::{Setting, Unloadable};
+pub use setting::{Consequence, Setting, Unloadable};
 pub use startup::Startup;
 pub use verdict::{Permission, Verdict};

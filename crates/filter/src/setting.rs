@@ -18,7 +18,19 @@ pub struct Setting<'a> {
     pub number: &'a dyn Fn(&str, Architecture) -> Option<u32>,
 }
 
-/// Why no container starts with the profile.
+impl Setting<'_> {
+    /// Whether two settings certainly differ by nothing but the runtime. Functions without data may have one address.
+    pub(crate) fn differs_only_by_runtime(&self, other: &Self) -> bool {
+        let function =
+            |setting: &Self| (std::ptr::from_ref(setting.number).cast::<()>(), size_of_val(setting.number));
+        let has_data = size_of_val(self.number) > 0;
+        (self.library, self.native) == (other.library, other.native)
+            && has_data
+            && function(self) == function(other)
+    }
+}
+
+/// Why there is no filter of the profile; [`Unloadable::consequence`] is what follows from that.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Unloadable {
     /// libseccomp refuses or cannot compile the rules for a call.
@@ -51,4 +63,42 @@ pub enum Unloadable {
         /// The runtime.
         runtime: &'static str,
     },
+}
+
+/// What follows from a filter's absence for containers with the profile.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Consequence {
+    /// No container starts.
+    NoStart,
+    /// Whether containers start depends on chance.
+    Chance,
+    /// It was not worked out, and containers may well start.
+    Unknown,
+}
+
+impl Consequence {
+    /// The main clause of a sentence about a profile.
+    #[must_use]
+    pub fn of(self, profile: &str) -> String {
+        match self {
+            Self::NoStart => format!("no container starts with {profile}"),
+            Self::Chance => format!("containers may hang or fail to start with {profile}"),
+            Self::Unknown => format!("it was not worked out what happens with {profile}"),
+        }
+    }
+}
+
+impl Unloadable {
+    /// What follows for containers.
+    #[must_use]
+    pub fn consequence(&self) -> Consequence {
+        match self {
+            Self::Rules { refusal: Refusal::Unpredictable { .. }, .. } => Consequence::Chance,
+            Self::Rules { refusal: Refusal::TooMany { .. }, .. } => Consequence::Unknown,
+            Self::Rules { refusal: Refusal::Clash { .. }, .. }
+            | Self::ByteOrder { .. }
+            | Self::Architecture { .. }
+            | Self::Flags { .. } => Consequence::NoStart,
+        }
+    }
 }

@@ -47,6 +47,18 @@ fn sockets() -> Value {
 }
 
 #[test]
+fn a_condition_that_is_always_true_is_none() {
+    let profile = json!({ "defaultAction": "SCMP_ACT_ALLOW", "syscalls": [
+        { "names": ["close"], "action": "SCMP_ACT_LOG", "args": [{ "index": 1, "value": 3, "op": "SCMP_CMP_EQ" }] },
+        { "names": ["close"], "action": "SCMP_ACT_TRAP",
+          "args": [{ "index": 0, "value": 0, "valueTwo": 0, "op": "SCMP_CMP_MASKED_EQ" }] },
+        { "names": ["close"], "action": "SCMP_ACT_ERRNO" },
+    ] });
+    let found = explained(&profile, Architecture::X86_64, 3, &Partial::UNKNOWN);
+    assert_eq!(cases(&found), [(String::new(), Verdict::Trap, rule(1, 0))]);
+}
+
+#[test]
 fn the_rule_the_default_the_stub_or_the_architecture_is_named() {
     let unknown = Partial::UNKNOWN;
     for (architecture, number, verdict, basis) in [

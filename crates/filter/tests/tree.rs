@@ -132,6 +132,30 @@ fn a_32_bit_architecture_compares_the_lower_halves() {
     assert_eq!(decide(Width::Bits64, 5), Verdict::Allow);
 }
 
+/// Rules with six different numbers each, none of which another rule has.
+fn rules_with_six_numbers(rules: u64) -> Vec<CallRule> {
+    let conditions =
+        |rule: u64| (0..6).map(move |index| (index, Equal, (rule + 1) << 32 | u64::from(index), 0));
+    (0..rules).map(|at| rule(ONE, &conditions(at).collect::<Vec<_>>())).collect()
+}
+
+#[test]
+fn hundreds_of_rules_with_six_arguments_are_worked_out() {
+    let rules = rules_with_six_numbers(300);
+    let tree = tree(&rules, Merging::Since2_6_1).unwrap();
+    let program = Program::new([&tree], Verdict::Allow);
+    let mut arguments: Arguments = std::array::from_fn(|index| 200 << 32 | index as u64);
+    assert_eq!(program.decide(0, &arguments), Some(ONE));
+    arguments[5] += 1;
+    assert_eq!(program.decide(0, &arguments), Some(Verdict::Allow));
+}
+
+#[test]
+fn what_would_take_too_long_is_no_statement_about_libseccomp() {
+    let refused = tree(&rules_with_six_numbers(5000), Merging::Since2_6_1).unwrap_err();
+    assert!(matches!(refused, Refusal::TooMany { rule } if rule > 300), "{refused:?}");
+}
+
 fn any_rule() -> impl Strategy<Value = CallRule> {
     let comparison = select(vec![NotEqual, Less, LessOrEqual, Equal, GreaterOrEqual, Greater, MaskedEqual]);
     let value =

@@ -83,8 +83,8 @@ fn article(out: &mut Writer, profile: &ProfileView, prefix: &str) {
     out.leaf("p", &[("class", "soft")], &node);
     match &profile.filter {
         None => {
-            let why = profile.unloadable.as_deref().unwrap_or_default();
-            out.leaf("p", &[("class", "bad")], &format!("No container starts with it: {why}"));
+            let why = profile.consequence.as_deref().unwrap_or_default();
+            out.leaf("p", &[("class", "bad")], why);
             profile.findings.iter().for_each(|finding| write_finding(out, finding));
         }
         Some(filter) => explained(out, profile, filter, prefix),

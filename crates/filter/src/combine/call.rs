@@ -7,6 +7,7 @@ use crate::tree::{CallRule, Merging, Program, Tree, Width};
 use crate::{Permission, Verdict};
 
 /// The rules of one call.
+#[derive(Debug, Clone)]
 pub(super) struct Combination {
     pub(super) rules: Vec<CallRule>,
     /// Whether every libseccomp compiles them to the exact combination.
@@ -54,6 +55,14 @@ pub(super) fn combine(
     default: Verdict,
     is_multiplexed: bool,
 ) -> Result<Combination, TooComplex> {
+    // Most calls have the same verdict for all arguments: that of the first rule without conditions, or the default.
+    let constant = |rules: &[CallRule], default| match rules {
+        [] => Some(default),
+        [first, ..] => first.conditions.is_empty().then_some(first.verdict),
+    };
+    if let (Some(one), Some(two)) = (constant(rules[0], defaults[0]), constant(rules[1], defaults[1])) {
+        return Ok(Combination { rules: only(operation.of(one, two), default), is_exact: true });
+    }
     let mut exact = Vec::new();
     for way in ways(is_multiplexed) {
         let mut forest = Forest::default();

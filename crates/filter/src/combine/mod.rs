@@ -21,7 +21,8 @@ mod call;
 mod candidates;
 mod whole;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use profile::{Architecture, Effect, Flag, ParseError, Profile, SyscallName};
 use serde_json::{Value, json};
@@ -177,12 +178,21 @@ impl Draft {
         let flags = flags(first, second);
         let [one, two] = [first, second].map(rules_by_name);
         let mut calls = BTreeMap::new();
+        // Many calls have the same rules in both profiles.
+        let mut known: HashMap<([&[CallRule]; 2], bool), call::Combination> = HashMap::new();
         for name in one.keys().chain(two.keys()).copied().collect::<BTreeSet<_>>() {
             let rules = [&one, &two].map(|rules| rules.get(name).map_or(&[][..], Vec::as_slice));
             let defaults = [first, second].map(|profile| Verdict::from(profile.default_effect()));
             let is_multiplexed =
                 natives.iter().chain(&architectures).any(|it| Multiplexed::of(name.as_str(), *it).is_some());
-            calls.insert(name.clone(), call::combine(operation, rules, defaults, default, is_multiplexed)?);
+            let combination = match known.entry((rules, is_multiplexed)) {
+                Entry::Occupied(known) => known.get().clone(),
+                Entry::Vacant(place) => {
+                    let found = call::combine(operation, rules, defaults, default, is_multiplexed)?;
+                    place.insert(found).clone()
+                }
+            };
+            calls.insert(name.clone(), combination);
         }
         Ok(Self { default, architectures, flags, listener, calls, names_all: true, narrower })
     }

@@ -2,10 +2,11 @@
 
 use profile::{Architecture, Profile, SyscallName};
 
-use super::call::{Combination, is_looser, is_narrower, only};
+use super::call::{is_looser, is_narrower, only};
 use super::{Combined, Draft, Narrower, Operation, Uncombinable};
 use crate::abi::is_x86_64;
-use crate::diagram::{Forest, difference};
+use crate::diagram::{Forest, Node, Pair, TooComplex, difference};
+use crate::filter::Known;
 use crate::multiplexer::Multiplexed;
 use crate::relation::numbers;
 use crate::{Call, Filter, Setting, Unloadable, Verdict};
@@ -18,7 +19,7 @@ pub(super) fn compare(
     settings: &[Setting<'_>],
 ) -> Result<Combined, Uncombinable> {
     let loaded = |profile: &Profile, first| {
-        let all = settings.iter().map(|setting| Filter::new(profile, setting));
+        let all = Filter::in_all(profile, settings).into_iter();
         all.collect::<Result<Vec<_>, _>>().map_err(|fault| Uncombinable::Unloadable { first, fault })
     };
     let (one, two) = (loaded(first, true)?, loaded(second, false)?);
@@ -33,8 +34,9 @@ pub(super) fn compare(
         let inexact = draft.calls.iter().filter(|(_, call)| !call.is_exact);
         narrower.extend(inexact.map(|(name, _)| Narrower::Conditions { name: name.clone() }));
         let mut looser = None;
-        for (setting, (one, two)) in settings.iter().zip(one.iter().zip(&two)) {
-            looser = match Filter::new(&profile, setting) {
+        let combined = Filter::in_all(&profile, settings);
+        for ((setting, combined), (one, two)) in settings.iter().zip(combined).zip(one.iter().zip(&two)) {
+            looser = match combined {
                 Ok(combined) => look(operation, [one, two, &combined], draft, setting, &mut narrower)?,
                 Err(Unloadable::Rules { architecture, name: Some(name), .. }) => {
                     let number = (setting.number)(name.as_str(), architecture).unwrap_or_default();
@@ -67,23 +69,20 @@ fn look(
     setting: &Setting<'_>,
     narrower: &mut Vec<Narrower>,
 ) -> Result<Option<Call>, Uncombinable> {
+    let inexact: Vec<&SyscallName> =
+        draft.calls.iter().filter(|(_, call)| !call.is_exact).map(|(name, _)| name).collect();
     for (architecture, number) in numbers(&[one, two, combined]) {
-        let mut forest = Forest::default();
-        let first = one.verdicts(architecture, number, &mut forest)?;
-        let second = two.verdicts(architecture, number, &mut forest)?;
-        let exact = forest.combine(first, second, |first, second| operation.of(first, second))?;
-        let found = combined.verdicts(architecture, number, &mut forest)?;
+        let functions = Functions::of([one, two, combined], operation, architecture, number)?;
         let call = |arguments| Call { architecture, number, arguments };
-        if let Some(pair) = difference((&forest, exact), (&forest, found), is_looser)? {
+        if let Some(pair) = functions.find(is_looser)? {
             return Ok(Some(call(pair.arguments)));
         }
-        let is_named = |(name, combination): (&SyscallName, &Combination)| {
-            !combination.is_exact && has_number(name, setting, architecture, number)
-        };
-        if combined.calls(architecture, number).is_none() || draft.calls.iter().any(is_named) {
+        if combined.calls(architecture, number).is_none()
+            || inexact.iter().any(|name| has_number(name, setting, architecture, number))
+        {
             continue;
         }
-        if let Some(pair) = difference((&forest, exact), (&forest, found), is_narrower)? {
+        if let Some(pair) = functions.find(is_narrower)? {
             let found =
                 Narrower::Call { call: call(pair.arguments), exact: pair.first, combined: pair.second };
             if !narrower.contains(&found) {
@@ -92,6 +91,45 @@ fn look(
         }
     }
     Ok(None)
+}
+
+/// What the exact combination does with the calls of one number, and what the combined profile does. Most calls have the
+/// same verdict for all arguments, and need no diagram.
+enum Functions {
+    Constant(Verdict, Verdict),
+    Diagrams(Forest, Node, Node),
+}
+
+impl Functions {
+    fn of(
+        [one, two, combined]: [&Filter; 3],
+        operation: Operation,
+        architecture: Architecture,
+        number: u32,
+    ) -> Result<Self, TooComplex> {
+        let known = [one, two, combined].map(|filter| filter.known(architecture, number));
+        if let [Known::Verdict(one), Known::Verdict(two), Known::Verdict(found)] = known {
+            return Ok(Self::Constant(operation.of(one, two), found));
+        }
+        let mut forest = Forest::default();
+        let [first, second, found] = known;
+        let first = one.all_arguments(first, &mut forest)?;
+        let second = two.all_arguments(second, &mut forest)?;
+        let exact = forest.combine(first, second, |first, second| operation.of(first, second))?;
+        let found = combined.all_arguments(found, &mut forest)?;
+        Ok(Self::Diagrams(forest, exact, found))
+    }
+
+    /// Arguments for which the verdicts of the exact combination and of the profile are in this relation.
+    fn find(&self, sought: impl Fn(Verdict, Verdict) -> bool) -> Result<Option<Pair>, TooComplex> {
+        match self {
+            Self::Constant(first, second) => {
+                let pair = Pair { arguments: [0; 6], first: *first, second: *second };
+                Ok(sought(*first, *second).then_some(pair))
+            }
+            Self::Diagrams(forest, exact, found) => difference((forest, *exact), (forest, *found), sought),
+        }
+    }
 }
 
 /// Gives the calls with this number the strictest verdict; whether any had another one.

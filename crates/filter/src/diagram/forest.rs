@@ -20,7 +20,10 @@ impl Node {
 
 /// The function has no small diagram: it would exceed the size of the forest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the conditions are too complex to be decided for all arguments")]
+#[error(
+    "the conditions on a call are too complex to be decided for all arguments; use fewer rules with arguments for it, or \
+     fewer arguments in each"
+)]
 pub struct TooComplex;
 
 /// A bit of the arguments, numbered in the order of the diagrams.
@@ -57,8 +60,8 @@ pub struct Forest {
 }
 
 impl Forest {
-    /// The maximum number of nodes: some 50 MB with the tables. Profiles in use need a few thousand.
-    pub const NODES: usize = 1 << 19;
+    /// The maximum number of nodes: some 12 MB with the tables. Profiles in use need a few thousand.
+    pub const NODES: usize = 1 << 17;
 
     /// The number of nodes.
     #[must_use]

@@ -2,15 +2,18 @@
 //!
 //! Links are counted as libseccomp counts them, because whether it frees a removed test influences what it does next.
 
+use super::memory::Memory;
 use super::test::{BOTH, Exit, Id, Test};
 use super::{Fault, Merging};
 use crate::Verdict;
 
-/// Some tenth of a second. 50 rules with six bounds each need fewer steps. libseccomp does not count: it also compiles some
-/// sets of hundreds of conditions for which this is not enough.
+/// Some tenth of a second. libseccomp does not count, and takes far longer for rules that need more.
 const STEPS: u32 = 20_000_000;
 /// A chain has at most three tests for each of six arguments.
 pub(super) const DEPTH: u32 = 64;
+/// How often a walk through a list may come by as many tests as there are. A walk that finds something changes one of the
+/// six facts of a [`Match`](super::prune::Match), which never change back.
+const LAPS: usize = 8;
 
 #[derive(Debug, Clone)]
 pub(super) struct Arena {
@@ -20,7 +23,20 @@ pub(super) struct Arena {
     pub(super) merging: Merging,
     /// How many tests were freed because a rule with fewer conditions took their place.
     pub(super) dropped: u32,
+    pub(super) memory: Memory,
     steps: u32,
+}
+
+/// Ends a walk through a list whose links lead in a circle.
+pub(super) struct Walk {
+    left: usize,
+}
+
+impl Walk {
+    pub(super) fn step(&mut self) -> Result<(), Fault> {
+        self.left = self.left.checked_sub(1).ok_or(Fault::Unpredictable)?;
+        Ok(())
+    }
 }
 
 /// Where a link to a list is stored.
@@ -32,7 +48,7 @@ pub(super) enum Place {
 
 impl Arena {
     pub(super) fn new(merging: Merging) -> Self {
-        Self { tests: Vec::new(), root: None, merging, dropped: 0, steps: 0 }
+        Self { tests: Vec::new(), root: None, merging, dropped: 0, memory: Memory::default(), steps: 0 }
     }
 
     pub(super) fn size(&self) -> u32 {
@@ -44,13 +60,21 @@ impl Arena {
         Id(self.tests.len() as u32 - 1)
     }
 
-    /// A test that is not freed. Counts the steps, so that a circle of links comes to an end.
+    /// A test that is not freed. Counts the steps.
     pub(super) fn at(&mut self, id: Id) -> Result<&mut Test, Fault> {
+        if self.steps >= STEPS {
+            return Err(Fault::TooMany);
+        }
         self.steps += 1;
         match self.tests.get_mut(id.0 as usize) {
-            Some(test) if !test.freed && self.steps < STEPS => Ok(test),
+            Some(test) if !test.freed => Ok(test),
             _ => Err(Fault::Unpredictable),
         }
+    }
+
+    /// A walk through a list.
+    pub(super) fn walk(&self) -> Walk {
+        Walk { left: LAPS * (self.tests.len() + 1) }
     }
 
     /// For reading a finished tree, which `check` has walked through.
@@ -93,20 +117,26 @@ impl Arena {
 
     /// The first test of the list.
     pub(super) fn first(&mut self, mut id: Id) -> Result<Id, Fault> {
+        let mut walk = self.walk();
         while let Some(before) = self.at(id)?.before {
+            walk.step()?;
             id = before;
         }
         Ok(id)
     }
 
-    /// Whether everything that the list of `id` returns is this verdict.
+    /// Whether everything that the list of `id` returns is this verdict: that of the rule which is being added.
     pub(super) fn all_return(&mut self, id: Option<Id>, verdict: Verdict, depth: u32) -> Result<bool, Fault> {
         let depth = depth.checked_sub(1).ok_or(Fault::Unpredictable)?;
-        let mut next = match id {
-            Some(id) => Some(self.first(id)?),
-            None => None,
-        };
+        let Some(id) = id else { return Ok(true) };
+        let first = self.first(id)?;
+        if self.memory.returns_one(first) {
+            return Ok(true);
+        }
+        let mut walk = self.walk();
+        let mut next = Some(first);
         while let Some(id) = next {
+            walk.step()?;
             let test = self.at(id)?;
             let (on, after) = (test.on, test.after);
             if on.iter().any(|exit| exit.verdict().is_some_and(|it| it != verdict)) {
@@ -119,6 +149,7 @@ impl Arena {
             }
             next = after;
         }
+        self.memory.remember_that_returns_one(first);
         Ok(true)
     }
 
@@ -132,6 +163,8 @@ impl Arena {
         if test.links > 0 {
             return Ok(0);
         }
+        self.memory.forget();
+        let test = self.at(id)?;
         let (on, [mut before, mut after]) = (test.on, [test.before, test.after]);
         if let Some(before) = before {
             self.at(before)?.after = None;
@@ -162,8 +195,10 @@ impl Arena {
         let mut freed = self.release(&mut list, depth)?;
         let Some(id) = list else { return Ok(freed) };
         let first = self.first(id)?;
+        let mut walk = self.walk();
         let mut next = Some(first);
         while let Some(id) = next {
+            walk.step()?;
             let test = self.at(id)?;
             let neighbours = u32::from(test.before.is_some()) + u32::from(test.after.is_some());
             if test.links > neighbours {
@@ -185,7 +220,9 @@ impl Arena {
         let Some(linked) = self.load(place)? else { return Ok(0) };
         let mut id = self.first(linked)?;
         let mut freed = 0;
+        let mut walk = self.walk();
         while id != test {
+            walk.step()?;
             for exit in BOTH {
                 freed += self.remove(Place::Exit(id, exit), test, depth)?;
             }
@@ -198,6 +235,7 @@ impl Arena {
                 _ => return Ok(freed),
             }
         }
+        self.memory.forget();
         let it = self.at(id)?;
         let (before, after) = (it.before.take(), it.after.take());
         if self.load(place)? == Some(id) {

@@ -10,7 +10,9 @@
 //! another one does, the filter compares the wrong half. This happens for two bounds on one argument whose upper halves
 //! differ, if the first of them is an upper bound.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::arena::DEPTH;
 use super::test::{Compared, Exit, FALSE, Id, TRUE, Test};
@@ -23,7 +25,15 @@ use crate::{Arguments, Verdict};
 pub struct Program {
     pub(super) blocks: Vec<Block>,
     pub(super) entries: Vec<Target>,
+    /// How many diagrams were too complex: after some, no other one of a large tree is tried. Each takes a tenth of a
+    /// second, and a profile may have thousands.
+    failures: Arc<AtomicU32>,
 }
+
+/// How many diagrams may be too complex.
+const FAILURES: u32 = 4;
+/// A tree with at most as many blocks is not large.
+const SMALL: usize = 64;
 
 /// A half of an argument, and the bits of it that a mask has left.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -61,18 +71,23 @@ impl Program {
         // The same tree may be that of many calls.
         let mut written: HashMap<*const Tree, Target> = HashMap::new();
         for tree in trees {
-            entries.push(*written.entry(std::ptr::from_ref(tree)).or_insert_with(|| match tree.root {
+            entries.push(match tree.root {
                 Root::Default => Target::Return(default),
                 Root::Always(verdict) => Target::Return(verdict),
-                Root::List(first) => {
-                    let mut lists = HashMap::new();
-                    writer.list(tree, first, Target::Return(default), None, &mut lists)
-                }
-            }));
+                Root::List(first) => *written.entry(std::ptr::from_ref(tree)).or_insert_with(|| {
+                    writer.list(tree, first, Target::Return(default), None, &mut HashMap::new())
+                }),
+            });
         }
-        let mut program = Self { blocks: writer.blocks, entries };
+        let mut program = Self { blocks: writer.blocks, entries, failures: Arc::default() };
         program.place();
         program
+    }
+
+    /// Whether it has the same instructions as another one, and so the same meaning. Others may have that, too.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        self.entries == other.entries && self.blocks == other.blocks
     }
 
     /// The verdict for a call with these arguments, of the tree with this index.
@@ -95,12 +110,33 @@ impl Program {
         }
     }
 
+    /// The verdict of the tree with this index, if it is plain that it is the same for all arguments.
+    pub(crate) fn constant(&self, tree: usize) -> Option<Verdict> {
+        match self.entries.get(tree)? {
+            Target::Return(verdict) => Some(*verdict),
+            Target::Block(_) => None,
+        }
+    }
+
     /// The verdicts for all arguments, of the tree with this index; `None` if there is no such tree.
     ///
     /// # Errors
     ///
-    /// If the forest would exceed its size.
+    /// If the forest would exceed its size, or if this has happened several times with this program and the tree is large.
     pub fn diagram(&self, tree: usize, forest: &mut Forest) -> Result<Option<Node>, TooComplex> {
+        let found = self.diagram_within(tree, forest, self.failures.load(Ordering::Relaxed) < FAILURES);
+        if found.is_err() {
+            self.failures.fetch_add(1, Ordering::Relaxed);
+        }
+        found
+    }
+
+    fn diagram_within(
+        &self,
+        tree: usize,
+        forest: &mut Forest,
+        any_size: bool,
+    ) -> Result<Option<Node>, TooComplex> {
         let Some(entry) = self.entries.get(tree) else { return Ok(None) };
         // A block only refers to earlier ones.
         let mut reached = BTreeSet::new();
@@ -121,6 +157,9 @@ impl Program {
             );
             seen.remove(&(id, accumulator));
             next = seen.last().copied();
+        }
+        if !any_size && reached.len() > SMALL {
+            return Err(TooComplex);
         }
         let mut known: HashMap<(u32, Option<Accumulator>), Node> = HashMap::new();
         for (id, accumulator) in reached {
@@ -282,22 +321,30 @@ impl Tree {
     /// Walks once through all lists, as libseccomp does to write the filter.
     pub(super) fn check(&mut self) -> Result<(), Fault> {
         match self.root {
-            Root::List(first) => self.check_list(first, DEPTH),
+            Root::List(first) => self.check_list(first, DEPTH, &mut HashSet::new()),
             Root::Default | Root::Always(_) => Ok(()),
         }
     }
 
-    fn check_list(&mut self, list: Id, depth: u32) -> Result<(), Fault> {
+    /// `checked` has the first tests of lists that were walked through, which may have several parents.
+    fn check_list(&mut self, list: Id, depth: u32, checked: &mut HashSet<Id>) -> Result<(), Fault> {
         let depth = depth.checked_sub(1).ok_or(Fault::Unpredictable)?;
-        let mut next = Some(self.arena.first(list)?);
+        let first = self.arena.first(list)?;
+        if checked.contains(&first) {
+            return Ok(());
+        }
+        let mut walk = self.arena.walk();
+        let mut next = Some(first);
         while let Some(id) = next {
+            walk.step()?;
             let test = self.arena.at(id)?;
             let on = test.on;
             next = test.after;
             for list in on.into_iter().filter_map(Exit::entered) {
-                self.check_list(list, depth)?;
+                self.check_list(list, depth, checked)?;
             }
         }
+        checked.insert(first);
         Ok(())
     }
 }

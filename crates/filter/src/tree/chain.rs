@@ -103,7 +103,7 @@ impl Test {
 }
 
 /// libseccomp leaves out a comparison under a mask without bits.
-fn always_true(condition: Condition, width: Width) -> bool {
+pub(crate) fn always_true(condition: Condition, width: Width) -> bool {
     let mask = match width {
         Width::Bits32 => u64::from(u32::MAX),
         Width::Bits64 => u64::MAX,

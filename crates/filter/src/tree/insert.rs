@@ -16,6 +16,7 @@ impl Arena {
         weight: u32,
         tests: u32,
     ) -> Result<u32, Fault> {
+        self.memory.forget();
         let mut found = Match::default();
         let freed = self.prune(self.root, Some(chain), &mut found, verdict, DEPTH)?;
         if freed > 0 && self.root.is_none() {
@@ -26,6 +27,7 @@ impl Arena {
             self.release_list(Some(chain), DEPTH)?;
             return Ok(weight);
         }
+        self.memory.forget();
         let dropped = self.dropped;
         self.join(Place::Root, chain, DEPTH)?;
         let released = self.release_list(Some(chain), DEPTH)?;
@@ -37,7 +39,9 @@ impl Arena {
     fn join(&mut self, place: Place, new: Id, depth: u32) -> Result<(), Fault> {
         let depth = depth.checked_sub(1).ok_or(Fault::Unpredictable)?;
         let mut at = self.load(place)?.ok_or(Fault::Unpredictable)?;
+        let mut walk = self.walk();
         loop {
+            walk.step()?;
             let (here, joining) = (self.at(at)?.clone(), self.at(new)?.clone());
             if here.compared == joining.compared {
                 return self.combine(at, new, depth);
@@ -116,6 +120,8 @@ impl Arena {
                 }
             }
             below => {
+                // The joining changes links.
+                self.memory.forget();
                 if !self.all_return(below.entered(), verdict, depth)? {
                     return Err(Fault::Clash);
                 }

@@ -27,14 +27,17 @@ mod arena;
 mod blocks;
 mod chain;
 mod insert;
+mod memory;
 mod prune;
 mod size;
 mod test;
 
 pub use self::blocks::Program;
+pub(crate) use self::chain::always_true;
 pub(crate) use self::size::Size;
 
 use self::arena::Arena;
+use self::memory::Memory;
 use self::test::Id;
 use crate::{Condition, Verdict};
 
@@ -86,6 +89,15 @@ pub enum Refusal {
         /// The index of the rule; the number of rules if all could be added.
         rule: usize,
     },
+    /// The rules have so many conditions that what libseccomp makes of them was not worked out. Containers may start.
+    #[error(
+        "the rules for this call have too many conditions to work out what libseccomp makes of them; use fewer rules with \
+         arguments, or fewer arguments in each"
+    )]
+    TooMany {
+        /// The index of the rule up to which it was.
+        rule: usize,
+    },
 }
 
 /// The tests to which libseccomp reduces the rules for one syscall.
@@ -120,6 +132,7 @@ impl Tree {
             tree.add(*verdict, conditions, width).map_err(|fault| fault.of(rule))?;
         }
         tree.check().map_err(|fault| fault.of(rules.len()))?;
+        tree.arena.memory = Memory::default();
         Ok(tree)
     }
 
@@ -160,7 +173,7 @@ impl Refusal {
     #[must_use]
     pub fn rule(self) -> usize {
         match self {
-            Self::Clash { rule } | Self::Unpredictable { rule } => rule,
+            Self::Clash { rule } | Self::Unpredictable { rule } | Self::TooMany { rule } => rule,
         }
     }
 }
@@ -170,6 +183,7 @@ impl Refusal {
 enum Fault {
     Clash,
     Unpredictable,
+    TooMany,
 }
 
 impl Fault {
@@ -177,6 +191,7 @@ impl Fault {
         match self {
             Self::Clash => Refusal::Clash { rule },
             Self::Unpredictable => Refusal::Unpredictable { rule },
+            Self::TooMany => Refusal::TooMany { rule },
         }
     }
 }

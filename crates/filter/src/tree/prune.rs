@@ -6,7 +6,7 @@ use super::test::{BOTH, Exit, Id};
 use crate::Verdict;
 
 /// What a comparison of a new rule with the tree has found.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 #[expect(clippy::struct_excessive_bools, reason = "each is found separately")]
 pub(super) struct Match {
     /// The tests are the same so far.
@@ -53,7 +53,15 @@ impl Arena {
         let mut now = *found;
         let mut freed = 0;
         if let (Some(list), Some(new), false) = (list, new, found.begun && !found.same) {
-            self.prune_list(list, new, (*found, &mut now), verdict, &mut freed, depth)?;
+            let first = self.first(list)?;
+            match self.memory.found(first, new, *found) {
+                Some(known) => now = known,
+                None => {
+                    let since = self.memory.changes();
+                    self.prune_list(first, new, (*found, &mut now), verdict, &mut freed, depth)?;
+                    self.memory.remember(first, new, *found, now, since);
+                }
+            }
         }
         if now.same {
             found.join(now);
@@ -65,7 +73,7 @@ impl Arena {
 
     fn prune_list(
         &mut self,
-        list: Id,
+        first: Id,
         new: Id,
         (found, now): (Match, &mut Match),
         verdict: Verdict,
@@ -73,8 +81,11 @@ impl Arena {
         depth: u32,
     ) -> Result<(), Fault> {
         let rule = self.at(new)?.clone();
-        let mut next = Some(self.first(list)?);
+        let since = self.memory.changes();
+        let mut walk = self.walk();
+        let mut next = Some(first);
         while let Some(id) = next {
+            walk.step()?;
             let test = self.at(id)?.clone();
             next = test.after;
             let mut here = Some(id);
@@ -126,7 +137,9 @@ impl Arena {
                     let (list, rest) = if tree_first {
                         (self.at(held)?.on[exit].entered(), Some(new))
                     } else {
-                        (Some(held), rule.on[exit].entered())
+                        // From the first test, where that is still the first: it is found without a walk.
+                        let is_first = self.memory.changes() == since;
+                        (Some(if is_first { first } else { held }), rule.on[exit].entered())
                     };
                     let (Some(list), Some(rest)) = (list, rest) else { continue };
                     let (below, by) =

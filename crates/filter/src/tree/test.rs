@@ -6,7 +6,7 @@ use crate::Verdict;
 use crate::diagram::Relation;
 
 /// The index of a test.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Id(pub(super) u32);
 
 /// A comparison of one half of an argument with a number.

@@ -95,15 +95,21 @@ fn differs(subject: &Subject<'_>, rules: &[usize], first: Library, second: Libra
             conditions: rule.arguments().iter().map(Condition::from).collect(),
         })
         .collect();
-    let diagram = |library: Library| {
+    let program = |library: Library| {
         let tree = Tree::new(&rules, Width::Bits64, library.merging).ok()?;
+        Some(Program::new([&tree], default))
+    };
+    let (one, two) = (program(first)?, program(second)?);
+    if one.is_same(&two) {
+        return None;
+    }
+    let diagram = |program: &Program| {
         let mut forest = Forest::default();
-        let program = Program::new([&tree], default);
         let found = program.diagram(0, &mut forest).ok()?;
         let node = found.unwrap_or_else(|| forest.verdict(default));
         Some((forest, node))
     };
-    let (one, two) = (diagram(first)?, diagram(second)?);
+    let (one, two) = (diagram(&one)?, diagram(&two)?);
     let pair = difference((&one.0, one.1), (&two.0, two.1), |one, two| one != two).ok()??;
     let arguments: Vec<String> = pair.arguments.iter().map(u64::to_string).collect();
     Some(format!(

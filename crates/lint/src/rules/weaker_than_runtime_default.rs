@@ -38,6 +38,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use filter::diagram::TooComplex;
 use filter::{Dependence, Filter, Library, Runtime, RuntimeDefault, Setting, Witness, numbers};
 use profile::Profile;
 use syscalls::{Architecture, Syscall};
@@ -125,8 +126,14 @@ fn add(
         let Some(architecture) = profile::Architecture::from_name(table.oci_name()) else { continue };
         for call in Syscall::all() {
             let Some(number) = call.number(*table) else { continue };
-            if let Ok(Some(witness)) = mine.exceeds(&defaults, architecture, number) {
-                calls.entry(call.name()).or_insert_with(|| shown(call, &witness));
+            match mine.exceeds(&defaults, architecture, number) {
+                Ok(Some(witness)) => drop(calls.entry(call.name()).or_insert_with(|| shown(call, &witness))),
+                Ok(None) => {}
+                // It may permit more, which is better found once too often.
+                Err(TooComplex) => {
+                    let unknown = || format!("{} (its conditions are too complex to be compared)", call.name());
+                    calls.entry(call.name()).or_insert_with(unknown);
+                }
             }
         }
     }
