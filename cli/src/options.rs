@@ -199,6 +199,26 @@ mod tests {
     }
 
     #[test]
+    fn text_is_the_form_of_every_answer_unless_another_one_is_named() {
+        for task in Options::command().get_subcommands() {
+            let Some(output) = task.get_arguments().find(|it| it.get_id() == "output") else { continue };
+            let forms: Vec<_> =
+                output.get_possible_values().iter().map(|it| it.get_name().to_owned()).collect();
+            // A profile has no form for people.
+            let expected = if ["merge", "convert"].contains(&task.get_name()) { "json" } else { "text" };
+            assert!(forms.iter().any(|form| form == expected), "{}: {forms:?}", task.get_name());
+            let default = output.get_default_values();
+            assert!(
+                default.iter().any(|it| it.to_str().is_some_and(|it| forms.iter().any(|form| form == it)))
+            );
+            assert!(
+                forms[0] == "text" || forms == ["json", "yaml"] || forms == ["yaml", "json"],
+                "{forms:?}"
+            );
+        }
+    }
+
+    #[test]
     fn the_cluster_may_be_named_behind_the_task_as_kubectl_hands_it_on() {
         let options =
             Options::try_parse_from(["kubectl-seccomp", "status", "audit", "--context", "prod"]).unwrap();

@@ -5,14 +5,17 @@ use clap::{Args, ValueEnum};
 /// The output format.
 #[derive(Debug, Clone, Copy, Default, Args)]
 pub struct OutputOption {
-    /// Print JSON or YAML instead of text
-    #[arg(long = "output", short, value_name = "FORM")]
-    pub output: Option<Format>,
+    /// The form of the answer
+    #[arg(long, short, value_name = "FORM", value_enum, default_value = "text")]
+    pub output: Format,
 }
 
-/// A machine-readable format.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+/// A form of an answer.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
 pub enum Format {
+    /// Text for people
+    #[default]
+    Text,
     /// JSON
     Json,
     /// YAML

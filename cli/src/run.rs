@@ -24,7 +24,7 @@ use crate::manual;
 use crate::merge::{MergeArgs, merge, named, text};
 use crate::nodes::NodesView;
 use crate::options::{Options, Task};
-use crate::output::{Format, OutputOption};
+use crate::output::Format;
 use crate::read;
 use crate::show::{NO_PROFILES, Paint, Tone};
 use crate::simulate::{self, SimulateArgs};
@@ -172,14 +172,14 @@ pub async fn answer(task: &Task, client: &Client, paint: Paint) -> Result<Answer
                 Some(profile) => StatusView::of_one(profile, &snapshot),
                 None => StatusView::of_all(&snapshot),
             };
-            Ok(Answer::success(shown(&view, *output, || view.render(paint, now))?))
+            Ok(Answer::success(shown(&view, output.output, || view.render(paint, now))?))
         }
         Task::Nodes { output } => {
             let view = NodesView::of(&read::snapshot(client, None).await?);
-            Ok(Answer::success(shown(&view, *output, || view.render(paint, now))?))
+            Ok(Answer::success(shown(&view, output.output, || view.render(paint, now))?))
         }
         Task::Users { profile, namespace, output } => {
-            who_uses(client, profile.as_deref(), namespace.as_deref(), *output, paint).await
+            who_uses(client, profile.as_deref(), namespace.as_deref(), output.output, paint).await
         }
         Task::Diff(args) => compared(&load_all(&args.inputs()?, client).await?, args, paint),
         Task::Merge(args) => {
@@ -190,7 +190,7 @@ pub async fn answer(task: &Task, client: &Client, paint: Paint) -> Result<Answer
             // After the reports, so that a Node that is created in between does not count as missing.
             snapshot.existing = read::existing_nodes(client).await?;
             let view = VerifyView::of(&snapshot, profile.as_deref());
-            let text = shown(&view, *output, || view.render(paint))?;
+            let text = shown(&view, output.output, || view.render(paint))?;
             Ok(Answer { text, remarks: view.remarks(&snapshot), success: view.verified })
         }
         Task::Lint(args) => {
@@ -218,15 +218,12 @@ fn lint(
     paint: Paint,
 ) -> Result<Answer, CliError> {
     let view = FindingsView::of(args, sources)?;
-    let form = |output| shown(&view, OutputOption { output }, || view.render(paint));
     let text = match args.output {
-        None => form(None)?,
-        Some(LintFormat::Json) => form(Some(Format::Json))?,
-        Some(LintFormat::Yaml) => form(Some(Format::Yaml))?,
-        Some(LintFormat::Sarif) => {
-            shown(&view.sarif(), OutputOption { output: Some(Format::Json) }, String::new)?
-        }
-        Some(LintFormat::Github) => view.github(),
+        LintFormat::Text => view.render(paint),
+        LintFormat::Json => shown(&view, Format::Json, String::new)?,
+        LintFormat::Yaml => shown(&view, Format::Yaml, String::new)?,
+        LintFormat::Sarif => shown(&view.sarif(), Format::Json, String::new)?,
+        LintFormat::Github => view.github(),
     };
     Ok(Answer { success: view.is_clean(), ..Answer::success(text) })
 }
@@ -237,14 +234,14 @@ fn simulate(
     paint: Paint,
 ) -> Result<Answer, CliError> {
     let view = simulate::view(args, sources)?;
-    let text = shown(&view, args.output, || view.render(paint))?;
+    let text = shown(&view, args.output.output, || view.render(paint))?;
     Ok(Answer { success: view.permits_all(), ..Answer::success(text) })
 }
 
 fn compared(profiles: &[NamedProfile; 2], args: &DiffArgs, paint: Paint) -> Result<Answer, CliError> {
     let [before, after] = profiles;
     let view = DiffView::of(before, after, &args.nodes)?;
-    let text = shown(&view, args.output, || view.render(paint))?;
+    let text = shown(&view, args.output.output, || view.render(paint))?;
     Ok(Answer { success: view.same, ..Answer::success(text) })
 }
 
@@ -263,12 +260,11 @@ fn explain(
     for source in sources {
         view.add(&source?, args.setting);
     }
-    let output = |format| OutputOption { output: Some(format) };
     let text = match args.output {
-        None => view.render(paint),
-        Some(ExplainFormat::Json) => shown(&view, output(Format::Json), String::new)?,
-        Some(ExplainFormat::Html) => view.page(),
-        Some(ExplainFormat::Yaml) => shown(&view, output(Format::Yaml), String::new)?,
+        ExplainFormat::Text => view.render(paint),
+        ExplainFormat::Json => shown(&view, Format::Json, String::new)?,
+        ExplainFormat::Yaml => shown(&view, Format::Yaml, String::new)?,
+        ExplainFormat::Html => view.page(),
     };
     Ok(Answer { success: view.all_loadable(), ..Answer::success(text) })
 }
@@ -277,7 +273,7 @@ async fn who_uses(
     client: &Client,
     profile: Option<&str>,
     namespace: Option<&str>,
-    output: OutputOption,
+    output: Format,
     paint: Paint,
 ) -> Result<Answer, CliError> {
     // Pods may name a profile that does not exist.
@@ -397,17 +393,13 @@ async fn watch(client: &Client, only: Option<&str>) -> Result<bool, CliError> {
 }
 
 /// The view as JSON or YAML or, from `text`, as text.
-fn shown(
-    view: &impl Serialize,
-    output: OutputOption,
-    text: impl FnOnce() -> String,
-) -> Result<String, CliError> {
-    match output.output {
-        None => Ok(text()),
-        Some(Format::Json) => {
+fn shown(view: &impl Serialize, output: Format, text: impl FnOnce() -> String) -> Result<String, CliError> {
+    match output {
+        Format::Text => Ok(text()),
+        Format::Json => {
             serde_json::to_string_pretty(view).map(|json| json + "\n").map_err(|error| output_error(&error))
         }
-        Some(Format::Yaml) => serde_saphyr::to_string(view).map_err(|error| output_error(&error)),
+        Format::Yaml => serde_saphyr::to_string(view).map_err(|error| output_error(&error)),
     }
 }
 

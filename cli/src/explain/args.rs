@@ -13,9 +13,9 @@ pub struct ExplainArgs {
     /// SeccompProfiles in the cluster
     #[arg(required = true, value_name = "FILE", value_hint = ValueHint::AnyPath)]
     pub files: Vec<PathBuf>,
-    /// Print this form instead of text
-    #[arg(long, short, value_name = "FORM", value_enum)]
-    pub output: Option<ExplainFormat>,
+    /// The form of the answer
+    #[arg(long, short, value_name = "FORM", value_enum, default_value = "text")]
+    pub output: ExplainFormat,
     /// The node.
     #[command(flatten)]
     pub setting: SettingOptions,
@@ -24,6 +24,8 @@ pub struct ExplainArgs {
 /// A form of the answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum ExplainFormat {
+    /// Text for people
+    Text,
     /// JSON
     Json,
     /// YAML

@@ -49,19 +49,21 @@ pub struct LintArgs {
     /// weaker-than-runtime-default
     #[arg(long)]
     runtime_default: bool,
-    /// Print JSON, YAML, SARIF 2.1.0 or commands of GitHub's workflows instead of text
-    #[arg(long, short, value_name = "FORM", value_enum)]
-    pub output: Option<LintFormat>,
+    /// The form of the answer
+    #[arg(long, short, value_name = "FORM", value_enum, default_value = "text")]
+    pub output: LintFormat,
 }
 
-/// A machine-readable format.
+/// A form of the answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum LintFormat {
+    /// Text for people, with the lines of the files
+    Text,
     /// JSON
     Json,
     /// YAML
     Yaml,
-    /// The Static Analysis Results Interchange Format
+    /// The Static Analysis Results Interchange Format (SARIF) 2.1.0
     Sarif,
     /// Commands of GitHub's workflows
     Github,
