@@ -47,7 +47,7 @@ pub const ON_REQUEST: &[&str] =
 
 /// The rules that compute filters. What that takes grows steeply with the number of conditions about one call: with 32
 /// rules with two arguments each it is several seconds.
-const COMPUTING: &[&str] = &["cannot-start", "compiled-otherwise", "program-too-long"];
+const COMPUTING: &[&str] = &["cannot-be-compiled", "cannot-start", "compiled-otherwise", "program-too-long"];
 
 /// Like [`check`], for a program that must not spend seconds on any profile: without the rules that compute filters where
 /// the conditions of the profile are too many. The defaults of the runtimes are far below that.

@@ -123,6 +123,15 @@ impl<'p> Subject<'p> {
         !self.profile.architectures().is_empty() || !self.nodes.architectures.is_empty()
     }
 
+    /// The nodes' own architectures; of unknown nodes the first that the profile lists, because every filter also covers the
+    /// node's own.
+    pub(crate) fn natives(&self) -> Vec<profile::Architecture> {
+        let own = self.nodes.architectures.iter();
+        let own: Vec<_> = own.filter_map(|own| profile::Architecture::from_name(own.oci_name())).collect();
+        let first = self.profile.architectures().first().copied();
+        if own.is_empty() { vec![first.unwrap_or(profile::Architecture::X86_64)] } else { own }
+    }
+
     /// The architectures of the filters on the nodes: those that the profile names and that some node runs, and the
     /// nodes' own, which every filter covers. If nothing is known of the nodes, those that the profile names, or all if
     /// it names none.

@@ -71,7 +71,7 @@
 
 use std::collections::BTreeSet;
 
-use filter::{Library, MOST_INSTRUCTIONS, Runtime, Setting, Stub, most_instructions, numbers};
+use filter::{Consequence, Library, MOST_INSTRUCTIONS, Runtime, Setting, Stub, most_instructions, numbers};
 use profile::Architecture;
 
 use crate::boundary;
@@ -96,7 +96,7 @@ fn check(subject: &Subject<'_>) -> Vec<Found> {
         return Vec::new();
     };
     let listed = subject.profile.architectures();
-    let natives = natives(subject);
+    let natives = subject.natives();
     let covered = |native: &Architecture| listed.len() + usize::from(!listed.contains(native));
     if natives.iter().all(|native| is_short(subject, covered(native))) {
         return Vec::new();
@@ -105,6 +105,11 @@ fn check(subject: &Subject<'_>) -> Vec<Found> {
     let Some((most, native)) = longest.max().filter(|(most, _)| *most > MOST_INSTRUCTIONS) else {
         return Vec::new();
     };
+    if most == usize::MAX {
+        let message = "the rules for one call have so many conditions that the length of the filter was not worked out; the \
+                       kernel loads at most 4096 instructions";
+        return vec![Found::new(place::field("syscalls"), message.to_owned())];
+    }
     let (covered, runtime) = (covered(&native), runtime.name);
     let (field, architectures) = if covered == 1 { ("syscalls", "architecture") } else { ("architectures", "architectures") };
     let message = format!(
@@ -132,20 +137,16 @@ fn is_short(subject: &Subject<'_>, covered: usize) -> bool {
     covered * (all + all / 4 + 36 * conditional + 64) + copies <= MOST_INSTRUCTIONS
 }
 
-/// The nodes' own architectures; of unknown nodes the first listed one, because every filter also covers the node's own.
-fn natives(subject: &Subject<'_>) -> Vec<Architecture> {
-    let own = subject.nodes.architectures.iter();
-    let own: Vec<_> = own.filter_map(|own| Architecture::from_name(own.oci_name())).collect();
-    let first = subject.profile.architectures().first().copied();
-    if own.is_empty() { vec![first.unwrap_or(Architecture::X86_64)] } else { own }
-}
-
-/// The maximum number of instructions on a node; `None` if no container starts there for another reason.
+/// The maximum number of instructions on a node; the largest number if it was not worked out, and `None` if no container
+/// starts there for another reason.
 fn most(subject: &Subject<'_>, native: Architecture, runtime: Runtime) -> Option<usize> {
     let library = boundary::newest(subject);
     let number = numbers(library);
     let setting = Setting { runtime, library: Library::from(library), native, number: &number };
-    most_instructions(subject.profile, &setting).ok()
+    match most_instructions(subject.profile, &setting) {
+        Ok(most) => Some(most),
+        Err(fault) => (fault.consequence() == Consequence::Unknown).then_some(usize::MAX),
+    }
 }
 
 #[cfg(test)]

@@ -1,0 +1,140 @@
+//! # constant-condition
+//!
+//! A comparison is true for no argument, or for every one.
+//!
+//! A filter compares arguments as numbers without a sign: none is less than 0, and none is greater than the largest number of
+//! 64 bits, 18446744073709551615. A rule with such a comparison never applies. The opposite ones are always true, and so is a
+//! comparison under a mask without bits, so that the rule does not depend on that argument. Often a negative number was
+//! meant: `-1` as an argument of 64 bits is that largest number, and as one of 32 bits 4294967295.
+//!
+//! The fix removes a rule that never applies, or a comparison that is always true. It is unsafe: under runc the names of a rule
+//! count even if it never applies ([moves-enosys-boundary](moves-enosys-boundary.md)), and a rule without any comparison wins
+//! over all others for the same call ([shadowed-rule](shadowed-rule.md)).
+//!
+//! ## Bad
+//!
+//! ```yaml
+//! defaultAction: SCMP_ACT_ALLOW
+//! architectures: [SCMP_ARCH_X86_64, SCMP_ARCH_X86]
+//! syscalls:
+//!   - names: [lseek]
+//!     action: SCMP_ACT_ERRNO
+//!     args: [{index: 1, value: 0, op: SCMP_CMP_LT}]
+//! ```
+//!
+//! ## Good
+//!
+//! ```yaml
+//! defaultAction: SCMP_ACT_ALLOW
+//! architectures: [SCMP_ARCH_X86_64, SCMP_ARCH_X86]
+//! syscalls:
+//!   - names: [lseek]
+//!     action: SCMP_ACT_ERRNO
+//!     args: [{index: 1, value: "9223372036854775807", op: SCMP_CMP_GT}]
+//! ```
+
+use profile::{Argument, Comparison};
+
+use crate::finding::Found;
+use crate::fix::{Edit, Fix, Safety};
+use crate::place;
+use crate::rule::Rule;
+use crate::severity::{Confidence, Severity};
+use crate::subject::Subject;
+
+pub(super) static RULE: Rule = Rule {
+    id: "constant-condition",
+    severity: Severity::Warning,
+    confidence: Confidence::High,
+    summary: "A comparison is true for no argument, or for every one.",
+    check,
+};
+
+fn check(subject: &Subject<'_>) -> Vec<Found> {
+    let mut found = Vec::new();
+    for (index, rule) in subject.rules().filter(|(_, rule)| !subject.skips(rule)) {
+        let constant = rule.arguments().iter().enumerate().map(|(at, argument)| (at, value(argument)));
+        let constant: Vec<_> = constant.filter_map(|(at, value)| Some((at, value?))).collect();
+        // A rule that never applies is one finding, whatever else it compares.
+        let never = constant.iter().find(|(_, value)| !value);
+        for (at, value) in never.map_or(&constant[..], std::slice::from_ref) {
+            let Some(argument) = rule.arguments().get(*at) else { continue };
+            let path = place::argument(index, *at);
+            let (index_of, op, with) = (argument.index(), argument.comparison().name(), argument.value());
+            let (message, fix) = if *value {
+                let message = format!("{op} {with} is true for every argument {index_of}: this comparison has no effect");
+                (message, Fix::new(Safety::Unsafe, "Remove the comparison", Edit::Remove { path: path.clone() }))
+            } else {
+                let message = format!("{op} {with} is true for no argument {index_of}: this rule never applies");
+                let edit = Edit::Remove { path: place::rule(index) };
+                (message, Fix::new(Safety::Unsafe, "Remove the rule", edit))
+            };
+            found.push(Found::new(path, message).with(fix));
+        }
+    }
+    found
+}
+
+/// What the comparison always is; `None` if that depends on the argument.
+fn value(argument: &Argument) -> Option<bool> {
+    match (argument.comparison(), argument.value()) {
+        (Comparison::Less, 0) | (Comparison::Greater, u64::MAX) => Some(false),
+        (Comparison::GreaterOrEqual | Comparison::MaskedEqual, 0) | (Comparison::LessOrEqual, u64::MAX) => Some(true),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::testing::{findings, paths};
+
+    const MOST: u64 = u64::MAX;
+
+    fn profile(arguments: &[(u8, &str, u64)]) -> Value {
+        let argument = |(index, op, value): &(u8, &str, u64)| json!({ "index": index, "op": op, "value": value.to_string() });
+        let arguments: Vec<_> = arguments.iter().map(argument).collect();
+        json!({ "defaultAction": "SCMP_ACT_ERRNO", "syscalls": [
+            { "names": ["close"], "action": "SCMP_ACT_ALLOW" },
+            { "names": ["lseek"], "action": "SCMP_ACT_ALLOW", "args": arguments },
+        ] })
+    }
+
+    #[test]
+    fn a_comparison_that_is_never_true_is_found_and_its_rule_removed() {
+        for (op, value) in [("SCMP_CMP_LT", 0), ("SCMP_CMP_GT", MOST)] {
+            let mut profile = profile(&[(0, "SCMP_CMP_EQ", 3), (2, op, value)]);
+            let found = findings(&RULE, profile.clone());
+            assert_eq!(found[0].path.to_string(), "syscalls[1].args[1]");
+            assert!(found[0].message.ends_with("is true for no argument 2: this rule never applies"), "{}", found[0].message);
+            assert!(found[0].fix.as_ref().unwrap().apply(&mut profile));
+            assert_eq!(profile["syscalls"].as_array().unwrap().len(), 1);
+        }
+    }
+
+    #[test]
+    fn a_comparison_that_is_always_true_is_found_and_removed() {
+        for (op, value) in [("SCMP_CMP_GE", 0), ("SCMP_CMP_LE", MOST), ("SCMP_CMP_MASKED_EQ", 0)] {
+            let mut profile = profile(&[(0, op, value), (1, "SCMP_CMP_EQ", 3)]);
+            let found = findings(&RULE, profile.clone());
+            assert_eq!(found[0].path.to_string(), "syscalls[1].args[0]", "{op}");
+            assert!(found[0].fix.as_ref().unwrap().apply(&mut profile));
+            assert_eq!(paths(&RULE, profile), Vec::<String>::new());
+        }
+        // One finding for a rule that never applies.
+        assert_eq!(paths(&RULE, profile(&[(0, "SCMP_CMP_GE", 0), (1, "SCMP_CMP_LT", 0)])), ["syscalls[1].args[1]"]);
+    }
+
+    #[test]
+    fn comparisons_that_depend_on_the_argument_and_rules_that_are_skipped_are_not() {
+        let none = Vec::<String>::new();
+        for (op, value) in [("SCMP_CMP_EQ", 0), ("SCMP_CMP_NE", MOST), ("SCMP_CMP_LT", 1), ("SCMP_CMP_GE", 1), ("SCMP_CMP_MASKED_EQ", 1)] {
+            assert_eq!(paths(&RULE, profile(&[(0, op, value)])), none, "{op}");
+        }
+        let mut skipped = profile(&[(0, "SCMP_CMP_LT", 0)]);
+        skipped["syscalls"][1]["action"] = "SCMP_ACT_ERRNO".into();
+        assert_eq!(paths(&RULE, skipped), none);
+    }
+}
