@@ -1,10 +1,12 @@
 //! `convert`: profiles of other tools, as `SeccompProfile`s or in the runtimes' format.
 //!
 //! - `options`: the command's options; `error`: why it fails.
+//! - `absent`: names of calls that none of the architectures has.
 //! - `bases`: base profiles of the Security Profiles Operator in other files.
 //!
 //! The crate `convert` decides what a profile becomes; here are the documents before and after.
 
+mod absent;
 mod bases;
 mod error;
 mod options;
@@ -24,6 +26,8 @@ pub use options::{BaseFile, ConvertArgs, Form};
 
 use crate::manifest::{Marks, Object, Position, objects_in};
 use crate::profile_text::{oci_json, seccomp_profile};
+use crate::show::count;
+use absent::without_absent;
 use bases::Bases;
 
 /// What comes out.
@@ -99,6 +103,17 @@ pub fn convert(files: &[Input], bases: &[Input], args: &ConvertArgs) -> Result<C
         };
         let Converted { profile, remarks: found } = converted.map_err(|error| source.failed(error))?;
         remarks.extend(found.iter().map(|remark| format!("{}: {remark}", source.place_of(remark))));
+        let (profile, absent) = match &source.kind {
+            Kind::Ours(_) => (profile, Vec::new()),
+            Kind::Plain(_) | Kind::OtherOperator(_) => without_absent(profile),
+        };
+        if !absent.is_empty() {
+            let (place, names) = (source.place(), absent.join(", "));
+            let number = count(absent.len(), "name");
+            remarks.push(format!(
+                "{place}: left out: {number} of calls that no listed architecture has: {names}"
+            ));
+        }
         let name = source.name.as_ref().and_then(|name| name.parse().ok());
         pieces.push(Piece { place: source.place(), name, profile });
     }
