@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::ops::Range;
 use std::path::Path;
 
-use crate::manifest::{DocumentError, Place, Position};
+use crate::manifest::{DocumentError, Place, Position, line_of};
 use crate::show::{Paint, Tone};
 
 /// The maximum number of characters of a line that are shown: a JSON file may have only one line.
@@ -14,7 +14,7 @@ const BEFORE: usize = 40;
 
 /// The first line of a position, underlined, with its number.
 pub(crate) fn excerpt(source: &str, position: Position, paint: Paint, tone: Tone) -> String {
-    of_line(source.lines().nth(position.line - 1).unwrap_or_default(), position, paint, tone)
+    of_line(line_of(source, position.line), position, paint, tone)
 }
 
 /// An error about a file: each field that is wrong, with its line.
@@ -142,6 +142,25 @@ mod tests {
         ) {
             prop_assert_eq!(shown(&source, begin, end).lines().count(), 3);
         }
+    }
+
+    #[test]
+    fn a_fault_of_the_text_is_shown_at_its_line_and_column() {
+        let shown = |text: &str| {
+            let error = crate::manifest::profiles_in(text).unwrap_err();
+            document_error(Path::new("web.yaml"), &error)
+        };
+        for end in ["\n", "\r\n", "\r"] {
+            let text = ["defaultAction: SCMP_ACT_ALLOW", "flags: []", "flags: []", ""].join(end);
+            let shown = shown(&text);
+            assert!(shown.contains("\n --> web.yaml:3:8\n  |\n3 | flags: []\n"), "{shown}");
+        }
+        assert!(shown("---\na: b\n--- x\n").contains("\n --> web.yaml:3:1\n  |\n3 | --- x\n"));
+    }
+
+    #[test]
+    fn lines_that_end_with_a_carriage_return_are_counted_as_the_yaml_reader_does() {
+        assert_eq!(shown("a: b\rnames: [x]\r", (2, 9), (2, 10)), "  |\n2 | names: [x]\n  |         ^\n");
     }
 
     #[test]

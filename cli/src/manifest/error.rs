@@ -4,7 +4,7 @@ use std::fmt;
 
 use profile::{FieldPath, ParseError};
 
-use super::place::Place;
+use super::place::{Place, Position, line_of};
 use super::scalar::ScalarError;
 
 /// An error about a file without a usable profile.
@@ -89,6 +89,7 @@ impl DocumentError {
     /// What is wrong with fields, as messages, and where; nothing if the error is about the whole file.
     pub(crate) fn problems(&self) -> Vec<(String, &Place)> {
         match self {
+            Self::Syntax(SyntaxError { place, fault }) => vec![(fault.to_string(), &**place)],
             Self::Rounded { place, .. } | Self::UnknownField { place, .. } | Self::Dialect { place, .. } => {
                 vec![(self.to_string(), &**place)]
             }
@@ -154,12 +155,34 @@ fn listed(found: &[Found]) -> String {
 
 /// What is wrong with the text itself, and where.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("line {line}: {fault}")]
+#[error("line {}: {fault}", .place.position.line)]
 pub struct SyntaxError {
-    /// The line of the file, from 1.
-    pub line: usize,
+    /// The place in the file.
+    pub place: Box<Place>,
     /// What is wrong.
     pub fault: Fault,
+}
+
+impl SyntaxError {
+    /// A fault at a line and a column of a text.
+    pub(super) fn at(text: &str, (line, column): (usize, usize), fault: Fault) -> Self {
+        let position = Position { line, column, end_line: line, end_column: column + 1 };
+        Self { place: Box::new(Place { position, line: line_of(text, line).to_owned() }), fault }
+    }
+
+    /// The same where so many lines, and characters on the first line, come before the text.
+    pub(super) fn below(mut self, lines: usize, characters: usize) -> Self {
+        let position = &mut self.place.position;
+        if position.line == 1 {
+            position.column += characters;
+            position.end_column += characters;
+            // Of the line only what follows is known.
+            self.place.line.insert_str(0, &" ".repeat(characters));
+        }
+        position.line += lines;
+        position.end_line += lines;
+        self
+    }
 }
 
 /// What is wrong with a text.

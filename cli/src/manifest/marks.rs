@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use profile::{FieldPath, Segment};
 
-use super::place::{Place, Position};
+use super::place::{Place, Position, line_of};
 use super::position::Positions;
 use super::stream::Document;
 
@@ -41,7 +41,7 @@ impl<'t> Marks<'t> {
     /// Where a field of the object stands: its value, or its key if the value begins on a later line.
     pub(crate) fn place(&self, field: &FieldPath) -> Place {
         let position = self.positions.of_field(self.object.iter().chain(field.segments()));
-        let line = self.text.lines().nth(position.line - 1).unwrap_or_default().to_owned();
+        let line = line_of(self.text, position.line).to_owned();
         Place { position, line }
     }
 }

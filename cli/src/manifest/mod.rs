@@ -28,6 +28,7 @@ use serde_json::Value;
 pub(crate) use error::API_VERSION;
 pub use error::{DocumentError, Fault, Found, SyntaxError};
 pub(crate) use marks::Marks;
+pub(crate) use place::line_of;
 pub use place::{Place, Position};
 use position::Positions;
 pub use scalar::ScalarError;

@@ -8,6 +8,7 @@ use serde::de::IgnoredAny;
 use serde_json::{Deserializer, Value};
 
 use super::error::{Fault, SyntaxError};
+use super::place::line_ends;
 use super::yaml::{self, Syntax};
 
 /// A document, and its place in the file.
@@ -41,19 +42,21 @@ pub(crate) fn documents(text: &str) -> Result<Vec<Document<'_>>, SyntaxError> {
                     let end = objects.byte_offset();
                     let object = &text[begin..end];
                     // The YAML 1.2 parser accepts all of JSON.
-                    if let Some(value) = yaml::parse_document(object, Syntax::Json, above)? {
+                    let parsed = yaml::parse_document(object, Syntax::Json);
+                    if let Some(value) = parsed.map_err(|error| error.below(above, before))? {
                         documents.push(Document { value, text: object, offset: begin, above, before });
                     }
                     // A file may have many objects, so that neither is counted from its beginning each time.
-                    above += lines(object);
-                    before = match object.rfind('\n') {
+                    above += line_ends(object);
+                    before = match object.rfind(['\n', '\r']) {
                         Some(newline) => object[newline + 1..].chars().count(),
                         None => before + object.chars().count(),
                     };
                     begin = end;
                 }
                 Some(Err(error)) if documents.len() > 1 => {
-                    return Err(SyntaxError { line: error.line(), fault: Fault::Syntax(error.to_string()) });
+                    let (place, fault) = ((error.line(), error.column()), Fault::Syntax(error.to_string()));
+                    return Err(SyntaxError::at(text, place, fault));
                 }
                 // YAML from here on; the rest of the line after an object must be empty.
                 Some(Err(_)) => break,
@@ -71,27 +74,24 @@ fn blank(rest: &str) -> usize {
     rest[..space].find('\n').map_or(space, |newline| newline + 1)
 }
 
-fn lines(text: &str) -> usize {
-    text.matches('\n').count()
-}
-
 fn yaml_documents<'t>(
     text: &'t str,
     begin: usize,
     documents: &mut Vec<Document<'t>>,
 ) -> Result<(), SyntaxError> {
-    let above = lines(&text[..begin]);
+    let mut above = line_ends(&text[..begin]);
     let (mut first, mut from, mut at) = (above, begin, begin);
-    for (i, line) in text[begin..].split_inclusive('\n').enumerate() {
+    for line in text[begin..].split_inclusive('\n') {
         if let Some(beside) = line.strip_prefix("---") {
             let beside = beside.trim();
             if !(beside.is_empty() || beside.starts_with('#')) {
                 let fault = Fault::Separator(beside.to_owned());
-                return Err(SyntaxError { line: above + i + 1, fault });
+                return Err(SyntaxError::at(text, (above + 1, 1), fault));
             }
             documents.extend(yaml_document(&text[from..at], from, first)?);
-            (first, from) = (above + i + 1, at + line.len());
+            (first, from) = (above + line_ends(line), at + line.len());
         }
+        above += line_ends(line);
         at += line.len();
     }
     documents.extend(yaml_document(&text[from..], from, first)?);
@@ -100,9 +100,12 @@ fn yaml_documents<'t>(
 
 /// A document, unless it is empty.
 fn yaml_document(text: &str, offset: usize, above: usize) -> Result<Option<Document<'_>>, SyntaxError> {
-    match yaml::parse_document(text, Syntax::Yaml, above)? {
+    match yaml::parse_document(text, Syntax::Yaml).map_err(|error| error.below(above, 0))? {
         None | Some(Value::Null) => Ok(None),
         Some(Value::Object(map)) => Ok(Some(Document { value: map.into(), text, offset, above, before: 0 })),
-        Some(other) => Err(SyntaxError { line: above + 1, fault: Fault::NoObject(other.to_string()) }),
+        Some(other) => {
+            let fault = Fault::NoObject(other.to_string());
+            Err(SyntaxError::at(text, (1, 1), fault).below(above, 0))
+        }
     }
 }

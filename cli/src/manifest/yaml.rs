@@ -9,6 +9,7 @@ use granit_parser::{Event, Parser, ScalarStyle, Span, StructureStyle, Tag, optio
 use serde_json::{Map, Value};
 
 use super::error::{Fault, SyntaxError};
+use super::place::line_ends;
 use super::scalar::{self, ScalarError};
 
 /// The maximum number of values in one document with its aliases expanded and those with an anchor counted twice: the
@@ -24,23 +25,18 @@ pub(crate) enum Syntax {
     Json,
 }
 
-/// The document in `text`, which follows the first `lines_before` lines of the file; `None` if it is empty.
+/// The document in `text`; `None` if it is empty.
 ///
 /// # Errors
-/// It is not YAML, or kubectl would refuse it or drop a part of it.
-pub(crate) fn parse_document(
-    text: &str,
-    syntax: Syntax,
-    lines_before: usize,
-) -> Result<Option<Value>, SyntaxError> {
-    let at = |line: usize, fault: Fault| SyntaxError { line: lines_before + line, fault };
+/// It is not YAML, or kubectl would refuse it or drop a part of it. The place counts from the beginning of `text`.
+pub(crate) fn parse_document(text: &str, syntax: Syntax) -> Result<Option<Value>, SyntaxError> {
     let text = text.trim_start_matches('\u{feff}');
-    if syntax == Syntax::Yaml {
-        for (i, line) in text.lines().enumerate() {
-            if let Some(c) = line.chars().find(|c| is_not_yaml_1_1_text(*c)) {
-                return Err(at(i + 1, Fault::Character(c)));
-            }
-        }
+    let wrong = text.char_indices().find(|(_, c)| !matches!(c, '\n') && is_not_yaml_1_1_text(*c));
+    if let (Syntax::Yaml, Some((at, c))) = (syntax, wrong) {
+        let before = &text[..at];
+        let line = before.rfind(['\n', '\r']).map_or(before, |end| &before[end + 1..]);
+        let place = (line_ends(before) + 1, line.chars().count() + 1);
+        return Err(SyntaxError::at(text, place, Fault::Character(c)));
     }
     let options = options! { emit_comments: false, disallow_directives: true };
     let mut reader = Reader {
@@ -48,11 +44,11 @@ pub(crate) fn parse_document(
         syntax,
         parser: Parser::new_from_str_with_options(text, options),
         flow_depth: 0,
-        line: 1,
+        place: (1, 1),
         anchors: HashMap::new(),
         values: 0,
     };
-    reader.read_document().map_err(|fault| at(reader.line, fault))
+    reader.read_document().map_err(|fault| SyntaxError::at(text, reader.place, fault))
 }
 
 /// A character that is text in YAML 1.2, but that libyaml, which reads YAML 1.1, refuses or treats as the end of a
@@ -67,8 +63,8 @@ struct Reader<'a> {
     parser: Parser<'a, granit_parser::StrInput<'a>>,
     /// How many flow collections (`[…]`, `{…}`) are open.
     flow_depth: usize,
-    /// The line of the last event.
-    line: usize,
+    /// The line and the column of the last event.
+    place: (usize, usize),
     /// The values of the anchors, without those that are still being read.
     anchors: HashMap<usize, Value>,
     /// The number of values so far; those of aliases count each time.
@@ -91,10 +87,10 @@ impl<'a> Reader<'a> {
     fn next(&mut self) -> Result<Option<Event<'a>>, Fault> {
         let Some(next) = self.parser.next_event() else { return Ok(None) };
         let (event, span): (Event<'a>, Span) = next.map_err(|error| {
-            self.line = error.marker().line();
+            self.place = (error.marker().line(), error.marker().col() + 1);
             Fault::Syntax(error.info())
         })?;
-        self.line = span.start.line();
+        self.place = (span.start.line(), span.start.col() + 1);
         if let Event::Scalar(text, style, ..) = &event {
             self.check(text, *style, span)?;
         }
@@ -203,10 +199,10 @@ impl<'a> Reader<'a> {
                 }
             };
             let event = self.next_inside()?;
-            let line = self.line;
+            let place = self.place;
             let value = self.value(event)?;
             if own.insert(key.clone(), value).is_some() {
-                self.line = line;
+                self.place = place;
                 return Err(Fault::KeyTwice(key));
             }
         }
