@@ -12,7 +12,7 @@ const STEPS: u32 = 20_000_000;
 /// A chain has at most three tests for each of six arguments.
 pub(super) const DEPTH: u32 = 64;
 /// How often a walk through a list may come by as many tests as there are. A walk that finds something changes one of the
-/// six facts of a [`Match`](super::prune::Match), which never change back.
+/// six facts of a [`Match`](super::matching::Match), which never change back.
 const LAPS: usize = 8;
 
 #[derive(Debug, Clone)]

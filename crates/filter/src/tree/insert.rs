@@ -1,7 +1,7 @@
 //! How a rule joins the tree.
 
 use super::arena::{Arena, DEPTH, Place};
-use super::prune::Match;
+use super::matching::Match;
 use super::test::{BOTH, Exit, FALSE, Id};
 use super::{Fault, Merging};
 use crate::Verdict;

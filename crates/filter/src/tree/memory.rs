@@ -6,7 +6,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::prune::Match;
+use super::matching::Match;
 use super::test::Id;
 
 /// Of each list, the first test stands for it.

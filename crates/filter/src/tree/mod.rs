@@ -27,6 +27,7 @@ mod arena;
 mod blocks;
 mod chain;
 mod insert;
+mod matching;
 mod memory;
 mod prune;
 mod size;
