@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use api::names::FINALIZER;
 use daemon::Readiness;
+use daemon::lease::Lead;
 use e2e::prometheus::promtool;
 use e2e::rights::table;
 use k8s_openapi::jiff::Timestamp;
@@ -26,7 +27,6 @@ use operator::gate::pods::PodGate;
 use operator::gate::pods::decision::Settings;
 use operator::gauges::Gauges;
 use operator::index::Index;
-use operator::lead::Lead;
 use operator::options::Task;
 use operator::shared::SharedState;
 use prometheus::proto::{MetricFamily, MetricType};

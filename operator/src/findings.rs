@@ -3,11 +3,9 @@
 //! Errors and warnings are shown. What is only information has no effect on what a profile does, and would hide the
 //! others; `kubectl seccomp lint` has it.
 
-use std::collections::HashMap;
-
 use api::conditions::sound;
 use api::{ProfileWarning, SeccompProfile, Text, Untrusted};
-use lint::{Confidence, Finding, Nodes, Severity};
+use lint::{Finding, Nodes, Severity, Shown};
 use syscalls::Architecture;
 
 use crate::status::bounded;
@@ -60,26 +58,8 @@ impl Findings {
     }
 
     fn of(found: Vec<Finding>) -> Self {
-        let mut findings = Self::default();
-        let mut of_rule: HashMap<&str, usize> = HashMap::new();
-        let mut relevant: Vec<(_, Finding)> = Vec::new();
-        for finding in found {
-            match finding.severity {
-                Severity::Error => findings.errors += 1,
-                Severity::Warning => findings.warnings += 1,
-                Severity::Info => continue,
-            }
-            // The first finding of each rule comes before the second of any, so that no rule hides another.
-            let earlier = of_rule.entry(finding.rule).or_default();
-            if *earlier < MOST_SHOWN {
-                let unsure = finding.confidence != Confidence::High;
-                relevant.push(((finding.severity, *earlier, unsure), finding));
-            }
-            *earlier += 1;
-        }
-        relevant.sort_by_key(|(order, _)| *order);
-        findings.shown = relevant.into_iter().take(MOST_SHOWN).map(|(_, finding)| shown(&finding)).collect();
-        findings
+        let Shown { errors, warnings, most_relevant } = lint::most_relevant(found, MOST_SHOWN);
+        Self { errors, warnings, shown: most_relevant.iter().map(shown).collect() }
     }
 
     /// How many errors and how many warnings there are.

@@ -8,7 +8,7 @@
 //! argument. Before the index decides about a profile, its contents are checked for [`findings`]. Of several operators, only the one that has the lease writes. [`metrics`] count what the operator does, by
 //! [`labels`] that several files share, [`gauges`] show the state of the cluster, [`watch_lag`] measures how late the
 //! watches are. [`shared`] is the state that these tasks share, [`run`] starts them. [`uninstall`] removes the
-//! operator's finalizers when it is uninstalled. [`lease`] and [`lead`] are the election of the process that writes.
+//! operator's finalizers when it is uninstalled.
 //!
 //! [`gate`] is another program in the same executable, with an account of its own.
 
@@ -21,8 +21,6 @@ pub mod gate;
 pub mod gauges;
 pub mod index;
 pub mod labels;
-pub mod lead;
-pub mod lease;
 pub mod metrics;
 pub mod notice;
 pub mod options;

@@ -9,7 +9,7 @@ use daemon::logging::LoggingArgs;
 
 use crate::agent_options::AgentOptions;
 use crate::gate::options::GateOptions;
-use crate::lease::{LeaseOptions, duration};
+use daemon::lease::{LeaseOptions, duration};
 
 #[derive(Debug, Clone, Subcommand)]
 enum Command {
@@ -81,6 +81,9 @@ pub struct LiftOptions {
     /// A lease in the namespace to delete; several times for several.
     #[arg(long = "lease")]
     pub leases: Vec<String>,
+    /// A Secret in the namespace to delete; several, separated by commas, for several.
+    #[arg(long = "secret", env = "SECRETS", value_delimiter = ',')]
+    pub secrets: Vec<String>,
     /// How long the whole run may take.
     #[arg(long, default_value = "2m", value_parser = duration)]
     pub limit: Duration,

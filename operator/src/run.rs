@@ -13,7 +13,6 @@ use tracing::{info, warn};
 use crate::gauges::Gauges;
 use crate::index::Index;
 use crate::labels::KindLabel;
-use crate::lease::elect;
 use crate::metrics::Metrics;
 use crate::options::Options;
 use crate::pod_list::PodLists;
@@ -21,6 +20,7 @@ use crate::reconcile::{Context, reconcile};
 use crate::shared::SharedState;
 use crate::watch::{NodeWatch, PodWatch, ProfileWatch, ReportWatch, WATCH, follow};
 use crate::writer::Writer;
+use daemon::lease::elect;
 
 /// How many reconciliations of profiles, and of nodes, run at once: enough to keep a slow API server busy, too few to
 /// flood it.

@@ -6,9 +6,9 @@ use tokio::time::Instant;
 
 use crate::controller::Controller;
 use crate::index::{Index, WorkKey};
-use crate::lead::Lead;
 use crate::metrics::Metrics;
 use crate::unlisted::{Unlisted, lock};
+use daemon::lease::Lead;
 
 /// The index, the work queue and the metrics. The watches change the index; reconciliations take decisions from it.
 #[derive(Debug)]

@@ -14,5 +14,5 @@ pub mod metrics;
 mod readiness;
 mod signal;
 
-pub use readiness::{Pulse, Readiness, ReadyHandle};
+pub use readiness::{Changeable, Pulse, Readiness, ReadyHandle};
 pub use signal::shutdown_signal;

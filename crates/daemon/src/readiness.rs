@@ -39,6 +39,13 @@ pub struct ReadyHandle {
     readiness: Readiness,
 }
 
+/// A part that may be ready at one time and not at another.
+#[derive(Debug)]
+pub struct Changeable {
+    part: &'static str,
+    readiness: Readiness,
+}
+
 /// The start of the current step of a part, if there is one.
 #[derive(Debug, Clone, Default)]
 pub struct Pulse {
@@ -50,6 +57,13 @@ impl Readiness {
     pub fn part(&self, part: &'static str) -> ReadyHandle {
         lock(&self.parts).pending.insert(part);
         ReadyHandle { part, readiness: self.clone() }
+    }
+
+    /// Adds a part that is not ready, and may change.
+    #[must_use]
+    pub fn changeable(&self, part: &'static str) -> Changeable {
+        lock(&self.parts).pending.insert(part);
+        Changeable { part, readiness: self.clone() }
     }
 
     /// Adds a part that works in steps.
@@ -88,6 +102,14 @@ impl ReadyHandle {
     /// Marks the part as ready, permanently.
     pub fn ready(self) {
         lock(&self.readiness.parts).pending.remove(self.part);
+    }
+}
+
+impl Changeable {
+    /// Marks the part as ready, or as not.
+    pub fn set(&self, ready: bool) {
+        let mut parts = lock(&self.readiness.parts);
+        let _ = if ready { parts.pending.remove(self.part) } else { parts.pending.insert(self.part) };
     }
 }
 
@@ -137,6 +159,17 @@ mod tests {
         let readiness = Readiness::default();
         drop(readiness.part("nodes"));
         assert_eq!(pending(&readiness), ["nodes"]);
+    }
+
+    #[test]
+    fn a_part_that_changes_is_ready_when_it_was_last_set_so() {
+        let readiness = Readiness::default();
+        let certificate = readiness.changeable("certificate");
+        assert_eq!(pending(&readiness), ["certificate"]);
+        for ready in [true, true, false, true] {
+            certificate.set(ready);
+            assert_eq!(pending(&readiness).is_empty(), ready);
+        }
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //! - [`check`]: the findings about a profile on certain [`Nodes`]. [`check_with`] adds those of rules [`ON_REQUEST`].
 //! - [`Finding`]: a rule, the field, and what is wrong there. [`Fix`]: a change of the profile after which the rule no
 //!   longer finds it.
+//! - [`most_relevant`]: which findings to show where there is room for a few.
 //!
 //! Facts about runtimes and libseccomp were measured; the page of a rule says with which versions. The rules are about
 //! runc, crun and youki; gVisor interprets profiles differently, which one rule is about.
@@ -19,6 +20,7 @@ mod fix;
 mod nodes;
 mod pages;
 mod place;
+mod relevance;
 mod rule;
 mod rules;
 mod severity;
@@ -33,6 +35,7 @@ pub use finding::Finding;
 pub use fix::{Edit, Fix, Safety};
 pub use nodes::Nodes;
 pub use pages::page;
+pub use relevance::{Shown, most_relevant};
 pub use rule::Rule;
 pub use rules::RULES;
 pub use severity::{Confidence, Severity};

@@ -10,7 +10,7 @@ use super::nodes;
 use super::nodes::judgement::Rules;
 use super::nodes::taint_key::TaintKey;
 use crate::agent_options::AgentOptions;
-use crate::lease::{LeaseOptions, duration};
+use daemon::lease::{LeaseOptions, duration};
 
 /// Options of [`Task::Gate`](crate::options::Task::Gate).
 #[derive(Debug, Clone, Args)]

@@ -14,10 +14,10 @@ use super::nodes::NodeGate;
 use super::options::GateOptions;
 use super::pods::PodGate;
 use super::pods::decision::Settings;
-use crate::lead::Lead;
-use crate::lease::elect;
 use crate::run::{LAST_WRITES, RunError};
 use crate::watch::WATCH;
+use daemon::lease::Lead;
+use daemon::lease::elect;
 
 /// Runs until SIGTERM, then releases the lease.
 ///

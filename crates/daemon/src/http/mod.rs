@@ -18,6 +18,7 @@ use std::net::SocketAddr;
 use prometheus::Registry;
 
 use crate::Readiness;
+pub use eviction::{Candidate, evict};
 pub use listen::ListenError;
 
 /// Opens `address` and returns the server, to be awaited; it ends when `shutdown` does. The address `[::]` includes

@@ -1,7 +1,8 @@
 //! Leader election: of several processes, only the holder of the lease writes.
 //!
 //! [`election`] is the pure part: it decides what to do after the lease was read, and until when this process is the
-//! leader. This module reads and writes the lease.
+//! leader. This module reads and writes the lease; [`LeaseOptions`] are its command line, and [`Lead`] is what the rest of a
+//! program asks before it writes.
 //!
 //! Two processes are never leaders at the same time, as long as their clocks run at the same rate: a leader stops one
 //! `renew deadline` after it *began* its last successful renewal, and another process takes over no earlier than one
@@ -10,6 +11,8 @@
 //! write by its `resourceVersion`.
 
 pub mod election;
+mod lead;
+mod options;
 
 use std::fmt;
 use std::time::Duration;
@@ -24,6 +27,9 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tracing::{info, warn};
 
 use election::{Decision, Election, LeaseState, Timing};
+
+pub use lead::Lead;
+pub use options::{LeaseOptions, duration, elect};
 
 /// The maximum number of conflicts in one round: with this process's own late renewal, or with faster candidates.
 const CONFLICTS: usize = 3;

@@ -39,9 +39,9 @@ use self::watch::{Agents, Nodes, Profiles, Reports, follow};
 use self::writer::NodeWriter;
 use super::metrics::GateMetrics;
 use crate::facts::AgentPods;
-use crate::lead::Lead;
 use crate::selection::Selection;
 use crate::watch::PodWatch;
+use daemon::lease::Lead;
 
 /// How many Nodes are written at once.
 const CONCURRENCY: usize = 16;

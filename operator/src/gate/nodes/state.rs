@@ -7,9 +7,9 @@ use daemon::metrics::Label;
 use super::super::metrics::{GateKind, GateMetrics};
 use super::cluster::Cluster;
 use crate::controller::Controller;
-use crate::lead::Lead;
 use crate::queue::Lanes;
 use crate::unlisted::{Unlisted, lock};
+use daemon::lease::Lead;
 
 /// The name of a Node that must be reconciled.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]

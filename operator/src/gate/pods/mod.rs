@@ -34,7 +34,7 @@ use self::reconcile::{Context, reconcile};
 use self::state::PodGateState;
 use self::writer::Writer;
 use super::metrics::{GateKind, GateMetrics};
-use crate::lead::Lead;
+use daemon::lease::Lead;
 
 /// How many scheduling gates are lifted at once, and how many Events are published at once.
 const CONCURRENCY: usize = 16;

@@ -8,9 +8,9 @@ use super::super::metrics::GateKind;
 use super::index::{Index, PodUid};
 use super::metrics::Metrics;
 use crate::controller::Controller;
-use crate::lead::Lead;
 use crate::queue::Lanes;
 use crate::unlisted::{Unlisted, lock};
+use daemon::lease::Lead;
 
 /// What is worked on. Events have a lane of their own, so that ten thousand of them delay no pod.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]

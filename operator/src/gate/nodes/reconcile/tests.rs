@@ -16,8 +16,8 @@ use super::super::judgement::Rules;
 use super::super::startup_node::PROFILES_READY;
 use super::*;
 use crate::facts::{ObjectVersion, ReportFacts};
-use crate::lead::Lead;
 use crate::selection::Selection;
+use daemon::lease::Lead;
 
 const NODE: &str = "/api/v1/nodes/n1";
 const EVENTS: &str = "/apis/events.k8s.io/v1/namespaces/default/events";

@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use clap::Args;
-use daemon::lease::election::{Timing, UnsafeTiming};
-use daemon::lease::{Candidate, Leadership};
 use kube::Client;
 use tokio::time::Instant;
+
+use super::election::{Timing, UnsafeTiming};
+use super::{Candidate, Leadership};
 
 /// Options of the election.
 #[derive(Debug, Clone, Args)]
@@ -50,7 +51,7 @@ impl LeaseOptions {
     ) -> Result<Option<Leadership>, UnsafeTiming> {
         let Some(name) = &self.lease else { return Ok(None) };
         // In a pod, HOSTNAME is the pod's name. A restarted container has the same one, so a random number is appended.
-        let host = std::env::var("HOSTNAME").unwrap_or_else(|_| "operator".to_owned());
+        let host = std::env::var("HOSTNAME").unwrap_or_else(|_| field_manager.to_owned());
         let identity = format!("{host}_{:016x}", fastrand::u64(..));
         let candidate = Candidate {
             namespace: namespace.to_owned(),
@@ -75,6 +76,6 @@ pub async fn elect(leadership: Option<&mut Leadership>) {
 ///
 /// # Errors
 /// The text is not a duration.
-pub(crate) fn duration(text: &str) -> Result<Duration, String> {
+pub fn duration(text: &str) -> Result<Duration, String> {
     text.parse::<kube::core::Duration>().map(Into::into).map_err(|error| error.to_string())
 }
