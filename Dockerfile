@@ -1,9 +1,10 @@
 # syntax=docker/dockerfile:1
 #
-# The two images, for people who have Docker:
+# The images, for people who have Docker:
 #
 #   docker buildx build --target operator --tag "$REGISTRY/seccomp-profile/operator:0.1.0" --push .
 #   docker buildx build --target node-agent --tag "$REGISTRY/seccomp-profile/node-agent:0.1.0" --push .
+#   docker buildx build --target admission --tag "$REGISTRY/seccomp-profile/admission:0.1.0" --push .
 #
 # Not run in our tests: they write the same images without Docker (xtask/src/build_images.rs).
 #
@@ -27,9 +28,9 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry \
     set -eu; \
     triple="$(uname -m)-unknown-linux-gnu"; \
     RUSTFLAGS="-C target-feature=+crt-static" \
-    cargo build --locked --release --target "$triple" --package operator --package node-agent; \
+    cargo build --locked --release --target "$triple" --package operator --package node-agent --package admission; \
     mkdir /programs; \
-    cp "target/$triple/release/operator" "target/$triple/release/node-agent" /programs/
+    cp "target/$triple/release/operator" "target/$triple/release/node-agent" "target/$triple/release/admission" /programs/
 
 FROM scratch AS operator
 LABEL org.opencontainers.image.source="https://github.com/imjasonh/seccomp-profile" \
@@ -37,6 +38,13 @@ LABEL org.opencontainers.image.source="https://github.com/imjasonh/seccomp-profi
 COPY --from=build /programs/operator /operator
 USER 65532:65532
 ENTRYPOINT ["/operator"]
+
+FROM scratch AS admission
+LABEL org.opencontainers.image.source="https://github.com/imjasonh/seccomp-profile" \
+      org.opencontainers.image.licenses="Apache-2.0"
+COPY --from=build /programs/admission /admission
+USER 65532:65532
+ENTRYPOINT ["/admission"]
 
 FROM scratch AS node-agent
 LABEL org.opencontainers.image.source="https://github.com/imjasonh/seccomp-profile" \

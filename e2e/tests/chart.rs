@@ -119,7 +119,7 @@ fn the_uninstallation_waits_for_the_pods_of_both_programs_and_for_none_else() {
         container["args"].as_array().unwrap().iter().map(|argument| argument.as_str().unwrap());
     let selector = arguments.find_map(|argument| argument.strip_prefix("--pods=")).unwrap();
     let (labels, component) = selector.split_once(",app.kubernetes.io/component in ").unwrap();
-    assert_eq!(component, "(operator,node-agent)");
+    assert_eq!(component, "(operator,node-agent,admission)");
     for kind in ["Deployment", "DaemonSet"] {
         let selected = &only(kind)["spec"]["selector"]["matchLabels"];
         assert_eq!(selected.as_object().unwrap().len(), 3);
@@ -309,8 +309,8 @@ fn operators_stand_for_election_by_the_lease_that_they_have_a_right_to() {
     let leases = rules.filter(|rule| rule["resources"] == json!(["leases"]));
     let named: Vec<_> = leases.filter_map(|rule| rule.get("resourceNames")).collect();
     let own = operators_argument("lease");
-    // The second is the uninstallation's, to delete it, and that of the gate, which may have been on.
-    assert_eq!(named, [&json!([own]), &json!([own, "seccomp-profile-gate"])]);
+    // The second is the uninstallation's, to delete it, and those of the other programs, which may have been on.
+    assert_eq!(named, [&json!([own]), &json!([own, "seccomp-profile-gate", "seccomp-profile-admission"])]);
 }
 
 #[test]

@@ -15,7 +15,7 @@ mod sources;
 use sources::Source;
 
 /// Crates, what each may never depend on, directly or indirectly, and why.
-const FORBIDDEN: [(&str, &[&str], &str); 18] = [
+const FORBIDDEN: [(&str, &[&str], &str); 19] = [
     (
         "profile",
         &[
@@ -133,6 +133,11 @@ const FORBIDDEN: [(&str, &[&str], &str); 18] = [
         &["convert", "narrow", "registry", "cli", "node-agent"],
         "neither objects of other tools nor registries are the operator's business",
     ),
+    (
+        "admission",
+        &["cli", "node-agent", "operator"],
+        "a program of its own, which needs nothing of the others",
+    ),
     ("cli", &["daemon", "node-agent", "operator", "prometheus", "warp"], "the plugin does not run for ever"),
     (
         "xtask",
@@ -182,7 +187,7 @@ const FORBIDDEN: [(&str, &[&str], &str); 18] = [
     ),
     (
         "e2e",
-        &["link", "daemon", "node-agent", "operator", "cli", "bench", "kube-client"],
+        &["link", "daemon", "node-agent", "operator", "admission", "cli", "bench", "kube-client"],
         "the demo runs our programs as images; only the feature `api-server` links them",
     ),
 ];

@@ -157,7 +157,7 @@ fn message(arguments: &str) -> Option<&str> {
 fn every_log_line_is_explained_with_its_level() {
     let page = page("docs/reference/logs.md");
     let mut number = 0;
-    for program in ["crates/link", "crates/daemon", "operator", "node-agent"] {
+    for program in ["crates/link", "crates/daemon", "operator", "node-agent", "admission"] {
         for source in sources::below(Path::new(program).join("src"), sources::without_tests) {
             for (level, arguments) in calls(source.code()) {
                 let message = message(arguments).unwrap_or_else(|| panic!("no message: {arguments:.100}"));

@@ -91,6 +91,13 @@ fn of_the_gate() -> Vec<MetricFamily> {
     registry.gather()
 }
 
+/// What an admission webhook serves.
+fn of_the_admission() -> Vec<MetricFamily> {
+    let registry = daemon::metrics::registry("admission", "0").unwrap();
+    let _metrics = admission::metrics::Metrics::new(&registry).unwrap();
+    registry.gather()
+}
+
 fn table_of(families: &[MetricFamily]) -> String {
     let mut text = String::from("| metric | type | labels | meaning |\n|---|---|---|---|\n");
     for family in families {
@@ -126,6 +133,7 @@ fn the_reference_in_the_docs_is_what_the_programs_serve() {
         ("metrics of the operator", table_of(&of_the_operator())),
         ("metrics of the agent", table_of(&of_the_agent())),
         ("metrics of the gate", table_of(&of_the_gate())),
+        ("metrics of the admission webhook", table_of(&of_the_admission())),
     ];
     let right = tables.iter().fold(held.clone(), |text, (mark, table)| {
         table::replace_marked(&text, mark, table)
@@ -139,7 +147,8 @@ fn the_reference_in_the_docs_is_what_the_programs_serve() {
 }
 
 fn served() -> BTreeSet<String> {
-    let all = of_the_operator().into_iter().chain(of_the_agent()).chain(of_the_gate());
+    let all =
+        of_the_operator().into_iter().chain(of_the_agent()).chain(of_the_gate()).chain(of_the_admission());
     all.map(|family| family.name().to_owned()).collect()
 }
 
@@ -147,7 +156,7 @@ fn served() -> BTreeSet<String> {
 #[test]
 fn every_metric_that_is_named_in_the_code_has_series_from_the_start() {
     let mut named = BTreeSet::new();
-    for program in ["crates/link", "crates/daemon", "operator", "node-agent"] {
+    for program in ["crates/link", "crates/daemon", "operator", "node-agent", "admission"] {
         for source in sources::below(Path::new(program).join("src"), sources::all) {
             let text = &source.text;
             named.extend(words(text).filter(|word| text.contains(&format!("\"{word}\""))).map(str::to_owned));
@@ -164,7 +173,7 @@ fn words(text: &str) -> impl Iterator<Item = &str> {
 
 #[test]
 fn promtool_finds_no_fault_with_the_metrics() {
-    for families in [of_the_operator(), of_the_agent(), of_the_gate()] {
+    for families in [of_the_operator(), of_the_agent(), of_the_gate(), of_the_admission()] {
         let text = TextEncoder::new().encode_to_string(&families).unwrap();
         let said = promtool(["check", "metrics"], &text).unwrap_or_else(|error| panic!("{error}"));
         assert_eq!(said, "");

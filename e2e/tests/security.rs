@@ -15,13 +15,13 @@ use e2e::rendered;
 use e2e::rights::attempts::{self, Answer};
 use e2e::rights::rules::Rule;
 use e2e::rights::table;
-use e2e::rights::{gate, gate_nodes};
+use e2e::rights::{admission, gate, gate_nodes};
 use serde_json::{Value, json};
 use xtask::workspace::repository;
 
 /// The chart with every account that it can have.
 static OBJECTS: LazyLock<Vec<Value>> =
-    LazyLock::new(|| rendered::objects(["--set=gate.enabled=true"]).unwrap());
+    LazyLock::new(|| rendered::objects(["--set=gate.enabled=true,admission.enabled=true"]).unwrap());
 
 /// With `UPDATE_DOCS=1` (`make generate`) it writes them.
 #[test]
@@ -39,6 +39,7 @@ fn the_tables_in_the_docs_are_those_that_the_cluster_is_tried_with() {
         ("attempts of the operator", table::of_attempts(&attempts::of_the_operator())),
         ("attempts of the gate", table::of_attempts(&gate::attempts())),
         ("attempts of the gate about nodes", table::of_attempts(&gate_nodes::attempts())),
+        ("attempts of the admission webhook", table::of_attempts(&admission::attempts())),
     ];
     let right = tables.iter().fold(held.clone(), |text, (mark, table)| {
         table::replace_marked(&text, mark, table)
@@ -78,6 +79,9 @@ fn no_role_of_the_chart_has_a_wildcard_or_a_right_to_more_rights() {
                 .collect();
             assert_eq!(rule["nonResourceURLs"], Value::Null, "{rule}");
             assert!(words.iter().all(|word| !word.contains('*')), "{rule}");
+            if is_of_the_authorities(role, rule) {
+                continue;
+            }
             for never in [
                 "escalate",
                 "bind",
@@ -129,6 +133,31 @@ fn no_role_of_the_chart_has_a_wildcard_or_a_right_to_more_rights() {
     assert!(roles >= 6, "{roles} roles");
 }
 
+/// Whether a rule is about the webhook's certificate authorities: their Secret, which policies restrict the webhook to,
+/// and its own configuration. No other account may read a Secret, and none may list them.
+fn is_of_the_authorities(role: &Value, rule: &Value) -> bool {
+    let own = json!(["seccomp-profile-admission-authorities"]);
+    let allowed = [
+        ("Role", "seccomp-profile-admission", "secrets", Some(&own), json!(["get", "update"])),
+        ("Role", "seccomp-profile-admission", "secrets", None, json!(["create"])),
+        ("Role", "seccomp-profile-uninstall", "secrets", Some(&own), json!(["delete"])),
+        (
+            "ClusterRole",
+            "seccomp-profile-admission",
+            "validatingwebhookconfigurations",
+            Some(&json!(["seccomp-profile-admission"])),
+            json!(["list", "watch", "patch"]),
+        ),
+    ];
+    allowed.iter().any(|(kind, name, resource, names, verbs)| {
+        role["kind"] == *kind
+            && role["metadata"]["name"] == *name
+            && rule["resources"] == json!([resource])
+            && rule.get("resourceNames") == *names
+            && rule["verbs"] == *verbs
+    })
+}
+
 /// The gate may patch them, and a policy restricts it to its own gate.
 #[test]
 fn nobody_of_ours_but_the_gate_changes_a_pod_or_a_node() {
@@ -145,7 +174,12 @@ fn nobody_of_ours_but_the_gate_changes_a_pod_or_a_node() {
     }
     let policies = OBJECTS.iter().filter(|object| object["kind"] == "ValidatingAdmissionPolicy");
     let names: Vec<_> = policies.map(|policy| policy["metadata"]["name"].as_str().unwrap()).collect();
-    for policy in ["seccomp-profile-gate-only", "seccomp-profile-gate-nodes"] {
+    for policy in [
+        "seccomp-profile-gate-only",
+        "seccomp-profile-gate-nodes",
+        "seccomp-profile-admission-secret-only",
+        "seccomp-profile-admission-bundle-only",
+    ] {
         assert!(names.contains(&policy), "{names:?}");
     }
 }
@@ -208,7 +242,8 @@ fn every_crate_and_every_binary_forbids_unsafe_code() {
             }
         }
     }
-    for program in ["operator", "node-agent", "kubectl-seccomp", "crds", "xtask", "bench", "e2e"] {
+    for program in ["operator", "node-agent", "admission", "kubectl-seccomp", "crds", "xtask", "bench", "e2e"]
+    {
         assert!(programs.contains_key(program), "{program} is not among {programs:?}");
     }
     // A workspace of its own, which cannot take the lints of this one.

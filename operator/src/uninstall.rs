@@ -17,7 +17,7 @@ use api::{SeccompProfile, Untrusted};
 use futures::{StreamExt, stream};
 use k8s_openapi::api::apps::v1::{DaemonSet, Deployment};
 use k8s_openapi::api::coordination::v1::Lease;
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{Pod, Secret};
 use kube::api::{DeleteParams, GetParams, ListParams};
 use kube::core::{ObjectList, Request};
 use kube::{Api, Client, Resource, ResourceExt};
@@ -125,7 +125,7 @@ struct Progress {
     lifted: usize,
 }
 
-/// Removes the operator's finalizers and the release's leases from a cluster.
+/// Removes the operator's finalizers, and the release's leases and Secrets, from a cluster.
 pub struct Uninstall {
     client: Client,
     writer: Writer,
@@ -144,7 +144,8 @@ impl Uninstall {
         Ok(Self { client, writer, options })
     }
 
-    /// Waits for the pods, then removes every finalizer and deletes the leases, unless the release is installed.
+    /// Waits for the pods, then removes every finalizer and deletes the leases and the Secrets, unless the release is
+    /// installed.
     ///
     /// # Errors
     /// The time is up.
@@ -190,6 +191,7 @@ impl Uninstall {
         }
         while self.lift_listed(&mut progress.lifted).await? > 0 {}
         self.delete_leases().await?;
+        self.delete_secrets().await?;
         Ok(Outcome::Lifted(progress.lifted))
     }
 
@@ -295,6 +297,19 @@ impl Uninstall {
         Ok(())
     }
 
+    /// Deletes the Secrets of the release: nothing that is still there trusts the certificate authorities in them.
+    async fn delete_secrets(&self) -> Result<(), PassError> {
+        let secrets = Api::<Secret>::namespaced(self.client.clone(), &self.options.namespace);
+        for name in &self.options.secrets {
+            match within(secrets.delete(name, &DeleteParams::default())).await {
+                Ok(_) => {}
+                Err(kube::Error::Api(status)) if status.code == 404 => {}
+                Err(error) => return Err(PassError::Secret(error)),
+            }
+        }
+        Ok(())
+    }
+
     /// One page of a list of metadata.
     async fn list<K: Clone + DeserializeOwned>(
         &self,
@@ -333,4 +348,7 @@ enum PassError {
     /// A lease could not be deleted.
     #[error("lease: {0}")]
     Lease(#[source] kube::Error),
+    /// A Secret could not be deleted.
+    #[error("secret: {0}")]
+    Secret(#[source] kube::Error),
 }

@@ -28,9 +28,9 @@ pub enum BuildImagesError {
 }
 
 /// The programs that have an image, and the user that each runs as.
-pub const PROGRAMS: [(&str, u32); 2] = [("operator", 65532), ("node-agent", 0)];
+pub const PROGRAMS: [(&str, u32); 3] = [("operator", 65532), ("node-agent", 0), ("admission", 65532)];
 
-/// Compiles the operator and the node agent of the workspace in `repository` for release, as static programs. Returns
+/// Compiles these programs of the workspace in `repository` for release, as static programs. Returns
 /// the directory that contains them.
 ///
 /// # Errors
@@ -54,15 +54,16 @@ pub fn compile_into(
     let mut cargo = cargo(repository);
     cargo.env(flags, "-C target-feature=+crt-static").env("CARGO_TARGET_DIR", target);
     cargo.args(["build", "--locked", "--release", "--target", &triple]);
-    for name in PROGRAMS.iter().map(|(name, _)| name).chain(extra_packages) {
+    // An earlier release may not have all of them.
+    let programs = PROGRAMS.iter().map(|(name, _)| name).filter(|name| repository.join(name).is_dir());
+    for name in programs.chain(extra_packages) {
         cargo.args(["-p", name]);
     }
     command::run_compiler(&mut cargo, Compiler::Cargo)?;
     Ok(target.join(triple).join("release"))
 }
 
-/// Builds the operator and the node agent of the workspace in `repository` for release, and writes
-/// `operator.tar` and `node-agent.tar` into `directory`. Returns the archives.
+/// Builds these programs of the workspace in `repository` for release, and writes an archive of each into `directory`. Returns the archives.
 ///
 /// # Errors
 /// When the build fails or an archive cannot be written.
@@ -79,7 +80,7 @@ pub fn build_images(repository: &Path, directory: &Path) -> Result<Vec<PathBuf>,
 /// When a program cannot be read or an archive cannot be written.
 pub fn pack(release: &Path, tag: &str, directory: &Path, prefix: &str) -> Result<Vec<PathBuf>, ImageError> {
     let mut archives = Vec::new();
-    for (name, user) in PROGRAMS {
+    for (name, user) in PROGRAMS.into_iter().filter(|(name, _)| release.join(name).exists()) {
         let archive = directory.join(format!("{prefix}{name}.tar"));
         let path = format!("/{name}");
         let image = Image {

@@ -73,7 +73,7 @@ impl PreviousRelease {
         self.programs().join(PLUGIN)
     }
 
-    /// Writes its two images into `directory`, and returns the archives.
+    /// Writes its images into `directory`, and returns the archives.
     ///
     /// # Errors
     /// When a program cannot be read or an archive cannot be written.
@@ -97,7 +97,8 @@ impl PreviousRelease {
         // replaces these again.
         let unfinished = self.directory.join("unfinished");
         files::create_dir(&unfinished)?;
-        for name in PROGRAMS.map(|(name, _)| name).into_iter().chain([PLUGIN]) {
+        let programs = PROGRAMS.map(|(name, _)| name).into_iter();
+        for name in programs.filter(|name| self.source().join(name).is_dir()).chain([PLUGIN]) {
             let to = unfinished.join(name);
             fs::copy(built.join(name), &to).name_path("copy to", &to)?;
         }

@@ -114,8 +114,8 @@ readinessProbe:
 {{- end -}}
 
 {{/*
-The Deployment of a program of the operator's image that watches the whole cluster, of which several replicas elect one:
-dict "root" $ "component" "gate" "values" .Values.gate "args" <a list as YAML>.
+The Deployment of a program of which several replicas elect one: dict "root" $ "component" "gate" "values" .Values.gate
+"args" <a list as YAML>; where it differs from the operator's, also "image", a further "port", and a "gracePeriod".
 */}}
 {{- define "seccomp-profile.deployment" -}}
 {{- $root := .root -}}
@@ -183,7 +183,7 @@ spec:
                 matchLabelKeys: [pod-template-hash]
             {{- end }}
       {{- end }}
-      terminationGracePeriodSeconds: 15
+      terminationGracePeriodSeconds: {{ .gracePeriod | default 15 }}
       securityContext:
         runAsNonRoot: true
         runAsUser: 65532
@@ -192,7 +192,7 @@ spec:
           type: RuntimeDefault
       containers:
         - name: {{ .component }}
-          image: {{ include "seccomp-profile.image" (list $root $root.Values.operator.image) }}
+          image: {{ include "seccomp-profile.image" (list $root (.image | default $root.Values.operator.image)) }}
           imagePullPolicy: {{ $root.Values.image.pullPolicy }}
           args: {{- .args | nindent 12 }}
           env:
@@ -200,7 +200,11 @@ spec:
               valueFrom:
                 fieldRef:
                   fieldPath: metadata.namespace
-          {{- include "seccomp-profile.probes" $root | nindent 10 }}
+          {{- $probes := include "seccomp-profile.probes" $root | fromYaml }}
+          {{- with .port }}
+          {{- $_ := set $probes "ports" (append $probes.ports .) }}
+          {{- end }}
+          {{- toYaml $probes | nindent 10 }}
           securityContext:
             allowPrivilegeEscalation: false
             readOnlyRootFilesystem: true

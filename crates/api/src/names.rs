@@ -19,6 +19,8 @@ pub const GATED_NAMESPACE: &str = "seccomp.imjasonh.dev/gate";
 pub const DEFAULT_PROFILE: &str = "seccomp.imjasonh.dev/default-profile";
 /// Field manager of the gate's writes, and the reporter of its Events.
 pub const GATE_FIELD_MANAGER: &str = "seccomp-profile-gate";
+/// Field manager of the admission webhook's writes.
+pub const ADMISSION_FIELD_MANAGER: &str = "seccomp-profile-admission";
 /// Field manager of the agents' reports.
 pub const AGENT_FIELD_MANAGER: &str = "seccomp-profile-agent";
 /// Field manager of the operator's writes.

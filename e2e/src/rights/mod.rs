@@ -4,6 +4,7 @@
 //! [`attempts`] the requests that a role lets through and admission must stop. The tests on the cluster send all of
 //! it with the tokens of running pods; [`table`] makes the tables of `docs/security.md`. No request is made here.
 
+pub mod admission;
 pub mod attempts;
 pub mod gate;
 pub mod gate_nodes;

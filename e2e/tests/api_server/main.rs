@@ -8,6 +8,7 @@
     reason = "clippy's `allow-unwrap-in-tests` does not cover helper functions of integration tests"
 )]
 
+mod admission;
 mod churn;
 mod deletion;
 mod disk_poller;

@@ -148,7 +148,7 @@ impl Page {
 /// What remains of a release and its profiles, except files on nodes.
 fn left(cluster: &Session) -> String {
     let crds = cluster.ok(["get", "crds", "-o", "name"]);
-    let kinds = "all,serviceaccounts,roles,rolebindings,leases,clusterroles,clusterrolebindings,validatingadmissionpolicies,validatingadmissionpolicybindings,mutatingadmissionpolicies,mutatingadmissionpolicybindings";
+    let kinds = "all,serviceaccounts,roles,rolebindings,leases,clusterroles,clusterrolebindings,validatingadmissionpolicies,validatingadmissionpolicybindings,mutatingadmissionpolicies,mutatingadmissionpolicybindings,validatingwebhookconfigurations,secrets";
     let ours =
         cluster.ok(["get", kinds, "-A", "--selector=app.kubernetes.io/name=seccomp-profile", "-o", "name"]);
     let crds: Vec<_> = crds.lines().filter(|name| name.contains("seccomp.imjasonh.dev")).collect();
@@ -241,6 +241,13 @@ fn a_namespace_gets_a_default_profile_as_documented() {
     let cluster = alone();
     let _reinstall = Reinstall(&cluster);
     Reader::of(&cluster).check_page(&mut Page::read("docs/how-to/default-for-a-namespace.md"), |_| true);
+}
+
+#[test]
+fn an_applied_profile_is_warned_about_as_documented() {
+    let cluster = alone();
+    let _reinstall = Reinstall(&cluster);
+    Reader::of(&cluster).check_page(&mut Page::read("docs/how-to/warnings.md"), |_| true);
 }
 
 #[test]

@@ -11,7 +11,7 @@ const SERVICE_ACCOUNTS: &str =
 /// Where the API server puts the node that a pod's token is bound to.
 const NODE_NAME: &str = "impersonate-extra-authentication.kubernetes.io%2fnode-name";
 
-/// Operators that have a token, and gates.
+/// Replicas of each program that have a token.
 const REPLICAS: usize = 3;
 
 /// An account with a token.
@@ -23,6 +23,8 @@ pub enum Account {
     Operator(usize),
     /// The service account of the chart's gate; the number (from 0) tells replicas apart in the audit log.
     Gate(usize),
+    /// The service account of the chart's admission webhook; the number (from 0) tells replicas apart in the audit log.
+    Admission(usize),
 }
 
 impl Account {
@@ -33,6 +35,7 @@ impl Account {
             Account::Admin => "admin".to_owned(),
             Account::Operator(number) => format!("operator-{number}"),
             Account::Gate(number) => format!("gate-{number}"),
+            Account::Admission(number) => format!("admission-{number}"),
         }
     }
 
@@ -50,9 +53,14 @@ pub(super) fn service_account(component: &str) -> String {
 /// The API server's list of tokens.
 pub(super) fn tokens() -> String {
     let mut lines = format!("{},admin,admin,\"system:masters\"\n", Account::Admin.token());
-    for (component, account) in (0..REPLICAS)
-        .flat_map(|number| [("operator", Account::Operator(number)), ("gate", Account::Gate(number))])
-    {
+    let of_replica = |number| {
+        [
+            ("operator", Account::Operator(number)),
+            ("gate", Account::Gate(number)),
+            ("admission", Account::Admission(number)),
+        ]
+    };
+    for (component, account) in (0..REPLICAS).flat_map(of_replica) {
         let (token, uid) = (account.token(), account.uid());
         lines.push_str(&format!("{token},{},{uid},\"{SERVICE_ACCOUNTS}\"\n", service_account(component)));
     }

@@ -1,4 +1,4 @@
-//! Our operator, and our gate, as processes.
+//! Our operator, our gate and our admission webhook, as processes.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -32,18 +32,63 @@ pub struct OperatorProcess {
     pub endpoint: String,
 }
 
+/// A running admission webhook; killed when this is dropped.
+#[derive(Debug)]
+pub struct AdmissionProcess {
+    /// The process, with its metrics and probes.
+    pub process: OperatorProcess,
+    /// The port where it answers the API server, on loopback.
+    pub port: u16,
+}
+
 /// Builds the operator of this workspace; `release` as in the images, else quickly.
 ///
 /// # Errors
 /// It does not build.
 pub fn build_operator(release: bool) -> Result<PathBuf, ApiServerError> {
+    build("operator", release)
+}
+
+/// Builds the admission webhook of this workspace quickly.
+///
+/// # Errors
+/// It does not build.
+pub fn build_admission() -> Result<PathBuf, ApiServerError> {
+    build("admission", false)
+}
+
+fn build(program: &str, release: bool) -> Result<PathBuf, ApiServerError> {
     let mut build = cargo(repository());
-    build.args(["build", "--locked", "-p", "operator"]);
+    build.args(["build", "--locked", "-p", program]);
     if release {
         build.arg("--release");
     }
     command::output(&mut build)?;
-    Ok(target_directory(repository()).join(if release { "release" } else { "debug" }).join("operator"))
+    Ok(target_directory(repository()).join(if release { "release" } else { "debug" }).join(program))
+}
+
+impl AdmissionProcess {
+    /// Starts the webhook `binary` against `server`, with further `arguments`.
+    ///
+    /// # Errors
+    /// It cannot be started.
+    pub fn start(
+        binary: &Path,
+        server: &ApiServer,
+        options: &OperatorOptions,
+        arguments: &[&str],
+    ) -> Result<Self, ApiServerError> {
+        let port = free_port()?;
+        let mut command = Command::new(binary);
+        command
+            .arg(format!("--secret={NAMESPACE}-admission-authorities"))
+            .arg(format!("--configuration={NAMESPACE}-admission"))
+            .arg(format!("--webhook-listen=127.0.0.1:{port}"))
+            .arg("--server-name=127.0.0.1")
+            .args(arguments);
+        let process = start(command, server, Account::Admission(options.number), options)?;
+        Ok(Self { process, port })
+    }
 }
 
 impl OperatorProcess {
@@ -88,7 +133,11 @@ fn start(
         .env("HOSTNAME", &name)
         .args(["--namespace", NAMESPACE, "--listen", &endpoint]);
     if let Some([duration, renew_deadline, retry]) = options.lease {
-        let component = if matches!(account, Account::Gate(_)) { "gate" } else { "operator" };
+        let component = match account {
+            Account::Gate(_) => "gate",
+            Account::Admission(_) => "admission",
+            Account::Operator(_) | Account::Admin => "operator",
+        };
         command.arg(format!("--lease={NAMESPACE}-{component}"));
         for (option, value) in [("duration", duration), ("renew-deadline", renew_deadline), ("retry", retry)]
         {

@@ -1,0 +1,113 @@
+//! The options, as the chart sets them.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use clap::Parser;
+use daemon::lease::{LeaseOptions, duration};
+use daemon::logging::LoggingArgs;
+
+use crate::certificates::plan::Periods;
+
+/// Answers the API server's questions about objects before they are stored.
+#[derive(Debug, Clone, Parser)]
+#[command(name = "admission", version)]
+pub struct Options {
+    /// Namespace of the Secret and of the lease.
+    #[arg(long, env = "POD_NAMESPACE")]
+    pub namespace: String,
+    /// The Secret that holds the certificate authorities.
+    #[arg(long)]
+    pub secret: String,
+    /// Labels of this Secret, as in `a=b,c=d`.
+    #[arg(long, default_value = "", value_parser = labels)]
+    pub secret_labels: Labels,
+    /// The ValidatingWebhookConfiguration that the API server calls this program by.
+    #[arg(long)]
+    pub configuration: String,
+    /// A name or an address by which the API server reaches this program; several times for several.
+    #[arg(long = "server-name", required = true)]
+    pub server_names: Vec<String>,
+    /// Where the API server's requests are answered; `[::]` is IPv4, too, and alone where there is no IPv6.
+    #[arg(long, default_value = "[::]:8443")]
+    pub webhook_listen: SocketAddr,
+    /// Where `/metrics`, `/healthz` and `/readyz` are served; the same applies.
+    #[arg(long, default_value = "[::]:8080")]
+    pub listen: SocketAddr,
+    /// Refuse profiles with errors instead of warning about them.
+    #[arg(long)]
+    pub refuse_errors: bool,
+    /// How long requests are still answered after the signal to stop: until then the API server may not know that this
+    /// replica is about to end.
+    #[arg(long, default_value = "10s", value_parser = duration)]
+    pub drain: Duration,
+    /// How long a certificate authority is valid; a new one is made when a third of this is left.
+    #[arg(long, default_value = "2160h", value_parser = duration)]
+    pub authority_life: Duration,
+    /// How long this replica's own certificate is valid; a new one is signed when a third of this is left.
+    #[arg(long, default_value = "168h", value_parser = duration)]
+    pub certificate_life: Duration,
+    /// How long a new authority must have been in the webhook configuration before this replica uses it: every API server
+    /// must have learned of it.
+    #[arg(long, default_value = "10s", value_parser = duration)]
+    pub settle: Duration,
+    /// How often the Secret is read although nothing has happened.
+    #[arg(long, default_value = "1m", value_parser = duration)]
+    pub check_interval: Duration,
+    /// The election of the replica that writes.
+    #[command(flatten)]
+    pub lease: LeaseOptions,
+    /// Logging.
+    #[command(flatten)]
+    pub logging: LoggingArgs,
+}
+
+/// Labels of an object.
+pub type Labels = std::collections::BTreeMap<String, String>;
+
+impl Options {
+    /// How long certificates last.
+    #[must_use]
+    pub fn periods(&self) -> Periods {
+        Periods { authority: self.authority_life, leaf: self.certificate_life, settle: self.settle }
+    }
+}
+
+fn labels(text: &str) -> Result<Labels, String> {
+    let pairs = text.split(',').filter(|pair| !pair.is_empty());
+    let parsed = pairs.map(|pair| {
+        let (key, value) = pair.split_once('=').ok_or_else(|| format!("{pair:?}: expected KEY=VALUE"))?;
+        Ok((key.to_owned(), value.to_owned()))
+    });
+    parsed.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_of_the_chart_are_read() {
+        let options = Options::try_parse_from([
+            "admission",
+            "--namespace=ns",
+            "--secret=s",
+            "--secret-labels=a=b,c=",
+            "--configuration=w",
+            "--server-name=a.ns.svc",
+            "--server-name=127.0.0.1",
+            "--lease=l",
+            "--refuse-errors",
+        ])
+        .unwrap();
+        assert_eq!(options.server_names, ["a.ns.svc", "127.0.0.1"]);
+        assert_eq!(options.secret_labels.len(), 2);
+        assert_eq!(options.periods().leaf, Duration::from_hours(7 * 24));
+        assert_eq!(options.periods().authority, Duration::from_hours(90 * 24));
+        for wrong in ["--secret-labels=a", "--settle=x"] {
+            let arguments =
+                ["admission", "--namespace=n", "--secret=s", "--configuration=w", "--server-name=a", wrong];
+            assert!(Options::try_parse_from(arguments).is_err(), "{wrong}");
+        }
+    }
+}

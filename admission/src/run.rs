@@ -1,0 +1,123 @@
+//! Starts the program: the certificates, the election, the endpoints.
+
+use std::sync::Arc;
+
+use api::names::ADMISSION_FIELD_MANAGER;
+use daemon::lease::election::UnsafeTiming;
+use daemon::lease::{Lead, elect};
+use daemon::{Readiness, http};
+use link::client;
+use tokio::sync::watch;
+use tokio::time::sleep;
+use tracing::info;
+
+use crate::certificates::authority::CertificateError;
+use crate::certificates::keeper::{Keeper, Settings, WATCH, follow};
+use crate::certificates::served::Served;
+use crate::handler::Handler;
+use crate::metrics::{Kind, Metrics};
+use crate::options::Options;
+use crate::server::{ListenError, Server};
+use crate::warn;
+
+/// Why the program failed.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The metrics could not be set up.
+    #[error("metrics: {0}")]
+    Metrics(#[from] prometheus::Error),
+    /// There is no connection to the API server.
+    #[error(transparent)]
+    Connect(#[from] client::ConnectError),
+    /// The probes cannot be served.
+    #[error(transparent)]
+    Probes(#[from] http::ListenError),
+    /// Requests cannot be served.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    /// TLS cannot be set up.
+    #[error(transparent)]
+    Tls(#[from] CertificateError),
+    /// The timing permits two leaders.
+    #[error(transparent)]
+    Timing(#[from] UnsafeTiming),
+    /// Signals cannot be received.
+    #[error("signals: {0}")]
+    Signal(std::io::Error),
+}
+
+/// Runs until SIGTERM, then answers requests for a while longer.
+///
+/// # Errors
+/// The program could not start; once it runs, no failure ends it.
+pub async fn run(options: Options) -> Result<(), RunError> {
+    let signal = daemon::shutdown_signal().map_err(RunError::Signal)?;
+    let registry = daemon::metrics::registry("admission", env!("CARGO_PKG_VERSION"))?;
+    let metrics = Metrics::new(&registry)?;
+    let readiness = Readiness::default();
+    let (trusted, stays) = (readiness.changeable("certificate"), readiness.changeable("stopping"));
+    stays.set(true);
+    let endpoints = http::serve(options.listen, registry, readiness, std::future::pending()).await?;
+    let client = client::connect(WATCH).await?;
+    let served = Served::default();
+    let handler = Handler::new(warn::Settings { refuse_errors: options.refuse_errors }, metrics.clone());
+    let (drain, draining) = watch::channel(false);
+    let server = Server::new(options.webhook_listen, served.config()?, handler, draining)?;
+    info!(version = env!("CARGO_PKG_VERSION"), listen = %options.webhook_listen, "admission starts");
+
+    let lead = Arc::new(Lead::default());
+    if options.lease.lease.is_some() {
+        // Not a leader yet.
+        lead.until(None);
+    }
+    let (wake, woken) = watch::channel(());
+    let elected = lead.clone();
+    let lead_until = move |until| {
+        if elected.until(until) {
+            wake.send_replace(());
+        }
+    };
+    let mut leadership =
+        options.lease.leadership(&options.namespace, ADMISSION_FIELD_MANAGER, &client, lead_until)?;
+    let (view, viewed) = watch::channel(None);
+    let configuration =
+        follow(client.clone(), options.configuration.clone(), view, metrics.watches.of(Kind::Configuration));
+    let settings = Settings {
+        namespace: options.namespace.clone(),
+        secret: options.secret.clone(),
+        configuration: options.configuration.clone(),
+        names: options.server_names.clone(),
+        periods: options.periods(),
+        check: options.check_interval,
+        labels: options.secret_labels.clone(),
+    };
+    let keeper = Keeper::new(client, settings, lead.clone(), served, trusted, metrics);
+    let work = async {
+        tokio::select! {
+            // None of these ever ends by itself.
+            () = endpoints => {}
+            () = configuration => {}
+            () = keeper.run(viewed, woken) => {}
+            () = server.run() => {}
+        }
+    };
+    let end = async {
+        tokio::select! {
+            () = signal => {}
+            () = elect(leadership.as_mut()) => {}
+        }
+        info!(drain = ?options.drain, "admission stops");
+        lead.stop();
+        stays.set(false);
+        if let Some(leadership) = &mut leadership {
+            leadership.release().await;
+        }
+        drain.send_replace(true);
+        sleep(options.drain).await;
+    };
+    tokio::select! {
+        () = work => {}
+        () = end => {}
+    }
+    Ok(())
+}

@@ -1,0 +1,120 @@
+//! What a stolen admission webhook might try with its rights to write a Secret and its webhook configuration, and how it is
+//! refused.
+
+use serde_json::{Value, json};
+
+use super::attempts::{Answer, Attempt};
+
+/// The webhook configuration that the attempts are about.
+const CONFIGURATION: &str =
+    "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations/seccomp-profile-admission";
+/// The Secrets of the release's namespace.
+const SECRETS: &str = "/api/v1/namespaces/seccomp-profile/secrets";
+/// The Secret of the certificate authorities.
+const OWN: &str = "/api/v1/namespaces/seccomp-profile/secrets/seccomp-profile-admission-authorities";
+
+fn patch(what: &'static str, operations: Value, words: &'static str) -> Attempt {
+    Attempt {
+        what,
+        method: "PATCH",
+        path: CONFIGURATION,
+        content_type: "application/json-patch+json",
+        body: operations,
+        answer: Answer::Refused(422, words),
+    }
+}
+
+fn request(
+    what: &'static str,
+    method: &'static str,
+    path: &'static str,
+    body: Value,
+    answer: Answer,
+) -> Attempt {
+    let content_type = if method == "PATCH" { "application/merge-patch+json" } else { "application/json" };
+    Attempt { what, method, path, content_type, body, answer }
+}
+
+fn secret(name: &str, more: Value) -> Value {
+    let mut secret =
+        json!({ "apiVersion": "v1", "kind": "Secret", "metadata": { "name": name }, "type": "Opaque" });
+    if let (Value::Object(secret), Value::Object(more)) = (&mut secret, more) {
+        secret.extend(more);
+    }
+    secret
+}
+
+/// With the token of the webhook. Its Secret exists.
+pub fn attempts() -> Vec<Attempt> {
+    let bundle = "the webhook writes certificate authorities into its configuration and nothing else";
+    let other = "the webhook writes the Secret of its certificate authorities and no other";
+    let holds = "the webhook's Secret holds certificate authorities and nothing else";
+    let plain = "the webhook's Secret has no owner, no finalizer and no annotation";
+    let own = "seccomp-profile-admission-authorities";
+    let replace = |path: &str, value: Value| json!([{ "op": "replace", "path": path, "value": value }]);
+    let add = |path: &str, value: Value| json!([{ "op": "add", "path": path, "value": value }]);
+    let everything = json!([
+        { "apiGroups": ["*"], "apiVersions": ["*"], "operations": ["*"], "resources": ["*/*"] },
+    ]);
+    let token = json!({
+        "type": "kubernetes.io/service-account-token",
+        "metadata": {
+            "name": "stolen", "annotations": { "kubernetes.io/service-account.name": "seccomp-profile-operator" },
+        },
+    });
+    let with_owner = json!({ "metadata": {
+        "name": own,
+        "ownerReferences": [{ "apiVersion": "v1", "kind": "ConfigMap", "name": "gone", "uid": "gone" }],
+    } });
+    let cannot = Answer::Refused(403, "cannot");
+    let refused = |words| Answer::Refused(422, words);
+    vec![
+        patch(
+            "every request of the cluster, Secrets included",
+            replace("/webhooks/0/rules", everything),
+            bundle,
+        ),
+        patch(
+            "the requests sent to another address",
+            replace("/webhooks/0/clientConfig", json!({ "url": "https://stolen.example.org" })),
+            bundle,
+        ),
+        patch("requests held up for longer", replace("/webhooks/0/timeoutSeconds", json!(30)), bundle),
+        patch("no condition", json!([{ "op": "remove", "path": "/webhooks/0/matchConditions" }]), bundle),
+        patch("no webhook", replace("/webhooks", json!([])), bundle),
+        patch("a label of the configuration", add("/metadata/labels/a", json!("b")), bundle),
+        patch(
+            "a finalizer of the configuration",
+            add("/metadata/finalizers", json!(["example.org/a"])),
+            bundle,
+        ),
+        request("the configuration deleted", "DELETE", CONFIGURATION, json!({}), cannot),
+        request(
+            "another configuration",
+            "POST",
+            "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations",
+            json!({}),
+            cannot,
+        ),
+        request("a token of the operator", "POST", SECRETS, secret("stolen", token), refused(other)),
+        request("another Secret", "POST", SECRETS, secret("stolen", json!({})), refused(other)),
+        request(
+            "something else in its Secret",
+            "PUT",
+            OWN,
+            secret(own, json!({ "stringData": { "stolen": "x" } })),
+            refused(holds),
+        ),
+        request("an owner of its Secret", "PUT", OWN, secret(own, with_owner), refused(plain)),
+        request("its Secret deleted", "DELETE", OWN, json!({}), cannot),
+        request("a list of Secrets", "GET", SECRETS, json!({}), cannot),
+        request(
+            "a Secret of another namespace",
+            "POST",
+            "/api/v1/namespaces/default/secrets",
+            secret(own, json!({})),
+            cannot,
+        ),
+        request("a profile", "GET", "/apis/seccomp.imjasonh.dev/v1alpha1/seccompprofiles", json!({}), cannot),
+    ]
+}

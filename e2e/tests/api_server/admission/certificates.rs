@@ -1,0 +1,135 @@
+//! The API server trusts some replica at every moment.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use k8s_openapi::api::core::v1::Secret;
+use kube::api::DeleteParams;
+
+use super::super::support::print_line;
+use super::*;
+
+/// Certificates that live for seconds: a new authority every twenty seconds.
+const SHORT: [&str; 4] =
+    ["--authority-life=30s", "--certificate-life=9s", "--settle=1s", "--check-interval=500ms"];
+
+/// The authorities that the configuration has, and how often it has had a new one.
+async fn bundle(environment: &Environment) -> Vec<u8> {
+    let configurations: Api<ValidatingWebhookConfiguration> = Api::all(environment.admin.clone());
+    let found = configurations.get(&format!("{NAMESPACE}-admission")).await.unwrap();
+    let webhook = found.webhooks.unwrap().remove(0);
+    webhook.client_config.ca_bundle.map(|bundle| bundle.0).unwrap_or_default()
+}
+
+fn certificates(bundle: &[u8]) -> BTreeSet<String> {
+    let text = String::from_utf8_lossy(bundle);
+    text.split("-----END CERTIFICATE-----")
+        .map(|part| part.trim().to_owned())
+        .filter(|part| !part.is_empty())
+        .collect()
+}
+
+/// Sends profiles until it is dropped; the API server refuses those that no replica answers for.
+struct Requests {
+    stop: Arc<AtomicBool>,
+    sent: Arc<AtomicUsize>,
+    task: tokio::task::JoinHandle<Vec<String>>,
+}
+
+impl Requests {
+    fn start(scene: &Arc<Scene>) -> Self {
+        let (stop, sent) = (Arc::<AtomicBool>::default(), Arc::<AtomicUsize>::default());
+        let (scene, ended, counted) = (scene.clone(), stop.clone(), sent.clone());
+        let task = tokio::spawn(async move {
+            let mut failures = Vec::new();
+            while !ended.load(Ordering::Relaxed) {
+                let number = counted.fetch_add(1, Ordering::Relaxed);
+                let (code, _, answer) = scene.dry_run(&sound(number)).await;
+                if code != 201 {
+                    failures.push(format!("request {number}: {code} {}", answer["message"]));
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            failures
+        });
+        Self { stop, sent, task }
+    }
+
+    /// How many were sent, and those that failed.
+    async fn end(self) -> (usize, Vec<String>) {
+        self.stop.store(true, Ordering::Relaxed);
+        let failures = self.task.await.unwrap();
+        (self.sent.load(Ordering::Relaxed), failures)
+    }
+}
+
+async fn scene_of_two(arguments: &[&str]) -> Scene {
+    let mut scene = Scene::new(&[]).await;
+    scene.start(0, arguments);
+    scene.start(1, arguments);
+    until("two replicas that are ready", 2 * LIMIT, async || (scene.balancer.ready() == 2).then_some(()))
+        .await;
+    scene.until_answered().await;
+    scene
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_authorities_are_renewed_and_the_secret_is_lost_no_request_fails() {
+    let scene = Arc::new(scene_of_two(&SHORT).await);
+    let requests = Requests::start(&scene);
+    let (start, mut seen) = (Instant::now(), BTreeSet::new());
+    let mut lost = false;
+    // The first, two that replace it in time, and the one after the Secret was lost.
+    until("four authorities", Duration::from_secs(150), async || {
+        seen.extend(certificates(&bundle(&scene.environment).await));
+        if seen.len() == 2 && !lost {
+            let secrets: Api<Secret> = Api::namespaced(scene.environment.admin.clone(), NAMESPACE);
+            let name = format!("{NAMESPACE}-admission-authorities");
+            secrets.delete(&name, &DeleteParams::default()).await.unwrap();
+            lost = true;
+        }
+        (seen.len() >= 4).then_some(())
+    })
+    .await;
+    // The replicas move to the last one.
+    let expected = scene.replicas.len();
+    until("replicas that are ready", LIMIT, async || (scene.balancer.ready() == expected).then_some(()))
+        .await;
+    let (sent, failures) = requests.end().await;
+    print_line(&format!(
+        "{sent} requests while four authorities followed each other in {:?}",
+        start.elapsed()
+    ));
+    assert_eq!(failures, Vec::<String>::new());
+    // About as many a second as the machine is fast.
+    assert!(lost && sent >= 20, "{sent} requests");
+    assert!(certificates(&bundle(&scene.environment).await).len() <= 4);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replica_that_is_told_to_end_loses_no_request_and_the_other_one_takes_over() {
+    let mut scene = scene_of_two(&["--drain=3s"]).await;
+    let first = scene.replicas.remove(0);
+    let scene = Arc::new(scene);
+    let requests = Requests::start(&scene);
+    until("some requests", LIMIT, async || (requests.sent.load(Ordering::Relaxed) > 20).then_some(())).await;
+    first.process.program.terminate().unwrap();
+    until("one replica", LIMIT, async || (scene.balancer.ready() == 1).then_some(())).await;
+    let before = requests.sent.load(Ordering::Relaxed);
+    first.process.program.stop().unwrap();
+    until("more requests", LIMIT, async || {
+        (requests.sent.load(Ordering::Relaxed) > before + 20).then_some(())
+    })
+    .await;
+    let (_, failures) = requests.end().await;
+    assert_eq!(failures, Vec::<String>::new());
+    // Whoever led, the other one leads now, and mends a bundle that somebody has removed.
+    let configurations: Api<ValidatingWebhookConfiguration> = Api::all(scene.environment.admin.clone());
+    let change = json!([{ "op": "remove", "path": "/webhooks/0/clientConfig/caBundle" }]);
+    let patch: Patch<()> = Patch::Json(serde_json::from_value(change).unwrap());
+    configurations.patch(&format!("{NAMESPACE}-admission"), &PatchParams::default(), &patch).await.unwrap();
+    until("the bundle", LIMIT, async || (!bundle(&scene.environment).await.is_empty()).then_some(())).await;
+    scene.until_answered().await;
+}

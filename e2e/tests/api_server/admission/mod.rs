@@ -1,0 +1,119 @@
+//! The admission webhook on a real API server, which calls it by a URL: there is no network of Services here.
+
+mod account;
+mod balancer;
+mod certificates;
+mod warnings;
+
+use std::path::PathBuf;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use bench::api_server::{AdmissionProcess, OperatorOptions, Options, build_admission};
+use cluster::NAMESPACE;
+use k8s_openapi::api::admissionregistration::v1::ValidatingWebhookConfiguration;
+use kube::Api;
+use kube::api::{Patch, PatchParams};
+use kube::client::Body;
+use serde_json::{Value, json};
+
+use super::support::{Environment, LIMIT, until};
+use balancer::Balancer;
+
+/// The webhook's program, built once.
+fn binary() -> PathBuf {
+    static BINARY: OnceLock<PathBuf> = OnceLock::new();
+    BINARY.get_or_init(|| build_admission().unwrap_or_else(|error| panic!("{error}"))).clone()
+}
+
+/// An API server with the chart's webhook, which it calls through a balancer, and replicas of the program.
+struct Scene {
+    // First, so that they end before the server.
+    replicas: Vec<AdmissionProcess>,
+    balancer: Balancer,
+    environment: Environment,
+}
+
+impl Scene {
+    /// A scene without a replica. The API server refuses profiles that no replica has answered for.
+    async fn new(values: &[&str]) -> Self {
+        let values = ["admission.enabled=true"]
+            .iter()
+            .chain(values)
+            .flat_map(|value| ["--set", value])
+            .map(String::from);
+        let environment = Environment::with(Options { values: values.collect(), ..Options::default() }).await;
+        let balancer = Balancer::start().await;
+        let url = format!("https://127.0.0.1:{}/profiles", balancer.port);
+        let configurations: Api<ValidatingWebhookConfiguration> = Api::all(environment.admin.clone());
+        let change = json!([
+            { "op": "replace", "path": "/webhooks/0/clientConfig", "value": { "url": url } },
+            // Not before: the installation tries whether profiles get a finalizer.
+            { "op": "replace", "path": "/webhooks/0/failurePolicy", "value": "Fail" },
+        ]);
+        let patch: Patch<()> = Patch::Json(serde_json::from_value(change).unwrap());
+        let name = format!("{NAMESPACE}-admission");
+        configurations.patch(&name, &PatchParams::default(), &patch).await.unwrap();
+        Self { replicas: Vec::new(), balancer, environment }
+    }
+
+    /// Starts a replica of this number.
+    fn start(&mut self, number: usize, arguments: &[&str]) {
+        let lease = Some([3_000, 2_000, 300].map(Duration::from_millis));
+        let options = OperatorOptions { number, url: None, lease };
+        let replica =
+            AdmissionProcess::start(&binary(), &self.environment.server, &options, arguments).unwrap();
+        self.balancer.add(&replica.process.endpoint, replica.port);
+        self.replicas.push(replica);
+    }
+
+    /// Waits until the API server accepts a profile, for which it needs an answer of a replica.
+    async fn until_answered(&self) {
+        until("an answer of the webhook", LIMIT, async || {
+            let (code, _, _) = self.dry_run(&sound(0)).await;
+            (code == 201).then_some(())
+        })
+        .await;
+    }
+
+    /// Sends a profile as a dry run: the code, the warnings and the answer.
+    async fn dry_run(&self, contents: &Value) -> (u16, Vec<String>, Value) {
+        self.create("dry", contents, "?dryRun=All").await
+    }
+
+    async fn create(&self, name: &str, contents: &Value, query: &str) -> (u16, Vec<String>, Value) {
+        let profile = json!({
+            "apiVersion": "seccomp.imjasonh.dev/v1alpha1", "kind": "SeccompProfile",
+            "metadata": { "name": name }, "spec": { "contents": contents },
+        });
+        let path = format!("/apis/seccomp.imjasonh.dev/v1alpha1/seccompprofiles{query}");
+        self.send("POST", &path, "application/json", &profile).await
+    }
+
+    async fn send(
+        &self,
+        method: &str,
+        path: &str,
+        content_type: &str,
+        body: &Value,
+    ) -> (u16, Vec<String>, Value) {
+        let request = http::Request::builder().method(method).uri(path).header("content-type", content_type);
+        let request = request.body(Body::from(body.to_string().into_bytes())).unwrap();
+        let answer = self.environment.admin.send(request).await.unwrap();
+        let warnings = answer.headers().get_all("warning").iter();
+        let warnings =
+            warnings.map(|warning| String::from_utf8_lossy(warning.as_bytes()).into_owned()).collect();
+        let code = answer.status().as_u16();
+        let bytes = answer.into_body().collect_bytes().await.unwrap();
+        (code, warnings, serde_json::from_slice(&bytes).unwrap())
+    }
+}
+
+/// Contents without findings, which differ for each number.
+fn sound(number: usize) -> Value {
+    json!({
+        "defaultAction": "SCMP_ACT_ALLOW",
+        "architectures": ["SCMP_ARCH_X86_64", "SCMP_ARCH_X86"],
+        "syscalls": [{ "names": ["acct"], "action": "SCMP_ACT_ERRNO", "errnoRet": number % 100 + 1 }],
+    })
+}
