@@ -114,6 +114,7 @@ mod tests {
             "merge",
             "convert",
             "explain",
+            "inspect",
             "rule",
             "completion",
             ":4",

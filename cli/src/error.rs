@@ -8,6 +8,7 @@ use crate::call::CallError;
 use crate::convert::ConversionError;
 use crate::excerpt::document_error;
 use crate::findings::fix_error::FixError;
+use crate::inspect_error::InspectError;
 use crate::manifest::DocumentError;
 use crate::merge_error::MergeError;
 use crate::proxy::ProxyError;
@@ -173,6 +174,9 @@ pub enum CliError {
     /// A profile of another tool cannot be converted.
     #[error("{0}")]
     Conversion(#[from] ConversionError),
+    /// An image cannot be inspected.
+    #[error("{0}")]
+    Inspect(#[from] InspectError),
     /// The answer could not be written.
     #[error("cannot write the answer: {0}")]
     Output(std::io::Error),
@@ -231,6 +235,7 @@ impl CliError {
             Self::TooComplex(_) => "TooComplex",
             Self::Merge(error) => error.reason(),
             Self::Conversion(error) => error.reason(),
+            Self::Inspect(error) => error.reason(),
             Self::Output(_) => "Output",
         }
     }

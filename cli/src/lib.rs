@@ -15,6 +15,7 @@
 //! - [`convert`]: profiles of other tools, as `SeccompProfile`s or in the runtimes' format.
 //! - [`profile_text`]: a profile as YAML or JSON, for `convert`, `merge` and profiles in the cluster.
 //! - [`explain`]: what a profile does, in words.
+//! - [`inspect`]: what an image in a registry carries.
 //! - [`unenforced`]: why a pod that names a profile may run without its filter.
 //! - [`sources`]: what the FILE arguments of a command name.
 //! - [`manifest`]: a file as kubectl reads it and the API server stores it.
@@ -33,6 +34,8 @@ mod excerpt;
 pub mod explain;
 pub mod facts;
 pub mod findings;
+pub mod inspect;
+pub mod inspect_error;
 pub mod live;
 pub mod manifest;
 pub mod manual;

@@ -12,6 +12,7 @@ use crate::convert::ConvertArgs;
 use crate::diff::DiffArgs;
 use crate::explain::ExplainArgs;
 use crate::findings::LintArgs;
+use crate::inspect::InspectArgs;
 use crate::merge::MergeArgs;
 use crate::output::OutputOption;
 use crate::simulate::SimulateArgs;
@@ -32,7 +33,8 @@ use crate::wait::WaitFor;
     version,
     disable_help_subcommand = true,
     after_help = "Exits with 0 on success, with 1 for a negative result (diff: the filters differ, or may; verify: a \
-                  difference; wait: not in time; lint: a finding; simulate: a refused call), and with 2 for an error."
+                  difference; wait: not in time; lint: a finding; simulate: a refused call; inspect: a profile \
+                  that cannot be used), and with 2 for an error."
 )]
 pub struct Options {
     /// The cluster.
@@ -168,6 +170,13 @@ pub enum Task {
     /// permitted, which are refused and how, under which conditions, and what differs from containerd's default. Names in
     /// the cluster are the only arguments that need one. It exits with 1 if no container starts with a profile there.
     Explain(ExplainArgs),
+    /// Show where an image carries a seccomp profile, and what remains of it after a baseline
+    ///
+    /// It needs no cluster. It asks the registry for the places where an image may carry a profile: an artifact that
+    /// refers to the image, CRI-O's annotations, Podman's label and the annotation seccomp.imjasonh.dev/profile. The first
+    /// place where there is something counts. Of that profile remains what the baseline permits, too. It logs in with
+    /// Docker's configuration and its credential helpers. It exits with 1 if the profile that counts cannot be used.
+    Inspect(InspectArgs),
     /// Explain a rule of `lint`, or list all
     Rule {
         /// The rule [default: all, one a line]

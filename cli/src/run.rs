@@ -19,6 +19,7 @@ use crate::error::CliError;
 use crate::explain::{ExplainArgs, ExplainFormat, ExplainView};
 use crate::facts::Snapshot;
 use crate::findings::{self, FindingsView, LintArgs, LintFormat};
+use crate::inspect::{self, InspectArgs};
 use crate::live::Live;
 use crate::manual;
 use crate::merge::{MergeArgs, merge, named, text};
@@ -80,6 +81,9 @@ pub async fn main(options: Options) -> ExitCode {
 async fn perform(options: &Options) -> Result<bool, CliError> {
     if let Some(answer) = without_cluster(&options.task, paint())? {
         return give(&answer);
+    }
+    if let Task::Inspect(args) = &options.task {
+        return give(&inspected(args, paint()).await?);
     }
     let client = connect(&options.cluster).await?;
     match &options.task {
@@ -151,6 +155,19 @@ pub fn without_cluster(task: &Task, paint: Paint) -> Result<Option<Answer>, CliE
     }))
 }
 
+/// Asks a registry, but no cluster.
+///
+/// # Errors
+/// The image cannot be read.
+pub async fn inspected(args: &InspectArgs, paint: Paint) -> Result<Answer, CliError> {
+    let (view, remarks) = inspect::inspect(args).await?;
+    let text = match args.contents {
+        true => view.contents(),
+        false => shown(&view, args.output.output, || view.render(paint))?,
+    };
+    Ok(Answer { text, remarks, success: view.is_usable() })
+}
+
 fn converted(args: &ConvertArgs) -> Result<Answer, CliError> {
     let read = |path: &PathBuf| Ok(convert::Input { path: path.clone(), text: read_file(path)? });
     let files: Vec<_> = args.files.iter().map(read).collect::<Result<_, CliError>>()?;
@@ -206,9 +223,11 @@ pub async fn answer(task: &Task, client: &Client, paint: Paint) -> Result<Answer
             explain(args, sources.into_iter().map(Ok), paint)
         }
         // These read the cluster continuously or not at all.
-        Task::Wait { .. } | Task::Completion { .. } | Task::Convert(_) | Task::Rule { .. } => {
-            Ok(Answer::success(String::new()))
-        }
+        Task::Wait { .. }
+        | Task::Completion { .. }
+        | Task::Convert(_)
+        | Task::Inspect(_)
+        | Task::Rule { .. } => Ok(Answer::success(String::new())),
     }
 }
 

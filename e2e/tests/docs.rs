@@ -281,6 +281,7 @@ fn only_these_commands_are_not_run() {
         ("README.md", "needs Docker"),
         ("charts/seccomp-profile/README.md", "the registry is yours"),
         ("docs/how-to/first-profile.md", "reads the kernel log of a node"),
+        ("docs/how-to/inspect-an-image.md", "the registry is yours"),
         ("docs/how-to/migrate-from-security-profiles-operator.md", "needs the other operator"),
         ("docs/how-to/migrate-from-security-profiles-operator.md", "needs the other operator"),
         ("docs/how-to/migrate-from-security-profiles-operator.md", "needs the other operator"),
