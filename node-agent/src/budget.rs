@@ -110,6 +110,9 @@ pub fn listed_bytes(name: &str) -> usize {
     name.len() + 38
 }
 
+/// Bytes that the time of a file's change takes in a report beside its name: `"":"2027-01-15T08:00:00Z",`.
+pub const CHANGED_BYTES: usize = 26;
+
 /// How much of a budget is used.
 #[derive(Debug, Default)]
 pub(crate) struct Account {

@@ -10,6 +10,7 @@
 //! - [`pacing`]: when a report is sent.
 //! - [`report`]: what is on the disk, as the custom resource has it.
 //! - [`status_object`]: the node's status object, as far as the reporter needs it.
+//! - `times_of_change`: whether the API server takes the times at which files changed.
 //!
 //! Around them, with a clock, a thread and the API server:
 //! - [`worker`]: the thread that owns the keeper. [`journal`]: counts and logs what happens in the directory.
@@ -34,6 +35,7 @@ mod run;
 pub mod status_object;
 #[cfg(test)]
 mod tests;
+mod times_of_change;
 pub mod watched_profile;
 pub mod watches;
 pub mod worker;

@@ -1,6 +1,7 @@
 //! Sends the report: once after each change, and again when the node's status object does not have it.
 //!
-//! Nothing is sent at rest, and no report that the object already has. The reporter does not create the object: where
+//! Nothing is sent at rest, and no report that the object already has. If the API server does not know the times of change,
+//! they are left out ([`times_of_change`](crate::times_of_change)). The reporter does not create the object: where
 //! there is none, it waits until the watch delivers one.
 
 use std::future;
@@ -15,11 +16,12 @@ use link::backoff::{Backoff, Failure, Spread};
 use link::chain;
 use serde_json::{Value, json};
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
 use crate::metrics::{Metrics, ReportOutcome};
 use crate::pacing::ReportPacing;
 use crate::status_object::{ReportHash, StatusObject, StatusObjectState};
+use crate::times_of_change::{self, TimesOfChange};
 use crate::watches::ClusterLoad;
 use crate::worker::{ReportRequests, Revision};
 
@@ -38,8 +40,17 @@ pub struct Reporter {
     /// The object after the latest write of this agent.
     applied: Option<StatusObject>,
     /// The latest report, so that an event of the object alone does not build another one.
-    built: Option<(Revision, ReportHash)>,
+    built: Option<Built>,
+    times: TimesOfChange,
     pacing: ReportPacing,
+}
+
+/// Identifies what a report was built of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Built {
+    revision: Revision,
+    without_times: bool,
+    hash: ReportHash,
 }
 
 /// Why a report did not arrive.
@@ -48,6 +59,9 @@ enum SendError {
     /// The object does not exist.
     #[error("the node has no status object")]
     NotFound,
+    /// The API server does not know the field with the times of change.
+    #[error("{0}")]
+    TimesRefused(#[source] kube::Error),
     /// The API server refused it, or did not answer.
     #[error("{0}")]
     Request(#[source] kube::Error),
@@ -57,7 +71,7 @@ impl SendError {
     fn failure(&self) -> Failure {
         match self {
             Self::NotFound => Failure::Other,
-            Self::Request(error) => error.into(),
+            Self::TimesRefused(error) | Self::Request(error) => error.into(),
         }
     }
 }
@@ -85,6 +99,7 @@ impl Reporter {
             metrics,
             applied: None,
             built: None,
+            times: TimesOfChange::default(),
         }
     }
 
@@ -114,7 +129,9 @@ impl Reporter {
 
     /// Reports that the directory is lost, with one attempt.
     pub async fn report_loss(&mut self, report: &Report) {
-        let Ok(report) = serde_json::to_value(report) else { return };
+        // Of files that are not there any more nothing else is stated, so that no API server refuses it.
+        let Ok(mut report) = serde_json::to_value(report) else { return };
+        times_of_change::leave_out(&mut report);
         // Before the watch has shown the object, it may have the report of an earlier agent.
         let is_known = *self.view.borrow() != StatusObjectState::Unknown;
         if is_known && self.object().is_none_or(|object| object.report.is_none()) {
@@ -127,11 +144,22 @@ impl Reporter {
         }
     }
 
-    /// Waits until the disk or the object has changed.
+    /// Waits until the disk or the object has changed, or the times of change are tried again.
     async fn changed(&mut self) {
+        let due = self.times.due();
+        let retry = async move {
+            match due {
+                Some(time) => sleep_until(time).await,
+                None => future::pending().await,
+            }
+        };
         let changed = tokio::select! {
             changed = self.view.changed() => changed,
             changed = self.revision.changed() => changed,
+            () = retry => {
+                self.times.begun();
+                Ok(())
+            }
         };
         if changed.is_err() {
             // The worker or the watch has ended, and with it the program.
@@ -181,7 +209,7 @@ impl Reporter {
                     () = sleep(pause) => {}
                 }
             }
-            SendError::Request(error) => {
+            SendError::TimesRefused(error) | SendError::Request(error) => {
                 let error = chain(&error);
                 tracing::warn!(node = %self.node, %error, "the report did not arrive; it is sent again");
                 sleep(pause).await;
@@ -193,28 +221,54 @@ impl Reporter {
     async fn report(&mut self) -> Result<(), SendError> {
         let revision = *self.revision.borrow_and_update();
         let Some(object) = self.object().filter(|_| revision > 0) else { return Ok(()) };
-        if object.report.is_some() && self.built == object.report.map(|hash| (revision, hash)) {
+        loop {
+            let without_times = self.times.are_left_out(&object.uid, Instant::now());
+            if let (Some(hash), Some(built)) = (object.report, self.built)
+                && built == (Built { revision, without_times, hash })
+            {
+                return Ok(());
+            }
+            let Some(mut report) = self.build().await else { return Ok(()) };
+            if without_times {
+                times_of_change::leave_out(&mut report);
+            }
+            let hash = ReportHash::of(&report);
+            self.built = Some(Built { revision, without_times, hash });
+            if object.report == Some(hash) {
+                return Ok(());
+            }
+            let files = report["fileCount"].as_i64();
+            let start = Instant::now();
+            let sent = self.send(report).await;
+            self.pacing.answered(start.elapsed(), Instant::now().into_std());
+            self.metrics.reported(outcome(&sent));
+            let answer = match sent {
+                Err(SendError::TimesRefused(_)) if !without_times => {
+                    self.times_refused(&object.uid);
+                    continue;
+                }
+                sent => sent?,
+            };
+            tracing::debug!(node = %self.node, files, "reported");
+            if !without_times {
+                self.times.accepted();
+            }
+            self.applied = Some(StatusObject {
+                uid: answer.metadata.uid.unwrap_or_default().into(),
+                version: answer.metadata.resource_version.and_then(|version| version.parse().ok()),
+                report: Some(hash),
+            });
             return Ok(());
         }
-        let Some(report) = self.build().await else { return Ok(()) };
-        let hash = ReportHash::of(&report);
-        self.built = Some((revision, hash));
-        if object.report == Some(hash) {
-            return Ok(());
+    }
+
+    fn times_refused(&mut self, object: &str) {
+        if self.times.refused(object, Instant::now()) {
+            tracing::warn!(
+                node = %self.node,
+                "the definition of NodeProfileStatus is of an earlier release: reports do not state since when files have had their contents"
+            );
         }
-        let files = report["fileCount"].as_i64();
-        let start = Instant::now();
-        let sent = self.send(report).await;
-        self.pacing.answered(start.elapsed(), Instant::now().into_std());
-        self.metrics.reported(outcome(&sent));
-        let object = sent?;
-        tracing::debug!(node = %self.node, files, "reported");
-        self.applied = Some(StatusObject {
-            uid: object.metadata.uid.unwrap_or_default().into(),
-            version: object.metadata.resource_version.and_then(|version| version.parse().ok()),
-            report: Some(hash),
-        });
-        Ok(())
     }
 
     /// The object, as far as is known: an event that is older than the latest write of this agent does not count.
@@ -255,6 +309,9 @@ impl Reporter {
         }
         link::client::within(self.client.request(request)).await.map_err(|error| match error {
             kube::Error::Api(status) if status.code == 404 => SendError::NotFound,
+            kube::Error::Api(status) if times_of_change::is_refusal(&status.message) => {
+                SendError::TimesRefused(kube::Error::Api(status))
+            }
             error => SendError::Request(error),
         })
     }
@@ -264,6 +321,7 @@ fn outcome<T>(sent: &Result<T, SendError>) -> ReportOutcome {
     match sent {
         Ok(_) => ReportOutcome::Applied,
         Err(SendError::NotFound) => ReportOutcome::NotFound,
+        Err(SendError::TimesRefused(_)) => ReportOutcome::Refused,
         Err(SendError::Request(kube::Error::Api(status))) if status.code < 500 => ReportOutcome::Refused,
         Err(SendError::Request(_)) => ReportOutcome::Failed,
     }

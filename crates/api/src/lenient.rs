@@ -24,6 +24,12 @@ pub(crate) fn texts(value: Value) -> Option<BTreeMap<String, String>> {
     Some(entries.into_iter().filter_map(text).collect())
 }
 
+/// The entries of an object whose values can be decoded as `T`; `None` if the value is not an object.
+pub(crate) fn entries<T: DeserializeOwned>(value: Value) -> Option<BTreeMap<String, T>> {
+    let Value::Object(entries) = value else { return None };
+    Some(entries.into_iter().filter_map(|(key, value)| Some((key, read(value)?))).collect())
+}
+
 /// Decodes one field of a struct; an unreadable value becomes the default.
 pub(crate) fn field<'de, D: Deserializer<'de>, T: DeserializeOwned + Default>(
     deserializer: D,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::CustomResource;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::Error;
@@ -100,6 +100,12 @@ pub struct Report {
     #[serde(default)]
     #[schemars(schema_with = "files")]
     pub files: BTreeMap<String, String>,
+    /// Profile name to the time, by the node's clock and rounded up to a second, since when its file has had its present
+    /// bytes. Only files that replaced other bytes are listed, the latest ones if there is no room for all. An agent of a
+    /// release that does not state it writes no such field at all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "changed")]
+    pub changed: Option<BTreeMap<String, Time>>,
     /// Profiles whose file is missing or wrong; at most a hundred, the first by name. The message of the last one
     /// contains the number of further ones.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -175,6 +181,7 @@ impl<'de> Deserialize<'de> for Report {
             agent_version: lenient::read(field("agentVersion")).unwrap_or_default(),
             directory: lenient::read(field("directory")).unwrap_or_default(),
             files,
+            changed: lenient::entries(field("changed")),
             problems: lenient::list(field("problems")).unwrap_or_default(),
             file_count: lenient::read(field("fileCount")).unwrap_or_default(),
         })
@@ -187,5 +194,15 @@ fn files(_: &mut SchemaGenerator) -> Schema {
         "type": "object",
         "maxProperties": MAX_FILES,
         "additionalProperties": { "type": "string", "maxLength": 32 }
+    })
+}
+
+fn changed(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "description": "Profile name to the time since when its file has had its present bytes.",
+        "type": "object",
+        "nullable": true,
+        "maxProperties": MAX_FILES,
+        "additionalProperties": { "type": "string", "format": "date-time", "maxLength": 32 }
     })
 }

@@ -11,6 +11,8 @@ use api::{
     NodeProfileStatus, OpenEnum, ProblemKind, Removal, Report, SeccompProfile, SeccompProfileStatus, State,
     Untrusted, Vocabulary,
 };
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::jiff::Timestamp;
 use kube::CustomResourceExt;
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -222,12 +224,16 @@ proptest! {
         files in prop::collection::btree_map("[a-z]{1,5}", "[0-9a-f]{32}", 0..5),
         state in prop::sample::select(ProblemKind::ALL),
         file_count in any::<i32>(),
+        changed in prop::option::of(prop::collection::btree_map("[a-z]{1,5}", 0_i64..4_000_000_000, 0..5)),
     ) {
+        let time = |second| Time(Timestamp::from_second(second).unwrap());
+        let changed = changed.map(|all| all.into_iter().map(|(name, second)| (name, time(second))).collect());
         let problem = api::FileProblem {
             name: "a".to_owned(), state: state.into(), reason: "R".to_owned(), message: "m".to_owned()
         };
         let report = Report {
-            agent_version: "1".to_owned(), directory: "/d".to_owned(), files, problems: vec![problem], file_count
+            agent_version: "1".to_owned(), directory: "/d".to_owned(), files, changed, problems: vec![problem],
+            file_count,
         };
         prop_assert_eq!(read(&serde_json::to_value(&report).unwrap()), Some(report));
     }

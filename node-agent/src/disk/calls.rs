@@ -5,12 +5,14 @@
 
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::SystemTime;
 
 use daemon::Pulse;
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, RenameFlags, ResolveFlags, Stat};
 use rustix::io::Errno;
 
 use super::failure::{FailedCall, SystemCall};
+use super::stamp::{self, FileTime};
 
 /// Is called before each system call, so that tests can make calls fail or end the process there.
 pub trait Faults: Send + 'static {
@@ -19,6 +21,15 @@ pub trait Faults: Send + 'static {
     /// # Errors
     /// The call is not made and fails with this error instead.
     fn before(&mut self, call: SystemCall, name: &str) -> Result<(), Errno>;
+
+    /// The node's clock, for the time at which a file replaced other bytes.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "only reports state this time, and no decision about a file depends on it"
+    )]
+    fn now(&mut self) -> SystemTime {
+        SystemTime::now()
+    }
 }
 
 /// No faults but the disk's own.
@@ -141,6 +152,23 @@ impl<F: Faults> Calls<F> {
     /// Makes the file readable for all: runtimes need not run as root.
     pub(crate) fn set_mode(&mut self, name: &str, file: &OwnedFd) -> Result<(), FailedCall> {
         self.call(SystemCall::SetMode, name, |_| rustix::fs::fchmod(file, super::MODE))
+    }
+
+    /// Sets the time of modification of an open file, a whole second.
+    pub(crate) fn set_time(&mut self, name: &str, file: &OwnedFd, time: FileTime) -> Result<(), FailedCall> {
+        self.call(SystemCall::SetTime, name, |_| rustix::fs::futimens(file, &stamp::times(time)))
+    }
+
+    /// Sets the time of modification of a file, a whole second.
+    pub(crate) fn set_time_of(&mut self, name: &str, time: FileTime) -> Result<(), FailedCall> {
+        self.call(SystemCall::SetTime, name, |dir| {
+            rustix::fs::utimensat(dir, name, &stamp::times(time), AtFlags::SYMLINK_NOFOLLOW)
+        })
+    }
+
+    /// The node's clock.
+    pub(crate) fn now(&mut self) -> SystemTime {
+        self.faults.now()
     }
 
     pub(crate) fn sync(&mut self, name: &str, file: &OwnedFd) -> Result<(), FailedCall> {

@@ -16,6 +16,7 @@ use super::fingerprint::Fingerprint;
 use super::found::{self, Found};
 use super::identity::{Displaced, Identity};
 use super::ledger::{self, Ledger, LedgerError};
+use super::stamp::{FileTime, Stamp, rounded_up};
 
 /// The ledger's file.
 pub const LEDGER: &str = ".seccomp-profile-ledger";
@@ -109,20 +110,43 @@ impl<F: Faults> Directory<F> {
 
     /// Writes a file with these bytes under the profile's name. No reader ever sees a part of it.
     ///
-    /// The bytes are on the disk when this returns; the name is on the disk only after [`Self::sync`].
+    /// The bytes are on the disk when this returns; the name is on the disk only after [`Self::sync`]. Returns since when
+    /// the bytes have been in the place of others; `None` if there were no others.
     ///
     /// # Errors
     /// Whatever was there is still there.
-    pub fn put(&mut self, name: &ProfileName, bytes: &[u8], replaces: Replaces) -> Result<(), FailedCall> {
+    pub fn put(
+        &mut self,
+        name: &ProfileName,
+        bytes: &[u8],
+        replaces: Replaces,
+        stamp: Stamp,
+    ) -> Result<Option<FileTime>, FailedCall> {
         let (file, temporary) = (name.file_name(), temporary_name(name));
-        self.through_temporary(&temporary, bytes, |calls| match replaces {
+        // Before the rename, so that an agent that is killed right after it leaves a file that states a time.
+        let before = match stamp {
+            Stamp::First => None,
+            Stamp::Replaced => Some(rounded_up(self.calls.now())),
+            Stamp::Same(replaced) => replaced,
+        };
+        self.through_temporary(&temporary, bytes, before, |calls| match replaces {
             Replaces::OwnFile => calls.rename(&temporary, &file),
             Replaces::Nothing => calls.rename_to_free(&temporary, &file),
             Replaces::EmptyDirectory => {
                 calls.remove_directory(&file)?;
                 calls.rename_to_free(&temporary, &file)
             }
-        })
+        })?;
+        if stamp != Stamp::Replaced {
+            return Ok(before);
+        }
+        // The flush before the rename can take seconds, in which containers still read the old bytes.
+        let after = rounded_up(self.calls.now());
+        if Some(after) != before {
+            // This process knows the time all the same, and a report must not fail because of it.
+            let _ = self.calls.set_time_of(&file, after);
+        }
+        Ok(Some(after))
     }
 
     /// Removes what is under the profile's name: a file, a link or, if `directory`, an empty directory.
@@ -167,7 +191,9 @@ impl<F: Faults> Directory<F> {
     /// The old one is still there, or which of the two a power cut would leave is unknown.
     pub fn store_ledger(&mut self, ledger: &Ledger) -> Result<(), FailedCall> {
         let bytes = ledger.to_bytes();
-        self.through_temporary(LEDGER_TEMPORARY, &bytes, |calls| calls.rename(LEDGER_TEMPORARY, LEDGER))?;
+        self.through_temporary(LEDGER_TEMPORARY, &bytes, None, |calls| {
+            calls.rename(LEDGER_TEMPORARY, LEDGER)
+        })?;
         self.sync()
     }
 
@@ -186,9 +212,10 @@ impl<F: Faults> Directory<F> {
         &mut self,
         temporary: &str,
         bytes: &[u8],
+        time: Option<FileTime>,
         publish: impl FnOnce(&mut Calls<F>) -> Result<(), FailedCall>,
     ) -> Result<(), FailedCall> {
-        let result = self.write_temporary(temporary, bytes).and_then(|()| publish(&mut self.calls));
+        let result = self.write_temporary(temporary, bytes, time).and_then(|()| publish(&mut self.calls));
         if result.is_err() {
             // What cannot be removed now is overwritten by the next attempt or swept at the next start.
             let _ = self.calls.unlink(temporary);
@@ -196,7 +223,12 @@ impl<F: Faults> Directory<F> {
         result
     }
 
-    fn write_temporary(&mut self, name: &str, bytes: &[u8]) -> Result<(), FailedCall> {
+    fn write_temporary(
+        &mut self,
+        name: &str,
+        bytes: &[u8],
+        time: Option<FileTime>,
+    ) -> Result<(), FailedCall> {
         let calls = &mut self.calls;
         let file = match calls.create(name) {
             Err(FailedCall { errno: Errno::EXIST, .. }) => {
@@ -215,6 +247,10 @@ impl<F: Faults> Directory<F> {
             rest = &rest[written..];
         }
         calls.set_mode(name, &file)?;
+        if let Some(time) = time {
+            // A file system that stores no times must not keep the profile from the node.
+            let _ = calls.set_time(name, &file, time);
+        }
         calls.sync(name, &file)
     }
 }
@@ -245,13 +281,13 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let mut directory = Directory::open(root.path()).unwrap();
         let name: ProfileName = "a".parse().unwrap();
-        directory.put(&name, b"{}", Replaces::Nothing).unwrap();
+        directory.put(&name, b"{}", Replaces::Nothing, Stamp::First).unwrap();
         assert!(matches!(directory.find(&name), Found::File { access_is_right: true, .. }));
         // As if the file belonged to somebody else than the agent.
         directory.owner += 1;
         assert!(matches!(directory.find(&name), Found::File { access_is_right: false, .. }));
         // What belongs to somebody else right after it was made does so for good reason.
-        directory.put(&name, b"{}", Replaces::OwnFile).unwrap();
+        directory.put(&name, b"{}", Replaces::OwnFile, Stamp::Replaced).unwrap();
         assert!(matches!(directory.find(&name), Found::File { access_is_right: true, .. }));
     }
 

@@ -21,6 +21,8 @@ pub enum SystemCall {
     Write,
     /// Set its permissions.
     SetMode,
+    /// Set its time of modification.
+    SetTime,
     /// Flush it to the disk.
     Sync,
     /// Rename it.
@@ -45,6 +47,7 @@ impl fmt::Display for SystemCall {
             Self::Create => "create",
             Self::Write => "write",
             Self::SetMode => "set the permissions of",
+            Self::SetTime => "set the time of",
             Self::Sync => "flush",
             Self::Rename => "rename",
             Self::Link => "link",

@@ -8,6 +8,7 @@ use rustix::io::Errno;
 use super::calls::{Calls, Faults};
 use super::error::DiskError;
 use super::failure::{FailedCall, SystemCall};
+use super::stamp::{self, FileTime};
 
 /// What is under a name.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,6 +21,9 @@ pub enum Found {
         hash: Option<ContentHash>,
         /// Whether everybody may read it and only the agent's user may change it.
         access_is_right: bool,
+        /// Since when its bytes have been in the place of others, by its time of modification; `None` if it is the first
+        /// file under the name.
+        replaced: Option<FileTime>,
     },
     /// A regular file whose bytes cannot be read.
     Unreadable(DiskError),
@@ -82,7 +86,8 @@ fn read<F: Faults>(calls: &mut Calls<F>, file: &str, owner: u32) -> Result<Optio
     let Some((bytes, stat)) = read_regular(calls, file, LARGEST_FILE)? else { return Ok(None) };
     // The permissions of a file bind everybody but its owner, who may change them.
     let access_is_right = Mode::from_raw_mode(stat.st_mode) == super::MODE && stat.st_uid == owner;
-    Ok(Some(Found::File { hash: bytes.map(|bytes| ContentHash::of(&bytes)), access_is_right }))
+    let replaced = stamp::replaced_at(&stat, calls.now());
+    Ok(Some(Found::File { hash: bytes.map(|bytes| ContentHash::of(&bytes)), access_is_right, replaced }))
 }
 
 /// The bytes of a regular file (`None` if there are more than `most`), and its metadata from before they were read.

@@ -5,6 +5,7 @@
 //!   it.
 //! - [`Found`]: what is under a name, with its bytes read and hashed.
 //! - [`Ledger`]: which files are the agent's.
+//! - [`Stamp`], [`FileTime`]: since when a file has its present bytes.
 //! - [`decide()`]: what to do about a name; pure.
 //! - [`DiskError`]: what can be wrong, in a bounded vocabulary.
 
@@ -18,6 +19,7 @@ mod found;
 mod identity;
 mod ledger;
 mod reason;
+mod stamp;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
@@ -35,6 +37,7 @@ pub use found::Found;
 pub use identity::Displaced;
 pub use ledger::{Claim, Ledger, LedgerError};
 pub use reason::DiskReason;
+pub use stamp::{FileTime, Stamp};
 
 /// Permissions of a profile's file: runtimes that do not run as root read it too.
 const MODE: Mode = Mode::from_raw_mode(0o644);

@@ -1,6 +1,7 @@
 //! For tests: a log of all system calls, and faults by script.
 
 use std::sync::{Arc, Mutex};
+use std::time::SystemTime;
 
 use rustix::io::Errno;
 
@@ -10,7 +11,7 @@ type Hook = Box<dyn FnMut(SystemCall, &str) -> Result<(), Errno> + Send>;
 
 /// Logs every system call and asks a hook before each.
 #[derive(Clone, Default)]
-pub(crate) struct Script(Arc<Mutex<State>>);
+pub(crate) struct Script(Arc<Mutex<State>>, Arc<Mutex<Option<SystemTime>>>);
 
 #[derive(Default)]
 struct State {
@@ -47,6 +48,11 @@ impl Script {
         move || *seen.lock().unwrap() > n
     }
 
+    /// From now on the node's clock shows this time. A hook may set it.
+    pub(crate) fn set_clock(&self, now: SystemTime) {
+        *self.1.lock().unwrap() = Some(now);
+    }
+
     /// The calls since the last time.
     pub(crate) fn log(&self) -> Vec<(SystemCall, String)> {
         std::mem::take(&mut self.0.lock().unwrap().log)
@@ -64,5 +70,10 @@ impl Faults for Script {
         let mut state = self.0.lock().unwrap();
         state.log.push((call, name.to_owned()));
         state.hook.as_mut().map_or(Ok(()), |hook| hook(call, name))
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "as without a script")]
+    fn now(&mut self) -> SystemTime {
+        self.1.lock().unwrap().unwrap_or_else(SystemTime::now)
     }
 }

@@ -4,7 +4,8 @@
 //! goal changes, [`Keeper::file_changed`] and [`Keeper::directory_changed`] when something happened in the directory,
 //! [`Keeper::check_all`] and [`Keeper::retry`] from time to time. [`Keeper::sync`] then examines the marked names, does
 //! what has to be done, many names with one write of the ledger, and returns what happened. [`Keeper::report`] lists
-//! what is there. Nothing here depends on Kubernetes, a clock, a log, a metric or a thread.
+//! what is there. Nothing here depends on Kubernetes, a log, a metric or a thread, and the clock is only used for the
+//! time at which a file replaced other bytes.
 
 mod event;
 mod goals;
@@ -197,6 +198,7 @@ impl<F: Faults> Keeper<F> {
         let entries = entries.map(|(name, record)| ReportEntry {
             name: name.as_str(),
             hash: record.hash.map(|hash| hash.short()),
+            replaced: record.replaced.flatten(),
             problem: record.problem.as_ref(),
         });
         report::build(self.directory.path(), entries, self.goals.misnamed())
@@ -212,8 +214,12 @@ impl<F: Faults> Keeper<F> {
             message: why.to_string().into(),
         };
         let wanted = self.goals.iter().filter(|(_, goal)| matches!(goal, Goal::File { .. }));
-        let entries =
-            wanted.map(|(name, _)| ReportEntry { name: name.as_str(), hash: None, problem: Some(&problem) });
+        let entries = wanted.map(|(name, _)| ReportEntry {
+            name: name.as_str(),
+            hash: None,
+            replaced: None,
+            problem: Some(&problem),
+        });
         let report = report::build(self.directory.path(), entries, self.goals.misnamed());
         Box::new(DirectoryLost { why, report })
     }

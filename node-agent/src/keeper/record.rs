@@ -7,7 +7,7 @@ use profile::ContentHash;
 
 use super::event::FileOutcome;
 use crate::budget::Refusal;
-use crate::disk::{DiskError, FileAction, Found, Replaces};
+use crate::disk::{Claim, DiskError, FileAction, FileTime, Found, Replaces, Stamp};
 use crate::report::Problem;
 
 /// Repairs of one file between two retries. A file that something else changes more often than that is repaired again
@@ -21,6 +21,9 @@ pub(super) struct FileRecord {
     pub(super) hash: Option<ContentHash>,
     /// The hash of the file when it last was as it should be.
     pub(super) verified: Option<ContentHash>,
+    /// Since when the file's bytes have been in the place of others; the outer `None` before a file was read or
+    /// written. It is read from the disk once: what somebody else does to the file's times afterwards has no effect.
+    pub(super) replaced: Option<Option<FileTime>>,
     /// What is wrong with the file.
     pub(super) problem: Option<Problem>,
     /// Something remains to be done that is not a problem yet.
@@ -55,6 +58,8 @@ pub(super) struct Work {
     pub(super) action: FileAction,
     /// The hash of the file that was to be removed, if it could be read.
     pub(super) removed: Option<ContentHash>,
+    /// Since when the bytes that were written have been in the place of others, if a file was written.
+    pub(super) replaced: Option<Option<FileTime>>,
     /// Whether a system call may have changed the directory.
     pub(super) acted: bool,
     /// Why nothing more is done about it in this pass.
@@ -73,6 +78,7 @@ impl Work {
             found,
             action,
             removed: None,
+            replaced: None,
             acted: false,
             error: None,
             deferred: false,
@@ -102,6 +108,32 @@ impl Work {
     /// Whether it undoes what something else did to the file: no change of the goal is the reason.
     pub(super) fn is_repair(&self) -> bool {
         self.since.is_none() && self.changes_the_directory()
+    }
+
+    /// The time of modification of the file that is written with the `wanted` bytes. `claim` is the ledger's when the file
+    /// is written, `record` what is known of the name.
+    pub(super) fn stamp(
+        &self,
+        wanted: ContentHash,
+        claim: Option<Claim>,
+        record: Option<&FileRecord>,
+    ) -> Stamp {
+        let on_disk = match &self.found {
+            Found::File { replaced, .. } => *replaced,
+            _ => None,
+        };
+        let known = record.and_then(|record| record.replaced);
+        let repairs = matches!(self.action, FileAction::Write { drift: Some(_), .. })
+            && record.is_some_and(|record| record.verified == Some(wanted));
+        if repairs || hash_of(&self.found) == Some(wanted) {
+            // Containers that started before have these bytes, but for those that started while the file had drifted.
+            Stamp::Same(known.unwrap_or(on_disk))
+        } else if self.found == Found::Absent && !matches!(claim, Some(Claim::Written)) {
+            Stamp::First
+        } else {
+            // If the file was lost while no agent ran, it may have held other bytes.
+            Stamp::Replaced
+        }
     }
 
     /// Whether there is more to do about it in this pass.

@@ -7,7 +7,9 @@ use api::{ProblemKind, ProfileName};
 
 use super::record::{FileRecord, MAX_REPAIRS, Work, hash_of, replaced_by};
 use super::{DiskEvent, FileOutcome, Keeper, Pass};
-use crate::disk::{Claim, DiskError, Expected, Faults, FileAction, Found, Ledger, Ownership, decide};
+use crate::disk::{
+    Claim, DiskError, Expected, Faults, FileAction, FileTime, Found, Ledger, Ownership, decide,
+};
 use crate::goal::Goal;
 use crate::report::Problem;
 
@@ -97,8 +99,11 @@ impl<F: Faults> Keeper<F> {
                 continue;
             }
             let acted = match (&work.action, replaces, self.goals.of(&work.name)) {
-                (_, Some(replaces), Some(Goal::File { bytes, .. })) => {
-                    self.directory.put(&work.name, bytes, replaces)
+                (_, Some(replaces), Some(Goal::File { bytes, hash })) => {
+                    let claim = self.ledger.as_ref().ok().and_then(|ledger| ledger.claim(&work.name));
+                    let stamp = work.stamp(*hash, claim, record);
+                    let put = self.directory.put(&work.name, bytes, replaces, stamp);
+                    put.map(|replaced| work.replaced = Some(replaced))
                 }
                 (FileAction::Remove { directory }, ..) => {
                     work.removed = hash_of(&work.found);
@@ -211,6 +216,10 @@ impl<F: Faults> Keeper<F> {
             let record = self.records.entry(work.name.clone()).or_default();
             record.repairs = record.repairs.saturating_add(1);
         }
+        if let Some(replaced) = work.replaced {
+            // Even if the file could not be read back: the bytes are there.
+            self.replaced(&work.name, replaced);
+        }
         if let Some(error) = &work.error {
             return self.fail(work.name, &work.found, error);
         }
@@ -234,6 +243,13 @@ impl<F: Faults> Keeper<F> {
         self.record(work.name, &work.found, problem, work.deferred || !work.done);
     }
 
+    /// Records since when the bytes under a name have been in the place of others.
+    fn replaced(&mut self, name: &ProfileName, replaced: Option<FileTime>) {
+        let record = self.records.entry(name.clone()).or_default();
+        self.pass.changed |= record.replaced.flatten() != replaced;
+        record.replaced = Some(replaced);
+    }
+
     /// Records what is under a name.
     fn record(&mut self, name: ProfileName, found: &Found, problem: Option<Problem>, unfinished: bool) {
         let expected = self.goals.expected(&name);
@@ -241,6 +257,9 @@ impl<F: Faults> Keeper<F> {
             self.goals.of(&name).is_none_or(|goal| *goal == Goal::Removal) && self.claim(&name).is_none();
         let record = self.records.entry(name.clone()).or_default();
         let hash = hash_of(found);
+        if let Found::File { replaced, .. } = found {
+            record.replaced.get_or_insert(*replaced);
+        }
         if record.problem != problem {
             self.pass.events.push(DiskEvent::Problem {
                 profile: name.clone(),

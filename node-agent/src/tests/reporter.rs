@@ -1,5 +1,6 @@
 //! Conversations of the reporter with the API server.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -117,6 +118,17 @@ impl ReporterFixture {
             json!({ "kind": "Status", "status": "Failure", "reason": "No", "message": "no", "code": code });
         let response = Response::builder().status(code).body(Body::from(status.to_string().into_bytes()));
         answer.send_response(response.unwrap());
+    }
+
+    /// Refuses a report as an API server does whose definition of the object has no times of change.
+    async fn refuse_times(&mut self) -> Value {
+        let (asked, answer) = self.request().await;
+        let message = "failed to create typed patch object (/node-1; seccomp.imjasonh.dev/v1alpha1, \
+                       Kind=NodeProfileStatus): .status.report.changed: field not declared in schema";
+        let status = json!({ "kind": "Status", "status": "Failure", "message": message, "code": 500 });
+        let response = Response::builder().status(500).body(Body::from(status.to_string().into_bytes()));
+        answer.send_response(response.unwrap());
+        asked["body"]["status"]["report"].clone()
     }
 
     async fn is_silent(&mut self) {
@@ -408,6 +420,51 @@ async fn a_refused_report_is_sent_again_with_what_is_true_then() {
     }
     fixture.disk("b");
     assert_eq!(fixture.take("1", 2).await, fixture.truth());
+    fixture.is_silent().await;
+}
+
+/// The disk's report without the times of change.
+fn without_times(mut report: Value) -> Value {
+    report.as_object_mut().unwrap().remove("changed");
+    report
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_the_definition_has_no_times_of_change_reports_arrive_without_them() {
+    let mut fixture = ReporterFixture::started();
+    fixture.report.lock().unwrap().changed = Some(BTreeMap::new());
+    fixture.view.send_replace(StatusObjectState::Listed(ReporterFixture::object("1", 1, None)));
+    let start = Instant::now();
+    fixture.disk("a");
+    assert_eq!(fixture.refuse_times().await, fixture.truth());
+    // At once, and without a back-off.
+    assert_eq!(fixture.take("1", 2).await, without_times(fixture.truth()));
+    assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
+    fixture.disk("b");
+    assert_eq!(fixture.take("1", 3).await, without_times(fixture.truth()));
+    let stored = without_times(fixture.truth());
+    fixture.view.send_replace(StatusObjectState::Watched(ReporterFixture::object("1", 3, Some(&stored))));
+    // Once more by itself, and then never at rest.
+    assert_eq!(fixture.refuse_times().await, fixture.truth());
+    assert!((60..62).contains(&start.elapsed().as_secs()), "{:?}", start.elapsed());
+    fixture.is_silent().await;
+    fixture.is_silent().await;
+    // The definition is of this release now: the next report has the times.
+    fixture.disk("c");
+    assert_eq!(fixture.take("1", 4).await, fixture.truth());
+    fixture.is_silent().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_a_new_definition_is_late_the_times_of_change_follow_within_a_minute() {
+    let mut fixture = ReporterFixture::started();
+    fixture.report.lock().unwrap().changed = Some(BTreeMap::new());
+    fixture.view.send_replace(StatusObjectState::Listed(ReporterFixture::object("1", 1, None)));
+    fixture.disk("a");
+    fixture.refuse_times().await;
+    let stored = fixture.take("1", 2).await;
+    fixture.view.send_replace(StatusObjectState::Watched(ReporterFixture::object("1", 2, Some(&stored))));
+    assert_eq!(fixture.take("1", 3).await, fixture.truth());
     fixture.is_silent().await;
 }
 

@@ -68,7 +68,7 @@ fn kill_without_end() {
     for (what, steps) in [
         (".seccomp-profile-ledger.seccomp-tmp", "Create Stat Write SetMode Sync"),
         (".seccomp-profile-ledger", "Open Stat Read Rename"),
-        (".steady.seccomp-tmp", "Create Stat Write SetMode Sync"),
+        (".steady.seccomp-tmp", "Create Stat Write SetMode SetTime Sync"),
         ("steady.json", "Stat Open Read Rename"),
         (".odd.seccomp-tmp", "Create Stat Write SetMode Sync"),
         ("odd.json", "Stat Open Read Rename Unlink"),
@@ -89,15 +89,17 @@ fn kill(root: &TempDir, most: usize, killed_before: &mut BTreeSet<String>) -> us
     assert_eq!(agent::run(&path, 0, None), End::Finished);
     fs::write(path.join("theirs.json"), "theirs").unwrap();
     let mut reader = Reader::start(&path);
-    let (mut kills, mut call) = (0, 0);
-    for round in 1.. {
+    let (mut kills, mut call, mut cycles) = (0, 0, 0);
+    for number in 1.. {
+        // Whether the round has a file more or less alternates from call to call, and for each call from cycle to cycle.
+        let round = 2 * number + (call as u64 + cycles) % 2;
         match agent::run(&path, round, Some(call)) {
             End::Killed { before } => {
                 killed_before.insert(before);
                 (kills, call) = (kills + 1, call + 1);
             }
             End::Finished if most == usize::MAX => break,
-            End::Finished => call = 0,
+            End::Finished => (call, cycles) = (0, cycles + 1),
         }
         reader.has_read_all();
         assert_eq!(agent::run(&path, round, None), End::Finished);

@@ -22,7 +22,7 @@ fn unreadable() -> DiskError {
 }
 
 fn file(hash: Option<ContentHash>, access_is_right: bool) -> Found {
-    Found::File { hash, access_is_right }
+    Found::File { hash, access_is_right, replaced: None }
 }
 
 fn findings() -> Vec<Found> {

@@ -85,8 +85,8 @@ fn at_no_moment_is_a_part_of_a_file_there() {
         sink.lock().unwrap().push(fs::read(&path).ok());
         Ok(())
     });
-    fixture.directory.put(&a(), b"one", Replaces::Nothing).unwrap();
-    fixture.directory.put(&a(), b"two", Replaces::OwnFile).unwrap();
+    fixture.directory.put(&a(), b"one", Replaces::Nothing, Stamp::First).unwrap();
+    fixture.directory.put(&a(), b"two", Replaces::OwnFile, Stamp::Replaced).unwrap();
     fixture.directory.sync().unwrap();
     let mut seen = std::mem::take(&mut *seen.lock().unwrap());
     seen.dedup();
@@ -96,7 +96,7 @@ fn at_no_moment_is_a_part_of_a_file_there() {
 #[test]
 fn bytes_are_flushed_before_the_rename_and_readable_for_all() {
     let mut fixture = Fixture::new();
-    fixture.directory.put(&a(), b"one", Replaces::Nothing).unwrap();
+    fixture.directory.put(&a(), b"one", Replaces::Nothing, Stamp::First).unwrap();
     let steps: Vec<_> = fixture.script.log().into_iter().map(|(call, _)| call).collect();
     assert_eq!(
         steps,
@@ -124,9 +124,9 @@ fn where_any_step_fails_the_old_file_stays_and_nothing_is_left_behind() {
         SystemCall::Rename,
     ] {
         let mut fixture = Fixture::new();
-        fixture.directory.put(&a(), b"old", Replaces::Nothing).unwrap();
+        fixture.directory.put(&a(), b"old", Replaces::Nothing, Stamp::First).unwrap();
         fixture.script.fail(call, Errno::NOSPC);
-        let failure = fixture.directory.put(&a(), b"new", Replaces::OwnFile).unwrap_err();
+        let failure = fixture.directory.put(&a(), b"new", Replaces::OwnFile, Stamp::Replaced).unwrap_err();
         assert_eq!((failure.call, failure.errno), (call, Errno::NOSPC));
         assert_eq!(fs::read(fixture.path("a.json")).unwrap(), b"old");
         assert_eq!(fixture.files(), ["a.json"]);
@@ -143,7 +143,7 @@ fn what_takes_a_free_name_meanwhile_is_not_overwritten() {
         }
         Ok(())
     });
-    let failure = fixture.directory.put(&a(), b"ours", Replaces::Nothing).unwrap_err();
+    let failure = fixture.directory.put(&a(), b"ours", Replaces::Nothing, Stamp::First).unwrap_err();
     assert_eq!(DiskError::from(failure).reason().as_str(), "NotOurs");
     assert_eq!(fs::read(fixture.path("a.json")).unwrap(), b"theirs");
     assert_eq!(fixture.files(), ["a.json"]);
@@ -153,9 +153,9 @@ fn what_takes_a_free_name_meanwhile_is_not_overwritten() {
 fn a_file_system_that_cannot_rename_without_replacing_is_as_strict() {
     let mut fixture = Fixture::new();
     fixture.script.fail(SystemCall::Rename, Errno::INVAL);
-    fixture.directory.put(&a(), b"ours", Replaces::Nothing).unwrap();
+    fixture.directory.put(&a(), b"ours", Replaces::Nothing, Stamp::First).unwrap();
     assert_eq!(fixture.files(), ["a.json"]);
-    let failure = fixture.directory.put(&a(), b"more", Replaces::Nothing).unwrap_err();
+    let failure = fixture.directory.put(&a(), b"more", Replaces::Nothing, Stamp::First).unwrap_err();
     assert_eq!((failure.call, failure.errno), (SystemCall::Link, Errno::EXIST));
     assert_eq!(fs::read(fixture.path("a.json")).unwrap(), b"ours");
     assert_eq!(fixture.files(), ["a.json"]);
@@ -167,7 +167,7 @@ fn a_link_under_the_temporary_name_is_never_followed() {
     let outside = fixture.root.path().join("outside");
     fs::write(&outside, "theirs").unwrap();
     symlink(&outside, fixture.path(".a.seccomp-tmp")).unwrap();
-    fixture.directory.put(&a(), b"ours", Replaces::Nothing).unwrap();
+    fixture.directory.put(&a(), b"ours", Replaces::Nothing, Stamp::First).unwrap();
     assert_eq!(fs::read(&outside).unwrap(), b"theirs");
     assert_eq!(fs::read(fixture.path("a.json")).unwrap(), b"ours");
 }
@@ -188,7 +188,7 @@ fn a_link_is_seen_as_one_even_if_it_appears_after_the_look() {
     });
     assert_eq!(fixture.directory.find(&a()), Found::Special("a symbolic link"));
     fixture.script.calm();
-    fixture.directory.put(&a(), b"ours", Replaces::OwnFile).unwrap();
+    fixture.directory.put(&a(), b"ours", Replaces::OwnFile, Stamp::Replaced).unwrap();
     assert_eq!(fs::read(&outside).unwrap(), b"theirs");
     assert!(fs::symlink_metadata(fixture.path("a.json")).unwrap().is_file());
 }

@@ -9,4 +9,5 @@ mod links;
 mod random;
 mod recreated;
 mod repairs;
+mod replaced;
 mod trouble;
