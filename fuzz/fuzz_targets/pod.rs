@@ -64,6 +64,9 @@ fn is_pod(pod: &Value) -> bool {
             && ["waiting", "terminated"]
                 .iter()
                 .all(|key| optional(&state[*key], |it| it.is_object() && words(it)))
+            && optional(&state["running"], |it| {
+                it.is_object() && optional(&it["startedAt"], Value::is_string)
+            })
     };
     let container = |it: &Value| it.is_object() && text(it, "name") && context(it);
     let (spec, status) = (&pod["spec"], &pod["status"]);
@@ -78,6 +81,7 @@ fn is_pod(pod: &Value) -> bool {
             })
         })
         && optional(&status["phase"], Value::is_string)
+        && optional(&status["startTime"], Value::is_string)
         && list(status, "conditions", |it| {
             it["type"].is_string()
                 && it["status"].is_string()
@@ -101,6 +105,8 @@ fn check(pod: &Value, facts: &PodFacts) {
             start.place.as_ref().is_none_or(|place| place.len() <= 256 && !place.contains(char::is_control))
         );
     }
+    assert!(facts.running.is_empty() || matches!(facts.kind, PodKind::User(_)));
+    assert!(facts.running.iter().all(|it| used.contains(&it.profile)), "{:?}", facts.running);
     match &facts.kind {
         PodKind::Agent { ready: said, .. } => {
             assert!(is_agent);

@@ -34,6 +34,8 @@ struct Families {
     profiles: IntGaugeVec,
     nodes: IntGaugeVec,
     pods: IntGaugeVec,
+    outdated: IntGaugeVec,
+    unknown_filter: IntGaugeVec,
     without_profile: IntGauge,
     not_ready: GaugeVec,
     deletion: GaugeVec,
@@ -73,6 +75,18 @@ impl Families {
                 "Pods that name a profile and have not ended.",
                 &["profile"],
             )?,
+            outdated: whole(
+                "seccomp_profile_outdated_containers",
+                "Running containers that may be under an earlier filter of a profile: they are older than its file on their \
+                 node, or the node does not hold its present contents.",
+                &["profile"],
+            )?,
+            unknown_filter: whole(
+                "seccomp_profile_unknown_filter_containers",
+                "Running containers under a profile of which nobody can tell whether the filter is an earlier one: the agent \
+                 on their node has not reported, or does not state since when a file has its contents.",
+                &["profile"],
+            )?,
             // Without a label, because whoever creates pods could create series.
             without_profile: IntGauge::new(
                 "seccomp_profile_pods_without_profile",
@@ -100,12 +114,14 @@ impl Families {
         })
     }
 
-    fn all(&self) -> [&dyn Collector; 9] {
+    fn all(&self) -> [&dyn Collector; 11] {
         [
             &self.leader,
             &self.profiles,
             &self.nodes,
             &self.pods,
+            &self.outdated,
+            &self.unknown_filter,
             &self.without_profile,
             &self.not_ready,
             &self.deletion,
@@ -117,7 +133,15 @@ impl Families {
     fn clear(&self) {
         self.leader.set(0);
         self.without_profile.set(0);
-        for family in [&self.profiles, &self.nodes, &self.pods, &self.findings, &self.agents] {
+        for family in [
+            &self.profiles,
+            &self.nodes,
+            &self.pods,
+            &self.outdated,
+            &self.unknown_filter,
+            &self.findings,
+            &self.agents,
+        ] {
             family.reset();
         }
         self.not_ready.reset();
@@ -150,6 +174,9 @@ impl Families {
             }
             let pods = i64::try_from(index.pods_naming(name)).unwrap_or(i64::MAX);
             self.pods.with_label_values(&[name]).set(pods);
+            let outdated = index.outdated(name);
+            self.outdated.with_label_values(&[name]).set(outdated.containers.into());
+            self.unknown_filter.with_label_values(&[name]).set(outdated.unknown_containers.into());
             for (severity, count) in index.findings(name).into_iter().flat_map(Findings::by_severity) {
                 let count = i64::try_from(count).unwrap_or(i64::MAX);
                 self.findings.with_label_values(&[name, severity.name()]).set(count);
@@ -239,6 +266,7 @@ mod tests {
             created: Timestamp::now(),
             kind: PodKind::User(BTreeSet::from([profile.to_owned()])),
             failed_starts: Vec::new(),
+            running: Vec::new(),
         };
         shared.change(|index| index.apply_pod(user("p1", "audit"), Timestamp::now()));
         shared.change(|index| index.apply_pod(user("p2", "no-such-profile"), Timestamp::now()));

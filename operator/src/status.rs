@@ -22,7 +22,11 @@ pub fn urgency(stored: Option<&SeccompProfileStatus>, wanted: &SeccompProfileSta
     if stored == wanted || lacks_only_what_rides_along(stored, wanted) {
         return Urgency::None;
     }
-    if acted_on(stored) == acted_on(wanted) { Urgency::Whenever } else { Urgency::Now }
+    // Whoever waits for a mitigation acts when no container is under an earlier filter any more; how many there are until
+    // then is only a number.
+    let outdated = |status: &SeccompProfileStatus| status.pods.and_then(|pods| pods.outdated);
+    let last_one_ended = outdated(stored) > Some(0) && outdated(wanted) == Some(0);
+    if acted_on(stored) == acted_on(wanted) && !last_one_ended { Urgency::Whenever } else { Urgency::Now }
 }
 
 /// Whether `stored` is `wanted` without fields that are only written together with others.
@@ -127,6 +131,8 @@ pub fn whole_seconds(time: Timestamp) -> Timestamp {
 
 #[cfg(test)]
 mod tests {
+    use api::PodCounts;
+
     use super::*;
 
     #[test]
@@ -181,5 +187,24 @@ mod tests {
         assert_eq!(of(Some(&status("b", "False", Some("a"))), Some("b")).as_deref(), Some("b"));
         // An earlier release has called it ready.
         assert_eq!(of(Some(&status("a", "True", None)), None).as_deref(), Some("a"));
+    }
+
+    #[test]
+    fn the_end_of_the_last_container_under_an_old_filter_does_not_wait() {
+        let with = |using, outdated| SeccompProfileStatus {
+            pods: Some(PodCounts { using, outdated, unknown: None }),
+            ..Default::default()
+        };
+        let urgency = |stored, wanted| urgency(Some(&stored), &wanted);
+        assert_eq!(urgency(with(3, Some(2)), with(3, Some(0))), Urgency::Now);
+        for (stored, wanted) in [
+            (with(3, Some(0)), with(3, Some(2))),
+            (with(3, Some(2)), with(3, Some(1))),
+            (with(3, Some(0)), with(4, Some(0))),
+            (with(3, Some(2)), with(3, None)),
+            (with(3, None), with(3, Some(0))),
+        ] {
+            assert_eq!(urgency(stored, wanted), Urgency::Whenever);
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! The status of containers that do not start.
+//! The status of containers: why one does not start, and since when one runs.
 
 use k8s_openapi::jiff::Timestamp;
 use serde::Deserialize;
@@ -28,8 +28,16 @@ pub(crate) struct ContainerStatus {
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
 struct ContainerState {
+    running: Option<Running>,
     waiting: Option<Waiting>,
     terminated: Option<Terminated>,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Running {
+    // A string, as in `Terminated`.
+    started_at: Option<String>,
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -49,10 +57,28 @@ struct Terminated {
 }
 
 impl ContainerStatus {
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// When it started, if it runs.
+    pub(crate) fn started(&self) -> Option<Timestamp> {
+        self.state.running.as_ref()?.started_at.as_ref()?.parse().ok()
+    }
+
+    /// When it ended, if it has ended and does not run again.
+    pub(crate) fn ended(&self) -> Option<Timestamp> {
+        self.state.terminated.as_ref()?.ended()
+    }
+
+    /// When it ended the last time before its present run.
+    pub(crate) fn ended_before(&self) -> Option<Timestamp> {
+        self.last_state.terminated.as_ref()?.ended()
+    }
+
     /// Why it does not run. While the kubelet backs off, the reason is in the last termination.
     pub(crate) fn not_started(&self) -> Option<NotStarted<'_>> {
         let container = self.name.as_str();
-        let ended = |it: &'_ Terminated| it.finished_at.as_ref().and_then(|time| time.parse().ok());
         let terminated = match (&self.state.waiting, &self.state.terminated) {
             (Some(waiting), _) if waiting.reason == "CrashLoopBackOff" => {
                 self.last_state.terminated.as_ref()?
@@ -64,7 +90,13 @@ impl ContainerStatus {
             (None, None) => return None,
         };
         let Terminated { reason, message, .. } = terminated;
-        Some(NotStarted { container, reason, message, ended: ended(terminated) })
+        Some(NotStarted { container, reason, message, ended: terminated.ended() })
+    }
+}
+
+impl Terminated {
+    fn ended(&self) -> Option<Timestamp> {
+        self.finished_at.as_ref()?.parse().ok()
     }
 }
 

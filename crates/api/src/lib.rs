@@ -7,6 +7,7 @@
 //! - [`Text`]: JSON that is decoded as text and parsed later.
 //! - [`WatchedPod`]: the fields of a Pod that matter here: the profiles that it names, whether it is ready, why its
 //!   containers do not start.
+//! - [`RunningContainer`], [`FileAge`]: whether a running container is older than its profile's file.
 //! - [`metadata`]: metadata, decoded so that no object can end a watch.
 //! - [`watched_as`]: makes a type with some fields of a kind usable for a watch.
 //! - [`names`]: profile and node names, the finalizer, the annotation, field managers.
@@ -27,6 +28,7 @@ mod node_profile_status;
 mod open_enum;
 pub mod pace;
 mod pod;
+mod running;
 mod seccomp_profile;
 mod text;
 mod untrusted;
@@ -40,8 +42,9 @@ pub use node_profile_status::{
 };
 pub use open_enum::{OpenEnum, Vocabulary};
 pub use pod::{PodReadiness, PodSpec, RequiredNodeAffinity, WatchedPod};
+pub use running::{FileAge, RunningContainer, START_WINDOW};
 pub use seccomp_profile::{
-    NodeCounts, NodeFailure, ProfileWarning, Removal, SeccompProfile, SeccompProfileSpec,
+    NodeCounts, NodeFailure, PodCounts, ProfileWarning, Removal, SeccompProfile, SeccompProfileSpec,
     SeccompProfileStatus, State,
 };
 pub use text::Text;

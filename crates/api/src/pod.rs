@@ -9,6 +9,7 @@ use serde::Deserialize;
 
 use crate::ProfileName;
 use crate::container_status::{ContainerStatus, NotStarted};
+use crate::running::RunningContainer;
 
 /// The fields of a Pod that are watched.
 #[derive(Debug, Clone, Deserialize)]
@@ -99,6 +100,8 @@ struct SeccompField {
 #[serde(rename_all = "camelCase", default)]
 struct PodStatus {
     phase: Option<String>,
+    // A string, as in `PodCondition`.
+    start_time: Option<String>,
     conditions: Vec<PodCondition>,
     container_statuses: Vec<ContainerStatus>,
     init_container_statuses: Vec<ContainerStatus>,
@@ -154,6 +157,37 @@ impl WatchedPod {
             &self.status;
         let all = [container_statuses, init_container_statuses, ephemeral_container_statuses];
         all.into_iter().flatten().filter_map(ContainerStatus::not_started)
+    }
+}
+
+impl WatchedPod {
+    /// Its running containers of every type to which a profile applies. `directory` is the directory of the profiles
+    /// below the kubelet's `seccomp/`.
+    #[must_use]
+    pub fn running(&self, directory: &str) -> Vec<RunningContainer> {
+        let PodStatus { container_statuses, init_container_statuses, ephemeral_container_statuses, .. } =
+            &self.status;
+        let accepted = self.status.start_time.as_ref().and_then(|time| time.parse().ok());
+        let initialized = init_container_statuses.iter().filter_map(ContainerStatus::ended).max();
+        let mut running = Vec::new();
+        for (statuses, after) in [
+            (init_container_statuses, accepted),
+            (container_statuses, accepted.max(initialized)),
+            (ephemeral_container_statuses, accepted),
+        ] {
+            for status in statuses {
+                let Some(started) = status.started() else { continue };
+                let Some(profile) = self.spec.profile_of(status.name(), directory) else { continue };
+                let created_after = after.max(status.ended_before());
+                running.push(RunningContainer {
+                    container: status.name().to_owned(),
+                    profile,
+                    created_after,
+                    started,
+                });
+            }
+        }
+        running
     }
 }
 

@@ -87,6 +87,9 @@ pub struct SeccompProfileStatus {
     /// Whether a live pod uses it.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "lenient::field")]
     pub in_use: Option<bool>,
+    /// The number of pods that name it.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "lenient::field")]
+    pub pods: Option<PodCounts>,
     /// `Approved` once the agents may remove the file; never revoked. Any other value is not an approval.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "lenient::field")]
     pub removal: Option<OpenEnum<Removal>>,
@@ -182,6 +185,22 @@ pub struct NodeCounts {
     pub joining: i32,
     /// Nodes that are not Ready in the cluster. The operator does not wait for them.
     pub unreachable: i32,
+}
+
+/// The pods that name a profile and have not ended.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PodCounts {
+    /// All of them.
+    pub using: i32,
+    /// Those with a running container that may be under an earlier filter, because it is older than the file on its node,
+    /// or the node does not hold the present contents. Absent instead of 0 if `unknown` is not 0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outdated: Option<i32>,
+    /// Those with a running container of which nobody can tell: the agent on its node has not reported, or does not state
+    /// since when a file has its contents. Absent if there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unknown: Option<i32>,
 }
 
 /// Why a node cannot hold a profile.

@@ -162,6 +162,7 @@ impl Fixture {
             node: name,
             owner: Some(format!("uid-{node}")),
             files: Some(files),
+            changed: None,
             problems: BTreeMap::new(),
             has_status: true,
             ready: None,

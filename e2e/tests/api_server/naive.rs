@@ -146,6 +146,7 @@ impl Objects {
                 "unreachable": unreachable,
             },
             "inUse": live > 0,
+            "pods": { "using": self.naming_pods(name), "outdated": 0 },
             "conditions": wanted_conditions,
         });
         let mut status = profile["status"].clone();
@@ -164,6 +165,17 @@ impl Objects {
             expect_equal(&format!("{name}: pods that hold it"), &number, &live.to_string().as_str())?;
         }
         Ok(())
+    }
+
+    /// Pods that name a profile and have not ended. No kubelet runs, so that no container does.
+    fn naming_pods(&self, profile: &str) -> usize {
+        let path = format!("profiles/{profile}.json");
+        let names = |pod: &&Value| {
+            let ended =
+                ["Succeeded", "Failed"].contains(&pod["status"]["phase"].as_str().unwrap_or_default());
+            pod["spec"]["securityContext"]["seccompProfile"]["localhostProfile"] == path.as_str() && !ended
+        };
+        self.pods.iter().filter(names).count()
     }
 
     /// Pods that need the file of a profile: they have not ended, and are not scheduled or are on an existing,

@@ -12,7 +12,7 @@ mod start;
 
 pub use api::WatchedPod;
 pub use node::{NodeCondition, NodeFacts, WatchedNode};
-pub use pod::{AgentPods, PodFacts, PodKind};
+pub use pod::{AgentPods, PodFacts, PodKind, RunningUnder};
 pub use profile::{ProfileFacts, WatchedProfile};
 #[cfg(test)]
 pub(crate) use report::tests::by_tree;

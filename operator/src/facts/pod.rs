@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use api::{PodReadiness, WatchedPod};
+use api::{PodReadiness, RunningContainer, WatchedPod};
 use k8s_openapi::jiff::Timestamp;
 
 use super::{PodStartFailure, created};
@@ -31,6 +31,26 @@ pub struct PodFacts {
     pub kind: PodKind,
     /// Its containers that do not start, likely because of a profile.
     pub failed_starts: Vec<PodStartFailure>,
+    /// Its containers that run under a profile, if it is a user.
+    pub running: Vec<RunningUnder>,
+}
+
+/// A running container under a profile.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunningUnder {
+    /// The profile.
+    pub profile: String,
+    /// When something happened on the node before the container was created, if known.
+    pub created_after: Option<Timestamp>,
+    /// When it started.
+    pub started: Timestamp,
+}
+
+impl From<RunningContainer> for RunningUnder {
+    fn from(container: RunningContainer) -> Self {
+        let RunningContainer { profile, created_after, started, .. } = container;
+        Self { profile: profile.to_string(), created_after, started }
+    }
 }
 
 /// The kind of a pod, as far as the operator distinguishes them.
@@ -55,13 +75,17 @@ impl PodFacts {
     pub fn of(pod: &WatchedPod, directory: &str, agents: &AgentPods) -> Self {
         let namespace = pod.metadata.namespace.as_deref().unwrap_or_default();
         let name = pod.metadata.name.as_deref().unwrap_or_default();
+        let kind = PodKind::of(pod, directory, namespace, agents);
+        let is_user = matches!(kind, PodKind::User(_));
+        let running = if is_user { pod.running(directory) } else { Vec::new() };
         Self {
             uid: pod.metadata.uid.clone().unwrap_or_default(),
             namespaced_name: format!("{namespace}/{name}"),
             node: pod.spec.node().map(str::to_owned),
             created: created(&pod.metadata),
-            kind: PodKind::of(pod, directory, namespace, agents),
+            kind,
             failed_starts: PodStartFailure::of(pod, directory),
+            running: running.into_iter().map(RunningUnder::from).collect(),
         }
     }
 }

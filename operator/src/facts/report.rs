@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use api::{FileProblem, NodeProfileStatus, StartFailure, conditions};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, ObjectMeta};
+use k8s_openapi::jiff::Timestamp;
 use profile::ShortHash;
 use serde::Deserialize;
 
@@ -35,6 +36,9 @@ pub struct ReportFacts {
     /// The files on the disk that the agent reports; `None` before its first report. An entry that is not a hash is
     /// left out.
     pub files: Option<BTreeMap<String, ShortHash>>,
+    /// Since when files have replaced other bytes, by profile and by the node's clock; `None` if the agent does not state
+    /// it.
+    pub changed: Option<BTreeMap<String, Timestamp>>,
     /// The problems that the agent reports, by profile.
     pub problems: BTreeMap<String, FileProblem>,
     /// Whether there is a `status` at all: a JSON patch of a field below it fails without.
@@ -52,9 +56,9 @@ impl ReportFacts {
     /// than the schema allows.
     #[must_use]
     pub fn of(WatchedReport { metadata, status }: WatchedReport) -> Self {
-        let (files, problems) = match status.report {
-            Some(report) => (Some(report.files), report.problems),
-            None => (None, BTreeMap::new()),
+        let (files, changed, problems) = match status.report {
+            Some(report) => (Some(report.files), report.changed, report.problems),
+            None => (None, None, BTreeMap::new()),
         };
         let version = ObjectVersion::of(&metadata);
         let mut conditions = status.conditions;
@@ -69,6 +73,7 @@ impl ReportFacts {
             node: metadata.name.unwrap_or_default(),
             owner: owner.map(|owner| owner.uid),
             files,
+            changed,
             problems,
             has_status: status.is_object,
             ready: condition(conditions::READY),
@@ -101,10 +106,16 @@ pub(crate) mod tests {
                 let (reason, message) = (bounded(&problem.reason, 64), bounded(&problem.message, 512));
                 (problem.name.clone(), FileProblem { reason, message, ..problem })
             });
-            (files.map(|(name, text)| (name, hash(&text))).collect(), problems.collect())
+            let changed = report.changed.map(|changed| {
+                let changed = changed.into_iter().filter(|(name, _)| is_profile(name)).take(MAX_FILES);
+                changed.map(|(name, time)| (name, time.0)).collect()
+            });
+            (files.map(|(name, text)| (name, hash(&text))).collect(), changed, problems.collect())
         });
-        let (files, problems) =
-            of_report.map_or((None, BTreeMap::new()), |(files, problems)| (Some(files), problems));
+        let (files, changed, problems) = of_report
+            .map_or((None, None, BTreeMap::new()), |(files, changed, problems)| {
+                (Some(files), changed, problems)
+            });
         let condition = |kind| status.conditions.iter().find(|condition| condition.type_ == kind).cloned();
         let owner = metadata.owner_references.iter().flatten().find(|owner| owner.kind == "Node");
         ReportFacts {
@@ -112,6 +123,7 @@ pub(crate) mod tests {
             version: ObjectVersion::of(&metadata),
             owner: owner.map(|owner| owner.uid.clone()),
             files,
+            changed,
             problems,
             has_status: is_object,
             ready: condition(conditions::READY),
@@ -139,6 +151,12 @@ pub(crate) mod tests {
             json!({ "files": { "a": hash, "B": hash, "c": 7, "d": null, "e": { "f": [hash] }, "g": "short" } }),
             json!({ "problems": [problem, 7, { "name": "b" }], "files": {}, "fileCount": "many" }),
             json!({ "problems": { "a": problem } }),
+            json!({ "changed": null }),
+            json!({ "changed": ["2026-01-02T03:04:05Z"] }),
+            json!({ "changed": {
+                "a": "2026-01-02T03:04:05Z", "B": "2026-01-02T03:04:05Z", "c": 7, "d": "yesterday", "e": null,
+                "f": "2026-01-02T03:04:05.678+01:00", "g": "2026-01-02", "h": "",
+            } }),
         ];
         let fields =
             [json!(null), json!([ready, 7, { "type": "Ready" }]), json!({ "a": 1 }), json!([failure, {}])];

@@ -10,6 +10,7 @@ use std::marker::PhantomData;
 
 use api::{FileProblem, MAX_FILES, MAX_PROBLEMS, MAX_START_FAILURES, ProfileName, StartFailure};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use k8s_openapi::jiff::Timestamp;
 use profile::{ContentHash, ShortHash};
 use serde::de::{DeserializeOwned, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, de};
@@ -32,6 +33,8 @@ pub(super) struct WatchedStatus {
 #[derive(Debug, Clone, Default)]
 pub(super) struct AgentReport {
     pub(super) files: BTreeMap<String, ShortHash>,
+    /// `None` if it states no times.
+    pub(super) changed: Option<BTreeMap<String, Timestamp>>,
     pub(super) problems: BTreeMap<String, FileProblem>,
 }
 
@@ -130,38 +133,53 @@ impl Readable for WatchedStatus {
 impl Readable for AgentReport {
     fn of_object<'de, A: MapAccess<'de>>(mut fields: A) -> Result<Option<Self>, A::Error> {
         // Without files the agent has none.
-        let (mut files, mut problems) = (Some(Files::default()), BTreeMap::new());
+        let mut files = Some(ByProfile::<ReportedHash>::default());
+        let (mut changed, mut problems) = (None::<ByProfile<ReportedTime>>, BTreeMap::new());
         while let Some(name) = fields.next_key::<String>()? {
             match &*name {
                 "files" => files = fields.next_value::<IfReadable<_>>()?.0,
+                "changed" => changed = fields.next_value::<IfReadable<_>>()?.0,
                 "problems" => problems = by_profile(list(fields.next_value()?)),
                 _ => _ = fields.next_value::<IgnoredAny>()?,
             }
         }
         // If its files are something else, it is unknown what is on the disk, and no report is better than one of an
         // empty disk.
-        Ok(files.map(|Files(files)| Self { files, problems }))
+        let changed = changed.map(|ByProfile(changed)| changed);
+        Ok(files.map(|ByProfile(files)| Self { files, changed, problems }))
     }
 }
 
-/// The files of a report.
-#[derive(Default)]
-struct Files(BTreeMap<String, ShortHash>);
+/// The entries of an object whose keys are profiles' names, no more than a report may have.
+struct ByProfile<T: Entry>(BTreeMap<String, T::Value>);
 
-impl Readable for Files {
+/// What a report has about each profile.
+trait Entry: Readable {
+    type Value;
+
+    fn value(self) -> Self::Value;
+}
+
+impl<T: Entry> Default for ByProfile<T> {
+    fn default() -> Self {
+        Self(BTreeMap::new())
+    }
+}
+
+impl<T: Entry> Readable for ByProfile<T> {
     fn of_object<'de, A: MapAccess<'de>>(mut fields: A) -> Result<Option<Self>, A::Error> {
-        let mut files = BTreeMap::new();
-        while let Some((name, hash)) = fields.next_entry::<String, IfReadable<_>>()? {
-            if let IfReadable(Some(ReportedHash(hash))) = hash
+        let mut entries = BTreeMap::new();
+        while let Some((name, entry)) = fields.next_entry::<String, IfReadable<T>>()? {
+            if let IfReadable(Some(entry)) = entry
                 && ProfileName::is_valid(&name)
             {
-                files.insert(name, hash);
+                entries.insert(name, entry.value());
             }
         }
-        while files.len() > MAX_FILES {
-            files.pop_last();
+        while entries.len() > MAX_FILES {
+            entries.pop_last();
         }
-        Ok(Some(Self(files)))
+        Ok(Some(Self(entries)))
     }
 }
 
@@ -172,6 +190,31 @@ struct ReportedHash(ShortHash);
 impl Readable for ReportedHash {
     fn of_text(text: &str) -> Option<Self> {
         Some(Self(text.parse().unwrap_or_else(|_| ContentHash::of(text.as_bytes()).short())))
+    }
+}
+
+impl Entry for ReportedHash {
+    type Value = ShortHash;
+
+    fn value(self) -> ShortHash {
+        self.0
+    }
+}
+
+/// Since when a file has had its bytes.
+struct ReportedTime(Timestamp);
+
+impl Readable for ReportedTime {
+    fn of_text(text: &str) -> Option<Self> {
+        text.parse().ok().map(Self)
+    }
+}
+
+impl Entry for ReportedTime {
+    type Value = Timestamp;
+
+    fn value(self) -> Timestamp {
+        self.0
     }
 }
 

@@ -4,7 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use api::names::DELETE_IN_USE;
-use api::{NodeCounts, NodeFailure, OpenEnum, ProfileName, Removal, SeccompProfileStatus, State, conditions};
+use api::{
+    NodeCounts, NodeFailure, OpenEnum, PodCounts, ProfileName, Removal, SeccompProfileStatus, State,
+    conditions,
+};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use k8s_openapi::jiff::Timestamp;
 
@@ -138,7 +141,7 @@ impl Index {
         let confirmation =
             profile.approved_since.filter(|_| facts.deleting()).map(|since| after(since, CONFIRMATION));
         let time = [usage.until, confirmation, ready_withheld].into_iter().flatten().min();
-        let urgency = status::urgency(facts.status.as_ref(), &wanted);
+        let urgency = status::urgency(facts.status.as_ref(), &profile.storable(&wanted));
         let fails = wanted.state == Some(State::Failed.into());
         let size = ClusterSize {
             nodes: self.nodes.len(),
@@ -163,6 +166,7 @@ impl Index {
         if let Some(profile) = self.profiles.get_mut(name) {
             let failed = status.state == Some(State::Failed.into());
             profile.pacing.status_written(profile.expected_hash(), status::is_ready(status), failed, now);
+            profile.pods_written |= status.pods.is_some();
         }
     }
 
@@ -265,6 +269,7 @@ impl Index {
             }),
             failures: if tally.failed > 0 { self.failures(name, profile) } else { Vec::new() },
             in_use: Some(usage.in_use),
+            pods: Some(self.pod_counts(name)),
             warnings: Vec::new(),
             removal: approve.then(|| Removal::Approved.into()),
             conditions,
@@ -272,6 +277,14 @@ impl Index {
         add_findings(profile, &mut status);
         status::keep_transition_times(facts.status.as_ref(), &mut status.conditions, now);
         status
+    }
+
+    fn pod_counts(&self, name: &str) -> PodCounts {
+        let using = u32::try_from(self.users.count(name)).unwrap_or(u32::MAX);
+        let found = self.users.outdated(name);
+        let unknown = (found.unknown_pods > 0).then(|| count(found.unknown_pods));
+        let is_known = found.pods > 0 || unknown.is_none();
+        PodCounts { using: count(using), outdated: is_known.then(|| count(found.pods)), unknown }
     }
 
     fn ready(&self, profile: &Profile, approve: bool, ready_withheld: bool) -> (bool, &'static str, String) {

@@ -43,10 +43,11 @@ pub use decide_node::{NodeDecision, NodeOperation};
 pub use decide_profile::{ProfileDecision, ProfileOperation};
 pub use node::AgentState;
 pub use pods_listed::ListedPods;
+pub use profile_pods::Outdated;
 pub use standing::{MissingProfile, NodeStanding};
 pub use tally::{NodeState, Tally};
 
-use node::Node;
+use node::{Node, file_age};
 use pacing::Joins;
 use profile::Profile;
 use profile_pods::ProfilePods;
@@ -208,7 +209,8 @@ impl Index {
                 self.dirty.nodes.insert(node_name.clone());
             }
         }
-        self.profiles.insert(name, profile);
+        self.profiles.insert(name.clone(), profile);
+        self.compare_containers(&name);
     }
 
     /// A profile was deleted.
@@ -217,6 +219,7 @@ impl Index {
             && let Some(profile) = self.profiles.remove(name)
         {
             self.subtract_lacking(name, &profile, now);
+            self.compare_containers(name);
             self.dirty.profiles.insert(name.to_owned());
         }
     }
@@ -293,7 +296,10 @@ impl Index {
             self.change_node(&node, now, |node| node.agent_pod(&pod.uid, Some(ready), since));
         }
         self.dirty.nodes.extend(self.failing_pods.apply(&mut pod));
-        self.dirty.profiles.extend(self.users.apply(pod));
+        let (profiles, nodes) = (&self.profiles, &self.nodes);
+        let node = pod.node.as_ref().and_then(|node| nodes.get(node));
+        let age = |profile: &str| file_age(node, profile, profiles.get(profile));
+        self.dirty.profiles.extend(self.users.apply(pod, age));
     }
 
     /// A Pod was deleted.
@@ -350,6 +356,12 @@ impl Index {
         self.users.count(profile)
     }
 
+    /// How many pods and containers under a profile are older than its file on their node.
+    #[must_use]
+    pub fn outdated(&self, profile: &str) -> Outdated {
+        self.users.outdated(profile)
+    }
+
     /// The state of the agent of each node that should have one, as of `now`.
     pub fn agent_states(&self, now: Timestamp) -> impl Iterator<Item = AgentState> {
         self.nodes.values().filter_map(move |node| node.agent_state_at(now))
@@ -384,6 +396,13 @@ impl Index {
         }
     }
 
+    /// Compares the containers under a profile with its file on each node, after a change of the profile.
+    fn compare_containers(&mut self, name: &str) {
+        let (profile, nodes) = (self.profiles.get(name), &self.nodes);
+        let age = |node: Option<&str>| file_age(node.and_then(|node| nodes.get(node)), name, profile);
+        self.users.compare_all(name, age);
+    }
+
     /// Changes one node: subtracts its old contributions from the counts and adds the new ones.
     fn change_node(&mut self, name: &str, now: Timestamp, change: impl FnOnce(&mut Node)) {
         let mut node = self.nodes.remove(name).unwrap_or_else(|| Node::new(name, now));
@@ -401,7 +420,13 @@ impl Index {
         for (before, (profile_name, profile)) in before.into_iter().zip(&mut self.profiles) {
             let after = node.view(files.of(profile_name), profile);
             lacks += u32::from(after.contribution.lacking);
-            if before != after && profile.recount(&node.name, before.contribution, after.contribution, now) {
+            // Whoever waits for a mitigation waits for the end of the last container under the old filter.
+            let last_outdated =
+                before.age != after.age && self.users.compare_on(name, profile_name, after.age);
+            if before != after
+                && (profile.recount(&node.name, before.contribution, after.contribution, now)
+                    || last_outdated)
+            {
                 self.dirty.profiles.insert(profile_name.clone());
             }
         }

@@ -5,7 +5,7 @@ use std::iter::Peekable;
 use std::sync::Arc;
 use std::time::Duration;
 
-use api::{FileProblem, OpenEnum, ProblemKind, conditions};
+use api::{FileAge, FileProblem, OpenEnum, ProblemKind, conditions};
 use k8s_openapi::jiff::Timestamp;
 use profile::ShortHash;
 
@@ -91,6 +91,7 @@ struct DownSince {
 #[derive(Debug, PartialEq)]
 pub(super) struct View {
     pub(super) contribution: Contribution,
+    pub(super) age: FileAge,
     agent_state: Option<AgentState>,
     problem: Option<FileProblem>,
 }
@@ -98,8 +99,12 @@ pub(super) struct View {
 /// What a node's report has about one profile.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct ReportedFile<'a> {
+    /// Whether the node has reported its files at all.
+    is_reported: bool,
     /// The hash of the bytes on the disk.
     hash: Option<ShortHash>,
+    /// Since when the bytes have been in the place of others; the outer `None` if the report states no such times.
+    changed: Option<Option<Timestamp>>,
     problem: Option<&'a FileProblem>,
 }
 
@@ -107,6 +112,17 @@ impl<'a> ReportedFile<'a> {
     /// The problem with it, if there is one.
     pub(super) fn problem(self) -> Option<&'a FileProblem> {
         self.problem
+    }
+
+    /// Since when the file has had the contents of `profile`.
+    fn age(self, profile: &Profile) -> FileAge {
+        if profile.facts.removal_approved {
+            return FileAge::Irrelevant;
+        }
+        if !self.is_reported {
+            return FileAge::Unknown;
+        }
+        FileAge::of(profile.expected_hash(), self.hash, self.changed)
     }
 }
 
@@ -116,6 +132,7 @@ impl<'a> ReportedFile<'a> {
 #[derive(Debug)]
 pub(super) struct ReportedFiles<'a> {
     files: Option<InOrder<'a, ShortHash>>,
+    changed: Option<InOrder<'a, Timestamp>>,
     problems: Option<InOrder<'a, FileProblem>>,
 }
 
@@ -125,7 +142,12 @@ impl<'a> ReportedFile<'a> {
     /// What a report has about the profile `name`.
     pub(super) fn of(report: &'a ReportFacts, name: &str) -> Self {
         let hash = report.files.as_ref().and_then(|files| files.get(name));
-        Self { hash: hash.copied(), problem: report.problems.get(name) }
+        Self {
+            is_reported: report.files.is_some(),
+            hash: hash.copied(),
+            changed: report.changed.as_ref().map(|changed| changed.get(name).copied()),
+            problem: report.problems.get(name),
+        }
     }
 }
 
@@ -133,8 +155,11 @@ impl<'a> ReportedFiles<'a> {
     /// What the report has about the profile `name`. Callers ask for profiles in ascending order of their names.
     pub(super) fn of(&mut self, name: &str) -> ReportedFile<'a> {
         let hash = self.files.as_mut().and_then(|files| advance(files, name));
+        let changed = self.changed.as_mut().map(|changed| advance(changed, name).copied());
         ReportedFile {
+            is_reported: self.files.is_some(),
             hash: hash.copied(),
+            changed,
             problem: self.problems.as_mut().and_then(|all| advance(all, name)),
         }
     }
@@ -150,6 +175,12 @@ fn advance<'a, T>(entries: &mut InOrder<'a, T>, name: &str) -> Option<&'a T> {
 /// does, and a state of another release may mean that.
 fn may_hold(problem: &FileProblem) -> bool {
     !matches!(problem.state, OpenEnum::Known(ProblemKind::Conflict | ProblemKind::Rejected))
+}
+
+/// Since when the file of a profile on a node has had the profile's contents.
+pub(super) fn file_age(node: Option<&Node>, name: &str, profile: Option<&Profile>) -> FileAge {
+    let Some(profile) = profile else { return FileAge::Irrelevant };
+    node.map(|node| node.reported_file(name)).unwrap_or_default().age(profile)
 }
 
 impl Node {
@@ -297,7 +328,7 @@ impl Node {
 
     fn contribution_with(
         &self,
-        ReportedFile { hash, problem }: ReportedFile<'_>,
+        ReportedFile { hash, problem, .. }: ReportedFile<'_>,
         profile: &Profile,
     ) -> Contribution {
         let Some(agent_state) = self.agent_state else { return Contribution::default() };
@@ -333,13 +364,15 @@ impl Node {
         let files = report.and_then(|report| report.files.as_ref());
         ReportedFiles {
             files: files.map(|files| files.iter().peekable()),
+            changed: report.and_then(|report| Some(report.changed.as_ref()?.iter().peekable())),
             problems: report.map(|report| report.problems.iter().peekable()),
         }
     }
 
     pub(super) fn view(&self, file: ReportedFile<'_>, profile: &Profile) -> View {
         let contribution = self.contribution_with(file, profile);
-        View { contribution, agent_state: self.agent_state, problem: file.problem.cloned() }
+        let age = file.age(profile);
+        View { contribution, age, agent_state: self.agent_state, problem: file.problem.cloned() }
     }
 
     /// Counts one profile more or less that the node lacks; returns whether that changes the node's condition.

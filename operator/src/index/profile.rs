@@ -1,9 +1,11 @@
 //! One profile in the index.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use api::SeccompProfileStatus;
 use k8s_openapi::jiff::Timestamp;
 use profile::ShortHash;
 use syscalls::Architecture;
@@ -37,6 +39,8 @@ pub(super) struct Profile {
     pub(super) approved_since: Option<Timestamp>,
     /// What was found in its contents, once they have been checked.
     pub(super) checked: Option<CheckResult>,
+    /// Whether this process has written a status with the number of its pods.
+    pub(super) pods_written: bool,
     /// Since when this process has seen its present contents; `None` once a status calls them Ready.
     rollout: Option<Timestamp>,
 }
@@ -64,6 +68,7 @@ impl Profile {
             pods_unknown_since: None,
             approved_since: None,
             checked: None,
+            pods_written: false,
             rollout: (facts.content.is_ok() && !is_reconciled).then_some(now),
             facts,
         };
@@ -89,6 +94,17 @@ impl Profile {
         self.update_approved_since(now);
         let since = if self.has_ready_status() { self.rollout.take() } else { None };
         since.map(|since| Duration::try_from(now.duration_since(since)).unwrap_or_default())
+    }
+
+    /// What the API server stores of a status, as far as is known. If the stored status lacks the number of pods although
+    /// this process has written it, the API server has a definition of an earlier release, and would drop it each time.
+    pub(super) fn storable<'a>(&self, wanted: &'a SeccompProfileStatus) -> Cow<'a, SeccompProfileStatus> {
+        let lacks_pods = self.facts.status.as_ref().is_some_and(|status| status.pods.is_none());
+        if self.pods_written && lacks_pods {
+            Cow::Owned(SeccompProfileStatus { pods: None, ..wanted.clone() })
+        } else {
+            Cow::Borrowed(wanted)
+        }
     }
 
     /// Whether the stored status calls the present contents Ready, and not those of an earlier generation.
@@ -167,9 +183,9 @@ impl Profile {
         is_required(&self.facts)
     }
 
-    /// Whether every node's contribution is the same under these facts as under the present ones.
+    /// Whether every node's contribution, and the age of its file, is the same under these facts as under the present ones.
     pub(super) fn counts_like(&self, facts: &ProfileFacts) -> bool {
-        self.expected_hash() == expected_hash(facts) && self.is_required() == is_required(facts)
+        self.expected_hash() == expected_hash(facts) && self.facts.removal_approved == facts.removal_approved
     }
 }
 

@@ -27,7 +27,10 @@ impl Index {
             let after = node.view(ReportedFile::of(present, changed), profile);
             lacking -= u32::from(before.contribution.lacking);
             lacking += u32::from(after.contribution.lacking);
-            if before != after && profile.recount(&node.name, before.contribution, after.contribution, now) {
+            let last_outdated = before.age != after.age && self.users.compare_on(name, changed, after.age);
+            if before != after
+                && (profile.recount(&node.name, before.contribution, after.contribution, now) || last_outdated)
+            {
                 self.dirty.profiles.insert(changed.to_owned());
             }
         }
@@ -41,7 +44,9 @@ impl Node {
     /// make a difference.
     fn keeps_state(&self, facts: &ReportFacts, now: Timestamp) -> bool {
         self.current_report().is_some_and(|current| {
-            current.owner == facts.owner && current.files.is_some() == facts.files.is_some()
+            current.owner == facts.owner
+                && current.files.is_some() == facts.files.is_some()
+                && current.changed.is_some() == facts.changed.is_some()
         }) && !self.guesses_since_when_no_agent_is_ready()
             && self.agent_state_at(now) == self.agent_state
     }
@@ -54,6 +59,10 @@ fn changed_names<'a>(before: &'a ReportFacts, after: &'a ReportFacts) -> BTreeSe
         (Some(before), Some(after)) => add_changed(before, after, &mut names),
         (Some(files), None) | (None, Some(files)) => names.extend(files.keys().map(String::as_str)),
         (None, None) => {}
+    }
+    // Whether they state times at all is the same in both.
+    if let (Some(before), Some(after)) = (&before.changed, &after.changed) {
+        add_changed(before, after, &mut names);
     }
     add_changed(&before.problems, &after.problems, &mut names);
     names

@@ -161,6 +161,7 @@ async fn a_node_on_which_no_container_starts_gets_a_condition_beside_ready_and_a
             created: before,
             kind: PodKind::User(BTreeSet::from(["audit".into()])),
             failed_starts: vec![start],
+            running: Vec::new(),
         };
         index.apply_pod(pod, since);
         index.advance_time("n1", since);

@@ -103,6 +103,7 @@ async fn no_removal_is_approved_while_a_pod_is_on_a_node_that_only_a_present_lis
         created: Timestamp::now(),
         kind: PodKind::User(BTreeSet::from(["audit".to_owned()])),
         failed_starts: Vec::new(),
+        running: Vec::new(),
     };
     context.shared.change(|index| index.apply_pod(web, Timestamp::now()));
     let page = || {

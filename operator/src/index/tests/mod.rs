@@ -5,6 +5,7 @@ mod deletion;
 mod first_status;
 mod malicious_agent;
 mod nodes;
+mod outdated;
 mod random;
 mod readiness;
 mod report_changes;
@@ -21,8 +22,10 @@ use k8s_openapi::jiff::Timestamp;
 use profile::ContentHash;
 use syscalls::Architecture;
 
-use super::{Index, ListedPods, NodeOperation, ProfileOperation, Tally};
-use crate::facts::{NodeFacts, ObjectVersion, PodFacts, PodKind, ProfileFacts, ReportFacts, UpdateSource};
+use super::{Index, ListedPods, NodeOperation, Outdated, ProfileOperation, Tally};
+use crate::facts::{
+    NodeFacts, ObjectVersion, PodFacts, PodKind, ProfileFacts, ReportFacts, RunningUnder, UpdateSource,
+};
 
 const START: i64 = 1_800_000_000;
 
@@ -81,6 +84,7 @@ fn report(node: &str, files: &[(&str, u8)]) -> ReportFacts {
         version: version(7, 1),
         owner: Some(format!("{node}-1")),
         files: Some(files.iter().map(|(name, content)| (name.to_string(), hash(*content).short())).collect()),
+        changed: Some(BTreeMap::new()),
         problems: BTreeMap::new(),
         has_status: true,
         ready: None,
@@ -97,6 +101,7 @@ fn agent(node: &str, ready: bool) -> PodFacts {
         created: at(0),
         kind: PodKind::Agent { ready, since: None },
         failed_starts: Vec::new(),
+        running: Vec::new(),
     }
 }
 
@@ -108,6 +113,7 @@ fn user(uid: &str, node: Option<&str>, profile: &str) -> PodFacts {
         created: at(0),
         kind: PodKind::User(BTreeSet::from([profile.to_owned()])),
         failed_starts: Vec::new(),
+        running: Vec::new(),
     }
 }
 

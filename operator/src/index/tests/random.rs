@@ -8,15 +8,57 @@ use super::*;
 /// An update that a watch can deliver, or an advance of time.
 #[derive(Debug, Clone)]
 enum Update {
-    Profile { name: u8, uid: u32, content: Option<u8>, approved: bool },
-    ProfileGone { name: u8, uid: u32 },
-    Node { name: u8, uid: u32, created: i64, selected: bool, reachable: bool },
-    NodeGone { name: u8, uid: u32 },
-    Report { node: u8, uid: u32, owner: u32, files: Option<Vec<(u8, u8)>>, problems: Vec<u8> },
-    ReportGone { node: u8, uid: u32 },
-    Agent { node: u8, ready: bool },
-    AgentGone { node: u8 },
-    Time { seconds: i64 },
+    Profile {
+        name: u8,
+        uid: u32,
+        content: Option<u8>,
+        approved: bool,
+    },
+    ProfileGone {
+        name: u8,
+        uid: u32,
+    },
+    Node {
+        name: u8,
+        uid: u32,
+        created: i64,
+        selected: bool,
+        reachable: bool,
+    },
+    NodeGone {
+        name: u8,
+        uid: u32,
+    },
+    Report {
+        node: u8,
+        uid: u32,
+        owner: u32,
+        files: Option<Vec<(u8, u8)>>,
+        problems: Vec<u8>,
+        changed: Option<Vec<(u8, i64)>>,
+    },
+    User {
+        pod: u8,
+        node: Option<u8>,
+        containers: Vec<(u8, i64, i64)>,
+    },
+    UserGone {
+        pod: u8,
+    },
+    ReportGone {
+        node: u8,
+        uid: u32,
+    },
+    Agent {
+        node: u8,
+        ready: bool,
+    },
+    AgentGone {
+        node: u8,
+    },
+    Time {
+        seconds: i64,
+    },
 }
 
 fn update() -> impl Strategy<Value = Update> {
@@ -45,20 +87,48 @@ fn update() -> impl Strategy<Value = Update> {
             uid.clone(),
             uid.clone(),
             proptest::option::weighted(0.9, vec((name.clone(), content), 0..4)),
-            vec(name.clone(), 0..2)
+            vec(name.clone(), 0..2),
+            proptest::option::weighted(0.9, vec((name.clone(), 0..9i64), 0..4)),
         )
-            .prop_map(|(node, uid, owner, files, problems)| Update::Report {
+            .prop_map(|(node, uid, owner, files, problems, changed)| Update::Report {
                 node,
                 uid,
                 owner,
                 files,
-                problems
+                problems,
+                changed
             }),
+        (
+            name.clone(),
+            proptest::option::weighted(0.9, name.clone()),
+            vec((name.clone(), 0..9i64, 0..3i64), 0..4)
+        )
+            .prop_map(|(pod, node, containers)| Update::User { pod, node, containers }),
+        name.clone().prop_map(|pod| Update::UserGone { pod }),
         (name.clone(), uid).prop_map(|(node, uid)| Update::ReportGone { node, uid }),
         (name.clone(), any::<bool>()).prop_map(|(node, ready)| Update::Agent { node, ready }),
         name.prop_map(|node| Update::AgentGone { node }),
         (1..200i64).prop_map(|seconds| Update::Time { seconds }),
     ]
+}
+
+/// The uid and the new state of the pod that an update is about.
+fn user_pod(update: &Update) -> Option<(String, Option<PodFacts>)> {
+    match update {
+        Update::User { pod, node, containers } => {
+            let (uid, node) = (format!("web{pod}"), node.map(|node| format!("n{node}")));
+            let running = containers.iter().map(|(name, second, later)| RunningUnder {
+                profile: format!("p{name}"),
+                created_after: (*second > 0).then(|| at(*second)),
+                started: at(second + later),
+            });
+            let running: Vec<_> = running.collect();
+            let kind = PodKind::User(running.iter().map(|it| it.profile.clone()).collect());
+            Some((uid.clone(), Some(PodFacts { kind, running, ..user(&uid, node.as_deref(), "p0") })))
+        }
+        Update::UserGone { pod } => Some((format!("web{pod}"), None)),
+        _ => None,
+    }
 }
 
 fn deliver(index: &mut Index, update: &Update, now: Timestamp, number: u32) {
@@ -100,7 +170,7 @@ fn deliver(index: &mut Index, update: &Update, now: Timestamp, number: u32) {
         Update::NodeGone { name, uid } => {
             index.delete_node(&format!("n{name}"), &format!("n{name}-{uid}"), now);
         }
-        Update::Report { node, uid, owner, files, problems } => {
+        Update::Report { node, uid, owner, files, problems, changed } => {
             let node = format!("n{node}");
             let problem = |name: &u8| {
                 let name = format!("p{name}");
@@ -118,6 +188,9 @@ fn deliver(index: &mut Index, update: &Update, now: Timestamp, number: u32) {
                             .collect()
                     }),
                     problems: problems.iter().map(problem).collect(),
+                    changed: changed.map(|all| {
+                        all.iter().map(|(name, second)| (format!("p{name}"), at(*second))).collect()
+                    }),
                     ..report(&node, &[])
                 },
                 UpdateSource::Watch,
@@ -127,6 +200,11 @@ fn deliver(index: &mut Index, update: &Update, now: Timestamp, number: u32) {
         Update::ReportGone { node, uid } => {
             index.delete_report(&format!("n{node}"), &format!("uid-{uid}"), now);
         }
+        Update::User { .. } | Update::UserGone { .. } => match user_pod(update) {
+            Some((_, Some(pod))) => index.apply_pod(pod, now),
+            Some((uid, None)) => index.delete_pod(&uid, now),
+            None => {}
+        },
         Update::Agent { node, ready } => index.apply_pod(agent(&format!("n{node}"), ready), now),
         Update::AgentGone { node } => index.delete_pod(&format!("agent-n{node}"), now),
         Update::Time { .. } => {
@@ -178,12 +256,58 @@ fn recount(index: &Index, now: Timestamp) -> (BTreeMap<String, Tally>, BTreeMap<
     (tallies, lacking)
 }
 
+/// How many pods and containers are older than the file of each profile, computed from nothing but the facts.
+fn recount_outdated(index: &Index, pods: &BTreeMap<String, PodFacts>) -> BTreeMap<String, Outdated> {
+    let mut all = BTreeMap::new();
+    for (name, profile) in &index.profiles {
+        let mut outdated = Outdated::default();
+        for pod in pods.values() {
+            if profile.facts.removal_approved {
+                continue;
+            }
+            let node = pod.node.as_ref().and_then(|node| index.nodes.get(node));
+            let uid = node.and_then(|node| Some(&node.object.as_ref()?.uid));
+            let report = node.and_then(|node| node.report.as_ref());
+            let report = report.filter(|it| uid.is_some() && it.owner.as_ref() == uid);
+            let report = report.and_then(|report| Some((report, report.files.as_ref()?)));
+            let want = profile.facts.content.as_ref().ok().map(ContentHash::short);
+            // `None` if nobody can tell.
+            let is_older = |it: &RunningUnder| {
+                let (report, files) = report?;
+                match (want, files.get(name)) {
+                    (Some(want), has) if has != Some(&want) => Some(true),
+                    (None, None) => None,
+                    _ => Some(report.changed.as_ref()?.get(name).is_some_and(|changed| {
+                        it.created_after.is_none_or(|after| after < *changed)
+                            && it.started.as_second() <= changed.as_second() + 120
+                    })),
+                }
+            };
+            let under = pod.running.iter().filter(|it| it.profile == *name);
+            let judged: Vec<_> = under.map(is_older).collect();
+            let count = |verdict| judged.iter().filter(|it| **it == verdict).count() as u32;
+            outdated.containers += count(Some(true));
+            outdated.pods += count(Some(true)).min(1);
+            outdated.unknown_containers += count(None);
+            outdated.unknown_pods += count(None).min(1);
+        }
+        all.insert(name.clone(), outdated);
+    }
+    all
+}
+
 proptest! {
     #[test]
     fn any_updates_in_any_order_give_the_counts_of_a_naive_recomputation(updates in vec(update(), 1..60)) {
         let mut index = Index::new("profiles");
+        let mut pods = BTreeMap::new();
         let mut second = 0;
         for (number, update) in (1u32..).zip(&updates) {
+            match user_pod(update) {
+                Some((uid, Some(pod))) => _ = pods.insert(uid, pod),
+                Some((uid, None)) => _ = pods.remove(&uid),
+                None => {}
+            }
             if let Update::Time { seconds } = update {
                 second += seconds;
             }
@@ -193,6 +317,9 @@ proptest! {
             let (tallies, lacking) = recount(&index, at(second));
             let counted: BTreeMap<_, _> = index.profiles().map(|(name, tally, ..)| (name.to_owned(), *tally)).collect();
             prop_assert_eq!(counted, tallies);
+            let counted: BTreeMap<_, _> =
+                index.profiles.keys().map(|name| (name.clone(), index.outdated(name))).collect();
+            prop_assert_eq!(counted, recount_outdated(&index, &pods));
             for profile in index.profiles.values() {
                 let named = (profile.pending.len(), profile.failed.len());
                 prop_assert_eq!(named, (profile.tally.pending as usize, profile.tally.failed as usize));

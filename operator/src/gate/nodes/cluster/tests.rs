@@ -141,6 +141,7 @@ impl Model {
             version: ObjectVersion::default(),
             owner: Some(owner.to_string()),
             files: files.as_ref().map(|files| files.iter().map(file).collect()),
+            changed: None,
             problems: problems.iter().map(problem).collect(),
             has_status: true,
             ready: None,
@@ -157,6 +158,7 @@ impl Model {
             created: at(0),
             kind: PodKind::Agent { ready: self.agent?, since: Some(at(self.down_since)) },
             failed_starts: Vec::new(),
+            running: Vec::new(),
         })
     }
 

@@ -75,6 +75,7 @@ fn start(object: &Value) -> (Context, Server) {
             version: ObjectVersion::default(),
             owner: Some("u1".to_owned()),
             files: Some(BTreeMap::new()),
+            changed: None,
             problems: BTreeMap::new(),
             has_status: true,
             ready: None,

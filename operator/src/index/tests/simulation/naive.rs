@@ -5,7 +5,9 @@
 //! seen a removal approved) come from the index, and are checked against the objects where possible.
 
 use api::names::{DELETE_IN_USE, FINALIZER};
-use api::{NodeCounts, NodeFailure, OpenEnum, ProblemKind, Removal, Report, SeccompProfileStatus, State};
+use api::{
+    NodeCounts, NodeFailure, OpenEnum, PodCounts, ProblemKind, Removal, Report, SeccompProfileStatus, State,
+};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use k8s_openapi::jiff::Timestamp;
 use profile::Profile;
@@ -159,6 +161,60 @@ impl NaiveModel<'_> {
         pods
     }
 
+    /// How many pods name a profile, and how many have a container that is older than its file.
+    fn pod_counts(&self, profile: &str, object: &Value) -> PodCounts {
+        let path = format!("profiles/{profile}.json");
+        let wanted =
+            Self::contents(object).ok().map(|contents| contents.canonical().hash().short().to_string());
+        let (mut using, mut outdated, mut unknown) = (0, 0, 0);
+        for (_, pod) in self.server.all(KindLabel::Pod).filter(|(_, pod)| !is_agent(pod)) {
+            let spec = &pod["spec"];
+            let of = |parent: &Value| parent["securityContext"]["seccompProfile"]["localhostProfile"].clone();
+            let kinds = ["containers", "initContainers", "ephemeralContainers"];
+            let containers = kinds.iter().filter_map(|kind| spec[kind].as_array()).flatten();
+            let effective = |it: &Value| if of(it).is_null() { of(spec) } else { of(it) };
+            let names = of(spec) == path || containers.clone().any(|it| of(it) == path);
+            let ended = ["Succeeded", "Failed"].contains(&text(pod, "/status/phase").as_str());
+            if !names || ended {
+                continue;
+            }
+            using += 1;
+            if is_approved(object) {
+                continue;
+            }
+            let node = self.server.get(KindLabel::Node, &text(pod, "/spec/nodeName"));
+            let report = node.and_then(|node| self.report_of(node));
+            let started = |container: &Value| {
+                let keys = ["containerStatuses", "initContainerStatuses", "ephemeralContainerStatuses"];
+                let mut statuses = keys.iter().filter_map(|key| pod["status"][key].as_array()).flatten();
+                let status = statuses.find(|status| status["name"] == container["name"])?;
+                time(status, "/state/running/startedAt")
+            };
+            // `None` if nobody can tell.
+            let is_outdated = |started: Timestamp| {
+                let report = report.as_ref()?;
+                match (&wanted, report.files.get(profile)) {
+                    (Some(wanted), file) if file != Some(wanted) => Some(true),
+                    (None, None) => None,
+                    _ => Some(report.changed.as_ref()?.get(profile).is_some_and(|changed| {
+                        let accepted = time(pod, "/status/startTime").unwrap();
+                        accepted < changed.0 && seconds(changed.0, started) <= 120
+                    })),
+                }
+            };
+            let running = containers.filter(|it| effective(it) == path).filter_map(started);
+            let judged: Vec<_> = running.map(is_outdated).collect();
+            outdated += i32::from(judged.contains(&Some(true)));
+            unknown += i32::from(judged.contains(&None));
+        }
+        let is_known = outdated > 0 || unknown == 0;
+        PodCounts {
+            using,
+            outdated: is_known.then_some(outdated),
+            unknown: (unknown > 0).then_some(unknown),
+        }
+    }
+
     /// What the status of the profile `object` must be.
     pub(super) fn expected_profile(&self, object: &Value) -> Expected {
         let name = text(object, "/metadata/name");
@@ -251,6 +307,7 @@ impl NaiveModel<'_> {
             nodes: Some(counts),
             failures,
             in_use: Some(!pods.is_empty()),
+            pods: Some(self.pod_counts(&name, object)),
             removal: approve.then(|| Removal::Approved.into()),
             // The simulated operator checks nothing.
             warnings: Vec::new(),

@@ -1,5 +1,7 @@
 //! The random actions: changes of objects, and what happens to the watches and to the operator.
 
+use std::collections::BTreeMap;
+
 use k8s_openapi::jiff::Timestamp;
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -65,6 +67,7 @@ pub(super) enum Change {
     /// The agent reports the files of a node that follows every profile.
     Agent {
         node: u8,
+        changed: BTreeMap<String, u8>,
     },
     Report {
         node: u8,
@@ -92,6 +95,13 @@ pub(super) enum Change {
     EndPod {
         name: u8,
         phase: &'static str,
+    },
+    /// The kubelet reports the pod's containers as running: it accepted the pod at one of these seconds and started them
+    /// some seconds later.
+    StartPod {
+        name: u8,
+        accepted: u8,
+        later: u8,
     },
     DeletePod {
         name: String,
@@ -123,9 +133,13 @@ fn report_status() -> impl Strategy<Value = Value> {
     let files = proptest::collection::btree_map("p[0-3]|x", file.prop_map(|(_, hash)| hash), 0..4);
     let problems = proptest::collection::vec(problem, 0..3);
     prop_oneof![
-        8 => (files, problems).prop_map(|(files, problems)| json!({ "report": {
-            "agentVersion": "1", "directory": "d", "fileCount": files.len(), "files": files, "problems": problems
-        } })),
+        8 => (files, problems, proptest::option::of(changed())).prop_map(|(files, problems, changed)| {
+            let changed = changed.as_ref().map(times);
+            json!({ "report": {
+                "agentVersion": "1", "directory": "d", "fileCount": files.len(), "files": files, "problems": problems,
+                "changed": changed,
+            } })
+        }),
         1 => select(vec![
             json!(null), json!(7), json!({}), json!({ "report": 7 }), json!({ "report": { "files": [] } }),
             json!({ "conditions": [{ "type": "Ready", "status": "True", "reason": "AllProfiles" }] }),
@@ -135,6 +149,20 @@ fn report_status() -> impl Strategy<Value = Value> {
             }] }),
         ]),
     ]
+}
+
+/// A time of a node's clock.
+pub(super) fn node_time(second: u8) -> String {
+    Timestamp::from_second(1_700_000_000 + i64::from(second)).unwrap().to_string()
+}
+
+/// Since when files have had their bytes: at the times at which pods start.
+fn changed() -> impl Strategy<Value = BTreeMap<String, u8>> {
+    proptest::collection::btree_map("p[0-3]", 0..12u8, 0..4)
+}
+
+fn times(changed: &BTreeMap<String, u8>) -> BTreeMap<&String, String> {
+    changed.iter().map(|(name, second)| (name, node_time(*second))).collect()
 }
 
 fn profile_status() -> impl Strategy<Value = Value> {
@@ -171,7 +199,7 @@ fn change() -> impl Strategy<Value = Change> {
         5 => (node(), on(), select(vec!["True", "True", "Unknown", "False"]), created)
             .prop_map(|(name, selected, ready, created)| Change::Node { name, selected, ready, created }),
         2 => node().prop_map(|name| Change::DeleteNode { name }),
-        8 => node().prop_map(|node| Change::Agent { node }),
+        8 => (node(), changed()).prop_map(|(node, changed)| Change::Agent { node, changed }),
         3 => (node(), report_status()).prop_map(|(node, status)| Change::Report { node, status }),
         1 => node().prop_map(|node| Change::Orphan { node }),
         1 => node().prop_map(|node| Change::DeleteReport { node }),
@@ -181,6 +209,8 @@ fn change() -> impl Strategy<Value = Change> {
             .prop_map(|(name, node, profile, place)| Change::UserPod { name, node, profile, place }),
         2 => (0..7u8, select(vec!["Running", "Succeeded", "Failed"]))
             .prop_map(|(name, phase)| Change::EndPod { name, phase }),
+        4 => (0..7u8, 0..10u8, 0..4u8)
+            .prop_map(|(name, accepted, later)| Change::StartPod { name, accepted, later }),
         2 => (0..7u8).prop_map(|name| Change::DeletePod { name: format!("web{name}") }),
         1 => (node(), 0..2u8)
             .prop_map(|(node, turn)| Change::DeletePod { name: format!("agent-n{node}-{turn}") }),
@@ -260,7 +290,7 @@ impl Change {
                 })
             }
             Self::DeleteNode { name } => server.delete(KindLabel::Node, &format!("n{name}"), now),
-            Self::Agent { node } => {
+            Self::Agent { node, changed } => {
                 let files: serde_json::Map<_, _> = server
                     .all(KindLabel::Profile)
                     .filter(|(_, profile)| profile["status"]["removal"] != "Approved")
@@ -270,7 +300,8 @@ impl Change {
                     })
                     .collect();
                 let report = json!({
-                    "agentVersion": "1", "directory": "d", "fileCount": files.len(), "files": files
+                    "agentVersion": "1", "directory": "d", "fileCount": files.len(), "files": files,
+                    "changed": times(changed),
                 });
                 server.change(KindLabel::Report, &format!("n{node}"), |object| {
                     if !object["status"].is_object() {
@@ -315,8 +346,10 @@ impl Change {
                     "type": "Localhost", "localhostProfile": format!("profiles/p{profile}.json")
                 } });
                 let mut spec = match *place {
-                    "pod" => json!({ "securityContext": context }),
-                    place => json!({ place: [{}, { "securityContext": context }] }),
+                    "pod" => json!({ "securityContext": context, "containers": [{ "name": "main" }] }),
+                    place => {
+                        json!({ place: [{ "name": "other" }, { "name": place, "securityContext": context }] })
+                    }
                 };
                 if let Some(node) = node {
                     spec["nodeName"] = json!(format!("n{node}"));
@@ -329,7 +362,8 @@ impl Change {
                             object["spec"]["nodeName"] = json!(format!("n{node}"));
                         }
                         if *place == "ephemeralContainers" {
-                            object["spec"]["ephemeralContainers"] = json!([{ "securityContext": context }]);
+                            object["spec"]["ephemeralContainers"] =
+                                json!([{ "name": place, "securityContext": context }]);
                         }
                     })
                 })
@@ -337,6 +371,19 @@ impl Change {
             Self::EndPod { name, phase } => server.change(KindLabel::Pod, &format!("web{name}"), |object| {
                 object["status"] = json!({ "phase": phase });
             }),
+            Self::StartPod { name, accepted, later } => {
+                server.change(KindLabel::Pod, &format!("web{name}"), |object| {
+                    let lists = ["containers", "initContainers", "ephemeralContainers"];
+                    let keys = ["containerStatuses", "initContainerStatuses", "ephemeralContainerStatuses"];
+                    object["status"] = json!({ "phase": "Running", "startTime": node_time(*accepted) });
+                    for (list, key) in lists.iter().zip(keys) {
+                        let containers = object["spec"][list].as_array().cloned().unwrap_or_default();
+                        let running = json!({ "running": { "startedAt": node_time(accepted + later) } });
+                        let status = |it: &Value| json!({ "name": it["name"], "state": running });
+                        object["status"][key] = containers.iter().map(status).collect();
+                    }
+                })
+            }
             Self::DeletePod { name } => server.delete(KindLabel::Pod, name, now),
             Self::CollectGarbage => {
                 collect_garbage(server, now);
