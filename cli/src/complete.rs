@@ -107,6 +107,7 @@ mod tests {
             "nodes",
             "wait",
             "users",
+            "restart",
             "diff",
             "verify",
             "lint",

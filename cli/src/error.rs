@@ -177,6 +177,19 @@ pub enum CliError {
     /// An image cannot be inspected.
     #[error("{0}")]
     Inspect(#[from] InspectError),
+    /// The profile is not Ready, so that a restarted pod may start under its earlier contents.
+    #[error(
+        "{0} is not Ready: pods that start now may still be under its earlier contents\nWait with `kubectl seccomp wait {0}`."
+    )]
+    NotReady(String),
+    /// Nobody said yes.
+    #[error("nothing was restarted: nobody said yes")]
+    NotConfirmed,
+    /// Nobody can be asked.
+    #[error(
+        "restart asks before it changes anything, and standard input is no terminal\nGive --yes, or --dry-run."
+    )]
+    NobodyToAsk,
     /// The answer could not be written.
     #[error("cannot write the answer: {0}")]
     Output(std::io::Error),
@@ -186,6 +199,8 @@ pub enum CliError {
 pub const VIEWER: &str = "seccomp-profile-viewer";
 /// Kubernetes' role that permits reading pods and workloads.
 pub const VIEW: &str = "view";
+/// Kubernetes' role that permits changing workloads.
+pub const EDIT: &str = "edit";
 
 /// Text after the name of a role: the names of the chart's roles contain the release's name.
 fn of_a_release(role: &str) -> &'static str {
@@ -236,6 +251,9 @@ impl CliError {
             Self::Merge(error) => error.reason(),
             Self::Conversion(error) => error.reason(),
             Self::Inspect(error) => error.reason(),
+            Self::NotReady(_) => "NotReady",
+            Self::NotConfirmed => "NotConfirmed",
+            Self::NobodyToAsk => "NobodyToAsk",
             Self::Output(_) => "Output",
         }
     }

@@ -1,5 +1,5 @@
 //! `kubectl seccomp`: shows which nodes have which seccomp profiles, which do not, and why, and checks profiles in files.
-//! In the cluster it is read-only.
+//! Only [`restart`] changes anything in the cluster.
 //!
 //! - [`options`]: the command line; [`manual`] makes completion scripts from it, [`complete`] serves kubectl's
 //!   completion.
@@ -16,6 +16,7 @@
 //! - [`profile_text`]: a profile as YAML or JSON, for `convert`, `merge` and profiles in the cluster.
 //! - [`explain`]: what a profile does, in words.
 //! - [`inspect`]: what an image in a registry carries.
+//! - [`outdated`]: workloads with containers under an earlier filter; [`restart`] restarts them.
 //! - [`unenforced`]: why a pod that names a profile may run without its filter.
 //! - [`sources`]: what the FILE arguments of a command name.
 //! - [`manifest`]: a file as kubectl reads it and the API server stores it.
@@ -28,6 +29,7 @@ pub mod complete;
 pub mod connect;
 pub mod convert;
 pub mod diff;
+mod duration;
 mod edit;
 pub mod error;
 mod excerpt;
@@ -45,11 +47,13 @@ pub mod node_profile_state;
 pub mod node_settings;
 pub mod nodes;
 pub mod options;
+pub mod outdated;
 pub mod output;
 mod profile_text;
 pub mod proxy;
 pub mod read;
 mod replace;
+pub mod restart;
 pub mod run;
 pub mod setting;
 pub mod show;

@@ -10,18 +10,20 @@ use lint::RULES;
 
 use crate::convert::ConvertArgs;
 use crate::diff::DiffArgs;
+use crate::duration::duration;
 use crate::explain::ExplainArgs;
 use crate::findings::LintArgs;
 use crate::inspect::InspectArgs;
 use crate::merge::MergeArgs;
 use crate::output::OutputOption;
+use crate::restart::RestartArgs;
 use crate::simulate::SimulateArgs;
 use crate::wait::WaitFor;
 
 /// Shows which nodes have which seccomp profiles, which do not, and why, and checks profiles in files
 ///
 /// Reads SeccompProfiles, NodeProfileStatuses and, if you may list them, pods, workloads, the names of Nodes and
-/// RuntimeClasses. It is read-only; `lint --fix` changes files. The ClusterRole seccomp-profile-viewer, which is part of Kubernetes' role view, is
+/// RuntimeClasses. Only `restart` changes anything in the cluster, with your own rights; `lint --fix` changes files. The ClusterRole seccomp-profile-viewer, which is part of Kubernetes' role view, is
 /// sufficient for everything except Nodes and RuntimeClasses.
 ///
 /// Uses the same proxy as kubectl: the `proxy-url` of the kubeconfig's cluster or else HTTPS_PROXY, unless NO_PROXY
@@ -34,7 +36,7 @@ use crate::wait::WaitFor;
     disable_help_subcommand = true,
     after_help = "Exits with 0 on success, with 1 for a negative result (diff: the filters differ, or may; verify: a \
                   difference; wait: not in time; lint: a finding; simulate: a refused call; inspect: a profile \
-                  that cannot be used), and with 2 for an error."
+                  that cannot be used; restart: a container is left under an earlier filter), and with 2 for an error."
 )]
 pub struct Options {
     /// The cluster.
@@ -104,10 +106,15 @@ pub enum Task {
     ///
     /// STATE also shows if the filter is not in force although a pod names the profile: by an annotation that
     /// Kubernetes no longer reads, in privileged containers, or under a RuntimeClass of a sandbox (gVisor, Kata
-    /// Containers). Kinds that you may not list are named on standard error.
+    /// Containers). Kinds that you may not list are named on standard error. With --outdated it shows the workloads with
+    /// running containers that may be under an earlier filter: they are older than the profile's file on their node, or
+    /// the node does not hold its present contents. The one with the oldest such container comes first.
     Users {
         /// Show only this profile
         profile: Option<String>,
+        /// Show the workloads with containers that may be under an earlier filter
+        #[arg(long)]
+        outdated: bool,
         /// Show only this namespace
         #[arg(long, short, value_name = "NAME")]
         namespace: Option<String>,
@@ -115,6 +122,14 @@ pub enum Task {
         #[command(flatten)]
         output: OutputOption,
     },
+    /// Restart the workloads with containers that may be under an earlier filter of a profile
+    ///
+    /// It shows what it will do, asks, and restarts Deployments, StatefulSets and DaemonSets as `kubectl rollout restart`
+    /// does, the one with the oldest container first, and the next one only when the one before is ready. It ends at the
+    /// first one that does not become ready in time. Pods without a controller, workloads of other kinds, paused
+    /// Deployments and workloads that do not replace their pods by themselves are listed and left. It exits with 1 if
+    /// containers remain under an earlier filter.
+    Restart(RestartArgs),
     /// Show what another profile would do differently, call by call
     ///
     /// It compares what the filters do with every call and all values of its arguments, under the newest known runc and
@@ -191,10 +206,6 @@ pub enum Task {
         /// The shell
         shell: Shell,
     },
-}
-
-fn duration(text: &str) -> Result<Duration, String> {
-    text.parse::<kube::core::Duration>().map(Into::into).map_err(|error| error.to_string())
 }
 
 #[cfg(test)]

@@ -18,7 +18,8 @@ use serde::de::DeserializeOwned;
 
 use crate::error::{CliError, VIEW, VIEWER};
 use crate::facts::{Agents, NodeFacts, ProfileSummary, Snapshot};
-use crate::users::{Candidate, Unread};
+use crate::outdated::{OutdatedView, Owner, UserPod};
+use crate::users::{self, Candidate, Unread};
 
 /// The label selector of the agents' pods, which is the same for every release name.
 pub(crate) const AGENT_PODS: &str =
@@ -86,6 +87,35 @@ async fn profiles(client: &Client, only: Option<&str>) -> Result<BTreeMap<String
             .map_err(|error| CliError::of(&error, PROFILES, VIEWER))?,
     };
     Ok(profiles.iter().map(ProfileSummary::of).map(|profile| (profile.name.clone(), profile)).collect())
+}
+
+/// The workloads with containers that may be under an earlier filter of the profile `only`, or of any in the snapshot.
+///
+/// # Errors
+/// The pods cannot be listed. It is not an error if the `ReplicaSets` may not be listed: they then stand for themselves.
+pub async fn outdated(
+    client: &Client,
+    namespace: Option<&str>,
+    snapshot: &Snapshot,
+    only: Option<&str>,
+) -> Result<OutdatedView, CliError> {
+    let directory = users::directory(&snapshot.profiles, &snapshot.nodes);
+    let user = |pod: WatchedPod| UserPod::of(&pod, &directory);
+    let pods = list_as(namespaced::<WatchedPod>(client, namespace), PAGE, None, user).await;
+    let pods = pods.map_err(|error| CliError::of(&error, "pods", VIEW))?;
+    let mut found = Workloads::default();
+    let mut owners = Vec::new();
+    if pods.iter().any(UserPod::is_of_replica_set) {
+        let owned = |set: Untrusted<ReplicaSet>| {
+            let (namespace, name) = (set.metadata.namespace.clone()?, set.metadata.name.clone()?);
+            Some(((namespace, name), Owner::of(&set.metadata)?))
+        };
+        let listed = list_as(namespaced::<Untrusted<ReplicaSet>>(client, namespace), PAGE, None, owned).await;
+        owners = found.take("ReplicaSet", "replicasets", listed)?.unwrap_or_default();
+    }
+    let mut view = OutdatedView::of(&pods, &owners.into_iter().collect(), snapshot, only);
+    view.unread = found.unread;
+    Ok(view)
 }
 
 /// The pods and workloads of a cluster, or of one namespace.

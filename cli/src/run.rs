@@ -27,6 +27,7 @@ use crate::nodes::NodesView;
 use crate::options::{Options, Task};
 use crate::output::Format;
 use crate::read;
+use crate::restart::{Dialogue, restart};
 use crate::show::{NO_PROFILES, Paint, Tone};
 use crate::simulate::{self, SimulateArgs};
 use crate::sources::{Origins, Others, Source};
@@ -94,6 +95,7 @@ async fn perform(options: &Options) -> Result<bool, CliError> {
             let until = now.checked_add(*timeout).unwrap_or(now + FOR_EVER);
             wait(&client, profiles, *goal, until, &mut |line| print(line)).await
         }
+        Task::Restart(args) => restart(&client, args, paint(), &mut Terminal).await,
         task => {
             let answer = answer(task, &client, paint()).await?;
             give(&answer)
@@ -195,7 +197,13 @@ pub async fn answer(task: &Task, client: &Client, paint: Paint) -> Result<Answer
             let view = NodesView::of(&read::snapshot(client, None).await?);
             Ok(Answer::success(shown(&view, output.output, || view.render(paint, now))?))
         }
-        Task::Users { profile, namespace, output } => {
+        Task::Users { profile, outdated: true, namespace, output } => {
+            let snapshot = read::snapshot(client, profile.as_deref()).await?;
+            let view = read::outdated(client, namespace.as_deref(), &snapshot, profile.as_deref()).await?;
+            let text = shown(&view, output.output, || view.render(paint, now))?;
+            Ok(Answer { remarks: view.remarks(), ..Answer::success(text) })
+        }
+        Task::Users { profile, outdated: false, namespace, output } => {
             who_uses(client, profile.as_deref(), namespace.as_deref(), output.output, paint).await
         }
         Task::Diff(args) => compared(&load_all(&args.inputs()?, client).await?, args, paint),
@@ -224,6 +232,7 @@ pub async fn answer(task: &Task, client: &Client, paint: Paint) -> Result<Answer
         }
         // These read the cluster continuously or not at all.
         Task::Wait { .. }
+        | Task::Restart(_)
         | Task::Completion { .. }
         | Task::Convert(_)
         | Task::Inspect(_)
@@ -374,6 +383,25 @@ fn begin(names: &[String], goal: WaitFor, snapshot: &Snapshot) -> Result<BTreeSe
     match missing.filter(|_| goal == WaitFor::Ready) {
         Some(name) => Err(CliError::NoProfile(name.clone())),
         None => Ok(names.iter().cloned().collect()),
+    }
+}
+
+/// Standard input and output.
+struct Terminal;
+
+impl Dialogue for Terminal {
+    fn say(&mut self, text: &str) -> Result<(), CliError> {
+        print(text)
+    }
+
+    fn ask(&mut self, question: &str) -> Result<bool, CliError> {
+        if !io::stdin().is_terminal() {
+            return Err(CliError::NobodyToAsk);
+        }
+        print(&format!("{question} [y/N] "))?;
+        let mut answer = String::new();
+        io::stdin().read_line(&mut answer).map_err(CliError::Output)?;
+        Ok(matches!(answer.trim().to_lowercase().as_str(), "y" | "yes"))
     }
 }
 

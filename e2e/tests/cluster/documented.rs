@@ -251,6 +251,12 @@ fn an_applied_profile_is_warned_about_as_documented() {
 }
 
 #[test]
+fn containers_under_an_old_filter_are_replaced_as_documented() {
+    let cluster = alone();
+    Reader::of(&cluster).check_page(&mut Page::read("docs/how-to/replace-old-containers.md"), |_| true);
+}
+
+#[test]
 fn the_status_is_read_as_documented() {
     let cluster = alone();
     Reader::of(&cluster).check_page(&mut Page::read("docs/how-to/read-the-status.md"), |_| true);

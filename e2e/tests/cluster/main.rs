@@ -33,6 +33,7 @@ mod memory_limit;
 mod new_nodes;
 mod nodes;
 mod orphans;
+mod outdated;
 #[path = "../pages/mod.rs"]
 mod pages;
 mod plugin;

@@ -78,7 +78,7 @@ impl<'a> Person<'a> {
 
     /// Standard output and standard error.
     #[track_caller]
-    fn run_plugin_both(&self, code: i32, arguments: &[&str]) -> (String, String) {
+    pub(crate) fn run_plugin_both(&self, code: i32, arguments: &[&str]) -> (String, String) {
         let Output { status, stdout, stderr } = self.command(arguments).output().unwrap();
         let (stdout, stderr) = (String::from_utf8(stdout).unwrap(), String::from_utf8(stderr).unwrap());
         print_line(&format!("$ kubectl seccomp {}\n{stdout}{stderr}", arguments.join(" ")));

@@ -1,0 +1,153 @@
+//! What `restart` does, and what it leaves. Pure.
+
+use k8s_openapi::jiff::Timestamp;
+
+use super::rollout::{Kind, Object};
+use crate::outdated::{OutdatedView, OutdatedWorkload};
+use crate::show::{Paint, Table, age};
+
+/// The workloads to restart, in order, and those that are left as they are.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(super) struct Plan {
+    /// To be restarted, the one with the oldest container first.
+    pub(super) restarts: Vec<Restart>,
+    /// Not to be restarted, each with the reason.
+    pub(super) left: Vec<(OutdatedWorkload, String)>,
+}
+
+/// A workload to restart.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Restart {
+    /// What was found about it.
+    pub(super) workload: OutdatedWorkload,
+    /// Its kind.
+    pub(super) kind: Kind,
+    /// Its uid.
+    pub(super) uid: String,
+}
+
+impl Plan {
+    /// The plan for the workloads of a view, each with its object; `None` if it does not exist any more.
+    #[must_use]
+    pub(super) fn of(view: &OutdatedView, objects: &[Option<Object>]) -> Self {
+        let mut plan = Self::default();
+        for (workload, object) in view.workloads.iter().zip(objects) {
+            let workload = workload.clone();
+            match (Kind::of(&workload.kind), object) {
+                (None, _) => {
+                    let why = not_restarted(&workload.kind);
+                    plan.left.push((workload, why));
+                }
+                // Its pods end as well.
+                (Some(_), None) => plan.left.push((workload, "it does not exist any more".to_owned())),
+                (Some(kind), Some(object)) => match kind.obstacle(object) {
+                    Some(why) => plan.left.push((workload, why)),
+                    None => plan.restarts.push(Restart { workload, kind, uid: object.uid.clone() }),
+                },
+            }
+        }
+        plan
+    }
+
+    /// The plan as text.
+    #[must_use]
+    pub(super) fn render(&self, paint: Paint, now: Timestamp) -> String {
+        let mut text = String::new();
+        if !self.restarts.is_empty() {
+            text += "To be restarted, one after the other:\n";
+            let mut table = Table::new(["NAMESPACE", "KIND", "NAME", "OUTDATED", "OLDEST"]);
+            for Restart { workload: it, .. } in &self.restarts {
+                table.row([
+                    (&it.namespace).into(),
+                    (&it.kind).into(),
+                    (&it.name).into(),
+                    it.outdated_text().into(),
+                    age(it.oldest.as_ref(), now).into(),
+                ]);
+            }
+            text += &table.render(paint);
+        }
+        if !self.left.is_empty() {
+            text += "Not restarted:\n";
+            let mut table = Table::new(["NAMESPACE", "KIND", "NAME", "OUTDATED", "WHY"]);
+            for (it, why) in &self.left {
+                table.row([
+                    (&it.namespace).into(),
+                    (&it.kind).into(),
+                    (&it.name).into(),
+                    it.outdated_text().into(),
+                    why.into(),
+                ]);
+            }
+            text += &table.render(paint);
+        }
+        text
+    }
+}
+
+/// Why a workload of another kind is not restarted.
+fn not_restarted(kind: &str) -> String {
+    match kind {
+        "Pod" => "no controller makes it again: delete and create it yourself".to_owned(),
+        "Node" => "it is a static pod: change its manifest on the node".to_owned(),
+        "Job" => "a restart would begin its work anew: it ends by itself".to_owned(),
+        kind => format!("a {kind} has no restart of its own that this program knows"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::testing::at;
+
+    fn workload(kind: &str, name: &str, second: i64) -> OutdatedWorkload {
+        OutdatedWorkload {
+            profile: "audit".into(),
+            namespace: "shop".into(),
+            kind: kind.into(),
+            name: name.into(),
+            pods: 3,
+            outdated_pods: 2,
+            outdated_containers: 2,
+            oldest: Some(at(second)),
+            behind: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_plan_shows_what_is_restarted_in_which_order_and_what_is_left_and_why() {
+        let workloads = vec![
+            workload("Deployment", "web", 100),
+            workload("Pod", "alone", 200),
+            workload("Node", "node-1", 250),
+            workload("StatefulSet", "db", 300),
+            workload("Deployment", "paused", 400),
+            workload("Job", "nightly", 500),
+            workload("DaemonSet", "gone", 600),
+            workload("Rollout", "canary", 700),
+        ];
+        let mut view = OutdatedView::default();
+        view.workloads = workloads;
+        let object = |spec| Some(Object { uid: "u".into(), spec, ..Object::default() });
+        let objects = [
+            object(json!({})),
+            None,
+            None,
+            object(json!({})),
+            object(json!({ "paused": true })),
+            None,
+            None,
+            None,
+        ];
+        let plan = Plan::of(&view, &objects);
+        assert_eq!(plan.restarts.len(), 2);
+        insta::assert_snapshot!(plan.render(Paint::Plain, at(4600).0));
+    }
+
+    #[test]
+    fn an_empty_plan_is_an_empty_text() {
+        assert_eq!(Plan::of(&OutdatedView::default(), &[]).render(Paint::Plain, at(0).0), "");
+    }
+}

@@ -1,0 +1,213 @@
+//! `restart` against an API server that answers as a cluster does: what it asks, changes and leaves.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "clippy allows panics in tests, but not in the helpers of an integration test"
+)]
+
+use clap::Parser;
+use cli::error::CliError;
+use cli::options::{Options, Task};
+use cli::restart::{Dialogue, restart};
+use cli::show::Paint;
+use http::{Method, Request, Response};
+use kube::Client;
+use kube::client::Body;
+use serde_json::{Value, json};
+use tower_test::mock::Handle;
+
+const HASH: &str = "ada4d9a50895dd58cd1fd2a2deb4d6c9";
+/// The file of the profile was replaced at this time.
+const CHANGED: &str = "2026-01-01T10:00:00Z";
+
+/// A cluster with two Deployments under `audit`, and a pod without a controller.
+struct Server {
+    handle: Handle<Request<Body>, Response<Body>>,
+    /// Whether the profile is Ready.
+    ready: bool,
+    /// Whether a restarted workload becomes ready.
+    becomes_ready: bool,
+    /// Whether there is the pod without a controller.
+    alone: bool,
+    /// The Deployments that were restarted, with the patch.
+    restarted: Vec<(String, Value)>,
+}
+
+impl Server {
+    fn is_restarted(&self, name: &str) -> bool {
+        self.restarted.iter().any(|(path, _)| path.ends_with(name))
+    }
+
+    fn pod(&self, name: &str, owner: Option<&str>) -> Value {
+        let is_new = owner.is_some_and(|owner| self.is_restarted(owner));
+        let accepted = if is_new { "2026-01-01T11:00:00Z" } else { "2026-01-01T09:00:00Z" };
+        let owners: Vec<_> = owner
+            .map(|owner| json!({ "apiVersion": "apps/v1", "kind": "ReplicaSet", "name": format!("{owner}-1"), "uid": "u", "controller": true }))
+            .into_iter()
+            .collect();
+        json!({
+            "metadata": { "name": name, "namespace": "shop", "ownerReferences": owners },
+            "spec": {
+                "nodeName": "node-1", "containers": [{ "name": "main", "securityContext": { "seccompProfile": {
+                    "type": "Localhost", "localhostProfile": "profiles/audit.json",
+                } } }],
+            },
+            "status": { "phase": "Running", "startTime": accepted, "containerStatuses": [
+                { "name": "main", "state": { "running": { "startedAt": accepted } } },
+            ] },
+        })
+    }
+
+    fn answer(&mut self, method: &Method, path: &str, query: &str, body: &[u8]) -> (u16, Value) {
+        let list = |items: Vec<Value>| {
+            (200, json!({ "kind": "List", "apiVersion": "v1", "metadata": {}, "items": items }))
+        };
+        if *method == Method::PATCH {
+            self.restarted.push((path.to_owned(), serde_json::from_slice(body).unwrap()));
+        }
+        let ready = if self.ready { "True" } else { "False" };
+        let name = path.rsplit_once('/').unwrap().1;
+        match name {
+            "audit" => (200, json!({
+                "metadata": { "name": "audit", "generation": 1 },
+                "spec": { "contents": { "defaultAction": "SCMP_ACT_LOG" } },
+                "status": { "observedGeneration": 1, "state": "Ready", "localhostProfile": "profiles/audit.json", "conditions": [{
+                    "type": "Ready", "status": ready, "reason": "R", "message": "", "lastTransitionTime": CHANGED,
+                }] },
+            })),
+            "nodeprofilestatuses" => list(vec![json!({
+                "metadata": { "name": "node-1" },
+                "status": { "report": {
+                    "agentVersion": "1", "directory": "/d", "fileCount": 1, "files": { "audit": HASH },
+                    "changed": { "audit": CHANGED },
+                } },
+            })]),
+            "pods" if query.contains("labelSelector") => list(Vec::new()),
+            "pods" => {
+                let mut pods = vec![self.pod("web-1-a", Some("web")), self.pod("api-1-a", Some("api"))];
+                pods.extend(self.alone.then(|| self.pod("alone", None)));
+                list(pods)
+            }
+            "replicasets" => list(
+                ["web", "api"]
+                    .map(|name| json!({ "metadata": { "name": format!("{name}-1"), "namespace": "shop", "ownerReferences": [
+                        { "apiVersion": "apps/v1", "kind": "Deployment", "name": name, "uid": "u", "controller": true },
+                    ] } }))
+                    .into(),
+            ),
+            "web" | "api" => {
+                let available = i32::from(self.becomes_ready || !self.is_restarted(name));
+                (200, json!({
+                    "metadata": { "name": name, "namespace": "shop", "uid": format!("uid-{name}"), "generation": 2 },
+                    "spec": { "replicas": 1 },
+                    "status": {
+                        "observedGeneration": 2, "replicas": 1, "updatedReplicas": 1, "availableReplicas": available,
+                    },
+                }))
+            }
+            other => panic!("{method} {other}"),
+        }
+    }
+
+    async fn serve(&mut self) {
+        while let Some((request, send)) = self.handle.next_request().await {
+            let (parts, body) = request.into_parts();
+            let body = body.collect_bytes().await.unwrap();
+            let query = parts.uri.query().unwrap_or_default();
+            let (status, answer) = self.answer(&parts.method, parts.uri.path(), query, &body);
+            let answer = Body::from(answer.to_string().into_bytes());
+            send.send_response(Response::builder().status(status).body(answer).unwrap());
+        }
+    }
+}
+
+/// Answers every question with the same word, and keeps what is said.
+struct Script {
+    answer: bool,
+    said: String,
+    asked: Vec<String>,
+}
+
+impl Dialogue for Script {
+    fn say(&mut self, text: &str) -> Result<(), CliError> {
+        self.said += text;
+        Ok(())
+    }
+
+    fn ask(&mut self, question: &str) -> Result<bool, CliError> {
+        self.asked.push(question.to_owned());
+        Ok(self.answer)
+    }
+}
+
+/// Runs the command against a cluster; time passes whenever nothing else happens.
+async fn run(
+    arguments: &[&str],
+    answer: bool,
+    set: impl FnOnce(&mut Server),
+) -> (Result<bool, CliError>, Script, Server) {
+    let (service, handle) = tower_test::mock::pair();
+    let client = Client::new(service, "default");
+    let mut server = Server { handle, ready: true, becomes_ready: true, alone: true, restarted: Vec::new() };
+    set(&mut server);
+    let arguments = ["kubectl-seccomp", "restart", "audit"].iter().chain(arguments);
+    let Task::Restart(args) = Options::try_parse_from(arguments).unwrap().task else {
+        panic!("it is a restart")
+    };
+    let mut script = Script { answer, said: String::new(), asked: Vec::new() };
+    let result = tokio::select! {
+        () = server.serve() => panic!("nobody asks any more"),
+        result = restart(&client, &args, Paint::Plain, &mut script) => result,
+    };
+    (result, script, server)
+}
+
+#[tokio::test(start_paused = true)]
+async fn workloads_are_restarted_one_after_the_other_after_a_yes_and_a_bare_pod_is_left() {
+    let (result, script, server) = run(&[], true, |_| {}).await;
+    assert!(!result.unwrap(), "the bare pod is left");
+    assert_eq!(script.asked, ["Restart 2 workloads?"]);
+    let patched: Vec<_> = server.restarted.iter().map(|(path, _)| path.as_str()).collect();
+    assert_eq!(
+        patched,
+        ["/apis/apps/v1/namespaces/shop/deployments/api", "/apis/apps/v1/namespaces/shop/deployments/web"]
+    );
+    let patch = &server.restarted[0].1;
+    assert_eq!(patch["metadata"], json!({ "uid": "uid-api" }));
+    let annotations = &patch["spec"]["template"]["metadata"]["annotations"];
+    assert!(annotations["kubectl.kubernetes.io/restartedAt"].as_str().unwrap().ends_with('Z'), "{patch}");
+    for line in ["no controller makes it again", "Deployment shop/api: ready", "1 workload left"] {
+        assert!(script.said.contains(line), "no {line} in\n{}", script.said);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn it_succeeds_where_nothing_is_left() {
+    let (result, script, server) = run(&["--yes"], false, |server| server.alone = false).await;
+    assert!(result.unwrap());
+    assert_eq!((script.asked.len(), server.restarted.len()), (0, 2));
+    assert!(script.said.ends_with("no container is under an earlier filter of audit\n"), "{}", script.said);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_first_workload_that_does_not_become_ready_ends_it() {
+    let (result, script, server) = run(&["--yes"], false, |server| server.becomes_ready = false).await;
+    assert!(!result.unwrap());
+    assert_eq!(server.restarted.len(), 1);
+    assert!(script.said.contains("Deployment shop/api: not ready: 0 of 1 pods are ready"), "{}", script.said);
+    assert!(script.said.ends_with("1 more workload not restarted\n"), "{}", script.said);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_changed_without_a_yes_by_a_dry_run_or_before_the_profile_is_ready() {
+    let (result, script, server) = run(&[], false, |_| {}).await;
+    assert!(matches!(result, Err(CliError::NotConfirmed)) && script.asked.len() == 1);
+    assert_eq!(server.restarted, []);
+    let (result, script, server) = run(&["--dry-run"], true, |_| {}).await;
+    assert!(result.unwrap() && script.asked.is_empty());
+    assert_eq!(server.restarted, []);
+    let (result, _, server) = run(&["--yes"], true, |server| server.ready = false).await;
+    assert!(matches!(result, Err(CliError::NotReady(_))));
+    assert_eq!(server.restarted, []);
+}
