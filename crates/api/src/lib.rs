@@ -7,6 +7,7 @@
 //! - [`Text`]: JSON that is decoded as text and parsed later.
 //! - [`WatchedPod`]: the fields of a Pod that matter here: the profiles that it names, whether it is ready, why its
 //!   containers do not start.
+//! - [`NodeLabelSelector`]: which nodes must have a profile.
 //! - [`RunningContainer`], [`FileAge`]: whether a running container is older than its profile's file.
 //! - [`metadata`]: metadata, decoded so that no object can end a watch.
 //! - [`watched_as`]: makes a type with some fields of a kind usable for a watch.
@@ -25,6 +26,7 @@ mod lenient;
 pub mod metadata;
 pub mod names;
 mod node_profile_status;
+mod node_selector;
 mod open_enum;
 pub mod pace;
 mod pod;
@@ -40,6 +42,7 @@ pub use node_profile_status::{
     FileProblem, MAX_FILES, MAX_PROBLEMS, MAX_START_FAILURES, NodeProfileStatus, NodeProfileStatusSpec,
     NodeProfileStatusStatus, ProblemKind, Report, StartFailure,
 };
+pub use node_selector::{LabelOperator, NodeLabelRequirement, NodeLabelSelector};
 pub use open_enum::{OpenEnum, Vocabulary};
 pub use pod::{PodReadiness, PodSpec, RequiredNodeAffinity, WatchedPod};
 pub use running::{FileAge, RunningContainer, START_WINDOW};

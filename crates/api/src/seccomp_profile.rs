@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::{OpenEnum, Vocabulary, conditions, contents_schema, lenient};
+use crate::{NodeLabelSelector, OpenEnum, Vocabulary, conditions, contents_schema, lenient, node_selector};
 
 /// What a user specifies.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema, CustomResource)]
@@ -38,6 +38,15 @@ pub struct SeccompProfileSpec {
     // A plain value, not the strict model: a type that refuses what is stored would stop the whole watch.
     #[schemars(schema_with = "contents_schema::contents")]
     pub contents: Value,
+    /// Which nodes must have it.
+    #[serde(
+        default,
+        rename = "nodeSelector",
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "lenient::field"
+    )]
+    #[schemars(schema_with = "node_selector::schema")]
+    pub node_selector: Option<NodeLabelSelector>,
 }
 
 /// The state that the operator reports.

@@ -108,6 +108,7 @@ impl Fixture {
                 text: hash(0),
                 content: Ok(hash(0)),
                 unchecked: None,
+                node_selector: None,
                 deletion: None,
                 finalizer: Some(0),
                 has_finalizers: true,
@@ -126,6 +127,7 @@ impl Fixture {
                 reachable: true,
                 answers: true,
                 architecture: None,
+                labels: BTreeMap::new(),
             };
             fixture.index.apply_node(facts, now);
             let report = fixture.report(node, |_| usize::from(node == nodes));

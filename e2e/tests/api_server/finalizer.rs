@@ -20,7 +20,8 @@ use super::support::{Environment, LIMIT, contents, operator, print_line, until};
 const OTHERS: &str = "example.org/other";
 
 fn profile(name: &str, finalizers: Option<&[&str]>) -> SeccompProfile {
-    let mut profile = SeccompProfile::new(name, SeccompProfileSpec { contents: contents(0) });
+    let mut profile =
+        SeccompProfile::new(name, SeccompProfileSpec { contents: contents(0), node_selector: None });
     profile.metadata.finalizers =
         finalizers.map(|finalizers| finalizers.iter().map(ToString::to_string).collect());
     profile

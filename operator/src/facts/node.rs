@@ -88,6 +88,8 @@ pub struct NodeFacts {
     pub uid: String,
     /// When it joined the cluster.
     pub created: Timestamp,
+    /// Its labels, by which profiles select nodes.
+    pub labels: BTreeMap<String, String>,
     /// Whether agents run there: it matches the agents' node selector and required affinity.
     pub selected: bool,
     /// Whether its Ready condition is True. Otherwise the scheduler binds no pod to it.
@@ -117,6 +119,7 @@ impl NodeFacts {
             reachable: ready_is(&["True"]),
             answers: ready_is(&["True", "False"]),
             architecture: Architecture::from_go_name(&node.status.info.architecture),
+            labels: labels.clone(),
             name,
         }
     }

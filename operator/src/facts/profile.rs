@@ -1,9 +1,10 @@
 //! The facts that the index needs about a `SeccompProfile`.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use api::names::{DELETE_IN_USE, FINALIZER};
-use api::{SeccompProfile, SeccompProfileStatus, Text, Untrusted};
+use api::{NodeLabelSelector, SeccompProfile, SeccompProfileStatus, Text, Untrusted};
 use k8s_openapi::jiff::Timestamp;
 use profile::ContentHash;
 
@@ -26,6 +27,8 @@ pub struct ProfileFacts {
     pub text: ContentHash,
     /// The hash that every node should report, or why the contents are invalid.
     pub content: Result<ContentHash, String>,
+    /// Which nodes must have it; `None` for all that have an agent.
+    pub node_selector: Option<NodeLabelSelector>,
     /// The text of the spec, until the contents have been checked ([`Index::checked`](crate::index::Index::checked)).
     pub unchecked: Option<Arc<Text>>,
     /// When its deletion began.
@@ -50,6 +53,12 @@ impl ProfileFacts {
         self.deletion.is_some()
     }
 
+    /// Whether a node with these labels must have it.
+    #[must_use]
+    pub fn selects(&self, labels: &BTreeMap<String, String>) -> bool {
+        self.node_selector.as_ref().is_none_or(|selector| selector.matches(labels))
+    }
+
     /// The facts of a stored profile.
     #[must_use]
     pub fn of(object: &WatchedProfile) -> Self {
@@ -65,14 +74,18 @@ impl ProfileFacts {
         let text = ContentHash::of(object.spec.as_bytes());
         let finalizers = metadata.finalizers.as_deref().unwrap_or_default();
         let annotation = |key| metadata.annotations.as_ref().and_then(|all| all.get(key)).map(String::as_str);
-        let read = || match name.parse::<api::ProfileName>() {
-            Ok(_) => Untrusted::<SeccompProfile>::canonical_in(&object.spec)
-                .map(|canonical| canonical.hash())
-                .map_err(|error| error.to_string()),
-            Err(error) => Err(format!("metadata.name: {error}")),
+        let read = || {
+            let content = match name.parse::<api::ProfileName>() {
+                Ok(_) => Untrusted::<SeccompProfile>::canonical_in(&object.spec)
+                    .map(|canonical| canonical.hash())
+                    .map_err(|error| error.to_string()),
+                Err(error) => Err(format!("metadata.name: {error}")),
+            };
+            (content, NodeLabelSelector::of_spec(&object.spec))
         };
         let known = known.filter(|known| known.name == name && known.text == text);
-        let content = known.map_or_else(read, |known| known.content.clone());
+        let (content, node_selector) =
+            known.map_or_else(read, |known| (known.content.clone(), known.node_selector.clone()));
         let unchecked = match known {
             Some(known) => known.unchecked.clone(),
             None => content.is_ok().then(|| Arc::new(object.spec.clone())),
@@ -82,6 +95,7 @@ impl ProfileFacts {
             generation: metadata.generation,
             text,
             content,
+            node_selector,
             unchecked,
             deletion: metadata.deletion_timestamp.as_ref().map(|time| time.0),
             finalizer: finalizers.iter().position(|finalizer| finalizer == FINALIZER),

@@ -332,6 +332,7 @@ impl Node {
         profile: &Profile,
     ) -> Contribution {
         let Some(agent_state) = self.agent_state else { return Contribution::default() };
+        let selected = self.object.as_ref().is_none_or(|object| profile.facts.selects(&object.labels));
         let has = profile.expected_hash().is_some_and(|expected| hash == Some(expected));
         let state = match agent_state {
             AgentState::Unreachable => NodeState::Unreachable,
@@ -346,10 +347,10 @@ impl Node {
             AgentState::Reporting => NodeState::Pending,
         };
         Contribution {
-            state: Some(state),
+            state: selected.then_some(state),
             holding: agent_state != AgentState::Unreachable
                 && (hash.is_some() || problem.is_some_and(may_hold)),
-            lacking: profile.is_required() && !has,
+            lacking: selected && profile.is_required() && !has,
         }
     }
 

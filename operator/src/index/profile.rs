@@ -185,7 +185,9 @@ impl Profile {
 
     /// Whether every node's contribution, and the age of its file, is the same under these facts as under the present ones.
     pub(super) fn counts_like(&self, facts: &ProfileFacts) -> bool {
-        self.expected_hash() == expected_hash(facts) && self.facts.removal_approved == facts.removal_approved
+        self.expected_hash() == expected_hash(facts)
+            && self.facts.removal_approved == facts.removal_approved
+            && self.facts.node_selector == facts.node_selector
     }
 }
 

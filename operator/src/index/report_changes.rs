@@ -29,7 +29,8 @@ impl Index {
             lacking += u32::from(after.contribution.lacking);
             let last_outdated = before.age != after.age && self.users.compare_on(name, changed, after.age);
             if before != after
-                && (profile.recount(&node.name, before.contribution, after.contribution, now) || last_outdated)
+                && (profile.recount(&node.name, before.contribution, after.contribution, now)
+                    || last_outdated)
             {
                 self.dirty.profiles.insert(changed.to_owned());
             }

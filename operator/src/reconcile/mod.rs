@@ -269,6 +269,7 @@ mod tests {
             reachable,
             answers: true,
             architecture: None,
+            labels: std::collections::BTreeMap::new(),
         };
         context.shared.change(|index| {
             index.apply_node(node("n1", true), now);

@@ -19,6 +19,7 @@ fn join(context: &Context, name: &str, architecture: Architecture) {
         reachable: true,
         answers: true,
         architecture: Some(architecture),
+        labels: std::collections::BTreeMap::new(),
     };
     context.shared.change(|index| index.apply_node(node, now));
 }

@@ -106,6 +106,7 @@ fn cluster(profile: &Value, files: Option<Value>) -> Arc<SharedState> {
         reachable: true,
         answers: true,
         architecture: None,
+        labels: std::collections::BTreeMap::new(),
     };
     cluster.change(|index| {
         index.apply_node(node, now);

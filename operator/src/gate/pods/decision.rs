@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use api::ProfileName;
+use api::{NodeLabelSelector, ProfileName};
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
 use super::narrowing::{Narrowing, named_nodes};
@@ -37,12 +37,14 @@ pub struct KnownProfile {
     pub progress: Progress,
     /// Since when it is only failed nodes that do not have it; `None` while that is not so.
     pub failing_since: Option<Timestamp>,
+    /// The nodes that must have it; `None` for all that have an agent.
+    pub node_selector: Option<NodeLabelSelector>,
 }
 
 /// What to do about a pod.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Decision {
-    /// Lift its gate, and leave these nodes out.
+    /// Lift its gate, so that it runs on these nodes only.
     Lift(Narrowing),
     /// Wait.
     Wait(Wait),
@@ -84,9 +86,15 @@ pub fn decide<'a>(
     if !pod.impossible.is_empty() {
         files.insert(WaitReason::NoSuchProfile, pod.impossible.iter().cloned().collect());
     }
-    let (mut left_out, mut failing) = (BTreeSet::new(), Vec::new());
+    let (mut left_out, mut failing, mut required) = (BTreeSet::new(), Vec::new(), Vec::new());
     for name in &pod.profiles {
         let known = profile(name);
+        let selector = known.and_then(|known| known.node_selector.as_ref());
+        for requirement in selector.into_iter().flat_map(NodeLabelSelector::requirements) {
+            if !required.contains(&requirement) {
+                required.push(requirement);
+            }
+        }
         let reason = match known.map(|known| &known.progress) {
             None => WaitReason::NoSuchProfile,
             Some(Progress::ReadyOnce) => continue,
@@ -120,7 +128,7 @@ pub fn decide<'a>(
         files.entry(WaitReason::NodesFailed).or_default().append(&mut failing);
     }
     if files.is_empty() {
-        Decision::Lift(Narrowing { left_out })
+        Decision::Lift(Narrowing { left_out, required })
     } else {
         Decision::Wait(Wait { files, until })
     }
@@ -171,7 +179,8 @@ mod tests {
             .iter()
             .map(|(name, progress)| {
                 let failing_since = matches!(progress, Progress::Failed(_)).then(|| at(0));
-                (name.parse().unwrap(), KnownProfile { progress: progress.clone(), failing_since })
+                let known = KnownProfile { progress: progress.clone(), failing_since, node_selector: None };
+                (name.parse().unwrap(), known)
             })
             .collect();
         let settings = Settings { directory: "profiles".into(), leave_out_after: Duration::from_mins(1) };
@@ -184,7 +193,8 @@ mod tests {
     }
 
     fn lifts(left_out: &[&str]) -> Decision {
-        Decision::Lift(Narrowing { left_out: left_out.iter().map(ToString::to_string).collect() })
+        let left_out = left_out.iter().map(ToString::to_string).collect();
+        Decision::Lift(Narrowing { left_out, required: Vec::new() })
     }
 
     #[test]
@@ -246,6 +256,30 @@ mod tests {
         let profiles = [("a", failed(&["n1"]))];
         assert_eq!(waits(decided(&on("n1"), &profiles, 60))[0].0, WaitReason::NodesFailed);
         assert_eq!(decided(&on("n2"), &profiles, 60), lifts(&[]));
+    }
+
+    #[test]
+    fn a_pod_gets_the_requirements_of_every_profile_that_it_names_once() {
+        let selector = |labels: &[(&str, &str)]| {
+            let labels = labels.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
+            Some(NodeLabelSelector { match_labels: labels.collect(), match_expressions: Vec::new() })
+        };
+        let known = |node_selector| KnownProfile {
+            progress: Progress::ReadyOnce,
+            failing_since: None,
+            node_selector,
+        };
+        let (a, b) = (known(selector(&[("pool", "web")])), known(selector(&[("pool", "web"), ("gpu", "1")])));
+        let settings = Settings { directory: "profiles".into(), leave_out_after: Duration::from_mins(1) };
+        let of = |name: &ProfileName| Some(if name.as_str() == "a" { &a } else { &b });
+        let Decision::Lift(narrowing) = decide(&pod(&["a", "b"]), of, &settings, at(0)) else {
+            panic!("both are ready")
+        };
+        let requirement = |key: &str, value: &str| json!({ "key": key, "operator": "In", "values": [value] });
+        assert_eq!(
+            serde_json::to_value(&narrowing.required).unwrap(),
+            json!([requirement("pool", "web"), requirement("gpu", "1")])
+        );
     }
 
     #[test]

@@ -1,5 +1,5 @@
-//! Which nodes a pod may run on once its gate is lifted: the nodes that cannot hold its profiles are left out, by
-//! required node affinity in the same patch. One update later the API server would refuse it.
+//! Which nodes a pod may run on once its gate is lifted: those that its profiles select, without the nodes that cannot
+//! hold them, by required node affinity in the same patch. One update later the API server would refuse it.
 //!
 //! What the API server accepts for a gated pod (1.37, `ValidatePodUpdate` in k8s.io/kubernetes,
 //! pkg/apis/core/validation): where nothing is required, any terms; otherwise requirements appended at the end of each
@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 
 use api::RequiredNodeAffinity;
 use k8s_openapi::api::core::v1::{NodeSelectorRequirement, NodeSelectorTerm};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 /// Where the terms are in a pod.
 const TERMS: &str =
@@ -19,11 +19,13 @@ const TERMS: &str =
 /// The only field of a node that a pod can select.
 const NODE_NAME: &str = "metadata.name";
 
-/// The nodes that a pod must not run on.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+/// The nodes that a pod may run on.
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Narrowing {
-    /// Their names.
+    /// The names of nodes that it must not run on.
     pub left_out: BTreeSet<String>,
+    /// What the labels of its node must be.
+    pub required: Vec<NodeSelectorRequirement>,
 }
 
 /// Whether a term has no requirement, so that no node matches it.
@@ -51,10 +53,10 @@ pub fn named_nodes(affinity: &RequiredNodeAffinity) -> Option<BTreeSet<&str>> {
 }
 
 impl Narrowing {
-    /// The operations of a JSON patch that leave the nodes out of `affinity`.
+    /// The operations of a JSON patch that add this to `affinity`.
     #[must_use]
     pub fn operations(&self, affinity: &RequiredNodeAffinity) -> Vec<Value> {
-        if self.left_out.is_empty() {
+        if self.left_out.is_empty() && self.required.is_empty() {
             return Vec::new();
         }
         let fields: Vec<Value> = self
@@ -62,7 +64,11 @@ impl Narrowing {
             .iter()
             .map(|node| json!({ "key": NODE_NAME, "operator": "NotIn", "values": [node] }))
             .collect();
-        let required = json!({ "nodeSelectorTerms": [{ "matchFields": fields }] });
+        let expressions: Vec<Value> = self.required.iter().map(|requirement| json!(requirement)).collect();
+        let lists = [("matchExpressions", expressions), ("matchFields", fields)];
+        let lists = || lists.iter().filter(|(_, items)| !items.is_empty());
+        let term: Map<_, _> = lists().map(|(list, items)| ((*list).to_owned(), json!(items))).collect();
+        let required = json!({ "nodeSelectorTerms": [term] });
         let nodes = json!({ "requiredDuringSchedulingIgnoredDuringExecution": required });
         let add = |path: String, value: Value| json!({ "op": "add", "path": path, "value": value });
         let (path, value) = match affinity {
@@ -71,14 +77,23 @@ impl Narrowing {
             RequiredNodeAffinity::NothingRequired => (TERMS.trim_end_matches("/nodeSelectorTerms"), required),
             RequiredNodeAffinity::Terms(terms) => {
                 let terms = terms.iter().enumerate().filter(|(_, term)| !matches_nothing(term));
-                let of_term = |(at, term): (usize, &NodeSelectorTerm)| match &term.match_fields {
-                    None => vec![add(format!("{TERMS}/{at}/matchFields"), fields.clone().into())],
-                    Some(_) => fields
-                        .iter()
-                        .map(|field| add(format!("{TERMS}/{at}/matchFields/-"), field.clone()))
-                        .collect(),
-                };
-                return terms.flat_map(of_term).collect();
+                let mut operations = Vec::new();
+                for (at, term) in terms {
+                    for (list, items) in lists() {
+                        let path = format!("{TERMS}/{at}/{list}");
+                        let exists = match *list {
+                            "matchFields" => term.match_fields.is_some(),
+                            _ => term.match_expressions.is_some(),
+                        };
+                        if exists {
+                            let append = |item: &Value| add(format!("{path}/-"), item.clone());
+                            operations.extend(items.iter().map(append));
+                        } else {
+                            operations.push(add(path, json!(items)));
+                        }
+                    }
+                }
+                return operations;
             }
         };
         vec![add(path.to_owned(), value)]
@@ -90,7 +105,7 @@ mod tests {
     use super::*;
 
     fn narrowing(nodes: &[&str]) -> Narrowing {
-        Narrowing { left_out: nodes.iter().map(ToString::to_string).collect() }
+        Narrowing { left_out: nodes.iter().map(ToString::to_string).collect(), required: Vec::new() }
     }
 
     fn terms(terms: Value) -> RequiredNodeAffinity {
@@ -130,6 +145,32 @@ mod tests {
                 add("0/matchFields", json!([not_in("n1"), not_in("n2")])),
                 add("2/matchFields/-", not_in("n1")),
                 add("2/matchFields/-", not_in("n2")),
+            ]
+        );
+    }
+
+    #[test]
+    fn the_labels_that_profiles_select_are_required_in_every_term() {
+        let in_pool = json!({ "key": "pool", "operator": "In", "values": ["web"] });
+        let required = vec![serde_json::from_value(in_pool.clone()).unwrap()];
+        let narrowing = Narrowing { left_out: BTreeSet::from(["n1".to_owned()]), required };
+        let term = json!({ "matchExpressions": [in_pool], "matchFields": [not_in("n1")] });
+        let required = json!({ "nodeSelectorTerms": [term] });
+        assert_eq!(
+            narrowing.operations(&RequiredNodeAffinity::NothingRequired)[0]["value"],
+            required,
+            "one term with both"
+        );
+        let disk = json!({ "key": "disk", "operator": "In", "values": ["fast"] });
+        let affinity = terms(json!([{ "matchExpressions": [disk] }, {}, { "matchFields": [not_in("n9")] }]));
+        let add = |path: &str, value: Value| json!({ "op": "add", "path": format!("{TERMS}/{path}"), "value": value });
+        assert_eq!(
+            narrowing.operations(&affinity),
+            [
+                add("0/matchExpressions/-", in_pool.clone()),
+                add("0/matchFields", json!([not_in("n1")])),
+                add("2/matchExpressions", json!([in_pool])),
+                add("2/matchFields/-", not_in("n1")),
             ]
         );
     }

@@ -2,13 +2,18 @@
 
 use std::collections::BTreeSet;
 
-use api::{SeccompProfile, SeccompProfileStatus, State, Untrusted};
-use serde::de::IgnoredAny;
+use api::{NodeLabelSelector, SeccompProfile, SeccompProfileStatus, State, Text, Untrusted};
 
 use crate::status;
 
-/// A profile in the gate's watch: its contents are not kept.
-pub type WatchedProfile = Untrusted<SeccompProfile, IgnoredAny>;
+/// A profile in the gate's watch: its contents are not kept, and only its selector is read.
+pub type WatchedProfile = Untrusted<SeccompProfile, Text>;
+
+/// The nodes that must have the profile; `None` for all that have an agent.
+#[must_use]
+pub fn node_selector(profile: &WatchedProfile) -> Option<NodeLabelSelector> {
+    NodeLabelSelector::of_spec(&profile.spec)
+}
 
 /// Whether the nodes have a profile.
 #[derive(Debug, Clone, PartialEq, Eq)]

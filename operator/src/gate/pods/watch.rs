@@ -14,7 +14,7 @@ use tracing::warn;
 use super::super::metrics::GateKind;
 use super::index::Index;
 use super::pod::GatedPod;
-use super::profile::{Progress, WatchedProfile};
+use super::profile::{Progress, WatchedProfile, node_selector};
 use super::state::PodGateState;
 use crate::watch::WATCH;
 
@@ -46,7 +46,7 @@ pub(super) async fn profiles(client: Client, state: &PodGateState, ready: ReadyH
             let name = profile.meta().name.as_deref().unwrap_or_default().parse::<ProfileName>();
             // No agent writes the file of a profile with another name.
             if let Ok(name) = name {
-                index.apply_profile(&name, Progress::of(&profile), now);
+                index.apply_profile(&name, Progress::of(&profile), node_selector(&profile), now);
             }
         }
         Change::Gone(profile) => index.forget_profile(&profile.key.name),

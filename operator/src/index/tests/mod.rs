@@ -10,6 +10,7 @@ mod random;
 mod readiness;
 mod report_changes;
 mod rollouts;
+mod selected_nodes;
 mod simulation;
 mod starts;
 mod trust;
@@ -57,6 +58,7 @@ fn profile(name: &str, content: u8) -> ProfileFacts {
         text: hash(content),
         content: Ok(hash(content)),
         unchecked: None,
+        node_selector: None,
         deletion: None,
         finalizer: Some(0),
         has_finalizers: true,
@@ -75,6 +77,7 @@ fn node(name: &str) -> NodeFacts {
         reachable: true,
         answers: true,
         architecture: Some(Architecture::X86_64),
+        labels: BTreeMap::new(),
     }
 }
 

@@ -1,5 +1,6 @@
 //! The index against a naive recomputation: any updates in any order must give the same counts.
 
+use api::NodeLabelSelector;
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -13,6 +14,8 @@ enum Update {
         uid: u32,
         content: Option<u8>,
         approved: bool,
+        /// The value of the label of the nodes that must have it.
+        only: Option<u8>,
     },
     ProfileGone {
         name: u8,
@@ -24,6 +27,7 @@ enum Update {
         created: i64,
         selected: bool,
         reachable: bool,
+        label: u8,
     },
     NodeGone {
         name: u8,
@@ -64,22 +68,36 @@ enum Update {
 fn update() -> impl Strategy<Value = Update> {
     let (name, uid, content) = (0..4u8, 1..3u32, 0..3u8);
     prop_oneof![
-        (name.clone(), uid.clone(), proptest::option::of(content.clone()), proptest::bool::weighted(0.2))
-            .prop_map(|(name, uid, content, approved)| Update::Profile { name, uid, content, approved }),
+        (
+            name.clone(),
+            uid.clone(),
+            proptest::option::of(content.clone()),
+            proptest::bool::weighted(0.2),
+            proptest::option::weighted(0.4, 0..2u8)
+        )
+            .prop_map(|(name, uid, content, approved, only)| Update::Profile {
+                name,
+                uid,
+                content,
+                approved,
+                only
+            }),
         (name.clone(), uid.clone()).prop_map(|(name, uid)| Update::ProfileGone { name, uid }),
         (
             name.clone(),
             uid.clone(),
             -200..50i64,
             proptest::bool::weighted(0.8),
-            proptest::bool::weighted(0.8)
+            proptest::bool::weighted(0.8),
+            0..2u8
         )
-            .prop_map(|(name, uid, created, selected, reachable)| Update::Node {
+            .prop_map(|(name, uid, created, selected, reachable, label)| Update::Node {
                 name,
                 uid,
                 created,
                 selected,
-                reachable
+                reachable,
+                label
             }),
         (name.clone(), uid.clone()).prop_map(|(name, uid)| Update::NodeGone { name, uid }),
         (
@@ -131,9 +149,14 @@ fn user_pod(update: &Update) -> Option<(String, Option<PodFacts>)> {
     }
 }
 
+/// The label by which profiles select nodes.
+fn label(value: u8) -> BTreeMap<String, String> {
+    BTreeMap::from([("pool".to_owned(), value.to_string())])
+}
+
 fn deliver(index: &mut Index, update: &Update, now: Timestamp, number: u32) {
     match update.clone() {
-        Update::Profile { name, uid, content, approved } => {
+        Update::Profile { name, uid, content, approved, only } => {
             let status = approved.then(|| SeccompProfileStatus {
                 removal: Some(Removal::Approved.into()),
                 ..Default::default()
@@ -143,6 +166,10 @@ fn deliver(index: &mut Index, update: &Update, now: Timestamp, number: u32) {
                 version: version(uid, number),
                 content,
                 removal_approved: approved,
+                node_selector: only.map(|value| NodeLabelSelector {
+                    match_labels: label(value),
+                    match_expressions: Vec::new(),
+                }),
                 status,
                 ..profile(&format!("p{name}"), 0)
             };
@@ -151,7 +178,7 @@ fn deliver(index: &mut Index, update: &Update, now: Timestamp, number: u32) {
         Update::ProfileGone { name, uid } => {
             index.delete_profile(&format!("p{name}"), &format!("uid-{uid}"), now);
         }
-        Update::Node { name, uid, created, selected, reachable } => {
+        Update::Node { name, uid, created, selected, reachable, label: value } => {
             let name = format!("n{name}");
             let uid = format!("{name}-{uid}");
             index.apply_node(
@@ -163,6 +190,7 @@ fn deliver(index: &mut Index, update: &Update, now: Timestamp, number: u32) {
                     reachable,
                     answers: reachable,
                     architecture: None,
+                    labels: label(value),
                 },
                 now,
             );
@@ -245,11 +273,13 @@ fn recount(index: &Index, now: Timestamp) -> (BTreeMap<String, Tally>, BTreeMap<
             } else {
                 &mut tally.pending
             };
-            *count += 1;
+            let only = profile.facts.node_selector.as_ref().map(|selector| &selector.match_labels["pool"]);
+            let meant = only.is_none_or(|only| object.labels["pool"] == *only);
+            *count += u32::from(meant);
             let stuck = report.is_some_and(|report| report.problems.contains_key(name));
             tally.holding += u32::from(!unreachable && (reported.is_some() || stuck));
             *lacking.get_mut(node_name).unwrap() +=
-                u32::from(want.is_some() && !profile.facts.removal_approved && !same);
+                u32::from(meant && want.is_some() && !profile.facts.removal_approved && !same);
         }
         tallies.insert(name.clone(), tally);
     }

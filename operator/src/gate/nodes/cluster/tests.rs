@@ -103,6 +103,7 @@ impl Model {
             text: ContentHash::of(&[content.unwrap_or(9)]),
             content: content.map(|content| ContentHash::of(&[content])).ok_or("invalid".to_owned()),
             unchecked: None,
+            node_selector: None,
             deletion: deleting.then(|| at(0)),
             finalizer: Some(0),
             has_finalizers: true,
@@ -121,6 +122,7 @@ impl Model {
             reachable: true,
             answers: true,
             architecture: None,
+            labels: BTreeMap::new(),
         }
     }
 

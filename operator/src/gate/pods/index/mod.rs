@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use api::ProfileName;
+use api::{NodeLabelSelector, ProfileName};
 use daemon::metrics::Label;
 use k8s_openapi::jiff::Timestamp;
 
@@ -118,11 +118,17 @@ impl Index {
     }
 
     /// A profile was created or changed.
-    pub fn apply_profile(&mut self, name: &ProfileName, progress: Progress, now: Timestamp) {
+    pub fn apply_profile(
+        &mut self,
+        name: &ProfileName,
+        progress: Progress,
+        node_selector: Option<NodeLabelSelector>,
+        now: Timestamp,
+    ) {
         let known = self.profiles.get(name);
         let is_failing = matches!(progress, Progress::Failed(_));
         let failing_since = is_failing.then(|| known.and_then(|known| known.failing_since).unwrap_or(now));
-        let profile = KnownProfile { progress, failing_since };
+        let profile = KnownProfile { progress, failing_since, node_selector };
         if known != Some(&profile) {
             self.profiles.insert(name.clone(), profile);
             self.queue_users(name);

@@ -52,7 +52,7 @@ fn a_profile_that_becomes_ready_queues_the_pods_that_name_it_the_oldest_first() 
     }
     index.apply_pod(pod("other", &["b"]));
     index.take_dirty();
-    index.apply_profile(&name("a"), Progress::ReadyOnce, at(10));
+    index.apply_profile(&name("a"), Progress::ReadyOnce, None, at(10));
     let dirty = index.take_dirty();
     assert_eq!(dirty.iter().map(|uid| &**uid).collect::<Vec<_>>(), ["old", "middle", "young"]);
     assert!(dirty.iter().all(|uid| is_lift(&index.decide(uid, at(10)).unwrap())));
@@ -61,10 +61,10 @@ fn a_profile_that_becomes_ready_queues_the_pods_that_name_it_the_oldest_first() 
 #[test]
 fn a_status_that_changes_nothing_for_pods_queues_none() {
     let mut index = index();
-    index.apply_profile(&name("a"), Progress::RollingOut, at(0));
+    index.apply_profile(&name("a"), Progress::RollingOut, None, at(0));
     index.apply_pod(pod("u", &["a"]));
     index.take_dirty();
-    index.apply_profile(&name("a"), Progress::RollingOut, at(1));
+    index.apply_profile(&name("a"), Progress::RollingOut, None, at(1));
     assert_eq!(index.take_dirty(), [] as [PodUid; 0]);
 }
 
@@ -72,12 +72,12 @@ fn a_status_that_changes_nothing_for_pods_queues_none() {
 fn the_time_of_failed_nodes_counts_from_the_first_failure_and_anew_after_a_rollout() {
     let mut index = index();
     index.apply_pod(pod("u", &["a"]));
-    index.apply_profile(&name("a"), failed("n1"), at(0));
-    index.apply_profile(&name("a"), failed("n2"), at(50));
+    index.apply_profile(&name("a"), failed("n1"), None, at(0));
+    index.apply_profile(&name("a"), failed("n2"), None, at(50));
     assert_eq!(index.decide("u", at(59)).unwrap().requeue_at, Some(at(60)));
     assert!(is_lift(&index.decide("u", at(60)).unwrap()));
-    index.apply_profile(&name("a"), Progress::RollingOut, at(70));
-    index.apply_profile(&name("a"), failed("n1"), at(80));
+    index.apply_profile(&name("a"), Progress::RollingOut, None, at(70));
+    index.apply_profile(&name("a"), failed("n1"), None, at(80));
     assert!(!is_lift(&index.decide("u", at(139)).unwrap()));
     assert!(is_lift(&index.decide("u", at(140)).unwrap()));
 }
@@ -91,7 +91,7 @@ fn an_event_is_due_once_for_each_reason_and_a_pod_that_starts_at_once_needs_none
     assert_eq!(index.decide("u", at(30)).unwrap().due, [WaitReason::NoSuchProfile]);
     index.explained("u", WaitReason::NoSuchProfile);
     assert_eq!(index.decide("u", at(31)).unwrap().due, []);
-    index.apply_profile(&name("a"), Progress::RollingOut, at(40));
+    index.apply_profile(&name("a"), Progress::RollingOut, None, at(40));
     assert_eq!(index.decide("u", at(40)).unwrap().due, [WaitReason::RollingOut]);
     // A change of the pod does not repeat it.
     index.explained("u", WaitReason::RollingOut);
@@ -102,7 +102,7 @@ fn an_event_is_due_once_for_each_reason_and_a_pod_that_starts_at_once_needs_none
 #[test]
 fn a_gate_that_does_not_lead_leaves_pods_to_the_leader_as_long_as_that_works() {
     let mut index = index();
-    index.apply_profile(&name("a"), Progress::ReadyOnce, at(0));
+    index.apply_profile(&name("a"), Progress::ReadyOnce, None, at(0));
     index.apply_pod(pod("u", &["a"]));
     index.apply_pod(pod("v", &["a"]));
     assert!(is_lift(&index.decide("u", at(10)).unwrap()));
@@ -116,8 +116,8 @@ fn a_gate_that_does_not_lead_leaves_pods_to_the_leader_as_long_as_that_works() {
 #[test]
 fn the_summary_counts_each_pod_once_by_its_worst_reason() {
     let mut index = index();
-    index.apply_profile(&name("a"), Progress::ReadyOnce, at(0));
-    index.apply_profile(&name("b"), Progress::RollingOut, at(0));
+    index.apply_profile(&name("a"), Progress::ReadyOnce, None, at(0));
+    index.apply_profile(&name("b"), Progress::RollingOut, None, at(0));
     index.apply_pod(pod("lifted-soon", &["a"]));
     index.apply_pod(GatedPod { created: at(-7), ..pod("waits", &["a", "b"]) });
     index.apply_pod(pod("misspelt", &["b", "c"]));
@@ -183,7 +183,7 @@ impl Simulation {
                 let was = self.profiles.get(&profile(name)).and_then(|(_, since)| *since);
                 let since = matches!(progress, Progress::Failed(_)).then(|| was.unwrap_or(at(self.now)));
                 self.profiles.insert(profile(name), (progress.clone(), since));
-                self.index.apply_profile(&profile(name), progress, at(self.now));
+                self.index.apply_profile(&profile(name), progress, None, at(self.now));
             }
             Action::ProfileGone { name } => {
                 self.profiles.remove(&profile(name));

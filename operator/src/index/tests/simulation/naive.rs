@@ -208,11 +208,7 @@ impl NaiveModel<'_> {
             unknown += i32::from(judged.contains(&None));
         }
         let is_known = outdated > 0 || unknown == 0;
-        PodCounts {
-            using,
-            outdated: is_known.then_some(outdated),
-            unknown: (unknown > 0).then_some(unknown),
-        }
+        PodCounts { using, outdated: is_known.then_some(outdated), unknown: (unknown > 0).then_some(unknown) }
     }
 
     /// What the status of the profile `object` must be.
