@@ -160,6 +160,8 @@ impl ControlPlane<'_> {
             format!("--service-account-signing-key-file={}", pki("service-accounts.key")),
             "--service-account-issuer=https://kubernetes.default.svc".into(),
             format!("--service-cluster-ip-range={}", self.instance().services()),
+            // No kube-proxy runs beside the API server, so it asks webhooks at the addresses of their pods.
+            "--enable-aggregator-routing=true".into(),
             "--authorization-mode=Node,RBAC".into(),
             "--enable-admission-plugins=NodeRestriction".into(),
             "--allow-privileged=true".into(),

@@ -199,7 +199,7 @@ fn twenty_times_the_count_reaches_zero_when_the_last_container_of_40_pods_under_
     let profile = cluster.profile("mitigation", &contents(true));
     profile.wait_ready();
     let names: Vec<_> = (0..8).map(|number| format!("fleet-{number}")).collect();
-    let kind = |number: usize| if number % 2 == 0 { "Deployment" } else { "StatefulSet" };
+    let kind = |number: usize| if number.is_multiple_of(2) { "Deployment" } else { "StatefulSet" };
     let fleet: Vec<_> = names
         .iter()
         .enumerate()
