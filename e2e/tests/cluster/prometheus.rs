@@ -25,15 +25,15 @@ fn file(path: &str) -> String {
     fs::read_to_string(repository().join(path)).unwrap()
 }
 
-/// The names in the reference, without those of the gate, which is off by default.
+/// The names in the reference, without those of the programs that are off by default.
 fn documented() -> BTreeSet<String> {
-    let text = file("docs/reference/metrics.md");
-    let (before, rest) = text.split_once("<!-- begin metrics of the gate").unwrap();
-    let (_, after) = rest.split_once("<!-- end metrics of the gate -->").unwrap();
-    let rows = before
-        .lines()
-        .chain(after.lines())
-        .filter_map(|line| line.strip_prefix("| `seccomp_profile_")?.split('`').next());
+    let mut text = file("docs/reference/metrics.md");
+    for program in ["gate", "admission webhook"] {
+        let (before, rest) = text.split_once(&format!("<!-- begin metrics of the {program}")).unwrap();
+        let (_, after) = rest.split_once(&format!("<!-- end metrics of the {program} -->")).unwrap();
+        text = [before, after].concat();
+    }
+    let rows = text.lines().filter_map(|line| line.strip_prefix("| `seccomp_profile_")?.split('`').next());
     rows.map(|name| format!("seccomp_profile_{name}")).collect()
 }
 

@@ -45,6 +45,13 @@ impl Case<'_> {
         matches!(self.root.start(self.runtime, options, Some(profile), &[]), Start::Ran(_))
     }
 
+    /// Whether a container starts although the profile refuses a needed call. Go's runtime makes `futex` in nearly every
+    /// start, and runc 1.5.2 and 1.6.0-rc.1 started once each without it: not three times in a row.
+    fn starts_without(&self, missing: &str, profile: &Value) -> bool {
+        let tries = if self.startup.sometimes.contains(&missing) { 3 } else { 1 };
+        (0..tries).all(|_| self.starts(profile))
+    }
+
     fn may_start(&self, profile: &Value, libseccomp: Libseccomp) -> bool {
         let number = numbers(libseccomp);
         let filter =
@@ -126,7 +133,8 @@ fn runc_starts_with_the_calls_that_it_is_said_to_make_and_without_no_needed_one(
         let wrong = in_threads(startup.needed, |missing| {
             let others: Vec<_> = all.iter().copied().filter(|name| name != missing).collect();
             let profile = permitting(&others, "SCMP_ACT_ERRNO");
-            (case.may_start(&profile, libseccomp) || case.starts(&profile)).then_some(*missing)
+            (case.may_start(&profile, libseccomp) || case.starts_without(missing, &profile))
+                .then_some(*missing)
         });
         assert!(wrong.is_empty(), "{}: starts without {wrong:?}", case.name());
     }
@@ -155,9 +163,7 @@ fn deny_each_call(runtimes: &[Installed]) {
                 let starts = match (expected, startup.sometimes.contains(name)) {
                     // What is made once in many starts does not fail three times in a row.
                     (true, _) => (0..3).any(|_| starts()),
-                    // Go's runtime makes it in nearly every start: runc 1.6.0-rc.1 started once without `futex`.
-                    (false, true) => (0..3).all(|_| starts()),
-                    (false, false) => starts(),
+                    (false, _) => case.starts_without(name, &profile),
                 };
                 (starts != expected).then(|| format!("{name} {way:?}: starts {starts}"))
             });
