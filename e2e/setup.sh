@@ -1,9 +1,9 @@
 #!/bin/sh
-# Installs the Debian packages that the local cluster, the build of its programs and the fuzzing (g++) need, as far as
+# Installs the Debian packages that the local cluster, the build of its programs, the fuzzing (g++) and tests (strace) need, as far as
 # they are missing, and those that it is called with. `cargo run -p e2e -- doctor` says what else is missing.
 set -eu
 
-packages="busybox-static e2fsprogs g++ gcc iproute2 libseccomp-dev make nftables openssl pkg-config"
+packages="busybox-static e2fsprogs g++ gcc iproute2 libseccomp-dev make nftables openssl pkg-config strace"
 
 missing=
 for package in $packages "$@"; do

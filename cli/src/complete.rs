@@ -114,6 +114,7 @@ mod tests {
             "simulate",
             "merge",
             "convert",
+            "derive",
             "explain",
             "inspect",
             "rule",

@@ -6,6 +6,7 @@ use link::chain;
 
 use crate::call::CallError;
 use crate::convert::ConversionError;
+use crate::derive::DeriveCommandError;
 use crate::excerpt::document_error;
 use crate::findings::fix_error::FixError;
 use crate::inspect_error::InspectError;
@@ -190,6 +191,9 @@ pub enum CliError {
         "restart asks before it changes anything, and standard input is no terminal\nGive --yes, or --dry-run."
     )]
     NobodyToAsk,
+    /// No profile can be derived.
+    #[error("{0}")]
+    Derive(#[from] DeriveCommandError),
     /// The answer could not be written.
     #[error("cannot write the answer: {0}")]
     Output(std::io::Error),
@@ -254,6 +258,7 @@ impl CliError {
             Self::NotReady(_) => "NotReady",
             Self::NotConfirmed => "NotConfirmed",
             Self::NobodyToAsk => "NobodyToAsk",
+            Self::Derive(error) => error.reason(),
             Self::Output(_) => "Output",
         }
     }

@@ -13,7 +13,8 @@
 //! - [`findings`]: `lint` and `rule`; [`excerpt`] shows a line of a file, [`edit`] changes one, [`replace`] writes a file.
 //! - [`merge`]: the union or the intersection of profiles.
 //! - [`convert`]: profiles of other tools, as `SeccompProfile`s or in the runtimes' format.
-//! - [`profile_text`]: a profile as YAML or JSON, for `convert`, `merge` and profiles in the cluster.
+//! - [`derive`]: a profile from the files of a program.
+//! - [`profile_text`]: a profile as YAML or JSON, for `convert`, `derive`, `merge` and profiles in the cluster.
 //! - [`explain`]: what a profile does, in words.
 //! - [`inspect`]: what an image in a registry carries.
 //! - [`outdated`]: workloads with containers under an earlier filter; [`restart`] restarts them.
@@ -28,6 +29,7 @@ pub mod call;
 pub mod complete;
 pub mod connect;
 pub mod convert;
+pub mod derive;
 pub mod diff;
 mod duration;
 mod edit;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use api::ProfileName;
-use clap::{Args, ValueEnum, ValueHint};
+use clap::{Args, ValueHint};
 use filter::{Narrower, Operation, Uncombinable, Verdict, numbers};
 use profile::{Profile, SyscallName};
 use syscalls::Libseccomp;
@@ -12,6 +12,7 @@ use syscalls::Libseccomp;
 use crate::diff::NamedProfile;
 use crate::merge_error::{MergeError, called};
 use crate::node_settings::{self, NodeOptions, NodeSetting, short};
+use crate::output::ProfileForm;
 use crate::profile_text::{oci_json, seccomp_profile};
 use crate::sources::Source;
 
@@ -37,15 +38,6 @@ pub struct MergeArgs {
     /// The output format
     #[arg(long, short, value_name = "FORM", value_enum, default_value = "json")]
     pub output: ProfileForm,
-}
-
-/// The form of a profile.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum ProfileForm {
-    /// The profile as runtimes read it
-    Json,
-    /// A SeccompProfile, to be applied to a cluster
-    Yaml,
 }
 
 impl MergeArgs {

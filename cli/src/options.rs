@@ -9,6 +9,7 @@ use clap_complete::Shell;
 use lint::RULES;
 
 use crate::convert::ConvertArgs;
+use crate::derive::DeriveArgs;
 use crate::diff::DiffArgs;
 use crate::duration::duration;
 use crate::explain::ExplainArgs;
@@ -179,6 +180,15 @@ pub enum Task {
     /// runtime specification, and SeccompProfiles. What is not in the result, and what was assumed, is named on standard
     /// error.
     Convert(ConvertArgs),
+    /// Derive a profile from a program and its libraries, without running them
+    ///
+    /// It reads the program, its loader and its libraries, follows everything that the program can reach, and permits the
+    /// system calls on the way, with those of the container runtimes. It needs no cluster, and only knows x86_64. If it
+    /// cannot find out the number of a call, it derives nothing and shows the place, unless --open-numbers says
+    /// otherwise. What else it cannot follow, such as plugins, is named on standard error. With --why it shows how the
+    /// program reaches a call. With --check it exits with 1 if the profile refuses a call that the program can reach, or
+    /// permits one that it cannot.
+    Derive(DeriveArgs),
     /// Explain what a profile does, by groups of calls
     ///
     /// It reads profiles as `kubectl apply` does and explains what their filter does on one node: which calls are
@@ -225,7 +235,8 @@ mod tests {
             let forms: Vec<_> =
                 output.get_possible_values().iter().map(|it| it.get_name().to_owned()).collect();
             // A profile has no form for people.
-            let expected = if ["merge", "convert"].contains(&task.get_name()) { "json" } else { "text" };
+            let expected =
+                if ["merge", "convert", "derive"].contains(&task.get_name()) { "json" } else { "text" };
             assert!(forms.iter().any(|form| form == expected), "{}: {forms:?}", task.get_name());
             let default = output.get_default_values();
             assert!(

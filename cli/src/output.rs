@@ -21,3 +21,12 @@ pub enum Format {
     /// YAML
     Yaml,
 }
+
+/// The form of a profile.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ProfileForm {
+    /// The profile as runtimes read it
+    Json,
+    /// A SeccompProfile, to be applied to a cluster
+    Yaml,
+}

@@ -14,6 +14,7 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use crate::connect::connect;
 use crate::convert::{self, Conversion, ConvertArgs};
+use crate::derive::{self, DeriveArgs, DerivedText};
 use crate::diff::{DiffArgs, DiffView, NamedProfile, load_all, load_files, read_file};
 use crate::error::CliError;
 use crate::explain::{ExplainArgs, ExplainFormat, ExplainView};
@@ -21,6 +22,7 @@ use crate::facts::Snapshot;
 use crate::findings::{self, FindingsView, LintArgs, LintFormat};
 use crate::inspect::{self, InspectArgs};
 use crate::live::Live;
+use crate::manifest::profiles_in;
 use crate::manual;
 use crate::merge::{MergeArgs, merge, named, text};
 use crate::nodes::NodesView;
@@ -142,6 +144,7 @@ pub fn without_cluster(task: &Task, paint: Paint) -> Result<Option<Answer>, CliE
             merged(origins.read(Others::Refuse).collect::<Result<_, _>>()?, args)?
         }
         Task::Convert(args) => converted(args)?,
+        Task::Derive(args) => derived(args)?,
         Task::Explain(args) => {
             let origins = Origins::of(&args.files)?;
             if origins.need_cluster() {
@@ -176,6 +179,27 @@ fn converted(args: &ConvertArgs) -> Result<Answer, CliError> {
     let bases: Vec<_> = args.bases.iter().map(|base| read(&base.path)).collect::<Result<_, CliError>>()?;
     let Conversion { text, remarks } = convert::convert(&files, &bases, args)?;
     Ok(Answer { remarks, ..Answer::success(text) })
+}
+
+fn derived(args: &DeriveArgs) -> Result<Answer, CliError> {
+    let checked = args.check.as_ref().map(|path| {
+        let text = read_file(path)?;
+        let mut found =
+            profiles_in(&text).map_err(|error| CliError::Document { path: path.clone(), error })?;
+        match found.len() {
+            1 => Ok(found.remove(0).profile),
+            _ => {
+                let names = found.into_iter().filter_map(|it| it.name).collect();
+                Err(CliError::OneOfSeveral { path: path.clone(), found: names })
+            }
+        }
+    });
+    let DerivedText { text, remarks, success, evidence } =
+        derive::derive(args, checked.transpose()?.as_ref())?;
+    if let (Some(path), Some(evidence)) = (&args.evidence, evidence) {
+        std::fs::write(path, evidence).map_err(|error| CliError::Write { path: path.clone(), error })?;
+    }
+    Ok(Answer { text, remarks, success })
 }
 
 /// Runs a command that reads the cluster once.
@@ -235,6 +259,7 @@ pub async fn answer(task: &Task, client: &Client, paint: Paint) -> Result<Answer
         | Task::Restart(_)
         | Task::Completion { .. }
         | Task::Convert(_)
+        | Task::Derive(_)
         | Task::Inspect(_)
         | Task::Rule { .. } => Ok(Answer::success(String::new())),
     }

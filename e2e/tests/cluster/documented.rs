@@ -218,6 +218,12 @@ fn profiles_of_other_tools_are_converted_as_documented() {
 }
 
 #[test]
+fn a_profile_is_derived_from_a_program_as_documented() {
+    let cluster = alone();
+    Reader::of(&cluster).check_page(&mut Page::read("docs/how-to/derive.md"), |_| true);
+}
+
+#[test]
 fn what_a_profile_does_is_explained_as_documented() {
     let cluster = alone();
     Reader::of(&cluster).check_page(&mut Page::read("docs/how-to/what-does-this-profile-do.md"), |_| true);

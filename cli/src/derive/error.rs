@@ -1,0 +1,74 @@
+//! Why nothing is derived.
+
+use std::path::PathBuf;
+
+/// Why nothing is derived.
+#[derive(Debug, thiserror::Error)]
+pub enum DeriveCommandError {
+    /// The program cannot be read.
+    #[error(transparent)]
+    Program(#[from] derive::DeriveError),
+    /// The number of a call is not known, so that calls may be missing.
+    #[error(
+        "the profile may lack calls, because numbers are not known:\n{}\nWith --open-numbers runtime-default the \
+         profile also permits what the default profile of containerd permits.",
+        .0.join("\n")
+    )]
+    Open(Vec<String>),
+    /// A file cannot be read.
+    #[error("cannot read {}: {error}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        error: std::io::Error,
+    },
+    /// The target is a directory, and no program is named.
+    #[error("{}: name the programs in this directory with --program, such as --program /usr/sbin/nginx", .0.display())]
+    NoProgram(PathBuf),
+    /// The target is no directory, and programs in it are named.
+    #[error("{}: --program is about a directory, and this is none", .0.display())]
+    NoDirectory(PathBuf),
+    /// The program is not in the root.
+    #[error("{}: not in the directory of --root", .0.display())]
+    Outside(PathBuf),
+    /// No name for the profile.
+    #[error("{}: its name is none of a SeccompProfile; choose one with --name", .0.display())]
+    Nameless(PathBuf),
+    /// A text is no call of x86_64.
+    #[error("{0:?} is no system call of x86_64")]
+    NoCall(String),
+    /// The program cannot make a call.
+    #[error("{0}: the program does not reach this call")]
+    Unreached(String),
+    /// The profile to be checked loads nowhere.
+    #[error("no container starts with this profile: {0}")]
+    Unloadable(#[from] filter::Unloadable),
+    /// The profile to be checked is too complex.
+    #[error("the profile cannot be compared: {0}")]
+    TooComplex(#[from] filter::diagram::TooComplex),
+    /// The derived profile is not valid.
+    #[error("the derived profile is not valid: {0}")]
+    Profile(#[from] profile::ParseError),
+}
+
+impl DeriveCommandError {
+    /// The reason, as one word of a bounded set.
+    #[must_use]
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::Program(error) => error.reason(),
+            Self::Open(_) => "OpenNumbers",
+            Self::File { .. } => "Unreadable",
+            Self::NoProgram(_) => "NoProgram",
+            Self::NoDirectory(_) => "NoDirectory",
+            Self::Outside(_) => "Outside",
+            Self::Nameless(_) => "Nameless",
+            Self::NoCall(_) => "NoCall",
+            Self::Unreached(_) => "Unreached",
+            Self::Unloadable(_) => "Unloadable",
+            Self::TooComplex(_) => "TooComplex",
+            Self::Profile(_) => "Profile",
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! How programs reach their calls.
+
+use std::collections::BTreeSet;
+use std::fmt::Write;
+
+use derive::{Call, Derived, Link};
+use serde::Serialize;
+use syscalls::{Architecture, Syscall};
+
+use super::DeriveCommandError;
+
+/// The evidence for a profile.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Evidence<'a> {
+    programs: Vec<OfProgram<'a>>,
+    /// Calls that the runtime makes before the program begins.
+    by_runtime: Vec<&'static str>,
+}
+
+#[derive(Debug, Serialize)]
+struct OfProgram<'a> {
+    program: &'a str,
+    objects: &'a [String],
+    calls: Vec<OfCall<'a>>,
+    findings: Vec<OfFinding>,
+}
+
+#[derive(Debug, Serialize)]
+struct OfCall<'a> {
+    name: String,
+    number: u32,
+    chain: Vec<OfLink<'a>>,
+}
+
+#[derive(Debug, Serialize)]
+struct OfLink<'a> {
+    step: &'static str,
+    object: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    function: Option<&'a str>,
+    address: String,
+}
+
+#[derive(Debug, Serialize)]
+struct OfFinding {
+    reason: &'static str,
+    message: String,
+}
+
+impl<'a> Evidence<'a> {
+    pub(super) fn of(all: &'a [Derived], by_runtime: &BTreeSet<Syscall>) -> Self {
+        let programs = all.iter().map(|it| OfProgram {
+            program: &it.program,
+            objects: &it.objects,
+            calls: it.calls.iter().map(OfCall::of).collect(),
+            findings: it
+                .findings
+                .iter()
+                .map(|finding| OfFinding { reason: finding.kind.reason(), message: finding.to_string() })
+                .collect(),
+        });
+        Self { programs: programs.collect(), by_runtime: by_runtime.iter().map(|call| call.name()).collect() }
+    }
+
+    pub(super) fn json(&self) -> String {
+        #[expect(clippy::expect_used, reason = "there is no map, and writing to memory does not fail")]
+        let text = serde_json::to_string_pretty(self).expect("evidence is always JSON");
+        text + "\n"
+    }
+}
+
+impl<'a> OfCall<'a> {
+    fn of(call: &'a Call) -> Self {
+        let link = |it: &'a Link| OfLink {
+            step: it.step.name(),
+            object: &it.object,
+            function: it.function.as_deref(),
+            address: format!("{:#x}", it.address),
+        };
+        Self { name: name(call.number), number: call.number, chain: call.chain.iter().map(link).collect() }
+    }
+}
+
+fn name(number: u32) -> String {
+    let known = Syscall::by_number(Architecture::X86_64, number);
+    known.map_or_else(|| format!("syscall_{number:#x}"), |call| call.name().to_owned())
+}
+
+/// The chains to some calls, as text.
+pub(super) fn chains(all: &[Derived], names: &[String]) -> Result<String, DeriveCommandError> {
+    let mut text = String::new();
+    for asked in names {
+        let call = Syscall::from_name(asked).and_then(|call| call.number(Architecture::X86_64));
+        let number = call.ok_or_else(|| DeriveCommandError::NoCall(asked.clone()))?;
+        let mut found = false;
+        for derived in all {
+            let Some(call) = derived.calls.iter().find(|call| call.number == number) else { continue };
+            found = true;
+            _ = writeln!(text, "why {asked}? {}", derived.program);
+            for link in &call.chain {
+                _ = writeln!(text, "  {:<14} {link}", link.step.name());
+            }
+        }
+        if !found {
+            return Err(DeriveCommandError::Unreached(asked.clone()));
+        }
+    }
+    Ok(text)
+}

@@ -1,0 +1,320 @@
+//! Follows a value back through functions and their callers.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::rc::Rc;
+
+use iced_x86::{InstructionInfoFactory, Register};
+
+use super::flow::Flow;
+use super::place::Place;
+use super::pointers;
+use super::step::{Operand, Operation, Step};
+use super::why::Why;
+use crate::functions::FunctionId;
+use crate::limits;
+use crate::reach::Reach;
+use crate::space::Space;
+
+/// Where a number was set, and how it got to where it is used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Origin {
+    pub(crate) at: u64,
+    pub(crate) from: FunctionId,
+    /// The calls on the way, from the origin to the use.
+    pub(crate) calls: Vec<(FunctionId, u64)>,
+}
+
+/// A value that is not known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Open {
+    pub(crate) at: u64,
+    pub(crate) from: FunctionId,
+    pub(crate) why: Why,
+}
+
+/// What a place can have.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Values {
+    pub(crate) known: BTreeMap<u64, Origin>,
+    pub(crate) open: Vec<Open>,
+}
+
+/// A place before an instruction, and the bits of it that count.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct State {
+    pub(super) function: FunctionId,
+    pub(super) index: u32,
+    pub(super) place: Place,
+    pub(super) mask: u64,
+}
+
+/// Follows values.
+pub(crate) struct Solver<'a> {
+    pub(super) space: &'a Space,
+    pub(super) reach: &'a Reach,
+    pub(super) flows: HashMap<FunctionId, Option<Rc<Flow>>>,
+    /// Whether functions return, as far as it was asked for.
+    pub(super) returning: HashMap<FunctionId, bool>,
+    /// What is calculated at the moment, so that a loop is noticed.
+    active: Vec<State>,
+    pub(super) info: InstructionInfoFactory,
+    steps: usize,
+    /// The instructions of the functions in `flows`.
+    followed: usize,
+    /// How many instructions are gone back through for one value.
+    most: usize,
+}
+
+/// Where to go on, and the call that was passed on the way.
+pub(super) type Next = (State, Option<(FunctionId, u64)>);
+
+/// The calls that a value has passed, as a list from the last to the first.
+#[derive(Debug, Clone, Copy)]
+struct Passed {
+    call: (FunctionId, u64),
+    next: Option<usize>,
+}
+
+impl<'a> Solver<'a> {
+    /// The reach must be finished.
+    pub(crate) fn new(space: &'a Space, reach: &'a Reach, most: usize) -> Self {
+        let info = InstructionInfoFactory::new();
+        let (flows, returning) = (HashMap::new(), HashMap::new());
+        Self { space, reach, flows, returning, active: Vec::new(), info, steps: 0, followed: 0, most }
+    }
+
+    /// What a register can have before an instruction.
+    pub(crate) fn register(&mut self, from: FunctionId, at: u64, register: Register, mask: u64) -> Values {
+        let mut values = Values::default();
+        let index = self.flow(from).and_then(|flow| flow.index(at));
+        match index {
+            Some(index) => {
+                let place = Place::Register(register);
+                self.solve(State { function: from, index: index as u32, place, mask }, 0, &mut values);
+            }
+            None => values.open.push(Open { at, from, why: Why::Unclear }),
+        }
+        values.open.sort_unstable();
+        values.open.dedup();
+        values
+    }
+
+    pub(super) fn flow(&mut self, id: FunctionId) -> Option<Rc<Flow>> {
+        if let Some(known) = self.flows.get(&id) {
+            return known.clone();
+        }
+        let has_room = self.followed < limits::FOLLOWED_INSTRUCTIONS;
+        let flow =
+            has_room.then(|| Flow::new(self.space, self.reach.functions.get(id))).flatten().map(Rc::new);
+        self.followed += flow.as_ref().map_or(1, |flow| flow.code.len() + 1);
+        self.flows.insert(id, flow.clone());
+        flow
+    }
+
+    fn solve(&mut self, start: State, depth: usize, values: &mut Values) {
+        let mut passed: Vec<Passed> = Vec::new();
+        let mut seen = HashSet::from([start.clone()]);
+        let mut open = vec![(start, None::<usize>)];
+        let mut steps = 0;
+        while let Some((state, trail)) = open.pop() {
+            let from = state.function;
+            let Some(flow) = self.flow(from) else {
+                values.open.push(Open { at: self.reach.functions.get(from).start, from, why: Why::Unclear });
+                continue;
+            };
+            let at = flow.address(state.index as usize);
+            steps += 1;
+            self.steps += 1;
+            let too_many = steps > self.most || self.steps > limits::ALL_STEPS;
+            if too_many || values.known.len() > limits::VALUES || depth > limits::DEPTH {
+                values.open.push(Open { at, from, why: Why::TooManyWays });
+                return;
+            }
+            let mut next = Vec::new();
+            if let Place::Memory(address) = *state.place.root() {
+                self.memory(&state, at, address, values, &mut next);
+            } else {
+                self.enter(&flow, &state, values, &mut next);
+                for before in flow.before(state.index as usize) {
+                    self.back(&flow, &state, before, trail, depth, (values, &passed), &mut next);
+                }
+            }
+            for (state, call) in next {
+                if !seen.insert(state.clone()) {
+                    continue;
+                }
+                let trail = match call {
+                    None => trail,
+                    Some(call) => {
+                        passed.push(Passed { call, next: trail });
+                        Some(passed.len() - 1)
+                    }
+                };
+                open.push((state, trail));
+            }
+        }
+    }
+
+    /// Goes back over one instruction.
+    #[expect(clippy::too_many_arguments, reason = "one step of `solve`, which has the state")]
+    fn back(
+        &mut self,
+        flow: &Rc<Flow>,
+        state: &State,
+        before: usize,
+        trail: Option<usize>,
+        depth: usize,
+        (values, passed): (&mut Values, &[Passed]),
+        next: &mut Vec<Next>,
+    ) {
+        let from = state.function;
+        let at = flow.code[before].ip();
+        let with = |place: Place, mask: u64| State { function: from, index: before as u32, place, mask };
+        let mut found = |numbers: &mut dyn Iterator<Item = u64>, mask: u64| {
+            for number in numbers {
+                let origin = || Origin { at, from, calls: calls(passed, trail) };
+                values.known.entry(number & mask).or_insert_with(origin);
+            }
+        };
+        let step = pointers::back(flow, before, &state.place, &mut self.info);
+        if matches!(step, Step::Returned | Step::Unknown(_)) && self.is_last_call(flow, from, before) {
+            return;
+        }
+        if let (Step::Unknown(Why::Overwritten), Place::Register(register)) = (&step, &state.place)
+            && self.called(from, at).is_some_and(|called| self.keeps(called, *register))
+        {
+            next.push((with(state.place.clone(), state.mask), None));
+            return;
+        }
+        match step {
+            Step::Same => next.push((with(state.place.clone(), state.mask), None)),
+            Step::From(places) => {
+                next.extend(places.into_iter().map(|place| (with(place, state.mask), None)));
+            }
+            Step::Numbers(numbers) => found(&mut numbers.into_iter(), state.mask),
+            Step::Part(numbers, mask) if state.mask & !mask == 0 => {
+                found(&mut numbers.into_iter(), state.mask);
+            }
+            Step::Part(numbers, mask) => {
+                let own = self.operand(
+                    with(state.place.clone(), state.mask & !mask),
+                    &Operand::Place(state.place.clone()),
+                    depth,
+                );
+                values.open.extend(&own.open);
+                for (high, origin) in own.known {
+                    for low in &numbers {
+                        values.known.entry((high | low) & state.mask).or_insert_with(|| origin.clone());
+                    }
+                }
+            }
+            Step::Calculated(operation, operands, bits) => {
+                let width = if bits >= 64 { u64::MAX } else { (1 << bits) - 1 };
+                let needed = needed(operation, &operands, state.mask & width);
+                let [one, other] =
+                    operands.map(|operand| self.operand(with(state.place.clone(), needed), &operand, depth));
+                values.open.extend(one.open.iter().chain(&other.open));
+                let pairs = one.known.len().saturating_mul(other.known.len());
+                if pairs > limits::VALUES {
+                    values.open.push(Open { at, from, why: Why::TooManyWays });
+                    return;
+                }
+                for left in one.known.keys() {
+                    for right in other.known.keys() {
+                        let number = calculate(operation, *left, *right) & width;
+                        found(&mut std::iter::once(number), state.mask);
+                    }
+                }
+            }
+            Step::Returned => self.returned(flow, state, before, values, next),
+            Step::Unknown(why) => match self.asked_of_all_threads(from) {
+                Some(asking) => next.extend(asking.map(|(function, index)| {
+                    let place = Place::Register(Register::RAX);
+                    let call = Some((from, at));
+                    (State { function, index: index as u32, place, mask: state.mask }, call)
+                })),
+                None => values.open.push(Open { at, from, why }),
+            },
+        }
+    }
+
+    /// In the function of Go by which a thread makes the calls that another thread asks all of them for: the function that
+    /// asks, if the program has it. Its first argument is the number.
+    fn asked_of_all_threads(&mut self, id: FunctionId) -> Option<Option<(FunctionId, usize)>> {
+        let function = self.reach.functions.get(id);
+        let object = self.space.get(function.object);
+        let go = object.elf.go.as_ref()?;
+        if go.per_thread? + object.base != function.start {
+            return None;
+        }
+        let asking = go.all_threads.map(|it| it + object.base);
+        let asking = asking.and_then(|it| Some((self.reach.functions.known_at(self.space, it)?, it)));
+        Some(asking.and_then(|(id, start)| Some((id, self.flow(id)?.index(start)?))))
+    }
+
+    /// The values of an operand before an instruction.
+    fn operand(&mut self, state: State, operand: &Operand, depth: usize) -> Values {
+        let mut values = Values::default();
+        let at = State {
+            place: match operand {
+                Operand::Number(number) => {
+                    let (at, from) = (0, state.function);
+                    values.known.insert(*number, Origin { at, from, calls: Vec::new() });
+                    return values;
+                }
+                Operand::Place(place) => place.clone(),
+            },
+            ..state
+        };
+        if self.active.contains(&at) {
+            // It is calculated from itself: a loop that counts.
+            let from = at.function;
+            let place = self.flow(from).map_or(0, |flow| flow.address(at.index as usize));
+            values.open.push(Open { at: place, from, why: Why::Calculated });
+            return values;
+        }
+        self.active.push(at.clone());
+        self.solve(at, depth + 1, &mut values);
+        self.active.pop();
+        values
+    }
+}
+
+fn calls(passed: &[Passed], mut trail: Option<usize>) -> Vec<(FunctionId, u64)> {
+    let mut found = Vec::new();
+    while let Some(Passed { call, next }) = trail.and_then(|it| passed.get(it)) {
+        found.push(*call);
+        trail = *next;
+    }
+    found
+}
+
+/// The bits of the operands that decide about these bits of the result.
+fn needed(operation: Operation, operands: &[Operand; 2], mask: u64) -> u64 {
+    let number = operands.iter().find_map(|it| match it {
+        Operand::Number(number) => Some(*number),
+        Operand::Place(_) => None,
+    });
+    match operation {
+        Operation::And => mask & number.unwrap_or(u64::MAX),
+        Operation::Or => mask & !number.unwrap_or(0),
+        Operation::Xor => mask,
+        // A carry comes from below.
+        Operation::Add | Operation::Subtract | Operation::ShiftLeft => {
+            u64::MAX.checked_shr(mask.leading_zeros()).unwrap_or(0)
+        }
+        Operation::ShiftRight => u64::MAX,
+    }
+}
+
+fn calculate(operation: Operation, left: u64, right: u64) -> u64 {
+    match operation {
+        Operation::Add => left.wrapping_add(right),
+        Operation::Subtract => left.wrapping_sub(right),
+        Operation::And => left & right,
+        Operation::Or => left | right,
+        Operation::Xor => left ^ right,
+        Operation::ShiftLeft => left.wrapping_shl(right as u32),
+        Operation::ShiftRight => left.wrapping_shr(right as u32),
+    }
+}

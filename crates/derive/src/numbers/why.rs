@@ -1,0 +1,20 @@
+//! Why a value cannot be followed.
+
+/// Why a value is not known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Why {
+    /// It comes from memory.
+    Memory,
+    /// It is calculated in a way that is not followed.
+    Calculated,
+    /// It is what a call returns.
+    Returned,
+    /// A call may have overwritten it.
+    Overwritten,
+    /// It is an argument of a function that is called indirectly.
+    IndirectCall,
+    /// There are too many ways to it.
+    TooManyWays,
+    /// The code before it cannot be followed.
+    Unclear,
+}

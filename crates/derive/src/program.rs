@@ -1,0 +1,248 @@
+//! Derives the calls of one program.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use iced_x86::Register;
+use object::elf;
+
+use crate::chain::{Chains, Step};
+use crate::error::DeriveError;
+use crate::files::Files;
+use crate::limits;
+use crate::modules::{self, Named};
+use crate::numbers::{Open, Origin, Solver};
+use crate::reach::{How, Reach};
+use crate::result::{Call, Derived, Finding, FindingKind};
+use crate::space::{ObjectId, Role, Space};
+
+/// What is derived.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Request {
+    /// The program, as a path in the root.
+    pub program: String,
+    /// Directories of libraries that come before all others, as with `LD_LIBRARY_PATH`.
+    pub directories: Vec<String>,
+    /// Libraries that the program opens although their names are no constants: paths in the root, or names.
+    pub modules: Vec<String>,
+}
+
+/// What the loader and the C library call by name: the C library's start, and the functions that the loader uses for
+/// memory once the C library is there (glibc's `rtld.c` and `dl-minimal.c`).
+const BY_NAME: &[&str] = &["__libc_early_init", "malloc", "calloc", "realloc", "free"];
+
+/// The call by which the kernel goes on with one of [`RESTARTED`] after a signal that stopped the program.
+const RESTART: u32 = 219;
+/// poll, nanosleep, futex, clock_nanosleep.
+const RESTARTED: [u32; 4] = [7, 35, 202, 230];
+
+/// Derives the calls of a program from its files.
+///
+/// # Errors
+/// A file is absent, malformed, too large, or for another architecture.
+pub fn derive(files: &dyn Files, request: &Request) -> Result<Derived, DeriveError> {
+    let mut space = Space::load(files, &request.program, &request.directories)?;
+    let mut reach = Reach::new(&request.program);
+    let first: Vec<_> = space.ids().collect();
+    begin(&space, &mut reach, &first)?;
+    for module in &request.modules {
+        let new = space.open(files, module, None)?;
+        let needed_by = request.program.clone();
+        let new = new.ok_or_else(|| DeriveError::Missing { object: module.clone(), needed_by })?;
+        begin(&space, &mut reach, &new)?;
+    }
+    let new = modules::configured(files, &mut space)?;
+    begin(&space, &mut reach, &new)?;
+    let opened = open_modules(files, &mut space, &mut reach)?;
+    let mut chains = Chains::new(&space, &reach);
+    let mut findings = Vec::new();
+    for named in opened {
+        findings.push(Finding { kind: named.1, place: chains.link(Step::Call, named.0) });
+    }
+    let calls = calls(&space, &reach, &mut chains, &mut findings);
+    findings.sort_by_key(|it| (it.kind.reason(), it.place.object.clone(), it.place.address));
+    findings.dedup();
+    let objects = space.ids().map(|id| space.get(id).elf.path.clone()).collect();
+    Ok(Derived { program: request.program.clone(), objects, calls, findings })
+}
+
+/// Follows what begins in objects.
+fn begin(space: &Space, reach: &mut Reach, objects: &[ObjectId]) -> Result<(), DeriveError> {
+    objects.iter().for_each(|id| reach.functions.add_object(space, *id));
+    // What the program itself does comes first, so that chains begin there where they can.
+    for id in objects.iter().filter(|id| space.get(**id).role == Role::Program) {
+        let object = space.get(*id);
+        let entry = object.base.wrapping_add(object.elf.entry);
+        reach.root(space, How::Entry, entry, entry);
+        reach.run(space)?;
+        constructors(space, reach, *id);
+        reach.run(space)?;
+        pointers(space, reach, *id);
+        reach.run(space)?;
+    }
+    for id in objects {
+        let object = space.get(*id);
+        if object.elf.go.is_some() {
+            reach.keep_all(space, *id);
+        }
+        if Some(*id) == space.interpreter {
+            let entry = object.base.wrapping_add(object.elf.entry);
+            reach.root(space, How::Loader, entry, entry);
+        }
+        constructors(space, reach, *id);
+        if object.role == Role::Module {
+            exported(space, reach, *id);
+        }
+    }
+    reach.run(space)?;
+    for name in BY_NAME {
+        if let Some((_, address)) = space.find(name) {
+            reach.root(space, How::ByName, address, address);
+        }
+    }
+    reach.run(space)?;
+    objects.iter().for_each(|id| pointers(space, reach, *id));
+    reach.run(space)
+}
+
+/// The functions that the loader calls when it loads and unloads an object.
+fn constructors(space: &Space, reach: &mut Reach, id: ObjectId) {
+    let object = space.get(id);
+    let dynamic = &object.elf.dynamic;
+    for tag in [elf::DT_INIT, elf::DT_FINI] {
+        if let Some(offset) = dynamic.get(tag) {
+            let address = object.base.wrapping_add(offset);
+            reach.root(space, How::Constructor, address, address);
+        }
+    }
+    let arrays = [
+        (elf::DT_PREINIT_ARRAY, elf::DT_PREINIT_ARRAYSZ),
+        (elf::DT_INIT_ARRAY, elf::DT_INIT_ARRAYSZ),
+        (elf::DT_FINI_ARRAY, elf::DT_FINI_ARRAYSZ),
+    ];
+    for (start, size) in arrays.into_iter().filter_map(|(start, size)| dynamic.table(start, size)) {
+        let count = (size / 8).min(limits::RELOCATIONS as u64);
+        for place in (0..count).map(|index| object.base.wrapping_add(start).wrapping_add(index * 8)) {
+            if let Some(slot) = space.slot(place) {
+                reach.root(space, How::Constructor, place, slot.value);
+            }
+        }
+    }
+    let resolvers = object.slots.iter().filter(|slot| slot.is_indirect);
+    resolvers.for_each(|slot| reach.run_resolver(space, slot.address, slot.value));
+}
+
+/// The functions whose addresses are in an object's data.
+fn pointers(space: &Space, reach: &mut Reach, id: ObjectId) {
+    let slots = space.get(id).slots.iter().filter(|slot| !slot.is_private);
+    for slot in slots.filter(|slot| space.is_code(slot.value)) {
+        if !reach.functions.is_label(space, slot.value) {
+            reach.root(space, How::Pointer, slot.address, slot.value);
+        }
+    }
+}
+
+/// The functions that whoever opens an object can find.
+fn exported(space: &Space, reach: &mut Reach, id: ObjectId) {
+    let object = space.get(id);
+    for symbol in object.elf.symbols.all().iter().filter(|it| it.is_exported()) {
+        let address = object.base.wrapping_add(symbol.address);
+        if space.is_code(address) {
+            reach.root(space, How::ByName, address, address);
+        }
+    }
+}
+
+/// Loads what the program opens by constant names, until there is nothing new. Returns what is left to say.
+fn open_modules(
+    files: &dyn Files,
+    space: &mut Space,
+    reach: &mut Reach,
+) -> Result<Vec<(u64, FindingKind)>, DeriveError> {
+    let mut names = BTreeSet::new();
+    loop {
+        reach.finish();
+        let mut findings = Vec::new();
+        let (mut new, mut is_more) = (Vec::new(), false);
+        for Named { at, by, names, is_open } in modules::opened(space, reach) {
+            if is_open {
+                findings.push((at, FindingKind::OpenLibrary));
+            }
+            for name in names {
+                match space.open(files, &name, Some(by)) {
+                    Ok(Some(opened)) => new.extend(opened),
+                    Ok(None) => findings.push((at, FindingKind::AbsentLibrary(name))),
+                    Err(error @ (DeriveError::TooLarge { .. } | DeriveError::Missing { .. })) => {
+                        return Err(error);
+                    }
+                    Err(error) => findings.push((at, FindingKind::UnreadableLibrary(error.to_string()))),
+                }
+            }
+        }
+        begin(space, reach, &new)?;
+        for found in modules::found(space, reach) {
+            if found.is_open {
+                findings.push((found.at, FindingKind::OpenSymbol));
+            }
+            for name in found.names.into_iter().filter(|name| names.insert(name.clone())) {
+                for id in space.ids().collect::<Vec<_>>() {
+                    if let Some((_, address, _)) = space.find_in(id, name.as_bytes(), None) {
+                        reach.root(space, How::ByName, found.at, address);
+                        is_more = true;
+                    }
+                }
+            }
+        }
+        reach.run(space)?;
+        if new.is_empty() && !is_more {
+            reach.finish();
+            return Ok(findings);
+        }
+    }
+}
+
+/// The calls, each with its shortest chain.
+fn calls(space: &Space, reach: &Reach, chains: &mut Chains<'_>, findings: &mut Vec<Finding>) -> Vec<Call> {
+    const NUMBER: u64 = u32::MAX as u64;
+    const LOWEST_ERROR: u64 = NUMBER - 4096;
+    let mut solver = Solver::new(space, reach, limits::STEPS);
+    let mut best: BTreeMap<u32, (usize, Origin, u64)> = BTreeMap::new();
+    for entry in &reach.kernel_entries {
+        if !entry.is_syscall {
+            findings
+                .push(Finding { kind: FindingKind::OtherEntry, place: chains.link(Step::Kernel, entry.at) });
+            continue;
+        }
+        let values = solver.register(entry.from, entry.at, Register::RAX, NUMBER);
+        for Open { at, why, .. } in values.open {
+            let at = chains.link(Step::Call, at);
+            let kind = FindingKind::OpenNumber { why, at };
+            findings.push(Finding { kind, place: chains.link(Step::Kernel, entry.at) });
+        }
+        for (number, origin) in values.known {
+            // What was a negative number is an error that a function returns before it calls the kernel.
+            if number > LOWEST_ERROR {
+                continue;
+            }
+            if number > limits::HIGHEST_NUMBER {
+                let kind = FindingKind::NoSuchCall(number);
+                findings.push(Finding { kind, place: chains.link(Step::Kernel, entry.at) });
+                continue;
+            }
+            let length = chains.length(origin.from) + origin.calls.len();
+            let known = best.get(&(number as u32));
+            if known.is_none_or(|(shortest, ..)| length < *shortest) {
+                best.insert(number as u32, (length, origin, entry.at));
+            }
+        }
+    }
+    let mut calls: Vec<_> = best
+        .into_iter()
+        .map(|(number, (_, origin, at))| Call { number, chain: chains.chain(&origin, at) })
+        .collect();
+    let restarted = calls.iter().find(|call| RESTARTED.contains(&call.number)).cloned();
+    if let Some(call) = restarted.filter(|_| calls.iter().all(|call| call.number != RESTART)) {
+        calls.push(Call { number: RESTART, chain: call.chain });
+        calls.sort_by_key(|call| call.number);
+    }
+    calls
+}

@@ -1,0 +1,401 @@
+//! What code can be reached: from the program's entry point, over calls, jumps, addresses of functions and what the loader
+//! calls.
+//!
+//! It is an over-approximation: a function counts as reached as soon as reached code, or data of a loaded object, has its
+//! address, because an indirect call may then lead to it.
+
+use iced_x86::{Code as Opcode, FlowControl, Instruction, Mnemonic, OpKind};
+
+use crate::code::{Code, falls_through, named_address, near_target, thunk};
+use crate::error::DeriveError;
+use crate::functions::{FunctionId, Functions};
+use crate::limits;
+use crate::space::{ObjectId, Space};
+
+/// How code is reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum How {
+    /// Where the program begins.
+    Entry,
+    /// Where the loader begins.
+    Loader,
+    /// The loader calls it when it loads or unloads an object.
+    Constructor,
+    /// The loader or the C library finds it by its name.
+    ByName,
+    /// Data of a loaded object has its address; the place is that of the data.
+    Pointer,
+    /// Go's linker keeps only what can be reached.
+    KeptByLinker,
+    Call,
+    Jump,
+    /// By a table of jumps.
+    Table,
+    /// Code has its address.
+    Address,
+    /// It follows without a jump.
+    Follows,
+    /// It handles exceptions.
+    Landing,
+}
+
+/// From where a function was reached first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Parent {
+    pub(crate) how: How,
+    pub(crate) from: Option<FunctionId>,
+    /// The address of the instruction or of the data.
+    pub(crate) at: u64,
+}
+
+/// A call or jump to a function that is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct CallSite {
+    /// The address that is called.
+    pub(crate) target: u64,
+    pub(crate) at: u64,
+    pub(crate) from: FunctionId,
+    /// Whether the return address is pushed.
+    pub(crate) is_call: bool,
+}
+
+/// An instruction or data that has the address of a function.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Taken {
+    pub(crate) target: u64,
+    pub(crate) at: u64,
+    /// The function, if an instruction has it.
+    pub(crate) from: Option<FunctionId>,
+    /// Whether data has it.
+    pub(crate) is_data: bool,
+}
+
+/// A call or jump to a function that is not known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct IndirectCall {
+    pub(crate) object: ObjectId,
+    pub(crate) at: u64,
+    pub(crate) from: FunctionId,
+    /// Whether the return address is pushed.
+    pub(crate) is_call: bool,
+}
+
+/// An instruction by which the program calls the kernel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct KernelEntry {
+    pub(crate) at: u64,
+    pub(crate) from: FunctionId,
+    pub(crate) is_syscall: bool,
+}
+
+/// A write to memory at an address that the instruction names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Store {
+    pub(crate) address: u64,
+    pub(crate) at: u64,
+    pub(crate) from: FunctionId,
+}
+
+/// How far a function is reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Depth {
+    No,
+    /// It runs, but nothing uses the address that it returns.
+    Runs,
+    Whole,
+}
+
+/// What is reached.
+#[derive(Debug)]
+pub(crate) struct Reach {
+    pub(crate) functions: Functions,
+    depths: Vec<Depth>,
+    pub(crate) parents: Vec<Option<Parent>>,
+    open: std::collections::VecDeque<FunctionId>,
+    pub(crate) calls: Vec<CallSite>,
+    pub(crate) indirect: Vec<IndirectCall>,
+    pub(crate) taken: Vec<Taken>,
+    pub(crate) kernel_entries: Vec<KernelEntry>,
+    pub(crate) stores: Vec<Store>,
+    /// Addresses of data that code has.
+    pub(crate) data_addresses: Vec<u64>,
+    /// Where functions go on when an exception passes through them.
+    pub(crate) landing: Vec<u64>,
+    /// The calls, by their own address.
+    by_place: Vec<u32>,
+    /// Functions that go on to another one without a call.
+    leaving: Vec<FunctionId>,
+    instructions: usize,
+    program: String,
+}
+
+impl Reach {
+    pub(crate) fn new(program: &str) -> Self {
+        Self {
+            functions: Functions::default(),
+            depths: Vec::new(),
+            parents: Vec::new(),
+            open: std::collections::VecDeque::new(),
+            calls: Vec::new(),
+            indirect: Vec::new(),
+            taken: Vec::new(),
+            kernel_entries: Vec::new(),
+            stores: Vec::new(),
+            data_addresses: Vec::new(),
+            landing: Vec::new(),
+            by_place: Vec::new(),
+            leaving: Vec::new(),
+            instructions: 0,
+            program: program.to_owned(),
+        }
+    }
+
+    /// Follows everything that is open.
+    pub(crate) fn run(&mut self, space: &Space) -> Result<(), DeriveError> {
+        while let Some(id) = self.open.pop_front() {
+            self.scan(space, id)?;
+        }
+        Ok(())
+    }
+
+    /// Code whose address someone has. It may go on through a table of the linker.
+    pub(crate) fn root(&mut self, space: &Space, how: How, at: u64, address: u64) {
+        // Of what Go's linker keeps, all calls are in the program.
+        if how != How::KeptByLinker {
+            let target = final_target(space, address);
+            self.taken.push(Taken { target, at, from: None, is_data: how == How::Pointer });
+        }
+        self.reach(space, address, Parent { how, from: None, at }, Depth::Whole);
+    }
+
+    /// A function that the loader calls for the address of another.
+    pub(crate) fn run_resolver(&mut self, space: &Space, at: u64, address: u64) {
+        self.reach(space, address, Parent { how: How::Loader, from: None, at }, Depth::Runs);
+    }
+
+    /// The call at an address.
+    pub(crate) fn calls_at(&self, at: u64) -> Option<&CallSite> {
+        let of = |index: &u32| &self.calls[*index as usize];
+        let found = self.by_place.binary_search_by_key(&at, |index| of(index).at).ok()?;
+        Some(of(&self.by_place[found]))
+    }
+
+    /// Whether a function goes on to another one without a call.
+    pub(crate) fn leaves(&self, id: FunctionId) -> bool {
+        self.leaving.binary_search(&id).is_ok()
+    }
+
+    /// The writes to an address.
+    pub(crate) fn stores_to(&self, address: u64) -> &[Store] {
+        let first = self.stores.partition_point(|it| it.address < address);
+        let count = self.stores[first..].iter().take_while(|it| it.address == address).count();
+        &self.stores[first..first + count]
+    }
+
+    fn reach(&mut self, space: &Space, address: u64, parent: Parent, depth: Depth) {
+        let address = final_target(space, address);
+        let Some(id) = self.functions.at(space, address) else { return };
+        let index = id.0 as usize;
+        if self.depths.len() <= index {
+            self.depths.resize(index + 1, Depth::No);
+            self.parents.resize(index + 1, None);
+        }
+        if self.depths[index] >= depth {
+            return;
+        }
+        // What only ran has been followed already, without what it returns.
+        self.depths[index] = depth;
+        self.parents[index].get_or_insert(parent);
+        self.open.push_back(id);
+    }
+
+    fn scan(&mut self, space: &Space, id: FunctionId) -> Result<(), DeriveError> {
+        let too_large = |program: &str| DeriveError::TooLarge {
+            object: program.to_owned(),
+            what: "instructions",
+            limit: limits::INSTRUCTIONS,
+        };
+        let function = *self.functions.get(id);
+        let cost = if function.is_whole { 1 } else { limits::COST_OF_DESCENDING };
+        let left = (limits::INSTRUCTIONS - self.instructions) / cost;
+        let code = Code::of(space, &function, left).ok_or_else(|| too_large(&self.program))?;
+        self.instructions += code.instructions.len() * cost;
+        for instruction in &code.instructions {
+            self.instruction(space, id, instruction);
+        }
+        for (at, targets) in &code.tables {
+            let away = targets.iter().filter(|it| !(function.start..function.end).contains(it));
+            away.for_each(|it| self.edge(space, How::Table, id, *at, *it));
+        }
+        if !function.is_whole {
+            return Ok(());
+        }
+        for pad in self.functions.landing_pads(space, id) {
+            self.landing.push(pad);
+            if !(function.start..function.end).contains(&pad) {
+                self.edge(space, How::Landing, id, function.start, pad);
+            }
+        }
+        // After a call at its end nothing follows: the called function does not return.
+        let last = code.instructions.last();
+        let last = last.filter(|it| falls_through(it) && !is_call(it) && !it.is_invalid());
+        if let Some(last) = last {
+            self.edge(space, How::Follows, id, last.ip(), last.next_ip());
+            self.calls.push(CallSite { target: last.next_ip(), at: last.ip(), from: id, is_call: false });
+        }
+        Ok(())
+    }
+
+    fn edge(&mut self, space: &Space, how: How, from: FunctionId, at: u64, address: u64) {
+        self.reach(space, address, Parent { how, from: Some(from), at }, Depth::Whole);
+    }
+
+    fn instruction(&mut self, space: &Space, id: FunctionId, it: &Instruction) {
+        let at = it.ip();
+        match it.code() {
+            Opcode::Syscall | Opcode::Sysenter => {
+                let is_syscall = it.code() == Opcode::Syscall;
+                self.kernel_entries.push(KernelEntry { at, from: id, is_syscall });
+                return;
+            }
+            Opcode::Int_imm8 if it.immediate8() == 0x80 => {
+                self.kernel_entries.push(KernelEntry { at, from: id, is_syscall: false });
+                return;
+            }
+            _ => {}
+        }
+        let flow = it.flow_control();
+        if flow != FlowControl::Next {
+            self.branch(space, id, it, flow);
+            return;
+        }
+        if let Some(address) = named_address(it) {
+            self.address(space, id, it, address);
+        }
+        for operand in 0..it.op_count() {
+            let value = match it.op_kind(operand) {
+                OpKind::Immediate32 | OpKind::Immediate32to64 | OpKind::Immediate64 => it.immediate(operand),
+                _ => continue,
+            };
+            // Only a program with fixed addresses has them in instructions.
+            if self.is_fixed(space, id) && space.is_code(value) {
+                self.taken(space, id, at, value);
+            }
+        }
+    }
+
+    fn is_fixed(&self, space: &Space, id: FunctionId) -> bool {
+        space.get(self.functions.get(id).object).elf.is_fixed
+    }
+
+    /// An instruction that is no jump has an address.
+    fn address(&mut self, space: &Space, id: FunctionId, it: &Instruction, address: u64) {
+        let at = it.ip();
+        if it.mnemonic() == Mnemonic::Lea {
+            if space.is_code(address) {
+                self.taken(space, id, at, address);
+            } else {
+                self.data_addresses.push(address);
+            }
+            return;
+        }
+        match space.slot(address) {
+            Some(slot) if slot.is_private && space.is_code(slot.value) => {
+                self.taken(space, id, at, slot.value);
+            }
+            Some(slot) if slot.is_private => self.data_addresses.push(slot.value),
+            _ if it.op0_kind() == OpKind::Memory => {
+                self.stores.push(Store { address, at, from: id });
+            }
+            _ => {}
+        }
+    }
+
+    fn taken(&mut self, space: &Space, id: FunctionId, at: u64, address: u64) {
+        // Who only runs it does not use what it returns.
+        if self.depths[id.0 as usize] == Depth::Runs {
+            return;
+        }
+        let own = self.functions.get(id);
+        // A place of its own, and no call of itself.
+        if own.start < address && address < own.end && own.is_whole {
+            return;
+        }
+        self.taken.push(Taken { target: final_target(space, address), at, from: Some(id), is_data: false });
+        self.edge(space, How::Address, id, at, address);
+    }
+
+    fn branch(&mut self, space: &Space, id: FunctionId, it: &Instruction, flow: FlowControl) {
+        let at = it.ip();
+        let is_call = matches!(flow, FlowControl::Call | FlowControl::IndirectCall);
+        let target = near_target(it).or_else(|| {
+            let slot = space.slot(named_address(it)?)?;
+            space.is_code(slot.value).then_some(slot.value)
+        });
+        let Some(target) = target else {
+            if matches!(flow, FlowControl::IndirectCall | FlowControl::IndirectBranch) {
+                let object = self.functions.get(id).object;
+                self.indirect.push(IndirectCall { object, at, from: id, is_call });
+            }
+            return;
+        };
+        let own = *self.functions.get(id);
+        let is_inside = (own.start..own.end).contains(&target) && (own.is_whole || !is_call);
+        if is_inside && !(is_call || target == own.start) {
+            return;
+        }
+        let target = final_target(space, target);
+        self.calls.push(CallSite { target, at, from: id, is_call });
+        let how = if is_call { How::Call } else { How::Jump };
+        self.edge(space, how, id, at, target);
+    }
+
+    /// Sorts what was found, to be searched.
+    pub(crate) fn finish(&mut self) {
+        self.calls.sort_unstable();
+        self.calls.dedup();
+        self.indirect.sort_unstable();
+        self.indirect.dedup();
+        self.taken.sort_unstable();
+        self.taken.dedup();
+        self.kernel_entries.sort_unstable();
+        self.kernel_entries.dedup();
+        self.stores.sort_unstable();
+        self.stores.dedup();
+        self.data_addresses.sort_unstable();
+        self.data_addresses.dedup();
+        self.landing.sort_unstable();
+        self.landing.dedup();
+        let calls = &self.calls;
+        self.by_place = (0..calls.len() as u32).collect();
+        self.by_place.sort_unstable_by_key(|index| calls[*index as usize].at);
+        self.leaving = calls.iter().filter(|it| !it.is_call).map(|it| it.from).collect();
+        self.leaving.sort_unstable();
+        self.leaving.dedup();
+    }
+
+    /// All functions of an object.
+    pub(crate) fn keep_all(&mut self, space: &Space, object: ObjectId) {
+        for start in self.functions.starts(space, object) {
+            self.root(space, How::KeptByLinker, start, start);
+        }
+    }
+}
+
+fn is_call(it: &Instruction) -> bool {
+    matches!(it.flow_control(), FlowControl::Call | FlowControl::IndirectCall) && it.code() != Opcode::Syscall
+}
+
+/// Where a call arrives: a function that only jumps through a slot is the function whose address the slot has.
+fn final_target(space: &Space, address: u64) -> u64 {
+    const MOST: usize = 8;
+    let mut at = address;
+    for _ in 0..MOST {
+        let Some(slot) = thunk(space, at).and_then(|slot| space.slot(slot)) else { break };
+        if !space.is_code(slot.value) {
+            break;
+        }
+        at = slot.value;
+    }
+    at
+}
