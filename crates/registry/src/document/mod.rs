@@ -3,12 +3,14 @@
 //! Every list has a bound, and a document that could be read in two ways is refused.
 
 mod bounded;
+mod object;
 mod strict;
 
 use serde::Deserialize;
 
 use crate::Digest;
 use bounded::{Many, Texts};
+use object::from_objects;
 
 pub use bounded::MOST_ITEMS;
 pub use strict::is_strict;
@@ -69,7 +71,7 @@ impl DocumentError {
 
 /// A pointer to a manifest or a blob.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", remote = "Self")]
 pub struct Descriptor {
     /// The type of what it points at.
     #[serde(default)]
@@ -94,6 +96,7 @@ pub struct Descriptor {
 
 /// The platform of an image.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(remote = "Self")]
 pub struct Platform {
     /// The architecture, as in the nodes' label `kubernetes.io/arch`.
     #[serde(default)]
@@ -142,7 +145,7 @@ pub struct Index {
 }
 
 #[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", remote = "Self")]
 struct Raw {
     media_type: Option<String>,
     artifact_type: Option<String>,
@@ -152,6 +155,8 @@ struct Raw {
     subject: Option<Descriptor>,
     annotations: Option<Texts>,
 }
+
+from_objects!(Descriptor, Platform, Raw);
 
 impl Document {
     /// Reads a manifest or an index. `stated` is the media type of the registry's answer.
@@ -211,16 +216,19 @@ impl ImageConfig {
     /// It is malformed.
     pub fn read(bytes: &[u8]) -> Result<Self, DocumentError> {
         #[derive(Deserialize)]
+        #[serde(remote = "Self")]
         struct Raw {
             #[serde(default)]
             architecture: String,
             config: Option<Inner>,
         }
         #[derive(Deserialize)]
+        #[serde(remote = "Self")]
         struct Inner {
             #[serde(rename = "Labels")]
             labels: Option<Texts>,
         }
+        from_objects!(Raw, Inner);
         let Raw { architecture, config } =
             serde_json::from_slice(bytes).map_err(|error| format_error("image's configuration", &error))?;
         Ok(Self { architecture, labels: config.and_then(|it| it.labels).unwrap_or_default() })
@@ -281,6 +289,21 @@ mod tests {
             "null".to_owned(),
         ] {
             assert!(matches!(read(&text, None), Err(DocumentError::Format { .. })), "{text:.60}");
+        }
+    }
+
+    #[test]
+    fn an_array_with_the_values_of_an_object_is_none() {
+        for text in [
+            format!(r"[null,null,{},[],null,null,null]", descriptor()),
+            format!(r#"{{"config":["x","{DIGEST}",2]}}"#),
+            format!(r#"{{"manifests":[["x","{DIGEST}",2]]}}"#),
+            format!(r#"{{"manifests":[{{"digest":"{DIGEST}","size":2,"platform":["amd64","linux"]}}]}}"#),
+        ] {
+            assert!(matches!(read(&text, None), Err(DocumentError::Format { .. })), "{text}");
+        }
+        for text in [r#"["amd64",{}]"#, r#"{"config":[{"a":"b"}]}"#] {
+            assert!(ImageConfig::read(text.as_bytes()).is_err(), "{text}");
         }
     }
 
