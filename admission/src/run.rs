@@ -17,7 +17,7 @@ use crate::certificates::served::Served;
 use crate::handler::Handler;
 use crate::metrics::{Kind, Metrics};
 use crate::options::Options;
-use crate::server::{ListenError, Server};
+use crate::server::Server;
 use crate::warn;
 
 /// Why the program failed.
@@ -29,12 +29,9 @@ pub enum RunError {
     /// There is no connection to the API server.
     #[error(transparent)]
     Connect(#[from] client::ConnectError),
-    /// The probes cannot be served.
+    /// The endpoints, or the port for requests, cannot be served.
     #[error(transparent)]
-    Probes(#[from] http::ListenError),
-    /// Requests cannot be served.
-    #[error(transparent)]
-    Listen(#[from] ListenError),
+    Listen(#[from] http::ListenError),
     /// TLS cannot be set up.
     #[error(transparent)]
     Tls(#[from] CertificateError),

@@ -2,14 +2,12 @@
 //!
 //! The port is open to every client that reaches the pod. The API server keeps connections open between requests.
 
-mod listen;
-
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use daemon::http::{Candidate, evict};
+use daemon::http::{Connections, ListenError, accept, listen};
 use http::header::{CONNECTION, HeaderValue};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -17,16 +15,17 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use rustls::ServerConfig;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
-use tokio::task::{AbortHandle, JoinSet, yield_now};
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 use tracing::{debug, warn};
 
 use crate::handler::Handler;
-pub use listen::ListenError;
 
 /// The maximum number of connections. An API server has one for each of its requests that are answered at once.
 pub const MOST_CONNECTIONS: usize = 256;
+
+/// How many connections the kernel keeps until they are accepted.
+const BACKLOG: u32 = 128;
 
 /// How long a TLS handshake may take.
 const HANDSHAKE: Duration = Duration::from_secs(5);
@@ -52,14 +51,6 @@ pub struct Server {
     draining: watch::Receiver<bool>,
 }
 
-/// An open connection.
-#[derive(Debug)]
-struct Connection {
-    source: IpAddr,
-    is_answered: Arc<AtomicBool>,
-    task: AbortHandle,
-}
-
 impl Server {
     /// A server that listens on `address`, where `[::]` includes IPv4.
     ///
@@ -71,34 +62,25 @@ impl Server {
         handler: Handler,
         draining: watch::Receiver<bool>,
     ) -> Result<Self, ListenError> {
-        let listener = listen::open(address)?;
+        let listener = listen(address, BACKLOG, |_| Ok(()))?;
         Ok(Self { listener, tls: Arc::new(tls), handler: Arc::new(handler), draining })
     }
 
     /// Answers every connection, for ever.
     pub async fn run(self) {
-        // Oldest first. Dropping the set ends all tasks.
-        let (mut connections, mut tasks) = (Vec::<Connection>::new(), JoinSet::new());
+        let mut connections = Connections::new(MOST_CONNECTIONS);
         loop {
-            let (stream, source) = match self.listener.accept().await {
-                Ok((stream, address)) => (stream, address.ip().to_canonical()),
+            let (stream, source) = match accept(&self.listener).await {
+                Ok(accepted) => accepted,
                 Err(error) => {
                     debug!(%error, "a connection cannot be accepted");
-                    if !is_about_one_connection(&error) {
-                        sleep(REFUSED).await;
-                    }
+                    sleep(REFUSED).await;
                     continue;
                 }
             };
-            while tasks.try_join_next().is_some() {}
-            connections.retain(|connection| !connection.task.is_finished());
-            if connections.len() >= MOST_CONNECTIONS {
-                make_room(&mut connections, source);
+            if connections.add(source, |is_answered| self.connection(stream, is_answered)).await {
+                warn!(most = MOST_CONNECTIONS, "too many connections: one is closed");
             }
-            let is_answered = Arc::new(AtomicBool::new(false));
-            let task = tasks.spawn(self.connection(stream, Arc::clone(&is_answered)));
-            connections.push(Connection { source, is_answered, task });
-            yield_now().await;
         }
     }
 
@@ -140,24 +122,6 @@ impl Server {
             }
         }
     }
-}
-
-/// Closes one connection for a new one from `new_source`.
-fn make_room(connections: &mut Vec<Connection>, new_source: IpAddr) {
-    let candidate = |connection: &Connection| Candidate {
-        source: connection.source,
-        is_answered: connection.is_answered.load(Ordering::Relaxed),
-    };
-    let candidates: Vec<_> = connections.iter().map(candidate).collect();
-    if let Some(index) = evict(&candidates, new_source) {
-        warn!(most = MOST_CONNECTIONS, "too many connections: one is closed");
-        connections.remove(index).task.abort();
-    }
-}
-
-fn is_about_one_connection(error: &std::io::Error) -> bool {
-    use std::io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
-    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
 }
 
 #[cfg(test)]

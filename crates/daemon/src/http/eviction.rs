@@ -4,11 +4,11 @@ use std::net::IpAddr;
 
 /// The facts about a connection that matter here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Candidate {
+pub(super) struct Candidate {
     /// Its source address.
-    pub source: IpAddr,
+    pub(super) source: IpAddr,
     /// Whether its request is complete, and the answer is being sent.
-    pub is_answered: bool,
+    pub(super) is_answered: bool,
 }
 
 /// The index among `connections`, oldest first, of the one to evict for a new connection from `new_source`; `None` if
@@ -18,8 +18,7 @@ pub struct Candidate {
 /// kubelet or Prometheus, which have one each. Of that origin, or of all origins with equally many, the oldest
 /// connection with an incomplete request is chosen: a probe sends its request at once, and a scrape is not interrupted
 /// while there is a silent connection.
-#[must_use]
-pub fn evict(connections: &[Candidate], new_source: IpAddr) -> Option<usize> {
+pub(super) fn evict(connections: &[Candidate], new_source: IpAddr) -> Option<usize> {
     let new_origin = origin(new_source);
     let count = |of: &Candidate| {
         let same = |other: &&Candidate| origin(other.source) == origin(of.source);

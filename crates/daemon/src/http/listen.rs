@@ -29,10 +29,28 @@ pub struct ListenError {
 
 /// Opens `address`.
 pub(super) fn open(address: SocketAddr) -> Result<TcpListener, ListenError> {
-    open_with(address, listener)
+    listen(address, BACKLOG, limit)
 }
 
-/// Like [`open`], but `listener` opens the socket.
+/// Opens `address` with a socket that `configure` has prepared, on which at most `backlog` connections wait. The address
+/// `[::]` includes IPv4, and means only IPv4 if the kernel has no IPv6.
+///
+/// # Errors
+/// The address cannot be opened.
+pub fn listen(
+    address: SocketAddr,
+    backlog: u32,
+    configure: impl Fn(&TcpSocket) -> io::Result<()>,
+) -> Result<TcpListener, ListenError> {
+    open_with(address, |address| {
+        let socket = socket(address)?;
+        configure(&socket)?;
+        socket.bind(address)?;
+        socket.listen(backlog)
+    })
+}
+
+/// Like [`listen`], but `listener` opens the socket.
 fn open_with<T>(
     address: SocketAddr,
     mut listener: impl FnMut(SocketAddr) -> io::Result<T>,
@@ -54,7 +72,7 @@ fn is_without_ipv6(error: &io::Error) -> bool {
     matches!(errno, Some(Errno::AFNOSUPPORT | Errno::ADDRNOTAVAIL))
 }
 
-fn listener(address: SocketAddr) -> io::Result<TcpListener> {
+fn socket(address: SocketAddr) -> io::Result<TcpSocket> {
     let socket = match address.ip() {
         IpAddr::V4(_) => TcpSocket::new_v4()?,
         IpAddr::V6(ip) => {
@@ -66,12 +84,16 @@ fn listener(address: SocketAddr) -> io::Result<TcpListener> {
     };
     // A restarted program need not wait for the remains of its predecessor's connections.
     socket.set_reuseaddr(true)?;
+    Ok(socket)
+}
+
+/// Limits what the kernel keeps for a connection.
+fn limit(socket: &TcpSocket) -> io::Result<()> {
     // A connection inherits these from the listening socket.
     socket.set_recv_buffer_size(RECEIVE_BUFFER)?;
     socket.set_send_buffer_size(SEND_BUFFER)?;
-    set_tcp_user_timeout(&socket, u32::try_from(ANSWER.as_millis()).unwrap_or(u32::MAX))?;
-    socket.bind(address)?;
-    socket.listen(BACKLOG)
+    set_tcp_user_timeout(socket, u32::try_from(ANSWER.as_millis()).unwrap_or(u32::MAX))?;
+    Ok(())
 }
 
 #[cfg(test)]

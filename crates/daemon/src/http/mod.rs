@@ -1,9 +1,10 @@
 //! `/metrics`, `/healthz` and `/readyz`, for every client that reaches the port: the kubelet, Prometheus, and any
 //! other.
 //!
-//! [`routes`] has the endpoints. [`listen`] opens the address, [`server`] limits the cost of each connection,
-//! [`eviction`] chooses the connection to close when there are too many, and [`texts`] limits the answers in memory.
+//! [`routes`] has the endpoints. [`mod@listen`] opens the address, [`server`] limits the cost of each connection,
+//! [`connections`] limits their number, [`eviction`] chooses the connection to close when there are too many, and [`texts`] limits the answers in memory.
 
+mod connections;
 mod eviction;
 mod listen;
 mod routes;
@@ -18,8 +19,8 @@ use std::net::SocketAddr;
 use prometheus::Registry;
 
 use crate::Readiness;
-pub use eviction::{Candidate, evict};
-pub use listen::ListenError;
+pub use connections::{Connections, accept};
+pub use listen::{ListenError, listen};
 
 /// Opens `address` and returns the server, to be awaited; it ends when `shutdown` does. The address `[::]` includes
 /// IPv4, and means only IPv4 if the kernel has no IPv6.

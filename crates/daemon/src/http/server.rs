@@ -3,8 +3,6 @@
 //! The port is open to every client that reaches the pod. A legitimate client needs only a moment: the kubelet opens a
 //! connection for each probe, and Prometheus scrapes once in many seconds.
 
-use std::io;
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -14,11 +12,10 @@ use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::task::{AbortHandle, JoinSet, yield_now};
 use tokio::time::{sleep, timeout};
 use warp::{Filter, Rejection, Reply};
 
-use super::eviction::{Candidate, evict};
+use super::connections::{Connections, accept};
 use super::socket::Socket;
 
 /// The maximum number of connections. Each has a buffer for its request, one for the head of its answer, and some KB
@@ -41,60 +38,30 @@ const WARNING_INTERVAL: Duration = Duration::from_mins(1);
 /// How long to wait before the next accept after the kernel had no descriptor left.
 const REFUSED: Duration = Duration::from_secs(1);
 
-/// An open connection.
-#[derive(Debug)]
-struct Connection {
-    source: IpAddr,
-    is_answered: Arc<AtomicBool>,
-    task: AbortHandle,
-}
-
 /// Answers every connection of `listener` by `filter`, for ever.
 pub(super) async fn run<F>(listener: TcpListener, filter: F)
 where
     F: Filter<Error = Rejection> + Clone + Send + Sync + 'static,
     F::Extract: Reply,
 {
-    // Oldest first. Dropping the set ends all tasks.
-    let (mut connections, mut tasks) = (Vec::<Connection>::new(), JoinSet::new());
+    let mut connections = Connections::new(MAX_CONNECTIONS);
     let mut last_warning = None::<Instant>;
     loop {
-        let (stream, source) = match listener.accept().await {
-            Ok((stream, address)) => (stream, address.ip().to_canonical()),
-            // The connection was closed before it was accepted.
-            Err(error) if is_about_one_connection(&error) => continue,
+        let (stream, source) = match accept(&listener).await {
+            Ok(accepted) => accepted,
             Err(error) => {
                 tracing::warn!(%error, "no connection to the probes' port can be accepted");
                 sleep(REFUSED).await;
                 continue;
             }
         };
-        while tasks.try_join_next().is_some() {}
-        connections.retain(|connection| !connection.task.is_finished());
-        if connections.len() >= MAX_CONNECTIONS {
-            if last_warning.is_none_or(|last_warning| last_warning.elapsed() > WARNING_INTERVAL) {
-                last_warning = Some(Instant::now());
-                tracing::warn!(latest = %source, most = MAX_CONNECTIONS, "too many connections to the probes' port: some are closed");
-            }
-            make_room(&mut connections, source);
+        let serve = |is_answered| answer(stream, filter.clone(), is_answered);
+        if connections.add(source, serve).await
+            && last_warning.is_none_or(|last_warning| last_warning.elapsed() > WARNING_INTERVAL)
+        {
+            last_warning = Some(Instant::now());
+            tracing::warn!(latest = %source, most = MAX_CONNECTIONS, "too many connections to the probes' port: some are closed");
         }
-        let is_answered = Arc::new(AtomicBool::new(false));
-        let task = tasks.spawn(answer(stream, filter.clone(), Arc::clone(&is_answered)));
-        connections.push(Connection { source, is_answered, task });
-        // A request that has arrived is read before the next connection is accepted, which might evict this one.
-        yield_now().await;
-    }
-}
-
-/// Closes one connection for a new one from `new_source`.
-fn make_room(connections: &mut Vec<Connection>, new_source: IpAddr) {
-    let candidate = |connection: &Connection| Candidate {
-        source: connection.source,
-        is_answered: connection.is_answered.load(Ordering::Relaxed),
-    };
-    let candidates: Vec<_> = connections.iter().map(candidate).collect();
-    if let Some(index) = evict(&candidates, new_source) {
-        connections.remove(index).task.abort();
     }
 }
 
@@ -120,9 +87,4 @@ where
         Ok(Err(error)) => tracing::debug!(%error, "a connection to the probes' port failed"),
         Err(_) => tracing::debug!("a connection to the probes' port took too long"),
     }
-}
-
-fn is_about_one_connection(error: &io::Error) -> bool {
-    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
-    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
 }
