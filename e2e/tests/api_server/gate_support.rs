@@ -2,6 +2,7 @@
 
 use bench::api_server::{Account, OperatorOptions, OperatorProcess};
 use cluster::NAMESPACE;
+use e2e::rights::attempts::{Answer, Attempt};
 use kube::client::Body;
 use kube::{Client, Config};
 use serde_json::Value;
@@ -14,10 +15,11 @@ pub(super) fn start_operator(environment: &Environment) -> OperatorProcess {
     OperatorProcess::start(&operator(), &environment.server, &options).unwrap()
 }
 
-/// A client with a real token of the gate's account, as its pods get one.
-pub(super) async fn thief(environment: &Environment) -> Client {
+/// A client with a real token of an account of the chart, such as `gate`, as its pods get one.
+pub(super) async fn thief(environment: &Environment, account: &str) -> Client {
     let client = environment.server.command_line().unwrap();
-    let token = client.kubectl(["-n", NAMESPACE, "create", "token", &format!("{NAMESPACE}-gate")]).unwrap();
+    let token =
+        client.kubectl(["-n", NAMESPACE, "create", "token", &format!("{NAMESPACE}-{account}")]).unwrap();
     let mut config: Config = environment.server.config(Account::Admin, None).await.unwrap();
     config.auth_info.token = Some(token.trim().to_owned().into());
     Client::try_from(config).unwrap()
@@ -36,4 +38,16 @@ pub(super) async fn send(
     let code = answer.status().as_u16();
     let bytes = answer.into_body().collect_bytes().await.unwrap();
     (code, serde_json::from_slice(&bytes).unwrap())
+}
+
+/// Sends a request that an account must not be able to make anything of, to `path`, and compares the answer with the promised
+/// one.
+pub(super) async fn try_attempt(client: &Client, attempt: &Attempt, path: &str) {
+    let (code, answer) = send(client, attempt.method, path, attempt.content_type, &attempt.body).await;
+    let message = answer["message"].as_str().unwrap_or_default();
+    let as_promised = match attempt.answer {
+        Answer::Refused(expected, words) => code == expected && message.contains(words),
+        Answer::NoEffect => code == 200,
+    };
+    assert!(as_promised, "{}: {code} {message}\npromised: {:?}", attempt.what, attempt.answer);
 }

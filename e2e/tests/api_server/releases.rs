@@ -13,7 +13,7 @@ use xtask::programs::OtherRelease;
 use super::gate_nodes::{
     forbidden_requests_are_refused, get_node, is_tainted, start as start_gate, wait_shown,
 };
-use super::gate_support::{send, start_operator, thief};
+use super::gate_support::{start_operator, thief, try_attempt};
 use super::rollout::profile_comes_and_goes;
 use super::support::{Environment, LIMIT, contents, until};
 use super::values;
@@ -45,7 +45,7 @@ async fn all_works_on(release: OtherRelease) {
         OtherRelease::V1_33 => &["features that the kubelet does not have"],
         OtherRelease::V1_35 => &[],
     };
-    let thief = thief(&environment).await;
+    let thief = thief(&environment, "gate").await;
     forbidden_requests_are_refused(&environment.admin, &thief, without_effect).await;
     start_up_taint_is_removed(&environment).await;
 }
@@ -70,13 +70,7 @@ fn notes_tell_what_is_missing(environment: &Environment) {
 async fn refused(client: &Client, attempts: Vec<Attempt>) {
     for attempt in attempts {
         let path = format!("/apis/{}/v1alpha1{}", api::names::GROUP, attempt.path);
-        let (code, answer) = send(client, attempt.method, &path, attempt.content_type, &attempt.body).await;
-        let message = answer["message"].as_str().unwrap_or_default();
-        let as_promised = match attempt.answer {
-            Answer::Refused(expected, words) => code == expected && message.contains(words),
-            Answer::NoEffect => code == 200,
-        };
-        assert!(as_promised, "{}: {code} {message}\npromised: {:?}", attempt.what, attempt.answer);
+        try_attempt(client, &attempt, &path).await;
     }
 }
 

@@ -1,24 +1,19 @@
 //! What the gate's account may do: take our gate off a pod, with required node affinity, and nothing else.
 
-use e2e::rights::attempts::Answer;
 use e2e::rights::gate::{self, OTHERS, leave_out, lift, target};
 use serde_json::{Value, json};
 
 use super::*;
-use crate::gate_support::{send, thief};
+use crate::gate_support::{send, thief, try_attempt};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stolen_gate_lifts_its_own_gate_with_node_affinity_and_changes_nothing_else_of_a_pod() {
     let environment = environment().await;
-    let (admin, thief) = (&environment.admin, thief(&environment).await);
+    let (admin, thief) = (&environment.admin, thief(&environment, "gate").await);
     create(admin, SHOP, &target()).await;
     let before = get(admin, "web").await;
     for attempt in gate::attempts() {
-        let (code, answer) =
-            send(&thief, attempt.method, attempt.path, attempt.content_type, &attempt.body).await;
-        let Answer::Refused(expected, words) = attempt.answer else { panic!("{}", attempt.what) };
-        let message = answer["message"].as_str().unwrap_or_default();
-        assert!(code == expected && message.contains(words), "{}: {code} {message}", attempt.what);
+        try_attempt(&thief, &attempt, attempt.path).await;
     }
     assert_eq!(get(admin, "web").await, before, "to the last field");
 
