@@ -63,10 +63,6 @@ pub async fn run(options: Options) -> Result<(), RunError> {
     info!(version = env!("CARGO_PKG_VERSION"), listen = %options.webhook_listen, "admission starts");
 
     let lead = Arc::new(Lead::default());
-    if options.lease.lease.is_some() {
-        // Not a leader yet.
-        lead.until(None);
-    }
     let (wake, woken) = watch::channel(());
     let elected = lead.clone();
     let lead_until = move |until| {

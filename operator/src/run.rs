@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use api::names::OPERATOR_FIELD_MANAGER;
+use daemon::lease::elect;
 use daemon::lease::election::UnsafeTiming;
 use daemon::{Readiness, http};
 use link::client;
@@ -20,7 +21,6 @@ use crate::reconcile::{Context, reconcile};
 use crate::shared::SharedState;
 use crate::watch::{NodeWatch, PodWatch, ProfileWatch, ReportWatch, WATCH, follow};
 use crate::writer::Writer;
-use daemon::lease::elect;
 
 /// How many reconciliations of profiles, and of nodes, run at once: enough to keep a slow API server busy, too few to
 /// flood it.
@@ -78,10 +78,6 @@ pub async fn run(options: Options) -> Result<(), RunError> {
 
     let writer = Writer::new(client.clone(), shared.metrics.writes.clone());
     let context = Arc::new(Context::new(shared.clone(), writer, PodLists::new(client.clone(), pod_kind)));
-    if options.lease.lease.is_some() {
-        // Not a leader yet.
-        shared.lead_until(None);
-    }
     let lead = shared.clone();
     let lead_until = move |until| lead.lead_until(until);
     let mut leadership =

@@ -45,10 +45,6 @@ pub async fn run(options: GateOptions) -> Result<(), RunError> {
     let client = client::connect(WATCH).await?;
     info!(version = env!("CARGO_PKG_VERSION"), listen = %options.listen, directory = options.directory, "gate starts");
 
-    if options.lease.lease.is_some() {
-        // Not a leader yet.
-        lead.until(None);
-    }
     let (elected, pods_to_queue, nodes_to_queue) = (lead.clone(), pod_state.clone(), node_state.clone());
     let lead_until = move |until| {
         if elected.until(until) {

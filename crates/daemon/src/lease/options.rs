@@ -38,7 +38,7 @@ impl LeaseOptions {
     }
 
     /// The election by the lease in `namespace`, if there is one. `lead_until` receives every change of the time until
-    /// which this process is the leader.
+    /// which this process is the leader, and begins with none.
     ///
     /// # Errors
     /// The timing permits two leaders.
@@ -60,6 +60,8 @@ impl LeaseOptions {
             field_manager,
             timing: self.timing()?,
         };
+        // Not a leader yet.
+        lead_until(None);
         Ok(Some(Leadership::new(client.clone(), candidate, lead_until)))
     }
 }
