@@ -69,6 +69,8 @@ impl Reader {
             [b'-', b'-', b'-', ..] => Event::Other,
             // A message of strace between the beginning of a call and its end splits the line.
             [b')' | b',', ..] => Event::Other,
+            // The process was ended before strace could read which call it made: `???( <unfinished ...>` (seen with 6.1).
+            [b'?', b'?', b'?', b'(', ..] => Event::Other,
             // A frame of the stack (`-k`).
             [b'>', b' ', ..] => Event::Other,
             [b'<', ..] => self.resumed(leader, rest),
@@ -106,6 +108,9 @@ impl Reader {
             let is_end = rest.starts_with(b"<unfinished") || rest.starts_with(b"<detached");
             return if is_end { Event::Other } else { Event::Unread };
         };
+        if rest.starts_with(b"??? resumed") {
+            return Event::Other;
+        }
         let end = rest.iter().take(NAME_LENGTH).position(|byte| !is_of_name(*byte)).unwrap_or_default();
         let (name, after) = rest.split_at(end);
         let name = std::str::from_utf8(name).unwrap_or_default();
@@ -215,5 +220,5 @@ fn before_message(text: &[u8]) -> &[u8] {
 }
 
 fn is_of_name(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'?')
+    byte.is_ascii_alphanumeric() || byte == b'_'
 }

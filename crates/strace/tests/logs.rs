@@ -143,6 +143,14 @@ fn a_call_that_began_before_the_log_counts_and_one_that_is_resumed_does_not_agai
 }
 
 #[test]
+fn a_call_that_strace_could_not_read_because_the_process_was_ended_is_none() {
+    let text = "8 exit_group(0 <unfinished ...>\n9 ???( <unfinished ...>\n8 <... exit_group resumed>) = ?\n\
+                9 <... ??? resumed>) = ?\n";
+    assert_eq!(calls(text).iter().map(|call| call.name).collect::<Vec<_>>(), ["exit_group"]);
+    assert!(!events(text).contains(&Event::Unread));
+}
+
+#[test]
 fn what_a_program_writes_between_the_lines_is_not_read() {
     for line in ["Hello, world", "% time     seconds  usecs/call", "(", "<html>", "[1, 2]", "é(", "12 34 56"]
     {
