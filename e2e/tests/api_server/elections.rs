@@ -9,7 +9,6 @@ use bench::api_server::{Account, Agents, Behaviour, OperatorOptions, OperatorPro
 use cluster::NAMESPACE;
 use futures::future::join;
 use k8s_openapi::api::coordination::v1::Lease;
-use k8s_openapi::jiff::Timestamp;
 use kube::Api;
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
@@ -293,15 +292,15 @@ impl Election {
             let between = requests
                 .iter()
                 .filter(by_new)
-                .find(|request| time(&request.stage_timestamp) < time(&write.request_received_timestamp));
+                .find(|request| request.stage_timestamp < write.request_received_timestamp);
             assert_eq!(between, None, "it should have been refused: {write:?}");
             // It wrote the same as the new leader, or the new leader corrected it.
             let corrected = requests
                 .iter()
                 .filter(by_new)
-                .find(|request| time(&request.stage_timestamp) > time(&write.stage_timestamp));
+                .find(|request| request.stage_timestamp > write.stage_timestamp);
             if let Some(corrected) = corrected {
-                let after = time(&corrected.stage_timestamp).duration_since(time(&write.stage_timestamp));
+                let after = corrected.stage_timestamp.duration_since(write.stage_timestamp);
                 assert!(after.unsigned_abs() <= CORRECTION_LIMIT, "{write:?}, corrected after {after}");
             }
         }
@@ -352,21 +351,17 @@ fn late(log: &Log, old: usize, new: usize) -> Vec<Request> {
         let lease = request.object_ref.resource == "leases" && request.user.uid == uid(new);
         lease && request.changes() && request.was_accepted()
     };
-    let Some(since) = requests.iter().find(took).map(|request| time(&request.stage_timestamp)) else {
+    let Some(since) = requests.iter().find(took).map(|request| request.stage_timestamp) else {
         return Vec::new();
     };
     let is_late = |request: &Request| {
-        request.user.uid == uid(old) && request.changes() && time(&request.request_received_timestamp) > since
+        request.user.uid == uid(old) && request.changes() && request.request_received_timestamp > since
     };
     requests.into_iter().filter(is_late).collect()
 }
 
 fn uid(number: usize) -> String {
     Account::Operator(number).uid()
-}
-
-fn time(text: &str) -> Timestamp {
-    text.parse().unwrap()
 }
 
 /// Every fault in turn, `rounds` in all.

@@ -4,13 +4,16 @@ use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
+use k8s_openapi::jiff::Timestamp;
 use serde::Deserialize;
 
-/// The log from a given moment on.
+/// The requests that came in from a given moment on.
 #[derive(Debug, Clone)]
 pub struct Log {
     path: PathBuf,
     from: u64,
+    /// The API server logs a request when it has answered it, so that a line after `from` may be of an earlier one.
+    since: Timestamp,
 }
 
 /// A request that was answered, or a watch that began.
@@ -34,10 +37,10 @@ pub struct Request {
     /// The answer.
     #[serde(default)]
     pub response_status: Status,
-    /// When it came in; RFC 3339 with microseconds.
-    pub request_received_timestamp: String,
+    /// When it came in, with microseconds.
+    pub request_received_timestamp: Timestamp,
     /// When it was answered.
-    pub stage_timestamp: String,
+    pub stage_timestamp: Timestamp,
 }
 
 /// An account.
@@ -113,7 +116,7 @@ impl Log {
     pub(super) fn from_now(path: PathBuf) -> Self {
         // Without a log there is nothing before now.
         let from = whole_lines(&path).unwrap_or(0);
-        Log { path, from }
+        Log { path, from, since: Timestamp::now() }
     }
 
     /// Every request of our accounts so far.
@@ -145,7 +148,8 @@ impl Log {
         let mut requests = Vec::new();
         for line in whole.lines() {
             let request: Request = serde_json::from_str(line)?;
-            if request.account().starts_with(cluster::NAMESPACE) {
+            let is_later = request.request_received_timestamp >= self.since;
+            if is_later && request.account().starts_with(cluster::NAMESPACE) {
                 requests.push(request);
             }
         }
@@ -181,19 +185,25 @@ mod tests {
 
     use super::*;
 
-    fn line(account: &str) -> String {
+    fn line(account: &str, received: Timestamp) -> String {
         let user = format!(r#"{{"username":"system:serviceaccount:{}:{account}"}}"#, cluster::NAMESPACE);
-        let times = r#""requestReceivedTimestamp":"","stageTimestamp":"""#;
+        let times = format!(r#""requestReceivedTimestamp":"{received}","stageTimestamp":"{}""#, far_future());
         format!(r#"{{"stage":"ResponseComplete","verb":"get","user":{user},{times}}}"#)
+    }
+
+    fn far_future() -> Timestamp {
+        "2999-01-01T00:00:00Z".parse().unwrap()
+    }
+
+    fn accounts(log: &mut Log) -> Vec<String> {
+        log.take().unwrap().iter().map(|request| request.account().to_owned()).collect()
     }
 
     #[test]
     fn a_line_that_is_being_written_when_the_log_is_opened_is_read_whole() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("audit.log");
-        let accounts = |log: &mut Log| -> Vec<String> {
-            log.take().unwrap().iter().map(|request| request.account().to_owned()).collect()
-        };
+        let line = |account| line(account, far_future());
         let (first, second) = (line("seccomp-profile-agent"), line("seccomp-profile-operator"));
         std::fs::write(&path, format!("{first}\n{}", &second[..20])).unwrap();
         let mut log = Log::from_now(path.clone());
@@ -203,5 +213,16 @@ mod tests {
         assert_eq!(accounts(&mut log), ["seccomp-profile-operator"]);
         writeln!(file, "{}", &first[30..]).unwrap();
         assert_eq!(accounts(&mut log), ["seccomp-profile-agent"]);
+    }
+
+    #[test]
+    fn a_request_that_came_in_before_the_log_was_opened_and_is_answered_later_is_left_out() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("audit.log");
+        let before = Timestamp::now();
+        let mut log = Log::from_now(path.clone());
+        let lines = [line("seccomp-profile-agent", before), line("seccomp-profile-operator", far_future())];
+        std::fs::write(&path, format!("{}\n{}\n", lines[0], lines[1])).unwrap();
+        assert_eq!(accounts(&mut log), ["seccomp-profile-operator"]);
     }
 }

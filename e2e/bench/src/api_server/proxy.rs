@@ -63,6 +63,8 @@ pub struct Proxy {
 struct Counts {
     requests: AtomicU64,
     held_patches: AtomicU64,
+    /// Forwarded requests that would change something and that the API server has not answered yet.
+    open_writes: watch::Sender<usize>,
 }
 
 type Out = StreamBody<BoxStream<'static, Result<Frame<Bytes>, io::Error>>>;
@@ -102,6 +104,15 @@ impl Proxy {
     /// Sets its behaviour from now on.
     pub fn behave(&self, behaviour: Behaviour) {
         self.behaviour.send_replace(behaviour);
+    }
+
+    /// Holds back new requests that would change something, and returns when the API server has answered all those that
+    /// were forwarded before.
+    pub async fn drain_writes(&self) {
+        self.behave(Behaviour::HoldWrites);
+        let mut open = self.counts.open_writes.subscribe();
+        // The counter lives as long as the proxy.
+        let _ = open.wait_for(|open| *open == 0).await;
     }
 
     /// Ends every open connection, as an API server does that is restarted behind a load balancer.
@@ -158,9 +169,12 @@ async fn answer(
 ) -> Result<Response<Out>, io::Error> {
     let held = (request.method() == Method::PATCH).then(|| HeldCount::new(&counts.held_patches));
     let is_read = request.method() == Method::GET;
-    let now = match is_read {
-        true => wait_passing(&mut behaviour).await,
-        false => until_not(&mut behaviour, &[Behaviour::Cut, Behaviour::HoldWrites]).await,
+    let (now, open_write) = match is_read {
+        true => (wait_passing(&mut behaviour).await, None),
+        false => {
+            let (now, open) = wait_open_write(&mut behaviour, &counts.open_writes).await;
+            (now, Some(open))
+        }
     };
     drop(held);
     let query = request.uri().query().unwrap_or_default();
@@ -175,6 +189,7 @@ async fn answer(
     let body = body.collect().await.map_err(io::Error::other)?.to_bytes();
     let response =
         client.send(Request::from_parts(parts, Body::from(body))).await.map_err(io::Error::other)?;
+    drop(open_write);
     // The response is not forwarded either while the cable is cut.
     let now = match is_read {
         true => wait_passing(&mut behaviour).await,
@@ -201,6 +216,38 @@ impl<'a> HeldCount<'a> {
 impl Drop for HeldCount<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Waits until requests that would change something are forwarded, and counts this one.
+async fn wait_open_write<'a>(
+    behaviour: &mut watch::Receiver<Behaviour>,
+    open: &'a watch::Sender<usize>,
+) -> (Behaviour, OpenWrite<'a>) {
+    const HELD: [Behaviour; 2] = [Behaviour::Cut, Behaviour::HoldWrites];
+    loop {
+        let now = until_not(behaviour, &HELD).await;
+        let counted = OpenWrite::new(open);
+        // The behaviour is read again after counting, so that a write is either held back or seen by `drain_writes`.
+        if !HELD.contains(&behaviour.borrow()) {
+            return (now, counted);
+        }
+    }
+}
+
+/// Counted while it lives.
+struct OpenWrite<'a>(&'a watch::Sender<usize>);
+
+impl<'a> OpenWrite<'a> {
+    fn new(open: &'a watch::Sender<usize>) -> Self {
+        open.send_modify(|open| *open += 1);
+        Self(open)
+    }
+}
+
+impl Drop for OpenWrite<'_> {
+    fn drop(&mut self) {
+        self.0.send_modify(|open| *open -= 1);
     }
 }
 
