@@ -34,6 +34,7 @@ mod change;
 mod combine;
 mod condition;
 mod conflict;
+mod contested;
 pub mod diagram;
 mod excess;
 mod filter;

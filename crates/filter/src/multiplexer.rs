@@ -81,6 +81,11 @@ pub fn multiplexer(name: &str, architecture: Architecture) -> Option<&'static st
     Multiplexed::of(name, architecture).map(|multiplexed| multiplexed.through)
 }
 
+/// Whether this is the name of a multiplexer.
+pub(crate) fn is_multiplexer(name: &str) -> bool {
+    matches!(name, "socketcall" | "ipc")
+}
+
 /// Whether libseccomp knows the architecture as one with multiplexers (`abi_rule_add` in its src/syscalls.c).
 pub(crate) fn has_multiplexers(architecture: Architecture) -> bool {
     use Architecture::{Mips, Mipsel, Ppc, Ppc64, Ppc64le, S390, S390x, X86};

@@ -1,5 +1,6 @@
 //! A profile as runtimes and libseccomp use it: which rules apply to each call.
 
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
 
 use filter::{ENOSYS, Permission, Verdict};
@@ -16,6 +17,7 @@ pub(crate) struct Subject<'p> {
     pub(crate) profile: &'p Profile,
     pub(crate) nodes: &'p Nodes,
     treatments: BTreeMap<&'p str, Treatment>,
+    refused: OnceCell<BTreeMap<(usize, usize), String>>,
 }
 
 /// The rules for one call, without those that runtimes skip because they repeat the default.
@@ -56,7 +58,7 @@ impl<'p> Subject<'p> {
                 }
             }
         }
-        Self { profile, nodes, treatments }
+        Self { profile, nodes, treatments, refused: OnceCell::new() }
     }
 
     /// Whether to compute filters takes too long. The cost grows with the cube of the number of comparisons about one call,
@@ -76,6 +78,14 @@ impl<'p> Subject<'p> {
         };
         let conditional = self.treatments.values().filter(|treatment| !treatment.conditional.is_empty());
         conditional.map(cost).fold(0, usize::saturating_add) > MOST_COST
+    }
+
+    /// The rules that libseccomp refuses, by rule and name, with what `find` says of them. That is computed once.
+    pub(crate) fn refused(
+        &self,
+        find: impl FnOnce(&Self) -> BTreeMap<(usize, usize), String>,
+    ) -> &BTreeMap<(usize, usize), String> {
+        self.refused.get_or_init(|| find(self))
     }
 
     /// The rules, with their indexes.

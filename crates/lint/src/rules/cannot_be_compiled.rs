@@ -2,12 +2,13 @@
 //!
 //! libseccomp refuses a rule beside an earlier one for the same call, or what it makes of both depends on chance.
 //!
-//! libseccomp merges the rules for a call into one tree. If the same arguments would have two actions, it may return EEXIST,
-//! and no container starts. The API server and every command refuse such rules where the conditions are written alike; this
-//! rule finds the others, mostly those of calls that 32-bit programs can also make through `socketcall` or `ipc`: libseccomp
-//! adds each rule to the multiplexer, too, but without its condition on the first argument, so that two rules become one
-//! condition with two actions there. For other sets of rules libseccomp follows links in a circle: it may hang, crash, or
-//! make a filter that is not the one meant.
+//! libseccomp merges the rules for a call into one tree. If the same arguments would have two actions, it may return
+//! EEXIST, and no container starts. The API server and every command refuse such rules where the conditions are written
+//! alike; this rule finds the others, mostly those of calls that 32-bit programs can also make through `socketcall` or
+//! `ipc`: libseccomp adds each rule to the multiplexer, too, but without its condition on the first argument, so that two
+//! rules become one condition with two actions there, also two rules without arguments. A rule without arguments for the
+//! multiplexer itself wins over all of them, so that nothing is refused. For other sets of rules libseccomp follows links
+//! in a circle: it may hang, crash, or make a filter that is not the one meant.
 //!
 //! This is decided by a model that is compared with libseccomp 2.5.4 and 2.6.1, for every listed architecture. There is no
 //! fix: write the conditions so that no two rules apply to the same arguments, give the calls of a multiplexer one action,
@@ -62,6 +63,16 @@ pub(super) static RULE: Rule = Rule {
 };
 
 fn check(subject: &Subject<'_>) -> Vec<Found> {
+    let refused = refused(subject).iter();
+    refused.map(|((rule, name), message)| Found::new(place::name(*rule, *name), message.clone())).collect()
+}
+
+/// The rules that libseccomp refuses, by rule and name, and why.
+pub(super) fn refused<'s>(subject: &'s Subject<'_>) -> &'s BTreeMap<(usize, usize), String> {
+    subject.refused(find)
+}
+
+fn find(subject: &Subject<'_>) -> BTreeMap<(usize, usize), String> {
     // Of each way to merge rules the newest library, which knows most names.
     let mut libraries: Vec<(Libseccomp, Library)> = Vec::new();
     let mut known = subject.nodes.libseccomps.clone();
@@ -85,7 +96,7 @@ fn check(subject: &Subject<'_>) -> Vec<Found> {
             }
         }
     }
-    found.into_iter().map(|((rule, name), message)| Found::new(place::name(rule, name), message)).collect()
+    found
 }
 
 fn message(subject: &Subject<'_>, conflict: &Conflict, library: &str) -> Option<String> {
@@ -132,6 +143,19 @@ mod tests {
         assert!(found[0].message.contains("for msgget on SCMP_ARCH_X86, because"), "{}", found[0].message);
         let s390x = Nodes { architectures: vec![Architecture::S390x], ..Nodes::default() };
         assert_eq!(paths_on(&RULE, &s390x, profile(&[], &two)), ["syscalls[1].names[1]"]);
+    }
+
+    #[test]
+    fn two_rules_without_arguments_are_found_on_a_multiplexer_and_not_beside_a_rule_for_it() {
+        let both = |first: &str| {
+            json!({ "defaultAction": "SCMP_ACT_ALLOW", "architectures": X86, "syscalls": [
+                { "names": [first], "action": "SCMP_ACT_LOG" },
+                { "names": ["semop"], "action": "SCMP_ACT_TRAP" },
+                { "names": ["semop"], "action": "SCMP_ACT_ERRNO" },
+            ] })
+        };
+        assert_eq!(paths(&RULE, both("close")), ["syscalls[2].names[0]"]);
+        assert_eq!(paths(&RULE, both("ipc")), Vec::<String>::new());
     }
 
     #[test]

@@ -37,7 +37,8 @@ use crate::finding::Found;
 use crate::place;
 use crate::rule::Rule;
 use crate::severity::{Confidence, Severity};
-use crate::subject::Subject;
+use crate::rules::cannot_be_compiled;
+use crate::subject::{Mention, Subject};
 
 pub(super) static RULE: Rule = Rule {
     id: "shadowed-rule",
@@ -48,7 +49,13 @@ pub(super) static RULE: Rule = Rule {
 };
 
 fn check(subject: &Subject<'_>) -> Vec<Found> {
-    let shadowed = subject.decided().filter(|(mention, _, winner)| winner.effect != mention.effect);
+    let mut shadowed =
+        subject.decided().filter(|(mention, _, winner)| winner.effect != mention.effect).peekable();
+    // Where libseccomp refuses a rule, none wins: that is another rule's finding.
+    let computes = shadowed.peek().is_some() && !subject.is_costly();
+    let refused = computes.then(|| cannot_be_compiled::refused(subject));
+    let is_refused = |mention: Mention| refused.is_some_and(|it| it.contains_key(&(mention.rule, mention.name)));
+    let shadowed = shadowed.filter(|(mention, ..)| !is_refused(*mention));
     let found = shadowed.map(|(mention, name, winner)| {
         let message = format!(
             "{name} never gets {} from this rule: syscalls[{}] gives it {} and has no arguments, so that it wins",
