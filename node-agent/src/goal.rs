@@ -1,5 +1,6 @@
 //! What should be under the name of one profile.
 
+use api::ProfileName;
 use profile::{Canonical, ContentHash, Listener, ParseError};
 
 use crate::budget::Refusal;
@@ -38,7 +39,7 @@ pub enum Listeners {
     Admitted,
 }
 
-/// Why no file is made of a profile whose name no file can have, in one word.
+/// Why no file is made of a profile whose name no file can have, or whose name states other contents, in one word.
 pub(crate) const MISNAMED: &str = "InvalidProfile";
 
 /// Why no file is made of a profile that names a listener, in one word.
@@ -57,6 +58,18 @@ impl Goal {
         }
     }
 
+    /// The goal of a profile of this name: no file is made of other contents than those that the name states.
+    #[must_use]
+    pub fn under(self, name: &ProfileName) -> Self {
+        match &self {
+            Self::File { hash, .. } => match name.permits(*hash) {
+                Ok(()) => self,
+                Err(error) => Self::Rejected { reason: MISNAMED, message: error.to_string().into() },
+            },
+            _ => self,
+        }
+    }
+
     fn listening(listener: &Listener) -> Self {
         let message = format!(
             "spec.contents.listenerPath: {} is a socket that the runtime would connect to, and no profile may name one \
@@ -72,6 +85,17 @@ mod tests {
     use profile::Profile;
 
     use super::*;
+
+    #[test]
+    fn no_file_is_made_of_other_contents_than_the_name_states() {
+        let of = |action: &str| {
+            Profile::from_value(&serde_json::json!({ "defaultAction": action })).unwrap().canonical()
+        };
+        let name = ProfileName::stating(of("SCMP_ACT_LOG").hash());
+        let goal = |action| Goal::of(Ok(of(action)), Listeners::Refused).under(&name);
+        assert!(matches!(goal("SCMP_ACT_LOG"), Goal::File { .. }));
+        assert!(matches!(goal("SCMP_ACT_ALLOW"), Goal::Rejected { reason: MISNAMED, .. }));
+    }
 
     #[test]
     fn where_listeners_are_refused_no_file_is_made_of_a_profile_that_names_one() {

@@ -130,7 +130,7 @@ impl Profiles {
             // A deletionTimestamp alone changes nothing: pods may still need the file.
             Ok(valid) if profile.removal_approved => (Given::Removal, Outcome::Goal(valid, Goal::Removal)),
             Ok(valid) => {
-                let (given, goal) = self.read(&profile, &name);
+                let (given, goal) = self.read(&profile, &valid);
                 (given, Outcome::Goal(valid, goal))
             }
             Err(error) => {
@@ -172,10 +172,10 @@ impl Profiles {
     }
 
     /// Parses what a profile asks for, and takes room for it as far as there is some.
-    fn read(&mut self, profile: &WatchedProfile, name: &str) -> (Given, Goal) {
-        let goal = Goal::of(Untrusted::canonical_in(&profile.spec), self.listeners);
+    fn read(&mut self, profile: &WatchedProfile, name: &ProfileName) -> (Given, Goal) {
+        let goal = Goal::of(Untrusted::canonical_in(&profile.spec), self.listeners).under(name);
         let Goal::File { bytes, .. } = &goal else { return (Given::Rejected, goal) };
-        let (length, cost) = (bytes.len(), Cost::of(name, bytes.len()));
+        let (length, cost) = (bytes.len(), Cost::of(name.as_str(), bytes.len()));
         match self.account.has_room(cost) {
             Ok(()) => {
                 self.account.charge(cost);

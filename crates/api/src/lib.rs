@@ -32,6 +32,7 @@ pub mod pace;
 mod pod;
 mod running;
 mod seccomp_profile;
+mod stated_hash;
 mod text;
 mod untrusted;
 mod watched;
@@ -50,5 +51,6 @@ pub use seccomp_profile::{
     NodeCounts, NodeFailure, PodCounts, ProfileWarning, Removal, SeccompProfile, SeccompProfileSpec,
     SeccompProfileStatus, State,
 };
+pub use stated_hash::OtherContents;
 pub use text::Text;
 pub use untrusted::Untrusted;

@@ -17,6 +17,16 @@ pub const SCHEDULING_GATE: &str = "seccomp.imjasonh.dev/profile-ready";
 pub const GATED_NAMESPACE: &str = "seccomp.imjasonh.dev/gate";
 /// Annotation on a namespace: the name of the profile that the API server gives to pods in it that have none.
 pub const DEFAULT_PROFILE: &str = "seccomp.imjasonh.dev/default-profile";
+/// Label on a namespace: `"true"` has the admission webhook give the profiles of images to the pods in it.
+pub const INCLUDED_NAMESPACE: &str = "seccomp.imjasonh.dev/include";
+/// Label on a profile: where it comes from. The admission webhook sets it, and may create no profile without it.
+pub const FROM: &str = "seccomp.imjasonh.dev/from";
+/// The value of [`FROM`] for a profile that an image has brought.
+pub const FROM_IMAGE: &str = "image";
+/// Annotation on such a profile: the first image that has brought it.
+pub const IMAGE: &str = "seccomp.imjasonh.dev/image";
+/// Annotation on such a profile: where that image carries it, in one word.
+pub const PLACE: &str = "seccomp.imjasonh.dev/place";
 /// Field manager of the gate's writes, and the reporter of its Events.
 pub const GATE_FIELD_MANAGER: &str = "seccomp-profile-gate";
 /// Field manager of the admission webhook's writes.
@@ -69,6 +79,12 @@ impl ProfileName {
     #[must_use]
     pub fn file_name(&self) -> String {
         format!("{}.json", self.0)
+    }
+
+    /// The name from a hash, which the grammar of names permits: digits and lower-case letters with one hyphen.
+    pub(crate) fn of_hash(text: &str) -> Self {
+        debug_assert!(Self::is_valid(text), "{text}");
+        Self(text.into())
     }
 
     /// Whether a profile can have this name, without making one of it.

@@ -76,9 +76,12 @@ impl ProfileFacts {
         let annotation = |key| metadata.annotations.as_ref().and_then(|all| all.get(key)).map(String::as_str);
         let read = || {
             let content = match name.parse::<api::ProfileName>() {
-                Ok(_) => Untrusted::<SeccompProfile>::canonical_in(&object.spec)
-                    .map(|canonical| canonical.hash())
-                    .map_err(|error| error.to_string()),
+                Ok(name) => Untrusted::<SeccompProfile>::canonical_in(&object.spec)
+                    .map_err(|error| error.to_string())
+                    .and_then(|canonical| {
+                        let hash = canonical.hash();
+                        name.permits(hash).map(|()| hash).map_err(|error| error.to_string())
+                    }),
                 Err(error) => Err(format!("metadata.name: {error}")),
             };
             (content, NodeLabelSelector::of_spec(&object.spec))
@@ -125,6 +128,20 @@ mod tests {
         assert_eq!(of(json!({ "conditions": [ready] })), None);
         assert_eq!(of(json!({})), None);
         assert!(of(json!({ "observedGeneration": 1, "conditions": [ready] })).is_some());
+    }
+
+    #[test]
+    fn a_name_that_states_the_contents_is_accepted_with_these_contents_alone() {
+        let of = |name: &str, action: &str| {
+            let spec = json!({ "contents": { "defaultAction": action } });
+            let object = json!({ "metadata": { "name": name }, "spec": spec });
+            ProfileFacts::of(&serde_json::from_value(object).unwrap()).content
+        };
+        let hash = of("audit", "SCMP_ACT_LOG").unwrap();
+        let name = api::ProfileName::stating(hash);
+        assert_eq!(of(name.as_str(), "SCMP_ACT_LOG"), Ok(hash));
+        let rejected = of(name.as_str(), "SCMP_ACT_ALLOW").unwrap_err();
+        assert!(rejected.starts_with("metadata.name: it states sha256:"), "{rejected}");
     }
 
     #[test]
