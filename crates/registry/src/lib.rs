@@ -25,6 +25,8 @@ mod keyring;
 mod login;
 mod protocol;
 mod reference;
+#[cfg(feature = "testing")]
+pub mod testing;
 
 pub use cache::{Bounds, Cache, Keep};
 pub use client::{Client, ClientError, Fetched, Limits, Referrers, Which};

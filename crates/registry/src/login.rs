@@ -35,24 +35,13 @@ impl Login {
     /// A key for caches: equal for equal logins, and nobody can infer the login from it.
     #[must_use]
     pub fn fingerprint(&self) -> Fingerprint {
-        let mut hash = Sha256::new();
-        let mut add = |part: &str| {
-            hash.update((part.len() as u64).to_be_bytes());
-            hash.update(part);
-        };
         match self {
-            Self::Anonymous => {}
+            Self::Anonymous => Fingerprint::of([]),
             Self::Password { username, password } => {
-                add("password");
-                add(username);
-                add(password);
+                Fingerprint::of([&b"password"[..], username.as_bytes(), password.as_bytes()])
             }
-            Self::RefreshToken(token) => {
-                add("token");
-                add(token);
-            }
+            Self::RefreshToken(token) => Fingerprint::of([&b"token"[..], token.as_bytes()]),
         }
-        Fingerprint(hash.finalize().into())
     }
 }
 
@@ -66,9 +55,25 @@ impl fmt::Debug for Login {
     }
 }
 
-/// What distinguishes two logins in a cache.
+/// What distinguishes two logins, or two sets of them, in a cache.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Fingerprint([u8; 32]);
+
+impl Fingerprint {
+    /// That of some parts, of which none runs into the next one.
+    pub(crate) fn of<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> Self {
+        let mut hash = Sha256::new();
+        for part in parts {
+            hash.update((part.len() as u64).to_be_bytes());
+            hash.update(part);
+        }
+        Self(hash.finalize().into())
+    }
+
+    pub(crate) const fn bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
 
 #[cfg(test)]
 mod tests {

@@ -299,3 +299,23 @@ fn ours(case: &Value) -> Value {
     });
     shown.collect()
 }
+
+#[test]
+fn keyrings_that_choose_other_logins_have_other_fingerprints() {
+    let keyring = |auths: Value| {
+        let text = json!({ "auths": auths }).to_string();
+        Keyring::new(&[PullSecret::DockerConfigJson(text.as_bytes())]).unwrap()
+    };
+    let login = |username: &str, password: &str| json!({ "username": username, "password": password });
+    let all = [
+        Keyring::default(),
+        keyring(json!({ "a.example": login("u", "p") })),
+        keyring(json!({ "b.example": login("u", "p") })),
+        keyring(json!({ "a.example": login("u", "q") })),
+        keyring(json!({ "a.example": login("up", "") })),
+        keyring(json!({ "a.example": login("u", "p"), "b.example": login("u", "p") })),
+    ];
+    let found: BTreeSet<_> = all.iter().map(Keyring::fingerprint).collect();
+    assert_eq!(found.len(), all.len());
+    assert_eq!(keyring(json!({ "a.example": login("u", "p") })).fingerprint(), all[1].fingerprint());
+}

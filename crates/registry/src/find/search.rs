@@ -38,12 +38,11 @@ pub enum Depth {
 }
 
 /// Looks at images in registries.
-#[derive(Clone, Copy)]
-pub struct Finder<'a> {
+pub struct Finder<'a, L> {
     /// The client.
     pub client: &'a Client,
     /// The logins.
-    pub logins: &'a dyn Logins,
+    pub logins: &'a L,
     /// How far it goes.
     pub depth: Depth,
 }
@@ -91,7 +90,7 @@ pub struct Carried {
     pub platforms: Vec<ForPlatform>,
 }
 
-impl Finder<'_> {
+impl<L: Logins> Finder<'_, L> {
     /// What an image carries for Linux on these architectures, or on all that it is for.
     ///
     /// # Errors

@@ -17,7 +17,7 @@ use std::collections::BTreeMap;
 use config::Entry;
 use endpoint::Endpoint;
 
-use crate::{Login, Repository};
+use crate::{Fingerprint, Login, Repository};
 
 /// The key of Docker Hub, by its older name, which counts if nothing else matches.
 const HUB_KEY: &[u8] = b"index.docker.io";
@@ -104,6 +104,17 @@ impl Keyring {
             }
         }
         Ok(Self { logins })
+    }
+
+    /// A key for caches: equal only for keyrings that choose the same logins for every repository.
+    #[must_use]
+    pub fn fingerprint(&self) -> Fingerprint {
+        let of_key = self.logins.iter().map(|(key, kept)| {
+            let logins: Vec<_> = kept.iter().map(|kept| kept.login.fingerprint()).collect();
+            (key, Fingerprint::of(logins.iter().map(|login| &login.bytes()[..])))
+        });
+        let all: Vec<_> = of_key.collect();
+        Fingerprint::of(all.iter().flat_map(|(key, logins)| [&key[..], &logins.bytes()[..]]))
     }
 
     /// The logins for a repository, in the order in which the kubelet tries them until one succeeds.
