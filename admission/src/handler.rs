@@ -12,12 +12,16 @@ use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use tracing::{debug, info};
 
+use crate::images::admit::Images;
 use crate::metrics::{Metrics, Outcome};
 use crate::review::{Question, Verdict};
 use crate::warn::{self, Settings};
 
 /// The path of the questions about SeccompProfiles, as the webhook configuration has it.
 pub const PROFILES: &str = "/profiles";
+
+/// The path of the questions about pods.
+pub const PODS: &str = "/pods";
 
 /// The longest body in bytes. The API server accepts requests of 3 MiB (k8s.io/apiserver 0.37.2,
 /// `pkg/server/config.go`), and an update comes with the old object, which fits into etcd's 1.5 MiB.
@@ -40,6 +44,8 @@ const CHECKS: usize = 2;
 #[derive(Debug)]
 pub struct Handler {
     settings: Settings,
+    /// Without it, there are no answers about pods.
+    images: Option<Images>,
     metrics: Metrics,
     bodies: Semaphore,
     checks: Arc<Semaphore>,
@@ -48,8 +54,14 @@ pub struct Handler {
 impl Handler {
     /// A handler with these settings.
     #[must_use]
-    pub fn new(settings: Settings, metrics: Metrics) -> Self {
-        Self { settings, metrics, bodies: Semaphore::new(BODIES), checks: Arc::new(Semaphore::new(CHECKS)) }
+    pub fn new(settings: Settings, images: Option<Images>, metrics: Metrics) -> Self {
+        Self {
+            settings,
+            images,
+            metrics,
+            bodies: Semaphore::new(BODIES),
+            checks: Arc::new(Semaphore::new(CHECKS)),
+        }
     }
 
     /// The answer to a request.
@@ -58,8 +70,14 @@ impl Handler {
         B: Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>>,
     {
         match self.question(request).await {
-            Ok(question) => {
+            Ok((About::Profile, question)) => {
                 let (verdict, outcome) = self.verdict(question.spec).await;
+                self.metrics.requests.of(outcome).inc();
+                json(&verdict.answer(&question.uid))
+            }
+            Ok((About::Pod(images), question)) => {
+                let verdict = images.verdict(&question).await;
+                let outcome = outcome(&verdict);
                 self.metrics.requests.of(outcome).inc();
                 json(&verdict.answer(&question.uid))
             }
@@ -71,14 +89,16 @@ impl Handler {
         }
     }
 
-    /// The question in a request.
-    async fn question<B>(&self, request: Request<B>) -> Result<Question, (StatusCode, String)>
+    /// The question in a request, and what it is about.
+    async fn question<B>(&self, request: Request<B>) -> Result<(About<'_>, Question), (StatusCode, String)>
     where
         B: Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>>,
     {
-        if request.uri().path() != PROFILES {
-            return Err((StatusCode::NOT_FOUND, format!("the path is not {PROFILES}")));
-        }
+        let about = match (request.uri().path(), &self.images) {
+            (PROFILES, _) => About::Profile,
+            (PODS, Some(images)) => About::Pod(images),
+            _ => return Err((StatusCode::NOT_FOUND, "nothing is answered at this path".to_owned())),
+        };
         if request.method() != Method::POST {
             return Err((StatusCode::METHOD_NOT_ALLOWED, "the method is not POST".to_owned()));
         }
@@ -87,9 +107,14 @@ impl Handler {
             let _permit = self.bodies.acquire().await;
             let body = Limited::new(request.into_body(), LONGEST_BODY).collect().await;
             let body = body.map_err(|error| (StatusCode::PAYLOAD_TOO_LARGE, format!("body: {error}")))?;
-            Question::parse(&body.to_bytes()).map_err(|error| (StatusCode::BAD_REQUEST, error.to_string()))
+            let question = match about {
+                About::Profile => Question::parse(&body.to_bytes()),
+                About::Pod(_) => Question::parse_with_old(&body.to_bytes()),
+            };
+            question.map_err(|error| (StatusCode::BAD_REQUEST, error.to_string()))
         };
-        timeout(READ, read).await.map_err(late)?
+        let question = timeout(READ, read).await.map_err(late)??;
+        Ok((about, question))
     }
 
     /// The verdict about a profile, and what is counted.
@@ -108,19 +133,31 @@ impl Handler {
         };
         match timeout(CHECK, check).await {
             Ok(Some(verdict)) => {
-                let outcome = match (&verdict.refusal, &verdict.warnings[..]) {
-                    (Some(_), _) => Outcome::Refused,
-                    (None, []) => Outcome::Allowed,
-                    (None, _) => Outcome::Warned,
-                };
+                let outcome = outcome(&verdict);
                 (verdict, outcome)
             }
             Ok(None) | Err(_) => {
                 info!(limit = ?CHECK, "a profile was allowed without a check, which took too long");
                 let warning = "the profile was not checked, which took too long: see kubectl seccomp lint";
-                (Verdict { refusal: None, warnings: vec![warning.to_owned()] }, Outcome::Late)
+                (Verdict { warnings: vec![warning.to_owned()], ..Verdict::default() }, Outcome::Late)
             }
         }
+    }
+}
+
+/// What a question is about.
+#[derive(Debug, Clone, Copy)]
+enum About<'a> {
+    Profile,
+    Pod(&'a Images),
+}
+
+/// What is counted of a verdict that was reached in time.
+fn outcome(verdict: &Verdict) -> Outcome {
+    match (&verdict.refusal, &verdict.warnings[..]) {
+        (Some(_), _) => Outcome::Refused,
+        (None, []) => Outcome::Allowed,
+        (None, _) => Outcome::Warned,
     }
 }
 
@@ -146,7 +183,7 @@ mod tests {
     use super::*;
 
     fn handler() -> Handler {
-        Handler::new(Settings { refuse_errors: true }, Metrics::new(&Registry::new()).unwrap())
+        Handler::new(Settings { refuse_errors: true }, None, Metrics::new(&Registry::new(), false).unwrap())
     }
 
     async fn ask(handler: &Handler, method: Method, path: &str, body: Vec<u8>) -> (u16, String) {
@@ -185,13 +222,14 @@ mod tests {
         let long = vec![b' '; LONGEST_BODY + 1];
         for (method, path, body, status) in [
             (Method::POST, "/", question(&json!({})), 404),
+            (Method::POST, PODS, question(&json!({})), 404),
             (Method::GET, PROFILES, vec![], 405),
             (Method::POST, PROFILES, b"{".to_vec(), 400),
             (Method::POST, PROFILES, long, 413),
         ] {
             assert_eq!(ask(&handler, method, path, body).await.0, status, "{path}");
         }
-        assert_eq!(handler.metrics.requests.of(Outcome::Unreadable).get(), 4);
+        assert_eq!(handler.metrics.requests.of(Outcome::Unreadable).get(), 5);
     }
 
     #[tokio::test(start_paused = true)]

@@ -4,19 +4,43 @@ use daemon::metrics::{Counters, Label, Watches, register};
 use prometheus::{Gauge, IntGauge, Opts, Registry};
 
 use crate::certificates::clock::UnixTime;
+use crate::images::plan::Fate;
 
 /// A kind that is watched.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// The webhook configuration.
+    /// The webhook configuration about profiles.
     Configuration,
+    /// The webhook configuration about pods.
+    Images,
+    /// The profiles of images.
+    Profiles,
 }
 
 impl Label for Kind {
-    const ALL: &'static [Self] = &[Self::Configuration];
+    const ALL: &'static [Self] = &[Self::Configuration, Self::Images, Self::Profiles];
 
     fn as_str(self) -> &'static str {
-        "ValidatingWebhookConfiguration"
+        match self {
+            Self::Configuration => "ValidatingWebhookConfiguration",
+            Self::Images => "MutatingWebhookConfiguration",
+            Self::Profiles => "SeccompProfile",
+        }
+    }
+}
+
+impl Label for Fate {
+    const ALL: &'static [Self] =
+        &[Self::NoProfile, Self::Profile, Self::Baseline, Self::Unchanged, Self::Refused];
+
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::NoProfile => "no-profile",
+            Self::Profile => "profile",
+            Self::Baseline => "baseline",
+            Self::Unchanged => "unchanged",
+            Self::Refused => "refused",
+        }
     }
 }
 
@@ -76,7 +100,9 @@ pub struct Metrics {
     pub watches: Watches<Kind>,
     /// Requests.
     pub requests: Counters<Outcome>,
-    /// Writes to the API server.
+    /// Containers of pods that were looked at.
+    pub containers: Counters<Fate>,
+    /// Writes of certificate authorities to the API server.
     pub writes: Counters<Write>,
     /// Writes that the API server refused or did not answer.
     pub failed_writes: Counters<Write>,
@@ -85,16 +111,24 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// New metrics in `registry`, with series for all values of their labels.
+    /// New metrics in `registry`, with series for all values of their labels. Whether it answers for pods decides what
+    /// is watched.
     ///
     /// # Errors
     /// `registry` holds metrics of these names already.
-    pub fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
+    pub fn new(registry: &Registry, images: bool) -> Result<Self, prometheus::Error> {
+        let kinds = if images { Kind::ALL } else { &[Kind::Configuration] };
+        let containers = Opts::new(
+            "seccomp_profile_admission_containers_total",
+            "Containers whose images were looked at, by what they got.",
+        );
         let requests =
             Opts::new("seccomp_profile_admission_requests_total", "Requests, by what became of them.");
         let writes = Opts::new(
             "seccomp_profile_admission_writes_total",
-            "Writes of the certificate authorities, by where they are. Only the leader writes.",
+            "Writes of the certificate authorities, by where they are. Only the leader writes the \
+             Secret and the configuration about profiles; a replica that lacks its authority in the one about pods copies \
+             it there.",
         );
         let failed = Opts::new(
             "seccomp_profile_admission_failed_writes_total",
@@ -110,7 +144,8 @@ impl Metrics {
             "When this replica's certificate expires; 0 before it has one.",
         );
         Ok(Self {
-            watches: Watches::new(registry)?,
+            watches: Watches::of_kinds(registry, kinds)?,
+            containers: Counters::new(registry, containers, "outcome")?,
             requests: Counters::new(registry, requests, "outcome")?,
             writes: Counters::new(registry, writes, "object")?,
             failed_writes: Counters::new(registry, failed, "object")?,

@@ -8,6 +8,7 @@ use daemon::lease::{LeaseOptions, duration};
 use daemon::logging::LoggingArgs;
 
 use crate::certificates::plan::Periods;
+use crate::images::settings::ImageOptions;
 
 /// Answers the API server's questions about objects before they are stored.
 #[derive(Debug, Clone, Parser)]
@@ -54,6 +55,9 @@ pub struct Options {
     /// How often the Secret is read although nothing has happened.
     #[arg(long, default_value = "1m", value_parser = duration)]
     pub check_interval: Duration,
+    /// Pods whose images bring profiles.
+    #[command(flatten)]
+    pub images: ImageOptions,
     /// The election of the replica that writes.
     #[command(flatten)]
     pub lease: LeaseOptions,
@@ -98,8 +102,16 @@ mod tests {
             "--server-name=127.0.0.1",
             "--lease=l",
             "--refuse-errors",
+            "--images-configuration=w",
+            "--architecture=arm64",
+            "--unusable=refuse",
+            "--unknown=baseline",
+            "--secrets-in=shop",
+            "--inside=Registry.internal:5000",
         ])
         .unwrap();
+        assert_eq!(options.images.architectures, [convert::Machine::Arm64]);
+        assert!(options.images.reach().inside.contains("registry.internal:5000"));
         assert_eq!(options.server_names, ["a.ns.svc", "127.0.0.1"]);
         assert_eq!(options.secret_labels.len(), 2);
         assert_eq!(options.periods().leaf, Duration::from_hours(7 * 24));

@@ -1,5 +1,6 @@
 //! The API server's question about an object, and the answer: `AdmissionReview` of `admission.k8s.io/v1`.
 
+use k8s_openapi::ByteString;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::{Value, json};
@@ -22,27 +23,44 @@ pub enum ReviewError {
 }
 
 /// A question about an object that has a `spec`. Nothing else of the object is kept.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Question {
     /// Identifies the question in the answer.
     pub uid: String,
+    /// The object's namespace, if it is in one.
+    pub namespace: Option<String>,
+    /// The subresource; empty for the object itself.
+    pub subresource: String,
+    /// Whether nothing is stored.
+    pub dry_run: bool,
     /// The object's `spec`; `None` without an object.
     pub spec: Option<Value>,
+    /// The `spec` of the stored object, if it was asked for.
+    pub old_spec: Option<Value>,
 }
 
 #[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Review {
+#[serde(rename_all = "camelCase", bound = "O: Deserialize<'de> + Default")]
+struct Review<O> {
     api_version: String,
     kind: String,
-    request: Request,
+    request: Request<O>,
 }
 
 #[derive(Deserialize)]
-struct Request {
+#[serde(rename_all = "camelCase", bound = "O: Deserialize<'de> + Default")]
+struct Request<O> {
     uid: String,
     #[serde(default)]
+    namespace: Option<String>,
+    #[serde(default)]
+    sub_resource: String,
+    #[serde(default)]
+    dry_run: Option<bool>,
+    #[serde(default)]
     object: Option<Object>,
+    #[serde(default)]
+    old_object: O,
 }
 
 #[derive(Deserialize)]
@@ -54,19 +72,38 @@ struct Object {
 }
 
 impl Question {
-    /// The question in the body of a request.
+    /// The question in the body of a request, without the stored object.
     ///
     /// # Errors
     /// It is none.
     pub fn parse(body: &[u8]) -> Result<Self, ReviewError> {
-        let Review { api_version, kind, request } = serde_json::from_slice(body)?;
+        Self::of(serde_json::from_slice::<Review<IgnoredAny>>(body)?, |_| None)
+    }
+
+    /// The question in the body of a request, with the stored object.
+    ///
+    /// # Errors
+    /// It is none.
+    pub fn parse_with_old(body: &[u8]) -> Result<Self, ReviewError> {
+        Self::of(serde_json::from_slice::<Review<Option<Object>>>(body)?, |old| old.map(|it| it.spec))
+    }
+
+    fn of<O>(review: Review<O>, old_spec: impl FnOnce(O) -> Option<Value>) -> Result<Self, ReviewError> {
+        let Review { api_version, kind, request } = review;
         if api_version != "admission.k8s.io/v1" || kind != "AdmissionReview" {
             return Err(ReviewError::Version(shortened(api_version), shortened(kind)));
         }
         if request.uid.chars().count() > LONGEST_UID {
             return Err(ReviewError::Uid);
         }
-        Ok(Self { uid: request.uid, spec: request.object.map(|object| object.spec) })
+        Ok(Self {
+            uid: request.uid,
+            namespace: request.namespace,
+            subresource: request.sub_resource,
+            dry_run: request.dry_run.unwrap_or_default(),
+            spec: request.object.map(|object| object.spec),
+            old_spec: old_spec(request.old_object),
+        })
     }
 }
 
@@ -81,6 +118,8 @@ pub struct Verdict {
     pub refusal: Option<String>,
     /// What the client is warned about.
     pub warnings: Vec<String>,
+    /// What is changed in the object: the operations of a JSON patch (RFC 6902).
+    pub patch: Vec<Value>,
 }
 
 impl Verdict {
@@ -93,6 +132,11 @@ impl Verdict {
         }
         if !self.warnings.is_empty() {
             response["warnings"] = json!(self.warnings);
+        }
+        if self.refusal.is_none() && !self.patch.is_empty() {
+            let patch = json!(self.patch).to_string().into_bytes();
+            response["patchType"] = json!("JSONPatch");
+            response["patch"] = json!(ByteString(patch));
         }
         json!({ "apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "response": response })
     }
@@ -116,7 +160,14 @@ mod tests {
             "oldObject": { "spec": {} },
         }));
         let question = Question::parse(&body).unwrap();
-        assert_eq!(question, Question { uid: "u".into(), spec: Some(json!({ "contents": 1 })) });
+        let expected = Question {
+            uid: "u".into(),
+            dry_run: true,
+            spec: Some(json!({ "contents": 1 })),
+            ..Question::default()
+        };
+        assert_eq!(question, expected);
+        assert_eq!(Question::parse_with_old(&body).unwrap().old_spec, Some(json!({})));
         let deletion = review(&json!({ "uid": "u", "object": null }));
         assert_eq!(Question::parse(&deletion).unwrap().spec, None);
     }
@@ -151,10 +202,22 @@ mod tests {
     }
 
     #[test]
+    fn a_patch_is_in_base64_and_there_is_none_without_a_change() {
+        let operation = json!({ "op": "add", "path": "/spec/a", "value": 1 });
+        let verdict = Verdict { patch: vec![operation.clone()], ..Verdict::default() };
+        let response = &verdict.answer("u")["response"];
+        assert_eq!(response["patchType"], "JSONPatch");
+        let patch: ByteString = serde_json::from_value(response["patch"].clone()).unwrap();
+        assert_eq!(serde_json::from_slice::<Value>(&patch.0).unwrap(), json!([operation]));
+    }
+
+    #[test]
     fn an_answer_has_a_reason_only_where_the_object_is_refused() {
         let allowed = Verdict::default().answer("u");
         assert_eq!(allowed["response"], json!({ "uid": "u", "allowed": true }));
-        let refused = Verdict { refusal: Some("no".into()), warnings: vec!["w".into()] }.answer("u");
+        let refused =
+            Verdict { refusal: Some("no".into()), warnings: vec!["w".into()], patch: vec![json!({})] };
+        let refused = refused.answer("u");
         let status = json!({ "code": 422, "reason": "Invalid", "message": "no" });
         assert_eq!(
             refused["response"],

@@ -6,15 +6,21 @@ use api::names::ADMISSION_FIELD_MANAGER;
 use daemon::lease::election::UnsafeTiming;
 use daemon::lease::{Lead, elect};
 use daemon::{Readiness, http};
+use k8s_openapi::api::admissionregistration::v1::{
+    MutatingWebhookConfiguration, ValidatingWebhookConfiguration,
+};
 use link::client;
 use tokio::sync::watch;
 use tokio::time::sleep;
 use tracing::info;
 
 use crate::certificates::authority::CertificateError;
-use crate::certificates::keeper::{Keeper, Settings, WATCH, follow};
+use crate::certificates::keeper::{Keeper, Second, Settings, WATCH, follow};
 use crate::certificates::served::Served;
 use crate::handler::Handler;
+use crate::images::admit::Images;
+use crate::images::objects::Objects;
+use crate::images::registries::{self, RegistriesError};
 use crate::metrics::{Kind, Metrics};
 use crate::options::Options;
 use crate::server::Server;
@@ -38,6 +44,9 @@ pub enum RunError {
     /// The timing permits two leaders.
     #[error(transparent)]
     Timing(#[from] UnsafeTiming),
+    /// The client of registries cannot be set up.
+    #[error(transparent)]
+    Registries(#[from] RegistriesError),
     /// Signals cannot be received.
     #[error("signals: {0}")]
     Signal(std::io::Error),
@@ -50,14 +59,28 @@ pub enum RunError {
 pub async fn run(options: Options) -> Result<(), RunError> {
     let signal = daemon::shutdown_signal().map_err(RunError::Signal)?;
     let registry = daemon::metrics::registry("admission", env!("CARGO_PKG_VERSION"))?;
-    let metrics = Metrics::new(&registry)?;
+    let images_configuration = options.images.images_configuration.clone();
+    let metrics = Metrics::new(&registry, images_configuration.is_some())?;
     let readiness = Readiness::default();
     let (trusted, stays) = (readiness.changeable("certificate"), readiness.changeable("stopping"));
     stays.set(true);
+    let are_known =
+        options.images.images_configuration.as_ref().map(|_| readiness.changeable("profiles of images"));
     let endpoints = http::serve(options.listen, registry, readiness, std::future::pending()).await?;
     let client = client::connect(WATCH).await?;
     let served = Served::default();
-    let handler = Handler::new(warn::Settings { refuse_errors: options.refuse_errors }, metrics.clone());
+    let objects = Arc::new(Objects::new(client.clone(), options.images.most_profiles));
+    let images = match &images_configuration {
+        None => None,
+        Some(_) => {
+            let registries = registries::client(&options.images)?;
+            let (settings, namespace) = (options.images.clone(), options.namespace.clone());
+            let (client, objects) = (client.clone(), objects.clone());
+            Some(Images::new(settings, namespace, client, registries, objects, metrics.clone()))
+        }
+    };
+    let handler =
+        Handler::new(warn::Settings { refuse_errors: options.refuse_errors }, images, metrics.clone());
     let (drain, draining) = watch::channel(false);
     let server = Server::new(options.webhook_listen, served.config()?, handler, draining)?;
     info!(version = env!("CARGO_PKG_VERSION"), listen = %options.webhook_listen, "admission starts");
@@ -73,8 +96,27 @@ pub async fn run(options: Options) -> Result<(), RunError> {
     let mut leadership =
         options.lease.leadership(&options.namespace, ADMISSION_FIELD_MANAGER, &client, lead_until)?;
     let (view, viewed) = watch::channel(None);
-    let configuration =
-        follow(client.clone(), options.configuration.clone(), view, metrics.watches.of(Kind::Configuration));
+    let (second_view, second_viewed) = watch::channel(None);
+    let second = images_configuration.map(|name| Second::new(client.clone(), name, second_viewed));
+    // Watches that are needed for pods alone.
+    let of_images = {
+        let (name, client) = (options.images.images_configuration.clone(), client.clone());
+        let watches = metrics.watches.clone();
+        async move {
+            let (Some(name), Some(are_known)) = (name, are_known) else {
+                return std::future::pending().await;
+            };
+            let configuration =
+                follow::<MutatingWebhookConfiguration>(client, name, second_view, watches.of(Kind::Images));
+            tokio::join!(configuration, objects.follow(are_known, watches.of(Kind::Profiles)));
+        }
+    };
+    let configuration = follow::<ValidatingWebhookConfiguration>(
+        client.clone(),
+        options.configuration.clone(),
+        view,
+        metrics.watches.of(Kind::Configuration),
+    );
     let settings = Settings {
         namespace: options.namespace.clone(),
         secret: options.secret.clone(),
@@ -84,12 +126,13 @@ pub async fn run(options: Options) -> Result<(), RunError> {
         check: options.check_interval,
         labels: options.secret_labels.clone(),
     };
-    let keeper = Keeper::new(client, settings, lead.clone(), served, trusted, metrics);
+    let keeper = Keeper::new(client, settings, lead.clone(), served, trusted, metrics).with(second);
     let work = async {
         tokio::select! {
             // None of these ever ends by itself.
             () = endpoints => {}
             () = configuration => {}
+            () = of_images => {}
             () = keeper.run(viewed, woken) => {}
             () = server.run() => {}
         }

@@ -39,16 +39,18 @@ pub fn verdict(spec: &Value, settings: Settings) -> Verdict {
     }
     match refused {
         // The first is an error, because errors come first.
-        true => Verdict { refusal: lines.first().cloned(), warnings: lines.split_off(1) },
-        false => Verdict { refusal: None, warnings: lines },
+        true => {
+            Verdict { refusal: lines.first().cloned(), warnings: lines.split_off(1), ..Verdict::default() }
+        }
+        false => Verdict { warnings: lines, ..Verdict::default() },
     }
 }
 
 /// The verdict about contents that are no profile.
 fn of_error(error: String, settings: Settings) -> Verdict {
     match settings.refuse_errors {
-        true => Verdict { refusal: Some(error), warnings: Vec::new() },
-        false => Verdict { refusal: None, warnings: vec![error] },
+        true => Verdict { refusal: Some(error), ..Verdict::default() },
+        false => Verdict { warnings: vec![error], ..Verdict::default() },
     }
 }
 
@@ -62,7 +64,7 @@ fn line(finding: &Finding) -> String {
 }
 
 /// A text of at most [`LONGEST`] characters, all of which can be in the header of an HTTP answer.
-fn bounded(text: &str) -> String {
+pub(crate) fn bounded(text: &str) -> String {
     let shown = text.chars().map(|c| if c.is_control() { ' ' } else { c });
     match text.chars().count() > LONGEST {
         true => shown.take(LONGEST - 1).chain(['…']).collect(),

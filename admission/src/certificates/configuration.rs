@@ -1,10 +1,31 @@
 //! The webhook configuration, as far as certificates are concerned.
 
 use k8s_openapi::ByteString;
-use k8s_openapi::api::admissionregistration::v1::ValidatingWebhookConfiguration;
+use k8s_openapi::api::admissionregistration::v1::{
+    MutatingWebhookConfiguration, ValidatingWebhookConfiguration, WebhookClientConfig,
+};
+use kube::Resource;
 use serde_json::{Value, json};
 
 use super::bundle::Bundle;
+
+/// One of the two kinds of webhook configurations.
+pub trait Webhooks {
+    /// The names of the webhooks, and how the API server calls each.
+    fn webhooks(&self) -> Vec<(&str, &WebhookClientConfig)>;
+}
+
+impl Webhooks for ValidatingWebhookConfiguration {
+    fn webhooks(&self) -> Vec<(&str, &WebhookClientConfig)> {
+        self.webhooks.iter().flatten().map(|webhook| (&*webhook.name, &webhook.client_config)).collect()
+    }
+}
+
+impl Webhooks for MutatingWebhookConfiguration {
+    fn webhooks(&self) -> Vec<(&str, &WebhookClientConfig)> {
+        self.webhooks.iter().flatten().map(|webhook| (&*webhook.name, &webhook.client_config)).collect()
+    }
+}
 
 /// The names of a configuration's webhooks, and the certificates by which the API server trusts each.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -16,15 +37,13 @@ pub struct Configuration {
 impl Configuration {
     /// The configuration in an object.
     #[must_use]
-    pub fn of(object: &ValidatingWebhookConfiguration) -> Self {
-        let webhooks = object.webhooks.iter().flatten().map(|webhook| {
-            let text = webhook.client_config.ca_bundle.as_ref().map(|text| &text.0[..]);
-            (webhook.name.clone(), Bundle::parse(text.unwrap_or_default()))
+    pub fn of(object: &(impl Webhooks + Resource)) -> Self {
+        let webhooks = object.webhooks().into_iter().map(|(name, client)| {
+            let text = client.ca_bundle.as_ref().map(|text| &text.0[..]);
+            (name.to_owned(), Bundle::parse(text.unwrap_or_default()))
         });
-        Self {
-            version: object.metadata.resource_version.clone().unwrap_or_default(),
-            webhooks: webhooks.collect(),
-        }
+        let webhooks = webhooks.collect();
+        Self { version: object.meta().resource_version.clone().unwrap_or_default(), webhooks }
     }
 
     /// Whether there is a webhook at all.
@@ -49,6 +68,18 @@ impl Configuration {
     #[must_use]
     pub fn is_uniform(&self) -> bool {
         self.webhooks.windows(2).all(|pair| pair[0].1.ids() == pair[1].1.ids())
+    }
+
+    /// Whether every webhook has exactly these certificates.
+    #[must_use]
+    pub fn has_exactly(&self, bundle: &Bundle) -> bool {
+        self.webhooks.iter().all(|(_, held)| held.ids() == bundle.ids())
+    }
+
+    /// Those of these certificates that every webhook has.
+    #[must_use]
+    pub fn common_with(&self, bundle: &Bundle) -> Bundle {
+        self.webhooks.iter().fold(bundle.clone(), |common, (_, held)| common.common_with(held))
     }
 
     /// The JSON patch that gives every webhook this bundle. The API server refuses it if the object has changed, so that no
@@ -84,7 +115,17 @@ mod tests {
         let object = json!({
             "metadata": { "name": "it", "resourceVersion": "7" }, "webhooks": webhooks.collect::<Vec<_>>(),
         });
-        Configuration::of(&serde_json::from_value(object).unwrap())
+        Configuration::of(&serde_json::from_value::<ValidatingWebhookConfiguration>(object).unwrap())
+    }
+
+    #[test]
+    fn a_second_configuration_has_the_bundle_of_the_first_one_or_gets_it() {
+        let first = configuration(&[&[b"one", b"two"]]).bundle();
+        assert!(configuration(&[&[b"one", b"two"]]).has_exactly(&first));
+        for other in [&[&[b"one" as &[u8]] as &[&[u8]]][..], &[&[b"one", b"two"], &[b"one"]], &[&[]]] {
+            assert!(!configuration(other).has_exactly(&first));
+        }
+        assert!(configuration(&[]).has_exactly(&first));
     }
 
     #[test]

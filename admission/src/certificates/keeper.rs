@@ -8,15 +8,18 @@ use std::time::{Duration, Instant};
 use api::names::ADMISSION_FIELD_MANAGER;
 use daemon::lease::Lead as Election;
 use daemon::{Changeable, metrics};
-use k8s_openapi::api::admissionregistration::v1::ValidatingWebhookConfiguration;
+use k8s_openapi::api::admissionregistration::v1::{
+    MutatingWebhookConfiguration, ValidatingWebhookConfiguration,
+};
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::{Patch, PatchParams, PostParams};
-use kube::{Api, Client};
+use kube::{Api, Client, Resource};
 use kube_runtime::watcher::Config;
 use link::chain;
 use link::changes::{Change, Changes};
 use link::client::within;
 use link::watch::WatchStream;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::sync::watch;
 use tokio::time::sleep;
@@ -25,7 +28,7 @@ use tracing::{info, warn};
 use super::authority::{Authority, CertificateError};
 use super::bundle::Bundle;
 use super::clock::{Clock, UnixTime};
-use super::configuration::Configuration;
+use super::configuration::{Configuration, Webhooks};
 use super::fingerprint::Fingerprint;
 use super::plan::{self, Lead, LeafFacts, Periods, Seen};
 use super::secret::Authorities;
@@ -68,10 +71,39 @@ enum RoundError {
     Certificate(#[from] CertificateError),
 }
 
+/// A second configuration by which the API server calls this program. It gets the certificates of the first one from any
+/// replica, because one that knows it may not lead while its predecessor does not know it.
+#[derive(Debug)]
+pub struct Second {
+    configurations: Api<MutatingWebhookConfiguration>,
+    name: String,
+    view: watch::Receiver<Option<Configuration>>,
+}
+
+impl Second {
+    /// The configuration of this name, as [`follow`] has seen it.
+    #[must_use]
+    pub fn new(client: Client, name: String, view: watch::Receiver<Option<Configuration>>) -> Self {
+        Self { configurations: Api::all(client), name, view }
+    }
+
+    /// Waits until it has changed, for ever if there is none.
+    async fn changed(second: Option<&mut Self>) {
+        let changed = match second {
+            Some(second) => second.view.changed().await.is_ok(),
+            None => false,
+        };
+        if !changed {
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
 /// Keeps the certificates of this replica, and, while it leads, the authorities.
 pub struct Keeper {
     secrets: Api<Secret>,
     configurations: Api<ValidatingWebhookConfiguration>,
+    second: Option<Second>,
     settings: Settings,
     election: Arc<Election>,
     served: Served,
@@ -108,6 +140,7 @@ impl Keeper {
         Self {
             secrets: Api::namespaced(client.clone(), &settings.namespace),
             configurations: Api::all(client),
+            second: None,
             settings,
             election,
             served,
@@ -119,6 +152,12 @@ impl Keeper {
             clock: Clock::new(wall(), Duration::ZERO),
             has_begun: false,
         }
+    }
+
+    /// Keeps a second configuration, too.
+    #[must_use]
+    pub fn with(self, second: Option<Second>) -> Self {
+        Self { second, ..self }
     }
 
     /// Keeps them for ever. `view` is the configuration as [`follow`] has seen it, and `woken` changes when this process
@@ -143,6 +182,7 @@ impl Keeper {
             tokio::select! {
                 () = sleep(pause) => {}
                 Ok(()) = view.changed() => {}
+                () = Second::changed(self.second.as_mut()) => {}
                 Ok(()) = woken.changed() => {}
             }
         }
@@ -156,7 +196,8 @@ impl Keeper {
         let authorities = secret.as_ref().map(Authorities::of).unwrap_or_default();
         let monotonic = self.start.elapsed();
         let now = self.clock.at(wall(), monotonic);
-        self.seen.see(&bundle.ids(), monotonic);
+        let in_both = self.copy(&bundle).await?;
+        self.seen.see(&in_both.ids(), monotonic);
         self.sign(&authorities, now, monotonic)?;
         let leaf = self.leaf.as_ref();
         let periods = &self.settings.periods;
@@ -186,6 +227,20 @@ impl Keeper {
             Lead::Nothing if !configuration.is_uniform() => self.publish(configuration, &bundle).await,
             Lead::Nothing => Ok(self.pause()),
         }
+    }
+
+    /// Writes the certificates into the second configuration, if there is one. Returns those that both have.
+    async fn copy(&mut self, bundle: &Bundle) -> Result<Bundle, RoundError> {
+        let Some(second) = &mut self.second else { return Ok(bundle.clone()) };
+        let Some(configuration) = second.view.borrow_and_update().clone() else {
+            return Ok(Bundle::default());
+        };
+        let common = configuration.common_with(bundle);
+        if !bundle.ids().is_empty() && !configuration.has_exactly(bundle) {
+            let (configurations, name) = (second.configurations.clone(), second.name.clone());
+            self.write(&configurations, &name, &configuration, bundle).await?;
+        }
+        Ok(common)
     }
 
     /// Signs a leaf if this replica needs one.
@@ -227,18 +282,30 @@ impl Keeper {
     }
 
     async fn publish(&self, configuration: &Configuration, bundle: &Bundle) -> Result<Duration, RoundError> {
-        let operations: Value = configuration.patch(bundle);
-        let Ok(patch) = serde_json::from_value(operations) else { return Ok(RETRY) };
-        let params =
-            PatchParams { field_manager: Some(ADMISSION_FIELD_MANAGER.into()), ..PatchParams::default() };
-        let name = &self.settings.configuration;
-        let written = within(self.configurations.patch(name, &params, &Patch::Json::<()>(patch))).await;
-        let done = self.written(Write::Configuration, written.map(drop), RoundError::Configuration)?;
-        if done {
-            info!(authorities = bundle.ids().len(), "the webhook configuration has the authorities");
-        }
+        let done =
+            self.write(&self.configurations, &self.settings.configuration, configuration, bundle).await?;
         // The watch delivers the new version.
         Ok(if done { self.settings.check } else { RETRY })
+    }
+
+    /// Writes certificates into a configuration; returns whether it was as expected.
+    async fn write<K: Clone + DeserializeOwned + fmt::Debug>(
+        &self,
+        configurations: &Api<K>,
+        name: &str,
+        configuration: &Configuration,
+        bundle: &Bundle,
+    ) -> Result<bool, RoundError> {
+        let operations: Value = configuration.patch(bundle);
+        let Ok(patch) = serde_json::from_value(operations) else { return Ok(false) };
+        let params =
+            PatchParams { field_manager: Some(ADMISSION_FIELD_MANAGER.into()), ..PatchParams::default() };
+        let written = within(configurations.patch(name, &params, &Patch::Json::<()>(patch))).await;
+        let done = self.written(Write::Configuration, written.map(drop), RoundError::Configuration)?;
+        if done {
+            info!(name, authorities = bundle.ids().len(), "the webhook configuration has the authorities");
+        }
+        Ok(done)
     }
 
     /// Whether a write was made; another one may have been faster.
@@ -264,14 +331,16 @@ impl Keeper {
 }
 
 /// Keeps `view` at what the API server has shown of the configuration, for ever.
-pub async fn follow(
+pub async fn follow<K>(
     client: Client,
     name: String,
     view: watch::Sender<Option<Configuration>>,
     measured: metrics::Watch,
-) {
+) where
+    K: Webhooks + Resource<DynamicType = ()> + Clone + fmt::Debug + DeserializeOwned + Send + 'static,
+{
     let config = Config::default().fields(&format!("metadata.name={name}")).timeout(WATCH.as_secs() as u32);
-    let stream = WatchStream::<ValidatingWebhookConfiguration>::observed(client, config, measured);
+    let stream = WatchStream::<K>::observed(client, config, measured);
     let mut changes = Changes::new(stream);
     loop {
         match changes.next().await {

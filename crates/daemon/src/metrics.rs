@@ -89,6 +89,14 @@ impl<K: Label> Watches<K> {
     /// # Errors
     /// `registry` already has metrics of these names.
     pub fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
+        Self::of_kinds(registry, K::ALL)
+    }
+
+    /// Like [`Self::new`], with series for these kinds, where the others are not watched.
+    ///
+    /// # Errors
+    /// Like [`Self::new`].
+    pub fn of_kinds(registry: &Registry, kinds: &[K]) -> Result<Self, prometheus::Error> {
         let failures = Opts::new(
             "seccomp_profile_watch_failures_total",
             "Lists and watches that failed and were restarted, by kind.",
@@ -103,7 +111,7 @@ impl<K: Label> Watches<K> {
             failures: Counters::new(registry, failures, "kind")?,
             last_answer: register(registry, GaugeVec::new(last_answer, &["kind"])?)?,
         };
-        K::ALL.iter().for_each(|kind| watches.of(*kind).answered());
+        kinds.iter().for_each(|kind| watches.of(*kind).answered());
         Ok(watches)
     }
 

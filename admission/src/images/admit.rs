@@ -1,0 +1,158 @@
+//! Answers for one pod, in a bounded time.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use futures::future::join_all;
+use registry::Reference;
+use tokio::time::{Instant, timeout_at};
+use tracing::debug;
+
+use super::choice::{Brings, Image, Why};
+use super::logins::{Logins, PullSecrets, Readable};
+use super::lookup::{Lookup, too_late};
+use super::objects::{NoObject, Objects};
+use super::plan::{Fact, plan};
+use super::pod::{About, Container, Pod};
+use super::settings::ImageOptions;
+use crate::metrics::Metrics;
+use crate::review::{Question, Verdict};
+
+/// The namespace whose pods are never changed, besides our own: the cluster must come up without a registry.
+const SYSTEM: &str = "kube-system";
+
+/// The most architectures that are looked at for one pod.
+const MOST_ARCHITECTURES: usize = 8;
+
+/// Answers for pods.
+#[derive(Debug)]
+pub struct Images {
+    options: ImageOptions,
+    namespace: String,
+    secrets: PullSecrets,
+    lookup: Lookup,
+    objects: Arc<Objects>,
+    metrics: Metrics,
+}
+
+impl Images {
+    /// Answers with these options. `namespace` is our own.
+    #[must_use]
+    pub fn new(
+        options: ImageOptions,
+        namespace: String,
+        client: kube::Client,
+        registries: registry::Client,
+        objects: Arc<Objects>,
+        metrics: Metrics,
+    ) -> Self {
+        let readable = match options.secrets_everywhere {
+            true => Readable::Everywhere,
+            false => Readable::In(options.secrets_in.iter().cloned().collect::<BTreeSet<_>>()),
+        };
+        let secrets = PullSecrets::new(client, readable);
+        Self { options, namespace, secrets, lookup: Lookup::new(registries), objects, metrics }
+    }
+
+    /// The verdict about a pod.
+    pub async fn verdict(&self, question: &Question) -> Verdict {
+        let namespace = question.namespace.as_deref().unwrap_or_default();
+        let about = match (&question.subresource[..], &question.old_spec) {
+            ("", _) => About::NewPod,
+            ("ephemeralcontainers", Some(old)) => About::Ephemeral(old),
+            _ => return Verdict::default(),
+        };
+        let is_ours = namespace == SYSTEM || namespace == self.namespace;
+        let Some(spec) = question.spec.as_ref().filter(|_| !is_ours) else { return Verdict::default() };
+        let pod = match Pod::of(spec, about) {
+            Ok(pod) if !pod.containers.is_empty() => pod,
+            Ok(_) => return Verdict::default(),
+            // The API server refuses it with a better message.
+            Err(error) => {
+                debug!(%error, "a pod that cannot be read");
+                return Verdict::default();
+            }
+        };
+        let deadline = Instant::now() + self.options.images_time;
+        let logins = match timeout_at(deadline, self.secrets.logins(namespace, &pod.pull_secrets)).await {
+            Ok(logins) => logins,
+            Err(_) => Err(Why {
+                reason: "PullSecretNotRead",
+                message: "the pull secrets could not be read in time".to_owned(),
+            }),
+        };
+        let architectures = self.architectures(&pod);
+        let facts = pod.containers.iter().map(|container| async {
+            match &logins {
+                Ok(logins) => self.fact(container, logins, &architectures, question.dry_run, deadline).await,
+                Err(why) => Fact::Unknown(why.clone()),
+            }
+        });
+        let facts = join_all(facts).await;
+        let found: Vec<_> = pod.containers.into_iter().zip(facts).collect();
+        let plan = plan(&found, self.options.unusable, self.options.unknown, &self.options.directory);
+        for fate in plan.fates {
+            self.metrics.containers.of(fate).inc();
+        }
+        plan.verdict
+    }
+
+    /// The architectures that a pod can land on: those that it names, or those of the nodes.
+    fn architectures(&self, pod: &Pod) -> Vec<String> {
+        match &pod.architectures {
+            Some(named) => named.iter().take(MOST_ARCHITECTURES).cloned().collect(),
+            None => {
+                let all: BTreeSet<_> = self.options.architectures.iter().map(|it| it.name()).collect();
+                all.into_iter().map(str::to_owned).collect()
+            }
+        }
+    }
+
+    async fn fact(
+        &self,
+        container: &Container,
+        logins: &Logins,
+        architectures: &[String],
+        dry_run: bool,
+        deadline: Instant,
+    ) -> Fact {
+        let reference = match Reference::parse(&container.image) {
+            Ok(reference) => reference,
+            Err(error) => {
+                return Fact::Unknown(Why { reason: error.reason(), message: error.to_string() });
+            }
+        };
+        let image = self.lookup.image(&reference, &logins.keyring, architectures, &container.name);
+        let image = match timeout_at(deadline, image).await.unwrap_or_else(|_| Err(too_late())) {
+            Ok(image) => image,
+            Err(mut why) => {
+                if logins.may_lack_some {
+                    why.message += " (the pull secrets of this namespace are not read)";
+                }
+                return Fact::Unknown(why);
+            }
+        };
+        let Image { digest, brings } = &*image;
+        let pinned = reference.pinned(digest.clone());
+        match brings {
+            Brings::Nothing => Fact::Nothing { pinned },
+            Brings::Unusable(why) => Fact::Unusable { pinned, why: why.clone() },
+            Brings::Differing(why) => Fact::Unavailable { pinned, why: why.clone() },
+            // The profile that it would get; a dry run creates nothing.
+            Brings::Profile(profile) if dry_run => Fact::Profile { pinned, name: profile.name.clone() },
+            Brings::Profile(profile) => {
+                let image = pinned.to_string();
+                let late = |_| {
+                    let message = "its profile could not be created in time".to_owned();
+                    Err(NoObject::Unavailable(Why { reason: "RequestFailed", message }))
+                };
+                let ensured = timeout_at(deadline, self.objects.ensure(profile, &image)).await;
+                match ensured.unwrap_or_else(late) {
+                    Ok(()) => Fact::Profile { pinned, name: profile.name.clone() },
+                    Err(NoObject::Unavailable(why)) => Fact::Unavailable { pinned, why },
+                    Err(NoObject::Refused(why)) => Fact::Unusable { pinned, why },
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,219 @@
+//! Asks registries what images bring, once for equal questions.
+//!
+//! The logins are a part of the question: what one namespace's secret opened is never the answer to another that has
+//! other ones.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use registry::{
+    Bounds, Cache, Client, Depth, FindError, Finder, Fingerprint, Keep, Keyring, Reference, RegistryError,
+};
+use tokio::sync::Semaphore;
+
+use super::choice::{Brings, Image, Why, choose};
+
+/// How long it is remembered which digest a tag has, and what it brings.
+const OF_TAG: Duration = Duration::from_mins(1);
+/// How long it is remembered what a digest brings. A profile may be attached later.
+const OF_DIGEST: Duration = Duration::from_mins(5);
+/// How long it is remembered that an image cannot be looked at.
+const OF_FAILURE: Duration = Duration::from_secs(5);
+/// The bounds of what is remembered.
+const BOUNDS: Bounds = Bounds { number: 10_000, bytes: 12 * 1024 * 1024 };
+/// What an entry takes besides its texts, about.
+const ENTRY: usize = 500;
+/// How many images are asked for at once.
+const ASKING: usize = 32;
+/// How many profiles are computed at once.
+const NARROWING: usize = 2;
+
+/// A question.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Key {
+    reference: Reference,
+    logins: Fingerprint,
+    architectures: Vec<String>,
+    /// CRI-O's annotations may name it.
+    container: String,
+}
+
+/// Looks at images.
+#[derive(Debug)]
+pub struct Lookup {
+    client: Client,
+    answers: Cache<Key, Result<Arc<Image>, Why>>,
+    asking: Semaphore,
+    narrowing: Arc<Semaphore>,
+}
+
+impl Lookup {
+    /// One that asks by this client.
+    #[must_use]
+    pub fn new(client: Client) -> Self {
+        Self {
+            client,
+            answers: Cache::new(BOUNDS),
+            asking: Semaphore::new(ASKING),
+            narrowing: Arc::new(Semaphore::new(NARROWING)),
+        }
+    }
+
+    /// What an image brings to a container of this name, on nodes of these architectures.
+    ///
+    /// # Errors
+    /// It cannot be looked at.
+    pub async fn image(
+        &self,
+        reference: &Reference,
+        keyring: &Keyring,
+        architectures: &[String],
+        container: &str,
+    ) -> Result<Arc<Image>, Why> {
+        let key = Key {
+            reference: reference.clone(),
+            logins: keyring.fingerprint(),
+            architectures: architectures.to_vec(),
+            container: container.to_owned(),
+        };
+        let load = async || self.look(reference, keyring, architectures, container).await;
+        self.answers.get(key, load, |answer| keep(reference, answer)).await
+    }
+
+    async fn look(
+        &self,
+        reference: &Reference,
+        keyring: &Keyring,
+        architectures: &[String],
+        container: &str,
+    ) -> Result<Arc<Image>, Why> {
+        let carried = {
+            let _permit = self.asking.acquire().await;
+            let finder = Finder { client: &self.client, logins: keyring, depth: Depth::First };
+            finder.find(reference, architectures, Some(container)).await
+        };
+        let carried =
+            carried.map_err(|error: FindError| Why { reason: error.reason(), message: error.to_string() })?;
+        let digest = carried.digest.clone();
+        let permit = Arc::clone(&self.narrowing).acquire_owned().await;
+        let chosen = tokio::task::spawn_blocking(move || {
+            let chosen = choose(&carried);
+            // Not before: one that is not awaited any more still uses a processor.
+            drop(permit);
+            chosen
+        });
+        let failed = |_| Why { reason: "Failed", message: "its profile could not be computed".to_owned() };
+        let brings = chosen.await.map_err(failed)??;
+        Ok(Arc::new(Image { digest, brings }))
+    }
+}
+
+/// For how long an answer is remembered, and what it counts.
+fn keep(reference: &Reference, answer: &Result<Arc<Image>, Why>) -> Keep {
+    let texts = match answer {
+        Ok(image) => match &image.brings {
+            Brings::Nothing => 0,
+            // The contents as a tree take some times more than their text.
+            Brings::Profile(profile) => 8 * profile.length,
+            Brings::Unusable(why) | Brings::Differing(why) => why.message.len(),
+        },
+        Err(why) => why.message.len(),
+    };
+    let time = match (answer, reference.digest()) {
+        (Err(_), _) => OF_FAILURE,
+        (Ok(_), Some(_)) => OF_DIGEST,
+        (Ok(_), None) => OF_TAG,
+    };
+    Keep { time, bytes: ENTRY + texts }
+}
+
+/// Why an image cannot be looked at whose registry has not answered within the time of a request.
+#[must_use]
+pub fn too_late() -> Why {
+    let error = RegistryError::Timeout;
+    Why { reason: error.reason(), message: error.to_string() }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::future::join_all;
+    use registry::testing::{RunningRegistry, TestRegistry};
+    use registry::{Limits, PullSecret, Reach};
+
+    use super::*;
+
+    const READS: &str = r#"{"defaultAction":"SCMP_ACT_ERRNO","syscalls":[{"names":["read","bpf"],"action":"SCMP_ACT_ALLOW"}]}"#;
+
+    fn lookup(registry: &RunningRegistry) -> Lookup {
+        let names: std::collections::BTreeSet<_> = [format!("127.0.0.1:{}", registry.port())].into();
+        let reach = Reach { plain: names.clone(), inside: names, networks: Vec::new() };
+        let time = Duration::from_secs(20);
+        let limits = Limits { time, connect: time };
+        Lookup::new(
+            Client::new(reach, limits, std::iter::empty::<rustls::pki_types::CertificateDer<'_>>()).unwrap(),
+        )
+    }
+
+    fn image(registry: &RunningRegistry, tag: &str) -> Reference {
+        Reference::parse(&format!("127.0.0.1:{}/team/app:{tag}", registry.port())).unwrap()
+    }
+
+    fn amd64() -> Vec<String> {
+        vec!["amd64".to_owned()]
+    }
+
+    #[tokio::test]
+    async fn of_equal_questions_at_once_and_later_the_registry_is_asked_one() {
+        let mut registry = TestRegistry::new("team/app");
+        for tag in 0..20 {
+            registry.labelled(&tag.to_string(), "amd64", Some(READS));
+        }
+        let registry = registry.start().await;
+        let (lookup, keyring, architectures) = (lookup(&registry), Keyring::default(), amd64());
+        for _ in 0..2 {
+            let questions = (0..500).map(|pod| {
+                let image = image(&registry, &(pod % 20).to_string());
+                let (lookup, keyring, architectures) = (&lookup, &keyring, &architectures);
+                async move { lookup.image(&image, keyring, architectures, "main").await }
+            });
+            let answers = join_all(questions).await;
+            assert!(answers.iter().all(|it| matches!(&it.as_ref().unwrap().brings, Brings::Profile(_))));
+        }
+        for tag in 0..20 {
+            let path = format!("200 /v2/team/app/manifests/{tag}");
+            let count = registry.asked().iter().filter(|it| **it == path).count();
+            assert_eq!(count, 1, "{path}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_one_login_opened_is_never_the_answer_to_another() {
+        let mut registry = TestRegistry::new("team/app").with_login("user", "pass");
+        let digest = registry.labelled("1", "amd64", Some(READS));
+        let registry = registry.start().await;
+        let (lookup, image) = (lookup(&registry), image(&registry, "1"));
+        let keyring = |password: &str| {
+            let host = format!("127.0.0.1:{}", registry.port());
+            let text = format!(r#"{{"auths":{{"{host}":{{"username":"user","password":"{password}"}}}}}}"#);
+            Keyring::new(&[PullSecret::DockerConfigJson(text.as_bytes())]).unwrap()
+        };
+        let opened = lookup.image(&image, &keyring("pass"), &amd64(), "main").await.unwrap();
+        assert_eq!(opened.digest, digest);
+        for other in [Keyring::default(), keyring("other")] {
+            let why = lookup.image(&image, &other, &amd64(), "main").await.unwrap_err();
+            assert_eq!(why.reason, "RegistryUnauthorized");
+        }
+    }
+
+    #[tokio::test]
+    async fn an_image_without_a_profile_has_a_digest_and_one_that_is_not_there_a_reason() {
+        let mut registry = TestRegistry::new("team/app");
+        let digest = registry.labelled("1", "amd64", None);
+        let registry = registry.start().await;
+        let (lookup, keyring) = (lookup(&registry), Keyring::default());
+        let found = lookup.image(&image(&registry, "1"), &keyring, &amd64(), "main").await.unwrap();
+        assert_eq!(*found, Image { digest, brings: Brings::Nothing });
+        let why = lookup.image(&image(&registry, "2"), &keyring, &amd64(), "main").await.unwrap_err();
+        assert_eq!(why.reason, "RegistryNotFound");
+    }
+}

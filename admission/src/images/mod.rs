@@ -1,0 +1,19 @@
+//! Pods whose images bring a profile: each container gets the digest of its image, and the profile that the image carries,
+//! as far as the default of the runtime permits it.
+//!
+//! Pure: [`pod`] reads which containers are looked at, [`choice`] decides what an image brings, and [`plan`] makes the
+//! patch, the warnings and the refusal of what was found. Around them: [`logins`] reads pull secrets, [`lookup`] asks
+//! registries by the client of [`registries`], [`objects`] creates profiles, and [`admit`] answers for one pod, in a bounded time. [`settings`] are the
+//! operator's choices.
+//!
+//! What a pod or a container sets itself is never touched, and an image can only take calls away.
+
+pub mod admit;
+pub mod choice;
+pub mod logins;
+pub mod lookup;
+pub mod objects;
+pub mod plan;
+pub mod pod;
+pub mod registries;
+pub mod settings;
