@@ -87,12 +87,27 @@ fn whole(number: &Number) -> Option<i64> {
 /// Removes from a `spec` what the API server removes: nulls in fields that are not nullable. Unknown fields and nulls
 /// in lists stay. (`PruneNonNullableNullsWithoutDefaults` of k8s.io/apiextensions-apiserver 0.37.)
 pub(crate) fn prune_nulls(spec: &mut Map<String, Value>) {
-    drop_nulls_in_map(spec, &SPEC_SCHEMA);
+    // The schema takes longer than all else.
+    if spec.values().any(has_null) {
+        drop_nulls_in_map(spec, &SPEC_SCHEMA);
+    }
 }
 
 /// Like [`prune_nulls`], for `spec.contents` alone.
 pub(crate) fn prune_contents_nulls(contents: &mut Value) {
-    drop_nulls(contents, &SPEC_SCHEMA["properties"]["contents"]);
+    if has_null(contents) {
+        drop_nulls(contents, &SPEC_SCHEMA["properties"]["contents"]);
+    }
+}
+
+/// Whether there is a null in it.
+fn has_null(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::Array(items) => items.iter().any(has_null),
+        Value::Object(map) => map.values().any(has_null),
+        _ => false,
+    }
 }
 
 fn drop_nulls(value: &mut Value, schema: &Value) {

@@ -4,6 +4,23 @@ use profile::Architecture;
 
 use crate::tree::Width;
 
+/// The table of system calls of an architecture, if there is one.
+pub(crate) fn table(architecture: Architecture) -> Option<syscalls::Architecture> {
+    use Architecture::{Aarch64, Arm, Loongarch64, Ppc64le, Riscv64, S390x, X32, X86, X86_64};
+    Some(match architecture {
+        X86_64 => syscalls::Architecture::X86_64,
+        X86 => syscalls::Architecture::I386,
+        X32 => syscalls::Architecture::X32,
+        Aarch64 => syscalls::Architecture::Aarch64,
+        Arm => syscalls::Architecture::Arm,
+        Riscv64 => syscalls::Architecture::Riscv64,
+        S390x => syscalls::Architecture::S390x,
+        Ppc64le => syscalls::Architecture::Ppc64le,
+        Loongarch64 => syscalls::Architecture::Loongarch64,
+        _ => return None,
+    })
+}
+
 /// The bit in the number of a call that marks it as one of x32.
 pub(crate) const X32: u32 = 1 << 30;
 
@@ -18,5 +35,18 @@ pub(crate) fn width(architecture: Architecture) -> Width {
     match architecture {
         Arm | Mips | Mips64n32 | Mipsel | Mipsel64n32 | Ppc | S390 | X32 | X86 => Width::Bits32,
         _ => Width::Bits64,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_table_is_that_of_the_architecture_with_the_same_name() {
+        for name in Architecture::NAMES {
+            let architecture = Architecture::from_name(name).unwrap();
+            assert_eq!(table(architecture), syscalls::Architecture::from_oci_name(name), "{name}");
+        }
     }
 }

@@ -1,12 +1,12 @@
 //! From a profile's rules to the trees of each architecture.
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::rc::Rc;
 
 use profile::{Architecture, Profile, SyscallName};
 
 use crate::abi::width;
+use crate::hash::HashMap;
 use crate::multiplexer::{Multiplexed, has_multiplexers};
 use crate::setting::{Setting, Unloadable};
 use crate::tree::{CallRule, Tree};
@@ -146,7 +146,7 @@ fn table(profile: &Profile, architecture: Architecture, setting: &Setting<'_>) -
     // Most calls have one rule, without conditions.
     let mut always: Vec<(Verdict, Rc<Tree>)> = Vec::new();
     // Rules with many conditions often name many calls, and to merge them takes long.
-    let mut known: HashMap<Vec<CallRule>, Rc<Tree>> = HashMap::new();
+    let mut known: HashMap<Vec<CallRule>, Rc<Tree>> = HashMap::default();
     for (key, of) in parts.calls() {
         let made = |rules: &[CallRule]| {
             let made = Tree::new(rules, width, setting.library.merging).map_err(|refusal| {

@@ -15,7 +15,7 @@ use std::rc::Rc;
 use profile::{Architecture, Profile};
 
 use crate::Verdict;
-use crate::abi::{is_x86_64, width};
+use crate::abi::{is_x86_64, table, width};
 use crate::assemble::{Key, architectures, call_rules, parts};
 use crate::setting::{Setting, Unloadable};
 use crate::tree::{CallRule, Program, Refusal, Size, Tree, Width};
@@ -54,7 +54,7 @@ pub fn most_instructions(profile: &Profile, setting: &Setting<'_>) -> Result<usi
     let named = profile.rules().iter().flat_map(|rule| rule.names()).map(|name| name.as_str());
     let assumed: BTreeMap<&str, u32> = named.chain(["socketcall", "ipc"]).zip(0..).collect();
     let number = |name: &str, architecture: Architecture| {
-        let has_table = || syscalls::Architecture::from_oci_name(architecture.name()).is_some();
+        let has_table = || table(architecture).is_some();
         let known = (setting.number)(name, architecture);
         known.or_else(|| if has_table() { None } else { assumed.get(name).copied() })
     };

@@ -39,6 +39,7 @@ pub mod diagram;
 mod excess;
 mod filter;
 mod group;
+mod hash;
 mod length;
 mod multiplexer;
 mod relation;

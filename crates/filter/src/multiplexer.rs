@@ -13,44 +13,44 @@ pub struct Multiplexed {
     pub code: u64,
 }
 
-/// The calls of `socketcall`, by their codes from 1 (`SYS_SOCKET` and others in linux/net.h).
-const SOCKET: [&str; 20] = [
-    "socket",
-    "bind",
-    "connect",
-    "listen",
-    "accept",
-    "getsockname",
-    "getpeername",
-    "socketpair",
-    "send",
-    "recv",
-    "sendto",
-    "recvfrom",
-    "shutdown",
-    "setsockopt",
-    "getsockopt",
-    "sendmsg",
-    "recvmsg",
-    "accept4",
-    "recvmmsg",
-    "sendmmsg",
+/// The calls of `socketcall` with their codes (`SYS_SOCKET` and others in linux/net.h), by name.
+const SOCKET: [(&str, u64); 20] = [
+    ("accept", 5),
+    ("accept4", 18),
+    ("bind", 2),
+    ("connect", 3),
+    ("getpeername", 7),
+    ("getsockname", 6),
+    ("getsockopt", 15),
+    ("listen", 4),
+    ("recv", 10),
+    ("recvfrom", 12),
+    ("recvmmsg", 19),
+    ("recvmsg", 17),
+    ("send", 9),
+    ("sendmmsg", 20),
+    ("sendmsg", 16),
+    ("sendto", 11),
+    ("setsockopt", 14),
+    ("shutdown", 13),
+    ("socket", 1),
+    ("socketpair", 8),
 ];
 
-/// The calls of `ipc` with their codes (`SEMOP` and others in linux/ipc.h).
+/// The calls of `ipc` with their codes (`SEMOP` and others in linux/ipc.h), by name.
 const IPC: [(&str, u64); 12] = [
-    ("semop", 1),
-    ("semget", 2),
-    ("semctl", 3),
-    ("semtimedop", 4),
-    ("msgsnd", 11),
-    ("msgrcv", 12),
-    ("msgget", 13),
     ("msgctl", 14),
+    ("msgget", 13),
+    ("msgrcv", 12),
+    ("msgsnd", 11),
+    ("semctl", 3),
+    ("semget", 2),
+    ("semop", 1),
+    ("semtimedop", 4),
     ("shmat", 21),
+    ("shmctl", 24),
     ("shmdt", 22),
     ("shmget", 23),
-    ("shmctl", 24),
 ];
 
 impl Multiplexed {
@@ -60,10 +60,13 @@ impl Multiplexed {
         if !has_multiplexers(architecture) {
             return None;
         }
-        let socket = SOCKET.iter().position(|known| *known == name);
-        let socket = socket.map(|at| Self { through: "socketcall", code: at as u64 + 1 });
-        let ipc = IPC.iter().find(|(known, _)| *known == name);
-        socket.or(ipc.map(|(_, code)| Self { through: "ipc", code: *code }))
+        // Many names are asked for, and most are those of neither.
+        let code = |calls: &[(&str, u64)]| {
+            let place = calls.binary_search_by_key(&name, |(known, _)| known).ok()?;
+            calls.get(place).map(|(_, code)| *code)
+        };
+        let socket = code(&SOCKET).map(|code| Self { through: "socketcall", code });
+        socket.or_else(|| code(&IPC).map(|code| Self { through: "ipc", code }))
     }
 
     /// The conditions of a rule for the call on the multiplexer: its first argument is the code. Conditions on other
@@ -90,4 +93,19 @@ pub(crate) fn is_multiplexer(name: &str) -> bool {
 pub(crate) fn has_multiplexers(architecture: Architecture) -> bool {
     use Architecture::{Mips, Mipsel, Ppc, Ppc64, Ppc64le, S390, S390x, X86};
     matches!(architecture, X86 | Mips | Mipsel | Ppc | Ppc64 | Ppc64le | S390 | S390x)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_call_of_a_multiplexer_is_found_by_its_name() {
+        let calls = SOCKET.map(|it| ("socketcall", it)).into_iter().chain(IPC.map(|it| ("ipc", it)));
+        for (through, (name, code)) in calls {
+            let found = Multiplexed::of(name, Architecture::X86).unwrap();
+            assert_eq!((found.through, found.code), (through, code), "{name}");
+        }
+        assert_eq!(Multiplexed::of("socketcall", Architecture::X86), None);
+    }
 }

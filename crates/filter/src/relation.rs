@@ -9,6 +9,7 @@ use serde::Serialize;
 use crate::abi::{X32, is_x86_64};
 use crate::diagram::{Forest, Node, TooComplex, difference};
 use crate::filter::{Call, Filter, Known};
+use crate::tree::Start;
 use crate::{Arguments, Verdict};
 
 /// A concrete call for which two filters differ, and both verdicts.
@@ -126,6 +127,14 @@ impl Filter {
         }
     }
 
+    /// Where the calls with this number begin in the program.
+    pub(crate) fn start(&self, architecture: Architecture, number: u32) -> Start {
+        match self.known(architecture, number) {
+            Known::Verdict(verdict) => Start::Verdict(verdict),
+            Known::Tree(tree) => self.program().start(tree).unwrap_or(Start::Verdict(self.default())),
+        }
+    }
+
     pub(crate) fn all_arguments(&self, known: Known, forest: &mut Forest) -> Result<Node, TooComplex> {
         match known {
             Known::Verdict(verdict) => Ok(forest.verdict(verdict)),
@@ -176,7 +185,9 @@ pub(crate) fn kinds(filters: &[&Filter]) -> Vec<(Architecture, Kind)> {
             .flat_map(|filter| [0, X32].map(|number| filter.calls(*architecture, number)))
             .flatten()
             .collect();
-        let named: BTreeSet<u32> = calls.iter().flat_map(|calls| calls.numbers()).collect();
+        let mut named: Vec<u32> = calls.iter().flat_map(|calls| calls.numbers()).collect();
+        named.sort_unstable();
+        named.dedup();
         all.extend(named.iter().map(|number| (*architecture, Kind::Named(*number))));
         let mut borders: BTreeSet<u32> = [0, 1, u32::MAX].into();
         if is_x86_64(*architecture) {
@@ -186,7 +197,7 @@ pub(crate) fn kinds(filters: &[&Filter]) -> Vec<(Architecture, Kind)> {
         for border in &borders {
             let end = border.checked_add(1).and_then(|next| borders.range(next..).next().copied());
             let numbers = *border..=end.map_or(u32::MAX, |end| end - 1);
-            let lowest = numbers.clone().find(|number| !named.contains(number));
+            let lowest = numbers.clone().find(|number| named.binary_search(number).is_err());
             all.extend(lowest.map(|lowest| (*architecture, Kind::Unnamed { lowest, numbers })));
         }
     }

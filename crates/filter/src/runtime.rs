@@ -6,6 +6,7 @@ use profile::{Action, Architecture, Flag, Profile};
 use syscalls::{Libseccomp, Syscall};
 
 use crate::Verdict;
+use crate::abi::table;
 use crate::tree::Merging;
 
 /// A container runtime that loads profiles with libseccomp.
@@ -144,7 +145,7 @@ impl From<Libseccomp> for Library {
 /// has none, so that a filter for it has no rules; see [`syscalls::Architecture`].
 pub fn numbers(libseccomp: Libseccomp) -> impl Fn(&str, Architecture) -> Option<u32> {
     move |name, architecture| {
-        let architecture = syscalls::Architecture::from_oci_name(architecture.name())?;
+        let architecture = table(architecture)?;
         Syscall::from_name(name).filter(|it| it.resolved_by(libseccomp, architecture))?.number(architecture)
     }
 }

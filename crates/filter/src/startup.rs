@@ -7,6 +7,7 @@
 use profile::Architecture;
 use syscalls::Syscall;
 
+use crate::abi::table;
 use crate::diagram::Forest;
 use crate::{ENOSYS, Filter, Runtime, Verdict};
 
@@ -210,7 +211,7 @@ impl Startup {
 /// The verdict of the call if every one with this name is denied in a measured way. If they are denied in several ways,
 /// the one that permits most.
 fn refusal(filter: &Filter, name: &str) -> Option<Verdict> {
-    let architecture = syscalls::Architecture::from_oci_name(Startup::ARCHITECTURE.name())?;
+    let architecture = table(Startup::ARCHITECTURE)?;
     let number = Syscall::from_name(name)?.number(architecture)?;
     let mut forest = Forest::default();
     let node = filter.verdicts(Startup::ARCHITECTURE, number, &mut forest).ok()?;

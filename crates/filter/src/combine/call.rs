@@ -1,7 +1,7 @@
 //! The rules of one call in a combined profile.
 
 use super::Operation;
-use super::candidates::candidates;
+use super::candidates::{candidates, paired_candidates};
 use crate::diagram::{Forest, Node, TooComplex, difference};
 use crate::tree::{CallRule, Merging, Program, Tree, Width};
 use crate::{Permission, Verdict};
@@ -75,15 +75,21 @@ pub(super) fn combine(
         exact.iter().flat_map(|(_, forest, node)| forest.verdicts_of(*node)).min_by_key(|it| rank(*it));
     let strictest = only(strictest.unwrap_or(default), default);
     let (mut close, mut narrower) = (None, None);
-    let all = candidates(operation, rules)?;
-    for candidate in [Vec::new(), strictest.clone()].into_iter().chain(all) {
-        let candidate: Vec<_> = candidate.into_iter().filter(|rule| rule.verdict != default).collect();
-        match fit(&candidate, default, &mut exact)? {
-            Fit::Same => return Ok(Combination { rules: candidate, is_exact: true }),
-            Fit::Exact => close = close.or(Some(candidate)),
-            // The strictest verdict alone always fits, and is the last resort.
-            Fit::Narrower if candidate != strictest => narrower = narrower.or(Some(candidate)),
-            Fit::Narrower | Fit::Looser => {}
+    for round in 0..3 {
+        let proposed = match round {
+            0 => vec![Vec::new(), strictest.clone()],
+            1 => candidates(rules),
+            _ => paired_candidates(operation, rules)?,
+        };
+        for candidate in proposed {
+            let candidate: Vec<_> = candidate.into_iter().filter(|rule| rule.verdict != default).collect();
+            match fit(&candidate, default, &mut exact)? {
+                Fit::Same => return Ok(Combination { rules: candidate, is_exact: true }),
+                Fit::Exact => close = close.or(Some(candidate)),
+                // The strictest verdict alone always fits, and is the last resort.
+                Fit::Narrower if candidate != strictest => narrower = narrower.or(Some(candidate)),
+                Fit::Narrower | Fit::Looser => {}
+            }
         }
     }
     Ok(match close {

@@ -10,33 +10,44 @@ use crate::{Condition, Permission};
 /// More pairs of rules are not tried.
 const PAIRS: usize = 1024;
 
-/// Sets of rules to try, the simplest first. Each is only a proposal.
-pub(super) fn candidates(
+/// Sets of rules of the two profiles to try, the simplest first. Each is only a proposal.
+pub(super) fn candidates([one, two]: [&[CallRule]; 2]) -> Vec<Vec<CallRule>> {
+    vec![
+        one.to_vec(),
+        two.to_vec(),
+        together(one, two),
+        together(two, one),
+        // What one of them denies, beside what the other one permits.
+        together(one, &denied(two)),
+        together(two, &denied(one)),
+    ]
+}
+
+/// Further sets, which take longer to make: of rules that apply where one of each profile does.
+pub(super) fn paired_candidates(
     operation: Operation,
     [one, two]: [&[CallRule]; 2],
 ) -> Result<Vec<Vec<CallRule>>, TooComplex> {
-    let together = |first: &[CallRule], second: &[CallRule]| {
-        let mut all: Vec<CallRule> = Vec::new();
-        for rule in first.iter().chain(second) {
-            if !all.contains(rule) {
-                all.push(rule.clone());
-            }
-        }
-        all
-    };
-    let mut found = vec![one.to_vec(), two.to_vec(), together(one, two), together(two, one)];
-    // What one of them denies, beside what the other one, or both, permit.
-    let denied = |rules: &[CallRule]| -> Vec<CallRule> {
-        rules.iter().filter(|rule| rule.verdict.permission() < Permission::Log).cloned().collect()
-    };
-    let (denied_by_one, denied_by_two) = (denied(one), denied(two));
-    found.extend([together(one, &denied_by_two), together(two, &denied_by_one)]);
-    if one.len() * two.len() <= PAIRS {
-        let pairs = pairs(operation, one, two)?;
-        found.push(together(&together(&denied_by_one, &denied_by_two), &pairs));
-        found.push(pairs);
+    if one.len() * two.len() > PAIRS {
+        return Ok(Vec::new());
     }
-    Ok(found)
+    let pairs = pairs(operation, one, two)?;
+    Ok(vec![together(&together(&denied(one), &denied(two)), &pairs), pairs])
+}
+
+/// The rules of both, each once.
+fn together(first: &[CallRule], second: &[CallRule]) -> Vec<CallRule> {
+    let mut all: Vec<CallRule> = Vec::new();
+    for rule in first.iter().chain(second) {
+        if !all.contains(rule) {
+            all.push(rule.clone());
+        }
+    }
+    all
+}
+
+fn denied(rules: &[CallRule]) -> Vec<CallRule> {
+    rules.iter().filter(|rule| rule.verdict.permission() < Permission::Log).cloned().collect()
 }
 
 /// A rule for each two rules: it applies where both do.

@@ -22,12 +22,13 @@ mod candidates;
 mod whole;
 
 use std::collections::hash_map::Entry;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
 use profile::{Architecture, Effect, Flag, ParseError, Profile, SyscallName};
 use serde_json::{Value, json};
 
 use crate::diagram::TooComplex;
+use crate::hash::HashMap;
 use crate::multiplexer::Multiplexed;
 use crate::tree::CallRule;
 use crate::{Call, Condition, Setting, Unloadable, Verdict};
@@ -179,7 +180,7 @@ impl Draft {
         let [one, two] = [first, second].map(rules_by_name);
         let mut calls = BTreeMap::new();
         // Many calls have the same rules in both profiles.
-        let mut known: HashMap<([&[CallRule]; 2], bool), call::Combination> = HashMap::new();
+        let mut known: HashMap<([&[CallRule]; 2], bool), call::Combination> = HashMap::default();
         for name in one.keys().chain(two.keys()).copied().collect::<BTreeSet<_>>() {
             let rules = [&one, &two].map(|rules| rules.get(name).map_or(&[][..], Vec::as_slice));
             let defaults = [first, second].map(|profile| Verdict::from(profile.default_effect()));

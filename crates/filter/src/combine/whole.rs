@@ -5,10 +5,11 @@ use profile::{Architecture, Profile, SyscallName};
 use super::call::{is_looser, is_narrower, only};
 use super::{Combined, Draft, Narrower, Operation, Uncombinable};
 use crate::abi::is_x86_64;
-use crate::diagram::{Forest, Node, Pair, TooComplex, difference};
-use crate::filter::Known;
+use crate::diagram::{Forest, Pair, TooComplex, difference};
+use crate::hash::HashMap;
 use crate::multiplexer::Multiplexed;
 use crate::relation::numbers;
+use crate::tree::{Program, Start};
 use crate::{Call, Filter, Setting, Unloadable, Verdict};
 
 /// Makes the profile, and makes it stricter until it is nowhere looser.
@@ -35,14 +36,23 @@ pub(super) fn compare(
         narrower.extend(inexact.map(|(name, _)| Narrower::Conditions { name: name.clone() }));
         let mut looser = None;
         let combined = Filter::in_all(&profile, settings);
-        for ((setting, combined), (one, two)) in settings.iter().zip(combined).zip(one.iter().zip(&two)) {
+        let mut known: Vec<Known> = Vec::new();
+        for ((setting, combined), (one, two)) in settings.iter().zip(&combined).zip(one.iter().zip(&two)) {
             looser = match combined {
-                Ok(combined) => look(operation, [one, two, &combined], draft, setting, &mut narrower)?,
-                Err(Unloadable::Rules { architecture, name: Some(name), .. }) => {
-                    let number = (setting.number)(name.as_str(), architecture).unwrap_or_default();
-                    Some(Call { architecture, number, arguments: [0; 6] })
+                Ok(combined) => {
+                    let filters = [one, two, combined];
+                    let place = known.iter().position(|known| known.is_of(filters));
+                    let place = place.unwrap_or_else(|| {
+                        known.push(Known::of(filters));
+                        known.len() - 1
+                    });
+                    look(operation, filters, draft, setting, &mut known[place], &mut narrower)?
                 }
-                Err(fault) => return Err(Uncombinable::Unloadable { first: true, fault }),
+                Err(Unloadable::Rules { architecture, name: Some(name), .. }) => {
+                    let number = (setting.number)(name.as_str(), *architecture).unwrap_or_default();
+                    Some(Call { architecture: *architecture, number, arguments: [0; 6] })
+                }
+                Err(fault) => return Err(Uncombinable::Unloadable { first: true, fault: fault.clone() }),
             };
             if let Some(call) = looser {
                 let is_covered = profile.architectures().contains(&call.architecture)
@@ -67,14 +77,15 @@ fn look(
     [one, two, combined]: [&Filter; 3],
     draft: &Draft,
     setting: &Setting<'_>,
+    known: &mut Known<'_>,
     narrower: &mut Vec<Narrower>,
 ) -> Result<Option<Call>, Uncombinable> {
     let inexact: Vec<&SyscallName> =
         draft.calls.iter().filter(|(_, call)| !call.is_exact).map(|(name, _)| name).collect();
     for (architecture, number) in numbers(&[one, two, combined]) {
-        let functions = Functions::of([one, two, combined], operation, architecture, number)?;
+        let found = known.differences([one, two, combined], operation, architecture, number);
         let call = |arguments| Call { architecture, number, arguments };
-        if let Some(pair) = functions.find(is_looser)? {
+        if let Some(pair) = found.looser? {
             return Ok(Some(call(pair.arguments)));
         }
         if combined.calls(architecture, number).is_none()
@@ -82,7 +93,7 @@ fn look(
         {
             continue;
         }
-        if let Some(pair) = functions.find(is_narrower)? {
+        if let Some(pair) = found.narrower? {
             let found =
                 Narrower::Call { call: call(pair.arguments), exact: pair.first, combined: pair.second };
             if !narrower.contains(&found) {
@@ -93,42 +104,67 @@ fn look(
     Ok(None)
 }
 
-/// What the exact combination does with the calls of one number, and what the combined profile does. Most calls have the
-/// same verdict for all arguments, and need no diagram.
-enum Functions {
-    Constant(Verdict, Verdict),
-    Diagrams(Forest, Node, Node),
+/// Where the combined profile's verdicts for the calls of one number differ from those of the exact combination.
+#[derive(Clone, Copy)]
+struct Differences {
+    looser: Result<Option<Pair>, TooComplex>,
+    narrower: Result<Option<Pair>, TooComplex>,
 }
 
-impl Functions {
-    fn of(
-        [one, two, combined]: [&Filter; 3],
+/// The differences that were found. Many calls have the same rules, and in most settings the filters have the same blocks.
+struct Known<'f> {
+    programs: [&'f Program; 3],
+    found: HashMap<[Start; 3], Differences>,
+}
+
+impl<'f> Known<'f> {
+    fn of(filters: [&'f Filter; 3]) -> Self {
+        Self { programs: filters.map(Filter::program), found: HashMap::default() }
+    }
+
+    /// Whether what was found also holds for these filters.
+    fn is_of(&self, filters: [&Filter; 3]) -> bool {
+        self.programs.iter().zip(filters).all(|(program, filter)| program.has_same_blocks(filter.program()))
+    }
+
+    fn differences(
+        &mut self,
+        filters: [&Filter; 3],
         operation: Operation,
         architecture: Architecture,
         number: u32,
-    ) -> Result<Self, TooComplex> {
-        let known = [one, two, combined].map(|filter| filter.known(architecture, number));
-        if let [Known::Verdict(one), Known::Verdict(two), Known::Verdict(found)] = known {
-            return Ok(Self::Constant(operation.of(one, two), found));
+    ) -> Differences {
+        let starts = filters.map(|filter| filter.start(architecture, number));
+        if let [Start::Verdict(one), Start::Verdict(two), Start::Verdict(found)] = starts {
+            let exact = operation.of(one, two);
+            let pair = Pair { arguments: [0; 6], first: exact, second: found };
+            let find = |is_sought: bool| Ok(is_sought.then_some(pair));
+            return Differences {
+                looser: find(is_looser(exact, found)),
+                narrower: find(is_narrower(exact, found)),
+            };
         }
-        let mut forest = Forest::default();
-        let [first, second, found] = known;
-        let first = one.all_arguments(first, &mut forest)?;
-        let second = two.all_arguments(second, &mut forest)?;
-        let exact = forest.combine(first, second, |first, second| operation.of(first, second))?;
-        let found = combined.all_arguments(found, &mut forest)?;
-        Ok(Self::Diagrams(forest, exact, found))
-    }
-
-    /// Arguments for which the verdicts of the exact combination and of the profile are in this relation.
-    fn find(&self, sought: impl Fn(Verdict, Verdict) -> bool) -> Result<Option<Pair>, TooComplex> {
-        match self {
-            Self::Constant(first, second) => {
-                let pair = Pair { arguments: [0; 6], first: *first, second: *second };
-                Ok(sought(*first, *second).then_some(pair))
+        *self.found.entry(starts).or_insert_with(|| {
+            let find = || {
+                let mut forest = Forest::default();
+                let [first, second, found] = filters;
+                let first = first.verdicts(architecture, number, &mut forest)?;
+                let second = second.verdicts(architecture, number, &mut forest)?;
+                let exact = forest.combine(first, second, |first, second| operation.of(first, second))?;
+                let found = found.verdicts(architecture, number, &mut forest)?;
+                Ok::<_, TooComplex>((forest, exact, found))
+            };
+            match find() {
+                Err(fault) => Differences { looser: Err(fault), narrower: Err(fault) },
+                Ok((forest, exact, found)) => {
+                    let (exact, found) = ((&forest, exact), (&forest, found));
+                    Differences {
+                        looser: difference(exact, found, is_looser),
+                        narrower: difference(exact, found, is_narrower),
+                    }
+                }
             }
-            Self::Diagrams(forest, exact, found) => difference((forest, *exact), (forest, *found), sought),
-        }
+        })
     }
 }
 

@@ -1,8 +1,7 @@
 //! Two diagrams side by side.
 
-use std::collections::HashSet;
-
 use super::forest::{Forest, Node, TooComplex};
+use crate::hash::HashSet;
 use crate::{Arguments, Verdict};
 
 /// One value of all arguments, and both verdicts.
@@ -28,7 +27,7 @@ pub fn difference(
     sought: impl Fn(Verdict, Verdict) -> bool,
 ) -> Result<Option<Pair>, TooComplex> {
     let mut search =
-        Search { forests: [first.0, second.0], sought, without: HashSet::new(), arguments: [0; 6] };
+        Search { forests: [first.0, second.0], sought, without: HashSet::default(), arguments: [0; 6] };
     Ok(search.find([first.1, second.1])?.map(|[first, second]| Pair {
         arguments: search.arguments,
         first,

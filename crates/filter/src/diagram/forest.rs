@@ -1,8 +1,8 @@
 //! The nodes of diagrams, and the operations that combine them.
 
 use std::collections::hash_map::Entry;
-use std::collections::{HashMap, HashSet};
 
+use crate::hash::{HashMap, HashSet};
 use crate::{Arguments, Verdict};
 
 /// A diagram of a [`Forest`].
@@ -128,7 +128,7 @@ impl Forest {
         other: Node,
         combined: impl Fn(Verdict, Verdict) -> Verdict,
     ) -> Result<Node, TooComplex> {
-        self.combine_nodes([one, other], &combined, &mut HashMap::new())
+        self.combine_nodes([one, other], &combined, &mut HashMap::default())
     }
 
     fn combine_nodes(
@@ -158,7 +158,7 @@ impl Forest {
     /// The verdicts that a diagram has for some arguments.
     #[must_use]
     pub fn verdicts_of(&self, node: Node) -> Vec<Verdict> {
-        let (mut open, mut seen, mut found) = (vec![node], HashSet::new(), Vec::new());
+        let (mut open, mut seen, mut found) = (vec![node], HashSet::default(), Vec::new());
         while let Some(node) = open.pop() {
             if !seen.insert(node) {
                 continue;

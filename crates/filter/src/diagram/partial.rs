@@ -1,9 +1,10 @@
 //! Arguments of which only a part is known.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::BTreeSet;
 
 use super::forest::{Forest, Node, TooComplex};
 use crate::Arguments;
+use crate::hash::{HashMap, HashSet};
 
 /// What is known of a call's arguments: some of their bits.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
@@ -54,7 +55,7 @@ impl Forest {
     ///
     /// If the forest would exceed its size.
     pub fn restrict(&mut self, node: Node, partial: &Partial) -> Result<Node, TooComplex> {
-        self.restrict_node(node, partial, &mut HashMap::new())
+        self.restrict_node(node, partial, &mut HashMap::default())
     }
 
     fn restrict_node(
@@ -84,7 +85,7 @@ impl Forest {
     /// The indexes of the arguments on which a diagram depends.
     #[must_use]
     pub fn arguments_of(&self, node: Node) -> Vec<u8> {
-        let (mut open, mut seen, mut found) = (vec![node], HashSet::new(), BTreeSet::new());
+        let (mut open, mut seen, mut found) = (vec![node], HashSet::default(), BTreeSet::new());
         while let Some(node) = open.pop() {
             if let Some(inner) = self.inner(node)
                 && seen.insert(node)

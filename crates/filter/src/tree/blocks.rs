@@ -10,7 +10,7 @@
 //! another one does, the filter compares the wrong half. This happens for two bounds on one argument whose upper halves
 //! differ, if the first of them is an upper bound.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -18,6 +18,7 @@ use super::arena::DEPTH;
 use super::test::{Compared, Exit, FALSE, Id, TRUE, Test};
 use super::{Fault, Root, Tree};
 use crate::diagram::{Field, Forest, Node, Relation, TooComplex};
+use crate::hash::{HashMap, HashSet};
 use crate::{Arguments, Verdict};
 
 /// The program for some trees: what each of them means beside the others.
@@ -49,6 +50,15 @@ pub(super) enum Target {
     Block(u32),
 }
 
+/// Where the calls of one number begin in a program.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum Start {
+    /// They all have this verdict.
+    Verdict(Verdict),
+    /// With the block that has this index.
+    Block(u32),
+}
+
 /// A block before it is placed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Block {
@@ -66,16 +76,16 @@ impl Program {
     /// have the verdict `default`.
     #[must_use]
     pub fn new<'a>(trees: impl IntoIterator<Item = &'a Tree>, default: Verdict) -> Self {
-        let mut writer = Writer { blocks: Vec::new(), known: HashMap::new() };
+        let mut writer = Writer { blocks: Vec::new(), known: HashMap::default() };
         let mut entries = Vec::new();
         // The same tree may be that of many calls.
-        let mut written: HashMap<*const Tree, Target> = HashMap::new();
+        let mut written: HashMap<*const Tree, Target> = HashMap::default();
         for tree in trees {
             entries.push(match tree.root {
                 Root::Default => Target::Return(default),
                 Root::Always(verdict) => Target::Return(verdict),
                 Root::List(first) => *written.entry(std::ptr::from_ref(tree)).or_insert_with(|| {
-                    writer.list(tree, first, Target::Return(default), None, &mut HashMap::new())
+                    writer.list(tree, first, Target::Return(default), None, &mut HashMap::default())
                 }),
             });
         }
@@ -116,6 +126,19 @@ impl Program {
             Target::Return(verdict) => Some(*verdict),
             Target::Block(_) => None,
         }
+    }
+
+    /// Where the calls of the tree with this index begin; `None` if there is no such tree.
+    pub(crate) fn start(&self, tree: usize) -> Option<Start> {
+        Some(match self.entries.get(tree)? {
+            Target::Return(verdict) => Start::Verdict(*verdict),
+            Target::Block(id) => Start::Block(*id),
+        })
+    }
+
+    /// Whether what follows a [`Start`] is the same in another program.
+    pub(crate) fn has_same_blocks(&self, other: &Self) -> bool {
+        self.blocks == other.blocks
     }
 
     /// The verdicts for all arguments, of the tree with this index; `None` if there is no such tree.
@@ -161,7 +184,7 @@ impl Program {
         if !any_size && reached.len() > SMALL {
             return Err(TooComplex);
         }
-        let mut known: HashMap<(u32, Option<Accumulator>), Node> = HashMap::new();
+        let mut known: HashMap<(u32, Option<Accumulator>), Node> = HashMap::default();
         for (id, accumulator) in reached {
             let block = &self.blocks[id as usize];
             let compared = block.compared(accumulator);
@@ -321,7 +344,7 @@ impl Tree {
     /// Walks once through all lists, as libseccomp does to write the filter.
     pub(super) fn check(&mut self) -> Result<(), Fault> {
         match self.root {
-            Root::List(first) => self.check_list(first, DEPTH, &mut HashSet::new()),
+            Root::List(first) => self.check_list(first, DEPTH, &mut HashSet::default()),
             Root::Default | Root::Always(_) => Ok(()),
         }
     }

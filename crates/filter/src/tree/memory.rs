@@ -4,10 +4,9 @@
 //! finds there only depends on the list, the tests of the rule and what was found above, so it is looked up the second time.
 //! Everything is forgotten as soon as a link changes.
 
-use std::collections::{HashMap, HashSet};
-
 use super::matching::Match;
 use super::test::Id;
+use crate::hash::{HashMap, HashSet};
 
 /// Of each list, the first test stands for it.
 #[derive(Debug, Clone, Default)]

@@ -34,6 +34,7 @@ mod size;
 mod test;
 
 pub use self::blocks::Program;
+pub(crate) use self::blocks::Start;
 pub(crate) use self::chain::always_true;
 pub(crate) use self::size::Size;
 
