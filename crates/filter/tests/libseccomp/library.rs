@@ -3,6 +3,7 @@
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::LazyLock;
 use std::thread;
 
 use crate::bpf::{self, Instruction};
@@ -32,22 +33,27 @@ impl Outcome {
     }
 }
 
-pub(crate) struct Exporter(PathBuf);
+pub(crate) struct Exporter(&'static Path);
+
+/// The program, which is written once: no test may start it while another one writes it.
+static PROGRAM: LazyLock<PathBuf> = LazyLock::new(|| {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/libseccomp/export.c");
+    let program = Path::new(env!("CARGO_TARGET_TMPDIR")).join("export");
+    let mut compiler = Command::new("cc");
+    compiler.args(["-O1", "-Wall", "-Werror", "-o"]).arg(&program).arg(source).arg("-lseccomp");
+    assert!(compiler.status().unwrap().success(), "libseccomp-dev and a C compiler are needed");
+    program
+});
 
 impl Exporter {
     /// Compiles `export.c`. `LD_LIBRARY_PATH` can name the directory of another libseccomp.
     pub(crate) fn new() -> Self {
-        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/libseccomp/export.c");
-        let program = Path::new(env!("CARGO_TARGET_TMPDIR")).join("export");
-        let mut compiler = Command::new("cc");
-        compiler.args(["-O1", "-Wall", "-Werror", "-o"]).arg(&program).arg(source).arg("-lseccomp");
-        assert!(compiler.status().unwrap().success(), "libseccomp-dev and a C compiler are needed");
-        Self(program)
+        Self(&PROGRAM)
     }
 
     /// The version, and the outcome for each set as a line of `export.c`.
     pub(crate) fn outcomes(&self, sets: impl Iterator<Item = String>) -> (String, Vec<String>) {
-        let mut child = Command::new(&self.0).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut child = Command::new(self.0).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let mut input = child.stdin.take().unwrap();
         let lines: Vec<String> = sets.map(|set| set + "\n").collect();
         let count = lines.len();
