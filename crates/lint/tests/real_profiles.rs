@@ -45,6 +45,21 @@ fn moby() {
     insta::assert_snapshot!("moby-any-node", found("crates/filter/data/moby-amd64.json", &Nodes::default()));
 }
 
+/// That of Podman and CRI-O as it is for a container with the default capabilities. The rules and not the calls: what its
+/// rules do otherwise than they say is for its authors to publish.
+#[test]
+fn containers_common() {
+    let newest = Nodes { libseccomps: vec![Libseccomp::V2_6_1], ..Nodes::default() };
+    let found = |nodes| {
+        let text = found("crates/filter/tests/profiles/containers-common-amd64.json", nodes);
+        let rules: BTreeSet<String> =
+            text.lines().filter_map(|line| Some(line.split_once(' ')?.0.to_owned())).collect();
+        rules.into_iter().collect::<Vec<_>>()
+    };
+    insta::assert_snapshot!("containers-common", found(&newest).join("\n"));
+    insta::assert_snapshot!("containers-common-any-node", found(&Nodes::default()).join("\n"));
+}
+
 /// The programs have containerd's default by architecture, the example profile is for all; containerd's own code makes
 /// the latter.
 #[test]

@@ -1,6 +1,6 @@
 //! # clone3-without-enosys
 //!
-//! `clone` is permitted and `clone3` is denied, but not with ENOSYS, so that programs cannot start threads.
+//! `clone` is permitted and `clone3` is denied, but not with ENOSYS, so that programs with glibc cannot start threads.
 //!
 //! glibc since 2.34 starts threads with `clone3`, and uses `clone` only after ENOSYS (38). A denial with another errno, such
 //! as EPERM, is an error to it: `pthread_create` fails. A filter cannot look at the arguments of `clone3`, which are in
@@ -50,7 +50,7 @@ pub(super) static RULE: Rule = Rule {
     id: "clone3-without-enosys",
     severity: Severity::Warning,
     confidence: Confidence::High,
-    summary: "`clone` is permitted and `clone3` is denied, but not with ENOSYS, so that programs cannot start threads.",
+    summary: "`clone` is permitted and `clone3` is denied, but not with ENOSYS, so that programs with glibc cannot start threads.",
     check,
 };
 
@@ -68,7 +68,7 @@ fn check(subject: &Subject<'_>) -> Vec<Found> {
             let edit = Edit::Set { path: place::rule_field(named.rule, "errnoRet"), value: 38.into() };
             let found = Found::new(
                 place::name(named.rule, named.name),
-                format!("clone3 gets {effect}: programs start threads with clone only after ENOSYS (38)"),
+                format!("clone3 gets {effect}: glibc starts threads with clone only if clone3 fails with ENOSYS (38)"),
             );
             let alone = subject.profile.rules()[named.rule].names().len() == 1;
             // An absent field cannot be set in place.
@@ -86,8 +86,8 @@ fn check(subject: &Subject<'_>) -> Vec<Found> {
             let edit = Edit::Append { path: place::field("syscalls"), values: vec![rule] };
             let runtimes = if runc_answers_enosys(subject) { " under crun" } else { "" };
             let message = format!(
-                "clone is permitted, but clone3 gets the default {effect}{runtimes}: programs start threads with \
-                 clone only after ENOSYS (38)"
+                "clone is permitted, but clone3 gets the default {effect}{runtimes}: glibc starts threads with \
+                 clone only if clone3 fails with ENOSYS (38)"
             );
             let fix = Fix::new(Safety::Unsafe, "Deny clone3 with ENOSYS", edit);
             vec![Found::new(place::name(clone.rule, clone.name), message).with(fix)]

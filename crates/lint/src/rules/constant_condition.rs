@@ -7,6 +7,10 @@
 //! comparison under a mask without bits, so that the rule does not depend on that argument. Often a negative number was
 //! meant: `-1` as an argument of 64 bits is that largest number, and as one of 32 bits 4294967295.
 //!
+//! `SCMP_CMP_MASKED_EQ` compares the bits of the argument that `value` has, the mask, with `valueTwo`. If `valueTwo` has other
+//! bits, the comparison as it is written is true for no argument, but libseccomp drops these bits, so that the rule applies to
+//! other arguments than it says. Often the mask and the value were exchanged. There is no fix for this.
+//!
 //! The fix removes a rule that never applies, or a comparison that is always true. It is unsafe: under runc the names of a rule
 //! count even if it never applies ([moves-enosys-boundary](moves-enosys-boundary.md)), and a rule without any comparison wins
 //! over all others for the same call ([shadowed-rule](shadowed-rule.md)).
@@ -53,6 +57,7 @@ pub(super) static RULE: Rule = Rule {
 fn check(subject: &Subject<'_>) -> Vec<Found> {
     let mut found = Vec::new();
     for (index, rule) in subject.rules().filter(|(_, rule)| !subject.skips(rule)) {
+        found.extend(rule.arguments().iter().enumerate().filter_map(|(at, argument)| outside(index, at, argument)));
         let constant = rule.arguments().iter().enumerate().map(|(at, argument)| (at, value(argument)));
         let constant: Vec<_> = constant.filter_map(|(at, value)| Some((at, value?))).collect();
         // A rule that never applies is one finding, whatever else it compares.
@@ -73,6 +78,20 @@ fn check(subject: &Subject<'_>) -> Vec<Found> {
         }
     }
     found
+}
+
+/// A comparison under a mask with a value that has bits outside the mask.
+fn outside(rule: usize, at: usize, argument: &Argument) -> Option<Found> {
+    let (mask, value) = (argument.value(), argument.value_two());
+    let is_masked = argument.comparison() == Comparison::MaskedEqual && mask != 0;
+    (is_masked && value & !mask != 0).then(|| {
+        let message = format!(
+            "valueTwo {value} has bits that are not in the mask {mask}, so that this is true for no argument; libseccomp \
+             ignores these bits and compares with {}",
+            value & mask
+        );
+        Found::new(place::argument(rule, at), message)
+    })
 }
 
 /// What the comparison always is; `None` if that depends on the argument.
@@ -125,6 +144,21 @@ mod tests {
         }
         // One finding for a rule that never applies.
         assert_eq!(paths(&RULE, profile(&[(0, "SCMP_CMP_GE", 0), (1, "SCMP_CMP_LT", 0)])), ["syscalls[1].args[1]"]);
+    }
+
+    #[test]
+    fn a_value_with_bits_outside_the_mask_is_found() {
+        let profile = |mask: u64, value: u64| {
+            let mut profile = profile(&[(2, "SCMP_CMP_MASKED_EQ", mask)]);
+            profile["syscalls"][1]["args"][0]["valueTwo"] = value.into();
+            profile
+        };
+        assert_eq!(paths(&RULE, profile(15, 16)), ["syscalls[1].args[0]"]);
+        let message = &findings(&RULE, profile(15, 18))[0].message;
+        assert!(message.ends_with("ignores these bits and compares with 2"), "{message}");
+        for value in [0, 2, 15] {
+            assert_eq!(paths(&RULE, profile(15, value)), Vec::<String>::new());
+        }
     }
 
     #[test]

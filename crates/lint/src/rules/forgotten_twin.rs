@@ -2,12 +2,14 @@
 //!
 //! A call is denied or permitted, and another one that does the same is not.
 //!
-//! Linux got newer calls for many old ones, with the same effect: `openat` and `openat2` beside `open`, `renameat2` beside
-//! `rename`, and on 32-bit architectures `clock_settime64` beside `clock_settime`, for times after 2038. In a profile that permits by default, a rule that denies only one of them denies nothing: programs use the
-//! other. In a profile that denies by default, a rule that permits only the older one is not enough on architectures that
-//! lack it: 64-bit ARM and RISC-V have `openat` and no `open`, so that no program there can open a file.
+//! Linux got newer calls for many old ones, which can do the same: `openat` and `openat2` beside `open`, `renameat2` beside
+//! `rename`, and on 32-bit architectures `clock_settime64` beside `clock_settime`, for times after 2038. In a profile that
+//! permits by default, a rule that denies only the older one denies nothing: programs use the newer one. A rule that denies
+//! only the newest one is no such case, because the older ones cannot do all that it can. In a profile that denies by default,
+//! a rule that permits only the older one is not enough on architectures that lack it: 64-bit ARM and RISC-V have `openat` and
+//! no `open`, so that no program there can open a file.
 //!
-//! The rule finds the first case where the one call is denied with every argument and no rule names the other, and the
+//! The rule finds the first case where the older call is denied with every argument and no rule names a newer one, and the
 //! second where a listed architecture has none of the permitted calls and has another one that no rule names. The fix
 //! adds the name; it is unsafe, because it changes the filter.
 //!
@@ -49,9 +51,9 @@ pub(super) static RULE: Rule = Rule {
     check,
 };
 
-/// Calls of which each newer one can do what the older ones can.
+/// Calls of which each newer one can do what the older ones can, the oldest first.
 const FAMILIES: &[&[&str]] = &[
-    &["open", "openat", "openat2"],
+    &["creat", "open", "openat", "openat2"],
     &["mkdir", "mkdirat"],
     &["mknod", "mknodat"],
     &["unlink", "unlinkat"],
@@ -60,9 +62,19 @@ const FAMILIES: &[&[&str]] = &[
     &["rename", "renameat", "renameat2"],
     &["chmod", "fchmodat", "fchmodat2"],
     &["chown", "fchownat"],
+    &["chown32", "fchownat"],
+    &["lchown", "fchownat"],
+    &["lchown32", "fchownat"],
+    &["rmdir", "unlinkat"],
     &["readlink", "readlinkat"],
     &["access", "faccessat", "faccessat2"],
     &["stat", "newfstatat", "statx"],
+    &["lstat", "newfstatat", "statx"],
+    &["fstat", "newfstatat", "statx"],
+    &["stat64", "fstatat64", "statx"],
+    &["lstat64", "fstatat64", "statx"],
+    &["fstat64", "fstatat64", "statx"],
+    &["ustat", "statfs"],
     &["utime", "utimes", "futimesat", "utimensat", "utimensat_time64"],
     &["setxattr", "setxattrat"],
     &["getxattr", "getxattrat"],
@@ -78,7 +90,10 @@ const FAMILIES: &[&[&str]] = &[
     &["epoll_create", "epoll_create1"],
     &["epoll_wait", "epoll_pwait", "epoll_pwait2"],
     &["poll", "ppoll", "ppoll_time64"],
-    &["select", "pselect6", "pselect6_time64"],
+    &["select", "_newselect", "pselect6", "pselect6_time64"],
+    &["pause", "ppoll", "ppoll_time64"],
+    &["alarm", "setitimer"],
+    &["getpgrp", "getpgid"],
     &["eventfd", "eventfd2"],
     &["signalfd", "signalfd4"],
     &["inotify_init", "inotify_init1"],
@@ -87,13 +102,14 @@ const FAMILIES: &[&[&str]] = &[
     &["pwritev", "pwritev2"],
     &["mlock", "mlock2"],
     &["setrlimit", "prlimit64"],
+    &["getrlimit", "ugetrlimit", "prlimit64"],
     &["init_module", "finit_module"],
     &["kexec_load", "kexec_file_load"],
     &["umount", "umount2"],
     // Of 32-bit architectures, for times after 2038.
-    &["clock_settime", "clock_settime64"],
+    &["stime", "settimeofday", "clock_settime", "clock_settime64"],
     &["clock_adjtime", "clock_adjtime64"],
-    &["clock_gettime", "clock_gettime64"],
+    &["time", "gettimeofday", "clock_gettime", "clock_gettime64"],
     &["clock_getres", "clock_getres_time64"],
     &["clock_nanosleep", "clock_nanosleep_time64"],
     &["timer_settime", "timer_settime64"],
@@ -109,17 +125,28 @@ const FAMILIES: &[&[&str]] = &[
     &["semtimedop", "semtimedop_time64"],
 ];
 
+/// Newer calls with an older one that can do what they can.
+const AS_GOOD: &[&[&str]] = &[
+    &["finit_module", "init_module"],
+    &["kexec_file_load", "kexec_load"],
+    &["sendmmsg", "sendmsg"],
+    &["recvmmsg", "recvmsg"],
+];
+
 fn check(subject: &Subject<'_>) -> Vec<Found> {
     let permissive = permits(subject.profile.default_effect());
-    let find = if permissive { denied_alone } else { permitted_in_vain };
-    FAMILIES.iter().filter_map(|family| find(subject, family)).collect()
+    if permissive {
+        FAMILIES.iter().chain(AS_GOOD).filter_map(|family| denied_alone(subject, family)).collect()
+    } else {
+        FAMILIES.iter().filter_map(|family| permitted_in_vain(subject, family)).collect()
+    }
 }
 
-/// A call that is denied while another one of its family, which an architecture of the filter has, is permitted.
+/// A call that is denied while a later one of its family, which an architecture of the filter has, is permitted.
 fn denied_alone(subject: &Subject<'_>, family: &[&str]) -> Option<Found> {
-    let denied = family.iter().find_map(|name| {
+    let (at, name, mention) = family.iter().enumerate().find_map(|(at, name)| {
         let mention = subject.treatment(name)?.unconditional.filter(|mention| !permits(mention.effect))?;
-        Some((*name, mention))
+        Some((at, *name, mention))
     })?;
     let exists = |name: &str| {
         Syscall::from_name(name)
@@ -127,11 +154,10 @@ fn denied_alone(subject: &Subject<'_>, family: &[&str]) -> Option<Found> {
     };
     // What a rule decides about is not forgotten.
     let forgotten = |name: &str| subject.treatment(name).is_none() && exists(name);
-    let permitted: Vec<_> = family.iter().copied().filter(|name| forgotten(name)).collect();
+    let permitted: Vec<_> = family.iter().skip(at + 1).copied().filter(|name| forgotten(name)).collect();
     if permitted.is_empty() {
         return None;
     }
-    let (name, mention) = denied;
     let others = wording::names(permitted.iter().copied());
     let message = format!("{name} is denied here, but not {others}, which can do the same");
     Some(found(mention, &permitted, message))
@@ -201,10 +227,25 @@ mod tests {
     fn a_call_that_is_denied_without_its_twin_is_found() {
         let denied = |names: &[&str]| profile("SCMP_ACT_ALLOW", names, "SCMP_ACT_ERRNO");
         assert_eq!(paths(&RULE, denied(&["kexec_load"])), ["syscalls[0].names[0]"]);
-        assert_eq!(paths(&RULE, denied(&["mount", "renameat2"])), ["syscalls[0].names[1]"]);
+        assert_eq!(paths(&RULE, denied(&["mount", "rename"])), ["syscalls[0].names[1]"]);
         assert_eq!(paths(&RULE, denied(&["kexec_load", "kexec_file_load"])), Vec::<String>::new());
         // These architectures have no umount.
         assert_eq!(paths(&RULE, denied(&["umount2", "mount"])), Vec::<String>::new());
+    }
+
+    #[test]
+    fn the_newest_call_denied_alone_is_not_found_unless_an_older_one_can_do_the_same() {
+        let denied = |name: &str| {
+            json!({ "defaultAction": "SCMP_ACT_ALLOW", "architectures": ["SCMP_ARCH_X86_64", "SCMP_ARCH_X86"], "syscalls": [
+                { "names": [name], "action": "SCMP_ACT_ERRNO", "errnoRet": 38 },
+            ] })
+        };
+        for name in ["clone3", "renameat2", "execveat", "pwritev2", "fchmodat2", "statx", "openat2", "faccessat2"] {
+            assert_eq!(paths(&RULE, denied(name)), Vec::<String>::new(), "{name}");
+        }
+        for name in ["kexec_file_load", "finit_module", "lstat", "fstat64", "creat", "rmdir", "lchown32", "_newselect", "stime"] {
+            assert_eq!(paths(&RULE, denied(name)), ["syscalls[0].names[0]"], "{name}");
+        }
     }
 
     #[test]
@@ -227,6 +268,9 @@ mod tests {
     fn a_call_that_an_architecture_lacks_is_found_without_its_twin() {
         let permitted = |names: &[&str]| profile("SCMP_ACT_ERRNO", names, "SCMP_ACT_ALLOW");
         assert_eq!(paths(&RULE, permitted(&["read", "open"])), ["syscalls[0].names[1]"]);
+        for name in ["creat", "lstat", "rmdir", "lchown", "getpgrp", "pause", "alarm", "time", "ustat"] {
+            assert_eq!(paths(&RULE, permitted(&[name])), ["syscalls[0].names[0]"], "{name}");
+        }
         let message = &findings(&RULE, permitted(&["dup2"]))[0].message;
         assert_eq!(message, "dup2 is permitted here, but not dup3, which programs use on aarch64, where dup2 does not exist");
         assert_eq!(paths(&RULE, permitted(&["open", "openat", "dup3"])), Vec::<String>::new());

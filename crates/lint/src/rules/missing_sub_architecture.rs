@@ -2,7 +2,7 @@
 //!
 //! The filter kills every 32-bit program.
 //!
-//! A filter covers the node's own architecture and those that the profile lists. A call of another one ends the process
+//! A filter covers the node's own architecture and those that the profile lists. A call of another one ends the thread
 //! with SIGSYS, also in a profile that otherwise permits or logs everything (runc 1.1.5 to 1.5.2, crun 1.8.1 to 1.28). On
 //! x86-64 and on 64-bit ARM this is every 32-bit program, which finds nothing about it in its own logs. The fix adds the
 //! architecture. It is unsafe, because it permits 32-bit programs, and with them 32-bit system calls, which an attacker may
