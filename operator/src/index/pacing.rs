@@ -47,9 +47,10 @@ const MAX_ROLLOUT_GATHER: Duration = Duration::from_secs(40);
 const MAX_GATHER: Duration = Duration::from_mins(1);
 /// The longest times apply from this many nodes; below it they grow linearly from the shortest.
 const LARGE_CLUSTER: usize = 1000;
-/// The shortest time for which the first status of a new profile waits for the reports of its nodes. The time grows
-/// with the cluster by what an agent may wait for further changes ([`api::pace::Load::rollout`]).
-const MIN_FIRST: Duration = Duration::from_secs(2);
+/// For how long the first status of a new profile waits for the reports of its nodes, in addition to the time that an
+/// agent may wait for further changes ([`api::pace::Load::rollout`]): an agent that waited for all of it still has to
+/// send its report.
+const FIRST: Duration = REPORT_TRANSIT;
 /// So many events a second may the count-only changes of all profiles send to all nodes together.
 const EVENTS_A_SECOND: u64 = 1000;
 /// More nodes than these do not make them rarer, which then takes the API servers of a large cluster.
@@ -199,7 +200,8 @@ impl StatusPacing {
     ) -> Option<Timestamp> {
         let load = api::pace::Load { nodes: nodes.min(LARGE_CLUSTER) as u64, profiles: profiles as u64 };
         let own = time_of_counts(nodes, profiles) * hash_share(name) / 1000;
-        let wait = MIN_FIRST.max(load.rollout()) + own;
+        // In whole seconds, so that it is the same in all small clusters.
+        let wait = Duration::from_secs((FIRST + load.rollout()).as_secs()) + own;
         // After the clock was set back, the profile may have been seen in the future.
         let from = Some(self.seen).filter(|seen| *seen <= now).map(|seen| after(seen, wait));
         from.filter(|from| *from > now)
@@ -340,9 +342,11 @@ mod tests {
     }
 
     #[test]
-    fn the_first_status_waits_for_two_seconds_and_in_a_large_cluster_for_as_long_as_its_agents_may() {
+    fn the_first_status_waits_for_two_seconds_and_for_as_long_as_agents_of_so_many_nodes_may() {
         let mut pacing = StatusPacing::new(at(0));
-        for (nodes, until) in [(0, 2_000), (100, 2_000), (300, 6_000), (1000, 20_000), (50_000, 20_000)] {
+        for (nodes, until) in
+            [(0, 2_000), (49, 2_000), (100, 4_000), (300, 8_000), (1000, 22_000), (50_000, 22_000)]
+        {
             assert_eq!(
                 pacing.first_status_delayed_until("a", nodes, 0, at(1_000)),
                 Some(at(until)),
@@ -378,8 +382,8 @@ mod tests {
         for number in 0..200 {
             let until = pacing.first_status_delayed_until(&format!("p{number}"), 1000, 200, at(1)).unwrap();
             let seconds = until.duration_since(at(0)).as_secs();
-            assert!((60..260).contains(&seconds), "{seconds}");
-            a_fifth[usize::try_from((seconds - 60) / 40).unwrap()] += 1;
+            assert!((62..262).contains(&seconds), "{seconds}");
+            a_fifth[usize::try_from((seconds - 62) / 40).unwrap()] += 1;
         }
         assert!(a_fifth.iter().all(|count| (20..60).contains(count)), "{a_fifth:?}");
     }
