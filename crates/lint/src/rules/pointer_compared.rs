@@ -73,8 +73,11 @@ fn check(subject: &Subject<'_>) -> Vec<Found> {
 
 /// Whether a comparison asks only if there is an address.
 fn is_null_test(argument: &Argument) -> bool {
-    let tests = matches!(argument.comparison(), Comparison::Equal | Comparison::NotEqual | Comparison::Greater);
-    tests && argument.value() == 0
+    match argument.comparison() {
+        Comparison::Equal | Comparison::NotEqual | Comparison::Greater | Comparison::LessOrEqual => argument.value() == 0,
+        Comparison::Less | Comparison::GreaterOrEqual => argument.value() == 1,
+        Comparison::MaskedEqual => (argument.value(), argument.value_two()) == (u64::MAX, 0),
+    }
 }
 
 #[cfg(test)]
@@ -94,7 +97,8 @@ mod tests {
     fn comparisons_of_addresses_are_found() {
         assert_eq!(found(&["chdir"], 0, 4096, "SCMP_CMP_GE"), ["syscalls[0].args[1]"]);
         assert_eq!(found(&["getpid", "openat"], 1, 7, "SCMP_CMP_EQ"), ["syscalls[0].args[1]"]);
-        assert_eq!(found(&["openat"], 1, 0, "SCMP_CMP_LE"), ["syscalls[0].args[1]"]);
+        assert_eq!(found(&["openat"], 1, 1, "SCMP_CMP_LE"), ["syscalls[0].args[1]"]);
+        assert_eq!(found(&["openat"], 1, 7, "SCMP_CMP_MASKED_EQ"), ["syscalls[0].args[1]"]);
     }
 
     #[test]
@@ -102,6 +106,9 @@ mod tests {
         let none = Vec::<String>::new();
         assert_eq!(found(&["openat"], 1, 0, "SCMP_CMP_EQ"), none);
         assert_eq!(found(&["openat"], 1, 0, "SCMP_CMP_NE"), none);
+        assert_eq!(found(&["openat"], 1, 0, "SCMP_CMP_LE"), none);
+        assert_eq!(found(&["openat"], 1, 1, "SCMP_CMP_LT"), none);
+        assert_eq!(found(&["openat"], 1, 1, "SCMP_CMP_GE"), none);
         assert_eq!(found(&["openat"], 0, 7, "SCMP_CMP_EQ"), none);
         assert_eq!(found(&["clone"], 2, 7, "SCMP_CMP_EQ"), none);
         // Its arguments are not known.
