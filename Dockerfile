@@ -5,6 +5,7 @@
 #   docker buildx build --target operator --tag "$REGISTRY/seccomp-profile/operator:0.1.0" --push .
 #   docker buildx build --target node-agent --tag "$REGISTRY/seccomp-profile/node-agent:0.1.0" --push .
 #   docker buildx build --target admission --tag "$REGISTRY/seccomp-profile/admission:0.1.0" --push .
+#   docker buildx build --target observer --tag "$REGISTRY/seccomp-profile/observer:0.1.0" --push .
 #
 # Not run in our tests: they write the same images without Docker (xtask/src/build_images.rs).
 #
@@ -28,9 +29,11 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry \
     set -eu; \
     triple="$(uname -m)-unknown-linux-gnu"; \
     RUSTFLAGS="-C target-feature=+crt-static" \
-    cargo build --locked --release --target "$triple" --package operator --package node-agent --package admission; \
+    cargo build --locked --release --target "$triple" --package operator --package node-agent --package admission --package observer; \
     mkdir /programs; \
-    cp "target/$triple/release/operator" "target/$triple/release/node-agent" "target/$triple/release/admission" /programs/
+    cp "target/$triple/release/operator" "target/$triple/release/node-agent" "target/$triple/release/admission" "target/$triple/release/observer" /programs/
+# Its user has the capability by the file alone; COPY keeps the attribute.
+RUN apt-get update && apt-get install --yes --no-install-recommends libcap2-bin && setcap cap_audit_read=p /programs/observer
 
 FROM scratch AS operator
 LABEL org.opencontainers.image.source="https://github.com/imjasonh/seccomp-profile" \
@@ -45,6 +48,13 @@ LABEL org.opencontainers.image.source="https://github.com/imjasonh/seccomp-profi
 COPY --from=build /programs/admission /admission
 USER 65532:65532
 ENTRYPOINT ["/admission"]
+
+FROM scratch AS observer
+LABEL org.opencontainers.image.source="https://github.com/imjasonh/seccomp-profile" \
+      org.opencontainers.image.licenses="Apache-2.0"
+COPY --from=build /programs/observer /observer
+USER 65530:65530
+ENTRYPOINT ["/observer"]
 
 FROM scratch AS node-agent
 LABEL org.opencontainers.image.source="https://github.com/imjasonh/seccomp-profile" \

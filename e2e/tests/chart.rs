@@ -61,7 +61,14 @@ fn the_definitions_and_nothing_else_stay_when_the_chart_is_uninstalled() {
         .map(|object| object["metadata"]["name"].as_str().unwrap());
     let mut kept: Vec<_> = kept.collect();
     kept.sort_unstable();
-    assert_eq!(kept, ["nodeprofilestatuses.seccomp.imjasonh.dev", "seccompprofiles.seccomp.imjasonh.dev"]);
+    assert_eq!(
+        kept,
+        [
+            "nodeprofilestatuses.seccomp.imjasonh.dev",
+            "seccompobservations.seccomp.imjasonh.dev",
+            "seccompprofiles.seccomp.imjasonh.dev"
+        ]
+    );
 }
 
 #[test]
@@ -70,7 +77,7 @@ fn the_definitions_and_nothing_else_are_left_out_where_somebody_else_installs_th
     let rest: Vec<_> =
         RENDERED.iter().filter(|object| object["kind"] != "CustomResourceDefinition").cloned().collect();
     assert_eq!(without, rest);
-    assert_eq!(RENDERED.len() - rest.len(), 2);
+    assert_eq!(RENDERED.len() - rest.len(), 3);
 }
 
 #[test]

@@ -15,7 +15,7 @@ mod sources;
 use sources::Source;
 
 /// Crates, what each may never depend on, directly or indirectly, and why.
-const FORBIDDEN: [(&str, &[&str], &str); 21] = [
+const FORBIDDEN: [(&str, &[&str], &str); 22] = [
     (
         "profile",
         &[
@@ -182,6 +182,23 @@ const FORBIDDEN: [(&str, &[&str], &str); 21] = [
         &["cli", "node-agent", "operator"],
         "a program of its own, which needs nothing of the others",
     ),
+    (
+        "observer",
+        &[
+            "strace",
+            "filter",
+            "lint",
+            "convert",
+            "derive",
+            "narrow",
+            "registry",
+            "cli",
+            "node-agent",
+            "operator",
+            "admission",
+        ],
+        "an observer counts records, and does not ask what a profile does",
+    ),
     ("cli", &["daemon", "node-agent", "operator", "prometheus", "warp"], "the plugin does not run for ever"),
     (
         "xtask",
@@ -233,7 +250,7 @@ const FORBIDDEN: [(&str, &[&str], &str); 21] = [
     ),
     (
         "e2e",
-        &["link", "daemon", "node-agent", "operator", "admission", "cli", "bench", "kube-client"],
+        &["link", "daemon", "node-agent", "operator", "admission", "observer", "cli", "bench", "kube-client"],
         "the demo runs our programs as images; only the feature `api-server` links them",
     ),
 ];

@@ -98,6 +98,13 @@ fn of_the_admission() -> Vec<MetricFamily> {
     registry.gather()
 }
 
+/// What an observer serves.
+fn of_the_observer() -> Vec<MetricFamily> {
+    let registry = daemon::metrics::registry("observer", "0").unwrap();
+    observer::metrics::Metrics::new(&registry).unwrap();
+    registry.gather()
+}
+
 fn table_of(families: &[MetricFamily]) -> String {
     let mut text = String::from("| metric | type | labels | meaning |\n|---|---|---|---|\n");
     for family in families {
@@ -134,6 +141,7 @@ fn the_reference_in_the_docs_is_what_the_programs_serve() {
         ("metrics of the agent", table_of(&of_the_agent())),
         ("metrics of the gate", table_of(&of_the_gate())),
         ("metrics of the admission webhook", table_of(&of_the_admission())),
+        ("metrics of the observer", table_of(&of_the_observer())),
     ];
     let right = tables.iter().fold(held.clone(), |text, (mark, table)| {
         table::replace_marked(&text, mark, table)
@@ -147,8 +155,8 @@ fn the_reference_in_the_docs_is_what_the_programs_serve() {
 }
 
 fn served() -> BTreeSet<String> {
-    let all =
-        of_the_operator().into_iter().chain(of_the_agent()).chain(of_the_gate()).chain(of_the_admission());
+    let all = of_the_operator().into_iter().chain(of_the_agent()).chain(of_the_gate());
+    let all = all.chain(of_the_admission()).chain(of_the_observer());
     all.map(|family| family.name().to_owned()).collect()
 }
 
@@ -156,7 +164,7 @@ fn served() -> BTreeSet<String> {
 #[test]
 fn every_metric_that_is_named_in_the_code_has_series_from_the_start() {
     let mut named = BTreeSet::new();
-    for program in ["crates/link", "crates/daemon", "operator", "node-agent", "admission"] {
+    for program in ["crates/link", "crates/daemon", "operator", "node-agent", "admission", "observer"] {
         for source in sources::below(Path::new(program).join("src"), sources::all) {
             let text = &source.text;
             named.extend(words(text).filter(|word| text.contains(&format!("\"{word}\""))).map(str::to_owned));
@@ -173,7 +181,8 @@ fn words(text: &str) -> impl Iterator<Item = &str> {
 
 #[test]
 fn promtool_finds_no_fault_with_the_metrics() {
-    for families in [of_the_operator(), of_the_agent(), of_the_gate(), of_the_admission()] {
+    for families in [of_the_operator(), of_the_agent(), of_the_gate(), of_the_admission(), of_the_observer()]
+    {
         let text = TextEncoder::new().encode_to_string(&families).unwrap();
         let said = promtool(["check", "metrics"], &text).unwrap_or_else(|error| panic!("{error}"));
         assert_eq!(said, "");

@@ -15,13 +15,14 @@ use e2e::rendered;
 use e2e::rights::attempts::{self, Answer};
 use e2e::rights::rules::Rule;
 use e2e::rights::table;
-use e2e::rights::{admission, gate, gate_nodes};
+use e2e::rights::{admission, gate, gate_nodes, observer};
 use serde_json::{Value, json};
 use xtask::workspace::repository;
 
 /// The chart with every account that it can have.
-static OBJECTS: LazyLock<Vec<Value>> =
-    LazyLock::new(|| rendered::objects(["--set=gate.enabled=true,admission.enabled=true"]).unwrap());
+static OBJECTS: LazyLock<Vec<Value>> = LazyLock::new(|| {
+    rendered::objects(["--set=gate.enabled=true,admission.enabled=true,observer.enabled=true"]).unwrap()
+});
 
 /// With `UPDATE_DOCS=1` (`make generate`) it writes them.
 #[test]
@@ -40,6 +41,7 @@ fn the_tables_in_the_docs_are_those_that_the_cluster_is_tried_with() {
         ("attempts of the gate", table::of_attempts(&gate::attempts())),
         ("attempts of the gate about nodes", table::of_attempts(&gate_nodes::attempts())),
         ("attempts of the admission webhook", table::of_attempts(&admission::attempts())),
+        ("attempts of an observer", table::of_attempts(&observer::attempts())),
     ];
     let right = tables.iter().fold(held.clone(), |text, (mark, table)| {
         table::replace_marked(&text, mark, table)
@@ -179,6 +181,7 @@ fn nobody_of_ours_but_the_gate_changes_a_pod_or_a_node() {
         "seccomp-profile-gate-nodes",
         "seccomp-profile-admission-secret-only",
         "seccomp-profile-admission-bundle-only",
+        "seccomp-profile-observer-own-report",
     ] {
         assert!(names.contains(&policy), "{names:?}");
     }
@@ -201,6 +204,24 @@ fn an_agent_reads_two_kinds_and_patches_the_status_of_one() {
         [
             rule(&["get", "list", "watch"], &["seccompprofiles", "nodeprofilestatuses"]),
             rule(&["patch"], &["nodeprofilestatuses/status"]),
+        ]
+    );
+}
+
+/// Written out, too: what it reads are its own report and the owner of that.
+#[test]
+fn an_observer_writes_one_kind_and_reads_no_pod() {
+    let name = "seccomp-profile-observer";
+    let rules = rules().into_iter().filter(|(account, _)| account == name).map(|(_, rule)| rule);
+    let granted: Vec<_> = rules.map(|rule| (rule.verbs.join(","), rule.resources.join(","))).collect();
+    let granted: Vec<_> =
+        granted.iter().map(|(verbs, resources)| (verbs.as_str(), resources.as_str())).collect();
+    assert_eq!(
+        granted,
+        [
+            ("get,create", "seccompobservations"),
+            ("patch", "seccompobservations/status"),
+            ("get", "nodeprofilestatuses"),
         ]
     );
 }
@@ -242,8 +263,17 @@ fn every_crate_and_every_binary_forbids_unsafe_code() {
             }
         }
     }
-    for program in ["operator", "node-agent", "admission", "kubectl-seccomp", "crds", "xtask", "bench", "e2e"]
-    {
+    for program in [
+        "operator",
+        "node-agent",
+        "admission",
+        "observer",
+        "kubectl-seccomp",
+        "crds",
+        "xtask",
+        "bench",
+        "e2e",
+    ] {
         assert!(programs.contains_key(program), "{program} is not among {programs:?}");
     }
     // A workspace of its own, which cannot take the lints of this one.

@@ -28,7 +28,11 @@ pub enum BuildImagesError {
 }
 
 /// The programs that have an image, and the user that each runs as.
-pub const PROGRAMS: [(&str, u32); 3] = [("operator", 65532), ("node-agent", 0), ("admission", 65532)];
+pub const PROGRAMS: [(&str, u32); 4] =
+    [("operator", 65532), ("node-agent", 0), ("admission", 65532), ("observer", 65530)];
+
+/// `CAP_AUDIT_READ` of `linux/capability.h`.
+const AUDIT_READ: u8 = 37;
 
 /// Compiles these programs of the workspace in `repository` for release, as static programs. Returns
 /// the directory that contains them.
@@ -85,7 +89,12 @@ pub fn pack(release: &Path, tag: &str, directory: &Path, prefix: &str) -> Result
         let path = format!("/{name}");
         let image = Image {
             reference: format!("registry.local/seccomp-profile/{name}:{tag}"),
-            programs: vec![Program { source: release.join(name), path: path.clone(), links: vec![] }],
+            programs: vec![Program {
+                source: release.join(name),
+                path: path.clone(),
+                links: vec![],
+                capabilities: if name == "observer" { vec![AUDIT_READ] } else { vec![] },
+            }],
             entrypoint: vec![path],
             user,
             env: vec![],
@@ -122,7 +131,12 @@ pub fn base_images(directory: &Path) -> Result<Vec<PathBuf>, BuildImagesError> {
             "pause",
             Image {
                 reference: PAUSE_IMAGE.into(),
-                programs: vec![Program { source: busybox.clone(), path: "/busybox".into(), links: vec![] }],
+                programs: vec![Program {
+                    source: busybox.clone(),
+                    path: "/busybox".into(),
+                    links: vec![],
+                    capabilities: vec![],
+                }],
                 entrypoint: ["/busybox", "sleep", "infinity"].map(String::from).into(),
                 user: 65535,
                 env: vec![],
@@ -136,6 +150,7 @@ pub fn base_images(directory: &Path) -> Result<Vec<PathBuf>, BuildImagesError> {
                     source: busybox,
                     path: "/bin/busybox".into(),
                     links: links.map(|applet| format!("/bin/{applet}")).collect(),
+                    capabilities: vec![],
                 }],
                 entrypoint: vec!["sh".into()],
                 user: 0,

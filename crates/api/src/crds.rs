@@ -3,17 +3,18 @@
 use kube::CustomResourceExt;
 use serde_json::{Number, Value, json};
 
-use crate::{NodeProfileStatus, SeccompProfile};
+use crate::{NodeProfileStatus, SeccompObservation, SeccompProfile};
 
 /// File name and text of each definition, for the chart.
 ///
 /// # Errors
 /// None in practice: a definition is always YAML.
-pub fn files() -> Result<[(&'static str, String); 2], serde_saphyr::SerializeError> {
+pub fn files() -> Result<[(&'static str, String); 3], serde_saphyr::SerializeError> {
     let yaml = |crd| serde_saphyr::to_string(&as_stored(json!(crd))).map(|text| format!("{HEADER}{text}"));
     Ok([
         ("seccompprofiles.yaml", yaml(SeccompProfile::crd())?),
         ("nodeprofilestatuses.yaml", yaml(NodeProfileStatus::crd())?),
+        ("seccompobservations.yaml", yaml(SeccompObservation::crd())?),
     ])
 }
 

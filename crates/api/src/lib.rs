@@ -2,6 +2,7 @@
 //!
 //! - [`SeccompProfile`]: a profile that a user applies; the operator writes its `status`.
 //! - [`NodeProfileStatus`]: the report of one node's agent, and the operator's conditions for that node.
+//! - [`SeccompObservation`]: the calls that filters refused on one node, as its observer counts them.
 //! - [`Untrusted`]: any stored object, decoded without relying on the schema.
 //! - [`OpenEnum`]: an enum value that keeps values written by another release.
 //! - [`Text`]: JSON that is decoded as text and parsed later.
@@ -31,6 +32,7 @@ mod open_enum;
 pub mod pace;
 mod pod;
 mod running;
+mod seccomp_observation;
 mod seccomp_profile;
 mod stated_hash;
 mod text;
@@ -47,6 +49,10 @@ pub use node_selector::{LabelOperator, NodeLabelRequirement, NodeLabelSelector};
 pub use open_enum::{OpenEnum, Vocabulary};
 pub use pod::{PodReadiness, PodSpec, RequiredNodeAffinity, WatchedPod};
 pub use running::{FileAge, RunningContainer, START_WINDOW};
+pub use seccomp_observation::{
+    MAX_OBSERVED_CALLS, MAX_OBSERVED_CONTAINERS, ObservationReport, ObservedCall, ObservedContainer,
+    ObserverState, SeccompObservation, SeccompObservationSpec, SeccompObservationStatus,
+};
 pub use seccomp_profile::{
     NodeCounts, NodeFailure, PodCounts, ProfileWarning, Removal, SeccompProfile, SeccompProfileSpec,
     SeccompProfileStatus, State,

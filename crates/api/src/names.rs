@@ -33,6 +33,8 @@ pub const GATE_FIELD_MANAGER: &str = "seccomp-profile-gate";
 pub const ADMISSION_FIELD_MANAGER: &str = "seccomp-profile-admission";
 /// Field manager of the agents' reports.
 pub const AGENT_FIELD_MANAGER: &str = "seccomp-profile-agent";
+/// Field manager of the observers' reports.
+pub const OBSERVER_FIELD_MANAGER: &str = "seccomp-profile-observer";
 /// Field manager of the operator's writes.
 pub const OPERATOR_FIELD_MANAGER: &str = "seccomp-profile-operator";
 /// The default directory of the kubelet's state.

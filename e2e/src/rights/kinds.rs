@@ -35,7 +35,7 @@ const fn spaced(
 
 const STATUS: &[&str] = &["status"];
 
-/// Kubernetes 1.37 with its default features, and the two kinds of ours. A test on the cluster holds it to what the API
+/// Kubernetes 1.37 with its default features, and the three kinds of ours. A test on the cluster holds it to what the API
 /// server reports.
 pub const SERVED: &[ApiResource] = &[
     spaced("", "v1", "bindings", &[]),
@@ -119,6 +119,7 @@ pub const SERVED: &[ApiResource] = &[
     cluster("resource.k8s.io", "v1", "resourceslices", &[]),
     cluster("scheduling.k8s.io", "v1", "priorityclasses", &[]),
     cluster("seccomp.imjasonh.dev", "v1alpha1", "nodeprofilestatuses", STATUS),
+    cluster("seccomp.imjasonh.dev", "v1alpha1", "seccompobservations", STATUS),
     cluster("seccomp.imjasonh.dev", "v1alpha1", "seccompprofiles", STATUS),
     cluster("storage.k8s.io", "v1", "csidrivers", &[]),
     cluster("storage.k8s.io", "v1", "csinodes", STATUS),

@@ -9,6 +9,7 @@ pub mod attempts;
 pub mod gate;
 pub mod gate_nodes;
 pub mod kinds;
+pub mod observer;
 pub mod request;
 pub mod rules;
 pub mod table;

@@ -19,6 +19,7 @@ mod gate_nodes;
 mod gate_support;
 mod naive;
 mod namespace_default;
+mod observer;
 mod outages;
 mod pods;
 mod releases;

@@ -78,10 +78,23 @@ impl Root {
         seccomp: Option<&Value>,
         calls: &[String],
     ) -> Start {
+        self.start_in(None, runtime, options, seccomp, calls)
+    }
+
+    /// The same, in this cgroup, below the root: as the kubelet has one for each container.
+    pub(crate) fn start_in(
+        &self,
+        group: Option<&str>,
+        runtime: &Installed,
+        options: Options,
+        seccomp: Option<&Value>,
+        calls: &[String],
+    ) -> Start {
         static STARTS: AtomicU32 = AtomicU32::new(0);
         let id = format!("{PREFIX}{}-{}", std::process::id(), STARTS.fetch_add(1, Ordering::Relaxed));
+        let group = group.map_or_else(|| id.clone(), |group| format!("{id}/{group}"));
         let bundle = tempfile::tempdir().unwrap();
-        let config = self.config(&id, options, seccomp, calls);
+        let config = self.config(&group, options, seccomp, calls);
         fs::write(bundle.path().join("config.json"), config.to_string()).unwrap();
 
         let libraries = runtime.mounted_libraries().unwrap_or(Path::new("")).to_owned();
@@ -103,7 +116,7 @@ impl Root {
         command.args(["run", "--bundle"]).arg(bundle.path()).arg(&id).stdin(Stdio::null());
         let output = command.output().unwrap();
         // A runtime that ended by itself has removed it.
-        let _ = fs::remove_dir(hierarchy().join(&id));
+        remove_groups(&hierarchy().join(&id));
 
         let printed = String::from_utf8(output.stdout).unwrap();
         match output.status.code() {
@@ -116,7 +129,7 @@ impl Root {
         }
     }
 
-    fn config(&self, id: &str, options: Options, seccomp: Option<&Value>, calls: &[String]) -> Value {
+    fn config(&self, group: &str, options: Options, seccomp: Option<&Value>, calls: &[String]) -> Value {
         let arguments: Vec<&str> = ["/probe"].into_iter().chain(calls.iter().map(String::as_str)).collect();
         let namespaces = ["pid", "network", "ipc", "uts", "mount"].map(|name| json!({ "type": name }));
         let capabilities = if options.capabilities { &CAPABILITIES[..] } else { &[] };
@@ -139,7 +152,7 @@ impl Root {
                 { "destination": "/proc", "type": "proc", "source": "proc" },
                 { "destination": "/dev", "type": "tmpfs", "source": "tmpfs" },
             ],
-            "linux": { "namespaces": namespaces, "cgroupsPath": format!("/{id}") },
+            "linux": { "namespaces": namespaces, "cgroupsPath": format!("/{group}") },
         });
         if let Some(seccomp) = seccomp {
             config["linux"]["seccomp"] = seccomp.clone();
@@ -172,7 +185,17 @@ fn sweep() {
         let rest =
             name.to_str().and_then(|name| name.strip_prefix(PREFIX)).and_then(|rest| rest.split_once('-'));
         if rest.is_some_and(|(pid, _)| !Path::new("/proc").join(pid).exists()) {
-            let _ = fs::remove_dir(entry.path());
+            remove_groups(&entry.path());
         }
     }
+}
+
+/// Removes an empty cgroup with all below it.
+fn remove_groups(group: &Path) {
+    for below in fs::read_dir(group).into_iter().flatten().flatten() {
+        if below.file_type().is_ok_and(|kind| kind.is_dir()) {
+            remove_groups(&below.path());
+        }
+    }
+    let _ = fs::remove_dir(group);
 }

@@ -1,6 +1,6 @@
 //! The model of runtimes against real ones: containers that make calls under random profiles, and what runc and crun
-//! themselves need of a profile. As root, on x86_64; the long tests download Debian's runtimes and build other versions of
-//! runc.
+//! themselves need of a profile; and the observer against the kernel's records of their calls. As root, on x86_64; the
+//! long tests download Debian's runtimes and build other versions of runc.
 
 #![allow(
     clippy::unwrap_used,
@@ -15,6 +15,7 @@ mod calls;
 mod container;
 mod differences;
 mod installed;
+mod observer;
 mod outcome;
 mod profiles;
 #[allow(dead_code, reason = "the tests of the model use all of it")]

@@ -2,7 +2,7 @@
  * Makes system calls under the filter of its container and prints what became of each.
  *
  * Each argument is one call in hexadecimal: i386 (1) or x86_64 (0), the number and six arguments, with a colon between
- * them. For each, a line: its index and `returns` with the kernel's value in decimal, `trap`, `thread` or `process`
+ * them. With 2 added to the first, the process that has made the call stays for a quarter of a second. For each, a line: its index and `returns` with the kernel's value in decimal, `trap`, `thread` or `process`
  * (what was ended), or `signal` and another signal's number. At last, `done`. It exits with 42.
  *
  * No libc: what starts here makes no call but execve, rt_sigaction, clone, wait4, write, exit and exit_group, and without
@@ -103,7 +103,7 @@ static void on_sigsys(int signal)
 __attribute__((used)) static void second_thread(void)
 {
 	volatile word *p = shared.parts;
-	shared.result = p[0] ? call_i386(p[1], p[2], p[3], p[4], p[5], p[6], p[7])
+	shared.result = p[0] & 1 ? call_i386(p[1], p[2], p[3], p[4], p[5], p[6], p[7])
 			     : call(p[1], p[2], p[3], p[4], p[5], p[6], p[7]);
 	shared.done = 1;
 	end_thread();
@@ -130,6 +130,7 @@ static long run_second_thread(void)
 
 static void child(word index)
 {
+	const long quarter[2] = { 0, 250000000 };
 	if (run_second_thread() < 0)
 		line(index, "no thread", 0);
 	else if (shared.trapped)
@@ -138,6 +139,8 @@ static void child(word index)
 		line(index, "returns", (const long *)&shared.result);
 	else
 		line(index, "thread", 0);
+	if (shared.parts[0] & 2)
+		call(__NR_nanosleep, (word)quarter, 0, 0, 0, 0, 0);
 	call(__NR_exit_group, 0, 0, 0, 0, 0, 0);
 }
 

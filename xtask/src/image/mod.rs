@@ -41,6 +41,9 @@ pub struct Program {
     pub path: String,
     /// Absolute paths in the image that are symbolic links to it.
     pub links: Vec<String>,
+    /// The capabilities that whoever starts it may have, by their numbers in `linux/capability.h`: a user other than root
+    /// has none in a container, whatever its pod adds, but by the program's file (KEP-2763 would change that).
+    pub capabilities: Vec<u8>,
 }
 
 /// What an image is called, holds and runs.
@@ -111,6 +114,7 @@ impl Image {
             if elf::is_dynamic(&contents) {
                 return Err(ImageError::Dynamic(program.source.clone()));
             }
+            layer.capabilities(&program.path, &program.capabilities)?;
             layer.file(&program.path, &contents, 0o755)?;
             for link in &program.links {
                 layer.link(link, &program.path)?;
@@ -165,17 +169,42 @@ impl Archive {
         self.entry(path, |tar, path| tar.append_data(&mut header, path, contents))
     }
 
+    /// The permitted capabilities of the next file, as `docker build` and containerd write and read them. They are not
+    /// effective by themselves: the kernel would then refuse to start the program where the pod does not add them.
+    fn capabilities(&mut self, path: &str, capabilities: &[u8]) -> Result<(), ImageError> {
+        if capabilities.is_empty() {
+            return Ok(());
+        }
+        let permitted = capabilities.iter().fold(0_u64, |all, number| all | 1 << number);
+        // `struct vfs_cap_data`, version 2 (`linux/capability.h`): permitted and inheritable, the lower halves first.
+        let words = [0x0200_0000, permitted as u32, 0, (permitted >> 32) as u32, 0];
+        let value: Vec<u8> = words.iter().flat_map(|word: &u32| word.to_le_bytes()).collect();
+        let name = "SCHILY.xattr.security.capability";
+        // The directories come first, so that the attribute is the file's.
+        self.directories_above(path)?;
+        self.tar
+            .append_pax_extensions([(name, &value[..])])
+            .map_err(|source| ImageError::Archive { path: path.to_owned(), source })
+    }
+
     fn link(&mut self, path: &str, target: &str) -> Result<(), ImageError> {
         let mut header = header(tar::EntryType::Symlink, 0o777);
         self.entry(path, |tar, path| tar.append_link(&mut header, path, target))
     }
 
-    /// Adds the directories that are above `path`, each once, and then the entry itself.
+    /// Adds the directories above `path`, and then the entry itself.
     fn entry(
         &mut self,
         path: &str,
         append: impl FnOnce(&mut tar::Builder<Vec<u8>>, &Path) -> io::Result<()>,
     ) -> Result<(), ImageError> {
+        self.directories_above(path)?;
+        append(&mut self.tar, Path::new(path.trim_start_matches('/')))
+            .map_err(|source| ImageError::Archive { path: path.to_owned(), source })
+    }
+
+    /// Adds the directories that are above `path`, each once.
+    fn directories_above(&mut self, path: &str) -> Result<(), ImageError> {
         let fail = |source| ImageError::Archive { path: path.to_owned(), source };
         let path = Path::new(path.trim_start_matches('/'));
         let above: Vec<&Path> = path.ancestors().skip(1).filter(|p| !p.as_os_str().is_empty()).collect();
@@ -185,7 +214,7 @@ impl Archive {
                 self.tar.append_data(&mut header, directory, io::empty()).map_err(fail)?;
             }
         }
-        append(&mut self.tar, path).map_err(fail)
+        Ok(())
     }
 
     fn finish(self) -> Result<Vec<u8>, ImageError> {

@@ -8,7 +8,12 @@ fn image(directory: &Path) -> Image {
     std::fs::write(&source, b"\x7fELF and so on").unwrap();
     Image {
         reference: "registry.local/thing:1".into(),
-        programs: vec![Program { source, path: "/bin/thing".into(), links: vec!["/bin/other".into()] }],
+        programs: vec![Program {
+            source,
+            path: "/bin/thing".into(),
+            links: vec!["/bin/other".into()],
+            capabilities: vec![],
+        }],
         entrypoint: vec!["/bin/thing".into()],
         user: 65532,
         env: vec!["PATH=/bin".into()],
@@ -74,7 +79,12 @@ fn the_layer_holds_the_program_its_links_and_each_directory_once() {
 #[test]
 fn a_program_that_is_not_there_is_named_in_the_error() {
     let image = Image {
-        programs: vec![Program { source: "/nowhere/x".into(), path: "/x".into(), links: vec![] }],
+        programs: vec![Program {
+            source: "/nowhere/x".into(),
+            path: "/x".into(),
+            links: vec![],
+            capabilities: vec![],
+        }],
         ..Image::default()
     };
     assert!(image.to_bytes().unwrap_err().to_string().starts_with("cannot read /nowhere/x: "));
@@ -83,7 +93,36 @@ fn a_program_that_is_not_there_is_named_in_the_error() {
 #[test]
 fn a_program_that_needs_libraries_is_refused() {
     let source = std::env::current_exe().unwrap();
-    let image =
-        Image { programs: vec![Program { source, path: "/x".into(), links: vec![] }], ..Image::default() };
+    let image = Image {
+        programs: vec![Program { source, path: "/x".into(), links: vec![], capabilities: vec![] }],
+        ..Image::default()
+    };
     assert!(matches!(image.to_bytes(), Err(ImageError::Dynamic(_))));
+}
+
+#[test]
+fn a_capability_is_an_attribute_of_the_file_and_of_nothing_else() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut image = image(directory.path());
+    image.programs[0].capabilities = vec![37];
+    let files = unpack(&image.to_bytes().unwrap());
+    let index = parse(&files["index.json"].1);
+    let manifest = parse(&blob(&files, &index["manifests"][0]));
+    let layer = blob(&files, &manifest["layers"][0]);
+    let mut found = BTreeMap::new();
+    for entry in tar::Archive::new(&layer[..]).entries().unwrap() {
+        let mut entry = entry.unwrap();
+        let path = entry.path().unwrap().to_string_lossy().into_owned();
+        for attribute in entry.pax_extensions().unwrap().into_iter().flatten() {
+            let attribute = attribute.unwrap();
+            let value = attribute.value_bytes().to_vec();
+            found.insert((path.clone(), attribute.key().unwrap().to_owned()), value);
+        }
+    }
+    // As `setcap cap_audit_read=p` writes it.
+    let mut value = vec![0, 0, 0, 2];
+    value.extend([0; 8]);
+    value.extend([0x20, 0, 0, 0, 0, 0, 0, 0]);
+    let file = ("bin/thing".to_owned(), "SCHILY.xattr.security.capability".to_owned());
+    assert_eq!(found, BTreeMap::from([(file, value)]));
 }

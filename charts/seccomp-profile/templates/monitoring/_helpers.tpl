@@ -6,7 +6,7 @@
 
 {{/* The components that serve metrics. */}}
 {{- define "seccomp-profile.components" -}}
-operator node-agent{{ if (.Values.gate).enabled }} gate{{ end }}{{ if (.Values.admission).enabled }} admission{{ end }}
+operator node-agent{{ if (.Values.gate).enabled }} gate{{ end }}{{ if (.Values.admission).enabled }} admission{{ end }}{{ if (.Values.observer).enabled }} observer{{ end }}
 {{- end -}}
 
 {{/* Selects the programs, and not the uninstall Job. */}}

@@ -330,8 +330,8 @@ impl ApiServer {
         let mut arguments = vec![verb.into(), NAMESPACE.into(), chart.display().to_string()];
         arguments.extend(["--namespace", NAMESPACE, "--no-hooks"].map(String::from));
         arguments.extend(self.options.values.iter().cloned());
-        let crds =
-            ["seccompprofiles", "nodeprofilestatuses"].map(|kind| format!("{kind}.{}", api::names::GROUP));
+        let crds = ["seccompprofiles", "nodeprofilestatuses", "seccompobservations"]
+            .map(|kind| format!("{kind}.{}", api::names::GROUP));
         if self.options.release.is_some() {
             client.helm(&arguments)?;
             return Ok(client.wait_established(&crds)?);
