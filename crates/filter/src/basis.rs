@@ -200,10 +200,7 @@ impl Cases<'_> {
 
     /// Where the conditions of a rule hold, and which of them are not known to.
     fn region(&self, mention: &Mention, forest: &mut Forest) -> Result<(Node, Vec<Condition>), TooComplex> {
-        let bits = match self.width {
-            Width::Bits32 => 32,
-            Width::Bits64 => 64,
-        };
+        let bits = self.width.bits();
         let (mut region, mut unknown) = (Forest::always(true), Vec::new());
         for condition in &mention.conditions {
             let holds = forest.condition(*condition, bits)?;

@@ -10,6 +10,8 @@
 //! - [`Filter::new`] is the filter of a profile, or the reason why no container starts with it; [`Filter::decide`] is the
 //!   verdict of one call.
 //! - [`conflicts`] are the rules for which there is none, of all calls.
+//! - [`readings`] are what rules with conditions for one call mean together: which of them never decide, and verdicts that
+//!   none of them says.
 //! - [`Explainer::explain`] says which rule of the profile decides.
 //! - [`Runtime`], [`Library`] and [`numbers`] are what is known of runtimes and libraries.
 //! - [`Startup`] is what a runtime itself needs of a filter.
@@ -42,6 +44,7 @@ mod group;
 mod hash;
 mod length;
 mod multiplexer;
+mod reading;
 mod relation;
 mod runtime;
 mod runtime_default;
@@ -59,6 +62,7 @@ pub use filter::{Call, Filter};
 pub use length::{MOST_INSTRUCTIONS, most_instructions};
 pub use multiplexer::Multiplexed;
 pub use multiplexer::multiplexer;
+pub use reading::{Mention, Reading, Role, Unsaid, readings};
 pub use relation::{Dependence, Witness};
 pub use runtime::{ENOSYS, Flags, Library, Runtime, Stub, numbers};
 pub use runtime_default::RuntimeDefault;

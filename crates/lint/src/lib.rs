@@ -18,6 +18,7 @@ mod boundary;
 mod finding;
 mod fix;
 mod nodes;
+mod overlap;
 mod pages;
 mod place;
 mod relevance;
@@ -50,14 +51,15 @@ pub const ON_REQUEST: &[&str] =
 
 /// The rules that compute filters. What that takes grows steeply with the number of conditions about one call: with 32
 /// rules with two arguments each it is several seconds.
-const COMPUTING: &[&str] = &["cannot-be-compiled", "cannot-start", "compiled-otherwise", "program-too-long"];
+const COMPUTING: &[&str] =
+    &["cannot-be-compiled", "cannot-start", "compiled-otherwise", "merged-wrongly", "program-too-long"];
 
 /// Like [`check`], for a program that must not spend seconds on any profile: without the rules that compute filters where
 /// the conditions of the profile are too many. The defaults of the runtimes are far below that.
 #[must_use]
 pub fn check_quickly(profile: &Profile, nodes: &Nodes) -> Vec<Finding> {
-    let subject = Subject::of(profile, nodes);
-    let left_out = if subject.is_costly() { COMPUTING } else { &[] };
+    let subject = Subject::quickly(profile, nodes);
+    let left_out = if subject.computes() { &[] } else { COMPUTING };
     findings(&subject, |id| !ON_REQUEST.contains(&id) && !left_out.contains(&id))
 }
 

@@ -8,8 +8,9 @@ use profile::{Effect, Profile, Rule};
 use syscalls::Architecture;
 
 use crate::nodes::Nodes;
+use crate::overlap::Overlaps;
 
-/// The cost above which filters are not computed; see [`Subject::is_costly`].
+/// The cost above which filters are not computed; see [`Subject::computes`].
 const MOST_COST: usize = 32 * 1024;
 
 /// What is checked: a profile, and the nodes on which it is used.
@@ -17,7 +18,10 @@ pub(crate) struct Subject<'p> {
     pub(crate) profile: &'p Profile,
     pub(crate) nodes: &'p Nodes,
     treatments: BTreeMap<&'p str, Treatment>,
+    /// Whether what takes long is left out.
+    is_quick: bool,
     refused: OnceCell<BTreeMap<(usize, usize), String>>,
+    overlaps: OnceCell<Overlaps>,
 }
 
 /// The rules for one call, without those that runtimes skip because they repeat the default.
@@ -58,12 +62,28 @@ impl<'p> Subject<'p> {
                 }
             }
         }
-        Self { profile, nodes, treatments, refused: OnceCell::new() }
+        let (refused, overlaps) = (OnceCell::new(), OnceCell::new());
+        Self { profile, nodes, treatments, is_quick: false, refused, overlaps }
+    }
+
+    /// The same for a check that must not take seconds.
+    pub(crate) fn quickly(profile: &'p Profile, nodes: &'p Nodes) -> Self {
+        Self { is_quick: true, ..Self::of(profile, nodes) }
+    }
+
+    /// Whether to compute what libseccomp makes of the rules.
+    pub(crate) fn computes(&self) -> bool {
+        !(self.is_quick && self.is_costly())
+    }
+
+    /// The calls for which several rules have conditions: none if that takes too long to compute.
+    pub(crate) fn overlaps(&self) -> &Overlaps {
+        self.overlaps.get_or_init(|| if self.computes() { Overlaps::of(self) } else { Overlaps::default() })
     }
 
     /// Whether to compute filters takes too long. The cost grows with the cube of the number of comparisons about one call,
     /// and with the number of ways in which their outcomes combine.
-    pub(crate) fn is_costly(&self) -> bool {
+    fn is_costly(&self) -> bool {
         let cost = |treatment: &Treatment| {
             let mut of_argument = [0_usize; 6];
             let rules = treatment.conditional.iter().map(|mention| &self.profile.rules()[mention.rule]);

@@ -12,3 +12,8 @@ pub(crate) fn names<'n>(names: impl IntoIterator<Item = &'n str>) -> String {
     }
     text
 }
+
+/// The arguments of a call, as in the source of a program.
+pub(crate) fn arguments(arguments: &filter::Arguments) -> String {
+    arguments.map(|argument| argument.to_string()).join(", ")
+}

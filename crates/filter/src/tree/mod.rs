@@ -61,6 +61,16 @@ pub enum Width {
     Bits64,
 }
 
+impl Width {
+    /// The number.
+    pub(crate) fn bits(self) -> u8 {
+        match self {
+            Self::Bits32 => 32,
+            Self::Bits64 => 64,
+        }
+    }
+}
+
 /// A version of libseccomp, as far as it determines what rules mean.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Merging {

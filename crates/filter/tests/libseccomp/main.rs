@@ -6,6 +6,7 @@ mod bpf;
 mod defaults;
 mod length;
 mod library;
+mod merged;
 mod profiles;
 mod sets;
 
@@ -87,9 +88,10 @@ fn recorded(version: &str) -> BTreeMap<&'static str, &'static str> {
 fn recorded_sets() -> Vec<Set> {
     // Two upper bounds whose upper halves are the same.
     let bounds = "c000003e 7fff0000 27 1 r 50001 c 0 2 100000005 0 r 50002 c 0 2 100000001 0";
+    let merged = merged::SETS.iter().map(|(set, ..)| Set::parse(set));
     let (mut three, mut eight) = (Random(3), Random(9));
     let random = (0..120).map(|_| three.set(3)).chain((0..10).map(|_| eight.set(8)));
-    sets::pairs().step_by(479).chain([Set::parse(bounds)]).chain(random).collect()
+    sets::pairs().step_by(479).chain([Set::parse(bounds)]).chain(merged).chain(random).collect()
 }
 
 #[test]

@@ -45,10 +45,10 @@
 use std::collections::BTreeMap;
 
 use filter::tree::Refusal;
-use filter::{Conflict, Library, Runtime, Setting, conflicts, numbers};
-use syscalls::Libseccomp;
+use filter::{Conflict, conflicts};
 
 use crate::finding::Found;
+use crate::overlap::settings;
 use crate::place;
 use crate::rule::Rule;
 use crate::severity::{Confidence, Severity};
@@ -73,29 +73,14 @@ pub(super) fn refused<'s>(subject: &'s Subject<'_>) -> &'s BTreeMap<(usize, usiz
 }
 
 fn find(subject: &Subject<'_>) -> BTreeMap<(usize, usize), String> {
-    // Of each way to merge rules the newest library, which knows most names.
-    let mut libraries: Vec<(Libseccomp, Library)> = Vec::new();
-    let mut known = subject.nodes.libseccomps.clone();
-    known.sort_unstable();
-    for libseccomp in known.into_iter().rev() {
-        let library = Library::from(libseccomp);
-        if libraries.iter().all(|(_, known)| known.merging != library.merging) {
-            libraries.push((libseccomp, library));
-        }
-    }
     let mut found: BTreeMap<(usize, usize), String> = BTreeMap::new();
-    for native in subject.natives() {
-        for (libseccomp, library) in &libraries {
-            let number = numbers(*libseccomp);
-            // Which runtime it is makes no difference to the rules.
-            let setting = Setting { runtime: Runtime::RUNC_1_2, library: *library, native, number: &number };
-            for conflict in conflicts(subject.profile, &setting) {
-                if let Some(message) = message(subject, &conflict, library.name) {
-                    found.entry((conflict.rule, conflict.name)).or_insert(message);
-                }
+    settings(subject, |setting| {
+        for conflict in conflicts(subject.profile, setting) {
+            if let Some(message) = message(subject, &conflict, setting.library.name) {
+                found.entry((conflict.rule, conflict.name)).or_insert(message);
             }
         }
-    }
+    });
     found
 }
 

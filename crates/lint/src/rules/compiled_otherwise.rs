@@ -47,6 +47,7 @@ use crate::place;
 use crate::rule::Rule;
 use crate::severity::{Confidence, Severity};
 use crate::subject::Subject;
+use crate::wording;
 
 pub(super) static RULE: Rule = Rule {
     id: "compiled-otherwise",
@@ -111,14 +112,13 @@ fn differs(subject: &Subject<'_>, rules: &[usize], first: Library, second: Libra
     };
     let (one, two) = (diagram(&one)?, diagram(&two)?);
     let pair = difference((&one.0, one.1), (&two.0, two.1), |one, two| one != two).ok()??;
-    let arguments: Vec<String> = pair.arguments.iter().map(u64::to_string).collect();
     Some(format!(
         "{} gives {}, {} gives {} to the arguments ({})",
         first.name,
         pair.first,
         second.name,
         pair.second,
-        arguments.join(", ")
+        wording::arguments(&pair.arguments)
     ))
 }
 

@@ -39,6 +39,7 @@ rules! {
     io_uring_permitted,
     kill_thread_default,
     log_left_in,
+    merged_wrongly,
     missing_sub_architecture,
     moves_enosys_boundary,
     not_yet_known_syscall,

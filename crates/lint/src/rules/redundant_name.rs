@@ -2,9 +2,10 @@
 //!
 //! An earlier or wider rule already gives the call the same effect.
 //!
-//! A name stands twice in the rules without arguments, or in a rule with arguments beside one without, with the same
-//! action. It has no effect, and whoever removes one of the two later may believe that this changes the filter. The fix
-//! removes the name and is safe; where it is the only name of its rule, there is no fix.
+//! A name stands twice in the rules without arguments, in a rule with arguments beside one without, or in a rule with
+//! arguments of which others cover all, with the same action. It has no effect, and whoever removes one of the two later
+//! may believe that this changes the filter. The fix removes the name beside a rule without arguments and is safe; where
+//! it is the only name of its rule, and beside other rules with arguments, there is no fix.
 //!
 //! ## Bad
 //!
@@ -32,6 +33,7 @@
 
 use crate::finding::Found;
 use crate::fix::{Edit, Fix, Safety};
+use crate::overlap::Idle;
 use crate::place;
 use crate::rule::Rule;
 use crate::severity::{Confidence, Severity};
@@ -49,20 +51,44 @@ fn check(subject: &Subject<'_>) -> Vec<Found> {
     let redundant = subject
         .decided()
         .filter(|(mention, _, winner)| winner != mention && winner.effect == mention.effect);
-    let found = redundant.map(|(mention, name, winner)| {
+    let redundant = redundant.map(|(mention, name, winner)| {
         let path = place::name(mention.rule, mention.name);
-        let place = match winner.rule {
-            same if same == mention.rule => "this rule".to_owned(),
-            other => format!("syscalls[{other}]"),
-        };
-        let found = Found::new(path.clone(), format!("{place} already gives {name} {}", winner.effect));
-        if subject.profile.rules()[mention.rule].names().len() > 1 {
+        let found = Found::new(
+            path.clone(),
+            format!("{} already gives {name} {}", one(winner.rule, mention.rule), winner.effect),
+        );
+        let found = if subject.profile.rules()[mention.rule].names().len() > 1 {
             found.with(Fix::new(Safety::Safe, format!("Remove {name} here"), Edit::Remove { path }))
         } else {
             found
-        }
+        };
+        ((mention.rule, mention.name), found)
     });
-    found.collect()
+    let mut found: Vec<_> = redundant.chain(with_arguments(subject)).collect();
+    found.sort_by_key(|(place, _)| *place);
+    found.into_iter().map(|(_, found)| found).collect()
+}
+
+/// The names in rules with arguments whose effect other rules with arguments have, too.
+fn with_arguments(subject: &Subject<'_>) -> impl Iterator<Item = ((usize, usize), Found)> {
+    subject.overlaps().idle().into_iter().filter_map(|(mention, idle)| {
+        let Idle::Redundant { by } = idle else { return None };
+        let rule = subject.profile.rules().get(mention.rule)?;
+        let name = rule.names().get(mention.name)?.as_str();
+        let effect = rule.effect();
+        let message = match by {
+            Some(by) => {
+                format!("{} already gives {name} {effect} for all these arguments", one(by, mention.rule))
+            }
+            None => format!("without this rule {name} gets the same for all arguments, from the other rules for it"),
+        };
+        Some(((mention.rule, mention.name), Found::new(place::name(mention.rule, mention.name), message)))
+    })
+}
+
+/// A rule in a message about the rule `other`.
+fn one(rule: usize, other: usize) -> String {
+    if rule == other { "this rule".to_owned() } else { format!("syscalls[{rule}]") }
 }
 
 #[cfg(test)]
@@ -80,6 +106,21 @@ mod tests {
             { "names": ["close"], "action": "SCMP_ACT_ALLOW", "args": when },
         ] });
         assert_eq!(paths(&RULE, profile), ["syscalls[0].names[2]", "syscalls[1].names[0]"]);
+    }
+
+    #[test]
+    fn conditions_that_another_rule_covers_are_found() {
+        let rule = |op: &str, value: u64| {
+            json!({ "names": ["close", "setpriority"], "action": "SCMP_ACT_LOG",
+                    "args": [{ "index": 0, "value": value, "op": op }] })
+        };
+        let profile = |rules: &[_]| json!({ "defaultAction": "SCMP_ACT_ERRNO", "syscalls": rules });
+        let twice = profile(&[rule("SCMP_CMP_LE", 9), rule("SCMP_CMP_LE", 9)]);
+        assert_eq!(paths(&RULE, twice), ["syscalls[1].names[0]", "syscalls[1].names[1]"]);
+        let narrower_first = profile(&[rule("SCMP_CMP_EQ", 7), rule("SCMP_CMP_LE", 9)]);
+        assert_eq!(paths(&RULE, narrower_first), ["syscalls[0].names[0]", "syscalls[0].names[1]"]);
+        let overlapping = profile(&[rule("SCMP_CMP_GE", 7), rule("SCMP_CMP_LE", 9)]);
+        assert_eq!(paths(&RULE, overlapping), Vec::<String>::new());
     }
 
     #[test]
