@@ -29,7 +29,7 @@ pub struct Conflict {
 pub fn conflicts(profile: &Profile, setting: &Setting<'_>) -> Vec<Conflict> {
     let mut found = Vec::new();
     let mut known: HashMap<(Width, Vec<CallRule>), Option<Refusal>> = HashMap::new();
-    contested(profile, setting, |call| {
+    contested(profile, setting, true, |call| {
         let (width, merging) = (width(call.architecture), setting.library.merging);
         let refusal = *known
             .entry((width, call.rules))

@@ -18,10 +18,15 @@ pub(crate) struct Contested<'a, 'p> {
     pub(crate) rules: Vec<CallRule>,
 }
 
-/// Calls `visit` with each contested call of a profile in this setting. There is none where no filter is loaded because of
-/// the architectures.
-pub(crate) fn contested(profile: &Profile, setting: &Setting<'_>, mut visit: impl FnMut(Contested<'_, '_>)) {
-    let names = Names::of(profile);
+/// Calls `visit` with each contested call of a profile in this setting; without `multiplexers`, not with all rules of these.
+/// There is none where no filter is loaded because of the architectures.
+pub(crate) fn contested(
+    profile: &Profile,
+    setting: &Setting<'_>,
+    multiplexers: bool,
+    mut visit: impl FnMut(Contested<'_, '_>),
+) {
+    let names = Names::of(profile, multiplexers);
     if names.several.is_empty() && names.multiplexed.is_empty() {
         return;
     }
@@ -53,7 +58,7 @@ struct Names<'p> {
 }
 
 impl<'p> Names<'p> {
-    fn of(profile: &'p Profile) -> Self {
+    fn of(profile: &'p Profile, multiplexers: bool) -> Self {
         let mut rules: HashMap<&str, (usize, bool)> = HashMap::new();
         for rule in profile.rules() {
             for name in rule.names() {
@@ -63,8 +68,9 @@ impl<'p> Names<'p> {
             }
         }
         // The calls of a multiplexer are the same on every architecture that has it.
-        let is_multiplexed =
-            |name: &str| Multiplexed::of(name, Architecture::X86).is_some() || is_multiplexer(name);
+        let is_multiplexed = |name: &str| {
+            multiplexers && (Multiplexed::of(name, Architecture::X86).is_some() || is_multiplexer(name))
+        };
         let several = rules.iter().filter(|(_, (number, is_conditional))| *number > 1 && *is_conditional);
         let several = several.map(|(name, _)| *name).collect();
         Self { several, multiplexed: rules.into_keys().filter(|name| is_multiplexed(name)).collect() }

@@ -105,7 +105,7 @@ pub fn readings(profile: &Profile, setting: &Setting<'_>) -> Vec<Reading> {
     let default = Verdict::from(profile.default_effect());
     let mut known: HashMap<(Width, Vec<CallRule>), Option<Rc<Meaning>>> = HashMap::new();
     let mut found = Vec::new();
-    contested(profile, setting, |call| {
+    contested(profile, setting, false, |call| {
         if is_multiplexer(&call, setting) || !overlap(&call.rules) {
             return;
         }

@@ -39,6 +39,17 @@ pub(crate) fn argument(rule: usize, argument: usize) -> FieldPath {
     ])
 }
 
+/// The second value of a comparison.
+pub(crate) fn value_two(rule: usize, argument: usize) -> FieldPath {
+    FieldPath::from_iter([
+        Segment::from("syscalls"),
+        Segment::from(rule),
+        Segment::from("args"),
+        Segment::from(argument),
+        Segment::from("valueTwo"),
+    ])
+}
+
 /// A flag.
 pub(crate) fn flag(index: usize) -> FieldPath {
     FieldPath::from_iter([Segment::from("flags"), Segment::from(index)])

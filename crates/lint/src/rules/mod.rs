@@ -22,6 +22,7 @@ rules! {
     absent_on_listed_architectures,
     architecture_unknown_to_libseccomp,
     architecture_unknown_to_runtime,
+    argument_beyond_call,
     cannot_be_compiled,
     cannot_start,
     clone3_without_enosys,
@@ -51,5 +52,6 @@ rules! {
     redundant_name,
     shadowed_rule,
     unknown_syscall,
+    value_two_ignored,
     weaker_than_runtime_default,
 }

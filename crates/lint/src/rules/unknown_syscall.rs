@@ -5,8 +5,9 @@
 //! Runtimes skip a name that their libseccomp does not know and start the container as if it were not there; only debug
 //! logs mention it (runc 1.1.5 to 1.5.2, crun 1.8.1 to 1.28). A misspelt name in a list of permitted calls denies the call
 //! that was meant, and in a list of denied calls it permits it. This rule finds names that no architecture has in the
-//! headers of Linux 7.2, and that no measured libseccomp knows. It suggests a similar name; whether that is the one that
-//! was meant, only the author knows, so that the fix is unsafe.
+//! headers of Linux 7.2, and that no measured libseccomp knows. It suggests the call that a function of the C library makes
+//! (`pread64` for `pread`), or a similar name, of a call that a listed architecture has if there is one. Whether that is
+//! the one that was meant, only the author knows, so that the fix is unsafe.
 //!
 //! ## Bad
 //!
@@ -51,6 +52,8 @@ pub(super) static RULE: Rule = Rule {
 };
 
 fn check(subject: &Subject<'_>) -> Vec<Found> {
+    let covered = subject.covered();
+    let exists = |call: Syscall| covered.iter().any(|architecture| call.number(*architecture).is_some());
     let mut similar: BTreeMap<&str, Option<&str>> = BTreeMap::new();
     let mut found = Vec::new();
     for (index, rule) in subject.rules() {
@@ -60,7 +63,7 @@ fn check(subject: &Subject<'_>) -> Vec<Found> {
                 continue;
             }
             if similar.len() < MOST_SEARCHED {
-                similar.entry(name).or_insert_with(|| nearest(name));
+                similar.entry(name).or_insert_with(|| of_function(name, exists).or_else(|| nearest(name, exists)));
             }
             let path = place::name(index, at);
             let what =
@@ -78,17 +81,43 @@ fn check(subject: &Subject<'_>) -> Vec<Found> {
     found
 }
 
-/// The most similar known name, if it differs in at most a quarter of its characters.
-fn nearest(name: &str) -> Option<&'static str> {
+/// Functions of the C library whose names are not those of the calls that they make; of several calls the one that an
+/// architecture has.
+const FUNCTIONS: &[(&str, &[&str])] = &[
+    ("exec", &["execve"]),
+    ("execv", &["execve"]),
+    ("execvp", &["execve"]),
+    ("fexecve", &["execveat"]),
+    ("fstatat", &["newfstatat", "fstatat64"]),
+    ("kexec_file", &["kexec_file_load"]),
+    ("posix_fadvise", &["fadvise64", "fadvise64_64"]),
+    ("posix_fallocate", &["fallocate"]),
+    ("pread", &["pread64"]),
+    ("prlimit", &["prlimit64"]),
+    ("pwrite", &["pwrite64"]),
+    ("sbrk", &["brk"]),
+    ("sigqueue", &["rt_sigqueueinfo"]),
+    ("sigtimedwait", &["rt_sigtimedwait"]),
+    ("sigwaitinfo", &["rt_sigtimedwait"]),
+];
+
+/// The call that a function of the C library makes.
+fn of_function(name: &str, exists: impl Fn(Syscall) -> bool) -> Option<&'static str> {
+    let (_, calls) = FUNCTIONS.iter().find(|(function, _)| *function == name)?;
+    calls.iter().copied().find(|call| Syscall::from_name(call).is_some_and(&exists)).or(calls.first().copied())
+}
+
+/// The most similar known name, if it differs in at most a quarter of its characters: rather that of a call that an
+/// architecture of the profile has.
+fn nearest(name: &str, exists: impl Fn(Syscall) -> bool) -> Option<&'static str> {
     let most = |known: &str| (known.len() / 4).max(1);
     let letters = Letters::of(name);
     Syscall::all()
-        .map(Syscall::name)
-        .filter(|known| letters.least_distance(&Letters::of(known)) <= most(known))
-        .map(|known| (strsim::osa_distance(name, known), known))
-        .filter(|(distance, known)| *distance <= most(known))
-        .min_by_key(|(distance, _)| *distance)
-        .map(|(_, known)| known)
+        .filter(|call| letters.least_distance(&Letters::of(call.name())) <= most(call.name()))
+        .map(|call| (strsim::osa_distance(name, call.name()), call))
+        .filter(|(distance, call)| *distance <= most(call.name()))
+        .min_by_key(|(distance, call)| (!exists(*call), *distance))
+        .map(|(_, call)| call.name())
 }
 
 /// How often a word has each letter; others count as one.
@@ -143,6 +172,35 @@ mod tests {
         assert!(message("opeant").ends_with("did you mean openat?"));
         assert!(message("made_up_call").ends_with("runtimes ignore it"));
     }
+
+    #[test]
+    fn the_call_of_a_function_and_calls_that_a_listed_architecture_has_are_preferred() {
+        let message = |name: &str, architecture: &str| {
+            let rule = json!({ "names": [name], "action": "SCMP_ACT_ALLOW" });
+            let profile =
+                json!({ "defaultAction": "SCMP_ACT_ERRNO", "architectures": [architecture], "syscalls": [rule] });
+            findings(&RULE, profile)[0].message.clone()
+        };
+        for (name, architecture, call) in [
+            ("pread", "SCMP_ARCH_X86_64", "pread64"),
+            ("fstatat", "SCMP_ARCH_AARCH64", "newfstatat"),
+            ("fstatat", "SCMP_ARCH_ARM", "fstatat64"),
+            // As near as lstat, which this architecture lacks.
+            ("hstat", "SCMP_ARCH_AARCH64", "fstat"),
+        ] {
+            let message = message(name, architecture);
+            assert!(message.ends_with(&format!("did you mean {call}?")), "{name}: {message}");
+        }
+    }
+
+    #[test]
+    fn every_function_is_no_call_and_makes_known_ones() {
+        for (function, calls) in FUNCTIONS {
+            assert!(Syscall::from_name(function).is_none(), "{function}");
+            assert!(calls.iter().all(|call| Syscall::from_name(call).is_some()), "{function}");
+        }
+    }
+
     #[test]
     fn no_name_is_left_out_that_is_near() {
         for name in Syscall::all().map(Syscall::name).step_by(7) {
