@@ -154,7 +154,7 @@ fn every_policy_is_bound_and_denies() {
     let bindings = of_kind("ValidatingAdmissionPolicyBinding");
     let bound: Vec<_> =
         bindings.iter().map(|binding| binding["spec"]["policyName"].as_str().unwrap()).collect();
-    assert_eq!(policies.len(), 4);
+    assert_eq!(policies.len(), 5);
     assert_eq!(bound, policies);
     for binding in bindings {
         assert_eq!(binding["spec"], json!({ "policyName": name(binding), "validationActions": ["Deny"] }));

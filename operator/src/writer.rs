@@ -4,6 +4,7 @@
 //! (Without it, a late status patch changes a profile that was recreated under the same name, whatever `uid` the patch
 //! has; this was tried.) The answer has the new version, which goes into the index at once.
 
+use std::collections::BTreeMap;
 use std::marker::PhantomData;
 
 use api::names::{FINALIZER, GROUP, OPERATOR_FIELD_MANAGER};
@@ -124,13 +125,21 @@ pub enum Write {
     NodeReport,
     /// The conditions of a node's report.
     NodeCondition,
+    /// Which profiles a node must not hold.
+    NodeExclusion,
     /// An Event.
     Event,
 }
 
 impl Label for Write {
-    const ALL: &'static [Self] =
-        &[Self::Finalizer, Self::ProfileStatus, Self::NodeReport, Self::NodeCondition, Self::Event];
+    const ALL: &'static [Self] = &[
+        Self::Finalizer,
+        Self::ProfileStatus,
+        Self::NodeReport,
+        Self::NodeCondition,
+        Self::NodeExclusion,
+        Self::Event,
+    ];
 
     fn as_str(self) -> &'static str {
         match self {
@@ -138,6 +147,7 @@ impl Label for Write {
             Self::ProfileStatus => "profile-status",
             Self::NodeReport => "node-report",
             Self::NodeCondition => "node-condition",
+            Self::NodeExclusion => "node-exclusion",
             Self::Event => "event",
         }
     }
@@ -270,7 +280,7 @@ impl Writer {
     /// # Errors
     /// The write did not happen.
     pub async fn create_report(&self, node: &str, owner: &str) -> Result<WatchedReport, WriteError> {
-        let mut object = NodeProfileStatus::new(node, NodeProfileStatusSpec {});
+        let mut object = NodeProfileStatus::new(node, NodeProfileStatusSpec::default());
         object.metadata.owner_references = Some(vec![OwnerReference {
             api_version: "v1".into(),
             kind: "Node".into(),
@@ -328,6 +338,26 @@ impl Writer {
         }
         let (params, patch) = bound_to(version, writes, OPERATOR_FIELD_MANAGER)?;
         self.counted(Write::NodeCondition, within(self.reports.patch_status(node, &params, &patch)).await)
+    }
+
+    /// Replaces the profiles that a node must not hold, each with its uid.
+    ///
+    /// # Errors
+    /// The write did not happen.
+    pub async fn node_exclusions(
+        &self,
+        node: &str,
+        version: &ObjectVersion,
+        excluded: &BTreeMap<String, String>,
+    ) -> Result<WatchedReport, WriteError> {
+        let path = "/spec/excludedProfiles";
+        let mut writes = vec![json!({ "op": "add", "path": path, "value": excluded })];
+        if excluded.is_empty() {
+            // Added above and removed here, because a patch that removes an absent field fails.
+            writes.push(json!({ "op": "remove", "path": path }));
+        }
+        let (params, patch) = bound_to(version, writes, OPERATOR_FIELD_MANAGER)?;
+        self.counted(Write::NodeExclusion, within(self.reports.patch(node, &params, &patch)).await)
     }
 
     /// Publishes an Event about a profile. A failure is only logged, because the status has the same information.

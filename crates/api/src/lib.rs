@@ -42,8 +42,8 @@ mod watched;
 pub use container_status::NotStarted;
 pub use names::{InvalidName, NodeName, ProfileName};
 pub use node_profile_status::{
-    FileProblem, MAX_FILES, MAX_PROBLEMS, MAX_START_FAILURES, NodeProfileStatus, NodeProfileStatusSpec,
-    NodeProfileStatusStatus, ProblemKind, Report, StartFailure,
+    FileProblem, MAX_EXCLUDED, MAX_EXCLUDED_BYTES, MAX_FILES, MAX_PROBLEMS, MAX_START_FAILURES,
+    NodeProfileStatus, NodeProfileStatusSpec, NodeProfileStatusStatus, ProblemKind, Report, StartFailure,
 };
 pub use node_selector::{LabelOperator, NodeLabelRequirement, NodeLabelSelector};
 pub use open_enum::{OpenEnum, Vocabulary};

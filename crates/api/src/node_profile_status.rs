@@ -7,11 +7,11 @@ use kube::CustomResource;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize};
-use serde_json::Map;
+use serde_json::{Map, Value};
 
 use crate::{OpenEnum, Vocabulary, conditions, lenient};
 
-/// Empty for now: the operator only creates the object.
+/// What the operator tells the node's agent.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema, CustomResource)]
 #[kube(
     group = "seccomp.imjasonh.dev",
@@ -44,7 +44,32 @@ use crate::{OpenEnum, Vocabulary, conditions, lenient};
     ),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
-pub struct NodeProfileStatusSpec {}
+#[serde(rename_all = "camelCase")]
+pub struct NodeProfileStatusSpec {
+    /// Profiles that do not select the node, by name, each with its uid: the agent removes their files. Only the operator
+    /// writes it. A profile that pods on the node use is not listed before they have ended. If there is no room for all, the
+    /// node keeps the files of the others.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(schema_with = "excluded_profiles")]
+    pub excluded_profiles: BTreeMap<String, String>,
+}
+
+impl NodeProfileStatusSpec {
+    /// The profiles in the unvalidated `spec` of a stored object that do not select its node, with their uids. What
+    /// cannot be read excludes nothing: a file too many is harmless.
+    #[must_use]
+    pub fn excluded_in(spec: &Value) -> BTreeMap<String, String> {
+        let excluded = spec.get("excludedProfiles").cloned().and_then(lenient::texts);
+        excluded.unwrap_or_default().into_iter().take(MAX_EXCLUDED).collect()
+    }
+}
+
+/// The maximum number of excluded profiles in one object.
+pub const MAX_EXCLUDED: usize = 1000;
+
+/// The maximum of bytes that the excluded profiles take in one object. Reports may take most of what etcd accepts in one
+/// request, and need room for their problems, too.
+pub const MAX_EXCLUDED_BYTES: usize = 64 * 1024;
 
 /// The agent writes the report, the operator writes the other fields.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -186,6 +211,19 @@ impl<'de> Deserialize<'de> for Report {
             file_count: lenient::read(field("fileCount")).unwrap_or_default(),
         })
     }
+}
+
+// Atomic, so that managedFields does not name every profile.
+fn excluded_profiles(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "description": "Profiles that do not select the node, by name, each with its uid: the agent removes their files. \
+                        Only the operator writes it. A profile that pods on the node use is not listed before they have \
+                        ended. If there is no room for all, the node keeps the files of the others.",
+        "type": "object",
+        "maxProperties": MAX_EXCLUDED,
+        "additionalProperties": { "type": "string", "maxLength": 64 },
+        "x-kubernetes-map-type": "atomic"
+    })
 }
 
 fn files(_: &mut SchemaGenerator) -> Schema {

@@ -88,6 +88,12 @@ impl NodeLabelSelector {
         node_selector.filter(|selector| *selector != Self::default())
     }
 
+    /// Whether the `spec` of a profile has a selector. Of most, which have none, the text alone shows it.
+    #[must_use]
+    pub fn is_in(spec: &Text) -> bool {
+        spec.as_str().contains("nodeSelector") && Self::of_spec(spec).is_some()
+    }
+
     /// Whether a node with these labels must have the profile.
     #[must_use]
     pub fn matches(&self, labels: &BTreeMap<String, String>) -> bool {
@@ -259,6 +265,7 @@ mod tests {
             json!({ "nodeSelector": { "matchExpressions": [{ "key": "a", "operator": "Gt" }] } }),
         ] {
             assert_eq!(of_spec(spec.clone()), None, "{spec}");
+            assert!(!NodeLabelSelector::is_in(&serde_json::from_value(spec).unwrap()));
         }
     }
 }

@@ -166,6 +166,7 @@ impl Fixture {
             files: Some(files),
             changed: None,
             problems: BTreeMap::new(),
+            excluded: BTreeMap::new(),
             has_status: true,
             ready: None,
             containers_start: None,

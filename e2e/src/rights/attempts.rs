@@ -291,6 +291,20 @@ pub fn on_its_own_node() -> Vec<Attempt> {
             Answer::NoEffect,
         ),
         patch("spec through the status", OWN, MERGE, json!({ "spec": { "a": "b" } }), Answer::NoEffect),
+        patch(
+            "the profiles that the operator says it does not hold, through the status",
+            OWN,
+            MERGE,
+            json!({ "spec": { "excludedProfiles": { "a": "b" } } }),
+            Answer::NoEffect,
+        ),
+        patch(
+            "the same where they are",
+            "/nodeprofilestatuses/node-1",
+            MERGE,
+            json!({ "spec": { "excludedProfiles": { "a": "b" } } }),
+            Answer::Refused(403, "cannot patch resource \"nodeprofilestatuses\""),
+        ),
     ]
 }
 
@@ -312,6 +326,11 @@ pub fn of_the_operator() -> Vec<Attempt> {
         object
     };
     let metadata = |what, fields: Value| patch(what, WHOLE, MERGE, json!({ "metadata": fields }), METADATA);
+    let of_node = |what, fields: Value| {
+        let refused = "the operator changes nothing in the metadata of a NodeProfileStatus";
+        let fields = json!({ "metadata": fields });
+        patch(what, "/nodeprofilestatuses/node-1", MERGE, fields, Answer::Refused(422, refused))
+    };
     vec![
         patch("a profile's contents, by merge patch", WHOLE, MERGE, json!({ "spec": loose() }), SPEC),
         patch(
@@ -364,6 +383,12 @@ pub fn of_the_operator() -> Vec<Attempt> {
         ),
         metadata("somebody else's finalizer removed", json!({ "finalizers": [api::names::FINALIZER] })),
         metadata("every finalizer removed", json!({ "finalizers": null })),
+        of_node("labels of a node's object", json!({ "labels": { "a": "b" } })),
+        of_node(
+            "an owner that does not exist, for the garbage collector to delete a node's object",
+            json!({ "ownerReferences": [{ "apiVersion": "v1", "kind": "Node", "name": "gone", "uid": "0" }] }),
+        ),
+        of_node("a finalizer of a node's object", json!({ "finalizers": ["example.org/stuck"] })),
         Attempt {
             method: "PUT",
             ..patch(

@@ -19,6 +19,7 @@ pub(crate) use report::tests::by_tree;
 pub use report::{ReportFacts, WatchedReport};
 pub use start::{Cause, PodStartFailure};
 
+use ::profile::{ContentHash, ShortHash};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use k8s_openapi::jiff::Timestamp;
 use link::changes::Origin;
@@ -93,4 +94,9 @@ impl UpdateSource {
 /// When an object was created; the beginning of time if that cannot be read.
 pub(crate) fn created(metadata: &ObjectMeta) -> Timestamp {
     metadata.creation_timestamp.as_ref().map_or(Timestamp::UNIX_EPOCH, |time| time.0)
+}
+
+/// Identifies the object with this uid in what is kept of other objects: shorter than the uid.
+pub(crate) fn uid_hash(uid: &str) -> ShortHash {
+    ContentHash::of(uid.as_bytes()).short()
 }

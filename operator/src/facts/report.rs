@@ -11,13 +11,15 @@ use profile::ShortHash;
 use serde::Deserialize;
 
 use super::ObjectVersion;
-use super::report_status::WatchedStatus;
+use super::report_status::{WatchedSpec, WatchedStatus};
 
 /// A `NodeProfileStatus` in a watch or in an answer, of which only what the operator needs is decoded.
 #[derive(Debug, Clone, Deserialize)]
 pub struct WatchedReport {
     #[serde(deserialize_with = "api::metadata::lenient")]
     metadata: ObjectMeta,
+    #[serde(default)]
+    spec: WatchedSpec,
     #[serde(default)]
     status: WatchedStatus,
 }
@@ -41,6 +43,8 @@ pub struct ReportFacts {
     pub changed: Option<BTreeMap<String, Timestamp>>,
     /// The problems that the agent reports, by profile.
     pub problems: BTreeMap<String, FileProblem>,
+    /// The profiles that the node's agent is told not to hold, each with the hash of its uid.
+    pub excluded: BTreeMap<String, ShortHash>,
     /// Whether there is a `status` at all: a JSON patch of a field below it fails without.
     pub has_status: bool,
     /// The stored `Ready` condition.
@@ -55,7 +59,7 @@ impl ReportFacts {
     /// The facts of a stored report. A report that does not fit its schema counts as none. No more entries are kept
     /// than the schema allows.
     #[must_use]
-    pub fn of(WatchedReport { metadata, status }: WatchedReport) -> Self {
+    pub fn of(WatchedReport { metadata, spec, status }: WatchedReport) -> Self {
         let (files, changed, problems) = match status.report {
             Some(report) => (Some(report.files), report.changed, report.problems),
             None => (None, None, BTreeMap::new()),
@@ -75,6 +79,7 @@ impl ReportFacts {
             files,
             changed,
             problems,
+            excluded: spec.excluded,
             has_status: status.is_object,
             ready: condition(conditions::READY),
             containers_start: condition(conditions::CONTAINERS_START),
@@ -96,6 +101,9 @@ pub(crate) mod tests {
     pub(crate) fn by_tree(mut object: Untrusted<NodeProfileStatus>) -> ReportFacts {
         let metadata = std::mem::take(&mut object.metadata);
         let is_object = object.status.is_object();
+        let excluded = api::NodeProfileStatusSpec::excluded_in(&object.spec).into_iter();
+        let excluded = excluded.filter(|(name, _)| ProfileName::is_valid(name));
+        let excluded = excluded.map(|(name, uid)| (name, ContentHash::of(uid.as_bytes()).short())).collect();
         let status = object.into_status().unwrap_or_default();
         let is_profile = |name: &str| name.parse::<ProfileName>().is_ok();
         let hash = |text: &str| text.parse().unwrap_or_else(|_| ContentHash::of(text.as_bytes()).short());
@@ -125,6 +133,7 @@ pub(crate) mod tests {
             files,
             changed,
             problems,
+            excluded,
             has_status: is_object,
             ready: condition(conditions::READY),
             containers_start: condition(conditions::CONTAINERS_START),
@@ -178,6 +187,24 @@ pub(crate) mod tests {
             assert_eq!(ReportFacts::of(serde_json::from_value(value).unwrap()), facts);
         }
         assert_eq!(ReportFacts::of(serde_json::from_str(r#"{"metadata":{}}"#).unwrap()).files, None);
+    }
+
+    #[test]
+    fn whatever_a_spec_holds_is_read_as_the_agent_reads_it() {
+        let excluded = json!({ "a": "7c1e", "B": "7c1e", "c": 7, "d": null, "e": {}, "f": "" });
+        for spec in [
+            json!(null),
+            json!(7),
+            json!([]),
+            json!({}),
+            json!({ "excludedProfiles": null }),
+            json!({ "excludedProfiles": ["a"] }),
+            json!({ "other": 1, "excludedProfiles": excluded }),
+        ] {
+            let text = json!({ "metadata": { "name": "n1" }, "spec": spec }).to_string();
+            let facts = ReportFacts::of(serde_json::from_str(&text).unwrap());
+            assert_eq!(facts, by_tree(serde_json::from_str(&text).unwrap()), "{text}");
+        }
     }
 
     #[test]

@@ -16,6 +16,7 @@ use serde::de::{DeserializeOwned, Deserializer, IgnoredAny, MapAccess, SeqAccess
 use serde::{Deserialize, de};
 use serde_json::Value;
 
+use super::uid_hash;
 use crate::status::bounded;
 
 /// The status, as far as the operator reads it.
@@ -27,6 +28,13 @@ pub(super) struct WatchedStatus {
     pub(super) report: Option<AgentReport>,
     pub(super) conditions: Vec<Condition>,
     pub(super) start_failures: Vec<StartFailure>,
+}
+
+/// The spec, as far as the operator reads it.
+#[derive(Debug, Clone, Default)]
+pub(super) struct WatchedSpec {
+    /// The profiles that the node must not hold, each with the hash of its uid.
+    pub(super) excluded: BTreeMap<String, ShortHash>,
 }
 
 /// What an agent has reported.
@@ -130,6 +138,27 @@ impl Readable for WatchedStatus {
     }
 }
 
+impl<'de> Deserialize<'de> for WatchedSpec {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Ok(IfReadable::deserialize(deserializer)?.0.unwrap_or_default())
+    }
+}
+
+impl Readable for WatchedSpec {
+    fn of_object<'de, A: MapAccess<'de>>(mut fields: A) -> Result<Option<Self>, A::Error> {
+        let mut spec = Self::default();
+        while let Some(name) = fields.next_key::<String>()? {
+            if name == "excludedProfiles" {
+                let excluded = fields.next_value::<IfReadable<ByProfile<ExcludedUid>>>()?.0;
+                spec.excluded = excluded.map(|ByProfile(excluded)| excluded).unwrap_or_default();
+            } else {
+                fields.next_value::<IgnoredAny>()?;
+            }
+        }
+        Ok(Some(spec))
+    }
+}
+
 impl Readable for AgentReport {
     fn of_object<'de, A: MapAccess<'de>>(mut fields: A) -> Result<Option<Self>, A::Error> {
         // Without files the agent has none.
@@ -194,6 +223,23 @@ impl Readable for ReportedHash {
 }
 
 impl Entry for ReportedHash {
+    type Value = ShortHash;
+
+    fn value(self) -> ShortHash {
+        self.0
+    }
+}
+
+/// The uid of a profile, of which the operator keeps a hash.
+struct ExcludedUid(ShortHash);
+
+impl Readable for ExcludedUid {
+    fn of_text(text: &str) -> Option<Self> {
+        Some(Self(uid_hash(text)))
+    }
+}
+
+impl Entry for ExcludedUid {
     type Value = ShortHash;
 
     fn value(self) -> ShortHash {

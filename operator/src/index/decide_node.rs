@@ -1,5 +1,6 @@
 //! What to do about one node.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use api::StartFailure;
@@ -11,6 +12,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use k8s_openapi::jiff::Timestamp;
 
 use super::decide_starts::StartFailuresToWrite;
+use super::exclusion::ExclusionStep;
 use super::node::AgentState;
 use super::{Index, after};
 use crate::facts::ObjectVersion;
@@ -44,6 +46,19 @@ pub enum NodeOperation {
     DeleteReport {
         /// The version on which the decision is based.
         version: ObjectVersion,
+    },
+    /// List all pods and pass them to [`Index::pods_of_node_listed`]: profiles are to be excluded from the node, and a
+    /// watch event of a pod on it that uses one may still be to come.
+    ListPods {
+        /// The Node's uid.
+        uid: String,
+    },
+    /// Write which profiles the node must not hold.
+    WriteExclusions {
+        /// The version on which the decision is based.
+        version: ObjectVersion,
+        /// The profiles, each with its uid.
+        excluded: BTreeMap<String, String>,
     },
     /// Write all conditions, and the start failures.
     WriteConditions {
@@ -101,6 +116,16 @@ impl Index {
             }
             (Some(agent_state), Some(report)) => (agent_state, report),
         };
+        let exclusion_time = match self.exclusion_step(node, agent_state, now) {
+            ExclusionStep::Write(excluded) => {
+                let version = report.version.clone();
+                return decision(NodeOperation::WriteExclusions { version, excluded }, None);
+            }
+            ExclusionStep::ListPods => {
+                return decision(NodeOperation::ListPods { uid: object.uid.clone() }, None);
+            }
+            ExclusionStep::Wait(until) => until,
+        };
         let time = node.next_agent_state_change();
         // An agent that has never reported takes part in no rollout.
         let grace = match agent_state {
@@ -135,7 +160,7 @@ impl Index {
         };
         let (starts, starts_time) = self.start_failures_to_write(node, now);
         let grace_end = grace_end.filter(|_| in_grace);
-        let time = [time, grace_end, starts_time].into_iter().flatten().min();
+        let time = [time, grace_end, starts_time, exclusion_time].into_iter().flatten().min();
         let ready = wanted.filter(|(status, reason, _)| {
             report.ready.as_ref().is_none_or(|ready| ready.status != *status || ready.reason != *reason)
         });

@@ -14,7 +14,7 @@ use k8s_openapi::jiff::Timestamp;
 use super::checks::add_findings;
 use super::node::{AgentState, Node};
 use super::pacing::ClusterSize;
-use super::pods_listed::PODS_UNKNOWN;
+use super::pods_listed::{PODS_LISTED, PODS_UNKNOWN};
 use super::profile::Profile;
 use super::profile_pods::{ProfilePod, UNSCHEDULED};
 use super::{Index, after};
@@ -25,9 +25,6 @@ use crate::status::{self, Urgency};
 /// How long reachable nodes may take to confirm that they removed a file. After that the operator removes its finalizer
 /// without them; their agents remove the file when they run again.
 const CONFIRMATION: Duration = Duration::from_mins(2);
-/// How long a list of all pods without an unknown user is valid: for the write that follows it, and not for a retry of
-/// that write.
-const PODS_LISTED: Duration = Duration::from_secs(5);
 /// How many names a message contains; the others are counted.
 const MAX_NAMED: usize = 5;
 

@@ -15,6 +15,8 @@ mod checks;
 mod decide_node;
 mod decide_profile;
 mod decide_starts;
+mod exclusion;
+mod exclusion_state;
 mod first_status;
 mod node;
 mod pacing;
@@ -179,6 +181,10 @@ impl Index {
         }
         self.dirty.profiles.insert(name.clone());
         let known = self.profiles.remove(&name);
+        let same = known.as_ref().filter(|known| known.facts.version.uid == facts.version.uid);
+        let selected_before = same.and_then(|known| known.facts.node_selector.clone());
+        let selects_others = selected_before != facts.node_selector;
+        let is_new = same.is_none();
         let mut profile = match known {
             Some(mut profile) if profile.facts.version.uid == facts.version.uid => {
                 let recount = !profile.counts_like(&facts);
@@ -205,7 +211,8 @@ impl Index {
             profile.count(&node.name, contribution, Sign::Plus);
             let lacks = contribution.lacking && node.lack(Sign::Plus, now);
             // New contents may start.
-            if lacks || !node.start_failures.is_empty() {
+            let excludes = (selects_others || is_new && node.excludes(&name)) && node.exclusion.mark(now);
+            if lacks || excludes || !node.start_failures.is_empty() {
                 self.dirty.nodes.insert(node_name.clone());
             }
         }
@@ -220,6 +227,11 @@ impl Index {
         {
             self.subtract_lacking(name, &profile, now);
             self.compare_containers(name);
+            for (node_name, node) in &mut self.nodes {
+                if node.excludes(name) && node.exclusion.mark(now) {
+                    self.dirty.nodes.insert(node_name.clone());
+                }
+            }
             self.dirty.profiles.insert(name.to_owned());
         }
     }
@@ -273,7 +285,7 @@ impl Index {
         let known = self.nodes.get(name).and_then(|node| node.report.as_ref());
         if known.is_some_and(|known| known.version.uid == uid) {
             self.created_reports.remove(name);
-            self.change_node(name, now, |node| node.set_report(None));
+            self.change_node(name, now, |node| node.set_report(None, now));
         }
     }
 
@@ -296,10 +308,13 @@ impl Index {
             self.change_node(&node, now, |node| node.agent_pod(&pod.uid, Some(ready), since));
         }
         self.dirty.nodes.extend(self.failing_pods.apply(&mut pod));
+        let uid = pod.uid.clone();
+        self.mark_exclusions_for(&uid, now);
         let (profiles, nodes) = (&self.profiles, &self.nodes);
         let node = pod.node.as_ref().and_then(|node| nodes.get(node));
         let age = |profile: &str| file_age(node, profile, profiles.get(profile));
         self.dirty.profiles.extend(self.users.apply(pod, age));
+        self.mark_exclusions_for(&uid, now);
     }
 
     /// A Pod was deleted.
@@ -308,6 +323,7 @@ impl Index {
             self.change_node(&node, now, |node| node.agent_pod(uid, None, now));
         }
         self.dirty.nodes.extend(self.failing_pods.delete(uid));
+        self.mark_exclusions_for(uid, now);
         self.dirty.profiles.extend(self.users.delete(uid));
     }
 
@@ -323,6 +339,7 @@ impl Index {
             let deleting = self.profiles.iter().filter(|(_, profile)| profile.facts.deleting());
             self.dirty.profiles.extend(deleting.map(|(name, _)| name.clone()));
             self.queue_orphans();
+            self.queue_exclusions();
         }
     }
 
@@ -338,7 +355,7 @@ impl Index {
     /// that the list did not contain does not exist any more.
     pub fn reports_listed(&mut self, now: Timestamp) {
         for name in std::mem::take(&mut self.created_reports) {
-            self.change_node(&name, now, |node| node.set_report(None));
+            self.change_node(&name, now, |node| node.set_report(None, now));
         }
         self.reports_listed = Some(now);
     }

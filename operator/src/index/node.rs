@@ -9,6 +9,7 @@ use api::{FileAge, FileProblem, OpenEnum, ProblemKind, conditions};
 use k8s_openapi::jiff::Timestamp;
 use profile::ShortHash;
 
+use super::exclusion_state::ExclusionState;
 use super::profile::Profile;
 use super::starts::ObservedFailures;
 use super::tally::{Contribution, NodeState};
@@ -75,6 +76,8 @@ pub(super) struct Node {
     pub(super) behind: Option<Timestamp>,
     /// The profiles that the node has and under which containers do not start.
     pub(super) start_failures: ObservedFailures,
+    /// Whether the profiles that it is told not to hold must be decided again.
+    pub(super) exclusion: ExclusionState,
     /// Since when this process has known a report of this name and no Node.
     pub(super) orphaned_since: Option<Timestamp>,
 }
@@ -106,6 +109,8 @@ pub(super) struct ReportedFile<'a> {
     /// Since when the bytes have been in the place of others; the outer `None` if the report states no such times.
     changed: Option<Option<Timestamp>>,
     problem: Option<&'a FileProblem>,
+    /// The uid of the profile of this name that the agent is told not to hold.
+    excluded: Option<ShortHash>,
 }
 
 impl<'a> ReportedFile<'a> {
@@ -134,6 +139,7 @@ pub(super) struct ReportedFiles<'a> {
     files: Option<InOrder<'a, ShortHash>>,
     changed: Option<InOrder<'a, Timestamp>>,
     problems: Option<InOrder<'a, FileProblem>>,
+    excluded: Option<InOrder<'a, ShortHash>>,
 }
 
 type InOrder<'a, T> = Peekable<btree_map::Iter<'a, String, T>>;
@@ -147,6 +153,7 @@ impl<'a> ReportedFile<'a> {
             hash: hash.copied(),
             changed: report.changed.as_ref().map(|changed| changed.get(name).copied()),
             problem: report.problems.get(name),
+            excluded: report.excluded.get(name).copied(),
         }
     }
 }
@@ -161,6 +168,7 @@ impl<'a> ReportedFiles<'a> {
             hash: hash.copied(),
             changed,
             problem: self.problems.as_mut().and_then(|all| advance(all, name)),
+            excluded: self.excluded.as_mut().and_then(|all| advance(all, name)).copied(),
         }
     }
 }
@@ -197,6 +205,7 @@ impl Node {
             lacking: 0,
             behind: None,
             start_failures: ObservedFailures::default(),
+            exclusion: ExclusionState::default(),
             orphaned_since: None,
         }
     }
@@ -235,8 +244,12 @@ impl Node {
             if replaces {
                 self.behind = None;
                 self.start_failures = ObservedFailures::default();
+                self.exclusion = ExclusionState::default();
                 self.agent_down = self.agent_down.map(|_| DownSince { time: now, is_guess: true });
             }
+        }
+        if self.object.as_ref().is_none_or(|object| object.labels != facts.labels) {
+            self.exclusion.mark(now);
         }
         self.object = Some(facts);
     }
@@ -259,7 +272,7 @@ impl Node {
 
     /// Applies the current report. Where this process does not know since when the agent is down, the time
     /// follows from the condition that an earlier process wrote.
-    pub(super) fn set_report(&mut self, report: Option<ReportFacts>) {
+    pub(super) fn set_report(&mut self, report: Option<ReportFacts>, now: Timestamp) {
         let stored_down = report
             .as_ref()
             .and_then(|report| report.ready.as_ref())
@@ -267,6 +280,10 @@ impl Node {
         if let (Some(DownSince { time, is_guess: true }), Some(ready)) = (self.agent_down, stored_down) {
             let stored = ready.last_transition_time.0.checked_sub(AGENT_DOWN).unwrap_or(time);
             self.agent_down = Some(DownSince { time: stored.min(time), is_guess: true });
+        }
+        let stored = self.report.as_ref().map(|report| &report.excluded);
+        if stored != report.as_ref().map(|report| &report.excluded) {
+            self.exclusion.mark(now);
         }
         self.report = report;
     }
@@ -328,12 +345,14 @@ impl Node {
 
     fn contribution_with(
         &self,
-        ReportedFile { hash, problem, .. }: ReportedFile<'_>,
+        ReportedFile { hash, problem, excluded, .. }: ReportedFile<'_>,
         profile: &Profile,
     ) -> Contribution {
         let Some(agent_state) = self.agent_state else { return Contribution::default() };
         let selected = self.object.as_ref().is_none_or(|object| profile.facts.selects(&object.labels));
-        let has = profile.expected_hash().is_some_and(|expected| hash == Some(expected));
+        // A file that the agent is about to remove does not count, until it is told to keep it.
+        let has = profile.expected_hash().is_some_and(|expected| hash == Some(expected))
+            && excluded != Some(profile.uid);
         let state = match agent_state {
             AgentState::Unreachable => NodeState::Unreachable,
             AgentState::Joining => NodeState::Joining,
@@ -367,6 +386,7 @@ impl Node {
             files: files.map(|files| files.iter().peekable()),
             changed: report.and_then(|report| Some(report.changed.as_ref()?.iter().peekable())),
             problems: report.map(|report| report.problems.iter().peekable()),
+            excluded: report.map(|report| report.excluded.iter().peekable()),
         }
     }
 

@@ -95,7 +95,7 @@ fn time_of_counts(nodes: usize, profiles: usize) -> Duration {
 }
 
 /// A number from 0 to 999 that depends on the name alone.
-fn hash_share(name: &str) -> u32 {
+pub(super) fn hash_share(name: &str) -> u32 {
     let mut hasher = DefaultHasher::new();
     name.hash(&mut hasher);
     u32::try_from(hasher.finish() % 1000).unwrap_or_default()

@@ -12,6 +12,9 @@ use crate::facts::{PodFacts, PodKind};
 
 /// The reason of the condition `Deleting` while it is not known whether a pod uses the profile.
 pub(super) const PODS_UNKNOWN: &str = "PodsUnknown";
+/// How long a list of all pods without an unknown user is valid: for the write that follows it, and not for a retry of
+/// that write.
+pub(super) const PODS_LISTED: Duration = Duration::from_secs(5);
 /// How long listing all pods may fail, or may return pods or nodes that the index lacks, before the status reports it.
 const PODS_UNKNOWN_GRACE: Duration = Duration::from_secs(5);
 

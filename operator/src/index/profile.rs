@@ -13,7 +13,7 @@ use syscalls::Architecture;
 use super::pacing::StatusPacing;
 use super::tally::{Contribution, NodeState};
 use super::{Sign, Tally};
-use crate::facts::ProfileFacts;
+use crate::facts::{ProfileFacts, uid_hash};
 use crate::findings::Checked;
 use crate::status::{is_ready, ready_condition};
 
@@ -41,6 +41,8 @@ pub(super) struct Profile {
     pub(super) checked: Option<CheckResult>,
     /// Whether this process has written a status with the number of its pods.
     pub(super) pods_written: bool,
+    /// Identifies its uid among the exclusions of a node.
+    pub(super) uid: ShortHash,
     /// Since when this process has seen its present contents; `None` once a status calls them Ready.
     rollout: Option<Timestamp>,
 }
@@ -69,6 +71,7 @@ impl Profile {
             approved_since: None,
             checked: None,
             pods_written: false,
+            uid: uid_hash(&facts.version.uid),
             rollout: (facts.content.is_ok() && !is_reconciled).then_some(now),
             facts,
         };

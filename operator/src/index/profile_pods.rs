@@ -17,7 +17,7 @@ pub(super) const UNSCHEDULED: Duration = Duration::from_mins(10);
 pub(super) struct ProfilePods {
     pods: HashMap<Arc<str>, ProfilePod>,
     by_profile: BTreeMap<String, Users>,
-    /// Uids of the pods with running containers under some profile, by node.
+    /// Uids of the pods, by node.
     by_node: HashMap<String, BTreeSet<Arc<str>>>,
 }
 
@@ -141,7 +141,7 @@ impl ProfilePods {
                 profiles,
                 running,
             };
-            if let Some(node) = user.node.as_ref().filter(|_| !user.running.is_empty()) {
+            if let Some(node) = &user.node {
                 self.by_node.entry(node.clone()).or_default().insert(uid.clone());
             }
             for at in 0..user.profiles.len() {
@@ -218,6 +218,17 @@ impl ProfilePods {
     /// The profiles that some pod names.
     pub(super) fn used(&self) -> impl Iterator<Item = &String> {
         self.by_profile.keys()
+    }
+
+    /// Whether a pod on this node names a profile.
+    pub(super) fn names_on(&self, node: &str, profile: &str) -> bool {
+        let pods = self.by_node.get(node).into_iter().flatten().filter_map(|uid| self.pods.get(uid));
+        pods.into_iter().any(|pod| pod.profiles.binary_search_by(|name| name.as_str().cmp(profile)).is_ok())
+    }
+
+    /// The pod with this uid, if it names a profile.
+    pub(super) fn get(&self, uid: &str) -> Option<&ProfilePod> {
+        self.pods.get(uid)
     }
 
     /// How many pods name a profile.

@@ -15,11 +15,14 @@ impl Index {
     /// Replaces the report of the node `name` by `facts`.
     pub(super) fn replace_report(&mut self, name: &str, facts: ReportFacts, now: Timestamp) {
         let Some(node) = self.nodes.get_mut(name).filter(|node| node.keeps_state(&facts, now)) else {
-            self.change_node(name, now, |node| node.set_report(Some(facts)));
+            self.change_node(name, now, |node| node.set_report(Some(facts), now));
             return;
         };
         let Some(earlier) = node.report.replace(facts) else { return };
         let Some(present) = &node.report else { return };
+        if earlier.excluded != present.excluded {
+            node.exclusion.mark(now);
+        }
         let mut lacking = node.lacking();
         for changed in changed_names(&earlier, present) {
             let Some(profile) = self.profiles.get_mut(changed) else { continue };
@@ -65,6 +68,7 @@ fn changed_names<'a>(before: &'a ReportFacts, after: &'a ReportFacts) -> BTreeSe
     if let (Some(before), Some(after)) = (&before.changed, &after.changed) {
         add_changed(before, after, &mut names);
     }
+    add_changed(&before.excluded, &after.excluded, &mut names);
     add_changed(&before.problems, &after.problems, &mut names);
     names
 }

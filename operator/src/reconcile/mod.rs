@@ -60,6 +60,12 @@ const FAILED: Duration = Duration::from_millis(400);
 /// the one that is stale, after a restore from a backup.
 const OUTDATED: Duration = Duration::from_secs(2);
 
+/// How long until the next list of pods after one with a pod or a node that the index lacks. As a rule, the watch
+/// delivers it sooner and queues the object.
+const LISTED_BEFORE_KNOWN: Duration = Duration::from_secs(10);
+/// How long until an object asks again for a list of pods, after another's list was under way or a list had failed.
+const LIST_UNDER_WAY: Duration = Duration::from_millis(250);
+
 impl Context {
     /// A context in which nothing has failed yet.
     #[must_use]
@@ -138,7 +144,7 @@ pub async fn try_reconcile(key: &WorkKey, context: &Context) -> Result<Option<Du
     }
     let result = match key {
         WorkKey::Profile(name) => profile::reconcile(name, context).await,
-        WorkKey::Node(name) => node::reconcile(name, context).map_ok(Outcome::Done).await,
+        WorkKey::Node(name) => node::reconcile(name, context).await,
         WorkKey::Orphan(name) => node::reconcile_orphan(name, context).map_ok(Outcome::Done).await,
     };
     context.shared.metrics.reconciled(Subject::from(key).kind, result.as_ref().map(drop), began.elapsed());
@@ -197,11 +203,12 @@ impl Context {
         let failure = Failure { reason: error.reason(), refused };
         let delay = self.failures.begin(key, failure, now);
         let Subject { kind, name } = key.into();
+        let of = |other| (kind == other).then_some(name);
         if matches!(error, WriteError::Unlisted(_)) {
-            warn!(profile = name, error = %chain(error), retry_in = ?delay, "pods cannot be listed: the file stays");
+            let (profile, node) = (of(Reconciled::Profile), of(Reconciled::Node));
+            warn!(profile, node, error = %chain(error), retry_in = ?delay, "pods cannot be listed: the file stays");
             return delay;
         }
-        let of = |other| (kind == other).then_some(name);
         warn!(
             profile = of(Reconciled::Profile),
             node = of(Reconciled::Node),

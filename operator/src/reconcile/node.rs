@@ -6,9 +6,9 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use k8s_openapi::jiff::Timestamp;
 use tracing::{info, warn};
 
-use super::Context;
+use super::{Context, LIST_UNDER_WAY, LISTED_BEFORE_KNOWN, Outcome};
 use crate::facts::{ReportFacts, UpdateSource};
-use crate::index::{NodeOperation, WorkKey};
+use crate::index::{Index, NodeOperation, WorkKey};
 use crate::labels::WrittenKindLabel;
 use crate::notice::Notice;
 use crate::writer::WriteError;
@@ -17,14 +17,15 @@ use crate::writer::WriteError;
 ///
 /// # Errors
 /// A write did not happen.
-pub(super) async fn reconcile(name: &str, context: &Context) -> Result<Option<Timestamp>, WriteError> {
+pub(super) async fn reconcile(name: &str, context: &Context) -> Result<Outcome, WriteError> {
     let Context { shared, writer, .. } = context;
     let now = Timestamp::now();
     let decision = shared.change(|index| {
         index.advance_time(name, now);
+        index.settle_exclusions(name);
         index.decide_node(name, now)
     });
-    let Some(decision) = decision else { return Ok(None) };
+    let Some(decision) = decision else { return Ok(Outcome::Done(None)) };
     let key = WorkKey::Node(name.to_owned());
     match decision.operation {
         NodeOperation::Nothing => {}
@@ -35,17 +36,36 @@ pub(super) async fn reconcile(name: &str, context: &Context) -> Result<Option<Ti
         NodeOperation::DeleteReport { version } => {
             context.bound(&key, &version, writer.delete_report(name, &version)).await?;
         }
+        NodeOperation::ListPods { uid } => {
+            // The answer for all that wait queues the node, or it asks again.
+            let wait = match context.pod_lists.list(&uid).await? {
+                Some(list) => {
+                    let now = Timestamp::now();
+                    let all_known =
+                        shared.change(|index| index.pods_of_node_listed(name, &uid, list.users(), now));
+                    (!all_known).then_some(LISTED_BEFORE_KNOWN)
+                }
+                None => Some(LIST_UNDER_WAY),
+            };
+            return Ok(Outcome::PodsListed(wait.map(|wait| Timestamp::now() + wait)));
+        }
+        NodeOperation::WriteExclusions { version, excluded } => {
+            let write = writer.node_exclusions(name, &version, &excluded);
+            let facts = ReportFacts::of(context.bound(&key, &version, write).await?);
+            shared.change(|index| {
+                if facts.excluded.len() < excluded.len() {
+                    index.exclusions_dropped(name, now);
+                }
+                apply_answer(context, index, name, facts, now);
+            });
+            info!(node = name, profiles = excluded.len(), "profiles excluded from the node");
+        }
         NodeOperation::WriteConditions { version, has_status, conditions, start_failures, notices } => {
             let failures = start_failures.as_deref();
             let write = writer.node_conditions(name, &version, has_status, &conditions, failures);
             let answer = context.bound(&key, &version, write).await?;
             shared.change(|index| {
-                let facts = ReportFacts::of(answer);
-                let known = index.report_version(name);
-                let at = Instant::now();
-                let lag = &shared.metrics.watch_lag;
-                lag.written(WrittenKindLabel::Report, name, &facts.version, known, at, None);
-                index.apply_report(facts, UpdateSource::Answer, now);
+                apply_answer(context, index, name, ReportFacts::of(answer), now);
                 if let Some(failures) = failures {
                     index.start_failures_written(name, failures.len(), now);
                 }
@@ -58,7 +78,15 @@ pub(super) async fn reconcile(name: &str, context: &Context) -> Result<Option<Ti
             }
         }
     }
-    Ok(decision.requeue_at)
+    Ok(Outcome::Done(decision.requeue_at))
+}
+
+/// Applies the answer to a write of a node's object, which began at `now`, to the index.
+fn apply_answer(context: &Context, index: &mut Index, name: &str, facts: ReportFacts, now: Timestamp) {
+    let known = index.report_version(name);
+    let lag = &context.shared.metrics.watch_lag;
+    lag.written(WrittenKindLabel::Report, name, &facts.version, known, Instant::now(), None);
+    index.apply_report(facts, UpdateSource::Answer, now);
 }
 
 /// Reconciles a report whose node does not exist.

@@ -1,12 +1,12 @@
 //! Carries out the decisions about profiles.
 
 use std::collections::BTreeSet;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use k8s_openapi::jiff::Timestamp;
 use tracing::{debug, info, warn};
 
-use super::{Context, Outcome};
+use super::{Context, LIST_UNDER_WAY, LISTED_BEFORE_KNOWN, Outcome};
 use crate::facts::{ProfileFacts, UpdateSource, WatchedProfile};
 use crate::index::{Index, ListedPods, ProfileOperation, WorkKey};
 use crate::labels::WrittenKindLabel;
@@ -14,13 +14,6 @@ use crate::notice::Notice;
 use crate::shared::SharedState;
 use crate::watch_lag::Room;
 use crate::writer::WriteError;
-
-/// How long until the next list after one with a pod or a node that the index lacks. As a rule, the watch delivers it
-/// sooner and queues the profile.
-const LISTED_BEFORE_KNOWN: Duration = Duration::from_secs(10);
-
-/// How long until a profile asks again for a list, after another profile's list was under way or a list had failed.
-const LIST_UNDER_WAY: Duration = Duration::from_millis(250);
 
 /// Reconciles a profile.
 ///

@@ -197,3 +197,48 @@ async fn while_one_profile_makes_a_list_no_other_waits_for_it() {
     let result = try_reconcile(&keys[1], &context).now_or_never();
     assert!(result.expect("no list is made right after one that failed").unwrap().is_some());
 }
+
+#[tokio::test]
+async fn a_profile_is_excluded_from_a_node_after_a_list_without_a_pod_that_needs_it_there_and_bound_to_what_was_judged()
+ {
+    let files = json!({ "audit": &HASH[7..39] });
+    let (context, mut server) = start(cluster(&with_finalizer("10"), Some(files)));
+    let mut selecting = with_finalizer("11");
+    selecting["spec"]["nodeSelector"] = json!({ "matchLabels": { "pool": "db" } });
+    context.shared.change(|index| {
+        index.settle_exclusions("n1");
+        let then = Timestamp::now() - 10.seconds();
+        index.apply_profile(facts(&selecting), UpdateSource::Watch, then);
+    });
+    let path = "/apis/seccomp.imjasonh.dev/v1alpha1/nodeprofilestatuses/n1";
+    let conversation = async {
+        // The watch has not delivered this pod yet.
+        server.list(pods("", "audit")).await;
+        let mut none = pods("", "audit");
+        none["items"] = json!([]);
+        server.list(none).await;
+        let answer = json!({
+            "metadata": {
+                "name": "n1", "uid": "ru1", "resourceVersion": "6",
+                "ownerReferences": [{ "apiVersion": "v1", "kind": "Node", "name": "n1", "uid": "nu1" }]
+            },
+            "spec": { "excludedProfiles": { "audit": "u1" } }, "status": {}
+        });
+        server
+            .expect(Method::PATCH, path, (200, answer), |patch| {
+                precondition(&patch, "5");
+                let add =
+                    json!({ "op": "add", "path": "/spec/excludedProfiles", "value": { "audit": "u1" } });
+                assert_eq!(patch[1], add);
+            })
+            .await;
+    };
+    let reconciliations = async {
+        for _ in 0..3 {
+            try_reconcile(&WorkKey::Node("n1".to_owned()), &context).await.unwrap();
+        }
+    };
+    tokio::join!(reconciliations, conversation);
+    let excluded = context.shared.read(|index| index.node_standing("n1").unwrap().missing.len());
+    assert_eq!(excluded, 0);
+}

@@ -2,6 +2,7 @@
 
 mod checks;
 mod deletion;
+mod exclusions;
 mod first_status;
 mod malicious_agent;
 mod nodes;
@@ -89,6 +90,7 @@ fn report(node: &str, files: &[(&str, u8)]) -> ReportFacts {
         files: Some(files.iter().map(|(name, content)| (name.to_string(), hash(*content).short())).collect()),
         changed: Some(BTreeMap::new()),
         problems: BTreeMap::new(),
+        excluded: BTreeMap::new(),
         has_status: true,
         ready: None,
         containers_start: None,

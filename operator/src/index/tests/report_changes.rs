@@ -52,7 +52,7 @@ proptest! {
         for (number, entries) in (2..).zip(&reports) {
             let facts = facts(number, entries);
             compared.apply_report(facts.clone(), UpdateSource::Watch, at(1));
-            counted.change_node("n1", at(1), |node| node.set_report(Some(facts)));
+            counted.change_node("n1", at(1), |node| node.set_report(Some(facts), at(1)));
             prop_assert_eq!(compared.take_dirty(), counted.take_dirty());
             prop_assert_eq!(compared.nodes["n1"].lacking(), counted.nodes["n1"].lacking());
             prop_assert_eq!(compared.nodes["n1"].behind, counted.nodes["n1"].behind);

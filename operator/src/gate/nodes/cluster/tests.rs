@@ -145,6 +145,7 @@ impl Model {
             files: files.as_ref().map(|files| files.iter().map(file).collect()),
             changed: None,
             problems: problems.iter().map(problem).collect(),
+            excluded: BTreeMap::new(),
             has_status: true,
             ready: None,
             containers_start: None,

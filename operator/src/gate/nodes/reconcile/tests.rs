@@ -77,6 +77,7 @@ fn start(object: &Value) -> (Context, Server) {
             files: Some(BTreeMap::new()),
             changed: None,
             problems: BTreeMap::new(),
+            excluded: BTreeMap::new(),
             has_status: true,
             ready: None,
             containers_start: None,

@@ -208,7 +208,8 @@ impl Operator {
         now: Timestamp,
     ) -> Option<(Result<AnswerContent, Refused>, Option<Timestamp>)> {
         self.index.advance_time(name, now);
-        let decision = self.index.decide_node(name, now)?;
+        self.index.settle_exclusions(name);
+        let mut decision = self.index.decide_node(name, now)?;
         let result = match decision.operation {
             NodeOperation::Nothing => Ok(AnswerContent::Nothing),
             NodeOperation::CreateReport { owner } => {
@@ -219,6 +220,19 @@ impl Operator {
                     .map(|object| AnswerContent::Report(object, UpdateSource::Created))
             }
             NodeOperation::DeleteReport { version } => delete_report(name, &version, server, now),
+            NodeOperation::ListPods { uid } => {
+                let facts = |pod: &Value| self.pods.facts(&serde_json::from_value(pod.clone()).unwrap());
+                let pods: Vec<_> = server.all(KindLabel::Pod).map(|(_, pod)| facts(pod)).collect();
+                if !self.index.pods_of_node_listed(name, &uid, &pods, now) {
+                    decision.requeue_at = now.checked_add(std::time::Duration::from_secs(10)).ok();
+                }
+                Ok(AnswerContent::Nothing)
+            }
+            NodeOperation::WriteExclusions { version, excluded } => server
+                .change_version(KindLabel::Report, name, &version.resource_version, |object| {
+                    object["spec"]["excludedProfiles"] = json!(excluded);
+                })
+                .map(|object| AnswerContent::Report(object, UpdateSource::Answer)),
             NodeOperation::WriteConditions { version, has_status, conditions, .. } => server
                 .change_version(KindLabel::Report, name, &version.resource_version, |object| match has_status
                 {
