@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use api::{
-    NodeProfileStatus, ProfileName, Report, SeccompProfile, SeccompProfileStatus, StartFailure, Untrusted,
-    WatchedPod, conditions,
+    NodeProfileStatus, NodeProfileStatusSpec, ProfileName, Report, SeccompProfile, SeccompProfileStatus,
+    StartFailure, Untrusted, WatchedPod, conditions,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use profile::{ContentHash, ShortHash};
@@ -27,6 +27,10 @@ pub struct Snapshot {
 pub struct ProfileSummary {
     /// Its name.
     pub name: String,
+    /// Its uid.
+    pub uid: String,
+    /// Whether it selects the nodes that hold it.
+    pub selects: bool,
     /// `metadata.generation`.
     pub generation: Option<i64>,
     /// The hash that every node should report, or the error in the contents.
@@ -46,6 +50,8 @@ pub struct NodeFacts {
     pub name: String,
     /// When the operator began to wait for it.
     pub created: Option<Time>,
+    /// The profiles that the operator says it does not hold, each with its uid.
+    pub excluded: BTreeMap<String, String>,
     /// Its agent's report; `None` before the first one.
     pub report: Option<Report>,
     /// The operator's condition `Ready`.
@@ -88,6 +94,8 @@ impl ProfileSummary {
         };
         Self {
             name,
+            uid: object.metadata.uid.clone().unwrap_or_default(),
+            selects: object.spec.get("nodeSelector").is_some_and(|selector| !selector.is_null()),
             generation: object.metadata.generation,
             content,
             deleted: object.metadata.deletion_timestamp.is_some(),
@@ -133,11 +141,19 @@ impl NodeFacts {
         Self {
             name: object.metadata.name.clone().unwrap_or_default(),
             created: object.metadata.creation_timestamp.clone(),
+            excluded: NodeProfileStatusSpec::excluded_in(&object.spec),
             ready: find(conditions::READY).cloned(),
             start_failures_since: do_not_start.map(|condition| condition.last_transition_time.clone()),
             start_failures: if do_not_start.is_some() { status.start_failures } else { Vec::new() },
             report: status.report,
         }
+    }
+
+    /// Whether the node is not to hold a profile, because the profile selects others. As for an agent, the operator's word
+    /// counts only for a profile that selects nodes.
+    #[must_use]
+    pub fn excludes(&self, profile: &ProfileSummary) -> bool {
+        profile.selects && self.excluded.get(&profile.name) == Some(&profile.uid)
     }
 
     /// The hash of a profile's file, as its agent read it back from the disk.

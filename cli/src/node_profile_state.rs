@@ -93,11 +93,11 @@ impl fmt::Display for NodeState {
 }
 
 impl Snapshot {
-    /// The state of every node for a profile, the worst first.
+    /// The state of every node that is to hold a profile, the worst first.
     #[must_use]
     pub fn node_states(&self, profile: &ProfileSummary) -> Vec<NodeProfileState> {
-        let mut all: Vec<_> =
-            self.nodes.values().map(|node| NodeProfileState::of(profile, node, &self.agents)).collect();
+        let nodes = self.nodes.values().filter(|node| !node.excludes(profile));
+        let mut all: Vec<_> = nodes.map(|node| NodeProfileState::of(profile, node, &self.agents)).collect();
         // Stable: by name among equals.
         all.sort_by_key(|node_state| (node_state.state, node_state.is_right()));
         all
@@ -331,5 +331,22 @@ mod tests {
         let order: Vec<_> =
             snapshot.node_states(&profile("audit", 50)).into_iter().map(|it| it.node).collect();
         assert_eq!(order, ["b", "c", "a"]);
+    }
+
+    #[test]
+    fn a_node_that_a_profile_does_not_select_is_left_out_only_if_the_profile_selects_nodes() {
+        let mut excluding = node("n1", None, report(json!({}), json!([])));
+        excluding.excluded.insert("audit".to_owned(), "7c1e".to_owned());
+        let snapshot = crate::testing::snapshot(vec![], vec![excluding]);
+        let states = |selects, uid: &str| {
+            let profile = ProfileSummary { selects, uid: uid.to_owned(), ..profile("audit", 50) };
+            let mut snapshot = snapshot.clone();
+            snapshot.profiles.insert("audit".to_owned(), profile.clone());
+            let verified = crate::verify::VerifyView::of(&snapshot, None);
+            let shown = &crate::nodes::NodesView::of(&snapshot).nodes[0];
+            assert_eq!((verified.wanted, shown.wanted), (shown.wanted, shown.behind.len()));
+            snapshot.node_states(&profile).len()
+        };
+        assert_eq!([states(true, "7c1e"), states(true, "another"), states(false, "7c1e")], [0, 1, 1]);
     }
 }

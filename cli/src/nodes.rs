@@ -87,12 +87,10 @@ impl NodesView {
 
 impl NodeView {
     fn of(node: &NodeFacts, snapshot: &Snapshot) -> Self {
-        let wanted_profiles: Vec<_> =
-            snapshot.profiles.values().filter(|profile| profile.wanted().is_some()).collect();
+        let profiles = || snapshot.profiles.values().filter(|profile| !node.excludes(profile));
+        let wanted_profiles: Vec<_> = profiles().filter(|profile| profile.wanted().is_some()).collect();
         let holds = |name: &str, hash| hash == node.file_hash(name);
-        let behind = snapshot
-            .profiles
-            .values()
+        let behind = profiles()
             .map(|profile| OutdatedProfile {
                 profile: profile.name.clone(),
                 node_state: NodeProfileState::of(profile, node, &snapshot.agents),

@@ -100,12 +100,15 @@ impl VerifyView {
             .filter(|profile| only.is_none_or(|only| only == profile.name))
             .collect();
         let mut differences: Vec<_> = profiles.iter().filter_map(|profile| of_object(profile)).collect();
-        let mut right = 0;
+        let is_wanted = |profile: &&&ProfileSummary| profile.wanted().is_some();
+        let (mut right, mut wanted) = (0, 0);
         let (gone, nodes): (Vec<_>, Vec<_>) =
             snapshot.nodes.values().partition(|node| snapshot.is_gone(&node.name));
         for node in &nodes {
-            let found = of_node(node, &profiles, snapshot, only);
-            right += profiles
+            let meant: Vec<_> = profiles.iter().copied().filter(|profile| !node.excludes(profile)).collect();
+            let found = of_node(node, &meant, snapshot, only);
+            wanted += meant.iter().filter(is_wanted).count();
+            right += meant
                 .iter()
                 .filter(|profile| {
                     profile.wanted().is_some_and(|wanted| node.file_hash(&profile.name) == Some(wanted))
@@ -122,6 +125,7 @@ impl VerifyView {
                 "its agent is {pod}, and the operator has not created its report: does the operator run?"
             ),
         }));
+        wanted += profiles.iter().filter(is_wanted).count() * unreported.len();
         let nodes = nodes.len() + unreported.len();
         if nodes == 0 {
             differences.push(Difference {
@@ -135,7 +139,7 @@ impl VerifyView {
             verified: differences.is_empty(),
             profiles: profiles.len(),
             nodes,
-            wanted: profiles.iter().filter(|profile| profile.wanted().is_some()).count() * nodes,
+            wanted,
             right,
             differences,
             gone: gone.into_iter().map(|node| node.name.clone()).collect(),

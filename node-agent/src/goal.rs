@@ -28,6 +28,19 @@ pub enum Goal {
     Removal,
 }
 
+/// Whether the node holds the file of a profile that exists.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Placement {
+    /// It does.
+    #[default]
+    Here,
+    /// The profile selects nodes, and what the operator says of this one is not known yet: a file that is there stays as
+    /// it is, and none is written.
+    Unknown,
+    /// The operator says that it does not: no file of the agent's.
+    Excluded,
+}
+
 /// Whether profiles may name a listener, for which the runtime connects to a socket on this node.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Listeners {

@@ -10,12 +10,12 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use api::{ProfileName, Untrusted};
+use api::{NodeLabelSelector, ProfileName, Untrusted};
 use link::changes::{Change, ObjectId, Origin};
 use profile::ContentHash;
 
 use crate::budget::{Account, Budget, Cost};
-use crate::goal::{Goal, Listeners};
+use crate::goal::{Goal, Listeners, Placement};
 use crate::watched_profile::WatchedProfile;
 
 /// What a change of the profiles comes to.
@@ -51,6 +51,10 @@ pub struct Profiles {
     account: Account,
     /// Whether room has become free since [`Self::wants_list`] was last asked.
     has_freed: bool,
+    /// The profiles that the operator says this node does not hold, each with its uid; `None` until that is known.
+    excluded: Option<BTreeMap<String, String>>,
+    /// Changes of placements that were not taken yet.
+    placements: Vec<(ProfileName, Placement)>,
 }
 
 #[derive(Debug)]
@@ -63,6 +67,11 @@ struct Entry {
     given: Given,
     /// When it last changed.
     since: Instant,
+    /// Whether it selects nodes. Whoever may write profiles decides that, and not the operator: with the operator's token
+    /// alone, no file of any other profile can be removed.
+    selects: bool,
+    /// What was last given out.
+    placement: Placement,
 }
 
 /// The goal that was last given out for a profile. The contents are not kept here a second time.
@@ -100,6 +109,43 @@ impl Profiles {
         }
     }
 
+    /// Takes what the operator says: the profiles that this node does not hold, each with its uid.
+    pub fn hear(&mut self, excluded: BTreeMap<String, String>) {
+        self.excluded = Some(excluded);
+        for name in self.profiles.keys().cloned().collect::<Vec<_>>() {
+            self.place(&name);
+        }
+    }
+
+    /// Whether nothing is known yet of what the operator says, so that some profile's file may wait for it.
+    #[must_use]
+    pub fn awaits_word(&self) -> bool {
+        self.excluded.is_none() && self.profiles.values().any(|entry| entry.selects)
+    }
+
+    /// Takes the changed placements that are `due`.
+    pub fn take_placements(&mut self, due: impl Fn(Placement) -> bool) -> Vec<(ProfileName, Placement)> {
+        self.placements.extract_if(.., |(_, placement)| due(*placement)).collect()
+    }
+
+    /// Determines the placement of a profile that exists.
+    fn place(&mut self, name: &str) {
+        let Some(entry) = self.profiles.get_mut(name) else { return };
+        let placement = match &self.excluded {
+            _ if !entry.selects => Placement::Here,
+            None => Placement::Unknown,
+            Some(excluded) if excluded.get(name).is_some_and(|uid| **uid == *entry.uid) => {
+                Placement::Excluded
+            }
+            Some(_) => Placement::Here,
+        };
+        if std::mem::replace(&mut entry.placement, placement) != placement
+            && let Ok(name) = name.parse()
+        {
+            self.placements.push((name, placement));
+        }
+    }
+
     /// How many profiles there are.
     #[must_use]
     pub fn count(&self) -> u64 {
@@ -123,9 +169,12 @@ impl Profiles {
             return self.same_goal(&name, uid, origin, at);
         }
         // Contents that change are measured without those that they replace.
+        let mut before = Placement::Here;
         if let Some((name, entry)) = self.profiles.remove_entry(&name) {
             self.release(&name, &entry);
+            before = entry.placement;
         }
+        let selects = NodeLabelSelector::is_in(&profile.spec);
         let (given, outcome) = match name.parse::<ProfileName>() {
             // A deletionTimestamp alone changes nothing: pods may still need the file.
             Ok(valid) if profile.removal_approved => (Given::Removal, Outcome::Goal(valid, Goal::Removal)),
@@ -139,7 +188,9 @@ impl Profiles {
                 (given, Outcome::Misnamed { name: name.clone(), message })
             }
         };
-        self.profiles.insert(name, Entry { uid, text, given, since: at });
+        let entry = Entry { uid, text, given, since: at, selects, placement: before };
+        self.profiles.insert(name.clone(), entry);
+        self.place(&name);
         outcome
     }
 
@@ -148,6 +199,7 @@ impl Profiles {
         let Some(entry) = self.profiles.get_mut(name) else { return Outcome::Nothing };
         if entry.uid != uid {
             (entry.uid, entry.since) = (uid, at);
+            self.place(name);
             return Outcome::Nothing;
         }
         match origin {
@@ -164,6 +216,11 @@ impl Profiles {
         }
         let Some((name, entry)) = self.profiles.remove_entry(name) else { return Outcome::Nothing };
         self.release(&name, &entry);
+        if entry.placement != Placement::Here
+            && let Ok(name) = name.parse()
+        {
+            self.placements.push((name, Placement::Here));
+        }
         match name.parse() {
             Ok(_) if entry.given == Given::Removal => Outcome::Nothing,
             Ok(name) => Outcome::Goal(name, Goal::Removal),

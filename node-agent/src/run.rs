@@ -20,6 +20,7 @@ use crate::keeper::Keeper;
 use crate::metrics::{Kind, Metrics};
 use crate::notify::{DirectoryEvent, DirectoryWatch};
 use crate::options::Options;
+use crate::profiles::Profiles;
 use crate::reporter::Reporter;
 use crate::status_object::StatusObjectState;
 use crate::watches::ClusterLoad;
@@ -142,6 +143,7 @@ impl Agent {
         let journal = Journal::new(node.clone(), metrics.clone());
         let mut worker = worker::start(keeper, journal, disk)?;
         let (own, own_status) = watch::channel(StatusObjectState::Unknown);
+        let (word, word_heard) = watch::channel(None);
         let (load, load_seen) = watch::channel(ClusterLoad::default());
         let mut reporter = Reporter::new(
             client.clone(),
@@ -158,16 +160,16 @@ impl Agent {
                 watches::profiles(
                     client.clone(),
                     node.clone(),
-                    listeners,
+                    Profiles::new(listeners, budget),
+                    word_heard,
                     worker.commands.clone(),
                     load,
                     measured.of(Kind::Profile),
-                    budget,
                 ),
                 async {
                     first_list(worker.revision.clone()).await;
                     let measured = measured.of(Kind::NodeStatus);
-                    watches::node_status(client, node.clone(), own, load_seen, measured).await;
+                    watches::node_status(client, node.clone(), own, word, load_seen, measured).await;
                 },
                 watch_directory(descriptor, node, check_interval, worker.commands.clone()),
                 ticks(check_interval, worker.commands.clone()),

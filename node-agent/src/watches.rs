@@ -1,11 +1,12 @@
 //! The two watches: of all profiles, and of the node's status object. They never end; what fails is tried again.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use api::pace::Load;
-use api::{NodeName, NodeProfileStatus, Untrusted};
+use api::{NodeName, NodeProfileStatus, NodeProfileStatusSpec, Untrusted};
 use daemon::metrics::Watch;
 use kube::{Client, Resource};
 use kube_runtime::watcher::Config;
@@ -17,8 +18,7 @@ use serde::de::DeserializeOwned;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant as Deadline, sleep_until};
 
-use crate::budget::Budget;
-use crate::goal::Listeners;
+use crate::goal::Placement;
 use crate::jitter::node_jitter;
 use crate::metrics::Kind;
 use crate::profiles::{Outcome, Profiles};
@@ -36,6 +36,13 @@ const MAX_PAGE_BYTES: usize = 1024 * 1024;
 /// After how many seconds a list is requested, once there is room for a profile that was refused: others may be
 /// deleted, too, and not all nodes send a request at once.
 const LIST_AGAIN: Range<u32> = 10..70;
+
+/// How long profiles that select nodes wait at most for what the operator says of this one. The node's status object is
+/// listed right after the profiles, so that it takes this long only if the API server is in trouble.
+const WITHOUT_WORD: Duration = Duration::from_secs(20);
+
+/// The profiles that the operator says a node does not hold, each with its uid.
+pub type Excluded = BTreeMap<String, String>;
 
 /// How many seconds one watch request lasts. New requests are what a thousand nodes at rest cost the API server, so
 /// that they are rare; but where a kind does not change, only the answer to one shows that the connection still works.
@@ -81,11 +88,11 @@ impl ClusterLoad {
 pub async fn profiles(
     client: Client,
     node: NodeName,
-    listeners: Listeners,
+    mut profiles: Profiles,
+    mut word: watch::Receiver<Option<Excluded>>,
     commands: mpsc::Sender<Command>,
     load: watch::Sender<ClusterLoad>,
     measured: Watch,
-    budget: Budget,
 ) {
     let list_again = Duration::from_secs(node_jitter(LIST_AGAIN, &node).into());
     let spread = Spread::default();
@@ -94,14 +101,32 @@ pub async fn profiles(
         .streaming_lists()
         .coming_back_within(&spread);
     let mut changes = LoggedChanges::new(events, node, Kind::Profile.as_str());
-    let mut profiles = Profiles::new(listeners, budget);
-    let mut list_at = None;
+    let (mut list_at, mut word_until) = (None, None);
     loop {
         if list_at.is_none() && profiles.wants_list() {
             list_at = Some(Deadline::now() + list_again);
         }
         let change = tokio::select! {
             change = changes.next() => change,
+            Ok(()) = word.changed() => {
+                let excluded = word.borrow_and_update().clone();
+                profiles.hear(excluded.unwrap_or_default());
+                if !send_placements(&mut profiles, &commands, |_| true).await {
+                    return;
+                }
+                continue;
+            }
+            () = sleep_until(word_until.unwrap_or_else(Deadline::now)), if word_until.is_some() => {
+                word_until = None;
+                if profiles.awaits_word() {
+                    tracing::warn!(node = %changes.node, "what the operator says of this node is not known; it gets every file");
+                    profiles.hear(Excluded::new());
+                    if !send_placements(&mut profiles, &commands, |_| true).await {
+                        return;
+                    }
+                }
+                continue;
+            }
             () = sleep_until(list_at.unwrap_or_else(Deadline::now)), if list_at.is_some() => {
                 list_at = None;
                 changes.changes.list_again();
@@ -115,6 +140,13 @@ pub async fn profiles(
             load.send_if_modified(|load| std::mem::replace(&mut load.nodes, nodes) != nodes);
         }
         let outcome = profiles.take(change, at);
+        if word_until.is_none() && profiles.awaits_word() {
+            word_until = Some(Deadline::now() + WITHOUT_WORD);
+        }
+        // No file is written in between that must not be there: what forbids it comes first, and what permits it last.
+        if !send_placements(&mut profiles, &commands, |placement| placement != Placement::Here).await {
+            return;
+        }
         let count = profiles.count();
         // It wakes nobody: that there are more profiles makes no report due.
         load.send_if_modified(|load| {
@@ -123,19 +155,37 @@ pub async fn profiles(
             false
         });
         let command = match outcome {
-            Outcome::Goal(name, goal) => Command::Goal { name, goal, at },
-            Outcome::Misnamed { name, message } => Command::Misnamed { name, message },
-            Outcome::ListComplete => Command::ListComplete,
+            Outcome::Goal(name, goal) => Some(Command::Goal { name, goal, at }),
+            Outcome::Misnamed { name, message } => Some(Command::Misnamed { name, message }),
+            Outcome::ListComplete => Some(Command::ListComplete),
             Outcome::Rollout => {
                 load.send_modify(|load| load.rollout_events += 1);
-                continue;
+                None
             }
-            Outcome::Nothing => continue,
+            Outcome::Nothing => None,
         };
-        if commands.send(command).await.is_err() {
+        let is_sent = match command {
+            Some(command) => commands.send(command).await.is_ok(),
+            None => true,
+        };
+        if !is_sent || !send_placements(&mut profiles, &commands, |_| true).await {
             return;
         }
     }
+}
+
+/// Sends the worker the changed placements that are `due`. False if the worker has ended.
+async fn send_placements(
+    profiles: &mut Profiles,
+    commands: &mpsc::Sender<Command>,
+    due: impl Fn(Placement) -> bool,
+) -> bool {
+    for (name, placement) in profiles.take_placements(due) {
+        if commands.send(Command::Placement { name, placement, at: Instant::now() }).await.is_err() {
+            return false;
+        }
+    }
+    true
 }
 
 /// Keeps `view` at what the API server has shown of the node's status object.
@@ -143,6 +193,7 @@ pub async fn node_status(
     client: Client,
     node: NodeName,
     view: watch::Sender<StatusObjectState>,
+    word: watch::Sender<Option<Excluded>>,
     load: watch::Receiver<ClusterLoad>,
     measured: Watch,
 ) {
@@ -156,19 +207,34 @@ pub async fn node_status(
         spread.set(load.borrow().coming_back());
         match changes.next().await {
             Change::Apply(object, Origin::List) => {
+                heard(&word, NodeProfileStatusSpec::excluded_in(&object.spec));
                 view.send_replace(StatusObjectState::Listed(object.into()));
             }
             Change::Apply(object, Origin::Watch) => {
+                heard(&word, NodeProfileStatusSpec::excluded_in(&object.spec));
                 view.send_replace(StatusObjectState::Watched(object.into()));
             }
             Change::Gone(object) => {
-                view.send_if_modified(|view| view.gone(&object.uid));
+                if view.send_if_modified(|view| view.gone(&object.uid)) {
+                    heard(&word, Excluded::new());
+                }
             }
             Change::Complete => {
-                view.send_if_modified(StatusObjectState::list_complete);
+                if view.send_if_modified(StatusObjectState::list_complete) {
+                    heard(&word, Excluded::new());
+                }
             }
         }
     }
+}
+
+/// Passes on what the operator says, if that has changed.
+fn heard(word: &watch::Sender<Option<Excluded>>, excluded: Excluded) {
+    word.send_if_modified(|word| {
+        let changes = word.as_ref() != Some(&excluded);
+        *word = Some(excluded);
+        changes
+    });
 }
 
 /// The changes of one watch, with its failures in the log.

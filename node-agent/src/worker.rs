@@ -15,7 +15,7 @@ use daemon::Pulse;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::disk::{Displaced, Faults};
-use crate::goal::Goal;
+use crate::goal::{Goal, Placement};
 use crate::journal::Journal;
 use crate::keeper::{DirectoryLost, Keeper};
 
@@ -58,6 +58,15 @@ pub enum Command {
         /// What should be there.
         goal: Goal,
         /// When the change came that is the reason.
+        at: Instant,
+    },
+    /// Whether the node holds the file of a profile.
+    Placement {
+        /// The profile.
+        name: ProfileName,
+        /// Whether it does.
+        placement: Placement,
+        /// When this became known.
         at: Instant,
     },
     /// No file can have the name of a profile.
@@ -166,6 +175,7 @@ fn run<F: Faults>(
         while let Some(command) = next {
             match command {
                 Command::Goal { name, goal, at } => keeper.set_goal(name, goal, at),
+                Command::Placement { name, placement, at } => keeper.set_placement(name, placement, at),
                 Command::Misnamed { name, message } => keeper.set_misnamed(name, message),
                 Command::ListComplete => keeper.list_complete(),
                 Command::FilesChanged(files) => files.iter().for_each(|file| keeper.file_changed(file)),

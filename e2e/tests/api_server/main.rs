@@ -25,5 +25,6 @@ mod pods;
 mod releases;
 mod rollout;
 mod scale;
+mod some_nodes;
 mod support;
 mod values;

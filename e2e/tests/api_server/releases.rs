@@ -74,7 +74,7 @@ async fn refused(client: &Client, attempts: Vec<Attempt>) {
     }
 }
 
-async fn accounts_are_held_to_their_parts(environment: &Environment) {
+pub(super) async fn accounts_are_held_to_their_parts(environment: &Environment) {
     let _operator = start_operator(environment);
     let mut agents = environment.agents(None).await;
     agents.join("node-1").await.unwrap();

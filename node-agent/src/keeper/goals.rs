@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use api::ProfileName;
 
 use crate::disk::Expected;
-use crate::goal::Goal;
+use crate::goal::{Goal, Placement};
 
 /// What should be in the directory, by name.
 #[derive(Debug, Default)]
@@ -14,6 +14,8 @@ pub(super) struct Goals {
     goals: BTreeMap<ProfileName, Goal>,
     /// Profiles whose name no file can have, with what is wrong with it.
     misnamed: BTreeMap<Box<str>, Box<str>>,
+    /// Where profiles are not to be held, as far as that is not [`Placement::Here`].
+    placements: BTreeMap<ProfileName, Placement>,
     /// Whether there has been a complete list of the profiles.
     is_complete: bool,
 }
@@ -29,6 +31,21 @@ impl Goals {
                 true
             }
         }
+    }
+
+    /// Sets whether the node holds the file of a profile. False if unchanged.
+    pub(super) fn place(&mut self, name: &ProfileName, placement: Placement) -> bool {
+        let before = match placement {
+            Placement::Here => self.placements.remove(name),
+            placement => self.placements.insert(name.clone(), placement),
+        };
+        before.unwrap_or_default() != placement
+    }
+
+    /// Whether nothing of the agent's should be under a name, or no profile asks for anything as far as is known.
+    pub(super) fn asks_for_nothing(&self, name: &ProfileName) -> bool {
+        self.goals.get(name).is_none_or(|goal| *goal == Goal::Removal)
+            || self.placements.get(name) == Some(&Placement::Excluded)
     }
 
     /// Sets what is wrong with the name of a profile; `None` once the profile is gone. False if unchanged.
@@ -57,10 +74,13 @@ impl Goals {
 
     /// What the agent expects to find under a name.
     pub(super) fn expected(&self, name: &ProfileName) -> Expected {
-        match self.goals.get(name) {
-            Some(Goal::File { hash, .. }) => Expected::File(*hash),
-            Some(Goal::Rejected { .. } | Goal::OverBudget(_)) => Expected::Anything,
-            Some(Goal::Removal) => Expected::Nothing,
+        match self.goals.get(name).map(|goal| (goal, self.placements.get(name))) {
+            Some((Goal::Removal, _)) => Expected::Nothing,
+            // It is the operator's word alone that removes the file of a profile that exists.
+            Some((_, Some(Placement::Excluded))) => Expected::Nothing,
+            Some((_, Some(Placement::Unknown))) => Expected::Anything,
+            Some((Goal::File { hash, .. }, _)) => Expected::File(*hash),
+            Some((Goal::Rejected { .. } | Goal::OverBudget(_), _)) => Expected::Anything,
             None if self.is_complete => Expected::Nothing,
             None => Expected::Anything,
         }

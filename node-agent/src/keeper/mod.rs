@@ -24,7 +24,7 @@ use api::{ProblemKind, ProfileName, Report};
 use crate::disk::{
     Claim, Directory, Displaced, Expected, Faults, Fingerprint, LEDGER, Ledger, LedgerError, NoFaults,
 };
-use crate::goal::Goal;
+use crate::goal::{Goal, Placement};
 use crate::report::{self, Problem, ReportEntry};
 
 pub use event::{DiskEvent, FileCounts, FileOutcome};
@@ -123,6 +123,13 @@ impl<F: Faults> Keeper<F> {
         }
     }
 
+    /// Sets whether the node holds the file of a profile, as of `at`.
+    pub fn set_placement(&mut self, name: ProfileName, placement: Placement, at: Instant) {
+        if self.goals.place(&name, placement) {
+            self.marked.entry(name).or_default().get_or_insert(at);
+        }
+    }
+
     /// Records that a profile has a name that no file can have, and why; `None` once the profile is gone.
     pub fn set_misnamed(&mut self, name: Box<str>, message: Option<Box<str>>) {
         self.pass.changed |= self.goals.set_misnamed(name, message);
@@ -213,7 +220,8 @@ impl<F: Faults> Keeper<F> {
             reason: Displaced::REASON,
             message: why.to_string().into(),
         };
-        let wanted = self.goals.iter().filter(|(_, goal)| matches!(goal, Goal::File { .. }));
+        let is_wanted = |name| matches!(self.goals.expected(name), Expected::File(_));
+        let wanted = self.goals.iter().filter(|(name, _)| is_wanted(name));
         let entries = wanted.map(|(name, _)| ReportEntry {
             name: name.as_str(),
             hash: None,
@@ -225,12 +233,10 @@ impl<F: Faults> Keeper<F> {
     }
 
     /// A file is reported while its name is that of a profile, or the file is the agent's. Once the removal of a
-    /// profile is approved, a file under its name that is not the agent's has nothing to do with it any more.
+    /// profile is approved or it is excluded from the node, a file under its name that is not the agent's has nothing to
+    /// do with it any more.
     fn is_reported(&self, name: &ProfileName, record: &FileRecord) -> bool {
-        match self.goals.of(name) {
-            Some(Goal::File { .. } | Goal::Rejected { .. } | Goal::OverBudget(_)) => true,
-            Some(Goal::Removal) | None => self.claim(name).is_some() || record.problem.is_some(),
-        }
+        !self.goals.asks_for_nothing(name) || self.claim(name).is_some() || record.problem.is_some()
     }
 
     fn claim(&self, name: &ProfileName) -> Option<Claim> {

@@ -188,7 +188,7 @@ impl<F: Faults> Keeper<F> {
 
     /// Nothing had to be done about a name.
     fn nothing_to_do(&mut self, name: ProfileName, found: &Found) {
-        let problem = match self.goals.of(&name) {
+        let problem = match self.goals.of(&name).filter(|_| !self.goals.asks_for_nothing(&name)) {
             Some(Goal::Rejected { reason, message }) => {
                 Some(Problem { state: ProblemKind::Rejected, reason, message: message.clone() })
             }
@@ -253,8 +253,11 @@ impl<F: Faults> Keeper<F> {
     /// Records what is under a name.
     fn record(&mut self, name: ProfileName, found: &Found, problem: Option<Problem>, unfinished: bool) {
         let expected = self.goals.expected(&name);
-        let forgotten =
-            self.goals.of(&name).is_none_or(|goal| *goal == Goal::Removal) && self.claim(&name).is_none();
+        let forgotten = self.goals.asks_for_nothing(&name) && self.claim(&name).is_none();
+        // An excluded profile is examined at every check, which changes no report.
+        if forgotten && !unfinished && problem.is_none() && !self.records.contains_key(&name) {
+            return;
+        }
         let record = self.records.entry(name.clone()).or_default();
         let hash = hash_of(found);
         if let Found::File { replaced, .. } = found {

@@ -8,7 +8,7 @@ use profile::ContentHash;
 use serde_json::{Value, json};
 
 use crate::budget::Budget;
-use crate::goal::{Goal, Listeners};
+use crate::goal::{Goal, Listeners, Placement};
 use crate::profiles::{Outcome, Profiles};
 use crate::watched_profile::WatchedProfile;
 
@@ -329,4 +329,66 @@ fn each_object_is_handled_on_its_own_whatever_it_contains() {
             other => panic!("{other:?}"),
         }
     }
+}
+
+fn selecting(name: &str, uid: &str) -> WatchedProfile {
+    watched(json!({
+        "metadata": { "name": name, "uid": uid },
+        "spec": { "contents": { "defaultAction": "SCMP_ACT_LOG" }, "nodeSelector": { "matchLabels": { "pool": "db" } } }
+    }))
+}
+
+/// The placements that have changed, by name.
+fn placements(fixture: &mut ProfilesFixture) -> Vec<(String, Placement)> {
+    let changed = fixture.profiles.take_placements(|_| true).into_iter();
+    changed.map(|(name, placement)| (name.to_string(), placement)).collect()
+}
+
+fn excluded(entries: &[(&str, &str)]) -> std::collections::BTreeMap<String, String> {
+    entries.iter().map(|(name, uid)| ((*name).to_owned(), (*uid).to_owned())).collect()
+}
+
+#[test]
+fn only_a_profile_that_selects_nodes_waits_for_the_operators_word_and_heeds_it() {
+    let mut fixture = ProfilesFixture::default();
+    fixture.list([selecting("a", "1"), profile("b", "SCMP_ACT_LOG"), selecting("c", "3")]);
+    assert!(fixture.profiles.awaits_word());
+    assert_eq!(
+        placements(&mut fixture),
+        [("a".into(), Placement::Unknown), ("c".into(), Placement::Unknown)]
+    );
+    // Whoever has the operator's token can remove no file of a profile that selects no nodes.
+    fixture.profiles.hear(excluded(&[("a", "1"), ("b", "b"), ("c", "another uid")]));
+    assert_eq!(placements(&mut fixture), [("a".into(), Placement::Excluded), ("c".into(), Placement::Here)]);
+    fixture.profiles.hear(excluded(&[("a", "1")]));
+    assert_eq!(placements(&mut fixture), []);
+    fixture.profiles.hear(excluded(&[]));
+    assert_eq!(placements(&mut fixture), [("a".into(), Placement::Here)]);
+    assert!(!fixture.profiles.awaits_word());
+}
+
+#[test]
+fn a_recreated_profile_is_not_bound_by_what_was_said_of_its_predecessor() {
+    let mut fixture = ProfilesFixture::default();
+    fixture.list([selecting("a", "1")]);
+    fixture.profiles.hear(excluded(&[("a", "1")]));
+    placements(&mut fixture);
+    // Its contents are the same, so that there is no new goal.
+    let outcomes = fixture.event(Event::Apply(selecting("a", "2")));
+    assert!(outcomes.iter().all(|outcome| *outcome == Outcome::Nothing), "{outcomes:?}");
+    assert_eq!(placements(&mut fixture), [("a".into(), Placement::Here)]);
+    fixture.profiles.hear(excluded(&[("a", "2")]));
+    assert_eq!(placements(&mut fixture), [("a".into(), Placement::Excluded)]);
+    fixture.event(Event::Delete(selecting("a", "2")));
+    assert_eq!(placements(&mut fixture), [("a".into(), Placement::Here)]);
+}
+
+#[test]
+fn a_profile_that_selects_no_nodes_any_more_gets_its_file_everywhere_at_once() {
+    let mut fixture = ProfilesFixture::default();
+    fixture.list([selecting("a", "a")]);
+    fixture.profiles.hear(excluded(&[("a", "a")]));
+    placements(&mut fixture);
+    fixture.event(Event::Apply(profile("a", "SCMP_ACT_LOG")));
+    assert_eq!(placements(&mut fixture), [("a".into(), Placement::Here)]);
 }

@@ -1,6 +1,6 @@
 //! Conversations of the watches with the API server.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use api::NodeName;
@@ -16,7 +16,8 @@ use tokio::time::{Instant, timeout};
 use tower_test::mock::{Handle, Mock};
 
 use crate::budget::Budget;
-use crate::goal::{Goal, Listeners};
+use crate::goal::{Goal, Listeners, Placement};
+use crate::profiles::Profiles;
 use crate::status_object::{ReportHash, StatusObject, StatusObjectState};
 use crate::watches::{self, ClusterLoad};
 use crate::worker::Command;
@@ -38,11 +39,11 @@ fn profiles(
     watches::profiles(
         Client::new(service, "default"),
         node(),
-        Listeners::Refused,
+        Profiles::new(Listeners::Refused, Budget::default()),
+        watch::Sender::new(None).subscribe(),
         commands,
         watch::Sender::default(),
         measured(),
-        Budget::default(),
     )
 }
 
@@ -129,11 +130,11 @@ async fn once_there_is_room_again_a_refused_profile_is_listed_within_a_minute_or
     tokio::spawn(watches::profiles(
         client,
         node(),
-        Listeners::Refused,
+        Profiles::new(Listeners::Refused, room_for_one),
+        watch::Sender::new(None).subscribe(),
         commands,
         watch::Sender::default(),
         measured(),
-        room_for_one,
     ));
     let mut goal_of = async |name: &str| loop {
         if let Some(Command::Goal { name: changed, goal, .. }) = queue.recv().await
@@ -173,11 +174,11 @@ async fn statuses_show_how_many_nodes_there_are_and_that_a_rollout_goes_on() {
     tokio::spawn(watches::profiles(
         client,
         node(),
-        Listeners::Refused,
+        Profiles::new(Listeners::Refused, Budget::default()),
+        watch::Sender::new(None).subscribe(),
         commands,
         load,
         measured(),
-        Budget::default(),
     ));
     let mut until = async |nodes, rollout_events| {
         let load = (nodes, rollout_events);
@@ -301,7 +302,8 @@ async fn of_the_status_objects_only_the_nodes_own_is_watched() {
     let (service, mut server) = tower_test::mock::pair();
     let (own, mut seen) = watch::channel(StatusObjectState::Unknown);
     let load = watch::Sender::new(ClusterLoad::default()).subscribe();
-    tokio::spawn(watches::node_status(Client::new(service, "default"), node(), own, load, measured()));
+    let (word, mut heard) = watch::channel(None);
+    tokio::spawn(watches::node_status(Client::new(service, "default"), node(), own, word, load, measured()));
     let asked = answer(&mut server, 200, &list(&[], None)).await;
     assert_eq!(
         asked,
@@ -313,7 +315,8 @@ async fn of_the_status_objects_only_the_nodes_own_is_watched() {
     );
     let report = json!({ "files": {} });
     let object = json!({
-        "metadata": { "name": "node-1", "uid": "1", "resourceVersion": "8" }, "status": { "report": report }
+        "metadata": { "name": "node-1", "uid": "1", "resourceVersion": "8" },
+        "spec": { "excludedProfiles": { "a": "7c1e", "b": 7 } }, "status": { "report": report }
     });
     let events = json!({ "type": "ADDED", "object": object }).to_string() + "\n";
     let asked = answer(&mut server, 200, &events).await;
@@ -323,6 +326,48 @@ async fn of_the_status_objects_only_the_nodes_own_is_watched() {
         *seen.wait_for(|own| *own != StatusObjectState::Absent).await.unwrap(),
         StatusObjectState::Watched(held)
     );
+    let excluded = BTreeMap::from([("a".to_owned(), "7c1e".to_owned())]);
+    assert_eq!(
+        *heard.wait_for(|heard| heard.as_ref().is_some_and(|it| !it.is_empty())).await.unwrap(),
+        Some(excluded)
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_profile_that_selects_nodes_waits_for_the_operators_word_and_not_for_ever() {
+    let mut selecting = profile("a");
+    selecting["spec"]["nodeSelector"] = json!({ "matchLabels": { "pool": "db" } });
+    for says in [true, false] {
+        let (service, mut server) = tower_test::mock::pair();
+        let (commands, mut queue) = mpsc::channel(64);
+        let word = watch::Sender::new(None);
+        tokio::spawn(watches::profiles(
+            Client::new(service, "default"),
+            node(),
+            Profiles::new(Listeners::Refused, Budget::default()),
+            word.subscribe(),
+            commands,
+            watch::Sender::default(),
+            measured(),
+        ));
+        let mut placement = async || loop {
+            if let Command::Placement { name, placement, .. } = queue.recv().await.unwrap() {
+                assert_eq!(name.as_str(), "a");
+                return placement;
+            }
+        };
+        answer(&mut server, 200, &list(&[selecting.clone()], None)).await;
+        assert_eq!(placement().await, Placement::Unknown);
+        let start = Instant::now();
+        if says {
+            word.send_replace(Some(BTreeMap::from([("a".to_owned(), "a".to_owned())])));
+            assert_eq!(placement().await, Placement::Excluded);
+            assert!(start.elapsed() < Duration::from_secs(1));
+        } else {
+            assert_eq!(placement().await, Placement::Here);
+            assert_eq!(start.elapsed().as_secs(), 20);
+        }
+    }
 }
 
 #[test]

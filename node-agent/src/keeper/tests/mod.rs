@@ -6,6 +6,7 @@ mod clock;
 mod crash;
 mod files;
 mod links;
+mod placements;
 mod random;
 mod recreated;
 mod repairs;

@@ -1,6 +1,6 @@
 //! Random profiles, faults, crashes and meddling: the directory converges, and what is not ours survives.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -18,6 +18,8 @@ const NAMES: [&str; 3] = ["a", "b", "c"];
 enum Step {
     Apply(usize, u8),
     Delete(usize),
+    /// The operator says that the node does not hold the profile, or takes that back.
+    Exclude(usize, bool),
     Relist,
     /// Somebody puts a file there, with bytes that no profile has or (`Some`) with those of one.
     PutFile(usize, Option<u8>),
@@ -40,6 +42,7 @@ fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         4 => (name.clone(), 0..4u8).prop_map(|(name, bytes)| Step::Apply(name, bytes)),
         2 => name.clone().prop_map(Step::Delete),
+        2 => (name.clone(), any::<bool>()).prop_map(|(name, excluded)| Step::Exclude(name, excluded)),
         1 => Just(Step::Relist),
         3 => (name.clone(), proptest::option::weighted(0.3, 0..4u8)).prop_map(|(n, b)| Step::PutFile(n, b)),
         1 => name.clone().prop_map(Step::PutLink),
@@ -68,6 +71,7 @@ struct RandomRun {
     script: Script,
     keeper: Option<Keeper<Script>>,
     profiles: BTreeMap<&'static str, String>,
+    excluded: BTreeSet<&'static str>,
     /// What must survive: it was put where the ledger did not say that a file of ours had been.
     theirs: BTreeMap<&'static str, Theirs>,
     /// Makes each file of another program different from all others.
@@ -78,8 +82,8 @@ impl RandomRun {
     fn new(root: &Path) -> Self {
         let (path, script) = (root.join("profiles"), Script::default());
         let keeper = Some(keeper(&path, &script));
-        let mut run =
-            Self { path, script, keeper, profiles: BTreeMap::new(), theirs: BTreeMap::new(), serial: 0 };
+        let (profiles, theirs) = (BTreeMap::new(), BTreeMap::new());
+        let mut run = Self { path, script, keeper, profiles, excluded: BTreeSet::new(), theirs, serial: 0 };
         run.relist();
         run
     }
@@ -94,6 +98,10 @@ impl RandomRun {
 
     fn set_goal(&mut self, name: &str, goal: Goal) {
         self.keeper().set_goal(name.parse().unwrap(), goal, Instant::now());
+    }
+
+    fn place(&mut self, name: &str, placement: Placement) {
+        self.keeper().set_placement(name.parse().unwrap(), placement, Instant::now());
     }
 
     fn relist(&mut self) {
@@ -140,6 +148,14 @@ impl RandomRun {
                 if self.profiles.remove(NAMES[name]).is_some() {
                     self.set_goal(NAMES[name], Goal::Removal);
                 }
+            }
+            Step::Exclude(name, true) => {
+                self.excluded.insert(NAMES[name]);
+                self.place(NAMES[name], Placement::Excluded);
+            }
+            Step::Exclude(name, false) => {
+                self.excluded.remove(NAMES[name]);
+                self.place(NAMES[name], Placement::Here);
             }
             Step::Relist => self.relist(),
             Step::PutFile(name, None) => {
@@ -209,7 +225,14 @@ impl RandomRun {
                 self.keeper = None;
                 self.script.calm();
                 self.keeper = Some(keeper(&self.path, &self.script));
+                // What the operator says is known only after the profiles.
+                NAMES.iter().for_each(|name| self.place(name, Placement::Unknown));
                 self.relist();
+                self.keeper().sync();
+                for name in NAMES {
+                    let excluded = self.excluded.contains(name);
+                    self.place(name, if excluded { Placement::Excluded } else { Placement::Here });
+                }
             }
         }
     }
@@ -237,7 +260,8 @@ impl RandomRun {
         for name in NAMES {
             let on_disk = fs::read_to_string(self.file(name)).ok();
             let problem = report.problems.iter().find(|problem| problem.name == name);
-            match (self.profiles.get(name), self.theirs.contains_key(name)) {
+            let profile = self.profiles.get(name).filter(|_| !self.excluded.contains(name));
+            match (profile, self.theirs.contains_key(name)) {
                 (Some(_), true) => assert_eq!(problem.unwrap().state, api::ProblemKind::Conflict),
                 (Some(bytes), false) if problem.is_none() => {
                     assert_eq!(on_disk.as_ref(), Some(bytes));
