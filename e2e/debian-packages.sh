@@ -5,7 +5,7 @@
 #
 # The directory has this name beside the local cluster's programs, so that a clean checkout keeps it. The packages are
 # unpacked and not installed, because what runs on the machine must not change. Without SUITE they are those of the
-# machine's own release. apt verifies what it downloads; SHA256 also pins the files.
+# machine's own release. The file `debian-packages` in the directory lists their names and versions. apt verifies what it downloads; SHA256 also pins the files.
 # Exits with 2 if a version is no longer available.
 set -eu
 
@@ -47,7 +47,10 @@ CONF
         download "$@" || exit 2
     }
     [ -z "${SHA256-}" ] || printf '%s\n' "$SHA256" | sha256sum --check --quiet >&2
-    for package in ./*.deb; do dpkg-deb --extract "$package" unpacked; done
+    for package in ./*.deb; do
+        dpkg-deb --extract "$package" unpacked
+        dpkg-deb --show "$package" >>unpacked/debian-packages
+    done
     # Whoever was faster has put the same there.
     mv --no-target-directory unpacked "$root" 2>/dev/null || [ -d "$root" ]
 }

@@ -1,8 +1,9 @@
-//! The files of this machine, with some of our own in their place, and programs that are compiled for a test.
+//! The files of this machine, or of a directory of it, with some of our own in their place, and programs that are compiled
+//! for a test.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use derive::{Derived, Entry, Files, Request};
@@ -11,6 +12,8 @@ use syscalls::{Architecture, Syscall};
 /// The files of this machine.
 #[derive(Default)]
 pub(crate) struct Machine {
+    /// The directory that is the root; the machine's own if it is empty.
+    pub(crate) root: PathBuf,
     /// Files that are there instead of the machine's.
     pub(crate) instead: BTreeMap<String, Vec<u8>>,
 }
@@ -19,7 +22,15 @@ impl Machine {
     /// With the name services of an image: files and DNS.
     pub(crate) fn like_an_image() -> Self {
         let services = b"passwd: files\ngroup: files\nhosts: files dns\n".to_vec();
-        Self { instead: BTreeMap::from([("/etc/nsswitch.conf".to_owned(), services)]) }
+        let instead = BTreeMap::from([("/etc/nsswitch.conf".to_owned(), services)]);
+        Self { instead, ..Self::default() }
+    }
+
+    fn place(&self, path: &str) -> PathBuf {
+        match self.root.as_os_str().is_empty() {
+            true => PathBuf::from(path),
+            false => self.root.join(path.trim_start_matches('/')),
+        }
     }
 }
 
@@ -28,9 +39,11 @@ impl Files for Machine {
         if self.instead.contains_key(path) {
             return Some(Entry::File);
         }
-        let found = fs::symlink_metadata(path).ok()?;
+        let found = fs::symlink_metadata(self.place(path)).ok()?;
         Some(match () {
-            () if found.is_symlink() => Entry::Link(fs::read_link(path).ok()?.to_str()?.to_owned()),
+            () if found.is_symlink() => {
+                Entry::Link(fs::read_link(self.place(path)).ok()?.to_str()?.to_owned())
+            }
             () if found.is_dir() => Entry::Directory,
             () => Entry::File,
         })
@@ -39,13 +52,13 @@ impl Files for Machine {
     fn read(&self, path: &str, most: usize) -> Result<Vec<u8>, String> {
         let bytes = match self.instead.get(path) {
             Some(bytes) => bytes.clone(),
-            None => fs::read(path).map_err(|error| error.to_string())?,
+            None => fs::read(self.place(path)).map_err(|error| error.to_string())?,
         };
         if bytes.len() > most { Err("too large".to_owned()) } else { Ok(bytes) }
     }
 
     fn names(&self, path: &str) -> Vec<String> {
-        let entries = fs::read_dir(path).into_iter().flatten().flatten();
+        let entries = fs::read_dir(self.place(path)).into_iter().flatten().flatten();
         let mut names: Vec<_> = entries.filter_map(|it| it.file_name().into_string().ok()).collect();
         names.sort();
         names

@@ -1,0 +1,204 @@
+//! Servers of Debian 12 under load: what they do under strace, beside what is derived from their files.
+//!
+//! `make bench-derive` runs it. Each server runs in a copy of the unpacked packages, in namespaces of its own in which only
+//! loopback exists, with a load and with what training usually misses: reloads, rotated logs, changed settings, purged
+//! caches, and ends after an error. A call that was made and not derived fails the run.
+//!
+//! - `lab`: the copy of the packages, and programs that run in it under strace.
+//! - `client`: the requests that the servers get.
+//! - one file a server: what it is configured with and asked for.
+//! - `measure`: what is derived, in a process of its own, with its time and its memory.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "this program is a measurement")]
+
+mod client;
+mod haproxy;
+mod lab;
+mod lighttpd;
+#[allow(dead_code, reason = "each test is a crate of its own and takes what it needs")]
+#[path = "../../tests/machine/mod.rs"]
+mod machine;
+mod measure;
+mod memcached;
+mod nginx;
+mod redis;
+mod sqlite3;
+
+use std::collections::BTreeSet;
+use std::env;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+
+use lab::Lab;
+use measure::Measured;
+
+/// A server, and how it is measured.
+struct Server {
+    name: &'static str,
+    package: &'static str,
+    /// The version that the figures in `docs/derive.md` are of.
+    version: &'static str,
+    program: &'static str,
+    /// What it opens by names that its configuration has.
+    modules: &'static [&'static str],
+    load: fn(&mut Lab),
+}
+
+const SERVERS: &[Server] = &[
+    Server {
+        name: "nginx",
+        package: "nginx",
+        version: "1.22.1-9+deb12u11",
+        program: "/usr/sbin/nginx",
+        modules: &[],
+        load: nginx::load,
+    },
+    Server {
+        name: "redis",
+        package: "redis-server",
+        version: "5:7.0.15-1~deb12u10",
+        program: "/usr/bin/redis-server",
+        modules: &[],
+        load: redis::load,
+    },
+    Server {
+        name: "memcached",
+        package: "memcached",
+        version: "1.6.18-1+deb12u1",
+        program: "/usr/bin/memcached",
+        modules: &[],
+        load: memcached::load,
+    },
+    Server {
+        name: "lighttpd",
+        package: "lighttpd",
+        version: "1.4.69-1",
+        program: "/usr/sbin/lighttpd",
+        modules: lighttpd::MODULES,
+        load: lighttpd::load,
+    },
+    Server {
+        name: "haproxy",
+        package: "haproxy",
+        version: "2.6.12-1+deb12u4",
+        program: "/usr/sbin/haproxy",
+        modules: &[],
+        load: haproxy::load,
+    },
+    Server {
+        name: "sqlite3",
+        package: "sqlite3",
+        version: "3.40.1-2+deb12u2",
+        program: "/usr/bin/sqlite3",
+        modules: &[],
+        load: sqlite3::load,
+    },
+];
+
+/// The mean F1 that is to be reached: what the best published static analysis reports for these servers.
+const F1: f64 = 0.81;
+
+fn main() -> ExitCode {
+    let arguments: Vec<_> = env::args().skip(1).filter(|it| it != "--bench").collect();
+    match arguments.first().map(String::as_str) {
+        Some("--derive") => {
+            measure::derive(Path::new(&arguments[1]), &arguments[2], &arguments[3..]);
+            ExitCode::SUCCESS
+        }
+        Some("--inside") => inside(Path::new(&arguments[1]), &arguments[2..]),
+        _ => outside(&arguments),
+    }
+}
+
+/// Gets the packages, and goes on in namespaces of its own, whose processes end with the first one.
+fn outside(names: &[String]) -> ExitCode {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../e2e/derive-servers.sh");
+    let unpacked = Command::new(script).output().expect("the script runs");
+    if !unpacked.status.success() {
+        eprintln!("{}", String::from_utf8_lossy(&unpacked.stderr));
+        return ExitCode::FAILURE;
+    }
+    let packages = PathBuf::from(String::from_utf8(unpacked.stdout).unwrap().trim());
+    let mut inside = Command::new("unshare");
+    inside.args(["--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]);
+    inside.arg(env::current_exe().unwrap()).arg("--inside").arg(packages).args(names);
+    let status = inside.status().expect("unshare is installed");
+    ExitCode::from(u8::from(!status.success()))
+}
+
+fn inside(packages: &Path, names: &[String]) -> ExitCode {
+    machine::run(Command::new("ip").args(["link", "set", "lo", "up"]));
+    let versions = fs::read_to_string(packages.join("debian-packages")).unwrap();
+    let mut rows = Vec::new();
+    for server in SERVERS.iter().filter(|it| names.is_empty() || names.iter().any(|name| name == it.name)) {
+        eprintln!("{}: under load", server.name);
+        let folder = tempfile::tempdir().unwrap();
+        let mut lab = Lab::new(folder.path(), packages, server.program);
+        (server.load)(&mut lab);
+        let traced = lab.end();
+        eprintln!("{}: {} calls traced; deriving", server.name, traced.len());
+        let measured = Measured::of(packages, server.program, server.modules);
+        let version = versions.lines().find_map(|it| it.strip_prefix(server.package)?.strip_prefix('\t'));
+        let version = version.expect("every server is in the list of packages");
+        if version != server.version {
+            eprintln!("{}: its figures in docs/derive.md are stale: {}", server.name, server.version);
+        }
+        let row = Row { name: server.name, version: version.to_owned(), traced, measured };
+        row.explain();
+        rows.push(row);
+    }
+    print_table(&rows)
+}
+
+/// What was measured of a server.
+struct Row {
+    name: &'static str,
+    version: String,
+    traced: BTreeSet<String>,
+    measured: Measured,
+}
+
+impl Row {
+    fn missed(&self) -> Vec<&str> {
+        self.traced.difference(&self.measured.calls).map(String::as_str).collect()
+    }
+
+    /// The harmonic mean of the share of what was derived that was made, and of the share of what was made that was derived.
+    fn f1(&self) -> f64 {
+        let both = self.traced.intersection(&self.measured.calls).count();
+        2.0 * both as f64 / (self.traced.len() + self.measured.calls.len()) as f64
+    }
+
+    fn explain(&self) {
+        let list = |calls: Vec<&str>| calls.join(" ");
+        eprintln!("{}: missed: {}", self.name, list(self.missed()));
+        let beyond = self.measured.calls.difference(&self.traced).map(String::as_str).collect();
+        eprintln!("{}: derived and not made: {}", self.name, list(beyond));
+        self.measured.open.iter().for_each(|it| eprintln!("{}: {it}", self.name));
+    }
+}
+
+fn print_table(rows: &[Row]) -> ExitCode {
+    println!(
+        "| program | version | derived | traced | missed | F1 | time, s | processor, s | peak memory, MiB |"
+    );
+    println!("|---|---|---|---|---|---|---|---|---|");
+    for row in rows {
+        let Measured { calls, seconds, processor, peak_kib, .. } = &row.measured;
+        println!(
+            "| {} | {} | {} | {} | {} | {:.2} | {seconds:.2} | {processor:.2} | {} |",
+            row.name,
+            row.version,
+            calls.len(),
+            row.traced.len(),
+            row.missed().len(),
+            row.f1(),
+            peak_kib / 1024
+        );
+    }
+    let mean = rows.iter().map(Row::f1).sum::<f64>() / rows.len() as f64;
+    println!("\nMean F1 {mean:.3} (to be reached: {F1}).");
+    let is_whole = rows.iter().all(|it| it.missed().is_empty() && it.measured.open.is_empty());
+    if is_whole { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
