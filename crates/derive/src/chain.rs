@@ -19,7 +19,7 @@ pub enum Step {
     Constructor,
     /// The loader, the C library or the program finds it by its name.
     ByName,
-    /// Data has its address.
+    /// Data has its address that the place before it can read, or code that the loader calls.
     Pointer,
     /// Go's linker keeps only what can be reached.
     KeptByLinker,

@@ -10,8 +10,8 @@
 //! - [`Derived::calls`] has each call with its shortest chain; [`Derived::findings`] has what was not followed. A number
 //!   that is open makes the result incomplete ([`Derived::is_complete`]): whoever uses it refuses it, or widens it.
 //!
-//! The result is an over-approximation: a function is reached as soon as reached code or loaded data has its address. What
-//! is assumed beyond that stands in `docs/derive.md`.
+//! The result is an over-approximation: a function is reached as soon as reached code, or data that reached code can read,
+//! has its address. What is assumed beyond that stands in `docs/derive.md`.
 //!
 //! Only x86_64. The crate is pure: bytes in, calls and reasons out. It trusts no file: [`limits`] has every bound.
 
@@ -19,6 +19,7 @@
 
 mod chain;
 mod code;
+mod data;
 mod elf;
 mod error;
 mod files;

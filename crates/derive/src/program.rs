@@ -6,6 +6,7 @@ use iced_x86::Register;
 use object::elf;
 
 use crate::chain::{Chains, Step};
+use crate::data::Part;
 use crate::error::DeriveError;
 use crate::files::Files;
 use crate::limits;
@@ -76,7 +77,7 @@ fn begin(space: &Space, reach: &mut Reach, objects: &[ObjectId]) -> Result<(), D
         reach.run(space)?;
         constructors(space, reach, *id);
         reach.run(space)?;
-        pointers(space, reach, *id);
+        data(space, reach, *id);
         reach.run(space)?;
     }
     for id in objects {
@@ -100,7 +101,7 @@ fn begin(space: &Space, reach: &mut Reach, objects: &[ObjectId]) -> Result<(), D
         }
     }
     reach.run(space)?;
-    objects.iter().for_each(|id| pointers(space, reach, *id));
+    objects.iter().for_each(|id| data(space, reach, *id));
     reach.run(space)
 }
 
@@ -131,14 +132,23 @@ fn constructors(space: &Space, reach: &mut Reach, id: ObjectId) {
     resolvers.for_each(|slot| reach.run_resolver(space, slot.address, slot.value));
 }
 
-/// The functions whose addresses are in an object's data.
-fn pointers(space: &Space, reach: &mut Reach, id: ObjectId) {
-    let slots = space.get(id).slots.iter().filter(|slot| !slot.is_private);
-    for slot in slots.filter(|slot| space.is_code(slot.value)) {
-        if !reach.functions.is_label(space, slot.value) {
-            reach.root(space, How::Pointer, slot.address, slot.value);
+/// Data of an object that can be read although nothing in the object may have its address.
+fn data(space: &Space, reach: &mut Reach, id: ObjectId) {
+    let object = space.get(id);
+    // Where the addresses are fixed, no relocation says which words are addresses of data; and Go's compiler keeps
+    // addresses in tables of its own.
+    if object.elf.is_fixed || object.elf.go.is_some() {
+        for slot in object.slots.iter().filter(|slot| !slot.is_private) {
+            match space.is_code(slot.value) {
+                true => reach.pointer(space, *slot, None),
+                false => reach.refer(Part::Thing(slot.value)),
+            }
         }
     }
+    if let Some((start, size)) = object.elf.thread_data {
+        reach.refer(Part::Bytes(object.base.wrapping_add(start), size));
+    }
+    space.copied.iter().for_each(|it| reach.refer(Part::Thing(*it)));
 }
 
 /// The functions that whoever opens an object can find.
@@ -146,8 +156,9 @@ fn exported(space: &Space, reach: &mut Reach, id: ObjectId) {
     let object = space.get(id);
     for symbol in object.elf.symbols.all().iter().filter(|it| it.is_exported()) {
         let address = object.base.wrapping_add(symbol.address);
-        if space.is_code(address) {
-            reach.root(space, How::ByName, address, address);
+        match space.is_code(address) {
+            true => reach.root(space, How::ByName, address, address),
+            false => reach.refer(Part::Thing(address)),
         }
     }
 }
@@ -187,6 +198,7 @@ fn open_modules(
                 for id in space.ids().collect::<Vec<_>>() {
                     if let Some((_, address, _)) = space.find_in(id, name.as_bytes(), None) {
                         reach.root(space, How::ByName, found.at, address);
+                        reach.refer(Part::Thing(address));
                         is_more = true;
                     }
                 }

@@ -1,16 +1,17 @@
 //! What code can be reached: from the program's entry point, over calls, jumps, addresses of functions and what the loader
 //! calls.
 //!
-//! It is an over-approximation: a function counts as reached as soon as reached code, or data of a loaded object, has its
-//! address, because an indirect call may then lead to it.
+//! It is an over-approximation: a function counts as reached as soon as reached code, or data that reached code can read, has
+//! its address, because an indirect call may then lead to it.
 
 use iced_x86::{Code as Opcode, FlowControl, Instruction, Mnemonic, OpKind};
 
 use crate::code::{Code, falls_through, named_address, near_target, thunk};
+use crate::data::{Data, Part};
 use crate::error::DeriveError;
 use crate::functions::{FunctionId, Functions};
 use crate::limits;
-use crate::space::{ObjectId, Space};
+use crate::space::{ObjectId, Slot, Space};
 
 /// How code is reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -23,7 +24,7 @@ pub(crate) enum How {
     Constructor,
     /// The loader or the C library finds it by its name.
     ByName,
-    /// Data of a loaded object has its address; the place is that of the data.
+    /// Data that can be read has its address; the place is that of the data.
     Pointer,
     /// Go's linker keeps only what can be reached.
     KeptByLinker,
@@ -119,6 +120,7 @@ pub(crate) struct Reach {
     pub(crate) stores: Vec<Store>,
     /// Addresses of data that code has.
     pub(crate) data_addresses: Vec<u64>,
+    data: Data,
     /// Where functions go on when an exception passes through them.
     pub(crate) landing: Vec<u64>,
     /// The calls, by their own address.
@@ -142,6 +144,7 @@ impl Reach {
             kernel_entries: Vec::new(),
             stores: Vec::new(),
             data_addresses: Vec::new(),
+            data: Data::default(),
             landing: Vec::new(),
             by_place: Vec::new(),
             leaving: Vec::new(),
@@ -152,10 +155,35 @@ impl Reach {
 
     /// Follows everything that is open.
     pub(crate) fn run(&mut self, space: &Space) -> Result<(), DeriveError> {
-        while let Some(id) = self.open.pop_front() {
-            self.scan(space, id)?;
+        loop {
+            while let Some(id) = self.open.pop_front() {
+                self.scan(space, id)?;
+            }
+            let read = self.data.take(space);
+            if read.is_empty() {
+                return Ok(());
+            }
+            for (slot, from) in read {
+                match space.is_code(slot.value) {
+                    true => self.pointer(space, slot, from),
+                    false => self.data.refer(Part::Thing(slot.value), from),
+                }
+            }
         }
-        Ok(())
+    }
+
+    /// Data at an address can be read.
+    pub(crate) fn refer(&mut self, part: Part) {
+        self.data.refer(part, None);
+    }
+
+    /// A word of data that can be read has the address of code. The function is the one by which it was reached.
+    pub(crate) fn pointer(&mut self, space: &Space, slot: Slot, from: Option<FunctionId>) {
+        if !self.functions.is_label(space, slot.value) {
+            let (at, target) = (slot.address, final_target(space, slot.value));
+            self.taken.push(Taken { target, at, from: None, is_data: true });
+            self.reach(space, slot.value, Parent { how: How::Pointer, from, at }, Depth::Whole);
+        }
     }
 
     /// Code whose address someone has. It may go on through a table of the linker.
@@ -163,7 +191,7 @@ impl Reach {
         // Of what Go's linker keeps, all calls are in the program.
         if how != How::KeptByLinker {
             let target = final_target(space, address);
-            self.taken.push(Taken { target, at, from: None, is_data: how == How::Pointer });
+            self.taken.push(Taken { target, at, from: None, is_data: false });
         }
         self.reach(space, address, Parent { how, from: None, at }, Depth::Whole);
     }
@@ -296,6 +324,7 @@ impl Reach {
                 self.taken(space, id, at, address);
             } else {
                 self.data_addresses.push(address);
+                self.data.refer(Part::Thing(address), Some(id));
             }
             return;
         }
@@ -303,11 +332,16 @@ impl Reach {
             Some(slot) if slot.is_private && space.is_code(slot.value) => {
                 self.taken(space, id, at, slot.value);
             }
-            Some(slot) if slot.is_private => self.data_addresses.push(slot.value),
-            _ if it.op0_kind() == OpKind::Memory => {
-                self.stores.push(Store { address, at, from: id });
+            Some(slot) if slot.is_private => {
+                self.data_addresses.push(slot.value);
+                self.data.refer(Part::Thing(slot.value), Some(id));
             }
-            _ => {}
+            _ => {
+                if it.op0_kind() == OpKind::Memory {
+                    self.stores.push(Store { address, at, from: id });
+                }
+                self.data.refer(Part::Bytes(address, it.memory_size().size() as u64), Some(id));
+            }
         }
     }
 

@@ -68,6 +68,8 @@ pub(crate) struct Space {
     search: Search,
     /// The values of all slots, sorted.
     pointers: Vec<u64>,
+    /// Where data is that the loader copies into the program.
+    pub(crate) copied: Vec<u64>,
     bytes: usize,
     next: u64,
 }
@@ -265,6 +267,8 @@ impl Space {
         let object = self.get(id);
         let Object { elf, base, .. } = object;
         let scope: Vec<_> = self.global.iter().chain(&object.local).copied().collect();
+        let others: Vec<_> = scope.iter().copied().filter(|it| *it != id).collect();
+        let mut copied = Vec::new();
         let mut slots = Vec::with_capacity(elf.relocations.len());
         // Most relocations of a symbol are of few symbols.
         let mut known = BTreeMap::new();
@@ -280,6 +284,10 @@ impl Space {
                         .or_insert_with(|| self.definition(&scope, id, relocation.symbol));
                     (found, kind == RelocationKind::Slot, false)
                 }
+                RelocationKind::Copy => {
+                    copied.extend(self.definition(&others, id, relocation.symbol).map(|it| it.0));
+                    (None, false, false)
+                }
             };
             let Some((target, by_symbol)) = target else { continue };
             let value = target.wrapping_add(relocation.addend as u64);
@@ -293,6 +301,7 @@ impl Space {
         slots.dedup_by_key(|slot| slot.address);
         let known = slots.iter().filter(|slot| !slot.is_private).map(|slot| slot.value);
         self.pointers.extend(known);
+        self.copied.extend(copied);
         self.objects[id.0 as usize].slots = slots;
     }
 

@@ -59,6 +59,8 @@ pub(crate) struct Elf {
     pub(crate) segments: Vec<Segment>,
     /// By address; empty if the file has no section headers.
     pub(crate) sections: Vec<Section>,
+    /// What each thread begins with in its own memory: the address and the size.
+    pub(crate) thread_data: Option<(u64, u64)>,
     pub(crate) dynamic: Dynamic,
     /// Those that the loader uses.
     pub(crate) symbols: Symbols,
@@ -88,6 +90,7 @@ impl Elf {
             interpreter: None,
             segments: segments(path, &bytes, headers)?,
             sections: sections(&bytes, header),
+            thread_data: None,
             dynamic: Dynamic::default(),
             symbols: Symbols::default(),
             names: Symbols::default(),
@@ -103,6 +106,7 @@ impl Elf {
             let text = text.split(|byte| *byte == 0).next().unwrap_or_default();
             file.interpreter = Some(String::from_utf8_lossy(text).into_owned());
         }
+        file.thread_data = of_type(elf::PT_TLS).map(|it| (it.p_vaddr.get(LE), it.p_filesz.get(LE)));
         let dynamic = of_type(elf::PT_DYNAMIC).map(|it| (it.p_offset.get(LE), it.p_filesz.get(LE)));
         let unwind = of_type(elf::PT_GNU_EH_FRAME).map(|it| it.p_vaddr.get(LE));
         let names = symbols::debug_range(&bytes, header);

@@ -19,6 +19,8 @@ pub(crate) enum RelocationKind {
     Slot,
     /// What the function at the addend returns.
     Indirect,
+    /// The data of the symbol, which is copied from where another object has it.
+    Copy,
 }
 
 /// A relocation.
@@ -49,7 +51,8 @@ pub(super) fn read(file: &Elf) -> Result<Vec<Relocation>, DeriveError> {
                 elf::R_X86_64_64 => RelocationKind::Symbol,
                 elf::R_X86_64_GLOB_DAT | elf::R_X86_64_JUMP_SLOT => RelocationKind::Slot,
                 elf::R_X86_64_IRELATIVE => RelocationKind::Indirect,
-                // Thread-local storage, and data that is copied: no address of a function.
+                elf::R_X86_64_COPY => RelocationKind::Copy,
+                // Thread-local storage: no address of a function.
                 _ => continue,
             };
             let symbol = (entry.r_info.get(LE) >> 32) as u32;
