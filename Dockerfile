@@ -46,6 +46,8 @@ FROM scratch AS admission
 LABEL org.opencontainers.image.source="https://github.com/imjasonh/seccomp-profile" \
       org.opencontainers.image.licenses="Apache-2.0"
 COPY --from=build /programs/admission /admission
+# The public authorities, by which it knows registries.
+COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
 USER 65532:65532
 ENTRYPOINT ["/admission"]
 

@@ -21,7 +21,10 @@ use xtask::workspace::repository;
 
 /// The chart with every account that it can have.
 static OBJECTS: LazyLock<Vec<Value>> = LazyLock::new(|| {
-    rendered::objects(["--set=gate.enabled=true,admission.enabled=true,observer.enabled=true"]).unwrap()
+    rendered::objects([
+        "--set=gate.enabled=true,admission.enabled=true,admission.images.enabled=true,observer.enabled=true",
+    ])
+    .unwrap()
 });
 
 /// With `UPDATE_DOCS=1` (`make generate`) it writes them.
@@ -42,6 +45,10 @@ fn the_tables_in_the_docs_are_those_that_the_cluster_is_tried_with() {
         ("attempts of the gate about nodes", table::of_attempts(&gate_nodes::attempts())),
         ("attempts of the admission webhook", table::of_attempts(&admission::attempts())),
         ("attempts of an observer", table::of_attempts(&observer::attempts())),
+        (
+            "attempts of the admission webhook about images",
+            table::of_attempts(&admission::attempts_about_images()),
+        ),
     ];
     let right = tables.iter().fold(held.clone(), |text, (mark, table)| {
         table::replace_marked(&text, mark, table)
@@ -140,6 +147,13 @@ fn no_role_of_the_chart_has_a_wildcard_or_a_right_to_more_rights() {
 fn is_of_the_authorities(role: &Value, rule: &Value) -> bool {
     let own = json!(["seccomp-profile-admission-authorities"]);
     let allowed = [
+        (
+            "ClusterRole",
+            "seccomp-profile-admission-images",
+            "mutatingwebhookconfigurations",
+            Some(&json!(["seccomp-profile-admission-images"])),
+            json!(["list", "watch", "patch"]),
+        ),
         ("Role", "seccomp-profile-admission", "secrets", Some(&own), json!(["get", "update"])),
         ("Role", "seccomp-profile-admission", "secrets", None, json!(["create"])),
         ("Role", "seccomp-profile-uninstall", "secrets", Some(&own), json!(["delete"])),
@@ -182,6 +196,7 @@ fn nobody_of_ours_but_the_gate_changes_a_pod_or_a_node() {
         "seccomp-profile-admission-secret-only",
         "seccomp-profile-admission-bundle-only",
         "seccomp-profile-observer-own-report",
+        "seccomp-profile-admission-images-only",
     ] {
         assert!(names.contains(&policy), "{names:?}");
     }

@@ -115,7 +115,8 @@ readinessProbe:
 
 {{/*
 The Deployment of a program of which several replicas elect one: dict "root" $ "component" "gate" "values" .Values.gate
-"args" <a list as YAML>; where it differs from the operator's, also "image", a further "port", and a "gracePeriod".
+"args" <a list as YAML>; where it differs from the operator's, also "image", a further "port", a "gracePeriod", and "files" of a
+ConfigMap: dict "configMap" <its name> "path" <where they are> "sum" <what changes with them>.
 */}}
 {{- define "seccomp-profile.deployment" -}}
 {{- $root := .root -}}
@@ -200,6 +201,10 @@ spec:
               valueFrom:
                 fieldRef:
                   fieldPath: metadata.namespace
+            {{- with .files }}
+            # It changes with the files, which the program reads once.
+            - {name: FILES_SUM, value: {{ .sum | quote }}}
+            {{- end }}
           {{- $probes := include "seccomp-profile.probes" $root | fromYaml }}
           {{- with .port }}
           {{- $_ := set $probes "ports" (append $probes.ports .) }}
@@ -212,6 +217,14 @@ spec:
               drop: [ALL]
           {{- with .values.resources }}
           resources: {{- toYaml . | nindent 12 }}
+          {{- end }}
+          {{- with .files }}
+          volumeMounts:
+            - {name: files, mountPath: {{ .path }}, readOnly: true}
+      volumes:
+        - name: files
+          configMap:
+            name: {{ .configMap }}
           {{- end }}
 {{- end -}}
 

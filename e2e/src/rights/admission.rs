@@ -118,3 +118,111 @@ pub fn attempts() -> Vec<Attempt> {
         request("a profile", "GET", "/apis/seccomp.imjasonh.dev/v1alpha1/seccompprofiles", json!({}), cannot),
     ]
 }
+
+/// The profiles.
+const PROFILES: &str = "/apis/seccomp.imjasonh.dev/v1alpha1/seccompprofiles";
+/// The configuration of the webhook about pods.
+const PODS: &str =
+    "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations/seccomp-profile-admission-images";
+/// The name of a profile of an image.
+const STATED: &str = "sha256-0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+
+/// A profile as the webhook creates it for an image, with other fields of its metadata or its spec.
+pub fn profile_of_image(metadata: &Value, spec: &Value) -> Value {
+    let mut object = json!({
+        "apiVersion": "seccomp.imjasonh.dev/v1alpha1", "kind": "SeccompProfile",
+        "metadata": {
+            "name": STATED, "labels": { "seccomp.imjasonh.dev/from": "image" },
+            "annotations": { "seccomp.imjasonh.dev/image": "a", "seccomp.imjasonh.dev/place": "Referrer" },
+        },
+        "spec": { "contents": { "defaultAction": "SCMP_ACT_LOG" } },
+    });
+    for (part, more) in [("metadata", metadata), ("spec", spec)] {
+        if let (Value::Object(part), Value::Object(more)) = (&mut object[part], more.clone()) {
+            part.extend(more);
+        }
+    }
+    object
+}
+
+/// With the token of the webhook, where it may create profiles of images. None of its pull secrets is everywhere.
+pub fn attempts_about_images() -> Vec<Attempt> {
+    let bundle = "the webhook writes certificate authorities into its configuration and nothing else";
+    let named = "the webhook creates profiles whose name states their contents";
+    let labelled = "the webhook labels its profiles with";
+    let plain = "the webhook's profiles have no owner, no finalizer of others";
+    let contents = "the webhook's profiles have contents alone, without a listener";
+    let cannot = Answer::Refused(403, "cannot");
+    let refused = |words| Answer::Refused(422, words);
+    let create = |what, metadata: Value, spec: Value, words| {
+        request(what, "POST", PROFILES, profile_of_image(&metadata, &spec), refused(words))
+    };
+    let own = "/apis/seccomp.imjasonh.dev/v1alpha1/seccompprofiles/entrusted";
+    let everything = json!([{
+        "op": "replace", "path": "/webhooks/0/rules",
+        "value": [{ "apiGroups": ["*"], "apiVersions": ["*"], "operations": ["*"], "resources": ["*/*"] }],
+    }]);
+    let everywhere = json!([{ "op": "remove", "path": "/webhooks/0/namespaceSelector" }]);
+    let of_pods = |what, operations| Attempt { path: PODS, ..patch(what, operations, bundle) };
+    vec![
+        create("a profile of any name", json!({ "name": "audit" }), json!({}), named),
+        create("a profile without the label", json!({ "labels": {} }), json!({}), labelled),
+        create(
+            "a profile with another label",
+            json!({ "labels": { "seccomp.imjasonh.dev/from": "image", "a": "b" } }),
+            json!({}),
+            labelled,
+        ),
+        create(
+            "a profile that nobody can delete",
+            json!({ "finalizers": ["example.org/a"] }),
+            json!({}),
+            plain,
+        ),
+        create(
+            "a profile that may be deleted in use",
+            json!({ "annotations": { "seccomp.imjasonh.dev/delete-in-use": "true" } }),
+            json!({}),
+            plain,
+        ),
+        create(
+            "a profile for some nodes",
+            json!({}),
+            json!({ "nodeSelector": { "matchLabels": { "a": "b" } } }),
+            contents,
+        ),
+        request(
+            "other contents of a profile",
+            "PATCH",
+            own,
+            json!({ "spec": { "contents": { "defaultAction": "SCMP_ACT_ALLOW" } } }),
+            cannot,
+        ),
+        request("a profile deleted", "DELETE", own, json!({}), cannot),
+        request(
+            "a profile called ready",
+            "PATCH",
+            "/apis/seccomp.imjasonh.dev/v1alpha1/seccompprofiles/entrusted/status",
+            json!({ "status": { "state": "Ready" } }),
+            cannot,
+        ),
+        request(
+            "a report of a node",
+            "POST",
+            "/apis/seccomp.imjasonh.dev/v1alpha1/nodeprofilestatuses",
+            json!({}),
+            cannot,
+        ),
+        of_pods("every request of the cluster changed", everything),
+        of_pods("the pods of every namespace changed", everywhere),
+        request("a pod", "POST", "/api/v1/namespaces/default/pods", json!({}), cannot),
+        request("a list of pods", "GET", "/api/v1/pods", json!({}), cannot),
+        request(
+            "a Secret of a namespace that is not named",
+            "GET",
+            "/api/v1/namespaces/default/secrets/any",
+            json!({}),
+            cannot,
+        ),
+    ]
+}

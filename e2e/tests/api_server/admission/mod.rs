@@ -3,6 +3,7 @@
 mod account;
 mod balancer;
 mod certificates;
+mod images;
 mod warnings;
 
 use std::path::PathBuf;
@@ -11,7 +12,9 @@ use std::time::Duration;
 
 use bench::api_server::{AdmissionProcess, OperatorOptions, Options, build_admission};
 use cluster::NAMESPACE;
-use k8s_openapi::api::admissionregistration::v1::ValidatingWebhookConfiguration;
+use k8s_openapi::api::admissionregistration::v1::{
+    MutatingWebhookConfiguration, ValidatingWebhookConfiguration,
+};
 use kube::Api;
 use kube::api::{Patch, PatchParams};
 use kube::client::Body;
@@ -44,6 +47,7 @@ impl Scene {
             .map(String::from);
         let environment = Environment::with(Options { values: values.collect(), ..Options::default() }).await;
         let balancer = Balancer::start().await;
+        Self::call_about_pods(&environment, balancer.port).await;
         let url = format!("https://127.0.0.1:{}/profiles", balancer.port);
         let configurations: Api<ValidatingWebhookConfiguration> = Api::all(environment.admin.clone());
         let change = json!([
@@ -55,6 +59,19 @@ impl Scene {
         let name = format!("{NAMESPACE}-admission");
         configurations.patch(&name, &PatchParams::default(), &patch).await.unwrap();
         Self { replicas: Vec::new(), balancer, environment }
+    }
+
+    /// Has the API server call the webhook about pods, too, if the chart has it.
+    async fn call_about_pods(environment: &Environment, port: u16) {
+        let configurations: Api<MutatingWebhookConfiguration> = Api::all(environment.admin.clone());
+        let name = format!("{NAMESPACE}-admission-images");
+        let url = format!("https://127.0.0.1:{port}/pods");
+        let change =
+            json!([{ "op": "replace", "path": "/webhooks/0/clientConfig", "value": { "url": url } }]);
+        let patch: Patch<()> = Patch::Json(serde_json::from_value(change).unwrap());
+        if configurations.get_opt(&name).await.unwrap().is_some() {
+            configurations.patch(&name, &PatchParams::default(), &patch).await.unwrap();
+        }
     }
 
     /// Starts a replica of this number.

@@ -1,0 +1,264 @@
+//! Pods get what their images bring, from a registry in this process.
+
+use std::net::Ipv4Addr;
+
+use api::names::{FROM, IMAGE, INCLUDED_NAMESPACE, PLACE};
+use k8s_openapi::ByteString;
+use k8s_openapi::api::core::v1::Secret;
+use kube::api::PostParams;
+use registry::testing::{RunningRegistry, TestRegistry};
+use rustls::ServerConfig;
+use rustls::pki_types::PrivateKeyDer;
+use tokio::net::TcpListener;
+
+use super::super::pods::create_namespace;
+use super::*;
+
+/// The namespace whose pods get what their images bring.
+const SHOP: &str = "shop";
+
+/// A profile that an image carries; the default of runtimes does not permit `bpf`.
+fn profile(call: &str) -> String {
+    let rule = json!({ "names": ["exit_group", "bpf", call], "action": "SCMP_ACT_ALLOW" });
+    json!({ "defaultAction": "SCMP_ACT_ERRNO", "syscalls": [rule] }).to_string()
+}
+
+/// A scene with a replica that looks at images in a registry, which asks for a login.
+struct Shop {
+    scene: Scene,
+    registry: RunningRegistry,
+}
+
+impl Shop {
+    async fn new(values: &[&str], more: &[&str]) -> Self {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let mut images = TestRegistry::new("team/app").with_login("user", "pass");
+        images.labelled("reads", "amd64", Some(&profile("read")));
+        images.labelled("writes", "amd64", Some(&profile("write")));
+        images.labelled("opens", "amd64", Some(&profile("openat")));
+        images.labelled("plain", "amd64", None);
+        images.labelled("bad", "amd64", Some(r#"{"defaultAction":"SCMP_ACT_TRACE"}"#));
+        let identity = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).unwrap();
+        let key = PrivateKeyDer::try_from(identity.signing_key.serialize_der()).unwrap();
+        let config = ServerConfig::builder().with_no_client_auth();
+        let config = config.with_single_cert(vec![identity.cert.der().clone()], key).unwrap();
+        let registry = images.start_with_tls(config).await;
+
+        let values = ["admission.images.enabled=true"].iter().chain(values).copied().collect::<Vec<_>>();
+        let mut scene = Scene::new(&values).await;
+        let authorities = scene.environment.server.directory().join("registries.pem");
+        std::fs::write(&authorities, identity.cert.pem()).unwrap();
+        create_namespace(
+            &scene.environment.admin,
+            SHOP,
+            &json!({ "labels": { INCLUDED_NAMESPACE: "true" } }),
+        )
+        .await;
+        let host = format!("127.0.0.1:{}", registry.port());
+        let configuration = json!({ "auths": { &host: { "username": "user", "password": "pass" } } });
+        let secret = json!({
+            "metadata": { "name": "login" }, "type": "kubernetes.io/dockerconfigjson",
+            "data": { ".dockerconfigjson": ByteString(configuration.to_string().into_bytes()) },
+        });
+        let secrets: Api<Secret> = Api::namespaced(scene.environment.admin.clone(), SHOP);
+        secrets.create(&PostParams::default(), &serde_json::from_value(secret).unwrap()).await.unwrap();
+        let arguments = [
+            format!("--images-configuration={NAMESPACE}-admission-images"),
+            "--architecture=amd64".to_owned(),
+            format!("--secrets-in={SHOP}"),
+            format!("--inside={host}"),
+            format!("--registry-authorities={}", authorities.display()),
+        ];
+        let arguments: Vec<_> = arguments.iter().map(String::as_str).chain(more.iter().copied()).collect();
+        scene.start(0, &arguments);
+        until("a replica that is ready", LIMIT, async || (scene.balancer.ready() == 1).then_some(())).await;
+        Self { scene, registry }
+    }
+
+    fn image(&self, tag: &str) -> String {
+        format!("127.0.0.1:{}/team/app:{tag}", self.registry.port())
+    }
+
+    fn container(&self, name: &str, tag: &str) -> Value {
+        json!({ "name": name, "image": self.image(tag) })
+    }
+
+    /// A pod with these containers.
+    fn pod(name: &str, containers: Value) -> Value {
+        json!({
+            "apiVersion": "v1", "kind": "Pod", "metadata": { "name": name },
+            "spec": { "containers": containers, "imagePullSecrets": [{ "name": "login" }] },
+        })
+    }
+
+    async fn create_in(&self, namespace: &str, pod: &Value, query: &str) -> (Value, Vec<String>) {
+        let path = format!("/api/v1/namespaces/{namespace}/pods{query}");
+        let (code, warnings, pod) = self.scene.send("POST", &path, "application/json", pod).await;
+        assert_eq!(code, 201, "{pod}");
+        (pod, warnings)
+    }
+
+    async fn create(&self, pod: &Value) -> (Value, Vec<String>) {
+        self.create_in(SHOP, pod, "").await
+    }
+
+    /// The profiles of images.
+    async fn profiles(&self) -> Vec<Value> {
+        let path =
+            format!("/apis/seccomp.imjasonh.dev/v1alpha1/seccompprofiles?labelSelector={FROM}%3Dimage");
+        let (_, _, list) = self.scene.send("GET", &path, "application/json", &json!({})).await;
+        list["items"].as_array().unwrap().clone()
+    }
+}
+
+/// The profile that a container has: the path of its file, or the type.
+fn of(container: &Value) -> &str {
+    let profile = &container["securityContext"]["seccompProfile"];
+    profile["localhostProfile"].as_str().or(profile["type"].as_str()).unwrap_or("none")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_container_gets_the_digest_and_the_profile_of_its_own_image() {
+    let shop = Shop::new(&["admission.images.secrets.everywhere=true"], &[]).await;
+    let mut containers = vec![
+        shop.container("reads", "reads"),
+        shop.container("writes", "writes"),
+        shop.container("plain", "plain"),
+        shop.container("own", "reads"),
+        shop.container("privileged", "reads"),
+        shop.container("bad", "bad"),
+    ];
+    containers[3]["securityContext"] = json!({ "seccompProfile": { "type": "Unconfined" } });
+    containers[4]["securityContext"] = json!({ "privileged": true });
+    let mut pod = Shop::pod("web", json!(containers));
+    pod["spec"]["initContainers"] = json!([shop.container("init", "reads")]);
+
+    let (tried, _) = shop.create_in(SHOP, &pod, "?dryRun=All").await;
+    assert_eq!(shop.profiles().await, Vec::<Value>::new(), "a dry run creates nothing");
+    let (created, warnings) = shop.create(&pod).await;
+    assert_eq!(tried["spec"], created["spec"]);
+    let spec = &created["spec"];
+    let (init, all) = (&spec["initContainers"][0], spec["containers"].as_array().unwrap());
+    assert!(of(&all[0]).starts_with("profiles/sha256-"), "{spec}");
+    assert_eq!(of(init), of(&all[0]));
+    assert!(of(&all[1]).starts_with("profiles/sha256-") && of(&all[1]) != of(&all[0]), "{spec}");
+    assert_eq!([2, 3, 4, 5].map(|at| of(&all[at])), ["none", "Unconfined", "none", "RuntimeDefault"]);
+    let is_pinned = |at: usize| all[at]["image"].as_str().unwrap().contains("@sha256:");
+    assert_eq!([0, 1, 2, 3, 4, 5].map(is_pinned), [true, true, true, false, false, true]);
+    let [warning] = &warnings[..] else { panic!("{warnings:?}") };
+    assert!(warning.contains("container bad") && warning.contains("SCMP_ACT_TRACE"), "{warning}");
+
+    // Two objects for three containers, each with the contents that its name states.
+    let profiles = shop.profiles().await;
+    assert_eq!(profiles.len(), 2);
+    for object in &profiles {
+        let contents = &object["spec"]["contents"];
+        let hash = super::super::support::hash_of(contents);
+        assert_eq!(object["metadata"]["name"], hash.replacen(':', "-", 1));
+        let rules = contents["syscalls"].as_array().unwrap();
+        let mut permitted = rules.iter().filter(|rule| rule["action"] == "SCMP_ACT_ALLOW");
+        let is_bpf = |rule: &Value| rule["names"].as_array().unwrap().contains(&json!("bpf"));
+        assert!(!permitted.any(is_bpf), "never looser than the default: {contents}");
+        let annotations = &object["metadata"]["annotations"];
+        assert!(annotations[IMAGE].as_str().unwrap().contains("/team/app:"), "{annotations}");
+        assert_eq!(annotations[PLACE], "PodmanLabel");
+    }
+
+    // An ephemeral container that is added later; the others stay as they are.
+    let added = json!({ "spec": { "ephemeralContainers": [shop.container("debug", "opens")] } });
+    let path = format!("/api/v1/namespaces/{SHOP}/pods/web/ephemeralcontainers");
+    let (code, _, patched) =
+        shop.scene.send("PATCH", &path, "application/strategic-merge-patch+json", &added).await;
+    assert_eq!(code, 200, "{patched}");
+    assert!(of(&patched["spec"]["ephemeralContainers"][0]).starts_with("profiles/sha256-"), "{patched}");
+    assert_eq!(patched["spec"]["containers"], created["spec"]["containers"]);
+    // Another update of the pod is not changed, which the API server would refuse.
+    let label = json!({ "metadata": { "labels": { "a": "b" } } });
+    let path = format!("/api/v1/namespaces/{SHOP}/pods/web");
+    let (code, _, answer) = shop.scene.send("PATCH", &path, "application/merge-patch+json", &label).await;
+    assert_eq!(code, 200, "{answer}");
+
+    // A namespace that is not labelled.
+    create_namespace(&shop.scene.environment.admin, "other", &json!({})).await;
+    let (other, _) = shop.create_in("other", &pod, "").await;
+    assert_eq!(of(&other["spec"]["containers"][0]), "none");
+    assert_eq!(other["spec"]["containers"][0]["image"], shop.image("reads"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pods_that_are_created_at_once_cost_one_object_and_one_question_an_image() {
+    let shop = Shop::new(&["admission.images.secrets.everywhere=true"], &[]).await;
+    let tags = ["reads", "writes", "opens"];
+    let pods = (0..60).map(|number| {
+        let shop = &shop;
+        async move {
+            let containers = json!([shop.container("main", tags[number % tags.len()])]);
+            let (pod, _) = shop.create(&Shop::pod(&format!("p{number}"), containers)).await;
+            of(&pod["spec"]["containers"][0]).to_owned()
+        }
+    });
+    let given = futures::future::join_all(pods).await;
+    assert!(given.iter().all(|path| path.starts_with("profiles/sha256-")), "{given:?}");
+    assert_eq!(shop.profiles().await.len(), tags.len());
+    for tag in tags {
+        let path = format!("200 /v2/team/app/manifests/{tag}");
+        let count = shop.registry.asked().iter().filter(|it| **it == path).count();
+        assert_eq!(count, 1, "{path}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_registry_that_does_not_answer_is_a_warning_and_the_pod_starts_as_it_is() {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let host = format!("127.0.0.1:{}", listener.local_addr().unwrap().port());
+    let inside = format!("--inside={host}");
+    // Without the right to read Secrets, which its options do not ask for either.
+    let shop = Shop::new(&[], &["--images-time=1s", &inside]).await;
+    let image = format!("{host}/slow:1");
+    let (pod, warnings) = shop
+        .create_in(
+            SHOP,
+            &json!({
+                "apiVersion": "v1", "kind": "Pod", "metadata": { "name": "slow" },
+                "spec": { "containers": [{ "name": "main", "image": image }] },
+            }),
+            "",
+        )
+        .await;
+    assert_eq!(
+        (of(&pod["spec"]["containers"][0]), &pod["spec"]["containers"][0]["image"]),
+        ("none", &json!(image))
+    );
+    assert!(warnings.iter().any(|it| it.contains("in time; it stays as it is")), "{warnings:?}");
+    drop(listener);
+    // A Secret that may not be read is a warning, too.
+    let (pod, warnings) = shop.create(&Shop::pod("login", json!([shop.container("main", "reads")]))).await;
+    assert_eq!(of(&pod["spec"]["containers"][0]), "none");
+    assert!(warnings.iter().any(|it| it.contains("pull secret login cannot be read")), "{warnings:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn beyond_the_limit_and_under_a_name_with_other_contents_containers_get_the_default() {
+    let shop = Shop::new(&["admission.images.secrets.everywhere=true"], &["--most-profiles=1"]).await;
+    let (first, _) = shop.create(&Shop::pod("first", json!([shop.container("main", "reads")]))).await;
+    assert!(of(&first["spec"]["containers"][0]).starts_with("profiles/sha256-"));
+    let (second, warnings) =
+        shop.create(&Shop::pod("second", json!([shop.container("main", "writes")]))).await;
+    assert_eq!(of(&second["spec"]["containers"][0]), "RuntimeDefault");
+    assert!(warnings.iter().any(|it| it.contains("no more may be created")), "{warnings:?}");
+    // Somebody who may write profiles changes the contents.
+    let profile = shop.profiles().await.remove(0);
+    let name = profile["metadata"]["name"].as_str().unwrap();
+    let path = format!("/apis/seccomp.imjasonh.dev/v1alpha1/seccompprofiles/{name}");
+    let change = json!([{ "op": "replace", "path": "/spec/contents", "value": sound(0) }]);
+    let (code, _, answer) = shop.scene.send("PATCH", &path, "application/json-patch+json", &change).await;
+    assert_eq!(code, 200, "{answer}");
+    let mut number = 0;
+    until("the default", LIMIT, async || {
+        number += 1;
+        let containers = json!([shop.container("main", "reads")]);
+        let (pod, _) = shop.create_in(SHOP, &Shop::pod(&format!("p{number}"), containers), "").await;
+        (of(&pod["spec"]["containers"][0]) == "RuntimeDefault").then_some(())
+    })
+    .await;
+}
