@@ -94,9 +94,13 @@ impl Filter {
         Ok(Self { native: setting.native, default, flags, tables, program })
     }
 
-    /// The filters of a profile in some settings. Those that follow each other and only differ by the runtime have the same
-    /// tables, which take the most time.
-    pub(crate) fn in_all(profile: &Profile, settings: &[Setting<'_>]) -> Vec<Result<Self, Unloadable>> {
+    /// The filters of a profile in some settings, in their order. Those that follow each other and only differ by the
+    /// runtime have the same tables, which take the most time: they are made once.
+    ///
+    /// # Errors
+    ///
+    /// For each setting, if no container starts with the profile there.
+    pub fn in_all(profile: &Profile, settings: &[Setting<'_>]) -> Vec<Result<Self, Unloadable>> {
         let mut last: Option<(&Setting<'_>, Vec<Table>)> = None;
         let mut found = Vec::new();
         for setting in settings {

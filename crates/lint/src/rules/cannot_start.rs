@@ -45,7 +45,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use filter::{Filter, Library, Runtime, Setting, Startup, numbers};
 use profile::{Comparison, FieldPath};
 use serde_json::json;
-use syscalls::Architecture;
+use syscalls::{Architecture, Libseccomp};
 
 use crate::boundary;
 use crate::finding::Found;
@@ -74,8 +74,9 @@ fn check(subject: &Subject<'_>) -> Vec<Found> {
     }
     // By field and whether it is so only without `noNewPrivileges`; with it, it is always so.
     let mut found: BTreeMap<(Option<Place>, bool), Refused> = BTreeMap::new();
-    for startup in startups(subject).filter(|startup| may_refuse(subject, startup)) {
-        for name in refused(subject, startup) {
+    let startups: Vec<_> = startups(subject).filter(|startup| may_refuse(subject, startup)).collect();
+    for (startup, refused) in refused(subject, &startups) {
+        for name in refused {
             let key = (place_of(subject, name), !startup.no_new_privileges);
             let always = found.get(&(key.0, false)).and_then(|refused| refused.get(startup.runtime));
             if !always.is_some_and(|names| names.contains(name)) {
@@ -125,23 +126,50 @@ fn is_permitted_somehow(subject: &Subject<'_>, name: &str) -> bool {
     conditional.iter().all(|mention| permits(mention.effect)) && conditional.iter().any(compares_one)
 }
 
-/// The calls with which a container certainly does not start, whatever libseccomp the nodes have.
-fn refused(subject: &Subject<'_>, startup: &Startup) -> Vec<&'static str> {
-    let known = &subject.nodes.libseccomps;
-    let ends = [boundary::newest(subject), known.iter().min().copied().unwrap_or(boundary::newest(subject))];
-    let mut each = ends.iter().map(|libseccomp| {
-        let number = numbers(*libseccomp);
-        let native = Startup::ARCHITECTURE;
-        let setting =
-            Setting { runtime: startup.model, library: Library::from(*libseccomp), native, number: &number };
+/// The calls with which a container certainly does not start, whatever libseccomp the nodes have: of each of `startups` of
+/// which there are any.
+fn refused(
+    subject: &Subject<'_>,
+    startups: &[&'static Startup],
+) -> Vec<(&'static Startup, Vec<&'static str>)> {
+    let newest = boundary::newest(subject);
+    let oldest = subject.nodes.libseccomps.iter().min().copied().unwrap_or(newest);
+    let mut found: Vec<_> = refused_with(subject, newest, startups);
+    found.retain(|(_, names)| !names.is_empty());
+    if oldest != newest {
+        let left: Vec<_> = found.iter().map(|(startup, _)| *startup).collect();
+        for ((_, names), (_, also)) in found.iter_mut().zip(refused_with(subject, oldest, &left)) {
+            names.retain(|name| also.contains(name));
+        }
+    }
+    found
+}
+
+/// The same with one libseccomp: for each of `startups`, in their order. Several of them are of one runtime and have one
+/// filter, and filters take longer than everything else that this rule does.
+fn refused_with(
+    subject: &Subject<'_>,
+    libseccomp: Libseccomp,
+    startups: &[&'static Startup],
+) -> Vec<(&'static Startup, Vec<&'static str>)> {
+    let mut models: Vec<Runtime> = Vec::new();
+    for Startup { model, .. } in startups {
+        if !models.contains(model) {
+            models.push(*model);
+        }
+    }
+    let (number, library) = (numbers(libseccomp), Library::from(libseccomp));
+    let setting = |runtime| Setting { runtime, library, native: Startup::ARCHITECTURE, number: &number };
+    let settings: Vec<_> = models.iter().map(|model| setting(*model)).collect();
+    let filters = Filter::in_all(subject.profile, &settings);
+    let refused_by = |startup: &&'static Startup| {
+        let at = models.iter().position(|model| *model == startup.model);
         // If there is no filter, other rules say why.
-        let filter = Filter::new(subject.profile, &setting).ok();
-        let refused = filter.map(|filter| startup.refused(&filter)).unwrap_or_default();
-        refused.into_iter().map(|(name, _)| name).collect::<Vec<_>>()
-    });
-    let newest = each.next().unwrap_or_default();
-    let oldest = if newest.is_empty() { Vec::new() } else { each.next().unwrap_or_default() };
-    newest.into_iter().filter(|name| oldest.contains(name)).collect()
+        let filter = at.and_then(|at| filters.get(at)?.as_ref().ok());
+        let refused = filter.map(|filter| startup.refused(filter)).unwrap_or_default();
+        (*startup, refused.into_iter().map(|(name, _)| name).collect())
+    };
+    startups.iter().map(refused_by).collect()
 }
 
 fn finding(subject: &Subject<'_>, place: Option<Place>, only: bool, refused: &Refused) -> Found {
