@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use convert::{ConvertError, UnknownCapability};
+use convert::{CapabilityError, ConvertError};
 
 use crate::excerpt::{document_error, field_errors};
 use crate::manifest::{DocumentError, Marks, Place};
@@ -10,9 +10,9 @@ use crate::manifest::{DocumentError, Marks, Place};
 /// Why files cannot be converted.
 #[derive(Debug, thiserror::Error)]
 pub enum ConversionError {
-    /// An option names a capability that does not exist.
+    /// An option names a capability that does not exist, or two options the same one.
     #[error("{0}")]
-    Capability(#[from] UnknownCapability),
+    Capability(#[from] CapabilityError),
     /// A file contains no profile, or kubectl would refuse it.
     #[error("{}", document_error(path, error))]
     Document {
@@ -76,7 +76,7 @@ impl ConversionError {
     #[must_use]
     pub fn reason(&self) -> &'static str {
         match self {
-            Self::Capability(_) => "UnknownCapability",
+            Self::Capability(error) => error.reason(),
             Self::Document { error, .. } => error.reason(),
             Self::Convert { error, .. } => error.reason(),
             Self::Base { .. } => "Base",

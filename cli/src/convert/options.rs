@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use api::ProfileName;
 use clap::{Args, ValueEnum, ValueHint};
-use convert::{Capabilities, Kernel, Machine, Target, UnknownCapability};
+use convert::{Capabilities, CapabilityError, Kernel, Machine, Target};
 
 /// What to convert, and for what.
 #[derive(Debug, Clone, Args)]
@@ -30,7 +30,8 @@ pub struct ConvertArgs {
     /// A capability that the containers have beside the default ones, or ALL; may be repeated
     #[arg(long, value_name = "CAPABILITY")]
     cap_add: Vec<String>,
-    /// A default capability that the containers do not have, or ALL; may be repeated
+    /// A capability that the containers do not have although it is a default one or --cap-add ALL adds it, or ALL; may be
+    /// repeated
     #[arg(long, value_name = "CAPABILITY")]
     cap_drop: Vec<String>,
     /// The architecture of the nodes, as in their label kubernetes.io/arch; may be repeated [default: amd64 and arm64, as
@@ -75,8 +76,8 @@ impl ConvertArgs {
     /// For which containers and nodes to convert.
     ///
     /// # Errors
-    /// A capability is unknown.
-    pub fn target(&self) -> Result<Target, UnknownCapability> {
+    /// A capability is unknown, or added and dropped.
+    pub fn target(&self) -> Result<Target, CapabilityError> {
         let capabilities = Capabilities::new(&self.cap_add, &self.cap_drop)?;
         Ok(Target { capabilities, machines: self.architecture.clone(), kernel: self.kernel })
     }

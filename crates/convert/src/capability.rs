@@ -19,27 +19,61 @@ impl Default for Capabilities {
     }
 }
 
-/// Text that is not the name of a capability.
+/// Why capabilities cannot be added or dropped.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("unknown capability {}; {}", quote(.0), known_or_near(.0))]
-pub struct UnknownCapability(String);
+pub enum CapabilityError {
+    /// A text is not the name of a capability.
+    #[error("unknown capability {}; {}", quote(.0), known_or_near(.0))]
+    Unknown(String),
+    /// A capability is both added and dropped.
+    #[error(
+        "{0} is both added and dropped: containers of Docker and Podman then have it, those of containerd and CRI-O do \
+         not; name it once"
+    )]
+    AddedAndDropped(&'static str),
+}
+
+impl CapabilityError {
+    /// The reason, as one word of a bounded set.
+    #[must_use]
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::Unknown(_) => "UnknownCapability",
+            Self::AddedAndDropped(_) => "CapabilityAddedAndDropped",
+        }
+    }
+}
+
+/// The word for every capability.
+const EVERY: &str = "ALL";
 
 impl Capabilities {
-    /// The default ones without those of `drop` and with those of `add`, as Docker and Kubernetes combine them: `ALL`
-    /// means every capability, and what is added wins.
+    /// The default ones without those of `drop` and with those of `add`. `ALL` means every capability: added, those of
+    /// `drop` are then taken away; dropped, only those of `add` remain.
+    ///
+    /// This is what runtimes agree on: Docker (`TweakCapabilities` in oci/caps of its 28.3) and containerd's CRI plugin
+    /// (`WithCapabilities`) differ where a capability is added and dropped by its name, or `ALL` is.
     ///
     /// # Errors
-    /// A capability is unknown. The prefix `CAP_` may be missing, and the case of the letters does not matter.
-    pub fn new(add: &[String], drop: &[String]) -> Result<Self, UnknownCapability> {
-        let mut capabilities = Self { chosen: !(add.is_empty() && drop.is_empty()), ..Self::default() };
-        for names in drop.iter().map(|text| named(text)) {
-            let names = names?;
-            capabilities.held.retain(|held| !names.contains(held));
+    /// A capability is unknown, or added and dropped. The prefix `CAP_` may be missing, and the case of the letters does
+    /// not matter.
+    pub fn new(add: &[String], drop: &[String]) -> Result<Self, CapabilityError> {
+        let ((adds_all, added), (drops_all, dropped)) = (named(add)?, named(drop)?);
+        if adds_all && drops_all {
+            return Err(CapabilityError::AddedAndDropped(EVERY));
         }
-        for names in add.iter().map(|text| named(text)) {
-            capabilities.held.extend(names?);
+        // Beside ALL that is added, all runtimes take away what is dropped.
+        if let Some(both) = added.intersection(&dropped).next().filter(|_| !adds_all) {
+            return Err(CapabilityError::AddedAndDropped(both));
         }
-        Ok(capabilities)
+        let mut held = match (adds_all, drops_all) {
+            (true, _) => ALL.iter().copied().collect(),
+            (false, true) => BTreeSet::new(),
+            (false, false) => Self::default().held,
+        };
+        held.extend(added);
+        held.retain(|name| !dropped.contains(name));
+        Ok(Self { held, chosen: !(add.is_empty() && drop.is_empty()) })
     }
 
     /// Whether the container has this capability.
@@ -49,14 +83,20 @@ impl Capabilities {
     }
 }
 
-/// The capabilities that an option names.
-fn named(text: &str) -> Result<Vec<&'static str>, UnknownCapability> {
-    let upper = text.to_ascii_uppercase();
-    if upper == "ALL" {
-        return Ok(ALL.to_vec());
+/// Whether the values of an option contain `ALL`, and the capabilities that they name.
+fn named(texts: &[String]) -> Result<(bool, BTreeSet<&'static str>), CapabilityError> {
+    let (mut all, mut names) = (false, BTreeSet::new());
+    for text in texts {
+        let upper = text.to_ascii_uppercase();
+        if upper == EVERY {
+            all = true;
+            continue;
+        }
+        let is_named = |name: &&&str| **name == upper || name.strip_prefix("CAP_") == Some(upper.as_str());
+        let known = ALL.iter().find(is_named);
+        names.insert(*known.ok_or_else(|| CapabilityError::Unknown(text.clone()))?);
     }
-    let known = ALL.iter().find(|name| **name == upper || name.strip_prefix("CAP_") == Some(upper.as_str()));
-    known.map(|name| vec![*name]).ok_or_else(|| UnknownCapability(text.to_owned()))
+    Ok((all, names))
 }
 
 fn known_or_near(text: &str) -> String {
@@ -132,18 +172,29 @@ pub(crate) const ALL: &[&str] = &[
 mod tests {
     use super::*;
 
-    fn of(add: &[&str], drop: &[&str]) -> Result<Capabilities, UnknownCapability> {
+    fn of(add: &[&str], drop: &[&str]) -> Result<Capabilities, CapabilityError> {
         let owned = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
         Capabilities::new(&owned(add), &owned(drop))
     }
 
     #[test]
-    fn what_is_added_wins_over_what_is_dropped() {
+    fn all_capabilities_are_added_or_dropped_with_exceptions() {
         let bind = of(&["NET_BIND_SERVICE"], &["ALL"]).unwrap();
         assert_eq!(bind.held, BTreeSet::from(["CAP_NET_BIND_SERVICE"]));
         assert!(of(&["cap_sys_admin"], &[]).unwrap().has("CAP_SYS_ADMIN"));
         assert!(!of(&[], &["SYS_CHROOT"]).unwrap().has("CAP_SYS_CHROOT"));
         assert_eq!(of(&["ALL"], &[]).unwrap().held.len(), ALL.len());
+        let most = of(&["ALL", "SYS_ADMIN"], &["sys_admin", "CAP_CHOWN"]).unwrap();
+        assert_eq!(most.held.len(), ALL.len() - 2);
+        assert!(!most.has("CAP_SYS_ADMIN") && !most.has("CAP_CHOWN"));
+    }
+
+    #[test]
+    fn what_runtimes_understand_in_two_ways_is_refused() {
+        let both = Err(CapabilityError::AddedAndDropped("CAP_SYS_ADMIN"));
+        assert_eq!(of(&["SYS_ADMIN"], &["CAP_SYS_ADMIN"]), both);
+        assert_eq!(of(&["SYS_ADMIN"], &["ALL", "SYS_ADMIN"]), both);
+        assert_eq!(of(&["ALL"], &["ALL"]), Err(CapabilityError::AddedAndDropped("ALL")));
     }
 
     #[test]

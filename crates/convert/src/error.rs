@@ -2,7 +2,7 @@
 
 use profile::{FieldPath, ParseError, ParseProblem, Segment};
 
-use crate::wording::{count, listed};
+use crate::wording::listed;
 use crate::{Kernel, Machine};
 
 /// Why there is no single profile that means the same.
@@ -43,16 +43,8 @@ pub enum ConvertError {
     )]
     MachineNeeded,
     /// Conditions on the kernel depend on more than what is assumed of it.
-    #[error(
-        "{} on a kernel of {kernel} or later; give the kernel of the nodes (--kernel)",
-        if *rules == 1 { "1 rule depends".to_owned() } else { format!("{} depend", count(*rules, "rule")) }
-    )]
-    KernelNeeded {
-        /// The latest version that a condition names.
-        kernel: Kernel,
-        /// The number of rules.
-        rules: usize,
-    },
+    #[error("{}", .0.iter().map(LaterKernel::message).collect::<Vec<_>>().join("\n"))]
+    KernelNeeded(Vec<LaterKernel>),
     /// The base of a profile of the Security Profiles Operator is not there.
     #[error(
         "its baseProfileName {0:?} is none of the given profiles; give the file that has it (--base FILE), or the object as \
@@ -72,6 +64,28 @@ pub enum ConvertError {
     /// A chain of bases that the operator would refuse, too.
     #[error("its chain of base profiles is longer than 15 or a circle, which the operator refuses, too")]
     BaseTooDeep,
+}
+
+/// A rule with a condition on a later kernel than the one that is assumed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LaterKernel {
+    /// Index of the rule.
+    pub rule: usize,
+    /// The latest version that its conditions name.
+    pub kernel: Kernel,
+    /// The calls of the rule.
+    pub names: Vec<String>,
+}
+
+impl LaterKernel {
+    fn message(&self) -> String {
+        let Self { rule, kernel, names } = self;
+        let names = listed(names.iter().map(String::as_str));
+        format!(
+            "syscalls[{rule}]: the rule for {names} depends on a kernel of {kernel} or later; give the kernel of the nodes \
+             (--kernel)"
+        )
+    }
 }
 
 /// The error with these problems.
@@ -97,7 +111,11 @@ impl ConvertError {
             }
             Self::MachineNeeded => at([Segment::from("archMap")].into_iter().collect()),
             Self::BaseMissing(_) | Self::BaseInRegistry { .. } | Self::BaseTooDeep => at(Self::base_name()),
-            Self::ByteOrder { .. } | Self::KernelNeeded { .. } => Vec::new(),
+            Self::KernelNeeded(rules) => {
+                let path = |rule| [Segment::from("syscalls"), Segment::from(rule)].into_iter().collect();
+                rules.iter().map(|later| (path(later.rule), later.message())).collect()
+            }
+            Self::ByteOrder { .. } => Vec::new(),
         }
     }
 
@@ -114,7 +132,7 @@ impl ConvertError {
             Self::ByArchitecture { .. } => "DependsOnArchitecture",
             Self::ByteOrder { .. } => "ByteOrder",
             Self::MachineNeeded => "ArchitectureNeeded",
-            Self::KernelNeeded { .. } => "KernelNeeded",
+            Self::KernelNeeded(_) => "KernelNeeded",
             Self::BaseMissing(_) => "BaseMissing",
             Self::BaseInRegistry { .. } => "BaseInRegistry",
             Self::BaseTooDeep => "BaseTooDeep",

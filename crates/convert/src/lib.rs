@@ -28,8 +28,8 @@ mod remark;
 mod target;
 mod wording;
 
-pub use capability::{Capabilities, UnknownCapability};
-pub use error::ConvertError;
+pub use capability::{Capabilities, CapabilityError};
+pub use error::{ConvertError, LaterKernel};
 pub use kernel::{Kernel, NoKernel};
 pub use machine::{Machine, UnknownMachine};
 pub use remark::{Remark, Rules, Why};

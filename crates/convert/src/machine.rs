@@ -74,6 +74,11 @@ impl Machine {
         }
     }
 
+    /// The kernel's name, which other commands list: `x86_64` for `amd64`.
+    fn kernel_name(self) -> Option<&'static str> {
+        syscalls::Architecture::from_oci_name(self.native().name()).map(syscalls::Architecture::name)
+    }
+
     /// The native architecture.
     #[must_use]
     pub fn native(self) -> Architecture {
@@ -129,8 +134,27 @@ pub struct UnknownMachine(String);
 impl FromStr for Machine {
     type Err = UnknownMachine;
 
+    /// Reads the value of the label `kubernetes.io/arch`, or the kernel's name.
     fn from_str(text: &str) -> Result<Self, UnknownMachine> {
-        let known = Self::ALL.into_iter().find(|machine| machine.name() == text);
+        let known = Self::ALL
+            .into_iter()
+            .find(|machine| machine.name() == text || machine.kernel_name().is_some_and(|name| name == text));
         known.ok_or_else(|| UnknownMachine(text.to_owned()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_names_of_an_architecture_are_known() {
+        for (label, kernel) in
+            [("amd64", "x86_64"), ("arm64", "aarch64"), ("386", "i386"), ("loong64", "loongarch64")]
+        {
+            assert_eq!(label.parse::<Machine>(), kernel.parse());
+            assert_eq!(kernel.parse::<Machine>().unwrap().name(), label);
+        }
+        assert!("SCMP_ARCH_X86".parse::<Machine>().is_err());
     }
 }

@@ -6,7 +6,7 @@ use syscalls::Syscall;
 
 use super::nodes::Architectures;
 use super::rule::DialectRule;
-use crate::{ConvertError, Kernel, Machine, Target, Why};
+use crate::{ConvertError, Kernel, LaterKernel, Machine, Target, Why};
 
 /// The rules that apply on the nodes of a target.
 pub(crate) struct Selection {
@@ -32,17 +32,15 @@ pub(crate) fn select(
 ) -> Result<Selection, ConvertError> {
     let (machines, assumed) = architectures.machines(target)?;
     if target.kernel.is_none() {
-        let later = |rule: &DialectRule| {
-            rule.conditions
-                .both()
-                .iter()
-                .filter_map(|it| it.kernel)
-                .filter(|kernel| *kernel > Kernel::OLDEST)
-                .max()
+        let later = |(i, rule): (usize, &DialectRule)| {
+            let conditions = rule.conditions.both();
+            let kernels = conditions.iter().filter_map(|it| it.kernel);
+            let kernel = kernels.filter(|kernel| *kernel > Kernel::OLDEST).max()?;
+            Some(LaterKernel { rule: i, kernel, names: rule.calls().map(str::to_owned).collect() })
         };
-        let kernels: Vec<_> = rules.iter().filter_map(later).collect();
-        if let Some(kernel) = kernels.iter().max() {
-            return Err(ConvertError::KernelNeeded { kernel: *kernel, rules: kernels.len() });
+        let later: Vec<_> = rules.iter().enumerate().filter_map(later).collect();
+        if !later.is_empty() {
+            return Err(ConvertError::KernelNeeded(later));
         }
     }
     let mut obstacles = Vec::new();
