@@ -2,6 +2,7 @@
 
 use syscalls::{Architecture, ArgumentType, Syscall};
 
+use crate::printed::register;
 use crate::split::split;
 use crate::value::{Bits, number, value};
 
@@ -63,10 +64,11 @@ impl Call<'_> {
         }
         let types = Syscall::from_name(self.name).and_then(Syscall::arguments);
         let text = String::from_utf8_lossy(self.text);
-        for (place, argument) in split(&text).into_iter().enumerate() {
+        let printed = split(&text);
+        for (place, argument) in printed.iter().enumerate() {
             let (place, argument) = match named(argument) {
                 Some((name, argument)) => (self.register_of(name), argument),
-                None => (Some(place), argument),
+                None => (register(self.name, self.architecture, &printed, place), *argument),
             };
             if let Some(place) = place
                 && let Some(register) = registers.get_mut(place)

@@ -28,7 +28,7 @@ pub(crate) fn leader(line: &[u8]) -> (Leader, &[u8]) {
     }
 }
 
-/// `[pid 12]`, `[pid 12<sh>]`, `[ 257]` or `[00007f28922adc47]`.
+/// `[pid 12]`, `[pid 12<sh>]`, `[ 257]`, `[00007f28922adc47]` or, with `--secontext`, `[user_u:user_r:user_t:s0]`.
 fn bracketed<'l>(rest: &'l [u8], found: &mut Leader) -> Option<&'l [u8]> {
     let text = &rest[1..];
     if let Some(pid) = text.strip_prefix(b"pid") {
@@ -37,15 +37,25 @@ fn bracketed<'l>(rest: &'l [u8], found: &mut Leader) -> Option<&'l [u8]> {
         // The name of a program may contain any character but ends the bracket with this.
         return if after.starts_with(b"<") { behind_text(after, b">] ") } else { after.strip_prefix(b"]") };
     }
-    let end = text.iter().take(24).position(|byte| *byte == b']')?;
+    let end = text.iter().take(CONTEXT).position(|byte| *byte == b']')?;
     let (inside, after) = (&text[..end], &text[end + 1..]);
     let is_pointer =
         matches!(inside.len(), 8 | 16) && inside.iter().all(|byte| byte.is_ascii_hexdigit() || *byte == b'?');
-    if !is_pointer {
+    let is_context = is_context(inside) && after.starts_with(b" ");
+    if !is_pointer && !is_context {
         let (number, []) = digits(inside.trim_ascii_start())? else { return None };
         found.number = Some(number);
     }
     Some(after)
+}
+
+/// The maximum length of a context, with some room for many categories.
+const CONTEXT: usize = 1 << 10;
+
+/// Whether this is a context of SELinux: its type, or all of it (`--secontext=full`), and after `!!` the expected one.
+fn is_context(text: &[u8]) -> bool {
+    let is_of_context = |byte: &u8| byte.is_ascii_alphanumeric() || b"_:.,-!".contains(byte);
+    text.first().is_some_and(u8::is_ascii_alphabetic) && text.iter().all(is_of_context)
 }
 
 /// A process, with or without the name of its program (`12<sh>`), or a time.
@@ -99,6 +109,9 @@ mod tests {
             ("32337 1795921769.761520 [ 231] [????????????????] read(", Some(32337), Some(231)),
             ("[1073741863] read(", None, Some(0x4000_0027)),
             ("[   3] [b7f5c549] read(", None, Some(3)),
+            ("[pid 3] [unconfined_u:unconfined_r:unconfined_t:s0-s0:c0.c1023] read(", Some(3), None),
+            ("3 [user_t] 03:09:29 [   0] read(", Some(3), Some(0)),
+            ("[user_t!!other_t] read(", None, None),
             ("03:09:29 read(", None, None),
             ("[pid 5] 03:09:31.103995 read(", Some(5), None),
             ("32343 03:09:29 (+     0.000386) read(", Some(32343), None),
@@ -110,7 +123,15 @@ mod tests {
 
     #[test]
     fn what_is_no_leader_stays() {
-        for line in ["[ Process PID=1 runs in 32 bit mode. ]", "12:", "[pid x] read(", "[", "1<a", "(+"] {
+        for line in [
+            "[ Process PID=1 runs in 32 bit mode. ]",
+            "12:",
+            "[pid x] read(",
+            "[",
+            "[user_t]read(",
+            "1<a",
+            "(+",
+        ] {
             assert_eq!(leader(line.as_bytes()).1, line.as_bytes());
         }
     }

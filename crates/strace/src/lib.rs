@@ -18,6 +18,7 @@
 
 mod call;
 mod leader;
+mod printed;
 mod reader;
 mod split;
 mod value;

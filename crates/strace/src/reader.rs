@@ -25,6 +25,8 @@ pub struct Reader {
     processes: HashMap<Option<u32>, Process>,
     /// The table of the last call: a new process begins with it, as in strace.
     current: Architecture,
+    /// Whether a message has split the last call, so that its rest follows on a line of its own.
+    is_split: bool,
     /// By the expected table and the name.
     numbers: HashMap<Architecture, HashMap<Box<str>, Number>>,
 }
@@ -52,11 +54,23 @@ impl Reader {
     /// A reader for the log of a program on a machine of this architecture.
     #[must_use]
     pub fn new(native: Architecture) -> Self {
-        Self { native, processes: HashMap::new(), current: native, numbers: HashMap::new() }
+        Self { native, processes: HashMap::new(), current: native, is_split: false, numbers: HashMap::new() }
     }
 
     /// Reads the next line, with or without its end. Of a longer line than some kilobytes, the beginning is sufficient.
     pub fn line<'l>(&mut self, line: &'l [u8]) -> Event<'l> {
+        let was_split = self.is_split;
+        match self.any(line) {
+            // ` => {parent_tid=[12]}, 88) = 12`, ` "", 4096) = 0`
+            Event::Unread if was_split => {
+                self.is_split = false;
+                Event::Other
+            }
+            event => event,
+        }
+    }
+
+    fn any<'l>(&mut self, line: &'l [u8]) -> Event<'l> {
         let (leader, rest) = leader(line);
         match rest {
             [] | [b'+', b'+', b'+', ..] => {
@@ -93,11 +107,13 @@ impl Reader {
             return Event::Unread;
         };
         let mut text = text;
+        self.is_split = false;
         let end = text.trim_ascii_end();
         if end.ends_with(b"<unfinished ...>") {
             self.process(leader.pid, |process| process.unfinished = true);
         } else if end.ends_with(b" attached") {
             text = before_message(text);
+            self.is_split = true;
         }
         Event::Call(self.found(leader, name, text))
     }

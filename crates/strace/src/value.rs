@@ -62,7 +62,7 @@ static CONSTANTS: LazyLock<HashMap<&'static str, u64>> = LazyLock::new(|| {
 /// Addresses of what is printed as its contents, and names whose numbers depend on the architecture, are unknown.
 #[must_use]
 pub fn value(text: &str) -> Bits {
-    let text = without_comment(without_path(text.trim()));
+    let text = without_comment(without_path(without_context(text.trim())));
     let mut all = Bits::exact(0);
     for part in text.split('|') {
         let one = single(part.trim());
@@ -107,8 +107,15 @@ fn without_comment(text: &str) -> &str {
     text.find("/*").map_or(text, |comment| text[..comment].trim_end())
 }
 
-/// With `-y`, a descriptor is followed by what it refers to: `3</etc/passwd>`.
+/// With `--secontext`, a descriptor is followed by a context: `3</etc/passwd> [passwd_file_t]`.
+fn without_context(text: &str) -> &str {
+    let context = text.strip_suffix(']').and_then(|text| text.rsplit_once(" ["));
+    context.map_or(text, |(before, _)| before)
+}
+
+/// With `-y`, a descriptor is followed by what it refers to: `3</etc/passwd>`, `3</etc/passwd>(deleted)`.
 fn without_path(text: &str) -> &str {
+    let text = text.strip_suffix("(deleted)").unwrap_or(text);
     match text.find('<') {
         Some(path) if path > 0 && text.ends_with('>') && !text[..path].contains('|') => &text[..path],
         _ => text,
@@ -136,6 +143,9 @@ mod tests {
             ("AT_FDCWD", 100_u64.wrapping_neg()),
             ("3</etc/passwd>", 3),
             ("AT_FDCWD</root>", 100_u64.wrapping_neg()),
+            ("4</tmp/x>(deleted)", 4),
+            ("4</tmp/x> [user_tmp_t]", 4),
+            ("4 [user_u:object_r:user_tmp_t:s0]", 4),
             ("4<TCP:[127.0.0.1:80->127.0.0.1:90]>", 4),
             ("SOCK_STREAM|SOCK_CLOEXEC", 0x80001),
             ("CLONE_NEWUSER|SIGCHLD", 0x1000_0011),
@@ -155,6 +165,9 @@ mod tests {
             "",
             "O_RDONLY",
             "~[]",
+            "[SIGCHLD] [1]",
+            "\"/tmp/x\" [user_tmp_t]",
+            "{a=1} [2]",
             "1<<31",
             "0xg",
             "+1",

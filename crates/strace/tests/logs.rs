@@ -114,6 +114,47 @@ fn printed_arguments_are_registers_where_their_order_is_certain() {
 }
 
 #[test]
+fn registers_that_strace_leaves_out_are_unknown() {
+    let known = |text: &str| {
+        let registers = calls(text)[0].arguments();
+        let exact = (0..).zip(registers).filter(|(_, bits)| bits.known == u64::MAX);
+        exact.map(|(index, bits)| (index, bits.value)).collect::<Vec<(usize, u64)>>()
+    };
+    // What is printed as 0 here was 0x77 in register 4.
+    assert_eq!(
+        known("preadv2(3, [{iov_base=\"\", iov_len=8}], 1, 0, 0x8) = 8"),
+        [(0, 3), (2, 1), (3, 0), (5, 8)]
+    );
+    assert_eq!(known("pwritev2(3, 0x7f00, 0x1, 0, 0x77, 0x8) = 8")[3..], [(3, 0), (4, 0x77), (5, 8)]);
+    for operation in ["FUTEX_WAIT_BITSET_PRIVATE|FUTEX_CLOCK_REALTIME", "0x189 /* FUTEX_… */", "265"] {
+        let found = known(&format!("futex(0x7f00, {operation}, 4, NULL, 0x55) = -1"));
+        assert!(found.contains(&(3, 0)) && found.contains(&(5, 0x55)), "{operation}: {found:?}");
+        assert!(!found.iter().any(|(index, _)| *index == 4), "{operation}: {found:?}");
+    }
+    assert_eq!(known("futex(0x7f00, FUTEX_WAKE_BITSET, 4, 0x55) = 1"), [(0, 0x7f00), (2, 4), (5, 0x55)]);
+    assert_eq!(known("futex(0x7f00, FUTEX_LOCK_PI, NULL) = 0"), [(0, 0x7f00), (3, 0)]);
+    assert_eq!(known("futex(0x7f00, FUTEX_WAKE_PRIVATE, 1) = 0"), [(0, 0x7f00), (2, 1)]);
+    assert_eq!(known("futex(0x7f00, FUTEX_OF_NEXT_YEAR, 1) = 0"), [(0, 0x7f00)]);
+    assert_eq!(known("ptrace(PTRACE_GETREGS, 7, 0x10) = 0"), [(1, 7), (3, 0x10)]);
+    assert_eq!(known("ptrace(PTRACE_CONT, 7, NULL, 9) = 0"), [(1, 7), (2, 0), (3, 9)]);
+    assert_eq!(known("quotactl(QCMD(Q_GETINFO, USRQUOTA), \"/dev/a\", 0x10) = 0"), []);
+    let of_32_bits = |offset: &str| {
+        let log = format!("[ Process PID=7 runs in 32 bit mode. ]\nmmap2(NULL, 1, 1, 2, 3, {offset}) = 0");
+        calls(&log)[0].arguments()[5]
+    };
+    assert_eq!(of_32_bits("0x2000"), Bits::UNKNOWN);
+    assert_eq!(of_32_bits("0"), Bits { value: 0, known: 0xffff_ffff });
+}
+
+#[test]
+fn the_rest_of_a_call_that_a_message_has_split_is_read() {
+    let text = "clone3({flags=CLONE_VM}strace: Process 13294 attached\n => {parent_tid=[13294]}, 88) = 13294\n\
+                read(3, strace: Process 13295 attached\n\"\", 4096) = 0\n => no rest\n";
+    let unread: Vec<_> = events(text).iter().map(|event| *event == Event::Unread).collect();
+    assert_eq!(unread, [false, false, false, false, true]);
+}
+
+#[test]
 fn arguments_that_32_bit_programs_split_are_unknown() {
     let text =
         "[ Process PID=7 runs in 32 bit mode. ]\n_llseek(3, 0, [0], SEEK_CUR) = 0\npersonality(-1) = 0\n";
