@@ -5,6 +5,8 @@ use profile::Architecture;
 use strace::{Bits, split, value};
 use syscalls::{ArgumentType, Syscall};
 
+use crate::explain::value_of_names;
+
 /// A call, of whose arguments something is known or nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Asked {
@@ -38,7 +40,7 @@ pub enum CallError {
     Arguments,
     /// An argument is neither a number nor the name of one.
     #[error(
-        "{0:?} is neither a number nor one of the known names of numbers (AF_…, SOCK_…, IPPROTO_…, NETLINK_…, CLONE_…, PR_…, PER_…, SIG…)"
+        "{0:?} is neither a number nor one of the known names of numbers (AF_…, SOCK_…, IPPROTO_…, NETLINK_…, CLONE_…, PR_…, PER_…, SIG…, and those that explain names for this argument)"
     )]
     Value(String),
 }
@@ -68,7 +70,7 @@ impl CallError {
 
 impl Asked {
     /// Reads `openat`, `257`, `syscall_0x1c3`, `socket(AF_NETLINK, 3, 0)` or, for another table than the node's own,
-    /// `i386:socketcall(1)`. Arguments that are left out, or `?`, may be anything.
+    /// `i386:socketcall(1)`. Arguments that are left out, `_` or `?` may be anything.
     ///
     /// # Errors
     /// The text is no call, or the architecture has no such call.
@@ -82,11 +84,12 @@ impl Asked {
             None => (call.trim(), ""),
         };
         let (number, types) = number_of(name.trim(), architecture)?;
+        let name = Syscall::by_number(architecture, number).map_or("", Syscall::name);
         Ok(Self {
             architecture: oci(architecture)
                 .ok_or_else(|| CallError::Architecture(architecture.to_string()))?,
             number,
-            arguments: known(arguments, types, architecture)?,
+            arguments: known(name, arguments, types, architecture)?,
         })
     }
 }
@@ -119,7 +122,12 @@ fn number_of(name: &str, architecture: syscalls::Architecture) -> Result<(u32, T
     Ok((number, call.arguments()))
 }
 
-fn known(text: &str, types: Types, architecture: syscalls::Architecture) -> Result<Partial, CallError> {
+fn known(
+    call: &str,
+    text: &str,
+    types: Types,
+    architecture: syscalls::Architecture,
+) -> Result<Partial, CallError> {
     // The reader of strace's logs ends at a parenthesis and stops after six.
     if text.contains(['(', ')']) {
         return Err(CallError::Syntax);
@@ -129,10 +137,11 @@ fn known(text: &str, types: Types, architecture: syscalls::Architecture) -> Resu
     }
     let mut partial = Partial::UNKNOWN;
     for (index, argument) in (0_u8..).zip(split(text)) {
-        if argument == "?" {
+        if matches!(argument, "?" | "_") {
             continue;
         }
-        let bits = value(argument);
+        // Of the names that `explain` prints, some mean the same only as this argument of this call.
+        let bits = value_of_names(call, index, argument).map_or_else(|| value(argument), Bits::exact);
         if bits.known != u64::MAX {
             return Err(CallError::Value(argument.to_owned()));
         }
@@ -209,7 +218,15 @@ mod tests {
             asked(41, exact(&[16, 0x80003, 0]))
         );
         assert_eq!(read("unshare(CLONE_NEWUSER)").unwrap(), asked(272, exact(&[0x1000_0000])));
-        assert_eq!(read("socket(?, 3)").unwrap(), asked(41, Partial::UNKNOWN.with(1, 3, u64::MAX)));
+        for left_out in ["socket(?, 3)", "socket(_, 3)"] {
+            assert_eq!(read(left_out).unwrap(), asked(41, Partial::UNKNOWN.with(1, 3, u64::MAX)));
+        }
+        // As `explain` prints them.
+        for protection in ["PROT_READ|PROT_EXEC", "PROT_READ, PROT_EXEC", "5"] {
+            let protection = protection.replace(", ", " | ");
+            assert_eq!(read(&format!("mmap(0, 0, {protection})")).unwrap(), asked(9, exact(&[0, 0, 5])));
+        }
+        assert_eq!(read("ioctl(_, TIOCSTI)").unwrap(), asked(16, Partial::UNKNOWN.with(1, 0x5412, u64::MAX)));
         // The type decides whether the upper half of a negative number is known.
         assert_eq!(
             read("openat(-100)").unwrap(),

@@ -166,6 +166,9 @@ pub enum CliError {
         .0.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ")
     )]
     NoCalls(Vec<PathBuf>),
+    /// Two arguments are standard input.
+    #[error("standard input (-) can be read once, and two arguments name it; write one of the two to a file")]
+    StandardInputTwice,
     /// The profiles cannot be compared.
     #[error("the profiles cannot be compared: {0}")]
     TooComplex(#[from] filter::diagram::TooComplex),
@@ -251,6 +254,7 @@ impl CliError {
             Self::Call { error, .. } => error.reason(),
             Self::Undecided { .. } => "TooComplex",
             Self::NoCalls(_) => "NoCalls",
+            Self::StandardInputTwice => "StandardInputTwice",
             Self::TooComplex(_) => "TooComplex",
             Self::Merge(error) => error.reason(),
             Self::Conversion(error) => error.reason(),

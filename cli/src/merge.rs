@@ -123,7 +123,7 @@ fn combined(
     for NamedProfile { name, profile } in others {
         let combined = operation
             .combine(&merged, profile, &with)
-            .map_err(|fault| MergeError::Uncombinable { name: name.clone(), fault: Box::new(fault) })?;
+            .map_err(|fault| MergeError::of(name, fault, [&merged, profile]))?;
         for narrower in &combined.narrower {
             let remark = explained(narrower);
             if !remarks.contains(&remark) {
@@ -146,10 +146,19 @@ fn explained(narrower: &Narrower) -> String {
             "narrower: {}: only one of the profiles lists it, so that its programs end at their first call",
             short(*architecture)
         ),
-        Narrower::Call { call, exact, combined } => {
+        Narrower::Call { call, exact, combined, is_unnamed } => {
             let name = called(call.architecture, call.number);
+            let (others, reason) = if *is_unnamed {
+                (
+                    ", and other calls that no rule names",
+                    ", because all of them get the default, or what the runtime answers above the highest number that a rule \
+                     names",
+                )
+            } else {
+                ("", "")
+            };
             format!(
-                "narrower: {name}: {} instead of {}",
+                "narrower: {name}{others}: {} instead of {}{reason}",
                 Verdict::to_string(combined),
                 Verdict::to_string(exact)
             )
@@ -245,6 +254,13 @@ syscalls:
         };
         let error = merged(&["--intersect"], &[&asks("/run/a.sock"), &asks("/run/b.sock")]).unwrap_err();
         insta::assert_snapshot!(error.to_string());
+    }
+
+    #[test]
+    fn what_cannot_be_combined_is_named_with_both_verdicts_and_a_way_out() {
+        let one = "{defaultAction: SCMP_ACT_ERRNO, architectures: [SCMP_ARCH_X86_64], syscalls: [{names: [read, write], action: SCMP_ACT_ALLOW}]}";
+        let two = "{defaultAction: SCMP_ACT_KILL_PROCESS, architectures: [SCMP_ARCH_X86_64, SCMP_ARCH_X86], syscalls: [{names: [read, close], action: SCMP_ACT_ALLOW}]}";
+        insta::assert_snapshot!(merged(&["--intersect"], &[one, two]).unwrap_err().to_string());
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use filter::{Uncombinable, Unloadable};
-use profile::Architecture;
+use profile::{Architecture, Profile};
 use syscalls::Syscall;
 
 use crate::node_settings::{NodeSetting, named, short};
@@ -25,16 +25,30 @@ pub enum MergeError {
         fault: Box<Unloadable>,
     },
     /// A profile cannot be combined with those before it.
-    #[error("{name} cannot be combined with what comes before it: {}", cause(.fault))]
+    #[error("{name} cannot be combined with what comes before it: {}", cause(.fault, *.is_listed_by_one))]
     Uncombinable {
         /// The profile.
         name: String,
         /// Why not.
         fault: Box<Uncombinable>,
+        /// Whether a call prevents it, and only one of both lists the architecture of it.
+        is_listed_by_one: bool,
     },
 }
 
 impl MergeError {
+    /// The error of a profile that cannot be combined with those before it, which are one by now.
+    pub(crate) fn of(name: &str, fault: Uncombinable, profiles: [&Profile; 2]) -> Self {
+        let is_listed_by_one = match &fault {
+            Uncombinable::Looser { call, .. } => {
+                let [one, two] = profiles.map(|profile| profile.architectures().contains(&call.architecture));
+                one != two
+            }
+            _ => false,
+        };
+        Self::Uncombinable { name: name.to_owned(), fault: Box::new(fault), is_listed_by_one }
+    }
+
     /// The reason, as one word of a bounded set.
     #[must_use]
     pub fn reason(&self) -> &'static str {
@@ -47,13 +61,22 @@ impl MergeError {
 }
 
 /// An error of the crate `filter`, with the name of a call instead of its number.
-fn cause(fault: &Uncombinable) -> String {
+fn cause(fault: &Uncombinable, is_listed_by_one: bool) -> String {
     match fault {
-        Uncombinable::Looser { call } => {
-            format!(
-                "every profile would permit more for {} than it should",
-                called(call.architecture, call.number)
-            )
+        Uncombinable::Looser { call, verdicts } => {
+            let name = called(call.architecture, call.number);
+            let difference = match verdicts {
+                Some([exact, found]) => format!(
+                    "no profile is as strict as it should be for {name}: it would get {found}, and together they give it {exact}"
+                ),
+                None => format!("libseccomp refuses the rules for {name}"),
+            };
+            let architecture = short(call.architecture);
+            let way_out = format!(
+                "; only one of them lists {architecture}, whose programs end otherwise without it: list the same \
+                 architectures in all"
+            );
+            difference + if is_listed_by_one { way_out.as_str() } else { "" }
         }
         other => other.to_string(),
     }

@@ -137,6 +137,7 @@ pub enum Task {
     /// crun with the newest known libseccomp, or on the nodes of the options. Each profile is a file, which is read as
     /// `kubectl apply` reads it and as the API server stores it, or a profile on the cluster. Two files need no cluster.
     /// Exits with 0 only if both filters are the same on all these nodes, and with 1 if they differ or something was not
+    /// compared. Nodes on which no container starts with either profile are named; if there are no others, nothing was
     /// compared.
     Diff(DiffArgs),
     /// Compare every node's report with the contents in the spec
@@ -163,8 +164,8 @@ pub enum Task {
     ///
     /// PROFILE is a file, - for standard input, or a SeccompProfile in the cluster. A CALL is a name (openat) or a number
     /// (257, syscall_0x1c3), for another table than that of the architecture with its name before (i386:socketcall).
-    /// Without arguments, or with some left out, it shows each condition; arguments are numbers or names such as
-    /// AF_NETLINK: "socket(16, 3, 0)". With --trace it reads the calls of a real run from what strace wrote, with whatever
+    /// Without arguments, or with some left out (_), it shows each condition; arguments are numbers or names such as
+    /// AF_NETLINK: "socket(16, _, 0)". With --trace it reads the calls of a real run from what strace wrote, with whatever
     /// options; where the verdict depends on an argument that the log does not show in full, the call counts as possibly
     /// refused. It exits with 1 if a call is refused or possibly refused, and with 2 if there is no answer.
     Simulate(SimulateArgs),

@@ -1,4 +1,7 @@
 //! The options that say where a profile is loaded: what it does depends on the runtime, its libseccomp and the node.
+//!
+//! Beside the words that are listed, they take those that the output has for programs, and the values of the nodes' label
+//! `kubernetes.io/arch`.
 
 use clap::{Args, ValueEnum};
 use filter::{Explainer, Library, Runtime, Setting, Unloadable, numbers};
@@ -24,14 +27,16 @@ pub struct SettingOptions {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum RuntimeOption {
     /// runc 1.1.3 to 1.1.14
-    #[value(name = "runc-1.1")]
+    #[value(name = "runc-1.1", alias = "runc 1.1.3 to 1.1.14")]
     Runc1_1,
     /// runc 1.1.15
-    #[value(name = "runc-1.1.15")]
+    #[value(name = "runc-1.1.15", alias = "runc 1.1.15")]
     Runc1_1_15,
     /// runc 1.2 to 1.6
+    #[value(alias = "runc 1.2 to 1.6")]
     Runc,
     /// crun 1.8 to 1.28
+    #[value(alias = "crun 1.8 to 1.28")]
     Crun,
 }
 
@@ -53,7 +58,7 @@ pub enum LibseccompOption {
     #[value(name = "2.5.4")]
     V2_5_4,
     /// 2.5.4 of Debian 12, which knows names of later releases
-    #[value(name = "2.5.4-debian12")]
+    #[value(name = "2.5.4-debian12", alias = "2.5.4 of Debian 12")]
     V2_5_4Debian12,
     /// 2.6.0
     #[value(name = "2.6.0")]
@@ -78,28 +83,28 @@ impl From<LibseccompOption> for Libseccomp {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum ArchitectureOption {
     /// 64-bit x86 (amd64)
-    #[value(name = "x86_64", alias = "amd64")]
+    #[value(name = "x86_64", aliases = ["amd64", "SCMP_ARCH_X86_64"])]
     X86_64,
     /// 32-bit x86
-    #[value(name = "i386")]
+    #[value(name = "i386", aliases = ["386", "SCMP_ARCH_X86"])]
     I386,
     /// 64-bit ARM (arm64)
-    #[value(name = "aarch64", alias = "arm64")]
+    #[value(name = "aarch64", aliases = ["arm64", "SCMP_ARCH_AARCH64"])]
     Aarch64,
     /// 32-bit ARM
-    #[value(name = "arm")]
+    #[value(name = "arm", alias = "SCMP_ARCH_ARM")]
     Arm,
     /// 64-bit RISC-V
-    #[value(name = "riscv64")]
+    #[value(name = "riscv64", alias = "SCMP_ARCH_RISCV64")]
     Riscv64,
     /// 64-bit S/390
-    #[value(name = "s390x")]
+    #[value(name = "s390x", alias = "SCMP_ARCH_S390X")]
     S390x,
     /// 64-bit PowerPC, little endian
-    #[value(name = "ppc64le")]
+    #[value(name = "ppc64le", alias = "SCMP_ARCH_PPC64LE")]
     Ppc64le,
     /// 64-bit LoongArch
-    #[value(name = "loongarch64")]
+    #[value(name = "loongarch64", aliases = ["loong64", "SCMP_ARCH_LOONGARCH64"])]
     Loongarch64,
 }
 
@@ -198,10 +203,30 @@ mod tests {
     }
 
     #[test]
-    fn both_names_of_an_architecture_are_known() {
-        for (name, architecture) in [("amd64", Architecture::X86_64), ("arm64", Architecture::Aarch64)] {
+    fn every_name_of_an_architecture_is_known() {
+        let native = |name: &str| {
             let parsed = Only::try_parse_from(["it", "--architecture", name]).unwrap().setting;
-            parsed.apply(|setting| assert_eq!(setting.native, architecture));
+            parsed.apply(|setting| setting.native)
+        };
+        for option in ArchitectureOption::value_variants() {
+            let architecture = Architecture::from(*option);
+            assert_eq!(native(architecture.name()), architecture);
+        }
+        for machine in convert::Machine::ALL {
+            assert_eq!(native(machine.name()), machine.native());
+        }
+    }
+
+    #[test]
+    fn what_the_output_names_is_taken_by_the_options() {
+        let parsed = |option: &str, name: &str| Only::try_parse_from(["it", option, name]).unwrap().setting;
+        for option in RuntimeOption::value_variants() {
+            let runtime = Runtime::from(*option);
+            assert_eq!(Runtime::from(parsed("--runtime", runtime.name).runtime), runtime);
+        }
+        for option in LibseccompOption::value_variants() {
+            let libseccomp = Libseccomp::from(*option);
+            assert_eq!(Libseccomp::from(parsed("--libseccomp", libseccomp.name()).libseccomp), libseccomp);
         }
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 
 use filter::diagram::TooComplex;
-use filter::{CallChange, ChangedCalls, Consequence, Filter, Origin, Runtime};
+use filter::{CallChange, ChangedCalls, Consequence, Filter, Origin, Runtime, compares_lower_halves};
 use profile::{Architecture, Profile, SyscallName};
 use syscalls::{Libseccomp, Syscall};
 
@@ -51,7 +51,9 @@ pub(super) fn compare(
             .chain(flag_support(&settings, profiles))
             .collect(),
     };
-    view.same = view.calls.is_empty()
+    // Where neither profile has a filter, there is nothing that could be the same.
+    view.same = !compared.is_empty()
+        && view.calls.is_empty()
         && view.flags.is_empty()
         && view.listener.is_none()
         && view.uncompared.is_empty()
@@ -192,9 +194,18 @@ fn shown(change: &CallChange, calls: &Calls, architecture: Architecture, profile
         Calls::Names(names) => names.first().map(String::as_str),
         _ => None,
     };
+    let number = match &change.calls {
+        ChangedCalls::Named { number, .. } => *number,
+        ChangedCalls::Unnamed { numbers, .. } => numbers.first().map_or(0, |range| *range.start()),
+        ChangedCalls::Architecture(_) => 0,
+    };
+    let is_narrow = compares_lower_halves(architecture, number);
     let treatment = |it: &filter::Treatment, profile: &Profile| {
         let several = it.verdicts.len() > 1;
-        let rules = name.filter(|_| several).map_or(Vec::new(), |name| written(profile, name));
+        let mut rules = name.filter(|_| several).map_or(Vec::new(), |name| written(profile, name));
+        if is_narrow {
+            rules.iter_mut().flat_map(|rule| &mut rule.when).for_each(|when| *when = when.lower_half());
+        }
         let otherwise = (!rules.is_empty()).then(|| profile.default_effect());
         Treatment { verdicts: it.verdicts.clone(), by: it.origin, rules, otherwise }
     };

@@ -10,7 +10,7 @@ mod render;
 #[cfg(test)]
 mod tests;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueHint};
 use filter::{Direction, Origin, Verdict};
@@ -47,8 +47,11 @@ impl DiffArgs {
     /// Where the two profiles are.
     ///
     /// # Errors
-    /// There is no such file.
+    /// There is no such file, or both are standard input.
     pub fn inputs(&self) -> Result<[Input; 2], CliError> {
+        if self.after.as_deref().is_some_and(|after| after == Path::new("-") && self.before == after) {
+            return Err(CliError::StandardInputTwice);
+        }
         Ok(match (&self.after, &self.filename) {
             (Some(after), _) => [Input::of(&self.before)?, Input::of(after)?],
             (None, file) => {
@@ -67,7 +70,8 @@ pub struct DiffView {
     pub before: Side,
     /// The second one.
     pub after: Side,
-    /// Whether both are the same filter on all these nodes; false also if something could not be compared.
+    /// Whether both are the same filter on all these nodes; false also if something could not be compared, or nothing
+    /// because neither has a filter on any of them.
     pub same: bool,
     /// The nodes for which they were compared.
     pub nodes: Vec<Place>,
@@ -75,7 +79,6 @@ pub struct DiffView {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub starts: Vec<StartFailure>,
     /// The calls with another verdict, for some arguments at least.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub calls: Vec<CallDifference>,
     /// The flags for `seccomp(2)`, including the one that runtimes set if a profile names none.
     #[serde(skip_serializing_if = "Vec::is_empty")]

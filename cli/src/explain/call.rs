@@ -58,7 +58,7 @@ pub enum Because {
     Default,
     /// The runtime answers calls whose number is higher than that of any call which the rules name.
     AboveHighest,
-    /// libseccomp merges the rules to something that none of them says: this may happen.
+    /// libseccomp merges the rules to something that none of them says: this happens, or may if there are several such cases.
     Merged,
     /// The conditions are too many to be spelt out: this may happen.
     TooComplex,
@@ -98,6 +98,11 @@ impl CallView {
         effects(self) == effects(other)
     }
 
+    /// How many verdicts may apply where libseccomp has merged the rules.
+    fn merged(&self) -> usize {
+        self.cases.iter().filter(|case| case.because == Because::Merged).count()
+    }
+
     /// What happens, in a sentence without its subject: `is permitted if …; otherwise it fails with …`.
     pub(super) fn sentence(&self) -> String {
         let mut parts: Vec<String> = Vec::new();
@@ -106,7 +111,7 @@ impl CallView {
         {
             return "depends on its arguments in too many ways to be spelt out".to_owned();
         }
-        if self.cases.iter().any(|case| case.because == Because::Merged) {
+        if self.merged() > 0 {
             parts.push("libseccomp merges the rules to something that none of them says".to_owned());
         }
         let mut open = &self.cases[..];
@@ -115,7 +120,7 @@ impl CallView {
             let alike = 1 + rest.iter().take_while(|case| case.joins(first)).count();
             if first.when.is_empty() {
                 parts.push(match first.because {
-                    Because::Merged => format!("in other cases it perhaps {outcome}"),
+                    Because::Merged if self.merged() > 1 => format!("in other cases it perhaps {outcome}"),
                     _ if self.cases.len() == 1 => outcome,
                     _ => format!("otherwise it {outcome}"),
                 });

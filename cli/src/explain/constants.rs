@@ -28,6 +28,14 @@ pub(super) fn values(call: &str, index: u8) -> Option<Values> {
     }
 }
 
+/// The number that names mean, joined by `|`, as [`Values::name`] gives them to an argument of a call; `None` if one is not
+/// the argument's.
+pub(crate) fn value_of_names(call: &str, index: u8, names: &str) -> Option<u64> {
+    let (Values::One(known) | Values::Bits(known)) = values(call, index)?;
+    let number = |name: &str| known.iter().find(|(_, known)| *known == name).map(|(number, _)| *number);
+    names.split('|').map(str::trim).try_fold(0, |all, name| Some(all | number(name)?))
+}
+
 impl Values {
     /// The name of a value, or of the bits that are set in it; `None` if it has no name.
     pub(super) fn name(self, value: u64) -> Option<String> {
@@ -122,6 +130,8 @@ mod tests {
         // One of the bits has no name.
         assert_eq!(name("clone", 0, 0x2_0001), None);
         assert_eq!(name("clone", 0, 0), None);
+        assert_eq!(value_of_names("clone", 0, "CLONE_NEWNS|CLONE_NEWUSER"), Some(0x1002_0000));
+        assert_eq!(value_of_names("clone", 0, "CLONE_NEWNS|PROT_EXEC"), None);
         assert!(DOMAINS.iter().enumerate().all(|(at, (value, _))| at as u64 == *value));
     }
 }

@@ -19,4 +19,5 @@ mod view;
 mod words;
 
 pub use args::{ExplainArgs, ExplainFormat};
+pub(crate) use constants::value_of_names;
 pub use view::{ExplainView, ProfileView};

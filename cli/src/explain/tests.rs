@@ -53,6 +53,18 @@ fn plain(default: &str, rules: &str) -> String {
 }
 
 #[test]
+fn only_architectures_whose_programs_the_node_runs_are_shown() {
+    let shown = |architecture| {
+        let text = WEB.replace("SCMP_ARCH_X86]", "SCMP_ARCH_X86, SCMP_ARCH_ARM]");
+        let view = view(&text, &["--architecture", architecture]);
+        let filter = view.profiles[0].filter.as_ref().unwrap();
+        filter.architectures.iter().map(|it| it.architecture).collect::<Vec<_>>()
+    };
+    assert_eq!(shown("x86_64"), [profile::Architecture::X86]);
+    assert_eq!(shown("aarch64"), [profile::Architecture::Arm]);
+}
+
+#[test]
 fn a_call_that_is_too_complex_to_be_compared_leaves_the_others_to_be_explained() {
     let bit = |bit: u32| {
         let argument = |index| {

@@ -69,7 +69,7 @@ pub struct FilterView {
     pub highest: Option<Highest>,
     /// The calls of the node's architecture, by group.
     pub groups: Vec<GroupView>,
-    /// The other architectures that the filter covers.
+    /// The other architectures that the filter covers and whose programs the node can run.
     pub architectures: Vec<ArchitectureView>,
     /// Architectures whose programs run on the node and end with their first call under the profile.
     pub uncovered: Vec<Architecture>,
@@ -233,8 +233,9 @@ impl FilterView {
         let filter = explainer.filter();
         let table = syscalls::Architecture::from(setting.architecture);
         let calls = calls(table, native, explainer);
-        let others = profile.architectures().iter().copied().filter(|it| *it != native);
-        let others: BTreeSet<_> = others.collect();
+        // No other programs run on the node, whatever the profile lists.
+        let listed = profile.architectures().iter().copied();
+        let others: BTreeSet<_> = listed.filter(|it| companions(native).contains(it)).collect();
         let architectures = others.iter().filter_map(|it| ArchitectureView::of(*it, &calls, explainer));
         let architectures = architectures.collect();
         let uncovered = companions(native).iter().copied().filter(|it| !others.contains(it)).collect();

@@ -256,7 +256,7 @@ fn explained(narrower: &Narrower) -> String {
             format!("{} is permitted for less than both permit", SyscallName::as_str(name))
         }
         Narrower::Architecture { architecture } => format!("only one of both lists {}", architecture.name()),
-        Narrower::Call { call, exact, combined } => {
+        Narrower::Call { call, exact, combined, .. } => {
             format!("{}: {combined} instead of {exact}", called(call.architecture, call.number))
         }
     }

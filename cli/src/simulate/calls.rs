@@ -1,6 +1,6 @@
 //! The verdicts of calls that are named on the command line.
 
-use filter::{Case, Consequence, Explainer, Permission, Runtime, Setting, Verdict};
+use filter::{Basis, Case, Consequence, Explainer, Permission, Runtime, Setting, Verdict};
 use serde::Serialize;
 use syscalls::Libseccomp;
 
@@ -34,7 +34,7 @@ struct CallView {
     /// The arguments on which it depends.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     depends_on: Vec<u8>,
-    /// The first one of which all conditions hold decides.
+    /// The first one of which all conditions hold decides, but for those that only perhaps do.
     cases: Vec<CaseView>,
 }
 
@@ -46,6 +46,10 @@ pub(crate) struct CaseView {
     pub(crate) when: Vec<String>,
     #[serde(flatten)]
     pub(crate) verdict: Verdict,
+    /// Whether this is one of several verdicts that the call may have where no case before applies: libseccomp merges the
+    /// rules, and for which arguments it has which one cannot be said by their conditions.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) perhaps: bool,
     #[serde(flatten)]
     pub(crate) reason: Reason,
 }
@@ -88,14 +92,11 @@ impl CallsView {
         for (text, call) in texts.iter().zip(&asked) {
             let found = explainer.explain(call.architecture, call.number, &call.arguments);
             let found = found.map_err(|_| CliError::Undecided { call: text.clone() })?;
-            let cases = found.cases.iter();
             calls.push(CallView {
                 call: text.trim().to_owned(),
                 number: call.number,
                 depends_on: found.depends_on,
-                cases: cases
-                    .map(|case| subject.case(case, (call.architecture, call.number), options))
-                    .collect(),
+                cases: subject.cases(&found.cases, (call.architecture, call.number), options),
             });
         }
         let other = OtherRuntime::of(subject, texts, &asked, &explainer, options)?;
@@ -150,6 +151,7 @@ impl CaseView {
     /// The condition in words, of one of so many cases.
     pub(crate) fn condition(&self, cases: usize) -> String {
         match (&self.when[..], cases) {
+            ([], _) if self.perhaps => "otherwise perhaps".to_owned(),
             ([], 1) => "always".to_owned(),
             ([], _) => "otherwise".to_owned(),
             (when, _) => when.join(" and "),
@@ -158,20 +160,26 @@ impl CaseView {
 }
 
 impl Subject {
-    /// A case with its place in the file.
-    pub(crate) fn case(
+    /// The cases of a call with their places in the file.
+    pub(crate) fn cases(
         &self,
-        case: &Case,
+        cases: &[Case],
         call: (profile::Architecture, u32),
         options: SettingOptions,
-    ) -> CaseView {
+    ) -> Vec<CaseView> {
         let libseccomp = Libseccomp::from(options.libseccomp);
-        let reason = |setting: &Setting<'_>| self.reason(case.basis, call, setting, libseccomp.name());
-        CaseView {
-            when: case.conditions.iter().map(ToString::to_string).collect(),
-            verdict: case.verdict,
-            reason: options.apply(reason),
-        }
+        let is_merged = |case: &&Case| case.basis == Basis::Merged;
+        let several = cases.iter().filter(is_merged).count() > 1;
+        let view = |case: &Case| {
+            let reason = |setting: &Setting<'_>| self.reason(case.basis, call, setting, libseccomp.name());
+            CaseView {
+                when: case.conditions.iter().map(ToString::to_string).collect(),
+                verdict: case.verdict,
+                perhaps: several && is_merged(&case),
+                reason: options.apply(reason),
+            }
+        };
+        cases.iter().map(view).collect()
     }
 }
 

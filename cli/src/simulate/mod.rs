@@ -59,8 +59,12 @@ impl SimulateArgs {
     /// Where the profile is.
     ///
     /// # Errors
-    /// There is no such file.
+    /// There is no such file, or two of the profile and the logs are standard input.
     pub fn origins(&self) -> Result<Origins, CliError> {
+        let inputs = self.trace.iter().chain([&self.profile]);
+        if inputs.filter(|path| path.as_path() == Path::new("-")).count() > 1 {
+            return Err(CliError::StandardInputTwice);
+        }
         Origins::of(slice::from_ref(&self.profile))
     }
 }

@@ -8,6 +8,9 @@ use syscalls::Syscall;
 use super::Subject;
 use crate::manifest::Position;
 
+/// The bit in the number of a call that marks it as one of x32 (`__X32_SYSCALL_BIT` in the kernel's `asm/unistd.h`).
+const X32: u32 = 1 << 30;
+
 /// Why a call has its verdict.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -67,7 +70,10 @@ impl Subject {
                 Reason { decides: "runtime", text, field: None, at: None }
             }
             Basis::OtherArchitecture => {
-                let text = format!("the profile does not list {}", architecture.name());
+                // The kernel shows calls of x32 as those of x86_64, with a number of their own.
+                let is_x32 = architecture == profile::Architecture::X86_64 && number & X32 != 0;
+                let missing = if is_x32 { profile::Architecture::X32 } else { architecture };
+                let text = format!("the profile does not list {}", missing.name());
                 Reason { decides: "architecture", text, field: None, at: None }
             }
             Basis::Merged => {

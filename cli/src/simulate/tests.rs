@@ -55,6 +55,47 @@ fn each_verdict_is_shown_with_the_place_that_decides() {
 }
 
 #[test]
+fn a_number_of_x32_needs_x32_in_the_profile() {
+    let text = simulated(&["0x40000000"], SettingOptions::default()).unwrap().render(Paint::Plain);
+    assert!(text.contains("the profile does not list SCMP_ARCH_X32"), "{text}");
+}
+
+/// The condition of the second profile holds for no argument of 32 bits as it is written.
+#[test]
+fn a_condition_is_shown_as_the_architecture_compares_it() {
+    let profile = r#"{"defaultAction": "SCMP_ACT_KILL_THREAD", "architectures": ["SCMP_ARCH_X86_64", "SCMP_ARCH_X86"],
+        "syscalls": [{"names": ["ioctl"], "action": "SCMP_ACT_LOG",
+                      "args": [{"index": 2, "value": 6393076910245587, "op": "SCMP_CMP_GT"}]}]}"#;
+    let calls = ["i386:ioctl", "ioctl"].map(str::to_owned);
+    let view = CallsView::of(&subject_of(profile), &calls, SettingOptions::default()).unwrap();
+    let text = view.render(Paint::Plain);
+    assert!(text.contains("arg2 > 0x3641c6d3 ") && text.contains("arg2 > 0x16b6783641c6d3 "), "{text}");
+}
+
+/// libseccomp 2.5.4 merges these rules so that two verdicts remain where none of them applies as it is written.
+#[test]
+fn what_no_condition_tells_apart_is_marked_as_uncertain() {
+    let profile = r#"{"defaultAction": "SCMP_ACT_ALLOW", "architectures": ["SCMP_ARCH_X86_64", "SCMP_ARCH_X86"], "syscalls": [
+        {"names": ["futex"], "action": "SCMP_ACT_ERRNO", "errnoRet": 13, "args": [
+            {"index": 0, "value": 7711477300594475726, "op": "SCMP_CMP_LE"}, {"index": 1, "value": 2, "op": "SCMP_CMP_GT"}]},
+        {"names": ["futex"], "action": "SCMP_ACT_ALLOW", "args": [
+            {"index": 2, "value": 9223372036854775807, "op": "SCMP_CMP_LE"},
+            {"index": 0, "value": 1294153170627221, "op": "SCMP_CMP_LT"},
+            {"index": 1, "value": 7, "op": "SCMP_CMP_MASKED_EQ", "valueTwo": 1}]},
+        {"names": ["futex"], "action": "SCMP_ACT_TRACE", "args": [
+            {"index": 0, "value": 4294967297, "op": "SCMP_CMP_LT"}, {"index": 1, "value": 4294967296, "op": "SCMP_CMP_EQ"}]}]}"#;
+    let setting = SettingOptions { libseccomp: LibseccompOption::V2_5_4, ..SettingOptions::default() };
+    let view = CallsView::of(&subject_of(profile), &["futex".to_owned()], setting).unwrap();
+    let text = view.render(Paint::Plain);
+    assert_eq!(
+        (text.matches("otherwise perhaps").count(), text.matches("otherwise ").count()),
+        (2, 2),
+        "{text}"
+    );
+    assert_eq!(serde_json::to_string(&view).unwrap().matches(r#""perhaps":true"#).count(), 2);
+}
+
+#[test]
 fn programs_read_the_same_as_people() {
     let view = simulated(&["socket(16)", "syscall_0x1f4"], SettingOptions::default()).unwrap();
     insta::assert_snapshot!(serde_json::to_string_pretty(&view).unwrap());
@@ -72,6 +113,21 @@ fn calls_that_are_permitted_whatever_their_arguments_are_are_a_success() {
     assert!(simulated(&["openat", "socket(1, 3)"], SettingOptions::default()).unwrap().permits_all());
     let only_crun = SettingOptions { runtime: RuntimeOption::Crun, ..SettingOptions::default() };
     assert!(!simulated(&["socket(2)"], only_crun).unwrap().permits_all());
+}
+
+#[test]
+fn standard_input_is_read_once() {
+    use crate::options::{Options, Task};
+    use clap::Parser;
+    let origins =
+        |words: &[&str]| match Options::parse_from([&["kubectl-seccomp", "simulate"], words].concat()).task {
+            Task::Simulate(args) => args.origins(),
+            task => panic!("{task:?}"),
+        };
+    assert!(origins(&["-", "--", "read"]).is_ok());
+    for twice in [&["--trace", "-", "-"][..], &["--trace", "-", "--trace", "-", "web"]] {
+        assert_eq!(origins(twice).unwrap_err().reason(), "StandardInputTwice");
+    }
 }
 
 #[test]

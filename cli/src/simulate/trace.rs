@@ -248,7 +248,7 @@ impl<'s> Trace<'s> {
             return None;
         }
         let of = (oci(key.architecture)?, key.number);
-        let cases: Vec<_> = cases.iter().map(|case| self.subject.case(case, of, self.options)).collect();
+        let cases = self.subject.cases(&cases, of, self.options);
         let name = self.name(key, call.name);
         let same = |it: &CallOutcome| it.call == name && it.cases == cases && it.depends_on == depends_on;
         if let Some(known) = self.outcomes.iter().position(same) {

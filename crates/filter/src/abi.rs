@@ -29,6 +29,14 @@ pub(crate) fn is_x86_64(architecture: Architecture) -> bool {
     matches!(architecture, Architecture::X86_64 | Architecture::X32)
 }
 
+/// Whether libseccomp compares only the lower halves of the arguments of this call. It then also drops the upper halves of
+/// the values in the rules, so that a condition with a greater value is another one there.
+#[must_use]
+pub fn compares_lower_halves(architecture: Architecture, number: u32) -> bool {
+    let is_x32 = is_x86_64(architecture) && number & X32 != 0;
+    width(if is_x32 { Architecture::X32 } else { architecture }) == Width::Bits32
+}
+
 /// How many bits of an argument libseccomp compares (`arch_def` in its src/arch-*.c).
 pub(crate) fn width(architecture: Architecture) -> Width {
     use Architecture::{Arm, Mips, Mips64n32, Mipsel, Mipsel64n32, Ppc, S390, X32, X86};

@@ -26,6 +26,7 @@ struct Mention {
     rule: usize,
     name: usize,
     verdict: Verdict,
+    /// As they are compiled for the architecture.
     conditions: Vec<Condition>,
 }
 
@@ -83,6 +84,10 @@ impl Explainer {
         let filter = Filter::new(profile, setting)?;
         let mut mentions: BTreeMap<_, Vec<_>> = BTreeMap::new();
         for architecture in architectures(profile, setting)? {
+            let compiled = |condition: &Condition| match width(architecture) {
+                Width::Bits32 => condition.lower_half(),
+                Width::Bits64 => *condition,
+            };
             for (key, parts) in parts(profile, architecture, setting).calls() {
                 let Key::Number(number) = key else { continue };
                 let found: &mut Vec<Mention> = mentions.entry((architecture, *number)).or_default();
@@ -90,7 +95,7 @@ impl Explainer {
                     rule: part.rule,
                     name: part.place,
                     verdict: part.call_rule.verdict,
-                    conditions: part.call_rule.conditions.clone(),
+                    conditions: part.call_rule.conditions.iter().map(compiled).collect(),
                 }));
             }
         }

@@ -54,6 +54,14 @@ impl Condition {
         self.value_two
     }
 
+    /// The condition as libseccomp compiles it for an architecture whose arguments have 32 bits
+    /// ([`compares_lower_halves`](crate::compares_lower_halves)): it drops the upper halves of the values.
+    #[must_use]
+    pub fn lower_half(self) -> Self {
+        let lower = |value: u64| value & u64::from(u32::MAX);
+        Self { value: lower(self.value), value_two: lower(self.value_two), ..self }
+    }
+
     /// Whether it is true of these arguments.
     #[must_use]
     pub fn holds(self, arguments: &Arguments) -> bool {

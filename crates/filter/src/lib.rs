@@ -53,6 +53,7 @@ mod startup;
 pub mod tree;
 mod verdict;
 
+pub use abi::compares_lower_halves;
 pub use basis::{Basis, Case, Explainer, Explanation};
 pub use change::{CallChange, ChangedCall, ChangedCalls, Direction, Origin, Treatment};
 pub use combine::{Combined, Narrower, Operation, Uncombinable};

@@ -168,6 +168,14 @@ impl Argument {
     pub fn comparison(&self) -> Comparison {
         self.op
     }
+
+    /// The comparison as libseccomp compiles it for an architecture whose arguments have 32 bits: it drops the upper halves
+    /// of the values.
+    #[must_use]
+    pub fn lower_half(self) -> Self {
+        let lower = |value: u64| value & u64::from(u32::MAX);
+        Self { value: lower(self.value), value_two: lower(self.value_two), ..self }
+    }
 }
 
 /// The name of a system call: lower-case letters, digits and underscores.

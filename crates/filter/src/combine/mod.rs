@@ -73,6 +73,8 @@ pub enum Narrower {
         exact: Verdict,
         /// What the profile does.
         combined: Verdict,
+        /// Whether no profile has rules for it, so that the same happens to other calls without rules.
+        is_unnamed: bool,
     },
 }
 
@@ -103,6 +105,9 @@ pub enum Uncombinable {
     Looser {
         /// The call.
         call: Call,
+        /// What the exact combination does with it, and what the result would do; `None` if libseccomp refuses the rules for
+        /// the call.
+        verdicts: Option<[Verdict; 2]>,
     },
 }
 

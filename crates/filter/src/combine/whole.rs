@@ -50,11 +50,11 @@ pub(super) fn compare(
                 }
                 Err(Unloadable::Rules { architecture, name: Some(name), .. }) => {
                     let number = (setting.number)(name.as_str(), *architecture).unwrap_or_default();
-                    Some(Call { architecture: *architecture, number, arguments: [0; 6] })
+                    Some((Call { architecture: *architecture, number, arguments: [0; 6] }, None))
                 }
                 Err(fault) => return Err(Uncombinable::Unloadable { first: true, fault: fault.clone() }),
             };
-            if let Some(call) = looser {
+            if let Some((call, verdicts)) = looser {
                 let is_covered = profile.architectures().contains(&call.architecture)
                     || call.architecture == setting.native;
                 let is_stricter = is_covered
@@ -62,7 +62,7 @@ pub(super) fn compare(
                 if is_stricter {
                     break;
                 }
-                return Err(Uncombinable::Looser { call });
+                return Err(Uncombinable::Looser { call, verdicts });
             }
         }
         if looser.is_none() {
@@ -70,6 +70,9 @@ pub(super) fn compare(
         }
     }
 }
+
+/// A call, and what the exact combination and the combined profile do with it.
+type Looser = (Call, Option<[Verdict; 2]>);
 
 /// A call for which the third filter is looser than the first two combined. Adds the calls for which it is narrower.
 fn look(
@@ -79,14 +82,14 @@ fn look(
     setting: &Setting<'_>,
     known: &mut Known<'_>,
     narrower: &mut Vec<Narrower>,
-) -> Result<Option<Call>, Uncombinable> {
+) -> Result<Option<Looser>, Uncombinable> {
     let inexact: Vec<&SyscallName> =
         draft.calls.iter().filter(|(_, call)| !call.is_exact).map(|(name, _)| name).collect();
     for (architecture, number) in numbers(&[one, two, combined]) {
         let found = known.differences([one, two, combined], operation, architecture, number);
         let call = |arguments| Call { architecture, number, arguments };
         if let Some(pair) = found.looser? {
-            return Ok(Some(call(pair.arguments)));
+            return Ok(Some((call(pair.arguments), Some([pair.first, pair.second]))));
         }
         if combined.calls(architecture, number).is_none()
             || inexact.iter().any(|name| has_number(name, setting, architecture, number))
@@ -94,8 +97,12 @@ fn look(
             continue;
         }
         if let Some(pair) = found.narrower? {
-            let found =
-                Narrower::Call { call: call(pair.arguments), exact: pair.first, combined: pair.second };
+            let found = Narrower::Call {
+                call: call(pair.arguments),
+                exact: pair.first,
+                combined: pair.second,
+                is_unnamed: ![one, two, combined].iter().any(|it| it.has_rules(architecture, number)),
+            };
             if !narrower.contains(&found) {
                 narrower.push(found);
             }
