@@ -17,6 +17,7 @@
 //! - [`profile_text`]: a profile as YAML or JSON, for `convert`, `derive`, `merge` and profiles in the cluster.
 //! - [`explain`]: what a profile does, in words.
 //! - [`inspect`]: what an image in a registry carries.
+//! - [`denials`]: the calls that filters refused, by workload, and what would allow them.
 //! - [`outdated`]: workloads with containers under an earlier filter; [`restart`] restarts them.
 //! - [`unenforced`]: why a pod that names a profile may run without its filter.
 //! - [`sources`]: what the FILE arguments of a command name.
@@ -29,6 +30,7 @@ pub mod call;
 pub mod complete;
 pub mod connect;
 pub mod convert;
+pub mod denials;
 pub mod derive;
 pub mod diff;
 mod duration;

@@ -23,7 +23,7 @@ use crate::wait::WaitFor;
 
 /// Shows which nodes have which seccomp profiles, which do not, and why, and checks profiles in files
 ///
-/// Reads SeccompProfiles, NodeProfileStatuses and, if you may list them, pods, workloads, the names of Nodes and
+/// Reads SeccompProfiles, NodeProfileStatuses, SeccompObservations and, if you may list them, pods, workloads, the names of Nodes and
 /// RuntimeClasses. Only `restart` changes anything in the cluster, with your own rights; `lint --fix` changes files. The ClusterRole seccomp-profile-viewer, which is part of Kubernetes' role view, is
 /// sufficient for everything except Nodes and RuntimeClasses.
 ///
@@ -116,6 +116,23 @@ pub enum Task {
         /// Show the workloads with containers that may be under an earlier filter
         #[arg(long)]
         outdated: bool,
+        /// Show only this namespace
+        #[arg(long, short, value_name = "NAME")]
+        namespace: Option<String>,
+        /// The output format.
+        #[command(flatten)]
+        output: OutputOption,
+    },
+    /// Show which system calls filters refused or logged, in which workload
+    ///
+    /// It needs the chart's observers (observer.enabled). The newest call comes first. A pod without a profile of this
+    /// project is shown only if it is named. It also says what would allow the newest calls, and what `lint` finds then.
+    /// SCMP_ACT_ERRNO makes no record without the flag SECCOMP_FILTER_FLAG_LOG. What the answer does not cover, such as
+    /// records that a node's observer has lost, is named on standard error.
+    Denials {
+        /// Show only this profile, or this pod: seccompprofile/NAME, pod/NAME, or the name of either
+        #[arg(value_name = "PROFILE|POD")]
+        what: Option<String>,
         /// Show only this namespace
         #[arg(long, short, value_name = "NAME")]
         namespace: Option<String>,

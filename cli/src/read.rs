@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 
-use api::{NodeProfileStatus, SeccompProfile, Untrusted, WatchedPod};
+use api::{NodeProfileStatus, SeccompObservation, SeccompProfile, Untrusted, WatchedPod};
 use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, ReplicaSet, StatefulSet};
 use k8s_openapi::api::batch::v1::{CronJob, Job};
 use k8s_openapi::api::core::v1::{Node, Pod, ReplicationController};
@@ -16,9 +16,10 @@ use link::client::within;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
+use crate::denials::{Contents, DenialsView, Observed, PodFacts, Wanted};
 use crate::error::{CliError, VIEW, VIEWER};
 use crate::facts::{Agents, NodeFacts, ProfileSummary, Snapshot};
-use crate::outdated::{OutdatedView, Owner, UserPod};
+use crate::outdated::{OutdatedView, Owner, ReplicaSetOwners, UserPod};
 use crate::users::{self, Candidate, Unread};
 
 /// The label selector of the agents' pods, which is the same for every release name.
@@ -27,6 +28,7 @@ pub(crate) const AGENT_PODS: &str =
 /// The plurals of the kinds.
 pub(crate) const PROFILES: &str = "seccompprofiles";
 pub(crate) const NODES: &str = "nodeprofilestatuses";
+const OBSERVATIONS: &str = "seccompobservations";
 
 /// The maximum number of objects in one page, because a profile that was stored without bounds takes megabytes.
 const PROFILES_A_PAGE: u32 = 20;
@@ -104,16 +106,52 @@ pub async fn outdated(
     let pods = list_as(namespaced::<WatchedPod>(client, namespace), PAGE, None, user).await;
     let pods = pods.map_err(|error| CliError::of(&error, "pods", VIEW))?;
     let mut found = Workloads::default();
-    let mut owners = Vec::new();
+    let mut owners = ReplicaSetOwners::new();
     if pods.iter().any(UserPod::is_of_replica_set) {
-        let owned = |set: Untrusted<ReplicaSet>| {
-            let (namespace, name) = (set.metadata.namespace.clone()?, set.metadata.name.clone()?);
-            Some(((namespace, name), Owner::of(&set.metadata)?))
-        };
-        let listed = list_as(namespaced::<Untrusted<ReplicaSet>>(client, namespace), PAGE, None, owned).await;
-        owners = found.take("ReplicaSet", "replicasets", listed)?.unwrap_or_default();
+        owners = found.replica_set_owners(client, namespace).await?;
     }
-    let mut view = OutdatedView::of(&pods, &owners.into_iter().collect(), snapshot, only);
+    let mut view = OutdatedView::of(&pods, &owners, snapshot, only);
+    view.unread = found.unread;
+    Ok(view)
+}
+
+/// The calls that the observers have counted, of the profile or the pod that `what` names.
+///
+/// # Errors
+/// The observations or the pods cannot be listed. It is not an error if the `ReplicaSets` may not be listed: they then
+/// stand for themselves.
+pub async fn denials(
+    client: &Client,
+    namespace: Option<&str>,
+    what: Option<&str>,
+) -> Result<DenialsView, CliError> {
+    let snapshot = snapshot(client, None).await?;
+    let directory = users::directory(&snapshot.profiles, &snapshot.nodes);
+    let observations = Api::<Untrusted<SeccompObservation>>::all(client.clone());
+    // One has up to a thousand containers.
+    let observed = list_as(observations, PROFILES_A_PAGE, None, |it| Some(Observed::of(it))).await;
+    let observed = observed.map_err(|error| CliError::of(&error, OBSERVATIONS, VIEWER))?;
+    let facts = |pod: WatchedPod| Some(PodFacts::of(pod));
+    let pods = list_as(namespaced::<WatchedPod>(client, namespace), PAGE, None, facts).await;
+    let pods = pods.map_err(|error| CliError::of(&error, "pods", VIEW))?;
+    let mut found = Workloads::default();
+    let mut owners = ReplicaSetOwners::new();
+    if pods.iter().any(PodFacts::is_of_replica_set) {
+        owners = found.replica_set_owners(client, namespace).await?;
+    }
+    let mut view = DenialsView::of(&observed, &pods, &owners, &directory, namespace, &Wanted::of(what));
+    let mut contents = Contents::new();
+    for name in view.profiles() {
+        match profile(client, name).await {
+            Ok(mut profile) => {
+                contents.insert(name.to_owned(), profile.spec["contents"].take());
+            }
+            // A pod may name a profile that is gone.
+            Err(CliError::NoProfile(_)) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    view.explain(&contents);
     view.unread = found.unread;
     Ok(view)
 }
@@ -163,6 +201,23 @@ impl Workloads {
         let candidates = self.take(K::KIND, plural, listed)?;
         self.candidates.extend(candidates.into_iter().flatten());
         Ok(())
+    }
+
+    /// The controllers of the `ReplicaSets`. If the user may not list them, the result is empty and this is recorded.
+    ///
+    /// # Errors
+    /// The API server does not answer.
+    async fn replica_set_owners(
+        &mut self,
+        client: &Client,
+        namespace: Option<&str>,
+    ) -> Result<ReplicaSetOwners, CliError> {
+        let owned = |set: Untrusted<ReplicaSet>| {
+            let (namespace, name) = (set.metadata.namespace.clone()?, set.metadata.name.clone()?);
+            Some(((namespace, name), Owner::of(&set.metadata)?))
+        };
+        let listed = list_as(namespaced::<Untrusted<ReplicaSet>>(client, namespace), PAGE, None, owned).await;
+        Ok(self.take("ReplicaSet", "replicasets", listed)?.into_iter().flatten().collect())
     }
 
     /// The handlers of the `RuntimeClasses`, by name. If the user may not list them, the result is empty and this is

@@ -55,6 +55,20 @@ pub struct Workload {
     pub name: String,
 }
 
+impl Workload {
+    /// The workload of a pod with this controller.
+    #[must_use]
+    pub fn of(namespace: &str, pod: &str, owner: Option<&Owner>, owners: &ReplicaSetOwners) -> Self {
+        let namespace = namespace.to_owned();
+        let Some(owner) = owner else {
+            return Self { namespace, kind: "Pod".to_owned(), name: pod.to_owned() };
+        };
+        let above = owners.get(&(namespace.clone(), owner.name.clone()));
+        let Owner { kind, name } = above.filter(|_| owner.kind == "ReplicaSet").unwrap_or(owner).clone();
+        Self { namespace, kind, name }
+    }
+}
+
 /// The controllers of `ReplicaSets`, by namespace and name.
 pub type ReplicaSetOwners = BTreeMap<(String, String), Owner>;
 
@@ -85,13 +99,7 @@ impl UserPod {
 
     /// The workload that made it, or itself.
     fn workload(&self, owners: &ReplicaSetOwners) -> Workload {
-        let namespace = self.namespace.clone();
-        let Some(owner) = &self.owner else {
-            return Workload { namespace, kind: "Pod".to_owned(), name: self.name.clone() };
-        };
-        let above = owners.get(&(namespace.clone(), owner.name.clone()));
-        let Owner { kind, name } = above.filter(|_| self.is_of_replica_set()).unwrap_or(owner).clone();
-        Workload { namespace, kind, name }
+        Workload::of(&self.namespace, &self.name, self.owner.as_ref(), owners)
     }
 }
 
