@@ -18,10 +18,10 @@ use super::support::{LIMIT, Session, allow_all, alone, expect_cleanup, object, p
 pub(crate) struct Gated<'a>(&'a Session);
 
 /// The namespace.
-const SHOP: &str = rights::NAMESPACE;
+pub(crate) const SHOP: &str = rights::NAMESPACE;
 
 /// Pods of a Deployment.
-const REPLICAS: usize = 5;
+pub(crate) const REPLICAS: usize = 5;
 
 /// Installs the chart with or without the gate, and waits until it is rolled out.
 pub(crate) fn install(cluster: &Session, enabled: bool) {
@@ -58,8 +58,19 @@ impl Drop for Gated<'_> {
 
 /// A Deployment under the profile of its name, and the profile, in the order in which they are applied.
 fn both(name: &str, number: usize) -> String {
+    together(&deployment(name), name, number)
+}
+
+/// Two objects for one `kubectl apply`: a Deployment, and then the profile of this name.
+pub(crate) fn together(deployment: &Value, name: &str, number: usize) -> String {
+    json!({ "apiVersion": "v1", "kind": "List", "items": [deployment, object(name, &allow_all(number))] })
+        .to_string()
+}
+
+/// A Deployment under the profile of its name.
+pub(crate) fn deployment(name: &str) -> Value {
     let labels = json!({ "app": name });
-    let deployment = json!({
+    json!({
         "apiVersion": "apps/v1", "kind": "Deployment", "metadata": { "name": name, "namespace": SHOP },
         "spec": {
             "replicas": REPLICAS, "selector": { "matchLabels": labels },
@@ -74,13 +85,11 @@ fn both(name: &str, number: usize) -> String {
                 }],
             } },
         },
-    });
-    json!({ "apiVersion": "v1", "kind": "List", "items": [deployment, object(name, &allow_all(number))] })
-        .to_string()
+    })
 }
 
 /// What went wrong with the start of containers in the namespace, from the Events.
-fn failures(cluster: &Session) -> Vec<String> {
+pub(crate) fn failures(cluster: &Session) -> Vec<String> {
     let events = cluster.json(["-n", SHOP, "get", "events"]);
     let failed = events["items"].as_array().unwrap().iter().filter(|event| event["reason"] == "Failed");
     failed.map(|event| event["message"].to_string()).collect()
@@ -95,7 +104,7 @@ fn apply(cluster: &Session, name: &str, objects: &str) -> Duration {
     start.elapsed()
 }
 
-fn delete(cluster: &Session, name: &str) {
+pub(crate) fn delete(cluster: &Session, name: &str) {
     let named = format!("deployment/{name}");
     cluster.ok(["-n", SHOP, "delete", &named, "--cascade=foreground", "--timeout=60s"]);
     cluster.ok(["delete", "seccompprofile", name, "--timeout=60s"]);

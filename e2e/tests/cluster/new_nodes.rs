@@ -1,6 +1,7 @@
 //! A node that joins with the start-up taint stays empty until its profiles are there.
 
 use std::fs;
+use std::time::{Duration, Instant};
 
 use cluster::NAMESPACE;
 use serde_json::{Value, json};
@@ -9,6 +10,7 @@ use xtask::workspace::repository;
 
 use super::added_nodes::AddedNode;
 use super::documented::Reader;
+use super::gate::{Gated, REPLICAS, SHOP, delete, deployment, failures, together};
 use super::pages::Page;
 use super::removal::Reinstall;
 use super::support::{LIMIT, Session, allow_all, alone, print_line, sleeper, until};
@@ -97,4 +99,59 @@ fn a_node_that_joins_with_the_taint_stays_empty_until_its_profiles_are_there() {
     let warnings = cluster.json(["get", "events", warnings]);
     let failed = warnings["items"].as_array().unwrap().iter().find(|event| event["reason"] == "Failed");
     assert_eq!(failed, None);
+}
+
+/// A Deployment whose pods can run only on a node that joins later, and its profile, applied together; then the node
+/// joins, with the start-up taint or without it. Returns how long after the node's start all pods were available.
+fn join_while_pods_wait(cluster: &Session, name: &str, number: usize, tainted: bool) -> Duration {
+    let present: Vec<_> = cluster.node_list().iter().map(|node| node.name()).collect();
+    let elsewhere = json!({ "key": "kubernetes.io/hostname", "operator": "NotIn", "values": present });
+    let mut waiting = deployment(name);
+    waiting["spec"]["template"]["spec"]["affinity"] = json!({ "nodeAffinity": {
+        "requiredDuringSchedulingIgnoredDuringExecution": {
+            "nodeSelectorTerms": [{ "matchExpressions": [elsewhere] }],
+        },
+    } });
+    cluster
+        .kubectl_input(["apply", "-f", "-"], &together(&waiting, name, number))
+        .unwrap_or_else(|error| panic!("{error}"));
+    let selector = format!("--selector=app={name}");
+    until("pods that no node takes", LIMIT, || {
+        let pods = cluster.json(["-n", SHOP, "get", "pods", &selector]);
+        let reasons = pods["items"].as_array()?.iter().map(|pod| &pod["status"]["conditions"][0]["reason"]);
+        let waiting = reasons.filter(|reason| **reason == "Unschedulable").count();
+        (waiting == REPLICAS).then_some(())
+    });
+    let start = Instant::now();
+    let added = match tainted {
+        true => cluster.add_tainted_node(TAINT, |_| Ok(())),
+        false => cluster.add_node(),
+    };
+    let _added = AddedNode::new(cluster, added.unwrap_or_else(|error| panic!("{error}")));
+    let named = format!("deployment/{name}");
+    cluster.ok(["-n", SHOP, "wait", "--for=condition=Available", "--timeout=120s", &named]);
+    let took = start.elapsed();
+    delete(cluster, name);
+    took
+}
+
+#[test]
+#[ignore = "long: twenty nodes join with the taint, and some without it"]
+fn twenty_times_a_node_joins_while_pods_wait_for_it_and_no_container_fails() {
+    let cluster = alone();
+    let _gated = Gated::new(&cluster);
+    for number in 0..20 {
+        let took = join_while_pods_wait(&cluster, &format!("joined-{number}"), number, true);
+        print_line(&format!("{number}: {:.1} s from the node's start to the pods'", took.as_secs_f64()));
+        assert_eq!(failures(&cluster), [""; 0]);
+    }
+
+    let mut failing = 0;
+    for number in 0..5 {
+        join_while_pods_wait(&cluster, &format!("untainted-{number}"), number, false);
+        failing += usize::from(!failures(&cluster).is_empty());
+        cluster.ok(["-n", SHOP, "delete", "events", "--all"]);
+    }
+    print_line(&format!("without the taint containers failed on {failing} of 5 nodes"));
+    assert!(failing > 0, "the taint is not what prevents them");
 }
