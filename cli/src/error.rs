@@ -8,7 +8,6 @@ use crate::call::CallError;
 use crate::convert::ConversionError;
 use crate::derive::DeriveCommandError;
 use crate::excerpt::document_error;
-use crate::findings::fix_error::FixError;
 use crate::inspect_error::InspectError;
 use crate::manifest::DocumentError;
 use crate::merge_error::MergeError;
@@ -93,16 +92,6 @@ pub enum CliError {
     /// Only a file can be fixed.
     #[error("--fix changes files; {0} is none")]
     NotAFile(String),
-    /// A file is not fixed.
-    #[error(
-        "{file} stays as it is: {error}\nLint it without --fix and correct it by hand, or leave the rule out with --ignore."
-    )]
-    Fix {
-        /// The file.
-        file: String,
-        /// Why.
-        error: FixError,
-    },
     /// A file cannot be written.
     #[error("cannot write {}: {error}", path.display())]
     Write {
@@ -114,6 +103,9 @@ pub enum CliError {
     /// The directory has no manifest.
     #[error("{}: no file there ends in .yaml, .yml or .json", .0.display())]
     NothingIn(PathBuf),
+    /// None of the files that were found has a profile.
+    #[error("no profile in {}", .0.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", "))]
+    NoProfiles(Vec<PathBuf>),
     /// A pattern is not valid, or nothing matches.
     #[error("{pattern}: {why}")]
     Pattern {
@@ -130,13 +122,39 @@ pub enum CliError {
         /// What it contains instead.
         error: DocumentError,
     },
-    /// The file contains several profiles, or none with the requested name.
-    #[error("{}: choose one of its SeccompProfiles with --name: {}", path.display(), found.join(", "))]
+    /// There are several profiles in the file or directory.
+    #[error(
+        "{} has several profiles; choose one by its own file, or with --name NAME: {}", path.display(), found.join(", ")
+    )]
     OneOfSeveral {
-        /// The file.
+        /// The file or directory.
         path: PathBuf,
-        /// The names in it.
+        /// The names of the profiles, or the files of those without a name.
         found: Vec<String>,
+    },
+    /// There is no profile of the requested name in the file or directory.
+    #[error(
+        "{} has no profile named {wanted}; {}", path.display(),
+        if found.is_empty() { "none in it has a name, so leave --name out".to_owned() } else { format!("found: {}", found.join(", ")) }
+    )]
+    NoneNamed {
+        /// The file or directory.
+        path: PathBuf,
+        /// The requested name.
+        wanted: String,
+        /// The names of the profiles that have one.
+        found: Vec<String>,
+    },
+    /// Arguments that are no files were taken for profiles in the cluster, which was not reached.
+    #[error(
+        "{error}\nThe cluster is asked because there is no file {}: such an argument is the name of a SeccompProfile in the \
+         cluster.", names.join(", ")
+    )]
+    AssumedName {
+        /// The arguments.
+        names: Vec<String>,
+        /// Why the cluster was not reached, or has no such profile.
+        error: Box<CliError>,
     },
     /// The profile has no filter on the node.
     #[error("{file}: {}: {error}", .error.consequence().of("this profile"))]
@@ -244,12 +262,14 @@ impl CliError {
             Self::Stored { .. } => "StoredProfileInvalid",
             Self::File { .. } => "File",
             Self::NotAFile(_) => "NotAFile",
-            Self::Fix { error, .. } => error.reason(),
             Self::Write { .. } => "Write",
             Self::NothingIn(_) => "NothingInDirectory",
+            Self::NoProfiles(_) => "NoProfile",
             Self::Pattern { .. } => "Pattern",
             Self::Document { error, .. } => error.reason(),
             Self::OneOfSeveral { .. } => "SeveralProfiles",
+            Self::NoneNamed { .. } => "NoProfileNamed",
+            Self::AssumedName { error, .. } => error.reason(),
             Self::Unloadable { .. } => "Unloadable",
             Self::Call { error, .. } => error.reason(),
             Self::Undecided { .. } => "TooComplex",

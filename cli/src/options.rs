@@ -174,8 +174,8 @@ pub enum Task {
     /// It reads files as `kubectl apply` does: SeccompProfiles, or a profile as runtimes read it. In a directory, at any
     /// depth, and among the files that match a pattern, it reads what ends in .yaml, .yml or .json and skips what has no
     /// profile. A name that no file has, without a slash and such an ending, is a SeccompProfile in the cluster;
-    /// seccompprofile/NAME always is. Otherwise it needs no cluster. It exits with 1 if it finds anything, and with 2 if
-    /// there is no valid profile. `kubectl seccomp rule` lists the rules, and `kubectl seccomp rule ID` explains one.
+    /// seccompprofile/NAME always is. Otherwise it needs no cluster. It exits with 1 if it finds anything, and with 2 if a
+    /// file is not valid or no profile is found; all others are checked nevertheless. `kubectl seccomp rule` lists the rules, and `kubectl seccomp rule ID` explains one.
     Lint(LintArgs),
     /// Show what a profile does with system calls, and which rule decides
     ///

@@ -32,7 +32,7 @@ use crate::read;
 use crate::restart::{Dialogue, restart};
 use crate::show::{NO_PROFILES, Paint, Tone};
 use crate::simulate::{self, SimulateArgs};
-use crate::sources::{Origins, Others, Source};
+use crate::sources::{self, Origins, Others, Source};
 use crate::status::StatusView;
 use crate::users::{self, UsersView};
 use crate::verify::VerifyView;
@@ -56,21 +56,22 @@ pub struct Answer {
     pub text: String,
     /// For standard error: what the result does not cover.
     pub remarks: Vec<String>,
-    /// Whether the exit code is 0.
+    /// For standard error: why a part of the result is missing. If there are any, the exit code is that of an error.
+    pub errors: Vec<String>,
+    /// Whether the exit code is 0 without errors.
     pub success: bool,
 }
 
 impl Answer {
     fn success(text: String) -> Self {
-        Self { text, remarks: Vec::new(), success: true }
+        Self { text, remarks: Vec::new(), errors: Vec::new(), success: true }
     }
 }
 
 /// Runs the command of the options.
 pub async fn main(options: Options) -> ExitCode {
     match perform(&options).await {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
+        Ok(code) => code,
         Err(error) => {
             // A closed pipe is not an error: the reader has seen enough.
             if !matches!(&error, CliError::Output(error) if error.kind() == io::ErrorKind::BrokenPipe) {
@@ -81,23 +82,30 @@ pub async fn main(options: Options) -> ExitCode {
     }
 }
 
-async fn perform(options: &Options) -> Result<bool, CliError> {
+async fn perform(options: &Options) -> Result<ExitCode, CliError> {
     if let Some(answer) = without_cluster(&options.task, paint())? {
         return give(&answer);
     }
     if let Task::Inspect(args) = &options.task {
         return give(&inspected(args, paint()).await?);
     }
+    with_cluster(options).await.map_err(|error| match assumed_names(&options.task) {
+        names if names.is_empty() => error,
+        names => CliError::AssumedName { names, error: Box::new(error) },
+    })
+}
+
+async fn with_cluster(options: &Options) -> Result<ExitCode, CliError> {
     let client = connect(&options.cluster).await?;
     match &options.task {
-        Task::Status { profile, watch: true, .. } => watch(&client, profile.as_deref()).await,
+        Task::Status { profile, watch: true, .. } => watch(&client, profile.as_deref()).await.map(exit_code),
         Task::Wait { profiles, goal, timeout } => {
             // A time that overflows counts as infinite.
             let now = Instant::now();
             let until = now.checked_add(*timeout).unwrap_or(now + FOR_EVER);
-            wait(&client, profiles, *goal, until, &mut |line| print(line)).await
+            wait(&client, profiles, *goal, until, &mut |line| print(line)).await.map(exit_code)
         }
-        Task::Restart(args) => restart(&client, args, paint(), &mut Terminal).await,
+        Task::Restart(args) => restart(&client, args, paint(), &mut Terminal).await.map(exit_code),
         task => {
             let answer = answer(task, &client, paint()).await?;
             give(&answer)
@@ -105,11 +113,31 @@ async fn perform(options: &Options) -> Result<bool, CliError> {
     }
 }
 
-/// Prints an answer. Returns whether it is a success.
-fn give(answer: &Answer) -> Result<bool, CliError> {
+/// The arguments that a command looks up in the cluster only because there is no such file.
+fn assumed_names(task: &Task) -> Vec<String> {
+    match task {
+        Task::Lint(args) => sources::assumed_names(&args.files),
+        Task::Explain(args) => sources::assumed_names(&args.files),
+        Task::Merge(args) => sources::assumed_names(&args.profiles),
+        Task::Simulate(args) => sources::assumed_names(args.files()),
+        Task::Diff(args) => {
+            let arguments: Vec<_> = args.after.iter().chain([&args.before]).cloned().collect();
+            sources::assumed_names(&arguments)
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// Prints an answer.
+fn give(answer: &Answer) -> Result<ExitCode, CliError> {
     print(&answer.text)?;
     answer.remarks.iter().for_each(|it| remark(it));
-    Ok(answer.success)
+    answer.errors.iter().for_each(|it| remark(&format!("error: {it}")));
+    Ok(if answer.errors.is_empty() { exit_code(answer.success) } else { ExitCode::from(EXIT_ERROR) })
+}
+
+fn exit_code(success: bool) -> ExitCode {
+    if success { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 /// Runs a command that needs no cluster; `None` if the command is another one.
@@ -170,7 +198,7 @@ pub async fn inspected(args: &InspectArgs, paint: Paint) -> Result<Answer, CliEr
         true => view.contents(),
         false => shown(&view, args.output.output, || view.render(paint))?,
     };
-    Ok(Answer { text, remarks, success: view.is_usable() })
+    Ok(Answer { remarks, success: view.is_usable(), ..Answer::success(text) })
 }
 
 fn converted(args: &ConvertArgs) -> Result<Answer, CliError> {
@@ -199,7 +227,7 @@ fn derived(args: &DeriveArgs) -> Result<Answer, CliError> {
     if let (Some(path), Some(evidence)) = (&args.evidence, evidence) {
         std::fs::write(path, evidence).map_err(|error| CliError::Write { path: path.clone(), error })?;
     }
-    Ok(Answer { text, remarks, success })
+    Ok(Answer { remarks, success, ..Answer::success(text) })
 }
 
 /// Runs a command that reads the cluster once.
@@ -245,7 +273,8 @@ pub async fn answer(task: &Task, client: &Client, paint: Paint) -> Result<Answer
             snapshot.existing = read::existing_nodes(client).await?;
             let view = VerifyView::of(&snapshot, profile.as_deref());
             let text = shown(&view, output.output, || view.render(paint))?;
-            Ok(Answer { text, remarks: view.remarks(&snapshot), success: view.verified })
+            let remarks = view.remarks(&snapshot);
+            Ok(Answer { remarks, success: view.verified, ..Answer::success(text) })
         }
         Task::Lint(args) => {
             let sources = Origins::of(&args.files)?.read_all(args.others(), client).await?;
@@ -283,7 +312,8 @@ fn lint(
         LintFormat::Sarif => shown(&view.sarif(), Format::Json, String::new)?,
         LintFormat::Github => view.github(),
     };
-    Ok(Answer { success: view.is_clean(), ..Answer::success(text) })
+    let errors = view.unchecked().to_vec();
+    Ok(Answer { success: view.is_clean(), errors, ..Answer::success(text) })
 }
 
 fn simulate(
@@ -317,6 +347,9 @@ fn explain(
     let mut view = ExplainView::default();
     for source in sources {
         view.add(&source?, args.setting);
+    }
+    if view.profiles.is_empty() {
+        return Err(CliError::NoProfiles(args.files.clone()));
     }
     let text = match args.output {
         ExplainFormat::Text => view.render(paint),

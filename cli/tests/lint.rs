@@ -54,19 +54,68 @@ fn fix_writes_the_safe_fixes_and_shows_the_findings_that_are_left() {
 
 /// The rule with the alias would change, too.
 #[test]
-fn if_one_file_cannot_be_fixed_none_is_changed() {
+fn a_fix_that_is_left_out_is_named_and_keeps_no_other_from_being_applied() {
     let shared = "\
 defaultAction: SCMP_ACT_LOG
+architectures: [SCMP_ARCH_X86_64, SCMP_ARCH_X86]
 syscalls:
 - {names: &used [read, read], action: SCMP_ACT_ALLOW}
 - {names: *used, action: SCMP_ACT_TRAP}
 ";
     in_directory(&[("a.yaml", FILE), ("b.yaml", shared)], |directory, name| {
-        let error = lint(&["--fix", name]).unwrap_err();
-        assert_eq!(error.reason(), "FixChangesMore");
-        assert!(error.to_string().contains("b.yaml stays as it is"), "{error}");
-        assert_eq!(fs::read_to_string(directory.join("a.yaml")).unwrap(), FILE);
+        let answer = lint(&["--fix", name]).unwrap();
+        assert!(!answer.success && answer.errors.is_empty());
+        let line = "b.yaml: fix of redundant-name at syscalls[0].names[1] left out: it would change more than this field";
+        assert!(answer.text.contains(line), "{}", answer.text);
+        let fixed = fs::read_to_string(directory.join("a.yaml")).unwrap();
+        assert_eq!(fixed, FILE.replace(", add_key]", "]"));
         assert_eq!(fs::read_to_string(directory.join("b.yaml")).unwrap(), shared);
+    });
+}
+
+#[test]
+fn a_file_that_is_not_valid_hides_no_finding_in_others_and_is_named_in_every_form() {
+    let files = [
+        ("a.yaml", "defaultAction: SCMP_ACT_NONE\n"),
+        ("b.yaml", FILE),
+        ("c.yaml", "defaultAction: SCMP_ACT_LOG\n---\ndefaultAction: SCMP_ACT_KILL\n"),
+    ];
+    in_directory(&files, |directory, name| {
+        let answer = lint(&[name]).unwrap();
+        assert!(answer.text.contains("unknown-syscall"), "{}", answer.text);
+        assert!(
+            answer.text.ends_with("in 1 profile, 2 files not checked (error: 1, info: 1)\n"),
+            "{}",
+            answer.text
+        );
+        let [first, second] = &answer.errors[..] else { panic!("{:?}", answer.errors) };
+        assert!(first.contains("a.yaml:1:16"), "{first}");
+        assert!(
+            second.contains("c.yaml: a profile in the form of the OCI runtime specification stands alone"),
+            "{second}"
+        );
+
+        let github = lint(&["-o", "github", name]).unwrap().text.replace(name, "DIR");
+        assert!(github.starts_with("::error file=DIR/a.yaml,line=1,col=16,endColumn="), "{github}");
+        assert!(github.contains("::error file=DIR/c.yaml,title=NotAlone::"), "{github}");
+        let sarif: Value = serde_json::from_str(&lint(&["-o", "sarif", name]).unwrap().text).unwrap();
+        let invocation = &sarif["runs"][0]["invocations"][0];
+        assert_eq!(invocation["executionSuccessful"], false);
+        assert_eq!(invocation["toolExecutionNotifications"].as_array().unwrap().len(), 2);
+        assert!(!sarif["runs"][0]["results"].as_array().unwrap().is_empty());
+        let json: Value = serde_json::from_str(&lint(&["-o", "json", name]).unwrap().text).unwrap();
+        assert_eq!((json["errors"][0]["line"].as_u64(), json["errors"][1]["line"].as_u64()), (Some(1), None));
+
+        lint(&["--fix", name]).unwrap();
+        assert_eq!(fs::read_to_string(directory.join("b.yaml")).unwrap(), FILE.replace(", add_key]", "]"));
+    });
+}
+
+#[test]
+fn a_directory_without_a_profile_is_an_error_unless_others_are_skipped() {
+    in_directory(&[("app.yaml", "kind: Deployment\n")], |_, name| {
+        assert_eq!(lint(&[name]).unwrap_err().reason(), "NoProfile");
+        assert!(lint(&["--skip-others", name]).unwrap().success);
     });
 }
 
@@ -133,8 +182,9 @@ spec:
     let files = [("invalid", object), ("rounded", &rounded), ("unknown", &unknown), ("docker", docker)];
     for (name, text) in files {
         in_directory(&[("a.yaml", text)], |_, directory| {
-            let error = lint(&[directory]).unwrap_err().to_string();
-            insta::assert_snapshot!(name, error.replace(directory, "DIR"));
+            let answer = lint(&[directory]).unwrap();
+            assert_eq!(answer.text, "");
+            insta::assert_snapshot!(name, answer.errors.join("\n").replace(directory, "DIR"));
         });
     }
 }

@@ -20,8 +20,9 @@ pub struct LintArgs {
     pub files: Vec<PathBuf>,
     /// Correct the files in place where the filter stays the same, and keep comments and order
     ///
-    /// A file is written only if it then has the same filter in every known runtime and libseccomp. It shows what was
-    /// corrected, and the findings that are left.
+    /// A fix is left out if the filter would then be another one in some known runtime and libseccomp, on the
+    /// architectures that the profile lists or that --architecture names. It shows what was corrected, and the findings
+    /// that are left.
     #[arg(long)]
     fix: bool,
     /// With --fix, also apply the fixes that change the filter: check each

@@ -1,8 +1,8 @@
 //! Applies the fixes of findings to the text of a file, one after the other, and verifies each.
 //!
 //! The text is read again after each fix: the profile must be the one that the fix gives, and all others must be as
-//! before. After the safe fixes the filter must be the same in every runtime, with every libseccomp and on every
-//! architecture that is known. If one of this is not so, there is no new text.
+//! before. After a safe fix the filter must be the same in every runtime and with every libseccomp that is known, on the
+//! architectures of the nodes. A fix for which this is not so is left out, with the reason.
 
 use std::collections::BTreeSet;
 
@@ -15,7 +15,7 @@ use syscalls::Libseccomp;
 use super::Checks;
 use super::fix_error::FixError;
 use crate::edit::edited;
-use crate::manifest::FileProfile;
+use crate::manifest::{DocumentError, FileProfile};
 use crate::sources::Source;
 
 /// The maximum number of fixes in one file: more than a profile has names.
@@ -44,68 +44,117 @@ impl Fixed {
     }
 }
 
-/// The file after all fixes of a safety, and what was fixed. Fixes at places that cannot be changed in the text are left
-/// out, and so are those after which the profile would be invalid.
+/// A fix that was left out, because it does not do what it should.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct NotFixed {
+    file: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    profile: Option<String>,
+    /// The rule.
+    pub rule: &'static str,
+    /// The field.
+    path: String,
+    /// The cause, as one word of a bounded set.
+    reason: &'static str,
+    /// The cause.
+    message: String,
+}
+
+impl NotFixed {
+    /// It in a line.
+    pub(super) fn line(&self) -> String {
+        format!("{}: fix of {} at {} left out: {}", self.file, self.rule, self.path, self.message)
+    }
+}
+
+/// A file after its fixes.
+#[derive(Debug)]
+pub(super) struct Outcome {
+    pub(super) source: Source,
+    pub(super) fixed: Vec<Fixed>,
+    pub(super) not_fixed: Vec<NotFixed>,
+}
+
+/// Applies all fixes of a safety. Fixes at places that cannot be changed in the text are left out, and so are those after
+/// which the profile would be invalid.
 ///
 /// # Errors
-/// A fix does not do what it should.
-pub(super) fn fixed(source: Source, checks: &Checks, most: Safety) -> Result<(Source, Vec<Fixed>), FixError> {
-    let before: Vec<Profile> = source.profiles.iter().map(|of| of.profile.clone()).collect();
-    let mut run = Run { source, checks, skipped: BTreeSet::new(), fixed: Vec::new() };
-    while run.step(Safety::Safe)? {}
-    for (before, after) in before.iter().zip(&run.source.profiles) {
-        same_filters(before, &after.profile)?;
+/// The text cannot be read a second time.
+pub(super) fn fixed(source: Source, checks: &Checks, most: Safety) -> Result<Outcome, DocumentError> {
+    let before = Source::of(&source.name, source.path.clone(), source.text.clone())?;
+    let mut run = Run::new(source, checks, Verified::AtTheEnd);
+    while run.step(Safety::Safe) {}
+    let same = |(before, after): (&FileProfile, &FileProfile)| {
+        same_filters(&before.profile, &after.profile, checks).is_ok()
+    };
+    if !before.profiles.iter().zip(&run.outcome.source.profiles).all(same) {
+        // To compare the filters after each fix takes longer, so it is only done to find the ones that change them.
+        run = Run::new(before, checks, Verified::EachTime);
+        while run.step(Safety::Safe) {}
     }
     if most == Safety::Unsafe {
-        while run.step(Safety::Unsafe)? {}
+        // After an unsafe fix there may be new findings with safe ones.
+        run.verified = Verified::EachTime;
+        while run.step(Safety::Unsafe) {}
     }
-    Ok((run.source, run.fixed))
+    Ok(run.outcome)
+}
+
+/// When the filters before and after safe fixes are compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Verified {
+    AtTheEnd,
+    EachTime,
 }
 
 struct Run<'c> {
-    source: Source,
+    outcome: Outcome,
     checks: &'c Checks,
+    verified: Verified,
     /// Which fixes cannot be applied: the profile, the rule, the field and the message. Another fix may move a field, and
     /// then the fix is tried again.
     skipped: BTreeSet<(usize, &'static str, String, String)>,
-    fixed: Vec<Fixed>,
 }
 
-impl Run<'_> {
+impl<'c> Run<'c> {
+    fn new(source: Source, checks: &'c Checks, verified: Verified) -> Self {
+        let outcome = Outcome { source, fixed: Vec::new(), not_fixed: Vec::new() };
+        Self { outcome, checks, verified, skipped: BTreeSet::new() }
+    }
+
     /// Applies the first fix that can be applied; whether there was one.
-    fn step(&mut self, most: Safety) -> Result<bool, FixError> {
-        for index in 0..self.source.profiles.len() {
-            let FileProfile { profile, value, .. } = &self.source.profiles[index];
+    fn step(&mut self, most: Safety) -> bool {
+        for index in 0..self.outcome.source.profiles.len() {
+            let FileProfile { profile, value, name, .. } = &self.outcome.source.profiles[index];
+            let (file, profile_name) = (self.outcome.source.name.clone(), name.clone());
             let findings = self.checks.findings(profile, value);
             for finding in &findings {
                 let Some(fix) = finding.fix.as_ref().filter(|fix| fix.safety <= most) else { continue };
-                let key = (index, finding.rule, finding.path.to_string(), finding.message.clone());
-                if self.skipped.contains(&key) || self.fixed.len() >= MAX_FIXES {
+                let (rule, path) = (finding.rule, finding.path.to_string());
+                let key = (index, rule, path.clone(), finding.message.clone());
+                if self.skipped.contains(&key) || self.outcome.fixed.len() >= MAX_FIXES {
                     continue;
                 }
-                match self.after(index, finding, fix, &findings)? {
-                    None => drop(self.skipped.insert(key)),
-                    Some(source) => {
-                        let profile = &self.source.profiles[index];
-                        // After unsafe fixes there may be new findings with safe ones.
-                        if most == Safety::Unsafe && fix.safety == Safety::Safe {
-                            same_filters(&profile.profile, &source.profiles[index].profile)?;
-                        }
-                        self.fixed.push(Fixed {
-                            file: self.source.name.clone(),
-                            profile: profile.name.clone(),
-                            rule: finding.rule,
-                            safety: fix.safety,
-                            path: finding.path.to_string(),
-                            title: fix.title.clone(),
-                        });
-                        self.source = source;
-                        return Ok(true);
+                match self.after(index, finding, fix, &findings) {
+                    Ok(Some(source)) => {
+                        let (safety, title) = (fix.safety, fix.title.clone());
+                        let fixed = Fixed { file, profile: profile_name, rule, safety, path, title };
+                        self.outcome.fixed.push(fixed);
+                        self.outcome.source = source;
+                        return true;
+                    }
+                    Ok(None) => {}
+                    Err(error) => {
+                        let (file, profile) = (file.clone(), profile_name.clone());
+                        let (reason, message) = (error.reason(), error.to_string());
+                        self.outcome.not_fixed.push(NotFixed { file, profile, rule, path, reason, message });
                     }
                 }
+                self.skipped.insert(key);
             }
         }
-        Ok(false)
+        false
     }
 
     /// The file after a fix; `None` if it cannot be applied.
@@ -116,33 +165,39 @@ impl Run<'_> {
         fix: &Fix,
         findings: &[Finding],
     ) -> Result<Option<Source>, FixError> {
-        let Source { name, path, text, profiles } = &self.source;
+        let Source { name, path, text, profiles } = &self.outcome.source;
         let mut contents = profiles[index].value.clone();
         if !fix.apply(&mut contents) {
             return Ok(None);
         }
         let Ok(expected) = Profile::from_value(&contents) else { return Ok(None) };
         let Some(text) = edited(text, &profiles[index], &fix.edit) else { return Ok(None) };
-        let source = Source::of(name, path.clone(), text)
-            .map_err(|error| FixError::Unreadable { rule: finding.rule, error })?;
+        let source = Source::of(name, path.clone(), text).map_err(FixError::Unreadable)?;
         let others = |at: usize| if at == index { &expected } else { &profiles[at].profile };
         let as_expected = source.profiles.iter().enumerate().all(|(at, of)| of.profile == *others(at));
         if source.profiles.len() != profiles.len() || !as_expected {
-            return Err(FixError::ChangesMore(finding.rule, finding.path.to_string()));
+            return Err(FixError::ChangesMore);
         }
         let of_the_rule = |list: &[Finding]| list.iter().filter(|it| it.rule == finding.rule).count();
         let fewer = of_the_rule(&self.checks.findings(&expected, &contents)) < of_the_rule(findings);
+        if fewer && fix.safety == Safety::Safe && self.verified == Verified::EachTime {
+            same_filters(&profiles[index].profile, &expected, self.checks)?;
+        }
         Ok(fewer.then_some(source))
     }
 }
 
-/// Compares the filters of two profiles wherever they may be loaded.
-fn same_filters(before: &Profile, after: &Profile) -> Result<(), FixError> {
+/// Compares the filters of two profiles wherever they may be loaded: on the stated architectures of the nodes, else on
+/// those that the profile lists.
+fn same_filters(before: &Profile, after: &Profile, checks: &Checks) -> Result<(), FixError> {
+    const COMMON: [Architecture; 2] = [Architecture::X86_64, Architecture::Aarch64];
     if before == after {
         return Ok(());
     }
-    let natives: BTreeSet<Architecture> =
-        before.architectures().iter().copied().chain([Architecture::X86_64, Architecture::Aarch64]).collect();
+    let stated = checks.nodes.architectures.iter();
+    let stated: Vec<_> = stated.filter_map(|it| Architecture::from_name(it.oci_name())).collect();
+    let known = [&stated, before.architectures()];
+    let natives = known.into_iter().find(|natives| !natives.is_empty()).unwrap_or(&COMMON);
     for libseccomp in Libseccomp::ALL {
         let number = numbers(libseccomp);
         for (runtime, native) in
@@ -165,6 +220,8 @@ fn difference(pair: (Result<Filter, Unloadable>, Result<Filter, Unloadable>)) ->
             let is_certain = |fault: &Unloadable| fault.consequence() == Consequence::NoStart;
             if is_certain(&before) && is_certain(&after) { None } else { Some(after.to_string()) }
         }
+        // No container started with the profile as it was.
+        (Err(error), Ok(_)) if error.consequence() == Consequence::NoStart => None,
         (Ok(_), Err(error)) | (Err(error), Ok(_)) => Some(format!("one of the two is refused: {error}")),
         (Ok(before), Ok(after)) => match before.unequal(&after) {
             Err(error) => Some(error.to_string()),
@@ -196,13 +253,20 @@ syscalls:
     action: SCMP_ACT_ALLOW
 ";
 
-    fn source(text: &str) -> Source {
-        Source::of("web.yaml", None, text.to_owned()).unwrap()
+    fn outcome(text: &str, checks: &Checks, most: Safety) -> Outcome {
+        fixed(Source::of("web.yaml", None, text.to_owned()).unwrap(), checks, most).unwrap()
+    }
+
+    /// The file after its fixes, none of which was left out.
+    fn applied(text: &str, checks: &Checks, most: Safety) -> (Source, Vec<Fixed>) {
+        let Outcome { source, fixed, not_fixed } = outcome(text, checks, most);
+        assert_eq!(not_fixed, []);
+        (source, fixed)
     }
 
     #[test]
     fn safe_fixes_remove_what_has_no_effect_and_nothing_else() {
-        let (after, fixes) = fixed(source(FILE), &Checks::default(), Safety::Safe).unwrap();
+        let (after, fixes) = applied(FILE, &Checks::default(), Safety::Safe);
         let lines: Vec<_> = fixes.iter().map(Fixed::line).collect();
         assert_eq!(
             lines,
@@ -219,7 +283,7 @@ syscalls:
 
     #[test]
     fn unsafe_fixes_are_applied_only_if_wanted() {
-        let (after, fixes) = fixed(source(FILE), &Checks::default(), Safety::Unsafe).unwrap();
+        let (after, fixes) = applied(FILE, &Checks::default(), Safety::Unsafe);
         assert!(after.text.contains("[futex]"), "{}", after.text);
         assert_eq!(fixes.iter().filter(|it| it.rule == "unknown-syscall").count(), 1);
     }
@@ -227,20 +291,65 @@ syscalls:
     #[test]
     fn fixes_of_ignored_rules_are_not_applied() {
         let ignored = ["dead-rule", "redundant-name"].map(str::to_owned).to_vec();
-        let (after, fixes) =
-            fixed(source(FILE), &Checks { ignored, ..Checks::default() }, Safety::Safe).unwrap();
+        let (after, fixes) = applied(FILE, &Checks { ignored, ..Checks::default() }, Safety::Safe);
         assert!(fixes.is_empty() && after.text == FILE);
     }
 
     #[test]
-    fn a_fix_that_would_change_another_rule_is_an_error() {
+    fn a_fix_that_would_change_another_rule_is_left_out_and_all_others_are_applied() {
         let text = FILE.replace(
             "names: [umount2]\n    action: SCMP_ACT_ERRNO",
             "names: *used\n    action: SCMP_ACT_TRAP",
         );
         let text = text.replace("names: [read", "names: &used [read");
-        let error = fixed(source(&text), &Checks::default(), Safety::Safe).unwrap_err();
-        assert_eq!(error, FixError::ChangesMore("redundant-name", "syscalls[0].names[2]".to_owned()));
+        let text = text + "  - names: [acct]\n    action: SCMP_ACT_ERRNO\n";
+        let Outcome { source, fixed, not_fixed } = outcome(&text, &Checks::default(), Safety::Safe);
+        assert!(
+            not_fixed.iter().any(|it| (it.rule, it.reason) == ("redundant-name", "FixChangesMore")),
+            "{not_fixed:?}"
+        );
+        let lines: Vec<_> = not_fixed.iter().map(NotFixed::line).collect();
+        assert!(
+            lines[0]
+                .starts_with("web.yaml: fix of redundant-name at syscalls[0].names[2] left out: it would"),
+            "{lines:?}"
+        );
+        assert_eq!(fixed.iter().map(|it| it.rule).collect::<Vec<_>>(), ["dead-rule"]);
+        assert!(!source.text.contains("acct"));
+    }
+
+    #[test]
+    fn a_fix_after_which_the_filter_is_another_is_left_out_and_all_others_are_applied() {
+        // On arm64 the second rule moves the highest number that runc knows from the profile: 117 is above 94.
+        let text = "\
+defaultAction: SCMP_ACT_ERRNO
+architectures: [SCMP_ARCH_X86_64, SCMP_ARCH_X86, SCMP_ARCH_AARCH64]
+syscalls:
+  - {names: [read, write, read, exit_group], action: SCMP_ACT_ALLOW}
+  - {names: [ptrace], action: SCMP_ACT_ERRNO}
+";
+        let only_x86 = text.replace(", SCMP_ARCH_AARCH64", "");
+        let (after, fixes) = applied(&only_x86, &Checks::default(), Safety::Safe);
+        assert!(!after.text.contains("ptrace") && fixes.len() == 2, "{}", after.text);
+        let profile = |text: &str| Source::of("-", None, text.to_owned()).unwrap().profiles.remove(0).profile;
+        let without = text.replace("  - {names: [ptrace], action: SCMP_ACT_ERRNO}\n", "");
+        let error = same_filters(&profile(text), &profile(&without), &Checks::default()).unwrap_err();
+        assert_eq!(error.reason(), "FixOtherFilter");
+        // The fix is not called safe there, so that it is not even tried.
+        let (after, fixes) = applied(text, &Checks::default(), Safety::Safe);
+        assert!(after.text.contains("ptrace") && fixes.len() == 1, "{}", after.text);
+    }
+
+    #[test]
+    fn flags_that_an_old_runc_refuses_are_removed_although_no_container_started_with_them_there() {
+        let text = "\
+defaultAction: SCMP_ACT_ERRNO
+architectures: [SCMP_ARCH_X86_64, SCMP_ARCH_X86]
+flags: [SECCOMP_FILTER_FLAG_SPEC_ALLOW]
+syscalls: [{names: [read, write, exit_group, read], action: SCMP_ACT_ALLOW}]
+";
+        let (after, fixes) = applied(text, &Checks::default(), Safety::Safe);
+        assert!(!after.text.contains("flags") && fixes.len() == 2, "{} {fixes:?}", after.text);
     }
 
     #[test]
@@ -249,7 +358,7 @@ syscalls:
             "names: [read, write, read, mount, exit_group]",
             "names: [read, write, !!str read, read]",
         );
-        let (after, fixes) = fixed(source(&text), &Checks::default(), Safety::Safe).unwrap();
+        let (after, fixes) = applied(&text, &Checks::default(), Safety::Safe);
         assert!(after.text.contains("[read, write, !!str read] # twice"), "{}", after.text);
         assert_eq!(fixes.iter().filter(|it| it.rule == "redundant-name").count(), 1);
     }
@@ -265,7 +374,7 @@ syscalls:
   - {names: [openat2], action: SCMP_ACT_ERRNO}
   - {names: [openat2], action: SCMP_ACT_ERRNO}
 ";
-        let (after, fixes) = fixed(source(text), &Checks::default(), Safety::Safe).unwrap();
+        let (after, fixes) = applied(text, &Checks::default(), Safety::Safe);
         assert_eq!((after.text.matches("openat2").count(), fixes.len()), (1, 1));
     }
 
@@ -277,8 +386,9 @@ syscalls:
             ] });
             Profile::from_value(&contents).unwrap()
         };
-        same_filters(&profile(&["read", "write"]), &profile(&["write", "read", "read"])).unwrap();
-        let error = same_filters(&profile(&["read", "write"]), &profile(&["read"])).unwrap_err();
+        let same = |before, after| same_filters(&profile(before), &profile(after), &Checks::default());
+        same(&["read", "write"], &["write", "read", "read"]).unwrap();
+        let error = same(&["read", "write"], &["read"]).unwrap_err();
         assert_eq!(error.reason(), "FixOtherFilter");
     }
 }

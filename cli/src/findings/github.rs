@@ -3,6 +3,8 @@
 use lint::Severity;
 
 use super::PlacedFinding;
+use super::unchecked::Problem;
+use crate::manifest::Position;
 
 /// The command of a finding, a line.
 pub(super) fn command(it: &PlacedFinding) -> String {
@@ -12,14 +14,30 @@ pub(super) fn command(it: &PlacedFinding) -> String {
         Severity::Warning => "warning",
         Severity::Info => "notice",
     };
-    let mut place = format!("file={},line={},", property(file), position.line);
-    // GitHub shows columns only within a line.
-    if position.end_line == position.line {
-        place += &format!("col={},endColumn={},", position.column, position.end_column);
-    } else {
-        place += &format!("endLine={},", position.end_line);
+    let (rule, text) = (property(finding.rule), message(&finding.message));
+    format!("::{level} {}title={rule}::{text}\n", place(Some(file), Some(*position)))
+}
+
+/// The command of what is wrong with a file, a line.
+pub(super) fn error(it: &Problem) -> String {
+    let Problem { file, position, reason, message: text } = it;
+    let place = place(file.as_deref(), *position);
+    format!("::error {place}title={}::{}\n", property(reason), message(text))
+}
+
+/// The properties of a place, each with a comma behind it.
+fn place(file: Option<&str>, position: Option<Position>) -> String {
+    let Some(file) = file else { return String::new() };
+    let mut place = format!("file={},", property(file));
+    if let Some(Position { line, column, end_line, end_column }) = position {
+        place += &format!("line={line},");
+        // GitHub shows columns only within a line.
+        place += &match end_line == line {
+            true => format!("col={column},endColumn={end_column},"),
+            false => format!("endLine={end_line},"),
+        };
     }
-    format!("::{level} {place}title={}::{}\n", property(finding.rule), message(&finding.message))
+    place
 }
 
 /// Text behind the colons (`escapeData` of the package @actions/core).

@@ -5,6 +5,7 @@ mod fix;
 pub mod fix_error;
 mod github;
 mod sarif;
+mod unchecked;
 
 use std::collections::BTreeMap;
 
@@ -18,9 +19,11 @@ use crate::excerpt::excerpt;
 use crate::manifest::Position;
 use crate::replace::replace;
 use crate::show::{Cell, Paint, Table, Tone, count};
-use crate::sources::Source;
+use crate::sources::{Others, Source};
 pub use args::{LintArgs, LintFormat};
-pub use fix::Fixed;
+use fix::Outcome;
+pub use fix::{Fixed, NotFixed};
+use unchecked::{Problem, Unchecked};
 
 /// What to check for.
 #[derive(Debug, Clone, Default)]
@@ -52,7 +55,16 @@ pub struct FindingsView {
     /// What was fixed before.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     fixed: Vec<Fixed>,
+    /// Which fixes were left out, and why.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    not_fixed: Vec<NotFixed>,
     findings: Vec<PlacedFinding>,
+    /// What is wrong with files that were not checked.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    errors: Vec<Problem>,
+    /// The same as people read it, a text for each file.
+    #[serde(skip)]
+    unchecked: Vec<String>,
     /// The text of each file.
     #[serde(skip)]
     sources: BTreeMap<String, String>,
@@ -72,39 +84,57 @@ struct PlacedFinding {
 }
 
 impl FindingsView {
-    /// Lints, and before fixes the files as the options say: either all of them or, if one cannot be fixed, none.
+    /// Lints, and before fixes the files as the options say. A file that cannot be checked keeps no other one from being
+    /// checked and fixed.
     ///
     /// # Errors
-    /// A file cannot be read, fixed or written.
+    /// Standard input or a profile in the cluster is to be fixed, a file cannot be written, or there is no profile at all.
     pub fn of(
         args: &LintArgs,
         sources: impl Iterator<Item = Result<Source, CliError>>,
     ) -> Result<Self, CliError> {
         let checks = args.checks();
         let mut view = Self::default();
-        let Some(most) = args.fixes() else {
-            for source in sources {
-                view.add(source?, &checks);
-            }
-            return Ok(view);
-        };
-        let mut changes = Vec::new();
         for source in sources {
-            let source = source?;
-            let Some(path) = source.path.clone() else { return Err(CliError::NotAFile(source.name)) };
-            let (file, before) = (source.name.clone(), source.text.clone());
-            let (source, fixed) =
-                fix::fixed(source, &checks, most).map_err(|error| CliError::Fix { file, error })?;
-            if !fixed.is_empty() {
-                changes.push((path, before, source.text.clone()));
+            match source {
+                Err(error) => view.add_unchecked(error),
+                Ok(source) => match args.fixes() {
+                    None => view.add(source, &checks),
+                    Some(most) => view.fix(source, &checks, most)?,
+                },
             }
-            view.fixed.extend(fixed);
-            view.add(source, &checks);
         }
-        for (path, before, after) in changes {
-            replace(&path, &before, &after).map_err(|error| CliError::Write { path, error })?;
+        if view.profiles == 0 && view.errors.is_empty() && args.others() == Others::Refuse {
+            return Err(CliError::NoProfiles(args.files.clone()));
         }
         Ok(view)
+    }
+
+    /// Fixes a file, and adds the findings that are left.
+    fn fix(&mut self, source: Source, checks: &Checks, most: Safety) -> Result<(), CliError> {
+        let Some(path) = source.path.clone() else { return Err(CliError::NotAFile(source.name)) };
+        let before = source.text.clone();
+        let Outcome { source, fixed, not_fixed } = fix::fixed(source, checks, most)
+            .map_err(|error| CliError::Document { path: path.clone(), error })?;
+        if !fixed.is_empty() {
+            replace(&path, &before, &source.text).map_err(|error| CliError::Write { path, error })?;
+        }
+        self.fixed.extend(fixed);
+        self.not_fixed.extend(not_fixed);
+        self.add(source, checks);
+        Ok(())
+    }
+
+    fn add_unchecked(&mut self, error: CliError) {
+        let Unchecked { problems, text } = error.into();
+        self.errors.extend(problems);
+        self.unchecked.push(text);
+    }
+
+    /// Why files were not checked, a text for each.
+    #[must_use]
+    pub fn unchecked(&self) -> &[String] {
+        &self.unchecked
     }
 
     /// Adds the findings in a file, by the order of their lines.
@@ -133,22 +163,31 @@ impl FindingsView {
     /// The findings as a SARIF log.
     #[must_use]
     pub fn sarif(&self) -> Value {
-        sarif::log(&self.findings)
+        sarif::log(&self.findings, &self.errors)
     }
 
-    /// The findings as commands of GitHub's workflows, a line each.
+    /// The findings, and what is wrong with files that were not checked, as commands of GitHub's workflows, a line each.
     #[must_use]
     pub fn github(&self) -> String {
-        self.findings.iter().map(github::command).collect()
+        self.errors.iter().map(github::error).chain(self.findings.iter().map(github::command)).collect()
     }
 
     /// The view as text.
     #[must_use]
     pub fn render(&self, paint: Paint) -> String {
-        let fixed: String = self.fixed.iter().map(|it| paint.text(&it.line(), Tone::Good) + "\n").collect();
+        let fixed = self.fixed.iter().map(|it| paint.text(&it.line(), Tone::Good) + "\n");
+        let not_fixed = self.not_fixed.iter().map(|it| paint.text(&it.line(), Tone::Waiting) + "\n");
+        let fixed: String = fixed.chain(not_fixed).collect();
         let mut text = if fixed.is_empty() { fixed } else { fixed + "\n" };
+        if self.profiles == 0 && !self.unchecked.is_empty() {
+            // The errors say all.
+            return text;
+        }
         text.extend(self.findings.iter().map(|it| self.render_one(it, paint) + "\n"));
-        let profiles = count(self.profiles, "profile");
+        let mut profiles = count(self.profiles, "profile");
+        if !self.unchecked.is_empty() {
+            profiles += &format!(", {} not checked", count(self.unchecked.len(), "file"));
+        }
         text += &if self.is_clean() {
             format!("No findings in {profiles}\n")
         } else {

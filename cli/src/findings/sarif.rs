@@ -4,13 +4,16 @@ use lint::{RULES, Severity};
 use serde_json::{Value, json};
 
 use super::PlacedFinding;
+use super::unchecked::Problem;
+use crate::manifest::Position;
 
 const SCHEMA: &str =
     "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json";
 const REPOSITORY: &str = env!("CARGO_PKG_REPOSITORY");
 
-/// The log of one run. Columns are counted in characters.
-pub(super) fn log(findings: &[PlacedFinding]) -> Value {
+/// The log of one run. Columns are counted in characters. What is wrong with files that were not checked stands among the
+/// run's notifications.
+pub(super) fn log(findings: &[PlacedFinding], errors: &[Problem]) -> Value {
     let rules: Vec<_> = RULES
         .iter()
         .map(|rule| {
@@ -34,6 +37,10 @@ pub(super) fn log(findings: &[PlacedFinding]) -> Value {
                 "rules": rules,
             } },
             "columnKind": "unicodeCodePoints",
+            "invocations": [{
+                "executionSuccessful": errors.is_empty(),
+                "toolExecutionNotifications": errors.iter().map(notification).collect::<Vec<_>>(),
+            }],
             "results": findings.iter().map(result).collect::<Vec<_>>(),
         }],
     })
@@ -49,17 +56,33 @@ fn result(it: &PlacedFinding) -> Value {
         "level": level(finding.severity),
         "message": { "text": finding.message },
         "locations": [{
-            "physicalLocation": {
-                "artifactLocation": { "uri": uri(file) },
-                "region": {
-                    "startLine": position.line,
-                    "startColumn": position.column,
-                    "endLine": position.end_line,
-                    "endColumn": position.end_column,
-                },
-            },
+            "physicalLocation": { "artifactLocation": { "uri": uri(file) }, "region": region(*position) },
             "logicalLocations": [{ "fullyQualifiedName": name }],
         }],
+    })
+}
+
+fn notification(it: &Problem) -> Value {
+    let Problem { file, position, reason, message } = it;
+    let mut locations = Vec::new();
+    if let Some(file) = file {
+        let mut place = json!({ "artifactLocation": { "uri": uri(file) } });
+        if let Some(position) = position {
+            place["region"] = region(*position);
+        }
+        locations.push(json!({ "physicalLocation": place }));
+    }
+    json!({
+        "descriptor": { "id": reason }, "level": "error", "message": { "text": message }, "locations": locations,
+    })
+}
+
+fn region(position: Position) -> Value {
+    json!({
+        "startLine": position.line,
+        "startColumn": position.column,
+        "endLine": position.end_line,
+        "endColumn": position.end_column,
     })
 }
 

@@ -20,6 +20,13 @@ pub enum DocumentError {
         listed(.0)
     )]
     NoProfile(Vec<Found>),
+    /// It contains a profile in the runtimes' format, and something else.
+    #[error(
+        "a profile in the form of the OCI runtime specification stands alone in its file, which a runtime reads whole; this \
+         file has {0} documents\nPut each into a file of its own, or make SeccompProfiles of them with `kubectl seccomp \
+         convert`."
+    )]
+    NotAlone(usize),
     /// It contains a profile of the Security Profiles Operator.
     #[error(
         "{0} is a profile of the Security Profiles Operator, another product whose kind has the same name\nConvert it to a \
@@ -106,6 +113,7 @@ impl DocumentError {
         match self {
             Self::Syntax(_) => "Syntax",
             Self::NoProfile(_) => "NoProfile",
+            Self::NotAlone(_) => "NotAlone",
             Self::OtherOperator(_) => "OtherOperator",
             Self::Several { .. } => "SeveralProfiles",
             Self::Rounded { .. } => "RoundedNumber",

@@ -83,6 +83,7 @@ pub fn profiles_in(text: &str) -> Result<Vec<FileProfile>, DocumentError> {
         let value = document.value.take();
         return Ok(vec![file_profile(plain_profile(value, &Marks::of(document, text))?, document)]);
     }
+    expect_none_plain(&documents)?;
     let mut profiles = Vec::new();
     let mut others = Vec::new();
     for mut document in documents {
@@ -126,6 +127,7 @@ pub fn profile_in(text: &str, wanted: &str) -> Result<Profile, DocumentError> {
         let value = document.value.take();
         return Ok(plain_profile(value, &Marks::of(document, text))?.profile);
     }
+    expect_none_plain(&documents)?;
     let objects: Vec<_> = documents.iter_mut().flat_map(|document| objects_of(document, text)).collect();
     let (mut ours, others): (Vec<_>, Vec<_>) = objects.into_iter().partition(|(object, _)| is_ours(object));
     let (object, marks) = match ours.len() {
@@ -203,6 +205,15 @@ pub(crate) fn objects_in(text: &str) -> Result<Vec<(Object, Marks<'_>)>, Documen
 /// Whether a document is a profile in the runtimes' format.
 fn is_plain(document: &Value) -> bool {
     document.get("kind").is_none() && document.get("defaultAction").is_some()
+}
+
+/// Refuses profiles in the runtimes' format that are not alone in their file: otherwise the file would count as one
+/// without a profile, which is skipped in a directory.
+fn expect_none_plain(documents: &[Document<'_>]) -> Result<(), DocumentError> {
+    match documents.iter().any(|document| is_plain(&document.value)) {
+        true => Err(DocumentError::NotAlone(documents.len())),
+        false => Ok(()),
+    }
 }
 
 /// A profile that was read.

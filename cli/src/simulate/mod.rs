@@ -65,7 +65,12 @@ impl SimulateArgs {
         if inputs.filter(|path| path.as_path() == Path::new("-")).count() > 1 {
             return Err(CliError::StandardInputTwice);
         }
-        Origins::of(slice::from_ref(&self.profile))
+        Origins::of(self.files())
+    }
+
+    /// The argument that names the profile.
+    pub(crate) fn files(&self) -> &[PathBuf] {
+        slice::from_ref(&self.profile)
     }
 }
 
@@ -168,19 +173,25 @@ fn subject(
     args: &SimulateArgs,
     sources: impl Iterator<Item = Result<Source, CliError>>,
 ) -> Result<Subject, CliError> {
-    let mut found = Vec::new();
     let mut wanted = Vec::new();
+    let (mut names, mut found) = (Vec::new(), Vec::new());
     for source in sources {
         let source = source?;
         for profile in source.profiles {
+            names.extend(profile.name.clone());
             found.push(profile.name.clone().unwrap_or_else(|| source.name.clone()));
             if args.name.is_none() || args.name == profile.name {
                 wanted.push(Subject { file: source.name.clone(), profile });
             }
         }
     }
+    let path = args.profile.clone();
     match (wanted.pop(), wanted.is_empty()) {
         (Some(subject), true) => Ok(subject),
-        _ => Err(CliError::OneOfSeveral { path: args.profile.clone(), found }),
+        (None, _) => match &args.name {
+            Some(wanted) => Err(CliError::NoneNamed { path, wanted: wanted.clone(), found: names }),
+            None => Err(CliError::NoProfiles(vec![path])),
+        },
+        (Some(_), false) => Err(CliError::OneOfSeveral { path, found }),
     }
 }

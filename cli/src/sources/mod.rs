@@ -63,6 +63,15 @@ pub fn name_in_cluster(argument: &Path) -> Result<Option<String>, CliError> {
     })
 }
 
+/// The arguments that count as names of profiles in the cluster because there is no such file.
+pub(crate) fn assumed_names(arguments: &[PathBuf]) -> Vec<String> {
+    let is_assumed = |argument: &PathBuf| {
+        let [Origin::Stored(name)] = &origin::origins(argument).ok()?[..] else { return None };
+        (argument.as_os_str() == name.as_str()).then(|| name.clone())
+    };
+    arguments.iter().filter_map(is_assumed).collect()
+}
+
 impl Source {
     /// The profiles in a text.
     ///

@@ -134,3 +134,17 @@ fn nothing_found_is_an_error() {
     assert_eq!(reason("*.yaml"), "Pattern");
     assert_eq!(reason("a[.yaml"), "Pattern");
 }
+
+#[test]
+fn several_profiles_in_the_format_of_runtimes_in_one_file_are_refused_also_in_a_directory() {
+    let plain = "defaultAction: SCMP_ACT_LOG\n";
+    let files = [
+        ("a/two.yaml", format!("{plain}---\n{plain}")),
+        ("b/mixed.yaml", format!("{plain}---\n{DEPLOYMENT}")),
+    ];
+    let directory = directory(&files.each_ref().map(|(name, text)| (*name, text.as_str())));
+    for argument in ["a", "b", "a/two.yaml"] {
+        let error = read(directory.path(), &[argument], Others::Skip).unwrap_err();
+        assert_eq!(error.reason(), "NotAlone", "{error}");
+    }
+}
