@@ -107,6 +107,7 @@ mod tests {
             "nodes",
             "wait",
             "users",
+            "denials",
             "restart",
             "diff",
             "verify",

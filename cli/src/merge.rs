@@ -257,6 +257,17 @@ syscalls:
     }
 
     #[test]
+    fn one_call_stands_for_all_that_no_rule_names() {
+        let one = r#"{"defaultAction": "SCMP_ACT_TRAP", "architectures": ["SCMP_ARCH_X86_64"],
+            "syscalls": [{"names": ["openat"], "action": "SCMP_ACT_ALLOW"}]}"#;
+        let two = r#"{"defaultAction": "SCMP_ACT_ERRNO", "defaultErrnoRet": 38, "architectures": ["SCMP_ARCH_X86_64"],
+            "syscalls": [{"names": ["clone3"], "action": "SCMP_ACT_ALLOW"}]}"#;
+        let text = merged(&["--intersect"], &[one, two]).unwrap();
+        let line = "narrower: mkdirat on x86_64, and other calls that no rule names: SCMP_ACT_TRAP instead of SCMP_ACT_ERRNO (errno 38), because ";
+        assert!(text.contains(line), "{text}");
+    }
+
+    #[test]
     fn what_cannot_be_combined_is_named_with_both_verdicts_and_a_way_out() {
         let one = "{defaultAction: SCMP_ACT_ERRNO, architectures: [SCMP_ARCH_X86_64], syscalls: [{names: [read, write], action: SCMP_ACT_ALLOW}]}";
         let two = "{defaultAction: SCMP_ACT_KILL_PROCESS, architectures: [SCMP_ARCH_X86_64, SCMP_ARCH_X86], syscalls: [{names: [read, close], action: SCMP_ACT_ALLOW}]}";
