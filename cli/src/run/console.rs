@@ -1,0 +1,66 @@
+//! Standard input and output.
+
+use std::io::{self, IsTerminal, Write};
+
+use serde::Serialize;
+
+use crate::error::CliError;
+use crate::output::Format;
+use crate::restart::Dialogue;
+use crate::show::{Paint, Tone};
+
+/// Standard input and output.
+pub(super) struct Terminal;
+
+impl Dialogue for Terminal {
+    fn say(&mut self, text: &str) -> Result<(), CliError> {
+        print(text)
+    }
+
+    fn ask(&mut self, question: &str) -> Result<bool, CliError> {
+        if !io::stdin().is_terminal() {
+            return Err(CliError::NobodyToAsk);
+        }
+        print(&format!("{question} [y/N] "))?;
+        let mut answer = String::new();
+        io::stdin().read_line(&mut answer).map_err(CliError::Output)?;
+        Ok(matches!(answer.trim().to_lowercase().as_str(), "y" | "yes"))
+    }
+}
+
+pub(super) fn paint() -> Paint {
+    let set = |name| std::env::var(name).ok();
+    Paint::on(io::stdout().is_terminal(), set("NO_COLOR").as_deref(), set("TERM").as_deref())
+}
+
+pub(super) fn print(text: &str) -> Result<(), CliError> {
+    let mut out = io::stdout().lock();
+    out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(CliError::Output)
+}
+
+/// Prints a line to standard error and ignores errors.
+pub(super) fn remark(text: &str) {
+    let mut err = io::stderr().lock();
+    for line in text.lines() {
+        let _ = writeln!(err, "{}", Paint::Plain.text(line, Tone::Plain));
+    }
+}
+
+/// The view as JSON or YAML or, from `text`, as text.
+pub(super) fn shown(
+    view: &impl Serialize,
+    output: Format,
+    text: impl FnOnce() -> String,
+) -> Result<String, CliError> {
+    match output {
+        Format::Text => Ok(text()),
+        Format::Json => {
+            serde_json::to_string_pretty(view).map(|json| json + "\n").map_err(|error| output_error(&error))
+        }
+        Format::Yaml => serde_saphyr::to_string(view).map_err(|error| output_error(&error)),
+    }
+}
+
+fn output_error(error: &dyn std::fmt::Display) -> CliError {
+    CliError::Output(io::Error::other(error.to_string()))
+}

@@ -1,0 +1,177 @@
+//! Commands about files and images, each from its input to its answer.
+
+use std::path::PathBuf;
+
+use crate::convert::{self, Conversion, ConvertArgs};
+use crate::derive::{self, DeriveArgs, DerivedText};
+use crate::diff::{DiffArgs, DiffView, NamedProfile, load_files, read_file};
+use crate::error::CliError;
+use crate::explain::{ExplainArgs, ExplainFormat, ExplainView};
+use crate::findings::{self, FindingsView, LintArgs, LintFormat};
+use crate::inspect::{self, InspectArgs};
+use crate::manifest::profiles_in;
+use crate::manual;
+use crate::merge::{MergeArgs, merge, named, text};
+use crate::options::Task;
+use crate::output::Format;
+use crate::show::Paint;
+use crate::simulate::{self, SimulateArgs};
+use crate::sources::{Origins, Others, Source};
+
+use super::Answer;
+use super::console::shown;
+
+/// Runs a command that needs no cluster; `None` if the command is another one.
+///
+/// # Errors
+/// A file cannot be read or contains no valid profile, or the output cannot be formatted.
+pub fn without_cluster(task: &Task, paint: Paint) -> Result<Option<Answer>, CliError> {
+    Ok(Some(match task {
+        Task::Lint(args) => {
+            let origins = Origins::of(&args.files)?;
+            if origins.need_cluster() {
+                return Ok(None);
+            }
+            lint(args, origins.read(args.others()), paint)?
+        }
+        Task::Simulate(args) => {
+            let origins = args.origins()?;
+            if origins.need_cluster() {
+                return Ok(None);
+            }
+            simulate(args, origins.read(Others::Refuse), paint)?
+        }
+        Task::Diff(args) => match load_files(&args.inputs()?)? {
+            Some(profiles) => compared(&profiles, args, paint)?,
+            None => return Ok(None),
+        },
+        Task::Merge(args) => {
+            let origins = Origins::of(&args.profiles)?;
+            if origins.need_cluster() {
+                return Ok(None);
+            }
+            merged(origins.read(Others::Refuse).collect::<Result<_, _>>()?, args)?
+        }
+        Task::Convert(args) => converted(args)?,
+        Task::Derive(args) => derived(args)?,
+        Task::Explain(args) => {
+            let origins = Origins::of(&args.files)?;
+            if origins.need_cluster() {
+                return Ok(None);
+            }
+            explain(args, origins.read(Others::Refuse), paint)?
+        }
+        Task::Rule { id } => Answer::success(findings::page(id.as_deref(), paint)),
+        Task::Completion { shell } => {
+            Answer::success(String::from_utf8_lossy(&manual::completion(*shell)).into_owned())
+        }
+        _ => return Ok(None),
+    }))
+}
+
+/// Asks a registry, but no cluster.
+///
+/// # Errors
+/// The image cannot be read.
+pub async fn inspected(args: &InspectArgs, paint: Paint) -> Result<Answer, CliError> {
+    let (view, remarks) = inspect::inspect(args).await?;
+    let text = match args.contents {
+        true => view.contents(),
+        false => shown(&view, args.output.output, || view.render(paint))?,
+    };
+    Ok(Answer { remarks, success: view.is_usable(), ..Answer::success(text) })
+}
+
+fn converted(args: &ConvertArgs) -> Result<Answer, CliError> {
+    let read = |path: &PathBuf| Ok(convert::Input { path: path.clone(), text: read_file(path)? });
+    let files: Vec<_> = args.files.iter().map(read).collect::<Result<_, CliError>>()?;
+    let bases: Vec<_> = args.bases.iter().map(|base| read(&base.path)).collect::<Result<_, CliError>>()?;
+    let Conversion { text, remarks } = convert::convert(&files, &bases, args)?;
+    Ok(Answer { remarks, ..Answer::success(text) })
+}
+
+fn derived(args: &DeriveArgs) -> Result<Answer, CliError> {
+    let checked = args.check.as_ref().map(|path| {
+        let text = read_file(path)?;
+        let mut found =
+            profiles_in(&text).map_err(|error| CliError::Document { path: path.clone(), error })?;
+        match found.len() {
+            1 => Ok(found.remove(0).profile),
+            _ => {
+                let names = found.into_iter().filter_map(|it| it.name).collect();
+                Err(CliError::OneOfSeveral { path: path.clone(), found: names })
+            }
+        }
+    });
+    let DerivedText { text, remarks, success, evidence } =
+        derive::derive(args, checked.transpose()?.as_ref())?;
+    if let (Some(path), Some(evidence)) = (&args.evidence, evidence) {
+        std::fs::write(path, evidence).map_err(|error| CliError::Write { path: path.clone(), error })?;
+    }
+    Ok(Answer { remarks, success, ..Answer::success(text) })
+}
+
+pub(super) fn lint(
+    args: &LintArgs,
+    sources: impl Iterator<Item = Result<Source, CliError>>,
+    paint: Paint,
+) -> Result<Answer, CliError> {
+    let view = FindingsView::of(args, sources)?;
+    let text = match args.output {
+        LintFormat::Text => view.render(paint),
+        LintFormat::Json => shown(&view, Format::Json, String::new)?,
+        LintFormat::Yaml => shown(&view, Format::Yaml, String::new)?,
+        LintFormat::Sarif => shown(&view.sarif(), Format::Json, String::new)?,
+        LintFormat::Github => view.github(),
+    };
+    let errors = view.unchecked().to_vec();
+    Ok(Answer { success: view.is_clean(), errors, ..Answer::success(text) })
+}
+
+pub(super) fn simulate(
+    args: &SimulateArgs,
+    sources: impl Iterator<Item = Result<Source, CliError>>,
+    paint: Paint,
+) -> Result<Answer, CliError> {
+    let view = simulate::view(args, sources)?;
+    let text = shown(&view, args.output.output, || view.render(paint))?;
+    Ok(Answer { success: view.permits_all(), ..Answer::success(text) })
+}
+
+pub(super) fn compared(
+    profiles: &[NamedProfile; 2],
+    args: &DiffArgs,
+    paint: Paint,
+) -> Result<Answer, CliError> {
+    let [before, after] = profiles;
+    let view = DiffView::of(before, after, &args.nodes)?;
+    let text = shown(&view, args.output.output, || view.render(paint))?;
+    Ok(Answer { success: view.same, ..Answer::success(text) })
+}
+
+pub(super) fn merged(sources: Vec<Source>, args: &MergeArgs) -> Result<Answer, CliError> {
+    let merged = merge(&named(sources), args)?;
+    let text = text(&merged.profile, args);
+    Ok(Answer { remarks: merged.remarks, ..Answer::success(text) })
+}
+
+pub(super) fn explain(
+    args: &ExplainArgs,
+    sources: impl Iterator<Item = Result<Source, CliError>>,
+    paint: Paint,
+) -> Result<Answer, CliError> {
+    let mut view = ExplainView::default();
+    for source in sources {
+        view.add(&source?, args.setting);
+    }
+    if view.profiles.is_empty() {
+        return Err(CliError::NoProfiles(args.files.clone()));
+    }
+    let text = match args.output {
+        ExplainFormat::Text => view.render(paint),
+        ExplainFormat::Json => shown(&view, Format::Json, String::new)?,
+        ExplainFormat::Yaml => shown(&view, Format::Yaml, String::new)?,
+        ExplainFormat::Html => view.page(),
+    };
+    Ok(Answer { success: view.all_loadable(), ..Answer::success(text) })
+}
