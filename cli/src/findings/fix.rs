@@ -25,6 +25,9 @@ const MAX_FIXES: usize = 10_000;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Fixed {
+    /// The file; if it has several profiles, with the profile's name.
+    #[serde(skip)]
+    place: String,
     file: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     profile: Option<String>,
@@ -40,7 +43,7 @@ pub struct Fixed {
 impl Fixed {
     /// It in a line.
     pub(super) fn line(&self) -> String {
-        format!("{}: fixed {} at {}: {}", self.file, self.rule, self.path, self.title)
+        format!("{}: fixed {} at {}: {}", self.place, self.rule, self.path, self.title)
     }
 }
 
@@ -48,6 +51,9 @@ impl Fixed {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct NotFixed {
+    /// As in [`Fixed`].
+    #[serde(skip)]
+    place: String,
     file: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     profile: Option<String>,
@@ -64,7 +70,7 @@ pub struct NotFixed {
 impl NotFixed {
     /// It in a line.
     pub(super) fn line(&self) -> String {
-        format!("{}: fix of {} at {} left out: {}", self.file, self.rule, self.path, self.message)
+        format!("{}: fix of {} at {} left out: {}", self.place, self.rule, self.path, self.message)
     }
 }
 
@@ -128,6 +134,10 @@ impl<'c> Run<'c> {
         for index in 0..self.outcome.source.profiles.len() {
             let FileProfile { profile, value, name, .. } = &self.outcome.source.profiles[index];
             let (file, profile_name) = (self.outcome.source.name.clone(), name.clone());
+            let place = match &profile_name {
+                Some(name) if self.outcome.source.profiles.len() > 1 => format!("{file}: {name}"),
+                _ => file.clone(),
+            };
             let findings = self.checks.findings(profile, value);
             for finding in &findings {
                 let Some(fix) = finding.fix.as_ref().filter(|fix| fix.safety <= most) else { continue };
@@ -139,16 +149,24 @@ impl<'c> Run<'c> {
                 match self.after(index, finding, fix, &findings) {
                     Ok(Some(source)) => {
                         let (safety, title) = (fix.safety, fix.title.clone());
-                        let fixed = Fixed { file, profile: profile_name, rule, safety, path, title };
+                        let fixed = Fixed { place, file, profile: profile_name, rule, safety, path, title };
                         self.outcome.fixed.push(fixed);
                         self.outcome.source = source;
                         return true;
                     }
                     Ok(None) => {}
                     Err(error) => {
-                        let (file, profile) = (file.clone(), profile_name.clone());
+                        let (place, file, profile) = (place.clone(), file.clone(), profile_name.clone());
                         let (reason, message) = (error.reason(), error.to_string());
-                        self.outcome.not_fixed.push(NotFixed { file, profile, rule, path, reason, message });
+                        self.outcome.not_fixed.push(NotFixed {
+                            place,
+                            file,
+                            profile,
+                            rule,
+                            path,
+                            reason,
+                            message,
+                        });
                     }
                 }
                 self.skipped.insert(key);
@@ -279,6 +297,24 @@ syscalls:
             .replace("write, read, ", "write, ")
             .replace("  - names: [umount2]\n    action: SCMP_ACT_ERRNO # as the default\n", "");
         assert_eq!(after.text, expected);
+    }
+
+    #[test]
+    fn the_profile_is_named_where_a_file_has_several() {
+        let object = |name: &str| {
+            format!(
+                "apiVersion: seccomp.imjasonh.dev/v1alpha1\nkind: SeccompProfile\nmetadata: {{name: {name}}}\nspec:\n  \
+                 contents: {{defaultAction: SCMP_ACT_LOG, architectures: [SCMP_ARCH_X86_64, SCMP_ARCH_X86], syscalls: \
+                 [{{names: [acct, acct], action: SCMP_ACT_ERRNO}}]}}\n"
+            )
+        };
+        let text = format!("{}---\n{}", object("a"), object("b"));
+        let (_, fixes) = applied(&text, &Checks::default(), Safety::Safe);
+        let lines: Vec<_> = fixes.iter().map(Fixed::line).collect();
+        let expected = |name| {
+            format!("web.yaml: {name}: fixed redundant-name at syscalls[0].names[1]: Remove acct here")
+        };
+        assert_eq!(lines, ["a", "b"].map(expected));
     }
 
     #[test]
