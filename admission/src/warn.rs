@@ -26,7 +26,7 @@ pub fn verdict(spec: &Value, settings: Settings) -> Verdict {
         Ok(profile) => profile,
         Err(error) => return of_error(bounded(&error.to_string()), settings),
     };
-    let found = lint::check_quickly(&profile, &Nodes::default()).into_iter();
+    let found = lint::check_quickly(&profile, &Nodes::default()).findings.into_iter();
     let found = found.map(|finding| finding.in_contents(&spec["contents"])).collect();
     let Shown { errors, warnings, most_relevant } = lint::most_relevant(found, MOST);
     let total = errors + warnings;

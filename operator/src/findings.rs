@@ -5,7 +5,7 @@
 
 use api::conditions::sound;
 use api::{ProfileWarning, SeccompProfile, Text, Untrusted};
-use lint::{Finding, Nodes, Severity, Shown};
+use lint::{Finding, Nodes, QuickCheck, Severity, Shown};
 use syscalls::Architecture;
 
 use crate::status::bounded;
@@ -30,6 +30,8 @@ pub struct Findings {
     errors: usize,
     warnings: usize,
     shown: Vec<ProfileWarning>,
+    /// The rules that would have taken too long.
+    left_out: &'static [&'static str],
 }
 
 /// The status, the reason and the message of the condition `Sound`.
@@ -53,13 +55,14 @@ impl Findings {
             return Self::default();
         };
         let nodes = Nodes { architectures: architectures.to_vec(), ..Nodes::default() };
-        let findings = lint::check_quickly(&profile, &nodes).into_iter();
-        Self::of(findings.map(|finding| finding.in_contents(&spec["contents"])).collect())
+        let QuickCheck { findings, left_out } = lint::check_quickly(&profile, &nodes);
+        let findings = findings.into_iter().map(|finding| finding.in_contents(&spec["contents"])).collect();
+        Self { left_out, ..Self::of(findings) }
     }
 
     fn of(found: Vec<Finding>) -> Self {
         let Shown { errors, warnings, most_relevant } = lint::most_relevant(found, MOST_SHOWN);
-        Self { errors, warnings, shown: most_relevant.iter().map(shown).collect() }
+        Self { errors, warnings, shown: most_relevant.iter().map(shown).collect(), left_out: &[] }
     }
 
     /// How many errors and how many warnings there are.
@@ -75,6 +78,15 @@ impl Findings {
                 let others =
                     others.map_or_else(String::new, |others| format!("; also {others}: see status.warnings"));
                 ("False", reason(&worst.rule), format!("{}: {}{others}", worst.path, worst.message))
+            }
+            None if !self.left_out.is_empty() => {
+                let known = counted(0, self.warnings)
+                    .map_or_else(String::new, |warnings| format!("{warnings}: see status.warnings; "));
+                let message = format!(
+                    "{known}the profile's conditions are too many for these rules, which kubectl seccomp lint checks: {}",
+                    self.left_out.join(", ")
+                );
+                ("Unknown", sound::NOT_CHECKED.to_owned(), message)
             }
             None => match counted(0, self.warnings) {
                 Some(warnings) => {
@@ -192,6 +204,20 @@ mod tests {
             message: "no rule finds an error or a warning".to_owned(),
         };
         assert_eq!((checked.soundness(), checked.shown()), (sound, &[][..]));
+    }
+
+    #[test]
+    fn a_profile_of_which_some_rules_were_not_checked_is_not_called_sound() {
+        let rule = |value: u64| {
+            let arguments: Vec<_> = (0..2)
+                .map(|index| json!({ "index": index, "value": value + index, "op": "SCMP_CMP_EQ" }))
+                .collect();
+            json!({ "names": ["setpriority"], "action": "SCMP_ACT_TRAP", "args": arguments })
+        };
+        let checked = findings(&profile(&json!((0..200).map(rule).collect::<Vec<_>>())));
+        let Soundness { status, reason, message } = checked.soundness();
+        assert_eq!((status, reason.as_str()), ("Unknown", "NotChecked"), "{message}");
+        assert!(message.contains("cannot-be-compiled") && message.contains("merged-wrongly"), "{message}");
     }
 
     #[test]

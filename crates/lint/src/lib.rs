@@ -54,13 +54,23 @@ pub const ON_REQUEST: &[&str] =
 const COMPUTING: &[&str] =
     &["cannot-be-compiled", "cannot-start", "compiled-otherwise", "merged-wrongly", "program-too-long"];
 
+/// What [`check_quickly`] finds.
+#[derive(Debug, Clone, PartialEq)]
+pub struct QuickCheck {
+    /// The findings, in the order of [`RULES`] and then of the fields.
+    pub findings: Vec<Finding>,
+    /// The rules that would have taken too long, so that it is not known what they find.
+    pub left_out: &'static [&'static str],
+}
+
 /// Like [`check`], for a program that must not spend seconds on any profile: without the rules that compute filters where
 /// the conditions of the profile are too many. The defaults of the runtimes are far below that.
 #[must_use]
-pub fn check_quickly(profile: &Profile, nodes: &Nodes) -> Vec<Finding> {
+pub fn check_quickly(profile: &Profile, nodes: &Nodes) -> QuickCheck {
     let subject = Subject::quickly(profile, nodes);
     let left_out = if subject.computes() { &[] } else { COMPUTING };
-    findings(&subject, |id| !ON_REQUEST.contains(&id) && !left_out.contains(&id))
+    let findings = findings(&subject, |id| !ON_REQUEST.contains(&id) && !left_out.contains(&id));
+    QuickCheck { findings, left_out }
 }
 
 /// The findings about a profile, in the order of [`RULES`] and then of the fields.
