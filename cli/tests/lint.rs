@@ -188,3 +188,26 @@ spec:
         });
     }
 }
+
+#[test]
+fn convert_takes_directories_and_patterns_and_leaves_out_what_has_no_profile() {
+    let docker = r#"{"defaultAction": "SCMP_ACT_LOG", "archMap": [{"architecture": "SCMP_ARCH_X86_64"}]}"#;
+    let files =
+        [("a.json", docker), ("b.yaml", "defaultAction: SCMP_ACT_LOG\n"), ("app.yaml", "kind: Deployment\n")];
+    in_directory(&files, |_, name| {
+        let convert = |argument: &str| {
+            let words = ["kubectl-seccomp", "convert", "--architecture", "amd64", argument];
+            let options = Options::try_parse_from(words).unwrap();
+            without_cluster(&options.task, Paint::Plain).map(Option::unwrap)
+        };
+        let answer = convert(name).unwrap();
+        assert_eq!(answer.text.matches("kind: SeccompProfile").count(), 2, "{}", answer.text);
+        assert_eq!(
+            convert(&format!("{name}/*.json")).unwrap().text.matches("kind: SeccompProfile").count(),
+            1
+        );
+        assert!(convert(&format!("{name}/app.yaml")).is_err());
+        assert_eq!(convert(&format!("{name}/app*")).unwrap_err().reason(), "NoProfile");
+        assert_eq!(convert("no-such").unwrap_err().reason(), "File");
+    });
+}

@@ -24,7 +24,7 @@ use serde_json::Value;
 pub use error::ConversionError;
 pub use options::{BaseFile, ConvertArgs, Form};
 
-use crate::manifest::{Marks, Object, Position, objects_in};
+use crate::manifest::{DocumentError, Marks, Object, Position, objects_in};
 use crate::profile_text::{oci_json, seccomp_profile};
 use crate::show::count;
 use absent::without_absent;
@@ -46,6 +46,14 @@ pub struct Input {
     pub path: PathBuf,
     /// Its text.
     pub text: String,
+}
+
+/// Whether there is a profile in a text, valid or not. A text that is neither YAML nor JSON counts as one if it mentions
+/// what a profile has: a directory also has templates.
+pub(crate) fn has_profile(text: &str) -> bool {
+    const WORDS: [&str; 2] = ["SeccompProfile", "defaultAction"];
+    WORDS.iter().any(|word| text.contains(word))
+        && !matches!(objects_in(text), Err(DocumentError::NoProfile(_)))
 }
 
 /// A converted profile.

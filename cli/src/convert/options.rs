@@ -11,7 +11,7 @@ use convert::{Capabilities, CapabilityError, Kernel, Machine, Target};
 /// What to convert, and for what.
 #[derive(Debug, Clone, Args)]
 pub struct ConvertArgs {
-    /// The files; - for standard input
+    /// Files, directories, quoted patterns such as 'profiles/**/*.json', or - for standard input
     #[arg(required = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub files: Vec<PathBuf>,
     /// The format to convert to

@@ -1,5 +1,6 @@
 //! Commands about files and images, each from its input to its answer.
 
+use std::io;
 use std::path::PathBuf;
 
 use crate::convert::{self, Conversion, ConvertArgs};
@@ -16,7 +17,7 @@ use crate::options::Task;
 use crate::output::Format;
 use crate::show::Paint;
 use crate::simulate::{self, SimulateArgs};
-use crate::sources::{Origins, Others, Source};
+use crate::sources::{self, Origins, Others, Source};
 
 use super::Answer;
 use super::console::shown;
@@ -84,7 +85,20 @@ pub async fn inspected(args: &InspectArgs, paint: Paint) -> Result<Answer, CliEr
 
 fn converted(args: &ConvertArgs) -> Result<Answer, CliError> {
     let read = |path: &PathBuf| Ok(convert::Input { path: path.clone(), text: read_file(path)? });
-    let files: Vec<_> = args.files.iter().map(read).collect::<Result<_, CliError>>()?;
+    let mut files = Vec::new();
+    for (path, others) in sources::files(&args.files)? {
+        match read(&path) {
+            // Not text, so that it is no profile.
+            Err(CliError::File { error, .. })
+                if others == Others::Skip && error.kind() == io::ErrorKind::InvalidData => {}
+            Err(error) => return Err(error),
+            Ok(input) if others == Others::Skip && !convert::has_profile(&input.text) => {}
+            Ok(input) => files.push(input),
+        }
+    }
+    if files.is_empty() {
+        return Err(CliError::NoProfiles(args.files.clone()));
+    }
     let bases: Vec<_> = args.bases.iter().map(|base| read(&base.path)).collect::<Result<_, CliError>>()?;
     let Conversion { text, remarks } = convert::convert(&files, &bases, args)?;
     Ok(Answer { remarks, ..Answer::success(text) })

@@ -63,6 +63,20 @@ pub fn name_in_cluster(argument: &Path) -> Result<Option<String>, CliError> {
     })
 }
 
+/// The files that arguments name, also of other tools' profiles, and what to do about each that has no profile. Names in
+/// the cluster are none: what is not there is an error of reading it.
+pub(crate) fn files(arguments: &[PathBuf]) -> Result<Vec<(PathBuf, Others)>, CliError> {
+    let origins = Origins::of(arguments)?.origins.into_iter();
+    Ok(origins
+        .map(|origin| match origin {
+            Origin::Stdin => (PathBuf::from("-"), Others::Refuse),
+            Origin::Named(path) => (path, Others::Refuse),
+            Origin::Found(path) => (path, Others::Skip),
+            Origin::Stored(name) => (PathBuf::from(name), Others::Refuse),
+        })
+        .collect())
+}
+
 /// The arguments that count as names of profiles in the cluster because there is no such file.
 pub(crate) fn assumed_names(arguments: &[PathBuf]) -> Vec<String> {
     let is_assumed = |argument: &PathBuf| {
