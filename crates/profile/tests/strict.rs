@@ -26,7 +26,9 @@ fn an_unknown_action_is_refused_with_the_nearest_name() {
     insta::assert_snapshot!(problems(&json!({ "defaultAction": "SCMP_ACT_ALOW" })),
         @r#"defaultAction: unknown action "SCMP_ACT_ALOW"; did you mean SCMP_ACT_ALLOW?"#);
     insta::assert_snapshot!(problems(&json!({ "defaultAction": "allow" })),
-        @r#"defaultAction: unknown action "allow"; expected one of SCMP_ACT_KILL, SCMP_ACT_KILL_PROCESS, SCMP_ACT_KILL_THREAD, SCMP_ACT_TRAP, SCMP_ACT_ERRNO, SCMP_ACT_TRACE, SCMP_ACT_ALLOW, SCMP_ACT_LOG"#);
+        @r#"defaultAction: unknown action "allow"; did you mean SCMP_ACT_ALLOW?"#);
+    insta::assert_snapshot!(problems(&json!({ "defaultAction": "SCMP_ACT_DENY" })),
+        @r#"defaultAction: unknown action "SCMP_ACT_DENY"; expected one of SCMP_ACT_KILL, SCMP_ACT_KILL_PROCESS, SCMP_ACT_KILL_THREAD, SCMP_ACT_TRAP, SCMP_ACT_ERRNO, SCMP_ACT_TRACE, SCMP_ACT_ALLOW, SCMP_ACT_LOG"#);
 }
 
 #[test]
