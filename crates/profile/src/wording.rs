@@ -33,8 +33,9 @@ pub fn advice(text: &str, words: &[&str]) -> String {
 /// What all `words` begin with, up to and with an underscore.
 fn shared_beginning<'w>(words: &[&'w str]) -> &'w str {
     let Some((first, others)) = words.split_first() else { return "" };
-    let ends = first.match_indices('_').map(|(at, _)| &first[..=at]);
-    ends.filter(|beginning| others.iter().all(|word| word.starts_with(beginning))).last().unwrap_or("")
+    let mut beginnings = first.rmatch_indices('_').map(|(at, _)| &first[..=at]);
+    let is_shared = |beginning: &&str| others.iter().all(|word| word.starts_with(beginning));
+    beginnings.find(is_shared).unwrap_or("")
 }
 
 /// Text from a profile, quoted and shortened so that a message stays readable.
