@@ -4,15 +4,18 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
 use filter::{Library, Mention, Reading, Role, Runtime, Setting, Verdict, numbers, readings};
+use profile::{Architecture, Profile};
 use syscalls::Libseccomp;
-
-use crate::subject::Subject;
 
 /// Calls `visit` for each architecture of the nodes and each way in which their versions of libseccomp merge rules: with the
 /// newest library of each, which knows most names.
-pub(crate) fn settings(subject: &Subject<'_>, mut visit: impl FnMut(&Setting<'_>)) {
+pub(crate) fn settings(
+    libseccomps: &[Libseccomp],
+    natives: &[Architecture],
+    mut visit: impl FnMut(&Setting<'_>),
+) {
     let mut libraries: Vec<(Libseccomp, Library)> = Vec::new();
-    let mut known = subject.nodes.libseccomps.clone();
+    let mut known = libseccomps.to_vec();
     known.sort_unstable();
     for libseccomp in known.into_iter().rev() {
         let library = Library::from(libseccomp);
@@ -20,11 +23,16 @@ pub(crate) fn settings(subject: &Subject<'_>, mut visit: impl FnMut(&Setting<'_>
             libraries.push((libseccomp, library));
         }
     }
-    for native in subject.natives() {
+    for native in natives {
         for (libseccomp, library) in &libraries {
             let number = numbers(*libseccomp);
             // Which runtime it is makes no difference to the rules.
-            visit(&Setting { runtime: Runtime::RUNC_1_2, library: *library, native, number: &number });
+            visit(&Setting {
+                runtime: Runtime::RUNC_1_2,
+                library: *library,
+                native: *native,
+                number: &number,
+            });
         }
     }
 }
@@ -56,10 +64,10 @@ pub(crate) enum Idle {
 }
 
 impl Overlaps {
-    pub(crate) fn of(subject: &Subject<'_>) -> Self {
+    pub(crate) fn of(profile: &Profile, libseccomps: &[Libseccomp], natives: &[Architecture]) -> Self {
         let mut found = Self::default();
-        settings(subject, |setting| {
-            let new = readings(subject.profile, setting).into_iter();
+        settings(libseccomps, natives, |setting| {
+            let new = readings(profile, setting).into_iter();
             found.readings.extend(new.map(|reading| (setting.library.name, reading)));
         });
         found

@@ -3,12 +3,12 @@
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
 
-use filter::{ENOSYS, Permission, Verdict};
+use filter::{ENOSYS, Permission, Setting, Verdict};
 use profile::{Effect, Profile, Rule};
 use syscalls::Architecture;
 
 use crate::nodes::Nodes;
-use crate::overlap::Overlaps;
+use crate::overlap::{Overlaps, settings};
 
 /// The cost above which filters are not computed; see [`Subject::computes`].
 const MOST_COST: usize = 32 * 1024;
@@ -78,7 +78,15 @@ impl<'p> Subject<'p> {
 
     /// The calls for which several rules have conditions: none if that takes too long to compute.
     pub(crate) fn overlaps(&self) -> &Overlaps {
-        self.overlaps.get_or_init(|| if self.computes() { Overlaps::of(self) } else { Overlaps::default() })
+        self.overlaps.get_or_init(|| match self.computes() {
+            true => Overlaps::of(self.profile, &self.nodes.libseccomps, &self.natives()),
+            false => Overlaps::default(),
+        })
+    }
+
+    /// Calls `visit` for the nodes' settings that differ in how rules are merged.
+    pub(crate) fn settings(&self, visit: impl FnMut(&Setting<'_>)) {
+        settings(&self.nodes.libseccomps, &self.natives(), visit);
     }
 
     /// Whether to compute filters takes too long. The cost grows with the cube of the number of comparisons about one call,

@@ -15,7 +15,7 @@ use super::documented::Reader;
 use super::pages::Page;
 use super::removal::{Reinstall, UNINSTALLATION, finalizers};
 use super::support::{
-    AppliedProfile, LIMIT, Session, allow_all, alone, bytes_of, expect_cleanup, object, until,
+    AppliedProfile, DEFINITIONS, LIMIT, Session, allow_all, alone, bytes_of, expect_cleanup, object, until,
 };
 
 /// The chart in the work tree.
@@ -289,9 +289,8 @@ fn a_parent_chart_contains_this_one_and_a_profile_once_it_has_the_definitions_in
     let parent = Parent::new(&bundled(0));
     let _reinstall = without_the_release(&cluster);
     cluster.ok(["delete", "seccompprofiles.seccomp.imjasonh.dev", "--all", "--timeout=60s"]);
-    let definitions =
-        ["seccompprofiles", "nodeprofilestatuses"].map(|kind| format!("{kind}.seccomp.imjasonh.dev"));
-    cluster.ok(["delete", "crd", &definitions[0], &definitions[1], "--timeout=60s"]);
+    let [profiles, statuses, observations] = DEFINITIONS;
+    cluster.ok(["delete", "crd", "--timeout=60s", profiles, statuses, observations]);
 
     // Helm looks up every kind of a release before it creates the first object of it.
     let refused = Release::install(&cluster, "platform", &parent.path(), &[]).err().unwrap_or_default();
@@ -313,5 +312,5 @@ fn a_parent_chart_contains_this_one_and_a_profile_once_it_has_the_definitions_in
     drop(release);
     profile.wait_gone(LIMIT);
     let kept = cluster.ok(["get", "crds", "-o", "name"]);
-    assert!(definitions.iter().all(|name| kept.contains(name.as_str())), "{kept}");
+    assert!(DEFINITIONS.iter().all(|name| kept.contains(name)), "{kept}");
 }

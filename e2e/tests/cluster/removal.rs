@@ -15,8 +15,8 @@ use super::pages::Page;
 use super::rights;
 use super::stolen_token::{RawRequest, TokenHolder, pid_of};
 use super::support::{
-    AppliedProfile, LIMIT, Session, allow_all, alone, bytes_of, expect_cleanup, print_line, shared, sleeper,
-    text, until,
+    AppliedProfile, DEFINITIONS, LIMIT, Session, allow_all, alone, bytes_of, expect_cleanup, print_line,
+    shared, sleeper, text, until,
 };
 
 /// The account that removes the finalizers.
@@ -185,9 +185,7 @@ fn uninstalling_removes_the_finalizers_and_keeps_the_files_and_a_new_installatio
         assert_on_every_disk(&going, 2);
         more.iter().for_each(|profile| assert_on_every_disk(profile, 3));
         let crds = cluster.ok(["get", "crds", "-o", "name"]);
-        for kind in ["seccompprofiles", "nodeprofilestatuses"] {
-            assert!(crds.contains(&format!("{kind}.seccomp.imjasonh.dev")), "{crds}");
-        }
+        assert!(DEFINITIONS.iter().all(|name| crds.contains(name)), "{crds}");
     }
     cluster.wait_rolled_out();
     kept.wait_ready();

@@ -16,6 +16,13 @@ use serde_json::{Value, json};
 use xtask::command::CommandError;
 use xtask::workspace::repository;
 
+/// The names of the chart's definitions.
+pub(crate) const DEFINITIONS: [&str; 3] = [
+    "seccompprofiles.seccomp.imjasonh.dev",
+    "nodeprofilestatuses.seccomp.imjasonh.dev",
+    "seccompobservations.seccomp.imjasonh.dev",
+];
+
 /// The limit for what takes a second on an idle machine.
 pub(crate) const LIMIT: Duration = Duration::from_secs(30);
 /// How soon a file must be repaired.

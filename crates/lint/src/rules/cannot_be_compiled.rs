@@ -48,7 +48,6 @@ use filter::tree::Refusal;
 use filter::{Conflict, conflicts};
 
 use crate::finding::Found;
-use crate::overlap::settings;
 use crate::place;
 use crate::rule::Rule;
 use crate::severity::{Confidence, Severity};
@@ -74,7 +73,7 @@ pub(super) fn refused<'s>(subject: &'s Subject<'_>) -> &'s BTreeMap<(usize, usiz
 
 fn find(subject: &Subject<'_>) -> BTreeMap<(usize, usize), String> {
     let mut found: BTreeMap<(usize, usize), String> = BTreeMap::new();
-    settings(subject, |setting| {
+    subject.settings(|setting| {
         for conflict in conflicts(subject.profile, setting) {
             if let Some(message) = message(subject, &conflict, setting.library.name) {
                 found.entry((conflict.rule, conflict.name)).or_insert(message);
