@@ -46,7 +46,7 @@ struct Meaning {
 /// What one of the rules contributes. Other rules are meant by their index in [`Reading::rules`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
-    /// It decides for some arguments, and without it the filter would be another one.
+    /// It decides for some arguments, and without it and the later redundant rules the filter would be another one.
     Decides,
     /// Its conditions are never all true.
     Never,

@@ -41,9 +41,10 @@ fn profile(rules: &[Value]) -> Option<Profile> {
     Profile::from_value(&json!({ "defaultAction": "SCMP_ACT_ERRNO", "syscalls": rules })).ok()
 }
 
-/// Arguments of which the first two have each small number in the lower half, and 0 or 1 in the upper one.
+/// Arguments of which the first two have each small number in the lower half, and some of them in the upper one.
 fn arguments() -> impl Iterator<Item = [u64; 6]> {
-    let values = || [0, 1 << 32].into_iter().flat_map(|upper| (0..6).map(move |lower| upper | lower));
+    let values =
+        || [0, 1 << 32, 2 << 32].into_iter().flat_map(|upper| (0..6).map(move |lower| upper | lower));
     values().flat_map(move |first| values().map(move |second| [first, second, 0, 0, 0, 0]))
 }
 
@@ -107,13 +108,18 @@ proptest! {
             if readings.is_empty() || has_basis(&|basis| basis == Basis::Merged) {
                 return Ok(());
             }
+            // What is shadowed may be needed for the others to decide.
+            if roles.iter().any(|(_, role)| matches!(role, Role::Shadowed { .. } | Role::Never)) {
+                return Ok(());
+            }
+            let is_idle = |at: usize| roles.iter().any(|(it, role)| it.rule == at && *role != Role::Decides);
             for at in 0..rules.len() {
-                let is_idle = roles.iter().any(|(it, role)| it.rule == at && *role != Role::Decides);
-                if has_basis(&|basis| basis == Basis::Rule { rule: at, name: 0 }) || is_idle {
+                if has_basis(&|basis| basis == Basis::Rule { rule: at, name: 0 }) || is_idle(at) {
                     continue;
                 }
-                let mut others = rules.clone();
-                others.remove(at);
+                // Of two rules that say the same, the later one is called redundant.
+                let others = rules.iter().enumerate().filter(|(other, _)| *other < at || *other > at && !is_idle(*other));
+                let others: Vec<_> = others.map(|(_, rule)| rule.clone()).collect();
                 let without = Filter::new(&self::profile(&others).unwrap(), setting);
                 let changes = without.map_or(true, |without| filter.unequal(&without).unwrap().is_some());
                 prop_assert!(changes, "{} {:?} {:?}", at, cases, roles);
@@ -142,6 +148,21 @@ proptest! {
             Ok(())
         })?;
     }
+}
+
+#[test]
+fn of_two_rules_that_always_apply_the_later_one_is_redundant() {
+    let rule = |op: &str| {
+        json!({ "names": ["setpriority"], "action": "SCMP_ACT_TRAP", "args": [
+            { "index": 0, "op": op, "value": 0, "valueTwo": 0 },
+        ] })
+    };
+    let profile = profile(&[rule("SCMP_CMP_GE"), rule("SCMP_CMP_MASKED_EQ")]).unwrap();
+    with_setting(Libseccomp::V2_5_4, |setting| {
+        let readings = readings(&profile, setting);
+        let roles: Vec<_> = readings.iter().flat_map(Reading::roles).map(|(_, role)| role).collect();
+        assert!(matches!(roles[..], [Role::Decides, Role::Redundant { by: Some(0) }]), "{roles:?}");
+    });
 }
 
 #[test]
