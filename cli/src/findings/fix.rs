@@ -21,21 +21,28 @@ use crate::sources::Source;
 /// The maximum number of fixes in one file: more than a profile has names.
 const MAX_FIXES: usize = 10_000;
 
+/// Where a fix belongs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct FixPlace {
+    /// The file; if it has several profiles, with the profile's name.
+    #[serde(skip)]
+    shown: String,
+    file: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    profile: Option<String>,
+    rule: &'static str,
+    /// The field, in the profile as it was before the fix.
+    path: String,
+}
+
 /// A finding that was fixed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Fixed {
-    /// The file; if it has several profiles, with the profile's name.
-    #[serde(skip)]
-    place: String,
-    file: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    profile: Option<String>,
-    /// The rule.
-    pub rule: &'static str,
+    #[serde(flatten)]
+    place: FixPlace,
     safety: Safety,
-    /// The field, in the profile as it was before this fix.
-    path: String,
     /// What was done.
     title: String,
 }
@@ -43,7 +50,8 @@ pub struct Fixed {
 impl Fixed {
     /// It in a line.
     pub(super) fn line(&self) -> String {
-        format!("{}: fixed {} at {}: {}", self.place, self.rule, self.path, self.title)
+        let FixPlace { shown, rule, path, .. } = &self.place;
+        format!("{shown}: fixed {rule} at {path}: {}", self.title)
     }
 }
 
@@ -51,16 +59,8 @@ impl Fixed {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct NotFixed {
-    /// As in [`Fixed`].
-    #[serde(skip)]
-    place: String,
-    file: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    profile: Option<String>,
-    /// The rule.
-    pub rule: &'static str,
-    /// The field.
-    path: String,
+    #[serde(flatten)]
+    place: FixPlace,
     /// The cause, as one word of a bounded set.
     reason: &'static str,
     /// The cause.
@@ -70,7 +70,8 @@ pub struct NotFixed {
 impl NotFixed {
     /// It in a line.
     pub(super) fn line(&self) -> String {
-        format!("{}: fix of {} at {} left out: {}", self.place, self.rule, self.path, self.message)
+        let FixPlace { shown, rule, path, .. } = &self.place;
+        format!("{shown}: fix of {rule} at {path} left out: {}", self.message)
     }
 }
 
@@ -88,15 +89,15 @@ pub(super) struct Outcome {
 /// # Errors
 /// The text cannot be read a second time.
 pub(super) fn fixed(source: Source, checks: &Checks, most: Safety) -> Result<Outcome, DocumentError> {
-    let before = Source::of(&source.name, source.path.clone(), source.text.clone())?;
+    let (name, path, text) = (source.name.clone(), source.path.clone(), source.text.clone());
+    let before: Vec<Profile> = source.profiles.iter().map(|of| of.profile.clone()).collect();
     let mut run = Run::new(source, checks, Verified::AtTheEnd);
     while run.step(Safety::Safe) {}
-    let same = |(before, after): (&FileProfile, &FileProfile)| {
-        same_filters(&before.profile, &after.profile, checks).is_ok()
-    };
-    if !before.profiles.iter().zip(&run.outcome.source.profiles).all(same) {
+    let same =
+        |(before, after): (&Profile, &FileProfile)| same_filters(before, &after.profile, checks).is_ok();
+    if !before.iter().zip(&run.outcome.source.profiles).all(same) {
         // To compare the filters after each fix takes longer, so it is only done to find the ones that change them.
-        run = Run::new(before, checks, Verified::EachTime);
+        run = Run::new(Source::of(&name, path, text)?, checks, Verified::EachTime);
         while run.step(Safety::Safe) {}
     }
     if most == Safety::Unsafe {
@@ -134,7 +135,7 @@ impl<'c> Run<'c> {
         for index in 0..self.outcome.source.profiles.len() {
             let FileProfile { profile, value, name, .. } = &self.outcome.source.profiles[index];
             let (file, profile_name) = (self.outcome.source.name.clone(), name.clone());
-            let place = match &profile_name {
+            let shown = match &profile_name {
                 Some(name) if self.outcome.source.profiles.len() > 1 => format!("{file}: {name}"),
                 _ => file.clone(),
             };
@@ -146,27 +147,19 @@ impl<'c> Run<'c> {
                 if self.skipped.contains(&key) || self.outcome.fixed.len() >= MAX_FIXES {
                     continue;
                 }
+                let (shown, file, profile) = (shown.clone(), file.clone(), profile_name.clone());
+                let place = FixPlace { shown, file, profile, rule, path };
                 match self.after(index, finding, fix, &findings) {
                     Ok(Some(source)) => {
                         let (safety, title) = (fix.safety, fix.title.clone());
-                        let fixed = Fixed { place, file, profile: profile_name, rule, safety, path, title };
-                        self.outcome.fixed.push(fixed);
+                        self.outcome.fixed.push(Fixed { place, safety, title });
                         self.outcome.source = source;
                         return true;
                     }
                     Ok(None) => {}
                     Err(error) => {
-                        let (place, file, profile) = (place.clone(), file.clone(), profile_name.clone());
                         let (reason, message) = (error.reason(), error.to_string());
-                        self.outcome.not_fixed.push(NotFixed {
-                            place,
-                            file,
-                            profile,
-                            rule,
-                            path,
-                            reason,
-                            message,
-                        });
+                        self.outcome.not_fixed.push(NotFixed { place, reason, message });
                     }
                 }
                 self.skipped.insert(key);
@@ -321,7 +314,7 @@ syscalls:
     fn unsafe_fixes_are_applied_only_if_wanted() {
         let (after, fixes) = applied(FILE, &Checks::default(), Safety::Unsafe);
         assert!(after.text.contains("[futex]"), "{}", after.text);
-        assert_eq!(fixes.iter().filter(|it| it.rule == "unknown-syscall").count(), 1);
+        assert_eq!(fixes.iter().filter(|it| it.place.rule == "unknown-syscall").count(), 1);
     }
 
     #[test]
@@ -341,7 +334,7 @@ syscalls:
         let text = text + "  - names: [acct]\n    action: SCMP_ACT_ERRNO\n";
         let Outcome { source, fixed, not_fixed } = outcome(&text, &Checks::default(), Safety::Safe);
         assert!(
-            not_fixed.iter().any(|it| (it.rule, it.reason) == ("redundant-name", "FixChangesMore")),
+            not_fixed.iter().any(|it| (it.place.rule, it.reason) == ("redundant-name", "FixChangesMore")),
             "{not_fixed:?}"
         );
         let lines: Vec<_> = not_fixed.iter().map(NotFixed::line).collect();
@@ -350,7 +343,7 @@ syscalls:
                 .starts_with("web.yaml: fix of redundant-name at syscalls[0].names[2] left out: it would"),
             "{lines:?}"
         );
-        assert_eq!(fixed.iter().map(|it| it.rule).collect::<Vec<_>>(), ["dead-rule"]);
+        assert_eq!(fixed.iter().map(|it| it.place.rule).collect::<Vec<_>>(), ["dead-rule"]);
         assert!(!source.text.contains("acct"));
     }
 
@@ -396,7 +389,7 @@ syscalls: [{names: [read, write, exit_group, read], action: SCMP_ACT_ALLOW}]
         );
         let (after, fixes) = applied(&text, &Checks::default(), Safety::Safe);
         assert!(after.text.contains("[read, write, !!str read] # twice"), "{}", after.text);
-        assert_eq!(fixes.iter().filter(|it| it.rule == "redundant-name").count(), 1);
+        assert_eq!(fixes.iter().filter(|it| it.place.rule == "redundant-name").count(), 1);
     }
 
     #[test]
