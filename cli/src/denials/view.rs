@@ -80,7 +80,7 @@ impl DenialsView {
             let why = match self.observed {
                 0 => "No node is observed: the chart's value observer.enabled turns the observers on.",
                 _ => {
-                    "No refused or logged call is known. SCMP_ACT_ERRNO makes no record without SECCOMP_FILTER_FLAG_LOG."
+                    "No refused or logged call is known. SCMP_ACT_ERRNO makes no record without spec.report: true."
                 }
             };
             return format!("{why}\n");

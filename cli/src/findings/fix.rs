@@ -181,7 +181,7 @@ impl<'c> Run<'c> {
         if !fix.apply(&mut contents) {
             return Ok(None);
         }
-        let Ok(expected) = Profile::from_value(&contents) else { return Ok(None) };
+        let Ok(expected) = profiles[index].with_contents(&contents) else { return Ok(None) };
         let Some(text) = edited(text, &profiles[index], &fix.edit) else { return Ok(None) };
         let source = Source::of(name, path.clone(), text).map_err(FixError::Unreadable)?;
         let others = |at: usize| if at == index { &expected } else { &profiles[at].profile };

@@ -46,6 +46,8 @@ pub struct FileProfile {
     pub profile: Profile,
     /// Its contents as the file has them.
     pub(crate) value: Value,
+    /// Whether the object asks for records, so that the profile has a flag for them beside those of the contents.
+    reports: bool,
     /// The path of the contents in the document.
     contents: FieldPath,
     /// The bytes of the document in the file.
@@ -63,6 +65,15 @@ impl FileProfile {
     /// The path in the document of a field of the profile.
     pub(crate) fn path(&self, path: &FieldPath) -> Vec<Segment> {
         self.contents.segments().iter().chain(path.segments()).cloned().collect()
+    }
+
+    /// The profile with these contents in place of its own.
+    ///
+    /// # Errors
+    /// The contents are not a valid profile.
+    pub(crate) fn with_contents(&self, contents: &Value) -> Result<Profile, ParseError> {
+        let profile = Profile::from_value(contents)?;
+        Ok(if self.reports { profile.reporting() } else { profile })
     }
 
     /// The bytes of the document in the file.
@@ -100,7 +111,7 @@ pub fn profiles_in(text: &str) -> Result<Vec<FileProfile>, DocumentError> {
 
 /// A profile that was read, as one of a file.
 fn file_profile(read: ReadProfile<'_>, document: &Document<'_>) -> FileProfile {
-    let ReadProfile { name, profile, value, contents, marks } = read;
+    let ReadProfile { name, profile, value, reports, contents, marks } = read;
     let text = document.text.trim_start_matches('\u{feff}');
     let end = document.offset + document.text.len();
     let contents = marks.path(&contents);
@@ -108,6 +119,7 @@ fn file_profile(read: ReadProfile<'_>, document: &Document<'_>) -> FileProfile {
         name,
         profile,
         value,
+        reports,
         contents,
         document: end - text.len()..end,
         positions: marks.positions,
@@ -223,6 +235,8 @@ struct ReadProfile<'t> {
     profile: Profile,
     /// Its contents as the file has them.
     value: Value,
+    /// Whether the object asks for records.
+    reports: bool,
     /// The path of the contents in the object.
     contents: FieldPath,
     marks: Marks<'t>,
@@ -236,7 +250,8 @@ fn plain_profile<'t>(mut value: Value, marks: &Marks<'t>) -> Result<ReadProfile<
         Some(field) => DocumentError::Dialect { place: Box::new(marks.place(&field)), field },
         None => invalid(error, marks),
     })?;
-    Ok(ReadProfile { name: None, profile, value, contents: FieldPath::default(), marks: marks.clone() })
+    let contents = FieldPath::default();
+    Ok(ReadProfile { name: None, profile, value, reports: false, contents, marks: marks.clone() })
 }
 
 /// The error of an object that is not valid.
@@ -276,8 +291,10 @@ fn stored_profile<'t>(mut object: Value, marks: &Marks<'t>) -> Result<ReadProfil
         return Err(DocumentError::Rounded { place: Box::new(marks.place(&field)), field, number, sent });
     }
     let profile = Profile::from_value(&value).map_err(|error| invalid(error.under(CONTENTS), marks))?;
+    let reports = spec.get("report") == Some(&Value::Bool(true));
+    let profile = if reports { profile.reporting() } else { profile };
     let contents = FieldPath::default().under(CONTENTS);
-    Ok(ReadProfile { name, profile, value, contents, marks: marks.clone() })
+    Ok(ReadProfile { name, profile, value, reports, contents, marks: marks.clone() })
 }
 
 /// The objects in a document, each with its path; lists, including lists of lists, are expanded.

@@ -47,6 +47,13 @@ pub struct SeccompProfileSpec {
     )]
     #[schemars(schema_with = "node_selector::schema")]
     pub node_selector: Option<NodeLabelSelector>,
+    /// Whether the kernel records the calls that the profile refuses with an error, for the observer and the node's audit
+    /// log. The nodes' file then has SECCOMP_FILTER_FLAG_LOG beside the flags in the contents, and if there are none also
+    /// SECCOMP_FILTER_FLAG_SPEC_ALLOW, which runtimes set by themselves. Other bytes, so another hash: containers that
+    /// start afterwards have it. runc before 1.2 starts no container under a profile with flags.
+    // Without a default in the schema, with which the API server would show every stored profile changed.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "lenient::field")]
+    pub report: Option<bool>,
 }
 
 /// The state that the operator reports.

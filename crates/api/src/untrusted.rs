@@ -5,7 +5,7 @@ use std::marker::PhantomData;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, ObjectMeta};
 use kube::Resource;
-use profile::{Canonical, ParseError, PlainProfile, Profile};
+use profile::{Canonical, ContentHash, ParseError, PlainProfile, Profile};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -38,7 +38,7 @@ pub struct Untrusted<K, S = Value> {
 }
 
 impl Untrusted<SeccompProfile> {
-    /// The profile in `spec.contents`.
+    /// The profile that the nodes hold: that in `spec.contents`, with the flag that `spec.report` adds.
     ///
     /// # Errors
     /// It is missing or not a valid profile; paths start at `spec.contents`.
@@ -46,25 +46,42 @@ impl Untrusted<SeccompProfile> {
         Self::profile_in(&self.spec)
     }
 
-    /// The profile in the `contents` of a `spec`.
+    /// The profile that a `spec` gives the nodes.
     ///
     /// # Errors
     /// Like [`Self::profile`].
     pub fn profile_in(spec: &Value) -> Result<Profile, ParseError> {
         let contents = spec.get("contents").unwrap_or(&Value::Null);
-        Profile::from_value(contents).map_err(|error| error.under("spec.contents"))
+        let profile = Profile::from_value(contents).map_err(|error| error.under("spec.contents"))?;
+        Ok(if reports(spec.get("report")) { profile.reporting() } else { profile })
     }
 
-    /// The canonical bytes of the profile in the `contents` of a `spec`. Without a tree of values where the profile is
+    /// The canonical bytes of the profile that a `spec` gives the nodes. Without a tree of values where the profile is
     /// spelled as usual.
     ///
     /// # Errors
     /// Like [`Self::profile`].
     pub fn canonical_in(spec: &Text) -> Result<Canonical, ParseError> {
         match serde_json::from_str::<PlainSpec<'_>>(spec.as_str()) {
-            Ok(PlainSpec { contents }) => Ok(contents.canonical()),
+            Ok(PlainSpec { contents, report }) if reports(report.as_ref()) => {
+                Ok(contents.reporting().canonical())
+            }
+            Ok(PlainSpec { contents, .. }) => Ok(contents.canonical()),
             Err(_) => Self::profile_in(&spec.value()).map(|profile| profile.canonical()),
         }
+    }
+}
+
+impl Untrusted<SeccompProfile> {
+    /// The hash of the contents in a `spec` without the flag that its `report` adds; `None` if it adds none. An agent of a
+    /// release that does not know the field writes a file with this hash.
+    #[must_use]
+    pub fn hash_without_report(spec: &Text) -> Option<ContentHash> {
+        let spec = spec.value();
+        reports(spec.get("report")).then_some(())?;
+        let profile = Profile::from_value(spec.get("contents")?).ok()?;
+        let (plain, reporting) = (profile.canonical().hash(), profile.reporting().canonical().hash());
+        (plain != reporting).then_some(plain)
     }
 }
 
@@ -73,6 +90,13 @@ impl Untrusted<SeccompProfile> {
 struct PlainSpec<'a> {
     #[serde(borrow)]
     contents: PlainProfile<'a>,
+    report: Option<Value>,
+}
+
+/// Whether a `spec` with this `report` asks for records of what the profile refuses. The schema admits nothing but a
+/// boolean; whatever else is stored counts as absent.
+fn reports(report: Option<&Value>) -> bool {
+    report == Some(&Value::Bool(true))
 }
 
 impl<S> Untrusted<SeccompProfile, S> {
@@ -213,6 +237,10 @@ mod tests {
             r#"{"contents":{"defaultAction":"SCMP_ACT_KILL"},"report":[{"a":1}],"contents":{"defaultAction":"SCMP_ACT_LOG"}}"#.to_owned(),
             json!({ "contents": { "defaultAction": "SCMP_ACT_LOG", "listenerPath": "/a", "syscalls": listens } }).to_string(),
             json!({ "contents": { "defaultAction": "allow", "more": 1 } }).to_string(),
+            json!({ "contents": { "defaultAction": "SCMP_ACT_LOG" }, "report": true }).to_string(),
+            json!({ "contents": { "defaultAction": "SCMP_ACT_LOG", "listenerPath": "/a", "syscalls": listens }, "report": true }).to_string(),
+            json!({ "contents": { "defaultAction": "SCMP_ACT_LOG" }, "report": "true" }).to_string(),
+            r#"{"report":true,"contents":{"defaultAction":"SCMP_ACT_LOG"},"report":false}"#.to_owned(),
             json!({ "contents": null }).to_string(),
             json!({}).to_string(),
             json!(7).to_string(),
@@ -220,6 +248,31 @@ mod tests {
             let spec: Text = serde_json::from_str(&spec).unwrap();
             let from_tree = Untrusted::profile_in(&spec.value()).map(|profile| profile.canonical());
             assert_eq!(Untrusted::canonical_in(&spec), from_tree, "{}", spec.as_str());
+        }
+    }
+
+    #[test]
+    fn a_report_adds_the_flag_for_records_to_the_bytes_and_without_it_they_are_those_of_the_contents() {
+        let hash = |spec: Value| {
+            let text: Text = serde_json::from_str(&spec.to_string()).unwrap();
+            Untrusted::canonical_in(&text).unwrap().hash()
+        };
+        let contents = |flags: Value| json!({ "defaultAction": "SCMP_ACT_ERRNO", "flags": flags });
+        let (log, spec_allow) = ("SECCOMP_FILTER_FLAG_LOG", "SECCOMP_FILTER_FLAG_SPEC_ALLOW");
+        for (given, with) in [
+            (json!([]), json!([log, spec_allow])),
+            (json!([spec_allow]), json!([spec_allow, log])),
+            (json!([log]), json!([log])),
+        ] {
+            let plain = hash(json!({ "contents": contents(given.clone()) }));
+            assert_eq!(hash(json!({ "contents": contents(given.clone()), "report": false })), plain);
+            let reporting = hash(json!({ "contents": contents(given.clone()), "report": true }));
+            assert_eq!(reporting, Profile::from_value(&contents(with)).unwrap().canonical().hash());
+            let text = |spec: Value| serde_json::from_str(&spec.to_string()).unwrap();
+            let of = |report| text(json!({ "contents": contents(given.clone()), "report": report }));
+            let without = Untrusted::hash_without_report(&of(true));
+            assert_eq!(without, (reporting != plain).then_some(plain));
+            assert_eq!(Untrusted::hash_without_report(&of(false)), None);
         }
     }
 

@@ -62,6 +62,20 @@ impl<N> Profile<N> {
     pub fn rules(&self) -> &[Rule<N>] {
         &self.syscalls
     }
+
+    /// The same profile with [`Flag::Log`], so that the kernel records the calls that it refuses with an error, too.
+    ///
+    /// Without any flag, runtimes load a filter with [`Flag::SpecAllow`] (runc 1.3.6 and 1.5.2, crun 1.8.1 to 1.28), and
+    /// with any they load it with these alone. So a profile without flags gets this one, too.
+    #[must_use]
+    pub fn reporting(mut self) -> Self {
+        match &self.flags[..] {
+            [] => self.flags = vec![Flag::Log, Flag::SpecAllow],
+            flags if flags.contains(&Flag::Log) => {}
+            _ => self.flags.push(Flag::Log),
+        }
+        self
+    }
 }
 
 /// The socket of a *seccomp agent*: a program on the node to which the runtime sends a descriptor when it starts a

@@ -1,7 +1,8 @@
 //! A `SeccompProfile` as the API server shows it.
 
+use api::{SeccompProfile, Untrusted};
 use cluster::Client;
-use profile::{Canonical, ParseError, Profile};
+use profile::{Canonical, ParseError};
 use serde_json::Value;
 use xtask::command::CommandError;
 
@@ -39,12 +40,12 @@ impl ProfileView {
         self.text("/metadata/name")
     }
 
-    /// The canonical bytes of `spec.contents`.
+    /// The canonical bytes that the nodes should hold.
     ///
     /// # Errors
     /// When it is not a valid profile.
     pub fn canonical(&self) -> Result<Canonical, ParseError> {
-        Profile::from_value(&self.0["spec"]["contents"]).map(|profile| profile.canonical())
+        Untrusted::<SeccompProfile>::profile_in(&self.0["spec"]).map(|profile| profile.canonical())
     }
 
     /// `status.contentHash`, or nothing.

@@ -20,8 +20,10 @@ use super::support::{Environment, LIMIT, contents, operator, print_line, until};
 const OTHERS: &str = "example.org/other";
 
 fn profile(name: &str, finalizers: Option<&[&str]>) -> SeccompProfile {
-    let mut profile =
-        SeccompProfile::new(name, SeccompProfileSpec { contents: contents(0), node_selector: None });
+    let mut profile = SeccompProfile::new(
+        name,
+        SeccompProfileSpec { contents: contents(0), node_selector: None, report: None },
+    );
     profile.metadata.finalizers =
         finalizers.map(|finalizers| finalizers.iter().map(ToString::to_string).collect());
     profile

@@ -27,6 +27,8 @@ pub struct ProfileFacts {
     pub text: ContentHash,
     /// The hash that every node should report, or why the contents are invalid.
     pub content: Result<ContentHash, String>,
+    /// The hash that an agent reports which does not know `spec.report`, if that makes a difference.
+    pub without_report: Option<ContentHash>,
     /// Which nodes must have it; `None` for all that have an agent.
     pub node_selector: Option<NodeLabelSelector>,
     /// The text of the spec, until the contents have been checked ([`Index::checked`](crate::index::Index::checked)).
@@ -84,11 +86,16 @@ impl ProfileFacts {
                     }),
                 Err(error) => Err(format!("metadata.name: {error}")),
             };
-            (content, NodeLabelSelector::of_spec(&object.spec))
+            // Most specs do not have the word, and need not be parsed a second time.
+            let reports = object.spec.as_str().contains("report");
+            let without_report =
+                reports.then(|| Untrusted::<SeccompProfile>::hash_without_report(&object.spec)).flatten();
+            (content, without_report, NodeLabelSelector::of_spec(&object.spec))
         };
         let known = known.filter(|known| known.name == name && known.text == text);
-        let (content, node_selector) =
-            known.map_or_else(read, |known| (known.content.clone(), known.node_selector.clone()));
+        let (content, without_report, node_selector) = known.map_or_else(read, |known| {
+            (known.content.clone(), known.without_report, known.node_selector.clone())
+        });
         let unchecked = match known {
             Some(known) => known.unchecked.clone(),
             None => content.is_ok().then(|| Arc::new(object.spec.clone())),
@@ -98,6 +105,7 @@ impl ProfileFacts {
             generation: metadata.generation,
             text,
             content,
+            without_report,
             node_selector,
             unchecked,
             deletion: metadata.deletion_timestamp.as_ref().map(|time| time.0),
@@ -142,6 +150,20 @@ mod tests {
         assert_eq!(of(name.as_str(), "SCMP_ACT_LOG"), Ok(hash));
         let rejected = of(name.as_str(), "SCMP_ACT_ALLOW").unwrap_err();
         assert!(rejected.starts_with("metadata.name: it states sha256:"), "{rejected}");
+    }
+
+    #[test]
+    fn what_an_agent_reports_that_does_not_know_the_report_is_known() {
+        let of = |spec| {
+            let object = json!({ "metadata": { "name": "audit" }, "spec": spec });
+            ProfileFacts::of(&serde_json::from_value(object).unwrap())
+        };
+        let contents = json!({ "defaultAction": "SCMP_ACT_ERRNO" });
+        let (plain, reporting) =
+            (of(json!({ "contents": contents })), of(json!({ "contents": contents, "report": true })));
+        assert_eq!(plain.without_report, None);
+        assert_eq!(reporting.without_report, plain.content.clone().ok());
+        assert_ne!(reporting.content, plain.content);
     }
 
     #[test]

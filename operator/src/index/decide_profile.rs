@@ -305,6 +305,9 @@ impl Index {
                 match self.nodes.get(&**name).and_then(|node| node.agent_state) {
                     Some(AgentState::Down) => format!("{name} ({})", conditions::node::AGENT_DOWN),
                     Some(AgentState::Silent) => format!("{name} ({})", conditions::node::NO_REPORT),
+                    _ if self.lacks_report_flag(name, profile) => {
+                        format!("{name} (has it without the flag of spec.report, as earlier agents write it)")
+                    }
                     _ => name.to_string(),
                 }
             });
@@ -322,6 +325,13 @@ impl Index {
         } else {
             (true, "AllNodesReady", message)
         }
+    }
+
+    /// Whether a node has the file that an agent writes which does not know `spec.report`.
+    fn lacks_report_flag(&self, node: &str, profile: &Profile) -> bool {
+        let node = self.nodes.get(node);
+        let without = profile.facts.without_report.map(|hash| hash.short());
+        without.is_some() && node.is_some_and(|node| node.reported_hash(&profile.facts.name) == without)
     }
 
     fn deleting(

@@ -373,6 +373,11 @@ impl Node {
         }
     }
 
+    /// The hash of the file of this name, as it last reported it.
+    pub(super) fn reported_hash(&self, name: &str) -> Option<ShortHash> {
+        self.reported_file(name).hash
+    }
+
     /// What its report has about one profile.
     fn reported_file(&self, name: &str) -> ReportedFile<'_> {
         self.current_report().map(|report| ReportedFile::of(report, name)).unwrap_or_default()

@@ -5,6 +5,8 @@
 //! Debian 12 and 13 have such a runc (1.1.5 and 1.1.15); it refuses every flag with "seccomp flags are not yet supported by
 //! runc". The kubelet then reports that the container cannot be created. If the only flag is
 //! `SECCOMP_FILTER_FLAG_SPEC_ALLOW`, which runtimes also set without any flag, the fix removes the field and is safe.
+//! `spec.report: true` of a `SeccompProfile` adds `SECCOMP_FILTER_FLAG_LOG`, so that it has the same consequence: turn it
+//! on once every node has a newer runc or crun.
 //!
 //! ## Bad
 //!

@@ -21,6 +21,12 @@ use crate::{Action, Architecture, Argument, Canonical, Comparison, Flag, Profile
 pub struct PlainProfile<'a>(Profile<&'a str>);
 
 impl PlainProfile<'_> {
+    /// The same profile with the flag for records, like [`Profile::reporting`].
+    #[must_use]
+    pub fn reporting(self) -> Self {
+        Self(self.0.reporting())
+    }
+
     /// Its canonical bytes.
     #[must_use]
     pub fn canonical(&self) -> Canonical {

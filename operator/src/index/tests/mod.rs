@@ -58,6 +58,7 @@ fn profile(name: &str, content: u8) -> ProfileFacts {
         generation: Some(1),
         text: hash(content),
         content: Ok(hash(content)),
+        without_report: None,
         unchecked: None,
         node_selector: None,
         deletion: None,

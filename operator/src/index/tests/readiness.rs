@@ -40,6 +40,30 @@ fn the_status_keeps_the_hash_that_was_last_ready_and_no_write_is_made_for_it() {
 }
 
 #[test]
+fn a_node_whose_agent_does_not_know_the_report_is_waited_for_with_the_reason() {
+    let mut index = two_nodes();
+    // Its agents have written the contents without the flag.
+    let facts = ProfileFacts {
+        content: Ok(hash(2)),
+        without_report: Some(hash(1)),
+        text: hash(2),
+        generation: Some(2),
+        ..profile("a", 1)
+    };
+    index.apply_profile(ProfileFacts { version: version(1, 2), ..facts }, UpdateSource::Watch, at(1));
+    index.apply_report(
+        ReportFacts { version: version(7, 2), ..report("n2", &[("a", 2)]) },
+        UpdateSource::Watch,
+        at(1),
+    );
+    let status = status(&index, 1);
+    assert_eq!(ready_condition(&status), ("False", "RollingOut"));
+    let ready = status.conditions.iter().find(|it| it.type_ == "Ready").unwrap();
+    let expected = "; waiting for n1 (has it without the flag of spec.report, as earlier agents write it)";
+    assert!(ready.message.ends_with(expected), "{}", ready.message);
+}
+
+#[test]
 fn no_node_at_all_is_not_ready() {
     let mut index = Index::new("profiles");
     index.apply_profile(profile("a", 1), UpdateSource::Watch, at(0));

@@ -102,6 +102,7 @@ impl Model {
             generation: Some(1),
             text: ContentHash::of(&[content.unwrap_or(9)]),
             content: content.map(|content| ContentHash::of(&[content])).ok_or("invalid".to_owned()),
+            without_report: None,
             unchecked: None,
             node_selector: None,
             deletion: deleting.then(|| at(0)),
