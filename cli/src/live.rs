@@ -189,7 +189,11 @@ fn follow<K>(
 }
 
 /// A failure is an error before the first list is complete; afterwards the watch recovers by itself.
-fn failed(error: &watcher::Error, what: &'static str, complete: bool) -> Result<Option<String>, CliError> {
+pub(crate) fn failed(
+    error: &watcher::Error,
+    what: &'static str,
+    complete: bool,
+) -> Result<Option<String>, CliError> {
     match cause(error) {
         Some(cause) if !complete => Err(CliError::of(cause, what, VIEWER)),
         _ => Ok(Some(format!("the watch of {what} is interrupted, trying again: {}", link::chain(error)))),

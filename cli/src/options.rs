@@ -127,12 +127,15 @@ pub enum Task {
     ///
     /// It needs the chart's observers (observer.enabled). The newest call comes first. A pod without a profile of this
     /// project is shown only if it is named. It also says what would allow the newest calls, and what `lint` finds then.
-    /// SCMP_ACT_ERRNO makes no record without the flag SECCOMP_FILTER_FLAG_LOG. What the answer does not cover, such as
+    /// SCMP_ACT_ERRNO makes no record without spec.report: true of the profile. What the answer does not cover, such as
     /// records that a node's observer has lost, is named on standard error.
     Denials {
         /// Show only this profile, or this pod: seccompprofile/NAME, pod/NAME, or the name of either
         #[arg(value_name = "PROFILE|POD")]
         what: Option<String>,
+        /// Keep watching, and show every change until interrupted
+        #[arg(long, short, conflicts_with = "output")]
+        watch: bool,
         /// Show only this namespace
         #[arg(long, short, value_name = "NAME")]
         namespace: Option<String>,

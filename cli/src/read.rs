@@ -28,10 +28,10 @@ pub(crate) const AGENT_PODS: &str =
 /// The plurals of the kinds.
 pub(crate) const PROFILES: &str = "seccompprofiles";
 pub(crate) const NODES: &str = "nodeprofilestatuses";
-const OBSERVATIONS: &str = "seccompobservations";
+pub(crate) const OBSERVATIONS: &str = "seccompobservations";
 
 /// The maximum number of objects in one page, because a profile that was stored without bounds takes megabytes.
-const PROFILES_A_PAGE: u32 = 20;
+pub(crate) const PROFILES_A_PAGE: u32 = 20;
 const PAGE: u32 = 250;
 
 /// The stored profile of this name.

@@ -49,7 +49,7 @@ pub async fn answer(task: &Task, client: &Client, paint: Paint) -> Result<Answer
         Task::Users { profile, outdated: false, namespace, output } => {
             who_uses(client, profile.as_deref(), namespace.as_deref(), output.output, paint).await
         }
-        Task::Denials { what, namespace, output } => {
+        Task::Denials { what, namespace, output, .. } => {
             let view = read::denials(client, namespace.as_deref(), what.as_deref()).await?;
             let text = shown(&view, output.output, || view.render(paint, now))?;
             Ok(Answer { remarks: view.remarks(), ..Answer::success(text) })

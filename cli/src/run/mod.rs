@@ -4,6 +4,7 @@ mod cluster;
 mod console;
 mod files;
 mod follow;
+mod follow_denials;
 
 use std::io;
 use std::process::ExitCode;
@@ -22,6 +23,8 @@ use console::{Terminal, paint, print, remark};
 pub use files::{inspected, without_cluster};
 pub use follow::wait;
 use follow::watch;
+use follow_denials::Output;
+pub use follow_denials::{Screen, watch_denials};
 
 /// A practically infinite time.
 const FOR_EVER: Duration = Duration::from_secs(1_000_000_000);
@@ -78,6 +81,11 @@ async fn with_cluster(options: &Options) -> Result<ExitCode, CliError> {
     let client = connect(&options.cluster).await?;
     match &options.task {
         Task::Status { profile, watch: true, .. } => watch(&client, profile.as_deref()).await.map(exit_code),
+        Task::Denials { what, namespace, watch: true, .. } => {
+            let mut output = Output::default();
+            watch_denials(&client, namespace.as_deref(), what.as_deref(), &mut output).await?;
+            Ok(ExitCode::SUCCESS)
+        }
         Task::Wait { profiles, goal, timeout } => {
             // A time that overflows counts as infinite.
             let now = Instant::now();
