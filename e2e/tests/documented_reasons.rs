@@ -14,7 +14,7 @@ use api::conditions::{node as reasons, sound};
 use daemon::metrics::Label;
 use node_agent::disk::{DiskReason, Displaced};
 use operator::gate::nodes::judgement;
-use operator::gate::nodes::notice::NodeNotice;
+use operator::gate::nodes::notice::{NOT_FOR_NODE, NodeNotice};
 use operator::gate::pods::notice::{LEFT_OUT, WaitReason};
 use operator::notice::Notice;
 use xtask::workspace::repository;
@@ -57,10 +57,10 @@ fn every_event_and_every_reason_of_a_node_is_explained() {
 }
 
 #[test]
-fn every_event_about_a_gated_pod_is_explained() {
+fn every_event_of_the_gate_about_a_pod_is_explained() {
     let explained = explained("docs/how-to/no-pod-before-its-profile.md");
     let waits = WaitReason::ALL.iter().map(|reason| reason.event());
-    for word in waits.chain([LEFT_OUT]) {
+    for word in waits.chain([LEFT_OUT, NOT_FOR_NODE]) {
         assert!(explained.contains(word), "{word} is not explained");
     }
     // The runbook has the metric's values.

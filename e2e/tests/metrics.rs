@@ -83,7 +83,7 @@ fn of_the_gate() -> Vec<MetricFamily> {
     let shared = GateMetrics::new(&registry).unwrap();
     let (lead, readiness) = (Arc::new(Lead::default()), Readiness::default());
     // Their gauges live as long as they do.
-    let _pods = PodGate::new(settings, lead.clone(), shared.clone(), &registry, &readiness).unwrap();
+    let _pods = PodGate::new(settings, lead.clone(), shared.clone(), &registry).unwrap();
     let task = Task::of(["operator", "gate", "--namespace=ns", "--nodes"]);
     let Ok(Task::Gate(options)) = task else { panic!("{task:?}") };
     let settings = options.node_settings().unwrap();

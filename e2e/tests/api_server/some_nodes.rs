@@ -17,7 +17,7 @@ use super::support::{Environment, LIMIT, bytes_of, contents, hash_of, print_line
 const NAMESPACE: &str = "shop";
 
 /// Applies a profile for the nodes of a pool; its uid.
-async fn apply_for(environment: &Environment, name: &str, pool: &str) -> String {
+pub(super) async fn apply_for(environment: &Environment, name: &str, pool: &str) -> String {
     let object = json!({
         "apiVersion": "seccomp.imjasonh.dev/v1alpha1", "kind": "SeccompProfile", "metadata": { "name": name },
         "spec": { "nodeSelector": { "matchLabels": { "pool": pool } }, "contents": contents(1) },
@@ -27,7 +27,7 @@ async fn apply_for(environment: &Environment, name: &str, pool: &str) -> String 
     applied.metadata.uid.unwrap()
 }
 
-async fn label(environment: &Environment, node: &str, pool: &str) {
+pub(super) async fn label(environment: &Environment, node: &str, pool: &str) {
     let nodes: Api<Node> = Api::all(environment.admin.clone());
     let patch = json!({ "metadata": { "labels": { "pool": pool } } });
     nodes.patch(node, &PatchParams::default(), &Patch::Merge(&patch)).await.unwrap();
@@ -40,7 +40,7 @@ async fn report(environment: &Environment, node: &str) -> Value {
 }
 
 /// Waits until the object of a node has these exclusions.
-async fn excluded(environment: &Environment, node: &str, wanted: Value) -> Value {
+pub(super) async fn excluded(environment: &Environment, node: &str, wanted: Value) -> Value {
     until(&format!("{node} being told {wanted}"), LIMIT, async || {
         let report = report(environment, node).await;
         let excluded = report["spec"].get("excludedProfiles").cloned().unwrap_or_else(|| json!({}));
@@ -74,7 +74,7 @@ async fn ready(environment: &Environment, profile: &str, nodes: &str) {
 }
 
 /// Two nodes of different pools, with their agents.
-async fn two_pools(environment: &Environment) -> Agents {
+pub(super) async fn two_pools(environment: &Environment) -> Agents {
     let mut agents = environment.agents(None).await;
     for (node, pool) in [("node-1", "web"), ("node-2", "db")] {
         agents.join(node).await.unwrap();

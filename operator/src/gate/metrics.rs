@@ -10,21 +10,18 @@ use crate::writer::Writes;
 pub enum GateKind {
     /// The profiles.
     Profile,
-    /// The Pods that are not bound to a node.
+    /// The Pods that have not started.
     Pod,
     /// The Nodes.
     Node,
     /// The nodes' reports.
     Report,
-    /// The profiles with their contents, which the part about nodes compares with the reports.
-    ProfileContents,
     /// The agents' Pods.
     AgentPod,
 }
 
 impl Label for GateKind {
-    const ALL: &'static [Self] =
-        &[Self::Profile, Self::Pod, Self::Node, Self::Report, Self::ProfileContents, Self::AgentPod];
+    const ALL: &'static [Self] = &[Self::Profile, Self::Pod, Self::Node, Self::Report, Self::AgentPod];
 
     fn as_str(self) -> &'static str {
         match self {
@@ -32,7 +29,6 @@ impl Label for GateKind {
             Self::Pod => "Pod",
             Self::Node => "Node",
             Self::Report => "NodeProfileStatus",
-            Self::ProfileContents => "SeccompProfileContents",
             Self::AgentPod => "AgentPod",
         }
     }

@@ -14,6 +14,7 @@ use super::nodes::NodeGate;
 use super::options::GateOptions;
 use super::pods::PodGate;
 use super::pods::decision::Settings;
+use super::watch::SharedWatches;
 use crate::run::{LAST_WRITES, RunError};
 use crate::watch::WATCH;
 use daemon::lease::Lead;
@@ -34,13 +35,15 @@ pub async fn run(options: GateOptions) -> Result<(), RunError> {
     };
     let metrics = GateMetrics::new(&registry)?;
     // Each part has metrics of its own, a share in the readiness, and a task.
-    let pods = PodGate::new(settings, lead.clone(), metrics.clone(), &registry, &readiness)?;
+    let pods = PodGate::new(settings, lead.clone(), metrics.clone(), &registry)?;
     let pod_state = pods.state();
     let nodes = options
         .node_settings()
         .map(|settings| NodeGate::new(settings, lead.clone(), metrics, &registry, &readiness))
         .transpose()?;
     let node_state = nodes.as_ref().map(NodeGate::state);
+    let directory = options.directory.clone();
+    let watches = SharedWatches::new(directory, pod_state.clone(), node_state.clone(), &readiness);
     let endpoints = http::serve(options.listen, registry, readiness, std::future::pending()).await?;
     let client = client::connect(WATCH).await?;
     info!(version = env!("CARGO_PKG_VERSION"), listen = %options.listen, directory = options.directory, "gate starts");
@@ -74,6 +77,7 @@ pub async fn run(options: GateOptions) -> Result<(), RunError> {
     tokio::select! {
         // None of these ever ends by itself.
         () = endpoints => {}
+        () = watches.run(client.clone()) => {}
         () = pods.run(client.clone()) => {}
         () = run_nodes(nodes, client.clone()) => {}
         () = elect(leadership.as_mut()) => {}

@@ -136,6 +136,14 @@ impl Index {
         Some(wanted)
     }
 
+    /// Whether the agent of a node is told not to hold a profile.
+    #[must_use]
+    pub fn is_excluded(&self, node: &str, profile: &str) -> bool {
+        let report = self.nodes.get(node).and_then(Node::current_report);
+        let profile_uid = self.profiles.get(profile).map(|known| &known.uid);
+        profile_uid.is_some() && report.and_then(|report| report.excluded.get(profile)) == profile_uid
+    }
+
     /// Compares the index with a list of all pods that began after the exclusions of the node `name` with this uid were
     /// due. `pods` are the listed pods that name any profile. Returns whether the index knows each that is on the node.
     pub fn pods_of_node_listed(&mut self, name: &str, uid: &str, pods: &[PodFacts], now: Timestamp) -> bool {

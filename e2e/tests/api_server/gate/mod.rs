@@ -3,6 +3,7 @@
 mod account;
 mod lifting;
 mod many;
+mod misplaced;
 mod policy;
 
 use std::path::Path;

@@ -4,16 +4,17 @@
 //! tolerate it. The gate takes the taint off when the node's report contains every accepted profile that is meant for the
 //! node and is not being deleted. It never puts a taint on: a right that an attacker could use against every node.
 //!
-//! [`watch`] follows Nodes, their reports, profiles and the agents' pods. What is known is plain, synchronous state, the
-//! [`cluster`]: [`judgement`] judges what the index knows of a node ([`NodeStanding`](crate::index::NodeStanding)), and
+//! [`watch`] follows Nodes, their reports and the agents' pods. What is known, also of profiles, is plain, synchronous
+//! state, the [`cluster`]: [`judgement`] judges what the index knows of a node ([`NodeStanding`](crate::index::NodeStanding)), and
 //! [`decision`] compares the judgement with the Node ([`startup_node`]); the result is one write at most, and [`notice`]s
-//! for Events. [`reconcile`] carries it out through the [`writer`]. [`gauges`] show the state, [`state`] is what the tasks
+//! for Events. Pods that are on a node without the file of a profile are [`misplaced`]. [`reconcile`] carries it out through the [`writer`]. [`gauges`] show the state, [`state`] is what the tasks
 //! share.
 
 pub mod cluster;
 pub mod decision;
 pub mod gauges;
 pub mod judgement;
+pub mod misplaced;
 pub mod notice;
 mod reconcile;
 pub mod startup_node;
@@ -35,9 +36,9 @@ use self::judgement::Rules;
 use self::reconcile::{Context, reconcile};
 use self::state::NodeState;
 use self::taint_key::TaintKey;
-use self::watch::{Agents, Nodes, Profiles, Reports, follow};
+use self::watch::{Agents, Nodes, Reports, follow};
 use self::writer::NodeWriter;
-use super::metrics::GateMetrics;
+use super::metrics::{GateKind, GateMetrics};
 use crate::facts::AgentPods;
 use crate::selection::Selection;
 use crate::watch::PodWatch;
@@ -65,7 +66,7 @@ pub struct Settings {
 pub struct NodeGate {
     settings: Settings,
     state: Arc<NodeState>,
-    ready: [ReadyHandle; 4],
+    ready: [ReadyHandle; 3],
 }
 
 impl NodeGate {
@@ -83,7 +84,8 @@ impl NodeGate {
         let cluster = Cluster::new(&settings.directory, settings.rules);
         let state = Arc::new(NodeState::new(cluster, lead, shared));
         registry.register(Box::new(Gauges::new(Arc::downgrade(&state))?))?;
-        let ready = NodeState::KINDS.map(|kind| readiness.part(kind.as_str()));
+        let kinds = [GateKind::Node, GateKind::Report, GateKind::AgentPod];
+        let ready = kinds.map(|kind| readiness.part(kind.as_str()));
         Ok(Self { settings, state, ready })
     }
 
@@ -96,13 +98,13 @@ impl NodeGate {
     /// Runs for ever.
     pub async fn run(self, client: Client) {
         let Self { settings, state, ready } = self;
-        let [nodes_ready, reports_ready, profiles_ready, agents_ready] = ready;
-        let nodes = Arc::new(Nodes { selection: settings.selection, key: settings.taint_key });
+        let [nodes_ready, reports_ready, agents_ready] = ready;
+        let directory = settings.directory.clone();
+        let nodes = Arc::new(Nodes { directory, selection: settings.selection, key: settings.taint_key });
         let agents = Agents(PodWatch { directory: settings.directory, agents: settings.agents });
-        let watches = futures::future::join4(
+        let watches = futures::future::join3(
             follow(nodes.clone(), client.clone(), state.clone(), nodes_ready),
             follow(Reports, client.clone(), state.clone(), reports_ready),
-            follow(Profiles, client.clone(), state.clone(), profiles_ready),
             follow(agents, client.clone(), state.clone(), agents_ready),
         );
         let writer = NodeWriter::new(client, state.metrics.writes.clone());

@@ -1,10 +1,11 @@
-//! The Events that the gate publishes about Nodes.
+//! The Events that the gate publishes about Nodes, and about pods on nodes without their profiles.
 //!
-//! The notes are fixed texts, because the API server keeps the Events of one reason as one object with a counter; the
+//! The notes about Nodes are fixed texts, because the API server keeps the Events of one reason as one object with a counter; the
 //! Node's condition has the variable parts.
 
 use kube_runtime::events::{Event, EventType};
 
+use super::super::pods::notice::named;
 use super::judgement::Reason;
 
 /// An Event about a Node.
@@ -77,5 +78,37 @@ impl NodeNotice {
             action: action.to_owned(),
             secondary: None,
         }
+    }
+}
+
+/// The reason of the Event about a pod on a node that is told not to hold a profile that the pod names.
+pub const NOT_FOR_NODE: &str = "ProfileNotForNode";
+
+/// The Event about a pod on the node `node`, which is told not to hold the profiles with these paths.
+#[must_use]
+pub fn of_misplaced(node: &str, paths: &[String]) -> Event {
+    let note = format!(
+        "The node {node} does not hold {}: spec.nodeSelector of the SeccompProfile does not select it. Give the pod the \
+         same node selector, or label the node.",
+        named(paths)
+    );
+    Event {
+        type_: EventType::Warning,
+        reason: NOT_FOR_NODE.to_owned(),
+        note: Some(note),
+        action: "Schedule".to_owned(),
+        secondary: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_note_about_a_misplaced_pod_fits_into_an_event_however_long_the_names_are() {
+        let path = format!("{}/{}.json", "d".repeat(128), "a".repeat(240));
+        let note = of_misplaced(&"n".repeat(253), &vec![path; 100]).note.unwrap();
+        assert!(note.len() <= 1024 && note.contains(" and 99 more"), "{}: {note}", note.len());
     }
 }

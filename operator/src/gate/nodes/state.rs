@@ -39,7 +39,7 @@ pub struct NodeState {
 impl NodeState {
     /// The kinds that are watched about Nodes.
     pub const KINDS: [GateKind; 4] =
-        [GateKind::Node, GateKind::Report, GateKind::ProfileContents, GateKind::AgentPod];
+        [GateKind::Node, GateKind::Report, GateKind::Profile, GateKind::AgentPod];
 
     /// The state around a `cluster` that lacks objects; nothing is decided before each kind is [`Self::listed`].
     #[must_use]

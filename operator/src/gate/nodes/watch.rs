@@ -1,4 +1,4 @@
-//! The watches: turn objects into facts and change what is known.
+//! The watches that only this part needs: they turn objects into facts and change what is known.
 
 use std::sync::Arc;
 
@@ -17,9 +17,9 @@ use super::cluster::Cluster;
 use super::startup_node::StartupNode;
 use super::state::NodeState;
 use super::taint_key::TaintKey;
-use crate::facts::{NodeFacts, ProfileFacts, ReportFacts, UpdateSource, WatchedNode};
+use crate::facts::{NodeFacts, ReportFacts, UpdateSource, WatchedNode};
 use crate::selection::Selection;
-use crate::watch::{NodeWatch, PodWatch, ProfileWatch, ReportWatch, WATCH, WatchedKind};
+use crate::watch::{NodeWatch, PodWatch, ReportWatch, WATCH, WatchedKind};
 
 /// How one kind of object changes what is known.
 pub(super) trait Watched {
@@ -27,8 +27,6 @@ pub(super) trait Watched {
     type Kind: WatchedKind;
 
     const KIND: GateKind;
-    /// Whether it matters that objects may be missing: then the watch begins with a list after every failure.
-    const MUST_BE_COMPLETE: bool = false;
 
     /// Which objects are watched.
     fn select(&self, config: Config) -> Config {
@@ -49,20 +47,14 @@ pub(super) trait Watched {
 
     /// A list is complete.
     fn complete(&self, _cluster: &mut Cluster, _now: Timestamp) {}
-
-    /// The watch has failed.
-    fn interrupted(&self, _cluster: &mut Cluster) {}
 }
 
 /// Follows one kind for ever.
 pub(super) async fn follow<W: Watched>(kind: W, client: Client, state: Arc<NodeState>, ready: ReadyHandle) {
     let config = Config::default().page_size(W::Kind::PAGE).timeout(WATCH.as_secs() as u32);
     let observer = state.metrics.watches.of(W::KIND);
-    let mut events =
+    let events =
         WatchStream::<<W::Kind as WatchedKind>::Object>::observed(client, kind.select(config), observer);
-    if W::MUST_BE_COMPLETE {
-        events = events.listing_after_failures();
-    }
     let mut changes = Changes::new(events);
     let mut ready = Some(ready);
     loop {
@@ -82,7 +74,6 @@ pub(super) async fn follow<W: Watched>(kind: W, client: Client, state: Arc<NodeS
             Err(error) => {
                 // The watch starts again by itself, with back-off; what is known stays.
                 warn!(kind = W::KIND.as_str(), error = %chain(&error), "watch failed");
-                state.change(|cluster| kind.interrupted(cluster));
             }
         }
     }
@@ -91,6 +82,8 @@ pub(super) async fn follow<W: Watched>(kind: W, client: Client, state: Arc<NodeS
 /// The Nodes.
 #[derive(Debug)]
 pub(super) struct Nodes {
+    /// Where profiles are, below the kubelet's `seccomp/`.
+    pub(super) directory: String,
     pub(super) selection: Selection,
     pub(super) key: Option<TaintKey>,
 }
@@ -118,42 +111,6 @@ impl Watched for Arc<Nodes> {
 
     fn gone(&self, cluster: &mut Cluster, object: &ObjectId, now: Timestamp) {
         cluster.delete_node(&object.key.name, &object.uid, now);
-    }
-}
-
-/// The profiles.
-#[derive(Debug)]
-pub(super) struct Profiles;
-
-impl Watched for Profiles {
-    type Kind = ProfileWatch;
-    const KIND: GateKind = GateKind::ProfileContents;
-    const MUST_BE_COMPLETE: bool = true;
-
-    fn apply(
-        &self,
-        cluster: &mut Cluster,
-        object: <ProfileWatch as WatchedKind>::Object,
-        source: UpdateSource,
-        now: Timestamp,
-    ) {
-        let known = cluster.profile(object.metadata.name.as_deref().unwrap_or_default());
-        let mut facts = ProfileFacts::given(known, &object);
-        // Nobody checks the contents here.
-        facts.unchecked = None;
-        cluster.apply_profile(facts, source, now);
-    }
-
-    fn gone(&self, cluster: &mut Cluster, object: &ObjectId, now: Timestamp) {
-        cluster.delete_profile(&object.key.name, &object.uid, now);
-    }
-
-    fn complete(&self, cluster: &mut Cluster, _: Timestamp) {
-        cluster.profiles_complete();
-    }
-
-    fn interrupted(&self, cluster: &mut Cluster) {
-        cluster.profiles_may_be_incomplete();
     }
 }
 

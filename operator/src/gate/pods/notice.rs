@@ -102,7 +102,7 @@ fn event(kind: EventType, reason: &str, note: String) -> Event {
 }
 
 /// The first few of `names`, and how many more there are. A note has 1,024 bytes at most, a name 253.
-fn named(names: &[String]) -> String {
+pub(in crate::gate) fn named(names: &[String]) -> String {
     let mut text = String::new();
     let mut shown = 0;
     for name in names.iter().take(MAX_NAMED) {

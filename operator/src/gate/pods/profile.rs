@@ -2,12 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use api::{NodeLabelSelector, SeccompProfile, SeccompProfileStatus, State, Text, Untrusted};
+use api::{NodeLabelSelector, SeccompProfileStatus, State};
 
+use crate::facts::WatchedProfile;
 use crate::status;
-
-/// A profile in the gate's watch: its contents are not kept, and only its selector is read.
-pub type WatchedProfile = Untrusted<SeccompProfile, Text>;
 
 /// The nodes that must have the profile; `None` for all that have an agent.
 #[must_use]

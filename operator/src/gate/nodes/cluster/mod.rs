@@ -6,6 +6,7 @@ use k8s_openapi::jiff::Timestamp;
 
 use super::decision::{NodeDecision, decide};
 use super::judgement::Rules;
+use super::misplaced::{BoundPod, BoundPods, MisplacedPod};
 use super::startup_node::StartupNode;
 use crate::facts::{NodeFacts, PodFacts, ProfileFacts, ReportFacts, UpdateSource};
 use crate::index::Index;
@@ -17,6 +18,7 @@ pub struct Cluster {
     nodes: BTreeMap<String, StartupNode>,
     /// How many of them have the start-up taint.
     tainted: usize,
+    bound_pods: BoundPods,
     rules: Rules,
     /// Whether profiles may be missing: their watch has failed, and no list is complete since.
     profiles_incomplete: bool,
@@ -31,6 +33,7 @@ impl Cluster {
             index: Index::new(directory),
             nodes: BTreeMap::new(),
             tainted: 0,
+            bound_pods: BoundPods::default(),
             rules,
             profiles_incomplete: false,
             dirty: BTreeSet::new(),
@@ -118,6 +121,9 @@ impl Cluster {
 
     /// A report was created or changed.
     pub fn apply_report(&mut self, facts: ReportFacts, source: UpdateSource, now: Timestamp) {
+        if self.bound_pods.any_on(&facts.node) {
+            self.dirty.insert(facts.node.clone());
+        }
         self.index.apply_report(facts, source, now);
     }
 
@@ -139,6 +145,25 @@ impl Cluster {
     /// An agent's pod was deleted.
     pub fn delete_pod(&mut self, uid: &str, now: Timestamp) {
         self.index.delete_pod(uid, now);
+    }
+
+    /// A pod that is bound to a node and has not started was created or changed.
+    pub fn apply_bound_pod(&mut self, pod: BoundPod, now: Timestamp) {
+        let node = pod.node.clone();
+        if self.bound_pods.apply(pod, now) {
+            self.dirty.insert(node);
+        }
+    }
+
+    /// A pod has started, has ended or does not exist any more.
+    pub fn forget_bound_pod(&mut self, uid: &str) {
+        self.bound_pods.forget(uid);
+    }
+
+    /// The pods on a node that must get an Event, and when to ask again if nothing changes before. Each is returned once.
+    pub fn take_misplaced(&mut self, node: &str, now: Timestamp) -> (Vec<MisplacedPod>, Option<Timestamp>) {
+        let index = &self.index;
+        self.bound_pods.take_due(node, |profile| index.is_excluded(node, profile.as_str()), now)
     }
 
     /// What to do about a Node; `None` if there is no such Node, or if a profile may be missing.

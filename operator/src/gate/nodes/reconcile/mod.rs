@@ -8,6 +8,8 @@ use link::chain;
 use tracing::{info, warn};
 
 use super::decision::{NodeDecision, NodeWrite};
+use super::misplaced::MisplacedPod;
+use super::notice::of_misplaced;
 use super::state::{NodeKey, NodeState};
 use super::watch::Nodes;
 use super::writer::{NodeWriter, WrittenCondition};
@@ -47,6 +49,7 @@ pub(super) async fn reconcile(key: &NodeKey, context: &Context) -> Option<Durati
     match try_reconcile(&key.0, context).await {
         Ok(requeue_at) => {
             context.failures.forget(key);
+            let requeue_at = [requeue_at, explain(&key.0, context).await].into_iter().flatten().min();
             // A little late, because a reconciliation that is a little early finds nothing to do.
             let late = Duration::from_millis(10);
             let wait = requeue_at.map(|time| Duration::try_from(time.duration_since(Timestamp::now())));
@@ -93,6 +96,18 @@ async fn try_reconcile(name: &str, context: &Context) -> Result<Option<Timestamp
         writer.publish(name, &uid, notice).await;
     }
     Ok(requeue_at)
+}
+
+/// Publishes the Events that are due about pods on a node. Returns when others may be due.
+async fn explain(node: &str, context: &Context) -> Option<Timestamp> {
+    let Context { state, writer, nodes, .. } = context;
+    let (misplaced, until) = state.change(|cluster| cluster.take_misplaced(node, Timestamp::now()));
+    for MisplacedPod { pod, profiles } in misplaced {
+        let paths: Vec<_> =
+            profiles.iter().map(|profile| format!("{}/{}", nodes.directory, profile.file_name())).collect();
+        writer.publish_about_pod(&pod, &of_misplaced(node, &paths)).await;
+    }
+    until
 }
 
 #[cfg(test)]

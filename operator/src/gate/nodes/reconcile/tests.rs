@@ -13,9 +13,11 @@ use tower_test::mock::Handle;
 use super::super::super::metrics::GateMetrics;
 use super::super::cluster::Cluster;
 use super::super::judgement::Rules;
+use super::super::misplaced::BoundPod;
+use super::super::notice::NOT_FOR_NODE;
 use super::super::startup_node::PROFILES_READY;
 use super::*;
-use crate::facts::{ObjectVersion, ReportFacts};
+use crate::facts::{ObjectVersion, ProfileFacts, ReportFacts, uid_hash};
 use crate::selection::Selection;
 use daemon::lease::Lead;
 
@@ -55,6 +57,23 @@ fn tainted(version: &str) -> Value {
     node(version, &taints, &json!([]))
 }
 
+/// The report of the Node's agent, without a file.
+fn empty_report() -> ReportFacts {
+    ReportFacts {
+        node: "n1".to_owned(),
+        version: ObjectVersion::default(),
+        owner: Some("u1".to_owned()),
+        files: Some(BTreeMap::new()),
+        changed: None,
+        problems: BTreeMap::new(),
+        excluded: BTreeMap::new(),
+        has_status: true,
+        ready: None,
+        containers_start: None,
+        start_failures: Vec::new(),
+    }
+}
+
 /// A gate that knows the Node, and its agent's report without a file.
 fn start(object: &Value) -> (Context, Server) {
     let (service, handle) = tower_test::mock::pair();
@@ -65,25 +84,13 @@ fn start(object: &Value) -> (Context, Server) {
     for kind in NodeState::KINDS {
         state.listed(kind);
     }
-    let nodes = Arc::new(Nodes { selection: Selection::default(), key: TAINT.parse().ok() });
+    let directory = "profiles".to_owned();
+    let nodes = Arc::new(Nodes { directory, selection: Selection::default(), key: TAINT.parse().ok() });
     let now = Timestamp::now();
     state.change(|cluster| {
         let object = serde_json::from_value(object.clone()).unwrap();
         nodes.apply(cluster, &object, UpdateSource::List, now);
-        let report = ReportFacts {
-            node: "n1".to_owned(),
-            version: ObjectVersion::default(),
-            owner: Some("u1".to_owned()),
-            files: Some(BTreeMap::new()),
-            changed: None,
-            problems: BTreeMap::new(),
-            excluded: BTreeMap::new(),
-            has_status: true,
-            ready: None,
-            containers_start: None,
-            start_failures: Vec::new(),
-        };
-        cluster.apply_report(report, UpdateSource::List, now);
+        cluster.apply_report(empty_report(), UpdateSource::List, now);
     });
     let writer = NodeWriter::new(client, metrics.writes);
     (Context::new(Arc::new(state), writer, nodes), Server(handle))
@@ -147,4 +154,50 @@ async fn a_gate_that_does_not_lead_sends_nothing() {
     context.state.lead.until(None);
     assert_eq!(reconcile(&key(), &context).await, None);
     assert!(server.0.next_request().now_or_never().is_none());
+}
+
+#[tokio::test]
+async fn a_pod_on_a_node_that_is_told_not_to_hold_its_profile_gets_one_event() {
+    let (context, mut server) = start(&node("10", &json!([]), &json!([])));
+    let now = Timestamp::now();
+    let earlier = now.checked_sub(Duration::from_secs(6)).unwrap();
+    let profile = json!({
+        "metadata": { "name": "a", "uid": "p1", "resourceVersion": "3", "generation": 1 },
+        "spec": {
+            "nodeSelector": { "matchLabels": { "pool": "web" } },
+            "contents": { "defaultAction": "SCMP_ACT_ALLOW" },
+        },
+    });
+    let pod = BoundPod {
+        namespace: "shop".to_owned(),
+        name: "web".to_owned(),
+        uid: "w1".to_owned(),
+        node: "n1".to_owned(),
+        profiles: ["a", "b"].map(|name| name.parse().unwrap()).into(),
+    };
+    context.state.change(|cluster| {
+        let profile = ProfileFacts::given(None, &serde_json::from_value(profile).unwrap());
+        cluster.apply_profile(profile, UpdateSource::List, now);
+        let excluded = BTreeMap::from([("a".to_owned(), uid_hash("p1"))]);
+        cluster.apply_report(ReportFacts { excluded, ..empty_report() }, UpdateSource::List, now);
+        cluster.apply_bound_pod(pod, earlier);
+    });
+    let conversation = async {
+        let condition = json!({ "type": PROFILES_READY, "status": "True", "reason": "AllProfiles", "message": "the node has every profile" });
+        let answer = node("11", &json!([]), &json!([condition]));
+        server.expect(Method::PATCH, &format!("{NODE}/status"), 200, answer).await;
+        let events = "/apis/events.k8s.io/v1/namespaces/shop/events";
+        let event = server.expect(Method::POST, events, 201, json!({ "metadata": { "name": "e" } })).await;
+        assert_eq!((&event["reason"], &event["type"]), (&json!(NOT_FOR_NODE), &json!("Warning")));
+        assert_eq!((&event["regarding"]["kind"], &event["regarding"]["uid"]), (&json!("Pod"), &json!("w1")));
+        let note = event["note"].as_str().unwrap();
+        assert!(note.starts_with("The node n1 does not hold profiles/a.json: "), "{note}");
+    };
+    let reconciliations = async {
+        // The later ones find nothing to do: a request would have no answer.
+        for _ in 0..3 {
+            reconcile(&key(), &context).await;
+        }
+    };
+    tokio::join!(reconciliations, conversation);
 }
