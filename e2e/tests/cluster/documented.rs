@@ -342,5 +342,5 @@ fn every_runbooks_commands_print_what_the_page_shows() {
         reader.check_page(&mut page, |_| true);
         number += 1;
     }
-    assert_eq!(number, 11);
+    assert_eq!(number, 12);
 }

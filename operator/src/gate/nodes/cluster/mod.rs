@@ -16,8 +16,8 @@ use crate::index::Index;
 pub struct Cluster {
     index: Index,
     nodes: BTreeMap<String, StartupNode>,
-    /// How many of them have the start-up taint.
-    tainted: usize,
+    /// Those that have the start-up taint, and since when.
+    tainted: BTreeMap<String, Timestamp>,
     bound_pods: BoundPods,
     rules: Rules,
     /// Whether profiles may be missing: their watch has failed, and no list is complete since.
@@ -32,7 +32,7 @@ impl Cluster {
         Self {
             index: Index::new(directory),
             nodes: BTreeMap::new(),
-            tainted: 0,
+            tainted: BTreeMap::new(),
             bound_pods: BoundPods::default(),
             rules,
             profiles_incomplete: false,
@@ -54,11 +54,18 @@ impl Cluster {
 
     /// A Node was created or changed, by the gate or somebody else.
     pub fn apply_node(&mut self, facts: NodeFacts, node: StartupNode, source: UpdateSource, now: Timestamp) {
-        let known = self.nodes.get(&facts.name).map(|known| &known.version);
-        if source.accepts(&node.version, known) {
-            self.tainted += usize::from(!node.taints.is_empty());
-            let replaced = self.nodes.insert(facts.name.clone(), node);
-            self.forget(replaced.as_ref());
+        let known = self.nodes.get(&facts.name);
+        if source.accepts(&node.version, known.map(|known| &known.version)) {
+            let same = known.filter(|known| known.version.uid == node.version.uid);
+            if node.taints.is_empty() {
+                self.tainted.remove(&facts.name);
+            } else if same.is_none() {
+                // Most get it at their registration, which may have been before the start of this program.
+                self.tainted.insert(facts.name.clone(), facts.created);
+            } else {
+                self.tainted.entry(facts.name.clone()).or_insert(now);
+            }
+            self.nodes.insert(facts.name.clone(), node);
             self.index.apply_node(facts, now);
         }
     }
@@ -66,14 +73,10 @@ impl Cluster {
     /// A Node was deleted.
     pub fn delete_node(&mut self, name: &str, uid: &str, now: Timestamp) {
         if self.nodes.get(name).is_some_and(|known| known.version.uid == uid) {
-            let deleted = self.nodes.remove(name);
-            self.forget(deleted.as_ref());
+            self.nodes.remove(name);
+            self.tainted.remove(name);
         }
         self.index.delete_node(name, uid, now);
-    }
-
-    fn forget(&mut self, node: Option<&StartupNode>) {
-        self.tainted -= usize::from(node.is_some_and(|node| !node.taints.is_empty()));
     }
 
     /// A profile was created or changed.
@@ -179,7 +182,13 @@ impl Cluster {
     /// How many Nodes have the start-up taint.
     #[must_use]
     pub fn tainted(&self) -> usize {
-        self.tainted
+        self.tainted.len()
+    }
+
+    /// Since when the Node has the start-up taint that has had it longest.
+    #[must_use]
+    pub fn tainted_since(&self) -> Option<Timestamp> {
+        self.tainted.values().min().copied()
     }
 
     /// The latest known version of a Node.

@@ -362,3 +362,24 @@ fn an_event_that_is_older_than_the_answer_to_a_write_does_not_bring_the_taint_ba
     cluster.apply_node(model.node(), node("8", tainted()), UpdateSource::Watch, at(1));
     assert_eq!(cluster.tainted(), 1);
 }
+
+#[test]
+fn a_taint_is_as_old_as_its_node_unless_the_node_was_seen_without_it() {
+    let mut model = Model { selected: true, created: -100, taints: tainted(), ..Model::default() };
+    let mut cluster = model.listed(RULES);
+    assert_eq!(cluster.tainted_since(), Some(at(-100)));
+    let node = |version: &str, taints: Vec<ListedTaint>| StartupNode {
+        version: ObjectVersion { uid: "0".to_owned(), resource_version: version.to_owned() },
+        taints,
+        condition: None,
+    };
+    cluster.apply_node(model.node(), node("7", Vec::new()), UpdateSource::Watch, at(1));
+    assert_eq!(cluster.tainted_since(), None);
+    for (version, now) in [("8", 2), ("9", 3)] {
+        model.now = now;
+        cluster.apply_node(model.node(), node(version, tainted()), UpdateSource::Watch, at(now));
+        assert_eq!(cluster.tainted_since(), Some(at(2)));
+    }
+    cluster.delete_node("n", "0", at(4));
+    assert_eq!(cluster.tainted_since(), None);
+}
