@@ -47,6 +47,7 @@ mod rights;
 mod runc;
 mod scraper;
 mod skew;
+mod some_nodes;
 mod starts;
 mod stolen_token;
 mod stopped;
