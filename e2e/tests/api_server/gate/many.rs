@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use bench::api_server::audit::Request;
 use bench::api_server::build_operator;
 use futures::StreamExt;
 use kube::api::ListParams;
@@ -32,7 +33,7 @@ async fn released_in_a_second(number: usize, binary: &Path) -> f64 {
         .buffer_unordered(AT_ONCE)
         .for_each(|created| async move { assert!(is_gated(&created)) })
         .await;
-    let log = environment.server.audit();
+    let mut log = environment.server.audit();
     environment.apply("a", &contents(0)).await;
     until("the profile ready", LIMIT, async || {
         let profile = environment.get("a").await?;
@@ -40,18 +41,22 @@ async fn released_in_a_second(number: usize, binary: &Path) -> f64 {
     })
     .await;
     let start = Instant::now();
-    let patches = || {
-        let requests = log.writes().unwrap();
-        requests.iter().filter(|request| request.resource() == "pods" && request.was_accepted()).count()
-    };
+    // Only what is new is read: whoever decodes the whole log at each look takes the processor from the gate.
+    let (mut requests, mut accepted) = (Vec::new(), 0);
     let limit = LIMIT + Duration::from_secs_f64(number as f64 / 50.0);
-    until("every pod released", limit, async || (patches() >= number).then_some(())).await;
+    until("every pod released", limit, async || {
+        let writes = log.take().unwrap().into_iter().filter(Request::is_write);
+        let new: Vec<_> = writes.filter(|request| request.resource() == "pods").collect();
+        accepted += new.iter().filter(|request| request.was_accepted()).count();
+        requests.extend(new);
+        (accepted >= number).then_some(())
+    })
+    .await;
     let took = start.elapsed();
     let list = pods(admin, SHOP).list(&ListParams::default()).await.unwrap();
     let waiting = list.items.into_iter().map(stored).filter(is_gated).count();
     assert_eq!(waiting, 0, "none is forgotten");
-    let requests: Vec<_> =
-        log.writes().unwrap().into_iter().filter(|request| request.resource() == "pods").collect();
+    requests.extend(log.take().unwrap().into_iter().filter(|it| it.is_write() && it.resource() == "pods"));
     let refused = requests.iter().filter(|request| !request.was_accepted()).count();
     assert_eq!(requests.len() - refused, number, "one write each");
     let memory = std::fs::read_to_string(format!("/proc/{}/status", gate.program.id())).unwrap();
