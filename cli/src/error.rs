@@ -12,13 +12,14 @@ use crate::inspect_error::InspectError;
 use crate::manifest::DocumentError;
 use crate::merge_error::MergeError;
 use crate::proxy::ProxyError;
+use crate::show::{escaped, escaped_path};
 
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
 pub enum CliError {
     /// There is no usable kubeconfig.
     #[error(
-        "cannot use the kubeconfig: {0}\nName another with --kubeconfig or KUBECONFIG, or another context with --context."
+        "cannot use the kubeconfig: {}\nName another with --kubeconfig or KUBECONFIG, or another context with --context.", escaped(.0)
     )]
     Kubeconfig(String),
     /// The proxy that the kubeconfig or the environment names cannot be used.
@@ -26,7 +27,8 @@ pub enum CliError {
     Proxy(#[from] ProxyError),
     /// The API server was not reached, or its answer cannot be read.
     #[error(
-        "cannot list {what}: {cause}\nDoes `kubectl get --raw /readyz` answer? Name another cluster with --context."
+        "cannot list {what}: {}\nDoes `kubectl get --raw /readyz` answer? Name another cluster with --context.",
+        escaped(cause)
     )]
     Unreachable {
         /// The requested plural.
@@ -44,8 +46,8 @@ pub enum CliError {
     },
     /// The user lacks the right.
     #[error(
-        "{message}\nAsk an administrator to bind the ClusterRole {role}{}: `kubectl create clusterrolebinding NAME --clusterrole={role} --user=YOU`.",
-        of_a_release(.role)
+        "{}\nAsk an administrator to bind the ClusterRole {role}{}: `kubectl create clusterrolebinding NAME --clusterrole={role} --user=YOU`.",
+        escaped(message), of_a_release(.role)
     )]
     Forbidden {
         /// The API server's message: who may not do what.
@@ -55,11 +57,11 @@ pub enum CliError {
     },
     /// The credentials are invalid.
     #[error(
-        "the API server does not accept the credentials ({0}): those of this context are wrong or have expired\nLog in again, or name another context with --context."
+        "the API server does not accept the credentials ({}): those of this context are wrong or have expired\nLog in again, or name another context with --context.", escaped(.0)
     )]
     Unauthorized(String),
     /// The API server refused for another reason.
-    #[error("cannot list {what}: {message} ({code})")]
+    #[error("cannot list {what}: {} ({code})", escaped(message))]
     Refused {
         /// The requested plural.
         what: &'static str,
@@ -82,7 +84,7 @@ pub enum CliError {
         error: profile::ParseError,
     },
     /// The file cannot be read.
-    #[error("cannot read {}: {error}", path.display())]
+    #[error("cannot read {}: {error}", escaped_path(path))]
     File {
         /// The file.
         path: PathBuf,
@@ -90,10 +92,10 @@ pub enum CliError {
         error: std::io::Error,
     },
     /// Only a file can be fixed.
-    #[error("--fix changes files; {0} is none")]
+    #[error("--fix changes files; {} is none", escaped(.0))]
     NotAFile(String),
     /// A file cannot be written.
-    #[error("cannot write {}: {error}", path.display())]
+    #[error("cannot write {}: {error}", escaped_path(path))]
     Write {
         /// The file.
         path: PathBuf,
@@ -101,13 +103,13 @@ pub enum CliError {
         error: std::io::Error,
     },
     /// The directory has no manifest.
-    #[error("{}: no file there ends in .yaml, .yml or .json", .0.display())]
+    #[error("{}: no file there ends in .yaml, .yml or .json", escaped_path(.0))]
     NothingIn(PathBuf),
     /// None of the files that were found has a profile.
-    #[error("no profile in {}", .0.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", "))]
+    #[error("no profile in {}", paths(.0))]
     NoProfiles(Vec<PathBuf>),
     /// A pattern is not valid, or nothing matches.
-    #[error("{pattern}: {why}")]
+    #[error("{}: {why}", escaped(pattern))]
     Pattern {
         /// The pattern.
         pattern: String,
@@ -124,7 +126,9 @@ pub enum CliError {
     },
     /// There are several profiles in the file or directory.
     #[error(
-        "{} has several profiles; choose one by its own file, or with --name NAME: {}", path.display(), found.join(", ")
+        "{} has several profiles; choose one by its own file, or with --name NAME: {}",
+        escaped_path(path),
+        names(found)
     )]
     OneOfSeveral {
         /// The file or directory.
@@ -134,8 +138,8 @@ pub enum CliError {
     },
     /// There is no profile of the requested name in the file or directory.
     #[error(
-        "{} has no profile named {wanted}; {}", path.display(),
-        if found.is_empty() { "none in it has a name, so leave --name out".to_owned() } else { format!("found: {}", found.join(", ")) }
+        "{} has no profile named {}; {}", escaped_path(path), escaped(wanted),
+        if found.is_empty() { "none in it has a name, so leave --name out".to_owned() } else { format!("found: {}", names(found)) }
     )]
     NoneNamed {
         /// The file or directory.
@@ -148,7 +152,7 @@ pub enum CliError {
     /// Arguments that are no files were taken for profiles in the cluster, which was not reached.
     #[error(
         "{error}\nThe cluster is asked because there is no file {}: such an argument is the name of a SeccompProfile in the \
-         cluster.", names.join(", ")
+         cluster.", self::names(.names)
     )]
     AssumedName {
         /// The arguments.
@@ -157,7 +161,7 @@ pub enum CliError {
         error: Box<CliError>,
     },
     /// The profile has no filter on the node.
-    #[error("{file}: {}: {error}", .error.consequence().of("this profile"))]
+    #[error("{}: {}: {error}", escaped(file), .error.consequence().of("this profile"))]
     Unloadable {
         /// The file.
         file: String,
@@ -173,15 +177,14 @@ pub enum CliError {
         error: CallError,
     },
     /// The conditions on a call are too complex to be listed.
-    #[error("{call}: the profile's conditions on this call are too complex to be listed")]
+    #[error("{}: the profile's conditions on this call are too complex to be listed", escaped(call))]
     Undecided {
         /// The call.
         call: String,
     },
     /// There is no call in the logs.
     #[error(
-        "no system call in {}: is it what strace wrote?",
-        .0.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ")
+        "no system call in {}: is it what strace wrote?", paths(.0)
     )]
     NoCalls(Vec<PathBuf>),
     /// Two arguments are standard input.
@@ -201,7 +204,8 @@ pub enum CliError {
     Inspect(#[from] InspectError),
     /// The profile is not Ready, so that a restarted pod may start under its earlier contents.
     #[error(
-        "{0} is not Ready: pods that start now may still be under its earlier contents\nWait with `kubectl seccomp wait {0}`."
+        "{name} is not Ready: pods that start now may still be under its earlier contents\nWait with `kubectl seccomp wait {name}`.",
+        name = escaped(.0)
     )]
     NotReady(String),
     /// Nobody said yes.
@@ -230,6 +234,16 @@ pub const EDIT: &str = "edit";
 /// Text after the name of a role: the names of the chart's roles contain the release's name.
 fn of_a_release(role: &str) -> &'static str {
     if role == VIEWER { " (or your release's …-viewer)" } else { "" }
+}
+
+/// Paths in a list.
+fn paths(paths: &[PathBuf]) -> String {
+    paths.iter().map(|path| escaped_path(path)).collect::<Vec<_>>().join(", ")
+}
+
+/// Names in a list.
+fn names(names: &[String]) -> String {
+    escaped(names.join(", "))
 }
 
 impl CliError {

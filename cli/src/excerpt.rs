@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::path::Path;
 
 use crate::manifest::{DocumentError, Place, Position, line_of};
-use crate::show::{Paint, Tone};
+use crate::show::{Paint, Tone, escaped, escaped_path, in_columns};
 
 /// The maximum number of characters of a line that are shown: a JSON file may have only one line.
 const WIDTH: usize = 120;
@@ -21,9 +21,9 @@ pub(crate) fn excerpt(source: &str, position: Position, paint: Paint, tone: Tone
 pub(crate) fn document_error(path: &Path, error: &DocumentError) -> String {
     let problems = error.problems();
     if problems.is_empty() {
-        return format!("{}: {error}", path.display());
+        return format!("{}: {error}", escaped_path(path));
     }
-    field_errors(&path.display().to_string(), problems)
+    field_errors(&escaped_path(path), problems)
 }
 
 /// Errors about fields of a file, each with its line. What prints them writes `error: ` before the first.
@@ -38,7 +38,7 @@ pub(crate) fn field_errors<'p>(
         }
         let (row, column) = (position.line, position.column);
         // Writing to memory does not fail.
-        let _ = writeln!(text, "{message}\n --> {file}:{row}:{column}");
+        let _ = writeln!(text, "{message}\n --> {}:{row}:{column}", escaped(file));
         text += &of_line(line, *position, Paint::Plain, Tone::Bad);
     }
     text.truncate(text.trim_end().len());
@@ -70,7 +70,7 @@ pub(crate) fn marked(line: &str, number: usize, part: Range<usize>, paint: Paint
     let underline = "^".repeat((end.min(to).saturating_sub(begin)).max(1));
     format!(
         "{margin} |\n{number} | {}\n{margin} | {indent}{}\n",
-        paint.text(shown.trim_end(), Tone::Plain),
+        paint.text(&in_columns(shown.trim_end()), Tone::Plain),
         paint.text(&underline, tone)
     )
 }

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use registry::{FindError, ReferenceError};
 
+use crate::show::{escaped, escaped_path};
+
 /// Why an image cannot be inspected.
 #[derive(Debug, thiserror::Error)]
 pub enum InspectError {
@@ -16,7 +18,7 @@ pub enum InspectError {
         error: ReferenceError,
     },
     /// The registry gave no usable answer, or the image is not for the architecture.
-    #[error("{image}: {error}{}", advice(error))]
+    #[error("{}: {}{}", escaped(image), escaped(error), advice(error))]
     Image {
         /// The image.
         image: String,
@@ -24,7 +26,7 @@ pub enum InspectError {
         error: FindError,
     },
     /// Docker's configuration cannot be used.
-    #[error("Docker's configuration {} cannot be used: {why}", path.display())]
+    #[error("Docker's configuration {} cannot be used: {}", escaped_path(path), escaped(why))]
     Docker {
         /// The file.
         path: PathBuf,
@@ -32,10 +34,10 @@ pub enum InspectError {
         why: String,
     },
     /// A certificate cannot be read or used.
-    #[error("{0}")]
+    #[error("{}", escaped(.0))]
     Certificates(String),
     /// The file with the baseline has not exactly one profile.
-    #[error("{}: a baseline is one profile", .0.display())]
+    #[error("{}: a baseline is one profile", escaped_path(.0))]
     Baseline(PathBuf),
 }
 

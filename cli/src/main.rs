@@ -3,9 +3,6 @@
 use std::io::Write;
 use std::process::ExitCode;
 
-use clap::Parser;
-use cli::options::Options;
-
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     match cli::complete::answer(std::env::args_os()) {
@@ -14,6 +11,6 @@ async fn main() -> ExitCode {
             Ok(()) => ExitCode::SUCCESS,
             Err(_) => ExitCode::FAILURE,
         },
-        None => cli::run::main(Options::parse()).await,
+        None => cli::run::main(cli::options::of_the_command_line(std::env::args_os())).await,
     }
 }

@@ -7,6 +7,7 @@ use profile::{Architecture, Profile};
 use syscalls::Syscall;
 
 use crate::node_settings::{NodeSetting, named, short};
+use crate::show::escaped;
 
 /// Why profiles cannot be combined.
 #[derive(Debug, thiserror::Error)]
@@ -15,7 +16,7 @@ pub enum MergeError {
     #[error("there is only one profile, and nothing to combine it with")]
     Alone,
     /// On no kind of node do all of them have a filter.
-    #[error("{}: {fault}", .fault.consequence().of(&format!("{name} {}", named(&[.setting.place(.setting.native)]))))]
+    #[error("{}: {fault}", .fault.consequence().of(&format!("{} {}", escaped(name), named(&[.setting.place(.setting.native)]))))]
     Unloadable {
         /// The profile.
         name: String,
@@ -25,7 +26,7 @@ pub enum MergeError {
         fault: Box<Unloadable>,
     },
     /// A profile cannot be combined with those before it.
-    #[error("{name} cannot be combined with what comes before it: {}", cause(.fault, *.is_listed_by_one))]
+    #[error("{} cannot be combined with what comes before it: {}", escaped(name), cause(.fault, *.is_listed_by_one))]
     Uncombinable {
         /// The profile.
         name: String,

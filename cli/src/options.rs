@@ -1,5 +1,6 @@
 //! The command line.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -18,6 +19,7 @@ use crate::inspect::InspectArgs;
 use crate::merge::MergeArgs;
 use crate::output::OutputOption;
 use crate::restart::RestartArgs;
+use crate::show::escaped;
 use crate::simulate::SimulateArgs;
 use crate::wait::WaitFor;
 
@@ -64,6 +66,16 @@ pub struct ClusterOptions {
     /// The user of the kubeconfig, instead of the context's
     #[arg(long, global = true, value_name = "NAME")]
     pub user: Option<String>,
+}
+
+/// The options of a command line. Where it is wrong, or asks for help, the process prints that and ends.
+pub fn of_the_command_line(arguments: impl IntoIterator<Item = OsString>) -> Options {
+    let arguments: Vec<_> = arguments.into_iter().collect();
+    Options::try_parse_from(&arguments).unwrap_or_else(|error| {
+        // The message has the wrong argument as it is, and a pattern may stand for a file of any name.
+        let shown = arguments.iter().map(|argument| escaped(argument.to_string_lossy()));
+        Options::try_parse_from(shown).err().unwrap_or(error).exit()
+    })
 }
 
 /// The command.

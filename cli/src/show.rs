@@ -1,6 +1,7 @@
 //! Formatting: tables, colours, ages.
 
-use std::fmt::Write;
+use std::fmt::{Display, Write};
+use std::path::Path;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
@@ -25,10 +26,10 @@ impl Paint {
         if terminal && wanted { Self::Colours } else { Self::Plain }
     }
 
-    /// Text in a tone, without characters that could control a terminal.
+    /// Text in a tone, on one line, with [escapes](escaped).
     #[must_use]
     pub fn text(self, text: &str, tone: Tone) -> String {
-        let text = harmless(text);
+        let text = escaped(text);
         match (self, tone.code()) {
             (Self::Colours, Some(code)) => format!("\x1b[{code}m{text}\x1b[0m"),
             _ => text,
@@ -64,24 +65,40 @@ impl Tone {
     }
 }
 
-/// Text from objects, without characters that move a terminal's cursor or reverse the direction of writing, because
-/// somebody with an agent's token can write any text into its report.
-fn harmless(text: &str) -> String {
-    let steers = |c: char| {
-        c.is_control()
-            || matches!(c, '\u{200e}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+/// Text for people that comes from a file, its name, the command line or the cluster: with an escape (`\n`, `\u{1b}`) for
+/// each character that ends a line, controls a terminal or reverses the direction of writing. A file may have any name, and
+/// somebody with an agent's token can write any text into its report: none of it must look like a line of this program.
+pub(crate) fn escaped(text: impl Display) -> String {
+    let text = text.to_string();
+    if !text.contains(steers) {
+        return text;
+    }
+    let mut shown = String::new();
+    for c in text.chars() {
+        if steers(c) { shown.extend(c.escape_default()) } else { shown.push(c) }
+    }
+    shown
+}
+
+/// A path, [escaped].
+pub(crate) fn escaped_path(path: &Path) -> String {
+    escaped(path.display())
+}
+
+/// A line of a file, with as many columns as it has characters, so that a part of it can be underlined.
+pub(crate) fn in_columns(line: &str) -> String {
+    let shown = |c| match c {
+        '\t' => ' ',
+        c if steers(c) => '\u{fffd}',
+        c => c,
     };
-    text.chars()
-        .map(|c| {
-            if c == '\n' || c == '\t' {
-                ' '
-            } else if steers(c) {
-                '\u{fffd}'
-            } else {
-                c
-            }
-        })
-        .collect()
+    line.chars().map(shown).collect()
+}
+
+/// Whether a character ends a line, controls a terminal or reverses the direction of writing.
+fn steers(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{61c}' | '\u{200e}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// One field of a table.
@@ -94,7 +111,7 @@ pub struct Cell {
 impl Cell {
     /// A cell in a tone.
     pub fn toned(text: impl ToString, tone: Tone) -> Self {
-        Self { text: harmless(&text.to_string()), tone }
+        Self { text: escaped(text.to_string()), tone }
     }
 }
 
@@ -209,7 +226,7 @@ mod tests {
         table.row(["\x1b]0;owned\x07\x1b[2Jgone\nReady\u{202e}".into()]);
         assert_eq!(
             table.render(Paint::Colours),
-            "\x1b[1mWHY\x1b[0m\n\u{fffd}]0;owned\u{fffd}\u{fffd}[2Jgone Ready\u{fffd}\n"
+            "\x1b[1mWHY\x1b[0m\n\\u{1b}]0;owned\\u{7}\\u{1b}[2Jgone\\nReady\\u{202e}\n"
         );
     }
 

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::facts::{ProfileSummary, Snapshot};
 use crate::node_profile_state::{NodeProfileState, NodeState};
-use crate::show::{Cell, Paint, Table, Tone, age};
+use crate::show::{Cell, Paint, Table, Tone, age, escaped};
 
 /// The maximum number of nodes that the overview names for one profile; the profile's own page names all.
 const MAX_NAMED: usize = 10;
@@ -129,7 +129,7 @@ impl ProfileStatus {
             paint.text(&state, self.tone())
         );
         if let Some(ready) = &self.ready {
-            lines += &format!(", on {ready} nodes");
+            lines += &format!(", on {} nodes", escaped(ready));
         }
         lines.push('\n');
         for why in &self.why {

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::facts::{NodeFacts, ProfileSummary};
-use crate::show::{Cell, Paint, Table, Tone};
+use crate::show::{Cell, Paint, Table, Tone, escaped};
 use crate::unenforced::{Circumstances, Unenforced};
 
 /// The pods and workloads that were found, and the kinds that could not be listed.
@@ -179,7 +179,7 @@ impl UsersView {
     pub fn render(&self, paint: Paint) -> String {
         if self.users.is_empty() {
             let what = self.only.as_deref().unwrap_or("a profile");
-            return format!("No pod or workload that could be listed names {what}.\n");
+            return format!("No pod or workload that could be listed names {}.\n", escaped(what));
         }
         let mut table = Table::new(["PROFILE", "NAMESPACE", "KIND", "NAME", "STATE"]);
         for user in &self.users {

@@ -6,6 +6,7 @@ use convert::{CapabilityError, ConvertError};
 
 use crate::excerpt::{document_error, field_errors};
 use crate::manifest::{DocumentError, Marks, Place};
+use crate::show::{escaped, escaped_path};
 
 /// Why files cannot be converted.
 #[derive(Debug, thiserror::Error)]
@@ -32,7 +33,11 @@ pub enum ConversionError {
         places: Vec<Place>,
     },
     /// A file that was given for one base profile has several, or none.
-    #[error("{}: {found} profiles of the Security Profiles Operator, but {name} is one", path.display())]
+    #[error(
+        "{}: {found} profiles of the Security Profiles Operator, but {} is one",
+        escaped_path(path),
+        escaped(name)
+    )]
     Base {
         /// The file.
         path: PathBuf,
@@ -42,16 +47,16 @@ pub enum ConversionError {
         name: String,
     },
     /// An option names a profile that is in none of the files.
-    #[error("no file has a profile named {0} (--only)")]
+    #[error("no file has a profile named {} (--only)", escaped(.0))]
     NoSuchProfile(String),
     /// A profile has no name.
-    #[error("{0}: the profile has no name that a SeccompProfile may have; give one with --name")]
+    #[error("{}: the profile has no name that a SeccompProfile may have; give one with --name", escaped(.0))]
     Nameless(String),
     /// Several profiles have one name.
     #[error("two profiles are named {0}; convert them one by one, with --name")]
     SameName(String),
     /// Several profiles cannot be one JSON document.
-    #[error("{} profiles ({}), but --to oci and --name are for one; choose it with --only", .0.len(), .0.join(", "))]
+    #[error("{} profiles ({}), but --to oci and --name are for one; choose it with --only", .0.len(), escaped(.0.join(", ")))]
     Several(Vec<String>),
 }
 
@@ -60,8 +65,8 @@ fn shown((file, name): &(String, Option<String>), error: &ConvertError, places: 
     let messages = error.problems().into_iter().map(|(_, message)| message);
     match name {
         _ if !places.is_empty() => field_errors(file, messages.zip(places)),
-        Some(name) => format!("{file}: {name}: {error}"),
-        None => format!("{file}: {error}"),
+        Some(name) => format!("{}: {}: {error}", escaped(file), escaped(name)),
+        None => format!("{}: {error}", escaped(file)),
     }
 }
 

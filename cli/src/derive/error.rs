@@ -2,21 +2,23 @@
 
 use std::path::PathBuf;
 
+use crate::show::{escaped, escaped_path};
+
 /// Why nothing is derived.
 #[derive(Debug, thiserror::Error)]
 pub enum DeriveCommandError {
     /// The program cannot be read.
-    #[error(transparent)]
+    #[error("{}", escaped(.0))]
     Program(#[from] derive::DeriveError),
     /// The number of a call is not known, so that calls may be missing.
     #[error(
         "the profile may lack calls, because numbers are not known:\n{}\nWith --open-numbers runtime-default the \
          profile also permits what the default profile of containerd permits.",
-        .0.join("\n")
+        .0.iter().map(escaped).collect::<Vec<_>>().join("\n")
     )]
     Open(Vec<String>),
     /// A file cannot be read.
-    #[error("cannot read {}: {error}", path.display())]
+    #[error("cannot read {}: {error}", escaped_path(path))]
     File {
         /// The file.
         path: PathBuf,
@@ -24,22 +26,22 @@ pub enum DeriveCommandError {
         error: std::io::Error,
     },
     /// The target is a directory, and no program is named.
-    #[error("{}: name the programs in this directory with --program, such as --program /usr/sbin/nginx", .0.display())]
+    #[error("{}: name the programs in this directory with --program, such as --program /usr/sbin/nginx", escaped_path(.0))]
     NoProgram(PathBuf),
     /// The target is no directory, and programs in it are named.
-    #[error("{}: --program is about a directory, and this is none", .0.display())]
+    #[error("{}: --program is about a directory, and this is none", escaped_path(.0))]
     NoDirectory(PathBuf),
     /// The program is not in the root.
-    #[error("{}: not in the directory of --root", .0.display())]
+    #[error("{}: not in the directory of --root", escaped_path(.0))]
     Outside(PathBuf),
     /// No name for the profile.
-    #[error("{}: its name is none of a SeccompProfile; choose one with --name", .0.display())]
+    #[error("{}: its name is none of a SeccompProfile; choose one with --name", escaped_path(.0))]
     Nameless(PathBuf),
     /// A text is no call of x86_64.
     #[error("{0:?} is no system call of x86_64")]
     NoCall(String),
     /// The program cannot make a call.
-    #[error("{0}: the program does not reach this call")]
+    #[error("{}: the program does not reach this call", escaped(.0))]
     Unreached(String),
     /// The profile to be checked loads nowhere.
     #[error("no container starts with this profile: {0}")]

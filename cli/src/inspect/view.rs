@@ -13,7 +13,7 @@ use syscalls::{Libseccomp, Syscall};
 use super::Baseline;
 use crate::merge_error::called;
 use crate::profile_text::oci_json;
-use crate::show::{Cell, Paint, Table, Tone, count};
+use crate::show::{Cell, Paint, Table, Tone, count, escaped};
 
 /// What an image carries.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -144,13 +144,17 @@ impl PlatformView {
             text += &table.render(paint);
         }
         match &self.result {
-            None => text += &format!("The image carries no profile: a container runs under {baseline}.\n"),
+            None => {
+                let baseline = escaped(baseline);
+                text += &format!("The image carries no profile: a container runs under {baseline}.\n");
+            }
             Some(ResultView::Unusable(problem)) => {
                 let line = format!("The profile cannot be used ({}): {}", problem.reason, problem.message);
                 text += &paint.text(&line, Tone::Bad);
                 text.push('\n');
             }
             Some(ResultView::Narrowed { hash, taken_away, remarks, .. }) => {
+                let baseline = escaped(baseline);
                 text += &format!("A container runs under the profile within {baseline}: {hash}\n");
                 if !taken_away.is_empty() {
                     let calls = count(taken_away.len(), "call");

@@ -6,6 +6,7 @@ use profile::{FieldPath, ParseError};
 
 use super::place::{Place, Position, line_of};
 use super::scalar::ScalarError;
+use crate::show::escaped;
 
 /// An error about a file without a usable profile.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -35,7 +36,7 @@ pub enum DocumentError {
     )]
     OtherOperator(Found),
     /// It contains several profiles, none of which has the requested name.
-    #[error("several SeccompProfiles ({}), none of them named {wanted}", .found.join(", "))]
+    #[error("several SeccompProfiles ({}), none of them named {}", escaped(.found.join(", ")), escaped(wanted))]
     Several {
         /// Their names.
         found: Vec<String>,
@@ -139,8 +140,8 @@ pub struct Found {
 impl fmt::Display for Found {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (&self.kind, &self.api_version) {
-            (Some(kind), Some(version)) => write!(f, "{kind} of {version}")?,
-            (Some(kind), None) => write!(f, "{kind} without an apiVersion")?,
+            (Some(kind), Some(version)) => write!(f, "{} of {}", escaped(kind), escaped(version))?,
+            (Some(kind), None) => write!(f, "{} without an apiVersion", escaped(kind))?,
             (None, _) => f.write_str("an object without a kind")?,
         }
         self.name.iter().try_for_each(|name| write!(f, " named {name:?}"))

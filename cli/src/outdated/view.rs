@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::{Comparison, Found, ReplicaSetOwners, UserPod, Workload, compare};
 use crate::facts::Snapshot;
-use crate::show::{Cell, Paint, Table, Tone, age, count};
+use crate::show::{Cell, Paint, Table, Tone, age, count, escaped};
 use crate::users::Unread;
 
 /// The longest list of nodes in a text.
@@ -90,7 +90,10 @@ impl OutdatedView {
     pub fn render(&self, paint: Paint, now: Timestamp) -> String {
         if self.workloads.is_empty() {
             let whose = self.only.as_deref().unwrap_or("its profile");
-            return format!("No container that could be checked is older than the file of {whose}.\n");
+            return format!(
+                "No container that could be checked is older than the file of {}.\n",
+                escaped(whose)
+            );
         }
         let mut table = Table::new(["PROFILE", "NAMESPACE", "KIND", "NAME", "OUTDATED", "OLDEST", "NOTE"]);
         for it in &self.workloads {

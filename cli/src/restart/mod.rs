@@ -21,7 +21,7 @@ use crate::error::CliError;
 use crate::facts::Snapshot;
 use crate::outdated::OutdatedView;
 use crate::read;
-use crate::show::{Paint, Tone, age, count};
+use crate::show::{Paint, Tone, age, count, escaped};
 
 use plan::{Plan, Restart};
 use rollout::Rollout;
@@ -131,7 +131,7 @@ async fn outdated(client: &Client, args: &RestartArgs) -> Result<(OutdatedView, 
 }
 
 fn remarks(view: &OutdatedView, dialogue: &mut dyn Dialogue) -> Result<(), CliError> {
-    view.remarks().iter().try_for_each(|remark| dialogue.say(&format!("{remark}\n")))
+    view.remarks().iter().try_for_each(|remark| dialogue.say(&format!("{}\n", escaped(remark))))
 }
 
 /// Restarts one workload and waits until it is ready. Returns whether it is.
@@ -143,7 +143,7 @@ async fn restart_one(
     dialogue: &mut dyn Dialogue,
 ) -> Result<bool, CliError> {
     let it = &restart.workload;
-    let name = format!("{} {}/{}", it.kind, it.namespace, it.name);
+    let name = escaped(format!("{} {}/{}", it.kind, it.namespace, it.name));
     let begun = Timestamp::now();
     requests::restart(client, restart, begun).await?;
     let until = Instant::now() + timeout;
@@ -164,7 +164,7 @@ async fn restart_one(
         };
         break why;
     };
-    dialogue.say(&format!("{name}: {}: {why}\n", paint.text("not ready", Tone::Bad)))?;
+    dialogue.say(&format!("{name}: {}: {}\n", paint.text("not ready", Tone::Bad), escaped(why)))?;
     Ok(false)
 }
 
@@ -184,11 +184,10 @@ async fn last_pods_end(
         let open: Vec<_> = view.workloads.iter().filter(|it| restarted.contains(&key(it))).collect();
         if open.is_empty() {
             let rest = view.workloads.len();
+            let profile = escaped(&args.profile);
             let text = match rest {
-                0 => format!("no container is under an earlier filter of {}\n", args.profile),
-                _ => {
-                    format!("{} left under an earlier filter of {}\n", count(rest, "workload"), args.profile)
-                }
+                0 => format!("no container is under an earlier filter of {profile}\n"),
+                _ => format!("{} left under an earlier filter of {profile}\n", count(rest, "workload")),
             };
             dialogue.say(&text)?;
             return Ok(rest == 0);
@@ -197,8 +196,8 @@ async fn last_pods_end(
             for it in open {
                 let why = if it.note().is_empty() { "they have not ended".to_owned() } else { it.note() };
                 let name = format!("{} {}/{}", it.kind, it.namespace, it.name);
-                dialogue
-                    .say(&format!("{name}: {} still under an earlier filter: {why}\n", it.outdated_text()))?;
+                let text = format!("{name}: {} still under an earlier filter: {why}", it.outdated_text());
+                dialogue.say(&format!("{}\n", escaped(text)))?;
             }
             return Ok(false);
         }

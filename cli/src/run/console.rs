@@ -1,5 +1,6 @@
 //! Standard input and output.
 
+use std::fmt::Display;
 use std::io::{self, IsTerminal, Write};
 
 use serde::Serialize;
@@ -7,7 +8,7 @@ use serde::Serialize;
 use crate::error::CliError;
 use crate::output::Format;
 use crate::restart::Dialogue;
-use crate::show::{Paint, Tone};
+use crate::show::{Paint, escaped};
 
 /// Standard input and output.
 pub(super) struct Terminal;
@@ -40,10 +41,13 @@ pub(super) fn print(text: &str) -> Result<(), CliError> {
 
 /// Prints a line to standard error and ignores errors.
 pub(super) fn remark(text: &str) {
-    let mut err = io::stderr().lock();
-    for line in text.lines() {
-        let _ = writeln!(err, "{}", Paint::Plain.text(line, Tone::Plain));
-    }
+    let _ = writeln!(io::stderr().lock(), "{}", escaped(text));
+}
+
+/// Prints an error with its lines of advice to standard error. What in it comes from elsewhere is escaped where the error is
+/// worded.
+pub(super) fn report(error: impl Display) {
+    format!("error: {error}").lines().for_each(remark);
 }
 
 /// The view as JSON or YAML or, from `text`, as text.

@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 use crate::error::CliError;
 use crate::facts::Snapshot;
 use crate::live::Live;
-use crate::show::NO_PROFILES;
+use crate::show::{NO_PROFILES, escaped};
 use crate::status::StatusView;
 use crate::wait::{Progress, WaitFor};
 
@@ -48,7 +48,7 @@ pub async fn wait(
         let mut left = Vec::new();
         for name in std::mem::take(&mut open) {
             match Progress::of(&snapshot, &name, goal) {
-                Progress::Reached(said) => say(&format!("{said}\n"))?,
+                Progress::Reached(said) => say(&format!("{}\n", escaped(said)))?,
                 Progress::Never(why) => {
                     remark(&why);
                     return Ok(false);
@@ -98,7 +98,7 @@ pub(super) async fn watch(client: &Client, only: Option<&str>) -> Result<bool, C
                 (Some(profile), _) => StatusView::of_one(profile, &snapshot),
                 (None, None) => return Err(CliError::NoProfile(name.to_owned())),
                 (None, Some(_)) => {
-                    print(&format!("{name} is gone\n"))?;
+                    print(&format!("{} is gone\n", escaped(name)))?;
                     return Ok(true);
                 }
             },

@@ -17,6 +17,7 @@ use crate::denials::DenialsView;
 use crate::error::CliError;
 use crate::live;
 use crate::read::{self, OBSERVATIONS};
+use crate::show::escaped;
 
 use super::console::{paint, print, remark};
 
@@ -131,7 +132,7 @@ impl Screen for Output {
     fn tick(&mut self) -> Result<(), CliError> {
         let Some(view) = self.last.as_ref().filter(|_| io::stdout().is_terminal()) else { return Ok(()) };
         // On one screen, what is not covered belongs to the answer.
-        let remarks: String = view.remarks().iter().map(|it| format!("{it}\n")).collect();
+        let remarks: String = view.remarks().iter().map(|it| format!("{}\n", escaped(it))).collect();
         print(&format!("{HOME}{}{remarks}", view.render(paint(), Timestamp::now())))
     }
 }

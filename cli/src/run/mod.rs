@@ -19,7 +19,7 @@ use crate::restart::restart;
 use crate::sources;
 
 pub use cluster::answer;
-use console::{Terminal, paint, print, remark};
+use console::{Terminal, paint, print, remark, report};
 pub use files::{inspected, without_cluster};
 pub use follow::wait;
 use follow::watch;
@@ -57,7 +57,7 @@ pub async fn main(options: Options) -> ExitCode {
         Err(error) => {
             // A closed pipe is not an error: the reader has seen enough.
             if !matches!(&error, CliError::Output(error) if error.kind() == io::ErrorKind::BrokenPipe) {
-                remark(&format!("error: {error}"));
+                report(error);
             }
             ExitCode::from(EXIT_ERROR)
         }
@@ -119,7 +119,7 @@ fn assumed_names(task: &Task) -> Vec<String> {
 fn give(answer: &Answer) -> Result<ExitCode, CliError> {
     print(&answer.text)?;
     answer.remarks.iter().for_each(|it| remark(it));
-    answer.errors.iter().for_each(|it| remark(&format!("error: {it}")));
+    answer.errors.iter().for_each(report);
     Ok(if answer.errors.is_empty() { exit_code(answer.success) } else { ExitCode::from(EXIT_ERROR) })
 }
 

@@ -91,9 +91,8 @@ impl TraceView {
         }
         if !self.decides_otherwise.is_empty() {
             let calls = self.decides_otherwise.join(", ");
-            text += &paint
-                .text(&format!("{} decides otherwise about {calls}\n", self.other_runtime), Tone::Plain);
-            text = text.trim_end().to_owned() + "\n";
+            let line = format!("{} decides otherwise about {calls}", self.other_runtime);
+            text += &format!("{}\n", paint.text(&line, Tone::Plain));
         }
         text + &self.summary()
     }
