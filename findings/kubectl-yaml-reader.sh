@@ -7,7 +7,8 @@
 # in the YAML library; the escapes of JSON are valid in a quoted YAML scalar; a scalar that is not a number is a string.
 # Observed: text after `...` is dropped silently, and kubectl applies the rest. The directive is refused, because the reader
 # splits the text at `---` before the YAML library sees it. `\/` and surrogate pairs are refused in YAML and accepted in
-# JSON. `.4_99` and `0b-1` are numbers.
+# JSON. `.4_99` and `0b-1` are numbers. A byte order mark behind a `---` at the beginning is a part of the first key (expected:
+# skipped). A file without a final line break gets one, which a text behind `|+` keeps.
 #
 # The script needs Go and the Go module proxy. It exits with 0 if everything is as observed, with 1 if something has changed,
 # and with 2 if a version is no longer available.
@@ -62,6 +63,8 @@ func main() {
 		`a: "\ud83d\ude00"`,
 		"a: .4_99",
 		"a: 0b-1",
+		"---\n\ufeffb: 2\n",
+		"a: |+\n  b\n\n  ",
 	} {
 		fmt.Printf("%q: %s\n", text, read(text))
 	}
@@ -83,6 +86,11 @@ cat >expected <<'OUTPUT'
 "a: \"\\ud83d\\ude00\"": error converting YAML to JSON: yaml: found invalid Unicode character escape code
 "a: .4_99": map[a:0.499]
 "a: 0b-1": map[a:-1]
+"---\n\ufeffb: 2\n": map[﻿b:2]
+"a: |+\n  b\n\n  ": map[a:b
+
+
+]
 OUTPUT
 
 go run . >seen

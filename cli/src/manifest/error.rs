@@ -203,6 +203,22 @@ pub enum Fault {
     /// A character that is not allowed in YAML 1.1, or ends a line there.
     #[error("the character {0:?} is not allowed in kubectl's YAML; write it as an escape in double quotes")]
     Character(char),
+    /// A tab where kubectl expects spaces.
+    #[error(
+        "a tab before the first character of a line, or of what follows a dash: outside brackets kubectl refuses it in most \
+         places; use spaces"
+    )]
+    Tab,
+    /// A tab at the beginning of a line in brackets or braces.
+    #[error(
+        "a tab before the first character of a line in brackets or braces: kubectl accepts it, other readers of YAML do not; use spaces"
+    )]
+    TabInBrackets,
+    /// A text whose empty last lines readers count differently.
+    #[error(
+        "behind the text, the file ends with blanks and no line break, and readers count its last lines differently; add one"
+    )]
+    OpenEnd,
     /// A JSON escape in text that is not JSON.
     #[error("the escape {0} exists only in JSON, and kubectl refuses it in YAML; write the character itself")]
     Escape(String),

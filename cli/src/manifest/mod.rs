@@ -2,7 +2,7 @@
 //!
 //! - [`profile_in`]: the profile in a file; [`profiles_in`]: all profiles, with the positions of their fields.
 //! - [`DocumentError`]: why there is no valid profile, with the line or the field.
-//! - `stream` separates the documents, `yaml` and `scalar` convert one to JSON, `stored` does the API server's part;
+//! - `stream` separates the documents, `yaml` and `scalar` convert one to JSON (`tabs` finds what kubectl refuses), `stored` does the API server's part;
 //!   `position` finds the line and column of a field, `marks` with its line for a message (`place`).
 //!
 //! The profile that is compared here must be the one that the API server would store. If kubectl would silently drop
@@ -15,6 +15,7 @@ mod position;
 mod scalar;
 mod stored;
 mod stream;
+mod tabs;
 #[cfg(test)]
 mod tests;
 mod yaml;

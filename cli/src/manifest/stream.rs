@@ -11,6 +11,9 @@ use super::error::{Fault, SyntaxError};
 use super::place::line_ends;
 use super::yaml::{self, Syntax};
 
+/// What may begin a file.
+const BYTE_ORDER_MARK: char = '\u{feff}';
+
 /// A document, and its place in the file.
 #[derive(Debug)]
 pub(crate) struct Document<'t> {
@@ -81,6 +84,7 @@ fn yaml_documents<'t>(
 ) -> Result<(), SyntaxError> {
     let mut above = line_ends(&text[..begin]);
     let (mut first, mut from, mut at) = (above, begin, begin);
+    let mut behind_separator = false;
     for line in text[begin..].split_inclusive('\n') {
         if let Some(beside) = line.strip_prefix("---") {
             let beside = beside.trim();
@@ -88,18 +92,31 @@ fn yaml_documents<'t>(
                 let fault = Fault::Separator(beside.to_owned());
                 return Err(SyntaxError::at(text, (above + 1, 1), fault));
             }
-            documents.extend(yaml_document(&text[from..at], from, first)?);
+            documents.extend(yaml_document(&text[from..at], from, first, behind_separator)?);
+            behind_separator = from == at;
             (first, from) = (above + line_ends(line), at + line.len());
         }
         above += line_ends(line);
         at += line.len();
     }
-    documents.extend(yaml_document(&text[from..], from, first)?);
+    documents.extend(yaml_document(&text[from..], from, first, behind_separator)?);
     Ok(())
 }
 
 /// A document, unless it is empty.
-fn yaml_document(text: &str, offset: usize, above: usize) -> Result<Option<Document<'_>>, SyntaxError> {
+///
+/// `behind_separator`: kubectl keeps a `---` before which there is nothing as a part of the document, so that a byte order
+/// mark behind it becomes a part of the first key.
+fn yaml_document(
+    text: &str,
+    offset: usize,
+    above: usize,
+    behind_separator: bool,
+) -> Result<Option<Document<'_>>, SyntaxError> {
+    if behind_separator && text.starts_with(BYTE_ORDER_MARK) {
+        let fault = Fault::Character(BYTE_ORDER_MARK);
+        return Err(SyntaxError::at(text, (1, 1), fault).below(above, 0));
+    }
     match yaml::parse_document(text, Syntax::Yaml).map_err(|error| error.below(above, 0))? {
         None | Some(Value::Null) => Ok(None),
         Some(Value::Object(map)) => Ok(Some(Document { value: map.into(), text, offset, above, before: 0 })),

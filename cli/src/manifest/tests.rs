@@ -22,7 +22,8 @@ struct Row {
 
 /// Recorded by a program that reads as `kubectl apply -f` does: `YAMLOrJSONDecoder` and `UnstructuredJSONScheme` of
 /// k8s.io/apimachinery 0.37.0 over sigs.k8s.io/yaml 1.6.0 and go.yaml.in/yaml/v2 2.4.4, which kubectl 1.37.2 is built
-/// with; the objects are as it sends them.
+/// with; the objects are as it sends them. Those with a name are what kubectl 1.37.2 itself prints of the text with
+/// `kubectl annotate --local -f FILE none- -o json`, which needs no API server.
 const KUBECTL: &str = include_str!("kubectl.jsonl");
 
 /// Texts that kubectl accepts and the parser does not support: a dash as text in brackets, half of a surrogate pair.

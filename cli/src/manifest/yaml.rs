@@ -5,12 +5,13 @@
 
 use std::collections::HashMap;
 
-use granit_parser::{Event, Parser, ScalarStyle, Span, StructureStyle, Tag, options};
+use granit_parser::{ErrorKind, Event, Parser, ScalarStyle, Span, StructureStyle, Tag, options};
 use serde_json::{Map, Value};
 
 use super::error::{Fault, SyntaxError};
 use super::place::line_ends;
 use super::scalar::{self, ScalarError};
+use super::tabs::Tabs;
 
 /// The maximum number of values in one document with its aliases expanded and those with an anchor counted twice: the
 /// largest profile has some 20,000.
@@ -33,22 +34,27 @@ pub(crate) fn parse_document(text: &str, syntax: Syntax) -> Result<Option<Value>
     let text = text.trim_start_matches('\u{feff}');
     let wrong = text.char_indices().find(|(_, c)| !matches!(c, '\n') && is_not_yaml_1_1_text(*c));
     if let (Syntax::Yaml, Some((at, c))) = (syntax, wrong) {
-        let before = &text[..at];
-        let line = before.rfind(['\n', '\r']).map_or(before, |end| &before[end + 1..]);
-        let place = (line_ends(before) + 1, line.chars().count() + 1);
-        return Err(SyntaxError::at(text, place, Fault::Character(c)));
+        return Err(SyntaxError::at(text, line_and_column(text, at), Fault::Character(c)));
     }
     let options = options! { emit_comments: false, disallow_directives: true };
     let mut reader = Reader {
         text,
         syntax,
         parser: Parser::new_from_str_with_options(text, options),
+        tabs: Tabs::new(text),
         flow_depth: 0,
         place: (1, 1),
         anchors: HashMap::new(),
         values: 0,
     };
     reader.read_document().map_err(|fault| SyntaxError::at(text, reader.place, fault))
+}
+
+/// The line and the column of a byte.
+fn line_and_column(text: &str, at: usize) -> (usize, usize) {
+    let before = &text[..at];
+    let line = before.rfind(['\n', '\r']).map_or(before, |end| &before[end + 1..]);
+    (line_ends(before) + 1, line.chars().count() + 1)
 }
 
 /// A character that is text in YAML 1.2, but that libyaml, which reads YAML 1.1, refuses or treats as the end of a
@@ -61,6 +67,7 @@ struct Reader<'a> {
     text: &'a str,
     syntax: Syntax,
     parser: Parser<'a, granit_parser::StrInput<'a>>,
+    tabs: Tabs<'a>,
     /// How many flow collections (`[…]`, `{…}`) are open.
     flow_depth: usize,
     /// The line and the column of the last event.
@@ -79,18 +86,41 @@ impl<'a> Reader<'a> {
                 None | Some(Event::StreamEnd) => return Ok(document),
                 Some(Event::StreamStart | Event::DocumentStart(..) | Event::DocumentEnd) => {}
                 Some(_) if document.is_some() => return Err(Fault::AfterTheEnd),
+                Some(_) if self.ended_before() => {
+                    return Err(Fault::Syntax("the document ends (...) before it begins".to_owned()));
+                }
                 Some(event) => document = Some(self.value(event)?),
             }
         }
+    }
+
+    /// Whether the last line has only blanks and no line break.
+    fn ends_in_blanks(&self) -> bool {
+        let last = self.text.rsplit(['\n', '\r']).next().unwrap_or_default();
+        !last.is_empty() && last.trim().is_empty()
+    }
+
+    /// Whether the end of a document stands above the present line.
+    fn ended_before(&self) -> bool {
+        self.text.split(['\n', '\r']).take(self.place.0 - 1).any(|line| line.starts_with("..."))
     }
 
     fn next(&mut self) -> Result<Option<Event<'a>>, Fault> {
         let Some(next) = self.parser.next_event() else { return Ok(None) };
         let (event, span): (Event<'a>, Span) = next.map_err(|error| {
             self.place = (error.marker().line(), error.marker().col() + 1);
-            Fault::Syntax(error.info())
+            match error.kind() {
+                ErrorKind::TabInBlockIndentation if self.flow_depth > 0 => Fault::TabInBrackets,
+                _ => Fault::Syntax(error.info()),
+            }
         })?;
         self.place = (span.start.line(), span.start.col() + 1);
+        if self.syntax == Syntax::Yaml
+            && let Some(at) = self.tabs.refused(&event, span, self.flow_depth)
+        {
+            self.place = line_and_column(self.text, at);
+            return Err(Fault::Tab);
+        }
         if let Event::Scalar(text, style, ..) = &event {
             self.check(text, *style, span)?;
         }
@@ -105,6 +135,10 @@ impl<'a> Reader<'a> {
                 Some(escape) => Err(Fault::Escape(escape.to_owned())),
                 None => Ok(()),
             },
+            // kubectl adds a line break to the file, which the text keeps behind `|+` and `>+`.
+            ScalarStyle::Literal | ScalarStyle::Folded if text.ends_with('\n') && self.ends_in_blanks() => {
+                Err(Fault::OpenEnd)
+            }
             ScalarStyle::Plain if self.flow_depth > 0 && text.contains('?') => {
                 Err(Fault::QuestionMark(text.to_owned()))
             }
