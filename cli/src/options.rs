@@ -208,9 +208,9 @@ pub enum Task {
     Merge(MergeArgs),
     /// Convert profiles of other tools to SeccompProfiles, or to the runtimes' format
     ///
-    /// It needs no cluster. It reads Docker's and Podman's format, whose conditions it decides for the given capabilities,
-    /// architectures and kernel, profiles of the Security Profiles Operator with their base profiles, the format of the OCI
-    /// runtime specification, and SeccompProfiles. What is not in the result, and what was assumed, is named on standard
+    /// It reads Docker's and Podman's format, whose conditions it decides for the given capabilities, architectures and
+    /// kernel, profiles of the Security Profiles Operator with their base profiles, the format of the OCI runtime
+    /// specification, and SeccompProfiles. Names in the cluster are the only arguments that need one. What is not in the result, and what was assumed, is named on standard
     /// error.
     Convert(ConvertArgs),
     /// Derive a profile from a program and its libraries, without running them

@@ -360,6 +360,31 @@ async fn a_number_that_kubectl_would_round_is_combined_as_the_cluster_has_it() {
     assert!(text.contains("value: \"18446744073709551614\""), "{text}");
 }
 
+#[tokio::test]
+async fn a_profile_in_the_cluster_is_converted_as_the_cluster_has_it() {
+    let equal = json!({ "index": 0, "op": "SCMP_CMP_EQ", "value": "18446744073709551615" });
+    let rule = json!({ "names": ["personality"], "action": "SCMP_ACT_ALLOW", "args": [equal] });
+    let contents = json!({ "defaultAction": "SCMP_ACT_ERRNO", "syscalls": [rule] });
+    for name in ["audit", "seccompprofile/audit"] {
+        let mut object = profile("audit", "True");
+        object["spec"]["contents"] = contents.clone();
+        let answer = ask(["convert", "--to", "oci", name], async |server| {
+            server.expect(&format!("{OURS}/seccompprofiles/audit"), (200, object)).await;
+        });
+        let Answer { text, remarks, success, .. } = answer.await.unwrap();
+        assert!(success && remarks.is_empty(), "{remarks:?}");
+        assert!(text.contains(r#""value": 18446744073709551615"#), "{text}");
+    }
+    let mut file = tempfile::NamedTempFile::with_suffix(".yaml").unwrap();
+    file.write_all(b"defaultAction: SCMP_ACT_ALLOW\n").unwrap();
+    let path = file.path().to_str().unwrap();
+    let answer = ask(["convert", "audit", path, "--only", "audit"], async |server| {
+        server.expect(&format!("{OURS}/seccompprofiles/audit"), (200, profile("audit", "True"))).await;
+    });
+    let text = answer.await.unwrap().text;
+    assert!(text.contains("name: audit\n") && text.contains("defaultAction: SCMP_ACT_LOG\n"), "{text}");
+}
+
 /// Waits for `audit`, with an API server on which the profile never changes.
 async fn wait(object: Option<Value>, names: &[&str], goal: WaitFor) -> (Result<bool, CliError>, String) {
     let (service, handle) = tower_test::mock::pair();

@@ -208,6 +208,6 @@ fn convert_takes_directories_and_patterns_and_leaves_out_what_has_no_profile() {
         );
         assert!(convert(&format!("{name}/app.yaml")).is_err());
         assert_eq!(convert(&format!("{name}/app*")).unwrap_err().reason(), "NoProfile");
-        assert_eq!(convert("no-such").unwrap_err().reason(), "File");
+        assert_eq!(convert("no-such.json").unwrap_err().reason(), "File");
     });
 }

@@ -11,8 +11,8 @@ use convert::{Capabilities, CapabilityError, Kernel, Machine, Target};
 /// What to convert, and for what.
 #[derive(Debug, Clone, Args)]
 pub struct ConvertArgs {
-    /// Files, directories, quoted patterns such as 'profiles/**/*.json', or - for standard input
-    #[arg(required = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    /// Files, directories, quoted patterns such as 'profiles/**/*.json', - for standard input, or names in the cluster
+    #[arg(required = true, value_name = "FILE", value_hint = ValueHint::AnyPath)]
     pub files: Vec<PathBuf>,
     /// The format to convert to
     #[arg(long, value_enum, value_name = "FORM", default_value = "seccompprofile")]

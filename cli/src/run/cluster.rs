@@ -19,7 +19,7 @@ use crate::verify::VerifyView;
 
 use super::Answer;
 use super::console::shown;
-use super::files::{compared, explain, lint, merged, simulate};
+use super::files::{compared, converted, explain, lint, merged, simulate};
 
 /// Runs a command that reads the cluster once.
 ///
@@ -58,6 +58,7 @@ pub async fn answer(task: &Task, client: &Client, paint: Paint) -> Result<Answer
         Task::Merge(args) => {
             merged(Origins::of(&args.profiles)?.read_all(Others::Refuse, client).await?, args)
         }
+        Task::Convert(args) => converted(args, Origins::of(&args.files)?.read_stored(client).await?),
         Task::Verify { profile, output } => {
             let mut snapshot = read::snapshot(client, profile.as_deref()).await?;
             // After the reports, so that a Node that is created in between does not count as missing.
@@ -83,7 +84,6 @@ pub async fn answer(task: &Task, client: &Client, paint: Paint) -> Result<Answer
         Task::Wait { .. }
         | Task::Restart(_)
         | Task::Completion { .. }
-        | Task::Convert(_)
         | Task::Derive(_)
         | Task::Inspect(_)
         | Task::Rule { .. } => Ok(Answer::success(String::new())),

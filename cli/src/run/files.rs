@@ -17,7 +17,7 @@ use crate::options::Task;
 use crate::output::Format;
 use crate::show::Paint;
 use crate::simulate::{self, SimulateArgs};
-use crate::sources::{self, Origins, Others, Source};
+use crate::sources::{Origins, Others, Source};
 
 use super::Answer;
 use super::console::shown;
@@ -53,7 +53,12 @@ pub fn without_cluster(task: &Task, paint: Paint) -> Result<Option<Answer>, CliE
             }
             merged(origins.read(Others::Refuse).collect::<Result<_, _>>()?, args)?
         }
-        Task::Convert(args) => converted(args)?,
+        Task::Convert(args) => {
+            if Origins::of(&args.files)?.need_cluster() {
+                return Ok(None);
+            }
+            converted(args, Vec::new())?
+        }
         Task::Derive(args) => derived(args)?,
         Task::Explain(args) => {
             let origins = Origins::of(&args.files)?;
@@ -83,10 +88,11 @@ pub async fn inspected(args: &InspectArgs, paint: Paint) -> Result<Answer, CliEr
     Ok(Answer { remarks, success: view.is_usable(), ..Answer::success(text) })
 }
 
-fn converted(args: &ConvertArgs) -> Result<Answer, CliError> {
+/// Converts the profiles in files, and those that were read from the cluster.
+pub(super) fn converted(args: &ConvertArgs, stored: Vec<Source>) -> Result<Answer, CliError> {
     let read = |path: &PathBuf| Ok(convert::Input { path: path.clone(), text: read_file(path)? });
     let mut files = Vec::new();
-    for (path, others) in sources::files(&args.files)? {
+    for (path, others) in Origins::of(&args.files)?.files() {
         match read(&path) {
             // Not text, so that it is no profile.
             Err(CliError::File { error, .. })
@@ -96,6 +102,9 @@ fn converted(args: &ConvertArgs) -> Result<Answer, CliError> {
             Ok(input) => files.push(input),
         }
     }
+    files.extend(
+        stored.into_iter().map(|source| convert::Input { path: source.name.into(), text: source.text }),
+    );
     if files.is_empty() {
         return Err(CliError::NoProfiles(args.files.clone()));
     }

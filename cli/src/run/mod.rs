@@ -106,6 +106,7 @@ fn assumed_names(task: &Task) -> Vec<String> {
         Task::Lint(args) => sources::assumed_names(&args.files),
         Task::Explain(args) => sources::assumed_names(&args.files),
         Task::Merge(args) => sources::assumed_names(&args.profiles),
+        Task::Convert(args) => sources::assumed_names(&args.files),
         Task::Simulate(args) => sources::assumed_names(args.files()),
         Task::Diff(args) => {
             let arguments: Vec<_> = args.after.iter().chain([&args.before]).cloned().collect();

@@ -63,20 +63,6 @@ pub fn name_in_cluster(argument: &Path) -> Result<Option<String>, CliError> {
     })
 }
 
-/// The files that arguments name, also of other tools' profiles, and what to do about each that has no profile. Names in
-/// the cluster are none: what is not there is an error of reading it.
-pub(crate) fn files(arguments: &[PathBuf]) -> Result<Vec<(PathBuf, Others)>, CliError> {
-    let origins = Origins::of(arguments)?.origins.into_iter();
-    Ok(origins
-        .map(|origin| match origin {
-            Origin::Stdin => (PathBuf::from("-"), Others::Refuse),
-            Origin::Named(path) => (path, Others::Refuse),
-            Origin::Found(path) => (path, Others::Skip),
-            Origin::Stored(name) => (PathBuf::from(name), Others::Refuse),
-        })
-        .collect())
-}
-
 /// The arguments that count as names of profiles in the cluster because there is no such file.
 pub(crate) fn assumed_names(arguments: &[PathBuf]) -> Vec<String> {
     let is_assumed = |argument: &PathBuf| {
@@ -144,6 +130,16 @@ impl Origins {
         self.origins.iter().any(|origin| matches!(origin, Origin::Stored(_)))
     }
 
+    /// The files, also of other tools' profiles, and what to do about each that has no profile; `-` for standard input.
+    pub(crate) fn files(&self) -> impl Iterator<Item = (PathBuf, Others)> {
+        self.origins.iter().filter_map(|origin| match origin {
+            Origin::Stdin => Some((PathBuf::from("-"), Others::Refuse)),
+            Origin::Named(path) => Some((path.clone(), Others::Refuse)),
+            Origin::Found(path) => Some((path.clone(), Others::Skip)),
+            Origin::Stored(_) => None,
+        })
+    }
+
     /// Reads those that are not in the cluster, one after the other; a caller with names in the cluster uses
     /// [`Self::read_all`].
     ///
@@ -163,6 +159,16 @@ impl Origins {
     /// Like [`Self::read`], or the profile does not exist or cannot be read.
     pub async fn read_all(&self, others: Others, client: &Client) -> Result<Vec<Source>, CliError> {
         let mut sources: Vec<Source> = self.read(others).collect::<Result<_, _>>()?;
+        sources.extend(self.read_stored(client).await?);
+        Ok(sources)
+    }
+
+    /// Reads those in the cluster.
+    ///
+    /// # Errors
+    /// The profile does not exist or cannot be read.
+    pub async fn read_stored(&self, client: &Client) -> Result<Vec<Source>, CliError> {
+        let mut sources = Vec::new();
         for origin in &self.origins {
             if let Origin::Stored(name) = origin {
                 sources.push(stored(client, name).await?);
