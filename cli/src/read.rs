@@ -16,7 +16,7 @@ use link::client::within;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use crate::denials::{Contents, DenialsView, Observed, PodFacts, Wanted};
+use crate::denials::{Contents, DenialsView, Known, Observed, PodFacts, Wanted};
 use crate::error::{CliError, VIEW, VIEWER};
 use crate::facts::{Agents, NodeFacts, ProfileSummary, Snapshot};
 use crate::outdated::{OutdatedView, Owner, ReplicaSetOwners, UserPod};
@@ -139,7 +139,14 @@ pub async fn denials(
     if pods.iter().any(PodFacts::is_of_replica_set) {
         owners = found.replica_set_owners(client, namespace).await?;
     }
-    let mut view = DenialsView::of(&observed, &pods, &owners, &directory, namespace, &Wanted::of(what));
+    let mut view = DenialsView::of(Known {
+        observed: &observed,
+        pods: &pods,
+        owners: &owners,
+        directory: &directory,
+        namespace,
+        wanted: &Wanted::of(what),
+    });
     let mut contents = Contents::new();
     for name in view.profiles() {
         match profile(client, name).await {

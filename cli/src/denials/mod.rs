@@ -172,15 +172,26 @@ impl Gap {
 
 type Key = (Option<String>, Workload, String, String, String, String);
 
-/// The calls that are wanted, newest first. `directory` is the directory of the profiles below the kubelet's `seccomp/`.
-fn denials(
-    observed: &[Observed],
-    pods: &[PodFacts],
-    owners: &ReplicaSetOwners,
-    directory: &str,
-    namespace: Option<&str>,
-    wanted: &Wanted,
-) -> Vec<Denial> {
+/// What is known of the refused and logged calls, and which of them are wanted.
+#[derive(Debug, Clone, Copy)]
+pub struct Known<'k> {
+    /// The observation of each node.
+    pub observed: &'k [Observed],
+    /// The pods.
+    pub pods: &'k [PodFacts],
+    /// The controllers of the `ReplicaSets`.
+    pub owners: &'k ReplicaSetOwners,
+    /// The directory of the profiles below the kubelet's `seccomp/`.
+    pub directory: &'k str,
+    /// Only calls in this namespace.
+    pub namespace: Option<&'k str>,
+    /// Only calls of this profile or pod.
+    pub wanted: &'k Wanted,
+}
+
+/// The calls that are wanted, newest first.
+fn denials(known: Known<'_>) -> Vec<Denial> {
+    let Known { observed, pods, owners, directory, namespace, wanted } = known;
     let by_name: BTreeMap<_, _> =
         pods.iter().map(|pod| ((pod.namespace.as_str(), pod.name.as_str()), pod)).collect();
     let mut found = BTreeMap::<Key, Denial>::new();

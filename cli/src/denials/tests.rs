@@ -63,7 +63,14 @@ fn view(wanted: &Wanted) -> DenialsView {
     let pods = [pod("web-1", Some("web")), pod("web-2", Some("web")), pod("other", None)];
     let deployment = Owner { kind: "Deployment".to_owned(), name: "web".to_owned() };
     let owners = BTreeMap::from([(("shop".to_owned(), "web-5d".to_owned()), deployment)]);
-    DenialsView::of(&observed, &pods, &owners, "profiles", None, wanted)
+    DenialsView::of(Known {
+        observed: &observed,
+        pods: &pods,
+        owners: &owners,
+        directory: "profiles",
+        namespace: None,
+        wanted,
+    })
 }
 
 fn contents() -> Contents {
@@ -114,6 +121,14 @@ fn what_would_allow_a_call_depends_on_what_refuses_it() {
 
 #[test]
 fn a_cluster_without_observers_says_so() {
-    let view = DenialsView::of(&[], &[], &ReplicaSetOwners::new(), "profiles", None, &Wanted::All);
+    let owners = ReplicaSetOwners::new();
+    let view = DenialsView::of(Known {
+        observed: &[],
+        pods: &[],
+        owners: &owners,
+        directory: "profiles",
+        namespace: None,
+        wanted: &Wanted::All,
+    });
     assert!(view.render(Paint::Plain, at(0).0).contains("observer.enabled"));
 }

@@ -5,8 +5,7 @@ use std::collections::BTreeSet;
 use k8s_openapi::jiff::Timestamp;
 use serde::Serialize;
 
-use super::{Allowing, Contents, Denial, Gap, Observed, PodFacts, Wanted, denials};
-use crate::outdated::ReplicaSetOwners;
+use super::{Allowing, Contents, Denial, Gap, Known, denials};
 use crate::show::{Cell, Paint, Table, Tone, age};
 use crate::users::Unread;
 
@@ -34,18 +33,12 @@ pub struct DenialsView {
 }
 
 impl DenialsView {
-    /// The calls that are wanted. `directory` is the directory of the profiles below the kubelet's `seccomp/`.
+    /// The calls that are wanted.
     #[must_use]
-    pub fn of(
-        observed: &[Observed],
-        pods: &[PodFacts],
-        owners: &ReplicaSetOwners,
-        directory: &str,
-        namespace: Option<&str>,
-        wanted: &Wanted,
-    ) -> Self {
+    pub fn of(known: Known<'_>) -> Self {
+        let observed = known.observed;
         Self {
-            denials: denials(observed, pods, owners, directory, namespace, wanted),
+            denials: denials(known),
             incomplete: observed.iter().filter_map(Gap::of).collect(),
             observed: observed.len(),
             ..Self::default()

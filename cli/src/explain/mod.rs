@@ -11,6 +11,7 @@ mod call;
 mod compare;
 mod constants;
 mod errno;
+mod finding;
 mod html;
 #[cfg(test)]
 mod tests;

@@ -9,7 +9,8 @@ use syscalls::Group;
 
 use super::call::{Access, CallView};
 use super::compare::{Comparison, Excess, Relation};
-use super::view::{Counts, ExplainView, FilterView, FindingView, GroupView, IgnoredBecause, ProfileView};
+use super::finding::FindingView;
+use super::view::{Counts, ExplainView, FilterView, GroupView, IgnoredBecause, ProfileView};
 use super::words;
 use crate::show::{Paint, Tone, count};
 

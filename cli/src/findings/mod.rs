@@ -4,6 +4,7 @@ mod args;
 mod fix;
 pub mod fix_error;
 mod github;
+mod same_filter;
 mod sarif;
 mod unchecked;
 

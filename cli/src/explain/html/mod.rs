@@ -12,8 +12,9 @@ use filter::Verdict;
 use self::writer::Writer;
 use super::call::{Access, CallView};
 use super::compare::{Comparison, Excess, Relation};
+use super::finding::FindingView;
 use super::text::{others, short, unnamed};
-use super::view::{Counts, ExplainView, FilterView, FindingView, GroupView, IgnoredBecause, ProfileView};
+use super::view::{Counts, ExplainView, FilterView, GroupView, IgnoredBecause, ProfileView};
 use super::words;
 
 /// What a browser may load for the page: nothing but its own style.
