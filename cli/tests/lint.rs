@@ -190,6 +190,21 @@ spec:
 }
 
 #[test]
+fn explain_shows_the_other_files_where_one_is_not_valid() {
+    let files = [("a.yaml", "defaultAction: SCMP_ACT_NONE\n"), ("b.yaml", "defaultAction: SCMP_ACT_LOG\n")];
+    in_directory(&files, |_, name| {
+        let explain = |argument: &str| {
+            let options = Options::try_parse_from(["kubectl-seccomp", "explain", argument]).unwrap();
+            without_cluster(&options.task, Paint::Plain).unwrap().unwrap()
+        };
+        let Answer { text, errors, .. } = explain(name);
+        assert!(text.starts_with(&format!("{name}/b.yaml\n")), "{text}");
+        assert!(errors[0].contains("a.yaml:1:16"), "{errors:?}");
+        assert_eq!((&*explain(&format!("{name}/a.yaml")).text, errors.len()), ("", 1));
+    });
+}
+
+#[test]
 fn convert_takes_directories_and_patterns_and_leaves_out_what_has_no_profile() {
     let docker = r#"{"defaultAction": "SCMP_ACT_LOG", "archMap": [{"architecture": "SCMP_ARCH_X86_64"}]}"#;
     let files =

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use api::ProfileName;
 use convert::{CapabilityError, ConvertError};
 
 use crate::excerpt::{document_error, field_errors};
@@ -53,8 +54,13 @@ pub enum ConversionError {
     #[error("{}: the profile has no name that a SeccompProfile may have; give one with --name", escaped(.0))]
     Nameless(String),
     /// Several profiles have one name.
-    #[error("two profiles are named {0}; convert them one by one, with --name")]
-    SameName(String),
+    #[error("two profiles are named {name} ({}); convert them one by one, with --name", escaped(.places.join(", ")))]
+    SameName {
+        /// The name.
+        name: ProfileName,
+        /// The file of each, and the object in it.
+        places: [String; 2],
+    },
     /// Several profiles cannot be one JSON document.
     #[error("{} profiles ({}), but --to oci and --name are for one; choose it with --only", .0.len(), escaped(.0.join(", ")))]
     Several(Vec<String>),
@@ -87,7 +93,7 @@ impl ConversionError {
             Self::Base { .. } => "Base",
             Self::NoSuchProfile(_) => "NoSuchProfile",
             Self::Nameless(_) => "Nameless",
-            Self::SameName(_) => "SameName",
+            Self::SameName { .. } => "SameName",
             Self::Several(_) => "SeveralProfiles",
         }
     }

@@ -13,6 +13,7 @@ mod options;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use api::ProfileName;
@@ -217,14 +218,14 @@ fn written(pieces: Vec<Piece>, args: &ConvertArgs) -> Result<String, ConversionE
 }
 
 fn many(pieces: &[Piece]) -> Result<String, ConversionError> {
-    let mut names: Vec<&ProfileName> = Vec::new();
+    let mut places: BTreeMap<&str, &str> = BTreeMap::new();
     let mut texts = Vec::new();
     for piece in pieces {
         let name = piece.name.as_ref().ok_or_else(|| ConversionError::Nameless(piece.place.clone()))?;
-        if names.contains(&name) {
-            return Err(ConversionError::SameName(name.to_string()));
+        if let Some(other) = places.insert(name.as_str(), &piece.place) {
+            let places = [other.to_owned(), piece.place.clone()];
+            return Err(ConversionError::SameName { name: name.clone(), places });
         }
-        names.push(name);
         texts.push(seccomp_profile(name.as_str(), &piece.profile));
     }
     Ok(texts.join("---\n"))

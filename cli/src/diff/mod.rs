@@ -22,6 +22,7 @@ pub use self::input::{Input, NamedProfile, load_all, load_files};
 use crate::error::CliError;
 use crate::node_settings::{NodeOptions, Place};
 use crate::output::OutputOption;
+use crate::sources::meant_for_cluster;
 
 /// What to compare.
 #[derive(Debug, Clone, Args)]
@@ -32,7 +33,8 @@ pub struct DiffArgs {
     /// The profile after the change: a file, or the name of a profile on the cluster
     #[arg(value_hint = ValueHint::AnyPath, required_unless_present = "filename", conflicts_with = "filename")]
     pub after: Option<PathBuf>,
-    /// The file with the profile after the change; BEFORE is then a profile on the cluster
+    /// The file with the profile after the change; BEFORE is then a profile on the cluster, unless it ends in
+    /// .yaml, .yml or .json
     #[arg(long, short = 'f', value_name = "FILE")]
     pub filename: Option<PathBuf>,
     /// The nodes.
@@ -49,14 +51,16 @@ impl DiffArgs {
     /// # Errors
     /// There is no such file, or both are standard input.
     pub fn inputs(&self) -> Result<[Input; 2], CliError> {
-        if self.after.as_deref().is_some_and(|after| after == Path::new("-") && self.before == after) {
+        let after = self.after.as_deref().or(self.filename.as_deref());
+        if after.is_some_and(|after| after == Path::new("-") && self.before == after) {
             return Err(CliError::StandardInputTwice);
         }
         Ok(match (&self.after, &self.filename) {
             (Some(after), _) => [Input::of(&self.before)?, Input::of(after)?],
             (None, file) => {
-                let name = self.before.to_string_lossy().into_owned();
-                [Input::Cluster(name), Input::File(file.clone().unwrap_or_default())]
+                let before = meant_for_cluster(&self.before)
+                    .map_or_else(|| Input::File(self.before.clone()), Input::Cluster);
+                [before, Input::File(file.clone().unwrap_or_default())]
             }
         })
     }

@@ -185,12 +185,16 @@ fn each_side_is_a_file_or_a_name() {
         (|path: &str| Input::File(PathBuf::from(path)), |name: &str| Input::Cluster(name.to_owned()));
     assert_eq!(inputs(&["web", "-f", "web"]), [name("web"), file("web")]);
     assert_eq!(inputs(&["Cargo.toml", "-f", "-"]), [name("Cargo.toml"), file("-")]);
+    assert_eq!(inputs(&["seccompprofile/web", "-f", "web"]), [name("web"), file("web")]);
+    assert_eq!(inputs(&["a.yaml", "-f", "b.yaml"]), [file("a.yaml"), file("b.yaml")]);
+    assert_eq!(inputs(&["-", "-f", "b"]), [file("-"), file("b")]);
     assert_eq!(inputs(&["./Cargo.toml", "-"]), [file("./Cargo.toml"), file("-")]);
     assert_eq!(inputs(&["web", "Cargo.toml"]), [name("web"), file("Cargo.toml")]);
     assert_eq!(inputs(&["seccompprofile/a", "b"]), [name("a"), name("b")]);
     let refused =
         |words: &[&str]| Options::try_parse_from([&["kubectl-seccomp", "diff"], words].concat()).is_err();
     assert_eq!(options(&["-", "-"]).inputs().unwrap_err().reason(), "StandardInputTwice");
+    assert_eq!(options(&["-", "-f", "-"]).inputs().unwrap_err().reason(), "StandardInputTwice");
     assert!(refused(&["web"]) && refused(&["web", "web", "-f", "web"]));
 }
 

@@ -183,18 +183,23 @@ pub(super) fn explain(
     sources: impl Iterator<Item = Result<Source, CliError>>,
     paint: Paint,
 ) -> Result<Answer, CliError> {
-    let mut view = ExplainView::default();
+    let (mut view, mut errors) = (ExplainView::default(), Vec::new());
     for source in sources {
-        view.add(&source?, args.setting);
+        // A file that is not valid hides no other one.
+        match source {
+            Ok(source) => view.add(&source, args.setting),
+            Err(error) => errors.push(error.to_string()),
+        }
     }
-    if view.profiles.is_empty() {
+    if view.profiles.is_empty() && errors.is_empty() {
         return Err(CliError::NoProfiles(args.files.clone()));
     }
     let text = match args.output {
+        _ if view.profiles.is_empty() => String::new(),
         ExplainFormat::Text => view.render(paint),
         ExplainFormat::Json => shown(&view, Format::Json, String::new)?,
         ExplainFormat::Yaml => shown(&view, Format::Yaml, String::new)?,
         ExplainFormat::Html => view.page(),
     };
-    Ok(Answer { success: view.all_loadable(), ..Answer::success(text) })
+    Ok(Answer { success: view.all_loadable(), errors, ..Answer::success(text) })
 }

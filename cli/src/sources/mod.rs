@@ -63,6 +63,14 @@ pub fn name_in_cluster(argument: &Path) -> Result<Option<String>, CliError> {
     })
 }
 
+/// What an argument names that is meant for a profile in the cluster: its name, or `None` for `-` and for what ends like a
+/// file with a manifest.
+pub(crate) fn meant_for_cluster(argument: &Path) -> Option<String> {
+    let is_file = argument == Path::new("-") || origin::is_manifest(argument);
+    let name = argument.to_string_lossy();
+    (!is_file).then(|| name.strip_prefix(origin::KIND).unwrap_or(&name).to_owned())
+}
+
 /// The arguments that count as names of profiles in the cluster because there is no such file.
 pub(crate) fn assumed_names(arguments: &[PathBuf]) -> Vec<String> {
     let is_assumed = |argument: &PathBuf| {

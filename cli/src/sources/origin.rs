@@ -12,7 +12,7 @@ use crate::error::CliError;
 /// The endings of the names of manifests.
 const ENDINGS: [&str; 3] = ["yaml", "yml", "json"];
 /// What stands before the name of a profile that is certainly in the cluster, as in `kubectl get`.
-const KIND: &str = "seccompprofile/";
+pub(super) const KIND: &str = "seccompprofile/";
 
 /// How patterns match: as in a shell.
 const OPTIONS: MatchOptions =
@@ -85,7 +85,7 @@ pub(super) fn origins(argument: &Path) -> Result<Vec<Origin>, CliError> {
     }
 }
 
-fn is_manifest(path: &Path) -> bool {
+pub(super) fn is_manifest(path: &Path) -> bool {
     path.extension().is_some_and(|ending| ENDINGS.iter().any(|known| ending == *known))
 }
 
