@@ -2,18 +2,25 @@
 
 use std::fmt;
 
-use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 /// The initial capacity in bytes: more than the `spec` of an ordinary profile, to avoid reallocations.
 const USUAL: usize = 16 * 1024;
 
-/// Any JSON value as compact text, with the order of keys and duplicate keys preserved.
+/// The name by which `serde_json`, with its feature `raw_value`, knows that a visitor wants a value's text. It is that of
+/// `serde_json::value::RawValue`, which cannot be used itself, because it fails where serde has buffered the value: in a
+/// watch event whose `object` comes before its `type`, as something between client and API server may write it. Where
+/// this name meant nothing, as to serde's buffer, the value would be decoded and written again, so the worst that a
+/// release of `serde_json` with another name could bring is the time that this takes; a test notices it.
+const AS_IT_STANDS: &str = "$serde_json::private::RawValue";
+
+/// Any JSON value as text, with the order of keys and duplicate keys preserved.
 ///
 /// It is for values that rarely change: during a rollout every event of a profile has the same `spec`, and text is much
-/// cheaper to create and compare than a tree of values. `serde_json::RawValue` cannot be used here, because it fails
-/// when serde buffers a value, which happens in a watch event whose `object` comes before its `type`.
+/// cheaper to create and compare than a tree of values. Two texts of one value may differ in spaces and escapes, which
+/// those of one API server do not.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Text(Box<str>);
 
@@ -30,10 +37,10 @@ impl Text {
         self.0.as_bytes()
     }
 
-    /// The value as `serde_json` decodes it: of duplicate keys the last wins.
+    /// The value as `serde_json` decodes it: of duplicate keys the last wins. What it cannot hold, such as a number
+    /// beyond an `f64` or lists 200 deep, is null; no API server stores such a number.
     #[must_use]
     pub fn value(&self) -> Value {
-        // The text was made from valid JSON, so this cannot fail.
         serde_json::from_str(&self.0).unwrap_or_default()
     }
 }
@@ -46,10 +53,32 @@ impl Default for Text {
 
 impl<'de> Deserialize<'de> for Text {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_newtype_struct(AS_IT_STANDS, Take)
+    }
+}
+
+/// Takes the text as it stands, or writes it.
+struct Take;
+
+impl<'de> Visitor<'de> for Take {
+    type Value = Text;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("JSON")
+    }
+
+    /// From `serde_json`: the text is the value of the only entry.
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Text, A::Error> {
+        entries.next_key::<IgnoredAny>()?;
+        entries.next_value::<Box<str>>().map(Text)
+    }
+
+    /// From serde's buffer.
+    fn visit_newtype_struct<D: Deserializer<'de>>(self, deserializer: D) -> Result<Text, D::Error> {
         let mut text = Vec::with_capacity(USUAL);
         Write(&mut text).deserialize(deserializer)?;
         // Valid, because only strings and what `serde_json` writes were appended.
-        Ok(Self(String::from_utf8(text).map_err(D::Error::custom)?.into()))
+        Ok(Text(String::from_utf8(text).map_err(D::Error::custom)?.into()))
     }
 }
 
@@ -163,10 +192,23 @@ mod tests {
         r#"{"b":[],"a":[1,-2,3.5,18446744073709551615,{},"\"\\A\n",null,true],"a":{"c":{}}}"#;
 
     #[test]
-    fn text_keeps_everything_but_the_spaces() {
+    fn text_is_taken_as_it_stands() {
         let text: Text = serde_json::from_str(JSON).unwrap();
-        assert_eq!(text.as_str(), COMPACT);
+        assert_eq!(text.as_str(), JSON.trim());
         assert_eq!(text.value(), serde_json::from_str::<Value>(JSON).unwrap());
+        let text: Text = serde_json::from_slice(JSON.as_bytes()).unwrap();
+        assert_eq!(text.as_str(), JSON.trim());
+        let tree = serde_json::from_str::<Value>(JSON).unwrap();
+        assert_eq!(serde_json::from_value::<Text>(tree.clone()).unwrap().value(), tree);
+    }
+
+    #[test]
+    fn what_no_tree_holds_is_text_and_null() {
+        let deep = "[".repeat(200) + &"]".repeat(200);
+        for json in ["1e999", &deep] {
+            let text: Text = serde_json::from_str(json).unwrap();
+            assert_eq!((text.as_str(), text.value()), (json, Value::Null));
+        }
     }
 
     #[test]
@@ -178,14 +220,14 @@ mod tests {
 
     #[test]
     fn an_event_may_name_its_type_behind_its_object() {
-        for event in [
-            format!(r#"{{"type":"ADDED","object":{JSON}}}"#),
-            format!(r#"{{"object":{JSON},"type":"ADDED"}}"#),
+        for (event, expected) in [
+            (format!(r#"{{"type":"ADDED","object":{JSON}}}"#), JSON.trim()),
+            (format!(r#"{{"object":{JSON},"type":"ADDED"}}"#), COMPACT),
         ] {
             let Ok(WatchEvent::Added(text)) = serde_json::from_str::<WatchEvent<Text>>(&event) else {
                 panic!("{event}");
             };
-            assert_eq!(text.as_str(), COMPACT);
+            assert_eq!(text.as_str(), expected);
         }
     }
 
