@@ -9,9 +9,8 @@ use std::time::Duration;
 
 use api::names::AGENT_FIELD_MANAGER;
 use api::{NodeName, NodeProfileStatus, Report};
-use kube::api::{Patch, PatchParams};
-use kube::core::{PartialObjectMeta, Request};
-use kube::{Client, Resource};
+use kube::Client;
+use kube::core::PartialObjectMeta;
 use link::backoff::{Backoff, Failure, Spread};
 use link::chain;
 use serde_json::{Value, json};
@@ -24,9 +23,6 @@ use crate::status_object::{ReportHash, StatusObject, StatusObjectState};
 use crate::times_of_change::{self, TimesOfChange};
 use crate::watches::ClusterLoad;
 use crate::worker::{ReportRequests, Revision};
-
-/// Requests an answer to a patch without what was just sent: a thousand nodes do not read their reports back.
-const METADATA_ONLY: &str = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1";
 
 /// What one report needs and where it goes. When it is sent is decided in [`pacing`](crate::pacing).
 pub struct Reporter {
@@ -293,20 +289,10 @@ impl Reporter {
     }
 
     async fn send(&self, report: Value) -> Result<PartialObjectMeta<NodeProfileStatus>, SendError> {
-        let name = self.node.as_str();
-        let object = json!({
-            "apiVersion": NodeProfileStatus::api_version(&()),
-            "kind": NodeProfileStatus::kind(&()),
-            "metadata": { "name": name },
-            "status": { "report": report },
-        });
-        let params = PatchParams::apply(AGENT_FIELD_MANAGER).force();
-        let mut request = Request::new(NodeProfileStatus::url_path(&(), None))
-            .patch_subresource("status", name, &params, &Patch::Apply(object))
-            .map_err(|error| SendError::Request(kube::Error::BuildRequest(error)))?;
-        if let Ok(metadata_only) = METADATA_ONLY.parse() {
-            request.headers_mut().insert("accept", metadata_only);
-        }
+        let status = json!({ "report": report });
+        let request =
+            link::status::apply::<NodeProfileStatus, _>(self.node.as_str(), AGENT_FIELD_MANAGER, status)
+                .map_err(SendError::Request)?;
         link::client::within(self.client.request(request)).await.map_err(|error| match error {
             kube::Error::Api(status) if status.code == 404 => SendError::NotFound,
             kube::Error::Api(status) if times_of_change::is_refusal(&status.message) => {

@@ -8,9 +8,9 @@ use api::{
     NodeName, NodeProfileStatus, ObservationReport, SeccompObservation, SeccompObservationSpec,
     SeccompObservationStatus, Untrusted,
 };
-use kube::api::{Api, Patch, PatchParams, PostParams};
-use kube::core::{PartialObjectMeta, Request};
-use kube::{Client, Resource};
+use kube::Client;
+use kube::api::{Api, PostParams};
+use kube::core::PartialObjectMeta;
 use link::backoff::{Backoff, Failure};
 use link::chain;
 use link::client::within;
@@ -18,9 +18,6 @@ use serde_json::json;
 use tokio::time::sleep;
 
 use crate::metrics::{Metrics, ReportOutcome};
-
-/// Requests an answer to a patch without what was just sent.
-const METADATA_ONLY: &str = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1";
 
 /// Why a report did not arrive.
 #[derive(Debug, thiserror::Error)]
@@ -97,19 +94,9 @@ impl Reporter {
     }
 
     async fn patch(&self, report: &ObservationReport) -> Result<(), kube::Error> {
-        let object = json!({
-            "apiVersion": SeccompObservation::api_version(&()),
-            "kind": SeccompObservation::kind(&()),
-            "metadata": { "name": self.node.as_str() },
-            "status": { "report": report },
-        });
-        let params = PatchParams::apply(OBSERVER_FIELD_MANAGER).force();
-        let mut request = Request::new(SeccompObservation::url_path(&(), None))
-            .patch_subresource("status", self.node.as_str(), &params, &Patch::Apply(object))
-            .map_err(kube::Error::BuildRequest)?;
-        if let Ok(metadata_only) = METADATA_ONLY.parse() {
-            request.headers_mut().insert("accept", metadata_only);
-        }
+        let status = json!({ "report": report });
+        let request =
+            link::status::apply::<SeccompObservation, _>(self.node.as_str(), OBSERVER_FIELD_MANAGER, status)?;
         within(self.client.request::<PartialObjectMeta<SeccompObservation>>(request)).await.map(drop)
     }
 

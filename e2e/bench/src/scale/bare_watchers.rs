@@ -31,9 +31,6 @@ const CONNECTING: usize = 16;
 /// spread theirs.
 const ANSWERING: usize = 100;
 
-/// The response to a patch without the object's spec and status; the agents request the same.
-const METADATA_ONLY: &str = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1";
-
 /// How bare watchers receive profiles and answer. The agents' variant is the default; the others were compared
 /// with it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -255,22 +252,13 @@ where
 }
 
 async fn send(client: &Client, node: &str, variant: ClientVariant, report: &Value) -> Result<(), BenchError> {
-    let object = json!({
-        "apiVersion": NodeProfileStatus::api_version(&()),
-        "kind": NodeProfileStatus::kind(&()),
-        "metadata": { "name": node },
-        "status": { "report": report },
-    });
-    let (params, patch) = match variant.merge {
-        true => (PatchParams::default(), Patch::Merge(object)),
-        false => (PatchParams::apply(AGENT_FIELD_MANAGER).force(), Patch::Apply(object)),
-    };
-    let mut request = Request::new(NodeProfileStatus::url_path(&(), None))
-        .patch_subresource("status", node, &params, &patch)
-        .map_err(kube::Error::BuildRequest)?;
-    if let Ok(metadata_only) = METADATA_ONLY.parse() {
-        request.headers_mut().insert("accept", metadata_only);
-    }
+    let status = json!({ "report": report });
+    let request = match variant.merge {
+        true => {
+            link::status::patch::<NodeProfileStatus, _>(node, &PatchParams::default(), status, Patch::Merge)
+        }
+        false => link::status::apply::<NodeProfileStatus, _>(node, AGENT_FIELD_MANAGER, status),
+    }?;
     retry_if_throttled(|| client.request::<PartialObjectMeta<NodeProfileStatus>>(request.clone())).await?;
     Ok(())
 }
