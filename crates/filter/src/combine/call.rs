@@ -1,7 +1,9 @@
 //! The rules of one call in a combined profile.
 
-use super::Operation;
+use profile::Profile;
+
 use super::candidates::{candidates, paired_candidates};
+use super::{Operation, effect, written};
 use crate::diagram::{Forest, Node, TooComplex, difference};
 use crate::tree::{CallRule, Merging, Program, Tree, Width};
 use crate::{Permission, Verdict};
@@ -83,7 +85,12 @@ pub(super) fn combine(
         };
         for candidate in proposed {
             let candidate: Vec<_> = candidate.into_iter().filter(|rule| rule.verdict != default).collect();
-            match fit(&candidate, default, &mut exact)? {
+            let fit = fit(&candidate, default, &mut exact)?;
+            // The parser also refuses some rules that libseccomp takes, as one of them compares what is always true.
+            if fit != Fit::Looser && !are_accepted(&candidate, default) {
+                continue;
+            }
+            match fit {
                 Fit::Same => return Ok(Combination { rules: candidate, is_exact: true }),
                 Fit::Exact => close = close.or(Some(candidate)),
                 // The strictest verdict alone always fits, and is the last resort.
@@ -96,6 +103,17 @@ pub(super) fn combine(
         Some(rules) => Combination { rules, is_exact: true },
         None => Combination { rules: narrower.unwrap_or(strictest), is_exact: false },
     })
+}
+
+/// Whether the parser accepts these rules for one call.
+fn are_accepted(rules: &[CallRule], default: Verdict) -> bool {
+    // A seccomp agent needs a listener. What counts here is which rules have the same action.
+    let without_listener =
+        |verdict| if verdict == Verdict::Notify { Verdict::Trace(u16::MAX) } else { verdict };
+    let of = |rule: &CallRule| written(without_listener(rule.verdict), &rule.conditions, &["close"]);
+    let mut profile = effect(without_listener(default), ["defaultAction", "defaultErrnoRet"]);
+    profile["syscalls"] = rules.iter().map(of).collect();
+    Profile::from_value(&profile).is_ok()
 }
 
 /// A rule without conditions, unless it would repeat the default.

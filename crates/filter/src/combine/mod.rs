@@ -11,7 +11,8 @@
 //!
 //! This is decided, not assumed: `candidates.rs` proposes rules for each call, and those are taken which compile to the
 //! exact function or, failing that, to less (`call.rs`). `whole.rs` then compares the filters of the result with those of
-//! both profiles for every setting that the caller names.
+//! both profiles for every setting that the caller names. Where that is not exact, one of the two profiles itself may be: the
+//! intersection of a profile with one that permits more is the profile, whatever libseccomp makes of its rules.
 //!
 //! Where both verdicts permit the same, that of the first profile stays, except that between a tracer, a seccomp agent and
 //! permission the intersection takes what the kernel does with two filters (it asks), and the union permits. Which errno
@@ -141,8 +142,15 @@ impl Operation {
         settings: &[Setting<'_>],
     ) -> Result<Combined, Uncombinable> {
         let natives: BTreeSet<_> = settings.iter().map(|setting| setting.native).collect();
+        let loaded = whole::load([first, second], settings)?;
         let mut draft = Draft::new(self, first, second, natives)?;
-        whole::compare(&mut draft, self, [first, second], settings)
+        match whole::compare(&mut draft, self, [first, second], &loaded, settings) {
+            Ok(combined) if combined.narrower.is_empty() => Ok(combined),
+            inexact => match whole::one_of_both(self, [first, second], &loaded) {
+                Some(profile) => Ok(Combined { profile, narrower: Vec::new() }),
+                None => inexact,
+            },
+        }
     }
 }
 
@@ -222,12 +230,9 @@ impl Draft {
             }
             // A rule that repeats the default is none, but the stub still knows the calls.
             let rules = if rules.is_empty() { vec![RuleKey(self.default, Vec::new())] } else { rules };
-            syscalls.extend(rules.iter().map(|RuleKey(verdict, conditions)| {
-                let mut rule = effect(*verdict, ["action", "errnoRet"]);
-                rule["names"] = json!(names);
-                rule["args"] = conditions.iter().map(argument).collect();
-                rule
-            }));
+            syscalls.extend(
+                rules.iter().map(|RuleKey(verdict, conditions)| written(*verdict, conditions, &names)),
+            );
         }
         let asks =
             self.calls.values().flat_map(|call| &call.rules).any(|rule| rule.verdict == Verdict::Notify);
@@ -276,6 +281,14 @@ fn flags(first: &Profile, second: &Profile) -> BTreeSet<Flag> {
         flags.remove(&Flag::SpecAllow);
     }
     if flags == BTreeSet::from([Flag::SpecAllow]) { BTreeSet::new() } else { flags }
+}
+
+/// A rule as a profile has it.
+fn written(verdict: Verdict, conditions: &[Condition], names: &[&str]) -> Value {
+    let mut rule = effect(verdict, ["action", "errnoRet"]);
+    rule["names"] = json!(names);
+    rule["args"] = conditions.iter().map(argument).collect();
+    rule
 }
 
 fn effect(verdict: Verdict, [action, errno]: [&str; 2]) -> Value {

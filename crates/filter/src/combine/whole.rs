@@ -3,7 +3,7 @@
 use profile::{Architecture, Profile, SyscallName};
 
 use super::call::{is_looser, is_narrower, only};
-use super::{Combined, Draft, Narrower, Operation, Uncombinable};
+use super::{Combined, Draft, Narrower, Operation, Uncombinable, flags};
 use crate::abi::is_x86_64;
 use crate::diagram::{Forest, Pair, TooComplex, difference};
 use crate::hash::HashMap;
@@ -12,18 +12,50 @@ use crate::relation::numbers;
 use crate::tree::{Program, Start};
 use crate::{Call, Filter, Setting, Unloadable, Verdict};
 
+/// The filters of both profiles in all settings.
+pub(super) fn load(
+    [first, second]: [&Profile; 2],
+    settings: &[Setting<'_>],
+) -> Result<[Vec<Filter>; 2], Uncombinable> {
+    let loaded = |profile: &Profile, first| {
+        let all = Filter::in_all(profile, settings).into_iter();
+        all.collect::<Result<Vec<_>, _>>().map_err(|fault| Uncombinable::Unloadable { first, fault })
+    };
+    Ok([loaded(first, true)?, loaded(second, false)?])
+}
+
+/// The one of the two profiles that is their exact combination, if one is.
+pub(super) fn one_of_both(
+    operation: Operation,
+    profiles: [&Profile; 2],
+    [one, two]: &[Vec<Filter>; 2],
+) -> Option<Profile> {
+    let [first, second] = profiles;
+    let is_exact = |of: &[Filter]| {
+        let mut known: Vec<Known> = Vec::new();
+        let mut narrower = Vec::new();
+        of.iter().zip(one.iter().zip(two)).all(|(it, (one, two))| {
+            let filters = [one, two, it];
+            let known = Known::among(&mut known, filters);
+            let looser = look(operation, filters, |_, _| false, known, &mut narrower);
+            looser == Ok(None) && narrower.is_empty()
+        })
+    };
+    profiles.into_iter().zip([one, two]).find_map(|(profile, of)| {
+        let is_loaded_alike = flags(first, second) == flags(profile, profile)
+            && first.listener().or(second.listener()) == profile.listener();
+        (is_loaded_alike && is_exact(of)).then(|| profile.clone())
+    })
+}
+
 /// Makes the profile, and makes it stricter until it is nowhere looser.
 pub(super) fn compare(
     draft: &mut Draft,
     operation: Operation,
     [first, second]: [&Profile; 2],
+    [one, two]: &[Vec<Filter>; 2],
     settings: &[Setting<'_>],
 ) -> Result<Combined, Uncombinable> {
-    let loaded = |profile: &Profile, first| {
-        let all = Filter::in_all(profile, settings).into_iter();
-        all.collect::<Result<Vec<_>, _>>().map_err(|fault| Uncombinable::Unloadable { first, fault })
-    };
-    let (one, two) = (loaded(first, true)?, loaded(second, false)?);
     let strictest = [first, second].into_iter().flat_map(|profile| {
         profile.rules().iter().map(|rule| rule.effect()).chain([profile.default_effect()]).map(Verdict::from)
     });
@@ -32,21 +64,22 @@ pub(super) fn compare(
     loop {
         let profile = draft.profile()?;
         let mut narrower = draft.narrower.clone();
-        let inexact = draft.calls.iter().filter(|(_, call)| !call.is_exact);
-        narrower.extend(inexact.map(|(name, _)| Narrower::Conditions { name: name.clone() }));
+        let inexact = draft.calls.iter().filter(|(_, call)| !call.is_exact).map(|(name, _)| name.clone());
+        let inexact: Vec<SyscallName> = inexact.collect();
+        narrower.extend(inexact.iter().map(|name| Narrower::Conditions { name: name.clone() }));
         let mut looser = None;
         let combined = Filter::in_all(&profile, settings);
         let mut known: Vec<Known> = Vec::new();
-        for ((setting, combined), (one, two)) in settings.iter().zip(&combined).zip(one.iter().zip(&two)) {
+        for ((setting, combined), (one, two)) in settings.iter().zip(&combined).zip(one.iter().zip(two)) {
             looser = match combined {
                 Ok(combined) => {
                     let filters = [one, two, combined];
-                    let place = known.iter().position(|known| known.is_of(filters));
-                    let place = place.unwrap_or_else(|| {
-                        known.push(Known::of(filters));
-                        known.len() - 1
-                    });
-                    look(operation, filters, draft, setting, &mut known[place], &mut narrower)?
+                    let known = Known::among(&mut known, filters);
+                    let is_named = |architecture, number| {
+                        combined.calls(architecture, number).is_none()
+                            || inexact.iter().any(|name| has_number(name, setting, architecture, number))
+                    };
+                    look(operation, filters, is_named, known, &mut narrower)?
                 }
                 Err(Unloadable::Rules { architecture, name: Some(name), .. }) => {
                     let number = (setting.number)(name.as_str(), *architecture).unwrap_or_default();
@@ -74,26 +107,22 @@ pub(super) fn compare(
 /// A call, and what the exact combination and the combined profile do with it.
 type Looser = (Call, Option<[Verdict; 2]>);
 
-/// A call for which the third filter is looser than the first two combined. Adds the calls for which it is narrower.
+/// A call for which the third filter is looser than the first two combined. Adds the calls for which it is narrower, unless
+/// their name or their architecture is among these already (`is_named`).
 fn look(
     operation: Operation,
     [one, two, combined]: [&Filter; 3],
-    draft: &Draft,
-    setting: &Setting<'_>,
+    is_named: impl Fn(Architecture, u32) -> bool,
     known: &mut Known<'_>,
     narrower: &mut Vec<Narrower>,
 ) -> Result<Option<Looser>, Uncombinable> {
-    let inexact: Vec<&SyscallName> =
-        draft.calls.iter().filter(|(_, call)| !call.is_exact).map(|(name, _)| name).collect();
     for (architecture, number) in numbers(&[one, two, combined]) {
         let found = known.differences([one, two, combined], operation, architecture, number);
         let call = |arguments| Call { architecture, number, arguments };
         if let Some(pair) = found.looser? {
             return Ok(Some((call(pair.arguments), Some([pair.first, pair.second]))));
         }
-        if combined.calls(architecture, number).is_none()
-            || inexact.iter().any(|name| has_number(name, setting, architecture, number))
-        {
+        if is_named(architecture, number) {
             continue;
         }
         if let Some(pair) = found.narrower? {
@@ -127,6 +156,15 @@ struct Known<'f> {
 impl<'f> Known<'f> {
     fn of(filters: [&'f Filter; 3]) -> Self {
         Self { programs: filters.map(Filter::program), found: HashMap::default() }
+    }
+
+    /// That of these filters, which is added if it is not there.
+    fn among<'k>(all: &'k mut Vec<Self>, filters: [&'f Filter; 3]) -> &'k mut Self {
+        let place = all.iter().position(|known| known.is_of(filters)).unwrap_or(all.len());
+        if place == all.len() {
+            all.push(Self::of(filters));
+        }
+        &mut all[place]
     }
 
     /// Whether what was found also holds for these filters.
