@@ -21,6 +21,7 @@ mod nodes;
 mod overlap;
 mod pages;
 mod place;
+mod register;
 mod relevance;
 mod rule;
 mod rules;

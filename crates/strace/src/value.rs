@@ -31,7 +31,7 @@ impl Bits {
     #[must_use]
     pub fn of_type(self, argument: Option<ArgumentType>) -> Self {
         let (bits, sign) = match argument {
-            Some(ArgumentType::Pointer | ArgumentType::Word) => return self,
+            Some(ArgumentType::Pointer | ArgumentType::Word | ArgumentType::Wide) => return self,
             Some(ArgumentType::Short) => (0xffff, 1 << 15),
             Some(ArgumentType::Int) => (0xffff_ffff, 1 << 31),
             // Without a type, a number that fits into an int may be one.

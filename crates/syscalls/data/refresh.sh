@@ -94,8 +94,8 @@ grep -v '^#include' "${kernel%-amd64}-common.sid/usr/src/${kernel%-amd64}-common
     sed -nE 's/.*asmlinkage long sys_([a-z0-9_]+) *\((.*)\) *$/\1\t\2/p' > declarations
 {
     echo "# The types of the arguments on x86_64: include/linux/syscalls.h and the table of functions in Debian's packages"
-    echo "# linux-headers $headers. * is a pointer; a call without arguments has no type; what is declared elsewhere, as"
-    echo "# mmap, is not listed."
+    echo "# linux-headers $headers. * is a pointer; a call without arguments has no type; what is declared elsewhere"
+    echo "# is in arguments-other.tsv."
     printf '# name\ttypes\n'
     awk -F '\t' '
         FILENAME == "x86_64" { name[$2] = $1; next }

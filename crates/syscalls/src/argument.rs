@@ -9,6 +9,8 @@ pub enum ArgumentType {
     Short,
     /// The lowest 32 bits.
     Int,
-    /// All 64 bits.
+    /// The whole register: 64 bits, and 32 on 32-bit architectures.
     Word,
+    /// 64 bits on every architecture; 32-bit ones pass them in two registers ([`Register`](crate::Register)).
+    Wide,
 }

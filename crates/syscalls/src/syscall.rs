@@ -1,9 +1,11 @@
 //! A system call.
 
+use crate::register::registers;
 use crate::tables::{
-    ABSENT, ARGUMENTS, BY_NUMBER, GROUPS, KNOWN, NAMES, NUMBERS, PARAMETERS, RELEASES, UNRESOLVED,
+    ABSENT, ARGUMENTS, ARGUMENTS_ELSEWHERE, BY_NUMBER, GROUPS, KNOWN, NAMES, NUMBERS, PARAMETERS, RELEASES,
+    UNRESOLVED,
 };
-use crate::{Architecture, ArgumentType, Group, Libseccomp, Release};
+use crate::{Architecture, ArgumentType, Group, Libseccomp, Register, Release};
 
 /// A system call that some architecture has or had, or whose name some libseccomp knows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -69,10 +71,24 @@ impl Syscall {
 
     /// The types of the arguments on 64-bit x86; `None` if it has no such call, or the sources do not declare it.
     ///
-    /// Other 64-bit architectures differ only in the order of the arguments of `clone`.
+    /// Those of other architectures may differ: see [`Self::registers`].
     #[must_use]
     pub fn arguments(self) -> Option<&'static [ArgumentType]> {
         ARGUMENTS[self.index()]
+    }
+
+    /// What the registers of the call hold on an architecture, from the first on; `None` if it has no such call, or if its
+    /// arguments are not known there.
+    #[must_use]
+    pub fn registers(self, architecture: Architecture) -> Option<Vec<Register>> {
+        self.number(architecture)?;
+        let place = (self.0, architecture.index() as u8);
+        let elsewhere = ARGUMENTS_ELSEWHERE.binary_search_by_key(&place, |(call, on, _)| (*call, *on));
+        let types = match elsewhere {
+            Ok(found) => ARGUMENTS_ELSEWHERE[found].2,
+            Err(_) => self.arguments(),
+        };
+        Some(registers(types?, architecture))
     }
 
     /// The names of the arguments in the manual pages, as far as they are known: there may be fewer than the call has.

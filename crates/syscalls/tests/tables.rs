@@ -33,6 +33,7 @@ struct Extracts {
     libseccomp: String,
     differences: String,
     arguments: String,
+    arguments_other: String,
     parameters: String,
     groups: String,
     releases: [String; 2],
@@ -45,6 +46,7 @@ impl Extracts {
             libseccomp: read("data/libseccomp.tsv"),
             differences: read("data/libseccomp-numbers.tsv"),
             arguments: read("data/arguments.tsv"),
+            arguments_other: read("data/arguments-other.tsv"),
             parameters: read("data/parameters.tsv"),
             groups: read("data/groups.tsv"),
             releases: ["data/releases.tsv", "data/releases-later.tsv"].map(read),
@@ -84,9 +86,23 @@ impl Extracts {
 
     /// The types of the arguments of each call.
     fn arguments(&self) -> BTreeMap<&str, Vec<ArgumentType>> {
-        rows(&self.arguments)
-            .map(|row| (row[0], row[1..].iter().map(|text| argument(text)).collect()))
-            .collect()
+        let own = rows(&self.arguments).map(|row| (row[0], types(&row[1..])));
+        let other = rows(&self.arguments_other).filter(|row| row[1] == "*");
+        own.chain(other.map(|row| (row[0], types(&row[2..])))).collect()
+    }
+
+    /// The types of the arguments of calls that an architecture takes otherwise, by its place in the tables; `None` if they
+    /// are not known.
+    fn arguments_elsewhere(&self) -> BTreeMap<(&str, usize), Option<Vec<ArgumentType>>> {
+        let mut found = BTreeMap::new();
+        for row in rows(&self.arguments_other).filter(|row| row[1] != "*") {
+            for name in row[1].split(',') {
+                let at = Architecture::ALL.into_iter().position(|architecture| architecture.name() == name);
+                let known = (row[2..] != ["?"]).then(|| types(&row[2..]));
+                assert_eq!(found.insert((row[0], at.unwrap()), known), None, "two rows: {row:?}");
+            }
+        }
+        found
     }
 
     /// The names of the arguments of each call.
@@ -119,12 +135,17 @@ impl Extracts {
     }
 }
 
+fn types(fields: &[&str]) -> Vec<ArgumentType> {
+    fields.iter().map(|text| argument(text)).collect()
+}
+
 /// A type of C.
 fn argument(text: &str) -> ArgumentType {
     match text {
         // The last three are names of pointers (`linux/capability.h`).
         "*" | "cap_user_header_t" | "cap_user_data_t" | "const cap_user_data_t" => ArgumentType::Pointer,
-        "umode_t" => ArgumentType::Short,
+        "umode_t" | "old_uid_t" | "old_gid_t" => ArgumentType::Short,
+        "loff_t" | "u64" => ArgumentType::Wide,
         "int"
         | "unsigned"
         | "unsigned int"
@@ -143,9 +164,7 @@ fn argument(text: &str) -> ArgumentType {
         | "rwf_t"
         | "qid_t"
         | "enum landlock_rule_type" => ArgumentType::Int,
-        "long" | "unsigned long" | "size_t" | "loff_t" | "off_t" | "aio_context_t" | "u64" => {
-            ArgumentType::Word
-        }
+        "long" | "unsigned long" | "size_t" | "off_t" | "aio_context_t" => ArgumentType::Word,
         other => panic!("unknown type {other}"),
     }
 }
@@ -176,7 +195,7 @@ fn tables(extracts: &Extracts) -> String {
     let mut text = format!(
         "//! The tables. Generated from `data/` by `make generate`; do not edit.\n\n\
          #![allow(clippy::unreadable_literal, reason = \"generated\")]\n\n\
-         use crate::ArgumentType::{{Int, Pointer, Short, Word}};\n\
+         use crate::ArgumentType::{{Int, Pointer, Short, Wide, Word}};\n\
          use crate::Group::{{self, {}}};\n\n\
          /// The release of Linux whose headers have the numbers.\n\
          pub const LINUX: &str = \"{}\";\n\n\
@@ -236,6 +255,21 @@ fn tables(extracts: &Extracts) -> String {
          pub(crate) static ARGUMENTS: [Option<&[crate::ArgumentType]>; {count}] = [\n{}];\n",
         list(arguments)
     );
+    let elsewhere = extracts.arguments_elsewhere();
+    let elsewhere: Vec<_> = elsewhere
+        .iter()
+        .map(|((name, at), known)| match known {
+            Some(types) => format!("({}, {at}, Some(&{types:?}))", index(name)),
+            None => format!("({}, {at}, None)", index(name)),
+        })
+        .collect();
+    text += &format!(
+        "\n/// A call, an architecture, and the types of the arguments there if they are not those of 64-bit x86; `None` if they\n\
+         /// are not known.\n\
+         pub(crate) static ARGUMENTS_ELSEWHERE: [(u16, u8, Option<&[crate::ArgumentType]>); {}] = [\n{}];\n",
+        elsewhere.len(),
+        list(elsewhere)
+    );
     let releases = names.iter().map(|name| format!("{:?}", releases.get(name).unwrap_or(&[0; 3])));
     text += &format!(
         "\n/// The release of Linux in which each call appeared; zeros if it is not known.\n\
@@ -277,6 +311,7 @@ fn every_answer_is_that_of_the_extracts() {
     let extracts = Extracts::read();
     let (numbers, known, releases) = (extracts.numbers(), extracts.known(), extracts.releases());
     let (arguments, parameters) = (extracts.arguments(), extracts.parameters());
+    let elsewhere = extracts.arguments_elsewhere();
     assert_eq!(Syscall::all().map(Syscall::name).collect::<BTreeSet<_>>(), extracts.names());
     assert_eq!(syscalls::LINUX, extracts.linux_release());
     for call in Syscall::all() {
@@ -300,6 +335,14 @@ fn every_answer_is_that_of_the_extracts() {
         let release = releases.get(name).map(|[major, minor, patch]| Release::new(*major, *minor, *patch));
         assert_eq!(call.appeared_in(), release, "{name}");
         assert_eq!(call.arguments(), arguments.get(name).map(Vec::as_slice), "{name}");
+        for architecture in Architecture::ALL {
+            let types = elsewhere.get(&(name, architecture as usize)).cloned();
+            let types = types.unwrap_or_else(|| arguments.get(name).cloned());
+            let registers = call.registers(architecture);
+            let is_known = call.number(architecture).is_some() && types.is_some();
+            assert_eq!(registers.is_some(), is_known, "{name} on {architecture}");
+            assert!(registers.is_none_or(|them| them.len() <= 6), "{name} on {architecture}");
+        }
         let parameters = parameters.get(name).map_or(&[][..], Vec::as_slice);
         assert_eq!(call.parameters(), parameters, "{name}");
         assert!(call.arguments().is_none_or(|types| parameters.len() <= types.len()), "{name}");
@@ -316,77 +359,6 @@ fn each_name_is_in_one_group_and_each_group_has_names() {
     }
     let used: BTreeSet<Group> = groups.into_values().collect();
     assert_eq!(used, Group::ALL.into_iter().collect());
-}
-
-/// Values that were measured in another way, so that a wrong column does not go unnoticed.
-#[test]
-fn known_numbers_are_right() {
-    use Architecture::{Aarch64, Arm, I386, Loongarch64, Ppc64le, Riscv64, S390x, X32, X86_64};
-    use ArgumentType::{Int, Pointer, Short, Word};
-    let call = |name| Syscall::from_name(name).unwrap();
-    for (name, architecture, number) in [
-        ("execve", X86_64, Some(59)),
-        ("execve", I386, Some(11)),
-        ("execve", X32, Some(0x4000_0000 + 520)),
-        ("execve", Aarch64, Some(221)),
-        ("execve", Arm, Some(11)),
-        ("execve", Riscv64, Some(221)),
-        ("execve", S390x, Some(11)),
-        ("execve", Ppc64le, Some(11)),
-        ("execve", Loongarch64, Some(221)),
-        ("open", Aarch64, None),
-        ("set_tls", Arm, Some(0xf_0005)),
-        ("clone3", X86_64, Some(435)),
-        ("memfd_secret", X86_64, Some(447)),
-        ("memfd_secret", Arm, None),
-    ] {
-        assert_eq!(call(name).number(architecture), number, "{name} on {architecture}");
-    }
-    for (name, arguments) in [
-        ("openat", Some(&[Int, Pointer, Int, Short][..])),
-        ("clone", Some(&[Word, Word, Pointer, Pointer, Word])),
-        ("getpid", Some(&[])),
-        ("capset", Some(&[Pointer, Pointer])),
-        ("socketcall", None),
-    ] {
-        assert_eq!(call(name).arguments(), arguments, "{name}");
-    }
-    assert_eq!(call("socket").parameters(), ["domain", "type", "protocol"]);
-    assert_eq!(call("ioctl").parameters(), ["fd", "op"]);
-    assert!(call("getpid").parameters().is_empty());
-    assert_eq!(call("clone").group(), Group::Processes);
-    assert_eq!(call("openat2").appeared_in().unwrap().to_string(), "5.6");
-    assert_eq!(call("accept4").appeared_in().unwrap().to_string(), "2.6.28");
-    assert_eq!(call("afs_syscall").appeared_in(), None);
-    assert!(Release::new(5, 10, 0) > Release::new(5, 6, 0) && Release::new(2, 6, 39) < Release::new(3, 0, 0));
-}
-
-#[test]
-fn a_library_covers_only_calls_that_it_knows_on_that_architecture() {
-    let call = |name| Syscall::from_name(name).unwrap();
-    let (old, debian, newest) = (Libseccomp::V2_5_4, Libseccomp::V2_5_4Debian12, Libseccomp::V2_6_1);
-    assert!(!call("cachestat").known_to(old) && call("cachestat").known_to(debian));
-    assert!(!call("listns").known_to(Libseccomp::V2_6_0) && call("listns").known_to(newest));
-    // Debian's patch gives it no number on x32.
-    assert!(call("map_shadow_stack").resolved_by(debian, Architecture::X86_64));
-    assert!(!call("map_shadow_stack").resolved_by(debian, Architecture::X32));
-    assert!(!call("memfd_secret").resolved_by(newest, Architecture::Loongarch64));
-    assert!(!call("read").resolved_by(old, Architecture::Loongarch64));
-    assert!(!call("open").resolved_by(newest, Architecture::Aarch64));
-    // A later version never forgets a name.
-    for call in Syscall::all() {
-        let known: Vec<_> = Libseccomp::ALL.into_iter().map(|library| call.known_to(library)).collect();
-        assert!(known.is_sorted(), "{}: {known:?}", call.name());
-    }
-}
-
-#[test]
-fn every_architecture_of_the_specification_with_a_table_is_found_by_its_name() {
-    for architecture in Architecture::ALL {
-        assert_eq!(Architecture::from_oci_name(architecture.oci_name()), Some(architecture));
-        assert_eq!(Architecture::ALL[architecture as usize], architecture);
-    }
-    assert_eq!(Architecture::from_oci_name("SCMP_ARCH_MIPS"), None);
 }
 
 proptest! {

@@ -5,8 +5,12 @@
 //! A filter sees six registers, also for a call with fewer arguments. What is in the others is left from earlier
 //! computations, so that whether the rule applies is chance, or up to the program. The index is counted from 0: the first
 //! argument of a call is 0. The number of arguments is that of the kernel's headers (Linux 7.2); calls of which it is not
-//! known are left out, and so are calls with 64-bit offsets, which 32-bit programs pass in two registers. There is no fix,
-//! because only the author knows which argument was meant.
+//! known are left out. There is no fix, because only the author knows which argument was meant.
+//!
+//! Some calls use more or other registers on some architectures, and the finding then names those where the register is
+//! unused: on 32-bit x86 and on S/390, `mmap` takes the address of a structure with the six arguments. A value of 64 bits, as
+//! the offset of `pread64`, takes two registers in 32-bit programs, on 32-bit ARM from an even one on, so that `pread64` does
+//! not use register 3 there.
 //!
 //! ## Bad
 //!
@@ -30,10 +34,11 @@
 //!     args: [{index: 0, value: 3600, op: SCMP_CMP_GT}]
 //! ```
 
-use syscalls::Syscall;
+use syscalls::Register;
 
 use crate::finding::Found;
 use crate::place;
+use crate::register::calls_with;
 use crate::rule::Rule;
 use crate::severity::{Confidence, Severity};
 use crate::subject::Subject;
@@ -47,36 +52,20 @@ pub(super) static RULE: Rule = Rule {
     check,
 };
 
-/// Calls with an argument of 64 bits that 32-bit programs pass in two registers, on some architectures after an unused one.
-const IN_TWO_REGISTERS: [&str; 8] = [
-    "fadvise64",
-    "fallocate",
-    "fanotify_mark",
-    "lookup_dcookie",
-    "pread64",
-    "pwrite64",
-    "readahead",
-    "sync_file_range",
-];
-
 fn check(subject: &Subject<'_>) -> Vec<Found> {
     let mut found = Vec::new();
     for (index, rule) in subject.rules().filter(|(_, rule)| !subject.skips(rule)) {
         for (at, argument) in rule.arguments().iter().enumerate() {
-            let lacks = |name: &&str| {
-                let call = Syscall::from_name(name).filter(|_| !IN_TWO_REGISTERS.contains(name));
-                let types = call.and_then(Syscall::arguments);
-                types.is_some_and(|types| types.len() <= usize::from(argument.index()))
-            };
-            let names: Vec<&str> = rule.names().iter().map(|name| name.as_str()).filter(lacks).collect();
-            if !names.is_empty() {
+            let lacks = |register| matches!(register, None | Some(Register::Unused));
+            found.extend(calls_with(subject, rule, argument, lacks).into_iter().map(|calls| {
                 let message = format!(
-                    "{} has no argument {}, counted from 0: what the filter compares is left from earlier computations",
-                    wording::names(names),
-                    argument.index()
+                    "{} has no argument {}{}, counted from 0: what the filter compares is left from earlier computations",
+                    wording::names(calls.names.iter().copied()),
+                    argument.index(),
+                    calls.place()
                 );
-                found.push(Found::new(place::argument(index, at), message));
-            }
+                Found::new(place::argument(index, at), message)
+            }));
         }
     }
     found
@@ -107,9 +96,38 @@ mod tests {
     }
 
     #[test]
+    fn registers_that_a_call_uses_on_some_architectures_only_are_found_where_it_does_not() {
+        let on = |name: &str, index: u8, architectures: &[&str]| -> Vec<String> {
+            let rule = json!({ "names": [name], "action": "SCMP_ACT_ALLOW",
+                               "args": [{ "index": index, "value": 1, "op": "SCMP_CMP_EQ" }] });
+            let profile =
+                json!({ "defaultAction": "SCMP_ACT_ERRNO", "architectures": architectures, "syscalls": [rule] });
+            let messages = findings(&RULE, profile).into_iter().map(|finding| finding.message);
+            messages.map(|message| message.split_once(',').unwrap().0.to_owned()).collect()
+        };
+        let (x86, arm) = (["SCMP_ARCH_X86_64", "SCMP_ARCH_X86"], ["SCMP_ARCH_AARCH64", "SCMP_ARCH_ARM"]);
+        assert_eq!(on("mmap", 2, &x86), ["mmap has no argument 2 on i386"]);
+        assert_eq!(on("mmap", 2, &["SCMP_ARCH_S390X"]), ["mmap has no argument 2"]);
+        assert_eq!(on("mmap", 5, &["SCMP_ARCH_AARCH64"]), Vec::<String>::new());
+        // The upper half of the offset, and the register that ARM leaves out.
+        assert_eq!(on("pread64", 4, &x86), ["pread64 has no argument 4 on x86_64"]);
+        assert_eq!(on("pread64", 3, &x86), Vec::<String>::new());
+        assert_eq!(on("pread64", 3, &arm), ["pread64 has no argument 3 on arm"]);
+        assert_eq!(on("pread64", 5, &["SCMP_ARCH_ARM"]), Vec::<String>::new());
+        assert_eq!(on("ftruncate64", 3, &["SCMP_ARCH_X86"]), ["ftruncate64 has no argument 3"]);
+        for index in 0..6 {
+            assert_eq!(on("fallocate", index, &["SCMP_ARCH_ARM"]), Vec::<String>::new());
+        }
+        // Of these it is not known on x32, or on which architectures they are.
+        assert_eq!(on("preadv2", 5, &["SCMP_ARCH_X32"]), Vec::<String>::new());
+        assert_eq!(on("mmap", 2, &[]), Vec::<String>::new());
+        assert_eq!(on("pread64", 5, &[]), Vec::<String>::new());
+    }
+
+    #[test]
     fn arguments_that_it_has_and_calls_of_which_that_is_not_known_are_not() {
         let none = Vec::<String>::new();
-        for (names, index) in [(&["close"][..], 0), (&["clone"], 4), (&["futex"], 5), (&["pread64"], 5), (&["no_such"], 5)] {
+        for (names, index) in [(&["close"][..], 0), (&["clone"], 4), (&["futex"], 5), (&["no_such"], 5)] {
             assert_eq!(found(names, index), none, "{names:?} {index}");
         }
     }

@@ -9,8 +9,8 @@
 //! denied that were meant; in a rule that denies, some calls are not, which matters if the default permits them.
 //!
 //! The rule is checked on request, with `--also int-compared-in-64-bits`, because profiles usually compare so, and in rules
-//! that permit small numbers it has no consequence: compilers clear the upper half. The types are those of 64-bit x86 in Linux
-//! 7.2. The fix compares the lower half, with `SCMP_CMP_MASKED_EQ`; it is unsafe, because the rule then applies to more calls.
+//! that permit small numbers it has no consequence: compilers clear the upper half. The types are those of the kernel's headers
+//! (Linux 7.2). The fix compares the lower half, with `SCMP_CMP_MASKED_EQ`; it is unsafe, because the rule then applies to more calls.
 //! libseccomp has no such comparison for other operators, so that these have no fix. On 32-bit architectures libseccomp
 //! compares 32 bits anyway.
 //!
@@ -38,7 +38,7 @@
 
 use profile::{Argument, Comparison, Rule as ProfileRule};
 use serde_json::{Value, json};
-use syscalls::{Architecture, ArgumentType, Syscall};
+use syscalls::{Architecture, ArgumentType, Register, Syscall};
 
 use crate::finding::Found;
 use crate::fix::{Edit, Fix, Safety};
@@ -59,15 +59,14 @@ pub(super) static RULE: Rule = Rule {
 const LOWER: u64 = 0xffff_ffff;
 
 fn check(subject: &Subject<'_>) -> Vec<Found> {
-    let of_32_bits = [Architecture::I386, Architecture::X32, Architecture::Arm];
-    if subject.covered().iter().all(|architecture| of_32_bits.contains(architecture)) {
-        return Vec::new();
-    }
+    let mut architectures = subject.covered();
+    // Filters compare 32 bits there.
+    architectures.retain(|it| ![Architecture::I386, Architecture::X32, Architecture::Arm].contains(it));
     let mut found = Vec::new();
     for (index, rule) in subject.rules().filter(|(_, rule)| !subject.skips(rule)) {
         let compared = rule.arguments().iter().enumerate().filter(|(_, argument)| compares_upper_half(argument));
         for (at, argument) in compared {
-            let names = ints(rule, argument);
+            let names = ints(rule, argument, &architectures);
             if names.is_empty() {
                 continue;
             }
@@ -92,15 +91,15 @@ fn compares_upper_half(argument: &Argument) -> bool {
     argument.comparison() != Comparison::MaskedEqual || argument.value() > LOWER
 }
 
-/// The calls of a rule of which the argument is an int.
-fn ints<'r>(rule: &'r ProfileRule, argument: &Argument) -> Vec<&'r str> {
-    let names = rule.names().iter().map(|name| name.as_str());
-    let is_int = |name: &&str| {
-        // The order of its arguments differs between architectures.
-        let types = Syscall::from_name(name).filter(|_| *name != "clone").and_then(Syscall::arguments);
-        types.and_then(|types| types.get(usize::from(argument.index()))) == Some(&ArgumentType::Int)
+/// The calls of a rule of which the argument is an int on one of these architectures.
+fn ints<'r>(rule: &'r ProfileRule, argument: &Argument, architectures: &[Architecture]) -> Vec<&'r str> {
+    let is_int = |call: Syscall, architecture: &Architecture| {
+        let registers = call.registers(*architecture).unwrap_or_default();
+        registers.get(usize::from(argument.index())) == Some(&Register::Whole(ArgumentType::Int))
     };
-    names.filter(is_int).collect()
+    let names = rule.names().iter().map(|name| name.as_str());
+    let ints = |name: &&str| Syscall::from_name(name).is_some_and(|call| architectures.iter().any(|it| is_int(call, it)));
+    names.filter(ints).collect()
 }
 
 /// The same comparison of the lower half, if there is one.
@@ -157,6 +156,14 @@ mod tests {
         let masked = json!({ "index": 0, "value": LOWER, "valueTwo": 7, "op": "SCMP_CMP_MASKED_EQ" });
         assert_eq!(paths(&RULE, profile(&["close"], &masked)), none);
         assert_eq!(paths(&RULE, profile(&["munmap", "clone", "unshare_nothing"], &equal)), none);
+        // Of mmap only the descriptor, and not on S/390, where mmap has one argument.
+        let descriptor = json!({ "index": 4, "value": 7, "op": "SCMP_CMP_EQ" });
+        let protection = json!({ "index": 2, "value": 7, "op": "SCMP_CMP_EQ" });
+        assert_eq!(paths(&RULE, profile(&["mmap"], &protection)), none);
+        assert_eq!(paths(&RULE, profile(&["mmap"], &descriptor)), ["syscalls[0].args[0]"]);
+        let mut other = profile(&["mmap"], &descriptor);
+        other["architectures"] = json!(["SCMP_ARCH_S390X"]);
+        assert_eq!(paths(&RULE, other), none);
         let mut small = profile(&["close"], &equal);
         small["architectures"] = json!(["SCMP_ARCH_X86", "SCMP_ARCH_ARM"]);
         assert_eq!(paths(&RULE, small), none);

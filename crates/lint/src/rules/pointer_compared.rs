@@ -4,8 +4,9 @@
 //!
 //! Many arguments are addresses: of a path, of a structure, of a buffer. A filter sees the address and not the memory, so
 //! that a comparison with a number says nothing about the path or the structure; the kernel also places memory at random.
-//! Only a comparison with 0, which means that there is no address, makes sense. The types are those of 64-bit x86 in
-//! Linux 7.2. There is no fix.
+//! Only a comparison with 0, which means that there is no address, makes sense. The types are those of
+//! the kernel's headers (Linux 7.2) for each architecture of the filter, since some calls differ: on 32-bit x86 and on
+//! S/390, the only argument of `mmap` is the address of a structure. There is no fix.
 //!
 //! ## Bad
 //!
@@ -31,10 +32,11 @@
 //! ```
 
 use profile::{Argument, Comparison};
-use syscalls::{ArgumentType, Syscall};
+use syscalls::{ArgumentType, Register};
 
 use crate::finding::Found;
 use crate::place;
+use crate::register::calls_with;
 use crate::rule::Rule;
 use crate::severity::{Confidence, Severity};
 use crate::subject::Subject;
@@ -52,20 +54,16 @@ fn check(subject: &Subject<'_>) -> Vec<Found> {
     let mut found = Vec::new();
     for (index, rule) in subject.rules() {
         for (at, argument) in rule.arguments().iter().enumerate().filter(|(_, it)| !is_null_test(it)) {
-            let is_address = |name: &&str| {
-                // The order of its arguments differs between architectures.
-                let types = Syscall::from_name(name).filter(|_| *name != "clone").and_then(Syscall::arguments);
-                types.and_then(|types| types.get(usize::from(argument.index()))) == Some(&ArgumentType::Pointer)
-            };
-            let names: Vec<&str> = rule.names().iter().map(|name| name.as_str()).filter(is_address).collect();
-            if !names.is_empty() {
+            let is_address = |register| register == Some(Register::Whole(ArgumentType::Pointer));
+            found.extend(calls_with(subject, rule, argument, is_address).into_iter().map(|calls| {
                 let message = format!(
-                    "argument {} of {} is an address, and the filter cannot read what is there",
+                    "argument {} of {} is an address{}, and the filter cannot read what is there",
                     argument.index(),
-                    wording::names(names)
+                    wording::names(calls.names.iter().copied()),
+                    calls.place()
                 );
-                found.push(Found::new(place::argument(index, at), message));
-            }
+                Found::new(place::argument(index, at), message)
+            }));
         }
     }
     found
@@ -85,7 +83,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::testing::paths;
+    use crate::testing::{findings, paths};
 
     fn found(names: &[&str], index: u8, value: u64, op: &str) -> Vec<String> {
         let args = json!([{ "index": 5, "value": 1, "op": "SCMP_CMP_EQ" }, { "index": index, "value": value, "op": op }]);
@@ -99,6 +97,26 @@ mod tests {
         assert_eq!(found(&["getpid", "openat"], 1, 7, "SCMP_CMP_EQ"), ["syscalls[0].args[1]"]);
         assert_eq!(found(&["openat"], 1, 1, "SCMP_CMP_LE"), ["syscalls[0].args[1]"]);
         assert_eq!(found(&["openat"], 1, 7, "SCMP_CMP_MASKED_EQ"), ["syscalls[0].args[1]"]);
+        assert_eq!(found(&["clone"], 2, 7, "SCMP_CMP_EQ"), ["syscalls[0].args[1]"]);
+    }
+
+    #[test]
+    fn an_address_of_some_architectures_is_found_with_their_names() {
+        let message = |names: &[&str], index: u8, architectures: &[&str]| -> Vec<String> {
+            let rule = json!({ "names": names, "action": "SCMP_ACT_ALLOW",
+                               "args": [{ "index": index, "value": 7, "op": "SCMP_CMP_EQ" }] });
+            let profile =
+                json!({ "defaultAction": "SCMP_ACT_ERRNO", "architectures": architectures, "syscalls": [rule] });
+            findings(&RULE, profile).into_iter().map(|finding| finding.message).collect()
+        };
+        let (x86, arm) = (["SCMP_ARCH_X86_64", "SCMP_ARCH_X86"], ["SCMP_ARCH_AARCH64", "SCMP_ARCH_ARM"]);
+        let reads = "and the filter cannot read what is there";
+        assert_eq!(message(&["mmap"], 0, &x86), [format!("argument 0 of mmap is an address on i386, {reads}")]);
+        assert_eq!(message(&["mmap"], 0, &arm), Vec::<String>::new());
+        // 32-bit programs pass the mask before it in two registers.
+        let marked = |index, on: &str| [format!("argument {index} of fanotify_mark is an address on {on}, {reads}")];
+        assert_eq!(message(&["fanotify_mark"], 4, &arm), marked(4, "aarch64"));
+        assert_eq!(message(&["fanotify_mark"], 5, &arm), marked(5, "arm"));
     }
 
     #[test]
@@ -110,7 +128,9 @@ mod tests {
         assert_eq!(found(&["openat"], 1, 1, "SCMP_CMP_LT"), none);
         assert_eq!(found(&["openat"], 1, 1, "SCMP_CMP_GE"), none);
         assert_eq!(found(&["openat"], 0, 7, "SCMP_CMP_EQ"), none);
-        assert_eq!(found(&["clone"], 2, 7, "SCMP_CMP_EQ"), none);
+        // An address on some architectures.
+        assert_eq!(found(&["clone"], 3, 7, "SCMP_CMP_EQ"), none);
+        assert_eq!(found(&["mmap"], 0, 7, "SCMP_CMP_EQ"), none);
         // Its arguments are not known.
         assert_eq!(found(&["socketcall"], 1, 7, "SCMP_CMP_EQ"), none);
     }
