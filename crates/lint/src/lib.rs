@@ -15,6 +15,7 @@
 #![forbid(unsafe_code)]
 
 mod boundary;
+mod families;
 mod finding;
 mod fix;
 mod nodes;

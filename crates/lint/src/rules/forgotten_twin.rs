@@ -10,8 +10,10 @@
 //! no `open`, so that no program there can open a file.
 //!
 //! The rule finds the first case where the older call is denied with every argument and no rule names a newer one, and the
-//! second where a listed architecture has none of the permitted calls and has another one that no rule names. The fix
-//! adds the name; it is unsafe, because it changes the filter.
+//! second where a listed architecture has none of the permitted calls and has another one that no rule names. It also finds
+//! a rule that denies `mount` alone: `fsmount`, `open_tree`, `move_mount` and `mount_setattr` together can do the same. The
+//! fix adds the names; it is unsafe, because it changes the filter. `crates/lint/src/families.rs` has all families, and the
+//! reason for each call that has no twin although its name or its absence on newer architectures suggests one.
 //!
 //! ## Bad
 //!
@@ -35,6 +37,7 @@
 
 use syscalls::{Architecture, Syscall};
 
+use crate::families::{AS_GOOD, FAMILIES, TOGETHER};
 use crate::finding::Found;
 use crate::fix::{Edit, Fix, Safety};
 use crate::place;
@@ -51,92 +54,11 @@ pub(super) static RULE: Rule = Rule {
     check,
 };
 
-/// Calls of which each newer one can do what the older ones can, the oldest first.
-const FAMILIES: &[&[&str]] = &[
-    &["creat", "open", "openat", "openat2"],
-    &["mkdir", "mkdirat"],
-    &["mknod", "mknodat"],
-    &["unlink", "unlinkat"],
-    &["link", "linkat"],
-    &["symlink", "symlinkat"],
-    &["rename", "renameat", "renameat2"],
-    &["chmod", "fchmodat", "fchmodat2"],
-    &["chown", "fchownat"],
-    &["chown32", "fchownat"],
-    &["lchown", "fchownat"],
-    &["lchown32", "fchownat"],
-    &["rmdir", "unlinkat"],
-    &["readlink", "readlinkat"],
-    &["access", "faccessat", "faccessat2"],
-    &["stat", "newfstatat", "statx"],
-    &["lstat", "newfstatat", "statx"],
-    &["fstat", "newfstatat", "statx"],
-    &["stat64", "fstatat64", "statx"],
-    &["lstat64", "fstatat64", "statx"],
-    &["fstat64", "fstatat64", "statx"],
-    &["ustat", "statfs"],
-    &["utime", "utimes", "futimesat", "utimensat", "utimensat_time64"],
-    &["setxattr", "setxattrat"],
-    &["getxattr", "getxattrat"],
-    &["removexattr", "removexattrat"],
-    &["listxattr", "listxattrat"],
-    &["execve", "execveat"],
-    &["fork", "vfork", "clone", "clone3"],
-    &["dup2", "dup3"],
-    &["pipe", "pipe2"],
-    &["accept", "accept4"],
-    &["sendmsg", "sendmmsg"],
-    &["recvmsg", "recvmmsg", "recvmmsg_time64"],
-    &["epoll_create", "epoll_create1"],
-    &["epoll_wait", "epoll_pwait", "epoll_pwait2"],
-    &["poll", "ppoll", "ppoll_time64"],
-    &["select", "_newselect", "pselect6", "pselect6_time64"],
-    &["pause", "ppoll", "ppoll_time64"],
-    &["alarm", "setitimer"],
-    &["getpgrp", "getpgid"],
-    &["eventfd", "eventfd2"],
-    &["signalfd", "signalfd4"],
-    &["inotify_init", "inotify_init1"],
-    &["getdents", "getdents64"],
-    &["preadv", "preadv2"],
-    &["pwritev", "pwritev2"],
-    &["mlock", "mlock2"],
-    &["setrlimit", "prlimit64"],
-    &["getrlimit", "ugetrlimit", "prlimit64"],
-    &["init_module", "finit_module"],
-    &["kexec_load", "kexec_file_load"],
-    &["umount", "umount2"],
-    // Of 32-bit architectures, for times after 2038.
-    &["stime", "settimeofday", "clock_settime", "clock_settime64"],
-    &["clock_adjtime", "clock_adjtime64"],
-    &["time", "gettimeofday", "clock_gettime", "clock_gettime64"],
-    &["clock_getres", "clock_getres_time64"],
-    &["clock_nanosleep", "clock_nanosleep_time64"],
-    &["timer_settime", "timer_settime64"],
-    &["timer_gettime", "timer_gettime64"],
-    &["timerfd_settime", "timerfd_settime64"],
-    &["timerfd_gettime", "timerfd_gettime64"],
-    &["futex", "futex_time64"],
-    &["io_pgetevents", "io_pgetevents_time64"],
-    &["mq_timedreceive", "mq_timedreceive_time64"],
-    &["mq_timedsend", "mq_timedsend_time64"],
-    &["rt_sigtimedwait", "rt_sigtimedwait_time64"],
-    &["sched_rr_get_interval", "sched_rr_get_interval_time64"],
-    &["semtimedop", "semtimedop_time64"],
-];
-
-/// Newer calls with an older one that can do what they can.
-const AS_GOOD: &[&[&str]] = &[
-    &["finit_module", "init_module"],
-    &["kexec_file_load", "kexec_load"],
-    &["sendmmsg", "sendmsg"],
-    &["recvmmsg", "recvmsg"],
-];
-
 fn check(subject: &Subject<'_>) -> Vec<Found> {
     let permissive = permits(subject.profile.default_effect());
     if permissive {
-        FAMILIES.iter().chain(AS_GOOD).filter_map(|family| denied_alone(subject, family)).collect()
+        let alone = FAMILIES.iter().chain(AS_GOOD).filter_map(|family| denied_alone(subject, family));
+        alone.chain(TOGETHER.iter().filter_map(|(name, others)| denied_without(subject, name, others))).collect()
     } else {
         FAMILIES.iter().filter_map(|family| permitted_in_vain(subject, family)).collect()
     }
@@ -144,23 +66,43 @@ fn check(subject: &Subject<'_>) -> Vec<Found> {
 
 /// A call that is denied while a later one of its family, which an architecture of the filter has, is permitted.
 fn denied_alone(subject: &Subject<'_>, family: &[&str]) -> Option<Found> {
-    let (at, name, mention) = family.iter().enumerate().find_map(|(at, name)| {
-        let mention = subject.treatment(name)?.unconditional.filter(|mention| !permits(mention.effect))?;
-        Some((at, *name, mention))
-    })?;
-    let exists = |name: &str| {
-        Syscall::from_name(name)
-            .is_some_and(|call| subject.covered().into_iter().any(|it| call.number(it).is_some()))
-    };
-    // What a rule decides about is not forgotten.
-    let forgotten = |name: &str| subject.treatment(name).is_none() && exists(name);
-    let permitted: Vec<_> = family.iter().skip(at + 1).copied().filter(|name| forgotten(name)).collect();
+    let (at, name, mention) =
+        family.iter().enumerate().find_map(|(at, name)| Some((at, *name, denied(subject, name)?)))?;
+    let permitted = forgotten(subject, family.get(at + 1..)?);
     if permitted.is_empty() {
         return None;
     }
     let others = wording::names(permitted.iter().copied());
     let message = format!("{name} is denied here, but not {others}, which can do the same");
     Some(found(mention, &permitted, message))
+}
+
+/// A call that is denied while some of those that together can do the same are permitted.
+fn denied_without(subject: &Subject<'_>, name: &str, others: &[&str]) -> Option<Found> {
+    let mention = denied(subject, name)?;
+    let permitted = forgotten(subject, others);
+    if permitted.is_empty() {
+        return None;
+    }
+    let message = format!(
+        "{name} is denied here, but not {}: newer calls that together can do the same",
+        wording::names(permitted.iter().copied())
+    );
+    Some(found(mention, &permitted, message))
+}
+
+/// Where a call is denied with every argument.
+fn denied(subject: &Subject<'_>, name: &str) -> Option<Mention> {
+    subject.treatment(name)?.unconditional.filter(|mention| !permits(mention.effect))
+}
+
+/// Those of these calls that an architecture of the filter has and no rule names: what a rule decides about is not forgotten.
+fn forgotten<'n>(subject: &Subject<'_>, names: &[&'n str]) -> Vec<&'n str> {
+    let covered = subject.covered();
+    let exists = |call: Syscall| covered.iter().any(|architecture| call.number(*architecture).is_some());
+    let is_forgotten =
+        |name: &&str| subject.treatment(name).is_none() && Syscall::from_name(name).is_some_and(exists);
+    names.iter().copied().filter(is_forgotten).collect()
 }
 
 /// A call that is permitted, although a listed architecture lacks it and has another one of the family instead.
@@ -227,10 +169,10 @@ mod tests {
     fn a_call_that_is_denied_without_its_twin_is_found() {
         let denied = |names: &[&str]| profile("SCMP_ACT_ALLOW", names, "SCMP_ACT_ERRNO");
         assert_eq!(paths(&RULE, denied(&["kexec_load"])), ["syscalls[0].names[0]"]);
-        assert_eq!(paths(&RULE, denied(&["mount", "rename"])), ["syscalls[0].names[1]"]);
+        assert_eq!(paths(&RULE, denied(&["reboot", "rename"])), ["syscalls[0].names[1]"]);
         assert_eq!(paths(&RULE, denied(&["kexec_load", "kexec_file_load"])), Vec::<String>::new());
         // These architectures have no umount.
-        assert_eq!(paths(&RULE, denied(&["umount2", "mount"])), Vec::<String>::new());
+        assert_eq!(paths(&RULE, denied(&["umount2", "reboot"])), Vec::<String>::new());
     }
 
     #[test]
@@ -245,6 +187,39 @@ mod tests {
         }
         for name in ["kexec_file_load", "finit_module", "lstat", "fstat64", "creat", "rmdir", "lchown32", "_newselect", "stime"] {
             assert_eq!(paths(&RULE, denied(name)), ["syscalls[0].names[0]"], "{name}");
+        }
+    }
+
+    #[test]
+    fn mount_denied_without_the_newer_calls_is_found_with_those_that_no_rule_names() {
+        let message = |names: &[&str]| -> Vec<String> {
+            let found = findings(&RULE, profile("SCMP_ACT_ALLOW", names, "SCMP_ACT_ERRNO"));
+            found.into_iter().map(|finding| finding.message).collect()
+        };
+        let others = "newer calls that together can do the same";
+        assert_eq!(
+            message(&["mount", "fsmount"]),
+            [format!("mount is denied here, but not open_tree, move_mount, mount_setattr: {others}")]
+        );
+        assert_eq!(message(&["mount", "fsmount", "open_tree", "move_mount", "mount_setattr"]), Vec::<String>::new());
+        assert_eq!(message(&["move_mount"]), Vec::<String>::new());
+        // What one of them can do is not what mount can do.
+        assert_eq!(paths(&RULE, profile("SCMP_ACT_ERRNO", &["mount"], "SCMP_ACT_ALLOW")), Vec::<String>::new());
+    }
+
+    #[test]
+    fn the_calls_of_32_bit_programs_with_larger_numbers_are_twins_where_the_filter_has_them() {
+        let denied = |name: &str, architectures: &[&str]| {
+            json!({ "defaultAction": "SCMP_ACT_ALLOW", "architectures": architectures, "syscalls": [
+                { "names": [name], "action": "SCMP_ACT_ERRNO" },
+            ] })
+        };
+        for name in ["setuid", "fchown", "ftruncate", "fcntl", "statfs", "mmap", "sigaction", "adjtimex", "quotactl", "wait4"] {
+            let x86 = denied(name, &["SCMP_ARCH_X86_64", "SCMP_ARCH_X86"]);
+            assert_eq!(paths(&RULE, x86), ["syscalls[0].names[0]"], "{name}");
+        }
+        for name in ["setuid", "ftruncate", "fcntl", "statfs", "mmap"] {
+            assert_eq!(paths(&RULE, denied(name, &["SCMP_ARCH_X86_64"])), Vec::<String>::new(), "{name}");
         }
     }
 
@@ -299,12 +274,5 @@ mod tests {
             { "names": ["accept4"], "action": "SCMP_ACT_ERRNO", "args": when },
         ] });
         assert_eq!(paths(&RULE, decided), Vec::<String>::new());
-    }
-
-    #[test]
-    fn every_name_of_a_family_is_known() {
-        for name in FAMILIES.iter().copied().flatten() {
-            assert!(Syscall::from_name(name).is_some(), "{name}");
-        }
     }
 }
