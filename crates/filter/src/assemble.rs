@@ -8,6 +8,7 @@ use profile::{Architecture, Profile, SyscallName};
 use crate::abi::width;
 use crate::hash::HashMap;
 use crate::multiplexer::{Multiplexed, has_multiplexers};
+use crate::reading::Mention;
 use crate::setting::{Setting, Unloadable};
 use crate::tree::{CallRule, Tree};
 use crate::{Condition, Verdict};
@@ -31,6 +32,13 @@ pub(crate) struct Part<'a> {
     /// The index of the name in that rule.
     pub(crate) place: usize,
     pub(crate) call_rule: CallRule,
+}
+
+impl Part<'_> {
+    /// Where the profile names the call.
+    pub(crate) fn mention(&self) -> Mention {
+        Mention { rule: self.rule, name: self.place }
+    }
 }
 
 /// What a rule is about: libseccomp also keeps rules for calls that an architecture lacks, and refuses clashes there.
@@ -151,8 +159,13 @@ fn table(profile: &Profile, architecture: Architecture, setting: &Setting<'_>) -
         let made = |rules: &[CallRule]| {
             let made = Tree::new(rules, width, setting.library.merging).map_err(|refusal| {
                 let last = of.len().saturating_sub(1);
-                let name = of.get(refusal.rule().min(last)).map(|(_, part)| part.name.clone());
-                Unloadable::Rules { architecture, name, refusal }
+                let part = of.get(refusal.rule().min(last)).map(|(_, part)| part);
+                Unloadable::Rules {
+                    architecture,
+                    name: part.map(|part| part.name.clone()),
+                    mention: part.map(Part::mention),
+                    refusal,
+                }
             });
             made.map(Rc::new)
         };

@@ -16,7 +16,7 @@ use profile::{Architecture, Profile};
 
 use crate::Verdict;
 use crate::abi::{is_x86_64, table, width};
-use crate::assemble::{Key, architectures, call_rules, parts};
+use crate::assemble::{Key, Part, architectures, call_rules, parts};
 use crate::setting::{Setting, Unloadable};
 use crate::tree::{CallRule, Program, Refusal, Size, Tree, Width};
 
@@ -81,10 +81,14 @@ pub fn most_instructions(profile: &Profile, setting: &Setting<'_>) -> Result<usi
                 continue;
             }
             let rules = call_rules(parts);
-            let refused = |refusal: Refusal| Unloadable::Rules {
-                architecture: *architecture,
-                name: parts.get(refusal.rule().min(parts.len() - 1)).map(|(_, part)| part.name.clone()),
-                refusal,
+            let refused = |refusal: Refusal| {
+                let part = parts.get(refusal.rule().min(parts.len() - 1)).map(|(_, part)| part);
+                Unloadable::Rules {
+                    architecture: *architecture,
+                    name: part.map(|part| part.name.clone()),
+                    mention: part.map(Part::mention),
+                    refusal,
+                }
             };
             // Rules with many conditions often name many calls, and to merge them takes long.
             let key = (width(*architecture), rules);

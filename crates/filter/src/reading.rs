@@ -115,7 +115,7 @@ pub fn readings(profile: &Profile, setting: &Setting<'_>) -> Vec<Reading> {
             rules.meaning().ok().flatten().map(Rc::new)
         });
         if let Some(meaning) = meaning {
-            let rules = call.parts.iter().map(|(_, part)| Mention { rule: part.rule, name: part.place });
+            let rules = call.parts.iter().map(|(_, part)| part.mention());
             let meaning = Rc::clone(meaning);
             found.push(Reading { architecture: call.architecture, rules: rules.collect(), meaning });
         }

@@ -2,6 +2,7 @@
 
 use profile::{Architecture, SyscallName};
 
+use crate::reading::Mention;
 use crate::runtime::{Library, Runtime};
 use crate::tree::Refusal;
 
@@ -34,12 +35,14 @@ impl Setting<'_> {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Unloadable {
     /// libseccomp refuses or cannot compile the rules for a call.
-    #[error("{}: {refusal}", name.as_ref().map_or("?", SyscallName::as_str))]
+    #[error("{}: {refusal}", described(name.as_ref(), *mention))]
     Rules {
         /// The architecture on whose calls the rules clash.
         architecture: Architecture,
         /// The call.
         name: Option<SyscallName>,
+        /// Where the profile names the call for which libseccomp does this.
+        mention: Option<Mention>,
         /// What libseccomp does.
         refusal: Refusal,
     },
@@ -88,7 +91,25 @@ impl Consequence {
     }
 }
 
+/// A call, and the field that names it.
+fn described(name: Option<&SyscallName>, mention: Option<Mention>) -> String {
+    let name = name.map_or("?", SyscallName::as_str);
+    match mention {
+        Some(Mention { rule, name: at }) => format!("syscalls[{rule}].names[{at}] ({name})"),
+        None => name.to_owned(),
+    }
+}
+
 impl Unloadable {
+    /// Where in the profile the rule stands that is the reason, if one is.
+    #[must_use]
+    pub fn mention(&self) -> Option<Mention> {
+        match self {
+            Self::Rules { mention, .. } => *mention,
+            Self::ByteOrder { .. } | Self::Architecture { .. } | Self::Flags { .. } => None,
+        }
+    }
+
     /// What follows for containers.
     #[must_use]
     pub fn consequence(&self) -> Consequence {

@@ -95,9 +95,14 @@ proptest! {
         let Ok(profile) = Profile::from_value(&profile) else { return Ok(()) };
         let (conflicts, filter) = found(&profile, native, libseccomp);
         prop_assert_eq!(conflicts.is_empty(), filter.is_ok(), "{:?} {:?}", conflicts, filter.err());
-        if let Err(Unloadable::Rules { name: Some(name), .. }) = filter {
-            let named = |it: &Conflict| profile.rules()[it.rule].names()[it.name] == name;
+        if let Err(fault @ Unloadable::Rules { name: Some(name), .. }) = &filter {
+            let named = |it: &Conflict| profile.rules()[it.rule].names()[it.name] == *name;
             prop_assert!(conflicts.iter().any(named), "{:?} {:?}", conflicts, name);
+            // The place that the reason names is that of the call.
+            let mention = fault.mention().unwrap();
+            prop_assert_eq!(&profile.rules()[mention.rule].names()[mention.name], name);
+            let place = format!("syscalls[{}].names[{}] ({})", mention.rule, mention.name, name.as_str());
+            prop_assert!(fault.to_string().starts_with(&place), "{}", fault);
         }
     }
 }
