@@ -4,7 +4,7 @@ use std::cell::OnceCell;
 use std::collections::BTreeMap;
 
 use filter::{ENOSYS, Permission, Setting, Verdict};
-use profile::{Effect, Profile, Rule};
+use profile::{Argument, Effect, Profile, Rule};
 use syscalls::Architecture;
 
 use crate::nodes::Nodes;
@@ -119,6 +119,14 @@ impl<'p> Subject<'p> {
     /// The rules, with their indexes.
     pub(crate) fn rules(&self) -> impl Iterator<Item = (usize, &'p Rule)> {
         self.profile.rules().iter().enumerate()
+    }
+
+    /// Every comparison of the rules that runtimes do not skip, with the index of its rule and its own in the rule.
+    pub(crate) fn comparisons(&self) -> impl Iterator<Item = (usize, &'p Rule, usize, &'p Argument)> {
+        let rules = self.rules().filter(|(_, rule)| !self.skips(rule));
+        rules.flat_map(|(index, rule)| {
+            rule.arguments().iter().enumerate().map(move |(at, argument)| (index, rule, at, argument))
+        })
     }
 
     /// Whether runtimes skip a rule, because it repeats the default.

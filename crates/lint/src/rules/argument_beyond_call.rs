@@ -53,22 +53,19 @@ pub(super) static RULE: Rule = Rule {
 };
 
 fn check(subject: &Subject<'_>) -> Vec<Found> {
-    let mut found = Vec::new();
-    for (index, rule) in subject.rules().filter(|(_, rule)| !subject.skips(rule)) {
-        for (at, argument) in rule.arguments().iter().enumerate() {
-            let lacks = |register| matches!(register, None | Some(Register::Unused));
-            found.extend(calls_with(subject, rule, argument, lacks).into_iter().map(|calls| {
-                let message = format!(
-                    "{} has no argument {}{}, counted from 0: what the filter compares is left from earlier computations",
-                    wording::names(calls.names.iter().copied()),
-                    argument.index(),
-                    calls.place()
-                );
-                Found::new(place::argument(index, at), message)
-            }));
-        }
-    }
-    found
+    let lacks = |register| matches!(register, None | Some(Register::Unused));
+    let found = subject.comparisons().flat_map(|(index, rule, at, argument)| {
+        calls_with(subject, rule, argument, lacks).into_iter().map(move |calls| {
+            let message = format!(
+                "{} has no argument {}{}, counted from 0: what the filter compares is left from earlier computations",
+                wording::names(calls.names.iter().copied()),
+                argument.index(),
+                calls.place()
+            );
+            Found::new(place::argument(index, at), message)
+        })
+    });
+    found.collect()
 }
 
 #[cfg(test)]

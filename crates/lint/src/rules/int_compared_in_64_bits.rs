@@ -63,26 +63,23 @@ fn check(subject: &Subject<'_>) -> Vec<Found> {
     // Filters compare 32 bits there.
     architectures.retain(|it| ![Architecture::I386, Architecture::X32, Architecture::Arm].contains(it));
     let mut found = Vec::new();
-    for (index, rule) in subject.rules().filter(|(_, rule)| !subject.skips(rule)) {
-        let compared = rule.arguments().iter().enumerate().filter(|(_, argument)| compares_upper_half(argument));
-        for (at, argument) in compared {
-            let names = ints(rule, argument, &architectures);
-            if names.is_empty() {
-                continue;
-            }
-            let path = place::argument(index, at);
-            let message = format!(
-                "the kernel uses 32 bits of argument {} of {}, and this compares 64",
-                argument.index(),
-                wording::names(names.iter().copied())
-            );
-            let whole = names.len() == rule.names().len();
-            let value = masked(argument).filter(|_| whole);
-            let fix = value.map(|value| {
-                Fix::new(Safety::Unsafe, "Compare the lower 32 bits", Edit::Set { path: path.clone(), value })
-            });
-            found.push(Found { fix, ..Found::new(path, message) });
+    for (index, rule, at, argument) in subject.comparisons().filter(|(_, _, _, it)| compares_upper_half(it)) {
+        let names = ints(rule, argument, &architectures);
+        if names.is_empty() {
+            continue;
         }
+        let path = place::argument(index, at);
+        let message = format!(
+            "the kernel uses 32 bits of argument {} of {}, and this compares 64",
+            argument.index(),
+            wording::names(names.iter().copied())
+        );
+        let whole = names.len() == rule.names().len();
+        let value = masked(argument).filter(|_| whole);
+        let fix = value.map(|value| {
+            Fix::new(Safety::Unsafe, "Compare the lower 32 bits", Edit::Set { path: path.clone(), value })
+        });
+        found.push(Found { fix, ..Found::new(path, message) });
     }
     found
 }

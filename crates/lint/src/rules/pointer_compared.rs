@@ -51,22 +51,20 @@ pub(super) static RULE: Rule = Rule {
 };
 
 fn check(subject: &Subject<'_>) -> Vec<Found> {
-    let mut found = Vec::new();
-    for (index, rule) in subject.rules() {
-        for (at, argument) in rule.arguments().iter().enumerate().filter(|(_, it)| !is_null_test(it)) {
-            let is_address = |register| register == Some(Register::Whole(ArgumentType::Pointer));
-            found.extend(calls_with(subject, rule, argument, is_address).into_iter().map(|calls| {
-                let message = format!(
-                    "argument {} of {} is an address{}, and the filter cannot read what is there",
-                    argument.index(),
-                    wording::names(calls.names.iter().copied()),
-                    calls.place()
-                );
-                Found::new(place::argument(index, at), message)
-            }));
-        }
-    }
-    found
+    let is_address = |register| register == Some(Register::Whole(ArgumentType::Pointer));
+    let compared = subject.comparisons().filter(|(_, _, _, argument)| !is_null_test(argument));
+    let found = compared.flat_map(|(index, rule, at, argument)| {
+        calls_with(subject, rule, argument, is_address).into_iter().map(move |calls| {
+            let message = format!(
+                "argument {} of {} is an address{}, and the filter cannot read what is there",
+                argument.index(),
+                wording::names(calls.names.iter().copied()),
+                calls.place()
+            );
+            Found::new(place::argument(index, at), message)
+        })
+    });
+    found.collect()
 }
 
 /// Whether a comparison asks only if there is an address.

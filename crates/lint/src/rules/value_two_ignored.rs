@@ -28,7 +28,7 @@
 //!     args: [{index: 2, value: 15, valueTwo: 3, op: SCMP_CMP_MASKED_EQ}]
 //! ```
 
-use profile::Comparison;
+use profile::{Argument, Comparison};
 
 use crate::finding::Found;
 use crate::fix::{Edit, Fix, Safety};
@@ -46,19 +46,15 @@ pub(super) static RULE: Rule = Rule {
 };
 
 fn check(subject: &Subject<'_>) -> Vec<Found> {
-    let mut found = Vec::new();
-    for (index, rule) in subject.rules().filter(|(_, rule)| !subject.skips(rule)) {
-        for (at, argument) in rule.arguments().iter().enumerate() {
-            let op = argument.comparison();
-            if op != Comparison::MaskedEqual && argument.value_two() != 0 {
-                let path = place::value_two(index, at);
-                let fix = Fix::new(Safety::Safe, "Remove valueTwo", Edit::Remove { path: path.clone() });
-                let message = format!("{} ignores valueTwo, which only SCMP_CMP_MASKED_EQ uses", op.name());
-                found.push(Found::new(path, message).with(fix));
-            }
-        }
-    }
-    found
+    let is_ignored = |it: &Argument| it.comparison() != Comparison::MaskedEqual && it.value_two() != 0;
+    let ignored = subject.comparisons().filter(|(_, _, _, argument)| is_ignored(argument));
+    let found = ignored.map(|(index, _, at, argument)| {
+        let path = place::value_two(index, at);
+        let fix = Fix::new(Safety::Safe, "Remove valueTwo", Edit::Remove { path: path.clone() });
+        let message = format!("{} ignores valueTwo, which only SCMP_CMP_MASKED_EQ uses", argument.comparison().name());
+        Found::new(path, message).with(fix)
+    });
+    found.collect()
 }
 
 #[cfg(test)]
