@@ -15,7 +15,7 @@ use e2e::rendered;
 use e2e::rights::attempts::{self, Answer};
 use e2e::rights::rules::Rule;
 use e2e::rights::table;
-use e2e::rights::{admission, gate, gate_nodes, observer};
+use e2e::rights::{admission, gate, gate_nodes, observer, removal};
 use serde_json::{Value, json};
 use xtask::workspace::repository;
 
@@ -49,6 +49,7 @@ fn the_tables_in_the_docs_are_those_that_the_cluster_is_tried_with() {
             "attempts of the admission webhook about images",
             table::of_attempts(&admission::attempts_about_images()),
         ),
+        ("attempts of the operator about images", table::of_attempts(&removal::attempts())),
     ];
     let right = tables.iter().fold(held.clone(), |text, (mark, table)| {
         table::replace_marked(&text, mark, table)

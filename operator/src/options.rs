@@ -105,6 +105,9 @@ pub struct Options {
     /// Where profiles are, below the kubelet's `seccomp/`.
     #[arg(long, default_value = api::names::DEFAULT_DIRECTORY)]
     pub directory: String,
+    /// How long no pod may have named a profile that an image brought before it is removed; without it, none is.
+    #[arg(long, value_parser = duration)]
+    pub remove_unused_image_profiles_after: Option<Duration>,
     /// Where `/metrics`, `/healthz` and `/readyz` are served; `[::]` is IPv4, too, and alone where there is no IPv6.
     #[arg(long, default_value = "[::]:8080")]
     pub listen: SocketAddr,

@@ -58,7 +58,9 @@ pub async fn run(options: Options) -> Result<(), RunError> {
     let signal = daemon::shutdown_signal().map_err(RunError::Signal)?;
     let registry = daemon::metrics::registry("operator", env!("CARGO_PKG_VERSION"))?;
     let kinds = KindLabel::ALL.map(KindLabel::as_str);
-    let shared = Arc::new(SharedState::new(Index::new(&options.directory), kinds, Metrics::new(&registry)?));
+    let index =
+        Index::new(&options.directory).removing_unused_after(options.remove_unused_image_profiles_after);
+    let shared = Arc::new(SharedState::new(index, kinds, Metrics::new(&registry)?));
     registry.register(Box::new(Gauges::new(Arc::downgrade(&shared))?))?;
     let readiness = Readiness::default();
     let ready = kinds.map(|kind| readiness.part(kind));

@@ -121,6 +121,8 @@ pub enum Write {
     Finalizer,
     /// A profile's status.
     ProfileStatus,
+    /// The deletion of a profile that an image has brought and that no pod names any more.
+    ImageProfile,
     /// A node's report, created or deleted.
     NodeReport,
     /// The conditions of a node's report.
@@ -135,6 +137,7 @@ impl Label for Write {
     const ALL: &'static [Self] = &[
         Self::Finalizer,
         Self::ProfileStatus,
+        Self::ImageProfile,
         Self::NodeReport,
         Self::NodeCondition,
         Self::NodeExclusion,
@@ -145,6 +148,7 @@ impl Label for Write {
         match self {
             Self::Finalizer => "finalizer",
             Self::ProfileStatus => "profile-status",
+            Self::ImageProfile => "image-profile",
             Self::NodeReport => "node-report",
             Self::NodeCondition => "node-condition",
             Self::NodeExclusion => "node-exclusion",
@@ -275,6 +279,19 @@ impl Writer {
         within(self.profiles.get(name)).await
     }
 
+    /// Begins the deletion of a profile. Returns the profile while its finalizers keep it.
+    ///
+    /// # Errors
+    /// The write did not happen.
+    pub async fn delete_profile(
+        &self,
+        name: &str,
+        version: &ObjectVersion,
+    ) -> Result<Option<WatchedProfile>, WriteError> {
+        let deleted = within(self.profiles.delete(name, &only(version))).await;
+        self.counted(Write::ImageProfile, deleted.map(|deleted| deleted.left()))
+    }
+
     /// Creates the report of a node, owned by the Node with uid `owner`.
     ///
     /// # Errors
@@ -302,12 +319,7 @@ impl Writer {
     /// # Errors
     /// The write did not happen.
     pub async fn delete_report(&self, node: &str, version: &ObjectVersion) -> Result<(), WriteError> {
-        let preconditions = Preconditions {
-            uid: Some(version.uid.clone()),
-            resource_version: Some(version.resource_version.clone()),
-        };
-        let params = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() };
-        let deleted = within(self.reports.delete(node, &params)).await;
+        let deleted = within(self.reports.delete(node, &only(version))).await;
         self.counted(Write::NodeReport, deleted.map(|_| ()))
     }
 
@@ -396,6 +408,15 @@ impl Writer {
         self.count.count(write, result.as_ref().map(drop));
         result
     }
+}
+
+/// The deletion of `version` of an object.
+fn only(version: &ObjectVersion) -> DeleteParams {
+    let preconditions = Preconditions {
+        uid: Some(version.uid.clone()),
+        resource_version: Some(version.resource_version.clone()),
+    };
+    DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() }
 }
 
 /// A JSON patch of `operations` that only applies to `version` of the object.

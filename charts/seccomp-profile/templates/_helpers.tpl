@@ -228,11 +228,28 @@ spec:
           {{- end }}
 {{- end -}}
 
-{{/* Validations that restrict an account's right to patch profiles: (list "the operator"). */}}
+{{/* Whether the operator removes profiles that images have brought and that no pod names any more; else empty. */}}
+{{- define "seccomp-profile.removesImageProfiles" -}}
+{{- $images := (.Values.admission).images }}
+{{- if and (.Values.admission).enabled ($images).enabled (($images).removeUnusedAfterHours) }}true{{ end }}
+{{- end -}}
+
+{{/*
+Validations that restrict an account's right to patch profiles: (list "the operator"), and which it may delete, as a CEL
+expression: (list "the operator" "true").
+*/}}
 {{- define "seccomp-profile.finalizerOnly" -}}
 {{- $who := first . -}}
+{{- if gt (len .) 1 }}
+- expression: request.operation != 'CREATE'
+  message: {{ $who }} creates no profile
+- expression: >-
+    request.operation != 'DELETE' || {{ index . 1 }}
+  message: {{ $who }} deletes profiles that images have brought and no others
+{{- else }}
 - expression: request.operation == 'UPDATE'
   message: {{ $who }} neither creates nor deletes a profile
+{{- end }}
 - expression: request.operation != 'UPDATE' || object.?spec == oldObject.?spec
   message: {{ $who }} does not change the spec of a profile
 - expression: >-

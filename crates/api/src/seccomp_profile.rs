@@ -1,8 +1,8 @@
 //! `SeccompProfile`: a profile that every node should hold.
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::CustomResource;
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -103,6 +103,11 @@ pub struct SeccompProfileStatus {
     /// Whether a live pod uses it.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "lenient::field")]
     pub in_use: Option<bool>,
+    /// Since when no pod has named it: only of profiles that images bring (`seccomp.imjasonh.dev/from: image`), which the
+    /// operator removes after a while. Absent while a pod names it.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "lenient::field")]
+    #[schemars(schema_with = "time_schema")]
+    pub unused_since: Option<Time>,
     /// The number of pods that name it.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "lenient::field")]
     pub pods: Option<PodCounts>,
@@ -122,6 +127,11 @@ impl SeccompProfileStatus {
     pub fn is_reconciled(&self) -> bool {
         self.observed_generation.is_some() || self.state.is_some()
     }
+}
+
+/// A time of whole seconds.
+fn time_schema(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "type": "string", "format": "date-time", "maxLength": 32 })
 }
 
 /// The status of a profile that no operator has reconciled.

@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use std::hint::black_box;
 
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
-use operator::facts::{NodeFacts, ObjectVersion, ProfileFacts, ReportFacts, UpdateSource};
+use operator::facts::{NodeFacts, ObjectVersion, ProfileFacts, ProfileOrigin, ReportFacts, UpdateSource};
 use operator::index::{Index, ProfileOperation, WorkKey};
 use profile::{ContentHash, ShortHash};
 
@@ -112,6 +112,8 @@ impl Fixture {
                 deletion: None,
                 finalizer: Some(0),
                 has_finalizers: true,
+                without_report: None,
+                origin: ProfileOrigin::User,
                 delete_in_use: false,
                 removal_approved: false,
                 status: None,

@@ -10,6 +10,7 @@ pub mod gate;
 pub mod gate_nodes;
 pub mod kinds;
 pub mod observer;
+pub mod removal;
 pub mod request;
 pub mod rules;
 pub mod table;

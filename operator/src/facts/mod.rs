@@ -13,7 +13,7 @@ mod start;
 pub use api::WatchedPod;
 pub use node::{NodeCondition, NodeFacts, WatchedNode};
 pub use pod::{AgentPods, PodFacts, PodKind, RunningUnder};
-pub use profile::{ProfileFacts, WatchedProfile};
+pub use profile::{ProfileFacts, ProfileOrigin, WatchedProfile};
 #[cfg(test)]
 pub(crate) use report::tests::by_tree;
 pub use report::{ReportFacts, WatchedReport};

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use api::names::{DELETE_IN_USE, FINALIZER};
-use api::{NodeLabelSelector, SeccompProfile, SeccompProfileStatus, Text, Untrusted};
+use api::names::{DELETE_IN_USE, FINALIZER, FROM, FROM_IMAGE};
+use api::{NodeLabelSelector, ProfileName, SeccompProfile, SeccompProfileStatus, Text, Untrusted};
 use k8s_openapi::jiff::Timestamp;
 use profile::ContentHash;
 
@@ -39,6 +39,8 @@ pub struct ProfileFacts {
     pub finalizer: Option<usize>,
     /// Whether it has any finalizer.
     pub has_finalizers: bool,
+    /// Where it comes from.
+    pub origin: ProfileOrigin,
     /// Whether its file may be removed although pods use it.
     pub delete_in_use: bool,
     /// Whether the agents may remove the file. The field is read by itself, as the agents do, so that an unknown value
@@ -48,7 +50,23 @@ pub struct ProfileFacts {
     pub status: Option<SeccompProfileStatus>,
 }
 
+/// Where a profile comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ProfileOrigin {
+    /// An image has brought it: by its label, and by its name, which states its contents. It is removed when no pod has
+    /// named it for a while.
+    Image,
+    /// Somebody has applied it.
+    User,
+}
+
 impl ProfileFacts {
+    /// Whether an image has brought it.
+    #[must_use]
+    pub fn is_from_image(&self) -> bool {
+        self.origin == ProfileOrigin::Image
+    }
+
     /// Whether it is being deleted.
     #[must_use]
     pub fn deleting(&self) -> bool {
@@ -75,9 +93,10 @@ impl ProfileFacts {
         let name = metadata.name.clone().unwrap_or_default();
         let text = ContentHash::of(object.spec.as_bytes());
         let finalizers = metadata.finalizers.as_deref().unwrap_or_default();
+        let label = |key| metadata.labels.as_ref().and_then(|all| all.get(key)).map(String::as_str);
         let annotation = |key| metadata.annotations.as_ref().and_then(|all| all.get(key)).map(String::as_str);
         let read = || {
-            let content = match name.parse::<api::ProfileName>() {
+            let content = match name.parse::<ProfileName>() {
                 Ok(name) => Untrusted::<SeccompProfile>::canonical_in(&object.spec)
                     .map_err(|error| error.to_string())
                     .and_then(|canonical| {
@@ -112,6 +131,12 @@ impl ProfileFacts {
             finalizer: finalizers.iter().position(|finalizer| finalizer == FINALIZER),
             has_finalizers: !finalizers.is_empty(),
             removal_approved: object.removal_approved(),
+            origin: match label(FROM) == Some(FROM_IMAGE)
+                && name.parse().is_ok_and(|name: ProfileName| name.stated_hash().is_some())
+            {
+                true => ProfileOrigin::Image,
+                false => ProfileOrigin::User,
+            },
             delete_in_use: annotation(DELETE_IN_USE) == Some("true"),
             // An object that was never reconciled has no status, an empty one or the default; all read as none.
             status: object.status().filter(SeccompProfileStatus::is_reconciled),
@@ -164,6 +189,20 @@ mod tests {
         assert_eq!(plain.without_report, None);
         assert_eq!(reporting.without_report, plain.content.clone().ok());
         assert_ne!(reporting.content, plain.content);
+    }
+
+    #[test]
+    fn a_profile_is_from_an_image_by_its_label_and_its_name_together() {
+        let of = |name: &str, from: &str| {
+            let spec = json!({ "contents": { "defaultAction": "SCMP_ACT_LOG" } });
+            let object = json!({ "metadata": { "name": name, "labels": { FROM: from } }, "spec": spec });
+            ProfileFacts::of(&serde_json::from_value(object).unwrap()).is_from_image()
+        };
+        let stating = ProfileName::stating(ContentHash::of(b"{}"));
+        // Also with other contents, which are rejected: they occupy the name for nothing.
+        assert!(of(stating.as_str(), FROM_IMAGE));
+        assert!(!of(stating.as_str(), "user"));
+        assert!(!of("audit", FROM_IMAGE));
     }
 
     #[test]

@@ -61,6 +61,11 @@ pub enum ProfileOperation {
         /// The Events to publish after the write.
         notices: Vec<Notice>,
     },
+    /// Delete the profile: an image has brought it, and no pod has named it for long enough.
+    Delete {
+        /// Since when.
+        unused_since: Timestamp,
+    },
     /// Remove the operator's finalizer.
     RemoveFinalizer {
         /// Its position in the list.
@@ -76,6 +81,8 @@ struct Usage {
     in_use: bool,
     /// Lists of all pods fail, so that there may be more.
     unlisted: bool,
+    /// Until when a pod may come whose creation began before the deletion was known.
+    under_way: Option<Timestamp>,
     /// The live ones, sorted by name; collected for a deletion only.
     live: Vec<String>,
     /// Some are on a Node that exists and is unreachable.
@@ -90,6 +97,7 @@ impl Index {
     /// asks again at [`ProfileDecision::requeue_at`]: until then, changes that may wait do not queue the profile.
     #[must_use = "until the decision's time, changes that may wait do not queue the profile"]
     pub fn decide_profile(&mut self, name: &str, now: Timestamp) -> Option<ProfileDecision> {
+        self.note_unnamed(name, now);
         let decision = self.profile_decision(name, now)?;
         if let Some(profile) = self.profiles.get_mut(name) {
             let defers = decision.operation == ProfileOperation::Defer;
@@ -133,12 +141,22 @@ impl Index {
             // The answer to this write queues the profile for the next list.
             usage.unlisted = true;
         }
+        let due = self.removal_due(name, profile);
         let ready_withheld = profile.pacing.ready_delayed_until(now).filter(|_| profile.tally.is_ready());
         let wanted = self.status(name, profile, &usage, ready_withheld.is_some(), now);
         let confirmation =
             profile.approved_since.filter(|_| facts.deleting()).map(|since| after(since, CONFIRMATION));
-        let time = [usage.until, confirmation, ready_withheld].into_iter().flatten().min();
+        let time =
+            [usage.until, usage.under_way, confirmation, ready_withheld, due].into_iter().flatten().min();
         let urgency = status::urgency(facts.status.as_ref(), &profile.storable(&wanted));
+        if due.is_some_and(|due| due <= now) && urgency != Urgency::Now {
+            // A pod that the index does not know yet would keep the profile in its deletion for as long as it lives.
+            let operation = match profile.stored_unused_since().filter(|_| listed) {
+                Some(unused_since) => ProfileOperation::Delete { unused_since },
+                None => ProfileOperation::ListPods,
+            };
+            return decision(operation, None);
+        }
         let fails = wanted.state == Some(State::Failed.into());
         let size = ClusterSize {
             nodes: self.nodes.len(),
@@ -164,11 +182,12 @@ impl Index {
             let failed = status.state == Some(State::Failed.into());
             profile.pacing.status_written(profile.expected_hash(), status::is_ready(status), failed, now);
             profile.pods_written |= status.pods.is_some();
+            profile.unused_written = status.unused_since.is_some();
         }
     }
 
     fn usage(&self, name: &str, profile: &Profile, now: Timestamp) -> Usage {
-        let mut usage = Usage::default();
+        let mut usage = Usage { under_way: profile.pods_under_way_until(now), ..Usage::default() };
         let node_of = |user: &ProfilePod| user.node.as_ref().map(|node| self.nodes.get(node));
         let mut bound = false;
         for user in self.users.of(name) {
@@ -206,7 +225,8 @@ impl Index {
 
     /// Whether no known pod uses it, and the index lacks no pod or node.
     fn is_unused(&self, usage: &Usage) -> bool {
-        !usage.in_use && !usage.unlisted && self.incomplete_kinds.is_empty()
+        let may_grow = usage.unlisted || usage.under_way.is_some() || !self.incomplete_kinds.is_empty();
+        !usage.in_use && !may_grow
     }
 
     fn status(
@@ -266,6 +286,7 @@ impl Index {
             }),
             failures: if tally.failed > 0 { self.failures(name, profile) } else { Vec::new() },
             in_use: Some(usage.in_use),
+            unused_since: self.unused_since(name, profile),
             pods: Some(self.pod_counts(name)),
             warnings: Vec::new(),
             removal: approve.then(|| Removal::Approved.into()),
@@ -348,6 +369,12 @@ impl Index {
             }
             let names = named(self.holding(name, profile).map(str::to_owned), holding);
             ("RemovingFiles", format!("waiting for nodes to remove the file: {names}"))
+        } else if !usage.in_use && usage.under_way.is_some() {
+            (
+                PODS_UNKNOWN,
+                "a pod may still come whose creation began before the deletion was known: the file stays for some seconds"
+                    .to_owned(),
+            )
         } else if !usage.in_use {
             (
                 PODS_UNKNOWN,

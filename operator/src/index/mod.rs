@@ -29,6 +29,7 @@ mod starts;
 mod tally;
 #[cfg(test)]
 mod tests;
+mod unused;
 mod without_profile;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -81,6 +82,8 @@ pub struct Index {
     architectures: BTreeSet<Architecture>,
     /// When nodes have joined, for whose reports count-only changes wait.
     joins: Joins,
+    /// How long no pod may have named a profile of an image before it is removed; `None` for ever.
+    remove_unused_after: Option<Duration>,
     dirty: Dirty,
     /// How long contents took that have become Ready since [`Self::take_rollouts`] was last called.
     rollouts: Vec<Duration>,
@@ -145,6 +148,7 @@ impl Index {
             reports_listed: None,
             architectures: BTreeSet::new(),
             joins: Joins::default(),
+            remove_unused_after: None,
             dirty: Dirty::default(),
             rollouts: Vec::new(),
         }
@@ -313,7 +317,9 @@ impl Index {
         let (profiles, nodes) = (&self.profiles, &self.nodes);
         let node = pod.node.as_ref().and_then(|node| nodes.get(node));
         let age = |profile: &str| file_age(node, profile, profiles.get(profile));
-        self.dirty.profiles.extend(self.users.apply(pod, age));
+        let concerned = self.users.apply(pod, age);
+        self.users_changed(&concerned, now);
+        self.dirty.profiles.extend(concerned);
         self.mark_exclusions_for(&uid, now);
     }
 
@@ -324,7 +330,9 @@ impl Index {
         }
         self.dirty.nodes.extend(self.failing_pods.delete(uid));
         self.mark_exclusions_for(uid, now);
-        self.dirty.profiles.extend(self.users.delete(uid));
+        let concerned = self.users.delete(uid);
+        self.users_changed(&concerned, now);
+        self.dirty.profiles.extend(concerned);
     }
 
     /// The index may lack Pods or Nodes: until [`Self::kind_is_complete`], no file is removed that some pod may need.
@@ -336,8 +344,9 @@ impl Index {
     pub fn kind_is_complete(&mut self, kind: &'static str) {
         if self.incomplete_kinds.remove(kind) && self.incomplete_kinds.is_empty() {
             // These wait for it.
-            let deleting = self.profiles.iter().filter(|(_, profile)| profile.facts.deleting());
-            self.dirty.profiles.extend(deleting.map(|(name, _)| name.clone()));
+            let waits = |profile: &Profile| profile.facts.deleting() || profile.facts.is_from_image();
+            let waiting = self.profiles.iter().filter(|(_, profile)| waits(profile));
+            self.dirty.profiles.extend(waiting.map(|(name, _)| name.clone()));
             self.queue_orphans();
             self.queue_exclusions();
         }

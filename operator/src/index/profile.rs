@@ -37,6 +37,12 @@ pub(super) struct Profile {
     /// Since when this process has seen the approval to remove its file from the nodes; after a restart, since the
     /// restart.
     pub(super) approved_since: Option<Timestamp>,
+    /// Since when this process has seen that it is being deleted; after a restart, since the restart.
+    pub(super) deleting_since: Option<Timestamp>,
+    /// Since when this process knows of no pod that names it; kept for profiles of images alone.
+    pub(super) unnamed_since: Option<Timestamp>,
+    /// Whether the last status that this process has written says since when no pod names it.
+    pub(super) unused_written: bool,
     /// What was found in its contents, once they have been checked.
     pub(super) checked: Option<CheckResult>,
     /// Whether this process has written a status with the number of its pods.
@@ -69,13 +75,16 @@ impl Profile {
             pods_listed: None,
             pods_unknown_since: None,
             approved_since: None,
+            deleting_since: None,
+            unnamed_since: None,
+            unused_written: false,
             checked: None,
             pods_written: false,
             uid: uid_hash(&facts.version.uid),
             rollout: (facts.content.is_ok() && !is_reconciled).then_some(now),
             facts,
         };
-        profile.update_approved_since(now);
+        profile.update_deletion(now);
         profile
     }
 
@@ -94,20 +103,25 @@ impl Profile {
             self.checked = None;
         }
         self.facts = facts;
-        self.update_approved_since(now);
+        self.update_deletion(now);
         let since = if self.has_ready_status() { self.rollout.take() } else { None };
         since.map(|since| Duration::try_from(now.duration_since(since)).unwrap_or_default())
     }
 
-    /// What the API server stores of a status, as far as is known. If the stored status lacks the number of pods although
-    /// this process has written it, the API server has a definition of an earlier release, and would drop it each time.
+    /// What the API server stores of a status, as far as is known. If the stored status lacks the number of pods, or since
+    /// when there is none, although this process has written it, the API server has a definition of an earlier release, and
+    /// would drop it each time.
     pub(super) fn storable<'a>(&self, wanted: &'a SeccompProfileStatus) -> Cow<'a, SeccompProfileStatus> {
-        let lacks_pods = self.facts.status.as_ref().is_some_and(|status| status.pods.is_none());
-        if self.pods_written && lacks_pods {
-            Cow::Owned(SeccompProfileStatus { pods: None, ..wanted.clone() })
-        } else {
-            Cow::Borrowed(wanted)
+        let mut storable = Cow::Borrowed(wanted);
+        if let Some(stored) = &self.facts.status {
+            if self.pods_written && stored.pods.is_none() {
+                storable.to_mut().pods = None;
+            }
+            if self.unused_written && stored.unused_since.is_none() && wanted.unused_since.is_some() {
+                storable.to_mut().unused_since = None;
+            }
         }
+        storable
     }
 
     /// Whether the stored status calls the present contents Ready, and not those of an earlier generation.
@@ -124,7 +138,8 @@ impl Profile {
         stored.or(self.rollout)
     }
 
-    fn update_approved_since(&mut self, now: Timestamp) {
+    fn update_deletion(&mut self, now: Timestamp) {
+        self.deleting_since = self.facts.deleting().then(|| self.deleting_since.unwrap_or(now));
         // Somebody else may have removed the approval from the status; then the time for it ends.
         self.approved_since = self.facts.removal_approved.then(|| self.approved_since.unwrap_or(now));
     }

@@ -90,6 +90,15 @@ pub(super) async fn reconcile(name: &str, context: &Context) -> Result<Outcome, 
                 writer.publish(name, version, notice, None).await;
             }
         }
+        ProfileOperation::Delete { unused_since } => {
+            let write = writer.delete_profile(name, version);
+            let left = context.bound(&key, version, write).await?;
+            shared.change(|index| match &left {
+                Some(answer) => apply_answer(shared, index, answer, None),
+                None => index.delete_profile(name, &version.uid, now),
+            });
+            info!(profile = name, %unused_since, "a profile of an image is removed: no pod names it");
+        }
         ProfileOperation::RemoveFinalizer { finalizer, unconfirmed } => {
             let write = writer.remove_finalizer(name, version, finalizer);
             let answer = context.bound(&key, version, write).await?;

@@ -101,7 +101,22 @@ impl OperatorProcess {
         server: &ApiServer,
         options: &OperatorOptions,
     ) -> Result<Self, ApiServerError> {
-        start(Command::new(binary), server, Account::Operator(options.number), options)
+        Self::start_with(binary, server, options, &[])
+    }
+
+    /// Starts the operator `binary` against `server`, with further `arguments`.
+    ///
+    /// # Errors
+    /// It cannot be started.
+    pub fn start_with(
+        binary: &Path,
+        server: &ApiServer,
+        options: &OperatorOptions,
+        arguments: &[&str],
+    ) -> Result<Self, ApiServerError> {
+        let mut command = Command::new(binary);
+        command.args(arguments);
+        start(command, server, Account::Operator(options.number), options)
     }
 
     /// Starts the gate of the operator `binary` against `server`, with further `arguments`.

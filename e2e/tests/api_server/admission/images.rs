@@ -15,7 +15,7 @@ use super::super::pods::create_namespace;
 use super::*;
 
 /// The namespace whose pods get what their images bring.
-const SHOP: &str = "shop";
+pub(super) const SHOP: &str = "shop";
 
 /// A profile that an image carries; the default of runtimes does not permit `bpf`.
 fn profile(call: &str) -> String {
@@ -24,13 +24,13 @@ fn profile(call: &str) -> String {
 }
 
 /// A scene with a replica that looks at images in a registry, which asks for a login.
-struct Shop {
-    scene: Scene,
+pub(super) struct Shop {
+    pub(super) scene: Scene,
     registry: RunningRegistry,
 }
 
 impl Shop {
-    async fn new(values: &[&str], more: &[&str]) -> Self {
+    pub(super) async fn new(values: &[&str], more: &[&str]) -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let mut images = TestRegistry::new("team/app").with_login("user", "pass");
         images.labelled("reads", "amd64", Some(&profile("read")));
@@ -79,31 +79,31 @@ impl Shop {
         format!("127.0.0.1:{}/team/app:{tag}", self.registry.port())
     }
 
-    fn container(&self, name: &str, tag: &str) -> Value {
+    pub(super) fn container(&self, name: &str, tag: &str) -> Value {
         json!({ "name": name, "image": self.image(tag) })
     }
 
     /// A pod with these containers.
-    fn pod(name: &str, containers: Value) -> Value {
+    pub(super) fn pod(name: &str, containers: Value) -> Value {
         json!({
             "apiVersion": "v1", "kind": "Pod", "metadata": { "name": name },
             "spec": { "containers": containers, "imagePullSecrets": [{ "name": "login" }] },
         })
     }
 
-    async fn create_in(&self, namespace: &str, pod: &Value, query: &str) -> (Value, Vec<String>) {
+    pub(super) async fn create_in(&self, namespace: &str, pod: &Value, query: &str) -> (Value, Vec<String>) {
         let path = format!("/api/v1/namespaces/{namespace}/pods{query}");
         let (code, warnings, pod) = self.scene.send("POST", &path, "application/json", pod).await;
         assert_eq!(code, 201, "{pod}");
         (pod, warnings)
     }
 
-    async fn create(&self, pod: &Value) -> (Value, Vec<String>) {
+    pub(super) async fn create(&self, pod: &Value) -> (Value, Vec<String>) {
         self.create_in(SHOP, pod, "").await
     }
 
     /// The profiles of images.
-    async fn profiles(&self) -> Vec<Value> {
+    pub(super) async fn profiles(&self) -> Vec<Value> {
         let path =
             format!("/apis/seccomp.imjasonh.dev/v1alpha1/seccompprofiles?labelSelector={FROM}%3Dimage");
         let (_, _, list) = self.scene.send("GET", &path, "application/json", &json!({})).await;
@@ -112,7 +112,7 @@ impl Shop {
 }
 
 /// The profile that a container has: the path of its file, or the type.
-fn of(container: &Value) -> &str {
+pub(super) fn of(container: &Value) -> &str {
     let profile = &container["securityContext"]["seccompProfile"];
     profile["localhostProfile"].as_str().or(profile["type"].as_str()).unwrap_or("none")
 }

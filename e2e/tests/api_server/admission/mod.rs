@@ -4,6 +4,7 @@ mod account;
 mod balancer;
 mod certificates;
 mod images;
+mod removal;
 mod warnings;
 
 use std::path::PathBuf;

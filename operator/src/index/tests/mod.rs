@@ -15,6 +15,7 @@ mod selected_nodes;
 mod simulation;
 mod starts;
 mod trust;
+mod unused;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -26,7 +27,8 @@ use syscalls::Architecture;
 
 use super::{Index, ListedPods, NodeOperation, Outdated, ProfileOperation, Tally};
 use crate::facts::{
-    NodeFacts, ObjectVersion, PodFacts, PodKind, ProfileFacts, ReportFacts, RunningUnder, UpdateSource,
+    NodeFacts, ObjectVersion, PodFacts, PodKind, ProfileFacts, ProfileOrigin, ReportFacts, RunningUnder,
+    UpdateSource,
 };
 
 const START: i64 = 1_800_000_000;
@@ -64,6 +66,7 @@ fn profile(name: &str, content: u8) -> ProfileFacts {
         deletion: None,
         finalizer: Some(0),
         has_finalizers: true,
+        origin: ProfileOrigin::User,
         delete_in_use: false,
         removal_approved: false,
         status: None,

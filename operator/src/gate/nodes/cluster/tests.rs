@@ -108,6 +108,7 @@ impl Model {
             deletion: deleting.then(|| at(0)),
             finalizer: Some(0),
             has_finalizers: true,
+            origin: crate::facts::ProfileOrigin::User,
             delete_in_use: false,
             removal_approved: false,
             status: None,

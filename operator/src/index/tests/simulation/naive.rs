@@ -304,6 +304,7 @@ impl NaiveModel<'_> {
             failures,
             in_use: Some(!pods.is_empty()),
             pods: Some(self.pod_counts(&name, object)),
+            unused_since: None,
             removal: approve.then(|| Removal::Approved.into()),
             // The simulated operator checks nothing.
             warnings: Vec::new(),

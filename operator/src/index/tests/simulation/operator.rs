@@ -197,6 +197,7 @@ impl Operator {
                 assert_eq!(list.remove(finalizer), FINALIZER);
             })
             .map(|object| AnswerContent::Released(object, decision.version.uid)),
+            ProfileOperation::Delete { .. } => panic!("{name}: no image has brought it"),
         };
         Some((result, decision.requeue_at))
     }
