@@ -23,6 +23,9 @@ pub const PROFILES: &str = "/profiles";
 /// The path of the questions about pods.
 pub const PODS: &str = "/pods";
 
+/// The path of the questions about objects with a template of pods.
+pub const TEMPLATES: &str = "/templates";
+
 /// The longest body in bytes. The API server accepts requests of 3 MiB (k8s.io/apiserver 0.37.2,
 /// `pkg/server/config.go`), and an update comes with the old object, which fits into etcd's 1.5 MiB.
 pub const LONGEST_BODY: usize = 5 * 1024 * 1024;
@@ -75,8 +78,11 @@ impl Handler {
                 self.metrics.requests.of(outcome).inc();
                 json(&verdict.answer(&question.uid))
             }
-            Ok((About::Pod(images), question)) => {
-                let verdict = images.verdict(&question).await;
+            Ok((about @ (About::Pod(images) | About::Template(images)), question)) => {
+                let verdict = match about {
+                    About::Template(_) => images.template_verdict(&question).await,
+                    _ => images.verdict(&question).await,
+                };
                 let outcome = outcome(&verdict);
                 self.metrics.requests.of(outcome).inc();
                 json(&verdict.answer(&question.uid))
@@ -97,6 +103,7 @@ impl Handler {
         let about = match (request.uri().path(), &self.images) {
             (PROFILES, _) => About::Profile,
             (PODS, Some(images)) => About::Pod(images),
+            (TEMPLATES, Some(images)) => About::Template(images),
             _ => return Err((StatusCode::NOT_FOUND, "nothing is answered at this path".to_owned())),
         };
         if request.method() != Method::POST {
@@ -109,7 +116,7 @@ impl Handler {
             let body = body.map_err(|error| (StatusCode::PAYLOAD_TOO_LARGE, format!("body: {error}")))?;
             let question = match about {
                 About::Profile => Question::parse(&body.to_bytes()),
-                About::Pod(_) => Question::parse_with_old(&body.to_bytes()),
+                About::Pod(_) | About::Template(_) => Question::parse_with_old(&body.to_bytes()),
             };
             question.map_err(|error| (StatusCode::BAD_REQUEST, error.to_string()))
         };
@@ -150,6 +157,7 @@ impl Handler {
 enum About<'a> {
     Profile,
     Pod(&'a Images),
+    Template(&'a Images),
 }
 
 /// What is counted of a verdict that was reached in time.

@@ -22,7 +22,7 @@ pub enum ReviewError {
     Uid,
 }
 
-/// A question about an object that has a `spec`. Nothing else of the object is kept.
+/// A question about an object that has a `spec`. Of its other fields, only whether a controller owns it is kept.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Question {
     /// Identifies the question in the answer.
@@ -33,6 +33,8 @@ pub struct Question {
     pub subresource: String,
     /// Whether nothing is stored.
     pub dry_run: bool,
+    /// Whether a controller owns the object.
+    pub has_controller: bool,
     /// The object's `spec`; `None` without an object.
     pub spec: Option<Value>,
     /// The `spec` of the stored object, if it was asked for.
@@ -66,9 +68,22 @@ struct Request<O> {
 #[derive(Deserialize)]
 struct Object {
     #[serde(default)]
+    metadata: Metadata,
+    #[serde(default)]
     spec: Value,
     #[serde(rename = "status", default)]
     _status: IgnoredAny,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Metadata {
+    owner_references: Option<Vec<Owner>>,
+}
+
+#[derive(Deserialize)]
+struct Owner {
+    controller: Option<bool>,
 }
 
 impl Question {
@@ -101,9 +116,16 @@ impl Question {
             namespace: request.namespace,
             subresource: request.sub_resource,
             dry_run: request.dry_run.unwrap_or_default(),
+            has_controller: request.object.as_ref().is_some_and(Object::has_controller),
             spec: request.object.map(|object| object.spec),
             old_spec: old_spec(request.old_object),
         })
+    }
+}
+
+impl Object {
+    fn has_controller(&self) -> bool {
+        self.metadata.owner_references.iter().flatten().any(|owner| owner.controller == Some(true))
     }
 }
 
@@ -170,6 +192,20 @@ mod tests {
         assert_eq!(Question::parse_with_old(&body).unwrap().old_spec, Some(json!({})));
         let deletion = review(&json!({ "uid": "u", "object": null }));
         assert_eq!(Question::parse(&deletion).unwrap().spec, None);
+    }
+
+    #[test]
+    fn an_owner_counts_where_it_is_the_controller() {
+        let owned = |owners: Value| {
+            let object = json!({ "metadata": { "ownerReferences": owners }, "spec": {} });
+            Question::parse(&review(&json!({ "uid": "u", "object": object }))).unwrap().has_controller
+        };
+        let owner =
+            |controller: Value| json!({ "kind": "Deployment", "name": "a", "controller": controller });
+        assert!(owned(json!([owner(json!(false)), owner(json!(true))])));
+        for not in [json!(null), json!([]), json!([owner(json!(false))]), json!([{ "kind": "Node" }])] {
+            assert!(!owned(not.clone()), "{not}");
+        }
     }
 
     #[test]

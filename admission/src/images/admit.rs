@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use futures::future::join_all;
 use registry::Reference;
+use serde_json::Value;
 use tokio::time::{Instant, timeout_at};
 use tracing::debug;
 
@@ -15,6 +16,7 @@ use super::objects::{NoObject, Objects};
 use super::plan::{Fact, plan};
 use super::pod::{About, Container, Pod};
 use super::settings::ImageOptions;
+use super::templates;
 use crate::metrics::Metrics;
 use crate::review::{Question, Verdict};
 
@@ -62,8 +64,7 @@ impl Images {
             ("ephemeralcontainers", Some(old)) => About::Ephemeral(old),
             _ => return Verdict::default(),
         };
-        let is_ours = namespace == SYSTEM || namespace == self.namespace;
-        let Some(spec) = question.spec.as_ref().filter(|_| !is_ours) else { return Verdict::default() };
+        let Some(spec) = self.spec_outside(question) else { return Verdict::default() };
         let pod = match Pod::of(spec, about) {
             Ok(pod) if !pod.containers.is_empty() => pod,
             Ok(_) => return Verdict::default(),
@@ -74,13 +75,7 @@ impl Images {
             }
         };
         let deadline = Instant::now() + self.options.images_time;
-        let logins = match timeout_at(deadline, self.secrets.logins(namespace, &pod.pull_secrets)).await {
-            Ok(logins) => logins,
-            Err(_) => Err(Why {
-                reason: "PullSecretNotRead",
-                message: "the pull secrets could not be read in time".to_owned(),
-            }),
-        };
+        let logins = self.logins(namespace, &pod, deadline).await;
         let architectures = self.architectures(&pod);
         let facts = pod.containers.iter().map(|container| async {
             match &logins {
@@ -97,6 +92,47 @@ impl Images {
         plan.verdict
     }
 
+    /// The verdict about an object with a template of pods.
+    pub async fn template_verdict(&self, question: &Question) -> Verdict {
+        let namespace = question.namespace.as_deref().unwrap_or_default();
+        let Some(spec) = self.spec_outside(question).filter(|_| !question.has_controller) else {
+            return Verdict::default();
+        };
+        let pod = match templates::changed(spec, question.old_spec.as_ref()) {
+            Ok(Some(pod)) => pod,
+            Ok(None) => return Verdict::default(),
+            Err(error) => {
+                debug!(%error, "a template that cannot be read");
+                return Verdict::default();
+            }
+        };
+        let deadline = Instant::now() + self.options.images_time;
+        let logins = self.logins(namespace, &pod, deadline).await;
+        let architectures = self.architectures(&pod);
+        let found = pod.containers.iter().map(|container| async {
+            let logins = logins.as_ref().map_err(Why::clone)?;
+            let (reference, image) = self.image(container, logins, &architectures, deadline).await?;
+            Ok(reference.pinned(image.digest.clone()))
+        });
+        let found = join_all(found).await;
+        templates::plan(&pod.containers.into_iter().zip(found).collect::<Vec<_>>())
+    }
+
+    /// The `spec` of an object, unless it is in a namespace that is left alone.
+    fn spec_outside<'a>(&self, question: &'a Question) -> Option<&'a Value> {
+        let namespace = question.namespace.as_deref().unwrap_or_default();
+        let is_ours = namespace == SYSTEM || namespace == self.namespace;
+        question.spec.as_ref().filter(|_| !is_ours)
+    }
+
+    async fn logins(&self, namespace: &str, pod: &Pod, deadline: Instant) -> Result<Logins, Why> {
+        let logins = timeout_at(deadline, self.secrets.logins(namespace, &pod.pull_secrets)).await;
+        logins.unwrap_or_else(|_| {
+            let message = "the pull secrets could not be read in time".to_owned();
+            Err(Why { reason: "PullSecretNotRead", message })
+        })
+    }
+
     /// The architectures that a pod can land on: those that it names, or those of the nodes.
     fn architectures(&self, pod: &Pod) -> Vec<String> {
         match &pod.architectures {
@@ -104,6 +140,28 @@ impl Images {
             None => {
                 let all: BTreeSet<_> = self.options.architectures.iter().map(|it| it.name()).collect();
                 all.into_iter().map(str::to_owned).collect()
+            }
+        }
+    }
+
+    /// What a container names, and what is known of that.
+    async fn image(
+        &self,
+        container: &Container,
+        logins: &Logins,
+        architectures: &[String],
+        deadline: Instant,
+    ) -> Result<(Reference, Arc<Image>), Why> {
+        let reference = Reference::parse(&container.image)
+            .map_err(|error| Why { reason: error.reason(), message: error.to_string() })?;
+        let image = self.lookup.image(&reference, &logins.keyring, architectures, &container.name);
+        match timeout_at(deadline, image).await.unwrap_or_else(|_| Err(too_late())) {
+            Ok(image) => Ok((reference, image)),
+            Err(mut why) => {
+                if logins.may_lack_some {
+                    why.message += " (the pull secrets of this namespace are not read)";
+                }
+                Err(why)
             }
         }
     }
@@ -116,21 +174,9 @@ impl Images {
         dry_run: bool,
         deadline: Instant,
     ) -> Fact {
-        let reference = match Reference::parse(&container.image) {
-            Ok(reference) => reference,
-            Err(error) => {
-                return Fact::Unknown(Why { reason: error.reason(), message: error.to_string() });
-            }
-        };
-        let image = self.lookup.image(&reference, &logins.keyring, architectures, &container.name);
-        let image = match timeout_at(deadline, image).await.unwrap_or_else(|_| Err(too_late())) {
-            Ok(image) => image,
-            Err(mut why) => {
-                if logins.may_lack_some {
-                    why.message += " (the pull secrets of this namespace are not read)";
-                }
-                return Fact::Unknown(why);
-            }
+        let (reference, image) = match self.image(container, logins, architectures, deadline).await {
+            Ok(found) => found,
+            Err(why) => return Fact::Unknown(why),
         };
         let Image { digest, brings } = &*image;
         let pinned = reference.pinned(digest.clone());

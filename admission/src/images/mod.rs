@@ -6,6 +6,8 @@
 //! registries by the client of [`registries`], [`objects`] creates profiles, and [`admit`] answers for one pod, in a bounded time. [`settings`] are the
 //! operator's choices.
 //!
+//! Templates of pods get digests alone, by [`templates`].
+//!
 //! What a pod or a container sets itself is never touched, and an image can only take calls away.
 
 pub mod admit;
@@ -17,3 +19,4 @@ pub mod plan;
 pub mod pod;
 pub mod registries;
 pub mod settings;
+pub mod templates;

@@ -129,15 +129,20 @@ pub fn plan(found: &[(Container, Fact)], unusable: Unusable, unknown: Unknown, d
             }
         }
     }
-    if lines.len() > MOST {
-        let others = lines.len() - (MOST - 1);
-        lines.truncate(MOST - 1);
-        lines.push(format!("{others} more containers whose images bring no profile that can be used"));
-    }
+    few(&mut lines, "more containers whose images bring no profile that can be used");
     if refusal.is_some() {
         patch.clear();
     }
     Plan { verdict: Verdict { refusal, warnings: lines, patch }, fates }
+}
+
+/// Leaves at most five lines, of which the last one counts `others`.
+pub(super) fn few(lines: &mut Vec<String>, others: &str) {
+    if lines.len() > MOST {
+        let left = lines.len() - (MOST - 1);
+        lines.truncate(MOST - 1);
+        lines.push(format!("{left} {others}"));
+    }
 }
 
 fn add_profile(container: &Container, profile: &Value) -> Value {

@@ -75,7 +75,7 @@ impl Shop {
         Self { scene, registry }
     }
 
-    fn image(&self, tag: &str) -> String {
+    pub(super) fn image(&self, tag: &str) -> String {
         format!("127.0.0.1:{}/team/app:{tag}", self.registry.port())
     }
 

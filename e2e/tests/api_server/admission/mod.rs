@@ -5,6 +5,7 @@ mod balancer;
 mod certificates;
 mod images;
 mod removal;
+mod templates;
 mod warnings;
 
 use std::path::PathBuf;
@@ -66,13 +67,15 @@ impl Scene {
     async fn call_about_pods(environment: &Environment, port: u16) {
         let configurations: Api<MutatingWebhookConfiguration> = Api::all(environment.admin.clone());
         let name = format!("{NAMESPACE}-admission-images");
-        let url = format!("https://127.0.0.1:{port}/pods");
-        let change =
-            json!([{ "op": "replace", "path": "/webhooks/0/clientConfig", "value": { "url": url } }]);
-        let patch: Patch<()> = Patch::Json(serde_json::from_value(change).unwrap());
-        if configurations.get_opt(&name).await.unwrap().is_some() {
-            configurations.patch(&name, &PatchParams::default(), &patch).await.unwrap();
-        }
+        let Some(configuration) = configurations.get_opt(&name).await.unwrap() else { return };
+        let webhooks = configuration.webhooks.unwrap_or_default();
+        let change = webhooks.iter().enumerate().map(|(at, webhook)| {
+            let path = webhook.client_config.service.as_ref().and_then(|service| service.path.as_deref());
+            let url = format!("https://127.0.0.1:{port}{}", path.unwrap());
+            json!({ "op": "replace", "path": format!("/webhooks/{at}/clientConfig"), "value": { "url": url } })
+        });
+        let patch: Patch<()> = Patch::Json(serde_json::from_value(change.collect()).unwrap());
+        configurations.patch(&name, &PatchParams::default(), &patch).await.unwrap();
     }
 
     /// Starts a replica of this number.
