@@ -143,6 +143,18 @@ fn a_profile_with_which_nothing_starts_is_said_to_be_so() {
 }
 
 #[test]
+fn the_rule_that_keeps_containers_from_starting_is_named_with_its_line() {
+    let profile = "defaultAction: SCMP_ACT_ALLOW\narchitectures: [SCMP_ARCH_X86]\nsyscalls:\n\
+                   - {names: [semop], action: SCMP_ACT_TRAP}\n- {names: [close, semop], action: SCMP_ACT_ERRNO}\n";
+    let text = view(profile, &[]).render(Paint::Plain);
+    let place =
+        "No container starts with it: at web.yaml:5:19, syscalls[1].names[1] (semop): libseccomp refuses";
+    // However the lines are broken.
+    let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(text.contains(place), "{text}");
+}
+
+#[test]
 fn a_call_is_explained_in_one_sentence() {
     let sentence = |rules: &str, name: &str| {
         let view = view(&plain("ERRNO", rules), &[]);

@@ -3,16 +3,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use filter::{Explainer, Unloadable, Verdict};
+use filter::{Explainer, Mention, Unloadable, Verdict};
 use lint::Nodes;
-use profile::{Architecture, Flag, Profile};
+use profile::{Architecture, FieldPath, Flag, Profile, Segment};
 use serde::Serialize;
 use syscalls::{Group, Libseccomp, Syscall};
 
 use super::call::{Access, CallView};
 use super::compare::Comparison;
 use super::finding::FindingView;
-use crate::manifest::FileProfile;
+use crate::manifest::{FileProfile, Position};
 use crate::setting::SettingOptions;
 use crate::sources::Source;
 
@@ -191,7 +191,13 @@ impl ProfileView {
         let sentence = |fault: Unloadable| {
             let consequence = fault.consequence().of("it");
             let (first, rest) = consequence.split_at(1);
-            format!("{}{rest}: {fault}", first.to_uppercase())
+            // The rule that is the reason, if one is, where its author finds it.
+            let place = fault.mention().map(|Mention { rule, name }| {
+                let path = [Segment::from("syscalls"), rule.into(), "names".into(), name.into()];
+                let Position { line, column, .. } = of.position(&FieldPath::from_iter(path));
+                format!("at {file}:{line}:{column}, ")
+            });
+            format!("{}{rest}: {}{fault}", first.to_uppercase(), place.unwrap_or_default())
         };
         let consequence = fault.map(sentence);
         Self { name: of.name.clone(), file: file.to_owned(), node, filter, unloadable, consequence, findings }
