@@ -2,6 +2,7 @@
 
 use bench::api_server::{Account, OperatorOptions, OperatorProcess};
 use e2e::rights::{admission, removal};
+use kube::api::{DeleteParams, ListParams};
 use kube::{Client, ResourceExt};
 
 use super::super::gate_support::{send, try_attempt};
@@ -49,7 +50,7 @@ async fn a_profile_of_an_image_goes_when_no_pod_names_it_any_more_and_comes_back
 
     // It is stored since when no pod names it, so that another operator does not begin again.
     let all: Api<_> = pods(&environment.admin, SHOP);
-    all.delete("web", &kube::api::DeleteParams::default().grace_period(0)).await.unwrap();
+    all.delete("web", &DeleteParams::default().grace_period(0)).await.unwrap();
     let unused = until("a profile that no pod names", LIMIT, async || {
         only(&shop, |profile| !profile["status"]["unusedSince"].is_null()).await
     })
@@ -67,10 +68,11 @@ async fn a_profile_of_an_image_goes_when_no_pod_names_it_any_more_and_comes_back
     assert!(!file.exists());
     assert!(environment.get("entrusted").await.unwrap()["metadata"]["deletionTimestamp"].is_null());
 
+    let mut number = 0;
     let again = until("the profile of the next pod", LIMIT, async || {
-        let name =
-            format!("web{}", environment.profiles.list(&Default::default()).await.unwrap().items.len());
-        let _ = all.delete(&name, &kube::api::DeleteParams::default().grace_period(0)).await;
+        // The webhook may not have seen yet that the profile is gone.
+        number += 1;
+        let name = format!("web{number}");
         let (pod, _) = shop.create(&Shop::pod(&name, json!([shop.container("main", "reads")]))).await;
         (of(&pod["spec"]["containers"][0]) == wired).then_some(())?;
         only(&shop, |profile| profile["status"]["ready"] == "1/1").await
@@ -102,7 +104,7 @@ async fn a_stolen_operator_deletes_profiles_of_images_and_no_others() {
     for attempt in removal::attempts() {
         try_attempt(&thief, &attempt, attempt.path).await;
     }
-    let left = environment.profiles.list(&Default::default()).await.unwrap();
+    let left = environment.profiles.list(&ListParams::default()).await.unwrap();
     assert!(left.items.iter().all(|it| it.metadata.deletion_timestamp.is_none()));
     assert_eq!(left.items.len(), 4);
     // What the right is for.
