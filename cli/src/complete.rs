@@ -116,6 +116,7 @@ mod tests {
             "merge",
             "convert",
             "derive",
+            "learn",
             "explain",
             "inspect",
             "rule",

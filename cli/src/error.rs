@@ -9,6 +9,7 @@ use crate::convert::ConversionError;
 use crate::derive::DeriveCommandError;
 use crate::excerpt::document_error;
 use crate::inspect_error::InspectError;
+use crate::learn::LearnError;
 use crate::manifest::DocumentError;
 use crate::merge_error::MergeError;
 use crate::proxy::ProxyError;
@@ -219,6 +220,9 @@ pub enum CliError {
     /// No profile can be derived.
     #[error("{0}")]
     Derive(#[from] DeriveCommandError),
+    /// No profile can be learned.
+    #[error("{0}")]
+    Learn(#[from] LearnError),
     /// The answer could not be written.
     #[error("cannot write the answer: {0}")]
     Output(std::io::Error),
@@ -297,6 +301,7 @@ impl CliError {
             Self::NotConfirmed => "NotConfirmed",
             Self::NobodyToAsk => "NobodyToAsk",
             Self::Derive(error) => error.reason(),
+            Self::Learn(error) => error.reason(),
             Self::Output(_) => "Output",
         }
     }

@@ -14,7 +14,8 @@
 //! - [`merge`]: the union or the intersection of profiles.
 //! - [`convert`]: profiles of other tools, as `SeccompProfile`s or in the runtimes' format.
 //! - [`derive`]: a profile from the files of a program.
-//! - [`profile_text`]: a profile as YAML or JSON, for `convert`, `derive`, `merge` and profiles in the cluster.
+//! - [`learn`]: a profile from what programs were seen to do.
+//! - [`profile_text`]: a profile as YAML or JSON, for `convert`, `derive`, `learn`, `merge` and profiles in the cluster.
 //! - [`explain`]: what a profile does, in words.
 //! - [`inspect`]: what an image in a registry carries.
 //! - [`denials`]: the calls that filters refused, by workload, and what would allow them.
@@ -42,7 +43,9 @@ pub mod facts;
 pub mod findings;
 pub mod inspect;
 pub mod inspect_error;
+pub mod learn;
 pub mod live;
+mod log_lines;
 pub mod manifest;
 pub mod manual;
 pub mod merge;

@@ -16,6 +16,7 @@ use crate::duration::duration;
 use crate::explain::ExplainArgs;
 use crate::findings::LintArgs;
 use crate::inspect::InspectArgs;
+use crate::learn::LearnArgs;
 use crate::merge::MergeArgs;
 use crate::output::OutputOption;
 use crate::restart::RestartArgs;
@@ -222,6 +223,15 @@ pub enum Task {
     /// program reaches a call. With --check it exits with 1 if the profile refuses a call that the program can reach, or
     /// permits one that it cannot.
     Derive(DeriveArgs),
+    /// Learn a profile from what programs were seen to do
+    ///
+    /// It reads logs of strace and of gVisor's runsc, the observations of a cluster's observers (kubectl get
+    /// seccompobservations -o json) and profiles that other tools have recorded, and permits every call in them, with those
+    /// of the container runtimes; everything else is refused. It needs no cluster. What a filter has refused is not learned.
+    /// With --base it extends a profile: what that permits stays permitted, what its rules refuse stays refused, and what
+    /// it only logs and was not seen is refused. What is not learned is named on standard error. It exits with 1 if the
+    /// files show that they lack calls.
+    Learn(LearnArgs),
     /// Explain what a profile does, by groups of calls
     ///
     /// It reads profiles as `kubectl apply` does and explains what their filter does on one node: which calls are
@@ -268,8 +278,11 @@ mod tests {
             let forms: Vec<_> =
                 output.get_possible_values().iter().map(|it| it.get_name().to_owned()).collect();
             // A profile has no form for people.
-            let expected =
-                if ["merge", "convert", "derive"].contains(&task.get_name()) { "json" } else { "text" };
+            let expected = if ["merge", "convert", "derive", "learn"].contains(&task.get_name()) {
+                "json"
+            } else {
+                "text"
+            };
             assert!(forms.iter().any(|form| form == expected), "{}: {forms:?}", task.get_name());
             let default = output.get_default_values();
             assert!(

@@ -7,6 +7,7 @@ mod allow;
 mod view;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 use api::{
     ObservationReport, ObservedCall, ObservedContainer, ObserverState, SeccompObservation,
@@ -69,6 +70,18 @@ impl Observed {
     pub fn of(object: Untrusted<SeccompObservation>) -> Self {
         let status = serde_json::from_value::<SeccompObservationStatus>(object.status).unwrap_or_default();
         Self { node: object.metadata.name.unwrap_or_default(), report: status.report }
+    }
+
+    /// Its observer's report, if there is one.
+    #[must_use]
+    pub fn report(&self) -> Option<&ObservationReport> {
+        self.report.as_ref()
+    }
+
+    /// What the observer did not see or could not attribute, if that is known.
+    #[must_use]
+    pub fn gap(&self) -> Option<Gap> {
+        Gap::of(self)
     }
 }
 
@@ -167,6 +180,20 @@ impl Gap {
         let not_listed = further.fold(report.forgotten, i64::saturating_add);
         let gap = Self { node, blind, lost: report.lost, unknown: report.unknown, not_listed };
         (gap.blind.is_some() || gap.lost > 0 || gap.unknown > 0 || gap.not_listed > 0).then_some(gap)
+    }
+}
+
+impl fmt::Display for Gap {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let blind = self.blind.iter().map(|why| format!("no record arrives ({why})"));
+        let counts = [
+            (self.lost, "audit records lost"),
+            (self.unknown, "calls of unknown containers"),
+            (self.not_listed, "calls no longer listed"),
+        ];
+        let counts = counts.into_iter().filter(|(count, _)| *count > 0);
+        let parts: Vec<_> = blind.chain(counts.map(|(count, what)| format!("{count} {what}"))).collect();
+        write!(f, "{}: {}", self.node, parts.join(", "))
     }
 }
 

@@ -115,17 +115,7 @@ impl DenialsView {
     /// What the answer does not cover.
     #[must_use]
     pub fn remarks(&self) -> Vec<String> {
-        let gaps = self.incomplete.iter().map(|it| {
-            let blind = it.blind.iter().map(|why| format!("no record arrives ({why})"));
-            let counts = [
-                (it.lost, "audit records lost"),
-                (it.unknown, "calls of unknown containers"),
-                (it.not_listed, "calls no longer listed"),
-            ];
-            let counts = counts.into_iter().filter(|(count, _)| *count > 0);
-            let parts: Vec<_> = blind.chain(counts.map(|(count, what)| format!("{count} {what}"))).collect();
-            format!("incomplete: {}: {}", it.node, parts.join(", "))
-        });
+        let gaps = self.incomplete.iter().map(|it| format!("incomplete: {it}"));
         let unread = self.unread.iter().map(|it| format!("not checked: {}: {}", it.kind, it.message));
         gaps.chain(unread).collect()
     }

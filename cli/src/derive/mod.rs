@@ -64,7 +64,7 @@ pub fn derive(args: &DeriveArgs, checked: Option<&Profile>) -> Result<DerivedTex
     if is_open && !is_widened {
         return Err(DeriveCommandError::Open(open().map(ToString::to_string).collect()));
     }
-    let by_runtime = started_by(args);
+    let by_runtime = started_by(&args.runtimes, args.allow_privilege_escalation);
     let mut allowed: BTreeSet<Syscall> = all.iter().flat_map(calls).collect();
     let mut remarks: Vec<_> = all.iter().flat_map(|it| &it.findings).map(ToString::to_string).collect();
     if is_widened {
@@ -100,12 +100,12 @@ fn calls(derived: &Derived) -> impl Iterator<Item = Syscall> + '_ {
 }
 
 /// The calls of the runtimes between the loading of the filter and the program.
-fn started_by(args: &DeriveArgs) -> BTreeSet<Syscall> {
-    let runtimes = Startup::ALL.iter().filter(|startup| {
-        startup.no_new_privileges != args.allow_privilege_escalation
-            && args.runtimes.iter().any(|runtime| runtime.is(startup))
+pub(crate) fn started_by(runtimes: &[StartedBy], allow_privilege_escalation: bool) -> BTreeSet<Syscall> {
+    let startups = Startup::ALL.iter().filter(|startup| {
+        startup.no_new_privileges != allow_privilege_escalation
+            && runtimes.iter().any(|runtime| runtime.is(startup))
     });
-    let names = runtimes.flat_map(|it| {
+    let names = startups.flat_map(|it| {
         let own = [it.needed, it.made, it.sometimes].into_iter().flatten();
         own.chain(it.instead_of_made())
     });

@@ -1,7 +1,9 @@
 //! Commands about files and images, each from its input to its answer.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+
+use profile::Profile;
 
 use crate::convert::{self, Conversion, ConvertArgs};
 use crate::derive::{self, DeriveArgs, DerivedText};
@@ -10,6 +12,7 @@ use crate::error::CliError;
 use crate::explain::{ExplainArgs, ExplainFormat, ExplainView};
 use crate::findings::{self, FindingsView, LintArgs, LintFormat};
 use crate::inspect::{self, InspectArgs};
+use crate::learn::{self, LearnArgs, Learned};
 use crate::manifest::profiles_in;
 use crate::manual;
 use crate::merge::{MergeArgs, merge, named, text};
@@ -60,6 +63,7 @@ pub fn without_cluster(task: &Task, paint: Paint) -> Result<Option<Answer>, CliE
             converted(args, Vec::new())?
         }
         Task::Derive(args) => derived(args)?,
+        Task::Learn(args) => learned(args)?,
         Task::Explain(args) => {
             let origins = Origins::of(&args.files)?;
             if origins.need_cluster() {
@@ -114,24 +118,35 @@ pub(super) fn converted(args: &ConvertArgs, stored: Vec<Source>) -> Result<Answe
 }
 
 fn derived(args: &DeriveArgs) -> Result<Answer, CliError> {
-    let checked = args.check.as_ref().map(|path| {
-        let text = read_file(path)?;
-        let mut found =
-            profiles_in(&text).map_err(|error| CliError::Document { path: path.clone(), error })?;
-        match found.len() {
-            1 => Ok(found.remove(0).profile),
-            _ => {
-                let names = found.into_iter().filter_map(|it| it.name).collect();
-                Err(CliError::OneOfSeveral { path: path.clone(), found: names })
-            }
-        }
-    });
-    let DerivedText { text, remarks, success, evidence } =
-        derive::derive(args, checked.transpose()?.as_ref())?;
+    let checked = args.check.as_ref().map(|path| only_profile(path)).transpose()?;
+    let DerivedText { text, remarks, success, evidence } = derive::derive(args, checked.as_ref())?;
     if let (Some(path), Some(evidence)) = (&args.evidence, evidence) {
         std::fs::write(path, evidence).map_err(|error| CliError::Write { path: path.clone(), error })?;
     }
     Ok(Answer { remarks, success, ..Answer::success(text) })
+}
+
+fn learned(args: &LearnArgs) -> Result<Answer, CliError> {
+    let base = args.base.as_ref().map(|path| only_profile(path)).transpose()?;
+    let Learned { text, remarks, is_complete, evidence } = learn::learn(args, base.as_ref())?;
+    if let Some(path) = &args.evidence {
+        std::fs::write(path, evidence).map_err(|error| CliError::Write { path: path.clone(), error })?;
+    }
+    Ok(Answer { remarks, success: is_complete, ..Answer::success(text) })
+}
+
+/// The profile in a file that has no other one.
+fn only_profile(path: &Path) -> Result<Profile, CliError> {
+    let text = read_file(path)?;
+    let mut found =
+        profiles_in(&text).map_err(|error| CliError::Document { path: path.to_owned(), error })?;
+    match found.len() {
+        1 => Ok(found.remove(0).profile),
+        _ => {
+            let found = found.into_iter().filter_map(|it| it.name).collect();
+            Err(CliError::OneOfSeveral { path: path.to_owned(), found })
+        }
+    }
 }
 
 pub(super) fn lint(

@@ -2,10 +2,9 @@
 //!
 //! - `place`: where in the file it is said what happens to a call.
 //! - `calls`: the verdicts of some calls, as a view.
-//! - `trace`: the verdicts of the calls in a log, `trace_view` as a view; `lines` reads it in bounded memory.
+//! - `trace`: the verdicts of the calls in a log, `trace_view` as a view.
 
 mod calls;
-mod lines;
 mod place;
 #[cfg(test)]
 mod tests;
@@ -21,6 +20,7 @@ use clap::{Args, ValueHint};
 use serde::Serialize;
 
 use crate::error::CliError;
+use crate::log_lines::logs;
 use crate::manifest::FileProfile;
 use crate::output::OutputOption;
 use crate::setting::SettingOptions;
@@ -120,33 +120,6 @@ pub fn view(
         return Err(CliError::NoCalls(args.trace.clone()));
     }
     Ok(SimulateView::Trace(trace.view()))
-}
-
-/// The files of the logs: `strace -ff -o LOG` writes one `LOG.PID` for each process.
-fn logs(named: &[PathBuf]) -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    for path in named {
-        let mut parts = if path == Path::new("-") || path.exists() { Vec::new() } else { of_processes(path) };
-        parts.sort();
-        // A file that is not there is named by the error of opening it.
-        if parts.is_empty() {
-            parts.push(path.clone());
-        }
-        found.append(&mut parts);
-    }
-    found
-}
-
-fn of_processes(path: &Path) -> Vec<PathBuf> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let Some(name) = path.file_name().and_then(|name| name.to_str()) else { return Vec::new() };
-    let is_part = |file: &str| {
-        let pid = file.strip_prefix(name).and_then(|rest| rest.strip_prefix('.'));
-        pid.is_some_and(|pid| !pid.is_empty() && pid.bytes().all(|byte| byte.is_ascii_digit()))
-    };
-    let files = std::fs::read_dir(folder).into_iter().flatten().filter_map(Result::ok);
-    let parts = files.filter(|file| file.file_name().to_str().is_some_and(is_part));
-    parts.map(|file| path.with_file_name(file.file_name())).collect()
 }
 
 impl SimulateView {

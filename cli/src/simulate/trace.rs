@@ -10,10 +10,10 @@ use syscalls::{Architecture, Syscall};
 
 use super::Subject;
 use super::calls::permits;
-use super::lines::each_line;
 use super::trace_view::{CallOutcome, Certainty, FirstLine, TraceView};
 use crate::call::oci;
 use crate::error::CliError;
+use crate::log_lines::each_line;
 use crate::setting::SettingOptions;
 
 /// The maximum number of different arguments of one call that are remembered; more are decided anew.

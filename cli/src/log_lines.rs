@@ -1,6 +1,7 @@
-//! The lines of a file, in bounded memory.
+//! The files of a log, and their lines in bounded memory.
 
 use std::io::{self, BufRead, Read};
+use std::path::{Path, PathBuf};
 
 /// The maximum number of bytes of a line that are kept: strace prints at most some kilobytes before the end of a call's
 /// arguments.
@@ -24,6 +25,33 @@ pub(crate) fn each_line(mut file: impl BufRead, mut each: impl FnMut(&[u8])) -> 
         }
         each(&line);
     }
+}
+
+/// The files of the logs: `strace -ff -o LOG` writes one `LOG.PID` for each process.
+pub(crate) fn logs(named: &[PathBuf]) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for path in named {
+        let mut parts = if path == Path::new("-") || path.exists() { Vec::new() } else { of_processes(path) };
+        parts.sort();
+        // A file that is not there is named by the error of opening it.
+        if parts.is_empty() {
+            parts.push(path.clone());
+        }
+        found.append(&mut parts);
+    }
+    found
+}
+
+fn of_processes(path: &Path) -> Vec<PathBuf> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let Some(name) = path.file_name().and_then(|name| name.to_str()) else { return Vec::new() };
+    let is_part = |file: &str| {
+        let pid = file.strip_prefix(name).and_then(|rest| rest.strip_prefix('.'));
+        pid.is_some_and(|pid| !pid.is_empty() && pid.bytes().all(|byte| byte.is_ascii_digit()))
+    };
+    let files = std::fs::read_dir(folder).into_iter().flatten().filter_map(Result::ok);
+    let parts = files.filter(|file| file.file_name().to_str().is_some_and(is_part));
+    parts.map(|file| path.with_file_name(file.file_name())).collect()
 }
 
 #[cfg(test)]
