@@ -7,8 +7,8 @@ use profile::{Architecture, Profile, SyscallName};
 
 use crate::abi::width;
 use crate::hash::HashMap;
+use crate::mention::Mention;
 use crate::multiplexer::{Multiplexed, has_multiplexers};
-use crate::reading::Mention;
 use crate::setting::{Setting, Unloadable};
 use crate::tree::{CallRule, Tree};
 use crate::{Condition, Verdict};

@@ -9,6 +9,7 @@ use crate::abi::width;
 use crate::assemble::Key;
 use crate::contested::{Contested, contested};
 use crate::diagram::{Forest, Node, TooComplex, difference};
+use crate::mention::Mention;
 use crate::setting::Setting;
 use crate::tree::{CallRule, Merging, Program, Tree, Width};
 use crate::{Arguments, Condition, Verdict};
@@ -25,15 +26,6 @@ pub struct Reading {
     /// The rules, in the order of the profile.
     pub rules: Vec<Mention>,
     meaning: Rc<Meaning>,
-}
-
-/// Where a rule names the call.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Mention {
-    /// The index of the rule.
-    pub rule: usize,
-    /// The index of the name in it.
-    pub name: usize,
 }
 
 /// What some rules mean together.

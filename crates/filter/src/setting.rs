@@ -2,7 +2,7 @@
 
 use profile::{Architecture, SyscallName};
 
-use crate::reading::Mention;
+use crate::mention::Mention;
 use crate::runtime::{Library, Runtime};
 use crate::tree::Refusal;
 
