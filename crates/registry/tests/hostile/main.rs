@@ -17,7 +17,7 @@ use server::{Action, Server, answer};
 /// The longest time of a question to a registry that never comes to an end by itself.
 const TIME: Duration = Duration::from_millis(400);
 /// The longest time of one that another bound ends: on a slow machine, too, that bound is the first.
-const AMPLE: Duration = Duration::from_secs(60);
+const AMPLE: Duration = Duration::from_mins(1);
 /// What an answer may cost in bytes: the largest manifest, and what lies in the buffers of two sockets.
 const BYTES: u64 = 20 * 1024 * 1024;
 
