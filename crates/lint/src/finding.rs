@@ -44,11 +44,13 @@ pub(crate) struct Found {
     pub(crate) path: FieldPath,
     pub(crate) message: String,
     pub(crate) fix: Option<Fix>,
+    /// Whether it is left out unless the rule is requested.
+    pub(crate) is_on_request: bool,
 }
 
 impl Found {
     pub(crate) fn new(path: FieldPath, message: String) -> Self {
-        Self { path, message, fix: None }
+        Self { path, message, fix: None, is_on_request: false }
     }
 
     pub(crate) fn with(self, fix: Fix) -> Self {

@@ -45,11 +45,14 @@ pub use severity::{Confidence, Severity};
 
 use subject::Subject;
 
-/// The rules that [`check`] leaves out. `int-compared-in-64-bits` finds much that has no consequence, and
-/// `otherwise-under-gvisor` is about another kind of runtime. What `weaker-than-runtime-default` finds is on purpose in many
-/// profiles, and it takes longer than all others together.
+/// The rules that find more on request. [`check`] leaves out all but `int-compared-in-64-bits`, of which it leaves out what
+/// usually has no consequence. `otherwise-under-gvisor` is about another kind of runtime. What
+/// `weaker-than-runtime-default` finds is on purpose in many profiles, and it takes longer than all others together.
 pub const ON_REQUEST: &[&str] =
     &["int-compared-in-64-bits", "otherwise-under-gvisor", "weaker-than-runtime-default"];
+
+/// The rules that find nothing unless they are requested.
+const ONLY_ON_REQUEST: &[&str] = &["otherwise-under-gvisor", "weaker-than-runtime-default"];
 
 /// The rules that compute filters. What that takes grows steeply with the number of conditions about one call: with 32
 /// rules with two arguments each it is several seconds.
@@ -71,7 +74,7 @@ pub struct QuickCheck {
 pub fn check_quickly(profile: &Profile, nodes: &Nodes) -> QuickCheck {
     let subject = Subject::quickly(profile, nodes);
     let left_out = if subject.computes() { &[] } else { COMPUTING };
-    let findings = findings(&subject, |id| !ON_REQUEST.contains(&id) && !left_out.contains(&id));
+    let findings = findings(&subject, left_out, &[]);
     QuickCheck { findings, left_out }
 }
 
@@ -84,9 +87,13 @@ pub fn check(profile: &Profile, nodes: &Nodes) -> Vec<Finding> {
 /// The same with those rules of [`ON_REQUEST`] that are requested.
 #[must_use]
 pub fn check_with(profile: &Profile, nodes: &Nodes, requested: &[&str]) -> Vec<Finding> {
-    findings(&Subject::of(profile, nodes), |id| !ON_REQUEST.contains(&id) || requested.contains(&id))
+    findings(&Subject::of(profile, nodes), &[], requested)
 }
 
-fn findings(subject: &Subject<'_>, wanted: impl Fn(&str) -> bool) -> Vec<Finding> {
-    RULES.iter().filter(|rule| wanted(rule.id)).flat_map(|rule| rule.findings(subject)).collect()
+fn findings(subject: &Subject<'_>, left_out: &[&str], requested: &[&str]) -> Vec<Finding> {
+    let is_requested = |rule: &&Rule| requested.contains(&rule.id);
+    let wanted = |rule: &&&'static Rule| {
+        !left_out.contains(&rule.id) && (!ONLY_ON_REQUEST.contains(&rule.id) || is_requested(rule))
+    };
+    RULES.iter().filter(wanted).flat_map(|rule| rule.findings(subject, is_requested(rule))).collect()
 }

@@ -19,7 +19,8 @@ pub struct Rule {
 }
 
 impl Rule {
-    pub(crate) fn findings(&'static self, subject: &Subject<'_>) -> Vec<Finding> {
+    /// What it finds; without what it finds on request only, unless it `is_requested`.
+    pub(crate) fn findings(&'static self, subject: &Subject<'_>, is_requested: bool) -> Vec<Finding> {
         let finding = |found: Found| Finding {
             rule: self.id,
             severity: self.severity,
@@ -28,6 +29,7 @@ impl Rule {
             message: found.message,
             fix: found.fix,
         };
-        (self.check)(subject).into_iter().map(finding).collect()
+        let found = (self.check)(subject).into_iter();
+        found.filter(|found| is_requested || !found.is_on_request).map(finding).collect()
     }
 }

@@ -85,6 +85,6 @@ mod tests {
         assert_eq!(paths(&RULE, known), Vec::<String>::new());
         let newer = json!({ "defaultAction": "SCMP_ACT_ALLOW", "architectures": ["SCMP_ARCH_LOONGARCH64"] });
         let nodes = Nodes { libseccomps: vec![Libseccomp::V2_6_0, Libseccomp::V2_6_1], ..Nodes::default() };
-        assert!(RULE.findings(&Subject::of(&Profile::from_value(&newer).unwrap(), &nodes)).is_empty());
+        assert!(RULE.findings(&Subject::of(&Profile::from_value(&newer).unwrap(), &nodes), true).is_empty());
     }
 }

@@ -6,11 +6,12 @@
 //! a register of 64 bits, of which the kernel ignores the upper half, and a filter compares all. Two registers that are the
 //! same to the kernel can therefore be different to the filter: -1 is 0xffffffff in one program and 0xffffffffffffffff in
 //! another. So a rule for one value does not apply to every call with this value. In a rule that permits, some calls are
-//! denied that were meant; in a rule that denies, some calls are not, which matters if the default permits them.
+//! denied that were meant; in a rule that denies, some calls are not, which matters if the default permits them: whoever
+//! makes the call chooses the upper half.
 //!
-//! The rule is checked on request, with `--also int-compared-in-64-bits`, because profiles usually compare so, and in rules
-//! that permit small numbers it has no consequence: compilers clear the upper half. The types are those of the kernel's headers
-//! (Linux 7.2). The fix compares the lower half, with `SCMP_CMP_MASKED_EQ`; it is unsafe, because the rule then applies to more calls.
+//! Rules that deny what the default permits are always checked, all others with `--also int-compared-in-64-bits`: profiles
+//! usually compare so, and in rules that permit small numbers it has no consequence, because compilers clear the upper half.
+//! The types are those of the kernel's headers (Linux 7.2). The fix compares the lower half, with `SCMP_CMP_MASKED_EQ`; it is unsafe, because the rule then applies to more calls.
 //! libseccomp has no such comparison for other operators, so that these have no fix. On 32-bit architectures libseccomp
 //! compares 32 bits anyway.
 //!
@@ -45,7 +46,7 @@ use crate::fix::{Edit, Fix, Safety};
 use crate::place;
 use crate::rule::Rule;
 use crate::severity::{Confidence, Severity};
-use crate::subject::Subject;
+use crate::subject::{Subject, permits};
 use crate::wording;
 
 pub(super) static RULE: Rule = Rule {
@@ -79,7 +80,8 @@ fn check(subject: &Subject<'_>) -> Vec<Found> {
         let fix = value.map(|value| {
             Fix::new(Safety::Unsafe, "Compare the lower 32 bits", Edit::Set { path: path.clone(), value })
         });
-        found.push(Found { fix, ..Found::new(path, message) });
+        let is_on_request = permits(rule.effect()) || !permits(subject.profile.default_effect());
+        found.push(Found { fix, is_on_request, ..Found::new(path, message) });
     }
     found
 }
@@ -144,6 +146,27 @@ mod tests {
         let bound = json!({ "index": 0, "value": 7, "op": "SCMP_CMP_GE" });
         assert!(findings(&RULE, profile(&["close"], &bound))[0].fix.is_none());
         assert!(findings(&RULE, profile(&["close", "brk"], &equal))[0].fix.is_none());
+    }
+
+    #[test]
+    fn unless_it_is_requested_only_rules_that_deny_what_the_default_permits_are_checked() {
+        let equal = json!({ "index": 0, "value": 7, "op": "SCMP_CMP_EQ" });
+        let found = |default: &str, action: &str| {
+            let mut contents = profile(&["close"], &equal);
+            contents["defaultAction"] = default.into();
+            contents["syscalls"][0]["action"] = action.into();
+            let profile = profile::Profile::from_value(&contents).unwrap();
+            let of = |requested: &[&str]| {
+                let found = crate::check_with(&profile, &crate::Nodes::default(), requested);
+                found.iter().any(|finding| finding.rule == RULE.id)
+            };
+            (of(&[]), of(&[RULE.id]))
+        };
+        assert_eq!(found("SCMP_ACT_ALLOW", "SCMP_ACT_ERRNO"), (true, true));
+        assert_eq!(found("SCMP_ACT_LOG", "SCMP_ACT_KILL_PROCESS"), (true, true));
+        assert_eq!(found("SCMP_ACT_ERRNO", "SCMP_ACT_ALLOW"), (false, true));
+        assert_eq!(found("SCMP_ACT_ERRNO", "SCMP_ACT_KILL_PROCESS"), (false, true));
+        assert_eq!(found("SCMP_ACT_ALLOW", "SCMP_ACT_LOG"), (false, true));
     }
 
     #[test]
