@@ -105,11 +105,7 @@ pub(crate) fn started_by(runtimes: &[StartedBy], allow_privilege_escalation: boo
         startup.no_new_privileges != allow_privilege_escalation
             && runtimes.iter().any(|runtime| runtime.is(startup))
     });
-    let names = startups.flat_map(|it| {
-        let own = [it.needed, it.made, it.sometimes].into_iter().flatten();
-        own.chain(it.instead_of_made())
-    });
-    names.filter_map(|name| Syscall::from_name(name)).collect()
+    startups.flat_map(Startup::calls).filter_map(Syscall::from_name).collect()
 }
 
 /// The calls that a default profile permits whatever their arguments are.

@@ -1,8 +1,8 @@
 //! What a runtime itself needs of a filter: it loads the filter before it starts the program, so that its last calls run
 //! under it.
 //!
-//! Measured on x86_64 with Linux 6.18, for a container of the user 0 (`e2e/tests/runtimes/startup.rs` denies each call alone,
-//! and starts each runtime 200 times with nothing else permitted).
+//! Measured on x86_64 with Linux 6.18, for containers of the user 0 (`e2e/tests/runtimes/startup.rs` denies each call alone,
+//! and starts each runtime 200 times with nothing else permitted) and of another one (200 starts, and `fchown` denied alone).
 
 use profile::Architecture;
 use syscalls::Syscall;
@@ -25,6 +25,8 @@ pub struct Startup {
     pub needed: &'static [&'static str],
     /// Calls that the runtime always makes, and that may fail.
     pub made: &'static [&'static str],
+    /// Calls that it makes beside those of `made` for a user other than 0, and that may fail with EPERM, but not with ENOSYS.
+    pub for_other_users: &'static [&'static str],
     /// Calls that it makes now and then.
     pub sometimes: &'static [&'static str],
     /// Calls that it makes in place of one of `made` that fails, and cannot start without.
@@ -33,6 +35,10 @@ pub struct Startup {
 
 /// runc, of which 1.5.2 opens files below a directory by these if it may not use `openat2`.
 const INSTEAD_OF_OPENAT2: &[(&str, &[&str])] = &[("openat2", &["fcntl", "readlinkat"])];
+
+/// runc gives standard input, output and error to the user of the container. It starts the program after EPERM, but not
+/// after ENOSYS, and 1.5.2 not after EACCES either.
+const GIVES_ITS_OUTPUT: &[&str] = &["fchown"];
 
 /// What Go's runtime adds now and then: 0 to 114 times in 200 starts.
 const GO: &[&str] =
@@ -47,6 +53,7 @@ impl Startup {
             no_new_privileges: true,
             needed: &["close", "execve", "fstat", "fstatfs", "getdents64", "openat", "statx", "write"],
             made: &["fcntl", "openat2"],
+            for_other_users: &[],
             sometimes: GO,
             instead: INSTEAD_OF_OPENAT2,
         },
@@ -77,6 +84,7 @@ impl Startup {
                 "write",
             ],
             made: &["close_range", "epoll_ctl", "faccessat2", "fcntl", "getpid", "openat2", "tgkill"],
+            for_other_users: GIVES_ITS_OUTPUT,
             sometimes: GO,
             instead: INSTEAD_OF_OPENAT2,
         },
@@ -86,6 +94,7 @@ impl Startup {
             no_new_privileges: true,
             needed: &["close", "execve", "fstatfs", "getdents64", "openat", "write"],
             made: &["epoll_ctl", "getpid"],
+            for_other_users: &[],
             sometimes: GO,
             instead: &[],
         },
@@ -114,6 +123,7 @@ impl Startup {
                 "write",
             ],
             made: &["epoll_ctl", "faccessat2", "fcntl", "getpid"],
+            for_other_users: GIVES_ITS_OUTPUT,
             sometimes: GO,
             instead: &[],
         },
@@ -123,6 +133,7 @@ impl Startup {
             no_new_privileges: true,
             needed: &["execve"],
             made: &["close"],
+            for_other_users: &[],
             sometimes: &[],
             instead: &[],
         },
@@ -141,6 +152,7 @@ impl Startup {
                 "write",
             ],
             made: &["close"],
+            for_other_users: &[],
             sometimes: &[],
             instead: &[],
         },
@@ -150,6 +162,7 @@ impl Startup {
             no_new_privileges: true,
             needed: &["execve"],
             made: &["close", "close_range"],
+            for_other_users: &[],
             sometimes: &[],
             instead: &[],
         },
@@ -168,6 +181,7 @@ impl Startup {
                 "write",
             ],
             made: &["close", "close_range"],
+            for_other_users: &[],
             sometimes: &[],
             instead: &[],
         },
@@ -181,7 +195,23 @@ impl Startup {
         self.instead.iter().flat_map(|(_, others)| *others)
     }
 
-    /// The calls with which this filter certainly keeps a container from starting, each with one of its verdicts.
+    /// Every call that it makes, for any user.
+    pub fn calls(&self) -> impl Iterator<Item = &'static str> {
+        let always = self.needed.iter().chain(self.made).chain(self.for_other_users).chain(self.sometimes);
+        always.copied().chain(self.instead_of_made().copied())
+    }
+
+    /// The calls with which this filter certainly keeps a container of a user other than 0 from starting, beyond those of
+    /// [`Self::refused`].
+    #[must_use]
+    pub fn refused_for_other_users(&self, filter: &Filter) -> Vec<(&'static str, Verdict)> {
+        let refused = |name: &&'static str| Some((*name, refusal(filter, name)?));
+        let certain = |(_, verdict): &(_, Verdict)| ends(*verdict) || *verdict == ENOSYS;
+        self.for_other_users.iter().filter_map(refused).filter(certain).collect()
+    }
+
+    /// The calls with which this filter certainly keeps a container from starting, whatever its user is, each with one of its
+    /// verdicts.
     ///
     /// A call counts if it is denied whatever its arguments are, in a way that was measured: it ends the thread or the
     /// process, or fails with EPERM, EACCES or ENOSYS. A tracer or a seccomp agent may permit a call.

@@ -139,7 +139,7 @@ impl Root {
         let mut config = json!({
             "ociVersion": "1.0.2",
             "process": {
-                "user": { "uid": 0, "gid": 0 },
+                "user": { "uid": options.user, "gid": options.user },
                 "args": arguments,
                 "env": [],
                 "cwd": "/",
@@ -168,6 +168,8 @@ pub(crate) struct Options {
     pub(crate) no_new_privileges: bool,
     /// The capabilities that containers usually have; otherwise none, and calls are all the more harmless.
     pub(crate) capabilities: bool,
+    /// The numbers of its user and group.
+    pub(crate) user: u32,
     /// How many seconds a start may take. Most take a tenth of one.
     pub(crate) seconds: u8,
 }

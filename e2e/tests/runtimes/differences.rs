@@ -15,7 +15,7 @@ struct Three {
     runtimes: [Installed; 3],
 }
 
-const OPTIONS: Options = Options { no_new_privileges: true, capabilities: false, seconds: 20 };
+const OPTIONS: Options = Options { no_new_privileges: true, capabilities: false, user: 0, seconds: 20 };
 
 impl Three {
     fn new() -> Self {

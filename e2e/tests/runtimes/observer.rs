@@ -21,7 +21,7 @@ use crate::container::{Options, Root, Start};
 use crate::installed::Installed;
 
 const LIMIT: Duration = Duration::from_secs(30);
-const OPTIONS: Options = Options { no_new_privileges: true, capabilities: false, seconds: 30 };
+const OPTIONS: Options = Options { no_new_privileges: true, capabilities: false, user: 0, seconds: 30 };
 /// The pod of every container here.
 const POD: &str = "9f3b8a52-0c8d-4b7e-9d4f-5a1f2e3d4c5b";
 

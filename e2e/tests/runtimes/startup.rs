@@ -32,16 +32,27 @@ struct Case<'a> {
     root: &'a Root,
     runtime: &'a Installed,
     startup: &'a Startup,
+    user: u32,
 }
+
+/// A user of containers that is not root.
+const OTHER_USER: u32 = 1_000;
 
 impl Case<'_> {
     fn name(&self) -> String {
-        format!("{}, noNewPrivileges {}", self.runtime.name, self.startup.no_new_privileges)
+        format!(
+            "{}, noNewPrivileges {}, user {}",
+            self.runtime.name, self.startup.no_new_privileges, self.user
+        )
     }
 
     fn starts(&self, profile: &Value) -> bool {
-        let options =
-            Options { no_new_privileges: self.startup.no_new_privileges, capabilities: true, seconds: 8 };
+        let options = Options {
+            no_new_privileges: self.startup.no_new_privileges,
+            capabilities: true,
+            user: self.user,
+            seconds: 8,
+        };
         matches!(self.root.start(self.runtime, options, Some(profile), &[]), Start::Ran(_))
     }
 
@@ -57,13 +68,15 @@ impl Case<'_> {
         let filter =
             Filter::new(&Profile::from_value(profile).unwrap(), &self.runtime.setting(libseccomp, &number))
                 .unwrap();
-        self.startup.refused(&filter).is_empty()
+        let for_other_users = || self.startup.refused_for_other_users(&filter).is_empty();
+        self.startup.refused(&filter).is_empty() && (self.user == 0 || for_other_users())
     }
 
     /// Every call that the runtime is said to make.
     fn calls(&self) -> Vec<&'static str> {
-        let Startup { needed, made, sometimes, .. } = self.startup;
-        [*needed, *made, *sometimes].concat()
+        let Startup { needed, made, for_other_users, sometimes, .. } = self.startup;
+        let for_the_user = if self.user == 0 { &[] } else { *for_other_users };
+        [*needed, *made, for_the_user, *sometimes].concat()
     }
 }
 
@@ -126,7 +139,7 @@ fn runc_starts_with_the_calls_that_it_is_said_to_make_and_without_no_needed_one(
     let Some(libseccomp) = libseccomp() else { return };
     let (root, runtime) = (Root::new(), Installed::runc());
     for startup in startups(&runtime) {
-        let case = Case { root: &root, runtime: &runtime, startup };
+        let case = Case { root: &root, runtime: &runtime, startup, user: 0 };
         let all = case.calls();
         let whole = permitting(&all, "SCMP_ACT_ERRNO");
         assert!(case.may_start(&whole, libseccomp) && case.starts(&whole), "{}", case.name());
@@ -140,13 +153,44 @@ fn runc_starts_with_the_calls_that_it_is_said_to_make_and_without_no_needed_one(
     }
 }
 
+#[test]
+fn runc_starts_for_another_user_exactly_if_the_filter_lets_it_give_away_its_output() {
+    let Some(libseccomp) = libseccomp() else { return };
+    let (root, runtime) = (Root::new(), Installed::runc());
+    give_away_output(&root, &runtime, libseccomp);
+}
+
+/// Denies the calls that a runtime makes for a user other than root, and compares whether a container starts.
+fn give_away_output(root: &Root, runtime: &Installed, libseccomp: Libseccomp) {
+    for startup in startups(runtime) {
+        for user in [0, OTHER_USER] {
+            let case = Case { root, runtime, startup, user };
+            // EACCES ends the start of some versions.
+            let wrong = in_threads(&[ACTIONS[0], ACTIONS[2], ACTIONS[3], ACTIONS[4]], |way| {
+                let profile = denying(&["fchown"], *way);
+                let expected = case.may_start(&profile, libseccomp);
+                assert_eq!(
+                    expected,
+                    startup.no_new_privileges
+                        || user == 0
+                        || *way == ACTIONS[0]
+                        || runtime.model == Runtime::CRUN
+                );
+                (case.starts(&profile) != expected).then_some(*way)
+            });
+            assert!(wrong.is_empty(), "{}: {wrong:?}", case.name());
+        }
+    }
+}
+
 /// Denies one call at a time, and compares whether a container starts.
 fn deny_each_call(runtimes: &[Installed]) {
     let root = Root::new();
     for runtime in runtimes {
         let libseccomp = runtime.libseccomp().unwrap();
+        give_away_output(&root, runtime, libseccomp);
         for startup in startups(runtime) {
-            let case = Case { root: &root, runtime, startup };
+            let case = Case { root: &root, runtime, startup, user: 0 };
             // A call that is never made may be denied in every way, so the hardest one suffices.
             let all = names().map(|name| (name, ACTIONS[4]));
             let made = [startup.needed, startup.made].concat().into_iter();
@@ -178,8 +222,10 @@ fn start_often(runtimes: &[Installed]) {
     let root = Root::new();
     for runtime in runtimes {
         let libseccomp = runtime.libseccomp().unwrap();
-        for startup in startups(runtime) {
-            let case = Case { root: &root, runtime, startup };
+        let cases =
+            startups(runtime).into_iter().flat_map(|startup| [0, OTHER_USER].map(|user| (startup, user)));
+        for (startup, user) in cases {
+            let case = Case { root: &root, runtime, startup, user };
             let profile = permitting(&case.calls(), "SCMP_ACT_KILL_PROCESS");
             assert!(case.may_start(&profile, libseccomp), "{}", case.name());
             let starts = in_threads(&[(); STARTS], |()| case.starts(&profile).then_some(())).len();
@@ -230,7 +276,7 @@ fn other_versions_start_two_hundred_times_with_only_the_calls_that_they_are_said
 fn a_needed_call_that_ends_only_the_thread_keeps_a_container_from_starting() {
     let (root, runtime) = (Root::new(), Installed::runc());
     for startup in startups(&runtime) {
-        let case = Case { root: &root, runtime: &runtime, startup };
+        let case = Case { root: &root, runtime: &runtime, startup, user: 0 };
         let started = in_threads(startup.needed, |name| {
             case.starts(&denying(&[name], ("SCMP_ACT_KILL_THREAD", None))).then_some(*name)
         });
@@ -245,7 +291,7 @@ fn without_openat2_runc_needs_two_other_calls() {
     let (root, runtime) = (Root::new(), Installed::runc());
     assert_eq!(runtime.model, Runtime::RUNC_1_2);
     for startup in startups(&runtime) {
-        let case = Case { root: &root, runtime: &runtime, startup };
+        let case = Case { root: &root, runtime: &runtime, startup, user: 0 };
         for (others, starts) in [(&[][..], true), (&["fcntl"], false), (&["readlinkat"], false)] {
             let names = [&["openat2"], others].concat();
             let wrong = in_threads(&ACTIONS[..3], |action| {

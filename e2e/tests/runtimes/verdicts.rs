@@ -68,7 +68,7 @@ fn make(
     calls: &[Call],
 ) -> Result<Result<Vec<Outcome>, String>, String> {
     let words: Vec<_> = calls.iter().map(calls::word).collect();
-    let options = Options { no_new_privileges: true, capabilities: false, seconds: 20 };
+    let options = Options { no_new_privileges: true, capabilities: false, user: 0, seconds: 20 };
     match root.start(runtime, options, profile, &words) {
         Start::Ran(printed) => Outcome::parse(&printed, calls.len()).map(Ok),
         Start::Refused(why) => Ok(Err(why)),

@@ -7,11 +7,14 @@
 //! the kubelet reports an error that does not name the call, such as "container process is already dead". A default that
 //! kills must permit more calls than one that returns an error.
 //!
-//! The calls were measured by starting containers on x86_64 with Linux 6.18, for the user 0, under runc 1.5.2, runc 1.1.5
-//! and crun 1.8.1. Each call of x86_64 was denied alone by ending the process, and those that a runtime uses also with EPERM,
-//! EACCES, ENOSYS and a trap. Then each runtime started 200 times with only its own calls permitted and everything else
-//! killed. `e2e/tests/runtimes/startup.rs` repeats this. crun 1.21 and 1.28 started as often with the calls of 1.8.1 and
-//! `close_range`; that they need the same calls was measured once.
+//! The calls were measured by starting containers on x86_64 with Linux 6.18, for the user 0, under runc 1.5.2, runc 1.1.5,
+//! and crun 1.8.1, 1.21 and 1.28. Each call of x86_64 was denied alone by ending the process, and those that a runtime uses
+//! also with EPERM, EACCES, ENOSYS and a trap. Then each runtime started 200 times with only its own calls permitted and
+//! everything else killed, for the user 0 and for another one. `e2e/tests/runtimes/startup.rs` repeats this, also for runc
+//! 1.1.15, 1.3.6 and 1.6.0-rc.1.
+//!
+//! For a user other than 0 (`runAsUser`, or the image's user) runc also calls `fchown`, unless the pod has
+//! `allowPrivilegeEscalation: false`. It goes on after EPERM, but not after ENOSYS or under a filter that kills.
 //!
 //! Nothing is found for calls that are denied for some arguments only, for calls that a runtime makes now and then, or for
 //! another architecture. The fix permits what the named runtimes use; it is unsafe, because it changes the filter.
@@ -33,8 +36,8 @@
 //! architectures: [SCMP_ARCH_X86_64, SCMP_ARCH_X86]
 //! syscalls:
 //!   - names:
-//!       [capget, capset, chdir, close, close_range, epoll_ctl, execve, faccessat2, fcntl, fstat, fstatfs, futex, getcwd,
-//!        getdents64, getpid, getppid, mmap, newfstatat, openat, openat2, prctl, rt_sigaction, rt_sigprocmask,
+//!       [capget, capset, chdir, close, close_range, epoll_ctl, execve, faccessat2, fchown, fcntl, fstat, fstatfs, futex,
+//!        getcwd, getdents64, getpid, getppid, mmap, newfstatat, openat, openat2, prctl, rt_sigaction, rt_sigprocmask,
 //!        rt_sigreturn, sched_yield, setgid, setgroups, setresgid, setresuid, setuid, statx, tgkill, read, write,
 //!        exit_group]
 //!     action: SCMP_ACT_ALLOW
@@ -68,23 +71,56 @@ pub(super) static RULE: Rule = Rule {
 /// The refused calls of each runtime, at one field and for one kind of container.
 type Refused = BTreeMap<&'static str, BTreeSet<&'static str>>;
 
+/// Which containers do not start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Containers {
+    All,
+    /// Those without `noNewPrivileges`.
+    Escalating,
+    /// Those of them with a user other than 0.
+    OfOtherUsers,
+}
+
+impl Containers {
+    /// The beginning of the message.
+    fn named(self) -> &'static str {
+        match self {
+            Self::All => "no container starts",
+            Self::Escalating => "without allowPrivilegeEscalation: false no container starts",
+            Self::OfOtherUsers => {
+                "without allowPrivilegeEscalation: false no container of a user other than root starts"
+            }
+        }
+    }
+}
+
 fn check(subject: &Subject<'_>) -> Vec<Found> {
     if !subject.covered().contains(&Architecture::X86_64) {
         return Vec::new();
     }
-    // By field and whether it is so only without `noNewPrivileges`; with it, it is always so.
-    let mut found: BTreeMap<(Option<Place>, bool), Refused> = BTreeMap::new();
+    let mut found: BTreeMap<(Option<Place>, Containers), Refused> = BTreeMap::new();
     let startups: Vec<_> = startups(subject).filter(|startup| may_refuse(subject, startup)).collect();
     for (startup, refused) in refused(subject, &startups) {
-        for name in refused {
-            let key = (place_of(subject, name), !startup.no_new_privileges);
-            let always = found.get(&(key.0, false)).and_then(|refused| refused.get(startup.runtime));
-            if !always.is_some_and(|names| names.contains(name)) {
-                found.entry(key).or_default().entry(startup.runtime).or_default().insert(name);
+        let containers = if startup.no_new_privileges { Containers::All } else { Containers::Escalating };
+        let of_others = refused.for_other_users.into_iter().map(|name| (Containers::OfOtherUsers, name));
+        for (containers, name) in refused.always.into_iter().map(|name| (containers, name)).chain(of_others) {
+            let place = place_of(subject, name);
+            let of = |containers| found.get(&(place, containers)).and_then(|refused| refused.get(startup.runtime));
+            // Where more containers do not start at this place, that says it all; the fix permits what all need.
+            let is_said = match containers {
+                Containers::All => false,
+                Containers::Escalating => of(Containers::All).is_some_and(|names| names.contains(name)),
+                Containers::OfOtherUsers => of(Containers::Escalating).is_some(),
+            };
+            if !is_said {
+                found.entry((place, containers)).or_default().entry(startup.runtime).or_default().insert(name);
             }
         }
     }
-    found.into_iter().map(|((place, only), refused)| finding(subject, place, only, &refused)).collect()
+    found
+        .into_iter()
+        .map(|((place, containers), refused)| finding(subject, place, containers, &refused))
+        .collect()
 }
 
 /// What is known of the nodes' runtimes. Of runc 1.1.15 it is the same as of 1.1.5.
@@ -108,7 +144,7 @@ fn place_of(subject: &Subject<'_>, name: &str) -> Option<Place> {
 
 /// Whether a filter can refuse something at all; to make one takes longer.
 fn may_refuse(subject: &Subject<'_>, startup: &Startup) -> bool {
-    let mut calls = startup.needed.iter().chain(startup.made);
+    let mut calls = startup.needed.iter().chain(startup.made).chain(startup.for_other_users);
     calls.any(|name| !is_permitted_somehow(subject, name))
 }
 
@@ -126,20 +162,37 @@ fn is_permitted_somehow(subject: &Subject<'_>, name: &str) -> bool {
     conditional.iter().all(|mention| permits(mention.effect)) && conditional.iter().any(compares_one)
 }
 
+/// The calls of one runtime with which a container certainly does not start.
+#[derive(Default)]
+struct Calls {
+    /// Whatever its user is.
+    always: Vec<&'static str>,
+    /// If its user is not 0.
+    for_other_users: Vec<&'static str>,
+}
+
+impl Calls {
+    fn is_empty(&self) -> bool {
+        self.always.is_empty() && self.for_other_users.is_empty()
+    }
+
+    fn retain_those_of(&mut self, others: &Self) {
+        self.always.retain(|name| others.always.contains(name));
+        self.for_other_users.retain(|name| others.for_other_users.contains(name));
+    }
+}
+
 /// The calls with which a container certainly does not start, whatever libseccomp the nodes have: of each of `startups` of
 /// which there are any.
-fn refused(
-    subject: &Subject<'_>,
-    startups: &[&'static Startup],
-) -> Vec<(&'static Startup, Vec<&'static str>)> {
+fn refused(subject: &Subject<'_>, startups: &[&'static Startup]) -> Vec<(&'static Startup, Calls)> {
     let newest = boundary::newest(subject);
     let oldest = subject.nodes.libseccomps.iter().min().copied().unwrap_or(newest);
     let mut found: Vec<_> = refused_with(subject, newest, startups);
-    found.retain(|(_, names)| !names.is_empty());
+    found.retain(|(_, calls)| !calls.is_empty());
     if oldest != newest {
         let left: Vec<_> = found.iter().map(|(startup, _)| *startup).collect();
-        for ((_, names), (_, also)) in found.iter_mut().zip(refused_with(subject, oldest, &left)) {
-            names.retain(|name| also.contains(name));
+        for ((_, calls), (_, also)) in found.iter_mut().zip(refused_with(subject, oldest, &left)) {
+            calls.retain_those_of(&also);
         }
     }
     found
@@ -151,7 +204,7 @@ fn refused_with(
     subject: &Subject<'_>,
     libseccomp: Libseccomp,
     startups: &[&'static Startup],
-) -> Vec<(&'static Startup, Vec<&'static str>)> {
+) -> Vec<(&'static Startup, Calls)> {
     let mut models: Vec<Runtime> = Vec::new();
     for Startup { model, .. } in startups {
         if !models.contains(model) {
@@ -166,13 +219,22 @@ fn refused_with(
         let at = models.iter().position(|model| *model == startup.model);
         // If there is no filter, other rules say why.
         let filter = at.and_then(|at| filters.get(at)?.as_ref().ok());
-        let refused = filter.map(|filter| startup.refused(filter)).unwrap_or_default();
-        (*startup, refused.into_iter().map(|(name, _)| name).collect())
+        let names = |refused: Vec<(&'static str, _)>| refused.into_iter().map(|(name, _)| name).collect();
+        let calls = filter.map(|filter| Calls {
+            always: names(startup.refused(filter)),
+            for_other_users: names(startup.refused_for_other_users(filter)),
+        });
+        (*startup, calls.unwrap_or_default())
     };
     startups.iter().map(refused_by).collect()
 }
 
-fn finding(subject: &Subject<'_>, place: Option<Place>, only: bool, refused: &Refused) -> Found {
+fn finding(
+    subject: &Subject<'_>,
+    place: Option<Place>,
+    containers: Containers,
+    refused: &Refused,
+) -> Found {
     let path: FieldPath = match place {
         Some((rule, name)) => place::name(rule, name),
         None => place::field("defaultAction"),
@@ -189,9 +251,9 @@ fn finding(subject: &Subject<'_>, place: Option<Place>, only: bool, refused: &Re
         let calls = names(calls.iter().copied());
         format!("{} ({calls})", runtimes.join(", "))
     });
-    let when = if only { "without allowPrivilegeEscalation: false " } else { "" };
     let message = format!(
-        "{when}no container starts under these runtimes, because calls that they make themselves are denied: {}",
+        "{} under these runtimes, because calls that they make themselves are denied: {}",
+        containers.named(),
         groups.collect::<Vec<_>>().join("; ")
     );
     let found = Found::new(path, message);
@@ -200,10 +262,12 @@ fn finding(subject: &Subject<'_>, place: Option<Place>, only: bool, refused: &Re
         return found;
     }
     // Everything that these runtimes use: a call that now gets ENOSYS from runc's stub may be killed once others are named.
-    let startups = startups(subject)
-        .filter(|startup| startup.no_new_privileges != only && refused.contains_key(startup.runtime));
-    let used = startups.flat_map(|it| it.needed.iter().chain(it.made).chain(it.sometimes).chain(it.instead_of_made()));
-    let missing: BTreeSet<_> = used.copied().filter(|name| subject.treatment(name).is_none()).collect();
+    let no_new_privileges = containers == Containers::All;
+    let startups = startups(subject).filter(|startup| {
+        startup.no_new_privileges == no_new_privileges && refused.contains_key(startup.runtime)
+    });
+    let used = startups.flat_map(Startup::calls);
+    let missing: BTreeSet<_> = used.filter(|name| subject.treatment(name).is_none()).collect();
     let rule = json!({ "names": missing, "action": "SCMP_ACT_ALLOW" });
     let edit = Edit::Append { path: place::field("syscalls"), values: vec![rule] };
     found.with(Fix::new(Safety::Unsafe, "Permit what these runtimes use", edit))
@@ -304,6 +368,31 @@ mod tests {
             assert_eq!(never_starts(permitting(&others, "SCMP_ACT_ERRNO")), !killed_only, "{missing}");
             assert!(never_starts(permitting(&others, "SCMP_ACT_KILL_PROCESS")), "{missing}");
         }
+    }
+
+    #[test]
+    fn for_a_user_other_than_root_runc_also_needs_fchown_unless_it_fails_with_eperm() {
+        let runc = Startup::ALL.iter().filter(|it| it.runtime.starts_with("runc") && !it.no_new_privileges);
+        let crun = Startup::ALL.iter().filter(|it| it.runtime.starts_with("crun"));
+        let names: Vec<_> = runc.chain(crun).flat_map(Startup::calls).filter(|name| *name != "fchown").collect();
+        assert_eq!(paths(&RULE, permitting(&names, "SCMP_ACT_ERRNO")), Vec::<String>::new());
+        let mut profile = permitting(&names, "SCMP_ACT_KILL_PROCESS");
+        let found = findings(&RULE, profile.clone());
+        assert_eq!(found.len(), 1);
+        assert_eq!(
+            found[0].message,
+            "without allowPrivilegeEscalation: false no container of a user other than root starts under these \
+             runtimes, because calls that they make themselves are denied: runc 1.1.5, runc 1.5.2 (fchown)"
+        );
+        assert!(found[0].fix.as_ref().unwrap().apply(&mut profile));
+        assert_eq!(paths(&RULE, profile.clone()), Vec::<String>::new());
+        assert_eq!(profile["syscalls"][1]["names"], json!(["fchown"]));
+        let mut enosys = permitting(&names, "SCMP_ACT_ERRNO");
+        enosys["defaultErrnoRet"] = 38.into();
+        assert_eq!(paths(&RULE, enosys), ["defaultAction"]);
+        // Where no container starts at all, nothing more is said of some.
+        let found = findings(&RULE, permitting(&["read"], "SCMP_ACT_KILL_PROCESS"));
+        assert!(found.iter().all(|finding| !finding.message.contains("other than root")));
     }
 
     #[test]
