@@ -123,7 +123,7 @@ struct PodCondition {
 pub struct PodReadiness {
     /// Whether its Ready condition is True and it is not being deleted.
     pub ready: bool,
-    /// When that condition last changed, if known.
+    /// Since when that is so, if known: of a pod that is ready until its deletion it is not.
     pub since: Option<Timestamp>,
 }
 
@@ -131,11 +131,15 @@ impl WatchedPod {
     /// Whether it is ready.
     #[must_use]
     pub fn readiness(&self) -> PodReadiness {
-        let ready = self.status.conditions.iter().find(|condition| condition.kind == "Ready");
+        let condition = self.status.conditions.iter().find(|condition| condition.kind == "Ready");
+        let was_ready = condition.is_some_and(|condition| condition.status == "True");
+        let ready = was_ready && self.metadata.deletion_timestamp.is_none();
+        // The condition of a pod that is being deleted stays True until the kubelet has ended it, and its time is that at
+        // which the pod became ready.
+        let since = condition.filter(|_| was_ready == ready);
         PodReadiness {
-            ready: ready.is_some_and(|condition| condition.status == "True")
-                && self.metadata.deletion_timestamp.is_none(),
-            since: ready.and_then(|condition| condition.last_transition_time.as_ref()?.parse().ok()),
+            ready,
+            since: since.and_then(|condition| condition.last_transition_time.as_ref()?.parse().ok()),
         }
     }
 
@@ -306,6 +310,22 @@ mod tests {
         assert!(profiles(json!({ "securityContext": using("other/a.json") })).is_empty());
         let default = json!({ "securityContext": { "seccompProfile": { "type": "RuntimeDefault" } } });
         assert!(profiles(default).is_empty());
+    }
+
+    #[test]
+    fn the_time_at_which_a_pod_became_ready_is_not_that_at_which_its_deletion_began() {
+        let readiness = |status: &str, deleted: Value| {
+            let pod = json!({
+                "metadata": { "deletionTimestamp": deleted },
+                "status": { "conditions": [{ "type": "Ready", "status": status, "lastTransitionTime": "2026-01-01T00:00:00Z" }] }
+            });
+            serde_json::from_value::<WatchedPod>(pod).unwrap().readiness()
+        };
+        let (since, later) = ("2026-01-01T00:00:00Z".parse().ok(), json!("2026-01-01T09:00:00Z"));
+        assert_eq!(readiness("True", Value::Null), PodReadiness { ready: true, since });
+        assert_eq!(readiness("False", Value::Null), PodReadiness { ready: false, since });
+        assert_eq!(readiness("True", later.clone()), PodReadiness { ready: false, since: None });
+        assert_eq!(readiness("False", later), PodReadiness { ready: false, since });
     }
 
     #[test]

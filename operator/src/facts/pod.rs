@@ -167,7 +167,11 @@ mod tests {
         };
         let since = "2026-01-01T00:00:00Z".parse().ok();
         assert_eq!(pod("ns", "agent", false), PodKind::Agent { ready: true, since });
-        assert_eq!(pod("ns", "agent", true), PodKind::Agent { ready: false, since });
+        assert_eq!(
+            pod("ns", "agent", true),
+            PodKind::Agent { ready: false, since: None },
+            "it was ready until now"
+        );
         assert_eq!(pod("other", "agent", false), PodKind::Other);
         assert_eq!(pod("ns", "web", false), PodKind::Other);
     }
