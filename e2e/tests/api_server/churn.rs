@@ -308,7 +308,8 @@ async fn churn(size: Size) {
     let log = churn.environment.server.audit();
     let start = Instant::now();
     let mut restarted = false;
-    while start.elapsed() < size.duration {
+    // On a slow machine the time may end before everything has happened once.
+    while start.elapsed() < size.duration || churn.done.contains(&0) {
         churn.step().await;
         operator_process.program.expect_running().unwrap();
         if !restarted && start.elapsed() > size.duration / 2 {
@@ -320,7 +321,6 @@ async fn churn(size: Size) {
     }
     churn.start_all().await;
     for ((kind, _), done) in KINDS.iter().zip(churn.done) {
-        assert!(done > 0, "no {kind}");
         print_line(&format!("  {done} {kind}"));
     }
     let writes = log.writes().unwrap().len();
