@@ -6,6 +6,7 @@ use api::conditions;
 use clap::ValueEnum;
 
 use crate::facts::{ProfileSummary, Snapshot};
+use crate::show::escaped;
 use crate::status::because;
 
 /// The maximum number of nodes to name for one profile.
@@ -25,7 +26,7 @@ pub enum WaitFor {
 pub enum Progress {
     /// The goal is reached.
     Reached(String),
-    /// Not yet, and why.
+    /// Not yet, and why, in one or several lines, in which control characters are escaped.
     NotYet(String),
     /// The goal cannot be reached unless somebody changes something.
     Never(String),
@@ -59,7 +60,7 @@ fn ready(profile: &ProfileSummary, snapshot: &Snapshot) -> Progress {
     }
     let why = match said {
         Some(ready) if profile.is_current() => {
-            format!("{name} is not ready: {}: {}", ready.reason, ready.message)
+            escaped(format!("{name} is not ready: {}: {}", ready.reason, ready.message))
         }
         _ => {
             format!("{name} is not ready: the operator has not reconciled its present contents; does it run?")
@@ -78,10 +79,8 @@ fn deleted(profile: &ProfileSummary, snapshot: &Snapshot) -> Progress {
     match profile.condition(conditions::DELETING) {
         Some(deleting) => {
             let nodes = if profile.removal_approved { nodes(profile, snapshot) } else { String::new() };
-            Progress::NotYet(format!(
-                "{name} is being deleted: {}: {}{nodes}",
-                deleting.reason, deleting.message
-            ))
+            let why = format!("{name} is being deleted: {}: {}", deleting.reason, deleting.message);
+            Progress::NotYet(escaped(why) + &nodes)
         }
         None => Progress::NotYet(format!(
             "{name} is being deleted, and the operator has not written what the deletion waits for; does it run?"
@@ -96,7 +95,8 @@ fn nodes(profile: &ProfileSummary, snapshot: &Snapshot) -> String {
     let mut lines = String::new();
     for node_state in behind.iter().take(MAX_NAMED) {
         // Writing to memory does not fail.
-        let _ = write!(lines, "\n  {}: {}, {}", node_state.node, node_state.state, because(node_state));
+        let state = format!("{}: {}, {}", node_state.node, node_state.state, because(node_state));
+        let _ = write!(lines, "\n  {}", escaped(state));
     }
     if behind.len() > MAX_NAMED {
         let _ = write!(lines, "\n  and {} more", behind.len() - MAX_NAMED);
@@ -132,6 +132,9 @@ mod tests {
     fn waiting_names_the_nodes_that_are_behind_and_why() {
         insta::assert_snapshot!(format!("{:?}", of(profile("audit", 50), WaitFor::Ready)),
             @r#"NotYet("audit is not ready: RollingOut: 0 of 1 nodes hold it\n  node-1: Pending, NoFile: it has no file yet")"#);
+        let forged = profile_with("audit", "Progressing", ("False", "RollingOut", "x\naudit is ready"), 50);
+        let Progress::NotYet(why) = of(forged, WaitFor::Ready) else { panic!("it is ready") };
+        assert_eq!(why.lines().next(), Some("audit is not ready: RollingOut: x\\naudit is ready"));
         assert!(
             matches!(of(profile("audit", 50), WaitFor::Deleted), Progress::NotYet(why) if why.ends_with("kubectl delete seccompprofiles.seccomp.imjasonh.dev audit"))
         );

@@ -44,10 +44,15 @@ pub(super) fn remark(text: &str) {
     let _ = writeln!(io::stderr().lock(), "{}", escaped(text));
 }
 
-/// Prints an error with its lines of advice to standard error. What in it comes from elsewhere is escaped where the error is
+/// Prints several lines to standard error and ignores errors. What in them comes from elsewhere is escaped where they are
 /// worded.
+pub(super) fn remark_lines(lines: &str) {
+    lines.lines().for_each(remark);
+}
+
+/// Prints an error with its lines of advice, like [`remark_lines`].
 pub(super) fn report(error: impl Display) {
-    format!("error: {error}").lines().for_each(remark);
+    remark_lines(&format!("error: {error}"));
 }
 
 /// The view as JSON or YAML or, from `text`, as text.

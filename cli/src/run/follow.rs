@@ -16,7 +16,7 @@ use crate::show::{NO_PROFILES, escaped};
 use crate::status::StatusView;
 use crate::wait::{Progress, WaitFor};
 
-use super::console::{paint, print, remark};
+use super::console::{paint, print, remark, remark_lines};
 
 /// The minimum time between two redraws.
 const REDRAW: Duration = Duration::from_millis(200);
@@ -63,9 +63,9 @@ pub async fn wait(
             return Ok(true);
         }
         match timeout_at(until, live.next()).await {
-            Ok(news) => news?.iter().for_each(|warning| remark(warning)),
+            Ok(news) => news?.iter().for_each(|warning| remark_lines(warning)),
             Err(_) => {
-                left.iter().for_each(|why| remark(why));
+                left.iter().for_each(|why| remark_lines(why));
                 return Ok(false);
             }
         }
@@ -113,7 +113,7 @@ pub(super) async fn watch(client: &Client, only: Option<&str>) -> Result<bool, C
         let tick = if terminal { TICK } else { Duration::MAX };
         sleep(REDRAW).await;
         if let Ok(news) = timeout(tick, live.next()).await {
-            news?.iter().for_each(|warning| remark(warning));
+            news?.iter().for_each(|warning| remark_lines(warning));
         }
     }
 }

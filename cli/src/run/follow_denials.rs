@@ -19,7 +19,7 @@ use crate::live;
 use crate::read::{self, OBSERVATIONS};
 use crate::show::escaped;
 
-use super::console::{paint, print, remark};
+use super::console::{paint, print, remark, remark_lines};
 
 /// How long the answer stays as it is. An observer writes at most every 30 s, but of many nodes some observer writes at
 /// any time, and every answer lists the pods.
@@ -71,7 +71,7 @@ pub async fn watch_denials(
         match changes.next().await {
             Ok(Change::Complete) => break,
             Ok(_) => {}
-            Err(error) => remark(&live::failed(&error, OBSERVATIONS, false)?.unwrap_or_default()),
+            Err(error) => remark_lines(&live::failed(&error, OBSERVATIONS, false)?.unwrap_or_default()),
         }
     }
     let mut shown = None;
@@ -84,14 +84,14 @@ pub async fn watch_denials(
             }
             Ok(_) => {}
             Err(error) if shown.is_none() => return Err(error),
-            Err(error) => remark(&format!("{error}; trying again")),
+            Err(error) => remark_lines(&format!("{error}; trying again")),
         }
         wait_for_news(&mut changes, screen).await?;
         sleep_until(read + PAUSE).await;
         // What has changed meanwhile is in the next answer.
         while let Ok(change) = timeout(Duration::ZERO, changes.next()).await {
             if let Err(error) = change {
-                remark(&live::failed(&error, OBSERVATIONS, true)?.unwrap_or_default());
+                remark_lines(&live::failed(&error, OBSERVATIONS, true)?.unwrap_or_default());
             }
         }
     }
@@ -102,7 +102,7 @@ async fn wait_for_news(changes: &mut Changes<Changed>, screen: &mut dyn Screen) 
     loop {
         match timeout(TICK, changes.next()).await {
             Ok(Ok(_)) => return Ok(()),
-            Ok(Err(error)) => remark(&live::failed(&error, OBSERVATIONS, true)?.unwrap_or_default()),
+            Ok(Err(error)) => remark_lines(&live::failed(&error, OBSERVATIONS, true)?.unwrap_or_default()),
             Err(_) => screen.tick()?,
         }
     }
