@@ -18,9 +18,9 @@
 //! defaultAction: SCMP_ACT_ALLOW
 //! architectures: [SCMP_ARCH_X86_64, SCMP_ARCH_X86]
 //! syscalls:
-//!   - names: [alarm]
+//!   - names: [getrandom]
 //!     action: SCMP_ACT_ERRNO
-//!     args: [{index: 1, value: 3600, op: SCMP_CMP_GT}]
+//!     args: [{index: 3, value: 256, op: SCMP_CMP_GT}]
 //! ```
 //!
 //! ## Good
@@ -29,9 +29,9 @@
 //! defaultAction: SCMP_ACT_ALLOW
 //! architectures: [SCMP_ARCH_X86_64, SCMP_ARCH_X86]
 //! syscalls:
-//!   - names: [alarm]
+//!   - names: [getrandom]
 //!     action: SCMP_ACT_ERRNO
-//!     args: [{index: 0, value: 3600, op: SCMP_CMP_GT}]
+//!     args: [{index: 1, value: 256, op: SCMP_CMP_GT}]
 //! ```
 
 use syscalls::Register;

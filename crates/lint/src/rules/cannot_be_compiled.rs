@@ -36,7 +36,7 @@
 //! syscalls:
 //!   - names: [shmget]
 //!     action: SCMP_ACT_ERRNO
-//!     args: [{index: 0, value: 77, op: SCMP_CMP_EQ}]
+//!     args: [{index: 1, value: 4096, op: SCMP_CMP_EQ}]
 //!   - names: [ipc]
 //!     action: SCMP_ACT_ERRNO
 //!     errnoRet: 38

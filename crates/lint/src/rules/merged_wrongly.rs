@@ -19,14 +19,14 @@
 //! defaultAction: SCMP_ACT_ALLOW
 //! architectures: [SCMP_ARCH_X86_64, SCMP_ARCH_X86]
 //! syscalls:
-//!   - names: [setpriority]
+//!   - names: [remap_file_pages]
 //!     action: SCMP_ACT_ERRNO
 //!     errnoRet: 22
-//!     args: [{index: 0, value: 2, op: SCMP_CMP_GT}]
-//!   - names: [setpriority]
+//!     args: [{index: 1, value: 2, op: SCMP_CMP_GT}]
+//!   - names: [remap_file_pages]
 //!     action: SCMP_ACT_ERRNO
 //!     errnoRet: 13
-//!     args: [{index: 0, value: 1, op: SCMP_CMP_LE}, {index: 1, value: 1, op: SCMP_CMP_EQ}]
+//!     args: [{index: 1, value: 1, op: SCMP_CMP_LE}, {index: 3, value: 1, op: SCMP_CMP_EQ}]
 //! ```
 //!
 //! ## Good
@@ -35,18 +35,18 @@
 //! defaultAction: SCMP_ACT_ALLOW
 //! architectures: [SCMP_ARCH_X86_64, SCMP_ARCH_X86]
 //! syscalls:
-//!   - names: [setpriority]
+//!   - names: [remap_file_pages]
 //!     action: SCMP_ACT_ERRNO
 //!     errnoRet: 22
-//!     args: [{index: 0, value: 2, op: SCMP_CMP_GT}]
-//!   - names: [setpriority]
+//!     args: [{index: 1, value: 2, op: SCMP_CMP_GT}]
+//!   - names: [remap_file_pages]
 //!     action: SCMP_ACT_ERRNO
 //!     errnoRet: 13
-//!     args: [{index: 0, value: 0, op: SCMP_CMP_EQ}, {index: 1, value: 1, op: SCMP_CMP_EQ}]
-//!   - names: [setpriority]
+//!     args: [{index: 1, value: 0, op: SCMP_CMP_EQ}, {index: 3, value: 1, op: SCMP_CMP_EQ}]
+//!   - names: [remap_file_pages]
 //!     action: SCMP_ACT_ERRNO
 //!     errnoRet: 13
-//!     args: [{index: 0, value: 1, op: SCMP_CMP_EQ}, {index: 1, value: 1, op: SCMP_CMP_EQ}]
+//!     args: [{index: 1, value: 1, op: SCMP_CMP_EQ}, {index: 3, value: 1, op: SCMP_CMP_EQ}]
 //! ```
 
 use std::collections::BTreeMap;
