@@ -57,15 +57,20 @@ pub(super) static RULE: Rule = Rule {
 fn check(subject: &Subject<'_>) -> Vec<Found> {
     let permissive = permits(subject.profile.default_effect());
     if permissive {
-        let alone = FAMILIES.iter().chain(AS_GOOD).filter_map(|family| denied_alone(subject, family));
+        let alone = families_of_denied().filter_map(|family| denied_alone(subject, family));
         alone.chain(TOGETHER.iter().filter_map(|(name, others)| denied_without(subject, name, others))).collect()
     } else {
         FAMILIES.iter().filter_map(|family| permitted_in_vain(subject, family)).collect()
     }
 }
 
+/// What a rule that denies one of these calls should deny too.
+fn families_of_denied() -> impl Iterator<Item = &'static &'static [&'static str]> {
+    FAMILIES.iter().chain(AS_GOOD)
+}
+
 /// A call that is denied while a later one of its family, which an architecture of the filter has, is permitted.
-fn denied_alone(subject: &Subject<'_>, family: &[&str]) -> Option<Found> {
+fn denied_alone(subject: &Subject<'_>, family: &[&'static str]) -> Option<Found> {
     let (at, name, mention) =
         family.iter().enumerate().find_map(|(at, name)| Some((at, *name, denied(subject, name)?)))?;
     let permitted = forgotten(subject, family.get(at + 1..)?);
@@ -74,11 +79,11 @@ fn denied_alone(subject: &Subject<'_>, family: &[&str]) -> Option<Found> {
     }
     let others = wording::names(permitted.iter().copied());
     let message = format!("{name} is denied here, but not {others}, which can do the same");
-    Some(found(mention, &permitted, message))
+    Some(found(mention, &with_later_ones(subject, permitted), message))
 }
 
 /// A call that is denied while some of those that together can do the same are permitted.
-fn denied_without(subject: &Subject<'_>, name: &str, others: &[&str]) -> Option<Found> {
+fn denied_without(subject: &Subject<'_>, name: &str, others: &[&'static str]) -> Option<Found> {
     let mention = denied(subject, name)?;
     let permitted = forgotten(subject, others);
     if permitted.is_empty() {
@@ -88,7 +93,7 @@ fn denied_without(subject: &Subject<'_>, name: &str, others: &[&str]) -> Option<
         "{name} is denied here, but not {}: newer calls that together can do the same",
         wording::names(permitted.iter().copied())
     );
-    Some(found(mention, &permitted, message))
+    Some(found(mention, &with_later_ones(subject, permitted), message))
 }
 
 /// Where a call is denied with every argument.
@@ -97,52 +102,85 @@ fn denied(subject: &Subject<'_>, name: &str) -> Option<Mention> {
 }
 
 /// Those of these calls that an architecture of the filter has and no rule names: what a rule decides about is not forgotten.
-fn forgotten<'n>(subject: &Subject<'_>, names: &[&'n str]) -> Vec<&'n str> {
+fn forgotten(subject: &Subject<'_>, names: &[&'static str]) -> Vec<&'static str> {
     let covered = subject.covered();
-    let exists = |call: Syscall| covered.iter().any(|architecture| call.number(*architecture).is_some());
-    let is_forgotten =
-        |name: &&str| subject.treatment(name).is_none() && Syscall::from_name(name).is_some_and(exists);
+    let is_forgotten = |name: &&str| {
+        subject.treatment(name).is_none() && covered.iter().any(|architecture| has(*architecture, name))
+    };
     names.iter().copied().filter(is_forgotten).collect()
 }
 
-/// A call that is permitted, although a listed architecture lacks it and has another one of the family instead.
-fn permitted_in_vain(subject: &Subject<'_>, family: &[&str]) -> Option<Found> {
-    let has = |name: &str, architecture: Architecture| {
-        Syscall::from_name(name).is_some_and(|call| call.number(architecture).is_some())
-    };
-    let permitted: Vec<(&str, Mention)> = family
-        .iter()
-        .filter_map(|name| {
-            let treatment = subject.treatment(name)?;
-            let mentions = treatment.unconditional.iter().chain(&treatment.conditional);
-            Some((*name, *mentions.into_iter().find(|mention| permits(mention.effect))?))
-        })
-        .collect();
-    let (name, mention) = *permitted.first()?;
-    let mut missing = Vec::new();
-    let mut lacking = Vec::new();
-    // A profile that names no architectures is not for all of them.
-    let covered = if subject.is_for_known_architectures() { subject.covered() } else { Vec::new() };
-    for architecture in covered {
-        let mut enough = permitted.iter().map(|(name, _)| *name).chain(missing.iter().copied());
-        if enough.any(|name| has(name, architecture)) {
-            continue;
-        }
-        let other = family.iter().find(|name| has(name, architecture) && subject.treatment(name).is_none());
-        if let Some(other) = other {
-            missing.push(*other);
-            lacking.push(architecture.name());
+/// These calls, and those that can do what a denied one of them can: a fix that adds a call without its own twins would only
+/// move the finding to another family.
+fn with_later_ones(subject: &Subject<'_>, mut denied: Vec<&'static str>) -> Vec<&'static str> {
+    let mut looked_at = 0;
+    while let Some(name) = denied.get(looked_at).copied() {
+        looked_at += 1;
+        for family in families_of_denied() {
+            let later = family.iter().skip_while(|member| **member != name).copied();
+            let later = forgotten(subject, &later.collect::<Vec<_>>());
+            denied.extend(later.into_iter().filter(|twin| !denied.contains(twin)).collect::<Vec<_>>());
         }
     }
+    denied
+}
+
+/// A call that is permitted, although a listed architecture lacks it and has another one of the family instead.
+fn permitted_in_vain(subject: &Subject<'_>, family: &[&'static str]) -> Option<Found> {
+    let (name, mention) = family.iter().find_map(|name| Some((*name, permitted(subject, name)?)))?;
+    let missing = missing(subject, family, &[]);
     if missing.is_empty() {
         return None;
     }
     let message = format!(
         "{name} is permitted here, but not {}, which programs use on {}, where {name} does not exist",
-        wording::names(missing.iter().copied()),
-        wording::names(lacking)
+        wording::names(missing.iter().map(|(other, _)| *other)),
+        wording::names(missing.iter().map(|(_, architecture)| architecture.name()))
     );
-    Some(found(mention, &missing, message))
+    // What is added may be a call that another architecture lacks.
+    let mut added: Vec<&str> = missing.into_iter().map(|(other, _)| other).collect();
+    loop {
+        let families = FAMILIES.iter().filter(|family| added.iter().any(|name| family.contains(name)));
+        let more = families.map(|family| self::missing(subject, family, &added));
+        let Some(more) = more.into_iter().find(|more| !more.is_empty()) else { break };
+        added.extend(more.into_iter().map(|(other, _)| other));
+    }
+    Some(found(mention, &added, message))
+}
+
+/// Where a call is permitted, at least with some arguments.
+fn permitted(subject: &Subject<'_>, name: &str) -> Option<Mention> {
+    let treatment = subject.treatment(name)?;
+    let mut mentions = treatment.unconditional.iter().chain(&treatment.conditional);
+    mentions.find(|mention| permits(mention.effect)).copied()
+}
+
+/// The architectures that have no call of the family among those that rules permit or a fix adds, each with one that it has and
+/// that no rule names: rather a newer form of the permitted call than an older one, and of these the newest.
+fn missing(
+    subject: &Subject<'_>,
+    family: &[&'static str],
+    added: &[&str],
+) -> Vec<(&'static str, Architecture)> {
+    let is_permitted = |name: &str| added.contains(&name) || permitted(subject, name).is_some();
+    let Some(at) = family.iter().position(|name| is_permitted(name)) else { return Vec::new() };
+    let (older, newer) = family.split_at(at);
+    let mut missing: Vec<(&str, Architecture)> = Vec::new();
+    // A profile that names no architectures is not for all of them.
+    let covered = if subject.is_for_known_architectures() { subject.covered() } else { Vec::new() };
+    for architecture in covered {
+        let is_missing = |name: &str| missing.iter().any(|(other, _)| *other == name);
+        let mut here = newer.iter().chain(older.iter().rev()).copied().filter(|name| has(architecture, name));
+        if here.clone().any(|name| is_permitted(name) || is_missing(name)) {
+            continue;
+        }
+        missing.extend(here.find(|name| subject.treatment(name).is_none()).map(|name| (name, architecture)));
+    }
+    missing
+}
+
+fn has(architecture: Architecture, name: &str) -> bool {
+    Syscall::from_name(name).is_some_and(|call| call.number(architecture).is_some())
 }
 
 fn found(mention: Mention, twins: &[&str], message: String) -> Found {
@@ -249,6 +287,59 @@ mod tests {
         let message = &findings(&RULE, permitted(&["dup2"]))[0].message;
         assert_eq!(message, "dup2 is permitted here, but not dup3, which programs use on aarch64, where dup2 does not exist");
         assert_eq!(paths(&RULE, permitted(&["open", "openat", "dup3"])), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_fix_adds_what_the_added_calls_need_in_turn() {
+        let added = |contents: serde_json::Value| -> Vec<serde_json::Value> {
+            let found = findings(&RULE, contents);
+            let fixes = found.into_iter().map(|finding| match finding.fix.unwrap().edit {
+                Edit::Append { values, .. } => values.into(),
+                other => panic!("{other:?}"),
+            });
+            fixes.collect()
+        };
+        let profile = |default: &str, architectures: &[&str], name: &str, action: &str| {
+            json!({ "defaultAction": default, "architectures": architectures, "syscalls": [
+                { "names": [name], "action": action },
+            ] })
+        };
+        // 64-bit ARM has newfstatat instead of lstat, and 32-bit ARM, which has lstat, lacks newfstatat.
+        let arm = ["SCMP_ARCH_AARCH64", "SCMP_ARCH_ARM"];
+        let permitted = profile("SCMP_ACT_ERRNO", &arm, "lstat", "SCMP_ACT_ALLOW");
+        assert_eq!(added(permitted), [json!(["newfstatat", "fstatat64"])]);
+        // Where fchownat is denied instead of chown, and so on: nothing of its families is left.
+        let denied = |name: &str| profile("SCMP_ACT_ALLOW", &["SCMP_ARCH_X86_64"], name, "SCMP_ACT_ERRNO");
+        assert_eq!(added(denied("creat")), [json!(["open", "openat", "openat2"])]);
+        assert_eq!(added(denied("fork")), [json!(["vfork", "clone", "clone3"])]);
+    }
+
+    #[test]
+    fn each_fix_leaves_fewer_forgotten_twins_of_any_call() {
+        let listed: [&[&str]; 5] = [
+            &["SCMP_ARCH_X86_64"],
+            &["SCMP_ARCH_X86_64", "SCMP_ARCH_X86", "SCMP_ARCH_X32"],
+            &["SCMP_ARCH_AARCH64", "SCMP_ARCH_ARM"],
+            &["SCMP_ARCH_ARM", "SCMP_ARCH_RISCV64", "SCMP_ARCH_PPC64LE"],
+            &["SCMP_ARCH_X86", "SCMP_ARCH_AARCH64", "SCMP_ARCH_LOONGARCH64"],
+        ];
+        let mut mended = 0;
+        for (call, architectures) in Syscall::all().flat_map(|call| listed.map(|listed| (call, listed))) {
+            for (default, action) in [("SCMP_ACT_ALLOW", "SCMP_ACT_ERRNO"), ("SCMP_ACT_ERRNO", "SCMP_ACT_ALLOW")] {
+                let mut contents = json!({ "defaultAction": default, "architectures": architectures, "syscalls": [
+                    { "names": [call.name()], "action": action },
+                ] });
+                let mut left = findings(&RULE, contents.clone());
+                while let Some(finding) = left.pop() {
+                    assert!(finding.fix.unwrap().apply(&mut contents));
+                    let after = findings(&RULE, contents.clone());
+                    assert!(after.len() <= left.len(), "{} {default} {architectures:?}: {after:?}", call.name());
+                    left = after;
+                    mended += 1;
+                }
+            }
+        }
+        assert!(mended > 100, "{mended}");
     }
 
     #[test]
