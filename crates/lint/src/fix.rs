@@ -1,10 +1,11 @@
 //! A change of a profile that mends a finding.
 
-use profile::{FieldPath, Flag, Segment};
+use profile::{FieldPath, Flag, Profile, Rule, Segment};
 use serde::Serialize;
 use serde_json::Value;
 
 use crate::place::{self, as_text, written};
+use crate::subject::Mention;
 
 /// A change of a profile after which a rule no longer finds what it found.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -67,6 +68,18 @@ impl Fix {
             format!("Remove {}", flag.name()),
             Edit::Remove { path: place::flag(index) },
         )
+    }
+
+    /// Removes a name from a rule, and the rule if it has no other.
+    pub(crate) fn without_name(safety: Safety, profile: &Profile, mention: Mention) -> Self {
+        let names = profile.rules().get(mention.rule).map_or(&[][..], Rule::names);
+        let (title, path) = match names.get(mention.name) {
+            Some(name) if names.len() > 1 => {
+                (format!("Remove {} here", name.as_str()), place::name(mention.rule, mention.name))
+            }
+            _ => ("Remove the rule".to_owned(), place::rule(mention.rule)),
+        };
+        Self::new(safety, title, Edit::Remove { path })
     }
 
     /// Changes the contents of a profile. Returns whether the place was found; otherwise nothing is changed.

@@ -6,7 +6,7 @@
 //! kernel does not make them as system calls, and a seccomp filter does not see them: whatever the other rules deny of
 //! these, a program that may call `io_uring_setup` can do. containerd's and Docker's defaults do not permit it. In a profile
 //! that permits by default, the rule finds this only if another rule denies something that a ring can do. The fix removes
-//! the name from the rule that permits it; it is unsafe, because a program may need it.
+//! the name from the rule that permits it, or that rule if it has no other name; it is unsafe, because a program may need it.
 //!
 //! ## Bad
 //!
@@ -33,7 +33,7 @@ use std::collections::BTreeSet;
 use profile::{Action, Effect};
 
 use crate::finding::Found;
-use crate::fix::{Edit, Fix, Safety};
+use crate::fix::{Fix, Safety};
 use crate::place;
 use crate::rule::Rule;
 use crate::severity::{Confidence, Severity};
@@ -74,11 +74,10 @@ fn check(subject: &Subject<'_>) -> Vec<Found> {
         .iter()
         .filter(|mention| lets(mention.effect))
         .map(|mention| {
-            let path = place::name(mention.rule, mention.name);
-            let found = Found::new(path.clone(), format!("operations in a ring of {SETUP} are not system calls, and no filter sees them"));
-            let alone = profile.rules()[mention.rule].names().len() == 1;
-            if once && !alone && !permits(profile.default_effect()) {
-                found.with(Fix::new(Safety::Unsafe, format!("Remove {SETUP}"), Edit::Remove { path }))
+            let message = format!("operations in a ring of {SETUP} are not system calls, and no filter sees them");
+            let found = Found::new(place::name(mention.rule, mention.name), message);
+            if once && !permits(profile.default_effect()) {
+                found.with(Fix::without_name(Safety::Unsafe, profile, *mention))
             } else {
                 found
             }

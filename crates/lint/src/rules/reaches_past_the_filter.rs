@@ -14,7 +14,7 @@
 //!
 //! The kernel checks capabilities or settings for most of these, so that the filter is a second line of defence; containerd's
 //! and Docker's defaults deny all of them. The rule finds names that a profile with a default that denies permits without
-//! conditions. The fix removes the name; it is unsafe, because a program may need it.
+//! conditions. The fix removes the name, or the rule if it has no other; it is unsafe, because a program may need it.
 //!
 //! Three kinds of calls belong here and are not found by this rule:
 //!
@@ -47,7 +47,7 @@
 //! ```
 
 use crate::finding::Found;
-use crate::fix::{Edit, Fix, Safety};
+use crate::fix::{Fix, Safety};
 use crate::place;
 use crate::rule::Rule;
 use crate::severity::{Confidence, Severity};
@@ -83,15 +83,15 @@ fn check(subject: &Subject<'_>) -> Vec<Found> {
     let mut found: Vec<_> = found
         .filter_map(|(name, does)| {
             let permitted = subject.treatment(name)?.unconditional.filter(|mention| permits(mention.effect))?;
-            let path = place::name(permitted.rule, permitted.name);
-            let found = Found::new(path.clone(), format!("{name} is permitted, which {does}"));
+            let place = place::name(permitted.rule, permitted.name);
+            let found = Found::new(place, format!("{name} is permitted, which {does}"));
             let named = profile.rules().iter().flat_map(|rule| rule.names()).filter(|it| it.as_str() == name);
-            let alone = profile.rules()[permitted.rule].names().len() == 1;
-            Some(((permitted.rule, permitted.name), if alone || named.count() > 1 {
+            let found = if named.count() > 1 {
                 found
             } else {
-                found.with(Fix::new(Safety::Unsafe, format!("Remove {name}"), Edit::Remove { path }))
-            }))
+                found.with(Fix::without_name(Safety::Unsafe, profile, permitted))
+            };
+            Some(((permitted.rule, permitted.name), found))
         })
         .collect();
     found.sort_by_key(|(place, _)| *place);
@@ -120,7 +120,7 @@ mod tests {
         assert!(first.message.ends_with("by user and not by container"), "{}", first.message);
         assert!(first.fix.is_some());
         let alone = findings(&RULE, permitting(&["bpf"], json!([])));
-        assert!(alone[0].fix.is_none());
+        assert_eq!(alone[0].fix.as_ref().unwrap().title, "Remove the rule");
         let logged = json!({ "defaultAction": "SCMP_ACT_KILL_PROCESS", "syscalls": [
             { "names": ["userfaultfd"], "action": "SCMP_ACT_LOG" },
         ] });

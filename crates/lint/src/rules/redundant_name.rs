@@ -4,8 +4,8 @@
 //!
 //! A name stands twice in the rules without arguments, in a rule with arguments beside one without, or in a rule with
 //! arguments of which others cover all, with the same action. It has no effect, and whoever removes one of the two later
-//! may believe that this changes the filter. The fix removes the name beside a rule without arguments and is safe; where
-//! it is the only name of its rule, and beside other rules with arguments, there is no fix.
+//! may believe that this changes the filter. The fix removes the name beside a rule without arguments, or the whole
+//! rule if it has no other name, and is safe; beside other rules with arguments there is no fix.
 //!
 //! ## Bad
 //!
@@ -32,7 +32,7 @@
 //! ```
 
 use crate::finding::Found;
-use crate::fix::{Edit, Fix, Safety};
+use crate::fix::{Fix, Safety};
 use crate::overlap::Idle;
 use crate::place;
 use crate::rule::Rule;
@@ -52,17 +52,9 @@ fn check(subject: &Subject<'_>) -> Vec<Found> {
         .decided()
         .filter(|(mention, _, winner)| winner != mention && winner.effect == mention.effect);
     let redundant = redundant.map(|(mention, name, winner)| {
-        let path = place::name(mention.rule, mention.name);
-        let found = Found::new(
-            path.clone(),
-            format!("{} already gives {name} {}", one(winner.rule, mention.rule), winner.effect),
-        );
-        let found = if subject.profile.rules()[mention.rule].names().len() > 1 {
-            found.with(Fix::new(Safety::Safe, format!("Remove {name} here"), Edit::Remove { path }))
-        } else {
-            found
-        };
-        ((mention.rule, mention.name), found)
+        let message = format!("{} already gives {name} {}", one(winner.rule, mention.rule), winner.effect);
+        let fix = Fix::without_name(Safety::Safe, subject.profile, mention);
+        ((mention.rule, mention.name), Found::new(place::name(mention.rule, mention.name), message).with(fix))
     });
     let mut found: Vec<_> = redundant.chain(with_arguments(subject)).collect();
     found.sort_by_key(|(place, _)| *place);
@@ -96,7 +88,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::testing::paths;
+    use crate::testing::{findings, paths};
 
     #[test]
     fn names_that_stand_twice_are_found() {
@@ -105,7 +97,11 @@ mod tests {
             { "names": ["read", "close", "read"], "action": "SCMP_ACT_ALLOW" },
             { "names": ["close"], "action": "SCMP_ACT_ALLOW", "args": when },
         ] });
-        assert_eq!(paths(&RULE, profile), ["syscalls[0].names[2]", "syscalls[1].names[0]"]);
+        assert_eq!(paths(&RULE, profile.clone()), ["syscalls[0].names[2]", "syscalls[1].names[0]"]);
+        let fixes = findings(&RULE, profile).into_iter().filter_map(|finding| finding.fix);
+        let fixes: Vec<_> = fixes.map(|fix| (fix.safety, fix.title)).collect();
+        let safe = |title: &str| (Safety::Safe, title.to_owned());
+        assert_eq!(fixes, [safe("Remove read here"), safe("Remove the rule")]);
     }
 
     #[test]
