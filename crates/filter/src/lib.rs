@@ -24,8 +24,8 @@
 //! - [`Filter::changes`] lists what another filter does differently, call by call, with both directions.
 //!
 //! Exactness ends where the filter does: what a 32-bit program passes in the upper halves of its registers, what a tracer
-//! or a seccomp agent decides, and calls that the kernel does not filter (`uretprobe`, those of io_uring's rings) are not
-//! part of it.
+//! or a seccomp agent decides, and calls that the kernel does not filter ([`is_exempt`], and those of io_uring's rings)
+//! are not part of it.
 //!
 //! The crate is pure: no Kubernetes, no async, no I/O.
 
@@ -39,6 +39,7 @@ mod conflict;
 mod contested;
 pub mod diagram;
 mod excess;
+mod exempt;
 mod filter;
 mod group;
 mod hash;
@@ -60,6 +61,7 @@ pub use change::{CallChange, ChangedCall, ChangedCalls, Direction, Origin, Treat
 pub use combine::{Combined, Narrower, Operation, Uncombinable};
 pub use condition::{Arguments, Condition};
 pub use conflict::{Conflict, conflicts};
+pub use exempt::is_exempt;
 pub use filter::{Call, Filter};
 pub use length::{MOST_INSTRUCTIONS, most_instructions};
 pub use mention::Mention;

@@ -23,6 +23,7 @@ rules! {
     architecture_unknown_to_libseccomp,
     architecture_unknown_to_runtime,
     argument_beyond_call,
+    call_no_filter_decides,
     cannot_be_compiled,
     cannot_start,
     clone3_without_enosys,
