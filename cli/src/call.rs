@@ -92,6 +92,12 @@ impl Asked {
             arguments: known(name, arguments, types, architecture)?,
         })
     }
+
+    /// The name of the call, if a table has its number.
+    pub(crate) fn name(&self) -> Option<&'static str> {
+        let table = syscalls::Architecture::from_oci_name(self.architecture.name())?;
+        Syscall::by_number(table, self.number).map(Syscall::name)
+    }
 }
 
 /// The same architecture by its name in profiles.

@@ -5,6 +5,7 @@
 
 use clap::{Args, ValueEnum};
 use filter::{Explainer, Library, Runtime, Setting, Unloadable, numbers};
+use lint::Nodes;
 use profile::{Architecture, Profile};
 use syscalls::Libseccomp;
 
@@ -170,6 +171,16 @@ impl SettingOptions {
             RuntimeOption::Runc | RuntimeOption::Runc1_1 | RuntimeOption::Runc1_1_15 => RuntimeOption::Crun,
         };
         Self { runtime, ..self }
+    }
+
+    /// The nodes of which these options speak.
+    #[must_use]
+    pub fn nodes(self) -> Nodes {
+        Nodes {
+            runtimes: vec![self.runtime.into()],
+            libseccomps: vec![self.libseccomp.into()],
+            architectures: vec![self.architecture.into()],
+        }
     }
 
     /// The filter of a profile there, with the rules that decide.

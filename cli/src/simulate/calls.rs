@@ -1,11 +1,11 @@
 //! The verdicts of calls that are named on the command line.
 
-use filter::{Basis, Case, Consequence, Explainer, Permission, Runtime, Setting, Verdict};
+use filter::{Basis, Case, Consequence, Explainer, Permission, Runtime, Setting, Verdict, is_exempt};
 use serde::Serialize;
 use syscalls::Libseccomp;
 
-use super::Subject;
 use super::place::Reason;
+use super::{Subject, rendered};
 use crate::call::Asked;
 use crate::error::CliError;
 use crate::setting::SettingOptions;
@@ -23,6 +23,9 @@ pub struct CallsView {
     /// What the other runtime does with the calls for which it is something else.
     #[serde(skip_serializing_if = "Option::is_none")]
     other_runtime: Option<OtherRuntime>,
+    /// What the verdicts do not say.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    notes: Vec<String>,
 }
 
 /// What happens to a call.
@@ -31,6 +34,9 @@ pub struct CallsView {
 struct CallView {
     call: String,
     number: u32,
+    /// Whether the kernel makes the call whatever the verdict is.
+    #[serde(skip)]
+    is_exempt: bool,
     /// The arguments on which it depends.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     depends_on: Vec<u8>,
@@ -95,24 +101,31 @@ impl CallsView {
             calls.push(CallView {
                 call: text.trim().to_owned(),
                 number: call.number,
+                is_exempt: call.name().is_some_and(is_exempt),
                 depends_on: found.depends_on,
                 cases: subject.cases(&found.cases, (call.architecture, call.number), options),
             });
         }
         let other = OtherRuntime::of(subject, texts, &asked, &explainer, options)?;
+        let mut notes = subject.notes(options);
+        notes.extend(calls.iter().filter(|call| call.is_exempt).map(|call| {
+            format!("Linux passes {} around every filter, so that its verdict has no effect", call.call)
+        }));
         Ok(Self {
             file: subject.file.clone(),
             profile: subject.profile.name.clone(),
             runtime: Runtime::from(options.runtime).name,
             calls,
             other_runtime: other,
+            notes,
         })
     }
 
     /// Whether every call is permitted, whatever its arguments are.
     #[must_use]
     pub fn permits_all(&self) -> bool {
-        self.calls.iter().flat_map(|call| &call.cases).all(|case| permits(case.verdict))
+        let decided = self.calls.iter().filter(|call| !call.is_exempt);
+        decided.flat_map(|call| &call.cases).all(|case| permits(case.verdict))
     }
 
     /// The view as text.
@@ -138,7 +151,7 @@ impl CallsView {
             text += &paint.text(&other.line(), Tone::Plain);
             text.push('\n');
         }
-        text
+        text + &rendered(&self.notes, paint)
     }
 }
 

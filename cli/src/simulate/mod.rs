@@ -24,7 +24,7 @@ use crate::log_lines::logs;
 use crate::manifest::FileProfile;
 use crate::output::OutputOption;
 use crate::setting::SettingOptions;
-use crate::show::Paint;
+use crate::show::{Paint, Tone};
 use crate::sources::{Origins, Source};
 
 pub use calls::CallsView;
@@ -79,6 +79,19 @@ pub(crate) struct Subject {
     /// The file, for messages.
     file: String,
     profile: FileProfile,
+}
+
+impl Subject {
+    /// Why the runtime may not load the profile, although the verdicts are those of the loaded filter.
+    fn notes(&self, options: SettingOptions) -> Vec<String> {
+        let findings = lint::check_loading(&self.profile.profile, &options.nodes());
+        findings.into_iter().map(|finding| finding.message).collect()
+    }
+}
+
+/// The notes as text, a line each.
+fn rendered(notes: &[String], paint: Paint) -> String {
+    notes.iter().map(|note| format!("{}: {note}\n", paint.text("note", Tone::Waiting))).collect()
 }
 
 /// What the profile does.

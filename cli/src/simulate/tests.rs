@@ -54,6 +54,60 @@ fn each_verdict_is_shown_with_the_place_that_decides() {
     insta::assert_snapshot!(view.render(Paint::Plain));
 }
 
+/// One row of the model stands for several versions, of which some do not load the profile.
+#[test]
+fn what_may_keep_a_runtime_from_loading_the_profile_is_a_note() {
+    let profile = r#"{"defaultAction": "SCMP_ACT_ALLOW", "architectures": ["SCMP_ARCH_X86_64", "SCMP_ARCH_RISCV64"],
+        "flags": ["SECCOMP_FILTER_FLAG_TSYNC", "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV"], "listenerPath": "/run/agent.sock",
+        "syscalls": [{"names": ["mkdir"], "action": "SCMP_ACT_NOTIFY"}]}"#;
+    let notes = |profile: &str, runtime, libseccomp| {
+        let setting = SettingOptions { runtime, libseccomp, ..SettingOptions::default() };
+        let view = CallsView::of(&subject_of(profile), &["read".to_owned()], setting).unwrap();
+        let text = view.render(Paint::Plain);
+        text.lines().filter_map(|line| Some(line.strip_prefix("note: ")?.to_owned())).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        notes(profile, RuntimeOption::Runc, LibseccompOption::V2_5_4),
+        [
+            "runc before 1.5 does not know SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV, and later versions refuse it with libseccomp \
+          before 2.6: no container starts"
+        ]
+    );
+    assert_eq!(
+        notes(profile, RuntimeOption::Crun, LibseccompOption::V2_6_1),
+        [
+            "crun sets SECCOMP_FILTER_FLAG_TSYNC, which the kernel refuses beside a listener: no container starts"
+        ]
+    );
+    let without_flags = r#"{"defaultAction": "SCMP_ACT_ALLOW", "architectures": ["SCMP_ARCH_RISCV64"]}"#;
+    assert_eq!(
+        notes(without_flags, RuntimeOption::Runc1_1, LibseccompOption::V2_5_4),
+        ["runc before 1.1.8 does not know SCMP_ARCH_RISCV64, and starts no container with it"]
+    );
+    assert_eq!(notes(without_flags, RuntimeOption::Runc, LibseccompOption::V2_6_1), Vec::<String>::new());
+    // Long enough for the kernel's limit.
+    let names: Vec<_> = syscalls::Syscall::all().map(syscalls::Syscall::name).collect();
+    let little_endian =
+        ["X86_64", "X86", "X32", "AARCH64", "ARM", "MIPSEL", "MIPSEL64", "MIPSEL64N32", "PPC64LE", "RISCV64"];
+    let long = serde_json::json!({
+        "defaultAction": "SCMP_ACT_ERRNO", "syscalls": [{ "names": names, "action": "SCMP_ACT_ALLOW" }],
+        "architectures": little_endian.map(|name| format!("SCMP_ARCH_{name}")),
+    });
+    let long = notes(&long.to_string(), RuntimeOption::Runc, LibseccompOption::V2_6_1);
+    assert!(long.iter().any(|note| note.ends_with("and the kernel loads at most 4096")), "{long:?}");
+}
+
+#[test]
+fn a_call_that_no_filter_decides_is_made_whatever_the_profile_says() {
+    let view = simulated(&["uretprobe"], SettingOptions::default()).unwrap();
+    assert!(view.permits_all());
+    let text = view.render(Paint::Plain);
+    assert!(
+        text.contains("note: Linux passes uretprobe around every filter, so that its verdict has no effect"),
+        "{text}"
+    );
+}
+
 #[test]
 fn a_number_of_x32_needs_x32_in_the_profile() {
     let text = simulated(&["0x40000000"], SettingOptions::default()).unwrap().render(Paint::Plain);

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::io::{self, BufRead};
 
 use filter::diagram::Partial;
-use filter::{Explainer, Explanation, Multiplexed, Runtime};
+use filter::{Case, Explainer, Explanation, Multiplexed, Runtime, is_exempt};
 use strace::{Call, Event, Reader};
 use syscalls::{Architecture, Syscall};
 
@@ -244,7 +244,8 @@ impl<'s> Trace<'s> {
         } else {
             Certainty::Refused
         };
-        if !cases.is_empty() && cases.iter().all(|case| permits(case.verdict)) {
+        let is_made = |it: &[Case]| !it.is_empty() && it.iter().all(|case| permits(case.verdict));
+        if is_exempt(call.name) || is_made(&cases) {
             return None;
         }
         let of = (oci(key.architecture)?, key.number);
@@ -321,6 +322,7 @@ impl<'s> Trace<'s> {
             first_unread: self.first_unread,
             other_runtime: Runtime::from(self.options.other_runtime().runtime).name,
             decides_otherwise: self.otherwise,
+            notes: self.subject.notes(self.options),
         }
     }
 }

@@ -5,6 +5,7 @@ use std::ops::Range;
 use serde::Serialize;
 
 use super::calls::CaseView;
+use super::rendered;
 use crate::excerpt::marked;
 use crate::show::{Paint, Tone, count};
 
@@ -31,6 +32,9 @@ pub struct TraceView {
     pub(crate) other_runtime: &'static str,
     /// The calls for which the other runtime's verdicts are different ones.
     pub(crate) decides_otherwise: Vec<String>,
+    /// What the verdicts do not say.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) notes: Vec<String>,
 }
 
 /// Calls in a log with the same name and the same outcome.
@@ -94,7 +98,7 @@ impl TraceView {
             let line = format!("{} decides otherwise about {calls}", self.other_runtime);
             text += &format!("{}\n", paint.text(&line, Tone::Plain));
         }
-        text + &self.summary()
+        text + &rendered(&self.notes, paint) + &self.summary()
     }
 
     fn summary(&self) -> String {

@@ -2,7 +2,8 @@
 //!
 //! - [`RULES`]: what is checked. A rule is a file in `src/rules/`; the documentation of that file is the rule's page in
 //!   the book, with an example that breaks the rule and one that does not. [`page`] returns it.
-//! - [`check`]: the findings about a profile on certain [`Nodes`]. [`check_with`] adds those of rules [`ON_REQUEST`].
+//! - [`check`]: the findings about a profile on certain [`Nodes`]. [`check_with`] adds those of rules [`ON_REQUEST`], and
+//!   [`check_loading`] has those alone that say why a filter may not be loaded.
 //! - [`Finding`]: a rule, the field, and what is wrong there. [`Fix`]: a change of the profile after which the rule no
 //!   longer finds it.
 //! - [`most_relevant`]: which findings to show where there is room for a few.
@@ -59,6 +60,10 @@ const ONLY_ON_REQUEST: &[&str] = &["otherwise-under-gvisor", "weaker-than-runtim
 const COMPUTING: &[&str] =
     &["cannot-be-compiled", "cannot-start", "compiled-otherwise", "merged-wrongly", "program-too-long"];
 
+/// The rules that find why some versions of a runtime may not load a filter that the model has.
+const LOADING: &[&str] =
+    &["architecture-unknown-to-runtime", "flag-refused-with-listener", "program-too-long"];
+
 /// What [`check_quickly`] finds.
 #[derive(Debug, Clone, PartialEq)]
 pub struct QuickCheck {
@@ -88,6 +93,15 @@ pub fn check(profile: &Profile, nodes: &Nodes) -> Vec<Finding> {
 #[must_use]
 pub fn check_with(profile: &Profile, nodes: &Nodes, requested: &[&str]) -> Vec<Finding> {
     findings(&Subject::of(profile, nodes), &[], requested)
+}
+
+/// Why runtimes of these nodes may not load a filter although [`filter::Filter::new`] has it: one row of the model stands for
+/// several versions, and the length of a program is an estimate.
+#[must_use]
+pub fn check_loading(profile: &Profile, nodes: &Nodes) -> Vec<Finding> {
+    let subject = Subject::of(profile, nodes);
+    let about_loading = RULES.iter().filter(|rule| LOADING.contains(&rule.id));
+    about_loading.flat_map(|rule| rule.findings(&subject, false)).collect()
 }
 
 fn findings(subject: &Subject<'_>, left_out: &[&str], requested: &[&str]) -> Vec<Finding> {
