@@ -89,14 +89,16 @@ fn runtimes() -> String {
 }
 
 #[test]
-fn every_difference_between_runtimes_names_existing_tests_or_that_it_has_none() {
+fn every_difference_between_runtimes_names_existing_tests_but_for_gvisors() {
     let text = runtimes();
     let rows = rows(&text);
     assert!(rows.len() >= 30, "{} rows", rows.len());
-    let tests = rows.iter().filter_map(|row| Some((row[0], row.last()?.trim())));
+    // There are no tests of this runtime.
+    let is_gvisors = |row: &[&str]| row.iter().any(|cell| cell.contains("gVisor") || cell.contains("runsc"));
+    let tests = rows.iter().filter_map(|row| Some((row[0], row.last()?.trim(), is_gvisors(row))));
     let wrong: Vec<_> = tests
-        .filter(|(_, test)| *test != "measured once")
-        .filter_map(|(what, test)| Some(format!("{what}: {}", wrong_with(test)?)))
+        .filter(|(_, test, is_gvisors)| !(*test == "measured once" && *is_gvisors))
+        .filter_map(|(what, test, _)| Some(format!("{what}: {}", wrong_with(test)?)))
         .collect();
     assert!(wrong.is_empty(), "{wrong:#?}");
 }

@@ -51,21 +51,54 @@ pub(crate) enum Start {
     Late,
 }
 
-/// A root file system with the probe alone.
+/// A root file system with one program alone.
 pub(crate) struct Root(tempfile::TempDir);
 
+/// A container of the program.
+pub(crate) struct Container<'a> {
+    pub(crate) options: Options,
+    pub(crate) seccomp: Option<&'a Value>,
+    /// The program's arguments: calls, as the probe takes them.
+    pub(crate) arguments: &'a [String],
+    /// Its cgroup below the root, as the kubelet has one for each container.
+    pub(crate) group: Option<&'a str>,
+    /// The annotations of its bundle, an object.
+    pub(crate) annotations: Value,
+    /// Where the runtime keeps its state, instead of in the bundle, which is removed.
+    pub(crate) state: Option<&'a Path>,
+}
+
+impl Default for Container<'_> {
+    fn default() -> Self {
+        Self {
+            options: Options::HARMLESS,
+            seccomp: None,
+            arguments: &[],
+            group: None,
+            annotations: json!({}),
+            state: None,
+        }
+    }
+}
+
 impl Root {
-    /// Compiles the probe.
+    /// Compiles the probe, which needs no C library.
     pub(crate) fn new() -> Self {
+        let flags = ["-nostdlib", "-ffreestanding", "-fno-stack-protector", "-mno-red-zone"];
+        Self::of("probe.c", &flags)
+    }
+
+    /// Compiles the program in this file with the flags.
+    pub(crate) fn of(source: &str, flags: &[&str]) -> Self {
         sweep();
         let directory = tempfile::tempdir().unwrap();
         for empty in ["proc", "dev"] {
             fs::create_dir(directory.path().join(empty)).unwrap();
         }
-        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/runtimes/probe.c");
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/runtimes").join(source);
         let mut compiler = Command::new("cc");
-        compiler.args(["-O1", "-Wall", "-Wextra", "-Werror", "-static", "-nostdlib", "-ffreestanding"]);
-        compiler.args(["-fno-stack-protector", "-mno-red-zone", "-o"]).arg(directory.path().join("probe"));
+        compiler.args(["-O1", "-Wall", "-Wextra", "-Werror", "-static"]).args(flags);
+        compiler.arg("-o").arg(directory.path().join("probe"));
         assert!(compiler.arg(source).status().unwrap().success(), "a C compiler is needed");
         Self(directory)
     }
@@ -78,41 +111,21 @@ impl Root {
         seccomp: Option<&Value>,
         calls: &[String],
     ) -> Start {
-        self.start_in(None, runtime, options, seccomp, calls)
+        self.run(runtime, &Container { options, seccomp, arguments: calls, ..Container::default() })
     }
 
-    /// The same, in this cgroup, below the root: as the kubelet has one for each container.
-    pub(crate) fn start_in(
-        &self,
-        group: Option<&str>,
-        runtime: &Installed,
-        options: Options,
-        seccomp: Option<&Value>,
-        calls: &[String],
-    ) -> Start {
+    /// Starts this container.
+    pub(crate) fn run(&self, runtime: &Installed, container: &Container<'_>) -> Start {
         static STARTS: AtomicU32 = AtomicU32::new(0);
         let id = format!("{PREFIX}{}-{}", std::process::id(), STARTS.fetch_add(1, Ordering::Relaxed));
-        let group = group.map_or_else(|| id.clone(), |group| format!("{id}/{group}"));
+        let group = container.group.map_or_else(|| id.clone(), |group| format!("{id}/{group}"));
         let bundle = tempfile::tempdir().unwrap();
-        let config = self.config(&group, options, seccomp, calls);
+        let config = self.config(&group, container);
         fs::write(bundle.path().join("config.json"), config.to_string()).unwrap();
 
-        let libraries = runtime.mounted_libraries().unwrap_or(Path::new("")).to_owned();
-        let mut words = vec![libraries, options.seconds.to_string().into()];
-        words.extend(runtime.words());
-        let mut command = Command::new("unshare");
-        command.args([
-            "--mount",
-            "--pid",
-            "--fork",
-            "--kill-child",
-            "--mount-proc",
-            "sh",
-            "-c",
-            ISOLATED,
-            "sh",
-        ]);
-        command.args(words).arg("--root").arg(bundle.path().join("state"));
+        let mut command = isolated(runtime, container.options.seconds);
+        let state = container.state.map_or_else(|| bundle.path().join("state"), Path::to_owned);
+        command.arg("--root").arg(state);
         command.args(["run", "--bundle"]).arg(bundle.path()).arg(&id).stdin(Stdio::null());
         let output = command.output().unwrap();
         // A runtime that ended by itself has removed it.
@@ -129,8 +142,10 @@ impl Root {
         }
     }
 
-    fn config(&self, group: &str, options: Options, seccomp: Option<&Value>, calls: &[String]) -> Value {
-        let arguments: Vec<&str> = ["/probe"].into_iter().chain(calls.iter().map(String::as_str)).collect();
+    fn config(&self, group: &str, container: &Container<'_>) -> Value {
+        let options = container.options;
+        let arguments: Vec<&str> =
+            ["/probe"].into_iter().chain(container.arguments.iter().map(String::as_str)).collect();
         let namespaces = ["pid", "network", "ipc", "uts", "mount"].map(|name| json!({ "type": name }));
         let capabilities = if options.capabilities { &CAPABILITIES[..] } else { &[] };
         let capabilities = json!({
@@ -148,13 +163,14 @@ impl Root {
                 "rlimits": [{ "type": "RLIMIT_CORE", "hard": 0, "soft": 0 }],
             },
             "root": { "path": self.0.path(), "readonly": true },
+            "annotations": container.annotations,
             "mounts": [
                 { "destination": "/proc", "type": "proc", "source": "proc" },
                 { "destination": "/dev", "type": "tmpfs", "source": "tmpfs" },
             ],
             "linux": { "namespaces": namespaces, "cgroupsPath": format!("/{group}") },
         });
-        if let Some(seccomp) = seccomp {
+        if let Some(seccomp) = container.seccomp {
             config["linux"]["seccomp"] = seccomp.clone();
         }
         config
@@ -172,6 +188,21 @@ pub(crate) struct Options {
     pub(crate) user: u32,
     /// How many seconds a start may take. Most take a tenth of one.
     pub(crate) seconds: u8,
+}
+
+impl Options {
+    /// As root, without capabilities and new privileges.
+    pub(crate) const HARMLESS: Self =
+        Self { no_new_privileges: true, capabilities: false, user: 0, seconds: 20 };
+}
+
+/// The runtime in namespaces of its own, bounded in time. Its arguments are still to be added.
+pub(crate) fn isolated(runtime: &Installed, seconds: u8) -> Command {
+    let libraries = runtime.mounted_libraries().unwrap_or(Path::new("")).to_owned();
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "sh", "-c", ISOLATED, "sh"]);
+    command.arg(libraries).arg(seconds.to_string()).args(runtime.words());
+    command
 }
 
 /// Where the cgroups of version 2 are.

@@ -1,65 +1,13 @@
 //! How runtimes differ in what they accept: the rows of `docs/explanation/runtimes.md` that no random profile shows.
 
-use filter::Call;
-use profile::Architecture::{self, X86, X86_64};
+use profile::Architecture::{X86, X86_64};
 use serde_json::{Value, json};
 
 use crate::calls;
 use crate::container::{Options, Root, Start};
 use crate::installed::Installed;
 use crate::outcome::Outcome;
-
-/// runc 1.5.2, runc 1.1.5 and crun 1.8.1.
-struct Three {
-    root: Root,
-    runtimes: [Installed; 3],
-}
-
-const OPTIONS: Options = Options { no_new_privileges: true, capabilities: false, user: 0, seconds: 20 };
-
-impl Three {
-    fn new() -> Self {
-        let [old_runc, crun] = Installed::of_debian();
-        Self { root: Root::new(), runtimes: [Installed::runc(), old_runc, crun] }
-    }
-
-    /// For each runtime, why no container starts.
-    fn refusals(&self, profile: &Value) -> [Option<String>; 3] {
-        self.runtimes.each_ref().map(|runtime| match self.root.start(runtime, OPTIONS, Some(profile), &[]) {
-            Start::Ran(_) => None,
-            Start::Refused(why) => Some(why),
-            Start::Late => panic!("{}: {profile}", runtime.name),
-        })
-    }
-
-    /// Which of the runtimes start a container.
-    fn start(&self, profile: &Value) -> [bool; 3] {
-        self.refusals(profile).map(|refusal| refusal.is_none())
-    }
-
-    /// For each runtime, what becomes of calls without arguments.
-    fn outcomes(&self, profile: &Value, made: &[(Architecture, u32)]) -> [Vec<Outcome>; 3] {
-        let call = |(architecture, number): &_| Call {
-            architecture: *architecture,
-            number: *number,
-            arguments: [0; 6],
-        };
-        let words: Vec<_> = made.iter().map(|it| calls::word(&call(it))).collect();
-        self.runtimes.each_ref().map(|runtime| {
-            let start = self.root.start(runtime, OPTIONS, Some(profile), &words);
-            let Start::Ran(printed) = start else { panic!("{}: {start:?}", runtime.name) };
-            Outcome::parse(&printed, made.len()).unwrap()
-        })
-    }
-}
-
-/// Permits everything but `getppid`, for which this is the rule.
-fn with_rule(mut rule: Value) -> Value {
-    rule["names"] = json!(["getppid"]);
-    json!({ "defaultAction": "SCMP_ACT_ALLOW", "architectures": ["SCMP_ARCH_X86_64"], "syscalls": [rule] })
-}
-
-const GETPPID: (Architecture, u32) = (X86_64, 110);
+use crate::several::{All, GETPPID, Three, getppid_with, with_rule};
 
 #[test]
 #[ignore = "long: needs Debian's runtimes"]
@@ -107,15 +55,14 @@ fn other_versions_refuse_the_same_but_for_flags_and_riscv64() {
     };
     let errno = |action: &str, errno: u32| with_rule(json!({ "action": action, "errnoRet": errno }));
     for runtime in Installed::other_runc().into_iter().chain(Installed::other_crun()) {
-        let starts = |profile: &Value| match root.start(&runtime, OPTIONS, Some(profile), &[]) {
+        let starts = |profile: &Value| match root.start(&runtime, Options::HARMLESS, Some(profile), &[]) {
             Start::Ran(_) => true,
             Start::Refused(_) => false,
             Start::Late => panic!("{}: {profile}", runtime.name),
         };
-        let is_crun = runtime.name.starts_with("crun");
         assert!(starts(&errno("SCMP_ACT_ERRNO", 4094)), "{}", runtime.name);
         assert!(!starts(&errno("SCMP_ACT_ERRNO", 4095)), "{}", runtime.name);
-        assert_eq!(starts(&errno("SCMP_ACT_ALLOW", 1)), !is_crun, "{}", runtime.name);
+        assert_eq!(starts(&errno("SCMP_ACT_ALLOW", 1)), !runtime.is_crun(), "{}", runtime.name);
         assert_eq!(starts(&flags), runtime.name != "runc-1.1.15", "{}", runtime.name);
         assert!(starts(&riscv64), "{}", runtime.name);
     }
@@ -197,15 +144,56 @@ fn a_rule_without_errno_gives_eperm_whatever_the_default_errno_is() {
     }
 }
 
-/// The kernel passes it around every filter, and ends a program that calls it without a probe.
+/// The kernel passes both around every filter, and ends a program that calls uretprobe without a probe.
 #[test]
 #[ignore = "long: needs Debian's runtimes"]
-fn no_filter_decides_uretprobe() {
+fn no_filter_decides_uretprobe_or_uprobe() {
     let three = Three::new();
     let mut profile = with_rule(json!({ "action": "SCMP_ACT_ERRNO" }));
-    profile["syscalls"][0]["names"] = json!(["uretprobe", "getppid"]);
-    for outcomes in three.outcomes(&profile, &[GETPPID, (X86_64, 335)]) {
+    profile["syscalls"][0]["names"] = json!(["uretprobe", "uprobe", "getppid"]);
+    for outcomes in three.outcomes(&profile, &[GETPPID, (X86_64, 335), (X86_64, 336)]) {
         assert_eq!(outcomes[0], Outcome::Returns(-1));
         assert!(matches!(outcomes[1], Outcome::Signal(_)), "{outcomes:?}");
+        assert!(matches!(outcomes[2], Outcome::Returns(error) if error != -1), "{outcomes:?}");
     }
+}
+
+#[test]
+#[ignore = "long: builds or downloads other versions"]
+fn bits_outside_the_mask_are_dropped() {
+    // 16 under the mask 15.
+    let condition = json!({ "index": 0, "value": 15, "valueTwo": 16, "op": "SCMP_CMP_MASKED_EQ" });
+    let profile = with_rule(json!({ "action": "SCMP_ACT_ERRNO", "errnoRet": 5, "args": [condition] }));
+    let all = All::new();
+    let refused = [0, 16, 32].map(|argument| (getppid_with(argument), Outcome::Returns(-5)));
+    all.expect(&profile, &refused);
+    let words = [1, 17].map(|argument| calls::word(&getppid_with(argument)));
+    for (runtime, start) in all.start(&profile, &words) {
+        let Start::Ran(printed) = start else { panic!("{}: {start:?}", runtime.name) };
+        let outcomes = Outcome::parse(&printed, words.len()).unwrap();
+        assert!(
+            outcomes.iter().all(|it| matches!(it, Outcome::Returns(parent) if *parent > 0)),
+            "{outcomes:?}"
+        );
+    }
+}
+
+#[test]
+#[ignore = "long: builds or downloads other versions"]
+fn with_errno_zero_a_call_seems_to_succeed() {
+    let profile = with_rule(json!({ "action": "SCMP_ACT_ERRNO", "errnoRet": 0 }));
+    All::new().expect(&profile, &[(getppid_with(0), Outcome::Returns(0))]);
+}
+
+#[test]
+fn of_two_filters_the_errno_of_the_later_one_counts() {
+    let (root, runc) = (Root::new(), Installed::runc());
+    let profile = with_rule(json!({ "action": "SCMP_ACT_ERRNO", "errnoRet": 5 }));
+    // getppid without a filter of the program's own and with two such filters, and getuid, which the profile permits.
+    let words = ["0:6e", "4:6e:7", "4:6e:0", "4:66:7"].map(|call| call.to_owned());
+    let Start::Ran(printed) = root.start(&runc, Options::HARMLESS, Some(&profile), &words) else {
+        panic!("no start")
+    };
+    let expected = [-5, -7, 0, -7].map(Outcome::Returns);
+    assert_eq!(Outcome::parse(&printed, words.len()).unwrap(), expected);
 }

@@ -115,6 +115,10 @@ impl Installed {
         self.other_libseccomp.or_else(libseccomp)
     }
 
+    pub(crate) fn is_crun(&self) -> bool {
+        self.model == Runtime::CRUN
+    }
+
     /// What it prints as its version.
     fn version(&self) -> String {
         let words = self.words();

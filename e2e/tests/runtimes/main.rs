@@ -1,6 +1,6 @@
-//! The model of runtimes against real ones: containers that make calls under random profiles, and what runc and crun
-//! themselves need of a profile; and the observer against the kernel's records of their calls. As root, on x86_64; the
-//! long tests download Debian's runtimes and build other versions of runc.
+//! The model of runtimes against real ones: containers that make calls under random profiles, what runc and crun
+//! themselves need of a profile, and how they differ in what they accept; and the observer against the kernel's records
+//! of their calls. As root, on x86_64; the long tests download Debian's runtimes and build other versions of runc.
 
 #![allow(
     clippy::unwrap_used,
@@ -12,14 +12,20 @@
 #[path = "../../../crates/filter/tests/libseccomp/bpf.rs"]
 mod bpf;
 mod calls;
+mod clock;
 mod container;
+mod crun;
 mod differences;
 mod installed;
+mod listeners;
 mod observer;
 mod outcome;
 mod profiles;
+mod records;
 #[allow(dead_code, reason = "the tests of the model use all of it")]
 #[path = "../../../crates/filter/tests/libseccomp/sets.rs"]
 mod sets;
+mod several;
 mod startup;
 mod verdicts;
+mod words;

@@ -17,11 +17,10 @@ use api::{ObservationReport, ObservedContainer};
 use prometheus::Registry;
 use serde_json::{Value, json};
 
-use crate::container::{Options, Root, Start};
+use crate::container::{Container, Options, Root, Start};
 use crate::installed::Installed;
 
 const LIMIT: Duration = Duration::from_secs(30);
-const OPTIONS: Options = Options { no_new_privileges: true, capabilities: false, user: 0, seconds: 30 };
 /// The pod of every container here.
 const POD: &str = "9f3b8a52-0c8d-4b7e-9d4f-5a1f2e3d4c5b";
 
@@ -67,7 +66,15 @@ impl Watching {
         let target = format!("/var/log/pods/shop_web-{number}_{POD}/main/0.log");
         symlink(target, self.links.path().join(format!("web-{number}_shop_main-{id}.log"))).unwrap();
         let group = format!("kubepods/besteffort/pod{POD}/{id}");
-        let start = root.start_in(Some(&group), &Installed::runc(), OPTIONS, Some(&profile()), calls);
+        let (seccomp, options) = (profile(), Options { seconds: 30, ..Options::HARMLESS });
+        let container = Container {
+            options,
+            seccomp: Some(&seccomp),
+            arguments: calls,
+            group: Some(&group),
+            ..Container::default()
+        };
+        let start = root.run(&Installed::runc(), &container);
         assert!(matches!(start, Start::Ran(_)), "{start:?}");
     }
 

@@ -2,8 +2,10 @@
  * Makes system calls under the filter of its container and prints what became of each.
  *
  * Each argument is one call in hexadecimal: i386 (1) or x86_64 (0), the number and six arguments, with a colon between
- * them. With 2 added to the first, the process that has made the call stays for a quarter of a second. For each, a line: its index and `returns` with the kernel's value in decimal, `trap`, `thread` or `process`
- * (what was ended), or `signal` and another signal's number. At last, `done`. It exits with 42.
+ * them. With 2 added to the first, the process that has made the call stays for a quarter of a second. With 4 added, it
+ * first loads a filter of its own, which answers the call with the errno that is the call's first argument. For each, a
+ * line: its index and `returns` with the kernel's value in decimal, `trap`, `thread` or `process` (what was ended), or
+ * `signal` and another signal's number. At last, `done`. It exits with 42.
  *
  * No libc: what starts here makes no call but execve, rt_sigaction, clone, wait4, write, exit and exit_group, and without
  * arguments none but execve and exit_group. Each call is made by a second thread of a child, so that a thread that ends is
@@ -11,7 +13,9 @@
  */
 
 #include <asm/unistd.h>
+#include <linux/filter.h>
 #include <linux/sched.h>
+#include <linux/seccomp.h>
 #include <linux/wait.h>
 
 typedef unsigned long word;
@@ -128,10 +132,26 @@ static long run_second_thread(void)
 	return result;
 }
 
+static long load_filter(word number, word error)
+{
+	static struct sock_filter code[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, 0 /* the number of the call */),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 0, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	static struct sock_fprog program = { sizeof(code) / sizeof(code[0]), code };
+	code[1].k = (unsigned int)number;
+	code[2].k |= (unsigned int)error;
+	return call(__NR_seccomp, SECCOMP_SET_MODE_FILTER, 0, (word)&program, 0, 0, 0);
+}
+
 static void child(word index)
 {
 	const long quarter[2] = { 0, 250000000 };
-	if (run_second_thread() < 0)
+	if (shared.parts[0] & 4 && load_filter(shared.parts[1], shared.parts[2]) != 0)
+		line(index, "no filter", 0);
+	else if (run_second_thread() < 0)
 		line(index, "no thread", 0);
 	else if (shared.trapped)
 		line(index, "trap", 0);
