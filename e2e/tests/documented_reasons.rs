@@ -13,6 +13,7 @@ use std::path::Path;
 use api::conditions::{node as reasons, sound};
 use daemon::metrics::Label;
 use node_agent::disk::{DiskReason, Displaced};
+use operator::denied_call::DenialReason;
 use operator::gate::nodes::judgement;
 use operator::gate::nodes::notice::{NOT_FOR_NODE, NodeNotice};
 use operator::gate::pods::notice::{LEFT_OUT, WaitReason};
@@ -67,6 +68,14 @@ fn every_event_of_the_gate_about_a_pod_is_explained() {
     let explained = self::explained("docs/runbooks/SeccompProfilePodsGated.md");
     for reason in WaitReason::ALL {
         assert!(explained.contains(reason.as_str()), "{} is not explained", reason.as_str());
+    }
+}
+
+#[test]
+fn every_event_about_a_refused_call_is_explained() {
+    let explained = explained("docs/how-to/denials.md");
+    for word in DenialReason::ALL.map(DenialReason::reason) {
+        assert!(explained.contains(word), "{word} is not explained");
     }
 }
 

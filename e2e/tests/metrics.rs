@@ -40,11 +40,11 @@ mod sources;
 /// Labels whose values are not listed: there is one for each profile or release.
 const PODS_UNKNOWN_GRACE: [&str; 2] = ["profile", "version"];
 
-/// What an operator serves that leads a cluster with one profile, which is not ready and is being deleted.
+/// What an operator serves that leads a cluster with observers and one profile, which is not ready and is being deleted.
 fn of_the_operator() -> Vec<MetricFamily> {
     let registry = daemon::metrics::registry("operator", "0").unwrap();
     let metrics = operator::metrics::Metrics::new(&registry).unwrap();
-    let cluster = Arc::new(SharedState::new(Index::new("profiles"), [], metrics));
+    let cluster = Arc::new(SharedState::new(Index::new("profiles").counting_denials(true), [], metrics));
     registry.register(Box::new(Gauges::new(Arc::downgrade(&cluster)).unwrap())).unwrap();
     let mut profile = json!({
         "metadata": {

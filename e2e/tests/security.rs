@@ -15,7 +15,7 @@ use e2e::rendered;
 use e2e::rights::attempts::{self, Answer};
 use e2e::rights::rules::Rule;
 use e2e::rights::table;
-use e2e::rights::{admission, gate, gate_nodes, observer, removal};
+use e2e::rights::{admission, events, gate, gate_nodes, observer, removal};
 use serde_json::{Value, json};
 use xtask::workspace::repository;
 
@@ -41,6 +41,7 @@ fn the_tables_in_the_docs_are_those_that_the_cluster_is_tried_with() {
         ("rights", table::of_rights(&accounts)),
         ("attempts of an agent", of_agent),
         ("attempts of the operator", table::of_attempts(&attempts::of_the_operator())),
+        ("attempts of the operator about events", table::of_attempts(&events::attempts())),
         ("attempts of the gate", table::of_attempts(&gate::attempts())),
         ("attempts of the gate about nodes", table::of_attempts(&gate_nodes::attempts())),
         ("attempts of the admission webhook", table::of_attempts(&admission::attempts())),
@@ -198,6 +199,7 @@ fn nobody_of_ours_but_the_gate_changes_a_pod_or_a_node() {
         "seccomp-profile-admission-bundle-only",
         "seccomp-profile-observer-own-report",
         "seccomp-profile-admission-images-only",
+        "seccomp-profile-operator-events-only",
     ] {
         assert!(names.contains(&policy), "{names:?}");
     }

@@ -1,5 +1,5 @@
-//! Gauges that are computed from the index at each scrape: a deleted profile leaves no label behind, and nothing is
-//! counted between scrapes.
+//! The series that are computed from the index at each scrape, as a deleted profile leaves no label behind: gauges, and the
+//! counts of refused calls, which the index keeps.
 //!
 //! Only the leader exports profiles and nodes, and only once every kind has been listed. An operator that does not
 //! reconcile does not update their states as time passes, and a sum over operators would count them twice.
@@ -10,7 +10,7 @@ use api::{State, Vocabulary};
 use k8s_openapi::jiff::Timestamp;
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
-use prometheus::{GaugeVec, IntGauge, IntGaugeVec, Opts};
+use prometheus::{GaugeVec, IntCounterVec, IntGauge, IntGaugeVec, Opts};
 
 use crate::findings::Findings;
 use crate::index::{AgentState, Index};
@@ -41,6 +41,7 @@ struct Families {
     deletion: GaugeVec,
     findings: IntGaugeVec,
     agents: IntGaugeVec,
+    denials: IntCounterVec,
 }
 
 impl Gauges {
@@ -111,10 +112,18 @@ impl Families {
                  it has never reported although the node is not new.",
                 &["state"],
             )?,
+            denials: IntCounterVec::new(
+                Opts::new(
+                    "seccomp_profile_denials_total",
+                    "System calls that the filter of a profile refused or logged, by action, as the nodes' observers have \
+                     counted them since this operator began. Only where the chart installs observers.",
+                ),
+                &["profile", "action"],
+            )?,
         })
     }
 
-    fn all(&self) -> [&dyn Collector; 11] {
+    fn all(&self) -> [&dyn Collector; 12] {
         [
             &self.leader,
             &self.profiles,
@@ -127,6 +136,7 @@ impl Families {
             &self.deletion,
             &self.findings,
             &self.agents,
+            &self.denials,
         ]
     }
 
@@ -146,6 +156,7 @@ impl Families {
         }
         self.not_ready.reset();
         self.deletion.reset();
+        self.denials.reset();
     }
 
     fn fill(&self, index: &Index, now: Timestamp) {
@@ -180,6 +191,9 @@ impl Families {
             for (severity, count) in index.findings(name).into_iter().flat_map(Findings::by_severity) {
                 let count = i64::try_from(count).unwrap_or(i64::MAX);
                 self.findings.with_label_values(&[name, severity.name()]).set(count);
+            }
+            for (action, count) in index.denials(name).into_iter().flatten() {
+                self.denials.with_label_values(&[name, action.name()]).inc_by(count);
             }
             if let Some(since) = not_ready_since {
                 self.not_ready.with_label_values(&[name]).set(seconds(since));
@@ -317,6 +331,20 @@ mod tests {
         }
         shared.change(|index| index.delete_profile("audit", "u1", Timestamp::now()));
         assert!(!scraped(&registry).contains("seccomp_profile_findings"));
+    }
+
+    #[test]
+    fn where_nodes_have_observers_a_profile_has_a_count_of_each_action_before_any_call_is_refused() {
+        let (without, registry) = shared();
+        without.listed("Pod");
+        apply(&without, "audit", serde_json::Value::Null);
+        assert!(!scraped(&registry).contains("seccomp_profile_denials_total"));
+        without.change(|index| *index = Index::new("profiles").counting_denials(true));
+        apply(&without, "audit", serde_json::Value::Null);
+        let text = scraped(&registry);
+        let line = r#"seccomp_profile_denials_total{action="SCMP_ACT_ERRNO",profile="audit"} 0"#;
+        assert!(text.lines().any(|found| found == line), "no {line} in\n{text}");
+        assert_eq!(text.matches("\nseccomp_profile_denials_total{").count(), 7);
     }
 
     #[test]

@@ -13,11 +13,15 @@ pub enum KindLabel {
     Node,
     /// The Pods.
     Pod,
+    /// The nodes' observations, where nodes have observers.
+    Observation,
 }
 
 impl KindLabel {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Profile, Self::Report, Self::Node, Self::Pod];
+    pub const ALL: [Self; 5] = [Self::Profile, Self::Report, Self::Node, Self::Pod, Self::Observation];
+    /// Those that the status of profiles and nodes depends on.
+    pub const JUDGED: [Self; 4] = [Self::Profile, Self::Report, Self::Node, Self::Pod];
 
     /// Its name in logs and metrics.
     #[must_use]
@@ -27,6 +31,7 @@ impl KindLabel {
             Self::Report => "NodeProfileStatus",
             Self::Node => "Node",
             Self::Pod => "Pod",
+            Self::Observation => "SeccompObservation",
         }
     }
 }
@@ -55,7 +60,7 @@ impl WrittenKindLabel {
         match kind {
             KindLabel::Profile => Some(Self::Profile),
             KindLabel::Report => Some(Self::Report),
-            KindLabel::Node | KindLabel::Pod => None,
+            KindLabel::Node | KindLabel::Pod | KindLabel::Observation => None,
         }
     }
 }

@@ -51,7 +51,7 @@ impl Metrics {
             reconcile_seconds: register(registry, HistogramVec::new(reconcile_seconds, &["kind"])?)?,
             rollout_seconds: register(registry, Histogram::with_opts(rollout_seconds)?)?,
             writes: Writes::new(registry)?,
-            watches: Watches::new(registry)?,
+            watches: Watches::of_kinds(registry, &KindLabel::JUDGED)?,
             watch_lag: WatchLag::new(registry)?,
         };
         for kind in Reconciled::ALL {
@@ -94,7 +94,7 @@ mod tests {
             ("seccomp_profile_rollout_duration_seconds", 1),
             ("seccomp_profile_api_writes_total", Write::ALL.len() * WriteOutcome::ALL.len()),
             ("seccomp_profile_watch_failures_total", KindLabel::ALL.len()),
-            ("seccomp_profile_watch_last_answer_timestamp_seconds", KindLabel::ALL.len()),
+            ("seccomp_profile_watch_last_answer_timestamp_seconds", KindLabel::JUDGED.len()),
             ("seccomp_profile_watch_lag_seconds", 2),
         ];
         let check = || {

@@ -108,6 +108,9 @@ pub struct Options {
     /// How long no pod may have named a profile that an image brought before it is removed; without it, none is.
     #[arg(long, value_parser = duration)]
     pub remove_unused_image_profiles_after: Option<Duration>,
+    /// Count the calls in the observations of nodes, and publish Events about those that were refused.
+    #[arg(long)]
+    pub observations: bool,
     /// Where `/metrics`, `/healthz` and `/readyz` are served; `[::]` is IPv4, too, and alone where there is no IPv6.
     #[arg(long, default_value = "[::]:8080")]
     pub listen: SocketAddr,

@@ -1,4 +1,4 @@
-//! Starts the operator: four watches, the controller, the endpoints.
+//! Starts the operator: four watches, with one of observations where nodes have observers, the controller, the endpoints.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use daemon::lease::elect;
 use daemon::lease::election::UnsafeTiming;
 use daemon::{Readiness, http};
 use link::client;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tracing::{info, warn};
 
 use crate::gauges::Gauges;
@@ -19,7 +19,7 @@ use crate::options::Options;
 use crate::pod_list::PodLists;
 use crate::reconcile::{Context, reconcile};
 use crate::shared::SharedState;
-use crate::watch::{NodeWatch, PodWatch, ProfileWatch, ReportWatch, WATCH, follow};
+use crate::watch::{NodeWatch, PodWatch, ProfileWatch, ReportWatch, WATCH, follow, follow_observations};
 use crate::writer::Writer;
 
 /// How many reconciliations of profiles, and of nodes, run at once: enough to keep a slow API server busy, too few to
@@ -29,6 +29,10 @@ const CONCURRENCY: usize = 16;
 /// How long writes under way may take after the signal to stop. The next leader must not wait for a write that an
 /// overloaded API server does not answer; that write is refused or repeated.
 pub(crate) const LAST_WRITES: Duration = Duration::from_secs(2);
+
+/// The least time between two Events about refused calls: many pods that are refused calls at once must not slow down the
+/// writes of statuses.
+const BETWEEN_EVENTS: Duration = Duration::from_millis(200);
 
 /// Why the operator or the gate failed.
 #[derive(Debug, thiserror::Error)]
@@ -57,9 +61,10 @@ pub enum RunError {
 pub async fn run(options: Options) -> Result<(), RunError> {
     let signal = daemon::shutdown_signal().map_err(RunError::Signal)?;
     let registry = daemon::metrics::registry("operator", env!("CARGO_PKG_VERSION"))?;
-    let kinds = KindLabel::ALL.map(KindLabel::as_str);
-    let index =
-        Index::new(&options.directory).removing_unused_after(options.remove_unused_image_profiles_after);
+    let kinds = KindLabel::JUDGED.map(KindLabel::as_str);
+    let index = Index::new(&options.directory)
+        .removing_unused_after(options.remove_unused_image_profiles_after)
+        .counting_denials(options.observations);
     let shared = Arc::new(SharedState::new(index, kinds, Metrics::new(&registry)?));
     registry.register(Box::new(Gauges::new(Arc::downgrade(&shared))?))?;
     let readiness = Readiness::default();
@@ -72,13 +77,21 @@ pub async fn run(options: Options) -> Result<(), RunError> {
     let pod_kind =
         PodWatch { directory: options.directory.clone(), agents: options.agent.pods_in(&options.namespace) };
     let watches = futures::future::join4(
-        follow(ProfileWatch, client.clone(), shared.clone(), profiles_ready),
-        follow(ReportWatch, client.clone(), shared.clone(), reports_ready),
-        follow(NodeWatch(options.agent.selection()), client.clone(), shared.clone(), nodes_ready),
-        follow(pod_kind.clone(), client.clone(), shared.clone(), pods_ready),
+        follow(ProfileWatch, client.clone(), shared.clone(), Some(profiles_ready)),
+        follow(ReportWatch, client.clone(), shared.clone(), Some(reports_ready)),
+        follow(NodeWatch(options.agent.selection()), client.clone(), shared.clone(), Some(nodes_ready)),
+        follow(pod_kind.clone(), client.clone(), shared.clone(), Some(pods_ready)),
     );
 
+    let observations = async {
+        if options.observations {
+            follow_observations(client.clone(), shared.clone()).await;
+        }
+        std::future::pending::<()>().await;
+    };
+
     let writer = Writer::new(client.clone(), shared.metrics.writes.clone());
+    let denied_calls = publish_denied_calls(writer.clone(), shared.clone());
     let context = Arc::new(Context::new(shared.clone(), writer, PodLists::new(client.clone(), pod_kind)));
     let lead = shared.clone();
     let lead_until = move |until| lead.lead_until(until);
@@ -98,12 +111,25 @@ pub async fn run(options: Options) -> Result<(), RunError> {
     tokio::select! {
         _ = work => {}
         () = end => {}
-        // Neither the watches nor the election ever end by themselves.
+        // Neither the watches nor the Events nor the election ever end by themselves.
         _ = watches => {}
+        () = observations => {}
+        () = denied_calls => {}
         () = elect(leadership.as_mut()) => {}
     }
     if let Some(leadership) = &mut leadership {
         leadership.release().await;
     }
     Ok(())
+}
+
+/// Publishes the Events about refused calls, for ever.
+async fn publish_denied_calls(writer: Writer, shared: Arc<SharedState>) {
+    loop {
+        let call = shared.denied_calls.next().await;
+        if shared.may_write() {
+            writer.publish_denied_call(&call).await;
+            sleep(BETWEEN_EVENTS).await;
+        }
+    }
 }

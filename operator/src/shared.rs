@@ -2,11 +2,13 @@
 
 use std::sync::Mutex;
 
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::controller::Controller;
 use crate::index::{Index, WorkKey};
 use crate::metrics::Metrics;
+use crate::outbox::Outbox;
 use crate::unlisted::{Unlisted, lock};
 use daemon::lease::Lead;
 
@@ -15,10 +17,14 @@ use daemon::lease::Lead;
 pub struct SharedState {
     index: Mutex<Index>,
     unlisted: Unlisted,
+    /// Every kind has been listed.
+    complete: Notify,
     /// Whether this process may write.
     lead: Lead,
     /// The work queue.
     pub controller: Controller<WorkKey>,
+    /// The Events about refused calls that are to be published.
+    pub denied_calls: Outbox,
     /// The operator's metrics.
     pub metrics: Metrics,
 }
@@ -31,7 +37,9 @@ impl SharedState {
             index: Mutex::new(index),
             unlisted: Unlisted::new(kinds),
             lead: Lead::default(),
+            complete: Notify::new(),
             controller: Controller::default(),
+            denied_calls: Outbox::default(),
             metrics,
         }
     }
@@ -71,8 +79,10 @@ impl SharedState {
         let mut index = lock(&self.index);
         let result = change(&mut index);
         let (dirty, rollouts) = (index.take_dirty(), index.take_rollouts());
+        let denied = index.take_denied_calls();
         drop(index);
         if self.leads() {
+            self.denied_calls.add(denied);
             rollouts.into_iter().for_each(|took| self.metrics.rolled_out(took));
         }
         self.controller.add(dirty);
@@ -83,6 +93,14 @@ impl SharedState {
     pub fn listed(&self, kind: &'static str) {
         if self.unlisted.listed(kind) {
             self.change(Index::queue_all);
+            self.complete.notify_one();
+        }
+    }
+
+    /// Waits until every kind has been listed. For one task only.
+    pub async fn until_complete(&self) {
+        while !self.is_complete() {
+            self.complete.notified().await;
         }
     }
 

@@ -4,19 +4,20 @@ use std::fmt::Debug;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use api::{SeccompObservation, Untrusted};
 use daemon::ReadyHandle;
 use k8s_openapi::jiff::Timestamp;
 use kube::{Client, Resource};
 use kube_runtime::watcher::Config;
 use link::chain;
 use link::changes::{Change, Changes, ObjectId, Origin};
-use link::watch::WatchStream;
+use link::watch::{Observer, WatchStream};
 use serde::de::DeserializeOwned;
 use tracing::warn;
 
 use crate::facts::{
-    AgentPods, NodeFacts, ObjectVersion, PodFacts, ProfileFacts, ReportFacts, UpdateSource, WatchedNode,
-    WatchedPod, WatchedProfile, WatchedReport,
+    AgentPods, NodeFacts, ObjectVersion, ObservationFacts, ObservedPod, PodFacts, ProfileFacts, ReportFacts,
+    UpdateSource, WatchedNode, WatchedPod, WatchedProfile, WatchedReport,
 };
 use crate::index::Index;
 use crate::labels::KindLabel;
@@ -50,15 +51,19 @@ pub trait WatchedKind {
 /// How long one watch request lasts, and so how long a connection that died silently goes unnoticed.
 pub const WATCH: Duration = Duration::from_mins(1);
 
-/// Follows one kind for ever.
-pub async fn follow<W: WatchedKind>(kind: W, client: Client, shared: Arc<SharedState>, ready: ReadyHandle) {
+/// Follows one kind for ever. `ready` is released when its first list is complete.
+pub async fn follow<W: WatchedKind>(
+    kind: W,
+    client: Client,
+    shared: Arc<SharedState>,
+    mut ready: Option<ReadyHandle>,
+) {
     let config = Config::default().page_size(W::PAGE).timeout(WATCH.as_secs() as u32);
     let mut events = WatchStream::<W::Object>::observed(client, config, shared.metrics.watches.of(W::KIND));
     if W::MUST_BE_COMPLETE {
         events = events.listing_after_failures();
     }
     let mut changes = Changes::new(events);
-    let mut ready = Some(ready);
     loop {
         let change = match changes.next().await {
             Ok(change) => change,
@@ -77,6 +82,13 @@ pub async fn follow<W: WatchedKind>(kind: W, client: Client, shared: Arc<SharedS
             shared.listed(W::KIND.as_str());
         }
     }
+}
+
+/// Follows the observations for ever, once the index has every pod: an observation adds only what pods of profiles did.
+pub async fn follow_observations(client: Client, shared: Arc<SharedState>) {
+    shared.until_complete().await;
+    shared.metrics.watches.of(KindLabel::Observation).answered();
+    follow(ObservationWatch, client, shared, None).await;
 }
 
 /// Applies one change of a kind to the index.
@@ -205,10 +217,38 @@ impl WatchedKind for PodWatch {
     const MUST_BE_COMPLETE: bool = true;
 
     fn apply(&self, index: &mut Index, object: Self::Object, _: UpdateSource, now: Timestamp) {
+        if index.counts_denials()
+            && let Some(pod) = ObservedPod::of(&object, &self.directory)
+        {
+            index.apply_observed_pod(pod);
+        }
         index.apply_pod(self.facts(&object), now);
     }
 
     fn gone(&self, index: &mut Index, object: &ObjectId, now: Timestamp) {
         index.delete_pod(&object.uid, now);
+    }
+}
+
+/// The watch of the nodes' observations.
+#[derive(Debug)]
+pub struct ObservationWatch;
+
+impl WatchedKind for ObservationWatch {
+    type Object = Untrusted<SeccompObservation>;
+    const KIND: KindLabel = KindLabel::Observation;
+    // One has a thousand calls at most, some 300 KB.
+    const PAGE: u32 = 10;
+
+    fn apply(&self, index: &mut Index, object: Self::Object, _: UpdateSource, now: Timestamp) {
+        index.apply_observation(ObservationFacts::of(object), now);
+    }
+
+    fn gone(&self, index: &mut Index, object: &ObjectId, _: Timestamp) {
+        index.delete_observation(&object.key.name);
+    }
+
+    fn complete(&self, index: &mut Index, _: Timestamp) {
+        index.observations_listed();
     }
 }

@@ -20,6 +20,7 @@ use prometheus::{IntCounterVec, Opts, Registry};
 use serde_json::{Value, json};
 use tracing::debug;
 
+use crate::denied_call::DeniedCall;
 use crate::facts::{ObjectVersion, WatchedProfile, WatchedReport};
 use crate::notice::Notice;
 
@@ -400,6 +401,16 @@ impl Writer {
         let published = within(self.recorder.publish(&notice.event(detail), &reference)).await;
         if let Err(error) = self.counted(Write::Event, published) {
             debug!(name, reason = notice.reason(), error = %chain(&error), "event lost");
+        }
+    }
+
+    /// Publishes an Event about a call that the filter of a pod's container refused. A failure is only logged, because the
+    /// node's observation has the same information.
+    pub async fn publish_denied_call(&self, call: &DeniedCall) {
+        let published = within(self.recorder.publish(&call.event(), &call.reference())).await;
+        if let Err(error) = self.counted(Write::Event, published) {
+            let (namespace, pod, reason) = (&call.namespace, &call.pod, call.reason.reason());
+            debug!(namespace, pod, reason, error = %chain(&error), "event lost");
         }
     }
 

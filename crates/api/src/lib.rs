@@ -47,7 +47,7 @@ pub use node_profile_status::{
 };
 pub use node_selector::{LabelOperator, NodeLabelRequirement, NodeLabelSelector};
 pub use open_enum::{OpenEnum, Vocabulary};
-pub use pod::{PodReadiness, PodSpec, RequiredNodeAffinity, WatchedPod};
+pub use pod::{ContainerProfile, PodReadiness, PodSpec, RequiredNodeAffinity, WatchedPod};
 pub use running::{FileAge, RunningContainer, START_WINDOW};
 pub use seccomp_observation::{
     MAX_OBSERVED_CALLS, MAX_OBSERVED_CONTAINERS, ObservationReport, ObservedCall, ObservedContainer,

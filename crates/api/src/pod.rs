@@ -118,6 +118,17 @@ struct PodCondition {
     last_transition_time: Option<String>,
 }
 
+/// A container of a pod to which a profile applies.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ContainerProfile {
+    /// Where it is in the pod, as the kubelet's Events say it: `spec.containers{main}`.
+    pub field: String,
+    /// Its name.
+    pub container: String,
+    /// The profile.
+    pub profile: ProfileName,
+}
+
 /// Whether a pod is ready.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PodReadiness {
@@ -236,6 +247,26 @@ impl PodSpec {
             .collect()
     }
 
+    /// Its containers of every type to which a profile applies. `directory` is the directory of the profiles below the
+    /// kubelet's `seccomp/`.
+    pub fn container_profiles(&self, directory: &str) -> impl Iterator<Item = ContainerProfile> {
+        let all = [
+            ("containers", &self.containers),
+            ("initContainers", &self.init_containers),
+            ("ephemeralContainers", &self.ephemeral_containers),
+        ];
+        let all =
+            all.into_iter().flat_map(|(field, containers)| containers.iter().map(move |it| (field, it)));
+        all.filter_map(move |(field, Container { name, .. })| {
+            let profile = self.profile_of(name, directory)?;
+            Some(ContainerProfile {
+                field: format!("spec.{field}{{{name}}}"),
+                container: name.clone(),
+                profile,
+            })
+        })
+    }
+
     /// The profile that applies to a container: that of its own `seccompProfile`, or of the pod's if it has no such
     /// field.
     #[must_use]
@@ -303,6 +334,12 @@ mod tests {
         assert_eq!(profile_of("pods").as_deref(), Some("a"));
         assert_eq!(profile_of("debug").as_deref(), Some("a"));
         assert_eq!((profile_of("default"), profile_of("absent")), (None, None));
+        let fields: Vec<_> =
+            spec.container_profiles("profiles").map(|it| (it.field, it.profile.to_string())).collect();
+        let [own, pods, debug] =
+            [("containers{own}", "b"), ("containers{pods}", "a"), ("ephemeralContainers{debug}", "a")]
+                .map(|(field, profile)| (format!("spec.{field}"), profile.to_owned()));
+        assert_eq!(fields, [own, pods, debug]);
     }
 
     #[test]

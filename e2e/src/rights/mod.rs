@@ -6,6 +6,7 @@
 
 pub mod admission;
 pub mod attempts;
+pub mod events;
 pub mod gate;
 pub mod gate_nodes;
 pub mod kinds;

@@ -11,6 +11,7 @@
 mod admission;
 mod churn;
 mod deletion;
+mod denials;
 mod disk_poller;
 mod elections;
 mod finalizer;

@@ -4,6 +4,7 @@
 //! one page at a time. Besides the facts, only each object's key and uid are kept (`link::changes`).
 
 mod node;
+mod observation;
 mod pod;
 mod profile;
 mod report;
@@ -12,6 +13,7 @@ mod start;
 
 pub use api::WatchedPod;
 pub use node::{NodeCondition, NodeFacts, WatchedNode};
+pub use observation::{CallId, ObservationFacts, ObservedContainerFacts, ObservedPod, RefusedCall};
 pub use pod::{AgentPods, PodFacts, PodKind, RunningUnder};
 pub use profile::{ProfileFacts, ProfileOrigin, WatchedProfile};
 #[cfg(test)]

@@ -15,6 +15,7 @@ mod checks;
 mod decide_node;
 mod decide_profile;
 mod decide_starts;
+mod denials;
 mod exclusion;
 mod exclusion_state;
 mod first_status;
@@ -50,6 +51,7 @@ pub use profile_pods::Outdated;
 pub use standing::{MissingProfile, NodeStanding};
 pub use tally::{NodeState, Tally};
 
+use denials::Denials;
 use node::{Node, file_age};
 use pacing::Joins;
 use profile::Profile;
@@ -84,6 +86,8 @@ pub struct Index {
     joins: Joins,
     /// How long no pod may have named a profile of an image before it is removed; `None` for ever.
     remove_unused_after: Option<Duration>,
+    /// The calls that filters refused or logged, if they are counted.
+    denials: Option<Denials>,
     dirty: Dirty,
     /// How long contents took that have become Ready since [`Self::take_rollouts`] was last called.
     rollouts: Vec<Duration>,
@@ -149,6 +153,7 @@ impl Index {
             architectures: BTreeSet::new(),
             joins: Joins::default(),
             remove_unused_after: None,
+            denials: None,
             dirty: Dirty::default(),
             rollouts: Vec::new(),
         }
@@ -231,6 +236,9 @@ impl Index {
         {
             self.subtract_lacking(name, &profile, now);
             self.compare_containers(name);
+            if let Some(denials) = &mut self.denials {
+                denials.profile_gone(name);
+            }
             for (node_name, node) in &mut self.nodes {
                 if node.excludes(name) && node.exclusion.mark(now) {
                     self.dirty.nodes.insert(node_name.clone());
@@ -256,6 +264,9 @@ impl Index {
         {
             self.queue_used_profiles();
             self.change_node(name, now, |node| node.object = None);
+            if let Some(denials) = &mut self.denials {
+                denials.node_gone(name);
+            }
         }
     }
 
@@ -325,6 +336,9 @@ impl Index {
 
     /// A Pod was deleted.
     pub fn delete_pod(&mut self, uid: &str, now: Timestamp) {
+        if let Some(denials) = &mut self.denials {
+            denials.pod_gone(uid, now);
+        }
         if let Some(node) = self.agents.remove(uid) {
             self.change_node(&node, now, |node| node.agent_pod(uid, None, now));
         }

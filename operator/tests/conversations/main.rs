@@ -391,7 +391,7 @@ async fn a_list_queues_the_objects_that_it_has_and_removes_those_that_it_lacks()
     let mut server = Server(handle);
     let ready = Readiness::default();
     let watch =
-        follow(ProfileWatch, Client::new(service, "default"), cluster.clone(), ready.part("profiles"));
+        follow(ProfileWatch, Client::new(service, "default"), cluster.clone(), Some(ready.part("profiles")));
     let (keys, mut due) = tokio::sync::mpsc::unbounded_channel();
     let controller = cluster.controller.run(1, async |key| {
         keys.send(key).unwrap();

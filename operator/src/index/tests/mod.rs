@@ -2,6 +2,7 @@
 
 mod checks;
 mod deletion;
+mod denials;
 mod exclusions;
 mod first_status;
 mod malicious_agent;

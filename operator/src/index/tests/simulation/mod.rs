@@ -55,11 +55,11 @@ impl Simulation {
             }
             Action::Deliver { kind, events } => {
                 for _ in 0..*events {
-                    operator.deliver(KindLabel::ALL[*kind], server, *now);
+                    operator.deliver(KindLabel::JUDGED[*kind], server, *now);
                 }
             }
-            Action::BreakWatch { kind, noticed } => operator.break_watch(KindLabel::ALL[*kind], *noticed),
-            Action::Rewind { kind, changes } => operator.rewind(KindLabel::ALL[*kind], *changes),
+            Action::BreakWatch { kind, noticed } => operator.break_watch(KindLabel::JUDGED[*kind], *noticed),
+            Action::Rewind { kind, changes } => operator.rewind(KindLabel::JUDGED[*kind], *changes),
             Action::Reconcile { most } => {
                 operator.reconcile(*most, server, *now);
             }

@@ -301,7 +301,7 @@ impl Operator {
         for _ in 0..200 {
             let mut busy = !self.retries.is_empty();
             self.retry();
-            for kind in KindLabel::ALL {
+            for kind in KindLabel::JUDGED {
                 while self.deliver(kind, server, now) {
                     busy = true;
                 }
