@@ -1,5 +1,5 @@
 //! Every link in the documentation has a target, every page is in the book, and every command that no test runs has a
-//! reason. Without a cluster; the commands themselves are run by `tests/cluster/documented.rs`.
+//! reason. Without a cluster; the commands themselves are run by `tests/cluster/documented.rs` and `tests/without_cluster.rs`.
 
 #![allow(
     clippy::unwrap_used,
@@ -285,6 +285,8 @@ fn only_these_commands_are_not_run() {
         ("docs/how-to/images.md", "the registry is yours"),
         ("docs/how-to/images.md", "there are none on this cluster"),
         ("docs/how-to/inspect-an-image.md", "the registry is yours"),
+        ("docs/how-to/learn.md", "needs the program"),
+        ("docs/how-to/learn.md", "needs the observer"),
         ("docs/how-to/migrate-from-security-profiles-operator.md", "needs the other operator"),
         ("docs/how-to/migrate-from-security-profiles-operator.md", "needs the other operator"),
         ("docs/how-to/migrate-from-security-profiles-operator.md", "needs the other operator"),
@@ -321,6 +323,53 @@ fn what_varies_from_run_to_run_is_no_difference() {
     ] {
         assert_eq!(pages::is_shown(shown, printed), alike, "{shown} {printed}");
     }
+}
+
+#[test]
+fn an_ellipsis_alone_on_a_line_stands_for_any_number_of_lines() {
+    for (shown, printed, alike) in [
+        ("a\n…\nd", "a\nb\nc\nd", true),
+        ("a\n…\nd", "a\nd", true),
+        ("…\nd", "a\nb\nd", true),
+        ("a\n…", "a", true),
+        ("a\n…\nd", "a\nb\nc", false),
+        ("a\n…\nd", "b\nd", false),
+        ("a …\nd", "a b\nc\nd", false),
+    ] {
+        assert_eq!(pages::is_shown(shown, printed), alike, "{shown} {printed}");
+    }
+}
+
+#[test]
+fn commands_of_a_transcript_are_found_with_what_they_print() {
+    let text = "```console\n$ a \\\n>   b\nc\n> d\n\n$ e # f\n$ g\nh\n```\n```sh\n$ i\n```\n";
+    let page = Page { path: String::new(), text: text.to_owned() };
+    let found: Vec<_> = page.transcripts().concat().into_iter().map(|it| (it.command, it.shown)).collect();
+    let expected = [("a \\\n  b", "c\n> d"), ("e # f", ""), ("g", "h")];
+    assert_eq!(found, expected.map(|(command, shown)| (command.to_owned(), shown.to_owned())));
+}
+
+/// No test runs a transcript only because it is there. Those in `docs/transcripts/` are made by tests; of each other one this
+/// says what holds it.
+#[test]
+fn transcripts_stand_only_where_something_holds_them() {
+    let mut found = Vec::new();
+    for page in all().iter().filter(|page| !page.path.starts_with("docs/transcripts/")) {
+        for transcript in page.transcripts() {
+            found.push((page.path.clone(), transcript[0].command.clone()));
+        }
+    }
+    let wanted = [
+        // The tests run the same commands further below, and other pages show what they print.
+        ("README.md", "kubectl apply --server-side -f profiles/"),
+        // A CronJob and another program's file were made for it; the commands have tests with the same output.
+        ("README.md", "kubectl seccomp status"),
+        // `tests/without_cluster.rs` runs the others.
+        ("README.md", "kubectl seccomp convert web.json --architecture amd64 >web.yaml"),
+        ("README.md", "kubectl seccomp convert client.yaml --base start.yaml >client-converted.yaml"),
+        ("README.md", "strace -f -X raw -o web.log ./web"),
+    ];
+    assert_eq!(found, wanted.map(|(page, command)| (page.to_owned(), command.to_owned())));
 }
 
 #[test]

@@ -3,7 +3,6 @@
 
 use std::fmt::Write;
 use std::fs;
-use std::ops::Range;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::{Command, Output};
@@ -16,7 +15,7 @@ use e2e::view::disk;
 use xtask::workspace::repository;
 
 use super::disks;
-use super::pages::{Block, How, Page, is_shown};
+use super::pages::{Block, How, Page, update};
 use super::plugin::PLUGIN;
 use super::removal::Reinstall;
 use super::stolen_token::pid_of;
@@ -110,37 +109,6 @@ impl Drop for Reader<'_> {
         if thread::panicking() {
             let _ = self.cluster.kubectl(["delete", "deployments,pods", "--all", "--now", "--timeout=60s"]);
             let _ = self.cluster.kubectl(["delete", "seccompprofiles", "--all", "--timeout=60s"]);
-        }
-    }
-}
-
-/// Whether the pages are to be updated.
-fn update() -> bool {
-    std::env::var_os("UPDATE_DOCS").is_some()
-}
-
-impl Page {
-    /// Compares the output with the page, or writes it there.
-    fn holds(&mut self, printed: Vec<(Range<usize>, String)>) {
-        // From the end, so that earlier positions stay valid.
-        for (at, printed) in printed.into_iter().rev() {
-            // Spaces at the end of a line are invisible, and editors remove them.
-            let lines: Vec<_> = printed.lines().map(str::trim_end).collect();
-            let printed = format!("{}\n", lines.join("\n"));
-            let differs = !is_shown(self.shown(&at), &printed);
-            if update() && differs {
-                self.text.replace_range(at, &printed);
-            } else {
-                assert!(
-                    !differs,
-                    "{} shows\n{}\nand this is printed:\n{printed}",
-                    self.path,
-                    self.shown(&at)
-                );
-            }
-        }
-        if update() {
-            fs::write(repository().join(&self.path), &self.text).unwrap();
         }
     }
 }

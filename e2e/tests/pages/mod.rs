@@ -79,6 +79,81 @@ impl Page {
     pub(crate) fn shown(&self, printed: &Range<usize>) -> &str {
         &self.text[printed.clone()]
     }
+
+    /// Compares the output with the page, or writes it there.
+    #[allow(dead_code, reason = "each test is a crate of its own and takes what it needs")]
+    pub(crate) fn holds(&mut self, printed: Vec<(Range<usize>, String)>) {
+        // From the end, so that earlier positions stay valid.
+        for (at, printed) in printed.into_iter().rev() {
+            // Spaces at the end of a line are invisible, and editors remove them.
+            let lines: Vec<_> = printed.lines().map(str::trim_end).collect();
+            let printed = format!("{}\n", lines.join("\n"));
+            let differs = !is_shown(self.shown(&at), &printed);
+            if update() && differs {
+                self.text.replace_range(at, &printed);
+            } else {
+                assert!(
+                    !differs,
+                    "{} shows\n{}\nand this is printed:\n{printed}",
+                    self.path,
+                    self.shown(&at)
+                );
+            }
+        }
+        if update() {
+            fs::write(repository().join(&self.path), &self.text).unwrap();
+        }
+    }
+
+    /// Its fences marked `console`, in order: the commands of each, with what is shown of their output.
+    #[allow(dead_code, reason = "each test is a crate of its own and takes what it needs")]
+    pub(crate) fn transcripts(&self) -> Vec<Vec<Exchange>> {
+        let mut transcripts = Vec::new();
+        let mut lines = Lines { text: &self.text, at: 0 };
+        while let Some(line) = lines.next() {
+            let Some(info) = line.strip_prefix("```") else { continue };
+            let inside = lines.until_fence();
+            if info == "console" {
+                transcripts.push(exchanges(&self.text[inside]));
+            }
+        }
+        transcripts
+    }
+}
+
+/// A command in a transcript, and what is shown of its output: nothing if that is left out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Exchange {
+    /// The command, with its comment.
+    pub(crate) command: String,
+    /// The lines behind it.
+    pub(crate) shown: String,
+}
+
+/// The commands in a text, each behind `$ ` and with lines that begin with `> ` as its next ones.
+fn exchanges(text: &str) -> Vec<Exchange> {
+    let mut found = Vec::<Exchange>::new();
+    for line in text.lines() {
+        if let Some(command) = line.strip_prefix("$ ") {
+            found.push(Exchange { command: command.to_owned(), shown: String::new() });
+        } else if let Some(last) = found.last_mut() {
+            match line.strip_prefix("> ") {
+                Some(more) if last.shown.is_empty() => last.command += &format!("\n{more}"),
+                _ => last.shown += &format!("{line}\n"),
+            }
+        }
+    }
+    // Commands are parted by blank lines.
+    for exchange in &mut found {
+        exchange.shown.truncate(exchange.shown.trim_end().len());
+    }
+    found
+}
+
+/// Whether the pages are to be updated.
+#[allow(dead_code, reason = "each test is a crate of its own and takes what it needs")]
+pub(crate) fn update() -> bool {
+    std::env::var_os("UPDATE_DOCS").is_some()
 }
 
 impl How {
@@ -126,10 +201,22 @@ impl<'a> Iterator for Lines<'a> {
 
 /// Whether a page shows what was printed, but for what differs from run to run: times, ages, versions of objects, the
 /// ends of generated names, the width of columns. Events are left out: how often and when one is told varies. `…` on
-/// the page stands for anything within a line.
+/// the page stands for anything within a line, and alone on a line for any number of lines.
 pub(crate) fn is_shown(shown: &str, printed: &str) -> bool {
     let [shown, printed] = [shown, printed].map(without_what_varies);
-    shown.len() == printed.len() && shown.iter().zip(&printed).all(|(shown, printed)| matches(shown, printed))
+    all_match(&shown, &printed)
+}
+
+fn all_match(shown: &[String], printed: &[String]) -> bool {
+    match shown {
+        [] => printed.is_empty(),
+        [first, shown @ ..] if first == "…" => {
+            (0..=printed.len()).any(|at| all_match(shown, &printed[at..]))
+        }
+        [first, shown @ ..] => printed
+            .split_first()
+            .is_some_and(|(line, printed)| matches(first, line) && all_match(shown, printed)),
+    }
 }
 
 /// Whether a text has the pieces of a pattern between its `…` in their order.
