@@ -16,6 +16,7 @@ mod clock;
 mod container;
 mod crun;
 mod differences;
+mod flood;
 mod installed;
 mod listeners;
 mod observer;

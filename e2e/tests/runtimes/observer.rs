@@ -44,13 +44,13 @@ fn id(number: usize) -> String {
 }
 
 /// An observer without an API server, and the kubelet's links.
-struct Watching {
+pub(crate) struct Watching {
     shared: Shared,
     links: tempfile::TempDir,
 }
 
 impl Watching {
-    fn begin() -> Self {
+    pub(crate) fn begin() -> Self {
         let socket = AuditSocket::open().unwrap_or_else(|blind| panic!("{blind}"));
         let shared = Shared::new(Observation::default());
         let metrics = Metrics::new(&Registry::new()).unwrap();
@@ -61,7 +61,7 @@ impl Watching {
     }
 
     /// Starts a container that makes these calls.
-    fn container(&self, root: &Root, number: usize, calls: &[String]) {
+    pub(crate) fn container(&self, root: &Root, number: usize, calls: &[String]) {
         let id = id(number);
         let target = format!("/var/log/pods/shop_web-{number}_{POD}/main/0.log");
         symlink(target, self.links.path().join(format!("web-{number}_shop_main-{id}.log"))).unwrap();
@@ -78,7 +78,7 @@ impl Watching {
         assert!(matches!(start, Start::Ran(_)), "{start:?}");
     }
 
-    fn report(&self) -> ObservationReport {
+    pub(crate) fn report(&self) -> ObservationReport {
         let mut seen = self.shared.lock();
         for (id, name) in log_links::containers(self.links.path()).unwrap() {
             seen.tally.name(id, name);
@@ -89,10 +89,19 @@ impl Watching {
 
     /// The report once it is as wanted, or the last one after the limit.
     fn until(&self, wanted: impl Fn(&ObservationReport) -> bool) -> ObservationReport {
+        self.until_within(LIMIT, wanted)
+    }
+
+    /// The same with another limit.
+    pub(crate) fn until_within(
+        &self,
+        limit: Duration,
+        wanted: impl Fn(&ObservationReport) -> bool,
+    ) -> ObservationReport {
         let begun = Instant::now();
         loop {
             let report = self.report();
-            if wanted(&report) || begun.elapsed() > LIMIT {
+            if wanted(&report) || begun.elapsed() > limit {
                 return report;
             }
             std::thread::yield_now();

@@ -2,10 +2,10 @@
  * Makes system calls under the filter of its container and prints what became of each.
  *
  * Each argument is one call in hexadecimal: i386 (1) or x86_64 (0), the number and six arguments, with a colon between
- * them. With 2 added to the first, the process that has made the call stays for a quarter of a second. With 4 added, it
- * first loads a filter of its own, which answers the call with the errno that is the call's first argument. For each, a
- * line: its index and `returns` with the kernel's value in decimal, `trap`, `thread` or `process` (what was ended), or
- * `signal` and another signal's number. At last, `done`. It exits with 42.
+ * them. With 2 added to the first, the process that has made the call stays for a quarter of a second, with 8 added for 5
+ * ms. With 4 added, it first loads a filter of its own, which answers the call with the errno that is the call's first
+ * argument. With 10 added, it makes the call 10,000 times. For each, a line: its index and `returns` with the kernel's value in decimal, `trap`, `thread` or `process`
+ * (what was ended), or `signal` and another signal's number. At last, `done`. It exits with 42.
  *
  * No libc: what starts here makes no call but execve, rt_sigaction, clone, wait4, write, exit and exit_group, and without
  * arguments none but execve and exit_group. Each call is made by a second thread of a child, so that a thread that ends is
@@ -107,8 +107,9 @@ static void on_sigsys(int signal)
 __attribute__((used)) static void second_thread(void)
 {
 	volatile word *p = shared.parts;
-	shared.result = p[0] & 1 ? call_i386(p[1], p[2], p[3], p[4], p[5], p[6], p[7])
-			     : call(p[1], p[2], p[3], p[4], p[5], p[6], p[7]);
+	for (int left = p[0] & 0x10 ? 10000 : 1; left; left--)
+		shared.result = p[0] & 1 ? call_i386(p[1], p[2], p[3], p[4], p[5], p[6], p[7])
+				     : call(p[1], p[2], p[3], p[4], p[5], p[6], p[7]);
 	shared.done = 1;
 	end_thread();
 }
@@ -148,7 +149,7 @@ static long load_filter(word number, word error)
 
 static void child(word index)
 {
-	const long quarter[2] = { 0, 250000000 };
+	const long pause[2] = { 0, shared.parts[0] & 2 ? 250000000 : 5000000 };
 	if (shared.parts[0] & 4 && load_filter(shared.parts[1], shared.parts[2]) != 0)
 		line(index, "no filter", 0);
 	else if (run_second_thread() < 0)
@@ -159,8 +160,8 @@ static void child(word index)
 		line(index, "returns", (const long *)&shared.result);
 	else
 		line(index, "thread", 0);
-	if (shared.parts[0] & 2)
-		call(__NR_nanosleep, (word)quarter, 0, 0, 0, 0, 0);
+	if (shared.parts[0] & (2 | 8))
+		call(__NR_nanosleep, (word)pause, 0, 0, 0, 0, 0);
 	call(__NR_exit_group, 0, 0, 0, 0, 0, 0);
 }
 
