@@ -66,6 +66,8 @@ pub(crate) struct Container<'a> {
     pub(crate) annotations: Value,
     /// Where the runtime keeps its state, instead of in the bundle, which is removed.
     pub(crate) state: Option<&'a Path>,
+    /// Where strace writes with which flags the runtime loads filters.
+    pub(crate) trace: Option<&'a Path>,
 }
 
 impl Default for Container<'_> {
@@ -77,6 +79,7 @@ impl Default for Container<'_> {
             group: None,
             annotations: json!({}),
             state: None,
+            trace: None,
         }
     }
 }
@@ -126,7 +129,11 @@ impl Root {
         let mut command = isolated(runtime, container.options.seconds);
         let state = container.state.map_or_else(|| bundle.path().join("state"), Path::to_owned);
         command.arg("--root").arg(state);
-        command.args(["run", "--bundle"]).arg(bundle.path()).arg(&id).stdin(Stdio::null());
+        command.args(["run", "--bundle"]).arg(bundle.path()).arg(&id);
+        if let Some(trace) = container.trace {
+            command = traced(&command, trace);
+        }
+        command.stdin(Stdio::null());
         let output = command.output().unwrap();
         // A runtime that ended by itself has removed it.
         remove_groups(&hierarchy().join(&id));
@@ -203,6 +210,14 @@ pub(crate) fn isolated(runtime: &Installed, seconds: u8) -> Command {
     command.args(["--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "sh", "-c", ISOLATED, "sh"]);
     command.arg(libraries).arg(seconds.to_string()).args(runtime.words());
     command
+}
+
+/// The same command under strace, which does not use the libraries that the command mounts.
+fn traced(command: &Command, trace: &Path) -> Command {
+    let mut strace = Command::new("strace");
+    strace.args(["--follow-forks", "--quiet=all", "--trace=seccomp,prctl", "--output"]).arg(trace);
+    strace.arg("--").arg(command.get_program()).args(command.get_args());
+    strace
 }
 
 /// Where the cgroups of version 2 are.

@@ -16,6 +16,7 @@ mod clock;
 mod container;
 mod crun;
 mod differences;
+mod flags;
 mod flood;
 mod installed;
 mod listeners;
