@@ -6,6 +6,7 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::Command;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use ::observer::audit_socket::{AuditSocket, Blind};
@@ -47,17 +48,26 @@ fn id(number: usize) -> String {
 pub(crate) struct Watching {
     shared: Shared,
     links: tempfile::TempDir,
+    _alone: MutexGuard<'static, ()>,
+}
+
+/// Keeps other tests from reading the kernel's records until it is dropped: what one test makes fills the buffers of
+/// another, and its containers have the same ids.
+pub(crate) fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Watching {
     pub(crate) fn begin() -> Self {
+        let alone = alone();
         let socket = AuditSocket::open().unwrap_or_else(|blind| panic!("{blind}"));
         let shared = Shared::new(Observation::default());
         let metrics = Metrics::new(&Registry::new()).unwrap();
         let processes = Processes::new(Path::new("/proc")).unwrap();
         // Its receiver may go: nobody waits for the thread's end.
         drop(read(socket, processes, shared.clone(), metrics).unwrap());
-        Self { shared, links: tempfile::tempdir().unwrap() }
+        Self { shared, links: tempfile::tempdir().unwrap(), _alone: alone }
     }
 
     /// Starts a container that makes these calls.

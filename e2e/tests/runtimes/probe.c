@@ -4,8 +4,9 @@
  * Each argument is one call in hexadecimal: i386 (1) or x86_64 (0), the number and six arguments, with a colon between
  * them. With 2 added to the first, the process that has made the call stays for a quarter of a second, with 8 added for 5
  * ms. With 4 added, it first loads a filter of its own, which answers the call with the errno that is the call's first
- * argument. With 10 added, it makes the call 10,000 times. For each, a line: its index and `returns` with the kernel's value in decimal, `trap`, `thread` or `process`
- * (what was ended), or `signal` and another signal's number. At last, `done`. It exits with 42.
+ * argument. With 10 added, it makes the call 10,000 times. For each, a line: its index and `returns` with the kernel's
+ * value in decimal, `trap`, `thread` or `process` (what was ended), or `signal` and another signal's number. At last,
+ * `done`. It exits with 42.
  *
  * No libc: what starts here makes no call but execve, rt_sigaction, clone, wait4, write, exit and exit_group, and without
  * arguments none but execve and exit_group. Each call is made by a second thread of a child, so that a thread that ends is

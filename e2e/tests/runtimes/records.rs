@@ -4,6 +4,7 @@
 use std::fs::File;
 use std::io::{ErrorKind, Read, Seek, SeekFrom};
 use std::os::unix::fs::OpenOptionsExt;
+use std::sync::MutexGuard;
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -13,12 +14,14 @@ use serde_json::{Value, json};
 
 use crate::container::{Options, Root, Start};
 use crate::installed::Installed;
+use crate::observer::alone;
 use crate::several::{All, with_flags};
 
 /// The kernel's records of calls of one user, who is no other test's.
 struct Records {
     user: u32,
     texts: Receiver<String>,
+    _alone: MutexGuard<'static, ()>,
 }
 
 /// A record: the call's number, the signal, and what the filter returned.
@@ -26,6 +29,7 @@ type Record = (u32, u32, u32);
 
 impl Records {
     fn of_user(user: u32) -> Self {
+        let alone = alone();
         let mut socket = AuditSocket::open().unwrap_or_else(|blind| panic!("{blind}"));
         let (sender, texts) = mpsc::channel();
         // It ends with the test's process at the latest.
@@ -38,7 +42,7 @@ impl Records {
                 }
             }
         });
-        Self { user, texts }
+        Self { user, texts, _alone: alone }
     }
 
     /// Starts a container of the user that makes these calls, and then one that ends its process and is recorded by all.
