@@ -50,14 +50,16 @@ fn moby() {
 #[test]
 fn containers_common() {
     let newest = Nodes { libseccomps: vec![Libseccomp::V2_6_1], ..Nodes::default() };
-    let found = |nodes| {
-        let text = found("crates/filter/tests/profiles/containers-common-amd64.json", nodes);
+    let found = |architecture, nodes| {
+        let text =
+            found(&format!("crates/filter/tests/profiles/containers-common-{architecture}.json"), nodes);
         let rules: BTreeSet<String> =
             text.lines().filter_map(|line| Some(line.split_once(' ')?.0.to_owned())).collect();
         rules.into_iter().collect::<Vec<_>>()
     };
-    insta::assert_snapshot!("containers-common", found(&newest).join("\n"));
-    insta::assert_snapshot!("containers-common-any-node", found(&Nodes::default()).join("\n"));
+    insta::assert_snapshot!("containers-common", found("amd64", &newest).join("\n"));
+    insta::assert_snapshot!("containers-common-arm64", found("arm64", &newest).join("\n"));
+    insta::assert_snapshot!("containers-common-any-node", found("amd64", &Nodes::default()).join("\n"));
 }
 
 /// The programs have containerd's default by architecture, the example profile is for all; containerd's own code makes

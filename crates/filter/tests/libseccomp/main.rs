@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests may fail")]
 
 mod bpf;
+mod combined;
 mod defaults;
 mod length;
 mod library;
@@ -24,6 +25,11 @@ use sets::{Random, Set};
 fn merging(version: &str) -> Merging {
     let numbers: Vec<u32> = version.split('.').map(|it| it.parse().unwrap()).collect();
     if numbers >= vec![2, 6, 1] { Merging::Since2_6_1 } else { Merging::Until2_6_0 }
+}
+
+/// The library of the model that is this version.
+fn model(version: &str) -> Library {
+    if merging(version) == Merging::Since2_6_1 { Library::V2_6_1 } else { Library::V2_5_4 }
 }
 
 /// How the model and libseccomp differ, if they do.
@@ -198,7 +204,7 @@ fn random_profiles_for_several_calls_and_architectures_mean_what_libseccomp_comp
     let mut random = Random(4);
     let wholes: Vec<_> = (0..5_000).map(|_| Whole::new(&mut random)).collect();
     let (version, outcomes) = Exporter::new().outcomes(wholes.iter().map(|whole| whole.line.clone()));
-    let library = if merging(&version) == Merging::Since2_6_1 { Library::V2_6_1 } else { Library::V2_5_4 };
+    let library = model(&version);
     let mut differ = Vec::new();
     let mut programs = 0;
     for (whole, line) in wholes.iter().zip(outcomes) {

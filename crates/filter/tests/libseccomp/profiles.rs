@@ -1,9 +1,8 @@
 //! Random profiles for several calls and architectures, which libseccomp compiles into one program.
 
-use std::fmt::Write;
-
-use filter::{Filter, Library, Setting, Unloadable, most_instructions};
-use profile::{Architecture, Effect, Profile};
+use filter::tree::CallRule;
+use filter::{Condition, Filter, Library, Setting, Unloadable, Verdict, most_instructions};
+use profile::{Architecture, Argument, Effect, Profile};
 use serde_json::{Value, json};
 
 use crate::bpf;
@@ -50,7 +49,8 @@ pub(crate) fn number(name: &str, architecture: Architecture) -> Option<u32> {
 pub(crate) struct Whole {
     pub(crate) profile: Value,
     pub(crate) line: String,
-    sorted: bool,
+    /// Whether libseccomp is asked for a binary tree of the calls.
+    pub(crate) sorted: bool,
 }
 
 impl Whole {
@@ -60,21 +60,19 @@ impl Whole {
         architectures.extend([X86, X32, AARCH64].into_iter().filter(|_| random.below(2) == 0));
         let sorted = random.below(2) == 0;
         let Set { default, .. } = random.set(0);
-        let tokens: Vec<_> = architectures.iter().map(|(_, token)| format!("{token:x}")).collect();
-        let mut line = format!("{} {:x} 0 {}", tokens.join(","), bpf::value(default), 1 + u8::from(sorted));
+        let mut line = head(&architectures, default, sorted);
         let mut rules = Vec::new();
         let calls = 1 + random.below(6);
         // The rules may be those of several calls, so that their blocks are the same.
         let sets: Vec<_> = (0..3).map(|_| random.alike()).collect();
         for _ in 0..calls {
-            let (name, numbers) = CALLS[random.below(CALLS.len())];
+            let (name, _) = CALLS[random.below(CALLS.len())];
             let set = &sets[random.below(sets.len())];
             for rule in set {
                 if rule.verdict == default {
                     continue;
                 }
-                write!(line, " r {:x} s {:x}", bpf::value(rule.verdict), numbers[0].unwrap()).unwrap();
-                line += &Set::conditions(rule);
+                line += &of_call(name, rule);
                 let effect = Effect::from(rule.verdict);
                 let args = rule.conditions.iter().map(|it| {
                     json!({"index": it.index(), "op": it.comparison().name(), "value": it.value(), "valueTwo": it.value_two()})
@@ -92,6 +90,24 @@ impl Whole {
         Self { profile, line, sorted }
     }
 
+    /// A profile for calls and architectures of these tests.
+    pub(crate) fn of(profile: &Profile, sorted: bool) -> Self {
+        let known = [X86_64, X86, X32, AARCH64];
+        let architectures: Vec<_> =
+            known.into_iter().filter(|(known, _)| profile.architectures().contains(known)).collect();
+        let default = Verdict::from(profile.default_effect());
+        let mut line = head(&architectures, default, sorted);
+        for rule in profile.rules().iter().filter(|rule| rule.effect() != profile.default_effect()) {
+            let condition = |it: &Argument| {
+                Condition::new(it.index(), it.comparison(), it.value(), it.value_two()).unwrap()
+            };
+            let conditions = rule.arguments().iter().map(condition).collect();
+            let rule_for_call = CallRule { verdict: Verdict::from(rule.effect()), conditions };
+            line.extend(rule.names().iter().map(|name| of_call(name.as_str(), &rule_for_call)));
+        }
+        Self { profile: serde_json::from_slice(profile.canonical().bytes()).unwrap(), line, sorted }
+    }
+
     /// `None` if the parser of profiles refuses it.
     pub(crate) fn filter(&self, library: Library) -> Option<Result<Filter, Unloadable>> {
         let profile = Profile::from_value(&self.profile).ok()?;
@@ -103,7 +119,7 @@ impl Whole {
         most_instructions(&Profile::from_value(&self.profile).ok()?, &self.setting(library)).ok()
     }
 
-    fn setting(&self, library: Library) -> Setting<'static> {
+    pub(crate) fn setting(&self, library: Library) -> Setting<'static> {
         Setting { runtime: runtime(self.sorted), library, native: Architecture::X86_64, number: &number }
     }
 
@@ -121,6 +137,18 @@ impl Whole {
         found.push((Architecture::X86_64, X86_64.1, u32::MAX));
         found
     }
+}
+
+/// What comes before the rules.
+fn head(architectures: &[(Architecture, u32)], default: Verdict, sorted: bool) -> String {
+    let tokens: Vec<_> = architectures.iter().map(|(_, token)| format!("{token:x}")).collect();
+    format!("{} {:x} 0 {}", tokens.join(","), bpf::value(default), 1 + u8::from(sorted))
+}
+
+/// A rule for a call, by its number on x86_64.
+fn of_call(name: &str, rule: &CallRule) -> String {
+    let number = number(name, Architecture::X86_64).unwrap();
+    format!(" r {:x} s {number:x}{}", bpf::value(rule.verdict), Set::conditions(rule))
 }
 
 fn action(effect: Effect, mut rule: Value) -> Value {
