@@ -195,3 +195,45 @@ fn table(profile: &Profile, architecture: Architecture, setting: &Setting<'_>) -
     }
     Ok(Table { architecture, trees, lacking, highest: parts.highest })
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "this is a test")]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::runtime::{Library, Runtime};
+
+    /// To merge hundreds of rules takes a second, and a profile may name 48 calls in each of them.
+    #[test]
+    fn calls_with_the_same_rules_share_one_tree() {
+        let comparison = |rule: u64, index: u64| {
+            let value = (rule * 6 + index).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+            json!({ "index": index, "value": value.to_string(), "op": "SCMP_CMP_EQ" })
+        };
+        let names: Vec<_> = (0..24).map(|call| format!("c{call}")).collect();
+        let rule = |rule| {
+            let args: Vec<_> = (0..6).map(|index| comparison(rule, index)).collect();
+            json!({ "names": names, "action": "SCMP_ACT_ALLOW", "args": args })
+        };
+        let rules: Vec<_> =
+            (0..20).map(rule).chain([json!({ "names": ["c24"], "action": "SCMP_ACT_LOG" })]).collect();
+        let profile = json!({ "defaultAction": "SCMP_ACT_ERRNO", "syscalls": rules });
+        let profile = Profile::from_value(&profile).unwrap();
+        let number = |name: &str, of: Architecture| {
+            name.strip_prefix('c')?.parse().ok().filter(|_| of == Architecture::X86_64)
+        };
+        let setting = Setting {
+            runtime: Runtime::CRUN,
+            library: Library::V2_6_1,
+            native: Architecture::X86_64,
+            number: &number,
+        };
+        let tables = tables(&profile, &setting).unwrap();
+        let [Table { trees, .. }] = &tables[..] else { unreachable!("one architecture") };
+        let [first, others @ .., (24, other)] = &trees[..] else { unreachable!("25 calls") };
+        assert_eq!(others.len(), 23);
+        assert!(others.iter().all(|(_, tree)| Rc::ptr_eq(tree, &first.1)));
+        assert!(!Rc::ptr_eq(other, &first.1));
+    }
+}

@@ -268,32 +268,6 @@ fn one_file_on_two_runtimes_differs_above_the_border() {
     assert_eq!(crun.more_permissive(&runc).unwrap(), None);
 }
 
-/// It would otherwise take 24 times as long, which is half a minute.
-#[test]
-fn many_calls_with_the_same_hundreds_of_conditions_take_hardly_longer_than_one() {
-    let comparison = |rule: u64, index: u64| {
-        let value = (rule * 6 + index).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        json!({ "index": index, "value": value.to_string(), "op": "SCMP_CMP_EQ" })
-    };
-    let number = |name: &str, of: Architecture| {
-        name.strip_prefix('c')?.parse().ok().filter(|_| of == Architecture::X86_64)
-    };
-    let time = |calls: u32| {
-        let names: Vec<_> = (0..calls).map(|call| format!("c{call}")).collect();
-        let rules = (0..100).map(|rule| {
-            let args: Vec<_> = (0..6).map(|index| comparison(rule, index)).collect();
-            json!({ "names": names, "action": "SCMP_ACT_ALLOW", "args": args })
-        });
-        let profile = json!({ "defaultAction": "SCMP_ACT_ERRNO", "syscalls": rules.collect::<Vec<_>>() });
-        let profile = Profile::from_value(&profile).unwrap();
-        let begun = std::time::Instant::now();
-        Filter::new(&profile, &Setting { number: &number, ..setting(Runtime::CRUN) }).unwrap();
-        begun.elapsed()
-    };
-    let (one, many) = (time(1), time(24));
-    assert!(many < one * 8, "{one:?}, {many:?}");
-}
-
 /// A filter of any profile that a container can start with, under any runtime.
 fn any_filter() -> impl Strategy<Value = Filter> {
     let names = ["read", "getpid", "mkdir", "openat2", "mseal", "waitpid"];

@@ -5,7 +5,7 @@ mod clock;
 
 use std::hint::black_box;
 
-use profile::limits::{NAMES, NAMES_PER_RULE};
+use profile::limits::{NAMES, NAMES_PER_RULE, RULES};
 use profile::{ParseError, Profile};
 use serde_json::{Value, json};
 
@@ -14,9 +14,12 @@ const PIECES: u32 = 50;
 
 fn main() -> Result<(), ParseError> {
     println!("{:<28}{:>12}{:>14}{:>14}", "profile", "bytes", "µs, decoded", "µs, canonical");
-    for (what, contents) in
-        [("3 KB", of_names(190)), ("10 KB", of_names(600)), ("the most names", of_names(NAMES))]
-    {
+    for (what, contents) in [
+        ("3 KB", of_names(190)),
+        ("10 KB", of_names(600)),
+        ("the most names", of_names(NAMES)),
+        ("the most rules for a call", of_shared_names()),
+    ] {
         let text = contents.to_string();
         // What is refused is refused at once, and would say nothing.
         Profile::from_value(&contents)?;
@@ -49,4 +52,15 @@ fn of_names(count: usize) -> Value {
         "architectures": ["SCMP_ARCH_X86_64", "SCMP_ARCH_X86", "SCMP_ARCH_X32"],
         "syscalls": rules,
     })
+}
+
+/// Every rule has its names in common with every other one, with which it may clash.
+fn of_shared_names() -> Value {
+    let names: Vec<_> = (0..NAMES / RULES).map(|name| format!("syscall_{name}")).collect();
+    let compare = |index: u8, value: usize| json!({ "index": index, "value": value, "op": "SCMP_CMP_EQ" });
+    let rule = |rule: usize| {
+        let action = if rule.is_multiple_of(2) { "SCMP_ACT_ALLOW" } else { "SCMP_ACT_LOG" };
+        json!({ "names": names, "action": action, "args": [compare(0, rule), compare(1, rule)] })
+    };
+    json!({ "defaultAction": "SCMP_ACT_ERRNO", "syscalls": (0..RULES).map(rule).collect::<Vec<_>>() })
 }
