@@ -188,12 +188,11 @@ impl<'c> Run<'c> {
         if source.profiles.len() != profiles.len() || !as_expected {
             return Err(FixError::ChangesMore);
         }
-        let of_the_rule = |list: &[Finding]| list.iter().filter(|it| it.rule == finding.rule).count();
-        let fewer = of_the_rule(&self.checks.findings(&expected, &contents)) < of_the_rule(findings);
-        if fewer && fix.safety == Safety::Safe && self.verified == Verified::EachTime {
+        let is_mended = finding.is_mended(findings, &self.checks.findings(&expected, &contents));
+        if is_mended && fix.safety == Safety::Safe && self.verified == Verified::EachTime {
             same_filters(&profiles[index].profile, &expected, self.checks)?;
         }
-        Ok(fewer.then_some(source))
+        Ok(is_mended.then_some(source))
     }
 }
 

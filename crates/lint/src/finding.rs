@@ -4,7 +4,7 @@ use profile::FieldPath;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::fix::Fix;
+use crate::fix::{Edit, Fix};
 use crate::place::{as_text, written};
 use crate::severity::{Confidence, Severity};
 
@@ -36,6 +36,19 @@ impl Finding {
         let path = written(self.path, contents);
         let fix = self.fix.and_then(|fix| Some(Fix { edit: fix.edit.in_contents(contents)?, ..fix }));
         Self { path, fix, ..self }
+    }
+}
+
+impl Finding {
+    /// Whether its fix has mended it, by what is found `before` the fix and `after` it: the rule finds fewer things. A fix
+    /// that removes something may also show another fault that was behind this one: to remove comes to an end.
+    #[must_use]
+    pub fn is_mended(&self, before: &[Self], after: &[Self]) -> bool {
+        let of_the_rule = |list: &[Self]| list.iter().filter(|it| it.rule == self.rule).count();
+        let removes = self.fix.as_ref().is_some_and(|fix| matches!(fix.edit, Edit::Remove { .. }));
+        let is_this = |it: &Self| (it.rule, &it.message) == (self.rule, &self.message);
+        let times = |list: &[Self]| list.iter().filter(|it| is_this(it)).count();
+        of_the_rule(after) < of_the_rule(before) || removes && times(after) < times(before)
     }
 }
 

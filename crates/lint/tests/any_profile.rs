@@ -147,9 +147,8 @@ proptest! {
             let Some(fix) = &finding.fix else { continue };
             let mut fixed = contents.clone();
             prop_assert!(fix.apply(&mut fixed), "{finding:?}");
-            let same = |list: &[Finding]| list.iter().filter(|it| it.rule == finding.rule).count();
             let Some(after) = findings(&fixed) else { continue };
-            prop_assert!(same(&after) < same(&findings(&contents).unwrap()), "{finding:?}");
+            prop_assert!(finding.is_mended(&findings(&contents).unwrap(), &after), "{finding:?}");
         }
     }
 
@@ -164,8 +163,7 @@ proptest! {
                 prop_assert_eq!(fix.safety, Safety::Unsafe, "{:?}", finding);
                 continue;
             };
-            let same = |list: &[Finding]| list.iter().filter(|it| it.rule == finding.rule).count();
-            prop_assert!(same(&after) < same(&findings(&contents).unwrap()), "{finding:?}");
+            prop_assert!(finding.is_mended(&findings(&contents).unwrap(), &after), "{finding:?}");
             if fix.safety == Safety::Safe {
                 let profile = |contents| Profile::from_value(contents).unwrap();
                 let changes = changes(&profile(&contents), &profile(&fixed));
@@ -173,6 +171,26 @@ proptest! {
             }
         }
     }
+}
+
+/// Without the first name, of which the second rule permits more, the two others are alike: of 32-bit x86 all are the same call
+/// of `ipc`.
+#[test]
+fn what_was_behind_a_mended_finding_may_be_found_next() {
+    let when = json!([{ "index": 0, "value": 1, "op": "SCMP_CMP_EQ" }]);
+    let contents = json!({ "defaultAction": "SCMP_ACT_ERRNO", "architectures": ["SCMP_ARCH_X86"], "syscalls": [
+        { "names": ["semop", "ipc", "ipc"], "action": "SCMP_ACT_ALLOW", "args": when },
+        { "names": ["semop"], "action": "SCMP_ACT_ALLOW" },
+    ] });
+    let before = findings(&contents).unwrap();
+    let redundant = |list: &[Finding]| list.iter().filter(|it| it.rule == "redundant-name").count();
+    let finding = before.iter().find(|it| it.rule == "redundant-name").unwrap();
+    let mut fixed = contents;
+    assert!(finding.fix.as_ref().unwrap().apply(&mut fixed));
+    let after = findings(&fixed).unwrap();
+    assert_eq!((redundant(&before), redundant(&after)), (1, 1));
+    assert!(finding.is_mended(&before, &after));
+    assert!(!finding.is_mended(&before, &before));
 }
 
 #[test]
