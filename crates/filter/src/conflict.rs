@@ -1,11 +1,10 @@
 //! Rules for one call that make no filter together.
 
-use std::collections::HashMap;
-
 use profile::{Architecture, Profile};
 
 use crate::abi::width;
 use crate::contested::contested;
+use crate::hash::HashMap;
 use crate::setting::Setting;
 use crate::tree::{CallRule, Refusal, Tree, Width};
 
@@ -28,7 +27,7 @@ pub struct Conflict {
 #[must_use]
 pub fn conflicts(profile: &Profile, setting: &Setting<'_>) -> Vec<Conflict> {
     let mut found = Vec::new();
-    let mut known: HashMap<(Width, Vec<CallRule>), Option<Refusal>> = HashMap::new();
+    let mut known: HashMap<(Width, Vec<CallRule>), Option<Refusal>> = HashMap::default();
     contested(profile, setting, true, |call| {
         let (width, merging) = (width(call.architecture), setting.library.merging);
         let refusal = *known

@@ -1,10 +1,9 @@
 //! Calls for which several rules come together.
 
-use std::collections::{HashMap, HashSet};
-
 use profile::{Architecture, Profile, SyscallName};
 
 use crate::assemble::{Key, Part, architectures, call_rules, parts_of};
+use crate::hash::{HashMap, HashSet};
 use crate::multiplexer::{Multiplexed, has_multiplexers, is_multiplexer};
 use crate::setting::Setting;
 use crate::tree::CallRule;
@@ -59,7 +58,7 @@ struct Names<'p> {
 
 impl<'p> Names<'p> {
     fn of(profile: &'p Profile, multiplexers: bool) -> Self {
-        let mut rules: HashMap<&str, (usize, bool)> = HashMap::new();
+        let mut rules: HashMap<&str, (usize, bool)> = HashMap::default();
         for rule in profile.rules() {
             for name in rule.names() {
                 let (number, is_conditional) = rules.entry(name.as_str()).or_default();

@@ -1,6 +1,5 @@
 //! What libseccomp makes of several rules for one call, beside what each of them says.
 
-use std::collections::HashMap;
 use std::rc::Rc;
 
 use profile::{Architecture, Comparison, Profile};
@@ -9,6 +8,7 @@ use crate::abi::width;
 use crate::assemble::Key;
 use crate::contested::{Contested, contested};
 use crate::diagram::{Forest, Node, TooComplex, difference};
+use crate::hash::HashMap;
 use crate::mention::Mention;
 use crate::setting::Setting;
 use crate::tree::{CallRule, Merging, Program, Tree, Width};
@@ -95,7 +95,7 @@ impl Reading {
 #[must_use]
 pub fn readings(profile: &Profile, setting: &Setting<'_>) -> Vec<Reading> {
     let default = Verdict::from(profile.default_effect());
-    let mut known: HashMap<(Width, Vec<CallRule>), Option<Rc<Meaning>>> = HashMap::new();
+    let mut known: HashMap<(Width, Vec<CallRule>), Option<Rc<Meaning>>> = HashMap::default();
     let mut found = Vec::new();
     contested(profile, setting, false, |call| {
         if is_multiplexer(&call, setting) || !overlap(&call.rules) {
@@ -123,22 +123,31 @@ fn is_multiplexer(call: &Contested<'_, '_>, setting: &Setting<'_>) -> bool {
         .any(|(key, part)| matches!(key, Key::Number(of) if number(part.name.as_str()) != Some(*of)))
 }
 
-/// Whether some arguments may concern two rules: not if each asks whether the same argument is one of different numbers. Where
-/// a rule has no conditions, it decides alone.
+/// Whether some arguments may concern two rules: not if each compares the same argument with numbers that no other one of them
+/// means. Where a rule has no conditions, it decides alone.
 fn overlap(rules: &[CallRule]) -> bool {
     if rules.iter().any(|rule| rule.conditions.is_empty()) {
         return false;
     }
-    // On 32-bit architectures the upper halves are dropped.
-    let number = |rule: &CallRule| match rule.conditions[..] {
-        [condition] if condition.comparison() == Comparison::Equal => {
-            Some((condition.index(), condition.value() as u32))
-        }
-        _ => None,
+    let Some(mut ranges) = rules.iter().map(range).collect::<Option<Vec<_>>>() else { return true };
+    ranges.sort_unstable();
+    !ranges.is_sorted_by(|(index, _, last), (other, first, _)| index == other && last < first)
+}
+
+/// The only argument that a rule compares, with the first and the last number that it means; `None` if these are not all that
+/// it means, or if they may be others on 32-bit architectures, where the upper halves are dropped.
+fn range(rule: &CallRule) -> Option<(u8, u64, u64)> {
+    let [condition] = rule.conditions[..] else { return None };
+    let value = Some(condition.value()).filter(|value| *value <= u32::MAX.into())?;
+    let (first, last) = match condition.comparison() {
+        Comparison::Equal => (value, value),
+        Comparison::Less => (0, value.checked_sub(1)?),
+        Comparison::LessOrEqual => (0, value),
+        Comparison::GreaterOrEqual => (value, u64::MAX),
+        Comparison::Greater => (value + 1, u64::MAX),
+        Comparison::NotEqual | Comparison::MaskedEqual => return None,
     };
-    let Some(mut numbers) = rules.iter().map(number).collect::<Option<Vec<_>>>() else { return true };
-    numbers.sort_unstable();
-    !numbers.is_sorted_by(|(index, value), (other, another)| index == other && value < another)
+    Some((condition.index(), first, last))
 }
 
 /// Some rules for one call.
