@@ -145,7 +145,7 @@ bench-code: ## Measure the parts: the operator's index, the canonical bytes, the
 	$(CARGO) bench --locked --profile bench-fast --package bench --bench check
 	$(CARGO) bench --locked --profile bench-fast --package bench --bench simulate
 	$(CARGO) build --locked --profile bench-fast --package cli
-	KUBECTL_SECCOMP=$(CURDIR)/target/bench-fast/kubectl-seccomp \
+	KUBECTL_SECCOMP=$(abspath $(TARGET))/bench-fast/kubectl-seccomp \
 		$(CARGO) bench --locked --profile bench-fast --package bench --bench filter
 
 bench-latency: setup ## Measure apply to disk and to Ready, beside a bare watch echo

@@ -1,8 +1,8 @@
 //! What it takes to check, to compare and to decide a default profile, beside the time in which libseccomp compiles it.
 //! `cargo bench -p bench --bench filter`; it fails where something takes more than its bar.
 //!
-//! With KUBECTL_SECCOMP it also runs that program. libseccomp is measured if this machine has it with its header and a C
-//! compiler.
+//! With KUBECTL_SECCOMP it also runs that program, and takes the wall-clock time from start to exit. libseccomp is measured
+//! if this machine has it with its header and a C compiler.
 
 mod clock;
 
@@ -79,19 +79,26 @@ fn main() -> Result<(), Box<dyn Error>> {
         None => println!("libseccomp was not measured: it needs libseccomp-dev and a C compiler"),
     }
     if let Some(program) = std::env::var_os("KUBECTL_SECCOMP").map(PathBuf::from) {
-        let edited = std::env::temp_dir().join(format!("changed-{}.json", std::process::id()));
+        let directory = tempfile::tempdir()?;
+        let edited = directory.path().join("changed.json");
         fs::write(&edited, changed.to_string())?;
-        let bar = Some(Duration::from_millis(30));
-        let commands: [(&str, &[&Path], i32); 3] = [
+        let commands: [(&str, &[&Path], i32); 7] = [
+            ("rule", &["rule".as_ref(), "dead-rule".as_ref()], 0),
+            ("convert", &["convert".as_ref(), &path], 0),
             ("lint", &["lint".as_ref(), &path], 1),
+            ("explain", &["explain".as_ref(), &path], 0),
+            (
+                "simulate",
+                &["simulate".as_ref(), &path, "--".as_ref(), "openat".as_ref(), "mount".as_ref()],
+                1,
+            ),
             ("diff", &["diff".as_ref(), &path, &edited], 1),
             ("merge", &["merge".as_ref(), "--union".as_ref(), &path, &edited], 0),
         ];
         for (name, arguments, code) in commands {
             let what = format!("kubectl seccomp {name}, wall-clock time");
-            row(&what, started(&program, arguments, code)?, bar);
+            row(&what, started(&program, arguments, code)?, Some(Duration::from_millis(30)));
         }
-        fs::remove_file(edited)?;
     }
     if missed.is_empty() { Ok(()) } else { Err(format!("above the bar: {}", missed.join(", ")).into()) }
 }
@@ -101,7 +108,8 @@ fn started(program: &Path, arguments: &[&Path], code: i32) -> Result<Duration, B
     let mut least = Duration::MAX;
     for _ in 0..ROUNDS {
         let start = Instant::now();
-        let status = Command::new(program).args(arguments).stdout(Stdio::null()).status()?;
+        let status =
+            Command::new(program).args(arguments).stdout(Stdio::null()).stderr(Stdio::null()).status()?;
         least = least.min(start.elapsed());
         if status.code() != Some(code) {
             return Err(format!("{} exited with {status}", program.display()).into());
