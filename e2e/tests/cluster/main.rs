@@ -32,6 +32,7 @@ mod malicious_agent;
 mod memory_limit;
 mod new_nodes;
 mod nodes;
+mod observer;
 mod orphans;
 mod outdated;
 #[path = "../pages/mod.rs"]
