@@ -175,6 +175,13 @@ impl<F: Faults> Keeper<F> {
             }
             Err(error) => {
                 self.pass.events.push(DiskEvent::LedgerNotWritten(error.clone()));
+                // Which of the two a crash would leave is not known. What this agent has removed is not its own any more,
+                // whatever somebody puts there before the ledger can be written.
+                if let Ok(ledger) = &mut self.ledger {
+                    let removed = ledger.names().filter(|name| next.claim(name).is_none());
+                    removed.cloned().collect::<Vec<_>>().iter().for_each(|name| ledger.forget(name));
+                    self.ledger_is_stale = true;
+                }
             }
         }
         stored
