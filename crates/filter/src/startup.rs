@@ -25,8 +25,10 @@ pub struct Startup {
     pub needed: &'static [&'static str],
     /// Calls that the runtime always makes, and that may fail.
     pub made: &'static [&'static str],
-    /// Calls that it makes beside those of `made` for a user other than 0, and that may fail with EPERM, but not with ENOSYS.
+    /// Calls that it makes beside those of `made` for a user other than 0, and cannot start without.
     pub for_other_users: &'static [&'static str],
+    /// Errnos of needed calls, and of those for other users, after which it starts the program all the same.
+    pub tolerated: &'static [(&'static str, &'static [u16])],
     /// Calls that it makes now and then.
     pub sometimes: &'static [&'static str],
     /// Calls that it makes in place of one of `made` that fails, and cannot start without.
@@ -36,9 +38,14 @@ pub struct Startup {
 /// runc, of which 1.5.2 opens files below a directory by these if it may not use `openat2`.
 const INSTEAD_OF_OPENAT2: &[(&str, &[&str])] = &[("openat2", &["fcntl", "readlinkat"])];
 
-/// runc gives standard input, output and error to the user of the container. It starts the program after EPERM, but not
-/// after ENOSYS, and 1.5.2 not after EACCES either.
+/// runc gives standard input, output and error to the user of the container.
 const GIVES_ITS_OUTPUT: &[&str] = &["fchown"];
+/// It starts the program after EPERM and EROFS, and runc 1.1 after EINVAL, too.
+const TOLERATED: &[(&str, &[u16])] = &[("fchown", &[1, 30])];
+const TOLERATED_BY_OLDER: &[(&str, &[u16])] = &[("fchown", &[1, 22, 30])];
+
+/// crun sets every signal's action, and the kernel answers EINVAL for those that have none.
+const TOLERATED_BY_CRUN: &[(&str, &[u16])] = &[("rt_sigaction", &[22])];
 
 /// What Go's runtime adds now and then: 0 to 114 times in 200 starts.
 const GO: &[&str] =
@@ -54,6 +61,7 @@ impl Startup {
             needed: &["close", "execve", "fstat", "fstatfs", "getdents64", "openat", "statx", "write"],
             made: &["fcntl", "openat2"],
             for_other_users: &[],
+            tolerated: &[],
             sometimes: GO,
             instead: INSTEAD_OF_OPENAT2,
         },
@@ -85,6 +93,7 @@ impl Startup {
             ],
             made: &["close_range", "epoll_ctl", "faccessat2", "fcntl", "getpid", "openat2", "tgkill"],
             for_other_users: GIVES_ITS_OUTPUT,
+            tolerated: TOLERATED,
             sometimes: GO,
             instead: INSTEAD_OF_OPENAT2,
         },
@@ -95,6 +104,7 @@ impl Startup {
             needed: &["close", "execve", "fstatfs", "getdents64", "openat", "write"],
             made: &["epoll_ctl", "getpid"],
             for_other_users: &[],
+            tolerated: &[],
             sometimes: GO,
             instead: &[],
         },
@@ -124,6 +134,7 @@ impl Startup {
             ],
             made: &["epoll_ctl", "faccessat2", "fcntl", "getpid"],
             for_other_users: GIVES_ITS_OUTPUT,
+            tolerated: TOLERATED_BY_OLDER,
             sometimes: GO,
             instead: &[],
         },
@@ -134,6 +145,7 @@ impl Startup {
             needed: &["execve"],
             made: &["close"],
             for_other_users: &[],
+            tolerated: &[],
             sometimes: &[],
             instead: &[],
         },
@@ -153,6 +165,7 @@ impl Startup {
             ],
             made: &["close"],
             for_other_users: &[],
+            tolerated: TOLERATED_BY_CRUN,
             sometimes: &[],
             instead: &[],
         },
@@ -163,6 +176,7 @@ impl Startup {
             needed: &["execve"],
             made: &["close", "close_range"],
             for_other_users: &[],
+            tolerated: &[],
             sometimes: &[],
             instead: &[],
         },
@@ -182,6 +196,7 @@ impl Startup {
             ],
             made: &["close", "close_range"],
             for_other_users: &[],
+            tolerated: TOLERATED_BY_CRUN,
             sometimes: &[],
             instead: &[],
         },
@@ -205,31 +220,34 @@ impl Startup {
     /// [`Self::refused`].
     #[must_use]
     pub fn refused_for_other_users(&self, filter: &Filter) -> Vec<(&'static str, Verdict)> {
-        let refused = |name: &&'static str| Some((*name, refusal(filter, name)?));
-        let certain = |(_, verdict): &(_, Verdict)| ends(*verdict) || *verdict == ENOSYS;
-        self.for_other_users.iter().filter_map(refused).filter(certain).collect()
+        let refused =
+            |name: &&'static str| Some((*name, refusal(filter, name, |it| self.fails_with(name, it))?));
+        self.for_other_users.iter().filter_map(refused).collect()
     }
 
     /// The calls with which this filter certainly keeps a container from starting, whatever its user is, each with one of its
     /// verdicts.
     ///
-    /// A call counts if it is denied whatever its arguments are, in a way that was measured: it ends the thread or the
-    /// process, or fails with EPERM, EACCES or ENOSYS. A tracer or a seccomp agent may permit a call.
+    /// A needed call counts if it is denied whatever its arguments are: it ends the thread or the process, or fails with any
+    /// errno (measured: EPERM, EACCES, ENOSYS, EIO and EINVAL). Those that the runtime makes only now and then, and those that it
+    /// makes in place of others, count with the errnos EPERM, EACCES and ENOSYS. A tracer or a seccomp agent may permit a call.
     #[must_use]
     pub fn refused(&self, filter: &Filter) -> Vec<(&'static str, Verdict)> {
         let mut found = Vec::new();
         for name in self.needed {
-            found.extend(refusal(filter, name).map(|verdict| (*name, verdict)));
+            found.extend(
+                refusal(filter, name, |it| self.fails_with(name, it)).map(|verdict| (*name, verdict)),
+            );
         }
         for name in self.made {
-            let Some(verdict) = refusal(filter, name) else { continue };
+            let Some(verdict) = refusal(filter, name, is_usual) else { continue };
             if ends(verdict) {
                 found.push((*name, verdict));
                 continue;
             }
             let instead =
                 self.instead.iter().filter(|(made, _)| made == name).flat_map(|(_, others)| *others);
-            let refused = instead.filter_map(|other| Some((*other, refusal(filter, other)?)));
+            let refused = instead.filter_map(|other| Some((*other, refusal(filter, other, is_usual)?)));
             found.extend(refused);
         }
         found.sort_unstable();
@@ -238,9 +256,19 @@ impl Startup {
     }
 }
 
-/// The verdict of the call if every one with this name is denied in a measured way. If they are denied in several ways,
-/// the one that permits most.
-fn refusal(filter: &Filter, name: &str) -> Option<Verdict> {
+impl Startup {
+    /// Whether a start fails if a needed call fails so.
+    fn fails_with(&self, name: &str, verdict: Verdict) -> bool {
+        let Verdict::Errno(errno @ 1..) = verdict else { return false };
+        // After other errors of `futex` Go's runtime sometimes goes on.
+        let is_tolerated = self.tolerated.iter().any(|(of, errnos)| *of == name && errnos.contains(&errno));
+        !is_tolerated && (!self.sometimes.contains(&name) || is_usual(verdict))
+    }
+}
+
+/// The verdict of the call if every one with this name ends the program or `fails`. If they are denied in several ways, the one
+/// that permits most.
+fn refusal(filter: &Filter, name: &str, fails: impl Fn(Verdict) -> bool) -> Option<Verdict> {
     let architecture = table(Startup::ARCHITECTURE)?;
     let number = Syscall::from_name(name)?.number(architecture)?;
     let mut forest = Forest::default();
@@ -257,7 +285,7 @@ fn ends(verdict: Verdict) -> bool {
     matches!(verdict, Verdict::KillProcess | Verdict::KillThread | Verdict::Trap)
 }
 
-/// EPERM, EACCES and ENOSYS.
-fn fails(verdict: Verdict) -> bool {
+/// Whether the call fails with EPERM, EACCES or ENOSYS.
+fn is_usual(verdict: Verdict) -> bool {
     matches!(verdict, Verdict::Errno(1 | 13)) || verdict == ENOSYS
 }

@@ -26,6 +26,9 @@ const ACTIONS: [(&str, Option<u16>); 5] = [
     ("SCMP_ACT_KILL_PROCESS", None),
 ];
 
+/// Errnos with which a profile may deny calls, too: EIO and EINVAL. After EINTR and EAGAIN some programs try again without end.
+const OTHER_ERRNOS: [(&str, Option<u16>); 2] = [("SCMP_ACT_ERRNO", Some(5)), ("SCMP_ACT_ERRNO", Some(22))];
+
 /// A start of the probe, which then makes no call but `exit_group`.
 #[derive(Clone, Copy)]
 struct Case<'a> {
@@ -150,6 +153,13 @@ fn runc_starts_with_the_calls_that_it_is_said_to_make_and_without_no_needed_one(
                 .then_some(*missing)
         });
         assert!(wrong.is_empty(), "{}: starts without {wrong:?}", case.name());
+        let needed = startup.needed.iter().filter(|name| !startup.sometimes.contains(name));
+        let ways: Vec<_> = needed.map(|name| (*name, OTHER_ERRNOS[1])).collect();
+        let wrong = in_threads(&ways, |(name, way)| {
+            let profile = denying(&[name], *way);
+            (case.may_start(&profile, libseccomp) || case.starts(&profile)).then_some(*name)
+        });
+        assert!(wrong.is_empty(), "{}: starts with EINVAL for {wrong:?}", case.name());
     }
 }
 
@@ -165,17 +175,11 @@ fn give_away_output(root: &Root, runtime: &Installed, libseccomp: Libseccomp) {
     for startup in startups(runtime) {
         for user in [0, OTHER_USER] {
             let case = Case { root, runtime, startup, user };
-            // EACCES ends the start of some versions.
-            let wrong = in_threads(&[ACTIONS[0], ACTIONS[2], ACTIONS[3], ACTIONS[4]], |way| {
+            let with_read_only = [("SCMP_ACT_ERRNO", Some(30))];
+            let ways = [&ACTIONS[..], &OTHER_ERRNOS, &with_read_only].concat();
+            let wrong = in_threads(&ways, |way| {
                 let profile = denying(&["fchown"], *way);
                 let expected = case.may_start(&profile, libseccomp);
-                assert_eq!(
-                    expected,
-                    startup.no_new_privileges
-                        || user == 0
-                        || *way == ACTIONS[0]
-                        || runtime.model == Runtime::CRUN
-                );
                 (case.starts(&profile) != expected).then_some(*way)
             });
             assert!(wrong.is_empty(), "{}: {wrong:?}", case.name());
@@ -194,8 +198,10 @@ fn deny_each_call(runtimes: &[Installed]) {
             // A call that is never made may be denied in every way, so the hardest one suffices.
             let all = names().map(|name| (name, ACTIONS[4]));
             let made = [startup.needed, startup.made].concat().into_iter();
-            let ways: Vec<_> =
-                all.chain(made.flat_map(|name| ACTIONS[..4].iter().map(move |way| (name, *way)))).collect();
+            let usual = made.flat_map(|name| ACTIONS[..4].iter().map(move |way| (name, *way)));
+            let needed = startup.needed.iter().filter(|name| !startup.sometimes.contains(name));
+            let other = needed.flat_map(|name| OTHER_ERRNOS.map(|way| (*name, way)));
+            let ways: Vec<_> = all.chain(usual).chain(other).collect();
             let wrong = in_threads(&ways, |(name, way)| {
                 let profile = denying(&[name], *way);
                 let expected = case.may_start(&profile, libseccomp);

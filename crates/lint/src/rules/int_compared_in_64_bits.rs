@@ -11,9 +11,9 @@
 //!
 //! Rules that deny what the default permits are always checked, all others with `--also int-compared-in-64-bits`: profiles
 //! usually compare so, and in rules that permit small numbers it has no consequence, because compilers clear the upper half.
-//! The types are those of the kernel's headers (Linux 7.2). The fix compares the lower half, with `SCMP_CMP_MASKED_EQ`; it is unsafe, because the rule then applies to more calls.
-//! libseccomp has no such comparison for other operators, so that these have no fix. On 32-bit architectures libseccomp
-//! compares 32 bits anyway.
+//! The types are those of the kernel's headers (Linux 7.2). The fix compares the lower half, with `SCMP_CMP_MASKED_EQ`; it is
+//! unsafe, because the rule then applies to more calls. libseccomp has no such comparison for other operators, so that these
+//! have no fix. On 32-bit architectures libseccomp compares 32 bits anyway.
 //!
 //! ## Bad
 //!
