@@ -1,6 +1,7 @@
 //! The option that says in which format an answer is printed.
 
 use clap::{Args, ValueEnum};
+use serde::Serialize;
 
 /// The output format.
 #[derive(Debug, Clone, Copy, Default, Args)]
@@ -29,4 +30,14 @@ pub enum ProfileForm {
     Json,
     /// A SeccompProfile, to be applied to a cluster
     Yaml,
+}
+
+/// A value as JSON in lines, for a file or a pipe.
+pub(crate) fn json_lines(value: &impl Serialize) -> String {
+    #[expect(
+        clippy::expect_used,
+        reason = "no key of a map is anything but text, and writing to memory does not fail"
+    )]
+    let text = serde_json::to_string_pretty(value).expect("it is always JSON");
+    text + "\n"
 }

@@ -6,6 +6,7 @@ use std::fmt::Write;
 use profile::{Argument, Profile, Rule};
 
 use crate::manifest::API_VERSION;
+use crate::output::json_lines;
 
 /// Where a line ends.
 const WIDTH: usize = 120;
@@ -14,12 +15,7 @@ const EXACT: u64 = 1 << 53;
 
 /// The profile as runtimes read it, in lines.
 pub(crate) fn oci_json(profile: &Profile) -> String {
-    #[expect(
-        clippy::expect_used,
-        reason = "no key is anything but text, and writing to memory does not fail"
-    )]
-    let text = serde_json::to_string_pretty(profile).expect("a profile is always JSON");
-    text + "\n"
+    json_lines(profile)
 }
 
 /// A `SeccompProfile` of this name. kubectl reads exactly the profile from it.

@@ -8,6 +8,7 @@ use serde::Serialize;
 use syscalls::{Architecture, Syscall};
 
 use super::DeriveCommandError;
+use crate::output::json_lines;
 
 /// The evidence for a profile.
 #[derive(Debug, Serialize)]
@@ -64,9 +65,7 @@ impl<'a> Evidence<'a> {
     }
 
     pub(super) fn json(&self) -> String {
-        #[expect(clippy::expect_used, reason = "there is no map, and writing to memory does not fail")]
-        let text = serde_json::to_string_pretty(self).expect("evidence is always JSON");
-        text + "\n"
+        json_lines(self)
     }
 }
 

@@ -5,6 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 use syscalls::{Architecture, Syscall};
 
+use crate::output::json_lines;
+
 /// The maximum number of different calls without a name, and of refused ones, that are kept: a log may have any number.
 const OTHERS: usize = 1024;
 
@@ -146,9 +148,7 @@ impl Seen {
             nameless: self.nameless.iter().map(|(name, seen)| OfCall { name, seen }).collect(),
             is_complete: self.is_complete(),
         };
-        #[expect(clippy::expect_used, reason = "there is no map, and writing to memory does not fail")]
-        let text = serde_json::to_string_pretty(&evidence).expect("evidence is always JSON");
-        text + "\n"
+        json_lines(&evidence)
     }
 }
 
