@@ -21,6 +21,11 @@ pub enum DocumentError {
         listed(.0)
     )]
     NoProfile(Vec<Found>),
+    /// It contains an object of the group of `SeccompProfile` that is of no kind which the group has.
+    #[error(
+        "{0} is no kind of object that the API server knows; a profile is a SeccompProfile of {API_VERSION}"
+    )]
+    UnknownKind(Found),
     /// It contains a profile in the runtimes' format, and something else.
     #[error(
         "a profile in the form of the OCI runtime specification stands alone in its file, which a runtime reads whole; this \
@@ -114,6 +119,7 @@ impl DocumentError {
         match self {
             Self::Syntax(_) => "Syntax",
             Self::NoProfile(_) => "NoProfile",
+            Self::UnknownKind(_) => "UnknownKind",
             Self::NotAlone(_) => "NotAlone",
             Self::OtherOperator(_) => "OtherOperator",
             Self::Several { .. } => "SeveralProfiles",

@@ -102,6 +102,8 @@ pub fn profiles_in(text: &str) -> Result<Vec<FileProfile>, DocumentError> {
         for (object, marks) in objects_of(&mut document, text) {
             if is_ours(&object) {
                 profiles.push(file_profile(stored_profile(object, &marks)?, &document));
+            } else if is_misspelt(&object) {
+                return Err(DocumentError::UnknownKind(found(&object)));
             } else {
                 others.push(object);
             }
@@ -215,9 +217,10 @@ pub(crate) fn objects_in(text: &str) -> Result<Vec<(Object, Marks<'_>)>, Documen
     if objects.len() > others.len() { Ok(objects) } else { Err(none_in(&others)) }
 }
 
-/// Whether a document is a profile in the runtimes' format.
+/// Whether a document is a profile in the runtimes' format, or meant to be one.
 fn is_plain(document: &Value) -> bool {
-    document.get("kind").is_none() && document.get("defaultAction").is_some()
+    let has = |field| document.get(field).is_some();
+    !has("kind") && (has("defaultAction") || has("syscalls"))
 }
 
 /// Refuses profiles in the runtimes' format that are not alone in their file: otherwise the file would count as one
@@ -330,6 +333,15 @@ fn name(object: &Value) -> Option<&str> {
 
 fn is_ours(object: &Value) -> bool {
     text(object, "kind") == Some("SeccompProfile") && text(object, "apiVersion") == Some(API_VERSION)
+}
+
+/// Whether an object is of our group, and of no kind that it has: it may well be meant to be a profile.
+fn is_misspelt(object: &Value) -> bool {
+    const KINDS: [&str; 3] = ["SeccompProfile", "NodeProfileStatus", "SeccompObservation"];
+    let group = |version: &str| version.split_once('/').map(|(group, _)| group.to_owned());
+    let version = text(object, "apiVersion").unwrap_or_default();
+    let is_known = version == API_VERSION && text(object, "kind").is_some_and(|kind| KINDS.contains(&kind));
+    group(version) == group(API_VERSION) && !is_known
 }
 
 fn found(object: &Value) -> Found {

@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 use kube::Client;
 
 use crate::error::CliError;
-use crate::manifest::{DocumentError, FileProfile, profiles_in};
+use crate::manifest::{API_VERSION, DocumentError, FileProfile, profiles_in};
 use crate::profile_text::seccomp_profile;
 use crate::read;
 use origin::{Identity, Origin};
@@ -195,16 +195,21 @@ fn stdin() -> Result<Source, CliError> {
 
 /// The profiles in a file; `None` if it has none and is skipped.
 fn file(path: &Path, others: Others) -> Option<Result<Source, CliError>> {
-    let text = match std::fs::read_to_string(path) {
-        Ok(text) => text,
-        // Not text, so that it is no profile.
-        Err(error) if error.kind() == io::ErrorKind::InvalidData && others == Others::Skip => return None,
-        Err(error) => return Some(Err(CliError::File { path: path.to_owned(), error })),
+    const WORDS: [&str; 4] = ["SeccompProfile", "defaultAction", "SCMP_ACT_", API_VERSION];
+    let of_file = |error| CliError::File { path: path.to_owned(), error };
+    let bytes = match std::fs::read(path) {
+        Ok(bytes) => bytes,
+        Err(error) => return Some(Err(of_file(error))),
     };
-    // What mentions neither is not parsed: a directory also has templates and other files that are not YAML.
-    if others == Others::Skip && !["SeccompProfile", "defaultAction"].iter().any(|word| text.contains(word)) {
+    // What mentions none of these is not read: a directory also has templates, and files that are no text.
+    let mentions = |word: &&str| String::from_utf8_lossy(&bytes).contains(*word);
+    if others == Others::Skip && !WORDS.iter().any(mentions) {
         return None;
     }
+    let text = match String::from_utf8(bytes) {
+        Ok(text) => text,
+        Err(error) => return Some(Err(of_file(io::Error::new(io::ErrorKind::InvalidData, error)))),
+    };
     match Source::of(&path.display().to_string(), Some(path.to_owned()), text) {
         Err(DocumentError::NoProfile(_)) if others == Others::Skip => None,
         result => Some(result.map_err(|error| CliError::Document { path: path.to_owned(), error })),

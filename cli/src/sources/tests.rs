@@ -5,6 +5,8 @@ use super::{Origins, Others, Source};
 use crate::error::CliError;
 
 const PROFILE: &str = r#"{"defaultAction": "SCMP_ACT_LOG"}"#;
+const OBJECT: &str = "apiVersion: seccomp.imjasonh.dev/v1alpha1\nkind: SeccompProfile\nmetadata: {name: a}\nspec:\n  \
+                      contents: {defaultAction: SCMP_ACT_LOG}\n";
 const DEPLOYMENT: &str = "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: defaultAction}\n";
 
 /// A directory with these files.
@@ -43,7 +45,7 @@ fn a_directory_gives_the_manifests_with_profiles_at_any_depth_without_hidden_one
         ("a/notes.txt", PROFILE),
         (".git/d.yaml", PROFILE),
     ]);
-    fs::write(directory.path().join("a/binary.yaml"), b"\xffdefaultAction").unwrap();
+    fs::write(directory.path().join("a/binary.yaml"), b"\xff\x00\x7fELF").unwrap();
     std::os::unix::fs::symlink(directory.path(), directory.path().join("a/circle")).unwrap();
     assert_eq!(names(directory.path(), &["."]), ["a/deep/c.yml", "b.json"]);
 }
@@ -110,6 +112,40 @@ fn an_invalid_profile_is_an_error_wherever_it_is() {
         let error = read(directory.path(), &[argument], Others::Skip).unwrap_err();
         assert!(matches!(error, CliError::Document { .. }), "{error}");
     }
+}
+
+/// Otherwise a run in a pipeline would stay green, and the profile would never be looked at again.
+#[test]
+fn what_is_meant_to_be_a_profile_is_not_skipped_in_a_directory() {
+    let misspelt_kind =
+        "apiVersion: seccomp.imjasonh.dev/v1alpha1\nkind: SeccompProfil\nmetadata: {name: a}\n";
+    let files = [
+        (
+            "misspelt.json",
+            r#"{"defaultActoin": "SCMP_ACT_ERRNO", "syscalls": []}"#.to_owned(),
+            "InvalidProfile",
+        ),
+        (
+            "missing.json",
+            r#"{"syscalls": [{"names": ["read"], "action": "SCMP_ACT_ALLOW"}]}"#.to_owned(),
+            "InvalidProfile",
+        ),
+        ("kind.yaml", misspelt_kind.to_owned(), "UnknownKind"),
+        (
+            "version.yaml",
+            misspelt_kind.replace("Profil\n", "Profile\n").replace("v1alpha1", "v1"),
+            "UnknownKind",
+        ),
+        ("beside.yaml", format!("{OBJECT}---\n{misspelt_kind}"), "UnknownKind"),
+    ];
+    for (name, text, reason) in &files {
+        let directory = directory(&[("a.json", PROFILE), (name, text)]);
+        let error = read(directory.path(), &["."], Others::Skip).unwrap_err();
+        assert_eq!(error.reason(), *reason, "{name}: {error}");
+    }
+    let directory = directory(&[("a.json", PROFILE)]);
+    std::fs::write(directory.path().join("latin1.yaml"), b"kind: SeccompProfile # f\xfcr alle\n").unwrap();
+    assert_eq!(read(directory.path(), &["."], Others::Skip).unwrap_err().reason(), "File");
 }
 
 #[test]
