@@ -199,6 +199,11 @@ pub fn count(number: usize, what: &str) -> String {
     if number == 1 { format!("{number} {what}") } else { format!("{number} {what}s") }
 }
 
+/// What an answer does not say otherwise, a line each.
+pub(crate) fn notes(notes: &[String], paint: Paint) -> String {
+    notes.iter().map(|note| format!("{}: {note}\n", paint.text("note", Tone::Waiting))).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 
 use filter::diagram::TooComplex;
-use filter::{CallChange, ChangedCalls, Consequence, Filter, Origin, Runtime, compares_lower_halves};
+use filter::{
+    CallChange, ChangedCalls, Consequence, Filter, Origin, Runtime, compares_lower_halves, is_exempt,
+};
+use lint::Nodes;
 use profile::{Architecture, Profile, SyscallName};
 use syscalls::{Libseccomp, Syscall};
 
@@ -50,6 +53,7 @@ pub(super) fn compare(
             .into_iter()
             .chain(flag_support(&settings, profiles))
             .collect(),
+        notes: notes(&settings, [before, after]),
     };
     // Where neither profile has a filter, there is nothing that could be the same.
     view.same = !compared.is_empty()
@@ -99,7 +103,7 @@ fn load(
 fn calls(compared: &[Compared], profiles: [&Profile; 2]) -> Result<Vec<CallDifference>, TooComplex> {
     let mut found: Found = Vec::new();
     for Compared { setting, filters } in compared {
-        for change in filters[0].changes(&filters[1])? {
+        for change in filters[0].changes(&filters[1])?.into_iter().filter(is_decided) {
             for (calls, architecture) in subjects(&change, filters) {
                 let place = (setting.place(architecture), shown(&change, &calls, architecture, profiles));
                 match found.iter_mut().find(|(known, _)| *known == calls) {
@@ -136,6 +140,31 @@ fn calls(compared: &[Compared], profiles: [&Profile; 2]) -> Result<Vec<CallDiffe
     }
     all.sort_by(|one, other| (one.change.direction, &one.calls).cmp(&(other.change.direction, &other.calls)));
     Ok(all)
+}
+
+/// Whether filters decide the calls of a change.
+fn is_decided(change: &CallChange) -> bool {
+    let ChangedCalls::Named { architecture, number } = change.calls else { return true };
+    let table = syscalls::Architecture::from_oci_name(architecture.name());
+    let call = table.and_then(|table| Syscall::by_number(table, number));
+    !call.is_some_and(|call| is_exempt(call.name()))
+}
+
+/// Why runtimes of these nodes may not load one of the profiles, although it has a filter there.
+fn notes(settings: &[NodeSetting], profiles: [&NamedProfile; 2]) -> Vec<String> {
+    let nodes = Nodes {
+        runtimes: settings.iter().map(|setting| setting.runtime).collect(),
+        libseccomps: settings.iter().map(|setting| setting.libseccomp).collect(),
+        architectures: settings
+            .iter()
+            .filter_map(|setting| syscalls::Architecture::from_oci_name(setting.native.name()))
+            .collect(),
+    };
+    let of = |it: &NamedProfile| {
+        let findings = lint::check_loading(&it.profile, &nodes).into_iter();
+        findings.map(|finding| format!("{}: {}", it.name, finding.message)).collect::<Vec<_>>()
+    };
+    profiles.into_iter().flat_map(of).collect()
 }
 
 /// The calls of a change as a view names them, each with its architecture. Calls without rules that runc's stub answers

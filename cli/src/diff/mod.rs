@@ -93,6 +93,9 @@ pub struct DiffView {
     /// Possible differences on other nodes than those.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub uncompared: Vec<Uncompared>,
+    /// Why some runtimes of these nodes may not load one of the profiles.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
 }
 
 /// One side of the comparison.

@@ -5,7 +5,7 @@ use profile::Listener;
 
 use super::{CallDifference, Calls, DiffView, Example, Side, Treatment, Uncompared, WrittenRule};
 use crate::node_settings::{named, short};
-use crate::show::{Paint, Tone};
+use crate::show::{Paint, Tone, notes};
 
 /// Names are continued in another line from here on.
 const WIDTH: usize = 100;
@@ -58,7 +58,7 @@ impl DiffView {
             text += &heading(paint, "not compared", Tone::Waiting);
             text += &format!("  {}\n", paint.text(&explained(uncompared), Tone::Plain));
         }
-        text
+        text + &notes(&self.notes, paint)
     }
 }
 

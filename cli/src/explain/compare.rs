@@ -1,7 +1,7 @@
 //! A profile beside the default of a runtime.
 
 use filter::diagram::TooComplex;
-use filter::{Dependence, Filter, RuntimeDefault, Witness};
+use filter::{Dependence, Filter, RuntimeDefault, Witness, is_exempt};
 use profile::{Architecture, Profile};
 use serde::Serialize;
 use syscalls::{Group, Syscall};
@@ -66,7 +66,7 @@ impl Comparison {
         let default = setting.apply(|setting| Filter::new(&contents, setting)).ok()?;
         let (table, native) = (setting.architecture.into(), setting.architecture.into());
         let (mut refused, mut permitted, mut undecided) = (Vec::new(), Vec::new(), Vec::new());
-        for call in Syscall::all() {
+        for call in Syscall::all().filter(|call| !is_exempt(call.name())) {
             let Some(number) = call.number(table) else { continue };
             let excess = |witness: Witness| Excess::of(call, &witness);
             let beyond = |one: &Filter, other: &Filter| one.exceeds(&[other], native, number);

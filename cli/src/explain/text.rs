@@ -82,6 +82,7 @@ impl ProfileView {
             for (because, why) in [
                 (IgnoredBecause::Unknown, "No Linux has a call of this name"),
                 (IgnoredBecause::UnknownToLibseccomp, "The node's libseccomp does not know the name"),
+                (IgnoredBecause::Exempt, "Linux passes the call around every filter"),
             ] {
                 let names: Vec<&str> =
                     filter.ignored.iter().filter(|it| it.because == because).map(|it| &*it.name).collect();

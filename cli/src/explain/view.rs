@@ -3,8 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use filter::{Explainer, Mention, Unloadable, Verdict};
-use lint::Nodes;
+use filter::{Explainer, Mention, Unloadable, Verdict, is_exempt};
 use profile::{Architecture, FieldPath, Flag, Profile, Segment};
 use serde::Serialize;
 use syscalls::{Group, Libseccomp, Syscall};
@@ -153,6 +152,8 @@ pub enum IgnoredBecause {
     Unknown,
     /// The node's libseccomp does not know the name.
     UnknownToLibseccomp,
+    /// Linux passes the call around every filter.
+    Exempt,
 }
 
 impl ExplainView {
@@ -170,18 +171,12 @@ impl ExplainView {
 
 impl ProfileView {
     fn of(of: &FileProfile, file: &str, setting: SettingOptions) -> Self {
-        let libseccomp = Libseccomp::from(setting.libseccomp);
         let node = NodeView {
             runtime: filter::Runtime::from(setting.runtime).name,
-            libseccomp: libseccomp.name(),
+            libseccomp: Libseccomp::from(setting.libseccomp).name(),
             architecture: setting.architecture.into(),
         };
-        let nodes = Nodes {
-            runtimes: vec![setting.runtime.into()],
-            libseccomps: vec![libseccomp],
-            architectures: vec![setting.architecture.into()],
-        };
-        let findings = lint::check(&of.profile, &nodes).into_iter();
+        let findings = lint::check(&of.profile, &setting.nodes()).into_iter();
         let findings = findings.map(|it| FindingView::of(&it.in_contents(&of.value), of)).collect();
         let (filter, fault) = match setting.explainer(&of.profile) {
             Ok(explainer) => (Some(FilterView::of(&of.profile, &explainer, setting)), None),
@@ -308,9 +303,10 @@ impl ArchitectureView {
     }
 }
 
-/// Every call of an architecture.
+/// Every call of an architecture that filters decide.
 fn calls(table: syscalls::Architecture, architecture: Architecture, explainer: &Explainer) -> Vec<CallView> {
-    Syscall::all().filter_map(|call| CallView::of(call, table, architecture, explainer)).collect()
+    let decided = Syscall::all().filter(|call| !is_exempt(call.name()));
+    decided.filter_map(|call| CallView::of(call, table, architecture, explainer)).collect()
 }
 
 fn groups(calls: Vec<CallView>) -> Vec<GroupView> {
@@ -345,7 +341,7 @@ fn ignored(profile: &Profile, setting: SettingOptions) -> Vec<Ignored> {
     let reason = |name: &str| match Syscall::from_name(name) {
         None => Some(IgnoredBecause::Unknown),
         Some(call) if !call.known_to(setting.libseccomp.into()) => Some(IgnoredBecause::UnknownToLibseccomp),
-        Some(_) => None,
+        Some(_) => is_exempt(name).then_some(IgnoredBecause::Exempt),
     };
     names
         .into_iter()

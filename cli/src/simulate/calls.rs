@@ -4,12 +4,12 @@ use filter::{Basis, Case, Consequence, Explainer, Permission, Runtime, Setting, 
 use serde::Serialize;
 use syscalls::Libseccomp;
 
+use super::Subject;
 use super::place::Reason;
-use super::{Subject, rendered};
 use crate::call::Asked;
 use crate::error::CliError;
 use crate::setting::SettingOptions;
-use crate::show::{Cell, Paint, Table, Tone};
+use crate::show::{Cell, Paint, Table, Tone, notes};
 
 /// What happens to some calls.
 #[derive(Debug, Clone, Serialize)]
@@ -151,7 +151,7 @@ impl CallsView {
             text += &paint.text(&other.line(), Tone::Plain);
             text.push('\n');
         }
-        text + &rendered(&self.notes, paint)
+        text + &notes(&self.notes, paint)
     }
 }
 

@@ -24,7 +24,7 @@ use crate::log_lines::logs;
 use crate::manifest::FileProfile;
 use crate::output::OutputOption;
 use crate::setting::SettingOptions;
-use crate::show::{Paint, Tone};
+use crate::show::Paint;
 use crate::sources::{Origins, Source};
 
 pub use calls::CallsView;
@@ -87,11 +87,6 @@ impl Subject {
         let findings = lint::check_loading(&self.profile.profile, &options.nodes());
         findings.into_iter().map(|finding| finding.message).collect()
     }
-}
-
-/// The notes as text, a line each.
-fn rendered(notes: &[String], paint: Paint) -> String {
-    notes.iter().map(|note| format!("{}: {note}\n", paint.text("note", Tone::Waiting))).collect()
 }
 
 /// What the profile does.

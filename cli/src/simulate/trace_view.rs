@@ -5,9 +5,8 @@ use std::ops::Range;
 use serde::Serialize;
 
 use super::calls::CaseView;
-use super::rendered;
 use crate::excerpt::marked;
-use crate::show::{Paint, Tone, count};
+use crate::show::{Paint, Tone, count, notes};
 
 /// What a profile does with the calls in a log.
 #[derive(Debug, Clone, Serialize)]
@@ -98,7 +97,7 @@ impl TraceView {
             let line = format!("{} decides otherwise about {calls}", self.other_runtime);
             text += &format!("{}\n", paint.text(&line, Tone::Plain));
         }
-        text + &rendered(&self.notes, paint) + &self.summary()
+        text + &notes(&self.notes, paint) + &self.summary()
     }
 
     fn summary(&self) -> String {

@@ -214,6 +214,7 @@ fn rest(out: &mut Writer, profile: &ProfileView, filter: &FilterView) {
                 let why = match ignored.because {
                     IgnoredBecause::Unknown => "no Linux has a call of this name",
                     IgnoredBecause::UnknownToLibseccomp => "the node's libseccomp does not know the name",
+                    IgnoredBecause::Exempt => "Linux passes the call around every filter",
                 };
                 out.element("li", &[], |out| {
                     out.leaf("code", &[], &ignored.name);
