@@ -100,6 +100,7 @@ fn a_log_of_strace_becomes_a_clean_profile_by_the_commands_of_the_readme() {
     for block in Page::read("docs/how-to/would-it-run.md").blocks().into_iter().filter(files) {
         assert_eq!(reader.run(&block.script), (Some(0), String::new()));
     }
+    assert_eq!(reader.run("mv web.yaml mine.yaml"), (Some(0), String::new()));
     reader.follow(&transcript("strace"));
 }
 
