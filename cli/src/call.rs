@@ -95,9 +95,14 @@ impl Asked {
 
     /// The name of the call, if a table has its number.
     pub(crate) fn name(&self) -> Option<&'static str> {
-        let table = syscalls::Architecture::from_oci_name(self.architecture.name())?;
-        Syscall::by_number(table, self.number).map(Syscall::name)
+        name_of(self.architecture, self.number)
     }
+}
+
+/// The name of the call with this number, if a table has it.
+pub(crate) fn name_of(architecture: Architecture, number: u32) -> Option<&'static str> {
+    let table = syscalls::Architecture::from_oci_name(architecture.name())?;
+    Syscall::by_number(table, number).map(Syscall::name)
 }
 
 /// The same architecture by its name in profiles.

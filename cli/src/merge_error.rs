@@ -4,8 +4,8 @@ use std::fmt::Write;
 
 use filter::{Uncombinable, Unloadable};
 use profile::{Architecture, Profile};
-use syscalls::Syscall;
 
+use crate::call::name_of;
 use crate::node_settings::{NodeSetting, named, short};
 use crate::show::escaped;
 
@@ -85,9 +85,7 @@ fn cause(fault: &Uncombinable, is_listed_by_one: bool) -> String {
 
 /// A call by its name.
 pub(crate) fn called(architecture: Architecture, number: u32) -> String {
-    let table = syscalls::Architecture::from_oci_name(architecture.name());
-    let name = table.and_then(|table| Syscall::by_number(table, number)).map(Syscall::name);
-    let mut text = name.map_or_else(|| format!("the call {number}"), str::to_owned);
+    let mut text = name_of(architecture, number).map_or_else(|| format!("the call {number}"), str::to_owned);
     // Writing to memory does not fail.
     let _ = write!(text, " on {}", short(architecture));
     text

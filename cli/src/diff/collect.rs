@@ -15,6 +15,7 @@ use super::{
     CallDifference, Calls, Change, DiffView, Example, FlagDifference, ListenerDifference, NamedProfile, Side,
     StartFailure, Treatment, Uncompared, WrittenRule,
 };
+use crate::call::name_of;
 use crate::error::CliError;
 use crate::node_settings::{NodeOptions, NodeSetting, Place, only};
 
@@ -145,26 +146,32 @@ fn calls(compared: &[Compared], profiles: [&Profile; 2]) -> Result<Vec<CallDiffe
 /// Whether filters decide the calls of a change.
 fn is_decided(change: &CallChange) -> bool {
     let ChangedCalls::Named { architecture, number } = change.calls else { return true };
-    let table = syscalls::Architecture::from_oci_name(architecture.name());
-    let call = table.and_then(|table| Syscall::by_number(table, number));
-    !call.is_some_and(|call| is_exempt(call.name()))
+    !name_of(architecture, number).is_some_and(is_exempt)
 }
 
 /// Why runtimes of these nodes may not load one of the profiles, although it has a filter there.
 fn notes(settings: &[NodeSetting], profiles: [&NamedProfile; 2]) -> Vec<String> {
+    let architecture = |it: &NodeSetting| syscalls::Architecture::from_oci_name(it.native.name());
     let nodes = Nodes {
-        runtimes: settings.iter().map(|setting| setting.runtime).collect(),
-        libseccomps: settings.iter().map(|setting| setting.libseccomp).collect(),
-        architectures: settings
-            .iter()
-            .filter_map(|setting| syscalls::Architecture::from_oci_name(setting.native.name()))
-            .collect(),
+        runtimes: each_once(settings.iter().map(|it| it.runtime)),
+        libseccomps: each_once(settings.iter().map(|it| it.libseccomp)),
+        architectures: each_once(settings.iter().filter_map(architecture)),
     };
     let of = |it: &NamedProfile| {
         let findings = lint::check_loading(&it.profile, &nodes).into_iter();
         findings.map(|finding| format!("{}: {}", it.name, finding.message)).collect::<Vec<_>>()
     };
     profiles.into_iter().flat_map(of).collect()
+}
+
+fn each_once<T: PartialEq>(items: impl Iterator<Item = T>) -> Vec<T> {
+    let mut found = Vec::new();
+    for item in items {
+        if !found.contains(&item) {
+            found.push(item);
+        }
+    }
+    found
 }
 
 /// The calls of a change as a view names them, each with its architecture. Calls without rules that runc's stub answers
@@ -184,15 +191,10 @@ fn subjects(change: &CallChange, filters: &[Filter; 2]) -> Vec<(Calls, Architect
 }
 
 fn named(architecture: Architecture, number: u32) -> Calls {
-    match name(architecture, number) {
+    match name_of(architecture, number) {
         Some(name) => Calls::Names(vec![name.to_owned()]),
         None => Calls::Numbers { from: number, to: number },
     }
-}
-
-fn name(architecture: Architecture, number: u32) -> Option<&'static str> {
-    let table = syscalls::Architecture::from_oci_name(architecture.name())?;
-    Syscall::by_number(table, number).map(Syscall::name)
 }
 
 /// The calls without rules in a range: the known ones by name, the others by number.
@@ -242,7 +244,7 @@ fn shown(change: &CallChange, calls: &Calls, architecture: Architecture, profile
     let several = [&before, &after].iter().any(|it| it.verdicts.len() > 1);
     let examples = change.witnesses.iter().filter(|_| several).map(|witness| {
         let number = witness.call.number;
-        let by_name = || self::name(architecture, number).map_or_else(|| number.to_string(), str::to_owned);
+        let by_name = || name_of(architecture, number).map_or_else(|| number.to_string(), str::to_owned);
         Example {
             call: matches!(calls, Calls::Architecture(_)).then(by_name),
             arguments: witness.call.arguments,

@@ -8,9 +8,10 @@ use narrow::Narrowed;
 use profile::{Profile, SyscallName};
 use registry::{Carried, ForPlatform, Found, Reference};
 use serde::Serialize;
-use syscalls::{Libseccomp, Syscall};
+use syscalls::Libseccomp;
 
 use super::Baseline;
+use crate::call::name_of;
 use crate::merge_error::called;
 use crate::profile_text::oci_json;
 use crate::show::{Cell, Paint, Table, Tone, count, escaped};
@@ -242,9 +243,8 @@ fn taken_away(narrowed: &Narrowed, machine: Machine) -> Vec<String> {
         .iter()
         .filter(|it| it.call.architecture == native && it.first.permission() > it.second.permission())
         .map(|it| {
-            let table = syscalls::Architecture::from_oci_name(native.name());
-            let name = table.and_then(|table| Syscall::by_number(table, it.call.number)).map(Syscall::name);
-            let name = name.map_or_else(|| format!("number {}", it.call.number), str::to_owned);
+            let number = it.call.number;
+            let name = name_of(native, number).map_or_else(|| format!("number {number}"), str::to_owned);
             match it.depends {
                 Dependence::Number => name,
                 Dependence::Arguments => format!("{name} (some arguments)"),

@@ -3,9 +3,9 @@
 use filter::{Basis, Setting, Verdict};
 use profile::{FieldPath, Segment};
 use serde::Serialize;
-use syscalls::Syscall;
 
 use super::Subject;
+use crate::call::name_of;
 use crate::manifest::Position;
 
 /// The bit in the number of a call that marks it as one of x32 (`__X32_SYSCALL_BIT` in the kernel's `asm/unistd.h`).
@@ -44,8 +44,7 @@ impl Subject {
         setting: &Setting<'_>,
         libseccomp: &str,
     ) -> Reason {
-        let table = syscalls::Architecture::from_oci_name(architecture.name());
-        let name = |number| table.and_then(|table| Syscall::by_number(table, number)).map(Syscall::name);
+        let name = |number| name_of(architecture, number);
         let unused = || {
             let unused = name(number).and_then(|name| self.unused(name, architecture, setting, libseccomp));
             unused.map(|unused| format!("; {unused}")).unwrap_or_default()
