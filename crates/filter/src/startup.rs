@@ -40,7 +40,7 @@ const INSTEAD_OF_OPENAT2: &[(&str, &[&str])] = &[("openat2", &["fcntl", "readlin
 
 /// runc gives standard input, output and error to the user of the container.
 const GIVES_ITS_OUTPUT: &[&str] = &["fchown"];
-/// It starts the program after EPERM and EROFS, and runc 1.1 after EINVAL, too.
+/// It starts the program if that fails with EPERM or EROFS, and runc 1.1 also with EINVAL.
 const TOLERATED: &[(&str, &[u16])] = &[("fchown", &[1, 30])];
 const TOLERATED_BY_OLDER: &[(&str, &[u16])] = &[("fchown", &[1, 22, 30])];
 
@@ -220,9 +220,24 @@ impl Startup {
     /// [`Self::refused`].
     #[must_use]
     pub fn refused_for_other_users(&self, filter: &Filter) -> Vec<(&'static str, Verdict)> {
-        let refused =
-            |name: &&'static str| Some((*name, refusal(filter, name, |it| self.fails_with(name, it))?));
-        self.for_other_users.iter().filter_map(refused).collect()
+        self.denied_of(self.for_other_users, filter).collect()
+    }
+
+    /// Those of these calls without which it does not start the program that this filter denies, each with one of its verdicts.
+    fn denied_of<'s>(
+        &'s self,
+        calls: &'s [&'static str],
+        filter: &'s Filter,
+    ) -> impl Iterator<Item = (&'static str, Verdict)> + 's {
+        calls.iter().filter_map(|name| Some((*name, refusal(filter, name, |it| self.fails_with(name, it))?)))
+    }
+
+    /// Whether a start fails if such a call fails so.
+    fn fails_with(&self, name: &str, verdict: Verdict) -> bool {
+        let Verdict::Errno(errno @ 1..) = verdict else { return false };
+        // After other errors of `futex` Go's runtime sometimes goes on.
+        let is_tolerated = self.tolerated.iter().any(|(of, errnos)| *of == name && errnos.contains(&errno));
+        !is_tolerated && (!self.sometimes.contains(&name) || is_usual(verdict))
     }
 
     /// The calls with which this filter certainly keeps a container from starting, whatever its user is, each with one of its
@@ -233,12 +248,7 @@ impl Startup {
     /// makes in place of others, count with the errnos EPERM, EACCES and ENOSYS. A tracer or a seccomp agent may permit a call.
     #[must_use]
     pub fn refused(&self, filter: &Filter) -> Vec<(&'static str, Verdict)> {
-        let mut found = Vec::new();
-        for name in self.needed {
-            found.extend(
-                refusal(filter, name, |it| self.fails_with(name, it)).map(|verdict| (*name, verdict)),
-            );
-        }
+        let mut found: Vec<_> = self.denied_of(self.needed, filter).collect();
         for name in self.made {
             let Some(verdict) = refusal(filter, name, is_usual) else { continue };
             if ends(verdict) {
@@ -253,16 +263,6 @@ impl Startup {
         found.sort_unstable();
         found.dedup();
         found
-    }
-}
-
-impl Startup {
-    /// Whether a start fails if a needed call fails so.
-    fn fails_with(&self, name: &str, verdict: Verdict) -> bool {
-        let Verdict::Errno(errno @ 1..) = verdict else { return false };
-        // After other errors of `futex` Go's runtime sometimes goes on.
-        let is_tolerated = self.tolerated.iter().any(|(of, errnos)| *of == name && errnos.contains(&errno));
-        !is_tolerated && (!self.sometimes.contains(&name) || is_usual(verdict))
     }
 }
 
