@@ -5,12 +5,12 @@
 //! from its [`queue`]. A reconciliation ([`reconcile`]) gets a decision from the index and carries it out through the
 //! [`writer`], bound to the version on which it is based; after a failure or a conflict it waits for its [`cooldowns`].
 //! The index, the [`status`] that it computes and the [`notice`]s for Events are pure and synchronous; time is an
-//! argument. Before the index decides about a profile, its contents are checked for [`findings`]. Where nodes have observers,
-//! the index also counts the calls that filters refused, and the [`outbox`] has those [`denied_call`]s that Events are
-//! published about. Of several operators, only the one that has the lease writes. [`metrics`] count what the operator does, by
-//! [`labels`] that several files share, [`gauges`] show the state of the cluster, [`watch_lag`] measures how late the
-//! watches are. [`shared`] is the state that these tasks share, [`run`] starts them. [`uninstall`] removes the
-//! operator's finalizers when it is uninstalled.
+//! argument. Before the index decides about a profile, its contents are checked for [`findings`]. Where nodes have
+//! observers, the index also counts the calls that filters refused, and the [`outbox`] has those [`denied_call`]s that
+//! Events are published about. Of several operators, only the one that has the lease writes. [`metrics`] count what the
+//! operator does, by [`labels`] that several files share, [`gauges`] show the state of the cluster, [`watch_lag`]
+//! measures how late the watches are. [`shared`] is the state that these tasks share, [`run`] starts them.
+//! [`uninstall`] removes the operator's finalizers when it is uninstalled.
 //!
 //! [`gate`] is another program in the same executable, with an account of its own.
 

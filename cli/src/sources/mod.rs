@@ -202,9 +202,11 @@ fn file(path: &Path, others: Others) -> Option<Result<Source, CliError>> {
         Err(error) => return Some(Err(of_file(error))),
     };
     // What mentions none of these is not read: a directory also has templates, and files that are no text.
-    let mentions = |word: &&str| String::from_utf8_lossy(&bytes).contains(*word);
-    if others == Others::Skip && !WORDS.iter().any(mentions) {
-        return None;
+    if others == Others::Skip {
+        let text = String::from_utf8_lossy(&bytes);
+        if !WORDS.iter().any(|word| text.contains(word)) {
+            return None;
+        }
     }
     let text = match String::from_utf8(bytes) {
         Ok(text) => text,

@@ -40,8 +40,9 @@ impl Finding {
 }
 
 impl Finding {
-    /// Whether its fix has mended it, by what is found `before` the fix and `after` it: the rule finds fewer things. A fix
-    /// that removes something may also show another fault that was behind this one: to remove comes to an end.
+    /// Whether its fix has mended it, by what is found `before` the fix and `after` it: the rule finds fewer faults. After a fix
+    /// that removes something, it may instead find another fault, which this one had hidden: every removal makes the profile
+    /// smaller, so that a program which applies one fix after the other comes to an end.
     #[must_use]
     pub fn is_mended(&self, before: &[Self], after: &[Self]) -> bool {
         let of_the_rule = |list: &[Self]| list.iter().filter(|it| it.rule == self.rule).count();

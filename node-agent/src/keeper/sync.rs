@@ -179,7 +179,9 @@ impl<F: Faults> Keeper<F> {
                 // whatever somebody puts there before the ledger can be written.
                 if let Ok(ledger) = &mut self.ledger {
                     let removed = ledger.names().filter(|name| next.claim(name).is_none());
-                    removed.cloned().collect::<Vec<_>>().iter().for_each(|name| ledger.forget(name));
+                    for name in removed.cloned().collect::<Vec<_>>() {
+                        ledger.forget(&name);
+                    }
                     self.ledger_is_stale = true;
                 }
             }

@@ -141,8 +141,8 @@ fn permitted_in_vain(subject: &Subject<'_>, family: &[&'static str]) -> Option<F
     let mut added: Vec<&str> = missing.into_iter().map(|(other, _)| other).collect();
     loop {
         let families = FAMILIES.iter().filter(|family| added.iter().any(|name| family.contains(name)));
-        let more = families.map(|family| self::missing(subject, family, &added));
-        let Some(more) = more.into_iter().find(|more| !more.is_empty()) else { break };
+        let mut more = families.map(|family| self::missing(subject, family, &added));
+        let Some(more) = more.find(|more| !more.is_empty()) else { break };
         added.extend(more.into_iter().map(|(other, _)| other));
     }
     Some(found(mention, &added, message))
