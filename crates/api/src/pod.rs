@@ -81,6 +81,7 @@ pub enum RequiredNodeAffinity {
 #[serde(rename_all = "camelCase", default)]
 struct Container {
     name: String,
+    restart_policy: Option<String>,
     security_context: Option<SecurityContext>,
 }
 
@@ -183,21 +184,26 @@ impl WatchedPod {
         let PodStatus { container_statuses, init_container_statuses, ephemeral_container_statuses, .. } =
             &self.status;
         let accepted = self.status.start_time.as_ref().and_then(|time| time.parse().ok());
-        let initialized = init_container_statuses.iter().filter_map(ContainerStatus::ended).max();
+        let initialized: Vec<_> = init_container_statuses
+            .iter()
+            .filter(|status| !self.spec.is_sidecar(status.name()))
+            .filter_map(ContainerStatus::ended)
+            .collect();
         let mut running = Vec::new();
-        for (statuses, after) in [
-            (init_container_statuses, accepted),
-            (container_statuses, accepted.max(initialized)),
-            (ephemeral_container_statuses, accepted),
+        for (statuses, initialized) in [
+            (init_container_statuses, [].as_slice()),
+            (container_statuses, initialized.as_slice()),
+            (ephemeral_container_statuses, [].as_slice()),
         ] {
             for status in statuses {
                 let Some(started) = status.started() else { continue };
                 let Some(profile) = self.spec.profile_of(status.name(), directory) else { continue };
-                let created_after = after.max(status.ended_before());
+                let before = accepted.into_iter().chain(status.ended_before());
+                let before = before.chain(initialized.iter().copied());
                 running.push(RunningContainer {
                     container: status.name().to_owned(),
                     profile,
-                    created_after,
+                    created_after: before.filter(|time| *time <= started).max(),
                     started,
                 });
             }
@@ -265,6 +271,13 @@ impl PodSpec {
                 profile,
             })
         })
+    }
+
+    /// Whether the container is an init container that runs for as long as the pod and is restarted when it ends. The
+    /// pod's containers do not wait for its end (<https://kubernetes.io/docs/concepts/workloads/pods/sidecar-containers/>).
+    fn is_sidecar(&self, container: &str) -> bool {
+        let container = self.init_containers.iter().find(|it| it.name == container);
+        container.is_some_and(|it| it.restart_policy.as_deref() == Some("Always"))
     }
 
     /// The profile that applies to a container: that of its own `seccompProfile`, or of the pod's if it has no such

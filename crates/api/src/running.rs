@@ -7,7 +7,8 @@
 //! - After it: `startedAt`, when the container's process began.
 //! - Before it: the pod's `startTime`, at which the kubelet accepted the pod, before it created any container; the end of
 //!   the container's last run, if it was restarted; and for a container that is no init container, the end of the init
-//!   containers.
+//!   containers that are no sidecars. Such a time that is later than `startedAt` is left out, because it is of something
+//!   else: for example a kubelet that starts anew may give a static pod, whose containers run on, another `startTime`.
 //!
 //! A container that started before the file changed is older than the file, and one that was created after something
 //! that happened after the change is not. Between the two lie the containers of pods that were starting when the file
@@ -37,7 +38,8 @@ pub struct RunningContainer {
     pub container: String,
     /// The profile.
     pub profile: ProfileName,
-    /// Something that happened on the node before the runtime created it, and when; if the status has such a time.
+    /// When something happened on the node before the runtime created it: at most `started`. `None` if the status has no
+    /// such time.
     pub created_after: Option<Timestamp>,
     /// When it started.
     pub started: Timestamp,
@@ -113,6 +115,10 @@ mod tests {
 
     /// A pod that the kubelet accepted at second 100, with these statuses of its containers `main`, `init` and `debug`.
     fn pod(main: &Value, init: &Value, debug: &Value) -> WatchedPod {
+        serde_json::from_value(object(main, init, debug)).unwrap()
+    }
+
+    fn object(main: &Value, init: &Value, debug: &Value) -> Value {
         let statuses = |name: &str, status: &Value| match status {
             Value::Null => json!([]),
             status => {
@@ -121,7 +127,7 @@ mod tests {
                 json!([status])
             }
         };
-        serde_json::from_value(json!({
+        json!({
             "metadata": { "name": "web", "namespace": "shop" },
             "spec": {
                 "securityContext": { "seccompProfile": { "type": "Localhost", "localhostProfile": "profiles/a.json" } },
@@ -136,8 +142,14 @@ mod tests {
                 "initContainerStatuses": statuses("init", init),
                 "ephemeralContainerStatuses": statuses("debug", debug),
             },
-        }))
-        .unwrap()
+        })
+    }
+
+    /// The same with an init container that is a sidecar.
+    fn pod_with_sidecar(main: &Value, sidecar: &Value) -> WatchedPod {
+        let mut object = object(main, sidecar, &NONE);
+        object["spec"]["initContainers"][0]["restartPolicy"] = json!("Always");
+        serde_json::from_value(object).unwrap()
     }
 
     fn running(second: i64) -> Value {
@@ -229,6 +241,29 @@ mod tests {
             "the pod was accepted before, and the container created after"
         );
         assert_eq!(older(&initialized, 131), ["main"]);
+    }
+
+    #[test]
+    fn a_sidecar_that_ends_tells_nothing_about_the_containers_beside_it() {
+        let crashed = json!({ "state": ended(500) });
+        assert_eq!(older(&pod_with_sidecar(&running(103), &crashed), 400), ["main"]);
+        // `main` started after that end, but may have been created before it.
+        assert_eq!(older(&pod_with_sidecar(&running(600), &crashed), 490), ["main"]);
+        let mut restarted = running(520);
+        restarted["lastState"] = ended(500);
+        assert_eq!(older(&pod_with_sidecar(&running(103), &restarted), 400), ["main"]);
+    }
+
+    #[test]
+    fn a_time_after_the_start_of_a_container_is_no_time_before_its_creation() {
+        assert_eq!(older(&pod(&running(103), &json!({ "state": ended(500) }), &NONE), 400), ["main"]);
+        // The time before that is the next best one.
+        assert_eq!(older(&pod(&running(103), &json!({ "state": ended(500) }), &NONE), 100), [""; 0]);
+        let mut ended_later = running(103);
+        ended_later["lastState"] = ended(500);
+        assert_eq!(older(&pod(&ended_later, &NONE, &NONE), 400), ["main"]);
+        // A static pod has run since second 50, and the kubelet started anew at second 100.
+        assert_eq!(older(&pod(&running(50), &NONE, &NONE), 90), ["main"]);
     }
 
     #[test]
