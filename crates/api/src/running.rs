@@ -27,9 +27,15 @@ use profile::ShortHash;
 
 use crate::ProfileName;
 
-/// How long after the change of a file a container may start that the runtime created before it. The kubelet waits for
-/// two minutes for the answer of a runtime (`runtimeRequestTimeout`).
-pub const START_WINDOW: Duration = Duration::from_mins(2);
+/// How long the kubelet waits for one answer of a runtime, unless the node's `runtimeRequestTimeout` says otherwise
+/// (<https://kubernetes.io/docs/reference/config-api/kubelet-config.v1beta1/>).
+const RUNTIME_REQUEST_TIMEOUT: Duration = Duration::from_mins(2);
+
+/// How long after the change of a file a container may start that the runtime created before it. The runtime reads the
+/// file within `CreateContainer` and starts the process within `StartContainer`. The kubelet sends the second request
+/// directly after the answer to the first, waits for each as long as it waits for any, and never starts a container
+/// whose creation it gave up.
+pub const START_WINDOW: Duration = RUNTIME_REQUEST_TIMEOUT.saturating_mul(2);
 
 /// A running container to which a profile applies.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -186,11 +192,11 @@ mod tests {
     #[test]
     fn a_container_that_was_starting_when_the_file_changed_counts_as_older() {
         // It may have been created at any time from second 100.
-        for started in [101, 103, 220] {
+        for started in [101, 103, 220, 222, 341] {
             assert_eq!(older(&pod(&running(started), &NONE, &NONE), 101), ["main"], "{started}");
         }
-        // The kubelet gives a runtime no more than two minutes.
-        assert_eq!(older(&pod(&running(222), &NONE, &NONE), 101), [""; 0]);
+        // The kubelet gives a runtime two minutes to create it, and two more to start it.
+        assert_eq!(older(&pod(&running(342), &NONE, &NONE), 101), [""; 0]);
     }
 
     #[test]
@@ -211,7 +217,7 @@ mod tests {
         assert_eq!(older(&restarted(199, 201), 200), ["main"], "it may have been created before");
         assert_eq!(older(&restarted(150, 151), 200), ["main"]);
         // With back-off, hours after it ended.
-        assert_eq!(older(&restarted(150, 400), 200), [""; 0]);
+        assert_eq!(older(&restarted(150, 500), 200), [""; 0]);
     }
 
     #[test]
@@ -271,7 +277,7 @@ mod tests {
         assert_eq!(older(&pod(&NONE, &NONE, &running(500)), 501), ["debug"]);
         // A pod that has run for long gets it at any time, and its status does not tell when it was created.
         assert_eq!(older(&pod(&NONE, &NONE, &running(500)), 499), ["debug"]);
-        assert_eq!(older(&pod(&NONE, &NONE, &running(500)), 300), [""; 0]);
+        assert_eq!(older(&pod(&NONE, &NONE, &running(500)), 200), [""; 0]);
     }
 
     #[test]

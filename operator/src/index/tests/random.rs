@@ -309,7 +309,7 @@ fn recount_outdated(index: &Index, pods: &BTreeMap<String, PodFacts>) -> BTreeMa
                     (None, None) => None,
                     _ => Some(report.changed.as_ref()?.get(name).is_some_and(|changed| {
                         it.created_after.is_none_or(|after| after < *changed)
-                            && it.started.as_second() <= changed.as_second() + 120
+                            && it.started.as_second() <= changed.as_second() + 240
                     })),
                 }
             };

@@ -198,7 +198,7 @@ impl NaiveModel<'_> {
                     (None, None) => None,
                     _ => Some(report.changed.as_ref()?.get(profile).is_some_and(|changed| {
                         let accepted = time(pod, "/status/startTime").unwrap();
-                        accepted < changed.0 && seconds(changed.0, started) <= 120
+                        accepted < changed.0 && seconds(changed.0, started) <= 240
                     })),
                 }
             };
