@@ -40,7 +40,7 @@ use crate::wait::WaitFor;
     disable_help_subcommand = true,
     after_help = "Exits with 0 on success, with 1 for a negative result (diff: the filters differ, or may; verify: a \
                   difference; wait: not in time; lint: a finding; simulate: a refused call; inspect: a profile \
-                  that cannot be used; restart: a container is left under an earlier filter), and with 2 for an error."
+                  that cannot be used; restart: a container is left under an earlier filter, or may be), and with 2 for an error."
 )]
 pub struct Options {
     /// The cluster.
@@ -162,7 +162,7 @@ pub enum Task {
     /// does, the one with the oldest container first, and the next one only when the one before is ready. It ends at the
     /// first one that does not become ready in time. Pods without a controller, workloads of other kinds, paused
     /// Deployments and workloads that do not replace their pods by themselves are listed and left. It exits with 1 if
-    /// containers remain under an earlier filter.
+    /// containers remain under an earlier filter, and if nobody can tell it of some: their nodes are named.
     Restart(RestartArgs),
     /// Show what another profile would do differently, call by call
     ///

@@ -112,6 +112,7 @@ pub async fn outdated(
     }
     let mut view = OutdatedView::of(&pods, &owners, snapshot, only);
     view.unread = found.unread;
+    view.namespace = namespace.map(str::to_owned);
     Ok(view)
 }
 

@@ -22,6 +22,7 @@ const HASH: &str = "ada4d9a50895dd58cd1fd2a2deb4d6c9";
 const CHANGED: &str = "2026-01-01T10:00:00Z";
 
 /// A cluster with two Deployments under `audit`, and a pod without a controller.
+#[expect(clippy::struct_excessive_bools, reason = "each is a circumstance of its own")]
 struct Server {
     handle: Handle<Request<Body>, Response<Body>>,
     /// Whether the profile is Ready.
@@ -30,11 +31,19 @@ struct Server {
     becomes_ready: bool,
     /// Whether there is the pod without a controller.
     alone: bool,
+    /// Whether there is a pod on a node that has not reported.
+    unknown: bool,
     /// The Deployments that were restarted, with the patch.
     restarted: Vec<(String, Value)>,
 }
 
 impl Server {
+    /// All its pods were made after the change of the file.
+    fn without_old_pods(&mut self) {
+        self.alone = false;
+        self.restarted = ["web", "api"].map(|name| (format!("/{name}"), Value::Null)).into();
+    }
+
     fn is_restarted(&self, name: &str) -> bool {
         self.restarted.iter().any(|(path, _)| path.ends_with(name))
     }
@@ -87,6 +96,11 @@ impl Server {
             "pods" => {
                 let mut pods = vec![self.pod("web-1-a", Some("web")), self.pod("api-1-a", Some("api"))];
                 pods.extend(self.alone.then(|| self.pod("alone", None)));
+                if self.unknown {
+                    let mut unknown = self.pod("unknown", None);
+                    unknown["spec"]["nodeName"] = json!("node-2");
+                    pods.push(unknown);
+                }
                 list(pods)
             }
             "replicasets" => list(
@@ -149,7 +163,7 @@ async fn run(
 ) -> (Result<bool, CliError>, Script, Server) {
     let (service, handle) = tower_test::mock::pair();
     let client = Client::new(service, "default");
-    let mut server = Server { handle, ready: true, becomes_ready: true, alone: true, restarted: Vec::new() };
+    let mut server = Server { handle, ready: true, becomes_ready: true, alone: true, unknown: false, restarted: Vec::new() };
     set(&mut server);
     let arguments = ["kubectl-seccomp", "restart", "audit"].iter().chain(arguments);
     let Task::Restart(args) = Options::try_parse_from(arguments).unwrap().task else {
@@ -187,7 +201,41 @@ async fn it_succeeds_where_nothing_is_left() {
     let (result, script, server) = run(&["--yes"], false, |server| server.alone = false).await;
     assert!(result.unwrap());
     assert_eq!((script.asked.len(), server.restarted.len()), (0, 2));
-    assert!(script.said.ends_with("no container is under an earlier filter of audit\n"), "{}", script.said);
+    let all = "No container that could be checked is older than the file of audit.\n";
+    assert!(script.said.ends_with(all), "{}", script.said);
+}
+
+#[tokio::test(start_paused = true)]
+async fn it_speaks_of_no_namespace_but_the_one_that_it_looked_at() {
+    let arguments = ["--yes", "--namespace", "shop"];
+    let (result, script, _) = run(&arguments, false, |server| server.alone = false).await;
+    assert!(result.unwrap());
+    let shop = "No container in the namespace shop that could be checked is older than the file of audit.\n";
+    assert!(script.said.ends_with(shop), "{}", script.said);
+    let (result, script, _) = run(&arguments, false, Server::without_old_pods).await;
+    assert!(result.unwrap());
+    assert_eq!(script.said, shop);
+}
+
+#[tokio::test(start_paused = true)]
+async fn it_does_not_succeed_where_nobody_can_tell_under_which_filter_a_pod_is() {
+    let remark = "not known: 1 pod under audit on node-2";
+    let (result, script, server) = run(&["--yes"], false, |server| {
+        server.alone = false;
+        server.unknown = true;
+    })
+    .await;
+    assert!(!result.unwrap());
+    assert_eq!(server.restarted.len(), 2);
+    let end = script.said.rsplit_once("No container that could be checked").unwrap().1;
+    assert!(end.contains(remark), "{}", script.said);
+    let without_old = |server: &mut Server| {
+        server.without_old_pods();
+        server.unknown = true;
+    };
+    let (result, script, _) = run(&["--yes"], false, without_old).await;
+    assert!(!result.unwrap() && script.said.contains(remark), "{}", script.said);
+    assert!(run(&["--dry-run"], false, without_old).await.0.unwrap(), "it made its plan");
 }
 
 #[tokio::test(start_paused = true)]

@@ -23,6 +23,9 @@ pub struct OutdatedView {
     /// Kinds that the user may not list, with the reason.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub unread: Vec<Unread>,
+    /// The namespace whose pods were listed; `None` for all.
+    #[serde(skip)]
+    pub namespace: Option<String>,
     /// The requested profile.
     #[serde(skip)]
     only: Option<String>,
@@ -82,7 +85,8 @@ impl OutdatedView {
             nodes.dedup();
             UnknownAge { profile: profile.to_owned(), pods: pods.len(), nodes }
         });
-        Self { workloads, unknown: unknown.collect(), unread: Vec::new(), only: only.map(str::to_owned) }
+        let (unknown, only) = (unknown.collect(), only.map(str::to_owned));
+        Self { workloads, unknown, unread: Vec::new(), namespace: None, only }
     }
 
     /// The view as text, without what is not known.
@@ -90,8 +94,10 @@ impl OutdatedView {
     pub fn render(&self, paint: Paint, now: Timestamp) -> String {
         if self.workloads.is_empty() {
             let whose = self.only.as_deref().unwrap_or("its profile");
+            let place = self.namespace.as_ref().map(|it| format!(" in the namespace {it}")).unwrap_or_default();
             return format!(
-                "No container that could be checked is older than the file of {}.\n",
+                "No container{} that could be checked is older than the file of {}.\n",
+                escaped(place),
                 escaped(whose)
             );
         }
@@ -108,6 +114,12 @@ impl OutdatedView {
             ]);
         }
         table.render(paint)
+    }
+
+    /// Whether no container of the listed pods is under an earlier filter; false if nobody can tell it of some.
+    #[must_use]
+    pub fn is_none_left(&self) -> bool {
+        self.workloads.is_empty() && self.unknown.is_empty()
     }
 
     /// What the answer does not cover.

@@ -71,8 +71,8 @@ pub trait Dialogue {
     fn ask(&mut self, question: &str) -> Result<bool, CliError>;
 }
 
-/// Runs the command. Returns whether no container is under an earlier filter any more; for a dry run, whether the plan
-/// was made.
+/// Runs the command. Returns whether no container is under an earlier filter any more, of the namespace if there is one in
+/// the options; false if nobody can tell it of some. For a dry run: whether the plan was made.
 ///
 /// # Errors
 /// The profile does not exist or is not Ready, nobody said yes, or the cluster cannot be read or changed.
@@ -87,7 +87,7 @@ pub async fn restart(
     if view.workloads.is_empty() {
         dialogue.say(&view.render(paint, Timestamp::now()))?;
         remarks(&view, dialogue)?;
-        return Ok(true);
+        return Ok(args.dry_run || view.is_none_left());
     }
     if let Some(profile) = snapshot.profiles.get(&args.profile).filter(|profile| !profile.is_ready()) {
         return Err(CliError::NotReady(profile.name.clone()));
@@ -119,7 +119,7 @@ pub async fn restart(
             return Ok(false);
         }
     }
-    let ended = last_pods_end(client, args, &plan, dialogue).await?;
+    let ended = last_pods_end(client, args, &plan, paint, dialogue).await?;
     Ok(ended && plan.left.is_empty())
 }
 
@@ -173,6 +173,7 @@ async fn last_pods_end(
     client: &Client,
     args: &RestartArgs,
     plan: &Plan,
+    paint: Paint,
     dialogue: &mut dyn Dialogue,
 ) -> Result<bool, CliError> {
     let key =
@@ -183,14 +184,14 @@ async fn last_pods_end(
         let (view, _) = outdated(client, args).await?;
         let open: Vec<_> = view.workloads.iter().filter(|it| restarted.contains(&key(it))).collect();
         if open.is_empty() {
-            let rest = view.workloads.len();
             let profile = escaped(&args.profile);
-            let text = match rest {
-                0 => format!("no container is under an earlier filter of {profile}\n"),
-                _ => format!("{} left under an earlier filter of {profile}\n", count(rest, "workload")),
+            let text = match view.workloads.len() {
+                0 => view.render(paint, Timestamp::now()),
+                left => format!("{} left under an earlier filter of {profile}\n", count(left, "workload")),
             };
             dialogue.say(&text)?;
-            return Ok(rest == 0);
+            remarks(&view, dialogue)?;
+            return Ok(view.is_none_left());
         }
         if Instant::now() >= until {
             for it in open {
