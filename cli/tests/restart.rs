@@ -31,6 +31,8 @@ struct Server {
     becomes_ready: bool,
     /// Whether there is the pod without a controller.
     alone: bool,
+    /// For how many more lists of the pods the old pod of `web` is still there after its deletion.
+    ending: u32,
     /// Whether there is a pod on a node that has not reported.
     unknown: bool,
     /// The Deployments that were restarted, with the patch.
@@ -96,6 +98,13 @@ impl Server {
             "pods" => {
                 let mut pods = vec![self.pod("web-1-a", Some("web")), self.pod("api-1-a", Some("api"))];
                 pods.extend(self.alone.then(|| self.pod("alone", None)));
+                if self.ending > 0 {
+                    self.ending -= 1;
+                    let mut old = self.pod("web-0-a", None);
+                    old["metadata"]["ownerReferences"] = pods[0]["metadata"]["ownerReferences"].clone();
+                    old["metadata"]["deletionTimestamp"] = json!("2026-01-01T12:00:00Z");
+                    pods.push(old);
+                }
                 if self.unknown {
                     let mut unknown = self.pod("unknown", None);
                     unknown["spec"]["nodeName"] = json!("node-2");
@@ -163,7 +172,15 @@ async fn run(
 ) -> (Result<bool, CliError>, Script, Server) {
     let (service, handle) = tower_test::mock::pair();
     let client = Client::new(service, "default");
-    let mut server = Server { handle, ready: true, becomes_ready: true, alone: true, unknown: false, restarted: Vec::new() };
+    let mut server = Server {
+        handle,
+        ready: true,
+        becomes_ready: true,
+        alone: true,
+        ending: 0,
+        unknown: false,
+        restarted: Vec::new(),
+    };
     set(&mut server);
     let arguments = ["kubectl-seccomp", "restart", "audit"].iter().chain(arguments);
     let Task::Restart(args) = Options::try_parse_from(arguments).unwrap().task else {
@@ -215,6 +232,28 @@ async fn it_speaks_of_no_namespace_but_the_one_that_it_looked_at() {
     let (result, script, _) = run(&arguments, false, Server::without_old_pods).await;
     assert!(result.unwrap());
     assert_eq!(script.said, shop);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_workload_whose_old_pods_are_ending_is_not_restarted_again_but_awaited() {
+    let ending = |lists| {
+        move |server: &mut Server| {
+            server.without_old_pods();
+            server.ending = lists;
+        }
+    };
+    let (result, script, server) = run(&[], false, ending(5)).await;
+    assert!(result.unwrap(), "{}", script.said);
+    assert_eq!((server.restarted.len(), server.ending, script.asked.len()), (2, 0, 0), "as before");
+    assert!(script.said.contains("because their old pods are ending:\n"), "{}", script.said);
+    let (result, script, server) = run(&["--timeout", "5s"], false, ending(u32::MAX)).await;
+    assert!(!result.unwrap());
+    assert_eq!(server.restarted.len(), 2);
+    assert!(
+        script.said.contains("Deployment shop/web: 1 of 2 pods still under an earlier"),
+        "{}",
+        script.said
+    );
 }
 
 #[tokio::test(start_paused = true)]

@@ -21,6 +21,8 @@ pub struct UserPod {
     name: String,
     owner: Option<Owner>,
     node: Option<String>,
+    /// Whether it was deleted and has not ended.
+    is_ending: bool,
     profiles: BTreeSet<ProfileName>,
     running: Vec<RunningContainer>,
 }
@@ -86,6 +88,7 @@ impl UserPod {
             name: pod.metadata.name.clone().unwrap_or_default(),
             owner: Owner::of(&pod.metadata),
             node: pod.spec.node().map(str::to_owned),
+            is_ending: pod.metadata.deletion_timestamp.is_some(),
             running: pod.running(directory),
             profiles,
         })
@@ -108,6 +111,7 @@ impl UserPod {
 struct Found {
     pods: usize,
     outdated_pods: usize,
+    ending_pods: usize,
     outdated_containers: usize,
     oldest: Option<Time>,
     /// Nodes that do not hold the present contents and have such a container.
@@ -153,6 +157,7 @@ fn compare<'a>(
                 continue;
             }
             entry.outdated_pods += 1;
+            entry.ending_pods += usize::from(pod.is_ending);
             entry.behind.extend(pod.node.clone().filter(|_| age == FileAge::Never));
             for started in outdated {
                 entry.outdated_containers += 1;

@@ -86,6 +86,22 @@ fn programs_read_the_same_as_people() {
 }
 
 #[test]
+fn a_pod_that_was_deleted_counts_until_it_has_ended_and_is_told_apart() {
+    let mut pods = shop();
+    pods.push(pod("web-0", Some(("ReplicaSet", "web-5d")), "n1", 400));
+    let ending = |pods: &[UserPod]| {
+        let view = OutdatedView::of(pods, &owners(), &cluster(), None);
+        let web = view.workloads.into_iter().find(|it| it.name == "web").unwrap();
+        (web.outdated_pods, web.ending_pods, web.is_ending())
+    };
+    assert_eq!(ending(&pods), (2, 0, false));
+    pods[0].is_ending = true;
+    assert_eq!(ending(&pods), (2, 1, false));
+    pods.last_mut().unwrap().is_ending = true;
+    assert_eq!(ending(&pods), (2, 2, true));
+}
+
+#[test]
 fn without_its_owner_a_replica_set_stands_for_itself() {
     let view = OutdatedView::of(&shop()[..1], &ReplicaSetOwners::new(), &cluster(), None);
     assert_eq!((&*view.workloads[0].kind, &*view.workloads[0].name), ("ReplicaSet", "web-5d"));

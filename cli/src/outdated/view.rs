@@ -47,6 +47,8 @@ pub struct OutdatedWorkload {
     pub pods: usize,
     /// Those with such a container.
     pub outdated_pods: usize,
+    /// Those of the latter that were deleted, and end by themselves.
+    pub ending_pods: usize,
     /// Such containers.
     pub outdated_containers: usize,
     /// When the oldest of them started, by its node's clock.
@@ -94,7 +96,8 @@ impl OutdatedView {
     pub fn render(&self, paint: Paint, now: Timestamp) -> String {
         if self.workloads.is_empty() {
             let whose = self.only.as_deref().unwrap_or("its profile");
-            let place = self.namespace.as_ref().map(|it| format!(" in the namespace {it}")).unwrap_or_default();
+            let place =
+                self.namespace.as_ref().map(|it| format!(" in the namespace {it}")).unwrap_or_default();
             return format!(
                 "No container{} that could be checked is older than the file of {}.\n",
                 escaped(place),
@@ -149,6 +152,7 @@ impl OutdatedWorkload {
             name,
             pods: found.pods,
             outdated_pods: found.outdated_pods,
+            ending_pods: found.ending_pods,
             outdated_containers: found.outdated_containers,
             oldest: found.oldest,
             behind: found.behind.into_iter().collect(),
@@ -159,6 +163,12 @@ impl OutdatedWorkload {
     #[must_use]
     pub fn outdated_text(&self) -> String {
         format!("{} of {}", self.outdated_pods, count(self.pods, "pod"))
+    }
+
+    /// Whether each of its outdated pods was deleted: a restart would replace the new ones.
+    #[must_use]
+    pub fn is_ending(&self) -> bool {
+        self.ending_pods >= self.outdated_pods
     }
 
     /// Why a restart does not help, if it does not.

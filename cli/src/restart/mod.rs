@@ -102,10 +102,13 @@ pub async fn restart(
     if args.dry_run {
         return Ok(true);
     }
-    if plan.restarts.is_empty() {
+    if plan.restarts.is_empty() && plan.ending.is_empty() {
         return Ok(false);
     }
-    if !args.yes && !dialogue.ask(&format!("Restart {}?", count(plan.restarts.len(), "workload")))? {
+    if !plan.restarts.is_empty()
+        && !args.yes
+        && !dialogue.ask(&format!("Restart {}?", count(plan.restarts.len(), "workload")))?
+    {
         return Err(CliError::NotConfirmed);
     }
     sleep_until(read_at + SECOND).await;
@@ -168,7 +171,8 @@ async fn restart_one(
     Ok(false)
 }
 
-/// Waits until the old pods of the restarted workloads have ended. Returns whether they have.
+/// Waits until the old pods of the restarted workloads, and those that were ending before, have ended. Returns whether no
+/// container is under an earlier filter then.
 async fn last_pods_end(
     client: &Client,
     args: &RestartArgs,
@@ -178,11 +182,12 @@ async fn last_pods_end(
 ) -> Result<bool, CliError> {
     let key =
         |it: &crate::outdated::OutdatedWorkload| (it.namespace.clone(), it.kind.clone(), it.name.clone());
-    let restarted: BTreeSet<_> = plan.restarts.iter().map(|restart| key(&restart.workload)).collect();
+    let restarted = plan.restarts.iter().map(|restart| &restart.workload);
+    let awaited: BTreeSet<_> = restarted.chain(&plan.ending).map(key).collect();
     let until = Instant::now() + args.timeout;
     loop {
         let (view, _) = outdated(client, args).await?;
-        let open: Vec<_> = view.workloads.iter().filter(|it| restarted.contains(&key(it))).collect();
+        let open: Vec<_> = view.workloads.iter().filter(|it| awaited.contains(&key(it))).collect();
         if open.is_empty() {
             let profile = escaped(&args.profile);
             let text = match view.workloads.len() {

@@ -11,6 +11,8 @@ use crate::show::{Paint, Table, age};
 pub(super) struct Plan {
     /// To be restarted, the one with the oldest container first.
     pub(super) restarts: Vec<Restart>,
+    /// With no outdated pods but those that were deleted.
+    pub(super) ending: Vec<OutdatedWorkload>,
     /// Not to be restarted, each with the reason.
     pub(super) left: Vec<(OutdatedWorkload, String)>,
 }
@@ -33,6 +35,10 @@ impl Plan {
         let mut plan = Self::default();
         for (workload, object) in view.workloads.iter().zip(objects) {
             let workload = workload.clone();
+            if workload.is_ending() {
+                plan.ending.push(workload);
+                continue;
+            }
             match (Kind::of(&workload.kind), object) {
                 (None, _) => {
                     let why = not_restarted(&workload.kind);
@@ -53,10 +59,17 @@ impl Plan {
     #[must_use]
     pub(super) fn render(&self, paint: Paint, now: Timestamp) -> String {
         let mut text = String::new();
-        if !self.restarts.is_empty() {
-            text += "To be restarted, one after the other:\n";
+        let restarts: Vec<_> = self.restarts.iter().map(|it| &it.workload).collect();
+        for (title, workloads) in [
+            ("To be restarted, one after the other:\n", restarts),
+            ("Not to be restarted, because their old pods are ending:\n", self.ending.iter().collect()),
+        ] {
+            if workloads.is_empty() {
+                continue;
+            }
+            text += title;
             let mut table = Table::new(["NAMESPACE", "KIND", "NAME", "OUTDATED", "OLDEST"]);
-            for Restart { workload: it, .. } in &self.restarts {
+            for it in workloads {
                 table.row([
                     (&it.namespace).into(),
                     (&it.kind).into(),
@@ -110,6 +123,7 @@ mod tests {
             name: name.into(),
             pods: 3,
             outdated_pods: 2,
+            ending_pods: 0,
             outdated_containers: 2,
             oldest: Some(at(second)),
             behind: Vec::new(),
@@ -144,6 +158,18 @@ mod tests {
         let plan = Plan::of(&view, &objects);
         assert_eq!(plan.restarts.len(), 2);
         insta::assert_snapshot!(plan.render(Paint::Plain, at(4600).0));
+    }
+
+    #[test]
+    fn a_workload_is_restarted_as_long_as_an_outdated_pod_of_it_was_not_deleted() {
+        let ending = |ending_pods| {
+            let mut view = OutdatedView::default();
+            view.workloads = vec![OutdatedWorkload { ending_pods, ..workload("Deployment", "web", 100) }];
+            Plan::of(&view, &[Some(Object::default())])
+        };
+        assert_eq!((ending(1).restarts.len(), ending(1).ending.len()), (1, 0));
+        assert_eq!((ending(2).restarts.len(), ending(2).ending.len()), (0, 1));
+        insta::assert_snapshot!(ending(2).render(Paint::Plain, at(4600).0));
     }
 
     #[test]
