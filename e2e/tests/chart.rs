@@ -7,13 +7,17 @@
     reason = "clippy's `allow-unwrap-in-tests` does not cover helper functions of integration tests"
 )]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
 use cluster::NAMESPACE;
+use daemon::metrics::Label;
 use e2e::rendered::{self, RenderError};
+use operator::denied_call::DenialReason;
+use operator::gate::nodes::notice::{NOT_FOR_NODE, NodeNotice};
+use operator::gate::pods::notice::{LEFT_OUT, WaitReason};
 use operator::selection::Selection;
 use serde_json::{Value, json};
 use xtask::chart::MUTATING_POLICY;
@@ -210,6 +214,25 @@ fn the_gate_is_off_by_default_and_its_policies_have_the_names_that_the_program_u
         render(&["--set=gate.enabled=true,directory=a.b/c", "--api-versions", MUTATING_POLICY]).unwrap();
     let text = serde_json::to_string(&in_other_directory).unwrap();
     assert!(text.contains("--directory=a.b/c") && text.contains(r"a\\.b/(\\.?/)*c/"), "{text}");
+}
+
+/// The texts in quotes behind `in` in the second validation of a policy about Events: the reasons of all that it leaves.
+fn reasons_left(rendered: &[Value], policy: &str) -> BTreeSet<String> {
+    let of_kind = rendered::of_kind(rendered, "ValidatingAdmissionPolicy");
+    let policy = of_kind.into_iter().find(|object| object["metadata"]["name"] == policy).unwrap();
+    let expression = policy["spec"]["validations"][1]["expression"].as_str().unwrap();
+    let lists = expression.split(" in [").skip(1).map(|rest| rest.split_once(']').unwrap().0);
+    lists.flat_map(|list| list.split(", ")).map(|reason| reason.trim_matches('\'').to_owned()).collect()
+}
+
+#[test]
+fn the_policies_about_events_leave_the_reasons_that_the_programs_give() {
+    let rendered = render(&["--set=gate.enabled=true,observer.enabled=true"]).unwrap();
+    let of_pods = WaitReason::ALL.iter().map(|reason| reason.event()).chain([LEFT_OUT, NOT_FOR_NODE]);
+    let of_gate = of_pods.chain(NodeNotice::ALL.map(NodeNotice::reason)).map(str::to_owned);
+    assert_eq!(reasons_left(&rendered, "seccomp-profile-gate-events-only"), of_gate.collect());
+    let of_operator = DenialReason::ALL.map(|reason| reason.reason().to_owned());
+    assert_eq!(reasons_left(&rendered, "seccomp-profile-operator-events-only"), of_operator.into());
 }
 
 /// The policy that changes new pods.

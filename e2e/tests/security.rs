@@ -42,6 +42,7 @@ fn the_tables_in_the_docs_are_those_that_the_cluster_is_tried_with() {
         ("attempts of an agent", of_agent),
         ("attempts of the operator", table::of_attempts(&attempts::of_the_operator())),
         ("attempts of the operator about events", table::of_attempts(&events::attempts())),
+        ("attempts of the gate about events", table::of_attempts(&events::attempts_of_gate())),
         ("attempts of the gate", table::of_attempts(&gate::attempts())),
         ("attempts of the gate about nodes", table::of_attempts(&gate_nodes::attempts())),
         ("attempts of the admission webhook", table::of_attempts(&admission::attempts())),
@@ -195,6 +196,7 @@ fn nobody_of_ours_but_the_gate_changes_a_pod_or_a_node() {
     for policy in [
         "seccomp-profile-gate-only",
         "seccomp-profile-gate-nodes",
+        "seccomp-profile-gate-events-only",
         "seccomp-profile-admission-secret-only",
         "seccomp-profile-admission-bundle-only",
         "seccomp-profile-observer-own-report",

@@ -263,6 +263,53 @@ expression: (list "the operator" "true").
 {{- end -}}
 
 {{/*
+The policy that restricts a component's right to publish Events in every namespace: dict "root" $ "component" "gate" "about" <a
+CEL expression for the objects and the reasons of its Events> "message" <the same in words>. The API server itself refuses an
+Event with the source of another program, and an update that changes more than the series.
+*/}}
+{{- define "seccomp-profile.eventsOnly" -}}
+{{- $name := printf "%s-%s-events-only" (include "seccomp-profile.name" .root) .component -}}
+{{- $itself := printf "seccomp-profile-%s" .component -}}
+apiVersion: admissionregistration.k8s.io/v1
+kind: ValidatingAdmissionPolicy
+metadata:
+  name: {{ $name }}
+  labels: {{- include "seccomp-profile.labels" .root | nindent 4 }}
+spec:
+  failurePolicy: Fail
+  matchConstraints:
+    resourceRules:
+      - apiGroups: [events.k8s.io]
+        apiVersions: ["*"]
+        operations: [CREATE, UPDATE]
+        resources: [events]
+  matchConditions:
+    - name: {{ .component }}
+      expression: request.userInfo.username == '{{ include "seccomp-profile.account" (list .root .component) }}'
+  validations:
+    - expression: >-
+        object.?reportingController.orValue('') == '{{ $itself }}' &&
+        (request.operation == 'CREATE' || oldObject.?reportingController.orValue('') == '{{ $itself }}')
+      message: the {{ .component }} publishes Events as itself, and changes none of others
+    - expression: >-
+        {{- .about | nindent 8 }}
+      message: the {{ .component }} publishes Events about {{ .message }}
+    - expression: >-
+        object.metadata.?ownerReferences.orValue([]).size() == 0 && object.metadata.?finalizers.orValue([]).size() == 0 &&
+        object.metadata.?labels.orValue({}).size() == 0 && object.metadata.?annotations.orValue({}).size() == 0
+      message: the {{ .component }}'s Events have no owner, finalizer, label or annotation
+---
+apiVersion: admissionregistration.k8s.io/v1
+kind: ValidatingAdmissionPolicyBinding
+metadata:
+  name: {{ $name }}
+  labels: {{- include "seccomp-profile.labels" .root | nindent 4 }}
+spec:
+  policyName: {{ $name }}
+  validationActions: [Deny]
+{{- end -}}
+
+{{/*
 A regular expression for the paths of profiles as pods write them. The runtime skips empty and "." components.
 */}}
 {{- define "seccomp-profile.pathPattern" -}}

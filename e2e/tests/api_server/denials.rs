@@ -3,11 +3,11 @@
 
 use bench::api_server::{OperatorOptions, OperatorProcess, Options};
 use cluster::NAMESPACE;
-use e2e::rights::events::{OTHERS, SPACE, attempts, event};
+use e2e::rights::events::{SPACE, attempts, event};
 use kube::{Client, Config};
 use serde_json::{Value, json};
 
-use super::gate_support::{send, thief, try_attempt};
+use super::gate_support::{send, thief, try_events};
 use super::support::{Environment, LIMIT, contents, operator, until};
 
 const OBSERVATIONS: &str = "/apis/seccomp.imjasonh.dev/v1alpha1/seccompobservations";
@@ -127,22 +127,8 @@ async fn refused_calls_of_a_pod_are_counted_for_its_profile_and_an_event_on_the_
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stolen_operator_publishes_events_about_refused_calls_and_no_others() {
     let environment = environment().await;
-    let others = event(OTHERS, "kubelet", "Killing", json!({}));
-    let (code, answer) = send(&environment.admin, "POST", EVENTS, "application/json", &others).await;
-    assert_eq!(code, 201, "{answer}");
     let thief = thief(&environment, "operator").await;
-    let dry_run = format!("{EVENTS}?dryRun=All");
-    // The policy takes effect a moment after the installation.
-    until("the policy", LIMIT, async || {
-        (send(&thief, "POST", &dry_run, "application/json", &others).await.0 == 422).then_some(())
-    })
-    .await;
-    for attempt in attempts() {
-        try_attempt(&thief, &attempt, attempt.path).await;
-    }
-    let (_, list) = send(&environment.admin, "GET", EVENTS, "application/json", &json!({})).await;
-    let reasons: Vec<_> = list["items"].as_array().unwrap().iter().map(|it| &it["reason"]).collect();
-    assert_eq!(reasons, ["Killing"]);
+    try_events(&environment, &thief, &attempts()).await;
     // What it is for, and what it did before.
     let own = event("own", "seccomp-profile-operator", "SeccompKilled", json!({}));
     let about = json!({

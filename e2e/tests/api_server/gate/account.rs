@@ -1,10 +1,13 @@
-//! What the gate's account may do: take our gate off a pod, with required node affinity, and nothing else.
+//! What the gate's account may do: take our gate off a pod, with required node affinity, publish Events of its own, and
+//! nothing else.
 
+use api::names::GATE_FIELD_MANAGER;
+use e2e::rights::events::{attempts_of_gate, event, of_node};
 use e2e::rights::gate::{self, OTHERS, leave_out, lift, target};
 use serde_json::{Value, json};
 
 use super::*;
-use crate::gate_support::{send, thief, try_attempt};
+use crate::gate_support::{send, thief, try_attempt, try_events};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stolen_gate_lifts_its_own_gate_with_node_affinity_and_changes_nothing_else_of_a_pod() {
@@ -31,4 +34,26 @@ async fn a_stolen_gate_lifts_its_own_gate_with_node_affinity_and_changes_nothing
         let (code, answer) = patch(operations).await;
         assert_eq!(code, 422, "{answer}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stolen_gate_publishes_its_own_events_and_neither_forges_nor_changes_those_of_others() {
+    let environment = environment().await;
+    let thief = thief(&environment, "gate").await;
+    try_events(&environment, &thief, &attempts_of_gate()).await;
+
+    // What it is for.
+    let events = |namespace: &str| format!("/apis/events.k8s.io/v1/namespaces/{namespace}/events");
+    let of_pod = event("own", GATE_FIELD_MANAGER, "NoSuchProfile", json!({}));
+    for (path, event) in [(events(SHOP), of_pod), (events("default"), of_node("ProfileConflict"))] {
+        let (code, answer) = send(&thief, "POST", &path, "application/json", &event).await;
+        assert_eq!(code, 201, "{answer}");
+    }
+    let path = format!("{}/own", events(SHOP));
+    let series = json!({ "series": { "count": 2, "lastObservedTime": "2026-01-01T00:00:00.000000Z" } });
+    let (code, answer) = send(&thief, "PATCH", &path, "application/merge-patch+json", &series).await;
+    assert_eq!(code, 200, "{answer}");
+    let other = json!({ "reason": "NodesLeftOut" });
+    let (code, answer) = send(&thief, "PATCH", &path, "application/merge-patch+json", &other).await;
+    assert_eq!(code, 422, "{answer}");
 }
