@@ -265,6 +265,42 @@ fn a_command_that_may_meet_the_objects_of_another_product_is_found() {
     }
 }
 
+/// The filters of kubectl's jsonpath in a text that compare several elements with one value. kubectl fails with "can only
+/// compare one element at a time" as soon as an object has two, such as a node with two taints.
+fn comparisons_of_several(text: &str) -> Vec<String> {
+    // Up to the bracket that ends the filter, as the inner ones are even.
+    let filter = |rest: &str| {
+        let mut open = 1;
+        let end = rest.find(|letter| {
+            open += i32::from(letter == '(') - i32::from(letter == ')');
+            open == 0
+        });
+        rest[..end.unwrap_or(rest.len())].to_owned()
+    };
+    let filters = text.split("?(").skip(1).map(filter);
+    filters.filter(|it| it.contains("[*]") || it.contains("..")).collect()
+}
+
+#[test]
+fn no_command_compares_several_elements_with_one_value() {
+    let copied = TO_COPY.map(Page::read);
+    for page in all().iter().chain(&copied) {
+        assert_eq!(comparisons_of_several(&page.text), [""; 0], "{}", page.path);
+    }
+}
+
+#[test]
+fn a_command_that_compares_several_elements_with_one_value_is_found() {
+    for (text, number) in [
+        (r#"{.items[?(@.spec.taints[*].key=="a")].metadata.name}"#, 1),
+        (r#"{.items[?(@..key=="a")]}{.items[?(@.spec.schedulingGates[*].name=="b")]}"#, 2),
+        (r#"{range .items[*]}{.status.conditions[?(@.type=="Ready")].status}{.a[*].b}{end}"#, 0),
+        ("{.items[?(@.spec.contents.listenerPath)]}, and so on [*]", 0),
+    ] {
+        assert_eq!(comparisons_of_several(text).len(), number, "{text}");
+    }
+}
+
 /// What the tests do not run, and what runs it instead, if anything can.
 #[test]
 fn only_these_commands_are_not_run() {

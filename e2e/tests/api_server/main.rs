@@ -22,9 +22,13 @@ mod naive;
 mod namespace_default;
 mod observer;
 mod outages;
+#[path = "../pages/mod.rs"]
+#[allow(dead_code, reason = "each test is a crate of its own and takes what it needs")]
+mod pages;
 mod pods;
 mod releases;
 mod rollout;
+mod runbooks;
 mod scale;
 mod some_nodes;
 mod support;

@@ -273,6 +273,40 @@ fn the_logs_are_read_as_documented() {
     reader.check_page(&mut Page::read("docs/reference/logs.md"), |_| true);
 }
 
+/// A node with two taints and a pod with two scheduling gates, on which commands fail that count on one.
+struct Marked<'a> {
+    cluster: &'a Session,
+    node: String,
+}
+
+impl<'a> Marked<'a> {
+    const TAINTS: [&'static str; 2] = ["example.org/first", "example.org/second"];
+
+    fn new(cluster: &'a Session, node: &str) -> Self {
+        let marked = Self { cluster, node: node.to_owned() };
+        // With an effect that keeps no pod away.
+        let taints = Self::TAINTS.map(|key| format!("{key}=:PreferNoSchedule"));
+        cluster.ok(["taint", "node", node, &taints[0], &taints[1], "--overwrite"]);
+        let gates = Self::TAINTS.map(|name| serde_json::json!({ "name": name }));
+        let pod = serde_json::json!({
+            "apiVersion": "v1", "kind": "Pod", "metadata": { "name": "twice-gated" },
+            "spec": { "schedulingGates": gates, "containers": [{ "name": "main", "image": "none" }] },
+        });
+        cluster
+            .kubectl_input(["create", "-f", "-"], &pod.to_string())
+            .unwrap_or_else(|error| panic!("{error}"));
+        marked
+    }
+}
+
+impl Drop for Marked<'_> {
+    fn drop(&mut self) {
+        let [first, second] = Self::TAINTS.map(|key| format!("{key}-"));
+        let _ = self.cluster.kubectl(["taint", "node", &self.node, &first, &second]);
+        let _ = self.cluster.kubectl(["delete", "pod", "twice-gated", "--now"]);
+    }
+}
+
 #[test]
 fn every_runbooks_commands_print_what_the_page_shows() {
     let cluster = alone();
@@ -298,6 +332,7 @@ fn every_runbooks_commands_print_what_the_page_shows() {
     until("the log saying what was mended", LIMIT, || {
         cluster.ok(["-n", NAMESPACE, "logs", &pod]).contains("\"file repaired\"").then_some(())
     });
+    let _marked = Marked::new(&cluster, &node.name());
     let reader = Reader::of(&cluster).substitute("PROFILE", "looked-at");
     let reader = reader.substitute("NODE", &node.name()).substitute("POD", &pod);
     let mut pages = fs::read_dir(repository().join("docs/runbooks")).unwrap();
