@@ -265,6 +265,22 @@ impl CliError {
         }
     }
 
+    /// Whether the API server gave no answer, or none for the moment, so that the same request may succeed later.
+    #[must_use]
+    pub fn is_no_answer(&self) -> bool {
+        match self {
+            Self::Unreachable { .. } => true,
+            Self::Refused { code, .. } => *code == 429 || *code >= 500,
+            _ => false,
+        }
+    }
+
+    /// The error without advice.
+    #[must_use]
+    pub fn first_line(&self) -> String {
+        self.to_string().lines().next().unwrap_or_default().to_owned()
+    }
+
     /// The reason, as one word of a bounded set.
     #[must_use]
     pub fn reason(&self) -> &'static str {

@@ -160,7 +160,8 @@ pub enum Task {
     ///
     /// It shows what it will do, asks, and restarts Deployments, StatefulSets and DaemonSets as `kubectl rollout restart`
     /// does, the one with the oldest container first, and the next one only when the one before is ready. It ends at the
-    /// first one that does not become ready in time. Pods without a controller, workloads of other kinds, paused
+    /// first one that does not become ready in time, and when the profile is not Ready any more. It skips workloads that
+    /// somebody else has restarted since it began. Pods without a controller, workloads of other kinds, paused
     /// Deployments and workloads that do not replace their pods by themselves are listed and left. It exits with 1 if
     /// containers remain under an earlier filter, and if nobody can tell it of some: their nodes are named.
     Restart(RestartArgs),

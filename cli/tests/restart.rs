@@ -25,12 +25,18 @@ const CHANGED: &str = "2026-01-01T10:00:00Z";
 #[expect(clippy::struct_excessive_bools, reason = "each is a circumstance of its own")]
 struct Server {
     handle: Handle<Request<Body>, Response<Body>>,
-    /// Whether the profile is Ready.
-    ready: bool,
+    /// For how many reads the profile is Ready.
+    ready: u32,
     /// Whether a restarted workload becomes ready.
     becomes_ready: bool,
     /// Whether there is the pod without a controller.
     alone: bool,
+    /// How many requests have no answer after the first restart.
+    silent: u32,
+    /// Whether the user may not restart anything.
+    forbidden: bool,
+    /// The workload whose pods somebody replaces after the first list of the pods.
+    replaced: Option<&'static str>,
     /// For how many more lists of the pods the old pod of `web` is still there after its deletion.
     ending: u32,
     /// Whether there is a pod on a node that has not reported.
@@ -74,11 +80,19 @@ impl Server {
         let list = |items: Vec<Value>| {
             (200, json!({ "kind": "List", "apiVersion": "v1", "metadata": {}, "items": items }))
         };
+        let name = path.rsplit_once('/').unwrap().1;
+        if *method == Method::PATCH && self.forbidden {
+            return failure(403, "user cannot patch deployments");
+        }
+        if *method != Method::PATCH && !self.restarted.is_empty() && self.silent > 0 {
+            self.silent -= 1;
+            return failure(503, "the server is currently unable to handle the request");
+        }
+        let ready = if self.ready > 0 { "True" } else { "False" };
+        self.ready = self.ready.saturating_sub(u32::from(name == "audit"));
         if *method == Method::PATCH {
             self.restarted.push((path.to_owned(), serde_json::from_slice(body).unwrap()));
         }
-        let ready = if self.ready { "True" } else { "False" };
-        let name = path.rsplit_once('/').unwrap().1;
         match name {
             "audit" => (200, json!({
                 "metadata": { "name": "audit", "generation": 1 },
@@ -97,6 +111,9 @@ impl Server {
             "pods" if query.contains("labelSelector") => list(Vec::new()),
             "pods" => {
                 let mut pods = vec![self.pod("web-1-a", Some("web")), self.pod("api-1-a", Some("api"))];
+                if let Some(name) = self.replaced.take() {
+                    self.restarted.push((format!("/{name}"), Value::Null));
+                }
                 pods.extend(self.alone.then(|| self.pod("alone", None)));
                 if self.ending > 0 {
                     self.ending -= 1;
@@ -145,6 +162,11 @@ impl Server {
     }
 }
 
+fn failure(code: u16, message: &str) -> (u16, Value) {
+    let status = json!({ "kind": "Status", "apiVersion": "v1", "status": "Failure", "message": message, "code": code });
+    (code, status)
+}
+
 /// Answers every question with the same word, and keeps what is said.
 struct Script {
     answer: bool,
@@ -174,9 +196,12 @@ async fn run(
     let client = Client::new(service, "default");
     let mut server = Server {
         handle,
-        ready: true,
+        ready: u32::MAX,
         becomes_ready: true,
         alone: true,
+        silent: 0,
+        forbidden: false,
+        replaced: None,
         ending: 0,
         unknown: false,
         restarted: Vec::new(),
@@ -287,6 +312,57 @@ async fn the_first_workload_that_does_not_become_ready_ends_it() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_workload_that_somebody_restarted_since_the_plan_was_made_is_skipped() {
+    let (result, script, server) = run(&["--yes"], false, |server| {
+        server.alone = false;
+        server.replaced = Some("api");
+    })
+    .await;
+    assert!(result.unwrap());
+    let patched: Vec<_> = server.restarted.iter().filter(|(_, patch)| !patch.is_null()).collect();
+    assert_eq!(patched.len(), 1);
+    assert!(patched[0].0.ends_with("/web"));
+    let skipped = "Deployment shop/api: skipped: no outdated container of it is found any more\n";
+    assert!(script.said.contains(skipped), "{}", script.said);
+}
+
+#[tokio::test(start_paused = true)]
+async fn it_ends_when_the_profile_is_not_ready_any_more() {
+    for (ready, restarted, name, end) in
+        [(1, 0, "api", "1 more workload not restarted\n"), (2, 1, "web", "0 more workloads not restarted\n")]
+    {
+        let (result, script, server) = run(&["--yes"], false, |server| server.ready = ready).await;
+        assert!(!result.unwrap());
+        assert_eq!(server.restarted.len(), restarted);
+        let why = format!("Deployment shop/{name}: not restarted: audit is not Ready any more");
+        assert!(script.said.contains(&why) && script.said.ends_with(end), "{}", script.said);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn it_waits_for_an_api_server_that_does_not_answer_for_as_long_as_a_workload_may_take() {
+    let (result, script, server) = run(&["--yes"], false, |server| {
+        server.alone = false;
+        server.silent = 9;
+    })
+    .await;
+    assert!(result.unwrap(), "{}", script.said);
+    assert_eq!((server.restarted.len(), server.silent), (2, 0));
+    let (result, script, server) = run(&["--yes"], false, |server| server.silent = u32::MAX).await;
+    assert!(!result.unwrap());
+    assert_eq!(server.restarted.len(), 1);
+    assert!(script.said.contains("Deployment shop/api: not ready: no answer: "), "{}", script.said);
+    assert!(script.said.ends_with("1 more workload not restarted\n"), "{}", script.said);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_error_does_not_hide_how_many_workloads_are_left() {
+    let (result, script, _) = run(&["--yes"], false, |server| server.forbidden = true).await;
+    assert!(matches!(result, Err(CliError::Forbidden { .. })));
+    assert!(script.said.ends_with("1 more workload not restarted\n"), "{}", script.said);
+}
+
+#[tokio::test(start_paused = true)]
 async fn nothing_is_changed_without_a_yes_by_a_dry_run_or_before_the_profile_is_ready() {
     let (result, script, server) = run(&[], false, |_| {}).await;
     assert!(matches!(result, Err(CliError::NotConfirmed)) && script.asked.len() == 1);
@@ -294,7 +370,7 @@ async fn nothing_is_changed_without_a_yes_by_a_dry_run_or_before_the_profile_is_
     let (result, script, server) = run(&["--dry-run"], true, |_| {}).await;
     assert!(result.unwrap() && script.asked.is_empty());
     assert_eq!(server.restarted, []);
-    let (result, _, server) = run(&["--yes"], true, |server| server.ready = false).await;
+    let (result, _, server) = run(&["--yes"], true, |server| server.ready = 0).await;
     assert!(matches!(result, Err(CliError::NotReady(_))));
     assert_eq!(server.restarted, []);
 }

@@ -165,6 +165,19 @@ impl OutdatedWorkload {
         format!("{} of {}", self.outdated_pods, count(self.pods, "pod"))
     }
 
+    /// The workload itself.
+    #[must_use]
+    pub fn workload(&self) -> Workload {
+        let Self { namespace, kind, name, .. } = self.clone();
+        Workload { namespace, kind, name }
+    }
+
+    /// Its kind, namespace and name.
+    #[must_use]
+    pub fn title(&self) -> String {
+        format!("{} {}/{}", self.kind, self.namespace, self.name)
+    }
+
     /// Whether each of its outdated pods was deleted: a restart would replace the new ones.
     #[must_use]
     pub fn is_ending(&self) -> bool {

@@ -7,6 +7,7 @@
 mod plan;
 mod requests;
 mod rollout;
+mod turn;
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -14,17 +15,17 @@ use std::time::Duration;
 use clap::Args;
 use k8s_openapi::jiff::Timestamp;
 use kube::Client;
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep};
 
 use crate::duration::duration;
 use crate::error::CliError;
-use crate::facts::Snapshot;
-use crate::outdated::OutdatedView;
+use crate::facts::{ProfileSummary, Snapshot};
+use crate::outdated::{OutdatedView, OutdatedWorkload};
 use crate::read;
-use crate::show::{Paint, Tone, age, count, escaped};
+use crate::show::{Paint, count, escaped};
 
 use plan::{Plan, Restart};
-use rollout::Rollout;
+use turn::{Ended, answered};
 
 /// The options of `restart`.
 #[derive(Debug, Clone, Args)]
@@ -83,14 +84,13 @@ pub async fn restart(
     dialogue: &mut dyn Dialogue,
 ) -> Result<bool, CliError> {
     let (view, snapshot) = outdated(client, args).await?;
-    let read_at = Instant::now();
     if view.workloads.is_empty() {
         dialogue.say(&view.render(paint, Timestamp::now()))?;
         remarks(&view, dialogue)?;
         return Ok(args.dry_run || view.is_none_left());
     }
-    if let Some(profile) = snapshot.profiles.get(&args.profile).filter(|profile| !profile.is_ready()) {
-        return Err(CliError::NotReady(profile.name.clone()));
+    if !is_ready(&snapshot, args) {
+        return Err(CliError::NotReady(args.profile.clone()));
     }
     let mut objects = Vec::new();
     for workload in &view.workloads {
@@ -111,19 +111,27 @@ pub async fn restart(
     {
         return Err(CliError::NotConfirmed);
     }
-    sleep_until(read_at + SECOND).await;
-    for (number, restart) in plan.restarts.iter().enumerate() {
+    let mut replaced = plan.ending;
+    for (number, Restart { workload, .. }) in plan.restarts.iter().enumerate() {
         if number > 0 {
             sleep(args.pause).await;
         }
-        if !restart_one(client, restart, args.timeout, paint, dialogue).await? {
-            let open = plan.restarts.len() - number - 1;
-            dialogue.say(&format!("{} not restarted\n", count(open, "more workload")))?;
-            return Ok(false);
+        match turn::take(client, args, workload, paint, dialogue).await {
+            Ok(Ended::Replaced) => replaced.push(workload.clone()),
+            Ok(Ended::Skipped) => {}
+            halted @ (Ok(Ended::Halted) | Err(_)) => {
+                let open = plan.restarts.len() - number - 1;
+                dialogue.say(&format!("{} not restarted\n", count(open, "more workload")))?;
+                return halted.map(|_| false);
+            }
         }
     }
-    let ended = last_pods_end(client, args, &plan, paint, dialogue).await?;
-    Ok(ended && plan.left.is_empty())
+    last_pods_end(client, args, &replaced, paint, dialogue).await
+}
+
+/// Whether the profile is Ready.
+fn is_ready(snapshot: &Snapshot, args: &RestartArgs) -> bool {
+    snapshot.profiles.get(&args.profile).is_some_and(ProfileSummary::is_ready)
 }
 
 /// The workloads with outdated containers, and the profile with the nodes.
@@ -137,57 +145,19 @@ fn remarks(view: &OutdatedView, dialogue: &mut dyn Dialogue) -> Result<(), CliEr
     view.remarks().iter().try_for_each(|remark| dialogue.say(&format!("{}\n", escaped(remark))))
 }
 
-/// Restarts one workload and waits until it is ready. Returns whether it is.
-async fn restart_one(
-    client: &Client,
-    restart: &Restart,
-    timeout: Duration,
-    paint: Paint,
-    dialogue: &mut dyn Dialogue,
-) -> Result<bool, CliError> {
-    let it = &restart.workload;
-    let name = escaped(format!("{} {}/{}", it.kind, it.namespace, it.name));
-    let begun = Timestamp::now();
-    requests::restart(client, restart, begun).await?;
-    let until = Instant::now() + timeout;
-    let why = loop {
-        let why = match requests::object(client, it).await?.map(|object| restart.kind.rollout(&object)) {
-            None => "it was deleted".to_owned(),
-            Some(Rollout::Done) => {
-                let took =
-                    age(Some(&k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(begun)), Timestamp::now());
-                dialogue.say(&format!("{name}: {} after {took}\n", paint.text("ready", Tone::Good)))?;
-                return Ok(true);
-            }
-            Some(Rollout::Waiting(_)) if Instant::now() < until => {
-                sleep(POLL).await;
-                continue;
-            }
-            Some(Rollout::Waiting(why) | Rollout::Failed(why)) => why,
-        };
-        break why;
-    };
-    dialogue.say(&format!("{name}: {}: {}\n", paint.text("not ready", Tone::Bad), escaped(why)))?;
-    Ok(false)
-}
-
-/// Waits until the old pods of the restarted workloads, and those that were ending before, have ended. Returns whether no
-/// container is under an earlier filter then.
+/// Waits until the old pods of these workloads have ended. Returns whether no container is under an earlier filter then.
 async fn last_pods_end(
     client: &Client,
     args: &RestartArgs,
-    plan: &Plan,
+    replaced: &[OutdatedWorkload],
     paint: Paint,
     dialogue: &mut dyn Dialogue,
 ) -> Result<bool, CliError> {
-    let key =
-        |it: &crate::outdated::OutdatedWorkload| (it.namespace.clone(), it.kind.clone(), it.name.clone());
-    let restarted = plan.restarts.iter().map(|restart| &restart.workload);
-    let awaited: BTreeSet<_> = restarted.chain(&plan.ending).map(key).collect();
+    let replaced: BTreeSet<_> = replaced.iter().map(OutdatedWorkload::workload).collect();
     let until = Instant::now() + args.timeout;
     loop {
-        let (view, _) = outdated(client, args).await?;
-        let open: Vec<_> = view.workloads.iter().filter(|it| awaited.contains(&key(it))).collect();
+        let (view, _) = answered(until, async || outdated(client, args).await).await?;
+        let open: Vec<_> = view.workloads.iter().filter(|it| replaced.contains(&it.workload())).collect();
         if open.is_empty() {
             let profile = escaped(&args.profile);
             let text = match view.workloads.len() {
@@ -201,8 +171,8 @@ async fn last_pods_end(
         if Instant::now() >= until {
             for it in open {
                 let why = if it.note().is_empty() { "they have not ended".to_owned() } else { it.note() };
-                let name = format!("{} {}/{}", it.kind, it.namespace, it.name);
-                let text = format!("{name}: {} still under an earlier filter: {why}", it.outdated_text());
+                let (name, pods) = (it.title(), it.outdated_text());
+                let text = format!("{name}: {pods} still under an earlier filter: {why}");
                 dialogue.say(&format!("{}\n", escaped(text)))?;
             }
             return Ok(false);

@@ -28,28 +28,49 @@ pub(super) struct Restart {
     pub(super) uid: String,
 }
 
+/// What is to be done with an outdated workload.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Decision {
+    /// To restart it.
+    Restart(Restart),
+    /// To wait: it has no outdated pods but those that were deleted.
+    Ending(OutdatedWorkload),
+    /// To leave it as it is, for this reason.
+    Leave(OutdatedWorkload, String),
+}
+
+impl Decision {
+    /// What is to be done with a workload. `object` is `None` if it does not exist any more.
+    #[must_use]
+    pub(super) fn of(workload: OutdatedWorkload, object: Option<&Object>) -> Self {
+        if workload.is_ending() {
+            return Self::Ending(workload);
+        }
+        let Some(kind) = Kind::of(&workload.kind) else {
+            let why = not_restarted(&workload.kind);
+            return Self::Leave(workload, why);
+        };
+        // Its pods end as well.
+        let Some(object) = object else {
+            return Self::Leave(workload, "it does not exist any more".to_owned());
+        };
+        match kind.obstacle(object) {
+            Some(why) => Self::Leave(workload, why),
+            None => Self::Restart(Restart { workload, kind, uid: object.uid.clone() }),
+        }
+    }
+}
+
 impl Plan {
     /// The plan for the workloads of a view, each with its object; `None` if it does not exist any more.
     #[must_use]
     pub(super) fn of(view: &OutdatedView, objects: &[Option<Object>]) -> Self {
         let mut plan = Self::default();
         for (workload, object) in view.workloads.iter().zip(objects) {
-            let workload = workload.clone();
-            if workload.is_ending() {
-                plan.ending.push(workload);
-                continue;
-            }
-            match (Kind::of(&workload.kind), object) {
-                (None, _) => {
-                    let why = not_restarted(&workload.kind);
-                    plan.left.push((workload, why));
-                }
-                // Its pods end as well.
-                (Some(_), None) => plan.left.push((workload, "it does not exist any more".to_owned())),
-                (Some(kind), Some(object)) => match kind.obstacle(object) {
-                    Some(why) => plan.left.push((workload, why)),
-                    None => plan.restarts.push(Restart { workload, kind, uid: object.uid.clone() }),
-                },
+            match Decision::of(workload.clone(), object.as_ref()) {
+                Decision::Restart(restart) => plan.restarts.push(restart),
+                Decision::Ending(workload) => plan.ending.push(workload),
+                Decision::Leave(workload, why) => plan.left.push((workload, why)),
             }
         }
         plan

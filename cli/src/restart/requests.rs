@@ -38,7 +38,7 @@ pub(super) async fn object(client: &Client, workload: &OutdatedWorkload) -> Resu
     }
 }
 
-/// Restarts the workload.
+/// Restarts the workload, if it exists.
 ///
 /// # Errors
 /// The API server refuses it: the user lacks the right, or the object is another one by now.
@@ -51,7 +51,10 @@ pub(super) async fn restart(client: &Client, restart: &Restart, now: Timestamp) 
         Kind::StatefulSet => send::<StatefulSet>(client, namespace, name, &patch).await,
         Kind::DaemonSet => send::<DaemonSet>(client, namespace, name, &patch).await,
     };
-    patched.map_err(|error| CliError::of(&error, restart.kind.plural(), EDIT))
+    match patched {
+        Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
+        patched => patched.map_err(|error| CliError::of(&error, restart.kind.plural(), EDIT)),
+    }
 }
 
 async fn get<K>(client: &Client, namespace: &str, name: &str) -> Result<Object, kube::Error>
