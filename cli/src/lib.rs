@@ -56,6 +56,7 @@ pub mod nodes;
 pub mod options;
 pub mod outdated;
 pub mod output;
+pub mod owner;
 mod profile_text;
 pub mod proxy;
 pub mod read;

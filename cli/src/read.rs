@@ -19,7 +19,8 @@ use serde::de::DeserializeOwned;
 use crate::denials::{Contents, DenialsView, Known, Observed, PodFacts, Wanted};
 use crate::error::{CliError, VIEW, VIEWER};
 use crate::facts::{Agents, NodeFacts, ProfileSummary, Snapshot};
-use crate::outdated::{OutdatedView, Owner, ReplicaSetOwners, UserPod};
+use crate::outdated::{OutdatedView, ReplicaSetOwners, UserPod};
+use crate::owner::Owner;
 use crate::users::{self, Candidate, Unread};
 
 /// The label selector of the agents' pods, which is the same for every release name.

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::facts::{NodeFacts, ProfileSummary};
+use crate::owner::{GroupKind, Owner};
 use crate::show::{Cell, Paint, Table, Tone, escaped};
 use crate::unenforced::{Circumstances, Unenforced};
 
@@ -65,7 +66,7 @@ pub struct Candidate {
     kind: &'static str,
     name: String,
     /// The kind of the controller that created it, if any.
-    owner: Option<String>,
+    owner: Option<GroupKind>,
     phase: Option<String>,
     spec: PodSpec,
     circumstances: Circumstances,
@@ -98,12 +99,11 @@ impl Candidate {
     }
 
     fn new(kind: &'static str, metadata: &ObjectMeta, spec: PodSpec, circumstances: Circumstances) -> Self {
-        let mut owners = metadata.owner_references.iter().flatten();
         Self {
             namespace: metadata.namespace.clone().unwrap_or_default(),
             kind,
             name: metadata.name.clone().unwrap_or_default(),
-            owner: owners.find(|owner| owner.controller == Some(true)).map(|owner| owner.kind.clone()),
+            owner: Owner::of(metadata).map(|owner| owner.kind),
             phase: None,
             spec,
             circumstances,
@@ -130,7 +130,8 @@ impl Candidate {
 
     /// Whether it is an intermediate object, such as a ReplicaSet, whose workload is shown itself.
     fn is_intermediate(&self, read: &BTreeSet<&str>) -> bool {
-        self.kind != "Pod" && self.owner.as_deref().is_some_and(|owner| read.contains(owner))
+        let owner = self.owner.as_ref().and_then(GroupKind::builtin);
+        self.kind != "Pod" && owner.is_some_and(|(_, kind)| read.contains(kind))
     }
 }
 
@@ -237,9 +238,10 @@ mod tests {
     }
 
     fn metadata(name: &str, owner: Option<&str>) -> Value {
-        let owners = owner.map(
-            |kind| json!({ "apiVersion": "v1", "kind": kind, "name": "o", "uid": "u", "controller": true }),
-        );
+        let owners = owner.map(|kind| {
+            let (kind, group) = kind.split_once('.').unwrap_or((kind, "apps"));
+            json!({ "apiVersion": format!("{group}/v1"), "kind": kind, "name": "o", "uid": "u", "controller": true })
+        });
         json!({ "name": name, "namespace": "shop", "ownerReferences": owners.into_iter().collect::<Vec<_>>() })
     }
 
@@ -363,6 +365,16 @@ mod tests {
     #[test]
     fn an_object_between_a_workload_and_its_pods_is_shown_only_if_the_workload_cannot_be_read() {
         insta::assert_snapshot!(view(&["Pod", "ReplicaSet", "Job"], Some("audit")));
+    }
+
+    #[test]
+    fn an_object_of_another_products_controller_is_shown_itself() {
+        let is_hidden = |owner| {
+            let set = workload("StatefulSet", "db", Some(owner), &template(&["audit"])).unwrap();
+            set.is_intermediate(&BTreeSet::from(["Deployment"]))
+        };
+        assert!(is_hidden("Deployment"));
+        assert!(!is_hidden("Deployment.example.org"));
     }
 
     #[test]

@@ -35,6 +35,8 @@ struct Server {
     silent: u32,
     /// Whether the user may not restart anything.
     forbidden: bool,
+    /// Whether there is a pod of another product's `StatefulSet`.
+    foreign: bool,
     /// The workload whose pods somebody replaces after the first list of the pods.
     replaced: Option<&'static str>,
     /// For how many more lists of the pods the old pod of `web` is still there after its deletion.
@@ -115,6 +117,13 @@ impl Server {
                     self.restarted.push((format!("/{name}"), Value::Null));
                 }
                 pods.extend(self.alone.then(|| self.pod("alone", None)));
+                if self.foreign {
+                    let mut foreign = self.pod("clone-0", None);
+                    foreign["metadata"]["ownerReferences"] = json!([{
+                        "apiVersion": "apps.kruise.io/v1beta1", "kind": "StatefulSet", "name": "clone", "uid": "u", "controller": true,
+                    }]);
+                    pods.push(foreign);
+                }
                 if self.ending > 0 {
                     self.ending -= 1;
                     let mut old = self.pod("web-0-a", None);
@@ -201,6 +210,7 @@ async fn run(
         alone: true,
         silent: 0,
         forbidden: false,
+        foreign: false,
         replaced: None,
         ending: 0,
         unknown: false,
@@ -353,6 +363,16 @@ async fn it_waits_for_an_api_server_that_does_not_answer_for_as_long_as_a_worklo
     assert_eq!(server.restarted.len(), 1);
     assert!(script.said.contains("Deployment shop/api: not ready: no answer: "), "{}", script.said);
     assert!(script.said.ends_with("1 more workload not restarted\n"), "{}", script.said);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_kind_of_another_product_is_listed_and_left_although_kubernetes_has_one_of_that_name() {
+    // A request for Kubernetes' StatefulSet `clone` would end the test.
+    let (result, script, server) = run(&["--yes"], false, |server| server.foreign = true).await;
+    assert!(!result.unwrap());
+    assert_eq!(server.restarted.len(), 2);
+    let why = "a StatefulSet.apps.kruise.io has no restart of its own that this program knows";
+    assert!(script.said.contains(why), "{}", script.said);
 }
 
 #[tokio::test(start_paused = true)]

@@ -17,7 +17,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::outdated::{Owner, ReplicaSetOwners, Workload};
+use crate::outdated::{ReplicaSetOwners, Workload};
+use crate::owner::Owner;
 pub use allow::Allowing;
 pub use view::DenialsView;
 
@@ -111,7 +112,7 @@ impl PodFacts {
     /// Whether its controller may have a controller itself.
     #[must_use]
     pub fn is_of_replica_set(&self) -> bool {
-        self.owner.as_ref().is_some_and(|owner| owner.kind == "ReplicaSet")
+        self.owner.as_ref().is_some_and(|owner| owner.kind.is_replica_set())
     }
 }
 
@@ -263,7 +264,7 @@ fn add(
     let denial = found.entry(key).or_insert_with(|| Denial {
         profile,
         namespace: workload.namespace,
-        kind: workload.kind,
+        kind: workload.kind.to_string(),
         name: workload.name,
         container: container.container.clone(),
         call: call.name.clone(),

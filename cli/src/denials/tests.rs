@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use super::*;
+use crate::owner::GroupKind;
 use crate::show::Paint;
 use crate::testing::at;
 
@@ -33,8 +34,7 @@ fn observed(node: &str, state: &str, containers: Vec<Value>) -> Observed {
 }
 
 fn pod(name: &str, profile: Option<&str>) -> PodFacts {
-    let owner =
-        json!({ "apiVersion": "v1", "kind": "ReplicaSet", "name": "web-5d", "uid": "u", "controller": true });
+    let owner = json!({ "apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "web-5d", "uid": "u", "controller": true });
     let profile =
         profile.map(|it| json!({ "type": "Localhost", "localhostProfile": format!("profiles/{it}.json") }));
     let pod = json!({
@@ -61,7 +61,7 @@ fn view(wanted: &Wanted) -> DenialsView {
         observed("n2", "Blind", vec![container("web-2", vec![call("mount", "SCMP_ACT_ERRNO", 4, 500)])]),
     ];
     let pods = [pod("web-1", Some("web")), pod("web-2", Some("web")), pod("other", None)];
-    let deployment = Owner { kind: "Deployment".to_owned(), name: "web".to_owned() };
+    let deployment = Owner { kind: GroupKind::of("apps/v1", "Deployment"), name: "web".to_owned() };
     let owners = BTreeMap::from([(("shop".to_owned(), "web-5d".to_owned()), deployment)]);
     DenialsView::of(Known {
         observed: &observed,

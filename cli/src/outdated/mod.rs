@@ -8,9 +8,10 @@ mod view;
 use std::collections::{BTreeMap, BTreeSet};
 
 use api::{FileAge, ProfileName, RunningContainer, WatchedPod};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use crate::facts::{NodeFacts, ProfileSummary, Snapshot};
+use crate::owner::{GroupKind, Owner};
 
 pub use view::{OutdatedView, OutdatedWorkload, UnknownAge};
 
@@ -27,32 +28,13 @@ pub struct UserPod {
     running: Vec<RunningContainer>,
 }
 
-/// The controller that made an object.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Owner {
-    /// Its kind.
-    pub kind: String,
-    /// Its name.
-    pub name: String,
-}
-
-impl Owner {
-    /// The controller of the object with this metadata.
-    #[must_use]
-    pub fn of(metadata: &ObjectMeta) -> Option<Self> {
-        let mut owners = metadata.owner_references.iter().flatten();
-        let owner = owners.find(|owner| owner.controller == Some(true))?;
-        Some(Self { kind: owner.kind.clone(), name: owner.name.clone() })
-    }
-}
-
 /// A pod, or the workload that made it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Workload {
     /// Its namespace.
     pub namespace: String,
     /// Its kind.
-    pub kind: String,
+    pub kind: GroupKind,
     /// Its name.
     pub name: String,
 }
@@ -63,10 +45,10 @@ impl Workload {
     pub fn of(namespace: &str, pod: &str, owner: Option<&Owner>, owners: &ReplicaSetOwners) -> Self {
         let namespace = namespace.to_owned();
         let Some(owner) = owner else {
-            return Self { namespace, kind: "Pod".to_owned(), name: pod.to_owned() };
+            return Self { namespace, kind: GroupKind::core("Pod"), name: pod.to_owned() };
         };
         let above = owners.get(&(namespace.clone(), owner.name.clone()));
-        let Owner { kind, name } = above.filter(|_| owner.kind == "ReplicaSet").unwrap_or(owner).clone();
+        let Owner { kind, name } = above.filter(|_| owner.kind.is_replica_set()).unwrap_or(owner).clone();
         Self { namespace, kind, name }
     }
 }
@@ -97,7 +79,7 @@ impl UserPod {
     /// Whether its controller may have a controller itself.
     #[must_use]
     pub fn is_of_replica_set(&self) -> bool {
-        self.owner.as_ref().is_some_and(|owner| owner.kind == "ReplicaSet")
+        self.owner.as_ref().is_some_and(|owner| owner.kind.is_replica_set())
     }
 
     /// The workload that made it, or itself.

@@ -14,7 +14,10 @@ const HASH: &str = "ada4d9a50895dd58cd1fd2a2deb4d6c9";
 fn pod(name: &str, owner: Option<(&str, &str)>, on: &str, accepted: i64) -> UserPod {
     let owners: Vec<_> = owner
         .iter()
-        .map(|(kind, name)| json!({ "apiVersion": "v1", "kind": kind, "name": name, "uid": "u", "controller": true }))
+        .map(|(kind, name)| {
+            let (kind, group) = kind.split_once('.').unwrap_or((kind, "apps"));
+            json!({ "apiVersion": format!("{group}/v1"), "kind": kind, "name": name, "uid": "u", "controller": true })
+        })
         .collect();
     let profile = json!({ "type": "Localhost", "localhostProfile": "profiles/audit.json" });
     let pod: WatchedPod = serde_json::from_value(json!({
@@ -64,7 +67,7 @@ fn shop() -> Vec<UserPod> {
 }
 
 fn owners() -> ReplicaSetOwners {
-    let deployment = Owner { kind: "Deployment".to_owned(), name: "web".to_owned() };
+    let deployment = Owner { kind: GroupKind::of("apps/v1", "Deployment"), name: "web".to_owned() };
     BTreeMap::from([(("shop".to_owned(), "web-5d".to_owned()), deployment)])
 }
 
@@ -104,7 +107,26 @@ fn a_pod_that_was_deleted_counts_until_it_has_ended_and_is_told_apart() {
 #[test]
 fn without_its_owner_a_replica_set_stands_for_itself() {
     let view = OutdatedView::of(&shop()[..1], &ReplicaSetOwners::new(), &cluster(), None);
-    assert_eq!((&*view.workloads[0].kind, &*view.workloads[0].name), ("ReplicaSet", "web-5d"));
+    assert_eq!(titles(&view), ["ReplicaSet shop/web-5d"]);
+}
+
+fn titles(view: &OutdatedView) -> Vec<String> {
+    view.workloads.iter().map(OutdatedWorkload::title).collect()
+}
+
+#[test]
+fn kinds_of_other_products_are_not_mixed_up_with_kubernetes_own() {
+    let pods = [
+        pod("db-0", Some(("StatefulSet", "db")), "n1", 100),
+        pod("db-1", Some(("StatefulSet.apps.kruise.io", "db")), "n1", 200),
+        pod("web-1", Some(("ReplicaSet.example.org", "web-5d")), "n1", 300),
+    ];
+    assert!(!pods[2].is_of_replica_set());
+    let view = OutdatedView::of(&pods, &owners(), &cluster(), None);
+    assert_eq!(
+        titles(&view),
+        ["StatefulSet shop/db", "StatefulSet.apps.kruise.io shop/db", "ReplicaSet.example.org shop/web-5d"]
+    );
 }
 
 #[test]

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::{Comparison, Found, ReplicaSetOwners, UserPod, Workload, compare};
 use crate::facts::Snapshot;
+use crate::owner::GroupKind;
 use crate::show::{Cell, Paint, Table, Tone, age, count, escaped};
 use crate::users::Unread;
 
@@ -40,7 +41,7 @@ pub struct OutdatedWorkload {
     /// The workload's namespace.
     pub namespace: String,
     /// Its kind: `Pod` for a pod that no controller made.
-    pub kind: String,
+    pub kind: GroupKind,
     /// Its name.
     pub name: String,
     /// Its pods that name the profile and have not ended.
@@ -109,7 +110,7 @@ impl OutdatedView {
             table.row([
                 (&it.profile).into(),
                 (&it.namespace).into(),
-                (&it.kind).into(),
+                it.kind.to_string().into(),
                 (&it.name).into(),
                 Cell::toned(it.outdated_text(), Tone::Waiting),
                 age(it.oldest.as_ref(), now).into(),

@@ -4,6 +4,7 @@ use k8s_openapi::jiff::Timestamp;
 
 use super::rollout::{Kind, Object};
 use crate::outdated::{OutdatedView, OutdatedWorkload};
+use crate::owner::GroupKind;
 use crate::show::{Paint, Table, age};
 
 /// The workloads to restart, in order, and those that are left as they are.
@@ -93,7 +94,7 @@ impl Plan {
             for it in workloads {
                 table.row([
                     (&it.namespace).into(),
-                    (&it.kind).into(),
+                    it.kind.to_string().into(),
                     (&it.name).into(),
                     it.outdated_text().into(),
                     age(it.oldest.as_ref(), now).into(),
@@ -107,7 +108,7 @@ impl Plan {
             for (it, why) in &self.left {
                 table.row([
                     (&it.namespace).into(),
-                    (&it.kind).into(),
+                    it.kind.to_string().into(),
                     (&it.name).into(),
                     it.outdated_text().into(),
                     why.into(),
@@ -120,12 +121,12 @@ impl Plan {
 }
 
 /// Why a workload of another kind is not restarted.
-fn not_restarted(kind: &str) -> String {
-    match kind {
-        "Pod" => "no controller makes it again: delete and create it yourself".to_owned(),
-        "Node" => "it is a static pod: change its manifest on the node".to_owned(),
-        "Job" => "a restart would begin its work anew: it ends by itself".to_owned(),
-        kind => format!("a {kind} has no restart of its own that this program knows"),
+fn not_restarted(kind: &GroupKind) -> String {
+    match kind.builtin() {
+        Some(("", "Pod")) => "no controller makes it again: delete and create it yourself".to_owned(),
+        Some(("", "Node")) => "it is a static pod: change its manifest on the node".to_owned(),
+        Some(("batch", "Job")) => "a restart would begin its work anew: it ends by itself".to_owned(),
+        _ => format!("a {kind} has no restart of its own that this program knows"),
     }
 }
 
@@ -137,10 +138,16 @@ mod tests {
     use crate::testing::at;
 
     fn workload(kind: &str, name: &str, second: i64) -> OutdatedWorkload {
+        let api_version = match kind {
+            "Pod" | "Node" => "v1",
+            "Job" => "batch/v1",
+            "Rollout" => "argoproj.io/v1alpha1",
+            _ => "apps/v1",
+        };
         OutdatedWorkload {
             profile: "audit".into(),
             namespace: "shop".into(),
-            kind: kind.into(),
+            kind: GroupKind::of(api_version, kind),
             name: name.into(),
             pods: 3,
             outdated_pods: 2,

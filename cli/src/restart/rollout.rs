@@ -2,6 +2,8 @@
 
 use serde_json::{Value, json};
 
+use crate::owner::GroupKind;
+
 /// A kind whose controller replaces its pods after a change of their template.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
@@ -41,13 +43,13 @@ pub(super) enum Rollout {
 pub(super) const RESTARTED_AT: &str = "kubectl.kubernetes.io/restartedAt";
 
 impl Kind {
-    /// The kind of this name.
+    /// Kubernetes' own kind of this name.
     #[must_use]
-    pub(super) fn of(name: &str) -> Option<Self> {
-        match name {
-            "Deployment" => Some(Self::Deployment),
-            "StatefulSet" => Some(Self::StatefulSet),
-            "DaemonSet" => Some(Self::DaemonSet),
+    pub(super) fn of(kind: &GroupKind) -> Option<Self> {
+        match kind.builtin()? {
+            ("apps", "Deployment") => Some(Self::Deployment),
+            ("apps", "StatefulSet") => Some(Self::StatefulSet),
+            ("apps", "DaemonSet") => Some(Self::DaemonSet),
             _ => None,
         }
     }
@@ -223,6 +225,10 @@ mod tests {
             assert_eq!(obstacle(kind, json!({ "paused": false, "updateStrategy": {} })), None);
             assert!(!kind.plural().is_empty());
         }
-        assert_eq!(Kind::of("Job"), None);
+        for kind in ["Deployment", "StatefulSet", "DaemonSet"] {
+            assert!(Kind::of(&GroupKind::of("apps/v1", kind)).is_some());
+            assert_eq!(Kind::of(&GroupKind::of("apps.kruise.io/v1", kind)), None);
+        }
+        assert_eq!(Kind::of(&GroupKind::of("batch/v1", "Job")), None);
     }
 }
