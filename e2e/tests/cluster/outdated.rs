@@ -116,22 +116,26 @@ fn after_an_update_containers_are_outdated_until_they_start_again_and_restart_re
     profile.wait_ready();
     let web = Workload::new(&cluster, "Deployment", "outdated-web", "outdated", 2);
     let db = Workload::new(&cluster, "StatefulSet", "outdated-db", "outdated", 1);
+    let log = Workload::new(&cluster, "DaemonSet", "outdated-log", "outdated", 0);
     let mut bare = pod_under("outdated-alone", "outdated", "trap exit TERM; sleep infinity & wait");
     bare["spec"]["restartPolicy"] = json!("Always");
     let bare = cluster.pod(&bare);
-    for workload in [&web, &db] {
+    for workload in [&web, &db, &log] {
         workload.wait_ready();
     }
     bare.wait_running();
-    wait_counts(&profile, (4, 0));
+    let nodes = pods(&cluster, "outdated-log").len();
+    assert!(nodes > 0);
+    let using = 4 + u64::try_from(nodes).unwrap();
+    wait_counts(&profile, (using, 0));
     let nothing = admin.run_plugin(0, &["users", "--outdated", "outdated"]);
     assert!(nothing.starts_with("No container"), "{nothing}");
 
     profile.update(&contents(false));
     profile.wait_ready();
-    wait_counts(&profile, (4, 4));
-    let all = pods(&cluster, "outdated-web, outdated-db");
-    assert_eq!(all.len(), 3);
+    wait_counts(&profile, (using, using));
+    let all = pods(&cluster, "outdated-web, outdated-db, outdated-log");
+    assert_eq!(all.len(), 3 + nodes);
     for (pod, _) in &all {
         assert!(can_unshare(&cluster, pod), "{pod} has the old filter");
     }
@@ -147,17 +151,26 @@ fn after_an_update_containers_are_outdated_until_they_start_again_and_restart_re
     // The bare pod is left.
     let restarted = admin.run_plugin(1, &["restart", "outdated", "--yes"]);
     print_line(&restarted);
-    assert!(restarted.contains("Deployment default/outdated-web: ready"), "{restarted}");
+    for workload in [
+        "Deployment default/outdated-web",
+        "StatefulSet default/outdated-db",
+        "DaemonSet default/outdated-log",
+    ] {
+        assert!(restarted.contains(&format!("{workload}: ready")), "{restarted}");
+    }
     assert!(restarted.contains("1 workload left"), "{restarted}");
-    for (pod, _) in pods(&cluster, "outdated-web, outdated-db") {
+    let new = pods(&cluster, "outdated-web, outdated-db, outdated-log");
+    assert_eq!(new.len(), all.len());
+    assert!(new.iter().all(|pod| !all.contains(pod)), "every pod was replaced: {new:?}");
+    for (pod, _) in new {
         assert!(!can_unshare(&cluster, &pod), "{pod} has the new filter");
     }
-    wait_counts(&profile, (4, 1));
+    wait_counts(&profile, (using, 1));
     assert!(can_unshare(&cluster, "outdated-alone"));
     // A container that starts again in its pod reads the file anew.
     // The command may end with its container before it can say that it was well.
     let _ = cluster.kubectl(["-n", "default", "exec", "outdated-alone", "--", "kill", "1"]);
-    wait_counts(&profile, (4, 0));
+    wait_counts(&profile, (using, 0));
     let new = until("a command in the new container", LIMIT, || try_unshare(&cluster, "outdated-alone"));
     assert!(!new, "the new container has the old filter");
     let events = cluster.json(["get", "events", "-A", "--field-selector=involvedObject.name=outdated"]);
