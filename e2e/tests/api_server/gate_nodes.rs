@@ -2,9 +2,10 @@
 //! chart's policy taints.
 
 use std::fs;
+use std::path::PathBuf;
 
 use bench::api_server::audit::Log;
-use bench::api_server::{OperatorOptions, OperatorProcess, Options};
+use bench::api_server::{Agents, OperatorOptions, OperatorProcess, Options};
 use cluster::NAMESPACE;
 use e2e::rights::attempts::{Answer, Attempt};
 use e2e::rights::gate_nodes::{self, TAINT, condition, remove_taint, status, target};
@@ -69,9 +70,14 @@ pub(super) async fn wait_shown(admin: &Client, name: &str, status: &str, reason:
     .await
 }
 
-/// The environment with this value of `gate.nodes.taintNewNodes`; with it, once the policy is in force.
+/// The environment with this value of `gate.nodes.taintNewNodes`; if it is true, once the policy is in force.
 async fn environment_with(taint_new_nodes: bool) -> Environment {
-    let value = format!("gate.nodes.taintNewNodes={taint_new_nodes}");
+    environment_of(taint_new_nodes, "true").await
+}
+
+/// The same with this value of `gate.nodes.removeTaint`.
+async fn environment_of(taint_new_nodes: bool, remove_taint: &str) -> Environment {
+    let value = format!("gate.nodes.taintNewNodes={taint_new_nodes},gate.nodes.removeTaint={remove_taint}");
     let values = ["--set", "gate.enabled=true", "--set", &value].map(String::from).to_vec();
     let environment = Environment::with(Options { values, ..Options::default() }).await;
     if taint_new_nodes {
@@ -89,7 +95,12 @@ async fn environment_with(taint_new_nodes: bool) -> Environment {
 /// The gate, about Nodes.
 pub(super) fn start(environment: &Environment, arguments: &[&str]) -> OperatorProcess {
     let taint = format!("--startup-taint={TAINT}");
-    let arguments: Vec<_> = ["--nodes", &taint].into_iter().chain(arguments.iter().copied()).collect();
+    start_without_taint(environment, &[&[taint.as_str()], arguments].concat())
+}
+
+/// The gate, about Nodes, as with `gate.nodes.removeTaint=false`.
+fn start_without_taint(environment: &Environment, arguments: &[&str]) -> OperatorProcess {
+    let arguments = [&["--nodes"], arguments].concat();
     let options = OperatorOptions { number: 0, url: None, lease: None };
     OperatorProcess::start_gate(&operator(), &environment.server, &options, &arguments).unwrap()
 }
@@ -165,22 +176,11 @@ async fn a_file_of_another_owner_keeps_the_taint_until_somebody_removes_it() {
     let _gate = start(&environment, &[]);
     environment.apply("a", &contents(0)).await;
     let mut agents = environment.agents(None).await;
-    let file = agents.directory("n0").join("a.json");
-    fs::create_dir_all(file.parent().unwrap()).unwrap();
-    fs::write(&file, "{}").unwrap();
+    let file = put_others_file(&agents, "n0", "a");
     agents.join("n0").await.unwrap();
     let node = wait_shown(admin, "n0", "False", "Conflict").await;
     assert!(is_tainted(&node));
-    let events: Api<Event> = Api::namespaced(admin.clone(), "default");
-    until("an Event", LIMIT, async || {
-        let all = events.list(&ListParams::default()).await.unwrap();
-        let about = |event: &Event| {
-            event.reason.as_deref() == Some("ProfileConflict")
-                && event.regarding.as_ref().is_some_and(|node| node.name.as_deref() == Some("n0"))
-        };
-        all.items.iter().any(about).then_some(())
-    })
-    .await;
+    wait_event(admin, "n0", "ProfileConflict").await;
     // Another profile changes nothing about it.
     environment.apply("b", &contents(1)).await;
     agents.join("n1").await.unwrap();
@@ -188,6 +188,72 @@ async fn a_file_of_another_owner_keeps_the_taint_until_somebody_removes_it() {
     assert!(is_tainted(&get_node(admin, "n0").await));
     fs::remove_file(&file).unwrap();
     assert!(!is_tainted(&wait_shown(admin, "n0", "True", "AllProfiles").await));
+}
+
+/// Gives a Node the start-up taint and no other.
+pub(super) async fn put_taint(admin: &Client, node: &str) {
+    let taint = json!({ "spec": { "taints": [{ "key": TAINT, "effect": "NoSchedule" }] } });
+    nodes(admin).patch(node, &PatchParams::default(), &Patch::Merge(&taint)).await.unwrap();
+}
+
+/// Puts a file of another owner in the place of a profile.
+fn put_others_file(agents: &Agents, node: &str, profile: &str) -> PathBuf {
+    let file = agents.directory(node).join(format!("{profile}.json"));
+    fs::create_dir_all(file.parent().unwrap()).unwrap();
+    fs::write(&file, "{}").unwrap();
+    file
+}
+
+/// Waits for an Event about a Node.
+async fn wait_event(admin: &Client, node: &str, reason: &str) {
+    let events: Api<Event> = Api::namespaced(admin.clone(), "default");
+    until(&format!("an Event {reason} about {node}"), LIMIT, async || {
+        let all = events.list(&ListParams::default()).await.unwrap();
+        let about = |event: &Event| {
+            event.reason.as_deref() == Some(reason)
+                && event.regarding.as_ref().is_some_and(|about| about.name.as_deref() == Some(node))
+        };
+        all.items.iter().any(about).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn on_request_a_node_is_released_in_spite_of_a_file_of_another_owner_and_an_event_says_so() {
+    let environment = environment_with(true).await;
+    let admin = &environment.admin;
+    let _operator = start_operator(&environment);
+    let _gate = start(&environment, &["--release-nodes-with-problems"]);
+    environment.apply("a", &contents(0)).await;
+    let mut agents = environment.agents(None).await;
+    put_others_file(&agents, "n0", "a");
+    agents.join("n0").await.unwrap();
+    wait_event(admin, "n0", "ReleasedWithoutProfiles").await;
+    let node = wait_shown(admin, "n0", "False", "Conflict").await;
+    assert!(!is_tainted(&node), "{node}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_another_program_takes_the_taint_off_the_gate_writes_the_condition_and_may_do_no_more() {
+    let environment = environment_of(false, "false").await;
+    let admin = &environment.admin;
+    let _operator = start_operator(&environment);
+    let log = environment.server.audit();
+    let _gate = start_without_taint(&environment, &[]);
+    environment.apply("a", &contents(0)).await;
+    let mut agents = environment.agents(None).await;
+    for name in ["n0", "n1"] {
+        agents.register(name).await.unwrap();
+        put_taint(admin, name).await;
+        agents.start(name).await.unwrap();
+        assert!(is_tainted(&wait_shown(admin, name, "True", "AllProfiles").await), "{name}");
+    }
+    assert!(writes(&log, "n0").iter().all(|resource| resource == "nodes/status"));
+    assert!(is_tainted(&get_node(admin, "n0").await));
+    let thief = thief(&environment, "gate").await;
+    let json_patch = "application/json-patch+json";
+    let (code, answer) = send(&thief, "PATCH", "/api/v1/nodes/n0", json_patch, &json!([])).await;
+    assert!(code == 403 && answer["message"].as_str().unwrap().contains("cannot patch"), "{code} {answer}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -211,8 +277,7 @@ async fn the_condition_is_unknown_when_no_agent_has_been_ready_for_the_stated_ti
     ready("False").await;
     wait_shown(admin, "n0", "Unknown", "AgentDown").await;
     // A taint that somebody puts on now stays: nobody knows what is on the node.
-    let taint = json!({ "spec": { "taints": [{ "key": TAINT, "effect": "NoSchedule" }] } });
-    nodes(admin).patch("n0", &PatchParams::default(), &Patch::Merge(&taint)).await.unwrap();
+    put_taint(admin, "n0").await;
     drop(gate);
     let _gate = start(&environment, &["--nodes-unknown-after=2s"]);
     agents.join("n1").await.unwrap();

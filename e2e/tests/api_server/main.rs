@@ -22,6 +22,7 @@ mod naive;
 mod namespace_default;
 mod observer;
 mod outages;
+mod outdated;
 #[path = "../pages/mod.rs"]
 #[allow(dead_code, reason = "each test is a crate of its own and takes what it needs")]
 mod pages;

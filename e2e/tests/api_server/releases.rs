@@ -4,17 +4,19 @@
 
 use bench::api_server::{Account, Options};
 use e2e::rights::attempts::{self, Answer, Attempt};
-use e2e::rights::gate_nodes::TAINT;
+use kube::Client;
 use kube::api::{Patch, PatchParams};
-use kube::{Api, Client};
 use serde_json::{Value, json};
 use xtask::programs::OtherRelease;
 
 use super::gate_nodes::{
-    forbidden_requests_are_refused, get_node, is_tainted, start as start_gate, wait_shown,
+    forbidden_requests_are_refused, get_node, is_tainted, put_taint, start as start_gate, wait_shown,
 };
 use super::gate_support::{start_operator, thief, try_attempt};
+use super::outdated::old_containers_are_counted;
+use super::pods::{create, create_namespace, is_gated, pods, stored, using};
 use super::rollout::profile_comes_and_goes;
+use super::some_nodes::file_follows_labels;
 use super::support::{Environment, LIMIT, contents, until};
 use super::values;
 
@@ -39,6 +41,8 @@ async fn all_works_on(release: OtherRelease) {
     notes_tell_what_is_missing(&environment);
     values::hold_to_the_parser(&environment).await;
     profile_comes_and_goes(&environment).await;
+    file_follows_labels(&environment).await;
+    old_containers_are_counted(&environment).await;
     accounts_are_held_to_their_parts(&environment).await;
     // Nodes have `status.declaredFeatures` since Kubernetes 1.35.
     let without_effect: &[&str] = match release {
@@ -48,6 +52,7 @@ async fn all_works_on(release: OtherRelease) {
     let thief = thief(&environment, "gate").await;
     forbidden_requests_are_refused(&environment.admin, &thief, without_effect).await;
     start_up_taint_is_removed(&environment).await;
+    gate_that_somebody_set_is_lifted(&environment).await;
 }
 
 /// What `helm install` showed.
@@ -118,10 +123,26 @@ async fn start_up_taint_is_removed(environment: &Environment) {
     let mut agents = environment.agents(None).await;
     agents.register("new").await.unwrap();
     assert!(!is_tainted(&get_node(admin, "new").await), "no policy taints it");
-    let taint = json!({ "spec": { "taints": [{ "key": TAINT, "effect": "NoSchedule" }] } });
-    let nodes: Api<k8s_openapi::api::core::v1::Node> = Api::all(admin.clone());
-    nodes.patch("new", &PatchParams::default(), &Patch::Merge(&taint)).await.unwrap();
+    put_taint(admin, "new").await;
     assert!(is_tainted(&wait_shown(admin, "new", "Unknown", "NoReport").await));
     agents.start("new").await.unwrap();
     assert!(!is_tainted(&wait_shown(admin, "new", "True", "AllProfiles").await));
+}
+
+/// No policy puts a scheduling gate on pods, but their authors may.
+async fn gate_that_somebody_set_is_lifted(environment: &Environment) {
+    const NAMESPACE: &str = "by-hand";
+    let admin = &environment.admin;
+    create_namespace(admin, NAMESPACE, &json!({ "labels": { api::names::GATED_NAMESPACE: "true" } })).await;
+    let path = format!("profiles/{}.json", attempts::PROFILE);
+    assert!(!is_gated(&create(admin, NAMESPACE, &using("plain", &path)).await), "no policy gates it");
+    let mut pod = using("web", &path);
+    pod["spec"]["schedulingGates"] = json!([{ "name": api::names::SCHEDULING_GATE }]);
+    assert!(is_gated(&create(admin, NAMESPACE, &pod).await));
+    let _gate = start_gate(environment, &[]);
+    until("the gate lifted", LIMIT, async || {
+        let pod = stored(pods(admin, NAMESPACE).get("web").await.unwrap());
+        (!is_gated(&pod)).then_some(())
+    })
+    .await;
 }

@@ -49,6 +49,8 @@ pub struct Options {
     /// The release of Kubernetes whose API server is started, if not the cluster's. Helm itself then installs the chart, as
     /// it asks the API server what it serves.
     pub release: Option<OtherRelease>,
+    /// The controllers of Kubernetes that run beside the garbage collector, such as `job-controller`.
+    pub controllers: Vec<&'static str>,
 }
 
 /// An API server with the chart's definitions, rights and policies, until this is dropped.
@@ -292,12 +294,15 @@ impl ApiServer {
         })
     }
 
-    /// The garbage collector, which removes what a removed node owned.
+    /// The garbage collector, which removes what a removed node owned, and further controllers.
     fn start_collector(&mut self) -> Result<(), ApiServerError> {
+        let mut controllers = vec!["garbage-collector-controller"];
+        controllers.extend(&self.options.controllers);
         let mut command = self.programs.command("kube-controller-manager");
         command
             .arg(format!("--kubeconfig={}", self.path("admin.kubeconfig").display()))
-            .args(["--controllers=garbage-collector-controller", "--secure-port=0", "--leader-elect=false"])
+            .arg(format!("--controllers={}", controllers.join(",")))
+            .args(["--secure-port=0", "--leader-elect=false"])
             .args(["--kube-api-qps=1000", "--kube-api-burst=1000"])
             // Made when it is not there; the default is in /usr.
             .arg(format!("--flex-volume-plugin-dir={}", self.path("plugins").display()));

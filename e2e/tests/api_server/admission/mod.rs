@@ -3,6 +3,7 @@
 mod account;
 mod balancer;
 mod certificates;
+mod gated;
 mod images;
 mod removal;
 mod templates;

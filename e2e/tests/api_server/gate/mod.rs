@@ -5,6 +5,7 @@ mod lifting;
 mod many;
 mod misplaced;
 mod policy;
+mod traps;
 
 use std::path::Path;
 use std::time::Duration;
@@ -30,8 +31,14 @@ async fn create_namespace(admin: &Client, name: &str, gate: Option<&str>) {
 
 /// An API server with the chart's gate, and the namespace [`SHOP`].
 async fn environment() -> Environment {
+    environment_with(&[]).await
+}
+
+/// The same, with these controllers of Kubernetes.
+async fn environment_with(controllers: &[&'static str]) -> Environment {
     let values = ["--set", "gate.enabled=true"].map(String::from).to_vec();
-    let environment = Environment::with(Options { values, ..Options::default() }).await;
+    let options = Options { values, controllers: controllers.to_vec(), ..Options::default() };
+    let environment = Environment::with(options).await;
     create_namespace(&environment.admin, SHOP, Some("true")).await;
     // The policies take effect a moment after they were created.
     until("a gated pod", LIMIT, async || {
