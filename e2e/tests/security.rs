@@ -41,6 +41,10 @@ fn the_tables_in_the_docs_are_those_that_the_cluster_is_tried_with() {
         ("rights", table::of_rights(&accounts)),
         ("attempts of an agent", of_agent),
         ("attempts of the operator", table::of_attempts(&attempts::of_the_operator())),
+        (
+            "attempts of the operator without observers about events",
+            table::of_attempts(&events::attempts_without_observers()),
+        ),
         ("attempts of the operator about events", table::of_attempts(&events::attempts())),
         ("attempts of the gate about events", table::of_attempts(&events::attempts_of_gate())),
         ("attempts of the gate", table::of_attempts(&gate::attempts())),

@@ -125,6 +125,48 @@ pub fn attempts() -> Vec<Attempt> {
     policy.attempts()
 }
 
+/// With the token of the operator where there are no observers, and an Event [`OTHERS`] about a Node.
+pub fn attempts_without_observers() -> Vec<Attempt> {
+    const IN_DEFAULT: &str = "/apis/events.k8s.io/v1/namespaces/default/events";
+    let as_itself =
+        Answer::Refused(422, "the operator publishes Events as itself, and changes none of others");
+    let about =
+        |body, what| Attempt { path: IN_DEFAULT, ..post(what, body, Answer::Refused(422, OF_THE_PROJECT)) };
+    let of_pod = event(
+        "forged",
+        OPERATOR_FIELD_MANAGER,
+        "SeccompRefused",
+        json!({
+            "metadata": { "name": "forged", "namespace": "default" },
+            "regarding": { "apiVersion": "v1", "kind": "Pod", "namespace": "default", "name": "web" },
+        }),
+    );
+    vec![
+        Attempt {
+            path: IN_DEFAULT,
+            ..post("an Event about a Node as the kubelet", of_node("kubelet", "NodeNotReady"), as_itself)
+        },
+        about(of_node(OPERATOR_FIELD_MANAGER, "NodeNotReady"), "an Event of its own about a Node"),
+        about(of_pod, "an Event of its own about a pod"),
+        Attempt {
+            path: "/apis/events.k8s.io/v1/namespaces/default/events/of-the-kubelet",
+            ..patch(
+                "the series of the kubelet's Event about a Node",
+                json!({ "series": { "count": 9, "lastObservedTime": "2026-01-01T00:00:00.000000Z" } }),
+                as_itself,
+            )
+        },
+        post(
+            "an Event in another namespace",
+            event("forged", OPERATOR_FIELD_MANAGER, "SeccompRefused", json!({})),
+            Answer::Refused(403, "cannot create"),
+        ),
+    ]
+}
+
+/// What the policy says where there are no observers.
+const OF_THE_PROJECT: &str = "the operator publishes Events about the objects of this project";
+
 /// With the token of the gate.
 pub fn attempts_of_gate() -> Vec<Attempt> {
     let policy = Policy {
@@ -145,20 +187,24 @@ pub fn attempts_of_gate() -> Vec<Attempt> {
         post("an Event about a pod with a reason about Nodes", policy.own("ProfilesReady", json!({})), about),
         Attempt {
             path: "/apis/events.k8s.io/v1/namespaces/default/events",
-            ..post("an Event about a Node with a reason of the kubelet", of_node("NodeNotReady"), about)
+            ..post(
+                "an Event about a Node with a reason of the kubelet",
+                of_node(GATE_FIELD_MANAGER, "NodeNotReady"),
+                about,
+            )
         },
     ]);
     attempts
 }
 
-/// An Event of the gate about the Node `n1`.
-pub fn of_node(reason: &str) -> Value {
+/// An Event of `controller` about the Node `n1`.
+pub fn of_node(controller: &str, reason: &str) -> Value {
     event(
-        "of-a-node",
-        GATE_FIELD_MANAGER,
+        OTHERS,
+        controller,
         reason,
         json!({
-            "metadata": { "name": "of-a-node", "namespace": "default" },
+            "metadata": { "name": OTHERS, "namespace": "default" },
             "regarding": { "apiVersion": "v1", "kind": "Node", "name": "n1" },
         }),
     )

@@ -3,11 +3,11 @@
 
 use bench::api_server::{OperatorOptions, OperatorProcess, Options};
 use cluster::NAMESPACE;
-use e2e::rights::events::{SPACE, attempts, event};
+use e2e::rights::events::{SPACE, attempts, attempts_without_observers, event, of_node};
 use kube::{Client, Config};
 use serde_json::{Value, json};
 
-use super::gate_support::{send, thief, try_events};
+use super::gate_support::{of_kubelet, send, thief, try_events};
 use super::support::{Environment, LIMIT, contents, operator, until};
 
 const OBSERVATIONS: &str = "/apis/seccomp.imjasonh.dev/v1alpha1/seccompobservations";
@@ -128,7 +128,7 @@ async fn refused_calls_of_a_pod_are_counted_for_its_profile_and_an_event_on_the_
 async fn a_stolen_operator_publishes_events_about_refused_calls_and_no_others() {
     let environment = environment().await;
     let thief = thief(&environment, "operator").await;
-    try_events(&environment, &thief, &attempts()).await;
+    try_events(&environment, &thief, &of_kubelet(), &attempts()).await;
     // What it is for, and what it did before.
     let own = event("own", "seccomp-profile-operator", "SeccompKilled", json!({}));
     let about = json!({
@@ -153,4 +153,20 @@ async fn a_stolen_operator_publishes_events_about_refused_calls_and_no_others() 
     )
     .await;
     assert_eq!(code, 403);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stolen_operator_without_observers_publishes_events_about_our_objects_and_no_others() {
+    let environment = Environment::new().await;
+    let thief = thief(&environment, "operator").await;
+    let of_kubelet = of_node("kubelet", "NodeNotReady");
+    try_events(&environment, &thief, &of_kubelet, &attempts_without_observers()).await;
+    let about = json!({
+        "metadata": { "name": "own", "namespace": "default" },
+        "regarding": { "apiVersion": "seccomp.imjasonh.dev/v1alpha1", "kind": "NodeProfileStatus", "name": "n1" },
+    });
+    let own = event("own", "seccomp-profile-operator", "FileRepaired", about);
+    let path = "/apis/events.k8s.io/v1/namespaces/default/events";
+    let (code, answer) = send(&thief, "POST", path, "application/json", &own).await;
+    assert_eq!(code, 201, "{answer}");
 }

@@ -3,7 +3,7 @@
 use bench::api_server::{Account, OperatorOptions, OperatorProcess};
 use cluster::NAMESPACE;
 use e2e::rights::attempts::{Answer, Attempt};
-use e2e::rights::events::{OTHERS, SPACE, event};
+use e2e::rights::events::{OTHERS, event};
 use kube::client::Body;
 use kube::{Client, Config};
 use serde_json::{Value, json};
@@ -53,26 +53,36 @@ pub(super) async fn try_attempt(client: &Client, attempt: &Attempt, path: &str) 
     assert!(as_promised, "{}: {code} {message}\npromised: {:?}", attempt.what, attempt.answer);
 }
 
-/// Tries, beside an Event of the kubelet, what an account must not be able to make of its right to publish Events, as soon as
-/// its policy is in effect.
-pub(super) async fn try_events(environment: &Environment, thief: &Client, attempts: &[Attempt]) {
-    let path = format!("/apis/events.k8s.io/v1/namespaces/{SPACE}/events");
-    let others = event(OTHERS, "kubelet", "Killing", json!({}));
-    let (code, answer) = send(&environment.admin, "POST", &path, "application/json", &others).await;
+/// Tries, beside this Event of the kubelet, what an account must not be able to make of its right to publish Events, as soon
+/// as its policy is in effect.
+pub(super) async fn try_events(
+    environment: &Environment,
+    thief: &Client,
+    of_kubelet: &Value,
+    attempts: &[Attempt],
+) {
+    let namespace = of_kubelet["metadata"]["namespace"].as_str().unwrap();
+    let path = format!("/apis/events.k8s.io/v1/namespaces/{namespace}/events");
+    let (code, answer) = send(&environment.admin, "POST", &path, "application/json", of_kubelet).await;
     assert_eq!(code, 201, "{answer}");
     let list = async || {
         let (_, list) = send(&environment.admin, "GET", &path, "application/json", &json!({})).await;
         list["items"].clone()
     };
     let before = list().await;
-    // The policy takes effect a moment after the installation.
+    // The policy takes effect a moment after the installation. Without it, the name would be taken.
     let dry_run = format!("{path}?dryRun=All");
     until("the policy", LIMIT, async || {
-        (send(thief, "POST", &dry_run, "application/json", &others).await.0 == 422).then_some(())
+        (send(thief, "POST", &dry_run, "application/json", of_kubelet).await.0 == 422).then_some(())
     })
     .await;
     for attempt in attempts {
         try_attempt(thief, attempt, attempt.path).await;
     }
     assert_eq!(list().await, before, "to the last field");
+}
+
+/// An Event of the kubelet about the pod of the attempts.
+pub(super) fn of_kubelet() -> Value {
+    event(OTHERS, "kubelet", "Killing", json!({}))
 }

@@ -7,7 +7,7 @@ use e2e::rights::gate::{self, OTHERS, leave_out, lift, target};
 use serde_json::{Value, json};
 
 use super::*;
-use crate::gate_support::{send, thief, try_attempt, try_events};
+use crate::gate_support::{of_kubelet, send, thief, try_attempt, try_events};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stolen_gate_lifts_its_own_gate_with_node_affinity_and_changes_nothing_else_of_a_pod() {
@@ -40,12 +40,14 @@ async fn a_stolen_gate_lifts_its_own_gate_with_node_affinity_and_changes_nothing
 async fn a_stolen_gate_publishes_its_own_events_and_neither_forges_nor_changes_those_of_others() {
     let environment = environment().await;
     let thief = thief(&environment, "gate").await;
-    try_events(&environment, &thief, &attempts_of_gate()).await;
+    try_events(&environment, &thief, &of_kubelet(), &attempts_of_gate()).await;
 
     // What it is for.
     let events = |namespace: &str| format!("/apis/events.k8s.io/v1/namespaces/{namespace}/events");
     let of_pod = event("own", GATE_FIELD_MANAGER, "NoSuchProfile", json!({}));
-    for (path, event) in [(events(SHOP), of_pod), (events("default"), of_node("ProfileConflict"))] {
+    for (path, event) in
+        [(events(SHOP), of_pod), (events("default"), of_node(GATE_FIELD_MANAGER, "ProfileConflict"))]
+    {
         let (code, answer) = send(&thief, "POST", &path, "application/json", &event).await;
         assert_eq!(code, 201, "{answer}");
     }
