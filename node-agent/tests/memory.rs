@@ -26,8 +26,8 @@ const SMALL_LIMIT: u64 = 16 * 1024 * 1024;
 /// count.
 const PROGRAM: u64 = 4 * 1024 * 1024;
 
-/// How long the agent may take.
-const PATIENCE: Duration = Duration::from_mins(2);
+/// How long the agent may take: a program without optimisation, on a machine that does much else.
+const PATIENCE: Duration = Duration::from_mins(15);
 
 /// The largest profile that the schema admits, or nearly: 4,096 names of 64 characters, 1,024 arguments.
 fn largest(number: usize) -> Value {
