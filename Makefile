@@ -27,7 +27,7 @@ FUZZ_SECONDS ?= 20
 .DEFAULT_GOAL := help
 # The parts share one machine and one cluster.
 .NOTPARALLEL:
-.PHONY: help setup demo cluster-up cluster-down test lint deny advisories chart docs test-unit fuzz fuzz-keep test-api-server test-runtimes test-cluster test-cluster-first test-cluster-second test-documented test-long bench bench-sweep bench-ways bench-code bench-latency bench-memory bench-strangers bench-derive generate images fmt
+.PHONY: help setup demo cluster-up cluster-down test lint style clippy deny advisories chart docs test-unit fuzz fuzz-keep test-api-server test-runtimes test-cluster test-cluster-first test-cluster-second test-documented test-long bench bench-sweep bench-ways bench-code bench-latency bench-memory bench-strangers bench-derive generate images fmt
 
 help: ## List the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -45,11 +45,12 @@ cluster-down: ## End the local cluster
 	@$(E2E) down
 
 # What `make test` runs side by side: tests on a cluster mostly wait, and the checks compile meanwhile. Each lane runs its
-# targets one after the other. There are two clusters, and about half of the tests' time is on each.
+# targets one after the other. There are two clusters, and about half of the tests' time is on each. Clippy is the last of
+# its lane: cargo has one lock for all that is built, and the clusters' tests need it for a moment when they begin.
 LANE_CLUSTER := test-cluster-first
 LANE_SECOND_CLUSTER := test-documented test-cluster-second
 LANE_API_SERVER := test-api-server test-runtimes
-LANE_CHECKS := lint deny chart docs test-unit fuzz
+LANE_CHECKS := style deny chart docs test-unit fuzz clippy
 
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 LANES_BIN := $(TARGET)/lanes
@@ -62,10 +63,14 @@ test: setup ## All of the below: formatting, lints, the chart, the book, unit an
 	@FUZZ_SECONDS=10 E2E=$(LANES_BIN)/e2e XTASK=$(LANES_BIN)/xtask MAKE="$(MAKE)" \
 	e2e/lanes.sh "$(LANE_CLUSTER)" "$(LANE_SECOND_CLUSTER)" "$(LANE_API_SERVER)" "~$(LANE_CHECKS)"
 
-lint: ## Formatting, spelling and lints
+lint: style clippy ## Formatting, spelling and lints
+
+style:
 	$$(CARGO=$(CARGO) e2e/tools.sh typos-cli $(TYPOS_VERSION))
 	$(CARGO) fmt --all --check
 	$(CARGO) fmt --manifest-path fuzz/Cargo.toml --check
+
+clippy:
 	$(CARGO) clippy --workspace --all-targets --all-features -- --deny warnings
 
 deny: ## What the dependencies are: licences, sources, versions that stand twice (deny.toml)

@@ -105,17 +105,6 @@ pub fn pack(release: &Path, tag: &str, directory: &Path, prefix: &str) -> Result
     Ok(archives)
 }
 
-/// Builds `kubectl-seccomp` without optimisation, and returns its directory.
-///
-/// # Errors
-/// When the build fails.
-pub fn build_plugin(repository: &Path) -> Result<PathBuf, BuildImagesError> {
-    let mut cargo = cargo(repository);
-    cargo.args(["build", "--locked", "-p", "cli", "--bin", "kubectl-seccomp"]);
-    command::run_compiler(&mut cargo, Compiler::Cargo)?;
-    Ok(target_directory(repository).join("debug"))
-}
-
 /// Writes the two images that every node needs in any test: `pause`, which containerd runs in
 /// each pod to hold its namespaces, and `busybox`. Returns the archives.
 ///

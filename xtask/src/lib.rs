@@ -2,7 +2,7 @@
 //! the end-to-end tests use its results and its modules.
 //!
 //! [`programs`] builds Kubernetes and what it needs from Go modules, [`build_images`] our programs as container images
-//! and [`previous_release`] those of the release before, both with [`image`], which needs no build tool. [`chart`]
+//! and [`previous_release`] those of the release before, both with [`image`], which needs no build tool; [`build_program`] builds one for use outside of containers. [`chart`]
 //! checks the chart and makes its README, [`runtime_default`] writes the profile of that name as containerd has it.
 //!
 //! Below them are [`workspace`] (where this repository is, and cargo in it), [`command`] and [`files`] (programs and
@@ -10,6 +10,7 @@
 //! (what is under way), [`interrupt`] (an orderly end on SIGINT and SIGTERM) and [`elf`] (whether a program is static).
 
 pub mod build_images;
+pub mod build_program;
 pub mod chart;
 pub mod command;
 pub mod elf;

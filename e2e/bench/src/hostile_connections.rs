@@ -5,17 +5,17 @@
 use std::fs;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
-use xtask::command;
-use xtask::workspace::{cargo, repository, target_directory};
+use xtask::build_program::build_program;
+use xtask::workspace::repository;
 
-use crate::api_server::{Program, free_port};
+use crate::api_server::{ApiServerError, Program, free_port};
 use crate::session::BenchError;
 
 /// Connections of each kind.
@@ -88,7 +88,7 @@ pub async fn measure(release: bool) -> Result<(), BenchError> {
     );
     let mut missed = Vec::new();
     for name in ["node-agent", "operator"] {
-        let binary = build(name, release)?;
+        let binary = build_program(repository(), name, release).map_err(ApiServerError::from)?;
         for kind in ConnectionKind::ALL {
             // A process of its own: a heap that has grown for earlier connections would hide what later ones cost.
             let address = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()?));
@@ -126,16 +126,6 @@ clusters: [{ name: none, cluster: { server: "http://127.0.0.1:1" } }]
 contexts: [{ name: none, context: { cluster: none, user: none } }]
 users: [{ name: none, user: {} }]
 "#;
-
-fn build(name: &str, release: bool) -> Result<PathBuf, BenchError> {
-    let mut build = cargo(repository());
-    build.args(["build", "--locked", "--package", name]);
-    if release {
-        build.arg("--release");
-    }
-    command::output(&mut build).map_err(crate::api_server::ApiServerError::from)?;
-    Ok(target_directory(repository()).join(if release { "release" } else { "debug" }).join(name))
-}
 
 async fn wait_started(address: SocketAddr) -> Result<(), BenchError> {
     let answers = async {

@@ -5,8 +5,8 @@ use std::process::Command;
 use std::time::Duration;
 
 use cluster::NAMESPACE;
-use xtask::command;
-use xtask::workspace::{cargo, repository, target_directory};
+use xtask::build_program::build_program;
+use xtask::workspace::repository;
 
 use super::program::Program;
 use super::server::free_port;
@@ -46,7 +46,7 @@ pub struct AdmissionProcess {
 /// # Errors
 /// It does not build.
 pub fn build_operator(release: bool) -> Result<PathBuf, ApiServerError> {
-    build("operator", release)
+    Ok(build_program(repository(), "operator", release)?)
 }
 
 /// Builds the admission webhook of this workspace quickly.
@@ -54,17 +54,7 @@ pub fn build_operator(release: bool) -> Result<PathBuf, ApiServerError> {
 /// # Errors
 /// It does not build.
 pub fn build_admission() -> Result<PathBuf, ApiServerError> {
-    build("admission", false)
-}
-
-fn build(program: &str, release: bool) -> Result<PathBuf, ApiServerError> {
-    let mut build = cargo(repository());
-    build.args(["build", "--locked", "-p", program]);
-    if release {
-        build.arg("--release");
-    }
-    command::output(&mut build)?;
-    Ok(target_directory(repository()).join(if release { "release" } else { "debug" }).join(program))
+    Ok(build_program(repository(), "admission", false)?)
 }
 
 impl AdmissionProcess {
