@@ -46,15 +46,27 @@ fn lacks_only_what_rides_along(stored: &SeccompProfileStatus, wanted: &SeccompPr
     wanted == *stored
 }
 
-/// `status.readyHash` of a profile whose present contents have the hash `ready` and are ready, or, without one, are not:
-/// then that of `stored` stays, or, where an earlier release has written none, the hash with which it was ready.
+/// `status.readyHash` of a profile of this generation with these contents, which are ready on its nodes or not.
+///
+/// While they are not, the hash that was last ready stays. Where it is that of the present contents, it stays only as long
+/// as the spec does: other nodes may have been selected since, or the contents may have come back after others, which
+/// nodes may still have. So the hash equals that of the present contents only if they have been ready on the nodes that
+/// the present spec selects. An operator of an earlier release wrote no hash; then the one with which the profile was ready
+/// counts.
 #[must_use]
-pub fn ready_hash(stored: Option<&SeccompProfileStatus>, ready: Option<&str>) -> Option<String> {
-    match (ready, stored) {
-        (Some(hash), _) => Some(hash.to_owned()),
-        (None, Some(stored)) if is_ready(stored) => stored.content_hash.clone(),
-        (None, stored) => stored?.ready_hash.clone(),
+pub fn ready_hash(
+    stored: Option<&SeccompProfileStatus>,
+    generation: Option<i64>,
+    contents: Option<&str>,
+    ready: bool,
+) -> Option<String> {
+    if ready {
+        return contents.map(str::to_owned);
     }
+    let stored = stored?;
+    let kept = if is_ready(stored) { &stored.content_hash } else { &stored.ready_hash };
+    let same_spec = stored.observed_generation == generation;
+    kept.clone().filter(|kept| same_spec || Some(kept.as_str()) != contents)
 }
 
 /// The parts of a status that people and programs act on. The reason why a profile is not ready is not among them: a
@@ -167,6 +179,7 @@ mod tests {
     #[test]
     fn the_hash_of_the_contents_that_were_last_ready_stays_while_later_ones_are_not() {
         let status = |hash: &str, ready: &str, ready_hash: Option<&str>| SeccompProfileStatus {
+            observed_generation: Some(1),
             content_hash: Some(hash.to_owned()),
             ready_hash: ready_hash.map(str::to_owned),
             conditions: vec![Condition {
@@ -179,14 +192,23 @@ mod tests {
             }],
             ..Default::default()
         };
-        let of = |stored: Option<&SeccompProfileStatus>, ready| ready_hash(stored, ready);
-        assert_eq!(of(None, None), None);
-        assert_eq!(of(None, Some("a")).as_deref(), Some("a"));
-        assert_eq!(of(Some(&status("a", "False", None)), None), None, "it was never ready");
-        assert_eq!(of(Some(&status("b", "False", Some("a"))), None).as_deref(), Some("a"));
-        assert_eq!(of(Some(&status("b", "False", Some("a"))), Some("b")).as_deref(), Some("b"));
+        let of = |stored: Option<&SeccompProfileStatus>, contents, ready| {
+            ready_hash(stored, Some(1), Some(contents), ready)
+        };
+        assert_eq!(of(None, "a", false), None);
+        assert_eq!(of(None, "a", true).as_deref(), Some("a"));
+        assert_eq!(of(Some(&status("a", "False", None)), "a", false), None, "it was never ready");
+        assert_eq!(of(Some(&status("a", "False", Some("a"))), "a", false).as_deref(), Some("a"));
+        assert_eq!(of(Some(&status("b", "False", Some("a"))), "b", false).as_deref(), Some("a"));
+        assert_eq!(of(Some(&status("b", "False", Some("a"))), "b", true).as_deref(), Some("b"));
         // An earlier release has called it ready.
-        assert_eq!(of(Some(&status("a", "True", None)), None).as_deref(), Some("a"));
+        assert_eq!(of(Some(&status("a", "True", None)), "a", false).as_deref(), Some("a"));
+        // Of another generation it stays only if nobody can take it for that of the present contents.
+        let later = |stored, contents, ready| ready_hash(Some(&stored), Some(2), Some(contents), ready);
+        assert_eq!(later(status("a", "True", Some("a")), "b", false).as_deref(), Some("a"));
+        assert_eq!(later(status("a", "True", Some("a")), "a", false), None);
+        assert_eq!(later(status("b", "False", Some("a")), "a", false), None);
+        assert_eq!(later(status("a", "True", Some("a")), "a", true).as_deref(), Some("a"));
     }
 
     #[test]

@@ -71,8 +71,8 @@ pub struct SeccompProfileStatus {
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "lenient::field")]
     #[schemars(length(max = 71))]
     pub content_hash: Option<String>,
-    /// The `contentHash` with which the profile was last Ready. While it equals `contentHash`, every node that must have
-    /// the present contents has had them.
+    /// The `contentHash` with which the profile was last Ready. It equals `contentHash` only if the profile has been Ready
+    /// with its present spec: every node that it selects has had the present contents.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "lenient::field")]
     #[schemars(length(max = 71))]
     pub ready_hash: Option<String>,

@@ -268,7 +268,12 @@ impl Index {
         let content_hash = facts.content.as_ref().ok().map(ToString::to_string);
         let mut status = SeccompProfileStatus {
             observed_generation: facts.generation,
-            ready_hash: status::ready_hash(facts.status.as_ref(), content_hash.as_deref().filter(|_| ready)),
+            ready_hash: status::ready_hash(
+                facts.status.as_ref(),
+                facts.generation,
+                content_hash.as_deref(),
+                ready,
+            ),
             content_hash,
             localhost_profile: name
                 .parse()

@@ -67,3 +67,17 @@ fn a_deletion_waits_for_every_node_that_holds_the_file_whether_it_is_selected_or
     index.apply_profile(only("db", 1), UpdateSource::Watch, at(1));
     assert_eq!(index.profiles["a"].tally.holding, 1);
 }
+
+#[test]
+fn a_profile_that_was_ready_on_other_nodes_has_not_been_ready_on_those_that_it_selects_now() {
+    let mut index = pools();
+    index.apply_profile(only("web", 1), UpdateSource::Watch, at(1));
+    let facts = store(&mut index, only("web", 1), 1);
+    let ready_hash = |facts: &ProfileFacts| facts.status.as_ref().unwrap().ready_hash.clone();
+    assert_eq!(ready_hash(&facts), Some(hash(1).to_string()));
+    let moved = ProfileFacts { status: facts.status, ..only("db", 2) };
+    index.apply_profile(moved.clone(), UpdateSource::Watch, at(2));
+    let facts = store(&mut index, moved, 2);
+    assert_eq!(facts.status.as_ref().unwrap().content_hash, Some(hash(1).to_string()));
+    assert_eq!(ready_hash(&facts), None);
+}

@@ -283,14 +283,14 @@ impl NaiveModel<'_> {
         let was_ready = object["status"]["conditions"]
             .as_array()
             .is_some_and(|all| all.iter().any(|it| it["type"] == "Ready" && it["status"] == "True"));
-        let kept = &object["status"][if was_ready { "contentHash" } else { "readyHash" }];
+        let kept = object["status"][if was_ready { "contentHash" } else { "readyHash" }].as_str();
+        let present = hash.map(|hash| hash.to_string());
+        let same_spec = object["status"]["observedGeneration"] == object["metadata"]["generation"];
+        let kept = kept.filter(|kept| same_spec || Some(*kept) != present.as_deref());
         Expected::Status(Box::new(SeccompProfileStatus {
             observed_generation: object["metadata"]["generation"].as_i64(),
-            ready_hash: match &hash {
-                Some(hash) if is_ready_now => Some(hash.to_string()),
-                _ => kept.as_str().map(str::to_owned),
-            },
-            content_hash: hash.map(|hash| hash.to_string()),
+            ready_hash: if is_ready_now { present.clone() } else { kept.map(str::to_owned) },
+            content_hash: present,
             localhost_profile: Some(format!("profiles/{name}.json")),
             ready: Some(format!("{}/{}", counts.ready, counts.desired)),
             state: Some(OpenEnum::Known(match &contents {
