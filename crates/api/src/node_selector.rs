@@ -18,8 +18,12 @@ const MAX_REQUIREMENTS: usize = 16;
 const MAX_VALUES: usize = 32;
 /// The longest key: a prefix of 253 characters, a slash and a name of 63.
 const MAX_KEY: usize = 317;
-/// A label's key: `k8s.io/apimachinery`, `pkg/util/validation` (`IsQualifiedName`).
-const KEY: &str = "^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$";
+/// The longest prefix of a key.
+const MAX_PREFIX: usize = 253;
+/// A label's key: `k8s.io/apimachinery`, `pkg/util/validation` (`IsQualifiedName`). Its prefix is a name of DNS
+/// (`IsDNS1123Subdomain`). The API server refuses any other key in the affinity of a pod, so that no gate could be lifted.
+/// It has no backslash, which would end the text in an expression of the schema.
+const KEY: &str = "^([a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$";
 /// A label's value: the same, `IsValidLabelValue`.
 const VALUE: &str = "^([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?$";
 
@@ -143,7 +147,7 @@ pub(crate) fn schema(_: &mut SchemaGenerator) -> Schema {
                 "maxProperties": MAX_REQUIREMENTS,
                 "additionalProperties": { "type": "string", "maxLength": 63, "pattern": VALUE },
                 "x-kubernetes-validations": [rule(
-                    format!("self.all(key, size(key) <= {MAX_KEY} && key.matches('{KEY}'))"),
+                    format!("self.all(key, size(key) <= {MAX_KEY} && key.indexOf('/') <= {MAX_PREFIX} && key.matches('{KEY}'))"),
                     "a key is not that of a label",
                 )]
             },
@@ -175,10 +179,17 @@ pub(crate) fn schema(_: &mut SchemaGenerator) -> Schema {
                             "items": { "type": "string", "maxLength": 63, "pattern": VALUE }
                         }
                     },
-                    "x-kubernetes-validations": [rule(
-                        "(self.operator in ['In', 'NotIn']) == (has(self.values) && size(self.values) > 0)".to_owned(),
-                        "In and NotIn need values, Exists and DoesNotExist take none",
-                    )]
+                    "x-kubernetes-validations": [
+                        rule(
+                            "(self.operator in ['In', 'NotIn']) == (has(self.values) && size(self.values) > 0)"
+                                .to_owned(),
+                            "In and NotIn need values, Exists and DoesNotExist take none",
+                        ),
+                        rule(
+                            format!("self.key.indexOf('/') <= {MAX_PREFIX}"),
+                            "a key is not that of a label",
+                        )
+                    ]
                 }
             }
         }

@@ -6,11 +6,11 @@ use api::{NodeProfileStatus, Untrusted};
 use bench::api_server::Agents;
 use k8s_openapi::api::core::v1::Node;
 use kube::Api;
-use kube::api::{DeleteParams, Patch, PatchParams};
+use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 
 use super::gate_support::start_operator;
-use super::pods::{create, create_namespace, pods, using};
+use super::pods::{create, create_namespace, object, pods, using};
 use super::releases::accounts_are_held_to_their_parts;
 use super::support::{Environment, LIMIT, bytes_of, contents, hash_of, print_line, until};
 
@@ -205,4 +205,51 @@ async fn operators_and_agents_that_restart_write_nothing_and_an_older_agent_keep
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stolen_agent_does_not_say_what_its_node_holds_and_a_stolen_operator_nothing_else_of_the_object() {
     accounts_are_held_to_their_parts(&Environment::new().await).await;
+}
+
+/// Pods get a profile's requirements as node affinity. A key that only the profile could have would keep them gated for ever.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_profile_can_have_the_keys_that_the_affinity_of_a_pod_can_have_and_no_others() {
+    let environment = Environment::new().await;
+    let admin = &environment.admin;
+    create_namespace(admin, NAMESPACE, &json!({})).await;
+    let params = PostParams { dry_run: true, ..PostParams::default() };
+    let long = |length: usize| format!("{}/x", "a".repeat(length));
+    let keys = [
+        "pool",
+        "a.b/x",
+        "a-b.c-d/x_y.z",
+        "A/x",
+        "a..b/x",
+        "a.-b/x",
+        "a-.b/x",
+        ".a/x",
+        "a./x",
+        "/x",
+        "a/",
+        "a/b/c",
+        "",
+    ];
+    let mut taken = Vec::new();
+    for key in keys.map(str::to_owned).into_iter().chain([long(253), long(254)]) {
+        let requirement = json!({ "key": key, "operator": "DoesNotExist" });
+        let mut pod = using("tried", "profiles/tried.json");
+        pod["spec"]["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"] =
+            json!({ "nodeSelectorTerms": [{ "matchExpressions": [requirement] }] });
+        let by_pod = pods(admin, NAMESPACE).create(&params, &object(&pod)).await.is_ok();
+        for selector in
+            [json!({ "matchExpressions": [requirement] }), json!({ "matchLabels": { key.clone(): "web" } })]
+        {
+            let profile = json!({
+                "apiVersion": "seccomp.imjasonh.dev/v1alpha1", "kind": "SeccompProfile",
+                "metadata": { "name": "tried" },
+                "spec": { "nodeSelector": selector, "contents": contents(1) },
+            });
+            let applied = PatchParams { dry_run: true, ..PatchParams::apply("test") };
+            let created = environment.profiles.patch("tried", &applied, &Patch::Apply(&profile)).await;
+            assert_eq!(created.is_ok(), by_pod, "{selector}: {created:?}");
+        }
+        taken.extend(by_pod.then_some(key));
+    }
+    assert_eq!(taken, ["pool", "a.b/x", "a-b.c-d/x_y.z", &*long(253)]);
 }
