@@ -91,7 +91,8 @@ pub struct SeccompProfileStatus {
     /// The number of nodes that should have the profile, by state.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "lenient::field")]
     pub nodes: Option<NodeCounts>,
-    /// The nodes that cannot hold the profile; at most ten, the first by name.
+    /// The nodes that cannot hold the profile; at most ten. First those that say why, by name, then those that lack it and
+    /// do not say why, because no agent is ready there, none has reported, or the report is full.
     #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "lenient::items")]
     #[schemars(length(max = 10))]
     pub failures: Vec<NodeFailure>,

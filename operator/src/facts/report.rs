@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use api::{FileProblem, NodeProfileStatus, StartFailure, conditions};
+use api::{FileProblem, MAX_PROBLEMS, NodeProfileStatus, StartFailure, conditions};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, ObjectMeta};
 use k8s_openapi::jiff::Timestamp;
 use profile::ShortHash;
@@ -56,6 +56,12 @@ pub struct ReportFacts {
 }
 
 impl ReportFacts {
+    /// Whether it has room for all problems of its node: if not, it says nothing of the others.
+    #[must_use]
+    pub fn lists_all_problems(&self) -> bool {
+        self.problems.len() < MAX_PROBLEMS
+    }
+
     /// The facts of a stored report. A report that does not fit its schema counts as none. No more entries are kept
     /// than the schema allows.
     #[must_use]

@@ -1,18 +1,14 @@
 //! What to do about one profile.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use api::names::DELETE_IN_USE;
-use api::{
-    NodeCounts, NodeFailure, OpenEnum, PodCounts, ProfileName, Removal, SeccompProfileStatus, State,
-    conditions,
-};
+use api::{NodeCounts, PodCounts, ProfileName, Removal, SeccompProfileStatus, State, conditions};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use k8s_openapi::jiff::Timestamp;
 
 use super::checks::add_findings;
-use super::node::{AgentState, Node};
+use super::node::Node;
 use super::pacing::ClusterSize;
 use super::pods_listed::{PODS_LISTED, PODS_UNKNOWN};
 use super::profile::Profile;
@@ -289,7 +285,7 @@ impl Index {
                 joining: count(tally.joining),
                 unreachable: count(tally.unreachable),
             }),
-            failures: if tally.failed > 0 { self.failures(name, profile) } else { Vec::new() },
+            failures: self.failures(name, profile),
             in_use: Some(usage.in_use),
             unused_since: self.unused_since(name, profile),
             pods: Some(self.pod_counts(name)),
@@ -327,16 +323,14 @@ impl Index {
             }
         }
         if tally.pending > 0 {
-            let pending = profile.pending.iter().map(|name| {
-                match self.nodes.get(&**name).and_then(|node| node.agent_state) {
-                    Some(AgentState::Down) => format!("{name} ({})", conditions::node::AGENT_DOWN),
-                    Some(AgentState::Silent) => format!("{name} ({})", conditions::node::NO_REPORT),
-                    _ if self.lacks_report_flag(name, profile) => {
+            let pending =
+                profile.pending.iter().map(|name| match self.nodes.get(&**name).and_then(Node::silence) {
+                    Some((reason, _)) => format!("{name} ({reason})"),
+                    None if self.lacks_report_flag(name, profile) => {
                         format!("{name} (has it without the flag of spec.report, as earlier agents write it)")
                     }
-                    _ => name.to_string(),
-                }
-            });
+                    None => name.to_string(),
+                });
             message += "; waiting for ";
             message += &named(pending, profile.pending.len());
         }
@@ -403,27 +397,6 @@ impl Index {
     fn holding<'a>(&'a self, name: &'a str, profile: &'a Profile) -> impl Iterator<Item = &'a str> {
         let holds = move |node: &Node| node.contribution(name, profile).holding;
         self.nodes.iter().filter(move |(_, node)| holds(node)).map(|(name, _)| name.as_str())
-    }
-
-    fn failures(&self, name: &str, profile: &Profile) -> Vec<NodeFailure> {
-        let failure = |node: &Arc<str>| {
-            let problem = self.nodes.get(&**node)?.current_report()?.problems.get(name)?;
-            let message = match &problem.state {
-                OpenEnum::Known(_) => problem.message.clone(),
-                OpenEnum::Unknown(state) => {
-                    format!(
-                        "the agent reports {state}, which this operator does not know: {}",
-                        problem.message
-                    )
-                }
-            };
-            Some(NodeFailure {
-                node: node.to_string(),
-                reason: status::bounded(&problem.reason, 64),
-                message: status::bounded(&message, 512),
-            })
-        };
-        profile.failed.iter().filter_map(failure).take(10).collect()
     }
 }
 

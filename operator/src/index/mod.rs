@@ -18,6 +18,7 @@ mod decide_starts;
 mod denials;
 mod exclusion;
 mod exclusion_state;
+mod failures;
 mod first_status;
 mod node;
 mod pacing;
@@ -34,6 +35,7 @@ mod unused;
 mod without_profile;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 use std::time::Duration;
 
 use k8s_openapi::jiff::Timestamp;
@@ -45,7 +47,7 @@ use crate::queue::Lanes;
 pub use checks::Check;
 pub use decide_node::{NodeDecision, NodeOperation};
 pub use decide_profile::{ProfileDecision, ProfileOperation};
-pub use node::AgentState;
+pub use node::{AgentState, PROBLEMS_OMITTED};
 pub use pods_listed::ListedPods;
 pub use profile_pods::Outdated;
 pub use standing::{MissingProfile, NodeStanding};
@@ -65,6 +67,8 @@ pub struct Index {
     directory: String,
     profiles: BTreeMap<String, Profile>,
     nodes: BTreeMap<String, Node>,
+    /// The nodes that do not say why they lack a profile.
+    silent: BTreeSet<Arc<str>>,
     users: ProfilePods,
     /// Pods that have a container which does not start because of a profile.
     failing_pods: FailingPods,
@@ -143,6 +147,7 @@ impl Index {
             directory: directory.to_owned(),
             profiles: BTreeMap::new(),
             nodes: BTreeMap::new(),
+            silent: BTreeSet::new(),
             users: ProfilePods::default(),
             failing_pods: FailingPods::default(),
             agents: HashMap::new(),
@@ -469,6 +474,11 @@ impl Index {
             {
                 self.dirty.profiles.insert(profile_name.clone());
             }
+        }
+        if node.silence().is_some() {
+            self.silent.insert(node.name.clone());
+        } else {
+            self.silent.remove(&node.name);
         }
         node.set_lacking(lacks, now);
         self.dirty.nodes.insert(name.to_owned());

@@ -22,6 +22,9 @@ pub(super) const JOINING: Duration = Duration::from_mins(2);
 /// How long an agent may be down before the node's files count as unwatched.
 pub(super) const AGENT_DOWN: Duration = Duration::from_mins(5);
 
+/// Why a node does not say why it lacks a profile: its report has no room for all problems.
+pub const PROBLEMS_OMITTED: &str = "ProblemsOmitted";
+
 /// The state of a node and its agent, whatever the profile.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AgentState {
@@ -96,6 +99,8 @@ pub(super) struct View {
     pub(super) contribution: Contribution,
     pub(super) age: FileAge,
     agent_state: Option<AgentState>,
+    /// Why the node does not say why it lacks a profile.
+    silence: Option<&'static str>,
     problem: Option<FileProblem>,
 }
 
@@ -303,6 +308,20 @@ impl Node {
         self.current_report().is_some_and(|report| report.files.is_some())
     }
 
+    /// Why it does not say why it lacks a profile, as reason and message; `None` if it is expected to hold it or to say.
+    pub(super) fn silence(&self) -> Option<(&'static str, &'static str)> {
+        match self.agent_state? {
+            AgentState::Down => {
+                Some((conditions::node::AGENT_DOWN, "no agent has been ready on the node for minutes"))
+            }
+            AgentState::Silent => Some((conditions::node::NO_REPORT, "the node's agent has never reported")),
+            AgentState::Reporting if !self.current_report()?.lists_all_problems() => {
+                Some((PROBLEMS_OMITTED, "the node has more problems than its report can list"))
+            }
+            AgentState::Reporting | AgentState::Joining | AgentState::Unreachable => None,
+        }
+    }
+
     pub(super) fn agent_state_at(&self, now: Timestamp) -> Option<AgentState> {
         let object = self.object.as_ref().filter(|object| object.selected)?;
         let young = now < self.joining_until(object);
@@ -398,7 +417,8 @@ impl Node {
     pub(super) fn view(&self, file: ReportedFile<'_>, profile: &Profile) -> View {
         let contribution = self.contribution_with(file, profile);
         let age = file.age(profile);
-        View { contribution, age, agent_state: self.agent_state, problem: file.problem.cloned() }
+        let silence = self.silence().map(|(reason, _)| reason);
+        View { contribution, age, agent_state: self.agent_state, silence, problem: file.problem.cloned() }
     }
 
     /// Counts one profile more or less that the node lacks; returns whether that changes the node's condition.

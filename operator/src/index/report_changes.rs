@@ -51,6 +51,7 @@ impl Node {
             current.owner == facts.owner
                 && current.files.is_some() == facts.files.is_some()
                 && current.changed.is_some() == facts.changed.is_some()
+                && current.lists_all_problems() == facts.lists_all_problems()
         }) && !self.guesses_since_when_no_agent_is_ready()
             && self.agent_state_at(now) == self.agent_state
     }

@@ -48,6 +48,37 @@ fn an_agent_that_has_been_down_for_too_long_makes_its_node_pending() {
         down.conditions[1].message
     );
     assert_eq!(node_condition(&index, "n2", 300), Some(("False".into(), "AgentDown".into())));
+    // It is named like the nodes that say why they cannot hold the profile, so that whoever waits need not wait for it.
+    let named: Vec<_> = down.failures.iter().map(|it| (it.node.as_str(), it.reason.as_str())).collect();
+    assert_eq!(named, [("n2", "AgentDown")]);
+    assert_eq!((down.nodes.unwrap().failed, down.nodes.unwrap().pending), (0, 1));
+}
+
+#[test]
+fn a_node_whose_report_has_no_room_for_its_problem_is_named_among_those_that_cannot_hold_the_profile() {
+    let mut index = two_nodes();
+    let failing = |number: usize, version: ObjectVersion| {
+        let problem = |number: usize| FileProblem {
+            name: format!("p{number:03}"),
+            state: ProblemKind::Failed.into(),
+            reason: "DiskFull".into(),
+            message: "no space left".into(),
+        };
+        let problems = (0..number).map(|number| (format!("p{number:03}"), problem(number))).collect();
+        ReportFacts { version, problems, ..report("n2", &[]) }
+    };
+    let named = |index: &Index, now| {
+        let failures = status(index, now).failures.into_iter();
+        failures.map(|it| (it.node, it.reason)).collect::<Vec<_>>()
+    };
+    index.apply_report(failing(99, version(7, 2)), UpdateSource::Watch, at(1));
+    assert_eq!(named(&index, 1), []);
+    index.take_dirty();
+    index.apply_report(failing(100, version(7, 3)), UpdateSource::Watch, at(2));
+    assert_eq!(named(&index, 2), [("n2".to_owned(), "ProblemsOmitted".to_owned())]);
+    assert!(index.take_dirty().profiles.contains("a"), "its status is written");
+    index.apply_report(failing(99, version(7, 4)), UpdateSource::Watch, at(3));
+    assert_eq!(named(&index, 3), []);
 }
 
 #[test]

@@ -226,7 +226,8 @@ impl NaiveModel<'_> {
         let contents = Self::contents(object);
         let hash = contents.as_ref().ok().map(|contents| contents.canonical().hash());
         let mut counts = NodeCounts::default();
-        let (mut waiting, mut holding, mut failures) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut waiting, mut holding) = (Vec::new(), Vec::new());
+        let (mut failures, mut silent) = (Vec::new(), Vec::new());
         for (node_name, node) in self.server.all(KindLabel::Node) {
             let Some(agent_state) = self.agent_state(node) else { continue };
             let report = self.report_of(node).unwrap_or_default();
@@ -239,11 +240,24 @@ impl NaiveModel<'_> {
                 counts.pending += 1;
                 waiting.push(format!("{node_name}{why}"));
             };
+            let mut silent_node = |reason: &str, message: &str| {
+                silent.push(NodeFailure {
+                    node: node_name.clone(),
+                    reason: reason.to_owned(),
+                    message: message.to_owned(),
+                });
+            };
             match (agent_state, problem) {
                 (AgentState::Joining, _) => counts.joining += 1,
                 (AgentState::Unreachable, _) => counts.unreachable += 1,
-                (AgentState::Down, _) => pending(" (AgentDown)"),
-                (AgentState::Silent, _) => pending(" (NoReport)"),
+                (AgentState::Down, _) => {
+                    pending(" (AgentDown)");
+                    silent_node("AgentDown", "no agent has been ready on the node for minutes");
+                }
+                (AgentState::Silent, _) => {
+                    pending(" (NoReport)");
+                    silent_node("NoReport", "the node's agent has never reported");
+                }
                 (AgentState::Reporting, _) if has => counts.ready += 1,
                 (AgentState::Reporting, Some(problem)) if hash.is_some() => {
                     counts.failed += 1;
@@ -268,6 +282,8 @@ impl NaiveModel<'_> {
                 holding.push(node_name.clone());
             }
         }
+        failures.extend(silent);
+        failures.truncate(10);
         let indexed = &self.operator.index.profiles[&name];
         if deleting && approved {
             let since = indexed.approved_since.unwrap();
