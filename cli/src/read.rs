@@ -3,17 +3,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 
-use api::{NodeProfileStatus, SeccompObservation, SeccompProfile, Untrusted, WatchedPod};
+use api::{
+    NodeProfileStatus, SeccompObservation, SeccompProfile, Untrusted, WatchedPod, WatchedRuntimeClass,
+};
 use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, ReplicaSet, StatefulSet};
 use k8s_openapi::api::batch::v1::{CronJob, Job};
 use k8s_openapi::api::core::v1::{Node, Pod, ReplicationController};
-use k8s_openapi::api::node::v1::RuntimeClass;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::ListParams;
 use kube::core::NamespaceResourceScope;
 use kube::{Api, Client, Resource};
 use link::client::within;
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use crate::denials::{Contents, DenialsView, Known, Observed, PodFacts, Wanted};
@@ -235,8 +234,8 @@ impl Workloads {
     /// # Errors
     /// The API server does not answer.
     pub async fn handlers(&mut self, client: &Client) -> Result<BTreeMap<String, String>, CliError> {
-        let named = |class: Handler| Some((class.metadata.name?, class.handler));
-        let listed = list_as(Api::<Handler>::all(client.clone()), PAGE, None, named).await;
+        let named = |class: WatchedRuntimeClass| Some((class.metadata.name?, class.handler));
+        let listed = list_as(Api::<WatchedRuntimeClass>::all(client.clone()), PAGE, None, named).await;
         let classes = self.take("RuntimeClass", "runtimeclasses.node.k8s.io", listed)?;
         Ok(classes.into_iter().flatten().collect())
     }
@@ -261,16 +260,6 @@ impl Workloads {
         }
     }
 }
-
-/// The needed fields of a `RuntimeClass`.
-#[derive(Debug, Clone, Deserialize)]
-struct Handler {
-    #[serde(deserialize_with = "api::metadata::lenient")]
-    metadata: ObjectMeta,
-    #[serde(default)]
-    handler: String,
-}
-api::watched_as!(Handler, RuntimeClass);
 
 fn namespaced<K>(client: &Client, namespace: Option<&str>) -> Api<K>
 where

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use api::ProfileName;
+use api::{HandlerKind, ProfileName, Sandbox};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -49,16 +49,6 @@ pub enum Unenforced {
     },
 }
 
-/// A runtime that runs containers under a separate kernel.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-pub enum Sandbox {
-    /// gVisor's runsc.
-    #[serde(rename = "gVisor")]
-    GVisor,
-    /// Kata Containers.
-    Kata,
-}
-
 impl fmt::Display for Unenforced {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -72,16 +62,10 @@ impl fmt::Display for Unenforced {
             Self::Privileged { containers } => {
                 write!(f, "not in force in {}: privileged containers have no filter", containers.join(", "))
             }
-            Self::Sandbox { runtime_class, handler, sandbox: Sandbox::GVisor } => write!(
+            Self::Sandbox { runtime_class, handler, sandbox } => write!(
                 f,
-                "not in force on the node's kernel: RuntimeClass {runtime_class} (handler {handler}) is gVisor, which \
-                 applies a filter only inside its sandbox and only with --oci-seccomp"
-            ),
-            Self::Sandbox { runtime_class, handler, sandbox: Sandbox::Kata } => write!(
-                f,
-                "not in force on the node's kernel: RuntimeClass {runtime_class} (handler {handler}) is Kata \
-                 Containers, which applies a filter only inside its virtual machine and only with \
-                 disable_guest_seccomp=false"
+                "not in force on the node's kernel: RuntimeClass {runtime_class} (handler {handler}) is {}",
+                sandbox.description()
             ),
             Self::UnknownRuntime { runtime_class, handler: Some(handler) } => write!(
                 f,
@@ -92,31 +76,6 @@ impl fmt::Display for Unenforced {
                 "RuntimeClass {runtime_class}, which could not be read: it is not known whether its runtime applies \
                  filters"
             ),
-        }
-    }
-}
-
-/// The kind of runtime, from the name of its handler: containerd's and CRI-O's configuration name the runtimes.
-enum Runtime {
-    /// It runs containers on the node's kernel, and loads their filters.
-    Plain,
-    Sandbox(Sandbox),
-    Unknown,
-}
-
-impl Runtime {
-    fn of(handler: &str) -> Self {
-        let is = |name: &str| {
-            handler == name || handler.strip_prefix(name).is_some_and(|rest| rest.starts_with(['-', '_']))
-        };
-        if is("runsc") || is("gvisor") {
-            Self::Sandbox(Sandbox::GVisor)
-        } else if is("kata") {
-            Self::Sandbox(Sandbox::Kata)
-        } else if ["runc", "crun", "youki", "nvidia"].into_iter().any(is) {
-            Self::Plain
-        } else {
-            Self::Unknown
         }
     }
 }
@@ -183,9 +142,9 @@ impl Circumstances {
     ) -> Vec<Unenforced> {
         let runtime = self.runtime_class.clone().and_then(|runtime_class| {
             let handler = handlers.get(&runtime_class).cloned();
-            match (handler.as_deref().map_or(Runtime::Unknown, Runtime::of), handler) {
-                (Runtime::Plain, _) => None,
-                (Runtime::Sandbox(sandbox), Some(handler)) => {
+            match (handler.as_deref().map_or(HandlerKind::Unknown, HandlerKind::of), handler) {
+                (HandlerKind::Plain, _) => None,
+                (HandlerKind::Sandbox(sandbox), Some(handler)) => {
                     Some(Unenforced::Sandbox { runtime_class, handler, sandbox })
                 }
                 (_, handler) => Some(Unenforced::UnknownRuntime { runtime_class, handler }),

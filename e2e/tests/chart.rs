@@ -17,7 +17,8 @@ use daemon::metrics::Label;
 use e2e::rendered::{self, RenderError};
 use operator::denied_call::DenialReason;
 use operator::gate::nodes::notice::{NOT_FOR_NODE, NodeNotice};
-use operator::gate::pods::notice::{LEFT_OUT, WaitReason};
+use operator::gate::pods::notice::{LEFT_OUT, NOT_LIFTED, WaitReason};
+use operator::gate::sandboxes::notice::{IN_SANDBOX, UNKNOWN_RUNTIME};
 use operator::selection::Selection;
 use serde_json::{Value, json};
 use xtask::chart::MUTATING_POLICY;
@@ -229,7 +230,13 @@ fn reasons_left(rendered: &[Value], policy: &str) -> BTreeSet<String> {
 #[test]
 fn the_policies_about_events_leave_the_reasons_that_the_programs_give() {
     let rendered = render(&["--set=gate.enabled=true,observer.enabled=true"]).unwrap();
-    let of_pods = WaitReason::ALL.iter().map(|reason| reason.event()).chain([LEFT_OUT, NOT_FOR_NODE]);
+    let of_pods = WaitReason::ALL.iter().map(|reason| reason.event()).chain([
+        LEFT_OUT,
+        NOT_LIFTED,
+        NOT_FOR_NODE,
+        IN_SANDBOX,
+        UNKNOWN_RUNTIME,
+    ]);
     let of_gate = of_pods.chain(NodeNotice::ALL.map(NodeNotice::reason)).map(str::to_owned);
     assert_eq!(reasons_left(&rendered, "seccomp-profile-gate-events-only"), of_gate.collect());
     let of_operator = DenialReason::ALL.map(|reason| reason.reason().to_owned());

@@ -16,7 +16,8 @@ use node_agent::disk::{DiskReason, Displaced};
 use operator::denied_call::DenialReason;
 use operator::gate::nodes::judgement;
 use operator::gate::nodes::notice::{NOT_FOR_NODE, NodeNotice};
-use operator::gate::pods::notice::{LEFT_OUT, WaitReason};
+use operator::gate::pods::notice::{LEFT_OUT, NOT_LIFTED, WaitReason};
+use operator::gate::sandboxes::notice::{IN_SANDBOX, UNKNOWN_RUNTIME};
 use operator::index::PROBLEMS_OMITTED;
 use operator::notice::Notice;
 use xtask::workspace::repository;
@@ -52,9 +53,9 @@ fn every_event_and_every_reason_of_a_node_is_explained() {
         reasons::FILE_NOT_FOUND,
         reasons::LISTENER_UNREACHABLE,
         reasons::START_FAILED,
+        PROBLEMS_OMITTED,
     ];
     for word in events.into_iter().chain(conditions) {
-        PROBLEMS_OMITTED,
         assert!(explained.contains(word), "{word} is not explained");
     }
 }
@@ -63,7 +64,7 @@ fn every_event_and_every_reason_of_a_node_is_explained() {
 fn every_event_of_the_gate_about_a_pod_is_explained() {
     let explained = explained("docs/how-to/no-pod-before-its-profile.md");
     let waits = WaitReason::ALL.iter().map(|reason| reason.event());
-    for word in waits.chain([LEFT_OUT, NOT_FOR_NODE]) {
+    for word in waits.chain([LEFT_OUT, NOT_LIFTED, NOT_FOR_NODE, IN_SANDBOX, UNKNOWN_RUNTIME]) {
         assert!(explained.contains(word), "{word} is not explained");
     }
     // The runbook has the metric's values.

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// The kinds whose first list is not complete. Until there are none, an object that exists may be missing.
+/// The kinds whose list is not complete. Until there are none, an object that exists may be missing.
 #[derive(Debug)]
 pub struct Unlisted(Mutex<BTreeSet<&'static str>>);
 
@@ -19,6 +19,11 @@ impl Unlisted {
         let mut unlisted = lock(&self.0);
         unlisted.remove(kind);
         unlisted.is_empty()
+    }
+
+    /// Objects of a kind may be missing, or be out of date, until it is [`Self::listed`] again.
+    pub fn interrupted(&self, kind: &'static str) {
+        lock(&self.0).insert(kind);
     }
 
     /// Whether the list of every kind is complete.
@@ -43,5 +48,8 @@ mod tests {
         assert!(!unlisted.listed("pods") && !unlisted.is_empty());
         assert!(!unlisted.listed("pods"), "again, after a watch was renewed");
         assert!(unlisted.listed("nodes") && unlisted.is_empty());
+        unlisted.interrupted("pods");
+        assert!(!unlisted.is_empty());
+        assert!(unlisted.listed("pods"));
     }
 }

@@ -16,7 +16,7 @@ use kube::core::request::Request;
 use kube::{Api, Client, Resource};
 use kube_runtime::watcher::Config;
 use link::chain;
-use link::changes::{Change, Changes};
+use link::changes::{Change, Changes, ObjectId};
 use link::client::within;
 use link::watch::WatchStream;
 use registry::{Bounds, Cache, Keep};
@@ -43,9 +43,25 @@ enum State {
 #[derive(Debug, Default)]
 struct Known {
     is_complete: bool,
-    objects: BTreeMap<Box<str>, State>,
+    /// By name, with the uid.
+    objects: BTreeMap<Box<str>, (Box<str>, State)>,
     /// How many are being created.
     under_way: usize,
+}
+
+impl Known {
+    fn learn(&mut self, object: &Untrusted<SeccompProfile>) {
+        let [name, uid] = [&object.metadata.name, &object.metadata.uid];
+        let [name, uid] = [name, uid].map(|text| text.as_deref().unwrap_or_default().into());
+        self.objects.insert(name, (uid, state_of(object)));
+    }
+
+    /// The object with this uid does not exist any more. Another one of its name may.
+    fn forget(&mut self, gone: &ObjectId) {
+        if self.objects.get(&gone.key.name).is_some_and(|(uid, _)| *uid == gone.uid) {
+            self.objects.remove(&gone.key.name);
+        }
+    }
 }
 
 /// Why there is no object with a profile.
@@ -89,8 +105,8 @@ impl Objects {
         let mut changes = Changes::new(stream);
         loop {
             match changes.next().await {
-                Ok(Change::Apply(object, _)) => self.learn(&object),
-                Ok(Change::Gone(object)) => _ = self.known().objects.remove(&object.key.name),
+                Ok(Change::Apply(object, _)) => self.known().learn(&object),
+                Ok(Change::Gone(object)) => self.known().forget(&object),
                 Ok(Change::Complete) => {
                     self.known().is_complete = true;
                     is_complete.set(true);
@@ -152,7 +168,7 @@ impl Objects {
         match within(self.client.request::<Untrusted<SeccompProfile>>(request)).await {
             Ok(object) => {
                 info!(profile = name, image, place = profile.place, "a profile of an image is created");
-                self.learn(&object);
+                self.known().learn(&object);
                 Ok(())
             }
             Err(kube::Error::Api(status)) if status.code == 409 => {
@@ -160,7 +176,7 @@ impl Objects {
                 let object = within(profiles.get(name)).await;
                 let object = object.map_err(|error| unavailable("RequestFailed", chain(&error)))?;
                 let state = state_of(&object);
-                self.learn(&object);
+                self.known().learn(&object);
                 Self::judged(state, &profile.name)
             }
             Err(kube::Error::Api(status)) if [400, 403, 422].contains(&status.code) => {
@@ -196,13 +212,8 @@ impl Objects {
         Ok(Place(self))
     }
 
-    fn learn(&self, object: &Untrusted<SeccompProfile>) {
-        let name = object.metadata.name.as_deref().unwrap_or_default();
-        self.known().objects.insert(name.into(), state_of(object));
-    }
-
     fn state(&self, name: &ProfileName) -> Option<State> {
-        self.known().objects.get(name.as_str()).copied()
+        self.known().objects.get(name.as_str()).map(|(_, state)| *state)
     }
 
     fn known(&self) -> MutexGuard<'_, Known> {
@@ -264,5 +275,19 @@ mod tests {
         for state in [State::Deleting, State::Other] {
             assert!(matches!(Objects::judged(state, &name), Err(NoObject::Unavailable(_))));
         }
+    }
+    #[test]
+    fn the_end_of_an_object_does_not_count_against_the_next_one_of_its_name() {
+        let mut known = Known::default();
+        let mut first = object("a", "SCMP_ACT_LOG", false);
+        first.metadata.uid = Some("1".into());
+        let mut next = first.clone();
+        next.metadata.uid = Some("2".into());
+        known.learn(&first);
+        known.learn(&next);
+        known.forget(&ObjectId::of(&first.metadata));
+        assert_eq!(known.objects.len(), 1);
+        known.forget(&ObjectId::of(&next.metadata));
+        assert_eq!(known.objects.len(), 0);
     }
 }

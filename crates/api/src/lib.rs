@@ -8,6 +8,7 @@
 //! - [`Text`]: JSON that is decoded as text and parsed later.
 //! - [`WatchedPod`]: the fields of a Pod that matter here: the profiles that it names, whether it is ready, why its
 //!   containers do not start.
+//! - [`WatchedRuntimeClass`], [`HandlerKind`]: whether a pod's runtime applies its profiles on the node's kernel.
 //! - [`NodeLabelSelector`]: which nodes must have a profile.
 //! - [`RunningContainer`], [`FileAge`]: whether a running container is older than its profile's file.
 //! - [`metadata`]: metadata, decoded so that no object can end a watch.
@@ -32,6 +33,7 @@ mod open_enum;
 pub mod pace;
 mod pod;
 mod running;
+mod runtime_class;
 mod seccomp_observation;
 mod seccomp_profile;
 mod stated_hash;
@@ -49,6 +51,7 @@ pub use node_selector::{LabelOperator, NodeLabelRequirement, NodeLabelSelector};
 pub use open_enum::{OpenEnum, Vocabulary};
 pub use pod::{ContainerProfile, PodReadiness, PodSpec, RequiredNodeAffinity, WatchedPod};
 pub use running::{FileAge, RunningContainer, START_WINDOW};
+pub use runtime_class::{HandlerKind, Sandbox, WatchedRuntimeClass};
 pub use seccomp_observation::{
     MAX_OBSERVED_CALLS, MAX_OBSERVED_CONTAINERS, ObservationReport, ObservedCall, ObservedContainer,
     ObserverState, SeccompObservation, SeccompObservationSpec, SeccompObservationStatus,

@@ -30,6 +30,7 @@ crate::watched_as!(WatchedPod, Pod);
 #[serde(rename_all = "camelCase", default)]
 pub struct PodSpec {
     node_name: Option<String>,
+    runtime_class_name: Option<String>,
     security_context: Option<SecurityContext>,
     containers: Vec<Container>,
     init_containers: Vec<Container>,
@@ -217,6 +218,12 @@ impl PodSpec {
     #[must_use]
     pub fn node(&self) -> Option<&str> {
         self.node_name.as_deref().filter(|node| !node.is_empty())
+    }
+
+    /// The name of its `RuntimeClass`.
+    #[must_use]
+    pub fn runtime_class(&self) -> Option<&str> {
+        self.runtime_class_name.as_deref().filter(|class| !class.is_empty())
     }
 
     /// The names of its scheduling gates, in order.

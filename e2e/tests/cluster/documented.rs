@@ -225,6 +225,13 @@ fn an_applied_profile_is_warned_about_as_documented() {
 }
 
 #[test]
+fn pods_in_a_sandbox_are_found_as_documented() {
+    let cluster = alone();
+    let _reinstall = Reinstall(&cluster);
+    Reader::of(&cluster).check_page(&mut Page::read("docs/how-to/sandboxed-pods.md"), |_| true);
+}
+
+#[test]
 fn containers_under_an_old_filter_are_replaced_as_documented() {
     let cluster = alone();
     Reader::of(&cluster).check_page(&mut Page::read("docs/how-to/replace-old-containers.md"), |_| true);

@@ -18,10 +18,13 @@ pub enum GateKind {
     Report,
     /// The agents' Pods.
     AgentPod,
+    /// The `RuntimeClasses`.
+    RuntimeClass,
 }
 
 impl Label for GateKind {
-    const ALL: &'static [Self] = &[Self::Profile, Self::Pod, Self::Node, Self::Report, Self::AgentPod];
+    const ALL: &'static [Self] =
+        &[Self::Profile, Self::Pod, Self::Node, Self::Report, Self::AgentPod, Self::RuntimeClass];
 
     fn as_str(self) -> &'static str {
         match self {
@@ -30,6 +33,7 @@ impl Label for GateKind {
             Self::Node => "Node",
             Self::Report => "NodeProfileStatus",
             Self::AgentPod => "AgentPod",
+            Self::RuntimeClass => "RuntimeClass",
         }
     }
 }

@@ -14,6 +14,7 @@ use super::nodes::NodeGate;
 use super::options::GateOptions;
 use super::pods::PodGate;
 use super::pods::decision::Settings;
+use super::sandboxes::SandboxPart;
 use super::watch::SharedWatches;
 use crate::run::{LAST_WRITES, RunError};
 use crate::watch::WATCH;
@@ -39,11 +40,19 @@ pub async fn run(options: GateOptions) -> Result<(), RunError> {
     let pod_state = pods.state();
     let nodes = options
         .node_settings()
-        .map(|settings| NodeGate::new(settings, lead.clone(), metrics, &registry, &readiness))
+        .map(|settings| NodeGate::new(settings, lead.clone(), metrics.clone(), &registry, &readiness))
         .transpose()?;
+    let sandboxes = SandboxPart::new(options.directory.clone(), lead.clone(), metrics);
+    let sandbox_state = sandboxes.state();
     let node_state = nodes.as_ref().map(NodeGate::state);
     let directory = options.directory.clone();
-    let watches = SharedWatches::new(directory, pod_state.clone(), node_state.clone(), &readiness);
+    let watches = SharedWatches::new(
+        directory,
+        pod_state.clone(),
+        node_state.clone(),
+        sandbox_state.clone(),
+        &readiness,
+    );
     let endpoints = http::serve(options.listen, registry, readiness, std::future::pending()).await?;
     let client = client::connect(WATCH).await?;
     info!(version = env!("CARGO_PKG_VERSION"), listen = %options.listen, directory = options.directory, "gate starts");
@@ -56,6 +65,7 @@ pub async fn run(options: GateOptions) -> Result<(), RunError> {
             if let Some(nodes) = &nodes_to_queue {
                 nodes.queue_all();
             }
+            sandbox_state.queue_all();
         }
     };
     let mut leadership =
@@ -79,6 +89,7 @@ pub async fn run(options: GateOptions) -> Result<(), RunError> {
         () = endpoints => {}
         () = watches.run(client.clone()) => {}
         () = pods.run(client.clone()) => {}
+        () = sandboxes.run(client.clone()) => {}
         () = run_nodes(nodes, client.clone()) => {}
         () = elect(leadership.as_mut()) => {}
         () = end => {}

@@ -5,6 +5,7 @@ mod lifting;
 mod many;
 mod misplaced;
 mod policy;
+mod sandboxes;
 mod traps;
 
 use std::path::Path;

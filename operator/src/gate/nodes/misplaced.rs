@@ -131,6 +131,8 @@ impl BoundPods {
             if profiles.is_empty() {
                 continue;
             }
+            // Where the clock was set back, the time begins anew.
+            known.since = now.min(known.since);
             let time = known.since.checked_add(EXPLAINED_AFTER).unwrap_or(Timestamp::MAX);
             if time <= now && due.len() < MAX_AT_ONCE {
                 known.explained = true;

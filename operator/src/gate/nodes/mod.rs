@@ -5,10 +5,11 @@
 //! node and is not being deleted. It never puts a taint on: a right that an attacker could use against every node.
 //!
 //! [`watch`] follows Nodes, their reports and the agents' pods. What is known, also of profiles, is plain, synchronous
-//! state, the [`cluster`]: [`judgement`] judges what the index knows of a node ([`NodeStanding`](crate::index::NodeStanding)), and
-//! [`decision`] compares the judgement with the Node ([`startup_node`]); the result is one write at most, and [`notice`]s
-//! for Events. Pods that are on a node without the file of a profile are [`misplaced`]. [`reconcile`] carries it out through the [`writer`]. [`gauges`] show the state, [`state`] is what the tasks
-//! share.
+//! state, the [`cluster`]: [`judgement`] judges what the index knows of a node
+//! ([`NodeStanding`](crate::index::NodeStanding)), and [`decision`] compares the judgement with the Node
+//! ([`startup_node`]); the result is one write at most, and [`notice`]s for Events. Pods that are on a node without the
+//! file of a profile are [`misplaced`]. [`reconcile`] carries it out through the [`writer`]. [`gauges`] show the state,
+//! [`state`] is what the tasks share.
 
 pub mod cluster;
 pub mod decision;
@@ -39,6 +40,7 @@ use self::taint_key::TaintKey;
 use self::watch::{Agents, Nodes, Reports, follow};
 use self::writer::NodeWriter;
 use super::metrics::{GateKind, GateMetrics};
+use super::pod_events::PodEvents;
 use crate::facts::AgentPods;
 use crate::selection::Selection;
 use crate::watch::PodWatch;
@@ -107,8 +109,9 @@ impl NodeGate {
             follow(Reports, client.clone(), state.clone(), reports_ready),
             follow(agents, client.clone(), state.clone(), agents_ready),
         );
-        let writer = NodeWriter::new(client, state.metrics.writes.clone());
-        let context = Context::new(state.clone(), writer, nodes);
+        let count = state.metrics.writes.clone();
+        let writer = NodeWriter::new(client.clone(), count.clone());
+        let context = Context::new(state.clone(), writer, PodEvents::new(client, count), nodes);
         let work = state.controller.run(CONCURRENCY, async |key| reconcile(&key, &context).await);
         futures::future::join(watches, work).await;
     }

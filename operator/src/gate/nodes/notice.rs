@@ -1,11 +1,11 @@
 //! The Events that the gate publishes about Nodes, and about pods on nodes without their profiles.
 //!
-//! The notes about Nodes are fixed texts, because the API server keeps the Events of one reason as one object with a counter; the
-//! Node's condition has the variable parts.
+//! The notes about Nodes are fixed texts, because the API server keeps the Events of one reason as one object with a
+//! counter; the Node's condition has the variable parts.
 
 use kube_runtime::events::{Event, EventType};
 
-use super::super::pods::notice::named;
+use super::super::pod_events::named;
 use super::judgement::Reason;
 
 /// An Event about a Node.

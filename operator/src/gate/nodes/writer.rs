@@ -9,14 +9,14 @@ use k8s_openapi::api::core::v1::{Node, ObjectReference};
 use k8s_openapi::jiff::Timestamp;
 use kube::api::{Patch, PatchParams};
 use kube::{Api, Client, Resource};
-use kube_runtime::events::{Event, Recorder, Reporter};
+use kube_runtime::events::Recorder;
 use link::chain;
 use link::client::within;
 use serde_json::{Value, json};
 use tracing::debug;
 
 use super::super::metrics::GateWrite;
-use super::misplaced::BoundPod;
+use super::super::pod_events::reporter;
 use super::notice::NodeNotice;
 use super::startup_node::{ListedTaint, PROFILES_READY};
 use crate::facts::WatchedNode;
@@ -48,9 +48,7 @@ impl NodeWriter {
     /// A writer that uses `client` and counts its writes in `count`.
     #[must_use]
     pub(super) fn new(client: Client, count: Writes<GateWrite>) -> Self {
-        let reporter =
-            Reporter { controller: GATE_FIELD_MANAGER.into(), instance: std::env::var("HOSTNAME").ok() };
-        Self { nodes: Api::all(client.clone()), recorder: Recorder::new(client, reporter), count }
+        Self { nodes: Api::all(client.clone()), recorder: Recorder::new(client, reporter()), count }
     }
 
     /// Takes these taints off the Node `name` with this uid, if they are still where they were.
@@ -117,23 +115,6 @@ impl NodeWriter {
         let published = within(self.recorder.publish(&notice.event(), &reference)).await;
         if let Err(error) = self.counted(GateWrite::Event, published) {
             debug!(node = name, reason = notice.reason(), error = %chain(&error), "event lost");
-        }
-    }
-
-    /// Publishes an Event about a pod on a node. A failure is only logged, because the pod shows that it does not start.
-    pub(super) async fn publish_about_pod(&self, pod: &BoundPod, event: &Event) {
-        let reference = ObjectReference {
-            api_version: Some("v1".to_owned()),
-            kind: Some("Pod".to_owned()),
-            namespace: Some(pod.namespace.clone()),
-            name: Some(pod.name.clone()),
-            uid: Some(pod.uid.clone()),
-            ..ObjectReference::default()
-        };
-        let published = within(self.recorder.publish(event, &reference)).await;
-        if let Err(error) = self.counted(GateWrite::Event, published) {
-            let (namespace, pod, reason) = (&pod.namespace, &pod.name, &event.reason);
-            debug!(namespace, pod, reason, error = %chain(&error), "event lost");
         }
     }
 

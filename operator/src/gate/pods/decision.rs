@@ -9,7 +9,7 @@ use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use super::narrowing::{Narrowing, named_nodes};
 use super::notice::WaitReason;
 use super::pod::GatedPod;
-use super::profile::Progress;
+use super::profile::{AwaitedProfile, Progress};
 
 /// How old a pod is when an Event says what it waits for: most pods wait for a moment only.
 pub const EXPLAINED_AFTER: Duration = Duration::from_secs(5);
@@ -33,12 +33,10 @@ pub struct Settings {
 /// A profile that pods may wait for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KnownProfile {
-    /// Whether the nodes have it.
-    pub progress: Progress,
+    /// What its object says.
+    pub facts: AwaitedProfile,
     /// Since when it is only failed nodes that do not have it; `None` while that is not so.
     pub failing_since: Option<Timestamp>,
-    /// The nodes that must have it; `None` for all that have an agent.
-    pub node_selector: Option<NodeLabelSelector>,
 }
 
 /// What to do about a pod.
@@ -89,13 +87,13 @@ pub fn decide<'a>(
     let (mut left_out, mut failing, mut required) = (BTreeSet::new(), Vec::new(), Vec::new());
     for name in &pod.profiles {
         let known = profile(name);
-        let selector = known.and_then(|known| known.node_selector.as_ref());
+        let selector = known.and_then(|known| known.facts.node_selector.as_ref());
         for requirement in selector.into_iter().flat_map(NodeLabelSelector::requirements) {
             if !required.contains(&requirement) {
                 required.push(requirement);
             }
         }
-        let reason = match known.map(|known| &known.progress) {
+        let reason = match known.map(|known| &known.facts.progress) {
             None => WaitReason::NoSuchProfile,
             Some(Progress::ReadyOnce) => continue,
             Some(Progress::RollingOut) => WaitReason::RollingOut,
@@ -179,7 +177,9 @@ mod tests {
             .iter()
             .map(|(name, progress)| {
                 let failing_since = matches!(progress, Progress::Failed(_)).then(|| at(0));
-                let known = KnownProfile { progress: progress.clone(), failing_since, node_selector: None };
+                let facts =
+                    AwaitedProfile { uid: String::new(), progress: progress.clone(), node_selector: None };
+                let known = KnownProfile { facts, failing_since };
                 (name.parse().unwrap(), known)
             })
             .collect();
@@ -265,9 +265,8 @@ mod tests {
             Some(NodeLabelSelector { match_labels: labels.collect(), match_expressions: Vec::new() })
         };
         let known = |node_selector| KnownProfile {
-            progress: Progress::ReadyOnce,
+            facts: AwaitedProfile { uid: String::new(), progress: Progress::ReadyOnce, node_selector },
             failing_since: None,
-            node_selector,
         };
         let (a, b) = (known(selector(&[("pool", "web")])), known(selector(&[("pool", "web"), ("gpu", "1")])));
         let settings = Settings { directory: "profiles".into(), leave_out_after: Duration::from_mins(1) };

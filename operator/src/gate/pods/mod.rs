@@ -1,9 +1,10 @@
 //! Lifts the scheduling gate of pods once the nodes have the profiles that they name.
 //!
-//! Pods that are not bound to a node, and profiles, are plain data here: [`pod`] and [`profile`]. The [`index`] keeps what waits for what and returns which pods to reconcile; [`decision`] decides about
-//! one pod, [`narrowing`] which nodes it may still run on; all are pure and take the time as an argument. [`reconcile`]
-//! carries a decision out through the [`writer`], with at most one write for each pod. [`notice`] has the Events,
-//! [`metrics`] what is counted, [`gauges`] what waits now, [`state`] what the tasks share.
+//! Pods that are not bound to a node, and profiles, are plain data here: [`pod`] and [`profile`]. The [`index`] keeps what
+//! waits for what and returns which pods to reconcile; [`decision`] decides about one pod, [`narrowing`] which nodes it may
+//! still run on; all are pure and take the time as an argument. [`reconcile`] carries a decision out through the
+//! [`writer`], with at most one write for each pod. [`notice`] has the Events, [`metrics`] what is counted, [`gauges`] what
+//! waits now, [`state`] what the tasks share.
 
 pub mod decision;
 pub mod gauges;
@@ -30,6 +31,7 @@ use self::reconcile::{Context, reconcile};
 use self::state::PodGateState;
 use self::writer::Writer;
 use super::metrics::GateMetrics;
+use super::pod_events::PodEvents;
 use daemon::lease::Lead;
 
 /// How many scheduling gates are lifted at once, and how many Events are published at once.
@@ -67,8 +69,9 @@ impl PodGate {
     /// Runs for ever.
     pub async fn run(self, client: Client) {
         let Self { state } = self;
-        let writer = Writer::new(client, state.metrics.shared.writes.clone());
-        let context = Context::new(state.clone(), writer);
+        let count = state.metrics.shared.writes.clone();
+        let writer = Writer::new(client.clone(), count.clone());
+        let context = Context::new(state.clone(), writer, PodEvents::new(client, count));
         state.controller.run(CONCURRENCY, async |work| reconcile(work, &context).await).await;
     }
 }

@@ -6,6 +6,9 @@
 use daemon::metrics::Label;
 use kube_runtime::events::{Event, EventType};
 
+use super::super::pod_events::named;
+use crate::status;
+
 /// Why a pod waits; the worst last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum WaitReason {
@@ -53,8 +56,8 @@ impl Label for WaitReason {
 /// The reason of the Event about a pod that was scheduled although nodes cannot hold its profiles.
 pub const LEFT_OUT: &str = "NodesLeftOut";
 
-/// How many names a note contains.
-const MAX_NAMED: usize = 5;
+/// The reason of the Event about a pod whose gate the API server does not let anybody take off.
+pub const NOT_LIFTED: &str = "GateNotLifted";
 
 /// The Event about a pod that waits because of these files in the directory of the profiles.
 #[must_use]
@@ -97,26 +100,18 @@ pub fn of_left_out(nodes: &[String]) -> Event {
     event(EventType::Normal, LEFT_OUT, note)
 }
 
-fn event(kind: EventType, reason: &str, note: String) -> Event {
-    Event { type_: kind, reason: reason.into(), note: Some(note), action: "Schedule".into(), secondary: None }
+/// The Event about a pod whose gate should be taken off, which the API server refuses with this error.
+#[must_use]
+pub fn of_refusal(error: &str) -> Event {
+    let note = format!(
+        "The nodes have the pod's profiles, and the API server refuses to take the scheduling gate off: {}",
+        status::bounded(error, 450)
+    );
+    event(EventType::Warning, NOT_LIFTED, note)
 }
 
-/// The first few of `names`, and how many more there are. A note has 1,024 bytes at most, a name 253.
-pub(in crate::gate) fn named(names: &[String]) -> String {
-    let mut text = String::new();
-    let mut shown = 0;
-    for name in names.iter().take(MAX_NAMED) {
-        if shown > 0 && text.len() + name.len() > 600 {
-            break;
-        }
-        text += if shown > 0 { ", " } else { "" };
-        text += name;
-        shown += 1;
-    }
-    match names.len() - shown {
-        0 => text,
-        more => format!("{text} and {more} more"),
-    }
+fn event(kind: EventType, reason: &str, note: String) -> Event {
+    Event { type_: kind, reason: reason.into(), note: Some(note), action: "Schedule".into(), secondary: None }
 }
 
 #[cfg(test)]
@@ -132,6 +127,12 @@ mod tests {
             assert!(note.len() <= 1024, "{}: {note}", note.len());
             assert!(note.contains(" and 99 more"), "{note}");
         }
+    }
+
+    #[test]
+    fn a_note_about_a_refusal_fits_into_an_event_however_long_the_error_is() {
+        let note = of_refusal(&"é".repeat(2000)).note.unwrap();
+        assert!(note.len() <= 1024 && note.ends_with('…'), "{}: {note}", note.len());
     }
 
     #[test]

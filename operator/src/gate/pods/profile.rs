@@ -7,16 +7,34 @@ use api::{NodeLabelSelector, SeccompProfileStatus, State};
 use crate::facts::WatchedProfile;
 use crate::status;
 
-/// The nodes that must have the profile; `None` for all that have an agent.
-#[must_use]
-pub fn node_selector(profile: &WatchedProfile) -> Option<NodeLabelSelector> {
-    NodeLabelSelector::of_spec(&profile.spec)
+/// The facts about a profile that pods may wait for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AwaitedProfile {
+    /// Its uid.
+    pub uid: String,
+    /// Whether the nodes have it.
+    pub progress: Progress,
+    /// The nodes that must have it; `None` for all that have an agent.
+    pub node_selector: Option<NodeLabelSelector>,
+}
+
+impl AwaitedProfile {
+    /// The facts of a profile.
+    #[must_use]
+    pub fn of(profile: &WatchedProfile) -> Self {
+        Self {
+            uid: profile.metadata.uid.clone().unwrap_or_default(),
+            progress: Progress::of(profile),
+            node_selector: NodeLabelSelector::of_spec(&profile.spec),
+        }
+    }
 }
 
 /// Whether the nodes have a profile.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Progress {
-    /// Every node that must have the present contents has had them: a pod may start anywhere.
+    /// Every node that the profile selects has had the present contents, or it selects none: there is nothing to wait for.
+    /// A gated pod makes no autoscaler add a node, so that a pod that waited for the first node would wait for ever.
     ReadyOnce,
     /// Some node does not have them yet, or the operator has not looked at them.
     RollingOut,
@@ -53,16 +71,18 @@ impl Progress {
         if status.ready_hash.as_ref() == Some(hash) || status::is_ready(&status) {
             return Self::ReadyOnce;
         }
-        let nodes = status.nodes.unwrap_or_default();
-        if nodes.failed == 0 || nodes.pending > 0 {
-            return Self::RollingOut;
+        let Some(nodes) = status.nodes else { return Self::RollingOut };
+        if nodes.desired == 0 {
+            return Self::ReadyOnce;
         }
+        // Those that cannot hold it; ten at most. A node without a working agent is one of them, and counts as pending.
         let failed: BTreeSet<String> = status.failures.into_iter().map(|failure| failure.node).collect();
-        // The status names ten nodes at most.
-        if nodes.ready > 0 && usize::try_from(nodes.failed) == Ok(failed.len()) {
-            Self::Failed(failed)
-        } else {
-            Self::FailedWidely
+        let is_number_of = |number: i32| usize::try_from(number) == Ok(failed.len());
+        match () {
+            () if nodes.failed == 0 && failed.is_empty() => Self::RollingOut,
+            () if is_number_of(nodes.failed + nodes.pending) && nodes.ready > 0 => Self::Failed(failed),
+            () if nodes.pending > 0 && !is_number_of(nodes.failed + nodes.pending) => Self::RollingOut,
+            () => Self::FailedWidely,
         }
     }
 }
@@ -132,6 +152,18 @@ mod tests {
         assert_eq!(nodes(1, 1, 2, 2), Progress::RollingOut);
         assert_eq!(nodes(5, 0, 11, 10), Progress::FailedWidely);
         assert_eq!(nodes(0, 0, 2, 2), Progress::FailedWidely, "no node is left");
+        // Pending nodes without an agent are named, too.
+        assert_eq!(nodes(1, 1, 1, 2), Progress::Failed(named(2)));
+        assert_eq!(nodes(1, 2, 0, 2), Progress::Failed(named(2)));
+        assert_eq!(nodes(1, 3, 0, 2), Progress::RollingOut, "one of them has an agent");
+        assert_eq!(nodes(0, 2, 0, 2), Progress::FailedWidely, "no node is left");
+    }
+
+    #[test]
+    fn a_profile_that_selects_no_node_holds_nobody_back() {
+        assert_eq!(nodes(0, 0, 0, 0), Progress::ReadyOnce);
+        let uncounted = json!({ "observedGeneration": 2, "contentHash": HASH, "state": "Progressing" });
+        assert_eq!(second_generation(uncounted), Progress::RollingOut);
     }
 
     #[test]

@@ -4,9 +4,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use k8s_openapi::jiff::Timestamp;
+use kube_runtime::events::Event;
 use link::chain;
 use tracing::{debug, info, warn};
 
+use super::super::pod_events::{PodEvents, PodName};
 use super::decision::{Decision, Wait};
 use super::index::PodUid;
 use super::metrics::Lifted;
@@ -26,14 +28,15 @@ const FAILED: Duration = Duration::from_millis(400);
 pub(super) struct Context {
     state: Arc<PodGateState>,
     writer: Writer,
+    events: PodEvents,
     /// Pods that are left alone for a while because a write failed. The cause is the version of the pod, where another
     /// version may succeed at once.
     failures: Cooldowns<PodUid, Option<ObjectVersion>>,
 }
 
 impl Context {
-    pub(super) fn new(state: Arc<PodGateState>, writer: Writer) -> Self {
-        Self { state, writer, failures: Cooldowns::new(FAILED) }
+    pub(super) fn new(state: Arc<PodGateState>, writer: Writer, events: PodEvents) -> Self {
+        Self { state, writer, events, failures: Cooldowns::new(FAILED) }
     }
 }
 
@@ -72,7 +75,7 @@ async fn gate(uid: &PodUid, context: &Context) -> Option<Duration> {
         Decision::Lift(narrowing) => narrowing,
     };
     if !state.lead.holds() {
-        let time = state.read(|index| index.left_to_leader_until(uid))?;
+        let time = state.change(|index| index.left_to_leader_until(uid, now))?;
         if time > now {
             return Some(until(time, now));
         }
@@ -93,7 +96,12 @@ async fn gate(uid: &PodUid, context: &Context) -> Option<Duration> {
             state.change(|index| index.forget_pod(uid));
             None
         }
-        Err(error) => Some(failed(uid, pod, &error, context)),
+        Err(error) => {
+            if matches!(error, WriteError::Refused(_)) && state.change(|index| index.refused(uid)) {
+                publish(pod, &notice::of_refusal(&chain(&error)), context).await;
+            }
+            Some(failed(uid, pod, &error, context))
+        }
     }
 }
 
@@ -155,8 +163,7 @@ async fn explain(uid: &PodUid, context: &Context) {
     }
 }
 
-async fn publish(pod: &GatedPod, event: &kube_runtime::events::Event, context: &Context) {
-    if let Err(error) = context.writer.publish(pod, event).await {
-        debug!(namespace = pod.namespace, pod = pod.name, reason = event.reason, error = %chain(&error), "event lost");
-    }
+async fn publish(pod: &GatedPod, event: &Event, context: &Context) {
+    let name = PodName { namespace: &pod.namespace, name: &pod.name, uid: &pod.version.uid };
+    context.events.publish(name, event).await;
 }

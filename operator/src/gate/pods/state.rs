@@ -79,11 +79,16 @@ impl PodGateState {
         self.change(Index::queue_all);
     }
 
-    /// The first list of a kind is complete.
+    /// A list of a kind is complete.
     pub fn listed(&self, kind: GateKind) {
         if self.unlisted.listed(kind.as_str()) {
             self.queue_all();
         }
+    }
+
+    /// The watch of a kind has failed: until it is listed again, no gate is lifted on what may be out of date.
+    pub fn may_miss(&self, kind: GateKind) {
+        self.unlisted.interrupted(kind.as_str());
     }
 
     /// Whether both kinds have been listed. Before that, a profile that exists may be missing.

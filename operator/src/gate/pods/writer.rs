@@ -1,10 +1,8 @@
-//! The gate's two writes: a scheduling gate taken off a pod, and an Event about a pod.
+//! The write about pods: a scheduling gate taken off.
 
 use api::WatchedPod;
 use api::names::{GATE_FIELD_MANAGER, SCHEDULING_GATE};
-use k8s_openapi::api::core::v1::ObjectReference;
 use kube::{Api, Client};
-use kube_runtime::events::{Event, Recorder, Reporter};
 use link::client::within;
 use serde_json::json;
 
@@ -17,16 +15,13 @@ use crate::writer::{WriteError, Writes, bound_to};
 #[derive(Clone)]
 pub(super) struct Writer {
     client: Client,
-    recorder: Recorder,
     count: Writes<GateWrite>,
 }
 
 impl Writer {
     /// A writer that uses `client` and counts its writes in `count`.
     pub(super) fn new(client: Client, count: Writes<GateWrite>) -> Self {
-        let reporter =
-            Reporter { controller: GATE_FIELD_MANAGER.into(), instance: std::env::var("HOSTNAME").ok() };
-        Self { recorder: Recorder::new(client.clone(), reporter), client, count }
+        Self { client, count }
     }
 
     /// Lifts our gate of a pod, and leaves nodes out in the same patch.
@@ -46,31 +41,8 @@ impl Writer {
         operations.extend(narrowing.operations(&pod.affinity));
         let (params, patch) = bound_to(&pod.version, operations, GATE_FIELD_MANAGER)?;
         let pods: Api<WatchedPod> = Api::namespaced(self.client.clone(), &pod.namespace);
-        self.counted(
-            GateWrite::SchedulingGate,
-            within(pods.patch(&pod.name, &params, &patch)).await.map(drop),
-        )
-    }
-
-    /// Publishes an Event about a pod.
-    ///
-    /// # Errors
-    /// The write did not happen.
-    pub(super) async fn publish(&self, pod: &GatedPod, event: &Event) -> Result<(), WriteError> {
-        let reference = ObjectReference {
-            api_version: Some("v1".to_owned()),
-            kind: Some("Pod".to_owned()),
-            namespace: Some(pod.namespace.clone()),
-            name: Some(pod.name.clone()),
-            uid: Some(pod.version.uid.clone()),
-            ..ObjectReference::default()
-        };
-        self.counted(GateWrite::Event, within(self.recorder.publish(event, &reference)).await)
-    }
-
-    fn counted(&self, write: GateWrite, result: Result<(), kube::Error>) -> Result<(), WriteError> {
-        let result = result.map_err(WriteError::from);
-        self.count.count(write, result.as_ref().copied());
-        result
+        let lifted = within(pods.patch(&pod.name, &params, &patch)).await.map(drop).map_err(WriteError::from);
+        self.count.count(GateWrite::SchedulingGate, lifted.as_ref().copied());
+        lifted
     }
 }

@@ -7,6 +7,7 @@ use k8s_openapi::jiff::Timestamp;
 use link::chain;
 use tracing::{info, warn};
 
+use super::super::pod_events::{PodEvents, PodName};
 use super::decision::{NodeDecision, NodeWrite};
 use super::misplaced::MisplacedPod;
 use super::notice::of_misplaced;
@@ -24,6 +25,7 @@ const FAILED: Duration = Duration::from_millis(400);
 pub(super) struct Context {
     state: Arc<NodeState>,
     writer: NodeWriter,
+    events: PodEvents,
     nodes: Arc<Nodes>,
     /// Nodes that are not written for a while because a write failed, by the reason of the failure.
     failures: Cooldowns<NodeKey, &'static str>,
@@ -31,8 +33,13 @@ pub(super) struct Context {
 
 impl Context {
     /// A context in which nothing has failed yet.
-    pub(super) fn new(state: Arc<NodeState>, writer: NodeWriter, nodes: Arc<Nodes>) -> Self {
-        Self { state, writer, nodes, failures: Cooldowns::new(FAILED) }
+    pub(super) fn new(
+        state: Arc<NodeState>,
+        writer: NodeWriter,
+        events: PodEvents,
+        nodes: Arc<Nodes>,
+    ) -> Self {
+        Self { state, writer, events, nodes, failures: Cooldowns::new(FAILED) }
     }
 }
 
@@ -100,12 +107,13 @@ async fn try_reconcile(name: &str, context: &Context) -> Result<Option<Timestamp
 
 /// Publishes the Events that are due about pods on a node. Returns when others may be due.
 async fn explain(node: &str, context: &Context) -> Option<Timestamp> {
-    let Context { state, writer, nodes, .. } = context;
+    let Context { state, events, nodes, .. } = context;
     let (misplaced, until) = state.change(|cluster| cluster.take_misplaced(node, Timestamp::now()));
     for MisplacedPod { pod, profiles } in misplaced {
         let paths: Vec<_> =
             profiles.iter().map(|profile| format!("{}/{}", nodes.directory, profile.file_name())).collect();
-        writer.publish_about_pod(&pod, &of_misplaced(node, &paths)).await;
+        let name = PodName { namespace: &pod.namespace, name: &pod.name, uid: &pod.uid };
+        events.publish(name, &of_misplaced(node, &paths)).await;
     }
     until
 }

@@ -92,8 +92,9 @@ fn start(object: &Value) -> (Context, Server) {
         nodes.apply(cluster, &object, UpdateSource::List, now);
         cluster.apply_report(empty_report(), UpdateSource::List, now);
     });
-    let writer = NodeWriter::new(client, metrics.writes);
-    (Context::new(Arc::new(state), writer, nodes), Server(handle))
+    let writer = NodeWriter::new(client.clone(), metrics.writes.clone());
+    let events = PodEvents::new(client, metrics.writes);
+    (Context::new(Arc::new(state), writer, events, nodes), Server(handle))
 }
 
 fn key() -> NodeKey {

@@ -4,14 +4,14 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use api::{NodeLabelSelector, ProfileName};
+use api::ProfileName;
 use daemon::metrics::Label;
 use k8s_openapi::jiff::Timestamp;
 
 use super::decision::{Decision, KnownProfile, Settings, Wait, after, decide, explained_at};
 use super::notice::WaitReason;
 use super::pod::GatedPod;
-use super::profile::Progress;
+use super::profile::{AwaitedProfile, Progress};
 
 /// The uid of a pod.
 pub type PodUid = Arc<str>;
@@ -41,6 +41,10 @@ struct WaitingPod {
     explained: BTreeSet<WaitReason>,
     /// Since when its gate may be lifted.
     liftable_since: Option<Timestamp>,
+    /// How often the API server has refused to lift the gate of this version of the pod.
+    refusals: u32,
+    /// Whether an Event about that has been published.
+    refusal_explained: bool,
 }
 
 /// A decision about a pod, with the facts on which it is based.
@@ -100,8 +104,16 @@ impl Index {
     /// A pod with our gate was created or changed.
     pub fn apply_pod(&mut self, facts: GatedPod) {
         let uid: PodUid = facts.version.uid.as_str().into();
-        let explained = self.remove(&uid).map(|known| known.explained).unwrap_or_default();
-        self.insert(uid.clone(), WaitingPod { facts: Arc::new(facts), explained, liftable_since: None });
+        let (explained, refusal_explained) =
+            self.remove(&uid).map(|known| (known.explained, known.refusal_explained)).unwrap_or_default();
+        let pod = WaitingPod {
+            facts: Arc::new(facts),
+            explained,
+            liftable_since: None,
+            refusals: 0,
+            refusal_explained,
+        };
+        self.insert(uid.clone(), pod);
         self.dirty.push(uid);
     }
 
@@ -118,26 +130,22 @@ impl Index {
     }
 
     /// A profile was created or changed.
-    pub fn apply_profile(
-        &mut self,
-        name: &ProfileName,
-        progress: Progress,
-        node_selector: Option<NodeLabelSelector>,
-        now: Timestamp,
-    ) {
-        let known = self.profiles.get(name);
-        let is_failing = matches!(progress, Progress::Failed(_));
+    pub fn apply_profile(&mut self, name: &ProfileName, facts: AwaitedProfile, now: Timestamp) {
+        let known = self.profiles.get(name).filter(|known| known.facts.uid == facts.uid);
+        let is_failing = matches!(facts.progress, Progress::Failed(_));
         let failing_since = is_failing.then(|| known.and_then(|known| known.failing_since).unwrap_or(now));
-        let profile = KnownProfile { progress, failing_since, node_selector };
+        let profile = KnownProfile { facts, failing_since };
         if known != Some(&profile) {
             self.profiles.insert(name.clone(), profile);
             self.queue_users(name);
         }
     }
 
-    /// A profile does not exist any more.
-    pub fn forget_profile(&mut self, name: &str) {
-        if let Some((name, _)) = self.profiles.remove_entry(name) {
+    /// The profile with this uid does not exist any more. Another one of its name may.
+    pub fn forget_profile(&mut self, name: &str, uid: &str) {
+        if self.profiles.get(name).is_some_and(|known| known.facts.uid == uid)
+            && let Some((name, _)) = self.profiles.remove_entry(name)
+        {
             self.queue_users(&name);
         }
     }
@@ -146,6 +154,12 @@ impl Index {
     pub fn decide(&mut self, uid: &str, now: Timestamp) -> Option<PodDecision> {
         let pod = self.pods.get_mut(uid)?;
         let facts = pod.facts.clone();
+        for name in &facts.profiles {
+            if let Some(since) = self.profiles.get_mut(name).and_then(|known| known.failing_since.as_mut()) {
+                // Where the clock was set back, the time begins anew.
+                *since = now.min(*since);
+            }
+        }
         let decision = decide(&facts, |name| self.profiles.get(name), &self.settings, now);
         let mut due = Vec::new();
         let mut requeue_at = None;
@@ -171,10 +185,23 @@ impl Index {
 
     /// Until when a gate that does not lead leaves a pod that may be lifted to the leader: until the leader has lifted no
     /// pod for a second.
-    #[must_use]
-    pub fn left_to_leader_until(&self, uid: &str) -> Option<Timestamp> {
-        let since = self.pods.get(uid)?.liftable_since?;
-        Some(after(since.max(self.lifted_by_others.unwrap_or(since)), LEFT_TO_THE_LEADER))
+    pub fn left_to_leader_until(&mut self, uid: &str, now: Timestamp) -> Option<Timestamp> {
+        let since = self.pods.get_mut(uid)?.liftable_since.as_mut()?;
+        // Where the clock was set back, the time begins anew.
+        *since = now.min(*since);
+        let lifted = self.lifted_by_others.as_mut().map(|lifted| {
+            *lifted = now.min(*lifted);
+            *lifted
+        });
+        Some(after(lifted.map_or(*since, |lifted| lifted.max(*since)), LEFT_TO_THE_LEADER))
+    }
+
+    /// The API server has refused to lift the gate of a pod. Returns whether an Event is due: when it has refused the same
+    /// version of the pod twice, once for a pod. A first refusal may be about a version that is out of date.
+    pub fn refused(&mut self, uid: &str) -> bool {
+        let Some(pod) = self.pods.get_mut(uid) else { return false };
+        pod.refusals = pod.refusals.saturating_add(1);
+        pod.refusals >= 2 && !std::mem::replace(&mut pod.refusal_explained, true)
     }
 
     /// An Event about a pod was published, or is lost.

@@ -36,6 +36,16 @@ fn index() -> Index {
     Index::new(Settings { directory: "profiles".into(), leave_out_after: Duration::from_mins(1) })
 }
 
+/// The first profile of its name.
+fn profile(progress: Progress) -> AwaitedProfile {
+    generation(1, progress)
+}
+
+/// The profile that was created as the `number`th under its name.
+fn generation(number: u32, progress: Progress) -> AwaitedProfile {
+    AwaitedProfile { uid: format!("profile-{number}"), progress, node_selector: None }
+}
+
 fn failed(node: &str) -> Progress {
     Progress::Failed(BTreeSet::from([node.to_owned()]))
 }
@@ -52,7 +62,7 @@ fn a_profile_that_becomes_ready_queues_the_pods_that_name_it_the_oldest_first() 
     }
     index.apply_pod(pod("other", &["b"]));
     index.take_dirty();
-    index.apply_profile(&name("a"), Progress::ReadyOnce, None, at(10));
+    index.apply_profile(&name("a"), profile(Progress::ReadyOnce), at(10));
     let dirty = index.take_dirty();
     assert_eq!(dirty.iter().map(|uid| &**uid).collect::<Vec<_>>(), ["old", "middle", "young"]);
     assert!(dirty.iter().all(|uid| is_lift(&index.decide(uid, at(10)).unwrap())));
@@ -61,10 +71,10 @@ fn a_profile_that_becomes_ready_queues_the_pods_that_name_it_the_oldest_first() 
 #[test]
 fn a_status_that_changes_nothing_for_pods_queues_none() {
     let mut index = index();
-    index.apply_profile(&name("a"), Progress::RollingOut, None, at(0));
+    index.apply_profile(&name("a"), profile(Progress::RollingOut), at(0));
     index.apply_pod(pod("u", &["a"]));
     index.take_dirty();
-    index.apply_profile(&name("a"), Progress::RollingOut, None, at(1));
+    index.apply_profile(&name("a"), profile(Progress::RollingOut), at(1));
     assert_eq!(index.take_dirty(), [] as [PodUid; 0]);
 }
 
@@ -72,12 +82,12 @@ fn a_status_that_changes_nothing_for_pods_queues_none() {
 fn the_time_of_failed_nodes_counts_from_the_first_failure_and_anew_after_a_rollout() {
     let mut index = index();
     index.apply_pod(pod("u", &["a"]));
-    index.apply_profile(&name("a"), failed("n1"), None, at(0));
-    index.apply_profile(&name("a"), failed("n2"), None, at(50));
+    index.apply_profile(&name("a"), profile(failed("n1")), at(0));
+    index.apply_profile(&name("a"), profile(failed("n2")), at(50));
     assert_eq!(index.decide("u", at(59)).unwrap().requeue_at, Some(at(60)));
     assert!(is_lift(&index.decide("u", at(60)).unwrap()));
-    index.apply_profile(&name("a"), Progress::RollingOut, None, at(70));
-    index.apply_profile(&name("a"), failed("n1"), None, at(80));
+    index.apply_profile(&name("a"), profile(Progress::RollingOut), at(70));
+    index.apply_profile(&name("a"), profile(failed("n1")), at(80));
     assert!(!is_lift(&index.decide("u", at(139)).unwrap()));
     assert!(is_lift(&index.decide("u", at(140)).unwrap()));
 }
@@ -91,7 +101,7 @@ fn an_event_is_due_once_for_each_reason_and_a_pod_that_starts_at_once_needs_none
     assert_eq!(index.decide("u", at(30)).unwrap().due, [WaitReason::NoSuchProfile]);
     index.explained("u", WaitReason::NoSuchProfile);
     assert_eq!(index.decide("u", at(31)).unwrap().due, []);
-    index.apply_profile(&name("a"), Progress::RollingOut, None, at(40));
+    index.apply_profile(&name("a"), profile(Progress::RollingOut), at(40));
     assert_eq!(index.decide("u", at(40)).unwrap().due, [WaitReason::RollingOut]);
     // A change of the pod does not repeat it.
     index.explained("u", WaitReason::RollingOut);
@@ -102,22 +112,65 @@ fn an_event_is_due_once_for_each_reason_and_a_pod_that_starts_at_once_needs_none
 #[test]
 fn a_gate_that_does_not_lead_leaves_pods_to_the_leader_as_long_as_that_works() {
     let mut index = index();
-    index.apply_profile(&name("a"), Progress::ReadyOnce, None, at(0));
+    index.apply_profile(&name("a"), profile(Progress::ReadyOnce), at(0));
     index.apply_pod(pod("u", &["a"]));
     index.apply_pod(pod("v", &["a"]));
     assert!(is_lift(&index.decide("u", at(10)).unwrap()));
-    assert_eq!(index.left_to_leader_until("u"), Some(at(11)));
+    assert_eq!(index.left_to_leader_until("u", at(10)), Some(at(11)));
     index.pod_is_free("v", at(20));
-    assert_eq!(index.left_to_leader_until("u"), Some(at(21)));
-    index.decide("u", at(15));
-    assert_eq!(index.left_to_leader_until("u"), Some(at(21)), "the time goes on");
+    assert_eq!(index.left_to_leader_until("u", at(20)), Some(at(21)));
+    index.decide("u", at(20));
+    assert_eq!(index.left_to_leader_until("u", at(20)), Some(at(21)), "the time goes on");
+}
+
+#[test]
+fn a_clock_that_is_set_back_makes_no_pod_wait_longer_than_the_stated_time_from_then_on() {
+    let mut index = index();
+    index.apply_pod(pod("u", &["a"]));
+    index.apply_pod(pod("v", &["b"]));
+    index.apply_profile(&name("a"), profile(failed("n1")), at(3600));
+    index.apply_profile(&name("b"), profile(Progress::ReadyOnce), at(3600));
+    index.pod_is_free("w", at(3600));
+    index.decide("v", at(3600));
+    let Decision::Wait(wait) = index.decide("u", at(0)).unwrap().decision else { panic!("it fails now") };
+    assert_eq!(wait.until, Some(at(60)));
+    assert!(is_lift(&index.decide("u", at(60)).unwrap()));
+    assert_eq!(index.left_to_leader_until("v", at(0)), Some(at(1)));
+}
+
+#[test]
+fn the_end_of_a_profile_does_not_count_against_the_next_one_of_its_name() {
+    let mut index = index();
+    index.apply_pod(pod("u", &["a"]));
+    index.apply_profile(&name("a"), generation(1, failed("n1")), at(0));
+    // A list shows the next one before the watch tells of the end of the first.
+    index.apply_profile(&name("a"), generation(2, failed("n1")), at(50));
+    index.forget_profile("a", "profile-1");
+    assert!(!is_lift(&index.decide("u", at(60)).unwrap()), "the next one fails for ten seconds");
+    index.apply_profile(&name("a"), generation(2, Progress::ReadyOnce), at(61));
+    assert!(is_lift(&index.decide("u", at(61)).unwrap()));
+    index.forget_profile("a", "profile-2");
+    assert!(!is_lift(&index.decide("u", at(62)).unwrap()));
+}
+
+#[test]
+fn a_refusal_that_comes_twice_for_one_version_of_a_pod_gets_one_event() {
+    let mut index = index();
+    index.apply_pod(pod("u", &["a"]));
+    assert!(!index.refused("u"));
+    index.apply_pod(pod("u", &["a"]));
+    assert!(!index.refused("u"), "another version");
+    assert!(index.refused("u"));
+    index.apply_pod(pod("u", &["a"]));
+    assert!(!index.refused("u") && !index.refused("u"), "it has its Event");
+    assert!(!index.refused("gone"));
 }
 
 #[test]
 fn the_summary_counts_each_pod_once_by_its_worst_reason() {
     let mut index = index();
-    index.apply_profile(&name("a"), Progress::ReadyOnce, None, at(0));
-    index.apply_profile(&name("b"), Progress::RollingOut, None, at(0));
+    index.apply_profile(&name("a"), profile(Progress::ReadyOnce), at(0));
+    index.apply_profile(&name("b"), profile(Progress::RollingOut), at(0));
     index.apply_pod(pod("lifted-soon", &["a"]));
     index.apply_pod(GatedPod { created: at(-7), ..pod("waits", &["a", "b"]) });
     index.apply_pod(pod("misspelt", &["b", "c"]));
@@ -158,11 +211,11 @@ struct Simulation {
 
 impl Simulation {
     fn play(&mut self, action: Action) {
-        let profile = |number: u8| name(&format!("p{number}"));
+        let named = |number: u8| name(&format!("p{number}"));
         match action {
             Action::Pod { uid, profiles } => {
                 let uid = format!("u{uid}");
-                let profiles: Vec<_> = profiles.into_iter().map(profile).collect();
+                let profiles: Vec<_> = profiles.into_iter().map(named).collect();
                 let profiles: Vec<_> = profiles.iter().map(ProfileName::as_str).collect();
                 let pod = GatedPod { created: at(self.now), ..pod(&uid, &profiles) };
                 self.pods.insert(uid.into(), pod.clone());
@@ -180,14 +233,14 @@ impl Simulation {
                     4 => failed("n2"),
                     _ => Progress::Rejected,
                 };
-                let was = self.profiles.get(&profile(name)).and_then(|(_, since)| *since);
+                let was = self.profiles.get(&named(name)).and_then(|(_, since)| *since);
                 let since = matches!(progress, Progress::Failed(_)).then(|| was.unwrap_or(at(self.now)));
-                self.profiles.insert(profile(name), (progress.clone(), since));
-                self.index.apply_profile(&profile(name), progress, None, at(self.now));
+                self.profiles.insert(named(name), (progress.clone(), since));
+                self.index.apply_profile(&named(name), profile(progress), at(self.now));
             }
             Action::ProfileGone { name } => {
-                self.profiles.remove(&profile(name));
-                self.index.forget_profile(profile(name).as_str());
+                self.profiles.remove(&named(name));
+                self.index.forget_profile(named(name).as_str(), "profile-1");
             }
             Action::Time { seconds } => self.now += seconds,
         }
