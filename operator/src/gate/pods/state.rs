@@ -97,3 +97,30 @@ impl PodGateState {
         self.unlisted.is_empty()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use prometheus::Registry;
+
+    use super::super::super::metrics::GateMetrics;
+    use super::super::decision::Settings;
+    use super::*;
+
+    #[test]
+    fn nothing_is_decided_while_what_is_known_of_profiles_may_be_out_of_date() {
+        let registry = Registry::new();
+        let metrics = Metrics::new(GateMetrics::new(&registry).unwrap(), &registry).unwrap();
+        let settings = Settings { directory: "profiles".into(), leave_out_after: Duration::from_mins(1) };
+        let state = PodGateState::new(Index::new(settings), Arc::new(Lead::default()), metrics);
+        state.listed(GateKind::Pod);
+        assert!(!state.is_complete());
+        state.listed(GateKind::Profile);
+        assert!(state.is_complete());
+        state.may_miss(GateKind::Profile);
+        assert!(!state.is_complete());
+        state.listed(GateKind::Profile);
+        assert!(state.is_complete());
+    }
+}
