@@ -285,6 +285,10 @@ impl Index {
         // A list or the watch may have delivered it before the answer. Then the end of that list must not remove it.
         let delivered = known.is_some_and(|known| known.version == facts.version);
         if source == UpdateSource::Created && (passed || delivered) {
+            if known.is_none() {
+                // Somebody has deleted it since, and the list that shows it was complete before this answer came.
+                self.dirty.nodes.insert(name);
+            }
             return;
         }
         if source.accepts(&facts.version, known.map(|known| &known.version)) {

@@ -20,7 +20,7 @@ use serde_json::Value;
 
 use self::naive::{Expected, NaiveModel};
 use self::operator::Operator;
-use self::script::{Action, action};
+use self::script::{Action, Change, action};
 use self::server::{Server, text};
 use crate::index::WorkKey;
 use crate::index::node::Node;
@@ -242,6 +242,23 @@ fn run(cases: u32, most: usize) {
     if let Err(error) = result {
         panic!("{error}");
     }
+}
+
+/// Found at random.
+#[test]
+fn a_report_that_is_deleted_and_missed_before_the_answer_to_its_creation_comes_is_created_again() {
+    let node = Change::Node { name: 1, selected: true, ready: "True", created: None };
+    let [nodes, reports] = [2, 1];
+    let actions = [
+        Action::Settle,
+        Action::Change(node),
+        Action::Deliver { kind: nodes, events: 1 },
+        Action::Reconcile { most: 1 },
+        Action::Change(Change::DeleteReport { node: 1 }),
+        Action::BreakWatch { kind: reports, noticed: false },
+        Action::Settle,
+    ];
+    play(&actions).unwrap();
 }
 
 #[test]
