@@ -168,6 +168,16 @@ async fn a_new_node_is_released_when_its_agent_has_reported_every_profile_and_wr
     }
 }
 
+/// Waits until the operator has accepted a profile: before that no node is kept for it.
+async fn wait_accepted(environment: &Environment, profile: &str) {
+    until(&format!("{profile} being accepted"), LIMIT, async || {
+        let profile = environment.get(profile).await?;
+        let mut conditions = profile["status"]["conditions"].as_array()?.iter();
+        conditions.any(|it| it["type"] == "Accepted" && it["status"] == "True").then_some(())
+    })
+    .await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_of_another_owner_keeps_the_taint_until_somebody_removes_it() {
     let environment = environment_with(true).await;
@@ -175,6 +185,7 @@ async fn a_file_of_another_owner_keeps_the_taint_until_somebody_removes_it() {
     let _operator = start_operator(&environment);
     let _gate = start(&environment, &[]);
     environment.apply("a", &contents(0)).await;
+    wait_accepted(&environment, "a").await;
     let mut agents = environment.agents(None).await;
     let file = put_others_file(&agents, "n0", "a");
     agents.join("n0").await.unwrap();
@@ -225,6 +236,7 @@ async fn on_request_a_node_is_released_in_spite_of_a_file_of_another_owner_and_a
     let _operator = start_operator(&environment);
     let _gate = start(&environment, &["--release-nodes-with-problems"]);
     environment.apply("a", &contents(0)).await;
+    wait_accepted(&environment, "a").await;
     let mut agents = environment.agents(None).await;
     put_others_file(&agents, "n0", "a");
     agents.join("n0").await.unwrap();
