@@ -28,7 +28,7 @@ where
     WatchStream::observed(client, config.timeout(WATCH.as_secs() as u32), watches.of(kind))
 }
 
-/// Hands every change to `on`, and `None` after a failure, for ever.
+/// Hands every change to `on`, and `None` after a failure, for ever. `ready` is released when the first list is complete.
 pub(super) async fn follow<K>(
     kind: GateKind,
     stream: WatchStream<K>,
@@ -41,12 +41,11 @@ pub(super) async fn follow<K>(
     loop {
         match changes.next().await {
             Ok(change) => {
-                if matches!(change, Change::Complete)
-                    && let Some(ready) = ready.take()
-                {
+                let is_complete = matches!(change, Change::Complete);
+                on(Some(change));
+                if is_complete && let Some(ready) = ready.take() {
                     ready.ready();
                 }
-                on(Some(change));
             }
             Err(error) => {
                 // The watch starts again by itself, with back-off; what is known stays.

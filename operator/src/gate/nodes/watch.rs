@@ -1,17 +1,15 @@
 //! The watches that only this part needs: they turn objects into facts and change what is known.
 
+use std::cell::Cell;
 use std::sync::Arc;
 
 use daemon::ReadyHandle;
-use daemon::metrics::Label;
 use k8s_openapi::jiff::Timestamp;
 use kube::Client;
 use kube_runtime::watcher::Config;
-use link::chain;
-use link::changes::{Change, Changes, ObjectId};
-use link::watch::WatchStream;
-use tracing::warn;
+use link::changes::{Change, ObjectId};
 
+use super::super::follow::{follow as follow_changes, stream};
 use super::super::metrics::GateKind;
 use super::cluster::Cluster;
 use super::startup_node::StartupNode;
@@ -19,7 +17,7 @@ use super::state::NodeState;
 use super::taint_key::TaintKey;
 use crate::facts::{NodeFacts, ReportFacts, UpdateSource, WatchedNode};
 use crate::selection::Selection;
-use crate::watch::{NodeWatch, PodWatch, ReportWatch, WATCH, WatchedKind};
+use crate::watch::{NodeWatch, PodWatch, ReportWatch, WatchedKind};
 
 /// How one kind of object changes what is known.
 pub(super) trait Watched {
@@ -51,32 +49,26 @@ pub(super) trait Watched {
 
 /// Follows one kind for ever.
 pub(super) async fn follow<W: Watched>(kind: W, client: Client, state: Arc<NodeState>, ready: ReadyHandle) {
-    let config = Config::default().page_size(W::Kind::PAGE).timeout(WATCH.as_secs() as u32);
-    let observer = state.metrics.watches.of(W::KIND);
-    let events =
-        WatchStream::<<W::Kind as WatchedKind>::Object>::observed(client, kind.select(config), observer);
-    let mut changes = Changes::new(events);
-    let mut ready = Some(ready);
-    loop {
-        let now = Timestamp::now;
-        match changes.next().await {
-            Ok(Change::Apply(object, origin)) => {
-                state.change(|cluster| kind.apply(cluster, object, origin.into(), now()));
+    let config = kind.select(Config::default().page_size(W::Kind::PAGE));
+    let objects = stream::<<W::Kind as WatchedKind>::Object>(W::KIND, config, client, &state.metrics.watches);
+    let is_first_list = Cell::new(true);
+    follow_changes(W::KIND, objects, Some(ready), |change| {
+        let now = Timestamp::now();
+        match change {
+            Some(Change::Apply(object, origin)) => {
+                state.change(|cluster| kind.apply(cluster, object, origin.into(), now));
             }
-            Ok(Change::Gone(object)) => state.change(|cluster| kind.gone(cluster, &object, now())),
-            Ok(Change::Complete) => {
-                state.change(|cluster| kind.complete(cluster, now()));
-                if let Some(ready) = ready.take() {
-                    ready.ready();
+            Some(Change::Gone(object)) => state.change(|cluster| kind.gone(cluster, &object, now)),
+            Some(Change::Complete) => {
+                state.change(|cluster| kind.complete(cluster, now));
+                if is_first_list.take() {
                     state.listed(W::KIND);
                 }
             }
-            Err(error) => {
-                // The watch starts again by itself, with back-off; what is known stays.
-                warn!(kind = W::KIND.as_str(), error = %chain(&error), "watch failed");
-            }
+            None => {}
         }
-    }
+    })
+    .await;
 }
 
 /// The Nodes.
