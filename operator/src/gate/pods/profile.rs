@@ -77,12 +77,13 @@ impl Progress {
         }
         // Those that cannot hold it; ten at most. A node without a working agent is one of them, and counts as pending.
         let failed: BTreeSet<String> = status.failures.into_iter().map(|failure| failure.node).collect();
-        let is_number_of = |number: i32| usize::try_from(number) == Ok(failed.len());
-        match () {
-            () if nodes.failed == 0 && failed.is_empty() => Self::RollingOut,
-            () if is_number_of(nodes.failed + nodes.pending) && nodes.ready > 0 => Self::Failed(failed),
-            () if nodes.pending > 0 && !is_number_of(nodes.failed + nodes.pending) => Self::RollingOut,
-            () => Self::FailedWidely,
+        let all_are_named = usize::try_from(nodes.failed + nodes.pending) == Ok(failed.len());
+        if nodes.failed == 0 && failed.is_empty() || nodes.pending > 0 && !all_are_named {
+            Self::RollingOut
+        } else if all_are_named && nodes.ready > 0 {
+            Self::Failed(failed)
+        } else {
+            Self::FailedWidely
         }
     }
 }
