@@ -9,6 +9,7 @@ use link::client::within;
 use tracing::debug;
 
 use super::metrics::GateWrite;
+use super::pod_id::PodId;
 use crate::writer::{WriteError, Writes};
 
 /// How many names a note contains.
@@ -32,14 +33,6 @@ pub(super) fn named(names: &[String]) -> String {
     }
 }
 
-/// Which pod an Event is about.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct PodName<'a> {
-    pub(super) namespace: &'a str,
-    pub(super) name: &'a str,
-    pub(super) uid: &'a str,
-}
-
 /// Publishes Events about pods, counted.
 #[derive(Clone)]
 pub(super) struct PodEvents {
@@ -59,20 +52,20 @@ impl PodEvents {
     }
 
     /// Publishes an Event. A failure is only logged: metrics, or the pod itself, show the same.
-    pub(super) async fn publish(&self, pod: PodName<'_>, event: &Event) {
-        let PodName { namespace, name, uid } = pod;
+    pub(super) async fn publish(&self, pod: &PodId, event: &Event) {
+        let PodId { namespace, name, uid } = pod.clone();
         let reference = ObjectReference {
             api_version: Some("v1".to_owned()),
             kind: Some("Pod".to_owned()),
-            namespace: Some(namespace.to_owned()),
-            name: Some(name.to_owned()),
-            uid: Some(uid.to_owned()),
+            namespace: Some(namespace),
+            name: Some(name),
+            uid: Some(uid),
             ..ObjectReference::default()
         };
         let result = within(self.recorder.publish(event, &reference)).await.map_err(WriteError::from);
         self.count.count(GateWrite::Event, result.as_ref().map(drop));
         if let Err(error) = result {
-            debug!(namespace, pod = name, reason = event.reason, error = %chain(&error), "event lost");
+            debug!(namespace = pod.namespace, pod = pod.name, reason = event.reason, error = %chain(&error), "event lost");
         }
     }
 }

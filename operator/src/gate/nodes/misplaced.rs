@@ -15,6 +15,8 @@ use std::time::Duration;
 use api::{ProfileName, WatchedPod};
 use k8s_openapi::jiff::Timestamp;
 
+use super::super::pod_id::PodId;
+
 /// How long a pod has been seen on a node before it gets the Event: the labels of the node may have just changed, and
 /// then the node gets the file.
 pub const EXPLAINED_AFTER: Duration = Duration::from_secs(5);
@@ -25,12 +27,8 @@ pub const MAX_AT_ONCE: usize = 20;
 /// A pod that is bound to a node, names profiles, and has not started.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BoundPod {
-    /// Its namespace.
-    pub namespace: String,
-    /// Its name.
-    pub name: String,
-    /// Its uid.
-    pub uid: String,
+    /// Which pod it is.
+    pub id: PodId,
     /// The node.
     pub node: String,
     /// The profiles that it names.
@@ -47,14 +45,7 @@ impl BoundPod {
         if profiles.is_empty() || pod.has_ended() || pod.metadata.deletion_timestamp.is_some() {
             return None;
         }
-        let text = |field: &Option<String>| field.clone().unwrap_or_default();
-        Some(Self {
-            namespace: text(&pod.metadata.namespace),
-            name: text(&pod.metadata.name),
-            uid: text(&pod.metadata.uid),
-            node: node.to_owned(),
-            profiles,
-        })
+        Some(Self { id: PodId::of(&pod.metadata), node: node.to_owned(), profiles })
     }
 }
 
@@ -86,14 +77,14 @@ struct Known {
 impl BoundPods {
     /// A pod was created or changed. Returns whether anything that matters here is new.
     pub fn apply(&mut self, pod: BoundPod, now: Timestamp) -> bool {
-        let known = self.nodes.get(&pod.uid).and_then(|node| self.by_node.get(node)?.get(&pod.uid));
+        let known = self.nodes.get(&pod.id.uid).and_then(|node| self.by_node.get(node)?.get(&pod.id.uid));
         if known.is_some_and(|known| *known.pod == pod) {
             return false;
         }
-        self.forget(&pod.uid);
-        self.nodes.insert(pod.uid.clone(), pod.node.clone());
+        self.forget(&pod.id.uid);
+        self.nodes.insert(pod.id.uid.clone(), pod.node.clone());
         let on_node = self.by_node.entry(pod.node.clone()).or_default();
-        on_node.insert(pod.uid.clone(), Known { pod: Arc::new(pod), since: now, explained: false });
+        on_node.insert(pod.id.uid.clone(), Known { pod: Arc::new(pod), since: now, explained: false });
         true
     }
 
@@ -162,9 +153,7 @@ mod tests {
 
     fn bound(uid: &str, node: &str, profiles: &[&str]) -> BoundPod {
         BoundPod {
-            namespace: "shop".into(),
-            name: format!("web-{uid}"),
-            uid: uid.into(),
+            id: PodId { namespace: "shop".into(), name: format!("web-{uid}"), uid: uid.into() },
             node: node.into(),
             profiles: profiles.iter().copied().map(name).collect(),
         }
@@ -178,7 +167,7 @@ mod tests {
         now: i64,
     ) -> (Vec<String>, Option<Timestamp>) {
         let (due, until) = pods.take_due(node, |name| excluded.contains(&name.as_str()), at(now));
-        (due.iter().map(|it| it.pod.uid.clone()).collect(), until)
+        (due.iter().map(|it| it.pod.id.uid.clone()).collect(), until)
     }
 
     #[test]

@@ -8,7 +8,8 @@ use kube_runtime::events::Event;
 use link::chain;
 use tracing::{debug, info, warn};
 
-use super::super::pod_events::{PodEvents, PodName};
+use super::super::pod_events::PodEvents;
+use super::super::pod_id::PodId;
 use super::decision::{Decision, Wait};
 use super::index::PodUid;
 use super::metrics::Lifted;
@@ -164,6 +165,7 @@ async fn explain(uid: &PodUid, context: &Context) {
 }
 
 async fn publish(pod: &GatedPod, event: &Event, context: &Context) {
-    let name = PodName { namespace: &pod.namespace, name: &pod.name, uid: &pod.version.uid };
-    context.events.publish(name, event).await;
+    let GatedPod { namespace, name, version, .. } = pod;
+    let id = PodId { namespace: namespace.clone(), name: name.clone(), uid: version.uid.clone() };
+    context.events.publish(&id, event).await;
 }

@@ -5,15 +5,13 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use api::{HandlerKind, ProfileName, Sandbox, WatchedPod};
 
+use super::super::pod_id::PodId;
+
 /// A pod that has not started, names profiles, and has a `RuntimeClass`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClassedPod {
-    /// Its namespace.
-    pub namespace: String,
-    /// Its name.
-    pub name: String,
-    /// Its uid.
-    pub uid: String,
+    /// Which pod it is.
+    pub id: PodId,
     /// The name of its `RuntimeClass`.
     pub class: String,
     /// The profiles that it names.
@@ -30,14 +28,7 @@ impl ClassedPod {
         if profiles.is_empty() || pod.has_ended() {
             return None;
         }
-        let text = |field: &Option<String>| field.clone().unwrap_or_default();
-        Some(Self {
-            namespace: text(&pod.metadata.namespace),
-            name: text(&pod.metadata.name),
-            uid: text(&pod.metadata.uid),
-            class: class.to_owned(),
-            profiles,
-        })
+        Some(Self { id: PodId::of(&pod.metadata), class: class.to_owned(), profiles })
     }
 }
 
@@ -71,9 +62,9 @@ struct KnownClass {
 impl Index {
     /// A pod was created or changed. What matters of it never changes.
     pub fn apply_pod(&mut self, pod: ClassedPod) {
-        if let Entry::Vacant(entry) = self.pods.entry(pod.uid.clone()) {
+        if let Entry::Vacant(entry) = self.pods.entry(pod.id.uid.clone()) {
             entry.insert(Some(pod.class.clone()));
-            self.new.entry(pod.class.clone()).or_default().insert(pod.uid.clone(), pod);
+            self.new.entry(pod.class.clone()).or_default().insert(pod.id.uid.clone(), pod);
         }
     }
 
@@ -135,9 +126,7 @@ mod tests {
 
     fn pod(uid: &str, class: &str) -> ClassedPod {
         ClassedPod {
-            namespace: "shop".into(),
-            name: format!("web-{uid}"),
-            uid: uid.into(),
+            id: PodId { namespace: "shop".into(), name: format!("web-{uid}"), uid: uid.into() },
             class: class.into(),
             profiles: BTreeSet::from(["web".parse().unwrap()]),
         }
@@ -153,7 +142,7 @@ mod tests {
 
     /// The uids of the pods that are due, and their sandboxes.
     fn due(index: &mut Index) -> Vec<(String, Option<Sandbox>)> {
-        index.take_due(9).into_iter().map(|found| (found.pod.uid, found.sandbox)).collect()
+        index.take_due(9).into_iter().map(|found| (found.pod.id.uid, found.sandbox)).collect()
     }
 
     #[test]

@@ -19,7 +19,7 @@ use tokio::sync::mpsc::{Receiver, Sender, channel};
 use self::index::{Index, RunsElsewhere};
 use super::follow::{follow, stream};
 use super::metrics::{GateKind, GateMetrics};
-use super::pod_events::{PodEvents, PodName};
+use super::pod_events::PodEvents;
 use crate::unlisted::lock;
 
 /// How many Events wait to be published; of further pods the index keeps that they are due.
@@ -89,9 +89,7 @@ impl SandboxPart {
             let events = PodEvents::new(client, metrics.writes.clone());
             // The state keeps the other end, so this never ends.
             while let Some(found) = due.recv().await {
-                let pod = &found.pod;
-                let name = PodName { namespace: &pod.namespace, name: &pod.name, uid: &pod.uid };
-                events.publish(name, &notice::of(&found, &directory)).await;
+                events.publish(&found.pod.id, &notice::of(&found, &directory)).await;
                 // There is room for another one.
                 state.queue_all();
             }
@@ -121,6 +119,7 @@ mod tests {
     use prometheus::Registry;
     use tokio::time::Instant;
 
+    use super::super::pod_id::PodId;
     use super::index::ClassedPod;
     use super::*;
 
@@ -133,9 +132,7 @@ mod tests {
 
     fn apply(state: &SandboxState, number: usize) {
         let pod = ClassedPod {
-            namespace: "shop".into(),
-            name: format!("web-{number}"),
-            uid: number.to_string(),
+            id: PodId { namespace: "shop".into(), name: format!("web-{number}"), uid: number.to_string() },
             class: "boxed".into(),
             profiles: ["web".parse().unwrap()].into(),
         };
@@ -151,7 +148,7 @@ mod tests {
         assert!(part.due.is_empty());
         lead.until(Some(Instant::now() + Duration::from_hours(1)));
         part.state.queue_all();
-        assert_eq!(part.due.try_recv().unwrap().pod.name, "web-0");
+        assert_eq!(part.due.try_recv().unwrap().pod.id.name, "web-0");
         part.state.queue_all();
         assert!(part.due.is_empty(), "once");
     }

@@ -41,6 +41,7 @@ pub fn of(found: &RunsElsewhere, directory: &str) -> Event {
 mod tests {
     use api::Sandbox;
 
+    use super::super::super::pod_id::PodId;
     use super::super::index::ClassedPod;
     use super::*;
 
@@ -48,9 +49,7 @@ mod tests {
         let name = |number: usize| format!("{}{number}", "a".repeat(if profiles > 1 { 238 } else { 1 }));
         RunsElsewhere {
             pod: ClassedPod {
-                namespace: "shop".into(),
-                name: "web".into(),
-                uid: "u".into(),
+                id: PodId { namespace: "shop".into(), name: "web".into(), uid: "u".into() },
                 class: class.into(),
                 profiles: (0..profiles).map(|number| name(number).parse().unwrap()).collect(),
             },

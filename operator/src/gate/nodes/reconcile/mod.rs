@@ -7,7 +7,7 @@ use k8s_openapi::jiff::Timestamp;
 use link::chain;
 use tracing::{info, warn};
 
-use super::super::pod_events::{PodEvents, PodName};
+use super::super::pod_events::PodEvents;
 use super::decision::{NodeDecision, NodeWrite};
 use super::misplaced::MisplacedPod;
 use super::notice::of_misplaced;
@@ -112,8 +112,7 @@ async fn explain(node: &str, context: &Context) -> Option<Timestamp> {
     for MisplacedPod { pod, profiles } in misplaced {
         let paths: Vec<_> =
             profiles.iter().map(|profile| format!("{}/{}", nodes.directory, profile.file_name())).collect();
-        let name = PodName { namespace: &pod.namespace, name: &pod.name, uid: &pod.uid };
-        events.publish(name, &of_misplaced(node, &paths)).await;
+        events.publish(&pod.id, &of_misplaced(node, &paths)).await;
     }
     until
 }

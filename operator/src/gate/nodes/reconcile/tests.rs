@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use tower_test::mock::Handle;
 
 use super::super::super::metrics::GateMetrics;
+use super::super::super::pod_id::PodId;
 use super::super::cluster::Cluster;
 use super::super::judgement::Rules;
 use super::super::misplaced::BoundPod;
@@ -170,9 +171,7 @@ async fn a_pod_on_a_node_that_is_told_not_to_hold_its_profile_gets_one_event() {
         },
     });
     let pod = BoundPod {
-        namespace: "shop".to_owned(),
-        name: "web".to_owned(),
-        uid: "w1".to_owned(),
+        id: PodId { namespace: "shop".to_owned(), name: "web".to_owned(), uid: "w1".to_owned() },
         node: "n1".to_owned(),
         profiles: ["a", "b"].map(|name| name.parse().unwrap()).into(),
     };
