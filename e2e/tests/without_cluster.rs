@@ -14,14 +14,12 @@ use std::process::{Command, Output};
 use std::sync::LazyLock;
 
 use pages::{Block, Exchange, How, Page, is_shown};
-use xtask::build_program::build_program;
+use xtask::build_program::build_plugin;
 use xtask::workspace::repository;
 
 /// Where `kubectl-seccomp` is.
-static PLUGIN: LazyLock<PathBuf> = LazyLock::new(|| {
-    let built = build_program(repository(), "kubectl-seccomp", false);
-    built.unwrap_or_else(|error| panic!("{error}")).parent().unwrap().to_owned()
-});
+static PLUGIN: LazyLock<PathBuf> =
+    LazyLock::new(|| build_plugin(repository()).unwrap_or_else(|error| panic!("{error}")));
 
 /// Finds the plugin as kubectl does. Of strace's log the page has an excerpt, because there is no program to run.
 const PRELUDE: &str =

@@ -12,7 +12,7 @@ use std::{fs, iter};
 
 use e2e::view::disk;
 use serde_json::{Value, json};
-use xtask::build_program::build_program;
+use xtask::build_program::build_plugin;
 use xtask::workspace::repository;
 
 use super::stopped::Stopped;
@@ -22,10 +22,8 @@ use super::support::{
 };
 
 /// The directory with `kubectl-seccomp` in it.
-pub(crate) static PLUGIN: LazyLock<PathBuf> = LazyLock::new(|| {
-    let built = build_program(repository(), "kubectl-seccomp", false);
-    built.unwrap_or_else(|error| panic!("{error}")).parent().unwrap().to_owned()
-});
+pub(crate) static PLUGIN: LazyLock<PathBuf> =
+    LazyLock::new(|| build_plugin(repository()).unwrap_or_else(|error| panic!("{error}")));
 
 /// A user with a service account, bound to some ClusterRoles; both are removed when this is dropped.
 pub(crate) struct Person<'a> {
