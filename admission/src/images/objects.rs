@@ -276,6 +276,7 @@ mod tests {
             assert!(matches!(Objects::judged(state, &name), Err(NoObject::Unavailable(_))));
         }
     }
+
     #[test]
     fn the_end_of_an_object_does_not_count_against_the_next_one_of_its_name() {
         let mut known = Known::default();

@@ -169,8 +169,8 @@ impl OutdatedWorkload {
     /// The workload itself.
     #[must_use]
     pub fn workload(&self) -> Workload {
-        let Self { namespace, kind, name, .. } = self.clone();
-        Workload { namespace, kind, name }
+        let Self { namespace, kind, name, .. } = self;
+        Workload { namespace: namespace.clone(), kind: kind.clone(), name: name.clone() }
     }
 
     /// Its kind, namespace and name.
