@@ -362,6 +362,16 @@ fn what_varies_from_run_to_run_is_no_difference() {
 }
 
 #[test]
+fn what_kubectl_logs_about_its_own_watches_is_no_difference() {
+    let shown = "profile deleted\nnamespace deleted";
+    let logged = "I1130 03:51:32.100181   21521 reflector.go:664] \"Warning: watch ended with error\"";
+    assert!(pages::is_shown(shown, &format!("profile deleted\n{logged}\nnamespace deleted")));
+    for other in ["I1130 pods are left", "Error from server (NotFound)", "E1130 03:51:32.100181 no place"] {
+        assert!(!pages::is_shown(shown, &format!("{shown}\n{other}")), "{other}");
+    }
+}
+
+#[test]
 fn an_ellipsis_alone_on_a_line_stands_for_any_number_of_lines() {
     for (shown, printed, alike) in [
         ("a\n…\nd", "a\nb\nc\nd", true),

@@ -86,7 +86,8 @@ impl Page {
         // From the end, so that earlier positions stay valid.
         for (at, printed) in printed.into_iter().rev() {
             // Spaces at the end of a line are invisible, and editors remove them.
-            let lines: Vec<_> = printed.lines().map(str::trim_end).collect();
+            let lines: Vec<_> =
+                printed.lines().filter(|line| !is_client_log(line)).map(str::trim_end).collect();
             let printed = format!("{}\n", lines.join("\n"));
             let differs = !is_shown(self.shown(&at), &printed);
             if update() && differs {
@@ -201,7 +202,8 @@ impl<'a> Iterator for Lines<'a> {
 
 /// Whether a page shows what was printed, but for what differs from run to run: times, ages, versions of objects, the
 /// ends of generated names, the width of columns. Events are left out: how often and when one is told varies. `…` on
-/// the page stands for anything within a line, and alone on a line for any number of lines.
+/// the page stands for anything within a line, and alone on a line for any number of lines. What kubectl logs about its
+/// own watches is left out too.
 pub(crate) fn is_shown(shown: &str, printed: &str) -> bool {
     let [shown, printed] = [shown, printed].map(without_what_varies);
     all_match(&shown, &printed)
@@ -236,11 +238,24 @@ fn without_what_varies(text: &str) -> Vec<String> {
     let mut events = false;
     for line in text.lines() {
         events = line.starts_with("Events:") || events && line.starts_with("  ");
-        if !events {
+        if !events && !is_client_log(line) {
             lines.push(line.split_whitespace().map(masked).collect::<Vec<_>>().join(" "));
         }
     }
     lines
+}
+
+/// Whether kubectl's client library says something about itself, as in `I0102 03:04:05.678901   123 reflector.go:664]
+/// "Warning: …"`. kubectl 1.37 does at times when it has waited for a deletion: the end of its own watch races with
+/// what the watch still brings.
+fn is_client_log(line: &str) -> bool {
+    let mut words = line.split_whitespace();
+    let digits = |text: &str| !text.is_empty() && text.chars().all(|c| c.is_ascii_digit());
+    let severity = words.next().and_then(|word| word.strip_prefix(['I', 'W', 'E', 'F']));
+    severity.is_some_and(|date| date.len() == 4 && digits(date))
+        && words.next().is_some_and(|time| time.split([':', '.']).map(str::len).eq([2, 2, 2, 6]))
+        && words.next().is_some_and(digits)
+        && words.next().is_some_and(|place| place.contains(".go:") && place.ends_with(']'))
 }
 
 fn masked(word: &str) -> String {
