@@ -124,6 +124,11 @@ impl Node {
         self.directory().join("kubelet")
     }
 
+    /// The kubeconfig of its kubelet.
+    pub fn kubeconfig(&self) -> PathBuf {
+        self.layout.kubeconfig(&self.name())
+    }
+
     /// Where localhost seccomp profiles are on it, as the host sees it.
     pub fn seccomp_dir(&self) -> PathBuf {
         self.kubelet_dir().join("seccomp")
@@ -226,7 +231,7 @@ impl Node {
             NodeDaemon::Containerd => vec![format!("--config={}", self.file("containerd.toml"))],
             NodeDaemon::Kubelet => vec![
                 format!("--config={}", self.file("kubelet.json")),
-                format!("--kubeconfig={}", self.layout.kubeconfig(&self.name()).display()),
+                format!("--kubeconfig={}", self.kubeconfig().display()),
                 format!("--hostname-override={}", self.id),
                 format!("--node-ip={}", self.address()),
             ],
@@ -384,7 +389,7 @@ impl Node {
             files::create_dir(&path)?;
         }
         files::create_dir(&self.static_pods_dir())?;
-        if !self.layout.kubeconfig(&self.name()).exists() {
+        if !self.kubeconfig().exists() {
             pki::create_node(&self.layout, self.id)?;
         }
         let write =

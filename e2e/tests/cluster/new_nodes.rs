@@ -3,7 +3,7 @@
 use std::fs;
 use std::time::{Duration, Instant};
 
-use cluster::NAMESPACE;
+use cluster::{Client, NAMESPACE};
 use serde_json::{Value, json};
 use xtask::files;
 use xtask::workspace::repository;
@@ -18,10 +18,10 @@ use super::support::{LIMIT, Session, allow_all, alone, print_line, sleeper, unti
 const TAINT: &str = "readiness.k8s.io/seccomp-profiles";
 const PAGE: &str = "docs/how-to/new-nodes.md";
 
-/// Installs the chart with the gate, and waits until it is rolled out.
-fn install_gate(cluster: &Session) {
+/// Installs the chart with the gate and these values, and waits until it is rolled out.
+fn install_gate(cluster: &Session, values: &[&str]) {
     let chart = repository().join("charts").join(NAMESPACE);
-    let values = ["--set=gate.enabled=true"];
+    let values: Vec<_> = ["--set=gate.enabled=true"].iter().chain(values).copied().collect();
     cluster.client().install_chart(&chart, &values).unwrap_or_else(|error| panic!("{error}"));
     cluster.wait_rolled_out();
     cluster.ok(["-n", NAMESPACE, "rollout", "status", "--timeout=60s", "deployment/seccomp-profile-gate"]);
@@ -40,16 +40,19 @@ fn wait_condition(cluster: &Session, node: &str, reason: &str) -> Value {
     })
 }
 
-fn has_taint(cluster: &Session, node: &str) -> bool {
-    let node = cluster.json(["get", "node", node]);
+fn is_tainted(node: &Value) -> bool {
     node["spec"]["taints"].as_array().is_some_and(|taints| taints.iter().any(|taint| taint["key"] == TAINT))
+}
+
+fn has_taint(cluster: &Session, node: &str) -> bool {
+    is_tainted(&cluster.json(["get", "node", node]))
 }
 
 #[test]
 fn a_node_that_joins_with_the_taint_stays_empty_until_its_profiles_are_there() {
     let cluster = alone();
     let _reinstall = Reinstall(&cluster);
-    install_gate(&cluster);
+    install_gate(&cluster, &[]);
     let profile = cluster.profile("awaited", &allow_all(7));
     profile.wait_ready();
     for node in cluster.node_list() {
@@ -99,6 +102,42 @@ fn a_node_that_joins_with_the_taint_stays_empty_until_its_profiles_are_there() {
     let warnings = cluster.json(["get", "events", warnings]);
     let failed = warnings["items"].as_array().unwrap().iter().find(|event| event["reason"] == "Failed");
     assert_eq!(failed, None);
+}
+
+#[test]
+fn a_node_that_registers_without_the_taint_gets_it_from_the_policy_and_cannot_take_it_off_itself() {
+    let cluster = alone();
+    let _reinstall = Reinstall(&cluster);
+    install_gate(&cluster, &["--set=gate.nodes.taintNewNodes=true"]);
+    let profile = cluster.profile("tainted-by-policy", &allow_all(8));
+    profile.wait_ready();
+    let tried = json!({ "apiVersion": "v1", "kind": "Node", "metadata": { "name": "tried" } });
+    until("the policy taking effect", LIMIT, || {
+        let create = ["create", "--dry-run=server", "-o", "json", "-f", "-"];
+        let created = cluster.kubectl_input(create, &tried.to_string()).ok()?;
+        is_tainted(&serde_json::from_str(&created).unwrap()).then_some(())
+    });
+    // As long as no gate runs, nobody takes the taint off.
+    let scale = |replicas: &str| {
+        cluster.ok(["-n", NAMESPACE, "scale", "deployment/seccomp-profile-gate", replicas]);
+    };
+    scale("--replicas=0");
+    let gates = "--selector=app.kubernetes.io/component=gate";
+    cluster.ok(["-n", NAMESPACE, "wait", "--for=delete", "pods", gates, "--timeout=60s"]);
+
+    let added = AddedNode::new(&cluster, cluster.add_node().unwrap_or_else(|error| panic!("{error}")));
+    let name = added.node.name();
+    assert!(has_taint(&cluster, &name));
+    let kubelet = Client::new(cluster.client().programs().clone(), added.node.kubeconfig());
+    let patch = r#"[{"op": "remove", "path": "/spec/taints"}]"#;
+    let refused = kubelet.kubectl(["patch", "node", &name, "--type=json", "--patch", patch]).unwrap_err();
+    assert!(refused.to_string().contains("not allowed to modify taints"), "{refused}");
+    assert!(has_taint(&cluster, &name));
+
+    scale("--replicas=2");
+    cluster.wait_event(&name, "ProfilesReady");
+    wait_condition(&cluster, &name, "AllProfiles");
+    assert!(!has_taint(&cluster, &name));
 }
 
 /// A Deployment whose pods can run only on a node that joins later, and its profile, applied together; then the node
