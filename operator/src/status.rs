@@ -125,6 +125,9 @@ pub fn transition_time(stored: Option<&Condition>, status: &str) -> Option<Time>
     stored.filter(|stored| stored.status == status).map(|stored| stored.last_transition_time.clone())
 }
 
+/// How many nodes `status.failures` names.
+pub const MAX_FAILURES: usize = 10;
+
 /// `text`, cut at `most` characters.
 #[must_use]
 pub fn bounded(text: &str, most: usize) -> String {

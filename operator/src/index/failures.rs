@@ -8,9 +8,6 @@ use super::Index;
 use super::profile::Profile;
 use crate::status;
 
-/// How many nodes a status names.
-const MAX_NAMED: usize = 10;
-
 impl Index {
     /// The nodes that cannot hold a profile: first those that report why, then those that do not hold it and do not say.
     /// In each part the first by name.
@@ -20,7 +17,7 @@ impl Index {
             let (reason, message) = self.nodes.get(&**node)?.silence()?;
             Some(failure(node, reason, message))
         });
-        reported.chain(silent).take(MAX_NAMED).collect()
+        reported.chain(silent).take(status::MAX_FAILURES).collect()
     }
 
     fn reported_failure(&self, node: &Arc<str>, profile: &str) -> Option<NodeFailure> {

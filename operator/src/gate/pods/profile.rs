@@ -75,10 +75,11 @@ impl Progress {
         if nodes.desired == 0 {
             return Self::ReadyOnce;
         }
-        // Those that cannot hold it; ten at most. A node without a working agent is one of them, and counts as pending.
+        // Those that cannot hold it; ten at most, so that of more nodes nobody can tell which those are. A node without a working agent is one of them, and counts as pending.
         let failed: BTreeSet<String> = status.failures.into_iter().map(|failure| failure.node).collect();
         let all_are_named = usize::try_from(nodes.failed + nodes.pending) == Ok(failed.len());
-        if nodes.failed == 0 && failed.is_empty() || nodes.pending > 0 && !all_are_named {
+        let may_be_more = failed.len() >= status::MAX_FAILURES;
+        if nodes.failed == 0 && failed.is_empty() || nodes.pending > 0 && !all_are_named && !may_be_more {
             Self::RollingOut
         } else if all_are_named && nodes.ready > 0 {
             Self::Failed(failed)
@@ -158,6 +159,10 @@ mod tests {
         assert_eq!(nodes(1, 2, 0, 2), Progress::Failed(named(2)));
         assert_eq!(nodes(1, 3, 0, 2), Progress::RollingOut, "one of them has an agent");
         assert_eq!(nodes(0, 2, 0, 2), Progress::FailedWidely, "no node is left");
+        // Of more than ten nodes, whether they say why or have no agent, not all are named.
+        assert_eq!(nodes(5, 12, 0, 10), Progress::FailedWidely);
+        assert_eq!(nodes(5, 1, 11, 10), Progress::FailedWidely);
+        assert_eq!(nodes(5, 10, 0, 10), Progress::Failed(named(10)));
     }
 
     #[test]
