@@ -105,7 +105,8 @@ impl Cluster {
     fn requirement(&self, name: &str) -> impl PartialEq + use<> {
         let profile = self.index.profile(name);
         profile.map(|it| {
-            (it.version.uid.clone(), it.content.as_ref().ok().copied(), it.deleting(), it.removal_approved)
+            let contents = (it.content.as_ref().ok().copied(), it.deleting(), it.removal_approved);
+            (it.version.uid.clone(), it.node_selector.clone(), contents)
         })
     }
 
