@@ -71,6 +71,21 @@ fn owners() -> ReplicaSetOwners {
     BTreeMap::from([(("shop".to_owned(), "web-5d".to_owned()), deployment)])
 }
 
+#[test]
+fn a_node_whose_clock_is_off_by_a_minute_shows_what_one_whose_clock_is_right_shows() {
+    let shown = |off: i64| {
+        let report = report(HASH, &json!({ "audit": at(1000 + off).0.to_string() }));
+        let snapshot = snapshot(vec![profile("audit", 1)], vec![node("n1", None, report)]);
+        let pods = [("a", 990), ("b", 999), ("c", 1001), ("d", 1010)];
+        let pods: Vec<_> = pods.map(|(name, accepted)| pod(name, None, "n1", accepted + off)).into();
+        let view = OutdatedView::of(&pods, &BTreeMap::new(), &snapshot, None);
+        view.workloads.into_iter().map(|it| it.name).collect::<Vec<_>>()
+    };
+    assert_eq!(shown(0), ["a", "b"]);
+    assert_eq!(shown(-60), shown(0));
+    assert_eq!(shown(60), shown(0));
+}
+
 fn now() -> Timestamp {
     at(4600).0
 }

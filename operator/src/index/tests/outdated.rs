@@ -72,6 +72,25 @@ fn an_update_makes_every_running_container_outdated_until_it_is_restarted() {
 }
 
 #[test]
+fn a_node_whose_clock_is_off_by_a_minute_counts_as_one_whose_clock_is_right() {
+    // What both nodes state is of their own clocks: n1 is a minute late, n2 a minute early, and the operator is right.
+    let (late, early) = (-60, 60);
+    let mut index = two_nodes();
+    index.apply_pod(running("web-1", "n1", &[910 + late, 920 + late]), at(930));
+    index.apply_pod(running("web-2", "n2", &[910 + early, 920 + early]), at(930));
+    index.apply_profile(updated(2, 2), Watch, at(1000));
+    index.apply_report(holds("n1", 2, Some(1001 + late), 2), Watch, at(1002));
+    index.apply_report(holds("n2", 2, Some(1001 + early), 3), Watch, at(1002));
+    assert_eq!(counts(&index), (2, 4));
+    assert_eq!(shown(&index, 1003), (2, 2));
+    // A container that starts again ten seconds after the change is under the new filter on both.
+    index.apply_pod(running("web-1", "n1", &[910 + late, 1011 + late]), at(1012));
+    assert_eq!(counts(&index), (2, 3));
+    index.apply_pod(running("web-2", "n2", &[1011 + early, 1011 + early]), at(1012));
+    assert_eq!(counts(&index), (1, 1));
+}
+
+#[test]
 fn a_container_on_a_node_that_does_not_get_the_file_stays_outdated_whenever_it_starts() {
     let mut index = used();
     index.apply_profile(updated(2, 2), Watch, at(100));
