@@ -35,6 +35,7 @@ pub mod run;
 pub mod selection;
 pub mod shared;
 pub mod status;
+pub mod time;
 pub mod uninstall;
 pub mod unlisted;
 pub mod watch;

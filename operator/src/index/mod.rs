@@ -43,6 +43,7 @@ use syscalls::Architecture;
 
 use crate::facts::{NodeFacts, ObjectVersion, PodFacts, PodKind, ProfileFacts, ReportFacts, UpdateSource};
 use crate::queue::Lanes;
+use crate::time::after;
 
 pub use checks::Check;
 pub use decide_node::{NodeDecision, NodeOperation};
@@ -499,11 +500,6 @@ impl Index {
     fn queue_used_profiles(&mut self) {
         self.dirty.profiles.extend(self.users.used().cloned());
     }
-}
-
-/// `span` after `time`; the latest possible time where an object has a time so late that the sum would overflow.
-fn after(time: Timestamp, span: Duration) -> Timestamp {
-    time.checked_add(span).unwrap_or(Timestamp::MAX)
 }
 
 /// Whether a contribution is added or subtracted.

@@ -4,12 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use api::{NodeLabelSelector, ProfileName};
-use k8s_openapi::jiff::{SignedDuration, Timestamp};
+use k8s_openapi::jiff::Timestamp;
 
 use super::narrowing::{Narrowing, named_nodes};
 use super::notice::WaitReason;
 use super::pod::GatedPod;
 use super::profile::{AwaitedProfile, Progress};
+use crate::time::after;
 
 /// How old a pod is when an Event says what it waits for: most pods wait for a moment only.
 pub const EXPLAINED_AFTER: Duration = Duration::from_secs(5);
@@ -130,15 +131,6 @@ pub fn decide<'a>(
     } else {
         Decision::Wait(Wait { files, until })
     }
-}
-
-/// `time` and a duration; the end of time if that is later.
-#[must_use]
-pub fn after(time: Timestamp, duration: Duration) -> Timestamp {
-    SignedDuration::try_from(duration)
-        .ok()
-        .and_then(|duration| time.checked_add(duration).ok())
-        .unwrap_or(Timestamp::MAX)
 }
 
 #[cfg(test)]
@@ -288,11 +280,5 @@ mod tests {
         {
             assert_eq!(waits(decided(&pod(&["a"]), &[("a", progress)], 1000))[0].0, reason);
         }
-    }
-
-    #[test]
-    fn time_has_no_end() {
-        assert_eq!(after(Timestamp::MAX, Duration::MAX), Timestamp::MAX);
-        assert_eq!(after(at(0), Duration::from_secs(5)), at(5));
     }
 }

@@ -8,6 +8,7 @@ use k8s_openapi::jiff::Timestamp;
 
 use crate::facts::NodeCondition;
 use crate::index::{MissingProfile, NodeStanding};
+use crate::time::after;
 
 /// How long after it joined a node that no agent selects keeps the taint: labels by which an agent would select it may
 /// be set by a controller after the registration.
@@ -200,11 +201,6 @@ fn message(reason: Reason, missing: &[MissingProfile]) -> String {
     let names = named[..named.len() - rest].join(", ");
     let more = if rest > 0 { format!(" and {rest} more") } else { String::new() };
     format!("{fact} {names}{more}; the node's NodeProfileStatus has the details")
-}
-
-/// `span` after `time`; the latest possible time if the sum would overflow.
-fn after(time: Timestamp, span: Duration) -> Timestamp {
-    time.checked_add(span).unwrap_or(Timestamp::MAX)
 }
 
 #[cfg(test)]

@@ -8,10 +8,11 @@ use api::ProfileName;
 use daemon::metrics::Label;
 use k8s_openapi::jiff::Timestamp;
 
-use super::decision::{Decision, KnownProfile, Settings, Wait, after, decide, explained_at};
+use super::decision::{Decision, KnownProfile, Settings, Wait, decide, explained_at};
 use super::notice::WaitReason;
 use super::pod::GatedPod;
 use super::profile::{AwaitedProfile, Progress};
+use crate::time::after;
 
 /// The uid of a pod.
 pub type PodUid = Arc<str>;
