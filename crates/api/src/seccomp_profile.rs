@@ -14,7 +14,7 @@ use crate::{NodeLabelSelector, OpenEnum, Vocabulary, conditions, contents_schema
     group = "seccomp.imjasonh.dev",
     version = "v1alpha1",
     kind = "SeccompProfile",
-    doc = "A seccomp profile that every node holds as a file for its pods.",
+    doc = "A seccomp profile that every node, or every node that it selects, holds as a file for its pods.",
     plural = "seccompprofiles",
     singular = "seccompprofile",
     shortname = "scp",

@@ -211,6 +211,13 @@ fn pods_wait_for_their_profiles_as_documented() {
 }
 
 #[test]
+fn a_profile_is_on_the_nodes_that_it_selects_as_documented() {
+    let cluster = alone();
+    let _reinstall = Reinstall(&cluster);
+    Reader::of(&cluster).check_page(&mut Page::read("docs/how-to/profiles-for-some-nodes.md"), |_| true);
+}
+
+#[test]
 fn a_namespace_gets_a_default_profile_as_documented() {
     let cluster = alone();
     let _reinstall = Reinstall(&cluster);
