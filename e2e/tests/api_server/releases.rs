@@ -61,7 +61,9 @@ fn notes_tell_what_is_missing(environment: &Environment) {
     let notes = client.helm(["get", "notes", cluster::NAMESPACE, "--namespace", cluster::NAMESPACE]).unwrap();
     assert!(notes.contains("does not serve MutatingAdmissionPolicy"), "{notes}");
     assert!(
-        notes.contains("no pod waits for its profiles, and no new Node gets the start-up taint"),
+        notes.contains(
+            "no pod waits for its profiles or is kept on the nodes that they select, and no new Node"
+        ),
         "{notes}"
     );
     assert!(!notes.contains("seccomp.imjasonh.dev/gate=true"), "{notes}");
