@@ -80,6 +80,43 @@ impl Digest {
     pub fn verifies(&self, bytes: &[u8]) -> bool {
         *self == Self::with(self.algorithm, bytes)
     }
+
+    /// What computes a digest by the same algorithm from bytes that come in parts.
+    pub(crate) fn parts(&self) -> Parts {
+        match self.algorithm {
+            Algorithm::Sha256 => Parts::Sha256(Sha256::new()),
+            Algorithm::Sha384 => Parts::Sha384(Sha384::new()),
+            Algorithm::Sha512 => Parts::Sha512(Sha512::new()),
+        }
+    }
+}
+
+/// The digest of bytes that come in parts.
+pub(crate) enum Parts {
+    Sha256(Sha256),
+    Sha384(Sha384),
+    Sha512(Sha512),
+}
+
+impl Parts {
+    /// Takes the next part.
+    pub(crate) fn update(&mut self, part: &[u8]) {
+        match self {
+            Self::Sha256(hasher) => hasher.update(part),
+            Self::Sha384(hasher) => hasher.update(part),
+            Self::Sha512(hasher) => hasher.update(part),
+        }
+    }
+
+    /// The digest of all parts so far.
+    pub(crate) fn digest(&self) -> Digest {
+        let (algorithm, hex) = match self {
+            Self::Sha256(hasher) => (Algorithm::Sha256, hex(&hasher.clone().finalize())),
+            Self::Sha384(hasher) => (Algorithm::Sha384, hex(&hasher.clone().finalize())),
+            Self::Sha512(hasher) => (Algorithm::Sha512, hex(&hasher.clone().finalize())),
+        };
+        Digest { algorithm, hex: hex.into() }
+    }
 }
 
 fn hex(bytes: &[u8]) -> String {
@@ -158,6 +195,19 @@ mod tests {
             format!("sha256:{}\u{e9}", &hex[2..]),
         ] {
             assert_eq!(text.parse::<Digest>(), Err(DigestError), "{text}");
+        }
+    }
+
+    #[test]
+    fn parts_have_the_digest_of_the_whole() {
+        for algorithm in [Algorithm::Sha256, Algorithm::Sha384, Algorithm::Sha512] {
+            let whole = Digest::with(algorithm, b"a profile in parts");
+            let mut parts = whole.parts();
+            for part in [&b"a pro"[..], b"", b"file in parts"] {
+                assert_ne!(parts.digest(), whole);
+                parts.update(part);
+            }
+            assert_eq!(parts.digest(), whole);
         }
     }
 }

@@ -26,6 +26,9 @@ pub enum RegistryError {
     /// A write was redirected.
     #[error("the registry redirects a write, which is not followed")]
     Redirected,
+    /// Somebody else writes the index of referrers at the same time.
+    #[error("somebody else changes the list of what refers to the image at the same time")]
+    Contended,
     /// There was no connection.
     #[error("cannot connect to {host}: {cause}")]
     Connect {
@@ -108,6 +111,7 @@ impl RegistryError {
         match self {
             Self::Unreachable { .. } | Self::Redirect(_) | Self::TokenService(_) => "RegistryNotPermitted",
             Self::TooManyRedirects | Self::Redirected => "RegistryRedirects",
+            Self::Contended => "RegistryContended",
             Self::Connect { .. } | Self::Connection { .. } => "RegistryUnreachable",
             Self::Timeout => "RegistryTimeout",
             Self::Unauthorized => "RegistryUnauthorized",

@@ -8,15 +8,19 @@
 //! - [`Keyring`] chooses the logins for a repository among those of pull secrets, as the kubelet does.
 //! - [`Client`] reads manifests, blobs and referrers, with bounds on time, bytes, redirects and hosts ([`Reach`]).
 //! - [`Document`] is a manifest or an index.
-//! - [`Finder`] finds the profile that an image carries, at all places where one may be ([`Place`]).
+//! - [`Finder`] finds the profile that an image carries, at all places where one may be ([`Place`]), attaches one to an
+//!   image ([`Artifact`]), and copies an image with it ([`Copied`]).
 //! - [`Cache`] keeps answers for a while, by login.
 //!
 //! Everything but the client and the finder is pure. The crate does not know Kubernetes.
 
 #![forbid(unsafe_code)]
 
+mod attach;
 mod cache;
 mod client;
+mod copy;
+mod created;
 mod digest;
 pub mod document;
 mod error;
@@ -28,8 +32,11 @@ mod reference;
 #[cfg(feature = "testing")]
 pub mod testing;
 
+pub use attach::{Artifact, AttachError, Attached, Attachment, NotLatest, Planned, Times};
 pub use cache::{Bounds, Cache, Keep};
 pub use client::{Client, ClientError, Fetched, Limits, Referrers, Which};
+pub use copy::{Copied, CopyError};
+pub use created::Created;
 pub use digest::{Algorithm, Digest, DigestError};
 pub use document::{Document, DocumentError};
 pub use error::{RegistryError, Said};

@@ -1,4 +1,5 @@
-//! A registry in memory, for tests: it keeps what is put into it, and serves it on a port of loopback.
+//! A registry in memory, for tests: it keeps what is put into it, before and by requests, and serves it on a port of
+//! loopback.
 
 #![expect(clippy::unwrap_used, reason = "only tests use it")]
 
@@ -22,13 +23,20 @@ pub const MANIFEST: &str = media::MANIFEST;
 /// The type of indexes.
 pub const INDEX: &str = media::INDEX;
 
-/// A registry with one repository: the answers by path, each with its type.
+/// The answers by path, each with its type.
+type Answers = BTreeMap<String, (String, String)>;
+
+/// A registry with one repository.
 #[derive(Debug, Default)]
 pub struct TestRegistry {
     repository: String,
-    answers: BTreeMap<String, (&'static str, String)>,
+    answers: Answers,
     /// The value of the header that every request must have.
     authorization: Option<String>,
+    /// Whether it lists referrers.
+    lists: bool,
+    /// How many writes of an index somebody else is just before.
+    overtaken: usize,
 }
 
 impl TestRegistry {
@@ -45,16 +53,36 @@ impl TestRegistry {
         self
     }
 
+    /// Lists referrers, as the OCI distribution specification 1.1 says.
+    #[must_use]
+    pub fn with_referrers(mut self) -> Self {
+        self.lists = true;
+        self
+    }
+
+    /// Has somebody else add an entry to an index each time before it is written, so many times.
+    #[must_use]
+    pub fn with_others(mut self, times: usize) -> Self {
+        self.overtaken = times;
+        self
+    }
+
     /// Adds a blob, and returns its descriptor.
     pub fn blob(&mut self, media_type: &str, text: &str) -> String {
         let digest = Digest::of(text.as_bytes());
         let path = format!("/v2/{}/blobs/{digest}", self.repository);
-        self.answers.insert(path, ("application/octet-stream", text.to_owned()));
+        self.answers.insert(path, ("application/octet-stream".to_owned(), text.to_owned()));
         format!(r#"{{"mediaType":"{media_type}","digest":"{digest}","size":{}}}"#, text.len())
     }
 
+    /// Has a blob have other bytes than those of its digest.
+    pub fn replace_blob(&mut self, digest: &str, text: &str) {
+        let path = format!("/v2/{}/blobs/{digest}", self.repository);
+        self.answers.insert(path, ("application/octet-stream".to_owned(), text.to_owned()));
+    }
+
     /// Adds a manifest, and returns its descriptor without the closing brace.
-    pub fn manifest(&mut self, media_type: &'static str, text: String) -> String {
+    pub fn manifest(&mut self, media_type: &str, text: String) -> String {
         let digest = Digest::of(text.as_bytes());
         let descriptor = format!(r#"{{"mediaType":"{media_type}","digest":"{digest}","size":{}"#, text.len());
         self.tag(&digest.to_string(), media_type, text);
@@ -62,8 +90,9 @@ impl TestRegistry {
     }
 
     /// Gives a manifest a tag.
-    pub fn tag(&mut self, name: &str, media_type: &'static str, text: String) {
-        self.answers.insert(format!("/v2/{}/manifests/{name}", self.repository), (media_type, text));
+    pub fn tag(&mut self, name: &str, media_type: &str, text: String) {
+        let path = format!("/v2/{}/manifests/{name}", self.repository);
+        self.answers.insert(path, (media_type.to_owned(), text));
     }
 
     /// Adds the configuration of an image, with Podman's label if one is given, and returns the image's manifest.
@@ -118,7 +147,7 @@ impl TestRegistry {
     async fn serve(self, tls: Option<TlsAcceptor>) -> RunningRegistry {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
-        let (registry, asked) = (Arc::new(self), Arc::<Mutex<Vec<String>>>::default());
+        let (registry, asked) = (Arc::new(Mutex::new(self)), Arc::<Mutex<Vec<String>>>::default());
         let of_task = asked.clone();
         let task = tokio::spawn(async move {
             let mut connections = JoinSet::new();
@@ -127,9 +156,9 @@ impl TestRegistry {
                 connections.spawn(async move {
                     // The client may close the connection at any time.
                     let _ = match tls {
-                        None => registry.answer(stream, &asked).await,
+                        None => answer(stream, &registry, &asked).await,
                         Some(tls) => match tls.accept(stream).await {
-                            Ok(stream) => registry.answer(stream, &asked).await,
+                            Ok(stream) => answer(stream, &registry, &asked).await,
                             Err(error) => Err(error),
                         },
                     };
@@ -139,34 +168,157 @@ impl TestRegistry {
         RunningRegistry { port, asked, task }
     }
 
-    async fn answer(
-        &self,
-        mut stream: impl AsyncRead + AsyncWrite + Unpin,
-        asked: &Mutex<Vec<String>>,
-    ) -> std::io::Result<()> {
+    fn respond(&mut self, request: &Request) -> Response {
+        if self.authorization.is_some() && self.authorization.as_deref() != request.header("authorization") {
+            return Response::of(401).with("www-authenticate", "Basic realm=\"test\"");
+        }
+        let (path, query) = request.path.split_once('?').unwrap_or((&request.path, ""));
+        let of_repository = format!("/v2/{}/", self.repository);
+        let within = path.strip_prefix(&of_repository).unwrap_or_default();
+        match (&*request.method, within.split_once('/')) {
+            ("POST", Some(("blobs", "uploads/"))) => {
+                Response::of(202).with("location", &format!("{of_repository}blobs/uploads/1?state=x"))
+            }
+            ("PUT", Some(("blobs", "uploads/1"))) => {
+                let digest = query.strip_prefix("state=x&digest=").unwrap_or_default();
+                if Digest::of(request.body.as_bytes()).to_string() != digest {
+                    return Response::of(400);
+                }
+                self.blob("", &request.body);
+                Response::of(201)
+            }
+            ("PUT", Some(("manifests", name))) => self.write(path, name, request),
+            ("GET", Some(("referrers", digest))) if self.lists => self.referrers(digest),
+            ("GET" | "HEAD", _) => match self.answers.get(path) {
+                Some((kind, text)) => Response { body: text.clone(), ..Response::of(200) }
+                    .with("content-type", kind)
+                    .with("etag", &etag(text)),
+                None => Response::of(404),
+            },
+            _ => Response::of(405),
+        }
+    }
+
+    fn write(&mut self, path: &str, name: &str, request: &Request) -> Response {
+        let media_type = request.header("content-type").unwrap_or_default().to_owned();
+        if media_type == INDEX && self.overtaken > 0 {
+            self.overtaken -= 1;
+            let (_, known) = self.answers.entry(path.to_owned()).or_insert_with(|| {
+                (INDEX.to_owned(), format!(r#"{{"schemaVersion":2,"mediaType":"{INDEX}","manifests":[]}}"#))
+            });
+            let digest = Digest::of(self.overtaken.to_string().as_bytes());
+            let entry = format!(r#"{{"mediaType":"x","digest":"{digest}","size":1}}"#);
+            let comma = if known.contains("\"manifests\":[]") { "" } else { "," };
+            *known = known.replace("\"manifests\":[", &format!("\"manifests\":[{entry}{comma}"));
+        }
+        let known = self.answers.get(path).map(|(_, text)| etag(text));
+        let is_same = match (request.header("if-match"), request.header("if-none-match")) {
+            (Some(tag), _) => known.as_deref() == Some(tag),
+            (None, Some(_)) => known.is_none(),
+            (None, None) => true,
+        };
+        if !is_same {
+            return Response::of(412);
+        }
+        self.tag(name, &media_type, request.body.clone());
+        let subject = Self::subject(&request.body);
+        match subject.filter(|_| self.lists) {
+            Some(subject) => Response::of(201).with("oci-subject", &subject),
+            None => Response::of(201),
+        }
+    }
+
+    fn subject(manifest: &str) -> Option<String> {
+        let manifest: serde_json::Value = serde_json::from_str(manifest).ok()?;
+        Some(manifest["subject"]["digest"].as_str()?.to_owned())
+    }
+
+    fn referrers(&self, digest: &str) -> Response {
+        let found: BTreeMap<_, _> = self
+            .answers
+            .values()
+            .filter(|(kind, text)| kind == MANIFEST && Self::subject(text).as_deref() == Some(digest))
+            .map(|(kind, text)| (Digest::of(text.as_bytes()).to_string(), (kind, text.len())))
+            .collect();
+        let entries: Vec<_> = found
+            .iter()
+            .map(|(digest, (kind, size))| {
+                format!(r#"{{"mediaType":"{kind}","digest":"{digest}","size":{size}}}"#)
+            })
+            .collect();
+        let body =
+            format!(r#"{{"schemaVersion":2,"mediaType":"{INDEX}","manifests":[{}]}}"#, entries.join(","));
+        Response { body, ..Response::of(200) }.with("content-type", INDEX)
+    }
+}
+
+fn etag(text: &str) -> String {
+    format!("\"{}\"", Digest::of(text.as_bytes()))
+}
+
+/// A request, with the names of headers in lower case.
+struct Request {
+    method: String,
+    path: String,
+    head: String,
+    body: String,
+}
+
+impl Request {
+    async fn read(stream: &mut (impl AsyncRead + Unpin)) -> std::io::Result<Self> {
         let mut head = Vec::new();
         while !head.ends_with(b"\r\n\r\n") {
             head.push(stream.read_u8().await?);
         }
         let head = String::from_utf8_lossy(&head).into_owned();
-        let path = head.split(' ').nth(1).unwrap_or_default().to_owned();
-        let authorization = head.lines().find_map(|line| line.strip_prefix("authorization: "));
-        let mut more = "";
-        let (status, (kind, text)) = match self.answers.get(&path) {
-            _ if self.authorization.is_some() && self.authorization.as_deref() != authorization => {
-                more = "www-authenticate: Basic realm=\"test\"\r\n";
-                (401, ("text/plain", String::new()))
-            }
-            Some(answer) => (200, answer.clone()),
-            None => (404, ("text/plain", String::new())),
-        };
-        asked.lock().unwrap().push(format!("{status} {path}"));
-        let mut answer = String::new();
-        write!(answer, "HTTP/1.1 {status} X\r\nconnection: close\r\ncontent-type: {kind}\r\n{more}").unwrap();
-        write!(answer, "content-length: {}\r\n\r\n{text}", text.len()).unwrap();
-        stream.write_all(answer.as_bytes()).await?;
-        stream.shutdown().await
+        let mut words = head.split(' ').map(str::to_owned);
+        let (method, path) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
+        let mut request = Self { method, path, head, body: String::new() };
+        let length = request.header("content-length").and_then(|it| it.parse().ok()).unwrap_or(0);
+        let mut body = vec![0; length];
+        stream.read_exact(&mut body).await?;
+        request.body = String::from_utf8_lossy(&body).into_owned();
+        Ok(request)
     }
+
+    fn header(&self, name: &str) -> Option<&str> {
+        self.head.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
+    }
+}
+
+struct Response {
+    status: u16,
+    headers: String,
+    body: String,
+}
+
+impl Response {
+    const fn of(status: u16) -> Self {
+        Self { status, headers: String::new(), body: String::new() }
+    }
+
+    fn with(mut self, name: &str, value: &str) -> Self {
+        write!(self.headers, "{name}: {value}\r\n").unwrap();
+        self
+    }
+}
+
+async fn answer(
+    mut stream: impl AsyncRead + AsyncWrite + Unpin,
+    registry: &Mutex<TestRegistry>,
+    asked: &Mutex<Vec<String>>,
+) -> std::io::Result<()> {
+    let request = Request::read(&mut stream).await?;
+    let Response { status, headers, body } = registry.lock().unwrap().respond(&request);
+    let method = if request.method == "GET" { String::new() } else { format!("{} ", request.method) };
+    asked.lock().unwrap().push(format!("{method}{status} {}", request.path));
+    let length = body.len();
+    let body = if request.method == "HEAD" { "" } else { &body };
+    let answer = format!(
+        "HTTP/1.1 {status} X\r\nconnection: close\r\n{headers}content-length: {length}\r\n\r\n{body}"
+    );
+    stream.write_all(answer.as_bytes()).await?;
+    stream.shutdown().await
 }
 
 /// A registry that is served until this is dropped.

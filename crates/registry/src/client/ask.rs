@@ -5,11 +5,12 @@ use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header};
-use http_body_util::{BodyExt, Full};
+use http_body_util::{BodyExt, Either, Full};
 use hyper::body::{Body, Incoming};
 
 use super::Client;
 use super::connect::ConnectError;
+use super::outgoing::Outgoing;
 use super::tokens::Key;
 use crate::error::Said;
 use crate::protocol::{Authorization, Exchange, Head, Step, Target, Token, TokenQuestion};
@@ -41,6 +42,8 @@ pub(super) struct Answer {
     pub(super) head: Head,
     /// Who gave the answer.
     pub(super) from: Target,
+    /// What it was asked with.
+    pub(super) authorization: Option<Authorization>,
     pub(super) body: Incoming,
 }
 
@@ -56,11 +59,14 @@ impl Client {
         let mut step = exchange.send();
         loop {
             let Step::Send(target, authorization) = &step else { return Err(RegistryError::Unauthorized) };
-            let (head, answer) =
-                self.send(&method, target, authorization.as_ref(), &headers, body.clone()).await?;
+            let sent = Either::Left(Full::new(body.clone()));
+            let (head, answer) = self.send(&method, target, authorization.as_ref(), &headers, sent).await?;
             let next = exchange.answered(&head)?;
             step = match next {
-                Step::Done => return Ok(Answer { head, from: target.clone(), body: answer }),
+                Step::Done => {
+                    let (from, authorization) = (target.clone(), authorization.clone());
+                    return Ok(Answer { head, from, authorization, body: answer });
+                }
                 Step::Send(..) => next,
                 Step::Ask(token_question) => {
                     // A connection whose answer has been read can be used again; of a large answer nothing is read.
@@ -85,6 +91,7 @@ impl Client {
             headers.insert(header::CONTENT_TYPE, form_type);
             (method, body) = (Method::POST, form.into());
         }
+        let body = Either::Left(Full::new(body));
         let (head, answer) = self.send(&method, &target, authorization.as_ref(), &headers, body).await?;
         match head.status {
             StatusCode::OK => {
@@ -102,15 +109,15 @@ impl Client {
         }
     }
 
-    async fn send(
+    pub(super) async fn send(
         &self,
         method: &Method,
         target: &Target,
         authorization: Option<&Authorization>,
         headers: &HeaderMap,
-        body: Bytes,
+        body: Outgoing,
     ) -> Result<(Head, Incoming), RegistryError> {
-        let mut request = Request::new(Full::new(body));
+        let mut request = Request::new(body);
         *request.method_mut() = method.clone();
         *request.uri_mut() = target.uri().clone();
         *request.headers_mut() = headers.clone();
@@ -183,6 +190,10 @@ fn failure(error: &hyper_util::client::legacy::Error, host: &str) -> RegistryErr
     let host = host.to_owned();
     let mut source = error.source();
     while let Some(cause) = source {
+        // What was to be sent could not be read.
+        if let Some(error) = cause.downcast_ref::<RegistryError>() {
+            return error.clone();
+        }
         if let Some(error) = cause.downcast_ref::<ConnectError>() {
             return match error {
                 ConnectError::Unreachable(why) => RegistryError::Unreachable { host, why: *why },

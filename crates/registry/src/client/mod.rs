@@ -5,14 +5,15 @@
 
 mod ask;
 mod connect;
+mod outgoing;
+mod push;
 mod read;
 mod tokens;
+mod transfer;
 
 use std::sync::Mutex;
 use std::time::Duration;
 
-use bytes::Bytes;
-use http_body_util::Full;
 use hyper_util::client::legacy;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use rustls::RootCertStore;
@@ -20,9 +21,12 @@ use rustls::pki_types::CertificateDer;
 
 use crate::{Reach, RegistryError};
 use connect::{Connecting, Connector};
+use outgoing::Outgoing;
 use tokens::Tokens;
 
+pub(crate) use push::Place;
 pub use read::{Fetched, Referrers, Which};
+pub(crate) use transfer::TransferError;
 
 /// How long an unused connection is kept.
 const IDLE: Duration = Duration::from_secs(30);
@@ -48,7 +52,7 @@ impl Default for Limits {
 
 /// A client of registries.
 pub struct Client {
-    http: legacy::Client<Connecting, Full<Bytes>>,
+    http: legacy::Client<Connecting, Outgoing>,
     reach: Reach,
     limits: Limits,
     tokens: Mutex<Tokens>,

@@ -196,7 +196,7 @@ impl Client {
     }
 
     /// A question that changes nothing.
-    fn question<'a>(
+    pub(super) fn question<'a>(
         &self,
         repository: &'a Repository,
         path: &str,

@@ -159,6 +159,15 @@ struct Raw {
 from_objects!(Descriptor, Platform, Raw);
 
 impl Document {
+    /// Its media type.
+    #[must_use]
+    pub fn media_type(&self) -> &str {
+        match self {
+            Self::Image(manifest) => &manifest.media_type,
+            Self::Index(index) => &index.media_type,
+        }
+    }
+
     /// Reads a manifest or an index. `stated` is the media type of the registry's answer.
     ///
     /// # Errors
@@ -205,6 +214,8 @@ impl Document {
 pub struct ImageConfig {
     /// The platform.
     pub architecture: String,
+    /// When the image was made, as it says itself.
+    pub created: Option<String>,
     /// The labels.
     pub labels: Texts,
 }
@@ -220,6 +231,7 @@ impl ImageConfig {
         struct Raw {
             #[serde(default)]
             architecture: String,
+            created: Option<String>,
             config: Option<Inner>,
         }
         #[derive(Deserialize)]
@@ -229,9 +241,9 @@ impl ImageConfig {
             labels: Option<Texts>,
         }
         from_objects!(Raw, Inner);
-        let Raw { architecture, config } =
+        let Raw { architecture, created, config } =
             serde_json::from_slice(bytes).map_err(|error| format_error("image's configuration", &error))?;
-        Ok(Self { architecture, labels: config.and_then(|it| it.labels).unwrap_or_default() })
+        Ok(Self { architecture, created, labels: config.and_then(|it| it.labels).unwrap_or_default() })
     }
 }
 

@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 
 use super::LARGEST_PROFILE;
-use crate::Digest;
+use crate::created::CREATED;
 use crate::document::{Descriptor, Document, Manifest, is_strict, media};
+use crate::{Created, Digest};
 
 /// Why an artifact is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -58,9 +59,6 @@ impl Refusal {
     }
 }
 
-/// The annotation with the time at which an artifact was made (OCI image specification).
-const CREATED: &str = "org.opencontainers.image.created";
-
 /// Whether a descriptor among the referrers may be a profile. Some registries state the media type of the configuration
 /// as the artifact type, so that an artifact with the empty one has to be looked at, and one without a type, too.
 pub(super) fn may_be_profile(descriptor: &Descriptor) -> bool {
@@ -77,15 +75,19 @@ pub(super) fn is_profile(manifest: &Manifest) -> bool {
     manifest.config.media_type == media::PROFILE || manifest.artifact_type.as_deref() == Some(media::PROFILE)
 }
 
-/// The layer with the profile.
-pub(super) fn layer(document: &Document, bytes: &[u8]) -> Result<Descriptor, Refusal> {
-    let manifest = match document {
-        Document::Index(_) => return Err(Refusal::Index),
-        Document::Image(manifest) if manifest.media_type == media::MANIFEST => manifest,
-        Document::Image(manifest) => {
-            return Err(Refusal::MediaType(manifest.media_type.chars().take(100).collect()));
-        }
-    };
+/// The manifest of an artifact.
+pub(super) fn manifest(document: &Document) -> Result<&Manifest, Refusal> {
+    match document {
+        Document::Image(manifest) => Ok(manifest),
+        Document::Index(_) => Err(Refusal::Index),
+    }
+}
+
+/// The layer with the profile, of the artifact with this manifest.
+pub(crate) fn layer(manifest: &Manifest, bytes: &[u8]) -> Result<Descriptor, Refusal> {
+    if manifest.media_type != media::MANIFEST {
+        return Err(Refusal::MediaType(manifest.media_type.chars().take(100).collect()));
+    }
     if !is_strict(bytes) {
         return Err(Refusal::NotStrict);
     }
@@ -120,10 +122,10 @@ pub(super) fn text(bytes: &[u8]) -> Result<String, Refusal> {
 }
 
 /// An artifact that refers to an image.
-pub(super) struct Candidate {
-    pub(super) digest: Digest,
-    pub(super) document: Document,
-    pub(super) bytes: bytes::Bytes,
+pub(crate) struct Candidate {
+    pub(crate) digest: Digest,
+    pub(crate) manifest: Box<Manifest>,
+    pub(crate) bytes: bytes::Bytes,
 }
 
 /// Which of several artifacts counts: the only one, or the one that was made last by the annotations of all of them.
@@ -140,7 +142,7 @@ pub fn choose(artifacts: &[(Digest, &Manifest)]) -> Result<Option<Digest>, Refus
     if layers.len() <= 1 {
         return Ok(first());
     }
-    let created = |manifest: &Manifest| manifest.annotations.get(CREATED).and_then(instant);
+    let created = |manifest: &Manifest| manifest.annotations.get(CREATED).and_then(Created::parse);
     let times: Option<Vec<_>> =
         artifacts.iter().map(|(digest, it)| Some((created(it)?, digest, it))).collect();
     let mut times = times.ok_or(Refusal::Ambiguous(layers.len()))?;
@@ -152,21 +154,6 @@ pub fn choose(artifacts: &[(Digest, &Manifest)]) -> Result<Option<Digest>, Refus
         [(_, digest, _), ..] => Ok(Some((*digest).clone())),
         [] => Ok(None),
     }
-}
-
-/// A time in RFC 3339 as text that sorts by time: in UTC, with nine digits of the second's fraction. Other forms count as
-/// none.
-fn instant(text: &str) -> Option<String> {
-    let rest = text.strip_suffix('Z')?;
-    let (second, fraction) = rest.split_once('.').unwrap_or((rest, "0"));
-    let shape = "0000-00-00T00:00:00";
-    let fits = second.len() == shape.len()
-        && second
-            .bytes()
-            .zip(shape.bytes())
-            .all(|(byte, of)| if of == b'0' { byte.is_ascii_digit() } else { byte == of });
-    let is_fraction = (1..=9).contains(&fraction.len()) && fraction.bytes().all(|byte| byte.is_ascii_digit());
-    (fits && is_fraction).then(|| format!("{second}.{fraction:0<9}"))
 }
 
 #[cfg(test)]
@@ -190,7 +177,8 @@ mod tests {
     }
 
     fn read(text: &str) -> Result<Descriptor, Refusal> {
-        layer(&Document::read(text.as_bytes(), None).unwrap(), text.as_bytes())
+        let document = Document::read(text.as_bytes(), None).unwrap();
+        layer(super::manifest(&document)?, text.as_bytes())
     }
 
     #[test]

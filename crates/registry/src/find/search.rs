@@ -47,12 +47,28 @@ pub struct Finder<'a, L> {
     pub depth: Depth,
 }
 
-/// An image as a registry has it.
+/// A manifest as a registry has it, and the login that has opened it.
 #[derive(Debug, Clone)]
-struct Opened {
-    repository: Repository,
-    login: Login,
-    fetched: Fetched,
+pub(crate) struct Opened {
+    pub(crate) repository: Repository,
+    pub(crate) login: Login,
+    pub(crate) fetched: Fetched,
+}
+
+/// The manifests of an image.
+pub(crate) struct Manifests {
+    /// The digest of the reference.
+    pub(crate) digest: crate::Digest,
+    /// By platform.
+    pub(crate) platforms: Vec<OfPlatform>,
+}
+
+/// The manifest of one platform.
+pub(crate) struct OfPlatform {
+    /// The architecture that an index states for it.
+    pub(crate) architecture: Option<Architecture>,
+    pub(crate) opened: Opened,
+    pub(crate) manifest: Box<Manifest>,
 }
 
 /// Why nothing can be said of an image.
@@ -101,30 +117,48 @@ impl<L: Logins> Finder<'_, L> {
         architectures: &[Architecture],
         container: Option<&str>,
     ) -> Result<Carried, FindError> {
-        let opened = self.open(image).await?;
-        let digest = opened.fetched.digest.clone();
+        let Manifests { digest, platforms } = self.manifests(image, architectures).await?;
         let mut found = Vec::new();
-        match &opened.fetched.document {
-            Document::Image(manifest) => found.push(self.platform(&opened, manifest, container, None).await?),
-            Document::Index(index) => {
-                for descriptor in platforms(index, architectures)? {
-                    let Opened { repository, login, .. } = &opened;
-                    let which = Which::Digest(descriptor.digest.clone());
-                    let fetched = self.client.manifest(repository, &which, login).await?;
-                    let Document::Image(manifest) = fetched.document.clone() else {
-                        return Err(FindError::Nested);
-                    };
-                    let architecture = descriptor.platform.as_ref().map(|it| it.architecture.clone());
-                    let of = Opened { repository: repository.clone(), login: login.clone(), fetched };
-                    found.push(self.platform(&of, &manifest, container, architecture).await?);
-                }
-            }
+        for platform in platforms {
+            found.push(self.platform(platform, container).await);
         }
         Ok(Carried { digest, platforms: found })
     }
 
+    /// The manifests of an image for Linux on these architectures, or on all that it is for.
+    pub(crate) async fn manifests(
+        &self,
+        image: &Reference,
+        architectures: &[Architecture],
+    ) -> Result<Manifests, FindError> {
+        let opened = self.open(image).await?;
+        let digest = opened.fetched.digest.clone();
+        let index = match opened.fetched.document.clone() {
+            Document::Index(index) => index,
+            Document::Image(manifest) => {
+                return Ok(Manifests {
+                    digest,
+                    platforms: vec![OfPlatform { architecture: None, opened, manifest }],
+                });
+            }
+        };
+        let mut found = Vec::new();
+        for descriptor in platforms(&index, architectures)? {
+            let Opened { repository, login, .. } = &opened;
+            let which = Which::Digest(descriptor.digest.clone());
+            let fetched = self.client.manifest(repository, &which, login).await?;
+            let Document::Image(manifest) = fetched.document.clone() else {
+                return Err(FindError::Nested);
+            };
+            let architecture = descriptor.platform.as_ref().map(|it| it.architecture.clone());
+            let opened = Opened { repository: repository.clone(), login: login.clone(), fetched };
+            found.push(OfPlatform { architecture, opened, manifest });
+        }
+        Ok(Manifests { digest, platforms: found })
+    }
+
     /// Gets a manifest with the first login that opens it.
-    async fn open(&self, image: &Reference) -> Result<Opened, RegistryError> {
+    pub(crate) async fn open(&self, image: &Reference) -> Result<Opened, RegistryError> {
         let which = match (image.digest(), image.tag()) {
             (Some(digest), _) => Which::Digest(digest.clone()),
             (None, Some(tag)) => Which::Tag(tag),
@@ -146,25 +180,15 @@ impl<L: Logins> Finder<'_, L> {
         Err(last)
     }
 
-    async fn platform(
-        &self,
-        opened: &Opened,
-        manifest: &Manifest,
-        container: Option<&str>,
-        architecture: Option<Architecture>,
-    ) -> Result<ForPlatform, FindError> {
-        let Opened { repository, login, fetched } = opened;
+    async fn platform(&self, of: OfPlatform, container: Option<&str>) -> ForPlatform {
+        let OfPlatform { architecture, opened, manifest } = &of;
         let is_enough = |found: &[Found]| self.depth == Depth::First && !found.is_empty();
         let mut found: Vec<Found> = self.referrer(opened).await.into_iter().collect();
         if let (false, Some((key, value))) = (is_enough(&found), reference(manifest, container)) {
             found.push(self.referenced(key, value).await);
         }
         let needs_config = !is_enough(&found) || architecture.is_none();
-        let config = match needs_config && is_config(manifest) {
-            true => Some(self.client.blob(repository, &manifest.config, LARGEST_CONFIG, login).await),
-            false => None,
-        };
-        let config = config.map(|bytes| Ok::<_, RegistryError>(ImageConfig::read(&bytes?)?));
+        let config = if needs_config { self.config(&of).await } else { None };
         let mut stated = String::new();
         match config {
             Some(Ok(config)) => {
@@ -182,8 +206,19 @@ impl<L: Logins> Finder<'_, L> {
         if let (false, Some(text)) = (is_enough(&found), manifest.annotations.get(ANNOTATION)) {
             found.push(inline(Place::Annotation, text));
         }
-        let architecture = architecture.unwrap_or(stated);
-        Ok(ForPlatform { architecture, manifest: fetched.digest.clone(), found })
+        let architecture = architecture.clone().unwrap_or(stated);
+        ForPlatform { architecture, manifest: opened.fetched.digest.clone(), found }
+    }
+
+    /// The configuration of an image; `None` if the manifest is not that of an image.
+    pub(crate) async fn config(&self, of: &OfPlatform) -> Option<Result<ImageConfig, RegistryError>> {
+        let Opened { repository, login, .. } = &of.opened;
+        let descriptor = &of.manifest.config;
+        if !matches!(&*descriptor.media_type, media::IMAGE_CONFIG | media::DOCKER_CONFIG) {
+            return None;
+        }
+        let bytes = self.client.blob(repository, descriptor, LARGEST_CONFIG, login).await;
+        Some(bytes.and_then(|bytes| Ok(ImageConfig::read(&bytes)?)))
     }
 
     /// The artifact that refers to a manifest.
@@ -193,13 +228,7 @@ impl<L: Logins> Finder<'_, L> {
             Ok(candidates) => candidates,
             Err(error) => return Some(found(None, Err(error))),
         };
-        let manifests: Vec<_> = candidates
-            .iter()
-            .filter_map(|it| match &it.document {
-                Document::Image(manifest) => Some((it.digest.clone(), &**manifest)),
-                Document::Index(_) => None,
-            })
-            .collect();
+        let manifests: Vec<_> = candidates.iter().map(|it| (it.digest.clone(), &*it.manifest)).collect();
         let chosen = match choose(&manifests) {
             Ok(chosen) => chosen?,
             Err(refusal) => return Some(found(None, Err(refusal.into()))),
@@ -207,12 +236,12 @@ impl<L: Logins> Finder<'_, L> {
         let candidate = candidates.iter().find(|it| it.digest == chosen)?;
         let name = format!("{}@{chosen}", opened.repository);
         let contents =
-            self.contents(&opened.repository, &opened.login, &candidate.document, &candidate.bytes).await;
+            self.contents(&opened.repository, &opened.login, &candidate.manifest, &candidate.bytes).await;
         Some(found(Some(name), contents))
     }
 
     /// The artifacts of a profile that refer to a manifest.
-    async fn candidates(&self, opened: &Opened) -> Result<Vec<Candidate>, Unusable> {
+    pub(crate) async fn candidates(&self, opened: &Opened) -> Result<Vec<Candidate>, Unusable> {
         let Opened { repository, login, fetched } = opened;
         let referrers = self.client.referrers(repository, &fetched.digest, login).await?;
         let mut descriptors = referrers.descriptors;
@@ -231,11 +260,11 @@ impl<L: Logins> Finder<'_, L> {
                     Err(RegistryError::NotFound(_)) => continue,
                     fetched => fetched?,
                 };
-            let is_of_this = matches!(&document, Document::Image(manifest)
-                if artifact::is_profile(manifest)
-                    && manifest.subject.as_ref().is_some_and(|subject| subject.digest == fetched.digest));
+            let Document::Image(manifest) = document else { continue };
+            let is_of_this = artifact::is_profile(&manifest)
+                && manifest.subject.as_ref().is_some_and(|subject| subject.digest == fetched.digest);
             if is_of_this {
-                found.push(Candidate { digest, document, bytes });
+                found.push(Candidate { digest, manifest, bytes });
             }
         }
         Ok(found)
@@ -247,7 +276,8 @@ impl<L: Logins> Finder<'_, L> {
         let contents = async {
             let image = Reference::parse(value)?;
             let Opened { repository, login, fetched } = self.open(&image).await?;
-            self.contents(&repository, &login, &fetched.document, &fetched.bytes).await
+            let manifest = artifact::manifest(&fetched.document)?;
+            self.contents(&repository, &login, manifest, &fetched.bytes).await
         };
         Found { place: Place::Reference { key }, artifact: Some(name), contents: contents.await }
     }
@@ -256,16 +286,11 @@ impl<L: Logins> Finder<'_, L> {
         &self,
         repository: &Repository,
         login: &Login,
-        document: &Document,
+        manifest: &Manifest,
         bytes: &[u8],
     ) -> Result<String, Unusable> {
-        let layer = artifact::layer(document, bytes)?;
+        let layer = artifact::layer(manifest, bytes)?;
         let bytes = self.client.blob(repository, &layer, LARGEST_PROFILE, login).await?;
         Ok(artifact::text(&bytes)?)
     }
-}
-
-/// Whether the configuration of a manifest is that of an image.
-fn is_config(manifest: &Manifest) -> bool {
-    matches!(&*manifest.config.media_type, media::IMAGE_CONFIG | media::DOCKER_CONFIG)
 }

@@ -1,0 +1,223 @@
+//! Copies an image between registries, with the profiles that are attached to it.
+
+use std::collections::BTreeSet;
+
+use crate::attach::Referrer;
+use crate::client::{Place, TransferError};
+use crate::created::CREATED;
+use crate::document::{Descriptor, Document, Manifest};
+use crate::find::Opened;
+use crate::{Digest, FindError, Finder, Login, Logins, Reference, RegistryError, Unusable, Which};
+
+/// What was copied.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Copied {
+    /// The digest of the image.
+    pub digest: Digest,
+    /// The manifests of the image, with that of an index.
+    pub manifests: usize,
+    /// The artifacts with a profile.
+    pub profiles: Vec<Digest>,
+    /// The blobs that were not there.
+    pub blobs: usize,
+    /// Their bytes.
+    pub bytes: u64,
+    /// The blobs that were there.
+    pub known: usize,
+}
+
+/// Why an image is not copied.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CopyError {
+    /// The image cannot be read.
+    #[error("{0}")]
+    From(#[from] FindError),
+    /// What is attached to it cannot be read.
+    #[error("what is attached to {manifest} cannot be read: {why}")]
+    Attached {
+        /// The manifest.
+        manifest: Digest,
+        /// Why.
+        why: Unusable,
+    },
+    /// It cannot be written.
+    #[error("cannot write to {repository}: {error}")]
+    To {
+        /// The repository.
+        repository: String,
+        /// Why.
+        error: RegistryError,
+    },
+    /// The destination names another digest.
+    #[error("the destination names {named}, and the image is {found}")]
+    Digest {
+        /// The digest that it names.
+        named: Digest,
+        /// That of the image.
+        found: Digest,
+    },
+}
+
+impl CopyError {
+    /// The reason, as one word of a bounded set.
+    #[must_use]
+    pub const fn reason(&self) -> &'static str {
+        match self {
+            Self::From(error) => error.reason(),
+            Self::Attached { why, .. } => why.reason(),
+            Self::To { error, .. } => error.reason(),
+            Self::Digest { .. } => "OtherDigest",
+        }
+    }
+}
+
+/// An image, as it is to be copied.
+struct Whole {
+    /// The manifest or index of the reference.
+    root: Opened,
+    /// The manifests, each once; an index is not one of them.
+    manifests: Vec<(Digest, Box<Manifest>, bytes::Bytes)>,
+    /// The artifacts with a profile, and the manifest of each.
+    profiles: Vec<(Referrer, Box<Manifest>)>,
+}
+
+impl Whole {
+    /// The blobs, each once, in the order in which they are named.
+    fn blobs(&self) -> Vec<Descriptor> {
+        let manifests = self.manifests.iter().map(|(_, manifest, _)| manifest);
+        let mut known = BTreeSet::new();
+        let mut blobs = Vec::new();
+        for manifest in manifests.chain(self.profiles.iter().map(|(_, manifest)| manifest)) {
+            for descriptor in std::iter::once(&manifest.config).chain(&manifest.layers) {
+                if known.insert(&descriptor.digest) {
+                    blobs.push(descriptor.clone());
+                }
+            }
+        }
+        blobs
+    }
+}
+
+impl<L: Logins> Finder<'_, L> {
+    /// Copies an image from one repository to another: all its platforms, and the artifacts with a profile that refer to
+    /// them. The reference is written last, so that it never names what is not there. `told` is told of each blob before
+    /// it is looked for: its number, the number of all, and its size.
+    ///
+    /// # Errors
+    /// The image cannot be read, or the registry does not take it.
+    pub async fn copy(
+        &self,
+        from: &Reference,
+        to: &Reference,
+        told: &mut (dyn FnMut(usize, usize, u64) + Send),
+    ) -> Result<Copied, CopyError> {
+        let whole = self.whole(from).await?;
+        let found = &whole.root.fetched.digest;
+        if let Some(named) = to.digest().filter(|named| *named != found) {
+            return Err(CopyError::Digest { named: named.clone(), found: found.clone() });
+        }
+        let mut logins = self.logins.for_repository(to.repository());
+        if logins.is_empty() {
+            logins.push(Login::Anonymous);
+        }
+        let repository = to.repository().to_string();
+        let mut last = CopyError::To { repository, error: RegistryError::Unauthorized };
+        for login in logins {
+            let place = Place { repository: to.repository(), login: &login };
+            match self.write(&whole, to, place, told).await {
+                Err(CopyError::To { repository, error }) if error.is_about_login() => {
+                    last = CopyError::To { repository, error };
+                }
+                result => return result,
+            }
+        }
+        Err(last)
+    }
+
+    /// Reads all manifests.
+    async fn whole(&self, from: &Reference) -> Result<Whole, CopyError> {
+        let root = self.open(from).await.map_err(FindError::from)?;
+        let mut manifests = Vec::new();
+        let mut opened = Vec::new();
+        match &root.fetched.document {
+            Document::Image(manifest) => {
+                manifests.push((root.fetched.digest.clone(), manifest.clone(), root.fetched.bytes.clone()));
+                opened.push(root.clone());
+            }
+            Document::Index(index) => {
+                for descriptor in &index.manifests {
+                    let which = Which::Digest(descriptor.digest.clone());
+                    let fetched = self.client.manifest(&root.repository, &which, &root.login).await;
+                    let fetched = fetched.map_err(FindError::from)?;
+                    let Document::Image(manifest) = fetched.document.clone() else {
+                        return Err(FindError::Nested.into());
+                    };
+                    manifests.push((fetched.digest.clone(), manifest, fetched.bytes.clone()));
+                    opened.push(Opened { fetched, ..root.clone() });
+                }
+            }
+        }
+        let mut profiles = Vec::new();
+        for opened in opened {
+            let manifest = &opened.fetched.digest;
+            let candidates = self.candidates(&opened).await;
+            let failed = |why| CopyError::Attached { manifest: manifest.clone(), why };
+            for candidate in candidates.map_err(failed)? {
+                let created = candidate.manifest.annotations.get(CREATED).map(str::to_owned);
+                let subject = manifest.clone();
+                let referrer = Referrer { subject, manifest: candidate.bytes, created };
+                profiles.push((referrer, candidate.manifest));
+            }
+        }
+        Ok(Whole { root, manifests, profiles })
+    }
+
+    async fn write(
+        &self,
+        whole: &Whole,
+        to: &Reference,
+        place: Place<'_>,
+        told: &mut (dyn FnMut(usize, usize, u64) + Send),
+    ) -> Result<Copied, CopyError> {
+        let failed = |error| CopyError::To { repository: place.repository.to_string(), error };
+        let Opened { repository, login, fetched } = &whole.root;
+        let from = Place { repository, login };
+        let mut copied = Copied {
+            digest: fetched.digest.clone(),
+            manifests: 0,
+            profiles: Vec::new(),
+            blobs: 0,
+            bytes: 0,
+            known: 0,
+        };
+        let blobs = whole.blobs();
+        for (number, descriptor) in blobs.iter().enumerate() {
+            told(number + 1, blobs.len(), descriptor.size);
+            match self.client.transfer(from, place, descriptor).await {
+                Ok(true) => (copied.blobs, copied.bytes) = (copied.blobs + 1, copied.bytes + descriptor.size),
+                Ok(false) => copied.known += 1,
+                Err(TransferError::From(error)) => return Err(FindError::from(error).into()),
+                Err(TransferError::To(error)) => return Err(failed(error)),
+            }
+        }
+        for (digest, manifest, bytes) in &whole.manifests {
+            let name = digest.to_string();
+            self.client
+                .put_manifest(place, &name, &manifest.media_type, bytes.clone())
+                .await
+                .map_err(failed)?;
+            copied.manifests += 1;
+        }
+        for (referrer, _) in &whole.profiles {
+            self.client.put_referrer(place, referrer).await.map_err(failed)?;
+            copied.profiles.push(referrer.digest());
+        }
+        if let Document::Index(_) = fetched.document {
+            copied.manifests += 1;
+        }
+        let name = to.tag().map_or_else(|| fetched.digest.to_string(), |tag| tag.to_string());
+        let media_type = fetched.document.media_type();
+        self.client.put_manifest(place, &name, media_type, fetched.bytes.clone()).await.map_err(failed)?;
+        Ok(copied)
+    }
+}
