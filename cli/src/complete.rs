@@ -119,6 +119,8 @@ mod tests {
             "learn",
             "explain",
             "inspect",
+            "attach",
+            "copy",
             "rule",
             "completion",
             ":4",

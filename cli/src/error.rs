@@ -8,7 +8,7 @@ use crate::call::CallError;
 use crate::convert::ConversionError;
 use crate::derive::DeriveCommandError;
 use crate::excerpt::document_error;
-use crate::inspect_error::InspectError;
+use crate::image_error::ImageError;
 use crate::learn::LearnError;
 use crate::manifest::DocumentError;
 use crate::merge_error::MergeError;
@@ -200,9 +200,9 @@ pub enum CliError {
     /// A profile of another tool cannot be converted.
     #[error("{0}")]
     Conversion(#[from] ConversionError),
-    /// An image cannot be inspected.
+    /// A command about an image has no answer.
     #[error("{0}")]
-    Inspect(#[from] InspectError),
+    Image(#[from] ImageError),
     /// The profile is not Ready, so that a restarted pod may start under its earlier contents.
     #[error(
         "{name} is not Ready: pods that start now may still be under its earlier contents\nWait with `kubectl seccomp wait {name}`.",
@@ -312,7 +312,7 @@ impl CliError {
             Self::TooComplex(_) => "TooComplex",
             Self::Merge(error) => error.reason(),
             Self::Conversion(error) => error.reason(),
-            Self::Inspect(error) => error.reason(),
+            Self::Image(error) => error.reason(),
             Self::NotReady(_) => "NotReady",
             Self::NotConfirmed => "NotConfirmed",
             Self::NobodyToAsk => "NobodyToAsk",

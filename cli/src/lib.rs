@@ -17,7 +17,8 @@
 //! - [`learn`]: a profile from what programs were seen to do.
 //! - [`profile_text`]: a profile as YAML or JSON, for `convert`, `derive`, `learn`, `merge` and profiles in the cluster.
 //! - [`explain`]: what a profile does, in words.
-//! - [`inspect`]: what an image in a registry carries.
+//! - [`inspect`]: what an image in a registry carries; [`attach`] gives it a profile, [`copy`] copies
+//!   both.
 //! - [`denials`]: the calls that filters refused, by workload, and what would allow them.
 //! - [`outdated`]: workloads with containers under an earlier filter; [`restart`] restarts them.
 //! - [`unenforced`]: why a pod that names a profile may run without its filter.
@@ -27,10 +28,12 @@
 //! - [`show`]: tables, colours, ages.
 //! - [`run`]: from the options to an answer.
 
+pub mod attach;
 pub mod call;
 pub mod complete;
 pub mod connect;
 pub mod convert;
+pub mod copy;
 pub mod denials;
 pub mod derive;
 pub mod diff;
@@ -41,8 +44,9 @@ mod excerpt;
 pub mod explain;
 pub mod facts;
 pub mod findings;
+pub mod image;
+pub mod image_error;
 pub mod inspect;
-pub mod inspect_error;
 pub mod learn;
 pub mod live;
 mod log_lines;

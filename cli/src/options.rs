@@ -9,7 +9,9 @@ use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 use lint::RULES;
 
+use crate::attach::AttachArgs;
 use crate::convert::ConvertArgs;
+use crate::copy::CopyArgs;
 use crate::derive::DeriveArgs;
 use crate::diff::DiffArgs;
 use crate::duration::duration;
@@ -246,6 +248,20 @@ pub enum Task {
     /// place where there is something counts. Of that profile remains what the baseline permits, too. It logs in with
     /// Docker's configuration and its credential helpers. It exits with 1 if the profile that counts cannot be used.
     Inspect(InspectArgs),
+    /// Attach a seccomp profile to an image in a registry
+    ///
+    /// It pushes an artifact with the profile that refers to the image, for each platform of the image. Where the registry
+    /// has no API for referrers, it enters the artifact in the index of the tag that stands in for it. The image stays as
+    /// it is, and no cluster is needed. If the profile is the image's already, nothing is pushed. The same profile for the
+    /// same image gives the same artifact; one that takes the place of another has the present time, unless --created or
+    /// SOURCE_DATE_EPOCH says otherwise. It logs in with Docker's configuration and its credential helpers.
+    Attach(AttachArgs),
+    /// Copy an image to another registry, with the profiles that are attached to it
+    ///
+    /// It copies the image with all its platforms, so that it keeps its digest, and the artifacts with a profile that refer
+    /// to it; other artifacts, such as signatures, it does not. What is there already is not sent again. The tag is written
+    /// last. It logs in to both registries with Docker's configuration and its credential helpers, and needs no cluster.
+    Copy(CopyArgs),
     /// Explain a rule of `lint`, or list all
     Rule {
         /// The rule [default: all, one a line]

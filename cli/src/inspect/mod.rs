@@ -1,9 +1,7 @@
 //! `inspect`: where an image in a registry carries a profile, and what remains of it.
 //!
-//! [`RegistryOptions`] are those of every command that asks a registry, `docker.rs` has the logins, `view.rs` the output.
+//! `view.rs` has the output.
 
-mod docker;
-mod options;
 #[cfg(test)]
 mod tests;
 mod view;
@@ -13,17 +11,13 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueHint};
 use convert::Machine;
-use filter::RuntimeDefault;
-use profile::Profile;
-use registry::{Carried, Depth, Finder, Reference};
+use registry::{Carried, Depth, Finder};
 
 use crate::error::CliError;
-use crate::inspect_error::InspectError;
+use crate::image::{Baseline, DockerConfig, RegistryOptions, reference};
+use crate::image_error::ImageError;
 use crate::output::OutputOption;
-use crate::sources::{Origins, Others};
-use docker::DockerConfig;
 
-pub use options::RegistryOptions;
 pub use view::InspectView;
 
 /// The image, and where a container would run.
@@ -53,61 +47,19 @@ pub struct InspectArgs {
     pub registry: RegistryOptions,
 }
 
-/// The profile that an image's profile is intersected with.
-#[derive(Debug, Clone)]
-pub(crate) struct Baseline {
-    /// Its name, for people.
-    name: String,
-    /// The profile of a file; without one, that of the runtime.
-    file: Option<Profile>,
-}
-
-impl Baseline {
-    fn read(path: Option<&PathBuf>) -> Result<Self, CliError> {
-        let Some(path) = path else {
-            return Ok(Self {
-                name: format!("the default of {}", RuntimeDefault::CONTAINERD.name),
-                file: None,
-            });
-        };
-        let origins = Origins::of(std::slice::from_ref(path))?;
-        let one = || InspectError::Baseline(path.clone());
-        if origins.need_cluster() {
-            return Err(one().into());
-        }
-        let mut profiles = Vec::new();
-        for source in origins.read(Others::Refuse) {
-            profiles.extend(source?.profiles);
-        }
-        match (profiles.pop(), profiles.is_empty()) {
-            (Some(found), true) => Ok(Self { name: path.display().to_string(), file: Some(found.profile) }),
-            _ => Err(one().into()),
-        }
-    }
-
-    /// The profile on nodes of this architecture; `None` if it is not known.
-    fn of(&self, machine: Machine) -> Option<Profile> {
-        match &self.file {
-            Some(profile) => Some(profile.clone()),
-            None => RuntimeDefault::CONTAINERD.profile(machine.native()),
-        }
-    }
-}
-
 /// What an image carries, and remarks about logins.
 ///
 /// # Errors
 /// The image or the baseline cannot be read.
 pub async fn inspect(args: &InspectArgs) -> Result<(InspectView, Vec<String>), CliError> {
-    let image = Reference::parse(&args.image)
-        .map_err(|error| InspectError::Reference { image: args.image.clone(), error })?;
+    let image = reference(&args.image)?;
     let baseline = Baseline::read(args.baseline.as_ref())?;
-    let client = args.registry.client(&image)?;
+    let client = args.registry.client(&[&image])?;
     let logins = DockerConfig::read()?;
     let architectures: BTreeSet<_> = args.architecture.iter().map(|it| it.name().to_owned()).collect();
     let architectures: Vec<_> = architectures.into_iter().collect();
     let finder = Finder { client: &client, logins: &logins, depth: Depth::All };
     let found = finder.find(&image, &architectures, args.container.as_deref()).await;
-    let carried: Carried = found.map_err(|error| InspectError::Image { image: image.to_string(), error })?;
+    let carried: Carried = found.map_err(|error| ImageError::Image { image: image.to_string(), error })?;
     Ok((InspectView::of(&image, &carried, &baseline), logins.remarks()))
 }

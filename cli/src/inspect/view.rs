@@ -10,8 +10,8 @@ use registry::{Carried, ForPlatform, Found, Reference};
 use serde::Serialize;
 use syscalls::Libseccomp;
 
-use super::Baseline;
 use crate::call::name_of;
+use crate::image::{Baseline, platform};
 use crate::merge_error::called;
 use crate::profile_text::oci_json;
 use crate::show::{Cell, Paint, Table, Tone, count, escaped};
@@ -128,10 +128,7 @@ impl InspectView {
 
 impl PlatformView {
     fn of(found: &ForPlatform, baseline: &Baseline) -> Self {
-        let platform = match found.architecture.is_empty() {
-            true => "linux".to_owned(),
-            false => format!("linux/{}", found.architecture),
-        };
+        let platform = platform(&found.architecture);
         let places = found.found.iter().enumerate().map(|(i, it)| PlaceView::of(it, i == 0)).collect();
         let result = found.winner().map(|it| ResultView::of(it, &found.architecture, baseline));
         Self { platform, manifest: found.manifest.to_string(), places, result }

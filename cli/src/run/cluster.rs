@@ -87,6 +87,8 @@ pub async fn answer(task: &Task, client: &Client, paint: Paint) -> Result<Answer
         | Task::Derive(_)
         | Task::Learn(_)
         | Task::Inspect(_)
+        | Task::Attach(_)
+        | Task::Copy(_)
         | Task::Rule { .. } => Ok(Answer::success(String::new())),
     }
 }

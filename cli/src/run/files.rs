@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 
 use profile::Profile;
 
+use crate::attach::{self, AttachArgs};
 use crate::convert::{self, Conversion, ConvertArgs};
+use crate::copy::{self, CopyArgs};
 use crate::derive::{self, DeriveArgs, DerivedText};
 use crate::diff::{DiffArgs, DiffView, NamedProfile, load_files, read_file};
 use crate::error::CliError;
@@ -23,7 +25,7 @@ use crate::simulate::{self, SimulateArgs};
 use crate::sources::{Origins, Others, Source};
 
 use super::Answer;
-use super::console::shown;
+use super::console::{remark, shown};
 
 /// Runs a command that needs no cluster; `None` if the command is another one.
 ///
@@ -90,6 +92,26 @@ pub async fn inspected(args: &InspectArgs, paint: Paint) -> Result<Answer, CliEr
         false => shown(&view, args.output.output, || view.render(paint))?,
     };
     Ok(Answer { remarks, success: view.is_usable(), ..Answer::success(text) })
+}
+
+/// Writes to a registry, but asks no cluster.
+///
+/// # Errors
+/// The profile is not attached.
+pub async fn attached(args: &AttachArgs, paint: Paint) -> Result<Answer, CliError> {
+    let (view, remarks) = attach::attach(args).await?;
+    let text = shown(&view, args.output.output, || view.render(paint))?;
+    Ok(Answer { remarks, ..Answer::success(text) })
+}
+
+/// Copies between registries, and asks no cluster. Standard error shows how far it is.
+///
+/// # Errors
+/// The image is not copied.
+pub async fn copied(args: &CopyArgs, paint: Paint) -> Result<Answer, CliError> {
+    let (view, remarks) = copy::copy(args, &mut remark).await?;
+    let text = shown(&view, args.output.output, || view.render(paint))?;
+    Ok(Answer { remarks, ..Answer::success(text) })
 }
 
 /// Converts the profiles in files, and those that were read from the cluster.

@@ -20,7 +20,7 @@ use crate::sources;
 
 pub use cluster::answer;
 use console::{Terminal, paint, print, remark, report};
-pub use files::{inspected, without_cluster};
+pub use files::{attached, copied, inspected, without_cluster};
 pub use follow::wait;
 use follow::watch;
 use follow_denials::Output;
@@ -68,8 +68,11 @@ async fn perform(options: &Options) -> Result<ExitCode, CliError> {
     if let Some(answer) = without_cluster(&options.task, paint())? {
         return give(&answer);
     }
-    if let Task::Inspect(args) = &options.task {
-        return give(&inspected(args, paint()).await?);
+    match &options.task {
+        Task::Inspect(args) => return give(&inspected(args, paint()).await?),
+        Task::Attach(args) => return give(&attached(args, paint()).await?),
+        Task::Copy(args) => return give(&copied(args, paint()).await?),
+        _ => {}
     }
     with_cluster(options).await.map_err(|error| match assumed_names(&options.task) {
         names if names.is_empty() => error,

@@ -9,7 +9,7 @@ use registry::{Client, Limits, Reach, Reference};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
-use crate::inspect_error::InspectError;
+use crate::image_error::ImageError;
 
 /// How registries are asked.
 #[derive(Debug, Clone, Default, Args)]
@@ -28,15 +28,15 @@ pub struct RegistryOptions {
 }
 
 impl RegistryOptions {
-    /// The client for an image. Its registry was named by the user, so that it may have any address.
+    /// The client for images. Their registries were named by the user, so that they may have any address.
     ///
     /// # Errors
     /// A certificate cannot be read or used.
-    pub fn client(&self, image: &Reference) -> Result<Client, InspectError> {
+    pub fn client(&self, images: &[&Reference]) -> Result<Client, ImageError> {
         let names =
             |hosts: &[String]| hosts.iter().map(|host| host.to_ascii_lowercase()).collect::<BTreeSet<_>>();
         let mut inside = names(&self.inside);
-        inside.insert(image.repository().host().to_ascii_lowercase());
+        inside.extend(images.iter().map(|image| image.repository().host().to_ascii_lowercase()));
         let reach = Reach { plain: names(&self.plain_http), inside, networks: Vec::new() };
         let mut authorities: Vec<CertificateDer<'static>> = Vec::new();
         // What the system has and this library does not understand is no reason to fail.
@@ -46,7 +46,7 @@ impl RegistryOptions {
         );
         if let Some(path) = &self.ca_file {
             let of_file = |why: &dyn std::fmt::Display| {
-                InspectError::Certificates(format!("cannot read certificates from {}: {why}", path.display()))
+                ImageError::Certificates(format!("cannot read certificates from {}: {why}", path.display()))
             };
             let text = fs::read(path).map_err(|error| of_file(&error))?;
             let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&text).collect();
@@ -57,6 +57,6 @@ impl RegistryOptions {
             authorities.extend(found);
         }
         Client::new(reach, Limits::default(), authorities)
-            .map_err(|error| InspectError::Certificates(error.to_string()))
+            .map_err(|error| ImageError::Certificates(error.to_string()))
     }
 }

@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use registry::{Keyring, Login, Logins, PullSecret, Repository};
 use serde::Deserialize;
 
-use crate::inspect_error::InspectError;
+use crate::image_error::ImageError;
 
 /// What Docker calls Docker Hub in its configuration.
 const HUB: &str = "https://index.docker.io/v1/";
@@ -47,7 +47,7 @@ struct Entry {
 impl DockerConfig {
     /// The configuration of the user: in `DOCKER_CONFIG`, or in `.docker` of the home directory. Without a file there are no
     /// logins.
-    pub(crate) fn read() -> Result<Self, InspectError> {
+    pub(crate) fn read() -> Result<Self, ImageError> {
         let folder = match std::env::var_os("DOCKER_CONFIG").filter(|it| !it.is_empty()) {
             Some(folder) => PathBuf::from(folder),
             None => match std::env::var_os("HOME") {
@@ -57,9 +57,9 @@ impl DockerConfig {
         };
         let path = folder.join("config.json");
         match std::fs::read(&path) {
-            Ok(bytes) => Self::parse(&bytes).map_err(|why| InspectError::Docker { path, why }),
+            Ok(bytes) => Self::parse(&bytes).map_err(|why| ImageError::Docker { path, why }),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Self::default()),
-            Err(error) => Err(InspectError::Docker { path, why: error.to_string() }),
+            Err(error) => Err(ImageError::Docker { path, why: error.to_string() }),
         }
     }
 
