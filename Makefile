@@ -128,6 +128,7 @@ test-long: setup ## The tests that are too long for every change; under an hour
 	$(CARGO) test --locked --package filter --test libseccomp -- --ignored
 	$(CARGO) test --locked --package registry --test keyring -- --ignored
 	$(CARGO) test --locked --package admission --test images -- --ignored
+	$(CARGO) test --locked --package e2e --test registries -- --ignored
 	$(XTASK) programs
 	$(LIVE_TEST) --test api_server -- --test-threads=1 --ignored
 	$(LIVE_TEST) --test runtimes -- --test-threads=1 --ignored --nocapture

@@ -128,6 +128,17 @@ impl Programs {
         Ok(programs.path(release.program()))
     }
 
+    /// Builds registries of other projects, with what writes to them: `registry` (distribution), `crane`, which also is
+    /// one, and `oras`.
+    ///
+    /// # Errors
+    /// Same as [`Programs::build`].
+    pub fn build_registries() -> Result<Self, ProgramsError> {
+        let programs = Self(cache().join("registries"));
+        programs.build_those(recipe::registries())?;
+        Ok(programs)
+    }
+
     /// Builds only kind, which no other cluster needs.
     ///
     /// # Errors

@@ -21,6 +21,9 @@ const HELM_DOCS: &str = "1.14.2";
 const HELM_UNITTEST: &str = "1.1.2";
 const KUBECONFORM: &str = "0.8.0";
 const KIND: &str = "0.33.0";
+const DISTRIBUTION: &str = "3.1.2";
+const CRANE: &str = "0.22.1";
+const ORAS: &str = "1.3.6";
 
 /// How the main packages of a module are built.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -271,6 +274,15 @@ pub(super) fn chart_recipes() -> [Recipe; 4] {
             )
         },
         Recipe::plain("kubeconform", ("github.com/yannh/kubeconform", "/cmd/kubeconform"), KUBECONFORM),
+    ]
+}
+
+/// Registries of others, and what writes to them.
+pub(super) const fn registries() -> [Recipe; 3] {
+    [
+        Recipe::plain("registry", ("github.com/distribution/distribution/v3", "/cmd/registry"), DISTRIBUTION),
+        Recipe::plain("crane", ("github.com/google/go-containerregistry", "/cmd/crane"), CRANE),
+        Recipe::plain("oras", ("oras.land/oras", "/cmd/oras"), ORAS),
     ]
 }
 
