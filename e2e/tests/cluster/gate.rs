@@ -12,7 +12,7 @@ use xtask::workspace::repository;
 
 use super::rights::try_everything;
 use super::stolen_token::{RawRequest, TokenHolder, token_of_program};
-use super::support::{LIMIT, Session, allow_all, alone, expect_cleanup, object, print_line, until};
+use super::support::{LIMIT, Session, allow_all, alone, expect_cleanup, object, output, print_line, until};
 
 /// The chart with the gate, and a namespace whose pods are gated; both are undone when this is dropped.
 pub(crate) struct Gated<'a>(&'a Session);
@@ -123,6 +123,93 @@ fn a_profile_and_its_deployment_are_applied_in_one_go_and_no_container_fails() {
     assert_eq!(failures(&cluster), [""; 0]);
 }
 
+/// A Deployment of the release that has been scaled to none; when this is dropped it has its pods again.
+struct Down<'a> {
+    cluster: &'a Session,
+    name: &'a str,
+    replicas: String,
+}
+
+impl<'a> Down<'a> {
+    /// Scales it to none, and waits until no pod of it is left.
+    fn new(cluster: &'a Session, name: &'a str) -> Self {
+        let deployment = cluster.json(["-n", NAMESPACE, "get", "deployment", name]);
+        let replicas = deployment["spec"]["replicas"].to_string();
+        let labels = deployment["spec"]["selector"]["matchLabels"].as_object().unwrap();
+        let selector: Vec<_> =
+            labels.iter().map(|(key, value)| format!("{key}={}", value.as_str().unwrap())).collect();
+        let down = Self { cluster, name, replicas };
+        down.scale("0").unwrap_or_else(|error| panic!("{error}"));
+        let selector = selector.join(",");
+        cluster.ok(["-n", NAMESPACE, "wait", "--for=delete", "pods", "-l", &selector, "--timeout=60s"]);
+        down
+    }
+
+    fn scale(&self, replicas: &str) -> Result<(), String> {
+        let replicas = format!("--replicas={replicas}");
+        let scaled = self.cluster.kubectl(["-n", NAMESPACE, "scale", "deployment", self.name, &replicas]);
+        output(scaled.map(|_| String::new())).map(drop)
+    }
+
+    /// Gives it its pods again, and waits until the first one is ready.
+    fn end(self) {
+        self.scale(&self.replicas).unwrap_or_else(|error| panic!("{error}"));
+        until("a pod that is ready", LIMIT, || {
+            let deployment = self.cluster.json(["-n", NAMESPACE, "get", "deployment", self.name]);
+            deployment["status"]["readyReplicas"].as_u64().filter(|ready| *ready > 0)
+        });
+    }
+}
+
+impl Drop for Down<'_> {
+    fn drop(&mut self) {
+        expect_cleanup(self.scale(&self.replicas));
+    }
+}
+
+/// Whether each pod of a Deployment in the namespace has a scheduling gate; none if there are not all pods yet.
+fn gates(cluster: &Session, name: &str) -> Option<Vec<bool>> {
+    let pods = cluster.json(["-n", SHOP, "get", "pods", "-l", &format!("app={name}")]);
+    let pods = pods["items"].as_array().unwrap();
+    let gated = pods.iter().map(|pod| !pod["spec"]["schedulingGates"].is_null()).collect();
+    (pods.len() == REPLICAS).then_some(gated)
+}
+
+#[test]
+fn while_a_program_is_scaled_to_none_gated_pods_wait_others_start_and_all_go_on_when_it_returns() {
+    let cluster = alone();
+    let _gated = Gated::new(&cluster);
+    for (number, program) in ["seccomp-profile-gate", "seccomp-profile-operator"].into_iter().enumerate() {
+        let (waiting, other) = (format!("down-{number}"), format!("other-{number}"));
+        let down = Down::new(&cluster, program);
+        let objects = both(&waiting, number);
+        cluster.kubectl_input(["apply", "-f", "-"], &objects).unwrap_or_else(|error| panic!("{error}"));
+        let mut without_profile = deployment(&other);
+        without_profile["spec"]["template"]["spec"]["securityContext"] = Value::Null;
+        let took = apply(&cluster, &other, &without_profile.to_string());
+        print_line(&format!(
+            "without {program}, pods without a profile run after {:.2} s",
+            took.as_secs_f64()
+        ));
+        let gated = until("all pods", LIMIT, || gates(&cluster, &waiting));
+        assert!(gated.iter().all(|gated| *gated), "without {program}: {gated:?}");
+        down.end();
+        let returned = Instant::now();
+        until("pods without a gate", LIMIT, || {
+            gates(&cluster, &waiting).filter(|gated| !gated.contains(&true))
+        });
+        print_line(&format!(
+            "{program} is ready: the pods go on {:.2} s later",
+            returned.elapsed().as_secs_f64()
+        ));
+        let named = format!("deployment/{waiting}");
+        cluster.ok(["-n", SHOP, "wait", "--for=condition=Available", "--timeout=60s", &named]);
+        cluster.ok(["-n", SHOP, "delete", "deployment", &other, "--timeout=60s"]);
+        delete(&cluster, &waiting);
+    }
+    assert_eq!(failures(&cluster), [""; 0]);
+}
+
 /// The quantile of sorted durations, in seconds.
 fn quantile(sorted: &[Duration], of: f64) -> f64 {
     sorted[((sorted.len() - 1) as f64 * of).round() as usize].as_secs_f64()
@@ -135,7 +222,7 @@ fn median(times: &[Duration]) -> f64 {
 }
 
 #[test]
-#[ignore = "long: two hundred Deployments with the gate, as many with their profile there, and some without the gate"]
+#[ignore = "long: two hundred Deployments with the gate, and as many with their profile there"]
 fn two_hundred_times_no_container_fails_and_the_gate_costs_half_a_second() {
     const TIMES: usize = 200;
     let cluster = alone();
@@ -166,16 +253,45 @@ fn two_hundred_times_no_container_fails_and_the_gate_costs_half_a_second() {
     ));
     assert_eq!(failures(&cluster), [""; 0]);
     assert!(p50.0 - p50.1 <= 0.5 && p99.0 - p99.1 <= 1.0, "{p50:?} {p99:?}");
+}
 
-    // Without the gate.
+/// How many other objects are between a Deployment and its profile, as in the manifest of a large application.
+const BETWEEN: usize = 40;
+
+/// A Deployment, other objects, and the profile of the Deployment, for one `kubectl apply`.
+fn far_apart(name: &str, number: usize) -> String {
+    let mut items = vec![deployment(name)];
+    items.extend((0..BETWEEN).map(|between| {
+        let name = format!("between-{between}");
+        json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": name, "namespace": SHOP } })
+    }));
+    items.push(object(name, &allow_all(number)));
+    json!({ "apiVersion": "v1", "kind": "List", "items": items }).to_string()
+}
+
+#[test]
+fn containers_whose_profile_is_applied_seconds_after_them_fail_without_the_gate_and_not_with_it() {
+    const TIMES: usize = 3;
+    let cluster = alone();
+    let _gated = Gated::new(&cluster);
+    let rounds = |prefix: &str| {
+        for number in 0..TIMES {
+            let name = format!("{prefix}-{number}");
+            apply(&cluster, &name, &far_apart(&name, number));
+            delete(&cluster, &name);
+        }
+    };
+    rounds("gated");
+    assert_eq!(failures(&cluster), [""; 0]);
     cluster.ok(["label", "namespace", SHOP, &format!("{}-", api::names::GATED_NAMESPACE)]);
-    for number in 0..20 {
-        let name = format!("ungated-{number}");
-        apply(&cluster, &name, &both(&name, number));
-        delete(&cluster, &name);
-    }
+    rounds("ungated");
     let failures = failures(&cluster);
-    print_line(&format!("without the gate {} containers failed: {:?}", failures.len(), failures.first()));
+    print_line(&format!(
+        "without the gate {} containers of {} failed: {:?}",
+        failures.len(),
+        TIMES * REPLICAS,
+        failures.first()
+    ));
     assert!(!failures.is_empty(), "the gate is not what prevents them");
 }
 

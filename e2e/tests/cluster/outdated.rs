@@ -4,10 +4,13 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::time::{Duration, Instant};
 
+use k8s_openapi::jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::plugin::Person;
-use super::support::{AppliedProfile, LIMIT, Session, alone, expect_cleanup, pod_under, print_line, until};
+use super::support::{
+    AppliedProfile, LIMIT, Pod, Session, alone, expect_cleanup, pod_under, print_line, until,
+};
 
 /// What a restart of all workloads takes at most, with 40 pods.
 const RESTART_LIMIT: Duration = Duration::from_mins(4);
@@ -199,6 +202,62 @@ fn a_restart_ends_at_the_first_workload_that_does_not_become_ready() {
     assert!(said.contains("Deployment default/halt-first: not ready"), "{said}");
     assert!(said.contains("1 more workload not restarted"), "{said}");
     assert_eq!(pods(&cluster, "halt-second"), before);
+}
+
+#[test]
+fn a_container_that_reads_the_old_file_while_it_is_replaced_counts_as_outdated() {
+    const ROUNDS: usize = 4;
+    const PODS: usize = 8;
+    let cluster = alone();
+    let admin = Person::with(&cluster, "observant", &["cluster-admin"]);
+    let profile = cluster.profile("in-between", &contents(true));
+    profile.wait_ready();
+    let (mut old, mut counted, mut longest) = (0, 0, Duration::ZERO);
+    for round in 0..ROUNDS {
+        let permits = round % 2 == 1;
+        let named = |number: usize| format!("between-{round}-{number}");
+        let script = "trap exit TERM; sleep infinity & wait";
+        let mut pods = Vec::new();
+        for number in 0..PODS {
+            // At this moment some containers run, and others are being created.
+            if number == PODS / 2 {
+                profile.update(&contents(permits));
+            }
+            pods.push(cluster.pod(&pod_under(&named(number), "in-between", script)));
+        }
+        profile.wait_ready();
+        pods.iter().for_each(Pod::wait_running);
+        until("a count of all pods", LIMIT, || counts(&profile).filter(|(using, _)| *using == PODS as u64));
+        let shown = admin.run_plugin(0, &["users", "--outdated", "in-between", "-o", "json"]);
+        let shown: Value = serde_json::from_str(&shown).unwrap();
+        let workloads = shown["workloads"].as_array().unwrap();
+        let outdated: BTreeSet<_> = workloads.iter().map(|it| it["name"].as_str().unwrap()).collect();
+        for number in 0..PODS {
+            let name = named(number);
+            if can_unshare(&cluster, &name) != permits {
+                assert!(outdated.contains(&*name), "round {round}: {name} has the old filter: {shown}");
+                old += 1;
+                longest = longest.max(started_after_change(&cluster, &name, "in-between"));
+            }
+        }
+        counted += outdated.len();
+    }
+    print_line(&format!(
+        "{old} of {} containers had the old filter, {counted} counted as outdated; the last of the former started {longest:?} after the change",
+        ROUNDS * PODS
+    ));
+    assert!(old > 0 && old < ROUNDS * PODS, "files were replaced while containers started");
+}
+
+/// How long after the change of its profile's file, by the clock of its node, the container of a pod started.
+fn started_after_change(cluster: &Session, pod: &str, profile: &str) -> Duration {
+    let time = |value: &Value| value.as_str().unwrap().parse::<Timestamp>().unwrap();
+    let pod = cluster.json(["-n", "default", "get", "pod", pod]);
+    let started = time(&pod["status"]["containerStatuses"][0]["state"]["running"]["startedAt"]);
+    let node = pod["spec"]["nodeName"].as_str().unwrap();
+    let report = cluster.json(["get", "nodeprofilestatuses", node]);
+    let changed = time(&report["status"]["report"]["changed"][profile]);
+    started.duration_since(changed).try_into().unwrap_or_default()
 }
 
 /// How many processes other than the sandbox's run in pods of these uids, according to the kernel.
