@@ -2,7 +2,11 @@
 
 use std::ops::Range;
 
+use serde_json::{Map, Value};
+
 use super::text::{Change, begins_line, ends_line, line_break, line_end, line_start};
+use super::tree::{Field, Kind};
+use super::write::Style;
 
 /// Removes an item with its dash and its lines.
 pub(super) fn remove_item(text: &str, item: &Range<usize>) -> Option<Vec<Change>> {
@@ -32,6 +36,49 @@ pub(super) fn remove_field(text: &str, fields: &[Range<usize>], index: usize) ->
     // The first one stands behind the dash, where the next one moves.
     let next = fields.get(index + 1)?;
     text[field.end..next.start].trim().is_empty().then(|| vec![(field.start..next.start, String::new())])
+}
+
+/// Gives the fields of an object other values, none of which is a list or an object. A field that the object lacks gets a
+/// line of its own, below the field that is before it in `values`.
+pub(super) fn set_fields(
+    text: &str,
+    fields: &[Field],
+    values: &Map<String, Value>,
+    style: Style,
+) -> Option<Vec<Change>> {
+    // Another spelling of a key, or `<<`, would stay beside the new fields.
+    if fields.iter().any(|field| !values.contains_key(&field.name)) {
+        return None;
+    }
+    let first = fields.first()?.key.start;
+    let indent = " ".repeat(text[line_start(text, first)..first].chars().count());
+    let ending = line_break(text);
+    let mut above = fields.last()?;
+    let mut changes = Vec::new();
+    for (name, value) in values {
+        if value.is_array() || value.is_object() {
+            return None;
+        }
+        let value = style.scalar(value);
+        if let Some(field) = fields.iter().find(|field| field.name == *name) {
+            let span = field.value.extent(text);
+            if !matches!(field.value.kind, Kind::Scalar) || span.is_empty() {
+                return None;
+            }
+            changes.push((span, value));
+            above = field;
+        } else {
+            let end = above.end(text);
+            if !ends_line(text, end) {
+                return None;
+            }
+            let below = line_end(text, end);
+            let line = format!("{indent}{name}: {value}");
+            let added = if text[..below].ends_with('\n') { line + ending } else { format!("{ending}{line}") };
+            changes.push((below..below, added));
+        }
+    }
+    Some(changes)
 }
 
 /// Adds items below the last one.

@@ -19,6 +19,7 @@ use std::ops::Range;
 
 use lint::Edit;
 use profile::Segment;
+use serde_json::Value;
 
 use crate::manifest::FileProfile;
 use text::Change;
@@ -32,22 +33,25 @@ pub(crate) fn edited(text: &str, profile: &FileProfile, edit: &Edit) -> Option<S
     let top = Node::read(text, profile.bytes())?;
     let changes = match edit {
         Edit::Remove { .. } => remove(text, &top, &path)?,
-        Edit::Set { value, .. } => {
-            let node = top.at(&path)?;
-            let style = write::Style::at(text, profile.bytes());
-            let replaceable = match node.kind {
-                Kind::Scalar => !value.is_object() && !value.is_array(),
-                Kind::Object { flow, .. } => flow && value.is_object(),
-                Kind::Alias | Kind::List { .. } => false,
-            };
-            replaceable.then(|| vec![(node.span.clone(), style.value(value, false))])?
-        }
+        Edit::Set { value, .. } => set(text, top.at(&path)?, value, write::Style::at(text, profile.bytes()))?,
         Edit::Append { values, .. } => {
             let style = write::Style::at(text, profile.bytes());
             append(text, &top, &path, |block| values.iter().map(|value| style.value(value, block)).collect())?
         }
     };
     Some(text::apply(text, changes))
+}
+
+fn set(text: &str, node: &Node, value: &Value, style: write::Style) -> Option<Vec<Change>> {
+    let replaceable = match &node.kind {
+        Kind::Object { flow: false, fields } => {
+            return block::set_fields(text, fields, value.as_object()?, style);
+        }
+        Kind::Object { flow: true, .. } => value.is_object(),
+        Kind::Scalar => !value.is_object() && !value.is_array(),
+        Kind::Alias | Kind::List { .. } => false,
+    };
+    replaceable.then(|| vec![(node.span.clone(), style.value(value, false))])
 }
 
 fn remove(text: &str, top: &Node, path: &[Segment]) -> Option<Vec<Change>> {

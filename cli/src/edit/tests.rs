@@ -167,6 +167,50 @@ fn the_first_field_of_an_item_leaves_its_dash() {
     assert!(after(text, &remove("syscalls.0.errnoRet")).unwrap().contains("[{names: [a], action"));
 }
 
+/// A rule with a comparison in lines, behind a dash.
+const LINES: &str = "\
+defaultAction: SCMP_ACT_ALLOW
+syscalls:
+- names: [setpriority]
+  args:
+  - index: 2 # the priority
+    value: 19
+    op: SCMP_CMP_EQ # equal
+  action: SCMP_ACT_ERRNO
+";
+
+#[test]
+fn an_object_in_lines_gets_other_values_and_the_fields_that_it_lacks() {
+    let masked =
+        json!({ "index": 2, "value": 4_294_967_295_u64, "valueTwo": 19, "op": "SCMP_CMP_MASKED_EQ" });
+    let edit = set("syscalls.0.args.0", masked);
+    let expected = LINES
+        .replace("    value: 19\n", "    value: 4294967295\n    valueTwo: 19\n")
+        .replace("_EQ # equal", "_MASKED_EQ # equal");
+    assert_eq!(after(LINES, &edit).unwrap(), expected);
+    let windows = LINES.replace('\n', "\r\n");
+    assert_eq!(after(&windows, &edit).unwrap(), expected.replace('\n', "\r\n"));
+    // The value is on the last line, which does not end.
+    let last = LINES.replace("    value: 19\n", "").replace("  action: SCMP_ACT_ERRNO\n", "");
+    let last = last.replace("- names", "- action: SCMP_ACT_ERRNO\n  names") + "    value: 19";
+    assert!(after(&last, &edit).unwrap().ends_with("    value: 4294967295\n    valueTwo: 19"));
+    // All fields are there.
+    let all = LINES.replace("    value: 19\n", "    valueTwo: 0\n    value: 19\n");
+    assert_eq!(after(&all, &edit).unwrap().lines().count(), all.lines().count());
+}
+
+#[test]
+fn an_object_in_lines_whose_fields_stand_elsewhere_is_not_edited() {
+    let edit = set("syscalls.0.args.0", json!({ "index": 2, "op": "SCMP_CMP_NE", "value": 19 }));
+    let merged = LINES.replace("    value: 19\n", "    <<: &more {value: 19}\n");
+    let alias = LINES.replace("value: 19", "value: *v").replace("- names:", "- errnoRet: &v 19\n  names:");
+    let other = LINES.replace("    value: 19\n", "    value: 19\n    valueTwo: 0\n");
+    for text in [merged, alias, other] {
+        let profiles = profiles_in(&text).unwrap();
+        assert_eq!(edited(&text, &profiles[0], &edit), None, "{text}");
+    }
+}
+
 #[test]
 fn the_profile_of_a_later_document_or_behind_a_byte_order_mark_is_edited() {
     for before in ["\u{feff}", "kind: X\n---\n", "---\n# é\n"] {

@@ -25,9 +25,9 @@ pub(super) enum Kind {
 /// A key with its value.
 #[derive(Debug)]
 pub(super) struct Field {
-    name: String,
-    key: Range<usize>,
-    value: Node,
+    pub(super) name: String,
+    pub(super) key: Range<usize>,
+    pub(super) value: Node,
 }
 
 /// The parts of a list or an object: each item, or each key with its value.
@@ -108,7 +108,8 @@ impl Node {
 }
 
 impl Field {
-    fn end(&self, text: &str) -> usize {
+    /// Where its value ends, or the key if it has none.
+    pub(super) fn end(&self, text: &str) -> usize {
         self.value.end(text).unwrap_or(self.key.end)
     }
 }

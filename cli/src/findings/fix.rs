@@ -4,7 +4,7 @@
 //! before. After a safe fix the filter must be the same in every runtime and with every libseccomp that is known, on the
 //! architectures of the nodes. A fix for which this is not so is left out, with the reason.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use lint::{Finding, Fix, Safety};
 use profile::Profile;
@@ -82,8 +82,8 @@ pub(super) struct Outcome {
     pub(super) not_fixed: Vec<NotFixed>,
 }
 
-/// Applies all fixes of a safety. Fixes at places that cannot be changed in the text are left out, and so are those after
-/// which the profile would be invalid.
+/// Applies all fixes of a safety. A fix that cannot be applied is left out, and is named if its finding is still there at
+/// the end.
 ///
 /// # Errors
 /// The text cannot be read a second time.
@@ -104,7 +104,7 @@ pub(super) fn fixed(source: Source, checks: &Checks, most: Safety) -> Result<Out
         run.verified = Verified::EachTime;
         while run.step(Safety::Unsafe) {}
     }
-    Ok(run.outcome)
+    Ok(run.finish(most))
 }
 
 /// When the filters before and after safe fixes are compared.
@@ -118,82 +118,118 @@ struct Run<'c> {
     outcome: Outcome,
     checks: &'c Checks,
     verified: Verified,
-    /// Which fixes cannot be applied: the profile, the rule, the field and the message. Another fix may move a field, and
-    /// then the fix is tried again.
-    skipped: BTreeSet<(usize, &'static str, String, String)>,
+    /// Which fixes cannot be applied, and why. Another fix may move a field, and then the fix is tried again.
+    left_out: BTreeMap<Key, FixError>,
 }
+
+/// What a fix belongs to: the index of the profile, and the rule, the field and the message of the finding.
+type Key = (usize, &'static str, String, String);
 
 impl<'c> Run<'c> {
     fn new(source: Source, checks: &'c Checks, verified: Verified) -> Self {
         let outcome = Outcome { source, fixed: Vec::new(), not_fixed: Vec::new() };
-        Self { outcome, checks, verified, skipped: BTreeSet::new() }
+        Self { outcome, checks, verified, left_out: BTreeMap::new() }
     }
 
     /// Applies the first fix that can be applied; whether there was one.
     fn step(&mut self, most: Safety) -> bool {
+        if self.outcome.fixed.len() >= MAX_FIXES {
+            return false;
+        }
         for index in 0..self.outcome.source.profiles.len() {
-            let FileProfile { profile, value, name, .. } = &self.outcome.source.profiles[index];
-            let (file, profile_name) = (self.outcome.source.name.clone(), name.clone());
-            let shown = match &profile_name {
-                Some(name) if self.outcome.source.profiles.len() > 1 => format!("{file}: {name}"),
-                _ => file.clone(),
-            };
-            let findings = self.checks.findings(profile, value);
-            for finding in &findings {
-                let Some(fix) = finding.fix.as_ref().filter(|fix| fix.safety <= most) else { continue };
-                let (rule, path) = (finding.rule, finding.path.to_string());
-                let key = (index, rule, path.clone(), finding.message.clone());
-                if self.skipped.contains(&key) || self.outcome.fixed.len() >= MAX_FIXES {
+            let findings = self.findings(index);
+            for (finding, fix) in offered(&findings, most) {
+                let key = key(index, finding);
+                if self.left_out.contains_key(&key) {
                     continue;
                 }
-                let (shown, file, profile) = (shown.clone(), file.clone(), profile_name.clone());
-                let place = FixPlace { shown, file, profile, rule, path };
                 match self.after(index, finding, fix, &findings) {
-                    Ok(Some(source)) => {
+                    Ok(source) => {
+                        let place = self.place(index, finding);
                         let (safety, title) = (fix.safety, fix.title.clone());
                         self.outcome.fixed.push(Fixed { place, safety, title });
                         self.outcome.source = source;
                         return true;
                     }
-                    Ok(None) => {}
                     Err(error) => {
-                        let (reason, message) = (error.reason(), error.to_string());
-                        self.outcome.not_fixed.push(NotFixed { place, reason, message });
+                        self.left_out.insert(key, error);
                     }
                 }
-                self.skipped.insert(key);
             }
         }
         false
     }
 
-    /// The file after a fix; `None` if it cannot be applied.
+    /// Names the fixes that are still offered.
+    fn finish(mut self, most: Safety) -> Outcome {
+        for index in 0..self.outcome.source.profiles.len() {
+            for (finding, _) in offered(&self.findings(index), most) {
+                let error =
+                    self.left_out.remove(&key(index, finding)).unwrap_or(FixError::TooMany(MAX_FIXES));
+                let (reason, message) = (error.reason(), error.to_string());
+                let place = self.place(index, finding);
+                self.outcome.not_fixed.push(NotFixed { place, reason, message });
+            }
+        }
+        self.outcome
+    }
+
+    fn findings(&self, index: usize) -> Vec<Finding> {
+        let FileProfile { profile, value, .. } = &self.outcome.source.profiles[index];
+        self.checks.findings(profile, value)
+    }
+
+    fn place(&self, index: usize, finding: &Finding) -> FixPlace {
+        let Source { name: file, profiles, .. } = &self.outcome.source;
+        let profile = profiles[index].name.clone();
+        let shown = match &profile {
+            Some(name) if profiles.len() > 1 => format!("{file}: {name}"),
+            _ => file.clone(),
+        };
+        FixPlace { shown, file: file.clone(), profile, rule: finding.rule, path: finding.path.to_string() }
+    }
+
+    /// The file after a fix.
     fn after(
         &self,
         index: usize,
         finding: &Finding,
         fix: &Fix,
         findings: &[Finding],
-    ) -> Result<Option<Source>, FixError> {
+    ) -> Result<Source, FixError> {
         let Source { name, path, text, profiles } = &self.outcome.source;
         let mut contents = profiles[index].value.clone();
         if !fix.apply(&mut contents) {
-            return Ok(None);
+            return Err(FixError::NoPlace);
         }
-        let Ok(expected) = profiles[index].with_contents(&contents) else { return Ok(None) };
-        let Some(text) = edited(text, &profiles[index], &fix.edit) else { return Ok(None) };
+        let expected = profiles[index].with_contents(&contents).map_err(FixError::Invalid)?;
+        let text = edited(text, &profiles[index], &fix.edit).ok_or(FixError::NoPlace)?;
         let source = Source::of(name, path.clone(), text).map_err(FixError::Unreadable)?;
         let others = |at: usize| if at == index { &expected } else { &profiles[at].profile };
         let as_expected = source.profiles.iter().enumerate().all(|(at, of)| of.profile == *others(at));
         if source.profiles.len() != profiles.len() || !as_expected {
             return Err(FixError::ChangesMore);
         }
-        let is_mended = finding.is_mended(findings, &self.checks.findings(&expected, &contents));
-        if is_mended && fix.safety == Safety::Safe && self.verified == Verified::EachTime {
+        if !finding.is_mended(findings, &self.checks.findings(&expected, &contents)) {
+            return Err(FixError::NotMended);
+        }
+        if fix.safety == Safety::Safe && self.verified == Verified::EachTime {
             same_filters(&profiles[index].profile, &expected, self.checks)?;
         }
-        Ok(is_mended.then_some(source))
+        Ok(source)
     }
+}
+
+/// The findings with a fix of a safety.
+fn offered(findings: &[Finding], most: Safety) -> impl Iterator<Item = (&Finding, &Fix)> {
+    findings.iter().filter_map(move |finding| {
+        let fix = finding.fix.as_ref().filter(|fix| fix.safety <= most)?;
+        Some((finding, fix))
+    })
+}
+
+fn key(index: usize, finding: &Finding) -> Key {
+    (index, finding.rule, finding.path.to_string(), finding.message.clone())
 }
 
 #[cfg(test)]
@@ -331,14 +367,41 @@ syscalls: [{names: [read, write, exit_group, read], action: SCMP_ACT_ALLOW}]
     }
 
     #[test]
-    fn a_place_that_cannot_be_changed_keeps_no_other_one_from_being_fixed() {
+    fn a_place_that_cannot_be_changed_is_named_and_keeps_no_other_one_from_being_fixed() {
         let text = FILE.replace(
             "names: [read, write, read, mount, exit_group]",
             "names: [read, write, !!str read, read]",
         );
-        let (after, fixes) = applied(&text, &Checks::default(), Safety::Safe);
-        assert!(after.text.contains("[read, write, !!str read] # twice"), "{}", after.text);
-        assert_eq!(fixes.iter().filter(|it| it.place.rule == "redundant-name").count(), 1);
+        let Outcome { source, fixed, not_fixed } = outcome(&text, &Checks::default(), Safety::Safe);
+        assert!(source.text.contains("[read, write, !!str read] # twice"), "{}", source.text);
+        assert_eq!(fixed.iter().filter(|it| it.place.rule == "redundant-name").count(), 1);
+        let lines: Vec<_> = not_fixed.iter().map(NotFixed::line).collect();
+        assert_eq!(
+            lines,
+            [
+                "web.yaml: fix of redundant-name at syscalls[0].names[2] left out: its place in the file cannot be changed, as \
+                 behind an alias or a tag; change it by hand"
+            ]
+        );
+    }
+
+    #[test]
+    fn a_comparison_in_lines_is_corrected_as_one_in_braces() {
+        let text = "\
+defaultAction: SCMP_ACT_ALLOW
+architectures: [SCMP_ARCH_X86_64, SCMP_ARCH_X86]
+syscalls:
+  - names: [setpriority]
+    action: SCMP_ACT_ERRNO
+    args:
+    - index: 2
+      value: 19
+      op: SCMP_CMP_EQ
+";
+        let (after, fixes) = applied(text, &Checks::default(), Safety::Unsafe);
+        assert_eq!(fixes.len(), 1);
+        assert!(after.text.contains("      value: 4294967295\n      valueTwo: 19\n"), "{}", after.text);
+        assert!(Checks::default().findings(&after.profiles[0].profile, &after.profiles[0].value).is_empty());
     }
 
     #[test]
