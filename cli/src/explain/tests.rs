@@ -133,13 +133,36 @@ fn the_answer_is_that_of_the_node() {
 fn a_profile_with_which_nothing_starts_is_said_to_be_so() {
     let flags = r#"{"defaultAction": "SCMP_ACT_ALLOW", "flags": ["SECCOMP_FILTER_FLAG_LOG"]}"#;
     let view = view(flags, &["--runtime", "runc-1.1"]);
-    assert!(!view.all_loadable());
+    assert!(!view.all_start());
     let text = view.render(Paint::Plain);
     assert!(
         text.contains("No container starts with it: runc 1.1.3 to 1.1.14 refuses every seccomp flag"),
         "{text}"
     );
     assert!(text.contains("[flags-refused-by-old-runc] at web.yaml:1:"), "{text}");
+}
+
+/// The answer for programs is that of the finding.
+#[test]
+fn a_profile_that_denies_the_runtime_what_it_needs_in_every_container_starts_none() {
+    let starts = |text: &str, options: &[&str]| {
+        let view = view(text, options);
+        let mut findings = view.profiles.iter().flat_map(|it| &it.findings);
+        let is_found =
+            findings.any(|it| it.rule == "cannot-start" && it.message.starts_with("no container starts"));
+        assert_eq!(view.all_start(), !is_found, "{text}");
+        view.all_start()
+    };
+    let permitting =
+        |names: &str| plain("ERRNO", &format!(r#"{{"names": [{names}], "action": "SCMP_ACT_ALLOW"}}"#));
+    assert!(!starts(&plain("ERRNO", ""), &[]));
+    assert!(!starts(&permitting(r#""execve""#), &[]));
+    assert!(!starts(&plain("ERRNO", ""), &["--runtime", "runc-1.1.15"]));
+    // Containers without `allowPrivilegeEscalation: false` need more, others start.
+    assert!(starts(&permitting(r#""execve""#), &["--runtime", "crun"]));
+    assert!(starts(&plain("LOG", ""), &[]));
+    // What a runtime needs there was not measured.
+    assert!(starts(&plain("ERRNO", ""), &["--architecture", "aarch64"]));
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use filter::{Explainer, Mention, Unloadable, Verdict, is_exempt};
+use filter::{Explainer, Filter, Mention, Startup, Unloadable, Verdict, is_exempt};
 use profile::{Architecture, FieldPath, Flag, Profile, Segment};
 use serde::Serialize;
 use syscalls::{Group, Libseccomp, Syscall};
@@ -42,6 +42,9 @@ pub struct ProfileView {
     /// The same as a sentence, with what follows for containers.
     #[serde(skip)]
     pub(super) consequence: Option<String>,
+    /// Whether containers can start with it there, as far as is known.
+    #[serde(skip)]
+    starts: bool,
     /// What `lint` finds.
     pub findings: Vec<FindingView>,
 }
@@ -162,10 +165,10 @@ impl ExplainView {
         self.profiles.extend(source.profiles.iter().map(|of| ProfileView::of(of, &source.name, setting)));
     }
 
-    /// Whether containers start with every profile.
+    /// Whether containers can start with every profile, as far as is known.
     #[must_use]
-    pub fn all_loadable(&self) -> bool {
-        self.profiles.iter().all(|profile| profile.filter.is_some())
+    pub fn all_start(&self) -> bool {
+        self.profiles.iter().all(|profile| profile.starts)
     }
 }
 
@@ -178,9 +181,12 @@ impl ProfileView {
         };
         let findings = lint::check(&of.profile, &setting.nodes()).into_iter();
         let findings = findings.map(|it| FindingView::of(&it.in_contents(&of.value), of)).collect();
-        let (filter, fault) = match setting.explainer(&of.profile) {
-            Ok(explainer) => (Some(FilterView::of(&of.profile, &explainer, setting)), None),
-            Err(fault) => (None, Some(fault)),
+        let (filter, fault, starts) = match setting.explainer(&of.profile) {
+            Ok(explainer) => {
+                let starts = starts(explainer.filter(), setting);
+                (Some(FilterView::of(&of.profile, &explainer, setting)), None, starts)
+            }
+            Err(fault) => (None, Some(fault), false),
         };
         let unloadable = fault.as_ref().map(ToString::to_string);
         let sentence = |fault: Unloadable| {
@@ -195,7 +201,8 @@ impl ProfileView {
             format!("{}{rest}: {}{fault}", first.to_uppercase(), place.unwrap_or_default())
         };
         let consequence = fault.map(sentence);
-        Self { name: of.name.clone(), file: file.to_owned(), node, filter, unloadable, consequence, findings }
+        let (name, file) = (of.name.clone(), file.to_owned());
+        Self { name, file, node, filter, unloadable, consequence, starts, findings }
     }
 
     /// The name of the profile and the file, or only the file.
@@ -301,6 +308,15 @@ impl ArchitectureView {
         }
         Some(Self { architecture, counts, different, only_here })
     }
+}
+
+/// Whether a filter refuses the runtime none of the calls that it needs in every container. What it needs only without
+/// `allowPrivilegeEscalation: false` does not count, and of other architectures than x86_64 it is not known.
+fn starts(filter: &Filter, setting: SettingOptions) -> bool {
+    let mut of_all =
+        Startup::ALL.iter().filter(|it| it.no_new_privileges && it.is_of(setting.runtime.into()));
+    Architecture::from(setting.architecture) != Startup::ARCHITECTURE
+        || of_all.all(|startup| startup.refused(filter).is_empty())
 }
 
 /// Every call of an architecture that filters decide.

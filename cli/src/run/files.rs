@@ -238,5 +238,5 @@ pub(super) fn explain(
         ExplainFormat::Yaml => shown(&view, Format::Yaml, String::new)?,
         ExplainFormat::Html => view.page(),
     };
-    Ok(Answer { success: view.all_loadable(), errors, ..Answer::success(text) })
+    Ok(Answer { success: view.all_start(), errors, ..Answer::success(text) })
 }

@@ -205,6 +205,12 @@ impl Startup {
     /// The architecture on which the calls were measured.
     pub const ARCHITECTURE: Architecture = Architecture::X86_64;
 
+    /// Whether it is what is known of a runtime. Of runc 1.1.15 it is the same as of 1.1.5.
+    #[must_use]
+    pub fn is_of(&self, runtime: Runtime) -> bool {
+        self.model == runtime || self.model == Runtime::RUNC_1_1 && runtime == Runtime::RUNC_1_1_15
+    }
+
     /// The calls that it makes in place of others.
     pub fn instead_of_made(&self) -> impl Iterator<Item = &'static &'static str> {
         self.instead.iter().flat_map(|(_, others)| *others)

@@ -126,13 +126,10 @@ fn check(subject: &Subject<'_>) -> Vec<Found> {
         .collect()
 }
 
-/// What is known of the nodes' runtimes. Of runc 1.1.15 it is the same as of 1.1.5.
+/// What is known of the nodes' runtimes.
 fn startups(subject: &Subject<'_>) -> impl Iterator<Item = &'static Startup> {
     let runtimes = &subject.nodes.runtimes;
-    let has = |model: Runtime| {
-        runtimes.contains(&model) || model == Runtime::RUNC_1_1 && runtimes.contains(&Runtime::RUNC_1_1_15)
-    };
-    Startup::ALL.iter().filter(move |startup| has(startup.model))
+    Startup::ALL.iter().filter(move |startup| runtimes.iter().any(|runtime| startup.is_of(*runtime)))
 }
 
 /// Where a call is denied: the rule and the name in it.
