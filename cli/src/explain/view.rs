@@ -179,7 +179,9 @@ impl ProfileView {
             libseccomp: Libseccomp::from(setting.libseccomp).name(),
             architecture: setting.architecture.into(),
         };
-        let findings = lint::check(&of.profile, &setting.nodes()).into_iter();
+        let nodes = setting.nodes();
+        let plain = of.is_plain().then(|| lint::check_plain(&of.value, &nodes)).flatten();
+        let findings = lint::check(&of.profile, &nodes).into_iter().chain(plain);
         let findings = findings.map(|it| FindingView::of(&it.in_contents(&of.value), of)).collect();
         let (filter, fault, starts) = match setting.explainer(&of.profile) {
             Ok(explainer) => {

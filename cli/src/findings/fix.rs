@@ -175,8 +175,8 @@ impl<'c> Run<'c> {
     }
 
     fn findings(&self, index: usize) -> Vec<Finding> {
-        let FileProfile { profile, value, .. } = &self.outcome.source.profiles[index];
-        self.checks.findings(profile, value)
+        let of = &self.outcome.source.profiles[index];
+        self.checks.findings(&of.profile, &of.value, of.is_plain())
     }
 
     fn place(&self, index: usize, finding: &Finding) -> FixPlace {
@@ -210,7 +210,8 @@ impl<'c> Run<'c> {
         if source.profiles.len() != profiles.len() || !as_expected {
             return Err(FixError::ChangesMore);
         }
-        if !finding.is_mended(findings, &self.checks.findings(&expected, &contents)) {
+        let after = self.checks.findings(&expected, &contents, profiles[index].is_plain());
+        if !finding.is_mended(findings, &after) {
             return Err(FixError::NotMended);
         }
         if fix.safety == Safety::Safe && self.verified == Verified::EachTime {
@@ -386,6 +387,21 @@ syscalls: [{names: [read, write, exit_group, read], action: SCMP_ACT_ALLOW}]
     }
 
     #[test]
+    fn the_only_flag_is_removed_with_its_list() {
+        let text = "\
+defaultAction: SCMP_ACT_ALLOW
+architectures: [SCMP_ARCH_X86_64, SCMP_ARCH_X86]
+flags: [SECCOMP_FILTER_FLAG_TSYNC] # all threads
+";
+        let checks = Checks { ignored: vec!["flags-without-spec-allow".to_owned()], ..Checks::default() };
+        let (after, fixes) = applied(text, &checks, Safety::Unsafe);
+        assert!(!after.text.contains("flags") && fixes.len() == 1, "{}", after.text);
+        let (after, _) =
+            applied(&text.replace("SECCOMP_FILTER_FLAG_TSYNC", ""), &Checks::default(), Safety::Unsafe);
+        assert!(!after.text.contains("flags"), "{}", after.text);
+    }
+
+    #[test]
     fn a_comparison_in_lines_is_corrected_as_one_in_braces() {
         let text = "\
 defaultAction: SCMP_ACT_ALLOW
@@ -401,7 +417,8 @@ syscalls:
         let (after, fixes) = applied(text, &Checks::default(), Safety::Unsafe);
         assert_eq!(fixes.len(), 1);
         assert!(after.text.contains("      value: 4294967295\n      valueTwo: 19\n"), "{}", after.text);
-        assert!(Checks::default().findings(&after.profiles[0].profile, &after.profiles[0].value).is_empty());
+        let FileProfile { profile, value, .. } = &after.profiles[0];
+        assert_eq!(Checks::default().findings(profile, value, true), []);
     }
 
     #[test]

@@ -39,9 +39,10 @@ pub struct Checks {
 
 impl Checks {
     /// The findings about a profile with these contents, without those of ignored rules.
-    fn findings(&self, profile: &Profile, contents: &Value) -> Vec<Finding> {
+    fn findings(&self, profile: &Profile, contents: &Value, is_plain: bool) -> Vec<Finding> {
         let requested: Vec<&str> = self.requested.iter().map(String::as_str).collect();
-        let findings = lint::check_with(profile, &self.nodes, &requested).into_iter();
+        let plain = is_plain.then(|| lint::check_plain(contents, &self.nodes)).flatten();
+        let findings = lint::check_with(profile, &self.nodes, &requested).into_iter().chain(plain);
         let findings = findings.filter(|finding| !self.ignored.iter().any(|id| id == finding.rule));
         findings.map(|finding| finding.in_contents(contents)).collect()
     }
@@ -144,7 +145,7 @@ impl FindingsView {
         let mut placed = Vec::new();
         for of in profiles {
             self.profiles += 1;
-            for finding in checks.findings(&of.profile, &of.value) {
+            for finding in checks.findings(&of.profile, &of.value, of.is_plain()) {
                 let (file, profile) = (file.clone(), of.name.clone());
                 let position = of.position(&finding.path);
                 placed.push(PlacedFinding { file, profile, position, finding });
@@ -321,6 +322,20 @@ spec:
         assert_eq!(rules(&gvisor), ["log-left-in", "otherwise-under-gvisor"]);
         let s390x = ["--runtime", "crun", "--architecture", "s390x"];
         assert_eq!(rules(&s390x), ["log-left-in", "other-byte-order"]);
+    }
+
+    /// A runtime reads a plain file as it is; the nodes' file of an object has no empty list.
+    #[test]
+    fn an_empty_list_of_flags_is_found_in_a_plain_file_and_not_in_an_object() {
+        let rules = |text: &str| -> Vec<&str> {
+            let mut view = FindingsView::default();
+            view.add(Source::of("it", None, text.to_owned()).unwrap(), &Checks::default());
+            view.findings.iter().map(|it| it.finding.rule).collect()
+        };
+        let plain = r#"{"defaultAction": "SCMP_ACT_ALLOW", "architectures": ["SCMP_ARCH_X86_64", "SCMP_ARCH_X86"], "flags": []}"#;
+        assert_eq!(rules(plain), ["flags-without-spec-allow"]);
+        let object = r#"{"apiVersion": "seccomp.imjasonh.dev/v1alpha1", "kind": "SeccompProfile", "metadata": {"name": "a"}, "spec": {"contents": CONTENTS}}"#;
+        assert_eq!(rules(&object.replace("CONTENTS", plain)), Vec::<&str>::new());
     }
 
     #[test]

@@ -77,6 +77,11 @@ impl FileProfile {
         Ok(if self.reports { profile.reporting() } else { profile })
     }
 
+    /// Whether it is in the runtimes' format, so that a runtime may read the file as it is.
+    pub(crate) fn is_plain(&self) -> bool {
+        self.contents.segments().is_empty()
+    }
+
     /// The bytes of the document in the file.
     pub(crate) fn bytes(&self) -> Range<usize> {
         self.document.clone()

@@ -61,13 +61,12 @@ impl Fix {
         Self { safety, title: title.into(), edit }
     }
 
-    /// Removes a flag. It is unsafe, because the filter is then loaded with others.
-    pub(crate) fn without_flag(index: usize, flag: Flag) -> Self {
-        Self::new(
-            Safety::Unsafe,
-            format!("Remove {}", flag.name()),
-            Edit::Remove { path: place::flag(index) },
-        )
+    /// Removes a flag, and the whole list if it has no other: to a runtime that reads the file, an empty list is not the same
+    /// as none. It is unsafe, because the filter is then loaded with others.
+    pub(crate) fn without_flag(profile: &Profile, index: usize, flag: Flag) -> Self {
+        let is_only = profile.flags().len() == 1;
+        let path = if is_only { place::field("flags") } else { place::flag(index) };
+        Self::new(Safety::Unsafe, format!("Remove {}", flag.name()), Edit::Remove { path })
     }
 
     /// Removes a name from a rule, and the rule if it has no other.

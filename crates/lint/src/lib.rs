@@ -2,8 +2,9 @@
 //!
 //! - [`RULES`]: what is checked. A rule is a file in `src/rules/`; the documentation of that file is the rule's page in
 //!   the book, with an example that breaks the rule and one that does not. [`page`] returns it.
-//! - [`check`]: the findings about a profile on certain [`Nodes`]. [`check_with`] adds those of rules [`ON_REQUEST`], and
-//!   [`check_loading`] has those alone that say why a filter may not be loaded.
+//! - [`check`]: the findings about a profile on certain [`Nodes`]. [`check_with`] adds those of rules [`ON_REQUEST`],
+//!   [`check_plain`] has what is wrong only in a file that a runtime reads as it is, and [`check_loading`] has those alone
+//!   that say why a filter may not be loaded.
 //! - [`Finding`]: a rule, the field, and what is wrong there. [`Fix`]: a change of the profile after which the rule no
 //!   longer finds it.
 //! - [`most_relevant`]: which findings to show where there is room for a few.
@@ -34,6 +35,7 @@ mod testing;
 mod wording;
 
 use profile::Profile;
+use serde_json::Value;
 
 pub use finding::Finding;
 pub use fix::{Edit, Fix, Safety};
@@ -93,6 +95,13 @@ pub fn check(profile: &Profile, nodes: &Nodes) -> Vec<Finding> {
 #[must_use]
 pub fn check_with(profile: &Profile, nodes: &Nodes, requested: &[&str]) -> Vec<Finding> {
     findings(&Subject::of(profile, nodes), &[], requested)
+}
+
+/// What is wrong with contents if a runtime reads their file as it is. The file that is written of a `SeccompProfile` has no
+/// empty list of flags, and neither has a [`Profile`].
+#[must_use]
+pub fn check_plain(contents: &Value, nodes: &Nodes) -> Option<Finding> {
+    rules::empty_list(contents, nodes)
 }
 
 /// Why runtimes of these nodes may not load a filter although [`filter::Filter::new`] has it: one row of the model stands for

@@ -21,15 +21,19 @@ pub struct Rule {
 impl Rule {
     /// What it finds; without what it finds on request only, unless it `is_requested`.
     pub(crate) fn findings(&'static self, subject: &Subject<'_>, is_requested: bool) -> Vec<Finding> {
-        let finding = |found: Found| Finding {
+        let found = (self.check)(subject).into_iter();
+        found.filter(|found| is_requested || !found.is_on_request).map(|found| self.finding(found)).collect()
+    }
+
+    /// What it says of a profile.
+    pub(crate) fn finding(&'static self, found: Found) -> Finding {
+        Finding {
             rule: self.id,
             severity: self.severity,
             confidence: self.confidence,
             path: found.path,
             message: found.message,
             fix: found.fix,
-        };
-        let found = (self.check)(subject).into_iter();
-        found.filter(|found| is_requested || !found.is_on_request).map(finding).collect()
+        }
     }
 }

@@ -62,7 +62,7 @@ fn check(subject: &Subject<'_>) -> Vec<Found> {
     let flags = subject.profile.flags().iter().enumerate();
     let refused = flags.filter_map(|(index, flag)| Some((index, *flag, why(subject, *flag)?)));
     refused
-        .map(|(index, flag, why)| Found::new(place::flag(index), why).with(Fix::without_flag(index, flag)))
+        .map(|(index, flag, why)| Found::new(place::flag(index), why).with(Fix::without_flag(subject.profile, index, flag)))
         .collect()
 }
 

@@ -4,8 +4,8 @@
 //!
 //! The flag extends a filter to the other threads of the process that loads it. A runtime loads the filter shortly before it
 //! starts the program with `execve`, which ends all other threads. runc therefore ignores the flag; crun sets it. The fix
-//! removes it; it is unsafe, because it changes the flags with which crun loads the filter, and without any flag runtimes
-//! set `SECCOMP_FILTER_FLAG_SPEC_ALLOW`.
+//! removes it, with the whole list if it has no other flag; it is unsafe, because it changes the flags with which crun loads
+//! the filter, and without `flags` runtimes set `SECCOMP_FILTER_FLAG_SPEC_ALLOW`.
 //!
 //! ## Bad
 //!
@@ -49,7 +49,12 @@ fn check(subject: &Subject<'_>) -> Vec<Found> {
     let flags = subject.profile.flags().iter().enumerate();
     let flags = flags.filter(|(_, flag)| **flag == Flag::Tsync);
     let message = || "the filter is loaded before execve, which ends all other threads".to_owned();
-    flags.map(|(index, flag)| Found::new(place::flag(index), message()).with(Fix::without_flag(index, *flag))).collect()
+    flags
+        .map(|(index, flag)| {
+            let fix = Fix::without_flag(subject.profile, index, *flag);
+            Found::new(place::flag(index), message()).with(fix)
+        })
+        .collect()
 }
 
 #[cfg(test)]
@@ -57,13 +62,28 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::testing::paths;
+    use crate::testing::{findings, paths};
 
     #[test]
     fn the_flag_is_found_alone_and_beside_others() {
         let profile = |flags: &[&str]| json!({ "defaultAction": "SCMP_ACT_ERRNO", "flags": flags });
         assert_eq!(paths(&RULE, profile(&["SECCOMP_FILTER_FLAG_TSYNC"])), ["flags[0]"]);
         assert_eq!(paths(&RULE, profile(&["SECCOMP_FILTER_FLAG_LOG", "SECCOMP_FILTER_FLAG_TSYNC"])), ["flags[1]"]);
+    }
+
+    /// runc and crun set no flag at all for an empty list, and `SECCOMP_FILTER_FLAG_SPEC_ALLOW` if there is none.
+    #[test]
+    fn the_fix_leaves_no_empty_list() {
+        let fixed = |flags: &[&str]| {
+            let mut contents = json!({ "defaultAction": "SCMP_ACT_ERRNO", "flags": flags });
+            assert!(findings(&RULE, contents.clone())[0].fix.as_ref().unwrap().apply(&mut contents));
+            contents
+        };
+        assert_eq!(fixed(&["SECCOMP_FILTER_FLAG_TSYNC"]), json!({ "defaultAction": "SCMP_ACT_ERRNO" }));
+        assert_eq!(
+            fixed(&["SECCOMP_FILTER_FLAG_LOG", "SECCOMP_FILTER_FLAG_TSYNC"])["flags"],
+            json!(["SECCOMP_FILTER_FLAG_LOG"])
+        );
     }
 
     #[test]

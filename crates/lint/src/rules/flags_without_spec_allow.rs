@@ -7,6 +7,10 @@
 //! on mitigations of speculative execution for the process on some processors, which can make it slower; where that is
 //! wanted, the finding can be ignored. The fix adds the flag; it is unsafe, because it changes how the filter is loaded.
 //!
+//! An empty list, `flags: []`, is not the same as none to these runtimes: they then set no flag at all. That is found in a
+//! profile in the runtimes' format, which a runtime reads as it is, and the fix removes the list. A SeccompProfile with an
+//! empty list has none in the nodes' file. Every other command counts an empty list as none.
+//!
 //! ## Bad
 //!
 //! ```yaml
@@ -28,10 +32,13 @@
 //!     action: SCMP_ACT_ALLOW
 //! ```
 
+use filter::Flags;
 use profile::Flag;
+use serde_json::Value;
 
-use crate::finding::Found;
+use crate::finding::{Finding, Found};
 use crate::fix::{Edit, Fix, Safety};
+use crate::nodes::Nodes;
 use crate::place;
 use crate::rule::Rule;
 use crate::severity::{Confidence, Severity};
@@ -60,6 +67,21 @@ fn check(subject: &Subject<'_>) -> Vec<Found> {
     ))]
 }
 
+/// What is wrong with an empty list of flags in a file that runtimes read as it is.
+pub(crate) fn empty_list(contents: &Value, nodes: &Nodes) -> Option<Finding> {
+    let is_empty = contents.get("flags")?.as_array()?.is_empty();
+    // Older runc sets no flag in either case.
+    let matters = nodes.runtimes.iter().any(|runtime| runtime.flags != Flags::Refused);
+    if !is_empty || !matters {
+        return None;
+    }
+    let path = place::field("flags");
+    let message =
+        format!("without flags runtimes set {}; with an empty list they set none", Flag::SpecAllow.name());
+    let fix = Fix::new(Safety::Unsafe, "Remove the empty list", Edit::Remove { path: path.clone() });
+    Some(RULE.finding(Found::new(path, message).with(fix)))
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -74,5 +96,19 @@ mod tests {
         assert_eq!(paths(&RULE, profile(&["SECCOMP_FILTER_FLAG_LOG", "SECCOMP_FILTER_FLAG_TSYNC"])), ["flags"]);
         assert_eq!(paths(&RULE, profile(&["SECCOMP_FILTER_FLAG_SPEC_ALLOW"])), Vec::<String>::new());
         assert_eq!(paths(&RULE, profile(&[])), Vec::<String>::new());
+    }
+
+    #[test]
+    fn an_empty_list_is_found_in_a_file_that_runtimes_read() {
+        let nodes = Nodes::default();
+        let mut contents = json!({ "defaultAction": "SCMP_ACT_ERRNO", "flags": [] });
+        let found = empty_list(&contents, &nodes).unwrap();
+        assert_eq!((found.rule, &*found.path.to_string()), (RULE.id, "flags"));
+        assert!(found.fix.unwrap().apply(&mut contents));
+        assert_eq!(contents, json!({ "defaultAction": "SCMP_ACT_ERRNO" }));
+        assert_eq!(empty_list(&contents, &nodes), None);
+        assert_eq!(empty_list(&json!({ "flags": ["SECCOMP_FILTER_FLAG_LOG"] }), &nodes), None);
+        let old = Nodes { runtimes: vec![filter::Runtime::RUNC_1_1], ..Nodes::default() };
+        assert_eq!(empty_list(&json!({ "flags": [] }), &old), None);
     }
 }

@@ -1,5 +1,7 @@
 //! The rules, one a file. The documentation of a file is the rule's page in the book.
 
+pub(crate) use flags_without_spec_allow::empty_list;
+
 use crate::rule::Rule;
 
 /// Declares the modules and lists their rules, and the sources of their pages.
