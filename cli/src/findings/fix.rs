@@ -6,8 +6,8 @@
 
 use std::collections::BTreeMap;
 
-use lint::{Finding, Fix, Safety};
-use profile::Profile;
+use lint::{Edit, Finding, Fix, Safety};
+use profile::{FieldPath, Profile};
 use serde::Serialize;
 
 use super::Checks;
@@ -31,7 +31,8 @@ struct FixPlace {
     #[serde(skip_serializing_if = "Option::is_none")]
     profile: Option<String>,
     rule: &'static str,
-    /// The field, in the profile as it was before the fix.
+    /// The field: of a fix that was applied, in the file as it was before all of them; of one that was left out, in the file
+    /// as it is now.
     path: String,
 }
 
@@ -120,6 +121,8 @@ struct Run<'c> {
     verified: Verified,
     /// Which fixes cannot be applied, and why. Another fix may move a field, and then the fix is tried again.
     left_out: BTreeMap<Key, FixError>,
+    /// What was changed, each with the index of the profile.
+    edits: Vec<(usize, Edit)>,
 }
 
 /// What a fix belongs to: the index of the profile, and the rule, the field and the message of the finding.
@@ -128,7 +131,7 @@ type Key = (usize, &'static str, String, String);
 impl<'c> Run<'c> {
     fn new(source: Source, checks: &'c Checks, verified: Verified) -> Self {
         let outcome = Outcome { source, fixed: Vec::new(), not_fixed: Vec::new() };
-        Self { outcome, checks, verified, left_out: BTreeMap::new() }
+        Self { outcome, checks, verified, left_out: BTreeMap::new(), edits: Vec::new() }
     }
 
     /// Applies the first fix that can be applied; whether there was one.
@@ -145,9 +148,10 @@ impl<'c> Run<'c> {
                 }
                 match self.after(index, finding, fix, &findings) {
                     Ok(source) => {
-                        let place = self.place(index, finding);
+                        let place = self.place(index, finding, &self.original(index, &finding.path));
                         let (safety, title) = (fix.safety, fix.title.clone());
                         self.outcome.fixed.push(Fixed { place, safety, title });
+                        self.edits.push((index, fix.edit.clone()));
                         self.outcome.source = source;
                         return true;
                     }
@@ -167,7 +171,7 @@ impl<'c> Run<'c> {
                 let error =
                     self.left_out.remove(&key(index, finding)).unwrap_or(FixError::TooMany(MAX_FIXES));
                 let (reason, message) = (error.reason(), error.to_string());
-                let place = self.place(index, finding);
+                let place = self.place(index, finding, &finding.path);
                 self.outcome.not_fixed.push(NotFixed { place, reason, message });
             }
         }
@@ -179,14 +183,20 @@ impl<'c> Run<'c> {
         self.checks.findings(&of.profile, &of.value, of.is_plain())
     }
 
-    fn place(&self, index: usize, finding: &Finding) -> FixPlace {
+    /// Where a field was before all edits.
+    fn original(&self, index: usize, path: &FieldPath) -> FieldPath {
+        let edits = self.edits.iter().rev().filter(|(of, _)| *of == index);
+        edits.fold(path.clone(), |path, (_, edit)| edit.before(&path))
+    }
+
+    fn place(&self, index: usize, finding: &Finding, path: &FieldPath) -> FixPlace {
         let Source { name: file, profiles, .. } = &self.outcome.source;
         let profile = profiles[index].name.clone();
         let shown = match &profile {
             Some(name) if profiles.len() > 1 => format!("{file}: {name}"),
             _ => file.clone(),
         };
-        FixPlace { shown, file: file.clone(), profile, rule: finding.rule, path: finding.path.to_string() }
+        FixPlace { shown, file: file.clone(), profile, rule: finding.rule, path: path.to_string() }
     }
 
     /// The file after a fix.
@@ -294,6 +304,24 @@ syscalls:
             format!("web.yaml: {name}: fixed redundant-name at syscalls[0].names[1]: Remove acct here")
         };
         assert_eq!(lines, ["a", "b"].map(expected));
+    }
+
+    /// The one who reads the lines has the file of before in mind.
+    #[test]
+    fn each_fix_is_named_by_its_place_before_all_of_them() {
+        let rule = "  - {names: [ptrace], action: SCMP_ACT_ERRNO}\n";
+        let text = FILE.replace("  - names: [futx]", &format!("{rule}  - names: [futx, futx]"));
+        let (_, fixes) = applied(&text, &Checks::default(), Safety::Safe);
+        let paths: Vec<_> = fixes.iter().map(|it| (it.place.rule, &*it.place.path)).collect();
+        assert_eq!(
+            paths,
+            [
+                ("dead-rule", "syscalls[1]"),
+                ("dead-rule", "syscalls[2]"),
+                ("redundant-name", "syscalls[0].names[2]"),
+                ("redundant-name", "syscalls[3].names[1]"),
+            ]
+        );
     }
 
     #[test]

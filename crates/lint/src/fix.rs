@@ -105,6 +105,21 @@ impl Edit {
         })
     }
 
+    /// Where a field was before this edit that is at this path after it.
+    #[must_use]
+    pub fn before(&self, path: &FieldPath) -> FieldPath {
+        let mut segments = path.segments().to_vec();
+        if let Self::Remove { path: removed } = self
+            && let Some((Segment::Index(gone), list)) = removed.segments().split_last()
+            && segments.starts_with(list)
+            && let Some(Segment::Index(at)) = segments.get_mut(list.len())
+            && *at >= *gone
+        {
+            *at += 1;
+        }
+        segments.into_iter().collect()
+    }
+
     fn changed(&self, contents: &mut Value) -> Option<()> {
         match self {
             Self::Remove { path } => {
@@ -141,4 +156,25 @@ fn at<'v>(contents: &'v mut Value, segments: &[Segment]) -> Option<&'v mut Value
         Segment::Key(key) => value.get_mut(&**key),
         Segment::Index(index) => value.get_mut(*index),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_field_behind_a_removed_item_had_a_higher_index() {
+        let path = |rule: usize, name: usize| place::name(rule, name);
+        let rule = Edit::Remove { path: place::rule(1) };
+        assert_eq!(
+            [0, 1, 2].map(|index| rule.before(&path(index, 4))),
+            [0, 2, 3].map(|index| path(index, 4))
+        );
+        let name = Edit::Remove { path: path(1, 1) };
+        assert_eq!(name.before(&path(1, 1)), path(1, 2));
+        assert_eq!(name.before(&path(2, 1)), path(2, 1));
+        assert_eq!(name.before(&place::rule(1)), place::rule(1));
+        let field = Edit::Remove { path: place::field("flags") };
+        assert_eq!(field.before(&path(1, 1)), path(1, 1));
+    }
 }
