@@ -259,6 +259,22 @@ syscalls: [{names: [socketcall], action: SCMP_ACT_ALLOW}]
 }
 
 #[test]
+fn a_multiplexer_that_the_log_shows_by_its_own_name_is_decided_by_the_code_of_the_call() {
+    let profile = "\
+defaultAction: SCMP_ACT_ERRNO
+architectures: [SCMP_ARCH_X86_64, SCMP_ARCH_X86]
+syscalls: [{names: [socket], action: SCMP_ACT_ALLOW}]
+";
+    let subject = subject_of(profile);
+    let mut trace = Trace::new(&subject, SettingOptions::default()).unwrap();
+    let log = "[ Process PID=7 runs in 32 bit mode. ]\nsocketcall(0x1, 0xff8a1b20) = 3\nsocketcall(0x3, 0xff8a1b20) = -1\n";
+    trace.read("trace.log", log.as_bytes()).unwrap();
+    let text = trace.view().render(Paint::Plain);
+    assert!(text.starts_with("refused: i386:socketcall, 1 call: "), "{text}");
+    assert!(text.ends_with("2 calls of 1 kind: 1 permitted, 1 refused\n"), "{text}");
+}
+
+#[test]
 fn calls_beyond_what_is_remembered_are_decided_too() {
     let log: String = (10_000..20_000).map(|number| format!("syscall_{number:#x}(0x1) = -1\n")).collect();
     let view = traced(&log);

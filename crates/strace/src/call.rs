@@ -23,7 +23,7 @@ pub struct Call<'l> {
 
 /// Calls of 32-bit tables whose printed arguments are not the registers in their order: numbers of 64 bits are in two
 /// registers, or the arguments are in a structure.
-const OTHERWISE: [&str; 23] = [
+const OTHERWISE: [&str; 21] = [
     "_llseek",
     "arm_fadvise64_64",
     "arm_sync_file_range",
@@ -44,10 +44,12 @@ const OTHERWISE: [&str; 23] = [
     "select",
     "sync_file_range",
     "truncate64",
-    "ipc",
-    "socketcall",
     "process_madvise",
 ];
+
+/// Calls of 32-bit tables through which others are made. strace prints most of them as the other call; what it prints under
+/// their own name begins with the first register, the code of the other call.
+const MULTIPLEXERS: [&str; 2] = ["ipc", "socketcall"];
 
 impl Call<'_> {
     /// What is known of the six registers.
@@ -65,7 +67,8 @@ impl Call<'_> {
         let types = Syscall::from_name(self.name).and_then(Syscall::arguments);
         let text = String::from_utf8_lossy(self.text);
         let printed = split(&text);
-        for (place, argument) in printed.iter().enumerate() {
+        let certain = if is_32_bit && MULTIPLEXERS.contains(&self.name) { 1 } else { printed.len() };
+        for (place, argument) in printed.iter().enumerate().take(certain) {
             let (place, argument) = match named(argument) {
                 Some((name, argument)) => (self.register_of(name), argument),
                 None => (register(self.name, self.architecture, &printed, place), *argument),

@@ -92,6 +92,22 @@ fn a_name_that_only_another_table_has_is_of_that_table() {
 }
 
 #[test]
+fn of_a_multiplexer_the_code_of_the_other_call_is_known() {
+    for text in [
+        "[ Process PID=7 runs in 32 bit mode. ]\nsocketcall(0x1, 0xff8a1b20) = 3\n",
+        "ipc(0x1, 0x7, 0) = 0\n",
+    ] {
+        let call = calls(text)[0];
+        assert_eq!(call.architecture, Architecture::I386);
+        let first = Bits { value: 1, known: 0xffff_ffff };
+        assert_eq!(
+            call.arguments(),
+            [first, Bits::UNKNOWN, Bits::UNKNOWN, Bits::UNKNOWN, Bits::UNKNOWN, Bits::UNKNOWN]
+        );
+    }
+}
+
+#[test]
 fn registers_of_calls_without_a_name_are_known() {
     let found = calls(log("7.2-numbers")).into_iter().find(|call| call.name == "syscall_0x258").unwrap();
     assert_eq!(found.number, Some(600));
