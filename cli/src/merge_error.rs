@@ -13,7 +13,10 @@ use crate::show::escaped;
 #[derive(Debug, thiserror::Error)]
 pub enum MergeError {
     /// There is nothing to combine.
-    #[error("there is only one profile, and nothing to combine it with")]
+    #[error(
+        "only one profile is named, and nothing to combine it with; a file counts once, however often it is named, and a \
+         profile combined with itself stays as it is"
+    )]
     Alone,
     /// On no kind of node do all of them have a filter.
     #[error("{}: {fault}", .fault.consequence().of(&format!("{} {}", escaped(name), named(&[.setting.place(.setting.native)]))))]
