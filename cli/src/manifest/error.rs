@@ -180,7 +180,7 @@ pub struct SyntaxError {
 
 impl SyntaxError {
     /// A fault at a line and a column of a text.
-    pub(super) fn at(text: &str, (line, column): (usize, usize), fault: Fault) -> Self {
+    pub(crate) fn at(text: &str, (line, column): (usize, usize), fault: Fault) -> Self {
         let position = Position { line, column, end_line: line, end_column: column + 1 };
         Self { place: Box::new(Place { position, line: line_of(text, line).to_owned() }), fault }
     }
@@ -206,6 +206,12 @@ pub enum Fault {
     /// It is neither YAML nor JSON.
     #[error("neither YAML nor JSON: {0}")]
     Syntax(String),
+    /// A file whose name says that it is JSON, and that only kubectl's reader of YAML accepts.
+    #[error(
+        "a runtime reads this file as JSON, and it is none: {0}; correct it, or give it a name that ends in .yaml if it is made \
+         into a SeccompProfile"
+    )]
+    NotJson(String),
     /// A character that is not allowed in YAML 1.1, or ends a line there.
     #[error("the character {0:?} is not allowed in kubectl's YAML; write it as an escape in double quotes")]
     Character(char),

@@ -17,9 +17,10 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use kube::Client;
+use serde_json::Value;
 
 use crate::error::CliError;
-use crate::manifest::{API_VERSION, DocumentError, FileProfile, profiles_in};
+use crate::manifest::{API_VERSION, DocumentError, Fault, FileProfile, SyntaxError, profiles_in};
 use crate::profile_text::seccomp_profile;
 use crate::read;
 use origin::{Identity, Origin};
@@ -84,9 +85,13 @@ impl Source {
     /// The profiles in a text.
     ///
     /// # Errors
-    /// There is no profile, one is invalid, or kubectl would refuse the text.
+    /// There is no profile, one is invalid, kubectl would refuse the text, or a runtime would refuse the file.
     pub fn of(name: &str, path: Option<PathBuf>, text: String) -> Result<Self, DocumentError> {
         let profiles = profiles_in(&text)?;
+        let is_named_json = path.as_deref().and_then(Path::extension).is_some_and(|ending| ending == "json");
+        if is_named_json && profiles.iter().any(FileProfile::is_plain) {
+            expect_json(&text)?;
+        }
         Ok(Self { name: name.to_owned(), path, text, profiles })
     }
 }
@@ -184,6 +189,16 @@ impl Origins {
         }
         Ok(sources)
     }
+}
+
+/// Refuses what kubectl's reader of YAML accepts and a runtime's reader of JSON (Go's `encoding/json`) does not, as a comma
+/// behind the last item.
+fn expect_json(text: &str) -> Result<(), SyntaxError> {
+    serde_json::from_str::<Value>(text).map(drop).map_err(|error| {
+        let place = format!(" at line {} column {}", error.line(), error.column());
+        let message = error.to_string().replace(&place, "");
+        SyntaxError::at(text, (error.line(), error.column()), Fault::NotJson(message))
+    })
 }
 
 fn stdin() -> Result<Source, CliError> {

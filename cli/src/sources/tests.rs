@@ -50,6 +50,29 @@ fn a_directory_gives_the_manifests_with_profiles_at_any_depth_without_hidden_one
     assert_eq!(names(directory.path(), &["."]), ["a/deep/c.yml", "b.json"]);
 }
 
+/// kubectl reads it as YAML, in which a comma may stand behind the last item; a runtime does not.
+#[test]
+fn a_plain_profile_in_a_file_named_json_must_be_json() {
+    let comma = "{\n  \"defaultAction\": \"SCMP_ACT_LOG\",\n}\n";
+    let object = format!(
+        "{{\"apiVersion\": \"seccomp.imjasonh.dev/v1alpha1\", \"kind\": \"SeccompProfile\", \"metadata\": {{\"name\": \"a\"}}, \"spec\": {{\"contents\": {comma}}}}}"
+    );
+    let files = [
+        ("a.json", comma),
+        ("a.yaml", comma),
+        ("b.json", "defaultAction: SCMP_ACT_LOG\n"),
+        ("c.json", &object),
+    ];
+    let directory = directory(&files);
+    let read = |name: &str| read(directory.path(), &[name], Others::Refuse);
+    assert!(read("a.yaml").is_ok() && read("c.json").is_ok());
+    let error = read("a.json").unwrap_err().to_string();
+    assert!(error.contains("a runtime reads this file as JSON, and it is none: trailing comma; "), "{error}");
+    assert!(error.contains("a.json:3:1"), "{error}");
+    let error = read("b.json").unwrap_err().to_string();
+    assert!(error.contains("a runtime reads this file as JSON"), "{error}");
+}
+
 #[test]
 fn a_pattern_gives_the_files_and_directories_that_match() {
     let directory =
