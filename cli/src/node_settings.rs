@@ -8,7 +8,7 @@ use profile::{Architecture, Profile};
 use serde::Serialize;
 use syscalls::Libseccomp;
 
-use crate::setting::{ArchitectureOption, LibseccompOption, RuntimeOption};
+use crate::setting::{ArchitectureOption, LibseccompOption, LibseccompParser, RuntimeOption};
 
 /// The nodes.
 #[derive(Debug, Clone, Default, Args)]
@@ -18,7 +18,7 @@ pub struct NodeOptions {
     #[arg(long, value_name = "RUNTIME", value_enum)]
     pub runtime: Vec<RuntimeOption>,
     /// A libseccomp of the nodes; may be repeated
-    #[arg(long, value_name = "VERSION", value_enum)]
+    #[arg(long, value_name = "VERSION", value_parser = LibseccompParser)]
     pub libseccomp: Vec<LibseccompOption>,
     /// An architecture of the nodes; may be repeated [default: those that can run what the profiles list, or x86_64 and
     /// aarch64 if they list none]

@@ -3,7 +3,11 @@
 //! Beside the words that are listed, they take those that the output has for programs, and the values of the nodes' label
 //! `kubernetes.io/arch`.
 
-use clap::{Args, ValueEnum};
+use std::ffi::OsStr;
+
+use clap::builder::{EnumValueParser, PossibleValue, TypedValueParser};
+use clap::error::ErrorKind;
+use clap::{Arg, Args, Command, Error, ValueEnum};
 use filter::{Explainer, Library, Runtime, Setting, Unloadable, numbers};
 use lint::Nodes;
 use profile::{Architecture, Profile};
@@ -17,7 +21,7 @@ pub struct SettingOptions {
     #[arg(long, value_name = "NAME", value_enum, default_value = "runc")]
     pub runtime: RuntimeOption,
     /// The libseccomp of the runtime
-    #[arg(long, value_name = "VERSION", value_enum, default_value = "2.6.1")]
+    #[arg(long, value_name = "VERSION", value_parser = LibseccompParser, default_value = "2.6.1")]
     pub libseccomp: LibseccompOption,
     /// The architecture of the node
     #[arg(long, value_name = "NAME", value_enum, default_value = "x86_64")]
@@ -67,6 +71,42 @@ pub enum LibseccompOption {
     /// 2.6.1
     #[value(name = "2.6.1")]
     V2_6_1,
+}
+
+/// Reads a [`LibseccompOption`], and says of a version that was not measured what to state instead.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct LibseccompParser;
+
+impl LibseccompParser {
+    /// What to state instead of a version; `None` if it was measured, or is none.
+    fn instead_of(version: &str) -> Option<&'static str> {
+        match version {
+            "2.5.0" | "2.5.1" | "2.5.2" | "2.5.3" => Some("2.5.4 is the oldest version of which they were"),
+            "2.5.5" | "2.5.6" => Some("see what 2.5.4 and 2.6.0 do, between which it is"),
+            _ => None,
+        }
+    }
+}
+
+impl TypedValueParser for LibseccompParser {
+    type Value = LibseccompOption;
+
+    fn parse_ref(
+        &self,
+        command: &Command,
+        argument: Option<&Arg>,
+        value: &OsStr,
+    ) -> Result<Self::Value, Error> {
+        if let Some((version, instead)) = value.to_str().and_then(|it| Some((it, Self::instead_of(it)?))) {
+            let message = format!("the names that libseccomp {version} knows were not measured: {instead}\n");
+            return Err(Error::raw(ErrorKind::InvalidValue, message).with_cmd(command));
+        }
+        EnumValueParser::new().parse_ref(command, argument, value)
+    }
+
+    fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
+        Some(Box::new(LibseccompOption::value_variants().iter().filter_map(ValueEnum::to_possible_value)))
+    }
 }
 
 impl From<LibseccompOption> for Libseccomp {
@@ -226,6 +266,18 @@ mod tests {
         for machine in convert::Machine::ALL {
             assert_eq!(native(machine.name()), machine.native());
         }
+    }
+
+    #[test]
+    fn a_libseccomp_that_was_not_measured_is_refused_with_what_to_state() {
+        let message =
+            |version| Only::try_parse_from(["it", "--libseccomp", version]).unwrap_err().to_string();
+        assert_eq!(
+            message("2.5.5"),
+            "error: the names that libseccomp 2.5.5 knows were not measured: see what 2.5.4 and 2.6.0 do, between which it is\n"
+        );
+        assert!(message("2.5.2").contains("2.5.4 is the oldest version of which they were"));
+        assert!(message("2.7").contains("[possible values: 2.5.4, 2.5.4-debian12, 2.6.0, 2.6.1]"));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use clap::{Args, ValueEnum, ValueHint};
 use lint::{Nodes, ON_REQUEST, RULES, Safety};
 
 use super::Checks;
-use crate::setting::{ArchitectureOption, LibseccompOption, RuntimeOption};
+use crate::setting::{ArchitectureOption, LibseccompOption, LibseccompParser, RuntimeOption};
 use crate::sources::Others;
 
 /// The options of `lint`.
@@ -41,7 +41,7 @@ pub struct LintArgs {
     #[arg(long, value_name = "NAME", value_enum)]
     runtime: Vec<RuntimeOption>,
     /// A libseccomp of the nodes, which determines the names that they know; may be repeated [default: all]
-    #[arg(long, value_name = "VERSION", value_enum)]
+    #[arg(long, value_name = "VERSION", value_parser = LibseccompParser)]
     libseccomp: Vec<LibseccompOption>,
     /// An architecture of the nodes; may be repeated [default: unknown]
     #[arg(long, value_name = "NAME", value_enum)]

@@ -8,9 +8,10 @@
 //! [moves-enosys-boundary](moves-enosys-boundary.md)).
 //!
 //! The names were asked of libseccomp 2.5.4 as upstream released it, 2.5.4-1+deb12u1 of Debian 12, 2.6.0 and 2.6.1.
-//! `kubectl seccomp lint --libseccomp 2.6.0` checks only for the versions that your nodes have. There is no fix: the rule
-//! has its effect as soon as the nodes have a newer library. If a denied call must be denied before, the default must deny
-//! it.
+//! `kubectl seccomp lint --libseccomp 2.6.0` checks only for the versions that your nodes have. 2.5.0 to 2.5.3, 2.5.5 and
+//! 2.5.6 were not measured: for nodes with 2.5.5 or 2.5.6 state both 2.5.4 and 2.6.0, between which they are; 2.5.4 is the
+//! oldest version to state. There is no fix: the rule has its effect as soon as the nodes have a newer library. If a denied
+//! call must be denied before, the default must deny it.
 //!
 //! ## Bad
 //!
