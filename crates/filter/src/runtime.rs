@@ -125,7 +125,7 @@ impl Library {
         merging: Merging::Until2_6_0,
         lacks: &[Architecture::Loongarch64],
     };
-    /// libseccomp 2.6.0 (by its source).
+    /// libseccomp 2.6.0 (measured with crun 1.21; the merging by its source).
     pub const V2_6_0: Self = Self { name: "libseccomp 2.6.0", merging: Merging::Until2_6_0, lacks: &[] };
     /// libseccomp 2.6.1 (measured).
     pub const V2_6_1: Self = Self { name: "libseccomp 2.6.1", merging: Merging::Since2_6_1, lacks: &[] };

@@ -50,7 +50,32 @@ impl RuntimeDefault {
 
 #[cfg(test)]
 mod tests {
+    use syscalls::{Libseccomp, Syscall};
+
     use super::*;
+    use crate::{Call, Filter, Library, Runtime, Setting, numbers};
+
+    /// Docker permits the three only with `CAP_SYS_ADMIN`. Of the address families above 40, containerd lists five and Docker
+    /// permits all.
+    #[test]
+    fn the_defaults_of_containerd_and_docker_differ_for_three_calls_and_for_families_of_sockets() {
+        let number = numbers(Libseccomp::V2_6_1);
+        let native = Architecture::X86_64;
+        let setting =
+            Setting { runtime: Runtime::RUNC_1_2, library: Library::V2_6_1, native, number: &number };
+        let defaults = [RuntimeDefault::CONTAINERD, RuntimeDefault::MOBY];
+        let [containerd, moby] =
+            defaults.map(|default| Filter::new(&default.profile(native).unwrap(), &setting).unwrap());
+        let difference = containerd.difference(&moby).unwrap();
+        // Without the calls of x32.
+        let is_here = |call: Call| call.architecture == native && call.number < 1 << 30;
+        let here = difference.iter().filter(|witness| is_here(witness.call));
+        let name = |number| Syscall::by_number(syscalls::Architecture::X86_64, number).unwrap().name();
+        let names: Vec<_> = here.clone().map(|witness| name(witness.call.number)).collect();
+        assert_eq!(names, ["socket", "lsm_get_self_attr", "lsm_set_self_attr", "lsm_list_modules"]);
+        let families: Vec<_> = here.take(1).map(|witness| witness.call.arguments[0]).collect();
+        assert!(families[0] > 45, "{families:?}");
+    }
 
     #[test]
     fn every_default_is_a_profile_that_denies_by_default() {

@@ -245,6 +245,47 @@ fn a_runtime_refuses_flags_or_sets_the_one_for_profiles_without_any() {
     }
 }
 
+/// In the order of the rules and in the other one, with every library.
+#[test]
+fn of_two_overlapping_rules_the_comparisons_choose_and_only_for_masks_the_order() {
+    let eq = |index: u8, value: u64| json!([{ "index": index, "value": value, "op": "SCMP_CMP_EQ" }]);
+    let first =
+        |op: &str, value: u64| json!([{ "index": 0, "value": value, "op": format!("SCMP_CMP_{op}") }]);
+    let masked = json!([{ "index": 0, "value": 1, "valueTwo": 1, "op": "SCMP_CMP_MASKED_EQ" }]);
+    // The errno of each rule is its place here, from 1.
+    let decided = |conditions: [&Value; 2], arguments: [u64; 2]| {
+        let rule = |at: usize| {
+            json!({
+                "names": ["getpid"], "action": "SCMP_ACT_ERRNO", "errnoRet": at + 1, "args": conditions[at],
+            })
+        };
+        let call = Call { arguments: [arguments[0], arguments[1], 0, 0, 0, 0], ..x86_64(39) };
+        [[0, 1], [1, 0]].map(|order| {
+            let profile = json!({
+                "defaultAction": "SCMP_ACT_ALLOW", "architectures": ["SCMP_ARCH_X86_64"],
+                "syscalls": order.map(rule),
+            });
+            let verdicts = [Library::V2_5_4, Library::V2_6_0, Library::V2_6_1].map(|library| {
+                let setting = Setting { library, ..setting(Runtime::RUNC_1_2) };
+                loaded(&profile, &setting).unwrap().decide(&call)
+            });
+            assert!(verdicts.iter().all(|verdict| *verdict == verdicts[0]), "{profile}: {verdicts:?}");
+            verdicts[0]
+        })
+    };
+    let both = |errno: u16| [Verdict::Errno(errno); 2];
+    // A later argument wins over an earlier one.
+    assert_eq!(decided([&eq(0, 1), &eq(1, 1)], [1, 1]), both(2));
+    // A value wins over a bound, and a narrower bound over a wider one.
+    assert_eq!(decided([&eq(0, 1), &first("GE", 1)], [1, 0]), both(1));
+    assert_eq!(decided([&first("GE", 2), &first("GE", 1)], [3, 0]), both(1));
+    assert_eq!(decided([&first("LT", 2), &first("LT", 5)], [1, 0]), both(1));
+    // Of a value and a mask the first rule wins.
+    assert_eq!(decided([&eq(0, 1), &masked], [1, 0]), [1, 2].map(Verdict::Errno));
+    // A rule without comparisons wins over all that have some.
+    assert_eq!(decided([&eq(0, 1), &json!([])], [1, 0]), both(2));
+}
+
 #[test]
 fn a_difference_is_shown_by_one_call_of_each_kind() {
     let (one, other) = (allowing(&["getpid", "openat2"]), allowing(&["getpid", "mkdir", "openat2"]));

@@ -123,6 +123,34 @@ fn a_library_covers_only_calls_that_it_knows_on_that_architecture() {
     }
 }
 
+/// `docs/explanation/runtimes.md` has a table of them.
+#[test]
+fn each_libseccomp_knows_the_names_that_the_documentation_says() {
+    let unknown_to = |library: Libseccomp| {
+        let calls = Syscall::all().filter(|call| !call.known_to(library));
+        let mut numbers: Vec<_> = calls.filter_map(|call| call.number(Architecture::X86_64)).collect();
+        numbers.sort_unstable();
+        numbers
+    };
+    let number = |name| Syscall::from_name(name).unwrap().number(Architecture::X86_64).unwrap();
+    let (uretprobe, uprobe) = (number("uretprobe"), number("uprobe"));
+    for (library, last) in [(Libseccomp::V2_5_4, 450), (Libseccomp::V2_5_4Debian12, 456)] {
+        let unknown = unknown_to(library);
+        assert_eq!(unknown[..3], [uretprobe, uprobe, last + 1], "{library}");
+        assert!(
+            Syscall::all()
+                .filter_map(|it| it.number(Architecture::X86_64))
+                .all(|it| it <= last || unknown.contains(&it))
+        );
+    }
+    let mut newer =
+        ["file_getattr", "file_setattr", "listns", "open_tree_attr", "rseq_slice_yield", "uprobe"]
+            .map(number);
+    newer.sort_unstable();
+    assert_eq!(unknown_to(Libseccomp::V2_6_0), newer);
+    assert_eq!(unknown_to(Libseccomp::V2_6_1), [0; 0]);
+}
+
 #[test]
 fn every_architecture_of_the_specification_with_a_table_is_found_by_its_name() {
     for architecture in Architecture::ALL {
