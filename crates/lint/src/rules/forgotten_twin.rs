@@ -15,6 +15,13 @@
 //! fix adds the names; it is unsafe, because it changes the filter. `crates/lint/src/families.rs` has all families, and the
 //! reason for each call that has no twin although its name or its absence on newer architectures suggests one.
 //!
+//! **It does not find** that the default denies the newer call and a rule permits the older one, on an architecture that has
+//! both. Which of the two a program makes depends on its libc and its version: today's glibc opens files with `openat` alone,
+//! and a profile with `open` alone is right for a program that was built with an older one. So the rule would find something
+//! in every list that was made for one program. Where the newer call fails with ENOSYS, as above the highest number that runc
+//! knows from the profile, many programs go on with the older one anyway. A trial run, or `kubectl seccomp simulate --trace`
+//! with a log of strace, shows what a program makes.
+//!
 //! ## Bad
 //!
 //! ```yaml
