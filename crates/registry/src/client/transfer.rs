@@ -14,8 +14,8 @@ use super::push::{BLOB, Place, Upload, typed};
 use crate::RegistryError;
 use crate::document::{Descriptor, LARGEST_MANIFEST};
 
-/// How long a transfer may be without progress.
-const STALLED: Duration = Duration::from_secs(30);
+/// How long a transfer may be without progress: a registry may take long to store what it has got.
+const STALLED: Duration = Duration::from_mins(2);
 
 impl Client {
     /// Passes a blob on from one repository to another, unless it is there. Returns whether it was not.

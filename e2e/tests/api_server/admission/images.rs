@@ -3,6 +3,7 @@
 use std::net::Ipv4Addr;
 
 use api::names::{FROM, IMAGE, INCLUDED_NAMESPACE, PLACE};
+use futures::StreamExt;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::PostParams;
@@ -12,10 +13,35 @@ use rustls::pki_types::PrivateKeyDer;
 use tokio::net::TcpListener;
 
 use super::super::pods::create_namespace;
+use super::super::support::print_line;
 use super::*;
 
 /// The namespace whose pods get what their images bring.
 pub(super) const SHOP: &str = "shop";
+
+/// The calls that the profiles of the images `many0` to `many19` permit.
+const CALLS: [&str; 20] = [
+    "accept4",
+    "bind",
+    "brk",
+    "chdir",
+    "chmod",
+    "chown",
+    "close",
+    "connect",
+    "dup",
+    "epoll_wait",
+    "fchdir",
+    "fchmod",
+    "flock",
+    "fsync",
+    "futex",
+    "getcwd",
+    "getegid",
+    "getgid",
+    "getpid",
+    "getppid",
+];
 
 /// A profile that an image carries; the default of runtimes does not permit `bpf`.
 fn profile(call: &str) -> String {
@@ -36,6 +62,9 @@ impl Shop {
         images.labelled("reads", "amd64", Some(&profile("read")));
         images.labelled("writes", "amd64", Some(&profile("write")));
         images.labelled("opens", "amd64", Some(&profile("openat")));
+        for (number, call) in CALLS.iter().enumerate() {
+            images.labelled(&format!("many{number}"), "amd64", Some(&profile(call)));
+        }
         images.labelled("plain", "amd64", None);
         images.labelled("bad", "amd64", Some(r#"{"defaultAction":"SCMP_ACT_TRACE"}"#));
         let identity = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).unwrap();
@@ -186,18 +215,21 @@ async fn each_container_gets_the_digest_and_the_profile_of_its_own_image() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn pods_that_are_created_at_once_cost_one_object_and_one_question_an_image() {
-    let shop = Shop::new(&["admission.images.secrets.everywhere=true"], &[]).await;
-    let tags = ["reads", "writes", "opens"];
-    let pods = (0..60).map(|number| {
-        let shop = &shop;
+async fn five_hundred_pods_that_are_created_at_once_cost_one_object_and_one_question_an_image() {
+    let values = ["admission.images.secrets.everywhere=true", "admission.images.timeoutSeconds=30"];
+    let shop = Shop::new(&values, &["--images-time=28s"]).await;
+    let tags: Vec<_> = (0..CALLS.len()).map(|number| format!("many{number}")).collect();
+    let start = std::time::Instant::now();
+    let pods = (0..500).map(|number| {
+        let (shop, tags) = (&shop, &tags);
         async move {
-            let containers = json!([shop.container("main", tags[number % tags.len()])]);
+            let containers = json!([shop.container("main", &tags[number % tags.len()])]);
             let (pod, _) = shop.create(&Shop::pod(&format!("p{number}"), containers)).await;
             of(&pod["spec"]["containers"][0]).to_owned()
         }
     });
-    let given = futures::future::join_all(pods).await;
+    let given: Vec<_> = futures::stream::iter(pods).buffer_unordered(50).collect().await;
+    print_line(&format!("500 pods of 20 images in {:.1} s", start.elapsed().as_secs_f64()));
     assert!(given.iter().all(|path| path.starts_with("profiles/sha256-")), "{given:?}");
     assert_eq!(shop.profiles().await.len(), tags.len());
     for tag in tags {

@@ -5,6 +5,7 @@ mod balancer;
 mod certificates;
 mod gated;
 mod images;
+mod others;
 mod removal;
 mod templates;
 mod warnings;
