@@ -89,8 +89,8 @@ fn usable(args: &AttachArgs, profile: &Profile, architecture: &str) -> Result<()
 
 /// From what the time of an artifact is taken: what the command line says, or the environment.
 fn times(given: Option<&str>, epoch: Option<&str>, now: Timestamp) -> Result<Times, ImageError> {
-    // Without a fraction, which no such time needs.
-    let created = |time: Timestamp| Created::parse(&time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string());
+    // With the fraction of the second: others may have attached a profile in the same one.
+    let created = |time: Timestamp| Created::parse(&time.to_string());
     let given = match (given, epoch.filter(|it| !it.is_empty())) {
         (Some(text), _) => Some(Created::parse(text).ok_or_else(|| ImageError::Time(text.to_owned()))?),
         (None, Some(text)) => {

@@ -176,7 +176,7 @@ fn the_time_of_an_artifact_is_given_or_that_of_the_build_or_of_now() {
     let now: Timestamp = "2026-06-01T01:02:03.4Z".parse().unwrap();
     let of = |given, epoch| times(given, epoch, now).map_err(|error| error.to_string());
     let time = |text| Created::parse(text).unwrap();
-    let present = time("2026-06-01T01:02:03Z");
+    let present = time("2026-06-01T01:02:03.4Z");
     assert_eq!(of(None, None), Ok(Times { given: None, now: present.clone() }));
     assert_eq!(of(None, Some("")), Ok(Times { given: None, now: present }));
     let given = |given, epoch| of(given, epoch).map(|it| it.given);
