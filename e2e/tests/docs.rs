@@ -330,6 +330,7 @@ fn only_these_commands_are_not_run() {
         ("docs/how-to/migrate-from-security-profiles-operator.md", "needs the other operator"),
         ("docs/how-to/migrate-from-security-profiles-operator.md", "needs the other operator"),
         ("docs/how-to/new-nodes.md", "needs GKE"),
+        ("docs/how-to/new-nodes.md", "needs node-readiness-controller"),
         ("docs/how-to/openshift.md", "needs OpenShift"),
         ("docs/how-to/openshift.md", "needs OpenShift"),
         ("docs/removal.md", "e2e/tests/cluster/removal.rs runs it"),
