@@ -190,10 +190,6 @@ fn failure(error: &hyper_util::client::legacy::Error, host: &str) -> RegistryErr
     let host = host.to_owned();
     let mut source = error.source();
     while let Some(cause) = source {
-        // What was to be sent could not be read.
-        if let Some(error) = cause.downcast_ref::<RegistryError>() {
-            return error.clone();
-        }
         if let Some(error) = cause.downcast_ref::<ConnectError>() {
             return match error {
                 ConnectError::Unreachable(why) => RegistryError::Unreachable { host, why: *why },

@@ -1,7 +1,5 @@
 //! Passes blobs of any size on from one registry to another, without keeping them.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use http::{HeaderValue, Method};
@@ -9,20 +7,20 @@ use http_body_util::Either;
 
 use super::Client;
 use super::ask::Answer;
-use super::outgoing::Passing;
+use super::outgoing::{Passage, Passing};
 use super::push::{BLOB, Place, Upload, typed};
 use crate::RegistryError;
 use crate::document::{Descriptor, LARGEST_MANIFEST};
 
-/// How long a transfer may be without progress: a registry may take long to store what it has got.
+/// How often it is looked whether more of a blob has passed. A registry may take long to store what it has got.
 const STALLED: Duration = Duration::from_mins(2);
 
 impl Client {
     /// Passes a blob on from one repository to another, unless it is there. Returns whether it was not.
     ///
     /// # Errors
-    /// It cannot be read, its bytes are not those of the descriptor, or the registry does not take it. The other registry
-    /// keeps nothing of it then.
+    /// It cannot be read, its bytes are not those of the descriptor, or the registry does not take it. The other registry has
+    /// no such blob then.
     pub(crate) async fn transfer(
         &self,
         from: Place<'_>,
@@ -33,15 +31,16 @@ impl Client {
         if self.in_time(self.has_blob(to, digest)).await.map_err(TransferError::To)? {
             return Ok(false);
         }
-        let upload = self.in_time(self.upload(to, digest)).await.map_err(TransferError::To)?;
         let question = self.question(from.repository, &format!("blobs/{digest}"), from.login, any());
-        let read = self.in_time(async { self.ask(question?).await }).await.map_err(TransferError::From)?;
-        if !read.head.status.is_success() {
-            return Err(TransferError::From(read.failure().await));
-        }
-        let passed = Arc::<AtomicU64>::default();
-        let passing = Passing::new(read.body, digest, *size, passed.clone()).map_err(TransferError::From)?;
-        let Upload { target, authorization } = upload;
+        let read = self.in_time(async {
+            let answer = self.ask(question?).await?;
+            if answer.head.status.is_success() { Ok(answer) } else { Err(answer.failure().await) }
+        });
+        let read = read.await.map_err(TransferError::From)?;
+        let Upload { target, authorization } =
+            self.in_time(self.upload(to, digest)).await.map_err(TransferError::To)?;
+        let passage = Passage::default();
+        let passing = Passing::new(read.body, digest, *size, passage.clone()).map_err(TransferError::From)?;
         let headers = typed(BLOB);
         let put = async {
             let body = Either::Right(passing);
@@ -50,10 +49,13 @@ impl Client {
             let answer = Answer { head, from: target.clone(), authorization: None, body };
             answer.body(LARGEST_MANIFEST, "answer").await.map(drop)
         };
-        while_it_goes_on(put, &passed).await.map(|()| true).map_err(|error| match error {
-            RegistryError::Size { .. } | RegistryError::Digest { .. } => TransferError::From(error),
-            error => TransferError::To(error),
-        })
+        match while_it_goes_on(put, &passage).await {
+            Ok(()) => Ok(true),
+            Err(error) => Err(match passage.failure() {
+                Some(unread) => TransferError::From(unread),
+                None => TransferError::To(error),
+            }),
+        }
     }
 }
 
@@ -69,11 +71,11 @@ fn any() -> HeaderValue {
     HeaderValue::from_static("*/*")
 }
 
-/// The outcome of a transfer, which ends when it makes no progress for some time: how long it may take in all depends on
-/// the size of the blob and on both registries.
+/// The outcome of a transfer, which ends when nothing has passed between two looks at it: how long it may take in all depends
+/// on the size of the blob and on both registries.
 async fn while_it_goes_on<T>(
     transfer: impl Future<Output = Result<T, RegistryError>>,
-    passed: &AtomicU64,
+    passage: &Passage,
 ) -> Result<T, RegistryError> {
     let mut transfer = std::pin::pin!(transfer);
     let mut before = 0;
@@ -81,7 +83,7 @@ async fn while_it_goes_on<T>(
         match tokio::time::timeout(STALLED, transfer.as_mut()).await {
             Ok(result) => return result,
             Err(_) => {
-                let now = passed.load(Ordering::Relaxed);
+                let now = passage.passed();
                 if now == before {
                     return Err(RegistryError::Timeout);
                 }
@@ -97,17 +99,17 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_transfer_ends_when_nothing_passes_any_more_and_not_before() {
-        let passed = Arc::<AtomicU64>::default();
-        let slow = passed.clone();
+        let passage = Passage::default();
+        let slow = passage.clone();
         let transfer = async move {
             for _ in 0..10 {
                 tokio::time::sleep(STALLED / 2).await;
-                slow.fetch_add(1, Ordering::Relaxed);
+                slow.add(1);
             }
             Ok(())
         };
-        assert_eq!(while_it_goes_on(transfer, &passed).await, Ok(()));
+        assert_eq!(while_it_goes_on(transfer, &passage).await, Ok(()));
         let stalled = std::future::pending::<Result<(), _>>();
-        assert_eq!(while_it_goes_on(stalled, &passed).await, Err(RegistryError::Timeout));
+        assert_eq!(while_it_goes_on(stalled, &passage).await, Err(RegistryError::Timeout));
     }
 }
