@@ -157,6 +157,52 @@ async fn an_index_that_somebody_else_changes_meanwhile_loses_nothing() {
 }
 
 #[tokio::test]
+async fn a_registry_that_ignores_conditions_has_the_profile_all_the_same() {
+    let scene = Scene::with_image(Registry::new("team/app").with_others(1).ignoring_conditions()).await;
+    scene.attach("reads.json", &[]).await.unwrap();
+    assert!(scene.contents().await.contains("\"read\""));
+    // Once for what is put there, and once to see that it is there.
+    let reads = scene.running.asked().iter().filter(|it| it.contains("/manifests/sha256-")).count();
+    assert!(reads >= 3, "{:?}", scene.running.asked());
+}
+
+#[tokio::test]
+async fn a_blob_is_put_to_no_other_host() {
+    let registry = Registry::new("team/app").with_uploads_at("https://b.example/uploads/1");
+    let scene = Scene::with_image(registry).await;
+    let error = scene.attach("reads.json", &[]).await.unwrap_err();
+    assert!(error.contains("redirects a write, which is not followed"), "{error}");
+    assert_eq!(scene.writes(), [""; 0]);
+}
+
+#[tokio::test]
+async fn an_image_that_is_not_for_the_architecture_gets_no_profile() {
+    let scene = Scene::with_image(Registry::new("team/app")).await;
+    let error = scene.attach("reads.json", &["--architecture", "arm64"]).await.unwrap_err();
+    assert!(error.contains("no manifest for linux/arm64"), "{error}");
+    assert_eq!(scene.writes(), [""; 0]);
+    scene.attach("reads.json", &["--architecture", "amd64"]).await.unwrap();
+}
+
+#[tokio::test]
+async fn as_many_profiles_can_be_attached_as_are_looked_at() {
+    let scene = Scene::with_image(Registry::new("team/app").with_referrers()).await;
+    for number in 0..16 {
+        let name = if number % 2 == 0 { "reads.json" } else { "writes.json" };
+        let created = format!("2026-01-{:02}T00:00:00Z", number + 1);
+        scene.attach(name, &["--created", &created]).await.unwrap();
+    }
+    let writes = scene.writes();
+    assert_eq!(writes.len(), 16);
+    let error = scene.attach("reads.json", &[]).await.unwrap_err();
+    assert!(error.contains("16 artifacts") && error.contains("delete some"), "{error}");
+    // The last one counts on.
+    assert!(scene.contents().await.contains("\"write\""));
+    scene.attach("writes.json", &[]).await.unwrap();
+    assert_eq!(scene.writes(), writes);
+}
+
+#[tokio::test]
 async fn a_profile_that_nobody_would_use_is_not_attached() {
     let scene = Scene::with_image(Registry::new("team/app")).await;
     for (name, text) in [

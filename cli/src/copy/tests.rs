@@ -92,6 +92,19 @@ async fn a_copy_has_the_digest_all_platforms_and_the_profile() {
 }
 
 #[tokio::test]
+async fn a_layer_that_is_to_be_had_from_elsewhere_is_not_copied() {
+    let mut registry = Registry::new("team/app");
+    let digest = format!("sha256:{}", "1".repeat(64));
+    let layer = format!(r#"{{"mediaType":"x","digest":"{digest}","size":9,"urls":["https://b.example/x"]}}"#);
+    let image = registry.image("amd64", None, "").replace("\"layers\":[]", &format!("\"layers\":[{layer}]"));
+    registry.tag("1", MANIFEST, image);
+    let (from, to) = (registry.start().await, Registry::new("mirror/app").start().await);
+    let (printed, _) = copied(&from, &to, ":1").await.unwrap();
+    assert!(printed.contains("1 blob ("), "{printed}");
+    assert!(from.asked().iter().chain(&to.asked()).all(|it| !it.contains(&digest)));
+}
+
+#[tokio::test]
 async fn without_a_login_a_registry_that_wants_one_gets_nothing() {
     let (from, to) = (source().start().await, Registry::new("mirror/app").with_login("u", "p").start().await);
     let error = copied(&from, &to, ":1").await.unwrap_err();

@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 
 use crate::attach::Referrer;
 use crate::client::{Place, TransferError};
-use crate::created::CREATED;
 use crate::document::{Descriptor, Document, Manifest};
 use crate::find::Opened;
 use crate::{Digest, FindError, Finder, Login, Logins, Reference, RegistryError, Unusable, Which};
@@ -89,7 +88,9 @@ impl Whole {
         let mut blobs = Vec::new();
         for manifest in manifests.chain(self.profiles.iter().map(|(_, manifest)| manifest)) {
             for descriptor in std::iter::once(&manifest.config).chain(&manifest.layers) {
-                if known.insert(&descriptor.digest) {
+                // What is to be had from elsewhere is not in the registry.
+                let is_elsewhere = descriptor.urls.as_ref().is_some_and(|urls| !urls.0.is_empty());
+                if !is_elsewhere && known.insert(&descriptor.digest) {
                     blobs.push(descriptor.clone());
                 }
             }
@@ -100,8 +101,8 @@ impl Whole {
 
 impl<L: Logins> Finder<'_, L> {
     /// Copies an image from one repository to another: all its platforms, and the artifacts with a profile that refer to
-    /// them. The reference is written last, so that it never names what is not there. `told` is told of each blob before
-    /// it is looked for: its number, the number of all, and its size.
+    /// them. The reference is written last, so that it never names what is not there. `progress` is called for each blob
+    /// before it is looked for, with its number, the number of all, and its size.
     ///
     /// # Errors
     /// The image cannot be read, or the registry does not take it.
@@ -109,11 +110,12 @@ impl<L: Logins> Finder<'_, L> {
         &self,
         from: &Reference,
         to: &Reference,
-        told: &mut (dyn FnMut(usize, usize, u64) + Send),
+        progress: &mut (dyn FnMut(usize, usize, u64) + Send),
     ) -> Result<Copied, CopyError> {
         let whole = self.whole(from).await?;
         let found = &whole.root.fetched.digest;
-        if let Some(named) = to.digest().filter(|named| *named != found) {
+        let bytes = &whole.root.fetched.bytes;
+        if let Some(named) = to.digest().filter(|named| !named.verifies(bytes)) {
             return Err(CopyError::Digest { named: named.clone(), found: found.clone() });
         }
         let mut logins = self.logins.for_repository(to.repository());
@@ -124,7 +126,7 @@ impl<L: Logins> Finder<'_, L> {
         let mut last = CopyError::To { repository, error: RegistryError::Unauthorized };
         for login in logins {
             let place = Place { repository: to.repository(), login: &login };
-            match self.write(&whole, to, place, told).await {
+            match self.write(&whole, to, place, progress).await {
                 Err(CopyError::To { repository, error }) if error.is_about_login() => {
                     last = CopyError::To { repository, error };
                 }
@@ -145,7 +147,8 @@ impl<L: Logins> Finder<'_, L> {
                 opened.push(root.clone());
             }
             Document::Index(index) => {
-                for descriptor in &index.manifests {
+                let mut known = BTreeSet::new();
+                for descriptor in index.manifests.iter().filter(|it| known.insert(&it.digest)) {
                     let which = Which::Digest(descriptor.digest.clone());
                     let fetched = self.client.manifest(&root.repository, &which, &root.login).await;
                     let fetched = fetched.map_err(FindError::from)?;
@@ -163,9 +166,9 @@ impl<L: Logins> Finder<'_, L> {
             let candidates = self.candidates(&opened).await;
             let failed = |why| CopyError::Attached { manifest: manifest.clone(), why };
             for candidate in candidates.map_err(failed)? {
-                let created = candidate.manifest.annotations.get(CREATED).map(str::to_owned);
-                let subject = manifest.clone();
-                let referrer = Referrer { subject, manifest: candidate.bytes, created };
+                let annotations = candidate.manifest.annotations.all().clone();
+                let (subject, media_type) = (manifest.clone(), candidate.manifest.media_type.clone());
+                let referrer = Referrer { subject, media_type, manifest: candidate.bytes, annotations };
                 profiles.push((referrer, candidate.manifest));
             }
         }
@@ -177,7 +180,7 @@ impl<L: Logins> Finder<'_, L> {
         whole: &Whole,
         to: &Reference,
         place: Place<'_>,
-        told: &mut (dyn FnMut(usize, usize, u64) + Send),
+        progress: &mut (dyn FnMut(usize, usize, u64) + Send),
     ) -> Result<Copied, CopyError> {
         let failed = |error| CopyError::To { repository: place.repository.to_string(), error };
         let Opened { repository, login, fetched } = &whole.root;
@@ -192,7 +195,7 @@ impl<L: Logins> Finder<'_, L> {
         };
         let blobs = whole.blobs();
         for (number, descriptor) in blobs.iter().enumerate() {
-            told(number + 1, blobs.len(), descriptor.size);
+            progress(number + 1, blobs.len(), descriptor.size);
             match self.client.transfer(from, place, descriptor).await {
                 Ok(true) => (copied.blobs, copied.bytes) = (copied.blobs + 1, copied.bytes + descriptor.size),
                 Ok(false) => copied.known += 1,
@@ -215,7 +218,8 @@ impl<L: Logins> Finder<'_, L> {
         if let Document::Index(_) = fetched.document {
             copied.manifests += 1;
         }
-        let name = to.tag().map_or_else(|| fetched.digest.to_string(), |tag| tag.to_string());
+        let digest = || to.digest().unwrap_or(&fetched.digest).to_string();
+        let name = to.tag().map_or_else(digest, |tag| tag.to_string());
         let media_type = fetched.document.media_type();
         self.client.put_manifest(place, &name, media_type, fetched.bytes.clone()).await.map_err(failed)?;
         Ok(copied)

@@ -30,7 +30,11 @@ impl Created {
                 .all(|(byte, of)| if of == b'0' { byte.is_ascii_digit() } else { byte == of });
         let is_fraction =
             (1..=9).contains(&fraction.len()) && fraction.bytes().all(|byte| byte.is_ascii_digit());
-        let instant = (fits && is_fraction).then(|| format!("{second}.{fraction:0<9}"))?;
+        // A day that a month does not have is no harm: such times still have an order.
+        let number = |at: usize| second.get(at..at + 2)?.parse::<u8>().ok();
+        let ranges = [(5, 1..=12), (8, 1..=31), (11, 0..=23), (14, 0..=59), (17, 0..=60)];
+        let exists = || ranges.iter().all(|(at, range)| number(*at).is_some_and(|it| range.contains(&it)));
+        let instant = (fits && is_fraction && exists()).then(|| format!("{second}.{fraction:0<9}"))?;
         Some(Self { text: text.to_owned(), instant })
     }
 
@@ -81,6 +85,11 @@ mod tests {
         assert!(of("2026-01-01T00:00:00.5Z") < of("2026-01-01T00:00:01Z"));
         assert_eq!(of("2026-01-01T00:00:00.50Z").unwrap().to_string(), "2026-01-01T00:00:00.50Z");
         for text in ["", "Z", "2026-01-01", "2026-01-01T00:00:00", "2026-01-01T00:00:00+00:00"] {
+            assert_eq!(of(text), None, "{text}");
+        }
+        for text in
+            ["9999-99-99T99:99:99Z", "2026-00-01T00:00:00Z", "2026-01-01T24:00:00Z", "2026-01-01T00:60:00Z"]
+        {
             assert_eq!(of(text), None, "{text}");
         }
         for fraction in ["", "x", "0123456789"] {

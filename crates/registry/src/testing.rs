@@ -37,6 +37,10 @@ pub struct TestRegistry {
     lists: bool,
     /// How many writes of an index somebody else is just before.
     overtaken: usize,
+    /// Whether it stores a manifest whatever the conditions of the write are.
+    ignores_conditions: bool,
+    /// Where blobs are to be put, if not here.
+    uploads: Option<String>,
 }
 
 impl TestRegistry {
@@ -64,6 +68,20 @@ impl TestRegistry {
     #[must_use]
     pub fn with_others(mut self, times: usize) -> Self {
         self.overtaken = times;
+        self
+    }
+
+    /// Stores manifests whatever the conditions of a write are, as many registries do.
+    #[must_use]
+    pub fn ignoring_conditions(mut self) -> Self {
+        self.ignores_conditions = true;
+        self
+    }
+
+    /// Has blobs be put to this URL.
+    #[must_use]
+    pub fn with_uploads_at(mut self, url: &str) -> Self {
+        self.uploads = Some(url.to_owned());
         self
     }
 
@@ -177,7 +195,8 @@ impl TestRegistry {
         let within = path.strip_prefix(&of_repository).unwrap_or_default();
         match (&*request.method, within.split_once('/')) {
             ("POST", Some(("blobs", "uploads/"))) => {
-                Response::of(202).with("location", &format!("{of_repository}blobs/uploads/1?state=x"))
+                let here = format!("{of_repository}blobs/uploads/1?state=x");
+                Response::of(202).with("location", self.uploads.as_ref().unwrap_or(&here))
             }
             ("PUT", Some(("blobs", "uploads/1"))) => {
                 let digest = query.strip_prefix("state=x&digest=").unwrap_or_default();
@@ -217,7 +236,7 @@ impl TestRegistry {
             (None, Some(_)) => known.is_none(),
             (None, None) => true,
         };
-        if !is_same {
+        if !is_same && !self.ignores_conditions {
             return Response::of(412);
         }
         self.tag(name, &media_type, request.body.clone());

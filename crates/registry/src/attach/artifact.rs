@@ -1,11 +1,14 @@
 //! The artifact with a profile. Pure.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use crate::document::media;
-use crate::{Created, Digest};
+use crate::created::CREATED;
+use crate::document::{LARGEST_MANIFEST, MOST_ITEMS, media};
+use crate::{Created, Digest, DocumentError, RegistryError};
 
 /// The configuration of an artifact that has none (OCI image specification, "Guidance for an Empty Descriptor").
 const NOTHING: &[u8] = b"{}";
@@ -25,10 +28,12 @@ pub struct Artifact {
 pub(crate) struct Referrer {
     /// The manifest that it refers to.
     pub(crate) subject: Digest,
+    /// Its type.
+    pub(crate) media_type: String,
     /// Its bytes.
     pub(crate) manifest: Bytes,
-    /// When it was made, as it says itself.
-    pub(crate) created: Option<String>,
+    /// Its annotations, which stand in its entry as well (OCI distribution specification 1.1).
+    pub(crate) annotations: BTreeMap<String, String>,
 }
 
 /// The manifest of an artifact. The order of the fields is that of its bytes.
@@ -51,16 +56,7 @@ struct Descriptor<'a> {
     digest: String,
     size: usize,
     #[serde(skip_serializing_if = "Option::is_none")]
-    artifact_type: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    annotations: Option<Annotations<'a>>,
-}
-
-#[derive(Serialize)]
-#[serde(untagged)]
-enum Annotations<'a> {
-    Titled(Titled<'a>),
-    Made(Made<'a>),
+    annotations: Option<Titled<'a>>,
 }
 
 #[derive(Serialize)]
@@ -77,23 +73,17 @@ struct Made<'a> {
 
 impl<'a> Descriptor<'a> {
     fn of(media_type: &'a str, bytes: &[u8]) -> Self {
-        Self {
-            media_type,
-            digest: Digest::of(bytes).to_string(),
-            size: bytes.len(),
-            artifact_type: None,
-            annotations: None,
-        }
+        Self { media_type, digest: Digest::of(bytes).to_string(), size: bytes.len(), annotations: None }
     }
 }
 
 impl Artifact {
-    /// The artifact with `profile` for the manifest with this digest and these bytes, which are of `media_type`.
+    /// The artifact with `profile` for the manifest with this digest, type and size in bytes.
     #[must_use]
     pub fn new(subject: &Digest, media_type: &str, size: usize, profile: Bytes, created: Created) -> Self {
         let time = created.to_string();
         let mut layer = Descriptor::of("application/json", &profile);
-        layer.annotations = Some(Annotations::Titled(Titled { title: TITLE }));
+        layer.annotations = Some(Titled { title: TITLE });
         let manifest = Manifest {
             schema_version: 2,
             media_type: media::MANIFEST,
@@ -105,7 +95,9 @@ impl Artifact {
         };
         // These types have no map with other keys than text, the only thing that could fail.
         let manifest = serde_json::to_vec(&manifest).unwrap_or_default().into();
-        Self { profile, referrer: Referrer { subject: subject.clone(), manifest, created: Some(time) } }
+        let (subject, media_type) = (subject.clone(), media::MANIFEST.to_owned());
+        let annotations = BTreeMap::from([(CREATED.to_owned(), time)]);
+        Self { profile, referrer: Referrer { subject, media_type, manifest, annotations } }
     }
 
     /// The digest of its manifest.
@@ -133,25 +125,37 @@ impl Referrer {
 
     /// Its entry in the index of a manifest's referrers.
     fn entry(&self) -> Value {
-        let mut descriptor = Descriptor::of(media::MANIFEST, &self.manifest);
-        descriptor.artifact_type = Some(media::PROFILE);
-        descriptor.annotations = self.created.as_deref().map(|created| Annotations::Made(Made { created }));
-        serde_json::to_value(descriptor).unwrap_or_default()
+        let mut entry = json!({
+            "mediaType": self.media_type, "artifactType": media::PROFILE,
+            "digest": self.digest().to_string(), "size": self.manifest.len(),
+        });
+        if !self.annotations.is_empty() {
+            entry["annotations"] = json!(self.annotations);
+        }
+        entry
     }
 }
 
-/// An index of referrers with the entry of one more artifact; everything else in it stays as it is. `None` if it is no
-/// index.
-pub(crate) fn with_entry(index: &[u8], referrer: &Referrer) -> Option<Bytes> {
-    let mut index: Value = serde_json::from_slice(index).ok()?;
-    index.get_mut("manifests")?.as_array_mut()?.push(referrer.entry());
-    Some(index.to_string().into())
+/// An index of referrers with the entry of one more artifact; everything else in it stays as it is.
+///
+/// # Errors
+/// It is no index, or it would be too large to be read.
+pub(crate) fn with_entry(index: &[u8], referrer: &Referrer) -> Result<Bytes, RegistryError> {
+    const TOO_LARGE: RegistryError =
+        RegistryError::TooLarge { what: "list of referrers", limit: LARGEST_MANIFEST };
+    let mut index: Value = serde_json::from_slice(index).unwrap_or_default();
+    let entries = index.get_mut("manifests").and_then(Value::as_array_mut).ok_or(DocumentError::Kind)?;
+    if entries.len() >= MOST_ITEMS {
+        return Err(TOO_LARGE);
+    }
+    entries.push(referrer.entry());
+    let bytes = index.to_string();
+    if bytes.len() as u64 > LARGEST_MANIFEST { Err(TOO_LARGE) } else { Ok(bytes.into()) }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::created::CREATED;
     use crate::document::Document;
 
     fn artifact(created: &str) -> Artifact {
@@ -205,7 +209,11 @@ mod tests {
         assert_eq!(after, expected);
         assert_eq!(after["manifests"][1]["digest"], artifact.digest().to_string());
         for other in ["", "{}", "[]", r#"{"manifests":{}}"#] {
-            assert_eq!(with_entry(other.as_bytes(), &artifact.referrer), None, "{other}");
+            let refused = with_entry(other.as_bytes(), &artifact.referrer);
+            assert_eq!(refused, Err(DocumentError::Kind.into()), "{other}");
         }
+        let full = json!({ "manifests": vec![json!({}); MOST_ITEMS] }).to_string();
+        let refused = with_entry(full.as_bytes(), &artifact.referrer);
+        assert!(matches!(refused, Err(RegistryError::TooLarge { .. })));
     }
 }

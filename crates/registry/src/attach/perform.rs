@@ -5,8 +5,10 @@ use bytes::Bytes;
 use super::plan::{Plan, plan};
 use super::{Artifact, NotLatest, Times};
 use crate::client::Place;
-use crate::find::{Manifests, OfPlatform, Opened};
-use crate::{Architecture, Digest, FindError, Finder, Logins, Reference, RegistryError, Unusable};
+use crate::find::{self, Candidate, MOST_CANDIDATES, Manifests, OfPlatform, Opened};
+use crate::{
+    Architecture, Digest, FindError, Finder, Logins, NoPlatform, Reference, Refusal, RegistryError, Unusable,
+};
 
 /// What was done for an image.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,11 +55,27 @@ pub enum AttachError {
     Find(#[from] FindError),
     /// What is attached to it cannot be read.
     #[error("what is attached to {manifest} cannot be read: {why}")]
-    There {
+    Referrers {
         /// The manifest.
         manifest: Digest,
         /// Why.
         why: Unusable,
+    },
+    /// One more would be more than are looked at, and none of them would count.
+    #[error(
+        "{MOST_CANDIDATES} artifacts that may be profiles refer to {manifest}, and more are not looked at: delete some that are not needed any more"
+    )]
+    TooMany {
+        /// The manifest.
+        manifest: Digest,
+    },
+    /// An artifact has the profile, and cannot be used.
+    #[error("the artifact {artifact} has this profile and cannot be used, because {why}; delete it first")]
+    Unusable {
+        /// The artifact.
+        artifact: Digest,
+        /// Why.
+        why: Refusal,
     },
     /// It would not be the one that counts.
     #[error("the profile would not count for {manifest}: {why}")]
@@ -78,7 +96,9 @@ impl AttachError {
     pub const fn reason(&self) -> &'static str {
         match self {
             Self::Find(error) => error.reason(),
-            Self::There { why, .. } => why.reason(),
+            Self::Referrers { why, .. } => why.reason(),
+            Self::TooMany { .. } => "ArtifactsTooMany",
+            Self::Unusable { why, .. } => why.reason(),
             Self::NotLatest { .. } => "ProfileNotLatest",
             Self::Put(error) => error.reason(),
         }
@@ -101,7 +121,7 @@ impl<L: Logins> Finder<'_, L> {
         let Manifests { digest, platforms } = self.manifests(image, architectures).await?;
         let mut planned = Vec::new();
         for platform in platforms {
-            let (attachment, artifact) = self.planned(&platform, profile, times).await?;
+            let (attachment, artifact) = self.planned(&platform, architectures, profile, times).await?;
             planned.push((platform.opened, attachment, artifact));
         }
         Ok(Planned { digest, platforms: planned })
@@ -126,26 +146,42 @@ impl<L: Logins> Finder<'_, L> {
     async fn planned(
         &self,
         of: &OfPlatform,
+        architectures: &[Architecture],
         profile: &Bytes,
         times: &Times,
     ) -> Result<(Attachment, Option<Artifact>), AttachError> {
         let fetched = &of.opened.fetched;
         let manifest = fetched.digest.clone();
-        let candidates = self.candidates(&of.opened).await;
-        let candidates = candidates.map_err(|why| AttachError::There { manifest: manifest.clone(), why })?;
-        let there: Vec<_> = candidates.iter().map(|it| (it.digest.clone(), &*it.manifest)).collect();
+        let unread = |why| AttachError::Referrers { manifest: manifest.clone(), why };
+        let listed = self.listed(&of.opened).await.map_err(unread)?;
+        let is_full = listed.len() >= MOST_CANDIDATES;
+        let candidates = self.profiles_among(&of.opened, listed).await.map_err(unread)?;
+        let known: Vec<_> = candidates.iter().map(|it| (it.digest.clone(), &*it.manifest)).collect();
         let config = self.config(of).await.transpose().map_err(FindError::from)?.unwrap_or_default();
-        let plan = plan(&Digest::of(profile), &there, config.created.as_deref(), times)
+        let architecture = of.architecture.clone().unwrap_or(config.architecture);
+        // An image that is no index is for one architecture, whatever was asked for.
+        if !architectures.is_empty() && !architectures.contains(&architecture) {
+            let none = NoPlatform { architectures: architectures.to_vec() };
+            return Err(FindError::from(none).into());
+        }
+        let layer = Digest::of(profile);
+        let plan = plan(&layer, &known, config.created.as_deref(), times)
             .map_err(|why| AttachError::NotLatest { manifest: manifest.clone(), why })?;
+        let has_layer = |it: &&Candidate| it.manifest.layers.iter().any(|known| known.digest == layer);
+        for candidate in candidates.iter().filter(has_layer) {
+            if let Err(why) = find::layer(&candidate.manifest, &candidate.bytes) {
+                return Err(AttachError::Unusable { artifact: candidate.digest.clone(), why });
+            }
+        }
         let (digest, artifact) = match plan {
-            Plan::There(digest) => (digest, None),
+            Plan::Counts(digest) => (digest, None),
+            Plan::Put(_) if is_full => return Err(AttachError::TooMany { manifest }),
             Plan::Put(created) => {
                 let (media_type, size) = (&*of.manifest.media_type, fetched.bytes.len());
                 let artifact = Artifact::new(&manifest, media_type, size, profile.clone(), created);
                 (artifact.digest(), Some(artifact))
             }
         };
-        let architecture = of.architecture.clone().unwrap_or(config.architecture);
         let is_new = artifact.is_some();
         Ok((Attachment { architecture, manifest, artifact: digest, is_new }, artifact))
     }

@@ -17,7 +17,7 @@ pub struct Times {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Plan {
     /// This artifact has the profile, and counts.
-    There(Digest),
+    Counts(Digest),
     /// An artifact of this time is needed.
     Put(Created),
 }
@@ -44,7 +44,7 @@ pub enum NotLatest {
     NoTime(Digest),
 }
 
-/// What is to be done so that `profile`, a layer's digest, counts for a manifest. `there` are the artifacts that refer to
+/// What is to be done so that `profile`, a layer's digest, counts for a manifest. `known` are the artifacts that refer to
 /// it, `image` is when the image says it was made.
 ///
 /// The first artifact of a manifest is as old as the image, so that its digest is the same wherever and whenever it is
@@ -54,21 +54,21 @@ pub enum NotLatest {
 /// It would not count.
 pub(super) fn plan(
     profile: &Digest,
-    there: &[(Digest, &Manifest)],
+    known: &[(Digest, &Manifest)],
     image: Option<&str>,
     times: &Times,
 ) -> Result<Plan, NotLatest> {
     let has_profile = |manifest: &Manifest| matches!(&manifest.layers[..], [it] if it.digest == *profile);
-    if let Ok(Some(counts)) = choose(there)
-        && there.iter().any(|(digest, manifest)| *digest == counts && has_profile(manifest))
+    if let Ok(Some(counts)) = choose(known)
+        && known.iter().any(|(digest, manifest)| *digest == counts && has_profile(manifest))
     {
-        return Ok(Plan::There(counts));
+        return Ok(Plan::Counts(counts));
     }
     let mut latest: Option<(Created, &Digest)> = None;
-    for (digest, manifest) in there {
+    for (digest, manifest) in known {
         let made = manifest.annotations.get(CREATED).and_then(Created::parse);
         let made = made.ok_or_else(|| NotLatest::NoTime(digest.clone()))?;
-        if latest.as_ref().is_none_or(|(known, _)| *known < made) {
+        if latest.as_ref().is_none_or(|(before, _)| *before < made) {
             latest = Some((made, digest));
         }
     }
@@ -133,8 +133,8 @@ mod tests {
     fn a_profile_that_counts_already_is_not_attached_again() {
         let new = there("new", "2026-01-01T00:00:00Z");
         let old = there("old", "2025-01-01T00:00:00Z");
-        assert_eq!(planned(std::slice::from_ref(&new), None, None), Ok(Plan::There(new.0.clone())));
-        assert_eq!(planned(&[old, new.clone()], None, None), Ok(Plan::There(new.0)));
+        assert_eq!(planned(std::slice::from_ref(&new), None, None), Ok(Plan::Counts(new.0.clone())));
+        assert_eq!(planned(&[old, new.clone()], None, None), Ok(Plan::Counts(new.0)));
     }
 
     #[test]

@@ -59,7 +59,7 @@ impl Client {
     ) -> Result<(), RegistryError> {
         let name = referrer.digest().to_string();
         let manifest = referrer.manifest.clone();
-        let is_listed = self.put_manifest(place, &name, media::MANIFEST, manifest).await?;
+        let is_listed = self.put_manifest(place, &name, &referrer.media_type, manifest).await?;
         if is_listed { Ok(()) } else { self.enter(place, referrer).await }
     }
 
@@ -71,10 +71,13 @@ impl Client {
         media_type: &str,
         bytes: Bytes,
     ) -> Result<bool, RegistryError> {
-        let answer = self.in_time(self.put(place, name, media_type, bytes, HeaderMap::new())).await?;
-        let is_listed = answer.head.headers.contains_key(SUBJECT);
-        answer.body(LARGEST_MANIFEST, "answer").await?;
-        Ok(is_listed)
+        self.in_time(async {
+            let answer = self.put(place, name, media_type, bytes, HeaderMap::new()).await?;
+            let is_listed = answer.head.headers.contains_key(SUBJECT);
+            answer.body(LARGEST_MANIFEST, "answer").await?;
+            Ok(is_listed)
+        })
+        .await
     }
 
     /// Whether a repository has a blob.
@@ -124,8 +127,8 @@ impl Client {
     }
 
     /// Enters an artifact in the index that stands in for the list of referrers. The specification knows no way to add to
-    /// it. So the index is read, changed and written, on the condition that it is still the same, which some registries
-    /// heed; and it is read again, because others do not.
+    /// it. So the index is read, changed and written, on the condition that it is still the same, for registries that heed
+    /// it; and it is read again, because distribution 3.1.2 and go-containerregistry 0.22.1 do not.
     async fn enter(&self, place: Place<'_>, referrer: &Referrer) -> Result<(), RegistryError> {
         let Place { repository, login } = place;
         let subject = &referrer.subject;
@@ -133,7 +136,7 @@ impl Client {
             return Err(RegistryError::Digest { what: "subject" });
         };
         let tag = tag.to_string();
-        for _ in 0..=ATTEMPTS {
+        for attempt in 0..=ATTEMPTS {
             let known = self.fallback(repository, subject, login).await?;
             let mut condition = HeaderMap::new();
             let index = match &known {
@@ -151,11 +154,18 @@ impl Client {
                     with_entry(NO_REFERRERS, referrer)
                 }
             };
-            let index = index.ok_or(crate::DocumentError::Kind)?;
-            let answer = self.in_time(self.put(place, &tag, media::INDEX, index, condition)).await?;
-            if answer.head.status != StatusCode::PRECONDITION_FAILED {
-                answer.body(LARGEST_MANIFEST, "answer").await?;
+            if attempt == ATTEMPTS {
+                break;
             }
+            let index = index?;
+            self.in_time(async {
+                let answer = self.put(place, &tag, media::INDEX, index, condition).await?;
+                match answer.head.status {
+                    StatusCode::PRECONDITION_FAILED => Ok(()),
+                    _ => answer.body(LARGEST_MANIFEST, "answer").await.map(drop),
+                }
+            })
+            .await?;
         }
         Err(RegistryError::Contended)
     }

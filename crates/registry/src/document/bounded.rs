@@ -45,6 +45,11 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for List<T> {
 pub struct Texts(BTreeMap<String, String>);
 
 impl Texts {
+    /// All of them.
+    pub(crate) const fn all(&self) -> &BTreeMap<String, String> {
+        &self.0
+    }
+
     /// The text of a key.
     #[must_use]
     pub fn get(&self, key: &str) -> Option<&str> {

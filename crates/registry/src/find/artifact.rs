@@ -7,6 +7,9 @@ use crate::created::CREATED;
 use crate::document::{Descriptor, Document, Manifest, is_strict, media};
 use crate::{Created, Digest};
 
+/// The most referrers whose manifests are read.
+pub(crate) const MOST_CANDIDATES: usize = 16;
+
 /// Why an artifact is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
@@ -34,6 +37,9 @@ pub enum Refusal {
     /// The manifest or the layer can be read in two ways.
     #[error("its manifest or its layer is not JSON with unique keys (whatever their case) in UTF-8")]
     NotStrict,
+    /// More artifacts refer to the image than are looked at.
+    #[error("{0} artifacts that may be profiles refer to the image; at most {MOST_CANDIDATES} are looked at")]
+    TooMany(usize),
     /// Several artifacts refer to the image, and none is the latest.
     #[error(
         "{0} different profiles refer to the image, and their annotations org.opencontainers.image.created do not show a latest one"
@@ -54,6 +60,7 @@ impl Refusal {
             Self::TooLarge => "ProfileTooLarge",
             Self::Packed => "ArtifactPacked",
             Self::NotStrict => "ArtifactNotStrict",
+            Self::TooMany(_) => "ArtifactsTooMany",
             Self::Ambiguous(_) => "ArtifactsAmbiguous",
         }
     }

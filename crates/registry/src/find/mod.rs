@@ -22,8 +22,7 @@ pub use artifact::{Refusal, choose};
 pub use platform::{Architecture, NoPlatform, platforms};
 pub use search::{Carried, Depth, FindError, Finder, Logins};
 
-#[cfg(test)]
-pub(crate) use artifact::layer;
+pub(crate) use artifact::{Candidate, MOST_CANDIDATES, layer};
 pub(crate) use search::{Manifests, OfPlatform, Opened};
 
 /// CRI-O's annotations, in its order; before `/CONTAINER` and `/POD` counts the annotation itself (`TryPull` in

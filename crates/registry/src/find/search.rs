@@ -1,20 +1,17 @@
 //! Looks at the places of an image, one after the other.
 
-use super::artifact::{self, Candidate};
+use super::artifact::{self, Candidate, MOST_CANDIDATES};
 use super::{
     ANNOTATION, ForPlatform, Found, LABEL, LARGEST_PROFILE, Place, Unusable, choose, inline, platforms,
     reference,
 };
 use crate::client::{Client, Fetched, Which};
-use crate::document::{Document, ImageConfig, Manifest, media};
+use crate::document::{Descriptor, Document, ImageConfig, Manifest, media};
 use crate::find::platform::Architecture;
 use crate::{Keyring, Login, NoPlatform, Reference, RegistryError, Repository};
 
 /// The largest configuration of an image.
 const LARGEST_CONFIG: u64 = 2 * 1024 * 1024;
-/// The most referrers whose manifests are read.
-const MOST_CANDIDATES: usize = 16;
-
 /// Whose logins are used.
 pub trait Logins {
     /// Those for a repository, in the order in which they are tried until one succeeds; none stands for
@@ -242,15 +239,31 @@ impl<L: Logins> Finder<'_, L> {
 
     /// The artifacts of a profile that refer to a manifest.
     pub(crate) async fn candidates(&self, opened: &Opened) -> Result<Vec<Candidate>, Unusable> {
+        let descriptors = self.listed(opened).await?;
+        self.profiles_among(opened, descriptors).await
+    }
+
+    /// The descriptors of artifacts that refer to a manifest and may be profiles.
+    pub(crate) async fn listed(&self, opened: &Opened) -> Result<Vec<Descriptor>, Unusable> {
         let Opened { repository, login, fetched } = opened;
         let referrers = self.client.referrers(repository, &fetched.digest, login).await?;
         let mut descriptors = referrers.descriptors;
         descriptors.retain(artifact::may_be_profile);
         descriptors.sort_by(|one, two| one.digest.cmp(&two.digest));
         descriptors.dedup_by(|one, two| one.digest == two.digest);
-        if descriptors.len() > MOST_CANDIDATES {
-            return Err(artifact::Refusal::Ambiguous(descriptors.len()).into());
+        match descriptors.len() > MOST_CANDIDATES {
+            true => Err(artifact::Refusal::TooMany(descriptors.len()).into()),
+            false => Ok(descriptors),
         }
+    }
+
+    /// The artifacts of a profile among those that refer to a manifest.
+    pub(crate) async fn profiles_among(
+        &self,
+        opened: &Opened,
+        descriptors: Vec<Descriptor>,
+    ) -> Result<Vec<Candidate>, Unusable> {
+        let Opened { repository, login, fetched } = opened;
         let mut found = Vec::new();
         for descriptor in descriptors {
             let which = Which::Digest(descriptor.digest);
