@@ -32,7 +32,7 @@ pub enum ImageError {
         /// The image.
         image: String,
         /// Why.
-        error: AttachError,
+        error: Box<AttachError>,
     },
     /// The image is not copied.
     #[error("{}: {}{}", escaped(image), escaped(error), advice(error.reason()))]
@@ -40,7 +40,7 @@ pub enum ImageError {
         /// The image.
         image: String,
         /// Why.
-        error: CopyError,
+        error: Box<CopyError>,
     },
     /// No cluster would use the profile.
     #[error(

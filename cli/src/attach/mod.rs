@@ -64,7 +64,7 @@ pub async fn attach(args: &AttachArgs) -> Result<(AttachView, Vec<String>), CliE
     let finder = Finder { client: &client, logins: &logins, depth: Depth::First };
     let is_usable = |architecture: &str| usable(args, &profile, architecture);
     let planned = finder.plan_attachment(&image, &architectures, &bytes.into(), &times).await;
-    let failed = |error| ImageError::Attach { image: image.to_string(), error };
+    let failed = |error| ImageError::Attach { image: image.to_string(), error: Box::new(error) };
     let planned = planned.map_err(failed)?;
     planned.architectures().try_for_each(is_usable)?;
     let attached: Attached = finder.attach(planned).await.map_err(failed)?;

@@ -45,6 +45,7 @@ pub async fn copy(
     let finder = Finder { client: &client, logins: &logins, depth: Depth::First };
     let mut told = |number, of, size| tell(&format!("blob {number} of {of}, {}", view::bytes(size)));
     let copied = finder.copy(&from, &to, &mut told).await;
-    let copied = copied.map_err(|error| ImageError::Copy { image: from.to_string(), error })?;
+    let copied =
+        copied.map_err(|error| ImageError::Copy { image: from.to_string(), error: Box::new(error) })?;
     Ok((CopyView::of(&from, &to, &copied), logins.remarks()))
 }

@@ -155,7 +155,7 @@ mod tests {
     #[test]
     fn beside_an_artifact_without_a_time_none_can_be_the_latest() {
         let (digest, mut manifest) = there("old", "2026-01-01T00:00:00Z");
-        manifest.annotations = Default::default();
+        std::mem::take(&mut manifest.annotations);
         let all = [(digest.clone(), manifest)];
         assert_eq!(planned(&all, None, None), Err(NotLatest::NoTime(digest)));
     }
