@@ -6,7 +6,7 @@ use crate::attach::Referrer;
 use crate::client::{Place, TransferError};
 use crate::document::{Descriptor, Document, Manifest};
 use crate::find::Opened;
-use crate::{Digest, FindError, Finder, Login, Logins, Reference, RegistryError, Unusable, Which};
+use crate::{Digest, FindError, Finder, Logins, Reference, RegistryError, Unusable};
 
 /// What was copied.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,7 +75,7 @@ struct Whole {
     /// The manifest or index of the reference.
     root: Opened,
     /// The manifests, each once; an index is not one of them.
-    manifests: Vec<(Digest, Box<Manifest>, bytes::Bytes)>,
+    manifests: Vec<(Opened, Box<Manifest>)>,
     /// The artifacts with a profile, and the manifest of each.
     profiles: Vec<(Referrer, Box<Manifest>)>,
 }
@@ -83,7 +83,7 @@ struct Whole {
 impl Whole {
     /// The blobs, each once, in the order in which they are named.
     fn blobs(&self) -> Vec<Descriptor> {
-        let manifests = self.manifests.iter().map(|(_, manifest, _)| manifest);
+        let manifests = self.manifests.iter().map(|(_, manifest)| manifest);
         let mut known = BTreeSet::new();
         let mut blobs = Vec::new();
         for manifest in manifests.chain(self.profiles.iter().map(|(_, manifest)| manifest)) {
@@ -118,13 +118,9 @@ impl<L: Logins> Finder<'_, L> {
         if let Some(named) = to.digest().filter(|named| !named.verifies(bytes)) {
             return Err(CopyError::Digest { named: named.clone(), found: found.clone() });
         }
-        let mut logins = self.logins.for_repository(to.repository());
-        if logins.is_empty() {
-            logins.push(Login::Anonymous);
-        }
         let repository = to.repository().to_string();
         let mut last = CopyError::To { repository, error: RegistryError::Unauthorized };
-        for login in logins {
+        for login in self.logins_for(to.repository()) {
             let place = Place { repository: to.repository(), login: &login };
             match self.write(&whole, to, place, progress).await {
                 Err(CopyError::To { repository, error }) if error.is_about_login() => {
@@ -140,30 +136,19 @@ impl<L: Logins> Finder<'_, L> {
     async fn whole(&self, from: &Reference) -> Result<Whole, CopyError> {
         let root = self.open(from).await.map_err(FindError::from)?;
         let mut manifests = Vec::new();
-        let mut opened = Vec::new();
         match &root.fetched.document {
-            Document::Image(manifest) => {
-                manifests.push((root.fetched.digest.clone(), manifest.clone(), root.fetched.bytes.clone()));
-                opened.push(root.clone());
-            }
+            Document::Image(manifest) => manifests.push((root.clone(), manifest.clone())),
             Document::Index(index) => {
                 let mut known = BTreeSet::new();
                 for descriptor in index.manifests.iter().filter(|it| known.insert(&it.digest)) {
-                    let which = Which::Digest(descriptor.digest.clone());
-                    let fetched = self.client.manifest(&root.repository, &which, &root.login).await;
-                    let fetched = fetched.map_err(FindError::from)?;
-                    let Document::Image(manifest) = fetched.document.clone() else {
-                        return Err(FindError::Nested.into());
-                    };
-                    manifests.push((fetched.digest.clone(), manifest, fetched.bytes.clone()));
-                    opened.push(Opened { fetched, ..root.clone() });
+                    manifests.push(self.entry(&root, descriptor).await?);
                 }
             }
         }
         let mut profiles = Vec::new();
-        for opened in opened {
+        for (opened, _) in &manifests {
             let manifest = &opened.fetched.digest;
-            let candidates = self.candidates(&opened).await;
+            let candidates = self.candidates(opened).await;
             let failed = |why| CopyError::Attached { manifest: manifest.clone(), why };
             for candidate in candidates.map_err(failed)? {
                 let annotations = candidate.manifest.annotations.all().clone();
@@ -203,12 +188,9 @@ impl<L: Logins> Finder<'_, L> {
                 Err(TransferError::To(error)) => return Err(failed(error)),
             }
         }
-        for (digest, manifest, bytes) in &whole.manifests {
-            let name = digest.to_string();
-            self.client
-                .put_manifest(place, &name, &manifest.media_type, bytes.clone())
-                .await
-                .map_err(failed)?;
+        for (Opened { fetched, .. }, manifest) in &whole.manifests {
+            let (name, bytes) = (fetched.digest.to_string(), fetched.bytes.clone());
+            self.client.put_manifest(place, &name, &manifest.media_type, bytes).await.map_err(failed)?;
             copied.manifests += 1;
         }
         for (referrer, _) in &whole.profiles {

@@ -63,9 +63,7 @@ impl Passing {
         }
         Ok(Self { body, left: size, parts, digest: digest.clone(), passage })
     }
-}
 
-impl Passing {
     /// The next bytes, if they are those of the blob.
     fn poll_data(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, RegistryError>>> {
         const WHAT: &str = "blob";

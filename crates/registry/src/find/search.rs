@@ -12,6 +12,7 @@ use crate::{Keyring, Login, NoPlatform, Reference, RegistryError, Repository};
 
 /// The largest configuration of an image.
 const LARGEST_CONFIG: u64 = 2 * 1024 * 1024;
+
 /// Whose logins are used.
 pub trait Logins {
     /// Those for a repository, in the order in which they are tried until one succeeds; none stands for
@@ -141,17 +142,32 @@ impl<L: Logins> Finder<'_, L> {
         };
         let mut found = Vec::new();
         for descriptor in platforms(&index, architectures)? {
-            let Opened { repository, login, .. } = &opened;
-            let which = Which::Digest(descriptor.digest.clone());
-            let fetched = self.client.manifest(repository, &which, login).await?;
-            let Document::Image(manifest) = fetched.document.clone() else {
-                return Err(FindError::Nested);
-            };
+            let (opened, manifest) = self.entry(&opened, descriptor).await?;
             let architecture = descriptor.platform.as_ref().map(|it| it.architecture.clone());
-            let opened = Opened { repository: repository.clone(), login: login.clone(), fetched };
             found.push(OfPlatform { architecture, opened, manifest });
         }
         Ok(Manifests { digest, platforms: found })
+    }
+
+    /// The manifest that an index names, with the login that has opened the index.
+    pub(crate) async fn entry(
+        &self,
+        index: &Opened,
+        descriptor: &Descriptor,
+    ) -> Result<(Opened, Box<Manifest>), FindError> {
+        let Opened { repository, login, .. } = index;
+        let which = Which::Digest(descriptor.digest.clone());
+        let fetched = self.client.manifest(repository, &which, login).await?;
+        let Document::Image(manifest) = fetched.document.clone() else {
+            return Err(FindError::Nested);
+        };
+        Ok((Opened { repository: repository.clone(), login: login.clone(), fetched }, manifest))
+    }
+
+    /// The logins to try for a repository, one after the other.
+    pub(crate) fn logins_for(&self, repository: &Repository) -> Vec<Login> {
+        let logins = self.logins.for_repository(repository);
+        if logins.is_empty() { vec![Login::Anonymous] } else { logins }
     }
 
     /// Gets a manifest with the first login that opens it.
@@ -162,12 +178,8 @@ impl<L: Logins> Finder<'_, L> {
             (None, None) => return Err(RegistryError::NotFound(crate::error::Said::default())),
         };
         let repository = image.repository();
-        let mut logins = self.logins.for_repository(repository);
-        if logins.is_empty() {
-            logins.push(Login::Anonymous);
-        }
         let mut last = RegistryError::Unauthorized;
-        for login in logins {
+        for login in self.logins_for(repository) {
             match self.client.manifest(repository, &which, &login).await {
                 Ok(fetched) => return Ok(Opened { repository: repository.clone(), login, fetched }),
                 Err(error) if error.is_about_login() => last = error,
