@@ -10,6 +10,7 @@ use crate::derive::DeriveCommandError;
 use crate::excerpt::document_error;
 use crate::image_error::ImageError;
 use crate::learn::LearnError;
+use crate::learn::workload::error::WorkloadError;
 use crate::manifest::DocumentError;
 use crate::merge_error::MergeError;
 use crate::proxy::ProxyError;
@@ -223,6 +224,9 @@ pub enum CliError {
     /// No profile can be learned.
     #[error("{0}")]
     Learn(#[from] LearnError),
+    /// A workload does not learn.
+    #[error(transparent)]
+    LearnWorkload(Box<WorkloadError>),
     /// The answer could not be written.
     #[error("cannot write the answer: {0}")]
     Output(std::io::Error),
@@ -230,6 +234,8 @@ pub enum CliError {
 
 /// The role that permits reading the two kinds.
 pub const VIEWER: &str = "seccomp-profile-viewer";
+/// The role that permits changing profiles.
+pub const EDITOR: &str = "seccomp-profile-editor";
 /// Kubernetes' role that permits reading pods and workloads.
 pub const VIEW: &str = "view";
 /// Kubernetes' role that permits changing workloads.
@@ -237,7 +243,11 @@ pub const EDIT: &str = "edit";
 
 /// Text after the name of a role: the names of the chart's roles contain the release's name.
 fn of_a_release(role: &str) -> &'static str {
-    if role == VIEWER { " (or your release's …-viewer)" } else { "" }
+    match role {
+        VIEWER => " (or your release's …-viewer)",
+        EDITOR => " (or your release's …-editor)",
+        _ => "",
+    }
 }
 
 /// Paths in a list.
@@ -248,6 +258,12 @@ fn paths(paths: &[PathBuf]) -> String {
 /// Names in a list.
 fn names(names: &[String]) -> String {
     escaped(names.join(", "))
+}
+
+impl From<WorkloadError> for CliError {
+    fn from(error: WorkloadError) -> Self {
+        Self::LearnWorkload(Box::new(error))
+    }
 }
 
 impl CliError {
@@ -318,6 +334,7 @@ impl CliError {
             Self::NobodyToAsk => "NobodyToAsk",
             Self::Derive(error) => error.reason(),
             Self::Learn(error) => error.reason(),
+            Self::LearnWorkload(error) => error.reason(),
             Self::Output(_) => "Output",
         }
     }

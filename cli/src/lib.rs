@@ -1,5 +1,5 @@
 //! `kubectl seccomp`: shows which nodes have which seccomp profiles, which do not, and why, and checks profiles in files.
-//! Only [`restart`] changes anything in the cluster.
+//! Only [`restart`] and [`learn::workload`] change anything in the cluster.
 //!
 //! - [`options`]: the command line; [`manual`] makes completion scripts from it, [`complete`] serves kubectl's
 //!   completion.
@@ -14,7 +14,7 @@
 //! - [`merge`]: the union or the intersection of profiles.
 //! - [`convert`]: profiles of other tools, as `SeccompProfile`s or in the runtimes' format.
 //! - [`derive`]: a profile from the files of a program.
-//! - [`learn`]: a profile from what programs were seen to do.
+//! - [`learn`]: a profile from what programs were seen to do, in files or in the cluster.
 //! - [`profile_text`]: a profile as YAML or JSON, for `convert`, `derive`, `learn`, `merge` and profiles in the cluster.
 //! - [`explain`]: what a profile does, in words.
 //! - [`inspect`]: what an image in a registry carries; [`attach`] gives it a profile, [`copy`] copies

@@ -29,8 +29,8 @@ use crate::wait::WaitFor;
 /// Shows which nodes have which seccomp profiles, which do not, and why, and checks profiles in files
 ///
 /// Reads SeccompProfiles, NodeProfileStatuses, SeccompObservations and, if you may list them, pods, workloads, the names of Nodes and
-/// RuntimeClasses. Only `restart` changes anything in the cluster, with your own rights; `lint --fix` changes files. The ClusterRole seccomp-profile-viewer, which is part of Kubernetes' role view, is
-/// sufficient for everything except Nodes and RuntimeClasses.
+/// RuntimeClasses. Only `restart` and `learn --workload` change anything in the cluster, with your own rights; `lint --fix` changes files. The ClusterRole seccomp-profile-viewer, which is part of Kubernetes' role view, is
+/// sufficient for everything else except Nodes and RuntimeClasses.
 ///
 /// Uses the same proxy as kubectl: the `proxy-url` of the kubeconfig's cluster or else HTTPS_PROXY, unless NO_PROXY
 /// lists the API server.
@@ -42,7 +42,8 @@ use crate::wait::WaitFor;
     disable_help_subcommand = true,
     after_help = "Exits with 0 on success, with 1 for a negative result (diff: the filters differ, or may; verify: a \
                   difference; wait: not in time; lint: a finding; simulate: a refused call; inspect: a profile \
-                  that cannot be used; restart: a container is left under an earlier filter, or may be), and with 2 for an error."
+                  that cannot be used; restart: a container is left under an earlier filter, or may be; learn: calls may be missing, or a workload does not \
+                  run under the result), and with 2 for an error."
 )]
 pub struct Options {
     /// The cluster.
@@ -230,10 +231,17 @@ pub enum Task {
     ///
     /// It reads logs of strace and of gVisor's runsc, the observations of a cluster's observers (kubectl get
     /// seccompobservations -o json) and profiles that other tools have recorded, and permits every call in them, with those
-    /// of the container runtimes; everything else is refused. It needs no cluster. What a filter has refused is not learned.
+    /// of the container runtimes; everything else is refused. From files it needs no cluster. What a filter has refused is not
+    /// learned.
     /// With --base it extends a profile: what that permits stays permitted, what its rules refuse stays refused, and what
     /// it only logs and was not seen is refused. What is not learned is named on standard error. It exits with 1 if the
     /// files show that they lack calls.
+    ///
+    /// With --workload it learns from a workload of the cluster while it runs, and needs the chart's observers
+    /// (observer.enabled). The workload runs under a profile that refuses what its present one refuses and logs the rest;
+    /// what is seen is permitted at the next rollout, until nothing new appears for the time of --quiet. Then it shows the
+    /// result, asks, and lets the workload run under it. Otherwise, also after an interrupt, the workload has its former
+    /// profile again, and it exits with 1.
     Learn(LearnArgs),
     /// Explain what a profile does, by groups of calls
     ///

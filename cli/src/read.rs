@@ -128,18 +128,9 @@ pub async fn denials(
 ) -> Result<DenialsView, CliError> {
     let snapshot = snapshot(client, None).await?;
     let directory = users::directory(&snapshot.profiles, &snapshot.nodes);
-    let observations = Api::<Untrusted<SeccompObservation>>::all(client.clone());
-    // One has up to a thousand containers.
-    let observed = list_as(observations, PROFILES_A_PAGE, None, |it| Some(Observed::of(it))).await;
-    let observed = observed.map_err(|error| CliError::of(&error, OBSERVATIONS, VIEWER))?;
-    let facts = |pod: WatchedPod| Some(PodFacts::of(pod));
-    let pods = list_as(namespaced::<WatchedPod>(client, namespace), PAGE, None, facts).await;
-    let pods = pods.map_err(|error| CliError::of(&error, "pods", VIEW))?;
-    let mut found = Workloads::default();
-    let mut owners = ReplicaSetOwners::new();
-    if pods.iter().any(PodFacts::is_of_replica_set) {
-        owners = found.replica_set_owners(client, namespace).await?;
-    }
+    let facts = |pod: WatchedPod| PodFacts::of(pod);
+    let Observations { observed, pods, owners, unread } =
+        observations(client, namespace, facts, PodFacts::is_of_replica_set).await?;
     let mut view = DenialsView::of(Known {
         observed: &observed,
         pods: &pods,
@@ -160,8 +151,45 @@ pub async fn denials(
         }
     }
     view.explain(&contents);
-    view.unread = found.unread;
+    view.unread = unread;
     Ok(view)
+}
+
+/// What the observers report, and the pods of which they may speak.
+#[derive(Debug)]
+pub struct Observations<P> {
+    /// The observation of each node.
+    pub observed: Vec<Observed>,
+    /// The pods.
+    pub pods: Vec<P>,
+    /// The controllers of the `ReplicaSets`; empty if the user may not list them.
+    pub owners: ReplicaSetOwners,
+    /// Kinds that the user may not list.
+    pub unread: Vec<Unread>,
+}
+
+/// What the observers report, and the pods, of which `kept` remains.
+///
+/// # Errors
+/// The observations or the pods cannot be listed.
+pub async fn observations<P>(
+    client: &Client,
+    namespace: Option<&str>,
+    kept: impl Fn(WatchedPod) -> P,
+    is_of_replica_set: impl Fn(&P) -> bool,
+) -> Result<Observations<P>, CliError> {
+    let observations = Api::<Untrusted<SeccompObservation>>::all(client.clone());
+    // One has up to a thousand containers.
+    let observed = list_as(observations, PROFILES_A_PAGE, None, |it| Some(Observed::of(it))).await;
+    let observed = observed.map_err(|error| CliError::of(&error, OBSERVATIONS, VIEWER))?;
+    let pods = list_as(namespaced::<WatchedPod>(client, namespace), PAGE, None, |pod| Some(kept(pod))).await;
+    let pods = pods.map_err(|error| CliError::of(&error, "pods", VIEW))?;
+    let mut found = Workloads::default();
+    let mut owners = ReplicaSetOwners::new();
+    if pods.iter().any(is_of_replica_set) {
+        owners = found.replica_set_owners(client, namespace).await?;
+    }
+    Ok(Observations { observed, pods, owners, unread: found.unread })
 }
 
 /// The pods and workloads of a cluster, or of one namespace.

@@ -326,6 +326,7 @@ fn only_these_commands_are_not_run() {
         ("docs/how-to/inspect-an-image.md", "the registry is yours"),
         ("docs/how-to/learn.md", "needs the program"),
         ("docs/how-to/learn.md", "needs the observer"),
+        ("docs/how-to/learn.md", "needs the observer"),
         ("docs/how-to/migrate-from-security-profiles-operator.md", "needs the other operator"),
         ("docs/how-to/migrate-from-security-profiles-operator.md", "needs the other operator"),
         ("docs/how-to/migrate-from-security-profiles-operator.md", "needs the other operator"),

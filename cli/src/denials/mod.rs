@@ -73,6 +73,12 @@ impl Observed {
         Self { node: object.metadata.name.unwrap_or_default(), report: status.report }
     }
 
+    /// The node's name.
+    #[must_use]
+    pub fn node(&self) -> &str {
+        &self.node
+    }
+
     /// Its observer's report, if there is one.
     #[must_use]
     pub fn report(&self) -> Option<&ObservationReport> {

@@ -6,6 +6,7 @@ use std::str::FromStr;
 use api::ProfileName;
 use clap::{Args, ValueHint};
 
+use super::workload::WorkloadArgs;
 use crate::derive::StartedBy;
 use crate::output::ProfileForm;
 use crate::setting::ArchitectureOption;
@@ -15,32 +16,41 @@ use crate::setting::ArchitectureOption;
 pub struct LearnArgs {
     /// A log of strace (-f) or of gVisor's runsc (--strace), SeccompObservations as JSON, a profile that another tool has
     /// recorded, or - for standard input; may be repeated
-    #[arg(long, required = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    #[arg(
+        long,
+        required_unless_present = "workload",
+        conflicts_with = "workload",
+        value_name = "FILE",
+        value_hint = ValueHint::FilePath
+    )]
     pub from: Vec<PathBuf>,
     /// Of observations, learn from these containers only; * stands for any text; may be repeated
-    #[arg(long = "container", value_name = "NAMESPACE/POD/CONTAINER")]
+    #[arg(long = "container", conflicts_with = "workload", value_name = "NAMESPACE/POD/CONTAINER")]
     pub containers: Vec<ContainerPattern>,
     /// A profile to extend: what it permits stays permitted, and what it logs and nothing was seen to do is refused
-    #[arg(long, value_name = "PROFILE", value_hint = ValueHint::FilePath)]
+    #[arg(long, conflicts_with = "workload", value_name = "PROFILE", value_hint = ValueHint::FilePath)]
     pub base: Option<PathBuf>,
-    /// The architecture of the machine on which the logs were written
+    /// The architecture of the machine on which the logs were written, or of the workload's nodes
     #[arg(long, value_name = "NAME", value_enum, default_value = "x86_64")]
     pub architecture: ArchitectureOption,
     /// A runtime that starts the containers, whose own calls are added; may be repeated
     #[arg(long = "runtime", value_name = "NAME", value_enum, default_values = ["runc", "crun"])]
     pub runtimes: Vec<StartedBy>,
     /// The containers do not have allowPrivilegeEscalation: false, so that runtimes make more calls under the filter
-    #[arg(long)]
+    #[arg(long, conflicts_with = "workload")]
     pub allow_privilege_escalation: bool,
     /// Write where each call was seen, and how often, to this file, as JSON
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub evidence: Option<PathBuf>,
     /// The name of the SeccompProfile
-    #[arg(long, value_name = "NAME", default_value = "learned")]
+    #[arg(long, conflicts_with = "workload", value_name = "NAME", default_value = "learned")]
     pub name: ProfileName,
     /// The output format
-    #[arg(long, short, value_name = "FORM", value_enum, default_value = "yaml")]
+    #[arg(long, short, conflicts_with = "workload", value_name = "FORM", value_enum, default_value = "yaml")]
     pub output: ProfileForm,
+    /// A workload of the cluster.
+    #[command(flatten)]
+    pub workload: WorkloadArgs,
 }
 
 /// Containers by their namespace, pod and name, each a text in which `*` stands for any text.

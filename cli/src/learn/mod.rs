@@ -5,6 +5,7 @@
 //! - `trace`: reads the logs of strace and of gVisor's runsc; `observed`: the reports of observers, and profiles that other
 //!   tools have recorded.
 //! - `result`: the profile that permits what was seen, alone or beyond what a profile permits already.
+//! - [`workload`]: the same from a workload of the cluster, rollout by rollout.
 //!
 //! What a profile has refused stays refused, whoever made the call: only calls that were permitted, logged or traced are
 //! learned.
@@ -17,6 +18,7 @@ mod seen;
 #[cfg(test)]
 mod tests;
 mod trace;
+pub mod workload;
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader};

@@ -6,7 +6,7 @@
 
 mod plan;
 mod requests;
-mod rollout;
+pub(crate) mod rollout;
 mod turn;
 
 use std::collections::BTreeSet;

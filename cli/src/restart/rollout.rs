@@ -6,7 +6,7 @@ use crate::owner::GroupKind;
 
 /// A kind whose controller replaces its pods after a change of their template.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     /// A Deployment.
     Deployment,
     /// A `StatefulSet`.
@@ -17,20 +17,20 @@ pub(super) enum Kind {
 
 /// The fields of a workload that matter here.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub(super) struct Object {
+pub(crate) struct Object {
     /// Its uid.
-    pub(super) uid: String,
+    pub(crate) uid: String,
     /// `metadata.generation`.
-    pub(super) generation: i64,
+    pub(crate) generation: i64,
     /// Its spec.
-    pub(super) spec: Value,
+    pub(crate) spec: Value,
     /// Its status.
-    pub(super) status: Value,
+    pub(crate) status: Value,
 }
 
 /// How far a restart is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Rollout {
+pub(crate) enum Rollout {
     /// Every pod is new and ready.
     Done,
     /// Not yet.
@@ -40,12 +40,12 @@ pub(super) enum Rollout {
 }
 
 /// The annotation of the template that `kubectl rollout restart` sets.
-pub(super) const RESTARTED_AT: &str = "kubectl.kubernetes.io/restartedAt";
+pub(crate) const RESTARTED_AT: &str = "kubectl.kubernetes.io/restartedAt";
 
 impl Kind {
     /// Kubernetes' own kind of this name.
     #[must_use]
-    pub(super) fn of(kind: &GroupKind) -> Option<Self> {
+    pub(crate) fn of(kind: &GroupKind) -> Option<Self> {
         match kind.builtin()? {
             ("apps", "Deployment") => Some(Self::Deployment),
             ("apps", "StatefulSet") => Some(Self::StatefulSet),
@@ -56,7 +56,7 @@ impl Kind {
 
     /// Its plural, as RBAC names it.
     #[must_use]
-    pub(super) fn plural(self) -> &'static str {
+    pub(crate) fn plural(self) -> &'static str {
         match self {
             Self::Deployment => "deployments",
             Self::StatefulSet => "statefulsets",
@@ -66,7 +66,7 @@ impl Kind {
 
     /// Why a change of the template does not replace all pods; `None` if it does.
     #[must_use]
-    pub(super) fn obstacle(self, object: &Object) -> Option<String> {
+    pub(crate) fn obstacle(self, object: &Object) -> Option<String> {
         let spec = &object.spec;
         let strategy = spec["updateStrategy"]["type"].as_str();
         match self {
@@ -89,7 +89,7 @@ impl Kind {
 
     /// How far a restart is, by the rules of `kubectl rollout status`.
     #[must_use]
-    pub(super) fn rollout(self, object: &Object) -> Rollout {
+    pub(crate) fn rollout(self, object: &Object) -> Rollout {
         let status = |field: &str| object.status[field].as_i64().unwrap_or_default();
         if status("observedGeneration") < object.generation {
             return Rollout::Waiting("its controller has not seen the change".to_owned());
@@ -136,7 +136,7 @@ fn replicas(object: &Object) -> i64 {
 /// The patch that restarts the workload with this uid at `now`, as `kubectl rollout restart` does. The API server refuses
 /// it for another object of the same name.
 #[must_use]
-pub(super) fn patch(uid: &str, now: &str) -> Value {
+pub(crate) fn patch(uid: &str, now: &str) -> Value {
     let annotations = json!({ RESTARTED_AT: now });
     json!({
         "metadata": { "uid": uid },

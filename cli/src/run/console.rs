@@ -6,6 +6,7 @@ use std::io::{self, IsTerminal, Write};
 use serde::Serialize;
 
 use crate::error::CliError;
+use crate::learn::workload::Console;
 use crate::output::Format;
 use crate::restart::Dialogue;
 use crate::show::{Paint, escaped};
@@ -25,8 +26,43 @@ impl Dialogue for Terminal {
         print(&format!("{question} [y/N] "))?;
         let mut answer = String::new();
         io::stdin().read_line(&mut answer).map_err(CliError::Output)?;
-        Ok(matches!(answer.trim().to_lowercase().as_str(), "y" | "yes"))
+        Ok(is_yes(&answer))
     }
+}
+
+impl Console for Terminal {
+    fn say(&mut self, text: &str) -> Result<(), CliError> {
+        print(&format!("{}{text}", end_of_line()))
+    }
+
+    fn progress(&mut self, line: &str) -> Result<(), CliError> {
+        // Anything but a terminal would get a line every few seconds.
+        if io::stdout().is_terminal() { print(&format!("\r\x1b[K{}", escaped(line))) } else { Ok(()) }
+    }
+
+    async fn ask(&mut self, question: &str) -> Result<Option<bool>, CliError> {
+        if !io::stdin().is_terminal() {
+            return Ok(None);
+        }
+        print(&format!("{}{question} [y/N] ", end_of_line()))?;
+        // A thread of its own, so that an interrupt ends the wait. Nothing waits for the thread at the end.
+        let (send, answer) = tokio::sync::oneshot::channel();
+        std::thread::spawn(move || {
+            let mut line = String::new();
+            let _ = send.send(io::stdin().read_line(&mut line).map(|_| line));
+        });
+        let answer = answer.await.unwrap_or_else(|_| Ok(String::new())).map_err(CliError::Output)?;
+        Ok(Some(is_yes(&answer)))
+    }
+}
+
+/// What removes a line of progress.
+fn end_of_line() -> &'static str {
+    if io::stdout().is_terminal() { "\r\x1b[K" } else { "" }
+}
+
+fn is_yes(answer: &str) -> bool {
+    matches!(answer.trim().to_lowercase().as_str(), "y" | "yes")
 }
 
 pub(super) fn paint() -> Paint {

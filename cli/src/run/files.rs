@@ -65,7 +65,7 @@ pub fn without_cluster(task: &Task, paint: Paint) -> Result<Option<Answer>, CliE
             converted(args, Vec::new())?
         }
         Task::Derive(args) => derived(args)?,
-        Task::Learn(args) => learned(args)?,
+        Task::Learn(args) if args.workload.workload.is_none() => learned(args)?,
         Task::Explain(args) => {
             let origins = Origins::of(&args.files)?;
             if origins.need_cluster() {

@@ -14,6 +14,7 @@ use tokio::time::Instant;
 
 use crate::connect::connect;
 use crate::error::CliError;
+use crate::learn::workload::learn_from_workload;
 use crate::options::{Options, Task};
 use crate::restart::restart;
 use crate::sources;
@@ -94,6 +95,15 @@ async fn with_cluster(options: &Options) -> Result<ExitCode, CliError> {
             let now = Instant::now();
             let until = now.checked_add(*timeout).unwrap_or(now + FOR_EVER);
             wait(&client, profiles, *goal, until, &mut |line| print(line)).await.map(exit_code)
+        }
+        Task::Learn(args) => {
+            let stopped = async || {
+                // Without a handler, the signal ends the program as usual.
+                if tokio::signal::ctrl_c().await.is_err() {
+                    std::future::pending::<()>().await;
+                }
+            };
+            learn_from_workload(&client, args, paint(), &mut Terminal, stopped).await.map(exit_code)
         }
         Task::Restart(args) => restart(&client, args, paint(), &mut Terminal).await.map(exit_code),
         task => {

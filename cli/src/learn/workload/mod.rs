@@ -1,0 +1,267 @@
+//! `learn --workload`: a profile of what a workload of the cluster is seen to do, rollout by rollout.
+//!
+//! The workload runs under a profile that refuses what its present one refuses, and logs the rest. What the observers
+//! report of it is permitted in the next round, until nothing new appears. In the end the workload has its former profile
+//! again, or the result.
+//!
+//! - `args`: the options; `error`: why a workload does not learn.
+//! - `template`: the profiles in a pod template; `base`: the profile from which it begins; `contents`: the profile that logs,
+//!   and the result.
+//! - `session`: when a round and the whole end; `sightings`: what was seen; `view`: how it is shown. These decide, and are
+//!   pure.
+//! - `plan` reads what is there, `steps` changes it with `requests`, `stop` ends waits; here is the order.
+
+mod args;
+mod base;
+mod contents;
+pub mod error;
+mod plan;
+mod requests;
+mod session;
+mod sightings;
+mod steps;
+mod stop;
+mod template;
+mod view;
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use k8s_openapi::jiff::Timestamp;
+use kube::Client;
+use syscalls::Syscall;
+use tokio::time::Instant;
+
+pub use args::{WorkloadArgs, WorkloadName};
+use error::WorkloadError;
+
+use super::LearnArgs;
+use crate::error::CliError;
+use crate::show::{Paint, Tone, count, escaped};
+use plan::{Names, Plan};
+use session::{Limits, Next, Session};
+use sightings::Sightings;
+use steps::{Steps, is_stopped};
+use stop::Stop;
+use view::ResultView;
+
+/// The other side of the command: a terminal, or a test.
+pub trait Console {
+    /// Prints text.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    fn say(&mut self, text: &str) -> Result<(), CliError>;
+
+    /// Shows how far it is, in one line that takes the place of the one before.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    fn progress(&mut self, line: &str) -> Result<(), CliError>;
+
+    /// Asks a question to be answered with yes or no; `None` if nobody can answer.
+    ///
+    /// # Errors
+    /// The answer cannot be read.
+    fn ask(&mut self, question: &str) -> impl Future<Output = Result<Option<bool>, CliError>>;
+}
+
+/// Between two looks at the observations.
+const LOOK: Duration = Duration::from_secs(3);
+
+/// How the watching ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ended {
+    Quiet,
+    Restless,
+    Stopped,
+}
+
+/// Runs the command; `stopped` ends when the user wants it to. Returns whether the workload has the result.
+///
+/// # Errors
+/// The workload cannot learn, or the cluster cannot be read or changed. The workload then has its former profile again,
+/// unless the error says otherwise.
+pub async fn learn_from_workload(
+    client: &Client,
+    args: &LearnArgs,
+    paint: Paint,
+    console: &mut impl Console,
+    stopped: impl AsyncFn(),
+) -> Result<bool, CliError> {
+    let of_workload = &args.workload;
+    let (Some(name), Some(workload)) = (&of_workload.profile, &of_workload.workload) else {
+        // The options require each other.
+        return Err(WorkloadError::NoContainers.into());
+    };
+    let (kind, timeout) = (workload.kind, of_workload.timeout);
+    if of_workload.undo {
+        let names = Names::of(client, of_workload, name, workload)?;
+        steps::undo(client, &names, (kind, timeout), console, Stop::when(stopped())).await?;
+        return Ok(true);
+    }
+    let plan = Plan::read(client, of_workload, (name, workload), (&args.runtimes, args.architecture)).await?;
+    plan.check_observers(&plan.cluster(client).await?)?;
+    console.say(&begins(&plan))?;
+    let mut steps = Steps { client, plan: &plan, timeout, stop: Stop::when(stopped()) };
+    let asks = !of_workload.yes && !plan.is_continued;
+    if asks
+        && steps.stop.during(console.ask(&format!("Let {} learn?", escaped(&plan.title)))).await??
+            == Some(false)
+    {
+        return Err(WorkloadError::NotConfirmed.into());
+    }
+    let limits =
+        Limits { quiet: of_workload.quiet, settle: of_workload.settle, at_most: of_workload.at_most };
+    let mut learning =
+        Learning { session: Session::new(limits, plan.known()), sightings: Sightings::default() };
+    let applied = match learning.rounds(&mut steps, limits, console).await {
+        // What somebody else has changed is theirs.
+        Err(CliError::LearnWorkload(error)) if matches!(*error, WorkloadError::Changed) => {
+            return Err(CliError::LearnWorkload(error));
+        }
+        Err(error) if is_stopped(&error) => {
+            learning.conclude(&mut steps, args, Ended::Stopped, paint, console).await
+        }
+        Err(error) => Err(error),
+        Ok(ended) => learning.conclude(&mut steps, args, ended, paint, console).await,
+    };
+    match applied {
+        Ok(true) => steps.finish(console).await.map(|()| true),
+        applied => {
+            steps.restore(console, Stop::when(stopped())).await?;
+            match applied {
+                Err(error) if !is_stopped(&error) => Err(error),
+                _ => Ok(false),
+            }
+        }
+    }
+}
+
+/// What is going to happen.
+fn begins(plan: &Plan) -> String {
+    let (title, learning, name) = (escaped(&plan.title), &plan.learning, &plan.name);
+    let base = escaped(&plan.base.words);
+    let continued = if plan.is_continued { "An earlier run was not ended: it is continued.\n" } else { "" };
+    let earlier = match plan.earlier.len() {
+        0 => String::new(),
+        number => format!("{number} calls are permitted already, as earlier runs have learned.\n"),
+    };
+    format!(
+        "{title} will run under the SeccompProfile {learning}, and is rolled out anew in each round.\n\
+         Refused stays what is refused by {base}; the rest is logged, and learned.\n\
+         In the end it has its present profile again, or {name} if you say yes.\n{continued}{earlier}"
+    )
+}
+
+/// What was learned so far.
+struct Learning {
+    session: Session,
+    sightings: Sightings,
+}
+
+impl Learning {
+    /// Round by round, until nothing new appears.
+    async fn rounds(
+        &mut self,
+        steps: &mut Steps<'_>,
+        limits: Limits,
+        console: &mut impl Console,
+    ) -> Result<Ended, CliError> {
+        let begun = Instant::now();
+        loop {
+            let round = self.session.begin_round();
+            console.progress(&format!("round {round}: rolling out"))?;
+            steps.begin_round(round, &self.session.calls()).await?;
+            self.session.rolled_out(begun.elapsed());
+            let known = count(self.session.calls().len(), "call");
+            console.say(&format!("round {round}: it runs under {}; {known} known\n", steps.plan.learning))?;
+            loop {
+                steps.stop.pause(LOOK).await?;
+                let cluster = match steps.look(round).await {
+                    Ok(cluster) => cluster,
+                    Err(error) if error.is_no_answer() => {
+                        console.progress(&format!("round {round}: no answer: {}", error.first_line()))?;
+                        continue;
+                    }
+                    Err(error) => return Err(error),
+                };
+                let now = begun.elapsed();
+                let next = self.session.saw(now, self.sightings.take(&steps.plan.learners, &cluster));
+                console.progress(&view::progress(&self.session, limits, now))?;
+                match next {
+                    Next::Watch => {}
+                    Next::Round => break,
+                    Next::Quiet => return Ok(Ended::Quiet),
+                    Next::Restless => return Ok(Ended::Restless),
+                }
+            }
+        }
+    }
+
+    /// Shows the result, and applies it if the user says so. Returns whether it was applied.
+    async fn conclude(
+        &mut self,
+        steps: &mut Steps<'_>,
+        args: &LearnArgs,
+        ended: Ended,
+        paint: Paint,
+        console: &mut impl Console,
+    ) -> Result<bool, CliError> {
+        let plan = steps.plan;
+        let calls = self.session.calls();
+        let profile = plan.learned(&calls)?;
+        let shown = ResultView {
+            name: plan.name.as_str(),
+            profile: &profile,
+            sightings: &self.sightings,
+            rounds: self.session.round(),
+            unseen: self.unseen(plan),
+        };
+        console.say(&shown.render(paint, Timestamp::now()))?;
+        if let Some(path) = &args.evidence {
+            let written = std::fs::write(path, shown.evidence());
+            written.map_err(|error| CliError::Write { path: path.clone(), error })?;
+        }
+        if self.sightings.calls().is_empty() && plan.earlier.is_empty() && ended != Ended::Stopped {
+            return Err(WorkloadError::NothingSeen.into());
+        }
+        let why = match ended {
+            Ended::Quiet => "",
+            Ended::Restless => "it never got quiet: calls are missing, or may be",
+            Ended::Stopped => "it was stopped: calls may be missing",
+        };
+        if !why.is_empty() {
+            console.say(&format!("{}\n", paint.text(why, Tone::Bad)))?;
+        }
+        let question = format!("Apply {}, and let {} run under it?", plan.name, escaped(&plan.title));
+        let yes = match ended {
+            Ended::Stopped => return Ok(false),
+            // The yes of the command line was to a workload that gets quiet.
+            Ended::Quiet if args.workload.yes => true,
+            Ended::Quiet | Ended::Restless => match steps.stop.during(console.ask(&question)).await?? {
+                Some(yes) => yes,
+                None => {
+                    console.say("not applied: nobody said yes\n")?;
+                    false
+                }
+            },
+        };
+        if yes {
+            steps.apply(&plan.result(&profile)).await?;
+        }
+        Ok(yes)
+    }
+
+    /// How many calls are permitted that were not seen in this run.
+    fn unseen(&self, plan: &Plan) -> Vec<(usize, &'static str)> {
+        let seen: BTreeSet<_> =
+            self.sightings.calls().iter().filter_map(|it| Syscall::from_name(&it.call)).collect();
+        let earlier: BTreeSet<_> = plan.known().difference(&seen).copied().collect();
+        let by_runtime = plan.by_runtime.iter().filter(|it| !seen.contains(it) && !earlier.contains(it));
+        vec![
+            (earlier.len(), "as earlier runs have learned"),
+            (by_runtime.count(), "because runtimes make them before the program begins"),
+        ]
+    }
+}

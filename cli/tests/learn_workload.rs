@@ -1,0 +1,503 @@
+//! `learn --workload` against an API server that answers as a cluster does: what it changes round by round, and what is as
+//! before in the end.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "clippy allows panics in tests, but not in the helpers of an integration test"
+)]
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use clap::Parser;
+use cli::error::CliError;
+use cli::learn::workload::{Console, learn_from_workload};
+use cli::options::{Options, Task};
+use cli::show::Paint;
+use http::{Method, Request, Response};
+use kube::Client;
+use kube::client::Body;
+use serde_json::{Value, json};
+use tokio::time::Instant;
+use tower_test::mock::Handle;
+
+const WORKLOAD: &str = "/apis/apps/v1/namespaces/shop/deployments/web";
+
+/// A cluster with the Deployment `web`, whose program makes more calls in each of its generations, and an observer.
+struct Server {
+    workload: Value,
+    /// As it was in the beginning.
+    before: Value,
+    profiles: BTreeMap<String, Value>,
+    /// The calls that the program makes, by the number of the template's generation; the last goes for all later ones.
+    program: Vec<Vec<&'static str>>,
+    /// The generation of the template.
+    template: usize,
+    /// What was logged so far, by pod.
+    logged: BTreeMap<String, Vec<String>>,
+    /// How many records were lost, by the time since the beginning.
+    lost: fn(Duration) -> i64,
+    begun: Instant,
+    observer: bool,
+    /// Whether pods under this file become ready.
+    ready: fn(&str) -> bool,
+    /// Whether somebody else puts its own template back after the first round.
+    meddled: bool,
+    /// What was changed.
+    changes: Vec<String>,
+}
+
+impl Server {
+    fn new() -> Self {
+        let default = json!({ "seccompProfile": { "type": "RuntimeDefault" } });
+        let workload = json!({
+            "apiVersion": "apps/v1", "kind": "Deployment",
+            "metadata": { "name": "web", "namespace": "shop", "uid": "u", "generation": 1, "resourceVersion": "1" },
+            "spec": { "replicas": 1, "template": {
+                "metadata": { "labels": { "app": "web" } },
+                "spec": { "securityContext": default, "containers": [{ "name": "main" }, { "name": "helper" }] },
+            } },
+        });
+        Self {
+            before: workload["spec"].clone(),
+            workload,
+            profiles: BTreeMap::new(),
+            program: vec![vec![], vec!["read", "openat"], vec!["read", "openat", "mmap"]],
+            template: 0,
+            logged: BTreeMap::new(),
+            lost: |_| 0,
+            begun: Instant::now(),
+            observer: true,
+            ready: |_| true,
+            meddled: false,
+            changes: Vec::new(),
+        }
+    }
+
+    fn file(&self) -> String {
+        let profile = &self.workload["spec"]["template"]["spec"]["securityContext"]["seccompProfile"];
+        profile["localhostProfile"].as_str().unwrap_or_default().to_owned()
+    }
+
+    /// What the profile of the pods does with a call.
+    fn action(&self, call: &str) -> Option<String> {
+        let file = self.file();
+        let name = file.strip_prefix("profiles/")?.strip_suffix(".json")?;
+        let contents = &self.profiles.get(name)?["spec"]["contents"];
+        let mut rules = contents["syscalls"].as_array().unwrap().iter();
+        let rule = rules.find(|rule| rule["names"].as_array().unwrap().iter().any(|it| it == call));
+        rule.map(|rule| rule["action"].as_str().unwrap().to_owned())
+    }
+
+    fn pod(&self) -> Value {
+        let name = format!("web-{}", self.template);
+        json!({
+            "metadata": { "name": name, "namespace": "shop", "uid": format!("uid-{name}"), "ownerReferences": [
+                { "apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "web-rs", "uid": "u", "controller": true },
+            ] },
+            "spec": {
+                "nodeName": "node-1", "securityContext": self.workload["spec"]["template"]["spec"]["securityContext"],
+                "containers": [{ "name": "main" }, { "name": "helper" }],
+            },
+            "status": { "phase": "Running" },
+        })
+    }
+
+    /// The report of the node; the pod's program goes on.
+    fn observation(&mut self) -> Value {
+        let pod = format!("web-{}", self.template);
+        let calls = self.program[self.template.min(self.program.len() - 1)].clone();
+        for call in calls {
+            let is_logged = self.action(call).as_deref() == Some("SCMP_ACT_LOG");
+            let logged = self.logged.entry(pod.clone()).or_default();
+            if is_logged && !logged.iter().any(|it| it == call) {
+                logged.push(call.to_owned());
+            }
+        }
+        let containers =
+            self.logged.iter().map(|(pod, calls)| {
+                let calls = calls.iter().map(|call| json!({
+                "architecture": "x86_64", "number": 1, "name": call, "action": "SCMP_ACT_LOG", "count": 7,
+                "first": "2026-01-01T00:00:00Z", "last": "2026-01-01T00:01:00Z", "program": "/bin/web",
+            }));
+                json!({
+                    "namespace": "shop", "pod": pod, "podUid": format!("uid-{pod}"), "container": "main",
+                    "containerId": format!("c-{pod}"), "calls": calls.collect::<Vec<_>>(),
+                })
+            });
+        json!({ "metadata": { "name": "node-1" }, "spec": {}, "status": { "report": {
+            "observerVersion": "0.1.0", "state": "Observing", "containers": containers.collect::<Vec<_>>(),
+            "outside": 0, "unknown": 0, "forgotten": 0, "lost": (self.lost)(self.begun.elapsed()), "boot": "b",
+        } } })
+    }
+
+    fn profile(&self, name: &str) -> Option<Value> {
+        let mut profile = self.profiles.get(name)?.clone();
+        profile["status"] = json!({
+            "observedGeneration": profile["metadata"]["generation"], "state": "Ready",
+            "localhostProfile": format!("profiles/{name}.json"),
+            "conditions": [{
+                "type": "Ready", "status": "True", "reason": "R", "message": "", "lastTransitionTime": "2026-01-01T00:00:00Z",
+            }],
+        });
+        Some(profile)
+    }
+
+    fn answer(&mut self, method: &Method, path: &str, query: &str, body: &[u8]) -> (u16, Value) {
+        let list = |items: Vec<Value>| {
+            (200, json!({ "kind": "List", "apiVersion": "v1", "metadata": {}, "items": items }))
+        };
+        let name = path.rsplit_once('/').unwrap().1;
+        if *method != Method::GET {
+            return self.change(method, path, serde_json::from_slice(body).unwrap_or_default());
+        }
+        match name {
+            _ if path.contains("/seccompprofiles/") => match self.profile(name) {
+                Some(profile) => (200, profile),
+                None => failure(404, name),
+            },
+            "web" => {
+                let is_ready = (self.ready)(&self.file());
+                let mut workload = self.workload.clone();
+                workload["status"] = json!({
+                    "observedGeneration": workload["metadata"]["generation"], "replicas": 1, "updatedReplicas": 1,
+                    "availableReplicas": i32::from(is_ready),
+                });
+                (200, workload)
+            }
+            "seccompprofiles" => list(self.profiles.keys().filter_map(|name| self.profile(name)).collect()),
+            "nodeprofilestatuses" => list(Vec::new()),
+            "seccompobservations" => {
+                let observation = self.observation();
+                list(Vec::from_iter(self.observer.then_some(observation)))
+            }
+            "pods" if query.contains("labelSelector") => list(Vec::new()),
+            "pods" => list(vec![self.pod()]),
+            "replicasets" => {
+                list(vec![json!({ "metadata": { "name": "web-rs", "namespace": "shop", "ownerReferences": [
+                { "apiVersion": "apps/v1", "kind": "Deployment", "name": "web", "uid": "u", "controller": true },
+            ] } })])
+            }
+            other => panic!("{method} {other}"),
+        }
+    }
+
+    fn change(&mut self, method: &Method, path: &str, mut object: Value) -> (u16, Value) {
+        let name = path.rsplit_once('/').unwrap().1;
+        if path == WORKLOAD {
+            assert_eq!(object["metadata"]["resourceVersion"], self.workload["metadata"]["resourceVersion"]);
+            let generation = self.workload["metadata"]["generation"].as_i64().unwrap() + 1;
+            if object["spec"]["template"] != self.workload["spec"]["template"] {
+                self.template += 1;
+                self.changes.push("rollout".to_owned());
+            }
+            object["metadata"]["generation"] = json!(generation);
+            object["metadata"]["resourceVersion"] = json!(generation.to_string());
+            object.as_object_mut().unwrap().remove("status");
+            self.workload = object.clone();
+            if self.meddled {
+                self.workload["spec"] = self.before.clone();
+            }
+            return (200, object);
+        }
+        match *method {
+            Method::POST => {
+                let name = object["metadata"]["name"].as_str().unwrap().to_owned();
+                object["metadata"]["generation"] = json!(1);
+                object["metadata"]["resourceVersion"] = json!("1");
+                self.changes.push(format!("create {name}"));
+                self.profiles.insert(name, object.clone());
+                (201, object)
+            }
+            Method::PUT => {
+                let generation = self.profiles[name]["metadata"]["generation"].as_i64().unwrap() + 1;
+                object["metadata"]["generation"] = json!(generation);
+                object.as_object_mut().unwrap().remove("status");
+                self.changes.push(format!("update {name}"));
+                self.profiles.insert(name.to_owned(), object.clone());
+                (200, object)
+            }
+            Method::DELETE => {
+                self.changes.push(format!("delete {name}"));
+                let deleted = self.profiles.remove(name);
+                (200, deleted.unwrap())
+            }
+            _ => panic!("{method} {path}"),
+        }
+    }
+}
+
+fn failure(code: u16, name: &str) -> (u16, Value) {
+    let status = json!({
+        "kind": "Status", "apiVersion": "v1", "status": "Failure", "message": "not found", "code": code,
+        "reason": "NotFound", "details": { "name": name },
+    });
+    (code, status)
+}
+
+/// Answers every question with the same word, and keeps what is said.
+#[derive(Default)]
+struct Script {
+    answer: Option<bool>,
+    said: String,
+    asked: Vec<String>,
+    progress: Vec<String>,
+}
+
+impl Console for Script {
+    fn say(&mut self, text: &str) -> Result<(), CliError> {
+        self.said += text;
+        Ok(())
+    }
+
+    fn progress(&mut self, line: &str) -> Result<(), CliError> {
+        self.progress.push(line.to_owned());
+        Ok(())
+    }
+
+    async fn ask(&mut self, question: &str) -> Result<Option<bool>, CliError> {
+        self.asked.push(question.to_owned());
+        Ok(self.answer)
+    }
+}
+
+/// Runs the command; time passes whenever nothing else happens. It is stopped after this time.
+async fn run(
+    server: &RefCell<Server>,
+    arguments: &[&str],
+    answer: Option<bool>,
+    stop_after: Duration,
+) -> (Result<bool, CliError>, Script) {
+    let (service, mut handle): (_, Handle<Request<Body>, Response<Body>>) = tower_test::mock::pair();
+    let client = Client::new(service, "shop");
+    let begin = ["kubectl-seccomp", "learn", "web", "--workload", "deploy/web", "--runtime", "none"];
+    let Task::Learn(args) = Options::try_parse_from(begin.iter().chain(arguments)).unwrap().task else {
+        panic!("it is another command")
+    };
+    let mut script = Script { answer, ..Script::default() };
+    let serve = async {
+        while let Some((request, send)) = handle.next_request().await {
+            let (parts, body) = request.into_parts();
+            let body = body.collect_bytes().await.unwrap();
+            let query = parts.uri.query().unwrap_or_default();
+            let (status, answer) = server.borrow_mut().answer(&parts.method, parts.uri.path(), query, &body);
+            let answer = Body::from(answer.to_string().into_bytes());
+            send.send_response(Response::builder().status(status).body(answer).unwrap());
+        }
+    };
+    let begun = Instant::now();
+    let stopped = async || tokio::time::sleep_until(begun + stop_after).await;
+    // A second interrupt would end the wait for the pods; here there is one.
+    let first = std::cell::Cell::new(true);
+    let stopped = async || if first.replace(false) { stopped().await } else { std::future::pending().await };
+    let result = tokio::select! {
+        () = serve => panic!("nobody asks any more"),
+        result = learn_from_workload(&client, &args, Paint::Plain, &mut script, stopped) => result,
+    };
+    (result, script)
+}
+
+const NEVER: Duration = Duration::from_secs(1_000_000);
+
+async fn learn(
+    set: impl FnOnce(&mut Server),
+    arguments: &[&str],
+    answer: Option<bool>,
+) -> (Result<bool, CliError>, Script, Server) {
+    let mut server = Server::new();
+    set(&mut server);
+    let server = RefCell::new(server);
+    let (result, script) = run(&server, arguments, answer, NEVER).await;
+    (result, script, server.into_inner())
+}
+
+fn is_as_before(server: &Server) -> bool {
+    server.workload["spec"] == server.before && !server.workload.to_string().contains("learning")
+}
+
+#[tokio::test(start_paused = true)]
+async fn it_learns_rollout_by_rollout_until_it_is_quiet_and_applies_the_result_on_yes() {
+    let begun = Instant::now();
+    let (result, script, server) = learn(|_| {}, &[], Some(true)).await;
+    assert!(result.unwrap());
+    let expected = [
+        "create web-learning",
+        "rollout",
+        "update web-learning",
+        "rollout",
+        "update web-learning",
+        "rollout",
+        "create web",
+        "rollout",
+        "delete web-learning",
+    ];
+    assert_eq!(server.changes, expected);
+    assert!((600..900).contains(&begun.elapsed().as_secs()), "{:?}", begun.elapsed());
+    assert_eq!(server.file(), "profiles/web.json");
+    assert!(!server.workload.to_string().contains("learning"), "{}", server.workload);
+    let result = &server.profiles["web"];
+    assert_eq!(result["metadata"]["labels"]["seccomp.imjasonh.dev/from"], "learned");
+    let contents = &result["spec"]["contents"];
+    assert_eq!(contents["defaultAction"], "SCMP_ACT_ERRNO");
+    // As in containerd's default, from which it began, clone3 is refused with ENOSYS.
+    let rules = json!([
+        { "names": ["mmap", "openat", "read"], "action": "SCMP_ACT_ALLOW" },
+        { "names": ["clone3"], "action": "SCMP_ACT_ERRNO", "errnoRet": 38 },
+    ]);
+    assert_eq!(contents["syscalls"], rules);
+    for line in [
+        "Refused stays what is refused by RuntimeDefault, taken to be that of containerd",
+        "CALL     COUNT   PODS   CONTAINERS",
+        "mmap     7       1      main",
+        "3 calls seen in 3 pods, in 3 rounds",
+        "lint finds",
+        "Deployment shop/web runs under web\n",
+    ] {
+        assert!(script.said.contains(line), "no {line} in\n{}", script.said);
+    }
+    assert_eq!(
+        script.asked,
+        ["Let Deployment shop/web learn?", "Apply web, and let Deployment shop/web run under it?"]
+    );
+    assert!(
+        script.progress.iter().any(|it| it.contains("round 3: 3 calls known; quiet for 5m")),
+        "{:?}",
+        script.progress
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn on_no_or_if_nobody_can_answer_the_workload_has_its_former_profile_again() {
+    let (result, script, server) = learn(|_| {}, &[], None).await;
+    assert!(!result.unwrap());
+    assert!(is_as_before(&server), "{}", server.workload);
+    assert!(server.profiles.is_empty());
+    assert_eq!(script.asked.len(), 2);
+    assert!(script.said.contains("names: [mmap, openat, read]"), "{}", script.said);
+    assert!(script.said.contains("has its former profile again"), "{}", script.said);
+    let (result, _, server) = learn(|_| {}, &[], Some(false)).await;
+    assert_eq!(result.unwrap_err().reason(), "NotConfirmed");
+    assert_eq!(server.changes, [""; 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn lost_records_reset_the_quiet_time() {
+    let begun = Instant::now();
+    let lost = |since: Duration| i64::from(since.as_secs() > 500);
+    let (result, script, _) = learn(|server| server.lost = lost, &["--yes"], None).await;
+    assert!(result.unwrap());
+    assert!(begun.elapsed().as_secs() > 1100, "{:?}", begun.elapsed());
+    assert!(script.said.contains("calls may be missing: node-1: 1 audit records lost"), "{}", script.said);
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_no_call_is_logged_at_all_nothing_is_applied() {
+    let (result, _, server) = learn(|server| server.program = vec![vec![]], &["--yes"], None).await;
+    let error = result.unwrap_err();
+    assert_eq!(error.reason(), "NothingSeen", "{error}");
+    assert!(is_as_before(&server) && server.profiles.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_workload_that_never_gets_quiet_is_said_so_and_the_yes_in_advance_does_not_count() {
+    let lost = |since: Duration| i64::try_from(since.as_secs()).unwrap();
+    let (result, script, server) = learn(|server| server.lost = lost, &["--yes"], None).await;
+    assert!(!result.unwrap());
+    assert!(script.said.contains("it never got quiet"), "{}", script.said);
+    assert!(script.said.contains("names: [mmap, openat, read]"), "{}", script.said);
+    assert!(is_as_before(&server) && server.profiles.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_at_any_time_gives_the_workload_its_former_profile_again() {
+    for seconds in [0, 1, 2, 3, 5, 20, 40, 70, 300, 600] {
+        let server = RefCell::new(Server::new());
+        let (result, script) = run(&server, &["--yes"], None, Duration::from_secs(seconds)).await;
+        let server = server.into_inner();
+        assert!(!result.unwrap(), "after {seconds} s");
+        assert!(is_as_before(&server) && server.profiles.is_empty(), "{}", server.workload);
+        assert!(script.said.contains("it was stopped"), "{}", script.said);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_result_under_which_the_workload_does_not_become_ready_is_taken_back() {
+    let ready = |file: &str| file != "profiles/web.json";
+    let (result, _, server) = learn(|server| server.ready = ready, &["--yes"], None).await;
+    let error = result.unwrap_err();
+    assert_eq!(error.reason(), "NotReady", "{error}");
+    assert!(is_as_before(&server) && server.profiles.is_empty(), "{:?}", server.changes);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_changed_where_no_observer_reports_or_no_filter_is_in_force() {
+    let (result, _, server) = learn(|server| server.observer = false, &["--yes"], None).await;
+    let error = result.unwrap_err().to_string();
+    assert!(error.contains("node-1") && error.contains("observer.enabled"), "{error}");
+    assert_eq!(server.changes, [""; 0]);
+    let unconfined = |server: &mut Server| {
+        server.workload["spec"]["template"]["spec"]["securityContext"] = json!({});
+        server.before = server.workload["spec"].clone();
+    };
+    let (result, _, server) = learn(unconfined, &["--yes"], None).await;
+    let error = result.unwrap_err().to_string();
+    assert!(error.contains("--from-unconfined"), "{error}");
+    assert_eq!(server.changes, [""; 0]);
+    let foreign = |server: &mut Server| {
+        server
+            .profiles
+            .insert("web-learning".to_owned(), json!({ "metadata": { "name": "web-learning" }, "spec": {} }));
+    };
+    let (result, _, server) = learn(foreign, &["--yes"], None).await;
+    assert_eq!(result.unwrap_err().reason(), "Foreign");
+    assert_eq!(server.changes, [""; 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_somebody_else_has_changed_stays_and_the_error_says_so() {
+    let (result, _, server) = learn(|server| server.meddled = true, &["--yes"], None).await;
+    assert_eq!(result.unwrap_err().reason(), "Changed");
+    assert_eq!(server.changes, ["create web-learning", "rollout"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_that_was_killed_is_continued_or_undone_and_what_was_learned_before_counts() {
+    // Its state after the second rollout.
+    let killed = async || {
+        let server = RefCell::new(Server::new());
+        tokio::select! {
+            _ = run(&server, &["--yes"], None, NEVER) => panic!("it ended"),
+            () = tokio::time::sleep(Duration::from_mins(2)) => {}
+        }
+        server.borrow_mut().changes.clear();
+        server
+    };
+    let server = killed().await;
+    let (result, script) = run(&server, &["--undo"], None, NEVER).await;
+    assert!(result.unwrap() && is_as_before(&server.borrow()), "{}", script.said);
+    assert_eq!(server.borrow().changes, ["rollout", "delete web-learning"]);
+    let (result, _) = run(&server, &["--undo"], None, NEVER).await;
+    assert_eq!(result.unwrap_err().reason(), "NothingToUndo");
+
+    let server = killed().await;
+    server.borrow_mut().logged.clear();
+    let (result, script) = run(&server, &["--yes"], None, NEVER).await;
+    assert!(result.unwrap(), "{}", script.said);
+    assert!(script.said.contains("An earlier run was not ended"), "{}", script.said);
+    let names = server.borrow().profiles["web"]["spec"]["contents"]["syscalls"][0]["names"].clone();
+    assert_eq!(names, json!(["mmap", "openat", "read"]));
+
+    // Another run finds that it has the result.
+    let (result, _) = run(&server, &["--yes"], None, NEVER).await;
+    assert_eq!(result.unwrap_err().reason(), "AlreadyLearned");
+    // With the earlier profile again, what the result permits is known.
+    let before = server.borrow().before.clone();
+    server.borrow_mut().workload["spec"] = before;
+    server.borrow_mut().program = vec![vec!["write"]];
+    let (result, script) = run(&server, &["--yes"], None, NEVER).await;
+    assert!(result.unwrap(), "{}", script.said);
+    let names = server.borrow().profiles["web"]["spec"]["contents"]["syscalls"][0]["names"].clone();
+    assert_eq!(names, json!(["mmap", "openat", "read", "write"]));
+}
