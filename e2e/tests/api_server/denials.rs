@@ -7,8 +7,8 @@ use e2e::rights::events::{SPACE, attempts, attempts_without_observers, event, of
 use kube::{Client, Config};
 use serde_json::{Value, json};
 
-use super::gate_support::{of_kubelet, send, thief, try_events};
-use super::support::{Environment, LIMIT, contents, operator, until};
+use super::stolen::{of_kubelet, thief, try_events};
+use super::support::{Environment, LIMIT, contents, operator, send, until};
 
 const OBSERVATIONS: &str = "/apis/seccomp.imjasonh.dev/v1alpha1/seccompobservations";
 const EVENTS: &str = "/apis/events.k8s.io/v1/namespaces/shop/events";

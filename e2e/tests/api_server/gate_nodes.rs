@@ -15,8 +15,8 @@ use kube::api::{ApiResource, DeleteParams, DynamicObject, ListParams, Patch, Pat
 use kube::{Api, Client};
 use serde_json::{Value, json};
 
-use super::gate_support::{send, start_operator, thief, try_attempt};
-use super::support::{Environment, LIMIT, bytes_of, contents, operator, until};
+use super::stolen::{thief, try_attempt};
+use super::support::{Environment, LIMIT, bytes_of, contents, operator, send, start_operator, until};
 
 const READY: &str = "seccomp.imjasonh.dev/ProfilesReady";
 

@@ -1,17 +1,17 @@
 //! The observer's part on a real API server: its report, and what its account may do beside it.
 
 use api::{ObservationReport, ObserverState, SeccompObservation};
-use bench::api_server::{Account, Options};
+use bench::api_server::Options;
 use cluster::NAMESPACE;
 use e2e::rights::observer::{attempts, observation};
-use kube::{Api, Client, Config};
+use kube::{Api, Client};
 use observer::metrics::Metrics;
 use observer::reporter::{Reporter, SendError};
 use prometheus::Registry;
 use serde_json::{Value, json};
 
-use super::gate_support::{send, thief, try_attempt};
-use super::support::{Environment, LIMIT, until};
+use super::stolen::{thief, thief_of_pod, try_attempt};
+use super::support::{Environment, send};
 
 const KINDS: &str = "/apis/seccomp.imjasonh.dev/v1alpha1";
 
@@ -58,15 +58,7 @@ async fn status_of(environment: &Environment, node: &str) {
 
 /// A client with the token of the observer's pod on a node, as the kubelet gets it.
 async fn observer_on(environment: &Environment, node: &str) -> Client {
-    let client = environment.server.command_line().unwrap();
-    let account = format!("{NAMESPACE}-observer");
-    let pod = format!("observer-{node}");
-    let bound = ["--bound-object-kind", "Pod", "--bound-object-name", &pod];
-    let arguments = ["-n", NAMESPACE, "create", "token", &account].into_iter().chain(bound);
-    let token = client.kubectl(arguments.collect::<Vec<_>>()).unwrap();
-    let mut config: Config = environment.server.config(Account::Admin, None).await.unwrap();
-    config.auth_info.token = Some(token.trim().to_owned().into());
-    Client::try_from(config).unwrap()
+    thief_of_pod(environment, "observer", &format!("observer-{node}")).await
 }
 
 fn reporter(client: &Client, node: &str) -> Reporter {
@@ -118,13 +110,6 @@ async fn a_stolen_observer_forges_the_observation_of_its_own_node_and_does_nothi
     };
     let before = other().await;
     let thief = observer_on(&environment, "node-1").await;
-    // The policy takes effect a moment after the installation.
-    until("the policy", LIMIT, async || {
-        let path = format!("{KINDS}/seccompobservations?dryRun=All");
-        let object = observation("node-9", json!({}));
-        (send(&thief, "POST", &path, "application/json", &object).await.0 == 422).then_some(())
-    })
-    .await;
     for attempt in attempts() {
         try_attempt(&thief, &attempt, attempt.path).await;
     }

@@ -3,9 +3,8 @@
 use kube::api::{DeleteParams, Patch, PatchParams};
 use serde_json::{Value, json};
 
-use super::gate_support::start_operator;
 use super::pods::{create, create_namespace, pods, using};
-use super::support::{Environment, LIMIT, contents, until};
+use super::support::{Environment, LIMIT, contents, start_operator, until};
 
 const NAMESPACE: &str = "dated";
 const PROFILE: &str = "dated";

@@ -12,12 +12,12 @@ use xtask::programs::OtherRelease;
 use super::gate_nodes::{
     forbidden_requests_are_refused, get_node, is_tainted, put_taint, start as start_gate, wait_shown,
 };
-use super::gate_support::{start_operator, thief, try_attempt};
 use super::outdated::old_containers_are_counted;
 use super::pods::{create, create_namespace, is_gated, pods, stored, using};
 use super::rollout::profile_comes_and_goes;
 use super::some_nodes::file_follows_labels;
-use super::support::{Environment, LIMIT, contents, until};
+use super::stolen::{thief, thief_of, try_attempt};
+use super::support::{Environment, LIMIT, contents, start_operator, until};
 use super::values;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -95,12 +95,11 @@ pub(super) async fn accounts_are_held_to_their_parts(environment: &Environment) 
     let finalizers = json!([api::names::FINALIZER, attempts::FOREIGN_FINALIZER]);
     set_finalizers(environment, &finalizers).await;
 
+    let stolen = thief_of(environment, Account::Operator(0)).await;
     let agent = agents.client("node-1").unwrap();
     let refusal = r#"the agent of node "node-1" reports for its own node only, not for "node-2""#;
     refused(&agent, attempts::on_another_node(Answer::Refused(422, refusal))).await;
     refused(&agent, attempts::on_its_own_node()).await;
-    let config = environment.server.config(Account::Operator(0), None).await.unwrap();
-    let stolen = Client::try_from(config).unwrap();
     refused(&stolen, attempts::of_the_operator()).await;
 
     let after = environment.get(attempts::PROFILE).await.unwrap();

@@ -5,8 +5,7 @@ use std::time::Instant;
 
 use kube::api::DeleteParams;
 
-use super::gate_support::start_operator;
-use super::support::{Environment, LIMIT, bytes_of, contents, print_line, until};
+use super::support::{Environment, LIMIT, bytes_of, contents, print_line, start_operator, until};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_profile_reaches_every_simulated_node_and_is_removed_again() {

@@ -6,10 +6,9 @@ use bench::api_server::Options;
 use e2e::rights::gate_nodes::TAINT;
 use serde_json::{Value, json};
 
-use super::gate_support::send;
 use super::pages::Page;
 use super::pods::{create, create_namespace, plain};
-use super::support::Environment;
+use super::support::{Environment, send};
 
 const SHOP: &str = "shop";
 

@@ -9,10 +9,9 @@ use kube::Api;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 
-use super::gate_support::start_operator;
 use super::pods::{create, create_namespace, object, pods, using};
 use super::releases::accounts_are_held_to_their_parts;
-use super::support::{Environment, LIMIT, bytes_of, contents, hash_of, print_line, until};
+use super::support::{Environment, LIMIT, bytes_of, contents, hash_of, print_line, start_operator, until};
 
 const NAMESPACE: &str = "shop";
 

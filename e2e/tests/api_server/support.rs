@@ -6,8 +6,11 @@ use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use api::{SeccompProfile, Untrusted};
-use bench::api_server::{Account, Agents, ApiServer, Options, build_operator};
+use bench::api_server::{
+    Account, Agents, ApiServer, OperatorOptions, OperatorProcess, Options, build_operator,
+};
 use kube::api::{Patch, PatchParams};
+use kube::client::Body;
 use kube::{Api, Client};
 use profile::Profile;
 use serde_json::{Value, json};
@@ -64,6 +67,27 @@ impl Environment {
 pub(crate) fn operator() -> PathBuf {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
     BINARY.get_or_init(|| build_operator(false).unwrap_or_else(|error| panic!("{error}"))).clone()
+}
+
+/// An operator that is not elected.
+pub(crate) fn start_operator(environment: &Environment) -> OperatorProcess {
+    let options = OperatorOptions { number: 0, url: None, lease: None };
+    OperatorProcess::start(&operator(), &environment.server, &options).unwrap()
+}
+
+/// Sends a request; the code of the answer and its message, or the object.
+pub(crate) async fn send(
+    client: &Client,
+    method: &str,
+    path: &str,
+    content_type: &str,
+    body: &Value,
+) -> (u16, Value) {
+    let request = http::Request::builder().method(method).uri(path).header("content-type", content_type);
+    let answer = client.send(request.body(Body::from(body.to_string().into_bytes())).unwrap()).await.unwrap();
+    let code = answer.status().as_u16();
+    let bytes = answer.into_body().collect_bytes().await.unwrap();
+    (code, serde_json::from_slice(&bytes).unwrap())
 }
 
 /// Polls until there is a value.

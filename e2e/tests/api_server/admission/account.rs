@@ -2,8 +2,8 @@
 
 use e2e::rights::admission;
 
-use super::super::gate_support::{send, thief, try_attempt};
-use super::super::support::contents;
+use super::super::stolen::{thief, try_attempt};
+use super::super::support::{contents, send};
 use super::*;
 
 #[tokio::test(flavor = "multi_thread")]

@@ -4,9 +4,8 @@ use api::names::GATED_NAMESPACE;
 use bench::api_server::{OperatorOptions, OperatorProcess};
 use k8s_openapi::api::core::v1::Namespace;
 
-use super::super::gate_support::start_operator;
 use super::super::pods::{is_gated, pods, stored};
-use super::super::support::operator;
+use super::super::support::{operator, start_operator};
 use super::images::{SHOP, Shop, of};
 use super::*;
 

@@ -2,12 +2,12 @@
 
 use bench::api_server::{Account, OperatorOptions, OperatorProcess};
 use e2e::rights::{admission, removal};
+use kube::ResourceExt;
 use kube::api::{DeleteParams, ListParams};
-use kube::{Client, ResourceExt};
 
-use super::super::gate_support::{send, try_attempt};
 use super::super::pods::pods;
-use super::super::support::{contents, operator};
+use super::super::stolen::{thief_of, try_attempt};
+use super::super::support::{contents, operator, send};
 use super::images::{SHOP, Shop, of};
 use super::*;
 
@@ -88,8 +88,7 @@ async fn a_stolen_operator_deletes_profiles_of_images_and_no_others() {
     scene.start(0, &[]);
     scene.until_answered().await;
     let environment = &scene.environment;
-    let config = environment.server.config(Account::Operator(0), None).await.unwrap();
-    let thief = Client::try_from(config).unwrap();
+    let thief = thief_of(environment, Account::Operator(0)).await;
     environment.apply("entrusted", &contents(0)).await;
     let path = "/apis/seccomp.imjasonh.dev/v1alpha1/seccompprofiles";
     for (name, labels) in [

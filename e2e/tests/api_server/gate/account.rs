@@ -7,7 +7,8 @@ use e2e::rights::gate::{self, OTHERS, leave_out, lift, target};
 use serde_json::{Value, json};
 
 use super::*;
-use crate::gate_support::{of_kubelet, send, thief, try_attempt, try_events};
+use crate::stolen::{of_kubelet, thief, try_attempt, try_events};
+use crate::support::send;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stolen_gate_lifts_its_own_gate_with_node_affinity_and_changes_nothing_else_of_a_pod() {

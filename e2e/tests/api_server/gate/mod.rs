@@ -17,9 +17,8 @@ use k8s_openapi::api::core::v1::Namespace;
 use kube::{Api, Client};
 use serde_json::{Value, json};
 
-use super::gate_support::start_operator;
 use super::pods::{create, dry_run, gates, is_gated, localhost, plain, pods, stored, using};
-use super::support::{Environment, LIMIT, operator, until};
+use super::support::{Environment, LIMIT, operator, start_operator, until};
 
 /// The namespace whose pods are gated.
 const SHOP: &str = "shop";

@@ -7,9 +7,8 @@ use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::api::{Patch, PatchParams, PostParams};
 
 use super::*;
-use crate::gate_support::send;
 use crate::some_nodes::{apply_for, label};
-use crate::support::contents;
+use crate::support::{contents, send};
 
 /// The template of a pod that waits for a profile which does not come.
 fn template() -> Value {
