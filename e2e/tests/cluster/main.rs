@@ -21,6 +21,7 @@ mod disks;
 mod displaced;
 mod distribution;
 mod documented;
+mod down;
 mod drift;
 mod file_watch;
 mod gate;

@@ -10,6 +10,7 @@ use xtask::workspace::repository;
 
 use super::added_nodes::AddedNode;
 use super::documented::Reader;
+use super::down::Down;
 use super::gate::{Gated, REPLICAS, SHOP, delete, deployment, failures, together};
 use super::pages::Page;
 use super::removal::Reinstall;
@@ -118,13 +119,7 @@ fn a_node_that_registers_without_the_taint_gets_it_from_the_policy_and_cannot_ta
         is_tainted(&serde_json::from_str(&created).unwrap()).then_some(())
     });
     // As long as no gate runs, nobody takes the taint off.
-    let scale = |replicas: &str| {
-        cluster.ok(["-n", NAMESPACE, "scale", "deployment/seccomp-profile-gate", replicas]);
-    };
-    scale("--replicas=0");
-    let gates = "--selector=app.kubernetes.io/component=gate";
-    cluster.ok(["-n", NAMESPACE, "wait", "--for=delete", "pods", gates, "--timeout=60s"]);
-
+    let down = Down::new(&cluster, "seccomp-profile-gate");
     let added = AddedNode::new(&cluster, cluster.add_node().unwrap_or_else(|error| panic!("{error}")));
     let name = added.node.name();
     assert!(has_taint(&cluster, &name));
@@ -134,7 +129,7 @@ fn a_node_that_registers_without_the_taint_gets_it_from_the_policy_and_cannot_ta
     assert!(refused.to_string().contains("not allowed to modify taints"), "{refused}");
     assert!(has_taint(&cluster, &name));
 
-    scale("--replicas=2");
+    down.end();
     cluster.wait_event(&name, "ProfilesReady");
     wait_condition(&cluster, &name, "AllProfiles");
     assert!(!has_taint(&cluster, &name));
