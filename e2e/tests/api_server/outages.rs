@@ -14,9 +14,6 @@ use tokio::time::{Instant as Time, sleep_until};
 use super::disk_poller::{DiskPoller, Rule, cpu_time};
 use super::support::{Environment, LIMIT, bytes_of, contents, hash_of, operator, print_line, until};
 
-/// How soon after an outage everything must be right.
-const CONVERGENCE_LIMIT: Duration = Duration::from_secs(30);
-
 /// The short form of each outage.
 const SHORT: Duration = Duration::from_secs(10);
 
@@ -24,10 +21,27 @@ const SHORT: Duration = Duration::from_secs(10);
 const AGENT_WATCHES: u64 = 2;
 const OPERATOR_WATCHES: u64 = 4;
 
-/// The largest share of a CPU for the operator during an outage.
-const OPERATOR_BUSY: f64 = 0.05;
-/// The largest share for one agent, including its share of the proxy.
-const AGENT_BUSY: f64 = 0.02;
+/// What a program may take.
+#[derive(Debug, Clone, Copy)]
+struct Bounds {
+    /// How soon after an outage everything must be right.
+    convergence: Duration,
+    /// The largest share of a CPU for the operator during an outage.
+    operator_busy: f64,
+    /// The largest share for one agent, including its share of the proxy.
+    agent_busy: f64,
+}
+
+impl Bounds {
+    /// Those of the long outages, in which what the programs take for their start does not count; the short ones, which
+    /// run beside a compiler, show that nothing hangs or spins. That nobody asks too often is counted in both.
+    fn of(outage: Duration) -> Self {
+        if outage > SHORT {
+            return Self { convergence: LIMIT, operator_busy: 0.05, agent_busy: 0.02 };
+        }
+        Self { convergence: 2 * LIMIT, operator_busy: 0.5, agent_busy: 0.2 }
+    }
+}
 
 /// Profiles that never change, in two pages of an agent's list: a small page and a large one.
 const SMALL: usize = 8;
@@ -52,6 +66,7 @@ struct Scene {
     operator: OperatorProcess,
     /// The contents of [`CHANGING`] by number.
     number: usize,
+    bounds: Bounds,
 }
 
 /// The counters at the beginning of an outage.
@@ -66,7 +81,7 @@ struct Baseline {
 
 impl Scene {
     /// Starts `groups`, by name and number of agents, and waits until every profile is Ready.
-    async fn new(groups: &[(&'static str, usize)]) -> Self {
+    async fn new(groups: &[(&'static str, usize)], bounds: Bounds) -> Self {
         let environment = Environment::new().await;
         let operator_proxy = Proxy::start(&environment.server).await.unwrap();
         let operator = start_operator(&environment, &operator_proxy);
@@ -74,7 +89,7 @@ impl Scene {
             environment.apply(&name, &contents).await;
         }
         environment.apply(CHANGING, &contents(0)).await;
-        let mut scene = Self { environment, operator_proxy, operator, groups: Vec::new(), number: 0 };
+        let mut scene = Self { environment, operator_proxy, operator, groups: Vec::new(), number: 0, bounds };
         for (name, size) in groups {
             let proxy = Proxy::start(&scene.environment.server).await.unwrap();
             let mut agents = scene.environment.agents(Some(proxy.url())).await;
@@ -176,11 +191,11 @@ impl Scene {
             100.0 * busy
         ));
         assert!(asked <= most, "the operator: {asked} requests, at most {most}");
-        assert!(busy <= OPERATOR_BUSY, "the operator takes {busy:.3} of a CPU");
+        assert!(busy <= self.bounds.operator_busy, "the operator takes {busy:.3} of a CPU");
         let busy = cpu_time("/proc/self/stat") - before.busy - seen.cpu;
         let busy = busy.as_secs_f64() / seconds / self.nodes() as f64;
         print_line(&format!("  an agent: {:.2} % of a CPU", 100.0 * busy));
-        assert!(busy <= AGENT_BUSY, "an agent takes {busy:.4} of a CPU");
+        assert!(busy <= self.bounds.agent_busy, "an agent takes {busy:.4} of a CPU");
     }
 
     /// Changes [`CHANGING`].
@@ -189,34 +204,35 @@ impl Scene {
         self.environment.apply(CHANGING, &contents(self.number)).await;
     }
 
-    /// Waits until the change is on every disk and in the status, for [`CONVERGENCE_LIMIT`] at most, and prints the
-    /// time.
+    /// Waits until the change is on every disk and in the status, as soon as the bounds say, and prints the time.
     async fn wait_converged(&self) {
+        let limit = self.bounds.convergence;
         let start = Instant::now();
         let wanted = bytes_of(&contents(self.number));
-        until("the change being on every disk", CONVERGENCE_LIMIT, async || {
+        until("the change being on every disk", limit, async || {
             self.files(CHANGING).all(|file| fs::read(file).is_ok_and(|bytes| bytes == wanted)).then_some(())
         })
         .await;
         let files = start.elapsed();
-        self.wait_ready(CHANGING, &contents(self.number), CONVERGENCE_LIMIT.saturating_sub(files)).await;
+        self.wait_ready(CHANGING, &contents(self.number), limit.saturating_sub(files)).await;
         print_line(&format!(
             "  converged: files after {:.1} s, status after {:.1} s",
             files.as_secs_f64(),
             start.elapsed().as_secs_f64()
         ));
-        self.wait_everything_ready(CONVERGENCE_LIMIT).await;
+        self.wait_everything_ready(limit).await;
         self.check_deletion().await;
     }
 
     /// Checks that an unused profile is deleted as usual.
     async fn check_deletion(&self) {
+        let limit = self.bounds.convergence;
         let (name, contents) = ("passing", contents(7));
         self.environment.apply(name, &contents).await;
-        self.wait_ready(name, &contents, CONVERGENCE_LIMIT).await;
+        self.wait_ready(name, &contents, limit).await;
         let start = Instant::now();
         self.environment.profiles.delete(name, &DeleteParams::default()).await.unwrap();
-        until("the deletion being over", CONVERGENCE_LIMIT, async || {
+        until("the deletion being over", limit, async || {
             self.environment.get(name).await.is_none().then_some(())
         })
         .await;
@@ -259,7 +275,7 @@ async fn wait_for_end(start: Instant, outage: Duration) {
 
 /// The API server is killed, and comes back.
 async fn stop_and_restart(outage: Duration) {
-    let mut scene = Scene::new(&[("Agents", 12)]).await;
+    let mut scene = Scene::new(&[("Agents", 12)], Bounds::of(outage)).await;
     print_line(&format!("away for {} s", outage.as_secs()));
     let before = scene.begin(false);
     let start = before.start;
@@ -312,7 +328,7 @@ async fn stop_and_restart(outage: Duration) {
     for proxy in scene.proxies() {
         proxy.behave(Behaviour::Pass);
     }
-    until("the file being gone from every disk", CONVERGENCE_LIMIT, async || {
+    until("the file being gone from every disk", scene.bounds.convergence, async || {
         scene.files(&gone).all(|file| !file.exists()).then_some(())
     })
     .await;
@@ -375,7 +391,7 @@ fn start_failure(proxy: &Proxy, failure: &Failure) {
 async fn fail_for_agents(outage: Duration) {
     let mut groups: Vec<_> = failures().iter().map(|failure| (failure.name, 2)).collect();
     groups.push(("Well", 2));
-    let mut scene = Scene::new(&groups).await;
+    let mut scene = Scene::new(&groups, Bounds::of(outage)).await;
     print_line("an API server that is ill, for agents");
     let before = scene.begin(true);
     let start = before.start;
@@ -393,12 +409,14 @@ async fn fail_for_agents(outage: Duration) {
         };
         scene.groups.iter().filter(holds).map(|group| group.name).collect::<Vec<_>>()
     };
-    assert_eq!(holding(&scene), ["Deaf", "Expired", "Well"]);
-    let status = scene.environment.get(CHANGING).await.unwrap()["status"].clone();
-    assert_eq!(
-        (&status["state"], &status["ready"]),
-        (&json!("Progressing"), &json!(format!("4/{}", scene.nodes())))
-    );
+    // `Expired` relists after a pause, and the operator gathers counts; the others get there in no time.
+    let progressing = format!("4/{}", scene.nodes());
+    until("the new contents where the API server answers", LIMIT, async || {
+        let status = scene.environment.get(CHANGING).await?["status"].take();
+        let counted = status["state"] == "Progressing" && status["ready"] == progressing.as_str();
+        (counted && holding(&scene) == ["Deaf", "Expired", "Well"]).then_some(())
+    })
+    .await;
     scene.end(before);
     for proxy in scene.proxies() {
         proxy.behave(Behaviour::Pass);
@@ -419,7 +437,7 @@ async fn after_two_minutes_of_bad_answers_agents_catch_up_within_half_a_minute()
 
 /// The operator gets one failure after the other; the agents get none.
 async fn fail_for_operator(outage: Duration) {
-    let mut scene = Scene::new(&[("Agents", 4)]).await;
+    let mut scene = Scene::new(&[("Agents", 4)], Bounds::of(outage)).await;
     let from_the_start = Failure {
         name: "Truncated from the start",
         behaviour: Behaviour::TruncateLists(BETWEEN / 10),
