@@ -73,7 +73,9 @@ impl Shop {
         let config = config.with_single_cert(vec![identity.cert.der().clone()], key).unwrap();
         let registry = images.start_with_tls(config).await;
 
-        let values = ["admission.images.enabled=true"].iter().chain(values).copied().collect::<Vec<_>>();
+        // Longer than a loaded machine takes for the first of everything.
+        let always = ["admission.images.enabled=true", "admission.images.timeoutSeconds=30"];
+        let values = always.iter().chain(values).copied().collect::<Vec<_>>();
         let mut scene = Scene::new(&values).await;
         let authorities = scene.environment.server.directory().join("registries.pem");
         std::fs::write(&authorities, identity.cert.pem()).unwrap();
@@ -98,9 +100,13 @@ impl Shop {
             format!("--inside={host}"),
             format!("--registry-authorities={}", authorities.display()),
         ];
-        let arguments: Vec<_> = arguments.iter().map(String::as_str).chain(more.iter().copied()).collect();
+        let has_time = more.iter().any(|argument| argument.starts_with("--images-time="));
+        let time = (!has_time).then_some("--images-time=28s");
+        let more = more.iter().chain(&time);
+        let arguments: Vec<_> = arguments.iter().map(String::as_str).chain(more.copied()).collect();
         scene.start(0, &arguments);
-        until("a replica that is ready", LIMIT, async || (scene.balancer.ready() == 1).then_some(())).await;
+        until("a replica that is ready", 4 * LIMIT, async || (scene.balancer.ready() == 1).then_some(()))
+            .await;
         Self { scene, registry }
     }
 
@@ -216,8 +222,7 @@ async fn each_container_gets_the_digest_and_the_profile_of_its_own_image() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn five_hundred_pods_that_are_created_at_once_cost_one_object_and_one_question_an_image() {
-    let values = ["admission.images.secrets.everywhere=true", "admission.images.timeoutSeconds=30"];
-    let shop = Shop::new(&values, &["--images-time=28s"]).await;
+    let shop = Shop::new(&["admission.images.secrets.everywhere=true"], &[]).await;
     let tags: Vec<_> = (0..CALLS.len()).map(|number| format!("many{number}")).collect();
     let start = std::time::Instant::now();
     let pods = (0..500).map(|number| {
@@ -229,13 +234,15 @@ async fn five_hundred_pods_that_are_created_at_once_cost_one_object_and_one_ques
         }
     });
     let given: Vec<_> = futures::stream::iter(pods).buffer_unordered(50).collect().await;
-    print_line(&format!("500 pods of 20 images in {:.1} s", start.elapsed().as_secs_f64()));
+    let took = start.elapsed();
+    print_line(&format!("500 pods of 20 images in {:.1} s", took.as_secs_f64()));
     assert!(given.iter().all(|path| path.starts_with("profiles/sha256-")), "{given:?}");
     assert_eq!(shop.profiles().await.len(), tags.len());
     for tag in tags {
         let path = format!("200 /v2/team/app/manifests/{tag}");
         let count = shop.registry.asked().iter().filter(|it| **it == path).count();
-        assert_eq!(count, 1, "{path}");
+        // What a tag stands for is asked again after a minute.
+        assert!(count >= 1 && count as u64 <= 1 + took.as_secs() / 60, "{path}: {count} times in {took:?}");
     }
 }
 
@@ -245,7 +252,7 @@ async fn a_registry_that_does_not_answer_is_a_warning_and_the_pod_starts_as_it_i
     let host = format!("127.0.0.1:{}", listener.local_addr().unwrap().port());
     let inside = format!("--inside={host}");
     // Without the right to read Secrets, which its options do not ask for either.
-    let shop = Shop::new(&[], &["--images-time=1s", &inside]).await;
+    let shop = Shop::new(&[], &["--images-time=5s", &inside]).await;
     let image = format!("{host}/slow:1");
     let (pod, warnings) = shop
         .create_in(

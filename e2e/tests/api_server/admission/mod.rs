@@ -82,7 +82,8 @@ impl Scene {
 
     /// Starts a replica of this number.
     fn start(&mut self, number: usize, arguments: &[&str]) {
-        let lease = Some([3_000, 2_000, 300].map(Duration::from_millis));
+        // No test waits for its end.
+        let lease = Some([15_000, 10_000, 2_000].map(Duration::from_millis));
         let options = OperatorOptions { number, url: None, lease };
         let replica =
             AdmissionProcess::start(&binary(), &self.environment.server, &options, arguments).unwrap();
@@ -90,11 +91,13 @@ impl Scene {
         self.replicas.push(replica);
     }
 
-    /// Waits until the API server accepts a profile, for which it needs an answer of a replica.
+    /// Waits until the API server accepts a profile, for which it needs an answer of a replica once it knows the changed
+    /// configuration. A replica is ready after that: the leader changes the configuration again, and waits.
     async fn until_answered(&self) {
-        until("an answer of the webhook", LIMIT, async || {
+        until("an answer of the webhook", 4 * LIMIT, async || {
+            let is_ready = self.balancer.ready() > 0;
             let (code, _, _) = self.dry_run(&sound(0)).await;
-            (code == 201).then_some(())
+            (is_ready && code == 201).then_some(())
         })
         .await;
     }

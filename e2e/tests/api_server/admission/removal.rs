@@ -11,11 +11,11 @@ use super::super::support::{contents, operator, send};
 use super::images::{SHOP, Shop, of};
 use super::*;
 
-/// Starts an operator that removes profiles of images which no pod has named for three seconds.
-fn start_operator(shop: &Shop, number: usize) -> OperatorProcess {
+/// Starts an operator that removes profiles of images which no pod has named for this time.
+fn start_operator(shop: &Shop, number: usize, after: &str) -> OperatorProcess {
     let options = OperatorOptions { number, url: None, lease: None };
-    let arguments = ["--remove-unused-image-profiles-after=3s"];
-    OperatorProcess::start_with(&operator(), &shop.scene.environment.server, &options, &arguments).unwrap()
+    let after = format!("--remove-unused-image-profiles-after={after}");
+    OperatorProcess::start_with(&operator(), &shop.scene.environment.server, &options, &[&after]).unwrap()
 }
 
 /// The only profile of an image, if it fulfils the condition.
@@ -29,7 +29,7 @@ async fn only(shop: &Shop, holds: impl Fn(&Value) -> bool) -> Option<Value> {
 async fn a_profile_of_an_image_goes_when_no_pod_names_it_any_more_and_comes_back_with_the_next_pod() {
     let shop = Shop::new(&["admission.images.secrets.everywhere=true"], &[]).await;
     let environment = &shop.scene.environment;
-    let first = start_operator(&shop, 0);
+    let first = start_operator(&shop, 0, "1h");
     let mut agents = environment.agents(None).await;
     agents.join("n0").await.unwrap();
     environment.apply("entrusted", &contents(0)).await;
@@ -56,7 +56,7 @@ async fn a_profile_of_an_image_goes_when_no_pod_names_it_any_more_and_comes_back
     })
     .await;
     drop(first);
-    let _second = start_operator(&shop, 1);
+    let _second = start_operator(&shop, 1, "3s");
     let deleting = until("the deletion", LIMIT, async || {
         only(&shop, |profile| !profile["metadata"]["deletionTimestamp"].is_null()).await
     })
