@@ -123,6 +123,14 @@ async fn a_new_node_is_released_when_its_agent_has_reported_every_profile_and_wr
     for number in 0..3 {
         environment.apply(&format!("p{number}"), &contents(number)).await;
     }
+    // An agent that joins writes all of them before its first report.
+    for number in 0..3 {
+        until("an accepted profile", LIMIT, async || {
+            let profile = environment.get(&format!("p{number}")).await?;
+            profile["status"]["contentHash"].is_string().then_some(())
+        })
+        .await;
+    }
     let log = environment.server.audit();
     let mut agents = environment.agents(None).await;
     let names: Vec<_> = (0..5).map(|number| format!("n{number}")).collect();

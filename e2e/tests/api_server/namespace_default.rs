@@ -149,6 +149,11 @@ async fn an_annotation_that_is_no_name_is_refused_and_where_it_is_already_there_
     let environment = environment(&[]).await;
     let admin = &environment.admin;
     let bad = ["../x", "base.json/", "Base", "", "a..b", "-a", "a\n", "a'b", &"a".repeat(241)];
+    // This policy, too, takes effect a moment after it was created.
+    until("the policy of annotations", LIMIT, async || {
+        annotate(admin, "default", &json!({ DEFAULT_PROFILE: "../x" })).await.err()
+    })
+    .await;
     for name in bad {
         let refused = annotate(admin, SHOP, &json!({ DEFAULT_PROFILE: name })).await.unwrap_err().to_string();
         assert!(refused.contains("must be the name of a SeccompProfile"), "{name:?}: {refused}");

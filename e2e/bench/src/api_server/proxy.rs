@@ -183,6 +183,8 @@ async fn answer(
     match now {
         Behaviour::Answer(status) => return Ok(refusal(status)),
         Behaviour::Expire | Behaviour::TruncateLists(_) if is_watch => return Ok(expired()),
+        // The connection of a write that was held ends a moment later.
+        Behaviour::Refuse => return Err(io::ErrorKind::ConnectionRefused.into()),
         _ => {}
     }
     let (parts, body) = request.into_parts();

@@ -1,6 +1,9 @@
 //! etcd and the API server, as child processes.
 
-use std::net::TcpListener;
+use std::hash::{BuildHasher, RandomState};
+use std::io::{self, ErrorKind};
+use std::net::{Ipv4Addr, TcpListener};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -64,6 +67,8 @@ pub struct ApiServer {
     etcd: Option<Program>,
     server: Option<Program>,
     collector: Option<Program>,
+    /// Whether the policy for the finalizer is installed, to be in effect at once.
+    has_policy_at_once: bool,
     // Last: it must be there until the programs have gone.
     directory: TempDir,
 }
@@ -100,12 +105,14 @@ impl ApiServer {
             etcd: None,
             server: None,
             collector: None,
+            has_policy_at_once: false,
             directory,
         };
         server.prepare()?;
         server.start_etcd()?;
-        server.start_server()?;
+        server.launch_server()?;
         server.install()?;
+        server.wait_for_policy()?;
         server.start_collector()?;
         Ok(server)
     }
@@ -264,11 +271,17 @@ impl ApiServer {
         Ok(())
     }
 
-    /// Starts the API server and returns when it is ready.
+    /// Starts the API server again and returns when it is as ready as it was.
     ///
     /// # Errors
     /// It does not start.
     pub fn start_server(&mut self) -> Result<(), ApiServerError> {
+        self.launch_server()?;
+        self.wait_for_policy()
+    }
+
+    /// Starts the API server and returns when it is ready.
+    fn launch_server(&mut self) -> Result<(), ApiServerError> {
         let mut command = Command::new(&self.program);
         command
             .arg(format!("--etcd-servers=http://127.0.0.1:{}", self.ports.etcd))
@@ -327,7 +340,7 @@ impl ApiServer {
     }
 
     /// The chart without its workloads' pods: nothing here runs any.
-    fn install(&self) -> Result<(), ApiServerError> {
+    fn install(&mut self) -> Result<(), ApiServerError> {
         let client = self.command_line()?;
         client.kubectl(["create", "namespace", NAMESPACE])?;
         let chart = repository().join("charts").join(NAMESPACE);
@@ -344,13 +357,17 @@ impl ApiServer {
         arguments.extend(["--api-versions", MUTATING_POLICY].map(String::from));
         let mut objects = client.helm(&arguments)?;
         let has_policy = objects.contains("kind: MutatingAdmissionPolicy\n");
-        let wait_for_policy = has_policy && !self.options.policy_as_installed;
-        if wait_for_policy {
+        self.has_policy_at_once = has_policy && !self.options.policy_as_installed;
+        if self.has_policy_at_once {
             objects = objects.replace("duration('30s')", "duration('0s')");
         }
         client.kubectl_input(["apply", "--server-side", "-f", "-"], &objects)?;
-        client.wait_established(&crds)?;
-        if wait_for_policy { wait_for_finalizer(&client) } else { Ok(()) }
+        Ok(client.wait_established(&crds)?)
+    }
+
+    /// Waits until the policy that adds the operator's finalizer is in effect, if it is to be.
+    fn wait_for_policy(&self) -> Result<(), ApiServerError> {
+        if self.has_policy_at_once { wait_for_finalizer(&self.command_line()?) } else { Ok(()) }
     }
 
     fn kubeconfig_of(&self, account: Account, url: Option<&str>) -> serde_json::Value {
@@ -388,8 +405,18 @@ fn wait_for_finalizer(client: &CommandLine) -> Result<(), ApiServerError> {
     })
 }
 
-/// A free port.
+/// A free port, below those that the kernel gives to programs which ask for any: none of them can take it before the
+/// program that it is for.
 pub(crate) fn free_port() -> Result<u16, ApiServerError> {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).map_err(failed("bind", "a port"))?;
-    listener.local_addr().map(|address| address.port()).map_err(failed("bind", "a port"))
+    const PORTS: Range<u16> = 15_000..30_000;
+    let random = RandomState::new();
+    let mut last = io::Error::from(ErrorKind::AddrInUse);
+    for attempt in 0..100_u8 {
+        let port = PORTS.start + (random.hash_one(attempt) % PORTS.len() as u64) as u16;
+        match TcpListener::bind((Ipv4Addr::LOCALHOST, port)) {
+            Ok(_) => return Ok(port),
+            Err(error) => last = error,
+        }
+    }
+    Err(failed("bind", "a port")(last))
 }

@@ -63,7 +63,8 @@ async fn a_pod_on_a_node_without_its_profile_gets_one_event_and_both_parts_share
     let requests = log.requests().unwrap();
     let by_gate = |verb: &str, resource: &str| {
         let of_gate = requests.iter().filter(|request| request.account().ends_with("-gate"));
-        of_gate.filter(|request| request.verb == verb && request.resource() == resource).count()
+        let accepted = of_gate.filter(|request| request.was_accepted());
+        accepted.filter(|request| request.verb == verb && request.resource() == resource).count()
     };
     let count = |resource: &str| (by_gate("list", resource), by_gate("watch", resource));
     let counted = ["seccompprofiles", "nodeprofilestatuses", "nodes", "pods"].map(count);

@@ -90,6 +90,7 @@ async fn a_pod_whose_runtime_may_not_apply_its_profile_gets_one_event_gated_or_n
     // A class that comes while the gate runs, and a pod that is changed after its Event.
     create_class(admin, "new", "kata-qemu").await;
     create(admin, UNGATED, &classed("in-new", "new")).await;
+    events_until(admin, UNGATED, "in-new").await;
     let labels = Patch::Merge(json!({ "metadata": { "labels": { "changed": "yes" } } }));
     let changed = pods(admin, UNGATED).patch("in-sandbox", &PatchParams::default(), &labels).await;
     changed.unwrap();

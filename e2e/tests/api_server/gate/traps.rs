@@ -28,11 +28,11 @@ async fn the_deadline_of_a_job_and_that_of_a_deployment_run_while_their_pods_wai
     let jobs: Api<Job> = Api::namespaced(environment.admin.clone(), SHOP);
     let mut of_job = template();
     of_job["spec"]["restartPolicy"] = "Never".into();
-    let job = json!({
-        "metadata": { "name": "job" }, "spec": { "activeDeadlineSeconds": 5, "template": of_job },
-    });
+    let job = json!({ "metadata": { "name": "job" }, "spec": { "template": of_job } });
     jobs.create(&PostParams::default(), &serde_json::from_value(job).unwrap()).await.unwrap();
     until("the gated pod of the Job", LIMIT, async || has_gated_pod(&environment).await.then_some(())).await;
+    let deadline = Patch::Merge(json!({ "spec": { "activeDeadlineSeconds": 1 } }));
+    jobs.patch("job", &PatchParams::default(), &deadline).await.unwrap();
     let failed = until("the Job having failed", LIMIT, async || {
         let status = jobs.get("job").await.unwrap().status?;
         status.conditions?.into_iter().find(|condition| condition.type_ == "Failed")
@@ -49,6 +49,7 @@ async fn the_deadline_of_a_job_and_that_of_a_deployment_run_while_their_pods_wai
         },
     });
     deployments.create(&PostParams::default(), &serde_json::from_value(deployment).unwrap()).await.unwrap();
+    until("its gated pod", LIMIT, async || has_gated_pod(&environment).await.then_some(())).await;
     until("the Deployment not progressing", LIMIT, async || {
         let conditions = deployments.get("web").await.unwrap().status?.conditions?;
         let is_late = conditions.iter().any(|condition| {
@@ -127,7 +128,12 @@ async fn what_a_profile_selects_is_appended_to_every_term_of_a_pods_own_affinity
         { "matchExpressions": [zone, pool], "matchFields": [node] },
     ]);
     assert_eq!(lifted.pointer(path), Some(&narrowed));
-    let patches = log.writes().unwrap().into_iter().filter(|request| request.resource() == "pods");
-    let codes: Vec<_> = patches.map(|request| request.response_status.code).collect();
+    // The API server writes a line when it has answered, and the pod is without a gate a moment before.
+    let codes = until("the patch in the audit log", LIMIT, async || {
+        let patches = log.writes().unwrap().into_iter().filter(|request| request.resource() == "pods");
+        Some(patches.map(|request| request.response_status.code).collect::<Vec<_>>())
+            .filter(|codes| !codes.is_empty())
+    })
+    .await;
     assert_eq!(codes, [200], "one patch, which the API server accepts");
 }
