@@ -1,11 +1,13 @@
 //! The options, as the chart sets them.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Parser;
 use daemon::lease::{LeaseOptions, duration};
 use daemon::logging::LoggingArgs;
+use rustls::pki_types::{InvalidDnsNameError, ServerName};
 
 use crate::certificates::plan::Periods;
 use crate::images::settings::ImageOptions;
@@ -17,9 +19,13 @@ pub struct Options {
     /// Namespace of the Secret and of the lease.
     #[arg(long, env = "POD_NAMESPACE")]
     pub namespace: String,
-    /// The Secret that holds the certificate authorities.
-    #[arg(long)]
-    pub secret: String,
+    /// The Secret that holds the certificate authorities, unless there is a directory.
+    #[arg(long, required_unless_present = "certificate_directory")]
+    pub secret: Option<String>,
+    /// A directory in which another program keeps this program's certificate and key, as `tls.crt` and `tls.key`. That
+    /// program then also writes the authority into the webhook configurations.
+    #[arg(long, conflicts_with_all = ["secret", "secret_labels", "authority_life", "certificate_life"])]
+    pub certificate_directory: Option<PathBuf>,
     /// Labels of this Secret, as in `a=b,c=d`.
     #[arg(long, default_value = "", value_parser = labels)]
     pub secret_labels: Labels,
@@ -66,10 +72,40 @@ pub struct Options {
     pub logging: LoggingArgs,
 }
 
+/// Who makes this program's certificate.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Certificates {
+    /// It does, by authorities that are in this Secret.
+    Own {
+        /// The Secret's name.
+        secret: String,
+    },
+    /// Another program, which keeps it in this directory.
+    Mounted(PathBuf),
+}
+
 /// Labels of an object.
 pub type Labels = std::collections::BTreeMap<String, String>;
 
 impl Options {
+    /// Who makes this program's certificate.
+    #[must_use]
+    pub fn certificates(&self) -> Certificates {
+        match &self.certificate_directory {
+            Some(directory) => Certificates::Mounted(directory.clone()),
+            // One of the two is there: see the options.
+            None => Certificates::Own { secret: self.secret.clone().unwrap_or_default() },
+        }
+    }
+
+    /// The names by which the API server reaches this program, as they are in a certificate.
+    ///
+    /// # Errors
+    /// One of them is neither a name of DNS nor an address.
+    pub fn names(&self) -> Result<Vec<ServerName<'static>>, InvalidDnsNameError> {
+        self.server_names.iter().map(|name| ServerName::try_from(name.clone())).collect()
+    }
+
     /// How long certificates last.
     #[must_use]
     pub fn periods(&self) -> Periods {
@@ -116,6 +152,14 @@ mod tests {
         assert_eq!(options.secret_labels.len(), 2);
         assert_eq!(options.periods().leaf, Duration::from_hours(7 * 24));
         assert_eq!(options.periods().authority, Duration::from_hours(90 * 24));
+        let common = ["admission", "--namespace=n", "--configuration=w", "--server-name=a"];
+        let parse = |more: &[&str]| Options::try_parse_from(common.iter().chain(more));
+        let mounted = parse(&["--certificate-directory=/etc/certificate"]).unwrap();
+        assert_eq!(mounted.certificates(), Certificates::Mounted("/etc/certificate".into()));
+        assert_eq!(options.certificates(), Certificates::Own { secret: "s".to_owned() });
+        assert_eq!(options.names().unwrap().len(), 2);
+        assert!(Options { server_names: vec!["a b".to_owned()], ..options }.names().is_err());
+        assert!(parse(&[]).is_err() && parse(&["--certificate-directory=/x", "--secret=s"]).is_err());
         for wrong in ["--secret-labels=a", "--settle=x"] {
             let arguments =
                 ["admission", "--namespace=n", "--secret=s", "--configuration=w", "--server-name=a", wrong];

@@ -1,5 +1,6 @@
 //! Starts the program: the certificates, the election, the endpoints.
 
+use std::pin::Pin;
 use std::sync::Arc;
 
 use api::names::ADMISSION_FIELD_MANAGER;
@@ -10,19 +11,21 @@ use k8s_openapi::api::admissionregistration::v1::{
     MutatingWebhookConfiguration, ValidatingWebhookConfiguration,
 };
 use link::client;
+use rustls::pki_types::InvalidDnsNameError;
 use tokio::sync::watch;
 use tokio::time::sleep;
 use tracing::info;
 
 use crate::certificates::authority::CertificateError;
 use crate::certificates::keeper::{Keeper, Second, Settings, WATCH, follow};
+use crate::certificates::mounted::Mounted;
 use crate::certificates::served::Served;
 use crate::handler::Handler;
 use crate::images::admit::Images;
 use crate::images::objects::Objects;
 use crate::images::registries::{self, RegistriesError};
 use crate::metrics::{Kind, Metrics};
-use crate::options::Options;
+use crate::options::{Certificates, Options};
 use crate::server::Server;
 use crate::warn;
 
@@ -38,6 +41,9 @@ pub enum RunError {
     /// The endpoints, or the port for requests, cannot be served.
     #[error(transparent)]
     Listen(#[from] http::ListenError),
+    /// The API server cannot reach a program by such a name.
+    #[error("--server-name: {0}")]
+    Name(#[from] InvalidDnsNameError),
     /// TLS cannot be set up.
     #[error(transparent)]
     Tls(#[from] CertificateError),
@@ -97,7 +103,6 @@ pub async fn run(options: Options) -> Result<(), RunError> {
         options.lease.leadership(&options.namespace, ADMISSION_FIELD_MANAGER, &client, lead_until)?;
     let (view, viewed) = watch::channel(None);
     let (second_view, second_viewed) = watch::channel(None);
-    let second = images_configuration.map(|name| Second::new(client.clone(), name, second_viewed));
     // Watches that are needed for pods alone.
     let of_images = {
         let (name, client) = (options.images.images_configuration.clone(), client.clone());
@@ -117,23 +122,34 @@ pub async fn run(options: Options) -> Result<(), RunError> {
         view,
         metrics.watches.of(Kind::Configuration),
     );
-    let settings = Settings {
-        namespace: options.namespace.clone(),
-        secret: options.secret.clone(),
-        configuration: options.configuration.clone(),
-        names: options.server_names.clone(),
-        periods: options.periods(),
-        check: options.check_interval,
-        labels: options.secret_labels.clone(),
+    let certificates: Pin<Box<dyn Future<Output = ()>>> = match options.certificates() {
+        Certificates::Mounted(directory) => {
+            let (names, settle) = (options.names()?, options.settle);
+            let second = images_configuration.is_some().then_some(second_viewed);
+            Box::pin(Mounted { directory, names, settle, served, trusted, metrics }.run(viewed, second))
+        }
+        Certificates::Own { secret } => {
+            let settings = Settings {
+                namespace: options.namespace.clone(),
+                secret,
+                configuration: options.configuration.clone(),
+                names: options.server_names.clone(),
+                periods: options.periods(),
+                check: options.check_interval,
+                labels: options.secret_labels.clone(),
+            };
+            let second = images_configuration.map(|name| Second::new(client.clone(), name, second_viewed));
+            let keeper = Keeper::new(client, settings, lead.clone(), served, trusted, metrics).with(second);
+            Box::pin(keeper.run(viewed, woken))
+        }
     };
-    let keeper = Keeper::new(client, settings, lead.clone(), served, trusted, metrics).with(second);
     let work = async {
         tokio::select! {
             // None of these ever ends by itself.
             () = endpoints => {}
             () = configuration => {}
             () = of_images => {}
-            () = keeper.run(viewed, woken) => {}
+            () = certificates => {}
             () = server.run() => {}
         }
     };

@@ -39,6 +39,11 @@ impl Bundle {
         self.certificates.iter().any(|(held, _)| *held == id)
     }
 
+    /// The certificates in DER.
+    pub fn ders(&self) -> impl Iterator<Item = &[u8]> {
+        self.certificates.iter().map(|(_, der)| &der[..])
+    }
+
     /// What identifies its certificates.
     #[must_use]
     pub fn ids(&self) -> Vec<Fingerprint> {

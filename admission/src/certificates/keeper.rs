@@ -86,16 +86,16 @@ impl Second {
     pub fn new(client: Client, name: String, view: watch::Receiver<Option<Configuration>>) -> Self {
         Self { configurations: Api::all(client), name, view }
     }
+}
 
-    /// Waits until it has changed, for ever if there is none.
-    async fn changed(second: Option<&mut Self>) {
-        let changed = match second {
-            Some(second) => second.view.changed().await.is_ok(),
-            None => false,
-        };
-        if !changed {
-            std::future::pending::<()>().await;
-        }
+/// Waits until a view has changed, for ever if there is none.
+pub(super) async fn changed(view: Option<&mut watch::Receiver<Option<Configuration>>>) {
+    let changed = match view {
+        Some(view) => view.changed().await.is_ok(),
+        None => false,
+    };
+    if !changed {
+        std::future::pending::<()>().await;
     }
 }
 
@@ -182,7 +182,7 @@ impl Keeper {
             tokio::select! {
                 () = sleep(pause) => {}
                 Ok(()) = view.changed() => {}
-                () = Second::changed(self.second.as_mut()) => {}
+                () = changed(self.second.as_mut().map(|second| &mut second.view)) => {}
                 Ok(()) = woken.changed() => {}
             }
         }

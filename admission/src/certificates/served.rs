@@ -22,8 +22,13 @@ impl Served {
     /// TLS cannot use the key.
     pub fn set(&self, leaf: Leaf) -> Result<(), CertificateError> {
         let key = CertifiedKey::new(vec![leaf.certificate], any_supported_type(&leaf.key)?);
-        *self.present.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(key));
+        self.give(Arc::new(key));
         Ok(())
+    }
+
+    /// The same for a certificate with all that TLS needs.
+    pub fn give(&self, key: Arc<CertifiedKey>) {
+        *self.present.write().unwrap_or_else(PoisonError::into_inner) = Some(key);
     }
 
     /// How connections are accepted.

@@ -218,14 +218,39 @@ spec:
           {{- with .values.resources }}
           resources: {{- toYaml . | nindent 12 }}
           {{- end }}
-          {{- with .files }}
+          {{- if or .files .certificate }}
           volumeMounts:
+            {{- with .files }}
             - {name: files, mountPath: {{ .path }}, readOnly: true}
+            {{- end }}
+            {{- if .certificate }}
+            - {name: certificate, mountPath: /etc/certificate, readOnly: true}
+            {{- end }}
       volumes:
+        {{- with .files }}
         - name: files
           configMap:
             name: {{ .configMap }}
+        {{- end }}
+        {{- with .certificate }}
+        - name: certificate
+          secret:
+            secretName: {{ . }}
+        {{- end }}
           {{- end }}
+{{- end -}}
+
+{{/* What the webhook may do with a webhook configuration. */}}
+{{- define "seccomp-profile.configurationVerbs" -}}
+{{ if (.Values.admission.certManager).enabled }}[list, watch]{{ else }}[list, watch, patch]{{ end }}
+{{- end -}}
+
+{{/* Annotations of a webhook configuration: from which certificate cert-manager's cainjector takes the authority. */}}
+{{- define "seccomp-profile.injection" -}}
+{{- if (.Values.admission.certManager).enabled -}}
+annotations:
+  cert-manager.io/inject-ca-from: {{ .Release.Namespace }}/{{ include "seccomp-profile.name" . }}-admission
+{{- end }}
 {{- end -}}
 
 {{/* Whether the operator removes profiles that images have brought and that no pod names any more; else empty. */}}

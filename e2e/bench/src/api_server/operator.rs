@@ -58,7 +58,8 @@ pub fn build_admission() -> Result<PathBuf, ApiServerError> {
 }
 
 impl AdmissionProcess {
-    /// Starts the webhook `binary` against `server`, with further `arguments`.
+    /// Starts the webhook `binary` against `server`, with further `arguments`. It makes its certificates itself, unless
+    /// they name a directory.
     ///
     /// # Errors
     /// It cannot be started.
@@ -70,8 +71,10 @@ impl AdmissionProcess {
     ) -> Result<Self, ApiServerError> {
         let port = free_port()?;
         let mut command = Command::new(binary);
+        if !arguments.iter().any(|argument| argument.starts_with("--certificate-directory=")) {
+            command.arg(format!("--secret={NAMESPACE}-admission-authorities"));
+        }
         command
-            .arg(format!("--secret={NAMESPACE}-admission-authorities"))
             .arg(format!("--configuration={NAMESPACE}-admission"))
             .arg(format!("--webhook-listen=127.0.0.1:{port}"))
             .arg("--server-name=127.0.0.1")

@@ -39,6 +39,9 @@ rules:
 - level: Metadata
 ";
 
+/// The API group of cert-manager.
+const CERT_MANAGER: &str = "cert-manager.io";
+
 /// Options of the server.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
@@ -361,6 +364,10 @@ impl ApiServer {
         if self.has_policy_at_once {
             objects = objects.replace("duration('30s')", "duration('0s')");
         }
+        if objects.contains(CERT_MANAGER) {
+            client.kubectl_input(["apply", "-f", "-"], &certificates().to_string())?;
+            client.wait_established(&[format!("certificates.{CERT_MANAGER}")])?;
+        }
         client.kubectl_input(["apply", "--server-side", "-f", "-"], &objects)?;
         Ok(client.wait_established(&crds)?)
     }
@@ -387,6 +394,24 @@ impl ApiServer {
     pub(super) fn path(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
     }
+}
+
+/// A definition of the kind with which the chart asks cert-manager for a certificate. Nothing here makes it.
+fn certificates() -> serde_json::Value {
+    let schema = json!({ "type": "object", "x-kubernetes-preserve-unknown-fields": true });
+    json!({
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": { "name": format!("certificates.{CERT_MANAGER}") },
+        "spec": {
+            "group": CERT_MANAGER,
+            "names": { "plural": "certificates", "kind": "Certificate" },
+            "scope": "Namespaced",
+            "versions": [
+                { "name": "v1", "served": true, "storage": true, "schema": { "openAPIV3Schema": schema } },
+            ],
+        },
+    })
 }
 
 /// Waits until the API server adds the operator's finalizer to new profiles. It compiles the policy against schemas that

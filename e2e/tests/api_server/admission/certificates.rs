@@ -2,13 +2,14 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::DeleteParams;
 
 use super::super::support::print_line;
+use super::requests::Requests;
 use super::*;
 
 /// Certificates that live for seconds: a new authority every minute. A loaded machine has ten seconds to renew a
@@ -30,40 +31,6 @@ fn certificates(bundle: &[u8]) -> BTreeSet<String> {
         .map(|part| part.trim().to_owned())
         .filter(|part| !part.is_empty())
         .collect()
-}
-
-/// Sends profiles until it is dropped; the API server refuses those that no replica answers for.
-struct Requests {
-    stop: Arc<AtomicBool>,
-    sent: Arc<AtomicUsize>,
-    task: tokio::task::JoinHandle<Vec<String>>,
-}
-
-impl Requests {
-    fn start(scene: &Arc<Scene>) -> Self {
-        let (stop, sent) = (Arc::<AtomicBool>::default(), Arc::<AtomicUsize>::default());
-        let (scene, ended, counted) = (scene.clone(), stop.clone(), sent.clone());
-        let task = tokio::spawn(async move {
-            let mut failures = Vec::new();
-            while !ended.load(Ordering::Relaxed) {
-                let number = counted.fetch_add(1, Ordering::Relaxed);
-                let (code, _, answer) = scene.dry_run(&sound(number)).await;
-                if code != 201 {
-                    failures.push(format!("request {number}: {code} {}", answer["message"]));
-                }
-                tokio::time::sleep(Duration::from_millis(20)).await;
-            }
-            failures
-        });
-        Self { stop, sent, task }
-    }
-
-    /// How many were sent, and those that failed.
-    async fn end(self) -> (usize, Vec<String>) {
-        self.stop.store(true, Ordering::Relaxed);
-        let failures = self.task.await.unwrap();
-        (self.sent.load(Ordering::Relaxed), failures)
-    }
 }
 
 async fn scene_of_two(arguments: &[&str]) -> Scene {

@@ -5,8 +5,10 @@ mod balancer;
 mod certificates;
 mod gated;
 mod images;
+mod mounted;
 mod others;
 mod removal;
+mod requests;
 mod templates;
 mod warnings;
 
