@@ -1,12 +1,14 @@
 //! The demo, and what the end-to-end tests share.
 //!
 //! [`view`] reads the profiles' objects and files, [`rendered`] is the chart as helm renders it, [`rights`] lists the
-//! requests that our accounts may send, [`seccomp_agent`] answers containers' calls, [`prometheus`] is Debian's,
-//! [`demo`] shows a profile's whole life, and [`cli`] is the command. The cluster itself is in the crate `cluster`, the
-//! API server without a cluster in the crate `bench`. The tests' assertions are not here.
+//! requests that our accounts may send, [`seccomp_agent`] answers containers' calls, [`kernel_records`] lets one test at a
+//! time have the kernel's, [`prometheus`] is Debian's, [`demo`] shows a profile's whole life, and [`cli`] is the command.
+//! The cluster itself is in the crate `cluster`, the API server without a cluster in the crate `bench`. The tests'
+//! assertions are not here.
 
 pub mod cli;
 pub mod demo;
+pub mod kernel_records;
 pub mod prometheus;
 pub mod rendered;
 pub mod rights;

@@ -3,7 +3,7 @@
  *
  * Each argument is one call in hexadecimal: i386 (1) or x86_64 (0), the number and six arguments, with a colon between
  * them. With 2 added to the first, the process that has made the call stays for a quarter of a second, with 8 added for 5
- * ms. With 4 added, it first loads a filter of its own, which answers the call with the errno that is the call's first
+ * ms, with 20 added for two seconds. With 4 added, it first loads a filter of its own, which answers the call with the errno that is the call's first
  * argument. With 10 added, it makes the call 10,000 times. For each, a line: its index and `returns` with the kernel's
  * value in decimal, `trap`, `thread` or `process` (what was ended), or `signal` and another signal's number. At last,
  * `done`. It exits with 42.
@@ -150,8 +150,9 @@ static long load_filter(word number, word error)
 
 static void child(word index)
 {
-	const long pause[2] = { 0, shared.parts[0] & 2 ? 250000000 : 5000000 };
-	if (shared.parts[0] & 4 && load_filter(shared.parts[1], shared.parts[2]) != 0)
+	const word p = shared.parts[0];
+	const long pause[2] = { p & 0x20 ? 2 : 0, p & 0x20 ? 0 : p & 2 ? 250000000 : 5000000 };
+	if (p & 4 && load_filter(shared.parts[1], shared.parts[2]) != 0)
 		line(index, "no filter", 0);
 	else if (run_second_thread() < 0)
 		line(index, "no thread", 0);
@@ -161,7 +162,7 @@ static void child(word index)
 		line(index, "returns", (const long *)&shared.result);
 	else
 		line(index, "thread", 0);
-	if (shared.parts[0] & (2 | 8))
+	if (p & (2 | 8 | 0x20))
 		call(__NR_nanosleep, (word)pause, 0, 0, 0, 0, 0);
 	call(__NR_exit_group, 0, 0, 0, 0, 0, 0);
 }

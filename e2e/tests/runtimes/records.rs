@@ -4,24 +4,24 @@
 use std::fs::File;
 use std::io::{ErrorKind, Read, Seek, SeekFrom};
 use std::os::unix::fs::OpenOptionsExt;
-use std::sync::MutexGuard;
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use ::observer::audit_socket::{AuditSocket, Received};
+use e2e::kernel_records;
 use serde_json::{Value, json};
+use xtask::file_lock::FileLock;
 
 use crate::container::{Options, Root, Start};
 use crate::installed::Installed;
-use crate::observer::alone;
 use crate::several::{All, with_flags};
 
 /// The kernel's records of calls of one user, who is no other test's.
 struct Records {
     user: u32,
     texts: Receiver<String>,
-    _alone: MutexGuard<'static, ()>,
+    _alone: FileLock,
 }
 
 /// A record: the call's number, the signal, and what the filter returned.
@@ -29,7 +29,7 @@ type Record = (u32, u32, u32);
 
 impl Records {
     fn of_user(user: u32) -> Self {
-        let alone = alone();
+        let alone = kernel_records::alone().unwrap();
         let mut socket = AuditSocket::open().unwrap_or_else(|blind| panic!("{blind}"));
         let (sender, texts) = mpsc::channel();
         // It ends with the test's process at the latest.
