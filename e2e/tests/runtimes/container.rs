@@ -193,14 +193,14 @@ pub(crate) struct Options {
     pub(crate) capabilities: bool,
     /// The numbers of its user and group.
     pub(crate) user: u32,
-    /// How many seconds a start may take. Most take a tenth of one.
+    /// How many seconds a start may take. Most take a tenth of one on an idle machine.
     pub(crate) seconds: u8,
 }
 
 impl Options {
     /// As root, without capabilities and new privileges.
     pub(crate) const HARMLESS: Self =
-        Self { no_new_privileges: true, capabilities: false, user: 0, seconds: 20 };
+        Self { no_new_privileges: true, capabilities: false, user: 0, seconds: 60 };
 }
 
 /// The runtime in namespaces of its own, bounded in time. Its arguments are still to be added.

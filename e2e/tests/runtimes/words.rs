@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::container::{Start, isolated};
+use crate::container::{Options, Start, isolated};
 use crate::several::{All, with, with_flags, with_rule};
 
 #[test]
@@ -55,7 +55,7 @@ fn the_features_of_a_runtime_do_not_say_which_architectures_it_loads() {
     let loongarch64 = json!(["SCMP_ARCH_X86_64", "SCMP_ARCH_LOONGARCH64"]);
     let profile = with(&with_rule(json!({ "action": "SCMP_ACT_ERRNO" })), "architectures", loongarch64);
     for (runtime, start) in all.start(&profile, &[]) {
-        let output = isolated(runtime, 20).arg("features").output().unwrap();
+        let output = isolated(runtime, Options::HARMLESS.seconds).arg("features").output().unwrap();
         let features: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
         let listed = features["linux"]["seccomp"]["archs"].as_array();
         let listed = listed.map(|names| names.contains(&json!("SCMP_ARCH_LOONGARCH64")));
