@@ -13,7 +13,7 @@ use xtask::workspace::repository;
 use super::down::Down;
 use super::rights::try_everything;
 use super::stolen_token::{RawRequest, TokenHolder, token_of_program};
-use super::support::{LIMIT, Session, allow_all, alone, expect_cleanup, object, print_line, until};
+use super::support::{LIMIT, Session, allow_all, alone, expect_cleanup, object, print_line, sleeper, until};
 
 /// The chart with the gate, and a namespace whose pods are gated; both are undone when this is dropped.
 pub(crate) struct Gated<'a>(&'a Session);
@@ -36,13 +36,28 @@ impl<'a> Gated<'a> {
     pub(crate) fn new(cluster: &'a Session) -> Self {
         let gated = Gated(cluster);
         install(cluster, true);
-        cluster.ok(["create", "namespace", SHOP]);
-        cluster.ok(["label", "namespace", SHOP, &format!("{}=true", api::names::GATED_NAMESPACE)]);
-        until("the account of the namespace's pods", LIMIT, || {
-            cluster.kubectl(["-n", SHOP, "get", "serviceaccount", "default"]).ok()
+        // With its label from the start: the API server learns of one that is added a moment later.
+        let namespace = json!({
+            "apiVersion": "v1", "kind": "Namespace",
+            "metadata": { "name": SHOP, "labels": { api::names::GATED_NAMESPACE: "true" } },
         });
+        cluster
+            .kubectl_input(["create", "-f", "-"], &namespace.to_string())
+            .unwrap_or_else(|e| panic!("{e}"));
+        // The policies take effect a moment after they were created, and no pod is created before its account.
+        until("a gated pod", LIMIT, || is_gated(cluster)?.then_some(()));
         gated
     }
+}
+
+/// Whether a new pod of the namespace would have a scheduling gate; none if it would not be created.
+fn is_gated(cluster: &Session) -> Option<bool> {
+    let mut pod = sleeper("tried", "tried");
+    pod["metadata"]["namespace"] = SHOP.into();
+    let create = ["create", "--dry-run=server", "-o", "json", "-f", "-"];
+    let created = cluster.kubectl_input(create, &pod.to_string()).ok()?;
+    let created: Value = serde_json::from_str(&created).unwrap();
+    Some(!created["spec"]["schedulingGates"].is_null())
 }
 
 impl Drop for Gated<'_> {
@@ -100,9 +115,14 @@ pub(crate) fn failures(cluster: &Session) -> Vec<String> {
 fn apply(cluster: &Session, name: &str, objects: &str) -> Duration {
     let start = Instant::now();
     cluster.kubectl_input(["apply", "-f", "-"], objects).unwrap_or_else(|error| panic!("{error}"));
-    let named = format!("deployment/{name}");
-    cluster.ok(["-n", SHOP, "wait", "--for=condition=Available", "--timeout=60s", &named]);
+    wait_available(cluster, name);
     start.elapsed()
+}
+
+/// Waits until all pods of a Deployment are available.
+fn wait_available(cluster: &Session, name: &str) {
+    let named = format!("deployment/{name}");
+    cluster.ok(["-n", SHOP, "wait", "--for=condition=Available", "--timeout=120s", &named]);
 }
 
 pub(crate) fn delete(cluster: &Session, name: &str) {
@@ -159,8 +179,7 @@ fn while_a_program_is_scaled_to_none_gated_pods_wait_others_start_and_all_go_on_
             "{program} is ready: the pods go on {:.2} s later",
             returned.elapsed().as_secs_f64()
         ));
-        let named = format!("deployment/{waiting}");
-        cluster.ok(["-n", SHOP, "wait", "--for=condition=Available", "--timeout=60s", &named]);
+        wait_available(&cluster, &waiting);
         cluster.ok(["-n", SHOP, "delete", "deployment", &other, "--timeout=60s"]);
         delete(&cluster, &waiting);
     }
@@ -231,25 +250,24 @@ fn containers_whose_profile_is_applied_seconds_after_them_fail_without_the_gate_
     const TIMES: usize = 3;
     let cluster = alone();
     let _gated = Gated::new(&cluster);
-    let rounds = |prefix: &str| {
-        for number in 0..TIMES {
-            let name = format!("{prefix}-{number}");
-            apply(&cluster, &name, &far_apart(&name, number));
-            delete(&cluster, &name);
-        }
-    };
-    rounds("gated");
+    for number in 0..TIMES {
+        let name = format!("gated-{number}");
+        apply(&cluster, &name, &far_apart(&name, number));
+        delete(&cluster, &name);
+    }
     assert_eq!(failures(&cluster), [""; 0]);
+
+    // The gate is what prevents them.
     cluster.ok(["label", "namespace", SHOP, &format!("{}-", api::names::GATED_NAMESPACE)]);
-    rounds("ungated");
-    let failures = failures(&cluster);
-    print_line(&format!(
-        "without the gate {} containers of {} failed: {:?}",
-        failures.len(),
-        TIMES * REPLICAS,
-        failures.first()
-    ));
-    assert!(!failures.is_empty(), "the gate is not what prevents them");
+    until("a pod without a gate", LIMIT, || (!is_gated(&cluster)?).then_some(()));
+    let deployment = deployment("ungated").to_string();
+    cluster.kubectl_input(["apply", "-f", "-"], &deployment).unwrap_or_else(|error| panic!("{error}"));
+    let failure = until("a container failing", LIMIT, || failures(&cluster).into_iter().next());
+    print_line(&format!("without the gate: {failure}"));
+    let profile = object("ungated", &allow_all(TIMES)).to_string();
+    cluster.kubectl_input(["apply", "-f", "-"], &profile).unwrap_or_else(|error| panic!("{error}"));
+    wait_available(&cluster, "ungated");
+    delete(&cluster, "ungated");
 }
 
 #[test]
