@@ -123,18 +123,23 @@ fn a_prometheus_that_follows_the_pod_monitor_sees_every_metric_and_what_the_aler
     let oldest = LATER + deleted.elapsed() + Duration::from_secs(5);
     assert!((LATER.as_secs_f64()..oldest.as_secs_f64()).contains(&later.value), "{later:?}");
     // Neither of them counts as an unexplained rollout.
-    let unexplained = prometheus.query_in(&alert("SeccompProfileRolloutStuck"), LATER);
-    assert!(
-        unexplained.iter().all(|sample| !sample.labels["profile"].as_str().unwrap().starts_with("scraped-"))
-    );
+    let ours = |sample: &Sample| sample.labels["profile"].as_str().unwrap().starts_with("scraped-");
+    until("no rollout of ours that is unexplained", LIMIT, || {
+        let unexplained = prometheus.query_in(&alert("SeccompProfileRolloutStuck"), LATER);
+        (!unexplained.iter().any(ours)).then_some(())
+    });
+    // A pod that was not scraped in time has no metrics until the next time.
     for quiet in
         ["SeccompProfileOperatorWithoutLeader", "SeccompProfileWatchStale", "SeccompProfileAgentMissing"]
     {
-        let said = prometheus.query(&alert(quiet));
-        assert!(said.is_empty(), "{quiet}: {said:?}");
+        until(&format!("{quiet} being quiet"), LIMIT, || {
+            prometheus.query(&alert(quiet)).is_empty().then_some(())
+        });
     }
-    let held_by = prometheus.query("seccomp_profile_pods{profile=\"scraped-held\"}");
-    assert_eq!(held_by.iter().map(|sample| sample.value).collect::<Vec<_>>(), [1.0], "of the leader alone");
+    until("the pod that holds a profile, counted by the leader alone", LIMIT, || {
+        let held_by = prometheus.query("seccomp_profile_pods{profile=\"scraped-held\"}");
+        (held_by.iter().map(|sample| sample.value).collect::<Vec<_>>() == [1.0]).then_some(())
+    });
 
     every_expression_is_taken(&prometheus);
 
@@ -148,7 +153,8 @@ fn a_prometheus_that_follows_the_pod_monitor_sees_every_metric_and_what_the_aler
     cluster.ok(["wait", "--for=delete", "seccompprofile/scraped-held", "--timeout=30s"]);
     let any = "count({profile=\"scraped-held\"})";
     until("no series of a profile that is gone", LIMIT, || prometheus.query(any).is_empty().then_some(()));
-    assert!(!prometheus.query("count({profile=\"scraped-conflict\"})").is_empty());
+    let other = "count({profile=\"scraped-conflict\"})";
+    until("the series of the other profile", LIMIT, || (!prometheus.query(other).is_empty()).then_some(()));
 }
 
 fn every_expression_is_taken(prometheus: &Prometheus) {

@@ -21,13 +21,15 @@ use xtask::workspace::repository;
 use super::support::{LIMIT, Session, until};
 
 /// How long Prometheus may take until it serves.
-const START: Duration = Duration::from_mins(1);
+const START: Duration = Duration::from_mins(2);
+/// How often it is started, where another program takes its port before it does.
+const STARTS: usize = 5;
 
 /// A running Prometheus; it is stopped when this is dropped.
 pub(crate) struct Prometheus {
     child: Child,
     address: String,
-    directory: tempfile::TempDir,
+    _directory: tempfile::TempDir,
 }
 
 /// One sample of a query's result.
@@ -38,8 +40,8 @@ pub(crate) struct Sample {
 }
 
 impl Prometheus {
-    /// Starts one that scrapes both programs and evaluates the chart's alerts, each once a second, and waits until it
-    /// has scraped every pod of theirs. They run before it looks: it learns of no pod that comes later.
+    /// Starts one that scrapes both programs every three seconds and evaluates the chart's alerts every second, and waits
+    /// until it has scraped every pod of theirs. They run before it looks: it learns of no pod that comes later.
     pub(crate) fn start(cluster: &Session) -> Self {
         cluster.wait_rolled_out();
         let directory = tempfile::tempdir().unwrap();
@@ -47,28 +49,32 @@ impl Prometheus {
             (directory.path().join("prometheus.json"), directory.path().join("targets.json"));
         fs::write(&targets, container_ports(cluster).to_string()).unwrap();
         fs::write(&config, config_of(&pod_monitor(&[]), &targets).to_string()).unwrap();
-        let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
-        let log = fs::File::create(directory.path().join("log")).unwrap();
-        // The kernel kills it if this thread ends.
-        let mut command = Command::new("setpriv");
-        command.args(["--pdeathsig", "KILL"]).arg(prometheus::program("prometheus").unwrap());
-        command.arg(format!("--config.file={}", config.display()));
-        command.arg(format!("--storage.tsdb.path={}", directory.path().join("data").display()));
-        command.arg(format!("--web.listen-address={address}"));
-        // So that a query can evaluate an expression at a later time, if nothing changes until then.
-        command.arg("--query.lookback-delta=2h");
-        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn().unwrap();
-        let mut prometheus = Self { child, address, directory };
-        until("Prometheus serves", START, || {
-            assert!(prometheus.child.try_wait().unwrap().is_none(), "{}", prometheus.log());
-            get(&prometheus.address, "/-/ready").ok()
-        });
+        let started = (0..STARTS).find_map(|_| Self::run(directory.path(), &config));
+        let log = || fs::read_to_string(directory.path().join("log")).unwrap_or_default();
+        let (child, address) = started.unwrap_or_else(|| panic!("{}", log()));
+        let prometheus = Self { child, address, _directory: directory };
         prometheus.until_all_scraped(cluster);
         prometheus
     }
 
-    fn log(&self) -> String {
-        fs::read_to_string(self.directory.path().join("log")).unwrap_or_default()
+    /// Starts the program at a port that is free, and waits until it serves; none if it has ended instead.
+    fn run(directory: &Path, config: &Path) -> Option<(Child, String)> {
+        let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+        let log = fs::File::create(directory.join("log")).unwrap();
+        // The kernel kills it if this thread ends.
+        let mut command = Command::new("setpriv");
+        command.args(["--pdeathsig", "KILL"]).arg(prometheus::program("prometheus").unwrap());
+        command.arg(format!("--config.file={}", config.display()));
+        command.arg(format!("--storage.tsdb.path={}", directory.join("data").display()));
+        command.arg(format!("--web.listen-address={address}"));
+        // So that a query can evaluate an expression at a later time, if nothing changes until then.
+        command.arg("--query.lookback-delta=2h");
+        let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn().unwrap();
+        let serves = until("Prometheus serving, or its end", START, || match child.try_wait().unwrap() {
+            Some(_) => Some(false),
+            None => get(&address, "/-/ready").is_ok().then_some(true),
+        });
+        serves.then_some((child, address))
     }
 
     fn until_all_scraped(&self, cluster: &Session) {
@@ -221,7 +227,7 @@ fn config_of(monitor: &Value, targets: &Path) -> Value {
     }
     let (namespace, name) = (&monitor["metadata"]["namespace"], &monitor["metadata"]["name"]);
     json!({
-        "global": { "scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s" },
+        "global": { "scrape_interval": "3s", "scrape_timeout": "3s", "evaluation_interval": "1s" },
         "rule_files": [repository().join("charts/seccomp-profile/files/alerts.yaml")],
         "scrape_configs": [{
             "job_name": format!("{}/{}", namespace.as_str().unwrap(), name.as_str().unwrap()),
