@@ -327,7 +327,7 @@ async fn a_profile_whose_write_was_refused_waits_until_somebody_changes_it_and_n
         reconcile(&key, &context).await;
     };
     let both = async { tokio::join!(reconciliations, conversation) };
-    tokio::time::timeout(Duration::from_secs(10), both).await.expect("it was not tried again");
+    tokio::time::timeout(Duration::from_mins(1), both).await.expect("it was not tried again");
 }
 
 #[tokio::test]
