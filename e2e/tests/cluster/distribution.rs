@@ -5,12 +5,16 @@ use std::fs;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
+use std::time::Duration;
 
 use e2e::view::disk;
 use profile::ContentHash;
 use serde_json::{Value, json};
 
 use super::support::{allow_all, alone, bytes_of, shared, text};
+
+/// The pause between two looks at a file that must never be torn.
+const READ_PAUSE: Duration = Duration::from_millis(1);
 
 /// From the examples and the stored objects of the project that this one continues. Its webhook stored an
 /// empty `name` beside `names`.
@@ -203,6 +207,8 @@ fn during_fifty_updates_the_file_is_never_missing_or_torn() {
                             }
                             Err(error) => return Err(format!("{}: {error}", node.name())),
                         }
+                        // So that the programs have a processor, too.
+                        thread::sleep(READ_PAUSE);
                     }
                     Ok(readings)
                 })

