@@ -60,9 +60,34 @@ struct State {
     /// What the decision rests on that was made last.
     bundle: Bundle,
     expires: Option<UnixTime>,
-    verdict: &'static str,
+    verdict: Option<Verdict>,
     trusted_since: Option<Instant>,
     has_begun: bool,
+}
+
+/// What new connections get.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Verdict {
+    /// The newest certificate, which the API server trusts.
+    Newest,
+    /// The one before, because it does not trust the newest.
+    Before,
+    /// The newest, which it does not trust, nor the one before.
+    Untrusted,
+}
+
+impl Verdict {
+    fn log(self, expires: Option<UnixTime>) {
+        let expires = expires.map(|expires| expires.0);
+        match self {
+            Self::Newest => info!(expires, "a certificate that the API server trusts is in use"),
+            Self::Before => info!(
+                expires,
+                "the API server does not trust the newest certificate yet: the one before stays in use"
+            ),
+            Self::Untrusted => warn!("the API server does not trust the certificate"),
+        }
+    }
 }
 
 impl Mounted {
@@ -120,16 +145,14 @@ impl Mounted {
             let (chosen, expires) =
                 choose(newest, state.present.as_ref(), |given| given.trusted_until(bundle, &self.names, now));
             let verdict = match expires {
-                None => "the API server does not trust the certificate",
-                Some(_) if chosen.is(newest) => "a certificate that the API server trusts is in use",
-                Some(_) => {
-                    "the API server does not trust the newest certificate yet: the one before stays in use"
-                }
+                None => Verdict::Untrusted,
+                Some(_) if chosen.is(newest) => Verdict::Newest,
+                Some(_) => Verdict::Before,
             };
             let is_another = state.present.as_ref().is_none_or(|present| !present.is(chosen));
-            if is_another || verdict != state.verdict {
-                info!(expires = expires.map(|expires| expires.0), "{verdict}");
-                state.verdict = verdict;
+            if is_another || state.verdict != Some(verdict) {
+                verdict.log(expires);
+                state.verdict = Some(verdict);
             }
             self.served.give(chosen.certified());
             state.present = Some(chosen.clone());

@@ -11,6 +11,9 @@ use super::audit::Log;
 use super::stolen_token::{API_PATH, RawRequest, TokenHolder, pid_of, token_of_program};
 use super::support::{LIMIT, Session, allow_all, alone, expect_cleanup, print_line};
 
+/// How soon the operator reconciles a changed profile, whatever a node reports meanwhile.
+const RECONCILE_LIMIT: Duration = Duration::from_secs(5);
+
 /// Agents without a liveness probe, for which the kubelet would replace the one that is stopped after a minute. They have it
 /// again when this is dropped.
 struct Unprobed<'a> {
@@ -248,11 +251,12 @@ fn a_malicious_agent_affects_the_counts_of_its_own_node_only() {
         }
         let start = Instant::now();
         moving.update(&allow_all(100 + number));
-        let reconciled = moving.until(&format!("being reconciled in spite of {what}"), LIMIT, |view| {
-            let status = &view.json()["status"];
-            status["observedGeneration"] == view.json()["metadata"]["generation"]
-                && view.canonical().is_ok_and(|bytes| status["contentHash"] == bytes.hash().to_string())
-        });
+        let reconciled =
+            moving.until(&format!("being reconciled in spite of {what}"), RECONCILE_LIMIT, |view| {
+                let status = &view.json()["status"];
+                status["observedGeneration"] == view.json()["metadata"]["generation"]
+                    && view.canonical().is_ok_and(|bytes| status["contentHash"] == bytes.hash().to_string())
+            });
         slowest = slowest.max(start.elapsed());
         for view in [reconciled, witness.view()] {
             let failures = view.json()["status"]["failures"].as_array().cloned().unwrap_or_default();
@@ -280,7 +284,7 @@ fn a_malicious_agent_affects_the_counts_of_its_own_node_only() {
     }
     let start = Instant::now();
     moving.update(&allow_all(99));
-    moving.until("being reconciled after a node changed its report 200 times", LIMIT, |view| {
+    moving.until("being reconciled after a node changed its report 200 times", RECONCILE_LIMIT, |view| {
         view.json()["status"]["observedGeneration"] == view.json()["metadata"]["generation"]
     });
     slowest = slowest.max(start.elapsed());
