@@ -41,6 +41,8 @@ struct Server {
     lost: fn(Duration) -> i64,
     begun: Instant,
     observer: bool,
+    /// Whether a webhook adds a container to each pod.
+    injected: bool,
     /// Whether pods under this file become ready.
     ready: fn(&str) -> bool,
     /// Whether somebody else puts its own template back after the first round.
@@ -70,6 +72,7 @@ impl Server {
             lost: |_| 0,
             begun: Instant::now(),
             observer: true,
+            injected: false,
             ready: |_| true,
             meddled: false,
             changes: Vec::new(),
@@ -99,7 +102,7 @@ impl Server {
             ] },
             "spec": {
                 "nodeName": "node-1", "securityContext": self.workload["spec"]["template"]["spec"]["securityContext"],
-                "containers": [{ "name": "main" }, { "name": "helper" }],
+                "containers": [{ "name": "main" }, { "name": "helper" }, { "name": "injected" }],
             },
             "status": { "phase": "Running" },
         })
@@ -116,6 +119,7 @@ impl Server {
                 logged.push(call.to_owned());
             }
         }
+        let container = if self.injected { "injected" } else { "main" };
         let containers =
             self.logged.iter().map(|(pod, calls)| {
                 let calls = calls.iter().map(|call| json!({
@@ -123,7 +127,7 @@ impl Server {
                 "first": "2026-01-01T00:00:00Z", "last": "2026-01-01T00:01:00Z", "program": "/bin/web",
             }));
                 json!({
-                    "namespace": "shop", "pod": pod, "podUid": format!("uid-{pod}"), "container": "main",
+                    "namespace": "shop", "pod": pod, "podUid": format!("uid-{pod}"), "container": container,
                     "containerId": format!("c-{pod}"), "calls": calls.collect::<Vec<_>>(),
                 })
             });
@@ -393,6 +397,13 @@ async fn lost_records_reset_the_quiet_time() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_container_that_a_webhook_adds_to_the_pods_learns_as_well() {
+    let (result, script, _) = learn(|server| server.injected = true, &["--yes"], None).await;
+    assert!(result.unwrap(), "{}", script.said);
+    assert!(script.said.contains("1      injected"), "{}", script.said);
+}
+
+#[tokio::test(start_paused = true)]
 async fn where_no_call_is_logged_at_all_nothing_is_applied() {
     let (result, _, server) = learn(|server| server.program = vec![vec![]], &["--yes"], None).await;
     let error = result.unwrap_err();
@@ -451,6 +462,15 @@ async fn nothing_is_changed_where_no_observer_reports_or_no_filter_is_in_force()
             .insert("web-learning".to_owned(), json!({ "metadata": { "name": "web-learning" }, "spec": {} }));
     };
     let (result, _, server) = learn(foreign, &["--yes"], None).await;
+    assert_eq!(result.unwrap_err().reason(), "Foreign");
+    assert_eq!(server.changes, [""; 0]);
+    // Its present profile, which somebody has written.
+    let own = |server: &mut Server| {
+        server.profiles.insert("web".to_owned(), json!({ "metadata": { "name": "web" }, "spec": {} }));
+        let path = json!({ "type": "Localhost", "localhostProfile": "profiles/web.json" });
+        server.workload["spec"]["template"]["spec"]["securityContext"]["seccompProfile"] = path;
+    };
+    let (result, _, server) = learn(own, &["--yes"], None).await;
     assert_eq!(result.unwrap_err().reason(), "Foreign");
     assert_eq!(server.changes, [""; 0]);
 }

@@ -129,7 +129,6 @@ mod tests {
 
     fn containers(present: Present) -> Containers {
         Containers {
-            names: vec!["main".into()],
             present,
             added_capabilities: vec!["NET_BIND_SERVICE".into()],
             drops_chroot: false,

@@ -209,6 +209,13 @@ impl Learning {
         console: &mut impl Console,
     ) -> Result<bool, CliError> {
         let plan = steps.plan;
+        if self.sightings.calls().is_empty() && plan.earlier.is_empty() {
+            if ended != Ended::Stopped {
+                return Err(WorkloadError::NothingSeen.into());
+            }
+            console.say("it was stopped: nothing was seen yet\n")?;
+            return Ok(false);
+        }
         let calls = self.session.calls();
         let profile = plan.learned(&calls)?;
         let shown = ResultView {
@@ -222,9 +229,6 @@ impl Learning {
         if let Some(path) = &args.evidence {
             let written = std::fs::write(path, shown.evidence());
             written.map_err(|error| CliError::Write { path: path.clone(), error })?;
-        }
-        if self.sightings.calls().is_empty() && plan.earlier.is_empty() && ended != Ended::Stopped {
-            return Err(WorkloadError::NothingSeen.into());
         }
         let why = match ended {
             Ended::Quiet => "",

@@ -108,6 +108,7 @@ impl Plan {
         if let Some(stored) = stored.as_ref().filter(|stored| stored.profile != learning.as_str()) {
             return Err(WorkloadError::OtherRun(stored.profile.clone()).into());
         }
+        let profile = Self::existing(client, name, FROM_LEARNED, name).await?;
         let snapshot = read::snapshot(client, None).await?;
         let directory = users::directory(&snapshot.profiles, &snapshot.nodes);
         let target = Target::of(args.only.as_deref());
@@ -124,7 +125,6 @@ impl Plan {
         let base = Base::of(&containers, ours.as_ref(), args.from_unconfined, architecture)?;
         let escalations: BTreeSet<bool> = containers.privilege_escalation.iter().copied().collect();
         let by_runtime = escalations.into_iter().flat_map(|it| started_by(runtimes, it)).collect();
-        let profile = Self::existing(client, name, FROM_LEARNED, name).await?;
         let logging = Self::existing(client, &learning, FROM_LEARNING, name).await?;
         let other = logging.as_ref().and_then(|it| it["metadata"]["annotations"][FOR].as_str());
         if let Some(other) = other.filter(|other| *other != title) {
@@ -137,7 +137,6 @@ impl Plan {
         }
         let learners = Learners {
             workload: Workload { namespace, kind: workload.group_kind(), name: workload.name.clone() },
-            containers: containers.names,
             profile: learning.to_string(),
             directory,
         };

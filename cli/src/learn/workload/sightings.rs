@@ -18,8 +18,6 @@ use crate::owner::Owner;
 pub(super) struct Learners {
     /// Their workload.
     pub(super) workload: Workload,
-    /// Their names.
-    pub(super) containers: Vec<String>,
     /// The learning profile.
     pub(super) profile: String,
     /// The directory of the profiles below the kubelet's `seccomp/`.
@@ -63,8 +61,8 @@ impl Cluster {
 /// grows with the number of containers and different calls.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Sightings {
-    /// The names of pods that are or were under the learning profile, with their uids.
-    pods: BTreeMap<String, BTreeSet<String>>,
+    /// The containers that are or were under the learning profile, by the name and the uid of their pod.
+    containers: BTreeMap<String, BTreeMap<String, BTreeSet<String>>>,
     /// By call and architecture, and then by the container's id.
     calls: BTreeMap<(String, String), BTreeMap<String, Made>>,
     not_listed: BTreeMap<String, i64>,
@@ -112,13 +110,16 @@ impl Sightings {
     pub(super) fn take(&mut self, learners: &Learners, cluster: &Cluster) -> Sighting {
         let mut nodes = BTreeSet::new();
         for pod in cluster.pods_of(&learners.workload) {
-            let names = |container: &String| {
-                let profile = pod.spec.profile_of(container, &learners.directory);
-                profile.is_some_and(|profile| profile.as_str() == learners.profile)
-            };
-            if learners.containers.iter().any(names) {
-                let (name, uid) = (pod.metadata.name.clone(), pod.metadata.uid.clone());
-                self.pods.entry(name.unwrap_or_default()).or_default().insert(uid.unwrap_or_default());
+            // Also those that a webhook has added to the template's, which will be under the result as well; not those
+            // of somebody who debugs.
+            let all = pod.spec.container_profiles(&learners.directory);
+            let under =
+                all.filter(|it| it.profile.as_str() == learners.profile && !it.field.contains(".ephemeral"));
+            let under: BTreeSet<_> = under.map(|it| it.container).collect();
+            if !under.is_empty() {
+                let [name, uid] =
+                    [&pod.metadata.name, &pod.metadata.uid].map(|it| it.clone().unwrap_or_default());
+                self.containers.entry(name).or_default().insert(uid, under);
                 nodes.extend(pod.spec.node().map(str::to_owned));
             }
         }
@@ -145,13 +146,13 @@ impl Sightings {
     }
 
     fn is_learner(&self, learners: &Learners, container: &ObservedContainer) -> bool {
-        let is_of = |uids: &BTreeSet<String>| {
+        let is_of = |(uid, containers): (&String, &BTreeSet<String>)| {
             // A StatefulSet gives the name of a pod that is gone to the next one.
-            container.pod_uid.is_empty() || uids.contains(&container.pod_uid)
+            (container.pod_uid.is_empty() || container.pod_uid == *uid)
+                && containers.contains(&container.container)
         };
         container.namespace == learners.workload.namespace
-            && learners.containers.contains(&container.container)
-            && self.pods.get(&container.pod).is_some_and(is_of)
+            && self.containers.get(&container.pod).is_some_and(|pods| pods.iter().any(is_of))
     }
 
     fn container(&mut self, container: &ObservedContainer) {
@@ -189,7 +190,7 @@ impl Sightings {
 
     /// How many pods were under the learning profile.
     pub(super) fn pods(&self) -> usize {
-        self.pods.values().map(BTreeSet::len).sum()
+        self.containers.values().map(BTreeMap::len).sum()
     }
 
     /// What was not seen, or cannot be learned.
@@ -273,7 +274,6 @@ mod tests {
                 kind: GroupKind::of("apps/v1", "Deployment"),
                 name: "web".into(),
             },
-            containers: vec!["main".into()],
             profile: "web-learning".into(),
             directory: "profiles".into(),
         }

@@ -117,7 +117,8 @@ impl<'s> Steps<'s> {
     ) -> Result<(), CliError> {
         let title = escaped(&self.plan.title);
         self.stop = stop;
-        console.progress(&format!("{title}: its former profile is put back"))?;
+        // Also if nobody reads it any more.
+        let _ = console.progress(&format!("{title}: its former profile is put back"));
         let learning = Place::profile(self.plan.learning.as_str());
         let restored =
             match restore(self.client, &self.plan.place, &learning, self.timeout, &mut self.stop).await {

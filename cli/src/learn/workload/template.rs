@@ -61,8 +61,6 @@ pub(super) struct Stored {
 /// What is known of the containers that learn.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Containers {
-    /// Their names.
-    pub(super) names: Vec<String>,
     /// The profile that all of them have.
     pub(super) present: Present,
     /// Capabilities that a container adds to those that runtimes give by default.
@@ -111,7 +109,6 @@ pub(super) fn containers(
     let spec = &workload["spec"]["template"]["spec"];
     let of_pod = &spec["securityContext"]["seccompProfile"];
     let mut found = Containers {
-        names: Vec::new(),
         present: Present::Unconfined(""),
         added_capabilities: Vec::new(),
         drops_chroot: true,
@@ -124,8 +121,7 @@ pub(super) fn containers(
             return Err(WorkloadError::Privileged(name));
         }
         let own = &context["seccompProfile"];
-        fields.push((name.clone(), if own.is_null() { of_pod } else { own }));
-        found.names.push(name);
+        fields.push((name, if own.is_null() { of_pod } else { own }));
         let [added, dropped] = ["add", "drop"].map(|field| words(&context["capabilities"][field]));
         let has_chroot = |words: &[String]| words.iter().any(|it| it == "ALL" || it == "SYS_CHROOT");
         found.drops_chroot &= has_chroot(&dropped) && !has_chroot(&added);
