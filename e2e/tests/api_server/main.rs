@@ -17,6 +17,7 @@ mod elections;
 mod finalizer;
 mod gate;
 mod gate_nodes;
+mod learning;
 mod naive;
 mod namespace_default;
 mod observer;
