@@ -62,7 +62,7 @@ pub struct NodeFacts {
     pub start_failures_since: Option<Time>,
 }
 
-/// The agents' pods.
+/// The pods of agents, or of observers.
 #[derive(Debug, Clone, Default)]
 pub enum Agents {
     /// The pods by node; during an update a node has two.
@@ -72,7 +72,7 @@ pub enum Agents {
     Unknown,
 }
 
-/// An agent's pod.
+/// The pod of an agent or an observer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AgentPod {
     /// `namespace/name`.

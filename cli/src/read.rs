@@ -25,6 +25,8 @@ use crate::users::{self, Candidate, Unread};
 /// The label selector of the agents' pods, which is the same for every release name.
 pub(crate) const AGENT_PODS: &str =
     "app.kubernetes.io/name=seccomp-profile,app.kubernetes.io/component=node-agent";
+/// The same of the observers' pods.
+const OBSERVER_PODS: &str = "app.kubernetes.io/name=seccomp-profile,app.kubernetes.io/component=observer";
 /// The plurals of the kinds.
 pub(crate) const PROFILES: &str = "seccompprofiles";
 pub(crate) const NODES: &str = "nodeprofilestatuses";
@@ -60,13 +62,26 @@ pub async fn snapshot(client: &Client, only: Option<&str>) -> Result<Snapshot, C
     let profiles = profiles(client, only).await?;
     let nodes = list(Api::<Untrusted<NodeProfileStatus>>::all(client.clone()), PAGE, None).await;
     let nodes = nodes.map_err(|error| CliError::of(&error, NODES, VIEWER))?;
-    let agents = match list(Api::<WatchedPod>::all(client.clone()), PAGE, Some(AGENT_PODS)).await {
-        Ok(pods) => Agents::of(&pods),
-        Err(kube::Error::Api(status)) if status.code == 403 => Agents::Unknown,
-        Err(error) => return Err(CliError::of(&error, "pods", VIEW)),
-    };
+    let agents = pods_by_node(client, AGENT_PODS).await?;
     let nodes = nodes.iter().map(NodeFacts::of).map(|node| (node.name.clone(), node)).collect();
     Ok(Snapshot { profiles, nodes, agents, existing: None })
+}
+
+/// The observers' pods; unknown if the user may not list them.
+///
+/// # Errors
+/// The API server does not answer.
+pub async fn observers(client: &Client) -> Result<Agents, CliError> {
+    pods_by_node(client, OBSERVER_PODS).await
+}
+
+/// The pods with these labels in all namespaces; unknown if the user may not list them.
+async fn pods_by_node(client: &Client, labels: &str) -> Result<Agents, CliError> {
+    match list(Api::<WatchedPod>::all(client.clone()), PAGE, Some(labels)).await {
+        Ok(pods) => Ok(Agents::of(&pods)),
+        Err(kube::Error::Api(status)) if status.code == 403 => Ok(Agents::Unknown),
+        Err(error) => Err(CliError::of(&error, "pods", VIEW)),
+    }
 }
 
 /// The names of the cluster's Nodes; `None` if the user may not list them.

@@ -45,10 +45,24 @@ struct Server {
     injected: bool,
     /// Whether pods under this file become ready.
     ready: fn(&str) -> bool,
-    /// Whether somebody else puts its own template back after the first round.
-    meddled: bool,
+    /// What somebody else does after each rollout.
+    meddled: Meddled,
+    /// The phase of its pod, by the time since the beginning; `None` for no pod.
+    phase: fn(Duration) -> Option<&'static str>,
+    /// Whether the observer's pod is ready, by the time since the beginning.
+    is_observing: fn(Duration) -> bool,
     /// What was changed.
     changes: Vec<String>,
+}
+
+/// What somebody else does to the workload.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Meddled {
+    Nothing,
+    /// The whole template is replaced.
+    Template,
+    /// The profile in the template is put back; what the manifest does not name stays.
+    Profile,
 }
 
 impl Server {
@@ -74,7 +88,9 @@ impl Server {
             observer: true,
             injected: false,
             ready: |_| true,
-            meddled: false,
+            meddled: Meddled::Nothing,
+            phase: |_| Some("Running"),
+            is_observing: |_| true,
             changes: Vec::new(),
         }
     }
@@ -94,9 +110,10 @@ impl Server {
         rule.map(|rule| rule["action"].as_str().unwrap().to_owned())
     }
 
-    fn pod(&self) -> Value {
+    fn pod(&self) -> Option<Value> {
         let name = format!("web-{}", self.template);
-        json!({
+        let phase = (self.phase)(self.begun.elapsed())?;
+        Some(json!({
             "metadata": { "name": name, "namespace": "shop", "uid": format!("uid-{name}"), "ownerReferences": [
                 { "apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "web-rs", "uid": "u", "controller": true },
             ] },
@@ -104,7 +121,16 @@ impl Server {
                 "nodeName": "node-1", "securityContext": self.workload["spec"]["template"]["spec"]["securityContext"],
                 "containers": [{ "name": "main" }, { "name": "helper" }, { "name": "injected" }],
             },
-            "status": { "phase": "Running" },
+            "status": { "phase": phase },
+        }))
+    }
+
+    fn observers_pod(&self) -> Value {
+        let status = if (self.is_observing)(self.begun.elapsed()) { "True" } else { "False" };
+        json!({
+            "metadata": { "name": "observer-1", "namespace": "seccomp-profile" },
+            "spec": { "nodeName": "node-1", "containers": [] },
+            "status": { "phase": "Running", "conditions": [{ "type": "Ready", "status": status }] },
         })
     }
 
@@ -177,8 +203,9 @@ impl Server {
                 let observation = self.observation();
                 list(Vec::from_iter(self.observer.then_some(observation)))
             }
+            "pods" if query.contains("observer") => list(vec![self.observers_pod()]),
             "pods" if query.contains("labelSelector") => list(Vec::new()),
-            "pods" => list(vec![self.pod()]),
+            "pods" => list(Vec::from_iter(self.pod())),
             "replicasets" => {
                 list(vec![json!({ "metadata": { "name": "web-rs", "namespace": "shop", "ownerReferences": [
                 { "apiVersion": "apps/v1", "kind": "Deployment", "name": "web", "uid": "u", "controller": true },
@@ -201,8 +228,12 @@ impl Server {
             object["metadata"]["resourceVersion"] = json!(generation.to_string());
             object.as_object_mut().unwrap().remove("status");
             self.workload = object.clone();
-            if self.meddled {
-                self.workload["spec"] = self.before.clone();
+            match self.meddled {
+                Meddled::Nothing => {}
+                Meddled::Template => self.workload["spec"] = self.before.clone(),
+                Meddled::Profile => {
+                    self.workload["spec"]["template"]["spec"] = self.before["template"]["spec"].clone();
+                }
             }
             return (200, object);
         }
@@ -241,10 +272,15 @@ fn failure(code: u16, name: &str) -> (u16, Value) {
     (code, status)
 }
 
-/// Answers every question with the same word, and keeps what is said.
+/// The answers to whether it may learn, and whether the result is to be applied; `None` if nobody can answer.
+type Answers = [Option<bool>; 2];
+const NOBODY: Answers = [None; 2];
+const YES: Answers = [Some(true); 2];
+
+/// Answers questions, and keeps what is said.
 #[derive(Default)]
 struct Script {
-    answer: Option<bool>,
+    answers: Answers,
     said: String,
     asked: Vec<String>,
     progress: Vec<String>,
@@ -263,7 +299,7 @@ impl Console for Script {
 
     async fn ask(&mut self, question: &str) -> Result<Option<bool>, CliError> {
         self.asked.push(question.to_owned());
-        Ok(self.answer)
+        Ok(self.answers[usize::from(question.starts_with("Apply"))])
     }
 }
 
@@ -271,7 +307,7 @@ impl Console for Script {
 async fn run(
     server: &RefCell<Server>,
     arguments: &[&str],
-    answer: Option<bool>,
+    answers: Answers,
     stop_after: Duration,
 ) -> (Result<bool, CliError>, Script) {
     let (service, mut handle): (_, Handle<Request<Body>, Response<Body>>) = tower_test::mock::pair();
@@ -280,7 +316,7 @@ async fn run(
     let Task::Learn(args) = Options::try_parse_from(begin.iter().chain(arguments)).unwrap().task else {
         panic!("it is another command")
     };
-    let mut script = Script { answer, ..Script::default() };
+    let mut script = Script { answers, ..Script::default() };
     let serve = async {
         while let Some((request, send)) = handle.next_request().await {
             let (parts, body) = request.into_parts();
@@ -308,12 +344,12 @@ const NEVER: Duration = Duration::from_secs(1_000_000);
 async fn learn(
     set: impl FnOnce(&mut Server),
     arguments: &[&str],
-    answer: Option<bool>,
+    answers: Answers,
 ) -> (Result<bool, CliError>, Script, Server) {
     let mut server = Server::new();
     set(&mut server);
     let server = RefCell::new(server);
-    let (result, script) = run(&server, arguments, answer, NEVER).await;
+    let (result, script) = run(&server, arguments, answers, NEVER).await;
     (result, script, server.into_inner())
 }
 
@@ -324,7 +360,7 @@ fn is_as_before(server: &Server) -> bool {
 #[tokio::test(start_paused = true)]
 async fn it_learns_rollout_by_rollout_until_it_is_quiet_and_applies_the_result_on_yes() {
     let begun = Instant::now();
-    let (result, script, server) = learn(|_| {}, &[], Some(true)).await;
+    let (result, script, server) = learn(|_| {}, &[], YES).await;
     assert!(result.unwrap());
     let expected = [
         "create web-learning",
@@ -373,24 +409,79 @@ async fn it_learns_rollout_by_rollout_until_it_is_quiet_and_applies_the_result_o
 }
 
 #[tokio::test(start_paused = true)]
-async fn on_no_or_if_nobody_can_answer_the_workload_has_its_former_profile_again() {
-    let (result, script, server) = learn(|_| {}, &[], None).await;
-    assert!(!result.unwrap());
-    assert!(is_as_before(&server), "{}", server.workload);
-    assert!(server.profiles.is_empty());
-    assert_eq!(script.asked.len(), 2);
-    assert!(script.said.contains("names: [mmap, openat, read]"), "{}", script.said);
-    assert!(script.said.contains("has its former profile again"), "{}", script.said);
-    let (result, _, server) = learn(|_| {}, &[], Some(false)).await;
-    assert_eq!(result.unwrap_err().reason(), "NotConfirmed");
-    assert_eq!(server.changes, [""; 0]);
+async fn without_a_yes_to_the_result_the_workload_has_its_former_profile_again() {
+    for answer in [None, Some(false)] {
+        let (result, script, server) = learn(|_| {}, &[], [Some(true), answer]).await;
+        assert!(!result.unwrap());
+        assert!(is_as_before(&server), "{}", server.workload);
+        assert!(server.profiles.is_empty());
+        assert_eq!(script.asked.len(), 2);
+        assert!(script.said.contains("names: [mmap, openat, read]"), "{}", script.said);
+        assert!(script.said.contains("has its former profile again"), "{}", script.said);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_yes_nothing_is_changed_even_where_an_earlier_run_is_continued() {
+    for (answer, reason) in [(None, "NobodyToAsk"), (Some(false), "NotConfirmed")] {
+        let server = killed(Server::new(), "--runtime=none", 120).await;
+        for server in [RefCell::new(Server::new()), server] {
+            let before = server.borrow().workload.clone();
+            let (result, script) = run(&server, &[], [answer; 2], NEVER).await;
+            let error = result.unwrap_err();
+            assert_eq!(error.reason(), reason, "{error}");
+            assert_eq!(script.asked.len(), 1);
+            assert_eq!(server.borrow().changes, [""; 0]);
+            assert_eq!(server.borrow().workload, before);
+        }
+    }
+}
+
+/// A run on this server with `--yes` and this option that was killed after some seconds.
+async fn killed(server: Server, option: &str, seconds: u64) -> RefCell<Server> {
+    let (server, arguments) = (RefCell::new(server), ["--yes", option]);
+    tokio::select! {
+        _ = run(&server, &arguments, NOBODY, NEVER) => panic!("it ended"),
+        () = tokio::time::sleep(Duration::from_secs(seconds)) => {}
+    }
+    server.borrow_mut().changes.clear();
+    server
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_running_pod_or_a_living_observer_it_is_not_quiet() {
+    let none = |server: &mut Server| server.phase = |it| (it.as_secs() < 300).then_some("Running");
+    let (result, script, server) = learn(none, &["--yes"], NOBODY).await;
+    assert!(!result.unwrap() && is_as_before(&server));
+    assert!(script.said.contains("it never got quiet") && script.said.contains("none of its pods ran"));
+    let dead = |server: &mut Server| server.is_observing = |it| it.as_secs() < 300;
+    let (result, script, server) = learn(dead, &["--yes"], NOBODY).await;
+    assert!(!result.unwrap() && is_as_before(&server));
+    assert!(
+        script.said.contains("it never got quiet") && script.said.contains("observer's pod is not ready")
+    );
+    // Back again, it is.
+    let away = |server: &mut Server| server.is_observing = |it| !(300..1000).contains(&it.as_secs());
+    let begun = Instant::now();
+    let (result, ..) = learn(away, &["--yes"], NOBODY).await;
+    assert!(result.unwrap());
+    assert!((1600..1700).contains(&begun.elapsed().as_secs()), "{:?}", begun.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_quiet_time_that_shows_nothing_is_refused() {
+    for times in [["--quiet", "59s"], ["--quiet", "2h"]] {
+        let (result, _, server) = learn(|_| {}, &times, YES).await;
+        assert_eq!(result.unwrap_err().reason(), "Times");
+        assert_eq!(server.changes, [""; 0]);
+    }
 }
 
 #[tokio::test(start_paused = true)]
 async fn lost_records_reset_the_quiet_time() {
     let begun = Instant::now();
     let lost = |since: Duration| i64::from(since.as_secs() > 500);
-    let (result, script, _) = learn(|server| server.lost = lost, &["--yes"], None).await;
+    let (result, script, _) = learn(|server| server.lost = lost, &["--yes"], NOBODY).await;
     assert!(result.unwrap());
     assert!(begun.elapsed().as_secs() > 1100, "{:?}", begun.elapsed());
     assert!(script.said.contains("calls may be missing: node-1: 1 audit records lost"), "{}", script.said);
@@ -398,23 +489,45 @@ async fn lost_records_reset_the_quiet_time() {
 
 #[tokio::test(start_paused = true)]
 async fn a_container_that_a_webhook_adds_to_the_pods_learns_as_well() {
-    let (result, script, _) = learn(|server| server.injected = true, &["--yes"], None).await;
+    let (result, script, _) = learn(|server| server.injected = true, &["--yes"], NOBODY).await;
     assert!(result.unwrap(), "{}", script.said);
     assert!(script.said.contains("1      injected"), "{}", script.said);
 }
 
 #[tokio::test(start_paused = true)]
 async fn where_no_call_is_logged_at_all_nothing_is_applied() {
-    let (result, _, server) = learn(|server| server.program = vec![vec![]], &["--yes"], None).await;
+    let (result, _, server) = learn(|server| server.program = vec![vec![]], &["--yes"], NOBODY).await;
     let error = result.unwrap_err();
     assert_eq!(error.reason(), "NothingSeen", "{error}");
     assert!(is_as_before(&server) && server.profiles.is_empty());
+    // What a killed run has left does not count as seen, nor do the calls that a runtime makes itself.
+    let silent = Server { program: vec![vec![]], ..Server::new() };
+    let server = killed(silent, "--runtime=runc", 30).await;
+    let (result, script) = run(&server, &["--yes", "--runtime=runc"], NOBODY, NEVER).await;
+    let error = result.unwrap_err();
+    assert_eq!(error.reason(), "NothingSeen", "{error}");
+    assert!(!script.said.contains("earlier runs have learned"), "{}", script.said);
+    assert!(is_as_before(&server.borrow()) && server.borrow().profiles.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_that_sees_nothing_applies_what_earlier_ones_have_learned_only_after_another_yes() {
+    for (answers, applies) in [(NOBODY, false), (YES, true)] {
+        let server = killed(Server::new(), "--runtime=none", 120).await;
+        server.borrow_mut().program = vec![vec![]];
+        server.borrow_mut().logged.clear();
+        let (result, script) = run(&server, &["--yes"], answers, NEVER).await;
+        assert_eq!(result.unwrap(), applies);
+        assert!(script.said.contains("nothing was seen in this run"), "{}", script.said);
+        assert_eq!(script.asked.len(), 1);
+        assert_eq!(server.borrow().profiles.contains_key("web"), applies);
+    }
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_workload_that_never_gets_quiet_is_said_so_and_the_yes_in_advance_does_not_count() {
     let lost = |since: Duration| i64::try_from(since.as_secs()).unwrap();
-    let (result, script, server) = learn(|server| server.lost = lost, &["--yes"], None).await;
+    let (result, script, server) = learn(|server| server.lost = lost, &["--yes"], NOBODY).await;
     assert!(!result.unwrap());
     assert!(script.said.contains("it never got quiet"), "{}", script.said);
     assert!(script.said.contains("names: [mmap, openat, read]"), "{}", script.said);
@@ -425,7 +538,7 @@ async fn a_workload_that_never_gets_quiet_is_said_so_and_the_yes_in_advance_does
 async fn a_stop_at_any_time_gives_the_workload_its_former_profile_again() {
     for seconds in [0, 1, 2, 3, 5, 20, 40, 70, 300, 600] {
         let server = RefCell::new(Server::new());
-        let (result, script) = run(&server, &["--yes"], None, Duration::from_secs(seconds)).await;
+        let (result, script) = run(&server, &["--yes"], NOBODY, Duration::from_secs(seconds)).await;
         let server = server.into_inner();
         assert!(!result.unwrap(), "after {seconds} s");
         assert!(is_as_before(&server) && server.profiles.is_empty(), "{}", server.workload);
@@ -436,7 +549,7 @@ async fn a_stop_at_any_time_gives_the_workload_its_former_profile_again() {
 #[tokio::test(start_paused = true)]
 async fn a_result_under_which_the_workload_does_not_become_ready_is_taken_back() {
     let ready = |file: &str| file != "profiles/web.json";
-    let (result, _, server) = learn(|server| server.ready = ready, &["--yes"], None).await;
+    let (result, _, server) = learn(|server| server.ready = ready, &["--yes"], NOBODY).await;
     let error = result.unwrap_err();
     assert_eq!(error.reason(), "NotReady", "{error}");
     assert!(is_as_before(&server) && server.profiles.is_empty(), "{:?}", server.changes);
@@ -444,7 +557,7 @@ async fn a_result_under_which_the_workload_does_not_become_ready_is_taken_back()
 
 #[tokio::test(start_paused = true)]
 async fn nothing_is_changed_where_no_observer_reports_or_no_filter_is_in_force() {
-    let (result, _, server) = learn(|server| server.observer = false, &["--yes"], None).await;
+    let (result, _, server) = learn(|server| server.observer = false, &["--yes"], NOBODY).await;
     let error = result.unwrap_err().to_string();
     assert!(error.contains("node-1") && error.contains("observer.enabled"), "{error}");
     assert_eq!(server.changes, [""; 0]);
@@ -452,7 +565,7 @@ async fn nothing_is_changed_where_no_observer_reports_or_no_filter_is_in_force()
         server.workload["spec"]["template"]["spec"]["securityContext"] = json!({});
         server.before = server.workload["spec"].clone();
     };
-    let (result, _, server) = learn(unconfined, &["--yes"], None).await;
+    let (result, _, server) = learn(unconfined, &["--yes"], NOBODY).await;
     let error = result.unwrap_err().to_string();
     assert!(error.contains("--from-unconfined"), "{error}");
     assert_eq!(server.changes, [""; 0]);
@@ -461,7 +574,7 @@ async fn nothing_is_changed_where_no_observer_reports_or_no_filter_is_in_force()
             .profiles
             .insert("web-learning".to_owned(), json!({ "metadata": { "name": "web-learning" }, "spec": {} }));
     };
-    let (result, _, server) = learn(foreign, &["--yes"], None).await;
+    let (result, _, server) = learn(foreign, &["--yes"], NOBODY).await;
     assert_eq!(result.unwrap_err().reason(), "Foreign");
     assert_eq!(server.changes, [""; 0]);
     // Its present profile, which somebody has written.
@@ -470,53 +583,48 @@ async fn nothing_is_changed_where_no_observer_reports_or_no_filter_is_in_force()
         let path = json!({ "type": "Localhost", "localhostProfile": "profiles/web.json" });
         server.workload["spec"]["template"]["spec"]["securityContext"]["seccompProfile"] = path;
     };
-    let (result, _, server) = learn(own, &["--yes"], None).await;
+    let (result, _, server) = learn(own, &["--yes"], NOBODY).await;
     assert_eq!(result.unwrap_err().reason(), "Foreign");
     assert_eq!(server.changes, [""; 0]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_somebody_else_has_changed_stays_and_the_error_says_so() {
-    let (result, _, server) = learn(|server| server.meddled = true, &["--yes"], None).await;
-    assert_eq!(result.unwrap_err().reason(), "Changed");
-    assert_eq!(server.changes, ["create web-learning", "rollout"]);
+    for meddled in [Meddled::Template, Meddled::Profile] {
+        let (result, _, server) = learn(|server| server.meddled = meddled, &["--yes"], NOBODY).await;
+        let error = result.unwrap_err();
+        assert_eq!(error.reason(), "Changed", "{meddled:?}: {error}");
+        assert_eq!(server.changes, ["create web-learning", "rollout"]);
+    }
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_run_that_was_killed_is_continued_or_undone_and_what_was_learned_before_counts() {
     // Its state after the second rollout.
-    let killed = async || {
-        let server = RefCell::new(Server::new());
-        tokio::select! {
-            _ = run(&server, &["--yes"], None, NEVER) => panic!("it ended"),
-            () = tokio::time::sleep(Duration::from_mins(2)) => {}
-        }
-        server.borrow_mut().changes.clear();
-        server
-    };
+    let killed = async || killed(Server::new(), "--runtime=none", 60).await;
     let server = killed().await;
-    let (result, script) = run(&server, &["--undo"], None, NEVER).await;
+    let (result, script) = run(&server, &["--undo"], NOBODY, NEVER).await;
     assert!(result.unwrap() && is_as_before(&server.borrow()), "{}", script.said);
     assert_eq!(server.borrow().changes, ["rollout", "delete web-learning"]);
-    let (result, _) = run(&server, &["--undo"], None, NEVER).await;
+    let (result, _) = run(&server, &["--undo"], NOBODY, NEVER).await;
     assert_eq!(result.unwrap_err().reason(), "NothingToUndo");
 
     let server = killed().await;
     server.borrow_mut().logged.clear();
-    let (result, script) = run(&server, &["--yes"], None, NEVER).await;
+    let (result, script) = run(&server, &["--yes"], NOBODY, NEVER).await;
     assert!(result.unwrap(), "{}", script.said);
     assert!(script.said.contains("An earlier run was not ended"), "{}", script.said);
     let names = server.borrow().profiles["web"]["spec"]["contents"]["syscalls"][0]["names"].clone();
     assert_eq!(names, json!(["mmap", "openat", "read"]));
 
     // Another run finds that it has the result.
-    let (result, _) = run(&server, &["--yes"], None, NEVER).await;
+    let (result, _) = run(&server, &["--yes"], NOBODY, NEVER).await;
     assert_eq!(result.unwrap_err().reason(), "AlreadyLearned");
     // With the earlier profile again, what the result permits is known.
     let before = server.borrow().before.clone();
     server.borrow_mut().workload["spec"] = before;
     server.borrow_mut().program = vec![vec!["write"]];
-    let (result, script) = run(&server, &["--yes"], None, NEVER).await;
+    let (result, script) = run(&server, &["--yes"], NOBODY, NEVER).await;
     assert!(result.unwrap(), "{}", script.said);
     let names = server.borrow().profiles["web"]["spec"]["contents"]["syscalls"][0]["names"].clone();
     assert_eq!(names, json!(["mmap", "openat", "read", "write"]));

@@ -42,7 +42,7 @@ pub enum WorkloadError {
     NotOurs(String),
     /// No filter is in force.
     #[error(
-        "it has no seccomp profile ({0}), so that nothing is refused now: give it RuntimeDefault first, or begin from \
+        "its pod template has no seccomp profile ({0}), so that what is refused now is not known here: give it RuntimeDefault first, or begin from \
          everything with --from-unconfined"
     )]
     Unconfined(&'static str),
@@ -122,6 +122,14 @@ pub enum WorkloadError {
     /// Nobody said yes.
     #[error("nothing was changed: nobody said yes")]
     NotConfirmed,
+    /// Nobody can be asked.
+    #[error(
+        "learn asks before it lets a workload run under another profile, and standard input is no terminal: give --yes"
+    )]
+    NobodyToAsk,
+    /// The times of the options contradict each other, or are too short.
+    #[error("{0}")]
+    Times(&'static str),
     /// The user has stopped the command.
     #[error("stopped")]
     Stopped,
@@ -130,7 +138,8 @@ pub enum WorkloadError {
     Conflict,
     /// Somebody else has changed what this program wrote.
     #[error(
-        "somebody else has changed its profile or template: stop what manages it (such as GitOps) while it learns"
+        "somebody else has changed its profile or template: stop what manages it (such as GitOps) while it learns, and take \
+         back what is left with --undo"
     )]
     Changed,
     /// It did not become ready.
@@ -177,6 +186,8 @@ impl WorkloadError {
             Self::Annotation(_) => "Annotation",
             Self::TooLong(_) => "TooLong",
             Self::NotConfirmed => "NotConfirmed",
+            Self::NobodyToAsk => "NobodyToAsk",
+            Self::Times(_) => "Times",
             Self::Stopped => "Stopped",
             Self::Conflict => "Conflict",
             Self::Changed => "Changed",

@@ -100,21 +100,26 @@ pub async fn learn_from_workload(
         steps::undo(client, &names, (kind, timeout), console, Stop::when(stopped())).await?;
         return Ok(true);
     }
-    let plan = Plan::read(client, of_workload, (name, workload), (&args.runtimes, args.architecture)).await?;
-    plan.check_observers(&plan.cluster(client).await?)?;
-    console.say(&begins(&plan))?;
-    let mut steps = Steps { client, plan: &plan, timeout, stop: Stop::when(stopped()) };
-    let asks = !of_workload.yes && !plan.is_continued;
-    if asks
-        && steps.stop.during(console.ask(&format!("Let {} learn?", escaped(&plan.title)))).await??
-            == Some(false)
-    {
-        return Err(WorkloadError::NotConfirmed.into());
-    }
     let limits =
         Limits { quiet: of_workload.quiet, settle: of_workload.settle, at_most: of_workload.at_most };
+    if let Some(why) = limits.obstacle() {
+        return Err(WorkloadError::Times(why).into());
+    }
+    let plan = Plan::read(client, of_workload, (name, workload), (&args.runtimes, args.architecture)).await?;
+    let cluster = plan.cluster(client).await?;
+    plan.check_observers(&cluster)?;
+    console.say(&begins(&plan))?;
+    let mut steps = Steps { client, plan: &plan, timeout, stop: Stop::when(stopped()) };
+    if !of_workload.yes {
+        let question = format!("Let {} learn?", escaped(&plan.title));
+        match steps.stop.during(console.ask(&question)).await?? {
+            Some(true) => {}
+            Some(false) => return Err(WorkloadError::NotConfirmed.into()),
+            None => return Err(WorkloadError::NobodyToAsk.into()),
+        }
+    }
     let mut learning =
-        Learning { session: Session::new(limits, plan.known()), sightings: Sightings::default() };
+        Learning { session: Session::new(limits, plan.known()), sightings: Sightings::since(&cluster) };
     let applied = match learning.rounds(&mut steps, limits, console).await {
         // What somebody else has changed is theirs.
         Err(CliError::LearnWorkload(error)) if matches!(*error, WorkloadError::Changed) => {
@@ -142,7 +147,11 @@ pub async fn learn_from_workload(
 fn begins(plan: &Plan) -> String {
     let (title, learning, name) = (escaped(&plan.title), &plan.learning, &plan.name);
     let base = escaped(&plan.base.words);
-    let continued = if plan.is_continued { "An earlier run was not ended: it is continued.\n" } else { "" };
+    let continued = if plan.is_continued {
+        "An earlier run was not ended, or goes on elsewhere: it is continued.\n"
+    } else {
+        ""
+    };
     let earlier = match plan.earlier.len() {
         0 => String::new(),
         number => format!("{number} calls are permitted already, as earlier runs have learned.\n"),
@@ -178,17 +187,21 @@ impl Learning {
             console.say(&format!("round {round}: it runs under {}; {known} known\n", steps.plan.learning))?;
             loop {
                 steps.stop.pause(LOOK).await?;
-                let cluster = match steps.look(round).await {
-                    Ok(cluster) => cluster,
+                let looked = steps.look(round).await;
+                let now = begun.elapsed();
+                let next = match looked {
+                    Ok(cluster) => {
+                        let sighting = self.sightings.take(&steps.plan.learners, &cluster);
+                        let next = self.session.saw(now, sighting);
+                        console.progress(&view::progress(&self.session, limits, now))?;
+                        next
+                    }
                     Err(error) if error.is_no_answer() => {
                         console.progress(&format!("round {round}: no answer: {}", error.first_line()))?;
-                        continue;
+                        self.session.missed(now)
                     }
                     Err(error) => return Err(error),
                 };
-                let now = begun.elapsed();
-                let next = self.session.saw(now, self.sightings.take(&steps.plan.learners, &cluster));
-                console.progress(&view::progress(&self.session, limits, now))?;
                 match next {
                     Next::Watch => {}
                     Next::Round => break,
@@ -209,7 +222,8 @@ impl Learning {
         console: &mut impl Console,
     ) -> Result<bool, CliError> {
         let plan = steps.plan;
-        if self.sightings.calls().is_empty() && plan.earlier.is_empty() {
+        let nothing_seen = self.sightings.calls().is_empty();
+        if nothing_seen && plan.earlier.is_empty() {
             if ended != Ended::Stopped {
                 return Err(WorkloadError::NothingSeen.into());
             }
@@ -231,6 +245,9 @@ impl Learning {
             written.map_err(|error| CliError::Write { path: path.clone(), error })?;
         }
         let why = match ended {
+            Ended::Quiet if nothing_seen => {
+                "nothing was seen in this run: only what earlier runs have learned is permitted"
+            }
             Ended::Quiet => "",
             Ended::Restless => "it never got quiet: calls are missing, or may be",
             Ended::Stopped => "it was stopped: calls may be missing",
@@ -241,8 +258,8 @@ impl Learning {
         let question = format!("Apply {}, and let {} run under it?", plan.name, escaped(&plan.title));
         let yes = match ended {
             Ended::Stopped => return Ok(false),
-            // The yes of the command line was to a workload that gets quiet.
-            Ended::Quiet if args.workload.yes => true,
+            // The yes of the command line was to a workload that is seen, and gets quiet.
+            Ended::Quiet if args.workload.yes && !nothing_seen => true,
             Ended::Quiet | Ended::Restless => match steps.stop.during(console.ask(&question)).await?? {
                 Some(yes) => yes,
                 None => {

@@ -124,7 +124,8 @@ impl Plan {
         };
         let base = Base::of(&containers, ours.as_ref(), args.from_unconfined, architecture)?;
         let escalations: BTreeSet<bool> = containers.privilege_escalation.iter().copied().collect();
-        let by_runtime = escalations.into_iter().flat_map(|it| started_by(runtimes, it)).collect();
+        let by_runtime: BTreeSet<_> =
+            escalations.into_iter().flat_map(|it| started_by(runtimes, it)).collect();
         let logging = Self::existing(client, &learning, FROM_LEARNING, name).await?;
         let other = logging.as_ref().and_then(|it| it["metadata"]["annotations"][FOR].as_str());
         if let Some(other) = other.filter(|other| *other != title) {
@@ -134,6 +135,10 @@ impl Plan {
         for object in [&profile, &logging].into_iter().flatten() {
             let contents = contents_of(object)?;
             earlier.extend(contents::allowed_by_rule(&contents).into_iter().map(str::to_owned));
+        }
+        // Every profile of a learning permits them: nobody has learned them.
+        for name in names(&by_runtime) {
+            earlier.remove(name);
         }
         let learners = Learners {
             workload: Workload { namespace, kind: workload.group_kind(), name: workload.name.clone() },
@@ -236,7 +241,7 @@ impl Plan {
             read::observations(client, namespace, |pod| pod, of_set).await?;
         match unread.first() {
             Some(unread) => Err(WorkloadError::ReplicaSets(unread.message.clone()).into()),
-            None => Ok(Cluster { observed, pods, owners }),
+            None => Ok(Cluster { observed, pods, owners, observers: read::observers(client).await? }),
         }
     }
 

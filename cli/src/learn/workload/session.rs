@@ -9,6 +9,9 @@ use syscalls::Syscall;
 /// For how many times the settling time a round goes on at most while ever new calls appear.
 const SETTLINGS: u32 = 4;
 
+/// The shortest quiet time: an observer reports at most every 30 s, and its report is read some seconds later.
+const SHORTEST: Duration = Duration::from_mins(1);
+
 /// How long what may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Limits {
@@ -20,17 +23,43 @@ pub(super) struct Limits {
     pub(super) at_most: Duration,
 }
 
+impl Limits {
+    /// Why they make no sense; `None` if they do.
+    pub(super) fn obstacle(&self) -> Option<&'static str> {
+        if self.quiet < SHORTEST {
+            Some("--quiet is too short: an observer reports at most every 30 s, so give at least 1m")
+        } else if self.quiet >= self.at_most {
+            Some(
+                "--quiet is not shorter than --at-most, so that the workload could never be quiet for long enough",
+            )
+        } else {
+            None
+        }
+    }
+}
+
 /// What the observers report at one moment.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Sighting {
     /// The calls that were logged so far, of all rounds.
     pub(super) calls: BTreeSet<Syscall>,
-    /// How many records were lost so far, by node.
-    pub(super) lost: BTreeMap<String, i64>,
+    /// What was missed so far, by node.
+    pub(super) missed: BTreeMap<String, Missed>,
     /// How many calls were not listed so far, because a container's list was full.
     pub(super) not_listed: i64,
-    /// The nodes with its pods from which no records come.
+    /// The nodes with its pods from which no records come, or a word for none of its pods.
     pub(super) blind: BTreeSet<String>,
+}
+
+/// What the observer of a node says of records that it did not get, or does not list any more.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Missed {
+    /// The node's present run: what it logged after its start and before the observer's is not counted as lost.
+    pub(super) boot: String,
+    /// How many records were lost.
+    pub(super) lost: i64,
+    /// How many calls newer ones have displaced.
+    pub(super) forgotten: i64,
 }
 
 /// What is to be done next.
@@ -116,6 +145,13 @@ impl Session {
         self.next(now)
     }
 
+    /// Takes that the cluster gave no answer: what was seen meanwhile is not known.
+    #[must_use]
+    pub(super) fn missed(&mut self, now: Duration) -> Next {
+        self.quiet_since = now;
+        self.next(now)
+    }
+
     fn next(&self, now: Duration) -> Next {
         let Limits { quiet, settle, at_most } = self.limits;
         if now.saturating_sub(self.quiet_since) >= quiet && self.new.is_empty() {
@@ -158,8 +194,8 @@ impl Sighting {
     /// lower than before begins anew, and what it has missed is not known.
     fn misses_more_than(&self, earlier: &Self) -> bool {
         let is_more =
-            |(node, lost): (&String, &i64)| earlier.lost.get(node).is_some_and(|before| lost != before);
-        self.lost.iter().any(is_more) || self.not_listed > earlier.not_listed
+            |(node, now): (&String, &Missed)| earlier.missed.get(node).is_some_and(|before| now != before);
+        self.missed.iter().any(is_more) || self.not_listed > earlier.not_listed
     }
 }
 
@@ -180,7 +216,11 @@ mod tests {
     }
 
     fn sighting(names: &[&str], lost: i64) -> Sighting {
-        Sighting { calls: calls(names), lost: [("n1".to_owned(), lost)].into(), ..Sighting::default() }
+        Sighting { calls: calls(names), missed: missed("n1", lost), ..Sighting::default() }
+    }
+
+    fn missed(node: &str, lost: i64) -> BTreeMap<String, Missed> {
+        [(node.to_owned(), Missed { boot: "b".to_owned(), lost, forgotten: 0 })].into()
     }
 
     /// A session whose first round is ready at 60 s.
@@ -219,9 +259,12 @@ mod tests {
     #[test]
     fn lost_records_reset_the_quiet_time_and_so_does_a_full_list_or_a_node_without_records() {
         for missed in [
-            |it: &mut Sighting| it.lost = [("n1".to_owned(), 8)].into(),
+            |it: &mut Sighting| it.missed = missed("n1", 8),
             // The observation was made anew.
-            |it: &mut Sighting| it.lost = [("n1".to_owned(), 0)].into(),
+            |it: &mut Sighting| it.missed = missed("n1", 0),
+            // The node was.
+            |it: &mut Sighting| it.missed.get_mut("n1").unwrap().boot = "c".to_owned(),
+            |it: &mut Sighting| it.missed.get_mut("n1").unwrap().forgotten = 1,
             |it: &mut Sighting| it.not_listed = 3,
             |it: &mut Sighting| it.blind = BTreeSet::from(["n1".to_owned()]),
         ] {
@@ -238,11 +281,21 @@ mod tests {
     }
 
     #[test]
+    fn while_the_cluster_gives_no_answer_it_is_not_quiet_and_the_bound_on_the_whole_holds() {
+        let mut session = begun();
+        assert_eq!(session.saw(seconds(100), sighting(&[], 0)), Next::Watch);
+        assert_eq!(session.missed(seconds(650)), Next::Watch);
+        assert_eq!(session.saw(seconds(700), sighting(&[], 0)), Next::Watch, "600 s would be over");
+        assert_eq!(session.saw(seconds(1250), sighting(&[], 0)), Next::Quiet);
+        assert_eq!(begun().missed(seconds(7200)), Next::Restless);
+    }
+
+    #[test]
     fn what_a_node_had_lost_before_its_first_pod_changes_nothing() {
         let mut session = begun();
         assert_eq!(session.saw(seconds(100), sighting(&[], 5)), Next::Watch);
         let mut two = sighting(&[], 5);
-        two.lost.insert("n2".to_owned(), 900);
+        two.missed.append(&mut missed("n2", 900));
         assert_eq!(session.saw(seconds(200), two.clone()), Next::Watch);
         assert_eq!(session.saw(seconds(660), two), Next::Quiet);
     }

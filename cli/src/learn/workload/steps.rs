@@ -62,7 +62,10 @@ impl<'s> Steps<'s> {
     /// It is not, or the cluster cannot be read.
     pub(super) async fn look(&self, round: u32) -> Result<Cluster, CliError> {
         let workload = self.plan.place.get(self.client).await?;
-        if !workload.is_some_and(|workload| template::is_in_round(&workload, round)) {
+        let Plan { target, learning, .. } = self.plan;
+        let path = self.plan.path(learning);
+        let is_in_round = |it: Value| template::is_in_round(&it, target, learning, &path, round);
+        if !workload.is_some_and(is_in_round) {
             return Err(WorkloadError::Changed.into());
         }
         self.plan.cluster(self.client).await

@@ -198,12 +198,17 @@ pub(super) fn pointed(
     Ok(new)
 }
 
-/// Whether a workload is still in this round: nobody else has changed what this program wrote.
+/// Whether a workload is still in this round: nobody else has changed what this program wrote, neither the annotations nor
+/// the profiles. What applies a manifest again may put only the latter back.
 #[must_use]
-pub(super) fn is_in_round(workload: &Value, round: u32) -> bool {
-    let stored = &workload["metadata"]["annotations"][LEARNING];
-    let written = &workload["spec"]["template"]["metadata"]["annotations"][ROUND];
-    stored.is_string() && written.as_str().and_then(|written| written.parse().ok()) == Some(round)
+pub(super) fn is_in_round(
+    workload: &Value,
+    target: &Target,
+    profile: &ProfileName,
+    path: &str,
+    round: u32,
+) -> bool {
+    under_learning(workload, target, profile, path, round).is_ok_and(|same| same == *workload)
 }
 
 /// The workload with what its template had before; as it is if nothing is stored.
@@ -390,7 +395,13 @@ mod tests {
             assert_ne!(first["spec"]["template"], second["spec"]["template"], "the pods are replaced");
             assert_eq!(Stored::of(&second).unwrap().unwrap().profile, "web-learning");
             assert_eq!(restored(&second).unwrap(), before);
-            assert!(is_in_round(&second, 2) && !is_in_round(&first, 2) && !is_in_round(&before, 1));
+            let is_in = |it: &Value, round| is_in_round(it, &target, &name(), PATH, round);
+            assert!(is_in(&first, 1) && is_in(&second, 2));
+            assert!(!is_in(&first, 2) && !is_in(&before, 1));
+            // Its manifest was applied again: what it does not name stays.
+            let mut applied = second.clone();
+            applied["spec"]["template"]["spec"] = before["spec"]["template"]["spec"].clone();
+            assert!(!is_in(&applied, 2), "{applied}");
             let other = if target == Target::Pod { Target::of(Some("b")) } else { Target::Pod };
             let continued = under_learning(&second, &other, &name(), PATH, 3).unwrap();
             assert_eq!(restored(&continued).unwrap(), before, "with another --only");
