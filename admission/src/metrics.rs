@@ -141,7 +141,8 @@ impl Metrics {
         );
         let expires = Opts::new(
             "seccomp_profile_admission_certificate_expiry_timestamp_seconds",
-            "When this replica's certificate expires; 0 before it has one.",
+            "When this replica's certificate expires; 0 before it has one, and where another program makes it, while the API \
+             server does not trust it.",
         );
         Ok(Self {
             watches: Watches::of_kinds(registry, kinds)?,

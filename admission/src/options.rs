@@ -1,7 +1,6 @@
 //! The options, as the chart sets them.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Parser;
@@ -19,13 +18,13 @@ pub struct Options {
     /// Namespace of the Secret and of the lease.
     #[arg(long, env = "POD_NAMESPACE")]
     pub namespace: String,
-    /// The Secret that holds the certificate authorities, unless there is a directory.
-    #[arg(long, required_unless_present = "certificate_directory")]
+    /// The Secret that holds the certificate authorities, unless another program makes the certificate.
+    #[arg(long, required_unless_present = "certificate_secret")]
     pub secret: Option<String>,
-    /// A directory in which another program keeps this program's certificate and key, as `tls.crt` and `tls.key`. That
-    /// program then also writes the authority into the webhook configurations.
+    /// The Secret in which another program, such as cert-manager, keeps this program's certificate and key. That program
+    /// then also writes the authority into the webhook configurations.
     #[arg(long, conflicts_with_all = ["secret", "secret_labels", "authority_life", "certificate_life"])]
-    pub certificate_directory: Option<PathBuf>,
+    pub certificate_secret: Option<String>,
     /// Labels of this Secret, as in `a=b,c=d`.
     #[arg(long, default_value = "", value_parser = labels)]
     pub secret_labels: Labels,
@@ -80,8 +79,11 @@ pub enum Certificates {
         /// The Secret's name.
         secret: String,
     },
-    /// Another program, which keeps it in this directory.
-    Mounted(PathBuf),
+    /// Another program, which keeps it in this Secret.
+    Given {
+        /// The Secret's name.
+        secret: String,
+    },
 }
 
 /// Labels of an object.
@@ -91,8 +93,8 @@ impl Options {
     /// Who makes this program's certificate.
     #[must_use]
     pub fn certificates(&self) -> Certificates {
-        match &self.certificate_directory {
-            Some(directory) => Certificates::Mounted(directory.clone()),
+        match &self.certificate_secret {
+            Some(secret) => Certificates::Given { secret: secret.clone() },
             // One of the two is there: see the options.
             None => Certificates::Own { secret: self.secret.clone().unwrap_or_default() },
         }
@@ -154,12 +156,12 @@ mod tests {
         assert_eq!(options.periods().authority, Duration::from_hours(90 * 24));
         let common = ["admission", "--namespace=n", "--configuration=w", "--server-name=a"];
         let parse = |more: &[&str]| Options::try_parse_from(common.iter().chain(more));
-        let mounted = parse(&["--certificate-directory=/etc/certificate"]).unwrap();
-        assert_eq!(mounted.certificates(), Certificates::Mounted("/etc/certificate".into()));
+        let given = parse(&["--certificate-secret=given"]).unwrap();
+        assert_eq!(given.certificates(), Certificates::Given { secret: "given".to_owned() });
         assert_eq!(options.certificates(), Certificates::Own { secret: "s".to_owned() });
         assert_eq!(options.names().unwrap().len(), 2);
         assert!(Options { server_names: vec!["a b".to_owned()], ..options }.names().is_err());
-        assert!(parse(&[]).is_err() && parse(&["--certificate-directory=/x", "--secret=s"]).is_err());
+        assert!(parse(&[]).is_err() && parse(&["--certificate-secret=x", "--secret=s"]).is_err());
         for wrong in ["--secret-labels=a", "--settle=x"] {
             let arguments =
                 ["admission", "--namespace=n", "--secret=s", "--configuration=w", "--server-name=a", wrong];

@@ -17,8 +17,8 @@ use tokio::time::sleep;
 use tracing::info;
 
 use crate::certificates::authority::CertificateError;
+use crate::certificates::follower::{Follower, follow as follow_secret};
 use crate::certificates::keeper::{Keeper, Second, Settings, WATCH, follow};
-use crate::certificates::mounted::Mounted;
 use crate::certificates::served::Served;
 use crate::handler::Handler;
 use crate::images::admit::Images;
@@ -123,10 +123,17 @@ pub async fn run(options: Options) -> Result<(), RunError> {
         metrics.watches.of(Kind::Configuration),
     );
     let certificates: Pin<Box<dyn Future<Output = ()>>> = match options.certificates() {
-        Certificates::Mounted(directory) => {
-            let (names, settle) = (options.names()?, options.settle);
+        Certificates::Given { secret } => {
+            let (names, settle, namespace) = (options.names()?, options.settle, options.namespace.clone());
             let second = images_configuration.is_some().then_some(second_viewed);
-            Box::pin(Mounted { directory, names, settle, served, trusted, metrics }.run(viewed, second))
+            let (found, given) = watch::channel(None);
+            let follower = Follower { names, settle, served, trusted, metrics };
+            Box::pin(async move {
+                tokio::join!(
+                    follow_secret(client, namespace, secret, found),
+                    follower.run(given, viewed, second)
+                );
+            })
         }
         Certificates::Own { secret } => {
             let settings = Settings {

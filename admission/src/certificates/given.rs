@@ -14,9 +14,6 @@ use rustls::sign::CertifiedKey;
 use super::bundle::Bundle;
 use super::clock::UnixTime;
 
-/// The end of the year 9999, after which no certificate is valid (RFC 5280).
-const LAST: UnixTime = UnixTime(253_402_300_799);
-
 /// A certificate with those that lead to its authority, and its key.
 #[derive(Debug, Clone)]
 pub struct Given(Arc<CertifiedKey>);
@@ -36,6 +33,17 @@ pub enum GivenError {
     /// The key is not that of the certificate, or TLS cannot use it.
     #[error("tls.key: {0}")]
     Pair(#[source] rustls::Error),
+}
+
+/// Why the API server does not trust a certificate.
+#[derive(Debug, thiserror::Error)]
+pub enum TrustError {
+    /// It knows no authority.
+    #[error("the webhook configurations have no authority in common that is valid now")]
+    NoAuthority,
+    /// It would refuse the certificate.
+    #[error(transparent)]
+    Refused(rustls::Error),
 }
 
 impl Given {
@@ -66,48 +74,61 @@ impl Given {
         self.0.clone()
     }
 
-    /// Until when an API server that trusts the authorities in `bundle` accepts the certificate under every one of `names`;
-    /// `None` if it does not now.
-    #[must_use]
+    /// Until when an API server that trusts the authorities in `bundle` accepts the certificate under every one of `names`.
+    ///
+    /// # Errors
+    /// Why it does not now.
     pub fn trusted_until(
         &self,
         bundle: &Bundle,
         names: &[ServerName<'static>],
         now: UnixTime,
-    ) -> Option<UnixTime> {
-        let mut roots = RootCertStore::empty();
-        roots.add_parsable_certificates(bundle.ders().map(CertificateDer::from_slice));
-        let provider = Arc::new(default_provider());
-        let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider).build().ok()?;
-        let (end, others) = self.0.cert.split_first()?;
-        let is_trusted = |at: i64| {
-            let at = VerifyTime::since_unix_epoch(Duration::from_secs(at.try_into().unwrap_or_default()));
-            names.iter().all(|name| verifier.verify_server_cert(end, others, name, &[], at).is_ok())
+    ) -> Result<UnixTime, TrustError> {
+        // The verifier does not look at the validity of an authority, but the API server does (crypto/x509 of Go).
+        let authorities = bundle.ders().filter_map(|der| Some((der, validity(der)?)));
+        let valid: Vec<_> =
+            authorities.filter(|(_, (from, until))| (*from..=*until).contains(&now)).collect();
+        let (end, others) = self.0.cert.split_first().ok_or(TrustError::NoAuthority)?;
+        let verify = |ders: &[&[u8]]| {
+            let mut roots = RootCertStore::empty();
+            roots.add_parsable_certificates(ders.iter().map(|der| CertificateDer::from_slice(der)));
+            let provider = Arc::new(default_provider());
+            let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider).build();
+            let verifier = verifier.map_err(|_| TrustError::NoAuthority)?;
+            let at = VerifyTime::since_unix_epoch(Duration::from_secs(now.0.try_into().unwrap_or_default()));
+            for name in names {
+                verifier.verify_server_cert(end, others, name, &[], at).map_err(TrustError::Refused)?;
+            }
+            Ok::<_, TrustError>(())
         };
-        if !is_trusted(now.0) {
-            return None;
-        }
-        // Whatever in the chain expires first ends it for good.
-        let (mut trusted, mut ended) = (now.0, LAST.0);
-        while ended - trusted > 1 {
-            let between = trusted + (ended - trusted) / 2;
-            if is_trusted(between) { trusted = between } else { ended = between }
-        }
-        Some(UnixTime(ended))
+        verify(&valid.iter().map(|(der, _)| *der).collect::<Vec<_>>())?;
+        // As long as one of the authorities that it has is valid, and the certificates up to it.
+        let last = valid.iter().filter(|(der, _)| verify(&[der]).is_ok()).map(|(_, (_, until))| *until).max();
+        let chain = self.0.cert.iter().filter_map(|der| validity(der)).map(|(_, until)| until);
+        let ends = chain.chain(last).min().unwrap_or(now);
+        Ok(ends.plus(Duration::from_secs(1)))
     }
 }
 
-/// Which certificate new connections get: the newest one as soon as the API server trusts it, and until then the present
-/// one, as long as it is trusted. Returns it with the time until which it is; if none is, the newest.
-#[must_use]
-pub fn choose<'a>(
-    newest: &'a Given,
-    present: Option<&'a Given>,
-    trusted_until: impl Fn(&Given) -> Option<UnixTime>,
-) -> (&'a Given, Option<UnixTime>) {
-    let mut trusted = [Some(newest), present].into_iter().flatten();
-    let found = trusted.find_map(|given| Some((given, Some(trusted_until(given)?))));
-    found.unwrap_or((newest, None))
+/// From when and until when a certificate in DER is valid; `None` if it is no certificate.
+fn validity(der: &[u8]) -> Option<(UnixTime, UnixTime)> {
+    let (_, certificate) = x509_parser::parse_x509_certificate(der).ok()?;
+    let validity = certificate.validity();
+    Some((UnixTime(validity.not_before.timestamp()), UnixTime(validity.not_after.timestamp())))
+}
+
+#[cfg(test)]
+pub(super) mod testing {
+    use rcgen::{CertificateParams, KeyPair};
+
+    use super::Given;
+
+    /// A certificate, unlike all others.
+    pub(in super::super) fn given() -> Given {
+        let key = KeyPair::generate().unwrap();
+        let certificate = CertificateParams::new(vec!["x".to_owned()]).unwrap().self_signed(&key).unwrap();
+        Given::read(certificate.pem().as_bytes(), key.serialize_pem().as_bytes()).unwrap()
+    }
 }
 
 #[cfg(test)]
@@ -135,7 +156,11 @@ mod tests {
     }
 
     fn authority() -> Authority {
-        let mut params = parameters(&[], 365);
+        authority_for(365)
+    }
+
+    fn authority_for(days: i64) -> Authority {
+        let mut params = parameters(&[], days);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let key = KeyPair::generate().unwrap();
         let der = params.self_signed(&key).unwrap().der().to_vec();
@@ -168,7 +193,7 @@ mod tests {
         let leaf = given(&signed(&one, &[NAME, "127.0.0.1"], 90));
         let expires = UnixTime(NOW.0 + 90 * 86_400);
         let until = |authorities: &[&Authority], of: &[&str], now| {
-            leaf.trusted_until(&bundle(authorities), &names(of), now)
+            leaf.trusted_until(&bundle(authorities), &names(of), now).ok()
         };
         assert_eq!(until(&[&one], &[NAME], NOW), Some(UnixTime(expires.0 + 1)));
         assert_eq!(until(&[&other, &one], &[NAME, "127.0.0.1"], NOW), Some(UnixTime(expires.0 + 1)));
@@ -192,7 +217,7 @@ mod tests {
         let (certificate, key) = signed(&between, &[NAME], 90);
         let alone = Given::read(certificate.as_bytes(), key.as_bytes()).unwrap();
         let chain = Given::read(format!("{certificate}{between_pem}").as_bytes(), key.as_bytes()).unwrap();
-        let until = |given: &Given| given.trusted_until(&bundle(&[&root]), &names(&[NAME]), NOW);
+        let until = |given: &Given| given.trusted_until(&bundle(&[&root]), &names(&[NAME]), NOW).ok();
         assert_eq!(until(&alone), None);
         assert_eq!(until(&chain), Some(UnixTime(NOW.0 + 30 * 86_400 + 1)));
 
@@ -201,7 +226,19 @@ mod tests {
         let itself = given(&(certificate.pem(), key.serialize_pem()));
         let mut of_itself = Bundle::default();
         of_itself.add(certificate.der());
-        assert!(itself.trusted_until(&of_itself, &names(&[NAME]), NOW).is_some());
+        assert!(itself.trusted_until(&of_itself, &names(&[NAME]), NOW).is_ok());
+    }
+
+    #[test]
+    fn a_certificate_is_not_trusted_longer_than_its_authority_is_valid() {
+        let (ends, ended) = (authority_for(30), authority_for(-1));
+        let until = |authorities: &[&Authority], of: &Authority| {
+            given(&signed(of, &[NAME], 90)).trusted_until(&bundle(authorities), &names(&[NAME]), NOW)
+        };
+        let expires = UnixTime(NOW.0 + 30 * 86_400 + 1);
+        assert_eq!(until(&[&ends, &authority()], &ends).unwrap(), expires);
+        assert!(matches!(until(&[&ended], &ended), Err(TrustError::NoAuthority)));
+        assert!(matches!(until(&[&ended, &ends], &ended), Err(TrustError::Refused(_))));
     }
 
     #[test]
@@ -220,19 +257,5 @@ mod tests {
         {
             assert!(error(&certificate, wrong).starts_with("tls.key: "), "{wrong}");
         }
-    }
-
-    #[test]
-    fn the_newest_certificate_is_used_once_it_is_trusted_and_the_present_one_until_then() {
-        let one = authority();
-        let [newest, present] = [1, 2].map(|days| given(&signed(&one, &[NAME], days)));
-        let until = Some(UnixTime(5));
-        let both = choose(&newest, Some(&present), |_| until);
-        assert!(both.0.is(&newest) && both.1 == until);
-        let late = choose(&newest, Some(&present), |given| until.filter(|_| given.is(&present)));
-        assert!(late.0.is(&present) && late.1 == until);
-        let none = choose(&newest, Some(&present), |_| None);
-        assert!(none.0.is(&newest) && none.1.is_none());
-        assert!(choose(&newest, None, |_| None).0.is(&newest));
     }
 }

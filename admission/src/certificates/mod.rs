@@ -4,17 +4,18 @@
 //! certificates, [`secret`] and [`bundle`] are their forms in the API, [`fingerprint`] identifies them. [`keeper`] carries the
 //! decisions out, and [`served`] is the certificate that new connections get.
 //!
-//! Where another program makes the certificate, [`given`] reads it and decides whether the API server trusts it, and
-//! [`mounted`] follows its files; nothing is written then.
+//! Where another program makes the certificate, [`given`] reads it and decides whether the API server trusts it, [`choice`]
+//! when it is used, and [`follower`] follows its Secret; nothing is written then.
 
 pub mod authority;
 pub mod bundle;
+pub mod choice;
 pub mod clock;
 pub mod configuration;
 pub mod fingerprint;
+pub mod follower;
 pub mod given;
 pub mod keeper;
-pub mod mounted;
 pub mod plan;
 pub mod secret;
 pub mod served;

@@ -218,25 +218,13 @@ spec:
           {{- with .values.resources }}
           resources: {{- toYaml . | nindent 12 }}
           {{- end }}
-          {{- if or .files .certificate }}
+          {{- with .files }}
           volumeMounts:
-            {{- with .files }}
             - {name: files, mountPath: {{ .path }}, readOnly: true}
-            {{- end }}
-            {{- if .certificate }}
-            - {name: certificate, mountPath: /etc/certificate, readOnly: true}
-            {{- end }}
       volumes:
-        {{- with .files }}
         - name: files
           configMap:
             name: {{ .configMap }}
-        {{- end }}
-        {{- with .certificate }}
-        - name: certificate
-          secret:
-            secretName: {{ . }}
-        {{- end }}
           {{- end }}
 {{- end -}}
 

@@ -59,7 +59,7 @@ pub fn build_admission() -> Result<PathBuf, ApiServerError> {
 
 impl AdmissionProcess {
     /// Starts the webhook `binary` against `server`, with further `arguments`. It makes its certificates itself, unless
-    /// they name a directory.
+    /// they name a Secret of another program.
     ///
     /// # Errors
     /// It cannot be started.
@@ -71,7 +71,7 @@ impl AdmissionProcess {
     ) -> Result<Self, ApiServerError> {
         let port = free_port()?;
         let mut command = Command::new(binary);
-        if !arguments.iter().any(|argument| argument.starts_with("--certificate-directory=")) {
+        if !arguments.iter().any(|argument| argument.starts_with("--certificate-secret=")) {
             command.arg(format!("--secret={NAMESPACE}-admission-authorities"));
         }
         command
