@@ -39,7 +39,7 @@ impl Bounds {
         if outage > SHORT {
             return Self { convergence: LIMIT, operator_busy: 0.05, agent_busy: 0.02 };
         }
-        Self { convergence: 2 * LIMIT, operator_busy: 0.5, agent_busy: 0.2 }
+        Self { convergence: 2 * LIMIT, operator_busy: 0.5, agent_busy: 0.04 }
     }
 }
 

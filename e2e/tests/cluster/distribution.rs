@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use super::support::{allow_all, alone, bytes_of, shared, text};
 
 /// The pause between two looks at a file that must never be torn.
-const READ_PAUSE: Duration = Duration::from_millis(1);
+const READ_PAUSE: Duration = Duration::from_micros(50);
 
 /// From the examples and the stored objects of the project that this one continues. Its webhook stored an
 /// empty `name` beside `names`.

@@ -32,8 +32,9 @@ fn a_rollout_costs_few_writes() {
     // An audit log that shows nothing would prove nothing.
     let by = |account: &str| writes.iter().filter(|write| write.account == account).count();
     let (agents, operator) = (by("seccomp-profile-node-agent"), by("seccomp-profile-operator"));
-    assert!(agents >= nodes, "{agents} by the agents");
-    assert!(operator >= 2 * PROFILES, "{operator} by the operator");
+    // Twice what is needed where kubectl is slow: a write that gets no answer is repeated.
+    assert!((nodes..=2 * nodes * PROFILES).contains(&agents), "{agents} by the agents");
+    assert!((2 * PROFILES..=12 * PROFILES).contains(&operator), "{operator} by the operator");
 }
 
 /// What each pod of ours has logged so far, but for what it says of its lease, which it may renew too late on a slow machine.
