@@ -5,6 +5,7 @@ mod console;
 mod files;
 mod follow;
 mod follow_denials;
+mod signals;
 
 use std::io;
 use std::process::ExitCode;
@@ -26,6 +27,7 @@ pub use follow::wait;
 use follow::watch;
 use follow_denials::Output;
 pub use follow_denials::{Screen, watch_denials};
+use signals::Signals;
 
 /// A practically infinite time.
 const FOR_EVER: Duration = Duration::from_secs(1_000_000_000);
@@ -97,12 +99,8 @@ async fn with_cluster(options: &Options) -> Result<ExitCode, CliError> {
             wait(&client, profiles, *goal, until, &mut |line| print(line)).await.map(exit_code)
         }
         Task::Learn(args) => {
-            let stopped = async || {
-                // Without a handler, the signal ends the program as usual.
-                if tokio::signal::ctrl_c().await.is_err() {
-                    std::future::pending::<()>().await;
-                }
-            };
+            let signals = Signals::new()?;
+            let stopped = async || signals.next().await;
             learn_from_workload(&client, args, paint(), &mut Terminal, stopped).await.map(exit_code)
         }
         Task::Restart(args) => restart(&client, args, paint(), &mut Terminal).await.map(exit_code),
