@@ -142,6 +142,11 @@ pub enum WorkloadError {
          back what is left with --undo"
     )]
     Changed,
+    /// Somebody else has changed a profile since this program read it.
+    #[error(
+        "somebody else has changed the SeccompProfile {0} meanwhile, so that the result may not fit to it: run the command again"
+    )]
+    ProfileChanged(String),
     /// It did not become ready.
     #[error("{what} is not ready in time: {}", escaped(why))]
     NotReady {
@@ -191,6 +196,7 @@ impl WorkloadError {
             Self::Stopped => "Stopped",
             Self::Conflict => "Conflict",
             Self::Changed => "Changed",
+            Self::ProfileChanged(_) => "ProfileChanged",
             Self::NotReady { .. } => "NotReady",
             Self::NothingToUndo => "NothingToUndo",
             Self::Contents(error) => error.reason(),

@@ -9,13 +9,15 @@
 //!   and the result.
 //! - `session`: when a round and the whole end; `sightings`: what was seen; `view`: how it is shown. These decide, and are
 //!   pure.
-//! - `plan` reads what is there, `steps` changes it with `requests`, `stop` ends waits; here is the order.
+//! - `plan` reads what is there, and `replaced` is what the result takes the place of; `steps` changes it with `requests`,
+//!   `stop` ends waits; here is the order.
 
 mod args;
 mod base;
 mod contents;
 pub mod error;
 mod plan;
+mod replaced;
 mod requests;
 mod session;
 mod sightings;
@@ -66,8 +68,8 @@ pub trait Console {
     fn ask(&mut self, question: &str) -> impl Future<Output = Result<Option<bool>, CliError>>;
 }
 
-/// Between two looks at the observations.
-const LOOK: Duration = Duration::from_secs(3);
+/// Between two looks at the observations, each of which an observer writes at most every 30 s.
+const LOOK: Duration = Duration::from_secs(10);
 
 /// How the watching ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,6 +77,7 @@ enum Ended {
     Quiet,
     Restless,
     Stopped,
+    Failed,
 }
 
 /// Runs the command; `stopped` ends when the user wants it to. Returns whether the workload has the result.
@@ -97,7 +100,7 @@ pub async fn learn_from_workload(
     let (kind, timeout) = (workload.kind, of_workload.timeout);
     if of_workload.undo {
         let names = Names::of(client, of_workload, name, workload)?;
-        steps::undo(client, &names, (kind, timeout), console, Stop::when(stopped())).await?;
+        steps::undo(client, &names, name, (kind, timeout), console, Stop::when(stopped())).await?;
         return Ok(true);
     }
     let limits =
@@ -118,29 +121,43 @@ pub async fn learn_from_workload(
             None => return Err(WorkloadError::NobodyToAsk.into()),
         }
     }
-    let mut learning =
-        Learning { session: Session::new(limits, plan.known()), sightings: Sightings::since(&cluster) };
-    let applied = match learning.rounds(&mut steps, limits, console).await {
+    if let Some(path) = &args.evidence {
+        // Before anything is changed: what was learned for hours must not fail at this.
+        let opened = std::fs::OpenOptions::new().create(true).append(true).open(path);
+        opened.map_err(|error| CliError::Write { path: path.clone(), error })?;
+    }
+    let session = Session::new(limits, plan.known()).continued_after(template::round_of(&plan.found));
+    let mut learning = Learning { session, sightings: Sightings::since(&cluster) };
+    let ended = learning.rounds(&mut steps, limits, console).await;
+    let (ended, failed) = match ended {
         // What somebody else has changed is theirs.
-        Err(CliError::LearnWorkload(error)) if matches!(*error, WorkloadError::Changed) => {
-            return Err(CliError::LearnWorkload(error));
-        }
-        Err(error) if is_stopped(&error) => {
-            learning.conclude(&mut steps, args, Ended::Stopped, paint, console).await
-        }
-        Err(error) => Err(error),
-        Ok(ended) => learning.conclude(&mut steps, args, ended, paint, console).await,
+        Err(error) if is_changed(&error) => return Err(error),
+        Ok(ended) => (ended, None),
+        Err(error) if is_stopped(&error) => (Ended::Stopped, None),
+        Err(error) => (Ended::Failed, Some(error)),
     };
+    let concluded = learning.conclude(&mut steps, args, ended, paint, console).await;
+    let applied = failed.map_or(concluded, Err);
     match applied {
-        Ok(true) => steps.finish(console).await.map(|()| true),
+        Ok(true) => steps.finish(console, Stop::when(stopped())).await.map(|()| true),
+        Err(error) if is_changed(&error) => Err(error),
         applied => {
-            steps.restore(console, Stop::when(stopped())).await?;
-            match applied {
-                Err(error) if !is_stopped(&error) => Err(error),
-                _ => Ok(false),
+            let restored = steps.restore(console, Stop::when(stopped())).await;
+            match (applied, restored) {
+                (Err(error), restored) if !is_stopped(&error) => {
+                    if let Err(other) = restored {
+                        let _ = console.say(&format!("{}: {}\n", escaped(&plan.title), other.first_line()));
+                    }
+                    Err(error)
+                }
+                (_, restored) => restored.map(|()| false),
             }
         }
     }
+}
+
+fn is_changed(error: &CliError) -> bool {
+    matches!(error, CliError::LearnWorkload(error) if matches!(**error, WorkloadError::Changed))
 }
 
 /// What is going to happen.
@@ -178,10 +195,11 @@ impl Learning {
         console: &mut impl Console,
     ) -> Result<Ended, CliError> {
         let begun = Instant::now();
+        let mut after = None;
         loop {
             let round = self.session.begin_round();
             console.progress(&format!("round {round}: rolling out"))?;
-            steps.begin_round(round, &self.session.calls()).await?;
+            steps.begin_round(round, after.replace(round), &self.session.calls()).await?;
             self.session.rolled_out(begun.elapsed());
             let known = count(self.session.calls().len(), "call");
             console.say(&format!("round {round}: it runs under {}; {known} known\n", steps.plan.learning))?;
@@ -224,11 +242,11 @@ impl Learning {
         let plan = steps.plan;
         let nothing_seen = self.sightings.calls().is_empty();
         if nothing_seen && plan.earlier.is_empty() {
-            if ended != Ended::Stopped {
-                return Err(WorkloadError::NothingSeen.into());
-            }
-            console.say("it was stopped: nothing was seen yet\n")?;
-            return Ok(false);
+            return match ended {
+                Ended::Quiet | Ended::Restless => Err(WorkloadError::NothingSeen.into()),
+                Ended::Stopped => console.say("it was stopped: nothing was seen yet\n").map(|()| false),
+                Ended::Failed => Ok(false),
+            };
         }
         let calls = self.session.calls();
         let profile = plan.learned(&calls)?;
@@ -236,7 +254,7 @@ impl Learning {
             name: plan.name.as_str(),
             profile: &profile,
             sightings: &self.sightings,
-            rounds: self.session.round(),
+            rounds: self.session.rounds(),
             unseen: self.unseen(plan),
         };
         console.say(&shown.render(paint, Timestamp::now()))?;
@@ -251,13 +269,14 @@ impl Learning {
             Ended::Quiet => "",
             Ended::Restless => "it never got quiet: calls are missing, or may be",
             Ended::Stopped => "it was stopped: calls may be missing",
+            Ended::Failed => "it has failed: calls may be missing",
         };
         if !why.is_empty() {
             console.say(&format!("{}\n", paint.text(why, Tone::Bad)))?;
         }
         let question = format!("Apply {}, and let {} run under it?", plan.name, escaped(&plan.title));
         let yes = match ended {
-            Ended::Stopped => return Ok(false),
+            Ended::Stopped | Ended::Failed => return Ok(false),
             // The yes of the command line was to a workload that is seen, and gets quiet.
             Ended::Quiet if args.workload.yes && !nothing_seen => true,
             Ended::Quiet | Ended::Restless => match steps.stop.during(console.ask(&question)).await?? {
@@ -269,7 +288,7 @@ impl Learning {
             },
         };
         if yes {
-            steps.apply(&plan.result(&profile)).await?;
+            steps.apply(&profile, self.session.round()).await?;
         }
         Ok(yes)
     }

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use api::{ProfileName, WatchedPod};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Client;
 use profile::Profile;
 use serde_json::{Value, json};
@@ -45,9 +46,16 @@ pub(super) struct Plan {
     pub(super) earlier: BTreeSet<String>,
     /// The stored result of an earlier run.
     pub(super) existing: Option<Value>,
+    /// The workload as it was read.
+    pub(super) found: Value,
     /// Whether an earlier run was not ended.
     pub(super) is_continued: bool,
+    /// The version of the present profile, if that is one of ours.
+    present: Option<(String, Version)>,
 }
+
+/// The uid and the generation of an object: its spec is the same as long as these are.
+type Version = (Option<String>, Option<i64>);
 
 /// Where the profile and its workload are, by the options.
 #[derive(Debug)]
@@ -74,8 +82,9 @@ impl Names {
         if !ProfileName::is_valid(&namespace) {
             return Err(WorkloadError::Missing(title));
         }
-        let learning =
-            format!("{name}-learning").parse().map_err(|_| WorkloadError::TooLong(name.to_string()))?;
+        let learning = format!("{name}{}", template::SUFFIX)
+            .parse()
+            .map_err(|_| WorkloadError::TooLong(name.to_string()))?;
         Ok(Self { place: Place::workload(&namespace, workload), namespace, title, learning })
     }
 
@@ -118,11 +127,12 @@ impl Plan {
                 return Err(WorkloadError::Learned(name.to_string()).into());
             }
             Present::Ours(present) if !args.from_unconfined => {
-                Some(read::profile(client, present.as_str()).await?.spec)
+                Some(read::profile(client, present.as_str()).await?)
             }
             _ => None,
         };
-        let base = Base::of(&containers, ours.as_ref(), args.from_unconfined, architecture)?;
+        let spec = ours.as_ref().map(|it| &it.spec);
+        let base = Base::of(&containers, spec, args.from_unconfined, architecture)?;
         let escalations: BTreeSet<bool> = containers.privilege_escalation.iter().copied().collect();
         let by_runtime: BTreeSet<_> =
             escalations.into_iter().flat_map(|it| started_by(runtimes, it)).collect();
@@ -158,7 +168,9 @@ impl Plan {
             by_runtime,
             earlier,
             existing: profile,
+            found,
             is_continued: stored.is_some(),
+            present: ours.map(|it| (it.metadata.name.clone().unwrap_or_default(), version(&it.metadata))),
         };
         plan.check_existing()?;
         Ok(plan)
@@ -177,6 +189,22 @@ impl Plan {
                 Err(WorkloadError::Foreign { name: name.to_string(), profile: profile.to_string() }.into())
             }
             found => Ok(found),
+        }
+    }
+
+    /// Whether the profiles are as they were read from which the result follows.
+    ///
+    /// # Errors
+    /// They are not, or cannot be read.
+    pub(super) async fn check_profiles(&self, client: &Client) -> Result<(), CliError> {
+        if let Some((name, before)) = &self.present
+            && version(&read::profile(client, name).await?.metadata) != *before
+        {
+            return Err(WorkloadError::ProfileChanged(name.clone()).into());
+        }
+        match Place::profile(self.name.as_str()).get(client).await? {
+            found if is_same(found.as_ref(), self.existing.as_ref()) => Ok(()),
+            _ => Err(WorkloadError::ProfileChanged(self.name.to_string()).into()),
         }
     }
 
@@ -255,6 +283,16 @@ impl Plan {
         let blind: Vec<_> = nodes.into_iter().filter_map(|node| cluster.blindness(node)).collect();
         if blind.is_empty() { Ok(()) } else { Err(WorkloadError::NotObserved(blind)) }
     }
+}
+
+fn version(metadata: &ObjectMeta) -> Version {
+    (metadata.uid.clone(), metadata.generation)
+}
+
+/// Whether an object has the spec that it had, or still does not exist.
+pub(super) fn is_same(now: Option<&Value>, before: Option<&Value>) -> bool {
+    let version = |it: &Value| ["uid", "generation"].map(|field| it["metadata"][field].clone());
+    now.map(version) == before.map(version)
 }
 
 /// The profile of a stored object.

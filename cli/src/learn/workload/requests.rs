@@ -88,14 +88,17 @@ impl Place {
         self.send(client, Method::POST, &path, Some(object)).await.map_err(|error| self.error(&error))
     }
 
-    /// Deletes the object, if it exists.
+    /// Deletes this object; another one of the same name stays.
     ///
     /// # Errors
     /// It may not be deleted.
-    pub(super) async fn delete(&self, client: &Client) -> Result<(), CliError> {
-        match self.send(client, Method::DELETE, &self.path(""), None).await {
+    pub(super) async fn delete(&self, client: &Client, object: &Value) -> Result<(), CliError> {
+        let options = json!({
+            "apiVersion": "v1", "kind": "DeleteOptions", "preconditions": { "uid": object["metadata"]["uid"] },
+        });
+        match self.send(client, Method::DELETE, &self.path(""), Some(&options)).await {
             Ok(_) => Ok(()),
-            Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
+            Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => Ok(()),
             Err(error) => Err(self.error(&error)),
         }
     }

@@ -81,6 +81,8 @@ pub(super) struct Session {
     limits: Limits,
     /// The number of the round.
     round: u32,
+    /// The number of the last round of an earlier run that is continued.
+    earlier: u32,
     /// What the profile of the round does not log any more.
     known: BTreeSet<Syscall>,
     /// What was seen since.
@@ -98,6 +100,7 @@ impl Session {
         Self {
             limits,
             round: 0,
+            earlier: 0,
             known,
             new: BTreeSet::new(),
             first_new: Duration::ZERO,
@@ -105,6 +108,20 @@ impl Session {
             quiet_since: Duration::ZERO,
             last: None,
         }
+    }
+
+    /// The same after this round of an earlier run: with another number its first round is another template, so that the pods
+    /// are replaced, which have the filter of that round.
+    #[must_use]
+    pub(super) fn continued_after(mut self, round: u32) -> Self {
+        (self.round, self.earlier) = (round, round);
+        self
+    }
+
+    /// How many rounds there were.
+    #[must_use]
+    pub(super) fn rounds(&self) -> u32 {
+        self.round - self.earlier
     }
 
     /// Begins a round: what was seen is known. Returns its number.

@@ -3,15 +3,18 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use api::ProfileName;
 use kube::Client;
+use profile::Profile;
 use serde_json::Value;
 use syscalls::Syscall;
 use tokio::time::Instant;
 
 use super::Console;
 use super::error::WorkloadError;
-use super::plan::{Names, Plan};
-use super::requests::{FOR, FROM_LEARNING, Place, is_from, rollout};
+use super::plan::{Names, Plan, is_same};
+use super::replaced::{Replaced, Undo};
+use super::requests::{FOR, FROM_LEARNED, FROM_LEARNING, Place, is_from, rollout};
 use super::sightings::Cluster;
 use super::stop::Stop;
 use super::template::{self, Stored};
@@ -37,22 +40,44 @@ pub(super) struct Steps<'s> {
 }
 
 impl<'s> Steps<'s> {
-    /// Lets the workload run under the profile that logs all but these calls, and waits until its pods do.
+    /// Lets the workload run under the profile that logs all but these calls, and waits until its pods do. `after` is the
+    /// round of this run before, if there was one.
     ///
     /// # Errors
-    /// It is not ready in time, or the cluster cannot be read or changed.
+    /// It is not ready in time, somebody else has changed it since, or the cluster cannot be read or changed.
     pub(super) async fn begin_round(
         &mut self,
         round: u32,
+        after: Option<u32>,
         known: &BTreeSet<Syscall>,
     ) -> Result<(), CliError> {
-        let plan = self.plan;
-        self.put(&Place::profile(plan.learning.as_str()), &plan.logging(known)?).await?;
+        let (plan, client) = (self.plan, self.client);
+        let is_expected = |it: &Value| match after {
+            Some(after) => self::is_in_round(plan, it, after),
+            None => is_as_read(plan, it),
+        };
+        // Before anything is changed; what happens until the change of the workload shows there.
+        let found = self.patiently(async || plan.place.get(client).await).await?;
+        if !found.is_some_and(|it| is_expected(&it)) {
+            return Err(WorkloadError::Changed.into());
+        }
+        let logging = plan.logging(known)?;
+        let is_own = |it: &Value| is_from(it, FROM_LEARNING);
+        self.put(&Place::profile(plan.learning.as_str()), &logging, &is_own).await?;
         self.ready(plan.learning.as_str()).await?;
         self.stop.pause(SECOND).await?;
         let path = plan.path(&plan.learning);
-        let edit = |it: &Value| template::under_learning(it, &plan.target, &plan.learning, &path, round);
-        plan.place.change(self.client, edit).await?;
+        let edit = |it: &Value| {
+            if self::is_in_round(plan, it, round) {
+                // An earlier try has arrived.
+                Ok(it.clone())
+            } else if is_expected(it) {
+                template::under_learning(it, &plan.target, &plan.learning, &path, round)
+            } else {
+                Err(WorkloadError::Changed)
+            }
+        };
+        self.patiently(async || plan.place.change(client, edit).await).await?;
         self.rolled_out().await
     }
 
@@ -61,52 +86,85 @@ impl<'s> Steps<'s> {
     /// # Errors
     /// It is not, or the cluster cannot be read.
     pub(super) async fn look(&self, round: u32) -> Result<Cluster, CliError> {
-        let workload = self.plan.place.get(self.client).await?;
-        let Plan { target, learning, .. } = self.plan;
-        let path = self.plan.path(learning);
-        let is_in_round = |it: Value| template::is_in_round(&it, target, learning, &path, round);
-        if !workload.is_some_and(is_in_round) {
-            return Err(WorkloadError::Changed.into());
-        }
+        self.check_round(round).await?;
         self.plan.cluster(self.client).await
     }
 
-    /// Applies the result, and lets the workload run under it. If its pods do not become ready, the result is as it was
-    /// before.
-    ///
-    /// # Errors
-    /// They do not, or the cluster cannot be read or changed.
-    pub(super) async fn apply(&mut self, result: &Value) -> Result<(), CliError> {
-        let place = Place::profile(self.plan.name.as_str());
-        self.put(&place, result).await?;
-        let applied = self.point_to_result().await;
-        if applied.is_err() {
-            match &self.plan.existing {
-                Some(before) => replace(self.client, &place, before).await?,
-                None => place.delete(self.client).await?,
-            }
+    async fn check_round(&self, round: u32) -> Result<(), CliError> {
+        let workload = self.plan.place.get(self.client).await?;
+        match workload.is_some_and(|it| is_in_round(self.plan, &it, round)) {
+            true => Ok(()),
+            false => Err(WorkloadError::Changed.into()),
         }
-        applied
     }
 
-    async fn point_to_result(&mut self) -> Result<(), CliError> {
-        let plan = self.plan;
+    /// Applies the result, and lets the workload run under it, if everything is still as in this round. What it replaces is
+    /// kept with the profile that logs: [`Self::restore`] and `--undo` put it back.
+    ///
+    /// # Errors
+    /// Somebody else has changed what the result depends on, its pods do not become ready, or the cluster cannot be read or
+    /// changed.
+    pub(super) async fn apply(&mut self, profile: &Profile, round: u32) -> Result<(), CliError> {
+        let (plan, client) = (self.plan, self.client);
+        self.patiently(async || self::check(plan, client, round).await).await?;
+        let replaced = Replaced::by(profile, plan.existing.as_ref());
+        let learning = Place::profile(plan.learning.as_str());
+        let stored = |it: &Value| {
+            let earlier = Replaced::of(it)?;
+            Ok(replaced.clone().after(earlier, plan.existing.as_ref()).stored(it))
+        };
+        self.patiently(async || learning.change(client, stored).await).await?;
+        let result = plan.result(profile);
+        let is_as_read =
+            |it: &Value| is_same(Some(it), plan.existing.as_ref()) || it["spec"] == result["spec"];
+        self.put(&Place::profile(plan.name.as_str()), &result, &is_as_read).await?;
         self.ready(plan.name.as_str()).await?;
         self.stop.pause(SECOND).await?;
         let path = plan.path(&plan.name);
-        let edit = |it: &Value| template::pointed(it, &plan.target, &plan.learning, &path);
-        plan.place.change(self.client, edit).await?;
+        let edit = |it: &Value| {
+            let new = template::pointed(it, &plan.target, &plan.learning, &path)?;
+            // An earlier try may have arrived.
+            if new == *it || self::is_in_round(plan, it, round) {
+                Ok(new)
+            } else {
+                Err(WorkloadError::Changed)
+            }
+        };
+        self.patiently(async || plan.place.change(client, edit).await).await?;
         self.rolled_out().await
     }
 
     /// Ends a learning whose result is in force: nothing of it is left but the result.
     ///
     /// # Errors
-    /// The cluster cannot be read or changed.
-    pub(super) async fn finish(&self, console: &mut impl Console) -> Result<(), CliError> {
-        self.plan.place.change(self.client, |it| Ok(template::forgotten(it))).await?;
-        Place::profile(self.plan.learning.as_str()).delete(self.client).await?;
-        console.say(&format!("{} runs under {}\n", escaped(&self.plan.title), self.plan.name))
+    /// The cluster cannot be read or changed; what is left to be done is said.
+    pub(super) async fn finish(
+        &mut self,
+        console: &mut impl Console,
+        stop: Stop<'s>,
+    ) -> Result<(), CliError> {
+        let (plan, client) = (self.plan, self.client);
+        let title = escaped(&plan.title);
+        self.stop = stop;
+        let finished = async || {
+            plan.place.change(client, |it| Ok(template::forgotten(it))).await?;
+            let learning = Place::profile(plan.learning.as_str());
+            match learning.get(client).await?.filter(|it| is_from(it, FROM_LEARNING)) {
+                Some(found) => learning.delete(client, &found).await,
+                None => Ok(()),
+            }
+        };
+        if let Err(error) = self.patiently(finished).await {
+            let _ = console.say(&format!(
+                "{title} runs under {}, but what was stored for an --undo is left: the annotation {} and the SeccompProfile \
+                 {}\n",
+                plan.name,
+                template::LEARNING,
+                plan.learning
+            ));
+            return Err(error);
+        }
+        console.say(&format!("{title} runs under {}\n", plan.name))
     }
 
     /// Gives the workload its former profile again. `stop` ends the wait for its pods.
@@ -122,41 +180,68 @@ impl<'s> Steps<'s> {
         self.stop = stop;
         // Also if nobody reads it any more.
         let _ = console.progress(&format!("{title}: its former profile is put back"));
-        let learning = Place::profile(self.plan.learning.as_str());
-        let restored =
-            match restore(self.client, &self.plan.place, &learning, self.timeout, &mut self.stop).await {
-                Ok(false) => return Ok(()),
-                Ok(true) => self.rolled_out().await,
-                Err(error) => {
-                    console.say(&format!("{title}: run the command again with --undo\n"))?;
-                    return Err(error);
-                }
-            };
+        let names =
+            Restored { workload: &self.plan.place, learning: &self.plan.learning, result: &self.plan.name };
+        let restored = match restore(self.client, names, self.timeout, &mut self.stop).await {
+            Ok(None) => return Ok(()),
+            Ok(Some(taken)) => {
+                let _ = console.say(&left(&title, &taken));
+                self.rolled_out().await
+            }
+            Err(error) => {
+                let _ = console.say(&format!("{title}: run the command again with --undo\n"));
+                return Err(error);
+            }
+        };
         match restored {
             // The wait for the pods was stopped.
             Err(error) if !is_stopped(&error) => Err(error),
-            _ => console.say(&format!("{title} has its former profile again\n")),
+            _ => {
+                let _ = console.say(&format!("{title} has its former profile again\n"));
+                Ok(())
+            }
         }
     }
 
-    /// Creates the profile, or replaces its spec and labels.
-    async fn put(&mut self, place: &Place, object: &Value) -> Result<(), CliError> {
+    /// Creates the profile, or replaces the spec and labels of one of which `is_expected` is true.
+    async fn put(
+        &mut self,
+        place: &Place,
+        object: &Value,
+        is_expected: &dyn Fn(&Value) -> bool,
+    ) -> Result<(), CliError> {
         let until = Instant::now() + self.timeout;
+        let client = self.client;
+        let name = || object["metadata"]["name"].as_str().unwrap_or_default().to_owned();
         loop {
-            match place.get(self.client).await? {
-                None => return place.create(self.client, object).await.map(drop),
+            match self.patiently(async || place.get(client).await).await? {
+                None => match place.create(client, object).await {
+                    // It may have arrived.
+                    Err(error) if error.is_no_answer() && Instant::now() < until => {
+                        self.stop.pause(POLL).await?;
+                    }
+                    created => return created.map(drop),
+                },
                 Some(found) if found["metadata"]["deletionTimestamp"].is_null() => {
-                    return replace(self.client, place, object).await;
+                    let edit = |found: &Value| match is_expected(found) {
+                        true => Ok(replaced(found, object)),
+                        false => Err(WorkloadError::ProfileChanged(name())),
+                    };
+                    return self.patiently(async || place.change(client, edit).await).await.map(drop);
                 }
                 // An earlier run has deleted it, and a pod of that still ends.
-                Some(found) if Instant::now() >= until => {
-                    let what = found["metadata"]["name"].as_str().unwrap_or_default().to_owned();
+                Some(_) if Instant::now() >= until => {
                     let why = "it is being deleted, and a pod still uses it".to_owned();
-                    return Err(WorkloadError::NotReady { what, why }.into());
+                    return Err(WorkloadError::NotReady { what: name(), why }.into());
                 }
                 Some(_) => self.stop.pause(POLL).await?,
             }
         }
+    }
+
+    /// Tries a request anew as long as the API server gives no answer.
+    async fn patiently<T>(&mut self, request: impl AsyncFn() -> Result<T, CliError>) -> Result<T, CliError> {
+        patiently(self.timeout, &mut self.stop, request).await
     }
 
     /// Waits until every node has the profile.
@@ -192,19 +277,54 @@ pub(super) fn is_stopped(error: &CliError) -> bool {
     matches!(error, CliError::LearnWorkload(error) if matches!(**error, WorkloadError::Stopped))
 }
 
-/// Replaces the spec of a profile, and the labels and annotations that the object has.
-async fn replace(client: &Client, place: &Place, object: &Value) -> Result<(), CliError> {
-    let edit = |found: &Value| {
-        let mut new = found.clone();
-        new["spec"] = object["spec"].clone();
-        for field in ["labels", "annotations"] {
-            for (key, value) in object["metadata"][field].as_object().into_iter().flatten() {
-                new["metadata"][field][key] = value.clone();
-            }
+/// Tries a request anew as long as the API server gives no answer.
+async fn patiently<T>(
+    timeout: Duration,
+    stop: &mut Stop<'_>,
+    request: impl AsyncFn() -> Result<T, CliError>,
+) -> Result<T, CliError> {
+    let until = Instant::now() + timeout;
+    loop {
+        match request().await {
+            Err(error) if error.is_no_answer() && Instant::now() < until => stop.pause(POLL).await?,
+            answer => return answer,
         }
-        Ok(new)
-    };
-    place.change(client, edit).await.map(drop)
+    }
+}
+
+/// Whether the workload is in this round of the plan.
+fn is_in_round(plan: &Plan, workload: &Value, round: u32) -> bool {
+    let path = plan.path(&plan.learning);
+    template::is_in_round(workload, &plan.target, &plan.learning, &path, round)
+}
+
+/// Whether the workload's template, and what is stored with it, is as the plan found it.
+fn is_as_read(plan: &Plan, workload: &Value) -> bool {
+    let stored = |it: &Value| it["metadata"]["annotations"][template::LEARNING].clone();
+    workload["metadata"]["uid"] == plan.found["metadata"]["uid"]
+        && workload["spec"]["template"] == plan.found["spec"]["template"]
+        && stored(workload) == stored(&plan.found)
+}
+
+/// Whether everything is still so that the result fits.
+async fn check(plan: &Plan, client: &Client, round: u32) -> Result<(), CliError> {
+    let workload = plan.place.get(client).await?;
+    if !workload.is_some_and(|it| is_in_round(plan, &it, round)) {
+        return Err(WorkloadError::Changed.into());
+    }
+    plan.check_profiles(client).await
+}
+
+/// A profile with the spec of another, and with the labels and annotations that that has.
+fn replaced(found: &Value, object: &Value) -> Value {
+    let mut new = found.clone();
+    new["spec"] = object["spec"].clone();
+    for field in ["labels", "annotations"] {
+        for (key, value) in object["metadata"][field].as_object().into_iter().flatten() {
+            new["metadata"][field][key] = value.clone();
+        }
+    }
+    new
 }
 
 /// Waits until the pods of the workload's present template are ready, and no others are left.
@@ -235,35 +355,70 @@ async fn rolled_out(
     Err(WorkloadError::NotReady { what: title.to_owned(), why }.into())
 }
 
-/// Puts back what a workload had, and deletes the profile that logs: the operator keeps its files as long as a pod uses
-/// them. Returns whether there was anything to put back.
+/// What a learning has changed.
+#[derive(Clone, Copy)]
+struct Restored<'r> {
+    workload: &'r Place,
+    learning: &'r ProfileName,
+    result: &'r ProfileName,
+}
+
+/// Puts back what the result has replaced and what a workload had, and deletes the profile that logs: the operator keeps its
+/// files as long as a pod uses them. `None` if the workload was under none of it; otherwise the places where somebody else has
+/// put another profile, which stays.
 async fn restore(
     client: &Client,
-    workload: &Place,
-    learning: &Place,
+    names: Restored<'_>,
     timeout: Duration,
     stop: &mut Stop<'_>,
-) -> Result<bool, CliError> {
-    let until = Instant::now() + timeout;
-    loop {
-        let restored = async {
-            let was = match workload.get(client).await? {
-                Some(found) => Stored::of(&found)?.is_some(),
-                None => false,
+) -> Result<Option<Vec<String>>, CliError> {
+    let (learning, result) = (Place::profile(names.learning.as_str()), Place::profile(names.result.as_str()));
+    // Of the first try that got so far.
+    let was = std::cell::RefCell::new(None);
+    let restored = async || {
+        let found = names.workload.get(client).await?;
+        let is_under = found.as_ref().map(Stored::of).transpose()?.flatten().is_some();
+        let logging = learning.get(client).await?.filter(|it| is_from(it, FROM_LEARNING));
+        if let Some(found) = found.filter(|_| is_under) {
+            // Before the workload: what is stored with it says that this is still to be done.
+            if let Some(replaced) = logging.as_ref().map(Replaced::of).transpose()?.flatten() {
+                undo_result(client, &result, &replaced).await?;
+            }
+            let taken = template::taken(&found)?;
+            names.workload.change(client, template::restored).await?;
+            was.borrow_mut().get_or_insert(taken);
+        }
+        match logging {
+            Some(found) => learning.delete(client, &found).await,
+            None => Ok(()),
+        }
+    };
+    patiently(timeout, stop, restored).await?;
+    Ok(was.into_inner())
+}
+
+/// Puts back what was there before the result, if the result is still there.
+async fn undo_result(client: &Client, place: &Place, replaced: &Replaced) -> Result<(), CliError> {
+    let Some(found) = place.get(client).await?.filter(|it| is_from(it, FROM_LEARNED)) else { return Ok(()) };
+    match replaced.undo(&found) {
+        Undo::Nothing => Ok(()),
+        Undo::Delete => place.delete(client, &found).await,
+        Undo::Replace(_) => {
+            let edit = |found: &Value| match replaced.undo(found) {
+                Undo::Replace(new) => Ok(new),
+                Undo::Nothing | Undo::Delete => Ok(found.clone()),
             };
-            if was {
-                workload.change(client, template::restored).await?;
-            }
-            if learning.get(client).await?.is_some_and(|found| is_from(&found, FROM_LEARNING)) {
-                learning.delete(client).await?;
-            }
-            Ok::<_, CliError>(was)
-        };
-        match restored.await {
-            Err(error) if error.is_no_answer() && Instant::now() < until => stop.pause(POLL).await?,
-            restored => return restored,
+            place.change(client, edit).await.map(drop)
         }
     }
+}
+
+/// Says what was not put back.
+fn left(title: &str, taken: &[String]) -> String {
+    if taken.is_empty() {
+        return String::new();
+    }
+    format!("{title}: somebody else has given {} another profile, which stays\n", escaped(taken.join(", ")))
 }
 
 /// `--undo`: ends what a killed run has left.
@@ -273,23 +428,33 @@ async fn restore(
 pub(super) async fn undo(
     client: &Client,
     names: &Names,
+    result: &ProfileName,
     (kind, timeout): (Kind, Duration),
     console: &mut impl Console,
     mut stop: Stop<'_>,
 ) -> Result<(), CliError> {
     let found = names.read(client).await?;
-    let place = Place::profile(names.learning.as_str());
+    let title = escaped(&names.title);
     let stored = Stored::of(&found)?;
     if let Some(stored) = stored.as_ref().filter(|it| it.profile != names.learning.as_str()) {
         return Err(WorkloadError::OtherRun(stored.profile.clone()).into());
     }
-    let learning = place.get(client).await?.filter(|it| is_from(it, FROM_LEARNING));
-    let is_own = learning.is_some_and(|it| it["metadata"]["annotations"][FOR] == names.title);
+    let logging = Place::profile(names.learning.as_str()).get(client).await?;
+    let logging = logging.filter(|it| is_from(it, FROM_LEARNING));
+    let is_own = logging.is_some_and(|it| it["metadata"]["annotations"][FOR] == names.title);
     if stored.is_none() && !is_own {
         return Err(WorkloadError::NothingToUndo.into());
     }
-    if restore(client, &names.place, &place, timeout, &mut stop).await? {
-        rolled_out(client, &names.place, (&names.title, kind), timeout, &mut stop).await?;
+    let names_of = Restored { workload: &names.place, learning: &names.learning, result };
+    match restore(client, names_of, timeout, &mut stop).await? {
+        None => console.say(&format!(
+            "{title} was not under {}, which is deleted: its profile is as it was\n",
+            names.learning
+        )),
+        Some(taken) => {
+            console.say(&left(&title, &taken))?;
+            rolled_out(client, &names.place, (&names.title, kind), timeout, &mut stop).await?;
+            console.say(&format!("{title} has its former profile again\n"))
+        }
     }
-    console.say(&format!("{} has its former profile again\n", escaped(&names.title)))
 }

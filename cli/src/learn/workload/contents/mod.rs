@@ -18,7 +18,8 @@ pub enum ContentsError {
     /// The present profile permits a call by default, and has rules for it that permit it and rules that refuse it. What they
     /// mean together depends on the order in which libseccomp gets them, and on those that runtimes leave out.
     #[error(
-        "the present profile permits {0} by default, and has rules that permit it beside rules that refuse it: take out the          former, which say nothing"
+        "the present profile permits {0} by default, and has rules that permit it beside rules that refuse it: take out the former, \
+         which say nothing"
     )]
     Contradictory(String),
 }
