@@ -12,8 +12,9 @@
 //! other arguments than it says. Often the mask and the value were exchanged. There is no fix for this.
 //!
 //! The fix removes a rule that never applies, or a comparison that is always true. It is unsafe: under runc the names of a rule
-//! count even if it never applies ([moves-enosys-boundary](moves-enosys-boundary.md)), and a rule without any comparison wins
-//! over all others for the same call ([shadowed-rule](shadowed-rule.md)).
+//! count even if it never applies ([moves-enosys-boundary](moves-enosys-boundary.md)). A rule without any comparison wins over
+//! all others for the same call ([shadowed-rule](shadowed-rule.md)): where such others do something else, a comparison that is
+//! always true keeps them in force, and there is neither a finding nor a fix.
 //!
 //! ## Bad
 //!
@@ -66,6 +67,9 @@ fn check(subject: &Subject<'_>) -> Vec<Found> {
             let Some(argument) = rule.arguments().get(*at) else { continue };
             let path = place::argument(index, *at);
             let (index_of, op, with) = (argument.index(), argument.comparison().name(), argument.value());
+            if *value && constant.len() == rule.arguments().len() && keeps_others(subject, index, rule) {
+                continue;
+            }
             let (message, fix) = if *value {
                 let message = format!("{op} {with} is true for every argument {index_of}: this comparison has no effect");
                 (message, Fix::new(Safety::Unsafe, "Remove the comparison", Edit::Remove { path: path.clone() }))
@@ -78,6 +82,14 @@ fn check(subject: &Subject<'_>) -> Vec<Found> {
         }
     }
     found
+}
+
+/// Whether another rule with comparisons does something else with one of the rule's calls. Beside it, a rule whose comparisons
+/// are all true is something else than one without comparisons, which would replace the other.
+fn keeps_others(subject: &Subject<'_>, index: usize, rule: &profile::Rule) -> bool {
+    let treatments = rule.names().iter().filter_map(|name| subject.treatment(name.as_str()));
+    let mut others = treatments.flat_map(|treatment| &treatment.conditional);
+    others.any(|other| other.rule != index && other.effect != rule.effect())
 }
 
 /// A comparison under a mask with a value that has bits outside the mask.
@@ -144,6 +156,24 @@ mod tests {
         }
         // One finding for a rule that never applies.
         assert_eq!(paths(&RULE, profile(&[(0, "SCMP_CMP_GE", 0), (1, "SCMP_CMP_LT", 0)])), ["syscalls[1].args[1]"]);
+    }
+
+    #[test]
+    fn a_comparison_that_is_always_true_and_keeps_other_rules_for_the_call_in_force_is_not_found() {
+        let profile = |arguments: Value, action: &str| {
+            json!({ "defaultAction": "SCMP_ACT_KILL_PROCESS", "syscalls": [
+                { "names": ["lseek"], "action": action, "args": [{ "index": 1, "op": "SCMP_CMP_EQ", "value": "5" }] },
+                { "names": ["close", "lseek"], "action": "SCMP_ACT_ALLOW", "args": arguments },
+            ] })
+        };
+        let always = |index: u8| json!({ "index": index, "op": "SCMP_CMP_GE", "value": "0" });
+        let none = Vec::<String>::new();
+        assert_eq!(paths(&RULE, profile(json!([always(1)]), "SCMP_ACT_ERRNO")), none);
+        assert_eq!(paths(&RULE, profile(json!([always(1), always(2)]), "SCMP_ACT_ERRNO")), none);
+        // The other rule does the same, or a comparison stays.
+        assert_eq!(paths(&RULE, profile(json!([always(1)]), "SCMP_ACT_ALLOW")), ["syscalls[1].args[0]"]);
+        let third = json!({ "index": 2, "op": "SCMP_CMP_EQ", "value": "3" });
+        assert_eq!(paths(&RULE, profile(json!([always(1), third]), "SCMP_ACT_ERRNO")), ["syscalls[1].args[0]"]);
     }
 
     #[test]
