@@ -38,6 +38,8 @@ pub(super) struct Base {
     pub(super) profile: Profile,
     /// What it is, in words.
     pub(super) words: String,
+    /// Whether it refuses nothing.
+    pub(super) permits_everything: bool,
     /// The other fields of the `spec` of profiles that are made of it.
     pub(super) more: Value,
 }
@@ -68,7 +70,8 @@ impl Base {
                         more[field] = spec[field].clone();
                     }
                 }
-                Ok(Self { profile, words: format!("the SeccompProfile {name}"), more })
+                let words = format!("the SeccompProfile {name}");
+                Ok(Self { profile, words, permits_everything: false, more })
             }
         }
     }
@@ -86,7 +89,7 @@ impl Base {
             false => profile,
         };
         let words = format!("RuntimeDefault, taken to be that of {}", default.name);
-        Ok(Self { profile, words, more: json!({}) })
+        Ok(Self { profile, words, permits_everything: false, more: json!({}) })
     }
 
     /// Everything, on all architectures that such a node runs.
@@ -95,10 +98,12 @@ impl Base {
         let architectures = default.as_ref().map_or(&[][..], Profile::architectures);
         let contents = json!({ "defaultAction": "SCMP_ACT_ALLOW", "architectures": architectures });
         let profile = Profile::from_value(&contents).map_err(ContentsError::from)?;
-        Ok(Self { profile, words: "a profile that permits everything".to_owned(), more: json!({}) })
+        let words = "a profile that permits everything".to_owned();
+        Ok(Self { profile, words, permits_everything: true, more: json!({}) })
     }
 
-    /// A call that `existing` permits and `new` does not; `None` if there is none, or no filter of one of them.
+    /// A call that `existing` permits and `new` does not, in words; `None` if there is none, or if no container starts under
+    /// `existing`.
     pub(super) fn missing(
         existing: &Profile,
         new: &Profile,
@@ -106,8 +111,16 @@ impl Base {
     ) -> Option<String> {
         let setting = SettingOptions { architecture, ..SettingOptions::default() };
         let of = |profile| setting.apply(|setting| Filter::new(profile, setting)).ok();
-        let (existing, new) = (of(existing)?, of(new)?);
-        let call = existing.more_permissive(&new).ok().flatten()?.call;
+        let existing = of(existing)?;
+        let Some(new) = of(new) else {
+            return Some("every call, because no container starts under it".to_owned());
+        };
+        let Ok(more) = existing.more_permissive(&new) else {
+            return Some(
+                "a call that cannot be told, because the two are too large to be compared".to_owned(),
+            );
+        };
+        let call = more?.call;
         let table =
             syscalls::Architecture::ALL.into_iter().find(|it| it.oci_name() == call.architecture.name());
         let known = table.and_then(|table| Syscall::by_number(table, call.number));

@@ -163,7 +163,13 @@ fn is_changed(error: &CliError) -> bool {
 /// What is going to happen.
 fn begins(plan: &Plan) -> String {
     let (title, learning, name) = (escaped(&plan.title), &plan.learning, &plan.name);
-    let base = escaped(&plan.base.words);
+    let refused = match plan.base.permits_everything {
+        true => "Nothing is refused while it learns: every call is logged, and learned.".to_owned(),
+        false => {
+            let base = escaped(&plan.base.words);
+            format!("Refused stays what is refused by {base}; the rest is logged, and learned.")
+        }
+    };
     let continued = if plan.is_continued {
         "An earlier run was not ended, or goes on elsewhere: it is continued.\n"
     } else {
@@ -175,7 +181,7 @@ fn begins(plan: &Plan) -> String {
     };
     format!(
         "{title} will run under the SeccompProfile {learning}, and is rolled out anew in each round.\n\
-         Refused stays what is refused by {base}; the rest is logged, and learned.\n\
+         {refused}\n\
          In the end it has its present profile again, or {name} if you say yes.\n{continued}{earlier}"
     )
 }
