@@ -34,8 +34,10 @@ struct Scene {
     agents: Agents,
     environment: Environment,
     _operator: OperatorProcess,
-    /// The generation of the Deployment for which there is a pod, and how many pods there were.
-    seen: (i64, usize),
+    /// The template of the present pod, and how many pods there were.
+    seen: (Value, usize),
+    /// The generation of the Deployment of which its status is. The API server counts changed annotations, too.
+    generation: i64,
     /// The observed containers.
     containers: Vec<Value>,
     lost: i64,
@@ -57,7 +59,8 @@ impl Scene {
             agents,
             environment,
             _operator: operator,
-            seen: (0, 0),
+            seen: (Value::Null, 0),
+            generation: 0,
             containers: Vec::new(),
             lost: 0,
             first: 1,
@@ -114,9 +117,12 @@ impl Scene {
     async fn step(&mut self) {
         let deployment = self.deployment().await;
         let generation = deployment["metadata"]["generation"].as_i64().unwrap();
-        if generation != self.seen.0 {
+        if deployment["spec"]["template"] != self.seen.0 {
             self.replace_pod(&deployment).await;
-            self.seen.0 = generation;
+            self.seen.0 = deployment["spec"]["template"].clone();
+        }
+        if generation != self.generation {
+            self.generation = generation;
             let status = json!({ "status": {
                 "observedGeneration": generation, "replicas": 1, "updatedReplicas": 1, "readyReplicas": 1,
                 "availableReplicas": 1,
