@@ -4,7 +4,7 @@
 //! - [`Seen`]: the calls that were seen, with where and how often, merged from any number of files.
 //! - `trace`: reads the logs of strace and of gVisor's runsc; `observed`: the reports of observers, and profiles that other
 //!   tools have recorded.
-//! - `result`: the profile that permits what was seen, alone or beyond what a profile permits already.
+//! - `rules`: what both ways to learn read of a profile; `result`: the profile that permits what was seen, alone or beyond what a profile permits already.
 //! - [`workload`]: the same from a workload of the cluster, rollout by rollout.
 //!
 //! What a profile has refused stays refused, whoever made the call: only calls that were permitted, logged or traced are
@@ -14,6 +14,7 @@ mod args;
 mod error;
 mod observed;
 mod result;
+mod rules;
 mod seen;
 #[cfg(test)]
 mod tests;

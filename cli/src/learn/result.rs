@@ -2,10 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use profile::{Action, Profile, Rule};
+use profile::{Action, Profile};
 use serde_json::{Value, json};
 use syscalls::{Architecture, Syscall};
 
+use super::rules::{json_of, names, take_rules};
 use super::{LearnError, Seen};
 
 /// The profile that permits what was seen and what the runtime does before, and refuses everything else.
@@ -38,19 +39,12 @@ pub(super) fn beyond(
     let learned: BTreeSet<_> = learned.into_iter().filter(|name| !refused.contains(name)).collect();
     let permitted: BTreeSet<_> =
         names(base, |rule| rule.action() == Action::Allow && rule.arguments().is_empty());
-    #[expect(
-        clippy::expect_used,
-        reason = "no key is anything but text, and writing to memory does not fail"
-    )]
-    let mut contents = serde_json::to_value(base).expect("a profile is always JSON");
+    let mut contents = json_of(base);
     if base.default_action() == Action::Log {
         contents["defaultAction"] = json!(Action::Errno.name());
     }
     let refuses_others = base.default_action() != Action::Allow;
-    let mut rules = match contents["syscalls"].take() {
-        Value::Array(rules) => rules,
-        _ => Vec::new(),
-    };
+    let mut rules = take_rules(&mut contents);
     rules.retain_mut(|rule| {
         if rule["action"] != Action::Log.name() {
             return true;
@@ -79,9 +73,4 @@ pub(super) fn still_refused<'a>(base: &'a Profile, seen: &'a Seen) -> impl Itera
 /// The calls that a rule refuses, whatever their arguments are or only with some.
 fn refused_by_rule(profile: &Profile) -> BTreeSet<&str> {
     names(profile, |rule| !matches!(rule.action(), Action::Allow | Action::Log))
-}
-
-fn names(profile: &Profile, of: impl Fn(&Rule) -> bool) -> BTreeSet<&str> {
-    let rules = profile.rules().iter().filter(|rule| of(rule));
-    rules.flat_map(|rule| rule.names()).map(|name| name.as_str()).collect()
 }

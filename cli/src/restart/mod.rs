@@ -4,6 +4,7 @@
 //! One after the other, and the first one that does not become ready ends it: a profile that a program does not survive
 //! then takes down one workload. Everything happens with the user's own rights.
 
+pub(crate) mod awaited;
 mod plan;
 mod requests;
 pub(crate) mod rollout;

@@ -5,8 +5,8 @@ use k8s_openapi::jiff::Timestamp;
 use kube::Client;
 use tokio::time::{Instant, sleep};
 
+use super::awaited::until_done;
 use super::plan::{Decision, Restart};
-use super::rollout::Rollout;
 use super::{Dialogue, POLL, RestartArgs, SECOND, is_ready, requests};
 use crate::error::CliError;
 use crate::outdated::OutdatedWorkload;
@@ -106,25 +106,18 @@ async fn restart_one(
     let until = Instant::now() + args.timeout;
     // The same patch twice is one restart.
     answered(until, async || requests::restart(client, restart, begun).await).await?;
-    let why = loop {
-        let why = match requests::object(client, &restart.workload).await {
-            Ok(Some(object)) => match restart.kind.rollout(&object) {
-                Rollout::Done => {
-                    let took = age(Some(&Time(begun)), Timestamp::now());
-                    dialogue.say(&format!("{name}: {} after {took}\n", paint.text("ready", Tone::Good)))?;
-                    return Ok(Ended::Replaced);
-                }
-                Rollout::Waiting(why) => why,
-                Rollout::Failed(why) => break why,
-            },
-            Ok(None) => break "it was deleted".to_owned(),
-            Err(error) if error.is_no_answer() => format!("no answer: {}", error.first_line()),
-            Err(error) => return Err(error),
-        };
-        if Instant::now() >= until {
-            break why;
-        }
+    let look = async || {
+        let found = requests::object(client, &restart.workload).await?;
+        Ok(found.map(|object| restart.kind.rollout(&object)))
+    };
+    let pause = async || {
         sleep(POLL).await;
+        Ok(())
+    };
+    let Some(why) = until_done(until, look, pause).await? else {
+        let took = age(Some(&Time(begun)), Timestamp::now());
+        dialogue.say(&format!("{name}: {} after {took}\n", paint.text("ready", Tone::Good)))?;
+        return Ok(Ended::Replaced);
     };
     dialogue.say(&format!("{name}: {}: {}\n", paint.text("not ready", Tone::Bad), escaped(why)))?;
     Ok(Ended::Halted)

@@ -21,7 +21,8 @@ use super::template::{self, Stored};
 use crate::error::CliError;
 use crate::facts::ProfileSummary;
 use crate::read;
-use crate::restart::rollout::{Kind, Rollout};
+use crate::restart::awaited::until_done;
+use crate::restart::rollout::Kind;
 use crate::show::escaped;
 use crate::wait::{Progress, WaitFor};
 
@@ -335,24 +336,11 @@ async fn rolled_out(
     timeout: Duration,
     stop: &mut Stop<'_>,
 ) -> Result<(), CliError> {
-    let until = Instant::now() + timeout;
-    let why = loop {
-        let why = match place.get(client).await {
-            Ok(Some(found)) => match rollout(kind, &found) {
-                Rollout::Done => return Ok(()),
-                Rollout::Waiting(why) => why,
-                Rollout::Failed(why) => break why,
-            },
-            Ok(None) => break "it was deleted".to_owned(),
-            Err(error) if error.is_no_answer() => format!("no answer: {}", error.first_line()),
-            Err(error) => return Err(error),
-        };
-        if Instant::now() >= until {
-            break why;
-        }
-        stop.pause(POLL).await?;
-    };
-    Err(WorkloadError::NotReady { what: title.to_owned(), why }.into())
+    let look = async || Ok(place.get(client).await?.map(|found| rollout(kind, &found)));
+    match until_done(Instant::now() + timeout, look, async || Ok(stop.pause(POLL).await?)).await? {
+        None => Ok(()),
+        Some(why) => Err(WorkloadError::NotReady { what: title.to_owned(), why }.into()),
+    }
 }
 
 /// What a learning has changed.

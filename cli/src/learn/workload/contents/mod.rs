@@ -7,6 +7,7 @@ use profile::{Action, Comparison, Effect, ParseError, Profile, Rule};
 use serde_json::{Value, json};
 use syscalls::Libseccomp;
 
+use crate::learn::rules::{json_of, names, take_rules};
 use crate::node_settings::NodeOptions;
 
 /// Why there is no profile.
@@ -228,23 +229,6 @@ fn consistent(profile: &Profile) -> Result<BTreeSet<&str>, ContentsError> {
         }
     }
     Ok(refused)
-}
-
-fn names(profile: &Profile, of: impl Fn(&Rule) -> bool) -> BTreeSet<&str> {
-    let rules = profile.rules().iter().filter(|rule| of(rule));
-    rules.flat_map(|rule| rule.names()).map(|name| name.as_str()).collect()
-}
-
-#[expect(clippy::expect_used, reason = "no key is anything but text, and writing to memory does not fail")]
-fn json_of(profile: &Profile) -> Value {
-    serde_json::to_value(profile).expect("a profile is always JSON")
-}
-
-fn take_rules(contents: &mut Value) -> Vec<Value> {
-    match contents["syscalls"].take() {
-        Value::Array(rules) => rules,
-        _ => Vec::new(),
-    }
 }
 
 fn finished(mut contents: Value, rules: Vec<Value>) -> Result<Profile, ContentsError> {
