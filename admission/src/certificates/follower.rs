@@ -59,16 +59,14 @@ impl Follower {
         let mut choice = Choice::new(self.settle);
         let mut said = None;
         loop {
-            if given.has_changed().unwrap_or_default()
-                && let Some(given) = given.borrow_and_update().clone()
-            {
+            if let Some(given) = given.borrow_and_update().clone() {
                 choice.found(given);
             }
             let second_view = second.as_mut().map(|view| view.borrow_and_update().clone());
             let bundle = common(view.borrow_and_update().as_ref(), second_view);
             let now = UnixTime(metrics::now() as i64);
             let pause = match choice
-                .decide(now, start.elapsed(), |given| given.trusted_until(&bundle, &self.names, now))
+                .decide(start.elapsed(), |given| given.trusted_until(&bundle, &self.names, now))
             {
                 None => CHECK,
                 Some(decision) => {
@@ -84,7 +82,7 @@ impl Follower {
             };
             tokio::select! {
                 () = sleep(pause) => {}
-                Ok(()) = given.changed() => given.mark_changed(),
+                Ok(()) = given.changed() => {}
                 Ok(()) = view.changed() => {}
                 () = changed(second.as_mut()) => {}
             }
