@@ -24,6 +24,7 @@ use crate::handler::Handler;
 use crate::images::admit::Images;
 use crate::images::objects::Objects;
 use crate::images::registries::{self, RegistriesError};
+use crate::images::signatures::{PolicyError, SignaturePolicy};
 use crate::metrics::{Kind, Metrics};
 use crate::options::{Certificates, Options};
 use crate::server::Server;
@@ -53,6 +54,9 @@ pub enum RunError {
     /// The client of registries cannot be set up.
     #[error(transparent)]
     Registries(#[from] RegistriesError),
+    /// It cannot be told which profiles of images are signed.
+    #[error("--signature-keys: {0}")]
+    Signatures(#[from] PolicyError),
     /// Signals cannot be received.
     #[error("signals: {0}")]
     Signal(std::io::Error),
@@ -81,8 +85,13 @@ pub async fn run(options: Options) -> Result<(), RunError> {
         Some(_) => {
             let registries = registries::client(&options.images)?;
             let (settings, namespace) = (options.images.clone(), options.namespace.clone());
+            let keys = settings.signature_keys.as_ref();
+            let signatures = keys.map(|path| SignaturePolicy::read(path, &settings.signed)).transpose()?;
+            if signatures.is_some() {
+                info!(repositories = settings.signed.len(), "profiles of images must be signed");
+            }
             let (client, objects) = (client.clone(), objects.clone());
-            Some(Images::new(settings, namespace, client, registries, objects, metrics.clone()))
+            Some(Images::new(settings, namespace, client, registries, signatures, objects, metrics.clone()))
         }
     };
     let handler =

@@ -537,6 +537,11 @@ fn a_misspelt_or_senseless_value_is_refused_by_name() {
         (r"commonLabels.app\.kubernetes\.io/component=mine", "component"),
         ("operator.affinity.nodeAfinity.a=b", "nodeAfinity"),
         ("networkPolicy.apiServer.cidrs[0]=everywhere", "cidrs"),
+        // Without keys nothing would have to be signed.
+        (
+            "admission.enabled=true,admission.images.enabled=true,admission.images.signatures.repositories={a.example}",
+            "signatures.keys",
+        ),
     ] {
         let refusal = render(&["--set", value]).unwrap_err().to_string();
         assert!(refusal.contains(named), "{value}: {refusal}");

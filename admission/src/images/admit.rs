@@ -16,6 +16,7 @@ use super::objects::{NoObject, Objects};
 use super::plan::{Fact, plan};
 use super::pod::{About, Container, Pod};
 use super::settings::ImageOptions;
+use super::signatures::SignaturePolicy;
 use super::templates;
 use crate::metrics::Metrics;
 use crate::review::{Question, Verdict};
@@ -45,6 +46,7 @@ impl Images {
         namespace: String,
         client: kube::Client,
         registries: registry::Client,
+        signatures: Option<SignaturePolicy>,
         objects: Arc<Objects>,
         metrics: Metrics,
     ) -> Self {
@@ -53,7 +55,7 @@ impl Images {
             false => Readable::In(options.secrets_in.iter().cloned().collect::<BTreeSet<_>>()),
         };
         let secrets = PullSecrets::new(client, readable);
-        Self { options, namespace, secrets, lookup: Lookup::new(registries), objects, metrics }
+        Self { options, namespace, secrets, lookup: Lookup::new(registries, signatures), objects, metrics }
     }
 
     /// The verdict about a pod.

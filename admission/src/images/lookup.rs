@@ -12,6 +12,7 @@ use registry::{
 use tokio::sync::Semaphore;
 
 use super::choice::{Brings, Image, Why, choose};
+use super::signatures::SignaturePolicy;
 
 /// How long it is remembered which digest a tag has, and what it brings.
 const OF_TAG: Duration = Duration::from_mins(1);
@@ -42,17 +43,19 @@ struct Key {
 #[derive(Debug)]
 pub struct Lookup {
     client: Client,
+    signatures: Option<SignaturePolicy>,
     answers: Cache<Key, Result<Arc<Image>, Why>>,
     asking: Semaphore,
     narrowing: Arc<Semaphore>,
 }
 
 impl Lookup {
-    /// One that asks by this client.
+    /// One that asks by this client, for profiles that are signed as the policy says.
     #[must_use]
-    pub fn new(client: Client) -> Self {
+    pub fn new(client: Client, signatures: Option<SignaturePolicy>) -> Self {
         Self {
             client,
+            signatures,
             answers: Cache::new(BOUNDS),
             asking: Semaphore::new(ASKING),
             narrowing: Arc::new(Semaphore::new(NARROWING)),
@@ -89,7 +92,8 @@ impl Lookup {
     ) -> Result<Arc<Image>, Why> {
         let carried = {
             let _permit = self.asking.acquire().await;
-            let finder = Finder { client: &self.client, logins: keyring, depth: Depth::First };
+            let keys = self.signatures.as_ref().and_then(|it| it.keys_for(reference.repository()));
+            let finder = Finder { client: &self.client, logins: keyring, depth: Depth::First, keys };
             finder.find(reference, architectures, Some(container)).await
         };
         let carried =
@@ -149,9 +153,8 @@ mod tests {
         let reach = Reach { plain: names.clone(), inside: names, networks: Vec::new() };
         let time = Duration::from_secs(20);
         let limits = Limits { time, connect: time };
-        Lookup::new(
-            Client::new(reach, limits, std::iter::empty::<rustls::pki_types::CertificateDer<'_>>()).unwrap(),
-        )
+        let roots = std::iter::empty::<rustls::pki_types::CertificateDer<'_>>();
+        Lookup::new(Client::new(reach, limits, roots).unwrap(), None)
     }
 
     fn image(registry: &RunningRegistry, tag: &str) -> Reference {

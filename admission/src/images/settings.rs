@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use convert::Machine;
 use daemon::lease::duration;
+use registry::Prefix;
 
 /// What a container gets whose image carries a profile that cannot be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -72,6 +73,14 @@ pub struct ImageOptions {
     /// A file with certificates of authorities that are trusted besides the system's.
     #[arg(long = "registry-authorities")]
     pub authorities: Option<PathBuf>,
+    /// A file with public keys as PEM, of which one must have signed a profile that an image carries; otherwise the profile
+    /// cannot be used.
+    #[arg(long)]
+    pub signature_keys: Option<PathBuf>,
+    /// A registry, or a repository with all below it, for whose images alone that applies, as HOST[:PORT][/PATH]; several
+    /// times for several.
+    #[arg(long = "signed", requires = "signature_keys")]
+    pub signed: Vec<Prefix>,
 }
 
 impl ImageOptions {

@@ -228,6 +228,20 @@ spec:
           {{- end }}
 {{- end -}}
 
+{{/* What the webhook reads about registries: certificates of authorities, and keys that must have signed profiles. */}}
+{{- define "seccomp-profile.registryFiles" -}}
+{{- if and (.Values.admission).enabled (.Values.admission.images).enabled }}
+{{- with .Values.admission.images }}
+{{- with .registries.authorities }}
+ca.crt: {{ . | quote }}
+{{- end }}
+{{- with (.signatures).keys }}
+keys.pem: {{ . | quote }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- end -}}
+
 {{/* What the webhook may do with a webhook configuration. */}}
 {{- define "seccomp-profile.configurationVerbs" -}}
 {{ if (.Values.admission.certManager).enabled }}[list, watch]{{ else }}[list, watch, patch]{{ end }}

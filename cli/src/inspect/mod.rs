@@ -58,7 +58,7 @@ pub async fn inspect(args: &InspectArgs) -> Result<(InspectView, Vec<String>), C
     let logins = DockerConfig::read()?;
     let architectures: BTreeSet<_> = args.architecture.iter().map(|it| it.name().to_owned()).collect();
     let architectures: Vec<_> = architectures.into_iter().collect();
-    let finder = Finder { client: &client, logins: &logins, depth: Depth::All };
+    let finder = Finder { client: &client, logins: &logins, depth: Depth::All, keys: None };
     let found = finder.find(&image, &architectures, args.container.as_deref()).await;
     let carried: Carried = found.map_err(|error| ImageError::Image { image: image.to_string(), error })?;
     Ok((InspectView::of(&image, &carried, &baseline), logins.remarks()))
