@@ -7,7 +7,6 @@
 )]
 
 mod narrowing;
-mod signing;
 
 use std::collections::BTreeSet;
 use std::io::Write;
