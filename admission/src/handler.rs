@@ -12,7 +12,7 @@ use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use tracing::{debug, info};
 
-use crate::images::admit::{Forms, Images};
+use crate::images::admit::Images;
 use crate::metrics::{Metrics, Outcome};
 use crate::review::{Question, Verdict};
 use crate::warn::{self, Settings};
@@ -22,9 +22,6 @@ pub const PROFILES: &str = "/profiles";
 
 /// The path of the questions about pods.
 pub const PODS: &str = "/pods";
-
-/// The path of the questions about pods of namespaces whose PodSecurity permits every type of profile.
-pub const ARTIFACTS: &str = "/pods/artifacts";
 
 /// The path of the questions about objects with a template of pods.
 pub const TEMPLATES: &str = "/templates";
@@ -81,10 +78,10 @@ impl Handler {
                 self.metrics.requests.of(outcome).inc();
                 json(&verdict.answer(&question.uid))
             }
-            Ok((about @ (About::Pod(images, _) | About::Template(images)), question)) => {
+            Ok((about @ (About::Pod(images) | About::Template(images)), question)) => {
                 let verdict = match about {
-                    About::Pod(_, forms) => images.verdict(&question, forms).await,
-                    _ => images.template_verdict(&question).await,
+                    About::Template(_) => images.template_verdict(&question).await,
+                    _ => images.verdict(&question).await,
                 };
                 let outcome = outcome(&verdict);
                 self.metrics.requests.of(outcome).inc();
@@ -105,8 +102,7 @@ impl Handler {
     {
         let about = match (request.uri().path(), &self.images) {
             (PROFILES, _) => About::Profile,
-            (PODS, Some(images)) => About::Pod(images, Forms::Files),
-            (ARTIFACTS, Some(images)) => About::Pod(images, Forms::All),
+            (PODS, Some(images)) => About::Pod(images),
             (TEMPLATES, Some(images)) => About::Template(images),
             _ => return Err((StatusCode::NOT_FOUND, "nothing is answered at this path".to_owned())),
         };
@@ -120,7 +116,7 @@ impl Handler {
             let body = body.map_err(|error| (StatusCode::PAYLOAD_TOO_LARGE, format!("body: {error}")))?;
             let question = match about {
                 About::Profile => Question::parse(&body.to_bytes()),
-                About::Pod(..) | About::Template(_) => Question::parse_with_old(&body.to_bytes()),
+                About::Pod(_) | About::Template(_) => Question::parse_with_old(&body.to_bytes()),
             };
             question.map_err(|error| (StatusCode::BAD_REQUEST, error.to_string()))
         };
@@ -160,7 +156,7 @@ impl Handler {
 #[derive(Debug, Clone, Copy)]
 enum About<'a> {
     Profile,
-    Pod(&'a Images, Forms),
+    Pod(&'a Images),
     Template(&'a Images),
 }
 
@@ -195,7 +191,7 @@ mod tests {
     use super::*;
 
     fn handler() -> Handler {
-        Handler::new(Settings { refuse_errors: true }, None, Metrics::new(&Registry::new(), &[]).unwrap())
+        Handler::new(Settings { refuse_errors: true }, None, Metrics::new(&Registry::new(), false).unwrap())
     }
 
     async fn ask(handler: &Handler, method: Method, path: &str, body: Vec<u8>) -> (u16, String) {

@@ -146,10 +146,13 @@ mod tests {
             "--unknown=baseline",
             "--secrets-in=shop",
             "--inside=Registry.internal:5000",
+            "--signature-keys=/etc/registries/keys.pem",
+            "--signed=registry.example/team",
         ])
         .unwrap();
         assert_eq!(options.images.architectures, [convert::Machine::Arm64]);
         assert!(options.images.reach().inside.contains("registry.internal:5000"));
+        assert_eq!(options.images.signed[0].to_string(), "registry.example/team");
         assert_eq!(options.server_names, ["a.ns.svc", "127.0.0.1"]);
         assert_eq!(options.secret_labels.len(), 2);
         assert_eq!(options.periods().leaf, Duration::from_hours(7 * 24));
@@ -162,10 +165,12 @@ mod tests {
         assert_eq!(options.names().unwrap().len(), 2);
         assert!(Options { server_names: vec!["a b".to_owned()], ..options }.names().is_err());
         assert!(parse(&[]).is_err() && parse(&["--certificate-secret=x", "--secret=s"]).is_err());
-        for wrong in ["--secret-labels=a", "--settle=x"] {
+        // Repositories without keys would silently be no policy, and a path without a registry one for Docker Hub.
+        for wrong in ["--secret-labels=a", "--settle=x", "--signed=a.example"] {
             let arguments =
                 ["admission", "--namespace=n", "--secret=s", "--configuration=w", "--server-name=a", wrong];
             assert!(Options::try_parse_from(arguments).is_err(), "{wrong}");
         }
+        assert!(parse(&["--secret=s", "--signature-keys=k", "--signed=team/app"]).is_err());
     }
 }

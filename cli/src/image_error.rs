@@ -76,6 +76,14 @@ pub enum ImageError {
     /// A certificate cannot be read or used.
     #[error("{}", escaped(.0))]
     Certificates(String),
+    /// Public keys cannot be read or used.
+    #[error("cannot read public keys from {}: {}", escaped_path(path), escaped(why))]
+    Keys {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        why: String,
+    },
 }
 
 /// What to do.
@@ -109,6 +117,7 @@ impl ImageError {
             Self::Time(_) | Self::Epoch(_) => "Time",
             Self::Docker { .. } => "DockerConfig",
             Self::Certificates(_) => "Certificates",
+            Self::Keys { .. } => "Keys",
         }
     }
 }

@@ -12,7 +12,6 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
-use api::Selection;
 use cluster::NAMESPACE;
 use daemon::metrics::Label;
 use e2e::rendered::{self, RenderError};
@@ -20,6 +19,7 @@ use operator::denied_call::DenialReason;
 use operator::gate::nodes::notice::{NOT_FOR_NODE, NodeNotice};
 use operator::gate::pods::notice::{LEFT_OUT, NOT_LIFTED, WaitReason};
 use operator::gate::sandboxes::notice::{IN_SANDBOX, UNKNOWN_RUNTIME};
+use operator::selection::Selection;
 use serde_json::{Value, json};
 use xtask::chart::MUTATING_POLICY;
 use xtask::workspace::repository;
@@ -537,6 +537,11 @@ fn a_misspelt_or_senseless_value_is_refused_by_name() {
         (r"commonLabels.app\.kubernetes\.io/component=mine", "component"),
         ("operator.affinity.nodeAfinity.a=b", "nodeAfinity"),
         ("networkPolicy.apiServer.cidrs[0]=everywhere", "cidrs"),
+        // Without keys nothing would have to be signed.
+        (
+            "admission.enabled=true,admission.images.enabled=true,admission.images.signatures.repositories={a.example}",
+            "signatures.keys",
+        ),
     ] {
         let refusal = render(&["--set", value]).unwrap_err().to_string();
         assert!(refusal.contains(named), "{value}: {refusal}");

@@ -322,6 +322,8 @@ fn only_these_commands_are_not_run() {
         ("docs/how-to/first-profile.md", "reads the kernel log of a node"),
         ("docs/how-to/images.md", "the registry is yours"),
         ("docs/how-to/images.md", "the registry is yours"),
+        ("docs/how-to/images.md", "the registry is yours"),
+        ("docs/how-to/images.md", "the registry is yours"),
         ("docs/how-to/images.md", "there are none on this cluster"),
         ("docs/how-to/inspect-an-image.md", "the registry is yours"),
         ("docs/how-to/learn.md", "needs the program"),

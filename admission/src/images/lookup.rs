@@ -12,7 +12,7 @@ use registry::{
 use tokio::sync::Semaphore;
 
 use super::choice::{Brings, Image, Why, choose};
-use super::oci::artifact::Artifact;
+use super::signatures::SignaturePolicy;
 
 /// How long it is remembered which digest a tag has, and what it brings.
 const OF_TAG: Duration = Duration::from_mins(1);
@@ -43,17 +43,19 @@ struct Key {
 #[derive(Debug)]
 pub struct Lookup {
     client: Client,
+    signatures: Option<SignaturePolicy>,
     answers: Cache<Key, Result<Arc<Image>, Why>>,
     asking: Semaphore,
     narrowing: Arc<Semaphore>,
 }
 
 impl Lookup {
-    /// One that asks by this client.
+    /// One that asks by this client, for profiles that are signed as the policy says.
     #[must_use]
-    pub fn new(client: Client) -> Self {
+    pub fn new(client: Client, signatures: Option<SignaturePolicy>) -> Self {
         Self {
             client,
+            signatures,
             answers: Cache::new(BOUNDS),
             asking: Semaphore::new(ASKING),
             narrowing: Arc::new(Semaphore::new(NARROWING)),
@@ -90,7 +92,8 @@ impl Lookup {
     ) -> Result<Arc<Image>, Why> {
         let carried = {
             let _permit = self.asking.acquire().await;
-            let finder = Finder { client: &self.client, logins: keyring, depth: Depth::First };
+            let keys = self.signatures.as_ref().and_then(|it| it.keys_for(reference.repository()));
+            let finder = Finder { client: &self.client, logins: keyring, depth: Depth::First, keys };
             finder.find(reference, architectures, Some(container)).await
         };
         let carried =
@@ -98,14 +101,14 @@ impl Lookup {
         let digest = carried.digest.clone();
         let permit = Arc::clone(&self.narrowing).acquire_owned().await;
         let chosen = tokio::task::spawn_blocking(move || {
-            let chosen = choose(&carried).map(|brings| (brings, Artifact::of(&carried)));
+            let chosen = choose(&carried);
             // Not before: one that is not awaited any more still uses a processor.
             drop(permit);
             chosen
         });
         let failed = |_| Why { reason: "Failed", message: "its profile could not be computed".to_owned() };
-        let (brings, artifact) = chosen.await.map_err(failed)??;
-        Ok(Arc::new(Image { digest, brings, artifact }))
+        let brings = chosen.await.map_err(failed)??;
+        Ok(Arc::new(Image { digest, brings }))
     }
 }
 
@@ -115,9 +118,7 @@ fn keep(reference: &Reference, answer: &Result<Arc<Image>, Why>) -> Keep {
         Ok(image) => match &image.brings {
             Brings::Nothing => 0,
             // The contents as a tree take some times more than their text.
-            Brings::Profile(profile) => {
-                8 * profile.length + image.artifact.as_ref().map_or(0, Artifact::length)
-            }
+            Brings::Profile(profile) => 8 * profile.length,
             Brings::Unusable(why) | Brings::Differing(why) => why.message.len(),
         },
         Err(why) => why.message.len(),
@@ -152,9 +153,8 @@ mod tests {
         let reach = Reach { plain: names.clone(), inside: names, networks: Vec::new() };
         let time = Duration::from_secs(20);
         let limits = Limits { time, connect: time };
-        Lookup::new(
-            Client::new(reach, limits, std::iter::empty::<rustls::pki_types::CertificateDer<'_>>()).unwrap(),
-        )
+        let roots = std::iter::empty::<rustls::pki_types::CertificateDer<'_>>();
+        Lookup::new(Client::new(reach, limits, roots).unwrap(), None)
     }
 
     fn image(registry: &RunningRegistry, tag: &str) -> Reference {
@@ -215,7 +215,7 @@ mod tests {
         let registry = registry.start().await;
         let (lookup, keyring) = (lookup(&registry), Keyring::default());
         let found = lookup.image(&image(&registry, "1"), &keyring, &amd64(), "main").await.unwrap();
-        assert_eq!(*found, Image { digest, brings: Brings::Nothing, artifact: None });
+        assert_eq!(*found, Image { digest, brings: Brings::Nothing });
         let why = lookup.image(&image(&registry, "2"), &keyring, &amd64(), "main").await.unwrap_err();
         assert_eq!(why.reason, "RegistryNotFound");
     }

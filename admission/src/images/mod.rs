@@ -4,9 +4,7 @@
 //! Pure: [`pod`] reads which containers are looked at, [`choice`] decides what an image brings, and [`plan`] makes the
 //! patch, the warnings and the refusal of what was found. Around them: [`logins`] reads pull secrets, [`lookup`] asks
 //! registries by the client of [`registries`], [`objects`] creates profiles, and [`admit`] answers for one pod, in a bounded time. [`settings`] are the
-//! operator's choices.
-//!
-//! By [`oci`], runtimes get some of the profiles themselves.
+//! operator's choices, and [`signatures`] says which profiles must be signed.
 //!
 //! Templates of pods get digests alone, by [`templates`].
 //!
@@ -17,9 +15,9 @@ pub mod choice;
 pub mod logins;
 pub mod lookup;
 pub mod objects;
-pub mod oci;
 pub mod plan;
 pub mod pod;
 pub mod registries;
 pub mod settings;
+pub mod signatures;
 pub mod templates;

@@ -4,13 +4,10 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use api::ProfileName;
 use clap::{Args, ValueEnum};
 use convert::Machine;
 use daemon::lease::duration;
-
-use super::oci::Mode;
-use super::oci::artifact::Base;
+use registry::Prefix;
 
 /// What a container gets whose image carries a profile that cannot be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -51,12 +48,6 @@ pub struct ImageOptions {
     /// What a container gets whose image cannot be looked at.
     #[arg(long, value_enum, default_value = "warn")]
     pub unknown: Unknown,
-    /// How containers get the profiles that their images carry in an artifact. Others are always files.
-    #[arg(long, value_enum, default_value = "localhost")]
-    pub mode: Mode,
-    /// The SeccompProfile whose file runtimes intersect artifacts with, in place of their own default.
-    #[arg(long)]
-    pub oci_base: Option<ProfileName>,
     /// A namespace whose pull secrets are read; several times for several.
     #[arg(long = "secrets-in")]
     pub secrets_in: Vec<String>,
@@ -82,18 +73,17 @@ pub struct ImageOptions {
     /// A file with certificates of authorities that are trusted besides the system's.
     #[arg(long = "registry-authorities")]
     pub authorities: Option<PathBuf>,
+    /// A file with public keys as PEM, of which one must have signed a profile that an image carries; otherwise the profile
+    /// cannot be used.
+    #[arg(long)]
+    pub signature_keys: Option<PathBuf>,
+    /// A registry, or a repository with all below it, for whose images alone that applies, as HOST[:PORT][/PATH]; several
+    /// times for several.
+    #[arg(long = "signed", requires = "signature_keys")]
+    pub signed: Vec<Prefix>,
 }
 
 impl ImageOptions {
-    /// What runtimes intersect artifacts with.
-    #[must_use]
-    pub fn base(&self) -> Base {
-        match &self.oci_base {
-            None => Base::RuntimeDefault,
-            Some(name) => Base::Localhost(name.localhost_profile(&self.directory)),
-        }
-    }
-
     /// Which hosts may be asked.
     #[must_use]
     pub fn reach(&self) -> registry::Reach {

@@ -7,6 +7,7 @@
 )]
 
 mod narrowing;
+mod signing;
 
 use std::collections::BTreeSet;
 use std::io::Write;

@@ -243,7 +243,7 @@ async fn try_images(number: usize, seed: u64) -> BTreeMap<String, usize> {
     let (client, logins) = (client(&registry), Keyring::default());
     let looks = images.into_iter().enumerate().map(|(tag, (at, text))| {
         let (baselines, reference) = (Arc::clone(&baselines), image(&registry, tag));
-        let finder = Finder { client: &client, logins: &logins, depth: Depth::First };
+        let finder = Finder { client: &client, logins: &logins, depth: Depth::First, keys: None };
         async move {
             let architecture = [baselines[at].machine.name().to_owned()];
             let carried = finder.find(&reference, &architecture, None).await.unwrap();

@@ -228,6 +228,20 @@ spec:
           {{- end }}
 {{- end -}}
 
+{{/* What the webhook reads about registries: certificates of authorities, and keys that must have signed profiles. */}}
+{{- define "seccomp-profile.registryFiles" -}}
+{{- if and (.Values.admission).enabled (.Values.admission.images).enabled }}
+{{- with .Values.admission.images }}
+{{- with .registries.authorities }}
+ca.crt: {{ . | quote }}
+{{- end }}
+{{- with (.signatures).keys }}
+keys.pem: {{ . | quote }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- end -}}
+
 {{/* What the webhook may do with a webhook configuration. */}}
 {{- define "seccomp-profile.configurationVerbs" -}}
 {{ if (.Values.admission.certManager).enabled }}[list, watch]{{ else }}[list, watch, patch]{{ end }}
@@ -239,11 +253,6 @@ spec:
 annotations:
   cert-manager.io/inject-ca-from: {{ .Release.Namespace }}/{{ include "seccomp-profile.name" . }}-admission
 {{- end }}
-{{- end -}}
-
-{{/* How containers get the profiles of their images. */}}
-{{- define "seccomp-profile.imagesMode" -}}
-{{ ((.Values.admission).images).mode | default "localhost" }}
 {{- end -}}
 
 {{/* Whether the operator removes profiles that images have brought and that no pod names any more; else empty. */}}

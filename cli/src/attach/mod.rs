@@ -61,7 +61,7 @@ pub async fn attach(args: &AttachArgs) -> Result<(AttachView, Vec<String>), CliE
     let logins = DockerConfig::read()?;
     let architectures: BTreeSet<_> = args.architecture.iter().map(|it| it.name().to_owned()).collect();
     let architectures: Vec<_> = architectures.into_iter().collect();
-    let finder = Finder { client: &client, logins: &logins, depth: Depth::First };
+    let finder = Finder { client: &client, logins: &logins, depth: Depth::First, keys: None };
     let is_usable = |architecture: &str| usable(args, &profile, architecture);
     let planned = finder.plan_attachment(&image, &architectures, &bytes.into(), &times).await;
     let failed = |error| ImageError::Attach { image: image.to_string(), error: Box::new(error) };

@@ -42,7 +42,7 @@ pub async fn copy(
     let (from, to) = (reference(&args.from)?, reference(&args.to)?);
     let client = args.registry.client(&[&from, &to])?;
     let logins = DockerConfig::read()?;
-    let finder = Finder { client: &client, logins: &logins, depth: Depth::First };
+    let finder = Finder { client: &client, logins: &logins, depth: Depth::First, keys: None };
     let mut told = |number, of, size| tell(&format!("blob {number} of {of}, {}", view::bytes(size)));
     let copied = finder.copy(&from, &to, &mut told).await;
     let copied =

@@ -11,7 +11,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueHint};
 use convert::Machine;
-use registry::{Carried, Depth, Finder};
+use registry::{Carried, Depth, Finder, Keys};
 
 use crate::error::CliError;
 use crate::image::{Baseline, DockerConfig, RegistryOptions, reference};
@@ -36,6 +36,10 @@ pub struct InspectArgs {
     /// The name of the container, which CRI-O's annotations may name
     #[arg(long, value_name = "NAME")]
     pub container: Option<String>,
+    /// A file with public keys as PEM, of which one must have signed the profile by cosign, as the webhook requires it where it
+    /// has keys
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub key: Option<PathBuf>,
     /// Print only what a node would run, as runtimes read it
     #[arg(long, conflicts_with = "output")]
     pub contents: bool,
@@ -58,8 +62,15 @@ pub async fn inspect(args: &InspectArgs) -> Result<(InspectView, Vec<String>), C
     let logins = DockerConfig::read()?;
     let architectures: BTreeSet<_> = args.architecture.iter().map(|it| it.name().to_owned()).collect();
     let architectures: Vec<_> = architectures.into_iter().collect();
-    let finder = Finder { client: &client, logins: &logins, depth: Depth::All };
+    let keys = args.key.as_ref().map(read_keys).transpose()?;
+    let finder = Finder { client: &client, logins: &logins, depth: Depth::All, keys: keys.as_ref() };
     let found = finder.find(&image, &architectures, args.container.as_deref()).await;
     let carried: Carried = found.map_err(|error| ImageError::Image { image: image.to_string(), error })?;
-    Ok((InspectView::of(&image, &carried, &baseline), logins.remarks()))
+    Ok((InspectView::of(&image, &carried, &baseline, keys.is_some()), logins.remarks()))
+}
+
+fn read_keys(path: &PathBuf) -> Result<Keys, ImageError> {
+    let failed = |why: String| ImageError::Keys { path: path.clone(), why };
+    let pem = std::fs::read(path).map_err(|error| failed(error.to_string()))?;
+    Keys::read(&pem).map_err(|error| failed(error.to_string()))
 }

@@ -1,5 +1,6 @@
 use clap::Parser;
-use registry::testing::{INDEX, MANIFEST, TestRegistry as Registry};
+use registry::Digest;
+use registry::testing::{INDEX, MANIFEST, Signer, TestRegistry as Registry};
 
 use super::*;
 use crate::options::{Options, Task};
@@ -79,4 +80,47 @@ async fn an_image_that_does_not_exist_is_an_error_with_advice() {
     let port = running.port();
     let error = inspected(port, ":none", &[]).await.unwrap_err();
     assert!(error.contains("has no such manifest") && error.contains("not logged in"), "{error}");
+}
+
+#[tokio::test]
+async fn with_a_key_only_what_it_has_signed_can_be_used() {
+    let (signer, mut registry) = (Signer::new(), Registry::new("team/app"));
+    let image = registry.image("amd64", Some(WRITES), "");
+    let digest = Digest::of(image.as_bytes());
+    registry.manifest(MANIFEST, image.clone());
+    let artifact = registry.attach(&image, READS);
+    // The signature of the image is none of what refers to it.
+    registry.sign(&digest, &signer.bundle(&digest));
+    registry.tag("1", MANIFEST, image);
+    let running = registry.start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.display().to_string()
+    };
+    let key = file("key.pem", &signer.public_key());
+    let (text, success) = inspected(running.port(), ":1", &["--key", &key]).await.unwrap();
+    assert!(!success);
+    let bare = format!("it is not signed: {artifact} has no signature");
+    assert!(text.contains("counts, unusable") && text.contains(&bare), "{text}");
+    assert!(
+        text.contains("The profile cannot be used (Unsigned)") && text.contains("93 bytes, signed"),
+        "{text}"
+    );
+    let error = inspected(running.port(), ":1", &["--key", &file("none", "no key")]).await.unwrap_err();
+    assert!(
+        error.starts_with("cannot read public keys from /") && error.contains("no public key"),
+        "{error}"
+    );
+
+    let mut registry = Registry::new("team/app");
+    let image = registry.image("amd64", Some(WRITES), "");
+    registry.manifest(MANIFEST, image.clone());
+    registry.tag("1", MANIFEST, image.clone());
+    let artifact = registry.attach(&image, READS);
+    registry.sign(&artifact, &signer.bundle(&artifact));
+    let running = registry.start().await;
+    let (text, success) = inspected(running.port(), ":1", &["--key", &key]).await.unwrap();
+    assert!(success && text.contains("119 bytes, signed"), "{text}");
 }

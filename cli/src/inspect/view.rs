@@ -6,7 +6,7 @@ use convert::Machine;
 use filter::{Dependence, Filter, Library, Narrower, Runtime, Setting, numbers};
 use narrow::Narrowed;
 use profile::{Profile, SyscallName};
-use registry::{Carried, ForPlatform, Found, Reference};
+use registry::{Carried, ForPlatform, Found, Reference, Unsigned, Unusable};
 use serde::Serialize;
 use syscalls::Libseccomp;
 
@@ -51,6 +51,9 @@ struct PlaceView {
     artifact: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     bytes: Option<usize>,
+    /// Whether it is signed by one of the keys; absent without keys, or if it cannot be used for another reason.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    signed: Option<bool>,
     /// Why what is there cannot be read.
     #[serde(skip_serializing_if = "Option::is_none")]
     problem: Option<Problem>,
@@ -83,12 +86,13 @@ enum ResultView {
 }
 
 impl InspectView {
-    pub(super) fn of(image: &Reference, carried: &Carried, baseline: &Baseline) -> Self {
+    /// `signed`: nothing was to be found without a signature.
+    pub(super) fn of(image: &Reference, carried: &Carried, baseline: &Baseline, signed: bool) -> Self {
         Self {
             image: image.to_string(),
             digest: carried.digest.to_string(),
             baseline: baseline.name.clone(),
-            platforms: carried.platforms.iter().map(|it| PlatformView::of(it, baseline)).collect(),
+            platforms: carried.platforms.iter().map(|it| PlatformView::of(it, baseline, signed)).collect(),
         }
     }
 
@@ -127,9 +131,10 @@ impl InspectView {
 }
 
 impl PlatformView {
-    fn of(found: &ForPlatform, baseline: &Baseline) -> Self {
+    fn of(found: &ForPlatform, baseline: &Baseline, signed: bool) -> Self {
         let platform = platform(&found.architecture);
-        let places = found.found.iter().enumerate().map(|(i, it)| PlaceView::of(it, i == 0)).collect();
+        let places = found.found.iter().enumerate();
+        let places = places.map(|(i, it)| PlaceView::of(it, i == 0, signed)).collect();
         let result = found.winner().map(|it| ResultView::of(it, &found.architecture, baseline));
         Self { platform, manifest: found.manifest.to_string(), places, result }
     }
@@ -166,7 +171,12 @@ impl PlatformView {
 }
 
 impl PlaceView {
-    fn of(found: &Found, counts: bool) -> Self {
+    fn of(found: &Found, counts: bool, signed: bool) -> Self {
+        let is_signed = match &found.contents {
+            Ok(_) => Some(true),
+            Err(Unusable::Unsigned(Unsigned::Bare(_) | Unsigned::Invalid { .. })) => Some(false),
+            Err(_) => None,
+        };
         let problem = found.contents.as_ref().err();
         let problem = problem.map(|it| Problem { reason: it.reason(), message: it.to_string() });
         Self {
@@ -174,6 +184,7 @@ impl PlaceView {
             counts,
             artifact: found.artifact.clone(),
             bytes: found.contents.as_ref().ok().map(String::len),
+            signed: is_signed.filter(|_| signed),
             problem,
         }
     }
@@ -186,8 +197,10 @@ impl PlaceView {
             (None, false) => Cell::from("outranked"),
         };
         let size = self.bytes.map(|bytes| format!("{bytes} bytes"));
+        let signed = self.signed.filter(|it| *it).map(|_| "signed".to_owned());
         let problem = self.problem.as_ref().map(|it| it.message.clone());
-        let what: Vec<_> = self.artifact.clone().into_iter().chain(size).chain(problem).collect();
+        let what: Vec<_> =
+            self.artifact.clone().into_iter().chain(size).chain(signed).chain(problem).collect();
         [Cell::from(&self.place), state, Cell::from(what.join(", "))]
     }
 }

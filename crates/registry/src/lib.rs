@@ -10,6 +10,7 @@
 //! - [`Document`] is a manifest or an index.
 //! - [`Finder`] finds the profile that an image carries, at all places where one may be ([`Place`]), attaches one to an
 //!   image ([`Artifact`]), and copies an image with it ([`Copied`]).
+//! - [`Keys`] verify signatures that cosign makes of manifests, and a [`Prefix`] says of which repositories.
 //! - [`Cache`] keeps answers for a while, by login.
 //!
 //! Everything but the client and the finder is pure. The crate does not know Kubernetes.
@@ -29,7 +30,8 @@ mod keyring;
 mod login;
 mod protocol;
 mod reference;
-#[cfg(feature = "testing")]
+mod signature;
+#[cfg(any(test, feature = "testing"))]
 pub mod testing;
 
 pub use attach::{Artifact, AttachError, Attached, Attachment, NotLatest, Planned, Times};
@@ -42,9 +44,10 @@ pub use document::{Document, DocumentError};
 pub use error::{RegistryError, Said};
 pub use find::{
     Architecture, Carried, Depth, FindError, Finder, ForPlatform, Found, LARGEST_PROFILE, Logins, NoPlatform,
-    Place, Refusal, Unusable, choose, platforms,
+    Place, Refusal, Unsigned, Unusable, choose, platforms,
 };
 pub use keyring::{Keyring, KeyringError, Matched, PullSecret, SecretProblem};
 pub use login::{Fingerprint, Login};
 pub use protocol::{Reach, Unreachable};
-pub use reference::{Reference, ReferenceError, Repository, Tag};
+pub use reference::{Prefix, PrefixError, Reference, ReferenceError, Repository, Tag};
+pub use signature::{Fault, KeyError, Keys};

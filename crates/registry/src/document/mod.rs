@@ -33,6 +33,8 @@ pub mod media {
     pub const EMPTY: &str = "application/vnd.oci.empty.v1+json";
     /// The configuration of a seccomp profile, and its artifact type.
     pub const PROFILE: &str = "application/vnd.cncf.seccomp-profile.config.v1+json";
+    /// A bundle of Sigstore with a signature, and the artifact type of an artifact with one.
+    pub const BUNDLE: &str = "application/vnd.dev.sigstore.bundle.v0.3+json";
 }
 
 /// The largest manifest: what the registries of the distribution project accept, too.

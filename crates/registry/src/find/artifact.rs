@@ -69,12 +69,14 @@ impl Refusal {
 /// Whether a descriptor among the referrers may be a profile. Some registries state the media type of the configuration
 /// as the artifact type, so that an artifact with the empty one has to be looked at, and one without a type, too.
 pub(super) fn may_be_profile(descriptor: &Descriptor) -> bool {
-    match descriptor.artifact_type.as_deref() {
-        None | Some("" | media::EMPTY | media::PROFILE) => {
-            !matches!(&*descriptor.media_type, media::INDEX | media::DOCKER_LIST)
-        }
-        Some(_) => false,
-    }
+    may_be(descriptor, media::PROFILE)
+}
+
+/// The same for artifacts of another type.
+pub(super) fn may_be(descriptor: &Descriptor, wanted: &str) -> bool {
+    let stated = descriptor.artifact_type.as_deref().unwrap_or_default();
+    (matches!(stated, "" | media::EMPTY) || stated == wanted)
+        && !matches!(&*descriptor.media_type, media::INDEX | media::DOCKER_LIST)
 }
 
 /// Whether a manifest says that it is a profile.

@@ -7,11 +7,14 @@
 //! 3. Podman's label, which holds the profile ([`Place::Label`]),
 //! 4. the annotation of the manifest that this project's predecessor read, which holds the profile ([`Place::Annotation`]).
 //!
-//! What is found is text: whether it is a profile is for others to decide.
+//! What is found is text: whether it is a profile is for others to decide. A [`Finder`] with keys finds nothing that may be
+//! used unless it is signed: a profile in the image by a signature of the image, and one in an artifact by one of the artifact, unless
+//! the image names the artifact's digest.
 
 mod artifact;
 mod platform;
 mod search;
+mod signed;
 
 use std::fmt;
 
@@ -21,6 +24,7 @@ use crate::{Digest, RegistryError};
 pub use artifact::{Refusal, choose};
 pub use platform::{Architecture, NoPlatform, platforms};
 pub use search::{Carried, Depth, FindError, Finder, Logins};
+pub use signed::Unsigned;
 
 pub(crate) use artifact::{Candidate, MOST_CANDIDATES, layer};
 pub(crate) use search::{Manifests, OfPlatform, Opened};
@@ -80,7 +84,7 @@ impl Place {
 pub struct Found {
     /// The place.
     pub place: Place,
-    /// The artifact, if it is in one: with its digest, if it has been read.
+    /// The artifact, if it is in one.
     pub artifact: Option<String>,
     /// The text, or why there is none that may be used.
     pub contents: Result<String, Unusable>,
@@ -104,6 +108,9 @@ pub enum Unusable {
     /// The pull secrets cannot be read.
     #[error("{0}")]
     Logins(#[from] crate::KeyringError),
+    /// It has to be signed, and is not.
+    #[error("it is not signed: {0}")]
+    Unsigned(#[from] Unsigned),
 }
 
 impl Unusable {
@@ -116,13 +123,17 @@ impl Unusable {
             Self::Reference(error) => error.reason(),
             Self::TooLarge => "ProfileTooLarge",
             Self::Logins(error) => error.problem.reason(),
+            Self::Unsigned(unsigned) => unsigned.reason(),
         }
     }
 
-    /// Whether the same place may be usable later.
+    /// Whether the same place may be usable later although nobody changes anything.
     #[must_use]
     pub const fn is_passing(&self) -> bool {
-        matches!(self, Self::Registry(error) if error.is_passing())
+        match self {
+            Self::Registry(error) | Self::Unsigned(Unsigned::Registry { error, .. }) => error.is_passing(),
+            _ => false,
+        }
     }
 }
 

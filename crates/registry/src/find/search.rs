@@ -8,7 +8,7 @@ use super::{
 use crate::client::{Client, Fetched, Which};
 use crate::document::{Descriptor, Document, ImageConfig, Manifest, media};
 use crate::find::platform::Architecture;
-use crate::{Keyring, Login, NoPlatform, Reference, RegistryError, Repository};
+use crate::{Digest, Keyring, Keys, Login, NoPlatform, Reference, RegistryError, Repository};
 
 /// The largest configuration of an image.
 const LARGEST_CONFIG: u64 = 2 * 1024 * 1024;
@@ -43,6 +43,8 @@ pub struct Finder<'a, L> {
     pub logins: &'a L,
     /// How far it goes.
     pub depth: Depth,
+    /// By which keys a profile must be signed, if it must.
+    pub keys: Option<&'a Keys>,
 }
 
 /// A manifest as a registry has it, and the login that has opened it.
@@ -56,7 +58,7 @@ pub(crate) struct Opened {
 /// The manifests of an image.
 pub(crate) struct Manifests {
     /// The digest of the reference.
-    pub(crate) digest: crate::Digest,
+    pub(crate) digest: Digest,
     /// By platform.
     pub(crate) platforms: Vec<OfPlatform>,
 }
@@ -65,6 +67,8 @@ pub(crate) struct Manifests {
 pub(crate) struct OfPlatform {
     /// The architecture that an index states for it.
     pub(crate) architecture: Option<Architecture>,
+    /// The digest of that index.
+    pub(crate) index: Option<Digest>,
     pub(crate) opened: Opened,
     pub(crate) manifest: Box<Manifest>,
 }
@@ -99,7 +103,7 @@ impl FindError {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Carried {
     /// The digest of the reference: what a pod is pinned to.
-    pub digest: crate::Digest,
+    pub digest: Digest,
     /// By platform.
     pub platforms: Vec<ForPlatform>,
 }
@@ -136,15 +140,16 @@ impl<L: Logins> Finder<'_, L> {
             Document::Image(manifest) => {
                 return Ok(Manifests {
                     digest,
-                    platforms: vec![OfPlatform { architecture: None, opened, manifest }],
+                    platforms: vec![OfPlatform { architecture: None, index: None, opened, manifest }],
                 });
             }
         };
         let mut found = Vec::new();
         for descriptor in platforms(&index, architectures)? {
+            let index = Some(digest.clone());
             let (opened, manifest) = self.entry(&opened, descriptor).await?;
             let architecture = descriptor.platform.as_ref().map(|it| it.architecture.clone());
-            found.push(OfPlatform { architecture, opened, manifest });
+            found.push(OfPlatform { architecture, index, opened, manifest });
         }
         Ok(Manifests { digest, platforms: found })
     }
@@ -190,11 +195,11 @@ impl<L: Logins> Finder<'_, L> {
     }
 
     async fn platform(&self, of: OfPlatform, container: Option<&str>) -> ForPlatform {
-        let OfPlatform { architecture, opened, manifest } = &of;
+        let OfPlatform { architecture, opened, manifest, .. } = &of;
         let is_enough = |found: &[Found]| self.depth == Depth::First && !found.is_empty();
         let mut found: Vec<Found> = self.referrer(opened).await.into_iter().collect();
         if let (false, Some((key, value))) = (is_enough(&found), reference(manifest, container)) {
-            found.push(self.referenced(key, value).await);
+            found.push(self.referenced(key, value, &of).await);
         }
         let needs_config = !is_enough(&found) || architecture.is_none();
         let config = if needs_config { self.config(&of).await } else { None };
@@ -202,7 +207,7 @@ impl<L: Logins> Finder<'_, L> {
         match config {
             Some(Ok(config)) => {
                 if let (false, Some(text)) = (is_enough(&found), config.labels.get(LABEL)) {
-                    found.push(inline(Place::Label, text));
+                    found.push(self.inline(Place::Label, text, &of).await);
                 }
                 stated = config.architecture;
             }
@@ -213,7 +218,7 @@ impl<L: Logins> Finder<'_, L> {
             _ => {}
         }
         if let (false, Some(text)) = (is_enough(&found), manifest.annotations.get(ANNOTATION)) {
-            found.push(inline(Place::Annotation, text));
+            found.push(self.inline(Place::Annotation, text, &of).await);
         }
         let architecture = architecture.clone().unwrap_or(stated);
         ForPlatform { architecture, manifest: opened.fetched.digest.clone(), found }
@@ -244,8 +249,12 @@ impl<L: Logins> Finder<'_, L> {
         };
         let candidate = candidates.iter().find(|it| it.digest == chosen)?;
         let name = format!("{}@{chosen}", opened.repository);
-        let contents =
-            self.contents(&opened.repository, &opened.login, &candidate.manifest, &candidate.bytes).await;
+        let Opened { repository, login, .. } = opened;
+        // A signature of the image would not do: the image does not name what refers to it.
+        let contents = match self.signed(repository, login, &chosen).await {
+            Ok(()) => self.contents(repository, login, &candidate.manifest, &candidate.bytes).await,
+            Err(unsigned) => Err(unsigned.into()),
+        };
         Some(found(Some(name), contents))
     }
 
@@ -296,18 +305,31 @@ impl<L: Logins> Finder<'_, L> {
     }
 
     /// The artifact that an annotation names.
-    async fn referenced(&self, key: String, value: &str) -> Found {
-        let mut name: String = value.chars().take(300).collect();
+    async fn referenced(&self, key: String, value: &str, of: &OfPlatform) -> Found {
+        let name = value.chars().take(300).collect();
         let contents = async {
-            let image = Reference::parse(value)?;
-            let Opened { repository, login, fetched } = self.open(&image).await?;
-            // From here on it is known which one it is, also if the annotation has a tag.
-            name = image.pinned(fetched.digest.clone()).to_string();
+            let artifact = Reference::parse(value)?;
+            self.signed_image(of).await?;
+            let Opened { repository, login, fetched } = self.open(&artifact).await?;
+            // A digest is determined by the image's own.
+            if artifact.digest().is_none() {
+                self.signed(&repository, &login, &fetched.digest).await?;
+            }
             let manifest = artifact::manifest(&fetched.document)?;
             self.contents(&repository, &login, manifest, &fetched.bytes).await
+        };
+        Found { place: Place::Reference { key }, artifact: Some(name), contents: contents.await }
+    }
+
+    /// Text that is in the image itself.
+    async fn inline(&self, place: Place, text: &str, of: &OfPlatform) -> Found {
+        let mut found = inline(place, text);
+        if found.contents.is_ok()
+            && let Err(unsigned) = self.signed_image(of).await
+        {
+            found.contents = Err(unsigned.into());
         }
-        .await;
-        Found { place: Place::Reference { key }, artifact: Some(name), contents }
+        found
     }
 
     async fn contents(

@@ -5,11 +5,14 @@
 //! it accepts is refused: a registry whose name has an underscore, which no host has (there it is a path without a registry).
 
 mod grammar;
+mod prefix;
 
 use std::fmt;
 use std::str::FromStr;
 
 use crate::Digest;
+
+pub use prefix::{Prefix, PrefixError};
 
 /// The domain of Docker Hub in canonical references.
 const HUB: &str = "docker.io";

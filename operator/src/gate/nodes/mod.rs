@@ -26,7 +26,6 @@ mod writer;
 
 use std::sync::Arc;
 
-use api::Selection;
 use daemon::metrics::Label;
 use daemon::{Readiness, ReadyHandle};
 use kube::Client;
@@ -43,6 +42,7 @@ use self::writer::NodeWriter;
 use super::metrics::{GateKind, GateMetrics};
 use super::pod_events::PodEvents;
 use crate::facts::AgentPods;
+use crate::selection::Selection;
 use crate::watch::PodWatch;
 use daemon::lease::Lead;
 

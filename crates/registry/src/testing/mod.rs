@@ -3,6 +3,8 @@
 
 #![expect(clippy::unwrap_used, reason = "only tests use it")]
 
+mod signer;
+
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::{Arc, Mutex};
@@ -17,6 +19,8 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::Digest;
 use crate::document::media;
+
+pub use signer::Signer;
 
 /// The type of manifests.
 pub const MANIFEST: &str = media::MANIFEST;
@@ -113,6 +117,13 @@ impl TestRegistry {
         self.answers.insert(path, (media_type.to_owned(), text));
     }
 
+    /// Gives the manifest with this digest a tag.
+    pub fn give_tag(&mut self, digest: &Digest, name: &str) {
+        let path = format!("/v2/{}/manifests/{digest}", self.repository);
+        let (media_type, text) = self.answers[&path].clone();
+        self.tag(name, &media_type, text);
+    }
+
     /// Adds the configuration of an image, with Podman's label if one is given, and returns the image's manifest.
     pub fn image(&mut self, architecture: &str, label: Option<&str>, annotations: &str) -> String {
         let labels = label.map(|it| {
@@ -137,19 +148,39 @@ impl TestRegistry {
         digest
     }
 
-    /// Attaches a profile to a manifest, by the tag that stands in for the API of referrers.
-    pub fn attach(&mut self, image: &str, profile: &str) {
+    /// Attaches a profile to a manifest, and returns the artifact's digest.
+    pub fn attach(&mut self, image: &str, profile: &str) -> Digest {
         let layer = self.blob("application/json", profile);
-        let config = self.blob(media::EMPTY, "{}");
-        let subject = Digest::of(image.as_bytes());
+        self.refer(&Digest::of(image.as_bytes()), media::PROFILE, &[layer])
+    }
+
+    /// Attaches a bundle to the manifest with this digest, as cosign does.
+    pub fn sign(&mut self, manifest: &Digest, bundle: &str) -> Digest {
+        let layer = self.blob(media::BUNDLE, bundle);
+        self.refer(manifest, media::BUNDLE, &[layer])
+    }
+
+    /// Adds an artifact that refers to the manifest with this digest, also to the tag that stands in for the API of
+    /// referrers, and returns the artifact's digest.
+    pub fn refer(&mut self, subject: &Digest, artifact_type: &str, layers: &[String]) -> Digest {
+        let (config, layers) = (self.blob(media::EMPTY, "{}"), layers.join(","));
+        let known = self.answers.get(&format!("/v2/{}/manifests/{subject}", self.repository));
+        let size = known.map_or(1, |(_, text)| text.len());
         let artifact = format!(
-            r#"{{"schemaVersion":2,"mediaType":"{MANIFEST}","artifactType":"{}","config":{config},"layers":[{layer}],"subject":{{"mediaType":"{MANIFEST}","digest":"{subject}","size":{}}}}}"#,
-            media::PROFILE,
-            image.len()
+            r#"{{"schemaVersion":2,"mediaType":"{MANIFEST}","artifactType":"{artifact_type}","config":{config},"layers":[{layers}],"subject":{{"mediaType":"{MANIFEST}","digest":"{subject}","size":{size}}}}}"#,
         );
+        let digest = Digest::of(artifact.as_bytes());
         let descriptor = self.manifest(MANIFEST, artifact);
-        let index = format!(r#"{{"schemaVersion":2,"mediaType":"{INDEX}","manifests":[{descriptor}}}]}}"#);
-        self.tag(&subject.to_string().replace(':', "-"), INDEX, index);
+        let name = subject.to_string().replace(':', "-");
+        let known = self.answers.get(&format!("/v2/{}/manifests/{name}", self.repository));
+        let others =
+            known.and_then(|(_, index)| index.split_once("\"manifests\":[")).map_or("]}", |(_, it)| it);
+        let comma = if others == "]}" { "" } else { "," };
+        let index = format!(
+            r#"{{"schemaVersion":2,"mediaType":"{INDEX}","manifests":[{descriptor},"artifactType":"{artifact_type}"}}{comma}{others}"#
+        );
+        self.tag(&name, INDEX, index);
+        digest
     }
 
     /// Serves it without TLS.
