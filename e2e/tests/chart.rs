@@ -12,6 +12,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
+use api::Selection;
 use cluster::NAMESPACE;
 use daemon::metrics::Label;
 use e2e::rendered::{self, RenderError};
@@ -19,7 +20,6 @@ use operator::denied_call::DenialReason;
 use operator::gate::nodes::notice::{NOT_FOR_NODE, NodeNotice};
 use operator::gate::pods::notice::{LEFT_OUT, NOT_LIFTED, WaitReason};
 use operator::gate::sandboxes::notice::{IN_SANDBOX, UNKNOWN_RUNTIME};
-use operator::selection::Selection;
 use serde_json::{Value, json};
 use xtask::chart::MUTATING_POLICY;
 use xtask::workspace::repository;

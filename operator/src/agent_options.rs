@@ -3,11 +3,11 @@
 
 use std::collections::BTreeMap;
 
+use api::Selection;
 use clap::Args;
 use k8s_openapi::api::core::v1::NodeSelector;
 
 use crate::facts::AgentPods;
-use crate::selection::Selection;
 
 /// Which pods are agents, and which nodes have one.
 #[derive(Debug, Clone, Args)]

@@ -32,7 +32,6 @@ pub mod pod_list;
 pub mod queue;
 pub mod reconcile;
 pub mod run;
-pub mod selection;
 pub mod shared;
 pub mod status;
 pub mod time;

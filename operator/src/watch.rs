@@ -4,7 +4,7 @@ use std::fmt::Debug;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use api::{SeccompObservation, Untrusted};
+use api::{SeccompObservation, Selection, Untrusted};
 use daemon::ReadyHandle;
 use k8s_openapi::jiff::Timestamp;
 use kube::{Client, Resource};
@@ -21,7 +21,6 @@ use crate::facts::{
 };
 use crate::index::Index;
 use crate::labels::KindLabel;
-use crate::selection::Selection;
 use crate::shared::SharedState;
 
 /// How one kind of object changes the index.

@@ -36,6 +36,7 @@ mod running;
 mod runtime_class;
 mod seccomp_observation;
 mod seccomp_profile;
+mod selection;
 mod stated_hash;
 mod text;
 mod untrusted;
@@ -60,6 +61,7 @@ pub use seccomp_profile::{
     NodeCounts, NodeFailure, PodCounts, ProfileWarning, Removal, SeccompProfile, SeccompProfileSpec,
     SeccompProfileStatus, State,
 };
+pub use selection::Selection;
 pub use stated_hash::OtherContents;
 pub use text::Text;
 pub use untrusted::Untrusted;

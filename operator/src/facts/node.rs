@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use api::Selection;
 use k8s_openapi::api::core::v1::Node;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use k8s_openapi::jiff::Timestamp;
@@ -10,7 +11,6 @@ use serde_json::Value;
 use syscalls::Architecture;
 
 use super::created;
-use crate::selection::Selection;
 
 /// The fields of a Node that are watched.
 #[derive(Debug, Clone, Deserialize)]

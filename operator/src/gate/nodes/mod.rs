@@ -26,6 +26,7 @@ mod writer;
 
 use std::sync::Arc;
 
+use api::Selection;
 use daemon::metrics::Label;
 use daemon::{Readiness, ReadyHandle};
 use kube::Client;
@@ -42,7 +43,6 @@ use self::writer::NodeWriter;
 use super::metrics::{GateKind, GateMetrics};
 use super::pod_events::PodEvents;
 use crate::facts::AgentPods;
-use crate::selection::Selection;
 use crate::watch::PodWatch;
 use daemon::lease::Lead;
 

@@ -3,6 +3,7 @@
 use std::cell::Cell;
 use std::sync::Arc;
 
+use api::Selection;
 use daemon::ReadyHandle;
 use k8s_openapi::jiff::Timestamp;
 use kube::Client;
@@ -16,7 +17,6 @@ use super::startup_node::StartupNode;
 use super::state::NodeState;
 use super::taint_key::TaintKey;
 use crate::facts::{NodeFacts, ReportFacts, UpdateSource, WatchedNode};
-use crate::selection::Selection;
 use crate::watch::{NodeWatch, PodWatch, ReportWatch, WatchedKind};
 
 /// How one kind of object changes what is known.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use api::Selection;
 use futures::FutureExt;
 use http::{Method, Request, Response};
 use kube::Client;
@@ -19,7 +20,6 @@ use super::super::notice::NOT_FOR_NODE;
 use super::super::startup_node::PROFILES_READY;
 use super::*;
 use crate::facts::{ObjectVersion, ProfileFacts, ReportFacts, uid_hash};
-use crate::selection::Selection;
 use daemon::lease::Lead;
 
 const NODE: &str = "/api/v1/nodes/n1";

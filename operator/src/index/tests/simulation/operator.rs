@@ -3,8 +3,8 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use api::SeccompProfileStatus;
 use api::names::FINALIZER;
+use api::{SeccompProfileStatus, Selection};
 use k8s_openapi::jiff::Timestamp;
 use serde_json::{Value, json};
 
@@ -14,7 +14,6 @@ use crate::facts::{AgentPods, ObjectVersion, ProfileFacts, ReportFacts, UpdateSo
 use crate::index::{Index, ListedPods, NodeOperation, ProfileOperation, WorkKey};
 use crate::labels::KindLabel;
 use crate::queue::WorkQueue;
-use crate::selection::Selection;
 use crate::watch::{NodeWatch, PodWatch, ProfileWatch, ReportWatch};
 
 /// Stops a key that requeues itself for ever.

@@ -1,14 +1,14 @@
-//! Which nodes have an agent: the node selector and the required node affinity of the agents' DaemonSet.
+//! Which nodes a pod can land on: its node selector and its required node affinity.
 //!
-//! The chart renders one value into the DaemonSet and into the operator's options, so that both select the same nodes.
-//! The rules are the scheduler's: a node must match one of the terms, and within it every requirement; an empty term
-//! matches no node.
+//! For the agents' DaemonSet, the chart renders one value into it and into the operator's options, so that both select the
+//! same nodes. The rules are the scheduler's: a node must match one of the terms, and within it every requirement; an
+//! empty term matches no node.
 
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::{NodeSelector, NodeSelectorRequirement, NodeSelectorTerm};
 
-/// Which nodes have an agent.
+/// Which nodes are selected.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Selection {
     /// Labels that a node must have.
@@ -18,7 +18,7 @@ pub struct Selection {
 }
 
 impl Selection {
-    /// Whether the node `name` with `labels` has an agent.
+    /// Whether the node `name` with `labels` is selected.
     #[must_use]
     pub fn matches(&self, name: &str, labels: &BTreeMap<String, String>) -> bool {
         self.labels.iter().all(|(key, value)| labels.get(key) == Some(value))
