@@ -84,7 +84,7 @@ impl Place {
 pub struct Found {
     /// The place.
     pub place: Place,
-    /// The artifact, if it is in one.
+    /// The artifact, if it is in one: with its digest, if it has been read.
     pub artifact: Option<String>,
     /// The text, or why there is none that may be used.
     pub contents: Result<String, Unusable>,

@@ -306,19 +306,22 @@ impl<L: Logins> Finder<'_, L> {
 
     /// The artifact that an annotation names.
     async fn referenced(&self, key: String, value: &str, of: &OfPlatform) -> Found {
-        let name = value.chars().take(300).collect();
+        let mut name: String = value.chars().take(300).collect();
         let contents = async {
             let artifact = Reference::parse(value)?;
             self.signed_image(of).await?;
             let Opened { repository, login, fetched } = self.open(&artifact).await?;
+            // From here on it is known which one it is, also if the annotation has a tag.
+            name = artifact.pinned(fetched.digest.clone()).to_string();
             // A digest is determined by the image's own.
             if artifact.digest().is_none() {
                 self.signed(&repository, &login, &fetched.digest).await?;
             }
             let manifest = artifact::manifest(&fetched.document)?;
             self.contents(&repository, &login, manifest, &fetched.bytes).await
-        };
-        Found { place: Place::Reference { key }, artifact: Some(name), contents: contents.await }
+        }
+        .await;
+        Found { place: Place::Reference { key }, artifact: Some(name), contents }
     }
 
     /// Text that is in the image itself.
