@@ -12,7 +12,7 @@ use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use tracing::{debug, info};
 
-use crate::images::admit::Images;
+use crate::images::admit::{Forms, Images};
 use crate::metrics::{Metrics, Outcome};
 use crate::review::{Question, Verdict};
 use crate::warn::{self, Settings};
@@ -22,6 +22,9 @@ pub const PROFILES: &str = "/profiles";
 
 /// The path of the questions about pods.
 pub const PODS: &str = "/pods";
+
+/// The path of the questions about pods of namespaces whose PodSecurity permits every type of profile.
+pub const ARTIFACTS: &str = "/pods/artifacts";
 
 /// The path of the questions about objects with a template of pods.
 pub const TEMPLATES: &str = "/templates";
@@ -78,10 +81,10 @@ impl Handler {
                 self.metrics.requests.of(outcome).inc();
                 json(&verdict.answer(&question.uid))
             }
-            Ok((about @ (About::Pod(images) | About::Template(images)), question)) => {
+            Ok((about @ (About::Pod(images, _) | About::Template(images)), question)) => {
                 let verdict = match about {
-                    About::Template(_) => images.template_verdict(&question).await,
-                    _ => images.verdict(&question).await,
+                    About::Pod(_, forms) => images.verdict(&question, forms).await,
+                    _ => images.template_verdict(&question).await,
                 };
                 let outcome = outcome(&verdict);
                 self.metrics.requests.of(outcome).inc();
@@ -102,7 +105,8 @@ impl Handler {
     {
         let about = match (request.uri().path(), &self.images) {
             (PROFILES, _) => About::Profile,
-            (PODS, Some(images)) => About::Pod(images),
+            (PODS, Some(images)) => About::Pod(images, Forms::Files),
+            (ARTIFACTS, Some(images)) => About::Pod(images, Forms::All),
             (TEMPLATES, Some(images)) => About::Template(images),
             _ => return Err((StatusCode::NOT_FOUND, "nothing is answered at this path".to_owned())),
         };
@@ -116,7 +120,7 @@ impl Handler {
             let body = body.map_err(|error| (StatusCode::PAYLOAD_TOO_LARGE, format!("body: {error}")))?;
             let question = match about {
                 About::Profile => Question::parse(&body.to_bytes()),
-                About::Pod(_) | About::Template(_) => Question::parse_with_old(&body.to_bytes()),
+                About::Pod(..) | About::Template(_) => Question::parse_with_old(&body.to_bytes()),
             };
             question.map_err(|error| (StatusCode::BAD_REQUEST, error.to_string()))
         };
@@ -156,7 +160,7 @@ impl Handler {
 #[derive(Debug, Clone, Copy)]
 enum About<'a> {
     Profile,
-    Pod(&'a Images),
+    Pod(&'a Images, Forms),
     Template(&'a Images),
 }
 
@@ -191,7 +195,7 @@ mod tests {
     use super::*;
 
     fn handler() -> Handler {
-        Handler::new(Settings { refuse_errors: true }, None, Metrics::new(&Registry::new(), false).unwrap())
+        Handler::new(Settings { refuse_errors: true }, None, Metrics::new(&Registry::new(), &[]).unwrap())
     }
 
     async fn ask(handler: &Handler, method: Method, path: &str, body: Vec<u8>) -> (u16, String) {

@@ -15,16 +15,31 @@ pub enum Kind {
     Images,
     /// The profiles of images.
     Profiles,
+    /// The nodes.
+    Nodes,
+}
+
+impl Kind {
+    /// Those that are watched: about pods only where the program answers for them.
+    #[must_use]
+    pub const fn watched(images: bool, nodes: bool) -> &'static [Self] {
+        match (images, nodes) {
+            (false, _) => &[Self::Configuration],
+            (true, false) => &[Self::Configuration, Self::Images, Self::Profiles],
+            (true, true) => Self::ALL,
+        }
+    }
 }
 
 impl Label for Kind {
-    const ALL: &'static [Self] = &[Self::Configuration, Self::Images, Self::Profiles];
+    const ALL: &'static [Self] = &[Self::Configuration, Self::Images, Self::Profiles, Self::Nodes];
 
     fn as_str(self) -> &'static str {
         match self {
             Self::Configuration => "ValidatingWebhookConfiguration",
             Self::Images => "MutatingWebhookConfiguration",
             Self::Profiles => "SeccompProfile",
+            Self::Nodes => "Node",
         }
     }
 }
@@ -111,13 +126,11 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// New metrics in `registry`, with series for all values of their labels. Whether it answers for pods decides what
-    /// is watched.
+    /// New metrics in `registry`, with series for all values of their labels. These kinds are watched.
     ///
     /// # Errors
     /// `registry` holds metrics of these names already.
-    pub fn new(registry: &Registry, images: bool) -> Result<Self, prometheus::Error> {
-        let kinds = if images { Kind::ALL } else { &[Kind::Configuration] };
+    pub fn new(registry: &Registry, kinds: &[Kind]) -> Result<Self, prometheus::Error> {
         let containers = Opts::new(
             "seccomp_profile_admission_containers_total",
             "Containers whose images were looked at, by what they got.",

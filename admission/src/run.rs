@@ -22,7 +22,11 @@ use crate::certificates::keeper::{Keeper, Second, Settings, WATCH, follow};
 use crate::certificates::served::Served;
 use crate::handler::Handler;
 use crate::images::admit::Images;
+use crate::images::lookup::Lookup;
 use crate::images::objects::Objects;
+use crate::images::oci::api_server::ApiServer;
+use crate::images::oci::nodes::Nodes;
+use crate::images::oci::{Mode, Oci};
 use crate::images::registries::{self, RegistriesError};
 use crate::images::signatures::{PolicyError, SignaturePolicy};
 use crate::metrics::{Kind, Metrics};
@@ -70,7 +74,9 @@ pub async fn run(options: Options) -> Result<(), RunError> {
     let signal = daemon::shutdown_signal().map_err(RunError::Signal)?;
     let registry = daemon::metrics::registry("admission", env!("CARGO_PKG_VERSION"))?;
     let images_configuration = options.images.images_configuration.clone();
-    let metrics = Metrics::new(&registry, images_configuration.is_some())?;
+    let mode = options.images.mode;
+    let kinds = Kind::watched(images_configuration.is_some(), mode == Mode::Auto);
+    let metrics = Metrics::new(&registry, kinds)?;
     let readiness = Readiness::default();
     let (trusted, stays) = (readiness.changeable("certificate"), readiness.changeable("stopping"));
     stays.set(true);
@@ -80,6 +86,7 @@ pub async fn run(options: Options) -> Result<(), RunError> {
     let client = client::connect(WATCH).await?;
     let served = Served::default();
     let objects = Arc::new(Objects::new(client.clone(), options.images.most_profiles));
+    let (nodes, api_server) = (Arc::new(Nodes::default()), Arc::new(ApiServer::default()));
     let images = match &images_configuration {
         None => None,
         Some(_) => {
@@ -91,7 +98,9 @@ pub async fn run(options: Options) -> Result<(), RunError> {
                 info!(repositories = settings.signed.len(), "profiles of images must be signed");
             }
             let (client, objects) = (client.clone(), objects.clone());
-            Some(Images::new(settings, namespace, client, registries, signatures, objects, metrics.clone()))
+            let lookup = Lookup::new(registries, signatures);
+            let oci = Oci::new(mode, api_server.clone(), nodes.clone());
+            Some(Images::new(settings, namespace, client, lookup, objects, oci, metrics.clone()))
         }
     };
     let handler =
@@ -115,14 +124,29 @@ pub async fn run(options: Options) -> Result<(), RunError> {
     // Watches that are needed for pods alone.
     let of_images = {
         let (name, client) = (options.images.images_configuration.clone(), client.clone());
-        let watches = metrics.watches.clone();
+        let (watches, namespace) = (metrics.watches.clone(), options.namespace.clone());
         async move {
             let (Some(name), Some(are_known)) = (name, are_known) else {
                 return std::future::pending().await;
             };
-            let configuration =
-                follow::<MutatingWebhookConfiguration>(client, name, second_view, watches.of(Kind::Images));
-            tokio::join!(configuration, objects.follow(are_known, watches.of(Kind::Profiles)));
+            let configuration = follow::<MutatingWebhookConfiguration>(
+                client.clone(),
+                name,
+                second_view,
+                watches.of(Kind::Images),
+            );
+            let nodes = async {
+                if mode == Mode::Auto {
+                    nodes.follow(client.clone(), watches.of(Kind::Nodes)).await;
+                }
+            };
+            let api_server = async {
+                if mode != Mode::Localhost {
+                    api_server.follow(client.clone(), &namespace).await;
+                }
+            };
+            let profiles = objects.follow(are_known, watches.of(Kind::Profiles));
+            tokio::join!(configuration, profiles, nodes, api_server);
         }
     };
     let configuration = follow::<ValidatingWebhookConfiguration>(

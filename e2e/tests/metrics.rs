@@ -100,7 +100,8 @@ fn of_the_gate() -> Vec<MetricFamily> {
 /// What an admission webhook serves.
 fn of_the_admission() -> Vec<MetricFamily> {
     let registry = daemon::metrics::registry("admission", "0").unwrap();
-    let _metrics = admission::metrics::Metrics::new(&registry, true).unwrap();
+    let _metrics =
+        admission::metrics::Metrics::new(&registry, admission::metrics::Kind::watched(true, true)).unwrap();
     registry.gather()
 }
 

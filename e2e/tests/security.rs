@@ -22,7 +22,7 @@ use xtask::workspace::repository;
 /// The chart with every account that it can have.
 static OBJECTS: LazyLock<Vec<Value>> = LazyLock::new(|| {
     rendered::objects([
-        "--set=gate.enabled=true,admission.enabled=true,admission.images.enabled=true,observer.enabled=true",
+        "--set=gate.enabled=true,admission.enabled=true,admission.images.enabled=true,admission.images.mode=auto,observer.enabled=true",
     ])
     .unwrap()
 });
@@ -54,6 +54,10 @@ fn the_tables_in_the_docs_are_those_that_the_cluster_is_tried_with() {
         (
             "attempts of the admission webhook about images",
             table::of_attempts(&admission::attempts_about_images()),
+        ),
+        (
+            "attempts of the admission webhook about runtimes",
+            table::of_attempts(&admission::attempts_about_runtimes()),
         ),
         ("attempts of the operator about images", table::of_attempts(&removal::attempts())),
     ];
@@ -205,6 +209,7 @@ fn nobody_of_ours_but_the_gate_changes_a_pod_or_a_node() {
         "seccomp-profile-admission-bundle-only",
         "seccomp-profile-observer-own-report",
         "seccomp-profile-admission-images-only",
+        "seccomp-profile-admission-oci",
         "seccomp-profile-operator-events-only",
     ] {
         assert!(names.contains(&policy), "{names:?}");

@@ -13,10 +13,11 @@ use super::choice::{Brings, Image, Why};
 use super::logins::{Logins, PullSecrets, Readable};
 use super::lookup::{Lookup, too_late};
 use super::objects::{NoObject, Objects};
+use super::oci::Oci;
+use super::oci::artifact::Base;
 use super::plan::{Fact, plan};
 use super::pod::{About, Container, Pod};
 use super::settings::ImageOptions;
-use super::signatures::SignaturePolicy;
 use super::templates;
 use crate::metrics::Metrics;
 use crate::review::{Question, Verdict};
@@ -35,7 +36,17 @@ pub struct Images {
     secrets: PullSecrets,
     lookup: Lookup,
     objects: Arc<Objects>,
+    oci: Oci,
     metrics: Metrics,
+}
+
+/// Whether the runtime may get profiles in a namespace.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Forms {
+    /// It may.
+    All,
+    /// It may not: the namespace's PodSecurity refuses the type.
+    Files,
 }
 
 impl Images {
@@ -45,9 +56,9 @@ impl Images {
         options: ImageOptions,
         namespace: String,
         client: kube::Client,
-        registries: registry::Client,
-        signatures: Option<SignaturePolicy>,
+        lookup: Lookup,
         objects: Arc<Objects>,
+        oci: Oci,
         metrics: Metrics,
     ) -> Self {
         let readable = match options.secrets_everywhere {
@@ -55,11 +66,11 @@ impl Images {
             false => Readable::In(options.secrets_in.iter().cloned().collect::<BTreeSet<_>>()),
         };
         let secrets = PullSecrets::new(client, readable);
-        Self { options, namespace, secrets, lookup: Lookup::new(registries, signatures), objects, metrics }
+        Self { options, namespace, secrets, lookup, objects, oci, metrics }
     }
 
     /// The verdict about a pod.
-    pub async fn verdict(&self, question: &Question) -> Verdict {
+    pub async fn verdict(&self, question: &Question, forms: Forms) -> Verdict {
         let namespace = question.namespace.as_deref().unwrap_or_default();
         let about = match (&question.subresource[..], &question.old_spec) {
             ("", _) => About::NewPod,
@@ -79,9 +90,13 @@ impl Images {
         let deadline = Instant::now() + self.options.images_time;
         let logins = self.logins(namespace, &pod, deadline).await;
         let architectures = self.architectures(&pod);
+        let base = (forms == Forms::All && self.oci.is_for(spec)).then(|| self.options.base());
+        let base = base.as_ref();
         let facts = pod.containers.iter().map(|container| async {
             match &logins {
-                Ok(logins) => self.fact(container, logins, &architectures, question.dry_run, deadline).await,
+                Ok(logins) => {
+                    self.fact(container, logins, &architectures, base, question.dry_run, deadline).await
+                }
                 Err(why) => Fact::Unknown(why.clone()),
             }
         });
@@ -168,11 +183,13 @@ impl Images {
         }
     }
 
+    /// What is known of a container's image. `base` is there where the runtime may get its profile.
     async fn fact(
         &self,
         container: &Container,
         logins: &Logins,
         architectures: &[String],
+        base: Option<&Base>,
         dry_run: bool,
         deadline: Instant,
     ) -> Fact {
@@ -180,8 +197,11 @@ impl Images {
             Ok(found) => found,
             Err(why) => return Fact::Unknown(why),
         };
-        let Image { digest, brings } = &*image;
+        let Image { digest, brings, artifact } = &*image;
         let pinned = reference.pinned(digest.clone());
+        if let (Brings::Profile(_), Some(artifact), Some(base)) = (brings, artifact, base) {
+            return Fact::Artifact { pinned, profile: artifact.seccomp_profile(base) };
+        }
         match brings {
             Brings::Nothing => Fact::Nothing { pinned },
             Brings::Unusable(why) => Fact::Unusable { pinned, why: why.clone() },

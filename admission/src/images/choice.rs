@@ -12,6 +12,8 @@ use profile::Profile;
 use registry::{Carried, Digest, ForPlatform};
 use serde_json::Value;
 
+use super::oci::artifact::Artifact;
+
 /// What an image brings.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Brings {
@@ -54,6 +56,8 @@ pub struct Image {
     pub digest: Digest,
     /// What it brings.
     pub brings: Brings,
+    /// The artifact with its profile, if a runtime may get it.
+    pub artifact: Option<Artifact>,
 }
 
 /// What an image brings that carries this.

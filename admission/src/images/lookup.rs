@@ -12,6 +12,7 @@ use registry::{
 use tokio::sync::Semaphore;
 
 use super::choice::{Brings, Image, Why, choose};
+use super::oci::artifact::Artifact;
 use super::signatures::SignaturePolicy;
 
 /// How long it is remembered which digest a tag has, and what it brings.
@@ -101,14 +102,14 @@ impl Lookup {
         let digest = carried.digest.clone();
         let permit = Arc::clone(&self.narrowing).acquire_owned().await;
         let chosen = tokio::task::spawn_blocking(move || {
-            let chosen = choose(&carried);
+            let chosen = choose(&carried).map(|brings| (brings, Artifact::of(&carried)));
             // Not before: one that is not awaited any more still uses a processor.
             drop(permit);
             chosen
         });
         let failed = |_| Why { reason: "Failed", message: "its profile could not be computed".to_owned() };
-        let brings = chosen.await.map_err(failed)??;
-        Ok(Arc::new(Image { digest, brings }))
+        let (brings, artifact) = chosen.await.map_err(failed)??;
+        Ok(Arc::new(Image { digest, brings, artifact }))
     }
 }
 
@@ -118,7 +119,9 @@ fn keep(reference: &Reference, answer: &Result<Arc<Image>, Why>) -> Keep {
         Ok(image) => match &image.brings {
             Brings::Nothing => 0,
             // The contents as a tree take some times more than their text.
-            Brings::Profile(profile) => 8 * profile.length,
+            Brings::Profile(profile) => {
+                8 * profile.length + image.artifact.as_ref().map_or(0, Artifact::length)
+            }
             Brings::Unusable(why) | Brings::Differing(why) => why.message.len(),
         },
         Err(why) => why.message.len(),
@@ -215,7 +218,7 @@ mod tests {
         let registry = registry.start().await;
         let (lookup, keyring) = (lookup(&registry), Keyring::default());
         let found = lookup.image(&image(&registry, "1"), &keyring, &amd64(), "main").await.unwrap();
-        assert_eq!(*found, Image { digest, brings: Brings::Nothing });
+        assert_eq!(*found, Image { digest, brings: Brings::Nothing, artifact: None });
         let why = lookup.image(&image(&registry, "2"), &keyring, &amd64(), "main").await.unwrap_err();
         assert_eq!(why.reason, "RegistryNotFound");
     }

@@ -6,6 +6,8 @@
 //! registries by the client of [`registries`], [`objects`] creates profiles, and [`admit`] answers for one pod, in a bounded time. [`settings`] are the
 //! operator's choices, and [`signatures`] says which profiles must be signed.
 //!
+//! By [`oci`], runtimes get some of the profiles themselves.
+//!
 //! Templates of pods get digests alone, by [`templates`].
 //!
 //! What a pod or a container sets itself is never touched, and an image can only take calls away.
@@ -15,6 +17,7 @@ pub mod choice;
 pub mod logins;
 pub mod lookup;
 pub mod objects;
+pub mod oci;
 pub mod plan;
 pub mod pod;
 pub mod registries;

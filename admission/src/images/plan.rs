@@ -28,6 +28,13 @@ pub enum Fact {
         /// The object.
         name: ProfileName,
     },
+    /// It carries a profile that the runtime gets itself.
+    Artifact {
+        /// The image with its digest.
+        pinned: Reference,
+        /// What the container's `seccompProfile` is.
+        profile: Value,
+    },
     /// It carries something that cannot be used.
     Unusable {
         /// The image with its digest.
@@ -65,7 +72,7 @@ impl Fate {
     fn of(fact: &Fact, unusable: Unusable, unknown: Unknown) -> Self {
         match fact {
             Fact::Nothing { .. } => Self::NoProfile,
-            Fact::Profile { .. } => Self::Profile,
+            Fact::Profile { .. } | Fact::Artifact { .. } => Self::Profile,
             Fact::Unavailable { .. } => Self::Baseline,
             Fact::Unusable { .. } => match unusable {
                 Unusable::Baseline => Self::Baseline,
@@ -98,7 +105,9 @@ pub fn plan(found: &[(Container, Fact)], unusable: Unusable, unknown: Unknown, d
         let fate = Fate::of(fact, unusable, unknown);
         fates.push(fate);
         let (pinned, why) = match fact {
-            Fact::Nothing { pinned } | Fact::Profile { pinned, .. } => (Some(pinned), None),
+            Fact::Nothing { pinned } | Fact::Profile { pinned, .. } | Fact::Artifact { pinned, .. } => {
+                (Some(pinned), None)
+            }
             Fact::Unusable { pinned, why } | Fact::Unavailable { pinned, why } => (Some(pinned), Some(why)),
             Fact::Unknown(why) => (None, Some(why)),
         };
@@ -111,6 +120,7 @@ pub fn plan(found: &[(Container, Fact)], unusable: Unusable, unknown: Unknown, d
             (Fate::Profile, Fact::Profile { name, .. }) => {
                 Some(json!({ "type": "Localhost", "localhostProfile": name.localhost_profile(directory) }))
             }
+            (Fate::Profile, Fact::Artifact { profile, .. }) => Some(profile.clone()),
             (Fate::Baseline, _) => Some(json!({ "type": "RuntimeDefault" })),
             _ => None,
         };

@@ -4,10 +4,14 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use api::ProfileName;
 use clap::{Args, ValueEnum};
 use convert::Machine;
 use daemon::lease::duration;
 use registry::Prefix;
+
+use super::oci::Mode;
+use super::oci::artifact::Base;
 
 /// What a container gets whose image carries a profile that cannot be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -48,6 +52,12 @@ pub struct ImageOptions {
     /// What a container gets whose image cannot be looked at.
     #[arg(long, value_enum, default_value = "warn")]
     pub unknown: Unknown,
+    /// How containers get the profiles that their images carry in an artifact. Others are always files.
+    #[arg(long, value_enum, default_value = "localhost")]
+    pub mode: Mode,
+    /// The SeccompProfile whose file runtimes intersect artifacts with, in place of their own default.
+    #[arg(long)]
+    pub oci_base: Option<ProfileName>,
     /// A namespace whose pull secrets are read; several times for several.
     #[arg(long = "secrets-in")]
     pub secrets_in: Vec<String>,
@@ -84,6 +94,15 @@ pub struct ImageOptions {
 }
 
 impl ImageOptions {
+    /// What runtimes intersect artifacts with.
+    #[must_use]
+    pub fn base(&self) -> Base {
+        match &self.oci_base {
+            None => Base::RuntimeDefault,
+            Some(name) => Base::Localhost(name.localhost_profile(&self.directory)),
+        }
+    }
+
     /// Which hosts may be asked.
     #[must_use]
     pub fn reach(&self) -> registry::Reach {

@@ -36,7 +36,7 @@ fn now() -> UnixTime {
 fn start() -> Running {
     let served = Served::default();
     let (drain, draining) = watch::channel(false);
-    let metrics = Metrics::new(&Registry::new(), false).unwrap();
+    let metrics = Metrics::new(&Registry::new(), &[]).unwrap();
     let handler = Handler::new(Settings { refuse_errors: false }, None, metrics);
     let address = (Ipv4Addr::LOCALHOST, 0).into();
     let server = Server::new(address, served.config().unwrap(), handler, draining).unwrap();

@@ -255,6 +255,11 @@ annotations:
 {{- end }}
 {{- end -}}
 
+{{/* How containers get the profiles of their images. */}}
+{{- define "seccomp-profile.imagesMode" -}}
+{{ ((.Values.admission).images).mode | default "localhost" }}
+{{- end -}}
+
 {{/* Whether the operator removes profiles that images have brought and that no pod names any more; else empty. */}}
 {{- define "seccomp-profile.removesImageProfiles" -}}
 {{- $images := (.Values.admission).images }}

@@ -226,3 +226,26 @@ pub fn attempts_about_images() -> Vec<Attempt> {
         ),
     ]
 }
+
+/// With the token of the webhook, where it may tell runtimes to get profiles by what nodes declare.
+pub fn attempts_about_runtimes() -> Vec<Attempt> {
+    const TEMPLATES: &str = "/api/v1/namespaces/seccomp-profile/podtemplates";
+    const NODE: &str = "/api/v1/nodes/node-1";
+    let container = json!({ "name": "a", "image": "example.com/none" });
+    let template = json!({
+        "apiVersion": "v1", "kind": "PodTemplate", "metadata": { "name": "a" },
+        "template": { "spec": { "containers": [container] } },
+    });
+    let stores = Answer::Refused(422, "the webhook asks about pod templates and stores none");
+    let cannot = Answer::Refused(403, "cannot");
+    let elsewhere = "/api/v1/namespaces/default/podtemplates?dryRun=All";
+    let declares = json!({ "status": { "declaredFeatures": ["SecurityProfileOCI"] } });
+    vec![
+        request("a pod template that is stored", "POST", TEMPLATES, template.clone(), stores),
+        request("a dry run of a pod template elsewhere", "POST", elsewhere, template, cannot),
+        request("a list of pod templates", "GET", TEMPLATES, json!({}), cannot),
+        request("a feature of a Node", "PATCH", "/api/v1/nodes/node-1/status", declares, cannot),
+        request("a Node changed", "PATCH", NODE, json!({ "metadata": { "labels": { "a": "b" } } }), cannot),
+        request("a Node deleted", "DELETE", NODE, json!({}), cannot),
+    ]
+}

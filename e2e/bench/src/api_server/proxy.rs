@@ -45,6 +45,8 @@ pub enum Behaviour {
     /// Ends each list after this many bytes, as a server that crashes does, and sends an error to every watch that its
     /// version is too old, so that it has to list.
     TruncateLists(usize),
+    /// Answers a PodTemplate with the same, as an API server does that knows all of its fields; forwards everything else.
+    KnowTemplates,
     /// Ends every connection, and refuses new ones.
     Refuse,
 }
@@ -189,6 +191,9 @@ async fn answer(
     }
     let (parts, body) = request.into_parts();
     let body = body.collect().await.map_err(io::Error::other)?.to_bytes();
+    if now == Behaviour::KnowTemplates && parts.uri.path().ends_with("/podtemplates") {
+        return Ok(json_response(StatusCode::CREATED, String::from_utf8_lossy(&body).into_owned()));
+    }
     let response =
         client.send(Request::from_parts(parts, Body::from(body))).await.map_err(io::Error::other)?;
     drop(open_write);

@@ -3,11 +3,12 @@
 use std::net::Ipv4Addr;
 
 use api::names::{FROM, IMAGE, INCLUDED_NAMESPACE, PLACE};
+use bench::api_server::{Behaviour, Proxy};
 use futures::StreamExt;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::PostParams;
-use registry::testing::{RunningRegistry, TestRegistry};
+use registry::testing::{MANIFEST, RunningRegistry, TestRegistry};
 use rustls::ServerConfig;
 use rustls::pki_types::PrivateKeyDer;
 use tokio::net::TcpListener;
@@ -53,10 +54,17 @@ fn profile(call: &str) -> String {
 pub(super) struct Shop {
     pub(super) scene: Scene,
     registry: RunningRegistry,
+    // Ends after the replica.
+    _proxy: Option<Proxy>,
 }
 
 impl Shop {
     pub(super) async fn new(values: &[&str], more: &[&str]) -> Self {
+        Self::behind(None, values, more).await
+    }
+
+    /// A scene with a replica that reaches the API server through a proxy that behaves so, if one is given.
+    pub(super) async fn behind(behaviour: Option<Behaviour>, values: &[&str], more: &[&str]) -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let mut images = TestRegistry::new("team/app").with_login("user", "pass");
         images.labelled("reads", "amd64", Some(&profile("read")));
@@ -66,6 +74,11 @@ impl Shop {
             images.labelled(&format!("many{number}"), "amd64", Some(&profile(call)));
         }
         images.labelled("plain", "amd64", None);
+        // One with an artifact, and an annotation, by which it is another manifest than the one before.
+        let attached = images.image("amd64", None, r#""a":"attached""#);
+        images.tag("attached", MANIFEST, attached.clone());
+        images.manifest(MANIFEST, attached.clone());
+        images.attach(&attached, &profile("lseek"));
         images.labelled("bad", "amd64", Some(r#"{"defaultAction":"SCMP_ACT_TRACE"}"#));
         let identity = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).unwrap();
         let key = PrivateKeyDer::try_from(identity.signing_key.serialize_der()).unwrap();
@@ -104,10 +117,18 @@ impl Shop {
         let time = (!has_time).then_some("--images-time=28s");
         let more = more.iter().chain(&time);
         let arguments: Vec<_> = arguments.iter().map(String::as_str).chain(more.copied()).collect();
-        scene.start(0, &arguments);
+        let proxy = match behaviour {
+            None => None,
+            Some(behaviour) => {
+                let proxy = Proxy::start(&scene.environment.server).await.unwrap();
+                proxy.behave(behaviour);
+                Some(proxy)
+            }
+        };
+        scene.start_at(0, proxy.as_ref().map(|proxy| proxy.url().to_owned()), &arguments);
         until("a replica that is ready", 4 * LIMIT, async || (scene.balancer.ready() == 1).then_some(()))
             .await;
-        Self { scene, registry }
+        Self { scene, registry, _proxy: proxy }
     }
 
     pub(super) fn image(&self, tag: &str) -> String {

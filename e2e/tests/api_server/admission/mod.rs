@@ -9,6 +9,7 @@ mod images;
 mod others;
 mod removal;
 mod requests;
+mod runtimes;
 mod templates;
 mod warnings;
 
@@ -84,9 +85,14 @@ impl Scene {
 
     /// Starts a replica of this number.
     fn start(&mut self, number: usize, arguments: &[&str]) {
+        self.start_at(number, None, arguments);
+    }
+
+    /// The same, which reaches the API server at this URL if one is given.
+    fn start_at(&mut self, number: usize, url: Option<String>, arguments: &[&str]) {
         // No test waits for its end.
         let lease = Some([15_000, 10_000, 2_000].map(Duration::from_millis));
-        let options = OperatorOptions { number, url: None, lease };
+        let options = OperatorOptions { number, url, lease };
         let replica =
             AdmissionProcess::start(&binary(), &self.environment.server, &options, arguments).unwrap();
         self.balancer.add(&replica.process.endpoint, replica.port);

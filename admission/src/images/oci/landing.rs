@@ -1,0 +1,109 @@
+//! On which nodes a pod can land.
+//!
+//! What keeps it from more nodes, such as taints, is left out: a node too many means a file instead of an artifact.
+
+use std::collections::BTreeMap;
+
+use api::Selection;
+use k8s_openapi::api::core::v1::NodeSelector;
+use serde::Deserialize;
+use serde_json::Value;
+
+/// The nodes that a pod can land on.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Landing {
+    /// The only one, if the pod names it, or is there.
+    node: Option<String>,
+    /// What its labels and its name must be.
+    selection: Selection,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Spec {
+    node_name: Option<String>,
+    node_selector: Option<BTreeMap<String, String>>,
+    affinity: Option<Affinity>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Affinity {
+    node_affinity: Option<NodeAffinity>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct NodeAffinity {
+    required_during_scheduling_ignored_during_execution: Option<NodeSelector>,
+}
+
+/// Where a pod with this `spec` can land; `None` if it cannot be read.
+#[must_use]
+pub fn of(spec: &Value) -> Option<Landing> {
+    let Spec { node_name, node_selector, affinity } = Spec::deserialize(spec).ok()?;
+    let affinity = affinity.unwrap_or_default().node_affinity.unwrap_or_default();
+    let affinity = affinity.required_during_scheduling_ignored_during_execution;
+    let selection = Selection { labels: node_selector.unwrap_or_default(), affinity };
+    Some(Landing { node: node_name.filter(|name| !name.is_empty()), selection })
+}
+
+impl Landing {
+    /// Whether it can be on the node `name` with these labels. Where it names its node, its selector does not matter: no
+    /// scheduler looks at it.
+    #[must_use]
+    pub fn is_possible_on(&self, name: &str, labels: &BTreeMap<String, String>) -> bool {
+        match &self.node {
+            Some(node) => node == name,
+            None => self.selection.matches(name, labels),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn can_land(spec: &Value, name: &str, labels: Value) -> bool {
+        of(spec).unwrap().is_possible_on(name, &serde_json::from_value(labels).unwrap())
+    }
+
+    fn requiring(terms: &Value) -> Value {
+        let required = json!({ "nodeSelectorTerms": terms });
+        json!({ "affinity": { "nodeAffinity": { "requiredDuringSchedulingIgnoredDuringExecution": required } } })
+    }
+
+    #[test]
+    fn a_pod_can_land_where_its_selector_and_one_term_of_its_affinity_are_met() {
+        assert!(can_land(&json!({}), "a", json!({})));
+        let web = json!({ "nodeSelector": { "pool": "web" } });
+        assert!(can_land(&web, "a", json!({ "pool": "web" })) && !can_land(&web, "a", json!({})));
+        let mut both = requiring(&json!([
+            { "matchExpressions": [{ "key": "zone", "operator": "NotIn", "values": ["b"] }] },
+            { "matchExpressions": [{ "key": "gpus", "operator": "Gt", "values": ["3"] }] },
+        ]));
+        both["nodeSelector"] = web["nodeSelector"].clone();
+        assert!(can_land(&both, "a", json!({ "pool": "web", "zone": "a" })));
+        assert!(can_land(&both, "a", json!({ "pool": "web", "zone": "b", "gpus": "4" })));
+        assert!(!can_land(&both, "a", json!({ "pool": "web", "zone": "b", "gpus": "3" })));
+        assert!(!can_land(&both, "a", json!({ "zone": "a" })));
+    }
+
+    #[test]
+    fn a_pod_of_a_daemon_set_and_one_that_names_its_node_can_land_there_alone() {
+        let fields = json!([{ "key": "metadata.name", "operator": "In", "values": ["a"] }]);
+        let of_daemon_set = requiring(&json!([{ "matchFields": fields }]));
+        assert!(can_land(&of_daemon_set, "a", json!({})) && !can_land(&of_daemon_set, "b", json!({})));
+        let named = json!({ "nodeName": "a", "nodeSelector": { "pool": "web" } });
+        assert!(can_land(&named, "a", json!({})) && !can_land(&named, "b", json!({ "pool": "web" })));
+    }
+
+    #[test]
+    fn what_only_makes_other_nodes_unlikely_excludes_none() {
+        let spec = json!({ "affinity": { "nodeAffinity": { "preferredDuringSchedulingIgnoredDuringExecution": [] } } });
+        assert!(can_land(&spec, "a", json!({})));
+        assert_eq!(of(&json!({ "nodeSelector": 7 })), None);
+    }
+}
