@@ -17,6 +17,7 @@
 
 #![forbid(unsafe_code)]
 
+mod asked;
 mod chain;
 mod code;
 mod data;

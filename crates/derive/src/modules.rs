@@ -7,7 +7,7 @@ use crate::error::DeriveError;
 use crate::files::{Files, directory, text};
 use crate::limits;
 use crate::numbers::Solver;
-use crate::reach::{CallSite, Reach};
+use crate::reach::Reach;
 use crate::space::{ObjectId, Space};
 
 /// The functions that open a library; its name is the argument at this place.
@@ -45,10 +45,7 @@ fn named(space: &Space, reach: &Reach, functions: &[(&str, Register)]) -> Vec<Na
     let mut found = Vec::new();
     for (name, register) in functions {
         let Some((_, target)) = space.find(name) else { continue };
-        let first = reach.calls.partition_point(|it| it.target < target);
-        let sites: Vec<CallSite> =
-            reach.calls[first..].iter().take_while(|it| it.target == target).copied().collect();
-        for site in sites {
+        for site in reach.calls_to(target) {
             let values = solver.register(site.from, site.at, *register, u64::MAX);
             let strings: Vec<_> = values.known.keys().map(|address| string(space, *address)).collect();
             let is_open = !values.open.is_empty() || strings.iter().any(|it| it == &Text::Unknown);

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use iced_x86::Register;
 use object::elf;
 
+use crate::asked::Asked;
 use crate::chain::{Chains, Step};
 use crate::data::Part;
 use crate::error::DeriveError;
@@ -217,6 +218,7 @@ fn calls(space: &Space, reach: &Reach, chains: &mut Chains<'_>, findings: &mut V
     const NUMBER: u64 = u32::MAX as u64;
     const LOWEST_ERROR: u64 = NUMBER - 4096;
     let mut solver = Solver::new(space, reach, limits::STEPS);
+    let mut asked = Asked::new(space, reach);
     let mut best: BTreeMap<u32, (usize, Origin, u64)> = BTreeMap::new();
     for entry in &reach.kernel_entries {
         if !entry.is_syscall {
@@ -233,6 +235,9 @@ fn calls(space: &Space, reach: &Reach, chains: &mut Chains<'_>, findings: &mut V
         for (number, origin) in values.known {
             // What was a negative number is an error that a function returns before it calls the kernel.
             if number > LOWEST_ERROR {
+                continue;
+            }
+            if asked.is_unasked(number as u32, &origin) {
                 continue;
             }
             if number > limits::HIGHEST_NUMBER {

@@ -208,6 +208,20 @@ impl Reach {
         Some(of(&self.by_place[found]))
     }
 
+    /// The calls of an address, and the jumps to it.
+    pub(crate) fn calls_to(&self, target: u64) -> &[CallSite] {
+        let first = self.calls.partition_point(|it| it.target < target);
+        let count = self.calls[first..].iter().take_while(|it| it.target == target).count();
+        &self.calls[first..first + count]
+    }
+
+    /// What has an address of code.
+    pub(crate) fn taken_at(&self, target: u64) -> &[Taken] {
+        let first = self.taken.partition_point(|it| it.target < target);
+        let count = self.taken[first..].iter().take_while(|it| it.target == target).count();
+        &self.taken[first..first + count]
+    }
+
     /// Whether a function goes on to another one without a call.
     pub(crate) fn leaves(&self, id: FunctionId) -> bool {
         self.leaving.binary_search(&id).is_ok()

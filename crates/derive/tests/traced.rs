@@ -101,6 +101,46 @@ fn everything_that_programs_of_c_do_is_derived() {
 }
 
 #[test]
+fn everything_that_glibc_does_for_a_program_that_asks_is_derived() {
+    const ASKING: &str = r#"
+        #define _GNU_SOURCE
+        #include <pthread.h>
+        #include <sched.h>
+        #include <spawn.h>
+        #include <sys/wait.h>
+        static pthread_mutex_t lock;
+        static void *work(void *it) { pthread_mutex_lock(&lock); pthread_mutex_unlock(&lock); return it; }
+        int main(void) {
+            pthread_t thread;
+            pthread_attr_t attribute;
+            pthread_mutexattr_t with;
+            cpu_set_t processors;
+            pthread_mutexattr_init(&with);
+            pthread_mutexattr_setprotocol(&with, PTHREAD_PRIO_PROTECT);
+            pthread_mutex_init(&lock, &with);
+            sched_getaffinity(0, sizeof processors, &processors);
+            pthread_attr_init(&attribute);
+            pthread_attr_setinheritsched(&attribute, PTHREAD_EXPLICIT_SCHED);
+            pthread_attr_setaffinity_np(&attribute, sizeof processors, &processors);
+            pthread_create(&thread, &attribute, work, 0);
+            pthread_join(thread, 0);
+            posix_spawnattr_t of;
+            posix_spawn_file_actions_t actions;
+            posix_spawnattr_init(&of);
+            posix_spawnattr_setflags(&of, POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSCHEDULER | POSIX_SPAWN_RESETIDS);
+            posix_spawn_file_actions_init(&actions);
+            posix_spawn_file_actions_addfchdir_np(&actions, 0);
+            posix_spawn_file_actions_addclosefrom_np(&actions, 3);
+            char *arguments[] = { "none", 0 };
+            pid_t child;
+            return posix_spawn(&child, "/none", &actions, &of, arguments, arguments) == 0;
+        }"#;
+    let folder = tempfile::tempdir().unwrap();
+    let program = compile(folder.path(), "program", ASKING, &["-O2", "-pthread", "-w"]);
+    all_are_derived(folder.path(), &[&program]);
+}
+
+#[test]
 fn everything_that_a_stripped_program_of_rust_does_is_derived() {
     let folder = tempfile::tempdir().unwrap();
     let (code, program) = (folder.path().join("program.rs"), folder.path().join("program"));

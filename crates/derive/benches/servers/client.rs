@@ -43,6 +43,13 @@ pub(crate) fn ask_encrypted(port: u16, request: &str) {
     until("the encrypted answer is read", || child.try_wait().unwrap());
 }
 
+/// Two ends of a connection over loopback: the client's, and the one that a server gets.
+pub(crate) fn connection() -> (TcpStream, TcpStream) {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    (client, listener.accept().unwrap().0)
+}
+
 fn exchange(mut stream: impl Read + Write, request: &[u8]) -> Vec<u8> {
     let mut answer = Vec::new();
     // A server that refuses the request may close the connection at any time.

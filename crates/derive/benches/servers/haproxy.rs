@@ -1,5 +1,8 @@
 //! haproxy: HTTP and TCP, TLS, a cache, compression, name lookups, peers, checks; reloads both ways, changes over its socket.
 
+use std::os::unix::net::UnixDatagram;
+use std::process::Command;
+
 use crate::client::{ask, ask_encrypted, ask_socket, certificate, get, send};
 use crate::lab::{Lab, until};
 
@@ -39,6 +42,12 @@ peers others
 cache small
     total-max-size 4
     max-age 10
+ring kept
+    size 32764
+    backing-file /tmp/kept
+    timeout connect 2s
+    timeout server 2s
+    server log 127.0.0.1:5142
 ring events
     size 32764
     timeout connect 2s
@@ -48,6 +57,7 @@ ring events
 frontend web
     bind 127.0.0.1:8070
     bind /run/web.sock mode 666 user server group server
+    bind 127.0.0.1:8075 namespace it
     bind 127.0.0.1:8073 ssl crt /etc/tls alpn h2,http/1.1
     compression algo gzip
     compression type text/plain
@@ -65,6 +75,8 @@ backend files
     server one 127.0.0.1:8071 check inter 500
     server two 127.0.0.1:8072 check inter 500 backup
     server named none.example:80 check resolvers names init-addr none
+    server known none.example:80 init-addr libc,none
+    server away 127.0.0.1:8071 namespace it backup
 backend down
     server none 127.0.0.1:8099
 backend outside
@@ -92,6 +104,8 @@ pub(crate) fn load(lab: &mut Lab) {
     // It keeps such a file in a buffer of 16 KiB.
     lab.write("/srv/large", "x".repeat(8 << 10));
     certificate(&lab.root.join("etc/tls"));
+    lab.write("/run/netns/it", "");
+    lab.mount(&["--bind", "/proc/self/ns/net"], "run/netns/it");
     lab.run(&["-c", "-f", "/etc/it.cfg"], "");
     lab.run(&["-vv"], "");
     // A master and its worker.
@@ -131,6 +145,7 @@ pub(crate) fn load(lab: &mut Lab) {
         "enable frontend web",
         "set ssl cert /etc/tls <<\nnone\n",
         "debug dev info",
+        "expert-mode on; debug dev delay 10",
     ] {
         ask_socket(&lab.root.join("run/admin.sock"), format!("{command}\n"));
     }
@@ -165,7 +180,8 @@ global
     uid 998
     gid 998
     nbthread 2
-    cpu-map 1 0
+    cpu-map all 0
+    cpu-map 1/all 0
     ulimit-n 4096
     lua-load /etc/it.lua
     log stderr format raw local0
@@ -180,10 +196,12 @@ frontend it
 ";
     let lua = "
 local it = io.open('/tmp/one', 'w'); it:write('it'); it:close(); os.rename('/tmp/one', '/tmp/two'); os.remove('/tmp/two')
-os.tmpname(); os.execute('none'); local all = io.popen('none'); if all then all:close() end
+local it = io.open('/tmp/compiled', 'wb'); it:write(string.dump(function() end)); it:close(); dofile('/tmp/compiled')
+os.remove('/tmp/folder'); os.clock(); os.tmpname(); os.execute('none'); local all = io.popen('none'); if all then all:close() end
 core.register_service('it', 'http', function(all) all:set_status(200); all:start_response(); all:send('it') end)
 ";
     lab.write("/etc/it.lua", lua);
+    std::fs::create_dir_all(lab.root.join("tmp/folder")).unwrap();
     lab.write("/etc/small/it.cfg", small);
     let running = lab.start(&["-db", "-f", "/etc/small"]);
     get(8070, "/it");
@@ -195,9 +213,35 @@ core.register_service('it', 'http', function(all) all:set_status(200); all:start
         if way == "-dp" {
             lab.write("/etc/taken.cfg", "defaults\n timeout client 1s\nfrontend it\n bind 127.0.0.1:8070\n");
             lab.run(&["-db", "-dR", "-f", "/etc/taken.cfg"], "");
+            // The number in its file is that of another process, which does not give the port away.
+            let mut other = Command::new("sleep").arg("60").spawn().unwrap();
+            lab.run(&["-db", "-dR", "-f", "/etc/taken.cfg", "-sf", &other.id().to_string()], "");
+            _ = other.kill();
+            _ = other.wait();
         }
+        (0..3).for_each(|_| running.pause());
         running.end("TERM");
     }
+    elsewhere(lab);
+}
+
+/// Under a service manager that it tells its state, with cached names, on an older kernel, and looked into.
+fn elsewhere(lab: &mut Lab) {
+    let manager = UnixDatagram::bind(lab.root.join("run/notify")).unwrap();
+    lab.with(&["NOTIFY_SOCKET=/run/notify"]);
+    lab.cache_names();
+    let running = lab.start(&["-Ws", "-f", "/etc/it.cfg"]);
+    requests(lab);
+    running.end("TERM");
+    lab.with(&[]);
+    lab.cache_no_names();
+    drop(manager);
+    lab.on_old_kernel(true);
+    let running = lab.start(&["-db", "-f", "/etc/small"]);
+    get(8070, "/it");
+    running.end("USR1");
+    lab.on_old_kernel(false);
+    lab.diagnose(&["-c", "-f", "/etc/it.cfg"], "libpcre2-8.so.0");
 }
 
 fn until_answered() {

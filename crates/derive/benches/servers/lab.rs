@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::Write;
+use std::io::{Read, Write};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -12,11 +13,19 @@ use std::time::{Duration, Instant};
 use strace::{Event, Reader};
 use syscalls::Architecture;
 
+use crate::client::connection;
 use crate::machine::run;
 
 const PATH: &str = "/usr/sbin:/usr/bin:/sbin:/bin";
+/// Starts the program in the root, with variables that chroot does not have.
+const ENV: &str = "/usr/bin/env";
+/// The `execve` of chroot, of [`ENV`], and of the program.
+const STARTS: usize = 3;
+/// What the kernels of Linux 4.18 and older do not have and these programs use: hosts with Debian's images run them still.
+/// containerd and Docker answer the same to `clone3` on any kernel.
+const SINCE_4_18: &str = "clone3,close_range,openat2,faccessat2,epoll_pwait2,pidfd_open";
 /// How long anything may take before it has failed. Programs are slow under strace.
-const LIMIT: Duration = Duration::from_mins(1);
+const LIMIT: Duration = Duration::from_mins(3);
 
 /// Where a server runs.
 pub(crate) struct Lab {
@@ -24,6 +33,13 @@ pub(crate) struct Lab {
     logs: PathBuf,
     program: &'static str,
     count: usize,
+    environment: Vec<String>,
+    is_old_kernel: bool,
+    user: Option<&'static str>,
+    /// Where something is mounted.
+    mounts: Vec<PathBuf>,
+    /// The cache of names, if it runs.
+    names: Option<Child>,
 }
 
 /// A program that runs.
@@ -39,21 +55,108 @@ impl Lab {
         fs::create_dir(&logs).unwrap();
         // Servers change to other users, who pass through.
         fs::set_permissions(folder, fs::Permissions::from_mode(0o755)).unwrap();
-        for path in ["dev", "proc", "tmp", "run", "var/log", "srv"] {
+        for path in ["dev", "proc", "sys", "tmp", "run", "var/log", "var/tmp", "srv"] {
             fs::create_dir_all(root.join(path)).unwrap();
         }
-        for path in ["tmp", "run", "var/log", "srv"] {
+        for path in ["tmp", "run", "var/log", "var/tmp", "srv"] {
             fs::set_permissions(root.join(path), fs::Permissions::from_mode(0o777)).unwrap();
         }
-        run(Command::new("mount").args(["--bind", "/dev"]).arg(root.join("dev")));
-        run(Command::new("mount").args(["-t", "proc", "proc"]).arg(root.join("proc")));
-        let lab = Self { root, logs, program, count: 0 };
+        run(Command::new("ln").args(["-sfn", "/run"]).arg(root.join("var/run")));
+        run(Command::new("cp").arg(ENV).arg(root.join(ENV.trim_start_matches('/'))));
+        let mut lab = Self {
+            root,
+            logs,
+            program,
+            count: 0,
+            environment: Vec::new(),
+            is_old_kernel: false,
+            user: None,
+            mounts: Vec::new(),
+            names: None,
+        };
+        lab.mount(&["--bind", "/dev"], "dev");
+        lab.mount(&["-t", "proc", "proc"], "proc");
+        lab.mount(&["--bind", "/sys"], "sys");
         lab.write("/etc/nsswitch.conf", "passwd: files\ngroup: files\nhosts: files dns\n");
         lab.write("/etc/passwd", "root:x:0:0::/:/none\nserver:x:998:998::/:/none\n");
         lab.write("/etc/group", "root:x:0:\nserver:x:998:\nnogroup:x:65534:\n");
         lab.write("/etc/hosts", "127.0.0.1 localhost\n");
         lab.write("/etc/resolv.conf", "nameserver 127.0.0.1\n");
         lab
+    }
+
+    pub(crate) fn mount(&mut self, what: &[&str], path: &str) {
+        let place = self.root.join(path);
+        run(Command::new("mount").args(what).arg(&place));
+        self.mounts.push(place);
+    }
+
+    /// What is started then has these variables.
+    pub(crate) fn with(&mut self, environment: &[&str]) {
+        self.environment = environment.iter().map(|it| (*it).to_owned()).collect();
+    }
+
+    /// What is started then has a kernel of Linux 4.18, or a runtime that answers in its place.
+    pub(crate) fn on_old_kernel(&mut self, is_old: bool) {
+        self.is_old_kernel = is_old;
+    }
+
+    /// What is started then runs as this user and group instead of root.
+    pub(crate) fn as_user(&mut self, user: Option<&'static str>) {
+        self.user = user;
+    }
+
+    /// Runs the program as it is looked into when something is wrong with it or with its speed: the loader says what it
+    /// loads, libraries come from directories beside the program, one is profiled, and memory comes in huge pages.
+    pub(crate) fn diagnose(&mut self, arguments: &[&str], profiled: &str) {
+        let profiled = format!("LD_PROFILE={profiled}");
+        for environment in [
+            &["LD_DEBUG=libs,files"][..],
+            &["LD_LIBRARY_PATH=$ORIGIN/../lib:lib/x86_64-linux-gnu"],
+            &[&profiled, "LD_PROFILE_OUTPUT=/tmp"],
+            &["GLIBC_TUNABLES=glibc.malloc.hugetlb=1"],
+            &["GLIBC_TUNABLES=glibc.malloc.hugetlb=2097152"],
+        ] {
+            self.with(environment);
+            self.run(arguments, "");
+        }
+        self.with(&[]);
+    }
+
+    /// Runs something in a root that has neither `/proc` nor `/sys`, as that of a service which is put into one.
+    pub(crate) fn without_kernel_files(&mut self, what: impl FnOnce(&mut Self)) {
+        let files: Vec<_> = ["proc", "sys"].iter().map(|it| self.root.join(it)).collect();
+        files.iter().for_each(|it| run(Command::new("umount").arg(it)));
+        what(self);
+        run(Command::new("mount").args(["-t", "proc", "proc"]).arg(&files[0]));
+        run(Command::new("mount").args(["--bind", "/sys"]).arg(&files[1]));
+    }
+
+    /// Starts glibc's cache of names, which programs then ask: some answers are in memory that it shares with them.
+    pub(crate) fn cache_names(&mut self) {
+        self.write(
+            "/etc/nscd.conf",
+            "enable-cache passwd yes\nshared passwd yes\nenable-cache group yes\nshared group no\n\
+             enable-cache hosts yes\nshared hosts no\nenable-cache services no\nenable-cache netgroup no\n",
+        );
+        for path in ["run/nscd", "var/cache/nscd"] {
+            fs::create_dir_all(self.root.join(path)).unwrap();
+        }
+        let mut cache = Command::new("chroot");
+        cache.arg(&self.root).args(["/usr/sbin/nscd", "--foreground", "-f", "/etc/nscd.conf"]);
+        let child = cache.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+        self.names = Some(child.expect("chroot is installed"));
+        let socket = self.root.join("run/nscd/socket");
+        until("the cache of names runs", || fs::symlink_metadata(&socket).ok());
+    }
+
+    /// Ends the cache of names.
+    pub(crate) fn cache_no_names(&mut self) {
+        if let Some(mut cache) = self.names.take() {
+            _ = cache.kill();
+            _ = cache.wait();
+            _ = fs::remove_file(self.root.join("run/nscd/socket"));
+        }
     }
 
     pub(crate) fn write(&self, path: &str, contents: impl AsRef<[u8]>) {
@@ -73,10 +176,26 @@ impl Lab {
         let pid = until("strace has the program's number", || {
             let text = fs::read_to_string(&log).ok()?;
             // The number of a process that has begun the program, and not only chroot.
-            text.lines().filter(|it| it.contains(" execve(")).nth(1)?.split(' ').next()?.parse().ok()
+            text.lines().filter(|it| it.contains(" execve(")).nth(STARTS - 1)?.split(' ').next()?.parse().ok()
         });
         assert!(strace.try_wait().unwrap().is_none() || pid > 0);
         Running { strace, pid }
+    }
+
+    /// Runs the program in the root to its end, with a connection as its input and its output; the client asks and reads.
+    pub(crate) fn run_on_connection(&mut self, arguments: &[&str], request: &str) {
+        let (mut client, server) = connection();
+        let input = OwnedFd::from(server);
+        let output = input.try_clone().unwrap();
+        let mut strace = self.strace(arguments);
+        strace.env_clear().env("PATH", PATH).stdin(input).stdout(output).stderr(Stdio::null());
+        let mut child = strace.spawn().expect("strace is installed");
+        drop(strace);
+        client.set_read_timeout(Some(LIMIT)).unwrap();
+        client.write_all(request.as_bytes()).unwrap();
+        _ = client.read_to_end(&mut Vec::new());
+        drop(client);
+        wait(&mut child);
     }
 
     /// Runs the program in the root to its end, with a text as its input.
@@ -89,8 +208,10 @@ impl Lab {
         wait(&mut strace);
     }
 
-    /// The same on a terminal.
-    pub(crate) fn run_on_terminal(&mut self, arguments: &[&str], input: &str) {
+    /// The same on a terminal, where a person types one text after the other.
+    pub(crate) fn run_on_terminal(&mut self, arguments: &[&str], input: &[&str]) {
+        /// In which the program has read one and waits for the next one.
+        const PAUSE: Duration = Duration::from_secs(1);
         let strace = self.strace(arguments);
         let words = strace.get_args().map(|it| format!("'{}'", it.display()));
         let line = words.collect::<Vec<_>>().join(" ");
@@ -104,7 +225,11 @@ impl Lab {
         ]);
         let mut child =
             terminal.stdin(Stdio::piped()).stdout(Stdio::null()).spawn().expect("script is installed");
-        child.stdin.as_mut().unwrap().write_all(input.as_bytes()).unwrap();
+        for text in input {
+            sleep(PAUSE);
+            // It may have ended after the one before.
+            _ = child.stdin.as_mut().unwrap().write_all(text.as_bytes());
+        }
         wait(&mut child);
     }
 
@@ -119,28 +244,36 @@ impl Lab {
         self.count += 1;
         let mut strace = Command::new("strace");
         strace.args(["-f", "-qq", "-o"]).arg(self.logs.join(self.count.to_string()));
-        strace.arg("chroot").arg(&self.root).arg(self.program).args(arguments);
+        if self.is_old_kernel {
+            strace.arg(format!("--inject={SINCE_4_18}:error=ENOSYS"));
+        }
+        // As a person who is root has them, also more groups than one.
+        strace.args(["chroot", "--groups=0,65534"]);
+        strace.args(self.user.map(|it| format!("--userspec={it}")));
+        strace.arg(&self.root).arg(ENV).args(&self.environment).arg(self.program).args(arguments);
         strace
     }
 
     /// All calls that programs have made, without the execve that started them: the runtime makes that one.
-    pub(crate) fn end(self) -> BTreeSet<String> {
+    pub(crate) fn end(mut self) -> BTreeSet<String> {
+        self.cache_no_names();
         let mut found = BTreeSet::new();
         for index in 1..=self.count {
             let text = fs::read(self.logs.join(index.to_string())).unwrap();
             let (mut reader, mut started) = (Reader::new(Architecture::X86_64), 0);
             for line in text.split(|byte| *byte == b'\n') {
                 let Event::Call(call) = reader.line(line) else { continue };
-                if started == 2 {
+                // Of a process that is killed at this moment, strace shows an error as the number.
+                if started == STARTS && !call.name.starts_with("syscall_0x") {
                     found.insert(call.name.to_owned());
-                } else if call.name == "execve" {
+                } else if started < STARTS && call.name == "execve" {
                     started += 1;
                 }
             }
-            assert_eq!(started, 2, "the program was not started: {}", String::from_utf8_lossy(&text));
+            assert_eq!(started, STARTS, "the program was not started: {}", String::from_utf8_lossy(&text));
         }
-        for path in ["dev", "proc"] {
-            run(Command::new("umount").arg(self.root.join(path)));
+        for place in self.mounts.iter().rev() {
+            run(Command::new("umount").arg(place));
         }
         found
     }
@@ -168,6 +301,11 @@ impl Running {
         signal(self.pid, name);
     }
 
+    /// Suspends the program and lets it go on, as a shell does, and whoever freezes a container.
+    pub(crate) fn pause(&self) {
+        pause(self.pid);
+    }
+
     /// Ends the program by a signal, and waits for all of its processes.
     pub(crate) fn end(mut self, name: &str) {
         /// One that has just been told to begin anew may lose the next signal.
@@ -191,6 +329,14 @@ impl Running {
 /// Sends a signal to a process.
 pub(crate) fn signal(pid: u32, name: &str) {
     run(Command::new("kill").args(["-s", name, &pid.to_string()]));
+}
+
+/// Suspends a process, and lets it go on.
+pub(crate) fn pause(pid: u32) {
+    signal(pid, "STOP");
+    sleep(Duration::from_millis(200));
+    signal(pid, "CONT");
+    sleep(Duration::from_millis(50));
 }
 
 /// What there is as soon as there is something.

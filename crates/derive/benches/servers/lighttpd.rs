@@ -60,6 +60,7 @@ pub(crate) fn load(lab: &mut Lab) {
     lab.write("/srv/large", vec![b'x'; 2 << 20]);
     lab.write("/srv/list/one", "1");
     lab.write("/srv/list/two", "2");
+    lab.write("/srv/watched/it", "it");
     lab.write(
         "/srv/page.shtml",
         "<!--#echo var=\"DATE_LOCAL\" --><!--#fsize file=\"large\" --><!--#include file=\"index.html\" -->",
@@ -81,6 +82,9 @@ pub(crate) fn load(lab: &mut Lab) {
     fs::rename(lab.root.join("var/log/lighttpd.log"), lab.root.join("var/log/lighttpd.log.1")).unwrap();
     crate::lab::signal(pid, "HUP");
     until("lighttpd writes a new log", || lab.read("/var/log/lighttpd.log"));
+    // A folder that it watches is removed.
+    fs::remove_dir_all(lab.root.join("srv/watched")).unwrap();
+    get(8090, "/watched/it");
     // It reads its configuration again, without closing its port.
     crate::lab::signal(pid, "USR1");
     requests();
@@ -102,13 +106,65 @@ pub(crate) fn load(lab: &mut Lab) {
     }
     // With its input as the connection, as inetd starts it; and only for a time.
     lab.run(&["-1", "-f", "/etc/it.conf"], "GET /index.html HTTP/1.0\r\n\r\n");
+    lab.run_on_connection(&["-1", "-f", "/etc/it.conf"], "GET /index.html HTTP/1.0\r\n\r\n");
     lab.run(&["-D", "-i", "1", "-f", "/etc/it.conf"], "");
+    elsewhere(lab);
+}
+
+/// As a user that is not root, under a service manager that keeps its socket, with cached names, suspended, on an older
+/// kernel, and looked into.
+fn elsewhere(lab: &mut Lab) {
+    let own = "server.document-root = \"/srv\"\nserver.bind = \"127.0.0.1\"\nserver.port = 8093\n";
+    lab.write("/etc/own.conf", own);
+    lab.as_user(Some("998:998"));
+    let running = lab.start(&["-D", "-f", "/etc/own.conf"]);
+    get(8093, "/index.html");
+    running.end("INT");
+    lab.as_user(None);
+    lab.write("/etc/kept.conf", format!("{own}server.systemd-socket-activation = \"enable\"\n"));
+    lab.with(&["LISTEN_PID=1", "LISTEN_FDS=1"]);
+    let running = lab.start(&["-D", "-f", "/etc/kept.conf"]);
+    get(8093, "/index.html");
+    running.end("INT");
+    lab.with(&[]);
+    let poll = format!(
+        "{own}server.event-handler = \"poll\"\nserver.username = \"server\"\nserver.groupname = \"server\"\n"
+    );
+    lab.write("/etc/poll.conf", poll);
+    lab.cache_names();
+    lab.write("/etc/named.conf", "server.document-root = \"/srv\"\nserver.bind = \"none.example\"\n");
+    let behind = "server.modules = ( \"mod_proxy\" )\nproxy.server = ( \"\" => ( ( \"host\" => \"none.example\", \"port\" => 80 ) ) )\n";
+    lab.write("/etc/behind.conf", format!("{own}{behind}"));
+    for file in ["/etc/named.conf", "/etc/named.conf", "/etc/behind.conf"] {
+        lab.run(&["-D", "-f", file], "");
+    }
+    let running = lab.start(&["-D", "-f", "/etc/poll.conf"]);
+    get(8093, "/index.html");
+    (0..3).for_each(|_| running.pause());
+    running.end("INT");
+    lab.cache_no_names();
+    // A program that it starts itself ends at once.
+    lab.write(
+        "/etc/spawned.conf",
+        format!(
+            "{own}server.modules = ( \"mod_fastcgi\" )\nfastcgi.server = ( \"/fast/\" => ( ( \"socket\" => \"/run/fast.sock\", \
+             \"bin-path\" => \"/usr/sbin/lighttpd -V\" ) ) )\n"
+        ),
+    );
+    lab.run(&["-D", "-i", "1", "-f", "/etc/spawned.conf"], "");
+    lab.on_old_kernel(true);
+    let running = lab.start(&["-D", "-f", "/etc/poll.conf"]);
+    get(8093, "/index.html");
+    running.end("INT");
+    lab.on_old_kernel(false);
+    lab.diagnose(&["-tt", "-f", "/etc/it.conf"], "libpcre2-8.so.0");
 }
 
 fn requests() {
     for path in [
         "index.html",
         "large",
+        "watched/it",
         "list/",
         "none",
         "status",

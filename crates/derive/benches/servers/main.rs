@@ -161,20 +161,21 @@ struct Row {
 
 impl Row {
     fn missed(&self) -> Vec<&str> {
-        self.traced.difference(&self.measured.calls).map(String::as_str).collect()
+        let is_derived = |it: &&str| self.measured.calls.contains_key(*it);
+        self.traced.iter().map(String::as_str).filter(|it| !is_derived(it)).collect()
     }
 
     /// The harmonic mean of the share of what was derived that was made, and of the share of what was made that was derived.
     fn f1(&self) -> f64 {
-        let both = self.traced.intersection(&self.measured.calls).count();
+        let both = self.traced.len() - self.missed().len();
         2.0 * both as f64 / (self.traced.len() + self.measured.calls.len()) as f64
     }
 
     fn explain(&self) {
-        let list = |calls: Vec<&str>| calls.join(" ");
-        eprintln!("{}: missed: {}", self.name, list(self.missed()));
-        let beyond = self.measured.calls.difference(&self.traced).map(String::as_str).collect();
-        eprintln!("{}: derived and not made: {}", self.name, list(beyond));
+        eprintln!("{}: missed: {}", self.name, self.missed().join(" "));
+        for (call, chain) in self.measured.calls.iter().filter(|(it, _)| !self.traced.contains(*it)) {
+            eprintln!("{}: derived and not made: {call}: {chain}", self.name);
+        }
         self.measured.open.iter().for_each(|it| eprintln!("{}: {it}", self.name));
     }
 }

@@ -1,19 +1,21 @@
 //! What is derived from a server's files, with its time and its memory.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::env;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
 use std::time::Instant;
 
-use derive::Request;
+use derive::{Link, Request};
+use syscalls::{Architecture, Syscall};
 
-use crate::machine::{Machine, names};
+use crate::machine::Machine;
 
 /// What was derived, and what it took.
 pub(crate) struct Measured {
-    pub(crate) calls: BTreeSet<String>,
+    /// Each with how it is reached.
+    pub(crate) calls: BTreeMap<String, String>,
     /// The numbers that are not known.
     pub(crate) open: Vec<String>,
     pub(crate) seconds: f64,
@@ -34,7 +36,10 @@ impl Measured {
         };
         let number = |name| of(name).next().unwrap().parse::<f64>().unwrap();
         Self {
-            calls: of("call").map(str::to_owned).collect(),
+            calls: of("call")
+                .filter_map(|it| it.split_once(' '))
+                .map(|(name, how)| (name.into(), how.into()))
+                .collect(),
             open: of("open").map(str::to_owned).collect(),
             seconds: number("seconds"),
             processor: number("processor"),
@@ -52,7 +57,11 @@ pub(crate) fn derive(root: &Path, program: &str, modules: &[String]) {
     println!("seconds {}", start.elapsed().as_secs_f64());
     println!("processor {}", processor_seconds());
     println!("peak {}", peak_kib());
-    names(&derived).iter().for_each(|it| println!("call {it}"));
+    for call in &derived.calls {
+        let Some(it) = Syscall::by_number(Architecture::X86_64, call.number) else { continue };
+        let chain: Vec<_> = call.chain.iter().map(Link::to_string).collect();
+        println!("call {} {}", it.name(), chain.join(" → "));
+    }
     derived.findings.iter().filter(|it| it.is_open()).for_each(|it| println!("open {it}"));
 }
 

@@ -1,6 +1,7 @@
 //! nginx: files, a proxy with a cache, uploads, TLS, name lookups; reloads, rotated logs, a new binary, dead workers.
 
 use std::fs;
+use std::net::Ipv4Addr;
 
 use crate::client::{ask, ask_encrypted, ask_socket, certificate, get, send};
 use crate::lab::{Lab, signal, until};
@@ -34,6 +35,7 @@ http {
     tcp_nopush on;
     gzip on;
     gzip_types application/octet-stream;
+    geo $place { ranges; default none; include /etc/places; }
     limit_req_zone $binary_remote_addr zone=slow:1m rate=20r/s;
     upstream behind { server 127.0.0.1:8081; server 127.0.0.1:8099 backup; keepalive 4; }
     server {
@@ -80,6 +82,9 @@ pub(crate) fn load(lab: &mut Lab) {
     lab.write("/etc/more/it.conf", "keepalive_timeout 5s;\n");
     certificate(&lab.root.join("etc/tls"));
     lab.write("/srv/index.html", "it\n".repeat(100));
+    // So many that it keeps them in a form of its own.
+    let place = |it: u32| format!("{0}-{0} p{1};\n", Ipv4Addr::from(0x0100_0000 + 2 * it), it % 4);
+    lab.write("/etc/places", (0..100_001).map(place).collect::<String>());
     lab.write("/srv/large", vec![b'x'; 2 << 20]);
     fs::create_dir_all(lab.root.join("tmp/body")).unwrap();
     for path in ["srv/up", "tmp/body"] {
@@ -123,7 +128,10 @@ pub(crate) fn load(lab: &mut Lab) {
     // A configuration that is wrong, and one whose port is taken.
     lab.write("/etc/wrong.conf", "events { } http { server { listen wrong; } }");
     lab.run(&["-c", "/etc/wrong.conf", "-e", "/var/log/error.log"], "");
-    lab.write("/etc/taken.conf", "pid /run/other.pid; events { } http { server { listen 127.0.0.1:8080; } }");
+    lab.write(
+        "/etc/taken.conf",
+        "user server server; pid /run/other.pid; events { } http { server { listen 127.0.0.1:8080; } }",
+    );
     lab.run(&["-c", "/etc/taken.conf", "-e", "/var/log/error.log"], "");
     // A new binary takes over.
     let old = pid(lab);
@@ -145,6 +153,36 @@ pub(crate) fn load(lab: &mut Lab) {
     let running = lab.start(&single);
     get(8080, "/index.html");
     running.end("TERM");
+    elsewhere(lab, &start);
+}
+
+/// Suspended, on an older kernel, in a bare root, and looked into.
+fn elsewhere(lab: &mut Lab, start: &[&str]) {
+    // The second server does not say where it listens.
+    let small = "events { } http { resolver 127.0.0.1:5353; server { listen 127.0.0.1:8080; root /srv; } server { root /srv; } }";
+    lab.write(
+        "/etc/small.conf",
+        format!("user server server; daemon off; master_process off; pid /run/nginx.pid; {small}"),
+    );
+    let single = ["-c", "/etc/small.conf", "-e", "/var/log/error.log"];
+    let running = lab.start(&single);
+    get(8080, "/index.html");
+    // While it waits for a port that another one has.
+    let waiting = lab.start(&["-c", "/etc/taken.conf", "-e", "/var/log/error.log"]);
+    (0..3).for_each(|_| waiting.pause());
+    waiting.ended();
+    running.end("QUIT");
+    lab.on_old_kernel(true);
+    let running = lab.start(&[start, &["-g", "daemon off;"]].concat());
+    requests(lab);
+    running.end("QUIT");
+    lab.on_old_kernel(false);
+    lab.without_kernel_files(|lab| {
+        let running = lab.start(&single);
+        get(8080, "/index.html");
+        running.end("QUIT");
+    });
+    lab.diagnose(&[start, &["-t"]].concat(), "libz.so.1");
 }
 
 fn requests(lab: &Lab) {

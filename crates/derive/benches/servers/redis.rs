@@ -2,6 +2,8 @@
 
 use std::fs;
 use std::io::Write;
+use std::net::TcpStream;
+use std::os::unix::net::UnixDatagram;
 
 use crate::client::{ask, ask_encrypted, ask_socket, certificate};
 use crate::lab::{Lab, until};
@@ -171,6 +173,57 @@ pub(crate) fn load(lab: &mut Lab) {
     ask(6383, request(&["CLUSTER ADDSLOTSRANGE 0 16383", "CLUSTER NODES", "CLUSTER MEET 127.0.0.1 6384"]));
     ask(6383, request(&["CLUSTER SAVECONFIG", "CLUSTER RESET HARD"]));
     running.end("INT");
+    elsewhere(lab);
+}
+
+/// Under service managers, with cached names, on an older kernel, and looked into; with data that is written in parts.
+fn elsewhere(lab: &mut Lab) {
+    let plain = ["--port", "6386", "--bind", "127.0.0.1", "--dir", "/tmp"];
+    let manager = UnixDatagram::bind(lab.root.join("run/notify")).unwrap();
+    lab.with(&["NOTIFY_SOCKET=/run/notify"]);
+    let large = ["--rdbcompression", "no", "--enable-debug-command", "yes", "--repl-diskless-sync", "yes"];
+    let more = ["--repl-diskless-sync-delay", "0", "--rdb-key-save-delay", "1000", "--supervised", "systemd"];
+    lab.cache_names();
+    let running = lab.start(&[&plain[..], &large, &more].concat());
+    ask(6386, request(&["DEBUG POPULATE 20000 many 1000"]));
+    // A replica that goes while it gets the data.
+    lab.write("/etc/leaving.conf", "port 6387\nbind 127.0.0.1\ndir /srv\nreplicaof 127.0.0.1 6386\n");
+    let replica = lab.start(&["/etc/leaving.conf"]);
+    until("the replica gets the data", || {
+        let info = String::from_utf8_lossy(&ask(6386, request(&["INFO everything"]))).into_owned();
+        (info.contains("state=wait_bgsave") && info.contains("rdb_bgsave_in_progress:1")).then_some(())
+    });
+    ask(6386, request(&["CONFIG SET rdb-key-save-delay 0", "CLIENT KILL TYPE replica"]));
+    replica.end("KILL");
+    until("the data is not saved any more", || {
+        let info = String::from_utf8_lossy(&ask(6386, request(&["INFO persistence"]))).into_owned();
+        info.contains("rdb_bgsave_in_progress:0").then_some(())
+    });
+    ask(6386, request(&["SAVE", "MIGRATE none.example 6390 many:1 0 100"]));
+    ask(6386, request(&["REPLICAOF none.example 6379", "REPLICAOF NO ONE"]));
+    running.end("TERM");
+    lab.cache_no_names();
+    drop(manager);
+    // One that stops itself as soon as it is ready, and is told to go on.
+    lab.with(&["UPSTART_JOB=it"]);
+    let running =
+        lab.start(&[&plain[..], &["--supervised", "upstart", "--enable-debug-command", "yes"]].concat());
+    until("redis goes on", || {
+        running.signal("CONT");
+        TcpStream::connect(("127.0.0.1", 6386)).ok()
+    });
+    let sleeping = std::thread::spawn(|| ask(6386, request(&["DEBUG SLEEP 2"])));
+    (0..3).for_each(|_| running.pause());
+    sleeping.join().unwrap();
+    ask(6386, request(&["PING", "MIGRATE none.example 6390 many:1 0 100"]));
+    running.end("TERM");
+    lab.with(&[]);
+    lab.on_old_kernel(true);
+    let running = lab.start(&plain);
+    ask(6386, request(&["PING"]));
+    running.end("TERM");
+    lab.on_old_kernel(false);
+    lab.diagnose(&["--version"], "libm.so.6");
 }
 
 /// Requests as people type them, the last of which ends the connection.

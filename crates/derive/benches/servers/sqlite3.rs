@@ -1,6 +1,7 @@
 //! sqlite3: all ways to keep its journal, mapped files, sorting on disk, backups, archives; a busy and a broken database.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 
 use crate::lab::{Lab, until};
 
@@ -12,6 +13,8 @@ INSERT INTO it SELECT i, hex(randomblob(20)), randomblob(100) FROM n;
 CREATE INDEX by_text ON it(text);
 PRAGMA cache_size = 10;
 PRAGMA temp_store = 1;
+PRAGMA threads = 4;
+CREATE INDEX by_more ON it(more, text);
 CREATE TABLE other AS SELECT * FROM it ORDER BY more;
 SELECT count(*), date('now', 'localtime') FROM it JOIN other USING (text);
 PRAGMA journal_mode = TRUNCATE; UPDATE it SET text = text || 'x' WHERE id < 5000;
@@ -78,7 +81,8 @@ pub(crate) fn load(lab: &mut Lab) {
     lab.run(&["-interactive", "/srv/it.db"], ".help\nSELECT 1;\n");
     // As a person uses it: with lines that can be edited, names that are completed, and a history.
     for _ in 0..2 {
-        lab.run_on_terminal(&["/srv/it.db"], "SELECT 1;\nSELECT 22;\x1b[D\x1b[D\n.read /sr\t\n.quit\n");
+        let lines = ["SELECT 1;\nSELECT 22;\x1b[D\x1b[D\n.read /sr\t\n", "SELECT", "\x03", "\n;\n.quit\n"];
+        lab.run_on_terminal(&["/srv/it.db"], &lines);
     }
     for arguments in [
         &["-version"][..],
@@ -93,9 +97,33 @@ pub(crate) fn load(lab: &mut Lab) {
         &["-vfs", "memdb", "x", "CREATE TABLE t(a)"],
         &["-mmap", "1000000", "-pagecache", "4096", "10", "/srv/it.db", "SELECT count(*) FROM it"],
         &[":memory:", "SELECT random()"],
+        &["named-without-a-folder.db", "CREATE TABLE t(a)"],
     ] {
         lab.run(arguments, "");
     }
+    // One that others may write too, so that its journals are theirs as well.
+    let shared = lab.root.join("srv/shared.db");
+    lab.run(&["/srv/shared.db", "CREATE TABLE t(a)"], "");
+    fs::set_permissions(&shared, fs::Permissions::from_mode(0o666)).unwrap();
+    std::os::unix::fs::chown(&shared, Some(998), Some(998)).unwrap();
+    lab.run(
+        &["/srv/shared.db"],
+        "INSERT INTO t VALUES (1); PRAGMA journal_mode = WAL; INSERT INTO t VALUES (2);",
+    );
+    // Its own break for a debugger.
+    lab.with(&["SQLITE_DEBUG_BREAK=1"]);
+    lab.run(&[":memory:", "SELECT 1"], "");
+    lab.with(&[]);
+    // The person's home is known to the cache of names.
+    lab.cache_names();
+    for _ in 0..2 {
+        lab.run(&["/srv/it.db", "SELECT count(*) FROM it"], "");
+    }
+    lab.cache_no_names();
+    lab.diagnose(&["/srv/it.db", "SELECT count(*) FROM it"], "libsqlite3.so.0");
+    lab.on_old_kernel(true);
+    lab.run(&["/srv/it.db"], ".shell none\n.once |none\nSELECT 1;\n");
+    lab.on_old_kernel(false);
     // One that is busy: another one has it.
     let writer = lab.start(&[
         "/srv/it.db",
@@ -104,6 +132,11 @@ pub(crate) fn load(lab: &mut Lab) {
     ]);
     until("the database is locked", || fs::metadata(lab.root.join("srv/it.db")).ok());
     lab.run(&["/srv/it.db"], ".timeout 300\nSELECT count(*) FROM it;\nUPDATE it SET text = 1;\n");
+    let waiting = lab.start(&["-cmd", ".timeout 3000", "/srv/it.db", "SELECT count(*) FROM it"]);
+    for _ in 0..3 {
+        waiting.pause();
+    }
+    waiting.ended();
     // Its query is interrupted.
     writer.end("INT");
     // One that is broken, and a journal that a dead writer has left.

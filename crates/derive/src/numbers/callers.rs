@@ -28,8 +28,7 @@ impl Solver<'_> {
             return;
         }
         let reach = self.reach;
-        let first = reach.taken.partition_point(|it| it.target < target);
-        for taken in reach.taken[first..].iter().take_while(|it| it.target == target) {
+        for taken in reach.taken_at(target) {
             let through = taken.from.and_then(|by| Some((by, self.flow(by)?)));
             let through = through.and_then(|(by, flow)| Some((by, calls_of_register(&flow, taken.at)?)));
             if through.is_none() && self.is_own_data(taken) {
@@ -51,8 +50,7 @@ impl Solver<'_> {
                 }),
             }
         }
-        let first = reach.calls.partition_point(|it| it.target < target);
-        for call in reach.calls[first..].iter().take_while(|it| it.target == target) {
+        for call in reach.calls_to(target) {
             let Some(index) = self.flow(call.from).and_then(|flow| flow.index(call.at)) else {
                 values.open.push(Open { at: call.at, from: call.from, why: Why::Unclear });
                 continue;

@@ -1,0 +1,114 @@
+//! What glibc does only for programs that ask for it is derived only for those.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "this file is a test")]
+
+#[allow(dead_code, reason = "each test is a crate of its own and takes what it needs")]
+mod machine;
+
+use machine::{Machine, compile, derived, names};
+
+const PRIORITIES: &[&str] = &[
+    "sched_setparam",
+    "sched_getparam",
+    "sched_setscheduler",
+    "sched_getscheduler",
+    "sched_get_priority_max",
+    "sched_get_priority_min",
+];
+const OF_THE_STARTED: &[&str] = &["setpgid", "setsid", "setresuid", "setresgid"];
+
+/// A program that has threads, a lock, and a shell that it starts.
+fn program(asking: &str) -> String {
+    format!(
+        r#"
+        #define _GNU_SOURCE
+        #include <dlfcn.h>
+        #include <pthread.h>
+        #include <sched.h>
+        #include <spawn.h>
+        #include <stdio.h>
+        #include <stdlib.h>
+        #include <unistd.h>
+        static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+        static void *work(void *it) {{ pthread_mutex_lock(&lock); pthread_mutex_unlock(&lock); return it; }}
+        void *volatile any;
+        int main(void) {{
+            pthread_t thread;
+            pthread_attr_t attribute;
+            pthread_attr_init(&attribute);
+            {asking}
+            pthread_create(&thread, &attribute, work, NULL);
+            pthread_join(thread, NULL);
+            FILE *all = popen("true", "r");
+            if (all) pclose(all);
+            return system("true");
+        }}"#
+    )
+}
+
+/// Which of some calls are derived from a program that asks so.
+fn found<'a>(asking: &str, options: &[&str], calls: &[&'a str]) -> Vec<&'a str> {
+    let folder = tempfile::tempdir().unwrap();
+    let options = [&["-O1", "-pthread", "-w"], options].concat();
+    let path = compile(folder.path(), "program", &program(asking), &options);
+    let names = names(&derived(&Machine::like_an_image(), &path));
+    calls.iter().copied().filter(|it| names.contains(it)).collect()
+}
+
+#[test]
+fn a_program_that_asks_for_nothing_sets_no_priorities_processors_sessions_or_users() {
+    assert!(found("", &[], PRIORITIES).is_empty());
+    assert!(found("", &[], OF_THE_STARTED).is_empty());
+    assert!(found("", &[], &["sched_setaffinity", "fchdir", "getpgid", "close_range"]).is_empty());
+}
+
+#[test]
+fn each_way_to_ask_for_priorities_gives_all_calls_for_them() {
+    for asking in [
+        "pthread_attr_setinheritsched(&attribute, PTHREAD_EXPLICIT_SCHED);",
+        "pthread_mutexattr_t of; pthread_mutexattr_init(&of); pthread_mutexattr_setprotocol(&of, PTHREAD_PRIO_PROTECT);",
+        "any = pthread_mutexattr_setprotocol;",
+        "any = dlsym(NULL, \"pthread_attr_setinheritsched\");",
+        "posix_spawnattr_t of; posix_spawnattr_init(&of); posix_spawnattr_setflags(&of, POSIX_SPAWN_SETSCHEDULER);",
+    ] {
+        assert_eq!(found(asking, &[], PRIORITIES), PRIORITIES, "{asking}");
+    }
+}
+
+#[test]
+fn what_the_program_calls_itself_is_derived() {
+    for (asking, call) in [
+        ("struct sched_param of = {0}; sched_setscheduler(0, SCHED_FIFO, &of);", "sched_setscheduler"),
+        ("setsid();", "setsid"),
+        ("any = setsid;", "setsid"),
+        ("fchdir(0);", "fchdir"),
+        ("close_range(3, ~0U, 0);", "close_range"),
+        ("syscall(145, 0);", "sched_getscheduler"),
+        ("setresuid(1, 1, 1);", "setresuid"),
+        ("daemon(0, 0);", "setsid"),
+        ("cpu_set_t of; CPU_ZERO(&of); sched_setaffinity(0, sizeof of, &of);", "sched_setaffinity"),
+    ] {
+        assert_eq!(found(asking, &[], &[call]), [call], "{asking}");
+    }
+}
+
+#[test]
+fn what_a_started_program_gets_is_derived_if_it_is_asked_for() {
+    let flags = "posix_spawnattr_t of; posix_spawnattr_init(&of); posix_spawnattr_setflags(&of, 128);";
+    assert_eq!(found(flags, &[], OF_THE_STARTED), OF_THE_STARTED);
+    for (action, call) in [
+        ("addfchdir_np(&steps, 0)", "fchdir"),
+        ("addclosefrom_np(&steps, 3)", "close_range"),
+        ("addtcsetpgrp_np(&steps, 0)", "getpgid"),
+    ] {
+        let asking = format!("posix_spawn_file_actions_t steps; posix_spawn_file_actions_{action};");
+        assert_eq!(found(&asking, &[], &[call]), [call], "{asking}");
+    }
+    let processors = "pthread_attr_setaffinity_np(&attribute, 0, NULL);";
+    assert_eq!(found(processors, &[], &["sched_setaffinity"]), ["sched_setaffinity"]);
+}
+
+#[test]
+fn a_program_that_has_glibc_in_itself_has_no_internal_functions_to_tell_apart() {
+    assert!(!found("", &["-static", "-s"], PRIORITIES).is_empty());
+}
