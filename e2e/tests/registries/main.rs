@@ -8,6 +8,7 @@
 )]
 
 mod server;
+mod signing;
 
 use std::fs;
 

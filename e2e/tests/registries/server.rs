@@ -146,6 +146,12 @@ impl Server {
         self.tool("oras", &[arguments, &how].concat())
     }
 
+    /// How cosign is told to use it.
+    pub(crate) fn cosigns_way(&self) -> Vec<&'static str> {
+        // The certificate is in the environment.
+        if self.has_tls { Vec::new() } else { vec!["--allow-http-registry"] }
+    }
+
     fn tool(&self, name: &str, arguments: &[&str]) -> String {
         let mut command = PROGRAMS.command(name);
         self.run(command.args(arguments), 0)
@@ -178,7 +184,8 @@ impl Server {
         self.tool("crane", &["digest", image])
     }
 
-    fn run(&self, command: &mut Command, code: i32) -> String {
+    /// Runs a program in the folder, which must end with this code.
+    pub(crate) fn run(&self, command: &mut Command, code: i32) -> String {
         let folder = self.folder.path();
         command.current_dir(folder).env("HOME", folder).env("DOCKER_CONFIG", folder);
         command.env("SSL_CERT_FILE", folder.join("ca.pem")).env_remove("SOURCE_DATE_EPOCH");

@@ -139,6 +139,16 @@ impl Programs {
         Ok(programs)
     }
 
+    /// Builds cosign, which takes longer than all of [`Self::build_registries`].
+    ///
+    /// # Errors
+    /// Same as [`Programs::build`].
+    pub fn build_cosign() -> Result<Self, ProgramsError> {
+        let programs = Self(cache().join("registries"));
+        programs.build_those([recipe::cosign()])?;
+        Ok(programs)
+    }
+
     /// Builds only kind, which no other cluster needs.
     ///
     /// # Errors

@@ -24,6 +24,7 @@ const KIND: &str = "0.33.0";
 const DISTRIBUTION: &str = "3.1.2";
 const CRANE: &str = "0.22.1";
 const ORAS: &str = "1.3.6";
+const COSIGN: &str = "3.1.3";
 
 /// How the main packages of a module are built.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -284,6 +285,11 @@ pub(super) const fn registries() -> [Recipe; 3] {
         Recipe::plain("crane", ("github.com/google/go-containerregistry", "/cmd/crane"), CRANE),
         Recipe::plain("oras", ("oras.land/oras", "/cmd/oras"), ORAS),
     ]
+}
+
+/// What signs.
+pub(super) const fn cosign() -> Recipe {
+    Recipe::plain("cosign", ("github.com/sigstore/cosign/v3", "/cmd/cosign"), COSIGN)
 }
 
 /// What starts the other kind of cluster.

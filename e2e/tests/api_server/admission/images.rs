@@ -45,7 +45,7 @@ const CALLS: [&str; 20] = [
 ];
 
 /// A profile that an image carries; the default of runtimes does not permit `bpf`.
-fn profile(call: &str) -> String {
+pub(super) fn profile(call: &str) -> String {
     let rule = json!({ "names": ["exit_group", "bpf", call], "action": "SCMP_ACT_ALLOW" });
     json!({ "defaultAction": "SCMP_ACT_ERRNO", "syscalls": [rule] }).to_string()
 }
@@ -60,11 +60,25 @@ pub(super) struct Shop {
 
 impl Shop {
     pub(super) async fn new(values: &[&str], more: &[&str]) -> Self {
-        Self::behind(None, values, more).await
+        Self::with(values, more, |_| {}).await
     }
 
-    /// A scene with a replica that reaches the API server through a proxy that behaves so, if one is given.
-    pub(super) async fn behind(behaviour: Option<Behaviour>, values: &[&str], more: &[&str]) -> Self {
+    /// One with further images.
+    pub(super) async fn with(values: &[&str], more: &[&str], add: impl FnOnce(&mut TestRegistry)) -> Self {
+        Self::made(None, values, more, add).await
+    }
+
+    /// A scene with a replica that reaches the API server through a proxy that behaves so.
+    pub(super) async fn behind(behaviour: Behaviour, values: &[&str], more: &[&str]) -> Self {
+        Self::made(Some(behaviour), values, more, |_| {}).await
+    }
+
+    async fn made(
+        behaviour: Option<Behaviour>,
+        values: &[&str],
+        more: &[&str],
+        add: impl FnOnce(&mut TestRegistry),
+    ) -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let mut images = TestRegistry::new("team/app").with_login("user", "pass");
         images.labelled("reads", "amd64", Some(&profile("read")));
@@ -80,6 +94,7 @@ impl Shop {
         images.manifest(MANIFEST, attached.clone());
         images.attach(&attached, &profile("lseek"));
         images.labelled("bad", "amd64", Some(r#"{"defaultAction":"SCMP_ACT_TRACE"}"#));
+        add(&mut images);
         let identity = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).unwrap();
         let key = PrivateKeyDer::try_from(identity.signing_key.serialize_der()).unwrap();
         let config = ServerConfig::builder().with_no_client_auth();

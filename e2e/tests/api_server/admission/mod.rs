@@ -10,6 +10,7 @@ mod others;
 mod removal;
 mod requests;
 mod runtimes;
+mod signed;
 mod templates;
 mod warnings;
 

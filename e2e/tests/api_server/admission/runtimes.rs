@@ -103,7 +103,7 @@ async fn an_api_server_that_does_not_take_the_type_is_recognised_and_no_pod_is_r
 
 #[tokio::test(flavor = "multi_thread")]
 async fn auto_looks_at_the_features_of_every_node_that_the_pod_can_land_on() {
-    let shop = Shop::behind(Some(Behaviour::KnowTemplates), &AUTO, &["--mode=auto"]).await;
+    let shop = Shop::behind(Behaviour::KnowTemplates, &AUTO, &["--mode=auto"]).await;
     assert!(!shop.is_told(None).await, "there is no node");
     shop.node("new", "new").await;
     shop.node("old", "old").await;
