@@ -3,9 +3,9 @@
 
 use std::collections::BTreeMap;
 
+use api::Selection;
 use libfuzzer_sys::{fuzz_mutator, fuzz_target};
 use operator::facts::{NodeFacts, WatchedNode};
-use operator::selection::Selection;
 use serde_json::Value;
 
 fuzz_mutator!(|data: &mut [u8], size: usize, max_size: usize, seed: u32| {

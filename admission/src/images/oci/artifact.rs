@@ -119,7 +119,7 @@ mod tests {
         let key = "seccomp-profile.crio.io".to_owned();
         for place in [Place::Referrer, Place::Reference { key }] {
             let artifact = of(vec![platform(place, Some(&name), Ok(READS))]).unwrap();
-            // As in `TestValidateSeccompProfile…` of k8s.io/kubernetes v1.38.0-beta.0, pkg/apis/core/validation.
+            // The form that k8s.io/kubernetes v1.38.0-beta.0 accepts in pkg/apis/core/validation/validation_test.go.
             assert_eq!(
                 artifact.seccomp_profile(&Base::Localhost("profiles/base.json".to_owned())),
                 json!({

@@ -30,17 +30,19 @@ struct Arguments {
 struct Scene {
     images: Images,
     registry: RunningRegistry,
+    _artifacts: RunningRegistry,
+    /// The artifact of the other registry.
+    named: String,
     nodes: Arc<Nodes>,
     api_server: Arc<ApiServer>,
 }
 
-/// The artifact that is attached to an image, as the registry of the tests stores it.
-fn attached(registry: &mut TestRegistry, tag: &str, annotations: &str, profile: &str) -> String {
+/// Adds an image with this tag and a profile that is attached to it.
+fn attached(registry: &mut TestRegistry, tag: &str, annotations: &str, profile: &str) {
     let image = registry.image("amd64", None, annotations);
     registry.manifest(MANIFEST, image.clone());
     registry.tag(tag, MANIFEST, image.clone());
     registry.attach(&image, profile);
-    image
 }
 
 impl Scene {
@@ -53,10 +55,21 @@ impl Scene {
         attached(&mut registry, "attached", r#""a":"attached""#, READS);
         attached(&mut registry, "flags", r#""a":"flags""#, WITH_FLAGS);
         attached(&mut registry, "traces", r#""a":"traces""#, r#"{"defaultAction":"SCMP_ACT_TRACE"}"#);
+        let mut artifacts = TestRegistry::new("team/profiles");
+        let artifact = artifacts.attach("another image", READS);
+        artifacts.give_tag(&artifact, "named");
+        let artifacts = artifacts.start().await;
+        // CRI-O's annotation, with a tag of another registry.
+        let annotation =
+            format!(r#""seccomp-profile.crio.io":"127.0.0.1:{}/team/profiles:named""#, artifacts.port());
+        let names = registry.image("amd64", None, &annotation);
+        registry.tag("names", MANIFEST, names.clone());
+        registry.manifest(MANIFEST, names);
         let registry = registry.start().await;
-        let host = format!("127.0.0.1:{}", registry.port());
-        let always =
-            [format!("--plain-http={host}"), format!("--inside={host}"), "--architecture=amd64".into()];
+        let named = format!("127.0.0.1:{}/team/profiles@{artifact}", artifacts.port());
+        let hosts = [&registry, &artifacts].map(|it| format!("127.0.0.1:{}", it.port()));
+        let may = hosts.iter().flat_map(|host| [format!("--plain-http={host}"), format!("--inside={host}")]);
+        let always: Vec<_> = may.chain(["--architecture=amd64".to_owned()]).collect();
         let always = ["admission"].into_iter().chain(always.iter().map(String::as_str));
         let options = Arguments::parse_from(always.chain(more.iter().copied())).images;
         // Nothing is asked of it: a dry run creates no object, and these pods name no pull secret.
@@ -68,7 +81,7 @@ impl Scene {
         let lookup = Lookup::new(registries::client(&options).unwrap(), None);
         let oci = Oci::new(options.mode, api_server.clone(), nodes.clone());
         let images = Images::new(options, "own".to_owned(), client, lookup, objects, oci, metrics);
-        Self { images, registry, nodes, api_server }
+        Self { images, registry, _artifacts: artifacts, named, nodes, api_server }
     }
 
     fn image(&self, tag: &str) -> String {
@@ -121,6 +134,8 @@ async fn artifacts_are_named_by_digest_with_the_base_and_other_profiles_stay_fil
         },
     });
     assert_eq!(given[0], expected);
+    let [names] = &scene.given(&["names"], json!({}), Forms::All).await[..] else { panic!("one container") };
+    assert_eq!(names["oci"]["ref"], scene.named, "the tag of an annotation may move");
     // It is the artifact that the webhook has read.
     let (repository, digest) = reference.split_once('@').unwrap();
     assert_eq!(repository, format!("127.0.0.1:{}/team/app", scene.registry.port()));

@@ -155,7 +155,12 @@ async fn an_image_that_names_an_artifact_is_signed_and_the_artifact_too_unless_i
         let found = look(&[&images, &artifacts], Some(&keys(&[&signer]))).await;
         assert!(matches!(found.place, Place::Reference { .. }));
         match is_usable {
-            true => assert_eq!(found.contents.as_deref(), Ok(PROFILE)),
+            true => {
+                assert_eq!(found.contents.as_deref(), Ok(PROFILE));
+                // Whoever names it later names the bytes that were read, also if the annotation has a tag.
+                let named = found.artifact.unwrap_or_default();
+                assert!(named.ends_with(&format!("@{artifact}")), "{named}");
+            }
             false => {
                 let digest = if signs_image { artifact } else { image };
                 assert_eq!(found.contents, Err(Unusable::Unsigned(Unsigned::Bare(digest))));
