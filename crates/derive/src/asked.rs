@@ -96,40 +96,45 @@ pub(crate) struct Asked<'a> {
     names: Names,
     /// glibc, as a library of its own, and its function that [`SPAWNING`] is about.
     glibc: Option<(ObjectId, Option<FunctionId>)>,
+    /// Whatever nothing outside of glibc asks for.
+    unasked: Vec<&'static Rule>,
 }
 
 impl<'a> Asked<'a> {
     /// The reach must be finished.
     pub(crate) fn new(space: &'a Space, reach: &'a Reach) -> Self {
-        let mut asked = Self { space, reach, names: Names::default(), glibc: None };
+        let mut asked = Self { space, reach, names: Names::default(), glibc: None, unasked: Vec::new() };
         let glibc = space.find("gnu_get_libc_version").map(|(id, _)| id);
         // Where it is a part of the program, the program's own functions have no names either.
         if let Some(id) = glibc.filter(|id| space.get(*id).role == Role::Library) {
             asked.glibc = Some((id, asked.spawning(id)));
+            asked.unasked = RULES.iter().filter(|rule| !asked.is_asked(id, rule.asking)).collect();
         }
         asked
     }
 
     /// Whether a call with this number and origin is one that the program did not ask for.
     pub(crate) fn is_unasked(&mut self, number: u32, origin: &Origin) -> bool {
-        let Some((glibc, _)) = self.glibc else { return false };
-        let rule = RULES.iter().find_map(|rule| {
+        let rule = self.unasked.iter().find_map(|rule| {
             let (_, name) = rule.calls.iter().find(|(it, _)| *it == number)?;
-            Some((rule, *name))
+            Some((rule.site, *name))
         });
-        let Some((rule, name)) = rule else { return false };
-        if rule.asking.iter().any(|it| self.is_asked(glibc, it)) {
-            return false;
-        }
-        self.is_site(rule.site, origin.from) || self.is_called_by_sites(rule.site, name, origin.from)
+        let Some((site, name)) = rule else { return false };
+        self.is_site(site, origin.from) || self.is_called_by_sites(site, name, origin.from)
     }
 
-    /// Whether anything outside of glibc has one of its functions.
-    fn is_asked(&self, glibc: ObjectId, name: &str) -> bool {
-        let Some((_, target, _)) = self.space.find_in(glibc, name.as_bytes(), None) else { return false };
+    /// Whether anything outside of glibc has one of its functions, of whichever version.
+    fn is_asked(&self, glibc: ObjectId, names: &[&str]) -> bool {
+        let object = self.space.get(glibc);
         let is_outside = |it: FunctionId| self.reach.functions.get(it).object != glibc;
-        self.reach.calls_to(target).iter().any(|it| is_outside(it.from))
-            || self.reach.taken_at(target).iter().any(|it| it.from.is_none_or(is_outside))
+        let mut all = object.elf.symbols.all().iter().filter(|it| it.is_defined);
+        all.any(|symbol| {
+            let name = symbol.name(&object.elf);
+            let target = object.base.wrapping_add(symbol.address);
+            names.iter().any(|it| it.as_bytes() == name)
+                && (self.reach.calls_to(target).iter().any(|it| is_outside(it.from))
+                    || self.reach.taken_at(target).iter().any(|it| it.from.is_none_or(is_outside)))
+        })
     }
 
     fn is_site(&mut self, site: Site, id: FunctionId) -> bool {

@@ -104,8 +104,15 @@ fn what_a_started_program_gets_is_derived_if_it_is_asked_for() {
         let asking = format!("posix_spawn_file_actions_t steps; posix_spawn_file_actions_{action};");
         assert_eq!(found(&asking, &[], &[call]), [call], "{asking}");
     }
-    let processors = "pthread_attr_setaffinity_np(&attribute, 0, NULL);";
-    assert_eq!(found(processors, &[], &["sched_setaffinity"]), ["sched_setaffinity"]);
+}
+
+#[test]
+fn each_version_of_a_function_asks() {
+    let old = "__asm__(\".symver pthread_attr_setaffinity_np, pthread_attr_setaffinity_np@GLIBC_2.3.3\");";
+    for version in ["", old] {
+        let asking = format!("{version} pthread_attr_setaffinity_np(&attribute, 0, NULL);");
+        assert_eq!(found(&asking, &[], &["sched_setaffinity"]), ["sched_setaffinity"], "{asking}");
+    }
 }
 
 #[test]

@@ -79,7 +79,7 @@ impl Lab {
         lab.mount(&["--bind", "/sys"], "sys");
         lab.write("/etc/nsswitch.conf", "passwd: files\ngroup: files\nhosts: files dns\n");
         lab.write("/etc/passwd", "root:x:0:0::/:/none\nserver:x:998:998::/:/none\n");
-        lab.write("/etc/group", "root:x:0:\nserver:x:998:\nnogroup:x:65534:\n");
+        lab.write("/etc/group", "root:x:0:\nserver:x:998:root\nnogroup:x:65534:\n");
         lab.write("/etc/hosts", "127.0.0.1 localhost\n");
         lab.write("/etc/resolv.conf", "nameserver 127.0.0.1\n");
         lab

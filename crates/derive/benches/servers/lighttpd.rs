@@ -143,6 +143,7 @@ fn elsewhere(lab: &mut Lab) {
     (0..3).for_each(|_| running.pause());
     running.end("INT");
     lab.cache_no_names();
+    lab.run(&["-D", "-f", "/etc/behind.conf"], "");
     // A program that it starts itself ends at once.
     lab.write(
         "/etc/spawned.conf",

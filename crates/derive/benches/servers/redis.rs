@@ -215,7 +215,7 @@ fn elsewhere(lab: &mut Lab) {
     let sleeping = std::thread::spawn(|| ask(6386, request(&["DEBUG SLEEP 2"])));
     (0..3).for_each(|_| running.pause());
     sleeping.join().unwrap();
-    ask(6386, request(&["PING", "MIGRATE none.example 6390 many:1 0 100"]));
+    ask(6386, request(&["SET key 1", "MIGRATE none.example 6390 key 0 100"]));
     running.end("TERM");
     lab.with(&[]);
     lab.on_old_kernel(true);
