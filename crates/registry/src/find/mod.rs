@@ -7,9 +7,11 @@
 //! 3. Podman's label, which holds the profile ([`Place::Label`]),
 //! 4. the annotation of the manifest that this project's predecessor read, which holds the profile ([`Place::Annotation`]).
 //!
-//! What is found is text: whether it is a profile is for others to decide. A [`Finder`] with keys finds nothing that may be
-//! used unless it is signed: a profile in the image by a signature of the image, and one in an artifact by one of the artifact, unless
-//! the image names the artifact's digest.
+//! What is found is text: whether it is a profile is for others to decide.
+//!
+//! A [`Finder`] with keys finds nothing that may be used unless it is signed: a profile in the image by a signature of the
+//! image, one in an artifact that refers to the image by a signature of the artifact, and one in an artifact that the image
+//! names by a signature of the image, and also of the artifact if it is named by a tag.
 
 mod artifact;
 mod platform;

@@ -1,9 +1,9 @@
 //! Signatures by keys, as cosign makes them of manifests, verified without asking anybody.
 //!
 //! cosign 3 pushes a *bundle* (`application/vnd.dev.sigstore.bundle.v0.3+json`): an artifact that refers to the signed
-//! manifest, with one layer. In it is a DSSE envelope around an in-toto statement, whose subject is the digest of the manifest.
-//! A key is trusted as it is, so that neither a certificate nor an entry of a transparency log is needed; those in a
-//! bundle are not looked at.
+//! manifest, with one layer. In it is a DSSE envelope around an in-toto statement, whose subject is the digest of the
+//! manifest. A key is trusted as it is, so that no entry of a transparency log is needed, and none is looked at. A bundle
+//! with a certificate is refused.
 //!
 //! On `ring`, which TLS needs anyway. The crate `sigstore-verify` 0.15 would bring two dozen others, among them parsers of
 //! X.509 and CMS and another cryptography, for the certificates, logs and time stamps that do not matter here.
