@@ -62,6 +62,25 @@ impl Condition {
         Self { value: lower(self.value), value_two: lower(self.value_two), ..self }
     }
 
+    /// The condition that is true where this one is not; `None` if one comparison cannot say it.
+    #[must_use]
+    pub fn opposite(self) -> Option<Self> {
+        let (comparison, value_two) = match self.comparison {
+            Comparison::NotEqual => (Comparison::Equal, 0),
+            Comparison::Equal => (Comparison::NotEqual, 0),
+            Comparison::Less => (Comparison::GreaterOrEqual, 0),
+            Comparison::GreaterOrEqual => (Comparison::Less, 0),
+            Comparison::LessOrEqual => (Comparison::Greater, 0),
+            Comparison::Greater => (Comparison::LessOrEqual, 0),
+            // Of one bit there are two values.
+            Comparison::MaskedEqual if self.value.is_power_of_two() => {
+                (Comparison::MaskedEqual, self.value ^ self.value_two)
+            }
+            Comparison::MaskedEqual => return None,
+        };
+        Some(Self { comparison, value_two, ..self })
+    }
+
     /// Whether it is true of these arguments.
     #[must_use]
     pub fn holds(self, arguments: &Arguments) -> bool {

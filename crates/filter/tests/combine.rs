@@ -134,6 +134,39 @@ fn the_intersection_of_an_allow_list_and_a_deny_list_is_an_allow_list_without_wh
 }
 
 #[test]
+fn what_is_denied_with_certain_arguments_is_permitted_with_all_others() {
+    let denying = |args: Value| {
+        json!({
+            "defaultAction": "SCMP_ACT_ALLOW",
+            "architectures": ["SCMP_ARCH_X86_64"],
+            "syscalls": [{ "names": ["socket"], "action": "SCMP_ACT_ERRNO", "args": args }],
+        })
+    };
+    let allowing = allowing(&[(&["socket", "getpid"], json!([]))]);
+    let masked = |mask: u64, value: u64| json!({ "index": 0, "op": "SCMP_CMP_MASKED_EQ", "value": mask, "valueTwo": value });
+    for (args, denied, permitted) in [
+        (json!([compare(0, "EQ", 16)]), [16, 16], [0, 17]),
+        (json!([compare(0, "GE", 16)]), [16, u64::MAX], [0, 15]),
+        (json!([masked(4, 4)]), [4, 5], [0, 3]),
+        (json!([compare(0, "EQ", 16), compare(1, "EQ", 0)]), [16, 16], [0, 17]),
+    ] {
+        for pair in [[&allowing, &denying(args.clone())], [&denying(args.clone()), &allowing]] {
+            let both = combine(Intersection, pair[0], pair[1]);
+            assert_eq!(both.narrower, [], "{args}");
+            assert!(denied.iter().all(|it| decide(&both.profile, 41, *it) == Verdict::Errno(1)), "{args}");
+            assert!(permitted.iter().all(|it| decide(&both.profile, 41, *it) == Verdict::Allow), "{args}");
+        }
+    }
+    // Two bits have three other values, which no rule with one comparison names.
+    let both = combine(Intersection, &allowing, &denying(json!([masked(3, 3)])));
+    assert!(
+        matches!(&both.narrower[..], [Narrower::Conditions { name }] if name.as_str() == "socket"),
+        "{both:?}"
+    );
+    assert_eq!(decide(&both.profile, 41, 0), Verdict::Errno(1));
+}
+
+#[test]
 fn an_architecture_that_one_profile_lists_is_in_no_combination_and_the_union_says_so() {
     let mut one = allowing(&[(&["getpid"], json!([]))]);
     let (same, two) = (one.clone(), allowing(&[(&["getpid", "mkdir"], json!([]))]));

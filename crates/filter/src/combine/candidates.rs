@@ -20,7 +20,22 @@ pub(super) fn candidates([one, two]: [&[CallRule]; 2]) -> Vec<Vec<CallRule>> {
         // What one of them denies, beside what the other one permits.
         together(one, &denied(two)),
         together(two, &denied(one)),
+        turned(one, two),
+        turned(two, one),
     ]
+}
+
+/// Of a call that one profile permits whatever its arguments are: where the other one does not deny it, as rules that
+/// permit it. Beside a rule without conditions, libseccomp drops those with conditions.
+fn turned(permitting: &[CallRule], denying: &[CallRule]) -> Vec<CallRule> {
+    let [CallRule { verdict, conditions }] = permitting else { return Vec::new() };
+    let (true, [denied]) = (conditions.is_empty(), &denied(denying)[..]) else { return Vec::new() };
+    // It is denied only where all conditions hold.
+    let opposites = denied.conditions.iter().map(|condition| {
+        let conditions = vec![condition.opposite()?];
+        Some(CallRule { verdict: *verdict, conditions })
+    });
+    opposites.collect::<Option<_>>().unwrap_or_default()
 }
 
 /// Further sets, which take longer to make: of rules that apply where one of each profile does.
