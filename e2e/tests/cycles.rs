@@ -74,8 +74,8 @@ fn names(modules: BTreeMap<Module, String>) -> BTreeMap<Module, BTreeSet<Module>
 #[test]
 fn the_files_of_a_crate_form_no_circle() {
     let crates = [
-        "profile", "syscalls", "strace", "audit", "filter", "lint", "convert", "derive", "narrow",
-        "registry", "api", "link", "daemon",
+        "profile", "syscalls", "strace", "audit", "filter", "lint", "convert", "files", "derive", "narrow",
+        "registry", "image", "api", "link", "daemon",
     ]
     .map(|name| format!("crates/{name}"));
     let programs = [

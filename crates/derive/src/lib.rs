@@ -5,6 +5,8 @@
 //! A *chain* is how a call is reached: from the program's entry point, or from what the loader calls, to the instruction.
 //! A *finding* is what the analysis could not follow, with its place.
 //!
+//! - [`follow`] takes what an image starts, derives each program, and goes on with what these start: interpreters of
+//!   scripts, programs that scripts name, programs that programs start by constant names.
 //! - [`derive`] takes a program and the files of its image ([`Files`]), and returns [`Derived`] or the reason why nothing
 //!   is derived ([`DeriveError`]).
 //! - [`Derived::calls`] has each call with its shortest chain; [`Derived::findings`] has what was not followed. A number
@@ -23,7 +25,9 @@ mod code;
 mod data;
 mod elf;
 mod error;
+mod executed;
 mod files;
+mod follow;
 mod functions;
 pub mod limits;
 mod modules;
@@ -32,13 +36,15 @@ mod numbers;
 mod program;
 mod reach;
 mod result;
+mod script;
 mod search;
 mod space;
 mod tables;
 
+pub use ::files::{Entry, Files};
 pub use chain::{Link, Step};
 pub use error::DeriveError;
-pub use files::{Entry, Files};
+pub use follow::{Because, Followed, Following, Note, Program, follow};
 pub use numbers::Why;
 pub use program::{Request, derive};
-pub use result::{Call, Derived, Finding, FindingKind};
+pub use result::{Call, Derived, Finding, FindingKind, Started, Starts};

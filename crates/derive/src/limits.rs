@@ -2,6 +2,8 @@
 
 /// Bytes of one file.
 pub const OBJECT_BYTES: usize = 256 << 20;
+/// Programs that are derived together.
+pub const PROGRAMS: usize = 256;
 /// Bytes of all files of one program.
 pub const CLOSURE_BYTES: usize = 384 << 20;
 /// Files of one program: itself, its loader, libraries, modules.
@@ -20,10 +22,6 @@ pub const RELOCATIONS: usize = 4 << 20;
 pub const UNWOUND_FUNCTIONS: usize = 2 << 20;
 /// The highest address that a file may ask for, so that files do not overlap in the address space.
 pub const HIGHEST_ADDRESS: u64 = 1 << 40;
-/// Links that are followed to find one file.
-pub const LINKS: usize = 40;
-/// Bytes of one path.
-pub const PATH_BYTES: usize = 4096;
 /// Instructions that are decoded for one program.
 pub const INSTRUCTIONS: usize = 64 << 20;
 /// Instructions of one function whose numbers are followed through.

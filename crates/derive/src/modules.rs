@@ -25,6 +25,8 @@ const CHARACTER_SETS: &[&str] = &["/usr/lib/x86_64-linux-gnu/gconv", "/usr/lib64
 pub(crate) struct Named {
     pub(crate) at: u64,
     pub(crate) by: ObjectId,
+    /// The object that has the function.
+    pub(crate) of: ObjectId,
     pub(crate) names: Vec<String>,
     /// Whether it can have others.
     pub(crate) is_open: bool,
@@ -40,11 +42,12 @@ pub(crate) fn found(space: &Space, reach: &Reach) -> Vec<Named> {
     named(space, reach, FINDING)
 }
 
-fn named(space: &Space, reach: &Reach, functions: &[(&str, Register)]) -> Vec<Named> {
+/// The calls of functions, with the names that an argument of them can be.
+pub(crate) fn named(space: &Space, reach: &Reach, functions: &[(&str, Register)]) -> Vec<Named> {
     let mut solver = Solver::new(space, reach, limits::NAME_STEPS);
     let mut found = Vec::new();
     for (name, register) in functions {
-        let Some((_, target)) = space.find(name) else { continue };
+        let Some((of, target)) = space.find(name) else { continue };
         for site in reach.calls_to(target) {
             let values = solver.register(site.from, site.at, *register, u64::MAX);
             let strings: Vec<_> = values.known.keys().map(|address| string(space, *address)).collect();
@@ -54,7 +57,7 @@ fn named(space: &Space, reach: &Reach, functions: &[(&str, Register)]) -> Vec<Na
                 Text::None | Text::Unknown => None,
             });
             let by = reach.functions.get(site.from).object;
-            found.push(Named { at: site.at, by, names: names.collect(), is_open });
+            found.push(Named { at: site.at, by, of, names: names.collect(), is_open });
         }
     }
     found

@@ -9,6 +9,7 @@ use crate::asked::Asked;
 use crate::chain::{Chains, Step};
 use crate::data::Part;
 use crate::error::DeriveError;
+use crate::executed;
 use crate::files::Files;
 use crate::limits;
 use crate::modules::{self, Named};
@@ -60,11 +61,13 @@ pub fn derive(files: &dyn Files, request: &Request) -> Result<Derived, DeriveErr
     for named in opened {
         findings.push(Finding { kind: named.1, place: chains.link(Step::Call, named.0) });
     }
-    let calls = calls(&space, &reach, &mut chains, &mut findings);
+    let (calls, executing) = calls(&space, &reach, &mut chains, &mut findings);
+    let (starts, of_starts) = executed::executed(&space, &reach, &mut chains, &executing);
+    findings.extend(of_starts);
     findings.sort_by_key(|it| (it.kind.reason(), it.place.object.clone(), it.place.address));
     findings.dedup();
     let objects = space.ids().map(|id| space.get(id).elf.path.clone()).collect();
-    Ok(Derived { program: request.program.clone(), objects, calls, findings })
+    Ok(Derived { program: request.program.clone(), objects, calls, starts, findings })
 }
 
 /// Follows what begins in objects.
@@ -175,7 +178,7 @@ fn open_modules(
         reach.finish();
         let mut findings = Vec::new();
         let (mut new, mut is_more) = (Vec::new(), false);
-        for Named { at, by, names, is_open } in modules::opened(space, reach) {
+        for Named { at, by, names, is_open, .. } in modules::opened(space, reach) {
             if is_open {
                 findings.push((at, FindingKind::OpenLibrary));
             }
@@ -213,13 +216,19 @@ fn open_modules(
     }
 }
 
-/// The calls, each with its shortest chain.
-fn calls(space: &Space, reach: &Reach, chains: &mut Chains<'_>, findings: &mut Vec<Finding>) -> Vec<Call> {
+/// The calls, each with its shortest chain, and the instructions that start other programs.
+fn calls(
+    space: &Space,
+    reach: &Reach,
+    chains: &mut Chains<'_>,
+    findings: &mut Vec<Finding>,
+) -> (Vec<Call>, Vec<u64>) {
     const NUMBER: u64 = u32::MAX as u64;
     const LOWEST_ERROR: u64 = NUMBER - 4096;
     let mut solver = Solver::new(space, reach, limits::STEPS);
     let mut asked = Asked::new(space, reach);
     let mut best: BTreeMap<u32, (usize, Origin, u64)> = BTreeMap::new();
+    let mut executing = Vec::new();
     for entry in &reach.kernel_entries {
         if !entry.is_syscall {
             findings
@@ -245,6 +254,9 @@ fn calls(space: &Space, reach: &Reach, chains: &mut Chains<'_>, findings: &mut V
                 findings.push(Finding { kind, place: chains.link(Step::Kernel, entry.at) });
                 continue;
             }
+            if executed::EXECUTING.contains(&(number as u32)) {
+                executing.push(entry.at);
+            }
             let length = chains.length(origin.from) + origin.calls.len();
             let known = best.get(&(number as u32));
             if known.is_none_or(|(shortest, ..)| length < *shortest) {
@@ -261,5 +273,5 @@ fn calls(space: &Space, reach: &Reach, chains: &mut Chains<'_>, findings: &mut V
         calls.push(Call { number: RESTART, chain: call.chain });
         calls.sort_by_key(|call| call.number);
     }
-    calls
+    (calls, executing)
 }

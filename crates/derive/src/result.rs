@@ -14,6 +14,27 @@ pub struct Call {
     pub chain: Vec<Link>,
 }
 
+/// Another program that the program starts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Starts {
+    /// What it starts.
+    pub what: Started,
+    /// Where: the call of the function that does it.
+    pub place: Link,
+}
+
+/// What a program starts.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Started {
+    /// The program with this path (`execve` and the like).
+    Path(String),
+    /// The program with this name, which is looked for in the directories of `PATH` if it has no slash (`execvp` and the
+    /// like).
+    Name(String),
+    /// A shell with this command (`system`, `popen`).
+    Command(String),
+}
+
 /// The calls of a program, and what could not be followed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Derived {
@@ -23,6 +44,8 @@ pub struct Derived {
     pub objects: Vec<String>,
     /// By number.
     pub calls: Vec<Call>,
+    /// What it starts, by place.
+    pub starts: Vec<Starts>,
     /// By kind and place.
     pub findings: Vec<Finding>,
 }
@@ -74,6 +97,8 @@ pub enum FindingKind {
     OpenSymbol,
     /// A library cannot be read.
     UnreadableLibrary(String),
+    /// A program is started whose name is not known.
+    OpenProgram,
 }
 
 impl FindingKind {
@@ -88,6 +113,7 @@ impl FindingKind {
             Self::AbsentLibrary(_) => "AbsentLibrary",
             Self::OpenSymbol => "OpenSymbol",
             Self::UnreadableLibrary(_) => "UnreadableLibrary",
+            Self::OpenProgram => "OpenProgram",
         }
     }
 }
@@ -120,6 +146,7 @@ impl fmt::Display for Finding {
             FindingKind::UnreadableLibrary(why) => {
                 write!(f, "{place}: opens a library that is left out: {why}")
             }
+            FindingKind::OpenProgram => write!(f, "{place}: starts a program whose name is not known"),
         }
     }
 }

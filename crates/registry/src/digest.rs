@@ -82,17 +82,22 @@ impl Digest {
     }
 
     /// What computes a digest by the same algorithm from bytes that come in parts.
-    pub(crate) fn parts(&self) -> Parts {
+    #[must_use]
+    pub fn parts(&self) -> Parts {
         match self.algorithm {
-            Algorithm::Sha256 => Parts::Sha256(Sha256::new()),
-            Algorithm::Sha384 => Parts::Sha384(Sha384::new()),
-            Algorithm::Sha512 => Parts::Sha512(Sha512::new()),
+            Algorithm::Sha256 => Parts(Hasher::Sha256(Sha256::new())),
+            Algorithm::Sha384 => Parts(Hasher::Sha384(Sha384::new())),
+            Algorithm::Sha512 => Parts(Hasher::Sha512(Sha512::new())),
         }
     }
 }
 
 /// The digest of bytes that come in parts.
-pub(crate) enum Parts {
+#[derive(Debug, Clone)]
+pub struct Parts(Hasher);
+
+#[derive(Debug, Clone)]
+enum Hasher {
     Sha256(Sha256),
     Sha384(Sha384),
     Sha512(Sha512),
@@ -100,20 +105,21 @@ pub(crate) enum Parts {
 
 impl Parts {
     /// Takes the next part.
-    pub(crate) fn update(&mut self, part: &[u8]) {
-        match self {
-            Self::Sha256(hasher) => hasher.update(part),
-            Self::Sha384(hasher) => hasher.update(part),
-            Self::Sha512(hasher) => hasher.update(part),
+    pub fn update(&mut self, part: &[u8]) {
+        match &mut self.0 {
+            Hasher::Sha256(hasher) => hasher.update(part),
+            Hasher::Sha384(hasher) => hasher.update(part),
+            Hasher::Sha512(hasher) => hasher.update(part),
         }
     }
 
     /// The digest of all parts so far.
-    pub(crate) fn digest(&self) -> Digest {
-        let (algorithm, hex) = match self {
-            Self::Sha256(hasher) => (Algorithm::Sha256, hex(&hasher.clone().finalize())),
-            Self::Sha384(hasher) => (Algorithm::Sha384, hex(&hasher.clone().finalize())),
-            Self::Sha512(hasher) => (Algorithm::Sha512, hex(&hasher.clone().finalize())),
+    #[must_use]
+    pub fn digest(&self) -> Digest {
+        let (algorithm, hex) = match &self.0 {
+            Hasher::Sha256(hasher) => (Algorithm::Sha256, hex(&hasher.clone().finalize())),
+            Hasher::Sha384(hasher) => (Algorithm::Sha384, hex(&hasher.clone().finalize())),
+            Hasher::Sha512(hasher) => (Algorithm::Sha512, hex(&hasher.clone().finalize())),
         };
         Digest { algorithm, hex: hex.into() }
     }

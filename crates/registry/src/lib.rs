@@ -9,7 +9,7 @@
 //! - [`Client`] reads manifests, blobs and referrers, with bounds on time, bytes, redirects and hosts ([`Reach`]).
 //! - [`Document`] is a manifest or an index.
 //! - [`Finder`] finds the profile that an image carries, at all places where one may be ([`Place`]), attaches one to an
-//!   image ([`Artifact`]), and copies an image with it ([`Copied`]).
+//!   image ([`Artifact`]), copies an image with it ([`Copied`]), and reads a whole image ([`Pull`]).
 //! - [`Keys`] verify signatures that cosign makes of manifests, and a [`Prefix`] says of which repositories.
 //! - [`Cache`] keeps answers for a while, by login.
 //!
@@ -29,6 +29,7 @@ mod find;
 mod keyring;
 mod login;
 mod protocol;
+mod pull;
 mod reference;
 mod signature;
 #[cfg(any(test, feature = "testing"))]
@@ -39,7 +40,7 @@ pub use cache::{Bounds, Cache, Keep};
 pub use client::{Client, ClientError, Fetched, Limits, Referrers, Which};
 pub use copy::{Copied, CopyError};
 pub use created::Created;
-pub use digest::{Algorithm, Digest, DigestError};
+pub use digest::{Algorithm, Digest, DigestError, Parts};
 pub use document::{Document, DocumentError};
 pub use error::{RegistryError, Said};
 pub use find::{
@@ -49,5 +50,6 @@ pub use find::{
 pub use keyring::{Keyring, KeyringError, Matched, PullSecret, SecretProblem};
 pub use login::{Fingerprint, Login};
 pub use protocol::{Reach, Unreachable};
+pub use pull::{Pull, PullError};
 pub use reference::{Prefix, PrefixError, Reference, ReferenceError, Repository, Tag};
 pub use signature::{Fault, KeyError, Keys};

@@ -64,7 +64,7 @@ impl Dynamic {
     /// A string of the table of strings.
     pub(super) fn string(&self, file: &Elf, offset: u64) -> Option<String> {
         let text = file.at(self.get(elf::DT_STRTAB)?.checked_add(offset)?)?;
-        let text = text.get(..limits::PATH_BYTES).unwrap_or(text);
+        let text = text.get(..::files::PATH_BYTES).unwrap_or(text);
         let end = text.iter().position(|byte| *byte == 0)?;
         Some(String::from_utf8_lossy(&text[..end]).into_owned())
     }

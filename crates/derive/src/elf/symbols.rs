@@ -106,7 +106,7 @@ impl Symbols {
         for symbol in symbols {
             let name = (strings.start + u64::from(symbol.st_name.get(LE))).min(end);
             let text = &file.bytes[name as usize..end as usize];
-            let text = text.get(..limits::PATH_BYTES).unwrap_or(text);
+            let text = text.get(..::files::PATH_BYTES).unwrap_or(text);
             let length = text.iter().position(|byte| *byte == 0).unwrap_or(0);
             let kind = match symbol.st_info & 15 {
                 elf::STT_FUNC => SymbolKind::Function,

@@ -1,16 +1,18 @@
-//! Passes blobs of any size on from one registry to another, without keeping them.
+//! Passes blobs of any size on from one registry to another, or to a file, without keeping them.
 
+use std::io;
 use std::time::Duration;
 
 use http::{HeaderValue, Method};
-use http_body_util::Either;
+use http_body_util::{BodyExt, Either};
+use hyper::body::Incoming;
 
 use super::Client;
 use super::ask::Answer;
 use super::outgoing::{Passage, Passing};
 use super::push::{BLOB, Place, Upload, typed};
-use crate::RegistryError;
 use crate::document::{Descriptor, LARGEST_MANIFEST};
+use crate::{Digest, PullError, RegistryError};
 
 /// How often it is looked whether more of a blob has passed. A registry may take long to store what it has got.
 const STALLED: Duration = Duration::from_mins(2);
@@ -31,16 +33,11 @@ impl Client {
         if self.in_time(self.has_blob(to, digest)).await.map_err(TransferError::To)? {
             return Ok(false);
         }
-        let question = self.question(from.repository, &format!("blobs/{digest}"), from.login, any());
-        let read = self.in_time(async {
-            let answer = self.ask(question?).await?;
-            if answer.head.status.is_success() { Ok(answer) } else { Err(answer.failure().await) }
-        });
-        let read = read.await.map_err(TransferError::From)?;
+        let body = self.opened_blob(from, digest).await.map_err(TransferError::From)?;
         let Upload { target, authorization } =
             self.in_time(self.upload(to, digest)).await.map_err(TransferError::To)?;
         let passage = Passage::default();
-        let passing = Passing::new(read.body, digest, *size, passage.clone()).map_err(TransferError::From)?;
+        let passing = Passing::new(body, digest, *size, passage.clone()).map_err(TransferError::From)?;
         let headers = typed(BLOB);
         let put = async {
             let body = Either::Right(passing);
@@ -56,6 +53,39 @@ impl Client {
                 None => TransferError::To(error),
             }),
         }
+    }
+
+    /// Reads a blob of any size, and gives its bytes to `write`, part by part. Only at the end is it known whether they are
+    /// those of the descriptor.
+    pub(crate) async fn download(
+        &self,
+        from: Place<'_>,
+        descriptor: &Descriptor,
+        write: &mut (dyn FnMut(&[u8]) -> io::Result<()> + Send),
+    ) -> Result<(), PullError> {
+        let Descriptor { digest, size, .. } = descriptor;
+        let body = self.opened_blob(from, digest).await?;
+        let passage = Passage::default();
+        let mut passing = Passing::new(body, digest, *size, passage.clone())?;
+        let read = async {
+            while let Some(frame) = passing.frame().await {
+                // There are no trailers among them.
+                if let Ok(data) = frame?.into_data() {
+                    write(&data)?;
+                }
+            }
+            Ok(())
+        };
+        while_it_goes_on(read, &passage).await
+    }
+
+    async fn opened_blob(&self, from: Place<'_>, digest: &Digest) -> Result<Incoming, RegistryError> {
+        let question = self.question(from.repository, &format!("blobs/{digest}"), from.login, any());
+        let answered = self.in_time(async {
+            let answer = self.ask(question?).await?;
+            if answer.head.status.is_success() { Ok(answer.body) } else { Err(answer.failure().await) }
+        });
+        answered.await
     }
 }
 
@@ -73,10 +103,10 @@ fn any() -> HeaderValue {
 
 /// The outcome of a transfer, which ends when nothing has passed between two looks at it: how long it may take in all depends
 /// on the size of the blob and on both registries.
-async fn while_it_goes_on<T>(
-    transfer: impl Future<Output = Result<T, RegistryError>>,
+async fn while_it_goes_on<T, E: From<RegistryError>>(
+    transfer: impl Future<Output = Result<T, E>>,
     passage: &Passage,
-) -> Result<T, RegistryError> {
+) -> Result<T, E> {
     let mut transfer = std::pin::pin!(transfer);
     let mut before = 0;
     loop {
@@ -85,7 +115,7 @@ async fn while_it_goes_on<T>(
             Err(_) => {
                 let now = passage.passed();
                 if now == before {
-                    return Err(RegistryError::Timeout);
+                    return Err(RegistryError::Timeout.into());
                 }
                 before = now;
             }
@@ -106,7 +136,7 @@ mod tests {
                 tokio::time::sleep(STALLED / 2).await;
                 slow.add(1);
             }
-            Ok(())
+            Ok::<(), RegistryError>(())
         };
         assert_eq!(while_it_goes_on(transfer, &passage).await, Ok(()));
         let stalled = std::future::pending::<Result<(), _>>();

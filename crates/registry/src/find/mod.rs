@@ -29,7 +29,7 @@ pub use search::{Carried, Depth, FindError, Finder, Logins};
 pub use signed::Unsigned;
 
 pub(crate) use artifact::{Candidate, MOST_CANDIDATES, layer};
-pub(crate) use search::{Manifests, OfPlatform, Opened};
+pub(crate) use search::{LARGEST_CONFIG, Manifests, OfPlatform, Opened};
 
 /// CRI-O's annotations, in its order; before `/CONTAINER` and `/POD` counts the annotation itself (`TryPull` in
 /// `seccompociartifact.go` of CRI-O).

@@ -11,7 +11,7 @@ use crate::find::platform::Architecture;
 use crate::{Digest, Keyring, Keys, Login, NoPlatform, Reference, RegistryError, Repository};
 
 /// The largest configuration of an image.
-const LARGEST_CONFIG: u64 = 2 * 1024 * 1024;
+pub(crate) const LARGEST_CONFIG: u64 = 2 * 1024 * 1024;
 
 /// Whose logins are used.
 pub trait Logins {

@@ -1,0 +1,310 @@
+//! From what an image starts to everything that is started in turn.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::fmt;
+
+use files::{Files, resolve};
+
+use crate::error::DeriveError;
+use crate::limits;
+use crate::program::{Request, derive};
+use crate::result::{Derived, Started};
+use crate::script::{Script, is_shell, words};
+
+/// Where programs are looked for if `PATH` is not set: what containerd and Docker set then.
+const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+/// The shell of the C library's `system` and `popen`.
+const SHELL: &str = "/bin/sh";
+
+/// What is derived.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Following {
+    /// Programs that are named: paths in the root, or names that are looked for in `path`.
+    pub programs: Vec<String>,
+    /// What a container runs: a program with its arguments. Of the arguments, those are taken for programs that are the
+    /// path or the name of one, because an entry point often runs what follows it.
+    pub arguments: Vec<String>,
+    /// The variable `PATH`.
+    pub path: Option<String>,
+    /// The directory from which relative paths begin.
+    pub directory: String,
+    /// Directories of libraries that come before all others, as with `LD_LIBRARY_PATH`.
+    pub directories: Vec<String>,
+    /// Libraries that the programs open although their names are no constants.
+    pub modules: Vec<String>,
+    /// Whether only the programs that are named are derived, and not what they start.
+    pub only_named: bool,
+}
+
+/// All programs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Followed {
+    /// In the order in which they were found.
+    pub programs: Vec<Program>,
+    /// What the profile may lack.
+    pub notes: Vec<Note>,
+}
+
+/// A program that may run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Program {
+    /// What it can do.
+    pub derived: Derived,
+    /// Why it may run.
+    pub because: Because,
+}
+
+/// Why a program may run.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Because {
+    /// It is named.
+    Named,
+    /// The image starts it, or gives its name to what it starts.
+    Image,
+    /// It interprets a script.
+    Interprets(String),
+    /// A script has its name.
+    Script(String),
+    /// A program starts it.
+    Program(String),
+}
+
+impl fmt::Display for Because {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Named => f.write_str("named"),
+            Self::Image => f.write_str("the image starts it"),
+            Self::Interprets(script) => write!(f, "interprets {script}"),
+            Self::Script(script) => write!(f, "named in {script}"),
+            Self::Program(program) => write!(f, "{program} starts it"),
+        }
+    }
+}
+
+/// What the profile may lack because of what is started.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Note {
+    /// A shell script: the programs whose names are in it are followed.
+    ShellScript {
+        /// The script.
+        script: String,
+        /// Its interpreter.
+        interpreter: String,
+    },
+    /// Another script.
+    OtherScript {
+        /// The script.
+        script: String,
+        /// Its interpreter.
+        interpreter: String,
+    },
+    /// A program that is started is not there.
+    Absent {
+        /// Its path or name.
+        program: String,
+        /// Why it would run.
+        because: Because,
+    },
+}
+
+impl fmt::Display for Note {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::ShellScript { script, interpreter } => write!(
+                f,
+                "{script}: a script for {interpreter}: the profile has what {interpreter} can do, and what the programs \
+                 whose names are in the script can do; name others that it starts with --program"
+            ),
+            Self::OtherScript { script, interpreter } => write!(
+                f,
+                "{script}: a script for {interpreter}: the profile has what {interpreter} can do, with the modules that \
+                 are named with --module; name the programs that the script starts with --program"
+            ),
+            Self::Absent { program, because } => {
+                write!(f, "{program}: is not in the files; it would run because: {because}")
+            }
+        }
+    }
+}
+
+/// Derives the programs of a request and, unless they alone are asked for, all that they start by names that are known.
+/// `progress` is called with each program before it is derived.
+///
+/// # Errors
+/// A program that is named, or that a container runs, is not there; a program cannot be derived; or there are too many.
+pub fn follow(
+    files: &dyn Files,
+    following: &Following,
+    progress: &mut dyn FnMut(&str),
+) -> Result<Followed, DeriveError> {
+    let mut walk = Walk::new(files, following);
+    for program in &following.programs {
+        walk.require(program, Because::Named)?;
+    }
+    walk.arguments(&following.arguments, &Because::Image)?;
+    while let Some((path, because)) = walk.left.pop_front() {
+        if walk.programs.len() == limits::PROGRAMS {
+            let (object, what) = (path, "programs that are started");
+            return Err(DeriveError::TooLarge { object, what, limit: limits::PROGRAMS });
+        }
+        match walk.script(&path) {
+            Some((script, text)) => walk.interpret(&path, &script, &text)?,
+            None => walk.derive(path, because, progress)?,
+        }
+    }
+    walk.notes.sort();
+    walk.notes.dedup();
+    Ok(Followed { programs: walk.programs, notes: walk.notes })
+}
+
+struct Walk<'a> {
+    files: &'a dyn Files,
+    following: &'a Following,
+    /// The directories of `PATH`.
+    path: Vec<String>,
+    left: VecDeque<(String, Because)>,
+    known: BTreeSet<String>,
+    programs: Vec<Program>,
+    notes: Vec<Note>,
+}
+
+impl<'a> Walk<'a> {
+    fn new(files: &'a dyn Files, following: &'a Following) -> Self {
+        let path = following.path.as_deref().unwrap_or(DEFAULT_PATH);
+        let path = path.split(':').filter(|it| it.starts_with('/')).map(str::to_owned).collect();
+        let (left, known) = (VecDeque::new(), BTreeSet::new());
+        Self { files, following, path, left, known, programs: Vec::new(), notes: Vec::new() }
+    }
+
+    /// The path of a program by a path or by a name, if there is a file.
+    fn find(&self, name: &str) -> Option<String> {
+        if name.contains('/') {
+            let from = if name.starts_with('/') { "" } else { &self.following.directory };
+            let path = format!("{from}/{name}");
+            return resolve(self.files, &path).map(|_| path.replace("//", "/"));
+        }
+        let mut places =
+            self.path.iter().map(|directory| format!("{}/{name}", directory.trim_end_matches('/')));
+        places.find(|path| resolve(self.files, path).is_some())
+    }
+
+    /// Whether a file is a program or a script.
+    fn is_program(&self, path: &str) -> bool {
+        let bytes =
+            resolve(self.files, path).and_then(|path| self.files.read(&path, limits::OBJECT_BYTES).ok());
+        bytes.is_some_and(|bytes| bytes.starts_with(b"\x7fELF") || Script::read(&bytes).is_some())
+    }
+
+    fn add(&mut self, path: String, because: Because) {
+        // A program is the same one under all its names.
+        let resolved = resolve(self.files, &path).unwrap_or_else(|| path.clone());
+        if self.known.insert(resolved) {
+            self.left.push_back((path, because));
+        }
+    }
+
+    /// A program without which nothing runs.
+    fn require(&mut self, name: &str, because: Because) -> Result<(), DeriveError> {
+        let Some(path) = self.find(name) else {
+            let why = match &because {
+                Because::Named => "no such file".to_owned(),
+                because => format!("no such file, although it would run: {because}"),
+            };
+            return Err(DeriveError::Unreadable { object: name.to_owned(), why });
+        };
+        self.add(path, because);
+        Ok(())
+    }
+
+    /// A program that is started, if it is there.
+    fn start(&mut self, name: &str, because: Because) {
+        match self.find(name) {
+            Some(path) => self.add(path, because),
+            None => self.notes.push(Note::Absent { program: name.to_owned(), because }),
+        }
+    }
+
+    /// A program with its arguments.
+    fn arguments(&mut self, arguments: &[String], because: &Because) -> Result<(), DeriveError> {
+        let Some((first, rest)) = arguments.split_first() else { return Ok(()) };
+        self.require(first, because.clone())?;
+        let is_command =
+            is_shell(first) && rest.first().is_some_and(|it| it.starts_with('-') && it.contains('c'));
+        if is_command {
+            rest.iter().for_each(|text| self.words(text, because));
+            return Ok(());
+        }
+        for argument in rest {
+            self.word(argument, because);
+        }
+        Ok(())
+    }
+
+    /// The words of a shell's command that are programs.
+    fn words(&mut self, text: &str, because: &Because) {
+        words(text).into_iter().for_each(|word| self.word(word, because));
+    }
+
+    fn word(&mut self, word: &str, because: &Because) {
+        if let Some(path) = self.find(word).filter(|path| self.is_program(path)) {
+            self.add(path, because.clone());
+        }
+    }
+
+    /// The first line and the text of a script.
+    fn script(&self, path: &str) -> Option<(Script, String)> {
+        let path = resolve(self.files, path)?;
+        // A program is larger, mostly, and then it is no script.
+        let bytes = self.files.read(&path, limits::OBJECT_BYTES).ok()?;
+        let script = Script::read(&bytes)?;
+        Some((script, String::from_utf8_lossy(&bytes).into_owned()))
+    }
+
+    fn interpret(&mut self, path: &str, script: &Script, text: &str) -> Result<(), DeriveError> {
+        let because = Because::Interprets(path.to_owned());
+        self.require(&script.interpreter, because.clone())?;
+        let interpreter = script.by_env().unwrap_or(&script.interpreter).to_owned();
+        if script.by_env().is_some() {
+            self.require(&interpreter, because)?;
+        }
+        let script = path.to_owned();
+        if is_shell(&interpreter) {
+            if !self.following.only_named {
+                self.words(text, &Because::Script(script.clone()));
+            }
+            self.notes.push(Note::ShellScript { script, interpreter });
+        } else {
+            self.notes.push(Note::OtherScript { script, interpreter });
+        }
+        Ok(())
+    }
+
+    fn derive(
+        &mut self,
+        path: String,
+        because: Because,
+        progress: &mut dyn FnMut(&str),
+    ) -> Result<(), DeriveError> {
+        progress(&path);
+        let (directories, modules) = (self.following.directories.clone(), self.following.modules.clone());
+        let derived = derive(self.files, &Request { program: path, directories, modules })?;
+        if !self.following.only_named {
+            for starts in &derived.starts {
+                let because = Because::Program(derived.program.clone());
+                match &starts.what {
+                    // Either may have no slash: a path is relative then, and a name is looked for.
+                    Started::Path(name) | Started::Name(name) if !name.is_empty() => {
+                        self.start(name, because);
+                    }
+                    Started::Path(_) | Started::Name(_) => {}
+                    Started::Command(command) => {
+                        self.start(SHELL, because.clone());
+                        self.words(command, &because);
+                    }
+                }
+            }
+        }
+        self.programs.push(Program { derived, because });
+        Ok(())
+    }
+}

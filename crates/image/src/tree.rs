@@ -1,0 +1,144 @@
+//! The files, directories and links of an image, and how a layer changes them.
+
+use std::collections::BTreeMap;
+use std::collections::btree_map::Range;
+
+use files::{Entry, Files};
+
+use crate::error::LayerError;
+use crate::limits;
+
+/// What is at a path.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Node {
+    Directory,
+    /// A symbolic link.
+    Link(String),
+    /// A file, and where its contents are, if they are kept.
+    File(Option<Kept>),
+    /// A device, a pipe or the like.
+    Other,
+}
+
+/// Where the contents of a file are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Kept {
+    pub(crate) offset: u64,
+    pub(crate) length: u64,
+}
+
+/// All paths, absolute and without links; the root, whose path is empty, is always there and is not among them.
+#[derive(Debug, Default)]
+pub(crate) struct Tree {
+    /// With the number of the layer that a path comes from.
+    nodes: BTreeMap<String, (Node, usize)>,
+    path_bytes: usize,
+}
+
+impl Tree {
+    pub(crate) fn node(&self, path: &str) -> Option<&Node> {
+        self.nodes.get(path).map(|(node, _)| node)
+    }
+
+    /// Puts something at a path, whose directory must exist, in place of what is there. What is in a directory stays if a
+    /// directory comes in its place.
+    pub(crate) fn put(&mut self, path: String, node: Node, layer: usize) -> Result<(), LayerError> {
+        if node != Node::Directory {
+            self.remove_below(&path, usize::MAX);
+        }
+        let length = path.len();
+        match self.nodes.insert(path, (node, layer)) {
+            Some(_) => {}
+            None => self.path_bytes += length,
+        }
+        if self.nodes.len() > limits::ENTRIES {
+            return Err(LayerError::TooLarge { what: "files", limit: limits::ENTRIES as u64 });
+        }
+        if self.path_bytes > limits::ALL_PATH_BYTES {
+            let limit = limits::ALL_PATH_BYTES as u64;
+            return Err(LayerError::TooLarge { what: "bytes of paths", limit });
+        }
+        Ok(())
+    }
+
+    /// Removes what layers below `layer` have at a path.
+    pub(crate) fn remove(&mut self, path: &str, layer: usize) {
+        self.remove_below(path, layer);
+        let is_empty = self.below(path).next().is_none();
+        if self.nodes.get(path).is_some_and(|(_, from)| *from < layer) && is_empty {
+            self.nodes.remove(path);
+            self.path_bytes -= path.len();
+        }
+    }
+
+    /// Removes what layers below `layer` have in a directory.
+    pub(crate) fn remove_below(&mut self, path: &str, layer: usize) {
+        let gone: Vec<_> =
+            self.below(path).filter(|(_, (_, from))| *from < layer).map(|(it, _)| it.clone()).collect();
+        // A directory of a lower layer stays if this layer has put something into it.
+        for path in gone.into_iter().rev() {
+            if self.below(&path).next().is_none() {
+                self.nodes.remove(&path);
+                self.path_bytes -= path.len();
+            }
+        }
+    }
+
+    fn below(&self, path: &str) -> Range<'_, String, (Node, usize)> {
+        self.nodes.range(format!("{path}/")..format!("{path}0"))
+    }
+
+    /// The directory of a path, with all links resolved as in a root; directories that are missing are made.
+    pub(crate) fn directory(&mut self, path: &str, layer: usize) -> Result<String, &'static str> {
+        let mut at = String::new();
+        for name in path.split('/').filter(|it| !it.is_empty()) {
+            let whole = format!("{at}/{name}");
+            at = match self.node(&whole) {
+                Some(Node::Directory) => whole,
+                Some(Node::Link(_)) => {
+                    files::directory(self, &whole).ok_or("is below a link that leads to no directory")?
+                }
+                Some(_) => return Err("is below a file"),
+                None => {
+                    self.put(whole.clone(), Node::Directory, layer)
+                        .map_err(|_| "has too many directories")?;
+                    whole
+                }
+            };
+        }
+        Ok(at)
+    }
+}
+
+impl Files for Tree {
+    fn entry(&self, path: &str) -> Option<Entry> {
+        match self.node(path)? {
+            Node::Directory => Some(Entry::Directory),
+            Node::Link(target) => Some(Entry::Link(target.clone())),
+            Node::File(_) => Some(Entry::File),
+            Node::Other => None,
+        }
+    }
+
+    /// The contents are elsewhere.
+    fn read(&self, _path: &str, _most: usize) -> Result<Vec<u8>, String> {
+        Err("its contents are not here".to_owned())
+    }
+
+    fn names(&self, path: &str) -> Vec<String> {
+        let start = format!("{path}/");
+        let (mut names, mut next) = (Vec::new(), start.clone());
+        while let Some((found, _)) = self.nodes.range(next..format!("{path}0")).next() {
+            let rest = found.get(start.len()..).unwrap_or_default();
+            next = match rest.split_once('/') {
+                // What is in a directory below is passed over; the directory itself came before.
+                Some((name, _)) => format!("{start}{name}0"),
+                None => {
+                    names.push(rest.to_owned());
+                    format!("{found}\0")
+                }
+            };
+        }
+        names
+    }
+}
