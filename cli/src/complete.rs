@@ -120,6 +120,7 @@ mod tests {
             "explain",
             "inspect",
             "attach",
+            "build",
             "copy",
             "rule",
             "completion",

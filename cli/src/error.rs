@@ -6,7 +6,7 @@ use link::chain;
 
 use crate::call::CallError;
 use crate::convert::ConversionError;
-use crate::derive::DeriveCommandError;
+use crate::derive_error::DeriveCommandError;
 use crate::excerpt::document_error;
 use crate::image_error::ImageError;
 use crate::learn::LearnError;
@@ -215,7 +215,7 @@ pub enum CliError {
     NotConfirmed,
     /// Nobody can be asked.
     #[error(
-        "restart asks before it changes anything, and standard input is no terminal\nGive --yes, or --dry-run."
+        "nobody can be asked before something is changed, because standard input is no terminal\nGive --yes, or --dry-run."
     )]
     NobodyToAsk,
     /// No profile can be derived.

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use narrow::Refused;
-use registry::{AttachError, CopyError, FindError, ReferenceError};
+use registry::{AttachError, CopyError, FindError, PullError, ReferenceError};
 
 use crate::show::{escaped, escaped_path};
 
@@ -33,6 +33,14 @@ pub enum ImageError {
         image: String,
         /// Why.
         error: Box<AttachError>,
+    },
+    /// A layer of the image is not read.
+    #[error("{}: {}{}", escaped(image), escaped(error), advice(error.reason()))]
+    Pull {
+        /// The image.
+        image: String,
+        /// Why.
+        error: PullError,
     },
     /// The image is not copied.
     #[error("{}: {}{}", escaped(image), escaped(error), advice(error.reason()))]
@@ -111,6 +119,7 @@ impl ImageError {
             Self::Reference { error, .. } => error.reason(),
             Self::Image { error, .. } => error.reason(),
             Self::Attach { error, .. } => error.reason(),
+            Self::Pull { error, .. } => error.reason(),
             Self::Copy { error, .. } => error.reason(),
             Self::Useless { error, .. } => error.reason(),
             Self::OneProfile(_) => "OneProfile",

@@ -29,6 +29,7 @@
 //! - [`run`]: from the options to an answer.
 
 pub mod attach;
+pub mod build;
 pub mod call;
 pub mod complete;
 pub mod connect;
@@ -36,6 +37,7 @@ pub mod convert;
 pub mod copy;
 pub mod denials;
 pub mod derive;
+pub mod derive_error;
 pub mod diff;
 mod duration;
 mod edit;
@@ -71,6 +73,7 @@ pub mod setting;
 pub mod show;
 pub mod simulate;
 pub mod sources;
+pub mod started_by;
 pub mod status;
 #[cfg(test)]
 mod testing;

@@ -76,13 +76,29 @@ pub fn named(sources: Vec<Source>) -> Vec<NamedProfile> {
 /// # Errors
 /// They cannot be combined.
 pub fn merge(profiles: &[NamedProfile], options: &MergeArgs) -> Result<Merged, MergeError> {
+    combine(profiles, options.operation(), &options.nodes)
+}
+
+/// What all profiles permit, on every node.
+///
+/// # Errors
+/// They cannot be combined.
+pub(crate) fn intersection(profiles: &[NamedProfile]) -> Result<Merged, MergeError> {
+    combine(profiles, Operation::Intersection, &NodeOptions::default())
+}
+
+fn combine(
+    profiles: &[NamedProfile],
+    operation: Operation,
+    nodes: &NodeOptions,
+) -> Result<Merged, MergeError> {
     if profiles.len() < 2 {
         return Err(MergeError::Alone);
     }
     let all: Vec<_> = profiles.iter().map(|it| &it.profile).collect();
-    let candidates = options.nodes.settings(&all, &Libseccomp::ALL);
+    let candidates = nodes.settings(&all, &Libseccomp::ALL);
     // On most nodes containers start with all of them, and to find out takes as long as to combine them.
-    match combined(profiles, options.operation(), &candidates, Vec::new()) {
+    match combined(profiles, operation, &candidates, Vec::new()) {
         Err(MergeError::Uncombinable { fault, .. }) if matches!(*fault, Uncombinable::Unloadable { .. }) => {}
         found => return found,
     }
@@ -103,7 +119,7 @@ pub fn merge(profiles: &[NamedProfile], options: &MergeArgs) -> Result<Merged, M
         let (setting, fault) = (Box::new(setting), Box::new(fault));
         return Err(MergeError::Unloadable { name: name.clone(), setting, fault });
     }
-    combined(profiles, options.operation(), &settings, remarks)
+    combined(profiles, operation, &settings, remarks)
 }
 
 /// Combines profiles for these nodes, and adds to the remarks.

@@ -10,6 +10,7 @@ use clap_complete::Shell;
 use lint::RULES;
 
 use crate::attach::AttachArgs;
+use crate::build::BuildArgs;
 use crate::convert::ConvertArgs;
 use crate::copy::CopyArgs;
 use crate::derive::DeriveArgs;
@@ -218,13 +219,15 @@ pub enum Task {
     /// specification, and SeccompProfiles. Names in the cluster are the only arguments that need one. What is not in the result, and what was assumed, is named on standard
     /// error.
     Convert(ConvertArgs),
-    /// Derive a profile from a program and its libraries, without running them
+    /// Derive a profile from a program or an image, without running it
     ///
     /// It reads the program, its loader and its libraries, follows everything that the program can reach, and permits the
-    /// system calls on the way, with those of the container runtimes. It needs no cluster, and only knows x86_64. If it
-    /// cannot find out the number of a call, it derives nothing and shows the place, unless --open-numbers says
-    /// otherwise. What else it cannot follow, such as plugins, is named on standard error. With --why it shows how the
-    /// program reaches a call. With --check it exits with 1 if the profile refuses a call that the program can reach, or
+    /// system calls on the way, with those of the container runtimes. Of an image these are the entry point and the
+    /// command; programs that are started by names that are known are derived, too. What is neither a file nor a directory
+    /// is an image in a registry, into which it logs in with Docker's configuration and its credential helpers. It needs no
+    /// cluster, and only knows x86_64. If it cannot find out the number of a call, it derives nothing and shows the place,
+    /// unless --open-numbers says otherwise. What else it cannot follow, such as scripts and plugins, is named on standard
+    /// error. With --why it shows how the program reaches a call. With --check it exits with 1 if the profile refuses a call that the program can reach, or
     /// permits one that it cannot.
     Derive(DeriveArgs),
     /// Learn a profile from what programs were seen to do
@@ -264,6 +267,13 @@ pub enum Task {
     /// same image gives the same artifact; one that takes the place of another has the present time, unless --created or
     /// SOURCE_DATE_EPOCH says otherwise. It logs in with Docker's configuration and its credential helpers.
     Attach(AttachArgs),
+    /// Derive the profile of an image in a registry, and attach it to the image
+    ///
+    /// It does what `derive` does with the image, applies the overrides, shows the profile with the programs that it is
+    /// for, what was not followed and what `lint` finds, and attaches it on yes, as `attach` does, for linux/amd64. It
+    /// exits with 1, and attaches nothing, if `lint` finds an error. The image stays as it is, and no cluster is needed. It
+    /// logs in with Docker's configuration and its credential helpers.
+    Build(BuildArgs),
     /// Copy an image to another registry, with the profiles that are attached to it
     ///
     /// It copies the image with all its platforms, so that it keeps its digest, and the artifacts with a profile that refer

@@ -204,6 +204,19 @@ pub(crate) fn notes(notes: &[String], paint: Paint) -> String {
     notes.iter().map(|note| format!("{}: {note}\n", paint.text("note", Tone::Waiting))).collect()
 }
 
+/// A size, for people.
+pub(crate) fn bytes(size: u64) -> String {
+    const UNITS: [&str; 3] = ["kB", "MB", "GB"];
+    if size < 1_000 {
+        return format!("{size} bytes");
+    }
+    let (mut size, mut unit) = (size as f64 / 1e3, 0);
+    while size >= 999.95 && unit + 1 < UNITS.len() {
+        (size, unit) = (size / 1e3, unit + 1);
+    }
+    format!("{size:.1} {}", UNITS[unit])
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

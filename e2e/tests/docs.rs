@@ -319,6 +319,8 @@ fn only_these_commands_are_not_run() {
         ("docs/how-to/attach-to-an-image.md", "the registry is yours"),
         ("docs/how-to/attach-to-an-image.md", "the registry is yours"),
         ("docs/how-to/attach-to-an-image.md", "the registry is yours"),
+        ("docs/how-to/derive.md", "the registry is yours"),
+        ("docs/how-to/derive.md", "the registry is yours"),
         ("docs/how-to/first-profile.md", "reads the kernel log of a node"),
         ("docs/how-to/images.md", "the registry is yours"),
         ("docs/how-to/images.md", "the registry is yours"),

@@ -5,13 +5,14 @@ mod tests;
 mod view;
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueHint};
 use convert::Machine;
 use k8s_openapi::jiff::Timestamp;
+use narrow::Refused;
 use profile::Profile;
-use registry::{Attached, Created, Depth, Finder, Times};
+use registry::{Attached, Created, Depth, Finder, Reference, Times};
 
 use crate::error::CliError;
 use crate::image::{Baseline, DockerConfig, RegistryOptions, one_profile, reference};
@@ -54,37 +55,55 @@ pub struct AttachArgs {
 /// The profile cannot be read or would never be used, the image cannot be read, or the registry does not take the profile.
 pub async fn attach(args: &AttachArgs) -> Result<(AttachView, Vec<String>), CliError> {
     let image = reference(&args.image)?;
-    let times = times(args.created.as_deref(), std::env::var(EPOCH).ok().as_deref(), Timestamp::now())?;
+    let times = times_of(args.created.as_deref())?;
     let profile = one_profile(&args.profile)?;
-    let bytes = profile.canonical().into_bytes();
-    let client = args.registry.client(&[&image])?;
-    let logins = DockerConfig::read()?;
     let architectures: BTreeSet<_> = args.architecture.iter().map(|it| it.name().to_owned()).collect();
     let architectures: Vec<_> = architectures.into_iter().collect();
+    attach_profile(&image, &profile, &args.profile, &architectures, &times, &args.registry).await
+}
+
+/// Attaches a profile, whose place is named in errors.
+///
+/// # Errors
+/// The profile would never be used, the image cannot be read, or the registry does not take the profile.
+pub(crate) async fn attach_profile(
+    image: &Reference,
+    profile: &Profile,
+    place: &Path,
+    architectures: &[String],
+    times: &Times,
+    registry: &RegistryOptions,
+) -> Result<(AttachView, Vec<String>), CliError> {
+    let bytes = profile.canonical().into_bytes();
+    let client = registry.client(&[image])?;
+    let logins = DockerConfig::read()?;
     let finder = Finder { client: &client, logins: &logins, depth: Depth::First, keys: None };
-    let is_usable = |architecture: &str| usable(args, &profile, architecture);
-    let planned = finder.plan_attachment(&image, &architectures, &bytes.into(), &times).await;
+    let planned = finder.plan_attachment(image, architectures, &bytes.into(), times).await;
     let failed = |error| ImageError::Attach { image: image.to_string(), error: Box::new(error) };
     let planned = planned.map_err(failed)?;
-    planned.architectures().try_for_each(is_usable)?;
+    planned.architectures().try_for_each(|architecture| {
+        usable(profile, architecture).map_err(|error| ImageError::Useless {
+            path: place.to_owned(),
+            architecture: architecture.to_owned(),
+            error: Box::new(error),
+        })
+    })?;
     let attached: Attached = finder.attach(planned).await.map_err(failed)?;
-    Ok((AttachView::of(&image, &attached), logins.remarks()))
+    Ok((AttachView::of(image, &attached), logins.remarks()))
+}
+
+/// The times that an artifact may have, by an option and by the environment.
+pub(crate) fn times_of(created: Option<&str>) -> Result<Times, ImageError> {
+    times(created, std::env::var(EPOCH).ok().as_deref(), Timestamp::now())
 }
 
 /// Whether a node of this architecture would use the profile within the runtime's default. Nothing is said of an
 /// architecture whose default is not known.
-fn usable(args: &AttachArgs, profile: &Profile, architecture: &str) -> Result<(), ImageError> {
+fn usable(profile: &Profile, architecture: &str) -> Result<(), Refused> {
     let Ok(machine) = architecture.parse::<Machine>() else { return Ok(()) };
     let Some(baseline) = Baseline::runtime_default().of(machine) else { return Ok(()) };
     let text = String::from_utf8_lossy(profile.canonical().bytes()).into_owned();
-    match narrow::narrow(&text, &baseline, &BTreeSet::from([machine])) {
-        Ok(_) => Ok(()),
-        Err(error) => Err(ImageError::Useless {
-            path: args.profile.clone(),
-            architecture: architecture.to_owned(),
-            error: Box::new(error),
-        }),
-    }
+    narrow::narrow(&text, &baseline, &BTreeSet::from([machine])).map(drop)
 }
 
 /// From what the time of an artifact is taken: what the command line says, or the environment.

@@ -11,6 +11,7 @@ use crate::error::CliError;
 use crate::image::{DockerConfig, RegistryOptions, reference};
 use crate::image_error::ImageError;
 use crate::output::OutputOption;
+use crate::show::bytes;
 
 pub use view::CopyView;
 
@@ -43,7 +44,7 @@ pub async fn copy(
     let client = args.registry.client(&[&from, &to])?;
     let logins = DockerConfig::read()?;
     let finder = Finder { client: &client, logins: &logins, depth: Depth::First, keys: None };
-    let mut told = |number, of, size| tell(&format!("blob {number} of {of}, {}", view::bytes(size)));
+    let mut told = |number, of, size| tell(&format!("blob {number} of {of}, {}", bytes(size)));
     let copied = finder.copy(&from, &to, &mut told).await;
     let copied =
         copied.map_err(|error| ImageError::Copy { image: from.to_string(), error: Box::new(error) })?;

@@ -149,6 +149,6 @@ fn sizes_are_shown_with_one_digit() {
         (45_000_000_000, "45.0 GB"),
         (u64::MAX, "18446744073.7 GB"),
     ] {
-        assert_eq!(view::bytes(size), shown);
+        assert_eq!(crate::show::bytes(size), shown);
     }
 }

@@ -3,7 +3,7 @@
 use registry::{Copied, Reference};
 use serde::Serialize;
 
-use crate::show::{Paint, Tone, count};
+use crate::show::{Paint, Tone, bytes, count};
 
 /// What was copied.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -58,17 +58,4 @@ impl CopyView {
         self.profiles.iter().for_each(|it| text += &format!("profile {it}\n"));
         text
     }
-}
-
-/// A size, for people.
-pub(super) fn bytes(size: u64) -> String {
-    const UNITS: [&str; 3] = ["kB", "MB", "GB"];
-    if size < 1_000 {
-        return format!("{size} bytes");
-    }
-    let (mut size, mut unit) = (size as f64 / 1e3, 0);
-    while size >= 999.95 && unit + 1 < UNITS.len() {
-        (size, unit) = (size / 1e3, unit + 1);
-    }
-    format!("{size:.1} {}", UNITS[unit])
 }

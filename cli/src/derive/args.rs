@@ -4,23 +4,54 @@ use std::path::{Path, PathBuf};
 
 use api::ProfileName;
 use clap::{Args, ValueEnum, ValueHint};
-use filter::{Runtime, Startup};
+use registry::Reference;
 
-use super::DeriveCommandError;
+use super::target::Here;
+use crate::derive_error::DeriveCommandError;
+use crate::image::RegistryOptions;
 use crate::output::ProfileForm;
+use crate::started_by::StartedBy;
 
-/// What to derive, and for where.
+/// What to derive, and what comes out.
 #[derive(Debug, Clone, Args)]
 pub struct DeriveArgs {
-    /// A program, or a directory with the files of an image
-    #[arg(value_name = "ELF|DIR", value_hint = ValueHint::AnyPath)]
+    /// A program; a directory with the files of an image; an image as an OCI layout, as an archive (docker save), or in a
+    /// registry
+    #[arg(value_name = "ELF|DIR|LAYOUT|ARCHIVE|IMAGE", value_hint = ValueHint::AnyPath)]
     pub target: PathBuf,
-    /// A program in DIR, as the image has it (/usr/sbin/nginx); may be repeated
-    #[arg(long = "program", value_name = "PATH")]
-    pub programs: Vec<String>,
+    /// Which image of a layout or an archive with several
+    #[arg(long, value_name = "NAME")]
+    pub image: Option<String>,
     /// The directory with the libraries of ELF [default: /]
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub root: Option<PathBuf>,
+    /// How it is derived.
+    #[command(flatten)]
+    pub options: DeriveOptions,
+    /// Show how the program reaches this call instead of a profile; may be repeated
+    #[arg(long, value_name = "CALL")]
+    pub why: Vec<String>,
+    /// Show what this profile refuses of what the program can reach, and what it permits beyond
+    #[arg(long, value_name = "PROFILE", value_hint = ValueHint::FilePath, conflicts_with_all = ["why", "overrides"])]
+    pub check: Option<PathBuf>,
+    /// The output format
+    #[arg(long, short, value_name = "FORM", value_enum, default_value = "yaml")]
+    pub output: ProfileForm,
+    /// The registry.
+    #[command(flatten)]
+    pub registry: RegistryOptions,
+}
+
+/// How a profile is derived.
+#[derive(Debug, Clone, Args)]
+pub struct DeriveOptions {
+    /// A program in DIR or in the image, as the image has it (/usr/sbin/nginx); may be repeated. An image's entry point and
+    /// command are derived, too
+    #[arg(long = "program", value_name = "PATH")]
+    pub programs: Vec<String>,
+    /// Only the programs that are named, not those that they start, nor the image's entry point
+    #[arg(long)]
+    pub only_named: bool,
     /// A library that the program opens although its name is no constant, such as a plugin: a path in the image, or a
     /// name; may be repeated
     #[arg(long = "module", value_name = "PATH")]
@@ -37,42 +68,15 @@ pub struct DeriveArgs {
     /// What to do if the number of a call is not known
     #[arg(long = "open-numbers", value_name = "WHAT", value_enum, default_value = "refuse")]
     pub open: OpenNumbers,
-    /// Show how the program reaches this call instead of a profile; may be repeated
-    #[arg(long, value_name = "CALL")]
-    pub why: Vec<String>,
-    /// Show what this profile refuses of what the program can reach, and what it permits beyond
-    #[arg(long, value_name = "PROFILE", value_hint = ValueHint::FilePath, conflicts_with = "why")]
-    pub check: Option<PathBuf>,
-    /// Write how the program reaches each call to this file, as JSON
+    /// A file with calls to be permitted and refused whatever is derived, each with a reason
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub overrides: Option<PathBuf>,
+    /// Write how the programs reach each call to this file, as JSON
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub evidence: Option<PathBuf>,
-    /// The name of the SeccompProfile [default: that of the first program]
+    /// The name of the SeccompProfile [default: that of the first program, or of the image]
     #[arg(long, value_name = "NAME")]
     pub name: Option<ProfileName>,
-    /// The output format
-    #[arg(long, short, value_name = "FORM", value_enum, default_value = "yaml")]
-    pub output: ProfileForm,
-}
-
-/// A runtime that starts containers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum StartedBy {
-    /// runc
-    Runc,
-    /// crun
-    Crun,
-    /// None: only the program's own calls
-    None,
-}
-
-impl StartedBy {
-    pub(super) fn is(self, startup: &Startup) -> bool {
-        match self {
-            Self::Runc => startup.model != Runtime::CRUN,
-            Self::Crun => startup.model == Runtime::CRUN,
-            Self::None => false,
-        }
-    }
 }
 
 /// What to do if the number of a call is not known.
@@ -84,43 +88,30 @@ pub enum OpenNumbers {
     RuntimeDefault,
 }
 
-/// Programs, as paths in a root.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Target {
-    pub(super) root: PathBuf,
-    pub(super) programs: Vec<String>,
+impl DeriveArgs {
+    /// The name of the profile: that of the first program, or of the layout or archive.
+    pub(super) fn name(&self, here: &Here) -> Result<ProfileName, DeriveCommandError> {
+        let programs = &self.options.programs;
+        let path = programs.first().map_or(self.target.as_path(), Path::new);
+        let is_archive = matches!(here, Here::Archive(_)) && programs.is_empty();
+        let name = if is_archive { path.file_stem() } else { path.file_name() };
+        let name = name.and_then(|name| name.to_str()).map(|name| name.trim_end_matches(".tar"));
+        self.options.named(name, path)
+    }
 }
 
-impl DeriveArgs {
-    pub(super) fn target(&self) -> Result<Target, DeriveCommandError> {
-        let target = &self.target;
-        let unreadable = |error| DeriveCommandError::File { path: target.clone(), error };
-        let whole = std::fs::canonicalize(target).map_err(unreadable)?;
-        if whole.is_dir() {
-            if self.programs.is_empty() {
-                return Err(DeriveCommandError::NoProgram(target.clone()));
-            }
-            return Ok(Target { root: whole, programs: self.programs.clone() });
-        }
-        if !self.programs.is_empty() {
-            return Err(DeriveCommandError::NoDirectory(target.clone()));
-        }
-        let root = self.root.clone().unwrap_or_else(|| PathBuf::from("/"));
-        let root = std::fs::canonicalize(&root)
-            .map_err(|error| DeriveCommandError::File { path: root.clone(), error })?;
-        let inside = whole.strip_prefix(&root).ok().and_then(Path::to_str);
-        let inside = inside.ok_or_else(|| DeriveCommandError::Outside(target.clone()))?;
-        Ok(Target { programs: vec![format!("/{inside}")], root })
+impl DeriveOptions {
+    /// The name of the profile of an image in a registry: the last word of its repository.
+    pub(super) fn name_of_image(&self, image: &Reference) -> Result<ProfileName, DeriveCommandError> {
+        let path = image.repository().path();
+        self.named(path.rsplit('/').next(), Path::new(path))
     }
 
-    /// The name of the profile.
-    pub(super) fn name(&self) -> Result<ProfileName, DeriveCommandError> {
+    fn named(&self, name: Option<&str>, path: &Path) -> Result<ProfileName, DeriveCommandError> {
         if let Some(name) = &self.name {
             return Ok(name.clone());
         }
-        let program = self.programs.first().map_or(self.target.as_path(), Path::new);
-        let name = program.file_name().and_then(|name| name.to_str());
         let name = name.and_then(|name| name.to_lowercase().replace('_', "-").parse().ok());
-        name.ok_or_else(|| DeriveCommandError::Nameless(program.to_owned()))
+        name.ok_or_else(|| DeriveCommandError::Nameless(path.to_owned()))
     }
 }

@@ -7,7 +7,7 @@ use filter::{Filter, Permission};
 use profile::Profile;
 use syscalls::{Architecture, Syscall};
 
-use super::DeriveCommandError;
+use crate::derive_error::DeriveCommandError;
 use crate::setting::SettingOptions;
 
 /// What a profile refuses of what a program can reach, and what it permits beyond.

@@ -3,11 +3,11 @@
 use std::collections::BTreeSet;
 use std::fmt::Write;
 
-use derive::{Call, Derived, Link};
+use derive::{Call, Link, Program};
 use serde::Serialize;
 use syscalls::{Architecture, Syscall};
 
-use super::DeriveCommandError;
+use crate::derive_error::DeriveCommandError;
 use crate::output::json_lines;
 
 /// The evidence for a profile.
@@ -22,6 +22,8 @@ pub(super) struct Evidence<'a> {
 #[derive(Debug, Serialize)]
 struct OfProgram<'a> {
     program: &'a str,
+    /// Why it may run.
+    because: String,
     objects: &'a [String],
     calls: Vec<OfCall<'a>>,
     findings: Vec<OfFinding>,
@@ -50,9 +52,10 @@ struct OfFinding {
 }
 
 impl<'a> Evidence<'a> {
-    pub(super) fn of(all: &'a [Derived], by_runtime: &BTreeSet<Syscall>) -> Self {
-        let programs = all.iter().map(|it| OfProgram {
+    pub(super) fn of(all: &'a [Program], by_runtime: &BTreeSet<Syscall>) -> Self {
+        let programs = all.iter().map(|Program { derived: it, because }| OfProgram {
             program: &it.program,
+            because: because.to_string(),
             objects: &it.objects,
             calls: it.calls.iter().map(OfCall::of).collect(),
             findings: it
@@ -87,13 +90,13 @@ fn name(number: u32) -> String {
 }
 
 /// The chains to some calls, as text.
-pub(super) fn chains(all: &[Derived], names: &[String]) -> Result<String, DeriveCommandError> {
+pub(super) fn chains(all: &[Program], names: &[String]) -> Result<String, DeriveCommandError> {
     let mut text = String::new();
     for asked in names {
         let call = Syscall::from_name(asked).and_then(|call| call.number(Architecture::X86_64));
         let number = call.ok_or_else(|| DeriveCommandError::NoCall(asked.clone()))?;
         let mut found = false;
-        for derived in all {
+        for Program { derived, .. } in all {
             let Some(call) = derived.calls.iter().find(|call| call.number == number) else { continue };
             found = true;
             _ = writeln!(text, "why {asked}? {}", derived.program);

@@ -1,7 +1,9 @@
 //! `derive`: a profile from the files of a program, with evidence for each call.
 //!
-//! - `args`: the command's options; `error`: why it fails.
-//! - `root`: the files of an image or of this machine, for the crate `derive`, which reads none itself.
+//! - `args`: the command's options. Why it fails is in `derive_error`.
+//! - `target`: what is derived: a program, a directory, or an image. `root`: the files of a directory, for the crate
+//!   `derive`, which reads none itself; `layout`: a directory with an image; `pull`: an image in a registry.
+//! - `found`: from the programs to a profile; `overrides`: what a person adds to it and takes from it.
 //! - `evidence`: each call with how the program reaches it, as JSON and as text.
 //! - `check`: what an existing profile refuses of it, and what it permits beyond.
 //!
@@ -9,29 +11,35 @@
 
 mod args;
 mod check;
-mod error;
 mod evidence;
+mod found;
+mod layout;
+mod overrides;
+mod pull;
 mod root;
+mod target;
+#[cfg(test)]
+pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeSet;
-
-use derive::{Derived, Request};
-use filter::{RuntimeDefault, Startup};
+use api::ProfileName;
+use derive::Program;
 use profile::Profile;
-use serde_json::json;
-use syscalls::{Architecture, Syscall};
+use registry::Reference;
 
-pub use args::{DeriveArgs, OpenNumbers, StartedBy};
-pub use error::DeriveCommandError;
+pub use args::{DeriveArgs, DeriveOptions, OpenNumbers};
+pub use target::{Here, Place};
 
+use crate::derive_error::DeriveCommandError;
+use crate::error::CliError;
+use crate::image::RegistryOptions;
 use crate::output::ProfileForm;
 use crate::profile_text::{oci_json, seccomp_profile};
-use args::Target;
 use check::Check;
-use evidence::{Evidence, chains};
-use root::Directory;
+use evidence::chains;
+use found::Found;
+use target::Opened;
 
 /// What comes out.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,83 +54,104 @@ pub struct DerivedText {
     pub evidence: Option<String>,
 }
 
-/// Derives the calls of programs. `checked` is the profile of `--check`.
+/// Derives the calls of programs on this machine. `checked` is the profile of `--check`. `tell` is called for what takes
+/// long.
 ///
 /// # Errors
 /// A file cannot be read, or a number is not known and that is refused.
-pub fn derive(args: &DeriveArgs, checked: Option<&Profile>) -> Result<DerivedText, DeriveCommandError> {
-    let Target { root, programs } = args.target()?;
-    let directory = Directory::new(root);
-    let mut all = Vec::new();
-    for program in programs {
-        let (directories, modules) = (args.library_paths.clone(), args.modules.clone());
-        all.push(derive::derive(&directory, &Request { program, directories, modules })?);
-    }
-    let open = || all.iter().flat_map(|it| &it.findings).filter(|it| it.is_open());
-    let is_open = open().next().is_some();
-    let is_widened = is_open && args.open == OpenNumbers::RuntimeDefault;
-    if is_open && !is_widened {
-        return Err(DeriveCommandError::Open(open().map(ToString::to_string).collect()));
-    }
-    let by_runtime = started_by(&args.runtimes, args.allow_privilege_escalation);
-    let mut allowed: BTreeSet<Syscall> = all.iter().flat_map(calls).collect();
-    let mut remarks: Vec<_> = all.iter().flat_map(|it| &it.findings).map(ToString::to_string).collect();
-    if is_widened {
-        let default = RuntimeDefault::CONTAINERD;
-        allowed.extend(permitted(default));
-        remarks.push(format!(
-            "as the number of a call is not known, the profile also permits every call that the default profile of {} \
-             permits whatever its arguments are",
-            default.name
-        ));
-    }
+pub fn derive(
+    args: &DeriveArgs,
+    here: Here,
+    checked: Option<&Profile>,
+    tell: &mut (dyn FnMut(&str) + Send),
+) -> Result<DerivedText, DeriveCommandError> {
+    let name = args.name(&here);
+    let is_image = here.is_image();
+    let opened = args.open(here, tell)?;
+    derived(args, &opened, name, checked, &mut |line| {
+        if is_image {
+            tell(line);
+        }
+    })
+}
+
+/// Derives the calls of an image in a registry.
+///
+/// # Errors
+/// The image cannot be read, or a number is not known and that is refused.
+pub async fn derive_image(
+    args: &DeriveArgs,
+    image: &Reference,
+    checked: Option<&Profile>,
+    tell: &mut (dyn FnMut(&str) + Send),
+) -> Result<DerivedText, CliError> {
+    let (opened, remarks) = args.options.pull(&args.registry, image, tell).await?;
+    let mut text = derived(args, &opened, args.options.name_of_image(image), checked, tell)?;
+    text.remarks.splice(0..0, remarks);
+    Ok(text)
+}
+
+/// The profile of an image in a registry, and where it comes from.
+#[derive(Debug)]
+pub struct FromImage {
+    /// The name of the profile.
+    pub name: ProfileName,
+    /// The profile.
+    pub profile: Profile,
+    /// The programs that may run.
+    pub programs: Vec<Program>,
+    /// What was not followed, and what overrides contradict.
+    pub remarks: Vec<String>,
+    /// Calls that runtimes make before the program begins and that the profile does not permit.
+    pub refused_to_runtimes: Vec<&'static str>,
+    /// Remarks about logins.
+    pub logins: Vec<String>,
+    /// The evidence as JSON, if it is asked for.
+    pub evidence: Option<String>,
+}
+
+/// The same as [`derive_image`] for whoever goes on with the profile.
+///
+/// # Errors
+/// The image cannot be read, or a number is not known and that is refused.
+pub async fn from_image(
+    options: &DeriveOptions,
+    registry: &RegistryOptions,
+    image: &Reference,
+    tell: &mut (dyn FnMut(&str) + Send),
+) -> Result<FromImage, CliError> {
+    let name = options.name_of_image(image)?;
+    let (opened, logins) = options.pull(registry, image, tell).await?;
+    let mut found = Found::of(options, &opened, tell)?;
+    let profile = found.profile(options)?;
+    let evidence = options.evidence.as_ref().map(|_| found.evidence());
+    let refused_to_runtimes = found.refused_to_runtimes(&profile);
+    let Found { programs, remarks, .. } = found;
+    Ok(FromImage { name, profile, programs, remarks, refused_to_runtimes, logins, evidence })
+}
+
+/// Derives the calls of programs.
+fn derived(
+    args: &DeriveArgs,
+    opened: &Opened,
+    name: Result<ProfileName, DeriveCommandError>,
+    checked: Option<&Profile>,
+    tell: &mut (dyn FnMut(&str) + Send),
+) -> Result<DerivedText, DeriveCommandError> {
+    let mut found = Found::of(&args.options, opened, tell)?;
+    let evidence = args.options.evidence.as_ref().map(|_| found.evidence());
     let (text, success) = if let Some(profile) = checked {
-        let check = Check::of(profile, &allowed, &by_runtime)?;
+        let check = Check::of(profile, &found.reached, &found.by_runtime)?;
         (check.text(), check.is_equal())
     } else if args.why.is_empty() {
-        allowed.extend(&by_runtime);
-        let profile = profile(&allowed)?;
+        let profile = found.profile(&args.options)?;
         let text = match args.output {
             ProfileForm::Json => oci_json(&profile),
-            ProfileForm::Yaml => seccomp_profile(args.name()?.as_str(), &profile),
+            ProfileForm::Yaml => seccomp_profile(name?.as_str(), &profile),
         };
         (text, true)
     } else {
-        (chains(&all, &args.why)?, true)
+        (chains(&found.programs, &args.why)?, true)
     };
-    let evidence = args.evidence.as_ref().map(|_| Evidence::of(&all, &by_runtime).json());
-    Ok(DerivedText { text, remarks, success, evidence })
-}
-
-/// The calls of a program that have names.
-fn calls(derived: &Derived) -> impl Iterator<Item = Syscall> + '_ {
-    derived.calls.iter().filter_map(|call| Syscall::by_number(Architecture::X86_64, call.number))
-}
-
-/// The calls of the runtimes between the loading of the filter and the program.
-pub(crate) fn started_by(runtimes: &[StartedBy], allow_privilege_escalation: bool) -> BTreeSet<Syscall> {
-    let startups = Startup::ALL.iter().filter(|startup| {
-        startup.no_new_privileges != allow_privilege_escalation
-            && runtimes.iter().any(|runtime| runtime.is(startup))
-    });
-    startups.flat_map(Startup::calls).filter_map(Syscall::from_name).collect()
-}
-
-/// The calls that a default profile permits whatever their arguments are.
-fn permitted(default: RuntimeDefault) -> BTreeSet<Syscall> {
-    let Some(profile) = default.profile(profile::Architecture::X86_64) else { return BTreeSet::new() };
-    let rules = profile.rules().iter().filter(|rule| rule.arguments().is_empty());
-    let rules = rules.filter(|rule| rule.action() == profile::Action::Allow);
-    rules.flat_map(profile::Rule::names).filter_map(|name| Syscall::from_name(name.as_str())).collect()
-}
-
-/// The profile that permits these calls and nothing else.
-fn profile(calls: &BTreeSet<Syscall>) -> Result<Profile, DeriveCommandError> {
-    let names: Vec<_> = calls.iter().map(|call| call.name()).collect();
-    let contents = json!({
-        "defaultAction": "SCMP_ACT_ERRNO",
-        "architectures": ["SCMP_ARCH_X86_64"],
-        "syscalls": [{ "names": names, "action": "SCMP_ACT_ALLOW" }],
-    });
-    Ok(Profile::from_value(&contents)?)
+    Ok(DerivedText { text, remarks: found.remarks, success, evidence })
 }

@@ -48,6 +48,19 @@ impl Checks {
     }
 }
 
+/// Findings about a profile that is in no file, a line each; or that there are none.
+pub(crate) fn in_words(findings: &[Finding], paint: Paint) -> String {
+    if findings.is_empty() {
+        return "lint finds nothing\n".to_owned();
+    }
+    let line = |finding: &Finding| {
+        let Finding { severity, path, message, rule, .. } = finding;
+        let words = format!("{}: {path}: {message} ({rule})", severity.name());
+        format!("lint finds {}\n", paint.text(&words, Tone::Waiting))
+    };
+    findings.iter().map(line).collect()
+}
+
 /// The findings in some files.
 #[derive(Debug, Clone, Default, Serialize)]
 #[serde(rename_all = "camelCase")]

@@ -7,9 +7,9 @@ use api::ProfileName;
 use clap::{Args, ValueHint};
 
 use super::workload::WorkloadArgs;
-use crate::derive::StartedBy;
 use crate::output::ProfileForm;
 use crate::setting::ArchitectureOption;
+use crate::started_by::StartedBy;
 
 /// What to learn from.
 #[derive(Debug, Clone, Args)]

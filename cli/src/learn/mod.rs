@@ -31,10 +31,10 @@ pub use args::{ContainerPattern, LearnArgs};
 pub use error::LearnError;
 pub use seen::Seen;
 
-use crate::derive::started_by;
 use crate::log_lines::logs;
 use crate::output::ProfileForm;
 use crate::profile_text::{oci_json, seccomp_profile};
+use crate::started_by::started_by;
 
 /// How much of a log is read at once.
 const BUFFER: usize = 1 << 16;

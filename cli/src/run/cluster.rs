@@ -85,6 +85,7 @@ pub async fn answer(task: &Task, client: &Client, paint: Paint) -> Result<Answer
         | Task::Restart(_)
         | Task::Completion { .. }
         | Task::Derive(_)
+        | Task::Build(_)
         | Task::Learn(_)
         | Task::Inspect(_)
         | Task::Attach(_)

@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 use profile::Profile;
 
 use crate::attach::{self, AttachArgs};
+use crate::build::{self, BuildArgs, Built};
 use crate::convert::{self, Conversion, ConvertArgs};
 use crate::copy::{self, CopyArgs};
-use crate::derive::{self, DeriveArgs, DerivedText};
+use crate::derive::{self, DeriveArgs, DerivedText, Here, Place};
 use crate::diff::{DiffArgs, DiffView, NamedProfile, load_files, read_file};
 use crate::error::CliError;
 use crate::explain::{ExplainArgs, ExplainFormat, ExplainView};
@@ -20,6 +21,7 @@ use crate::manual;
 use crate::merge::{MergeArgs, merge, named, text};
 use crate::options::Task;
 use crate::output::Format;
+use crate::restart::Dialogue;
 use crate::show::Paint;
 use crate::simulate::{self, SimulateArgs};
 use crate::sources::{Origins, Others, Source};
@@ -64,7 +66,10 @@ pub fn without_cluster(task: &Task, paint: Paint) -> Result<Option<Answer>, CliE
             }
             converted(args, Vec::new())?
         }
-        Task::Derive(args) => derived(args)?,
+        Task::Derive(args) => match args.place()? {
+            Place::Here(here) => derived(args, here)?,
+            Place::Registry(_) => return Ok(None),
+        },
         Task::Learn(args) if args.workload.workload.is_none() => learned(args)?,
         Task::Explain(args) => {
             let origins = Origins::of(&args.files)?;
@@ -139,20 +144,52 @@ pub(super) fn converted(args: &ConvertArgs, stored: Vec<Source>) -> Result<Answe
     Ok(Answer { remarks, ..Answer::success(text) })
 }
 
-fn derived(args: &DeriveArgs) -> Result<Answer, CliError> {
+fn derived(args: &DeriveArgs, here: Here) -> Result<Answer, CliError> {
     let checked = args.check.as_ref().map(|path| only_profile(path)).transpose()?;
-    let DerivedText { text, remarks, success, evidence } = derive::derive(args, checked.as_ref())?;
-    if let (Some(path), Some(evidence)) = (&args.evidence, evidence) {
-        std::fs::write(path, evidence).map_err(|error| CliError::Write { path: path.clone(), error })?;
+    answered(args, derive::derive(args, here, checked.as_ref(), &mut remark)?)
+}
+
+/// Derives an image in a registry, and asks no cluster. Standard error shows how far it is.
+///
+/// # Errors
+/// The image cannot be read, or nothing can be derived.
+pub async fn derived_from_image(args: &DeriveArgs) -> Result<Option<Answer>, CliError> {
+    let Place::Registry(image) = args.place()? else { return Ok(None) };
+    let checked = args.check.as_ref().map(|path| only_profile(path)).transpose()?;
+    let derived = derive::derive_image(args, &image, checked.as_ref(), &mut remark).await?;
+    answered(args, derived).map(Some)
+}
+
+fn answered(args: &DeriveArgs, derived: DerivedText) -> Result<Answer, CliError> {
+    let DerivedText { text, remarks, success, evidence } = derived;
+    if let (Some(path), Some(evidence)) = (&args.options.evidence, evidence) {
+        write(path, &evidence)?;
     }
     Ok(Answer { remarks, success, ..Answer::success(text) })
+}
+
+/// Derives the profile of an image and attaches it, and asks no cluster. Standard error shows how far it is.
+///
+/// # Errors
+/// Nothing can be derived, or the profile is not attached.
+pub async fn built(args: &BuildArgs, paint: Paint, dialogue: &mut dyn Dialogue) -> Result<Answer, CliError> {
+    let mut keep = |evidence: &str| match &args.options.evidence {
+        Some(path) => write(path, evidence),
+        None => Ok(()),
+    };
+    let Built { remarks, success } = build::build(args, paint, dialogue, &mut remark, &mut keep).await?;
+    Ok(Answer { remarks, success, ..Answer::success(String::new()) })
+}
+
+fn write(path: &PathBuf, text: &str) -> Result<(), CliError> {
+    std::fs::write(path, text).map_err(|error| CliError::Write { path: path.clone(), error })
 }
 
 fn learned(args: &LearnArgs) -> Result<Answer, CliError> {
     let base = args.base.as_ref().map(|path| only_profile(path)).transpose()?;
     let Learned { text, remarks, is_complete, evidence } = learn::learn(args, base.as_ref())?;
     if let Some(path) = &args.evidence {
-        std::fs::write(path, evidence).map_err(|error| CliError::Write { path: path.clone(), error })?;
+        write(path, &evidence)?;
     }
     Ok(Answer { remarks, success: is_complete, ..Answer::success(text) })
 }

@@ -22,7 +22,7 @@ use crate::sources;
 
 pub use cluster::answer;
 use console::{Terminal, paint, print, remark, report};
-pub use files::{attached, copied, inspected, without_cluster};
+pub use files::{attached, built, copied, derived_from_image, inspected, without_cluster};
 pub use follow::wait;
 use follow::watch;
 use follow_denials::Output;
@@ -75,6 +75,12 @@ async fn perform(options: &Options) -> Result<ExitCode, CliError> {
         Task::Inspect(args) => return give(&inspected(args, paint()).await?),
         Task::Attach(args) => return give(&attached(args, paint()).await?),
         Task::Copy(args) => return give(&copied(args, paint()).await?),
+        Task::Build(args) => return give(&built(args, paint(), &mut Terminal).await?),
+        Task::Derive(args) => {
+            if let Some(answer) = derived_from_image(args).await? {
+                return give(&answer);
+            }
+        }
         _ => {}
     }
     with_cluster(options).await.map_err(|error| match assumed_names(&options.task) {

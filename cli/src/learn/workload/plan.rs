@@ -16,12 +16,12 @@ use super::error::WorkloadError;
 use super::requests::{FOR, FROM_LEARNED, FROM_LEARNING, Place, is_from, of_workload, profile_object};
 use super::sightings::{Cluster, Learners};
 use super::template::{self, Present, Stored, Target};
-use crate::derive::{StartedBy, started_by};
 use crate::error::CliError;
 use crate::outdated::Workload;
 use crate::owner::Owner;
 use crate::read;
 use crate::setting::ArchitectureOption;
+use crate::started_by::{StartedBy, started_by};
 use crate::users;
 
 /// A workload that can learn.

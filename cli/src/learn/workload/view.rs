@@ -12,9 +12,10 @@ use syscalls::Syscall;
 use super::contents;
 use super::session::{Limits, Session};
 use super::sightings::{SeenCall, Sightings};
+use crate::findings::in_words;
 use crate::output::json_lines;
 use crate::profile_text::seccomp_profile;
-use crate::show::{Paint, Table, Tone, age, count, escaped};
+use crate::show::{Paint, Table, age, count, escaped};
 
 /// How far a learning is, in one line.
 pub(super) fn progress(session: &Session, limits: Limits, now: Duration) -> String {
@@ -80,20 +81,7 @@ impl ResultView<'_> {
         for (number, why) in self.unseen.iter().filter(|(number, _)| *number > 0) {
             text += &format!("{} permitted {why}\n", count(*number, "more call"));
         }
-        let findings = lint::check(self.profile, &Nodes::default());
-        if findings.is_empty() {
-            text += "lint finds nothing\n";
-        }
-        for finding in findings {
-            let words = format!(
-                "{}: {}: {} ({})",
-                finding.severity.name(),
-                finding.path,
-                finding.message,
-                finding.rule
-            );
-            text += &format!("lint finds {}\n", paint.text(&words, Tone::Waiting));
-        }
+        text += &in_words(&lint::check(self.profile, &Nodes::default()), paint);
         for remark in self.remarks() {
             text += &format!("{}\n", escaped(remark));
         }

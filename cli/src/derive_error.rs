@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use crate::merge_error::MergeError;
 use crate::show::{escaped, escaped_path};
 
 /// Why nothing is derived.
@@ -25,6 +26,23 @@ pub enum DeriveCommandError {
         /// Why.
         error: std::io::Error,
     },
+    /// The image cannot be used.
+    #[error("{}: {}", escaped_path(target), escaped(error))]
+    Image {
+        /// The image, as it was named.
+        target: PathBuf,
+        /// Why.
+        error: image::ImageError,
+    },
+    /// There is no place for the contents of an image.
+    #[error("cannot use a temporary file: {0}\nName a directory with more space in TMPDIR.")]
+    Temporary(std::io::Error),
+    /// The image starts nothing, and no program is named.
+    #[error(
+        "{}: the image has neither an entry point nor a command; name its programs with --program, such as --program /usr/sbin/nginx",
+        escaped_path(.0)
+    )]
+    NothingStarts(PathBuf),
     /// The target is a directory, and no program is named.
     #[error("{}: name the programs in this directory with --program, such as --program /usr/sbin/nginx", escaped_path(.0))]
     NoProgram(PathBuf),
@@ -49,6 +67,31 @@ pub enum DeriveCommandError {
     /// The profile to be checked is too complex.
     #[error("the profile cannot be compared: {0}")]
     TooComplex(#[from] filter::diagram::TooComplex),
+    /// The file of overrides is none.
+    #[error(
+        "{}: expected the lists allow and deny, of names, reason, architectures and args: {}",
+        escaped_path(path),
+        escaped(why)
+    )]
+    Overrides {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        why: String,
+    },
+    /// An override is not valid.
+    #[error("{}: {field}: {}", escaped_path(path), escaped(why))]
+    Override {
+        /// The file.
+        path: PathBuf,
+        /// The field.
+        field: String,
+        /// Why.
+        why: String,
+    },
+    /// What is refused with certain arguments cannot be expressed.
+    #[error("the overrides cannot be applied: {0}")]
+    Merge(#[from] MergeError),
     /// The derived profile is not valid.
     #[error("the derived profile is not valid: {0}")]
     Profile(#[from] profile::ParseError),
@@ -62,6 +105,9 @@ impl DeriveCommandError {
             Self::Program(error) => error.reason(),
             Self::Open(_) => "OpenNumbers",
             Self::File { .. } => "Unreadable",
+            Self::Image { error, .. } => error.reason(),
+            Self::Temporary(_) => "TemporaryFile",
+            Self::NothingStarts(_) => "NothingStarts",
             Self::NoProgram(_) => "NoProgram",
             Self::NoDirectory(_) => "NoDirectory",
             Self::Outside(_) => "Outside",
@@ -70,6 +116,9 @@ impl DeriveCommandError {
             Self::Unreached(_) => "Unreached",
             Self::Unloadable(_) => "Unloadable",
             Self::TooComplex(_) => "TooComplex",
+            Self::Overrides { .. } => "Overrides",
+            Self::Override { .. } => "Override",
+            Self::Merge(error) => error.reason(),
             Self::Profile(_) => "Profile",
         }
     }

@@ -2,7 +2,11 @@ use clap::Parser;
 use profile::Profile;
 use serde_json::{Value, json};
 
-use super::{DeriveArgs, DeriveCommandError, DerivedText, derive};
+use super::testing::program;
+use super::{DeriveArgs, DeriveCommandError, DerivedText, Place};
+
+mod images;
+mod overrides;
 
 #[derive(Debug, Parser)]
 struct Only {
@@ -14,23 +18,19 @@ fn args(arguments: &[&str]) -> DeriveArgs {
     Only::try_parse_from([&["derive"], arguments].concat()).unwrap().args
 }
 
-/// A program of machine code alone, below a root of its own.
+/// Derives what is on this machine.
+fn derive(args: &DeriveArgs, checked: Option<&Profile>) -> Result<DerivedText, DeriveCommandError> {
+    match args.place()? {
+        Place::Here(here) => super::derive(args, here, checked, &mut |_| {}),
+        Place::Registry(image) => panic!("{image} is in a registry"),
+    }
+}
+
+/// A program below a root of its own.
 fn root(code: &[u8]) -> tempfile::TempDir {
     let root = tempfile::tempdir().unwrap();
-    let mut bytes = vec![0; 0x78];
-    bytes[..8].copy_from_slice(b"\x7fELF\x02\x01\x01\x00");
-    bytes[16..20].copy_from_slice(&[2, 0, 62, 0]);
-    bytes[24..32].copy_from_slice(&0x40_0078u64.to_le_bytes());
-    bytes[32..40].copy_from_slice(&64u64.to_le_bytes());
-    bytes[54..58].copy_from_slice(&[56, 0, 1, 0]);
-    bytes[64..72].copy_from_slice(&[1, 0, 0, 0, 5, 0, 0, 0]);
-    bytes[80..88].copy_from_slice(&0x40_0000u64.to_le_bytes());
-    let size = (bytes.len() + code.len()) as u64;
-    bytes[96..104].copy_from_slice(&size.to_le_bytes());
-    bytes[104..112].copy_from_slice(&size.to_le_bytes());
-    bytes.extend(code);
     std::fs::create_dir(root.path().join("bin")).unwrap();
-    std::fs::write(root.path().join("bin/Some_Program"), bytes).unwrap();
+    std::fs::write(root.path().join("bin/Some_Program"), program(code)).unwrap();
     root
 }
 
@@ -86,6 +86,7 @@ fn each_call_has_evidence() {
         "why getpid? /bin/Some_Program\n  entry          Some_Program: 0x400078\n  kernel         Some_Program: 0x40007d\n"
     );
     let evidence: Value = serde_json::from_str(&shown.evidence.unwrap()).unwrap();
+    assert_eq!(evidence["programs"][0]["because"], json!("named"));
     let call = &evidence["programs"][0]["calls"][0];
     assert_eq!((&call["name"], &call["number"]), (&json!("getpid"), &json!(39)));
     assert_eq!(
