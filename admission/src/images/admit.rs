@@ -49,6 +49,14 @@ pub enum Forms {
     Files,
 }
 
+/// For whom registries are asked, and until when.
+struct Asker<'a> {
+    namespace: &'a str,
+    logins: Result<Logins, Why>,
+    architectures: Vec<String>,
+    deadline: Instant,
+}
+
 impl Images {
     /// Answers with these options. `namespace` is our own.
     #[must_use]
@@ -71,7 +79,6 @@ impl Images {
 
     /// The verdict about a pod.
     pub async fn verdict(&self, question: &Question, forms: Forms) -> Verdict {
-        let namespace = question.namespace.as_deref().unwrap_or_default();
         let about = match (&question.subresource[..], &question.old_spec) {
             ("", _) => About::NewPod,
             ("ephemeralcontainers", Some(old)) => About::Ephemeral(old),
@@ -87,19 +94,11 @@ impl Images {
                 return Verdict::default();
             }
         };
-        let deadline = Instant::now() + self.options.images_time;
-        let logins = self.logins(namespace, &pod, deadline).await;
-        let architectures = self.architectures(&pod);
+        let asker = self.asker(question, &pod).await;
         let base = (forms == Forms::All && self.oci.is_for(spec)).then(|| self.options.base());
         let base = base.as_ref();
-        let facts = pod.containers.iter().map(|container| async {
-            match &logins {
-                Ok(logins) => {
-                    self.fact(container, logins, &architectures, base, question.dry_run, deadline).await
-                }
-                Err(why) => Fact::Unknown(why.clone()),
-            }
-        });
+        let facts =
+            pod.containers.iter().map(|container| self.fact(container, &asker, base, question.dry_run));
         let facts = join_all(facts).await;
         let found: Vec<_> = pod.containers.into_iter().zip(facts).collect();
         let plan = plan(&found, self.options.unusable, self.options.unknown, &self.options.directory);
@@ -111,7 +110,6 @@ impl Images {
 
     /// The verdict about an object with a template of pods.
     pub async fn template_verdict(&self, question: &Question) -> Verdict {
-        let namespace = question.namespace.as_deref().unwrap_or_default();
         let Some(spec) = self.spec_outside(question).filter(|_| !question.has_controller) else {
             return Verdict::default();
         };
@@ -123,12 +121,9 @@ impl Images {
                 return Verdict::default();
             }
         };
-        let deadline = Instant::now() + self.options.images_time;
-        let logins = self.logins(namespace, &pod, deadline).await;
-        let architectures = self.architectures(&pod);
+        let asker = self.asker(question, &pod).await;
         let found = pod.containers.iter().map(|container| async {
-            let logins = logins.as_ref().map_err(Why::clone)?;
-            let (reference, image) = self.image(container, logins, &architectures, deadline).await?;
+            let (reference, image) = self.image(container, &asker).await?;
             Ok(reference.pinned(image.digest.clone()))
         });
         let found = join_all(found).await;
@@ -140,6 +135,13 @@ impl Images {
         let namespace = question.namespace.as_deref().unwrap_or_default();
         let is_ours = namespace == SYSTEM || namespace == self.namespace;
         question.spec.as_ref().filter(|_| !is_ours)
+    }
+
+    async fn asker<'a>(&self, question: &'a Question, pod: &Pod) -> Asker<'a> {
+        let namespace = question.namespace.as_deref().unwrap_or_default();
+        let deadline = Instant::now() + self.options.images_time;
+        let logins = self.logins(namespace, pod, deadline).await;
+        Asker { namespace, logins, architectures: self.architectures(pod), deadline }
     }
 
     async fn logins(&self, namespace: &str, pod: &Pod, deadline: Instant) -> Result<Logins, Why> {
@@ -162,17 +164,14 @@ impl Images {
     }
 
     /// What a container names, and what is known of that.
-    async fn image(
-        &self,
-        container: &Container,
-        logins: &Logins,
-        architectures: &[String],
-        deadline: Instant,
-    ) -> Result<(Reference, Arc<Image>), Why> {
+    async fn image(&self, container: &Container, asker: &Asker<'_>) -> Result<(Reference, Arc<Image>), Why> {
+        let Asker { namespace, architectures, deadline, .. } = asker;
+        let logins = asker.logins.as_ref().map_err(Why::clone)?;
         let reference = Reference::parse(&container.image)
             .map_err(|error| Why { reason: error.reason(), message: error.to_string() })?;
-        let image = self.lookup.image(&reference, &logins.keyring, architectures, &container.name);
-        match timeout_at(deadline, image).await.unwrap_or_else(|_| Err(too_late())) {
+        let keyring = &logins.keyring;
+        let image = self.lookup.image(namespace, &reference, keyring, architectures, &container.name);
+        match timeout_at(*deadline, image).await.unwrap_or_else(|_| Err(too_late())) {
             Ok(image) => Ok((reference, image)),
             Err(mut why) => {
                 if logins.may_lack_some {
@@ -187,13 +186,11 @@ impl Images {
     async fn fact(
         &self,
         container: &Container,
-        logins: &Logins,
-        architectures: &[String],
+        asker: &Asker<'_>,
         base: Option<&Base>,
         dry_run: bool,
-        deadline: Instant,
     ) -> Fact {
-        let (reference, image) = match self.image(container, logins, architectures, deadline).await {
+        let (reference, image) = match self.image(container, asker).await {
             Ok(found) => found,
             Err(why) => return Fact::Unknown(why),
         };
@@ -214,7 +211,7 @@ impl Images {
                     let message = "its profile could not be created in time".to_owned();
                     Err(NoObject::Unavailable(Why { reason: "RequestFailed", message }))
                 };
-                let ensured = timeout_at(deadline, self.objects.ensure(profile, &image)).await;
+                let ensured = timeout_at(asker.deadline, self.objects.ensure(profile, &image)).await;
                 match ensured.unwrap_or_else(late) {
                     Ok(()) => Fact::Profile { pinned, name: profile.name.clone() },
                     Err(NoObject::Unavailable(why)) => Fact::Unavailable { pinned, why },

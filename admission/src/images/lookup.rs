@@ -2,6 +2,9 @@
 //!
 //! The logins are a part of the question: what one namespace's secret opened is never the answer to another that has
 //! other ones.
+//!
+//! Who asks for much leaves something to others: a namespace and a registry have a share of all questions, and of those of
+//! a namespace a registry has one. A registry that takes questions and does not answer uses up its own share.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,6 +16,7 @@ use tokio::sync::Semaphore;
 
 use super::choice::{Brings, Image, Why, choose};
 use super::oci::artifact::Artifact;
+use super::shares::Shares;
 use super::signatures::SignaturePolicy;
 
 /// How long it is remembered which digest a tag has, and what it brings.
@@ -27,6 +31,13 @@ const BOUNDS: Bounds = Bounds { number: 10_000, bytes: 12 * 1024 * 1024 };
 const ENTRY: usize = 500;
 /// How many images are asked for at once.
 const ASKING: usize = 32;
+/// How many of those are of one registry.
+const OF_REGISTRY: usize = 16;
+/// How many of those are for one namespace.
+const OF_NAMESPACE: usize = 16;
+/// How many of those for one namespace are of one registry. It is less than a registry's share, so that no namespace uses up
+/// that of a registry: an image may name an artifact of another registry, which does not answer.
+const OF_BOTH: usize = 8;
 /// How many profiles are computed at once.
 const NARROWING: usize = 2;
 
@@ -47,6 +58,9 @@ pub struct Lookup {
     signatures: Option<SignaturePolicy>,
     answers: Cache<Key, Result<Arc<Image>, Why>>,
     asking: Semaphore,
+    of_registry: Shares<String>,
+    of_namespace: Shares<String>,
+    of_both: Shares<(String, String)>,
     narrowing: Arc<Semaphore>,
 }
 
@@ -59,16 +73,20 @@ impl Lookup {
             signatures,
             answers: Cache::new(BOUNDS),
             asking: Semaphore::new(ASKING),
+            of_registry: Shares::new(OF_REGISTRY),
+            of_namespace: Shares::new(OF_NAMESPACE),
+            of_both: Shares::new(OF_BOTH),
             narrowing: Arc::new(Semaphore::new(NARROWING)),
         }
     }
 
-    /// What an image brings to a container of this name, on nodes of these architectures.
+    /// What an image brings to a container of this name in this namespace, on nodes of these architectures.
     ///
     /// # Errors
     /// It cannot be looked at.
     pub async fn image(
         &self,
+        namespace: &str,
         reference: &Reference,
         keyring: &Keyring,
         architectures: &[String],
@@ -80,8 +98,15 @@ impl Lookup {
             architectures: architectures.to_vec(),
             container: container.to_owned(),
         };
+        if let Some(answer) = self.answers.kept(&key) {
+            return answer;
+        }
         let load = async || self.look(reference, keyring, architectures, container).await;
-        self.answers.get(key, load, |answer| keep(reference, answer)).await
+        let answer = self.answers.get(key, load, |answer| keep(reference, answer));
+        // Before it is known that somebody asks: whoever asks the same in another namespace does not wait for this share.
+        let registry = reference.repository().host();
+        let of_both = (namespace.to_owned(), registry.to_owned());
+        self.of_both.within(of_both, self.of_namespace.within(namespace.to_owned(), answer)).await
     }
 
     async fn look(
@@ -91,12 +116,14 @@ impl Lookup {
         architectures: &[String],
         container: &str,
     ) -> Result<Arc<Image>, Why> {
-        let carried = {
+        let carried = async {
             let _permit = self.asking.acquire().await;
             let keys = self.signatures.as_ref().and_then(|it| it.keys_for(reference.repository()));
             let finder = Finder { client: &self.client, logins: keyring, depth: Depth::First, keys };
             finder.find(reference, architectures, Some(container)).await
         };
+        let registry = reference.repository().host().to_owned();
+        let carried = self.of_registry.within(registry, carried).await;
         let carried =
             carried.map_err(|error: FindError| Why { reason: error.reason(), message: error.to_string() })?;
         let digest = carried.digest.clone();
@@ -143,7 +170,7 @@ pub fn too_late() -> Why {
 
 #[cfg(test)]
 mod tests {
-    use futures::future::join_all;
+    use futures::future::{Either, join_all, select, select_all};
     use registry::testing::{RunningRegistry, TestRegistry};
     use registry::{Limits, PullSecret, Reach};
 
@@ -152,7 +179,12 @@ mod tests {
     const READS: &str = r#"{"defaultAction":"SCMP_ACT_ERRNO","syscalls":[{"names":["read","bpf"],"action":"SCMP_ACT_ALLOW"}]}"#;
 
     fn lookup(registry: &RunningRegistry) -> Lookup {
-        let names: std::collections::BTreeSet<_> = [format!("127.0.0.1:{}", registry.port())].into();
+        asking(&[registry.port()])
+    }
+
+    fn asking(ports: &[u16]) -> Lookup {
+        let names: std::collections::BTreeSet<_> =
+            ports.iter().map(|port| format!("127.0.0.1:{port}")).collect();
         let reach = Reach { plain: names.clone(), inside: names, networks: Vec::new() };
         let time = Duration::from_secs(20);
         let limits = Limits { time, connect: time };
@@ -180,7 +212,7 @@ mod tests {
             let questions = (0..500).map(|pod| {
                 let image = image(&registry, &(pod % 20).to_string());
                 let (lookup, keyring, architectures) = (&lookup, &keyring, &architectures);
-                async move { lookup.image(&image, keyring, architectures, "main").await }
+                async move { lookup.image("shop", &image, keyring, architectures, "main").await }
             });
             let answers = join_all(questions).await;
             assert!(answers.iter().all(|it| matches!(&it.as_ref().unwrap().brings, Brings::Profile(_))));
@@ -189,6 +221,39 @@ mod tests {
             let path = format!("200 /v2/team/app/manifests/{tag}");
             let count = registry.asked().iter().filter(|it| **it == path).count();
             assert_eq!(count, 1, "{path}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_registry_that_does_not_answer_keeps_neither_its_own_namespace_nor_another_from_asking_others()
+    {
+        let mut registry = TestRegistry::new("team/app");
+        for namespace in ["shop", "other"] {
+            registry.labelled(namespace, "amd64", Some(READS));
+        }
+        let registry = registry.start().await;
+        // The kernel takes connections, and nobody answers.
+        let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = silent.local_addr().unwrap().port();
+        let (lookup, keyring, architectures) =
+            (asking(&[registry.port(), port]), Keyring::default(), amd64());
+        let look = async |namespace: &str, image: Reference| {
+            lookup.image(namespace, &image, &keyring, &architectures, "main").await
+        };
+        let unanswered = (0..200).map(|container| {
+            let image = format!("127.0.0.1:{port}/team/app:{container}");
+            Box::pin(look("shop", Reference::parse(&image).unwrap()))
+        });
+        let mut unanswered = select_all(unanswered);
+        for namespace in ["shop", "other"] {
+            let answer = std::pin::pin!(look(namespace, image(&registry, namespace)));
+            match select(unanswered, answer).await {
+                Either::Left(_) => panic!("a question to the silent registry ended first, by its time"),
+                Either::Right((answer, others)) => {
+                    assert!(matches!(answer.unwrap().brings, Brings::Profile(_)), "{namespace}");
+                    unanswered = others;
+                }
+            }
         }
     }
 
@@ -203,10 +268,10 @@ mod tests {
             let text = format!(r#"{{"auths":{{"{host}":{{"username":"user","password":"{password}"}}}}}}"#);
             Keyring::new(&[PullSecret::DockerConfigJson(text.as_bytes())]).unwrap()
         };
-        let opened = lookup.image(&image, &keyring("pass"), &amd64(), "main").await.unwrap();
+        let opened = lookup.image("shop", &image, &keyring("pass"), &amd64(), "main").await.unwrap();
         assert_eq!(opened.digest, digest);
         for other in [Keyring::default(), keyring("other")] {
-            let why = lookup.image(&image, &other, &amd64(), "main").await.unwrap_err();
+            let why = lookup.image("shop", &image, &other, &amd64(), "main").await.unwrap_err();
             assert_eq!(why.reason, "RegistryUnauthorized");
         }
     }
@@ -217,9 +282,9 @@ mod tests {
         let digest = registry.labelled("1", "amd64", None);
         let registry = registry.start().await;
         let (lookup, keyring) = (lookup(&registry), Keyring::default());
-        let found = lookup.image(&image(&registry, "1"), &keyring, &amd64(), "main").await.unwrap();
+        let found = lookup.image("shop", &image(&registry, "1"), &keyring, &amd64(), "main").await.unwrap();
         assert_eq!(*found, Image { digest, brings: Brings::Nothing, artifact: None });
-        let why = lookup.image(&image(&registry, "2"), &keyring, &amd64(), "main").await.unwrap_err();
+        let why = lookup.image("shop", &image(&registry, "2"), &keyring, &amd64(), "main").await.unwrap_err();
         assert_eq!(why.reason, "RegistryNotFound");
     }
 }

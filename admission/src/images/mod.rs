@@ -4,7 +4,7 @@
 //! Pure: [`pod`] reads which containers are looked at, [`choice`] decides what an image brings, and [`plan`] makes the
 //! patch, the warnings and the refusal of what was found. Around them: [`logins`] reads pull secrets, [`lookup`] asks
 //! registries by the client of [`registries`], [`objects`] creates profiles, and [`admit`] answers for one pod, in a bounded time. [`settings`] are the
-//! operator's choices, and [`signatures`] says which profiles must be signed.
+//! operator's choices, [`signatures`] says which profiles must be signed, and [`shares`] who may ask for how much at once.
 //!
 //! By [`oci`], runtimes get some of the profiles themselves.
 //!
@@ -22,5 +22,6 @@ pub mod plan;
 pub mod pod;
 pub mod registries;
 pub mod settings;
+pub mod shares;
 pub mod signatures;
 pub mod templates;

@@ -18,7 +18,8 @@ const READS: &str =
 /// What a container of this image gets by these values.
 async fn plan_of(lookup: &Lookup, registry: &RunningRegistry, tag: usize, unusable: Unusable) -> Plan {
     let reference = image(registry, tag);
-    let found = lookup.image(&reference, &Keyring::default(), &["amd64".to_owned()], "main").await.unwrap();
+    let found =
+        lookup.image("shop", &reference, &Keyring::default(), &["amd64".to_owned()], "main").await.unwrap();
     let pinned = reference.pinned(found.digest.clone());
     let fact = match &found.brings {
         Brings::Nothing => Fact::Nothing { pinned },

@@ -49,6 +49,11 @@ impl<K: Hash + Eq + Clone, V: Clone> Cache<K, V> {
         Self { bounds, state: Mutex::new(State { kept: Kept::default(), flights: HashMap::new() }) }
     }
 
+    /// The value of a key, if it is kept.
+    pub fn kept(&self, key: &K) -> Option<V> {
+        self.state().kept.get(key, Instant::now())
+    }
+
     /// The value of a key, kept or loaded. Of several callers at once one loads and the others wait for it; if it is
     /// cancelled, another one loads. A value may be an error: `keep` says for how long, and whether at all.
     pub async fn get(&self, key: K, load: impl AsyncFnOnce() -> V, keep: impl FnOnce(&V) -> Keep) -> V {
