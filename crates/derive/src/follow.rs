@@ -32,6 +32,8 @@ pub struct Following {
     pub directories: Vec<String>,
     /// Libraries that the programs open although their names are no constants.
     pub modules: Vec<String>,
+    /// Libraries that are loaded before all others, as with `LD_PRELOAD`.
+    pub preload: Vec<String>,
     /// Whether only the programs that are named are derived, and not what they start.
     pub only_named: bool,
 }
@@ -287,7 +289,8 @@ impl<'a> Walk<'a> {
     ) -> Result<(), DeriveError> {
         progress(&path);
         let (directories, modules) = (self.following.directories.clone(), self.following.modules.clone());
-        let derived = derive(self.files, &Request { program: path, directories, modules })?;
+        let preload = self.following.preload.clone();
+        let derived = derive(self.files, &Request { program: path, directories, modules, preload })?;
         if !self.following.only_named {
             for starts in &derived.starts {
                 let because = Because::Program(derived.program.clone());

@@ -27,6 +27,8 @@ pub struct Request {
     pub directories: Vec<String>,
     /// Libraries that the program opens although their names are no constants: paths in the root, or names.
     pub modules: Vec<String>,
+    /// Libraries that are loaded before all others, as with `LD_PRELOAD`: paths in the root, or names.
+    pub preload: Vec<String>,
 }
 
 /// What the loader and the C library call by name: the C library's start, and the functions that the loader uses for
@@ -43,7 +45,7 @@ const RESTARTED: [u32; 4] = [7, 35, 202, 230];
 /// # Errors
 /// A file is absent, malformed, too large, or for another architecture.
 pub fn derive(files: &dyn Files, request: &Request) -> Result<Derived, DeriveError> {
-    let mut space = Space::load(files, &request.program, &request.directories)?;
+    let mut space = Space::load(files, request)?;
     let mut reach = Reach::new(&request.program);
     let first: Vec<_> = space.ids().collect();
     begin(&space, &mut reach, &first)?;

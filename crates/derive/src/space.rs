@@ -11,6 +11,7 @@ use crate::elf::{Elf, RelocationKind, SymbolKind};
 use crate::error::DeriveError;
 use crate::files::{Files, read, text};
 use crate::limits;
+use crate::program::Request;
 use crate::search::Search;
 
 /// The first address for objects that can be anywhere.
@@ -75,16 +76,19 @@ pub(crate) struct Space {
 }
 
 impl Space {
-    /// Loads a program and what it needs.
-    pub(crate) fn load(files: &dyn Files, path: &str, directories: &[String]) -> Result<Self, DeriveError> {
+    /// Loads the program of a request and what it needs.
+    pub(crate) fn load(files: &dyn Files, request: &Request) -> Result<Self, DeriveError> {
         let mut space = Self { next: FIRST, ..Self::default() };
-        let program = space.add(files, path, Role::Program)?;
+        let program = space.add(files, &request.program, Role::Program)?;
         let interpreter = space.get(program).elf.interpreter.clone();
-        space.search = Search::new(files, interpreter.as_deref(), directories);
+        space.search = Search::new(files, interpreter.as_deref(), &request.directories);
         let mut first = vec![program];
         if interpreter.is_some() {
-            for preloaded in text(files, "/etc/ld.so.preload").split_whitespace() {
-                if let Some(path) = space.search.find(files, preloaded, &[]) {
+            let configured = text(files, "/etc/ld.so.preload");
+            for name in request.preload.iter().map(String::as_str).chain(configured.split_whitespace()) {
+                // The loader goes on without what it does not find.
+                let path = space.search.find(files, name, &[&space.get(program).elf]);
+                if let Some(path) = path {
                     first.push(space.add(files, &path, Role::Library)?);
                 }
             }
