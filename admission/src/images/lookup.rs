@@ -10,7 +10,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use registry::{
-    Bounds, Cache, Client, Depth, FindError, Finder, Fingerprint, Keep, Keyring, Reference, RegistryError,
+    Bounds, Cache, Carried, Client, Depth, FindError, Finder, Fingerprint, Keep, Keyring, Reference,
+    RegistryError,
 };
 use tokio::sync::Semaphore;
 
@@ -116,16 +117,20 @@ impl Lookup {
         architectures: &[String],
         container: &str,
     ) -> Result<Arc<Image>, Why> {
-        let carried = async {
+        let found = async {
             let _permit = self.asking.acquire().await;
             let keys = self.signatures.as_ref().and_then(|it| it.keys_for(reference.repository()));
             let finder = Finder { client: &self.client, logins: keyring, depth: Depth::First, keys };
-            finder.find(reference, architectures, Some(container)).await
+            let carried = finder.find(reference, architectures, Some(container)).await;
+            let carried = carried
+                .map_err(|error: FindError| Why { reason: error.reason(), message: error.to_string() })?;
+            // It holds its place meanwhile: what was found is in memory until it is computed.
+            self.narrowed(carried).await
         };
-        let registry = reference.repository().host().to_owned();
-        let carried = self.of_registry.within(registry, carried).await;
-        let carried =
-            carried.map_err(|error: FindError| Why { reason: error.reason(), message: error.to_string() })?;
+        self.of_registry.within(reference.repository().host().to_owned(), found).await
+    }
+
+    async fn narrowed(&self, carried: Carried) -> Result<Arc<Image>, Why> {
         let digest = carried.digest.clone();
         let permit = Arc::clone(&self.narrowing).acquire_owned().await;
         let chosen = tokio::task::spawn_blocking(move || {

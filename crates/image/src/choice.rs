@@ -1,6 +1,7 @@
 //! Which image of a layout or an archive is read.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use registry::document::{Descriptor, Document, LARGEST_MANIFEST, Manifest};
 use registry::{Digest, platforms};
@@ -77,7 +78,7 @@ fn manifest(source: &dyn Source, descriptor: &Descriptor) -> Result<Manifest, Im
     for _ in 0..=limits::NESTED_INDEXES {
         let bytes = blob(source, &digest, LARGEST_MANIFEST)?;
         match document(&digest.to_string(), &bytes)? {
-            Document::Image(manifest) => return Ok(*manifest),
+            Document::Image(manifest) => return Ok(Arc::unwrap_or_clone(manifest)),
             Document::Index(index) => {
                 let found = platforms(&index, &[ARCHITECTURE.to_owned()]);
                 let found = found.map_err(|_| ImageError::Platform("other platforms".to_owned()))?;

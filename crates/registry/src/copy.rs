@@ -1,6 +1,7 @@
 //! Copies an image between registries, with the profiles that are attached to it.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use crate::attach::Referrer;
 use crate::client::{Place, TransferError};
@@ -75,9 +76,9 @@ struct Whole {
     /// The manifest or index of the reference.
     root: Opened,
     /// The manifests, each once; an index is not one of them.
-    manifests: Vec<(Opened, Box<Manifest>)>,
+    manifests: Vec<(Opened, Arc<Manifest>)>,
     /// The artifacts with a profile, and the manifest of each.
-    profiles: Vec<(Referrer, Box<Manifest>)>,
+    profiles: Vec<(Referrer, Arc<Manifest>)>,
 }
 
 impl Whole {

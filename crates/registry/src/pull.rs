@@ -12,7 +12,7 @@ use crate::{Digest, FindError, Finder, Logins, Reference, RegistryError};
 #[derive(Debug, Clone)]
 pub struct Pull {
     opened: Opened,
-    manifest: Box<Manifest>,
+    manifest: std::sync::Arc<Manifest>,
 }
 
 /// Why a layer is not there.

@@ -194,7 +194,7 @@ mod tests {
         let layer = crate::find::layer(&manifest, bytes).unwrap();
         let [(nothing, _), (profile, _)] = artifact.blobs();
         assert_eq!((layer.digest, layer.size), (profile, 7));
-        assert_eq!((manifest.config.digest, manifest.config.size), (nothing, 2));
+        assert_eq!((&manifest.config.digest, manifest.config.size), (&nothing, 2));
         assert_eq!(manifest.annotations.get(CREATED), Some("2026-01-31T12:00:00Z"));
     }
 

@@ -107,7 +107,7 @@ mod tests {
         let Ok(Document::Image(manifest)) = Document::read(&artifact.referrer().manifest, None) else {
             panic!("a manifest")
         };
-        (artifact.digest(), *manifest)
+        (artifact.digest(), std::sync::Arc::unwrap_or_clone(manifest))
     }
 
     fn planned(

@@ -69,9 +69,20 @@ impl Client {
         which: &Which,
         login: &Login,
     ) -> Result<Fetched, RegistryError> {
+        self.manifest_within(LARGEST_MANIFEST, repository, which, login).await
+    }
+
+    /// The same, of at most `limit` bytes.
+    pub(crate) async fn manifest_within(
+        &self,
+        limit: u64,
+        repository: &Repository,
+        which: &Which,
+        login: &Login,
+    ) -> Result<Fetched, RegistryError> {
         self.in_time(async {
             let question = self.question(repository, &format!("manifests/{which}"), login, MANIFESTS)?;
-            let (head, bytes) = self.ask(question).await?.body(LARGEST_MANIFEST, "manifest").await?;
+            let (head, bytes) = self.ask(question).await?.body(limit, "manifest").await?;
             let digest = verified(which, &head, &bytes)?;
             let stated = head.text(header::CONTENT_TYPE);
             let document = Document::read(&bytes, stated)?;
@@ -158,17 +169,23 @@ impl Client {
         login: &Login,
     ) -> Result<Option<Vec<Descriptor>>, RegistryError> {
         const WHAT: &str = "list of referrers";
+        const TOO_LARGE: RegistryError = RegistryError::TooLarge { what: WHAT, limit: LARGEST_MANIFEST };
         let accept = HeaderValue::from_static(media::INDEX);
         let mut question =
             self.question(repository, &format!("referrers/{digest}"), login, accept.clone())?;
-        let mut found = Vec::new();
+        let (mut found, mut left) = (Vec::new(), LARGEST_MANIFEST);
         for _ in 0..MOST_PAGES {
             let answer = self.ask(question).await?;
             if matches!(answer.head.status, StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED) {
                 return Ok(None);
             }
             let from = answer.from.clone();
-            let (head, bytes) = answer.body(LARGEST_MANIFEST, WHAT).await?;
+            // All pages together are as large as the index of the tag may be.
+            let (head, bytes) = answer.body(left, WHAT).await.map_err(|error| match error {
+                RegistryError::TooLarge { .. } => TOO_LARGE,
+                error => error,
+            })?;
+            left -= bytes.len() as u64;
             // A page of a web server that answers everything.
             let is_index = head.text(header::CONTENT_TYPE).is_some_and(|it| it.starts_with(media::INDEX));
             if !is_index && found.is_empty() {
@@ -179,7 +196,7 @@ impl Client {
             };
             found.extend(index.manifests);
             if found.len() > MOST_ITEMS {
-                return Err(RegistryError::TooLarge { what: WHAT, limit: LARGEST_MANIFEST });
+                return Err(TOO_LARGE);
             }
             let Some(next) = next_page(&head) else { return Ok(Some(found)) };
             let target = from.follow(next, &self.reach).map_err(RegistryError::Redirect)?;
@@ -192,7 +209,7 @@ impl Client {
             question = self.question(repository, "", login, accept.clone())?;
             question.target = target;
         }
-        Err(RegistryError::TooLarge { what: WHAT, limit: LARGEST_MANIFEST })
+        Err(TOO_LARGE)
     }
 
     /// A question that changes nothing.

@@ -6,6 +6,8 @@ mod bounded;
 mod object;
 mod strict;
 
+use std::sync::Arc;
+
 use serde::Deserialize;
 
 use crate::Digest;
@@ -39,6 +41,8 @@ pub mod media {
 
 /// The largest manifest: what the registries of the distribution project accept, too.
 pub const LARGEST_MANIFEST: u64 = 4 * 1024 * 1024;
+/// The largest manifest of an artifact with a profile or with a signature; they have about a thousand bytes.
+pub const LARGEST_ARTIFACT: u64 = 64 * 1024;
 
 /// Why a document cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -115,7 +119,7 @@ pub struct Platform {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Document {
     /// The manifest of an image or of an artifact.
-    Image(Box<Manifest>),
+    Image(Arc<Manifest>),
     /// Manifests for several platforms.
     Index(Index),
 }
@@ -197,7 +201,7 @@ impl Document {
             (Some(config), layers, None)
                 if matches!(&*media_type, media::MANIFEST | media::DOCKER_MANIFEST) =>
             {
-                Ok(Self::Image(Box::new(Manifest {
+                Ok(Self::Image(Arc::new(Manifest {
                     media_type,
                     artifact_type: raw.artifact_type.filter(|it| is_type(it)),
                     config,

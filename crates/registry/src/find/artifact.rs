@@ -1,10 +1,11 @@
 //! The artifact that holds a profile, accepted as CRI-O accepts it (Kubernetes' KEP-6061).
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use super::LARGEST_PROFILE;
 use crate::created::CREATED;
-use crate::document::{Descriptor, Document, Manifest, is_strict, media};
+use crate::document::{Descriptor, Document, LARGEST_ARTIFACT, Manifest, is_strict, media};
 use crate::{Created, Digest};
 
 /// The most referrers whose manifests are read.
@@ -31,6 +32,9 @@ pub enum Refusal {
     /// The layer or the configuration is too large.
     #[error("its layer or its configuration is larger than {LARGEST_PROFILE} bytes")]
     TooLarge,
+    /// The manifest is too large.
+    #[error("its manifest is larger than {LARGEST_ARTIFACT} bytes")]
+    ManifestTooLarge,
     /// The layer is compressed, or an archive.
     #[error("its layer is compressed or an archive; expected JSON")]
     Packed,
@@ -58,6 +62,7 @@ impl Refusal {
             Self::Layers(_) => "ArtifactLayers",
             Self::Urls => "ArtifactUrls",
             Self::TooLarge => "ProfileTooLarge",
+            Self::ManifestTooLarge => "ArtifactTooLarge",
             Self::Packed => "ArtifactPacked",
             Self::NotStrict => "ArtifactNotStrict",
             Self::TooMany(_) => "ArtifactsTooMany",
@@ -112,7 +117,8 @@ pub(crate) fn layer(manifest: &Manifest, bytes: &[u8]) -> Result<Descriptor, Ref
     if both.iter().any(|it| it.size > LARGEST_PROFILE) {
         return Err(Refusal::TooLarge);
     }
-    Ok(layer.clone())
+    // What it is annotated with does not matter, and may be large.
+    Ok(Descriptor { annotations: None, urls: None, ..layer.clone() })
 }
 
 /// The text of a layer.
@@ -133,8 +139,26 @@ pub(super) fn text(bytes: &[u8]) -> Result<String, Refusal> {
 /// An artifact that refers to an image.
 pub(crate) struct Candidate {
     pub(crate) digest: Digest,
-    pub(crate) manifest: Box<Manifest>,
+    pub(crate) manifest: Arc<Manifest>,
     pub(crate) bytes: bytes::Bytes,
+}
+
+/// What decides which of several artifacts counts. It is small, whatever the artifact's manifest holds.
+pub(super) struct Outline {
+    pub(super) digest: Digest,
+    /// The digests of its layers. Those beyond the second do not matter: it cannot be used.
+    layers: Vec<Digest>,
+    created: Option<Created>,
+}
+
+impl Outline {
+    pub(super) fn of(digest: &Digest, manifest: &Manifest) -> Self {
+        Self {
+            digest: digest.clone(),
+            layers: manifest.layers.iter().take(2).map(|layer| layer.digest.clone()).collect(),
+            created: manifest.annotations.get(CREATED).and_then(Created::parse),
+        }
+    }
 }
 
 /// Which of several artifacts counts: the only one, or the one that was made last by the annotations of all of them.
@@ -143,24 +167,24 @@ pub(crate) struct Candidate {
 /// # Errors
 /// None is the latest.
 pub fn choose(artifacts: &[(Digest, &Manifest)]) -> Result<Option<Digest>, Refusal> {
-    let layers: BTreeSet<_> = artifacts
-        .iter()
-        .map(|(_, it)| it.layers.iter().map(|layer| &layer.digest).collect::<Vec<_>>())
-        .collect();
-    let first = || artifacts.iter().map(|(digest, _)| digest).min().cloned();
+    let outlines: Vec<_> = artifacts.iter().map(|(digest, manifest)| Outline::of(digest, manifest)).collect();
+    choose_among(&outlines)
+}
+
+/// The same, of what was kept of them.
+pub(super) fn choose_among(artifacts: &[Outline]) -> Result<Option<Digest>, Refusal> {
+    let layers: BTreeSet<_> = artifacts.iter().map(|it| &it.layers).collect();
     if layers.len() <= 1 {
-        return Ok(first());
+        return Ok(artifacts.iter().map(|it| &it.digest).min().cloned());
     }
-    let created = |manifest: &Manifest| manifest.annotations.get(CREATED).and_then(Created::parse);
-    let times: Option<Vec<_>> =
-        artifacts.iter().map(|(digest, it)| Some((created(it)?, digest, it))).collect();
+    let times: Option<Vec<_>> = artifacts.iter().map(|it| Some((it.created.as_ref()?, it))).collect();
     let mut times = times.ok_or(Refusal::Ambiguous(layers.len()))?;
-    times.sort_by(|(one, a, _), (two, b, _)| two.cmp(one).then(a.cmp(b)));
+    times.sort_by(|(one, a), (two, b)| two.cmp(one).then(a.digest.cmp(&b.digest)));
     match &times[..] {
-        [(one, _, a), (two, _, b), ..] if one == two && a.layers != b.layers => {
+        [(one, a), (two, b), ..] if one == two && a.layers != b.layers => {
             Err(Refusal::Ambiguous(layers.len()))
         }
-        [(_, digest, _), ..] => Ok(Some((*digest).clone())),
+        [(_, latest), ..] => Ok(Some(latest.digest.clone())),
         [] => Ok(None),
     }
 }
@@ -260,7 +284,7 @@ mod tests {
             let Ok(Document::Image(manifest)) = Document::read(text.as_bytes(), None) else {
                 panic!("a manifest")
             };
-            (digest(&text), *manifest)
+            (digest(&text), Arc::unwrap_or_clone(manifest))
         };
         let chosen = |all: &[(Digest, Manifest)]| {
             let forwards: Vec<_> = all.iter().map(|(digest, it)| (digest.clone(), it)).collect();

@@ -14,7 +14,12 @@
 //! names by a signature of the image, and also of the artifact if it is named by a tag.
 
 mod artifact;
+#[cfg(test)]
+mod bounds;
+mod manifests;
 mod platform;
+#[cfg(test)]
+mod scene;
 mod search;
 mod signed;
 
@@ -29,7 +34,8 @@ pub use search::{Carried, Depth, FindError, Finder, Logins};
 pub use signed::Unsigned;
 
 pub(crate) use artifact::{Candidate, MOST_CANDIDATES, layer};
-pub(crate) use search::{LARGEST_CONFIG, Manifests, OfPlatform, Opened};
+pub(crate) use manifests::{Manifests, OfPlatform, Opened};
+pub(crate) use search::LARGEST_CONFIG;
 
 /// CRI-O's annotations, in its order; before `/CONTAINER` and `/POD` counts the annotation itself (`TryPull` in
 /// `seccompociartifact.go` of CRI-O).
@@ -40,6 +46,8 @@ const LABEL: &str = "io.containers.seccomp.profile";
 const ANNOTATION: &str = "seccomp.imjasonh.dev/profile";
 /// The largest profile.
 pub const LARGEST_PROFILE: u64 = 1024 * 1024;
+/// The most bytes of the profiles of all platforms of an image together.
+const LARGEST_PROFILES: usize = 2 * 1024 * 1024;
 
 /// A place where an image's profile may be.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -107,6 +115,9 @@ pub enum Unusable {
     /// The text is too large.
     #[error("the profile is larger than {LARGEST_PROFILE} bytes")]
     TooLarge,
+    /// The texts of several platforms are too large together.
+    #[error("the profiles of the image's platforms have together more than {LARGEST_PROFILES} bytes")]
+    TooLargeTogether,
     /// The pull secrets cannot be read.
     #[error("{0}")]
     Logins(#[from] crate::KeyringError),
@@ -123,7 +134,7 @@ impl Unusable {
             Self::Registry(error) => error.reason(),
             Self::Artifact(refusal) => refusal.reason(),
             Self::Reference(error) => error.reason(),
-            Self::TooLarge => "ProfileTooLarge",
+            Self::TooLarge | Self::TooLargeTogether => "ProfileTooLarge",
             Self::Logins(error) => error.problem.reason(),
             Self::Unsigned(unsigned) => unsigned.reason(),
         }

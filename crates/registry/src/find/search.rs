@@ -1,12 +1,16 @@
 //! Looks at the places of an image, one after the other.
+//!
+//! What a search holds at once is bounded: one platform is looked at after the other, of the artifacts that refer to it only
+//! what decides between them is kept, their manifests are small, and the texts that are found are bounded together.
 
-use super::artifact::{self, Candidate, MOST_CANDIDATES};
+use super::artifact::{self, Candidate, MOST_CANDIDATES, Outline, Refusal};
+use super::manifests::{OfPlatform, Opened};
 use super::{
-    ANNOTATION, ForPlatform, Found, LABEL, LARGEST_PROFILE, Place, Unusable, choose, inline, platforms,
-    reference,
+    ANNOTATION, ForPlatform, Found, LABEL, LARGEST_PROFILE, LARGEST_PROFILES, Place, Unusable, inline,
+    platforms, reference,
 };
 use crate::client::{Client, Fetched, Which};
-use crate::document::{Descriptor, Document, ImageConfig, Manifest, media};
+use crate::document::{Descriptor, Document, ImageConfig, LARGEST_ARTIFACT, media};
 use crate::find::platform::Architecture;
 use crate::{Digest, Keyring, Keys, Login, NoPlatform, Reference, RegistryError, Repository};
 
@@ -45,32 +49,6 @@ pub struct Finder<'a, L> {
     pub depth: Depth,
     /// By which keys a profile must be signed, if it must.
     pub keys: Option<&'a Keys>,
-}
-
-/// A manifest as a registry has it, and the login that has opened it.
-#[derive(Debug, Clone)]
-pub(crate) struct Opened {
-    pub(crate) repository: Repository,
-    pub(crate) login: Login,
-    pub(crate) fetched: Fetched,
-}
-
-/// The manifests of an image.
-pub(crate) struct Manifests {
-    /// The digest of the reference.
-    pub(crate) digest: Digest,
-    /// By platform.
-    pub(crate) platforms: Vec<OfPlatform>,
-}
-
-/// The manifest of one platform.
-pub(crate) struct OfPlatform {
-    /// The architecture that an index states for it.
-    pub(crate) architecture: Option<Architecture>,
-    /// The digest of that index.
-    pub(crate) index: Option<Digest>,
-    pub(crate) opened: Opened,
-    pub(crate) manifest: Box<Manifest>,
 }
 
 /// Why nothing can be said of an image.
@@ -119,79 +97,30 @@ impl<L: Logins> Finder<'_, L> {
         architectures: &[Architecture],
         container: Option<&str>,
     ) -> Result<Carried, FindError> {
-        let Manifests { digest, platforms } = self.manifests(image, architectures).await?;
-        let mut found = Vec::new();
-        for platform in platforms {
-            found.push(self.platform(platform, container).await);
-        }
-        Ok(Carried { digest, platforms: found })
-    }
-
-    /// The manifests of an image for Linux on these architectures, or on all that it is for.
-    pub(crate) async fn manifests(
-        &self,
-        image: &Reference,
-        architectures: &[Architecture],
-    ) -> Result<Manifests, FindError> {
         let opened = self.open(image).await?;
         let digest = opened.fetched.digest.clone();
-        let index = match opened.fetched.document.clone() {
+        let index = match &opened.fetched.document {
             Document::Index(index) => index,
             Document::Image(manifest) => {
-                return Ok(Manifests {
-                    digest,
-                    platforms: vec![OfPlatform { architecture: None, index: None, opened, manifest }],
-                });
+                let manifest = manifest.clone();
+                let of = OfPlatform { architecture: None, index: None, opened, manifest };
+                return Ok(Carried { digest, platforms: vec![self.platform(of, container).await] });
             }
         };
-        let mut found = Vec::new();
-        for descriptor in platforms(&index, architectures)? {
-            let index = Some(digest.clone());
-            let (opened, manifest) = self.entry(&opened, descriptor).await?;
-            let architecture = descriptor.platform.as_ref().map(|it| it.architecture.clone());
-            found.push(OfPlatform { architecture, index, opened, manifest });
-        }
-        Ok(Manifests { digest, platforms: found })
-    }
-
-    /// The manifest that an index names, with the login that has opened the index.
-    pub(crate) async fn entry(
-        &self,
-        index: &Opened,
-        descriptor: &Descriptor,
-    ) -> Result<(Opened, Box<Manifest>), FindError> {
-        let Opened { repository, login, .. } = index;
-        let which = Which::Digest(descriptor.digest.clone());
-        let fetched = self.client.manifest(repository, &which, login).await?;
-        let Document::Image(manifest) = fetched.document.clone() else {
-            return Err(FindError::Nested);
-        };
-        Ok((Opened { repository: repository.clone(), login: login.clone(), fetched }, manifest))
-    }
-
-    /// The logins to try for a repository, one after the other.
-    pub(crate) fn logins_for(&self, repository: &Repository) -> Vec<Login> {
-        let logins = self.logins.for_repository(repository);
-        if logins.is_empty() { vec![Login::Anonymous] } else { logins }
-    }
-
-    /// Gets a manifest with the first login that opens it.
-    pub(crate) async fn open(&self, image: &Reference) -> Result<Opened, RegistryError> {
-        let which = match (image.digest(), image.tag()) {
-            (Some(digest), _) => Which::Digest(digest.clone()),
-            (None, Some(tag)) => Which::Tag(tag),
-            (None, None) => return Err(RegistryError::NotFound(crate::error::Said::default())),
-        };
-        let repository = image.repository();
-        let mut last = RegistryError::Unauthorized;
-        for login in self.logins_for(repository) {
-            match self.client.manifest(repository, &which, &login).await {
-                Ok(fetched) => return Ok(Opened { repository: repository.clone(), login, fetched }),
-                Err(error) if error.is_about_login() => last = error,
-                Err(error) => return Err(error),
+        let (mut found, mut left) = (Vec::new(), LARGEST_PROFILES);
+        for descriptor in platforms(index, architectures)? {
+            let of = self.of_platform(&opened, descriptor).await?;
+            let mut platform = self.platform(of, container).await;
+            if let Some(Found { contents, .. }) = platform.found.first_mut() {
+                let length = contents.as_ref().map_or(0, String::len);
+                match left.checked_sub(length) {
+                    Some(rest) => left = rest,
+                    None => *contents = Err(Unusable::TooLargeTogether),
+                }
             }
+            found.push(platform);
         }
-        Err(last)
+        Ok(Carried { digest, platforms: found })
     }
 
     async fn platform(&self, of: OfPlatform, container: Option<&str>) -> ForPlatform {
@@ -238,24 +167,36 @@ impl<L: Logins> Finder<'_, L> {
     /// The artifact that refers to a manifest.
     async fn referrer(&self, opened: &Opened) -> Option<Found> {
         let found = |artifact: Option<String>, contents| Found { place: Place::Referrer, artifact, contents };
-        let candidates = match self.candidates(opened).await {
-            Ok(candidates) => candidates,
+        let (chosen, layer) = match self.chosen(opened).await {
+            Ok(chosen) => chosen?,
             Err(error) => return Some(found(None, Err(error))),
         };
-        let manifests: Vec<_> = candidates.iter().map(|it| (it.digest.clone(), &*it.manifest)).collect();
-        let chosen = match choose(&manifests) {
-            Ok(chosen) => chosen?,
-            Err(refusal) => return Some(found(None, Err(refusal.into()))),
-        };
-        let candidate = candidates.iter().find(|it| it.digest == chosen)?;
         let name = format!("{}@{chosen}", opened.repository);
         let Opened { repository, login, .. } = opened;
         // A signature of the image would not do: the image does not name what refers to it.
-        let contents = match self.signed(repository, login, &chosen).await {
-            Ok(()) => self.contents(repository, login, &candidate.manifest, &candidate.bytes).await,
-            Err(unsigned) => Err(unsigned.into()),
+        let contents = match (self.signed(repository, login, &chosen).await, layer) {
+            (Ok(()), Ok(layer)) => self.contents(repository, login, &layer).await,
+            (Ok(()), Err(refusal)) => Err(refusal.into()),
+            (Err(unsigned), _) => Err(unsigned.into()),
         };
         Some(found(Some(name), contents))
+    }
+
+    /// The artifact that counts of those that refer to a manifest, and its layer.
+    async fn chosen(
+        &self,
+        opened: &Opened,
+    ) -> Result<Option<(Digest, Result<Descriptor, Refusal>)>, Unusable> {
+        let (mut outlines, mut layers) = (Vec::new(), Vec::new());
+        for descriptor in self.listed(opened).await? {
+            if let Some(Candidate { digest, manifest, bytes }) = self.candidate(opened, descriptor).await? {
+                outlines.push(Outline::of(&digest, &manifest));
+                layers.push(artifact::layer(&manifest, &bytes));
+            }
+        }
+        let chosen = artifact::choose_among(&outlines)?;
+        let mut all = outlines.into_iter().map(|it| it.digest).zip(layers);
+        Ok(all.find(|(digest, _)| chosen.as_ref() == Some(digest)))
     }
 
     /// The artifacts of a profile that refer to a manifest.
@@ -272,10 +213,15 @@ impl<L: Logins> Finder<'_, L> {
         descriptors.retain(artifact::may_be_profile);
         descriptors.sort_by(|one, two| one.digest.cmp(&two.digest));
         descriptors.dedup_by(|one, two| one.digest == two.digest);
-        match descriptors.len() > MOST_CANDIDATES {
-            true => Err(artifact::Refusal::TooMany(descriptors.len()).into()),
-            false => Ok(descriptors),
+        if descriptors.len() > MOST_CANDIDATES {
+            return Err(Refusal::TooMany(descriptors.len()).into());
         }
+        if descriptors.iter().any(|it| it.size > LARGEST_ARTIFACT) {
+            return Err(Refusal::ManifestTooLarge.into());
+        }
+        // They are not needed any more, and may be large.
+        descriptors.iter_mut().for_each(|it| it.annotations = None);
+        Ok(descriptors)
     }
 
     /// The artifacts of a profile among those that refer to a manifest.
@@ -284,24 +230,33 @@ impl<L: Logins> Finder<'_, L> {
         opened: &Opened,
         descriptors: Vec<Descriptor>,
     ) -> Result<Vec<Candidate>, Unusable> {
-        let Opened { repository, login, fetched } = opened;
         let mut found = Vec::new();
         for descriptor in descriptors {
-            let which = Which::Digest(descriptor.digest);
-            let Fetched { digest, document, bytes, .. } =
-                match self.client.manifest(repository, &which, login).await {
-                    // The list is older than the deletion.
-                    Err(RegistryError::NotFound(_)) => continue,
-                    fetched => fetched?,
-                };
-            let Document::Image(manifest) = document else { continue };
-            let is_of_this = artifact::is_profile(&manifest)
-                && manifest.subject.as_ref().is_some_and(|subject| subject.digest == fetched.digest);
-            if is_of_this {
-                found.push(Candidate { digest, manifest, bytes });
-            }
+            found.extend(self.candidate(opened, descriptor).await?);
         }
         Ok(found)
+    }
+
+    /// An artifact that refers to a manifest, if it has a profile.
+    async fn candidate(
+        &self,
+        opened: &Opened,
+        descriptor: Descriptor,
+    ) -> Result<Option<Candidate>, Unusable> {
+        let Opened { repository, login, fetched } = opened;
+        let which = Which::Digest(descriptor.digest);
+        let read = self.client.manifest_within(LARGEST_ARTIFACT, repository, &which, login).await;
+        let Fetched { digest, document, bytes, .. } = match read {
+            // The list is older than the deletion.
+            Err(RegistryError::NotFound(_)) => return Ok(None),
+            // The list states another size.
+            Err(RegistryError::TooLarge { .. }) => return Err(Refusal::ManifestTooLarge.into()),
+            fetched => fetched?,
+        };
+        let Document::Image(manifest) = document else { return Ok(None) };
+        let is_of_this = artifact::is_profile(&manifest)
+            && manifest.subject.as_ref().is_some_and(|subject| subject.digest == fetched.digest);
+        Ok(is_of_this.then_some(Candidate { digest, manifest, bytes }))
     }
 
     /// The artifact that an annotation names.
@@ -310,7 +265,11 @@ impl<L: Logins> Finder<'_, L> {
         let contents = async {
             let artifact = Reference::parse(value)?;
             self.signed_image(of).await?;
-            let Opened { repository, login, fetched } = self.open(&artifact).await?;
+            let opened = match self.open_within(LARGEST_ARTIFACT, &artifact).await {
+                Err(RegistryError::TooLarge { .. }) => return Err(Refusal::ManifestTooLarge.into()),
+                opened => opened?,
+            };
+            let Opened { repository, login, fetched } = opened;
             // From here on it is known which one it is, also if the annotation has a tag.
             name = artifact.pinned(fetched.digest.clone()).to_string();
             // A digest is determined by the image's own.
@@ -318,7 +277,7 @@ impl<L: Logins> Finder<'_, L> {
                 self.signed(&repository, &login, &fetched.digest).await?;
             }
             let manifest = artifact::manifest(&fetched.document)?;
-            self.contents(&repository, &login, manifest, &fetched.bytes).await
+            self.contents(&repository, &login, &artifact::layer(manifest, &fetched.bytes)?).await
         }
         .await;
         Found { place: Place::Reference { key }, artifact: Some(name), contents }
@@ -339,11 +298,9 @@ impl<L: Logins> Finder<'_, L> {
         &self,
         repository: &Repository,
         login: &Login,
-        manifest: &Manifest,
-        bytes: &[u8],
+        layer: &Descriptor,
     ) -> Result<String, Unusable> {
-        let layer = artifact::layer(manifest, bytes)?;
-        let bytes = self.client.blob(repository, &layer, LARGEST_PROFILE, login).await?;
+        let bytes = self.client.blob(repository, layer, LARGEST_PROFILE, login).await?;
         Ok(artifact::text(&bytes)?)
     }
 }

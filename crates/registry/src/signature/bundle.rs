@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use super::Keys;
 use crate::Digest;
-use crate::document::{is_strict, media};
+use crate::document::{LARGEST_ARTIFACT, is_strict, media};
 
 /// The largest bundle; those of cosign have some thousand bytes.
 pub(crate) const LARGEST_BUNDLE: u64 = 128 * 1024;
@@ -30,6 +30,9 @@ pub enum Fault {
     /// It is too large.
     #[error("it is larger than {LARGEST_BUNDLE} bytes")]
     TooLarge,
+    /// The manifest of the artifact is too large.
+    #[error("its manifest is larger than {LARGEST_ARTIFACT} bytes")]
+    ManifestTooLarge,
     /// It is not JSON of the right form.
     #[error("it is not a bundle of version 0.3: {0}")]
     Format(String),

@@ -1,9 +1,10 @@
 //! Whether a manifest is signed.
 
 use super::artifact;
-use super::search::{Finder, Logins, OfPlatform};
+use super::manifests::OfPlatform;
+use super::search::{Finder, Logins};
 use crate::client::{Fetched, Which};
-use crate::document::{Descriptor, Document, media};
+use crate::document::{Descriptor, Document, LARGEST_ARTIFACT, media};
 use crate::signature::{Fault, LARGEST_BUNDLE, PREDICATE, verify};
 use crate::{Digest, Login, RegistryError, Repository};
 
@@ -114,10 +115,16 @@ impl<L: Logins> Finder<'_, L> {
         signed: &Digest,
         candidate: &Descriptor,
     ) -> Result<Option<Result<bytes::Bytes, Fault>>, RegistryError> {
+        if candidate.size > LARGEST_ARTIFACT {
+            return Ok(Some(Err(Fault::ManifestTooLarge)));
+        }
         let which = Which::Digest(candidate.digest.clone());
-        let Fetched { document, .. } = match self.client.manifest(repository, &which, login).await {
+        let read = self.client.manifest_within(LARGEST_ARTIFACT, repository, &which, login).await;
+        let Fetched { document, .. } = match read {
             // The list is older than the deletion.
             Err(RegistryError::NotFound(_)) => return Ok(None),
+            // The list states another size.
+            Err(RegistryError::TooLarge { .. }) => return Ok(Some(Err(Fault::ManifestTooLarge))),
             // It stays as it is, and another one may be valid.
             Err(error) if !error.is_passing() => return Ok(Some(Err(Fault::Artifact))),
             fetched => fetched?,

@@ -1,43 +1,9 @@
-use std::collections::BTreeSet;
-use std::time::Duration;
-
-use rustls::pki_types::CertificateDer;
-
 use super::*;
-use crate::client::{Client, Limits};
 use crate::document::media;
-use crate::find::{Depth, Found, Place};
-use crate::testing::{INDEX, MANIFEST, RunningRegistry, Signer, TestRegistry};
-use crate::{Keyring, Keys, Reach, Reference, Unusable};
-
-const PROFILE: &str = r#"{"defaultAction":"SCMP_ACT_ERRNO"}"#;
-
-fn registry() -> TestRegistry {
-    TestRegistry::new("team/app")
-}
-
-/// An image with this tag and annotations, which may have a profile in its label, and its digest.
-fn image(registry: &mut TestRegistry, label: Option<&str>, annotations: &str) -> (String, Digest) {
-    let text = registry.image("amd64", label, annotations);
-    registry.manifest(MANIFEST, text.clone());
-    registry.tag("1", MANIFEST, text.clone());
-    let digest = Digest::of(text.as_bytes());
-    (text, digest)
-}
-
-/// What is found first of the image in the first registry, by a client that may ask all of them.
-async fn look(registries: &[&RunningRegistry], keys: Option<&Keys>) -> Found {
-    let hosts: Vec<_> = registries.iter().map(|it| format!("127.0.0.1:{}", it.port())).collect();
-    let names: BTreeSet<_> = hosts.iter().cloned().collect();
-    let reach = Reach { plain: names.clone(), inside: names, networks: Vec::new() };
-    let time = Duration::from_secs(20);
-    let client =
-        Client::new(reach, Limits { time, connect: time }, std::iter::empty::<CertificateDer<'_>>()).unwrap();
-    let finder = Finder { client: &client, logins: &Keyring::default(), depth: Depth::First, keys };
-    let reference = Reference::parse(&format!("{}/team/app:1", hosts[0])).unwrap();
-    let carried = finder.find(&reference, &["amd64".to_owned()], None).await.unwrap();
-    carried.platforms[0].winner().unwrap().clone()
-}
+use crate::find::scene::{self, PROFILE, image, look, registry};
+use crate::find::{Found, Place};
+use crate::testing::{INDEX, MANIFEST, RunningRegistry, Signer};
+use crate::{Keys, Unusable};
 
 fn keys(signers: &[&Signer]) -> Keys {
     let pem: String = signers.iter().map(|signer| signer.public_key()).collect();
@@ -69,8 +35,8 @@ async fn a_profile_in_an_artifact_needs_a_signature_of_the_artifact() {
     assert_eq!(unsigned(&one, &[&signer]).await, Unsigned::Bare(artifact.clone()));
     assert!(look(&[&one], None).await.contents.is_ok());
 
-    let mut registry = self::registry().with_referrers();
-    let (text, _) = self::image(&mut registry, None, "");
+    let mut registry = scene::registry().with_referrers();
+    let (text, _) = scene::image(&mut registry, None, "");
     assert_eq!(registry.attach(&text, PROFILE), artifact);
     registry.sign(&artifact, &signer.bundle(&artifact));
     let two = registry.start().await;

@@ -1,0 +1,116 @@
+//! The manifests of an image, opened with one of several logins.
+
+use std::sync::Arc;
+
+use super::platform::{Architecture, platforms};
+use super::search::{FindError, Finder, Logins};
+use crate::client::{Fetched, Which};
+use crate::document::{Descriptor, Document, LARGEST_MANIFEST, Manifest};
+use crate::{Digest, Login, Reference, RegistryError, Repository};
+
+/// A manifest as a registry has it, and the login that has opened it.
+#[derive(Debug, Clone)]
+pub(crate) struct Opened {
+    pub(crate) repository: Repository,
+    pub(crate) login: Login,
+    pub(crate) fetched: Fetched,
+}
+
+/// The manifests of an image.
+pub(crate) struct Manifests {
+    /// The digest of the reference.
+    pub(crate) digest: Digest,
+    /// By platform.
+    pub(crate) platforms: Vec<OfPlatform>,
+}
+
+/// The manifest of one platform.
+pub(crate) struct OfPlatform {
+    /// The architecture that an index states for it.
+    pub(crate) architecture: Option<Architecture>,
+    /// The digest of that index.
+    pub(crate) index: Option<Digest>,
+    pub(crate) opened: Opened,
+    pub(crate) manifest: Arc<Manifest>,
+}
+
+impl<L: Logins> Finder<'_, L> {
+    /// The manifests of an image for Linux on these architectures, or on all that it is for.
+    pub(crate) async fn manifests(
+        &self,
+        image: &Reference,
+        architectures: &[Architecture],
+    ) -> Result<Manifests, FindError> {
+        let opened = self.open(image).await?;
+        let digest = opened.fetched.digest.clone();
+        let index = match &opened.fetched.document {
+            Document::Index(index) => index,
+            Document::Image(manifest) => {
+                let manifest = manifest.clone();
+                let of = OfPlatform { architecture: None, index: None, opened, manifest };
+                return Ok(Manifests { digest, platforms: vec![of] });
+            }
+        };
+        let mut found = Vec::new();
+        for descriptor in platforms(index, architectures)? {
+            found.push(self.of_platform(&opened, descriptor).await?);
+        }
+        Ok(Manifests { digest, platforms: found })
+    }
+
+    /// The manifest that an index names for a platform.
+    pub(super) async fn of_platform(
+        &self,
+        index: &Opened,
+        descriptor: &Descriptor,
+    ) -> Result<OfPlatform, FindError> {
+        let (opened, manifest) = self.entry(index, descriptor).await?;
+        let architecture = descriptor.platform.as_ref().map(|it| it.architecture.clone());
+        Ok(OfPlatform { architecture, index: Some(index.fetched.digest.clone()), opened, manifest })
+    }
+
+    /// The manifest that an index names, with the login that has opened the index.
+    pub(crate) async fn entry(
+        &self,
+        index: &Opened,
+        descriptor: &Descriptor,
+    ) -> Result<(Opened, Arc<Manifest>), FindError> {
+        let Opened { repository, login, .. } = index;
+        let which = Which::Digest(descriptor.digest.clone());
+        let fetched = self.client.manifest(repository, &which, login).await?;
+        let Document::Image(manifest) = fetched.document.clone() else {
+            return Err(FindError::Nested);
+        };
+        Ok((Opened { repository: repository.clone(), login: login.clone(), fetched }, manifest))
+    }
+
+    /// The logins to try for a repository, one after the other.
+    pub(crate) fn logins_for(&self, repository: &Repository) -> Vec<Login> {
+        let logins = self.logins.for_repository(repository);
+        if logins.is_empty() { vec![Login::Anonymous] } else { logins }
+    }
+
+    /// Gets a manifest with the first login that opens it.
+    pub(crate) async fn open(&self, image: &Reference) -> Result<Opened, RegistryError> {
+        self.open_within(LARGEST_MANIFEST, image).await
+    }
+
+    /// The same, of at most `limit` bytes.
+    pub(super) async fn open_within(&self, limit: u64, image: &Reference) -> Result<Opened, RegistryError> {
+        let which = match (image.digest(), image.tag()) {
+            (Some(digest), _) => Which::Digest(digest.clone()),
+            (None, Some(tag)) => Which::Tag(tag),
+            (None, None) => return Err(RegistryError::NotFound(crate::error::Said::default())),
+        };
+        let repository = image.repository();
+        let mut last = RegistryError::Unauthorized;
+        for login in self.logins_for(repository) {
+            match self.client.manifest_within(limit, repository, &which, &login).await {
+                Ok(fetched) => return Ok(Opened { repository: repository.clone(), login, fetched }),
+                Err(error) if error.is_about_login() => last = error,
+                Err(error) => return Err(error),
+            }
+        }
+        Err(last)
+    }
+}
