@@ -13,6 +13,8 @@ const LONGEST: usize = 1024;
 const MEMBERS: [&str; 4] = ["defaultAction", "defaultErrnoRet", "architectures", "syscalls"];
 /// The members of a rule.
 const MEMBERS_OF_RULES: [&str; 4] = ["names", "action", "errnoRet", "args"];
+/// The members of a condition on an argument.
+const MEMBERS_OF_ARGUMENTS: [&str; 4] = ["index", "value", "valueTwo", "op"];
 
 /// The artifact with a profile, as a reference by digest without a tag.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -80,7 +82,19 @@ fn is_plain(text: &str) -> bool {
     let has_only = |object: &Map<String, Value>, members: &[&str]| {
         object.keys().all(|key| members.contains(&key.as_str()))
     };
-    let is_plain_rule = |rule: &Value| rule.as_object().is_some_and(|rule| has_only(rule, &MEMBERS_OF_RULES));
+    // Runtimes read numbers of 64 bits without a sign: text, which this project reads, would be an error of theirs.
+    let is_plain_argument = |argument: &Value| {
+        argument.as_object().is_some_and(|argument| {
+            has_only(argument, &MEMBERS_OF_ARGUMENTS)
+                && argument.iter().all(|(key, value)| key == "op" || value.is_u64())
+        })
+    };
+    let are_plain =
+        |arguments: &Value| arguments.as_array().is_some_and(|all| all.iter().all(is_plain_argument));
+    let is_plain_rule = |rule: &Value| {
+        rule.as_object()
+            .is_some_and(|rule| has_only(rule, &MEMBERS_OF_RULES) && rule.get("args").is_none_or(are_plain))
+    };
     has_only(&profile, &MEMBERS)
         && profile
             .get("syscalls")
@@ -176,6 +190,29 @@ mod tests {
         assert!(is_named(
             r#"{"defaultAction":"SCMP_ACT_ERRNO","defaultErrnoRet":38,"architectures":["SCMP_ARCH_X86_64"]}"#
         ));
+        let with = |arguments: &str| {
+            format!(
+                r#"{{"defaultAction":"SCMP_ACT_LOG","syscalls":[{{"names":["read"],"action":"SCMP_ACT_ERRNO","args":{arguments}}}]}}"#
+            )
+        };
+        for arguments in
+            ["[]", r#"[{"index":1,"value":18446744073709551615,"valueTwo":0,"op":"SCMP_CMP_EQ"}]"#]
+        {
+            assert!(is_named(&with(arguments)), "{arguments}");
+        }
+        for arguments in [
+            r#"[{"index":1,"value":"0x80000000","op":"SCMP_CMP_EQ"}]"#,
+            r#"[{"index":1,"value":"9223372036854775808","op":"SCMP_CMP_EQ"}]"#,
+            r#"[{"index":1,"value":0,"valueTwo":"1","op":"SCMP_CMP_MASKED_EQ"}]"#,
+            r#"[{"index":"1","value":0,"op":"SCMP_CMP_EQ"}]"#,
+            r#"[{"index":1,"value":-1,"op":"SCMP_CMP_EQ"}]"#,
+            r#"[{"index":1,"value":0,"op":"SCMP_CMP_EQ","mask":1}]"#,
+            "[7]",
+            "null",
+            "{}",
+        ] {
+            assert!(!is_named(&with(arguments)), "{arguments}");
+        }
         for text in [
             r#"{"defaultAction":"SCMP_ACT_LOG","flags":["SECCOMP_FILTER_FLAG_SPEC_ALLOW"]}"#,
             r#"{"defaultAction":"SCMP_ACT_LOG","flags":[]}"#,
