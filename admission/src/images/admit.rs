@@ -1,7 +1,7 @@
 //! Answers for one pod, in a bounded time.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use futures::future::join_all;
 use registry::Reference;
@@ -95,10 +95,12 @@ impl Images {
             }
         };
         let asker = self.asker(question, &pod).await;
-        let base = (forms == Forms::All && self.oci.is_for(spec)).then(|| self.options.base());
-        let base = base.as_ref();
+        // It is asked of all nodes, and only where an image has an artifact.
+        let base =
+            LazyLock::new(|| (forms == Forms::All && self.oci.is_for(spec)).then(|| self.options.base()));
+        let base = || base.as_ref();
         let facts =
-            pod.containers.iter().map(|container| self.fact(container, &asker, base, question.dry_run));
+            pod.containers.iter().map(|container| self.fact(container, &asker, &base, question.dry_run));
         let facts = join_all(facts).await;
         let found: Vec<_> = pod.containers.into_iter().zip(facts).collect();
         let plan = plan(&found, self.options.unusable, self.options.unknown, &self.options.directory);
@@ -182,12 +184,12 @@ impl Images {
         }
     }
 
-    /// What is known of a container's image. `base` is there where the runtime may get its profile.
-    async fn fact(
+    /// What is known of a container's image. `base` answers where the runtime may get its profile.
+    async fn fact<'b>(
         &self,
         container: &Container,
         asker: &Asker<'_>,
-        base: Option<&Base>,
+        base: &(impl Fn() -> Option<&'b Base> + Sync),
         dry_run: bool,
     ) -> Fact {
         let (reference, image) = match self.image(container, asker).await {
@@ -196,7 +198,9 @@ impl Images {
         };
         let Image { digest, brings, artifact } = &*image;
         let pinned = reference.pinned(digest.clone());
-        if let (Brings::Profile(_), Some(artifact), Some(base)) = (brings, artifact, base) {
+        if let (Brings::Profile(_), Some(artifact)) = (brings, artifact)
+            && let Some(base) = base()
+        {
             return Fact::Artifact { pinned, profile: artifact.seccomp_profile(base) };
         }
         match brings {

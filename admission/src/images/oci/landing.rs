@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use api::Selection;
-use k8s_openapi::api::core::v1::NodeSelector;
+use k8s_openapi::api::core::v1::{NodeSelector, NodeSelectorRequirement};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -38,14 +38,33 @@ struct NodeAffinity {
     required_during_scheduling_ignored_during_execution: Option<NodeSelector>,
 }
 
-/// Where a pod with this `spec` can land; `None` if it cannot be read.
+/// The most labels, expressions and values with which a pod selects nodes. Each is compared with each node, and a pod is as
+/// large as etcd takes it.
+const MOST: usize = 1_000;
+
+/// Where a pod with this `spec` can land; `None` if it cannot be read, or selects nodes by more than a thousand
+/// expressions and values.
 #[must_use]
 pub fn of(spec: &Value) -> Option<Landing> {
     let Spec { node_name, node_selector, affinity } = Spec::deserialize(spec).ok()?;
     let affinity = affinity.unwrap_or_default().node_affinity.unwrap_or_default();
     let affinity = affinity.required_during_scheduling_ignored_during_execution;
     let selection = Selection { labels: node_selector.unwrap_or_default(), affinity };
+    if size(&selection) > MOST {
+        return None;
+    }
     Some(Landing { node: node_name.filter(|name| !name.is_empty()), selection })
+}
+
+/// How many labels, terms, expressions and values there are.
+fn size(selection: &Selection) -> usize {
+    let of_all = |all: &Option<Vec<NodeSelectorRequirement>>| -> usize {
+        all.iter().flatten().map(|it| 1 + it.values.as_ref().map_or(0, Vec::len)).sum()
+    };
+    let terms = selection.affinity.iter().flat_map(|affinity| &affinity.node_selector_terms);
+    let of_terms: usize =
+        terms.map(|term| 1 + of_all(&term.match_expressions) + of_all(&term.match_fields)).sum();
+    selection.labels.len() + of_terms
 }
 
 impl Landing {
@@ -98,6 +117,22 @@ mod tests {
         assert!(can_land(&of_daemon_set, "a", json!({})) && !can_land(&of_daemon_set, "b", json!({})));
         let named = json!({ "nodeName": "a", "nodeSelector": { "pool": "web" } });
         assert!(can_land(&named, "a", json!({})) && !can_land(&named, "b", json!({ "pool": "web" })));
+    }
+
+    #[test]
+    fn a_selection_of_more_than_a_thousand_parts_is_not_compared_with_nodes() {
+        let values = |count: usize| json!({ "key": "a", "operator": "NotIn", "values": vec!["b"; count] });
+        // The term and its expression count, too.
+        assert!(of(&requiring(&json!([{ "matchExpressions": [values(MOST - 2)] }]))).is_some());
+        let labels: BTreeMap<_, _> = (0..=MOST).map(|number| (number.to_string(), "")).collect();
+        for large in [
+            requiring(&json!([{ "matchExpressions": [values(MOST - 1)] }])),
+            requiring(&json!([{ "matchFields": vec![values(0); MOST] }])),
+            requiring(&json!(vec![json!({}); MOST + 1])),
+            json!({ "nodeSelector": labels }),
+        ] {
+            assert_eq!(of(&large), None);
+        }
     }
 
     #[test]

@@ -173,6 +173,14 @@ async fn auto_names_artifacts_where_every_node_that_the_pod_can_land_on_declares
     assert!(scene.names_it(json!({ "nodeSelector": { "pool": "new" } }), Forms::All).await);
     assert!(!scene.names_it(json!({ "nodeSelector": { "pool": "old" } }), Forms::All).await);
     assert!(!scene.names_it(json!({ "nodeName": "b" }), Forms::All).await);
+    // What would be compared with every node for long is a file.
+    for (values, is_named) in [(900, true), (1_000, false)] {
+        let expression = json!({ "key": "pool", "operator": "NotIn", "values": vec!["old"; values] });
+        let required = json!({ "nodeSelectorTerms": [{ "matchExpressions": [expression] }] });
+        let affinity =
+            json!({ "nodeAffinity": { "requiredDuringSchedulingIgnoredDuringExecution": required } });
+        assert_eq!(scene.names_it(json!({ "affinity": affinity }), Forms::All).await, is_named, "{values}");
+    }
     scene.api_server.learn(false);
     assert!(!scene.names_it(json!({ "nodeName": "a" }), Forms::All).await);
 }
