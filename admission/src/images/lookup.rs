@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use registry::{
     Bounds, Cache, Carried, Client, Depth, FindError, Finder, Fingerprint, Keep, Keyring, Reference,
-    RegistryError,
+    RegistryError, Unsigned,
 };
 use tokio::sync::Semaphore;
 
@@ -24,6 +24,8 @@ use super::signatures::SignaturePolicy;
 const OF_TAG: Duration = Duration::from_mins(1);
 /// How long it is remembered what a digest brings. A profile may be attached later.
 const OF_DIGEST: Duration = Duration::from_mins(5);
+/// How long it is remembered that a profile is not signed, or not by one of the keys: it is signed after it was attached.
+const OF_SIGNATURE: Duration = Duration::from_secs(15);
 /// How long it is remembered that an image cannot be looked at.
 const OF_FAILURE: Duration = Duration::from_secs(5);
 /// The bounds of what is remembered.
@@ -160,10 +162,15 @@ fn keep(reference: &Reference, answer: &Result<Arc<Image>, Why>) -> Keep {
     };
     let time = match (answer, reference.digest()) {
         (Err(_), _) => OF_FAILURE,
+        (Ok(image), _) if is_unsigned(image) => OF_SIGNATURE,
         (Ok(_), Some(_)) => OF_DIGEST,
         (Ok(_), None) => OF_TAG,
     };
     Keep { time, bytes: ENTRY + texts }
+}
+
+fn is_unsigned(image: &Image) -> bool {
+    matches!(&image.brings, Brings::Unusable(why) if Unsigned::REASONS.contains(&why.reason))
 }
 
 /// Why an image cannot be looked at whose registry has not answered within the time of a request.
@@ -279,6 +286,19 @@ mod tests {
             let why = lookup.image("shop", &image, &other, &amd64(), "main").await.unwrap_err();
             assert_eq!(why.reason, "RegistryUnauthorized");
         }
+    }
+
+    #[test]
+    fn that_a_profile_is_not_signed_is_remembered_for_a_quarter_of_a_minute() {
+        let digest = registry::Digest::of(b"image");
+        let by_digest = Reference::parse(&format!("registry.example/app@{digest}")).unwrap();
+        let time = |reason: &'static str| {
+            let brings = Brings::Unusable(Why { reason, message: String::new() });
+            keep(&by_digest, &Ok(Arc::new(Image { digest: digest.clone(), brings, artifact: None }))).time
+        };
+        assert_eq!(time(Unsigned::Bare(digest.clone()).reason()), Duration::from_secs(15));
+        assert_eq!(time("SignatureInvalid"), Duration::from_secs(15));
+        assert_eq!(time("ProfileNotJson"), OF_DIGEST);
     }
 
     #[tokio::test]

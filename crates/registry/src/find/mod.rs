@@ -144,7 +144,8 @@ impl Unusable {
     #[must_use]
     pub const fn is_passing(&self) -> bool {
         match self {
-            Self::Registry(error) | Self::Unsigned(Unsigned::Registry { error, .. }) => error.is_passing(),
+            Self::Registry(error) => error.is_passing(),
+            Self::Unsigned(unsigned) => unsigned.is_passing(),
             _ => false,
         }
     }

@@ -3,22 +3,23 @@
 
 #![expect(clippy::unwrap_used, reason = "only tests use it")]
 
+mod http;
 mod signer;
 
-use std::collections::BTreeMap;
-use std::fmt::Write as _;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use rustls::ServerConfig;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_rustls::TlsAcceptor;
 
 use crate::Digest;
 use crate::document::media;
+use http::{Request, Response};
 
 pub use signer::Signer;
 
@@ -45,6 +46,8 @@ pub struct TestRegistry {
     ignores_conditions: bool,
     /// Where blobs are to be put, if not here.
     uploads: Option<String>,
+    /// The paths where it has a fault.
+    faults: BTreeSet<String>,
 }
 
 impl TestRegistry {
@@ -86,6 +89,13 @@ impl TestRegistry {
     #[must_use]
     pub fn with_uploads_at(mut self, url: &str) -> Self {
         self.uploads = Some(url.to_owned());
+        self
+    }
+
+    /// Answers 503 about who refers to the manifest with this digest.
+    #[must_use]
+    pub fn failing_about(mut self, digest: &Digest) -> Self {
+        self.faults.insert(format!("/v2/{}/referrers/{digest}", self.repository));
         self
     }
 
@@ -222,6 +232,9 @@ impl TestRegistry {
             return Response::of(401).with("www-authenticate", "Basic realm=\"test\"");
         }
         let (path, query) = request.path.split_once('?').unwrap_or((&request.path, ""));
+        if self.faults.contains(path) {
+            return Response::of(503);
+        }
         let of_repository = format!("/v2/{}/", self.repository);
         let within = path.strip_prefix(&of_repository).unwrap_or_default();
         match (&*request.method, within.split_once('/')) {
@@ -304,53 +317,6 @@ impl TestRegistry {
 
 fn etag(text: &str) -> String {
     format!("\"{}\"", Digest::of(text.as_bytes()))
-}
-
-/// A request, with the names of headers in lower case.
-struct Request {
-    method: String,
-    path: String,
-    head: String,
-    body: String,
-}
-
-impl Request {
-    async fn read(stream: &mut (impl AsyncRead + Unpin)) -> std::io::Result<Self> {
-        let mut head = Vec::new();
-        while !head.ends_with(b"\r\n\r\n") {
-            head.push(stream.read_u8().await?);
-        }
-        let head = String::from_utf8_lossy(&head).into_owned();
-        let mut words = head.split(' ').map(str::to_owned);
-        let (method, path) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
-        let mut request = Self { method, path, head, body: String::new() };
-        let length = request.header("content-length").and_then(|it| it.parse().ok()).unwrap_or(0);
-        let mut body = vec![0; length];
-        stream.read_exact(&mut body).await?;
-        request.body = String::from_utf8_lossy(&body).into_owned();
-        Ok(request)
-    }
-
-    fn header(&self, name: &str) -> Option<&str> {
-        self.head.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
-    }
-}
-
-struct Response {
-    status: u16,
-    headers: String,
-    body: String,
-}
-
-impl Response {
-    const fn of(status: u16) -> Self {
-        Self { status, headers: String::new(), body: String::new() }
-    }
-
-    fn with(mut self, name: &str, value: &str) -> Self {
-        write!(self.headers, "{name}: {value}\r\n").unwrap();
-        self
-    }
 }
 
 async fn answer(

@@ -8,8 +8,10 @@ use crate::document::{Descriptor, Document, LARGEST_ARTIFACT, media};
 use crate::signature::{Fault, LARGEST_BUNDLE, PREDICATE, verify};
 use crate::{Digest, Login, RegistryError, Repository};
 
-/// The most signatures of a manifest that are looked at.
+/// The most signatures of a manifest that are looked at, without those that were made with a certificate.
 const MOST_SIGNATURES: usize = 8;
+/// The most artifacts that may be signatures of a manifest and are read.
+const MOST_READ: usize = 32;
 
 /// The annotation with which cosign says what a bundle is about. Whoever can push can write it, so it decides only what is
 /// looked at first.
@@ -50,10 +52,19 @@ impl Unsigned {
     #[must_use]
     pub const fn reason(&self) -> &'static str {
         match self {
-            Self::Bare(_) => "Unsigned",
-            Self::Invalid { .. } => "SignatureInvalid",
+            Self::Bare(_) => Self::REASONS[0],
+            Self::Invalid { .. } => Self::REASONS[1],
             Self::Registry { error, .. } => error.reason(),
         }
+    }
+
+    /// The reasons that a registry has answered, and that no signature is valid: somebody may add one at any time.
+    pub const REASONS: [&str; 2] = ["Unsigned", "SignatureInvalid"];
+
+    /// Whether the registry may answer later although nobody changes anything.
+    #[must_use]
+    pub const fn is_passing(&self) -> bool {
+        matches!(self, Self::Registry { error, .. } if error.is_passing())
     }
 }
 
@@ -66,6 +77,8 @@ impl<L: Logins> Finder<'_, L> {
         for digest in of.index.iter().chain([own]) {
             match self.signed(&of.opened.repository, &of.opened.login, digest).await {
                 Ok(()) => return Ok(()),
+                // What the registry has not said may be a valid signature, whatever the other digest has.
+                Err(_) if last.is_passing() => {}
                 Err(Unsigned::Bare(_)) => {}
                 Err(unsigned) => last = unsigned,
             }
@@ -87,8 +100,14 @@ impl<L: Logins> Finder<'_, L> {
         candidates.retain(may_be_bundle);
         candidates.sort_by_key(|it| (rank(it), it.digest.clone()));
         candidates.dedup_by(|one, two| one.digest == two.digest);
-        let (mut number, mut looked_at, mut first) = (candidates.len(), 0, None);
-        for candidate in candidates.into_iter().take(MOST_SIGNATURES) {
+        let (mut number, mut looked_at, mut with_certificate, mut first) = (candidates.len(), 0, 0, None);
+        candidates.truncate(MOST_READ);
+        // They are not needed any more, and may be large.
+        candidates.iter_mut().for_each(|it| it.annotations = None);
+        for candidate in candidates {
+            if looked_at - with_certificate == MOST_SIGNATURES {
+                break;
+            }
             let bundle = self.bundle(repository, login, manifest, &candidate).await.map_err(failed)?;
             let Some(bundle) = bundle else {
                 number -= 1;
@@ -97,7 +116,11 @@ impl<L: Logins> Finder<'_, L> {
             looked_at += 1;
             match bundle.and_then(|bundle| verify(&bundle, manifest, keys)) {
                 Ok(()) => return Ok(()),
-                Err(fault) => _ = first.get_or_insert(fault),
+                Err(fault) => {
+                    // Who signs without a key, too, leaves the places to the signatures with one.
+                    with_certificate += usize::from(fault == Fault::Certificate);
+                    first.get_or_insert(fault);
+                }
             }
         }
         let manifest = manifest.clone();

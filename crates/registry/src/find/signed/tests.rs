@@ -212,6 +212,54 @@ async fn of_a_hundred_signatures_eight_are_looked_at() {
 }
 
 #[tokio::test]
+async fn signatures_with_certificates_take_no_place_of_those_with_keys_and_are_bounded_too() {
+    let signer = Signer::new();
+    for (others, is_signed) in [(MOST_READ - 1, true), (2 * MOST_READ, false)] {
+        let mut registry = registry();
+        let (_, image) = image(&mut registry, Some(PROFILE), "");
+        for _ in 0..others {
+            let bundle = signer.bundle(&image);
+            let keyless = bundle.replace(r#""publicKey":{"hint":"x"}"#, r#""certificate":{"rawBytes":""}"#);
+            registry.sign(&image, &keyless);
+        }
+        if is_signed {
+            registry.sign(&image, &signer.bundle(&image));
+        }
+        let registry = registry.start().await;
+        let found = found(&registry, &[&signer]).await.contents;
+        let invalid = Unsigned::Invalid {
+            manifest: image,
+            number: others,
+            looked_at: MOST_READ,
+            fault: Fault::Certificate,
+        };
+        match is_signed {
+            true => assert_eq!(found.as_deref(), Ok(PROFILE)),
+            false => assert_eq!(found, Err(Unusable::Unsigned(invalid))),
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_the_registry_has_not_said_of_an_index_is_not_taken_for_the_bad_signature_of_the_manifest() {
+    let signer = Signer::new();
+    let mut registry = registry().with_referrers();
+    let text = registry.image("amd64", Some(PROFILE), "");
+    let image = Digest::of(text.as_bytes());
+    let descriptor = registry.manifest(MANIFEST, text);
+    let platform = r#""platform":{"os":"linux","architecture":"amd64"}"#;
+    let index =
+        format!(r#"{{"schemaVersion":2,"mediaType":"{INDEX}","manifests":[{descriptor},{platform}}}]}}"#);
+    let of_index = Digest::of(index.as_bytes());
+    registry.tag("1", INDEX, index);
+    registry.sign(&image, &signer.bundle(&Digest::of(b"other")));
+    let registry = registry.failing_about(&of_index).start().await;
+    let Err(unusable) = found(&registry, &[&signer]).await.contents else { panic!("a signature") };
+    assert_eq!(unusable.reason(), "RegistryFault");
+    assert!(unusable.is_passing(), "it is asked again soon");
+}
+
+#[tokio::test]
 async fn one_valid_signature_among_others_suffices() {
     let (signer, other) = (Signer::new(), Signer::new());
     let mut registry = registry();
