@@ -542,6 +542,9 @@ fn a_misspelt_or_senseless_value_is_refused_by_name() {
             "admission.enabled=true,admission.images.enabled=true,admission.images.signatures.repositories={a.example}",
             "signatures.keys",
         ),
+        // It names no registry, and the webhook would not start.
+        ("admission.images.signatures.repositories={team/app}", "repositories"),
+        ("admission.images.signatures.repositories={registry.example/app:1}", "repositories"),
     ] {
         let refusal = render(&["--set", value]).unwrap_err().to_string();
         assert!(refusal.contains(named), "{value}: {refusal}");
