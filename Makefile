@@ -27,7 +27,7 @@ FUZZ_SECONDS ?= 20
 .DEFAULT_GOAL := help
 # The parts share one machine and one cluster.
 .NOTPARALLEL:
-.PHONY: help setup demo cluster-up cluster-down test lint style clippy deny advisories chart docs test-unit fuzz fuzz-keep test-api-server test-runtimes test-cluster test-cluster-first test-cluster-second test-documented test-long bench bench-sweep bench-ways bench-code bench-latency bench-memory bench-strangers bench-derive generate images fmt
+.PHONY: help setup demo cluster-up cluster-down test lint style clippy deny advisories chart docs test-unit fuzz fuzz-keep test-api-server test-runtimes test-cluster test-cluster-first test-cluster-second test-documented test-long bench bench-sweep bench-ways bench-code bench-latency bench-memory bench-strangers bench-derive bench-derive-breadth generate images fmt
 
 help: ## List the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -162,6 +162,9 @@ bench-memory: setup ## Measure what the programs take with up to 1,000 profiles
 
 bench-derive: setup ## Compare what six servers of Debian 12 do under load with what is derived from their files; needs root
 	$(CARGO) bench --locked --profile bench-fast --package derive --bench servers
+
+bench-derive-breadth: ## Derive 300 programs of Debian 12, and start each; needs root, and some gigabytes of disk
+	$(CARGO) bench --locked --profile bench-fast --package derive --bench breadth
 
 bench-strangers: ## Measure what 500 connections that mean no good cost each program
 	@$(CARGO) run --locked --package bench -- strangers

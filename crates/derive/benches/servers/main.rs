@@ -139,6 +139,7 @@ fn inside(packages: &Path, names: &[String]) -> ExitCode {
         let traced = lab.end();
         eprintln!("{}: {} calls traced; deriving", server.name, traced.len());
         let measured = Measured::of(packages, server.program, server.modules);
+        assert!(measured.refused.is_none(), "{}: {:?}", server.name, measured.refused);
         let version = versions.lines().find_map(|it| it.strip_prefix(server.package)?.strip_prefix('\t'));
         let version = version.expect("every server is in the list of packages");
         if version != server.version {

@@ -1,4 +1,4 @@
-//! What is derived from a server's files, with its time and its memory.
+//! What is derived from a program's files, with its time and its memory.
 
 use std::collections::BTreeMap;
 use std::env;
@@ -18,6 +18,8 @@ pub(crate) struct Measured {
     pub(crate) calls: BTreeMap<String, String>,
     /// The numbers that are not known.
     pub(crate) open: Vec<String>,
+    /// Why nothing was derived: the reason as a word, and the error.
+    pub(crate) refused: Option<String>,
     pub(crate) seconds: f64,
     /// The seconds of processor time.
     pub(crate) processor: f64,
@@ -41,6 +43,7 @@ impl Measured {
                 .map(|(name, how)| (name.into(), how.into()))
                 .collect(),
             open: of("open").map(str::to_owned).collect(),
+            refused: of("refused").next().map(str::to_owned),
             seconds: number("seconds"),
             processor: number("processor"),
             peak_kib: number("peak") as u64,
@@ -53,10 +56,17 @@ pub(crate) fn derive(root: &Path, program: &str, modules: &[String]) {
     let files = Machine { root: root.to_owned(), ..Machine::like_an_image() };
     let request = Request { program: program.to_owned(), modules: modules.to_vec(), ..Request::default() };
     let start = Instant::now();
-    let derived = derive::derive(&files, &request).unwrap_or_else(|error| panic!("{error}"));
+    let derived = derive::derive(&files, &request);
     println!("seconds {}", start.elapsed().as_secs_f64());
     println!("processor {}", processor_seconds());
     println!("peak {}", peak_kib());
+    let derived = match derived {
+        Ok(derived) => derived,
+        Err(error) => {
+            println!("refused {} {error}", error.reason());
+            return;
+        }
+    };
     for call in &derived.calls {
         let Some(it) = Syscall::by_number(Architecture::X86_64, call.number) else { continue };
         let chain: Vec<_> = call.chain.iter().map(Link::to_string).collect();

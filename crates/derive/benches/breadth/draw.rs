@@ -1,0 +1,151 @@
+//! Which programs are measured: drawn by a seed from all packages that may have programs.
+//!
+//! The order is that of a hash of the seed and the name, so that a package that comes or goes changes nothing about the
+//! others. The lists were drawn and committed before the first measurement.
+
+use std::collections::BTreeSet;
+use std::fmt::Write;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use crate::index::{Index, Package};
+use crate::store::Store;
+
+const SEED: &str = "300 programs of Debian 12";
+const COUNT: usize = 300;
+/// Where programs are.
+const FOLDERS: &[&str] = &["usr/bin", "usr/sbin", "bin", "sbin"];
+/// Sections of libraries, modules of interpreters, data, and texts.
+const WITHOUT_PROGRAMS: &[&str] = &[
+    "cli-mono",
+    "debug",
+    "doc",
+    "fonts",
+    "gnu-r",
+    "golang",
+    "haskell",
+    "introspection",
+    "java",
+    "javascript",
+    "kernel",
+    "libdevel",
+    "libs",
+    "lisp",
+    "localization",
+    "metapackages",
+    "ocaml",
+    "oldlibs",
+    "otherosfs",
+    "perl",
+    "php",
+    "python",
+    "ruby",
+    "rust",
+    "tex",
+    "zope",
+];
+/// How the names of packages without programs end.
+const NAMES_WITHOUT_PROGRAMS: &[&str] = &["-data", "-dbg", "-dbgsym", "-dev", "-doc"];
+
+/// A program that was drawn.
+pub(crate) struct Drawn {
+    pub(crate) package: String,
+    /// The version that the figures in `docs/derive.md` are of.
+    pub(crate) version: String,
+    /// Its path in the root.
+    pub(crate) program: String,
+}
+
+/// The programs that were drawn.
+pub(crate) fn programs() -> Vec<Drawn> {
+    let line = |line: &str| {
+        let mut words = line.split(' ').map(str::to_owned);
+        let mut next = || words.next().expect("PACKAGE VERSION PROGRAM");
+        Drawn { package: next(), version: next(), program: next() }
+    };
+    include_str!("programs.txt").lines().map(line).collect()
+}
+
+/// The versions of all packages that the programs were drawn with, as `NAME VERSION`.
+pub(crate) fn packages() -> BTreeSet<&'static str> {
+    include_str!("packages.txt").lines().collect()
+}
+
+/// Draws the programs and writes the lists.
+pub(crate) fn draw() {
+    let (index, store) = (Index::of_this_machine(), Store::new());
+    let mut order: Vec<_> = index.packages.values().filter(|it| may_have_programs(it)).collect();
+    order.sort_by_key(|it| hash(&it.name));
+    eprintln!("{} packages may have programs", order.len());
+    let (mut programs, mut needed, mut drawn, mut empty) = (String::new(), BTreeSet::new(), 0, 0);
+    for some in order.chunks(50) {
+        store.fill(some.iter().copied());
+        for package in some {
+            let Some(program) = program(&store.place(package)) else {
+                empty += 1;
+                _ = fs::remove_dir_all(store.place(package));
+                continue;
+            };
+            writeln!(programs, "{} {} {program}", package.name, package.version).unwrap();
+            needed.extend(index.loaded(&package.name));
+            drawn += 1;
+            if drawn == COUNT {
+                break;
+            }
+        }
+        if drawn == COUNT {
+            break;
+        }
+    }
+    eprintln!("{empty} packages had no program; {} packages are needed", needed.len());
+    let needed =
+        needed.iter().map(|it| format!("{it} {}\n", index.packages[*it].version)).collect::<String>();
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/breadth");
+    fs::write(folder.join("programs.txt"), programs).unwrap();
+    fs::write(folder.join("packages.txt"), needed).unwrap();
+}
+
+fn may_have_programs(package: &Package) -> bool {
+    package.architecture == "amd64"
+        && !WITHOUT_PROGRAMS.contains(&package.section.as_str())
+        && !package.name.starts_with("lib")
+        && !NAMES_WITHOUT_PROGRAMS.iter().any(|it| package.name.ends_with(it))
+        && (package.roles.is_empty() || package.roles.iter().any(|it| it == "program"))
+}
+
+/// One of the programs in an unpacked package.
+fn program(place: &Path) -> Option<String> {
+    let mut found = Vec::new();
+    for folder in FOLDERS {
+        for entry in fs::read_dir(place.join(folder)).into_iter().flatten() {
+            let entry = entry.unwrap();
+            // A link leads to a program that is another one's, or that is found by itself.
+            let is_file = entry.file_type().unwrap().is_file();
+            if is_file
+                && entry.metadata().unwrap().permissions().mode() & 0o111 != 0
+                && is_program(&entry.path())
+            {
+                found.push(format!("/{folder}/{}", entry.file_name().to_str()?));
+            }
+        }
+    }
+    found.into_iter().min_by_key(|it| hash(it))
+}
+
+/// Whether it is an ELF file for x86_64 that runs: `ET_EXEC` or `ET_DYN`.
+fn is_program(path: &Path) -> bool {
+    let bytes = fs::read(path).unwrap();
+    bytes.starts_with(b"\x7fELF\x02\x01") && matches!(bytes.get(16..20), Some([2 | 3, 0, 0x3e, 0]))
+}
+
+/// FNV-1a, whose bits are then mixed as in splitmix64.
+fn hash(name: &str) -> u64 {
+    let mut hash = 0xcbf2_9ce4_8422_2325_u64;
+    for byte in SEED.bytes().chain([0]).chain(name.bytes()) {
+        hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+    }
+    hash = (hash ^ (hash >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    hash = (hash ^ (hash >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    hash ^ (hash >> 31)
+}

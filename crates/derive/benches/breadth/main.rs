@@ -1,0 +1,129 @@
+//! 300 programs of Debian 12, drawn by a seed: how many calls are derived, what is refused, what it takes, and whether a
+//! call is missing that the program makes when it is started.
+//!
+//! `make bench-derive-breadth` runs it. Each program has a root of its own: its package and the libraries of those that it
+//! depends on, unpacked. It is derived there, and started there as a user that is not root, in namespaces of its own in
+//! which only loopback exists. A call that was made and not derived fails the run, unless the program is refused.
+//!
+//! - `index`: Debian's index of packages, and what a program can load.
+//! - `store`: packages that are downloaded and unpacked.
+//! - `draw`: which programs; `-- --draw` makes the lists `programs.txt` and `packages.txt` anew.
+//! - `room`: the root of one program, which runs there under strace.
+//! - `summary`: the figures of all.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "this program is a measurement")]
+
+mod draw;
+mod index;
+#[allow(dead_code, reason = "each test is a crate of its own and takes what it needs")]
+#[path = "../../tests/machine/mod.rs"]
+mod machine;
+#[path = "../servers/measure.rs"]
+mod measure;
+mod room;
+mod store;
+mod summary;
+
+use std::collections::BTreeSet;
+use std::env;
+use std::path::Path;
+use std::process::{Command, ExitCode};
+
+use draw::Drawn;
+use index::Index;
+use measure::Measured;
+use room::Room;
+use store::Store;
+
+fn main() -> ExitCode {
+    let arguments: Vec<_> = env::args().skip(1).filter(|it| it != "--bench").collect();
+    match arguments.first().map(String::as_str) {
+        Some("--derive") => {
+            measure::derive(Path::new(&arguments[1]), &arguments[2], &arguments[3..]);
+            ExitCode::SUCCESS
+        }
+        Some("--draw") => {
+            draw::draw();
+            ExitCode::SUCCESS
+        }
+        Some("--inside") => inside(&arguments[1..]),
+        _ => outside(&arguments),
+    }
+}
+
+/// Gets the packages, and goes on in namespaces of its own, whose processes end with the first one.
+fn outside(names: &[String]) -> ExitCode {
+    let (index, store) = (Index::of_this_machine(), Store::new());
+    let needed: BTreeSet<_> = chosen(names).iter().flat_map(|it| index.loaded(&it.package)).collect();
+    store.fill(needed.iter().map(|it| &index.packages[*it]));
+    let mut inside = Command::new("unshare");
+    inside.args(["--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]);
+    inside.arg(env::current_exe().unwrap()).arg("--inside").args(names);
+    let status = inside.status().expect("unshare is installed");
+    ExitCode::from(u8::from(!status.success()))
+}
+
+/// The programs that were drawn, or those of some packages.
+fn chosen(names: &[String]) -> Vec<Drawn> {
+    draw::programs().into_iter().filter(|it| names.is_empty() || names.contains(&it.package)).collect()
+}
+
+/// What was measured of a program.
+struct Row {
+    drawn: Drawn,
+    /// The calls that it has made; `None` if it was not started.
+    traced: Option<BTreeSet<String>>,
+    measured: Measured,
+}
+
+impl Row {
+    /// The calls that it has made and that were not derived. Of a program that is refused nothing can be missing.
+    fn missed(&self) -> Vec<&str> {
+        if self.refused().is_some() {
+            return Vec::new();
+        }
+        let is_derived = |it: &&str| self.measured.calls.contains_key(*it);
+        self.traced.iter().flatten().map(String::as_str).filter(|it| !is_derived(it)).collect()
+    }
+
+    /// Why the program is refused, as a word.
+    fn refused(&self) -> Option<&str> {
+        let error = self.measured.refused.as_deref().and_then(|it| it.split(' ').next());
+        error.or_else(|| self.measured.open.first().map(|_| "OpenNumber"))
+    }
+}
+
+fn inside(names: &[String]) -> ExitCode {
+    machine::run(Command::new("ip").args(["link", "set", "lo", "up"]));
+    let (index, store) = (Index::of_this_machine(), Store::new());
+    let mut rows = Vec::new();
+    println!("{}", summary::HEAD);
+    for drawn in chosen(names) {
+        let packages: Vec<_> = index.loaded(&drawn.package).iter().map(|it| &index.packages[*it]).collect();
+        let listed = draw::packages();
+        let stale = |it: &str| !listed.contains(it);
+        let stale: Vec<_> =
+            packages.iter().map(|it| format!("{} {}", it.name, it.version)).filter(|it| stale(it)).collect();
+        if !stale.is_empty() {
+            eprintln!("{}: its figures in docs/derive.md are stale: {}", drawn.package, stale.join(", "));
+        }
+        let room = Room::new(&store.folder, &packages.iter().map(|it| store.place(it)).collect::<Vec<_>>());
+        let measured = Measured::of(&room.root, &drawn.program, &[]);
+        let traced = room.run(&drawn.program);
+        let row = Row { drawn, traced, measured };
+        println!("{}", summary::line(&row));
+        explain(&row);
+        rows.push(row);
+    }
+    summary::print(&rows);
+    ExitCode::from(u8::from(rows.iter().any(|it| !it.missed().is_empty())))
+}
+
+fn explain(row: &Row) {
+    let package = &row.drawn.package;
+    row.measured.refused.iter().for_each(|it| eprintln!("{package}: {it}"));
+    row.measured.open.iter().for_each(|it| eprintln!("{package}: {it}"));
+    for call in row.missed() {
+        eprintln!("{package}: missed: {call}");
+    }
+}
