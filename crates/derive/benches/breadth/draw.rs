@@ -1,7 +1,7 @@
 //! Which programs are measured: drawn by a seed from all packages that may have programs.
 //!
 //! The order is that of a hash of the seed and the name, so that a package that comes or goes changes nothing about the
-//! others. The lists were drawn and committed before the first measurement.
+//! others. The list was drawn and committed before the first measurement.
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
@@ -51,7 +51,7 @@ const NAMES_WITHOUT_PROGRAMS: &[&str] = &["-data", "-dbg", "-dbgsym", "-dev", "-
 /// A program that was drawn.
 pub(crate) struct Drawn {
     pub(crate) package: String,
-    /// The version that the figures in `docs/derive.md` are of.
+    /// The version that was drawn.
     pub(crate) version: String,
     /// Its path in the root.
     pub(crate) program: String,
@@ -67,18 +67,18 @@ pub(crate) fn programs() -> Vec<Drawn> {
     include_str!("programs.txt").lines().map(line).collect()
 }
 
-/// The versions of all packages that the programs were drawn with, as `NAME VERSION`.
+/// The packages that the figures in `docs/derive.md` are of, as `NAME VERSION`.
 pub(crate) fn packages() -> BTreeSet<&'static str> {
     include_str!("packages.txt").lines().collect()
 }
 
-/// Draws the programs and writes the lists.
+/// Draws the programs and writes their list.
 pub(crate) fn draw() {
     let (index, store) = (Index::of_this_machine(), Store::new());
     let mut order: Vec<_> = index.packages.values().filter(|it| may_have_programs(it)).collect();
     order.sort_by_key(|it| hash(&it.name));
     eprintln!("{} packages may have programs", order.len());
-    let (mut programs, mut needed, mut drawn, mut empty) = (String::new(), BTreeSet::new(), 0, 0);
+    let (mut programs, mut drawn, mut empty) = (String::new(), 0, 0);
     for some in order.chunks(50) {
         store.fill(some.iter().copied());
         for package in some {
@@ -88,7 +88,6 @@ pub(crate) fn draw() {
                 continue;
             };
             writeln!(programs, "{} {} {program}", package.name, package.version).unwrap();
-            needed.extend(index.loaded(&package.name));
             drawn += 1;
             if drawn == COUNT {
                 break;
@@ -98,12 +97,20 @@ pub(crate) fn draw() {
             break;
         }
     }
-    eprintln!("{empty} packages had no program; {} packages are needed", needed.len());
-    let needed =
-        needed.iter().map(|it| format!("{it} {}\n", index.packages[*it].version)).collect::<String>();
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/breadth");
-    fs::write(folder.join("programs.txt"), programs).unwrap();
-    fs::write(folder.join("packages.txt"), needed).unwrap();
+    eprintln!("{empty} packages had no program");
+    write_list("programs.txt", &programs);
+}
+
+/// Writes the list of the packages that the programs are measured with.
+pub(crate) fn list_packages() {
+    let index = Index::of_this_machine();
+    let needed: BTreeSet<_> = programs().iter().flat_map(|it| index.loaded(&it.package)).collect();
+    let line = |it: &&str| format!("{it} {}\n", index.packages[*it].version);
+    write_list("packages.txt", &needed.iter().map(line).collect::<String>());
+}
+
+fn write_list(name: &str, text: &str) {
+    fs::write(Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/breadth").join(name), text).unwrap();
 }
 
 fn may_have_programs(package: &Package) -> bool {

@@ -101,7 +101,9 @@ impl Index {
 
 impl Package {
     fn is_library(&self) -> bool {
-        matches!(self.section.as_str(), "libs" | "oldlibs") || self.name.starts_with("lib")
+        matches!(self.section.as_str(), "libs" | "oldlibs")
+            || self.name.starts_with("lib")
+            || self.name.ends_with("-libs")
     }
 }
 

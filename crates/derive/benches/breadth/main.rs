@@ -7,7 +7,8 @@
 //!
 //! - `index`: Debian's index of packages, and what a program can load.
 //! - `store`: packages that are downloaded and unpacked.
-//! - `draw`: which programs; `-- --draw` makes the lists `programs.txt` and `packages.txt` anew.
+//! - `draw`: which programs; `-- --draw` draws `programs.txt` anew, and `-- --list-packages` writes
+//!   `packages.txt`, the versions of all packages that they are measured with.
 //! - `room`: the root of one program, which runs there under strace.
 //! - `summary`: the figures of all.
 
@@ -44,6 +45,10 @@ fn main() -> ExitCode {
         }
         Some("--draw") => {
             draw::draw();
+            ExitCode::SUCCESS
+        }
+        Some("--list-packages") => {
+            draw::list_packages();
             ExitCode::SUCCESS
         }
         Some("--inside") => inside(&arguments[1..]),
