@@ -19,6 +19,7 @@
 
 #![forbid(unsafe_code)]
 
+mod arguments;
 mod asked;
 mod chain;
 mod code;

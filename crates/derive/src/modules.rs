@@ -3,10 +3,10 @@
 
 use iced_x86::Register;
 
+use crate::arguments::{Arguments, Texts, sites, taken};
+use crate::chain::Step;
 use crate::error::DeriveError;
 use crate::files::{Files, directory, text};
-use crate::limits;
-use crate::numbers::Solver;
 use crate::reach::Reach;
 use crate::space::{ObjectId, Space};
 
@@ -21,70 +21,43 @@ const UNWINDER: &str = "libgcc_s.so.1";
 /// Where glibc's modules for character sets are.
 const CHARACTER_SETS: &[&str] = &["/usr/lib/x86_64-linux-gnu/gconv", "/usr/lib64/gconv"];
 
-/// A call that opens or finds something, and the names that it can have.
+/// A place that opens or finds something, and the names that this can have.
 pub(crate) struct Named {
+    pub(crate) step: Step,
     pub(crate) at: u64,
+    /// The object that does it.
     pub(crate) by: ObjectId,
-    /// The object that has the function.
-    pub(crate) of: ObjectId,
     pub(crate) names: Vec<String>,
     /// Whether it can have others.
     pub(crate) is_open: bool,
 }
 
-/// The calls that open libraries.
+/// What opens libraries.
 pub(crate) fn opened(space: &Space, reach: &Reach) -> Vec<Named> {
     named(space, reach, OPENING)
 }
 
-/// The calls that find functions.
+/// What finds functions.
 pub(crate) fn found(space: &Space, reach: &Reach) -> Vec<Named> {
     named(space, reach, FINDING)
 }
 
-/// The calls of functions, with the names that an argument of them can be.
-pub(crate) fn named(space: &Space, reach: &Reach, functions: &[(&str, Register)]) -> Vec<Named> {
-    let mut solver = Solver::new(space, reach, limits::NAME_STEPS);
+/// The calls of functions, with the names that an argument of them can be, and what has the address of these functions.
+fn named(space: &Space, reach: &Reach, functions: &[(&str, Register)]) -> Vec<Named> {
+    let mut arguments = Arguments::new(space, reach);
     let mut found = Vec::new();
     for (name, register) in functions {
-        let Some((of, target)) = space.find(name) else { continue };
-        for site in reach.calls_to(target) {
-            let values = solver.register(site.from, site.at, *register, u64::MAX);
-            let strings: Vec<_> = values.known.keys().map(|address| string(space, *address)).collect();
-            let is_open = !values.open.is_empty() || strings.iter().any(|it| it == &Text::Unknown);
-            let names = strings.into_iter().filter_map(|it| match it {
-                Text::Known(name) => Some(name),
-                Text::None | Text::Unknown => None,
-            });
-            let by = reach.functions.get(site.from).object;
-            found.push(Named { at: site.at, by, of, names: names.collect(), is_open });
+        for site in sites(space, reach, name) {
+            // Without a name it is the program itself.
+            let Texts { known: names, is_open, .. } = arguments.texts(&site, *register);
+            found.push(Named { step: Step::Call, at: site.at, by: site.by, names, is_open });
+        }
+        for at in taken(space, reach, name).into_iter().map(|it| it.at) {
+            let Some((by, _)) = space.at(at) else { continue };
+            found.push(Named { step: Step::Address, at, by, names: Vec::new(), is_open: true });
         }
     }
     found
-}
-
-#[derive(Debug, PartialEq, Eq)]
-enum Text {
-    Known(String),
-    /// No name: the program itself.
-    None,
-    Unknown,
-}
-
-fn string(space: &Space, address: u64) -> Text {
-    const MOST: usize = 256;
-    if address == 0 {
-        return Text::None;
-    }
-    let read = || {
-        let (_, object) = space.at(address)?;
-        let offset = address - object.base;
-        object.elf.segment(offset).filter(|it| !it.writable)?;
-        let bytes = object.elf.at(offset)?;
-        let bytes = &bytes[..bytes.iter().take(MOST).position(|byte| *byte == 0)?];
-        std::str::from_utf8(bytes).ok().map(str::to_owned)
-    };
-    read().map_or(Text::Unknown, Text::Known)
 }
 
 /// What glibc opens on its own account, by the configuration of the root; nothing if the program has another C library.

@@ -9,7 +9,7 @@ use crate::asked::Asked;
 use crate::chain::{Chains, Step};
 use crate::data::Part;
 use crate::error::DeriveError;
-use crate::executed;
+use crate::executed::{self, Executing};
 use crate::files::Files;
 use crate::limits;
 use crate::modules::{self, Named};
@@ -61,7 +61,8 @@ pub fn derive(files: &dyn Files, request: &Request) -> Result<Derived, DeriveErr
     let mut chains = Chains::new(&space, &reach);
     let mut findings = Vec::new();
     for named in opened {
-        findings.push(Finding { kind: named.1, place: chains.link(Step::Call, named.0) });
+        let (step, at, kind) = named;
+        findings.push(Finding { kind, place: chains.link(step, at) });
     }
     let (calls, executing) = calls(&space, &reach, &mut chains, &mut findings);
     let (starts, of_starts) = executed::executed(&space, &reach, &mut chains, &executing);
@@ -174,31 +175,33 @@ fn open_modules(
     files: &dyn Files,
     space: &mut Space,
     reach: &mut Reach,
-) -> Result<Vec<(u64, FindingKind)>, DeriveError> {
+) -> Result<Vec<(Step, u64, FindingKind)>, DeriveError> {
     let mut names = BTreeSet::new();
     loop {
         reach.finish();
         let mut findings = Vec::new();
         let (mut new, mut is_more) = (Vec::new(), false);
-        for Named { at, by, names, is_open, .. } in modules::opened(space, reach) {
+        for Named { step, at, by, names, is_open } in modules::opened(space, reach) {
             if is_open {
-                findings.push((at, FindingKind::OpenLibrary));
+                findings.push((step, at, FindingKind::OpenLibrary));
             }
             for name in names {
                 match space.open(files, &name, Some(by)) {
                     Ok(Some(opened)) => new.extend(opened),
-                    Ok(None) => findings.push((at, FindingKind::AbsentLibrary(name))),
+                    Ok(None) => findings.push((step, at, FindingKind::AbsentLibrary(name))),
                     Err(error @ (DeriveError::TooLarge { .. } | DeriveError::Missing { .. })) => {
                         return Err(error);
                     }
-                    Err(error) => findings.push((at, FindingKind::UnreadableLibrary(error.to_string()))),
+                    Err(error) => {
+                        findings.push((step, at, FindingKind::UnreadableLibrary(error.to_string())));
+                    }
                 }
             }
         }
         begin(space, reach, &new)?;
         for found in modules::found(space, reach) {
             if found.is_open {
-                findings.push((found.at, FindingKind::OpenSymbol));
+                findings.push((found.step, found.at, FindingKind::OpenSymbol));
             }
             for name in found.names.into_iter().filter(|name| names.insert(name.clone())) {
                 for id in space.ids().collect::<Vec<_>>() {
@@ -224,7 +227,7 @@ fn calls(
     reach: &Reach,
     chains: &mut Chains<'_>,
     findings: &mut Vec<Finding>,
-) -> (Vec<Call>, Vec<u64>) {
+) -> (Vec<Call>, Vec<Executing>) {
     const NUMBER: u64 = u32::MAX as u64;
     const LOWEST_ERROR: u64 = NUMBER - 4096;
     let mut solver = Solver::new(space, reach, limits::STEPS);
@@ -257,7 +260,7 @@ fn calls(
                 continue;
             }
             if executed::EXECUTING.contains(&(number as u32)) {
-                executing.push(entry.at);
+                executing.push((entry.at, origin.clone()));
             }
             let length = chains.length(origin.from) + origin.calls.len();
             let known = best.get(&(number as u32));

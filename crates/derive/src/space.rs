@@ -254,6 +254,19 @@ impl Space {
         found.map(|(id, address, _)| (id, address))
     }
 
+    /// Every definition of a function, in whichever object and of whichever version.
+    pub(crate) fn find_all(&self, name: &str) -> Vec<(ObjectId, u64)> {
+        let mut found = Vec::new();
+        for id in self.ids() {
+            let object = self.get(id);
+            let same = object.elf.symbols.named(&object.elf, name.as_bytes());
+            found.extend(same.iter().map(|symbol| (id, object.base.wrapping_add(symbol.address))));
+        }
+        found.sort_unstable();
+        found.dedup();
+        found
+    }
+
     /// The definition of a symbol in one object.
     pub(crate) fn find_in(
         &self,

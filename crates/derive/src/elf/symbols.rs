@@ -184,12 +184,16 @@ impl Symbols {
         self.versions.get(&(symbol.version & 0x7fff)).map(String::as_str)
     }
 
-    /// The defined symbols of a name that a reference with this version may mean (glibc's `do_lookup_x`).
-    pub(crate) fn find(&self, file: &Elf, name: &[u8], version: Option<&str>) -> Option<&Symbol> {
+    /// The defined symbols of a name, of all versions.
+    pub(crate) fn named(&self, file: &Elf, name: &[u8]) -> Vec<&Symbol> {
         let of = |index: &u32| &self.all[*index as usize];
         let start = self.by_name.partition_point(|it| of(it).name_bytes(file) < name);
-        let same = self.by_name[start..].iter().map(of).take_while(|it| it.name_bytes(file) == name);
-        let mut same: Vec<_> = same.collect();
+        self.by_name[start..].iter().map(of).take_while(|it| it.name_bytes(file) == name).collect()
+    }
+
+    /// The defined symbol of a name that a reference with this version may mean (glibc's `do_lookup_x`).
+    pub(crate) fn find(&self, file: &Elf, name: &[u8], version: Option<&str>) -> Option<&Symbol> {
+        let mut same = self.named(file, name);
         if let (Some(version), true) = (version, self.has_versions) {
             return same.into_iter().find(|it| self.version(it).is_none_or(|found| found == version));
         }

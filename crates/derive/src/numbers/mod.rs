@@ -19,5 +19,5 @@ mod step;
 mod tables;
 mod why;
 
-pub(crate) use solver::{Open, Origin, Solver};
+pub(crate) use solver::{Open, Origin, Solver, Values};
 pub use why::Why;
