@@ -97,9 +97,7 @@ pub(crate) fn executed(
     }
     let Executed { starts, open, .. } = executed;
     let starts = starts.into_iter().map(|(at, what)| Starts { what, place: chains.link(Step::Call, at) });
-    let mut starts: Vec<_> = starts.collect();
-    starts.sort_by_key(|it| (it.place.object.clone(), it.place.address, it.what.clone()));
-    starts.dedup();
+    let starts = starts.collect();
     let finding = |(step, at)| Finding { kind: FindingKind::OpenProgram, place: chains.link(step, at) };
     (starts, open.into_iter().map(finding).collect())
 }

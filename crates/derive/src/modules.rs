@@ -1,6 +1,8 @@
 //! What a program opens while it runs: libraries whose names are constants, and what the C library opens by the root's
 //! configuration (name services, character sets, the unwinder).
 
+use std::collections::BTreeSet;
+
 use iced_x86::Register;
 
 use crate::arguments::{Arguments, Texts, sites, taken};
@@ -20,6 +22,11 @@ const FINDING: &[(&str, Register)] =
 const UNWINDER: &str = "libgcc_s.so.1";
 /// Where glibc's modules for character sets are.
 const CHARACTER_SETS: &[&str] = &["/usr/lib/x86_64-linux-gnu/gconv", "/usr/lib64/gconv"];
+
+/// The name services of glibc for databases that are not configured.
+const DEFAULT_SERVICES: &[&str] = &["files", "dns"];
+/// Others, of a glibc that was built with `--enable-obsolete-nsl`, if there is no configuration.
+const DEFAULT_WITHOUT_FILE: &[&str] = &["compat", "nis"];
 
 /// A place that opens or finds something, and the names that this can have.
 pub(crate) struct Named {
@@ -67,13 +74,21 @@ pub(crate) fn configured(files: &dyn Files, space: &mut Space) -> Result<Vec<Obj
         return Ok(Vec::new());
     };
     let mut names = vec![UNWINDER.to_owned()];
+    let (mut services, mut is_configured) = (BTreeSet::new(), false);
     for line in text(files, "/etc/nsswitch.conf").lines() {
         let line = line.split('#').next().unwrap_or_default();
-        let Some((_, services)) = line.split_once(':') else { continue };
+        let Some((_, found)) = line.split_once(':') else { continue };
+        is_configured = true;
         // What is in brackets says what to do if a service has no answer.
-        let services = services.split_whitespace().filter(|it| !it.contains(['[', ']', '=', '/']));
-        names.extend(services.map(|service| format!("libnss_{service}.so.2")));
+        let found = found.split_whitespace().filter(|it| !it.contains(['[', ']', '=', '/']));
+        services.extend(found.map(str::to_owned));
     }
+    // For databases without a line. From 2.34 on, these services are in the C library itself.
+    let has_services = space.find_in(libc, b"__libc_start_main", Some("GLIBC_2.34")).is_some();
+    let default = DEFAULT_SERVICES.iter().filter(|_| !has_services);
+    let old = DEFAULT_WITHOUT_FILE.iter().filter(|_| !has_services && !is_configured);
+    services.extend(default.chain(old).map(|it| (*it).to_owned()));
+    names.extend(services.into_iter().map(|service| format!("libnss_{service}.so.2")));
     for place in CHARACTER_SETS.iter().filter_map(|it| directory(files, it)) {
         let modules = files.names(&place);
         names.extend(modules.iter().filter(|it| it.ends_with(".so")).map(|it| format!("{place}/{it}")));

@@ -16,6 +16,7 @@ use crate::modules::{self, Named};
 use crate::numbers::{Open, Origin, Solver};
 use crate::reach::{How, Reach};
 use crate::result::{Call, Derived, Finding, FindingKind};
+use crate::search::Level;
 use crate::space::{ObjectId, Role, Space};
 
 /// What is derived.
@@ -45,7 +46,22 @@ const RESTARTED: [u32; 4] = [7, 35, 202, 230];
 /// # Errors
 /// A file is absent, malformed, too large, or for another architecture.
 pub fn derive(files: &dyn Files, request: &Request) -> Result<Derived, DeriveError> {
-    let mut space = Space::load(files, request)?;
+    let (mut derived, mut open) = on(files, request, Level::default())?;
+    let mut known = BTreeSet::new();
+    // Which libraries are loaded depends on the processor.
+    while let Some(level) = open.pop_first() {
+        if known.insert(level) {
+            let (more, levels) = on(files, request, level)?;
+            derived.add(more);
+            open.extend(levels);
+        }
+    }
+    Ok(derived)
+}
+
+/// Derives the calls of a program on a processor of one level, and tells on which levels other libraries are loaded.
+fn on(files: &dyn Files, request: &Request, level: Level) -> Result<(Derived, BTreeSet<Level>), DeriveError> {
+    let mut space = Space::load(files, request, level)?;
     let mut reach = Reach::new(&request.program);
     let first: Vec<_> = space.ids().collect();
     begin(&space, &mut reach, &first)?;
@@ -67,10 +83,10 @@ pub fn derive(files: &dyn Files, request: &Request) -> Result<Derived, DeriveErr
     let (calls, executing) = calls(&space, &reach, &mut chains, &mut findings);
     let (starts, of_starts) = executed::executed(&space, &reach, &mut chains, &executing);
     findings.extend(of_starts);
-    findings.sort_by_key(|it| (it.kind.reason(), it.place.object.clone(), it.place.address));
-    findings.dedup();
     let objects = space.ids().map(|id| space.get(id).elf.path.clone()).collect();
-    Ok(Derived { program: request.program.clone(), objects, calls, starts, findings })
+    let mut derived = Derived { program: request.program.clone(), objects, calls, starts, findings };
+    derived.sort();
+    Ok((derived, space.levels))
 }
 
 /// Follows what begins in objects.

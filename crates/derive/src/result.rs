@@ -56,6 +56,27 @@ impl Derived {
     pub fn is_complete(&self) -> bool {
         self.findings.iter().all(|finding| !finding.is_open())
     }
+
+    /// Adds what the same program can do with other libraries.
+    pub(crate) fn add(&mut self, other: Self) {
+        let objects: Vec<_> = other.objects.into_iter().filter(|it| !self.objects.contains(it)).collect();
+        self.objects.extend(objects);
+        let is_new = |call: &Call| self.calls.iter().all(|it| it.number != call.number);
+        let calls: Vec<_> = other.calls.into_iter().filter(is_new).collect();
+        self.calls.extend(calls);
+        self.starts.extend(other.starts);
+        self.findings.extend(other.findings);
+        self.sort();
+    }
+
+    /// Brings everything into its order, once.
+    pub(crate) fn sort(&mut self) {
+        self.calls.sort_by_key(|it| it.number);
+        self.starts.sort_by_key(|it| (it.place.object.clone(), it.place.address, it.what.clone()));
+        self.starts.dedup();
+        self.findings.sort_by_key(|it| (it.kind.reason(), it.place.object.clone(), it.place.address));
+        self.findings.dedup();
+    }
 }
 
 /// What could not be followed.

@@ -1,5 +1,5 @@
-//! Where the loader looks for libraries: `DT_RPATH`, `DT_RUNPATH`, `/etc/ld.so.conf`, the directories that are built in;
-//! for musl `/etc/ld-musl-x86_64.path`.
+//! Where the loader looks for libraries: `DT_RPATH`, `LD_LIBRARY_PATH`, `DT_RUNPATH`, `/etc/ld.so.conf`, the directories
+//! that are built in; for musl `/etc/ld-musl-x86_64.path`.
 
 use std::collections::BTreeSet;
 
@@ -16,55 +16,122 @@ const OF_MUSL: &[&str] = &["/lib", "/usr/local/lib", "/usr/lib"];
 /// The directories of libraries of one root.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Search {
-    directories: Vec<String>,
+    /// Those of `LD_LIBRARY_PATH`.
+    given: Vec<String>,
+    /// Those that are configured or built in.
+    common: Vec<String>,
+    is_musl: bool,
+    level: Level,
+}
+
+/// The level of a processor (x86-64-v1 to v4). glibc looks for libraries of the levels from 2 on in a directory of theirs
+/// below each directory of libraries, the highest first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Level(u8);
+
+impl Default for Level {
+    fn default() -> Self {
+        Self(1)
+    }
+}
+
+impl Level {
+    /// The levels that have directories, up to this one, the highest first.
+    fn with_directories(self) -> impl Iterator<Item = Self> {
+        (2..=self.0).rev().map(Self)
+    }
+
+    fn directory(self, place: &str) -> String {
+        format!("{place}/glibc-hwcaps/x86-64-v{}", self.0)
+    }
 }
 
 impl Search {
-    /// Those that a loader uses. `extra` come first, as with `LD_LIBRARY_PATH`.
-    pub(crate) fn new(files: &dyn Files, interpreter: Option<&str>, extra: &[String]) -> Self {
-        let mut directories = extra.to_vec();
-        if interpreter.is_some_and(|path| path.contains("ld-musl")) {
+    /// Those that a loader uses on processors of a level. `given` are those of `LD_LIBRARY_PATH`.
+    pub(crate) fn new(files: &dyn Files, interpreter: Option<&str>, given: &[String], level: Level) -> Self {
+        let is_musl = interpreter.is_some_and(|path| path.contains("ld-musl"));
+        let mut common = Vec::new();
+        if is_musl {
             let configured = text(files, "/etc/ld-musl-x86_64.path");
-            let configured: Vec<_> = configured.split([':', '\n']).map(str::to_owned).collect();
-            let configured: Vec<_> = configured.into_iter().filter(|it| it.starts_with('/')).collect();
-            let is_configured = !configured.is_empty();
-            directories.extend(configured);
-            if !is_configured {
-                directories.extend(OF_MUSL.iter().map(|it| (*it).to_owned()));
+            common.extend(configured.split([':', '\n']).filter(|it| it.starts_with('/')).map(str::to_owned));
+            if common.is_empty() {
+                common.extend(OF_MUSL.iter().map(|it| (*it).to_owned()));
             }
         } else {
-            configured(files, &mut directories);
-            directories.extend(BUILT_IN.iter().map(|it| (*it).to_owned()));
+            configured(files, &mut common);
+            common.extend(BUILT_IN.iter().map(|it| (*it).to_owned()));
         }
-        Self { directories }
+        Self { given: given.to_vec(), common, is_musl, level }
     }
 
     /// The path of a library that an object needs, or opens. `loaders` are those that have loaded it, from itself to the
     /// program.
     pub(crate) fn find(&self, files: &dyn Files, name: &str, loaders: &[&Elf]) -> Option<String> {
-        let fits = |path: String| {
-            let path = resolve(files, &path)?;
-            // The loader passes over libraries of other architectures.
-            let bytes = files.read(&path, limits::OBJECT_BYTES).ok()?;
-            (bytes.get(..5) == Some(b"\x7fELF\x02") && bytes.get(18..20) == Some(&[62, 0])).then_some(path)
-        };
         if name.contains('/') {
             let own = loaders.first().map_or("/", |it| folder(&it.path));
             let path = substitute(name, own);
-            return fits(if path.starts_with('/') { path } else { format!("/{path}") });
+            return library(files, &if path.starts_with('/') { path } else { format!("/{path}") });
         }
-        let mut places = Vec::new();
-        let own_paths = loaders.first().is_some_and(|it| !it.dynamic.runpath.is_empty());
-        if own_paths {
-            let own = loaders[0];
-            places.extend(own.dynamic.runpath.iter().map(|it| substitute(it, folder(&own.path))));
-        } else {
-            for loader in loaders {
-                places.extend(loader.dynamic.rpath.iter().map(|it| substitute(it, folder(&loader.path))));
-            }
-        }
-        places.iter().chain(&self.directories).find_map(|place| fits(format!("{place}/{name}")))
+        self.places(loaders).into_iter().find_map(|place| {
+            let levels = self.level.with_directories().filter(|_| has_levels(files, &place));
+            let found = levels.map(|it| it.directory(&place)).find_map(|it| in_directory(files, &it, name));
+            found.or_else(|| in_directory(files, &place, name))
+        })
     }
+
+    /// The levels of processors that have a library of their own with this name.
+    pub(crate) fn levels(&self, files: &dyn Files, name: &str, loaders: &[&Elf]) -> Vec<Level> {
+        const HIGHEST: Level = Level(4);
+        if name.contains('/') || self.is_musl {
+            return Vec::new();
+        }
+        let places: Vec<_> =
+            self.places(loaders).into_iter().filter(|place| has_levels(files, place)).collect();
+        let has = |level: &Level| {
+            places.iter().any(|place| in_directory(files, &level.directory(place), name).is_some())
+        };
+        HIGHEST.with_directories().filter(has).collect()
+    }
+
+    /// The directories, in the order of the loader (glibc's `_dl_map_object`, musl's `load_library`).
+    fn places(&self, loaders: &[&Elf]) -> Vec<String> {
+        let of = |paths: &[String], elf: &Elf| -> Vec<String> {
+            paths.iter().map(|it| substitute(it, folder(&elf.path))).collect()
+        };
+        let mut places = Vec::new();
+        if self.is_musl {
+            places.extend(self.given.iter().cloned());
+            for loader in loaders {
+                let dynamic = &loader.dynamic;
+                let own = if dynamic.runpath.is_empty() { &dynamic.rpath } else { &dynamic.runpath };
+                places.extend(of(own, loader));
+            }
+        } else {
+            let own = loaders.first().filter(|it| !it.dynamic.runpath.is_empty());
+            // Of an object with both, only `DT_RUNPATH` counts, and only for what the object itself needs.
+            let inherited = loaders.iter().filter(|it| own.is_none() && it.dynamic.runpath.is_empty());
+            inherited.for_each(|loader| places.extend(of(&loader.dynamic.rpath, loader)));
+            places.extend(self.given.iter().cloned());
+            places.extend(own.into_iter().flat_map(|it| of(&it.dynamic.runpath, it)));
+        }
+        places.extend(self.common.iter().cloned());
+        places
+    }
+}
+
+fn has_levels(files: &dyn Files, place: &str) -> bool {
+    directory(files, &format!("{place}/glibc-hwcaps")).is_some()
+}
+
+fn in_directory(files: &dyn Files, place: &str, name: &str) -> Option<String> {
+    library(files, &format!("{place}/{name}"))
+}
+
+/// The path of a library, all links resolved. The loader passes over libraries of other architectures.
+fn library(files: &dyn Files, path: &str) -> Option<String> {
+    let path = resolve(files, path)?;
+    let bytes = files.read(&path, limits::OBJECT_BYTES).ok()?;
+    (bytes.get(..5) == Some(b"\x7fELF\x02") && bytes.get(18..20) == Some(&[62, 0])).then_some(path)
 }
 
 fn folder(path: &str) -> &str {

@@ -12,7 +12,7 @@ use crate::error::DeriveError;
 use crate::files::{Files, read, text};
 use crate::limits;
 use crate::program::Request;
-use crate::search::Search;
+use crate::search::{Level, Search};
 
 /// The first address for objects that can be anywhere.
 const FIRST: u64 = 0x7000_0000_0000;
@@ -67,6 +67,8 @@ pub(crate) struct Space {
     global: Vec<ObjectId>,
     pub(crate) interpreter: Option<ObjectId>,
     search: Search,
+    /// The levels of processors on which other libraries are loaded than on those without a level.
+    pub(crate) levels: BTreeSet<Level>,
     /// The values of all slots, sorted.
     pointers: Vec<u64>,
     /// Where data is that the loader copies into the program.
@@ -76,19 +78,18 @@ pub(crate) struct Space {
 }
 
 impl Space {
-    /// Loads the program of a request and what it needs.
-    pub(crate) fn load(files: &dyn Files, request: &Request) -> Result<Self, DeriveError> {
+    /// Loads the program of a request and what it needs, as on a processor of a level.
+    pub(crate) fn load(files: &dyn Files, request: &Request, level: Level) -> Result<Self, DeriveError> {
         let mut space = Self { next: FIRST, ..Self::default() };
         let program = space.add(files, &request.program, Role::Program)?;
         let interpreter = space.get(program).elf.interpreter.clone();
-        space.search = Search::new(files, interpreter.as_deref(), &request.directories);
+        space.search = Search::new(files, interpreter.as_deref(), &request.directories, level);
         let mut first = vec![program];
         if interpreter.is_some() {
             let configured = text(files, "/etc/ld.so.preload");
             for name in request.preload.iter().map(String::as_str).chain(configured.split_whitespace()) {
                 // The loader goes on without what it does not find.
-                let path = space.search.find(files, name, &[&space.get(program).elf]);
-                if let Some(path) = path {
+                if let Some(path) = space.library(files, name, &[program]) {
                     first.push(space.add(files, &path, Role::Library)?);
                 }
             }
@@ -116,8 +117,7 @@ impl Space {
         by: Option<ObjectId>,
     ) -> Result<Option<Vec<ObjectId>>, DeriveError> {
         let loaders = self.loaders(by);
-        let loaders: Vec<_> = loaders.iter().map(|id| &self.get(*id).elf).collect();
-        let Some(path) = self.search.find(files, name, &loaders) else { return Ok(None) };
+        let Some(path) = self.library(files, name, &loaders) else { return Ok(None) };
         let before = self.objects.len();
         let first = self.add(files, &path, Role::Module)?;
         let role = &mut self.objects[first.0 as usize].role;
@@ -133,6 +133,13 @@ impl Space {
         self.pointers.sort_unstable();
         new.extend(is_opened.then_some(first));
         Ok(Some(new))
+    }
+
+    /// The path of a library that is loaded by an object, which was loaded by the next one, and so on.
+    fn library(&mut self, files: &dyn Files, name: &str, loaders: &[ObjectId]) -> Option<String> {
+        let loaders: Vec<_> = loaders.iter().map(|id| &self.objects[id.0 as usize].elf).collect();
+        self.levels.extend(self.search.levels(files, name, &loaders));
+        self.search.find(files, name, &loaders)
     }
 
     fn loaders(&self, by: Option<ObjectId>) -> Vec<ObjectId> {
@@ -192,8 +199,7 @@ impl Space {
                             chain.push(*parent);
                         }
                         chain.extend(self.global.first().filter(|it| !chain.contains(it)).copied());
-                        let chain: Vec<_> = chain.iter().map(|id| &self.get(*id).elf).collect();
-                        let path = self.search.find(files, &name, &chain).ok_or_else(|| {
+                        let path = self.library(files, &name, &chain).ok_or_else(|| {
                             let needed_by = self.get(id).elf.path.clone();
                             DeriveError::Missing { object: name.clone(), needed_by }
                         })?;

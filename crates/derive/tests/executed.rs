@@ -8,7 +8,7 @@ mod machine;
 use derive::{Finding, FindingKind, Started};
 use machine::{Machine, compile, derived};
 
-const HEAD: &str = r#"
+const HEAD: &str = r"
     #define _GNU_SOURCE
     #include <fcntl.h>
     #include <spawn.h>
@@ -16,7 +16,7 @@ const HEAD: &str = r#"
     #include <unistd.h>
     #include <wordexp.h>
     char *none[] = { 0 };
-"#;
+";
 
 /// What a program starts that does nothing else, and how many findings say that it starts something else.
 fn started(code: &str) -> (Vec<Started>, usize) {
