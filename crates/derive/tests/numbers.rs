@@ -62,6 +62,51 @@ fn both_sides_of_a_condition_count() {
     exactly(source, &[39, 60, 61, 102]);
 }
 
+/// A program that does this with a number that nobody knows, in `eax`, and then exits.
+fn with_any_number(code: &str) -> String {
+    format!(
+        "void _start(void) {{
+            long number = anything();
+            __asm__ volatile(\"{code}\" : \"+a\"(number) : : \"rcx\", \"rdx\", \"r11\", \"memory\");
+            KERNEL(60);
+        }}"
+    )
+}
+
+#[test]
+fn a_number_that_was_compared_with_a_constant_is_this_constant_where_it_is_equal() {
+    for (code, number) in [
+        ("test %%eax, %%eax; jne 1f; syscall; 1:", 0),
+        ("test %%rax, %%rax; je 2f; jmp 1f; 2: nop; syscall; 1:", 0),
+        ("cmp $39, %%eax; mov %%eax, %%edx; jne 1f; syscall; 1:", 39),
+    ] {
+        exactly(&with_any_number(code), &[number, 60]);
+    }
+}
+
+#[test]
+fn a_number_is_open_where_a_comparison_does_not_bound_it() {
+    for code in [
+        // Where it is not equal.
+        "test %%eax, %%eax; je 1f; syscall; 1:",
+        "cmp $39, %%eax; jae 1f; syscall; 1:",
+        // A part of it.
+        "test %%al, %%al; jne 1f; syscall; 1:",
+        // Changed afterwards.
+        "test %%eax, %%eax; bswap %%eax; jne 1f; syscall; 1:",
+        // Another one.
+        "test %%edx, %%edx; jne 1f; syscall; 1:",
+        "test %%edx, %%eax; jne 1f; syscall; 1:",
+        "test %%eax, %%eax; cmp $1, %%edx; jne 1f; syscall; 1:",
+        // Another way to the jump.
+        "cmp $1, %%edx; je 2f; test %%eax, %%eax; 2: jne 1f; syscall; 1:",
+        // Another way behind the jump.
+        "cmp $1, %%edx; je 2f; test %%eax, %%eax; jne 1f; 2: syscall; 1:",
+    ] {
+        each(&with_any_number(code), |found, calls| assert!(!found.is_complete(), "{code}: {calls:?}"));
+    }
+}
+
 #[test]
 fn a_number_in_a_structure_of_the_caller_is_followed() {
     let source = "

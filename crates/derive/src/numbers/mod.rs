@@ -7,6 +7,7 @@
 //! restores; a variable on the stack whose address is not taken is written only by its own function; a structure with a
 //! number is not written between the caller that fills it and the call that reads it.
 
+mod branches;
 mod callers;
 mod escape;
 mod flow;

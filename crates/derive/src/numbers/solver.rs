@@ -136,6 +136,11 @@ impl<'a> Solver<'a> {
             } else {
                 self.enter(&flow, &state, values, &mut next);
                 for before in flow.before(state.index as usize) {
+                    if let Some((number, at)) = self.compared(&flow, &state, before) {
+                        let origin = || Origin { at, from, calls: calls(&passed, trail) };
+                        values.known.entry(number & state.mask).or_insert_with(origin);
+                        continue;
+                    }
                     self.back(&flow, &state, before, trail, depth, (values, &passed), &mut next);
                 }
             }
