@@ -3,7 +3,7 @@
 //! Threads get a scheduling policy, a priority or processors only if an attribute says so, mutexes raise priorities only
 //! if they were made for it, and a program that is started gets a session or another user only by an attribute. These are
 //! values in memory, which the code that makes the calls tests; functions of glibc put them there. If nothing outside of
-//! glibc has one of these functions, the calls are not made: glibc itself only copies what it was asked for (2.36, by all
+//! glibc has one of these functions, or looks up a function whose name is not known, the calls are not made: glibc itself only copies what it was asked for (2.36, by all
 //! its calls of these functions). Before 2.34, threads are a library of their own, of which nothing is left out.
 //!
 //! The functions of glibc that test the values are internal: a stripped glibc has no names for them. What has a name is
@@ -101,12 +101,15 @@ pub(crate) struct Asked<'a> {
 }
 
 impl<'a> Asked<'a> {
-    /// The reach must be finished.
-    pub(crate) fn new(space: &'a Space, reach: &'a Reach) -> Self {
+    /// The reach must be finished. `by_name` is where functions are looked up whose names are not known.
+    pub(crate) fn new(space: &'a Space, reach: &'a Reach, by_name: &[u64]) -> Self {
         let mut asked = Self { space, reach, names: Names::default(), glibc: None, unasked: Vec::new() };
         let glibc = space.find("gnu_get_libc_version").map(|(id, _)| id);
         // Where it is a part of the program, the program's own functions have no names either.
-        if let Some(id) = glibc.filter(|id| space.get(*id).role == Role::Library) {
+        let is_outside = |at: &u64| space.at(*at).is_none_or(|(id, _)| Some(id) != glibc);
+        // Whoever looks up a function of any name may look up one that asks.
+        let is_any_asked = by_name.iter().any(is_outside);
+        if let Some(id) = glibc.filter(|id| space.get(*id).role == Role::Library && !is_any_asked) {
             asked.glibc = Some((id, asked.spawning(id)));
             asked.unasked = RULES.iter().filter(|rule| !asked.is_asked(id, rule.asking)).collect();
         }

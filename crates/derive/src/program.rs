@@ -74,13 +74,15 @@ fn on(files: &dyn Files, request: &Request, level: Level) -> Result<(Derived, BT
     let new = modules::configured(files, &mut space)?;
     begin(&space, &mut reach, &new)?;
     let opened = open_modules(files, &mut space, &mut reach)?;
+    let by_name: Vec<_> = opened.iter().filter(|it| it.2 == FindingKind::OpenSymbol).map(|it| it.1).collect();
+    let asked = Asked::new(&space, &reach, &by_name);
     let mut chains = Chains::new(&space, &reach);
     let mut findings = Vec::new();
     for named in opened {
         let (step, at, kind) = named;
         findings.push(Finding { kind, place: chains.link(step, at) });
     }
-    let (calls, executing) = calls(&space, &reach, &mut chains, &mut findings);
+    let (calls, executing) = calls(&space, &reach, asked, &mut chains, &mut findings);
     let (starts, of_starts) = executed::executed(&space, &reach, &mut chains, &executing);
     findings.extend(of_starts);
     let objects = space.ids().map(|id| space.get(id).elf.path.clone()).collect();
@@ -241,13 +243,13 @@ fn open_modules(
 fn calls(
     space: &Space,
     reach: &Reach,
+    mut asked: Asked<'_>,
     chains: &mut Chains<'_>,
     findings: &mut Vec<Finding>,
 ) -> (Vec<Call>, Vec<Executing>) {
     const NUMBER: u64 = u32::MAX as u64;
     const LOWEST_ERROR: u64 = NUMBER - 4096;
     let mut solver = Solver::new(space, reach, limits::STEPS);
-    let mut asked = Asked::new(space, reach);
     let mut best: BTreeMap<u32, (usize, Origin, u64)> = BTreeMap::new();
     let mut executing = Vec::new();
     for entry in &reach.kernel_entries {

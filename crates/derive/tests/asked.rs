@@ -107,6 +107,18 @@ fn what_a_started_program_gets_is_derived_if_it_is_asked_for() {
 }
 
 #[test]
+fn a_program_that_looks_up_functions_by_any_name_may_ask_for_everything() {
+    let pointer = "static struct { void *(*volatile find)(void *, const char *); } of = { dlsym };";
+    for asking in [
+        "extern char **environ; any = dlsym(NULL, environ[0]);".to_owned(),
+        format!("{pointer} any = of.find(NULL, \"pthread_attr_setinheritsched\");"),
+    ] {
+        assert_eq!(found(&asking, &[], PRIORITIES), PRIORITIES, "{asking}");
+        assert_eq!(found(&asking, &[], OF_THE_STARTED), OF_THE_STARTED, "{asking}");
+    }
+}
+
+#[test]
 fn each_version_of_a_function_asks() {
     let old = "__asm__(\".symver pthread_attr_setaffinity_np, pthread_attr_setaffinity_np@GLIBC_2.3.3\");";
     for version in ["", old] {
