@@ -201,11 +201,12 @@ impl Reach {
         self.reach(space, address, Parent { how: How::Loader, from: None, at }, Depth::Runs);
     }
 
-    /// The call at an address.
-    pub(crate) fn calls_at(&self, at: u64) -> Option<&CallSite> {
+    /// The call that a function makes at an address. Functions with unknown borders can share their code.
+    pub(crate) fn call_at(&self, from: FunctionId, at: u64) -> Option<&CallSite> {
         let of = |index: &u32| &self.calls[*index as usize];
-        let found = self.by_place.binary_search_by_key(&at, |index| of(index).at).ok()?;
-        Some(of(&self.by_place[found]))
+        let first = self.by_place.partition_point(|index| of(index).at < at);
+        let mut same = self.by_place[first..].iter().map(of).take_while(|it| it.at == at);
+        same.find(|it| it.from == from && it.is_call)
     }
 
     /// The calls of an address, and the jumps to it.

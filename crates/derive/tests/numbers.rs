@@ -157,6 +157,18 @@ fn a_call_that_does_not_return_ends_the_way_to_a_number() {
 }
 
 #[test]
+fn a_call_that_does_not_return_ends_the_way_in_all_functions_without_borders_that_share_it() {
+    // As in musl without symbols: one function begins in the other one, and a third one follows them.
+    let source = r#"
+        APART void __attribute__((noreturn)) stop(void) { for (;;) KERNEL(231); }
+        void one(void), two(void);
+        long wrapper(long number);
+        __asm__(".text; one: nop; two: push %rax; call stop; wrapper: mov %rdi, %rax; syscall; ret");
+        void _start(void) { if (input) one(); if (input) two(); wrapper(39); KERNEL(60); }"#;
+    exactly(source, &[39, 60, 231]);
+}
+
+#[test]
 fn a_number_is_followed_through_a_structure_of_functions() {
     let source = "
         struct calls { long (*plain)(long); long (*other)(long, long); };

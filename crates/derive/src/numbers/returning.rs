@@ -20,7 +20,7 @@ impl Solver<'_> {
 
     /// The function that an instruction of a function calls.
     pub(super) fn called(&self, from: FunctionId, at: u64) -> Option<FunctionId> {
-        let call = self.reach.calls_at(at).filter(|it| it.is_call && it.from == from)?;
+        let call = self.reach.call_at(from, at)?;
         self.reach.functions.known_at(self.space, call.target)
     }
 
