@@ -41,6 +41,8 @@ mod script;
 mod search;
 mod space;
 mod tables;
+#[cfg(feature = "testing")]
+pub mod testing;
 
 pub use ::files::{Entry, Files};
 pub use chain::{Link, Step};

@@ -96,23 +96,9 @@ fn links_lead_neither_out_of_the_root_nor_in_a_circle() {
     assert_ne!(error.to_string(), "/out: no such file");
 }
 
-/// A header and a program that is nothing but `syscall`.
+/// A header and a program that ends itself: `mov eax, 60; syscall; hlt`.
 fn small() -> Vec<u8> {
-    let mut bytes = vec![0; 0x78];
-    bytes[..8].copy_from_slice(b"\x7fELF\x02\x01\x01\x00");
-    bytes[16..20].copy_from_slice(&[2, 0, 62, 0]);
-    bytes[24..32].copy_from_slice(&0x40_0078u64.to_le_bytes());
-    bytes[32..40].copy_from_slice(&64u64.to_le_bytes());
-    bytes[54..58].copy_from_slice(&[56, 0, 1, 0]);
-    bytes[64..72].copy_from_slice(&[1, 0, 0, 0, 5, 0, 0, 0]);
-    bytes[80..88].copy_from_slice(&0x40_0000u64.to_le_bytes());
-    // mov eax, 60; syscall
-    let code = [0xb8, 60, 0, 0, 0, 0x0f, 0x05, 0xf4];
-    let size = (bytes.len() + code.len()) as u64;
-    bytes[96..104].copy_from_slice(&size.to_le_bytes());
-    bytes[104..112].copy_from_slice(&size.to_le_bytes());
-    bytes.extend(code);
-    bytes
+    derive::testing::program(&[0xb8, 60, 0, 0, 0, 0x0f, 0x05, 0xf4])
 }
 
 #[test]

@@ -1,8 +1,8 @@
 use clap::Parser;
+use derive::testing::program;
 use profile::Profile;
 use serde_json::{Value, json};
 
-use super::testing::program;
 use super::{DeriveArgs, DeriveCommandError, DerivedText, Place};
 
 mod images;
