@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
+use super::finder::{FindError, Finder, Logins};
 use super::platform::{Architecture, platforms};
-use super::search::{FindError, Finder, Logins};
+
 use crate::client::{Fetched, Which};
 use crate::document::{Descriptor, Document, LARGEST_MANIFEST, Manifest};
 use crate::{Digest, Login, Reference, RegistryError, Repository};

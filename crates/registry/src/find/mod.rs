@@ -16,6 +16,7 @@
 mod artifact;
 #[cfg(test)]
 mod bounds;
+mod finder;
 mod manifests;
 mod platform;
 #[cfg(test)]
@@ -29,8 +30,9 @@ use crate::document::Manifest;
 use crate::{Digest, RegistryError};
 
 pub use artifact::{Refusal, choose};
+pub use finder::{Depth, FindError, Finder, Logins};
 pub use platform::{Architecture, NoPlatform, platforms};
-pub use search::{Carried, Depth, FindError, Finder, Logins};
+pub use search::Carried;
 pub use signed::Unsigned;
 
 pub(crate) use artifact::{Candidate, MOST_CANDIDATES, layer};

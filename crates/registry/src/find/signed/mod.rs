@@ -1,8 +1,8 @@
 //! Whether a manifest is signed.
 
 use super::artifact;
+use super::finder::{Finder, Logins};
 use super::manifests::OfPlatform;
-use super::search::{Finder, Logins};
 use crate::client::{Fetched, Which};
 use crate::document::{Descriptor, Document, LARGEST_ARTIFACT, media};
 use crate::signature::{Fault, LARGEST_BUNDLE, PREDICATE, verify};
