@@ -15,22 +15,10 @@ use crate::limits;
 use crate::modules::{self, Named};
 use crate::numbers::{Open, Origin, Solver};
 use crate::reach::{How, Reach};
+use crate::request::Request;
 use crate::result::{Call, Derived, Finding, FindingKind};
 use crate::search::Level;
 use crate::space::{ObjectId, Role, Space};
-
-/// What is derived.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Request {
-    /// The program, as a path in the root.
-    pub program: String,
-    /// Directories of libraries that come before all others, as with `LD_LIBRARY_PATH`.
-    pub directories: Vec<String>,
-    /// Libraries that the program opens although their names are no constants: paths in the root, or names.
-    pub modules: Vec<String>,
-    /// Libraries that are loaded before all others, as with `LD_PRELOAD`: paths in the root, or names.
-    pub preload: Vec<String>,
-}
 
 /// What the loader and the C library call by name: the C library's start, and the functions that the loader uses for
 /// memory once the C library is there (glibc's `rtld.c` and `dl-minimal.c`).

@@ -11,7 +11,7 @@ use crate::elf::{Elf, RelocationKind, SymbolKind};
 use crate::error::DeriveError;
 use crate::files::{Files, read, text};
 use crate::limits;
-use crate::program::Request;
+use crate::request::Request;
 use crate::search::{Level, Search};
 
 /// The first address for objects that can be anywhere.
