@@ -69,7 +69,9 @@ impl Scene {
         let named = format!("127.0.0.1:{}/team/profiles@{artifact}", artifacts.port());
         let hosts = [&registry, &artifacts].map(|it| format!("127.0.0.1:{}", it.port()));
         let may = hosts.iter().flat_map(|host| [format!("--plain-http={host}"), format!("--inside={host}")]);
-        let always: Vec<_> = may.chain(["--architecture=amd64".to_owned()]).collect();
+        // So long that no answer is late, however busy the machine is.
+        let fixed = ["--architecture=amd64", "--images-time=10m"].map(str::to_owned);
+        let always: Vec<_> = may.chain(fixed).collect();
         let always = ["admission"].into_iter().chain(always.iter().map(String::as_str));
         let options = Arguments::parse_from(always.chain(more.iter().copied())).images;
         // Nothing is asked of it: a dry run creates no object, and these pods name no pull secret.
