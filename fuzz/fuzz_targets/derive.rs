@@ -16,6 +16,10 @@ impl Files for Only<'_> {
         if self.0.len() > most { Err("too large".to_owned()) } else { Ok(self.0.to_vec()) }
     }
 
+    fn head(&self, _: &str, most: usize) -> Result<Vec<u8>, String> {
+        Ok(self.0.get(..most).unwrap_or(self.0).to_vec())
+    }
+
     fn names(&self, _: &str) -> Vec<String> {
         Vec::new()
     }

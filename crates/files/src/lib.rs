@@ -33,6 +33,12 @@ pub trait Files {
     /// It cannot be read, or has more than `most` bytes; the message is for people.
     fn read(&self, path: &str, most: usize) -> Result<Vec<u8>, String>;
 
+    /// The first bytes of a file, at most `most`.
+    ///
+    /// # Errors
+    /// It cannot be read; the message is for people.
+    fn head(&self, path: &str, most: usize) -> Result<Vec<u8>, String>;
+
     /// The names in a directory, sorted.
     fn names(&self, path: &str) -> Vec<String>;
 }
@@ -99,6 +105,10 @@ mod tests {
 
         fn read(&self, path: &str, _most: usize) -> Result<Vec<u8>, String> {
             Err(format!("{path} is not read"))
+        }
+
+        fn head(&self, path: &str, most: usize) -> Result<Vec<u8>, String> {
+            self.read(path, most)
         }
 
         fn names(&self, _path: &str) -> Vec<String> {

@@ -1,5 +1,6 @@
 //! What a container of an image runs.
 
+use registry::{Digest, DigestError};
 use serde::Deserialize;
 
 use crate::error::ImageError;
@@ -13,6 +14,8 @@ pub struct Start {
     pub path: Option<String>,
     /// The variable `LD_LIBRARY_PATH`, if the image sets it.
     pub library_path: Option<String>,
+    /// The variable `LD_PRELOAD`, if the image sets it.
+    pub preload: Option<String>,
     /// The working directory, with `/` if the image sets none.
     pub directory: String,
 }
@@ -24,6 +27,12 @@ struct Config {
     #[serde(default)]
     os: String,
     config: Option<Inner>,
+    rootfs: Option<RootFs>,
+}
+
+#[derive(Deserialize)]
+struct RootFs {
+    diff_ids: Option<Vec<String>>,
 }
 
 #[derive(Default, Deserialize)]
@@ -36,13 +45,13 @@ struct Inner {
 }
 
 impl Start {
-    /// Reads the configuration of an image for x86_64 and Linux.
-    pub(crate) fn read(bytes: &[u8]) -> Result<Self, ImageError> {
+    /// Reads the configuration of an image for x86_64 and Linux. Returns with it the digests of the layers without their
+    /// compression, from the lowest; none if the image does not state them.
+    pub(crate) fn read(bytes: &[u8]) -> Result<(Self, Vec<Digest>), ImageError> {
         let read = serde_json::from_slice::<Config>(bytes);
-        let Config { architecture, os, config } = read.map_err(|error| ImageError::Malformed {
-            path: "the configuration".to_owned(),
-            why: error.to_string(),
-        })?;
+        let malformed = |why: String| ImageError::Malformed { path: "the configuration".to_owned(), why };
+        let Config { architecture, os, config, rootfs } =
+            read.map_err(|error| malformed(error.to_string()))?;
         let is_known = |text: &str, wanted: &str| text.is_empty() || text == wanted;
         if !is_known(&architecture, "amd64") || !is_known(&os, "linux") {
             return Err(ImageError::Platform(format!("{os}/{architecture}")));
@@ -54,12 +63,17 @@ impl Start {
             let mut values = env.iter().rev().filter_map(|it| it.split_once('='));
             values.find(|(key, _)| *key == name).map(|(_, value)| value.to_owned())
         };
-        Ok(Self {
+        let digests = rootfs.and_then(|it| it.diff_ids).unwrap_or_default();
+        let digests: Result<Vec<_>, _> = digests.iter().map(|it| it.parse()).collect();
+        let digests = digests.map_err(|error: DigestError| malformed(format!("rootfs.diff_ids: {error}")))?;
+        let start = Self {
             arguments: [entrypoint.unwrap_or_default(), cmd.unwrap_or_default()].concat(),
             path: variable("PATH"),
             library_path: variable("LD_LIBRARY_PATH"),
+            preload: variable("LD_PRELOAD"),
             directory: working_dir.filter(|it| !it.is_empty()).unwrap_or_else(|| "/".to_owned()),
-        })
+        };
+        Ok((start, digests))
     }
 }
 
@@ -71,10 +85,11 @@ mod tests {
     fn the_entry_point_comes_before_the_command() {
         let text = br#"{"architecture":"amd64","os":"linux","config":{"Entrypoint":["/entry.sh"],"Cmd":["nginx","-g"],
             "Env":["PATH=/a","PATH=/bin:/usr/bin","X=1"],"WorkingDir":"/srv"}}"#;
-        let start = Start::read(text).unwrap();
+        let (start, digests) = Start::read(text).unwrap();
+        assert_eq!(digests, []);
         assert_eq!(start.arguments, ["/entry.sh", "nginx", "-g"]);
         assert_eq!((start.path.as_deref(), &*start.directory), (Some("/bin:/usr/bin"), "/srv"));
-        assert_eq!(Start::read(br#"{"config":{"Cmd":null}}"#).unwrap().arguments, [""; 0]);
+        assert_eq!(Start::read(br#"{"config":{"Cmd":null}}"#).unwrap().0.arguments, [""; 0]);
     }
 
     #[test]

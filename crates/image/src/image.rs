@@ -61,15 +61,19 @@ impl<S: Store> Image<S> {
         layers: impl IntoIterator<Item = Result<Layer<'a>, ImageError>>,
         store: S,
     ) -> Result<Self, ImageError> {
-        let start = Start::read(config)?;
+        let (start, digests) = Start::read(config)?;
         let mut all = Layers::new(store);
         for (index, layer) in layers.into_iter().enumerate() {
             if index == limits::LAYERS {
                 return Err(ImageError::TooLarge { what: "layers", limit: limits::LAYERS as u64 });
             }
             let Layer { digest, bytes } = layer?;
-            let added = all.add(bytes, digest.as_ref());
+            let added = all.add(bytes, digest.as_ref(), digests.get(index));
             added.map_err(|error: LayerError| ImageError::Layer { number: index + 1, error })?;
+        }
+        if !digests.is_empty() && digests.len() != all.count() {
+            let why = format!("it states {} layers, and there are {}", digests.len(), all.count());
+            return Err(ImageError::Malformed { path: "the configuration".to_owned(), why });
         }
         Ok(Self { tree: all.tree, store: all.store, start })
     }
@@ -93,6 +97,14 @@ impl<S: Store> Files for Image<S> {
         }
         let mut bytes = Vec::new();
         let mut section = Section::new(&self.store, kept.offset, kept.length);
+        section.read_to_end(&mut bytes).map_err(|error| error.to_string())?;
+        Ok(bytes)
+    }
+
+    fn head(&self, path: &str, most: usize) -> Result<Vec<u8>, String> {
+        let Some(Node::File(Some(kept))) = self.tree.node(path) else { return Ok(Vec::new()) };
+        let mut bytes = Vec::new();
+        let mut section = Section::new(&self.store, kept.offset, kept.length.min(most as u64));
         section.read_to_end(&mut bytes).map_err(|error| error.to_string())?;
         Ok(bytes)
     }

@@ -31,11 +31,21 @@ impl<S: Store> Layers<S> {
         Self { tree: Tree::default(), store, kept: 0, unpacked: limits::UNPACKED_BYTES, count: 0 }
     }
 
-    /// Adds the next layer.
-    pub(crate) fn add(&mut self, packed: impl Read, digest: Option<&Digest>) -> Result<(), LayerError> {
+    /// How many layers there are.
+    pub(crate) const fn count(&self) -> usize {
+        self.count
+    }
+
+    /// Adds the next layer. `digest` is that of its bytes, and `unpacked` that of its bytes without compression.
+    pub(crate) fn add(
+        &mut self,
+        packed: impl Read,
+        digest: Option<&Digest>,
+        unpacked: Option<&Digest>,
+    ) -> Result<(), LayerError> {
         self.count += 1;
         let mut verified = Verified { bytes: packed, parts: digest.map(Digest::parts) };
-        let result = self.entries(&mut verified);
+        let result = self.entries(&mut verified, unpacked);
         // What follows the last entry counts for the digest, and bytes of another digest explain every other error.
         let rest = io::copy(&mut verified, &mut io::sink());
         if rest.is_ok() && verified.parts.map(|parts| parts.digest()).as_ref() != digest {
@@ -44,12 +54,16 @@ impl<S: Store> Layers<S> {
         result.and_then(|()| rest.map(drop).map_err(LayerError::Io))
     }
 
-    fn entries(&mut self, packed: impl Read) -> Result<(), LayerError> {
-        let mut unpacked = Unpacked::new(packed, self.unpacked)?;
-        tape::each_entry(&mut unpacked, |head, contents| self.entry(head, contents))?;
-        io::copy(&mut unpacked, &mut io::sink())?;
-        self.unpacked = unpacked.left();
-        Ok(())
+    fn entries(&mut self, packed: impl Read, digest: Option<&Digest>) -> Result<(), LayerError> {
+        let unpacked = Unpacked::new(packed, self.unpacked)?;
+        let mut verified = Verified { bytes: unpacked, parts: digest.map(Digest::parts) };
+        tape::each_entry(&mut verified, |head, contents| self.entry(head, contents))?;
+        io::copy(&mut verified, &mut io::sink())?;
+        self.unpacked = verified.bytes.left();
+        match verified.parts.map(|parts| parts.digest()).as_ref() == digest {
+            true => Ok(()),
+            false => Err(LayerError::Digest),
+        }
     }
 
     fn entry(&mut self, head: Head, contents: &mut dyn Read) -> Result<(), LayerError> {
@@ -63,13 +77,13 @@ impl<S: Store> Layers<S> {
             // Where there is no such directory there is nothing to be removed.
             let Some(directory) = files::directory(&self.tree, directory) else { return Ok(()) };
             if name == OPAQUE {
-                self.tree.remove_below(&directory, self.count);
+                self.tree.remove_below(&directory, self.count)?;
             } else if !gone.starts_with(WHITEOUT) {
-                self.tree.remove(&format!("{directory}/{gone}"), self.count);
+                self.tree.remove(&format!("{directory}/{gone}"), self.count)?;
             }
             return Ok(());
         }
-        let directory = self.tree.directory(directory, self.count).map_err(wrong)?;
+        let directory = self.tree.directory(directory, self.count)?;
         let path = format!("{directory}/{name}");
         let link = || head.link.clone().unwrap_or_default();
         let node = match head.kind {

@@ -14,6 +14,8 @@ pub const OTHER_BYTES: u64 = 1 << 20;
 pub const ENTRIES: usize = 500_000;
 /// Bytes of the paths of all files, directories and links.
 pub const ALL_PATH_BYTES: usize = 128 << 20;
+/// Paths that are looked up to put all entries of all layers in their places.
+pub const WORK: usize = 10_000_000;
 /// Bytes of a header that extends another one.
 pub const EXTENSION_BYTES: u64 = 1 << 20;
 /// Bytes of a configuration, and of the list of an archive's images.

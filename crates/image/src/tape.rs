@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 use std::io::{self, Read};
 
-use tar::{Archive, Entries, EntryType, Header, PaxExtensions};
+use tar::{Archive, Entries, EntryType, Header};
 
 use crate::error::LayerError;
 use crate::limits;
@@ -92,12 +92,14 @@ impl Extended {
     /// Reads a header of POSIX's form.
     fn read(&mut self, bytes: &[u8], name: String) -> Result<(), LayerError> {
         let wrong = |why| LayerError::Header { path: name.clone(), why };
-        for record in PaxExtensions::new(bytes) {
-            let record = record.map_err(|_| wrong("its extended header is malformed"))?;
-            let value = record.value_bytes().to_vec();
-            match record.key_bytes() {
-                b"path" => self.path = Some(value),
-                b"linkpath" => self.link = Some(value),
+        let mut left = bytes;
+        while !left.is_empty() {
+            let ((key, value), rest) =
+                record(left).ok_or_else(|| wrong("its extended header is malformed"))?;
+            left = rest;
+            match key {
+                b"path" => self.path = Some(value.to_vec()),
+                b"linkpath" => self.link = Some(value.to_vec()),
                 // The contents would be found somewhere else than the plain header says.
                 b"size" => return Err(wrong("its extended header states another size")),
                 key if key.starts_with(b"GNU.sparse.") => return Err(wrong("sparse files are not read")),
@@ -106,6 +108,20 @@ impl Extended {
         }
         Ok(())
     }
+}
+
+/// A key with its value.
+type Record<'a> = (&'a [u8], &'a [u8]);
+
+/// The first record of an extended header, `LENGTH KEY=VALUE` and a newline, and what follows it. The length counts: a value
+/// may have newlines, as those of security.capability do.
+fn record(bytes: &[u8]) -> Option<(Record<'_>, &[u8])> {
+    let digits = bytes.iter().take(10).position(|byte| *byte == b' ')?;
+    let length: usize = std::str::from_utf8(&bytes[..digits]).ok()?.parse().ok()?;
+    let (whole, rest) = bytes.split_at_checked(length)?;
+    let pair = whole.get(digits + 1..)?.strip_suffix(b"\n")?;
+    let equals = pair.iter().position(|byte| *byte == b'=')?;
+    Some(((&pair[..equals], &pair[equals + 1..]), rest))
 }
 
 fn head(header: &Header, extended: Extended, size: u64, offset: u64) -> Result<Head, LayerError> {

@@ -33,6 +33,8 @@ pub(crate) struct Tree {
     /// With the number of the layer that a path comes from.
     nodes: BTreeMap<String, (Node, usize)>,
     path_bytes: usize,
+    /// How many paths were looked up for all entries.
+    work: usize,
 }
 
 impl Tree {
@@ -44,7 +46,7 @@ impl Tree {
     /// directory comes in its place.
     pub(crate) fn put(&mut self, path: String, node: Node, layer: usize) -> Result<(), LayerError> {
         if node != Node::Directory {
-            self.remove_below(&path, usize::MAX);
+            self.remove_below(&path, usize::MAX)?;
         }
         let length = path.len();
         match self.nodes.insert(path, (node, layer)) {
@@ -62,19 +64,22 @@ impl Tree {
     }
 
     /// Removes what layers below `layer` have at a path.
-    pub(crate) fn remove(&mut self, path: &str, layer: usize) {
-        self.remove_below(path, layer);
+    pub(crate) fn remove(&mut self, path: &str, layer: usize) -> Result<(), LayerError> {
+        self.remove_below(path, layer)?;
         let is_empty = self.below(path).next().is_none();
         if self.nodes.get(path).is_some_and(|(_, from)| *from < layer) && is_empty {
             self.nodes.remove(path);
             self.path_bytes -= path.len();
         }
+        Ok(())
     }
 
     /// Removes what layers below `layer` have in a directory.
-    pub(crate) fn remove_below(&mut self, path: &str, layer: usize) {
-        let gone: Vec<_> =
-            self.below(path).filter(|(_, (_, from))| *from < layer).map(|(it, _)| it.clone()).collect();
+    pub(crate) fn remove_below(&mut self, path: &str, layer: usize) -> Result<(), LayerError> {
+        let mut visited = 0;
+        let below = self.below(path).inspect(|_| visited += 1);
+        let gone: Vec<_> = below.filter(|(_, (_, from))| *from < layer).map(|(it, _)| it.clone()).collect();
+        self.count(visited)?;
         // A directory of a lower layer stays if this layer has put something into it.
         for path in gone.into_iter().rev() {
             if self.below(&path).next().is_none() {
@@ -82,29 +87,57 @@ impl Tree {
                 self.path_bytes -= path.len();
             }
         }
+        Ok(())
+    }
+
+    /// Bounds the time that entries take which are small themselves: a whiteout looks at a whole directory, and a path may
+    /// have very many parts.
+    fn count(&mut self, work: usize) -> Result<(), LayerError> {
+        self.work += work;
+        if self.work > limits::WORK {
+            return Err(LayerError::TooLarge { what: "lookups of paths", limit: limits::WORK as u64 });
+        }
+        Ok(())
     }
 
     fn below(&self, path: &str) -> Range<'_, String, (Node, usize)> {
         self.nodes.range(format!("{path}/")..format!("{path}0"))
     }
 
-    /// The directory of a path, with all links resolved as in a root; directories that are missing are made.
-    pub(crate) fn directory(&mut self, path: &str, layer: usize) -> Result<String, &'static str> {
-        let mut at = String::new();
-        for name in path.split('/').filter(|it| !it.is_empty()) {
+    /// The directory of a path, with all links resolved as in a root; directories that are missing are made, also where a
+    /// link leads to.
+    pub(crate) fn directory(&mut self, path: &str, layer: usize) -> Result<String, LayerError> {
+        let wrong = |why| LayerError::Path { path: path.to_owned(), why };
+        let mut left: Vec<String> = path.split('/').rev().map(str::to_owned).collect();
+        let (mut at, mut links) = (String::new(), 0);
+        while let Some(name) = left.pop() {
+            self.count(1)?;
+            if name.is_empty() || name == "." {
+                continue;
+            }
+            if name == ".." {
+                at.truncate(at.rfind('/').unwrap_or(0));
+                continue;
+            }
             let whole = format!("{at}/{name}");
-            at = match self.node(&whole) {
-                Some(Node::Directory) => whole,
-                Some(Node::Link(_)) => {
-                    files::directory(self, &whole).ok_or("is below a link that leads to no directory")?
+            match self.node(&whole) {
+                Some(Node::Directory) => at = whole,
+                Some(Node::Link(target)) => {
+                    links += 1;
+                    if links > files::LINKS {
+                        return Err(wrong("it is below links that lead to one another"));
+                    }
+                    if target.starts_with('/') {
+                        at.clear();
+                    }
+                    left.extend(target.split('/').rev().map(str::to_owned));
                 }
-                Some(_) => return Err("is below a file"),
+                Some(_) => return Err(wrong("it is below a file")),
                 None => {
-                    self.put(whole.clone(), Node::Directory, layer)
-                        .map_err(|_| "has too many directories")?;
-                    whole
+                    self.put(whole.clone(), Node::Directory, layer)?;
+                    at = whole;
                 }
-            };
+            }
         }
         Ok(at)
     }
@@ -123,6 +156,10 @@ impl Files for Tree {
     /// The contents are elsewhere.
     fn read(&self, _path: &str, _most: usize) -> Result<Vec<u8>, String> {
         Err("its contents are not here".to_owned())
+    }
+
+    fn head(&self, path: &str, most: usize) -> Result<Vec<u8>, String> {
+        self.read(path, most)
     }
 
     fn names(&self, path: &str) -> Vec<String> {

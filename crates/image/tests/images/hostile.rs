@@ -48,10 +48,26 @@ fn links_lead_nowhere_but_into_the_image() {
 }
 
 #[test]
-fn files_below_files_and_below_broken_links_are_errors() {
-    assert!(refused(&[layer(&[File("a", b"x"), File("a/b", b"y")])]).ends_with("a/b: is below a file"));
-    let message = refused(&[layer(&[Link("a", "nowhere"), File("a/b", b"y")])]);
-    assert!(message.ends_with("a/b: is below a link that leads to no directory"), "{message}");
+fn files_below_files_and_below_links_in_a_circle_are_errors() {
+    assert_eq!(refused(&[layer(&[File("a", b"x"), File("a/b", b"y")])]), "layer 1: /a: it is below a file");
+    let message = refused(&[layer(&[Link("a", "b"), Link("b", "a"), File("a/c", b"y")])]);
+    assert_eq!(message, "layer 1: /a: it is below links that lead to one another");
+}
+
+#[test]
+fn a_directory_is_made_where_a_link_leads_to() {
+    let image = image(&[layer(&[Link("var/run", "../run/deep"), File("var/run/x", b"y")])]).unwrap();
+    assert_eq!(contents(&image, "/run/deep/x").as_deref(), Some("y"));
+    assert_eq!(contents(&image, "/var/run/x").as_deref(), Some("y"));
+}
+
+#[test]
+fn entries_that_are_small_and_take_long_are_bounded() {
+    let deep = layer(&[File("d/.wh..wh..opq", b"")]);
+    let mut many = deep[..deep.len() - 1024].repeat(12_000);
+    let files: Vec<_> = (0..1000).map(|it| &*format!("d/{it}").leak()).map(|it| File(it, b"")).collect();
+    many.splice(0..0, layer(&files)[..files.len() * 512].to_vec());
+    assert_eq!(refused(&[many]), "layer 1: more than 10000000 lookups of paths");
 }
 
 #[test]
@@ -117,6 +133,31 @@ fn bytes_of_another_digest_are_an_error_also_behind_the_last_entry() {
     let longer = [&bytes[..], &gzip(b"more")].concat();
     let error = of(&longer, digest).unwrap_err();
     assert_eq!(error.to_string(), "layer 1: its bytes are not those of its digest");
+}
+
+#[test]
+fn a_value_of_an_extended_header_may_have_newlines() {
+    let record = b"14 a.b=x\n=y\nz\n";
+    let mut builder = Builder::new(Vec::new());
+    builder.append(&header("x", EntryType::XHeader, "", record.len() as u64), &record[..]).unwrap();
+    builder.append(&header("file", EntryType::Regular, "", 1), &b"1"[..]).unwrap();
+    let image = image(&[builder.into_inner().unwrap()]).unwrap();
+    assert_eq!(contents(&image, "/file").as_deref(), Some("1"));
+}
+
+#[test]
+fn a_layer_that_ends_too_early_between_two_entries_is_an_error_if_the_image_states_its_digest() {
+    let whole = layer(&[File("a", b"x"), File("b", b"y")]);
+    let config = format!(r#"{{"rootfs":{{"diff_ids":["{}"]}}}}"#, Digest::of(&whole));
+    let of = |bytes: &[u8]| {
+        let layer = Layer { digest: None, bytes: Box::new(std::io::Cursor::new(gzip(bytes))) };
+        image::Image::of(config.as_bytes(), [Ok(layer)], Vec::new()).map(drop)
+    };
+    of(&whole).unwrap();
+    assert_eq!(of(&whole[..1024]).unwrap_err().reason(), "Digest");
+    let none: [Result<Layer<'_>, ImageError>; 0] = [];
+    let error = image::Image::of(config.as_bytes(), none, Vec::new()).unwrap_err();
+    assert_eq!(error.to_string(), "the configuration: it states 1 layers, and there are 0");
 }
 
 #[test]
