@@ -3,16 +3,19 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::fmt;
 
-use files::{Files, resolve};
+use files::{Files, directory, resolve};
 
 use crate::error::DeriveError;
 use crate::limits;
-use crate::program::{Request, derive};
+use crate::program::derive;
+use crate::request::Request;
 use crate::result::{Derived, Started};
-use crate::script::{Script, is_shell, words};
+use crate::script::{Script, is_interpreter, is_plain_text, is_shell, sourced, words};
 
 /// Where programs are looked for if `PATH` is not set: what containerd and Docker set then.
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+/// Bytes that tell what a file is: the first line of a script and more.
+const HEAD_BYTES: usize = 512;
 /// The shell of the C library's `system` and `popen`.
 const SHELL: &str = "/bin/sh";
 
@@ -34,6 +37,8 @@ pub struct Following {
     pub modules: Vec<String>,
     /// Libraries that are loaded before all others, as with `LD_PRELOAD`.
     pub preload: Vec<String>,
+    /// Programs that are left out, although they may be started: paths or names.
+    pub without: Vec<String>,
     /// Whether only the programs that are named are derived, and not what they start.
     pub only_named: bool,
 }
@@ -86,12 +91,14 @@ impl fmt::Display for Because {
 /// What the profile may lack because of what is started.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Note {
-    /// A shell script: the programs whose names are in it are followed.
+    /// A shell script.
     ShellScript {
         /// The script.
         script: String,
         /// Its interpreter.
         interpreter: String,
+        /// Whether the programs whose names are in it are followed.
+        is_followed: bool,
     },
     /// Another script.
     OtherScript {
@@ -107,15 +114,29 @@ pub enum Note {
         /// Why it would run.
         because: Because,
     },
+    /// A program is left out.
+    LeftOut {
+        /// Its path.
+        program: String,
+        /// Why it would run.
+        because: Because,
+        /// Why it is left out.
+        why: String,
+    },
 }
 
 impl fmt::Display for Note {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::ShellScript { script, interpreter } => write!(
+            Self::ShellScript { script, interpreter, is_followed: true } => write!(
                 f,
                 "{script}: a script for {interpreter}: the profile has what {interpreter} can do, and what the programs \
                  whose names are in the script can do; name others that it starts with --program"
+            ),
+            Self::ShellScript { script, interpreter, is_followed: false } => write!(
+                f,
+                "{script}: a script for {interpreter}: the profile has what {interpreter} can do; name the programs that \
+                 the script starts with --program"
             ),
             Self::OtherScript { script, interpreter } => write!(
                 f,
@@ -124,6 +145,9 @@ impl fmt::Display for Note {
             ),
             Self::Absent { program, because } => {
                 write!(f, "{program}: is not in the files; it would run because: {because}")
+            }
+            Self::LeftOut { program, because, why } => {
+                write!(f, "{program}: left out: {why}; it would run because: {because}")
             }
         }
     }
@@ -149,9 +173,16 @@ pub fn follow(
             let (object, what) = (path, "programs that are started");
             return Err(DeriveError::TooLarge { object, what, limit: limits::PROGRAMS });
         }
-        match walk.script(&path) {
-            Some((script, text)) => walk.interpret(&path, &script, &text)?,
-            None => walk.derive(path, because, progress)?,
+        let step = match Script::read(&walk.head(&path)) {
+            Some(script) => walk.interpret(&path, &script),
+            None => walk.derive(&path, &because, progress),
+        };
+        match (step, &because) {
+            // A word of a script need not be the name of a program there.
+            (Err(error), Because::Script(_)) => {
+                walk.notes.push(Note::LeftOut { program: path, because, why: error.to_string() });
+            }
+            (step, _) => step?,
         }
     }
     walk.notes.sort();
@@ -166,6 +197,8 @@ struct Walk<'a> {
     path: Vec<String>,
     left: VecDeque<(String, Because)>,
     known: BTreeSet<String>,
+    /// Words that were looked up.
+    looked_up: BTreeSet<String>,
     programs: Vec<Program>,
     notes: Vec<Note>,
 }
@@ -174,33 +207,48 @@ impl<'a> Walk<'a> {
     fn new(files: &'a dyn Files, following: &'a Following) -> Self {
         let path = following.path.as_deref().unwrap_or(DEFAULT_PATH);
         let path = path.split(':').filter(|it| it.starts_with('/')).map(str::to_owned).collect();
-        let (left, known) = (VecDeque::new(), BTreeSet::new());
-        Self { files, following, path, left, known, programs: Vec::new(), notes: Vec::new() }
+        Self {
+            files,
+            following,
+            path,
+            left: VecDeque::new(),
+            known: BTreeSet::new(),
+            looked_up: BTreeSet::new(),
+            programs: Vec::new(),
+            notes: Vec::new(),
+        }
+    }
+
+    /// A path in the root, of a path that may be relative.
+    fn absolute(&self, path: &str) -> String {
+        let from = if path.starts_with('/') { "" } else { &self.following.directory };
+        format!("{from}/{path}").replace("//", "/")
     }
 
     /// The path of a program by a path or by a name, if there is a file.
     fn find(&self, name: &str) -> Option<String> {
         if name.contains('/') {
-            let from = if name.starts_with('/') { "" } else { &self.following.directory };
-            let path = format!("{from}/{name}");
-            return resolve(self.files, &path).map(|_| path.replace("//", "/"));
+            let path = self.absolute(name);
+            return resolve(self.files, &path).map(|_| path);
         }
         let mut places =
             self.path.iter().map(|directory| format!("{}/{name}", directory.trim_end_matches('/')));
         places.find(|path| resolve(self.files, path).is_some())
     }
 
-    /// Whether a file is a program or a script.
-    fn is_program(&self, path: &str) -> bool {
-        let bytes =
-            resolve(self.files, path).and_then(|path| self.files.read(&path, limits::OBJECT_BYTES).ok());
-        bytes.is_some_and(|bytes| bytes.starts_with(b"\x7fELF") || Script::read(&bytes).is_some())
+    /// The first bytes of a file; none if it cannot be read.
+    fn head(&self, path: &str) -> Vec<u8> {
+        let path = resolve(self.files, path);
+        path.and_then(|path| self.files.head(&path, HEAD_BYTES).ok()).unwrap_or_default()
     }
 
     fn add(&mut self, path: String, because: Because) {
         // A program is the same one under all its names.
         let resolved = resolve(self.files, &path).unwrap_or_else(|| path.clone());
-        if self.known.insert(resolved) {
+        let is_named = |it: &String| *it == path || *it == resolved || path.rsplit('/').next() == Some(it);
+        if self.following.without.iter().any(is_named) {
+            self.notes.push(Note::LeftOut { program: path, because, why: "as was asked for".to_owned() });
+        } else if self.known.insert(resolved) {
             self.left.push_back((path, because));
         }
     }
@@ -226,18 +274,28 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// A program with its arguments.
+    /// A program with its arguments. Each may be a program, a shell's command, or a script for the program before it: a word
+    /// too many only permits more.
     fn arguments(&mut self, arguments: &[String], because: &Because) -> Result<(), DeriveError> {
         let Some((first, rest)) = arguments.split_first() else { return Ok(()) };
         self.require(first, because.clone())?;
-        let is_command =
-            is_shell(first) && rest.first().is_some_and(|it| it.starts_with('-') && it.contains('c'));
-        if is_command {
-            rest.iter().for_each(|text| self.words(text, because));
-            return Ok(());
-        }
+        let mut interpreter = first.as_str();
         for argument in rest {
+            if let Some(path) = self.find(argument) {
+                let head = self.head(&path);
+                match () {
+                    () if is_program(&head) => interpreter = argument,
+                    () if !is_plain_text(&head) => {}
+                    () if is_shell(interpreter) => self.shell_script(&path, interpreter, because),
+                    () if is_interpreter(interpreter) => {
+                        let (script, interpreter) = (path, interpreter.to_owned());
+                        self.notes.push(Note::OtherScript { script, interpreter });
+                    }
+                    () => {}
+                }
+            }
             self.word(argument, because);
+            self.words(argument, because);
         }
         Ok(())
     }
@@ -248,49 +306,86 @@ impl<'a> Walk<'a> {
     }
 
     fn word(&mut self, word: &str, because: &Because) {
-        if let Some(path) = self.find(word).filter(|path| self.is_program(path)) {
+        if !self.looked_up.insert(word.to_owned()) {
+            return;
+        }
+        if let Some(path) = self.find(word).filter(|path| is_program(&self.head(path))) {
             self.add(path, because.clone());
         }
     }
 
-    /// The first line and the text of a script.
-    fn script(&self, path: &str) -> Option<(Script, String)> {
-        let path = resolve(self.files, path)?;
-        // A program is larger, mostly, and then it is no script.
-        let bytes = self.files.read(&path, limits::OBJECT_BYTES).ok()?;
-        let script = Script::read(&bytes)?;
-        Some((script, String::from_utf8_lossy(&bytes).into_owned()))
+    /// A script for a shell: what its words name, what it reads as parts of itself, and the scripts in directories that it
+    /// names.
+    fn shell_script(&mut self, path: &str, interpreter: &str, because: &Because) {
+        let is_followed = !self.following.only_named;
+        let (script, interpreter) = (path.to_owned(), interpreter.to_owned());
+        self.notes.push(Note::ShellScript { script, interpreter: interpreter.clone(), is_followed });
+        let read = resolve(self.files, path).map(|path| self.files.read(&path, limits::SCRIPT_BYTES));
+        let text = match read {
+            Some(Ok(bytes)) => String::from_utf8_lossy(&bytes).into_owned(),
+            Some(Err(why)) => {
+                let (program, because) = (path.to_owned(), because.clone());
+                return self.notes.push(Note::LeftOut { program, because, why });
+            }
+            None => return,
+        };
+        if !is_followed {
+            return;
+        }
+        let because = Because::Script(path.to_owned());
+        self.words(&text, &because);
+        for part in sourced(&text) {
+            let Some(part) = self.find(part) else { continue };
+            if is_plain_text(&self.head(&part)) && self.looked_up.insert(format!(". {part}")) {
+                self.shell_script(&part, &interpreter, &because);
+            }
+        }
+        for directory in words(&text).into_iter().filter(|it| it.starts_with('/')) {
+            self.scripts_in(directory.trim_end_matches('/'), &because);
+        }
     }
 
-    fn interpret(&mut self, path: &str, script: &Script, text: &str) -> Result<(), DeriveError> {
+    /// The scripts in a directory that a script names: their names are often not in the script.
+    fn scripts_in(&mut self, path: &str, because: &Because) {
+        if path.is_empty() || self.path.iter().any(|it| it.trim_end_matches('/') == path) {
+            return;
+        }
+        let Some(directory) = directory(self.files, path) else { return };
+        for name in self.files.names(&directory) {
+            let path = format!("{directory}/{name}");
+            if Script::read(&self.head(&path)).is_some() {
+                self.add(path, because.clone());
+            }
+        }
+    }
+
+    fn interpret(&mut self, path: &str, script: &Script) -> Result<(), DeriveError> {
         let because = Because::Interprets(path.to_owned());
         self.require(&script.interpreter, because.clone())?;
         let interpreter = script.by_env().unwrap_or(&script.interpreter).to_owned();
         if script.by_env().is_some() {
-            self.require(&interpreter, because)?;
+            self.require(&interpreter, because.clone())?;
         }
-        let script = path.to_owned();
-        if is_shell(&interpreter) {
-            if !self.following.only_named {
-                self.words(text, &Because::Script(script.clone()));
-            }
-            self.notes.push(Note::ShellScript { script, interpreter });
-        } else {
-            self.notes.push(Note::OtherScript { script, interpreter });
+        for argument in &script.arguments {
+            self.word(argument, &because);
+        }
+        match is_shell(&interpreter) {
+            true => self.shell_script(path, &interpreter, &because),
+            false => self.notes.push(Note::OtherScript { script: path.to_owned(), interpreter }),
         }
         Ok(())
     }
 
     fn derive(
         &mut self,
-        path: String,
-        because: Because,
+        path: &str,
+        because: &Because,
         progress: &mut dyn FnMut(&str),
     ) -> Result<(), DeriveError> {
-        progress(&path);
+        progress(path);
         let (directories, modules) = (self.following.directories.clone(), self.following.modules.clone());
-        let preload = self.following.preload.clone();
-        let derived = derive(self.files, &Request { program: path, directories, modules, preload })?;
+        let (program, preload) = (path.to_owned(), self.following.preload.clone());
+        let derived = derive(self.files, &Request { program, directories, modules, preload })?;
         if !self.following.only_named {
             for starts in &derived.starts {
                 let because = Because::Program(derived.program.clone());
@@ -307,7 +402,12 @@ impl<'a> Walk<'a> {
                 }
             }
         }
-        self.programs.push(Program { derived, because });
+        self.programs.push(Program { derived, because: because.clone() });
         Ok(())
     }
+}
+
+/// Whether these are the first bytes of a program or of a script.
+fn is_program(head: &[u8]) -> bool {
+    head.starts_with(b"\x7fELF") || Script::read(head).is_some()
 }

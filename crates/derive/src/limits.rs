@@ -2,6 +2,8 @@
 
 /// Bytes of one file.
 pub const OBJECT_BYTES: usize = 256 << 20;
+/// Bytes of one script.
+pub const SCRIPT_BYTES: usize = 1 << 20;
 /// Programs that are derived together.
 pub const PROGRAMS: usize = 256;
 /// Bytes of all files of one program.

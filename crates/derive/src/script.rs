@@ -4,6 +4,8 @@
 const FIRST_LINE: usize = 256;
 /// Interpreters whose scripts name programs as words.
 const SHELLS: [&str; 7] = ["sh", "bash", "dash", "ash", "ksh", "zsh", "busybox"];
+/// Interpreters of other scripts.
+const INTERPRETERS: [&str; 9] = ["python", "perl", "ruby", "node", "nodejs", "php", "lua", "tclsh", "java"];
 
 /// The first line of a script.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,13 +32,51 @@ impl Script {
         if name(&self.interpreter) != "env" {
             return None;
         }
-        self.arguments.iter().map(String::as_str).find(|it| !it.starts_with('-') && !it.contains('='))
+        let mut words = self.arguments.iter().map(String::as_str);
+        while let Some(word) = words.next() {
+            match word {
+                "-u" | "--unset" | "-C" | "--chdir" => _ = words.next(),
+                // What is to be split is split already: its first word may be glued to the option.
+                _ => {
+                    let glued = word.strip_prefix("--split-string=").or_else(|| word.strip_prefix("-S"));
+                    let word = glued.unwrap_or(word);
+                    if !word.is_empty() && !word.starts_with('-') && !word.contains('=') {
+                        return Some(word);
+                    }
+                }
+            }
+        }
+        None
     }
 }
 
 /// Whether a program is a shell, by its name.
 pub(crate) fn is_shell(program: &str) -> bool {
     SHELLS.contains(&name(program))
+}
+
+/// Whether a program runs scripts that are not those of a shell, by its name, which may have a version.
+pub(crate) fn is_interpreter(program: &str) -> bool {
+    INTERPRETERS
+        .contains(&name(program).trim_end_matches(|it: char| it.is_ascii_digit() || it == '.' || it == '-'))
+}
+
+/// Whether these are the first bytes of a text that is neither a program nor a script with an interpreter of its own.
+pub(crate) fn is_plain_text(head: &[u8]) -> bool {
+    !head.is_empty() && !head.contains(&0) && Script::read(head).is_none()
+}
+
+/// The files that a shell's script reads as parts of itself (`. FILE`, `source FILE`).
+pub(crate) fn sourced(text: &str) -> Vec<&str> {
+    let mut words =
+        text.split(|it: char| it.is_whitespace() || ";&|(){}".contains(it)).filter(|it| !it.is_empty());
+    let mut found = Vec::new();
+    while let Some(word) = words.next() {
+        if matches!(word, "." | "source") {
+            found.extend(words.next().map(|it| it.trim_matches(['"', '\''])));
+        }
+    }
+    found
 }
 
 fn name(path: &str) -> &str {
@@ -68,6 +108,13 @@ mod tests {
         assert_eq!((&*plain.interpreter, &*plain.arguments), ("/bin/sh", &["-eu".to_owned()][..]));
         assert_eq!(plain.by_env(), None);
         assert_eq!(read("#!/usr/bin/env -S A=b python3 -u\n").unwrap().by_env(), Some("python3"));
+        for line in ["--split-string=python3 -u", "-Spython3 -u", "-S -u NAME -C /x python3", "-i python3"] {
+            assert_eq!(
+                read(&format!("#!/usr/bin/env {line}\n")).unwrap().by_env(),
+                Some("python3"),
+                "{line}"
+            );
+        }
         assert_eq!(read("#!\nx"), None);
         assert_eq!(read("exit"), None);
     }
@@ -95,5 +142,19 @@ mod tests {
                 "uniq"
             ]
         );
+    }
+
+    #[test]
+    fn interpreters_are_known_by_their_names_with_versions() {
+        assert!(
+            ["/usr/bin/python3.11", "perl", "/opt/node", "lua5.4", "php8"].into_iter().all(is_interpreter)
+        );
+        assert!(["/usr/sbin/nginx", "sh", "pythonista"].into_iter().all(|it| !is_interpreter(it)));
+    }
+
+    #[test]
+    fn what_a_script_reads_as_a_part_of_itself_is_found() {
+        let text = ". /opt/lib.sh; [ -f x ] && source \"/etc/more\"\n./run . 'a b'";
+        assert_eq!(sourced(text), ["/opt/lib.sh", "/etc/more", "a"]);
     }
 }

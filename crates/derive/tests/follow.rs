@@ -5,8 +5,6 @@
 #[allow(dead_code, reason = "each test is a crate of its own and takes what it needs")]
 mod machine;
 
-use std::collections::BTreeMap;
-
 use derive::{Because, DeriveError, FindingKind, Followed, Following, Started, follow};
 use machine::{Machine, compile, derived, names};
 
@@ -17,13 +15,13 @@ fn one_call(number: u8) -> Vec<u8> {
 
 /// An image with these files and nothing else.
 fn image(files: &[(&str, &[u8])]) -> Machine {
-    let instead = files.iter().map(|(path, bytes)| ((*path).to_owned(), bytes.to_vec()));
-    // An empty directory, in which the files have their directories.
     let root = tempfile::tempdir().unwrap().keep();
-    for (path, _) in files {
-        std::fs::create_dir_all(root.join(path.trim_start_matches('/')).parent().unwrap()).unwrap();
+    for (path, bytes) in files {
+        let place = root.join(path.trim_start_matches('/'));
+        std::fs::create_dir_all(place.parent().unwrap()).unwrap();
+        std::fs::write(place, bytes).unwrap();
     }
-    Machine { root, instead: instead.collect::<BTreeMap<_, _>>() }
+    Machine { root, ..Machine::default() }
 }
 
 fn of(files: &Machine, arguments: &[&str]) -> Result<Followed, DeriveError> {
@@ -94,6 +92,105 @@ fn a_program_that_is_not_there_is_an_error_if_the_image_starts_it() {
     );
     let files = image(&[("/entry.sh", b"#!/bin/absent\n")]);
     assert_eq!(of(&files, &["/entry.sh"]).unwrap_err().reason(), "Unreadable");
+}
+
+fn paths(files: &Machine, arguments: &[&str]) -> Vec<String> {
+    of(files, arguments).unwrap().programs.into_iter().map(|it| it.derived.program).collect()
+}
+
+#[test]
+fn a_shells_command_is_looked_through_wherever_it_stands() {
+    let files = || {
+        image(&[
+            ("/bin/sh", &one_call(39)),
+            ("/bin/busybox", &one_call(39)),
+            ("/tini", &one_call(102)),
+            ("/usr/bin/app", &one_call(60)),
+        ])
+    };
+    for arguments in [
+        &["/tini", "--", "/bin/sh", "-c", "exec app --x"][..],
+        &["/bin/sh", "-e", "-c", "exec app"],
+        &["/bin/sh", "--login", "-c", "app"],
+        &["busybox", "sh", "-c", "app; x"],
+    ] {
+        assert!(paths(&files(), arguments).contains(&"/usr/bin/app".to_owned()), "{arguments:?}");
+    }
+}
+
+#[test]
+fn a_script_without_a_first_line_and_what_a_script_reads_are_looked_through() {
+    let files = image(&[
+        ("/bin/sh", &one_call(39)),
+        ("/start", b". /opt/lib.sh\nfor f in /entry.d/*; do \"$f\"; done\n"),
+        ("/opt/lib.sh", b"one\n"),
+        ("/entry.d/10.sh", b"#!/bin/sh\ntwo\n"),
+        ("/entry.d/readme", b"three\n"),
+        ("/usr/bin/one", &one_call(60)),
+        ("/usr/bin/two", &one_call(57)),
+        ("/usr/bin/three", &one_call(58)),
+    ]);
+    let followed = of(&files, &["/bin/sh", "/start"]).unwrap();
+    let found: Vec<_> = programs(&followed).into_iter().map(|(path, _)| path.to_owned()).collect();
+    assert_eq!(found, ["/bin/sh", "/usr/bin/one", "/usr/bin/two"]);
+    let notes: Vec<_> = followed.notes.iter().map(ToString::to_string).collect();
+    for script in ["/start: a script", "/opt/lib.sh: a script", "/entry.d/10.sh: a script"] {
+        assert!(notes.iter().any(|it| it.starts_with(script)), "{notes:#?}");
+    }
+}
+
+#[test]
+fn a_script_for_another_interpreter_is_named_also_if_it_has_no_first_line() {
+    let files =
+        image(&[("/usr/bin/python3", &one_call(39)), ("/srv/app.py", b"import os\n"), ("/etc/c", b"x\n")]);
+    let followed = of(&files, &["python3", "/srv/app.py"]).unwrap();
+    assert!(
+        followed.notes[0].to_string().starts_with("/srv/app.py: a script for python3"),
+        "{:?}",
+        followed.notes
+    );
+    let files = image(&[("/usr/bin/server", &one_call(39)), ("/etc/c", b"x\n")]);
+    assert_eq!(of(&files, &["server", "/etc/c"]).unwrap().notes, []);
+}
+
+#[test]
+fn a_word_of_a_script_that_is_no_usable_program_is_named_and_hinders_nothing() {
+    let files = image(&[
+        ("/entry.sh", b"#!/bin/sh\n# broken or perlish\napp\n"),
+        ("/bin/sh", &one_call(39)),
+        ("/usr/bin/broken", b"\x7fELF and no more"),
+        ("/usr/bin/perlish", b"#!/usr/bin/absent\n"),
+        ("/usr/bin/app", &one_call(60)),
+    ]);
+    let followed = of(&files, &["/entry.sh"]).unwrap();
+    assert_eq!(programs(&followed).len(), 2);
+    let notes: Vec<_> = followed.notes.iter().map(ToString::to_string).collect();
+    for left_out in
+        ["/usr/bin/broken: left out: ", "/usr/bin/perlish: left out: /usr/bin/absent: no such file"]
+    {
+        assert!(notes.iter().any(|it| it.starts_with(left_out)), "{notes:#?}");
+    }
+}
+
+#[test]
+fn a_program_can_be_left_out_by_its_name_or_path() {
+    for without in ["sort", "/usr/bin/sort"] {
+        let files = image(&[
+            ("/entry.sh", b"#!/bin/sh\nsort\n"),
+            ("/bin/sh", &one_call(39)),
+            ("/usr/bin/sort", &one_call(60)),
+        ]);
+        let (arguments, without) = (vec!["/entry.sh".to_owned()], vec![without.to_owned()]);
+        let following = Following { arguments, without, ..Following::default() };
+        let followed = follow(&files, &following, &mut |_| {}).unwrap();
+        std::fs::remove_dir_all(&files.root).unwrap();
+        assert_eq!(programs(&followed).len(), 1);
+        let note = followed.notes[1].to_string();
+        assert_eq!(
+            note,
+            "/usr/bin/sort: left out: as was asked for; it would run because: named in /entry.sh"
+        );
+    }
 }
 
 #[test]

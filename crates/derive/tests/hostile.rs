@@ -32,6 +32,12 @@ impl Files for Root {
         if bytes.len() > most { Err("too large".to_owned()) } else { Ok(bytes.clone()) }
     }
 
+    fn head(&self, path: &str, most: usize) -> Result<Vec<u8>, String> {
+        let mut bytes = self.read(path, usize::MAX)?;
+        bytes.truncate(most);
+        Ok(bytes)
+    }
+
     fn names(&self, path: &str) -> Vec<String> {
         let folder = format!("{path}/");
         self.files.keys().filter_map(|it| it.strip_prefix(&folder)).map(str::to_owned).collect()

@@ -57,6 +57,12 @@ impl Files for Machine {
         if bytes.len() > most { Err("too large".to_owned()) } else { Ok(bytes) }
     }
 
+    fn head(&self, path: &str, most: usize) -> Result<Vec<u8>, String> {
+        let mut bytes = self.read(path, usize::MAX)?;
+        bytes.truncate(most);
+        Ok(bytes)
+    }
+
     fn names(&self, path: &str) -> Vec<String> {
         let entries = fs::read_dir(self.place(path)).into_iter().flatten().flatten();
         let mut names: Vec<_> = entries.filter_map(|it| it.file_name().into_string().ok()).collect();
