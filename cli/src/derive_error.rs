@@ -14,7 +14,8 @@ pub enum DeriveCommandError {
     /// The number of a call is not known, so that calls may be missing.
     #[error(
         "the profile may lack calls, because numbers are not known:\n{}\nWith --open-numbers runtime-default the \
-         profile also permits what the default profile of containerd permits.",
+         profile also permits what the default profile of containerd permits; --without PROGRAM leaves a program out that \
+         does not run.",
         .0.iter().map(escaped).collect::<Vec<_>>().join("\n")
     )]
     Open(Vec<String>),

@@ -94,10 +94,11 @@ pub async fn build(
     if !args.yes && !dialogue.ask(&format!("Attach it to {image} for linux/{ARCHITECTURE}?"))? {
         return Err(CliError::NotConfirmed);
     }
+    // What was derived and shown, wherever the tag leads by now.
     let architectures = [ARCHITECTURE.to_owned()];
     let place = Path::new("the derived profile");
     let (attached, remarks) =
-        attach_profile(&image, &found.profile, place, &architectures, &times, &args.registry).await?;
+        attach_profile(&found.read, &found.profile, place, &architectures, &times, &args.registry).await?;
     dialogue.say(&format!("\n{}", attached.render(paint)))?;
     Ok(Built { remarks, success: true })
 }

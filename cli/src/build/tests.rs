@@ -77,7 +77,7 @@ async fn on_yes_the_image_carries_the_derived_profile() {
     assert_eq!(built.unwrap(), Built { remarks: Vec::new(), success: true });
     assert!(person.asked[0].ends_with("/team/app:1 for linux/amd64?"), "{:?}", person.asked);
     assert!(kept.len() == 1 && kept[0].contains("\"because\": \"the image starts it\""), "{kept:?}");
-    let upto = person.seen.find("registry.example/team/app:1\nsha256:").expect("what was attached");
+    let upto = person.seen.find("registry.example/team/app:1@sha256:").expect("what was attached");
     insta::assert_snapshot!(&person.seen[..upto]);
     let contents = scene.contents().await;
     for call in ["close_range", "execve", "exit", "getpid", "getuid"] {

@@ -52,6 +52,9 @@ pub struct DeriveOptions {
     /// Only the programs that are named, not those that they start, nor the image's entry point
     #[arg(long)]
     pub only_named: bool,
+    /// A program that is not derived although something may start it: a path or a name; may be repeated
+    #[arg(long, value_name = "PROGRAM")]
+    pub without: Vec<String>,
     /// A library that the program opens although its name is no constant, such as a plugin: a path in the image, or a
     /// name; may be repeated
     #[arg(long = "module", value_name = "PATH")]
@@ -92,7 +95,9 @@ impl DeriveArgs {
     /// The name of the profile: that of the first program, or of the layout or archive.
     pub(super) fn name(&self, here: &Here) -> Result<ProfileName, DeriveCommandError> {
         let programs = &self.options.programs;
-        let path = programs.first().map_or(self.target.as_path(), Path::new);
+        // A directory may be named as `.`.
+        let whole = std::fs::canonicalize(&self.target).unwrap_or_else(|_| self.target.clone());
+        let path = programs.first().map_or(whole.as_path(), Path::new);
         let is_archive = matches!(here, Here::Archive(_)) && programs.is_empty();
         let name = if is_archive { path.file_stem() } else { path.file_name() };
         let name = name.and_then(|name| name.to_str()).map(|name| name.trim_end_matches(".tar"));

@@ -17,6 +17,8 @@ pub(super) struct Check {
     /// For some values of their arguments.
     partly: Vec<&'static str>,
     unreached: Vec<&'static str>,
+    /// Calls of runtimes without which no container starts.
+    needed_to_start: Vec<&'static str>,
 }
 
 impl Check {
@@ -35,6 +37,9 @@ impl Check {
             let verdicts = forest.verdicts_of(node);
             let permits = |verdict: &filter::Verdict| verdict.permission() >= Permission::Log;
             let (always, never) = (verdicts.iter().all(permits), !verdicts.iter().any(permits));
+            if never && by_runtime.contains(&call) {
+                found.needed_to_start.push(call.name());
+            }
             match reached.contains(&call) {
                 true if never => found.refused.push(call.name()),
                 true if !always => found.partly.push(call.name()),
@@ -57,7 +62,8 @@ impl Check {
         };
         let text = line("reached and refused", &self.refused)
             + &line("reached and refused for some arguments", &self.partly)
-            + &line("permitted and not reached", &self.unreached);
+            + &line("permitted and not reached", &self.unreached)
+            + &line("made by the container runtime and refused", &self.needed_to_start);
         if text.is_empty() {
             "the profile permits exactly what the program can reach\n".to_owned()
         } else {

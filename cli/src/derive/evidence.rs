@@ -9,6 +9,7 @@ use syscalls::{Architecture, Syscall};
 
 use crate::derive_error::DeriveCommandError;
 use crate::output::json_lines;
+use crate::show::escaped;
 
 /// The evidence for a profile.
 #[derive(Debug, Serialize)]
@@ -99,9 +100,9 @@ pub(super) fn chains(all: &[Program], names: &[String]) -> Result<String, Derive
         for Program { derived, .. } in all {
             let Some(call) = derived.calls.iter().find(|call| call.number == number) else { continue };
             found = true;
-            _ = writeln!(text, "why {asked}? {}", derived.program);
+            _ = writeln!(text, "why {asked}? {}", escaped(&derived.program));
             for link in &call.chain {
-                _ = writeln!(text, "  {:<14} {link}", link.step.name());
+                _ = writeln!(text, "  {:<14} {}", link.step.name(), escaped(link));
             }
         }
         if !found {

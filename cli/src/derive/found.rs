@@ -15,7 +15,7 @@ use super::target::Opened;
 use crate::derive_error::DeriveCommandError;
 use crate::diff::NamedProfile;
 use crate::merge::intersection;
-use crate::started_by::started_by;
+use crate::started_by::{StartedBy, started_by};
 
 /// What programs can do.
 #[derive(Debug)]
@@ -83,10 +83,20 @@ impl Found {
         Ok(merged.profile)
     }
 
-    /// Calls that runtimes make before the program begins and that a profile does not permit whatever their arguments are.
-    pub(super) fn refused_to_runtimes(&self, profile: &Profile) -> Vec<&'static str> {
-        let permitted = permitted(profile);
-        self.by_runtime.difference(&permitted).map(|call| call.name()).collect()
+    /// Calls that runtimes make before the program begins and that a profile refuses whatever their arguments are. Those of
+    /// runc and crun count if no runtime is chosen.
+    pub(super) fn refused_to_runtimes(
+        &self,
+        options: &DeriveOptions,
+        profile: &Profile,
+    ) -> Vec<&'static str> {
+        let by_runtime = match self.by_runtime.is_empty() {
+            true => started_by(&[StartedBy::Runc, StartedBy::Crun], options.allow_privilege_escalation),
+            false => self.by_runtime.clone(),
+        };
+        let rules = profile.rules().iter().filter(|rule| rule.action() == profile::Action::Allow);
+        let named: BTreeSet<_> = rules.flat_map(profile::Rule::names).map(|it| it.as_str()).collect();
+        by_runtime.iter().map(|call| call.name()).filter(|name| !named.contains(name)).collect()
     }
 
     /// How the programs reach each call, as JSON.

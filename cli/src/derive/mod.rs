@@ -39,6 +39,7 @@ use crate::profile_text::{oci_json, seccomp_profile};
 use check::Check;
 use evidence::chains;
 use found::Found;
+use pull::Pulled;
 use target::Opened;
 
 /// What comes out.
@@ -85,7 +86,7 @@ pub async fn derive_image(
     checked: Option<&Profile>,
     tell: &mut (dyn FnMut(&str) + Send),
 ) -> Result<DerivedText, CliError> {
-    let (opened, remarks) = args.options.pull(&args.registry, image, tell).await?;
+    let Pulled { opened, remarks, .. } = args.options.pull(&args.registry, image, tell).await?;
     let mut text = derived(args, &opened, args.options.name_of_image(image), checked, tell)?;
     text.remarks.splice(0..0, remarks);
     Ok(text)
@@ -96,6 +97,8 @@ pub async fn derive_image(
 pub struct FromImage {
     /// The name of the profile.
     pub name: ProfileName,
+    /// The image with the digest of what was read.
+    pub read: Reference,
     /// The profile.
     pub profile: Profile,
     /// The programs that may run.
@@ -121,13 +124,13 @@ pub async fn from_image(
     tell: &mut (dyn FnMut(&str) + Send),
 ) -> Result<FromImage, CliError> {
     let name = options.name_of_image(image)?;
-    let (opened, logins) = options.pull(registry, image, tell).await?;
+    let Pulled { opened, read, remarks: logins } = options.pull(registry, image, tell).await?;
     let mut found = Found::of(options, &opened, tell)?;
     let profile = found.profile(options)?;
     let evidence = options.evidence.as_ref().map(|_| found.evidence());
-    let refused_to_runtimes = found.refused_to_runtimes(&profile);
+    let refused_to_runtimes = found.refused_to_runtimes(options, &profile);
     let Found { programs, remarks, .. } = found;
-    Ok(FromImage { name, profile, programs, remarks, refused_to_runtimes, logins, evidence })
+    Ok(FromImage { name, read, profile, programs, remarks, refused_to_runtimes, logins, evidence })
 }
 
 /// Derives the calls of programs.
@@ -138,6 +141,9 @@ fn derived(
     checked: Option<&Profile>,
     tell: &mut (dyn FnMut(&str) + Send),
 ) -> Result<DerivedText, DeriveCommandError> {
+    // A name that cannot be is said before what takes long.
+    let needs_name = checked.is_none() && args.why.is_empty() && args.output == ProfileForm::Yaml;
+    let name = if needs_name { Some(name?) } else { None };
     let mut found = Found::of(&args.options, opened, tell)?;
     let evidence = args.options.evidence.as_ref().map(|_| found.evidence());
     let (text, success) = if let Some(profile) = checked {
@@ -145,9 +151,9 @@ fn derived(
         (check.text(), check.is_equal())
     } else if args.why.is_empty() {
         let profile = found.profile(&args.options)?;
-        let text = match args.output {
-            ProfileForm::Json => oci_json(&profile),
-            ProfileForm::Yaml => seccomp_profile(name?.as_str(), &profile),
+        let text = match name {
+            None => oci_json(&profile),
+            Some(name) => seccomp_profile(name.as_str(), &profile),
         };
         (text, true)
     } else {

@@ -149,26 +149,46 @@ impl Overrides {
         for (index, of) in self.deny.iter().enumerate() {
             let placed = Placed { path, field: format!("deny[{index}]"), of };
             let calls = placed.calls()?;
+            let with = if of.args.is_empty() { "" } else { " with these arguments" };
             for call in &calls {
+                let is_partly = applied.rules.iter().any(|rule| names(rule).any(|name| name == call.name()));
                 let what = match () {
                     () if reached.contains(call) => {
-                        format!("is refused, and the program reaches it (--why {})", call.name())
+                        format!("is refused{with}, and the program reaches it (--why {})", call.name())
                     }
                     () if by_runtime.contains(call) => {
-                        "is refused, and the container runtime makes it before the program begins".to_owned()
+                        format!(
+                            "is refused{with}, and the container runtime makes it before the program begins"
+                        )
                     }
-                    () if !applied.allowed.contains(call) => "is refused without it".to_owned(),
-                    () => "is refused, and is permitted by another override".to_owned(),
+                    () if is_partly || applied.allowed.contains(call) => {
+                        format!("is refused{with}, and another override permits it")
+                    }
+                    () => "is refused without it".to_owned(),
                 };
                 applied.remarks.push(placed.remark(*call, &what));
                 if of.args.is_empty() {
                     applied.allowed.remove(call);
+                    applied.rules.iter_mut().for_each(|rule| forget(rule, call.name()));
                 }
             }
+            applied.rules.retain(|rule| names(rule).next().is_some());
             if !of.args.is_empty() && !calls.is_empty() {
                 applied.denied.push(placed.profile(&calls, "SCMP_ACT_ALLOW", "SCMP_ACT_ERRNO")?);
             }
         }
         Ok(applied)
+    }
+}
+
+/// The names of a rule.
+fn names(rule: &Value) -> impl Iterator<Item = &str> {
+    rule["names"].as_array().into_iter().flatten().filter_map(Value::as_str)
+}
+
+/// Takes a name out of a rule.
+fn forget(rule: &mut Value, name: &str) {
+    if let Some(names) = rule["names"].as_array_mut() {
+        names.retain(|it| it != name);
     }
 }

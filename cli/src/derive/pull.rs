@@ -18,8 +18,17 @@ use crate::show::bytes;
 /// The architecture that is derived.
 const ARCHITECTURE: &str = "amd64";
 
+/// An image that was read.
+pub(super) struct Pulled {
+    pub(super) opened: Opened,
+    /// With the digest of what was read, which the tag may no longer name.
+    pub(super) read: Reference,
+    /// About logins.
+    pub(super) remarks: Vec<String>,
+}
+
 impl DeriveOptions {
-    /// Reads an image. Returns its files, and remarks about logins.
+    /// Reads an image.
     ///
     /// # Errors
     /// The registry gives no usable answer, or the image cannot be used.
@@ -28,7 +37,7 @@ impl DeriveOptions {
         registry: &RegistryOptions,
         image: &Reference,
         tell: &mut (dyn FnMut(&str) + Send),
-    ) -> Result<(Opened, Vec<String>), CliError> {
+    ) -> Result<Pulled, CliError> {
         let client = registry.client(&[image])?;
         let target = PathBuf::from(image.to_string());
         let unusable = |error| DeriveCommandError::Image { target: target.clone(), error };
@@ -54,7 +63,8 @@ impl DeriveOptions {
         }
         // The digests were verified already.
         let layers = layers.into_iter().map(|file| Ok(Layer { digest: None, bytes: Box::new(file) }));
-        let image = Image::of(&config, layers, temporary()?).map_err(unusable)?;
-        Ok((self.opened(image, &target)?, logins.remarks()))
+        let files = Image::of(&config, layers, temporary()?).map_err(unusable)?;
+        let opened = self.opened(files, &target)?;
+        Ok(Pulled { opened, read: image.pinned(pull.digest().clone()), remarks: logins.remarks() })
     }
 }

@@ -43,6 +43,13 @@ impl Files for Directory {
         Ok(bytes)
     }
 
+    fn head(&self, path: &str, most: usize) -> Result<Vec<u8>, String> {
+        let mut bytes = Vec::new();
+        let file = File::open(self.place(path)).map_err(|error| error.to_string())?;
+        file.take(most as u64).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
+        Ok(bytes)
+    }
+
     fn names(&self, path: &str) -> Vec<String> {
         let entries = fs::read_dir(self.place(path)).into_iter().flatten().flatten();
         let mut names: Vec<_> = entries.filter_map(|it| it.file_name().into_string().ok()).collect();

@@ -137,12 +137,15 @@ impl DeriveArgs {
 impl DeriveOptions {
     /// The files of an image, and what it starts. `target` is how it was named.
     pub(super) fn opened(&self, image: Image<File>, target: &Path) -> Result<Opened, DeriveCommandError> {
-        let Start { arguments, path, library_path, directory } = image.start().clone();
+        let Start { arguments, path, library_path, preload, directory } = image.start().clone();
         let mut following =
             Following { programs: self.programs.clone(), directory, path, ..self.following() };
         let library_path = library_path.unwrap_or_default();
-        let directories = library_path.split(':').filter(|it| it.starts_with('/'));
+        let directories = library_path.split([':', ';']).filter(|it| it.starts_with('/'));
         following.directories.extend(directories.map(str::to_owned));
+        let preload = preload.unwrap_or_default();
+        let preload = preload.split([':', ' ']).filter(|it| !it.is_empty());
+        following.preload = preload.map(str::to_owned).collect();
         if following.programs.is_empty() || !self.only_named {
             following.arguments = arguments;
         }
@@ -157,6 +160,7 @@ impl DeriveOptions {
             directory: "/".to_owned(),
             directories: self.library_paths.clone(),
             modules: self.modules.clone(),
+            without: self.without.clone(),
             only_named: self.only_named,
             ..Following::default()
         }

@@ -93,6 +93,30 @@ fn of_an_image_programs_can_be_named_beside_the_entry_point_or_alone() {
 }
 
 #[test]
+fn the_environment_of_the_image_says_which_libraries_are_loaded() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = CONFIG.replace(
+        "\"Cmd\"",
+        "\"Env\":[\"LD_PRELOAD=/opt/a.so b.so:c.so\",\"LD_LIBRARY_PATH=/one;/two\"],\"Cmd\"",
+    );
+    let [lower, upper] = layers();
+    let list = r#"[{"Config":"c.json","Layers":["1","2"]}]"#;
+    let bytes = layer(&[
+        ("1", &lower),
+        ("2", &upper),
+        ("c.json", config.as_bytes()),
+        ("manifest.json", list.as_bytes()),
+    ]);
+    let path = folder.path().join("app.tar");
+    fs::write(&path, bytes).unwrap();
+    let all = args(&[path.to_str().unwrap()]);
+    let Place::Here(here) = all.place().unwrap() else { panic!("here") };
+    let opened = all.open(here, &mut |_| {}).unwrap();
+    assert_eq!(opened.following.preload, ["/opt/a.so", "b.so", "c.so"]);
+    assert_eq!(opened.following.directories, ["/one", "/two"]);
+}
+
+#[test]
 fn a_target_that_is_neither_a_file_nor_an_image_is_an_error() {
     for target in ["/none", "./none", "../none", "No Image"] {
         assert_eq!(args(&[target]).place().unwrap_err().reason(), "Unreadable", "{target}");

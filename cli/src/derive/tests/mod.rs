@@ -107,17 +107,18 @@ fn a_profile_is_compared_with_what_the_program_can_reach() {
         let argument = json!({ "index": 0, "value": 1, "op": "SCMP_CMP_EQ" });
         json!({ "names": [name], "action": "SCMP_ACT_ALLOW", "args": [argument] })
     };
-    let checked = run(TWO, &[], Some(&profile(json!(["execve", "bpf"]), condition("exit")))).unwrap();
+    let crun = &["--runtime", "crun"];
+    let checked =
+        run(TWO, crun, Some(&profile(json!(["execve", "close", "bpf"]), condition("exit")))).unwrap();
     assert_eq!(
         checked.text,
-        "reached and refused (1): getpid\nreached and refused for some arguments (1): exit\npermitted and not reached (1): bpf\n"
+        "reached and refused (1): getpid\nreached and refused for some arguments (1): exit\npermitted and not reached (1): bpf\n\
+         made by the container runtime and refused (1): close_range\n"
     );
     assert!(!checked.success);
-    let equal = run(
-        TWO,
-        &[],
-        Some(&profile(json!(["exit", "execve"]), json!({"names": ["getpid"], "action": "SCMP_ACT_ALLOW"}))),
-    );
+    let all = json!(["exit", "execve", "close", "close_range"]);
+    let more = json!({"names": ["getpid"], "action": "SCMP_ACT_ALLOW"});
+    let equal = run(TWO, crun, Some(&profile(all, more)));
     assert!(equal.unwrap().success);
 }
 

@@ -72,6 +72,20 @@ fn arguments_limit_what_is_permitted_and_what_is_refused() {
 }
 
 #[test]
+fn a_deny_counts_more_than_an_allow_with_arguments() {
+    let found = with(
+        "allow:\n  - {names: [socket, bpf], reason: x, args: [{index: 0, value: 1, op: SCMP_CMP_EQ}]}\ndeny:\n  - {names: [socket], reason: y}\n",
+        &[],
+    )
+    .unwrap();
+    assert!(!found.text.contains("socket") && found.text.contains("bpf"), "{}", found.text);
+    assert_eq!(
+        found.remarks,
+        ["deny[0]: socket: is refused, and another override permits it; the reason that is given: y"]
+    );
+}
+
+#[test]
 fn an_override_that_is_wrong_is_an_error_that_names_the_field() {
     for (text, message) in [
         ("deny:\n  - {names: [exit], reason: ' '}", "deny[0].reason: is empty; say why"),
