@@ -3,6 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 
+/// Packages of programs that also have a library where the loader looks, which programs of other packages load.
+const ALSO_LIBRARIES: &[&str] = &["r-base-core"];
+
 /// A package of Debian's `main` for this architecture or for all.
 pub(crate) struct Package {
     pub(crate) name: String,
@@ -104,6 +107,7 @@ impl Package {
         matches!(self.section.as_str(), "libs" | "oldlibs")
             || self.name.starts_with("lib")
             || self.name.ends_with("-libs")
+            || ALSO_LIBRARIES.contains(&self.name.as_str())
     }
 }
 

@@ -3,7 +3,9 @@
 //!
 //! `make bench-derive-breadth` runs it. Each program has a root of its own: its package and the libraries of those that it
 //! depends on, unpacked. It is derived there, and started there as a user that is not root, in namespaces of its own in
-//! which only loopback exists. A call that was made and not derived fails the run, unless the program is refused.
+//! which only loopback exists. A call that was made and not derived fails the run, unless the program is refused, or only
+//! modules make the call that the program opens by names that are not constant: these are what `--module` is for, and the
+//! call has to be derived with them.
 //!
 //! - `index`: Debian's index of packages, and what a program can load.
 //! - `store`: packages that are downloaded and unpacked.
@@ -27,14 +29,18 @@ mod summary;
 
 use std::collections::BTreeSet;
 use std::env;
+use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::process::{Command, ExitCode};
 
 use draw::Drawn;
 use index::Index;
 use measure::Measured;
-use room::Room;
+use room::{Room, Traced};
 use store::Store;
+
+const NONE: &[&str] = &[];
 
 fn main() -> ExitCode {
     let arguments: Vec<_> = env::args().skip(1).filter(|it| it != "--bench").collect();
@@ -76,19 +82,47 @@ fn chosen(names: &[String]) -> Vec<Drawn> {
 /// What was measured of a program.
 struct Row {
     drawn: Drawn,
-    /// The calls that it has made; `None` if it was not started.
-    traced: Option<BTreeSet<String>>,
+    /// What it has done; `None` if it was not started.
+    traced: Option<Traced>,
     measured: Measured,
+    /// The libraries that it has opened by names that are not constant, if it has made calls that were not derived.
+    modules: Vec<String>,
+    /// The calls that it has made and that were not derived with these modules either.
+    missed: Vec<String>,
 }
 
 impl Row {
-    /// The calls that it has made and that were not derived. Of a program that is refused nothing can be missing.
-    fn missed(&self) -> Vec<&str> {
+    /// Derives a program, and starts it.
+    fn of(drawn: Drawn, room: &Room) -> Self {
+        let measured = Measured::of(&room.root, &drawn.program, NONE);
+        let traced = room.run(&drawn.program);
+        let mut row = Self { drawn, traced, measured, modules: Vec::new(), missed: Vec::new() };
+        row.missed = row.missing_from(&row.measured);
+        if !row.missed.is_empty() {
+            row.modules = row.unnamed_modules(&room.root);
+        }
+        if !row.modules.is_empty() {
+            let with = Measured::of(&room.root, &row.drawn.program, &row.modules);
+            with.refused.iter().for_each(|it| eprintln!("{} with its modules: {it}", row.drawn.package));
+            row.missed = row.missing_from(&with);
+        }
+        row
+    }
+
+    /// The calls that it has made and that are not derived. Of a program that is refused nothing can be missing.
+    fn missing_from(&self, measured: &Measured) -> Vec<String> {
         if self.refused().is_some() {
             return Vec::new();
         }
-        let is_derived = |it: &&str| self.measured.calls.contains_key(*it);
-        self.traced.iter().flatten().map(String::as_str).filter(|it| !is_derived(it)).collect()
+        let made = self.traced.iter().flat_map(|it| &it.calls);
+        made.filter(|it| !measured.calls.contains_key(*it)).cloned().collect()
+    }
+
+    fn unnamed_modules(&self, root: &Path) -> Vec<String> {
+        let file = |path: &str| Some(fs::metadata(root.join(path.trim_start_matches('/'))).ok()?.ino());
+        let derived: BTreeSet<_> = self.measured.objects.iter().filter_map(|it| file(it)).collect();
+        let opened = self.traced.iter().flat_map(|it| &it.libraries);
+        opened.filter(|it| file(it).is_some_and(|it| !derived.contains(&it))).cloned().collect()
     }
 
     /// Why the program is refused, as a word.
@@ -113,22 +147,25 @@ fn inside(names: &[String]) -> ExitCode {
             eprintln!("{}: its figures in docs/derive.md are stale: {}", drawn.package, stale.join(", "));
         }
         let room = Room::new(&store.folder, &packages.iter().map(|it| store.place(it)).collect::<Vec<_>>());
-        let measured = Measured::of(&room.root, &drawn.program, &[]);
-        let traced = room.run(&drawn.program);
-        let row = Row { drawn, traced, measured };
+        let row = Row::of(drawn, &room);
         println!("{}", summary::line(&row));
         explain(&row);
         rows.push(row);
     }
     summary::print(&rows);
-    ExitCode::from(u8::from(rows.iter().any(|it| !it.missed().is_empty())))
+    ExitCode::from(u8::from(rows.iter().any(|it| !it.missed.is_empty())))
 }
 
 fn explain(row: &Row) {
     let package = &row.drawn.package;
     row.measured.refused.iter().for_each(|it| eprintln!("{package}: {it}"));
     row.measured.open.iter().for_each(|it| eprintln!("{package}: {it}"));
-    for call in row.missed() {
-        eprintln!("{package}: missed: {call}");
+    for call in row.missing_from(&row.measured) {
+        let by =
+            if row.missed.contains(&call) { "" } else { ", which a module calls whose name is not constant" };
+        eprintln!("{package}: missed: {call}{by}");
     }
+    row.modules
+        .iter()
+        .for_each(|it| eprintln!("{package}: opens a module by a name that is not constant: {it}"));
 }

@@ -25,6 +25,15 @@ const LINKS: &[(&str, &str)] = &[
     ("usr/lib/x86_64-linux-gnu/liblapack.so.3", "lapack/liblapack.so.3"),
 ];
 
+/// What a program did.
+#[derive(Default)]
+pub(crate) struct Traced {
+    /// The calls that it has made by itself.
+    pub(crate) calls: BTreeSet<String>,
+    /// The libraries that it has opened, as paths in the root.
+    pub(crate) libraries: BTreeSet<String>,
+}
+
 /// The root of one program.
 pub(crate) struct Room {
     folder: tempfile::TempDir,
@@ -69,9 +78,9 @@ impl Room {
         Self { folder, root }
     }
 
-    /// The calls that a program makes by itself. `None` if the kernel does not start it.
-    pub(crate) fn run(&self, program: &str) -> Option<BTreeSet<String>> {
-        let mut found = BTreeSet::new();
+    /// What a program does. `None` if the kernel does not start it.
+    pub(crate) fn run(&self, program: &str) -> Option<Traced> {
+        let mut found = Traced::default();
         for (index, arguments) in ARGUMENTS.iter().enumerate() {
             let log = self.folder.path().join(index.to_string());
             // What is still there when the time is up ends with the first process of its namespace.
@@ -95,7 +104,7 @@ impl Room {
                 }
                 sleep(Duration::from_millis(10));
             }
-            found.extend(calls(&fs::read(&log).unwrap_or_default(), program)?);
+            found.read(&fs::read(&log).unwrap_or_default(), program)?;
         }
         Some(found)
     }
@@ -110,30 +119,37 @@ impl Drop for Room {
     }
 }
 
-/// The calls in a log that the program has made, without those of other programs that it has started.
-fn calls(log: &[u8], program: &str) -> Option<BTreeSet<String>> {
-    let (mut reader, mut starts, mut found) = (Reader::new(Architecture::X86_64), 0, BTreeSet::new());
-    let mut others = HashSet::new();
-    for line in log.split(|byte| *byte == b'\n') {
-        let text = String::from_utf8_lossy(line);
-        let process = text.split(' ').next().unwrap_or_default().to_owned();
-        let has_started = text.contains("execve") && text.ends_with(" = 0");
-        if starts < STARTS {
-            starts += usize::from(has_started);
-            reader.line(line);
-            continue;
+impl Traced {
+    /// Adds what is in a log, without the calls of other programs that the program has started. `None` if the program was
+    /// not started.
+    fn read(&mut self, log: &[u8], program: &str) -> Option<()> {
+        let (mut reader, mut starts, mut others) = (Reader::new(Architecture::X86_64), 0, HashSet::new());
+        for line in log.split(|byte| *byte == b'\n') {
+            let text = String::from_utf8_lossy(line);
+            let process = text.split(' ').next().unwrap_or_default().to_owned();
+            let has_started = text.contains("execve") && text.ends_with(" = 0");
+            if starts < STARTS {
+                starts += usize::from(has_started);
+                reader.line(line);
+                continue;
+            }
+            let is_other = others.contains(&process);
+            if let Event::Call(call) = reader.line(line)
+                && !call.name.starts_with("syscall_0x")
+                && !is_other
+            {
+                self.calls.insert(call.name.to_owned());
+                let path = text.split('"').nth(1).filter(|it| it.contains(".so") && !it.starts_with("/etc/"));
+                if call.name == "openat" && !text.contains(" = -1 ") {
+                    self.libraries.extend(path.map(str::to_owned));
+                }
+            }
+            if is_other && (text.contains("clone") || text.contains("fork")) {
+                others.extend(text.rsplit_once(" = ").map(|(_, child)| child.to_owned()));
+            } else if has_started && !text.contains(&format!("\"{program}\"")) {
+                others.insert(process);
+            }
         }
-        if let Event::Call(call) = reader.line(line)
-            && !call.name.starts_with("syscall_0x")
-            && !others.contains(&process)
-        {
-            found.insert(call.name.to_owned());
-        }
-        if others.contains(&process) && (text.contains("clone") || text.contains("fork")) {
-            others.extend(text.rsplit_once(" = ").map(|(_, child)| child.to_owned()));
-        } else if has_started && !text.contains(&format!("\"{program}\"")) {
-            others.insert(process);
-        }
+        (starts == STARTS).then_some(())
     }
-    (starts == STARTS).then_some(found)
 }

@@ -4,22 +4,22 @@ use std::collections::BTreeMap;
 
 use crate::Row;
 
-pub(crate) const HEAD: &str =
-    "package\tversion\tprogram\toutcome\tcalls\ttraced\tmissed\ttime, s\tprocessor, s\tpeak memory, MiB";
+pub(crate) const HEAD: &str = "package\tversion\tprogram\toutcome\tcalls\ttraced\tmissed\tmissed with modules\ttime, s\tprocessor, s\tpeak memory, MiB";
 
 /// A line; `-` is what a program does not have.
 pub(crate) fn line(row: &Row) -> String {
     let absent = || "-".to_owned();
     let measured = &row.measured;
     let calls = if row.refused().is_some() { absent() } else { measured.calls.len().to_string() };
-    let traced = row.traced.as_ref().map_or_else(absent, |it| it.len().to_string());
+    let traced = row.traced.as_ref().map_or_else(absent, |it| it.calls.len().to_string());
     format!(
-        "{}\t{}\t{}\t{}\t{calls}\t{traced}\t{}\t{:.2}\t{:.2}\t{}",
+        "{}\t{}\t{}\t{}\t{calls}\t{traced}\t{}\t{}\t{:.2}\t{:.2}\t{}",
         row.drawn.package,
         row.drawn.version,
         row.drawn.program,
         row.refused().unwrap_or("derived"),
-        row.missed().len(),
+        row.missing_from(measured).len(),
+        row.missed.len(),
         measured.seconds,
         measured.processor,
         measured.peak_kib / 1024
@@ -38,7 +38,12 @@ pub(crate) fn print(rows: &[Row]) {
     println!("\n{} programs", rows.len());
     outcomes.iter().for_each(|(outcome, count)| println!("{outcome}: {count}"));
     println!("started: {}", rows.iter().filter(|it| it.traced.is_some()).count());
-    println!("with a missed call: {}", rows.iter().filter(|it| !it.missed().is_empty()).count());
+    let missing = rows.iter().filter(|it| !it.missing_from(&it.measured).is_empty());
+    println!("with a missed call: {}", missing.count());
+    println!(
+        "with a missed call although its modules are named: {}",
+        rows.iter().filter(|it| !it.missed.is_empty()).count()
+    );
     println!("calls: {}", distribution(calls));
     println!("time, s: {}", distribution(of(|it| it.measured.seconds)));
     println!("processor, s: {}", distribution(of(|it| it.measured.processor)));

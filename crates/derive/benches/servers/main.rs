@@ -18,6 +18,7 @@ mod lighttpd;
 #[allow(dead_code, reason = "each test is a crate of its own and takes what it needs")]
 #[path = "../../tests/machine/mod.rs"]
 mod machine;
+#[allow(dead_code, reason = "another bench takes more of it")]
 mod measure;
 mod memcached;
 mod nginx;

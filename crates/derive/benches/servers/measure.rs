@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::env;
+use std::ffi::OsStr;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -18,6 +19,8 @@ pub(crate) struct Measured {
     pub(crate) calls: BTreeMap<String, String>,
     /// The numbers that are not known.
     pub(crate) open: Vec<String>,
+    /// The files that are loaded, as paths in the root.
+    pub(crate) objects: Vec<String>,
     /// Why nothing was derived: the reason as a word, and the error.
     pub(crate) refused: Option<String>,
     pub(crate) seconds: f64,
@@ -28,7 +31,7 @@ pub(crate) struct Measured {
 
 impl Measured {
     /// Derives in a process of its own, so that the memory is what this program takes.
-    pub(crate) fn of(root: &Path, program: &str, modules: &[&str]) -> Self {
+    pub(crate) fn of(root: &Path, program: &str, modules: &[impl AsRef<OsStr>]) -> Self {
         let mut own = Command::new(env::current_exe().unwrap());
         let output = own.arg("--derive").arg(root).arg(program).args(modules).output().unwrap();
         assert!(output.status.success(), "{program}: {}", String::from_utf8_lossy(&output.stderr));
@@ -43,6 +46,7 @@ impl Measured {
                 .map(|(name, how)| (name.into(), how.into()))
                 .collect(),
             open: of("open").map(str::to_owned).collect(),
+            objects: of("object").map(str::to_owned).collect(),
             refused: of("refused").next().map(str::to_owned),
             seconds: number("seconds"),
             processor: number("processor"),
@@ -67,6 +71,7 @@ pub(crate) fn derive(root: &Path, program: &str, modules: &[String]) {
             return;
         }
     };
+    derived.objects.iter().for_each(|it| println!("object {it}"));
     for call in &derived.calls {
         let Some(it) = Syscall::by_number(Architecture::X86_64, call.number) else { continue };
         let chain: Vec<_> = call.chain.iter().map(Link::to_string).collect();
