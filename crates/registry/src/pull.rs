@@ -4,16 +4,13 @@ use std::io;
 
 use bytes::Bytes;
 
-use crate::document::{Descriptor, Manifest, media};
-use crate::find::{LARGEST_CONFIG, OfPlatform, Opened};
+use crate::document::Descriptor;
+use crate::find::{OfPlatform, Opened};
 use crate::{Digest, FindError, Finder, Logins, Reference, RegistryError};
 
 /// The manifest of an image for one platform, and the login that has opened it.
 #[derive(Debug, Clone)]
-pub struct Pull {
-    opened: Opened,
-    manifest: std::sync::Arc<Manifest>,
-}
+pub struct Pull(OfPlatform);
 
 /// Why a layer is not there.
 #[derive(Debug, thiserror::Error)]
@@ -41,13 +38,13 @@ impl Pull {
     /// The digest of the platform's manifest.
     #[must_use]
     pub const fn digest(&self) -> &Digest {
-        &self.opened.fetched.digest
+        &self.0.opened.fetched.digest
     }
 
     /// The layers, from the lowest.
     #[must_use]
     pub fn layers(&self) -> &[Descriptor] {
-        &self.manifest.layers
+        &self.0.manifest.layers
     }
 }
 
@@ -57,15 +54,14 @@ impl<L: Logins> Finder<'_, L> {
     /// # Errors
     /// It cannot be read, or is no image's.
     pub async fn pull(&self, image: &Reference, architecture: &str) -> Result<Pull, FindError> {
-        let found = self.manifests(image, &[architecture.to_owned()]).await?.platforms;
-        let first = found.into_iter().next();
+        let mut platforms = self.platforms(image, &[architecture.to_owned()]).await?;
         // There is always one: an index without any is an error.
-        let Some(OfPlatform { opened, manifest, .. }) = first else {
+        let Some(of) = self.next(&mut platforms).await? else {
             return Err(crate::NoPlatform { architectures: vec![architecture.to_owned()] }.into());
         };
-        match &*manifest.config.media_type {
-            media::IMAGE_CONFIG | media::DOCKER_CONFIG => Ok(Pull { opened, manifest }),
-            _ => Err(RegistryError::Document(crate::DocumentError::Kind).into()),
+        match of.manifest.is_of_image() {
+            true => Ok(Pull(of)),
+            false => Err(RegistryError::Document(crate::DocumentError::Kind).into()),
         }
     }
 
@@ -74,8 +70,7 @@ impl<L: Logins> Finder<'_, L> {
     /// # Errors
     /// It cannot be read.
     pub async fn image_config(&self, pull: &Pull) -> Result<Bytes, RegistryError> {
-        let Opened { repository, login, .. } = &pull.opened;
-        self.client.blob(repository, &pull.manifest.config, LARGEST_CONFIG, login).await
+        self.config_bytes(&pull.0).await
     }
 
     /// Reads a layer and gives its bytes to `write`, part by part. What was written counts only if this succeeds: whether
@@ -89,7 +84,7 @@ impl<L: Logins> Finder<'_, L> {
         layer: &Descriptor,
         write: &mut (dyn FnMut(&[u8]) -> io::Result<()> + Send),
     ) -> Result<(), PullError> {
-        let Opened { repository, login, .. } = &pull.opened;
+        let Opened { repository, login, .. } = &pull.0.opened;
         self.client.download(crate::client::Place { repository, login }, layer, write).await
     }
 }

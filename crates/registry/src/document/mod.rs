@@ -164,6 +164,14 @@ struct Raw {
 
 from_objects!(Descriptor, Platform, Raw);
 
+impl Manifest {
+    /// Whether it is that of an image: it names the configuration of one.
+    #[must_use]
+    pub fn is_of_image(&self) -> bool {
+        matches!(&*self.config.media_type, media::IMAGE_CONFIG | media::DOCKER_CONFIG)
+    }
+}
+
 impl Document {
     /// Its media type.
     #[must_use]

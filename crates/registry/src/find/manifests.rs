@@ -25,7 +25,23 @@ pub(crate) struct Manifests {
     pub(crate) platforms: Vec<OfPlatform>,
 }
 
+/// The platforms of an image. The manifest of each is read when its turn comes, so that no more than one is held.
+pub(crate) struct Platforms {
+    /// The digest of the reference.
+    pub(super) digest: Digest,
+    left: Left,
+}
+
+/// What is left to be read.
+enum Left {
+    /// The image is for one platform, and its manifest is read.
+    One(Option<OfPlatform>),
+    /// What an index names.
+    Of(Opened, std::vec::IntoIter<Descriptor>),
+}
+
 /// The manifest of one platform.
+#[derive(Debug, Clone)]
 pub(crate) struct OfPlatform {
     /// The architecture that an index states for it.
     pub(crate) architecture: Option<Architecture>,
@@ -36,35 +52,54 @@ pub(crate) struct OfPlatform {
 }
 
 impl<L: Logins> Finder<'_, L> {
+    /// The platforms of an image for Linux on these architectures, or all that it is for.
+    pub(crate) async fn platforms(
+        &self,
+        image: &Reference,
+        architectures: &[Architecture],
+    ) -> Result<Platforms, FindError> {
+        let opened = self.open(image).await?;
+        let digest = opened.fetched.digest.clone();
+        let left = match &opened.fetched.document {
+            Document::Index(index) => {
+                let named: Vec<_> = platforms(index, architectures)?.into_iter().cloned().collect();
+                Left::Of(opened, named.into_iter())
+            }
+            Document::Image(manifest) => {
+                let manifest = manifest.clone();
+                Left::One(Some(OfPlatform { architecture: None, index: None, opened, manifest }))
+            }
+        };
+        Ok(Platforms { digest, left })
+    }
+
+    /// The manifest of the next platform; `None` after the last one.
+    pub(crate) async fn next(&self, platforms: &mut Platforms) -> Result<Option<OfPlatform>, FindError> {
+        match &mut platforms.left {
+            Left::One(of) => Ok(of.take()),
+            Left::Of(index, named) => match named.next() {
+                Some(descriptor) => self.of_platform(index, &descriptor).await.map(Some),
+                None => Ok(None),
+            },
+        }
+    }
+
     /// The manifests of an image for Linux on these architectures, or on all that it is for.
     pub(crate) async fn manifests(
         &self,
         image: &Reference,
         architectures: &[Architecture],
     ) -> Result<Manifests, FindError> {
-        let opened = self.open(image).await?;
-        let digest = opened.fetched.digest.clone();
-        let index = match &opened.fetched.document {
-            Document::Index(index) => index,
-            Document::Image(manifest) => {
-                let manifest = manifest.clone();
-                let of = OfPlatform { architecture: None, index: None, opened, manifest };
-                return Ok(Manifests { digest, platforms: vec![of] });
-            }
-        };
-        let mut found = Vec::new();
-        for descriptor in platforms(index, architectures)? {
-            found.push(self.of_platform(&opened, descriptor).await?);
+        let mut left = self.platforms(image, architectures).await?;
+        let mut platforms = Vec::new();
+        while let Some(of) = self.next(&mut left).await? {
+            platforms.push(of);
         }
-        Ok(Manifests { digest, platforms: found })
+        Ok(Manifests { digest: left.digest, platforms })
     }
 
     /// The manifest that an index names for a platform.
-    pub(super) async fn of_platform(
-        &self,
-        index: &Opened,
-        descriptor: &Descriptor,
-    ) -> Result<OfPlatform, FindError> {
+    async fn of_platform(&self, index: &Opened, descriptor: &Descriptor) -> Result<OfPlatform, FindError> {
         let (opened, manifest) = self.entry(index, descriptor).await?;
         let architecture = descriptor.platform.as_ref().map(|it| it.architecture.clone());
         Ok(OfPlatform { architecture, index: Some(index.fetched.digest.clone()), opened, manifest })

@@ -37,7 +37,6 @@ pub use signed::Unsigned;
 
 pub(crate) use artifact::{Candidate, MOST_CANDIDATES, layer};
 pub(crate) use manifests::{Manifests, OfPlatform, Opened};
-pub(crate) use search::LARGEST_CONFIG;
 
 /// CRI-O's annotations, in its order; before `/CONTAINER` and `/POD` counts the annotation itself (`TryPull` in
 /// `seccompociartifact.go` of CRI-O).

@@ -3,20 +3,22 @@
 //! What a search holds at once is bounded: one platform is looked at after the other, of the artifacts that refer to it only
 //! what decides between them is kept, their manifests are small, and the texts that are found are bounded together.
 
+use bytes::Bytes;
+
 use super::artifact::{self, Candidate, MOST_CANDIDATES, Outline, Refusal};
 use super::finder::{Depth, FindError, Finder, Logins};
 use super::manifests::{OfPlatform, Opened};
 use super::{
     ANNOTATION, ForPlatform, Found, LABEL, LARGEST_PROFILE, LARGEST_PROFILES, Place, Unusable, inline,
-    platforms, reference,
+    reference,
 };
 use crate::client::{Fetched, Which};
-use crate::document::{Descriptor, Document, ImageConfig, LARGEST_ARTIFACT, media};
+use crate::document::{Descriptor, Document, ImageConfig, LARGEST_ARTIFACT};
 use crate::find::platform::Architecture;
 use crate::{Digest, Login, Reference, RegistryError, Repository};
 
 /// The largest configuration of an image.
-pub(crate) const LARGEST_CONFIG: u64 = 2 * 1024 * 1024;
+const LARGEST_CONFIG: u64 = 2 * 1024 * 1024;
 
 /// An image with what it carries.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,19 +40,9 @@ impl<L: Logins> Finder<'_, L> {
         architectures: &[Architecture],
         container: Option<&str>,
     ) -> Result<Carried, FindError> {
-        let opened = self.open(image).await?;
-        let digest = opened.fetched.digest.clone();
-        let index = match &opened.fetched.document {
-            Document::Index(index) => index,
-            Document::Image(manifest) => {
-                let manifest = manifest.clone();
-                let of = OfPlatform { architecture: None, index: None, opened, manifest };
-                return Ok(Carried { digest, platforms: vec![self.platform(of, container).await] });
-            }
-        };
+        let mut platforms = self.platforms(image, architectures).await?;
         let (mut found, mut left) = (Vec::new(), LARGEST_PROFILES);
-        for descriptor in platforms(index, architectures)? {
-            let of = self.of_platform(&opened, descriptor).await?;
+        while let Some(of) = self.next(&mut platforms).await? {
             let mut platform = self.platform(of, container).await;
             if let Some(Found { contents, .. }) = platform.found.first_mut() {
                 let length = contents.as_ref().map_or(0, String::len);
@@ -61,7 +53,7 @@ impl<L: Logins> Finder<'_, L> {
             }
             found.push(platform);
         }
-        Ok(Carried { digest, platforms: found })
+        Ok(Carried { digest: platforms.digest, platforms: found })
     }
 
     async fn platform(&self, of: OfPlatform, container: Option<&str>) -> ForPlatform {
@@ -96,13 +88,17 @@ impl<L: Logins> Finder<'_, L> {
 
     /// The configuration of an image; `None` if the manifest is not that of an image.
     pub(crate) async fn config(&self, of: &OfPlatform) -> Option<Result<ImageConfig, RegistryError>> {
-        let Opened { repository, login, .. } = &of.opened;
-        let descriptor = &of.manifest.config;
-        if !matches!(&*descriptor.media_type, media::IMAGE_CONFIG | media::DOCKER_CONFIG) {
+        if !of.manifest.is_of_image() {
             return None;
         }
-        let bytes = self.client.blob(repository, descriptor, LARGEST_CONFIG, login).await;
+        let bytes = self.config_bytes(of).await;
         Some(bytes.and_then(|bytes| Ok(ImageConfig::read(&bytes)?)))
+    }
+
+    /// The configuration that a manifest names, as it is.
+    pub(crate) async fn config_bytes(&self, of: &OfPlatform) -> Result<Bytes, RegistryError> {
+        let Opened { repository, login, .. } = &of.opened;
+        self.client.blob(repository, &of.manifest.config, LARGEST_CONFIG, login).await
     }
 
     /// The artifact that refers to a manifest.
